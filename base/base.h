@@ -1,0 +1,224 @@
+/* base/base.h: errors, memory, files, text, JSON, threads, random numbers, progress and trace. Everything stands on it.
+ *
+ * How functions here and above report failure: they take an `Error *` (never NULL), return false or NULL, and leave one
+ * line in it made by `fail`. A function that got false from another returns false too; it may add `error_prefix`.
+ * How memory works here and above: whoever loads something passes an `Arena *`; all of it is freed with the arena. */
+#ifndef SAPOR_BASE_H
+#define SAPOR_BASE_H
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sapor.h"
+
+typedef sp_error Error;
+typedef sp_allocator Heap;
+
+#define PRINTF_LIKE(fmt, first) __attribute__((format(printf, fmt, first)))
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
+
+/* ---- errors (error.c) -------------------------------------------------------------------------------------------- */
+
+/* Writes the one line and returns false, so that `return fail(e, SP_FORMAT, "%s:%zu: ...", path, line)` reads well. An
+ * error already set is kept: the first cause wins. Control characters in the text are replaced by '?'. */
+bool fail(Error *e, sp_status code, const char *format, ...) PRINTF_LIKE(3, 4);
+bool fail_memory(Error *e, size_t bytes, const char *what);                  /* "out of memory: %s needs %zu bytes" */
+bool fail_system(Error *e, const char *path, const char *doing, int number); /* "path: cannot open: No such file ..." */
+void error_prefix(Error *e, const char *format, ...) PRINTF_LIKE(2, 3);      /* puts "where: " before the message */
+void error_clear(Error *e);
+
+/* ---- sizes and arenas (memory.c) ---------------------------------------------------------------------------------- */
+
+bool size_mul(size_t a, size_t b, size_t *product); /* false on overflow */
+bool size_add(size_t a, size_t b, size_t *sum);
+
+/* resize through the heap, or through malloc where heap is NULL; 64-byte aligned */
+void *heap_alloc(const Heap *heap, size_t bytes);
+void heap_free(const Heap *heap, void *p, size_t bytes);
+
+/* A chain of blocks that grows and is freed at once. Not for two threads at a time. Memory comes back zeroed, aligned to
+ * 16 bytes, to 64 from 64 bytes on. */
+typedef struct Arena Arena;
+typedef struct ArenaMark {
+    void *block;
+    size_t used;
+} ArenaMark;
+Arena *arena_new(const Heap *heap, size_t max_bytes);             /* max_bytes 0: no limit; NULL when out of memory */
+void *arena_alloc(Arena *a, size_t count, size_t size, Error *e); /* NULL on overflow, limit or out of memory */
+char *arena_strndup(Arena *a, const char *text, size_t length, Error *e); /* NUL-terminated */
+char *arena_printf(Arena *a, Error *e, const char *format, ...) PRINTF_LIKE(3, 4);
+/* Doubles a list inside an arena: returns items with room for count + 1, or NULL; *capacity is updated. */
+void *arena_grow(Arena *a, void *items, size_t count, size_t *capacity, size_t size, Error *e);
+ArenaMark arena_mark(const Arena *a);
+void arena_rewind(Arena *a, ArenaMark mark); /* keeps the blocks: going round again allocates nothing */
+size_t arena_bytes(const Arena *a);          /* taken from the heap */
+const Heap *arena_heap(const Arena *a);
+void arena_free(Arena *a);
+#define NEW(arena, Type, count, error) ((Type *)arena_alloc((arena), (size_t)(count), sizeof(Type), (error)))
+
+/* ---- text (text.c) ------------------------------------------------------------------------------------------------ */
+
+typedef struct Text { /* length-counted bytes; not NUL-terminated unless said */
+    const char *p;
+    size_t n;
+} Text;
+#define TEXT(literal) ((Text){(literal), sizeof(literal) - 1})
+Text text_of(const char *cstring);
+bool text_equal(Text a, Text b);
+bool text_is(Text a, const char *cstring);
+int text_compare(Text a, Text b); /* bytes, as unsigned */
+bool text_starts(Text a, const char *prefix);
+bool text_ends(Text a, const char *suffix);
+Text text_trim(Text a);                        /* ASCII white space at both ends */
+bool text_next(Text *rest, char sep, Text *part); /* cuts rest at sep; false when nothing is left. "" is one empty part */
+bool text_line(Text *rest, Text *line);        /* next line without its \n or \r\n; false at the end */
+bool text_i64(Text a, int64_t *value);         /* whole text, decimal; false on anything else or overflow */
+bool text_f64(Text a, double *value);          /* whole text, C locale, finite or nan/inf; false on anything else */
+/* One code point from UTF-8; returns its length 1..4, or 0 on an invalid or truncated sequence (surrogates, over-long). */
+size_t utf8_decode(const char *p, size_t n, uint32_t *code);
+size_t utf8_encode(uint32_t code, char out[4]);
+bool utf8_valid(Text a, size_t *bad_at);
+
+/* Maps texts to 0, 1, 2, ... in order of first appearance: user ids, item ids, vocabularies. */
+typedef struct TextIndex TextIndex;
+TextIndex *text_index_new(Arena *a, Error *e);
+int64_t text_index_add(TextIndex *ix, Text key, Error *e); /* its number, new or old; -1 on failure; copies the key */
+int64_t text_index_find(const TextIndex *ix, Text key);    /* -1 when absent */
+Text text_index_at(const TextIndex *ix, int64_t number);   /* NUL-terminated behind its end */
+int64_t text_index_count(const TextIndex *ix);
+
+/* ---- files (file.c): the only place that opens, reads or writes ---------------------------------------------------- */
+
+typedef struct Map { /* a file, mapped read-only */
+    const unsigned char *data;
+    size_t bytes;
+} Map;
+bool map_open(Map *m, const char *path, Error *e); /* an empty file gives data "" and 0 bytes; folders are refused */
+void map_close(Map *m);
+bool file_read(Text *out, Arena *a, const char *path, size_t max_bytes, Error *e); /* whole file, NUL behind the end */
+bool input_read(Text *out, Arena *a, FILE *in, const char *name, size_t max_bytes, Error *e); /* whole stream (standard input) */
+bool file_exists(const char *path);
+bool folder_exists(const char *path);
+bool folder_make(const char *path, Error *e); /* with its parents; not an error when it is there */
+typedef struct FolderEntry {
+    const char *name;
+    bool is_folder;
+} FolderEntry;
+/* Sorted by name as bytes, "." and ".." left out. */
+bool folder_list(FolderEntry **entries, size_t *count, Arena *a, const char *path, Error *e);
+const char *path_join(Arena *a, const char *folder, const char *name, Error *e);
+Text path_base(const char *path); /* what follows the last '/' */
+
+/* A file that appears whole or not at all: written beside its name, synced and renamed by `out_commit`. */
+typedef struct Out Out;
+Out *out_open(const char *path, const Heap *heap, Error *e);
+bool out_write(Out *o, const void *data, size_t bytes, Error *e);
+bool out_printf(Out *o, Error *e, const char *format, ...) PRINTF_LIKE(3, 4);
+bool out_commit(Out *o, Error *e); /* frees o, whether it succeeds or not; on failure the old file is untouched */
+void out_discard(Out *o);          /* frees o and removes what was written; NULL is allowed */
+
+/* One writer to a folder at a time, by flock on FOLDER/.sapor.lock; the lock goes with the process. */
+typedef struct FolderLock {
+    int fd;
+} FolderLock;
+bool folder_lock(FolderLock *l, const char *folder, Error *e); /* "FOLDER: another run is writing here ..." */
+void folder_unlock(FolderLock *l);
+
+/* ---- JSON (json.c) ------------------------------------------------------------------------------------------------ */
+
+typedef enum JsonType { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT } JsonType;
+typedef struct Json Json;
+struct Json {
+    JsonType type;
+    bool boolean;
+    double number;
+    Text text;           /* JSON_STRING: unescaped, may hold NUL bytes. JSON_NUMBER: as written */
+    Text key;            /* inside an object */
+    uint32_t line, column;
+    size_t count;        /* of an array or object */
+    const Json *first;   /* children, linked by next */
+    const Json *next;
+};
+/* RFC 8259, UTF-8, strict: no trailing bytes, duplicate keys are errors, depth at most 64. `name` is for messages:
+ * "name:line:column: what". The tree lives in the arena and points into it, not into `source`. */
+const Json *json_parse(Arena *a, Text source, const char *name, Error *e);
+const Json *json_get(const Json *object, const char *key); /* NULL when absent or not an object; fast on big objects */
+const Json *json_at(const Json *array, size_t index);
+bool json_i64(const Json *j, int64_t *value); /* false unless a number without fraction that fits */
+const char *json_cstring(const Json *j);      /* NULL unless a string without NUL bytes */
+bool json_is_true(const Json *j);
+/* Writes a JSON string with its quotes. */
+bool out_json_string(Out *o, Text text, Error *e);
+void json_print_string(FILE *to, Text text);
+
+/* ---- threads (pool.c) --------------------------------------------------------------------------------------------- */
+
+typedef struct Pool Pool;
+typedef void PoolTask(void *arg, size_t task, int worker); /* worker in [0, threads) */
+Pool *pool_new(const Heap *heap, int threads, Error *e);   /* threads 0: as many as the machine lends */
+int pool_threads(const Pool *p);                           /* 1 for NULL */
+/* Runs task 0 .. tasks-1, each once, on any worker in any order; the caller works too; returns when all are done. What
+ * is computed must not depend on the worker. A call from inside a task runs its tasks in place. p NULL: in place. */
+void pool_run(Pool *p, size_t tasks, PoolTask *fn, void *arg);
+void pool_free(Pool *p);
+
+/* ---- random numbers (random.c): Philox4x32-10, Salmon et al. 2011 --------------------------------------------------- */
+
+/* Who draws: no two purposes share numbers. Append only: the numbers are part of what a seed means. */
+typedef enum Purpose { DRAW_INIT = 1, DRAW_SHUFFLE, DRAW_USER, DRAW_POSITIVE, DRAW_NEGATIVE, DRAW_DROPOUT, DRAW_GRAPH, DRAW_NOISE,
+                       DRAW_SPLIT, DRAW_CATALOGUE, DRAW_TEST, DRAW_SCORE } Purpose;
+typedef struct Draw { /* a stream: its numbers are a function of these and of (index, attempt) alone */
+    uint64_t seed;
+    uint32_t purpose;
+    uint32_t epoch; /* epoch, step or tensor number: what tells this use from the next */
+} Draw;
+void philox(const uint32_t key[2], const uint32_t counter[4], uint32_t out[4]);
+void draw4(Draw d, uint64_t index, uint32_t attempt, uint32_t out[4]);
+uint32_t draw_below(Draw d, uint64_t index, uint32_t n); /* uniform in [0, n), unbiased; n > 0 */
+float draw_uniform(Draw d, uint64_t index);              /* [0, 1), 24 bits */
+float draw_normal(Draw d, uint64_t index);               /* Box-Muller with our own log and cos: the same on every machine */
+void draw_shuffle(Draw d, uint32_t *items, size_t n, uint64_t *scratch /* [2 n] */); /* by sorting keyed integers */
+/* MT19937 as NumPy's RandomState seeds and draws it: what Elliot's splits are made with. */
+typedef struct Mt19937 {
+    uint32_t state[624];
+    int at;
+} Mt19937;
+void mt_seed(Mt19937 *m, uint32_t seed);
+uint32_t mt_u32(Mt19937 *m);
+uint32_t mt_interval(Mt19937 *m, uint32_t max); /* uniform in [0, max] by mask and reject, as NumPy's rk_interval */
+/* Natural log, sine and cosine of 2 pi x, exp: plain C, no libm, so every ISA level draws alike. */
+double own_log(double x);
+double own_cos2pi(double x);
+
+/* 64-bit hash of bytes (xxHash where built with it): keys of caches, never a promise of secrecy. */
+uint64_t hash_bytes(const void *data, size_t bytes, uint64_t seed);
+
+/* ---- clock, progress, trace (progress.c, trace.c) ------------------------------------------------------------------ */
+
+double now_seconds(void);
+size_t peak_rss_bytes(void);
+
+/* One line that is redrawn on a terminal (bar, rate, time left) and a plain line every ten seconds elsewhere. */
+typedef struct Progress {
+    FILE *to; /* NULL: silent */
+    bool is_terminal;
+    const char *label, *unit;
+    double total, done, started, drawn;
+} Progress;
+void progress_start(Progress *p, FILE *to, const char *label, const char *unit, double total);
+void progress_step(Progress *p, double done, const char *note); /* note may be NULL; drawn at most 10 times a second */
+void progress_end(Progress *p, const char *note);
+
+/* What ran, for --profile and --trace. A NULL Trace costs one branch. Calls may come from several threads. */
+typedef struct Trace Trace;
+Trace *trace_new(const Heap *heap, bool keep_events, Error *e); /* keep_events: for --trace; totals are always kept */
+double trace_begin(Trace *t);                                   /* 0 for NULL */
+void trace_end(Trace *t, double begun, const char *op, double flops, double bytes); /* op: a literal, it is not copied */
+bool trace_write(const Trace *t, const char *path, Error *e);   /* Chrome / Perfetto JSON */
+void trace_table(const Trace *t, FILE *to, double peak_gflops); /* op, calls, ms, GFLOP/s, GB/s, % of peak */
+void trace_free(Trace *t);
+
+#endif
