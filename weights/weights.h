@@ -1,0 +1,69 @@
+/* weights/weights.h: files of numbers. Safetensors, torch files, NumPy files; checkpoints are safetensors too.
+ *
+ * Nothing here is trusted: lengths, offsets, shapes and types are checked before a byte is used; a pickle is read by a
+ * small machine that builds inert values: nothing is imported, nothing is called. */
+#ifndef SAPOR_WEIGHTS_H
+#define SAPOR_WEIGHTS_H
+
+#include "base/base.h"
+
+typedef enum DType { F32, F64, F16, BF16, I64, I32, I16, I8, U8, BOOL8 } DType;
+size_t dtype_bytes(DType t);
+const char *dtype_name(DType t); /* "F32", as safetensors spells it */
+
+enum { MAX_DIMS = 8 };
+typedef struct Array { /* a named block of numbers, C order, somewhere in a mapped file or an arena */
+    Text name;         /* "" in an .npy; NUL-terminated behind its end */
+    DType type;
+    int dims;
+    int64_t shape[MAX_DIMS];
+    int64_t count;    /* product of the shape */
+    const void *data; /* any alignment; little endian */
+    const char *file; /* for messages */
+} Array;
+/* Elements [first, first + n) as float32, whatever the type. */
+void array_f32(const Array *a, int64_t first, int64_t n, float *out);
+void array_i64(const Array *a, int64_t first, int64_t n, int64_t *out);
+bool array_is_integer(const Array *a);
+
+/* The tensors of a model: one file or several. Opening maps; reading converts. */
+typedef struct Weights Weights;
+/* PATH is a .safetensors file, a model.safetensors.index.json, a torch file (.pth, .pt, .bin: zip archive or the legacy
+ * stream; a pickled module is searched for tensors, names joined by '.'), or a folder holding model.safetensors, its index, or
+ * pytorch_model.bin. The kind is told by content, not by name. */
+Weights *weights_open(const char *path, Arena *a, Error *e);
+void weights_close(Weights *w);                                 /* unmaps; arena memory goes with the arena */
+const Array *weights_find(const Weights *w, const char *name); /* NULL when absent */
+size_t weights_count(const Weights *w);
+const Array *weights_at(const Weights *w, size_t i); /* in file order */
+const char *weights_path(const Weights *w);
+/* The tensor `name` with exactly this shape (dims numbers follow), or NULL and "file: tensor name: has shape [..], needs [..]". */
+const Array *weights_need(const Weights *w, Error *e, const char *name, int dims, ...);
+/* The string map under "__metadata__" of a safetensors file, or NULL. */
+const Json *weights_metadata(const Weights *w);
+
+/* Writing safetensors: declare every tensor, then give the bytes in the same order. Bytes are the same for the same input. */
+typedef struct SafetensorsOut SafetensorsOut;
+SafetensorsOut *safetensors_open(const char *path, const Heap *heap, Error *e);
+bool safetensors_meta(SafetensorsOut *s, const char *key, const char *value, Error *e);
+bool safetensors_declare(SafetensorsOut *s, const char *name, DType type, int dims, const int64_t *shape, Error *e);
+bool safetensors_data(SafetensorsOut *s, const void *data, size_t bytes, Error *e); /* any split of the whole payload, in order */
+bool safetensors_commit(SafetensorsOut *s, Error *e); /* frees s; fails unless exactly the declared bytes came */
+void safetensors_discard(SafetensorsOut *s);
+
+/* .npy, versions 1 to 3, C order, little-endian; f2 f4 f8 i1 i2 i4 i8 u1 b1. Fortran order and objects are refused. */
+typedef struct Npy {
+    Array array;
+    Map map;
+} Npy;
+bool npy_open(Npy *n, const char *path, Arena *a, Error *e);
+void npy_close(Npy *n);
+/* Writes a header for shape, then as many rows as follow; the count is checked at commit. */
+typedef struct NpyOut NpyOut;
+NpyOut *npy_create(const char *path, DType type, int dims, const int64_t *shape, const Heap *heap, Error *e);
+bool npy_data(NpyOut *n, const void *data, size_t bytes, Error *e);
+bool npy_commit(NpyOut *n, Error *e);
+void npy_discard(NpyOut *n);
+bool npy_write_f32(const char *path, int dims, const int64_t *shape, const float *data, const Heap *heap, Error *e);
+
+#endif
