@@ -1,0 +1,110 @@
+/* extractors/extractors.h: images and texts in, features out.
+ *
+ * A new encoder is one file here (loading by tensor names, the forward function, its preprocessing) and one line in registry.c. */
+#ifndef SAPOR_EXTRACTORS_H
+#define SAPOR_EXTRACTORS_H
+
+#include "nn/nn.h"
+#include "tokenizers/tokenizers.h"
+
+/* ---- images (image.c decodes, resize.c resizes): pixels equal Pillow's --------------------------------------------------- */
+
+typedef struct Image { /* RGB, 8 bits, rows without padding */
+    int64_t width, height;
+    unsigned char *pixels; /* [height, width, 3] */
+} Image;
+/* JPEG, PNG, WebP (what the build has), told by content. RGB as Pillow's convert("RGB") gives it: grey, CMYK, palette, alpha and 16 bit
+ * included; EXIF rotation is not applied. max_pixels guards against bombs (0: 178,956,970 as Pillow). */
+bool image_decode(Image *im, Text bytes, const char *name, int64_t max_pixels, Arena *a, Error *e);
+bool image_open(Image *im, const char *path, Arena *a, Error *e);
+typedef enum Filter { FILTER_BILINEAR, FILTER_BICUBIC } Filter;
+/* Pillow's antialiased fixed-point resampling, horizontal pass first, to the last bit. */
+bool image_resize(Image *out, const Image *in, int64_t width, int64_t height, Filter f, Arena *a, Error *e);
+/* The part [left, left+width) x [top, top+height); what lies outside is black. */
+bool image_crop(Image *out, const Image *in, int64_t left, int64_t top, int64_t width, int64_t height, Arena *a, Error *e);
+typedef enum Fit { FIT_SQUASH /* to exactly width x height */, FIT_SHORT_SIDE /* short side to `resize`, then centre crop */ } Fit;
+typedef struct Preset { /* how pixels become a tensor */
+    Fit fit;
+    int64_t resize, width, height; /* SHORT_SIDE: resize; then crop to width x height */
+    Filter filter;
+    float mean[3], std[3]; /* of values / 255 */
+    enum { SCALE_ZSCORE, SCALE_MINMAX, SCALE_UNIT } scale; /* minmax over the whole picture, as Ducho */
+} Preset;
+bool image_prepare(const Image *im, const Preset *p, float *out /* [height, width, 3] */, Arena *scratch, Error *e);
+
+/* ---- encoders ------------------------------------------------------------------------------------------------------------------ */
+
+enum { MODALITY_IMAGE = 1, MODALITY_TEXT = 2 };
+typedef enum Pooling { POOL_MODEL, POOL_CLS, POOL_MEAN, POOL_MAX, POOL_NONE } Pooling;
+typedef struct EncoderOptions {
+    const char *arch;     /* NULL: told by tensors and config */
+    Pooling pool;         /* POOL_MODEL: as modules.json or the architecture says */
+    int normalize;        /* -1: as the model says; 0, 1 */
+    const char *layer;    /* which output: "avgpool", "pooler_output", "last_hidden_state", ...; NULL: the model's */
+    int64_t max_tokens;   /* 0: the model's */
+    const Preset *preset; /* NULL: the model's */
+    bool pack;            /* false: --no-pack */
+} EncoderOptions;
+
+/* What an architecture file sees when it is asked whether this is its model, and when it loads. */
+typedef struct ModelSource {
+    const char *path, *folder; /* folder NULL for a bare weights file */
+    const Json *config;        /* config.json, or NULL */
+    const Weights *weights;
+    const char *arch;          /* --arch, or NULL */
+} ModelSource;
+
+typedef struct TextBatch { /* what forward sees of B texts */
+    Ragged ragged;
+    const int32_t *ids, *positions, *types; /* host [total] */
+} TextBatch;
+typedef struct ImageBatch {
+    int64_t B, height, width;
+    const float *pixels; /* host [B, height, width, 3] */
+} ImageBatch;
+
+typedef struct Encoder Encoder;
+typedef struct EncoderKind {
+    const char *name;  /* "bert": what --arch and `sapor models` say */
+    const char *about; /* one line: which published models */
+    unsigned modalities;
+    bool (*matches)(const ModelSource *s);
+    /* Loads into e->store and e->model, sets features, preset, max_tokens, pool, normalize, layers. */
+    bool (*load)(Encoder *e, const ModelSource *s, Error *err);
+    Forward *forward_text;  /* input: TextBatch; result: [total, C] hidden states (pooled afterwards) or [B, D] where `pools` */
+    Forward *forward_image; /* input: ImageBatch */
+    bool pools;             /* forward gives [B, D] itself */
+} EncoderKind;
+
+struct Encoder { /* immutable after encoder_open; shared by threads */
+    const EncoderKind *kind;
+    const void *model; /* the architecture's own struct, in `arena` */
+    Arena *arena;
+    Store *store;
+    Weights *weights;
+    Tokenizer *tokenizer;
+    int64_t features; /* D of the output */
+    Preset preset;
+    int64_t max_tokens;
+    int32_t first_position; /* of the first token: 0 for BERT, 2 for MPNet */
+    Pooling pool;
+    bool normalize;
+    const char *layer;
+    EncoderOptions options;
+};
+
+/* NAME is a path (folder or weights file) or is looked up: $SAPOR_MODELS/NAME, the Hugging Face hub cache, torch's hub checkpoints; the error
+ * lists what was tried. */
+const char *model_find(const char *name, Arena *a, Error *e);
+Encoder *encoder_open(const Device *d, const char *name, const EncoderOptions *o, Error *e);
+void encoder_close(Encoder *en);
+/* Each calling thread uses its own tape (inference). out [n, features] (with POOL_NONE: use encoder_hidden). */
+bool encode_texts(const Encoder *en, Tape *t, const Text *texts, size_t n, float *out, Error *e);
+bool encode_images(const Encoder *en, Tape *t, const Image *images, size_t n, float *out, Error *e);
+/* One text's hidden states [T, C] (POOL_NONE); *out is in the arena. */
+bool encode_hidden(const Encoder *en, Tape *t, Text text, float **out, int64_t *tokens, Arena *a, Error *e);
+
+size_t encoder_kind_count(void);
+const EncoderKind *encoder_kind_at(size_t i);
+
+#endif
