@@ -98,7 +98,8 @@ typedef struct Map { /* a file, mapped read-only */
 } Map;
 bool map_open(Map *m, const char *path, Error *e); /* an empty file gives data "" and 0 bytes; folders are refused */
 void map_close(Map *m);
-bool file_read(Text *out, Arena *a, const char *path, size_t max_bytes, Error *e); /* whole file, NUL behind the end */
+/* Whole file, NUL behind the end; a larger one than max_bytes (0: no limit) fails. */
+bool file_read(Text *out, Arena *a, const char *path, size_t max_bytes, Error *e);
 bool input_read(Text *out, Arena *a, FILE *in, const char *name, size_t max_bytes, Error *e); /* whole stream (standard input) */
 bool file_exists(const char *path);
 bool folder_exists(const char *path);
@@ -141,6 +142,7 @@ struct Json {
     size_t count;        /* of an array or object */
     const Json *first;   /* children, linked by next */
     const Json *next;
+    const void *index;   /* json.c's own: finds children of big containers at once */
 };
 /* RFC 8259, UTF-8, strict: no trailing bytes, duplicate keys are errors, depth at most 64. `name` is for messages:
  * "name:line:column: what". The tree lives in the arena and points into it, not into `source`. */
@@ -189,7 +191,7 @@ typedef struct Mt19937 {
 void mt_seed(Mt19937 *m, uint32_t seed);
 uint32_t mt_u32(Mt19937 *m);
 uint32_t mt_interval(Mt19937 *m, uint32_t max); /* uniform in [0, max] by mask and reject, as NumPy's rk_interval */
-/* Natural log, sine and cosine of 2 pi x, exp: plain C, no libm, so every ISA level draws alike. */
+/* Natural log and cosine of 2 pi x: plain C, no libm, so every ISA level draws alike. */
 double own_log(double x);
 double own_cos2pi(double x);
 

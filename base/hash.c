@@ -1,0 +1,32 @@
+/* base/hash.c: 64 bits of bytes: keys of tables and caches. */
+#include "base.h"
+
+#ifdef HAVE_XXHASH
+#include <xxhash.h>
+
+uint64_t hash_bytes(const void *data, size_t bytes, uint64_t seed)
+{
+    return XXH3_64bits_withSeed(data, bytes, seed);
+}
+#else
+
+/* A 64 x 64 -> 128 bit product folded to 64 bits mixes all bits of both. */
+static uint64_t fold(uint64_t a, uint64_t b)
+{
+    __uint128_t product = (__uint128_t)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+uint64_t hash_bytes(const void *data, size_t bytes, uint64_t seed)
+{
+    const uint64_t odd = UINT64_C(0x9e3779b97f4a7c15); /* 2^64 over the golden ratio */
+    const unsigned char *p = data;
+    uint64_t h = fold(seed ^ odd, (uint64_t)bytes ^ UINT64_C(0xd1b54a32d192ed03));
+    for (; bytes > 0; p += MIN(bytes, (size_t)8), bytes -= MIN(bytes, (size_t)8)) {
+        uint64_t word = 0;
+        memcpy(&word, p, MIN(bytes, (size_t)8));
+        h = fold(h ^ word, odd) + word;
+    }
+    return fold(h ^ odd, UINT64_C(0xd1b54a32d192ed03));
+}
+#endif

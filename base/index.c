@@ -1,0 +1,88 @@
+/* base/index.c: texts to numbers and back. Open addressing, linear probing, at most half full. */
+#include "base.h"
+
+struct TextIndex {
+    Arena *arena;
+    uint64_t seed; /* from an address: nobody outside can prepare keys that all collide */
+    Text *keys;
+    size_t count, capacity;
+    uint32_t *slots; /* number + 1; 0 is empty */
+    size_t slot_count;
+};
+
+TextIndex *text_index_new(Arena *a, Error *e)
+{
+    TextIndex *ix = NEW(a, TextIndex, 1, e);
+    if (!ix)
+        return NULL;
+    ix->arena = a;
+    ix->seed = (uint64_t)(uintptr_t)ix;
+    ix->slot_count = 64;
+    ix->slots = NEW(a, uint32_t, ix->slot_count, e);
+    return ix->slots ? ix : NULL;
+}
+
+/* The slot that holds key, or the empty one where it belongs. */
+static size_t slot_of(const TextIndex *ix, Text key)
+{
+    size_t mask = ix->slot_count - 1, s = (size_t)hash_bytes(key.p, key.n, ix->seed) & mask;
+    while (ix->slots[s] && !text_equal(ix->keys[ix->slots[s] - 1], key))
+        s = (s + 1) & mask;
+    return s;
+}
+
+static bool double_slots(TextIndex *ix, Error *e)
+{
+    size_t wanted;
+    if (!size_mul(ix->slot_count, 2, &wanted))
+        return fail_memory(e, SIZE_MAX, "an index");
+    uint32_t *slots = NEW(ix->arena, uint32_t, wanted, e);
+    if (!slots)
+        return false;
+    ix->slots = slots;
+    ix->slot_count = wanted;
+    for (size_t i = 0; i < ix->count; i++)
+        slots[slot_of(ix, ix->keys[i])] = (uint32_t)(i + 1);
+    return true;
+}
+
+int64_t text_index_add(TextIndex *ix, Text key, Error *e)
+{
+    size_t s = slot_of(ix, key);
+    if (ix->slots[s])
+        return (int64_t)ix->slots[s] - 1;
+    if (ix->count >= UINT32_MAX - 1) {
+        fail(e, SP_UNSUPPORTED, "an index holds at most %u different names", UINT32_MAX - 1);
+        return -1;
+    }
+    if (2 * (ix->count + 1) > ix->slot_count) {
+        if (!double_slots(ix, e))
+            return -1;
+        s = slot_of(ix, key);
+    }
+    Text *keys = arena_grow(ix->arena, ix->keys, ix->count, &ix->capacity, sizeof(Text), e);
+    if (!keys)
+        return -1;
+    ix->keys = keys;
+    char *copy = arena_strndup(ix->arena, key.p, key.n, e);
+    if (!copy)
+        return -1;
+    keys[ix->count] = (Text){copy, key.n};
+    ix->slots[s] = (uint32_t)++ix->count;
+    return (int64_t)ix->count - 1;
+}
+
+int64_t text_index_find(const TextIndex *ix, Text key)
+{
+    return (int64_t)ix->slots[slot_of(ix, key)] - 1;
+}
+
+Text text_index_at(const TextIndex *ix, int64_t number)
+{
+    return number >= 0 && (size_t)number < ix->count ? ix->keys[number] : (Text){"", 0};
+}
+
+int64_t text_index_count(const TextIndex *ix)
+{
+    return (int64_t)ix->count;
+}

@@ -1,0 +1,439 @@
+/* base/json.c: a strict RFC 8259 reader for files that may be hostile or huge, and the writer of strings. */
+#include "base.h"
+
+enum { MAX_DEPTH = 64, SLAB = 64, SMALL = 8 };
+
+/* Children of a container with more than SMALL of them: an array's in order, an object's as a hash table. */
+typedef struct JsonIndex {
+    uint64_t seed;
+    size_t mask;
+    const Json *at[];
+} JsonIndex;
+
+typedef struct Parser {
+    Arena *arena;
+    Error *e;
+    const char *name, *p, *end, *line_start;
+    uint32_t line;
+    char *text; /* where the next unescaped string goes: no string grows, so the source's length is enough for all */
+    Json *slab;
+    size_t slab_left;
+} Parser;
+
+static bool wrong(Parser *s, const char *at, const char *what)
+{
+    size_t column = (size_t)(at - s->line_start) + 1;
+    return fail(s->e, SP_FORMAT, "%s:%u:%zu: %s", s->name, s->line, column, what);
+}
+
+static void skip_space(Parser *s)
+{
+    for (; s->p < s->end; s->p++) {
+        if (*s->p == '\n') {
+            s->line++;
+            s->line_start = s->p + 1;
+        } else if (*s->p != ' ' && *s->p != '\t' && *s->p != '\r') {
+            return;
+        }
+    }
+}
+
+static Json *new_node(Parser *s)
+{
+    if (s->slab_left == 0) {
+        s->slab = NEW(s->arena, Json, SLAB, s->e);
+        if (!s->slab)
+            return NULL;
+        s->slab_left = SLAB;
+    }
+    Json *j = s->slab++;
+    s->slab_left--;
+    j->line = s->line;
+    j->column = (uint32_t)MIN((size_t)(s->p - s->line_start) + 1, (size_t)UINT32_MAX);
+    return j;
+}
+
+/* Four hexadecimal digits at p; -1 if they are not. */
+static int32_t hex4(const char *p, const char *end)
+{
+    if (end - p < 4)
+        return -1;
+    int32_t value = 0;
+    for (int i = 0; i < 4; i++) {
+        char c = p[i], low = (char)(c | 0x20);
+        if (c >= '0' && c <= '9')
+            value = value * 16 + (c - '0');
+        else if (low >= 'a' && low <= 'f')
+            value = value * 16 + (low - 'a' + 10);
+        else
+            return -1;
+    }
+    return value;
+}
+
+/* \uXXXX, or two of them that make one code point; s->p is behind the u. */
+static bool read_code(Parser *s, const char *begin)
+{
+    int32_t high = hex4(s->p, s->end);
+    if (high < 0)
+        return wrong(s, begin, "\\u needs four hexadecimal digits");
+    s->p += 4;
+    uint32_t code = (uint32_t)high;
+    if (high >= 0xd800 && high <= 0xdfff) {
+        int32_t low = s->end - s->p >= 2 && s->p[0] == '\\' && s->p[1] == 'u' ? hex4(s->p + 2, s->end) : -1;
+        if (high > 0xdbff || low < 0xdc00 || low > 0xdfff)
+            return wrong(s, begin, "half of a surrogate pair is no character");
+        s->p += 6;
+        code = 0x10000 + (((uint32_t)high & 0x3ff) << 10) + ((uint32_t)low & 0x3ff);
+    }
+    s->text += utf8_encode(code, s->text);
+    return true;
+}
+
+static bool read_string(Parser *s, Text *out)
+{
+    static const char escapes[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
+    const char *begin = s->p++;
+    char *start = s->text;
+    for (;;) {
+        const char *run = s->p;
+        while (s->p < s->end && *s->p != '"' && *s->p != '\\' && (unsigned char)*s->p >= 0x20)
+            s->p++;
+        memcpy(s->text, run, (size_t)(s->p - run));
+        s->text += s->p - run;
+        if (s->p == s->end)
+            return wrong(s, begin, "this string has no end");
+        if (*s->p == '"')
+            break;
+        if (*s->p != '\\')
+            return wrong(s, s->p, "a control character in a string must be escaped");
+        const char *escape = s->p++;
+        const char *known = s->p < s->end && *s->p ? strchr(escapes, *s->p) : NULL;
+        if (known) {
+            *s->text++ = meant[known - escapes];
+            s->p++;
+        } else if (s->p < s->end && *s->p == 'u') {
+            s->p++;
+            if (!read_code(s, escape))
+                return false;
+        } else {
+            return wrong(s, escape, "no such escape");
+        }
+    }
+    s->p++;
+    *out = (Text){start, (size_t)(s->text - start)};
+    *s->text++ = '\0';
+    return true;
+}
+
+static const char *digits(const char *p, const char *end)
+{
+    while (p < end && *p >= '0' && *p <= '9')
+        p++;
+    return p;
+}
+
+static bool read_number(Parser *s, Json *j)
+{
+    const char *begin = s->p, *p = begin + (*begin == '-');
+    const char *whole = p;
+    p = digits(p, s->end);
+    bool ok = p > whole && (*whole != '0' || p == whole + 1);
+    if (ok && p < s->end && *p == '.') {
+        const char *fraction = ++p;
+        p = digits(p, s->end);
+        ok = p > fraction;
+    }
+    if (ok && p < s->end && (*p == 'e' || *p == 'E')) {
+        p++;
+        p += p < s->end && (*p == '+' || *p == '-');
+        const char *power = p;
+        p = digits(p, s->end);
+        ok = p > power;
+    }
+    if (!ok)
+        return wrong(s, begin, "not a number as JSON writes them");
+    j->text = (Text){s->text, (size_t)(p - begin)};
+    memcpy(s->text, begin, j->text.n);
+    s->text += j->text.n;
+    s->p = p;
+    return text_f64(j->text, &j->number) || wrong(s, begin, "this number is too large or too long");
+}
+
+static bool read_word(Parser *s, Json *j)
+{
+    static const struct {
+        Text word;
+        JsonType type;
+        bool value;
+    } words[] = {{{"null", 4}, JSON_NULL, false}, {{"true", 4}, JSON_BOOL, true}, {{"false", 5}, JSON_BOOL, false}};
+    for (size_t i = 0; i < COUNT(words); i++)
+        if ((size_t)(s->end - s->p) >= words[i].word.n && !memcmp(s->p, words[i].word.p, words[i].word.n)) {
+            j->type = words[i].type;
+            j->boolean = words[i].value;
+            s->p += words[i].word.n;
+            return true;
+        }
+    return wrong(s, s->p, "a value is wanted here: {, [, a string in double quotes, a number, true, false or null");
+}
+
+static const Json **slot_of(JsonIndex *ix, Text key)
+{
+    size_t i = (size_t)hash_bytes(key.p, key.n, ix->seed) & ix->mask;
+    while (ix->at[i] && !text_equal(ix->at[i]->key, key))
+        i = (i + 1) & ix->mask;
+    return &ix->at[i];
+}
+
+static bool duplicate(Parser *s, const Json *j)
+{
+    return fail(s->e, SP_FORMAT, "%s:%u:%u: the key \"%.*s\" stands twice in this object", s->name, j->line, j->column,
+                (int)MIN(j->key.n, (size_t)200), j->key.p);
+}
+
+/* A container is complete: index a big one, refuse a key that comes twice. */
+static bool close_container(Parser *s, Json *j)
+{
+    bool object = j->type == JSON_OBJECT;
+    if (j->count <= SMALL) {
+        for (const Json *b = j->first; object && b; b = b->next)
+            for (const Json *a = j->first; a != b; a = a->next)
+                if (text_equal(a->key, b->key))
+                    return duplicate(s, b);
+        return true;
+    }
+    size_t slots = j->count;
+    if (object)
+        for (slots = 4 * SMALL; slots < 2 * j->count;)
+            slots *= 2;
+    JsonIndex *ix = arena_alloc(s->arena, sizeof(JsonIndex) + slots * sizeof(ix->at[0]), 1, s->e);
+    if (!ix)
+        return false;
+    ix->mask = slots - 1;
+    ix->seed = (uint64_t)(uintptr_t)ix; /* not to be known outside: keys cannot be prepared to collide */
+    j->index = ix;
+    size_t i = 0;
+    for (const Json *child = j->first; child; child = child->next) {
+        const Json **slot = object ? slot_of(ix, child->key) : &ix->at[i++];
+        if (*slot)
+            return duplicate(s, child);
+        *slot = child;
+    }
+    return true;
+}
+
+/* One value at s->p, containers opened but not filled. */
+static bool read_value(Parser *s, Json *j)
+{
+    char c = s->p < s->end ? *s->p : '\0';
+    if (c == '{' || c == '[') {
+        j->type = c == '{' ? JSON_OBJECT : JSON_ARRAY;
+        s->p++;
+        return true;
+    }
+    if (c == '"') {
+        j->type = JSON_STRING;
+        return read_string(s, &j->text);
+    }
+    if (c == '-' || (c >= '0' && c <= '9')) {
+        j->type = JSON_NUMBER;
+        return read_number(s, j);
+    }
+    return read_word(s, j);
+}
+
+/* The next child of `parent`: a key and colon in an object, then a value. */
+static Json *read_child(Parser *s, const Json *parent)
+{
+    Json *j = new_node(s);
+    if (!j)
+        return NULL;
+    if (parent && parent->type == JSON_OBJECT) {
+        if (s->p == s->end || *s->p != '"') {
+            wrong(s, s->p, "a key in double quotes is wanted here");
+            return NULL;
+        }
+        if (!read_string(s, &j->key))
+            return NULL;
+        skip_space(s);
+        if (s->p == s->end || *s->p != ':') {
+            wrong(s, s->p, "a colon is wanted here");
+            return NULL;
+        }
+        s->p++;
+        skip_space(s);
+    }
+    return read_value(s, j) ? j : NULL;
+}
+
+static const Json *read_tree(Parser *s)
+{
+    struct {
+        Json *box, *last;
+    } open[MAX_DEPTH];
+    int depth = 0;
+    skip_space(s);
+    Json *root = read_child(s, NULL), *j = root;
+    while (j) {
+        if (j->type >= JSON_ARRAY) {
+            if (depth == MAX_DEPTH) {
+                wrong(s, s->p - 1, "nested more than 64 deep");
+                return NULL;
+            }
+            open[depth].box = j;
+            open[depth++].last = NULL;
+        }
+        for (bool more = true; more;) { /* close what ends here, until a next child follows */
+            skip_space(s);
+            if (depth == 0) {
+                if (s->p == s->end)
+                    return root;
+                wrong(s, s->p, "nothing may follow the value");
+                return NULL;
+            }
+            Json *box = open[depth - 1].box;
+            char c = s->p < s->end ? *s->p : '\0';
+            if (c == (box->type == JSON_OBJECT ? '}' : ']')) {
+                s->p++;
+                if (!close_container(s, box))
+                    return NULL;
+                depth--;
+                continue;
+            }
+            more = false;
+            if (box->count > 0) {
+                if (c != ',') {
+                    wrong(s, s->p, box->type == JSON_OBJECT ? "a comma or } is wanted here" : "a comma or ] is wanted here");
+                    return NULL;
+                }
+                s->p++;
+                skip_space(s);
+            }
+            j = read_child(s, box);
+            if (!j)
+                return NULL;
+            if (open[depth - 1].last)
+                open[depth - 1].last->next = j;
+            else
+                box->first = j;
+            open[depth - 1].last = j;
+            box->count++;
+        }
+    }
+    return NULL;
+}
+
+const Json *json_parse(Arena *a, Text source, const char *name, Error *e)
+{
+    Parser s = {.arena = a, .e = e, .name = name, .p = source.p, .line_start = source.p, .line = 1};
+    s.end = source.p + source.n;
+    size_t bad;
+    if (!utf8_valid(source, &bad)) {
+        for (; s.p < source.p + bad; s.p++)
+            if (*s.p == '\n') {
+                s.line++;
+                s.line_start = s.p + 1;
+            }
+        wrong(&s, s.p, "not UTF-8");
+        return NULL;
+    }
+    s.text = arena_alloc(a, source.n, 1, e);
+    return s.text ? read_tree(&s) : NULL;
+}
+
+const Json *json_get(const Json *object, const char *key)
+{
+    if (!object || object->type != JSON_OBJECT)
+        return NULL;
+    Text wanted = text_of(key);
+    if (object->index)
+        return *slot_of((JsonIndex *)(uintptr_t)object->index, wanted);
+    for (const Json *j = object->first; j; j = j->next)
+        if (text_equal(j->key, wanted))
+            return j;
+    return NULL;
+}
+
+const Json *json_at(const Json *array, size_t index)
+{
+    if (!array || array->type != JSON_ARRAY || index >= array->count)
+        return NULL;
+    if (array->index)
+        return ((const JsonIndex *)array->index)->at[index];
+    const Json *j = array->first;
+    while (index--)
+        j = j->next;
+    return j;
+}
+
+bool json_i64(const Json *j, int64_t *value)
+{
+    if (!j || j->type != JSON_NUMBER)
+        return false;
+    if (text_i64(j->text, value))
+        return true;
+    if (j->number < -0x1p53 || j->number > 0x1p53 || j->number != (double)(int64_t)j->number)
+        return false;
+    *value = (int64_t)j->number; /* 1.0, 1e3 */
+    return true;
+}
+
+const char *json_cstring(const Json *j)
+{
+    return j && j->type == JSON_STRING && memchr(j->text.p, 0, j->text.n + 1) == j->text.p + j->text.n ? j->text.p : NULL;
+}
+
+bool json_is_true(const Json *j)
+{
+    return j && j->type == JSON_BOOL && j->boolean;
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------------------- */
+
+typedef bool Sink(void *to, const char *p, size_t n, Error *e);
+
+static bool to_out(void *to, const char *p, size_t n, Error *e)
+{
+    return out_write(to, p, n, e);
+}
+
+static bool to_stream(void *to, const char *p, size_t n, Error *e)
+{
+    (void)e;
+    return fwrite(p, 1, n, to) == n;
+}
+
+/* Bytes that are no UTF-8 (a file's name may hold some) become U+FFFD: what is written can always be read. */
+static bool write_string(Text t, Sink *sink, void *to, Error *e)
+{
+    bool ok = sink(to, "\"", 1, e);
+    for (size_t i = 0, run = 0; ok && i <= t.n;) {
+        uint32_t code = 0;
+        size_t length = i < t.n ? utf8_decode(t.p + i, t.n - i, &code) : 0;
+        if (length && code >= 0x20 && code != '"' && code != '\\') {
+            i += length;
+            continue;
+        }
+        char escape[8] = "\\ufffd";
+        if (length && code < 0x20)
+            snprintf(escape, sizeof(escape), "\\u%04x", code & 0xff);
+        else if (length)
+            snprintf(escape, sizeof(escape), "\\%c", (char)code);
+        ok = i == run || sink(to, t.p + run, i - run, e);
+        if (ok && i < t.n)
+            ok = sink(to, escape, strlen(escape), e);
+        run = ++i;
+    }
+    return ok && sink(to, "\"", 1, e);
+}
+
+bool out_json_string(Out *o, Text text, Error *e)
+{
+    return write_string(text, to_out, o, e);
+}
+
+void json_print_string(FILE *to, Text text)
+{
+    Error unused = {0};
+    write_string(text, to_stream, to, &unused);
+}

@@ -1,0 +1,229 @@
+/* base/memory.c: checked sizes, aligned heap memory, arenas. */
+#include "base.h"
+
+#include <stdlib.h>
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+/* Under the address sanitizer what an arena has not handed out is poisoned, with a gap behind every piece, so that an
+ * overrun inside a block is found like one on the heap. */
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#define HIDE(p, n) __asan_poison_memory_region((p), (n))
+#define SHOW(p, n) __asan_unpoison_memory_region((p), (n))
+enum { GAP = 16 };
+#else
+#define HIDE(p, n) ((void)(p), (void)(n))
+#define SHOW(p, n) ((void)(p), (void)(n))
+enum { GAP = 0 };
+#endif
+
+enum { ALIGN = 64, FIRST_BLOCK = 4096, LARGEST_STEP = 1 << 20 };
+
+bool size_mul(size_t a, size_t b, size_t *product)
+{
+    return !__builtin_mul_overflow(a, b, product);
+}
+
+bool size_add(size_t a, size_t b, size_t *sum)
+{
+    return !__builtin_add_overflow(a, b, sum);
+}
+
+/* A caller's heap promises alignment for C types only, so up to 64 bytes more are asked of it; the byte before the
+ * result holds how far it was moved. */
+void *heap_alloc(const Heap *heap, size_t bytes)
+{
+    size_t whole;
+    if (!size_add(bytes, ALIGN, &whole))
+        return NULL;
+    unsigned char *raw = heap ? heap->resize(heap->user, NULL, 0, whole) : malloc(whole);
+    if (!raw)
+        return NULL;
+    size_t shift = ALIGN - (uintptr_t)raw % ALIGN;
+    raw[shift - 1] = (unsigned char)shift;
+    return raw + shift;
+}
+
+void heap_free(const Heap *heap, void *p, size_t bytes)
+{
+    if (!p)
+        return;
+    unsigned char *moved = p, *raw = moved - moved[-1];
+    if (heap)
+        heap->resize(heap->user, raw, bytes + ALIGN, 0);
+    else
+        free(raw);
+}
+
+/* A block's memory follows its header, which fills one cache line. */
+typedef struct Block {
+    struct Block *next;
+    size_t bytes; /* behind the header */
+    char pad[ALIGN - sizeof(void *) - sizeof(size_t)];
+} Block;
+
+struct Arena {
+    const Heap *heap;
+    Heap copy;
+    size_t max_bytes, bytes;
+    Block *first, *current; /* current NULL: nothing is in use; blocks behind it are empty and wait */
+    size_t used;            /* of current */
+};
+
+Arena *arena_new(const Heap *heap, size_t max_bytes)
+{
+    Arena *a = heap_alloc(heap, sizeof(*a));
+    if (!a)
+        return NULL;
+    memset(a, 0, sizeof(*a));
+    if (heap) {
+        a->copy = *heap;
+        a->heap = &a->copy;
+    }
+    a->max_bytes = max_bytes;
+    return a;
+}
+
+/* Where `bytes` fit in block b from offset `used` on; SIZE_MAX if they do not. */
+static size_t place(const Block *b, size_t used, size_t bytes)
+{
+    size_t align = bytes < ALIGN ? 16 : ALIGN;
+    size_t at = (used + align - 1) & ~(align - 1);
+    return at <= b->bytes && bytes <= b->bytes - at ? at : SIZE_MAX;
+}
+
+/* Makes a block with room for `bytes` the current one: the nearest that waits, else a new one. */
+static bool next_block(Arena *a, size_t bytes, Error *e)
+{
+    Block **after = a->current ? &a->current->next : &a->first;
+    for (Block **link = after; *link; link = &(*link)->next) {
+        Block *b = *link;
+        if (place(b, 0, bytes) == SIZE_MAX)
+            continue;
+        *link = b->next;
+        b->next = *after;
+        *after = a->current = b;
+        a->used = 0;
+        return true;
+    }
+    size_t room = a->max_bytes ? a->max_bytes - a->bytes : SIZE_MAX;
+    if (room < sizeof(Block) || bytes > room - sizeof(Block))
+        return fail(e, SP_MEMORY, "out of memory: %zu bytes more do not fit under the limit of %zu", bytes, a->max_bytes);
+    size_t step = MIN(MAX(a->bytes, (size_t)FIRST_BLOCK), (size_t)LARGEST_STEP) - sizeof(Block);
+    size_t body = MIN(MAX(bytes, step), room - sizeof(Block)), whole;
+    Block *b = size_add(body, sizeof(Block), &whole) ? heap_alloc(a->heap, whole) : NULL;
+    if (!b)
+        return fail_memory(e, bytes, "an arena");
+    b->bytes = body;
+    HIDE(b + 1, body);
+    b->next = *after;
+    *after = a->current = b;
+    a->used = 0;
+    a->bytes += whole;
+    return true;
+}
+
+void *arena_alloc(Arena *a, size_t count, size_t size, Error *e)
+{
+    size_t bytes, whole;
+    if (!size_mul(count, size, &bytes) || !size_add(bytes, GAP, &whole)) {
+        fail(e, SP_MEMORY, "out of memory: %zu items of %zu bytes are more than an address can count", count, size);
+        return NULL;
+    }
+    size_t at = a->current ? place(a->current, a->used, whole) : SIZE_MAX;
+    if (at == SIZE_MAX) {
+        if (!next_block(a, whole, e))
+            return NULL;
+        at = 0;
+    }
+    char *p = (char *)(a->current + 1) + at;
+    a->used = at + MAX(whole, (size_t)1); /* even nothing has an address of its own */
+    SHOW(p, bytes);
+    return memset(p, 0, bytes);
+}
+
+char *arena_strndup(Arena *a, const char *text, size_t length, Error *e)
+{
+    size_t bytes;
+    char *copy = arena_alloc(a, size_add(length, 1, &bytes) ? bytes : SIZE_MAX, 1, e);
+    if (copy && length)
+        memcpy(copy, text, length);
+    return copy;
+}
+
+char *arena_printf(Arena *a, Error *e, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    char *text = n < 0 ? NULL : arena_alloc(a, (size_t)n + 1, 1, e);
+    if (!text) {
+        fail(e, SP_FORMAT, "a text cannot be formatted");
+        return NULL;
+    }
+    va_start(args, format);
+    vsnprintf(text, (size_t)n + 1, format, args);
+    va_end(args);
+    return text;
+}
+
+void *arena_grow(Arena *a, void *items, size_t count, size_t *capacity, size_t size, Error *e)
+{
+    if (count < *capacity)
+        return items;
+    size_t wanted;
+    if (!size_mul(MAX(*capacity, (size_t)8), 2, &wanted))
+        wanted = SIZE_MAX;
+    void *grown = arena_alloc(a, wanted, size, e);
+    if (!grown)
+        return NULL;
+    if (count)
+        memcpy(grown, items, count * size);
+    *capacity = wanted;
+    return grown;
+}
+
+ArenaMark arena_mark(const Arena *a)
+{
+    return (ArenaMark){a->current, a->used};
+}
+
+void arena_rewind(Arena *a, ArenaMark mark)
+{
+    Block *b = mark.block ? mark.block : a->first;
+    size_t used = mark.block ? mark.used : 0;
+    for (Block *poison = b; GAP && poison; poison = poison->next) { /* handed out no more */
+        size_t from = poison == b ? used : 0;
+        HIDE((char *)(poison + 1) + from, poison->bytes - from);
+    }
+    a->current = mark.block;
+    a->used = mark.used;
+}
+
+size_t arena_bytes(const Arena *a)
+{
+    return a->bytes;
+}
+
+const Heap *arena_heap(const Arena *a)
+{
+    return a->heap;
+}
+
+void arena_free(Arena *a)
+{
+    if (!a)
+        return;
+    for (Block *b = a->first, *next; b; b = next) {
+        next = b->next;
+        SHOW(b + 1, b->bytes);
+        heap_free(a->heap, b, b->bytes + sizeof(Block));
+    }
+    Heap copy = a->copy;
+    heap_free(a->heap ? &copy : NULL, a, sizeof(*a));
+}
