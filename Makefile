@@ -28,7 +28,7 @@ FOLDERS = base weights tokenizers nn extractors recsys recsys/models kernels
 LIB_SRC := $(wildcard $(addsuffix /*.c,$(FOLDERS)))
 CPU_SRC := $(wildcard kernels/cpu/*.c)
 TOOL_SRC := $(wildcard tools/*.c)
-# The same kernel sources once a level of instructions; kernels/cpu/dispatch.h names the levels.
+# The same kernel sources once a level of instructions; kernels/dispatch.c names the levels.
 MACHINE := $(shell $(CC) -dumpmachine | cut -d- -f1)
 ifeq ($(MACHINE),x86_64)
 LEVELS = baseline avx2 avx512

@@ -1,0 +1,354 @@
+/* kernels/cpu/vec.h: the small vector vocabulary that every CPU kernel is written in, over the vector types of GCC and clang.
+ *
+ * A `vf` holds VW floats: 16 at the AVX-512 level, 8 at AVX2, 4 at the baseline (SSE2, NEON, or whatever the compiler makes of it).
+ * Loads and stores need no alignment. `_n` variants touch only the first n lanes (0 <= n <= VW); the other lanes load as 0.
+ * Nothing here fuses or reorders: v_fma is one rounding where the level has it, two elsewhere; v_sum adds halves, always the same way.
+ * Errors of the functions were measured over all floats of the named range against double: see tests/kernels_test.c. */
+#ifndef SAPOR_VEC_H
+#define SAPOR_VEC_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
+
+#include "kernels/kernels.h"
+
+#ifndef LEVEL
+#define LEVEL baseline
+#define LEVEL_baseline
+#endif
+
+#if defined(LEVEL_avx512)
+#define VW 16
+#elif defined(LEVEL_avx2)
+#define VW 8
+#else
+#define VW 4
+#endif
+
+typedef float vf __attribute__((vector_size(4 * VW)));
+typedef int32_t vi __attribute__((vector_size(4 * VW)));
+typedef float vf_any __attribute__((vector_size(4 * VW), aligned(4), may_alias));
+typedef int32_t vi_any __attribute__((vector_size(4 * VW), aligned(4), may_alias));
+
+#define INLINE static inline __attribute__((always_inline, unused))
+
+/* ---- loads, stores, lanes ------------------------------------------------------------------------------------------- */
+
+INLINE vf v_load(const float *p)
+{
+    return *(const vf_any *)p;
+}
+INLINE void v_store(float *p, vf x)
+{
+    *(vf_any *)p = x;
+}
+INLINE vi vi_load(const int32_t *p)
+{
+    return *(const vi_any *)p;
+}
+INLINE void vi_store(int32_t *p, vi x)
+{
+    *(vi_any *)p = x;
+}
+INLINE vf v_set(float x)
+{
+    return x - (vf){0}; /* x - 0 is x for every x, -0 too */
+}
+INLINE vi vi_set(int32_t x)
+{
+    return x - (vi){0};
+}
+INLINE vf v_zero(void)
+{
+    return (vf){0};
+}
+INLINE vi v_lanes(void) /* 0, 1, 2, ... */
+{
+#if VW == 16
+    return (vi){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+#elif VW == 8
+    return (vi){0, 1, 2, 3, 4, 5, 6, 7};
+#else
+    return (vi){0, 1, 2, 3};
+#endif
+}
+
+INLINE vf v_load_n(const float *p, int n)
+{
+#if VW == 16
+    return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#elif VW == 8
+    return (vf)_mm256_maskload_ps(p, (__m256i)(v_lanes() < n));
+#else
+    vf x = {0};
+    for (int i = 0; i < VW; i++) {
+        if (i < n) {
+            x[i] = p[i];
+        }
+    }
+    return x;
+#endif
+}
+INLINE void v_store_n(float *p, vf x, int n)
+{
+#if VW == 16
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)x);
+#elif VW == 8
+    _mm256_maskstore_ps(p, (__m256i)(v_lanes() < n), (__m256)x);
+#else
+    for (int i = 0; i < VW; i++) {
+        if (i < n) {
+            p[i] = x[i];
+        }
+    }
+#endif
+}
+
+/* ---- arithmetic: + - * / and comparisons are the compiler's own ------------------------------------------------------------ */
+
+/* a b + c */
+INLINE vf v_fma(vf a, vf b, vf c)
+{
+#if VW == 16
+    return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif VW == 8
+    return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif defined(__ARM_NEON)
+    return (vf)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#else
+    return a * b + c;
+#endif
+}
+/* m is all ones or all zeros in each lane, as comparisons give it */
+INLINE vf v_select(vi m, vf a, vf b)
+{
+#if VW == 16
+    return (vf)_mm512_mask_blend_ps(_mm512_movepi32_mask((__m512i)m), (__m512)b, (__m512)a);
+#elif VW == 8
+    return (vf)_mm256_blendv_ps((__m256)b, (__m256)a, (__m256)m);
+#else
+    return (vf)((m & (vi)a) | (~m & (vi)b));
+#endif
+}
+/* The second one where either is NaN: v_max(limit, x) keeps x's NaN. */
+INLINE vf v_max(vf a, vf b)
+{
+#if VW == 16
+    return (vf)_mm512_max_ps((__m512)a, (__m512)b);
+#elif VW == 8
+    return (vf)_mm256_max_ps((__m256)a, (__m256)b);
+#elif defined(__x86_64__)
+    return (vf)_mm_max_ps((__m128)a, (__m128)b);
+#else
+    return v_select(a > b, a, b);
+#endif
+}
+INLINE vf v_min(vf a, vf b)
+{
+#if VW == 16
+    return (vf)_mm512_min_ps((__m512)a, (__m512)b);
+#elif VW == 8
+    return (vf)_mm256_min_ps((__m256)a, (__m256)b);
+#elif defined(__x86_64__)
+    return (vf)_mm_min_ps((__m128)a, (__m128)b);
+#else
+    return v_select(a < b, a, b);
+#endif
+}
+INLINE vf v_sqrt(vf x)
+{
+#if VW == 16
+    return (vf)_mm512_sqrt_ps((__m512)x);
+#elif VW == 8
+    return (vf)_mm256_sqrt_ps((__m256)x);
+#elif defined(__x86_64__)
+    return (vf)_mm_sqrt_ps((__m128)x);
+#elif defined(__ARM_NEON)
+    return (vf)vsqrtq_f32((float32x4_t)x);
+#else
+    for (int i = 0; i < VW; i++) {
+        x[i] = __builtin_sqrtf(x[i]);
+    }
+    return x;
+#endif
+}
+INLINE vf v_abs(vf x)
+{
+    return (vf)((vi)x & vi_set(0x7fffffff));
+}
+INLINE vf v_copysign(vf x, vf sign)
+{
+    return (vf)(((vi)x & vi_set(0x7fffffff)) | ((vi)sign & vi_set(INT32_MIN)));
+}
+/* Nearest whole number, ties to even; |x| < 2^22 */
+INLINE vf v_round(vf x)
+{
+    vf magic = v_set(12582912.0f); /* 1.5 * 2^23: adding it leaves no bit for a fraction */
+    return (x + magic) - magic;
+}
+INLINE vi v_to_int(vf x) /* |x| < 2^31 */
+{
+    return __builtin_convertvector(x, vi);
+}
+INLINE vf v_from_int(vi x)
+{
+    return __builtin_convertvector(x, vf);
+}
+
+/* Sums and maxima over the lanes, by halves: ((l0+l4)+(l2+l6)) + ((l1+l5)+(l3+l7)) for eight. */
+INLINE float v_sum(vf x)
+{
+    float t[VW];
+    memcpy(t, &x, sizeof t);
+    for (int half = VW / 2; half > 0; half /= 2) {
+        for (int i = 0; i < half; i++) {
+            t[i] += t[i + half];
+        }
+    }
+    return t[0];
+}
+INLINE float v_max_lane(vf x)
+{
+    float t[VW];
+    memcpy(t, &x, sizeof t);
+    for (int half = VW / 2; half > 0; half /= 2) {
+        for (int i = 0; i < half; i++) {
+            t[i] = t[i] > t[i + half] ? t[i] : t[i + half];
+        }
+    }
+    return t[0];
+}
+
+/* ---- functions: coefficients fitted by weighted least squares on Chebyshev points, minimax-refined ---------------------------- */
+
+/* e^x: at most 1 ulp for -87 <= x <= 88.7; 0 below -104, infinity above 88.73, NaN kept. x = n ln 2 + r, |r| <= ln 2 / 2. */
+INLINE vf v_exp(vf x)
+{
+    x = v_max(v_set(-105.0f), v_min(v_set(89.0f), x));
+    vf n = v_round(x * 1.44269504f);
+    vf r = v_fma(n, v_set(-0.693359375f), x); /* ln 2 in two parts; the first has few bits: exact product */
+    r = v_fma(n, v_set(2.12194440e-4f), r);
+    vf q = v_set(1.395059400e-03f);
+    q = v_fma(q, r, v_set(8.368954062e-03f));
+    q = v_fma(q, r, v_set(4.166620597e-02f));
+    q = v_fma(q, r, v_set(1.666651815e-01f));
+    q = v_fma(q, r, v_set(0.5f));
+    vf p = v_fma(q, r * r, r) + 1.0f;
+#if VW == 16
+    return (vf)_mm512_scalef_ps((__m512)p, (__m512)n);
+#else
+    vi k = v_to_int(n), half = k >> 1; /* two factors, so that 2^128 and subnormal results come out right */
+    return p * (vf)((half + 127) << 23) * (vf)((k - half + 127) << 23);
+#endif
+}
+
+/* ln x: at most 1 ulp; -infinity at 0, NaN below. x = 2^e (1 + f), sqrt(1/2) <= 1 + f < sqrt(2). */
+INLINE vf v_log(vf x)
+{
+    vi tiny = x < 1.17549435e-38f;
+    vf y = v_select(tiny, x * 8388608.0f, x);
+    vi bits = (vi)y - 0x3f3504f3; /* sqrt(1/2) */
+    vf e = v_from_int(bits >> 23) - v_select(tiny, v_set(23.0f), v_zero());
+    vf f = (vf)((bits & 0x7fffff) + 0x3f3504f3) - 1.0f;
+    vf r = v_set(-7.859932631e-02f);
+    r = v_fma(r, f, v_set(1.288129985e-01f));
+    r = v_fma(r, f, v_set(-1.312845796e-01f));
+    r = v_fma(r, f, v_set(1.418123096e-01f));
+    r = v_fma(r, f, v_set(-1.662459224e-01f));
+    r = v_fma(r, f, v_set(2.000228465e-01f));
+    r = v_fma(r, f, v_set(-2.500080764e-01f));
+    r = v_fma(r, f, v_set(3.333331645e-01f));
+    vf ff = f * f;
+    r = v_fma(r, ff * f, e * -2.12194440e-4f);
+    r = v_fma(ff, v_set(-0.5f), r);
+    r = v_fma(e, v_set(0.693359375f), r + f);
+    r = v_select(x == __builtin_inff(), x, r);
+    r = v_select(x == 0.0f, v_set(-__builtin_inff()), r);
+    return v_select(x >= 0.0f, r, v_set(__builtin_nanf("")));
+}
+/* ln(1 + x) for x >= 0, without losing small x */
+INLINE vf v_log1p(vf x)
+{
+    vf u = x + 1.0f;
+    return v_log(u) + (x - (u - 1.0f)) / u;
+}
+/* 2 ulp: x + x^3 P(x^2) below 0.625, 1 - 2 / (e^2|x| + 1) above */
+INLINE vf v_tanh(vf x)
+{
+    vf a = v_abs(x), z = x * x;
+    vf p = v_set(-5.721605849e-03f);
+    p = v_fma(p, z, v_set(2.065519430e-02f));
+    p = v_fma(p, z, v_set(-5.374513566e-02f));
+    p = v_fma(p, z, v_set(1.333151460e-01f));
+    p = v_fma(p, z, v_set(-3.333328366e-01f));
+    vf small = v_fma(p * z, x, x);
+    vf big = 1.0f - 2.0f / (v_exp(a + a) + 1.0f);
+    return v_select(a < 0.625f, small, v_copysign(big, x));
+}
+/* Error function, 2e-7 relative: x P(x^2) below 1, 1 - e^Q(|x|) above (Q fits ln erfc) */
+INLINE vf v_erf(vf x)
+{
+    vf t = v_min(v_set(4.0f), v_abs(x)), z = x * x;
+    vf p = v_set(7.889109111e-05f);
+    p = v_fma(p, z, v_set(-8.020838141e-04f));
+    p = v_fma(p, z, v_set(5.189535208e-03f));
+    p = v_fma(p, z, v_set(-2.685444430e-02f));
+    p = v_fma(p, z, v_set(1.128360033e-01f));
+    p = v_fma(p, z, v_set(-3.761262596e-01f));
+    p = v_fma(p, z, v_set(1.128379107e+00f));
+    vf q = v_set(-2.149632564e-05f);
+    q = v_fma(q, t, v_set(4.391086986e-04f));
+    q = v_fma(q, t, v_set(-4.193622153e-03f));
+    q = v_fma(q, t, v_set(2.517899498e-02f));
+    q = v_fma(q, t, v_set(-1.083725169e-01f));
+    q = v_fma(q, t, v_set(-6.332625747e-01f));
+    q = v_fma(q, t, v_set(-1.129556894e+00f));
+    q = v_fma(q, t, v_set(1.834475697e-04f));
+    return v_select(t < 1.0f, p * x, v_copysign(1.0f - v_exp(q), x));
+}
+INLINE vf v_sigmoid(vf x)
+{
+    return 1.0f / (v_exp(-x) + 1.0f);
+}
+/* ln(1 + e^x), exact at both ends */
+INLINE vf v_softplus(vf x)
+{
+    return v_max(v_zero(), x) + v_log1p(v_exp(-v_abs(x)));
+}
+
+/* The activation functions of kernels.h; param is LEAKY_RELU's slope. */
+INLINE vf v_act(Act act, float param, vf x)
+{
+    switch (act) {
+    case ACT_RELU:
+        return v_max(v_zero(), x);
+    case ACT_RELU6:
+        return v_min(v_set(6.0f), v_max(v_zero(), x));
+    case ACT_LEAKY_RELU:
+        return v_select(x > 0.0f, x, x * param);
+    case ACT_GELU:
+        return 0.5f * x * (v_erf(x * 0.707106781f) + 1.0f);
+    case ACT_GELU_TANH:
+        return 0.5f * x * (v_tanh(x * 0.797884561f * v_fma(x * x, v_set(0.044715f), v_set(1.0f))) + 1.0f);
+    case ACT_SIGMOID:
+        return v_sigmoid(x);
+    case ACT_TANH:
+        return v_tanh(x);
+    case ACT_SOFTPLUS:
+        return v_softplus(x);
+    case ACT_SWISH:
+        return x * v_sigmoid(x);
+    case ACT_NONE:
+    case ACT_COUNT:
+        break;
+    }
+    return x;
+}
+
+#endif

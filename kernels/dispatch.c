@@ -1,0 +1,98 @@
+/* Which table this machine gets, and what belongs to no level. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "kernels/kernels.h"
+
+extern const Kernels kernels_baseline;
+#if defined(__x86_64__)
+extern const Kernels kernels_avx2, kernels_avx512;
+#endif
+
+typedef struct Level {
+    const char *name;
+    const Kernels *kernels;
+    const char *missing; /* NULL: usable */
+} Level;
+
+enum { MAX_LEVELS = 8 };
+
+/* Best last. The compiler's run-time check asks cpuid, and XGETBV whether the system saves the wide registers. */
+static size_t find_levels(Level list[MAX_LEVELS])
+{
+    size_t n = 0;
+    list[n++] = (Level){"baseline", &kernels_baseline, NULL};
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    const char *lack = !__builtin_cpu_supports("avx2")  ? "no AVX2 (or the system does not save its registers)"
+                       : !__builtin_cpu_supports("fma") ? "no FMA"
+                                                        : NULL;
+    list[n++] = (Level){"avx2", &kernels_avx2, lack};
+    if (lack == NULL) {
+        lack = !__builtin_cpu_supports("avx512f")    ? "no AVX-512 (or the system does not save its registers)"
+               : !__builtin_cpu_supports("avx512bw") ? "no AVX-512 BW"
+               : !__builtin_cpu_supports("avx512vl") ? "no AVX-512 VL"
+               : !__builtin_cpu_supports("avx512dq") ? "no AVX-512 DQ"
+                                                     : NULL;
+    }
+    list[n++] = (Level){"avx512", &kernels_avx512, lack};
+#endif
+    return n;
+}
+
+size_t kernels_levels(const char *names[8], bool usable[8], const char *why[8])
+{
+    Level list[MAX_LEVELS];
+    size_t n = find_levels(list);
+    for (size_t i = 0; i < n; i++) {
+        names[i] = list[i].name;
+        usable[i] = list[i].missing == NULL;
+        why[i] = list[i].missing ? list[i].missing : "";
+    }
+    return n;
+}
+
+const Kernels *kernels_cpu(const char *force, Error *e)
+{
+    Level list[MAX_LEVELS];
+    size_t n = find_levels(list);
+    const char *asked_by = "level";
+    if (force == NULL) {
+        force = getenv("SAPOR_CPU");
+        asked_by = "SAPOR_CPU";
+    }
+    const Kernels *best = NULL;
+    char there[256] = "";
+    for (size_t i = 0; i < n; i++) {
+        if (list[i].missing == NULL) {
+            best = list[i].kernels;
+            snprintf(there + strlen(there), sizeof there - strlen(there), "%s%s", there[0] ? ", " : "", list[i].name);
+        }
+    }
+    if (force == NULL || force[0] == '\0') {
+        return best;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(list[i].name, force) == 0) {
+            if (list[i].missing != NULL) {
+                fail(e, SP_UNSUPPORTED, "%s=%s: this machine has %s; usable: %s", asked_by, force, list[i].missing, there);
+                return NULL;
+            }
+            return list[i].kernels;
+        }
+    }
+    fail(e, SP_USAGE, "%s=%s: no such level; usable: %s", asked_by, force, there);
+    return NULL;
+}
+
+AdamStep adam_step(double lr, double beta1, double beta2, double eps, double weight_decay, int64_t t)
+{
+    return (AdamStep){
+        .step_size = (float)(lr / (1.0 - pow(beta1, (double)t))),
+        .root_scale = (float)(1.0 / sqrt(1.0 - pow(beta2, (double)t))),
+        .beta1 = (float)beta1,
+        .beta2 = (float)beta2,
+        .eps = (float)eps,
+        .weight_decay = (float)weight_decay,
+    };
+}
