@@ -37,8 +37,10 @@ const Array *weights_find(const Weights *w, const char *name); /* NULL when abse
 size_t weights_count(const Weights *w);
 const Array *weights_at(const Weights *w, size_t i); /* in file order */
 const char *weights_path(const Weights *w);
-/* The tensor `name` with exactly this shape (dims numbers follow), or NULL and "file: tensor name: has shape [..], needs [..]". */
-const Array *weights_need(const Weights *w, Error *e, const char *name, int dims, ...);
+/* The tensor `name` with exactly this shape (dims numbers follow; -1 takes any length), or NULL and "file: tensor name: has
+ * shape [..], needs [..]". */
+#define weights_need(w, e, name, dims, ...) weights_need_shape((w), (e), (name), (dims), (const int64_t[]){__VA_ARGS__})
+const Array *weights_need_shape(const Weights *w, Error *e, const char *name, int dims, const int64_t *shape);
 /* The string map under "__metadata__" of a safetensors file, or NULL. */
 const Json *weights_metadata(const Weights *w);
 

@@ -1,0 +1,46 @@
+/* weights/private.h: what the readers of the single formats share. */
+#ifndef SAPOR_WEIGHTS_PRIVATE_H
+#define SAPOR_WEIGHTS_PRIVATE_H
+
+#include "weights/weights.h"
+
+/* A name out of a hostile file, for a message: `"%.*s", NAME(text)`; the front of a long one is enough. */
+#define NAME(text) (int)MIN((text).n, (size_t)200), (text).p
+
+typedef struct MapNode { /* maps that the tensors point into, closed with the Weights */
+    Map map;
+    struct MapNode *next;
+} MapNode;
+
+struct Weights {
+    Arena *arena;
+    const char *path;
+    Array *arrays; /* in file order */
+    size_t count, capacity;
+    TextIndex *names; /* arrays[i] is number i */
+    MapNode *maps;
+    const Json *metadata;
+};
+
+/* Appends a tensor whose data lies in a map or the arena; a name that is there already or holds a NUL is an error. */
+bool weights_add(Weights *w, const Array *a, Error *e);
+/* Fills a->count from the shape and *bytes with the size; false where it does not fit 63 bits. */
+bool array_size(Array *a, size_t *bytes);
+/* "[2, 3]" into buffer, for messages; returns buffer. */
+const char *shape_text(int dims, const int64_t *shape, char *buffer, size_t size);
+enum { SHAPE_TEXT = 24 * MAX_DIMS };
+
+/* Readers: m is a whole file of that kind. */
+bool safetensors_read(Weights *w, const Map *m, const char *path, Error *e);
+bool torch_zip_read(Weights *w, const Map *m, const char *path, Error *e);
+bool torch_legacy_read(Weights *w, const Map *m, const char *path, Error *e);
+
+static inline uint64_t little(const unsigned char *p, int bytes)
+{
+    uint64_t v = 0;
+    for (int i = bytes - 1; i >= 0; i--)
+        v = v << 8 | p[i];
+    return v;
+}
+
+#endif

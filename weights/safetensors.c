@@ -1,0 +1,286 @@
+/* weights/safetensors.c: 8 bytes header length, a JSON header {name: {dtype, shape, data_offsets}}, the tensors' bytes. */
+#include "weights/private.h"
+
+enum { MAX_HEADER = 100 * 1000 * 1000 }; /* the format's own limit */
+
+static bool dtype_parse(Text name, DType *type)
+{
+    for (DType t = F32; t <= BOOL8; t++)
+        if (text_is(name, dtype_name(t))) {
+            *type = t;
+            return true;
+        }
+    return false;
+}
+
+typedef struct Entry {
+    Array array;
+    size_t begin, end, order;
+} Entry;
+
+static int by_offset(const void *a, const void *b)
+{
+    const Entry *x = a, *y = b;
+    if (x->begin != y->begin)
+        return x->begin < y->begin ? -1 : 1;
+    if (x->end != y->end)
+        return x->end < y->end ? -1 : 1;
+    return x->order < y->order ? -1 : x->order > y->order;
+}
+
+static bool entry_read(Entry *out, const Json *j, const char *path, Error *e)
+{
+    Array *a = &out->array;
+    *a = (Array){.name = j->key, .file = path};
+    const Json *dtype = json_get(j, "dtype"), *shape = json_get(j, "shape"), *offsets = json_get(j, "data_offsets");
+    if (!dtype || dtype->type != JSON_STRING || !shape || shape->type != JSON_ARRAY || !offsets || offsets->type != JSON_ARRAY ||
+        offsets->count != 2)
+        return fail(e, SP_FORMAT, "%s: tensor %.*s: needs dtype, shape and two data_offsets", path, NAME(j->key));
+    if (!dtype_parse(dtype->text, &a->type))
+        return fail(e, SP_UNSUPPORTED, "%s: tensor %.*s: dtype %.*s is not one that is read (F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL)",
+                    path, NAME(j->key), NAME(dtype->text));
+    if (shape->count > MAX_DIMS)
+        return fail(e, SP_UNSUPPORTED, "%s: tensor %.*s: has %zu dimensions, at most %d are read", path, NAME(j->key), shape->count,
+                    MAX_DIMS);
+    for (const Json *d = shape->first; d; d = d->next)
+        if (!json_i64(d, &a->shape[a->dims]) || a->shape[a->dims++] < 0)
+            return fail(e, SP_FORMAT, "%s: tensor %.*s: shape holds what is not a length", path, NAME(j->key));
+    int64_t begin, end;
+    size_t bytes;
+    if (!json_i64(offsets->first, &begin) || !json_i64(offsets->first->next, &end) || begin < 0 || end < begin)
+        return fail(e, SP_FORMAT, "%s: tensor %.*s: data_offsets are not a range", path, NAME(j->key));
+    char text[SHAPE_TEXT];
+    if (!array_size(a, &bytes) || bytes != (size_t)(end - begin))
+        return fail(e, SP_FORMAT, "%s: tensor %.*s: shape %s of %s does not fill its %lld bytes", path, NAME(j->key),
+                    shape_text(a->dims, a->shape, text, sizeof text), dtype_name(a->type), (long long)(end - begin));
+    out->begin = (size_t)begin;
+    out->end = (size_t)end;
+    return true;
+}
+
+static bool metadata_check(const Json *meta, const char *path, Error *e)
+{
+    if (meta->type != JSON_OBJECT)
+        return fail(e, SP_FORMAT, "%s: __metadata__ is not an object", path);
+    for (const Json *j = meta->first; j; j = j->next)
+        if (j->type != JSON_STRING)
+            return fail(e, SP_FORMAT, "%s: __metadata__: %.*s is not a string", path, NAME(j->key));
+    return true;
+}
+
+/* The tensors must cover the rest of the file without gap or overlap, as the reference reader demands. */
+bool safetensors_read(Weights *w, const Map *m, const char *path, Error *e)
+{
+    if (m->bytes < 10)
+        return fail(e, SP_FORMAT, "%s: %zu bytes are too few for a safetensors file", path, m->bytes);
+    uint64_t length = little(m->data, 8);
+    if (length > MAX_HEADER)
+        return fail(e, SP_FORMAT, "%s: the header says it has %llu bytes; at most %d are allowed", path, (unsigned long long)length,
+                    MAX_HEADER);
+    if (length > m->bytes - 8)
+        return fail(e, SP_FORMAT, "%s: the header says it has %llu bytes, the file has %zu: truncated?", path,
+                    (unsigned long long)length, m->bytes);
+    if (!length || m->data[8] != '{')
+        return fail(e, SP_FORMAT, "%s: the header does not begin with '{': not a safetensors file", path);
+    const unsigned char *data = m->data + 8 + length;
+    size_t bytes = m->bytes - 8 - (size_t)length;
+    const Json *header = json_parse(w->arena, (Text){(const char *)m->data + 8, (size_t)length}, path, e);
+    if (!header)
+        return false;
+    Entry *entries = NEW(w->arena, Entry, MAX(header->count, (size_t)1), e);
+    if (!entries)
+        return false;
+    size_t n = 0;
+    for (const Json *j = header->first; j; j = j->next)
+        if (text_is(j->key, "__metadata__")) {
+            if (!metadata_check(j, path, e))
+                return false;
+            if (!w->metadata)
+                w->metadata = j;
+        } else {
+            if (!entry_read(&entries[n], j, path, e))
+                return false;
+            entries[n].order = n;
+            n++;
+        }
+    qsort(entries, n, sizeof *entries, by_offset);
+    size_t at = 0;
+    for (size_t i = 0; i < n; i++) {
+        Entry *t = &entries[i];
+        if (t->end > bytes)
+            return fail(e, SP_FORMAT, "%s: tensor %.*s: ends at byte %zu of %zu: truncated?", path, NAME(t->array.name), t->end, bytes);
+        if (t->begin != at)
+            return fail(e, SP_FORMAT, "%s: tensor %.*s: begins at byte %zu, %s %zu", path, NAME(t->array.name), t->begin,
+                        t->begin < at ? "inside the tensor before it, which ends at" : "leaving a hole behind byte", at);
+        t->array.data = data + t->begin;
+        at = t->end;
+        if (!weights_add(w, &t->array, e))
+            return false;
+    }
+    if (at != bytes)
+        return fail(e, SP_FORMAT, "%s: %zu bytes behind the last tensor belong to none", path, bytes - at);
+    return true;
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------------------- */
+
+typedef struct Declared {
+    const char *name;
+    DType type;
+    int dims;
+    int64_t shape[MAX_DIMS];
+    size_t begin, end;
+} Declared;
+
+struct SafetensorsOut {
+    Arena *arena;
+    Out *out;
+    const char *path;
+    TextIndex *names, *meta_keys;
+    Declared *tensors;
+    size_t count, capacity, meta_capacity;
+    const char **meta_values;
+    size_t bytes, written;
+    bool begun;
+};
+
+SafetensorsOut *safetensors_open(const char *path, const Heap *heap, Error *e)
+{
+    Arena *a = arena_new(heap, 0);
+    if (!a) {
+        fail_memory(e, sizeof(SafetensorsOut), path);
+        return NULL;
+    }
+    SafetensorsOut *s = NEW(a, SafetensorsOut, 1, e);
+    if (s) {
+        s->arena = a;
+        s->path = arena_strndup(a, path, strlen(path), e);
+        s->names = text_index_new(a, e);
+        s->meta_keys = text_index_new(a, e);
+        if (s->path && s->names && s->meta_keys && (s->out = out_open(path, heap, e)))
+            return s;
+    }
+    arena_free(a);
+    return NULL;
+}
+
+bool safetensors_meta(SafetensorsOut *s, const char *key, const char *value, Error *e)
+{
+    size_t n = (size_t)text_index_count(s->meta_keys);
+    if (s->begun || text_index_find(s->meta_keys, text_of(key)) >= 0)
+        return fail(e, SP_USAGE, "%s: metadata %s: %s", s->path, key, s->begun ? "comes after the data" : "is given twice");
+    const char **grown = arena_grow(s->arena, s->meta_values, n, &s->meta_capacity, sizeof *grown, e);
+    char *copy = grown ? arena_strndup(s->arena, value, strlen(value), e) : NULL;
+    if (!copy || text_index_add(s->meta_keys, text_of(key), e) < 0)
+        return false;
+    s->meta_values = grown;
+    s->meta_values[n] = copy;
+    return true;
+}
+
+bool safetensors_declare(SafetensorsOut *s, const char *name, DType type, int dims, const int64_t *shape, Error *e)
+{
+    if (s->begun || !strcmp(name, "__metadata__") || text_index_find(s->names, text_of(name)) >= 0)
+        return fail(e, SP_USAGE, "%s: tensor %s: %s", s->path, name, s->begun ? "declared after the data" : "the name is taken");
+    if (dims < 0 || dims > MAX_DIMS)
+        return fail(e, SP_USAGE, "%s: tensor %s: %d dimensions, at most %d are written", s->path, name, dims, MAX_DIMS);
+    Array a = {.type = type, .dims = dims};
+    for (int d = 0; d < dims; d++)
+        a.shape[d] = shape[d];
+    size_t bytes, end;
+    if (!array_size(&a, &bytes) || !size_add(s->bytes, bytes, &end) || end > INT64_MAX)
+        return fail(e, SP_USAGE, "%s: tensor %s: its size overflows", s->path, name);
+    Declared *grown = arena_grow(s->arena, s->tensors, s->count, &s->capacity, sizeof *grown, e);
+    if (!grown)
+        return false;
+    s->tensors = grown;
+    int64_t number = text_index_add(s->names, text_of(name), e);
+    if (number < 0)
+        return false;
+    Declared *t = &s->tensors[s->count++];
+    *t = (Declared){.name = text_index_at(s->names, number).p, .type = type, .dims = dims, .begin = s->bytes, .end = end};
+    memcpy(t->shape, a.shape, sizeof t->shape);
+    s->bytes = end;
+    return true;
+}
+
+static void header_print(const SafetensorsOut *s, FILE *to)
+{
+    char text[SHAPE_TEXT];
+    int64_t metas = text_index_count(s->meta_keys);
+    fputc('{', to);
+    for (int64_t i = 0; i < metas; i++) {
+        fputs(i ? "," : "\"__metadata__\":{", to);
+        json_print_string(to, text_index_at(s->meta_keys, i));
+        fputc(':', to);
+        json_print_string(to, text_of(s->meta_values[i]));
+    }
+    if (metas)
+        fputs(s->count ? "}," : "}", to);
+    for (size_t i = 0; i < s->count; i++) {
+        const Declared *t = &s->tensors[i];
+        fputs(i ? "," : "", to);
+        json_print_string(to, text_of(t->name));
+        fprintf(to, ":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[%zu,%zu]}", dtype_name(t->type),
+                shape_text(t->dims, t->shape, text, sizeof text), t->begin, t->end);
+    }
+    fputc('}', to);
+}
+
+/* The header is padded with spaces so that the data begin at a multiple of 64 in the file: maps are then aligned. */
+static bool header_write(SafetensorsOut *s, Error *e)
+{
+    s->begun = true;
+    char *text = NULL;
+    size_t n = 0;
+    FILE *memory = open_memstream(&text, &n);
+    if (!memory)
+        return fail_memory(e, 0, "a safetensors header");
+    header_print(s, memory);
+    bool printed = !ferror(memory);
+    while (printed && (8 + (size_t)ftell(memory)) % 64)
+        printed = fputc(' ', memory) != EOF;
+    if (fclose(memory) || !printed) {
+        free(text);
+        return fail_memory(e, n, "a safetensors header");
+    }
+    unsigned char length[8];
+    for (int i = 0; i < 8; i++)
+        length[i] = (unsigned char)((uint64_t)n >> 8 * i);
+    bool ok = n <= MAX_HEADER || fail(e, SP_USAGE, "%s: a header of %zu bytes is over the format's limit", s->path, n);
+    ok = ok && out_write(s->out, length, 8, e) && out_write(s->out, text, n, e);
+    free(text);
+    return ok;
+}
+
+bool safetensors_data(SafetensorsOut *s, const void *data, size_t bytes, Error *e)
+{
+    if (bytes > s->bytes - s->written)
+        return fail(e, SP_USAGE, "%s: more data than the declared %zu bytes", s->path, s->bytes);
+    if (!s->begun && !header_write(s, e))
+        return false;
+    s->written += bytes;
+    return out_write(s->out, data, bytes, e);
+}
+
+bool safetensors_commit(SafetensorsOut *s, Error *e)
+{
+    bool ok = s->begun || header_write(s, e);
+    if (ok && s->written != s->bytes)
+        ok = fail(e, SP_USAGE, "%s: %zu of the declared %zu bytes were given", s->path, s->written, s->bytes);
+    if (ok) {
+        Out *o = s->out;
+        s->out = NULL;
+        ok = out_commit(o, e);
+    }
+    safetensors_discard(s);
+    return ok;
+}
+
+void safetensors_discard(SafetensorsOut *s)
+{
+    if (!s)
+        return;
+    out_discard(s->out);
+    arena_free(s->arena);
+}

@@ -1,0 +1,177 @@
+/* weights/weights.c: opening a model's tensors, whatever the file. */
+#include "weights/private.h"
+
+enum { MAX_INDEX_BYTES = 100 * 1000 * 1000 };
+
+bool weights_add(Weights *w, const Array *a, Error *e)
+{
+    if (memchr(a->name.p, 0, a->name.n))
+        return fail(e, SP_FORMAT, "%s: tensor name '%.*s' holds a NUL byte", a->file, NAME(a->name));
+    if (text_index_find(w->names, a->name) >= 0)
+        return fail(e, SP_FORMAT, "%s: tensor %.*s: is there twice", a->file, NAME(a->name));
+    Array *grown = arena_grow(w->arena, w->arrays, w->count, &w->capacity, sizeof(Array), e);
+    if (!grown)
+        return false;
+    w->arrays = grown;
+    int64_t number = text_index_add(w->names, a->name, e);
+    if (number < 0)
+        return false;
+    w->arrays[w->count] = *a;
+    w->arrays[w->count++].name = text_index_at(w->names, number);
+    return true;
+}
+
+static bool read_file(Weights *w, const char *path, bool index_allowed, Error *e);
+
+/* model.safetensors.index.json: {"weight_map": {tensor: file beside the index}}. Every mapped tensor must be in its file. */
+static bool index_read(Weights *w, const Map *m, const char *path, Error *e)
+{
+    if (m->bytes > MAX_INDEX_BYTES)
+        return fail(e, SP_FORMAT, "%s: an index of %zu bytes; at most %d are read", path, m->bytes, MAX_INDEX_BYTES);
+    const Json *root = json_parse(w->arena, (Text){(const char *)m->data, m->bytes}, path, e);
+    if (!root)
+        return false;
+    const Json *map = json_get(root, "weight_map");
+    if (!map || map->type != JSON_OBJECT || !map->count)
+        return fail(e, SP_FORMAT, "%s: no \"weight_map\": this JSON file is not an index of weights", path);
+    TextIndex *files = text_index_new(w->arena, e);
+    if (!files)
+        return false;
+    char *folder = arena_strndup(w->arena, path, (size_t)(text_base(path).p - path), e);
+    if (!folder)
+        return false;
+    if (!*folder)
+        folder = ".";
+    for (const Json *j = map->first; j; j = j->next) {
+        const char *file = json_cstring(j);
+        if (!file || !*file || strchr(file, '/') || !strcmp(file, ".."))
+            return fail(e, SP_FORMAT, "%s:%u: tensor %.*s: needs the name of a file beside the index", path, (unsigned)j->line,
+                        NAME(j->key));
+        if (text_index_find(files, j->text) >= 0)
+            continue;
+        const char *shard = path_join(w->arena, folder, file, e);
+        if (!shard || text_index_add(files, j->text, e) < 0 || !read_file(w, shard, false, e))
+            return false;
+    }
+    for (const Json *j = map->first; j; j = j->next) {
+        int64_t i = text_index_find(w->names, j->key);
+        if (i < 0 || !text_equal(text_base(w->arrays[i].file), j->text))
+            return fail(e, SP_FORMAT, "%s:%u: tensor %.*s: is not in %.*s", path, (unsigned)j->line, NAME(j->key), NAME(j->text));
+    }
+    return true;
+}
+
+/* Tells the kind by its first bytes. */
+static bool read_file(Weights *w, const char *path, bool index_allowed, Error *e)
+{
+    MapNode *node = NEW(w->arena, MapNode, 1, e);
+    char *name = arena_strndup(w->arena, path, strlen(path), e);
+    if (!node || !name || !map_open(&node->map, path, e))
+        return false;
+    node->next = w->maps;
+    w->maps = node;
+    const Map *m = &node->map;
+    static const unsigned char LEGACY[] = {0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, '.'};
+    if (m->bytes >= 4 && !memcmp(m->data, "PK\3\4", 4))
+        return torch_zip_read(w, m, name, e);
+    if (m->bytes >= 2 + sizeof LEGACY && m->data[0] == 0x80 && !memcmp(m->data + 2, LEGACY, sizeof LEGACY))
+        return torch_legacy_read(w, m, name, e);
+    if (m->bytes >= 9 && m->data[8] == '{' && !little(m->data + 4, 4)) /* no text has four zeros there */
+        return safetensors_read(w, m, name, e);
+    if (m->bytes >= 1 && (m->data[0] == '{' || m->data[0] == '\n' || m->data[0] == ' '))
+        return index_allowed ? index_read(w, m, name, e) : fail(e, SP_FORMAT, "%s: an index where weights are due", name);
+    if (m->bytes >= 6 && !memcmp(m->data, "\x93NUMPY", 6))
+        return fail(e, SP_FORMAT, "%s: a NumPy array, not a model's weights", name);
+    if (m->bytes >= 2 && m->data[0] == 0x80 && m->data[1] <= 5)
+        return fail(e, SP_FORMAT, "%s: a bare pickle; only what torch.save writes is read", name);
+    if (m->bytes >= 7 && !memcmp(m->data, "version", 7))
+        return fail(e, SP_FORMAT, "%s: a Git LFS pointer: fetch the real file with 'git lfs pull'", name);
+    /* a safetensors file with a broken start gets the reader's own message */
+    if (text_ends(text_of(name), ".safetensors"))
+        return safetensors_read(w, m, name, e);
+    return fail(e, SP_FORMAT, "%s: neither safetensors nor a torch file (%zu bytes)", name, m->bytes);
+}
+
+static const char *file_of(const char *path, Arena *a, Error *e)
+{
+    static const char *const NAMES[] = {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
+                                        "pytorch_model.bin.index.json"};
+    if (!folder_exists(path))
+        return path;
+    for (size_t i = 0; i < COUNT(NAMES); i++) {
+        const char *file = path_join(a, path, NAMES[i], e);
+        if (!file || file_exists(file))
+            return file;
+    }
+    fail(e, SP_IO, "%s: holds no model.safetensors, pytorch_model.bin or index of them; is this the model's folder?", path);
+    return NULL;
+}
+
+Weights *weights_open(const char *path, Arena *a, Error *e)
+{
+    path = file_of(path, a, e);
+    Weights *w = path ? NEW(a, Weights, 1, e) : NULL;
+    if (!w)
+        return NULL;
+    w->arena = a;
+    w->names = text_index_new(a, e);
+    w->path = arena_strndup(a, path, strlen(path), e);
+    if (!w->names || !w->path || !read_file(w, path, true, e)) {
+        weights_close(w);
+        return NULL;
+    }
+    return w;
+}
+
+void weights_close(Weights *w)
+{
+    if (!w)
+        return;
+    for (MapNode *m = w->maps; m; m = m->next)
+        map_close(&m->map);
+    w->maps = NULL;
+}
+
+const Array *weights_find(const Weights *w, const char *name)
+{
+    int64_t i = text_index_find(w->names, text_of(name));
+    return i < 0 ? NULL : &w->arrays[i];
+}
+
+size_t weights_count(const Weights *w)
+{
+    return w->count;
+}
+
+const Array *weights_at(const Weights *w, size_t i)
+{
+    return i < w->count ? &w->arrays[i] : NULL;
+}
+
+const char *weights_path(const Weights *w)
+{
+    return w->path;
+}
+
+const Json *weights_metadata(const Weights *w)
+{
+    return w->metadata;
+}
+
+const Array *weights_need_shape(const Weights *w, Error *e, const char *name, int dims, const int64_t *shape)
+{
+    const Array *a = weights_find(w, name);
+    if (!a) {
+        fail(e, SP_FORMAT, "%s: tensor %s: is missing; is this the right model?", w->path, name);
+        return NULL;
+    }
+    bool same = a->dims == dims;
+    for (int d = 0; same && d < dims; d++)
+        same = shape[d] < 0 || a->shape[d] == shape[d];
+    if (same)
+        return a;
+    char has[SHAPE_TEXT], needs[SHAPE_TEXT];
+    fail(e, SP_SHAPE, "%s: tensor %s: has shape %s, needs %s", a->file, name, shape_text(a->dims, a->shape, has, sizeof has),
+         shape_text(dims, shape, needs, sizeof needs));
+    return NULL;
+}
