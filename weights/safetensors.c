@@ -1,6 +1,8 @@
 /* weights/safetensors.c: 8 bytes header length, a JSON header {name: {dtype, shape, data_offsets}}, the tensors' bytes. */
 #include "weights/private.h"
 
+#include <stdlib.h>
+
 enum { MAX_HEADER = 100 * 1000 * 1000 }; /* the format's own limit */
 
 static bool dtype_parse(Text name, DType *type)

@@ -37,7 +37,7 @@ static bool index_read(Weights *w, const Map *m, const char *path, Error *e)
     TextIndex *files = text_index_new(w->arena, e);
     if (!files)
         return false;
-    char *folder = arena_strndup(w->arena, path, (size_t)(text_base(path).p - path), e);
+    char *folder = arena_strndup(w->arena, path, (size_t)(path_base(path).p - path), e);
     if (!folder)
         return false;
     if (!*folder)
@@ -55,7 +55,7 @@ static bool index_read(Weights *w, const Map *m, const char *path, Error *e)
     }
     for (const Json *j = map->first; j; j = j->next) {
         int64_t i = text_index_find(w->names, j->key);
-        if (i < 0 || !text_equal(text_base(w->arrays[i].file), j->text))
+        if (i < 0 || !text_equal(path_base(w->arrays[i].file), j->text))
             return fail(e, SP_FORMAT, "%s:%u: tensor %.*s: is not in %.*s", path, (unsigned)j->line, NAME(j->key), NAME(j->text));
     }
     return true;
