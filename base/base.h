@@ -163,7 +163,8 @@ typedef void PoolTask(void *arg, size_t task, int worker); /* worker in [0, thre
 Pool *pool_new(const Heap *heap, int threads, Error *e);   /* threads 0: as many as the machine lends */
 int pool_threads(const Pool *p);                           /* 1 for NULL */
 /* Runs task 0 .. tasks-1, each once, on any worker in any order; the caller works too; returns when all are done. What
- * is computed must not depend on the worker. A call from inside a task runs its tasks in place. p NULL: in place. */
+ * is computed must not depend on the worker. A call from inside a task runs its tasks in place, on the same worker,
+ * unless that task is the only one: it may use the pool. p NULL: in place. */
 void pool_run(Pool *p, size_t tasks, PoolTask *fn, void *arg);
 void pool_free(Pool *p);
 

@@ -128,6 +128,17 @@ static void print_cell(FILE *to, int width, int decimals, double value)
         fprintf(to, "%*s", width, "-");
 }
 
+static void print_row(FILE *to, const Total *x, double all_seconds, double peak_gflops)
+{
+    double gflops = x->seconds > 0 ? 1e-9 * x->flops / x->seconds : 0;
+    fprintf(to, "%-34.34s%10llu%12.3f", x->op, (unsigned long long)x->calls, 1e3 * x->seconds);
+    print_cell(to, 9, 1, all_seconds > 0 ? 100 * x->seconds / all_seconds : 0);
+    print_cell(to, 12, 2, gflops);
+    print_cell(to, 11, 2, x->seconds > 0 ? 1e-9 * x->bytes / x->seconds : 0);
+    print_cell(to, 12, 1, peak_gflops > 0 ? 100 * gflops / peak_gflops : 0);
+    fputc('\n', to);
+}
+
 void trace_table(const Trace *t, FILE *to, double peak_gflops)
 {
     Error ignored = {0};
@@ -137,23 +148,19 @@ void trace_table(const Trace *t, FILE *to, double peak_gflops)
         arena_free(a);
         return;
     }
-    double all = 0;
+    Total all = {.op = "all"};
     for (size_t i = 0; i < t->total_count; i++) {
         sorted[i] = t->totals[i];
-        all += sorted[i].seconds;
+        all.calls += sorted[i].calls;
+        all.seconds += sorted[i].seconds;
+        all.flops += sorted[i].flops;
+        all.bytes += sorted[i].bytes;
     }
     qsort(sorted, t->total_count, sizeof(*sorted), by_seconds);
-    fprintf(to, "%-32s%10s%12s%9s%12s%12s%12s\n", "op", "calls", "ms", "% time", "GFLOP/s", "GB/s", "% of peak");
-    for (size_t i = 0; i < t->total_count; i++) {
-        const Total *x = &sorted[i];
-        double gflops = x->seconds > 0 ? 1e-9 * x->flops / x->seconds : 0;
-        fprintf(to, "%-32.32s%10llu%12.3f", x->op, (unsigned long long)x->calls, 1e3 * x->seconds);
-        print_cell(to, 9, 1, all > 0 ? 100 * x->seconds / all : 0);
-        print_cell(to, 12, 2, gflops);
-        print_cell(to, 12, 2, x->seconds > 0 ? 1e-9 * x->bytes / x->seconds : 0);
-        print_cell(to, 12, 1, peak_gflops > 0 ? 100 * gflops / peak_gflops : 0);
-        fputc('\n', to);
-    }
+    fprintf(to, "%-34s%10s%12s%9s%12s%11s%12s\n", "op", "calls", "ms", "% time", "GFLOP/s", "GB/s", "% of peak");
+    for (size_t i = 0; i < t->total_count; i++)
+        print_row(to, &sorted[i], all.seconds, peak_gflops);
+    print_row(to, &all, all.seconds, peak_gflops);
     arena_free(a);
 }
 

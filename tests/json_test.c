@@ -1,0 +1,268 @@
+/* tests/json_test.c: the JSON reader on good, bad, deep and huge input. */
+#include "testing.h"
+
+#include <math.h>
+
+static void values_are_read(void **state)
+{
+    (void)state;
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    const char *source = " {\"a\" : [1, -2.5e3, 0.1, \"x\\u00e9\\ud83d\\ude00\\n\\\"\\/\", true, false, null, {}],\r\n"
+                         "\t\"\" : -0, \"n\\u0000l\": \"z\\u0000\" , \"big\": 9223372036854775807}\n";
+    const Json *root = json_parse(a, text_of(source), "t.json", &e);
+    assert_ok(root, e);
+    assert_true(root->type == JSON_OBJECT && root->count == 4 && root->line == 1 && root->column == 2);
+    const Json *list = json_get(root, "a");
+    int64_t v;
+    assert_int_equal(list->count, 8);
+    assert_true(json_i64(json_at(list, 0), &v) && v == 1);
+    assert_true(json_i64(json_at(list, 1), &v) && v == -2500 && text_is(json_at(list, 1)->text, "-2.5e3"));
+    assert_false(json_i64(json_at(list, 2), &v));
+    assert_true(json_at(list, 2)->number == 0.1);
+    assert_string_equal(json_cstring(json_at(list, 3)), "x\xc3\xa9\xf0\x9f\x98\x80\n\"/");
+    assert_true(json_is_true(json_at(list, 4)) && !json_is_true(json_at(list, 5)) && !json_is_true(json_at(list, 6)));
+    assert_int_equal(json_at(list, 6)->type, JSON_NULL);
+    assert_int_equal(json_at(list, 7)->count, 0);
+    assert_null(json_at(list, 8));
+    assert_null(json_at(root, 0));
+    const Json *zero = json_get(root, "");
+    assert_true(zero->number == 0 && signbit(zero->number) && zero->line == 2 && zero->column == 2);
+    assert_true(json_i64(json_get(root, "big"), &v) && v == INT64_MAX);
+    const Json *nul = json_at(list, 0);
+    for (const Json *j = root->first; j; j = j->next)
+        if (j->key.n == 3 && !memcmp(j->key.p, "n\0l", 3))
+            nul = j;
+    assert_int_equal(nul->text.n, 2);
+    assert_null(json_cstring(nul));
+    assert_null(json_cstring(list));
+    assert_null(json_cstring(NULL));
+    assert_null(json_get(NULL, "a"));
+    assert_null(json_get(list, "a"));
+    assert_null(json_get(root, "b"));
+    assert_false(json_i64(NULL, &v) || json_is_true(NULL));
+    for (const char *const *word = (const char *const[]){"7", "\"s\"", "null", "[]", "{}", " true ", NULL}; *word; word++)
+        assert_non_null(json_parse(a, text_of(*word), "t", &e));
+    arena_free(a);
+}
+
+static void malformed_texts_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *source, *message;
+    } bad[] = {
+        {"", "j:1:1: a value is wanted here"},
+        {"  \n ", "j:2:2: a value is wanted here"},
+        {"nul", "j:1:1: a value is wanted"},
+        {"True", "j:1:1: a value is wanted"},
+        {"NaN", "j:1:1: a value is wanted"},
+        {"Infinity", "j:1:1: a value is wanted"},
+        {"'a'", "j:1:1: a value is wanted"},
+        {"// c\n1", "j:1:1: a value is wanted"},
+        {"\xef\xbb\xbf{}", "j:1:1: a value is wanted"},
+        {"{} x", "j:1:4: nothing may follow"},
+        {"1 2", "j:1:3: nothing may follow"},
+        {"truex", "j:1:5: nothing may follow"},
+        {"]", "j:1:1: a value is wanted"},
+        {"[", "j:1:2: a value is wanted"},
+        {"[1", "j:1:3: a comma or ] is wanted"},
+        {"[1 2]", "j:1:4: a comma or ]"},
+        {"[1,]", "j:1:4: a value is wanted"},
+        {"[,1]", "j:1:2: a value is wanted"},
+        {"[1}", "j:1:3: a comma or ]"},
+        {"{", "j:1:2: a key in double quotes"},
+        {"{,}", "j:1:2: a key"},
+        {"{1:2}", "j:1:2: a key"},
+        {"{\"a\"}", "j:1:5: a colon"},
+        {"{\"a\":}", "j:1:6: a value"},
+        {"{\"a\":1,}", "j:1:8: a key"},
+        {"{\"a\":1 \"b\":2}", "j:1:8: a comma or }"},
+        {"{\"a\":1,\n \"a\":2}", "j:2:2: the key \"a\" stands twice"},
+        {"{\"\\u0061\":1,\"a\":2}", "j:1:13: the key \"a\" stands twice"},
+        {"\"abc", "j:1:1: this string has no end"},
+        {"\"abc\\", "j:1:5: no such escape"},
+        {"\"a\nb\"", "j:1:3: a control character"},
+        {"\"a\tb\"", "j:1:3: a control character"},
+        {"\"\\x41\"", "j:1:2: no such escape"},
+        {"\"\\u12\"", "j:1:2: \\u needs four"},
+        {"\"\\u12g4\"", "j:1:2: \\u needs four"},
+        {"\"\\u", "j:1:2: \\u needs four"},
+        {"\"\\ud800\"", "j:1:2: half of a surrogate"},
+        {"\"\\udc00\"", "j:1:2: half of a surrogate"},
+        {"\"\\ud800\\u0041\"", "j:1:2: half of a surrogate"},
+        {"\"\\ud800x\"", "j:1:2: half of a surrogate"},
+        {"[01]", "j:1:2: not a number"},
+        {"[-]", "j:1:2: not a number"},
+        {"[+1]", "j:1:2: a value is wanted"},
+        {"[.5]", "j:1:2: a value is wanted"},
+        {"[5.]", "j:1:2: not a number"},
+        {"[1e]", "j:1:2: not a number"},
+        {"[1e+]", "j:1:2: not a number"},
+        {"[-01]", "j:1:2: not a number"},
+        {"[0x10]", "j:1:3: a comma or ]"},
+        {"[1e999]", "j:1:2: this number is too large"},
+        {"[1]\xff", "j:1:4: not UTF-8"},
+        {"[\n\"\xc0\x80\"]", "j:2:2: not UTF-8"},
+        {"\"\xed\xa0\x80\"", "j:1:2: not UTF-8"},
+    };
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        Error e = {0};
+        Arena *a = arena_new(NULL, 0);
+        size_t n = strlen(bad[i].source);
+        char *exact = malloc(n ? n : 1); /* no NUL behind it: reading past the end shows under the sanitizer */
+        memcpy(exact, bad[i].source, n);
+        assert_null(json_parse(a, (Text){exact, n}, "j", &e));
+        assert_error(e, SP_FORMAT, bad[i].message);
+        free(exact);
+        arena_free(a);
+    }
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    assert_null(json_parse(a, (Text){"\"a\0b\"", 5}, "j", &e));
+    assert_error(e, SP_FORMAT, "j:1:3: a control character");
+    assert_null(json_parse(a, (Text){"1\0", 2}, "j", &e));
+    assert_error(e, SP_FORMAT, "nothing may follow");
+    assert_null(json_parse(a, (Text){"\"\\\0\"", 4}, "j", &e));
+    assert_error(e, SP_FORMAT, "no such escape");
+    arena_free(a);
+}
+
+/* Whatever is cut off or changed, the reader ends with a value or one line. */
+static void damaged_texts_do_not_crash(void **state)
+{
+    (void)state;
+    const char *source = "{\"w\": {\"dtype\": \"F32\", \"shape\": [3, -1.5e2], \"x\": \"\\ud83d\\ude00\\n\"}, \"b\": [true, null, {}]}";
+    size_t n = strlen(source);
+    for (size_t cut = 0; cut < n; cut++) {
+        Error e = {0};
+        Arena *a = arena_new(NULL, 0);
+        assert_null(json_parse(a, (Text){source, cut}, "j", &e));
+        assert_int_equal(e.code, SP_FORMAT);
+        arena_free(a);
+    }
+    for (uint64_t i = 0; i < 5000; i++) {
+        uint32_t r[4];
+        draw4((Draw){1, DRAW_TEST, 1}, i, 0, r);
+        char *copy = malloc(n);
+        memcpy(copy, source, n);
+        copy[r[0] % n] = (char)r[1];
+        copy[r[2] % n] = "{}[]\",:\\0e-\n"[r[3] % 12];
+        Error e = {0};
+        Arena *a = arena_new(NULL, 0);
+        const Json *j = json_parse(a, (Text){copy, n}, "j", &e);
+        assert_true(j ? e.code == SP_OK : e.code == SP_FORMAT);
+        arena_free(a);
+        free(copy);
+    }
+}
+
+static void depth_is_limited(void **state)
+{
+    (void)state;
+    enum { DEEP = 100000 };
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    char *source = arena_alloc(a, 2 * DEEP, 1, &e);
+    memset(source, '[', DEEP);
+    assert_null(json_parse(a, (Text){source, DEEP}, "j", &e));
+    assert_error(e, SP_FORMAT, "j:1:65: nested more than 64 deep");
+    memset(source + 64, ']', 64);
+    assert_ok(json_parse(a, (Text){source, 128}, "j", &e), e);
+    arena_free(a);
+}
+
+static void big_containers_are_fast(void **state)
+{
+    (void)state;
+    enum { KEYS = 50000 };
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    char *source = arena_alloc(a, KEYS, 32, &e), *p = source;
+    *p++ = '{';
+    for (int i = 0; i < KEYS; i++)
+        p += sprintf(p, "%s\"token%d\":%d", i ? "," : "", i, i);
+    *p++ = '}';
+    double begun = now_seconds();
+    const Json *root = json_parse(a, (Text){source, (size_t)(p - source)}, "vocab", &e);
+    assert_ok(root, e);
+    int64_t v;
+    for (int i = 0; i < KEYS; i++) {
+        char key[32];
+        snprintf(key, sizeof(key), "token%d", i);
+        assert_true(json_i64(json_get(root, key), &v) && v == i);
+    }
+    assert_null(json_get(root, "token50000"));
+    p += sprintf(p - 1, ",\"token7\":1}") - 1;
+    assert_null(json_parse(a, (Text){source, (size_t)(p - source)}, "vocab", &e));
+    assert_error(e, SP_FORMAT, "the key \"token7\" stands twice");
+    p = source;
+    *p++ = '[';
+    for (int i = 0; i < KEYS; i++)
+        p += sprintf(p, "%s%d", i ? "," : "", i);
+    *p++ = ']';
+    const Json *list = json_parse(a, (Text){source, (size_t)(p - source)}, "list", &e);
+    for (size_t i = 0; i < KEYS; i++)
+        assert_true(json_at(list, i)->number == (double)i);
+    assert_true(now_seconds() - begun < 5); /* milliseconds; minutes if it were quadratic */
+    arena_free(a);
+}
+
+static void strings_are_written_back(void **state)
+{
+    (void)state;
+    static const Text strings[] = {{"", 0},        {"plain", 5},           {"q\"b\\s/", 6},     {"\n\t\x01\x1f", 4}, {"a\0b", 3},
+                                   {"\xc3\xa9", 2}, {"\xf0\x9f\x98\x80!", 5}, {"bad \xff end", 9}};
+    for (size_t i = 0; i < COUNT(strings); i++) {
+        char *text = NULL;
+        size_t n = 0;
+        FILE *to = open_memstream(&text, &n);
+        json_print_string(to, strings[i]);
+        fclose(to);
+        Error e = {0};
+        Arena *a = arena_new(NULL, 0);
+        const Json *j = json_parse(a, (Text){text, n}, "j", &e);
+        assert_ok(j, e);
+        assert_true(text_equal(j->text, i == COUNT(strings) - 1 ? TEXT("bad \xef\xbf\xbd end") : strings[i]));
+        arena_free(a);
+        free(text);
+    }
+}
+
+static void refused_memory_is_an_error(void **state)
+{
+    (void)state;
+    Arena *own = arena_new(NULL, 0);
+    Error e = {0};
+    char *source = arena_alloc(own, 40000, 1, &e), *p = source;
+    *p++ = '[';
+    for (int i = 0; i < 300; i++)
+        p += sprintf(p, "%s{\"a%d\":[1,2,3,4,5,6,7,8,9,10]}", i ? "," : "", i);
+    *p++ = ']';
+    bool whole = false;
+    for (size_t refuse = 1; !whole; refuse++) {
+        TestHeap heap;
+        test_heap(&heap, refuse);
+        Arena *a = arena_new(&heap.heap, 0);
+        error_clear(&e);
+        whole = a && json_parse(a, (Text){source, (size_t)(p - source)}, "j", &e);
+        assert_true(whole || !a || e.code == SP_MEMORY);
+        arena_free(a);
+        assert_int_equal(heap.live, 0);
+    }
+    arena_free(own);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(values_are_read),
+        cmocka_unit_test(malformed_texts_are_refused),
+        cmocka_unit_test(damaged_texts_do_not_crash),
+        cmocka_unit_test(depth_is_limited),
+        cmocka_unit_test(big_containers_are_fast),
+        cmocka_unit_test(strings_are_written_back),
+        cmocka_unit_test(refused_memory_is_an_error),
+    };
+    return cmocka_run_group_tests_name("json", tests, NULL, NULL);
+}

@@ -1,0 +1,85 @@
+/* tests/testing.h: what every test program starts with. */
+#ifndef SAPOR_TESTING_H
+#define SAPOR_TESTING_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/base.h"
+
+#include <cmocka.h> /* behind base.h: its macro fail() hides base's function, which tests reach as (fail)(...) */
+
+/* A folder of the test's own under $TMPDIR; the caller removes it with test_folder_remove. */
+static inline const char *test_folder(char path[256])
+{
+    const char *root = getenv("TMPDIR");
+    snprintf(path, 256, "%s/sapor-test-XXXXXX", root && *root ? root : "/tmp");
+    assert_non_null(mkdtemp(path));
+    return path;
+}
+
+/* Removes a folder of files and of folders of files. */
+static inline void test_folder_remove(const char *path)
+{
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    FolderEntry *entries;
+    size_t n;
+    if (folder_list(&entries, &n, a, path, &e))
+        for (size_t i = 0; i < n; i++) {
+            const char *name = path_join(a, path, entries[i].name, &e);
+            if (entries[i].is_folder)
+                test_folder_remove(name);
+            else
+                unlink(name);
+        }
+    rmdir(path);
+    arena_free(a);
+}
+
+/* A heap that counts what is out and refuses from the `refuse_at`th request on (0: never). */
+typedef struct TestHeap {
+    Heap heap;
+    size_t live, requests, refuse_at;
+} TestHeap;
+
+static inline void *test_resize(void *user, void *p, size_t old_bytes, size_t new_bytes)
+{
+    TestHeap *h = user;
+    if (new_bytes == 0) {
+        h->live -= old_bytes;
+        free(p);
+        return NULL;
+    }
+    if (++h->requests == h->refuse_at)
+        return NULL;
+    void *q = realloc(p, new_bytes);
+    if (q)
+        h->live += new_bytes - old_bytes;
+    return q;
+}
+
+static inline void test_heap(TestHeap *h, size_t refuse_at)
+{
+    *h = (TestHeap){.heap = {test_resize, h}, .refuse_at = refuse_at};
+}
+
+#define assert_error(e, status, text)                                                                                  \
+    do {                                                                                                               \
+        assert_int_equal((e).code, (status));                                                                          \
+        if (!strstr((e).message, (text)))                                                                              \
+            fail_msg("\"%s\" is not in \"%s\"", (text), (e).message);                                                  \
+        error_clear(&(e));                                                                                             \
+    } while (0)
+#define assert_ok(call, e)                                                                                             \
+    do {                                                                                                               \
+        if (!(call))                                                                                                   \
+            fail_msg("%s: %s", #call, (e).message);                                                                    \
+    } while (0)
+
+#endif
