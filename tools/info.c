@@ -1,0 +1,167 @@
+/* info.c: sapor info [--kernels]. */
+#include <stddef.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "tools/tools.h"
+
+const Option info_options[] = {
+    {"kernels", 0, NULL, "every kernel and the level that serves it here"},
+    {NULL, 0, NULL, NULL},
+};
+
+typedef struct Library {
+    const char *name, *what_for;
+    bool in;
+} Library;
+
+static const Library LIBRARIES[] = {
+#ifdef HAVE_UTF8PROC
+    {"utf8proc", "Unicode in tokenizers", true},
+#else
+    {"utf8proc", "Unicode in tokenizers", false},
+#endif
+#ifdef HAVE_JPEG
+    {"libjpeg", "JPEG pictures", true},
+#else
+    {"libjpeg", "JPEG pictures", false},
+#endif
+#ifdef HAVE_PNG
+    {"libpng", "PNG pictures", true},
+#else
+    {"libpng", "PNG pictures", false},
+#endif
+#ifdef HAVE_WEBP
+    {"libwebp", "WebP pictures", true},
+#else
+    {"libwebp", "WebP pictures", false},
+#endif
+#ifdef HAVE_YAML
+    {"libyaml", "sapor extract", true},
+#else
+    {"libyaml", "sapor extract", false},
+#endif
+#ifdef HAVE_XXHASH
+    {"xxhash", "hashes of files", true},
+#else
+    {"xxhash", "hashes of files", false},
+#endif
+#ifdef HAVE_ZLIB
+    {"zlib", "compressed torch archives", true},
+#else
+    {"zlib", "compressed torch archives", false},
+#endif
+};
+
+/* Kernels by name and place in the table; the table has no names of its own. */
+#define ENTRY(member) {#member, offsetof(Kernels, member)}
+static const struct {
+    const char *name;
+    size_t at;
+} ENTRIES[] = {
+    ENTRY(gemm),          ENTRY(gemm_pack),     ENTRY(conv),          ENTRY(conv_pack),          ENTRY(max_pool),
+    ENTRY(mean_pool),     ENTRY(layer_norm),    ENTRY(layer_norm_back), ENTRY(softmax),          ENTRY(softmax_back),
+    ENTRY(row_normalize), ENTRY(row_normalize_back), ENTRY(row_dot),  ENTRY(row_scale),          ENTRY(row_sum),
+    ENTRY(col_sum),       ENTRY(copy_cols),     ENTRY(attention),     ENTRY(attention_back),     ENTRY(act),
+    ENTRY(act_back),      ENTRY(binary),        ENTRY(axpby),         ENTRY(add_bias),           ENTRY(dropout),
+    ENTRY(fill),          ENTRY(sum),           ENTRY(sum_squares),   ENTRY(gather),             ENTRY(segment_sum),
+    ENTRY(segment_pool),  ENTRY(segment_pool_back), ENTRY(group_ids), ENTRY(spmm),               ENTRY(sddmm),
+    ENTRY(edge_softmax),  ENTRY(edge_softmax_back), ENTRY(edge_row_sum), ENTRY(edge_scale),      ENTRY(knn),
+    ENTRY(topk),          ENTRY(topk_rows),     ENTRY(bpr),           ENTRY(adam),               ENTRY(adam_replay),
+    ENTRY(adam_rows),     ENTRY(adam_factored), ENTRY(sgd),
+};
+
+/* The processor's name from /proc/cpuinfo ("model name"), else the machine's from uname. */
+static const char *cpu_name(Context *c, const struct utsname *u)
+{
+    Error ignored = {0};
+    Text rest = {0}, line;
+    if (file_exists("/proc/cpuinfo")) {
+        FILE *in = fopen("/proc/cpuinfo", "r"); /* a file of no stated size: read as a stream */
+        if (in && input_read(&rest, c->arena, in, "/proc/cpuinfo", 16 << 20, &ignored))
+            while (text_line(&rest, &line)) {
+                Text name = line, key = line;
+                if (text_next(&name, ':', &key) && text_is(text_trim(key), "model name")) {
+                    Text value = text_trim(name);
+                    fclose(in);
+                    return arena_strndup(c->arena, value.p, value.n, &ignored);
+                }
+            }
+        if (in)
+            fclose(in);
+    }
+    return u->machine;
+}
+
+static const char *compiler(void)
+{
+#if defined(__clang__)
+    return "clang " __clang_version__;
+#else
+    return "gcc " __VERSION__;
+#endif
+}
+
+static void info_json(const Kernels *k, const char *cpu, const struct utsname *u, int threads, bool kernels)
+{
+    const char *names[8], *why[8];
+    bool usable[8];
+    size_t levels = kernels_levels(names, usable, why);
+    printf("{\"version\":\"" SAPOR_VERSION "\",\"cpu\":");
+    json_print_string(stdout, text_of(cpu ? cpu : ""));
+    printf(",\"system\":");
+    json_print_string(stdout, text_of(u->sysname));
+    printf(",\"machine\":");
+    json_print_string(stdout, text_of(u->machine));
+    printf(",\"threads\":%d,\"memory_bytes\":%lld,\"compiler\":", threads, (long long)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
+    json_print_string(stdout, text_of(compiler()));
+    printf(",\"level\":\"%s\",\"levels\":[", k->level);
+    for (size_t i = 0; i < levels; i++) {
+        printf("%s{\"name\":\"%s\",\"usable\":%s,\"why\":", i ? "," : "", names[i], usable[i] ? "true" : "false");
+        json_print_string(stdout, text_of(why[i] ? why[i] : ""));
+        printf("}");
+    }
+    printf("],\"libraries\":{");
+    for (size_t i = 0; i < COUNT(LIBRARIES); i++)
+        printf("%s\"%s\":%s", i ? "," : "", LIBRARIES[i].name, LIBRARIES[i].in ? "true" : "false");
+    printf("}");
+    if (kernels) {
+        printf(",\"kernels\":{");
+        for (size_t i = 0; i < COUNT(ENTRIES); i++)
+            printf("%s\"%s\":\"%s\"", i ? "," : "", ENTRIES[i].name, k->level);
+        printf("}");
+    }
+    printf("}\n");
+}
+
+bool info_command(Context *c, Error *e)
+{
+    const Device *d = context_device(c, e);
+    struct utsname u = {0};
+    if (!d)
+        return false;
+    uname(&u);
+    const char *cpu = cpu_name(c, &u), *names[8], *why[8];
+    bool usable[8], kernels = option_given(c, "kernels");
+    if (c->json) {
+        info_json(d->k, cpu, &u, pool_threads(d->pool), kernels);
+        return true;
+    }
+    size_t levels = kernels_levels(names, usable, why);
+    printf("sapor      " SAPOR_VERSION ", built with %s\n", compiler());
+    printf("system     %s %s, %s\n", u.sysname, u.release, u.machine);
+    printf("processor  %s, %d threads lent\n", cpu, pool_threads(d->pool));
+    printf("memory     %.1f GiB\n", (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / (1 << 30));
+    for (size_t i = 0; i < levels; i++)
+        printf("%-10s %-9s %s%s\n", i ? "" : "levels", names[i], usable[i] ? "usable" : why[i],
+               strcmp(names[i], d->k->level) == 0 ? ", chosen" : "");
+    for (size_t i = 0; i < COUNT(LIBRARIES); i++)
+        printf("%-10s %-9s %s (%s)\n", i ? "" : "libraries", LIBRARIES[i].name, LIBRARIES[i].in ? "in" : "not in this build", LIBRARIES[i].what_for);
+    printf("%-10s cpu (cuda is not in this build)\n", "devices");
+    if (kernels) {
+        printf("\nkernels: one source for all levels; the best level that the processor has serves every kernel (SAPOR_CPU= forces another)\n");
+        for (size_t i = 0; i < COUNT(ENTRIES); i++)
+            printf("  %-20s %s%s", ENTRIES[i].name, d->k->level, (i + 1) % 3 && i + 1 < COUNT(ENTRIES) ? "\t" : "\n");
+    }
+    return true;
+}

@@ -1,0 +1,458 @@
+/* options.c: options read, help printed, contexts made. Everything comes from the command's row in main.c. */
+#include <getopt.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "tools/tools.h"
+#include "tools/peak.h"
+
+static const Option COMMON[] = {
+    {"threads", 0, "N", "threads to use (default: as many as the machine lends)"},
+    {"device", 0, "D", "cpu or auto; cuda is not in this build (default cpu)"},
+    {"blas", 0, "B", "own; cublas and cudnn are not in this build (default own)"},
+    {"seed", 0, "N", "seed of everything that is drawn (default 42)"},
+    {"json", 0, NULL, "one JSON object a line on standard output, progress on standard error"},
+    {"trace", 0, "FILE", "write a Chrome/Perfetto trace"},
+    {"profile", 0, NULL, "at the end, a table on standard error: op, calls, ms, GFLOP/s, GB/s, % of peak"},
+    {"max-memory", 0, "BYTES", "stop cleanly rather than allocate more than this (K, M, G may follow)"},
+    {"quiet", 'q', NULL, "no progress"},
+    {"help", 'h', NULL, "this page"},
+    {NULL, 0, NULL, NULL},
+};
+
+typedef struct Given {
+    const Option *option;
+    const char *value;
+} Given;
+
+/* What a run owns beside what commands see. */
+typedef struct Limit { /* the heap behind --max-memory */
+    size_t most;
+    atomic_size_t used;
+} Limit;
+struct Parsed {
+    Given *given;
+    size_t given_count, given_room;
+    Limit limit;
+    Heap heap;
+    Device device;
+    bool has_device;
+    int64_t threads;
+    bool profile;
+    const char *trace_path;
+};
+
+static void *limited_resize(void *user, void *p, size_t old_bytes, size_t new_bytes)
+{
+    Limit *l = user;
+    if (new_bytes > old_bytes) {
+        size_t more = new_bytes - old_bytes;
+        if (atomic_fetch_add(&l->used, more) + more > l->most && l->most) {
+            atomic_fetch_sub(&l->used, more);
+            return NULL;
+        }
+    }
+    if (new_bytes == 0) {
+        free(p);
+        atomic_fetch_sub(&l->used, old_bytes);
+        return NULL;
+    }
+    void *q = realloc(p, new_bytes);
+    if (!q && new_bytes > old_bytes)
+        atomic_fetch_sub(&l->used, new_bytes - old_bytes);
+    else if (q && new_bytes < old_bytes)
+        atomic_fetch_sub(&l->used, old_bytes - new_bytes);
+    return q;
+}
+
+bool is_colourful(FILE *to)
+{
+    const char *term = getenv("TERM"), *no = getenv("NO_COLOR");
+    return isatty(fileno(to)) && !(no && *no) && term && strcmp(term, "dumb") != 0;
+}
+
+int report_error(const Error *e)
+{
+    const char *red = is_colourful(stderr) ? "\033[1;31m" : "", *plain = is_colourful(stderr) ? "\033[0m" : "";
+    fflush(stdout);
+    fprintf(stderr, "%ssapor:%s %s\n", red, plain, e->message);
+    return e->code == SP_USAGE ? 2 : 1;
+}
+
+/* ---- suggestions --------------------------------------------------------------------------------------------------- */
+
+/* Levenshtein's distance with swaps of neighbours; row [3 (n + 1)]. */
+static size_t word_distance(const char *a, const char *b, size_t *row)
+{
+    size_t n = strlen(b);
+    size_t *before = row, *last = row + n + 1, *now = row + 2 * (n + 1);
+    for (size_t j = 0; j <= n; j++)
+        last[j] = j;
+    for (size_t i = 1; a[i - 1]; i++) {
+        now[0] = i;
+        for (size_t j = 1; j <= n; j++) {
+            size_t change = last[j - 1] + (a[i - 1] != b[j - 1]);
+            now[j] = MIN(change, MIN(last[j], now[j - 1]) + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                now[j] = MIN(now[j], before[j - 2] + 1);
+        }
+        size_t *oldest = before;
+        before = last;
+        last = now;
+        now = oldest;
+    }
+    return last[n];
+}
+
+const char *nearest_word(const char *word, const char *const *words, size_t count, Arena *a)
+{
+    const char *best = NULL;
+    size_t best_distance = MAX(strlen(word) / 3, (size_t)1) + 1;
+    if (strlen(word) > 64)
+        return NULL;
+    for (size_t i = 0; i < count; i++) {
+        Error ignored = {0};
+        size_t *row = NEW(a, size_t, 3 * (strlen(words[i]) + 1), &ignored);
+        size_t distance = row ? word_distance(word, words[i], row) : best_distance;
+        if (distance < best_distance) {
+            best_distance = distance;
+            best = words[i];
+        }
+    }
+    return best;
+}
+
+/* ---- help ---------------------------------------------------------------------------------------------------------- */
+
+static void print_options(FILE *to, const Option *options, const char *bold, const char *plain)
+{
+    for (const Option *o = options; o && o->name; o++) {
+        char left[64];
+        int n = snprintf(left, sizeof left, "%s%c%s--%s %s", o->letter ? "-" : "", o->letter ? o->letter : ' ', o->letter ? ", " : "   ",
+                         o->name, o->value ? o->value : "");
+        fprintf(to, "  %s%s%s%*s %s\n", bold, left, plain, n < 26 ? 26 - n : 0, "", o->about);
+    }
+}
+
+void command_help(const Command *k, FILE *to)
+{
+    bool colour = is_colourful(to);
+    const char *bold = colour ? "\033[1m" : "", *plain = colour ? "\033[0m" : "";
+    fprintf(to, "usage: %ssapor %s%s%s%s%s [options]\n\n%s%s: %s.\n", bold, k->name, plain, *k->arguments ? " " : "", k->arguments,
+            k->overrides ? " [--key.path=value ...]" : "", "", k->name, k->summary);
+    if (k->more)
+        fprintf(to, "%s\n", k->more);
+    if (k->options && k->options->name) {
+        fprintf(to, "\noptions of %s:\n", k->name);
+        print_options(to, k->options, bold, plain);
+    }
+    fprintf(to, "\noptions everywhere:\n");
+    print_options(to, COMMON, bold, plain);
+    fprintf(to, "\nexample:\n  %s\n\nexit status: 0 done, 1 failed, 2 wrong usage\n", k->example);
+}
+
+/* ---- options read -------------------------------------------------------------------------------------------------- */
+
+bool option_given(const Context *c, const char *name)
+{
+    for (size_t i = 0; i < c->parsed->given_count; i++)
+        if (strcmp(c->parsed->given[i].option->name, name) == 0)
+            return true;
+    return false;
+}
+
+const char *option_text(const Context *c, const char *name)
+{
+    for (size_t i = c->parsed->given_count; i-- > 0;)
+        if (strcmp(c->parsed->given[i].option->name, name) == 0)
+            return c->parsed->given[i].value;
+    return NULL;
+}
+
+bool option_list(const Context *c, const char *name, char sep, const char *const **list, size_t *count, Error *e)
+{
+    size_t room = 0, n = 0;
+    const char **items = NULL;
+    for (size_t i = 0; i < c->parsed->given_count; i++) {
+        if (strcmp(c->parsed->given[i].option->name, name) != 0)
+            continue;
+        Text rest = text_of(c->parsed->given[i].value), part = rest;
+        while (sep ? text_next(&rest, sep, &part) : true) {
+            items = n < room ? items : arena_grow(c->arena, items, n, &room, sizeof *items, e);
+            if (!items || !(items[n] = arena_strndup(c->arena, part.p, part.n, e)))
+                return false;
+            if (!*items[n++])
+                return fail(e, SP_USAGE, "--%s: an empty part in \"%s\"", name, c->parsed->given[i].value);
+            if (!sep)
+                break;
+        }
+    }
+    *list = items;
+    *count = n;
+    return true;
+}
+
+bool option_i64(const Context *c, const char *name, int64_t low, int64_t high, int64_t *value, Error *e)
+{
+    const char *text = option_text(c, name);
+    int64_t v = 0;
+    if (!text)
+        return true;
+    if (!text_i64(text_of(text), &v) || v < low || v > high) {
+        if (high == INT64_MAX)
+            return fail(e, SP_USAGE, "--%s: \"%s\" is not a whole number of at least %lld", name, text, (long long)low);
+        return fail(e, SP_USAGE, "--%s: \"%s\" is not a whole number from %lld to %lld", name, text, (long long)low, (long long)high);
+    }
+    *value = v;
+    return true;
+}
+
+bool option_f64(const Context *c, const char *name, double low, double high, double *value, Error *e)
+{
+    const char *text = option_text(c, name);
+    double v = 0;
+    if (!text)
+        return true;
+    if (!text_f64(text_of(text), &v) || !(v >= low && v <= high))
+        return fail(e, SP_USAGE, "--%s: \"%s\" is not a number from %g to %g", name, text, low, high);
+    *value = v;
+    return true;
+}
+
+bool option_choice(const Context *c, const char *name, const char *const *words, size_t count, int *value, Error *e)
+{
+    const char *text = option_text(c, name);
+    if (!text)
+        return true;
+    size_t all = 1;
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(words[i], text) == 0) {
+            *value = (int)i;
+            return true;
+        }
+        all += strlen(words[i]) + 2;
+    }
+    char *list = arena_alloc(c->arena, all, 1, e);
+    if (!list)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        strcat(strcat(list, i ? ", " : ""), words[i]);
+    return fail(e, SP_USAGE, "--%s: there is no \"%s\"; choose one of %s", name, text, list);
+}
+
+static bool option_bytes(const Context *c, const char *name, int64_t *value, Error *e)
+{
+    const char *text = option_text(c, name);
+    if (!text)
+        return true;
+    Text t = text_of(text);
+    size_t shift = 0, product = 0;
+    static const char UNITS[] = "KMG";
+    const char *unit = t.n ? strchr(UNITS, t.p[t.n - 1]) : NULL;
+    if (unit && *unit) {
+        shift = 10 * (size_t)(unit - UNITS + 1);
+        t.n--;
+    }
+    int64_t v = 0;
+    if (!text_i64(t, &v) || v <= 0 || !size_mul((size_t)v, (size_t)1 << shift, &product) || product > INT64_MAX)
+        return fail(e, SP_USAGE, "--%s: \"%s\" is not a number of bytes, such as 800000000 or 2G", name, text);
+    *value = (int64_t)product;
+    return true;
+}
+
+/* Every option's name of this command; for suggestions. */
+static bool option_names(const Command *k, const char *const **names, size_t *count, Arena *a, Error *e)
+{
+    size_t n = 0, room = 0;
+    const char **list = NULL;
+    const Option *tables[2] = {k->options, COMMON};
+    for (size_t t = 0; t < 2; t++)
+        for (const Option *o = tables[t]; o && o->name; o++) {
+            list = n < room ? list : arena_grow(a, list, n, &room, sizeof *list, e);
+            if (!list)
+                return false;
+            list[n++] = o->name;
+        }
+    *names = list;
+    *count = n;
+    return true;
+}
+
+static bool unknown_option(const Context *c, const char *given, Error *e)
+{
+    const char *const *names = NULL;
+    size_t count = 0, length = strcspn(given, "=");
+    char *name = arena_strndup(c->arena, given, length, e);
+    if (!name || !option_names(c->command, &names, &count, c->arena, e))
+        return false;
+    const char *bare = name + strspn(name, "-");
+    const char *near = name[0] == '-' && name[1] == '-' ? nearest_word(bare, names, count, c->arena) : NULL;
+    if (near)
+        return fail(e, SP_USAGE, "%s has no option %s; did you mean --%s?", c->command->name, name, near);
+    return fail(e, SP_USAGE, "%s has no option %s; `sapor %s --help` lists them", c->command->name, name, c->command->name);
+}
+
+/* Names what getopt_long stopped at: `code` is what it returned ('?' or ':'), `at` the word it read last. */
+static bool bad_option(const Context *c, int code, const char *at, Error *e)
+{
+    char letter[3] = {'-', (char)optopt, 0};
+    bool is_letter = optopt > 0 && optopt < 256;
+    if (code == ':')
+        return fail(e, SP_USAGE, "%s: a value is missing; `sapor %s --help` shows how", is_letter ? letter : at, c->command->name);
+    if (is_letter)
+        return unknown_option(c, letter, e);
+    if (optopt)
+        return fail(e, SP_USAGE, "%s: this option takes no value", at);
+    return unknown_option(c, at, e); /* unknown, or the beginning of several */
+}
+
+/* Takes --key.path=value (and --key.path value is refused) out of argv; returns the new argc. */
+static bool take_overrides(Context *c, int *argc, char **argv, Error *e)
+{
+    const char **list = NEW(c->arena, const char *, *argc, e);
+    int kept = 1;
+    if (!list)
+        return false;
+    for (int i = 1; i < *argc; i++) {
+        const char *a = argv[i], *equals = strchr(a, '='), *dot = strchr(a, '.');
+        if (strcmp(a, "--") == 0) {
+            while (i < *argc)
+                argv[kept++] = argv[i++];
+            break;
+        }
+        if (strncmp(a, "--", 2) == 0 && dot && (!equals || dot < equals)) {
+            if (!equals)
+                return fail(e, SP_USAGE, "%s: write it as %s=value", a, a);
+            list[c->override_count++] = a + 2;
+        } else {
+            argv[kept++] = argv[i];
+        }
+    }
+    c->overrides = list;
+    *argc = kept;
+    return true;
+}
+
+static bool read_options(Context *c, int argc, char **argv, Error *e)
+{
+    const Option *tables[2] = {COMMON, c->command->options};
+    struct Parsed *p = c->parsed;
+    size_t n = 0, letters = 1;
+    if (c->command->overrides && !take_overrides(c, &argc, argv, e))
+        return false;
+    for (size_t t = 0; t < 2; t++)
+        for (const Option *o = tables[t]; o && o->name; o++)
+            n++;
+    struct option *longs = NEW(c->arena, struct option, n + 1, e);
+    const Option **by_number = NEW(c->arena, const Option *, n, e);
+    char *shorts = arena_alloc(c->arena, 2 * n + 2, 1, e);
+    if (!longs || !by_number || !shorts)
+        return false;
+    shorts[0] = ':';
+    n = 0;
+    for (size_t t = 0; t < 2; t++)
+        for (const Option *o = tables[t]; o && o->name; o++) {
+            longs[n] = (struct option){o->name, o->value ? required_argument : no_argument, NULL, 256 + (int)n};
+            by_number[n++] = o;
+            if (o->letter)
+                shorts[letters++] = o->letter;
+            if (o->letter && o->value)
+                shorts[letters++] = ':';
+        }
+    opterr = 0;
+    optind = 1;
+    int code;
+    while ((code = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+        const Option *o = code >= 256 ? by_number[code - 256] : NULL;
+        for (size_t i = 0; i < n && !o && code != '?' && code != ':'; i++)
+            if (by_number[i]->letter == code)
+                o = by_number[i];
+        if (!o)
+            return bad_option(c, code, argv[optind - 1], e);
+        if (p->given_count == p->given_room && !(p->given = arena_grow(c->arena, p->given, p->given_count, &p->given_room, sizeof *p->given, e)))
+            return false;
+        p->given[p->given_count++] = (Given){o, o->value ? optarg : ""};
+    }
+    c->args = (const char *const *)argv + optind;
+    c->arg_count = (size_t)(argc - optind);
+    return true;
+}
+
+static bool read_common(Context *c, Error *e)
+{
+    static const char *const DEVICES[] = {"cpu", "auto", "cuda"}, *const BLAS[] = {"own", "cublas", "cudnn"};
+    struct Parsed *p = c->parsed;
+    int device = 0, blas = 0;
+    int64_t seed = 42;
+    if (!option_i64(c, "threads", 1, 4096, &p->threads, e) || !option_choice(c, "device", DEVICES, COUNT(DEVICES), &device, e) ||
+        !option_choice(c, "blas", BLAS, COUNT(BLAS), &blas, e) || !option_i64(c, "seed", 0, INT64_MAX, &seed, e) ||
+        !option_bytes(c, "max-memory", &c->max_memory, e))
+        return false;
+    if (device == 2)
+        return fail(e, SP_UNSUPPORTED, "--device cuda: CUDA is not in this build; use --device cpu");
+    if (blas)
+        return fail(e, SP_UNSUPPORTED, "--blas %s: CUDA is not in this build; use --blas own", BLAS[blas]);
+    c->seed = (uint64_t)seed;
+    c->json = option_given(c, "json");
+    c->quiet = option_given(c, "quiet");
+    c->progress = c->quiet ? NULL : stderr;
+    p->profile = option_given(c, "profile");
+    p->trace_path = option_text(c, "trace");
+    p->limit.most = (size_t)c->max_memory;
+    const Command *k = c->command;
+    if (c->arg_count < (size_t)k->least)
+        return fail(e, SP_USAGE, "%s: an argument is missing; usage: sapor %s %s", k->name, k->name, k->arguments);
+    if (k->most >= 0 && c->arg_count > (size_t)k->most)
+        return fail(e, SP_USAGE, "%s: \"%s\" is one argument too many; usage: sapor %s %s", k->name, c->args[k->most], k->name, k->arguments);
+    return true;
+}
+
+const Device *context_device(Context *c, Error *e)
+{
+    struct Parsed *p = c->parsed;
+    if (p->has_device)
+        return &p->device;
+    p->device.heap = c->heap;
+    p->device.k = kernels_cpu(NULL, e);
+    if (!p->device.k || !(p->device.pool = pool_new(c->heap, (int)p->threads, e)))
+        return NULL;
+    if ((p->profile || p->trace_path) && !(p->device.trace = trace_new(c->heap, p->trace_path != NULL, e)))
+        return NULL;
+    p->has_device = true;
+    return &p->device;
+}
+
+/* After the command: the profile, the trace, and what standard output could not take. */
+static bool finish(Context *c, Error *e)
+{
+    struct Parsed *p = c->parsed;
+    if (p->device.trace && p->profile)
+        trace_table(p->device.trace, stderr, peak_gflops(p->device.k->level, p->device.pool, 0.05));
+    if (p->device.trace && p->trace_path && !trace_write(p->device.trace, p->trace_path, e))
+        return false;
+    if (fflush(stdout) != 0 || ferror(stdout))
+        return fail(e, SP_IO, "standard output: cannot write");
+    return true;
+}
+
+int command_run(const Command *command, int argc, char **argv)
+{
+    Error e = {0};
+    struct Parsed p = {.heap = {limited_resize, NULL}};
+    p.heap.user = &p.limit;
+    Context c = {.command = command, .heap = &p.heap, .parsed = &p, .arena = arena_new(&p.heap, 0)};
+    int status = 0;
+    if (!c.arena)
+        fail_memory(&e, 1, "the command line");
+    else if (read_options(&c, argc, argv, &e) && option_given(&c, "help"))
+        command_help(command, stdout);
+    else if (!e.code && read_common(&c, &e) && command->run(&c, &e))
+        finish(&c, &e);
+    if (e.code)
+        status = report_error(&e);
+    trace_free(p.device.trace);
+    pool_free(p.device.pool);
+    arena_free(c.arena);
+    return status;
+}

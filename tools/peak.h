@@ -1,0 +1,13 @@
+/* tools/peak.h: what the machine can do at most, by measuring: the yardstick of every other figure. */
+#ifndef SAPOR_PEAK_H
+#define SAPOR_PEAK_H
+
+#include "base/base.h"
+
+/* GFLOP/s of float32 multiply-adds that live in registers, at a level of instructions ("baseline", "avx2", "avx512"), on all threads of the pool
+ * together; measured for about `seconds`. 0 where the level is unknown. The machine must have the level. */
+double peak_gflops(const char *level, Pool *pool, double seconds);
+/* GB/s of reading `bytes` of memory again and again, shared out among the pool's threads. `data` must hold that much. */
+double peak_read_gbs(const float *data, size_t bytes, Pool *pool, double seconds);
+
+#endif

@@ -1,0 +1,78 @@
+/* tools/tools.h: what the files of the `sapor` command share. One file a subcommand; main.c holds the table of commands.
+ *
+ * A command is a row of that table: its name, one line about it, its options, an example that works and the function that runs
+ * it. --help, the reading of options and the suggestions for misspelt ones are made from the row. */
+#ifndef SAPOR_TOOLS_H
+#define SAPOR_TOOLS_H
+
+#include "extractors/extractors.h"
+#include "recsys/recsys.h"
+
+typedef struct Option {
+    const char *name;  /* "batch" for --batch; NULL ends a table */
+    char letter;       /* 'o' for -o; 0: none */
+    const char *value; /* "N", "FILE"; NULL: a switch */
+    const char *about; /* one line; the default stands in it */
+} Option;
+
+typedef struct Context Context;
+typedef struct Command {
+    const char *name, *summary;
+    const char *arguments; /* as in the usage line: "MODEL INPUT... -o OUT.npy" */
+    const char *more;      /* further lines of --help, or NULL */
+    const char *example;   /* a command line that works */
+    const Option *options; /* NULL: only the common ones */
+    int least, most;       /* how many arguments; most -1: any number */
+    bool overrides;        /* takes --key.path=value */
+    bool (*run)(Context *c, Error *e);
+} Command;
+
+/* One run of a command: its arguments and what the common options say. */
+struct Context {
+    const Command *command;
+    const char *const *args;
+    size_t arg_count;
+    const char *const *overrides; /* "key.path=value", the dashes taken off */
+    size_t override_count;
+    bool json, quiet;
+    uint64_t seed;
+    FILE *progress; /* standard error, or NULL with --quiet */
+    int64_t max_memory; /* 0: no limit */
+    Arena *arena;   /* lives as long as the run */
+    const Heap *heap;
+    struct Parsed *parsed;
+};
+
+/* The last value given for an option, or NULL. */
+const char *option_text(const Context *c, const char *name);
+bool option_given(const Context *c, const char *name);
+/* All values of an option that may be repeated, each cut at `sep` (0: not cut), in order; *list is in the context's arena. */
+bool option_list(const Context *c, const char *name, char sep, const char *const **list, size_t *count, Error *e);
+/* The whole text as a number from low to high; *value keeps its default where the option is not given. */
+bool option_i64(const Context *c, const char *name, int64_t low, int64_t high, int64_t *value, Error *e);
+bool option_f64(const Context *c, const char *name, double low, double high, double *value, Error *e);
+/* One of `count` words: its number. */
+bool option_choice(const Context *c, const char *name, const char *const *words, size_t count, int *value, Error *e);
+/* The word of a list that is nearest to a misspelt one, or NULL where none is near. */
+const char *nearest_word(const char *word, const char *const *words, size_t count, Arena *a);
+
+/* Kernels, threads and trace as the common options ask; made at the first call. */
+const Device *context_device(Context *c, Error *e);
+/* Runs `command` with its arguments argv[0 .. argc-1] (the command's own name is argv[0]); returns the exit status. */
+int command_run(const Command *command, int argc, char **argv);
+void command_help(const Command *command, FILE *to);
+/* Prints "sapor: message" on standard error and returns the exit status that goes with the code. */
+int report_error(const Error *e);
+bool is_colourful(FILE *to); /* a terminal that wants colours */
+
+/* A table of texts, columns as wide as needed; numbers to the right. rows x cols cells, the first row is the heading. */
+void table_print(FILE *to, const char *const *cells, size_t rows, size_t cols, const char *align /* 'l' or 'r' a column */);
+
+/* Commands, one file each. */
+bool encode_command(Context *c, Error *e);
+bool tokenize_command(Context *c, Error *e);
+bool split_command(Context *c, Error *e);
+bool models_command(Context *c, Error *e);
+bool info_command(Context *c, Error *e);
+
+#endif
