@@ -11,4 +11,10 @@
 
 extern const Kernels K(kernels);
 
+/* gemm.c */
+size_t K(gemm_pack_bytes)(int64_t K, int64_t N);
+void K(gemm_pack)(const Run *run, int64_t K, int64_t N, const float *B, int64_t b_row, int64_t b_col, void *packed);
+size_t K(gemm_work)(const Gemm *g, int threads);
+void K(gemm)(const Run *run, const Gemm *g);
+
 #endif

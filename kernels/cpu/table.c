@@ -42,4 +42,9 @@ const Kernels K(kernels) = {
     .download = cpu_copy,
     .copy = cpu_copy,
     .zero = cpu_zero,
+
+    .gemm_pack_bytes = K(gemm_pack_bytes),
+    .gemm_pack = K(gemm_pack),
+    .gemm_work = K(gemm_work),
+    .gemm = K(gemm),
 };

@@ -1,0 +1,233 @@
+/* General matrix product. C is cut into blocks, the tasks of the pool; a block goes through K in steps, packs what needs packing into
+ * its worker's scratch, and sweeps rows of tiles over a part of B that stays in the second-level cache. Goto & van de Geijn 2008,
+ * with their roles turned: the panel of A (TILE_ROWS x K_STEP) sits in the first level, B streams. docs/kernels/gemm.md tells the story.
+ *
+ * Blocks depend on the shape and the threads; bits do not (tile.h). */
+#include "kernels/cpu/tile.h"
+
+enum {
+    K_STEP = 384,           /* A's panel: 21 KB of the first level */
+    N_BLOCK = 320,          /* B's block: 480 KB of the second */
+    M_BLOCK = 32 * TILE_ROWS,
+    A_CHUNK = 8,            /* rows of tiles that are packed together when A is transposed: whole cache lines of its source */
+    SMALL_M = 2 * TILE_ROWS, /* up to here B is read in place where its rows are contiguous */
+    MIN_TASK = 1 << 20      /* multiply-adds that are worth a task */
+};
+
+typedef struct Plan {
+    int64_t panels;              /* of B */
+    int64_t m_blocks, n_blocks;
+    int64_t rows, cols;          /* of the largest block; cols in whole panels */
+    int64_t k_blocks, k_len;     /* k_len of the longest */
+    bool a_packs, b_packs;       /* per block, on the fly */
+    bool a_copies;               /* A's rows lie a multiple of 2 KB apart: they would evict each other from the first level */
+    bool b_direct;               /* b's full panels are read in place, its last one is packed */
+    bool partial;                /* C's old content is wanted at the end: partial sums live in scratch */
+    size_t a_floats, b_floats, c_floats;
+} Plan;
+
+static int64_t up(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static size_t round64(size_t floats)
+{
+    return (floats + 15) / 16 * 16;
+}
+
+static bool carries_on(const Gemm *g) /* C += A B: the chains start from C */
+{
+    return g->beta == 1.0f && g->alpha == 1.0f && g->residual != g->C;
+}
+
+static Plan make_plan(const Gemm *g, int threads)
+{
+    Plan p = {.panels = up(g->N, TILE_COLS)};
+    const int64_t tile_rows = up(g->M, TILE_ROWS);
+    p.n_blocks = MAX(up(g->N, N_BLOCK), 1);
+    p.m_blocks = MAX(up(g->M, M_BLOCK), 1);
+    if (threads > 1) { /* about four tasks a thread, where the work allows: first by rows, so that B is packed once */
+        const double work = (double)g->M * (double)g->N * (double)g->K;
+        const int64_t most = (int64_t)MIN((double)(4 * threads), work / MIN_TASK) + 1;
+        if (p.m_blocks * p.n_blocks < most) {
+            p.m_blocks = MAX(MIN(up(most, p.n_blocks), tile_rows / 2), p.m_blocks);
+        }
+        if (p.m_blocks * p.n_blocks < most) {
+            p.n_blocks = MAX(MIN(up(most, p.m_blocks), p.panels / 2), p.n_blocks);
+        }
+    }
+    p.rows = up(tile_rows, p.m_blocks) * TILE_ROWS;
+    p.cols = up(p.panels, p.n_blocks) * TILE_COLS;
+    p.k_blocks = MAX(up(g->K, K_STEP), 1);
+    p.k_len = up(g->K, p.k_blocks);
+    p.a_packs = g->a_col != 1 && g->K > 1;
+    p.a_copies = !p.a_packs && g->a_row % 512 == 0 && g->M > 4;
+    p.b_direct = !g->packed && (g->b_col == 1 || g->N == 1) && g->M <= SMALL_M;
+    p.b_packs = !g->packed && !p.b_direct;
+    p.partial = (g->beta != 0.0f && !carries_on(g)) || g->residual == g->C;
+    p.a_floats = p.a_packs    ? round64((size_t)(MIN(A_CHUNK * TILE_ROWS, p.rows) * p.k_len + VW))
+                 : p.a_copies ? round64((size_t)(TILE_ROWS * (p.k_len + 16)))
+                              : 0;
+    p.b_floats = round64((size_t)(p.k_len * (p.b_packs ? p.cols : p.b_direct ? TILE_COLS : 0)));
+    p.c_floats = p.partial ? round64((size_t)((p.k_blocks > 1 ? p.rows : TILE_ROWS) * p.cols)) : 0;
+    return p;
+}
+
+size_t K(gemm_work)(const Gemm *g, int threads)
+{
+    if (g->M == 0 || g->N == 0) {
+        return 0;
+    }
+    const Plan p = make_plan(g, threads);
+    return (p.a_floats + p.b_floats + p.c_floats) * sizeof(float) * (size_t)threads;
+}
+
+/* Evenly: part i of n things in parts begins here. */
+static int64_t cut(int64_t n, int64_t parts, int64_t i)
+{
+    return n / parts * i + MIN(n % parts, i);
+}
+
+/* rows x len of A, a_row == 1 or any strides, into [len, rows] */
+static void pack_a(int64_t rows, int64_t len, const float *a, int64_t a_row, int64_t a_col, float *to)
+{
+    if (a_row == 1) {
+        for (int64_t k = 0; k < len; k++, a += a_col, to += rows) {
+            int64_t i = 0;
+            for (; i + VW <= rows; i += VW) {
+                v_store(to + i, v_load(a + i));
+            }
+            if (i < rows) {
+                v_store(to + i, v_load_n(a + i, (int)(rows - i))); /* what it spills is overwritten next, or slack */
+            }
+        }
+        return;
+    }
+    for (int64_t k = 0; k < len; k++) {
+        for (int64_t i = 0; i < rows; i++) {
+            *to++ = a[i * a_row + k * a_col];
+        }
+    }
+}
+
+typedef struct Job {
+    const Gemm *g;
+    Plan p;
+    float *work;
+} Job;
+
+static void block(void *arg, size_t task, int worker)
+{
+    const Job *job = arg;
+    const Gemm *g = job->g;
+    const Plan *p = &job->p;
+    const int64_t m_block = (int64_t)task % p->m_blocks, n_block = (int64_t)task / p->m_blocks;
+    const int64_t m0 = MIN(cut(up(g->M, TILE_ROWS), p->m_blocks, m_block) * TILE_ROWS, g->M);
+    const int64_t M = MIN(cut(up(g->M, TILE_ROWS), p->m_blocks, m_block + 1) * TILE_ROWS, g->M) - m0;
+    const int64_t n0 = MIN(cut(p->panels, p->n_blocks, n_block) * TILE_COLS, g->N);
+    const int64_t N = MIN(cut(p->panels, p->n_blocks, n_block + 1) * TILE_COLS, g->N) - n0;
+    float *a_work = job->work + (p->a_floats + p->b_floats + p->c_floats) * (size_t)worker;
+    float *b_work = a_work + p->a_floats, *c_work = b_work + p->b_floats;
+    const int64_t tile_rows = up(M, TILE_ROWS), full = N / TILE_COLS * TILE_COLS;
+    const Finish finish = {g->alpha, carries_on(g) ? 0.0f : g->beta, g->bias ? g->bias + n0 : NULL, NULL, g->ldr, g->act, g->act_param};
+    const bool finishes = p->partial || g->alpha != 1.0f || g->bias || g->residual || g->act != ACT_NONE;
+    for (int64_t kb = 0; kb < p->k_blocks; kb++) {
+        const int64_t k0 = cut(g->K, p->k_blocks, kb), len = cut(g->K, p->k_blocks, kb + 1) - k0;
+        const bool last = kb == p->k_blocks - 1;
+        Tile t = {.len = len, .segs = 1, .first = kb == 0 && !carries_on(g), .b_row = TILE_COLS, .b_panel = len * TILE_COLS, .b = b_work};
+        const float *B = g->packed ? NULL : g->B + k0 * g->b_row + n0 * g->b_col;
+        if (g->packed) {
+            t.b_panel = g->K * TILE_COLS;
+            t.b = (const float *)g->packed + n0 / TILE_COLS * t.b_panel + k0 * TILE_COLS;
+        } else if (p->b_packs) {
+            for (int64_t n = 0; n < N; n += TILE_COLS) {
+                K(tile_pack)(len, MIN(N - n, TILE_COLS), B + n * g->b_col, g->b_row, g->b_col, b_work + n * len);
+            }
+        } else if (full < N) {
+            K(tile_pack)(len, N - full, B + full * g->b_col, g->b_row, g->b_col, b_work);
+        }
+        for (int64_t r = 0; r < tile_rows; r++) {
+            const int64_t m = cut(M, tile_rows, r), rows = cut(M, tile_rows, r + 1) - m;
+            if (p->a_copies) {
+                t.a = a_work;
+                t.a_row = len + 16;
+                t.a_step = 1;
+                for (int64_t i = 0; i < rows; i++) {
+                    memcpy(a_work + i * t.a_row, g->A + (m0 + m + i) * g->a_row + k0, (size_t)len * sizeof(float));
+                }
+            } else if (!p->a_packs) {
+                t.a = g->A + (m0 + m) * g->a_row + k0;
+                t.a_row = g->a_row;
+                t.a_step = 1;
+            } else {
+                if (r % A_CHUNK == 0) {
+                    float *to = a_work;
+                    for (int64_t i = r; i < MIN(r + A_CHUNK, tile_rows); i++) {
+                        const int64_t at = cut(M, tile_rows, i), many = cut(M, tile_rows, i + 1) - at;
+                        pack_a(many, len, g->A + (m0 + at) * g->a_row + k0 * g->a_col, g->a_row, g->a_col, to);
+                        to += many * len;
+                    }
+                }
+                t.a = a_work + (m - cut(M, tile_rows, r / A_CHUNK * A_CHUNK)) * len;
+                t.a_row = 1;
+                t.a_step = rows;
+            }
+            float *C = g->C + (m0 + m) * g->ldc + n0;
+            t.c = p->partial ? c_work + (p->k_blocks > 1 ? m * p->cols : 0) : C;
+            t.ldc = p->partial ? p->cols : g->ldc;
+            if (p->b_direct) {
+                Tile d = t;
+                d.b = B;
+                d.b_row = g->b_row;
+                d.b_panel = TILE_COLS;
+                K(tile_row)(d, (int)rows, full);
+                t.c += full;
+                K(tile_row)(t, (int)rows, N - full);
+                t.c -= full;
+            } else {
+                K(tile_row)(t, (int)rows, N);
+            }
+            if (last && finishes) {
+                Finish f = finish;
+                f.residual = g->residual ? g->residual + (m0 + m) * g->ldr + n0 : NULL;
+                K(tile_finish)(&f, rows, N, t.c, t.ldc, C, g->ldc);
+            }
+        }
+    }
+}
+
+void K(gemm)(const Run *run, const Gemm *g)
+{
+    if (g->M == 0 || g->N == 0) {
+        return;
+    }
+    Job job = {g, make_plan(g, pool_threads(run->pool)), run->work};
+    pool_run(run->pool, (size_t)(job.p.m_blocks * job.p.n_blocks), block, &job);
+}
+
+size_t K(gemm_pack_bytes)(int64_t K, int64_t N)
+{
+    return (size_t)up(N, TILE_COLS) * TILE_COLS * (size_t)K * sizeof(float);
+}
+
+typedef struct Packing {
+    int64_t K, N;
+    const float *B;
+    int64_t b_row, b_col;
+    float *packed;
+} Packing;
+
+static void pack_panel(void *arg, size_t panel, int worker)
+{
+    (void)worker;
+    const Packing *p = arg;
+    const int64_t n = (int64_t)panel * TILE_COLS;
+    K(tile_pack)(p->K, MIN(p->N - n, TILE_COLS), p->B + n * p->b_col, p->b_row, p->b_col, p->packed + n * p->K);
+}
+
+void K(gemm_pack)(const Run *run, int64_t K, int64_t N, const float *B, int64_t b_row, int64_t b_col, void *packed)
+{
+    Packing p = {K, N, B, b_row, b_col, packed};
+    pool_run(run->pool, (size_t)up(N, TILE_COLS), pack_panel, &p);
+}

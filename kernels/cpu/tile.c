@@ -1,0 +1,228 @@
+/* The register tile: see tile.h. One inlined body; a table holds it for every number of rows and vectors. */
+#include "kernels/cpu/tile.h"
+
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+enum { VECS_MAX = 2 * TILE_PANELS_MAX };
+
+/* rows, vecs and by_column are constants where this is inlined, acc lives in registers. Rows go by threes off one pointer, so that
+ * x86 addressing reaches them by a_row and 2 a_row and few general registers are needed. */
+INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool by_column)
+{
+    enum { GROUPS = (TILE_ROWS + 2) / 3 };
+    vf acc[TILE_ROWS][VECS_MAX];
+    const int64_t ldc = t->ldc, a_row = by_column ? 1 : t->a_row, a_step = by_column ? t->a_step : 1;
+    const int64_t b_row = t->b_row, b_panel = t->b_panel;
+    float *c = t->c;
+    if (t->first) {
+        UNROLL for (int i = 0; i < rows; i++) {
+            UNROLL for (int v = 0; v < vecs; v++) {
+                acc[i][v] = v_zero();
+            }
+        }
+    } else {
+        UNROLL for (int i = 0; i < rows; i++) {
+            UNROLL for (int v = 0; v < vecs; v++) {
+                acc[i][v] = v_load(c + i * ldc + v * VW);
+            }
+        }
+    }
+    const float *b = t->b, *segment = t->a;
+    for (int64_t s = 0; s < t->segs; s++, segment += t->a_seg) {
+        const float *a[GROUPS], *column = segment;
+        UNROLL for (int g = 0; g < GROUPS; g++) {
+            a[g] = segment + (3 * g < rows ? 3 * g : 0) * a_row;
+        }
+        for (int64_t k = t->len; k > 0; k--) {
+            vf bk[VECS_MAX];
+            UNROLL for (int v = 0; v < vecs; v++) {
+                bk[v] = v_load(b + v / 2 * b_panel + v % 2 * VW);
+            }
+            UNROLL for (int i = 0; i < rows; i++) {
+                const vf ai = v_set(by_column ? column[i] : a[i / 3][i % 3 * a_row]);
+                UNROLL for (int v = 0; v < vecs; v++) {
+                    acc[i][v] = v_fma(ai, bk[v], acc[i][v]);
+                }
+            }
+            b += b_row;
+            if (by_column) {
+                column += a_step;
+            } else {
+                UNROLL for (int g = 0; g < GROUPS; g++) {
+                    a[g]++;
+                }
+            }
+        }
+    }
+    UNROLL for (int i = 0; i < rows; i++) {
+        UNROLL for (int v = 0; v < vecs; v++) {
+            v_store(c + i * ldc + v * VW, acc[i][v]);
+        }
+    }
+}
+
+/* Vectors that the widest tile of so many rows takes: as many accumulators as 2 x TILE_ROWS. */
+#define WIDE(rows) ((rows) * 8 <= 2 * TILE_ROWS ? 8 : (rows) * 4 <= 2 * TILE_ROWS ? 4 : 2)
+
+typedef void TileFn(const Tile *t);
+#define TILES(rows)                                                                                                                 \
+    static void by_row_##rows##_1(const Tile *t) { tile_body(t, rows, 1, false); }                                                  \
+    static void by_row_##rows##_2(const Tile *t) { tile_body(t, rows, 2, false); }                                                  \
+    static void by_row_##rows##_wide(const Tile *t) { tile_body(t, rows, WIDE(rows), false); }                                      \
+    static void by_column_##rows##_1(const Tile *t) { tile_body(t, rows, 1, true); }                                                \
+    static void by_column_##rows##_2(const Tile *t) { tile_body(t, rows, 2, true); }                                                \
+    static void by_column_##rows##_wide(const Tile *t) { tile_body(t, rows, WIDE(rows), true); }
+#define ENTRY(rows)                                                                                                                 \
+    {{by_row_##rows##_1, by_row_##rows##_2, by_row_##rows##_wide}, {by_column_##rows##_1, by_column_##rows##_2, by_column_##rows##_wide}}
+
+TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6)
+#if TILE_ROWS > 6
+TILES(7) TILES(8) TILES(9) TILES(10) TILES(11) TILES(12)
+#endif
+#if TILE_ROWS > 12
+TILES(13) TILES(14)
+#endif
+
+static TileFn *const tiles[TILE_ROWS][2][3] = {
+    ENTRY(1), ENTRY(2), ENTRY(3), ENTRY(4), ENTRY(5), ENTRY(6),
+#if TILE_ROWS > 6
+    ENTRY(7), ENTRY(8), ENTRY(9), ENTRY(10), ENTRY(11), ENTRY(12),
+#endif
+#if TILE_ROWS > 12
+    ENTRY(13), ENTRY(14),
+#endif
+};
+
+void K(tile_row)(Tile t, int rows, int64_t n)
+{
+    TileFn *const *fn = tiles[rows - 1][t.a_step != 1];
+    const int64_t wide = WIDE(rows) * VW;
+    for (; n >= wide; n -= wide) {
+        fn[2](&t);
+        t.c += wide;
+        t.b += wide / TILE_COLS * t.b_panel;
+    }
+    for (; n >= TILE_COLS; n -= TILE_COLS) {
+        fn[1](&t);
+        t.c += TILE_COLS;
+        t.b += t.b_panel;
+    }
+    if (n == VW) {
+        fn[0](&t);
+    } else if (n > 0) { /* beside C's last columns may stand what is not ours */
+        float edge[TILE_ROWS * TILE_COLS];
+        float *c = t.c;
+        const int64_t ldc = t.ldc;
+        for (int i = 0; i < rows && !t.first; i++) {
+            memcpy(edge + i * TILE_COLS, c + i * ldc, (size_t)n * sizeof *c);
+            memset(edge + i * TILE_COLS + n, 0, (size_t)(TILE_COLS - n) * sizeof *c);
+        }
+        t.c = edge;
+        t.ldc = TILE_COLS;
+        fn[n > VW](&t);
+        for (int i = 0; i < rows; i++) {
+            memcpy(c + i * ldc, edge + i * TILE_COLS, (size_t)n * sizeof *c);
+        }
+    }
+}
+
+typedef float v4 __attribute__((vector_size(16)));
+typedef float v4_any __attribute__((vector_size(16), aligned(4), may_alias));
+
+/* to[k,n] = from[n,k], 4 x 4 */
+INLINE void transpose4(const float *from, int64_t ld_from, float *to, int64_t ld_to)
+{
+    const v4 a = *(const v4_any *)from, b = *(const v4_any *)(from + ld_from);
+    const v4 c = *(const v4_any *)(from + 2 * ld_from), d = *(const v4_any *)(from + 3 * ld_from);
+    const v4 ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), AB = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    const v4 cd = __builtin_shufflevector(c, d, 0, 4, 1, 5), CD = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    *(v4_any *)to = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
+    *(v4_any *)(to + ld_to) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+    *(v4_any *)(to + 2 * ld_to) = __builtin_shufflevector(AB, CD, 0, 1, 4, 5);
+    *(v4_any *)(to + 3 * ld_to) = __builtin_shufflevector(AB, CD, 2, 3, 6, 7);
+}
+
+void K(tile_pack)(int64_t K, int64_t n, const float *B, int64_t b_row, int64_t b_col, float *panel)
+{
+    if (b_col == 1 && n == TILE_COLS) {
+        for (int64_t k = 0; k < K; k++) {
+            v_store(panel + k * TILE_COLS, v_load(B + k * b_row));
+            v_store(panel + k * TILE_COLS + VW, v_load(B + k * b_row + VW));
+        }
+        return;
+    }
+    int64_t k = 0;
+    if (b_row == 1 && n == TILE_COLS) {
+        for (; k + 4 <= K; k += 4) {
+            for (int j = 0; j < TILE_COLS; j += 4) {
+                transpose4(B + k + j * b_col, b_col, panel + k * TILE_COLS + j, TILE_COLS);
+            }
+        }
+    }
+    for (; k < K; k++) {
+        for (int64_t j = 0; j < TILE_COLS; j++) {
+            panel[k * TILE_COLS + j] = j < n ? B[k * b_row + j * b_col] : 0.0f;
+        }
+    }
+}
+
+INLINE vf finish_vector(const Finish *f, const Act act, vf x, vf y, vf bias, vf residual)
+{
+    x = x * f->alpha;
+    if (f->beta != 0.0f) {
+        x = v_fma(v_set(f->beta), y, x);
+    }
+    if (f->bias) {
+        x = x + bias;
+    }
+    if (f->residual) {
+        x = x + residual;
+    }
+    return v_act(act, f->act_param, x);
+}
+
+INLINE void finish_rows(const Finish *f, const Act act, int64_t rows, int64_t n, const float *x, int64_t ldx, float *y, int64_t ldy)
+{
+    const vf none = v_zero();
+    for (int64_t i = 0; i < rows; i++, x += ldx, y += ldy) {
+        const float *residual = f->residual ? f->residual + i * f->ldr : NULL;
+        int64_t j = 0;
+        for (; j + VW <= n; j += VW) {
+            v_store(y + j, finish_vector(f, act, v_load(x + j), f->beta != 0.0f ? v_load(y + j) : none,
+                                         f->bias ? v_load(f->bias + j) : none, residual ? v_load(residual + j) : none));
+        }
+        if (j < n) {
+            const int rest = (int)(n - j);
+            v_store_n(y + j,
+                      finish_vector(f, act, v_load_n(x + j, rest), f->beta != 0.0f ? v_load_n(y + j, rest) : none,
+                                    f->bias ? v_load_n(f->bias + j, rest) : none, residual ? v_load_n(residual + j, rest) : none),
+                      rest);
+        }
+    }
+}
+
+void K(tile_finish)(const Finish *f, int64_t rows, int64_t n, const float *x, int64_t ldx, float *y, int64_t ldy)
+{
+#define CASE(a)                                                                                                                     \
+    case a:                                                                                                                         \
+        finish_rows(f, a, rows, n, x, ldx, y, ldy);                                                                                 \
+        break
+    switch (f->act) { /* one loop each, so that the choice is not made for every vector */
+        CASE(ACT_RELU);
+        CASE(ACT_RELU6);
+        CASE(ACT_LEAKY_RELU);
+        CASE(ACT_GELU);
+        CASE(ACT_GELU_TANH);
+        CASE(ACT_SIGMOID);
+        CASE(ACT_TANH);
+        CASE(ACT_SOFTPLUS);
+        CASE(ACT_SWISH);
+    default:
+        finish_rows(f, ACT_NONE, rows, n, x, ldx, y, ldy);
+    }
+#undef CASE
+}

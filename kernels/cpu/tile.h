@@ -1,0 +1,51 @@
+/* kernels/cpu/tile.h: the register tile under gemm, convolution and attention. See docs/kernels/gemm.md.
+ *
+ * A tile is up to TILE_ROWS rows by some vectors of C. Each element is one chain of multiply-adds, k = 0, 1, 2, ...: the same bits
+ * whatever tile, block or thread it falls into. Blocks of K go on where the last one stopped, through memory. */
+#ifndef SAPOR_TILE_H
+#define SAPOR_TILE_H
+
+#include "kernels/cpu/cpu.h"
+
+/* C wants two vectors by as many rows as registers allow, with two left for B and one for A. */
+#if VW == 16
+#define TILE_ROWS 14
+#elif defined(__ARM_NEON)
+#define TILE_ROWS 12
+#else
+#define TILE_ROWS 6
+#endif
+#define TILE_COLS (2 * VW) /* a panel of packed B */
+
+enum { TILE_PANELS_MAX = 4 }; /* few rows take several panels at once */
+
+typedef struct Tile {
+    const float *a;
+    int64_t a_row, a_step;  /* A[i,k] at i a_row + k a_step; one of them is 1 */
+    int64_t len, segs;      /* K = segs len; a segment begins a_seg after the one before */
+    int64_t a_seg;
+    const float *b;
+    int64_t b_row, b_panel; /* B[k,n] at k b_row + (n / TILE_COLS) b_panel + n % TILE_COLS */
+    float *c;
+    int64_t ldc;
+    bool first;             /* start from zero instead of from C */
+} Tile;
+
+/* C[rows, n] (+)= A B by tiles: rows <= TILE_ROWS, any n. B's last panel is whole (padded). Writes n columns, no more. */
+void K(tile_row)(Tile t, int rows, int64_t n);
+
+/* Packs columns 0 .. n-1 (n <= TILE_COLS) of B[K,:] into one panel [K, TILE_COLS], padded with zeros. */
+void K(tile_pack)(int64_t K, int64_t n, const float *B, int64_t b_row, int64_t b_col, float *panel);
+
+/* What follows the product, on rows x n: y = act(alpha x + beta y + bias + residual). y may be x where beta is 0. */
+typedef struct Finish {
+    float alpha, beta;
+    const float *bias;     /* of column 0, or NULL */
+    const float *residual; /* of row 0, column 0, or NULL */
+    int64_t ldr;
+    Act act;
+    float act_param;
+} Finish;
+void K(tile_finish)(const Finish *f, int64_t rows, int64_t n, const float *x, int64_t ldx, float *y, int64_t ldy);
+
+#endif
