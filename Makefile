@@ -1,35 +1,45 @@
-# One Makefile. `make` builds sapor, libsapor.a and libsapor.so; `make test`, `make demo`, `make help`.
-# Switches: CC=clang  DEBUG=1  SANITIZE=address,undefined  MINIMAL=1  WERROR=1 (CI)
+# One Makefile. `make` builds sapor, libsapor.a and libsapor.so; `make help` lists the rest.
+# Switches: CC=clang  DEBUG=1  SANITIZE=address,undefined  COVERAGE=1  MINIMAL=1  WERROR=1 (CI)  CFLAGS=  LDFLAGS=
 DEBUG ?= 0
 SANITIZE ?=
+COVERAGE ?= 0
 MINIMAL ?= 0
-CUDA ?= 0
 WERROR ?= $(if $(CI),1,0)
-BUILD ?= build$(if $(SANITIZE),/sanitized)$(if $(filter 1,$(MINIMAL)),/minimal)
+on = $(filter 1,$(1))
+comma := ,
+# Each kind of build has a folder of its own, so that none disturbs another.
+BUILD ?= build$(if $(SANITIZE),/sanitized)$(if $(call on,$(COVERAGE)),/coverage)$(if $(call on,$(MINIMAL)),/minimal)$(if $(call on,$(DEBUG)),/debug)
 
 CC ?= cc
-WARN = -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror)
-OPT = $(if $(filter 1,$(DEBUG)),-O0,-O2) -g
-SAN = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+OBJCOPY ?= objcopy
+WARN = -Wall -Wextra $(if $(call on,$(WERROR)),-Werror)
+OPT = $(if $(call on,$(DEBUG) $(COVERAGE)),-O0,$(if $(SANITIZE),-O1,-O2)) -g
+SAN = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined -fno-omit-frame-pointer) $(if $(call on,$(COVERAGE)),--coverage)
 # -ffp-contract=off: what the source says is what is computed, the same on every compiler; kernels ask for fma by name.
 BASE_CFLAGS = -std=c11 -D_GNU_SOURCE $(OPT) $(WARN) $(SAN) -fPIC -fvisibility=hidden -ffp-contract=off -fno-math-errno -pthread -I. -MMD -MP
 
-# Libraries, each found by pkg-config and optional unless MINIMAL forbids it. build/deps holds packages unpacked by `make deps`.
+# ---- libraries: each found by pkg-config and optional; MINIMAL takes utf8proc only. `make deps` may unpack them here: ----
 DEPS_ROOT = $(CURDIR)/build/deps/root
-export PKG_CONFIG_PATH := $(DEPS_ROOT)/usr/lib/$(shell uname -m)-linux-gnu/pkgconfig:$(DEPS_ROOT)/usr/share/pkgconfig:$(PKG_CONFIG_PATH)
-PKGS = libutf8proc $(if $(filter 1,$(MINIMAL)),,libjpeg libpng libwebp yaml-0.1 libxxhash zlib)
-have = $(shell pkg-config --exists $(1) && echo 1)
-LIBS_FOUND := $(foreach p,$(PKGS),$(if $(call have,$(p)),$(p)))
-DEP_CFLAGS := $(shell pkg-config --cflags $(LIBS_FOUND)) $(if $(wildcard $(DEPS_ROOT)/usr/include),-isystem $(DEPS_ROOT)/usr/include)
-DEP_LIBS := $(shell pkg-config --libs $(LIBS_FOUND)) -lm
-FEATURES := $(foreach p,$(LIBS_FOUND),-DHAVE_$(shell echo $(p) | sed 's/^lib//; s/-0.1//; s/.*/\U&/')) $(if $(filter 1,$(MINIMAL)),-DSAPOR_MINIMAL)
+MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null || $(CC) -dumpmachine)
+DEPS_LIB = $(DEPS_ROOT)/usr/lib/$(MULTIARCH)
+UNPACKED := $(wildcard $(DEPS_ROOT)/usr/include)
+PKG_CONFIG := $(or $(shell command -v pkg-config),LD_LIBRARY_PATH=$(DEPS_LIB) $(DEPS_ROOT)/usr/bin/pkgconf)
+export PKG_CONFIG_PATH := $(DEPS_LIB)/pkgconfig:$(DEPS_ROOT)/usr/share/pkgconfig:$(PKG_CONFIG_PATH)
+PKGS = libutf8proc $(if $(call on,$(MINIMAL)),,libjpeg libpng libwebp yaml-0.1 libxxhash zlib)
+LIBS_FOUND := $(foreach p,$(PKGS) cmocka,$(shell $(PKG_CONFIG) --exists $(p) 2>/dev/null && echo $(p)))
+MISSING := $(filter-out $(LIBS_FOUND),$(PKGS) cmocka)
+PRODUCT_LIBS := $(filter-out cmocka,$(LIBS_FOUND))
+DEP_CFLAGS := $(if $(PRODUCT_LIBS),$(shell $(PKG_CONFIG) --cflags $(PRODUCT_LIBS))) $(if $(UNPACKED),-isystem $(DEPS_ROOT)/usr/include)
+DEP_LIBS := -Wl,--as-needed $(if $(UNPACKED),-L$(DEPS_LIB) -Wl$(comma)-rpath$(comma)$(DEPS_LIB)) $(if $(PRODUCT_LIBS),$(shell $(PKG_CONFIG) --libs $(PRODUCT_LIBS))) -lm
+FEATURES := $(foreach p,$(PRODUCT_LIBS),-DHAVE_$(shell echo $(p) | sed 's/^lib//; s/-0.1//; s/.*/\U&/')) $(if $(call on,$(MINIMAL)),-DSAPOR_MINIMAL)
 
+# ---- what is built from what -----------------------------------------------------------------------------------------
 FOLDERS = base weights tokenizers nn extractors recsys recsys/models kernels
 LIB_SRC := $(wildcard $(addsuffix /*.c,$(FOLDERS)))
 CPU_SRC := $(wildcard kernels/cpu/*.c)
 TOOL_SRC := $(wildcard tools/*.c)
 # The same kernel sources once a level of instructions; kernels/dispatch.c names the levels.
-MACHINE := $(shell $(CC) -dumpmachine | cut -d- -f1)
+MACHINE := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
 ifeq ($(MACHINE),x86_64)
 LEVELS = baseline avx2 avx512
 FLAGS_avx2 = -mavx2 -mfma -mf16c
@@ -40,40 +50,74 @@ endif
 LIB_OBJ = $(LIB_SRC:%.c=$(BUILD)/%.o) $(foreach l,$(LEVELS),$(CPU_SRC:kernels/cpu/%.c=$(BUILD)/kernels/$(l)/%.o))
 TOOL_OBJ = $(TOOL_SRC:%.c=$(BUILD)/%.o)
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/*_test.c))
+COMPILE = $(CC) $(BASE_CFLAGS) $(DEP_CFLAGS) $(FEATURES) $(CFLAGS)
+LINK = $(CC) $(SAN) -pthread $(LDFLAGS)
 
+#: make              sapor, libsapor.a, libsapor.so
 all: sapor libsapor.a libsapor.so
 help:
 	@sed -n 's/^#: //p' Makefile
-#: make              sapor, libsapor.a, libsapor.so
-#: make test         the test suite, then again under address and undefined-behaviour sanitizers
 
-$(BUILD)/%.o: %.c
+# Stamps change when the flags, or the list of objects, do: then what depends on them is made again.
+stamp = @mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$(1))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(1))' > $@
+$(BUILD)/flags: FORCE
+	$(call stamp,$(COMPILE) $(foreach l,$(LEVELS),$(FLAGS_$(l))))
+$(BUILD)/objects: FORCE
+	$(call stamp,$(LIB_OBJ) $(TOOL_OBJ) $(LINK) $(DEP_LIBS))
+
+$(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(BASE_CFLAGS) $(DEP_CFLAGS) $(FEATURES) $(CFLAGS) -c $< -o $@
+	$(COMPILE) -c $< -o $@
 define level_rule
-$(BUILD)/kernels/$(1)/%.o: kernels/cpu/%.c
+$(BUILD)/kernels/$(1)/%.o: kernels/cpu/%.c $(BUILD)/flags
 	@mkdir -p $$(@D)
-	$$(CC) $$(BASE_CFLAGS) -O3 $$(FLAGS_$(1)) -DLEVEL=$(1) -DLEVEL_$(1) $$(CFLAGS) -c $$< -o $$@
+	$$(CC) $$(BASE_CFLAGS) $$(if $$(filter -O2,$$(OPT)),-O3) $$(FLAGS_$(1)) -DLEVEL=$(1) -DLEVEL_$(1) $$(CFLAGS) -c $$< -o $$@
 endef
 $(foreach l,$(LEVELS),$(eval $(call level_rule,$(l))))
 
-$(BUILD)/libsapor.a: $(LIB_OBJ)
-	rm -f $@ && ar rcs $@ $^
-sapor: $(BUILD)/sapor
+# sapor and the tests see every function; the libraries that are given away show sp_* only.
+$(BUILD)/internal.a: $(LIB_OBJ) $(BUILD)/objects
+	rm -f $@ && ar rcs $@ $(LIB_OBJ)
+$(BUILD)/sapor: $(TOOL_OBJ) $(BUILD)/internal.a
+	$(LINK) -o $@ $^ $(DEP_LIBS)
+$(BUILD)/libsapor.a: $(BUILD)/internal.a
+	ld -r -o $(BUILD)/libsapor.o --whole-archive $< && $(OBJCOPY) --localize-hidden $(BUILD)/libsapor.o
+	rm -f $@ && ar rcs $@ $(BUILD)/libsapor.o
+$(BUILD)/libsapor.so: $(BUILD)/internal.a
+	$(LINK) -shared -Wl,-soname,libsapor.so.0 -o $@ -Wl,--whole-archive $< -Wl,--no-whole-archive $(DEP_LIBS)
+sapor libsapor.a libsapor.so: %: $(BUILD)/%
 	cp $< $@
-$(BUILD)/sapor: $(TOOL_OBJ) $(BUILD)/libsapor.a
-	$(CC) $(SAN) -pthread -o $@ $(TOOL_OBJ) $(BUILD)/libsapor.a $(DEP_LIBS) $(LDFLAGS)
-libsapor.a: $(BUILD)/libsapor.a
-	cp $< $@
-libsapor.so: $(LIB_OBJ)
-	$(CC) $(SAN) -shared -Wl,-soname,libsapor.so.0 -pthread -o $@ $^ $(DEP_LIBS) $(LDFLAGS)
-
-$(BUILD)/tests/%: tests/%.c $(BUILD)/libsapor.a
+$(BUILD)/tests/%: tests/%.c $(BUILD)/internal.a
 	@mkdir -p $(@D)
-	$(CC) $(BASE_CFLAGS) $(DEP_CFLAGS) $(FEATURES) $(CFLAGS) $< $(BUILD)/libsapor.a -o $@ $(DEP_LIBS) -lcmocka $(LDFLAGS)
-tests: $(TESTS)
+	$(COMPILE) $(LDFLAGS) $< $(BUILD)/internal.a -o $@ $(DEP_LIBS) $$($(PKG_CONFIG) --libs cmocka)
+tests: $(TESTS) $(addprefix $(BUILD)/,sapor libsapor.a libsapor.so)
 
+# ---- jobs ----------------------------------------------------------------------------------------------------------------
+#: make test         the test suite, then again under address and undefined-behaviour sanitizers
+test: have-deps
+	@tests/run.sh normal sanitized
+#: make check-all    test, every ISA level, clang, coverage, lint
+check-all: have-deps
+	@tests/check-all.sh
+#: make demo         the tour, offline, on a small catalogue that the program draws itself
+demo: have-deps
+	@+$(MAKE) -s sapor && ./sapor demo
+#: make deps         the packages needed: installed as root or in CI, else unpacked under build/deps
+deps:
+	@scripts/deps.sh "$(DEPS_ROOT)"
+have-deps:
+	@$(if $(MISSING),echo "missing: $(MISSING)"; scripts/deps.sh "$(DEPS_ROOT)" || echo "going on without them")
+#: make lint         clang-format (nothing is changed), clang-tidy, cppcheck
+SOURCES = $(wildcard *.h $(foreach d,$(FOLDERS) kernels/cpu tools tests bench,$(d)/*.[ch]))
+lint:
+	@tests/lint.sh $(COMPILE) -- $(SOURCES)
+#: make format       clang-format, in place; FILES= for some only
+FILES ?= $(SOURCES)
+format:
+	$(firstword $(shell command -v clang-format-14 clang-format)) -i $(FILES)
+#: make clean        all that was built; packages under build/deps stay
 clean:
-	rm -rf build/kernels build/base build/sanitized build/minimal build/tests $(addprefix build/,$(FOLDERS) tools) build/libsapor.a sapor libsapor.a libsapor.so
-.PHONY: all help tests clean
+	find build -mindepth 1 -maxdepth 1 ! -name deps -exec rm -rf {} + 2>/dev/null || true
+	rm -f sapor libsapor.a libsapor.so
+.PHONY: all help tests test check-all demo deps have-deps lint format clean FORCE
 -include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TESTS:=.d)

@@ -1,0 +1,99 @@
+#!/bin/bash
+# Builds and runs the test programs: tests/run.sh normal|sanitized|FOLDER ... (FOLDER: a build made already)
+# Each program speaks TAP. What failed is shown with its output, what was skipped with its reason; the last line is the
+# sum: "N passed, N failed, N skipped". Exit status 1 when anything failed.
+set -u
+cd "$(dirname "$0")/.."
+make=${MAKE:-make}
+jobs=$(nproc 2>/dev/null || echo 2)
+passed=0 failed=0 skipped=0
+
+run_program() { # PROGRAM LOG: the output and exit status into LOG
+    CMOCKA_MESSAGE_OUTPUT=TAP timeout "${TEST_TIMEOUT:-300}" "$1" >"$2" 2>&1
+    echo "exit status $?" >>"$2"
+}
+
+count() { # PROGRAM LOG LABEL
+    local ok bad skip planned status
+    skip=$(grep -cE '^ok [0-9]+.*# SKIP' "$2")
+    ok=$(($(grep -cE '^ok [0-9]+' "$2") - skip))
+    bad=$(grep -cE '^not ok [0-9]+' "$2")
+    planned=$(sed -nE 's/^1\.\.([0-9]+).*/\1/p' "$2" | awk '{n += $1} END {print n + 0}')
+    status=$(sed -n '$s/^exit status //p' "$2")
+    if [ $((ok + bad + skip)) -lt "$planned" ]; then
+        bad=$((planned - ok - skip)) # it died before the rest
+    elif [ "$status" != 0 ] && [ "$bad" = 0 ]; then
+        bad=1 # a leak, or death at the end
+    fi
+    passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + skip))
+    printf '%-12s %-28s %4d passed' "$3" "$(basename "$1")" "$ok"
+    [ "$bad" = 0 ] || printf ', %d FAILED' "$bad"
+    [ "$skip" = 0 ] || printf ', %d skipped' "$skip"
+    echo
+    if [ "$bad" != 0 ]; then
+        grep -vE '^ok [0-9]+' "$2" | head -n 60 | sed 's/^/    /'
+        [ "$status" != 124 ] || echo "    ran longer than ${TEST_TIMEOUT:-300} s"
+    elif [ "$skip" != 0 ]; then
+        grep -E '# SKIP|skipped: ' "$2" | sed 's/^/    /'
+    fi
+}
+
+run_all() { # LABEL BUILD: the programs in BUILD, and the scripts, which find it in $BUILD
+    local logs=$2/tests/logs test
+    mkdir -p "$logs"
+    for test in tests/*_test.c; do
+        test=$2/tests/$(basename "$test" .c)
+        [ -x "$test" ] && echo "$test"
+    done >"$logs/list"
+    ls tests/*_test.sh >>"$logs/list" 2>/dev/null
+    export -f run_program
+    BUILD=$2 xargs -P "$jobs" -I{} bash -c 'run_program "$1" "$2/$(basename "$1").log"' _ {} "$logs" <"$logs/list"
+    while read -r test; do
+        count "$test" "$logs/$(basename "$test").log" "$1"
+    done <"$logs/list"
+}
+
+build() { # LABEL BUILD [make argument ...]: false when it did not build
+    local label=$1 folder=$2 log
+    shift 2
+    log=$(mktemp)
+    if ! "$make" -s -j"$jobs" BUILD="$folder" "$@" tests >"$log" 2>&1; then
+        grep -E 'error|Error|undefined' "$log" | head -n 20
+        echo "$label: the build failed"
+        failed=$((failed + 1))
+        rm -f "$log"
+        return 1
+    fi
+    grep -E 'warning' "$log" | head -n 10
+    rm -f "$log"
+}
+
+# Whether a sanitized program can run here at all, and whether leaks can be looked for (not under a tracer).
+sanitizer_works() {
+    local folder=build/sanitized/probe
+    mkdir -p $folder
+    echo 'int main(void) { return 0; }' >$folder/probe.c
+    "${CC:-cc}" -fsanitize=address,undefined $folder/probe.c -o $folder/probe 2>$folder/log && ASAN_OPTIONS=detect_leaks=0 $folder/probe 2>>$folder/log
+}
+
+for what in "$@"; do
+    case $what in
+    normal) build normal build && run_all normal build ;;
+    sanitized)
+        if ! sanitizer_works; then
+            echo "sanitized    skipped: the sanitizers do not work here: $(head -n 1 build/sanitized/probe/log)"
+            skipped=$((skipped + 1))
+        elif build sanitized build/sanitized SANITIZE=address,undefined; then
+            leaks=1
+            build/sanitized/probe/probe >/dev/null 2>&1 || { leaks=0; echo "sanitized    leaks are not looked for: the leak sanitizer cannot run here"; }
+            export ASAN_OPTIONS=detect_leaks=$leaks:abort_on_error=0:detect_stack_use_after_return=1
+            export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+            run_all sanitized build/sanitized
+            unset ASAN_OPTIONS UBSAN_OPTIONS
+        fi
+        ;;
+    *) run_all "${LABEL:-$(basename "$what")}" "$what" ;;
+    esac
+done
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ]
