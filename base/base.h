@@ -16,9 +16,9 @@ typedef sp_error Error;
 typedef sp_allocator Heap;
 
 #define PRINTF_LIKE(fmt, first) __attribute__((format(printf, fmt, first)))
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
+#define COUNT(array)            (sizeof(array) / sizeof((array)[0]))
+#define MIN(a, b)               ((a) < (b) ? (a) : (b))
+#define MAX(a, b)               ((a) > (b) ? (a) : (b))
 
 /* ---- errors (error.c) -------------------------------------------------------------------------------------------- */
 
@@ -72,11 +72,11 @@ bool text_is(Text a, const char *cstring);
 int text_compare(Text a, Text b); /* bytes, as unsigned */
 bool text_starts(Text a, const char *prefix);
 bool text_ends(Text a, const char *suffix);
-Text text_trim(Text a);                        /* ASCII white space at both ends */
+Text text_trim(Text a);                           /* ASCII white space at both ends */
 bool text_next(Text *rest, char sep, Text *part); /* cuts rest at sep; false when nothing is left. "" is one empty part */
-bool text_line(Text *rest, Text *line);        /* next line without its \n or \r\n; false at the end */
-bool text_i64(Text a, int64_t *value);         /* whole text, decimal; false on anything else or overflow */
-bool text_f64(Text a, double *value);          /* whole text, C locale, finite or nan/inf; false on anything else */
+bool text_line(Text *rest, Text *line);           /* next line without its \n or \r\n; false at the end */
+bool text_i64(Text a, int64_t *value);            /* whole text, decimal; false on anything else or overflow */
+bool text_f64(Text a, double *value);             /* whole text, C locale, finite or nan/inf; false on anything else */
 /* One code point from UTF-8; returns its length 1..4, or 0 on an invalid or truncated sequence (surrogates, over-long). */
 size_t utf8_decode(const char *p, size_t n, uint32_t *code);
 size_t utf8_encode(uint32_t code, char out[4]);
@@ -100,7 +100,8 @@ bool map_open(Map *m, const char *path, Error *e); /* an empty file gives data "
 void map_close(Map *m);
 /* Whole file, NUL behind the end; a larger one than max_bytes (0: no limit) fails. */
 bool file_read(Text *out, Arena *a, const char *path, size_t max_bytes, Error *e);
-bool input_read(Text *out, Arena *a, FILE *in, const char *name, size_t max_bytes, Error *e); /* whole stream (standard input) */
+bool input_read(Text *out, Arena *a, FILE *in, const char *name, size_t max_bytes,
+                Error *e); /* whole stream (standard input) */
 bool file_exists(const char *path);
 bool folder_exists(const char *path);
 bool folder_make(const char *path, Error *e); /* with its parents; not an error when it is there */
@@ -136,13 +137,13 @@ struct Json {
     JsonType type;
     bool boolean;
     double number;
-    Text text;           /* JSON_STRING: unescaped, may hold NUL bytes. JSON_NUMBER: as written */
-    Text key;            /* inside an object */
+    Text text; /* JSON_STRING: unescaped, may hold NUL bytes. JSON_NUMBER: as written */
+    Text key;  /* inside an object */
     uint32_t line, column;
-    size_t count;        /* of an array or object */
-    const Json *first;   /* children, linked by next */
+    size_t count;      /* of an array or object */
+    const Json *first; /* children, linked by next */
     const Json *next;
-    const void *index;   /* json.c's own: finds children of big containers at once */
+    const void *index; /* json.c's own: finds children of big containers at once */
 };
 /* RFC 8259, UTF-8, strict: no trailing bytes, duplicate keys are errors, depth at most 64. `name` is for messages:
  * "name:line:column: what". The tree lives in the arena and points into it, not into `source`. */
@@ -171,8 +172,20 @@ void pool_free(Pool *p);
 /* ---- random numbers (random.c): Philox4x32-10, Salmon et al. 2011 --------------------------------------------------- */
 
 /* Who draws: no two purposes share numbers. Append only: the numbers are part of what a seed means. */
-typedef enum Purpose { DRAW_INIT = 1, DRAW_SHUFFLE, DRAW_USER, DRAW_POSITIVE, DRAW_NEGATIVE, DRAW_DROPOUT, DRAW_GRAPH, DRAW_NOISE,
-                       DRAW_SPLIT, DRAW_CATALOGUE, DRAW_TEST, DRAW_SCORE } Purpose;
+typedef enum Purpose {
+    DRAW_INIT = 1,
+    DRAW_SHUFFLE,
+    DRAW_USER,
+    DRAW_POSITIVE,
+    DRAW_NEGATIVE,
+    DRAW_DROPOUT,
+    DRAW_GRAPH,
+    DRAW_NOISE,
+    DRAW_SPLIT,
+    DRAW_CATALOGUE,
+    DRAW_TEST,
+    DRAW_SCORE
+} Purpose;
 typedef struct Draw { /* a stream: its numbers are a function of these and of (index, attempt) alone */
     uint64_t seed;
     uint32_t purpose;
@@ -220,7 +233,7 @@ typedef struct Trace Trace;
 Trace *trace_new(const Heap *heap, bool keep_events, Error *e); /* keep_events: for --trace; totals are always kept */
 double trace_begin(Trace *t);                                   /* 0 for NULL */
 void trace_end(Trace *t, double begun, const char *op, double flops, double bytes); /* op: a literal, it is not copied */
-bool trace_write(const Trace *t, const char *path, Error *e);   /* Chrome / Perfetto JSON */
+bool trace_write(const Trace *t, const char *path, Error *e);                       /* Chrome / Perfetto JSON */
 void trace_table(const Trace *t, FILE *to, double peak_gflops); /* op, calls, ms, GFLOP/s, GB/s, % of peak */
 void trace_free(Trace *t);
 

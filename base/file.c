@@ -212,7 +212,7 @@ Text path_base(const char *path)
 enum { BUFFER = 1 << 16 };
 struct Out {
     const Heap *heap;
-    Arena *arena; /* this struct's texts and buffer */
+    Arena *arena;                          /* this struct's texts and buffer */
     const char *path, *temporary, *folder; /* temporary NULL: a device or pipe, written directly */
     int fd;
     size_t filled;

@@ -1,6 +1,8 @@
 /* base/json.c: a strict RFC 8259 reader for files that may be hostile or huge, and the writer of strings. */
 #include "base.h"
 
+#include <math.h>
+
 enum { MAX_DEPTH = 64, SLAB = 64, SMALL = 8 };
 
 /* Children of a container with more than SMALL of them: an array's in order, an object's as a hash table. */
@@ -206,7 +208,7 @@ static bool close_container(Parser *s, Json *j)
     if (object)
         for (slots = 4 * SMALL; slots < 2 * j->count;)
             slots *= 2;
-    JsonIndex *ix = arena_alloc(s->arena, sizeof(JsonIndex) + slots * sizeof(ix->at[0]), 1, s->e);
+    JsonIndex *ix = arena_alloc(s->arena, sizeof(JsonIndex) + slots * sizeof(const Json *), 1, s->e);
     if (!ix)
         return false;
     ix->mask = slots - 1;
@@ -372,7 +374,7 @@ bool json_i64(const Json *j, int64_t *value)
         return false;
     if (text_i64(j->text, value))
         return true;
-    if (j->number < -0x1p53 || j->number > 0x1p53 || j->number != (double)(int64_t)j->number)
+    if (!(fabs(j->number) <= 0x1p53) || j->number != (double)(int64_t)j->number)
         return false;
     *value = (int64_t)j->number; /* 1.0, 1e3 */
     return true;

@@ -96,35 +96,34 @@ static size_t place(const Block *b, size_t used, size_t bytes)
     return at <= b->bytes && bytes <= b->bytes - at ? at : SIZE_MAX;
 }
 
-/* Makes a block with room for `bytes` the current one: the nearest that waits, else a new one. */
-static bool next_block(Arena *a, size_t bytes, Error *e)
+/* The next block with room for `bytes`, empty: the nearest that waits, else a new one. */
+static Block *next_block(Arena *a, size_t bytes, Error *e)
 {
-    Block **after = a->current ? &a->current->next : &a->first;
-    for (Block **link = after; *link; link = &(*link)->next) {
-        Block *b = *link;
+    Block **after = a->current ? &a->current->next : &a->first, *b;
+    for (Block **link = after; (b = *link) != NULL; link = &b->next) {
         if (place(b, 0, bytes) == SIZE_MAX)
             continue;
         *link = b->next;
         b->next = *after;
-        *after = a->current = b;
-        a->used = 0;
-        return true;
+        return *after = b;
     }
     size_t room = a->max_bytes ? a->max_bytes - a->bytes : SIZE_MAX;
-    if (room < sizeof(Block) || bytes > room - sizeof(Block))
-        return fail(e, SP_MEMORY, "out of memory: %zu bytes more do not fit under the limit of %zu", bytes, a->max_bytes);
+    if (room < sizeof(Block) || bytes > room - sizeof(Block)) {
+        fail(e, SP_MEMORY, "out of memory: %zu bytes more do not fit under the limit of %zu", bytes, a->max_bytes);
+        return NULL;
+    }
     size_t step = MIN(MAX(a->bytes, (size_t)FIRST_BLOCK), (size_t)LARGEST_STEP) - sizeof(Block);
     size_t body = MIN(MAX(bytes, step), room - sizeof(Block)), whole;
-    Block *b = size_add(body, sizeof(Block), &whole) ? heap_alloc(a->heap, whole) : NULL;
-    if (!b)
-        return fail_memory(e, bytes, "an arena");
+    b = size_add(body, sizeof(Block), &whole) ? heap_alloc(a->heap, whole) : NULL;
+    if (!b) {
+        fail_memory(e, bytes, "an arena");
+        return NULL;
+    }
     b->bytes = body;
     HIDE(b + 1, body);
     b->next = *after;
-    *after = a->current = b;
-    a->used = 0;
     a->bytes += whole;
-    return true;
+    return *after = b;
 }
 
 void *arena_alloc(Arena *a, size_t count, size_t size, Error *e)
@@ -134,13 +133,16 @@ void *arena_alloc(Arena *a, size_t count, size_t size, Error *e)
         fail(e, SP_MEMORY, "out of memory: %zu items of %zu bytes are more than an address can count", count, size);
         return NULL;
     }
-    size_t at = a->current ? place(a->current, a->used, whole) : SIZE_MAX;
+    Block *b = a->current;
+    size_t at = b ? place(b, a->used, whole) : SIZE_MAX;
     if (at == SIZE_MAX) {
-        if (!next_block(a, whole, e))
+        b = next_block(a, whole, e);
+        if (!b)
             return NULL;
         at = 0;
     }
-    char *p = (char *)(a->current + 1) + at;
+    char *p = (char *)(b + 1) + at;
+    a->current = b;
     a->used = at + MAX(whole, (size_t)1); /* even nothing has an address of its own */
     SHOW(p, bytes);
     return memset(p, 0, bytes);
@@ -195,12 +197,11 @@ ArenaMark arena_mark(const Arena *a)
 
 void arena_rewind(Arena *a, ArenaMark mark)
 {
-    Block *b = mark.block ? mark.block : a->first;
-    size_t used = mark.block ? mark.used : 0;
-    for (Block *poison = b; GAP && poison; poison = poison->next) { /* handed out no more */
-        size_t from = poison == b ? used : 0;
-        HIDE((char *)(poison + 1) + from, poison->bytes - from);
-    }
+#ifdef __SANITIZE_ADDRESS__ /* what follows the mark is handed out no more */
+    size_t from = mark.block ? mark.used : 0;
+    for (Block *b = mark.block ? mark.block : a->first; b; b = b->next, from = 0)
+        HIDE((char *)(b + 1) + from, b->bytes - from);
+#endif
     a->current = mark.block;
     a->used = mark.used;
 }

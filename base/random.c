@@ -91,8 +91,8 @@ void draw_shuffle(Draw d, uint32_t *items, size_t n, uint64_t *scratch)
         to = swap;
     }
     for (size_t i = 1; i < n; i++)
-        for (size_t j = i; j > 0 && from[j] >> 32 == from[j - 1] >> 32 &&
-                           comes_before(d, (uint32_t)from[j], (uint32_t)from[j - 1]); j--) {
+        for (size_t j = i;
+             j > 0 && from[j] >> 32 == from[j - 1] >> 32 && comes_before(d, (uint32_t)from[j], (uint32_t)from[j - 1]); j--) {
             uint64_t swap = from[j];
             from[j] = from[j - 1];
             from[j - 1] = swap;

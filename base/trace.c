@@ -97,8 +97,10 @@ bool trace_write(const Trace *t, const char *path, Error *e)
     if (!o)
         return false;
     long process = (long)getpid();
-    bool ok = out_printf(o, e, "{\"displayTimeUnit\":\"ms\",\"otherData\":{\"lost_events\":%zu},\"traceEvents\":[\n", t->lost);
-    ok = ok && out_printf(o, e, "{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":%ld,\"args\":{\"name\":\"sapor\"}}", process);
+    bool ok =
+        out_printf(o, e, "{\"displayTimeUnit\":\"ms\",\"otherData\":{\"lost_events\":%zu},\"traceEvents\":[\n", t->lost);
+    ok = ok &&
+         out_printf(o, e, "{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":%ld,\"args\":{\"name\":\"sapor\"}}", process);
     for (size_t i = 0; ok && i < t->event_count; i++) {
         const Event *v = &t->events[i];
         ok = out_printf(o, e, ",\n{\"name\":") && out_json_string(o, text_of(v->op), e) &&

@@ -159,7 +159,8 @@ static void texts_compare_and_cut(void **state)
     static const struct {
         const char *whole, *parts[4];
         size_t count;
-    } cuts[] = {{"", {""}, 1}, {"a", {"a"}, 1}, {"a\tb", {"a", "b"}, 2}, {"\t", {"", ""}, 2}, {"a\t\tb\t", {"a", "", "b", ""}, 4}};
+    } cuts[] = {
+        {"", {""}, 1}, {"a", {"a"}, 1}, {"a\tb", {"a", "b"}, 2}, {"\t", {"", ""}, 2}, {"a\t\tb\t", {"a", "", "b", ""}, 4}};
     for (size_t c = 0; c < COUNT(cuts); c++) {
         Text rest = text_of(cuts[c].whole), part;
         size_t n = 0;
@@ -184,11 +185,26 @@ static void whole_numbers_are_strict(void **state)
     static const struct {
         const char *text;
         int64_t value;
-    } good[] = {{"0", 0},   {"-0", 0},  {"+7", 7},
-                {"007", 7}, {"-12", -12}, {"9223372036854775807", INT64_MAX},
+    } good[] = {{"0", 0},
+                {"-0", 0},
+                {"+7", 7},
+                {"007", 7},
+                {"-12", -12},
+                {"9223372036854775807", INT64_MAX},
                 {"-9223372036854775808", INT64_MIN}};
-    static const char *const bad[] = {"",  "-", "+", " 1", "1 ", "1.0", "0x10", "1e3", "--1", "9223372036854775808",
-                                      "-9223372036854775809", "99999999999999999999", "a"};
+    static const char *const bad[] = {"",
+                                      "-",
+                                      "+",
+                                      " 1",
+                                      "1 ",
+                                      "1.0",
+                                      "0x10",
+                                      "1e3",
+                                      "--1",
+                                      "9223372036854775808",
+                                      "-9223372036854775809",
+                                      "99999999999999999999",
+                                      "a"};
     int64_t v;
     for (size_t i = 0; i < COUNT(good); i++) {
         assert_true(text_i64(text_of(good[i].text), &v));
@@ -202,11 +218,29 @@ static void whole_numbers_are_strict(void **state)
 static void real_numbers_are_exact(void **state)
 {
     (void)state;
-    static const char *const good[] = {"0", "-0.0", "1", "0.1", "-2.5e3", "5.", ".5", "1e22", "1e23", "9007199254740993",
-                                       "123456789012345678901234567890", "1.7976931348623157e308", "2.2250738585072011e-308",
-                                       "4.9406564584124654e-324", "1e-400", "0.000000000000000000000000000001", "3.14159265358979323846",
-                                       "000000000000000000000000000001.5", "0e999999999999", "9007199254740992e-22", "+4E+2"};
-    static const char *const bad[] = {"", ".", "-", "e5", "1e", "1e+", "1.2.3", "1 ", " 1", "0x1p3", "1,5", "1e999", "infin", "nanx", "1f"};
+    static const char *const good[] = {"0",
+                                       "-0.0",
+                                       "1",
+                                       "0.1",
+                                       "-2.5e3",
+                                       "5.",
+                                       ".5",
+                                       "1e22",
+                                       "1e23",
+                                       "9007199254740993",
+                                       "123456789012345678901234567890",
+                                       "1.7976931348623157e308",
+                                       "2.2250738585072011e-308",
+                                       "4.9406564584124654e-324",
+                                       "1e-400",
+                                       "0.000000000000000000000000000001",
+                                       "3.14159265358979323846",
+                                       "000000000000000000000000000001.5",
+                                       "0e999999999999",
+                                       "9007199254740992e-22",
+                                       "+4E+2"};
+    static const char *const bad[] = {"",   ".",     "-",   "e5",    "1e",    "1e+",  "1.2.3", "1 ",
+                                      " 1", "0x1p3", "1,5", "1e999", "infin", "nanx", "1f"};
     double v;
     for (size_t i = 0; i < COUNT(good); i++) {
         if (!text_f64(text_of(good[i]), &v))
@@ -254,9 +288,10 @@ static void utf8_is_checked(void **state)
         for (size_t cut = 0; cut < n; cut++)
             assert_int_equal(utf8_decode(bytes, cut, &code), 0);
     }
-    static const char *const bad[] = {"\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xe0\x80\x80", "\xe0\x9f\xbf", "\xf0\x80\x80\x80",
-                                      "\xf0\x8f\xbf\xbf", "\xed\xa0\x80", "\xed\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff",
-                                      "\xc3\x28", "\xe2\x82\x28", "\xf0\x9f\x98\x28"};
+    static const char *const bad[] = {"\x80",         "\xbf",         "\xc0\x80",         "\xc1\xbf",
+                                      "\xe0\x80\x80", "\xe0\x9f\xbf", "\xf0\x80\x80\x80", "\xf0\x8f\xbf\xbf",
+                                      "\xed\xa0\x80", "\xed\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",
+                                      "\xff",         "\xc3\x28",     "\xe2\x82\x28",     "\xf0\x9f\x98\x28"};
     for (size_t i = 0; i < COUNT(bad); i++)
         assert_int_equal(utf8_decode(bad[i], strlen(bad[i]), &code), 0);
     size_t at = 99;
@@ -745,11 +780,13 @@ static void own_functions_are_accurate(void **state)
     for (uint64_t i = 0; i < 300000; i++) {
         uint32_t r[4];
         draw4((Draw){9, DRAW_TEST, 0}, i, 0, r);
-        double x = i % 3 == 0 ? 1 + ldexp((double)r[0] - 0x1p31, -33 - (int)(i % 20)) : ldexp(1 + r[0] * 0x1p-32, (int)(r[1] % 2140) - 1070);
+        double x = i % 3 == 0 ? 1 + ldexp((double)r[0] - 0x1p31, -33 - (int)(i % 20))
+                              : ldexp(1 + r[0] * 0x1p-32, (int)(r[1] % 2140) - 1070);
         long double want = logl((long double)x);
         worst_log = fmax(worst_log, want != 0 ? (double)fabsl((own_log(x) - want) / want) : fabs(own_log(x)));
         double turns = ldexp((double)r[2] - 0x1p31, (int)(r[3] % 40) - 50);
-        worst_cos = fmax(worst_cos, (double)fabsl(own_cos2pi(turns) - cosl(2 * 3.14159265358979323846264338328L * (turns - floor(turns)))));
+        worst_cos = fmax(worst_cos, (double)fabsl(own_cos2pi(turns) -
+                                                  cosl(2 * 3.14159265358979323846264338328L * (turns - floor(turns)))));
     }
     if (sizeof(long double) > sizeof(double))
         assert_true(worst_log < 1e-15 && worst_cos < 1e-15);

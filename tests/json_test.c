@@ -132,7 +132,8 @@ static void malformed_texts_are_refused(void **state)
 static void damaged_texts_do_not_crash(void **state)
 {
     (void)state;
-    const char *source = "{\"w\": {\"dtype\": \"F32\", \"shape\": [3, -1.5e2], \"x\": \"\\ud83d\\ude00\\n\"}, \"b\": [true, null, {}]}";
+    const char *source =
+        "{\"w\": {\"dtype\": \"F32\", \"shape\": [3, -1.5e2], \"x\": \"\\ud83d\\ude00\\n\"}, \"b\": [true, null, {}]}";
     size_t n = strlen(source);
     for (size_t cut = 0; cut < n; cut++) {
         Error e = {0};
@@ -211,8 +212,8 @@ static void big_containers_are_fast(void **state)
 static void strings_are_written_back(void **state)
 {
     (void)state;
-    static const Text strings[] = {{"", 0},        {"plain", 5},           {"q\"b\\s/", 6},     {"\n\t\x01\x1f", 4}, {"a\0b", 3},
-                                   {"\xc3\xa9", 2}, {"\xf0\x9f\x98\x80!", 5}, {"bad \xff end", 9}};
+    static const Text strings[] = {{"", 0},     {"plain", 5},    {"q\"b\\s/", 6},          {"\n\t\x01\x1f", 4},
+                                   {"a\0b", 3}, {"\xc3\xa9", 2}, {"\xf0\x9f\x98\x80!", 5}, {"bad \xff end", 9}};
     for (size_t i = 0; i < COUNT(strings); i++) {
         char *text = NULL;
         size_t n = 0;

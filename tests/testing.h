@@ -69,17 +69,17 @@ static inline void test_heap(TestHeap *h, size_t refuse_at)
     *h = (TestHeap){.heap = {test_resize, h}, .refuse_at = refuse_at};
 }
 
-#define assert_error(e, status, text)                                                                                  \
-    do {                                                                                                               \
-        assert_int_equal((e).code, (status));                                                                          \
-        if (!strstr((e).message, (text)))                                                                              \
-            fail_msg("\"%s\" is not in \"%s\"", (text), (e).message);                                                  \
-        error_clear(&(e));                                                                                             \
+#define assert_error(e, status, text)                                                                                       \
+    do {                                                                                                                    \
+        assert_int_equal((e).code, (status));                                                                               \
+        if (!strstr((e).message, (text)))                                                                                   \
+            fail_msg("\"%s\" is not in \"%s\"", (text), (e).message);                                                       \
+        error_clear(&(e));                                                                                                  \
     } while (0)
-#define assert_ok(call, e)                                                                                             \
-    do {                                                                                                               \
-        if (!(call))                                                                                                   \
-            fail_msg("%s: %s", #call, (e).message);                                                                    \
+#define assert_ok(call, e)                                                                                                  \
+    do {                                                                                                                    \
+        if (!(call))                                                                                                        \
+            fail_msg("%s: %s", #call, (e).message);                                                                         \
     } while (0)
 
 #endif

@@ -6,8 +6,8 @@
 extern const Option info_options[];
 
 static const Command COMMANDS[] = {
-    {"info", "what this machine has, and which kernels were chosen and why", "", NULL, "sapor info --kernels", info_options, 0, 0, false,
-     info_command},
+    {"info", "what this machine has, and which kernels were chosen and why", "", NULL, "sapor info --kernels", info_options,
+     0, 0, false, info_command},
 };
 
 static void print_overview(FILE *to)

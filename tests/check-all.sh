@@ -1,0 +1,66 @@
+#!/bin/bash
+# make check-all: the tests normally and sanitized, at each level of instructions, built by clang, with line coverage of the
+# library, and lint. Ends with one line a step; exit status 1 when one failed.
+set -u
+cd "$(dirname "$0")/.."
+make=${MAKE:-make}
+jobs=$(nproc)
+least=85 # % of the library's lines
+results=()
+step() { # NAME COMMAND ...
+    local name=$1
+    shift
+    echo "---- $name"
+    if "$@"; then results+=("$name: ok"); else results+=("$name: FAILED"); fi
+}
+skip() { # NAME REASON
+    echo "---- $1: skipped: $2"
+    results+=("$1: skipped: $2")
+}
+has() { # FLAG ...: all in /proc/cpuinfo
+    local flag
+    for flag in "$@"; do
+        grep -qw "$flag" /proc/cpuinfo || return 1
+    done
+}
+level() { # NAME FLAG ...
+    local name=$1
+    shift
+    if has "$@"; then
+        SAPOR_CPU=$name LABEL=$name step "level $name" tests/run.sh build
+    else
+        skip "level $name" "this machine has no $*"
+    fi
+}
+by_clang() {
+    "$make" -s -j"$jobs" CC=clang WERROR=1 BUILD=build/clang tests build/clang/libsapor.so && LABEL=clang tests/run.sh build/clang
+}
+coverage() {
+    "$make" -s -j"$jobs" COVERAGE=1 BUILD=build/coverage tests || return 1
+    find build/coverage -name '*.gcda' -delete
+    LABEL=coverage tests/run.sh build/coverage || return 1
+    gcovr --root . --object-directory build/coverage --filter '(base|kernels|weights|tokenizers|nn|extractors|recsys)/' \
+        --print-summary --fail-under-line "$least" --sort-percentage build/coverage |
+        sed -n '/^File/,$p'
+    return "${PIPESTATUS[0]}"
+}
+
+step "tests, normal and sanitized" tests/run.sh normal sanitized
+case $(uname -m) in
+x86_64)
+    level baseline sse2
+    level avx2 avx2 fma f16c
+    level avx512 avx512f avx512bw avx512vl avx512dq
+    ;;
+*) level baseline . ;;
+esac
+if command -v clang >/dev/null; then step clang by_clang; else skip clang "no clang here"; fi
+if ! command -v gcovr >/dev/null; then
+    skip coverage "no gcovr here"
+else
+    step "line coverage of the library, at least $least %" coverage
+fi
+step lint "$make" -s lint
+echo "----"
+printf '%s\n' "${results[@]}"
+case "${results[*]}" in *FAILED*) exit 1 ;; esac

@@ -1,0 +1,47 @@
+#!/bin/bash
+# tests/lint.sh COMPILER FLAG ... -- SOURCE ...: clang-format (nothing is changed), clang-tidy, cppcheck. Version 14 of the
+# first two where it is installed: other versions format and warn a little differently. Exit status 1 when one complains.
+set -u
+compile=()
+while [ "$1" != -- ]; do
+    case $1 in -MMD | -MP | -W* | -fno-sanitize-recover=*) ;; *) compile+=("$1") ;; esac
+    shift
+done
+shift
+sources=("$@")
+c_files=() kernels=()
+for f in "${sources[@]}"; do
+    case $f in kernels/cpu/*.c) kernels+=("$f") ;; *.c) c_files+=("$f") ;; esac
+done
+status=0
+tool() { # NAME: the command, or nothing and a line
+    command -v "$1-14" || command -v "$1" || { echo "lint: skipped: no $1 here" >&2; return 1; }
+}
+say() { # NAME STATUS
+    [ "$2" = 0 ] && echo "lint: $1 is content" || { echo "lint: $1 COMPLAINS"; status=1; }
+}
+
+if format=$(tool clang-format); then
+    "$format" --dry-run -Werror "${sources[@]}" 2>&1 | grep -E 'error:' | cut -d: -f1 | sort | uniq -c | sed 's/^/    /'
+    say clang-format "${PIPESTATUS[0]}"
+fi
+if tidy=$(tool clang-tidy); then
+    log=$(mktemp)
+    { printf '%s\0' "${c_files[@]}" | xargs -0 -P "$(nproc)" -I{} "$tidy" --quiet {} -- "${compile[@]:1}" &&
+        printf '%s\0' ${kernels[@]+"${kernels[@]}"} | xargs -0 -r -P "$(nproc)" -I{} "$tidy" --quiet {} -- "${compile[@]:1}" -DLEVEL=baseline -DLEVEL_baseline
+    } >"$log" 2>/dev/null
+    result=$?
+    grep -E '(error|warning):' "$log" | sed "s,^$PWD/,    ," | sort -u
+    rm -f "$log"
+    say clang-tidy $result
+fi
+if cppcheck=$(tool cppcheck); then
+    defines=(-DLEVEL=baseline -DLEVEL_baseline)
+    for flag in "${compile[@]:1}"; do
+        case $flag in -D*) defines+=("$flag") ;; esac
+    done
+    "$cppcheck" --enable=warning,performance,portability --std=c11 --quiet --inline-suppr --error-exitcode=1 -I. "${defines[@]}" \
+        --suppress=missingInclude --suppress=missingIncludeSystem -j "$(nproc)" "${c_files[@]}" ${kernels[@]+"${kernels[@]}"} 2>&1 | sed 's/^/    /'
+    say cppcheck "${PIPESTATUS[0]}"
+fi
+exit $status
