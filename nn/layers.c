@@ -1,0 +1,155 @@
+/* nn/layers.c: layers with their weights: made new for training, or loaded and packed for inference. */
+#include <math.h>
+
+#include "nn/tape.h"
+
+Linear linear_new(Store *s, const char *name, int64_t N, int64_t K, bool bias, Init w, Init b, uint64_t seed, Error *e)
+{
+    Linear l = {.N = N, .K = K};
+    char *of_w = arena_printf(store_arena(s), e, "%s.weight", name);
+    char *of_b = arena_printf(store_arena(s), e, "%s.bias", name);
+    if (!of_w || !of_b || !(l.w = param_new(s, of_w, N, K, w, seed, e)))
+        return (Linear){0};
+    if (bias && !(l.b = param_new(s, of_b, N, 0, b, seed, e)))
+        return (Linear){0};
+    return l;
+}
+
+static bool host_scratch(float **p, const Heap *heap, int64_t n, Error *e)
+{
+    *p = heap_alloc(heap, (size_t)MAX(n, 1) * sizeof(float));
+    return *p || fail_memory(e, (size_t)n * sizeof(float), "loading weights");
+}
+
+static void host_give(float *p, const Heap *heap, int64_t n)
+{
+    if (p)
+        heap_free(heap, p, (size_t)MAX(n, 1) * sizeof(float));
+}
+
+/* Host numbers where kernels can read them: themselves on the CPU, elsewhere a copy that the caller frees. */
+static const float *to_device(const Device *d, const float *host, int64_t n, void **copy, Error *e)
+{
+    *copy = NULL;
+    if (device_is_host(d))
+        return host;
+    size_t bytes = (size_t)n * sizeof(float);
+    Run run = {.pool = d->pool};
+    if ((*copy = d->k->alloc(d->heap, bytes)))
+        d->k->upload(&run, *copy, host, bytes);
+    else
+        fail_memory(e, bytes, "packing weights");
+    return *copy;
+}
+
+static void free_copy(const Device *d, void *copy, int64_t n)
+{
+    if (copy)
+        d->k->free(d->heap, copy, (size_t)n * sizeof(float));
+}
+
+bool linear_load(Linear *l, Store *s, int n, const Array *const *w, const Array *const *b, Error *e)
+{
+    const Device *d = store_device(s);
+    int64_t K = n > 0 && w[0]->dims >= 1 && w[0]->shape[0] > 0 ? w[0]->count / w[0]->shape[0] : 0, N = 0;
+    for (int i = 0; i < n; i++) {
+        const Array *a = w[i];
+        if (a->dims < 1 || a->shape[0] <= 0 || a->count / a->shape[0] != K)
+            return fail(e, SP_SHAPE, "%s: tensor %s: its rows should have %lld numbers", a->file, a->name.p, (long long)K);
+        if (b && b[i] && b[i]->count != a->shape[0])
+            return fail(e, SP_SHAPE, "%s: tensor %s: a bias needs %lld numbers, it has %lld", b[i]->file, b[i]->name.p,
+                        (long long)a->shape[0], (long long)b[i]->count);
+        N += a->shape[0];
+    }
+    *l = (Linear){.N = N, .K = K};
+    const float *view = n == 1 ? array_view(w[0]) : NULL; /* one float32 array is packed from where it is */
+    float *host = NULL, *bias = NULL;
+    void *copy = NULL;
+    bool ok = (view || host_scratch(&host, d->heap, N * K, e)) && (!b || host_scratch(&bias, d->heap, N, e));
+    for (int64_t i = 0, at = 0; ok && i < n; at += w[i]->shape[0], i++) {
+        if (!view)
+            array_f32(w[i], 0, w[i]->count, host + at * K);
+        if (b && b[i])
+            array_f32(b[i], 0, b[i]->count, bias + at);
+        else if (b)
+            memset(bias + at, 0, (size_t)w[i]->shape[0] * sizeof(float));
+    }
+    const float *source = ok ? to_device(d, view ? view : host, N * K, &copy, e) : NULL;
+    void *packed = source ? store_alloc(s, d->k->gemm_pack_bytes(K, N), "packed weights", e) : NULL;
+    ok = packed && (!b || (l->b = store_f32(s, "", 1, &N, bias, e)));
+    if (ok) {
+        Run run = store_run(s);
+        d->k->gemm_pack(&run, K, N, source, 1, K, packed);
+        l->packed = packed;
+    }
+    free_copy(d, copy, N * K);
+    host_give(host, d->heap, N * K);
+    host_give(bias, d->heap, N);
+    return ok;
+}
+
+bool norm_load(Norm *n, Store *s, const Array *gamma, const Array *beta, float eps, Error *e)
+{
+    *n = (Norm){.eps = eps};
+    if (gamma->count != beta->count)
+        return fail(e, SP_SHAPE, "%s: tensor %s: a norm's weight and bias differ in length", beta->file, beta->name.p);
+    return (n->gamma = store_array(s, gamma, e)) && (n->beta = store_array(s, beta, e));
+}
+
+bool conv_load(Conv2d *c, Store *s, const Array *w, const Array *bias, const Array *gamma, const Array *beta,
+               const Array *mean, const Array *var, double eps, int64_t stride, int64_t pad, int64_t groups, Error *e)
+{
+    const Device *d = store_device(s);
+    if (w->dims != 4 || w->shape[0] <= 0 || w->count <= 0)
+        return fail(e, SP_SHAPE, "%s: tensor %s: a convolution needs [out, in, height, width]", w->file, w->name.p);
+    int64_t O = w->shape[0], per = w->count / O;
+    const Array *by_channel[] = {bias, gamma, beta, mean, var};
+    for (size_t i = 0; i < COUNT(by_channel); i++)
+        if (by_channel[i] && by_channel[i]->count != O)
+            return fail(e, SP_SHAPE, "%s: tensor %s: needs %lld numbers, one a channel of %s", by_channel[i]->file,
+                        by_channel[i]->name.p, (long long)O, w->name.p);
+    if (groups != 1 && (groups != O || w->shape[1] != 1))
+        return fail(e, SP_UNSUPPORTED, "%s: tensor %s: convolutions have 1 group or one a channel", w->file, w->name.p);
+    *c = (Conv2d){.O = O,
+                  .C = groups == 1 ? w->shape[1] : groups,
+                  .kh = w->shape[2],
+                  .kw = w->shape[3],
+                  .stride = stride,
+                  .groups = groups,
+                  .top = pad,
+                  .left = pad,
+                  .bottom = pad,
+                  .right = pad};
+    Conv shape = {.C = c->C, .O = O, .kh = c->kh, .kw = c->kw, .stride = stride, .groups = groups};
+    float *host = NULL, *numbers = NULL; /* numbers: [6, O]: bias, gamma, beta, mean, var; the folded bias */
+    bool ok = host_scratch(&host, d->heap, w->count, e) && host_scratch(&numbers, d->heap, 6 * O, e);
+    if (ok) {
+        static const float neutral[] = {0, 1, 0, 0, 1};
+        array_f32(w, 0, w->count, host);
+        for (int i = 0; i < 5; i++)
+            for (int64_t o = 0; o < O; o++)
+                numbers[i * O + o] = neutral[i];
+        for (int i = 0; i < 5; i++)
+            if (by_channel[i])
+                array_f32(by_channel[i], 0, O, numbers + i * O);
+        for (int64_t o = 0; o < O; o++) { /* y = gamma (conv + bias - mean) / sqrt(var + eps) + beta, in double */
+            double g = var ? numbers[O + o] / sqrt((double)numbers[4 * O + o] + eps) : numbers[O + o];
+            for (int64_t i = 0; i < per; i++)
+                host[o * per + i] = (float)(g * host[o * per + i]);
+            numbers[5 * O + o] = (float)(g * ((double)numbers[o] - numbers[3 * O + o]) + numbers[2 * O + o]);
+        }
+    }
+    void *copy = NULL;
+    const float *source = ok ? to_device(d, host, w->count, &copy, e) : NULL;
+    void *packed = source ? store_alloc(s, d->k->conv_pack_bytes(&shape), "packed weights", e) : NULL;
+    ok = packed && (c->bias = store_f32(s, "", 1, &O, numbers + 5 * O, e));
+    if (ok) {
+        Run run = store_run(s);
+        d->k->conv_pack(&run, &shape, source, packed);
+        c->packed = packed;
+    }
+    free_copy(d, copy, w->count);
+    host_give(host, d->heap, w->count);
+    host_give(numbers, d->heap, 6 * O);
+    return ok;
+}

@@ -1,0 +1,334 @@
+/* nn/ops_dense.c: products and element-by-element ops. */
+#include "nn/tape.h"
+
+/* Out shape of an op that keeps all but the last dimension. */
+static void with_last(const Tensor *x, int64_t last, int64_t shape[4])
+{
+    memcpy(shape, x->shape, sizeof x->shape);
+    shape[x->dims - 1] = last;
+}
+
+/* ---- linear: y = act(x W' + b) + residual, one of the two
+ * ------------------------------------------------------------------- */
+
+enum { LINEAR_X, LINEAR_W, LINEAR_B, LINEAR_RESIDUAL };
+
+/* These act'(z) can be told from act(z), so z need not be kept. */
+static bool from_output(Act act, float param)
+{
+    return act == ACT_RELU || act == ACT_RELU6 || (act == ACT_LEAKY_RELU && param > 0);
+}
+
+static void linear_back(Tape *t, Node *n)
+{
+    Tensor *x = n->in[LINEAR_X], *w = n->in[LINEAR_W];
+    int64_t M = n->i[0], N = n->i[1], K = n->i[2];
+    Act act = (Act)n->i[3];
+    float *dz = grad_take(n), beta;
+    if (act != ACT_NONE)
+        t->k->act_back(&t->run, M * N, act, n->f, n->keep[0] ? n->keep[0] : n->out.data, dz, dz);
+    if (wants(w)) {
+        float *dw = grad_into(t, w, &beta);
+        product(t, N, K, M, dz, 1, N, x->data, K, 1, dw, beta);
+    }
+    float *db = wants(n->in[LINEAR_B]) ? grad_into(t, n->in[LINEAR_B], &beta) : NULL;
+    if (db && tape_work(t, t->k->col_sum_work(M, N, tape_threads(t))))
+        t->k->col_sum(&t->run, M, N, dz, beta, db);
+    if (wants(x) && x->param) { /* the gradient of a trainable table stays in two factors */
+        ParamGrad *g = grad_of_param(t, x->param, true);
+        FactorPart *f = g ? host_alloc(t, 1, sizeof *f) : NULL;
+        if (f) {
+            if (wants(n->in[LINEAR_RESIDUAL]))
+                grad_axpy(t, n->in[LINEAR_RESIDUAL], 1, dz);
+            *f = (FactorPart){g->factors, N, dz, w->data};
+            g->factors = f;
+        }
+        return;
+    }
+    if (wants(x)) {
+        float *dx = grad_into(t, x, &beta);
+        product(t, M, K, N, dz, N, 1, w->data, K, 1, dx, beta);
+    }
+    if (n->in[LINEAR_RESIDUAL])
+        grad_put(t, n->in[LINEAR_RESIDUAL], dz);
+    else
+        step_give_floats(t, dz, M * N);
+}
+
+static Tensor *linear_op(Tape *t, Tensor *x, const Linear *l, Tensor *residual, Act act, float param)
+{
+    static const Op op = {.name = "linear",
+                          .back_name = "linear back",
+                          .back = linear_back,
+                          .optional = 1 << LINEAR_W | 1 << LINEAR_B | 1 << LINEAR_RESIDUAL};
+    Node *n = node_new(t, &op, IN(x, l->w, l->b, residual));
+    int64_t shape[4];
+    if (!n || !node_fits(t, n, x->dims >= 1 && last_dim(x) == l->K && (!l->b || l->b->count == l->N) && (l->w || l->packed)))
+        return tape_failed(t);
+    with_last(x, l->N, shape);
+    int64_t M = l->K ? x->count / l->K : 0;
+    if (residual && !node_fits(t, n, residual->count == M * l->N))
+        return tape_failed(t);
+    if (n->out.needs_grad && !l->w) {
+        tape_fail(t, SP_UNSUPPORTED,
+                  "linear: packed weights have no gradient: load them as parameters, or detach the input");
+        return tape_failed(t);
+    }
+    if (!node_out(t, n, F32, x->dims, shape))
+        return tape_failed(t);
+    memcpy(n->i, (int64_t[]){M, l->N, l->K, act}, sizeof n->i);
+    n->f = param;
+    bool keep = n->out.needs_grad && act != ACT_NONE && !from_output(act, param);
+    if (keep)
+        n->keep[0] = step_floats(t, M * l->N);
+    if (live(t)) {
+        tape_gemm(t, &(Gemm){.M = M,
+                             .N = l->N,
+                             .K = l->K,
+                             .A = x->data,
+                             .a_row = l->K,
+                             .a_col = 1,
+                             .B = l->w ? l->w->data : NULL,
+                             .b_row = 1,
+                             .b_col = l->K,
+                             .packed = l->packed,
+                             .C = keep ? n->keep[0] : n->out.data,
+                             .ldc = l->N,
+                             .alpha = 1,
+                             .bias = l->b ? l->b->data : NULL,
+                             .residual = residual ? residual->data : NULL,
+                             .ldr = l->N,
+                             .act = keep ? ACT_NONE : act,
+                             .act_param = param});
+        if (keep)
+            t->k->act(&t->run, M * l->N, act, param, n->keep[0], n->out.data);
+    }
+    return node_done(t, n, 2.0 * (double)M * (double)l->N * (double)l->K,
+                     4.0 * ((double)M * (double)(l->K + l->N) + (double)l->N * (double)l->K));
+}
+
+Tensor *linear(Tape *t, Tensor *x, const Linear *w)
+{
+    return linear_op(t, x, w, NULL, ACT_NONE, 0);
+}
+
+Tensor *linear_act(Tape *t, Tensor *x, const Linear *w, Act act, float param)
+{
+    return linear_op(t, x, w, NULL, act, param);
+}
+
+Tensor *linear_add(Tape *t, Tensor *x, const Linear *w, Tensor *residual)
+{
+    if (!residual)
+        tape_fail(t, SP_USAGE, "linear: the residual is missing");
+    return linear_op(t, x, w, residual, ACT_NONE, 0);
+}
+
+/* ---- matmul: C = op(A) op(B)
+ * ----------------------------------------------------------------------------------------------------- */
+
+static void matmul_back(Tape *t, Node *n)
+{
+    Tensor *a = n->in[0], *b = n->in[1];
+    bool at = n->i[3] & 1, bt = n->i[3] & 2;
+    int64_t M = n->i[0], N = n->i[1], K = n->i[2];
+    int64_t ar = at ? 1 : K, ac = at ? M : 1, br = bt ? 1 : N, bc = bt ? K : 1;
+    float beta;
+    if (wants(a)) {
+        float *da = grad_into(t, a, &beta);
+        if (at)
+            product(t, K, M, N, b->data, br, bc, n->grad, 1, N, da, beta);
+        else
+            product(t, M, K, N, n->grad, N, 1, b->data, bc, br, da, beta);
+    }
+    if (wants(b)) {
+        float *db = grad_into(t, b, &beta);
+        if (bt)
+            product(t, N, K, M, n->grad, 1, N, a->data, ar, ac, db, beta);
+        else
+            product(t, K, N, M, a->data, ac, ar, n->grad, N, 1, db, beta);
+    }
+}
+
+Tensor *matmul(Tape *t, Tensor *a, bool at, Tensor *b, bool bt)
+{
+    static const Op op = {.name = "matmul", .back_name = "matmul back", .back = matmul_back};
+    Node *n = node_new(t, &op, IN(a, b));
+    if (!n || !node_fits(t, n, a->dims == 2 && b->dims == 2 && a->shape[at ? 0 : 1] == b->shape[bt ? 1 : 0]))
+        return tape_failed(t);
+    int64_t M = a->shape[at ? 1 : 0], K = a->shape[at ? 0 : 1], N = b->shape[bt ? 0 : 1];
+    if (!node_out(t, n, F32, SHAPE(M, N)))
+        return tape_failed(t);
+    memcpy(n->i, (int64_t[]){M, N, K, (at ? 1 : 0) | (bt ? 2 : 0)}, sizeof n->i);
+    if (live(t))
+        product(t, M, N, K, a->data, at ? 1 : K, at ? M : 1, b->data, bt ? 1 : N, bt ? K : 1, n->out.data, 0);
+    return node_done(t, n, 2.0 * (double)M * (double)N * (double)K, 4.0 * (double)(M * K + K * N + M * N));
+}
+
+/* ---- sums of two: x a + y b
+ * ----------------------------------------------------------------------------------------------------- */
+
+/* f is y's factor */
+static void sum_of_two_back(Tape *t, Node *n)
+{
+    grad_axpy(t, n->in[1], n->f, n->grad);
+    grad_put(t, n->in[0], grad_take(n));
+}
+
+static Tensor *sum_of_two(Tape *t, const Op *op, Tensor *x, Tensor *y, float a)
+{
+    Node *n = node_new(t, op, IN(x, y));
+    if (!n || !node_fits(t, n, same_shape(x, y)) || !node_out(t, n, F32, x->dims, x->shape))
+        return tape_failed(t);
+    n->f = a;
+    if (live(t) && (a == 1 || a == -1))
+        t->k->binary(&t->run, x->count, a == 1 ? BIN_ADD : BIN_SUB, x->data, y->data, n->out.data);
+    else if (live(t)) {
+        t->k->copy(&t->run, n->out.data, x->data, (size_t)x->count * sizeof(float));
+        t->k->axpby(&t->run, x->count, a, y->data, 1, n->out.data);
+    }
+    return node_done(t, n, (double)x->count, 12.0 * (double)x->count);
+}
+
+Tensor *add(Tape *t, Tensor *a, Tensor *b)
+{
+    static const Op op = {.name = "add", .back_name = "add back", .back = sum_of_two_back};
+    return sum_of_two(t, &op, a, b, 1);
+}
+
+Tensor *sub(Tape *t, Tensor *a, Tensor *b)
+{
+    static const Op op = {.name = "sub", .back_name = "sub back", .back = sum_of_two_back};
+    return sum_of_two(t, &op, a, b, -1);
+}
+
+Tensor *add_scaled(Tape *t, Tensor *x, Tensor *y, float a)
+{
+    static const Op op = {.name = "add_scaled", .back_name = "add_scaled back", .back = sum_of_two_back};
+    return sum_of_two(t, &op, x, y, a);
+}
+
+static void mul_back(Tape *t, Node *n)
+{
+    Tensor *a = n->in[0], *b = n->in[1];
+    float *db = wants(b) ? step_floats(t, n->out.count) : NULL;
+    if (db) {
+        t->k->binary(&t->run, n->out.count, BIN_MUL, n->grad, a->data, db);
+        grad_put(t, b, db);
+    }
+    if (wants(a)) {
+        t->k->binary(&t->run, n->out.count, BIN_MUL, n->grad, b->data, n->grad);
+        grad_put(t, a, grad_take(n));
+    }
+}
+
+Tensor *mul(Tape *t, Tensor *a, Tensor *b)
+{
+    static const Op op = {.name = "mul", .back_name = "mul back", .back = mul_back};
+    Node *n = node_new(t, &op, IN(a, b));
+    if (!n || !node_fits(t, n, same_shape(a, b)) || !node_out(t, n, F32, a->dims, a->shape))
+        return tape_failed(t);
+    if (live(t))
+        t->k->binary(&t->run, a->count, BIN_MUL, a->data, b->data, n->out.data);
+    return node_done(t, n, (double)a->count, 12.0 * (double)a->count);
+}
+
+/* ---- of one tensor
+ * ---------------------------------------------------------------------------------------------------------------- */
+
+/* A node with x's shape; NULL when the tape has failed. */
+static Node *like(Tape *t, const Op *op, Tensor *x)
+{
+    Node *n = node_new(t, op, IN(x));
+    return n && node_out(t, n, F32, x->dims, x->shape) ? n : NULL;
+}
+
+static void scale_back(Tape *t, Node *n)
+{
+    t->k->axpby(&t->run, n->out.count, n->f, n->grad, 0, n->grad);
+    grad_put(t, n->in[0], grad_take(n));
+}
+
+Tensor *scale(Tape *t, Tensor *x, float a)
+{
+    static const Op op = {.name = "scale", .back_name = "scale back", .back = scale_back};
+    Node *n = like(t, &op, x);
+    if (!n)
+        return tape_failed(t);
+    n->f = a;
+    if (live(t))
+        t->k->axpby(&t->run, x->count, a, x->data, 0, n->out.data);
+    return node_done(t, n, (double)x->count, 8.0 * (double)x->count);
+}
+
+static void activate_back(Tape *t, Node *n)
+{
+    t->k->act_back(&t->run, n->out.count, (Act)n->i[0], n->f, n->in[0]->data, n->grad, n->grad);
+    grad_put(t, n->in[0], grad_take(n));
+}
+
+Tensor *activate(Tape *t, Tensor *x, Act act, float param)
+{
+    static const Op op = {.name = "activate", .back_name = "activate back", .back = activate_back};
+    Node *n = like(t, &op, x);
+    if (!n)
+        return tape_failed(t);
+    n->i[0] = act;
+    n->f = param;
+    if (live(t))
+        t->k->act(&t->run, x->count, act, param, x->data, n->out.data);
+    return node_done(t, n, (double)x->count, 8.0 * (double)x->count);
+}
+
+static void dropout_back(Tape *t, Node *n)
+{
+    t->k->dropout(&t->run, n->out.count, n->f, t->draw, (uint64_t)n->i[0], n->grad, n->grad);
+    grad_put(t, n->in[0], grad_take(n));
+}
+
+Tensor *dropout(Tape *t, Tensor *x, float p)
+{
+    static const Op op = {.name = "dropout", .back_name = "dropout back", .back = dropout_back};
+    if (!t->training || p <= 0)
+        return x;
+    Node *n = like(t, &op, x);
+    if (!n)
+        return tape_failed(t);
+    n->f = p;
+    n->i[0] = (int64_t)t->drawn; /* no two dropouts of a step share draws */
+    t->drawn += (uint64_t)x->count;
+    if (live(t))
+        t->k->dropout(&t->run, x->count, p, t->draw, (uint64_t)n->i[0], x->data, n->out.data);
+    return node_done(t, n, (double)x->count, 8.0 * (double)x->count);
+}
+
+static void reshape_back(Tape *t, Node *n)
+{
+    grad_put(t, n->in[0], grad_take(n));
+}
+
+Tensor *reshape(Tape *t, Tensor *x, int dims, const int64_t *shape)
+{
+    static const Op op = {.name = "reshape", .back_name = "reshape back", .back = reshape_back};
+    int64_t count;
+    Node *n = node_new(t, &op, IN(x));
+    if (!n || !node_fits(t, n, dims >= 1 && dims <= 4 && shape_count(dims, shape, &count) && count == x->count) ||
+        !node_view(t, n, x, 0, dims, shape))
+        return tape_failed(t);
+    return node_done(t, n, 0, 0);
+}
+
+static void nothing_back(Tape *t, Node *n)
+{
+    (void)t, (void)n;
+}
+
+Tensor *detach(Tape *t, Tensor *x)
+{
+    static const Op op = {.name = "detach", .back = nothing_back};
+    Node *n = node_new(t, &op, IN(x));
+    if (!n || !node_view(t, n, x, 0, x->dims, x->shape))
+        return tape_failed(t);
+    n->out.needs_grad = false;
+    return node_done(t, n, 0, 0);
+}

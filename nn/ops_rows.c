@@ -1,0 +1,307 @@
+/* nn/ops_rows.c: ops on the rows and columns of matrices. */
+#include "nn/tape.h"
+
+/* ---- gather
+ * ----------------------------------------------------------------------------------------------------------------- */
+
+static void gather_back(Tape *t, Node *n)
+{
+    Tensor *table = n->in[0], *ids = n->in[1];
+    if (table->param) { /* the rows' gradient is the gradient of the result as it stands */
+        ParamGrad *g = grad_of_param(t, table->param, true);
+        RowPart *r = g ? host_alloc(t, 1, sizeof *r) : NULL;
+        if (r) {
+            *r = (RowPart){g->rows, ids->count, ids->data, n->spec, grad_take(n)};
+            g->rows = r;
+        }
+        return;
+    }
+    Groups groups;
+    float *d = grad_zeroed(t, table);
+    if (d && tape_group(t, ids->count, ids->data, &groups))
+        t->k->segment_sum(&t->run, groups.count, cols_of(table), groups.start, groups.order, groups.unique, n->grad, 1, 1,
+                          d);
+}
+
+Tensor *gather(Tape *t, Tensor *table, Tensor *ids)
+{
+    static const Op op = {.name = "gather", .back_name = "gather back", .back = gather_back, .integer = 2, .by_row = 1};
+    Node *n = node_new(t, &op, IN(table, ids));
+    if (!n || !node_fits(t, n, ids->dims == 1 && ids->type == I32) ||
+        !node_out(t, n, F32, SHAPE(ids->count, cols_of(table))))
+        return tape_failed(t);
+    int32_t lo, hi;
+    tape_range(ids, &lo, &hi);
+    if (live(t) && ids->count && (hi >= rows_of(table) || (lo < 0 && n->out.needs_grad)))
+        tape_fail(t, SP_USAGE, "gather: row %d is asked for, the table has %lld", hi >= rows_of(table) ? hi : lo,
+                  (long long)rows_of(table));
+    Param *p = table->param;
+    if (live(t) && p && p->owed) {
+        Groups *g = host_alloc(t, 1, sizeof *g);
+        if (g && tape_group(t, ids->count, ids->data, g)) {
+            t->k->adam_replay(&t->run, g->count, param_width(p), g->unique, p->history, p->owed, p->last, table->data, p->m,
+                              p->v);
+            n->spec = g; /* sorted once: the optimiser needs them again */
+        }
+    }
+    if (live(t))
+        t->k->gather(&t->run, ids->count, cols_of(table), table->data, ids->data, 0, n->out.data);
+    return node_done(t, n, 0, 8.0 * (double)n->out.count);
+}
+
+/* ---- slices and stacks
+ * --------------------------------------------------------------------------------------------------------- */
+
+/* i[0]: first element of x */
+static void rows_back(Tape *t, Node *n)
+{
+    float beta, *d = grad_into(t, n->in[0], &beta);
+    int64_t first = n->i[0], count = n->out.count, end = first + count;
+    if (!d)
+        return;
+    if (beta == 0) {
+        t->k->zero(&t->run, d, (size_t)first * sizeof *d);
+        t->k->zero(&t->run, d + end, (size_t)(n->in[0]->count - end) * sizeof *d);
+    }
+    t->k->axpby(&t->run, count, 1, n->grad, beta, d + first);
+}
+
+Tensor *rows(Tape *t, Tensor *x, int64_t first, int64_t count)
+{
+    static const Op op = {.name = "rows", .back_name = "rows back", .back = rows_back};
+    Node *n = node_new(t, &op, IN(x));
+    if (!n || !node_fits(t, n, first >= 0 && count >= 0 && first + count <= rows_of(x)))
+        return tape_failed(t);
+    int64_t shape[4];
+    memcpy(shape, x->shape, sizeof shape);
+    shape[0] = count;
+    n->i[0] = first * cols_of(x);
+    return node_view(t, n, x, n->i[0], x->dims, shape) ? node_done(t, n, 0, 0) : tape_failed(t);
+}
+
+static void stack_rows_back(Tape *t, Node *n)
+{
+    Tensor *a = n->in[0], *b = n->in[1];
+    if ((size_t)a->count * sizeof(float) % ALIGN == 0) { /* the gradient is cut in two, each part handed on */
+        float *d = grad_take(n);
+        grad_put(t, a, d);
+        grad_put(t, b, d + a->count);
+    } else {
+        grad_axpy(t, a, 1, n->grad);
+        grad_axpy(t, b, 1, n->grad + a->count);
+    }
+}
+
+Tensor *stack_rows(Tape *t, Tensor *a, Tensor *b)
+{
+    static const Op op = {.name = "stack_rows", .back_name = "stack_rows back", .back = stack_rows_back};
+    Node *n = node_new(t, &op, IN(a, b));
+    if (!n || !node_fits(t, n, a->dims == b->dims && cols_of(a) == cols_of(b)))
+        return tape_failed(t);
+    int64_t shape[4];
+    memcpy(shape, a->shape, sizeof shape);
+    shape[0] += b->shape[0];
+    if (!node_out(t, n, F32, a->dims, shape))
+        return tape_failed(t);
+    if (live(t)) {
+        t->k->copy(&t->run, n->out.data, a->data, (size_t)a->count * sizeof(float));
+        t->k->copy(&t->run, (float *)n->out.data + a->count, b->data, (size_t)b->count * sizeof(float));
+    }
+    return node_done(t, n, 0, 8.0 * (double)n->out.count);
+}
+
+static void concat_back(Tape *t, Node *n)
+{
+    int64_t at = 0, D = cols_of(&n->out);
+    for (int i = 0; i < 2; i++) {
+        int64_t d = cols_of(n->in[i]);
+        float beta, *g = grad_into(t, n->in[i], &beta);
+        if (g)
+            t->k->copy_cols(&t->run, rows_of(&n->out), d, n->grad + at, D, beta, g, d);
+        at += d;
+    }
+}
+
+Tensor *concat(Tape *t, Tensor *a, Tensor *b)
+{
+    static const Op op = {.name = "concat", .back_name = "concat back", .back = concat_back};
+    Node *n = node_new(t, &op, IN(a, b));
+    if (!n || !node_fits(t, n, rows_of(a) == rows_of(b)))
+        return tape_failed(t);
+    int64_t M = rows_of(a), da = cols_of(a), db = cols_of(b);
+    if (!node_out(t, n, F32, SHAPE(M, da + db)))
+        return tape_failed(t);
+    if (live(t)) {
+        t->k->copy_cols(&t->run, M, da, a->data, da, 0, n->out.data, da + db);
+        t->k->copy_cols(&t->run, M, db, b->data, db, 0, (float *)n->out.data + da, da + db);
+    }
+    return node_done(t, n, 0, 8.0 * (double)n->out.count);
+}
+
+static void cols_back(Tape *t, Node *n)
+{
+    int64_t D = cols_of(n->in[0]), d = cols_of(&n->out);
+    float *g = grad_zeroed(t, n->in[0]);
+    if (g)
+        t->k->copy_cols(&t->run, rows_of(&n->out), d, n->grad, d, 1, g + n->i[0], D);
+}
+
+Tensor *cols(Tape *t, Tensor *x, int64_t first, int64_t count)
+{
+    static const Op op = {.name = "cols", .back_name = "cols back", .back = cols_back};
+    Node *n = node_new(t, &op, IN(x));
+    if (!n || !node_fits(t, n, first >= 0 && count >= 0 && first + count <= cols_of(x)) ||
+        !node_out(t, n, F32, SHAPE(rows_of(x), count)))
+        return tape_failed(t);
+    n->i[0] = first;
+    if (live(t))
+        t->k->copy_cols(&t->run, rows_of(x), count, (const float *)x->data + first, cols_of(x), 0, n->out.data, count);
+    return node_done(t, n, 0, 8.0 * (double)n->out.count);
+}
+
+/* ---- row by row
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+static void row_dot_back(Tape *t, Node *n)
+{
+    for (int i = 0; i < 2; i++) {
+        Tensor *x = n->in[i], *other = n->in[1 - i];
+        float beta, *g = grad_into(t, x, &beta);
+        if (g)
+            t->k->row_scale(&t->run, rows_of(x), cols_of(x), other->data, n->grad, beta, g);
+    }
+}
+
+Tensor *row_dot(Tape *t, Tensor *a, Tensor *b)
+{
+    static const Op op = {.name = "row_dot", .back_name = "row_dot back", .back = row_dot_back};
+    Node *n = node_new(t, &op, IN(a, b));
+    if (!n || !node_fits(t, n, same_shape(a, b)) || !node_out(t, n, F32, SHAPE(rows_of(a))))
+        return tape_failed(t);
+    if (live(t))
+        t->k->row_dot(&t->run, rows_of(a), cols_of(a), a->data, b->data, n->out.data);
+    return node_done(t, n, 2.0 * (double)a->count, 8.0 * (double)a->count);
+}
+
+static void row_scale_back(Tape *t, Node *n)
+{
+    Tensor *x = n->in[0], *s = n->in[1];
+    int64_t M = rows_of(x), C = cols_of(x);
+    float *ds = wants(s) ? step_floats(t, M) : NULL;
+    if (ds) {
+        t->k->row_dot(&t->run, M, C, x->data, n->grad, ds);
+        grad_put(t, s, ds);
+    }
+    float beta, *dx = grad_into(t, x, &beta);
+    if (dx)
+        t->k->row_scale(&t->run, M, C, n->grad, s->data, beta, dx);
+}
+
+Tensor *row_scale(Tape *t, Tensor *x, Tensor *s)
+{
+    static const Op op = {.name = "row_scale", .back_name = "row_scale back", .back = row_scale_back};
+    Node *n = node_new(t, &op, IN(x, s));
+    if (!n || !node_fits(t, n, s->count == rows_of(x)) || !node_out(t, n, F32, x->dims, x->shape))
+        return tape_failed(t);
+    if (live(t))
+        t->k->row_scale(&t->run, rows_of(x), cols_of(x), x->data, s->data, 0, n->out.data);
+    return node_done(t, n, (double)x->count, 8.0 * (double)x->count);
+}
+
+static void row_normalize_back(Tape *t, Node *n)
+{
+    float *dx = step_floats(t, n->out.count);
+    if (!dx)
+        return;
+    t->k->row_normalize_back(&t->run, rows_of(&n->out), cols_of(&n->out), n->f, n->out.data, n->keep[0], n->grad, dx);
+    grad_put(t, n->in[0], dx);
+}
+
+Tensor *row_normalize(Tape *t, Tensor *x, float eps)
+{
+    static const Op op = {.name = "row_normalize", .back_name = "row_normalize back", .back = row_normalize_back};
+    Node *n = node_new(t, &op, IN(x));
+    if (!n || !node_out(t, n, F32, x->dims, x->shape))
+        return tape_failed(t);
+    n->f = eps;
+    if (n->out.needs_grad)
+        n->keep[0] = step_floats(t, rows_of(x));
+    if (live(t))
+        t->k->row_normalize(&t->run, rows_of(x), cols_of(x), eps, x->data, n->out.data, n->keep[0]);
+    return node_done(t, n, 3.0 * (double)x->count, 8.0 * (double)x->count);
+}
+
+static void softmax_op_back(Tape *t, Node *n)
+{
+    int64_t C = last_dim(&n->out);
+    float *dx = step_floats(t, n->out.count);
+    if (!dx)
+        return;
+    t->k->softmax_back(&t->run, n->out.count / C, C, n->out.data, n->grad, dx);
+    grad_put(t, n->in[0], dx);
+}
+
+Tensor *softmax(Tape *t, Tensor *x)
+{
+    static const Op op = {.name = "softmax", .back_name = "softmax back", .back = softmax_op_back};
+    Node *n = node_new(t, &op, IN(x));
+    if (!n || !node_fits(t, n, last_dim(x) > 0) || !node_out(t, n, F32, x->dims, x->shape))
+        return tape_failed(t);
+    if (live(t))
+        t->k->softmax(&t->run, x->count / last_dim(x), last_dim(x), x->data, n->out.data);
+    return node_done(t, n, 5.0 * (double)x->count, 8.0 * (double)x->count);
+}
+
+/* ---- layer norm
+ * --------------------------------------------------------------------------------------------------------------------- */
+
+enum { NORM_X, NORM_RESIDUAL, NORM_GAMMA, NORM_BETA };
+
+static void layer_norm_op_back(Tape *t, Node *n)
+{
+    Tensor *residual = n->in[NORM_RESIDUAL];
+    int64_t C = last_dim(&n->out), M = n->out.count / C;
+    float *dx = step_floats(t, n->out.count), *dgamma = grad_zeroed(t, n->in[NORM_GAMMA]),
+          *dbeta = grad_zeroed(t, n->in[NORM_BETA]);
+    if (!dx || !tape_work(t, t->k->layer_norm_back_work(M, C, tape_threads(t))))
+        return;
+    t->k->layer_norm_back(&t->run, M, C, n->in[NORM_X]->data, residual ? residual->data : NULL, n->in[NORM_GAMMA]->data,
+                          n->keep[0], n->keep[1], n->grad, dx, dgamma, dbeta);
+    if (residual)
+        grad_axpy(t, residual, 1, dx);
+    grad_put(t, n->in[NORM_X], dx);
+}
+
+static Tensor *layer_norm_op(Tape *t, Tensor *x, Tensor *residual, const Norm *norm)
+{
+    static const Op op = {
+        .name = "layer_norm", .back_name = "layer_norm back", .back = layer_norm_op_back, .optional = 1 << NORM_RESIDUAL};
+    Node *n = node_new(t, &op, IN(x, residual, norm->gamma, norm->beta));
+    if (!n ||
+        !node_fits(t, n,
+                   last_dim(x) > 0 && norm->gamma->count == last_dim(x) && norm->beta->count == last_dim(x) &&
+                       (!residual || residual->count == x->count)) ||
+        !node_out(t, n, F32, x->dims, x->shape))
+        return tape_failed(t);
+    int64_t C = last_dim(x), M = x->count / C;
+    if (n->out.needs_grad) {
+        n->keep[0] = step_floats(t, M);
+        n->keep[1] = step_floats(t, M);
+    }
+    if (live(t))
+        t->k->layer_norm(&t->run, M, C, x->data, residual ? residual->data : NULL, norm->gamma->data, norm->beta->data,
+                         norm->eps, n->out.data, n->keep[0], n->keep[1]);
+    return node_done(t, n, 8.0 * (double)x->count, (residual ? 12.0 : 8.0) * (double)x->count);
+}
+
+Tensor *layer_norm(Tape *t, Tensor *x, const Norm *n)
+{
+    return layer_norm_op(t, x, NULL, n);
+}
+
+Tensor *layer_norm_add(Tape *t, Tensor *x, Tensor *residual, const Norm *n)
+{
+    if (!residual)
+        tape_fail(t, SP_USAGE, "layer_norm: the residual is missing");
+    return layer_norm_op(t, x, residual, n);
+}

@@ -1,0 +1,208 @@
+/* nn/optim.c: one step of Adam or SGD over gradients of three kinds.
+ *
+ *   dense     g [rows, D]
+ *   rows      ids [n] and g [n, D]: what gather leaves. Sorted and summed by segments; only these rows are touched
+ *   factors   dy [rows, K] and w [K, D]: what linear leaves for a trainable table. Formed tile by tile inside the kernel
+ *
+ * One factor, or rows alone, stay what they are; everything else becomes dense. Adam moves rows without gradient too (by
+ * their momentum): they owe those steps, which are replayed with the recorded numbers when the row is next read. Every path
+ * gives the bits of the dense step. */
+#include "nn/tape.h"
+
+Optim optim_adam(double lr)
+{
+    return (Optim){.kind = OPTIM_ADAM, .lr = lr, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8};
+}
+
+/* All row parts as one, sorted: segment i of `groups` holds the places in g of row groups.unique[i]. */
+typedef struct Merged {
+    Groups groups;
+    int64_t n;
+    float *g, *own; /* own: g where it is a copy */
+} Merged;
+
+static bool merge_rows(Tape *t, const ParamGrad *grad, Merged *m)
+{
+    const RowPart *p = grad->rows;
+    int64_t D = param_width(grad->param);
+    *m = (Merged){.n = p->n, .g = p->g};
+    if (!p->next && p->groups) {
+        m->groups = *p->groups;
+        return true;
+    }
+    if (!p->next)
+        return tape_group(t, p->n, p->ids, &m->groups);
+    for (const RowPart *q = p->next; q; q = q->next) /* several gathers of one table: one behind the other */
+        m->n += q->n;
+    int32_t *ids = step_alloc(t, (size_t)m->n * sizeof *ids);
+    m->g = m->own = step_floats(t, m->n * D);
+    int64_t at = 0;
+    for (const RowPart *q = p; q && ids && m->g; at += q->n, q = q->next) {
+        t->k->copy(&t->run, ids + at, q->ids, (size_t)q->n * sizeof *ids);
+        t->k->copy(&t->run, m->g + at * D, q->g, (size_t)(q->n * D) * sizeof(float));
+    }
+    return ids && m->g && tape_group(t, m->n, ids, &m->groups);
+}
+
+/* table[ids] += a g */
+static bool add_rows(Tape *t, const ParamGrad *grad, float a, float *table)
+{
+    Merged m;
+    int64_t D = param_width(grad->param);
+    if (!merge_rows(t, grad, &m))
+        return false;
+    t->k->segment_sum(&t->run, m.groups.count, D, m.groups.start, m.groups.order, m.groups.unique, m.g, a, 1, table);
+    step_give_floats(t, m.own, m.n * D);
+    return true;
+}
+
+bool grad_dense(Tape *t, const ParamGrad *g, float *into)
+{
+    int64_t D = param_width(g->param);
+    for (const FactorPart *f = g->factors; f; f = f->next)
+        product(t, rows_of(g->param->x), D, f->K, f->dy, f->K, 1, f->w, D, 1, into, 1);
+    return (!g->rows || add_rows(t, g, 1, into)) && t->error.code == SP_OK;
+}
+
+/* ---- one parameter
+ * ------------------------------------------------------------------------------------------------------------- */
+
+typedef enum Kind { KIND_DENSE, KIND_ROWS, KIND_FACTORS } Kind;
+
+static Kind kind_of(const ParamGrad *g)
+{
+    if (!g->dense && !g->rows && g->factors && !g->factors->next)
+        return KIND_FACTORS;
+    return !g->dense && g->rows && !g->factors ? KIND_ROWS : KIND_DENSE;
+}
+
+/* Appends this step to the parameter's history; its number there. */
+static int32_t owe(Tape *t, const Optim *o, Param *p)
+{
+    if (p->owed == HISTORY)
+        param_settle(p);
+    AdamStep s = adam_step(o->lr, o->beta1, o->beta2, o->eps, o->weight_decay, p->steps + 1);
+    t->k->upload(&t->run, p->history + ++p->owed, &s, sizeof s);
+    return p->owed;
+}
+
+static void step_adam(Tape *t, const Optim *o, ParamGrad *g)
+{
+    Param *p = g->param;
+    int64_t rows = rows_of(p->x), D = param_width(p), n = p->x->count;
+    Kind kind = kind_of(g);
+    double begun = trace_begin(t->run.trace);
+    if (!param_state(p, kind != KIND_DENSE, &t->error))
+        return;
+    if (kind == KIND_DENSE) {
+        AdamStep s = adam_step(o->lr, o->beta1, o->beta2, o->eps, o->weight_decay, p->steps + 1);
+        param_settle(p);
+        t->k->adam(&t->run, n, &s, g->dense, p->x->data, p->m, p->v);
+        kernel_trace(t, begun, "adam", 12.0 * (double)n, 28.0 * (double)n);
+    } else if (kind == KIND_ROWS) {
+        Merged r;
+        float *sum = merge_rows(t, g, &r) ? step_floats(t, r.groups.count * D) : NULL;
+        if (!sum)
+            return;
+        int64_t count = r.groups.count;
+        t->k->segment_sum(&t->run, count, D, r.groups.start, r.groups.order, NULL, r.g, 1, 0, sum);
+        t->k->adam_rows(&t->run, count, D, r.groups.unique, p->history, owe(t, o, p), sum, p->last, p->x->data, p->m, p->v);
+        step_give_floats(t, sum, count * D);
+        step_give_floats(t, r.own, r.n * D);
+        kernel_trace(t, begun, "adam rows", 12.0 * (double)(count * D), 28.0 * (double)(count * D));
+    } else {
+        const FactorPart *f = g->factors;
+        if (!tape_work(t, t->k->adam_factored_work(rows, D, f->K, tape_threads(t))))
+            return;
+        t->k->adam_factored(&t->run, rows, D, f->K, NULL, p->history, owe(t, o, p), f->dy, f->w, p->last, p->x->data, p->m,
+                            p->v);
+        param_settled(&t->run, p); /* every row was stepped */
+        kernel_trace(t, begun, "adam factored", (12.0 + 2.0 * (double)f->K) * (double)n, 24.0 * (double)n);
+    }
+    p->steps++;
+}
+
+/* No gradient in this step, but one before: every row owes the step. */
+static void skip_adam(Tape *t, const Optim *o, Param *p)
+{
+    if (param_state(p, true, &t->error)) {
+        owe(t, o, p);
+        p->steps++;
+    }
+}
+
+static void step_sgd(Tape *t, const Optim *o, ParamGrad *g)
+{
+    Param *p = g->param;
+    Kind kind = o->weight_decay == 0 ? kind_of(g) : KIND_DENSE;
+    float lr = (float)o->lr;
+    double begun = trace_begin(t->run.trace);
+    if (kind == KIND_DENSE)
+        t->k->sgd(&t->run, p->x->count, lr, (float)o->weight_decay, g->dense, p->x->data);
+    else if (kind == KIND_FACTORS)
+        tape_gemm(t, &(Gemm){.M = rows_of(p->x),
+                             .N = param_width(p),
+                             .K = g->factors->K,
+                             .A = g->factors->dy,
+                             .a_row = g->factors->K,
+                             .a_col = 1,
+                             .B = g->factors->w,
+                             .b_row = param_width(p),
+                             .b_col = 1,
+                             .C = p->x->data,
+                             .ldc = param_width(p),
+                             .alpha = -lr,
+                             .beta = 1});
+    else
+        add_rows(t, g, -lr, p->x->data);
+    kernel_trace(t, begun, "sgd", 2.0 * (double)p->x->count, 12.0 * (double)p->x->count);
+    p->steps++;
+}
+
+/* Several kinds, or several factors: one dense sum. */
+static void densify(Tape *t, const Optim *o, ParamGrad *g)
+{
+    bool sgd_decay = o->kind == OPTIM_SGD && o->weight_decay != 0;
+    if ((kind_of(g) != KIND_DENSE && !sgd_decay) || (!g->rows && !g->factors))
+        return;
+    if (!g->dense) {
+        if (!(g->dense = step_floats(t, g->param->x->count)))
+            return;
+        t->k->zero(&t->run, g->dense, (size_t)g->param->x->count * sizeof *g->dense);
+    }
+    grad_dense(t, g, g->dense);
+    g->rows = NULL;
+    g->factors = NULL;
+}
+
+bool optim_step(const Optim *o, Store *s, Tape *t, Error *e)
+{
+    if (!tape_ok(t, e))
+        return false;
+    for (ParamGrad *g = t->grads; g; g = g->next)
+        if (g->param->store == s)
+            densify(t, o, g);
+    for (int late = 0; late < 2; late++) /* factors first: they read weights that are about to be stepped */
+        for (ParamGrad *g = t->grads; g && t->error.code == SP_OK; g = g->next)
+            if (g->param->store == s && (kind_of(g) == KIND_FACTORS) == !late) {
+                if (o->kind == OPTIM_ADAM)
+                    step_adam(t, o, g);
+                else
+                    step_sgd(t, o, g);
+            }
+    for (size_t i = 0; i < store_count(s) && !o->skip_missing; i++) {
+        Param *p = store_at(s, i)->param;
+        if (!p || !p->steps || grad_of_param(t, p, false))
+            continue;
+        if (o->kind == OPTIM_ADAM)
+            skip_adam(t, o, p);
+        else if (o->weight_decay != 0)
+            t->k->axpby(&t->run, p->x->count, 0, p->x->data, (float)(1 - o->lr * o->weight_decay), p->x->data);
+    }
+    for (ParamGrad **g = &t->grads; *g;) /* consumed */
+        if ((*g)->param->store == s)
+            *g = (*g)->next;
+        else
+            g = &(*g)->next;
+    return tape_ok(t, e);
+}

@@ -1,0 +1,148 @@
+/* nn/plan.c: inference with planned memory.
+ *
+ * The dry run records how large every tensor is and which nodes use it first and last; the plan gives each an offset in one
+ * block such that two that live at the same time never overlap (greedy by size, as in Pisarchyk & Lee 2020, arXiv
+ * 2001.03288). */
+#include <stdlib.h>
+
+#include "nn/tape.h"
+
+static void drop(const Heap *heap, Plan *p)
+{
+    if (p->buffer)
+        heap_free(heap, p->buffer, MAX(p->buffers, (size_t)1) * sizeof *p->buffer);
+    if (p->offset)
+        heap_free(heap, p->offset, MAX(p->buffers, (size_t)1) * sizeof *p->offset);
+    *p = (Plan){0};
+}
+
+void plan_forget(Tape *t)
+{
+    for (size_t i = 0; i < PLANS; i++)
+        drop(t->heap, &t->plans[i]);
+    if (t->block)
+        t->k->free(t->heap, t->block, t->block_bytes);
+    if (t->buffers)
+        heap_free(t->heap, t->buffers, t->buffer_room * sizeof *t->buffers);
+    t->block = NULL;
+    t->plan = NULL;
+}
+
+typedef struct Placed {
+    size_t offset, end;
+    size_t buffer;
+} Placed;
+
+static int larger_first(const void *a, const void *b)
+{
+    const Placed *x = a, *y = b; /* end holds the size while sorting; ties by number */
+    return x->end != y->end ? (x->end < y->end ? 1 : -1) : (x->buffer > y->buffer) - (x->buffer < y->buffer);
+}
+
+/* Offsets for all buffers. order: scratch [2 n]; the first n are kept sorted by offset as they are placed. */
+static void place(Plan *p, Placed *order)
+{
+    size_t n = p->buffers, placed = 0;
+    Placed *by_size = order + n;
+    for (size_t i = 0; i < n; i++)
+        by_size[i] = (Placed){.end = p->buffer[i].bytes, .buffer = i};
+    qsort(by_size, n, sizeof *by_size, larger_first);
+    p->bytes = 0;
+    for (size_t i = 0; i < n; i++) {
+        const Buffer *b = &p->buffer[by_size[i].buffer];
+        size_t at = 0;
+        for (size_t j = 0; j < placed; j++) { /* the lowest gap between those that live at the same time */
+            const Buffer *o = &p->buffer[order[j].buffer];
+            if (o->last < b->first || b->last < o->first)
+                continue;
+            if (order[j].offset >= at && order[j].offset - at >= b->bytes)
+                break;
+            at = MAX(at, order[j].end);
+        }
+        size_t j = placed++;
+        for (; j > 0 && order[j - 1].offset > at; j--)
+            order[j] = order[j - 1];
+        order[j] = (Placed){at, at + b->bytes, by_size[i].buffer};
+        p->offset[by_size[i].buffer] = at;
+        p->bytes = MAX(p->bytes, at + b->bytes);
+    }
+}
+
+/* The plan of what the dry run recorded: a known one, or a new one in the place of the one used longest ago. */
+static const Plan *find_plan(Tape *t)
+{
+    size_t n = t->buffer_count, bytes = n * sizeof *t->buffers;
+    uint64_t hash = hash_bytes(t->buffers, bytes, n);
+    Plan *p = &t->plans[0];
+    t->clock++;
+    for (size_t i = 0; i < PLANS; i++) {
+        Plan *q = &t->plans[i];
+        if (q->buffer && q->hash == hash && q->buffers == n && memcmp(q->buffer, t->buffers, bytes) == 0) {
+            q->used = t->clock;
+            return q;
+        }
+        if (q->used < p->used)
+            p = q;
+    }
+    drop(t->heap, p);
+    Placed *order = host_alloc(t, 2 * (int64_t)n, sizeof *order);
+    size_t room = MAX(n, (size_t)1);
+    p->buffers = n;
+    p->buffer = heap_alloc(t->heap, room * sizeof *p->buffer);
+    p->offset = heap_alloc(t->heap, room * sizeof *p->offset);
+    if (!order || !p->buffer || !p->offset) {
+        drop(t->heap, p);
+        fail_memory(&t->error, room * sizeof *order, "an inference plan");
+        return NULL;
+    }
+    p->hash = hash;
+    p->used = t->clock;
+    memcpy(p->buffer, t->buffers, bytes);
+    place(p, order);
+    return p;
+}
+
+bool infer(Tape *t, Forward *forward, const void *model, const void *input, float *out, size_t capacity, int64_t shape[4],
+           Error *e)
+{
+    Draw draw = t->draw;
+    if (t->training)
+        return fail(e, SP_USAGE, "infer: the tape was made for training");
+    tape_reset(t, draw);
+    t->mode = MODE_DRY;
+    Tensor *y = forward(t, model, input);
+    if (tape_ok(t, e) && y->id >= 0 && t->nodes[y->id]->buffer >= 0)
+        t->buffers[t->nodes[y->id]->buffer].last = (int64_t)t->count; /* the result lives to the end */
+    t->plan = t->error.code == SP_OK ? find_plan(t) : NULL;
+    if (t->plan && t->plan->bytes > t->block_bytes) {
+        if (t->block)
+            t->k->free(t->heap, t->block, t->block_bytes);
+        t->block_bytes = t->plan->bytes;
+        if (!(t->block = t->k->alloc(t->heap, t->block_bytes))) {
+            fail_memory(&t->error, t->block_bytes, "the tensors of a model");
+            t->block_bytes = 0;
+        }
+    }
+    if (!tape_ok(t, e))
+        return false;
+    tape_reset(t, draw);
+    t->mode = MODE_PLANNED;
+    y = forward(t, model, input);
+    if (tape_ok(t, e)) {
+        if ((size_t)y->count > capacity || y->type != F32)
+            tape_fail(t, SP_SHAPE, "infer: the result has %lld numbers, there is room for %zu", (long long)y->count,
+                      capacity);
+        for (int i = 0; i < 4; i++)
+            shape[i] = i < y->dims ? y->shape[i] : 1;
+        if (live(t))
+            t->k->download(&t->run, out, y->data, (size_t)y->count * sizeof *out);
+    }
+    bool ok = tape_ok(t, e);
+    t->mode = MODE_EAGER;
+    return ok;
+}
+
+size_t plan_bytes(const Tape *t)
+{
+    return t->plan ? t->plan->bytes : 0;
+}

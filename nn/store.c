@@ -1,0 +1,371 @@
+/* nn/store.c: tensors that outlive tapes: parameters with their optimiser state, frozen features, weights of encoders. */
+#include <math.h>
+
+#include "nn/tape.h"
+
+struct Store {
+    Device d;
+    Arena *arena;
+    TextIndex *names;
+    size_t *named; /* by number in names: place in items */
+    size_t named_count, named_room;
+    Stored **items;
+    size_t count, room;
+    Piece *blobs; /* device memory to free */
+    size_t blob_count, blob_room;
+};
+
+Store *store_new(const Device *d, Error *e)
+{
+    Arena *a = arena_new(d->heap, 0);
+    Store *s = a ? NEW(a, Store, 1, e) : NULL;
+    if (!s || !(s->names = text_index_new(a, e))) {
+        fail_memory(e, sizeof *s, "a store of tensors");
+        arena_free(a);
+        return NULL;
+    }
+    s->d = *d;
+    s->arena = a;
+    return s;
+}
+
+void store_free(Store *s)
+{
+    if (!s)
+        return;
+    for (size_t i = 0; i < s->blob_count; i++)
+        s->d.k->free(s->d.heap, s->blobs[i].p, s->blobs[i].bytes);
+    arena_free(s->arena);
+}
+
+const Device *store_device(const Store *s)
+{
+    return &s->d;
+}
+
+Arena *store_arena(Store *s)
+{
+    return s->arena;
+}
+
+Run store_run(const Store *s)
+{
+    return (Run){.pool = s->d.pool, .trace = s->d.trace};
+}
+
+void *store_alloc(Store *s, size_t bytes, const char *what, Error *e)
+{
+    Piece *blobs = arena_grow(s->arena, s->blobs, s->blob_count, &s->blob_room, sizeof *blobs, e);
+    if (!blobs)
+        return NULL;
+    s->blobs = blobs;
+    bytes = MAX(bytes, (size_t)ALIGN);
+    void *p = s->d.k->alloc(s->d.heap, bytes);
+    if (!p) {
+        fail_memory(e, bytes, what);
+        return NULL;
+    }
+    blobs[s->blob_count++] = (Piece){p, bytes};
+    return p;
+}
+
+void store_release(Store *s, void *p)
+{
+    for (size_t i = s->blob_count; p && i-- > 0;)
+        if (s->blobs[i].p == p) {
+            s->d.k->free(s->d.heap, p, s->blobs[i].bytes);
+            s->blobs[i] = s->blobs[--s->blob_count];
+            return;
+        }
+}
+
+Stored *store_tensor(Store *s, const char *name, DType type, int dims, const int64_t *shape, Error *e)
+{
+    Stored **items = arena_grow(s->arena, s->items, s->count, &s->room, sizeof *items, e);
+    Stored *x = items ? NEW(s->arena, Stored, 1, e) : NULL;
+    if (!x)
+        return NULL;
+    s->items = items;
+    x->name = arena_strndup(s->arena, name, strlen(name), e);
+    if (!x->name)
+        return NULL;
+    x->x = (Tensor){.type = type, .dims = dims, .id = -1};
+    if (dims < 1 || dims > 4 || !shape_count(dims, shape, &x->x.count)) {
+        fail(e, SP_SHAPE, "tensor %s: a stored tensor has 1 to 4 dimensions that fit in memory, not %d", name, dims);
+        return NULL;
+    }
+    memcpy(x->x.shape, shape, sizeof shape[0] * (size_t)dims);
+    if (name[0]) {
+        if (store_find(s, name)) {
+            fail(e, SP_USAGE, "tensor %s: the store has one of this name already", name);
+            return NULL;
+        }
+        size_t *named = arena_grow(s->arena, s->named, s->named_count, &s->named_room, sizeof *named, e);
+        if (!named || text_index_add(s->names, text_of(name), e) < 0)
+            return NULL;
+        s->named = named;
+        s->named[s->named_count++] = s->count;
+    }
+    s->items[s->count++] = x;
+    return x;
+}
+
+/* The same with memory of the store; host NULL: zeros. */
+static Stored *store_filled(Store *s, const char *name, DType type, int dims, const int64_t *shape, const void *host,
+                            Error *e)
+{
+    Stored *x = store_tensor(s, name, type, dims, shape, e);
+    if (!x)
+        return NULL;
+    x->bytes = (size_t)x->x.count * dtype_bytes(type);
+    if (!(x->x.data = store_alloc(s, x->bytes, name[0] ? name : "a tensor", e)))
+        return NULL;
+    Run run = store_run(s);
+    if (host)
+        s->d.k->upload(&run, x->x.data, host, x->bytes);
+    else
+        s->d.k->zero(&run, x->x.data, x->bytes);
+    return x;
+}
+
+Tensor *store_f32(Store *s, const char *name, int dims, const int64_t *shape, const float *data, Error *e)
+{
+    Stored *x = store_filled(s, name, F32, dims, shape, data, e);
+    return x ? &x->x : NULL;
+}
+
+Tensor *store_i32(Store *s, const char *name, int dims, const int64_t *shape, const int32_t *data, Error *e)
+{
+    Stored *x = store_filled(s, name, I32, dims, shape, data, e);
+    if (!x)
+        return NULL;
+    for (int64_t i = 0; data && i < x->x.count; i++) {
+        x->lo = i ? MIN(x->lo, data[i]) : data[i];
+        x->hi = i ? MAX(x->hi, data[i]) : data[i];
+    }
+    return &x->x;
+}
+
+Tensor *store_i64(Store *s, const char *name, int dims, const int64_t *shape, const int64_t *data, Error *e)
+{
+    Stored *x = store_filled(s, name, I64, dims, shape, data, e);
+    return x ? &x->x : NULL;
+}
+
+bool device_is_host(const Device *d)
+{
+    return strcmp(d->k->device, "cpu") == 0;
+}
+
+const float *array_view(const Array *a)
+{
+    return a->type == F32 && (uintptr_t)a->data % sizeof(float) == 0 ? a->data : NULL;
+}
+
+Tensor *store_array(Store *s, const Array *a, Error *e)
+{
+    if (a->dims < 1 || a->dims > 4) {
+        fail(e, SP_SHAPE, "%s: tensor %.*s: has %d dimensions, 1 to 4 are understood", a->file, (int)a->name.n, a->name.p,
+             a->dims);
+        return NULL;
+    }
+    const char *name = a->name.n && !store_find(s, a->name.p) ? a->name.p : "";
+    Stored *x;
+    if (device_is_host(&s->d) && array_view(a)) {
+        x = store_tensor(s, name, F32, a->dims, a->shape, e);
+        if (x)
+            x->x.data = (void *)a->data;
+        return x ? &x->x : NULL;
+    }
+    if (!(x = store_filled(s, name, F32, a->dims, a->shape, NULL, e)))
+        return NULL;
+    enum { CHUNK = 1 << 16 };
+    float *chunk = heap_alloc(s->d.heap, CHUNK * sizeof(float));
+    if (!chunk) {
+        fail_memory(e, CHUNK * sizeof(float), "converting a tensor");
+        return NULL;
+    }
+    for (int64_t i = 0; i < a->count; i += CHUNK) {
+        int64_t n = MIN((int64_t)CHUNK, a->count - i);
+        array_f32(a, i, n, chunk);
+        tensor_write(&s->d, &x->x, i, n, chunk);
+    }
+    heap_free(s->d.heap, chunk, CHUNK * sizeof(float));
+    return &x->x;
+}
+
+/* ---- parameters
+ * ------------------------------------------------------------------------------------------------------------ */
+
+Tensor *param_from(Store *s, const char *name, int64_t rows, int64_t cols, const float *data, Error *e)
+{
+    Stored *x = store_filled(s, name, F32, cols ? 2 : 1, (int64_t[]){rows, cols}, data, e);
+    Param *p = x ? NEW(s->arena, Param, 1, e) : NULL;
+    if (!p)
+        return NULL;
+    *p = (Param){.store = s, .x = &x->x};
+    x->x.param = p;
+    x->x.needs_grad = true;
+    return &x->x;
+}
+
+typedef struct Filler { /* draws of elements first .. first + n - 1 into host memory, in parallel */
+    Draw draw;
+    Init init;
+    double a;
+    int64_t first, n;
+    float *host;
+} Filler;
+enum { FILL_TASK = 4096, FILL_CHUNK = 64 * FILL_TASK };
+
+static void fill_task(void *arg, size_t task, int worker)
+{
+    (void)worker;
+    const Filler *f = arg;
+    int64_t end = MIN(f->n, (int64_t)(task + 1) * FILL_TASK);
+    for (int64_t i = (int64_t)task * FILL_TASK; i < end; i++) {
+        uint64_t at = (uint64_t)(f->first + i);
+        if (f->init.kind == INIT_CONSTANT)
+            f->host[i] = (float)f->a;
+        else if (f->init.kind == INIT_UNIFORM || f->init.kind == INIT_XAVIER_UNIFORM)
+            f->host[i] = (float)(f->a * (2.0 * draw_uniform(f->draw, at) - 1.0));
+        else
+            f->host[i] = (float)(f->a * draw_normal(f->draw, at));
+    }
+}
+
+/* FNV-1a: which draws a name gets must not depend on the libraries of a build. */
+static uint32_t name_hash(const char *name)
+{
+    uint32_t h = 2166136261u;
+    for (; *name; name++)
+        h = (h ^ (unsigned char)*name) * 16777619u;
+    return h;
+}
+
+Tensor *param_new(Store *s, const char *name, int64_t rows, int64_t cols, Init init, uint64_t seed, Error *e)
+{
+    Tensor *x = param_from(s, name, rows, cols, NULL, e);
+    if (!x || init.kind == INIT_ZERO)
+        return x;
+    Filler f = {.draw = {seed, DRAW_INIT, name_hash(name)}, .init = init, .a = init.a};
+    double fans = (double)rows + (double)MAX(cols, 1);
+    if (init.kind == INIT_XAVIER_UNIFORM)
+        f.a = sqrt(6.0 / fans);
+    if (init.kind == INIT_XAVIER_NORMAL)
+        f.a = sqrt(2.0 / fans);
+    size_t bytes = (size_t)MIN(x->count, (int64_t)FILL_CHUNK) * sizeof(float);
+    if (!(f.host = heap_alloc(s->d.heap, bytes))) {
+        fail_memory(e, bytes, name);
+        return NULL;
+    }
+    for (; f.first < x->count; f.first += FILL_CHUNK) {
+        f.n = MIN((int64_t)FILL_CHUNK, x->count - f.first);
+        pool_run(s->d.pool, (size_t)((f.n + FILL_TASK - 1) / FILL_TASK), fill_task, &f);
+        tensor_write(&s->d, x, f.first, f.n, f.host);
+    }
+    heap_free(s->d.heap, f.host, bytes);
+    return x;
+}
+
+bool param_state(Param *p, bool lazy, Error *e)
+{
+    const Kernels *k = p->store->d.k;
+    Run run = store_run(p->store);
+    size_t bytes = (size_t)p->x->count * sizeof(float), rows = (size_t)rows_of(p->x) * sizeof(int32_t);
+    if (!p->m) {
+        if (!(p->m = store_alloc(p->store, bytes, "an optimiser's state", e)))
+            return false;
+        k->zero(&run, p->m, bytes);
+    }
+    if (!p->v) {
+        if (!(p->v = store_alloc(p->store, bytes, "an optimiser's state", e)))
+            return false;
+        k->zero(&run, p->v, bytes);
+    }
+    if (lazy && !p->history &&
+        !(p->history = store_alloc(p->store, (HISTORY + 1) * sizeof(AdamStep), "an optimiser's history", e)))
+        return false;
+    if (lazy && !p->last) {
+        if (!(p->last = store_alloc(p->store, rows, "an optimiser's history", e)))
+            return false;
+        k->zero(&run, p->last, rows);
+    }
+    return true;
+}
+
+void param_settled(const Run *r, Param *p)
+{
+    p->store->d.k->zero(r, p->last, (size_t)rows_of(p->x) * sizeof(int32_t));
+    p->owed = 0;
+}
+
+void param_settle(Param *p)
+{
+    if (!p->owed)
+        return;
+    Run run = store_run(p->store);
+    double begun = trace_begin(run.trace);
+    p->store->d.k->adam_replay(&run, rows_of(p->x), param_width(p), NULL, p->history, p->owed, p->last, p->x->data, p->m,
+                               p->v);
+    trace_end(run.trace, begun, "adam replay", 0, 24.0 * (double)p->x->count);
+    param_settled(&run, p);
+}
+
+void store_settle(Store *s)
+{
+    for (size_t i = 0; i < s->count; i++)
+        if (s->items[i]->x.param)
+            param_settle(s->items[i]->x.param);
+}
+
+/* ---- looking
+ * ----------------------------------------------------------------------------------------------------------------- */
+
+Tensor *store_find(const Store *s, const char *name)
+{
+    int64_t i = text_index_find(s->names, text_of(name));
+    return i < 0 ? NULL : &s->items[s->named[i]]->x;
+}
+
+size_t store_count(const Store *s)
+{
+    return s->count;
+}
+
+Tensor *store_at(const Store *s, size_t i)
+{
+    return &s->items[i]->x;
+}
+
+const char *store_name(const Store *s, const Tensor *x)
+{
+    (void)s;
+    return x->id < 0 ? ((const Stored *)x)->name : "";
+}
+
+size_t store_bytes(const Store *s)
+{
+    size_t sum = 0;
+    for (size_t i = 0; i < s->blob_count; i++)
+        sum += s->blobs[i].bytes;
+    return sum;
+}
+
+void tensor_read(const Device *d, const Tensor *x, int64_t first, int64_t n, void *host)
+{
+    if (x->param)
+        param_settle(x->param);
+    Run run = {.pool = d->pool};
+    size_t size = dtype_bytes(x->type);
+    d->k->download(&run, host, (const char *)x->data + (size_t)first * size, (size_t)n * size);
+}
+
+void tensor_write(const Device *d, Tensor *x, int64_t first, int64_t n, const void *host)
+{
+    if (x->param)
+        param_settle(x->param);
+    Run run = {.pool = d->pool};
+    size_t size = dtype_bytes(x->type);
+    d->k->upload(&run, (char *)x->data + (size_t)first * size, host, (size_t)n * size);
+}
