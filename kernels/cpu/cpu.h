@@ -17,4 +17,8 @@ void K(gemm_pack)(const Run *run, int64_t K, int64_t N, const float *B, int64_t 
 size_t K(gemm_work)(const Gemm *g, int threads);
 void K(gemm)(const Run *run, const Gemm *g);
 
+/* attention.c */
+size_t K(attention_work)(const Attention *t, int threads);
+void K(attention)(const Run *run, const Attention *t);
+
 #endif

@@ -47,4 +47,7 @@ const Kernels K(kernels) = {
     .gemm_pack = K(gemm_pack),
     .gemm_work = K(gemm_work),
     .gemm = K(gemm),
+
+    .attention_work = K(attention_work),
+    .attention = K(attention),
 };

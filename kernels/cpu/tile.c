@@ -155,16 +155,18 @@ void K(tile_pack)(int64_t K, int64_t n, const float *B, int64_t b_row, int64_t b
         }
         return;
     }
-    int64_t k = 0;
-    if (b_row == 1 && n == TILE_COLS) {
-        for (; k + 4 <= K; k += 4) {
-            for (int j = 0; j < TILE_COLS; j += 4) {
+    int64_t squares_k = 0, squares_n = 0; /* what 4 x 4 transpositions cover */
+    if (b_row == 1) {
+        squares_k = K / 4 * 4;
+        squares_n = n / 4 * 4;
+        for (int64_t j = 0; j < squares_n; j += 4) {
+            for (int64_t k = 0; k < squares_k; k += 4) {
                 transpose4(B + k + j * b_col, b_col, panel + k * TILE_COLS + j, TILE_COLS);
             }
         }
     }
-    for (; k < K; k++) {
-        for (int64_t j = 0; j < TILE_COLS; j++) {
+    for (int64_t k = 0; k < K; k++) {
+        for (int64_t j = k < squares_k ? squares_n : 0; j < TILE_COLS; j++) {
             panel[k * TILE_COLS + j] = j < n ? B[k * b_row + j * b_col] : 0.0f;
         }
     }
