@@ -26,7 +26,7 @@ work=$(dirname "$root")
 mkdir -p "$root" "$work/lists/partial" "$work/debs/partial"
 apt() { # with lists of its own, as if nothing were installed
     apt-get -qq -o Dir::State="$work" -o Dir::State::lists="$work/lists" -o Dir::State::status=/dev/null \
-        -o Dir::Cache="$work" -o Dir::Cache::archives="$work/debs" -o Debug::NoLocking=1 -o APT::Sandbox::User="$(id -un)" "$@"
+        -o Dir::Cache="$work" -o Dir::Cache::archives="$work/debs" -o Debug::NoLocking=1 "$@"
 }
 apt update
 names=$(apt -y --no-install-recommends --print-uris install $packages | awk '{print $2}' | sed 's/_.*//' | grep -E "$ours")
