@@ -18,15 +18,27 @@ typedef struct Image { /* RGB, 8 bits, rows without padding */
 bool image_decode(Image *im, Text bytes, const char *name, int64_t max_pixels, Arena *a, Error *e);
 bool image_open(Image *im, const char *path, Arena *a, Error *e);
 typedef enum Filter { FILTER_BILINEAR, FILTER_BICUBIC } Filter;
-/* Pillow's antialiased fixed-point resampling, horizontal pass first, to the last bit. */
-bool image_resize(Image *out, const Image *in, int64_t width, int64_t height, Filter f, Arena *a, Error *e);
+/* The two passes round to 8 bits between them, so their order shows in the last bit. Pillow to 12 always goes across first; Pillow 13 goes
+ * down first where the height loses more than twice the pixels that the width loses (a poster squashed to a square). */
+typedef enum Passes { PASSES_PILLOW_13, PASSES_PILLOW_12 } Passes;
+typedef struct Resampling {
+    Filter filter;
+    Passes passes;
+} Resampling;
+/* Pillow's antialiased fixed-point resampling to the last bit. */
+bool image_resize(Image *out, const Image *in, int64_t width, int64_t height, Resampling r, Arena *a, Error *e);
+/* The part [left, left+width) x [top, top+height) of the picture resized to full_w x full_h, without making the rest. */
+bool image_resize_part(Image *out, const Image *in, int64_t full_w, int64_t full_h, int64_t left, int64_t top, int64_t width,
+                       int64_t height, Resampling r, Arena *a, Error *e);
 /* The part [left, left+width) x [top, top+height); what lies outside is black. */
 bool image_crop(Image *out, const Image *in, int64_t left, int64_t top, int64_t width, int64_t height, Arena *a, Error *e);
 typedef enum Fit { FIT_SQUASH /* to exactly width x height */, FIT_SHORT_SIDE /* short side to `resize`, then centre crop */ } Fit;
+typedef enum CropRounding { CROP_HALF_EVEN /* torchvision */, CROP_FLOOR /* Hugging Face */ } CropRounding;
 typedef struct Preset { /* how pixels become a tensor */
     Fit fit;
+    CropRounding crop;
     int64_t resize, width, height; /* SHORT_SIDE: resize; then crop to width x height */
-    Filter filter;
+    Resampling how;
     float mean[3], std[3]; /* of values / 255 */
     enum { SCALE_ZSCORE, SCALE_MINMAX, SCALE_UNIT } scale; /* minmax over the whole picture, as Ducho */
 } Preset;

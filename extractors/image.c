@@ -1,0 +1,107 @@
+/* extractors/image.c: from the bytes of a picture to RGB, and from RGB to the tensor that an encoder reads. The formats are in
+ * image_jpeg.c, image_png.c, image_webp.c; the resampling is in resize.c. */
+#include "extractors/image.h"
+
+#include <math.h>
+
+/* Pillow refuses pictures of more than twice its MAX_IMAGE_PIXELS (1 GiB / 4 / 3). */
+enum { PILLOW_MAX_PIXELS = 178956970 };
+
+bool image_room(Image *im, int64_t width, int64_t height, const char *name, int64_t max_pixels, Arena *a, Error *e)
+{
+    int64_t limit = max_pixels > 0 ? max_pixels : PILLOW_MAX_PIXELS;
+    if (width <= 0 || height <= 0)
+        return fail(e, SP_FORMAT, "%s: has no pixels (%lld x %lld)", name, (long long)width, (long long)height);
+    if (width > limit / height)
+        return fail(e, SP_FORMAT, "%s: %lld x %lld pixels are more than the limit of %lld", name, (long long)width,
+                    (long long)height, (long long)limit);
+    *im = (Image){.width = width, .height = height, .pixels = NEW(a, unsigned char, width * height * 3, e)};
+    return im->pixels != NULL;
+}
+
+bool image_decode(Image *im, Text bytes, const char *name, int64_t max_pixels, Arena *a, Error *e)
+{
+    *im = (Image){0};
+    if (text_starts(bytes, "\xff\xd8\xff"))
+        return decode_jpeg(im, bytes, name, max_pixels, a, e);
+    if (text_starts(bytes, "\x89PNG\r\n\x1a\n"))
+        return decode_png(im, bytes, name, max_pixels, a, e);
+    if (text_starts(bytes, "RIFF") && bytes.n >= 12 && memcmp(bytes.p + 8, "WEBP", 4) == 0)
+        return decode_webp(im, bytes, name, max_pixels, a, e);
+    return fail(e, SP_FORMAT, "%s: is not a JPEG, PNG or WebP picture", name);
+}
+
+bool image_open(Image *im, const char *path, Arena *a, Error *e)
+{
+    Map map;
+    if (!map_open(&map, path, e))
+        return false;
+    bool ok = image_decode(im, (Text){(const char *)map.data, map.bytes}, path, 0, a, e);
+    map_close(&map);
+    return ok;
+}
+
+bool image_crop(Image *out, const Image *in, int64_t left, int64_t top, int64_t width, int64_t height, Arena *a, Error *e)
+{
+    if (!image_room(out, width, height, "crop", 0, a, e))
+        return false;
+    int64_t x0 = MAX(left, 0), x1 = MIN(left + width, in->width);
+    for (int64_t y = MAX(top, 0); x0 < x1 && y < MIN(top + height, in->height); y++)
+        memcpy(out->pixels + ((y - top) * width + x0 - left) * 3, in->pixels + (y * in->width + x0) * 3, (size_t)(x1 - x0) * 3);
+    return true;
+}
+
+/* Where a centre crop of `crop` begins in `size`; negative where the picture is smaller and black is put around it. torchvision
+ * rounds the half to even, Hugging Face's processors round down. */
+static int64_t crop_start(int64_t size, int64_t crop, CropRounding rounding)
+{
+    int64_t room = size - crop;
+    if (rounding == CROP_FLOOR)
+        return room >= 0 ? room / 2 : -((1 - room) / 2);
+    return room >= 0 ? room / 2 + (room % 4 == 3) : -(-room / 2);
+}
+
+bool image_prepare(const Image *im, const Preset *p, float *out, Arena *scratch, Error *e)
+{
+    int64_t W = p->width, H = p->height, left = 0, top = 0, full_w = W, full_h = H;
+    if (W <= 0 || H <= 0 || (p->fit == FIT_SHORT_SIDE && (p->resize <= 0 || p->resize > INT32_MAX)))
+        return fail(e, SP_USAGE, "a picture cannot be resized to %lld x %lld (short side %lld)", (long long)W, (long long)H,
+                    (long long)p->resize);
+    if (p->fit == FIT_SHORT_SIDE) { /* int(size * long / short) as torchvision and Hugging Face */
+        int64_t brief = MIN(im->width, im->height), extent = MAX(im->width, im->height);
+        int64_t longer = (int64_t)((double)(p->resize * extent) / (double)brief);
+        full_w = im->width <= im->height ? p->resize : longer;
+        full_h = im->width <= im->height ? longer : p->resize;
+        left = crop_start(full_w, W, p->crop);
+        top = crop_start(full_h, H, p->crop);
+    }
+    Image part, framed;
+    int64_t x0 = MAX(left, 0), y0 = MAX(top, 0), x1 = MIN(left + W, full_w), y1 = MIN(top + H, full_h);
+    if (!image_resize_part(&part, im, full_w, full_h, x0, y0, x1 - x0, y1 - y0, p->how, scratch, e))
+        return false;
+    if (part.width != W || part.height != H) {
+        if (!image_crop(&framed, &part, left - x0, top - y0, W, H, scratch, e))
+            return false;
+        part = framed;
+    }
+    int64_t n = W * H;
+    unsigned char low = 255, high = 0;
+    for (int64_t i = 0; p->scale == SCALE_MINMAX && i < 3 * n; i++) {
+        low = MIN(low, part.pixels[i]);
+        high = MAX(high, part.pixels[i]);
+    }
+    float table[3][256]; /* a byte has 256 values: the same divisions as torchvision's, each made once */
+    for (int c = 0; c < 3; c++)
+        for (int v = 0; v < 256; v++) {
+            float x = (float)v / 255.0f;
+            if (p->scale == SCALE_ZSCORE)
+                x = (x - p->mean[c]) / p->std[c];
+            else if (p->scale == SCALE_MINMAX) /* a picture of one colour has no range: all zero, where Ducho divides by zero */
+                x = high > low ? (x - (float)low / 255.0f) / ((float)high / 255.0f - (float)low / 255.0f) : 0.0f;
+            table[c][v] = x;
+        }
+    for (int64_t i = 0; i < n; i++)
+        for (int c = 0; c < 3; c++)
+            out[3 * i + c] = table[c][part.pixels[3 * i + c]];
+    return true;
+}

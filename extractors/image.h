@@ -1,0 +1,14 @@
+/* extractors/image.h: what the image decoders share. Private to this folder. */
+#ifndef SAPOR_IMAGE_H
+#define SAPOR_IMAGE_H
+
+#include "extractors/extractors.h"
+
+/* A decoder gets bytes that begin with its format's mark. It leaves RGB pixels in the arena, or fails with one line that begins with name. */
+typedef bool ImageDecoder(Image *im, Text bytes, const char *name, int64_t max_pixels, Arena *a, Error *e);
+ImageDecoder decode_jpeg, decode_png, decode_webp, decode_stb;
+
+/* Checks width x height against max_pixels and gives im zeroed pixels. */
+bool image_room(Image *im, int64_t width, int64_t height, const char *name, int64_t max_pixels, Arena *a, Error *e);
+
+#endif

@@ -1,0 +1,110 @@
+/* extractors/image_png.c: PNG by libpng, to the pixels that Pillow's convert("RGB") gives: alpha and tRNS are dropped without blending,
+ * no gamma, 16-bit colour keeps its high byte, 16-bit grey is clipped at 255, grey of 1, 2, 4 bits is stretched. */
+#include "extractors/image.h"
+
+#ifdef HAVE_PNG
+#include <png.h>
+
+typedef struct Reader {
+    Text rest;
+    char message[160];
+} Reader;
+
+static void on_error(png_structp png, png_const_charp message)
+{
+    Reader *r = png_get_error_ptr(png);
+    snprintf(r->message, sizeof(r->message), "%s", message);
+    png_longjmp(png, 1);
+}
+
+static void on_warning(png_structp png, png_const_charp message)
+{
+    (void)png, (void)message;
+}
+
+static void take(png_structp png, png_bytep to, size_t bytes)
+{
+    Reader *r = png_get_io_ptr(png);
+    if (bytes > r->rest.n)
+        png_error(png, "the file ends too early; fetch it again");
+    memcpy(to, r->rest.p, bytes);
+    r->rest.p += bytes;
+    r->rest.n -= bytes;
+}
+
+/* Rows as libpng leaves them ([height, stride]) to RGB. */
+static void rows_to_rgb(Image *im, const unsigned char *rows, size_t stride, int type, const unsigned char palette[256][3])
+{
+    bool wide = type == PNG_COLOR_TYPE_GRAY && stride >= 2 * (size_t)im->width; /* big-endian 16-bit grey */
+    for (int64_t y = 0; y < im->height; y++) {
+        const unsigned char *in = rows + (size_t)y * stride;
+        unsigned char *out = im->pixels + y * im->width * 3;
+        for (int64_t x = 0; x < im->width; x++, out += 3) {
+            if (type == PNG_COLOR_TYPE_PALETTE) {
+                memcpy(out, palette[in[x]], 3);
+            } else if (type & PNG_COLOR_MASK_COLOR) {
+                memcpy(out, in + 3 * x, 3);
+            } else {
+                unsigned char grey = wide ? (in[2 * x] ? 255 : in[2 * x + 1]) : in[x];
+                memset(out, grey, 3);
+            }
+        }
+    }
+}
+
+bool decode_png(Image *im, Text bytes, const char *name, int64_t max_pixels, Arena *a, Error *e)
+{
+    Reader reader = {.rest = bytes};
+    png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &reader, on_error, on_warning);
+    png_infop info = png ? png_create_info_struct(png) : NULL;
+    if (!info) {
+        png_destroy_read_struct(&png, NULL, NULL);
+        return fail_memory(e, 0, "libpng");
+    }
+    if (setjmp(png_jmpbuf(png))) {
+        png_destroy_read_struct(&png, &info, NULL);
+        return fail(e, SP_FORMAT, "%s: damaged PNG: %s", name, reader.message);
+    }
+    png_set_read_fn(png, &reader, take);
+    png_set_user_limits(png, INT32_MAX, INT32_MAX);
+    png_read_info(png, info);
+    int type = png_get_color_type(png, info), depth = png_get_bit_depth(png, info);
+    bool ok = image_room(im, png_get_image_width(png, info), png_get_image_height(png, info), name, max_pixels, a, e);
+    unsigned char palette[256][3] = {{0}}; /* entries that the file lacks are black */
+    png_colorp colours;
+    int n;
+    if (type == PNG_COLOR_TYPE_PALETTE && png_get_PLTE(png, info, &colours, &n))
+        for (int i = 0; i < MIN(n, 256); i++) {
+            unsigned char rgb[3] = {colours[i].red, colours[i].green, colours[i].blue};
+            memcpy(palette[i], rgb, 3);
+        }
+    png_set_packing(png);
+    if (type == PNG_COLOR_TYPE_GRAY && depth < 8)
+        png_set_expand_gray_1_2_4_to_8(png);
+    if (type & PNG_COLOR_MASK_ALPHA)
+        png_set_strip_alpha(png);
+    if (depth == 16 && type != PNG_COLOR_TYPE_GRAY)
+        png_set_strip_16(png);
+    png_set_interlace_handling(png);
+    png_read_update_info(png, info);
+    size_t stride = png_get_rowbytes(png, info);
+    unsigned char *rows = ok ? arena_alloc(a, stride, (size_t)im->height, e) : NULL;
+    png_bytep *at = rows ? NEW(a, png_bytep, im->height, e) : NULL;
+    if (at) {
+        for (int64_t y = 0; y < im->height; y++)
+            at[y] = rows + (size_t)y * stride;
+        png_read_image(png, at);
+        rows_to_rgb(im, rows, stride, type & ~PNG_COLOR_MASK_ALPHA, (const unsigned char(*)[3])palette);
+    }
+    png_destroy_read_struct(&png, &info, NULL);
+    return at != NULL;
+}
+
+#else
+
+bool decode_png(Image *im, Text bytes, const char *name, int64_t max_pixels, Arena *a, Error *e)
+{
+    return decode_stb(im, bytes, name, max_pixels, a, e);
+}
+
+#endif

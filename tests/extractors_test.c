@@ -1,0 +1,257 @@
+/* extractors_test: pictures equal Pillow's, encoders equal transformers' and torchvision's on tiny models in tests/golden (made by the
+ * scripts there), broken input ends in one line.
+ *
+ * extractors_test --pixels MODE LIST OUT writes, for tests/golden/check_pixels.py, the RGB bytes of every picture named in LIST (a path
+ * a line): each as int32 width, int32 height, pixels; -1 -1 where decoding fails. MODE is "decode" or "FILTER W H" (squash) or
+ * "FILTER W H SHORT" (short side, then centre crop); FILTER is bilinear or bicubic, with
+ * 12 behind it for the passes of Pillow 12. */
+#include "extractors/extractors.h" /* before cmocka, which has a macro named fail */
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdlib.h>
+
+static bool write_pixels(Out *out, const char *path, const char *mode, Arena *a, Error *e)
+{
+    char filter[16];
+    int w, h, shorter, n = sscanf(mode, "%15s %d %d %d", filter, &w, &h, &shorter);
+    Image im;
+    Error local = {0};
+    bool ok = image_open(&im, path, a, &local);
+    if (ok && n >= 3) {
+        Preset p = {.fit = n == 4 ? FIT_SHORT_SIDE : FIT_SQUASH, .resize = n == 4 ? shorter : 0, .width = w, .height = h,
+                    .how = {.filter = strncmp(filter, "bicubic", 7) ? FILTER_BILINEAR : FILTER_BICUBIC,
+                            .passes = strstr(filter, "12") ? PASSES_PILLOW_12 : PASSES_PILLOW_13}, .scale = SCALE_UNIT};
+        float *x = NEW(a, float, 3 * w * h, e);
+        ok = x && image_prepare(&im, &p, x, a, &local);
+        im = (Image){.width = w, .height = h, .pixels = NEW(a, unsigned char, 3 * w * h, e)};
+        for (int i = 0; ok && i < 3 * w * h; i++)
+            im.pixels[i] = (unsigned char)(x[i] * 255.0f + 0.5f);
+    }
+    if (!ok)
+        fprintf(stderr, "%s\n", local.message);
+    int32_t size[2] = {ok ? (int32_t)im.width : -1, ok ? (int32_t)im.height : -1};
+    return out_write(out, size, sizeof(size), e) && (!ok || out_write(out, im.pixels, (size_t)(im.width * im.height * 3), e));
+}
+
+static int pixels_main(const char *mode, const char *list, const char *path)
+{
+    Error e = {0};
+    Arena *keep = arena_new(NULL, 0), *each = arena_new(NULL, 0);
+    Text paths, line;
+    Out *out = out_open(path, NULL, &e);
+    bool ok = out && file_read(&paths, keep, list, 0, &e);
+    while (ok && text_line(&paths, &line)) {
+        ArenaMark mark = arena_mark(each);
+        ok = write_pixels(out, arena_strndup(each, line.p, line.n, &e), mode, each, &e);
+        arena_rewind(each, mark);
+    }
+    ok = ok ? out_commit(out, &e) : (out_discard(out), false);
+    if (!ok)
+        fprintf(stderr, "%s\n", e.message);
+    arena_free(keep);
+    arena_free(each);
+    return !ok;
+}
+
+/* ---- pictures ------------------------------------------------------------------------------------------------------ */
+
+#define GOLDEN "tests/golden/"
+
+static uint64_t fnv(const void *data, size_t n)
+{
+    const unsigned char *p = data;
+    uint64_t h = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ p[i]) * 0x100000001b3u;
+    return h;
+}
+
+static bool readable(const char *name) /* whether this build decodes such a file to Pillow's pixels */
+{
+#ifndef HAVE_JPEG
+    if (strstr(name, ".jpg"))
+        return false;
+#endif
+#ifndef HAVE_WEBP
+    if (strstr(name, ".webp"))
+        return false;
+#endif
+#ifndef HAVE_PNG
+    if (strstr(name, "I16") || strstr(name, "palette_short"))
+        return false;
+#endif
+    (void)name;
+    return true;
+}
+
+static void pixels_are_pillows(void **state)
+{
+    (void)state;
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    Text rest, line;
+    assert_true(file_read(&rest, a, GOLDEN "images/pixels.tsv", 0, &e));
+    assert_true(text_line(&rest, &line));
+    int cases = 0;
+    while (text_line(&rest, &line)) {
+        char name[64], filter[16], path[128];
+        int w, h, shorter;
+        unsigned long long expected;
+        assert_int_equal(sscanf(line.p, "%63s %15s %d %d %d %llx", name, filter, &w, &h, &shorter, &expected), 6);
+        if (!readable(name))
+            continue;
+        ArenaMark mark = arena_mark(a);
+        snprintf(path, sizeof path, GOLDEN "images/%s", name);
+        Image im, out;
+        if (!image_open(&im, path, a, &e))
+            fail_msg("%s", e.message);
+        if (strcmp(filter, "none")) {
+            Resampling how = {.filter = strncmp(filter, "bicubic", 7) ? FILTER_BILINEAR : FILTER_BICUBIC,
+                              .passes = strstr(filter, "12") ? PASSES_PILLOW_12 : PASSES_PILLOW_13};
+            if (shorter) {
+                Preset p = {.fit = FIT_SHORT_SIDE, .resize = shorter, .width = w, .height = h, .how = how, .scale = SCALE_UNIT};
+                float *x = NEW(a, float, 3 * w * h, &e);
+                assert_true(image_prepare(&im, &p, x, a, &e));
+                out = (Image){w, h, NEW(a, unsigned char, 3 * w * h, &e)};
+                for (int i = 0; i < 3 * w * h; i++)
+                    out.pixels[i] = (unsigned char)(x[i] * 255.0f + 0.5f);
+            } else {
+                assert_true(image_resize(&out, &im, w, h, how, a, &e));
+            }
+            im = out;
+        }
+        assert_int_equal(im.width, w);
+        assert_int_equal(im.height, h);
+        if (fnv(im.pixels, (size_t)(3 * w * h)) != expected)
+            fail_msg("%s %s %d x %d (%d): pixels differ from Pillow's", name, filter, w, h, shorter);
+        arena_rewind(a, mark);
+        cases++;
+    }
+    assert_true(cases > 20);
+    arena_free(a);
+}
+
+/* Each picture cut anywhere either decodes or fails with one line that names it; nothing leaks (sanitizers watch). */
+static void cut_pictures_fail_in_one_line(void **state)
+{
+    (void)state;
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    FolderEntry *entries;
+    size_t n;
+    assert_true(folder_list(&entries, &n, a, GOLDEN "images", &e));
+    for (size_t i = 0; i < n; i++) {
+        if (strstr(entries[i].name, ".tsv"))
+            continue;
+        Text bytes;
+        assert_true(file_read(&bytes, a, path_join(a, GOLDEN "images", entries[i].name, &e), 0, &e));
+        for (size_t cut = 0; cut < bytes.n; cut += cut < 64 ? 1 : 37) {
+            ArenaMark mark = arena_mark(a);
+            Error bad = {0};
+            Image im;
+            char *copy = arena_strndup(a, bytes.p, cut, &e); /* so that reading past the end is seen */
+            if (!image_decode(&im, (Text){copy, cut}, entries[i].name, 0, a, &bad)) {
+                assert_non_null(strstr(bad.message, entries[i].name));
+                assert_null(strchr(bad.message, '\n'));
+            } else {
+                assert_true(cut > bytes.n / 2);
+            }
+            arena_rewind(a, mark);
+        }
+        for (size_t at = 0; at < bytes.n; at++) { /* one byte wrong */
+            ArenaMark mark = arena_mark(a);
+            Error bad = {0};
+            Image im;
+            char *copy = arena_strndup(a, bytes.p, bytes.n, &e);
+            copy[at] = (char)(copy[at] ^ (1 << at % 8));
+            if (!image_decode(&im, (Text){copy, bytes.n}, entries[i].name, 1 << 20, a, &bad))
+                assert_true(bad.message[0] && !strchr(bad.message, '\n'));
+            arena_rewind(a, mark);
+        }
+    }
+    arena_free(a);
+}
+
+static void must_refuse(const char *bytes, size_t n, int64_t max_pixels, const char *why)
+{
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    Image im;
+    bool ok = image_decode(&im, (Text){bytes, n}, "picture", max_pixels, a, &e);
+    if (ok || !strstr(e.message, why))
+        fail_msg("wanted \"%s\", got \"%s\"", why, ok ? "success" : e.message);
+    arena_free(a);
+}
+
+static void hostile_pictures_are_refused(void **state)
+{
+    (void)state;
+    must_refuse("", 0, 0, "is not a JPEG");
+    must_refuse("GIF89a", 6, 0, "is not a JPEG");
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    Text bytes;
+    assert_true(file_read(&bytes, a, GOLDEN "images/RGB.png", 0, &e));
+    must_refuse(bytes.p, bytes.n, 29 * 41 - 1, "more than the limit");
+#ifdef HAVE_JPEG
+    assert_true(file_read(&bytes, a, GOLDEN "images/baseline.jpg", 0, &e));
+    char *big = arena_strndup(a, bytes.p, bytes.n, &e);
+    for (size_t i = 0; i + 9 < bytes.n; i++)
+        if (memcmp(big + i, "\xff\xc0\x00\x11", 4) == 0)
+            memset(big + i + 5, 0xf0, 4); /* 61,680 x 61,680 */
+    must_refuse(big, bytes.n, 0, "more than the limit");
+    must_refuse(bytes.p, bytes.n - 20, 0, "truncated");
+#endif
+    Image im, out;
+    assert_false(image_open(&im, GOLDEN "images/none.jpg", a, &e));
+    error_clear(&e);
+    assert_true(image_open(&im, GOLDEN "images/RGB.png", a, &e));
+    assert_false(image_resize(&out, &im, 0, 5, (Resampling){0}, a, &e));
+    error_clear(&e);
+    assert_false(image_resize(&out, &im, INT64_MAX / 2, INT64_MAX / 2, (Resampling){0}, a, &e));
+    error_clear(&e);
+    Preset wide = {.fit = FIT_SHORT_SIDE, .resize = INT64_MAX / 64, .width = 8, .height = 8};
+    float x[192];
+    assert_false(image_prepare(&im, &wide, x, a, &e));
+    arena_free(a);
+}
+
+static void values_are_scaled(void **state)
+{
+    (void)state;
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    unsigned char grey[12] = {10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120}, same[12] = {7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7};
+    Image im = {2, 2, grey}, flat = {2, 2, same};
+    Preset p = {.width = 2, .height = 2, .mean = {0.485f, 0.456f, 0.406f}, .std = {0.229f, 0.224f, 0.225f}};
+    float x[12];
+    assert_true(image_prepare(&im, &p, x, a, &e));
+    for (int i = 0; i < 12; i++)
+        assert_true(x[i] == ((float)grey[i] / 255.0f - p.mean[i % 3]) / p.std[i % 3]);
+    p.scale = SCALE_MINMAX;
+    assert_true(image_prepare(&im, &p, x, a, &e));
+    assert_true(x[0] == 0.0f && x[11] == 1.0f);
+    assert_true(image_prepare(&flat, &p, x, a, &e));
+    assert_true(x[0] == 0.0f);
+    p.scale = SCALE_UNIT;
+    assert_true(image_prepare(&im, &p, x, a, &e));
+    assert_true(x[11] == 120.0f / 255.0f);
+    arena_free(a);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 5 && strcmp(argv[1], "--pixels") == 0)
+        return pixels_main(argv[2], argv[3], argv[4]);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pixels_are_pillows),
+        cmocka_unit_test(cut_pictures_fail_in_one_line),
+        cmocka_unit_test(hostile_pictures_are_refused),
+        cmocka_unit_test(values_are_scaled),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,85 @@
+"""Writes tests/golden/images: small pictures in many modes, and pixels.tsv with the FNV-1a hash of the RGB bytes that Pillow gives for each,
+decoded and resized. Made with pillow 13.0.0, numpy 2.4.6:  python tests/golden/make_images.py
+"""
+import os, struct, zlib
+import numpy as np
+from PIL import Image
+
+folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "images")
+os.makedirs(folder, exist_ok=True)
+W, H = 29, 41
+n = np.random.RandomState(11)
+y, x = np.mgrid[0:H, 0:W]
+smooth = np.stack([(x * 8) % 256, (y * 6) % 256, (3 * x + 2 * y) % 256], -1)
+rgb = Image.fromarray(np.clip(smooth + n.randint(-30, 30, smooth.shape), 0, 255).astype(np.uint8))
+rgba = rgb.copy()
+rgba.putalpha(Image.fromarray(n.randint(0, 256, (H, W), dtype=np.uint8)))
+
+
+def fnv(data):
+    h = 0xCBF29CE484222325
+    for b in data:
+        h = ((h ^ b) * 0x100000001B3) & (2 ** 64 - 1)
+    return h
+
+
+def chunk(t, d):
+    return struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d))
+
+
+def png(depth, kind, rows, interlace=0, extra=b""):
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", W, H, depth, kind, 0, 0, interlace)) + extra
+            + chunk(b"IDAT", zlib.compress(b"".join(b"\0" + r for r in rows), 9)) + chunk(b"IEND", b""))
+
+
+def put(name, data):
+    open(os.path.join(folder, name), "wb").write(data)
+
+
+def save(im, name, **how):
+    im.save(os.path.join(folder, name), **how)
+
+
+save(rgb, "baseline.jpg", quality=80)
+save(rgb, "progressive.jpg", quality=70, progressive=True)
+save(rgb, "full_chroma.jpg", quality=90, subsampling=0)
+save(rgb.convert("L"), "grey.jpg")
+save(rgb.convert("CMYK"), "cmyk.jpg")
+raw = open(os.path.join(folder, "cmyk.jpg"), "rb").read()
+at = raw.find(b"Adobe")
+put("ycck.jpg", raw[:at + 11] + b"\x02" + raw[at + 12:])
+for mode in ("1", "L", "LA", "P", "RGB", "RGBA"):
+    save((rgba if "A" in mode else rgb).convert(mode), f"{mode}.png")
+save(rgb.quantize(4), "P2.png", bits=2, transparency=1)
+save(rgb, "trns.png", transparency=(1, 2, 3))
+save(Image.fromarray(n.randint(0, 600, (H, W)).astype(np.uint16)), "I16.png")
+for kind, channels in ((2, 3), (4, 2), (6, 4)):
+    put(f"sixteen{kind}.png", png(16, kind, [n.randint(0, 65536, W * channels).astype(">u2").tobytes() for _ in range(H)]))
+put("palette_short.png", png(8, 3, [n.randint(0, 6, W).astype(np.uint8).tobytes() for _ in range(H)], extra=chunk(b"PLTE", n.bytes(12))))
+a = np.asarray(rgb)
+put("interlaced.png", png(8, 2, [r.tobytes() for x0, y0, dx, dy in ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4),
+                                                                  (1, 0, 2, 2), (0, 1, 1, 2)) for r in a[y0::dy, x0::dx]], 1))
+save(rgb, "lossy.webp", quality=60)
+save(rgba, "alpha.webp", lossless=True, exact=True)
+
+lines = ["file\tfilter\twidth\theight\tshort\tfnv1a"]
+for name in sorted(os.listdir(folder)):
+    if name == "pixels.tsv":
+        continue
+    im = Image.open(os.path.join(folder, name)).convert("RGB")
+    lines.append(f"{name}\tnone\t{W}\t{H}\t0\t{fnv(im.tobytes()):016x}")
+    if name not in ("RGB.png", "progressive.jpg"):
+        continue
+    for how, filter in (("bilinear", Image.BILINEAR), ("bicubic", Image.BICUBIC)):
+        for w, h in ((16, 16), (64, 20), (29, 10), (50, 80)):
+            lines.append(f"{name}\t{how}\t{w}\t{h}\t0\t{fnv(im.resize((w, h), filter).tobytes()):016x}")
+            across = im.resize((w, H), filter).resize((w, h), filter)  # Pillow to 12: this order always
+            lines.append(f"{name}\t{how}12\t{w}\t{h}\t0\t{fnv(across.tobytes()):016x}")
+        for s, w, h in ((20, 15, 16), (35, 32, 32), (12, 17, 40)):
+            whole = im.resize((s, int(s * H / W)), filter)
+            wide = Image.new("RGB", (max(w, whole.width), max(h, whole.height)))
+            wide.paste(whole, (max(w - whole.width, 0) // 2, max(h - whole.height, 0) // 2))
+            left, top = int(round((wide.width - w) / 2.0)), int(round((wide.height - h) / 2.0))
+            lines.append(f"{name}\t{how}\t{w}\t{h}\t{s}\t{fnv(wide.crop((left, top, left + w, top + h)).tobytes()):016x}")
+open(os.path.join(folder, "pixels.tsv"), "w").write("\n".join(lines) + "\n")
+print(len(lines) - 1, "cases", sum(os.path.getsize(os.path.join(folder, f)) for f in os.listdir(folder)), "bytes")
