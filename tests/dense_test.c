@@ -287,6 +287,137 @@ static void attention_test(void **state)
     at_every_level(check_attention);
 }
 
+/* ---- convolution and pooling ---------------------------------------------------------------------------------------------------- */
+
+static void conv_run(const Kernels *k, const Conv *c, int threads)
+{
+    Run r = run_with(threads, k->conv_work(c, threads));
+    k->conv(&r, c);
+    run_done(&r);
+}
+
+static void conv_shape(const Kernels *k, Conv c, Act act)
+{
+    static uint32_t id;
+    const int64_t group = c.C / c.groups, oh = conv_out(c.H, c.kh, c.stride, c.top + c.bottom), ow = conv_out(c.W, c.kw, c.stride, c.left + c.right);
+    const size_t size = (size_t)(c.B * oh * ow * c.O), x_size = (size_t)(c.B * c.H * c.W * c.C), w_size = (size_t)(c.O * group * c.kh * c.kw);
+    float *x = numbers(x_size, 1), *w = numbers(w_size, 2), *bias = numbers((size_t)c.O, 3), *residual = numbers(size, 4);
+    float *y = malloc(size * sizeof *y + 4), *again = malloc(size * sizeof *y + 4);
+    void *packed = heap_alloc(NULL, k->conv_pack_bytes(&c));
+    Run r = {.pool = pools[2]};
+    k->conv_pack(&r, &c, w, packed);
+    c.x = x;
+    c.packed = packed;
+    c.y = y;
+    c.act = act;
+    c.bias = id % 3 ? bias : NULL;
+    c.residual = id++ % 2 ? residual : NULL;
+    conv_run(k, &c, 1);
+    for (size_t at = 0; at < size; at++) {
+        const int64_t o = (int64_t)at % c.O, q = (int64_t)at / c.O % ow, p = (int64_t)at / c.O / ow % oh, b = (int64_t)at / c.O / ow / oh;
+        double s = 0, sum = 0;
+        for (int64_t i = 0; i < c.kh; i++)
+            for (int64_t j = 0; j < c.kw; j++) {
+                const int64_t h = p * c.stride + i - c.top, l = q * c.stride + j - c.left;
+                if (h < 0 || h >= c.H || l < 0 || l >= c.W)
+                    continue;
+                for (int64_t ch = 0; ch < group; ch++) {
+                    const double xw = (double)x[((b * c.H + h) * c.W + l) * c.C + (c.groups > 1 ? o : ch)] *
+                                      w[((o * group + ch) * c.kh + i) * c.kw + j];
+                    s += xw;
+                    sum += fabs(xw);
+                }
+            }
+        s += (c.bias ? bias[o] : 0) + (c.residual ? residual[at] : 0);
+        check_close("conv", k, at, y[at], reference_act(act, 0, s), 1e-6 + 3e-7 * sum);
+    }
+    for (int threads = 2; threads <= 3; threads++) {
+        c.y = again;
+        conv_run(k, &c, threads);
+        assert_memory_equal(again, y, size * sizeof *y);
+    }
+    for (int64_t b = 0; b < c.B; b++) { /* each image alone, same bits */
+        Conv one = c;
+        one.B = 1;
+        one.x += b * c.H * c.W * c.C;
+        one.y += b * oh * ow * c.O;
+        one.residual += c.residual ? b * oh * ow * c.O : 0;
+        conv_run(k, &one, 1);
+    }
+    assert_memory_equal(again, y, size * sizeof *y);
+    heap_free(NULL, packed, k->conv_pack_bytes(&c));
+    free(x), free(w), free(bias), free(residual), free(y), free(again);
+}
+
+/* B H W C O  k stride groups  top left bottom right */
+#define CONV(b, h, w, c, o, k_h, k_w, s, g, t, l, bo, r)                                                               \
+    (Conv){.B = b, .H = h, .W = w, .C = c, .O = o, .kh = k_h, .kw = k_w, .stride = s, .groups = g, .top = t, .left = l, .bottom = bo, .right = r}
+
+static void check_conv(const Kernels *k)
+{
+    conv_shape(k, CONV(2, 9, 11, 3, 20, 7, 7, 2, 1, 3, 3, 3, 3), ACT_RELU);
+    conv_shape(k, CONV(1, 14, 14, 16, 40, 3, 3, 1, 1, 1, 1, 1, 1), ACT_RELU);
+    conv_shape(k, CONV(2, 7, 7, 130, 33, 3, 3, 1, 1, 1, 1, 1, 1), ACT_NONE);
+    conv_shape(k, CONV(1, 10, 9, 512, 35, 3, 3, 2, 1, 1, 1, 1, 1), ACT_RELU6);
+    conv_shape(k, CONV(1, 6, 5, 600, 17, 1, 1, 1, 1, 0, 0, 0, 0), ACT_SWISH);
+    conv_shape(k, CONV(2, 9, 7, 256, 64, 1, 1, 2, 1, 0, 0, 0, 0), ACT_NONE);
+    conv_shape(k, CONV(1, 8, 8, 24, 100, 1, 1, 2, 1, 0, 0, 0, 0), ACT_RELU);
+    conv_shape(k, CONV(1, 8, 8, 5, 7, 1, 1, 1, 1, 1, 2, 0, 1), ACT_NONE);
+    conv_shape(k, CONV(1, 13, 6, 8, 350, 2, 3, 3, 1, 0, 1, 1, 0), ACT_GELU);
+    conv_shape(k, CONV(1, 60, 90, 64, 10, 5, 1, 1, 1, 2, 0, 2, 0), ACT_NONE);
+    conv_shape(k, CONV(1, 32, 32, 3, 48, 16, 16, 16, 1, 0, 0, 0, 0), ACT_NONE);
+    conv_shape(k, CONV(2, 12, 13, 32, 32, 3, 3, 1, 32, 1, 1, 1, 1), ACT_RELU6);
+    conv_shape(k, CONV(1, 11, 12, 37, 37, 5, 5, 2, 37, 1, 1, 2, 2), ACT_RELU);
+    conv_shape(k, CONV(1, 3, 2, 9, 9, 5, 5, 1, 9, 2, 2, 2, 2), ACT_NONE);
+    conv_shape(k, CONV(1, 4, 4, 6, 6, 3, 3, 1, 6, 0, 3, 4, 3), ACT_NONE);
+    conv_shape(k, CONV(0, 4, 4, 6, 6, 3, 3, 1, 1, 1, 1, 1, 1), ACT_NONE);
+}
+
+static void conv_test(void **state)
+{
+    (void)state;
+    at_every_level(check_conv);
+}
+
+static void pool_shape(const Kernels *k, int64_t B, int64_t H, int64_t W, int64_t C, int64_t size, int64_t stride, int64_t pad)
+{
+    const int64_t oh = conv_out(H, size, stride, 2 * pad), ow = conv_out(W, size, stride, 2 * pad);
+    float *x = numbers((size_t)(B * H * W * C), 1), *y = malloc((size_t)(B * oh * ow * C) * sizeof *y), *mean = malloc((size_t)(B * C) * sizeof *mean);
+    for (int threads = 1; threads <= 2; threads++) {
+        Run r = {.pool = pools[threads]};
+        k->max_pool(&r, B, H, W, C, size, stride, pad, x, y);
+        k->mean_pool(&r, B, H * W, C, x, mean);
+        for (int64_t at = 0; at < B * oh * ow * C; at++) {
+            const int64_t c = at % C, q = at / C % ow, p = at / C / ow % oh, b = at / C / ow / oh;
+            double most = -INFINITY;
+            for (int64_t h = MAX(p * stride - pad, 0); h < MIN(p * stride - pad + size, H); h++)
+                for (int64_t w = MAX(q * stride - pad, 0); w < MIN(q * stride - pad + size, W); w++)
+                    most = fmax(most, x[((b * H + h) * W + w) * C + c]);
+            assert_true(y[at] == (float)most);
+        }
+        for (int64_t at = 0; at < B * C; at++) {
+            double s = 0;
+            for (int64_t i = 0; i < H * W; i++)
+                s += x[(at / C * H * W + i) * C + at % C];
+            check_close("mean_pool", k, (size_t)at, mean[at], s / (double)(H * W), 1e-6);
+        }
+    }
+    free(x), free(y), free(mean);
+}
+
+static void check_pool(const Kernels *k)
+{
+    pool_shape(k, 2, 13, 11, 19, 3, 2, 1);
+    pool_shape(k, 1, 7, 7, 64, 2, 2, 0);
+    pool_shape(k, 1, 20, 10, 5, 5, 1, 2);
+}
+
+static void pool_test(void **state)
+{
+    (void)state;
+    at_every_level(check_pool);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -310,6 +441,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gemm_test),
         cmocka_unit_test(attention_test),
+        cmocka_unit_test(conv_test),
+        cmocka_unit_test(pool_test),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

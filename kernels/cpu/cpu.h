@@ -17,6 +17,14 @@ void K(gemm_pack)(const Run *run, int64_t K, int64_t N, const float *B, int64_t 
 size_t K(gemm_work)(const Gemm *g, int threads);
 void K(gemm)(const Run *run, const Gemm *g);
 
+/* conv.c, pool.c */
+size_t K(conv_pack_bytes)(const Conv *c);
+void K(conv_pack)(const Run *run, const Conv *c, const float *weights, void *packed);
+size_t K(conv_work)(const Conv *c, int threads);
+void K(conv)(const Run *run, const Conv *c);
+void K(max_pool)(const Run *run, int64_t B, int64_t H, int64_t W, int64_t C, int64_t k, int64_t stride, int64_t pad, const float *x, float *y);
+void K(mean_pool)(const Run *run, int64_t B, int64_t HW, int64_t C, const float *x, float *y);
+
 /* attention.c */
 size_t K(attention_work)(const Attention *t, int threads);
 void K(attention)(const Run *run, const Attention *t);

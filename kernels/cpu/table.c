@@ -48,6 +48,13 @@ const Kernels K(kernels) = {
     .gemm_work = K(gemm_work),
     .gemm = K(gemm),
 
+    .conv_pack_bytes = K(conv_pack_bytes),
+    .conv_pack = K(conv_pack),
+    .conv_work = K(conv_work),
+    .conv = K(conv),
+    .max_pool = K(max_pool),
+    .mean_pool = K(mean_pool),
+
     .attention_work = K(attention_work),
     .attention = K(attention),
 };

@@ -1,0 +1,299 @@
+/* Convolution, NHWC. 1x1 is gemm. k x k is a product whose A is never made: with channels last, the pixels under one row of the
+ * kernel are contiguous, so that K = kh segments of kw C numbers, and the outputs of one image row are rows of A at distance
+ * stride C. All that is copied is a band of the image with its zero border. Depthwise runs over channels, four pixels at a time. */
+#include "kernels/cpu/tile.h"
+
+enum {
+    BAND = 1 << 16, /* floats of padded input that a task copies: half a second-level cache */
+    K_STEP = 384,   /* as in gemm.c */
+    N_BLOCK = 320,
+    PIXELS = 4      /* of a depthwise step */
+};
+
+static int64_t up(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static int64_t cut(int64_t n, int64_t parts, int64_t i) /* part i of n things in parts begins here, evenly */
+{
+    return n / parts * i + MIN(n % parts, i);
+}
+
+typedef struct Plan {
+    int64_t oh, ow;
+    bool depthwise, plain; /* plain: a gemm over all pixels */
+    bool picks;            /* 1x1 with stride: the band holds the picked pixels, densely */
+    bool taps;             /* many channels: K goes by single pixels, and pixels in the band may be spread */
+    int64_t width, pixel;  /* of the band: pixels a row, floats a pixel */
+    int64_t bands, n_blocks;
+    size_t floats;         /* scratch of a worker */
+} Plan;
+
+static Gemm as_gemm(const Conv *c)
+{
+    return (Gemm){.M = c->B * c->H * c->W, .N = c->O, .K = c->C, .A = c->x, .a_row = c->C, .a_col = 1, .packed = c->packed, .C = c->y,
+                  .ldc = c->O, .alpha = 1, .bias = c->bias, .residual = c->residual, .ldr = c->O, .act = c->act};
+}
+
+static Plan make_plan(const Conv *c, int threads)
+{
+    const bool one = c->kh == 1 && c->kw == 1 && c->top == 0 && c->left == 0 && c->bottom == 0 && c->right == 0;
+    Plan p = {.oh = conv_out(c->H, c->kh, c->stride, c->top + c->bottom), .ow = conv_out(c->W, c->kw, c->stride, c->left + c->right)};
+    p.depthwise = c->groups > 1;
+    p.plain = !p.depthwise && one && c->stride == 1;
+    p.picks = !p.depthwise && one && c->stride > 1;
+    p.taps = c->C >= 128;
+    p.pixel = p.taps && c->C * c->stride % 512 == 0 ? c->C + 16 : c->C; /* rows of A must not share cache sets */
+    p.width = p.picks ? p.ow : c->W + c->left + c->right;
+    const int64_t row = p.width * p.pixel * (p.picks ? 1 : c->stride); /* input of one more output row */
+    p.bands = MIN(up(p.oh * row, BAND), p.oh);
+    p.n_blocks = up(c->O, N_BLOCK);
+    if (threads > 1) {
+        const int64_t most = up(2 * threads, c->B);
+        p.bands = MIN(MAX(p.bands, most), p.oh);
+        p.n_blocks = p.bands >= most ? p.n_blocks : MAX(p.n_blocks, MIN(up(most, p.bands), up(c->O, 2 * TILE_COLS)));
+    }
+    const int64_t rows = up(p.oh, p.bands);
+    p.floats = p.depthwise || p.plain ? 0 : (size_t)up((p.picks ? rows : (rows - 1) * c->stride + c->kh) * p.width * p.pixel, 16) * 16;
+    return p;
+}
+
+static bool nothing(const Conv *c)
+{
+    return c->B == 0 || c->O == 0 || c->H + c->top + c->bottom < c->kh || c->W + c->left + c->right < c->kw;
+}
+
+size_t K(conv_work)(const Conv *c, int threads)
+{
+    if (nothing(c)) {
+        return 0;
+    }
+    const Plan p = make_plan(c, threads);
+    if (p.plain) {
+        const Gemm g = as_gemm(c);
+        return K(gemm_work)(&g, threads);
+    }
+    return p.floats * sizeof(float) * (size_t)threads;
+}
+
+size_t K(conv_pack_bytes)(const Conv *c)
+{
+    return c->groups > 1 ? (size_t)(c->kh * c->kw * c->C) * sizeof(float) : K(gemm_pack_bytes)(c->kh * c->kw * c->C, c->O);
+}
+
+typedef struct Packing {
+    const Conv *c;
+    const float *weights;
+    float *packed;
+} Packing;
+
+/* A panel of output channels: rows (i, j, channel), as K runs. */
+static void pack_panel(void *arg, size_t panel, int worker)
+{
+    (void)worker;
+    const Packing *p = arg;
+    const int64_t taps = p->c->kh * p->c->kw, C = p->c->C, o = (int64_t)panel * TILE_COLS;
+    for (int64_t tap = 0; tap < taps; tap++) {
+        K(tile_pack)(C, MIN(p->c->O - o, TILE_COLS), p->weights + o * C * taps + tap, taps, C * taps,
+                     p->packed + o * C * taps + tap * C * TILE_COLS);
+    }
+}
+
+void K(conv_pack)(const Run *run, const Conv *c, const float *weights, void *packed)
+{
+    if (c->groups > 1) { /* [kh, kw, C] */
+        float *to = packed;
+        for (int64_t tap = 0; tap < c->kh * c->kw; tap++) {
+            for (int64_t ch = 0; ch < c->C; ch++) {
+                *to++ = weights[ch * c->kh * c->kw + tap];
+            }
+        }
+        return;
+    }
+    Packing p = {c, weights, packed};
+    pool_run(run->pool, (size_t)up(c->O, TILE_COLS), pack_panel, &p);
+}
+
+typedef struct Job {
+    const Conv *c;
+    Plan p;
+    float *work;
+} Job;
+
+/* The pixels that output rows oh0 .. oh0+rows-1 of image b read, into [input rows, width, pixel], zeros where the border is. */
+static void copy_band(const Conv *c, const Plan *p, int64_t b, int64_t oh0, int64_t rows, float *to)
+{
+    const float *x = c->x + b * c->H * c->W * c->C;
+    const size_t bytes = (size_t)c->C * sizeof(float);
+    if (p->picks) {
+        for (int64_t h = oh0; h < oh0 + rows; h++) {
+            for (int64_t w = 0; w < p->ow; w++, to += p->pixel) { /* at row h stride, column w stride */
+                memcpy(to, x + (h * c->W + w) * c->stride * c->C, bytes);
+            }
+        }
+        return;
+    }
+    const int64_t h0 = oh0 * c->stride - c->top, in_rows = (rows - 1) * c->stride + c->kh;
+    for (int64_t h = h0; h < h0 + in_rows; h++, to += p->width * p->pixel) {
+        if (h < 0 || h >= c->H) {
+            memset(to, 0, (size_t)(p->width * p->pixel) * sizeof(float));
+            continue;
+        }
+        memset(to, 0, (size_t)(c->left * p->pixel) * sizeof(float));
+        float *at = to + c->left * p->pixel;
+        if (p->pixel == c->C) {
+            memcpy(at, x + h * c->W * c->C, (size_t)c->W * bytes);
+            at += c->W * c->C;
+        } else {
+            for (int64_t w = 0; w < c->W; w++, at += p->pixel) {
+                memcpy(at, x + (h * c->W + w) * c->C, bytes);
+            }
+        }
+        memset(at, 0, (size_t)(c->right * p->pixel) * sizeof(float));
+    }
+}
+
+/* One step of K for the band's outputs: `segs` runs of `len` numbers of A from `a`, B's rows from b; the last step finishes. */
+static void sweep(const Conv *c, const Plan *p, Tile t, int64_t rows, int64_t n0, int64_t N, float *y, const float *residual, bool last)
+{
+    const Finish finish = {1, 0, c->bias ? c->bias + n0 : NULL, NULL, c->O, c->act, 0};
+    const bool finishes = last && (c->bias || residual || c->act != ACT_NONE);
+    const int64_t lines = p->picks ? 1 : rows, line = p->picks ? rows * p->ow : p->ow, tiles = up(line, TILE_ROWS);
+    const float *a = t.a;
+    t.a_row = p->pixel * (p->picks ? 1 : c->stride);
+    t.a_step = 1;
+    t.ldc = c->O;
+    for (int64_t r = 0; r < lines; r++) {
+        for (int64_t i = 0; i < tiles; i++) {
+            const int64_t m = cut(line, tiles, i), many = cut(line, tiles, i + 1) - m, at = (r * line + m) * c->O;
+            t.a = a + r * c->stride * p->width * p->pixel + m * t.a_row;
+            t.c = y + at;
+            K(tile_row)(t, (int)many, N);
+            if (finishes) {
+                Finish f = finish;
+                f.residual = residual ? residual + at : NULL;
+                K(tile_finish)(&f, many, N, t.c, c->O, t.c, c->O);
+            }
+        }
+    }
+}
+
+static void band(void *arg, size_t task, int worker)
+{
+    const Job *job = arg;
+    const Conv *c = job->c;
+    const Plan *p = &job->p;
+    const int64_t part = (int64_t)task % p->n_blocks, strip = (int64_t)task / p->n_blocks % p->bands, b = (int64_t)task / p->n_blocks / p->bands;
+    const int64_t panels = up(c->O, TILE_COLS), n0 = cut(panels, p->n_blocks, part) * TILE_COLS;
+    const int64_t N = MIN(cut(panels, p->n_blocks, part + 1) * TILE_COLS, c->O) - n0;
+    const int64_t oh0 = cut(p->oh, p->bands, strip), rows = cut(p->oh, p->bands, strip + 1) - oh0;
+    float *image = job->work + p->floats * (size_t)worker;
+    copy_band(c, p, b, oh0, rows, image);
+    const int64_t K = c->kh * c->kw * c->C, at = (b * p->oh + oh0) * p->ow * c->O + n0;
+    float *y = c->y + at;
+    const float *residual = c->residual ? c->residual + at : NULL;
+    Tile t = {.b = (const float *)c->packed + n0 * K, .b_row = TILE_COLS, .b_panel = K * TILE_COLS, .a_seg = p->width * p->pixel, .first = true};
+    if (!p->taps) { /* whole kernel rows, as many as make a step */
+        const int64_t run = c->kw * c->C, group = MAX(K_STEP / MAX(run, 1), 1);
+        for (int64_t i = 0; i < c->kh; i += group) {
+            t.a = image + i * t.a_seg;
+            t.segs = MIN(group, c->kh - i);
+            t.len = run;
+            sweep(c, p, t, rows, n0, N, y, residual, i + group >= c->kh);
+            t.b += t.segs * run * TILE_COLS;
+            t.first = false;
+        }
+        return;
+    }
+    t.segs = 1;
+    for (int64_t tap = 0; tap < c->kh * c->kw; tap++) {
+        const int64_t steps = up(c->C, K_STEP + 128);
+        for (int64_t s = 0; s < steps; s++) {
+            const int64_t ch = cut(c->C, steps, s);
+            t.a = image + tap / c->kw * t.a_seg + tap % c->kw * p->pixel + ch;
+            t.len = cut(c->C, steps, s + 1) - ch;
+            sweep(c, p, t, rows, n0, N, y, residual, tap == c->kh * c->kw - 1 && s == steps - 1);
+            t.b += t.len * TILE_COLS;
+            t.first = false;
+        }
+    }
+}
+
+/* ---- depthwise -------------------------------------------------------------------------------------------------------------- */
+
+/* `pixels` outputs in a row, all channels, from kernel rows i0 .. i1-1 and columns j0 .. j1-1. x is under the first output's
+ * kernel, which may begin outside of the image. */
+INLINE void deep_pixels(const Conv *c, const int pixels, const float *x, int64_t i0, int64_t i1, int64_t j0, int64_t j1, float *y)
+{
+    const int64_t C = c->C, step = c->stride * C;
+    for (int64_t ch = 0; ch < C; ch += VW) {
+        const int rest = (int)MIN(C - ch, VW);
+        vf acc[PIXELS];
+        for (int q = 0; q < pixels; q++) {
+            acc[q] = v_zero();
+        }
+        for (int64_t i = i0; i < i1; i++) {
+            for (int64_t j = j0; j < j1; j++) {
+                const float *w = (const float *)c->packed + (i * c->kw + j) * C + ch, *from = x + (i * c->W + j) * C + ch;
+                const vf wj = rest == VW ? v_load(w) : v_load_n(w, rest);
+                for (int q = 0; q < pixels; q++) {
+                    acc[q] = v_fma(rest == VW ? v_load(from + q * step) : v_load_n(from + q * step, rest), wj, acc[q]);
+                }
+            }
+        }
+        for (int q = 0; q < pixels; q++) {
+            if (rest == VW) {
+                v_store(y + q * C + ch, acc[q]);
+            } else {
+                v_store_n(y + q * C + ch, acc[q], rest);
+            }
+        }
+    }
+}
+
+static void deep_row(void *arg, size_t task, int worker)
+{
+    (void)worker;
+    const Job *job = arg;
+    const Conv *c = job->c;
+    const int64_t ow = job->p.ow, b = (int64_t)task / job->p.oh, oh = (int64_t)task % job->p.oh, h = oh * c->stride - c->top;
+    const int64_t i0 = MAX(-h, 0), i1 = MIN(c->kh, c->H - h);
+    const float *x = c->x + b * c->H * c->W * c->C + (h * c->W - c->left) * c->C;
+    float *y = c->y + (int64_t)task * ow * c->C;
+    const int64_t inner_end = c->W + c->left - c->kw >= 0 ? (c->W + c->left - c->kw) / c->stride + 1 : 0; /* kernels wholly inside end here */
+    for (int64_t w = 0, many; w < ow; w += many) {
+        const float *from = x + w * c->stride * c->C;
+        float *to = y + w * c->C;
+        const int64_t left = w * c->stride - c->left;
+        many = 1;
+        if (left < 0 || w >= inner_end) {
+            deep_pixels(c, 1, from, i0, i1, MAX(-left, 0), MIN(c->kw, c->W - left), to);
+        } else if (w + PIXELS <= MIN(inner_end, ow)) {
+            many = PIXELS;
+            deep_pixels(c, PIXELS, from, i0, i1, 0, c->kw, to);
+        } else {
+            deep_pixels(c, 1, from, i0, i1, 0, c->kw, to);
+        }
+    }
+    if (c->bias || c->residual || c->act != ACT_NONE) {
+        const Finish f = {1, 0, c->bias, c->residual ? c->residual + (y - c->y) : NULL, c->O, c->act, 0};
+        K(tile_finish)(&f, ow, c->O, y, c->O, y, c->O);
+    }
+}
+
+void K(conv)(const Run *run, const Conv *c)
+{
+    if (nothing(c)) {
+        return;
+    }
+    Job job = {c, make_plan(c, pool_threads(run->pool)), run->work};
+    if (job.p.plain) {
+        const Gemm g = as_gemm(c);
+        K(gemm)(run, &g);
+    } else if (job.p.depthwise) {
+        pool_run(run->pool, (size_t)(c->B * job.p.oh), deep_row, &job);
+    } else {
+        pool_run(run->pool, (size_t)(c->B * job.p.bands * job.p.n_blocks), band, &job);
+    }
+}
