@@ -108,7 +108,7 @@ bool tape_fail(Tape *t, sp_status code, const char *format, ...) PRINTF_LIKE(3, 
 bool tape_training(const Tape *t);
 /* Gradients of a scalar loss for every parameter it reaches; the optimiser takes them from the tape. */
 bool backward(Tape *t, Tensor *loss, Error *e);
-/* For tests: the gradient of x as a dense host array [count] (zeros where none). */
+/* For tests: the gradient of a parameter as a dense host array [count] (zeros where none), before the optimiser has taken it. */
 bool tensor_grad(Tape *t, const Tensor *x, float *host, Error *e);
 
 /* Inference with planned memory: `forward` runs dry (shapes and last uses), then for real at planned offsets in one block. Plans are
@@ -186,15 +186,19 @@ typedef enum Adjacency { ADJ_SYM, ADJ_SYM_EPS /* degree + 1e-7 */, ADJ_ROW_SELF 
 /* The graph of users and items, users first: [U+I, U+I] from the U x I train pairs. */
 Csr *csr_bipartite(Store *s, const char *name, int64_t U, int64_t I, const int64_t *start, const int32_t *item, Adjacency how, Error *e);
 Tensor *spmm(Tape *t, const Csr *a, Tensor *x);                          /* [rows, cols] [cols, D] -> [rows, D]; gradient to x and to val */
-/* The k rows most alike by cosine for each row of x (itself included), as a graph that lives on the tape: top-k outside the gradient,
- * values = the kept cosines, inside it. normalized: rows of x have length 1 already. */
+Tensor *sddmm(Tape *t, const Csr *g, Tensor *x, Tensor *y);              /* x[row] . y[col] for each entry of the pattern -> [entries] */
+Tensor *edge_softmax(Tape *t, const Csr *g, Tensor *x);                  /* over each row's entries: [entries] -> [entries] */
+/* Graphs that live on the tape; NULL when it has failed (later ops take that as they take a failed tensor). */
+/* The k rows most alike by cosine for each row of x (itself included): top-k outside the gradient, values = the kept cosines, inside it.
+ * A row of zeros has cosine 0 with all. */
 Csr *knn_graph(Tape *t, Tensor *x, int64_t k);
 /* sum over g of weight[g] graph[g] (weights [1], or NULL for 1), on the union of their patterns. */
 Csr *graph_mix(Tape *t, int n, Csr *const *graphs, Tensor *const *weights);
 /* Value s_r^-1/2 v s_c^-1/2 with s = row sums of values at both ends (M 0.2 KNN-VAL); sums <= 0 count as no edge weight (0). */
 Csr *graph_normalize(Tape *t, Csr *g);
 Csr *graph_set_diagonal(Tape *t, Csr *g, float value); /* every diagonal entry present and equal to value, a constant */
-/* Copies a tape's graph into the store under a name (replacing an older one): it outlives the tape and carries no gradient. */
+/* Copies a tape's graph into the store under a name: it outlives the tape and carries no gradient. The same name gives the same Csr,
+ * refilled in place: tapes that still use the older one must not go back over it. */
 Csr *csr_keep(Tape *t, Store *s, const char *name, const Csr *g, Error *e);
 void csr_read(const Device *d, const Csr *g, int64_t *start, int32_t *col, float *val); /* host copies; any may be NULL; scales applied */
 

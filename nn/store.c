@@ -3,6 +3,12 @@
 
 #include "nn/tape.h"
 
+typedef struct Kept { /* a graph that csr_keep refills */
+    struct Kept *next;
+    const char *name;
+    Csr csr;
+} Kept;
+
 struct Store {
     Device d;
     Arena *arena;
@@ -13,6 +19,7 @@ struct Store {
     size_t count, room;
     Piece *blobs; /* device memory to free */
     size_t blob_count, blob_room;
+    Kept *kept;
 };
 
 Store *store_new(const Device *d, Error *e)

@@ -244,6 +244,15 @@ void kernel_trace(Tape *t, double begun, const char *name, double flops, double 
 void product(Tape *t, int64_t M, int64_t N, int64_t K, const float *A, int64_t ar, int64_t ac, const float *B, int64_t br,
              int64_t bc, float *C, float beta);
 
+/* ---- graphs (graph.c, ops_graph.c) ------------------------------------------------------------------------------------ */
+
 Sparse csr_sparse(const Csr *g);
+/* The transpose of g, with val [entries] in the place of its values where not NULL. */
+bool csr_transposed(Tape *t, const Csr *g, const float *val, Sparse *out);
+Csr *csr_on_tape(Tape *t, int64_t rows, int64_t cols, const int64_t *start, const int32_t *col); /* pattern only; copied */
+const void *host_of(Tape *t, const Tensor *x);         /* its numbers on the host */
+Tensor *edge_values(Tape *t, const Csr *g);            /* [entries], scales applied */
+Csr *store_kept(Store *s, const char *name, Error *e); /* what csr_keep fills: one a name */
+
 void plan_forget(Tape *t);
 #endif

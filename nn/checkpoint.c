@@ -1,0 +1,151 @@
+/* nn/checkpoint.c: parameters and what the optimiser knows of them, as safetensors.
+ *
+ * A parameter NAME is stored under its name; once it has been stepped, optim.step.NAME [1] I64 stands beside it, and for
+ * Adam optim.m.NAME and optim.v.NAME. Rows that owe steps are brought up to date first, so a file does not depend on when
+ * rows were last read. */
+#include "nn/tape.h"
+
+typedef enum Part { PART_VALUE, PART_M, PART_V, PART_STEP, PART_COUNT } Part;
+static const char *const prefix[PART_COUNT] = {"", "optim.m.", "optim.v.", "optim.step."};
+
+static const char *part_name(Store *s, const Param *p, Part part, Error *e)
+{
+    return arena_printf(store_arena(s), e, "%s%s", prefix[part], store_name(s, p->x));
+}
+
+static const float *part_data(const Param *p, Part part)
+{
+    return part == PART_VALUE ? p->x->data : part == PART_M ? p->m : p->v;
+}
+
+static bool has_part(const Param *p, Part part)
+{
+    return part == PART_STEP ? p->steps > 0 : part_data(p, part) != NULL;
+}
+
+bool store_declare(Store *s, SafetensorsOut *out, Error *e)
+{
+    ArenaMark mark = arena_mark(store_arena(s));
+    bool ok = true;
+    for (size_t i = 0; ok && i < store_count(s); i++) {
+        const Param *p = store_at(s, i)->param;
+        for (Part part = 0; ok && p && part < PART_COUNT; part++) {
+            const char *name = has_part(p, part) ? part_name(s, p, part, e) : NULL;
+            if (name && part == PART_STEP)
+                ok = safetensors_declare(out, name, I64, 1, (int64_t[]){1}, e);
+            else if (name)
+                ok = safetensors_declare(out, name, F32, p->x->dims, p->x->shape, e);
+        }
+    }
+    arena_rewind(store_arena(s), mark);
+    return ok && e->code == SP_OK;
+}
+
+enum { CHUNK = 1 << 16 }; /* numbers copied at a time */
+
+bool store_save(Store *s, SafetensorsOut *out, Error *e)
+{
+    const Device *d = store_device(s);
+    Run run = store_run(s);
+    float *host = heap_alloc(d->heap, CHUNK * sizeof *host);
+    bool ok = host || fail_memory(e, CHUNK * sizeof *host, "a checkpoint");
+    store_settle(s);
+    for (size_t i = 0; ok && i < store_count(s); i++) {
+        const Param *p = store_at(s, i)->param;
+        for (Part part = 0; ok && p && part < PART_COUNT; part++) {
+            if (!has_part(p, part))
+                continue;
+            if (part == PART_STEP) {
+                ok = safetensors_data(out, &p->steps, sizeof p->steps, e);
+                continue;
+            }
+            for (int64_t at = 0; ok && at < p->x->count; at += CHUNK) {
+                size_t bytes = (size_t)MIN((int64_t)CHUNK, p->x->count - at) * sizeof *host;
+                d->k->download(&run, host, part_data(p, part) + at, bytes);
+                ok = safetensors_data(out, host, bytes, e);
+            }
+        }
+    }
+    if (host)
+        heap_free(d->heap, host, CHUNK * sizeof *host);
+    return ok;
+}
+
+/* The array of a part, or NULL: absent, or not of the parameter's shape. */
+static const Array *part_array(Store *s, const Weights *w, const Param *p, Part part, Error *e)
+{
+    const char *name = part_name(s, p, part, e);
+    const Array *a = name ? weights_find(w, name) : NULL;
+    if (!a) {
+        if (name && part == PART_VALUE)
+            fail(e, SP_FORMAT, "%s: tensor %s: missing: is this a checkpoint of another model?", weights_path(w), name);
+        return NULL;
+    }
+    bool same = part == PART_STEP ? a->count == 1 && array_is_integer(a) : a->dims == p->x->dims && !array_is_integer(a);
+    for (int k = 0; same && part != PART_STEP && k < a->dims; k++)
+        same = a->shape[k] == p->x->shape[k];
+    if (!same)
+        fail(e, SP_SHAPE, "%s: tensor %s: its shape is not the model's [%lld, %lld]: other settings or other data?",
+             weights_path(w), name, (long long)rows_of(p->x), (long long)cols_of(p->x));
+    return same ? a : NULL;
+}
+
+static bool load_part(const Device *d, const Array *a, float *to, float *host)
+{
+    Run run = {.pool = d->pool};
+    for (int64_t at = 0; at < a->count; at += CHUNK) {
+        int64_t n = MIN((int64_t)CHUNK, a->count - at);
+        array_f32(a, at, n, host);
+        d->k->upload(&run, to + at, host, (size_t)n * sizeof *host);
+    }
+    return true;
+}
+
+static bool load_param(Store *s, const Weights *w, Param *p, float *host, bool really, Error *e)
+{
+    const Array *a[PART_COUNT];
+    int64_t steps = 0;
+    for (Part part = 0; part < PART_COUNT; part++)
+        a[part] = part_array(s, w, p, part, e);
+    if (a[PART_STEP])
+        array_i64(a[PART_STEP], 0, 1, &steps);
+    if (e->code == SP_OK && (!a[PART_M] != !a[PART_V] || (a[PART_M] && steps < 1) || steps < 0))
+        fail(e, SP_FORMAT, "%s: tensor %s: the optimiser's state beside it is not complete", weights_path(w),
+             store_name(s, p->x));
+    if (e->code != SP_OK || !really)
+        return e->code == SP_OK;
+    Run run = store_run(s);
+    if (a[PART_M] && !param_state(p, false, e))
+        return false;
+    const Device *d = store_device(s);
+    load_part(d, a[PART_VALUE], p->x->data, host);
+    for (Part part = PART_M; part <= PART_V; part++) {
+        float *to = part == PART_M ? p->m : p->v;
+        if (a[part])
+            load_part(d, a[part], to, host);
+        else if (to)
+            d->k->zero(&run, to, (size_t)p->x->count * sizeof *to);
+    }
+    p->steps = steps;
+    if (p->last)
+        param_settled(&run, p); /* what rows owed belonged to the numbers that are gone */
+    return true;
+}
+
+bool store_load(Store *s, const Weights *w, Error *e)
+{
+    const Device *d = store_device(s);
+    float *host = heap_alloc(d->heap, CHUNK * sizeof *host);
+    bool ok = host || fail_memory(e, CHUNK * sizeof *host, "a checkpoint");
+    ArenaMark mark = arena_mark(store_arena(s));
+    for (int really = 0; ok && really < 2; really++) /* all is checked before anything changes */
+        for (size_t i = 0; ok && i < store_count(s); i++) {
+            Param *p = store_at(s, i)->param;
+            ok = !p || load_param(s, w, p, host, really, e);
+            if (!really)
+                arena_rewind(store_arena(s), mark);
+        }
+    if (host)
+        heap_free(d->heap, host, CHUNK * sizeof *host);
+    return ok;
+}

@@ -1,0 +1,335 @@
+/* nn/graph.c: sparse patterns: made from host arrays, transposed by counting, kept, read. */
+#include <math.h>
+
+#include "nn/tape.h"
+
+Sparse csr_sparse(const Csr *g)
+{
+    return (Sparse){.rows = g->rows,
+                    .cols = g->cols,
+                    .start = g->start->data,
+                    .col = g->col->data,
+                    .val = g->val ? g->val->data : NULL,
+                    .row_scale = g->row_scale ? g->row_scale->data : NULL,
+                    .col_scale = g->col_scale ? g->col_scale->data : NULL};
+}
+
+/* The pattern's transpose by counting sort: entry e of column c gets a place in tstart[c] .. tstart[c+1], in order of rows;
+ * tcol is its row, tat is e. */
+static void transpose(int64_t rows, int64_t cols, const int64_t *start, const int32_t *col, int64_t *tstart, int32_t *tcol,
+                      int32_t *tat)
+{
+    memset(tstart, 0, (size_t)(cols + 1) * sizeof *tstart);
+    for (int64_t e = 0; e < start[rows]; e++)
+        tstart[col[e] + 1]++;
+    for (int64_t c = 0; c < cols; c++)
+        tstart[c + 1] += tstart[c];
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t e = start[r]; e < start[r + 1]; e++) {
+            int64_t at = tstart[col[e]]++;
+            tcol[at] = (int32_t)r;
+            tat[at] = (int32_t)e;
+        }
+    memmove(tstart + 1, tstart, (size_t)cols * sizeof *tstart); /* each start has moved to the next one's */
+    tstart[0] = 0;
+}
+
+/* ---- in a store
+ * --------------------------------------------------------------------------------------------------------------- */
+
+static bool check_pattern(const char *name, int64_t rows, int64_t cols, const int64_t *start, const int32_t *col, Error *e)
+{
+    if (rows < 0 || cols < 0 || rows > INT32_MAX || cols > INT32_MAX || start[0] != 0)
+        return fail(e, SP_SHAPE, "graph %s: %lld x %lld is not a size of graphs", name, (long long)rows, (long long)cols);
+    for (int64_t r = 0; r < rows; r++) {
+        if (start[r + 1] < start[r] || start[r + 1] > INT32_MAX)
+            return fail(e, SP_SHAPE, "graph %s: row %lld: entries run backwards or are more than 2^31", name, (long long)r);
+        for (int64_t i = start[r]; i < start[r + 1]; i++)
+            if (col[i] < 0 || col[i] >= cols || (i > start[r] && col[i] <= col[i - 1]))
+                return fail(e, SP_SHAPE, "graph %s: row %lld: column %d is out of range, or not after the one before", name,
+                            (long long)r, col[i]);
+    }
+    return true;
+}
+
+typedef struct Host { /* scratch of one function */
+    const Heap *heap;
+    void *p[6];
+    size_t bytes[6];
+    int count;
+} Host;
+
+static void *host_take(Host *h, int64_t n, size_t size, Error *e)
+{
+    size_t bytes;
+    if (!size_mul((size_t)MAX(n, 1), size, &bytes) || !(h->p[h->count] = heap_alloc(h->heap, bytes))) {
+        fail_memory(e, (size_t)n * size, "a graph");
+        return NULL;
+    }
+    h->bytes[h->count] = bytes;
+    return h->p[h->count++];
+}
+
+static void host_free(Host *h)
+{
+    while (h->count-- > 0)
+        heap_free(h->heap, h->p[h->count], h->bytes[h->count]);
+}
+
+static Csr *csr_stored(Store *s, int64_t rows, int64_t cols, const int64_t *start, const int32_t *col, Error *e)
+{
+    int64_t entries = start[rows], starts = rows + 1;
+    Csr *g = NEW(store_arena(s), Csr, 1, e);
+    if (!g || !(g->start = store_i64(s, "", 1, &starts, start, e)) || !(g->col = store_i32(s, "", 1, &entries, col, e)))
+        return NULL;
+    g->rows = rows;
+    g->cols = cols;
+    g->entries = entries;
+    return g;
+}
+
+Csr *csr_new(Store *s, const char *name, int64_t rows, int64_t cols, const int64_t *start, const int32_t *col,
+             const float *val, bool symmetric, Error *e)
+{
+    Csr *g = check_pattern(name, rows, cols, start, col, e) ? csr_stored(s, rows, cols, start, col, e) : NULL;
+    if (!g || (val && !(g->val = store_f32(s, "", 1, &g->entries, val, e))))
+        return NULL;
+    g->symmetric = symmetric && rows == cols;
+    if (g->symmetric)
+        return g;
+    Host h = {.heap = store_device(s)->heap};
+    int64_t *tstart = host_take(&h, cols + 1, sizeof *tstart, e), starts = cols + 1;
+    int32_t *tcol = tstart ? host_take(&h, g->entries, sizeof *tcol, e) : NULL,
+            *tat = tcol ? host_take(&h, g->entries, sizeof *tat, e) : NULL;
+    if (tat) {
+        transpose(rows, cols, start, col, tstart, tcol, tat);
+        g->tstart = store_i64(s, "", 1, &starts, tstart, e);
+        g->tcol = store_i32(s, "", 1, &g->entries, tcol, e);
+        g->tat = store_i32(s, "", 1, &g->entries, tat, e);
+    }
+    host_free(&h);
+    return g->tstart && g->tcol && g->tat ? g : NULL;
+}
+
+Csr *csr_bipartite(Store *s, const char *name, int64_t U, int64_t I, const int64_t *start, const int32_t *item,
+                   Adjacency how, Error *e)
+{
+    if (!check_pattern(name, U, I, start, item, e))
+        return NULL;
+    bool self = how == ADJ_ROW_SELF || how == ADJ_BOTH_SELF || how == ADJ_SYM_SELF;
+    int64_t N = U + I, pairs = start[U], entries = 2 * pairs + (self ? N : 0);
+    if (N > INT32_MAX || entries > INT32_MAX) {
+        fail(e, SP_SHAPE, "graph %s: %lld nodes and %lld entries are more than 2^31", name, (long long)N,
+             (long long)entries);
+        return NULL;
+    }
+    Host h = {.heap = store_device(s)->heap};
+    int64_t *from = host_take(&h, N + 1, sizeof *from, e);
+    int64_t *at = from ? host_take(&h, N, sizeof *at, e) : NULL;
+    int32_t *col = at ? host_take(&h, entries, sizeof *col, e) : NULL;
+    float *scale = col ? host_take(&h, N, sizeof *scale, e) : NULL;
+    Csr *g = NULL;
+    if (scale) {
+        memset(from, 0, (size_t)(N + 1) * sizeof *from);
+        for (int64_t u = 0; u < U; u++)
+            from[u + 1] = start[u + 1] - start[u] + self;
+        for (int64_t i = 0; i < I; i++)
+            from[U + i + 1] = self;
+        for (int64_t p = 0; p < pairs; p++)
+            from[U + item[p] + 1]++;
+        for (int64_t n = 0; n < N; n++) {
+            double degree = (double)from[n + 1];
+            if (how == ADJ_SYM_EPS)
+                scale[n] = (float)(1 / sqrt(degree + 1e-7));
+            else if (how == ADJ_ROW_SELF || how == ADJ_BOTH_SELF)
+                scale[n] = (float)(1 / degree);
+            else
+                scale[n] = degree > 0 ? (float)(1 / sqrt(degree)) : 0;
+            from[n + 1] += from[n];
+            at[n] = from[n];
+        }
+        for (int64_t u = 0; u < U; u++) { /* a user's own column stands before its items', an item's behind its users' */
+            if (self)
+                col[at[u]++] = (int32_t)u;
+            for (int64_t p = start[u]; p < start[u + 1]; p++) {
+                col[at[u]++] = (int32_t)(U + item[p]);
+                col[at[U + item[p]]++] = (int32_t)u;
+            }
+        }
+        for (int64_t i = U; self && i < N; i++)
+            col[at[i]++] = (int32_t)i;
+        g = csr_stored(s, N, N, from, col, e);
+    }
+    if (g && (g->row_scale = store_f32(s, "", 1, &N, scale, e))) {
+        g->symmetric = how != ADJ_ROW_SELF;
+        if (g->symmetric)
+            g->col_scale = g->row_scale;
+        else { /* the pattern is its own transpose */
+            g->tstart = g->start;
+            g->tcol = g->col;
+        }
+    }
+    host_free(&h);
+    return g && g->row_scale ? g : NULL;
+}
+
+/* ---- on a tape
+ * ----------------------------------------------------------------------------------------------------------------- */
+
+const void *host_of(Tape *t, const Tensor *x)
+{
+    if (device_is_host(t->d))
+        return x->data;
+    void *host = host_alloc(t, x->count, dtype_bytes(x->type));
+    if (host)
+        t->k->download(&t->run, host, x->data, (size_t)x->count * dtype_bytes(x->type));
+    return host;
+}
+
+Csr *csr_on_tape(Tape *t, int64_t rows, int64_t cols, const int64_t *start, const int32_t *col)
+{
+    Csr *g = host_alloc(t, 1, sizeof *g);
+    if (!g)
+        return NULL;
+    *g = (Csr){.rows = rows, .cols = cols, .entries = start[rows], .start = tape_constant(t, I64, rows + 1, start)};
+    g->col = tape_constant(t, I32, g->entries, col);
+    return t->error.code == SP_OK ? g : NULL;
+}
+
+/* The index of g's transpose with places of entries: g's own, or made once a step. */
+static const Transposed *transposed(Tape *t, const Csr *g)
+{
+    for (const Transposed *k = t->transposed; k; k = k->next)
+        if (k->col == g->col)
+            return k;
+    Transposed *k = host_alloc(t, 1, sizeof *k);
+    if (!k)
+        return NULL;
+    *k = (Transposed){.next = t->transposed, .col = g->col, .start = g->tstart, .tcol = g->tcol, .at = g->tat};
+    if (!g->tat) {
+        const int64_t *start = host_of(t, g->start);
+        const int32_t *col = host_of(t, g->col);
+        int64_t *tstart = host_alloc(t, g->cols + 1, sizeof *tstart);
+        int32_t *tcol = host_alloc(t, g->entries, sizeof *tcol), *tat = host_alloc(t, g->entries, sizeof *tat);
+        if (!start || !col || !tstart || !tcol || !tat)
+            return NULL;
+        transpose(g->rows, g->cols, start, col, tstart, tcol, tat);
+        k->start = tape_constant(t, I64, g->cols + 1, tstart);
+        k->tcol = tape_constant(t, I32, g->entries, tcol);
+        k->at = tape_constant(t, I32, g->entries, tat);
+    }
+    t->transposed = k;
+    return t->error.code == SP_OK ? k : NULL;
+}
+
+bool csr_transposed(Tape *t, const Csr *g, const float *val, Sparse *out)
+{
+    *out = csr_sparse(g);
+    if (!val && g->symmetric)
+        return true;
+    out->rows = g->cols;
+    out->cols = g->rows;
+    out->row_scale = g->col_scale ? g->col_scale->data : NULL;
+    out->col_scale = g->row_scale ? g->row_scale->data : NULL;
+    if (!val && !g->val && g->tstart) { /* no values: their places are not needed */
+        out->start = g->tstart->data;
+        out->col = g->tcol->data;
+        return true;
+    }
+    const Transposed *k = transposed(t, g);
+    if (!k)
+        return false;
+    out->start = k->start->data;
+    out->col = k->tcol->data;
+    out->at = k->at->data;
+    if (val)
+        out->val = val;
+    return true;
+}
+
+/* ---- across
+ * ---------------------------------------------------------------------------------------------------------------------- */
+
+/* n numbers for x, in memory that it has already where they fit; a little more is taken so that the next one fits too. */
+static bool refill(Store *s, Tensor **x, DType type, int64_t n, const void *from, bool from_device, Error *e)
+{
+    size_t bytes = (size_t)n * dtype_bytes(type);
+    const Device *d = store_device(s);
+    Run run = store_run(s);
+    if (!*x) {
+        Stored *made = store_tensor(s, "", type, 1, &n, e);
+        if (!made)
+            return false;
+        *x = &made->x;
+    }
+    Stored *own = (Stored *)*x;
+    if (own->bytes < bytes || !own->x.data) {
+        store_release(s, own->x.data);
+        own->bytes = 0;
+        if (!(own->x.data = store_alloc(s, bytes + bytes / 8, "a graph", e)))
+            return false;
+        own->bytes = bytes + bytes / 8;
+    }
+    own->x.shape[0] = own->x.count = n;
+    (from_device ? d->k->copy : d->k->upload)(&run, own->x.data, from, bytes);
+    return true;
+}
+
+Csr *csr_keep(Tape *t, Store *s, const char *name, const Csr *g, Error *e)
+{
+    Tensor *val = g ? edge_values(t, g) : NULL;
+    if (!tape_ok(t, e) || !val) {
+        fail(e, SP_USAGE, "graph %s: missing", name);
+        return NULL;
+    }
+    Csr *k = store_kept(s, name, e);
+    const int64_t *start = host_of(t, g->start);
+    const int32_t *col = host_of(t, g->col);
+    int64_t *tstart = host_alloc(t, g->cols + 1, sizeof *tstart);
+    int32_t *tcol = host_alloc(t, g->entries, sizeof *tcol), *tat = host_alloc(t, g->entries, sizeof *tat);
+    if (!k || !start || !col || !tstart || !tcol || !tat) {
+        tape_ok(t, e);
+        return NULL;
+    }
+    transpose(g->rows, g->cols, start, col, tstart, tcol, tat);
+    k->rows = g->rows;
+    k->cols = g->cols;
+    k->entries = g->entries;
+    bool ok = refill(s, &k->start, I64, g->rows + 1, g->start->data, true, e) &&
+              refill(s, &k->col, I32, g->entries, g->col->data, true, e) &&
+              refill(s, &k->val, F32, g->entries, val->data, true, e) &&
+              refill(s, &k->tstart, I64, g->cols + 1, tstart, false, e) &&
+              refill(s, &k->tcol, I32, g->entries, tcol, false, e) && refill(s, &k->tat, I32, g->entries, tat, false, e);
+    return ok ? k : NULL;
+}
+
+void csr_read(const Device *d, const Csr *g, int64_t *start, int32_t *col, float *val)
+{
+    if (start)
+        tensor_read(d, g->start, 0, g->rows + 1, start);
+    if (col)
+        tensor_read(d, g->col, 0, g->entries, col);
+    if (!val)
+        return;
+    if (g->val)
+        tensor_read(d, g->val, 0, g->entries, val);
+    else
+        for (int64_t i = 0; i < g->entries; i++)
+            val[i] = 1;
+    int64_t e = 0;
+    for (int64_t r = 0; r < g->rows && (g->row_scale || g->col_scale); r++) {
+        int64_t end;
+        float by = 1;
+        tensor_read(d, g->start, r + 1, 1, &end);
+        if (g->row_scale)
+            tensor_read(d, g->row_scale, r, 1, &by);
+        for (; e < end; e++) {
+            int32_t c;
+            float too = 1;
+            tensor_read(d, g->col, e, 1, &c);
+            if (g->col_scale)
+                tensor_read(d, g->col_scale, c, 1, &too);
+            val[e] *= by * too;
+        }
+    }
+}

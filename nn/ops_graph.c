@@ -1,0 +1,459 @@
+/* nn/ops_graph.c: products with sparse graphs, and graphs whose values carry gradients.
+ *
+ * Patterns are made on the host, outside the gradient; values are tensors [entries] of the tape. */
+#include <math.h>
+
+#include "nn/tape.h"
+
+static bool has_graph(Tape *t, const char *op, const Csr *g)
+{
+    if (!g && t->error.code == SP_OK)
+        tape_fail(t, SP_USAGE, "%s: the graph is missing", op);
+    return g && t->error.code == SP_OK;
+}
+
+/* ---- spmm: y = A x
+ * ------------------------------------------------------------------------------------------------------------- */
+
+static void spmm_back(Tape *t, Node *n)
+{
+    const Csr *a = n->spec;
+    Tensor *x = n->in[0], *val = n->in[1];
+    int64_t D = cols_of(x);
+    float beta;
+    Sparse s;
+    if (wants(x) && csr_transposed(t, a, NULL, &s)) {
+        float *dx = grad_into(t, x, &beta);
+        if (dx)
+            t->k->spmm(&t->run, &s, D, n->grad, D, 1, beta, dx, D);
+    }
+    if (wants(val)) {
+        float *dval = grad_into(t, val, &beta);
+        s = csr_sparse(a);
+        if (dval)
+            t->k->sddmm(&t->run, &s, D, n->grad, x->data, 1, beta, dval);
+    }
+}
+
+Tensor *spmm(Tape *t, const Csr *a, Tensor *x)
+{
+    static const Op op = {.name = "spmm", .back_name = "spmm back", .back = spmm_back, .optional = 2};
+    Node *n = has_graph(t, op.name, a) ? node_new(t, &op, IN(x, a->val)) : NULL;
+    if (!n || !node_fits(t, n, rows_of(x) == a->cols) || !node_out(t, n, F32, SHAPE(a->rows, cols_of(x))))
+        return tape_failed(t);
+    int64_t D = cols_of(x);
+    Sparse s = csr_sparse(a);
+    n->spec = a;
+    if (live(t))
+        t->k->spmm(&t->run, &s, D, x->data, D, 1, 0, n->out.data, D);
+    return node_done(t, n, 2.0 * (double)a->entries * (double)D,
+                     (double)a->entries * (8.0 + 4.0 * (double)D) + 4.0 * (double)n->out.count);
+}
+
+/* ---- sddmm: out[e] = x[row of e] . y[col of e]
+ * ----------------------------------------------------------------------------------- */
+
+static Sparse pattern_of(const Csr *g)
+{
+    return (Sparse){.rows = g->rows, .cols = g->cols, .start = g->start->data, .col = g->col->data};
+}
+
+/* The pattern with other values, and its transpose. */
+static bool pattern_back(Tape *t, const Csr *g, const float *val, Sparse *s, Sparse *back)
+{
+    Csr bare = *g;
+    bare.val = bare.row_scale = bare.col_scale = NULL;
+    *s = pattern_of(g);
+    s->val = val;
+    return csr_transposed(t, &bare, val, back);
+}
+
+static void sddmm_back(Tape *t, Node *n)
+{
+    const Csr *g = n->spec;
+    Tensor *x = n->in[0], *y = n->in[1];
+    int64_t D = cols_of(x);
+    Sparse s, back;
+    float beta;
+    if (!pattern_back(t, g, n->grad, &s, &back))
+        return;
+    float *dx = grad_into(t, x, &beta);
+    if (dx)
+        t->k->spmm(&t->run, &s, D, y->data, D, 1, beta, dx, D);
+    float *dy = grad_into(t, y, &beta);
+    if (dy)
+        t->k->spmm(&t->run, &back, D, x->data, D, 1, beta, dy, D);
+}
+
+Tensor *sddmm(Tape *t, const Csr *g, Tensor *x, Tensor *y)
+{
+    static const Op op = {.name = "sddmm", .back_name = "sddmm back", .back = sddmm_back};
+    Node *n = has_graph(t, op.name, g) ? node_new(t, &op, IN(x, y)) : NULL;
+    if (!n || !node_fits(t, n, rows_of(x) == g->rows && rows_of(y) == g->cols && cols_of(x) == cols_of(y)) ||
+        !node_out(t, n, F32, SHAPE(g->entries)))
+        return tape_failed(t);
+    n->spec = g;
+    Sparse s = pattern_of(g);
+    if (live(t))
+        t->k->sddmm(&t->run, &s, cols_of(x), x->data, y->data, 1, 0, n->out.data);
+    return node_done(t, n, 2.0 * (double)g->entries * (double)cols_of(x),
+                     (double)g->entries * (8.0 + 4.0 * (double)cols_of(x)));
+}
+
+static void edge_softmax_op_back(Tape *t, Node *n)
+{
+    Sparse s = pattern_of(n->spec);
+    float *dx = step_floats(t, n->out.count);
+    if (!dx)
+        return;
+    t->k->edge_softmax_back(&t->run, &s, n->out.data, n->grad, dx);
+    grad_put(t, n->in[0], dx);
+}
+
+Tensor *edge_softmax(Tape *t, const Csr *g, Tensor *x)
+{
+    static const Op op = {.name = "edge_softmax", .back_name = "edge_softmax back", .back = edge_softmax_op_back};
+    Node *n = has_graph(t, op.name, g) ? node_new(t, &op, IN(x)) : NULL;
+    if (!n || !node_fits(t, n, x->count == g->entries) || !node_out(t, n, F32, x->dims, x->shape))
+        return tape_failed(t);
+    n->spec = g;
+    Sparse s = pattern_of(g);
+    if (live(t))
+        t->k->edge_softmax(&t->run, &s, x->data, n->out.data);
+    return node_done(t, n, 5.0 * (double)x->count, 8.0 * (double)x->count);
+}
+
+/* ---- values
+ * ------------------------------------------------------------------------------------------------------------------------
+ */
+
+static void scaled_values(Tape *t, const Csr *g, const float *val, float *out)
+{
+    Sparse s = pattern_of(g);
+    t->k->edge_scale(&t->run, &s, val, g->row_scale ? g->row_scale->data : NULL, g->col_scale ? g->col_scale->data : NULL,
+                     out);
+}
+
+static void edge_values_back(Tape *t, Node *n)
+{
+    float *d = step_floats(t, n->out.count);
+    if (!d)
+        return;
+    scaled_values(t, n->spec, n->grad, d);
+    grad_put(t, n->in[0], d);
+}
+
+Tensor *edge_values(Tape *t, const Csr *g)
+{
+    static const Op op = {.name = "edge_values", .back_name = "edge_values back", .back = edge_values_back, .optional = 1};
+    if (!has_graph(t, op.name, g))
+        return tape_failed(t);
+    if (g->val && !g->row_scale && !g->col_scale)
+        return g->val;
+    Node *n = node_new(t, &op, IN(g->val));
+    if (!n || !node_out(t, n, F32, SHAPE(g->entries)))
+        return tape_failed(t);
+    n->spec = g;
+    if (live(t) && !g->val)
+        t->k->fill(&t->run, g->entries, 1, n->out.data);
+    if (live(t))
+        scaled_values(t, g, g->val ? g->val->data : n->out.data, n->out.data);
+    return node_done(t, n, 2.0 * (double)g->entries, 8.0 * (double)g->entries);
+}
+
+/* ---- unions of patterns
+ * --------------------------------------------------------------------------------------------------------------- */
+
+typedef struct Pattern { /* host arrays */
+    const int64_t *start;
+    const int32_t *col;
+} Pattern;
+
+/* Rows of n patterns merged. col NULL: only counted. map[g][e]: entry of g at the union's e, or -1; back[g][i]: the union's
+ * entry of g's i. */
+static int64_t merge(int n, const Pattern *p, int64_t rows, int64_t *next, int64_t *start, int32_t *col, int32_t *const *map,
+                     int32_t *const *back)
+{
+    int64_t e = 0;
+    for (int64_t r = 0; r < rows; r++) {
+        for (int g = 0; g < n; g++)
+            next[g] = p[g].start[r];
+        for (;;) {
+            int32_t c = INT32_MAX;
+            for (int g = 0; g < n; g++)
+                if (next[g] < p[g].start[r + 1])
+                    c = MIN(c, p[g].col[next[g]]);
+            if (c == INT32_MAX)
+                break;
+            for (int g = 0; g < n; g++) {
+                bool here = next[g] < p[g].start[r + 1] && p[g].col[next[g]] == c;
+                if (col) {
+                    map[g][e] = here ? (int32_t)next[g] : -1;
+                    if (here)
+                        back[g][next[g]] = (int32_t)e;
+                }
+                next[g] += here;
+            }
+            if (col)
+                col[e] = c;
+            e++;
+        }
+        if (col)
+            start[r + 1] = e;
+    }
+    return e;
+}
+
+/* Where each input's values lie in the union; host arrays at first, the step's device arrays once the node has them. */
+typedef struct Places {
+    int32_t **map, **back;
+} Places;
+
+static void place_values_back(Tape *t, Node *n)
+{
+    const Places *p = n->spec;
+    for (int g = 0; g < n->inputs; g++) {
+        float beta, *d = grad_into(t, n->in[g], &beta);
+        if (d)
+            t->k->gather(&t->run, n->in[g]->count, 1, n->grad, p->back[g], beta, d);
+    }
+}
+
+/* out[e] = sum over g of in[g][map[g][e]] */
+static Tensor *place_values(Tape *t, int n_in, Tensor *const *in, int64_t entries, const Places *host)
+{
+    static const Op op = {.name = "graph_mix", .back_name = "graph_mix back", .back = place_values_back};
+    Node *n = node_new(t, &op, n_in, in);
+    Places *p = n ? host_alloc(t, 1, sizeof *p) : NULL;
+    if (!p || !(p->map = host_alloc(t, n_in, sizeof *p->map)) || !(p->back = host_alloc(t, n_in, sizeof *p->back)) ||
+        !node_out(t, n, F32, SHAPE(entries)))
+        return tape_failed(t);
+    n->spec = p;
+    for (int g = 0; g < n_in; g++) {
+        size_t map = (size_t)entries * sizeof(int32_t), back = (size_t)in[g]->count * sizeof(int32_t);
+        if (!(p->map[g] = step_alloc(t, map)) || (wants(in[g]) && !(p->back[g] = step_alloc(t, back))))
+            return tape_failed(t);
+        t->k->upload(&t->run, p->map[g], host->map[g], map);
+        if (p->back[g])
+            t->k->upload(&t->run, p->back[g], host->back[g], back);
+        t->k->gather(&t->run, entries, 1, in[g]->data, p->map[g], g ? 1 : 0, n->out.data);
+        step_give(t, p->map[g], map);
+    }
+    return node_done(t, n, (double)entries * n_in, 12.0 * (double)entries * n_in);
+}
+
+static bool eager(Tape *t, const char *op)
+{
+    if (t->error.code == SP_OK && t->mode != MODE_EAGER)
+        tape_fail(t, SP_UNSUPPORTED, "%s: graphs are made from values, so not under an inference plan", op);
+    return t->error.code == SP_OK;
+}
+
+/* The union of n patterns, with places; values are the caller's. */
+static Csr *unite(Tape *t, int n, const Pattern *p, int64_t rows, int64_t cols, Places *places)
+{
+    int64_t *next = host_alloc(t, n, sizeof *next), *start = host_alloc(t, rows + 1, sizeof *start);
+    places->map = host_alloc(t, n, sizeof *places->map);
+    places->back = host_alloc(t, n, sizeof *places->back);
+    if (!next || !start || !places->map || !places->back)
+        return NULL;
+    int64_t entries = merge(n, p, rows, next, NULL, NULL, NULL, NULL);
+    int32_t *col = host_alloc(t, entries, sizeof *col);
+    for (int g = 0; g < n; g++) {
+        places->map[g] = host_alloc(t, entries, sizeof(int32_t));
+        places->back[g] = host_alloc(t, p[g].start[rows], sizeof(int32_t));
+    }
+    if (t->error.code != SP_OK)
+        return NULL;
+    merge(n, p, rows, next, start, col, places->map, places->back);
+    return csr_on_tape(t, rows, cols, start, col);
+}
+
+static Pattern host_pattern(Tape *t, const Csr *g)
+{
+    return (Pattern){host_of(t, g->start), host_of(t, g->col)};
+}
+
+Csr *graph_mix(Tape *t, int n, Csr *const *graphs, Tensor *const *weights)
+{
+    Pattern *p = eager(t, "graph_mix") ? host_alloc(t, n, sizeof *p) : NULL;
+    Tensor **val = p ? host_alloc(t, n, sizeof *val) : NULL;
+    for (int i = 0; val && i < n; i++) {
+        const Csr *g = graphs[i];
+        if (!has_graph(t, "graph_mix", g))
+            return NULL;
+        if (g->rows != graphs[0]->rows || g->cols != graphs[0]->cols)
+            tape_fail(t, SP_SHAPE, "graph_mix: a graph of %lld x %lld among %lld x %lld", (long long)g->rows,
+                      (long long)g->cols, (long long)graphs[0]->rows, (long long)graphs[0]->cols);
+        p[i] = host_pattern(t, g);
+        val[i] = edge_values(t, g);
+        if (weights && weights[i] && t->error.code == SP_OK)
+            val[i] = reshape(t, row_scale(t, reshape(t, val[i], SHAPE(1, g->entries)), weights[i]), SHAPE(g->entries));
+    }
+    if (t->error.code != SP_OK || n < 1)
+        return NULL;
+    Places places;
+    Csr *g = unite(t, n, p, graphs[0]->rows, graphs[0]->cols, &places);
+    if (g)
+        g->val = place_values(t, n, val, g->entries, &places);
+    return t->error.code == SP_OK ? g : NULL;
+}
+
+Csr *graph_set_diagonal(Tape *t, Csr *g, float value)
+{
+    if (!eager(t, "graph_set_diagonal") || !has_graph(t, "graph_set_diagonal", g))
+        return NULL;
+    int64_t n = MIN(g->rows, g->cols);
+    int64_t *start = host_alloc(t, g->rows + 1, sizeof *start);
+    int32_t *col = host_alloc(t, n, sizeof *col);
+    if (!start || !col)
+        return NULL;
+    for (int64_t r = 0; r < g->rows; r++)
+        start[r + 1] = MIN(r + 1, n);
+    for (int64_t r = 0; r < n; r++)
+        col[r] = (int32_t)r;
+    Pattern p[2] = {host_pattern(t, g), {start, col}};
+    Tensor *diagonal = tape_constant(t, F32, n, NULL);
+    Places places;
+    Csr *out = unite(t, 2, p, g->rows, g->cols, &places);
+    if (!out)
+        return NULL;
+    for (int64_t e = 0; e < out->entries; e++) /* g's own diagonal is not read and gets no gradient */
+        if (places.map[1][e] >= 0 && places.map[0][e] >= 0) {
+            places.back[0][places.map[0][e]] = -1;
+            places.map[0][e] = -1;
+        }
+    t->k->fill(&t->run, n, value, diagonal->data);
+    Tensor *in[2] = {edge_values(t, g), diagonal};
+    out->val = place_values(t, 2, in, out->entries, &places);
+    return t->error.code == SP_OK ? out : NULL;
+}
+
+/* ---- the graph of nearest neighbours
+ * ------------------------------------------------------------------------------------------------------ */
+
+Csr *knn_graph(Tape *t, Tensor *x, int64_t k)
+{
+    Tensor *z = eager(t, "knn_graph") ? row_normalize(t, x, 1e-12f) : NULL;
+    if (!z || t->error.code != SP_OK)
+        return NULL;
+    int64_t I = rows_of(z), D = cols_of(z);
+    if (k < 1) {
+        tape_fail(t, SP_USAGE, "knn_graph: k is %lld", (long long)k);
+        return NULL;
+    }
+    int32_t *ids = step_alloc(t, (size_t)(I * k) * sizeof *ids), *host = host_alloc(t, I * k, sizeof *host);
+    float *cosines = step_floats(t, I * k);
+    int64_t *start = host_alloc(t, I + 1, sizeof *start);
+    if (!ids || !cosines || !host || !start || !tape_work(t, t->k->knn_work(I, D, k, tape_threads(t))))
+        return NULL;
+    double begun = trace_begin(t->run.trace);
+    t->k->knn(&t->run, I, I, D, k, z->data, z->data, ids, cosines);
+    kernel_trace(t, begun, "knn", 2.0 * (double)I * (double)I * (double)D, 4.0 * (double)z->count);
+    t->k->download(&t->run, host, ids, (size_t)(I * k) * sizeof *ids);
+    step_give(t, ids, (size_t)(I * k) * sizeof *ids);
+    step_give_floats(t, cosines, I * k);
+    int64_t e = 0; /* rows of neighbours, best first, become rows of ascending columns, in place */
+    for (int64_t r = 0; r < I; r++) {
+        for (int64_t j = r * k; j < (r + 1) * k; j++) {
+            int32_t c = host[j];
+            int64_t at = e;
+            if (c < 0)
+                continue;
+            for (; at > start[r] && host[at - 1] > c; at--)
+                host[at] = host[at - 1];
+            host[at] = c;
+            e++;
+        }
+        start[r + 1] = e;
+    }
+    Csr *g = csr_on_tape(t, I, I, start, host);
+    if (g)
+        g->val = sddmm(t, g, z, z);
+    return t->error.code == SP_OK ? g : NULL;
+}
+
+/* ---- normalising by row sums at both ends: v'_ij = v_ij r_i r_j with r = (sum_j v_ij)^-1/2
+ * ------------------------------------------------------ */
+
+/* [rows] numbers changed on the host by fn: a handful of operations once an epoch. */
+static bool root_of_sums(Tape *t, int64_t n, const float *sums, float *r)
+{
+    float *host = host_alloc(t, n, sizeof *host);
+    if (!host || !r)
+        return false;
+    t->k->download(&t->run, host, sums, (size_t)n * sizeof *host);
+    for (int64_t i = 0; i < n; i++)
+        host[i] = host[i] > 0 ? (float)(1 / sqrt((double)host[i])) : 0;
+    t->k->upload(&t->run, r, host, (size_t)n * sizeof *host);
+    return true;
+}
+
+/* dr becomes the gradient to the sums: -1/2 r^3 dr. */
+static bool back_to_sums(Tape *t, int64_t n, const float *r, float *dr)
+{
+    float *host_r = host_alloc(t, n, sizeof *host_r), *host = host_alloc(t, n, sizeof *host);
+    if (!host_r || !host)
+        return false;
+    t->k->download(&t->run, host_r, r, (size_t)n * sizeof *host);
+    t->k->download(&t->run, host, dr, (size_t)n * sizeof *host);
+    for (int64_t i = 0; i < n; i++)
+        host[i] = (float)(-0.5 * (double)host_r[i] * host_r[i] * host_r[i] * host[i]);
+    t->k->upload(&t->run, dr, host, (size_t)n * sizeof *host);
+    return true;
+}
+
+static void graph_normalize_back(Tape *t, Node *n)
+{
+    const Csr *g = n->spec;
+    const float *r = n->keep[0];
+    Sparse s, back;
+    float *d = step_floats(t, g->entries), *dr = step_floats(t, g->rows), *ones = step_floats(t, g->cols);
+    if (!d || !dr || !ones)
+        return;
+    t->k->binary(&t->run, g->entries, BIN_MUL, n->grad, n->in[0]->data, d);
+    if (!pattern_back(t, g, d, &s, &back)) /* dr_i = sum_j q_ij r_j + sum_j q_ji r_j with q = d' v */
+        return;
+    t->k->spmm(&t->run, &s, 1, r, 1, 1, 0, dr, 1);
+    t->k->spmm(&t->run, &back, 1, r, 1, 1, 1, dr, 1);
+    if (!back_to_sums(t, g->rows, r, dr))
+        return;
+    s = pattern_of(g);
+    t->k->edge_scale(&t->run, &s, n->grad, r, r, d);
+    t->k->fill(&t->run, g->cols, 1, ones);
+    t->k->sddmm(&t->run, &s, 1, dr, ones, 1, 1, d);
+    grad_put(t, n->in[0], d);
+    step_give_floats(t, dr, g->rows);
+    step_give_floats(t, ones, g->cols);
+}
+
+Csr *graph_normalize(Tape *t, Csr *g)
+{
+    static const Op op = {.name = "graph_normalize", .back_name = "graph_normalize back", .back = graph_normalize_back};
+    if (!has_graph(t, op.name, g) || !eager(t, op.name))
+        return NULL;
+    Node *n = node_new(t, &op, IN(edge_values(t, g)));
+    if (!n || !node_fits(t, n, g->rows == g->cols) || !node_out(t, n, F32, SHAPE(g->entries)))
+        return NULL;
+    Csr *out = host_alloc(t, 1, sizeof *out);
+    float *sums = step_floats(t, g->rows);
+    n->keep[0] = step_floats(t, g->rows);
+    n->spec = g;
+    if (!out || !sums)
+        return NULL;
+    Sparse s = pattern_of(g);
+    t->k->edge_row_sum(&t->run, &s, n->in[0]->data, sums);
+    if (root_of_sums(t, g->rows, sums, n->keep[0]))
+        t->k->edge_scale(&t->run, &s, n->in[0]->data, n->keep[0], n->keep[0], n->out.data);
+    step_give_floats(t, sums, g->rows);
+    *out = (Csr){.rows = g->rows,
+                 .cols = g->cols,
+                 .entries = g->entries,
+                 .start = g->start,
+                 .col = g->col,
+                 .tstart = g->tstart,
+                 .tcol = g->tcol,
+                 .tat = g->tat};
+    out->val = node_done(t, n, 4.0 * (double)g->entries, 16.0 * (double)g->entries);
+    return t->error.code == SP_OK ? out : NULL;
+}
