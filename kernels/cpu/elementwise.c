@@ -1,0 +1,255 @@
+/* Kernels that treat every number alone, and the sum of all. All are bound by memory; what they need is a full vector and no branch. */
+#include "kernels/cpu/loops.h"
+
+enum { GRAIN = 16384 }; /* numbers a piece: 64 KB, a multiple of every vector width */
+
+typedef struct Elements {
+    const float *a, *b, *bias;
+    float *y;
+    float alpha, beta;
+    Act act;
+    Binary op;
+    int64_t C;
+    Draw draw;
+    uint64_t begin;
+} Elements;
+
+/* A switch whose cases make `act` a constant, so that each activation gets a loop of its own. */
+#define EACH_ACT(act, loop)                                                                                                   \
+    switch (act) {                                                                                                            \
+    case ACT_RELU: loop(ACT_RELU); break;                                                                                     \
+    case ACT_RELU6: loop(ACT_RELU6); break;                                                                                   \
+    case ACT_LEAKY_RELU: loop(ACT_LEAKY_RELU); break;                                                                         \
+    case ACT_GELU: loop(ACT_GELU); break;                                                                                     \
+    case ACT_GELU_TANH: loop(ACT_GELU_TANH); break;                                                                           \
+    case ACT_SIGMOID: loop(ACT_SIGMOID); break;                                                                               \
+    case ACT_TANH: loop(ACT_TANH); break;                                                                                     \
+    case ACT_SOFTPLUS: loop(ACT_SOFTPLUS); break;                                                                             \
+    case ACT_SWISH: loop(ACT_SWISH); break;                                                                                   \
+    case ACT_NONE:                                                                                                            \
+    case ACT_COUNT: loop(ACT_NONE); break;                                                                                    \
+    }
+
+static void act_range(const void *arg, int64_t first, int64_t last)
+{
+    const Elements *e = arg;
+#define LOOP(which) FOR_VECTORS(first, last, store_part(e->y + i, v_act(which, e->alpha, load_part(e->a + i, n)), n))
+    EACH_ACT(e->act, LOOP)
+#undef LOOP
+}
+
+void K(act)(const Run *run, int64_t n, Act act, float param, const float *x, float *y)
+{
+    Elements e = {.a = x, .y = y, .act = act, .alpha = param};
+    run_ranges(run, n, GRAIN, act_range, &e);
+}
+
+/* act'(x) */
+INLINE vf slope(Act act, float param, vf x)
+{
+    const vf zero = v_zero(), one = v_set(1.0f);
+    switch (act) {
+    case ACT_RELU:
+        return v_select(x > 0.0f, one, zero);
+    case ACT_RELU6:
+        return v_select((x > 0.0f) & (x < 6.0f), one, zero);
+    case ACT_LEAKY_RELU:
+        return v_select(x > 0.0f, one, v_set(param));
+    case ACT_GELU: /* Phi(x) + x phi(x) */
+        return v_fma(x * 0.398942280f, v_exp(x * x * -0.5f), 0.5f * (v_erf(x * 0.707106781f) + 1.0f));
+    case ACT_GELU_TANH: {
+        vf xx = x * x, t = v_tanh(x * 0.797884561f * v_fma(xx, v_set(0.044715f), one));
+        vf du = 0.797884561f * v_fma(xx, v_set(3 * 0.044715f), one);
+        return 0.5f * (t + 1.0f) + 0.5f * x * (1.0f - t * t) * du;
+    }
+    case ACT_SIGMOID: {
+        vf s = v_sigmoid(x);
+        return s * (1.0f - s);
+    }
+    case ACT_TANH: {
+        vf t = v_tanh(x);
+        return 1.0f - t * t;
+    }
+    case ACT_SOFTPLUS:
+        return v_sigmoid(x);
+    case ACT_SWISH: {
+        vf s = v_sigmoid(x);
+        return v_fma(x * s, 1.0f - s, s);
+    }
+    case ACT_NONE:
+    case ACT_COUNT:
+        break;
+    }
+    return one;
+}
+
+static void act_back_range(const void *arg, int64_t first, int64_t last)
+{
+    const Elements *e = arg;
+#define LOOP(which)                                                                                                           \
+    FOR_VECTORS(first, last, store_part(e->y + i, load_part(e->b + i, n) * slope(which, e->alpha, load_part(e->a + i, n)), n))
+    EACH_ACT(e->act, LOOP)
+#undef LOOP
+}
+
+void K(act_back)(const Run *run, int64_t n, Act act, float param, const float *x, const float *dy, float *dx)
+{
+    Elements e = {.a = x, .b = dy, .y = dx, .act = act, .alpha = param};
+    run_ranges(run, n, GRAIN, act_back_range, &e);
+}
+
+static void binary_range(const void *arg, int64_t first, int64_t last)
+{
+    const Elements *e = arg;
+#define LOOP(expression)                                                                                                      \
+    FOR_VECTORS(first, last, vf a = load_part(e->a + i, n); vf b = load_part(e->b + i, n); store_part(e->y + i, expression, n)) \
+    break
+    switch (e->op) {
+    case BIN_ADD: LOOP(a + b);
+    case BIN_SUB: LOOP(a - b);
+    case BIN_MUL: LOOP(a * b);
+    case BIN_DIV: LOOP(a / b);
+    case BIN_MAX: LOOP(v_max(a, b));
+    }
+#undef LOOP
+}
+
+void K(binary)(const Run *run, int64_t n, Binary op, const float *a, const float *b, float *y)
+{
+    Elements e = {.a = a, .b = b, .y = y, .op = op};
+    run_ranges(run, n, GRAIN, binary_range, &e);
+}
+
+static void axpby_range(const void *arg, int64_t first, int64_t last)
+{
+    const Elements *e = arg;
+    vf a = v_set(e->alpha), b = v_set(e->beta);
+    if (e->beta == 0.0f) {
+        FOR_VECTORS(first, last, store_part(e->y + i, a * load_part(e->a + i, n), n))
+    } else {
+        FOR_VECTORS(first, last, store_part(e->y + i, v_fma(a, load_part(e->a + i, n), b * load_part(e->y + i, n)), n))
+    }
+}
+
+void K(axpby)(const Run *run, int64_t n, float a, const float *x, float b, float *y)
+{
+    Elements e = {.a = x, .y = y, .alpha = a, .beta = b};
+    run_ranges(run, n, GRAIN, axpby_range, &e);
+}
+
+static void add_bias_rows(const void *arg, int64_t first, int64_t last)
+{
+    const Elements *e = arg;
+#define LOOP(which)                                                                                                           \
+    for (int64_t m = first; m < last; m++) {                                                                                  \
+        const float *x = e->a + m * e->C;                                                                                     \
+        float *y = e->y + m * e->C;                                                                                           \
+        FOR_VECTORS(0, e->C, store_part(y + i, v_act(which, e->alpha, load_part(x + i, n) + load_part(e->bias + i, n)), n))   \
+    }
+    EACH_ACT(e->act, LOOP)
+#undef LOOP
+}
+
+void K(add_bias)(const Run *run, int64_t M, int64_t C, const float *x, const float *bias, Act act, float param, float *y)
+{
+    Elements e = {.a = x, .bias = bias, .y = y, .act = act, .alpha = param, .C = C};
+    run_rows(run, M, C, add_bias_rows, &e);
+}
+
+static void dropout_range(const void *arg, int64_t first, int64_t last)
+{
+    const Elements *e = arg;
+    float kept = 1.0f / (1.0f - e->alpha);
+    for (int64_t i = first; i < last; i++) {
+        e->y[i] = draw_uniform(e->draw, e->begin + (uint64_t)i) >= e->alpha ? e->a[i] * kept : 0.0f;
+    }
+}
+
+void K(dropout)(const Run *run, int64_t n, float p, Draw d, uint64_t first, const float *x, float *y)
+{
+    Elements e = {.a = x, .y = y, .alpha = p, .draw = d, .begin = first};
+    run_ranges(run, n, GRAIN, dropout_range, &e);
+}
+
+static void fill_range(const void *arg, int64_t first, int64_t last)
+{
+    const Elements *e = arg;
+    vf value = v_set(e->alpha);
+    FOR_VECTORS(first, last, store_part(e->y + i, value, n))
+}
+
+void K(fill)(const Run *run, int64_t n, float value, float *y)
+{
+    Elements e = {.y = y, .alpha = value};
+    run_ranges(run, n, GRAIN, fill_range, &e);
+}
+
+/* ---- the sum of all: blocks of BLOCK numbers in float32, their sums in double from the first to the last ----------------------- */
+
+enum { BLOCK = 4096 };
+
+typedef struct Sum {
+    const float *x;
+    int64_t n;
+    float *parts; /* one a block */
+    bool squares;
+} Sum;
+
+INLINE vf sum_term(vf x, vf acc, bool squares)
+{
+    return squares ? v_fma(x, x, acc) : acc + x;
+}
+
+INLINE float block_sum(const float *x, int64_t n, bool squares)
+{
+    vf a0 = v_zero(), a1 = a0, a2 = a0, a3 = a0;
+    int64_t i = 0;
+    for (; i + 4 * VW <= n; i += 4 * VW) {
+        a0 = sum_term(v_load(x + i), a0, squares);
+        a1 = sum_term(v_load(x + i + VW), a1, squares);
+        a2 = sum_term(v_load(x + i + 2 * VW), a2, squares);
+        a3 = sum_term(v_load(x + i + 3 * VW), a3, squares);
+    }
+    for (; i < n; i += VW) {
+        a0 = sum_term(load_part(x + i, (int)MIN(VW, n - i)), a0, squares);
+    }
+    return v_sum((a0 + a1) + (a2 + a3));
+}
+
+static void sum_blocks(const void *arg, int64_t first, int64_t last)
+{
+    const Sum *s = arg;
+    for (int64_t b = first; b < last; b++) {
+        const float *x = s->x + b * BLOCK;
+        int64_t n = MIN(BLOCK, s->n - b * BLOCK);
+        s->parts[b] = s->squares ? block_sum(x, n, true) : block_sum(x, n, false);
+    }
+}
+
+size_t K(sum_work)(int64_t n, int threads)
+{
+    (void)threads;
+    return (size_t)((n + BLOCK - 1) / BLOCK) * sizeof(float);
+}
+
+static void sum_all(const Run *run, int64_t n, const float *x, bool squares, float *out)
+{
+    Sum s = {x, n, run->work, squares};
+    int64_t blocks = (n + BLOCK - 1) / BLOCK;
+    run_ranges(run, blocks, 8, sum_blocks, &s);
+    double total = 0;
+    for (int64_t b = 0; b < blocks; b++) {
+        total += s.parts[b];
+    }
+    *out = (float)total;
+}
+
+void K(sum)(const Run *run, int64_t n, const float *x, float *out)
+{
+    sum_all(run, n, x, false, out);
+}
+
+void K(sum_squares)(const Run *run, int64_t n, const float *x, float *out)
+{
+    sum_all(run, n, x, true, out);
+}
