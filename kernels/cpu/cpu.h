@@ -29,4 +29,59 @@ void K(mean_pool)(const Run *run, int64_t B, int64_t HW, int64_t C, const float 
 size_t K(attention_work)(const Attention *t, int threads);
 void K(attention)(const Run *run, const Attention *t);
 
+/* The rest is declared with the types of the table's members. */
+#define KERNEL(name) extern __typeof__(*((const Kernels *)0)->name) K(name)
+/* elementwise.c */
+KERNEL(act);
+KERNEL(act_back);
+KERNEL(binary);
+KERNEL(axpby);
+KERNEL(add_bias);
+KERNEL(dropout);
+KERNEL(fill);
+KERNEL(sum_work);
+KERNEL(sum);
+KERNEL(sum_squares);
+/* norm.c */
+KERNEL(layer_norm);
+KERNEL(layer_norm_back_work);
+KERNEL(layer_norm_back);
+KERNEL(softmax);
+KERNEL(softmax_back);
+KERNEL(row_normalize);
+KERNEL(row_normalize_back);
+KERNEL(row_dot);
+KERNEL(row_scale);
+KERNEL(row_sum);
+KERNEL(col_sum_work);
+KERNEL(col_sum);
+KERNEL(copy_cols);
+/* rows.c */
+KERNEL(gather);
+KERNEL(segment_sum);
+KERNEL(segment_pool);
+KERNEL(segment_pool_back);
+KERNEL(group_ids);
+/* sparse.c */
+KERNEL(spmm);
+KERNEL(sddmm);
+KERNEL(edge_softmax);
+KERNEL(edge_softmax_back);
+KERNEL(edge_row_sum);
+KERNEL(edge_scale);
+/* topk.c */
+KERNEL(knn_work);
+KERNEL(knn);
+KERNEL(topk_work);
+KERNEL(topk);
+KERNEL(topk_rows);
+/* loss.c */
+KERNEL(bpr);
+/* optim.c */
+KERNEL(adam);
+KERNEL(adam_replay);
+KERNEL(adam_rows);
+KERNEL(adam_factored_work);
+KERNEL(adam_factored);
+KERNEL(sgd);
 #endif

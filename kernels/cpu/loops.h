@@ -44,13 +44,14 @@ INLINE void run_rows(const Run *run, int64_t M, int64_t C, RangeFn *fn, const vo
 /* body once for each vector of [first, last): i is where it begins, n how many lanes count (VW, fewer in the last). */
 #define FOR_VECTORS(first, last, body)                                                                                        \
     {                                                                                                                         \
+        const int64_t stop_ = (last);                                                                                         \
         int64_t i = (first);                                                                                                  \
-        for (; i + VW <= (last); i += VW) {                                                                                   \
+        for (; i + VW <= stop_; i += VW) {                                                                                    \
             const int n = VW;                                                                                                 \
             body;                                                                                                             \
         }                                                                                                                     \
-        if (i < (last)) {                                                                                                     \
-            const int n = (int)((last) - i);                                                                                  \
+        if (i < stop_) {                                                                                                      \
+            const int n = (int)(stop_ - i);                                                                                   \
             body;                                                                                                             \
         }                                                                                                                     \
     }

@@ -136,6 +136,23 @@ INLINE vf v_select(vi m, vf a, vf b)
     return (vf)((m & (vi)a) | (~m & (vi)b));
 #endif
 }
+/* Bit i is set where lane i of m is all ones */
+INLINE uint32_t v_mask(vi m)
+{
+#if VW == 16
+    return _mm512_movepi32_mask((__m512i)m);
+#elif VW == 8
+    return (uint32_t)_mm256_movemask_ps((__m256)m);
+#elif defined(__x86_64__)
+    return (uint32_t)_mm_movemask_ps((__m128)m);
+#else
+    uint32_t bits = 0;
+    for (int i = 0; i < VW; i++) {
+        bits |= (uint32_t)(m[i] & 1) << i;
+    }
+    return bits;
+#endif
+}
 /* The second one where either is NaN: v_max(limit, x) keeps x's NaN. */
 INLINE vf v_max(vf a, vf b)
 {

@@ -1,0 +1,182 @@
+/* Optimisers. Every Adam here runs adam_vector on each vector of a row, whose operations are rounded one by one (no fma) and lane by
+ * lane: a row gets the same bits from the dense form and from the lazy ones, however its vectors fall. */
+#include "kernels/cpu/loops.h"
+
+/* Numbers below the normal range count as zero: a momentum that nothing feeds would otherwise stop at the least subnormal for good. */
+INLINE vf flush(vf x)
+{
+    return v_select(v_abs(x) < 1.17549435e-38f, v_zero(), x);
+}
+
+INLINE void adam_vector(const AdamStep *s, vf g, vf *p, vf *m, vf *v)
+{
+    g = g + s->weight_decay * *p;
+    *m = flush(*m + (1.0f - s->beta1) * (g - *m));
+    *v = flush(s->beta2 * *v + (1.0f - s->beta2) * (g * g));
+    *p = *p - s->step_size * *m / (v_sqrt(*v) * s->root_scale + s->eps);
+}
+
+typedef struct Adam {
+    int64_t D;
+    const int32_t *ids;
+    const AdamStep *history; /* of the dense form: the one step */
+    int32_t now;
+    const float *g;
+    int32_t *last;
+    float *p, *m, *v;
+} Adam;
+
+static void adam_range(const void *arg, int64_t first, int64_t last)
+{
+    const Adam *a = arg;
+    const AdamStep step = *a->history;
+    FOR_VECTORS(first, last, vf p = load_part(a->p + i, n); vf m = load_part(a->m + i, n); vf v = load_part(a->v + i, n);
+                adam_vector(&step, load_part(a->g + i, n), &p, &m, &v); store_part(a->p + i, p, n); store_part(a->m + i, m, n);
+                store_part(a->v + i, v, n))
+}
+
+void K(adam)(const Run *run, int64_t n, const AdamStep *s, const float *g, float *p, float *m, float *v)
+{
+    Adam a = {.history = s, .g = g, .p = p, .m = m, .v = v};
+    run_ranges(run, n, 8192, adam_range, &a);
+}
+
+/* Steps from+1 .. to of one vector with no gradient. Where the momentum is zero and nothing decays, p stands still and v only fades:
+ * what adam_vector would find, found sooner. */
+INLINE void replay(const AdamStep *history, int32_t from, int32_t to, vf *p, vf *m, vf *v)
+{
+    for (int32_t t = from + 1; t <= to; t++) {
+        const AdamStep *s = &history[t];
+        if (s->weight_decay != 0.0f || s->eps == 0.0f || v_mask(*m != 0.0f) != 0) {
+            adam_vector(s, v_zero(), p, m, v);
+        } else if (v_mask(*v != 0.0f) != 0) {
+            *v = flush(s->beta2 * *v);
+        }
+    }
+}
+
+/* Row id: replays what it owes up to step `to`; with g it then takes step to + 1. */
+INLINE void catch_up(const Adam *a, int64_t id, int32_t to, const float *g)
+{
+    const int32_t from = a->last[id];
+    float *prow = a->p + id * a->D, *mrow = a->m + id * a->D, *vrow = a->v + id * a->D;
+    FOR_VECTORS(0, a->D, vf p = load_part(prow + i, n); vf m = load_part(mrow + i, n); vf v = load_part(vrow + i, n);
+                replay(a->history, from, to, &p, &m, &v);
+                if (g) { adam_vector(&a->history[to + 1], load_part(g + i, n), &p, &m, &v); }
+                store_part(prow + i, p, n); store_part(mrow + i, m, n); store_part(vrow + i, v, n))
+    a->last[id] = g ? to + 1 : to;
+}
+
+static void adam_replay_rows(const void *arg, int64_t first, int64_t last)
+{
+    const Adam *a = arg;
+    for (int64_t r = first; r < last; r++) {
+        const int64_t id = a->ids ? a->ids[r] : r;
+        if (a->last[id] < a->now) {
+            catch_up(a, id, a->now, NULL);
+        }
+    }
+}
+
+void K(adam_replay)(const Run *run, int64_t n, int64_t D, const int32_t *ids, const AdamStep *history, int32_t now, int32_t *last, float *p,
+                    float *m, float *v)
+{
+    Adam a = {.D = D, .ids = ids, .history = history, .now = now, .last = last, .p = p, .m = m, .v = v};
+    run_rows(run, n, 4 * D, adam_replay_rows, &a);
+}
+
+static void adam_rows_rows(const void *arg, int64_t first, int64_t last)
+{
+    const Adam *a = arg;
+    for (int64_t r = first; r < last; r++) {
+        catch_up(a, a->ids ? a->ids[r] : r, a->now - 1, a->g + r * a->D);
+    }
+}
+
+void K(adam_rows)(const Run *run, int64_t n, int64_t D, const int32_t *ids, const AdamStep *history, int32_t now, const float *g, int32_t *last,
+                  float *p, float *m, float *v)
+{
+    Adam a = {.D = D, .ids = ids, .history = history, .now = now, .g = g, .last = last, .p = p, .m = m, .v = v};
+    run_rows(run, n, 4 * D, adam_rows_rows, &a);
+}
+
+/* ---- factored: the gradient dy w of TILE rows at a time lives in the worker's scratch ---------------------------------------------------- */
+
+typedef struct Factored {
+    Adam a;
+    int64_t n, K;
+    const float *dy;
+    const void *packed;
+    char *scratch;
+    size_t each; /* bytes of scratch a worker */
+} Factored;
+
+static int64_t tile_rows(int64_t D)
+{
+    return D > 2048 ? 14 : 42; /* whole register tiles; the gradient stays in the second-level cache */
+}
+static size_t round_up(size_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+static Gemm tile_product(int64_t M, int64_t D, int64_t K, const float *dy, const void *packed, float *g)
+{
+    return (Gemm){.M = M, .N = D, .K = K, .A = dy, .a_row = K, .a_col = 1, .packed = packed, .C = g, .ldc = D, .alpha = 1.0f};
+}
+static size_t scratch_each(int64_t D, int64_t K)
+{
+    const char any = 0; /* stands for the packed weights: only whether there are some is asked */
+    const Gemm g = tile_product(tile_rows(D), D, K, NULL, &any, NULL);
+    return round_up((size_t)(tile_rows(D) * D) * sizeof(float)) + round_up(K(gemm_work)(&g, 1));
+}
+
+static void adam_factored_tile(void *arg, size_t task, int worker)
+{
+    const Factored *f = arg;
+    const Adam *a = &f->a;
+    const int64_t first = (int64_t)task * tile_rows(a->D), rows = MIN(tile_rows(a->D), f->n - first);
+    float *g = (float *)(void *)(f->scratch + f->each * (size_t)worker);
+    const size_t g_bytes = round_up((size_t)(tile_rows(a->D) * a->D) * sizeof(float));
+    const Run inner = {.work = (char *)g + g_bytes, .work_bytes = f->each - g_bytes};
+    const Gemm product = tile_product(rows, a->D, f->K, f->dy + first * f->K, f->packed, g);
+    K(gemm)(&inner, &product);
+    for (int64_t r = 0; r < rows; r++) {
+        catch_up(a, a->ids ? a->ids[first + r] : first + r, a->now - 1, g + r * a->D);
+    }
+}
+
+size_t K(adam_factored_work)(int64_t n, int64_t D, int64_t K, int threads)
+{
+    return n == 0 || D == 0 ? 0 : round_up(K(gemm_pack_bytes)(K, D)) + scratch_each(D, K) * (size_t)threads;
+}
+
+void K(adam_factored)(const Run *run, int64_t n, int64_t D, int64_t K, const int32_t *ids, const AdamStep *history, int32_t now, const float *dy,
+                      const float *w, int32_t *last, float *p, float *m, float *v)
+{
+    if (n == 0 || D == 0) {
+        return;
+    }
+    K(gemm_pack)(run, K, D, w, D, 1, run->work);
+    Factored f = {.a = {.D = D, .ids = ids, .history = history, .now = now, .last = last, .p = p, .m = m, .v = v}, .n = n, .K = K, .dy = dy,
+                  .packed = run->work, .scratch = (char *)run->work + round_up(K(gemm_pack_bytes)(K, D)), .each = scratch_each(D, K)};
+    pool_run(run->pool, (size_t)((n + tile_rows(D) - 1) / tile_rows(D)), adam_factored_tile, &f);
+}
+
+typedef struct Sgd {
+    float lr, weight_decay;
+    const float *g;
+    float *p;
+} Sgd;
+
+static void sgd_range(const void *arg, int64_t first, int64_t last)
+{
+    const Sgd *s = arg;
+    FOR_VECTORS(first, last, const vf p = load_part(s->p + i, n);
+                store_part(s->p + i, p - s->lr * (load_part(s->g + i, n) + s->weight_decay * p), n))
+}
+
+void K(sgd)(const Run *run, int64_t n, float lr, float weight_decay, const float *g, float *p)
+{
+    Sgd s = {lr, weight_decay, g, p};
+    run_ranges(run, n, 16384, sgd_range, &s);
+}

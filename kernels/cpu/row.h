@@ -1,0 +1,57 @@
+/* kernels/cpu/row.h: one row of C numbers. Its sum runs in four vectors and then by halves: an order that C alone decides. */
+#ifndef SAPOR_ROW_H
+#define SAPOR_ROW_H
+
+#include "kernels/cpu/loops.h"
+
+/* Sum over i < C of `term`, an expression of i and n that is 0 in the lanes from n on. */
+#define ROW_SUM(result, C, term)                                                                                              \
+    float result;                                                                                                             \
+    {                                                                                                                         \
+        const int64_t stop_ = (C);                                                                                            \
+        vf s0_ = v_zero(), s1_ = s0_, s2_ = s0_, s3_ = s0_;                                                                   \
+        int64_t i = 0;                                                                                                        \
+        for (; i + 4 * VW <= stop_;) {                                                                                        \
+            const int n = VW;                                                                                                 \
+            s0_ += (term), i += VW;                                                                                           \
+            s1_ += (term), i += VW;                                                                                           \
+            s2_ += (term), i += VW;                                                                                           \
+            s3_ += (term), i += VW;                                                                                           \
+        }                                                                                                                     \
+        for (; i + VW <= stop_; i += VW) {                                                                                    \
+            const int n = VW;                                                                                                 \
+            s0_ += (term);                                                                                                    \
+        }                                                                                                                     \
+        if (i < stop_) {                                                                                                      \
+            const int n = (int)(stop_ - i);                                                                                     \
+            s1_ += (term);                                                                                                    \
+        }                                                                                                                     \
+        result = v_sum((s0_ + s1_) + (s2_ + s3_));                                                                            \
+    }
+#define PART(p) load_part((p) + i, n)
+
+INLINE vf square(vf x)
+{
+    return x * x;
+}
+
+/* y may be x */
+INLINE void softmax_row(int64_t C, const float *x, float *y)
+{
+    const vf lowest = v_set(-__builtin_inff());
+    vf top = lowest;
+    FOR_VECTORS(0, C, top = v_max(top, n == VW ? v_load(x + i) : v_select(v_lanes() < n, v_load_n(x + i, n), lowest)))
+    const float max = v_max_lane(top);
+    FOR_VECTORS(0, C, store_part(y + i, v_exp(PART(x) - max), n))
+    ROW_SUM(sum, C, PART(y))
+    const float scale = 1.0f / sum;
+    FOR_VECTORS(0, C, store_part(y + i, PART(y) * scale, n))
+}
+/* dx = y (dy - y . dy) */
+INLINE void softmax_back_row(int64_t C, const float *y, const float *dy, float *dx)
+{
+    ROW_SUM(dot, C, PART(y) * PART(dy))
+    FOR_VECTORS(0, C, store_part(dx + i, PART(y) * (PART(dy) - dot), n))
+}
+
+#endif

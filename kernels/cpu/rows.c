@@ -1,0 +1,190 @@
+/* Rows by index: gathers, sums and pools of rows, and the sort that turns a scatter-add into segment sums. */
+#include "kernels/cpu/sparse.h"
+
+enum { AHEAD = 8 }; /* rows asked for before they are needed */
+
+typedef struct Gather {
+    int64_t n, D;
+    const float *table;
+    const int32_t *ids;
+    float beta;
+    float *y;
+} Gather;
+
+static void gather_rows(const void *arg, int64_t first, int64_t last)
+{
+    const Gather *g = arg;
+    const int64_t D = g->D;
+    const vf beta = v_set(g->beta);
+    for (int64_t r = first; r < last; r++) {
+        const int32_t ahead = g->ids[MIN(r + AHEAD, g->n - 1)], id = g->ids[r];
+        const float *next = g->table + MAX(ahead, 0) * D;
+        for (int64_t d = 0; d < MIN(D, 256); d += 16) {
+            __builtin_prefetch(next + d);
+        }
+        const float *row = g->table + MAX(id, 0) * D;
+        float *y = g->y + r * D;
+        if (g->beta == 0.0f) {
+            if (id < 0) {
+                memset(y, 0, (size_t)D * sizeof(float));
+            } else {
+                FOR_VECTORS(0, D, store_part(y + i, PART(row), n))
+            }
+        } else if (id < 0) {
+            FOR_VECTORS(0, D, store_part(y + i, beta * PART(y), n))
+        } else {
+            FOR_VECTORS(0, D, store_part(y + i, v_fma(beta, PART(y), PART(row)), n))
+        }
+    }
+}
+
+void K(gather)(const Run *run, int64_t n, int64_t D, const float *table, const int32_t *ids, float beta, float *y)
+{
+    Gather g = {n, D, table, ids, beta, y};
+    if (D > 0) {
+        run_rows(run, n, D, gather_rows, &g);
+    }
+}
+
+void K(segment_sum)(const Run *run, int64_t S, int64_t D, const int64_t *start, const int32_t *order, const int32_t *to, const float *x,
+                    float scale, float beta, float *y)
+{
+    GatherSum g = {.rows = S, .D = D, .start = start, .col = order, .to = to, .x = x, .ldx = D, .alpha = scale, .beta = beta, .y = y, .ldy = D};
+    K(gather_sum)(run, &g);
+}
+
+/* ---- pools of ragged rows ------------------------------------------------------------------------------------------------------------ */
+
+typedef struct PoolRows {
+    int64_t B, D;
+    const int32_t *offsets, *arg_in;
+    Reduce how;
+    const float *x;
+    float *y;
+    int32_t *arg;
+} PoolRows;
+
+static void max_pool_segment(const PoolRows *p, int64_t b)
+{
+    const int64_t D = p->D, first = p->offsets[b], last = p->offsets[b + 1];
+    for (int64_t d = 0; d < D; d++) {
+        float best = first < last ? p->x[first * D + d] : 0.0f;
+        int64_t at = first < last ? first : -1;
+        for (int64_t r = first + 1; r < last; r++) {
+            if (p->x[r * D + d] > best) { /* ties stay with the lower row */
+                best = p->x[r * D + d];
+                at = r;
+            }
+        }
+        p->y[b * D + d] = best;
+        if (p->arg) {
+            p->arg[b * D + d] = (int32_t)at;
+        }
+    }
+}
+
+static void segment_pool_rows(const void *arg, int64_t first, int64_t last)
+{
+    const PoolRows *p = arg;
+    const int64_t D = p->D;
+    for (int64_t b = first; b < last; b++) {
+        const int64_t begin = p->offsets[b], end = p->how == REDUCE_FIRST ? MIN(begin + 1, p->offsets[b + 1]) : p->offsets[b + 1];
+        if (p->how == REDUCE_MAX) {
+            max_pool_segment(p, b);
+            continue;
+        }
+        const float scale = p->how == REDUCE_MEAN ? 1.0f / (float)MAX(end - begin, 1) : 1.0f;
+        const float *x = p->x;
+        float *y = p->y + b * D;
+        FOR_VECTORS(0, D, vf sum = v_zero(); for (int64_t r = begin; r < end; r++) { sum += load_part(x + r * D + i, n); }
+                    store_part(y + i, sum * scale, n))
+    }
+}
+
+void K(segment_pool)(const Run *run, int64_t B, int64_t D, const int32_t *offsets, Reduce how, const float *x, float *y, int32_t *arg)
+{
+    PoolRows p = {.B = B, .D = D, .offsets = offsets, .how = how, .x = x, .y = y, .arg = arg};
+    if (D > 0) {
+        run_ranges(run, B, 1, segment_pool_rows, &p);
+    }
+}
+
+static void segment_pool_back_rows(const void *arg, int64_t first, int64_t last)
+{
+    const PoolRows *p = arg;
+    const int64_t D = p->D;
+    for (int64_t b = first; b < last; b++) {
+        const int64_t begin = p->offsets[b], end = p->offsets[b + 1];
+        const float scale = p->how == REDUCE_MEAN ? 1.0f / (float)MAX(end - begin, 1) : 1.0f;
+        const float *dy = p->x + b * D;
+        for (int64_t r = begin; r < end; r++) {
+            float *dx = p->y + r * D;
+            if (p->how == REDUCE_SUM || p->how == REDUCE_MEAN || (p->how == REDUCE_FIRST && r == begin)) {
+                FOR_VECTORS(0, D, store_part(dx + i, PART(dy) * scale, n))
+            } else {
+                memset(dx, 0, (size_t)D * sizeof(float));
+            }
+        }
+        if (p->how == REDUCE_MAX && begin < end) {
+            for (int64_t d = 0; d < D; d++) {
+                p->y[p->arg_in[b * D + d] * D + d] = dy[d];
+            }
+        }
+    }
+}
+
+void K(segment_pool_back)(const Run *run, int64_t B, int64_t D, const int32_t *offsets, Reduce how, const int32_t *arg, const float *dy,
+                          float *dx)
+{
+    PoolRows p = {.B = B, .D = D, .offsets = offsets, .how = how, .arg_in = arg, .x = dy, .y = dx};
+    if (D > 0) {
+        run_ranges(run, B, 1, segment_pool_back_rows, &p);
+    }
+}
+
+/* ---- grouping: least significant digit first, 11 bits a pass; stable, so places stay ascending inside a group ---------------------------- */
+
+enum { DIGIT = 11, DIGITS = 1 << DIGIT };
+
+int64_t K(group_ids)(const Run *run, int64_t n, const int32_t *ids, int32_t *unique, int64_t *start, int32_t *order, int32_t *scratch)
+{
+    (void)run;
+    int32_t *key = scratch, *place = scratch + n, *next_key = scratch + 2 * n, *next_place = scratch + 3 * n, top = 0;
+    for (int64_t i = 0; i < n; i++) {
+        key[i] = ids[i];
+        place[i] = (int32_t)i;
+        top = MAX(top, ids[i]);
+    }
+    for (int shift = 0; shift < 31 && top >> shift > 0; shift += DIGIT) {
+        int32_t at[DIGITS] = {0}, sum = 0;
+        for (int64_t i = 0; i < n; i++) {
+            at[key[i] >> shift & (DIGITS - 1)]++;
+        }
+        for (int d = 0; d < DIGITS; d++) {
+            const int32_t count = at[d];
+            at[d] = sum;
+            sum += count;
+        }
+        for (int64_t i = 0; i < n; i++) {
+            const int32_t to = at[key[i] >> shift & (DIGITS - 1)]++;
+            next_key[to] = key[i];
+            next_place[to] = place[i];
+        }
+        int32_t *swap = key;
+        key = next_key;
+        next_key = swap;
+        swap = place;
+        place = next_place;
+        next_place = swap;
+    }
+    int64_t groups = 0;
+    for (int64_t i = 0; i < n; i++) {
+        if (i == 0 || key[i] != key[i - 1]) {
+            unique[groups] = key[i];
+            start[groups++] = i;
+        }
+        order[i] = place[i];
+    }
+    start[groups] = n;
+    return groups;
+}

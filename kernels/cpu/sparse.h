@@ -1,0 +1,72 @@
+/* kernels/cpu/sparse.h: what the sparse kernels and the segment sums share. */
+#ifndef SAPOR_CPU_SPARSE_H
+#define SAPOR_CPU_SPARSE_H
+
+#include "kernels/cpu/row.h"
+
+/* For each row r: y[to ? to[r] : r, :] = alpha row_scale[r] sum over e of w(e) x[c(e), :] + beta y, with c(e) = col ? col[e] : e and
+ * w(e) = val[at ? at[e] : e] col_scale[c(e)]; NULL stands for ones. The sum runs from the first entry to the last. */
+typedef struct GatherSum {
+    int64_t rows, D;
+    const int64_t *start;
+    const int32_t *col, *to, *at;
+    const float *val, *row_scale, *col_scale;
+    const float *x;
+    int64_t ldx;
+    float alpha, beta;
+    float *y;
+    int64_t ldy;
+} GatherSum;
+void K(gather_sum)(const Run *run, const GatherSum *g);
+
+typedef struct Balanced {
+    RangeFn *fn;
+    const void *arg;
+    int64_t rows, pieces;
+    const int64_t *start;
+} Balanced;
+
+/* The first row with at least part/parts of the work before it; a row costs its entries and two more. */
+static inline int64_t balanced_cut(const Balanced *b, int64_t part)
+{
+    const int64_t base = b->start[0];
+    const int64_t work = b->start[b->rows] - base + 2 * b->rows, want = (int64_t)((double)work * (double)part / (double)b->pieces);
+    int64_t low = 0, high = b->rows;
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+        if (b->start[middle] - base + 2 * middle < want) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static inline void balanced_task(void *arg, size_t task, int worker)
+{
+    (void)worker;
+    const Balanced *b = arg;
+    int64_t first = balanced_cut(b, (int64_t)task), last = (int64_t)task + 1 == b->pieces ? b->rows : balanced_cut(b, (int64_t)task + 1);
+    if (first < last) {
+        b->fn(b->arg, first, last);
+    }
+}
+
+/* fn over rows in pieces of about the same number of entries; `cost` multiply-adds an entry decide how many pieces pay. */
+INLINE void run_balanced(const Run *run, int64_t rows, const int64_t *start, int64_t cost, RangeFn *fn, const void *arg)
+{
+    if (rows <= 0) {
+        return;
+    }
+    const int64_t threads = pool_threads(run->pool), work = (start[rows] - start[0] + rows) * cost;
+    const int64_t pieces = MIN(threads * 8, work / 32768 + 1);
+    if (threads == 1 || pieces == 1) {
+        fn(arg, 0, rows);
+        return;
+    }
+    Balanced b = {fn, arg, rows, pieces, start};
+    pool_run(run->pool, (size_t)pieces, balanced_task, &b);
+}
+
+#endif

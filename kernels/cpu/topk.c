@@ -1,0 +1,361 @@
+/* Ranking: the k best of each row of a product that is never stored. Items go by in blocks (packed once a block), rows in tiles; a tile of
+ * scores is computed, masked and read once more by the selection.
+ *
+ * Selection of a row: a heap of the k best so far, its worst on top, lives in the output itself. A vector of scores is compared with that
+ * worst; what is above enters. Ids ascend, so an equal score never enters: ties stay with the lower id. Before the heap has k, a floor is
+ * found first: the k-th largest of the maxima of 4 k groups is at most the k-th largest score, and not much less. */
+#include "kernels/cpu/loops.h"
+
+enum { SLAB = 8192 }; /* rows that share a packed block */
+
+static const float LOWEST = -__builtin_inff();
+
+/* ---- the heap ------------------------------------------------------------------------------------------------------------------------ */
+
+typedef struct Best { /* k places of the output, `count` of them taken */
+    float *value;
+    int32_t *id;
+    int64_t k, count;
+    float above; /* what a score must exceed to enter */
+} Best;
+
+INLINE bool worse(float a, int32_t a_id, float b, int32_t b_id)
+{
+    return a < b || (a == b && a_id > b_id);
+}
+
+/* Puts (value, id) into the heap of n places from place i downwards. */
+INLINE void sift(float *values, int32_t *ids, int64_t n, int64_t i, float value, int32_t id)
+{
+    for (int64_t child; (child = 2 * i + 1) < n; i = child) {
+        if (child + 1 < n && worse(values[child + 1], ids[child + 1], values[child], ids[child])) {
+            child++;
+        }
+        if (!worse(values[child], ids[child], value, id)) {
+            break;
+        }
+        values[i] = values[child];
+        ids[i] = ids[child];
+    }
+    values[i] = value;
+    ids[i] = id;
+}
+
+INLINE void enter(Best *b, float value, int32_t id)
+{
+    if (b->count == b->k) {
+        sift(b->value, b->id, b->k, 0, value, id);
+    } else {
+        b->value[b->count] = value;
+        b->id[b->count++] = id;
+        if (b->count < b->k) {
+            return;
+        }
+        for (int64_t i = b->k / 2; i-- > 0;) {
+            sift(b->value, b->id, b->k, i, b->value[i], b->id[i]);
+        }
+    }
+    b->above = b->value[0];
+}
+
+/* Best first; places not taken get id -1. */
+static void finish(Best *b)
+{
+    if (b->count < b->k) {
+        for (int64_t i = b->count / 2; i-- > 0;) {
+            sift(b->value, b->id, b->count, i, b->value[i], b->id[i]);
+        }
+    }
+    for (int64_t n = b->count - 1; n > 0; n--) {
+        const float value = b->value[n];
+        const int32_t id = b->id[n];
+        b->value[n] = b->value[0];
+        b->id[n] = b->id[0];
+        sift(b->value, b->id, n, 0, value, id);
+    }
+    for (int64_t i = b->count; i < b->k; i++) {
+        b->value[i] = LOWEST;
+        b->id[i] = -1;
+    }
+}
+
+/* ---- the floor ------------------------------------------------------------------------------------------------------------------------- */
+
+enum { GROUP_VECTORS = 64 };
+
+/* The next float below x */
+static float just_below(float x)
+{
+    int32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits = x > 0.0f ? bits - 1 : x < 0.0f ? bits + 1 : (int32_t)0x80000001u;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* A number that at least k of s [n] exceed, LOWEST where none is found: the k-th largest of group maxima, by bisection. */
+static float floor_of(const float *s, int64_t n, int64_t k)
+{
+    const int64_t vectors = (4 * k + VW - 1) / VW;
+    if (vectors > GROUP_VECTORS || n < 2 * vectors * VW) {
+        return LOWEST;
+    }
+    vf group[GROUP_VECTORS];
+    for (int64_t v = 0; v < vectors; v++) {
+        group[v] = v_load(s + v * VW);
+    }
+    int64_t i = vectors * VW;
+    for (; i + vectors * VW <= n; i += vectors * VW) {
+        for (int64_t v = 0; v < vectors; v++) {
+            group[v] = v_max(group[v], v_load(s + i + v * VW));
+        }
+    }
+    for (int64_t v = 0; i + VW <= n; i += VW, v++) {
+        group[v] = v_max(group[v], v_load(s + i));
+    }
+    vf most = group[0], least = v_set(-LOWEST);
+    for (int64_t v = 1; v < vectors; v++) {
+        most = v_max(most, group[v]);
+    }
+    for (int64_t v = 0; v < vectors; v++) { /* groups that were left out whole do not count */
+        least = v_min(least, v_select(group[v] > LOWEST, group[v], most));
+    }
+    float low = -v_max_lane(-least), high = v_max_lane(most);
+    for (int step = 0; step < 12; step++) {
+        const float middle = step == 0 ? low : 0.5f * low + 0.5f * high; /* low itself may be too high where there is a NaN */
+        vi count = {0};
+        for (int64_t v = 0; v < vectors; v++) {
+            count -= group[v] >= middle;
+        }
+        int32_t sum = 0;
+        for (int lane = 0; lane < VW; lane++) {
+            sum += count[lane];
+        }
+        if (sum < k) {
+            if (step == 0) {
+                return LOWEST;
+            }
+            high = middle;
+        } else {
+            low = middle;
+            if (sum == k) {
+                break;
+            }
+        }
+    }
+    return low > LOWEST ? just_below(low) : LOWEST;
+}
+
+/* Enters what belongs to the k best among scores s [I] of ids first_id, first_id + 1, ... `skip` [skips], ascending, are left out. */
+INLINE void select_from(Best *b, const float *s, int64_t I, int32_t first_id, const int32_t *skip, int64_t skips)
+{
+    if (b->count == 0) {
+        b->above = floor_of(s, I, b->k + skips);
+    }
+    for (int64_t i = 0; i < I; i += VW) {
+        const vf x = i + VW <= I ? v_load(s + i) : v_select(v_lanes() < (int)(I - i), v_load_n(s + i, (int)(I - i)), v_set(LOWEST));
+        for (uint32_t mask = v_mask(x > b->above); mask != 0; mask &= mask - 1) {
+            const int64_t at = i + __builtin_ctz(mask);
+            const int32_t id = first_id + (int32_t)at;
+            while (skips > 0 && *skip < id) {
+                skip++;
+                skips--;
+            }
+            if (s[at] > b->above && !(skips > 0 && *skip == id)) {
+                enter(b, s[at], id);
+            }
+        }
+    }
+}
+
+/* ---- products, tile by tile -------------------------------------------------------------------------------------------------------------- */
+
+typedef struct Ranking {
+    int64_t B, I, D, k;
+    const float *rows; /* [., D] */
+    const int32_t *row;
+    const float *items, *bias;
+    const Exclude *exclude;
+    int32_t *ids;
+    float *scores;
+    int64_t slab, slab_rows; /* first row and number of rows */
+    int64_t block, block_items;
+    void *packed;
+    int32_t *count;  /* [slab_rows] places taken */
+    char *scratch;
+} Ranking;
+
+/* Tiles are whole register tiles; tile and block stay in the second-level cache. With wide rows the product itself needs larger blocks. */
+static int64_t tile_rows(int64_t D)
+{
+    return D <= 256 ? 42 : 168;
+}
+static int64_t most_items(int64_t I, int64_t D)
+{
+    const int64_t most = D <= 256 ? 2048 : 512, blocks = (I + most - 1) / most;
+    return blocks == 0 ? 0 : ((I + blocks - 1) / blocks + 63) / 64 * 64;
+}
+static size_t round_up(size_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+
+static Gemm tile_product(const Ranking *r, int64_t M, const float *A, float *C)
+{
+    return (Gemm){.M = M, .N = r->block_items, .K = r->D, .A = A, .a_row = r->D, .a_col = 1, .packed = r->packed, .C = C,
+                  .ldc = r->block_items, .alpha = 1.0f, .bias = r->bias ? r->bias + r->block : NULL};
+}
+
+/* Bytes of the parts of the workspace; a worker's scratch is rows, scores, the product's own. */
+typedef struct Space {
+    size_t packed, count, rows, scores, product;
+} Space;
+
+static Space space_for(int64_t I, int64_t D, bool gathers)
+{
+    const char any = 0; /* stands for the packed block: only whether there is one is asked */
+    const int64_t M = tile_rows(D);
+    const Ranking largest = {.D = D, .block_items = most_items(I, D), .packed = (void *)&any};
+    const Gemm g = tile_product(&largest, M, NULL, NULL);
+    return (Space){
+        .packed = round_up(K(gemm_pack_bytes)(D, g.N)),
+        .count = round_up(SLAB * sizeof(int32_t)),
+        .rows = gathers ? round_up((size_t)(M * D) * sizeof(float)) : 0,
+        .scores = round_up((size_t)(M * g.N) * sizeof(float)),
+        .product = round_up(K(gemm_work)(&g, 1)),
+    };
+}
+
+static size_t work_for(int64_t I, int64_t D, bool gathers, int threads)
+{
+    const Space s = space_for(I, D, gathers);
+    return s.packed + s.count + (s.rows + s.scores + s.product) * (size_t)threads;
+}
+
+/* Lowers the scores [r->block_items] of batch row b that `exclude` names. */
+static void mask(const Ranking *r, int64_t b, float *scores)
+{
+    const Exclude *x = r->exclude;
+    const int64_t list = x->row ? x->row[b] : b, end = x->start[list + 1];
+    int64_t low = x->start[list], high = end;
+    while (low < high) { /* the first that is in this block */
+        const int64_t middle = low + (high - low) / 2;
+        if (x->item[middle] < r->block) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    for (; low < end && x->item[low] < r->block + r->block_items; low++) {
+        scores[x->item[low] - r->block] = LOWEST;
+    }
+}
+
+static void rank_tile(void *arg, size_t task, int worker)
+{
+    const Ranking *r = arg;
+    const Space space = space_for(r->I, r->D, r->row != NULL);
+    char *scratch = r->scratch + (space.rows + space.scores + space.product) * (size_t)worker;
+    float *scores = (float *)(void *)(scratch + space.rows);
+    const int64_t first = (int64_t)task * tile_rows(r->D), M = MIN(tile_rows(r->D), r->slab_rows - first);
+    const float *A = r->rows + (r->slab + first) * r->D;
+    if (r->row) {
+        A = (const float *)(void *)scratch;
+        for (int64_t m = 0; m < M; m++) {
+            memcpy(scratch + (size_t)(m * r->D) * sizeof(float), r->rows + r->row[r->slab + first + m] * r->D, (size_t)r->D * sizeof(float));
+        }
+    }
+    const Gemm product = tile_product(r, M, A, scores);
+    const Run inner = {.work = scratch + space.rows + space.scores, .work_bytes = space.product};
+    K(gemm)(&inner, &product);
+    for (int64_t m = 0; m < M; m++) {
+        const int64_t b = r->slab + first + m;
+        int32_t *count = &r->count[first + m];
+        Best best = {r->scores + b * r->k, r->ids + b * r->k, r->k, *count, LOWEST};
+        if (best.count == best.k) {
+            best.above = best.value[0];
+        }
+        if (r->exclude && r->exclude->start) {
+            mask(r, b, scores + m * r->block_items);
+        }
+        select_from(&best, scores + m * r->block_items, r->block_items, (int32_t)r->block, NULL, 0);
+        *count = (int32_t)best.count;
+        if (r->block + r->block_items == r->I) {
+            finish(&best);
+        }
+    }
+}
+
+static void rank(const Run *run, Ranking r)
+{
+    if (r.k == 0 || r.B == 0) {
+        return;
+    }
+    if (r.I == 0) {
+        for (int64_t b = 0; b < r.B; b++) {
+            finish(&(Best){r.scores + b * r.k, r.ids + b * r.k, r.k, 0, LOWEST});
+        }
+        return;
+    }
+    const Space space = space_for(r.I, r.D, r.row != NULL);
+    r.packed = run->work;
+    r.count = (int32_t *)(void *)((char *)run->work + space.packed);
+    r.scratch = (char *)run->work + space.packed + space.count;
+    for (r.slab = 0; r.slab < r.B; r.slab += SLAB) {
+        r.slab_rows = MIN(SLAB, r.B - r.slab);
+        memset(r.count, 0, (size_t)r.slab_rows * sizeof(int32_t));
+        for (r.block = 0; r.block < r.I; r.block += r.block_items) {
+            r.block_items = MIN(most_items(r.I, r.D), r.I - r.block);
+            K(gemm_pack)(run, r.D, r.block_items, r.items + r.block * r.D, 1, r.D, r.packed);
+            pool_run(run->pool, (size_t)((r.slab_rows + tile_rows(r.D) - 1) / tile_rows(r.D)), rank_tile, &r);
+        }
+    }
+}
+
+size_t K(knn_work)(int64_t I, int64_t D, int64_t k, int threads)
+{
+    (void)k;
+    return work_for(I, D, false, threads);
+}
+
+void K(knn)(const Run *run, int64_t Q, int64_t I, int64_t D, int64_t k, const float *q, const float *x, int32_t *ids, float *values)
+{
+    rank(run, (Ranking){.B = Q, .I = I, .D = D, .k = k, .rows = q, .items = x, .ids = ids, .scores = values});
+}
+
+size_t K(topk_work)(int64_t B, int64_t I, int64_t D, int64_t k, int threads)
+{
+    (void)B;
+    (void)k;
+    return work_for(I, D, true, threads);
+}
+
+void K(topk)(const Run *run, int64_t B, int64_t I, int64_t D, int64_t k, const float *users, const int32_t *row, const float *items,
+             const float *bias, const Exclude *exclude, int32_t *ids, float *scores)
+{
+    rank(run, (Ranking){.B = B, .I = I, .D = D, .k = k, .rows = users, .row = row, .items = items, .bias = bias, .exclude = exclude,
+                        .ids = ids, .scores = scores});
+}
+
+/* ---- dense scores -------------------------------------------------------------------------------------------------------------------------- */
+
+static void topk_rows_range(const void *arg, int64_t first, int64_t last)
+{
+    const Ranking *r = arg;
+    const Exclude *x = r->exclude;
+    for (int64_t b = first; b < last; b++) {
+        Best best = {r->scores + b * r->k, r->ids + b * r->k, r->k, 0, LOWEST};
+        const int64_t list = x && x->start ? (x->row ? x->row[b] : b) : 0;
+        const int64_t begin = x && x->start ? x->start[list] : 0, end = x && x->start ? x->start[list + 1] : 0;
+        select_from(&best, r->rows + b * r->I, r->I, 0, begin < end ? x->item + begin : NULL, end - begin);
+        finish(&best);
+    }
+}
+
+void K(topk_rows)(const Run *run, int64_t B, int64_t I, int64_t k, const float *scores, const Exclude *exclude, int32_t *ids, float *values)
+{
+    const Ranking r = {.I = I, .k = k, .rows = scores, .exclude = exclude, .ids = ids, .scores = values};
+    if (k > 0) {
+        run_rows(run, B, I, topk_rows_range, &r);
+    }
+}
