@@ -8,41 +8,57 @@
 
 /* ---- data ------------------------------------------------------------------------------------------------------------------ */
 
+typedef enum Format {
+    FORMAT_AUTO,
+    FORMAT_TSV,      /* or CSV: user item [rating [time]]; columns by name where the first line names a user and an item column */
+    FORMAT_INTER,    /* MMRec: columns by name, x_label 0 1 2 */
+    FORMAT_RECBOLE,  /* columns by typed name: user_id:token */
+    FORMAT_LIGHTGCN, /* user item item ... */
+} Format;
+Format format_find(const char *name); /* "auto", "tsv", "inter", "recbole", "lightgcn"; -1 when unknown */
 typedef struct Ratings { /* as read, in file order, ids as texts */
     size_t count;
     Text *user, *item;
     double *rating; /* 1 where the file has none */
     int64_t *time;  /* NULL where the file has none */
     int8_t *part;   /* MMRec's x_label: 0 train, 1 validation, 2 test; NULL where the file has none */
+    uint32_t *line; /* where a row stands, from 1; a LightGCN line gives several rows */
     const char *path;
+    Format format;   /* as found */
+    Text content;    /* the file without its byte order mark; user and item point into it */
+    uint32_t header; /* number of the line that names the columns; 0: none */
 } Ratings;
-typedef enum Format { FORMAT_AUTO, FORMAT_TSV, FORMAT_INTER /* MMRec: header with x_label */, FORMAT_RECBOLE /* typed headers */,
-                      FORMAT_LIGHTGCN /* user item item ... */ } Format;
+/* Columns are cut at tabs, else commas, else blanks. Every malformed line is an error "file:line: what". */
 bool ratings_read(Ratings *r, const char *path, Format f, Arena *a, Error *e);
 
-typedef struct Pairs { /* one part of the data by user: CSR over U users, items ascending in a user */
+typedef struct Pairs { /* one part of the data by user: CSR over U users, items ascending in a user, each once (the last row counts) */
     int64_t count;
-    int64_t *start;
+    int64_t *start; /* [U+1]; NULL: there is no such part */
     int32_t *item;
     float *rating;
 } Pairs;
 typedef struct Feature { /* one modality; row i belongs to item i of the data set */
     const char *name; /* "visual", "textual" */
     int64_t D;
-    const float *data; /* [I, D], in the arena or mapped */
+    const float *data; /* [I, D], finite; in the arena or in the mapped file */
+    Npy file;          /* open while data points into it */
 } Feature;
 typedef enum Protocol { PROTOCOL_ELLIOT, PROTOCOL_MMREC } Protocol;
 typedef struct DataSet {
     int64_t U, I;
-    TextIndex *users, *items; /* number <-> id */
-    Pairs train, valid, test; /* start NULL where absent */
+    TextIndex *users, *items; /* number <-> id; items that only valid or test know are numbered from I on: they count as missed */
+    Pairs train, valid, test;
+    int64_t cold; /* rows of valid and test left out because train does not know their user */
     Feature *features;
     size_t feature_count;
     Protocol protocol;
     Arena *arena;
 } DataSet;
-/* Elliot: users and items are train's, numbered as DE 3.3. MMRec: ids are integers, U and I are the largest + 1 over all rows. valid and
- * test may be NULL. features: "name=path" strings; items without features are an error that names the first few. */
+/* Elliot (DE 3.3): users and items are train's, users by first appearance, items by number where all ids are whole numbers, else by first
+ * appearance. MMRec (M 2.1, 2.4): ids are whole numbers, U and I are the largest + 1 over all rows. valid and test may be NULL; a train
+ * file with x_label splits itself. features: "name=path", path a folder of <item id>.npy, (1, D) or (D,); one .npy [rows, D] with the row
+ * names in .ids.txt beside it (OUT.ids.txt of OUT.npy; a path counts as its file's name up to the first dot); or one .npy whose row r is
+ * item id r. Items without features are an error that names the first few. */
 typedef struct DataConfig {
     const char *train, *valid, *test;
     Format format;
@@ -51,34 +67,44 @@ typedef struct DataConfig {
     size_t feature_count;
 } DataConfig;
 bool dataset_load(DataSet *d, const DataConfig *c, Arena *a, Error *e);
+void dataset_close(DataSet *d); /* unmaps features; the rest goes with the arena */
 
-/* ---- splits (split.c): DE 5.3, DE 3.4 ------------------------------------------------------------------------------------------- */
+/* ---- splits (split.c): DE 5.3, DE 3.4, DE 3.5 ----------------------------------------------------------------------------------- */
 
 typedef struct SplitConfig {
-    enum { SPLIT_RANDOM, SPLIT_TEMPORAL, SPLIT_LEAVE_N_OUT } strategy;
-    double test_ratio, validation_ratio; /* 0: no such part */
+    enum {
+        SPLIT_RANDOM,     /* a share of each user's rows, shuffled by MT19937 as NumPy does; leave_n > 0: that many instead */
+        SPLIT_TEMPORAL,   /* the latest rows of each user, ties in file order; leave_n > 0: that many */
+        SPLIT_LEAVE_N_OUT /* leave_n rows of each user: the latest where the file has times, else at random */
+    } strategy;
+    double test_ratio, validation_ratio; /* 0: no such part. With leave_n validation takes leave_n rows too, unless this is 0 */
     int64_t leave_n;
-    int64_t k_core; /* 0: none; iterative, users and items */
+    int64_t k_core; /* 0: none; else users, then items with fewer rows go, until none does */
     uint32_t seed;
 } SplitConfig;
-/* Writes DIR/train.tsv, val.tsv, test.tsv: the lines of the source file in their order, byte for byte. */
+/* Writes DIR/train.tsv, val.tsv, test.tsv: the lines of the source file in their order, byte for byte (its header first, if it has one);
+ * LightGCN's as user and item between tabs. counts: rows of train, validation, test. A validation file that an earlier split left in DIR,
+ * where there is no such part now, is an error. */
 bool split_file(const char *ratings, const char *dir, const SplitConfig *c, size_t counts[3], Error *e);
 
 /* ---- metrics (metrics.c): DE 3.7 and M 2.4, each exactly --------------------------------------------------------------------------- */
 
-typedef struct Metric { /* one figure a user; `summary` averages over users */
-    const char *name;   /* "Recall", "Precision", "nDCG", "HR", "MRR", "MAP", ... */
-    const char *about;
+typedef struct Metric {
+    const char *name, *about;
 } Metric;
+size_t metric_count(void);
+const Metric *metric_at(size_t i);
+int metric_find(const char *name); /* any case; -1 when unknown */
 typedef struct Scores {
     size_t metrics, cutoffs;
     const char **names;
     int64_t *at;     /* cutoffs */
     double *mean;    /* [metrics, cutoffs] */
-    double *by_user; /* [metrics, cutoffs, users] or NULL */
-    int64_t users;
+    double *by_user; /* [metrics, cutoffs, users], in the order of the lists */
+    int64_t users;   /* those that count */
 } Scores;
-/* top [n, K] item numbers (-1: none) of users ids [n], judged by `truth`; only users with truth count. */
+/* top [n, K] item numbers (-1: none) of users ids [n], judged by `truth`. A user counts who has truth and, under Elliot, a list that is
+ * not empty. Cutoffs are at most K. Unknown metrics and cutoffs are errors. */
 bool score_lists(Scores *s, Protocol p, const int32_t *users, int64_t n, int64_t K, const int32_t *top, const Pairs *truth,
                  const char *const *metrics, size_t metric_count, const int64_t *cutoffs, size_t cutoff_count, Arena *a, Error *e);
 

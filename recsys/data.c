@@ -1,0 +1,268 @@
+/* recsys/data.c: from rows of text to numbered users and items, as Elliot (DE 3.3) and MMRec (M 2.1, 2.4) number them. */
+#include "recsys/private.h"
+
+#include <stdlib.h>
+
+bool all_whole(const Text *ids, size_t n, int64_t *numbers)
+{
+    for (size_t i = 0; i < n; i++) {
+        int64_t v;
+        if (!text_i64(ids[i], &v) || v < 0 || (ids[i].n > 1 && (ids[i].p[0] == '0' || ids[i].p[0] == '+')))
+            return false;
+        if (numbers)
+            numbers[i] = v;
+    }
+    return true;
+}
+
+/* Stable counting sort of `order` by one column of the rows. */
+static void sort_by(const Row *rows, bool by_item, size_t n, const uint32_t *order, uint32_t *sorted, int64_t *count,
+                    int64_t keys)
+{
+    memset(count, 0, sizeof(*count) * (size_t)(keys + 1));
+    for (size_t r = 0; r < n; r++)
+        count[(by_item ? rows[r].item : rows[r].user) + 1]++;
+    for (int64_t k = 0; k < keys; k++)
+        count[k + 1] += count[k];
+    for (size_t r = 0; r < n; r++) {
+        uint32_t at = order ? order[r] : (uint32_t)r;
+        sorted[count[by_item ? rows[at].item : rows[at].user]++] = at;
+    }
+}
+
+bool pairs_build(Pairs *p, int64_t users, int64_t items, const Row *rows, size_t n, Arena *a, Error *e)
+{
+    if (n > UINT32_MAX)
+        return fail(e, SP_UNSUPPORTED, "more than %u interactions in one part of the data", UINT32_MAX);
+    *p = (Pairs){.start = NEW(a, int64_t, users + 1, e), .item = NEW(a, int32_t, n, e), .rating = NEW(a, float, n, e)};
+    Arena *scratch = arena_new(arena_heap(a), 0);
+    if (!scratch)
+        return fail_memory(e, n * 8, "sorting interactions");
+    uint32_t *by_item = NEW(scratch, uint32_t, n, e), *order = NEW(scratch, uint32_t, n, e);
+    int64_t *count = NEW(scratch, int64_t, MAX(users, items) + 1, e);
+    bool ok = p->start && p->item && p->rating && by_item && order && count;
+    if (ok) {
+        sort_by(rows, true, n, NULL, by_item, count, items);
+        sort_by(rows, false, n, by_item, order, count, users);
+        const Row *last = NULL;
+        for (size_t r = 0; r < n; r++) {
+            const Row *x = &rows[order[r]];
+            if (!last || x->user != last->user || x->item != last->item) {
+                p->item[p->count++] = x->item;
+                p->start[x->user + 1]++;
+            }
+            p->rating[p->count - 1] = x->rating;
+            last = x;
+        }
+        for (int64_t u = 0; u < users; u++)
+            p->start[u + 1] += p->start[u];
+    }
+    arena_free(scratch);
+    return ok;
+}
+
+/* ---- numbering
+ * -------------------------------------------------------------------------------------------------------------- */
+
+enum { TRAIN, VALID, TEST, PARTS };
+typedef struct Source { /* the rows of one part before they are numbered: all of a file, or those with one x_label */
+    const Ratings *r;
+    int8_t part;
+} Source;
+
+static bool belongs(const Source *s, size_t row)
+{
+    return !s->r->part || s->r->part[row] == s->part;
+}
+
+static int compare_number(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Renumbers an index of whole numbers in ascending order. */
+static bool sort_index(TextIndex **ix, Arena *a, Error *e)
+{
+    size_t n = (size_t)text_index_count(*ix);
+    Text *ids = NEW(a, Text, n, e);
+    int64_t *numbers = NEW(a, int64_t, n, e);
+    if (!ids || !numbers)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        ids[i] = text_index_at(*ix, (int64_t)i);
+    if (!all_whole(ids, n, numbers))
+        return true;
+    qsort(numbers, n, sizeof(*numbers), compare_number);
+    if (!(*ix = text_index_new(a, e)))
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        char text[24];
+        int length = snprintf(text, sizeof(text), "%lld", (long long)numbers[i]);
+        if (text_index_add(*ix, (Text){text, (size_t)length}, e) < 0)
+            return false;
+    }
+    return true;
+}
+
+static bool number_elliot(DataSet *d, const Source *train, Error *e)
+{
+    d->users = text_index_new(d->arena, e);
+    d->items = text_index_new(d->arena, e);
+    if (!d->users || !d->items)
+        return false;
+    for (size_t row = 0; row < train->r->count; row++)
+        if (belongs(train, row) &&
+            (text_index_add(d->users, train->r->user[row], e) < 0 || text_index_add(d->items, train->r->item[row], e) < 0))
+            return false;
+    if (!sort_index(&d->items, d->arena, e))
+        return false;
+    d->U = text_index_count(d->users);
+    d->I = text_index_count(d->items);
+    return true;
+}
+
+/* The largest id + 1 over all rows of a file, in users or in items. A number far above the row count is a wrong file, not a
+ * data set. */
+static bool largest_id(const Ratings *r, const Text *ids, const char *what, int64_t *n, Error *e)
+{
+    for (size_t row = 0; row < r->count; row++) {
+        int64_t id;
+        if (!all_whole(&ids[row], 1, &id))
+            return fail(e, SP_FORMAT,
+                        "%s:%u: %s id '%.*s' is not a whole number, as protocol mmrec wants; take protocol elliot", r->path,
+                        r->line[row], what, (int)MIN(ids[row].n, (size_t)60), ids[row].p);
+        if (id > (int64_t)r->count * 100 + 1000000 || id > INT32_MAX / 2)
+            return fail(e, SP_FORMAT,
+                        "%s:%u: %s id %lld is too large: protocol mmrec counts ids from 0; take protocol elliot", r->path,
+                        r->line[row], what, (long long)id);
+        *n = MAX(*n, id + 1);
+    }
+    return true;
+}
+
+static bool count_up(TextIndex **ix, int64_t n, Arena *a, Error *e)
+{
+    if (!(*ix = text_index_new(a, e)))
+        return false;
+    for (int64_t i = 0; i < n; i++) {
+        char text[24];
+        int length = snprintf(text, sizeof(text), "%lld", (long long)i);
+        if (text_index_add(*ix, (Text){text, (size_t)length}, e) < 0)
+            return false;
+    }
+    return true;
+}
+
+static bool number_mmrec(DataSet *d, const Source *source, Error *e)
+{
+    for (int p = 0; p < PARTS; p++)
+        if (source[p].r && (p == TRAIN || source[p].r != source[TRAIN].r))
+            if (!largest_id(source[p].r, source[p].r->user, "user", &d->U, e) ||
+                !largest_id(source[p].r, source[p].r->item, "item", &d->I, e))
+                return false;
+    return count_up(&d->users, d->U, d->arena, e) && count_up(&d->items, d->I, d->arena, e);
+}
+
+/* Numbers the rows of one part; of valid and test those whose user train has. */
+static bool load_part(Pairs *p, DataSet *d, const Source *s, bool is_train, Error *e)
+{
+    Arena *scratch = arena_new(arena_heap(d->arena), 0);
+    if (!scratch)
+        return fail_memory(e, s->r->count * sizeof(Row), "numbering interactions");
+    Row *rows = NEW(scratch, Row, s->r->count, e);
+    size_t n = 0;
+    bool ok = rows != NULL;
+    for (size_t row = 0; ok && row < s->r->count; row++) {
+        if (!belongs(s, row))
+            continue;
+        int64_t user = text_index_find(d->users, s->r->user[row]);
+        if (!is_train && (user < 0 || d->train.start[user] == d->train.start[user + 1])) {
+            d->cold++;
+            continue;
+        }
+        int64_t item = text_index_add(d->items, s->r->item[row], e);
+        ok = item >= 0;
+        rows[n++] = (Row){(int32_t)user, (int32_t)item, (float)s->r->rating[row]};
+    }
+    ok = ok && pairs_build(p, d->U, text_index_count(d->items), rows, n, d->arena, e);
+    arena_free(scratch);
+    return ok;
+}
+
+static bool load(DataSet *d, const DataConfig *c, Arena *scratch, Error *e)
+{
+    Ratings *r = NEW(scratch, Ratings, PARTS, e);
+    Source source[PARTS] = {{0}};
+    const char *const path[PARTS] = {c->train, c->valid, c->test};
+    if (!r)
+        return false;
+    for (int p = 0; p < PARTS; p++) {
+        if (!path[p])
+            continue;
+        if (!ratings_read(&r[p], path[p], c->format, scratch, e))
+            return false;
+        if (p != TRAIN && r[TRAIN].part)
+            return fail(e, SP_USAGE, "%s: splits itself by its x_label column: leave %s out, or take that column away",
+                        path[TRAIN], path[p]);
+        r[p].part = p == TRAIN ? r[p].part : NULL;
+        source[p] = (Source){&r[p], 0};
+    }
+    if (r[TRAIN].part)
+        for (int p = VALID; p < PARTS; p++)
+            source[p] = (Source){&r[TRAIN], (int8_t)p};
+    bool ok = c->protocol == PROTOCOL_MMREC ? number_mmrec(d, source, e) : number_elliot(d, &source[TRAIN], e);
+    if (!ok)
+        return false;
+    if (d->U + d->I > INT32_MAX / 2)
+        return fail(e, SP_UNSUPPORTED, "%s: more than %d users and items", c->train, INT32_MAX / 2);
+    Pairs *pairs[PARTS] = {&d->train, &d->valid, &d->test};
+    for (int p = 0; p < PARTS; p++) {
+        if (source[p].r && !load_part(pairs[p], d, &source[p], p == TRAIN, e))
+            return false;
+        if (p == TRAIN && !d->train.count)
+            return fail(e, SP_FORMAT, "%s: holds no train rows (x_label 0)", c->train);
+        if (p != TRAIN && pairs[p]->start && !pairs[p]->count) {
+            if (path[p])
+                return fail(e, SP_FORMAT, "%s: none of its users has interactions in %s", path[p], c->train);
+            *pairs[p] = (Pairs){0}; /* no row has that x_label */
+        }
+    }
+    return true;
+}
+
+bool dataset_load(DataSet *d, const DataConfig *c, Arena *a, Error *e)
+{
+    *d = (DataSet){.protocol = c->protocol, .arena = a};
+    Arena *scratch = arena_new(arena_heap(a), 0);
+    if (!scratch)
+        return fail_memory(e, sizeof(*d), "reading interactions");
+    bool ok = load(d, c, scratch, e);
+    arena_free(scratch);
+    if (!ok)
+        return false;
+    d->features = NEW(a, Feature, c->feature_count, e);
+    if (!d->features)
+        return false;
+    for (size_t f = 0; f < c->feature_count; f++) {
+        if (!feature_load(&d->features[f], d, c->features[f], a, e)) {
+            dataset_close(d);
+            return false;
+        }
+        d->feature_count = f + 1;
+        for (size_t g = 0; g < f; g++)
+            if (!strcmp(d->features[g].name, d->features[f].name)) {
+                fail(e, SP_USAGE, "features '%s' are given twice", d->features[f].name);
+                dataset_close(d);
+                return false;
+            }
+    }
+    return true;
+}
+
+void dataset_close(DataSet *d)
+{
+    for (size_t f = 0; f < d->feature_count; f++)
+        npy_close(&d->features[f].file);
+    d->feature_count = 0;
+}

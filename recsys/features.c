@@ -1,0 +1,235 @@
+/* recsys/features.c: one modality's rows put in the order of the data set's items. */
+#include "recsys/private.h"
+
+#include <math.h>
+
+/* Up to three items that a source lacks, for one line of error. */
+typedef struct Missing {
+    int64_t count;
+    int64_t first[3];
+} Missing;
+
+static void note_missing(Missing *m, int64_t item)
+{
+    if (m->count < 3)
+        m->first[m->count] = item;
+    m->count++;
+}
+
+static bool report_missing(const Missing *m, const DataSet *d, const char *path, Error *e)
+{
+    if (m->count == 0)
+        return true;
+    char names[256] = "";
+    for (int64_t i = 0; i < MIN(m->count, (int64_t)3); i++) {
+        Text id = text_index_at(d->items, m->first[i]);
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof(names) - used, "%s%.*s", i ? ", " : "", (int)MIN(id.n, (size_t)60), id.p);
+    }
+    return fail(e, SP_SHAPE,
+                "%s: %lld of %lld items have no features (%s%s): extract them, or drop these items' interactions", path,
+                (long long)m->count, (long long)d->I, names, m->count > 3 ? ", ..." : "");
+}
+
+static bool check_finite(const Feature *f, const DataSet *d, const char *path, Error *e)
+{
+    for (int64_t i = 0; i < d->I; i++)
+        for (int64_t c = 0; c < f->D; c++)
+            if (!isfinite(f->data[i * f->D + c])) {
+                Text id = text_index_at(d->items, i);
+                return fail(e, SP_FORMAT, "%s: features of item %.*s hold %g at column %lld", path,
+                            (int)MIN(id.n, (size_t)60), id.p, (double)f->data[i * f->D + c], (long long)c);
+            }
+    return true;
+}
+
+/* What Ducho names an item after an image file: the file's name up to its first dot (DE 1.7). */
+static Text bare_name(Text name)
+{
+    for (size_t i = name.n; i > 0; i--)
+        if (name.p[i - 1] == '/') {
+            name = (Text){name.p + i, name.n - i};
+            break;
+        }
+    const char *dot = name.n ? memchr(name.p, '.', name.n) : NULL;
+    return dot && dot > name.p ? (Text){name.p, (size_t)(dot - name.p)} : name;
+}
+
+/* ---- a folder of <item id>.npy
+ * ------------------------------------------------------------------------------------------------ */
+
+static bool from_folder(Feature *f, const DataSet *d, const char *path, Arena *a, Error *e)
+{
+    Missing missing = {0};
+    float *data = NULL;
+    Arena *scratch = arena_new(arena_heap(a), 0);
+    if (!scratch)
+        return fail_memory(e, 4096, "reading features");
+    bool ok = true;
+    for (int64_t i = 0; ok && i < d->I; i++) {
+        ArenaMark mark = arena_mark(scratch);
+        Text id = text_index_at(d->items, i);
+        const char *file = arena_printf(scratch, e, "%s/%.*s.npy", path, (int)id.n, id.p);
+        ok = file != NULL;
+        if (ok && (memchr(id.p, '/', id.n) || !file_exists(file))) {
+            note_missing(&missing, i);
+        } else if (ok) {
+            Npy n;
+            if (!(ok = npy_open(&n, file, scratch, e)))
+                break;
+            const Array *x = &n.array;
+            if (x->dims == 0 || x->count == 0 || x->count != x->shape[x->dims - 1])
+                ok = fail(e, SP_SHAPE, "%s: holds %lld numbers in %d dimensions; an item's features are (1, D) or (D,)",
+                          file, (long long)x->count, x->dims);
+            if (ok && !data) {
+                f->D = x->count;
+                ok = (data = arena_alloc(a, (size_t)d->I, (size_t)f->D * sizeof(float), e)) != NULL;
+            }
+            if (ok && x->count != f->D)
+                ok = fail(e, SP_SHAPE, "%s: has %lld columns, the files before it %lld", file, (long long)x->count,
+                          (long long)f->D);
+            if (ok)
+                array_f32(x, 0, f->D, data + i * f->D);
+            npy_close(&n);
+        }
+        arena_rewind(scratch, mark);
+    }
+    arena_free(scratch);
+    f->data = data;
+    return ok && report_missing(&missing, d, path, e);
+}
+
+/* ---- one .npy
+ * -------------------------------------------------------------------------------------------------------------------- */
+
+/* Reads the row names of OUT.npy from OUT.ids.txt into an index, line l as number l; NULL where there is no such file. */
+static bool read_names(TextIndex **names, const char **ids_path, const char *path, int64_t rows, Arena *a, Error *e)
+{
+    size_t stem = strlen(path) - (text_ends(text_of(path), ".npy") ? 4 : 0);
+    *names = NULL;
+    if (!(*ids_path = arena_printf(a, e, "%.*s.ids.txt", (int)stem, path)))
+        return false;
+    if (!file_exists(*ids_path))
+        return true;
+    Text content, line;
+    if (!file_read(&content, a, *ids_path, 0, e) || !(*names = text_index_new(a, e)))
+        return false;
+    int64_t count = 0;
+    while (text_line(&content, &line)) {
+        int64_t number = text_index_add(*names, line, e);
+        if (number < 0)
+            return false;
+        if (number != count++)
+            return fail(e, SP_FORMAT, "%s:%lld: row name '%.*s' stands in line %lld already", *ids_path, (long long)count,
+                        (int)MIN(line.n, (size_t)60), line.p, (long long)number + 1);
+    }
+    if (count != rows)
+        return fail(e, SP_SHAPE, "%s: names %lld rows, but %s has %lld", *ids_path, (long long)count, path, (long long)rows);
+    return true;
+}
+
+/* A second index over the bare names; -2 where two rows share one. */
+static bool index_bare(TextIndex **bare, int64_t **row, const TextIndex *names, Arena *a, Error *e)
+{
+    int64_t n = text_index_count(names);
+    *bare = text_index_new(a, e);
+    *row = NEW(a, int64_t, n, e);
+    if (!*bare || !*row)
+        return false;
+    for (int64_t r = 0; r < n; r++) {
+        int64_t before = text_index_count(*bare), number = text_index_add(*bare, bare_name(text_index_at(names, r)), e);
+        if (number < 0)
+            return false;
+        (*row)[number] = number == before ? r : -2;
+    }
+    return true;
+}
+
+/* row [I]: the row of x that belongs to each item. */
+static bool find_rows(int64_t *row, const DataSet *d, const char *path, int64_t rows, Arena *a, Error *e)
+{
+    TextIndex *names, *bare;
+    const char *ids_path;
+    int64_t *bare_row;
+    Missing missing = {0};
+    if (!read_names(&names, &ids_path, path, rows, a, e))
+        return false;
+    if (names && !index_bare(&bare, &bare_row, names, a, e))
+        return false;
+    if (!names && d->protocol == PROTOCOL_MMREC && rows != d->I)
+        return fail(e, SP_SHAPE, "%s: has %lld rows, the interactions %lld items: row r must belong to item r", path,
+                    (long long)rows, (long long)d->I);
+    for (int64_t i = 0; i < d->I; i++) {
+        Text id = text_index_at(d->items, i);
+        row[i] = -1;
+        if (names) {
+            row[i] = text_index_find(names, id);
+            int64_t b = row[i] < 0 ? text_index_find(bare, id) : -1;
+            if (b >= 0)
+                row[i] = bare_row[b];
+            if (row[i] == -2)
+                return fail(e, SP_FORMAT, "%s: several rows are named after item %.*s", ids_path, (int)MIN(id.n, (size_t)60),
+                            id.p);
+        } else if (!all_whole(&id, 1, &row[i])) {
+            return fail(e, SP_SHAPE, "%s: item '%.*s' is not a row number; put the row names in %s, one a line", path,
+                        (int)MIN(id.n, (size_t)60), id.p, ids_path);
+        } else if (row[i] >= rows) {
+            row[i] = -1;
+        }
+        if (row[i] < 0)
+            note_missing(&missing, i);
+    }
+    return report_missing(&missing, d, path, e);
+}
+
+static bool from_matrix(Feature *f, const DataSet *d, const char *path, Arena *scratch, Arena *a, Error *e)
+{
+    if (!npy_open(&f->file, path, a, e))
+        return false;
+    const Array *x = &f->file.array;
+    if (x->dims != 2 || x->shape[1] < 1)
+        return fail(e, SP_SHAPE, "%s: has %d dimensions; features are [rows, D]", path, x->dims);
+    f->D = x->shape[1];
+    int64_t *row = NEW(scratch, int64_t, d->I, e);
+    if (!row || !find_rows(row, d, path, x->shape[0], scratch, e))
+        return false;
+    bool in_order = x->type == F32 && (uintptr_t)x->data % sizeof(float) == 0;
+    for (int64_t i = 0; in_order && i < d->I; i++)
+        in_order = row[i] == i;
+    if (in_order) {
+        f->data = x->data;
+        return true;
+    }
+    float *data = arena_alloc(a, (size_t)d->I, (size_t)f->D * sizeof(float), e);
+    if (!data)
+        return false;
+    for (int64_t i = 0; i < d->I; i++)
+        array_f32(x, row[i] * f->D, f->D, data + i * f->D);
+    f->data = data;
+    npy_close(&f->file);
+    f->file = (Npy){0};
+    return true;
+}
+
+bool feature_load(Feature *f, const DataSet *d, const char *spec, Arena *a, Error *e)
+{
+    *f = (Feature){0};
+    const char *equals = strchr(spec, '=');
+    if (!equals || equals == spec || !equals[1])
+        return fail(e, SP_USAGE, "features '%s': give them as name=path, for example visual=features/resnet50.npy", spec);
+    const char *path = equals + 1;
+    if (!(f->name = arena_strndup(a, spec, (size_t)(equals - spec), e)))
+        return false;
+    bool ok;
+    if (folder_exists(path)) {
+        ok = from_folder(f, d, path, a, e);
+    } else {
+        Arena *scratch = arena_new(arena_heap(a), 0);
+        ok = scratch ? from_matrix(f, d, path, scratch, a, e) : fail_memory(e, 4096, "reading features");
+        arena_free(scratch);
+    }
+    ok = ok && check_finite(f, d, path, e);
+    if (!ok)
+        npy_close(&f->file);
+    return ok;
+}

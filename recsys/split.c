@@ -1,0 +1,295 @@
+/* recsys/split.c: train, validation and test files from one file of ratings, by the recipe of DE 5.3 and 3.4. */
+#include "recsys/private.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { TRAIN, VALID, TEST, PARTS, DROPPED = PARTS };
+
+typedef struct Work {
+    const SplitConfig *c;
+    const Ratings *r;
+    int64_t users, items;
+    int32_t *user, *item; /* number of each row */
+    int32_t *sorted;      /* users in ascending order of their ids */
+    int8_t *part;         /* of each row */
+    int64_t *start;       /* [users+1] */
+    uint32_t *row;        /* rows by user, in file order */
+    uint8_t *flag;        /* [longest user] */
+    uint32_t *order;      /* [longest user] */
+    Mt19937 random;
+} Work;
+
+typedef struct Name {
+    Text text;
+    int64_t value; /* as a whole number; 0 for all unless every id is one */
+    int32_t number;
+} Name;
+
+static int compare_names(const void *a, const void *b)
+{
+    const Name *x = a, *y = b;
+    return x->value != y->value ? (x->value > y->value) - (x->value < y->value) : text_compare(x->text, y->text);
+}
+
+/* Elliot goes through users in pandas' order of the id column: as numbers where all ids are whole numbers, else as texts. */
+static bool order_users(Work *w, const TextIndex *users, Arena *a, Error *e)
+{
+    Name *names = NEW(a, Name, w->users, e);
+    Text *ids = NEW(a, Text, w->users, e);
+    int64_t *values = NEW(a, int64_t, w->users, e);
+    w->sorted = NEW(a, int32_t, w->users, e);
+    if (!names || !ids || !values || !w->sorted)
+        return false;
+    for (int64_t u = 0; u < w->users; u++)
+        ids[u] = text_index_at(users, u);
+    bool numbers = all_whole(ids, (size_t)w->users, values);
+    for (int64_t u = 0; u < w->users; u++)
+        names[u] = (Name){ids[u], numbers ? values[u] : 0, (int32_t)u};
+    qsort(names, (size_t)w->users, sizeof(*names), compare_names);
+    for (int64_t u = 0; u < w->users; u++)
+        w->sorted[u] = names[u].number;
+    return true;
+}
+
+static bool number_rows(Work *w, Arena *a, Error *e)
+{
+    size_t n = w->r->count;
+    TextIndex *users = text_index_new(a, e), *items = text_index_new(a, e);
+    w->user = NEW(a, int32_t, n, e);
+    w->item = NEW(a, int32_t, n, e);
+    w->part = NEW(a, int8_t, n, e);
+    if (!users || !items || !w->user || !w->item || !w->part)
+        return false;
+    for (size_t r = 0; r < n; r++) {
+        int64_t u = text_index_add(users, w->r->user[r], e), i = text_index_add(items, w->r->item[r], e);
+        if (u < 0 || i < 0)
+            return false;
+        if (u > INT32_MAX || i > INT32_MAX)
+            return fail(e, SP_UNSUPPORTED, "%s: more than %d users or items", w->r->path, INT32_MAX);
+        w->user[r] = (int32_t)u;
+        w->item[r] = (int32_t)i;
+    }
+    w->users = text_index_count(users);
+    w->items = text_index_count(items);
+    return order_users(w, users, a, e);
+}
+
+/* Drops the rows of every user or item that has fewer than k; true if one was dropped. */
+static bool drop_rare(Work *w, const int32_t *of, int64_t *count, int64_t n)
+{
+    bool some = false;
+    memset(count, 0, sizeof(*count) * (size_t)n);
+    for (size_t r = 0; r < w->r->count; r++)
+        count[of[r]] += w->part[r] != DROPPED;
+    for (size_t r = 0; r < w->r->count; r++)
+        if (w->part[r] != DROPPED && count[of[r]] < w->c->k_core) {
+            w->part[r] = DROPPED;
+            some = true;
+        }
+    return some;
+}
+
+static bool keep_core(Work *w, Arena *a, Error *e)
+{
+    int64_t *count = NEW(a, int64_t, MAX(w->users, w->items), e);
+    if (!count)
+        return false;
+    bool some = w->c->k_core > 0;
+    while (some) {
+        some = drop_rare(w, w->user, count, w->users);
+        some = drop_rare(w, w->item, count, w->items) || some;
+    }
+    return true;
+}
+
+/* Lists the rows of each user in file order, DROPPED left out. */
+static bool group_rows(Work *w, Arena *a, Error *e)
+{
+    size_t n = w->r->count;
+    int64_t *at = NEW(a, int64_t, w->users, e), longest = 0;
+    w->start = NEW(a, int64_t, w->users + 1, e);
+    w->row = NEW(a, uint32_t, n, e);
+    if (!at || !w->start || !w->row)
+        return false;
+    for (size_t r = 0; r < n; r++)
+        if (w->part[r] != DROPPED)
+            w->start[w->user[r] + 1]++;
+    for (int64_t u = 0; u < w->users; u++) {
+        longest = MAX(longest, w->start[u + 1]);
+        at[u] = w->start[u];
+        w->start[u + 1] += w->start[u];
+    }
+    for (size_t r = 0; r < n; r++)
+        if (w->part[r] != DROPPED)
+            w->row[at[w->user[r]]++] = (uint32_t)r;
+    w->flag = NEW(a, uint8_t, longest, e);
+    w->order = NEW(a, uint32_t, longest, e);
+    return w->flag && w->order;
+}
+
+/* Zeros for what stays, then ones, shuffled as numpy.random.shuffle does; the k-th of the user's rows follows the k-th flag.
+ */
+static void flag_random(Work *w, int64_t n, int64_t stay)
+{
+    for (int64_t k = 0; k < n; k++)
+        w->flag[k] = k >= stay;
+    for (int64_t k = n - 1; k > 0; k--) {
+        uint32_t j = mt_interval(&w->random, (uint32_t)k);
+        uint8_t swap = w->flag[k];
+        w->flag[k] = w->flag[j];
+        w->flag[j] = swap;
+    }
+}
+
+typedef struct Timed {
+    int64_t time;
+    int64_t at;
+} Timed;
+
+static int compare_times(const void *a, const void *b)
+{
+    const Timed *x = a, *y = b;
+    return x->time != y->time ? (x->time > y->time) - (x->time < y->time) : (x->at > y->at) - (x->at < y->at);
+}
+
+/* The latest rows get a one; of rows with the same time the later in the file. */
+static bool flag_latest(Work *w, const uint32_t *rows, int64_t n, int64_t stay, Arena *a, Error *e)
+{
+    ArenaMark mark = arena_mark(a);
+    Timed *t = NEW(a, Timed, n, e);
+    if (!t)
+        return false;
+    for (int64_t k = 0; k < n; k++)
+        t[k] = (Timed){w->r->time[rows[k]], k};
+    qsort(t, (size_t)n, sizeof(*t), compare_times);
+    for (int64_t k = 0; k < n; k++)
+        w->flag[t[k].at] = k >= stay;
+    arena_rewind(a, mark);
+    return true;
+}
+
+/* Moves a share of what is still in train to `part`, user by user. */
+static bool take(Work *w, int8_t part, double ratio, Arena *a, Error *e)
+{
+    const SplitConfig *c = w->c;
+    bool by_count = c->strategy == SPLIT_LEAVE_N_OUT || c->leave_n > 0;
+    bool latest = c->strategy == SPLIT_TEMPORAL || (c->strategy == SPLIT_LEAVE_N_OUT && w->r->time);
+    if (ratio <= 0 && !(by_count && part == TEST))
+        return true;
+    for (int64_t s = 0; s < w->users; s++) {
+        int64_t u = w->sorted[s], n = 0;
+        for (int64_t k = w->start[u]; k < w->start[u + 1]; k++)
+            if (w->part[w->row[k]] == TRAIN)
+                w->order[n++] = w->row[k];
+        int64_t stay = by_count ? MAX(n - c->leave_n, (int64_t)0) : (int64_t)floor((double)n * (1 - ratio));
+        if (!latest)
+            flag_random(w, n, stay);
+        else if (!flag_latest(w, w->order, n, stay, a, e))
+            return false;
+        for (int64_t k = 0; k < n; k++)
+            if (w->flag[k])
+                w->part[w->order[k]] = part;
+    }
+    return true;
+}
+
+/* ---- writing
+ * ---------------------------------------------------------------------------------------------------------------------- */
+
+static bool write_part(const Work *w, Out *o, int8_t part, Error *e)
+{
+    const Ratings *r = w->r;
+    bool ok = true;
+    uint32_t number = 0;
+    size_t row = 0;
+    Text rest = r->content;
+    while (ok && rest.n) {
+        const char *end = memchr(rest.p, '\n', rest.n);
+        Text line = {rest.p, end ? (size_t)(end - rest.p) + 1 : rest.n};
+        rest = (Text){rest.p + line.n, rest.n - line.n};
+        number++;
+        bool wanted = number == r->header;
+        for (; ok && row < r->count && r->line[row] == number; row++) {
+            if (r->format != FORMAT_LIGHTGCN)
+                wanted = w->part[row] == part;
+            else if (w->part[row] == part)
+                ok = out_printf(o, e, "%.*s\t%.*s\n", (int)r->user[row].n, r->user[row].p, (int)r->item[row].n,
+                                r->item[row].p);
+        }
+        if (ok && wanted)
+            ok = out_write(o, line.p, line.n, e) && (end || out_write(o, "\n", 1, e));
+    }
+    return ok;
+}
+
+static bool write_parts(const Work *w, const char *dir, size_t counts[3], Arena *a, Error *e)
+{
+    static const char *const names[PARTS] = {"train.tsv", "val.tsv", "test.tsv"};
+    const char *path[PARTS];
+    memset(counts, 0, sizeof(*counts) * PARTS);
+    for (size_t r = 0; r < w->r->count; r++)
+        if (w->part[r] != DROPPED)
+            counts[w->part[r]]++;
+    if (counts[TRAIN] == 0)
+        return fail(e, SP_USAGE, "%s: the split leaves nothing to train on%s", w->r->path,
+                    w->c->k_core > 0 ? "; is the k-core too large?" : "");
+    if (!folder_make(dir, e))
+        return false;
+    for (int p = 0; p < PARTS; p++) {
+        if (!(path[p] = path_join(a, dir, names[p], e)))
+            return false;
+        if (counts[p] == 0 && file_exists(path[p]))
+            return fail(e, SP_USAGE, "%s: is left from an earlier split and this one has no such part: remove it first",
+                        path[p]);
+    }
+    FolderLock lock;
+    if (!folder_lock(&lock, dir, e))
+        return false;
+    bool ok = true;
+    Out *out[PARTS] = {NULL}; /* all are written before the first takes its name */
+    for (int p = 0; ok && p < PARTS; p++)
+        if (counts[p])
+            ok = (out[p] = out_open(path[p], arena_heap(a), e)) && write_part(w, out[p], (int8_t)p, e);
+    for (int p = 0; p < PARTS; p++) {
+        if (ok && out[p])
+            ok = out_commit(out[p], e);
+        else
+            out_discard(out[p]);
+    }
+    folder_unlock(&lock);
+    return ok;
+}
+
+static bool check_config(const SplitConfig *c, Error *e)
+{
+    const double ratios[] = {c->test_ratio, c->validation_ratio};
+    for (size_t i = 0; i < COUNT(ratios); i++)
+        if (!(ratios[i] >= 0 && ratios[i] < 1))
+            return fail(e, SP_USAGE, "%s ratio %g: must be at least 0 and less than 1", i ? "validation" : "test",
+                        ratios[i]);
+    if (c->leave_n < 0 || c->k_core < 0)
+        return fail(e, SP_USAGE, "leave-n and k-core count rows: they cannot be negative");
+    if (c->strategy == SPLIT_LEAVE_N_OUT && c->leave_n == 0)
+        return fail(e, SP_USAGE, "leave-n-out needs how many: --leave-n N, N at least 1");
+    return true;
+}
+
+bool split_file(const char *ratings, const char *dir, const SplitConfig *c, size_t counts[3], Error *e)
+{
+    if (!check_config(c, e))
+        return false;
+    Arena *a = arena_new(NULL, 0);
+    if (!a)
+        return fail_memory(e, 4096, "splitting");
+    Ratings r;
+    Work w = {.c = c, .r = &r};
+    mt_seed(&w.random, c->seed); /* once: validation goes on where test ended */
+    bool ok = ratings_read(&r, ratings, FORMAT_AUTO, a, e);
+    if (ok && c->strategy == SPLIT_TEMPORAL && !r.time)
+        ok = fail(e, SP_USAGE, "%s: has no times, which a temporal split needs", ratings);
+    ok = ok && number_rows(&w, a, e) && keep_core(&w, a, e) && group_rows(&w, a, e) && take(&w, TEST, c->test_ratio, a, e) &&
+         take(&w, VALID, c->validation_ratio, a, e) && write_parts(&w, dir, counts, a, e);
+    arena_free(a);
+    return ok;
+}

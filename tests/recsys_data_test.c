@@ -1,0 +1,587 @@
+/* tests/recsys_data_test.c: reading interactions and features, numbering them, splitting them. */
+#include "recsys/private.h"
+
+#include "testing.h"
+
+static char dir[256];
+
+static int make_dir(void **state)
+{
+    (void)state;
+    test_folder(dir);
+    return 0;
+}
+
+static int remove_dir(void **state)
+{
+    (void)state;
+    test_folder_remove(dir);
+    return 0;
+}
+
+/* Writes a file into the test's folder; the path stays valid until the eighth call after. */
+static const char *put_bytes(const char *name, const void *bytes, size_t n)
+{
+    static char path[8][600];
+    static int turn;
+    char *p = path[turn++ % 8];
+    snprintf(p, sizeof path[0], "%s/%s", dir, name);
+    FILE *f = fopen(p, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(bytes, 1, n, f), n);
+    fclose(f);
+    return p;
+}
+
+static const char *put(const char *name, const char *text)
+{
+    return put_bytes(name, text, strlen(text));
+}
+
+static const char *data_file(const char *name)
+{
+    static char path[1024];
+    const char *root = getenv("SAPOR_DATA");
+    snprintf(path, sizeof path, "%s/%s", root && *root ? root : "../shared/data", name);
+    return path;
+}
+
+/* ---- ratings -----------------------------------------------------------------------------------------------------------
+ */
+
+static void check_row(const Ratings *r, size_t i, const char *user, const char *item, double rating)
+{
+    assert_true(text_is(r->user[i], user));
+    assert_true(text_is(r->item[i], item));
+    assert_true(r->rating[i] == rating);
+}
+
+static void reads_every_format(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        Format format;
+        bool times, parts;
+    } cases[] = {
+        {"u1\ti1\t5.0\t10\nu2\ti2\t3\t20\n", FORMAT_TSV, true, false},
+        {"u1\ti1\t5.0\nu2\ti2\t3", FORMAT_TSV, false, false},
+        {"\xEF\xBB\xBFu1\ti1\t5.0\t10\r\nu2\ti2\t3\t20\r\n", FORMAT_TSV, true, false},
+        {"u1,i1,5,10\n\n\"u2\",\"i2\",3,20.0\n", FORMAT_TSV, true, false},
+        {"timestamp,item_id,user_id,rating\n10,i1,u1,5\n20,i2,u2,3\n", FORMAT_TSV, true, false},
+        {"itemID\tx_label\tuserID\trating\ni1\t0\tu1\t5\ni2\t2\tu2\t3\n", FORMAT_INTER, false, true},
+        {"user_id:token\titem_id:token\trating:float\ttimestamp:float\nu1\ti1\t5\t10\nu2\ti2\t3\t20\n", FORMAT_RECBOLE, true,
+         false},
+    };
+    for (size_t c = 0; c < COUNT(cases); c++) {
+        Error e = {0};
+        Arena *a = arena_new(NULL, 0);
+        Ratings r;
+        assert_ok(ratings_read(&r, put("r.tsv", cases[c].text), FORMAT_AUTO, a, &e), e);
+        assert_int_equal(r.format, cases[c].format);
+        assert_int_equal(r.count, 2);
+        check_row(&r, 0, "u1", "i1", 5);
+        check_row(&r, 1, "u2", "i2", 3);
+        assert_int_equal(r.time != NULL, cases[c].times);
+        assert_int_equal(r.part != NULL, cases[c].parts);
+        if (r.time)
+            assert_true(r.time[0] == 10 && r.time[1] == 20);
+        if (r.part)
+            assert_true(r.part[0] == 0 && r.part[1] == 2);
+        arena_free(a);
+    }
+}
+
+static void reads_lightgcn(void **state)
+{
+    (void)state;
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    Ratings r;
+    assert_ok(ratings_read(&r, put("l.txt", "0 4 2 \n1\n3  7\n"), FORMAT_AUTO, a, &e), e);
+    assert_int_equal(r.format, FORMAT_LIGHTGCN);
+    assert_int_equal(r.count, 3);
+    check_row(&r, 0, "0", "4", 1);
+    check_row(&r, 1, "0", "2", 1);
+    check_row(&r, 2, "3", "7", 1);
+    assert_int_equal(r.line[2], 3);
+    arena_free(a);
+}
+
+static void an_empty_rating_column_means_one(void **state)
+{
+    (void)state;
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    Ratings r;
+    assert_ok(ratings_read(&r, put("r.tsv", "u\ti\t\t5\nv\tj\t\t6\n"), FORMAT_AUTO, a, &e), e);
+    check_row(&r, 1, "v", "j", 1);
+    arena_free(a);
+}
+
+static void malformed_ratings_name_their_line(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t bytes; /* 0: strlen */
+        const char *why;
+        Format format;
+    } cases[] = {
+        {"", 0, "holds no interactions", FORMAT_AUTO},
+        {"\n\n", 0, "holds no interactions", FORMAT_AUTO},
+        {"userID\titemID\tx_label\n", 0, "holds no interactions", FORMAT_AUTO},
+        {"u\ti\t5\nu\tj\n", 0, ":2: has 2 columns, one fewer than the first line", FORMAT_AUTO},
+        {"u\ti\t5\nu\tj\t1\t2\n", 0, ":2: has 4 columns, unlike the first line", FORMAT_AUTO},
+        {"u\ti\t5\nu\tj\tfive\n", 0, ":2: the rating is not a number: 'five'", FORMAT_AUTO},
+        {"u\ti\tfive\nu\tj\t5\n", 0, ":1: the rating is not a number: 'five'", FORMAT_AUTO},
+        {"u\ti\tnan\n", 0, ":1: the rating is not a number: 'nan'", FORMAT_AUTO},
+        {"u\ti\t1e999\n", 0, ":1: the rating is not a number: '1e999'", FORMAT_AUTO},
+        {"u\ti\t5\tnoon\n", 0, ":1: the time is not a number: 'noon'", FORMAT_AUTO},
+        {"u\ti\t5\t1e300\n", 0, ":1: the time is not a number: '1e300'", FORMAT_AUTO},
+        {"\ti\t5\n", 0, ":1: the user id is empty", FORMAT_AUTO},
+        {"u\t \t5\n", 0, ":1: the item id is empty", FORMAT_AUTO},
+        {"u\ti\t5\nu\tj\t\n", 0, "1 of 2 rows have no rating", FORMAT_AUTO},
+        {"u\ti\t5\t1\nu\tj\t5\t\n", 0, "1 of 2 rows have no time", FORMAT_AUTO},
+        {"u\ti\t5\t1\t9\n", 0, ":1: has 5 columns", FORMAT_AUTO},
+        {"u\n", 0, ":1: has 1 column;", FORMAT_TSV},
+        {"u\ti\t5\nu\0\ti\t5\n", 14, ":2: holds a NUL byte", FORMAT_AUTO},
+        {"u\ti\t5\nu\xff\ti\t5\n", 0, ":2: is not valid UTF-8", FORMAT_AUTO},
+        {"userID\titemID\tx_label\n0\t1\t3\n", 0, ":2: x_label is not 0, 1 or 2: '3'", FORMAT_AUTO},
+        {"0\t1\t0\n", 0, "the first line must name the columns", FORMAT_INTER},
+        {"0\t1\t0\n", 0, "the first line must name the columns", FORMAT_RECBOLE},
+        {"0 1 2\n1 two\n", 0, ":2: a line is 'user item item ...' in whole numbers, not 'two'", FORMAT_AUTO},
+        {"0 1 -2\n", 0, ":1: a line is 'user item item ...' in whole numbers, not '-2'", FORMAT_AUTO},
+        {"a sentence of words\n", 0, ":1: a line is 'user item item ...'", FORMAT_AUTO},
+        {"0 1 99999999999999999999\n", 0, ":1: a line is 'user item item ...'", FORMAT_AUTO},
+    };
+    for (size_t c = 0; c < COUNT(cases); c++) {
+        Error e = {0};
+        Arena *a = arena_new(NULL, 0);
+        Ratings r;
+        size_t n = cases[c].bytes ? cases[c].bytes : strlen(cases[c].text);
+        assert_false(ratings_read(&r, put_bytes("bad.tsv", cases[c].text, n), cases[c].format, a, &e));
+        assert_error(e, SP_FORMAT, cases[c].why);
+        arena_free(a);
+    }
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    Ratings r;
+    assert_false(ratings_read(&r, "/nowhere/r.tsv", FORMAT_AUTO, a, &e));
+    assert_error(e, SP_IO, "/nowhere/r.tsv");
+    assert_int_equal(format_find("recbole"), FORMAT_RECBOLE);
+    assert_int_equal(format_find("xml"), (Format)-1);
+    arena_free(a);
+}
+
+/* ---- data sets
+ * --------------------------------------------------------------------------------------------------------------- */
+
+static void check_pairs(const Pairs *p, int64_t U, const char *expected)
+{
+    char text[256] = "";
+    for (int64_t u = 0; u < U; u++)
+        for (int64_t k = p->start[u]; k < p->start[u + 1]; k++)
+            snprintf(text + strlen(text), sizeof(text) - strlen(text), "%lld:%d=%g ", (long long)u, p->item[k],
+                     (double)p->rating[k]);
+    assert_string_equal(text, expected);
+    assert_int_equal(p->count, p->start[U]);
+}
+
+static void elliot_numbers_what_train_has(void **state)
+{
+    (void)state;
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    DataSet d;
+    DataConfig c = {.train = put("train.tsv", "b\t10\t5\na\t9\t4\nb\t9\t3\nb\t10\t2\n"),
+                    .test = put("test.tsv", "a\t10\t5\na\t77\t1\nz\t9\t5\n")};
+    assert_ok(dataset_load(&d, &c, a, &e), e);
+    assert_int_equal(d.U, 2);
+    assert_int_equal(d.I, 2);
+    assert_true(text_is(text_index_at(d.users, 0), "b")); /* by first appearance */
+    assert_true(text_is(text_index_at(d.items, 0), "9")); /* numbers ascend: 9 before 10 */
+    check_pairs(&d.train, d.U, "0:0=3 0:1=2 1:0=4 ");     /* of two rows for (b, 10) the last counts */
+    check_pairs(&d.test, d.U, "1:1=5 1:2=1 ");            /* item 77 is unknown: numbered from I on; user z is cold */
+    assert_int_equal(d.cold, 1);
+    assert_null(d.valid.start);
+    c.train = put("train.tsv", "b\tx\t5\na\tw\t4\n");
+    c.test = NULL;
+    assert_ok(dataset_load(&d, &c, a, &e), e);
+    assert_true(text_is(text_index_at(d.items, 0), "x")); /* texts stay in order of appearance */
+    arena_free(a);
+}
+
+static void mmrec_counts_ids_over_all_rows(void **state)
+{
+    (void)state;
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    DataSet d;
+    DataConfig c = {.protocol = PROTOCOL_MMREC,
+                    .train =
+                        put("d.inter", "userID\titemID\tx_label\n0\t2\t0\n0\t5\t1\n3\t1\t0\n3\t0\t2\n2\t0\t2\n4\t1\t1\n")};
+    assert_ok(dataset_load(&d, &c, a, &e), e);
+    assert_int_equal(d.U, 5);
+    assert_int_equal(d.I, 6);
+    check_pairs(&d.train, d.U, "0:2=1 3:1=1 ");
+    check_pairs(&d.valid, d.U, "0:5=1 "); /* users 2 and 4 have no train row */
+    check_pairs(&d.test, d.U, "3:0=1 ");
+    assert_int_equal(d.cold, 2);
+    arena_free(a);
+}
+
+static void data_sets_that_cannot_be(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *train, *test;
+        Protocol protocol;
+        const char *why;
+    } cases[] = {
+        {"u\ti\n", NULL, PROTOCOL_MMREC, ":1: user id 'u' is not a whole number"},
+        {"0\ti\n", NULL, PROTOCOL_MMREC, ":1: item id 'i' is not a whole number"},
+        {"0\t1\n1\t2000000000\n", NULL, PROTOCOL_MMREC, ":2: item id 2000000000 is too large"},
+        {"userID\titemID\tx_label\n0\t2\t1\n", NULL, PROTOCOL_MMREC, "holds no train rows"},
+        {"userID\titemID\tx_label\n0\t2\t0\n", "0\t2\n", PROTOCOL_ELLIOT, "splits itself by its x_label column"},
+        {"u\ti\n", "v\ti\n", PROTOCOL_ELLIOT, "none of its users has interactions"},
+    };
+    for (size_t c = 0; c < COUNT(cases); c++) {
+        Error e = {0};
+        Arena *a = arena_new(NULL, 0);
+        DataSet d;
+        DataConfig config = {.train = put("t.tsv", cases[c].train), .protocol = cases[c].protocol};
+        if (cases[c].test)
+            config.test = put("u.tsv", cases[c].test);
+        assert_false(dataset_load(&d, &config, a, &e));
+        if (!strstr(e.message, cases[c].why))
+            fail_msg("wanted \"%s\", got \"%s\"", cases[c].why, e.message);
+        arena_free(a);
+    }
+}
+
+/* ---- features
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+static const char *put_npy(const char *name, int dims, const int64_t *shape, const float *data)
+{
+    const char *path = put(name, "");
+    Error e = {0};
+    assert_ok(npy_write_f32(path, dims, shape, data, NULL, &e), e);
+    return path;
+}
+
+/* Loads items 1, 2, 4 (numbers 0, 1, 2) with the features that `spec` names. */
+static bool load_features(DataSet *d, Protocol p, const char *spec, Arena *a, Error *e)
+{
+    const char *specs[] = {spec};
+    DataConfig c = {.train = put("f.tsv", "0\t1\n0\t2\n1\t4\n"), .protocol = p, .features = specs, .feature_count = 1};
+    return dataset_load(d, &c, a, e);
+}
+
+static void check_features(const char *spec)
+{
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    DataSet d;
+    assert_ok(load_features(&d, PROTOCOL_ELLIOT, spec, a, &e), e);
+    assert_int_equal(d.feature_count, 1);
+    assert_string_equal(d.features[0].name, "visual");
+    assert_int_equal(d.features[0].D, 2);
+    const float expected[] = {1, 10, 2, 20, 4, 40};
+    assert_memory_equal(d.features[0].data, expected, sizeof(expected));
+    dataset_close(&d);
+    arena_free(a);
+}
+
+static void features_of_every_kind(void **state)
+{
+    (void)state;
+    char spec[700];
+    const int64_t row[] = {1, 2}, matrix[] = {5, 2}, named[] = {3, 2};
+    const float by_number[] = {0, 0, 1, 10, 2, 20, 3, 30, 4, 40}, by_name[] = {4, 40, 1, 10, 2, 20};
+    snprintf(spec, sizeof(spec), "visual=%s", put_npy("m.npy", 2, matrix, by_number));
+    check_features(spec);
+    put("n.ids.txt", "4\n1\n2\n");
+    snprintf(spec, sizeof(spec), "visual=%s", put_npy("n.npy", 2, named, by_name));
+    check_features(spec);
+    put("n.ids.txt", "posters/4.jpg\nposters/1.jpg\r\nposters/2.jpg");
+    check_features(spec);
+    snprintf(spec, sizeof(spec), "%s/items", dir);
+    Error e = {0};
+    assert_ok(folder_make(spec, &e), e);
+    put_npy("items/1.npy", 2, row, by_number + 2);
+    put_npy("items/2.npy", 2, row, by_number + 4);
+    put_npy("items/4.npy", 1, row + 1, by_number + 8);
+    snprintf(spec, sizeof(spec), "visual=%s/items", dir);
+    check_features(spec);
+}
+
+static void features_that_do_not_fit(void **state)
+{
+    (void)state;
+    const int64_t three[] = {3, 2}, five[] = {5, 2}, cube[] = {5, 1, 2}, wide[] = {1, 3}, row[] = {1, 2}, square[] = {2, 2};
+    const float x[10] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, bad[10] = {[3] = 0.0f / 0.0f};
+    static const char *const folders[] = {"none", "wide", "square"};
+    Error e = {0};
+    for (size_t f = 0; f < COUNT(folders); f++) {
+        char path[600];
+        snprintf(path, sizeof(path), "%s/%s", dir, folders[f]);
+        assert_ok(folder_make(path, &e), e);
+    }
+    put_npy("three.npy", 2, three, x);
+    put_npy("five.npy", 2, five, x);
+    put_npy("cube.npy", 3, cube, x);
+    put_npy("nan.npy", 2, five, bad);
+    put_npy("few.npy", 2, three, x);
+    put("few.ids.txt", "1\n2\n");
+    put_npy("twice.npy", 2, three, x);
+    put("twice.ids.txt", "1\n2\n1\n");
+    put_npy("same.npy", 2, three, x);
+    put("same.ids.txt", "a/1.jpg\nb/1.jpg\n2\n");
+    put("text.npy", "not numpy");
+    put_npy("wide/1.npy", 2, row, x);
+    put_npy("wide/2.npy", 2, wide, x);
+    put_npy("square/1.npy", 2, square, x);
+    static const struct {
+        const char *file;
+        Protocol protocol;
+        const char *why;
+    } cases[] = {
+        {"three.npy", PROTOCOL_ELLIOT, "three.npy: 1 of 3 items have no features (4)"},
+        {"three.npy", PROTOCOL_MMREC, "three.npy: has 3 rows, the interactions 5 items"},
+        {"cube.npy", PROTOCOL_ELLIOT, "cube.npy: has 3 dimensions"},
+        {"nan.npy", PROTOCOL_ELLIOT, "features of item 1 hold"},
+        {"few.npy", PROTOCOL_ELLIOT, "few.ids.txt: names 2 rows, but"},
+        {"twice.npy", PROTOCOL_ELLIOT, "twice.ids.txt:3: row name '1' stands in line 1 already"},
+        {"same.npy", PROTOCOL_ELLIOT, "same.ids.txt: several rows are named after item 1"},
+        {"text.npy", PROTOCOL_ELLIOT, "text.npy"},
+        {"absent.npy", PROTOCOL_ELLIOT, "absent.npy"},
+        {"none", PROTOCOL_ELLIOT, "none: 3 of 3 items have no features (1, 2, 4)"},
+        {"wide", PROTOCOL_ELLIOT, "2.npy: has 3 columns, the files before it 2"},
+        {"square", PROTOCOL_ELLIOT, "1.npy: holds 4 numbers in 2 dimensions"},
+    };
+    for (size_t c = 0; c < COUNT(cases); c++) {
+        char spec[700];
+        snprintf(spec, sizeof(spec), "visual=%s/%s", dir, cases[c].file);
+        Arena *a = arena_new(NULL, 0);
+        DataSet d;
+        assert_false(load_features(&d, cases[c].protocol, spec, a, &e));
+        if (!strstr(e.message, cases[c].why))
+            fail_msg("wanted \"%s\", got \"%s\"", cases[c].why, e.message);
+        error_clear(&e);
+        arena_free(a);
+    }
+    Arena *a = arena_new(NULL, 0);
+    DataSet d;
+    assert_false(load_features(&d, PROTOCOL_ELLIOT, "features.npy", a, &e));
+    assert_error(e, SP_USAGE, "name=path");
+    arena_free(a);
+}
+
+/* ---- splits
+ * --------------------------------------------------------------------------------------------------------------------- */
+
+static void check_file(const char *name, const char *expected)
+{
+    char path[600];
+    snprintf(path, sizeof(path), "%s/%s", dir, name);
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    Text content;
+    assert_ok(file_read(&content, a, path, 0, &e), e);
+    assert_string_equal(content.p, expected);
+    arena_free(a);
+}
+
+static void split(const char *ratings, const char *into, SplitConfig c, size_t train, size_t valid, size_t test)
+{
+    char path[600];
+    size_t counts[3];
+    Error e = {0};
+    snprintf(path, sizeof(path), "%s/%s", dir, into);
+    assert_ok(split_file(put("ratings.tsv", ratings), path, &c, counts, &e), e);
+    assert_int_equal(counts[0], train);
+    assert_int_equal(counts[1], valid);
+    assert_int_equal(counts[2], test);
+}
+
+static void the_latest_rows_are_test(void **state)
+{
+    (void)state;
+    const char *ratings = "u\ta\t1\t30\nu\tb\t1\t10\nv\ta\t1\t1\nu\tc\t1\t20\nu\td\t1\t30\nu\te\t1\t5";
+    SplitConfig c = {.strategy = SPLIT_TEMPORAL, .test_ratio = 0.2, .validation_ratio = 0.25};
+    split(ratings, "temporal", c, 3, 1, 2);                       /* v's only row goes to test: floor(1 * 0.8) = 0 stay */
+    check_file("temporal/test.tsv", "v\ta\t1\t1\nu\td\t1\t30\n"); /* of two at time 30 the later line */
+    check_file("temporal/val.tsv", "u\ta\t1\t30\n");
+    check_file("temporal/train.tsv", "u\tb\t1\t10\nu\tc\t1\t20\nu\te\t1\t5\n");
+    c = (SplitConfig){.strategy = SPLIT_LEAVE_N_OUT, .leave_n = 2, .validation_ratio = 0.1};
+    split(ratings, "leave", c, 1, 2, 3);
+    check_file("leave/train.tsv", "u\te\t1\t5\n");
+    check_file("leave/val.tsv", "u\tb\t1\t10\nu\tc\t1\t20\n");
+    check_file("leave/test.tsv", "u\ta\t1\t30\nv\ta\t1\t1\nu\td\t1\t30\n");
+}
+
+static void lines_are_kept_byte_for_byte(void **state)
+{
+    (void)state;
+    SplitConfig c = {.strategy = SPLIT_LEAVE_N_OUT, .leave_n = 1, .seed = 42};
+    split("rating,user,item,timestamp\r\n5,u,a,1\r\n4,u, b,2\r\n\r\n3,u,\"c\",3\r\n", "bytes", c, 2, 0, 1);
+    check_file("bytes/train.tsv", "rating,user,item,timestamp\r\n5,u,a,1\r\n4,u, b,2\r\n");
+    check_file("bytes/test.tsv", "rating,user,item,timestamp\r\n3,u,\"c\",3\r\n");
+    split("0 1 2\n1 5\n", "lightgcn", c, 1, 0, 2);
+    check_file("lightgcn/test.tsv", "0\t1\n1\t5\n"); /* no times, so drawn: RandomState(42) swaps [0, 1] */
+}
+
+static void k_core_is_iterative(void **state)
+{
+    (void)state;
+    /* c has one row; without it w has one; without w's row b has one, and so on: only u, v with a, d are left */
+    const char *ratings = "u\ta\nu\td\nv\ta\nv\td\nw\tb\nw\tc\nu\tb\n";
+    SplitConfig c = {.strategy = SPLIT_RANDOM, .test_ratio = 0, .k_core = 2};
+    split(ratings, "core", c, 4, 0, 0);
+    check_file("core/train.tsv", "u\ta\nu\td\nv\ta\nv\td\n");
+}
+
+/* Golden from numpy 2.4.6: RandomState(7).shuffle of [0]*floor(n*.8)+[1]*rest for users 2, 10 (numbers ascend), then of
+ * [0]*floor(n*.5)+... for what stayed. */
+static void the_random_split_is_numpys(void **state)
+{
+    (void)state;
+    char ratings[1024] = "";
+    for (int i = 0; i < 10; i++)
+        snprintf(ratings + strlen(ratings), sizeof(ratings) - strlen(ratings), "10\t%d\n2\t%d\n", i, 100 + i);
+    SplitConfig c = {.strategy = SPLIT_RANDOM, .test_ratio = 0.2, .validation_ratio = 0.5, .seed = 7};
+    split(ratings, "random", c, 8, 8, 4);
+    check_file("random/test.tsv", "2\t100\n10\t4\n2\t105\n10\t9\n");
+    check_file("random/val.tsv", "10\t0\n10\t1\n2\t102\n10\t3\n2\t104\n10\t7\n2\t107\n2\t108\n");
+}
+
+static void splits_that_cannot_be(void **state)
+{
+    (void)state;
+    static const struct {
+        SplitConfig c;
+        const char *why;
+    } cases[] = {
+        {{.strategy = SPLIT_RANDOM, .test_ratio = 1}, "test ratio 1"},
+        {{.strategy = SPLIT_RANDOM, .validation_ratio = -0.5}, "validation ratio -0.5"},
+        {{.strategy = SPLIT_LEAVE_N_OUT}, "--leave-n"},
+        {{.strategy = SPLIT_TEMPORAL, .test_ratio = 0.2}, "has no times"},
+        {{.strategy = SPLIT_RANDOM, .test_ratio = 0.2, .k_core = 9}, "nothing to train on; is the k-core too large?"},
+        {{.strategy = SPLIT_RANDOM, .leave_n = -1}, "cannot be negative"},
+    };
+    const char *ratings = put("plain.tsv", "u\ta\nu\tb\nv\ta\n");
+    char path[600];
+    size_t counts[3];
+    Error e = {0};
+    snprintf(path, sizeof(path), "%s/never", dir);
+    for (size_t c = 0; c < COUNT(cases); c++) {
+        assert_false(split_file(ratings, path, &cases[c].c, counts, &e));
+        assert_error(e, SP_USAGE, cases[c].why);
+        assert_false(folder_exists(path));
+    }
+    SplitConfig both = {.strategy = SPLIT_LEAVE_N_OUT, .leave_n = 1, .validation_ratio = 0.1}, one = both;
+    one.validation_ratio = 0;
+    const char *longer = put("longer.tsv", "u\ta\nu\tb\nu\tc\n");
+    snprintf(path, sizeof(path), "%s/stale", dir);
+    assert_ok(split_file(longer, path, &both, counts, &e), e);
+    assert_false(split_file(longer, path, &one, counts, &e));
+    assert_error(e, SP_USAGE, "val.tsv: is left from an earlier split");
+    snprintf(path, sizeof(path), "%s/longer.tsv", dir);
+    assert_false(split_file(longer, path, &one, counts, &e)); /* a file stands where the folder should */
+    assert_error(e, SP_IO, "longer.tsv");
+}
+
+static void check_same(const char *a, const char *b)
+{
+    Error e = {0};
+    Map x, y;
+    assert_ok(map_open(&x, a, &e), e);
+    assert_ok(map_open(&y, b, &e), e);
+    assert_int_equal(x.bytes, y.bytes);
+    assert_memory_equal(x.data, y.data, x.bytes);
+    map_close(&x);
+    map_close(&y);
+}
+
+/* The benchmark's own files, bit for bit (DE 5.3). */
+static void amazon_splits_are_reproduced(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"amazon-office", "amazon-baby"};
+    for (size_t n = 0; n < COUNT(names); n++) {
+        char file[300], out[600], ours[700];
+        snprintf(file, sizeof(file), "%s/reviews.tsv", names[n]);
+        if (!file_exists(data_file(file))) {
+            printf("skipped: no %s; SAPOR_DATA names the folder of data sets\n", data_file(file));
+            skip();
+        }
+        SplitConfig c = {.strategy = SPLIT_RANDOM, .test_ratio = 0.2, .validation_ratio = 0.1, .seed = 42};
+        size_t counts[3];
+        Error e = {0};
+        snprintf(out, sizeof(out), "%s/%s", dir, names[n]);
+        assert_ok(split_file(data_file(file), out, &c, counts, &e), e);
+        static const char *const parts[] = {"train.tsv", "val.tsv", "test.tsv"};
+        for (size_t p = 0; p < COUNT(parts); p++) {
+            snprintf(file, sizeof(file), "%s/%s", names[n], parts[p]);
+            snprintf(ours, sizeof(ours), "%s/%s", out, parts[p]);
+            check_same(data_file(file), ours);
+        }
+    }
+}
+
+/* ---- failing memory
+ * ---------------------------------------------------------------------------------------------------------------- */
+
+static void memory_that_fails_is_an_error(void **state)
+{
+    (void)state;
+    char spec[700];
+    const int64_t shape[] = {5, 2};
+    const float x[10] = {0};
+    const char *train = put("heap.tsv", "userID\titemID\tx_label\n0\t1\t0\n0\t2\t0\n1\t4\t0\n1\t2\t1\n");
+    put("heap.ids.txt", "0\n1\n2\n3\n4\n");
+    snprintf(spec, sizeof(spec), "visual=%s", put_npy("heap.npy", 2, shape, x));
+    const char *specs[] = {spec};
+    DataConfig c = {.train = train, .features = specs, .feature_count = 1};
+    bool ok = false;
+    for (size_t n = 1; !ok; n++) {
+        TestHeap h;
+        test_heap(&h, n);
+        Error e = {0};
+        DataSet d;
+        Arena *a = arena_new(&h.heap, 0);
+        if (a) {
+            ok = dataset_load(&d, &c, a, &e);
+            assert_true(ok || e.code == SP_MEMORY);
+            if (ok)
+                dataset_close(&d);
+            arena_free(a);
+        }
+        assert_int_equal(h.live, 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_every_format),
+        cmocka_unit_test(reads_lightgcn),
+        cmocka_unit_test(an_empty_rating_column_means_one),
+        cmocka_unit_test(malformed_ratings_name_their_line),
+        cmocka_unit_test(elliot_numbers_what_train_has),
+        cmocka_unit_test(mmrec_counts_ids_over_all_rows),
+        cmocka_unit_test(data_sets_that_cannot_be),
+        cmocka_unit_test(features_of_every_kind),
+        cmocka_unit_test(features_that_do_not_fit),
+        cmocka_unit_test(the_latest_rows_are_test),
+        cmocka_unit_test(lines_are_kept_byte_for_byte),
+        cmocka_unit_test(k_core_is_iterative),
+        cmocka_unit_test(the_random_split_is_numpys),
+        cmocka_unit_test(splits_that_cannot_be),
+        cmocka_unit_test(amazon_splits_are_reproduced),
+        cmocka_unit_test(memory_that_fails_is_an_error),
+    };
+    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}

@@ -1,0 +1,122 @@
+/* tests/recsys_metrics_test.c: every metric against figures worked out by hand. */
+#include "recsys/recsys.h"
+
+#include "testing.h"
+
+/* Two users with truth, one without. u0 likes 1 (rating 5), 3 (1), 7 (3); u1 likes 2 (4); u2 nothing. Lists of five. */
+static int64_t start[] = {0, 3, 4, 4};
+static int32_t item[] = {1, 3, 7, 2};
+static float rating[] = {5, 1, 3, 4};
+static const Pairs truth = {4, start, item, rating};
+static const int32_t users[] = {0, 1, 2};
+static const int32_t top[] = {3, 9, 1, 8, 6, 9, 8, 2, 5, -1, 1, 2, 3, 4, 5};
+
+typedef struct Expected {
+    const char *name;
+    double u0[2], u1[2]; /* at cutoffs 2 and 4 */
+} Expected;
+
+static void check_table(Protocol p, const Expected *x, size_t n)
+{
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    Scores s;
+    const int64_t cutoffs[] = {2, 4};
+    for (size_t m = 0; m < n; m++) {
+        assert_ok(score_lists(&s, p, users, 3, 5, top, &truth, &x[m].name, 1, cutoffs, 2, a, &e), e);
+        assert_int_equal(s.users, 2);
+        for (int c = 0; c < 2; c++) {
+            double figures[] = {s.by_user[c * 2], s.by_user[c * 2 + 1], s.mean[c]};
+            double expected[] = {x[m].u0[c], x[m].u1[c], (x[m].u0[c] + x[m].u1[c]) / 2};
+            for (int f = 0; f < 3; f++)
+                if (!(figures[f] - expected[f] < 1e-9 && expected[f] - figures[f] < 1e-9))
+                    fail_msg("%s@%d: figure %d is %.12f, not %.12f", x[m].name, (int)cutoffs[c], f, figures[f], expected[f]);
+        }
+    }
+    arena_free(a);
+}
+
+/* Discounts: 1, 0.6309297536 (1/log2 3), 0.5, 0.4306765581 (1/log2 5). u0's gains by rating: 5 -> 63, 3 -> 15, 1 -> 3; u1's
+ * 4 -> 31. u0 hits at ranks 1 (gain 3) and 3 (gain 63), u1 at rank 3. */
+static void elliot_as_by_hand(void **state)
+{
+    (void)state;
+    const double ideal2 = 63 + 15 * 0.63092975357145743, ideal3 = ideal2 + 3 * 0.5;
+    const Expected table[] = {
+        {"Recall", {1.0 / 3, 2.0 / 3}, {0, 1}},
+        {"Precision", {0.5, 0.5}, {0, 0.25}},
+        {"HR", {1, 1}, {0, 1}},
+        {"MRR", {1, 1}, {0, 1.0 / 3}},
+        {"ndcg", {3 / ideal2, (3 + 63 * 0.5) / ideal3}, {0, 0.5}},
+        {"nDCGRendle2020", {1 / 1.63092975357145743, 1.5 / 2.13092975357145743}, {0, 0.5}},
+        {"MAP", {(1 + 0.5) / 2, (1 + 0.5 + 2.0 / 3 + 0.5) / 4}, {0, (1.0 / 3 + 0.25) / 4}},
+        {"MAR", {1.0 / 3, (1.0 / 3 + 1.0 / 3 + 2.0 / 3 + 2.0 / 3) / 4}, {0, 0.5}},
+        {"F1", {2 * 0.5 / 3 / (0.5 + 1.0 / 3), 2 * 0.5 * (2.0 / 3) / (0.5 + 2.0 / 3)}, {0, 0.4}},
+        {"AP", {0.5, (1 + 2.0 / 3) / 3}, {0, 1.0 / 3}},
+    };
+    check_table(PROTOCOL_ELLIOT, table, COUNT(table));
+    assert_int_equal(COUNT(table), metric_count());
+}
+
+static void mmrec_as_by_hand(void **state)
+{
+    (void)state;
+    const Expected table[] = {
+        {"Recall", {1.0 / 3, 2.0 / 3}, {0, 1}},
+        {"Precision", {0.5, 0.5}, {0, 0.25}},
+        {"NDCG", {1 / 1.63092975357145743, 1.5 / 2.13092975357145743}, {0, 0.5}},
+        {"MAP", {0.5, (1 + 2.0 / 3) / 3}, {0, 1.0 / 3}},
+    };
+    check_table(PROTOCOL_MMREC, table, COUNT(table));
+}
+
+static void who_counts(void **state)
+{
+    (void)state;
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    Scores s;
+    const int32_t empty[] = {-1, -1, 2, 5};
+    const char *names[] = {"Recall", "HR"};
+    const int64_t cutoffs[] = {1};
+    assert_ok(score_lists(&s, PROTOCOL_ELLIOT, users, 2, 2, empty, &truth, names, 2, cutoffs, 1, a, &e), e);
+    assert_int_equal(s.users, 1); /* a user without recommendations is left out */
+    assert_true(s.mean[0] == 1 && s.mean[1] == 1);
+    assert_ok(score_lists(&s, PROTOCOL_MMREC, users, 2, 2, empty, &truth, names, 2, cutoffs, 1, a, &e), e);
+    assert_int_equal(s.users, 2);
+    assert_true(s.mean[0] == 0.5);
+    assert_ok(score_lists(&s, PROTOCOL_ELLIOT, users + 2, 1, 2, empty, &truth, names, 2, cutoffs, 1, a, &e), e);
+    assert_true(s.users == 0 && s.mean[0] == 0);
+    arena_free(a);
+}
+
+static void wrong_metrics_and_cutoffs(void **state)
+{
+    (void)state;
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    Scores s;
+    const char *wrong = "Recal", *right = "recall";
+    const int64_t zero = 0, many = 6, one = 1;
+    assert_false(score_lists(&s, PROTOCOL_ELLIOT, users, 3, 5, top, &truth, &wrong, 1, &one, 1, a, &e));
+    assert_error(e, SP_USAGE, "no metric 'Recal'");
+    assert_false(score_lists(&s, PROTOCOL_ELLIOT, users, 3, 5, top, &truth, &right, 1, &zero, 1, a, &e));
+    assert_error(e, SP_USAGE, "cutoff 0");
+    assert_false(score_lists(&s, PROTOCOL_ELLIOT, users, 3, 5, top, &truth, &right, 1, &many, 1, a, &e));
+    assert_error(e, SP_USAGE, "cutoff 6: lists have 5 items");
+    assert_false(score_lists(&s, PROTOCOL_ELLIOT, users, 3, 0, top, &truth, &right, 1, &one, 1, a, &e));
+    assert_error(e, SP_USAGE, "empty");
+    assert_string_equal(metric_at((size_t)metric_find("NDCG"))->name, "nDCG");
+    arena_free(a);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(elliot_as_by_hand),
+        cmocka_unit_test(mmrec_as_by_hand),
+        cmocka_unit_test(who_counts),
+        cmocka_unit_test(wrong_metrics_and_cutoffs),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
