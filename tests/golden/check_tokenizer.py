@@ -1,0 +1,144 @@
+#!/usr/bin/env python3
+"""Compares token ids and words with Hugging Face tokenizers on real texts, on every code point and on hostile ones.
+
+    pip install tokenizers==0.23.3
+    make build/tests/tokenizers_test
+    tests/golden/check_tokenizer.py MODEL_FOLDER [DATA_FOLDER]
+
+MODEL_FOLDER holds a tokenizer.json; every column of every items.tsv below DATA_FOLDER is one text. Prints the number of
+texts and of mismatches for each part; exits 1 when there is one."""
+import glob
+import json
+import os
+import random
+import struct
+import subprocess
+import sys
+import tempfile
+
+from tokenizers import Tokenizer
+
+BINARY = os.environ.get("TOKENIZERS_TEST", "build/tests/tokenizers_test")
+failures = 0
+
+
+def run(model, texts, limit, mode):
+    data = b"".join(struct.pack("<I", len(b)) + b for b in (t.encode() for t in texts))
+    p = subprocess.run([BINARY, model, str(limit), mode], input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    if p.returncode:
+        sys.exit(p.stderr.decode())
+    return p.stdout, p.stderr.decode().split("\n")[1]
+
+
+def report(name, texts, ours, theirs, note=""):
+    global failures
+    bad = [i for i, (a, b) in enumerate(zip(ours, theirs)) if a != b]
+    bad += [None] * (len(ours) != len(theirs))
+    failures += len(bad)
+    print("%-44s %8d texts %6d mismatches  %s" % (name, len(texts), len(bad), note), flush=True)
+    for i in bad[:5]:
+        print("   ", repr(texts[i])[:200], "\n     ours ", ours[i][:40], "\n     theirs", theirs[i][:40])
+
+
+def check_ids(name, model, hf, texts, limit=0):
+    out, note = run(model, texts, limit, "ids")
+    ours = [[int(x) for x in line.split()] for line in out.decode().split("\n")[:-1]]
+    hf.no_padding()
+    hf.enable_truncation(limit) if limit else hf.no_truncation()
+    theirs = [e.ids for e in hf.encode_batch(texts)]
+    report(name, texts, ours, theirs, note)
+
+
+def check_words(name, model, hf, texts):
+    out, note = run(model, texts, 0, "words")
+    ours, at, words = [], 0, []
+    while at < len(out):
+        (n,) = struct.unpack_from("<I", out, at)
+        if n:
+            words.append(out[at + 4 : at + 4 + n].decode())
+        else:
+            ours.append(words)
+            words = []
+        at += 4 + n
+    theirs = [[w for w, _ in hf.pre_tokenizer.pre_tokenize_str(hf.normalizer.normalize_str(t))] for t in texts]
+    report(name, texts, ours, theirs)
+
+
+def variants(model, folder):
+    """The same tokenizer with every combination of the normaliser's switches that matters."""
+    source = json.load(open(model))
+    for clean, chinese, strip, lower in [(1, 1, None, 1), (1, 1, None, 0), (0, 0, True, 0), (0, 1, False, 1), (1, 0, True, 1)]:
+        source["normalizer"].update(clean_text=bool(clean), handle_chinese_chars=bool(chinese), strip_accents=strip, lowercase=bool(lower))
+        path = os.path.join(folder, "tokenizer.json")
+        json.dump(source, open(path, "w"))
+        yield "clean %d chinese %d strip %s lower %d" % (clean, chinese, strip, lower), path
+
+
+def hostile(rng, count, tokens):
+    every = [c for c in range(1, 0x110000) if not 0xD800 <= c < 0xE000]
+    pools = [every, range(1, 0x250), range(0x300, 0x370), range(0x590, 0x700), range(0x900, 0xE00), range(0x1100, 0x1200),
+             range(0x1E00, 0x2100), range(0x3040, 0x3100), range(0x4E00, 0x4F00), range(0xAC00, 0xAD00), range(0xF900, 0xFB50),
+             range(0x1D150, 0x1D200), range(0x1F300, 0x1F700), [0x200B, 0x200C, 0x200D, 0xFEFF, 0xFE0F, 0xAD, 0x2028, 0x85, 0xA0],
+             [ord(c) for c in "etaoin shrdlu"], [ord(c) for c in "[]<>/#'-_ .,!?"], [0x302E, 0x1D165, 0x1D16E, 0x1D17B, 0x334, 0x345]]
+    words = "the of running tokenization unaffable café naïve Ångström İstanbul ﬁne don't U.S. 3.14 日本語 한국어 हिन्दी ไทย עברית".split()
+    for _ in range(count):
+        parts = []
+        for _ in range(rng.randint(1, 12)):
+            kind = rng.random()
+            if kind < 0.25:
+                parts.append(rng.choice(words))
+            elif kind < 0.45:
+                parts.append(rng.choice(tokens))
+            elif kind < 0.48:
+                parts.append(rng.choice("aé日") * rng.choice([99, 100, 101, 300]))
+            else:
+                pool = rng.choice(pools)
+                parts.append("".join(chr(rng.choice(pool)) for _ in range(rng.randint(1, 10))))
+            if rng.random() < 0.6:
+                parts.append(rng.choice([" ", "  ", "\t", "\n", "\u3000"]))
+        yield "".join(parts)
+
+
+def odd_added_tokens(model, folder, rng):
+    """Tokens with every combination of flags, overlapping, new and old."""
+    source = json.load(open(model))
+    contents = ["<x>", "<xy>", "x", "word", "<X>", "café", " lead", "trail ", "..", "é", "日本", "the", "[new]", "İ", "a b", "##x", "W"]
+    for round in range(12):
+        added = source["added_tokens"][:]
+        for content in rng.sample(contents, 8):
+            f = [rng.random() < 0.4 for _ in range(5)]
+            added.append(dict(id=0, content=content, single_word=f[0], lstrip=f[1], rstrip=f[2], normalized=f[3], special=f[4]))
+        path = os.path.join(folder, "tokenizer.json")
+        json.dump(dict(source, added_tokens=added), open(path, "w"))
+        yield "added tokens, round %d" % round, path, contents
+
+
+def main():
+    folder = sys.argv[1]
+    model = os.path.join(folder, "tokenizer.json")
+    hf = Tokenizer.from_file(model)
+    tokens = [t["content"] for t in json.load(open(model))["added_tokens"]]
+    tokens += [t.upper() for t in tokens] + ["[MASK]", "<mask>", " <mask> "]
+    rng = random.Random(7)
+    if len(sys.argv) > 2:
+        for path in sorted(glob.glob(sys.argv[2] + "/*/items.tsv")):
+            rows = open(path, encoding="utf-8", newline="").read().split("\n")
+            texts = sorted({cell for row in rows for cell in row.split("\t")} | set(rows))
+            for limit in (0, 256, 384, 16):
+                check_ids("%s, at most %d" % ("/".join(path.split("/")[-2:]), limit), folder, hf, texts, limit)
+    points = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
+    with tempfile.TemporaryDirectory() as tmp:
+        for name, path in variants(model, tmp):
+            changed = Tokenizer.from_file(path)
+            check_words("code points, " + name, path, changed, ["a" + c + "B" for c in points])
+            check_words("with marks, " + name, path, changed, ["a\u0345" + c + "\u0334\u0301" for c in points])
+            check_words("hostile words, " + name, path, changed, list(hostile(rng, 5000, tokens)))
+        check_ids("hostile", folder, hf, list(hostile(rng, 30000, tokens)))
+        check_ids("hostile, at most 12", folder, hf, list(hostile(rng, 10000, tokens)), 12)
+        for name, path, contents in odd_added_tokens(model, tmp, rng):
+            changed = Tokenizer.from_file(path)
+            check_ids(name, path, changed, list(hostile(rng, 3000, contents + tokens)))
+    sys.exit(failures > 0)
+
+
+main()

@@ -1,0 +1,158 @@
+/* tokenizers/normalize.c: BertNormalizer and BertPreTokenizer of Hugging Face tokenizers: clean_text, spaces around Chinese
+ * characters, NFD without marks, lower case, in this order, in one pass; then words at white space and punctuation. */
+#include "tokenizers/private.h"
+
+void normalize_prepare(Tokenizer *t)
+{
+    unicode_plane(t->plane);
+    for (int c = 0; c < 128; c++) {
+        uint8_t f = t->plane[c];
+        t->ascii[c] = (int16_t)(t->clean && f & U_DROP     ? -1
+                                : t->clean && f & U_CLEAN  ? ' '
+                                : t->lower && f & U_UPPER ? (int)unicode_lower((uint32_t)c)
+                                                          : c);
+    }
+}
+
+typedef struct Sink {
+    const Tokenizer *t;
+    char *out;
+    size_t n;
+    /* The combining characters since the last starter, for canonical order: they begin at out[run]. Marks that are dropped
+     * at once are not among them: taking some away does not change the order of the rest. */
+    size_t run;
+    int last_class;
+    bool disorder;
+} Sink;
+
+/* Canonical order (Unicode 3.11, D109): a stable sort of out[run..n) by combining class, one pass a class. */
+static bool sort_run(Sink *s, Arena *a, Error *e)
+{
+    size_t bytes = s->n - s->run;
+    char *copy = arena_strndup(a, s->out + s->run, bytes, e);
+    if (!copy)
+        return false;
+    s->n = s->run;
+    bool present[256] = {false};
+    uint32_t c;
+    for (size_t i = 0; i < bytes; i += utf8_decode(copy + i, bytes - i, &c)) {
+        utf8_decode(copy + i, bytes - i, &c);
+        present[unicode_class(c) & 255] = true;
+    }
+    for (int class = 0; class < 256; class ++)
+        for (size_t i = 0, length; present[class] && i < bytes; i += length) {
+            length = utf8_decode(copy + i, bytes - i, &c);
+            if ((unicode_class(c) & 255) != class)
+                continue;
+            memcpy(s->out + s->n, copy + i, length);
+            s->n += length;
+        }
+    s->disorder = false;
+    return true;
+}
+
+static void put(Sink *s, uint32_t c, uint8_t flags)
+{
+    if (s->t->lower && flags & U_UPPER) {
+        s->n += utf8_encode(unicode_lower(c), s->out + s->n);
+        if (c == 0x130)
+            s->n += utf8_encode(0x307, s->out + s->n);
+    } else {
+        s->n += utf8_encode(c, s->out + s->n);
+    }
+}
+
+/* One code point through NFD, dropping marks. */
+static bool put_decomposed(Sink *s, uint32_t c, uint8_t flags, Arena *a, Error *e)
+{
+    uint32_t parts[4] = {c};
+    int n = flags & U_KNOWN ? unicode_decompose(c, parts) : 1;
+    for (int i = 0; i < n; i++) {
+        uint8_t f = flags_of(s->t, parts[i]);
+        int class = f & U_KNOWN ? unicode_class(parts[i]) : 0;
+        if (!class) {
+            if (s->disorder && !sort_run(s, a, e))
+                return false;
+            s->last_class = 0;
+        }
+        if (f & U_MARK)
+            continue;
+        if (class) {
+            if (!s->last_class)
+                s->run = s->n;
+            s->disorder |= class < s->last_class;
+            s->last_class = MAX(class, s->last_class);
+        }
+        put(s, parts[i], f);
+    }
+    return true;
+}
+
+bool normalize(const Tokenizer *t, Text text, char *out, size_t *n, Arena *a, Error *e)
+{
+    if (!t->normalizes) {
+        for (size_t i = 0, length; i < text.n; i += length)
+            *n += utf8_encode(next_code(text.p + i, text.n - i, &length), out + *n);
+        return true;
+    }
+    Sink s = {.t = t, .out = out};
+    for (size_t i = 0, length; i < text.n; i += length) {
+        unsigned char b = (unsigned char)text.p[i];
+        if (b < 128) {
+            length = 1;
+            if (t->ascii[b] < 0)
+                continue;
+            if (s.disorder && !sort_run(&s, a, e))
+                return false;
+            s.last_class = 0;
+            s.out[s.n++] = (char)t->ascii[b];
+            continue;
+        }
+        uint32_t c = next_code(text.p + i, text.n - i, &length);
+        uint8_t flags = flags_of(t, c);
+        if (t->clean && flags & U_DROP)
+            continue;
+        if (t->clean && flags & U_CLEAN) {
+            c = ' ';
+            flags = 0;
+        }
+        bool pad = t->chinese && flags & U_CHINESE;
+        if (!t->strip) {
+            if (pad)
+                s.out[s.n++] = ' ';
+            put(&s, c, flags);
+        } else if ((pad && !put_decomposed(&s, ' ', 0, a, e)) || !put_decomposed(&s, c, flags, a, e)) {
+            return false;
+        }
+        if (pad) /* Chinese characters end in a starter: nothing is left to sort */
+            s.out[s.n++] = ' ';
+    }
+    if (s.disorder && !sort_run(&s, a, e))
+        return false;
+    *n = s.n;
+    return true;
+}
+
+bool next_word(const Tokenizer *t, Text *rest, Text *word)
+{
+    const char *p = rest->p;
+    size_t n = rest->n, i = 0, begin = 0;
+    while (i < n) {
+        size_t length = 1;
+        unsigned char b = (unsigned char)p[i];
+        uint8_t flags = b < 128 ? t->plane[b] : flags_of(t, next_code(p + i, n - i, &length));
+        if (flags & (U_SPACE | U_PUNCT)) {
+            if (i > begin)
+                break; /* the word before it; this one comes next time */
+            if (flags & U_PUNCT) {
+                i += length;
+                break;
+            }
+            begin = i + length;
+        }
+        i += length;
+    }
+    *word = (Text){p + begin, i - begin};
+    *rest = (Text){p + i, n - i};
+    return i > begin;
+}

@@ -1,0 +1,81 @@
+/* tokenizers/tokenizers.c: a text through all stages. */
+#include "tokenizers/private.h"
+
+const char *tokenizer_kind(const Tokenizer *t)
+{
+    (void)t;
+    return "WordPiece";
+}
+
+int64_t tokenizer_vocabulary(const Tokenizer *t)
+{
+    return t->ids;
+}
+
+int64_t tokenizer_max_length(const Tokenizer *t)
+{
+    return t->max_length;
+}
+
+Text token_text(const Tokenizer *t, int32_t id)
+{
+    return id >= 0 && id < t->ids && t->pieces[id].p ? t->pieces[id] : TEXT("");
+}
+
+int32_t token_id(const Tokenizer *t, Text piece)
+{
+    for (size_t i = 0; i < t->added_count; i++)
+        if (text_equal(t->added[i].content, piece))
+            return t->added[i].id;
+    return piece_find(t, piece, false);
+}
+
+/* Words of a normalised text until there are `limit` tokens. */
+static bool split_words(const Tokenizer *t, Text text, size_t limit, TokenIds *out, Arena *a, Error *e)
+{
+    Text word;
+    while (out->count < limit && next_word(t, &text, &word))
+        if (!wordpiece_word(t, word, out, a, e))
+            return false;
+    return true;
+}
+
+/* A stretch of raw text between added tokens. */
+static bool split_normal(const Tokenizer *t, Text text, size_t limit, TokenIds *out, Arena *a, Error *e)
+{
+    char small[4096], *normal = small;
+    if (NORMAL_ROOM(text.n) > sizeof small && !(normal = NEW(a, char, NORMAL_ROOM(text.n), e)))
+        return false;
+    AddedScan scan = {.text = {normal, 0}};
+    if (!normalize(t, text, normal, &scan.text.n, a, e))
+        return false;
+    Text gap;
+    int32_t id;
+    while (out->count < limit && added_next(&t->normal, &scan, &gap, &id))
+        if (!split_words(t, gap, limit, out, a, e) || (id >= 0 && !ids_push(out, id, a, e)))
+            return false;
+    return true;
+}
+
+bool tokenize(const Tokenizer *t, Text text, size_t max_length, TokenIds *out, Arena *a, Error *e)
+{
+    size_t around = t->before_count + t->after_count, limit = SIZE_MAX;
+    if (max_length && max_length < around)
+        return fail(e, SP_USAGE, "%s: a length of %zu tokens has no room for the %zu special ones", t->path, max_length, around);
+    for (size_t i = 0; i < t->before_count; i++)
+        if (!ids_push(out, t->before[i], a, e))
+            return false;
+    if (max_length)
+        limit = out->count + max_length - around;
+    AddedScan scan = {.text = text};
+    Text gap;
+    int32_t id;
+    while (out->count < limit && added_next(&t->raw, &scan, &gap, &id))
+        if (!split_normal(t, gap, limit, out, a, e) || (id >= 0 && !ids_push(out, id, a, e)))
+            return false;
+    out->count = MIN(out->count, limit);
+    for (size_t i = 0; i < t->after_count; i++)
+        if (!ids_push(out, t->after[i], a, e))
+            return false;
+    return true;
+}
