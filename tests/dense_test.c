@@ -267,6 +267,67 @@ static void attention_shape(const Kernels *k, int64_t H, int64_t D, int64_t R, b
     free(qkv), free(relative), free(lse), free(out), free(again), free(p);
 }
 
+static void attention_back_run(const Kernels *k, const AttentionBack *t, int threads)
+{
+    Run r = run_with(threads, k->attention_back_work(t, threads));
+    k->attention_back(&r, t);
+    run_done(&r);
+}
+
+/* Gradients by the formulas, from probabilities in double. */
+static void attention_back_shape(const Kernels *k, int64_t H, int64_t D, int64_t R, bool causal, const int32_t *offsets, int64_t B)
+{
+    const int64_t rows = offsets[B], C = H * D, ld = 3 * C, ldd = 3 * C + 1;
+    const size_t size = (size_t)(rows * ldd);
+    float *qkv = numbers((size_t)(rows * ld), 1), *relative = numbers((size_t)(H * (2 * R + 1)), 2), *lse = numbers((size_t)(H * rows), 3);
+    float *out = numbers((size_t)(rows * C), 4), *dout = numbers((size_t)(rows * C), 5), *d = numbers(size, 6), *again = numbers(size, 6);
+    Attention f = {B, H, D, offsets, qkv, qkv + C, qkv + 2 * C, ld, out, C, 1 / sqrtf((float)D), R ? relative : NULL, R, causal, lse};
+    attention_run(k, &f, 1);
+    AttentionBack t = {f, dout, d, d + C, d + 2 * C, ldd};
+    attention_back_run(k, &t, 1);
+    double *want = calloc(size + 1, sizeof *want), *p = malloc((size_t)rows * sizeof *p + 8), *dp = malloc((size_t)rows * sizeof *dp + 8);
+    for (int64_t b = 0; b < B; b++)
+        for (int64_t h = 0; h < H; h++)
+            for (int64_t i = offsets[b]; i < offsets[b + 1]; i++) {
+                const int64_t first = offsets[b], end = causal ? i + 1 : offsets[b + 1];
+                double most = -INFINITY, sum = 0, delta = 0;
+                for (int64_t j = first; j < end; j++) {
+                    double s = 0, slope = 0;
+                    for (int64_t e = h * D; e < h * D + D; e++) {
+                        s += (double)f.q[i * ld + e] * f.k[j * ld + e];
+                        slope += (double)dout[i * C + e] * f.v[j * ld + e];
+                    }
+                    p[j] = s * f.scale + (R ? relative[h * (2 * R + 1) + MIN(MAX(j - i, -R), R) + R] : 0);
+                    dp[j] = slope;
+                    most = fmax(most, p[j]);
+                }
+                for (int64_t j = first; j < end; j++)
+                    sum += p[j] = exp(p[j] - most);
+                for (int64_t j = first; j < end; j++) {
+                    p[j] /= sum;
+                    delta += p[j] * dp[j];
+                }
+                for (int64_t j = first; j < end; j++)
+                    for (int64_t e = h * D; e < h * D + D; e++) {
+                        const double ds = p[j] * (dp[j] - delta) * f.scale;
+                        want[i * ldd + e] += ds * f.k[j * ld + e];
+                        want[j * ldd + C + e] += ds * f.q[i * ld + e];
+                        want[j * ldd + 2 * C + e] += p[j] * dout[i * C + e];
+                    }
+            }
+    for (size_t at = 0; at < size; at++)
+        if ((int64_t)at % ldd < 3 * C)
+            check_close("attention_back", k, at, d[at], want[at], 1e-5 + 1e-5 * fabs(want[at]));
+        else
+            assert_true(d[at] == again[at]);
+    t.dq = again, t.dk = again + C, t.dv = again + 2 * C;
+    for (int threads = 2; threads <= 3; threads++) {
+        attention_back_run(k, &t, threads);
+        assert_memory_equal(again, d, size * sizeof *d);
+    }
+    free(qkv), free(relative), free(lse), free(out), free(dout), free(d), free(again), free(want), free(p), free(dp);
+}
+
 static void check_attention(const Kernels *k)
 {
     static const int32_t few[] = {0, 1, 1, 14, 31, 48}, long_text[] = {0, 300, 600, 605}, one[] = {0, 128}, none[] = {0, 0};
@@ -279,6 +340,12 @@ static void check_attention(const Kernels *k)
     attention_shape(k, 12, 32, 0, false, one, 1);
     attention_shape(k, 2, 8, 0, false, none, 1);
     attention_shape(k, 2, 8, 0, false, none, 0);
+    attention_back_shape(k, 2, 32, 0, false, few, 5);
+    attention_back_shape(k, 3, 5, 4, false, few, 5);
+    attention_back_shape(k, 2, 40, 9, true, few, 5);
+    attention_back_shape(k, 1, 64, 0, true, long_text, 3);
+    attention_back_shape(k, 1, 16, 30, false, long_text, 3);
+    attention_back_shape(k, 1, 16, 0, false, none, 1);
 }
 
 static void attention_test(void **state)

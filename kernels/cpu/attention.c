@@ -154,3 +154,138 @@ void K(attention)(const Run *run, const Attention *t)
     Job job = {t, scratch(t), threads > 1 && pairs < 2 * threads ? (2 * threads + pairs - 1) / pairs : 1, run->work};
     pool_run(run->pool, (size_t)(pairs * job.parts), task, &job);
 }
+
+/* ---- backward ----------------------------------------------------------------------------------------------------------------
+ * P = e^(S - lse) is made again tile by tile. dV = P' dO, dP = dO V', dS = P (dP - dO.O), dQ = scale dS K, dK = scale dS' Q. Text and
+ * head are one task: dK and dV add up over the queries in order, TILE_ROWS at a time. */
+
+typedef struct BackSizes {
+    size_t keys, k_rows, dk, tile, scores, all; /* floats; keys, k_rows and dk are each there for K (or dK) and V (or dV) */
+} BackSizes;
+
+static BackSizes back_scratch(const Attention *t)
+{
+    const Sizes f = scratch(t);
+    BackSizes s = {.keys = f.keys, .k_rows = f.values, .dk = f.values, .tile = f.out, .scores = TILE_ROWS * SCORE_LD};
+    s.all = (2 * s.keys + s.k_rows + 2 * s.dk + 4 * s.tile + 2 * s.scores + 15) / 16 * 16;
+    return s;
+}
+
+size_t K(attention_back_work)(const AttentionBack *t, int threads)
+{
+    return back_scratch(&t->forward).all * sizeof(float) * (size_t)threads;
+}
+
+typedef struct BackJob {
+    const AttentionBack *t;
+    BackSizes sizes;
+    float *work;
+} BackJob;
+
+/* rows x D numbers times `scale`, as B's panels [rows, TILE_COLS] at distance TILE_ROWS TILE_COLS; zeros behind D */
+static void pack_rows(int64_t rows, int64_t D, const float *x, int64_t ld, float scale, float *to)
+{
+    for (int64_t d = 0; d < D; d += TILE_COLS) {
+        float *panel = to + d * TILE_ROWS;
+        K(tile_pack)(rows, MIN(D - d, TILE_COLS), x + d, ld, 1, panel);
+        for (int64_t i = 0; i < rows * TILE_COLS; i++) {
+            panel[i] *= scale;
+        }
+    }
+}
+
+/* sums [keys, ld] += weights' [keys, rows] B, B by pack_rows */
+static void add_transposed(const float *weights, int64_t rows, int64_t keys, const float *B, float *sums, int64_t ld)
+{
+    for (int64_t j = 0, many; j < keys; j += many) {
+        many = MIN(keys - j, TILE_ROWS);
+        Tile t = {weights + j, 1, SCORE_LD, rows, 1, 0, B, TILE_COLS, TILE_ROWS * TILE_COLS, sums + j * ld, ld, false};
+        K(tile_row)(t, (int)many, ld);
+    }
+}
+
+static void back_task(void *arg, size_t number, int worker)
+{
+    const BackJob *job = arg;
+    const AttentionBack *back = job->t;
+    const Attention *t = &back->forward;
+    const BackSizes *z = &job->sizes;
+    const int64_t h = (int64_t)number % t->H, b = (int64_t)number / t->H, row0 = t->offsets[b], T = t->offsets[b + 1] - row0, D = t->D;
+    const int64_t wide = up(D, TILE_COLS), from = row0 * t->ld + h * D;
+    float *keys = job->work + z->all * (size_t)worker, *values = keys + z->keys, *k_rows = values + z->keys, *dk = k_rows + z->k_rows;
+    float *dv = dk + z->dk, *query = dv + z->dk, *dout = query + z->tile, *dq = dout + z->tile, *scaled = dq + z->tile;
+    float *scores = scaled + z->tile, *slopes = scores + z->scores;
+    for (int64_t j = 0; j < T; j += TILE_COLS) {
+        K(tile_pack)(D, MIN(T - j, TILE_COLS), t->k + from + j * t->ld, 1, t->ld, keys + j * D);
+        K(tile_pack)(D, MIN(T - j, TILE_COLS), t->v + from + j * t->ld, 1, t->ld, values + j * D);
+    }
+    for (int64_t d = 0; d < D; d += TILE_COLS) {
+        K(tile_pack)(T, MIN(D - d, TILE_COLS), t->k + from + d, t->ld, 1, k_rows + d * T);
+    }
+    memset(dk, 0, (size_t)(T * wide) * sizeof(float));
+    memset(dv, 0, (size_t)(T * wide) * sizeof(float));
+    for (int64_t i0 = 0, rows; i0 < T; i0 += rows) {
+        rows = MIN(T - i0, TILE_ROWS);
+        const float *dO = back->dout + (row0 + i0) * t->ldo + h * D, *O = t->out + (row0 + i0) * t->ldo + h * D;
+        const float *lse = t->lse + h * t->offsets[t->B] + row0 + i0, *Q = t->q + from + i0 * t->ld;
+        pack_rows(rows, D, Q, t->ld, t->scale, query);
+        pack_rows(rows, D, dO, t->ldo, 1.0f, dout);
+        float delta[TILE_ROWS];
+        for (int64_t i = 0; i < rows; i++) {
+            vf sum = v_zero();
+            for (int64_t d = 0; d < D; d += VW) {
+                const int n = (int)MIN(D - d, VW);
+                sum = v_fma(v_load_n(dO + i * t->ldo + d, n), v_load_n(O + i * t->ldo + d, n), sum);
+            }
+            delta[i] = v_sum(sum);
+            for (int64_t d = 0; d < D; d++) {
+                scaled[i * D + d] = Q[i * t->ld + d] * t->scale;
+            }
+        }
+        const int64_t end = t->causal ? i0 + rows : T;
+        for (int64_t j0 = 0; j0 < end; j0 += KEYS) {
+            const int64_t n = MIN(end - j0, KEYS);
+            Tile score = {scaled, D, 1, D, 1, 0, keys + j0 * D, TILE_COLS, D * TILE_COLS, scores, SCORE_LD, true};
+            K(tile_row)(score, (int)rows, up(n, TILE_COLS));
+            Tile slope = {dO, t->ldo, 1, D, 1, 0, values + j0 * D, TILE_COLS, D * TILE_COLS, slopes, SCORE_LD, true};
+            K(tile_row)(slope, (int)rows, up(n, TILE_COLS));
+            for (int64_t i = 0; i < rows; i++) {
+                float *s = scores + i * SCORE_LD, *ds = slopes + i * SCORE_LD;
+                if (t->relative) {
+                    add_relative(s, t->relative + h * (2 * t->R + 1), t->R, i0 + i, j0, n);
+                }
+                for (int64_t j = t->causal ? MIN(MAX(i0 + i + 1 - j0, 0), n) : n; j < up(n, VW); j++) {
+                    s[j] = -INFINITY;
+                }
+                for (int64_t j = 0; j < n; j += VW) {
+                    const vf p = v_exp(v_load(s + j) - lse[i]);
+                    v_store(s + j, p);
+                    v_store(ds + j, p * (v_load(ds + j) - delta[i]));
+                }
+            }
+            Tile to_query = {slopes, SCORE_LD, 1, n, 1, 0, k_rows + j0 * TILE_COLS, TILE_COLS, T * TILE_COLS, dq, wide, j0 == 0};
+            K(tile_row)(to_query, (int)rows, wide);
+            add_transposed(scores, rows, n, dout, dv + j0 * wide, wide);
+            add_transposed(slopes, rows, n, query, dk + j0 * wide, wide);
+        }
+        for (int64_t i = 0; i < rows; i++) {
+            for (int64_t d = 0; d < D; d++) {
+                back->dq[(row0 + i0 + i) * back->ldd + h * D + d] = dq[i * wide + d] * t->scale;
+            }
+        }
+    }
+    for (int64_t j = 0; j < T; j++) {
+        const int64_t at = (row0 + j) * back->ldd + h * D;
+        memcpy(back->dk + at, dk + j * wide, (size_t)D * sizeof(float));
+        memcpy(back->dv + at, dv + j * wide, (size_t)D * sizeof(float));
+    }
+}
+
+void K(attention_back)(const Run *run, const AttentionBack *t)
+{
+    if (t->forward.B == 0 || t->forward.H == 0) {
+        return;
+    }
+    BackJob job = {t, back_scratch(&t->forward), run->work};
+    pool_run(run->pool, (size_t)(t->forward.B * t->forward.H), back_task, &job);
+}

@@ -28,6 +28,8 @@ void K(mean_pool)(const Run *run, int64_t B, int64_t HW, int64_t C, const float 
 /* attention.c */
 size_t K(attention_work)(const Attention *t, int threads);
 void K(attention)(const Run *run, const Attention *t);
+size_t K(attention_back_work)(const AttentionBack *t, int threads);
+void K(attention_back)(const Run *run, const AttentionBack *t);
 
 /* The rest is declared with the types of the table's members. */
 #define KERNEL(name) extern __typeof__(*((const Kernels *)0)->name) K(name)

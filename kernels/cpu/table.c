@@ -57,6 +57,8 @@ const Kernels K(kernels) = {
 
     .attention_work = K(attention_work),
     .attention = K(attention),
+    .attention_back_work = K(attention_back_work),
+    .attention_back = K(attention_back),
 
     .act = K(act),
     .act_back = K(act_back),
