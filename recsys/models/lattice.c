@@ -30,12 +30,12 @@ static const Setting settings[] = {
     VARIANT_SETTING,
     {"factors", "64", "64", "length D of the embeddings", 1},
     {"factors_multimod", "64", "64", "length of the projected features", 1},
-    {"n_layers", "1", "1", "hops on the item graph"},
-    {"n_ui_layers", "2", "2", "hops on the graph of users and items"},
+    {"n_layers", "1", "1", "hops on the item graph", 0},
+    {"n_ui_layers", "2", "2", "hops on the graph of users and items", 0},
     {"top_k", "20", "10", "neighbours kept for an item", 1},
-    {"l_m", "0.7", "0.9", "share of the raw features' graph; the learned one has the rest"},
-    {"l_w", "1e-5", "1e-3", "weight of the regularisation"},
-    {"lr_decay", "0.96", "0.96", "factor on the learning rate in 50 epochs"},
+    {"l_m", "0.7", "0.9", "share of the raw features' graph; the learned one has the rest", 0},
+    {"l_w", "1e-5", "1e-3", "weight of the regularisation", 0},
+    {"lr_decay", "0.96", "0.96", "factor on the learning rate in 50 epochs", 0},
     {0},
 };
 

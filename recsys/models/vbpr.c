@@ -19,7 +19,7 @@ typedef struct Vbpr {
 static const Setting settings[] = {
     VARIANT_SETTING,
     {"factors", "64", "64", "length D of the embeddings", 1},
-    {"l_w", "1e-5", "1e-2", "weight of the regularisation"},
+    {"l_w", "1e-5", "1e-2", "weight of the regularisation", 0},
     {0},
 };
 
