@@ -30,9 +30,9 @@ bool rank_users(Model *m, const Tensor *users, const Tensor *items, const int32_
     const Pairs *train = &m->data->train;
     if (users)
         return rank_items(store_device(m->store), users, items, ids, n, k, train->start, train->item, top, scores, e);
-    ArenaMark mark = arena_mark(m->arena);
-    bool ok = rank_by_scores(m, ids, n, k, top, scores, m->arena, e);
-    arena_rewind(m->arena, mark);
+    Arena *scratch = arena_new(store_device(m->store)->heap, 0);
+    bool ok = scratch ? rank_by_scores(m, ids, n, k, top, scores, scratch, e) : fail_memory(e, (size_t)n, "ranking");
+    arena_free(scratch);
     return ok;
 }
 

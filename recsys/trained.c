@@ -179,10 +179,13 @@ bool trained_recommend(Trained *t, const Text *users, size_t n, int64_t k, Recom
     if (k < 1)
         return fail(e, SP_USAGE, "-k %lld: a whole number from 1 on is wanted", (long long)k);
     k = MIN(k, I);
-    ArenaMark mark = arena_mark(t->arena);
-    int32_t *ids = NEW(t->arena, int32_t, count, e), *top = NEW(t->arena, int32_t, MIN(count, (int64_t)USERS_AT_ONCE) * k, e);
-    float *scores = NEW(t->arena, float, MIN(count, (int64_t)USERS_AT_ONCE) * k, e);
-    Text *items = NEW(t->arena, Text, k, e);
+    Arena *scratch = arena_new(t->device->heap, 0); /* its own: threads may share t */
+    if (!scratch)
+        return fail_memory(e, (size_t)count, "recommending");
+    int64_t block = MIN(count, (int64_t)USERS_AT_ONCE);
+    int32_t *ids = NEW(scratch, int32_t, count, e), *top = NEW(scratch, int32_t, block * k, e);
+    float *scores = NEW(scratch, float, block * k, e);
+    Text *items = NEW(scratch, Text, k, e);
     bool ok = ids && top && scores && items;
     for (int64_t i = 0; ok && i < count; i++) {
         int64_t number = users ? text_index_find(t->users, users[i]) : i;
@@ -200,6 +203,6 @@ bool trained_recommend(Trained *t, const Text *users, size_t n, int64_t k, Recom
             ok = visit(arg, text_index_at(t->users, ids[first + b]), got, items, scores + b * k, e);
         }
     }
-    arena_rewind(t->arena, mark);
+    arena_free(scratch);
     return ok;
 }
