@@ -2,12 +2,11 @@
  * step 1, the parameters after step 10, each within 1e-4 of its tensor's largest number. SAPOR_RECIPES names a folder with larger cases. */
 #include <math.h>
 #include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "recsys/recsys.h"
+
+#include <cmocka.h>
 
 typedef struct Case {
     const Weights *golden;
