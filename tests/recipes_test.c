@@ -1,12 +1,10 @@
 /* Ten steps of VBPR and LATTICE, both recipes, against float64 PyTorch (tests/golden/recommenders_float64.py): the losses, the gradients of
  * step 1, the parameters after step 10, each within 1e-4 of its tensor's largest number. SAPOR_RECIPES names a folder with larger cases. */
+#include "testing.h"
+
 #include <math.h>
-#include <setjmp.h>
-#include <stdlib.h>
 
 #include "recsys/recsys.h"
-
-#include <cmocka.h>
 
 typedef struct Case {
     const Weights *golden;
