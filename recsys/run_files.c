@@ -195,12 +195,12 @@ bool run_open(Trainer *t, Error *e)
 
 /* ---- results ------------------------------------------------------------------------------------------------------------------------ */
 
-static bool write_ids(const Trainer *t, const char *name, const TextIndex *ids, Error *e)
+static bool write_ids(const Trainer *t, const char *name, const TextIndex *ids, int64_t n, Error *e)
 {
     const char *path = in_folder(t, name, e);
     Out *o = path ? out_open(path, t->device->heap, e) : NULL;
     bool ok = o != NULL;
-    for (int64_t i = 0; ok && i < text_index_count(ids); i++) {
+    for (int64_t i = 0; ok && i < n; i++) {
         Text id = text_index_at(ids, i);
         ok = out_write(o, id.p, id.n, e) && out_write(o, "\n", 1, e);
     }
@@ -238,7 +238,8 @@ static bool write_seen(const Trainer *t, Error *e)
 bool run_write_vectors(Trainer *t, const Tensor *users, const Tensor *items, Error *e)
 {
     ArenaMark mark = arena_mark(t->scratch);
-    bool ok = write_seen(t, e) && write_ids(t, "user.ids.txt", t->data.users, e) && write_ids(t, "item.ids.txt", t->data.items, e);
+    bool ok = write_seen(t, e) && write_ids(t, "user.ids.txt", t->data.users, t->data.U, e) &&
+              write_ids(t, "item.ids.txt", t->data.items, t->data.I, e);
     if (users)
         ok = ok && write_tensor(t, "user.npy", users, e) && write_tensor(t, "item.npy", items, e);
     arena_rewind(t->scratch, mark);

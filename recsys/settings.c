@@ -67,13 +67,20 @@ static bool check_value(const Setting *d, Protocol p, const char *value, Error *
     return true;
 }
 
-static bool add_defaults(Settings *s, const Setting *table, Protocol p)
+static void add_defaults(Settings *s, const Setting *table, Protocol p)
 {
     for (const Setting *d = table; d && d->key; d++) {
         Entry *there = find(s, text_of(d->key));
         *(there ? there : &s->entries[s->count++]) = (Entry){d, p == PROTOCOL_ELLIOT ? d->elliot : d->mmrec};
     }
-    return true;
+}
+
+/* A model's own defaults go with the variant, where one is asked for. */
+static Protocol variant_asked(Protocol p, const char *const *set, size_t set_count)
+{
+    for (size_t i = 0; i < set_count; i++)
+        p = !strcmp(set[i], "variant=mmrec") ? PROTOCOL_MMREC : !strcmp(set[i], "variant=elliot") ? PROTOCOL_ELLIOT : p;
+    return p;
 }
 
 static bool unknown_key(const Settings *s, Text key, Arena *a, Error *e)
@@ -93,7 +100,7 @@ Settings *settings_make(const Setting *own, Protocol p, const char *const *set, 
     if (!s || !(s->entries = NEW(a, Entry, most, e)))
         return NULL;
     add_defaults(s, common_settings, p);
-    add_defaults(s, own, p);
+    add_defaults(s, own, variant_asked(p, set, set_count));
     for (size_t i = 0; i < set_count; i++) {
         Text value = text_of(set[i]), key;
         if (!strchr(set[i], '=')) {

@@ -306,6 +306,7 @@ bool train_run(const Device *d, const TrainConfig *c, TrainResult *r, Arena *a, 
         print_result(t, r);
     folder_unlock(&lock);
     store_free(t->model.store);
+    dataset_close(&t->data);
     arena_free(t->scratch);
     return ok;
 }

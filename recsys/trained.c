@@ -158,6 +158,7 @@ void trained_close(Trained *t)
         return;
     store_free(t->store);
     store_free(t->trainer.model.store);
+    dataset_close(&t->trainer.data);
     weights_close(t->seen);
     for (size_t i = 0; i < COUNT(t->files); i++)
         npy_close(&t->files[i]);
@@ -175,7 +176,8 @@ enum { USERS_AT_ONCE = 1024 };
 
 bool trained_recommend(Trained *t, const Text *users, size_t n, int64_t k, RecommendVisit *visit, void *arg, Error *e)
 {
-    int64_t I = text_index_count(t->items), all = text_index_count(t->users), count = users ? (int64_t)n : all;
+    int64_t I = t->user ? rows_of(t->item) : t->trainer.data.I;
+    int64_t all = t->user ? rows_of(t->user) : t->trainer.data.U, count = users ? (int64_t)n : all;
     if (k < 1)
         return fail(e, SP_USAGE, "-k %lld: a whole number from 1 on is wanted", (long long)k);
     k = MIN(k, I);
@@ -190,7 +192,7 @@ bool trained_recommend(Trained *t, const Text *users, size_t n, int64_t k, Recom
     for (int64_t i = 0; ok && i < count; i++) {
         int64_t number = users ? text_index_find(t->users, users[i]) : i;
         ids[i] = (int32_t)number;
-        ok = number >= 0 || fail(e, SP_USAGE, "no user is called %.*s among the %lld that were trained on", (int)users[i].n, users[i].p,
+        ok = (number >= 0 && number < all) || fail(e, SP_USAGE, "no user is called %.*s among the %lld that were trained on", (int)users[i].n, users[i].p,
                                  (long long)all);
     }
     for (int64_t first = 0; ok && first < count; first += USERS_AT_ONCE) {

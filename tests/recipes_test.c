@@ -64,7 +64,7 @@ static void load_data(Case *c)
     d->features = NEW(c->arena, Feature, 2, &c->e);
     static const char *const names[] = {"visual", "textual"};
     for (int i = 0; i < 2; i++)
-        d->features[i] = (Feature){names[i], array(c, "features.%s", names[i])->shape[1], floats(c, "features.%s", names[i], NULL)};
+        d->features[i] = (Feature){.name = names[i], .D = array(c, "features.%s", names[i])->shape[1], .data = floats(c, "features.%s", names[i], NULL)};
 }
 
 /* The numbers `prefix`.NAME of the golden file that belong to our parameter. VBPR's projection is one matrix there, one a modality here. */
