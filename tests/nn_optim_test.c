@@ -1,0 +1,355 @@
+/* tests/nn_optim_test.c: optimisers, lazy rows, checkpoints, the memory of a step. */
+#include "tests/nn_testing.h"
+
+#include <math.h>
+
+enum { U = 50, I = 40, D = 12, F = 33, B = 16 };
+
+typedef struct Model {
+    Device d;
+    Store *s;
+    Tape *t;
+    Tensor *users, *items, *features, *once;
+    Linear project;
+} Model;
+
+static Model model_new(const Heap *heap, int threads)
+{
+    Model m = {.d = test_device(heap, threads)};
+    m.s = store_new(&m.d, &error);
+    m.t = tape_new(&m.d, true, &error);
+    m.users = test_param(m.s, "users", U, D, 1);
+    m.items = test_param(m.s, "items", I, D, 2);
+    m.features = test_param(m.s, "features", I, F, 3);
+    m.once = test_param(m.s, "once", 5, 0, 4);
+    m.project = linear_new(m.s, "project", D, F, true, (Init){INIT_XAVIER_NORMAL, 0}, (Init){INIT_UNIFORM, 0.1}, 7, &error);
+    return m;
+}
+
+static void model_free(Model *m)
+{
+    tape_free(m->t);
+    store_free(m->s);
+    pool_free(m->d.pool);
+}
+
+typedef enum Kinds { ROWS = 1, FACTORS = 2, MIXED = 4 } Kinds;
+
+/* A loss that reaches parameters by other ways in other steps. */
+static Tensor *loss_of(Model *m, int step, Kinds kinds)
+{
+    int32_t id[3][B];
+    for (int k = 0; k < 3; k++)
+        for (int b = 0; b < B; b++) /* few distinct ones: duplicates inside a batch, rows left alone for long */
+            id[k][b] = (int32_t)draw_below((Draw){100 + (uint64_t)k, DRAW_TEST, (uint32_t)step}, (uint64_t)b, step % 7 ? 9 : I);
+    Tape *t = m->t;
+    Tensor *u = gather(t, m->users, input_i32(t, id[0], B));
+    Tensor *pos = input_i32(t, id[1], B), *neg = input_i32(t, id[2], B);
+    Tensor *loss = NULL;
+    if (kinds & ROWS && step % 5 != 4) { /* in some steps the items get no gradient at all */
+        Tensor *p = gather(t, m->items, pos), *n = gather(t, m->items, neg);
+        loss = add(t, bpr_loss(t, row_dot(t, u, p), row_dot(t, u, n)), scale(t, frobenius(t, p), 0.01f));
+    }
+    if (kinds & FACTORS || !loss) {
+        Tensor *all = linear_act(t, m->features, &m->project, ACT_LEAKY_RELU, 0.01f);
+        Tensor *x = bpr_loss(t, row_dot(t, u, gather(t, all, pos)), row_dot(t, u, gather(t, all, neg)));
+        loss = loss ? add(t, loss, x) : x;
+    }
+    if (kinds & MIXED && step % 3 == 1)
+        loss = add(t, loss, add(t, sum_squares(t, m->users), sum(t, mul(t, gather(t, m->features, pos), gather(t, m->features, neg)))));
+    if (step == 0)
+        loss = add(t, loss, sum_squares(t, m->once));
+    return loss;
+}
+
+/* What the lazy ways must equal: every gradient made dense before the step. */
+static void force_dense(Tape *t)
+{
+    for (ParamGrad *g = t->grads; g; g = g->next) {
+        size_t bytes = (size_t)g->param->x->count * sizeof(float);
+        if (!g->dense) {
+            g->dense = step_floats(t, g->param->x->count);
+            t->k->zero(&t->run, g->dense, bytes);
+        }
+        assert_true(grad_dense(t, g, g->dense));
+        g->rows = NULL;
+        g->factors = NULL;
+    }
+}
+
+static void train(Model *m, Optim o, int from, int to, Kinds kinds, bool dense)
+{
+    double lr = o.lr;
+    for (int step = from; step < to; step++) {
+        Error e = {0};
+        tape_reset(m->t, (Draw){1, DRAW_DROPOUT, (uint32_t)step});
+        Tensor *loss = loss_of(m, step, kinds);
+        if (!backward(m->t, loss, &e))
+            fail_msg("%s", e.message);
+        if (dense) {
+            force_dense(m->t);
+            store_settle(m->s);
+        }
+        o.lr = lr * pow(0.99, step);
+        if (!optim_step(&o, m->s, m->t, &e))
+            fail_msg("%s", e.message);
+    }
+}
+
+static void same_stores(Store *a, Store *b)
+{
+    store_settle(a);
+    store_settle(b);
+    assert_int_equal(store_count(a), store_count(b));
+    for (size_t i = 0; i < store_count(a); i++) {
+        const Tensor *x = store_at(a, i), *y = store_at(b, i);
+        size_t bytes = (size_t)x->count * sizeof(float);
+        if (memcmp(x->data, y->data, bytes) != 0)
+            fail_msg("%s differs", store_name(a, x));
+        assert_int_equal(x->param->steps, y->param->steps);
+        assert_true(!x->param->m == !y->param->m);
+        if (x->param->m) {
+            assert_memory_equal(x->param->m, y->param->m, bytes);
+            assert_memory_equal(x->param->v, y->param->v, bytes);
+        }
+    }
+}
+
+static void lazy_is_dense(void **state)
+{
+    (void)state;
+    for (Kinds kinds = ROWS; kinds <= (ROWS | FACTORS | MIXED); kinds++)
+        for (int variant = 0; variant < 3; variant++) {
+            Model lazy = model_new(NULL, 2), dense = model_new(NULL, 1);
+            Optim o = optim_adam(0.05);
+            o.skip_missing = variant == 1;
+            o.weight_decay = variant == 2 ? 0.01 : 0;
+            int steps = kinds == ROWS ? HISTORY + 20 : 40; /* more steps than the history holds */
+            train(&lazy, o, 0, steps, kinds, false);
+            train(&dense, o, 0, steps, kinds, true);
+            same_stores(lazy.s, dense.s);
+            model_free(&lazy);
+            model_free(&dense);
+        }
+}
+
+/* The same bits whatever the number of threads. */
+static void threads(void **state)
+{
+    (void)state;
+    Model one = model_new(NULL, 1), three = model_new(NULL, 3);
+    train(&one, optim_adam(0.01), 0, 12, ROWS | FACTORS | MIXED, false);
+    train(&three, optim_adam(0.01), 0, 12, ROWS | FACTORS | MIXED, false);
+    same_stores(one.s, three.s);
+    model_free(&one);
+    model_free(&three);
+}
+
+/* Adam of the paper, in double, on a gradient that is given: what one parameter should become. */
+static void against_the_formula(void **state)
+{
+    (void)state;
+    for (int skip = 0; skip < 2; skip++) {
+        Device d = test_device(NULL, 1);
+        Store *s = store_new(&d, &error);
+        Tape *t = tape_new(&d, true, &error);
+        Tensor *x = test_param(s, "x", 4, 3, 5), *y = test_param(s, "y", 1, 0, 6);
+        double p[12], m[12] = {0}, v[12] = {0};
+        float *start = test_read(&d, x), now[12];
+        Optim o = optim_adam(0.1);
+        o.skip_missing = skip;
+        int64_t count = 0;
+        for (int i = 0; i < 12; i++)
+            p[i] = start[i];
+        for (int step = 0; step < 9; step++) {
+            bool missing = step % 4 == 2;
+            tape_reset(t, (Draw){0});
+            tensor_read(&d, x, 0, 12, now);
+            Tensor *loss = sum_squares(t, y);
+            if (!missing)
+                loss = add(t, loss, sum(t, mul(t, x, mul(t, x, x))));
+            assert_true(backward(t, loss, &error) && optim_step(&o, s, t, &error));
+            if (missing && skip)
+                continue;
+            count++;
+            for (int i = 0; i < 12; i++) {
+                double g = missing ? 0 : 3.0 * now[i] * now[i];
+                m[i] = 0.9 * m[i] + 0.1 * g;
+                v[i] = 0.999 * v[i] + 0.001 * g * g;
+                p[i] -= 0.1 * (m[i] / (1 - pow(0.9, (double)count))) / (sqrt(v[i] / (1 - pow(0.999, (double)count))) + 1e-8);
+            }
+        }
+        tensor_read(&d, x, 0, 12, now);
+        for (int i = 0; i < 12; i++)
+            assert_true(fabs(now[i] - p[i]) < 1e-5);
+        free(start);
+        tape_free(t);
+        store_free(s);
+        pool_free(d.pool);
+    }
+}
+
+static void sgd(void **state)
+{
+    (void)state;
+    for (int decay = 0; decay < 2; decay++) {
+        Model a = model_new(NULL, 2), b = model_new(NULL, 1);
+        Optim o = {.kind = OPTIM_SGD, .lr = 0.05, .weight_decay = decay ? 0.1 : 0};
+        train(&a, o, 0, 10, ROWS | FACTORS | MIXED, false);
+        train(&b, o, 0, 10, ROWS | FACTORS | MIXED, true);
+        for (size_t i = 0; i < store_count(a.s); i++) {
+            float *x = test_read(&a.d, store_at(a.s, i)), *y = test_read(&b.d, store_at(b.s, i));
+            for (int64_t j = 0; j < store_at(a.s, i)->count; j++)
+                assert_true(fabsf(x[j] - y[j]) <= 1e-5f);
+            free(x);
+            free(y);
+        }
+        model_free(&a);
+        model_free(&b);
+    }
+}
+
+static void save(Model *m, const char *path)
+{
+    SafetensorsOut *out = safetensors_open(path, NULL, &error);
+    assert_non_null(out);
+    assert_true(store_declare(m->s, out, &error) && store_save(m->s, out, &error) && safetensors_commit(out, &error));
+}
+
+static void checkpoints_go_on(void **state)
+{
+    (void)state;
+    char folder[256], path[300], again[300];
+    test_folder(folder);
+    snprintf(path, sizeof path, "%s/a.safetensors", folder);
+    snprintf(again, sizeof again, "%s/b.safetensors", folder);
+    Model m = model_new(NULL, 2), fresh = model_new(NULL, 1);
+    Optim o = optim_adam(0.03);
+    train(&m, o, 0, 11, ROWS | FACTORS | MIXED, false);
+    save(&m, path);
+    train(&m, o, 11, 23, ROWS | FACTORS | MIXED, false);
+    train(&fresh, o, 50, 53, ROWS, false); /* leaves owed rows that the load must forget */
+    Arena *a = arena_new(NULL, 0);
+    Weights *w = weights_open(path, a, &error);
+    assert_non_null(w);
+    assert_true(store_load(fresh.s, w, &error));
+    save(&fresh, again);
+    train(&fresh, o, 11, 23, ROWS | FACTORS | MIXED, false);
+    same_stores(m.s, fresh.s);
+    Map one, two;
+    assert_true(map_open(&one, path, &error) && map_open(&two, again, &error));
+    assert_int_equal(one.bytes, two.bytes);
+    assert_memory_equal(one.data, two.data, one.bytes);
+    map_close(&one);
+    map_close(&two);
+    /* files of other models */
+    Error e = {0};
+    Store *other = store_new(&m.d, &error);
+    Tensor *x = param_new(other, "users", U, D + 1, (Init){INIT_ZERO, 0}, 0, &error);
+    assert_false(store_load(other, w, &e));
+    assert_non_null(strstr(e.message, "tensor users"));
+    assert_non_null(x);
+    error_clear(&e);
+    param_new(other, "nobody", 2, 2, (Init){INIT_ZERO, 0}, 0, &error);
+    x->shape[1] = D; /* the first fits now, the second is missing: nothing is loaded */
+    assert_false(store_load(other, w, &e));
+    assert_non_null(strstr(e.message, "tensor nobody"));
+    assert_true(((float *)x->data)[0] == 0);
+    store_free(other);
+    weights_close(w);
+    arena_free(a);
+    model_free(&m);
+    model_free(&fresh);
+    test_folder_remove(folder);
+}
+
+static void steady_step_allocates_nothing(void **state)
+{
+    (void)state;
+    TestHeap h = {.heap = {test_resize, &h}};
+    Model m = model_new(&h.heap, 2);
+    train(&m, optim_adam(0.01), 0, 24, ROWS | FACTORS | MIXED, false);
+    size_t requests = h.requests;
+    train(&m, optim_adam(0.01), 24, 60, ROWS | FACTORS | MIXED, false);
+    assert_int_equal(h.requests, requests);
+    assert_int_equal(m.t->step.block_count, 1);
+    model_free(&m);
+    assert_int_equal(h.live, 0);
+}
+
+/* Memory that runs out anywhere: an error, no crash, no leak, and parameters that were not half stepped are not looked at. */
+static void out_of_memory(void **state)
+{
+    (void)state;
+    for (size_t at = 1;; at++) {
+        TestHeap h = {.heap = {test_resize, &h}};
+        Error e = {0};
+        Device d = {.k = kernels_cpu(NULL, &error), .heap = &h.heap};
+        h.refuse_at = at;
+        Store *s = store_new(&d, &e);
+        Tape *t = s ? tape_new(&d, true, &e) : NULL;
+        Tensor *x = t ? param_new(s, "x", 9, 4, (Init){INIT_NORMAL, 1}, 3, &e) : NULL;
+        Tensor *w = x ? param_new(s, "w", 3, 4, (Init){INIT_XAVIER_UNIFORM, 0}, 3, &e) : NULL;
+        Optim o = optim_adam(0.1);
+        bool ok = w != NULL;
+        for (int step = 0; ok && step < 3; step++) {
+            tape_reset(t, (Draw){0});
+            int32_t ids[] = {2, 4, 2};
+            Linear l = {.w = w, .N = 3, .K = 4};
+            Tensor *y = add(t, linear(t, gather(t, x, input_i32(t, ids, 3)), &l), linear(t, gather(t, x, input_i32(t, ids, 3)), &l));
+            ok = backward(t, sum_squares(t, spmm(t, knn_graph(t, y, 2), y)), &e) && optim_step(&o, s, t, &e);
+        }
+        assert_int_equal(ok, e.code == SP_OK);
+        if (!ok)
+            assert_int_equal(e.code, SP_MEMORY);
+        tape_free(t);
+        store_free(s);
+        assert_int_equal(h.live, 0);
+        if (ok) {
+            assert_true(at > 10);
+            break;
+        }
+    }
+}
+
+static void initial_numbers(void **state)
+{
+    (void)state;
+    Device d = test_device(NULL, 2), one = test_device(NULL, 1);
+    Store *s = store_new(&d, &error), *again = store_new(&one, &error);
+    Tensor *x = param_new(s, "x", 300, 200, (Init){INIT_XAVIER_UNIFORM, 0}, 9, &error);
+    Tensor *y = param_new(again, "x", 300, 200, (Init){INIT_XAVIER_UNIFORM, 0}, 9, &error);
+    Tensor *z = param_new(s, "z", 300, 200, (Init){INIT_XAVIER_NORMAL, 0}, 9, &error);
+    Tensor *c = param_new(s, "c", 3, 0, (Init){INIT_CONSTANT, 0.5}, 9, &error);
+    float *a = test_read(&d, x), *b = test_read(&one, y), *n = test_read(&d, z), *k = test_read(&d, c);
+    assert_memory_equal(a, b, 60000 * sizeof *a);
+    double most = 0, square = 0, edge = sqrt(6.0 / 500);
+    for (int i = 0; i < 60000; i++) {
+        most = fmax(most, fabs(a[i]));
+        square += (double)n[i] * n[i];
+    }
+    assert_true(most <= edge && most > 0.99 * edge);
+    assert_true(fabs(square / 60000 * 500 / 2 - 1) < 0.03);
+    assert_true(k[0] == 0.5f && k[2] == 0.5f);
+    Error e = {0};
+    assert_null(param_new(s, "x", 1, 1, (Init){INIT_ZERO, 0}, 0, &e));
+    assert_non_null(strstr(e.message, "x"));
+    free(a);
+    free(b);
+    free(n);
+    free(k);
+    store_free(s);
+    store_free(again);
+    pool_free(d.pool);
+    pool_free(one.pool);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lazy_is_dense), cmocka_unit_test(threads),           cmocka_unit_test(against_the_formula),
+        cmocka_unit_test(sgd),           cmocka_unit_test(checkpoints_go_on), cmocka_unit_test(steady_step_allocates_nothing),
+        cmocka_unit_test(out_of_memory), cmocka_unit_test(initial_numbers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
