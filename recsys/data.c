@@ -81,25 +81,27 @@ static int compare_number(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Renumbers an index of whole numbers in ascending order. */
-static bool sort_index(TextIndex **ix, Arena *a, Error *e)
+/* Renumbers the items: whole numbers ascend; texts go from the last that appeared to the first. Elliot's order of texts is that of a Python
+ * set, thus any; this one, with equal scores going to the lower number, gives the lists that DE 6.4's figures were taken from. */
+static bool order_items(DataSet *d, Error *e)
 {
-    size_t n = (size_t)text_index_count(*ix);
-    Text *ids = NEW(a, Text, n, e);
-    int64_t *numbers = NEW(a, int64_t, n, e);
+    size_t n = (size_t)text_index_count(d->items);
+    Text *ids = NEW(d->arena, Text, n, e);
+    int64_t *numbers = NEW(d->arena, int64_t, n, e);
     if (!ids || !numbers)
         return false;
     for (size_t i = 0; i < n; i++)
-        ids[i] = text_index_at(*ix, (int64_t)i);
-    if (!all_whole(ids, n, numbers))
-        return true;
-    qsort(numbers, n, sizeof(*numbers), compare_number);
-    if (!(*ix = text_index_new(a, e)))
+        ids[i] = text_index_at(d->items, (int64_t)(n - 1 - i));
+    bool whole = all_whole(ids, n, numbers);
+    if (whole)
+        qsort(numbers, n, sizeof(*numbers), compare_number);
+    if (!(d->items = text_index_new(d->arena, e)))
         return false;
     for (size_t i = 0; i < n; i++) {
         char text[24];
-        int length = snprintf(text, sizeof(text), "%lld", (long long)numbers[i]);
-        if (text_index_add(*ix, (Text){text, (size_t)length}, e) < 0)
+        if (whole)
+            ids[i] = (Text){text, (size_t)snprintf(text, sizeof(text), "%lld", (long long)numbers[i])};
+        if (text_index_add(d->items, ids[i], e) < 0)
             return false;
     }
     return true;
@@ -115,7 +117,7 @@ static bool number_elliot(DataSet *d, const Source *train, Error *e)
         if (belongs(train, row) &&
             (text_index_add(d->users, train->r->user[row], e) < 0 || text_index_add(d->items, train->r->item[row], e) < 0))
             return false;
-    if (!sort_index(&d->items, d->arena, e))
+    if (!order_items(d, e))
         return false;
     d->U = text_index_count(d->users);
     d->I = text_index_count(d->items);

@@ -54,8 +54,8 @@ typedef struct DataSet {
     Protocol protocol;
     Arena *arena;
 } DataSet;
-/* Elliot (DE 3.3): users and items are train's, users by first appearance, items by number where all ids are whole numbers, else by first
- * appearance. MMRec (M 2.1, 2.4): ids are whole numbers, U and I are the largest + 1 over all rows. valid and test may be NULL; a train
+/* Elliot (DE 3.3): users and items are train's, users by first appearance, items by number where all ids are whole numbers, else the last
+ * that appears first. MMRec (M 2.1, 2.4): ids are whole numbers, U and I are the largest + 1 over all rows. valid and test may be NULL; a train
  * file with x_label splits itself. features: "name=path", path a folder of <item id>.npy, (1, D) or (D,); one .npy [rows, D] with the row
  * names in .ids.txt beside it (OUT.ids.txt of OUT.npy; a path counts as its file's name up to the first dot); or one .npy whose row r is
  * item id r. Items without features are an error that names the first few. */

@@ -205,10 +205,11 @@ static void elliot_numbers_what_train_has(void **state)
     check_pairs(&d.test, d.U, "1:1=5 1:2=1 ");            /* item 77 is unknown: numbered from I on; user z is cold */
     assert_int_equal(d.cold, 1);
     assert_null(d.valid.start);
-    c.train = put("train.tsv", "b\tx\t5\na\tw\t4\n");
+    c.train = put("train.tsv", "b\tx\t5\na\tw\t4\nb\ty\t4\n");
     c.test = NULL;
     assert_ok(dataset_load(&d, &c, a, &e), e);
-    assert_true(text_is(text_index_at(d.items, 0), "x")); /* texts stay in order of appearance */
+    assert_true(text_is(text_index_at(d.items, 0), "y") &&
+                text_is(text_index_at(d.items, 2), "x")); /* texts: the last first */
     arena_free(a);
 }
 
