@@ -1,7 +1,8 @@
 /* nn/tape.c: recording, the memory of a step, the walk back. */
 #include "nn/tape.h"
 
-/* ---- life ------------------------------------------------------------------------------------------------------------- */
+/* ---- life
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 Tape *tape_new(const Device *d, bool training, Error *e)
 {
@@ -96,7 +97,8 @@ int tape_threads(const Tape *t)
     return pool_threads(t->run.pool);
 }
 
-/* ---- memory of a step ------------------------------------------------------------------------------------------------- */
+/* ---- memory of a step
+ * -------------------------------------------------------------------------------------------------------- */
 
 static bool grow_list(Tape *t, void **list, size_t count, size_t *room, size_t size)
 {
@@ -192,7 +194,8 @@ void *host_alloc(Tape *t, int64_t count, size_t size)
     return t->error.code == SP_OK ? arena_alloc(t->meta, (size_t)MAX(count, 1), size, &t->error) : NULL;
 }
 
-/* ---- nodes ------------------------------------------------------------------------------------------------------------ */
+/* ---- nodes
+ * ------------------------------------------------------------------------------------------------------------------- */
 
 bool shape_count(int dims, const int64_t *shape, int64_t *count)
 {
@@ -336,7 +339,8 @@ void kernel_trace(Tape *t, double begun, const char *name, double flops, double 
         trace_end(t->run.trace, begun, name, flops, bytes);
 }
 
-/* ---- inputs ----------------------------------------------------------------------------------------------------------- */
+/* ---- inputs
+ * -------------------------------------------------------------------------------------------------------------------- */
 
 static Tensor *input(Tape *t, const Op *op, DType type, const void *host, int dims, const int64_t *shape)
 {
@@ -371,7 +375,8 @@ Tensor *tape_constant(Tape *t, DType type, int64_t n, const void *host)
     return input(t, &INPUT, type, host, 1, &n);
 }
 
-/* ---- going back ------------------------------------------------------------------------------------------------------- */
+/* ---- going back
+ * ----------------------------------------------------------------------------------------------------------------- */
 
 ParamGrad *grad_of_param(Tape *t, Param *p, bool make)
 {
@@ -487,7 +492,8 @@ bool tensor_grad(Tape *t, const Tensor *x, float *host, Error *e)
     return tape_ok(t, e);
 }
 
-/* ---- what several ops need -------------------------------------------------------------------------------------------- */
+/* ---- what several ops need
+ * --------------------------------------------------------------------------------------------------------- */
 
 void tape_gemm(Tape *t, const Gemm *g)
 {

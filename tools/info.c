@@ -75,21 +75,11 @@ static const struct {
 static const char *cpu_name(Context *c, const struct utsname *u)
 {
     Error ignored = {0};
-    Text rest = {0}, line;
-    if (file_exists("/proc/cpuinfo")) {
-        FILE *in = fopen("/proc/cpuinfo", "r"); /* a file of no stated size: read as a stream */
-        if (in && input_read(&rest, c->arena, in, "/proc/cpuinfo", 16 << 20, &ignored))
-            while (text_line(&rest, &line)) {
-                Text name = line, key = line;
-                if (text_next(&name, ':', &key) && text_is(text_trim(key), "model name")) {
-                    Text value = text_trim(name);
-                    fclose(in);
-                    return arena_strndup(c->arena, value.p, value.n, &ignored);
-                }
-            }
-        if (in)
-            fclose(in);
-    }
+    Text rest = {0}, line, key;
+    if (file_exists("/proc/cpuinfo") && file_read(&rest, c->arena, "/proc/cpuinfo", 16 << 20, &ignored))
+        while (text_line(&rest, &line))
+            if (text_next(&line, ':', &key) && text_is(text_trim(key), "model name"))
+                return arena_strndup(c->arena, text_trim(line).p, text_trim(line).n, &ignored);
     return u->machine;
 }
 

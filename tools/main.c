@@ -3,11 +3,22 @@
 
 #include "tools/tools.h"
 
-extern const Option info_options[];
+extern const Option split_options[],
+    evaluate_options[], info_options[], bench_options[];
 
 static const Command COMMANDS[] = {
-    {"info", "what this machine has, and which kernels were chosen and why", "", NULL, "sapor info --kernels", info_options,
-     0, 0, false, info_command},
+    {"split", "cuts a rating file into train.tsv, val.tsv and test.tsv", "RATINGS.tsv --out DIR",
+     "Lines keep their order and their bytes. The random strategy draws as Elliot does (NumPy's MT19937).",
+     "sapor split reviews.tsv --out data --test-ratio 0.2 --validation-ratio 0.1 --seed 42", split_options, 1, 1, false, split_command},
+    {"evaluate", "measures any system's recommendations", "RECS.tsv --test F",
+     "RECS.tsv has user, item, score by tabs; a user's items count by falling score.",
+     "sapor evaluate recs.tsv --test test.tsv --train train.tsv --metrics Recall,nDCG --cutoffs 10,20", evaluate_options, 1, 1, false,
+     evaluate_command},
+    {"info", "what this machine has, and which kernels were chosen and why", "", NULL, "sapor info --kernels", info_options, 0, 0, false,
+     info_command},
+    {"bench", "how fast, as a share of what the machine can do at most", "[WHAT [MODEL]]",
+     "WHAT: peak, gemm, conv, attention, norm, spmm, topk, optimizer, or encoder MODEL; nothing: all but encoder.",
+     "sapor bench gemm --threads 1 --json", bench_options, 0, 2, false, bench_command},
 };
 
 static void print_overview(FILE *to)

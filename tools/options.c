@@ -76,7 +76,7 @@ int report_error(const Error *e)
 {
     const char *red = is_colourful(stderr) ? "\033[1;31m" : "", *plain = is_colourful(stderr) ? "\033[0m" : "";
     fflush(stdout);
-    fprintf(stderr, "%ssapor:%s %s\n", red, plain, e->message);
+    fprintf(stderr, "%s%ssapor:%s %s\n", isatty(fileno(stderr)) ? "\r\033[K" : "", red, plain, e->message); /* over a progress line */
     return e->code == SP_USAGE ? 2 : 1;
 }
 

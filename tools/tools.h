@@ -68,10 +68,22 @@ bool is_colourful(FILE *to); /* a terminal that wants colours */
 /* A table of texts, columns as wide as needed; numbers to the right. rows x cols cells, the first row is the heading. */
 void table_print(FILE *to, const char *const *cells, size_t rows, size_t cols, const char *align /* 'l' or 'r' a column */);
 
+/* --format and --protocol, as train and evaluate read them (data_options.c). */
+bool read_format(const Context *c, Format *f, Error *e);
+bool read_protocol(const Context *c, Protocol *p, Error *e);
+/* A row of figures for each label: Recall@10, ... (data_options.c) */
+bool print_scores(FILE *to, Context *c, const char *const *labels, const Scores *const *scores, size_t n, Error *e);
+
 /* Commands, one file each. */
 bool encode_command(Context *c, Error *e);
 bool tokenize_command(Context *c, Error *e);
 bool split_command(Context *c, Error *e);
+bool extract_command(Context *c, Error *e);
+bool train_command(Context *c, Error *e);
+bool recommend_command(Context *c, Error *e);
+bool evaluate_command(Context *c, Error *e);
+bool bench_command(Context *c, Error *e);
+bool demo_command(Context *c, Error *e);
 bool models_command(Context *c, Error *e);
 bool info_command(Context *c, Error *e);
 

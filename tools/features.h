@@ -1,0 +1,52 @@
+/* tools/features.h: pictures and texts through an encoder in batches: what encode, extract and the demo share. */
+#ifndef SAPOR_TOOLS_FEATURES_H
+#define SAPOR_TOOLS_FEATURES_H
+
+#include "tools/tools.h"
+
+typedef struct Input {
+    const char *name;    /* the row's or item's name */
+    const char *picture; /* path of an image file, or NULL: `text` it is */
+    Text text;
+} Input;
+
+/* What turns inputs into rows of features: an encoder, or one of the statistics of statistics.h. */
+typedef struct Extractor {
+    Encoder *encoder;             /* NULL: statistics */
+    const struct Statistics *own; /* NULL: an encoder */
+    int64_t features;
+    unsigned modalities;
+    bool as_they_are;              /* pictures keep their size: no resize and no crop, one at a time */
+    int64_t first_width, first_height; /* > 0: bicubic resize to this before the encoder's own preparation */
+} Extractor;
+
+/* NAME is a model (model_find) or one of the statistics. */
+bool extractor_open(Extractor *x, Context *c, const char *name, const EncoderOptions *o, Error *e);
+void extractor_close(Extractor *x);
+
+/* Receives rows first .. first+n-1, [n, features]. */
+typedef bool FeatureSink(void *arg, size_t first, size_t n, const float *rows, Error *e);
+/* All inputs in order, `batch` at a time; pictures of a batch are decoded by all threads. A failure names the first input that failed. */
+bool extract_features(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label, FeatureSink *sink,
+                      void *arg, Error *e);
+
+/* The same into OUT.npy [n, features] and OUT.ids.txt, which appear whole or not at all. */
+bool features_write(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label, const char *out, Error *e);
+bool names_write(Context *c, const char *npy, const char *const *names, size_t n, Error *e); /* names, one a line, beside an .npy */
+
+/* Statistics that need no weights, for the demo and for trying things out (statistics.c). */
+typedef struct Statistics {
+    const char *name, *about;
+    unsigned modality;
+    int64_t features;
+    bool (*of_image)(const Image *im, float *out, Arena *scratch, Error *e);
+    void (*of_text)(Text text, float *out);
+} Statistics;
+size_t statistics_count(void);
+const Statistics *statistics_at(size_t i);
+const Statistics *statistics_find(const char *name); /* NULL when there is none of that name */
+
+/* Whether a file's name ends like a picture's: .jpg .jpeg .png .webp, in any case. */
+bool is_picture_name(const char *name);
+
+#endif

@@ -1,0 +1,40 @@
+/* split.c: sapor split RATINGS.tsv --out DIR. */
+#include "tools/tools.h"
+
+const Option split_options[] = {
+    {"out", 'o', "DIR", "where train.tsv, val.tsv and test.tsv go"},
+    {"strategy", 0, "S", "random, temporal (each user's latest) or leave-n-out (default random)"},
+    {"test-ratio", 0, "R", "share of each user's rows (default 0.2)"},
+    {"validation-ratio", 0, "R", "share of what is left of them (default 0: no val.tsv)"},
+    {"leave-n", 0, "N", "N rows of each user in place of a share (leave-n-out: default 1)"},
+    {"k-core", 0, "N", "first drop users and items of fewer than N rows, again and again"},
+    {NULL, 0, NULL, NULL},
+};
+
+bool split_command(Context *c, Error *e)
+{
+    static const char *const STRATEGIES[] = {"random", "temporal", "leave-n-out"};
+    static const int CODES[] = {SPLIT_RANDOM, SPLIT_TEMPORAL, SPLIT_LEAVE_N_OUT};
+    SplitConfig s = {.strategy = SPLIT_RANDOM, .test_ratio = 0.2, .seed = (uint32_t)c->seed};
+    const char *out = option_text(c, "out");
+    int strategy = 0;
+    size_t counts[3] = {0};
+    if (!out)
+        return fail(e, SP_USAGE, "split: --out DIR is missing: where the parts go");
+    if (c->seed > UINT32_MAX)
+        return fail(e, SP_USAGE, "--seed: splits take a seed below 4294967296");
+    if (!option_choice(c, "strategy", STRATEGIES, COUNT(STRATEGIES), &strategy, e) ||
+        !option_f64(c, "test-ratio", 0, 1, &s.test_ratio, e) || !option_f64(c, "validation-ratio", 0, 1, &s.validation_ratio, e) ||
+        !option_i64(c, "leave-n", 1, INT64_MAX, &s.leave_n, e) || !option_i64(c, "k-core", 0, INT64_MAX, &s.k_core, e))
+        return false;
+    s.strategy = CODES[strategy];
+    if (s.strategy == SPLIT_LEAVE_N_OUT && s.leave_n == 0)
+        s.leave_n = 1;
+    if (!split_file(c->args[0], out, &s, counts, e))
+        return false;
+    if (c->json)
+        printf("{\"event\":\"result\",\"train\":%zu,\"val\":%zu,\"test\":%zu}\n", counts[0], counts[1], counts[2]);
+    else if (!c->quiet)
+        fprintf(stderr, "%s: %zu rows for training, %zu for validation, %zu for testing\n", out, counts[0], counts[1], counts[2]);
+    return true;
+}
