@@ -9,9 +9,9 @@ while [ "$1" != -- ]; do
 done
 shift
 sources=("$@")
-c_files=() kernels=()
+c_files=() kernels=() tests=()
 for f in "${sources[@]}"; do
-    case $f in kernels/cpu/*.c) kernels+=("$f") ;; *.c) c_files+=("$f") ;; esac
+    case $f in kernels/cpu/*.c) kernels+=("$f") ;; tests/*.c) tests+=("$f") ;; *.c) c_files+=("$f") ;; esac
 done
 status=0
 tool() { # NAME: the command, or nothing and a line
@@ -27,10 +27,13 @@ if format=$(tool clang-format); then
 fi
 if tidy=$(tool clang-tidy); then
     log=$(mktemp)
-    { printf '%s\0' "${c_files[@]}" | xargs -0 -P "$(nproc)" -I{} "$tidy" --quiet {} -- "${compile[@]:1}" &&
-        printf '%s\0' ${kernels[@]+"${kernels[@]}"} | xargs -0 -r -P "$(nproc)" -I{} "$tidy" --quiet {} -- "${compile[@]:1}" -DLEVEL=baseline -DLEVEL_baseline
-    } >"$log" 2>/dev/null
-    result=$?
+    result=0
+    each() { # CHECKS FLAG FILE ...
+        printf '%s\0' "${@:3}" | xargs -0 -P "$(nproc)" -I{} "$tidy" --quiet --checks="$1" {} -- "${compile[@]:1}" $2 >>"$log" 2>/dev/null || result=1
+    }
+    each "" "" "${c_files[@]}"
+    each "" "-DLEVEL=baseline -DLEVEL_baseline" "${kernels[@]}"
+    each "-clang-analyzer-*" "" "${tests[@]}" # the analyzer does not know that a failed assert_* does not return
     grep -E '(error|warning):' "$log" | sed "s,^$PWD/,    ," | sort -u
     rm -f "$log"
     say clang-tidy $result
@@ -41,7 +44,7 @@ if cppcheck=$(tool cppcheck); then
         case $flag in -D*) defines+=("$flag") ;; esac
     done
     "$cppcheck" --enable=warning,performance,portability --std=c11 --quiet --inline-suppr --error-exitcode=1 -I. "${defines[@]}" \
-        --suppress=missingInclude --suppress=missingIncludeSystem -j "$(nproc)" "${c_files[@]}" ${kernels[@]+"${kernels[@]}"} 2>&1 | sed 's/^/    /'
+        --suppress=missingInclude --suppress=missingIncludeSystem -j "$(nproc)" "${c_files[@]}" "${kernels[@]}" "${tests[@]}" 2>&1 | sed 's/^/    /'
     say cppcheck "${PIPESTATUS[0]}"
 fi
 exit $status
