@@ -34,8 +34,7 @@ static void transpose(int64_t rows, int64_t cols, const int64_t *start, const in
     tstart[0] = 0;
 }
 
-/* ---- in a store
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- in a store ------------------------------------------------------------------------------------------------------- */
 
 static bool check_pattern(const char *name, int64_t rows, int64_t cols, const int64_t *start, const int32_t *col, Error *e)
 {
@@ -173,8 +172,7 @@ Csr *csr_bipartite(Store *s, const char *name, int64_t U, int64_t I, const int64
     return g && g->row_scale ? g : NULL;
 }
 
-/* ---- on a tape
- * ----------------------------------------------------------------------------------------------------------------- */
+/* ---- on a tape -------------------------------------------------------------------------------------------------------- */
 
 const void *host_of(Tape *t, const Tensor *x)
 {
@@ -247,8 +245,7 @@ bool csr_transposed(Tape *t, const Csr *g, const float *val, Sparse *out)
     return true;
 }
 
-/* ---- across
- * ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- across ----------------------------------------------------------------------------------------------------------- */
 
 /* n numbers for x, in memory that it has already where they fit; a little more is taken so that the next one fits too. */
 static bool refill(Store *s, Tensor **x, DType type, int64_t n, const void *from, bool from_device, Error *e)

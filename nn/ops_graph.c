@@ -12,8 +12,7 @@ static bool has_graph(Tape *t, const char *op, const Csr *g)
     return g && t->error.code == SP_OK;
 }
 
-/* ---- spmm: y = A x
- * ------------------------------------------------------------------------------------------------------------- */
+/* ---- spmm: y = A x ---------------------------------------------------------------------------------------------------- */
 
 static void spmm_back(Tape *t, Node *n)
 {
@@ -50,8 +49,7 @@ Tensor *spmm(Tape *t, const Csr *a, Tensor *x)
                      (double)a->entries * (8.0 + 4.0 * (double)D) + 4.0 * (double)n->out.count);
 }
 
-/* ---- sddmm: out[e] = x[row of e] . y[col of e]
- * ----------------------------------------------------------------------------------- */
+/* ---- sddmm: out[e] = x[row of e] . y[col of e] ------------------------------------------------------------------------ */
 
 static Sparse pattern_of(const Csr *g)
 {
@@ -123,9 +121,7 @@ Tensor *edge_softmax(Tape *t, const Csr *g, Tensor *x)
     return node_done(t, n, 5.0 * (double)x->count, 8.0 * (double)x->count);
 }
 
-/* ---- values
- * ------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- values ----------------------------------------------------------------------------------------------------------- */
 
 static void scaled_values(Tape *t, const Csr *g, const float *val, float *out)
 {
@@ -161,8 +157,7 @@ Tensor *edge_values(Tape *t, const Csr *g)
     return node_done(t, n, 2.0 * (double)g->entries, 8.0 * (double)g->entries);
 }
 
-/* ---- unions of patterns
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- unions of patterns ----------------------------------------------------------------------------------------------- */
 
 typedef struct Pattern { /* host arrays */
     const int64_t *start;
@@ -329,8 +324,7 @@ Csr *graph_set_diagonal(Tape *t, Csr *g, float value)
     return t->error.code == SP_OK ? out : NULL;
 }
 
-/* ---- the graph of nearest neighbours
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- the graph of nearest neighbours ---------------------------------------------------------------------------------- */
 
 Csr *knn_graph(Tape *t, Tensor *x, int64_t k)
 {
@@ -373,8 +367,7 @@ Csr *knn_graph(Tape *t, Tensor *x, int64_t k)
     return t->error.code == SP_OK ? g : NULL;
 }
 
-/* ---- normalising by row sums at both ends: v'_ij = v_ij r_i r_j with r = (sum_j v_ij)^-1/2
- * ------------------------------------------------------ */
+/* ---- normalising by row sums at both ends: v'_ij = v_ij r_i r_j with r = (sum_j v_ij)^-1/2 ---------------------------- */
 
 /* [rows] numbers changed on the host by fn: a handful of operations once an epoch. */
 static bool root_of_sums(Tape *t, int64_t n, const float *sums, float *r)

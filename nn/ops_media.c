@@ -16,8 +16,7 @@ static Tensor *offsets_of(Tape *t, const Ragged *r)
     return t->error.code == SP_OK ? t->ragged : NULL;
 }
 
-/* ---- attention
- * ------------------------------------------------------------------------------------------------------------------ */
+/* ---- attention -------------------------------------------------------------------------------------------------------- */
 
 enum { ATTENTION_QKV, ATTENTION_OFFSETS, ATTENTION_TABLE };
 
@@ -87,8 +86,7 @@ Tensor *attention(Tape *t, Tensor *qkv, const Ragged *r, int64_t H, Relative bia
     return node_done(t, n, (causal ? 2.0 : 4.0) * pairs * (double)C, 16.0 * (double)n->out.count);
 }
 
-/* ---- pooling of texts
- * -------------------------------------------------------------------------------------------------------------- */
+/* ---- pooling of texts ------------------------------------------------------------------------------------------------- */
 
 static void pool_texts_back(Tape *t, Node *n)
 {
@@ -115,8 +113,7 @@ Tensor *pool_texts(Tape *t, Tensor *x, const Ragged *r, Reduce how)
     return node_done(t, n, (double)x->count, 4.0 * (double)x->count);
 }
 
-/* ---- images: inference only
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- images: inference only ------------------------------------------------------------------------------------------- */
 
 Tensor *conv(Tape *t, Tensor *x, const Conv2d *c, Tensor *residual, Act act)
 {

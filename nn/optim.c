@@ -64,8 +64,7 @@ bool grad_dense(Tape *t, const ParamGrad *g, float *into)
     return (!g->rows || add_rows(t, g, 1, into)) && t->error.code == SP_OK;
 }
 
-/* ---- one parameter
- * ------------------------------------------------------------------------------------------------------------- */
+/* ---- one parameter ---------------------------------------------------------------------------------------------------- */
 
 typedef enum Kind { KIND_DENSE, KIND_ROWS, KIND_FACTORS } Kind;
 

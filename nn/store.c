@@ -117,6 +117,19 @@ Stored *store_tensor(Store *s, const char *name, DType type, int dims, const int
     return x;
 }
 
+Csr *store_kept(Store *s, const char *name, Error *e)
+{
+    for (Kept *k = s->kept; k; k = k->next)
+        if (strcmp(k->name, name) == 0)
+            return &k->csr;
+    Kept *k = NEW(s->arena, Kept, 1, e);
+    if (!k || !(k->name = arena_strndup(s->arena, name, strlen(name), e)))
+        return NULL;
+    k->next = s->kept;
+    s->kept = k;
+    return &k->csr;
+}
+
 /* The same with memory of the store; host NULL: zeros. */
 static Stored *store_filled(Store *s, const char *name, DType type, int dims, const int64_t *shape, const void *host,
                             Error *e)
@@ -201,8 +214,7 @@ Tensor *store_array(Store *s, const Array *a, Error *e)
     return &x->x;
 }
 
-/* ---- parameters
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- parameters ------------------------------------------------------------------------------------------------------- */
 
 Tensor *param_from(Store *s, const char *name, int64_t rows, int64_t cols, const float *data, Error *e)
 {
@@ -326,8 +338,7 @@ void store_settle(Store *s)
             param_settle(s->items[i]->x.param);
 }
 
-/* ---- looking
- * ----------------------------------------------------------------------------------------------------------------- */
+/* ---- looking ---------------------------------------------------------------------------------------------------------- */
 
 Tensor *store_find(const Store *s, const char *name)
 {

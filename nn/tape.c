@@ -1,8 +1,7 @@
 /* nn/tape.c: recording, the memory of a step, the walk back. */
 #include "nn/tape.h"
 
-/* ---- life
- * ------------------------------------------------------------------------------------------------------------------ */
+/* ---- life ------------------------------------------------------------------------------------------------------------- */
 
 Tape *tape_new(const Device *d, bool training, Error *e)
 {
@@ -97,8 +96,7 @@ int tape_threads(const Tape *t)
     return pool_threads(t->run.pool);
 }
 
-/* ---- memory of a step
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- memory of a step ------------------------------------------------------------------------------------------------- */
 
 static bool grow_list(Tape *t, void **list, size_t count, size_t *room, size_t size)
 {
@@ -194,8 +192,7 @@ void *host_alloc(Tape *t, int64_t count, size_t size)
     return t->error.code == SP_OK ? arena_alloc(t->meta, (size_t)MAX(count, 1), size, &t->error) : NULL;
 }
 
-/* ---- nodes
- * ------------------------------------------------------------------------------------------------------------------- */
+/* ---- nodes ------------------------------------------------------------------------------------------------------------ */
 
 bool shape_count(int dims, const int64_t *shape, int64_t *count)
 {
@@ -339,8 +336,7 @@ void kernel_trace(Tape *t, double begun, const char *name, double flops, double 
         trace_end(t->run.trace, begun, name, flops, bytes);
 }
 
-/* ---- inputs
- * -------------------------------------------------------------------------------------------------------------------- */
+/* ---- inputs ----------------------------------------------------------------------------------------------------------- */
 
 static Tensor *input(Tape *t, const Op *op, DType type, const void *host, int dims, const int64_t *shape)
 {
@@ -375,8 +371,7 @@ Tensor *tape_constant(Tape *t, DType type, int64_t n, const void *host)
     return input(t, &INPUT, type, host, 1, &n);
 }
 
-/* ---- going back
- * ----------------------------------------------------------------------------------------------------------------- */
+/* ---- going back ------------------------------------------------------------------------------------------------------- */
 
 ParamGrad *grad_of_param(Tape *t, Param *p, bool make)
 {
@@ -492,8 +487,7 @@ bool tensor_grad(Tape *t, const Tensor *x, float *host, Error *e)
     return tape_ok(t, e);
 }
 
-/* ---- what several ops need
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- what several ops need -------------------------------------------------------------------------------------------- */
 
 void tape_gemm(Tape *t, const Gemm *g)
 {

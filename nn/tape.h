@@ -60,8 +60,7 @@ const float *array_view(const Array *a); /* its numbers where they are aligned f
 /* A tensor without memory; indexed by name unless name is "" */
 Stored *store_tensor(Store *s, const char *name, DType type, int dims, const int64_t *shape, Error *e);
 
-/* ---- nodes
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- nodes ------------------------------------------------------------------------------------------------------------ */
 
 typedef struct Node Node;
 typedef struct Op {

@@ -111,10 +111,19 @@ bool score_lists(Scores *s, Protocol p, const int32_t *users, int64_t n, int64_t
 /* ---- recommenders --------------------------------------------------------------------------------------------------------------------- */
 
 typedef struct Setting { /* a hyper-parameter; its value is a text until the model asks */
-    const char *key, *elliot, *mmrec; /* defaults by protocol */
+    const char *key, *elliot, *mmrec; /* defaults by protocol; a whole number, a number or a word: values must be of the same kind */
     const char *about;
+    double least; /* smallest value that a number may have */
 } Setting;
 typedef struct Settings Settings;
+extern const Setting common_settings[]; /* every recommender has these; ends with key NULL. A model's table may change their defaults */
+/* The protocol's defaults, a model's own (ends with key NULL, may be NULL), then "key=value" texts. Unknown keys and values of the wrong
+ * kind are errors that name what there is. Lives in the arena. */
+Settings *settings_make(const Setting *own, Protocol p, const char *const *set, size_t set_count, Arena *a, Error *e);
+size_t settings_count(const Settings *s);
+const char *settings_key(const Settings *s, size_t i);
+const char *settings_value(const Settings *s, size_t i);
+/* The getters take keys that the tables have; a key that is in none gives 0, "" or false. */
 double setting_f64(const Settings *s, const char *key);
 int64_t setting_i64(const Settings *s, const char *key);
 const char *setting_text(const Settings *s, const char *key);
@@ -127,9 +136,18 @@ typedef enum Sampling { /* what an epoch is made of: DE 4.1, M 2.3 */
     SAMPLE_EVERY_EDGE,   /* S4, M 2.3: every train pair once, shuffled, one negative */
     SAMPLE_EVERY_EDGE_NO_NEGATIVE
 } Sampling;
+/* Draws the events of an epoch: all numbers are functions of (seed, epoch, event), so an epoch can be drawn again. Negatives are items that
+ * occur in train and that the user has no train pair with; users who have every such item are left out. */
+typedef struct Sampler Sampler;
+Sampler *sampler_new(const DataSet *d, Sampling how, int64_t batch_size, uint64_t seed, Arena *a, Error *e);
+int64_t sampler_batches(const Sampler *s);              /* in an epoch; 0 with SAMPLE_NONE */
+void sampler_epoch(Sampler *s, Pool *pool, int64_t epoch);
+/* Batch b of the epoch drawn: pointers into the sampler, negatives NULL where there are none. Returns its size. */
+int64_t sampler_batch(const Sampler *s, int64_t b, const int32_t **users, const int32_t **positives, const int32_t **negatives);
+
 typedef struct Batch { /* tensors on the tape, and host copies for those who want them */
-    int64_t B, index; /* index in the epoch: 0 is the first */
-    Tensor *user, *pos, *neg; /* I32 [B] */
+    int64_t B, index;         /* index in the epoch: 0 is the first */
+    Tensor *user, *pos, *neg; /* I32 [B]; neg NULL where there are none */
     const int32_t *users, *positives, *negatives;
 } Batch;
 
@@ -159,6 +177,22 @@ typedef struct Recommender {
 size_t recommender_count(void);
 const Recommender *recommender_at(size_t i);
 const Recommender *recommender_find(const char *name); /* any case; NULL when absent */
+
+/* ---- evaluation (evaluate.c) ------------------------------------------------------------------------------------------------------------- */
+
+/* Ranks all items but a user's train items (DE 3.7, M 2.4) for every user with a pair in `truth` and scores the lists. */
+typedef struct EvalConfig {
+    const char *const *metrics;
+    size_t metric_count;
+    const int64_t *cutoffs;
+    size_t cutoff_count;
+} EvalConfig;
+/* valid and test are filled where the data set has the part; users and items NULL for a model that scores by itself. */
+bool evaluate_model(Model *m, const Tensor *users, const Tensor *items, const EvalConfig *c, Scores *valid, Scores *test, Arena *a, Error *e);
+/* The k best items for users ids [n], train items left out; top, scores [n, k] host (scores may be NULL). */
+bool rank_users(Model *m, const Tensor *users, const Tensor *items, const int32_t *ids, int64_t n, int64_t k, int32_t *top, float *scores,
+                Error *e);
+double score_of(const Scores *s, const char *metric, int64_t cutoff); /* the mean; NaN when absent */
 
 /* ---- training (train.c) --------------------------------------------------------------------------------------------------------------- */
 

@@ -29,26 +29,16 @@ static int64_t pick(uint32_t which, uint64_t i, const int64_t *from, size_t n)
 static double reference_act(Act act, double p, double x)
 {
     switch (act) {
-    case ACT_RELU:
-        return x > 0 ? x : 0;
-    case ACT_RELU6:
-        return fmin(fmax(x, 0), 6);
-    case ACT_LEAKY_RELU:
-        return x > 0 ? x : p * x;
-    case ACT_GELU:
-        return 0.5 * x * (1 + erf(x * sqrt(0.5)));
-    case ACT_GELU_TANH:
-        return 0.5 * x * (1 + tanh(sqrt(2 / acos(-1.0)) * (x + 0.044715 * x * x * x)));
-    case ACT_SIGMOID:
-        return 1 / (1 + exp(-x));
-    case ACT_TANH:
-        return tanh(x);
-    case ACT_SOFTPLUS:
-        return log1p(exp(x));
-    case ACT_SWISH:
-        return x / (1 + exp(-x));
-    default:
-        return x;
+    case ACT_RELU: return x > 0 ? x : 0;
+    case ACT_RELU6: return fmin(fmax(x, 0), 6);
+    case ACT_LEAKY_RELU: return x > 0 ? x : p * x;
+    case ACT_GELU: return 0.5 * x * (1 + erf(x * sqrt(0.5)));
+    case ACT_GELU_TANH: return 0.5 * x * (1 + tanh(sqrt(2 / acos(-1.0)) * (x + 0.044715 * x * x * x)));
+    case ACT_SIGMOID: return 1 / (1 + exp(-x));
+    case ACT_TANH: return tanh(x);
+    case ACT_SOFTPLUS: return log1p(exp(x));
+    case ACT_SWISH: return x / (1 + exp(-x));
+    default: return x;
     }
 }
 
@@ -112,7 +102,12 @@ static void gemm_shape(const Kernels *k, uint32_t id, int64_t M, int64_t N, int6
 {
     static const float scales[] = {1, 1, 0.5f}, betas[] = {0, 0, 1, 0.25f};
     const int kind_a = id % 3, kind_b = id / 3 % 4, in_place = id % 5 == 0;
-    Gemm g = {.M = M, .N = N, .K = K, .alpha = scales[id % COUNT(scales)], .beta = betas[id / 2 % COUNT(betas)], .act_param = 0.1f};
+    Gemm g = {.M = M,
+              .N = N,
+              .K = K,
+              .alpha = scales[id % COUNT(scales)],
+              .beta = betas[id / 2 % COUNT(betas)],
+              .act_param = 0.1f};
     g.act = id % 2 ? ACT_NONE : (Act)(id / 2 % ACT_COUNT);
     /* A: rows, columns, or both strided; B: rows, columns, strided, packed */
     g.a_row = kind_a == 1 ? 1 : kind_a == 2 ? 2 * K + 3 : K + (id % 2);
@@ -124,7 +119,8 @@ static void gemm_shape(const Kernels *k, uint32_t id, int64_t M, int64_t N, int6
     size_t a_size = M && K ? (size_t)((M - 1) * g.a_row + (K - 1) * g.a_col + 1) : 0;
     size_t b_size = N && K ? (size_t)((K - 1) * g.b_row + (N - 1) * g.b_col + 1) : 0;
     size_t c_size = M ? (size_t)((M - 1) * g.ldc + N) : 0, r_size = M ? (size_t)((M - 1) * g.ldr + N) : 0;
-    float *A = numbers(a_size, 3 * id), *B = numbers(b_size, 3 * id + 1), *bias = numbers((size_t)N, 7), *C0 = numbers(c_size, 3 * id + 2);
+    float *A = numbers(a_size, 3 * id), *B = numbers(b_size, 3 * id + 1), *bias = numbers((size_t)N, 7),
+          *C0 = numbers(c_size, 3 * id + 2);
     float *residual = numbers(r_size, 9), *C = malloc(c_size * sizeof *C + 4), *again = malloc(c_size * sizeof *C + 4);
     g.A = A;
     g.B = B;
@@ -186,12 +182,14 @@ static void gemm_shape(const Kernels *k, uint32_t id, int64_t M, int64_t N, int6
 
 static void check_gemm(const Kernels *k)
 {
-    static const int64_t m[] = {1, 2, 3, 5, 7, 13, 14, 15, 29, 31, 64}, n[] = {1, 3, 4, 8, 15, 16, 17, 31, 33, 63, 64, 65, 100};
+    static const int64_t m[] = {1, 2, 3, 5, 7, 13, 14, 15, 29, 31, 64},
+                         n[] = {1, 3, 4, 8, 15, 16, 17, 31, 33, 63, 64, 65, 100};
     static const int64_t kk[] = {0, 1, 2, 3, 7, 16, 33, 64, 100};
     for (uint32_t id = 0; id < 120; id++)
         gemm_shape(k, id, pick(100, id, m, COUNT(m)), pick(101, id, n, COUNT(n)), pick(102, id, kk, COUNT(kk)));
     uint32_t id = 200;
-    static const int64_t big[][3] = {{40, 70, 1000}, {3, 40, 900}, {130, 700, 50}, {600, 20, 40}, {17, 33, 512}, {40, 40, 1024}};
+    static const int64_t big[][3] = {{40, 70, 1000}, {3, 40, 900},  {130, 700, 50},
+                                     {600, 20, 40},  {17, 33, 512}, {40, 40, 1024}};
     for (size_t i = 0; i < COUNT(big); i++)
         for (int variant = 0; variant < 4; variant++)
             gemm_shape(k, id++, big[i][0], big[i][1], big[i][2]);
@@ -214,14 +212,18 @@ static void attention_run(const Kernels *k, const Attention *t, int threads)
     run_done(&r);
 }
 
-static void attention_shape(const Kernels *k, int64_t H, int64_t D, int64_t R, bool causal, const int32_t *offsets, int64_t B)
+static void attention_shape(const Kernels *k, int64_t H, int64_t D, int64_t R, bool causal, const int32_t *offsets,
+                            int64_t B)
 {
     const int64_t rows = offsets[B], ld = 3 * H * D + 1, ldo = H * D + 2;
-    float *qkv = numbers((size_t)(rows * ld), 1), *relative = numbers((size_t)(H * (2 * R + 1)), 2), *lse = numbers((size_t)(H * rows), 3);
+    float *qkv = numbers((size_t)(rows * ld), 1), *relative = numbers((size_t)(H * (2 * R + 1)), 2),
+          *lse = numbers((size_t)(H * rows), 3);
     float *out = numbers((size_t)(rows * ldo), 4), *again = numbers((size_t)(rows * ldo), 4);
     for (int64_t i = 0; i < rows * ld; i++)
         qkv[i] *= 3;
-    Attention t = {B, H, D, offsets, qkv, qkv + H * D, qkv + 2 * H * D, ld, out, ldo, 1 / sqrtf((float)D), R ? relative : NULL, R, causal, lse};
+    Attention t = {
+        B, H,      D,  offsets, qkv, qkv + H * D, qkv + 2 * H * D, ld, out, ldo, 1 / sqrtf((float)D), R ? relative : NULL,
+        R, causal, lse};
     attention_run(k, &t, 1);
     double *p = malloc((size_t)rows * sizeof *p);
     for (int64_t b = 0; b < B; b++)
@@ -275,17 +277,22 @@ static void attention_back_run(const Kernels *k, const AttentionBack *t, int thr
 }
 
 /* Gradients by the formulas, from probabilities in double. */
-static void attention_back_shape(const Kernels *k, int64_t H, int64_t D, int64_t R, bool causal, const int32_t *offsets, int64_t B)
+static void attention_back_shape(const Kernels *k, int64_t H, int64_t D, int64_t R, bool causal, const int32_t *offsets,
+                                 int64_t B)
 {
     const int64_t rows = offsets[B], C = H * D, ld = 3 * C, ldd = 3 * C + 1;
     const size_t size = (size_t)(rows * ldd);
-    float *qkv = numbers((size_t)(rows * ld), 1), *relative = numbers((size_t)(H * (2 * R + 1)), 2), *lse = numbers((size_t)(H * rows), 3);
-    float *out = numbers((size_t)(rows * C), 4), *dout = numbers((size_t)(rows * C), 5), *d = numbers(size, 6), *again = numbers(size, 6);
-    Attention f = {B, H, D, offsets, qkv, qkv + C, qkv + 2 * C, ld, out, C, 1 / sqrtf((float)D), R ? relative : NULL, R, causal, lse};
+    float *qkv = numbers((size_t)(rows * ld), 1), *relative = numbers((size_t)(H * (2 * R + 1)), 2),
+          *lse = numbers((size_t)(H * rows), 3);
+    float *out = numbers((size_t)(rows * C), 4), *dout = numbers((size_t)(rows * C), 5), *d = numbers(size, 6),
+          *again = numbers(size, 6);
+    Attention f = {B, H,      D,  offsets, qkv, qkv + C, qkv + 2 * C, ld, out, C, 1 / sqrtf((float)D), R ? relative : NULL,
+                   R, causal, lse};
     attention_run(k, &f, 1);
     AttentionBack t = {f, dout, d, d + C, d + 2 * C, ldd};
     attention_back_run(k, &t, 1);
-    double *want = calloc(size + 1, sizeof *want), *p = malloc((size_t)rows * sizeof *p + 8), *dp = malloc((size_t)rows * sizeof *dp + 8);
+    double *want = calloc(size + 1, sizeof *want), *p = malloc((size_t)rows * sizeof *p + 8),
+           *dp = malloc((size_t)rows * sizeof *dp + 8);
     for (int64_t b = 0; b < B; b++)
         for (int64_t h = 0; h < H; h++)
             for (int64_t i = offsets[b]; i < offsets[b + 1]; i++) {
@@ -366,8 +373,10 @@ static void conv_run(const Kernels *k, const Conv *c, int threads)
 static void conv_shape(const Kernels *k, Conv c, Act act)
 {
     static uint32_t id;
-    const int64_t group = c.C / c.groups, oh = conv_out(c.H, c.kh, c.stride, c.top + c.bottom), ow = conv_out(c.W, c.kw, c.stride, c.left + c.right);
-    const size_t size = (size_t)(c.B * oh * ow * c.O), x_size = (size_t)(c.B * c.H * c.W * c.C), w_size = (size_t)(c.O * group * c.kh * c.kw);
+    const int64_t group = c.C / c.groups, oh = conv_out(c.H, c.kh, c.stride, c.top + c.bottom),
+                  ow = conv_out(c.W, c.kw, c.stride, c.left + c.right);
+    const size_t size = (size_t)(c.B * oh * ow * c.O), x_size = (size_t)(c.B * c.H * c.W * c.C),
+                 w_size = (size_t)(c.O * group * c.kh * c.kw);
     float *x = numbers(x_size, 1), *w = numbers(w_size, 2), *bias = numbers((size_t)c.O, 3), *residual = numbers(size, 4);
     float *y = malloc(size * sizeof *y + 4), *again = malloc(size * sizeof *y + 4);
     void *packed = heap_alloc(NULL, k->conv_pack_bytes(&c));
@@ -381,7 +390,8 @@ static void conv_shape(const Kernels *k, Conv c, Act act)
     c.residual = id++ % 2 ? residual : NULL;
     conv_run(k, &c, 1);
     for (size_t at = 0; at < size; at++) {
-        const int64_t o = (int64_t)at % c.O, q = (int64_t)at / c.O % ow, p = (int64_t)at / c.O / ow % oh, b = (int64_t)at / c.O / ow / oh;
+        const int64_t o = (int64_t)at % c.O, q = (int64_t)at / c.O % ow, p = (int64_t)at / c.O / ow % oh,
+                      b = (int64_t)at / c.O / ow / oh;
         double s = 0, sum = 0;
         for (int64_t i = 0; i < c.kh; i++)
             for (int64_t j = 0; j < c.kw; j++) {
@@ -416,9 +426,23 @@ static void conv_shape(const Kernels *k, Conv c, Act act)
     free(x), free(w), free(bias), free(residual), free(y), free(again);
 }
 
-/* B H W C O  k stride groups  top left bottom right */
-#define CONV(b, h, w, c, o, k_h, k_w, s, g, t, l, bo, r)                                                               \
-    (Conv){.B = b, .H = h, .W = w, .C = c, .O = o, .kh = k_h, .kw = k_w, .stride = s, .groups = g, .top = t, .left = l, .bottom = bo, .right = r}
+static Conv conv_of(const int64_t n[13]) /* B H W C O, kh kw stride groups, top left bottom right */
+{
+    return (Conv){.B = n[0],
+                  .H = n[1],
+                  .W = n[2],
+                  .C = n[3],
+                  .O = n[4],
+                  .kh = n[5],
+                  .kw = n[6],
+                  .stride = n[7],
+                  .groups = n[8],
+                  .top = n[9],
+                  .left = n[10],
+                  .bottom = n[11],
+                  .right = n[12]};
+}
+#define CONV(...) conv_of((const int64_t[13]){__VA_ARGS__})
 
 static void check_conv(const Kernels *k)
 {
@@ -446,10 +470,12 @@ static void conv_test(void **state)
     at_every_level(check_conv);
 }
 
-static void pool_shape(const Kernels *k, int64_t B, int64_t H, int64_t W, int64_t C, int64_t size, int64_t stride, int64_t pad)
+static void pool_shape(const Kernels *k, int64_t B, int64_t H, int64_t W, int64_t C, int64_t size, int64_t stride,
+                       int64_t pad)
 {
     const int64_t oh = conv_out(H, size, stride, 2 * pad), ow = conv_out(W, size, stride, 2 * pad);
-    float *x = numbers((size_t)(B * H * W * C), 1), *y = malloc((size_t)(B * oh * ow * C) * sizeof *y), *mean = malloc((size_t)(B * C) * sizeof *mean);
+    float *x = numbers((size_t)(B * H * W * C), 1), *y = malloc((size_t)(B * oh * ow * C) * sizeof *y),
+          *mean = malloc((size_t)(B * C) * sizeof *mean);
     for (int threads = 1; threads <= 2; threads++) {
         Run r = {.pool = pools[threads]};
         k->max_pool(&r, B, H, W, C, size, stride, pad, x, y);

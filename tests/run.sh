@@ -15,9 +15,9 @@ run_program() { # PROGRAM LOG: the output and exit status into LOG
 
 count() { # PROGRAM LOG LABEL
     local ok bad skip planned status
-    skip=$(grep -cE '^ok [0-9]+.*# SKIP' "$2")
-    ok=$(($(grep -cE '^ok [0-9]+' "$2") - skip))
-    bad=$(grep -cE '^not ok [0-9]+' "$2")
+    skip=$(grep -cE '^(not )?ok [0-9]+.*# SKIP' "$2") # cmocka says "not ok" of what it skipped
+    ok=$(grep -E '^ok [0-9]+' "$2" | grep -vc '# SKIP')
+    bad=$(grep -E '^not ok [0-9]+' "$2" | grep -vc '# SKIP')
     planned=$(sed -nE 's/^1\.\.([0-9]+).*/\1/p' "$2" | awk '{n += $1} END {print n + 0}')
     status=$(sed -n '$s/^exit status //p' "$2")
     if [ $((ok + bad + skip)) -lt "$planned" ]; then
@@ -86,7 +86,8 @@ for what in "$@"; do
         elif build sanitized build/sanitized SANITIZE=address,undefined; then
             leaks=1
             build/sanitized/probe/probe >/dev/null 2>&1 || { leaks=0; echo "sanitized    leaks are not looked for: the leak sanitizer cannot run here"; }
-            export ASAN_OPTIONS=detect_leaks=$leaks:abort_on_error=0:detect_stack_use_after_return=1
+            # The fake stacks of use-after-return do not align 64-byte vectors; a crash is the sanitizer's to tell, not cmocka's.
+            export ASAN_OPTIONS=detect_leaks=$leaks:abort_on_error=0:detect_stack_use_after_return=0:allow_user_segv_handler=0
             export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
             run_all sanitized build/sanitized
             unset ASAN_OPTIONS UBSAN_OPTIONS

@@ -81,10 +81,12 @@ static void task(void *arg, size_t number, int worker)
 {
     const Job *job = arg;
     const Attention *t = job->t;
-    const int64_t part = (int64_t)number % job->parts, h = (int64_t)number / job->parts % t->H, b = (int64_t)number / job->parts / t->H;
+    const int64_t part = (int64_t)number % job->parts, h = (int64_t)number / job->parts % t->H,
+                  b = (int64_t)number / job->parts / t->H;
     const int64_t row0 = t->offsets[b], T = t->offsets[b + 1] - row0, D = t->D, out_ld = up(D, TILE_COLS);
     const int64_t q_end = T * (part + 1) / job->parts;
-    float *keys = job->work + job->sizes.all * (size_t)worker, *values = keys + job->sizes.keys, *query = values + job->sizes.values;
+    float *keys = job->work + job->sizes.all * (size_t)worker, *values = keys + job->sizes.keys,
+          *query = values + job->sizes.values;
     float *out = query + job->sizes.query, *scores = out + job->sizes.out;
     const float *Q = t->q + row0 * t->ld + h * D, *k = t->k + row0 * t->ld + h * D, *v = t->v + row0 * t->ld + h * D;
     const int64_t last_key = t->causal ? q_end : T;
@@ -101,7 +103,7 @@ static void task(void *arg, size_t number, int worker)
                 query[i * D + d] = Q[(i0 + i) * t->ld + d] * t->scale;
             }
         }
-        float top[TILE_ROWS], sum[TILE_ROWS];
+        float top[TILE_ROWS] = {0}, sum[TILE_ROWS] = {0};
         const int64_t end = t->causal ? i0 + rows : T;
         for (int64_t j0 = 0; j0 < end; j0 += KEYS) {
             const int64_t n = MIN(end - j0, KEYS), whole = up(n, VW);
@@ -128,7 +130,8 @@ static void task(void *arg, size_t number, int worker)
                     }
                 }
             }
-            Tile value = {scores, SCORE_LD, 1, n, 1, 0, values + j0 * TILE_COLS, TILE_COLS, T * TILE_COLS, out, out_ld, j0 == 0};
+            Tile value = {scores,    SCORE_LD,      1,   n,      1,      0, values + j0 * TILE_COLS,
+                          TILE_COLS, T * TILE_COLS, out, out_ld, j0 == 0};
             K(tile_row)(value, (int)rows, out_ld);
         }
         for (int64_t i = 0; i < rows; i++) {
@@ -210,9 +213,11 @@ static void back_task(void *arg, size_t number, int worker)
     const AttentionBack *back = job->t;
     const Attention *t = &back->forward;
     const BackSizes *z = &job->sizes;
-    const int64_t h = (int64_t)number % t->H, b = (int64_t)number / t->H, row0 = t->offsets[b], T = t->offsets[b + 1] - row0, D = t->D;
+    const int64_t h = (int64_t)number % t->H, b = (int64_t)number / t->H, row0 = t->offsets[b], T = t->offsets[b + 1] - row0,
+                  D = t->D;
     const int64_t wide = up(D, TILE_COLS), from = row0 * t->ld + h * D;
-    float *keys = job->work + z->all * (size_t)worker, *values = keys + z->keys, *k_rows = values + z->keys, *dk = k_rows + z->k_rows;
+    float *keys = job->work + z->all * (size_t)worker, *values = keys + z->keys, *k_rows = values + z->keys,
+          *dk = k_rows + z->k_rows;
     float *dv = dk + z->dk, *query = dv + z->dk, *dout = query + z->tile, *dq = dout + z->tile, *scaled = dq + z->tile;
     float *scores = scaled + z->tile, *slopes = scores + z->scores;
     for (int64_t j = 0; j < T; j += TILE_COLS) {
@@ -263,7 +268,8 @@ static void back_task(void *arg, size_t number, int worker)
                     v_store(ds + j, p * (v_load(ds + j) - delta[i]));
                 }
             }
-            Tile to_query = {slopes, SCORE_LD, 1, n, 1, 0, k_rows + j0 * TILE_COLS, TILE_COLS, T * TILE_COLS, dq, wide, j0 == 0};
+            Tile to_query = {slopes,    SCORE_LD,      1,  n,    1,      0, k_rows + j0 * TILE_COLS,
+                             TILE_COLS, T * TILE_COLS, dq, wide, j0 == 0};
             K(tile_row)(to_query, (int)rows, wide);
             add_transposed(scores, rows, n, dout, dv + j0 * wide, wide);
             add_transposed(slopes, rows, n, query, dk + j0 * wide, wide);

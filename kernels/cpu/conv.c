@@ -7,7 +7,7 @@ enum {
     BAND = 1 << 16, /* floats of padded input that a task copies: half a second-level cache */
     K_STEP = 384,   /* as in gemm.c */
     N_BLOCK = 320,
-    PIXELS = 4      /* of a depthwise step */
+    PIXELS = 4 /* of a depthwise step */
 };
 
 static int64_t up(int64_t a, int64_t b)
@@ -27,19 +27,32 @@ typedef struct Plan {
     bool taps;             /* many channels: K goes by single pixels, and pixels in the band may be spread */
     int64_t width, pixel;  /* of the band: pixels a row, floats a pixel */
     int64_t bands, n_blocks;
-    size_t floats;         /* scratch of a worker */
+    size_t floats; /* scratch of a worker */
 } Plan;
 
 static Gemm as_gemm(const Conv *c)
 {
-    return (Gemm){.M = c->B * c->H * c->W, .N = c->O, .K = c->C, .A = c->x, .a_row = c->C, .a_col = 1, .packed = c->packed, .C = c->y,
-                  .ldc = c->O, .alpha = 1, .bias = c->bias, .residual = c->residual, .ldr = c->O, .act = c->act};
+    return (Gemm){.M = c->B * c->H * c->W,
+                  .N = c->O,
+                  .K = c->C,
+                  .A = c->x,
+                  .a_row = c->C,
+                  .a_col = 1,
+                  .packed = c->packed,
+                  .C = c->y,
+                  .ldc = c->O,
+                  .alpha = 1,
+                  .bias = c->bias,
+                  .residual = c->residual,
+                  .ldr = c->O,
+                  .act = c->act};
 }
 
 static Plan make_plan(const Conv *c, int threads)
 {
     const bool one = c->kh == 1 && c->kw == 1 && c->top == 0 && c->left == 0 && c->bottom == 0 && c->right == 0;
-    Plan p = {.oh = conv_out(c->H, c->kh, c->stride, c->top + c->bottom), .ow = conv_out(c->W, c->kw, c->stride, c->left + c->right)};
+    Plan p = {.oh = conv_out(c->H, c->kh, c->stride, c->top + c->bottom),
+              .ow = conv_out(c->W, c->kw, c->stride, c->left + c->right)};
     p.depthwise = c->groups > 1;
     p.plain = !p.depthwise && one && c->stride == 1;
     p.picks = !p.depthwise && one && c->stride > 1;
@@ -55,7 +68,9 @@ static Plan make_plan(const Conv *c, int threads)
         p.n_blocks = p.bands >= most ? p.n_blocks : MAX(p.n_blocks, MIN(up(most, p.bands), up(c->O, 2 * TILE_COLS)));
     }
     const int64_t rows = up(p.oh, p.bands);
-    p.floats = p.depthwise || p.plain ? 0 : (size_t)up((p.picks ? rows : (rows - 1) * c->stride + c->kh) * p.width * p.pixel, 16) * 16;
+    p.floats = p.depthwise || p.plain
+                   ? 0
+                   : (size_t)up((p.picks ? rows : (rows - 1) * c->stride + c->kh) * p.width * p.pixel, 16) * 16;
     return p;
 }
 
@@ -95,8 +110,9 @@ static void pack_panel(void *arg, size_t panel, int worker)
     const Packing *p = arg;
     const int64_t taps = p->c->kh * p->c->kw, C = p->c->C, o = (int64_t)panel * TILE_COLS;
     for (int64_t tap = 0; tap < taps; tap++) {
-        K(tile_pack)(C, MIN(p->c->O - o, TILE_COLS), p->weights + o * C * taps + tap, taps, C * taps,
-                     p->packed + o * C * taps + tap * C * TILE_COLS);
+        K(tile_pack)
+        (C, MIN(p->c->O - o, TILE_COLS), p->weights + o * C * taps + tap, taps, C * taps,
+         p->packed + o * C * taps + tap * C * TILE_COLS);
     }
 }
 
@@ -155,7 +171,8 @@ static void copy_band(const Conv *c, const Plan *p, int64_t b, int64_t oh0, int6
 }
 
 /* One step of K for the band's outputs: `segs` runs of `len` numbers of A from `a`, B's rows from b; the last step finishes. */
-static void sweep(const Conv *c, const Plan *p, Tile t, int64_t rows, int64_t n0, int64_t N, float *y, const float *residual, bool last)
+static void sweep(const Conv *c, const Plan *p, Tile t, int64_t rows, int64_t n0, int64_t N, float *y, const float *residual,
+                  bool last)
 {
     const Finish finish = {1, 0, c->bias ? c->bias + n0 : NULL, NULL, c->O, c->act, 0};
     const bool finishes = last && (c->bias || residual || c->act != ACT_NONE);
@@ -184,7 +201,8 @@ static void band(void *arg, size_t task, int worker)
     const Job *job = arg;
     const Conv *c = job->c;
     const Plan *p = &job->p;
-    const int64_t part = (int64_t)task % p->n_blocks, strip = (int64_t)task / p->n_blocks % p->bands, b = (int64_t)task / p->n_blocks / p->bands;
+    const int64_t part = (int64_t)task % p->n_blocks, strip = (int64_t)task / p->n_blocks % p->bands,
+                  b = (int64_t)task / p->n_blocks / p->bands;
     const int64_t panels = up(c->O, TILE_COLS), n0 = cut(panels, p->n_blocks, part) * TILE_COLS;
     const int64_t N = MIN(cut(panels, p->n_blocks, part + 1) * TILE_COLS, c->O) - n0;
     const int64_t oh0 = cut(p->oh, p->bands, strip), rows = cut(p->oh, p->bands, strip + 1) - oh0;
@@ -193,7 +211,11 @@ static void band(void *arg, size_t task, int worker)
     const int64_t K = c->kh * c->kw * c->C, at = (b * p->oh + oh0) * p->ow * c->O + n0;
     float *y = c->y + at;
     const float *residual = c->residual ? c->residual + at : NULL;
-    Tile t = {.b = (const float *)c->packed + n0 * K, .b_row = TILE_COLS, .b_panel = K * TILE_COLS, .a_seg = p->width * p->pixel, .first = true};
+    Tile t = {.b = (const float *)c->packed + n0 * K,
+              .b_row = TILE_COLS,
+              .b_panel = K * TILE_COLS,
+              .a_seg = p->width * p->pixel,
+              .first = true};
     if (!p->taps) { /* whole kernel rows, as many as make a step */
         const int64_t run = c->kw * c->C, group = MAX(K_STEP / MAX(run, 1), 1);
         for (int64_t i = 0; i < c->kh; i += group) {
@@ -224,7 +246,8 @@ static void band(void *arg, size_t task, int worker)
 
 /* `pixels` outputs in a row, all channels, from kernel rows i0 .. i1-1 and columns j0 .. j1-1. x is under the first output's
  * kernel, which may begin outside of the image. */
-INLINE void deep_pixels(const Conv *c, const int pixels, const float *x, int64_t i0, int64_t i1, int64_t j0, int64_t j1, float *y)
+INLINE void deep_pixels(const Conv *c, const int pixels, const float *x, int64_t i0, int64_t i1, int64_t j0, int64_t j1,
+                        float *y)
 {
     const int64_t C = c->C, step = c->stride * C;
     for (int64_t ch = 0; ch < C; ch += VW) {
@@ -261,7 +284,8 @@ static void deep_row(void *arg, size_t task, int worker)
     const int64_t i0 = MAX(-h, 0), i1 = MIN(c->kh, c->H - h);
     const float *x = c->x + b * c->H * c->W * c->C + (h * c->W - c->left) * c->C;
     float *y = c->y + (int64_t)task * ow * c->C;
-    const int64_t inner_end = c->W + c->left - c->kw >= 0 ? (c->W + c->left - c->kw) / c->stride + 1 : 0; /* kernels wholly inside end here */
+    const int64_t inner_end =
+        c->W + c->left - c->kw >= 0 ? (c->W + c->left - c->kw) / c->stride + 1 : 0; /* kernels wholly inside end here */
     for (int64_t w = 0, many; w < ow; w += many) {
         const float *from = x + w * c->stride * c->C;
         float *to = y + w * c->C;

@@ -22,7 +22,8 @@ size_t K(conv_pack_bytes)(const Conv *c);
 void K(conv_pack)(const Run *run, const Conv *c, const float *weights, void *packed);
 size_t K(conv_work)(const Conv *c, int threads);
 void K(conv)(const Run *run, const Conv *c);
-void K(max_pool)(const Run *run, int64_t B, int64_t H, int64_t W, int64_t C, int64_t k, int64_t stride, int64_t pad, const float *x, float *y);
+void K(max_pool)(const Run *run, int64_t B, int64_t H, int64_t W, int64_t C, int64_t k, int64_t stride, int64_t pad,
+                 const float *x, float *y);
 void K(mean_pool)(const Run *run, int64_t B, int64_t HW, int64_t C, const float *x, float *y);
 
 /* attention.c */

@@ -6,23 +6,23 @@
 #include "kernels/cpu/tile.h"
 
 enum {
-    K_STEP = 384,           /* A's panel: 21 KB of the first level */
-    N_BLOCK = 320,          /* B's block: 480 KB of the second */
+    K_STEP = 384,  /* A's panel: 21 KB of the first level */
+    N_BLOCK = 320, /* B's block: 480 KB of the second */
     M_BLOCK = 32 * TILE_ROWS,
-    A_CHUNK = 8,            /* rows of tiles that are packed together when A is transposed: whole cache lines of its source */
+    A_CHUNK = 8, /* rows of tiles that are packed together when A is transposed: whole cache lines of its source */
     SMALL_M = 2 * TILE_ROWS, /* up to here B is read in place where its rows are contiguous */
-    MIN_TASK = 1 << 20      /* multiply-adds that are worth a task */
+    MIN_TASK = 1 << 20       /* multiply-adds that are worth a task */
 };
 
 typedef struct Plan {
-    int64_t panels;              /* of B */
+    int64_t panels; /* of B */
     int64_t m_blocks, n_blocks;
-    int64_t rows, cols;          /* of the largest block; cols in whole panels */
-    int64_t k_blocks, k_len;     /* k_len of the longest */
-    bool a_packs, b_packs;       /* per block, on the fly */
-    bool a_copies;               /* A's rows lie a multiple of 2 KB apart: they would evict each other from the first level */
-    bool b_direct;               /* b's full panels are read in place, its last one is packed */
-    bool partial;                /* C's old content is wanted at the end: partial sums live in scratch */
+    int64_t rows, cols;      /* of the largest block; cols in whole panels */
+    int64_t k_blocks, k_len; /* k_len of the longest */
+    bool a_packs, b_packs;   /* per block, on the fly */
+    bool a_copies;           /* A's rows lie a multiple of 2 KB apart: they would evict each other from the first level */
+    bool b_direct;           /* b's full panels are read in place, its last one is packed */
+    bool partial;            /* C's old content is wanted at the end: partial sums live in scratch */
     size_t a_floats, b_floats, c_floats;
 } Plan;
 
@@ -130,12 +130,18 @@ static void block(void *arg, size_t task, int worker)
     float *a_work = job->work + (p->a_floats + p->b_floats + p->c_floats) * (size_t)worker;
     float *b_work = a_work + p->a_floats, *c_work = b_work + p->b_floats;
     const int64_t tile_rows = up(M, TILE_ROWS), full = N / TILE_COLS * TILE_COLS;
-    const Finish finish = {g->alpha, carries_on(g) ? 0.0f : g->beta, g->bias ? g->bias + n0 : NULL, NULL, g->ldr, g->act, g->act_param};
+    const Finish finish = {g->alpha,    carries_on(g) ? 0.0f : g->beta, g->bias ? g->bias + n0 : NULL, NULL, g->ldr, g->act,
+                           g->act_param};
     const bool finishes = p->partial || g->alpha != 1.0f || g->bias || g->residual || g->act != ACT_NONE;
     for (int64_t kb = 0; kb < p->k_blocks; kb++) {
         const int64_t k0 = cut(g->K, p->k_blocks, kb), len = cut(g->K, p->k_blocks, kb + 1) - k0;
         const bool last = kb == p->k_blocks - 1;
-        Tile t = {.len = len, .segs = 1, .first = kb == 0 && !carries_on(g), .b_row = TILE_COLS, .b_panel = len * TILE_COLS, .b = b_work};
+        Tile t = {.len = len,
+                  .segs = 1,
+                  .first = kb == 0 && !carries_on(g),
+                  .b_row = TILE_COLS,
+                  .b_panel = len * TILE_COLS,
+                  .b = b_work};
         const float *B = g->packed ? NULL : g->B + k0 * g->b_row + n0 * g->b_col;
         if (g->packed) {
             t.b_panel = g->K * TILE_COLS;

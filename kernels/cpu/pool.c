@@ -43,7 +43,8 @@ static void max_row(void *arg, size_t task, int worker)
     }
 }
 
-void K(max_pool)(const Run *run, int64_t B, int64_t H, int64_t W, int64_t C, int64_t k, int64_t stride, int64_t pad, const float *x, float *y)
+void K(max_pool)(const Run *run, int64_t B, int64_t H, int64_t W, int64_t C, int64_t k, int64_t stride, int64_t pad,
+                 const float *x, float *y)
 {
     if (H + 2 * pad < k || W + 2 * pad < k) {
         return;

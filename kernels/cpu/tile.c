@@ -19,14 +19,18 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
     const int64_t b_row = t->b_row, b_panel = t->b_panel;
     float *c = t->c;
     if (t->first) {
-        UNROLL for (int i = 0; i < rows; i++) {
-            UNROLL for (int v = 0; v < vecs; v++) {
+        UNROLL
+        for (int i = 0; i < rows; i++) {
+            UNROLL
+            for (int v = 0; v < vecs; v++) {
                 acc[i][v] = v_zero();
             }
         }
     } else {
-        UNROLL for (int i = 0; i < rows; i++) {
-            UNROLL for (int v = 0; v < vecs; v++) {
+        UNROLL
+        for (int i = 0; i < rows; i++) {
+            UNROLL
+            for (int v = 0; v < vecs; v++) {
                 acc[i][v] = v_load(c + i * ldc + v * VW);
             }
         }
@@ -34,17 +38,21 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
     const float *b = t->b, *segment = t->a;
     for (int64_t s = 0; s < t->segs; s++, segment += t->a_seg) {
         const float *a[GROUPS], *column = segment;
-        UNROLL for (int g = 0; g < GROUPS; g++) {
+        UNROLL
+        for (int g = 0; g < GROUPS; g++) {
             a[g] = segment + (3 * g < rows ? 3 * g : 0) * a_row;
         }
         for (int64_t k = t->len; k > 0; k--) {
             vf bk[VECS_MAX];
-            UNROLL for (int v = 0; v < vecs; v++) {
+            UNROLL
+            for (int v = 0; v < vecs; v++) {
                 bk[v] = v_load(b + v / 2 * b_panel + v % 2 * VW);
             }
-            UNROLL for (int i = 0; i < rows; i++) {
+            UNROLL
+            for (int i = 0; i < rows; i++) {
                 const vf ai = v_set(by_column ? column[i] : a[i / 3][i % 3 * a_row]);
-                UNROLL for (int v = 0; v < vecs; v++) {
+                UNROLL
+                for (int v = 0; v < vecs; v++) {
                     acc[i][v] = v_fma(ai, bk[v], acc[i][v]);
                 }
             }
@@ -52,48 +60,75 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
             if (by_column) {
                 column += a_step;
             } else {
-                UNROLL for (int g = 0; g < GROUPS; g++) {
+                UNROLL
+                for (int g = 0; g < GROUPS; g++) {
                     a[g]++;
                 }
             }
         }
     }
-    UNROLL for (int i = 0; i < rows; i++) {
-        UNROLL for (int v = 0; v < vecs; v++) {
+    UNROLL
+    for (int i = 0; i < rows; i++) {
+        UNROLL
+        for (int v = 0; v < vecs; v++) {
             v_store(c + i * ldc + v * VW, acc[i][v]);
         }
     }
 }
 
 /* Vectors that the widest tile of so many rows takes: as many accumulators as 2 x TILE_ROWS. */
-#define WIDE(rows) ((rows) * 8 <= 2 * TILE_ROWS ? 8 : (rows) * 4 <= 2 * TILE_ROWS ? 4 : 2)
+#define WIDE(rows) ((rows)*8 <= 2 * TILE_ROWS ? 8 : (rows)*4 <= 2 * TILE_ROWS ? 4 : 2)
 
 typedef void TileFn(const Tile *t);
-#define TILES(rows)                                                                                                                 \
-    static void by_row_##rows##_1(const Tile *t) { tile_body(t, rows, 1, false); }                                                  \
-    static void by_row_##rows##_2(const Tile *t) { tile_body(t, rows, 2, false); }                                                  \
-    static void by_row_##rows##_wide(const Tile *t) { tile_body(t, rows, WIDE(rows), false); }                                      \
-    static void by_column_##rows##_1(const Tile *t) { tile_body(t, rows, 1, true); }                                                \
-    static void by_column_##rows##_2(const Tile *t) { tile_body(t, rows, 2, true); }                                                \
-    static void by_column_##rows##_wide(const Tile *t) { tile_body(t, rows, WIDE(rows), true); }
-#define ENTRY(rows)                                                                                                                 \
-    {{by_row_##rows##_1, by_row_##rows##_2, by_row_##rows##_wide}, {by_column_##rows##_1, by_column_##rows##_2, by_column_##rows##_wide}}
+#define TILES(rows)                                                                                                         \
+    static void by_row_##rows##_1(const Tile *t)                                                                            \
+    {                                                                                                                       \
+        tile_body(t, rows, 1, false);                                                                                       \
+    }                                                                                                                       \
+    static void by_row_##rows##_2(const Tile *t)                                                                            \
+    {                                                                                                                       \
+        tile_body(t, rows, 2, false);                                                                                       \
+    }                                                                                                                       \
+    static void by_row_##rows##_wide(const Tile *t)                                                                         \
+    {                                                                                                                       \
+        tile_body(t, rows, WIDE(rows), false);                                                                              \
+    }                                                                                                                       \
+    static void by_column_##rows##_1(const Tile *t)                                                                         \
+    {                                                                                                                       \
+        tile_body(t, rows, 1, true);                                                                                        \
+    }                                                                                                                       \
+    static void by_column_##rows##_2(const Tile *t)                                                                         \
+    {                                                                                                                       \
+        tile_body(t, rows, 2, true);                                                                                        \
+    }                                                                                                                       \
+    static void by_column_##rows##_wide(const Tile *t)                                                                      \
+    {                                                                                                                       \
+        tile_body(t, rows, WIDE(rows), true);                                                                               \
+    }
+#define ENTRY(rows)                                                                                                         \
+    {                                                                                                                       \
+        {by_row_##rows##_1, by_row_##rows##_2, by_row_##rows##_wide},                                                       \
+        {                                                                                                                   \
+            by_column_##rows##_1, by_column_##rows##_2, by_column_##rows##_wide                                             \
+        }                                                                                                                   \
+    }
 
-TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6)
+TILES(1)
+TILES(2) TILES(3) TILES(4) TILES(5) TILES(6)
 #if TILE_ROWS > 6
-TILES(7) TILES(8) TILES(9) TILES(10) TILES(11) TILES(12)
+    TILES(7) TILES(8) TILES(9) TILES(10) TILES(11) TILES(12)
 #endif
 #if TILE_ROWS > 12
-TILES(13) TILES(14)
+        TILES(13) TILES(14)
 #endif
 
-static TileFn *const tiles[TILE_ROWS][2][3] = {
-    ENTRY(1), ENTRY(2), ENTRY(3), ENTRY(4), ENTRY(5), ENTRY(6),
+            static TileFn *const tiles[TILE_ROWS][2][3] = {
+                ENTRY(1),  ENTRY(2),  ENTRY(3), ENTRY(4),  ENTRY(5),  ENTRY(6),
 #if TILE_ROWS > 6
-    ENTRY(7), ENTRY(8), ENTRY(9), ENTRY(10), ENTRY(11), ENTRY(12),
+                ENTRY(7),  ENTRY(8),  ENTRY(9), ENTRY(10), ENTRY(11), ENTRY(12),
 #endif
 #if TILE_ROWS > 12
-    ENTRY(13), ENTRY(14),
+                ENTRY(13), ENTRY(14),
 #endif
 };
 
@@ -187,7 +222,8 @@ INLINE vf finish_vector(const Finish *f, const Act act, vf x, vf y, vf bias, vf 
     return v_act(act, f->act_param, x);
 }
 
-INLINE void finish_rows(const Finish *f, const Act act, int64_t rows, int64_t n, const float *x, int64_t ldx, float *y, int64_t ldy)
+INLINE void finish_rows(const Finish *f, const Act act, int64_t rows, int64_t n, const float *x, int64_t ldx, float *y,
+                        int64_t ldy)
 {
     const vf none = v_zero();
     for (int64_t i = 0; i < rows; i++, x += ldx, y += ldy) {
@@ -201,7 +237,8 @@ INLINE void finish_rows(const Finish *f, const Act act, int64_t rows, int64_t n,
             const int rest = (int)(n - j);
             v_store_n(y + j,
                       finish_vector(f, act, v_load_n(x + j, rest), f->beta != 0.0f ? v_load_n(y + j, rest) : none,
-                                    f->bias ? v_load_n(f->bias + j, rest) : none, residual ? v_load_n(residual + j, rest) : none),
+                                    f->bias ? v_load_n(f->bias + j, rest) : none,
+                                    residual ? v_load_n(residual + j, rest) : none),
                       rest);
         }
     }
@@ -209,10 +246,8 @@ INLINE void finish_rows(const Finish *f, const Act act, int64_t rows, int64_t n,
 
 void K(tile_finish)(const Finish *f, int64_t rows, int64_t n, const float *x, int64_t ldx, float *y, int64_t ldy)
 {
-#define CASE(a)                                                                                                                     \
-    case a:                                                                                                                         \
-        finish_rows(f, a, rows, n, x, ldx, y, ldy);                                                                                 \
-        break
+#define CASE(a)                                                                                                             \
+    case a: finish_rows(f, a, rows, n, x, ldx, y, ldy); break
     switch (f->act) { /* one loop each, so that the choice is not made for every vector */
         CASE(ACT_RELU);
         CASE(ACT_RELU6);
@@ -223,8 +258,7 @@ void K(tile_finish)(const Finish *f, int64_t rows, int64_t n, const float *x, in
         CASE(ACT_TANH);
         CASE(ACT_SOFTPLUS);
         CASE(ACT_SWISH);
-    default:
-        finish_rows(f, ACT_NONE, rows, n, x, ldx, y, ldy);
+    default: finish_rows(f, ACT_NONE, rows, n, x, ldx, y, ldy);
     }
 #undef CASE
 }

@@ -21,14 +21,14 @@ enum { TILE_PANELS_MAX = 4 }; /* few rows take several panels at once */
 
 typedef struct Tile {
     const float *a;
-    int64_t a_row, a_step;  /* A[i,k] at i a_row + k a_step; one of them is 1 */
-    int64_t len, segs;      /* K = segs len; a segment begins a_seg after the one before */
+    int64_t a_row, a_step; /* A[i,k] at i a_row + k a_step; one of them is 1 */
+    int64_t len, segs;     /* K = segs len; a segment begins a_seg after the one before */
     int64_t a_seg;
     const float *b;
     int64_t b_row, b_panel; /* B[k,n] at k b_row + (n / TILE_COLS) b_panel + n % TILE_COLS */
     float *c;
     int64_t ldc;
-    bool first;             /* start from zero instead of from C */
+    bool first; /* start from zero instead of from C */
 } Tile;
 
 /* C[rows, n] (+)= A B by tiles: rows <= TILE_ROWS, any n. B's last panel is whole (padded). Writes n columns, no more. */

@@ -1,0 +1,58 @@
+/* BPR-MF: Rendle et al. 2009, as Elliot (DE 4.3) and MMRec (M 1.1) train it. score(u, i) = g_u . g_i, no biases. */
+#include "models.h"
+
+typedef struct Bprmf {
+    Tensor *user, *item; /* [U, D], [I, D] */
+} Bprmf;
+
+static const Setting settings[] = {
+    VARIANT_SETTING,
+    {"factors", "64", "64", "length D of the embeddings", 1},
+    {"l_w", "1e-5", "1e-2", "weight of the regularisation", 0},
+    {0},
+};
+
+static Sampling sampling(const Model *m)
+{
+    return is_mmrec(m) ? SAMPLE_EVERY_EDGE : SAMPLE_UNIFORM_USER;
+}
+
+static bool init(Model *m, Error *e)
+{
+    Bprmf *b = m->own = NEW(m->arena, Bprmf, 1, e);
+    if (!b)
+        return false;
+    Init xavier = {is_mmrec(m) ? INIT_XAVIER_NORMAL : INIT_XAVIER_UNIFORM, 0};
+    int64_t D = setting_i64(m->settings, "factors");
+    b->user = param_new(m->store, "user", m->data->U, D, xavier, m->seed, e);
+    b->item = param_new(m->store, "item", m->data->I, D, xavier, m->seed, e);
+    return b->user && b->item;
+}
+
+static Tensor *loss(Tape *t, Model *m, const Batch *b)
+{
+    const Bprmf *w = m->own;
+    Tensor *x[] = {gather(t, w->user, b->user), gather(t, w->item, b->pos), gather(t, w->item, b->neg)};
+    Tensor *bpr = bpr_loss(t, row_dot(t, x[0], x[1]), row_dot(t, x[0], x[2]));
+    double l_w = setting_f64(m->settings, "l_w");
+    return is_mmrec(m) ? add_norms(t, bpr, l_w, 3, x, b->B) : add_l2(t, bpr, l_w, 3, x, b->B);
+}
+
+static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
+{
+    (void)t;
+    const Bprmf *w = m->own;
+    *users = w->user;
+    *items = w->item;
+    return true;
+}
+
+const Recommender recommender_bprmf = {
+    .name = "BPRMF",
+    .paper = "BPR: Bayesian Personalized Ranking from Implicit Feedback (Rendle et al., UAI 2009)",
+    .settings = settings,
+    .sampling = sampling,
+    .init = init,
+    .loss = loss,
+    .represent = represent,
+};

@@ -1,0 +1,171 @@
+/* LATTICE: Zhang et al. 2021, "Mining Latent Structures for Multimedia Recommendation", as the benchmark's Elliot (DE 4.12) and MMRec
+ * (M 1.12) train it.
+ *
+ * A graph of alike items is mined from each modality's features: once from the raw ones, and once an epoch from their learned
+ * projections. Both kinds are mixed over modalities with learned weights, then with each other; item embeddings are smoothed on the
+ * mixture and added to those of a graph convolution on users and items.
+ *
+ * The mixture is made with gradient on an epoch's first batch and is a constant for its others. The reference code holds dense item x
+ * item matrices; here every graph keeps k entries a row, and gradients flow through the kept cosines alone, as they do there. */
+#include <math.h>
+
+#include "models.h"
+
+typedef struct Modality {
+    Tensor *features;  /* [I, D_m], trainable */
+    Linear projection; /* [P, D_m] */
+    Csr *original;     /* [I, I], from the raw features, normalised */
+} Modality;
+typedef struct Lattice {
+    Tensor *user, *item, *modal_weight; /* [U, D], [I, D], [M] */
+    size_t modalities;
+    Modality *m;
+    Csr **learned, **originals; /* [M]: room for mine_items' lists */
+    Tensor **weights;           /* [M] likewise */
+    Csr *adjacency; /* [U + I, U + I] */
+    Csr *items;     /* the epoch's item graph, without gradient */
+} Lattice;
+
+static const Setting settings[] = {
+    VARIANT_SETTING,
+    {"factors", "64", "64", "length D of the embeddings", 1},
+    {"factors_multimod", "64", "64", "length of the projected features", 1},
+    {"n_layers", "1", "1", "hops on the item graph", 0},
+    {"n_ui_layers", "2", "2", "hops on the graph of users and items", 0},
+    {"top_k", "20", "10", "neighbours kept for an item", 1},
+    {"l_m", "0.7", "0.9", "share of the raw features' graph; the learned one has the rest", 0},
+    {"l_w", "1e-5", "1e-3", "weight of the regularisation", 0},
+    {"lr_decay", "0.96", "0.96", "factor on the learning rate in 50 epochs", 0},
+    {0},
+};
+
+static Sampling sampling(const Model *m)
+{
+    return is_mmrec(m) ? SAMPLE_EVERY_EDGE : SAMPLE_DISTINCT_USERS;
+}
+
+/* Elliot's normalisation sets the diagonal to 1 first; MMRec's leaves the cosine of an item with itself. */
+static Csr *normalized(Tape *t, const Model *m, Csr *g)
+{
+    return graph_normalize(t, is_mmrec(m) ? g : graph_set_diagonal(t, g, 1));
+}
+
+static Csr *neighbours(Tape *t, const Model *m, Tensor *x)
+{
+    return knn_graph(t, row_normalize(t, x, 1e-12f), setting_i64(m->settings, "top_k"));
+}
+
+/* The graph of the raw features, kept in the store. */
+static bool mine_original(Model *m, Modality *x, const char *name, Error *e)
+{
+    Tape *t = tape_new(store_device(m->store), false, e);
+    const char *key = arena_printf(m->arena, e, "original.%s", name);
+    if (t && key)
+        x->original = csr_keep(t, m->store, key, normalized(t, m, neighbours(t, m, x->features)), e);
+    tape_free(t);
+    return x->original != NULL;
+}
+
+static bool init(Model *m, Error *e)
+{
+    const DataSet *d = m->data;
+    Lattice *l = m->own = NEW(m->arena, Lattice, 1, e);
+    size_t M = d->feature_count;
+    if (!l || !(l->m = NEW(m->arena, Modality, M, e)) || !(l->learned = NEW(m->arena, Csr *, M, e)) ||
+        !(l->originals = NEW(m->arena, Csr *, M, e)) || !(l->weights = NEW(m->arena, Tensor *, M, e)))
+        return false;
+    l->modalities = M;
+    Init xavier = {INIT_XAVIER_UNIFORM, 0};
+    int64_t D = setting_i64(m->settings, "factors"), P = setting_i64(m->settings, "factors_multimod");
+    l->user = param_new(m->store, "user", d->U, D, xavier, m->seed, e);
+    l->item = param_new(m->store, "item", d->I, D, xavier, m->seed, e);
+    l->modal_weight = param_new(m->store, "modal_weight", (int64_t)M, 0, (Init){INIT_CONSTANT, 1.0 / (double)M}, m->seed, e);
+    for (size_t i = 0; i < M && e->code == SP_OK; i++) {
+        const Feature *f = &d->features[i];
+        Init bound = {INIT_UNIFORM, 1 / sqrt((double)f->D)}; /* torch's Linear default */
+        const char *table = arena_printf(m->arena, e, "features.%s", f->name);
+        const char *linear = arena_printf(m->arena, e, "projection.%s", f->name);
+        if (!table || !linear)
+            return false;
+        l->m[i].features = param_from(m->store, table, d->I, f->D, f->data, e);
+        l->m[i].projection = linear_new(m->store, linear, P, f->D, true, bound, bound, m->seed, e);
+        if (e->code != SP_OK || !mine_original(m, &l->m[i], f->name, e))
+            return false;
+    }
+    l->adjacency = e->code == SP_OK ? csr_bipartite(m->store, "adjacency", d->U, d->I, d->train.start, d->train.item,
+                                                    is_mmrec(m) ? ADJ_ROW_SELF : ADJ_BOTH_SELF, e)
+                                    : NULL;
+    return l->adjacency != NULL;
+}
+
+/* (1 - l_m) normalise(sum w_m knn(W_m f + b)) + l_m sum w_m original_m, w = softmax(modal_weight) */
+static Csr *mine_items(Tape *t, Model *m)
+{
+    const Lattice *l = m->own;
+    int M = (int)l->modalities;
+    Tensor *share = softmax(t, l->modal_weight);
+    for (int i = 0; i < M; i++) {
+        l->weights[i] = rows(t, share, i, 1);
+        l->learned[i] = neighbours(t, m, linear(t, l->m[i].features, &l->m[i].projection));
+        l->originals[i] = l->m[i].original;
+    }
+    float l_m = (float)setting_f64(m->settings, "l_m"), rest = 1 - l_m;
+    Csr *both[] = {normalized(t, m, graph_mix(t, M, l->learned, l->weights)), graph_mix(t, M, l->originals, l->weights)};
+    Tensor *shares[] = {input_f32(t, &rest, 1, (int64_t[]){1}), input_f32(t, &l_m, 1, (int64_t[]){1})};
+    return graph_mix(t, 2, both, shares);
+}
+
+static void propagate(Tape *t, Model *m, const Csr *graph, Tensor **users, Tensor **items)
+{
+    const Lattice *l = m->own;
+    Tensor *h = l->item;
+    for (int64_t i = 0; i < setting_i64(m->settings, "n_layers"); i++)
+        h = spmm(t, graph, h);
+    int64_t layers = setting_i64(m->settings, "n_ui_layers");
+    Tensor *x = stack_rows(t, l->user, l->item), *sum = x;
+    for (int64_t i = 0; i < layers; i++) {
+        x = spmm(t, l->adjacency, x);
+        if (!is_mmrec(m))
+            x = row_normalize(t, x, 1e-12f);
+        sum = add(t, sum, x);
+    }
+    x = scale(t, sum, 1.0f / (float)(layers + 1));
+    *users = rows(t, x, 0, m->data->U);
+    *items = add(t, rows(t, x, m->data->U, m->data->I), row_normalize(t, h, 1e-12f));
+}
+
+static Tensor *loss(Tape *t, Model *m, const Batch *b)
+{
+    Lattice *l = m->own;
+    const Csr *graph = l->items;
+    if (b->index == 0) {
+        Csr *mined = mine_items(t, m);
+        Error e = {0};
+        graph = mined;
+        l->items = csr_keep(t, m->store, "items", mined, &e);
+        if (!l->items)
+            tape_fail(t, e.code, "%s", e.message);
+    }
+    Tensor *users, *items;
+    propagate(t, m, graph, &users, &items);
+    Tensor *u = gather(t, users, b->user), *i = gather(t, items, b->pos), *j = gather(t, items, b->neg);
+    Tensor *bpr = bpr_loss(t, row_dot(t, u, i), row_dot(t, u, j));
+    return add_l2(t, bpr, setting_f64(m->settings, "l_w"), 3, (Tensor *[]){u, i, j}, b->B);
+}
+
+static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
+{
+    propagate(t, m, mine_items(t, m), users, items);
+    return true;
+}
+
+const Recommender recommender_lattice = {
+    .name = "LATTICE",
+    .paper = "Mining Latent Structures for Multimedia Recommendation (Zhang et al., MM 2021)",
+    .settings = settings,
+    .sampling = sampling,
+    .needs_features = true,
+    .init = init,
+    .loss = loss,
+    .represent = represent,
+};

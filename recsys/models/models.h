@@ -1,0 +1,20 @@
+/* recsys/models/models.h: what the recommenders share. Registry: one line a model in recsys/registry.c. */
+#ifndef SAPOR_MODELS_H
+#define SAPOR_MODELS_H
+
+#include "recsys/recsys.h"
+
+/* Whether the setting `variant` says mmrec (M 1), not elliot (DE 4). The default follows the protocol. */
+bool is_mmrec(const Model *m);
+#define VARIANT_SETTING {"variant", "elliot", "mmrec", "whose recipe: elliot or mmrec", 0}
+
+/* l_w as each system means it, on the batch's rows x[0..n): elliot and LATTICE, l_w/2 sum of squares / B; MMRec's EmbLoss,
+ * l_w sum of Frobenius norms / B. Returns loss + that. */
+Tensor *add_l2(Tape *t, Tensor *loss, double l_w, int n, Tensor *const *x, int64_t B);
+Tensor *add_norms(Tape *t, Tensor *loss, double l_w, int n, Tensor *const *x, int64_t B);
+
+/* A data set's features as a constant [I, D]: a view, not a copy, where the file allows. */
+Tensor *feature_tensor(Model *m, const Feature *f, Error *e);
+const Feature *feature_find(const DataSet *d, const char *name); /* NULL when absent */
+
+#endif

@@ -1,0 +1,118 @@
+/* VBPR: He and McAuley 2016, as the benchmark's Elliot (DE 4.9) and MMRec (M 1.2) train it.
+ *
+ * elliot: score(u, i) = g_u . g_i + t_u . normalize(W f_i + b)
+ * mmrec:  score(u, i) = g_u . [g_i || W f_i + b], g_u of twice the length
+ *
+ * f_i is the concatenation of all modalities, frozen. W is kept in one piece a modality: W f = sum over m of W_m f_m, so that the
+ * concatenated table never exists. Only the items of a batch are projected. */
+#include <math.h>
+
+#include "models.h"
+
+typedef struct Vbpr {
+    Tensor *user, *item, *user_visual; /* [U, D] or [U, 2D], [I, D], [U, D] (elliot) */
+    size_t modalities;
+    Tensor **features;  /* [I, D_m] */
+    Linear *projection; /* [D, D_m]; the first carries the bias */
+} Vbpr;
+
+static const Setting settings[] = {
+    VARIANT_SETTING,
+    {"factors", "64", "64", "length D of the embeddings", 1},
+    {"l_w", "1e-5", "1e-2", "weight of the regularisation", 0},
+    {0},
+};
+
+static Sampling sampling(const Model *m)
+{
+    return is_mmrec(m) ? SAMPLE_EVERY_EDGE : SAMPLE_UNIFORM_USER;
+}
+
+static bool init(Model *m, Error *e)
+{
+    const DataSet *d = m->data;
+    Vbpr *v = m->own = NEW(m->arena, Vbpr, 1, e);
+    if (!v)
+        return false;
+    v->modalities = d->feature_count;
+    v->features = NEW(m->arena, Tensor *, v->modalities, e);
+    v->projection = NEW(m->arena, Linear, v->modalities, e);
+    if (!v->features || !v->projection)
+        return false;
+    bool mmrec = is_mmrec(m);
+    int64_t D = setting_i64(m->settings, "factors"), width = 0;
+    for (size_t i = 0; i < v->modalities; i++)
+        width += d->features[i].D;
+    Init xavier = {INIT_XAVIER_UNIFORM, 0};
+    /* elliot: torch's Linear default; mmrec: xavier_normal and no bias to begin with. Both of the whole width. */
+    Init w = mmrec ? (Init){INIT_NORMAL, sqrt(2.0 / (double)(D + width))} : (Init){INIT_UNIFORM, 1 / sqrt((double)width)};
+    Init b = mmrec ? (Init){INIT_ZERO, 0} : w;
+    v->user = param_new(m->store, "user", d->U, mmrec ? 2 * D : D, xavier, m->seed, e);
+    v->item = param_new(m->store, "item", d->I, D, xavier, m->seed, e);
+    if (!mmrec) /* the code initialises g_u twice and t_u never: it keeps torch's N(0, 1) */
+        v->user_visual = param_new(m->store, "user_visual", d->U, D, (Init){INIT_NORMAL, 1}, m->seed, e);
+    for (size_t i = 0; i < v->modalities && e->code == SP_OK; i++) {
+        const char *name = arena_printf(m->arena, e, "projection.%s", d->features[i].name);
+        v->features[i] = feature_tensor(m, &d->features[i], e);
+        if (name && v->features[i])
+            v->projection[i] = linear_new(m->store, name, D, d->features[i].D, i == 0, w, b, m->seed, e);
+    }
+    return e->code == SP_OK;
+}
+
+/* W f + b of some items [n, D], or of all where ids is NULL */
+static Tensor *project(Tape *t, const Vbpr *v, Tensor *ids)
+{
+    Tensor *sum = NULL;
+    for (size_t i = 0; i < v->modalities; i++) {
+        Tensor *f = ids ? gather(t, v->features[i], ids) : v->features[i];
+        sum = sum ? linear_add(t, f, &v->projection[i], sum) : linear(t, f, &v->projection[i]);
+    }
+    return sum;
+}
+
+static Tensor *loss_elliot(Tape *t, Model *m, const Batch *b)
+{
+    const Vbpr *v = m->own;
+    Tensor *gu = gather(t, v->user, b->user), *tu = gather(t, v->user_visual, b->user);
+    Tensor *gi = gather(t, v->item, b->pos), *pi = row_normalize(t, project(t, v, b->pos), 1e-12f);
+    Tensor *gj = gather(t, v->item, b->neg), *pj = row_normalize(t, project(t, v, b->neg), 1e-12f);
+    Tensor *pos = add(t, row_dot(t, gu, gi), row_dot(t, tu, pi));
+    Tensor *neg = add(t, row_dot(t, gu, gj), row_dot(t, tu, pj));
+    return add_l2(t, bpr_loss(t, pos, neg), setting_f64(m->settings, "l_w"), 6, (Tensor *[]){gu, gi, gj, tu, pi, pj}, b->B);
+}
+
+static Tensor *loss_mmrec(Tape *t, Model *m, const Batch *b)
+{
+    const Vbpr *v = m->own;
+    Tensor *u = gather(t, v->user, b->user);
+    Tensor *i = concat(t, gather(t, v->item, b->pos), project(t, v, b->pos));
+    Tensor *j = concat(t, gather(t, v->item, b->neg), project(t, v, b->neg));
+    Tensor *bpr = bpr_loss(t, row_dot(t, u, i), row_dot(t, u, j));
+    return add_norms(t, bpr, setting_f64(m->settings, "l_w"), 3, (Tensor *[]){u, i, j}, b->B);
+}
+
+static Tensor *loss(Tape *t, Model *m, const Batch *b)
+{
+    return is_mmrec(m) ? loss_mmrec(t, m, b) : loss_elliot(t, m, b);
+}
+
+static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
+{
+    const Vbpr *v = m->own;
+    Tensor *p = project(t, v, NULL);
+    *users = is_mmrec(m) ? v->user : concat(t, v->user, v->user_visual);
+    *items = concat(t, v->item, is_mmrec(m) ? p : row_normalize(t, p, 1e-12f));
+    return true;
+}
+
+const Recommender recommender_vbpr = {
+    .name = "VBPR",
+    .paper = "VBPR: Visual Bayesian Personalized Ranking from Implicit Feedback (He and McAuley, AAAI 2016)",
+    .settings = settings,
+    .sampling = sampling,
+    .needs_features = true,
+    .init = init,
+    .loss = loss,
+    .represent = represent,
+};

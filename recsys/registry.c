@@ -1,0 +1,32 @@
+/* The recommenders there are: one line each. */
+#include "recsys.h"
+
+#include <strings.h>
+
+#define RECOMMENDERS(line)                                                                                                          \
+    line(bprmf)                                                                                                                     \
+    line(vbpr)                                                                                                                      \
+    line(lattice)
+
+#define DECLARE(name) extern const Recommender recommender_##name;
+RECOMMENDERS(DECLARE)
+#define LIST(name) &recommender_##name,
+static const Recommender *const list[] = {RECOMMENDERS(LIST)};
+
+size_t recommender_count(void)
+{
+    return COUNT(list);
+}
+
+const Recommender *recommender_at(size_t i)
+{
+    return list[i];
+}
+
+const Recommender *recommender_find(const char *name)
+{
+    for (size_t i = 0; i < COUNT(list); i++)
+        if (!strcasecmp(list[i]->name, name))
+            return list[i];
+    return NULL;
+}

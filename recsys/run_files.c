@@ -1,0 +1,275 @@
+/* recsys/run_files.c: the folder of a run. Every file appears whole or not at all; a run that was cut off finds its last checkpoint and goes on
+ * to the same bytes. */
+#include "train.h"
+
+#include <stdlib.h>
+
+static const char *in_folder(const Trainer *t, const char *name, Error *e)
+{
+    return path_join(t->scratch, t->config->out, name, e);
+}
+
+static uint64_t hash_pairs(const Pairs *p, int64_t U, uint64_t h)
+{
+    if (!p->start)
+        return hash_bytes("", 0, h);
+    h = hash_bytes(p->start, (size_t)(U + 1) * sizeof(*p->start), h);
+    h = hash_bytes(p->item, (size_t)p->count * sizeof(*p->item), h);
+    return p->rating ? hash_bytes(p->rating, (size_t)p->count * sizeof(*p->rating), h) : h;
+}
+
+static uint64_t hash_data(const DataSet *d)
+{
+    uint64_t h = hash_pairs(&d->train, d->U, 1);
+    h = hash_pairs(&d->valid, d->U, h);
+    h = hash_pairs(&d->test, d->U, h);
+    for (size_t i = 0; i < d->feature_count; i++)
+        h = hash_bytes(d->features[i].data, (size_t)(d->I * d->features[i].D) * sizeof(float), h);
+    return h;
+}
+
+static void print_path(FILE *f, const char *key, const char *path)
+{
+    fprintf(f, "  \"%s\": ", key);
+    if (path)
+        json_print_string(f, text_of(path));
+    else
+        fputs("null", f);
+    fputs(",\n", f);
+}
+
+static void print_description(FILE *f, const Trainer *t)
+{
+    static const char *const formats[] = {"auto", "tsv", "inter", "recbole", "lightgcn"};
+    const DataConfig *c = &t->config->data;
+    fprintf(f, "{\n  \"sapor\": \"%s\",\n  \"model\": \"%s\",\n  \"protocol\": \"%s\",\n  \"seed\": %llu,\n", SAPOR_VERSION, t->model.kind->name,
+            c->protocol == PROTOCOL_MMREC ? "mmrec" : "elliot", (unsigned long long)t->config->seed);
+    print_path(f, "train", c->train);
+    print_path(f, "valid", c->valid);
+    print_path(f, "test", c->test);
+    fprintf(f, "  \"format\": \"%s\",\n  \"features\": [", formats[c->format]);
+    for (size_t i = 0; i < c->feature_count; i++) {
+        fputs(i ? ", " : "", f);
+        json_print_string(f, text_of(c->features[i]));
+    }
+    fprintf(f, "],\n  \"data\": {\"users\": %lld, \"items\": %lld, \"train\": %lld, \"valid\": %lld, \"test\": %lld, \"hash\": \"%016llx\"},\n",
+            (long long)t->data.U, (long long)t->data.I, (long long)t->data.train.count, (long long)t->data.valid.count,
+            (long long)t->data.test.count, (unsigned long long)hash_data(&t->data));
+    fputs("  \"settings\": {", f);
+    for (size_t i = 0; i < settings_count(t->settings); i++) {
+        fprintf(f, "%s\n    \"%s\": ", i ? "," : "", settings_key(t->settings, i));
+        json_print_string(f, text_of(settings_value(t->settings, i)));
+    }
+    fputs("\n  }\n}\n", f);
+}
+
+const char *run_describe(const Trainer *t, Error *e)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *f = open_memstream(&text, &bytes);
+    if (!f) {
+        fail_memory(e, 4096, "a run's description");
+        return NULL;
+    }
+    print_description(f, t);
+    bool whole = fclose(f) == 0;
+    const char *copy = whole ? arena_strndup(t->arena, text, bytes, e) : NULL;
+    free(text);
+    if (!copy)
+        fail_memory(e, 4096, "a run's description");
+    return copy;
+}
+
+static bool write_text(const char *path, const char *text, Error *e)
+{
+    Out *o = path ? out_open(path, NULL, e) : NULL;
+    if (!o)
+        return false;
+    if (!out_write(o, text, strlen(text), e)) {
+        out_discard(o);
+        return false;
+    }
+    return out_commit(o, e);
+}
+
+/* ---- checkpoints ---------------------------------------------------------------------------------------------------------------- */
+
+static const char *numbers_text(const Trainer *t, const Scores *s, Error *e)
+{
+    const char *text = "";
+    for (size_t i = 0; s->mean && text && i < s->metrics * s->cutoffs; i++)
+        text = arena_printf(t->scratch, e, "%s%s%.17g", text, i ? " " : "", s->mean[i]);
+    return text;
+}
+
+static bool meta_number(SafetensorsOut *o, const Trainer *t, const char *key, double value, Error *e)
+{
+    const char *text = arena_printf(t->scratch, e, "%.17g", value);
+    return text && safetensors_meta(o, key, text, e);
+}
+
+bool run_checkpoint(Trainer *t, Error *e)
+{
+    ArenaMark mark = arena_mark(t->scratch);
+    const char *path = in_folder(t, "checkpoint.safetensors", e);
+    const char *valid = numbers_text(t, &t->best_valid, e), *test = numbers_text(t, &t->best_test, e);
+    SafetensorsOut *o = path && valid && test ? safetensors_open(path, t->device->heap, e) : NULL;
+    bool ok = o && safetensors_meta(o, "model", t->model.kind->name, e) && meta_number(o, t, "epoch", (double)t->epoch, e) &&
+              meta_number(o, t, "best_epoch", (double)t->best_epoch, e) && meta_number(o, t, "best", t->best, e) &&
+              meta_number(o, t, "unimproved", (double)t->unimproved, e) && meta_number(o, t, "finished", t->finished, e) &&
+              safetensors_meta(o, "valid", valid, e) && safetensors_meta(o, "test", test, e) && store_declare(t->model.store, o, e) &&
+              store_save(t->model.store, o, e);
+    if (ok)
+        ok = safetensors_commit(o, e);
+    else
+        safetensors_discard(o);
+    arena_rewind(t->scratch, mark);
+    t->checkpointed = now_seconds();
+    return ok;
+}
+
+static bool read_number(const Json *meta, const char *key, const char *path, double *value, Error *e)
+{
+    const Json *j = json_get(meta, key);
+    return (j && j->type == JSON_STRING && text_f64(j->text, value)) ||
+           fail(e, SP_FORMAT, "%s: metadata %s is missing or no number; remove the file to train from the start", path, key);
+}
+
+static bool read_scores(Trainer *t, const Json *meta, const char *key, const char *path, Scores *s, Error *e)
+{
+    const Json *j = json_get(meta, key);
+    if (!j || j->type != JSON_STRING || j->text.n == 0)
+        return true;
+    size_t n = t->eval.metric_count * t->eval.cutoff_count, i = 0;
+    *s = (Scores){.metrics = t->eval.metric_count, .cutoffs = t->eval.cutoff_count};
+    s->names = NEW(t->arena, const char *, t->eval.metric_count, e);
+    s->at = NEW(t->arena, int64_t, t->eval.cutoff_count, e);
+    s->mean = NEW(t->arena, double, n, e);
+    if (!s->names || !s->at || !s->mean)
+        return false;
+    memcpy(s->names, t->eval.metrics, s->metrics * sizeof(*s->names));
+    memcpy(s->at, t->eval.cutoffs, s->cutoffs * sizeof(*s->at));
+    for (Text rest = j->text, part; text_next(&rest, ' ', &part); i++)
+        if (i >= n || !text_f64(part, &s->mean[i]))
+            return fail(e, SP_FORMAT, "%s: metadata %s does not hold %zu numbers; remove the file to train from the start", path, key, n);
+    return i == n || fail(e, SP_FORMAT, "%s: metadata %s holds %zu numbers of %zu; remove the file to train from the start", path, key, i, n);
+}
+
+static bool load_checkpoint(Trainer *t, const char *path, Error *e)
+{
+    Weights *w = weights_open(path, t->arena, e);
+    if (!w)
+        return false;
+    const Json *meta = weights_metadata(w);
+    double epoch, best_epoch, unimproved, finished;
+    bool ok = read_number(meta, "epoch", path, &epoch, e) && read_number(meta, "best_epoch", path, &best_epoch, e) &&
+              read_number(meta, "best", path, &t->best, e) && read_number(meta, "unimproved", path, &unimproved, e) &&
+              read_number(meta, "finished", path, &finished, e) && read_scores(t, meta, "valid", path, &t->best_valid, e) &&
+              read_scores(t, meta, "test", path, &t->best_test, e) && store_load(t->model.store, w, e);
+    weights_close(w);
+    if (!ok)
+        return false;
+    t->epoch = (int64_t)epoch;
+    t->best_epoch = (int64_t)best_epoch;
+    t->unimproved = (int64_t)unimproved;
+    t->finished = finished != 0;
+    return true;
+}
+
+bool run_open(Trainer *t, Error *e)
+{
+    const char *description = run_describe(t, e);
+    const char *path = in_folder(t, "config.json", e), *checkpoint = in_folder(t, "checkpoint.safetensors", e);
+    if (!description || !path || !checkpoint)
+        return false;
+    if (!file_exists(path))
+        return write_text(path, description, e);
+    Text there;
+    if (!file_read(&there, t->scratch, path, 1 << 20, e))
+        return false;
+    if (!text_equal(there, text_of(description)))
+        return fail(e, SP_USAGE, "%s: was made by a run with other settings or data; choose another folder or remove this one", path);
+    return !file_exists(checkpoint) || load_checkpoint(t, checkpoint, e);
+}
+
+/* ---- results ------------------------------------------------------------------------------------------------------------------------ */
+
+static bool write_ids(const Trainer *t, const char *name, const TextIndex *ids, int64_t n, Error *e)
+{
+    const char *path = in_folder(t, name, e);
+    Out *o = path ? out_open(path, t->device->heap, e) : NULL;
+    bool ok = o != NULL;
+    for (int64_t i = 0; ok && i < n; i++) {
+        Text id = text_index_at(ids, i);
+        ok = out_write(o, id.p, id.n, e) && out_write(o, "\n", 1, e);
+    }
+    if (ok)
+        return out_commit(o, e);
+    out_discard(o);
+    return false;
+}
+
+static bool write_tensor(const Trainer *t, const char *name, const Tensor *x, Error *e)
+{
+    const char *path = in_folder(t, name, e);
+    float *host = NEW(t->scratch, float, x->count, e);
+    if (!path || !host)
+        return false;
+    tensor_read(t->device, x, 0, x->count, host);
+    return npy_write_f32(path, 2, (int64_t[]){rows_of(x), cols_of(x)}, host, t->device->heap, e);
+}
+
+static bool write_seen(const Trainer *t, Error *e)
+{
+    const Pairs *p = &t->data.train;
+    const char *path = in_folder(t, "seen.safetensors", e);
+    SafetensorsOut *o = path ? safetensors_open(path, t->device->heap, e) : NULL;
+    bool ok = o && safetensors_declare(o, "start", I64, 1, (int64_t[]){t->data.U + 1}, e) &&
+              safetensors_declare(o, "item", I32, 1, (int64_t[]){p->count}, e) &&
+              safetensors_data(o, p->start, (size_t)(t->data.U + 1) * sizeof(*p->start), e) &&
+              safetensors_data(o, p->item, (size_t)p->count * sizeof(*p->item), e);
+    if (ok)
+        return safetensors_commit(o, e);
+    safetensors_discard(o);
+    return false;
+}
+
+bool run_write_vectors(Trainer *t, const Tensor *users, const Tensor *items, Error *e)
+{
+    ArenaMark mark = arena_mark(t->scratch);
+    bool ok = write_seen(t, e) && write_ids(t, "user.ids.txt", t->data.users, t->data.U, e) &&
+              write_ids(t, "item.ids.txt", t->data.items, t->data.I, e);
+    if (users)
+        ok = ok && write_tensor(t, "user.npy", users, e) && write_tensor(t, "item.npy", items, e);
+    arena_rewind(t->scratch, mark);
+    return ok;
+}
+
+void print_scores(FILE *to, const Scores *s)
+{
+    fputc('{', to);
+    for (size_t i = 0; s->mean && i < s->metrics; i++)
+        for (size_t j = 0; j < s->cutoffs; j++)
+            fprintf(to, "%s\"%s@%lld\":%.9g", i + j ? "," : "", s->names[i], (long long)s->at[j], s->mean[i * s->cutoffs + j]);
+    fputc('}', to);
+}
+
+bool run_write_result(const Trainer *t, Error *e)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *f = open_memstream(&text, &bytes);
+    if (!f)
+        return fail_memory(e, 4096, "a run's result");
+    fprintf(f, "{\"model\":\"%s\",\"best_epoch\":%lld,\"epochs\":%lld,\"valid\":", t->model.kind->name, (long long)t->best_epoch,
+            (long long)t->epoch);
+    print_scores(f, &t->best_valid);
+    fputs(",\"test\":", f);
+    print_scores(f, &t->best_test);
+    fputs("}\n", f);
+    bool ok = fclose(f) == 0 || fail_memory(e, 4096, "a run's result");
+    ok = ok && write_text(in_folder(t, "result.json", e), text, e);
+    free(text);
+    return ok;
+}

@@ -1,0 +1,190 @@
+/* recsys/sampler.c: the events of an epoch, as the systems draw them (DE 4.1 S1 to S5, M 2.3), but from counters: event n's numbers are a
+ * function of (seed, epoch, n) alone, whoever draws it, and an epoch that was cut off is drawn again alike. */
+#include "recsys.h"
+
+struct Sampler {
+    const DataSet *data;
+    Sampling how;
+    uint64_t seed;
+    int64_t batch, events;
+    int64_t user_count, candidate_count;
+    int32_t *users;      /* those with a train pair and a possible negative */
+    int32_t *candidates; /* items that occur in train, ascending */
+    int32_t *edge_user;  /* S4, S5: the user of each train pair */
+    int32_t *edges;      /* S4, S5: the train pairs that may be drawn */
+    uint32_t *order;     /* their order in the epoch */
+    uint64_t *scratch;   /* [2 events] */
+    int32_t *mark;       /* S3: [U] the batch that took the user, + 1 */
+    int32_t *user, *positive, *negative; /* the epoch, [events] */
+    int64_t epoch;
+};
+
+enum { CHUNK = 8192 };
+
+static bool every_edge(Sampling how)
+{
+    return how == SAMPLE_EVERY_EDGE || how == SAMPLE_EVERY_EDGE_NO_NEGATIVE;
+}
+
+static bool list_candidates(Sampler *s, Arena *a, Error *e)
+{
+    const Pairs *train = &s->data->train;
+    unsigned char *seen = NEW(a, unsigned char, s->data->I + 1, e);
+    s->candidates = NEW(a, int32_t, s->data->I + 1, e);
+    if (!seen || !s->candidates)
+        return false;
+    for (int64_t i = 0; i < train->count; i++)
+        seen[train->item[i]] = 1;
+    for (int64_t i = 0; i < s->data->I; i++)
+        if (seen[i])
+            s->candidates[s->candidate_count++] = (int32_t)i;
+    return true;
+}
+
+static bool list_users(Sampler *s, Arena *a, Error *e)
+{
+    const Pairs *train = &s->data->train;
+    bool negatives = s->how != SAMPLE_EVERY_EDGE_NO_NEGATIVE;
+    s->users = NEW(a, int32_t, s->data->U + 1, e);
+    if (every_edge(s->how) && (!(s->edges = NEW(a, int32_t, train->count + 1, e)) || !(s->edge_user = NEW(a, int32_t, train->count + 1, e))))
+        return false;
+    if (!s->users)
+        return false;
+    s->events = 0;
+    for (int64_t u = 0; u < s->data->U; u++) {
+        int64_t n = train->start[u + 1] - train->start[u];
+        if (n == 0 || (negatives && n >= s->candidate_count))
+            continue;
+        s->users[s->user_count++] = (int32_t)u;
+        for (int64_t i = train->start[u]; every_edge(s->how) && i < train->start[u + 1]; i++) {
+            s->edge_user[i] = (int32_t)u;
+            s->edges[s->events++] = (int32_t)i;
+        }
+    }
+    if (!every_edge(s->how))
+        s->events = train->count;
+    return s->user_count > 0 || fail(e, SP_FORMAT, "the train part has no user with an item left to draw as a negative");
+}
+
+Sampler *sampler_new(const DataSet *d, Sampling how, int64_t batch_size, uint64_t seed, Arena *a, Error *e)
+{
+    Sampler *s = NEW(a, Sampler, 1, e);
+    if (!s)
+        return NULL;
+    *s = (Sampler){.data = d, .how = how, .seed = seed, .batch = batch_size};
+    if (how == SAMPLE_NONE)
+        return s;
+    if (d->train.count > INT32_MAX) {
+        fail(e, SP_UNSUPPORTED, "%lld train pairs: at most %d can be sampled", (long long)d->train.count, INT32_MAX);
+        return NULL;
+    }
+    if (!list_candidates(s, a, e) || !list_users(s, a, e))
+        return NULL;
+    if (how == SAMPLE_DISTINCT_USERS)
+        s->batch = MIN(batch_size, s->user_count); /* a batch cannot hold more distinct users than there are */
+    s->user = NEW(a, int32_t, s->events, e);
+    s->positive = NEW(a, int32_t, s->events, e);
+    s->negative = NEW(a, int32_t, s->events, e);
+    if (every_edge(how)) {
+        s->order = NEW(a, uint32_t, s->events, e);
+        s->scratch = NEW(a, uint64_t, 2 * s->events, e);
+    }
+    s->mark = how == SAMPLE_DISTINCT_USERS ? NEW(a, int32_t, d->U + 1, e) : NULL;
+    return e->code == SP_OK ? s : NULL;
+}
+
+int64_t sampler_batches(const Sampler *s)
+{
+    return s->how == SAMPLE_NONE ? 0 : (s->events + s->batch - 1) / s->batch;
+}
+
+static bool has_item(const Pairs *p, int32_t user, int32_t item)
+{
+    int64_t low = p->start[user], high = p->start[user + 1];
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+        if (p->item[middle] < item)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < p->start[user + 1] && p->item[low] == item;
+}
+
+static Draw draw_of(const Sampler *s, Purpose purpose)
+{
+    return (Draw){s->seed, purpose, (uint32_t)s->epoch};
+}
+
+static int32_t draw_negative(const Sampler *s, int32_t user, uint64_t event)
+{
+    Draw d = draw_of(s, DRAW_NEGATIVE);
+    for (uint64_t attempt = 0;; attempt++) {
+        int32_t item = s->candidates[draw_below(d, event | attempt << 32, (uint32_t)s->candidate_count)];
+        if (!has_item(&s->data->train, user, item))
+            return item;
+    }
+}
+
+static void draw_chunk(void *arg, size_t task, int worker)
+{
+    (void)worker;
+    Sampler *s = arg;
+    const Pairs *train = &s->data->train;
+    int64_t end = MIN((int64_t)(task + 1) * CHUNK, s->events);
+    for (int64_t n = (int64_t)task * CHUNK; n < end; n++) {
+        if (every_edge(s->how)) {
+            int32_t edge = s->edges[s->order[n]];
+            s->user[n] = s->edge_user[edge];
+            s->positive[n] = train->item[edge];
+        } else {
+            if (s->how == SAMPLE_UNIFORM_USER)
+                s->user[n] = s->users[draw_below(draw_of(s, DRAW_USER), (uint64_t)n, (uint32_t)s->user_count)];
+            int64_t first = train->start[s->user[n]], own = train->start[s->user[n] + 1] - first;
+            s->positive[n] = train->item[first + draw_below(draw_of(s, DRAW_POSITIVE), (uint64_t)n, (uint32_t)own)];
+        }
+        if (s->how != SAMPLE_EVERY_EDGE_NO_NEGATIVE)
+            s->negative[n] = draw_negative(s, s->user[n], (uint64_t)n);
+    }
+}
+
+/* Floyd's sampling without replacement (Bentley and Floyd 1987): B draws for B distinct users. */
+static void draw_distinct_users(Sampler *s)
+{
+    memset(s->mark, 0, (size_t)s->data->U * sizeof(*s->mark));
+    for (int64_t b = 0; b < sampler_batches(s); b++) {
+        int64_t first = b * s->batch, n = MIN(s->batch, s->events - first);
+        for (int64_t i = 0; i < n; i++) {
+            int64_t top = s->user_count - n + i;
+            int32_t u = s->users[draw_below(draw_of(s, DRAW_USER), (uint64_t)(first + i), (uint32_t)top + 1)];
+            if (s->mark[u] == b + 1)
+                u = s->users[top];
+            s->mark[u] = (int32_t)(b + 1);
+            s->user[first + i] = u;
+        }
+    }
+}
+
+void sampler_epoch(Sampler *s, Pool *pool, int64_t epoch)
+{
+    if (s->how == SAMPLE_NONE)
+        return;
+    s->epoch = epoch;
+    if (every_edge(s->how)) {
+        for (int64_t i = 0; i < s->events; i++)
+            s->order[i] = (uint32_t)i;
+        draw_shuffle(draw_of(s, DRAW_SHUFFLE), s->order, (size_t)s->events, s->scratch);
+    }
+    if (s->how == SAMPLE_DISTINCT_USERS)
+        draw_distinct_users(s);
+    pool_run(pool, (size_t)((s->events + CHUNK - 1) / CHUNK), draw_chunk, s);
+}
+
+int64_t sampler_batch(const Sampler *s, int64_t b, const int32_t **users, const int32_t **positives, const int32_t **negatives)
+{
+    int64_t first = b * s->batch;
+    *users = s->user + first;
+    *positives = s->positive + first;
+    *negatives = s->how == SAMPLE_EVERY_EDGE_NO_NEGATIVE ? NULL : s->negative + first;
+    return MIN(s->batch, s->events - first);
+}

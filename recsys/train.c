@@ -1,0 +1,312 @@
+/* recsys/train.c: epochs, evaluations, the best one, and the end. DE 3.6 and 4.1 (elliot), M 2.3 to 2.5 (mmrec).
+ *
+ * A checkpoint holds everything that the rest of the run depends on, and every random number is a function of (seed, epoch, event): a run
+ * that was killed anywhere and started again ends with the bytes of one that was not. */
+#include "train.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* ---- settings that are lists ------------------------------------------------------------------------------------------------------- */
+
+static size_t count_parts(const char *list)
+{
+    size_t n = 0;
+    for (Text rest = text_of(list), part; text_next(&rest, ',', &part);)
+        n++;
+    return n;
+}
+
+static bool read_metrics(Trainer *t, Error *e)
+{
+    const char *list = setting_text(t->settings, "metrics"), *cutoffs = setting_text(t->settings, "cutoffs");
+    const char **names = NEW(t->arena, const char *, count_parts(list), e);
+    int64_t *at = NEW(t->arena, int64_t, count_parts(cutoffs), e);
+    if (!names || !at)
+        return false;
+    t->eval = (EvalConfig){.metrics = names, .cutoffs = at};
+    for (Text rest = text_of(list), part; text_next(&rest, ',', &part);) {
+        part = text_trim(part);
+        if (!(names[t->eval.metric_count++] = arena_strndup(t->arena, part.p, part.n, e)))
+            return false;
+    }
+    for (Text rest = text_of(cutoffs), part; text_next(&rest, ',', &part);)
+        if (!text_i64(text_trim(part), &at[t->eval.cutoff_count++]) || at[t->eval.cutoff_count - 1] < 1)
+            return fail(e, SP_USAGE, "setting cutoffs=%s: whole numbers from 1 on are wanted, such as 10,20", cutoffs);
+    return true;
+}
+
+/* "Recall@20" must be one of the figures that are measured. */
+static bool read_validation_metric(Trainer *t, Error *e)
+{
+    const char *text = setting_text(t->settings, "validation_metric");
+    Text rest = text_of(text), name;
+    text_next(&rest, '@', &name);
+    bool known = false;
+    if (!text_i64(rest, &t->metric_cutoff))
+        return fail(e, SP_USAGE, "setting validation_metric=%s: METRIC@CUTOFF is wanted, such as Recall@20", text);
+    for (size_t i = 0; i < t->eval.metric_count; i++)
+        if (text_is(name, t->eval.metrics[i])) {
+            t->metric = t->eval.metrics[i];
+            for (size_t j = 0; j < t->eval.cutoff_count; j++)
+                known = known || t->eval.cutoffs[j] == t->metric_cutoff;
+        }
+    return known || fail(e, SP_USAGE, "setting validation_metric=%s: is not among metrics=%s at cutoffs=%s", text,
+                         setting_text(t->settings, "metrics"), setting_text(t->settings, "cutoffs"));
+}
+
+bool trainer_load(Trainer *t, Error *e)
+{
+    const TrainConfig *c = t->config;
+    const Recommender *kind = recommender_find(c->model);
+    if (!kind) {
+        const char *known = "";
+        for (size_t i = 0; i < recommender_count() && known; i++)
+            known = arena_printf(t->arena, e, "%s%s%s", known, i ? ", " : "", recommender_at(i)->name);
+        return known && fail(e, SP_USAGE, "no recommender is called %s; there are %s", c->model, known);
+    }
+    if (kind->needs_features && c->data.feature_count == 0)
+        return fail(e, SP_USAGE, "%s needs features: add --features visual=PATH,textual=PATH", kind->name);
+    t->settings = settings_make(kind->settings, c->data.protocol, c->set, c->set_count, t->arena, e);
+    if (!t->settings || !read_metrics(t, e) || !read_validation_metric(t, e) || !dataset_load(&t->data, &c->data, t->arena, e))
+        return false;
+    t->model = (Model){.kind = kind, .data = &t->data, .settings = t->settings, .arena = t->arena, .seed = c->seed};
+    t->model.store = store_new(t->device, e);
+    if (!t->model.store || !kind->init(&t->model, e))
+        return false;
+    t->optim = optim_adam(setting_f64(t->settings, "lr"));
+    t->optim.weight_decay = setting_f64(t->settings, "weight_decay");
+    /* torch 2's zero_grad leaves no gradient behind, torch 1's (MMRec) leaves zeros: M 0.4 */
+    const char *variant = setting_text(t->settings, "variant");
+    t->optim.skip_missing = *variant ? !strcmp(variant, "elliot") : c->data.protocol == PROTOCOL_ELLIOT;
+    t->sampler = sampler_new(&t->data, kind->sampling(&t->model), setting_i64(t->settings, "batch_size"), c->seed, t->arena, e);
+    return t->sampler != NULL;
+}
+
+/* ---- an epoch ------------------------------------------------------------------------------------------------------------------------- */
+
+static bool step(Trainer *t, Tape *tape, int64_t b, double *loss_sum, Error *e)
+{
+    Model *m = &t->model;
+    Batch batch = {.index = b};
+    batch.B = sampler_batch(t->sampler, b, &batch.users, &batch.positives, &batch.negatives);
+    uint32_t number = (uint32_t)(t->epoch * sampler_batches(t->sampler) + b);
+    tape_reset(tape, (Draw){m->seed, DRAW_DROPOUT, number});
+    batch.user = input_i32(tape, batch.users, batch.B);
+    batch.pos = input_i32(tape, batch.positives, batch.B);
+    batch.neg = batch.negatives ? input_i32(tape, batch.negatives, batch.B) : NULL;
+    Tensor *loss = m->kind->loss(tape, m, &batch);
+    if (!tape_ok(tape, e))
+        return false;
+    float value;
+    tensor_read(t->device, loss, 0, 1, &value);
+    if (!isfinite(value))
+        return fail(e, SP_FORMAT, "%s: the loss is %f in epoch %lld, batch %lld; try a smaller lr than %s", m->kind->name, (double)value,
+                    (long long)t->epoch + 1, (long long)b + 1, setting_text(t->settings, "lr"));
+    *loss_sum += value;
+    return backward(tape, loss, e) && optim_step(&t->optim, m->store, tape, e);
+}
+
+static bool train_epoch(Trainer *t, Tape *tape, Progress *p, double *loss, Error *e)
+{
+    Model *m = &t->model;
+    m->epoch = t->epoch;
+    if (m->kind->epoch && !m->kind->epoch(m, e))
+        return false;
+    sampler_epoch(t->sampler, t->device->pool, t->epoch);
+    /* LambdaLR with a^(epoch/50): M 2.5 */
+    t->optim.lr = setting_f64(t->settings, "lr") * pow(setting_f64(t->settings, "lr_decay"), (double)t->epoch / 50);
+    int64_t batches = sampler_batches(t->sampler);
+    double sum = 0;
+    for (int64_t b = 0; b < batches; b++) {
+        if (!step(t, tape, b, &sum, e))
+            return false;
+        progress_step(p, (double)(t->epoch * batches + b + 1), NULL);
+    }
+    *loss = batches ? sum / (double)batches : 0;
+    return true;
+}
+
+/* ---- evaluation ------------------------------------------------------------------------------------------------------------------------ */
+
+static bool copy_scores(Scores *to, const Scores *from, Arena *a, Error *e)
+{
+    if (!from->mean)
+        return true;
+    size_t n = from->metrics * from->cutoffs;
+    if (!to->mean) {
+        *to = *from;
+        to->by_user = NULL;
+        to->names = NEW(a, const char *, from->metrics, e);
+        to->at = NEW(a, int64_t, from->cutoffs, e);
+        to->mean = NEW(a, double, n, e);
+        if (!to->names || !to->at || !to->mean)
+            return false;
+    }
+    memcpy(to->names, from->names, from->metrics * sizeof(*to->names));
+    memcpy(to->at, from->at, from->cutoffs * sizeof(*to->at));
+    memcpy(to->mean, from->mean, n * sizeof(*to->mean));
+    to->users = from->users;
+    return true;
+}
+
+/* MMRec compares figures rounded to four decimals (M 2.4); without a validation part the last epoch is the best. */
+static bool improves(const Trainer *t, double figure)
+{
+    return !t->data.valid.start || figure > t->best;
+}
+
+static bool evaluate(Trainer *t, Scores *valid, Scores *test, Error *e)
+{
+    Model *m = &t->model;
+    Tensor *users = NULL, *items = NULL;
+    Tape *tape = tape_new(t->device, false, e);
+    bool ok = tape != NULL;
+    if (ok && m->kind->represent)
+        ok = m->kind->represent(tape, m, &users, &items) && tape_ok(tape, e);
+    ok = ok && evaluate_model(m, users, items, &t->eval, valid, test, t->scratch, e);
+    if (ok) {
+        double figure = t->data.valid.start ? score_of(valid, t->metric, t->metric_cutoff) : 0;
+        if (t->data.protocol == PROTOCOL_MMREC)
+            figure = nearbyint(figure * 1e4) / 1e4;
+        t->unimproved++;
+        if (improves(t, figure)) {
+            t->best = figure;
+            t->best_epoch = t->epoch;
+            t->unimproved = 0;
+            ok = copy_scores(&t->best_valid, valid, t->arena, e) && copy_scores(&t->best_test, test, t->arena, e) &&
+                 (!t->config->out || run_write_vectors(t, users, items, e));
+        }
+    }
+    tape_free(tape);
+    return ok;
+}
+
+/* ---- the run --------------------------------------------------------------------------------------------------------------------------- */
+
+typedef struct Times {
+    double *seconds;
+    size_t count, capacity;
+} Times;
+
+static bool times_add(Times *t, double seconds, Arena *a, Error *e)
+{
+    double *grown = arena_grow(a, t->seconds, t->count, &t->capacity, sizeof(*grown), e);
+    if (!grown)
+        return false;
+    t->seconds = grown;
+    t->seconds[t->count++] = seconds;
+    return true;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(Times *t)
+{
+    if (t->count == 0)
+        return 0;
+    qsort(t->seconds, t->count, sizeof(*t->seconds), by_value);
+    return t->seconds[t->count / 2];
+}
+
+static void print_epoch(const Trainer *t, double loss, double seconds, const Scores *valid, const Scores *test)
+{
+    FILE *f = t->config->json;
+    if (!f)
+        return;
+    fprintf(f, "{\"event\":\"epoch\",\"model\":\"%s\",\"epoch\":%lld,\"loss\":%.9g,\"seconds\":%.4f", t->model.kind->name, (long long)t->epoch,
+            loss, seconds);
+    if (valid->mean || test->mean) {
+        fputs(",\"valid\":", f);
+        print_scores(f, valid);
+        fputs(",\"test\":", f);
+        print_scores(f, test);
+    }
+    fputs("}\n", f);
+    fflush(f);
+}
+
+/* Trains the next epoch, evaluates where one is due, decides whether it was the last. */
+static bool advance(Trainer *t, Tape *tape, Progress *p, Times *epochs, Times *evals, Error *e)
+{
+    int64_t last = sampler_batches(t->sampler) ? setting_i64(t->settings, "epochs") : 1;
+    int64_t patience = setting_i64(t->settings, "patience");
+    double loss = 0, begun = now_seconds();
+    Scores valid = {0}, test = {0};
+    if (sampler_batches(t->sampler) && t->epoch < last && !train_epoch(t, tape, p, &loss, e))
+        return false;
+    t->epoch = MIN(t->epoch + 1, last);
+    double trained = now_seconds();
+    bool due = t->epoch == last || t->epoch % setting_i64(t->settings, "validation_rate") == 0;
+    if (!times_add(epochs, trained - begun, t->arena, e) || (due && !evaluate(t, &valid, &test, e)) ||
+        (due && !times_add(evals, now_seconds() - trained, t->arena, e)))
+        return false;
+    t->finished = t->epoch >= last || (patience > 0 && t->unimproved > patience);
+    print_epoch(t, loss, trained - begun, &valid, &test);
+    char note[160];
+    snprintf(note, sizeof(note), "epoch %lld/%lld  loss %.4f  best %s@%lld %.4f", (long long)t->epoch, (long long)last, loss, t->metric,
+             (long long)t->metric_cutoff, t->best < 0 ? 0.0 : t->best);
+    progress_step(p, (double)(t->epoch * sampler_batches(t->sampler)), note);
+    arena_rewind(t->scratch, (ArenaMark){0});
+    bool checkpoint_due = t->finished || now_seconds() - t->checkpointed >= setting_f64(t->settings, "checkpoint_seconds");
+    return !t->config->out || !checkpoint_due || run_checkpoint(t, e);
+}
+
+static bool train_all(Trainer *t, TrainResult *r, Error *e)
+{
+    Times epochs = {0}, evals = {0};
+    Tape *tape = tape_new(t->device, true, e);
+    if (!tape)
+        return false;
+    Progress p;
+    progress_start(&p, t->config->progress, t->model.kind->name, "batch",
+                   (double)(setting_i64(t->settings, "epochs") * sampler_batches(t->sampler)));
+    bool ok = true;
+    while (ok && !t->finished)
+        ok = advance(t, tape, &p, &epochs, &evals, e);
+    progress_end(&p, NULL);
+    tape_free(tape);
+    if (!ok || (t->config->out && !run_write_result(t, e)))
+        return false;
+    *r = (TrainResult){t->best_epoch, t->epoch, t->best_valid, t->best_test, median(&epochs), median(&evals)};
+    return true;
+}
+
+static void print_result(const Trainer *t, const TrainResult *r)
+{
+    FILE *f = t->config->json;
+    if (!f)
+        return;
+    fprintf(f, "{\"event\":\"result\",\"model\":\"%s\",\"best_epoch\":%lld,\"valid\":", t->model.kind->name, (long long)r->best_epoch);
+    print_scores(f, &r->valid);
+    fputs(",\"test\":", f);
+    print_scores(f, &r->test);
+    fprintf(f, ",\"epoch_seconds\":%.6g,\"eval_seconds\":%.6g,\"peak_rss_bytes\":%zu}\n", r->epoch_seconds, r->eval_seconds, peak_rss_bytes());
+    fflush(f);
+}
+
+bool train_run(const Device *d, const TrainConfig *c, TrainResult *r, Arena *a, Error *e)
+{
+    Trainer *t = NEW(a, Trainer, 1, e);
+    if (!t)
+        return false;
+    *t = (Trainer){.device = d, .config = c, .arena = a, .best = -1, .checkpointed = now_seconds()};
+    if (!(t->scratch = arena_new(d->heap, 0)))
+        return fail_memory(e, sizeof(Trainer), "training");
+    FolderLock lock = {-1};
+    bool ok = trainer_load(t, e); /* before a folder is made: what cannot start leaves nothing behind */
+    if (c->out)
+        ok = ok && folder_make(c->out, e) && folder_lock(&lock, c->out, e) && run_open(t, e);
+    ok = ok && train_all(t, r, e);
+    if (ok)
+        print_result(t, r);
+    folder_unlock(&lock);
+    store_free(t->model.store);
+    dataset_close(&t->data);
+    arena_free(t->scratch);
+    return ok;
+}

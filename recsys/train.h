@@ -1,0 +1,43 @@
+/* recsys/train.h: what the files of a run share: train.c trains, run_files.c keeps its folder, trained.c reads it again. */
+#ifndef SAPOR_TRAIN_H
+#define SAPOR_TRAIN_H
+
+#include "recsys.h"
+
+typedef struct Trainer {
+    const Device *device;
+    const TrainConfig *config;
+    Arena *arena;   /* the run's */
+    Arena *scratch; /* an evaluation's */
+    DataSet data;
+    Settings *settings;
+    EvalConfig eval;
+    const char *metric; /* what the best epoch is chosen by */
+    int64_t metric_cutoff;
+    Model model;
+    Sampler *sampler;
+    Optim optim;
+
+    /* the state that a checkpoint keeps, beside the store's */
+    int64_t epoch;                 /* the next one to train */
+    int64_t best_epoch, unimproved; /* best_epoch counts from 1; 0: none yet */
+    double best;                   /* its validation figure; -1 before the first */
+    bool finished;
+    Scores best_valid, best_test;
+
+    double checkpointed; /* clock */
+} Trainer;
+
+/* config.json's text: the whole run with every default filled in, and a hash of the data. */
+const char *run_describe(const Trainer *t, Error *e);
+/* Creates the folder, refuses one that another run made, writes config.json, loads a checkpoint where there is one. */
+bool run_open(Trainer *t, Error *e);
+bool run_checkpoint(Trainer *t, Error *e);
+/* user.npy, item.npy and their ids; seen.safetensors, the train pairs that recommendations leave out. users NULL: no vectors. */
+bool run_write_vectors(Trainer *t, const Tensor *users, const Tensor *items, Error *e);
+bool run_write_result(const Trainer *t, Error *e); /* result.json, without times: the same bytes for the same run */
+void print_scores(FILE *to, const Scores *s);      /* {"Recall@20":0.1,...} */
+/* Loads data and settings and makes the model, not yet trained. */
+bool trainer_load(Trainer *t, Error *e);
+
+#endif

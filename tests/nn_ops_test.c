@@ -1,0 +1,300 @@
+/* tests/nn_ops_test.c: the gradient of every op against central differences. One line an op in the table below. */
+#include "tests/nn_testing.h"
+
+#include <math.h>
+
+enum { INPUTS = 4 };
+typedef struct Case {
+    const char *name;
+    Tensor *(*build)(Tape *t, Tensor **p);
+    int64_t shape[INPUTS][2]; /* of the parameters p[0], p[1], ...; cols 0: a vector */
+} Case;
+
+static Csr *graph_sym, *graph_row, *graph_values; /* [7, 7], [7, 7], [5, 7] of the case's store */
+static Act act_now;
+
+static Tensor *ids(Tape *t)
+{
+    static const int32_t of[] = {3, 0, 3, 4, 3, 0};
+    return input_i32(t, of, COUNT(of));
+}
+
+static const Ragged *texts(void)
+{
+    static const int32_t offsets[] = {0, 2, 2, 7};
+    static const Ragged r = {3, 7, 5, offsets};
+    return &r;
+}
+
+static Linear layer(Tensor *w, Tensor *b)
+{
+    return (Linear){.w = w, .b = b, .N = w->shape[0], .K = w->shape[1]};
+}
+
+/* The same with a tape's tensor as input, whose gradient is dense. */
+static Tensor *made(Tape *t, Tensor *x)
+{
+    return scale(t, x, 1.5f);
+}
+
+#define BUILD(name, ...)                                                                                                                   \
+    static Tensor *name(Tape *t, Tensor **p)                                                                                               \
+    {                                                                                                                                      \
+        __VA_ARGS__                                                                                                                        \
+    }
+BUILD(b_linear, Linear l = layer(p[1], p[2]); return linear(t, p[0], &l);)
+BUILD(b_linear_made, Linear l = layer(p[1], NULL); return linear(t, made(t, p[0]), &l);)
+BUILD(b_linear_twice, Linear l = layer(p[1], NULL); return add(t, linear(t, p[0], &l), linear(t, p[0], &l));)
+BUILD(b_linear_act, Linear l = layer(p[1], p[2]); return linear_act(t, p[0], &l, act_now, 0.1f);)
+BUILD(b_linear_add, Linear l = layer(p[1], p[2]); return linear_add(t, p[0], &l, p[3]);)
+BUILD(b_linear_add_made, Linear l = layer(p[1], p[2]); Tensor *x = made(t, p[0]); return linear_add(t, x, &l, x);)
+BUILD(b_matmul_nn, return matmul(t, p[0], false, p[1], false);)
+BUILD(b_matmul_nt, return matmul(t, p[0], false, p[1], true);)
+BUILD(b_matmul_tn, return matmul(t, p[0], true, p[1], false);)
+BUILD(b_matmul_tt, return matmul(t, p[0], true, p[1], true);)
+BUILD(b_add, return add(t, p[0], p[1]);)
+BUILD(b_add_self, Tensor *x = made(t, p[0]); return add(t, x, x);)
+BUILD(b_sub, return sub(t, p[0], p[1]);)
+BUILD(b_mul, return mul(t, p[0], p[1]);)
+BUILD(b_mul_self, Tensor *x = made(t, p[0]); return mul(t, x, x);)
+BUILD(b_scale, return scale(t, p[0], -2.5f);)
+BUILD(b_add_scaled, return add_scaled(t, p[0], p[1], 0.3f);)
+BUILD(b_activate, return activate(t, p[0], act_now, 0.1f);)
+BUILD(b_dropout, return dropout(t, dropout(t, p[0], 0.3f), 0.2f);)
+BUILD(b_gather, return gather(t, p[0], ids(t));)
+BUILD(b_gather_twice, return concat(t, gather(t, p[0], ids(t)), gather(t, p[0], ids(t)));)
+BUILD(b_gather_made, return gather(t, made(t, p[0]), ids(t));)
+BUILD(b_gather_and_dense, return stack_rows(t, gather(t, p[0], ids(t)), scale(t, p[0], 2));)
+BUILD(b_rows, Tensor *x = made(t, p[0]); return stack_rows(t, rows(t, x, 3, 2), rows(t, x, 0, 4));)
+BUILD(b_rows_of_param, return rows(t, p[0], 1, 3);)
+BUILD(b_stack_rows, return stack_rows(t, p[0], p[1]);)
+BUILD(b_stack_aligned, return mul(t, stack_rows(t, made(t, p[0]), p[1]), stack_rows(t, p[1], p[0]));)
+BUILD(b_concat, return concat(t, p[0], p[1]);)
+BUILD(b_cols, Tensor *x = made(t, p[0]); return concat(t, cols(t, x, 2, 4), cols(t, x, 1, 3));)
+BUILD(b_reshape, return reshape(t, p[0], 3, (int64_t[]){7, 1, 5});)
+BUILD(b_row_dot, return row_dot(t, p[0], p[1]);)
+BUILD(b_row_dot_self, return row_dot(t, p[0], p[0]);)
+BUILD(b_row_scale, return row_scale(t, p[0], p[1]);)
+BUILD(b_row_normalize, return row_normalize(t, p[0], 1e-12f);)
+BUILD(b_softmax, return softmax(t, p[0]);)
+BUILD(b_softmax_vector, return softmax(t, p[0]);)
+BUILD(b_layer_norm, Norm n = {p[1], p[2], 1e-5f}; return layer_norm(t, p[0], &n);)
+BUILD(b_layer_norm_add, Norm n = {p[2], p[3], 1e-5f}; return layer_norm_add(t, p[0], p[1], &n);)
+BUILD(b_sum, return sum(t, p[0]);)
+BUILD(b_mean, return mean(t, made(t, p[0]));)
+BUILD(b_sum_squares, return sum_squares(t, p[0]);)
+BUILD(b_frobenius, return frobenius(t, p[0]);)
+BUILD(b_bpr_loss, return bpr_loss(t, p[0], p[1]);)
+BUILD(b_attention, return attention(t, p[0], texts(), 2, (Relative){0}, false);)
+BUILD(b_attention_causal, return attention(t, made(t, p[0]), texts(), 3, (Relative){0}, true);)
+BUILD(b_pool_sum, return pool_texts(t, p[0], texts(), REDUCE_SUM);)
+BUILD(b_pool_mean, return pool_texts(t, p[0], texts(), REDUCE_MEAN);)
+BUILD(b_pool_max, return pool_texts(t, p[0], texts(), REDUCE_MAX);)
+BUILD(b_pool_first, return pool_texts(t, p[0], texts(), REDUCE_FIRST);)
+BUILD(b_spmm_symmetric, return spmm(t, graph_sym, p[0]);)
+BUILD(b_spmm_rows, return spmm(t, graph_row, spmm(t, graph_row, p[0]));)
+BUILD(b_spmm_values, return spmm(t, graph_values, p[0]);)
+BUILD(b_spmm_to_values, Csr g = *graph_values; g.val = p[1]; Csr *on = host_alloc(t, 1, sizeof g); *on = g; return spmm(t, on, p[0]);)
+BUILD(b_spmm_scaled, Csr g = *graph_row; g.val = p[1]; g.tat = NULL; Csr *on = host_alloc(t, 1, sizeof g); *on = g; return spmm(t, on, p[0]);)
+BUILD(b_sddmm, return sddmm(t, graph_values, p[0], p[1]);)
+BUILD(b_sddmm_self, return sddmm(t, graph_sym, p[0], p[0]);)
+BUILD(b_edge_softmax, return edge_softmax(t, graph_values, p[0]);)
+BUILD(b_knn, return spmm(t, knn_graph(t, p[0], 3), p[1]);)
+BUILD(b_knn_normal, return spmm(t, graph_normalize(t, knn_graph(t, p[0], 4)), p[1]);)
+BUILD(b_graph_mix, Csr *g[] = {knn_graph(t, p[0], 3), graph_row, knn_graph(t, p[1], 2)}; Tensor *w = softmax(t, p[2]);
+      Tensor *by[] = {rows(t, w, 0, 1), NULL, rows(t, w, 1, 1)}; return spmm(t, graph_mix(t, 3, g, by), p[0]);)
+BUILD(b_set_diagonal, return spmm(t, graph_set_diagonal(t, knn_graph(t, p[0], 3), 0.5f), p[1]);)
+BUILD(b_lattice, Csr *g[] = {knn_graph(t, p[0], 3), knn_graph(t, p[1], 3)}; Tensor *w = softmax(t, p[2]);
+      Tensor *by[] = {rows(t, w, 0, 1), rows(t, w, 1, 1)}; Csr *mixed = graph_normalize(t, graph_mix(t, 2, g, by));
+      return add(t, spmm(t, graph_sym, p[3]), row_normalize(t, spmm(t, mixed, p[3]), 1e-12f));)
+
+static const Case cases[] = {
+    {"linear", b_linear, {{5, 7}, {3, 7}, {3, 0}}},
+    {"linear of an op", b_linear_made, {{5, 7}, {3, 7}}},
+    {"linear twice", b_linear_twice, {{5, 7}, {3, 7}}},
+    {"linear_add", b_linear_add, {{5, 7}, {3, 7}, {3, 0}, {5, 3}}},
+    {"linear_add of an op", b_linear_add_made, {{5, 6}, {6, 6}, {6, 0}}},
+    {"matmul", b_matmul_nn, {{5, 7}, {7, 3}}},
+    {"matmul b'", b_matmul_nt, {{5, 7}, {3, 7}}},
+    {"matmul a'", b_matmul_tn, {{7, 5}, {7, 3}}},
+    {"matmul a' b'", b_matmul_tt, {{7, 5}, {3, 7}}},
+    {"add", b_add, {{5, 7}, {5, 7}}},
+    {"add to itself", b_add_self, {{5, 7}}},
+    {"sub", b_sub, {{5, 7}, {5, 7}}},
+    {"mul", b_mul, {{5, 7}, {5, 7}}},
+    {"mul by itself", b_mul_self, {{5, 7}}},
+    {"scale", b_scale, {{5, 7}}},
+    {"add_scaled", b_add_scaled, {{5, 7}, {5, 7}}},
+    {"dropout", b_dropout, {{5, 7}}},
+    {"gather", b_gather, {{5, 7}}},
+    {"gather twice", b_gather_twice, {{5, 7}}},
+    {"gather of an op", b_gather_made, {{5, 7}}},
+    {"gather and a dense use", b_gather_and_dense, {{5, 7}}},
+    {"rows", b_rows, {{5, 7}}},
+    {"rows of a parameter", b_rows_of_param, {{5, 7}}},
+    {"stack_rows", b_stack_rows, {{5, 7}, {2, 7}}},
+    {"stack_rows, aligned", b_stack_aligned, {{4, 16}, {4, 16}}},
+    {"concat", b_concat, {{5, 7}, {5, 2}}},
+    {"cols", b_cols, {{5, 7}}},
+    {"reshape", b_reshape, {{5, 7}}},
+    {"row_dot", b_row_dot, {{5, 7}, {5, 7}}},
+    {"row_dot with itself", b_row_dot_self, {{5, 7}}},
+    {"row_scale", b_row_scale, {{5, 7}, {5, 0}}},
+    {"row_normalize", b_row_normalize, {{5, 7}}},
+    {"softmax", b_softmax, {{5, 7}}},
+    {"softmax of a vector", b_softmax_vector, {{6, 0}}},
+    {"layer_norm", b_layer_norm, {{5, 7}, {7, 0}, {7, 0}}},
+    {"layer_norm_add", b_layer_norm_add, {{5, 7}, {5, 7}, {7, 0}, {7, 0}}},
+    {"sum", b_sum, {{5, 7}}},
+    {"mean", b_mean, {{5, 7}}},
+    {"sum_squares", b_sum_squares, {{5, 7}}},
+    {"frobenius", b_frobenius, {{5, 7}}},
+    {"bpr_loss", b_bpr_loss, {{9, 0}, {9, 0}}},
+    {"attention", b_attention, {{7, 24}}},
+    {"attention, causal", b_attention_causal, {{7, 27}}},
+    {"pool_texts sum", b_pool_sum, {{7, 5}}},
+    {"pool_texts mean", b_pool_mean, {{7, 5}}},
+    {"pool_texts max", b_pool_max, {{7, 5}}},
+    {"pool_texts first", b_pool_first, {{7, 5}}},
+    {"spmm, symmetric", b_spmm_symmetric, {{7, 5}}},
+    {"spmm, by rows", b_spmm_rows, {{7, 5}}},
+    {"spmm, values", b_spmm_values, {{7, 5}}},
+    {"spmm to values", b_spmm_to_values, {{7, 5}, {9, 0}}},
+    {"spmm to values, scaled", b_spmm_scaled, {{7, 5}, {19, 0}}},
+    {"sddmm", b_sddmm, {{5, 6}, {7, 6}}},
+    {"sddmm with itself", b_sddmm_self, {{7, 6}}},
+    {"edge_softmax", b_edge_softmax, {{9, 0}}},
+    {"knn_graph", b_knn, {{7, 5}, {7, 4}}},
+    {"graph_normalize", b_knn_normal, {{7, 5}, {7, 4}}},
+    {"graph_mix", b_graph_mix, {{7, 5}, {7, 6}, {2, 0}}},
+    {"graph_set_diagonal", b_set_diagonal, {{7, 5}, {7, 4}}},
+    {"the graphs of LATTICE", b_lattice, {{7, 8}, {7, 5}, {2, 0}, {7, 4}}},
+};
+
+static void make_graphs(Store *s)
+{
+    static const int64_t start[] = {0, 3, 4, 6}, values_start[] = {0, 2, 2, 5, 6, 9};
+    static const int32_t item[] = {0, 1, 3, 2, 0, 3}, values_col[] = {1, 6, 0, 3, 4, 2, 0, 5, 6};
+    float *val = test_numbers(77, 9);
+    graph_sym = csr_bipartite(s, "symmetric", 3, 4, start, item, ADJ_SYM, &error);
+    graph_row = csr_bipartite(s, "rows", 3, 4, start, item, ADJ_ROW_SELF, &error);
+    graph_values = csr_new(s, "values", 5, 7, values_start, values_col, val, false, &error);
+    free(val);
+    assert_true(graph_sym && graph_row && graph_values);
+}
+
+static double weighted(Tape *t, const Case *c, Tensor **p, const float *weight)
+{
+    tape_reset(t, (Draw){5, DRAW_DROPOUT, 0});
+    Tensor *y = c->build(t, p);
+    tape_must(t);
+    float *host = test_read(t->d, y);
+    double sum = 0;
+    for (int64_t i = 0; i < y->count; i++)
+        sum += (double)host[i] * weight[i];
+    free(host);
+    return sum;
+}
+
+static void check_case(const Device *d, const Case *c)
+{
+    Store *s = store_new(d, &error);
+    Tape *t = tape_new(d, true, &error);
+    make_graphs(s);
+    Tensor *p[INPUTS] = {0};
+    for (int i = 0; i < INPUTS && c->shape[i][0]; i++) {
+        char name[] = {'p', (char)('0' + i), 0};
+        p[i] = test_param(s, name, c->shape[i][0], c->shape[i][1], 11 + (uint64_t)i);
+    }
+    tape_reset(t, (Draw){5, DRAW_DROPOUT, 0});
+    Tensor *y = c->build(t, p);
+    tape_must(t);
+    float *weight = test_numbers(99, y->count);
+    Tensor *loss = sum(t, mul(t, y, input_f32(t, weight, y->dims, y->shape)));
+    if (!backward(t, loss, &error))
+        fail_msg("%s: %s", c->name, error.message);
+    float *grad[INPUTS] = {0};
+    for (int i = 0; i < INPUTS && p[i]; i++) {
+        grad[i] = malloc((size_t)p[i]->count * sizeof(float));
+        assert_true(tensor_grad(t, p[i], grad[i], &error));
+    }
+    for (int i = 0; i < INPUTS && p[i]; i++)
+        for (int64_t j = 0; j < p[i]->count; j++) {
+            float at, up, down, h = 1.0f / 512;
+            tensor_read(d, p[i], j, 1, &at);
+            up = at + h;
+            down = at - h;
+            tensor_write(d, p[i], j, 1, &up);
+            double more = weighted(t, c, p, weight);
+            tensor_write(d, p[i], j, 1, &down);
+            double less = weighted(t, c, p, weight);
+            tensor_write(d, p[i], j, 1, &at);
+            double difference = (more - less) / ((double)up - (double)down);
+            if (fabs(difference - grad[i][j]) > 2e-3 * fmax(1, fabs(difference)))
+                fail_msg("%s: p%d[%lld]: gradient %g, by differences %g", c->name, i, (long long)j, (double)grad[i][j], difference);
+        }
+    for (int i = 0; i < INPUTS; i++)
+        free(grad[i]);
+    free(weight);
+    tape_free(t);
+    store_free(s);
+}
+
+static void gradients(void **state)
+{
+    (void)state;
+    Device d = test_device(NULL, 2);
+    for (size_t i = 0; i < COUNT(cases); i++)
+        if (d.k->attention_back || strncmp(cases[i].name, "attention", 9) != 0)
+            check_case(&d, &cases[i]);
+    for (act_now = ACT_NONE; act_now < ACT_COUNT; act_now++) {
+        char name[64];
+        snprintf(name, sizeof name, "linear_act %d", act_now);
+        check_case(&d, &(Case){name, b_linear_act, {{5, 7}, {3, 7}, {3, 0}}});
+        snprintf(name, sizeof name, "activate %d", act_now);
+        check_case(&d, &(Case){name, b_activate, {{5, 7}}});
+    }
+    pool_free(d.pool);
+}
+
+/* What carries no gradient: the rest of the expression still does. */
+static void detached(void **state)
+{
+    (void)state;
+    Device d = test_device(NULL, 1);
+    Store *s = store_new(&d, &error);
+    Tape *t = tape_new(&d, true, &error);
+    Tensor *x = test_param(s, "x", 3, 4, 1);
+    float g[12], *v = test_read(&d, x);
+    Tensor *loss = sum(t, mul(t, x, detach(t, x)));
+    assert_true(backward(t, loss, &error));
+    assert_true(tensor_grad(t, x, g, &error));
+    assert_memory_equal(g, v, sizeof g);
+    free(v);
+    tape_free(t);
+    store_free(s);
+    pool_free(d.pool);
+}
+
+/* A zero tensor has norm 0 and no direction; a zero row stays zero. */
+static void at_zero(void **state)
+{
+    (void)state;
+    Device d = test_device(NULL, 1);
+    Store *s = store_new(&d, &error);
+    Tape *t = tape_new(&d, true, &error);
+    Tensor *x = param_new(s, "x", 3, 4, (Init){INIT_ZERO, 0}, 0, &error);
+    float g[12], zero[12] = {0};
+    assert_true(backward(t, frobenius(t, row_normalize(t, x, 1e-12f)), &error));
+    assert_true(tensor_grad(t, x, g, &error));
+    assert_memory_equal(g, zero, sizeof g);
+    tape_free(t);
+    store_free(s);
+    pool_free(d.pool);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(gradients), cmocka_unit_test(detached), cmocka_unit_test(at_zero)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

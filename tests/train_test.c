@@ -1,0 +1,253 @@
+/* A run's folder: the same bytes for 1 and 2 threads, and after any number of kills; other settings are refused; what cannot start leaves
+ * nothing behind; recommendations come from the folder alone. */
+#include "testing.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "recsys/recsys.h"
+
+enum { USERS = 60, ITEMS = 80, OWN = 12, VISUAL = 16, TEXTUAL = 8 };
+
+typedef struct Bench {
+    Arena *arena;
+    char folder[256];
+    const char *train, *valid, *test, *features[2];
+} Bench;
+
+static const char *in(Bench *b, const char *name)
+{
+    return arena_printf(b->arena, &(Error){0}, "%s/%s", b->folder, name);
+}
+
+/* User u likes items near u's own place, so that there is something to learn; every item occurs in train. */
+static void write_part(Bench *b, const char *path, int first, int n)
+{
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    for (int u = 0; u < USERS; u++)
+        for (int j = first; j < first + n; j++)
+            fprintf(f, "%d\t%d\t%d\n", u, (u * 4 / 3 + j * j) % ITEMS, 1 + (u + j) % 5);
+    fclose(f);
+    (void)b;
+}
+
+static int setup(void **state)
+{
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    Bench *b = NEW(a, Bench, 1, &e);
+    b->arena = a;
+    test_folder(b->folder);
+    b->train = in(b, "train.tsv");
+    b->valid = in(b, "valid.tsv");
+    b->test = in(b, "test.tsv");
+    write_part(b, b->train, 0, OWN - 4);
+    write_part(b, b->valid, OWN - 4, 2);
+    write_part(b, b->test, OWN - 2, 2);
+    const struct {
+        const char *name;
+        int64_t D;
+    } kinds[] = {{"visual", VISUAL}, {"textual", TEXTUAL}};
+    for (uint32_t k = 0; k < 2; k++) {
+        float *x = NEW(a, float, ITEMS * kinds[k].D, &e);
+        for (int64_t i = 0; i < ITEMS * kinds[k].D; i++)
+            x[i] = 0.2f + draw_normal((Draw){7, DRAW_TEST, k}, (uint64_t)i);
+        const char *path = arena_printf(a, &e, "%s/%s.npy", b->folder, kinds[k].name);
+        assert_true(npy_write_f32(path, 2, (int64_t[]){ITEMS, kinds[k].D}, x, NULL, &e));
+        b->features[k] = arena_printf(a, &e, "%s=%s", kinds[k].name, path);
+    }
+    *state = b;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    Bench *b = *state;
+    test_folder_remove(b->folder);
+    arena_free(b->arena);
+    return 0;
+}
+
+static bool run(Bench *b, const char *model, const char *out, int threads, const char *extra, TrainResult *r, Arena *a, Error *e)
+{
+    const char *set[] = {"epochs=20", "validation_rate=4", "batch_size=64", "checkpoint_seconds=0", "lr=0.01", extra};
+    TrainConfig c = {.model = model, .data = {.train = b->train, .valid = b->valid, .test = b->test, .features = b->features, .feature_count = 2},
+                     .set = set, .set_count = extra ? 6 : 5, .out = out, .seed = 3};
+    Device d = {.k = kernels_cpu(NULL, e), .pool = pool_new(NULL, threads, e)};
+    bool ok = d.k && d.pool && train_run(&d, &c, r, a, e);
+    pool_free(d.pool);
+    return ok;
+}
+
+static void run_well(Bench *b, const char *model, const char *out, int threads, TrainResult *r)
+{
+    Error e = {0};
+    if (!run(b, model, out, threads, NULL, r, b->arena, &e))
+        fail_msg("%s: %s", model, e.message);
+}
+
+static void assert_same_folders(Bench *b, const char *x, const char *y)
+{
+    Error e = {0};
+    FolderEntry *ex, *ey;
+    size_t nx, ny;
+    assert_true(folder_list(&ex, &nx, b->arena, x, &e) && folder_list(&ey, &ny, b->arena, y, &e));
+    assert_int_equal(nx, ny);
+    for (size_t i = 0; i < nx; i++) {
+        Text tx, ty;
+        assert_string_equal(ex[i].name, ey[i].name);
+        assert_true(file_read(&tx, b->arena, path_join(b->arena, x, ex[i].name, &e), 0, &e));
+        assert_true(file_read(&ty, b->arena, path_join(b->arena, y, ey[i].name, &e), 0, &e));
+        if (!text_equal(tx, ty))
+            fail_msg("%s differs between %s and %s", ex[i].name, x, y);
+    }
+}
+
+static const char *const models[] = {"Random", "MostPop", "ItemKNN", "BPRMF", "VBPR", "LATTICE"};
+
+static void same_bytes_for_any_threads(void **state)
+{
+    Bench *b = *state;
+    for (size_t i = 0; i < COUNT(models); i++) {
+        TrainResult one, two;
+        const char *x = arena_printf(b->arena, &(Error){0}, "%s/%s-1", b->folder, models[i]);
+        const char *y = arena_printf(b->arena, &(Error){0}, "%s/%s-2", b->folder, models[i]);
+        run_well(b, models[i], x, 1, &one);
+        run_well(b, models[i], y, 2, &two);
+        assert_same_folders(b, x, y);
+        assert_int_equal(one.best_epoch, two.best_epoch);
+        printf("  %-8s Recall@20 %.4f, epoch %d\n", models[i], score_of(&one.test, "Recall", 20), (int)one.best_epoch);
+    }
+}
+
+/* Starts the run in a child, kills it after some milliseconds. Returns whether it had ended by itself. */
+static bool run_and_kill(Bench *b, const char *model, const char *out, unsigned milliseconds)
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        TrainResult r;
+        Error e = {0};
+        Arena *a = arena_new(NULL, 0);
+        bool ok = run(b, model, out, 2, NULL, &r, a, &e);
+        arena_free(a);
+        _exit(ok ? 0 : 1);
+    }
+    usleep(milliseconds * 1000);
+    kill(child, SIGKILL);
+    int status;
+    waitpid(child, &status, 0);
+    if (WIFEXITED(status) && WEXITSTATUS(status) != 0)
+        fail_msg("%s failed in a child", model);
+    return WIFEXITED(status);
+}
+
+static void same_bytes_after_kills(void **state)
+{
+    Bench *b = *state;
+    for (size_t i = 2; i < COUNT(models); i++) {
+        TrainResult r;
+        const char *whole = arena_printf(b->arena, &(Error){0}, "%s/%s-1", b->folder, models[i]);
+        const char *cut = arena_printf(b->arena, &(Error){0}, "%s/%s-cut", b->folder, models[i]);
+        int kills = 0;
+        for (unsigned k = 0; k < 12; k++)
+            kills += !run_and_kill(b, models[i], cut, 1 + draw_below((Draw){9, DRAW_TEST, (uint32_t)i}, k, 40));
+        run_well(b, models[i], cut, 1, &r);
+        assert_same_folders(b, whole, cut);
+        printf("  %-8s %d kills\n", models[i], kills);
+    }
+}
+
+static void other_settings_are_refused(void **state)
+{
+    Bench *b = *state;
+    TrainResult r;
+    Error e = {0};
+    const char *out = in(b, "BPRMF-1");
+    assert_false(run(b, "BPRMF", out, 1, "lr=0.02", &r, b->arena, &e));
+    assert_non_null(strstr(e.message, "config.json"));
+    assert_int_equal(e.code, SP_USAGE);
+}
+
+static void what_cannot_start_leaves_nothing(void **state)
+{
+    Bench *b = *state;
+    const struct {
+        const char *model, *set, *says;
+    } cases[] = {{"NoSuchModel", NULL, "there are"},           {"BPRMF", "learning_rate=1", "no setting"}, {"BPRMF", "lr=fast", "a number"},
+                 {"BPRMF", "factors=0", "at least 1"},         {"BPRMF", "factors=1.5", "whole number"},   {"BPRMF", "novalue", "key=value"},
+                 {"BPRMF", "validation_metric=F1@20", "among"}, {"BPRMF", "variant=other", "elliot"},      {"BPRMF", "cutoffs=0", "cutoffs"}};
+    const char *out = in(b, "nothing");
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        TrainResult r;
+        Error e = {0};
+        assert_false(run(b, cases[i].model, out, 1, cases[i].set, &r, b->arena, &e));
+        if (!strstr(e.message, cases[i].says))
+            fail_msg("'%s' does not say '%s'", e.message, cases[i].says);
+        assert_false(folder_exists(out));
+    }
+}
+
+static void a_loss_that_is_no_number_stops(void **state)
+{
+    Bench *b = *state;
+    TrainResult r;
+    Error e = {0};
+    assert_false(run(b, "BPRMF", NULL, 1, "lr=1e38", &r, b->arena, &e));
+    assert_non_null(strstr(e.message, "smaller lr"));
+}
+
+typedef struct Seen {
+    int users;
+    Bench *bench;
+} Seen;
+static bool look(void *arg, Text user, int64_t k, const Text *items, const float *scores, Error *e)
+{
+    (void)e;
+    Seen *s = arg;
+    int64_t u, item;
+    assert_true(text_i64(user, &u));
+    assert_int_equal(k, 10);
+    for (int64_t i = 0; i < k; i++) {
+        assert_true(text_i64(items[i], &item));
+        assert_true(i == 0 || scores[i] <= scores[i - 1]);
+        for (int j = 0; j < OWN - 4; j++) /* no train item */
+            assert_int_not_equal(item, (u * 4 / 3 + j * j) % ITEMS);
+    }
+    s->users++;
+    return true;
+}
+
+static void recommends_from_the_folder(void **state)
+{
+    Bench *b = *state;
+    Error e = {0};
+    Device d = {.k = kernels_cpu(NULL, &e), .pool = pool_new(NULL, 2, &e)};
+    const char *const folders[] = {"LATTICE-1", "ItemKNN-1"};
+    for (size_t i = 0; i < COUNT(folders); i++) {
+        Trained *t = trained_open(&d, in(b, folders[i]), &e);
+        if (!t)
+            fail_msg("%s", e.message);
+        Seen seen = {0, b};
+        assert_true(trained_recommend(t, NULL, 0, 10, look, &seen, &e));
+        assert_int_equal(seen.users, USERS);
+        assert_true(trained_recommend(t, (Text[]){TEXT("5"), TEXT("7")}, 2, 10, look, &seen, &e));
+        assert_int_equal(seen.users, USERS + 2);
+        assert_false(trained_recommend(t, (Text[]){TEXT("nobody")}, 1, 10, look, &seen, &e));
+        assert_non_null(strstr(e.message, "nobody"));
+        error_clear(&e);
+        trained_close(t);
+    }
+    assert_null(trained_open(&d, in(b, "no such folder"), &e));
+    pool_free(d.pool);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(same_bytes_for_any_threads), cmocka_unit_test(same_bytes_after_kills), cmocka_unit_test(other_settings_are_refused),
+        cmocka_unit_test(what_cannot_start_leaves_nothing), cmocka_unit_test(a_loss_that_is_no_number_stops),
+        cmocka_unit_test(recommends_from_the_folder)};
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
