@@ -50,6 +50,7 @@ endif
 LIB_OBJ = $(LIB_SRC:%.c=$(BUILD)/%.o) $(foreach l,$(LEVELS),$(CPU_SRC:kernels/cpu/%.c=$(BUILD)/kernels/$(l)/%.o))
 TOOL_OBJ = $(TOOL_SRC:%.c=$(BUILD)/%.o)
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/*_test.c))
+CASE_SRC := $(wildcard tests/cases/*.c)
 COMPILE = $(CC) $(BASE_CFLAGS) $(DEP_CFLAGS) $(FEATURES) $(CFLAGS)
 LINK = $(CC) $(SAN) -pthread $(LDFLAGS)
 
@@ -87,9 +88,12 @@ $(BUILD)/libsapor.so: $(BUILD)/internal.a
 	$(LINK) -shared -Wl,-soname,libsapor.so.0 -o $@ -Wl,--whole-archive $< -Wl,--no-whole-archive $(DEP_LIBS)
 sapor libsapor.a libsapor.so: %: $(BUILD)/%
 	cp $< $@
-$(BUILD)/tests/%: tests/%.c $(BUILD)/internal.a
+# The cases of the kernels: what tests/kernels_test.c and the benchmarks run.
+$(BUILD)/cases.a: $(CASE_SRC:%.c=$(BUILD)/%.o)
+	rm -f $@ && ar rcs $@ $^
+$(BUILD)/tests/%: tests/%.c $(BUILD)/cases.a $(BUILD)/internal.a
 	@mkdir -p $(@D)
-	$(COMPILE) $(LDFLAGS) $< $(BUILD)/internal.a -o $@ $(DEP_LIBS) $$($(PKG_CONFIG) --libs cmocka)
+	$(COMPILE) $(LDFLAGS) $< $(BUILD)/cases.a $(BUILD)/internal.a -o $@ $(DEP_LIBS) $$($(PKG_CONFIG) --libs cmocka)
 tests: $(TESTS) $(addprefix $(BUILD)/,sapor libsapor.a libsapor.so)
 
 # ---- jobs ----------------------------------------------------------------------------------------------------------------
@@ -108,7 +112,7 @@ deps:
 have-deps:
 	@$(if $(MISSING),echo "missing: $(MISSING)"; scripts/deps.sh "$(DEPS_ROOT)" || echo "going on without them")
 #: make lint         clang-format (nothing is changed), clang-tidy, cppcheck
-SOURCES = $(wildcard *.h $(foreach d,$(FOLDERS) kernels/cpu tools tests bench,$(d)/*.[ch]))
+SOURCES = $(wildcard *.h $(foreach d,$(FOLDERS) kernels/cpu tools tests tests/cases bench,$(d)/*.[ch]))
 lint:
 	@tests/lint.sh $(COMPILE) -- $(SOURCES)
 #: make format       clang-format, in place; FILES= for some only
@@ -120,4 +124,4 @@ clean:
 	find build -mindepth 1 -maxdepth 1 ! -name deps -exec rm -rf {} + 2>/dev/null || true
 	rm -f sapor libsapor.a libsapor.so
 .PHONY: all help tests test check-all demo deps have-deps lint format clean FORCE
--include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TESTS:=.d)
+-include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TESTS:=.d) $(CASE_SRC:%.c=$(BUILD)/%.d)

@@ -147,13 +147,13 @@ static void adam_factored_tile(void *arg, size_t task, int worker)
 
 size_t K(adam_factored_work)(int64_t n, int64_t D, int64_t K, int threads)
 {
-    return n == 0 || D == 0 ? 0 : round_up(K(gemm_pack_bytes)(K, D)) + scratch_each(D, K) * (size_t)threads;
+    return n == 0 ? 0 : round_up(K(gemm_pack_bytes)(K, D)) + scratch_each(D, K) * (size_t)threads;
 }
 
 void K(adam_factored)(const Run *run, int64_t n, int64_t D, int64_t K, const int32_t *ids, const AdamStep *history, int32_t now, const float *dy,
                       const float *w, int32_t *last, float *p, float *m, float *v)
 {
-    if (n == 0 || D == 0) {
+    if (n == 0) {
         return;
     }
     K(gemm_pack)(run, K, D, w, D, 1, run->work);

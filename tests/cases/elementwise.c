@@ -1,0 +1,299 @@
+/* Cases of kernels/cpu/elementwise.c and loss.c. */
+#include <math.h>
+
+#include "tests/kernel_cases.h"
+
+/* Wide enough to reach both branches and both ends of every function; 0 and -0 too. */
+static void spread(Job *j, int buffer, double width)
+{
+    float *x = F32(j, buffer);
+    for (size_t i = 0; j->ok && i < j->b[buffer].count; i++) {
+        x[i] = (float)(width * j->b[buffer].exact[i]);
+    }
+    if (j->ok && j->b[buffer].count > 2) {
+        x[0] = 0.0f;
+        x[1] = -0.0f;
+    }
+    case_set(j, buffer);
+}
+
+static double act_of(Act act, double slope, double x)
+{
+    switch (act) {
+    case ACT_RELU:
+        return x > 0 ? x : 0;
+    case ACT_RELU6:
+        return fmin(fmax(x, 0), 6);
+    case ACT_LEAKY_RELU:
+        return x > 0 ? x : slope * x;
+    case ACT_GELU:
+        return 0.5 * x * erfc(-x * sqrt(0.5));
+    case ACT_GELU_TANH:
+        return 0.5 * x * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+    case ACT_SIGMOID:
+        return 1 / (1 + exp(-x));
+    case ACT_TANH:
+        return tanh(x);
+    case ACT_SOFTPLUS:
+        return fmax(x, 0) + log1p(exp(-fabs(x)));
+    case ACT_SWISH:
+        return x / (1 + exp(-x));
+    case ACT_NONE:
+    case ACT_COUNT:
+        break;
+    }
+    return x;
+}
+
+/* ---- act, act_back -------------------------------------------------------------------------------------------------------------------- */
+
+enum { LONG = 40003 };
+static const Case act_cases[] = {
+    CASE(0, ACT_GELU, 3), CASE(1, ACT_TANH, 3), CASE(LONG, ACT_NONE, 3), CASE(LONG, ACT_RELU, 3), CASE(LONG, ACT_RELU6, 6),
+    CASE(LONG, ACT_LEAKY_RELU, 3), CASE(LONG, ACT_GELU, 4), CASE(LONG, ACT_GELU_TANH, 4), CASE(LONG, ACT_SIGMOID, 40), CASE(LONG, ACT_TANH, 10),
+    CASE(LONG, ACT_SOFTPLUS, 60), CASE(LONG, ACT_SWISH, 40), TIMED(197 * 3072, ACT_GELU, 4),
+};
+static void act_make(Job *j, const int64_t *s)
+{
+    case_f32(j, "x", IN, s[0]);
+    spread(j, 0, (double)s[2]);
+    case_f32(j, "y", OUT, s[0]);
+    j->flops = (double)s[0] * 20;
+    j->bytes = (double)s[0] * 8;
+}
+static void act_call(Job *j, const int64_t *s)
+{
+    j->k->act(&j->run, s[0], (Act)s[1], 0.2f, F32(j, 0), F32(j, 1));
+}
+static void act_reference(Job *j, const int64_t *s)
+{
+    for (int64_t i = 0; i < s[0]; i++) {
+        EXACT(j, 1)[i] = act_of((Act)s[1], (double)0.2f, EXACT(j, 0)[i]);
+    }
+}
+const Family family_act = {.kernel = "act", .letters = "n act width", .cases = act_cases, .count = COUNT(act_cases), .make = act_make,
+                           .call = act_call, .reference = act_reference, .tolerance = 6e-7, .in_place = {{1, 0}}, .in_place_count = 1};
+
+static const Case act_back_cases[] = {
+    CASE(0, ACT_GELU, 1), CASE(51, ACT_NONE, 1), CASE(51, ACT_RELU, 1), CASE(51, ACT_RELU6, 6), CASE(51, ACT_LEAKY_RELU, 1), CASE(51, ACT_GELU, 3),
+    CASE(51, ACT_GELU_TANH, 3), CASE(51, ACT_SIGMOID, 6), CASE(51, ACT_TANH, 3), CASE(51, ACT_SOFTPLUS, 9), CASE(51, ACT_SWISH, 5), CASE(33333, ACT_GELU, 2),
+};
+static void act_back_make(Job *j, const int64_t *s)
+{
+    float *x = case_f32(j, "x", IN, s[0]);
+    for (int64_t i = 0; j->ok && i < s[0]; i++) { /* kinks have no derivative */
+        x[i] = fabsf(x[i]) < 0.01f ? 0.5f : (float)s[2] * x[i];
+    }
+    case_set(j, 0);
+    case_f32(j, "dy", IN, s[0]);
+    case_f32(j, "dx", OUT, s[0]);
+}
+static void act_back_call(Job *j, const int64_t *s)
+{
+    j->k->act_back(&j->run, s[0], (Act)s[1], 0.2f, F32(j, 0), F32(j, 1), F32(j, 2));
+}
+static double act_back_loss(const Job *j, const int64_t *s)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < s[0]; i++) {
+        sum += act_of((Act)s[1], (double)0.2f, EXACT(j, 0)[i]) * EXACT(j, 1)[i];
+    }
+    return sum;
+}
+const Family family_act_back = {.kernel = "act_back", .letters = "n act width", .cases = act_back_cases, .count = COUNT(act_back_cases),
+                                .make = act_back_make, .call = act_back_call, .loss = act_back_loss, .by = {{0, 2}}, .by_count = 1,
+                                .in_place = {{2, 0}, {2, 1}}, .in_place_count = 2};
+
+/* ---- binary, axpby, add_bias ------------------------------------------------------------------------------------------------------------ */
+
+static const Case binary_cases[] = {CASE(0, BIN_ADD), CASE(3, BIN_ADD), CASE(40001, BIN_SUB), CASE(77, BIN_MUL), CASE(77, BIN_DIV), CASE(77, BIN_MAX),
+                                    TIMED(1 << 18, BIN_ADD)};
+static void binary_make(Job *j, const int64_t *s)
+{
+    case_f32(j, "a", IN, s[0]);
+    case_f32(j, "b", IN, s[0]);
+    case_f32(j, "y", OUT, s[0]);
+    j->flops = (double)s[0];
+    j->bytes = (double)s[0] * 12;
+}
+static void binary_call(Job *j, const int64_t *s)
+{
+    j->k->binary(&j->run, s[0], (Binary)s[1], F32(j, 0), F32(j, 1), F32(j, 2));
+}
+static void binary_reference(Job *j, const int64_t *s)
+{
+    for (int64_t i = 0; i < s[0]; i++) {
+        const double a = EXACT(j, 0)[i], b = EXACT(j, 1)[i];
+        EXACT(j, 2)[i] = s[1] == BIN_ADD ? a + b : s[1] == BIN_SUB ? a - b : s[1] == BIN_MUL ? a * b : s[1] == BIN_DIV ? a / b : fmax(a, b);
+    }
+}
+const Family family_binary = {.kernel = "binary", .letters = "n op", .cases = binary_cases, .count = COUNT(binary_cases), .make = binary_make,
+                              .call = binary_call, .reference = binary_reference, .tolerance = 2e-7, .in_place = {{2, 0}, {2, 1}},
+                              .in_place_count = 2};
+
+static const Case axpby_cases[] = {CASE(0, 1), CASE(5, 0), CASE(1003, 1), CASE(50000, -2), TIMED(1 << 18, 1)};
+static void axpby_make(Job *j, const int64_t *s)
+{
+    case_f32(j, "x", IN, s[0]);
+    case_f32(j, "y", s[1] == 0 ? OUT : INOUT, s[0]);
+    j->flops = (double)s[0] * 3;
+    j->bytes = (double)s[0] * 12;
+}
+static void axpby_call(Job *j, const int64_t *s)
+{
+    j->k->axpby(&j->run, s[0], 0.7f, F32(j, 0), 0.5f * (float)s[1], F32(j, 1));
+}
+static void axpby_reference(Job *j, const int64_t *s)
+{
+    for (int64_t i = 0; i < s[0]; i++) {
+        EXACT(j, 1)[i] = (double)0.7f * EXACT(j, 0)[i] + (s[1] == 0 ? 0 : 0.5 * (double)s[1] * EXACT(j, 1)[i]);
+    }
+}
+const Family family_axpby = {.kernel = "axpby", .letters = "n 2b", .cases = axpby_cases, .count = COUNT(axpby_cases), .make = axpby_make,
+                             .call = axpby_call, .reference = axpby_reference, .tolerance = 2e-7};
+
+static const Case add_bias_cases[] = {CASE(0, 5, ACT_NONE), CASE(5, 0, ACT_NONE), CASE(3, 7, ACT_NONE), CASE(700, 67, ACT_RELU), CASE(9, 33, ACT_GELU),
+                                      TIMED(197, 768, ACT_NONE)};
+static void add_bias_make(Job *j, const int64_t *s)
+{
+    case_f32(j, "x", IN, s[0] * s[1]);
+    case_f32(j, "bias", IN, s[1]);
+    case_f32(j, "y", OUT, s[0] * s[1]);
+    j->flops = (double)(s[0] * s[1]);
+    j->bytes = (double)(s[0] * s[1]) * 8;
+}
+static void add_bias_call(Job *j, const int64_t *s)
+{
+    j->k->add_bias(&j->run, s[0], s[1], F32(j, 0), F32(j, 1), (Act)s[2], 0.0f, F32(j, 2));
+}
+static void add_bias_reference(Job *j, const int64_t *s)
+{
+    for (int64_t i = 0; i < s[0] * s[1]; i++) {
+        EXACT(j, 2)[i] = act_of((Act)s[2], 0, EXACT(j, 0)[i] + EXACT(j, 1)[i % s[1]]);
+    }
+}
+const Family family_add_bias = {.kernel = "add_bias", .letters = "M C act", .cases = add_bias_cases, .count = COUNT(add_bias_cases),
+                                .make = add_bias_make, .call = add_bias_call, .reference = add_bias_reference, .tolerance = 1e-6,
+                                .in_place = {{2, 0}}, .in_place_count = 1};
+
+/* ---- dropout, fill ------------------------------------------------------------------------------------------------------------------------ */
+
+static const Case dropout_cases[] = {CASE(0, 10, 0), CASE(7, 50, 0), CASE(40001, 10, 1000003), CASE(50, 0, 7), TIMED(1 << 18, 10, 0)};
+static Draw dropout_draw(const Job *j)
+{
+    return (Draw){j->seed, DRAW_DROPOUT, 3};
+}
+static void dropout_make(Job *j, const int64_t *s)
+{
+    case_f32(j, "x", IN, s[0]);
+    case_f32(j, "y", OUT, s[0]);
+    j->bytes = (double)s[0] * 8;
+}
+static void dropout_call(Job *j, const int64_t *s)
+{
+    j->k->dropout(&j->run, s[0], 0.01f * (float)s[1], dropout_draw(j), (uint64_t)s[2], F32(j, 0), F32(j, 1));
+}
+static void dropout_reference(Job *j, const int64_t *s)
+{
+    const float p = 0.01f * (float)s[1];
+    for (int64_t i = 0; i < s[0]; i++) {
+        EXACT(j, 1)[i] = draw_uniform(dropout_draw(j), (uint64_t)(s[2] + i)) >= p ? EXACT(j, 0)[i] / (1 - (double)p) : 0;
+    }
+}
+const Family family_dropout = {.kernel = "dropout", .letters = "n percent first", .cases = dropout_cases, .count = COUNT(dropout_cases),
+                               .make = dropout_make, .call = dropout_call, .reference = dropout_reference, .tolerance = 1e-6,
+                               .in_place = {{1, 0}}, .in_place_count = 1};
+
+static const Case fill_cases[] = {CASE(0), CASE(1), CASE(100), CASE(50001)};
+static void fill_make(Job *j, const int64_t *s)
+{
+    case_f32(j, "y", OUT, s[0]);
+    j->bytes = (double)s[0] * 4;
+}
+static void fill_call(Job *j, const int64_t *s)
+{
+    j->k->fill(&j->run, s[0], -0.25f, F32(j, 0));
+}
+static void fill_reference(Job *j, const int64_t *s)
+{
+    for (int64_t i = 0; i < s[0]; i++) {
+        EXACT(j, 0)[i] = -0.25;
+    }
+}
+const Family family_fill = {.kernel = "fill", .letters = "n", .cases = fill_cases, .count = COUNT(fill_cases), .make = fill_make,
+                            .call = fill_call, .reference = fill_reference};
+
+/* ---- sum, sum_squares ----------------------------------------------------------------------------------------------------------------------- */
+
+static const Case sum_cases[] = {CASE(0), CASE(1), CASE(63), CASE(64), CASE(4096), CASE(4097), CASE(123457), TIMED(1 << 20)};
+static void sum_make(Job *j, const int64_t *s)
+{
+    case_f32(j, "x", IN, s[0]);
+    case_f32(j, "out", OUT, 1);
+    case_work(j, j->k->sum_work(s[0], j->threads));
+    j->flops = (double)s[0];
+    j->bytes = (double)s[0] * 4;
+}
+static void sum_call(Job *j, const int64_t *s)
+{
+    j->k->sum(&j->run, s[0], F32(j, 0), F32(j, 1));
+}
+static void sum_squares_call(Job *j, const int64_t *s)
+{
+    j->k->sum_squares(&j->run, s[0], F32(j, 0), F32(j, 1));
+}
+static void sum_reference(Job *j, const int64_t *s)
+{
+    EXACT(j, 1)[0] = 0;
+    for (int64_t i = 0; i < s[0]; i++) {
+        EXACT(j, 1)[0] += EXACT(j, 0)[i];
+    }
+}
+static void sum_squares_reference(Job *j, const int64_t *s)
+{
+    EXACT(j, 1)[0] = 0;
+    for (int64_t i = 0; i < s[0]; i++) {
+        EXACT(j, 1)[0] += EXACT(j, 0)[i] * EXACT(j, 0)[i];
+    }
+}
+const Family family_sum = {.kernel = "sum", .letters = "n", .cases = sum_cases, .count = COUNT(sum_cases), .make = sum_make, .call = sum_call,
+                           .reference = sum_reference, .tolerance = 3e-6};
+const Family family_sum_squares = {.kernel = "sum_squares", .letters = "n", .cases = sum_cases, .count = COUNT(sum_cases), .make = sum_make,
+                                   .call = sum_squares_call, .reference = sum_squares_reference, .tolerance = 1e-6};
+
+/* ---- bpr: the loss by its definition, the slope by differences ---------------------------------------------------------------------------------- */
+
+static const Case bpr_cases[] = {CASE(0, 1), CASE(1, 1), CASE(45, 3), CASE(5000, 40), TIMED(2048, 1)};
+static void bpr_make(Job *j, const int64_t *s)
+{
+    case_f32(j, "pos", IN, s[0]);
+    spread(j, 0, (double)s[1]);
+    case_f32(j, "neg", IN, s[0]);
+    spread(j, 1, (double)s[1]);
+    case_f32(j, "loss", OUT, s[0]);
+    case_f32(j, "slope", OUT, s[0]);
+    j->flops = (double)s[0] * 30;
+    j->bytes = (double)s[0] * 16;
+}
+static void bpr_call(Job *j, const int64_t *s)
+{
+    j->k->bpr(&j->run, s[0], F32(j, 0), F32(j, 1), F32(j, 2), F32(j, 3));
+}
+static void bpr_reference(Job *j, const int64_t *s)
+{
+    for (int64_t i = 0; i < s[0]; i++) {
+        const double d = EXACT(j, 0)[i] - EXACT(j, 1)[i];
+        EXACT(j, 2)[i] = act_of(ACT_SOFTPLUS, 0, -d);
+        EXACT(j, 3)[i] = -1 / (1 + exp(d));
+    }
+}
+static double bpr_loss(const Job *j, const int64_t *s)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < s[0]; i++) {
+        sum -= log(1 / (1 + exp(EXACT(j, 1)[i] - EXACT(j, 0)[i])));
+    }
+    return sum;
+}
+const Family family_bpr = {.kernel = "bpr", .letters = "B width", .cases = bpr_cases, .count = COUNT(bpr_cases), .make = bpr_make, .call = bpr_call,
+                           .reference = bpr_reference, .loss = bpr_loss, .by = {{0, 3}}, .by_count = 1, .tolerance = 1e-6};

@@ -1,0 +1,272 @@
+/* What runs a case: guarded buffers, comparison, finite differences. */
+#include <math.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "tests/kernel_cases.h"
+
+#define POINTER_TO(name) &family_##name,
+const Family *const kernel_families[] = {KERNEL_FAMILIES(POINTER_TO)};
+const size_t kernel_family_count = COUNT(kernel_families);
+
+/* Every member of the table is named once: adding one without a family stops here. */
+#define MEMBER(name) sizeof(((Kernels *)0)->name) +
+_Static_assert(KERNEL_FAMILIES(MEMBER) KERNEL_COMPANIONS(MEMBER) KERNEL_MEMORY(MEMBER) KERNEL_PENDING(MEMBER) 0 ==
+                   sizeof(Kernels) - offsetof(Kernels, alloc),
+               "a member of Kernels has no case: name it in tests/kernel_cases.h and write its family");
+
+enum { FILLER = 0xff }; /* NaN as a float: what was not written, or was read and should not have been, shows */
+
+/* ---- buffers ------------------------------------------------------------------------------------------------------------------------ */
+
+static Buffer *new_buffer(Job *j, const char *name, Role role, char type, size_t size, size_t count)
+{
+    static Buffer none;
+    if (!j->ok || j->n == CASE_BUFFERS) {
+        j->ok = false;
+        return &none;
+    }
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = size * count, inside = (bytes + page - 1) / page * page;
+    Buffer *b = &j->b[j->n];
+    *b = (Buffer){.name = name, .role = role, .type = type, .count = count, .size = size, .page_bytes = inside + 2 * page};
+    b->pages = mmap(NULL, b->page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (b->pages == MAP_FAILED) {
+        j->ok = false;
+        return &none;
+    }
+    j->n++;
+    char *first = (char *)b->pages + page;
+    memset(first, FILLER, inside);
+    mprotect(b->pages, page, PROT_NONE);
+    mprotect(first + inside, page, PROT_NONE);
+    const size_t step = role == WORK || type == 'b' ? 64 : size;
+    b->data = j->at_front ? first : first + inside - (bytes + step - 1) / step * step;
+    b->before = malloc(bytes + 1);
+    b->exact = type == 'f' ? malloc(count * sizeof(double) + 1) : NULL;
+    b->want = type == 'i' || type == 'l' ? malloc(count * sizeof(int32_t) + 1) : NULL;
+    j->ok = b->before && (type != 'f' || b->exact) && (type == 'f' || type == 'b' || b->want);
+    return b;
+}
+
+uint32_t case_draw(Job *j, uint64_t index, uint32_t below)
+{
+    return draw_below((Draw){j->seed, DRAW_TEST, (uint32_t)j->n}, index, below);
+}
+
+double case_uniform(Job *j, uint64_t index)
+{
+    return (double)draw_uniform((Draw){j->seed, DRAW_TEST, (uint32_t)j->n}, index);
+}
+
+void case_set(Job *j, int buffer)
+{
+    const Buffer *b = &j->b[buffer];
+    for (size_t i = 0; b->type == 'f' && i < b->count; i++) {
+        b->exact[i] = (double)((float *)b->data)[i];
+    }
+}
+
+float *case_f32(Job *j, const char *name, Role role, int64_t count)
+{
+    Buffer *b = new_buffer(j, name, role, 'f', sizeof(float), (size_t)count);
+    float *data = b->data;
+    if (j->ok && (role == IN || role == INOUT)) {
+        for (int64_t i = 0; i < count; i++) {
+            data[i] = (float)(3.0 * case_uniform(j, (uint64_t)i) - 1.5);
+        }
+        case_set(j, j->n - 1);
+    }
+    return data;
+}
+
+int32_t *case_i32(Job *j, const char *name, Role role, int64_t count)
+{
+    return new_buffer(j, name, role, 'i', sizeof(int32_t), (size_t)count)->data;
+}
+
+int64_t *case_i64(Job *j, const char *name, Role role, int64_t count)
+{
+    return new_buffer(j, name, role, 'l', sizeof(int64_t), (size_t)count)->data;
+}
+
+void *case_bytes(Job *j, const char *name, Role role, size_t bytes)
+{
+    return new_buffer(j, name, role, 'b', 1, bytes)->data;
+}
+
+void case_work(Job *j, size_t bytes)
+{
+    j->run.work = new_buffer(j, "work", WORK, 'b', 1, bytes)->data;
+    j->run.work_bytes = bytes;
+}
+
+bool job_open(Job *j, const Family *f, const Case *c, const Kernels *k, Pool *pool, bool at_front)
+{
+    *j = (Job){.k = k, .run = {.pool = pool}, .threads = pool_threads(pool), .at_front = at_front, .ok = true};
+    j->seed = hash_bytes(f->kernel, strlen(f->kernel), 1) ^ hash_bytes(c->s, sizeof c->s, 2);
+    f->make(j, c->s);
+    for (int i = 0; j->ok && i < j->n; i++) {
+        memcpy(j->b[i].before, j->b[i].data, j->b[i].count * j->b[i].size);
+    }
+    if (!j->ok) {
+        job_close(j);
+    }
+    return j->ok;
+}
+
+void job_close(Job *j)
+{
+    for (int i = 0; i < j->n; i++) {
+        munmap(j->b[i].pages, j->b[i].page_bytes);
+        free(j->b[i].before);
+        free(j->b[i].exact);
+        free(j->b[i].want);
+    }
+    j->n = 0;
+}
+
+void case_name(char text[160], const Family *f, const Case *c)
+{
+    size_t n = (size_t)snprintf(text, 160, "%s", f->kernel);
+    Text rest = text_of(f->letters), letter;
+    for (int i = 0; i < CASE_SIZES && n < 140 && text_next(&rest, ' ', &letter); i++) {
+        n += (size_t)snprintf(text + n, 160 - n, " %.*s=%lld", (int)MIN(letter.n, (size_t)20), letter.p, (long long)c->s[i]);
+    }
+}
+
+/* ---- comparison --------------------------------------------------------------------------------------------------------------------------- */
+
+/* Nothing outside the buffer was written, nothing in an input. `shared` is an input that an output was given the memory of. */
+static bool untouched(const Job *j, int shared, char why[512])
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    for (int i = 0; i < j->n; i++) {
+        const Buffer *b = &j->b[i];
+        const unsigned char *p = (const unsigned char *)b->pages + page, *end = (const unsigned char *)b->pages + b->page_bytes - page;
+        const unsigned char *data = b->data;
+        for (; p < end; p++) {
+            if ((p < data || p >= data + b->count * b->size) && *p != FILLER) {
+                snprintf(why, 512, "%s: byte %td outside of it was written", b->name, p - data);
+                return false;
+            }
+        }
+        if (b->role == IN && i != shared && memcmp(b->data, b->before, b->count * b->size) != 0) {
+            snprintf(why, 512, "%s: an input was written", b->name);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool same_bits(const Job *a, const Job *b, const char *how, char why[512])
+{
+    for (int i = 0; i < a->n; i++) {
+        const Buffer *x = &a->b[i], *y = &b->b[i];
+        if ((x->role == OUT || x->role == INOUT) && x->count > 0 && memcmp(x->data, y->data, x->count * x->size) != 0) {
+            size_t at = 0;
+            while (memcmp((char *)x->data + at * x->size, (char *)y->data + at * x->size, x->size) == 0) {
+                at++;
+            }
+            snprintf(why, 512, "%s[%zu]: other bits %s", x->name, at, how);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool near(const Family *f, const char *name, size_t i, double got, double want, char why[512])
+{
+    const double tolerance = f->tolerance > 0 ? f->tolerance : 1e-5;
+    if (got == want || (isnan(got) && isnan(want)) || fabs(got - want) <= tolerance * (1.0 + fabs(want))) {
+        return true;
+    }
+    snprintf(why, 512, "%s[%zu] is %.9g, expected %.9g", name, i, got, want);
+    return false;
+}
+
+static bool as_expected(const Family *f, const Job *j, char why[512])
+{
+    for (int i = 0; i < j->n; i++) {
+        const Buffer *b = &j->b[i];
+        for (size_t at = 0; (b->role == OUT || b->role == INOUT) && at < b->count; at++) {
+            if (b->type == 'f') {
+                if (!near(f, b->name, at, (double)((float *)b->data)[at], b->exact[at], why)) {
+                    return false;
+                }
+            } else if (b->type != 'b') {
+                const int64_t got = b->type == 'i' ? ((int32_t *)b->data)[at] : ((int64_t *)b->data)[at];
+                if (got != b->want[at]) {
+                    snprintf(why, 512, "%s[%zu] is %lld, expected %d", b->name, at, (long long)got, b->want[at]);
+                    return false;
+                }
+            }
+        }
+    }
+    return true;
+}
+
+/* Central differences of the loss at up to 48 places of each input; double precision leaves them about nine digits. */
+static bool as_differences(const Family *f, const Job *j, const int64_t *s, char why[512])
+{
+    for (int g = 0; g < f->by_count; g++) {
+        const Buffer *x = &j->b[f->by[g][0]], *d = &j->b[f->by[g][1]];
+        const size_t step = x->count / 48 + 1;
+        for (size_t i = 0; i < x->count; i += step) {
+            const double kept = x->exact[i], h = 1e-5;
+            x->exact[i] = kept + h;
+            const double above = f->loss(j, s);
+            x->exact[i] = kept - h;
+            const double below = f->loss(j, s);
+            x->exact[i] = kept;
+            const double base = d->role == INOUT ? (double)((float *)d->before)[i] : 0.0;
+            if (!near(f, d->name, i, (double)((float *)d->data)[i], base + (above - below) / (2 * h), why)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+bool case_check(const Family *f, const Case *c, const Kernels *k, Pool *const pools[2], char why[512])
+{
+    Job one, other;
+    snprintf(why, 512, "out of memory");
+    if (!job_open(&one, f, c, k, NULL, false)) {
+        return false;
+    }
+    f->call(&one, c->s);
+    bool ok = untouched(&one, -1, why);
+    for (int i = 0; ok && i < 2 + f->in_place_count; i++) {
+        const int *pair = i >= 2 ? f->in_place[i - 2] : NULL;
+        char how[64];
+        ok = job_open(&other, f, c, k, i < 2 ? pools[i] : NULL, i == 0);
+        if (!ok) {
+            break;
+        }
+        void *own = NULL;
+        if (pair) {
+            own = other.b[pair[0]].data;
+            other.b[pair[0]].data = other.b[pair[1]].data;
+            snprintf(how, sizeof how, "in place of %s", other.b[pair[1]].name);
+        } else {
+            snprintf(how, sizeof how, "with %d threads%s", other.threads, i == 0 ? " and another alignment" : "");
+        }
+        f->call(&other, c->s);
+        ok = same_bits(&one, &other, how, why);
+        if (pair) {
+            other.b[pair[0]].data = own;
+        }
+        ok = ok && untouched(&other, pair ? pair[1] : -1, why);
+        job_close(&other);
+    }
+    if (ok && f->reference) {
+        f->reference(&one, c->s);
+        ok = as_expected(f, &one, why);
+    }
+    if (ok && f->loss) {
+        ok = as_differences(f, &one, c->s, why);
+    }
+    job_close(&one);
+    return ok;
+}

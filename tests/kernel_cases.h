@@ -1,0 +1,136 @@
+/* tests/kernel_cases.h: the one table of kernel cases. A family holds the cases of one kernel of kernels/kernels.h and drives
+ *   correctness   its call against a reference in plain double precision, or, for a backward kernel, against finite differences of the
+ *                 forward loss in double; with guard pages round every buffer, inputs that must stay as they were, results that must
+ *                 have the same bits for 1, 2 and 3 threads, for any alignment, and in place where that is allowed
+ *   speed         flops and bytes of each case, for whoever times `call`
+ *   coverage      every member of Kernels is named below, and a name without a family does not link.
+ *
+ * To add a kernel: one line in KERNEL_FAMILIES and `const Family family_NAME = {...}` in tests/cases/. To add a case: one line in its
+ * family's list. */
+#ifndef SAPOR_KERNEL_CASES_H
+#define SAPOR_KERNEL_CASES_H
+
+#include "kernels/kernels.h"
+
+#define KERNEL_FAMILIES(FAMILY)                                                                                               \
+    FAMILY(layer_norm) FAMILY(layer_norm_back) FAMILY(softmax) FAMILY(softmax_back) FAMILY(row_normalize)                     \
+    FAMILY(row_normalize_back) FAMILY(row_dot) FAMILY(row_scale) FAMILY(row_sum) FAMILY(col_sum) FAMILY(copy_cols)            \
+    FAMILY(act) FAMILY(act_back) FAMILY(binary) FAMILY(axpby) FAMILY(add_bias) FAMILY(dropout) FAMILY(fill) FAMILY(sum)       \
+    FAMILY(sum_squares) FAMILY(gather) FAMILY(segment_sum) FAMILY(segment_pool) FAMILY(segment_pool_back) FAMILY(group_ids)   \
+    FAMILY(spmm) FAMILY(sddmm) FAMILY(edge_softmax) FAMILY(edge_softmax_back) FAMILY(edge_row_sum) FAMILY(edge_scale)         \
+    FAMILY(knn) FAMILY(topk) FAMILY(topk_rows) FAMILY(bpr) FAMILY(adam) FAMILY(adam_replay) FAMILY(adam_rows)                 \
+    FAMILY(adam_factored) FAMILY(sgd)
+/* Called by a family's cases: how much scratch, and packing */
+#define KERNEL_COMPANIONS(COMPANION)                                                                                          \
+    COMPANION(layer_norm_back_work) COMPANION(col_sum_work) COMPANION(sum_work) COMPANION(knn_work) COMPANION(topk_work)      \
+    COMPANION(adam_factored_work)
+/* Memory, tested in kernels_test.c */
+#define KERNEL_MEMORY(MEMORY) MEMORY(alloc) MEMORY(free) MEMORY(upload) MEMORY(download) MEMORY(copy) MEMORY(zero)
+/* Families still to come */
+#define KERNEL_PENDING(PENDING)                                                                                               \
+    PENDING(gemm_pack_bytes) PENDING(gemm_pack) PENDING(gemm_work) PENDING(gemm) PENDING(conv_pack_bytes) PENDING(conv_pack)  \
+    PENDING(conv_work) PENDING(conv) PENDING(max_pool) PENDING(mean_pool) PENDING(attention_work) PENDING(attention)          \
+    PENDING(attention_back_work) PENDING(attention_back)
+
+typedef enum Role { IN, OUT, INOUT, WORK } Role;
+
+typedef struct Buffer {
+    const char *name;
+    Role role;
+    char type;     /* 'f' float, 'i' int32_t, 'l' int64_t, 'b' bytes */
+    size_t count, size; /* elements; bytes of one */
+    void *data;    /* what the kernel gets; a guard page lies right behind it (or before it) */
+    void *before;  /* its bytes before the call */
+    double *exact; /* 'f', IN and INOUT: its numbers; the reference leaves what is expected in OUT and INOUT */
+    int32_t *want; /* 'i' and 'l', OUT and INOUT: what is expected */
+    void *pages;
+    size_t page_bytes;
+} Buffer;
+
+enum { CASE_BUFFERS = 16, CASE_SIZES = 12 };
+
+typedef struct Case {
+    int64_t s[CASE_SIZES]; /* sizes and settings, named by the family's letters */
+    bool bench;            /* large enough to be timed */
+} Case;
+#define CASE(...)  {{__VA_ARGS__}, false}
+#define TIMED(...) {{__VA_ARGS__}, true}
+
+typedef struct Job {
+    const Kernels *k;
+    Run run;
+    int threads;
+    bool at_front; /* guard pages before the buffers instead of behind */
+    uint64_t seed;
+    Buffer b[CASE_BUFFERS];
+    int n;
+    double flops, bytes; /* of one call */
+    bool ok;             /* false: out of memory */
+} Job;
+
+typedef struct Family {
+    const char *kernel;
+    const char *letters; /* "M C": the names of Case.s */
+    const Case *cases;
+    size_t count;
+    void (*make)(Job *j, const int64_t *s); /* makes the buffers, in the order that call and reference know them by; flops and bytes */
+    void (*call)(Job *j, const int64_t *s);
+    void (*reference)(Job *j, const int64_t *s); /* naive; NULL where loss takes its place */
+    /* A backward kernel: a scalar in double of the exact inputs, of whose derivative by buffer by[i][0] is expected in buffer by[i][1]
+     * (added to what INOUT held) */
+    double (*loss)(const Job *j, const int64_t *s);
+    int by[4][2], by_count;
+    double tolerance;    /* |got - want| <= tolerance (1 + |want|); 0: 1e-5 */
+    int in_place[2][2];  /* pairs: output, input that may share its memory */
+    int in_place_count;
+} Family;
+
+#define DECLARE_FAMILY(name) extern const Family family_##name;
+KERNEL_FAMILIES(DECLARE_FAMILY)
+extern const Family *const kernel_families[];
+extern const size_t kernel_family_count;
+
+/* ---- buffers, for a family's functions ------------------------------------------------------------------------------------------ */
+
+/* Each returns what the kernel will get. Inputs are filled at once with draws of the job's seed: floats in [-1.5, 1.5). */
+float *case_f32(Job *j, const char *name, Role role, int64_t count);
+int32_t *case_i32(Job *j, const char *name, Role role, int64_t count);
+int64_t *case_i64(Job *j, const char *name, Role role, int64_t count);
+void *case_bytes(Job *j, const char *name, Role role, size_t bytes);
+void case_work(Job *j, size_t bytes); /* becomes run.work */
+uint32_t case_draw(Job *j, uint64_t index, uint32_t below);
+double case_uniform(Job *j, uint64_t index); /* [0, 1) */
+/* After an input's numbers were set by hand: takes them over as exact. */
+void case_set(Job *j, int buffer);
+
+static inline float *F32(const Job *j, int buffer)
+{
+    return j->b[buffer].data;
+}
+static inline int32_t *I32(const Job *j, int buffer)
+{
+    return j->b[buffer].data;
+}
+static inline int64_t *I64(const Job *j, int buffer)
+{
+    return j->b[buffer].data;
+}
+static inline double *EXACT(const Job *j, int buffer)
+{
+    return j->b[buffer].exact;
+}
+static inline int32_t *WANT(const Job *j, int buffer)
+{
+    return j->b[buffer].want;
+}
+
+/* ---- for tests and benchmarks ----------------------------------------------------------------------------------------------------- */
+
+/* Makes a case ready to be called. False: out of memory (nothing to close). */
+bool job_open(Job *j, const Family *f, const Case *c, const Kernels *k, Pool *pool, bool at_front);
+void job_close(Job *j);
+void case_name(char text[160], const Family *f, const Case *c); /* "spmm rows=7 cols=9 D=64" */
+/* Everything a case promises, on one level. False: what went wrong, in one line. pools: of 2 and 3 threads. */
+bool case_check(const Family *f, const Case *c, const Kernels *k, Pool *const pools[2], char why[512]);
+
+#endif
