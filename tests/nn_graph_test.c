@@ -1,0 +1,281 @@
+/* tests/nn_graph_test.c: graphs against plain dense code, and ranking. */
+#include "tests/nn_testing.h"
+
+#include <math.h>
+
+static Device device;
+
+/* [rows, cols] of a graph, zeros where no entry. */
+static double *dense(const Csr *g)
+{
+    int64_t *start = malloc((size_t)(g->rows + 1) * sizeof *start);
+    int32_t *col = malloc((size_t)MAX(g->entries, 1) * sizeof *col);
+    float *val = malloc((size_t)MAX(g->entries, 1) * sizeof *val);
+    double *a = calloc((size_t)(g->rows * g->cols), sizeof *a);
+    csr_read(&device, g, start, col, val);
+    for (int64_t r = 0; r < g->rows; r++)
+        for (int64_t e = start[r]; e < start[r + 1]; e++) {
+            assert_true(e == start[r] || col[e] > col[e - 1]);
+            a[r * g->cols + col[e]] = val[e];
+        }
+    free(start);
+    free(col);
+    free(val);
+    return a;
+}
+
+static void close_to(const double *a, const double *b, int64_t n, double tolerance)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (!(fabs(a[i] - b[i]) <= tolerance))
+            fail_msg("number %lld: %g, not %g", (long long)i, a[i], b[i]);
+}
+
+enum { U = 5, I = 7, N = U + I };
+static const int64_t pairs_start[] = {0, 3, 3, 5, 6, 9}; /* user 1 has none, item 5 neither */
+static const int32_t pairs_item[] = {0, 2, 6, 1, 2, 4, 0, 3, 6};
+
+static void adjacencies(void **state)
+{
+    (void)state;
+    Store *s = store_new(&device, &error);
+    for (Adjacency how = ADJ_SYM; how <= ADJ_SYM_SELF; how++) {
+        bool self = how == ADJ_ROW_SELF || how == ADJ_BOTH_SELF || how == ADJ_SYM_SELF;
+        double want[N * N] = {0}, degree[N] = {0};
+        for (int u = 0; u < U; u++)
+            for (int64_t p = pairs_start[u]; p < pairs_start[u + 1]; p++)
+                want[u * N + U + pairs_item[p]] = want[(U + pairs_item[p]) * N + u] = 1;
+        for (int i = 0; self && i < N; i++)
+            want[i * N + i] = 1;
+        for (int i = 0; i < N * N; i++)
+            degree[i / N] += want[i];
+        for (int i = 0; i < N * N; i++) {
+            double a = degree[i / N], b = degree[i % N];
+            if (want[i] != 0)
+                want[i] = how == ADJ_SYM || how == ADJ_SYM_SELF ? 1 / sqrt(a * b)
+                          : how == ADJ_SYM_EPS                  ? 1 / sqrt((a + 1e-7) * (b + 1e-7))
+                          : how == ADJ_ROW_SELF                 ? 1 / a
+                                                                : 1 / (a * b);
+        }
+        Csr *g = csr_bipartite(s, "pairs", U, I, pairs_start, pairs_item, how, &error);
+        double *got = dense(g);
+        close_to(got, want, N * N, 1e-6);
+        free(got);
+    }
+    Error e = {0};
+    int32_t twice[] = {0, 2, 2, 1, 2, 4, 0, 3, 6};
+    assert_null(csr_bipartite(s, "pairs", U, I, pairs_start, twice, ADJ_SYM, &e));
+    assert_error(e, SP_SHAPE, "graph pairs: row 0: column 2");
+    int32_t far[] = {0, 2, 7, 1, 2, 4, 0, 3, 6};
+    assert_null(csr_new(s, "far", U, I, pairs_start, far, NULL, false, &e));
+    assert_error(e, SP_SHAPE, "graph far: row 0: column 7");
+    int64_t back[] = {0, 3, 2, 5, 6, 9};
+    assert_null(csr_new(s, "back", U, I, back, pairs_item, NULL, false, &e));
+    assert_error(e, SP_SHAPE, "graph back: row 1");
+    store_free(s);
+}
+
+/* The k largest cosines of each row, ties to the lower id; [n, n]. */
+static double *naive_knn(const float *x, int n, int d, int k)
+{
+    double *a = calloc((size_t)(n * n), sizeof *a), *row = malloc((size_t)n * sizeof *row);
+    for (int i = 0; i < n; i++) {
+        for (int j = 0; j < n; j++) {
+            double dot = 0, one = 0, two = 0;
+            for (int f = 0; f < d; f++) {
+                dot += (double)x[i * d + f] * x[j * d + f];
+                one += (double)x[i * d + f] * x[i * d + f];
+                two += (double)x[j * d + f] * x[j * d + f];
+            }
+            row[j] = one > 0 && two > 0 ? dot / sqrt(one * two) : 0;
+        }
+        for (int left = k; left > 0; left--) {
+            int best = -1;
+            for (int j = 0; j < n; j++)
+                if (!isnan(row[j]) && (best < 0 || row[j] > row[best]))
+                    best = j;
+            if (best < 0)
+                break;
+            a[i * n + best] = row[best];
+            row[best] = NAN;
+        }
+    }
+    free(row);
+    return a;
+}
+
+static double *naive_normalize(const double *a, int n)
+{
+    double *b = calloc((size_t)(n * n), sizeof *b), *r = calloc((size_t)n, sizeof *r);
+    for (int i = 0; i < n * n; i++)
+        r[i / n] += a[i];
+    for (int i = 0; i < n; i++)
+        r[i] = r[i] > 0 ? 1 / sqrt(r[i]) : 0;
+    for (int i = 0; i < n * n; i++)
+        b[i] = a[i] * r[i / n] * r[i % n];
+    free(r);
+    return b;
+}
+
+static void learned_graphs(void **state)
+{
+    (void)state;
+    enum { n = 23, d = 9 };
+    Store *s = store_new(&device, &error);
+    Tape *t = tape_new(&device, true, &error);
+    Tensor *x = test_param(s, "x", n, d, 3), *y = test_param(s, "y", n, d, 4), *w = test_param(s, "w", 1, 0, 5);
+    float *hx = test_read(&device, x), *hy = test_read(&device, y), *hw = test_read(&device, w), zero[d] = {0};
+    tensor_write(&device, x, 4 * d, d, zero); /* a row of zeros is like nothing, itself not either */
+    memset(hx + 4 * d, 0, sizeof zero);
+    Csr *gx = knn_graph(t, x, 5), *gy = knn_graph(t, y, 3), *all = knn_graph(t, y, n + 4);
+    tape_must(t);
+    double *kx = naive_knn(hx, n, d, 5), *ky = naive_knn(hy, n, d, 3), *kall = naive_knn(hy, n, d, n), *got = dense(gx);
+    close_to(got, kx, n * n, 1e-6);
+    free(got);
+    got = dense(all); /* fewer rows than k: all of them */
+    close_to(got, kall, n * n, 1e-6);
+    assert_int_equal(all->entries, n * n);
+    free(got);
+    Csr *fixed = csr_bipartite(s, "fixed", 9, n - 9, (int64_t[10]){0}, NULL, ADJ_ROW_SELF, &error);
+    Csr *graphs[] = {gx, gy, fixed};
+    Tensor *weights[] = {w, NULL, NULL};
+    Csr *mixed = graph_mix(t, 3, graphs, weights), *normal = graph_normalize(t, gy), *set = graph_set_diagonal(t, gx, 0.25f);
+    tape_must(t);
+    double want[n * n];
+    for (int i = 0; i < n * n; i++)
+        want[i] = kx[i] * hw[0] + ky[i] + (i / n == i % n);
+    got = dense(mixed);
+    close_to(got, want, n * n, 1e-6);
+    free(got);
+    double *nn = naive_normalize(ky, n);
+    got = dense(normal);
+    close_to(got, nn, n * n, 1e-6);
+    free(got);
+    memcpy(want, kx, sizeof want);
+    for (int i = 0; i < n; i++)
+        want[i * n + i] = 0.25;
+    got = dense(set);
+    close_to(got, want, n * n, 1e-6);
+    free(got);
+    /* kept graphs: same values, the transpose in place, refilled under the same name */
+    Csr *kept = csr_keep(t, s, "items", gy, &error);
+    assert_non_null(kept);
+    assert_ptr_equal(csr_keep(t, s, "items", mixed, &error), kept);
+    assert_true(kept->entries == mixed->entries && kept->entries > gy->entries);
+    Tensor *plain = spmm(t, mixed, y), *again = spmm(t, kept, y);
+    tape_must(t);
+    float *a = test_read(&device, plain), *b = test_read(&device, again);
+    assert_memory_equal(a, b, n * d * sizeof *a);
+    assert_false(kept->val->needs_grad);
+    free(a);
+    free(b);
+    size_t bytes = store_bytes(s);
+    assert_non_null(csr_keep(t, s, "items", gy, &error));
+    assert_int_equal(store_bytes(s), bytes);
+    tape_reset(t, (Draw){0}); /* the kept one outlives the step */
+    float g[n * d];
+    assert_true(backward(t, sum(t, spmm(t, kept, y)), &error) && tensor_grad(t, y, g, &error));
+    for (int i = 0; i < n * d; i++) {
+        double column = 0;
+        for (int r = 0; r < n; r++)
+            column += ky[r * n + i / d];
+        assert_true(fabs(g[i] - column) < 1e-5);
+    }
+    free(kx);
+    free(ky);
+    free(kall);
+    free(nn);
+    free(hx);
+    free(hy);
+    free(hw);
+    tape_free(t);
+    store_free(s);
+}
+
+static void graphs_that_fail(void **state)
+{
+    (void)state;
+    Error e = {0};
+    Store *s = store_new(&device, &error);
+    Tape *t = tape_new(&device, true, &error);
+    Tensor *x = test_param(s, "x", 6, 3, 3);
+    assert_null(graph_normalize(t, knn_graph(t, x, 0)));
+    assert_ptr_equal(spmm(t, NULL, x), tape_failed(t));
+    assert_false(tape_ok(t, &e));
+    assert_error(e, SP_USAGE, "knn_graph: k is 0");
+    tape_reset(t, (Draw){0});
+    assert_null(csr_keep(t, s, "none", NULL, &e));
+    assert_error(e, SP_USAGE, "graph none");
+    spmm(t, knn_graph(t, x, 2), rows(t, x, 0, 5));
+    assert_false(tape_ok(t, &e));
+    assert_error(e, SP_SHAPE, "spmm: shapes do not fit");
+    tape_free(t);
+    store_free(s);
+}
+
+static void ranking(void **state)
+{
+    (void)state;
+    enum { users = 11, items = 37, d = 6, k = 5, B = 4 };
+    Store *s = store_new(&device, &error);
+    Tensor *u = test_param(s, "u", users, d, 1), *v = test_param(s, "v", items, d, 2);
+    float *hu = test_read(&device, u), *hv = test_read(&device, v);
+    int64_t start[users + 1] = {0};
+    int32_t item[users * items], ids[B] = {7, 0, 7, 10}, top[B * k];
+    for (int r = 0; r < users; r++) { /* user r has seen items j with j % (r + 2) == 0; user 10 all but three */
+        start[r + 1] = start[r];
+        for (int j = 0; j < items; j++)
+            if (r == 10 ? j > 2 : j % (r + 2) == 0)
+                item[start[r + 1]++] = j;
+    }
+    float scores[B * k];
+    assert_true(rank_items(&device, u, v, ids, B, k, start, item, top, scores, &error));
+    for (int b = 0; b < B; b++) {
+        double score[items];
+        for (int j = 0; j < items; j++) {
+            score[j] = 0;
+            for (int f = 0; f < d; f++)
+                score[j] += (double)hu[ids[b] * d + f] * hv[j * d + f];
+        }
+        for (int64_t p = start[ids[b]]; p < start[ids[b] + 1]; p++)
+            score[item[p]] = -INFINITY;
+        for (int r = 0; r < k; r++) {
+            int best = 0;
+            for (int j = 1; j < items; j++)
+                if (score[j] > score[best])
+                    best = j;
+            assert_int_equal(top[b * k + r], isinf(score[best]) ? -1 : best);
+            if (top[b * k + r] >= 0)
+                assert_true(fabs(scores[b * k + r] - score[best]) < 1e-5);
+            score[best] = -INFINITY;
+        }
+    }
+    assert_int_equal(top[3 * k + 3], -1);
+    Error e = {0};
+    assert_false(rank_items(&device, u, v, (int32_t[]){11}, 1, k, NULL, NULL, top, NULL, &e));
+    assert_error(e, SP_USAGE, "user 11");
+    free(hu);
+    free(hv);
+    store_free(s);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    device = test_device(NULL, 2);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    pool_free(device.pool);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(adjacencies), cmocka_unit_test(learned_graphs), cmocka_unit_test(graphs_that_fail),
+                                       cmocka_unit_test(ranking)};
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
