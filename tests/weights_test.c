@@ -1,4 +1,5 @@
-/* tests/weights_test.c: files of numbers, well formed and not. Goldens: tests/golden/make_weights.py. */
+/* tests/weights_test.c: files of numbers, well formed and not. Goldens: tests/golden/make_weights.py, which also calls
+ * `weights_test FILE` and compares every tensor that it writes to standard output with torch's. */
 #include "weights/weights.h" /* before cmocka, which has a macro named fail */
 
 #include <stdarg.h>
@@ -402,8 +403,30 @@ static void npy_round(void **state)
     arena_free(a);
 }
 
-int main(void)
+/* Name, type and shape as a line, then the bytes, for every tensor. */
+static int dump(const char *path)
 {
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    Weights *w = weights_open(path, a, &e);
+    for (size_t i = 0; w && i < weights_count(w); i++) {
+        const Array *t = weights_at(w, i);
+        printf("%s\t%s", t->name.p, dtype_name(t->type));
+        for (int d = 0; d < t->dims; d++)
+            printf("\t%lld", (long long)t->shape[d]);
+        printf("\n");
+        fwrite(t->data, dtype_bytes(t->type), (size_t)t->count, stdout);
+    }
+    fprintf(stderr, "%s\n", e.message);
+    weights_close(w);
+    arena_free(a);
+    return e.code != SP_OK;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 2)
+        return dump(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_half),        cmocka_unit_test(conversions),       cmocka_unit_test(safetensors_malformed),
         cmocka_unit_test(safetensors_round), cmocka_unit_test(safetensors_index), cmocka_unit_test(npy_files),

@@ -1,0 +1,61 @@
+/* weights/pickle.h: Python pickles as inert values. Nothing is imported, looked up or called: a class or function is the pair of
+ * its names, and what a pickle would make by calling one is an object that remembers class, arguments and state. */
+#ifndef SAPOR_WEIGHTS_PICKLE_H
+#define SAPOR_WEIGHTS_PICKLE_H
+
+#include "weights/private.h"
+
+typedef enum ValueType {
+    V_NONE,
+    V_BOOL,
+    V_INT,
+    V_FLOAT,
+    V_BIG,    /* an integer over 63 bits */
+    V_TEXT,   /* str, and the byte strings of Python 2 */
+    V_BYTES,
+    V_LIST,
+    V_TUPLE,
+    V_SET,
+    V_DICT,   /* items: key, value, key, value, ... */
+    V_GLOBAL, /* text: module, name: qualified name */
+    V_OBJECT,
+    V_PERSISTENT /* class: the persistent id */
+} ValueType;
+
+typedef struct Value Value;
+struct Value {
+    ValueType type;
+    bool pairs;   /* of an object: items are keys and values, as of a dictionary */
+    bool on_path; /* for who walks the values: they may hold circles */
+    union {
+        int64_t integer; /* bool too */
+        double number;
+        Text text;
+        struct {
+            Value **items;
+            size_t count, capacity;
+        };
+    };
+    union {
+        Text name;
+        struct {
+            Value *class, *args, *state; /* of an object; args and state may be NULL */
+        };
+    };
+};
+
+typedef struct Pickle {
+    Value *root;
+    Value **persistent; /* every persistent id met */
+    size_t persistent_count;
+    size_t bytes; /* from the start to behind its STOP */
+} Pickle;
+
+/* Reads one pickle at the start of source, protocols 0 to 5. Values live in the arena, their texts in source. */
+bool pickle_read(Pickle *p, Arena *a, Text source, const char *path, Error *e);
+
+bool value_is_global(const Value *v, const char *module, const char *name);
+const Value *value_item(const Value *v, size_t i);          /* of a tuple or list; NULL when absent or v is NULL */
+const Value *value_get(const Value *dict, const char *key); /* of a dictionary or an object with pairs; NULL when absent */
+
+#endif
