@@ -1,0 +1,37 @@
+/* MostPop: the same list for everybody, items by how many users train has for them. */
+#include "models.h"
+
+static const Setting settings[] = {{0}};
+
+static Sampling sampling(const Model *m)
+{
+    (void)m;
+    return SAMPLE_NONE;
+}
+
+static bool init(Model *m, Error *e)
+{
+    const Pairs *train = &m->data->train;
+    float *count = m->own = NEW(m->arena, float, m->data->I, e);
+    for (int64_t k = 0; count && k < train->count; k++)
+        count[train->item[k]]++;
+    return count != NULL;
+}
+
+static bool score(Model *m, const int32_t *ids, int64_t n, float *scores, Error *e)
+{
+    (void)ids;
+    (void)e;
+    for (int64_t b = 0; b < n; b++)
+        memcpy(scores + b * m->data->I, m->own, sizeof(float) * (size_t)m->data->I);
+    return true;
+}
+
+const Recommender recommender_mostpop = {
+    .name = "MostPop",
+    .paper = "popularity in the train part",
+    .settings = settings,
+    .sampling = sampling,
+    .init = init,
+    .score = score,
+};

@@ -1,0 +1,226 @@
+/* tests/recsys_models_test.c: the recommenders without training, against plain dense code and the anchors of DE 6.4; samplers. */
+#include "recsys/recsys.h"
+
+#include "testing.h"
+
+#include <math.h>
+
+enum { USERS = 40, ITEMS = 30 };
+
+typedef struct Bench {
+    Device device;
+    Arena *arena;
+    char dir[256];
+    const char *train;
+    DataSet data;
+    double R[USERS][ITEMS];
+} Bench;
+
+/* Ratings 1 to 5 at about a fifth of all places; item 7 is everybody's, so that no column is empty. */
+static int setup(void **state)
+{
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    Bench *b = NEW(a, Bench, 1, &e);
+    b->arena = a;
+    b->device = (Device){.k = kernels_cpu(NULL, &e), .pool = pool_new(NULL, 2, &e)};
+    test_folder(b->dir);
+    b->train = arena_printf(a, &e, "%s/train.tsv", b->dir);
+    FILE *f = fopen(b->train, "w");
+    for (uint32_t u = 0; u < USERS; u++)
+        for (uint32_t i = 0; i < ITEMS; i++)
+            if (i == 7 || (u == 0 && i < 5) || draw_below((Draw){1, DRAW_TEST, 0}, u * ITEMS + i, 5) == 0) {
+                b->R[u][i] = 1 + draw_below((Draw){1, DRAW_TEST, 1}, u * ITEMS + i, 5);
+                fprintf(f, "%u\t%u\t%g\n", u, i, b->R[u][i]);
+            }
+    fclose(f);
+    *state = b;
+    DataConfig c = {.train = b->train};
+    if (!b->device.k || !dataset_load(&b->data, &c, a, &e) || b->data.I != ITEMS) {
+        fprintf(stderr, "%s\n", e.message);
+        return -1;
+    }
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    Bench *b = *state;
+    test_folder_remove(b->dir);
+    pool_free(b->device.pool);
+    arena_free(b->arena);
+    return 0;
+}
+
+/* Scores of all users by a model with these settings. */
+static void score_all(Bench *b, const char *name, const char *const *set, size_t n, float *scores)
+{
+    Error e = {0};
+    const Recommender *kind = recommender_find(name);
+    Model m = {.kind = kind, .data = &b->data, .arena = b->arena, .seed = 5};
+    m.settings = settings_make(kind->settings, PROTOCOL_ELLIOT, set, n, b->arena, &e);
+    m.store = store_new(&b->device, &e);
+    assert_ok(m.settings && m.store && kind->init(&m, &e), e);
+    int32_t ids[USERS];
+    for (int u = 0; u < USERS; u++)
+        ids[u] = u;
+    assert_int_equal(kind->sampling(&m), SAMPLE_NONE);
+    assert_ok(kind->score(&m, ids, USERS, scores, &e), e);
+    store_free(m.store);
+}
+
+/* ItemKNN as its formula reads: S dense, the best of each column by repeated search, R W. */
+static void naive(Bench *b, int neighbours, bool cosine, bool aiolli, double shrink, bool implicit,
+                  double expected[USERS][ITEMS])
+{
+    double S[ITEMS][ITEMS] = {{0}}, W[ITEMS][ITEMS] = {{0}}, length[ITEMS] = {0};
+    for (int u = 0; u < USERS; u++)
+        for (int i = 0; i < ITEMS; i++)
+            for (int j = 0; j < ITEMS; j++) {
+                double x = implicit ? b->R[u][i] > 0 : b->R[u][i], y = implicit ? b->R[u][j] > 0 : b->R[u][j];
+                S[i][j] += x * y;
+            }
+    for (int i = 0; i < ITEMS; i++)
+        length[i] = sqrt(S[i][i]);
+    for (int i = 0; i < ITEMS; i++)
+        for (int j = 0; j < ITEMS; j++) {
+            if (cosine)
+                S[i][j] /= aiolli ? length[i] * length[j] + shrink + 1e-6 : length[i] * length[j];
+            else if (aiolli && shrink != 0)
+                S[i][j] /= shrink;
+        }
+    for (int i = 0; aiolli && i < ITEMS; i++)
+        S[i][i] = 0;
+    for (int j = 0; j < ITEMS; j++)
+        for (int n = 0; n < neighbours; n++) {
+            int best = -1;
+            for (int i = 0; i < ITEMS; i++)
+                if (W[i][j] == 0 && S[i][j] != 0 && (best < 0 || S[i][j] > S[best][j]))
+                    best = i;
+            if (best >= 0)
+                W[best][j] = S[best][j];
+        }
+    for (int u = 0; u < USERS; u++)
+        for (int j = 0; j < ITEMS; j++) {
+            expected[u][j] = 0;
+            for (int i = 0; i < ITEMS; i++)
+                expected[u][j] += (implicit ? b->R[u][i] > 0 : b->R[u][i]) * W[i][j];
+        }
+}
+
+static void itemknn_is_its_formula(void **state)
+{
+    Bench *b = *state;
+    static const struct {
+        const char *set[5];
+        size_t n;
+        int neighbours;
+        bool cosine, aiolli;
+        double shrink;
+        bool implicit;
+    } cases[] = {
+        {{"neighbors=40"}, 1, 40, true, false, 0, false},
+        {{"neighbors=3"}, 1, 3, true, false, 0, false},
+        {{"neighbors=6", "similarity=dot"}, 2, 6, false, false, 0, false},
+        {{"neighbors=6", "implicit=true"}, 2, 6, true, false, 0, true},
+        {{"neighbors=5", "implementation=aiolli", "shrink=10"}, 3, 5, true, true, 10, false},
+        {{"neighbors=5", "implementation=aiolli"}, 2, 5, true, true, 0, false},
+        {{"neighbors=4", "implementation=aiolli", "normalize=false", "shrink=2"}, 4, 4, false, true, 2, false},
+    };
+    for (size_t c = 0; c < COUNT(cases); c++) {
+        static float scores[USERS * ITEMS];
+        static double expected[USERS][ITEMS];
+        score_all(b, "itemknn", cases[c].set, cases[c].n, scores);
+        naive(b, cases[c].neighbours, cases[c].cosine, cases[c].aiolli, cases[c].shrink, cases[c].implicit, expected);
+        for (int k = 0; k < USERS * ITEMS; k++) {
+            double x = expected[k / ITEMS][k % ITEMS];
+            if (fabs((double)scores[k] - x) > 1e-6 * (1 + fabs(x)))
+                fail_msg("case %zu: user %d, item %d: %g, not %g", c, k / ITEMS, k % ITEMS, (double)scores[k], x);
+        }
+    }
+    Error e = {0};
+    const char *wrong = "similarity=euclid";
+    Model m = {.kind = recommender_find("ItemKNN"), .data = &b->data, .arena = b->arena, .store = store_new(&b->device, &e)};
+    m.settings = settings_make(m.kind->settings, PROTOCOL_ELLIOT, &wrong, 1, b->arena, &e);
+    assert_false(m.kind->init(&m, &e));
+    assert_error(e, SP_USAGE, "similarity=euclid: cosine or dot");
+    store_free(m.store);
+}
+
+static void popular_and_random(void **state)
+{
+    Bench *b = *state;
+    static float scores[USERS * ITEMS], again[USERS * ITEMS];
+    score_all(b, "MostPop", NULL, 0, scores);
+    for (int i = 0; i < ITEMS; i++) {
+        int count = 0;
+        for (int u = 0; u < USERS; u++)
+            count += b->R[u][i] > 0;
+        assert_true(scores[i] == (float)count && scores[(USERS - 1) * ITEMS + i] == (float)count);
+    }
+    score_all(b, "Random", NULL, 0, scores);
+    score_all(b, "Random", NULL, 0, again);
+    assert_memory_equal(scores, again, sizeof(scores));
+    double mean = 0;
+    for (int k = 0; k < USERS * ITEMS; k++)
+        mean += (double)scores[k] / (USERS * ITEMS);
+    assert_true(mean > 0.46 && mean < 0.54 && scores[0] != scores[ITEMS]);
+}
+
+/* ---- DE 6.4 -------------------------------------------------------------------------------------------------------------------- */
+
+static void itemknn_gives_the_published_figures(void **state)
+{
+    Bench *b = *state;
+    static const struct {
+        const char *data, *similarity;
+        int neighbours, users;
+        double recall, graded, binary, hr; /* in %; binary 0: not given */
+    } cases[] = {
+        {"amazon-baby", "cosine", 20, 19181, 2.04, 1.02, 1.04, 3.32},
+        {"amazon-baby", "cosine", 100, 19181, 2.36, 1.15, 1.17, 3.90},
+        {"amazon-baby", "cosine", 200, 19181, 2.50, 1.21, 1.24, 4.16},
+        {"amazon-baby", "cosine", 1000, 19181, 2.69, 1.29, 1.32, 4.61},
+        {"amazon-baby", "dot", 200, 19181, 6.99, 3.84, 0, 11.96},
+        {"amazon-office", "cosine", 100, 4524, 9.71, 5.07, 5.17, 17.88},
+    };
+    const char *root = getenv("SAPOR_DATA");
+    root = root && *root ? root : "../shared/data";
+    for (size_t c = 0; c < COUNT(cases); c++) {
+        Error e = {0};
+        Arena *a = arena_new(NULL, 0);
+        const char *set[3] = {arena_printf(a, &e, "neighbors=%d", cases[c].neighbours),
+                              arena_printf(a, &e, "similarity=%s", cases[c].similarity),
+                              "metrics=Recall,nDCG,nDCGRendle2020,HR"};
+        TrainConfig config = {.model = "ItemKNN", .set = set, .set_count = 3};
+        config.data.train = arena_printf(a, &e, "%s/%s/train.tsv", root, cases[c].data);
+        config.data.valid = arena_printf(a, &e, "%s/%s/val.tsv", root, cases[c].data);
+        config.data.test = arena_printf(a, &e, "%s/%s/test.tsv", root, cases[c].data);
+        if (!file_exists(config.data.train)) {
+            printf("skipped: no %s; SAPOR_DATA names the folder of data sets\n", config.data.train);
+            arena_free(a);
+            skip();
+        }
+        TrainResult r;
+        assert_ok(train_run(&b->device, &config, &r, a, &e), e);
+        const double expected[] = {cases[c].recall, cases[c].graded, cases[c].binary, cases[c].hr};
+        assert_int_equal(r.test.users, cases[c].users);
+        printf("  %s %s %d: Recall %.3f nDCG %.3f binary %.3f HR %.3f\n", cases[c].data, cases[c].similarity,
+               cases[c].neighbours, r.test.mean[0] * 100, r.test.mean[1] * 100, r.test.mean[2] * 100, r.test.mean[3] * 100);
+        for (int f = 0; f < 4; f++)
+            if (expected[f] > 0 && fabs(r.test.mean[f] * 100 - expected[f]) > 0.01)
+                fail_msg("%s, %d neighbours: figure %d is %.4f, not %.2f", cases[c].data, cases[c].neighbours, f,
+                         r.test.mean[f] * 100, expected[f]);
+        arena_free(a);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(itemknn_is_its_formula),
+        cmocka_unit_test(popular_and_random),
+        cmocka_unit_test(itemknn_gives_the_published_figures),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
