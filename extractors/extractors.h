@@ -68,7 +68,7 @@ typedef struct ModelSource {
 
 typedef struct TextBatch { /* what forward sees of B texts */
     Ragged ragged;
-    const int32_t *ids, *positions, *types; /* host [total] */
+    const int32_t *ids, *positions; /* host [total] */
 } TextBatch;
 typedef struct ImageBatch {
     int64_t B, height, width;
@@ -81,28 +81,30 @@ typedef struct EncoderKind {
     const char *about; /* one line: which published models */
     unsigned modalities;
     bool (*matches)(const ModelSource *s);
-    /* Loads into e->store and e->model, sets features, preset, max_tokens, pool, normalize, layers. */
+    /* Loads into e->store and e->model; sets what the struct below says it may. */
     bool (*load)(Encoder *e, const ModelSource *s, Error *err);
-    Forward *forward_text;  /* input: TextBatch; result: [total, C] hidden states (pooled afterwards) or [B, D] where `pools` */
-    Forward *forward_image; /* input: ImageBatch */
-    bool pools;             /* forward gives [B, D] itself */
+    Forward *forward_text;  /* of e->model and a TextBatch: [total, C] hidden states, pooled afterwards; [B, D] where e->pools */
+    Forward *forward_image; /* of e->model and an ImageBatch: [B, D], or a feature map [B, h, w, c] */
 } EncoderKind;
 
 struct Encoder { /* immutable after encoder_open; shared by threads */
     const EncoderKind *kind;
-    const void *model; /* the architecture's own struct, in `arena` */
+    EncoderOptions options;
     Arena *arena;
     Store *store;
     Weights *weights;
     Tokenizer *tokenizer;
-    int64_t features; /* D of the output */
-    Preset preset;
-    int64_t max_tokens;
-    int32_t first_position; /* of the first token: 0 for BERT, 2 for MPNet */
-    Pooling pool;
+    /* Set by load: */
+    const void *model;     /* the architecture's own struct, in `arena` */
+    int64_t features;      /* D of the output; of a feature map c h w */
+    int64_t map[3];        /* c, h, w of a feature map: outputs are then in that order, as torch's; zeros where the output is a vector */
+    bool pools;            /* forward_text gives [B, D] itself */
+    int64_t max_tokens;    /* load: how many the model can take; encoder_open: how many texts are cut to */
+    int32_t first_position; /* of a text's first token: 0 for BERT; 2 for MPNet, whose padding token (1) keeps position 1 */
+    /* Set by load unless the options or the folder's files (preprocessor_config.json, modules.json) have said already: */
+    Preset preset;         /* width 0: not said */
+    Pooling pool;          /* POOL_MODEL: not said */
     bool normalize;
-    const char *layer;
-    EncoderOptions options;
 };
 
 /* NAME is a path (folder or weights file) or is looked up: $SAPOR_MODELS/NAME, the Hugging Face hub cache, torch's hub checkpoints; the error

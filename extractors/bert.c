@@ -1,0 +1,70 @@
+/* extractors/bert.c: BERT (Devlin et al. 2019) as Hugging Face's BertModel computes it: all-MiniLM-L6-v2, bert-base-uncased and kin. */
+#include "extractors/loading.h"
+
+static const PostNormNames NAMES = {.words = "embeddings.word_embeddings",
+                                    .positions = "embeddings.position_embeddings",
+                                    .norm = "embeddings.LayerNorm",
+                                    .layer = "encoder.layer",
+                                    .q = "attention.self.query",
+                                    .k = "attention.self.key",
+                                    .v = "attention.self.value",
+                                    .out = "attention.output.dense",
+                                    .norm1 = "attention.output.LayerNorm",
+                                    .fc1 = "intermediate.dense",
+                                    .fc2 = "output.dense",
+                                    .norm2 = "output.LayerNorm",
+                                    .pooler = "pooler.dense"};
+
+static bool matches(const ModelSource *s)
+{
+    if (s->arch)
+        return strcmp(s->arch, "bert") == 0;
+    return model_has(s, "encoder.layer.0.attention.self.query.weight", NULL) &&
+           (!json_get(s->config, "model_type") || config_is(s, "model_type", "bert"));
+}
+
+/* Every text is one segment: the first token type's row is added to the positions once, here. [P, C] */
+static Tensor *load_positions(Loader *l)
+{
+    Arena *a = l->encoder->arena;
+    const Array *p = load_array(l, 2, (int64_t[]){-1, -1}, "%s.weight", NAMES.positions), *type;
+    if (!p || !(type = load_array(l, 2, (int64_t[]){-1, p->shape[1]}, "embeddings.token_type_embeddings.weight")))
+        return NULL;
+    int64_t C = p->shape[1];
+    ArenaMark mark = arena_mark(a);
+    float *sum = NEW(a, float, p->count, l->error), *first = NEW(a, float, C, l->error);
+    Tensor *x = NULL;
+    if (sum && first) {
+        array_f32(p, 0, p->count, sum);
+        array_f32(type, 0, MIN(C, type->count), first);
+        for (int64_t i = 0; i < p->count; i++)
+            sum[i] += first[i % C];
+        x = store_f32(l->encoder->store, "", 2, p->shape, sum, l->error);
+    }
+    arena_rewind(a, mark);
+    return x;
+}
+
+static bool load(Encoder *en, const ModelSource *s, Error *e)
+{
+    Loader l;
+    PostNormModel *m = NEW(en->arena, PostNormModel, 1, e);
+    if (!m || !loader_start(&l, en, s, "embeddings.word_embeddings.weight", e))
+        return false;
+    if (!s->config)
+        return fail(e, SP_FORMAT, "%s: needs config.json beside it: the number of heads is not in the tensors", s->path);
+    if (json_get(s->config, "position_embedding_type") && !config_is(s, "position_embedding_type", "absolute"))
+        return fail(e, SP_UNSUPPORTED, "%s/config.json: only absolute position embeddings are understood", s->folder);
+    double eps = config_f64(&l, "layer_norm_eps", 1e-12);
+    m->H = config_i64(&l, "num_attention_heads", 12);
+    m->layers = config_i64(&l, "num_hidden_layers", 12);
+    return config_act(&l, &m->act) && e->code == SP_OK && (m->positions = load_positions(&l)) &&
+           postnorm_load(&l, m, &NAMES, eps, 0);
+}
+
+const EncoderKind bert_kind = {.name = "bert",
+                               .about = "BERT: sentence-transformers/all-MiniLM-L6-v2, bert-base-uncased (Hugging Face folders)",
+                               .modalities = MODALITY_TEXT,
+                               .matches = matches,
+                               .load = load,
+                               .forward_text = postnorm_forward};

@@ -1,0 +1,179 @@
+/* extractors/hf_files.c: what a Hugging Face folder says beside its tensors: preprocessor_config.json, and sentence-transformers'
+ * modules.json with the files that it names. */
+#include "extractors/loading.h"
+
+enum { MAX_JSON = 16 << 20 };
+
+static const Json *read_json(const char *folder, const char *name, const char **path, Arena *a, Error *e)
+{
+    Text text;
+    *path = path_join(a, folder, name, e);
+    if (!*path || !file_exists(*path) || !file_read(&text, a, *path, MAX_JSON, e))
+        return NULL;
+    return json_parse(a, text, *path, e);
+}
+
+static bool bad_value(Error *e, const char *path, const Json *j, const char *what)
+{
+    return fail(e, SP_FORMAT, "%s:%u:%u: %s", path, j->line, j->column, what);
+}
+
+/* ---- preprocessor_config.json --------------------------------------------------------------------------------------------- */
+
+/* size or crop_size: a number, {"height", "width"} or {"shortest_edge"}; *shorter is set for the last. */
+static bool read_size(const Json *j, const char *path, int64_t *w, int64_t *h, int64_t *shorter, Error *e)
+{
+    int64_t n;
+    *shorter = 0;
+    if (json_i64(j, &n) && n > 0) {
+        *w = *h = n;
+        return true;
+    }
+    if (json_get(j, "shortest_edge") && json_i64(json_get(j, "shortest_edge"), &n) && n > 0) {
+        *w = *h = *shorter = n;
+        return true;
+    }
+    const Json *height = json_get(j, "height"), *width = json_get(j, "width");
+    return (height && width && json_i64(height, h) && json_i64(width, w) && *h > 0 && *w > 0) ||
+           bad_value(e, path, j, "a size should be a number, height and width, or shortest_edge");
+}
+
+static bool read_three(const Json *config, const char *key, float out[3], const char *path, Error *e)
+{
+    const Json *j = json_get(config, key);
+    for (size_t c = 0; j && c < 3; c++) {
+        const Json *v = j->type == JSON_ARRAY ? json_at(j, c) : NULL;
+        if (!v || v->type != JSON_NUMBER)
+            return bad_value(e, path, j, "needs three numbers");
+        out[c] = (float)v->number;
+    }
+    return true;
+}
+
+bool preset_from_folder(Preset *p, const char *folder, Arena *a, Error *e)
+{
+    const char *path;
+    const Json *config = read_json(folder, "preprocessor_config.json", &path, a, e), *j;
+    if (!config)
+        return e->code == SP_OK;
+    Preset r = preset_imagenet(256, 224, FILTER_BICUBIC);
+    r.crop = CROP_FLOOR;
+    int64_t shorter = 0, w = 224, h = 224, n, ignored;
+    if ((j = json_get(config, "size")) && !read_size(j, path, &w, &h, &shorter, e))
+        return false;
+    if ((j = json_get(config, "resample"))) {
+        if (!json_i64(j, &n) || (n != 2 && n != 3))
+            return fail(e, SP_UNSUPPORTED, "%s:%u:%u: resample is neither 2 (bilinear) nor 3 (bicubic)", path, j->line, j->column);
+        r.how.filter = n == 2 ? FILTER_BILINEAR : FILTER_BICUBIC;
+    }
+    bool crop = (j = json_get(config, "do_center_crop")) ? json_is_true(j) : json_get(config, "crop_size") != NULL;
+    if (json_get(config, "crop_pct")) {
+        /* ConvNextImageProcessor, which ResNets use: below 384 the short side goes to size / crop_pct, then the centre; else squash */
+        double part = (j = json_get(config, "crop_pct"))->type == JSON_NUMBER && j->number > 0.01 ? j->number : 0.875;
+        r.fit = w < 384 ? FIT_SHORT_SIDE : FIT_SQUASH;
+        r.resize = (int64_t)((double)w / part);
+        r.width = r.height = w;
+    } else if (shorter) {
+        r = (Preset){.fit = FIT_SHORT_SIDE, .crop = CROP_FLOOR, .resize = shorter, .width = w, .height = h, .how = r.how};
+        if (!crop)
+            return fail(e, SP_UNSUPPORTED, "%s: pictures of different sizes (shortest_edge without a crop) are not understood", path);
+        if ((j = json_get(config, "crop_size")) && !read_size(j, path, &r.width, &r.height, &ignored, e))
+            return false;
+    } else {
+        r.fit = FIT_SQUASH;
+        r.width = w;
+        r.height = h;
+        if (crop && json_get(config, "do_center_crop"))
+            return fail(e, SP_UNSUPPORTED, "%s: a centre crop of a squashed picture is not understood", path);
+    }
+    float mean[3] = {0.485f, 0.456f, 0.406f}, std[3] = {0.229f, 0.224f, 0.225f};
+    if (!read_three(config, "image_mean", mean, path, e) || !read_three(config, "image_std", std, path, e))
+        return false;
+    double factor = (j = json_get(config, "rescale_factor")) && j->type == JSON_NUMBER ? j->number : 1.0 / 255.0;
+    bool normalize = !(j = json_get(config, "do_normalize")) || json_is_true(j);
+    for (int c = 0; c < 3; c++) { /* (v factor - mean) / std, of v / 255 */
+        r.mean[c] = normalize ? (float)(mean[c] / (255.0 * factor)) : 0.0f;
+        r.std[c] = (float)((normalize ? std[c] : 1.0) / (255.0 * factor));
+    }
+    *p = r;
+    return true;
+}
+
+Preset preset_imagenet(int64_t resize, int64_t crop, Filter filter)
+{
+    return (Preset){.fit = FIT_SHORT_SIDE,
+                    .resize = resize,
+                    .width = crop,
+                    .height = crop,
+                    .how = {.filter = filter},
+                    .mean = {0.485f, 0.456f, 0.406f},
+                    .std = {0.229f, 0.224f, 0.225f}};
+}
+
+void encoder_preset(Encoder *en, Preset p)
+{
+    if (en->preset.width == 0)
+        en->preset = p;
+}
+
+/* ---- modules.json --------------------------------------------------------------------------------------------------------- */
+
+static bool read_pooling(Encoder *en, const char *folder, Arena *a, Error *e)
+{
+    static const struct {
+        const char *key, *mode;
+        Pooling pool;
+    } known[] = {{"pooling_mode_cls_token", "cls", POOL_CLS},
+                 {"pooling_mode_mean_tokens", "mean", POOL_MEAN},
+                 {"pooling_mode_max_tokens", "max", POOL_MAX}};
+    static const char *const unknown[] = {"pooling_mode_mean_sqrt_len_tokens", "pooling_mode_weightedmean_tokens",
+                                          "pooling_mode_lasttoken"};
+    const char *path;
+    const Json *config = read_json(folder, "config.json", &path, a, e), *mode = json_get(config, "pooling_mode");
+    int found = 0;
+    if (!config)
+        return fail(e, SP_IO, "%s: is missing: modules.json names it", path ? path : folder);
+    for (size_t i = 0; i < COUNT(known); i++)
+        if (mode ? mode->type == JSON_STRING && text_is(mode->text, known[i].mode) : json_is_true(json_get(config, known[i].key))) {
+            en->pool = known[i].pool;
+            found++;
+        }
+    for (size_t i = 0; !mode && i < COUNT(unknown); i++)
+        found += json_is_true(json_get(config, unknown[i])) ? 2 : 0;
+    return found == 1 || fail(e, SP_UNSUPPORTED, "%s: one pooling of cls, mean and max is understood; choose one with --pool", path);
+}
+
+bool pipeline_from_folder(Encoder *en, const char *folder, int64_t *max_seq_length, Arena *a, Error *e)
+{
+    const char *path, *sub;
+    const Json *modules = read_json(folder, "modules.json", &path, a, e);
+    *max_seq_length = 0;
+    if (!modules)
+        return e->code == SP_OK;
+    for (const Json *m = modules->first; m; m = m->next) {
+        const Json *type = json_get(m, "type"), *place = json_get(m, "path");
+        const char *where = json_cstring(place);
+        if (!type || type->type != JSON_STRING || !where || strstr(where, ".."))
+            return bad_value(e, path, m, "a module needs a type and a path inside the folder");
+        sub = where[0] ? path_join(a, folder, where, e) : folder;
+        if (!sub)
+            return false;
+        if (text_ends(type->text, "Transformer")) {
+            const char *name;
+            const Json *config = read_json(sub, "sentence_bert_config.json", &name, a, e), *n = json_get(config, "max_seq_length");
+            if (e->code != SP_OK)
+                return false;
+            if (n && n->type != JSON_NULL && (!json_i64(n, max_seq_length) || *max_seq_length < 1))
+                return bad_value(e, name, n, "max_seq_length should be a whole number");
+        } else if (text_ends(type->text, "Pooling")) {
+            if (en->pool == POOL_MODEL && !read_pooling(en, sub, a, e))
+                return false;
+        } else if (text_ends(type->text, "Normalize")) {
+            en->normalize = en->normalize || en->options.normalize < 0;
+        } else {
+            return fail(e, SP_UNSUPPORTED, "%s:%u:%u: modules of type %.*s are not understood", path, m->line, m->column,
+                        (int)type->text.n, type->text.p);
+        }
+    }
+    return true;
+}

@@ -1,0 +1,149 @@
+/* extractors/loading.c: reading an architecture's tensors by name, and its config.json. */
+#include "extractors/loading.h"
+
+bool model_has(const ModelSource *s, const char *suffix, Text *prefix)
+{
+    size_t n = strlen(suffix);
+    for (size_t i = 0; i < weights_count(s->weights); i++) {
+        Text name = weights_at(s->weights, i)->name;
+        if (!text_ends(name, suffix) || (name.n > n && name.p[name.n - n - 1] != '.'))
+            continue;
+        if (prefix)
+            *prefix = (Text){name.p, name.n - n};
+        return true;
+    }
+    return false;
+}
+
+bool loader_start(Loader *l, Encoder *en, const ModelSource *s, const char *suffix, Error *e)
+{
+    Text prefix;
+    *l = (Loader){.encoder = en, .source = s, .prefix = "", .error = e};
+    if (!model_has(s, suffix, &prefix))
+        return fail(e, SP_FORMAT, "%s: has no tensor %s: is this a %s model?", s->path, suffix, en->kind->name);
+    return (l->prefix = arena_strndup(en->arena, prefix.p, prefix.n, e)) != NULL;
+}
+
+static const char *name_of(const Loader *l, const char *format, va_list args)
+{
+    char text[512]; /* longer names are cut, and then not found */
+    vsnprintf(text, sizeof(text), format, args);
+    return arena_printf(l->encoder->arena, l->error, "%s%s", l->prefix, text);
+}
+
+bool loader_has(const Loader *l, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    const char *name = name_of(l, format, args);
+    va_end(args);
+    return name && weights_find(l->source->weights, name);
+}
+
+const char *load_name(Loader *l, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    const char *name = arena_strndup(l->encoder->arena, text, strlen(text), l->error);
+    return name ? name : "";
+}
+
+const Array *load_array(Loader *l, int dims, const int64_t *shape, const char *format, ...)
+{
+    if (l->error->code != SP_OK)
+        return NULL;
+    va_list args;
+    va_start(args, format);
+    const char *name = name_of(l, format, args);
+    va_end(args);
+    return name ? weights_need_shape(l->source->weights, l->error, name, dims, shape) : NULL;
+}
+
+bool load_stacked(Loader *l, Linear *to, int n, int64_t N, int64_t K, const char *const *names)
+{
+    const Array *w[4], *b[4];
+    for (int i = 0; i < n; i++) {
+        w[i] = load_array(l, 2, (int64_t[]){N, K}, "%s.weight", names[i]);
+        b[i] = load_array(l, 1, (int64_t[]){w[i] ? w[i]->shape[0] : N}, "%s.bias", names[i]);
+        if (!w[i] || !b[i])
+            return false;
+    }
+    return linear_load(to, l->encoder->store, n, w, b, l->error);
+}
+
+bool load_linear(Loader *l, Linear *to, int64_t N, int64_t K, const char *name)
+{
+    return load_stacked(l, to, 1, N, K, &name);
+}
+
+bool load_norm(Loader *l, Norm *to, int64_t C, double eps, const char *name)
+{
+    bool old = loader_has(l, "%s.gamma", name);
+    const Array *gamma = load_array(l, 1, &C, "%s.%s", name, old ? "gamma" : "weight");
+    const Array *beta = load_array(l, 1, &C, "%s.%s", name, old ? "beta" : "bias");
+    return gamma && beta && norm_load(to, l->encoder->store, gamma, beta, (float)eps, l->error);
+}
+
+bool load_conv(Loader *l, Conv2d *to, int64_t C, const char *conv, const char *norm, double eps, int64_t stride, int64_t pad,
+               int64_t groups)
+{
+    static const char *const parts[] = {"weight", "bias", "running_mean", "running_var"};
+    const Array *w = load_array(l, 4, (int64_t[]){-1, C / groups, -1, -1}, "%s.weight", conv), *n[4];
+    for (int i = 0; i < 4; i++)
+        if (!w || !(n[i] = load_array(l, 1, w->shape, "%s.%s", norm, parts[i])))
+            return false;
+    return conv_load(to, l->encoder->store, w, NULL, n[0], n[1], n[2], n[3], eps, stride, pad, groups, l->error);
+}
+
+/* ---- config.json --------------------------------------------------------------------------------------------------- */
+
+static double config_number(Loader *l, const char *key, double fallback, bool whole)
+{
+    const Json *j = json_get(l->source->config, key);
+    int64_t n;
+    if (!j || j->type == JSON_NULL)
+        return fallback;
+    if (j->type == JSON_NUMBER && (!whole || json_i64(j, &n)))
+        return j->number;
+    fail(l->error, SP_FORMAT, "%s/config.json:%u:%u: %s should be a%s number", l->source->folder, j->line, j->column, key,
+         whole ? " whole" : "");
+    return fallback;
+}
+
+int64_t config_i64(Loader *l, const char *key, int64_t fallback)
+{
+    return (int64_t)config_number(l, key, (double)fallback, true);
+}
+
+double config_f64(Loader *l, const char *key, double fallback)
+{
+    return config_number(l, key, fallback, false);
+}
+
+bool config_is(const ModelSource *s, const char *key, const char *value)
+{
+    const Json *j = json_get(s->config, key);
+    return j && j->type == JSON_STRING && text_is(j->text, value);
+}
+
+bool config_act(Loader *l, Act *act)
+{
+    static const struct {
+        const char *name;
+        Act act;
+    } known[] = {{"gelu", ACT_GELU}, {"gelu_new", ACT_GELU_TANH}, {"gelu_pytorch_tanh", ACT_GELU_TANH}, {"relu", ACT_RELU}};
+    const Json *j = json_get(l->source->config, "hidden_act");
+    *act = ACT_GELU;
+    if (!j)
+        return true;
+    for (size_t i = 0; i < COUNT(known); i++)
+        if (j->type == JSON_STRING && text_is(j->text, known[i].name)) {
+            *act = known[i].act;
+            return true;
+        }
+    return fail(l->error, SP_UNSUPPORTED, "%s/config.json:%u:%u: hidden_act is none of gelu, gelu_new, gelu_pytorch_tanh, relu",
+                l->source->folder, j->line, j->column);
+}

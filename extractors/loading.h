@@ -1,0 +1,76 @@
+/* extractors/loading.h: what architecture files share while they load: names under a prefix, checked shapes, config values. Private to
+ * this folder. */
+#ifndef SAPOR_LOADING_H
+#define SAPOR_LOADING_H
+
+#include "extractors/extractors.h"
+
+/* Loads tensors PREFIX + NAME of a model into an encoder. A failure leaves its line in `error`, and every later call fails too: ask once. */
+typedef struct Loader {
+    Encoder *encoder;
+    const ModelSource *source;
+    const char *prefix; /* "bert.", "module.", or "" */
+    Error *error;
+} Loader;
+
+/* Whether a tensor is named SUFFIX, or ends in ".SUFFIX"; *prefix (NULL: not wanted) gets what stands before it. */
+bool model_has(const ModelSource *s, const char *suffix, Text *prefix);
+/* The prefix is what stands before the tensor that ends in `suffix`; fails where there is none. */
+bool loader_start(Loader *l, Encoder *en, const ModelSource *s, const char *suffix, Error *e);
+bool loader_has(const Loader *l, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* The tensor of that name with that shape, -1 for any length; NULL on failure. */
+const Array *load_array(Loader *l, int dims, const int64_t *shape, const char *format, ...) PRINTF_LIKE(4, 5);
+/* NAME.weight [N, K] and NAME.bias [N]; N -1: any. n of them stacked along N (a fused QKV). */
+bool load_linear(Loader *l, Linear *to, int64_t N, int64_t K, const char *name);
+bool load_stacked(Loader *l, Linear *to, int n, int64_t N, int64_t K, const char *const *names);
+/* NAME.weight and NAME.bias [C], or .gamma and .beta as old checkpoints have them. */
+bool load_norm(Loader *l, Norm *to, int64_t C, double eps, const char *name);
+/* CONV.weight [-1, C / groups, k, k] with the batch norm NORM.weight, .bias, .running_mean, .running_var folded in. */
+bool load_conv(Loader *l, Conv2d *to, int64_t C, const char *conv, const char *norm, double eps, int64_t stride, int64_t pad,
+               int64_t groups);
+/* PREFIX formatted into the encoder's arena; "" on failure. */
+const char *load_name(Loader *l, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* config.json: the value of a key, or `fallback` where it is absent; a failure where it is of another kind. */
+int64_t config_i64(Loader *l, const char *key, int64_t fallback);
+double config_f64(Loader *l, const char *key, double fallback);
+bool config_is(const ModelSource *s, const char *key, const char *value); /* false where absent */
+bool config_act(Loader *l, Act *act);                                    /* hidden_act; gelu where absent */
+
+/* Fills what Hugging Face's image processors state in preprocessor_config.json; false on failure, untouched without the file. */
+bool preset_from_folder(Preset *p, const char *folder, Arena *a, Error *e);
+/* Reads modules.json and the files it names: pooling, normalise, max_seq_length (0: not stated). Untouched without the file. */
+bool pipeline_from_folder(Encoder *en, const char *folder, int64_t *max_seq_length, Arena *a, Error *e);
+/* ImageNet's mean and standard deviation with a given geometry: torchvision's presets. */
+Preset preset_imagenet(int64_t resize, int64_t crop, Filter filter);
+/* Gives e->preset this one unless it has been said already. */
+void encoder_preset(Encoder *en, Preset p);
+
+/* ---- post-norm text encoders (postnorm.c): BERT, Devlin et al. 2019, and its kin ------------------------------------------- */
+
+/* One block: x = norm1(x + out(attention(x))), x = norm2(x + fc2(act(fc1(x)))). */
+typedef struct PostNorm {
+    Linear qkv, out, fc1, fc2;
+    Norm norm1, norm2;
+} PostNorm;
+typedef struct PostNormModel {
+    Tensor *words, *positions; /* [V, C], [P, C] */
+    Norm norm;                 /* of words + positions */
+    PostNorm *layer;
+    int64_t layers, H;
+    Act act;
+    Relative bias;
+    Linear pooler;             /* where `pooled`: tanh(pooler(first token)) is the result */
+    bool pooled;
+} PostNormModel;
+typedef struct PostNormNames { /* what a family calls its parts; those of a block stand behind LAYER.i. */
+    const char *words, *positions, *norm, *layer, *q, *k, *v, *out, *norm1, *fc1, *fc2, *norm2;
+    const char *pooler; /* NULL: the family has none */
+} PostNormNames;
+/* Loads a model whose H, layers and act are set; positions unless the caller has. Sets the encoder's model, features, pools, first_position
+ * and, from the positions, max_tokens. */
+bool postnorm_load(Loader *l, PostNormModel *m, const PostNormNames *names, double eps, int32_t first_position);
+Forward postnorm_forward; /* of a TextBatch */
+
+#endif

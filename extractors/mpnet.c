@@ -1,0 +1,87 @@
+/* extractors/mpnet.c: MPNet (Song et al. 2020) as Hugging Face's MPNetModel computes it: all-mpnet-base-v2. BERT without token types, its
+ * positions counted from the padding token's number + 1, and a bias by relative position, in buckets, shared by all layers. */
+#include "extractors/loading.h"
+
+#include <math.h>
+
+enum { MAX_DISTANCE = 128, PADDING = 1 };
+
+static const PostNormNames NAMES = {.words = "embeddings.word_embeddings",
+                                    .positions = "embeddings.position_embeddings",
+                                    .norm = "embeddings.LayerNorm",
+                                    .layer = "encoder.layer",
+                                    .q = "attention.attn.q",
+                                    .k = "attention.attn.k",
+                                    .v = "attention.attn.v",
+                                    .out = "attention.attn.o",
+                                    .norm1 = "attention.LayerNorm",
+                                    .fc1 = "intermediate.dense",
+                                    .fc2 = "output.dense",
+                                    .norm2 = "output.LayerNorm",
+                                    .pooler = "pooler.dense"};
+
+static bool matches(const ModelSource *s)
+{
+    return s->arch ? strcmp(s->arch, "mpnet") == 0 : model_has(s, "encoder.layer.0.attention.attn.q.weight", NULL);
+}
+
+/* The bucket of key - query = `distance`: half the buckets for each side; half of those exact, the rest logarithmic up to MAX_DISTANCE.
+ * In float, as torch computes it: the edges fall where its rounding puts them. */
+static int64_t bucket(int64_t distance, int64_t buckets)
+{
+    int64_t half = buckets / 2, exact = half / 2, n = distance < 0 ? -distance : distance, side = distance > 0 ? half : 0;
+    if (n < exact)
+        return side + n;
+    float span = (float)log((double)MAX_DISTANCE / (double)exact);
+    int64_t far = exact + (int64_t)(logf((float)n / (float)exact) / span * (float)(half - exact));
+    return side + MIN(far, half - 1);
+}
+
+/* [buckets, H] in the file -> [H, 2 MAX_DISTANCE + 1] by distance; H comes from the file. */
+static bool load_bias(Loader *l, PostNormModel *m)
+{
+    Arena *a = l->encoder->arena;
+    int64_t R = MAX_DISTANCE, W = 2 * R + 1;
+    const Array *w = load_array(l, 2, (int64_t[]){-1, -1}, "encoder.relative_attention_bias.weight");
+    if (!w)
+        return false;
+    if (w->shape[0] < 4 || w->shape[0] / 4 >= MAX_DISTANCE || w->shape[1] < 1)
+        return fail(l->error, SP_UNSUPPORTED, "%s: tensor %s: %lld buckets of relative positions are not understood", w->file, w->name.p,
+                    (long long)w->shape[0]);
+    m->H = w->shape[1];
+    ArenaMark mark = arena_mark(a);
+    float *from = NEW(a, float, w->count, l->error), *to = arena_alloc(a, (size_t)m->H, (size_t)W * sizeof(float), l->error);
+    if (from && to) {
+        array_f32(w, 0, w->count, from);
+        for (int64_t d = -R; d <= R; d++)
+            for (int64_t h = 0; h < m->H; h++)
+                to[h * W + d + R] = from[bucket(d, w->shape[0]) * m->H + h];
+        m->bias = (Relative){store_f32(l->encoder->store, "", 2, (int64_t[]){m->H, W}, to, l->error), R};
+    }
+    arena_rewind(a, mark);
+    return m->bias.table != NULL;
+}
+
+static bool load(Encoder *en, const ModelSource *s, Error *e)
+{
+    Loader l;
+    PostNormModel *m = NEW(en->arena, PostNormModel, 1, e);
+    if (!m || !loader_start(&l, en, s, "embeddings.word_embeddings.weight", e))
+        return false;
+    double eps = config_f64(&l, "layer_norm_eps", 1e-5);
+    m->layers = config_i64(&l, "num_hidden_layers", 12);
+    if (!config_act(&l, &m->act) || e->code != SP_OK || !load_bias(&l, m))
+        return false;
+    int64_t heads = config_i64(&l, "num_attention_heads", m->H);
+    if (heads != m->H)
+        return fail(e, SP_FORMAT, "%s: config.json says %lld heads, the table of relative positions has %lld", s->path,
+                    (long long)heads, (long long)m->H);
+    return postnorm_load(&l, m, &NAMES, eps, PADDING + 1);
+}
+
+const EncoderKind mpnet_kind = {.name = "mpnet",
+                                .about = "MPNet: sentence-transformers/all-mpnet-base-v2 (Hugging Face folders)",
+                                .modalities = MODALITY_TEXT,
+                                .matches = matches,
+                                .load = load,
+                                .forward_text = postnorm_forward};

@@ -1,0 +1,62 @@
+/* extractors/postnorm.c: the post-norm transformer that BERT, MPNet and DistilBERT share: what differs is names, positions and a bias. */
+#include "extractors/loading.h"
+
+static bool load_block(Loader *l, PostNorm *to, int64_t C, double eps, const char *block, const PostNormNames *n)
+{
+    const char *qkv[3] = {load_name(l, "%s.%s", block, n->q), load_name(l, "%s.%s", block, n->k), load_name(l, "%s.%s", block, n->v)};
+    return load_stacked(l, &to->qkv, 3, C, C, qkv) && load_linear(l, &to->out, C, C, load_name(l, "%s.%s", block, n->out)) &&
+           load_norm(l, &to->norm1, C, eps, load_name(l, "%s.%s", block, n->norm1)) &&
+           load_linear(l, &to->fc1, -1, C, load_name(l, "%s.%s", block, n->fc1)) &&
+           load_linear(l, &to->fc2, C, to->fc1.N, load_name(l, "%s.%s", block, n->fc2)) &&
+           load_norm(l, &to->norm2, C, eps, load_name(l, "%s.%s", block, n->norm2));
+}
+
+bool postnorm_load(Loader *l, PostNormModel *m, const PostNormNames *n, double eps, int32_t first_position)
+{
+    Encoder *en = l->encoder;
+    const Array *words = load_array(l, 2, (int64_t[]){-1, -1}, "%s.weight", n->words), *positions;
+    if (!words || !(positions = load_array(l, 2, (int64_t[]){-1, words->shape[1]}, "%s.weight", n->positions)))
+        return false;
+    int64_t C = words->shape[1], found = 0;
+    while (loader_has(l, "%s.%lld.%s.weight", n->layer, (long long)found, n->q))
+        found++;
+    if (m->layers < 1 || m->layers > found || m->H < 1 || C < 1 || C % m->H || positions->shape[0] <= first_position)
+        return fail(l->error, SP_FORMAT,
+                    "%s: config.json asks for %lld layers and %lld heads; the tensors have %lld layers of width %lld and %lld positions",
+                    l->source->path, (long long)m->layers, (long long)m->H, (long long)found, (long long)C,
+                    (long long)positions->shape[0]);
+    if (!(m->words = store_array(en->store, words, l->error)) ||
+        (!m->positions && !(m->positions = store_array(en->store, positions, l->error))) || !load_norm(l, &m->norm, C, eps, n->norm) ||
+        !(m->layer = NEW(en->arena, PostNorm, m->layers, l->error)))
+        return false;
+    for (int64_t i = 0; i < m->layers; i++)
+        if (!load_block(l, &m->layer[i], C, eps, load_name(l, "%s.%lld", n->layer, (long long)i), n))
+            return false;
+    m->pooled = en->options.layer && strcmp(en->options.layer, "pooler_output") == 0;
+    if (m->pooled && !n->pooler)
+        return fail(l->error, SP_USAGE, "%s: a %s model has no pooler_output; use last_hidden_state", l->source->path, en->kind->name);
+    if (m->pooled && !load_linear(l, &m->pooler, C, C, n->pooler))
+        return false;
+    en->model = m;
+    en->features = C;
+    en->pools = m->pooled;
+    en->first_position = first_position;
+    en->max_tokens = positions->shape[0] - first_position;
+    return true;
+}
+
+Tensor *postnorm_forward(Tape *t, const void *model, const void *input)
+{
+    const PostNormModel *m = model;
+    const TextBatch *b = input;
+    Tensor *x = gather(t, m->words, input_i32(t, b->ids, b->ragged.total));
+    x = layer_norm_add(t, x, gather(t, m->positions, input_i32(t, b->positions, b->ragged.total)), &m->norm);
+    for (int64_t i = 0; i < m->layers; i++) {
+        const PostNorm *w = &m->layer[i];
+        Tensor *h = attention(t, linear(t, x, &w->qkv), &b->ragged, m->H, m->bias, false);
+        x = layer_norm(t, linear_add(t, h, &w->out, x), &w->norm1);
+        h = linear_act(t, x, &w->fc1, m->act, 0);
+        x = layer_norm(t, linear_add(t, h, &w->fc2, x), &w->norm2);
+    }
+    return m->pooled ? linear_act(t, pool_texts(t, x, &b->ragged, REDUCE_FIRST), &m->pooler, ACT_TANH, 0) : x;
+}

@@ -1,0 +1,195 @@
+/* extractors/resnet.c: ResNet-18, 34, 50, 101, 152 (He et al. 2016; the stride sits in the 3x3, as torchvision's) with the tensor names of
+ * torchvision or of Hugging Face's ResNetModel. Depth and widths are read from the tensors. */
+#include "extractors/loading.h"
+
+enum { STAGES = 4 };
+
+typedef struct Block {
+    Conv2d conv[3], shortcut;
+    int convs; /* 2: basic, 3: bottleneck */
+    bool has_shortcut;
+} Block;
+
+typedef struct ResNet {
+    Conv2d stem;
+    Block *block;
+    int64_t blocks; /* that run: all, or up to the layer asked for */
+    Linear fc;
+    enum { OUT_POOL, OUT_LOGITS, OUT_MAP } output;
+} ResNet;
+
+static const char TORCHVISION[] = "layer1.0.conv1.weight", HUGGING_FACE[] = "encoder.stages.0.layers.0.layer.0.convolution.weight";
+
+/* Convolution i (or its norm) of a block, both counted from 0; i -1: the shortcut. */
+static const char *part(Loader *l, bool hf, int stage, int block, int i, bool norm)
+{
+    if (hf && i < 0)
+        return load_name(l, "encoder.stages.%d.layers.%d.shortcut.%s", stage, block, norm ? "normalization" : "convolution");
+    if (hf)
+        return load_name(l, "encoder.stages.%d.layers.%d.layer.%d.%s", stage, block, i, norm ? "normalization" : "convolution");
+    if (i < 0)
+        return load_name(l, "layer%d.%d.downsample.%d", stage + 1, block, norm);
+    return load_name(l, "layer%d.%d.%s%d", stage + 1, block, norm ? "bn" : "conv", i + 1);
+}
+
+static bool matches(const ModelSource *s)
+{
+    if (s->arch)
+        return strncmp(s->arch, "resnet", 6) == 0;
+    return model_has(s, TORCHVISION, NULL) || model_has(s, HUGGING_FACE, NULL);
+}
+
+/* *C: channels in, then out */
+static bool load_block(Loader *l, bool hf, bool early_stride, int stage, int at, Block *b, int64_t *C)
+{
+    int64_t stride = stage > 0 && at == 0 ? 2 : 1, in = *C;
+    b->convs = loader_has(l, "%s.weight", part(l, hf, stage, at, 2, false)) ? 3 : 2;
+    for (int i = 0; i < b->convs; i++) {
+        bool strided = i == (b->convs == 2 || early_stride ? 0 : 1), wide = b->convs == 2 || i == 1; /* 3x3 */
+        if (!load_conv(l, &b->conv[i], *C, part(l, hf, stage, at, i, false), part(l, hf, stage, at, i, true), 1e-5,
+                       strided ? stride : 1, wide, 1))
+            return false;
+        *C = b->conv[i].O;
+    }
+    b->has_shortcut = loader_has(l, "%s.weight", part(l, hf, stage, at, -1, false));
+    if (b->has_shortcut && !load_conv(l, &b->shortcut, in, part(l, hf, stage, at, -1, false), part(l, hf, stage, at, -1, true), 1e-5,
+                                      stride, 0, 1))
+        return false;
+    return (b->has_shortcut ? b->shortcut.O : stride == 1 ? in : -1) == *C ||
+           fail(l->error, SP_FORMAT, "%s: block %d of stage %d has no shortcut of its shape", l->source->path, at, stage + 1);
+}
+
+/* How many blocks of all[] run for the layer asked for (NULL: pooled features), and what comes out. */
+static bool choose_output(Loader *l, ResNet *m, const int count[STAGES], const char *layer)
+{
+    static const char *const pooled[] = {"avgpool", "flatten", "pooler_output", "1"};
+    int stage = 0, block = -1, used = 0, before = 0;
+    m->output = OUT_POOL;
+    for (size_t i = 0; layer && i < COUNT(pooled); i++)
+        if (strcmp(layer, pooled[i]) == 0)
+            layer = NULL;
+    if (!layer)
+        return true;
+    m->output = strcmp(layer, "fc") == 0 || strcmp(layer, "logits") == 0 ? OUT_LOGITS : OUT_MAP;
+    if (m->output == OUT_LOGITS || strcmp(layer, "last_hidden_state") == 0)
+        return true;
+    int parts = sscanf(layer, "layer%d%n.%d%n", &stage, &used, &block, &used);
+    if (parts >= 1 && stage >= 1 && stage <= STAGES && !layer[used]) {
+        for (int s = 0; s < stage - 1; s++)
+            before += count[s];
+        block = parts == 1 ? count[stage - 1] - 1 : block;
+        if (block >= 0 && block < count[stage - 1]) {
+            m->blocks = before + block + 1;
+            return true;
+        }
+    }
+    return fail(l->error, SP_USAGE, "%s: has no layer %s; it has avgpool, fc, layer1 to layer4 and their blocks (layer4.%d)",
+                l->source->path, layer, count[STAGES - 1] - 1);
+}
+
+/* torchvision's preset of its default weights (V2 for 50, 101, 152), or of the V1 weights where the file has their name; Hugging Face's
+ * models were trained on 224 of 256, bicubic. */
+static Preset preset_of(const ModelSource *s, bool hf, bool bottleneck)
+{
+    static const char *const v1[] = {"-0676ba61", "-19c8e357", "-63fe2227", "-5d3b4d8f", "-394f9c45", "-b121ed2d"};
+    int64_t resize = bottleneck ? 232 : 256;
+    for (size_t i = 0; i < COUNT(v1); i++)
+        if (strstr(s->path, v1[i]))
+            resize = 256;
+    return hf ? preset_imagenet(256, 224, FILTER_BICUBIC) : preset_imagenet(resize, 224, FILTER_BILINEAR);
+}
+
+static bool check_arch(const ModelSource *s, const int count[STAGES], bool bottleneck, Error *e)
+{
+    static const struct {
+        const char *name;
+        bool bottleneck;
+        int count[STAGES];
+    } known[] = {{"resnet18", false, {2, 2, 2, 2}},
+                 {"resnet34", false, {3, 4, 6, 3}},
+                 {"resnet50", true, {3, 4, 6, 3}},
+                 {"resnet101", true, {3, 4, 23, 3}},
+                 {"resnet152", true, {3, 8, 36, 3}}};
+    if (!s->arch || strcmp(s->arch, "resnet") == 0)
+        return true;
+    for (size_t i = 0; i < COUNT(known); i++)
+        if (strcmp(s->arch, known[i].name) == 0)
+            return (known[i].bottleneck == bottleneck && memcmp(known[i].count, count, sizeof(known[i].count)) == 0) ||
+                   fail(e, SP_FORMAT, "%s: is no %s: it has %d, %d, %d, %d %s blocks", s->path, s->arch, count[0], count[1], count[2],
+                        count[3], bottleneck ? "bottleneck" : "basic");
+    return fail(e, SP_USAGE, "there is no architecture %s; resnet18, 34, 50, 101 and 152 are known", s->arch);
+}
+
+static bool load(Encoder *en, const ModelSource *s, Error *e)
+{
+    Loader l;
+    bool hf = model_has(s, HUGGING_FACE, NULL), early = s->config && json_is_true(json_get(s->config, "downsample_in_bottleneck"));
+    ResNet *m = NEW(en->arena, ResNet, 1, e);
+    int count[STAGES] = {0};
+    if (!m || !loader_start(&l, en, s, hf ? "embedder.embedder.convolution.weight" : "conv1.weight", e) ||
+        !load_conv(&l, &m->stem, 3, hf ? "embedder.embedder.convolution" : "conv1", hf ? "embedder.embedder.normalization" : "bn1", 1e-5,
+                   2, 3, 1))
+        return false;
+    for (int stage = 0; stage < STAGES; stage++) {
+        while (loader_has(&l, "%s.weight", part(&l, hf, stage, count[stage], 0, false)))
+            count[stage]++;
+        if (count[stage] == 0)
+            return fail(e, SP_FORMAT, "%s: has no tensor %s%s.weight", s->path, l.prefix, part(&l, hf, stage, 0, 0, false));
+        m->blocks += count[stage];
+    }
+    m->block = NEW(en->arena, Block, m->blocks, e);
+    int64_t C = m->stem.O, at = 0;
+    encoder_preset(en, preset_of(s, hf, loader_has(&l, "%s.weight", part(&l, hf, 0, 0, 2, false))));
+    int64_t h = conv_out(conv_out(en->preset.height, 7, 2, 6), 3, 2, 2), w = conv_out(conv_out(en->preset.width, 7, 2, 6), 3, 2, 2);
+    if (!m->block || !choose_output(&l, m, count, en->options.layer))
+        return false;
+    for (int stage = 0; stage < STAGES && at < m->blocks; stage++) {
+        for (int i = 0; i < count[stage] && at < m->blocks; i++, at++)
+            if (!load_block(&l, hf, early, stage, i, &m->block[at], &C))
+                return false;
+        h = stage ? (h + 1) / 2 : h;
+        w = stage ? (w + 1) / 2 : w;
+    }
+    if (!check_arch(s, count, m->block[0].convs == 3, e))
+        return false;
+    en->model = m;
+    en->features = C;
+    if (m->output == OUT_MAP) {
+        memcpy(en->map, (int64_t[]){C, h, w}, sizeof(en->map));
+        en->features = C * h * w;
+    } else if (m->output == OUT_LOGITS) {
+        l.prefix = hf ? "" : l.prefix; /* the classifier stands beside "resnet." */
+        if (!load_linear(&l, &m->fc, -1, C, hf ? "classifier.1" : "fc"))
+            return false;
+        en->features = m->fc.N;
+    }
+    return true;
+}
+
+static Tensor *forward(Tape *t, const void *model, const void *input)
+{
+    const ResNet *m = model;
+    const ImageBatch *b = input;
+    Tensor *x = input_f32(t, b->pixels, 4, (int64_t[]){b->B, b->height, b->width, 3});
+    x = max_pool(t, conv(t, x, &m->stem, NULL, ACT_RELU), 3, 2, 1);
+    for (int64_t i = 0; i < m->blocks; i++) {
+        const Block *k = &m->block[i];
+        Tensor *h = x;
+        if (k->has_shortcut)
+            x = conv(t, x, &k->shortcut, NULL, ACT_NONE);
+        for (int j = 0; j < k->convs; j++)
+            h = conv(t, h, &k->conv[j], j == k->convs - 1 ? x : NULL, ACT_RELU);
+        x = h;
+    }
+    if (m->output == OUT_MAP)
+        return x;
+    x = mean_pool(t, x);
+    return m->output == OUT_LOGITS ? linear(t, x, &m->fc) : x;
+}
+
+const EncoderKind resnet_kind = {.name = "resnet",
+                                 .about = "ResNet-18, 34, 50, 101, 152: torchvision files (resnet50-11ad3fa6.pth), microsoft/resnet-50",
+                                 .modalities = MODALITY_IMAGE,
+                                 .matches = matches,
+                                 .load = load,
+                                 .forward_image = forward};
