@@ -55,7 +55,6 @@ typedef struct EncoderOptions {
     const char *layer;    /* which output: "avgpool", "pooler_output", "last_hidden_state", ...; NULL: the model's */
     int64_t max_tokens;   /* 0: the model's */
     const Preset *preset; /* NULL: the model's */
-    bool pack;            /* false: --no-pack */
 } EncoderOptions;
 
 /* What an architecture file sees when it is asked whether this is its model, and when it loads. */

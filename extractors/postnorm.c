@@ -32,7 +32,11 @@ bool postnorm_load(Loader *l, PostNormModel *m, const PostNormNames *n, double e
     for (int64_t i = 0; i < m->layers; i++)
         if (!load_block(l, &m->layer[i], C, eps, load_name(l, "%s.%lld", n->layer, (long long)i), n))
             return false;
-    m->pooled = en->options.layer && strcmp(en->options.layer, "pooler_output") == 0;
+    const char *layer = en->options.layer ? en->options.layer : "1";
+    m->pooled = strcmp(layer, "pooler_output") == 0;
+    if (!m->pooled && strcmp(layer, "1") && strcmp(layer, "last_hidden_state"))
+        return fail(l->error, SP_USAGE, "%s: has no layer %s; it has last_hidden_state and pooler_output (1: the pooled sentence)",
+                    l->source->path, layer);
     if (m->pooled && !n->pooler)
         return fail(l->error, SP_USAGE, "%s: a %s model has no pooler_output; use last_hidden_state", l->source->path, en->kind->name);
     if (m->pooled && !load_linear(l, &m->pooler, C, C, n->pooler))
