@@ -57,6 +57,71 @@ typedef struct sp_allocator {
     void *user;
 } sp_allocator;
 
+SP_API const char *sp_version(void); /* SAPOR_VERSION of the library that runs */
+
+/* ---- sessions: who computes --------------------------------------------------------------------------------------
+
+ * A session belongs to one thread: it has worker threads of its own and scratch memory that grows to the largest call
+ * and is used again, so that a steady stream of calls allocates nothing.
+ *
+ *     sp_error e = {0};
+ *     sp_session *s = sp_session_open(0, NULL, &e);
+ *     sp_encoder *m = s ? sp_encoder_open("all-MiniLM-L6-v2", NULL, &e) : NULL;
+ *     const char *texts[] = {"a red leather bag", "a brass lamp"};
+ *     float *out = malloc(2 * sp_encoder_features(m) * sizeof *out);
+ *     if (!m || !sp_encode_texts(m, s, texts, 2, out, &e))
+ *         fprintf(stderr, "%s\n", e.message);
+ */
+typedef struct sp_session sp_session;
+/* threads 0: as many as the machine lends; 1: the calling thread only. */
+SP_API sp_session *sp_session_open(int threads, const sp_allocator *memory, sp_error *e);
+SP_API void sp_session_close(sp_session *s);
+
+/* ---- encoders: texts and pictures to features ----------------------------------------------------------------------
+
+ * `model` is a Hugging Face folder, a weights file of torchvision or timm, or a name that is looked up in
+ * $SAPOR_MODELS, the Hugging Face cache and torch's. What comes out is what sentence-transformers, transformers or
+ * torchvision give for the same model: see `sapor models`. An open encoder may be used by several threads, each with a
+ * session of its own; a row does not depend on what else is in the call. */
+typedef struct sp_encoder sp_encoder;
+SP_API sp_encoder *sp_encoder_open(const char *model, const sp_allocator *memory, sp_error *e);
+SP_API void sp_encoder_close(sp_encoder *m);
+SP_API size_t sp_encoder_features(const sp_encoder *m); /* D: floats of one row; 0 for NULL */
+SP_API bool sp_encoder_reads_texts(const sp_encoder *m);
+SP_API bool sp_encoder_reads_images(const sp_encoder *m);
+/* texts [n], UTF-8, NUL-terminated; out [n, D] */
+SP_API bool sp_encode_texts(const sp_encoder *m, sp_session *s, const char *const *texts, size_t n, float *out, sp_error *e);
+/* paths [n] of JPEG, PNG or WebP files; out [n, D] */
+SP_API bool sp_encode_image_files(const sp_encoder *m, sp_session *s, const char *const *paths, size_t n, float *out, sp_error *e);
+/* One picture that is in memory, as a file holds it (data, bytes); out [D] */
+SP_API bool sp_encode_image(const sp_encoder *m, sp_session *s, const void *data, size_t bytes, float *out, sp_error *e);
+/* One picture as pixels, RGB with 8 bits, rows without padding; out [D] */
+SP_API bool sp_encode_pixels(const sp_encoder *m, sp_session *s, const unsigned char *rgb, size_t width, size_t height, float *out, sp_error *e);
+
+/* ---- tokenizers ------------------------------------------------------------------------------------------------------
+
+ * Token ids as Hugging Face's tokenizers give them, special tokens included. `path` is a model folder, tokenizer.json
+ * or vocab.txt. Immutable once open, shared by threads. */
+typedef struct sp_tokenizer sp_tokenizer;
+SP_API sp_tokenizer *sp_tokenizer_open(const char *path, const sp_allocator *memory, sp_error *e);
+SP_API void sp_tokenizer_close(sp_tokenizer *t);
+/* Writes at most `room` ids and says in *count how many there are (more than room: call again with more). max_length 0: not cut. */
+SP_API bool sp_tokenize(const sp_tokenizer *t, const char *text, size_t bytes, size_t max_length, int32_t *ids, size_t room, size_t *count,
+                        sp_error *e);
+
+/* ---- recommenders -----------------------------------------------------------------------------------------------------
+
+ * A folder that `sapor train --out DIR` wrote, opened to recommend from. One thread at a time. */
+typedef struct sp_recommender sp_recommender;
+typedef struct sp_recommendation {
+    const char *item; /* its id; lives until the next sp_recommend or the close */
+    float score;
+} sp_recommendation;
+SP_API sp_recommender *sp_recommender_open(const char *folder, int threads, const sp_allocator *memory, sp_error *e);
+SP_API void sp_recommender_close(sp_recommender *r);
+/* The k best items that `user` has not had in training, best first; out [k]; *count: how many there are. */
+SP_API bool sp_recommend(sp_recommender *r, const char *user, size_t k, sp_recommendation *out, size_t *count, sp_error *e);
+
 #ifdef __cplusplus
 }
 #endif

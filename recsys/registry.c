@@ -4,6 +4,9 @@
 #include <strings.h>
 
 #define RECOMMENDERS(line)                                                                                                          \
+    line(random)                                                                                                                    \
+    line(mostpop)                                                                                                                   \
+    line(itemknn)                                                                                                                   \
     line(bprmf)                                                                                                                     \
     line(vbpr)                                                                                                                      \
     line(lattice)

@@ -165,7 +165,7 @@ bool bench_command(Context *c, Error *e)
     bool all = strcmp(what, "all") == 0, known = all || strcmp(what, "peak") == 0;
     bool ok = b.d && b.arena && option_f64(c, "seconds", 0.001, 600, &b.seconds, e) && measure_peaks(&b, e);
     if (ok && strcmp(what, "encoder") == 0) {
-        ok = fail(e, SP_UNSUPPORTED, "bench encoder: not yet");
+        ok = c->arg_count == 2 ? bench_encoder(&b, c->args[1], e) : fail(e, SP_USAGE, "bench encoder: name the model");
         known = true;
     } else if (ok && c->arg_count == 2) {
         ok = fail(e, SP_USAGE, "bench %s: \"%s\" is one argument too many", what, c->args[1]);

@@ -22,7 +22,7 @@ bool read_protocol(const Context *c, Protocol *p, Error *e)
     return true;
 }
 
-bool print_scores(FILE *to, Context *c, const char *const *labels, const Scores *const *scores, size_t n, Error *e)
+bool show_scores(FILE *to, Context *c, const char *const *labels, const Scores *const *scores, size_t n, Error *e)
 {
     const Scores *first = scores[0];
     size_t columns = 1 + first->metrics * first->cutoffs;

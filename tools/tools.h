@@ -72,7 +72,7 @@ void table_print(FILE *to, const char *const *cells, size_t rows, size_t cols, c
 bool read_format(const Context *c, Format *f, Error *e);
 bool read_protocol(const Context *c, Protocol *p, Error *e);
 /* A row of figures for each label: Recall@10, ... (data_options.c) */
-bool print_scores(FILE *to, Context *c, const char *const *labels, const Scores *const *scores, size_t n, Error *e);
+bool show_scores(FILE *to, Context *c, const char *const *labels, const Scores *const *scores, size_t n, Error *e);
 
 /* Commands, one file each. */
 bool encode_command(Context *c, Error *e);

@@ -1,0 +1,81 @@
+/* bench_encoder.c: a whole encoder, texts or pictures in, features out. */
+#include "tools/bench.h"
+
+typedef struct EncoderRun {
+    const Encoder *en;
+    Tape *tape;
+    const Text *texts;
+    const Image *images;
+    size_t n;
+    float *out;
+    Error error;
+} EncoderRun;
+
+static void encoder_body(void *arg)
+{
+    EncoderRun *r = arg;
+    if (r->texts)
+        encode_texts(r->en, r->tape, r->texts, r->n, r->out, &r->error);
+    else
+        encode_images(r->en, r->tape, r->images, r->n, r->out, &r->error);
+}
+
+/* A text of at least `tokens` tokens, cut by the encoder; different for every input. */
+static Text long_text(Bench *b, int64_t tokens, size_t which, Error *e)
+{
+    static const char *const WORDS[] = {"the ", "bag ", "red ", "with ", "and ", "leather ", "small ", "for ", "new ", "light "};
+    char *p = arena_alloc(b->arena, 8 * (size_t)tokens + 1, 1, e);
+    size_t n = 0;
+    for (int64_t i = 0; p && i < tokens; i++) {
+        const char *w = WORDS[draw_below((Draw){1, DRAW_TEST, (uint32_t)which}, (uint64_t)i, COUNT(WORDS))];
+        memcpy(p + n, w, strlen(w));
+        n += strlen(w);
+    }
+    return (Text){p, n};
+}
+
+static bool measure_encoder(Bench *b, const Encoder *en, int64_t batch, int64_t tokens, Error *e)
+{
+    bool texts = en->kind->modalities & MODALITY_TEXT;
+    EncoderRun r = {.en = en, .n = (size_t)batch, .tape = tape_new(b->d, false, e), .out = NEW(b->arena, float, batch * en->features, e)};
+    Text *list = NEW(b->arena, Text, batch, e);
+    Image *images = NEW(b->arena, Image, batch, e);
+    bool ok = r.tape && r.out && list && images;
+    int64_t width = en->preset.width, height = en->preset.height, pixels = 3 * width * height;
+    unsigned char *noise = texts || !ok ? NULL : NEW(b->arena, unsigned char, pixels, e);
+    for (int64_t i = 0; noise && i < pixels; i++)
+        noise[i] = (unsigned char)draw_below((Draw){1, DRAW_TEST, 0}, (uint64_t)i, 256);
+    for (int64_t i = 0; ok && i < batch; i++) {
+        list[i] = texts ? long_text(b, tokens, (size_t)i, e) : (Text){0};
+        images[i] = (Image){width, height, noise};
+        ok = texts ? list[i].p != NULL : noise != NULL;
+    }
+    r.texts = texts ? list : NULL;
+    r.images = images;
+    char shape[80];
+    if (texts)
+        snprintf(shape, sizeof shape, "%s-B%lld-T%lld", en->kind->name, (long long)batch, (long long)tokens);
+    else
+        snprintf(shape, sizeof shape, "%s-B%lld-%lldx%lld", en->kind->name, (long long)batch, (long long)width, (long long)height);
+    Figure f = {"encoder", shape, 0, 0, (double)batch, 0};
+    if (ok)
+        encoder_body(&r);
+    ok = ok && !r.error.code && bench_measure(b, &f, encoder_body, &r, e);
+    if (r.error.code)
+        *e = r.error;
+    tape_free(r.tape);
+    return ok;
+}
+
+bool bench_encoder(Bench *b, const char *model, Error *e)
+{
+    int64_t batch = 1, tokens = 128;
+    if (!option_i64(b->c, "batch", 1, 4096, &batch, e) || !option_i64(b->c, "tokens", 2, 8192, &tokens, e))
+        return false;
+    arena_rewind(b->arena, (ArenaMark){0});
+    EncoderOptions o = {.arch = option_text(b->c, "arch"), .normalize = -1, .max_tokens = tokens};
+    Encoder *en = encoder_open(b->d, model, &o, e);
+    bool ok = en && measure_encoder(b, en, batch, tokens, e);
+    encoder_close(en);
+    return ok;
+}

@@ -1,0 +1,370 @@
+/* extract.c: sapor extract CONFIG.yml: Ducho's configuration in, Ducho's folders of .npy out (DE 1.7).
+ *
+ * Resuming: beside the features, in OUTPUT/.sapor/<key>/manifest.tsv (key: a hash of the settings that make them, model files included), stands a line
+ * for every finished item: id, hash of its input, hash of its features. An item is skipped when its line fits both its input as it is now and the file
+ * that is there. The manifest is rewritten every few seconds, whole; a run that was killed repeats what it had not noted. */
+#include "tools/extract.h"
+
+const Option extract_options[] = {
+    {"shard", 0, "I/N", "only every Nth item, beginning with the Ith: 1/4, 2/4, ... share the work among processes"},
+    {"dataset_path", 0, "DIR", "in place of the configuration's"},
+    {NULL, 0, NULL, NULL},
+};
+
+typedef struct Shard {
+    int64_t index, count; /* index from 0 */
+} Shard;
+
+/* What an item's features are made of and what they are. */
+typedef struct Done {
+    uint64_t input, output;
+} Done;
+
+typedef struct Extracting {
+    Context *c;
+    const Extraction *x;
+    Arena *arena;
+    const char *state;    /* OUTPUT/.sapor/<key> */
+    const char *manifest; /* this process's */
+    TextIndex *ids;       /* of finished items */
+    Done *done;           /* by their number */
+    size_t room;
+    Input *items;         /* still to do */
+    uint64_t *inputs;     /* their hashes */
+    size_t count;
+    int64_t features;
+    double noted;         /* when the manifest was written */
+} Extracting;
+
+/* ---- settings as a number ---------------------------------------------------------------------------------------------- */
+
+static bool hash_file(uint64_t *h, const char *path, Error *e)
+{
+    Map m;
+    if (!map_open(&m, path, e))
+        return false;
+    *h = hash_bytes(m.data, m.bytes, *h);
+    map_close(&m);
+    return true;
+}
+
+static bool says_something(const char *name)
+{
+    static const char *const ENDS[] = {".json", ".txt", ".model", ".safetensors", ".bin", ".pth", ".pt"};
+    for (size_t i = 0; i < COUNT(ENDS); i++)
+        if (text_ends(text_of(name), ENDS[i]))
+            return true;
+    return false;
+}
+
+/* The bytes of a model: its file, or its folder's configurations and weights and the JSON of folders inside. */
+static bool hash_model(uint64_t *h, const char *path, int depth, Arena *a, Error *e)
+{
+    FolderEntry *entries;
+    size_t n;
+    if (!folder_exists(path))
+        return hash_file(h, path, e);
+    if (!folder_list(&entries, &n, a, path, e))
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        const char *inside = path_join(a, path, entries[i].name, e);
+        bool wanted = entries[i].is_folder ? depth == 0 : depth == 0 ? says_something(entries[i].name) : text_ends(text_of(entries[i].name), ".json");
+        if (!inside || (wanted && !hash_model(h, inside, depth + 1, a, e)))
+            return false;
+    }
+    return true;
+}
+
+static bool hash_settings(uint64_t *h, const Extraction *x, const char *model, Arena *a, Error *e)
+{
+    const char *text = arena_printf(a, e, "sapor extract 1|%u|%s|%s|%d|%lldx%lld|%d|%.9g %.9g %.9g|%.9g %.9g %.9g", x->modality, x->backend, x->layer,
+                                    x->clear_text, (long long)x->reshape[0], (long long)x->reshape[1], x->scale, (double)x->mean[0],
+                                    (double)x->mean[1], (double)x->mean[2], (double)x->std[0], (double)x->std[1], (double)x->std[2]);
+    *h = text ? hash_bytes(text, strlen(text), 0) : 0;
+    return text && hash_model(h, model, 0, a, e);
+}
+
+/* ---- the manifest ------------------------------------------------------------------------------------------------------ */
+
+static bool note_done(Extracting *w, Text id, Done d, Error *e)
+{
+    size_t count = (size_t)text_index_count(w->ids);
+    int64_t number = text_index_add(w->ids, id, e);
+    if (number < 0)
+        return false;
+    if ((size_t)number == count && count >= w->room && !(w->done = arena_grow(w->arena, w->done, count, &w->room, sizeof *w->done, e)))
+        return false;
+    w->done[number] = d;
+    return true;
+}
+
+static bool read_hash(Text t, uint64_t *h)
+{
+    *h = 0;
+    for (size_t i = 0; i < t.n; i++) {
+        const char *digits = "0123456789abcdef", *at = t.p[i] ? strchr(digits, t.p[i]) : NULL;
+        if (!at)
+            return false;
+        *h = *h << 4 | (uint64_t)(at - digits);
+    }
+    return t.n == 16;
+}
+
+/* Every shard's manifest counts. A line that cannot be read is an item not done. */
+static bool read_manifests(Extracting *w, Error *e)
+{
+    FolderEntry *entries;
+    size_t n;
+    if (!folder_list(&entries, &n, w->arena, w->state, e))
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        Text rest, line;
+        if (entries[i].is_folder || !text_starts(text_of(entries[i].name), "manifest") || !text_ends(text_of(entries[i].name), ".tsv"))
+            continue;
+        const char *path = path_join(w->arena, w->state, entries[i].name, e);
+        if (!path || !file_read(&rest, w->arena, path, 0, e))
+            return false;
+        while (text_line(&rest, &line)) {
+            Text id, in, out;
+            Done d;
+            if (text_next(&line, '\t', &id) && text_next(&line, '\t', &in) && text_next(&line, '\t', &out) && read_hash(in, &d.input) &&
+                read_hash(out, &d.output) && !note_done(w, id, d, e))
+                return false;
+        }
+    }
+    return true;
+}
+
+static bool write_manifest(Extracting *w, Error *e)
+{
+    Out *o = out_open(w->manifest, w->c->heap, e);
+    if (!o)
+        return false;
+    for (int64_t i = 0; i < text_index_count(w->ids); i++)
+        if (!out_printf(o, e, "%s\t%016llx\t%016llx\n", text_index_at(w->ids, i).p, (unsigned long long)w->done[i].input,
+                        (unsigned long long)w->done[i].output)) {
+            out_discard(o);
+            return false;
+        }
+    w->noted = now_seconds();
+    return out_commit(o, e);
+}
+
+/* ---- one extraction ---------------------------------------------------------------------------------------------------- */
+
+static const char *feature_path(const Extracting *w, Arena *a, const char *id, Error *e)
+{
+    return arena_printf(a, e, "%s/%s.npy", w->x->folder, id);
+}
+
+/* Whether the item's file is there and is what the manifest says. */
+static bool is_done(const Extracting *w, const Input *in, uint64_t input, Arena *scratch)
+{
+    int64_t number = text_index_find(w->ids, text_of(in->name));
+    Error ignored = {0};
+    Npy npy;
+    if (number < 0 || w->done[number].input != input)
+        return false;
+    const char *path = feature_path(w, scratch, in->name, &ignored);
+    if (!path || !file_exists(path) || !npy_open(&npy, path, scratch, &ignored))
+        return false;
+    const Array *a = &npy.array;
+    bool same = a->type == F32 && a->dims == 2 && a->shape[0] == 1 &&
+                hash_bytes(a->data, (size_t)a->count * sizeof(float), 0) == w->done[number].output;
+    npy_close(&npy);
+    return same;
+}
+
+/* Keeps those of the shard's items that are still to do; *skipped counts the others. */
+static bool choose_items(Extracting *w, Shard s, size_t *skipped, Error *e)
+{
+    size_t kept = 0;
+    Arena *scratch = arena_new(w->c->heap, 0);
+    bool ok = (w->inputs = NEW(w->arena, uint64_t, w->count, e)) != NULL && scratch;
+    *skipped = 0;
+    for (size_t i = 0; ok && i < w->count; i++) {
+        const Input *in = &w->items[i];
+        uint64_t h = 0;
+        if ((int64_t)(i % (size_t)s.count) != s.index)
+            continue;
+        if (in->picture)
+            ok = hash_file(&h, in->picture, e);
+        else
+            h = hash_bytes(in->text.p, in->text.n, 0);
+        if (ok && is_done(w, in, h, scratch)) {
+            ++*skipped;
+        } else {
+            w->inputs[kept] = h;
+            w->items[kept++] = *in;
+        }
+        arena_rewind(scratch, (ArenaMark){0});
+    }
+    w->count = kept;
+    arena_free(scratch);
+    return ok || (e->code == SP_OK ? fail_memory(e, 1, "the list of items") : false);
+}
+
+static bool write_features(void *arg, size_t first, size_t n, const float *rows, Error *e)
+{
+    Extracting *w = arg;
+    ArenaMark mark = arena_mark(w->c->arena);
+    for (size_t i = 0; i < n; i++) {
+        const Input *in = &w->items[first + i];
+        const float *row = rows + (int64_t)i * w->features;
+        const char *path = feature_path(w, w->c->arena, in->name, e);
+        if (!path || !npy_write_f32(path, 2, (int64_t[]){1, w->features}, row, w->c->heap, e) ||
+            !note_done(w, text_of(in->name), (Done){w->inputs[first + i], hash_bytes(row, (size_t)w->features * sizeof *row, 0)}, e))
+            return false;
+    }
+    arena_rewind(w->c->arena, mark);
+    return now_seconds() - w->noted < 5 || write_manifest(w, e);
+}
+
+static EncoderOptions encoder_options(const Extraction *x, Preset *p)
+{
+    EncoderOptions o = {.normalize = -1};
+    if (strcmp(x->backend, "sentence_transformers") != 0) /* whose output_layers is only a folder's name */
+        o.layer = x->layer;
+    if (strcmp(x->backend, "torch") == 0) {
+        *p = (Preset){.fit = FIT_SQUASH, .width = x->reshape[0], .height = x->reshape[1], .how = {.filter = FILTER_BICUBIC}};
+        p->scale = x->scale == SCALE_ZSCORE ? SCALE_ZSCORE : x->scale == SCALE_MINMAX ? SCALE_MINMAX : SCALE_UNIT;
+        memcpy(p->mean, x->mean, sizeof p->mean);
+        memcpy(p->std, x->std, sizeof p->std);
+        if (p->width == 0) /* pictures keep their sizes; each gets its own */
+            p->width = p->height = 224;
+        o.preset = p;
+    }
+    return o;
+}
+
+static bool encode_rest(Extracting *w, const char *model, Error *e)
+{
+    const Extraction *x = w->x;
+    Preset preset;
+    EncoderOptions o = encoder_options(x, &preset);
+    Extractor extractor;
+    if (!extractor_open(&extractor, w->c, model, &o, e)) {
+        error_prefix(e, "%s", x->where);
+        return false;
+    }
+    bool torch = strcmp(x->backend, "torch") == 0;
+    extractor.as_they_are = torch && x->reshape[0] == 0;
+    if (!torch) {
+        extractor.first_width = x->reshape[0];
+        extractor.first_height = x->reshape[1];
+    }
+    w->features = extractor.features;
+    const char *label = arena_printf(w->arena, e, "%.*s/%s", (int)path_base(x->model).n, path_base(x->model).p, x->layer);
+    bool ok = label && extract_features(w->c, &extractor, w->items, w->count, (size_t)x->batch, label, write_features, w, e);
+    extractor_close(&extractor);
+    Error later = {0}; /* what was done is noted even when the run fails */
+    bool noted = write_manifest(w, ok ? e : &later);
+    return ok && noted;
+}
+
+static void report(const Extracting *w, size_t made, size_t skipped, double seconds)
+{
+    const Context *c = w->c;
+    if (c->json) {
+        printf("{\"event\":\"extraction\",\"model\":");
+        json_print_string(stdout, text_of(w->x->model));
+        printf(",\"layer\":");
+        json_print_string(stdout, text_of(w->x->layer));
+        printf(",\"output\":");
+        json_print_string(stdout, text_of(w->x->folder));
+        printf(",\"made\":%zu,\"skipped\":%zu,\"seconds\":%.2f}\n", made, skipped, seconds);
+        fflush(stdout);
+    } else if (c->progress) {
+        fprintf(c->progress, "%s: %zu made, %zu were there already, %.2f s\n", w->x->folder, made, skipped, seconds);
+    }
+}
+
+static bool run_extraction(Context *c, const Extraction *x, Shard s, Arena *a, Error *e)
+{
+    Extracting w = {.c = c, .x = x, .arena = a, .ids = text_index_new(a, e)};
+    double begun = now_seconds();
+    size_t skipped;
+    uint64_t key;
+    FolderLock lock;
+    const char *model = w.ids ? model_find(x->model, a, e) : NULL;
+    if (!model) {
+        error_prefix(e, "%s", x->where);
+        return false;
+    }
+    if (!extraction_items(&w.items, &w.count, x, c->progress, a, e) || !hash_settings(&key, x, model, a, e) ||
+        !(w.state = arena_printf(a, e, "%s/.sapor/%s-%016llx", x->output, x->backend, (unsigned long long)key)))
+        return false;
+    const char *own = s.count == 1 ? w.state : arena_printf(a, e, "%s/%lld-of-%lld", w.state, (long long)s.index + 1, (long long)s.count);
+    w.manifest = s.count == 1 ? arena_printf(a, e, "%s/manifest.tsv", w.state)
+                              : arena_printf(a, e, "%s/manifest-%lld-of-%lld.tsv", w.state, (long long)s.index + 1, (long long)s.count);
+    if (!own || !w.manifest || !folder_make(own, e) || !folder_make(x->folder, e) || !folder_lock(&lock, own, e))
+        return false;
+    bool ok = read_manifests(&w, e) && choose_items(&w, s, &skipped, e) && (w.count == 0 || encode_rest(&w, model, e));
+    folder_unlock(&lock);
+    if (ok)
+        report(&w, w.count, skipped, now_seconds() - begun);
+    return ok;
+}
+
+/* ---- the command ------------------------------------------------------------------------------------------------------- */
+
+static bool read_shard(const Context *c, Shard *s, Error *e)
+{
+    const char *given = option_text(c, "shard");
+    Text rest = text_of(given ? given : "1/1"), first = rest, none;
+    *s = (Shard){0, 1};
+    if (!text_next(&rest, '/', &first) || !text_next(&rest, '/', &none) || rest.p || !text_i64(first, &s->index) || !text_i64(none, &s->count) ||
+        s->index < 1 || s->index > s->count || s->count > 1 << 20)
+        return fail(e, SP_USAGE, "--shard: \"%s\" is not I/N with I from 1 to N", given);
+    s->index--;
+    return true;
+}
+
+/* As Ducho: a folder stands for the first .yml or .yaml in it. */
+static const char *find_config(const char *path, Arena *a, Error *e)
+{
+    FolderEntry *entries;
+    size_t n;
+    if (!folder_exists(path))
+        return path;
+    if (!folder_list(&entries, &n, a, path, e))
+        return NULL;
+    for (size_t i = 0; i < n; i++)
+        if (!entries[i].is_folder && (text_ends(text_of(entries[i].name), ".yml") || text_ends(text_of(entries[i].name), ".yaml")))
+            return path_join(a, path, entries[i].name, e);
+    fail(e, SP_IO, "%s: holds no .yml or .yaml", path);
+    return NULL;
+}
+
+bool extract_command(Context *c, Error *e)
+{
+    Shard s;
+    Text source;
+    Extraction *list;
+    size_t count;
+    const char *path = find_config(c->args[0], c->arena, e), *root = option_text(c, "dataset_path");
+    if (!path || !read_shard(c, &s, e) || !file_read(&source, c->arena, path, 16 << 20, e))
+        return false;
+    Yaml *tree = yaml_parse(c->arena, source, path, e);
+    if (!tree || (root && !yaml_override(tree, TEXT("dataset_path"), text_of(root), c->arena, e)))
+        return false;
+    for (size_t i = 0; i < c->override_count; i++) {
+        Text value = text_of(c->overrides[i]), key;
+        text_next(&value, '=', &key);
+        if (!yaml_override(tree, key, value, c->arena, e))
+            return false;
+    }
+    if (!extraction_plan(&list, &count, tree, c->arena, e))
+        return false;
+    const Yaml *gpu = yaml_get(tree, "gpu list") ? yaml_get(tree, "gpu list") : yaml_get(tree, "gpu_list");
+    if (c->progress && gpu && !text_is(gpu->text, "-1"))
+        fprintf(c->progress, "%s: \"%s\" is passed over: this build computes on the CPU\n", gpu->where, gpu->key.p);
+    for (size_t i = 0; i < count; i++) {
+        Arena *a = arena_new(c->heap, 0);
+        bool ok = a ? run_extraction(c, &list[i], s, a, e) : fail_memory(e, 1, "an extraction");
+        arena_free(a);
+        if (!ok)
+            return false;
+    }
+    return true;
+}

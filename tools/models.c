@@ -1,0 +1,145 @@
+/* models.c: sapor models [NAME]. */
+#include "tools/features.h"
+
+const Option models_options[] = {
+    {NULL, 0, NULL, NULL},
+};
+
+static const char *modalities(unsigned m)
+{
+    return m == (MODALITY_IMAGE | MODALITY_TEXT) ? "image, text" : m == MODALITY_IMAGE ? "image" : "text";
+}
+
+/* Encoders and statistics in one list: statistics come last. */
+typedef struct Entry {
+    const char *name, *about;
+    unsigned modalities;
+} Entry;
+
+static size_t entry_count(void)
+{
+    return encoder_kind_count() + statistics_count();
+}
+
+static Entry entry_at(size_t i)
+{
+    if (i < encoder_kind_count()) {
+        const EncoderKind *k = encoder_kind_at(i);
+        return (Entry){k->name, k->about, k->modalities};
+    }
+    const Statistics *s = statistics_at(i - encoder_kind_count());
+    return (Entry){s->name, s->about, s->modality};
+}
+
+static void json_encoder(const Entry *k)
+{
+    printf("{\"encoder\":");
+    json_print_string(stdout, text_of(k->name));
+    printf(",\"modalities\":[%s%s%s],\"about\":", k->modalities & MODALITY_IMAGE ? "\"image\"" : "",
+           k->modalities == (MODALITY_IMAGE | MODALITY_TEXT) ? "," : "", k->modalities & MODALITY_TEXT ? "\"text\"" : "");
+    json_print_string(stdout, text_of(k->about));
+    printf("}\n");
+}
+
+static void json_recommender(const Recommender *r)
+{
+    printf("{\"recommender\":");
+    json_print_string(stdout, text_of(r->name));
+    printf(",\"paper\":");
+    json_print_string(stdout, text_of(r->paper));
+    printf(",\"needs_features\":%s,\"settings\":[", r->needs_features ? "true" : "false");
+    for (const Setting *s = r->settings; s && s->key; s++) {
+        const char *const fields[] = {s->key, s->elliot, s->mmrec, s->about}, *const names[] = {"key", "elliot", "mmrec", "about"};
+        for (size_t i = 0; i < COUNT(fields); i++) {
+            printf("%s\"%s\":", i ? "," : s == r->settings ? "{" : ",{", names[i]);
+            json_print_string(stdout, text_of(fields[i]));
+        }
+        printf("}");
+    }
+    printf("]}\n");
+}
+
+static bool print_recommender(const Context *c, const Recommender *r, Error *e)
+{
+    size_t n = 0;
+    printf("%s: %s%s\n", r->name, r->paper, r->needs_features ? "; needs --features" : "");
+    for (const Setting *s = r->settings; s && s->key; s++)
+        n++;
+    if (n == 0)
+        return true;
+    const char **cells = NEW(c->arena, const char *, 4 * (n + 1), e);
+    if (!cells)
+        return false;
+    memcpy(cells, (const char *const[]){"--set", "elliot", "mmrec", "what it is"}, 4 * sizeof *cells);
+    for (size_t i = 0; i < n; i++)
+        memcpy(cells + 4 * (i + 1),
+               (const char *const[]){r->settings[i].key, r->settings[i].elliot, r->settings[i].mmrec, r->settings[i].about}, 4 * sizeof *cells);
+    table_print(stdout, cells, n + 1, 4, "llll");
+    return true;
+}
+
+static bool print_all(const Context *c, Error *e)
+{
+    size_t encoders = entry_count(), recommenders = recommender_count();
+    const char **cells = NEW(c->arena, const char *, 3 * (1 + encoders + recommenders), e);
+    if (!cells)
+        return false;
+    memcpy(cells, (const char *const[]){"encoder", "reads", "which models"}, 3 * sizeof *cells);
+    for (size_t i = 0; i < encoders; i++) {
+        Entry k = entry_at(i);
+        memcpy(cells + 3 * (i + 1), (const char *const[]){k.name, modalities(k.modalities), k.about}, 3 * sizeof *cells);
+    }
+    table_print(stdout, cells, encoders + 1, 3, "lll");
+    printf("\n");
+    memcpy(cells, (const char *const[]){"recommender", "features", "after"}, 3 * sizeof *cells);
+    for (size_t i = 0; i < recommenders; i++) {
+        const Recommender *r = recommender_at(i);
+        memcpy(cells + 3 * (i + 1), (const char *const[]){r->name, r->needs_features ? "yes" : "-", r->paper}, 3 * sizeof *cells);
+    }
+    table_print(stdout, cells, recommenders + 1, 3, "lll");
+    return true;
+}
+
+static bool unknown_model(const Context *c, Error *e)
+{
+    size_t n = 0;
+    const char **names = NEW(c->arena, const char *, entry_count() + recommender_count(), e);
+    if (!names)
+        return false;
+    for (size_t i = 0; i < entry_count(); i++)
+        names[n++] = entry_at(i).name;
+    for (size_t i = 0; i < recommender_count(); i++)
+        names[n++] = recommender_at(i)->name;
+    const char *near = nearest_word(c->args[0], names, n, c->arena);
+    return near ? fail(e, SP_USAGE, "there is no model \"%s\"; did you mean \"%s\"?", c->args[0], near)
+                : fail(e, SP_USAGE, "there is no model \"%s\"; `sapor models` lists them", c->args[0]);
+}
+
+bool models_command(Context *c, Error *e)
+{
+    const char *name = c->arg_count ? c->args[0] : NULL;
+    if (!name && !c->json)
+        return print_all(c, e);
+    bool found = !name;
+    for (size_t i = 0; i < entry_count(); i++) {
+        Entry k = entry_at(i);
+        if (name && strcmp(name, k.name) != 0)
+            continue;
+        found = true;
+        if (c->json)
+            json_encoder(&k);
+        else
+            printf("%s: reads %s; %s\n", k.name, modalities(k.modalities), k.about);
+    }
+    for (size_t i = 0; i < recommender_count(); i++) {
+        const Recommender *r = recommender_at(i);
+        if (name && r != recommender_find(name))
+            continue;
+        found = true;
+        if (c->json)
+            json_recommender(r);
+        else if (!print_recommender(c, r, e))
+            return false;
+    }
+    return found || unknown_model(c, e);
+}

@@ -1,0 +1,73 @@
+/* train.c: sapor train MODEL --train F ... */
+#include "tools/tools.h"
+
+const Option train_options[] = {
+    {"train", 0, "F", "interactions to learn from (an MMRec .inter splits itself by x_label)"},
+    {"valid", 0, "F", "interactions that choose the best epoch"},
+    {"test", 0, "F", "interactions for the final figures"},
+    {"format", 0, "K", "auto, tsv, inter, recbole or lightgcn (default auto)"},
+    {"features", 0, "NAME=A,...", "visual=A,textual=B: a folder of <item id>.npy, an .npy by integer item id, or an .npy with .ids.txt"},
+    {"protocol", 0, "P", "elliot or mmrec: how data are read, batches drawn and figures taken (default elliot)"},
+    {"set", 0, "KEY=VALUE", "a hyper-parameter (`sapor models MODEL` lists them); may be repeated"},
+    {"out", 'o', "DIR", "checkpoints, user and item vectors, configuration; the same command again goes on from there"},
+    {NULL, 0, NULL, NULL},
+};
+
+/* "key=value" in every text of a list. */
+static bool check_pairs(const char *option, const char *const *list, size_t n, Error *e)
+{
+    for (size_t i = 0; i < n; i++) {
+        const char *equals = strchr(list[i], '=');
+        if (!equals || equals == list[i] || !equals[1])
+            return fail(e, SP_USAGE, "--%s: \"%s\" is not NAME=VALUE", option, list[i]);
+    }
+    return true;
+}
+
+bool train_command(Context *c, Error *e)
+{
+    TrainConfig t = {.model = c->args[0],
+                     .data = {.train = option_text(c, "train"), .valid = option_text(c, "valid"), .test = option_text(c, "test")},
+                     .out = option_text(c, "out"),
+                     .seed = c->seed,
+                     .max_memory = c->max_memory,
+                     .progress = c->progress,
+                     .json = c->json ? stdout : NULL};
+    if (!t.data.train)
+        return fail(e, SP_USAGE, "train: --train F is missing: the interactions to learn from");
+    if (!read_format(c, &t.data.format, e) || !read_protocol(c, &t.data.protocol, e) ||
+        !option_list(c, "features", ',', &t.data.features, &t.data.feature_count, e) || !option_list(c, "set", 0, &t.set, &t.set_count, e) ||
+        !check_pairs("features", t.data.features, t.data.feature_count, e) || !check_pairs("set", t.set, t.set_count, e))
+        return false;
+    if (!recommender_find(t.model)) {
+        size_t n = recommender_count();
+        const char **names = NEW(c->arena, const char *, n, e);
+        for (size_t i = 0; names && i < n; i++)
+            names[i] = recommender_at(i)->name;
+        const char *near = names ? nearest_word(t.model, names, n, c->arena) : NULL;
+        return near ? fail(e, SP_USAGE, "train: there is no recommender \"%s\"; did you mean \"%s\"?", t.model, near)
+                    : fail(e, SP_USAGE, "train: there is no recommender \"%s\"; `sapor models` lists them", t.model);
+    }
+    const Device *d = context_device(c, e);
+    TrainResult r = {0};
+    if (!d || !train_run(d, &t, &r, c->arena, e))
+        return false;
+    if (c->json)
+        return true;
+    const char *labels[2];
+    const Scores *scores[2];
+    size_t n = 0;
+    if (r.valid.metrics) {
+        labels[n] = "valid";
+        scores[n++] = &r.valid;
+    }
+    if (r.test.metrics) {
+        labels[n] = "test";
+        scores[n++] = &r.test;
+    }
+    if (n && !show_scores(stdout, c, labels, scores, n, e))
+        return false;
+    printf("%s: best epoch %lld of %lld, %.3f s an epoch, %.3f s an evaluation, %.0f MB at most\n", recommender_find(t.model)->name,
+           (long long)r.best_epoch, (long long)r.epochs, r.epoch_seconds, r.eval_seconds, (double)peak_rss_bytes() / 1e6);
+    return true;
+}

@@ -1,0 +1,286 @@
+/* yaml.c: libyaml's events made into a tree. */
+#include "tools/yaml.h"
+
+#ifdef HAVE_YAML
+#include <yaml.h>
+#endif
+
+#define YAML_DEPTH 32
+
+Yaml *yaml_get(const Yaml *map, const char *key)
+{
+    if (map && map->type == YAML_MAP)
+        for (Yaml *y = map->first; y; y = y->next)
+            if (text_is(y->key, key))
+                return y;
+    return NULL;
+}
+
+static bool is_one_of(const Yaml *y, const char *const *words, size_t n)
+{
+    for (size_t i = 0; y && y->type == YAML_TEXT && !y->quoted && i < n; i++)
+        if (text_is(y->text, words[i]))
+            return true;
+    return false;
+}
+
+bool yaml_is_null(const Yaml *y)
+{
+    static const char *const NULLS[] = {"", "~", "null", "Null", "NULL"};
+    return is_one_of(y, NULLS, COUNT(NULLS));
+}
+
+bool yaml_bool(const Yaml *y, bool *value)
+{
+    static const char *const YES[] = {"true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"},
+                             *const NO[] = {"false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"};
+    *value = is_one_of(y, YES, COUNT(YES));
+    return *value || is_one_of(y, NO, COUNT(NO));
+}
+
+bool yaml_i64(const Yaml *y, int64_t *value)
+{
+    return y && y->type == YAML_TEXT && !y->quoted && text_i64(y->text, value);
+}
+
+bool yaml_f64(const Yaml *y, double *value)
+{
+    return y && y->type == YAML_TEXT && !y->quoted && text_f64(y->text, value);
+}
+
+#ifdef HAVE_YAML
+
+typedef struct Anchor {
+    const char *name;
+    Yaml *node;
+} Anchor;
+
+/* A reader at work: the open lists and maps are a stack. */
+typedef struct Reader {
+    Arena *arena;
+    const char *name;
+    Yaml *stack[YAML_DEPTH];
+    Yaml *last[YAML_DEPTH]; /* last child of each */
+    Text key[YAML_DEPTH];   /* of a map, when its value comes next */
+    bool has_key[YAML_DEPTH];
+    int depth;
+    Anchor *anchors;
+    size_t anchor_count, anchor_room;
+    Yaml *root;
+} Reader;
+
+static bool fail_at(const Reader *r, const yaml_mark_t *m, Error *e, const char *what)
+{
+    return fail(e, SP_FORMAT, "%s:%zu:%zu: %s", r->name, (size_t)m->line + 1, (size_t)m->column + 1, what);
+}
+
+static Yaml *new_node(Reader *r, YamlType type, const yaml_mark_t *m, Error *e)
+{
+    Yaml *y = NEW(r->arena, Yaml, 1, e);
+    if (y) {
+        y->type = type;
+        y->where = arena_printf(r->arena, e, "%s:%zu:%zu", r->name, (size_t)m->line + 1, (size_t)m->column + 1);
+    }
+    return y && y->where ? y : NULL;
+}
+
+/* Hangs a node where the reader stands: as a key, as a value, as an entry of a list, or as the root. */
+static bool place(Reader *r, Yaml *y, const yaml_mark_t *m, Error *e)
+{
+    if (r->depth == 0) {
+        r->root = y;
+        return true;
+    }
+    int top = r->depth - 1;
+    Yaml *parent = r->stack[top];
+    if (parent->type == YAML_MAP && !r->has_key[top]) {
+        if (y->type != YAML_TEXT)
+            return fail_at(r, m, e, "a key must be a word");
+        for (const Yaml *other = parent->first; other; other = other->next)
+            if (text_equal(other->key, y->text))
+                return fail(e, SP_FORMAT, "%s: the key \"%s\" is here twice (first %s)", y->where, y->text.p, other->where);
+        r->key[top] = y->text;
+        r->has_key[top] = true;
+        return true;
+    }
+    y->key = parent->type == YAML_MAP ? r->key[top] : (Text){"", 0};
+    r->has_key[top] = false;
+    if (r->last[top])
+        r->last[top]->next = y;
+    else
+        parent->first = y;
+    r->last[top] = y;
+    parent->count++;
+    return true;
+}
+
+static bool keep_anchor(Reader *r, const yaml_char_t *anchor, Yaml *y, Error *e)
+{
+    if (!anchor)
+        return true;
+    if (r->anchor_count == r->anchor_room &&
+        !(r->anchors = arena_grow(r->arena, r->anchors, r->anchor_count, &r->anchor_room, sizeof *r->anchors, e)))
+        return false;
+    const char *name = arena_strndup(r->arena, (const char *)anchor, strlen((const char *)anchor), e);
+    r->anchors[r->anchor_count++] = (Anchor){name, y};
+    return name != NULL;
+}
+
+static bool open_node(Reader *r, YamlType type, const yaml_char_t *anchor, const yaml_char_t *tag, const yaml_mark_t *m, Error *e)
+{
+    if (tag)
+        return fail_at(r, m, e, "tags (!...) are not read");
+    if (r->depth == YAML_DEPTH)
+        return fail_at(r, m, e, "nested too deeply");
+    Yaml *y = new_node(r, type, m, e);
+    if (!y || !place(r, y, m, e) || !keep_anchor(r, anchor, y, e))
+        return false;
+    r->stack[r->depth] = y;
+    r->last[r->depth] = NULL;
+    r->has_key[r->depth++] = false;
+    return true;
+}
+
+static bool read_scalar(Reader *r, const yaml_event_t *ev, Error *e)
+{
+    const yaml_char_t *value = ev->data.scalar.value;
+    size_t n = ev->data.scalar.length;
+    if (ev->data.scalar.tag)
+        return fail_at(r, &ev->start_mark, e, "tags (!...) are not read");
+    if (memchr(value, 0, n))
+        return fail_at(r, &ev->start_mark, e, "a NUL character");
+    Yaml *y = new_node(r, YAML_TEXT, &ev->start_mark, e);
+    const char *copy = y ? arena_strndup(r->arena, (const char *)value, n, e) : NULL;
+    if (!copy)
+        return false;
+    y->text = (Text){copy, n};
+    y->quoted = ev->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
+    return place(r, y, &ev->start_mark, e) && keep_anchor(r, ev->data.scalar.anchor, y, e);
+}
+
+static bool read_alias(Reader *r, const yaml_event_t *ev, Error *e)
+{
+    for (size_t i = r->anchor_count; i-- > 0;) {
+        const Yaml *of = r->anchors[i].node;
+        if (strcmp(r->anchors[i].name, (const char *)ev->data.alias.anchor) != 0)
+            continue;
+        for (int d = 0; d < r->depth; d++)
+            if (r->stack[d] == of)
+                return fail_at(r, &ev->start_mark, e, "an alias of what it stands in");
+        Yaml *y = new_node(r, of->type, &ev->start_mark, e);
+        if (!y)
+            return false;
+        *y = (Yaml){.type = of->type, .text = of->text, .quoted = of->quoted, .count = of->count, .first = of->first, .where = y->where};
+        return place(r, y, &ev->start_mark, e);
+    }
+    return fail(e, SP_FORMAT, "%s:%zu:%zu: there is no anchor &%s before this", r->name, (size_t)ev->start_mark.line + 1,
+                (size_t)ev->start_mark.column + 1, (const char *)ev->data.alias.anchor);
+}
+
+static bool read_event(Reader *r, const yaml_event_t *ev, Error *e)
+{
+    switch (ev->type) {
+    case YAML_DOCUMENT_START_EVENT:
+        return !r->root || fail_at(r, &ev->start_mark, e, "a second document; one is wanted");
+    case YAML_SCALAR_EVENT:
+        return read_scalar(r, ev, e);
+    case YAML_ALIAS_EVENT:
+        return read_alias(r, ev, e);
+    case YAML_SEQUENCE_START_EVENT:
+        return open_node(r, YAML_LIST, ev->data.sequence_start.anchor, ev->data.sequence_start.tag, &ev->start_mark, e);
+    case YAML_MAPPING_START_EVENT:
+        return open_node(r, YAML_MAP, ev->data.mapping_start.anchor, ev->data.mapping_start.tag, &ev->start_mark, e);
+    case YAML_SEQUENCE_END_EVENT:
+    case YAML_MAPPING_END_EVENT:
+        r->depth--;
+        return true;
+    default:
+        return true;
+    }
+}
+
+Yaml *yaml_parse(Arena *a, Text source, const char *name, Error *e)
+{
+    yaml_parser_t p;
+    Reader r = {.arena = a, .name = name};
+    if (!yaml_parser_initialize(&p)) {
+        fail_memory(e, sizeof p, "the YAML reader");
+        return NULL;
+    }
+    yaml_parser_set_input_string(&p, (const unsigned char *)source.p, source.n);
+    bool ok = true, more = true;
+    while (ok && more) {
+        yaml_event_t ev;
+        if (!yaml_parser_parse(&p, &ev)) {
+            yaml_mark_t m = p.problem_mark;
+            if (p.error == YAML_READER_ERROR)
+                ok = fail(e, SP_FORMAT, "%s: byte %zu: %s", name, p.problem_offset, p.problem ? p.problem : "not readable");
+            else
+                ok = fail_at(&r, &m, e, p.problem ? p.problem : "not readable as YAML");
+            break;
+        }
+        more = ev.type != YAML_STREAM_END_EVENT;
+        ok = read_event(&r, &ev, e);
+        yaml_event_delete(&ev);
+    }
+    yaml_parser_delete(&p);
+    if (ok && !r.root)
+        ok = fail(e, SP_FORMAT, "%s: is empty", name);
+    return ok ? r.root : NULL;
+}
+
+#else
+
+Yaml *yaml_parse(Arena *a, Text source, const char *name, Error *e)
+{
+    (void)a;
+    (void)source;
+    fail(e, SP_UNSUPPORTED, "%s: this build has no libyaml; install it (libyaml-dev) and build again", name);
+    return NULL;
+}
+
+#endif
+
+bool yaml_override(Yaml *root, Text path, Text value, Arena *a, Error *e)
+{
+    const char *where = arena_printf(a, e, "--%.*s", (int)path.n, path.p);
+    Yaml *at = root, *new = where ? yaml_parse(a, value.n ? value : TEXT("''"), where, e) : NULL;
+    Text rest = path, part;
+    if (!new)
+        return false;
+    while (text_next(&rest, '.', &part)) {
+        int64_t index;
+        Yaml *child = NULL, **link;
+        if (part.n == 0)
+            return fail(e, SP_USAGE, "%s: an empty part of the path", where);
+        if (at->type == YAML_LIST) {
+            child = text_i64(part, &index) && index >= 0 ? at->first : NULL;
+            while (child && index-- > 0)
+                child = child->next;
+            if (!child)
+                return fail(e, SP_USAGE, "%s: \"%.*s\" is no entry of the list at %s (0 .. %zu)", where, (int)part.n, part.p, at->where,
+                            at->count - 1);
+        } else if (at->type == YAML_MAP) {
+            for (link = &at->first; *link && !text_equal((*link)->key, part);)
+                link = &(*link)->next;
+            if (!*link) {
+                if (!(child = NEW(a, Yaml, 1, e)) || !(child->key.p = arena_strndup(a, part.p, part.n, e)))
+                    return false;
+                child->key.n = part.n;
+                child->type = YAML_MAP;
+                child->where = where;
+                *link = child;
+                at->count++;
+            }
+            child = *link;
+        } else {
+            return fail(e, SP_USAGE, "%s: %s holds a word, not keys", where, at->where);
+        }
+        at = child;
+    }
+    new->key = at->key;
+    new->next = at->next;
+    new->where = where;
+    *at = *new;
+    return true;
+}
