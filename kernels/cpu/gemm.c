@@ -66,7 +66,7 @@ static Plan make_plan(const Gemm *g, int threads)
     p.b_direct = !g->packed && (g->b_col == 1 || g->N == 1) && g->M <= SMALL_M;
     p.b_packs = !g->packed && !p.b_direct;
     p.partial = (g->beta != 0.0f && !carries_on(g)) || g->residual == g->C;
-    p.a_floats = p.a_packs    ? round64((size_t)(MIN(A_CHUNK * TILE_ROWS, p.rows) * p.k_len + VW))
+    p.a_floats = p.a_packs    ? round64((size_t)(MIN(A_CHUNK * TILE_ROWS, p.rows) * p.k_len + A_CHUNK * VW))
                  : p.a_copies ? round64((size_t)(TILE_ROWS * (p.k_len + 16)))
                               : 0;
     p.b_floats = round64((size_t)(p.k_len * (p.b_packs ? p.cols : p.b_direct ? TILE_COLS : 0)));
@@ -89,24 +89,35 @@ static int64_t cut(int64_t n, int64_t parts, int64_t i)
     return n / parts * i + MIN(n % parts, i);
 }
 
-/* rows x len of A, a_row == 1 or any strides, into [len, rows] */
-static void pack_a(int64_t rows, int64_t len, const float *a, int64_t a_row, int64_t a_col, float *to)
+/* Columns k of A for the chunk of tile rows r0 .. r1-1 of `tile_rows`: the rows m .. of one tile go to [len, rows], with a vector
+ * of slack behind. Transposed A is read line by line, and ahead: its lines lie too far apart for the hardware to foresee. */
+static void pack_a(int64_t M, int64_t tile_rows, int64_t r0, int64_t r1, int64_t len, const float *a, int64_t a_row,
+                   int64_t a_col, float *to)
 {
-    if (a_row == 1) {
-        for (int64_t k = 0; k < len; k++, a += a_col, to += rows) {
-            int64_t i = 0;
-            for (; i + VW <= rows; i += VW) {
-                v_store(to + i, v_load(a + i));
-            }
-            if (i < rows) {
-                v_store(to + i, v_load_n(a + i, (int)(rows - i))); /* what it spills is overwritten next, or slack */
-            }
-        }
-        return;
+    const int64_t ahead = 8 * a_col;
+    int64_t at[A_CHUNK + 1];
+    for (int64_t r = r0; r <= r1; r++) {
+        at[r - r0] = cut(M, tile_rows, r) - cut(M, tile_rows, r0);
     }
     for (int64_t k = 0; k < len; k++) {
-        for (int64_t i = 0; i < rows; i++) {
-            *to++ = a[i * a_row + k * a_col];
+        float *panel = to;
+        for (int64_t r = 0; r < r1 - r0; r++) {
+            const int64_t rows = at[r + 1] - at[r];
+            const float *from = a + k * a_col + at[r] * a_row;
+            float *row = panel + k * rows;
+            if (a_row == 1) {
+                if (k + 8 < len) {
+                    __builtin_prefetch(from + ahead);
+                }
+                for (int64_t i = 0; i < rows; i += VW) { /* what the last one spills is overwritten next, or slack */
+                    v_store(row + i, rows - i >= VW ? v_load(from + i) : v_load_n(from + i, (int)(rows - i)));
+                }
+            } else {
+                for (int64_t i = 0; i < rows; i++) {
+                    row[i] = from[i * a_row];
+                }
+            }
+            panel += rows * len + VW;
         }
     }
 }
@@ -153,6 +164,7 @@ static void block(void *arg, size_t task, int worker)
         } else if (full < N) {
             K(tile_pack)(len, N - full, B + full * g->b_col, g->b_row, g->b_col, b_work);
         }
+        const float *a_next = a_work; /* packed rows of the next tile */
         for (int64_t r = 0; r < tile_rows; r++) {
             const int64_t m = cut(M, tile_rows, r), rows = cut(M, tile_rows, r + 1) - m;
             if (p->a_copies) {
@@ -168,14 +180,12 @@ static void block(void *arg, size_t task, int worker)
                 t.a_step = 1;
             } else {
                 if (r % A_CHUNK == 0) {
-                    float *to = a_work;
-                    for (int64_t i = r; i < MIN(r + A_CHUNK, tile_rows); i++) {
-                        const int64_t at = cut(M, tile_rows, i), many = cut(M, tile_rows, i + 1) - at;
-                        pack_a(many, len, g->A + (m0 + at) * g->a_row + k0 * g->a_col, g->a_row, g->a_col, to);
-                        to += many * len;
-                    }
+                    pack_a(M, tile_rows, r, MIN(r + A_CHUNK, tile_rows), len, g->A + (m0 + m) * g->a_row + k0 * g->a_col,
+                           g->a_row, g->a_col, a_work);
+                    a_next = a_work;
                 }
-                t.a = a_work + (m - cut(M, tile_rows, r / A_CHUNK * A_CHUNK)) * len;
+                t.a = a_next;
+                a_next += rows * len + VW;
                 t.a_row = 1;
                 t.a_step = rows;
             }
