@@ -16,7 +16,7 @@ WARN = -Wall -Wextra $(if $(call on,$(WERROR)),-Werror)
 OPT = $(if $(call on,$(DEBUG) $(COVERAGE)),-O0,$(if $(SANITIZE),-O1,-O2)) -g
 SAN = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined -fno-omit-frame-pointer) $(if $(call on,$(COVERAGE)),--coverage)
 # -ffp-contract=off: what the source says is what is computed, the same on every compiler; kernels ask for fma by name.
-BASE_CFLAGS = -std=c11 -D_GNU_SOURCE $(OPT) $(WARN) $(SAN) -fPIC -fvisibility=hidden -ffp-contract=off -fno-math-errno -pthread -I. -MMD -MP
+BASE_CFLAGS = -std=c11 -D_GNU_SOURCE $(OPT) $(WARN) $(SAN) -fPIC -fvisibility=hidden -ffp-contract=off -fno-math-errno -fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections -pthread -I. -MMD -MP
 
 # ---- libraries: each found by pkg-config and optional; MINIMAL takes utf8proc only. `make deps` may unpack them here: ----
 DEPS_ROOT = $(CURDIR)/build/deps/root
@@ -35,7 +35,7 @@ FEATURES := $(foreach p,$(PRODUCT_LIBS),-DHAVE_$(shell echo $(p) | sed 's/^lib//
 
 # ---- what is built from what -----------------------------------------------------------------------------------------
 FOLDERS = base weights tokenizers nn extractors recsys recsys/models kernels
-LIB_SRC := $(wildcard $(addsuffix /*.c,$(FOLDERS)))
+LIB_SRC := sapor.c $(wildcard $(addsuffix /*.c,$(FOLDERS)))
 CPU_SRC := $(wildcard kernels/cpu/*.c)
 TOOL_SRC := $(wildcard tools/*.c)
 # The same kernel sources once a level of instructions; kernels/dispatch.c names the levels.
@@ -52,7 +52,7 @@ TOOL_OBJ = $(TOOL_SRC:%.c=$(BUILD)/%.o)
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/*_test.c))
 CASE_SRC := $(wildcard tests/cases/*.c)
 COMPILE = $(CC) $(BASE_CFLAGS) $(DEP_CFLAGS) $(FEATURES) $(CFLAGS)
-LINK = $(CC) $(SAN) -pthread $(LDFLAGS)
+LINK = $(CC) $(SAN) -pthread $(LDFLAGS) -Wl,--gc-sections
 
 #: make              sapor, libsapor.a, libsapor.so
 all: sapor libsapor.a libsapor.so
