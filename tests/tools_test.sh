@@ -112,6 +112,26 @@ wrong 2 'test F is missing' 'evaluate without --test' evaluate recs.tsv
 wrong 2 'Recal' 'an unknown metric' evaluate recs.tsv --test parts/test.tsv --metrics Recal
 wrong 2 'cutoffs' 'a cutoff of nothing' evaluate recs.tsv --test parts/test.tsv --cutoffs 0
 
+# ---- recommenders --------------------------------------------------------------------------------------------------------
+right 'train' train BPRMF --train parts/train.tsv --valid parts/val.tsv --test parts/test.tsv --set epochs=2 --set validation_rate=1 --out run --json
+says '^{"event":"result","model":"BPRMF","best_epoch":[12],"valid":{.*},"test":{.*},"epoch_seconds":.*,"eval_seconds":.*,"peak_rss_bytes":' 'train ends with the result'
+right 'recommend' recommend run -k 5 -o best.tsv
+right 'recommend some users' recommend run -k 3 --users u1,u2
+[ "$(grep -c . out)" = 6 ]
+ok $? 'three items for each of two users'
+right 'evaluate what was recommended' evaluate best.tsv --train parts/train.tsv --test parts/test.tsv --cutoffs 5
+wrong 2 'did you mean "BPRMF"' 'a misspelt recommender' train BPRM --train parts/train.tsv
+wrong 2 'train F is missing' 'train without --train' train BPRMF
+wrong 1 'absent.tsv' 'training data that are not there' train BPRMF --train absent.tsv --out other
+wrong 1 'broken.tsv:2' 'a malformed line of training data' train BPRMF --train broken.tsv --out other
+wrong 2 'no setting is called epoks' 'an unknown setting' train BPRMF --train parts/train.tsv --set epoks=3 --out other
+wrong 2 'NAME=VALUE' 'a setting without a value' train BPRMF --train parts/train.tsv --set epochs --out other
+wrong 2 'needs features' 'features missing' train VBPR --train parts/train.tsv --out other
+wrong 1 'nowhere' 'features that are not there' train VBPR --train parts/train.tsv --features visual=nowhere --out other
+wrong 1 'absent' 'a trained folder that is not there' recommend absent
+wrong 1 'parts' 'a folder that holds nothing trained' recommend parts -o other.tsv
+wrong 2 'nobody' 'an unknown user' recommend run --users nobody -o other.tsv
+
 # ---- bench ---------------------------------------------------------------------------------------------------------------
 right 'bench' bench gemm --shape 1x768x768 --seconds 0.001 --threads 1 --json
 says '"bench":"gemm","shape":"1x768x768","dtype":"f32","threads":1,"variant":".*"share_of_peak":' 'bench prints the agreed fields'

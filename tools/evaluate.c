@@ -182,11 +182,11 @@ bool evaluate_command(Context *c, Error *e)
     Recs recs = {0};
     int32_t *users = NULL, *top = NULL;
     Scores s = {0};
-    if (!dataset_load(&d, &data, c->arena, e) || !read_recs(&recs, c->args[0], &d, c->arena, e) ||
-        !make_lists(&recs, K, &users, &top, &n, c->arena, e) ||
-        !score_lists(&s, data.protocol, users, n, K, top, &d.test, metrics, metric_count, at, cutoff_count, c->arena, e))
-        return false;
-    if (recs.unknown && c->progress)
+    bool ok = dataset_load(&d, &data, c->arena, e) && read_recs(&recs, c->args[0], &d, c->arena, e) &&
+              make_lists(&recs, K, &users, &top, &n, c->arena, e) &&
+              score_lists(&s, data.protocol, users, n, K, top, &d.test, metrics, metric_count, at, cutoff_count, c->arena, e);
+    dataset_close(&d);
+    if (ok && recs.unknown && c->progress)
         fprintf(c->progress, "%s: %zu lines of users that are not in the data do not count\n", c->args[0], recs.unknown);
-    return print_result(c, &s, e);
+    return ok && print_result(c, &s, e);
 }

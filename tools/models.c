@@ -41,6 +41,22 @@ static void json_encoder(const Entry *k)
     printf("}\n");
 }
 
+/* A recommender's settings: its own, then the common ones whose defaults it does not change. NULL at the end. */
+static const Setting *setting_at(const Recommender *r, size_t i)
+{
+    for (const Setting *s = r->settings; s && s->key; s++)
+        if (i-- == 0)
+            return s;
+    for (const Setting *s = common_settings; s->key; s++) {
+        bool own = false;
+        for (const Setting *o = r->settings; o && o->key; o++)
+            own = own || strcmp(o->key, s->key) == 0;
+        if (!own && i-- == 0)
+            return s;
+    }
+    return NULL;
+}
+
 static void json_recommender(const Recommender *r)
 {
     printf("{\"recommender\":");
@@ -48,10 +64,11 @@ static void json_recommender(const Recommender *r)
     printf(",\"paper\":");
     json_print_string(stdout, text_of(r->paper));
     printf(",\"needs_features\":%s,\"settings\":[", r->needs_features ? "true" : "false");
-    for (const Setting *s = r->settings; s && s->key; s++) {
+    const Setting *s;
+    for (size_t k = 0; (s = setting_at(r, k)); k++) {
         const char *const fields[] = {s->key, s->elliot, s->mmrec, s->about}, *const names[] = {"key", "elliot", "mmrec", "about"};
         for (size_t i = 0; i < COUNT(fields); i++) {
-            printf("%s\"%s\":", i ? "," : s == r->settings ? "{" : ",{", names[i]);
+            printf("%s\"%s\":", i ? "," : k ? ",{" : "{", names[i]);
             json_print_string(stdout, text_of(fields[i]));
         }
         printf("}");
@@ -62,18 +79,16 @@ static void json_recommender(const Recommender *r)
 static bool print_recommender(const Context *c, const Recommender *r, Error *e)
 {
     size_t n = 0;
+    const Setting *s;
     printf("%s: %s%s\n", r->name, r->paper, r->needs_features ? "; needs --features" : "");
-    for (const Setting *s = r->settings; s && s->key; s++)
+    while (setting_at(r, n))
         n++;
-    if (n == 0)
-        return true;
     const char **cells = NEW(c->arena, const char *, 4 * (n + 1), e);
     if (!cells)
         return false;
     memcpy(cells, (const char *const[]){"--set", "elliot", "mmrec", "what it is"}, 4 * sizeof *cells);
-    for (size_t i = 0; i < n; i++)
-        memcpy(cells + 4 * (i + 1),
-               (const char *const[]){r->settings[i].key, r->settings[i].elliot, r->settings[i].mmrec, r->settings[i].about}, 4 * sizeof *cells);
+    for (size_t i = 0; (s = setting_at(r, i)); i++)
+        memcpy(cells + 4 * (i + 1), (const char *const[]){s->key, s->elliot, s->mmrec, s->about}, 4 * sizeof *cells);
     table_print(stdout, cells, n + 1, 4, "llll");
     return true;
 }
