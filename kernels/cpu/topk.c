@@ -1,8 +1,9 @@
 /* Ranking: the k best of each row of a product that is never stored. Items go by in blocks (packed once a block), rows in tiles; a tile of
  * scores is computed, masked and read once more by the selection.
  *
- * Selection of a row: a heap of the k best so far, its worst on top, lives in the output itself. A vector of scores is compared with that
- * worst; what is above enters. Ids ascend, so an equal score never enters: ties stay with the lower id. Before the heap has k, a floor is
+ * Selection of a row: the list of the k best so far, best first, lives in the output itself. A vector of scores is compared with the last
+ * of them; what is above waits in a small buffer, which is sorted and merged in when it is full and at the block's end. Ids ascend and
+ * sorting is stable, so an equal score never passes an earlier one: ties stay with the lower id. Where the list is still empty a floor is
  * found first: the k-th largest of the maxima of 4 k groups is at most the k-th largest score, and not much less. */
 #include "kernels/cpu/loops.h"
 
@@ -10,69 +11,80 @@ enum { SLAB = 8192 }; /* rows that share a packed block */
 
 static const float LOWEST = -__builtin_inff();
 
-/* ---- the heap ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- the list and its buffer --------------------------------------------------------------------------------------------------------- */
 
-typedef struct Best { /* k places of the output, `count` of them taken */
-    float *value;
+enum { WAITING = 256 };
+
+typedef struct Best {
+    float *value; /* k places of the output, `count` of them taken */
     int32_t *id;
     int64_t k, count;
     float above; /* what a score must exceed to enter */
 } Best;
 
-INLINE bool worse(float a, int32_t a_id, float b, int32_t b_id)
-{
-    return a < b || (a == b && a_id > b_id);
-}
+typedef struct Waiting {
+    float value[WAITING + VW];
+    int32_t id[WAITING];
+    int n;
+} Waiting;
 
-/* Puts (value, id) into the heap of n places from place i downwards. */
-INLINE void sift(float *values, int32_t *ids, int64_t n, int64_t i, float value, int32_t id)
+/* Sorts by descending value, stable, into value and id: a number's place is how many go before it. For the few at hand that is fast. */
+static void sort(Waiting *w, float *value, int32_t *id)
 {
-    for (int64_t child; (child = 2 * i + 1) < n; i = child) {
-        if (child + 1 < n && worse(values[child + 1], ids[child + 1], values[child], ids[child])) {
-            child++;
+    v_store(w->value + w->n, v_set(LOWEST));
+    for (int i = 0; i < w->n; i++) {
+        const vf x = v_set(w->value[i]);
+        const int own = i / VW * VW;
+        int place = 0;
+        for (int v = 0; v < own; v += VW) {
+            place += __builtin_popcount(v_mask(v_load(w->value + v) >= x));
         }
-        if (!worse(values[child], ids[child], value, id)) {
-            break;
+        const vf near = v_load(w->value + own);
+        place += __builtin_popcount(v_mask((near > x) | ((near == x) & (v_lanes() < i - own))));
+        for (int v = own + VW; v < w->n; v += VW) {
+            place += __builtin_popcount(v_mask(v_load(w->value + v) > x));
         }
-        values[i] = values[child];
-        ids[i] = ids[child];
+        value[place] = w->value[i];
+        id[place] = w->id[i];
     }
-    values[i] = value;
-    ids[i] = id;
 }
 
-INLINE void enter(Best *b, float value, int32_t id)
+/* Merges what waits into the list, from the back, so that it can stay where it is. */
+static void merge(Best *b, Waiting *w)
 {
+    float value[WAITING];
+    int32_t id[WAITING];
+    sort(w, value, id);
+    int64_t old = b->count, new = w->n;
+    while (old + new > b->k) { /* the worst go; of equals the new one */
+        if (new > 0 && (old == 0 || value[new - 1] <= b->value[old - 1])) {
+            new--;
+        } else {
+            old--;
+        }
+    }
+    b->count = old + new;
+    for (int64_t to = b->count; new > 0;) {
+        to--;
+        if (old > 0 && b->value[old - 1] < value[new - 1]) {
+            old--;
+            b->value[to] = b->value[old];
+            b->id[to] = b->id[old];
+        } else {
+            new--;
+            b->value[to] = value[new];
+            b->id[to] = id[new];
+        }
+    }
     if (b->count == b->k) {
-        sift(b->value, b->id, b->k, 0, value, id);
-    } else {
-        b->value[b->count] = value;
-        b->id[b->count++] = id;
-        if (b->count < b->k) {
-            return;
-        }
-        for (int64_t i = b->k / 2; i-- > 0;) {
-            sift(b->value, b->id, b->k, i, b->value[i], b->id[i]);
-        }
+        b->above = b->value[b->k - 1];
     }
-    b->above = b->value[0];
+    w->n = 0;
 }
 
-/* Best first; places not taken get id -1. */
+/* Places not taken get id -1. */
 static void finish(Best *b)
 {
-    if (b->count < b->k) {
-        for (int64_t i = b->count / 2; i-- > 0;) {
-            sift(b->value, b->id, b->count, i, b->value[i], b->id[i]);
-        }
-    }
-    for (int64_t n = b->count - 1; n > 0; n--) {
-        const float value = b->value[n];
-        const int32_t id = b->id[n];
-        b->value[n] = b->value[0];
-        b->id[n] = b->id[0];
-        sift(b->value, b->id, n, 0, value, id);
-    }
     for (int64_t i = b->count; i < b->k; i++) {
         b->value[i] = LOWEST;
         b->id[i] = -1;
@@ -121,15 +133,11 @@ static float floor_of(const float *s, int64_t n, int64_t k)
         least = v_min(least, v_select(group[v] > LOWEST, group[v], most));
     }
     float low = -v_max_lane(-least), high = v_max_lane(most);
-    for (int step = 0; step < 12; step++) {
+    for (int step = 0; step < 9; step++) {
         const float middle = step == 0 ? low : 0.5f * low + 0.5f * high; /* low itself may be too high where there is a NaN */
-        vi count = {0};
+        int64_t sum = 0;
         for (int64_t v = 0; v < vectors; v++) {
-            count -= group[v] >= middle;
-        }
-        int32_t sum = 0;
-        for (int lane = 0; lane < VW; lane++) {
-            sum += count[lane];
+            sum += __builtin_popcount(v_mask(group[v] >= middle));
         }
         if (sum < k) {
             if (step == 0) {
@@ -152,6 +160,8 @@ INLINE void select_from(Best *b, const float *s, int64_t I, int32_t first_id, co
     if (b->count == 0) {
         b->above = floor_of(s, I, b->k + skips);
     }
+    Waiting w;
+    w.n = 0;
     for (int64_t i = 0; i < I; i += VW) {
         const vf x = i + VW <= I ? v_load(s + i) : v_select(v_lanes() < (int)(I - i), v_load_n(s + i, (int)(I - i)), v_set(LOWEST));
         for (uint32_t mask = v_mask(x > b->above); mask != 0; mask &= mask - 1) {
@@ -161,10 +171,17 @@ INLINE void select_from(Best *b, const float *s, int64_t I, int32_t first_id, co
                 skip++;
                 skips--;
             }
-            if (s[at] > b->above && !(skips > 0 && *skip == id)) {
-                enter(b, s[at], id);
+            if (skips == 0 || *skip != id) {
+                w.value[w.n] = s[at];
+                w.id[w.n++] = id;
             }
         }
+        if (w.n > WAITING - VW) {
+            merge(b, &w);
+        }
+    }
+    if (w.n > 0) {
+        merge(b, &w);
     }
 }
 
@@ -188,11 +205,11 @@ typedef struct Ranking {
 /* Tiles are whole register tiles; tile and block stay in the second-level cache. With wide rows the product itself needs larger blocks. */
 static int64_t tile_rows(int64_t D)
 {
-    return D <= 256 ? 42 : 168;
+    return D <= 256 ? 28 : 168;
 }
 static int64_t most_items(int64_t I, int64_t D)
 {
-    const int64_t most = D <= 256 ? 2048 : 512, blocks = (I + most - 1) / most;
+    const int64_t most = D <= 256 ? 4096 : 512, blocks = (I + most - 1) / most;
     return blocks == 0 ? 0 : ((I + blocks - 1) / blocks + 63) / 64 * 64;
 }
 static size_t round_up(size_t bytes)
@@ -273,7 +290,7 @@ static void rank_tile(void *arg, size_t task, int worker)
         int32_t *count = &r->count[first + m];
         Best best = {r->scores + b * r->k, r->ids + b * r->k, r->k, *count, LOWEST};
         if (best.count == best.k) {
-            best.above = best.value[0];
+            best.above = best.value[best.k - 1];
         }
         if (r->exclude && r->exclude->start) {
             mask(r, b, scores + m * r->block_items);
