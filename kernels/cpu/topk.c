@@ -93,7 +93,7 @@ static void finish(Best *b)
 
 /* ---- the floor ------------------------------------------------------------------------------------------------------------------------- */
 
-enum { GROUP_VECTORS = 64 };
+enum { GROUP_VECTORS = 1024 / VW };
 
 /* The next float below x */
 static float just_below(float x)

@@ -219,27 +219,46 @@ INLINE vf v_from_int(vi x)
 }
 
 /* Sums and maxima over the lanes, by halves: ((l0+l4)+(l2+l6)) + ((l1+l5)+(l3+l7)) for eight. */
-INLINE float v_sum(vf x)
+#if defined(__x86_64__)
+INLINE float v_fold(vf x, bool max)
+{
+#if VW == 16
+    const __m256 a = _mm512_castps512_ps256((__m512)x), b = _mm512_extractf32x8_ps((__m512)x, 1);
+    const __m256 y = max ? _mm256_max_ps(a, b) : _mm256_add_ps(a, b);
+#elif VW == 8
+    const __m256 y = (__m256)x;
+#endif
+#if VW == 4
+    __m128 q = (__m128)x;
+#else
+    const __m128 c = _mm256_castps256_ps128(y), d = _mm256_extractf128_ps(y, 1);
+    __m128 q = max ? _mm_max_ps(c, d) : _mm_add_ps(c, d);
+#endif
+    const __m128 high = _mm_movehl_ps(q, q);
+    q = max ? _mm_max_ps(q, high) : _mm_add_ps(q, high);
+    const __m128 second = _mm_shuffle_ps(q, q, 1);
+    return _mm_cvtss_f32(max ? _mm_max_ss(q, second) : _mm_add_ss(q, second));
+}
+#else
+INLINE float v_fold(vf x, bool max)
 {
     float t[VW];
     memcpy(t, &x, sizeof t);
     for (int half = VW / 2; half > 0; half /= 2) {
         for (int i = 0; i < half; i++) {
-            t[i] += t[i + half];
+            t[i] = !max ? t[i] + t[i + half] : t[i] > t[i + half] ? t[i] : t[i + half];
         }
     }
     return t[0];
 }
+#endif
+INLINE float v_sum(vf x)
+{
+    return v_fold(x, false);
+}
 INLINE float v_max_lane(vf x)
 {
-    float t[VW];
-    memcpy(t, &x, sizeof t);
-    for (int half = VW / 2; half > 0; half /= 2) {
-        for (int i = 0; i < half; i++) {
-            t[i] = t[i] > t[i + half] ? t[i] : t[i + half];
-        }
-    }
-    return t[0];
+    return v_fold(x, true);
 }
 
 /* ---- functions: coefficients fitted by weighted least squares on Chebyshev points, minimax-refined ---------------------------- */
