@@ -204,7 +204,7 @@ static const Transposed *transposed(Tape *t, const Csr *g)
     if (!k)
         return NULL;
     *k = (Transposed){.next = t->transposed, .col = g->col, .start = g->tstart, .tcol = g->tcol, .at = g->tat};
-    if (!g->tat) {
+    if (!g->tstart || !g->tcol || !g->tat) {
         const int64_t *start = host_of(t, g->start);
         const int32_t *col = host_of(t, g->col);
         int64_t *tstart = host_alloc(t, g->cols + 1, sizeof *tstart);
@@ -229,7 +229,7 @@ bool csr_transposed(Tape *t, const Csr *g, const float *val, Sparse *out)
     out->cols = g->rows;
     out->row_scale = g->col_scale ? g->col_scale->data : NULL;
     out->col_scale = g->row_scale ? g->row_scale->data : NULL;
-    if (!val && !g->val && g->tstart) { /* no values: their places are not needed */
+    if (!val && !g->val && g->tstart && g->tcol) { /* no values: their places are not needed */
         out->start = g->tstart->data;
         out->col = g->tcol->data;
         return true;

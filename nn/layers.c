@@ -27,27 +27,6 @@ static void host_give(float *p, const Heap *heap, int64_t n)
         heap_free(heap, p, (size_t)MAX(n, 1) * sizeof(float));
 }
 
-/* Host numbers where kernels can read them: themselves on the CPU, elsewhere a copy that the caller frees. */
-static const float *to_device(const Device *d, const float *host, int64_t n, void **copy, Error *e)
-{
-    *copy = NULL;
-    if (device_is_host(d))
-        return host;
-    size_t bytes = (size_t)n * sizeof(float);
-    Run run = {.pool = d->pool};
-    if ((*copy = d->k->alloc(d->heap, bytes)))
-        d->k->upload(&run, *copy, host, bytes);
-    else
-        fail_memory(e, bytes, "packing weights");
-    return *copy;
-}
-
-static void free_copy(const Device *d, void *copy, int64_t n)
-{
-    if (copy)
-        d->k->free(d->heap, copy, (size_t)n * sizeof(float));
-}
-
 bool linear_load(Linear *l, Store *s, int n, const Array *const *w, const Array *const *b, Error *e)
 {
     const Device *d = store_device(s);
@@ -64,7 +43,7 @@ bool linear_load(Linear *l, Store *s, int n, const Array *const *w, const Array 
     *l = (Linear){.N = N, .K = K};
     const float *view = n == 1 ? array_view(w[0]) : NULL; /* one float32 array is packed from where it is */
     float *host = NULL, *bias = NULL;
-    void *copy = NULL;
+    Mirror m = {.d = d};
     bool ok = (view || host_scratch(&host, d->heap, N * K, e)) && (!b || host_scratch(&bias, d->heap, N, e));
     for (int64_t i = 0, at = 0; ok && i < n; at += w[i]->shape[0], i++) {
         if (!view)
@@ -74,7 +53,7 @@ bool linear_load(Linear *l, Store *s, int n, const Array *const *w, const Array 
         else if (b)
             memset(bias + at, 0, (size_t)w[i]->shape[0] * sizeof(float));
     }
-    const float *source = ok ? to_device(d, view ? view : host, N * K, &copy, e) : NULL;
+    const float *source = ok ? mirror_in(&m, view ? view : host, (size_t)(N * K) * sizeof(float), e) : NULL;
     void *packed = source ? store_alloc(s, d->k->gemm_pack_bytes(K, N), "packed weights", e) : NULL;
     ok = packed && (!b || (l->b = store_f32(s, "", 1, &N, bias, e)));
     if (ok) {
@@ -82,7 +61,7 @@ bool linear_load(Linear *l, Store *s, int n, const Array *const *w, const Array 
         d->k->gemm_pack(&run, K, N, source, 1, K, packed);
         l->packed = packed;
     }
-    free_copy(d, copy, N * K);
+    mirror_close(&m);
     host_give(host, d->heap, N * K);
     host_give(bias, d->heap, N);
     return ok;
@@ -139,8 +118,8 @@ bool conv_load(Conv2d *c, Store *s, const Array *w, const Array *bias, const Arr
             numbers[5 * O + o] = (float)(g * ((double)numbers[o] - numbers[3 * O + o]) + numbers[2 * O + o]);
         }
     }
-    void *copy = NULL;
-    const float *source = ok ? to_device(d, host, w->count, &copy, e) : NULL;
+    Mirror m = {.d = d};
+    const float *source = ok ? mirror_in(&m, host, (size_t)w->count * sizeof(float), e) : NULL;
     void *packed = source ? store_alloc(s, d->k->conv_pack_bytes(&shape), "packed weights", e) : NULL;
     ok = packed && (c->bias = store_f32(s, "", 1, &O, numbers + 5 * O, e));
     if (ok) {
@@ -148,7 +127,7 @@ bool conv_load(Conv2d *c, Store *s, const Array *w, const Array *bias, const Arr
         d->k->conv_pack(&run, &shape, source, packed);
         c->packed = packed;
     }
-    free_copy(d, copy, w->count);
+    mirror_close(&m);
     host_give(host, d->heap, w->count);
     host_give(numbers, d->heap, 6 * O);
     return ok;

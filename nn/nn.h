@@ -48,8 +48,14 @@ typedef struct Store Store;
 Store *store_new(const Device *d, Error *e);
 void store_free(Store *s);
 const Device *store_device(const Store *s);
-typedef enum InitKind { INIT_ZERO, INIT_CONSTANT, INIT_UNIFORM /* [-a, a] */, INIT_NORMAL /* mean 0, std a */, INIT_XAVIER_UNIFORM,
-                        INIT_XAVIER_NORMAL } InitKind; /* xavier: fan_in = cols, fan_out = rows (M 0.3) */
+typedef enum InitKind {
+    INIT_ZERO,
+    INIT_CONSTANT,
+    INIT_UNIFORM /* [-a, a] */,
+    INIT_NORMAL /* mean 0, std a */,
+    INIT_XAVIER_UNIFORM,
+    INIT_XAVIER_NORMAL
+} InitKind; /* xavier: fan_in = cols, fan_out = rows (M 0.3) */
 typedef struct Init {
     InitKind kind;
     double a;
@@ -93,8 +99,8 @@ typedef struct Conv2d {
     Tensor *bias;
     int64_t O, C, kh, kw, stride, groups, top, left, bottom, right;
 } Conv2d;
-bool conv_load(Conv2d *c, Store *s, const Array *w, const Array *bias, const Array *gamma, const Array *beta, const Array *mean,
-               const Array *var, double eps, int64_t stride, int64_t pad, int64_t groups, Error *e);
+bool conv_load(Conv2d *c, Store *s, const Array *w, const Array *bias, const Array *gamma, const Array *beta,
+               const Array *mean, const Array *var, double eps, int64_t stride, int64_t pad, int64_t groups, Error *e);
 
 /* ---- the tape -------------------------------------------------------------------------------------------------------------- */
 
@@ -114,7 +120,8 @@ bool tensor_grad(Tape *t, const Tensor *x, float *host, Error *e);
 /* Inference with planned memory: `forward` runs dry (shapes and last uses), then for real at planned offsets in one block. Plans are
  * cached by shape. `out` receives the result, [its count] floats; shape gives its shape. forward may be called for several inputs. */
 typedef Tensor *Forward(Tape *t, const void *model, const void *input);
-bool infer(Tape *t, Forward *forward, const void *model, const void *input, float *out, size_t capacity, int64_t shape[4], Error *e);
+bool infer(Tape *t, Forward *forward, const void *model, const void *input, float *out, size_t capacity, int64_t shape[4],
+           Error *e);
 size_t plan_bytes(const Tape *t); /* of the last plan */
 
 /* ---- ops: [shapes] in comments ----------------------------------------------------------------------------------------------- */
@@ -122,35 +129,35 @@ size_t plan_bytes(const Tape *t); /* of the last plan */
 Tensor *input_f32(Tape *t, const float *host, int dims, const int64_t *shape); /* copied; not read on a dry run */
 Tensor *input_i32(Tape *t, const int32_t *host, int64_t n);
 
-Tensor *linear(Tape *t, Tensor *x, const Linear *w);                                        /* [M,K] -> [M,N] */
-Tensor *linear_act(Tape *t, Tensor *x, const Linear *w, Act act, float param);               /* act(x W' + b) */
-Tensor *linear_add(Tape *t, Tensor *x, const Linear *w, Tensor *residual);                   /* x W' + b + residual */
-Tensor *matmul(Tape *t, Tensor *a, bool at, Tensor *b, bool bt);                             /* op(a) op(b) */
+Tensor *linear(Tape *t, Tensor *x, const Linear *w);                           /* [M,K] -> [M,N] */
+Tensor *linear_act(Tape *t, Tensor *x, const Linear *w, Act act, float param); /* act(x W' + b) */
+Tensor *linear_add(Tape *t, Tensor *x, const Linear *w, Tensor *residual);     /* x W' + b + residual */
+Tensor *matmul(Tape *t, Tensor *a, bool at, Tensor *b, bool bt);               /* op(a) op(b) */
 Tensor *add(Tape *t, Tensor *a, Tensor *b);
 Tensor *sub(Tape *t, Tensor *a, Tensor *b);
-Tensor *mul(Tape *t, Tensor *a, Tensor *b);                                                  /* element by element */
+Tensor *mul(Tape *t, Tensor *a, Tensor *b); /* element by element */
 Tensor *scale(Tape *t, Tensor *x, float a);
-Tensor *add_scaled(Tape *t, Tensor *x, Tensor *y, float a);                                  /* x + a y */
+Tensor *add_scaled(Tape *t, Tensor *x, Tensor *y, float a); /* x + a y */
 Tensor *activate(Tape *t, Tensor *x, Act act, float param);
-Tensor *dropout(Tape *t, Tensor *x, float p);                                                /* identity when not training */
-Tensor *detach(Tape *t, Tensor *x);                                                          /* same values, no gradient */
-Tensor *gather(Tape *t, Tensor *table, Tensor *ids);                                         /* [R,D], [n] -> [n,D]; row-sparse gradient */
-Tensor *rows(Tape *t, Tensor *x, int64_t first, int64_t n);                                  /* x[first : first+n] */
-Tensor *stack_rows(Tape *t, Tensor *a, Tensor *b);                                           /* [M1,D], [M2,D] -> [M1+M2,D] */
-Tensor *concat(Tape *t, Tensor *a, Tensor *b);                                               /* [M,D1], [M,D2] -> [M,D1+D2] */
-Tensor *cols(Tape *t, Tensor *x, int64_t first, int64_t n);                                  /* x[:, first : first+n] */
+Tensor *dropout(Tape *t, Tensor *x, float p);                   /* identity when not training */
+Tensor *detach(Tape *t, Tensor *x);                             /* same values, no gradient */
+Tensor *gather(Tape *t, Tensor *table, Tensor *ids);            /* [R,D], [n] -> [n,D]; row-sparse gradient */
+Tensor *rows(Tape *t, Tensor *x, int64_t first, int64_t count); /* x[first : first+count] */
+Tensor *stack_rows(Tape *t, Tensor *a, Tensor *b);              /* [M1,D], [M2,D] -> [M1+M2,D] */
+Tensor *concat(Tape *t, Tensor *a, Tensor *b);                  /* [M,D1], [M,D2] -> [M,D1+D2] */
+Tensor *cols(Tape *t, Tensor *x, int64_t first, int64_t count); /* x[:, first : first+count] */
 Tensor *reshape(Tape *t, Tensor *x, int dims, const int64_t *shape);
-Tensor *row_dot(Tape *t, Tensor *a, Tensor *b);                                              /* [M,D], [M,D] -> [M] */
-Tensor *row_scale(Tape *t, Tensor *x, Tensor *s);                                            /* [M,D], [M] -> [M,D] */
-Tensor *row_normalize(Tape *t, Tensor *x, float eps);                                        /* x / max(|x|, eps) */
-Tensor *softmax(Tape *t, Tensor *x);                                                         /* over the last dimension */
+Tensor *row_dot(Tape *t, Tensor *a, Tensor *b);       /* [M,D], [M,D] -> [M] */
+Tensor *row_scale(Tape *t, Tensor *x, Tensor *s);     /* [M,D], [M] -> [M,D] */
+Tensor *row_normalize(Tape *t, Tensor *x, float eps); /* x / max(|x|, eps) */
+Tensor *softmax(Tape *t, Tensor *x);                  /* over the last dimension */
 Tensor *layer_norm(Tape *t, Tensor *x, const Norm *n);
-Tensor *layer_norm_add(Tape *t, Tensor *x, Tensor *residual, const Norm *n);                 /* norm(x + residual) */
-Tensor *sum(Tape *t, Tensor *x);                                                             /* -> [1] */
+Tensor *layer_norm_add(Tape *t, Tensor *x, Tensor *residual, const Norm *n); /* norm(x + residual) */
+Tensor *sum(Tape *t, Tensor *x);                                             /* -> [1] */
 Tensor *mean(Tape *t, Tensor *x);
-Tensor *sum_squares(Tape *t, Tensor *x);                                                     /* -> [1] */
-Tensor *frobenius(Tape *t, Tensor *x);                                                       /* sqrt(sum x^2) -> [1]; gradient 0 at 0 */
-Tensor *bpr_loss(Tape *t, Tensor *pos, Tensor *neg);                                         /* mean -log sigmoid(pos - neg) -> [1] */
+Tensor *sum_squares(Tape *t, Tensor *x);             /* -> [1] */
+Tensor *frobenius(Tape *t, Tensor *x);               /* sqrt(sum x^2) -> [1]; gradient 0 at 0 */
+Tensor *bpr_loss(Tape *t, Tensor *pos, Tensor *neg); /* mean -log sigmoid(pos - neg) -> [1] */
 
 /* texts and images */
 typedef struct Ragged { /* B texts as [total, C] rows; text b owns rows offsets[b] .. offsets[b+1]-1 */
@@ -158,36 +165,44 @@ typedef struct Ragged { /* B texts as [total, C] rows; text b owns rows offsets[
     const int32_t *offsets; /* host, [B+1] */
 } Ragged;
 typedef struct Relative { /* MPNet's position bias: relative[h][clamp(j-i)] (kernels.h); NULL table: none */
-    Tensor *table;          /* [H, 2 R + 1] */
+    Tensor *table;        /* [H, 2 R + 1] */
     int64_t R;
 } Relative;
-Tensor *attention(Tape *t, Tensor *qkv, const Ragged *r, int64_t H, Relative bias, bool causal); /* [total, 3 C] -> [total, C] */
-Tensor *pool_texts(Tape *t, Tensor *x, const Ragged *r, Reduce how);                          /* [total, C] -> [B, C] */
-Tensor *conv(Tape *t, Tensor *x, const Conv2d *c, Tensor *residual, Act act);                 /* [B,H,W,C] -> [B,OH,OW,O] */
+Tensor *attention(Tape *t, Tensor *qkv, const Ragged *r, int64_t H, Relative bias,
+                  bool causal);                                               /* [total, 3 C] -> [total, C] */
+Tensor *pool_texts(Tape *t, Tensor *x, const Ragged *r, Reduce how);          /* [total, C] -> [B, C] */
+Tensor *conv(Tape *t, Tensor *x, const Conv2d *c, Tensor *residual, Act act); /* [B,H,W,C] -> [B,OH,OW,O] */
 Tensor *max_pool(Tape *t, Tensor *x, int64_t k, int64_t stride, int64_t pad);
-Tensor *mean_pool(Tape *t, Tensor *x);                                                       /* [B,H,W,C] -> [B,C] */
+Tensor *mean_pool(Tape *t, Tensor *x); /* [B,H,W,C] -> [B,C] */
 
 /* ---- sparse graphs ------------------------------------------------------------------------------------------------------------- */
 
 /* A pattern, optional values, and the index of its transpose. Values from degrees cost nothing to store: row_scale and col_scale. */
 typedef struct Csr {
     int64_t rows, cols, entries;
-    Tensor *start, *col;               /* I64 [rows+1], I32 [entries] ascending in a row */
-    Tensor *val;                       /* F32 [entries] or NULL: ones */
-    Tensor *row_scale, *col_scale;     /* or NULL */
-    Tensor *tstart, *tcol, *tat;       /* the transpose: I64 [cols+1], I32, I32 [entries] entry of this one; NULL where symmetric */
-    bool symmetric;                    /* equal to its transpose, values too */
+    Tensor *start, *col;           /* I64 [rows+1], I32 [entries] ascending in a row */
+    Tensor *val;                   /* F32 [entries] or NULL: ones */
+    Tensor *row_scale, *col_scale; /* or NULL */
+    Tensor *tstart, *tcol,
+        *tat;       /* the transpose: I64 [cols+1], I32, I32 [entries] entry of this one; NULL where symmetric */
+    bool symmetric; /* equal to its transpose, values too */
 } Csr;
 /* From host arrays (copied into the store); val may be NULL. Builds the transpose index unless symmetric. */
-Csr *csr_new(Store *s, const char *name, int64_t rows, int64_t cols, const int64_t *start, const int32_t *col, const float *val, bool symmetric,
-             Error *e);
-typedef enum Adjacency { ADJ_SYM, ADJ_SYM_EPS /* degree + 1e-7 */, ADJ_ROW_SELF /* D^-1 (A+I) */, ADJ_BOTH_SELF /* D^-1 (A+I) D^-1 */,
-                         ADJ_SYM_SELF } Adjacency; /* M 0.1 */
+Csr *csr_new(Store *s, const char *name, int64_t rows, int64_t cols, const int64_t *start, const int32_t *col,
+             const float *val, bool symmetric, Error *e);
+typedef enum Adjacency {
+    ADJ_SYM,
+    ADJ_SYM_EPS /* degree + 1e-7 */,
+    ADJ_ROW_SELF /* D^-1 (A+I) */,
+    ADJ_BOTH_SELF /* D^-1 (A+I) D^-1 */,
+    ADJ_SYM_SELF
+} Adjacency; /* M 0.1 */
 /* The graph of users and items, users first: [U+I, U+I] from the U x I train pairs. */
-Csr *csr_bipartite(Store *s, const char *name, int64_t U, int64_t I, const int64_t *start, const int32_t *item, Adjacency how, Error *e);
-Tensor *spmm(Tape *t, const Csr *a, Tensor *x);                          /* [rows, cols] [cols, D] -> [rows, D]; gradient to x and to val */
-Tensor *sddmm(Tape *t, const Csr *g, Tensor *x, Tensor *y);              /* x[row] . y[col] for each entry of the pattern -> [entries] */
-Tensor *edge_softmax(Tape *t, const Csr *g, Tensor *x);                  /* over each row's entries: [entries] -> [entries] */
+Csr *csr_bipartite(Store *s, const char *name, int64_t U, int64_t I, const int64_t *start, const int32_t *item,
+                   Adjacency how, Error *e);
+Tensor *spmm(Tape *t, const Csr *a, Tensor *x); /* [rows, cols] [cols, D] -> [rows, D]; gradient to x and to val */
+Tensor *sddmm(Tape *t, const Csr *g, Tensor *x, Tensor *y); /* x[row] . y[col] for each entry of the pattern -> [entries] */
+Tensor *edge_softmax(Tape *t, const Csr *g, Tensor *x);     /* over each row's entries: [entries] -> [entries] */
 /* Graphs that live on the tape; NULL when it has failed (later ops take that as they take a failed tensor). */
 /* The k rows most alike by cosine for each row of x (itself included): top-k outside the gradient, values = the kept cosines, inside it.
  * A row of zeros has cosine 0 with all. */
@@ -200,7 +215,8 @@ Csr *graph_set_diagonal(Tape *t, Csr *g, float value); /* every diagonal entry p
 /* Copies a tape's graph into the store under a name: it outlives the tape and carries no gradient. The same name gives the same Csr,
  * refilled in place: tapes that still use the older one must not go back over it. */
 Csr *csr_keep(Tape *t, Store *s, const char *name, const Csr *g, Error *e);
-void csr_read(const Device *d, const Csr *g, int64_t *start, int32_t *col, float *val); /* host copies; any may be NULL; scales applied */
+void csr_read(const Device *d, const Csr *g, int64_t *start, int32_t *col,
+              float *val); /* host copies; any may be NULL; scales applied */
 
 /* ---- optimisers and checkpoints -------------------------------------------------------------------------------------------------- */
 
@@ -208,7 +224,8 @@ typedef enum OptimKind { OPTIM_ADAM, OPTIM_SGD } OptimKind;
 typedef struct Optim {
     OptimKind kind;
     double lr, beta1, beta2, eps, weight_decay; /* optim_default: lr given, .9 .999 1e-8 0 */
-    bool skip_missing; /* a parameter with no gradient in a step: true, it is not stepped at all (torch 2's zero_grad to None); false, it
+    bool
+        skip_missing; /* a parameter with no gradient in a step: true, it is not stepped at all (torch 2's zero_grad to None); false, it
                           moves by its momentum once it has had a gradient (torch 1's zero_grad to zero) */
 } Optim;
 Optim optim_adam(double lr);
@@ -218,14 +235,14 @@ bool optim_step(const Optim *o, Store *s, Tape *t, Error *e);
 void store_settle(Store *s); /* brings every row up to date */
 /* All parameters, optimiser states and step counts (not constants); what follows the load goes on bit for bit. */
 bool store_declare(Store *s, SafetensorsOut *out, Error *e);
-bool store_save(Store *s, SafetensorsOut *out, Error *e);      /* after declare, same order */
-bool store_load(Store *s, const Weights *w, Error *e);         /* into parameters that exist already; shapes are checked */
+bool store_save(Store *s, SafetensorsOut *out, Error *e); /* after declare, same order */
+bool store_load(Store *s, const Weights *w, Error *e);    /* into parameters that exist already; shapes are checked */
 
 /* ---- ranking ------------------------------------------------------------------------------------------------------------------------ */
 
 /* For user rows ids [B] (host): k best items by users[u] . items[i], train items of u left out (start, item: host CSR over users, or NULL).
  * top [B,k] ids, -1 where fewer; scores [B,k] or NULL. Host arrays; start/item as csr of U users. */
-bool rank_items(const Device *d, const Tensor *users, const Tensor *items, const int32_t *ids, int64_t B, int64_t k, const int64_t *start,
-                const int32_t *item, int32_t *top, float *scores, Error *e);
+bool rank_items(const Device *d, const Tensor *users, const Tensor *items, const int32_t *ids, int64_t B, int64_t k,
+                const int64_t *start, const int32_t *item, int32_t *top, float *scores, Error *e);
 
 #endif

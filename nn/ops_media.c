@@ -47,8 +47,10 @@ static void attention_op_back(Tape *t, Node *n)
     Tensor *qkv = n->in[ATTENTION_QKV];
     int64_t C = cols_of(&n->out);
     float *d = step_floats(t, qkv->count);
+    if (!d)
+        return;
     AttentionBack a = {.forward = attention_of(n), .dout = n->grad, .dq = d, .dk = d + C, .dv = d + 2 * C, .ldd = 3 * C};
-    if (d && tape_work(t, t->k->attention_back_work(&a, tape_threads(t)))) {
+    if (tape_work(t, t->k->attention_back_work(&a, tape_threads(t)))) {
         t->k->attention_back(&t->run, &a);
         grad_put(t, qkv, d);
     }
@@ -72,7 +74,8 @@ Tensor *attention(Tape *t, Tensor *qkv, const Ragged *r, int64_t H, Relative bia
     if (!node_out(t, n, F32, SHAPE(r->total, C)))
         return tape_failed(t);
     memcpy(n->i, (int64_t[]){H, bias.R, causal}, 3 * sizeof n->i[0]);
-    n->f = (float)(1 / sqrt((double)(C / H)));
+    int64_t D = C / H;
+    n->f = (float)(1 / sqrt((double)D));
     if (n->out.needs_grad)
         n->keep[0] = step_floats(t, H * r->total);
     double pairs = 0;
@@ -149,7 +152,7 @@ Tensor *conv(Tape *t, Tensor *x, const Conv2d *c, Tensor *residual, Act act)
               .act = act};
     if (live(t) && tape_work(t, t->k->conv_work(&k, tape_threads(t))))
         t->k->conv(&t->run, &k);
-    double each = (double)(c->kh * c->kw) * (double)(c->C / c->groups);
+    double each = (double)(c->kh * c->kw) * (double)c->C / (double)c->groups;
     return node_done(t, n, 2.0 * (double)n->out.count * each,
                      4.0 * ((double)x->count + (double)n->out.count + (double)c->O * each));
 }

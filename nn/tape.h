@@ -60,6 +60,20 @@ const float *array_view(const Array *a); /* its numbers where they are aligned f
 /* A tensor without memory; indexed by name unless name is "" */
 Stored *store_tensor(Store *s, const char *name, DType type, int dims, const int64_t *shape, Error *e);
 
+/* Host arrays where kernels reach them, for one call (mirror.c). */
+typedef struct MirrorPart {
+    void *device, *back;
+    size_t bytes;
+} MirrorPart;
+typedef struct Mirror {
+    const Device *d;
+    MirrorPart part[6];
+    int count;
+} Mirror;
+const void *mirror_in(Mirror *m, const void *host, size_t bytes, Error *e);
+void *mirror_out(Mirror *m, void *host, size_t bytes, Error *e); /* copied back by mirror_close */
+void mirror_close(Mirror *m);
+
 /* ---- nodes ------------------------------------------------------------------------------------------------------------ */
 
 typedef struct Node Node;
@@ -230,8 +244,8 @@ bool tape_group(Tape *t, int64_t n, const int32_t *ids, Groups *g);
 /* Gradients in backward functions. All do nothing for an input that wants none. */
 float *grad_into(Tape *t, Tensor *x, float *beta);           /* where to add: *beta is 0 where nothing is there yet */
 float *grad_zeroed(Tape *t, Tensor *x);                      /* the same for kernels that always add */
-void grad_put(Tape *t, Tensor *x, float *g);                 /* adds g [x's count] of the step's memory and takes it */
-void grad_axpy(Tape *t, Tensor *x, float a, const float *g); /* adds a g */
+void grad_put(Tape *t, Tensor *x, float *p);                 /* adds p [x's count] of the step's memory and takes it */
+void grad_axpy(Tape *t, Tensor *x, float a, const float *p); /* adds a p */
 float *grad_take(Node *n);                                   /* n's gradient, now the caller's */
 ParamGrad *grad_of_param(Tape *t, Param *p, bool make);
 bool grad_dense(Tape *t, const ParamGrad *g, float *into); /* adds rows and factors to a dense [rows, D] */

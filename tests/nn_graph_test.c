@@ -275,7 +275,7 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(adjacencies), cmocka_unit_test(learned_graphs), cmocka_unit_test(graphs_that_fail),
-                                       cmocka_unit_test(ranking)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(adjacencies), cmocka_unit_test(learned_graphs),
+                                       cmocka_unit_test(graphs_that_fail), cmocka_unit_test(ranking)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -41,7 +41,8 @@ static Tensor *loss_of(Model *m, int step, Kinds kinds)
     int32_t id[3][B];
     for (int k = 0; k < 3; k++)
         for (int b = 0; b < B; b++) /* few distinct ones: duplicates inside a batch, rows left alone for long */
-            id[k][b] = (int32_t)draw_below((Draw){100 + (uint64_t)k, DRAW_TEST, (uint32_t)step}, (uint64_t)b, step % 7 ? 9 : I);
+            id[k][b] =
+                (int32_t)draw_below((Draw){100 + (uint64_t)k, DRAW_TEST, (uint32_t)step}, (uint64_t)b, step % 7 ? 9 : I);
     Tape *t = m->t;
     Tensor *u = gather(t, m->users, input_i32(t, id[0], B));
     Tensor *pos = input_i32(t, id[1], B), *neg = input_i32(t, id[2], B);
@@ -56,7 +57,9 @@ static Tensor *loss_of(Model *m, int step, Kinds kinds)
         loss = loss ? add(t, loss, x) : x;
     }
     if (kinds & MIXED && step % 3 == 1)
-        loss = add(t, loss, add(t, sum_squares(t, m->users), sum(t, mul(t, gather(t, m->features, pos), gather(t, m->features, neg)))));
+        loss =
+            add(t, loss,
+                add(t, sum_squares(t, m->users), sum(t, mul(t, gather(t, m->features, pos), gather(t, m->features, neg)))));
     if (step == 0)
         loss = add(t, loss, sum_squares(t, m->once));
     return loss;
@@ -296,7 +299,8 @@ static void out_of_memory(void **state)
             tape_reset(t, (Draw){0});
             int32_t ids[] = {2, 4, 2};
             Linear l = {.w = w, .N = 3, .K = 4};
-            Tensor *y = add(t, linear(t, gather(t, x, input_i32(t, ids, 3)), &l), linear(t, gather(t, x, input_i32(t, ids, 3)), &l));
+            Tensor *y =
+                add(t, linear(t, gather(t, x, input_i32(t, ids, 3)), &l), linear(t, gather(t, x, input_i32(t, ids, 3)), &l));
             ok = backward(t, sum_squares(t, spmm(t, knn_graph(t, y, 2), y)), &e) && optim_step(&o, s, t, &e);
         }
         assert_int_equal(ok, e.code == SP_OK);
@@ -325,7 +329,7 @@ static void initial_numbers(void **state)
     assert_memory_equal(a, b, 60000 * sizeof *a);
     double most = 0, square = 0, edge = sqrt(6.0 / 500);
     for (int i = 0; i < 60000; i++) {
-        most = fmax(most, fabs(a[i]));
+        most = fmax(most, fabs((double)a[i]));
         square += (double)n[i] * n[i];
     }
     assert_true(most <= edge && most > 0.99 * edge);
@@ -347,9 +351,10 @@ static void initial_numbers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lazy_is_dense), cmocka_unit_test(threads),           cmocka_unit_test(against_the_formula),
-        cmocka_unit_test(sgd),           cmocka_unit_test(checkpoints_go_on), cmocka_unit_test(steady_step_allocates_nothing),
-        cmocka_unit_test(out_of_memory), cmocka_unit_test(initial_numbers),
+        cmocka_unit_test(lazy_is_dense),       cmocka_unit_test(threads),
+        cmocka_unit_test(against_the_formula), cmocka_unit_test(sgd),
+        cmocka_unit_test(checkpoints_go_on),   cmocka_unit_test(steady_step_allocates_nothing),
+        cmocka_unit_test(out_of_memory),       cmocka_unit_test(initial_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,83 +1,423 @@
-/* tests/nn_test.c: the tape, stored tensors and inference plans. */
-#include "tests/testing.h"
+/* tests/nn_test.c: the tape, layers as they are loaded, inference plans. */
+#include "tests/nn_testing.h"
 
-#include "nn/tape.h"
+#include <math.h>
 
 static Device device;
-static Error error;
 
-static const float *ramp(int64_t n, float a, float b)
+/* A named array of test numbers; the caller frees data. */
+static Array array(const char *name, uint64_t seed, int dims, const int64_t *shape)
 {
-    static float x[4096];
+    Array a = {.name = {name, strlen(name)}, .type = F32, .dims = dims, .count = 1, .file = "model.safetensors"};
+    for (int i = 0; i < dims; i++) {
+        a.shape[i] = shape[i];
+        a.count *= shape[i];
+    }
+    a.data = test_numbers(seed, a.count);
+    return a;
+}
+static float at(const Array *a, int64_t i)
+{
+    return ((const float *)a->data)[i];
+}
+
+static void near_all(const float *a, const float *b, int64_t n, double tolerance)
+{
     for (int64_t i = 0; i < n; i++)
-        x[i] = a * (float)i + b;
-    return x;
+        if (!(fabs((double)a[i] - (double)b[i]) <= tolerance))
+            fail_msg("number %lld: %g, not %g", (long long)i, (double)a[i], (double)b[i]);
 }
 
-static Array array(int64_t rows, int64_t cols, const float *data)
-{
-    return (Array){.name = TEXT("w"),
-                   .type = F32,
-                   .dims = cols ? 2 : 1,
-                   .shape = {rows, cols},
-                   .count = cols ? rows * cols : rows,
-                   .data = data,
-                   .file = "test"};
-}
+/* ---- planned inference: a little of everything that encoders use ------------------------------------------------------ */
 
+enum { WIDTH = 12, VOCABULARY = 9 };
 typedef struct Net {
-    Linear first, second, third;
+    Store *s;
+    Tensor *words;
+    Linear qkv, out, wide, narrow;
+    Norm norm;
+    Conv2d first, depth, last;
 } Net;
+typedef struct Texts {
+    const int32_t *ids;
+    Ragged r;
+} Texts;
 
-static Tensor *net_forward(Tape *t, const void *model, const void *input)
+static Array linear_array(uint64_t seed, int64_t N, int64_t K)
+{
+    return array("w", seed, SHAPE(N, K));
+}
+
+static void load(Linear *l, Store *s, uint64_t seed, int64_t N, int64_t K)
+{
+    Array w = linear_array(seed, N, K), b = array("b", seed + 1, SHAPE(N));
+    assert_true(linear_load(l, s, 1, (const Array *[]){&w}, (const Array *[]){&b}, &error));
+    free((void *)w.data);
+    free((void *)b.data);
+}
+
+static void load_conv(Conv2d *c, Store *s, uint64_t seed, int64_t O, int64_t C, int64_t k, int64_t stride, int64_t groups)
+{
+    Array w = array("w", seed, SHAPE(O, C / groups, k, k)), b = array("b", seed + 1, SHAPE(O));
+    assert_true(conv_load(c, s, &w, &b, NULL, NULL, NULL, NULL, 0, stride, k / 2, groups, &error));
+    free((void *)w.data);
+    free((void *)b.data);
+}
+
+static Net net_new(const Device *d)
+{
+    Net m = {.s = store_new(d, &error)};
+    m.words = test_param(m.s, "words", VOCABULARY, WIDTH, 1);
+    load(&m.qkv, m.s, 10, 3 * WIDTH, WIDTH);
+    load(&m.out, m.s, 20, WIDTH, WIDTH);
+    load(&m.wide, m.s, 30, 4 * WIDTH, WIDTH);
+    load(&m.narrow, m.s, 40, WIDTH, 4 * WIDTH);
+    m.norm = (Norm){test_param(m.s, "gamma", WIDTH, 0, 2), test_param(m.s, "beta", WIDTH, 0, 3), 1e-5f};
+    load_conv(&m.first, m.s, 50, 16, 3, 3, 2, 1);
+    load_conv(&m.depth, m.s, 60, 16, 16, 3, 1, 16);
+    load_conv(&m.last, m.s, 70, 16, 16, 1, 1, 1);
+    return m;
+}
+
+static Tensor *encode_texts(Tape *t, const void *model, const void *input)
 {
     const Net *m = model;
-    const int64_t *rows = input;
-    Tensor *x = input_f32(t, ramp(*rows * 8, 0.01f, -0.1f), SHAPE(*rows, 8));
-    Tensor *h = linear(t, linear(t, x, &m->first), &m->second);
-    return linear_add(t, h, &m->third, h);
+    const Texts *x = input;
+    Tensor *h = gather(t, m->words, input_i32(t, x->ids, x->r.total));
+    for (int layer = 0; layer < 3; layer++) {
+        Tensor *a = attention(t, linear(t, h, &m->qkv), &x->r, 3, (Relative){0}, layer == 1);
+        h = layer_norm(t, linear_add(t, a, &m->out, h), &m->norm);
+        h = layer_norm_add(t, linear(t, linear_act(t, h, &m->wide, ACT_GELU, 0), &m->narrow), h, &m->norm);
+    }
+    return row_normalize(t, pool_texts(t, h, &x->r, REDUCE_MEAN), 1e-12f);
+}
+
+static Tensor *encode_images(Tape *t, const void *model, const void *input)
+{
+    const Net *m = model;
+    const int64_t *B = input;
+    float *pixels = test_numbers(5, *B * 13 * 11 * 3);
+    Tensor *x = conv(t, input_f32(t, pixels, SHAPE(*B, 13, 11, 3)), &m->first, NULL, ACT_RELU);
+    free(pixels);
+    x = max_pool(t, x, 3, 2, 1);
+    x = conv(t, conv(t, x, &m->depth, NULL, ACT_RELU6), &m->last, x, ACT_RELU);
+    return softmax(t, reshape(t, mean_pool(t, x), SHAPE(*B * 16)));
+}
+
+/* Planned results equal plain ones to the bit, and tensors that live at the same time share no memory. */
+static void plan_equals_plain(Tape *planned, Tape *plain, Forward *forward, const Net *m, const void *input)
+{
+    int64_t shape[4];
+    float a[256];
+    assert_true(infer(planned, forward, m, input, a, COUNT(a), shape, &error));
+    tape_reset(plain, (Draw){0});
+    Tensor *y = forward(plain, m, input);
+    tape_must(plain);
+    float *b = test_read(plain->d, y);
+    assert_int_equal(shape[0], y->shape[0]);
+    assert_memory_equal(a, b, (size_t)y->count * sizeof *a);
+    free(b);
+    const Plan *p = planned->plan;
+    size_t all = 0;
+    for (size_t i = 0; i < p->buffers; i++) {
+        all += p->buffer[i].bytes;
+        assert_true(p->offset[i] + p->buffer[i].bytes <= p->bytes);
+        for (size_t j = 0; j < i; j++)
+            if (p->buffer[i].first <= p->buffer[j].last && p->buffer[j].first <= p->buffer[i].last)
+                assert_true(p->offset[i] + p->buffer[i].bytes <= p->offset[j] ||
+                            p->offset[j] + p->buffer[j].bytes <= p->offset[i]);
+    }
+    assert_int_equal(plan_bytes(planned), p->bytes);
+    assert_true(p->bytes < all * 2 / 3); /* memory is used again */
 }
 
 static void planned_inference(void **state)
 {
     (void)state;
-    Store *s = store_new(&device, &error);
-    Net m;
-    Array w1 = array(16, 8, ramp(128, 0.003f, -0.2f)), b1 = array(16, 0, ramp(16, 0.1f, 0));
-    assert_true(linear_load(&m.first, s, 1, (const Array *[]){&w1}, (const Array *[]){&b1}, &error));
-    Array w2 = array(5, 16, ramp(80, -0.002f, 0.1f)), w3 = array(5, 5, ramp(25, 0.01f, -0.1f));
-    assert_true(linear_load(&m.second, s, 1, (const Array *[]){&w2}, NULL, &error));
-    assert_true(linear_load(&m.third, s, 1, (const Array *[]){&w3}, NULL, &error));
-    Tape *t = tape_new(&device, false, &error), *eager = tape_new(&device, false, &error);
-    for (int64_t rows = 1; rows < 20; rows += 6) {
-        float planned[128], plain[128];
-        int64_t shape[4];
-        assert_true(infer(t, net_forward, &m, &rows, planned, COUNT(planned), shape, &error));
-        assert_int_equal(shape[0], rows);
-        assert_int_equal(shape[1], 5);
-        tape_reset(eager, (Draw){0});
-        Tensor *y = net_forward(eager, &m, &rows);
-        assert_true(tape_ok(eager, &error));
-        tensor_read(&device, y, 0, y->count, plain);
-        assert_memory_equal(planned, plain, (size_t)y->count * sizeof(float));
-        const Plan *p = t->plan;
-        for (size_t i = 0; i < p->buffers; i++)
-            for (size_t j = 0; j < i; j++)
-                if (p->buffer[i].first <= p->buffer[j].last && p->buffer[j].first <= p->buffer[i].last)
-                    assert_true(p->offset[i] + p->buffer[i].bytes <= p->offset[j] ||
-                                p->offset[j] + p->buffer[j].bytes <= p->offset[i]);
+    TestHeap h = {.heap = {test_resize, &h}};
+    Device d = test_device(&h.heap, 2);
+    Net m = net_new(&d);
+    Tape *planned = tape_new(&d, false, &error), *plain = tape_new(&d, false, &error);
+    static const int32_t ids[] = {3, 1, 4, 1, 5, 8, 2, 6, 5, 3, 5, 8}, a[] = {0, 5, 12}, b[] = {0, 1, 1, 9}, c[] = {0, 12};
+    const Texts texts[] = {{ids, {2, 12, 7, a}}, {ids, {3, 9, 8, b}}, {ids, {1, 12, 12, c}}};
+    size_t requests = 0;
+    for (int round = 0; round < 3; round++) {
+        if (round == 2) /* all plans are known and the block is large enough */
+            requests = h.requests;
+        for (size_t i = 0; i < COUNT(texts); i++)
+            plan_equals_plain(planned, plain, encode_texts, &m, &texts[i]);
+        for (int64_t B = 1; B < 4; B++)
+            plan_equals_plain(planned, plain, encode_images, &m, &B);
     }
+    assert_int_equal(h.requests, requests);
+    Error e = {0};
+    int64_t shape[4];
+    float few[3];
+    assert_false(infer(planned, encode_texts, &m, &texts[0], few, COUNT(few), shape, &e));
+    assert_error(e, SP_SHAPE, "room for 3");
+    int32_t unknown[] = {9};
+    Texts wrong = {unknown, {1, 1, 1, (int32_t[]){0, 1}}};
+    assert_false(infer(planned, encode_texts, &m, &wrong, few, COUNT(few), shape, &e));
+    assert_error(e, SP_USAGE, "gather: row 9");
+    wrong.r.total = 2;
+    assert_false(infer(planned, encode_texts, &m, &wrong, few, COUNT(few), shape, &e));
+    assert_error(e, SP_USAGE, "texts");
+    tape_free(planned);
+    tape_free(plain);
+    store_free(m.s);
+    pool_free(d.pool);
+    assert_int_equal(h.live, 0);
+}
+
+/* More shapes than plans are kept for: the one used longest ago goes. */
+static void many_shapes(void **state)
+{
+    (void)state;
+    Net m = net_new(&device);
+    Tape *planned = tape_new(&device, false, &error), *plain = tape_new(&device, false, &error);
+    for (int round = 0; round < 2; round++)
+        for (int32_t n = 1; n < PLANS + 8; n++) {
+            int32_t ids[PLANS + 8] = {0}, offsets[] = {0, n};
+            plan_equals_plain(planned, plain, encode_texts, &m, &(Texts){ids, {1, n, n, offsets}});
+        }
+    tape_free(planned);
+    tape_free(plain);
+    store_free(m.s);
+}
+
+/* ---- layers ----------------------------------------------------------------------------------------------------------- */
+
+static void folded_convolution(void **state)
+{
+    (void)state;
+    enum { O = 5, C = 3, K = 3, H = 6, W = 7 };
+    Store *s = store_new(&device, &error);
+    Array w = array("w", 1, SHAPE(O, C, K, K)), gamma = array("gamma", 2, SHAPE(O)), beta = array("beta", 3, SHAPE(O)),
+          mean = array("mean", 4, SHAPE(O)), var = array("var", 5, SHAPE(O));
+    for (int o = 0; o < O; o++)
+        ((float *)var.data)[o] = fabsf(at(&var, o));
+    Conv2d c;
+    assert_true(conv_load(&c, s, &w, NULL, &gamma, &beta, &mean, &var, 1e-3, 1, 1, 1, &error));
+    Tape *t = tape_new(&device, false, &error);
+    float *x = test_numbers(6, H * W * C), want[H * W * O];
+    for (int h = 0; h < H; h++)
+        for (int v = 0; v < W; v++)
+            for (int o = 0; o < O; o++) {
+                double sum = 0;
+                for (int i = 0; i < K * K * C; i++) {
+                    int ch = i / (K * K), y = h + i % (K * K) / K - 1, z = v + i % K - 1;
+                    if (y >= 0 && y < H && z >= 0 && z < W)
+                        sum += (double)at(&w, o * C * K * K + i) * x[(y * W + z) * C + ch];
+                }
+                want[(h * W + v) * O + o] =
+                    (float)fmax(0, at(&gamma, o) * (sum - at(&mean, o)) / sqrt(at(&var, o) + 1e-3) + at(&beta, o));
+            }
+    Tensor *y = conv(t, input_f32(t, x, SHAPE(1, H, W, C)), &c, NULL, ACT_RELU);
+    tape_must(t);
+    float *got = test_read(&device, y);
+    near_all(got, want, H * W * O, 1e-5);
+    Error e = {0};
+    mean.count = 4;
+    assert_false(conv_load(&c, s, &w, NULL, &gamma, &beta, &mean, &var, 1e-3, 1, 1, 1, &e));
+    assert_error(e, SP_SHAPE, "tensor mean");
+    assert_false(conv_load(&c, s, &gamma, NULL, NULL, NULL, NULL, NULL, 0, 1, 1, 1, &e));
+    assert_error(e, SP_SHAPE, "tensor gamma");
+    assert_false(conv_load(&c, s, &w, NULL, NULL, NULL, NULL, NULL, 0, 1, 1, 3, &e));
+    assert_error(e, SP_UNSUPPORTED, "tensor w");
+    free(got);
+    free(x);
+    free((void *)w.data);
+    free((void *)gamma.data);
+    free((void *)beta.data);
+    free((void *)mean.data);
+    free((void *)var.data);
     tape_free(t);
-    tape_free(eager);
     store_free(s);
+}
+
+/* Three weights stacked, one without bias, equal three layers. */
+static void stacked_linear(void **state)
+{
+    (void)state;
+    Store *s = store_new(&device, &error);
+    Array w[3], b = array("b", 9, SHAPE(4));
+    const Array *ws[3], *bs[3] = {NULL, &b, NULL};
+    float *x = test_numbers(8, 5 * 7), want[5][9];
+    int64_t N[] = {2, 4, 3}, n = 0;
+    for (int i = 0; i < 3; i++) {
+        w[i] = linear_array(30 + (uint64_t)i, N[i], 7);
+        ws[i] = &w[i];
+        for (int64_t j = 0; j < N[i]; j++, n++)
+            for (int m = 0; m < 5; m++) {
+                double sum = i == 1 ? at(&b, j) : 0;
+                for (int k = 0; k < 7; k++)
+                    sum += (double)x[m * 7 + k] * at(&w[i], j * 7 + k);
+                want[m][n] = (float)sum;
+            }
+    }
+    Linear l;
+    assert_true(linear_load(&l, s, 3, ws, bs, &error));
+    assert_true(l.N == 9 && l.K == 7);
+    Tape *t = tape_new(&device, false, &error);
+    Tensor *y = linear(t, input_f32(t, x, SHAPE(5, 7)), &l);
+    tape_must(t);
+    float *got = test_read(&device, y);
+    near_all(got, want[0], 45, 1e-5);
+    Error e = {0};
+    w[2].shape[1] = 6;
+    w[2].count = 18;
+    assert_false(linear_load(&l, s, 3, ws, bs, &e));
+    assert_error(e, SP_SHAPE, "rows should have 7");
+    for (int i = 0; i < 3; i++)
+        free((void *)w[i].data);
+    free((void *)b.data);
+    free(got);
+    free(x);
+    tape_free(t);
+    store_free(s);
+}
+
+/* Aligned float32 is seen where it lies; other types and places are converted. */
+static void arrays_in_the_store(void **state)
+{
+    (void)state;
+    Store *s = store_new(&device, &error);
+    Array a = array("a", 1, SHAPE(3, 4));
+    Tensor *view = store_array(s, &a, &error);
+    assert_non_null(view);
+    assert_ptr_equal(view->data, a.data);
+    assert_ptr_equal(store_find(s, "a"), view);
+    unsigned char bytes[49];
+    memcpy(bytes + 1, a.data, 48);
+    Array odd = a, half = {.name = TEXT("half"), .type = F16, .dims = 1, .shape = {2}, .count = 2, .file = "f"};
+    odd.data = bytes + 1;
+    const uint16_t halves[] = {0x3c00, 0xc000};
+    half.data = halves;
+    Tensor *copy = store_array(s, &odd, &error), *wide = store_array(s, &half, &error); /* the name is taken: it has none */
+    float *x = test_read(&device, copy), *y = test_read(&device, wide);
+    assert_memory_equal(x, a.data, 48);
+    assert_true(y[0] == 1 && y[1] == -2);
+    assert_int_equal(store_count(s), 3);
+    assert_string_equal(store_name(s, store_at(s, 2)), "half");
+    Norm norm;
+    Error e = {0};
+    assert_false(norm_load(&norm, s, &a, &half, 1e-5f, &e));
+    assert_error(e, SP_SHAPE, "tensor half");
+    a.dims = 5;
+    assert_null(store_array(s, &a, &e));
+    assert_error(e, SP_SHAPE, "5 dimensions");
+    free(x);
+    free(y);
+    free((void *)a.data);
+    store_free(s);
+}
+
+/* ---- failures --------------------------------------------------------------------------------------------------------- */
+
+static void failures_stick(void **state)
+{
+    (void)state;
+    Error e = {0};
+    Store *s = store_new(&device, &error);
+    Tape *t = tape_new(&device, true, &error), *other = tape_new(&device, true, &error);
+    Tensor *x = test_param(s, "x", 3, 4, 1), *y = test_param(s, "y", 4, 3, 2);
+    float *before = test_read(&device, x);
+    Tensor *bad = add(t, x, y);
+    assert_non_null(bad);
+    assert_false(tape_ok(t, &e));
+    assert_error(e, SP_SHAPE, "add: shapes do not fit: [3,4] [4,3]");
+    size_t nodes = t->count;
+    Tensor *later = sum(t, mul(t, row_normalize(t, bad, 1), activate(t, x, ACT_RELU, 0)));
+    tape_fail(t, SP_USAGE, "something else");
+    assert_int_equal(t->count, nodes);
+    assert_false(backward(t, later, &e));
+    assert_error(e, SP_SHAPE, "add"); /* the first cause */
+    Optim o = optim_adam(1);
+    assert_false(optim_step(&o, s, t, &e));
+    error_clear(&e);
+    float *after = test_read(&device, x);
+    assert_memory_equal(before, after, 48);
+    tape_reset(t, (Draw){0});
+    assert_true(tape_ok(t, &e));
+
+    Tensor *a = scale(t, x, 2); /* a tensor of another tape, of a step that is over, none at all, of another type */
+    add(other, a, a);
+    assert_false(tape_ok(other, &e));
+    assert_error(e, SP_USAGE, "add: input 0 belongs to another tape");
+    tape_reset(t, (Draw){0});
+    scale(t, a, 2);
+    assert_false(tape_ok(t, &e));
+    assert_error(e, SP_USAGE, "a step that is over");
+    tape_reset(t, (Draw){0});
+    add(t, x, NULL);
+    assert_false(tape_ok(t, &e));
+    assert_error(e, SP_USAGE, "add: input 1 is missing");
+    tape_reset(t, (Draw){0});
+    add(t, x, input_i32(t, (int32_t[]){1}, 1));
+    assert_false(tape_ok(t, &e));
+    assert_error(e, SP_SHAPE, "add: input 1 is I32");
+    tape_reset(t, (Draw){0});
+    gather(t, x, input_i32(t, (int32_t[]){1, -1}, 2));
+    assert_false(tape_ok(t, &e));
+    assert_error(e, SP_USAGE, "gather: row -1");
+    tape_reset(t, (Draw){0});
+    assert_false(backward(t, x, &e));
+    assert_error(e, SP_USAGE, "backward");
+    tape_reset(t, (Draw){0});
+    Array w = linear_array(3, 2, 4);
+    Linear packed;
+    assert_true(linear_load(&packed, s, 1, (const Array *[]){&w}, NULL, &error));
+    linear(t, x, &packed);
+    assert_false(tape_ok(t, &e));
+    assert_error(e, SP_UNSUPPORTED, "packed weights have no gradient");
+    tape_reset(t, (Draw){0});
+    mean_pool(t, reshape(t, x, SHAPE(1, 1, 3, 4)));
+    assert_false(tape_ok(t, &e));
+    assert_error(e, SP_UNSUPPORTED, "mean_pool has no gradient");
+    tape_reset(t, (Draw){0});
+    float g[12];
+    assert_false(tensor_grad(t, scale(t, x, 1), g, &e));
+    assert_error(e, SP_USAGE, "only parameters");
+    free(before);
+    free(after);
+    free((void *)w.data);
+    tape_free(t);
+    tape_free(other);
+    store_free(s);
+}
+
+/* Every op and every backward pass is in the trace, with its work. */
+static void traced(void **state)
+{
+    (void)state;
+    Device d = device;
+    d.trace = trace_new(NULL, false, &error);
+    Store *s = store_new(&d, &error);
+    Tape *t = tape_new(&d, true, &error);
+    Tensor *x = test_param(s, "x", 30, 4, 1), *w = test_param(s, "w", 5, 4, 2);
+    Optim o = optim_adam(0.1);
+    assert_true(
+        backward(t, sum_squares(t, matmul(t, gather(t, x, input_i32(t, (int32_t[]){3, 3}, 2)), false, w, true)), &error));
+    assert_true(optim_step(&o, s, t, &error));
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *to = open_memstream(&text, &bytes);
+    trace_table(d.trace, to, 0);
+    fclose(to);
+    static const char *const names[] = {"matmul", "matmul back", "gather", "sum_squares back", "adam", "adam rows"};
+    for (size_t i = 0; i < COUNT(names); i++)
+        assert_non_null(strstr(text, names[i]));
+    free(text);
+    tape_free(t);
+    store_free(s);
+    trace_free(d.trace);
 }
 
 static int setup(void **state)
 {
     (void)state;
-    const Kernels *k = kernels_cpu(NULL, &error);
-    device = (Device){.k = k, .pool = pool_new(NULL, 2, &error)};
-    return k && device.pool ? 0 : -1;
+    device = test_device(NULL, 2);
+    return 0;
 }
 
 static int teardown(void **state)
@@ -89,6 +429,12 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(planned_inference)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(planned_inference),
+                                       cmocka_unit_test(many_shapes),
+                                       cmocka_unit_test(folded_convolution),
+                                       cmocka_unit_test(stacked_linear),
+                                       cmocka_unit_test(arrays_in_the_store),
+                                       cmocka_unit_test(failures_stick),
+                                       cmocka_unit_test(traced)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

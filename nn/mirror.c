@@ -1,0 +1,39 @@
+/* nn/mirror.c: host arrays where kernels reach them, for one call: themselves on the CPU, copies on other devices. */
+#include "nn/tape.h"
+
+static void *mirror(Mirror *m, void *host, size_t bytes, bool in, Error *e)
+{
+    if (device_is_host(m->d))
+        return host;
+    void *device = m->d->k->alloc(m->d->heap, MAX(bytes, (size_t)1));
+    if (!device) {
+        fail_memory(e, bytes, "a copy on the device");
+        return NULL;
+    }
+    Run run = {.pool = m->d->pool};
+    if (in)
+        m->d->k->upload(&run, device, host, bytes);
+    m->part[m->count++] = (MirrorPart){device, in ? NULL : host, bytes};
+    return device;
+}
+
+const void *mirror_in(Mirror *m, const void *host, size_t bytes, Error *e)
+{
+    return mirror(m, (void *)host, bytes, true, e);
+}
+
+void *mirror_out(Mirror *m, void *host, size_t bytes, Error *e)
+{
+    return mirror(m, host, bytes, false, e);
+}
+
+void mirror_close(Mirror *m)
+{
+    Run run = {.pool = m->d->pool};
+    while (m->count > 0) {
+        MirrorPart *p = &m->part[--m->count];
+        if (p->back)
+            m->d->k->download(&run, p->back, p->device, p->bytes);
+        m->d->k->free(m->d->heap, p->device, MAX(p->bytes, (size_t)1));
+    }
+}
