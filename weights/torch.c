@@ -8,7 +8,7 @@
 #include "weights/pickle.h"
 #include "weights/zip.h"
 
-enum { MAX_DEPTH = 256, MAX_LOOKS = 50 * 1000 * 1000 };
+enum { MAX_DEPTH = 256, MAX_LOOKS = 10 * 1000 * 1000 };
 
 typedef struct Storage {
     const unsigned char *data;

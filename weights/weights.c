@@ -74,7 +74,8 @@ static bool read_file(Weights *w, const char *path, bool index_allowed, Error *e
     static const unsigned char LEGACY[] = {0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, '.'};
     if (m->bytes >= 4 && !memcmp(m->data, "PK\3\4", 4))
         return torch_zip_read(w, m, name, e);
-    if (m->bytes >= 2 + sizeof LEGACY && m->data[0] == 0x80 && !memcmp(m->data + 2, LEGACY, sizeof LEGACY))
+    size_t frame = m->bytes > 2 && m->data[2] == 0x95 ? 9 : 0; /* protocols 4 and 5 frame what they write */
+    if (m->bytes >= 2 + frame + sizeof LEGACY && m->data[0] == 0x80 && !memcmp(m->data + 2 + frame, LEGACY, sizeof LEGACY))
         return torch_legacy_read(w, m, name, e);
     if (m->bytes >= 9 && m->data[8] == '{' && !little(m->data + 4, 4)) /* no text has four zeros there */
         return safetensors_read(w, m, name, e);

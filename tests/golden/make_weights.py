@@ -86,8 +86,8 @@ def small():
 
 
 def main():
-    torch.serialization.clear_safe_globals()
     os.makedirs(HERE, exist_ok=True)
+    torch.serialization.get_source_lines_and_file = lambda o, m=None: (["class source"], 1, "file.py")  # legacy modules carry their source
     lines = []
     for name, value, expect in small():
         for kind, options in (("zip", {}), ("legacy", dict(_use_new_zipfile_serialization=False)), ("zip", dict(pickle_protocol=4)),
@@ -117,12 +117,12 @@ def main():
     with tempfile.TemporaryDirectory() as tmp:
         torch.manual_seed(3)
         net = torchvision.models.resnet18().eval()
-        for what, value in (("resnet18 module", net), ("resnet18 state dict", net.state_dict()), ("resnet18 half", net.half().state_dict())):
+        half = {k: v.half() for k, v in net.state_dict().items()}
+        for what, value, expect in (("module", net, net.state_dict()), ("state dict", net.state_dict(), net.state_dict()), ("half", half, half)):
             for options in ({}, dict(_use_new_zipfile_serialization=False)):
                 path = os.path.join(tmp, "x.pth")
                 torch.save(value, path, **options)
-                check(what + (" legacy" if options else " zip"), path, net.state_dict())
-            net.float()
+                check("resnet18 " + what + (" legacy" if options else " zip"), path, expect)
         path = os.path.join(tmp, "big.pth")
         many = {"t%d" % i: torch.full((3,), float(i)) for i in range(70000)}  # more entries than 16 bits count: zip64
         torch.save(many, path)
