@@ -3,15 +3,19 @@
 
 #include <math.h>
 
-enum { BLOCK = 1024 }; /* users ranked at once by models that score densely */
+enum {
+    BLOCK = 1024,
+    BLOCK_SCORES = 1 << 24
+}; /* at most: users ranked at once by models that score densely, and their scores */
 
 /* Models without vectors: dense scores of a block of users, ranked by the device. */
-static bool rank_by_scores(Model *m, const int32_t *ids, int64_t n, int64_t k, int32_t *top, float *scores, Arena *scratch, Error *e)
+static bool rank_by_scores(Model *m, const int32_t *ids, int64_t n, int64_t k, int32_t *top, float *scores, Arena *scratch,
+                           Error *e)
 {
     const Device *d = store_device(m->store);
     const Run run = {.pool = d->pool, .trace = d->trace};
-    int64_t I = m->data->I, rows = MIN(n, (int64_t)BLOCK);
-    float *host = NEW(scratch, float, rows * I, e), *best = NEW(scratch, float, rows * k, e);
+    int64_t I = m->data->I, rows = MAX(MIN(MIN(n, (int64_t)BLOCK), BLOCK_SCORES / I), (int64_t)1);
+    float *host = NEW(scratch, float, rows *I, e), *best = NEW(scratch, float, rows *k, e);
     if (!host || !best)
         return false;
     for (int64_t first = 0; first < n; first += rows) {
@@ -24,8 +28,8 @@ static bool rank_by_scores(Model *m, const int32_t *ids, int64_t n, int64_t k, i
     return true;
 }
 
-bool rank_users(Model *m, const Tensor *users, const Tensor *items, const int32_t *ids, int64_t n, int64_t k, int32_t *top, float *scores,
-                Error *e)
+bool rank_users(Model *m, const Tensor *users, const Tensor *items, const int32_t *ids, int64_t n, int64_t k, int32_t *top,
+                float *scores, Error *e)
 {
     const Pairs *train = &m->data->train;
     if (users)
@@ -41,7 +45,8 @@ static bool has_pairs(const Pairs *p, int64_t user)
     return p->start && p->start[user + 1] > p->start[user];
 }
 
-bool evaluate_model(Model *m, const Tensor *users, const Tensor *items, const EvalConfig *c, Scores *valid, Scores *test, Arena *a, Error *e)
+bool evaluate_model(Model *m, const Tensor *users, const Tensor *items, const EvalConfig *c, Scores *valid, Scores *test,
+                    Arena *a, Error *e)
 {
     const DataSet *d = m->data;
     int64_t K = 1, n = 0;
@@ -60,8 +65,8 @@ bool evaluate_model(Model *m, const Tensor *users, const Tensor *items, const Ev
         Scores *out;
     } parts[] = {{&d->valid, valid}, {&d->test, test}};
     for (size_t i = 0; i < COUNT(parts); i++)
-        if (parts[i].truth->start && !score_lists(parts[i].out, d->protocol, ids, n, K, top, parts[i].truth, c->metrics, c->metric_count,
-                                                  c->cutoffs, c->cutoff_count, a, e))
+        if (parts[i].truth->start && !score_lists(parts[i].out, d->protocol, ids, n, K, top, parts[i].truth, c->metrics,
+                                                  c->metric_count, c->cutoffs, c->cutoff_count, a, e))
             return false;
     return true;
 }

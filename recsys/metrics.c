@@ -120,6 +120,11 @@ const Metric *metric_at(size_t i)
     return &METRICS[i].metric;
 }
 
+const char *metric_names(void)
+{
+    return "Recall, Precision, nDCG, HR, MRR, MAP, MAR, F1, nDCGRendle2020, AP";
+}
+
 int metric_find(const char *name)
 {
     for (size_t i = 0; i < COUNT(METRICS); i++)
@@ -182,10 +187,7 @@ static bool check(Scores *s, int64_t K, const char *const *metrics, const int64_
     for (size_t m = 0; m < s->metrics; m++) {
         int found = metric_find(metrics[m]);
         if (found < 0)
-            return fail(
-                e, SP_USAGE,
-                "there is no metric '%s'; there are Recall, Precision, nDCG, HR, MRR, MAP, MAR, F1, nDCGRendle2020, AP",
-                metrics[m]);
+            return fail(e, SP_USAGE, "there is no metric '%s'; there are %s", metrics[m], metric_names());
         s->names[m] = METRICS[found].metric.name;
     }
     if (K < 1)

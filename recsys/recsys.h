@@ -10,13 +10,13 @@
 
 typedef enum Format {
     FORMAT_AUTO,
-    FORMAT_TSV,      /* or CSV: user item [rating [time]]; columns by name where the first line names a user and an item column */
+    FORMAT_TSV, /* or CSV: user item [rating [time]]; columns by name where the first line names a user and an item column */
     FORMAT_INTER,    /* MMRec: columns by name, x_label 0 1 2 */
     FORMAT_RECBOLE,  /* columns by typed name: user_id:token */
     FORMAT_LIGHTGCN, /* user item item ... */
 } Format;
 Format format_find(const char *name); /* "auto", "tsv", "inter", "recbole", "lightgcn"; -1 when unknown */
-typedef struct Ratings { /* as read, in file order, ids as texts */
+typedef struct Ratings {              /* as read, in file order, ids as texts */
     size_t count;
     Text *user, *item;
     double *rating; /* 1 where the file has none */
@@ -31,14 +31,15 @@ typedef struct Ratings { /* as read, in file order, ids as texts */
 /* Columns are cut at tabs, else commas, else blanks. Every malformed line is an error "file:line: what". */
 bool ratings_read(Ratings *r, const char *path, Format f, Arena *a, Error *e);
 
-typedef struct Pairs { /* one part of the data by user: CSR over U users, items ascending in a user, each once (the last row counts) */
+/* One part of the data by user: CSR over U users, items ascending in a user, each once (the last row counts). */
+typedef struct Pairs {
     int64_t count;
     int64_t *start; /* [U+1]; NULL: there is no such part */
     int32_t *item;
     float *rating;
 } Pairs;
 typedef struct Feature { /* one modality; row i belongs to item i of the data set */
-    const char *name; /* "visual", "textual" */
+    const char *name;    /* "visual", "textual" */
     int64_t D;
     const float *data; /* [I, D], finite; in the arena or in the mapped file */
     Npy file;          /* open while data points into it */
@@ -46,7 +47,8 @@ typedef struct Feature { /* one modality; row i belongs to item i of the data se
 typedef enum Protocol { PROTOCOL_ELLIOT, PROTOCOL_MMREC } Protocol;
 typedef struct DataSet {
     int64_t U, I;
-    TextIndex *users, *items; /* number <-> id; items that only valid or test know are numbered from I on: they count as missed */
+    /* number <-> id; items that only valid or test know are numbered from I on: they count as missed */
+    TextIndex *users, *items;
     Pairs train, valid, test;
     int64_t cold; /* rows of valid and test left out because train does not know their user */
     Feature *features;
@@ -73,11 +75,12 @@ void dataset_close(DataSet *d); /* unmaps features; the rest goes with the arena
 
 typedef struct SplitConfig {
     enum {
-        SPLIT_RANDOM,     /* a share of each user's rows, shuffled by MT19937 as NumPy does; leave_n > 0: that many instead */
-        SPLIT_TEMPORAL,   /* the latest rows of each user, ties in file order; leave_n > 0: that many */
+        SPLIT_RANDOM,   /* a share of each user's rows, shuffled by MT19937 as NumPy does; leave_n > 0: that many instead */
+        SPLIT_TEMPORAL, /* the latest rows of each user, ties in file order; leave_n > 0: that many */
         SPLIT_LEAVE_N_OUT /* leave_n rows of each user: the latest where the file has times, else at random */
     } strategy;
-    double test_ratio, validation_ratio; /* 0: no such part. With leave_n validation takes leave_n rows too, unless this is 0 */
+    /* 0: no such part. With leave_n validation takes leave_n rows too, unless its ratio is 0 */
+    double test_ratio, validation_ratio;
     int64_t leave_n;
     int64_t k_core; /* 0: none; else users, then items with fewer rows go, until none does */
     uint32_t seed;
@@ -95,6 +98,7 @@ typedef struct Metric {
 size_t metric_count(void);
 const Metric *metric_at(size_t i);
 int metric_find(const char *name); /* any case; -1 when unknown */
+const char *metric_names(void);    /* all, for messages: "Recall, Precision, ..." */
 typedef struct Scores {
     size_t metrics, cutoffs;
     const char **names;
@@ -106,17 +110,20 @@ typedef struct Scores {
 /* top [n, K] item numbers (-1: none) of users ids [n], judged by `truth`. A user counts who has truth and, under Elliot, a list that is
  * not empty. Cutoffs are at most K. Unknown metrics and cutoffs are errors. */
 bool score_lists(Scores *s, Protocol p, const int32_t *users, int64_t n, int64_t K, const int32_t *top, const Pairs *truth,
-                 const char *const *metrics, size_t metric_count, const int64_t *cutoffs, size_t cutoff_count, Arena *a, Error *e);
+                 const char *const *metrics, size_t metric_count, const int64_t *cutoffs, size_t cutoff_count, Arena *a,
+                 Error *e);
 
 /* ---- recommenders --------------------------------------------------------------------------------------------------------------------- */
 
 typedef struct Setting { /* a hyper-parameter; its value is a text until the model asks */
-    const char *key, *elliot, *mmrec; /* defaults by protocol; a whole number, a number or a word: values must be of the same kind */
+    /* defaults by protocol; a whole number, a number or a word: values must be of the same kind */
+    const char *key, *elliot, *mmrec;
     const char *about;
     double least; /* smallest value that a number may have */
 } Setting;
 typedef struct Settings Settings;
-extern const Setting common_settings[]; /* every recommender has these; ends with key NULL. A model's table may change their defaults */
+/* Every recommender has these; ends with key NULL. A model's table may change their defaults. */
+extern const Setting common_settings[];
 /* The protocol's defaults, a model's own (ends with key NULL, may be NULL), then "key=value" texts. Unknown keys and values of the wrong
  * kind are errors that name what there is. Lives in the arena. */
 Settings *settings_make(const Setting *own, Protocol p, const char *const *set, size_t set_count, Arena *a, Error *e);
@@ -129,23 +136,25 @@ int64_t setting_i64(const Settings *s, const char *key);
 const char *setting_text(const Settings *s, const char *key);
 bool setting_bool(const Settings *s, const char *key);
 
-typedef enum Sampling { /* what an epoch is made of: DE 4.1, M 2.3 */
-    SAMPLE_NONE,         /* nothing to train */
-    SAMPLE_UNIFORM_USER, /* S1/S2: #train triples, user uniform, positive uniform in user, one negative */
+/* What an epoch is made of: DE 4.1, M 2.3. */
+typedef enum Sampling {
+    SAMPLE_NONE,           /* nothing to train */
+    SAMPLE_UNIFORM_USER,   /* S1/S2: #train triples, user uniform, positive uniform in user, one negative */
     SAMPLE_DISTINCT_USERS, /* S3: batches of distinct users, one positive and one negative each */
-    SAMPLE_EVERY_EDGE,   /* S4, M 2.3: every train pair once, shuffled, one negative */
-    SAMPLE_EVERY_EDGE_NO_NEGATIVE
+    SAMPLE_EVERY_EDGE,     /* S4, M 2.3: every train pair once, shuffled, one negative */
+    SAMPLE_EVERY_EDGE_NO_NEGATIVE,
 } Sampling;
 /* Draws the events of an epoch: all numbers are functions of (seed, epoch, event), so an epoch can be drawn again. Negatives are items that
  * occur in train and that the user has no train pair with; users who have every such item are left out. */
 typedef struct Sampler Sampler;
 Sampler *sampler_new(const DataSet *d, Sampling how, int64_t batch_size, uint64_t seed, Arena *a, Error *e);
-int64_t sampler_batches(const Sampler *s);              /* in an epoch; 0 with SAMPLE_NONE */
+int64_t sampler_batches(const Sampler *s); /* in an epoch; 0 with SAMPLE_NONE */
 void sampler_epoch(Sampler *s, Pool *pool, int64_t epoch);
 /* Batch b of the epoch drawn: pointers into the sampler, negatives NULL where there are none. Returns its size. */
-int64_t sampler_batch(const Sampler *s, int64_t b, const int32_t **users, const int32_t **positives, const int32_t **negatives);
+int64_t sampler_batch(const Sampler *s, int64_t b, const int32_t **users, const int32_t **positives,
+                      const int32_t **negatives);
 
-typedef struct Batch { /* tensors on the tape, and host copies for those who want them */
+typedef struct Batch {        /* tensors on the tape, and host copies for those who want them */
     int64_t B, index;         /* index in the epoch: 0 is the first */
     Tensor *user, *pos, *neg; /* I32 [B]; neg NULL where there are none */
     const int32_t *users, *positives, *negatives;
@@ -167,7 +176,7 @@ typedef struct Recommender {
     Sampling (*sampling)(const Model *m);
     bool needs_features;
     bool (*init)(Model *m, Error *e);
-    bool (*epoch)(Model *m, Error *e);                 /* before each epoch; may be NULL */
+    bool (*epoch)(Model *m, Error *e);                  /* before each epoch; may be NULL */
     Tensor *(*loss)(Tape *t, Model *m, const Batch *b); /* scalar */
     /* Final vectors for scoring by dot product: users [U, D], items [I, D]; on an inference tape. NULL where `score` is given. */
     bool (*represent)(Tape *t, Model *m, Tensor **users, Tensor **items);
@@ -188,10 +197,11 @@ typedef struct EvalConfig {
     size_t cutoff_count;
 } EvalConfig;
 /* valid and test are filled where the data set has the part; users and items NULL for a model that scores by itself. */
-bool evaluate_model(Model *m, const Tensor *users, const Tensor *items, const EvalConfig *c, Scores *valid, Scores *test, Arena *a, Error *e);
+bool evaluate_model(Model *m, const Tensor *users, const Tensor *items, const EvalConfig *c, Scores *valid, Scores *test,
+                    Arena *a, Error *e);
 /* The k best items for users ids [n], train items left out; top, scores [n, k] host (scores may be NULL). */
-bool rank_users(Model *m, const Tensor *users, const Tensor *items, const int32_t *ids, int64_t n, int64_t k, int32_t *top, float *scores,
-                Error *e);
+bool rank_users(Model *m, const Tensor *users, const Tensor *items, const int32_t *ids, int64_t n, int64_t k, int32_t *top,
+                float *scores, Error *e);
 double score_of(const Scores *s, const char *metric, int64_t cutoff); /* the mean; NaN when absent */
 
 /* ---- training (train.c) --------------------------------------------------------------------------------------------------------------- */

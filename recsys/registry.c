@@ -3,13 +3,15 @@
 
 #include <strings.h>
 
-#define RECOMMENDERS(line)                                                                                                          \
-    line(random)                                                                                                                    \
-    line(mostpop)                                                                                                                   \
-    line(itemknn)                                                                                                                   \
-    line(bprmf)                                                                                                                     \
-    line(vbpr)                                                                                                                      \
+/* clang-format off */
+#define RECOMMENDERS(line)              \
+    line(random)                        \
+    line(mostpop)                       \
+    line(itemknn)                       \
+    line(bprmf)                         \
+    line(vbpr)                          \
     line(lattice)
+/* clang-format on */
 
 #define DECLARE(name) extern const Recommender recommender_##name;
 RECOMMENDERS(DECLARE)

@@ -42,8 +42,8 @@ static void print_description(FILE *f, const Trainer *t)
 {
     static const char *const formats[] = {"auto", "tsv", "inter", "recbole", "lightgcn"};
     const DataConfig *c = &t->config->data;
-    fprintf(f, "{\n  \"sapor\": \"%s\",\n  \"model\": \"%s\",\n  \"protocol\": \"%s\",\n  \"seed\": %llu,\n", SAPOR_VERSION, t->model.kind->name,
-            c->protocol == PROTOCOL_MMREC ? "mmrec" : "elliot", (unsigned long long)t->config->seed);
+    fprintf(f, "{\n  \"sapor\": \"%s\",\n  \"model\": \"%s\",\n  \"protocol\": \"%s\",\n  \"seed\": %llu,\n", SAPOR_VERSION,
+            t->model.kind->name, c->protocol == PROTOCOL_MMREC ? "mmrec" : "elliot", (unsigned long long)t->config->seed);
     print_path(f, "train", c->train);
     print_path(f, "valid", c->valid);
     print_path(f, "test", c->test);
@@ -52,7 +52,9 @@ static void print_description(FILE *f, const Trainer *t)
         fputs(i ? ", " : "", f);
         json_print_string(f, text_of(c->features[i]));
     }
-    fprintf(f, "],\n  \"data\": {\"users\": %lld, \"items\": %lld, \"train\": %lld, \"valid\": %lld, \"test\": %lld, \"hash\": \"%016llx\"},\n",
+    fprintf(f,
+            "],\n  \"data\": {\"users\": %lld, \"items\": %lld, \"train\": %lld, \"valid\": %lld, \"test\": %lld, \"hash\": "
+            "\"%016llx\"},\n",
             (long long)t->data.U, (long long)t->data.I, (long long)t->data.train.count, (long long)t->data.valid.count,
             (long long)t->data.test.count, (unsigned long long)hash_data(&t->data));
     fputs("  \"settings\": {", f);
@@ -109,6 +111,18 @@ static bool meta_number(SafetensorsOut *o, const Trainer *t, const char *key, do
     return text && safetensors_meta(o, key, text, e);
 }
 
+bool history_add(Trainer *t, const char *text, Error *e)
+{
+    size_t n = strlen(text);
+    char *p = (char *)(uintptr_t)t->history.p;
+    while (t->history.n + n + 1 > t->history_room)
+        if (!(p = arena_grow(t->arena, p, t->history_room, &t->history_room, 1, e)))
+            return false;
+    memcpy(p + t->history.n, text, n + 1);
+    t->history = (Text){p, t->history.n + n};
+    return true;
+}
+
 bool run_checkpoint(Trainer *t, Error *e)
 {
     ArenaMark mark = arena_mark(t->scratch);
@@ -118,7 +132,8 @@ bool run_checkpoint(Trainer *t, Error *e)
     bool ok = o && safetensors_meta(o, "model", t->model.kind->name, e) && meta_number(o, t, "epoch", (double)t->epoch, e) &&
               meta_number(o, t, "best_epoch", (double)t->best_epoch, e) && meta_number(o, t, "best", t->best, e) &&
               meta_number(o, t, "unimproved", (double)t->unimproved, e) && meta_number(o, t, "finished", t->finished, e) &&
-              safetensors_meta(o, "valid", valid, e) && safetensors_meta(o, "test", test, e) && store_declare(t->model.store, o, e) &&
+              safetensors_meta(o, "valid", valid, e) && safetensors_meta(o, "test", test, e) &&
+              safetensors_meta(o, "history", t->history.n ? t->history.p : "", e) && store_declare(t->model.store, o, e) &&
               store_save(t->model.store, o, e);
     if (ok)
         ok = safetensors_commit(o, e);
@@ -132,8 +147,9 @@ bool run_checkpoint(Trainer *t, Error *e)
 static bool read_number(const Json *meta, const char *key, const char *path, double *value, Error *e)
 {
     const Json *j = json_get(meta, key);
-    return (j && j->type == JSON_STRING && text_f64(j->text, value)) ||
-           fail(e, SP_FORMAT, "%s: metadata %s is missing or no number; remove the file to train from the start", path, key);
+    return (j && j->type == JSON_STRING && text_f64(j->text, value) && *value >= -1 && *value <= 0x1p53) ||
+           fail(e, SP_FORMAT, "%s: metadata %s is missing or no fit number; remove the file to train from the start", path,
+                key);
 }
 
 static bool read_scores(Trainer *t, const Json *meta, const char *key, const char *path, Scores *s, Error *e)
@@ -152,8 +168,17 @@ static bool read_scores(Trainer *t, const Json *meta, const char *key, const cha
     memcpy(s->at, t->eval.cutoffs, s->cutoffs * sizeof(*s->at));
     for (Text rest = j->text, part; text_next(&rest, ' ', &part); i++)
         if (i >= n || !text_f64(part, &s->mean[i]))
-            return fail(e, SP_FORMAT, "%s: metadata %s does not hold %zu numbers; remove the file to train from the start", path, key, n);
-    return i == n || fail(e, SP_FORMAT, "%s: metadata %s holds %zu numbers of %zu; remove the file to train from the start", path, key, i, n);
+            return fail(e, SP_FORMAT, "%s: metadata %s does not hold %zu numbers; remove the file to train from the start",
+                        path, key, n);
+    return i == n || fail(e, SP_FORMAT, "%s: metadata %s holds %zu numbers of %zu; remove the file to train from the start",
+                          path, key, i, n);
+}
+
+static bool read_history(Trainer *t, const Json *meta, const char *path, Error *e)
+{
+    const char *text = json_cstring(json_get(meta, "history"));
+    return text ? history_add(t, text, e)
+                : fail(e, SP_FORMAT, "%s: metadata history is missing; remove the file to train from the start", path);
 }
 
 static bool load_checkpoint(Trainer *t, const char *path, Error *e)
@@ -162,11 +187,12 @@ static bool load_checkpoint(Trainer *t, const char *path, Error *e)
     if (!w)
         return false;
     const Json *meta = weights_metadata(w);
-    double epoch, best_epoch, unimproved, finished;
+    double epoch = 0, best_epoch = 0, unimproved = 0, finished = 0;
     bool ok = read_number(meta, "epoch", path, &epoch, e) && read_number(meta, "best_epoch", path, &best_epoch, e) &&
               read_number(meta, "best", path, &t->best, e) && read_number(meta, "unimproved", path, &unimproved, e) &&
               read_number(meta, "finished", path, &finished, e) && read_scores(t, meta, "valid", path, &t->best_valid, e) &&
-              read_scores(t, meta, "test", path, &t->best_test, e) && store_load(t->model.store, w, e);
+              read_scores(t, meta, "test", path, &t->best_test, e) && read_history(t, meta, path, e) &&
+              store_load(t->model.store, w, e);
     weights_close(w);
     if (!ok)
         return false;
@@ -189,7 +215,8 @@ bool run_open(Trainer *t, Error *e)
     if (!file_read(&there, t->scratch, path, 1 << 20, e))
         return false;
     if (!text_equal(there, text_of(description)))
-        return fail(e, SP_USAGE, "%s: was made by a run with other settings or data; choose another folder or remove this one", path);
+        return fail(e, SP_USAGE,
+                    "%s: was made by a run with other settings or data; choose another folder or remove this one", path);
     return !file_exists(checkpoint) || load_checkpoint(t, checkpoint, e);
 }
 
@@ -246,12 +273,13 @@ bool run_write_vectors(Trainer *t, const Tensor *users, const Tensor *items, Err
     return ok;
 }
 
-void print_scores(FILE *to, const Scores *s)
+void scores_print_json(FILE *to, const Scores *s)
 {
     fputc('{', to);
     for (size_t i = 0; s->mean && i < s->metrics; i++)
         for (size_t j = 0; j < s->cutoffs; j++)
-            fprintf(to, "%s\"%s@%lld\":%.9g", i + j ? "," : "", s->names[i], (long long)s->at[j], s->mean[i * s->cutoffs + j]);
+            fprintf(to, "%s\"%s@%lld\":%.9g", i + j ? "," : "", s->names[i], (long long)s->at[j],
+                    s->mean[i * s->cutoffs + j]);
     fputc('}', to);
 }
 
@@ -262,14 +290,15 @@ bool run_write_result(const Trainer *t, Error *e)
     FILE *f = open_memstream(&text, &bytes);
     if (!f)
         return fail_memory(e, 4096, "a run's result");
-    fprintf(f, "{\"model\":\"%s\",\"best_epoch\":%lld,\"epochs\":%lld,\"valid\":", t->model.kind->name, (long long)t->best_epoch,
-            (long long)t->epoch);
-    print_scores(f, &t->best_valid);
+    fprintf(f, "{\"model\":\"%s\",\"best_epoch\":%lld,\"epochs\":%lld,\"valid\":", t->model.kind->name,
+            (long long)t->best_epoch, (long long)t->epoch);
+    scores_print_json(f, &t->best_valid);
     fputs(",\"test\":", f);
-    print_scores(f, &t->best_test);
+    scores_print_json(f, &t->best_test);
     fputs("}\n", f);
     bool ok = fclose(f) == 0 || fail_memory(e, 4096, "a run's result");
-    ok = ok && write_text(in_folder(t, "result.json", e), text, e);
+    ok = ok && write_text(in_folder(t, "result.json", e), text, e) &&
+         write_text(in_folder(t, "history.tsv", e), t->history.n ? t->history.p : "", e);
     free(text);
     return ok;
 }

@@ -8,13 +8,13 @@ struct Sampler {
     uint64_t seed;
     int64_t batch, events;
     int64_t user_count, candidate_count;
-    int32_t *users;      /* those with a train pair and a possible negative */
-    int32_t *candidates; /* items that occur in train, ascending */
-    int32_t *edge_user;  /* S4, S5: the user of each train pair */
-    int32_t *edges;      /* S4, S5: the train pairs that may be drawn */
-    uint32_t *order;     /* their order in the epoch */
-    uint64_t *scratch;   /* [2 events] */
-    int32_t *mark;       /* S3: [U] the batch that took the user, + 1 */
+    int32_t *users;                      /* those with a train pair and a possible negative */
+    int32_t *candidates;                 /* items that occur in train, ascending */
+    int32_t *edge_user;                  /* S4, S5: the user of each train pair */
+    int32_t *edges;                      /* S4, S5: the train pairs that may be drawn */
+    uint32_t *order;                     /* their order in the epoch */
+    uint64_t *scratch;                   /* [2 events] */
+    int32_t *mark;                       /* S3: [U] the batch that took the user, + 1 */
     int32_t *user, *positive, *negative; /* the epoch, [events] */
     int64_t epoch;
 };
@@ -46,7 +46,8 @@ static bool list_users(Sampler *s, Arena *a, Error *e)
     const Pairs *train = &s->data->train;
     bool negatives = s->how != SAMPLE_EVERY_EDGE_NO_NEGATIVE;
     s->users = NEW(a, int32_t, s->data->U + 1, e);
-    if (every_edge(s->how) && (!(s->edges = NEW(a, int32_t, train->count + 1, e)) || !(s->edge_user = NEW(a, int32_t, train->count + 1, e))))
+    if (every_edge(s->how) &&
+        (!(s->edges = NEW(a, int32_t, train->count + 1, e)) || !(s->edge_user = NEW(a, int32_t, train->count + 1, e))))
         return false;
     if (!s->users)
         return false;
@@ -180,7 +181,8 @@ void sampler_epoch(Sampler *s, Pool *pool, int64_t epoch)
     pool_run(pool, (size_t)((s->events + CHUNK - 1) / CHUNK), draw_chunk, s);
 }
 
-int64_t sampler_batch(const Sampler *s, int64_t b, const int32_t **users, const int32_t **positives, const int32_t **negatives)
+int64_t sampler_batch(const Sampler *s, int64_t b, const int32_t **users, const int32_t **positives,
+                      const int32_t **negatives)
 {
     int64_t first = b * s->batch;
     *users = s->user + first;

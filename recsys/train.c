@@ -26,9 +26,12 @@ static bool read_metrics(Trainer *t, Error *e)
         return false;
     t->eval = (EvalConfig){.metrics = names, .cutoffs = at};
     for (Text rest = text_of(list), part; text_next(&rest, ',', &part);) {
-        part = text_trim(part);
-        if (!(names[t->eval.metric_count++] = arena_strndup(t->arena, part.p, part.n, e)))
-            return false;
+        const char *name = arena_strndup(t->arena, text_trim(part).p, text_trim(part).n, e);
+        int found = name ? metric_find(name) : -1;
+        if (found < 0)
+            return name && fail(e, SP_USAGE, "setting metrics=%s: there is no metric '%s'; there are %s", list, name,
+                                metric_names());
+        names[t->eval.metric_count++] = metric_at((size_t)found)->name;
     }
     for (Text rest = text_of(cutoffs), part; text_next(&rest, ',', &part);)
         if (!text_i64(text_trim(part), &at[t->eval.cutoff_count++]) || at[t->eval.cutoff_count - 1] < 1)
@@ -46,7 +49,7 @@ static bool read_validation_metric(Trainer *t, Error *e)
     if (!text_i64(rest, &t->metric_cutoff))
         return fail(e, SP_USAGE, "setting validation_metric=%s: METRIC@CUTOFF is wanted, such as Recall@20", text);
     for (size_t i = 0; i < t->eval.metric_count; i++)
-        if (text_is(name, t->eval.metrics[i])) {
+        if (name.n == strlen(t->eval.metrics[i]) && !strncasecmp(name.p, t->eval.metrics[i], name.n)) {
             t->metric = t->eval.metrics[i];
             for (size_t j = 0; j < t->eval.cutoff_count; j++)
                 known = known || t->eval.cutoffs[j] == t->metric_cutoff;
@@ -63,23 +66,32 @@ bool trainer_load(Trainer *t, Error *e)
         const char *known = "";
         for (size_t i = 0; i < recommender_count() && known; i++)
             known = arena_printf(t->arena, e, "%s%s%s", known, i ? ", " : "", recommender_at(i)->name);
-        return known && fail(e, SP_USAGE, "no recommender is called %s; there are %s", c->model, known);
+        if (known)
+            fail(e, SP_USAGE, "no recommender is called %s; there are %s", c->model, known);
+        return false;
     }
+    t->model.kind = kind;
     if (kind->needs_features && c->data.feature_count == 0)
         return fail(e, SP_USAGE, "%s needs features: add --features visual=PATH,textual=PATH", kind->name);
     t->settings = settings_make(kind->settings, c->data.protocol, c->set, c->set_count, t->arena, e);
-    if (!t->settings || !read_metrics(t, e) || !read_validation_metric(t, e) || !dataset_load(&t->data, &c->data, t->arena, e))
+    if (!t->settings || !read_metrics(t, e) || !read_validation_metric(t, e) ||
+        !dataset_load(&t->data, &c->data, t->arena, e))
         return false;
     t->model = (Model){.kind = kind, .data = &t->data, .settings = t->settings, .arena = t->arena, .seed = c->seed};
     t->model.store = store_new(t->device, e);
     if (!t->model.store || !kind->init(&t->model, e))
         return false;
+    size_t bytes = store_bytes(t->model.store) + arena_bytes(t->arena);
+    if (c->max_memory > 0 && bytes > (size_t)c->max_memory)
+        return fail(e, SP_MEMORY, "%s: data and parameters take %zu bytes, more than the limit of %lld", kind->name, bytes,
+                    (long long)c->max_memory);
     t->optim = optim_adam(setting_f64(t->settings, "lr"));
     t->optim.weight_decay = setting_f64(t->settings, "weight_decay");
     /* torch 2's zero_grad leaves no gradient behind, torch 1's (MMRec) leaves zeros: M 0.4 */
     const char *variant = setting_text(t->settings, "variant");
     t->optim.skip_missing = *variant ? !strcmp(variant, "elliot") : c->data.protocol == PROTOCOL_ELLIOT;
-    t->sampler = sampler_new(&t->data, kind->sampling(&t->model), setting_i64(t->settings, "batch_size"), c->seed, t->arena, e);
+    t->sampler =
+        sampler_new(&t->data, kind->sampling(&t->model), setting_i64(t->settings, "batch_size"), c->seed, t->arena, e);
     return t->sampler != NULL;
 }
 
@@ -101,8 +113,8 @@ static bool step(Trainer *t, Tape *tape, int64_t b, double *loss_sum, Error *e)
     float value;
     tensor_read(t->device, loss, 0, 1, &value);
     if (!isfinite(value))
-        return fail(e, SP_FORMAT, "%s: the loss is %f in epoch %lld, batch %lld; try a smaller lr than %s", m->kind->name, (double)value,
-                    (long long)t->epoch + 1, (long long)b + 1, setting_text(t->settings, "lr"));
+        return fail(e, SP_FORMAT, "%s: the loss is %f in epoch %lld, batch %lld; try a smaller lr than %s", m->kind->name,
+                    (double)value, (long long)t->epoch + 1, (long long)b + 1, setting_text(t->settings, "lr"));
     *loss_sum += value;
     return backward(tape, loss, e) && optim_step(&t->optim, m->store, tape, e);
 }
@@ -213,18 +225,47 @@ static double median(Times *t)
     return t->seconds[t->count / 2];
 }
 
+/* One line of history.tsv: the epoch, its mean loss, validation and test figures. */
+static bool note_history(Trainer *t, double loss, const Scores *valid, const Scores *test, Error *e)
+{
+    const Scores *part[] = {valid, test};
+    const char *names[] = {"valid", "test"};
+    char text[64];
+    if (t->history.n == 0) {
+        if (!history_add(t, "epoch\tloss", e))
+            return false;
+        for (size_t p = 0; p < COUNT(part); p++)
+            for (size_t i = 0; part[p]->mean && i < part[p]->metrics * part[p]->cutoffs; i++) {
+                snprintf(text, sizeof(text), "\t%s %s@%lld", names[p], part[p]->names[i / part[p]->cutoffs],
+                         (long long)part[p]->at[i % part[p]->cutoffs]);
+                if (!history_add(t, text, e))
+                    return false;
+            }
+        if (!history_add(t, "\n", e))
+            return false;
+    }
+    snprintf(text, sizeof(text), "%lld\t%.9g", (long long)t->epoch, loss);
+    bool ok = history_add(t, text, e);
+    for (size_t p = 0; p < COUNT(part); p++)
+        for (size_t i = 0; ok && part[p]->mean && i < part[p]->metrics * part[p]->cutoffs; i++) {
+            snprintf(text, sizeof(text), "\t%.9g", part[p]->mean[i]);
+            ok = history_add(t, text, e);
+        }
+    return ok && history_add(t, "\n", e);
+}
+
 static void print_epoch(const Trainer *t, double loss, double seconds, const Scores *valid, const Scores *test)
 {
     FILE *f = t->config->json;
     if (!f)
         return;
-    fprintf(f, "{\"event\":\"epoch\",\"model\":\"%s\",\"epoch\":%lld,\"loss\":%.9g,\"seconds\":%.4f", t->model.kind->name, (long long)t->epoch,
-            loss, seconds);
+    fprintf(f, "{\"event\":\"epoch\",\"model\":\"%s\",\"epoch\":%lld,\"loss\":%.9g,\"seconds\":%.4f", t->model.kind->name,
+            (long long)t->epoch, loss, seconds);
     if (valid->mean || test->mean) {
         fputs(",\"valid\":", f);
-        print_scores(f, valid);
+        scores_print_json(f, valid);
         fputs(",\"test\":", f);
-        print_scores(f, test);
+        scores_print_json(f, test);
     }
     fputs("}\n", f);
     fflush(f);
@@ -243,13 +284,14 @@ static bool advance(Trainer *t, Tape *tape, Progress *p, Times *epochs, Times *e
     double trained = now_seconds();
     bool due = t->epoch == last || t->epoch % setting_i64(t->settings, "validation_rate") == 0;
     if (!times_add(epochs, trained - begun, t->arena, e) || (due && !evaluate(t, &valid, &test, e)) ||
+        (due && !note_history(t, loss, &valid, &test, e)) ||
         (due && !times_add(evals, now_seconds() - trained, t->arena, e)))
         return false;
     t->finished = t->epoch >= last || (patience > 0 && t->unimproved > patience);
     print_epoch(t, loss, trained - begun, &valid, &test);
     char note[160];
-    snprintf(note, sizeof(note), "epoch %lld/%lld  loss %.4f  best %s@%lld %.4f", (long long)t->epoch, (long long)last, loss, t->metric,
-             (long long)t->metric_cutoff, t->best < 0 ? 0.0 : t->best);
+    snprintf(note, sizeof(note), "epoch %lld/%lld  loss %.4f  best %s@%lld %.4f", (long long)t->epoch, (long long)last, loss,
+             t->metric, (long long)t->metric_cutoff, t->best < 0 ? 0.0 : t->best);
     progress_step(p, (double)(t->epoch * sampler_batches(t->sampler)), note);
     arena_rewind(t->scratch, (ArenaMark){0});
     bool checkpoint_due = t->finished || now_seconds() - t->checkpointed >= setting_f64(t->settings, "checkpoint_seconds");
@@ -281,11 +323,13 @@ static void print_result(const Trainer *t, const TrainResult *r)
     FILE *f = t->config->json;
     if (!f)
         return;
-    fprintf(f, "{\"event\":\"result\",\"model\":\"%s\",\"best_epoch\":%lld,\"valid\":", t->model.kind->name, (long long)r->best_epoch);
-    print_scores(f, &r->valid);
+    fprintf(f, "{\"event\":\"result\",\"model\":\"%s\",\"best_epoch\":%lld,\"valid\":", t->model.kind->name,
+            (long long)r->best_epoch);
+    scores_print_json(f, &r->valid);
     fputs(",\"test\":", f);
-    print_scores(f, &r->test);
-    fprintf(f, ",\"epoch_seconds\":%.6g,\"eval_seconds\":%.6g,\"peak_rss_bytes\":%zu}\n", r->epoch_seconds, r->eval_seconds, peak_rss_bytes());
+    scores_print_json(f, &r->test);
+    fprintf(f, ",\"epoch_seconds\":%.6g,\"eval_seconds\":%.6g,\"peak_rss_bytes\":%zu}\n", r->epoch_seconds, r->eval_seconds,
+            peak_rss_bytes());
     fflush(f);
 }
 

@@ -19,11 +19,13 @@ typedef struct Trainer {
     Optim optim;
 
     /* the state that a checkpoint keeps, beside the store's */
-    int64_t epoch;                 /* the next one to train */
+    int64_t epoch;                  /* the next one to train */
     int64_t best_epoch, unimproved; /* best_epoch counts from 1; 0: none yet */
-    double best;                   /* its validation figure; -1 before the first */
+    double best;                    /* its validation figure; -1 before the first */
     bool finished;
     Scores best_valid, best_test;
+    Text history; /* history.tsv: a line for each evaluation */
+    size_t history_room;
 
     double checkpointed; /* clock */
 } Trainer;
@@ -35,8 +37,10 @@ bool run_open(Trainer *t, Error *e);
 bool run_checkpoint(Trainer *t, Error *e);
 /* user.npy, item.npy and their ids; seen.safetensors, the train pairs that recommendations leave out. users NULL: no vectors. */
 bool run_write_vectors(Trainer *t, const Tensor *users, const Tensor *items, Error *e);
-bool run_write_result(const Trainer *t, Error *e); /* result.json, without times: the same bytes for the same run */
-void print_scores(FILE *to, const Scores *s);      /* {"Recall@20":0.1,...} */
+bool history_add(Trainer *t, const char *text, Error *e); /* appends to t->history, NUL-terminated behind its end */
+/* result.json and history.tsv, without times: the same bytes for the same run. */
+bool run_write_result(const Trainer *t, Error *e);
+void scores_print_json(FILE *to, const Scores *s); /* {"Recall@20":0.1,...} */
 /* Loads data and settings and makes the model, not yet trained. */
 bool trainer_load(Trainer *t, Error *e);
 

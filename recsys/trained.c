@@ -126,8 +126,8 @@ static bool open_vectors(Trained *t, const char *dir, Error *e)
         !(t->item = read_vectors(t, dir, "item.npy", &t->files[1], e)))
         return false;
     if (cols_of(t->user) != cols_of(t->item))
-        return fail(e, SP_SHAPE, "%s: user.npy has vectors of %lld, item.npy of %lld; train again", dir, (long long)cols_of(t->user),
-                    (long long)cols_of(t->item));
+        return fail(e, SP_SHAPE, "%s: user.npy has vectors of %lld, item.npy of %lld; train again", dir,
+                    (long long)cols_of(t->user), (long long)cols_of(t->item));
     return (t->users = read_ids(t, dir, "user.ids.txt", rows_of(t->user), e)) &&
            (t->items = read_ids(t, dir, "item.ids.txt", rows_of(t->item), e)) && read_seen(t, dir, e);
 }
@@ -186,14 +186,14 @@ bool trained_recommend(Trained *t, const Text *users, size_t n, int64_t k, Recom
         return fail_memory(e, (size_t)count, "recommending");
     int64_t block = MIN(count, (int64_t)USERS_AT_ONCE);
     int32_t *ids = NEW(scratch, int32_t, count, e), *top = NEW(scratch, int32_t, block * k, e);
-    float *scores = NEW(scratch, float, block * k, e);
+    float *scores = NEW(scratch, float, block *k, e);
     Text *items = NEW(scratch, Text, k, e);
     bool ok = ids && top && scores && items;
     for (int64_t i = 0; ok && i < count; i++) {
         int64_t number = users ? text_index_find(t->users, users[i]) : i;
         ids[i] = (int32_t)number;
-        ok = (number >= 0 && number < all) || fail(e, SP_USAGE, "no user is called %.*s among the %lld that were trained on", (int)users[i].n, users[i].p,
-                                 (long long)all);
+        ok = (number >= 0 && number < all) || fail(e, SP_USAGE, "no user is called %.*s among the %lld that were trained on",
+                                                   (int)users[i].n, users[i].p, (long long)all);
     }
     for (int64_t first = 0; ok && first < count; first += USERS_AT_ONCE) {
         int64_t now = MIN((int64_t)USERS_AT_ONCE, count - first);

@@ -22,8 +22,8 @@ typedef struct Lattice {
     Modality *m;
     Csr **learned, **originals; /* [M]: room for mine_items' lists */
     Tensor **weights;           /* [M] likewise */
-    Csr *adjacency; /* [U + I, U + I] */
-    Csr *items;     /* the epoch's item graph, without gradient */
+    Csr *adjacency;             /* [U + I, U + I] */
+    Csr *items;                 /* the epoch's item graph, without gradient */
 } Lattice;
 
 static const Setting settings[] = {

@@ -22,8 +22,13 @@ Tensor *add_norms(Tape *t, Tensor *loss, double l_w, int n, Tensor *const *x, in
 Tensor *feature_tensor(Model *m, const Feature *f, Error *e)
 {
     const char *name = arena_printf(m->arena, e, "features.%s", f->name);
-    Array view = {.name = text_of(name ? name : ""), .type = F32, .dims = 2, .shape = {m->data->I, f->D},
-                  .count = m->data->I * f->D, .data = f->data, .file = f->name};
+    Array view = {.name = text_of(name ? name : ""),
+                  .type = F32,
+                  .dims = 2,
+                  .shape = {m->data->I, f->D},
+                  .count = m->data->I * f->D,
+                  .data = f->data,
+                  .file = f->name};
     return name ? store_array(m->store, &view, e) : NULL;
 }
 

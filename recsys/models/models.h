@@ -6,7 +6,10 @@
 
 /* Whether the setting `variant` says mmrec (M 1), not elliot (DE 4). The default follows the protocol. */
 bool is_mmrec(const Model *m);
-#define VARIANT_SETTING {"variant", "elliot", "mmrec", "whose recipe: elliot or mmrec", 0}
+#define VARIANT_SETTING                                                                                                     \
+    {                                                                                                                       \
+        "variant", "elliot", "mmrec", "whose recipe: elliot or mmrec", 0                                                    \
+    }
 
 /* l_w as each system means it, on the batch's rows x[0..n): elliot and LATTICE, l_w/2 sum of squares / B; MMRec's EmbLoss,
  * l_w sum of Frobenius norms / B. Returns loss + that. */
