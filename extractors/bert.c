@@ -63,7 +63,8 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
 }
 
 const EncoderKind bert_kind = {.name = "bert",
-                               .about = "BERT: sentence-transformers/all-MiniLM-L6-v2, bert-base-uncased (Hugging Face folders)",
+                               .about =
+                                   "BERT: sentence-transformers/all-MiniLM-L6-v2, bert-base-uncased (Hugging Face folders)",
                                .modalities = MODALITY_TEXT,
                                .matches = matches,
                                .load = load,

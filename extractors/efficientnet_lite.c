@@ -43,13 +43,15 @@ static bool load_block(Loader *l, Block *b, int at, int64_t stride, int64_t *C, 
     int64_t in = *C, wide = in;
     b->has_expand = loader_has(l, "_blocks.%d._expand_conv.weight", at);
     if (b->has_expand) {
-        if (!load_conv(l, &b->expand, in, load_name(l, "_blocks.%d._expand_conv", at), load_name(l, "_blocks.%d._bn0", at), EPS, 1, 0, 1))
+        if (!load_conv(l, &b->expand, in, load_name(l, "_blocks.%d._expand_conv", at), load_name(l, "_blocks.%d._bn0", at),
+                       EPS, 1, 0, 1))
             return false;
         wide = b->expand.O;
     }
-    if (!load_conv(l, &b->depthwise, wide, load_name(l, "_blocks.%d._depthwise_conv", at), load_name(l, "_blocks.%d._bn1", at), EPS,
-                   stride, 0, wide) ||
-        !load_conv(l, &b->project, wide, load_name(l, "_blocks.%d._project_conv", at), load_name(l, "_blocks.%d._bn2", at), EPS, 1, 0, 1))
+    if (!load_conv(l, &b->depthwise, wide, load_name(l, "_blocks.%d._depthwise_conv", at),
+                   load_name(l, "_blocks.%d._bn1", at), EPS, stride, 0, wide) ||
+        !load_conv(l, &b->project, wide, load_name(l, "_blocks.%d._project_conv", at), load_name(l, "_blocks.%d._bn2", at),
+                   EPS, 1, 0, 1))
         return false;
     pad_same(&b->depthwise, h, w);
     *C = b->project.O;
@@ -76,7 +78,8 @@ static bool choose_output(Loader *l, EffNet *m, const char *layer)
             m->output = known[i].output;
             return true;
         }
-    return !layer || fail(l->error, SP_USAGE, "%s: has no layer %s; it has avgpool, fc and features", l->source->path, layer);
+    return !layer ||
+           fail(l->error, SP_USAGE, "%s: has no layer %s; it has avgpool, fc and features", l->source->path, layer);
 }
 
 static bool load(Encoder *en, const ModelSource *s, Error *e)
@@ -142,9 +145,10 @@ static Tensor *forward(Tape *t, const void *model, const void *input)
     return m->output == OUT_LOGITS ? linear(t, x, &m->fc) : x;
 }
 
-const EncoderKind efficientnet_lite_kind = {.name = "efficientnet-lite",
-                                            .about = "EfficientNet-Lite0 to Lite4: efficientnet-lite0-57934424.pth (lukemelas' names)",
-                                            .modalities = MODALITY_IMAGE,
-                                            .matches = matches,
-                                            .load = load,
-                                            .forward_image = forward};
+const EncoderKind efficientnet_lite_kind = {
+    .name = "efficientnet-lite",
+    .about = "EfficientNet-Lite0 to Lite4: efficientnet-lite0-57934424.pth (lukemelas' names)",
+    .modalities = MODALITY_IMAGE,
+    .matches = matches,
+    .load = load,
+    .forward_image = forward};

@@ -14,7 +14,8 @@ static const char *folder_of(const char *path, Arena *a, Error *e)
     Text base = path_base(path);
     if (folder_exists(path))
         return path;
-    if (!text_is(base, "model.safetensors") && !text_is(base, "model.safetensors.index.json") && !text_is(base, "pytorch_model.bin"))
+    if (!text_is(base, "model.safetensors") && !text_is(base, "model.safetensors.index.json") &&
+        !text_is(base, "pytorch_model.bin"))
         return NULL;
     size_t n = (size_t)(base.p - path);
     const char *folder = n ? arena_strndup(a, path, n - 1 + (n == 1), e) : ".";
@@ -48,8 +49,8 @@ static const EncoderKind *find_kind(const ModelSource *s, Arena *a, Error *e)
     if (s->arch)
         fail(e, SP_USAGE, "%s: there is no architecture %s; known are %s", s->path, s->arch, known ? known : "");
     else
-        fail(e, SP_UNSUPPORTED, "%s: these tensors (%s, ...) belong to no known architecture (%s); name one with --arch", s->path,
-             weights_count(s->weights) ? weights_at(s->weights, 0)->name.p : "none", known ? known : "");
+        fail(e, SP_UNSUPPORTED, "%s: these tensors (%s, ...) belong to no known architecture (%s); name one with --arch",
+             s->path, weights_count(s->weights) ? weights_at(s->weights, 0)->name.p : "none", known ? known : "");
     return NULL;
 }
 
@@ -74,7 +75,8 @@ static bool open_into(Encoder *en, const Device *d, const char *name, Error *e)
     if (s.folder && (en->kind->modalities & MODALITY_IMAGE) && !en->options.preset &&
         !preset_from_folder(&en->preset, s.folder, en->arena, e))
         return false;
-    if (s.folder && (en->kind->modalities & MODALITY_TEXT) && !pipeline_from_folder(en, s.folder, &max_seq_length, en->arena, e))
+    if (s.folder && (en->kind->modalities & MODALITY_TEXT) &&
+        !pipeline_from_folder(en, s.folder, &max_seq_length, en->arena, e))
         return false;
     if (!en->kind->load(en, &s, e))
         return fail(e, SP_FORMAT, "%s: does not load as %s", s.path, en->kind->name);
@@ -84,7 +86,8 @@ static bool open_into(Encoder *en, const Device *d, const char *name, Error *e)
         en->normalize = en->options.normalize == 1;
     if (en->kind->modalities & MODALITY_TEXT) {
         if (!s.folder)
-            return fail(e, SP_FORMAT, "%s: is a bare weights file; a text encoder needs its folder (config.json, tokenizer.json)", s.path);
+            return fail(e, SP_FORMAT,
+                        "%s: is a bare weights file; a text encoder needs its folder (config.json, tokenizer.json)", s.path);
         if (!(en->tokenizer = tokenizer_load(s.folder, en->arena, e)))
             return false;
         en->max_tokens = lower_of(en->max_tokens, max_seq_length ? max_seq_length : tokenizer_max_length(en->tokenizer));
@@ -123,8 +126,11 @@ void encoder_close(Encoder *en)
 
 static Tensor *forward_texts(Tape *t, const void *model, const void *input)
 {
-    static const Reduce how[] = {[POOL_MODEL] = REDUCE_MEAN, [POOL_CLS] = REDUCE_FIRST, [POOL_MEAN] = REDUCE_MEAN,
-                                 [POOL_MAX] = REDUCE_MAX,    [POOL_NONE] = REDUCE_MEAN};
+    static const Reduce how[] = {[POOL_MODEL] = REDUCE_MEAN,
+                                 [POOL_CLS] = REDUCE_FIRST,
+                                 [POOL_MEAN] = REDUCE_MEAN,
+                                 [POOL_MAX] = REDUCE_MAX,
+                                 [POOL_NONE] = REDUCE_MEAN};
     const Encoder *en = model;
     const TextBatch *b = input;
     Tensor *x = en->kind->forward_text(t, en->model, b);
@@ -154,8 +160,8 @@ static bool tokenize_all(const Encoder *en, const Text *texts, size_t n, Tokens 
 }
 
 /* Texts order[0 : B] as one batch; arrays have room for them. */
-static void fill_batch(const Encoder *en, const Tokens *tokens, const uint32_t *order, size_t B, int32_t *offsets, int32_t *ids,
-                       int32_t *positions, TextBatch *b)
+static void fill_batch(const Encoder *en, const Tokens *tokens, const uint32_t *order, size_t B, int32_t *offsets,
+                       int32_t *ids, int32_t *positions, TextBatch *b)
 {
     int32_t at = 0, padding = en->first_position - 1;
     int64_t longest = 0;
@@ -170,7 +176,9 @@ static void fill_batch(const Encoder *en, const Tokens *tokens, const uint32_t *
         }
     }
     offsets[B] = at;
-    *b = (TextBatch){.ragged = {.B = (int64_t)B, .total = at, .longest = longest, .offsets = offsets}, .ids = ids, .positions = positions};
+    *b = (TextBatch){.ragged = {.B = (int64_t)B, .total = at, .longest = longest, .offsets = offsets},
+                     .ids = ids,
+                     .positions = positions};
 }
 
 typedef struct Length {
@@ -187,7 +195,8 @@ static int longest_first(const void *a, const void *b)
 static bool can_encode(const Encoder *en, unsigned modality, size_t n, Error *e)
 {
     if (!(en->kind->modalities & modality))
-        return fail(e, SP_USAGE, "%s models take %s", en->kind->name, modality == MODALITY_TEXT ? "images, not texts" : "texts, not images");
+        return fail(e, SP_USAGE, "%s models take %s", en->kind->name,
+                    modality == MODALITY_TEXT ? "images, not texts" : "texts, not images");
     return n <= INT32_MAX || fail(e, SP_USAGE, "%zu inputs in one call are too many", n);
 }
 
@@ -298,8 +307,10 @@ static bool run_images(const Encoder *en, Tape *t, const Image *images, size_t n
     const Device *d = store_device(en->store);
     size_t chunk = MIN(n, (size_t)MAX(BATCH_IMAGES, pool_threads(d->pool))), D = (size_t)en->features, each;
     if (!size_mul((size_t)en->preset.width, (size_t)en->preset.height * 3 * sizeof(float), &each))
-        return fail(e, SP_USAGE, "pictures of %lld x %lld are too large", (long long)en->preset.width, (long long)en->preset.height);
-    float *pixels = arena_alloc(a, chunk, each, e), *result = en->map[0] ? arena_alloc(a, chunk, D * sizeof(float), e) : NULL;
+        return fail(e, SP_USAGE, "pictures of %lld x %lld are too large", (long long)en->preset.width,
+                    (long long)en->preset.height);
+    float *pixels = arena_alloc(a, chunk, each, e),
+          *result = en->map[0] ? arena_alloc(a, chunk, D * sizeof(float), e) : NULL;
     Error *errors = NEW(a, Error, chunk, e);
     if (!pixels || !errors || (en->map[0] && !result))
         return false;

@@ -63,7 +63,8 @@ bool preset_from_folder(Preset *p, const char *folder, Arena *a, Error *e)
         return false;
     if ((j = json_get(config, "resample"))) {
         if (!json_i64(j, &n) || (n != 2 && n != 3))
-            return fail(e, SP_UNSUPPORTED, "%s:%u:%u: resample is neither 2 (bilinear) nor 3 (bicubic)", path, j->line, j->column);
+            return fail(e, SP_UNSUPPORTED, "%s:%u:%u: resample is neither 2 (bilinear) nor 3 (bicubic)", path, j->line,
+                        j->column);
         r.how.filter = n == 2 ? FILTER_BILINEAR : FILTER_BICUBIC;
     }
     bool crop = (j = json_get(config, "do_center_crop")) ? json_is_true(j) : json_get(config, "crop_size") != NULL;
@@ -76,7 +77,8 @@ bool preset_from_folder(Preset *p, const char *folder, Arena *a, Error *e)
     } else if (shorter) {
         r = (Preset){.fit = FIT_SHORT_SIDE, .crop = CROP_FLOOR, .resize = shorter, .width = w, .height = h, .how = r.how};
         if (!crop)
-            return fail(e, SP_UNSUPPORTED, "%s: pictures of different sizes (shortest_edge without a crop) are not understood", path);
+            return fail(e, SP_UNSUPPORTED,
+                        "%s: pictures of different sizes (shortest_edge without a crop) are not understood", path);
         if ((j = json_get(config, "crop_size")) && !read_size(j, path, &r.width, &r.height, &ignored, e))
             return false;
     } else {
@@ -134,13 +136,15 @@ static bool read_pooling(Encoder *en, const char *folder, Arena *a, Error *e)
     if (!config)
         return fail(e, SP_IO, "%s: is missing: modules.json names it", path ? path : folder);
     for (size_t i = 0; i < COUNT(known); i++)
-        if (mode ? mode->type == JSON_STRING && text_is(mode->text, known[i].mode) : json_is_true(json_get(config, known[i].key))) {
+        if (mode ? mode->type == JSON_STRING && text_is(mode->text, known[i].mode)
+                 : json_is_true(json_get(config, known[i].key))) {
             en->pool = known[i].pool;
             found++;
         }
     for (size_t i = 0; !mode && i < COUNT(unknown); i++)
         found += json_is_true(json_get(config, unknown[i])) ? 2 : 0;
-    return found == 1 || fail(e, SP_UNSUPPORTED, "%s: one pooling of cls, mean and max is understood; choose one with --pool", path);
+    return found == 1 ||
+           fail(e, SP_UNSUPPORTED, "%s: one pooling of cls, mean and max is understood; choose one with --pool", path);
 }
 
 bool pipeline_from_folder(Encoder *en, const char *folder, int64_t *max_seq_length, Arena *a, Error *e)
@@ -160,7 +164,8 @@ bool pipeline_from_folder(Encoder *en, const char *folder, int64_t *max_seq_leng
             return false;
         if (text_ends(type->text, "Transformer")) {
             const char *name;
-            const Json *config = read_json(sub, "sentence_bert_config.json", &name, a, e), *n = json_get(config, "max_seq_length");
+            const Json *config = read_json(sub, "sentence_bert_config.json", &name, a, e),
+                       *n = json_get(config, "max_seq_length");
             if (e->code != SP_OK)
                 return false;
             if (n && n->type != JSON_NULL && (!json_i64(n, max_seq_length) || *max_seq_length < 1))

@@ -15,7 +15,7 @@ bool image_room(Image *im, int64_t width, int64_t height, const char *name, int6
     if (width > limit / height)
         return fail(e, SP_FORMAT, "%s: %lld x %lld pixels are more than the limit of %lld", name, (long long)width,
                     (long long)height, (long long)limit);
-    *im = (Image){.width = width, .height = height, .pixels = NEW(a, unsigned char, width * height * 3, e)};
+    *im = (Image){.width = width, .height = height, .pixels = NEW(a, unsigned char, width *height * 3, e)};
     return im->pixels != NULL;
 }
 
@@ -47,7 +47,8 @@ bool image_crop(Image *out, const Image *in, int64_t left, int64_t top, int64_t 
         return false;
     int64_t x0 = MAX(left, 0), x1 = MIN(left + width, in->width);
     for (int64_t y = MAX(top, 0); x0 < x1 && y < MIN(top + height, in->height); y++)
-        memcpy(out->pixels + ((y - top) * width + x0 - left) * 3, in->pixels + (y * in->width + x0) * 3, (size_t)(x1 - x0) * 3);
+        memcpy(out->pixels + ((y - top) * width + x0 - left) * 3, in->pixels + (y * in->width + x0) * 3,
+               (size_t)(x1 - x0) * 3);
     return true;
 }
 
@@ -96,7 +97,8 @@ bool image_prepare(const Image *im, const Preset *p, float *out, Arena *scratch,
             float x = (float)v / 255.0f;
             if (p->scale == SCALE_ZSCORE)
                 x = (x - p->mean[c]) / p->std[c];
-            else if (p->scale == SCALE_MINMAX) /* a picture of one colour has no range: all zero, where Ducho divides by zero */
+            else if (p->scale ==
+                     SCALE_MINMAX) /* a picture of one colour has no range: all zero, where Ducho divides by zero */
                 x = high > low ? (x - (float)low / 255.0f) / ((float)high / 255.0f - (float)low / 255.0f) : 0.0f;
             table[c][v] = x;
         }

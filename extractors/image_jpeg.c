@@ -110,7 +110,7 @@ bool decode_jpeg(Image *im, Text bytes, const char *name, int64_t max_pixels, Ar
     bool ok = channels == 1 || channels == 3 || channels == 4 ||
               fail(e, SP_FORMAT, "%s: a JPEG of %d channels is neither grey, colour nor CMYK", name, channels);
     ok = ok && image_room(im, jpeg.image_width, jpeg.image_height, name, max_pixels, a, e);
-    unsigned char *row = ok ? NEW(a, unsigned char, im->width * channels, e) : NULL;
+    unsigned char *row = ok ? NEW(a, unsigned char, im->width *channels, e) : NULL;
     if (row) {
         jpeg_start_decompress(&jpeg);
         while (jpeg.output_scanline < jpeg.output_height) {

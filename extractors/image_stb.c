@@ -47,7 +47,8 @@ bool decode_stb(Image *im, Text bytes, const char *name, int64_t max_pixels, Are
 bool decode_stb(Image *im, Text bytes, const char *name, int64_t max_pixels, Arena *a, Error *e)
 {
     (void)im, (void)bytes, (void)max_pixels, (void)a;
-    return fail(e, SP_UNSUPPORTED, "%s: this build reads no such picture: it was made without libjpeg, libpng and stb_image", name);
+    return fail(e, SP_UNSUPPORTED, "%s: this build reads no such picture: it was made without libjpeg, libpng and stb_image",
+                name);
 }
 
 #endif

@@ -13,7 +13,8 @@ bool decode_webp(Image *im, Text bytes, const char *name, int64_t max_pixels, Ar
         return fail(e, SP_UNSUPPORTED, "%s: is an animated WebP; give a still picture", name);
     if (!image_room(im, f.width, f.height, name, max_pixels, a, e))
         return false;
-    if (!WebPDecodeRGBInto((const uint8_t *)bytes.p, bytes.n, im->pixels, (size_t)(im->width * im->height * 3), (int)(im->width * 3)))
+    if (!WebPDecodeRGBInto((const uint8_t *)bytes.p, bytes.n, im->pixels, (size_t)(im->width * im->height * 3),
+                           (int)(im->width * 3)))
         return fail(e, SP_FORMAT, "%s: damaged or truncated WebP; fetch the file again", name);
     return true;
 }

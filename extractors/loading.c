@@ -144,6 +144,7 @@ bool config_act(Loader *l, Act *act)
             *act = known[i].act;
             return true;
         }
-    return fail(l->error, SP_UNSUPPORTED, "%s/config.json:%u:%u: hidden_act is none of gelu, gelu_new, gelu_pytorch_tanh, relu",
-                l->source->folder, j->line, j->column);
+    return fail(l->error, SP_UNSUPPORTED,
+                "%s/config.json:%u:%u: hidden_act is none of gelu, gelu_new, gelu_pytorch_tanh, relu", l->source->folder,
+                j->line, j->column);
 }

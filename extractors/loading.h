@@ -36,7 +36,7 @@ const char *load_name(Loader *l, const char *format, ...) PRINTF_LIKE(2, 3);
 int64_t config_i64(Loader *l, const char *key, int64_t fallback);
 double config_f64(Loader *l, const char *key, double fallback);
 bool config_is(const ModelSource *s, const char *key, const char *value); /* false where absent */
-bool config_act(Loader *l, Act *act);                                    /* hidden_act; gelu where absent */
+bool config_act(Loader *l, Act *act);                                     /* hidden_act; gelu where absent */
 
 /* Fills what Hugging Face's image processors state in preprocessor_config.json; false on failure, untouched without the file. */
 bool preset_from_folder(Preset *p, const char *folder, Arena *a, Error *e);
@@ -61,7 +61,7 @@ typedef struct PostNormModel {
     int64_t layers, H;
     Act act;
     Relative bias;
-    Linear pooler;             /* where `pooled`: tanh(pooler(first token)) is the result */
+    Linear pooler; /* where `pooled`: tanh(pooler(first token)) is the result */
     bool pooled;
 } PostNormModel;
 typedef struct PostNormNames { /* what a family calls its parts; those of a block stand behind LAYER.i. */

@@ -40,14 +40,16 @@ static void try_hub(Search *s, const char *hub, const char *name)
     char *slash = strchr(folder + strlen(hub) + 1, '/');
     if (slash) /* org/name -> org--name */
         folder = arena_printf(s->a, s->e, "%.*s--%s", (int)(slash - folder), folder, slash + 1);
-    if (!folder || !(snapshots = path_join(s->a, folder, "snapshots", s->e)) || !(ref = path_join(s->a, folder, "refs/main", s->e)))
+    if (!folder || !(snapshots = path_join(s->a, folder, "snapshots", s->e)) ||
+        !(ref = path_join(s->a, folder, "refs/main", s->e)))
         return;
     if (!folder_exists(snapshots)) {
         try_path(s, folder_exists(folder) ? snapshots : folder);
         return;
     }
     if (file_exists(ref) && file_read(&commit, s->a, ref, 256, s->e) && (commit = text_trim(commit)).n > 0 &&
-        !memchr(commit.p, '/', commit.n) && try_path(s, arena_printf(s->a, s->e, "%s/%.*s", snapshots, (int)commit.n, commit.p)))
+        !memchr(commit.p, '/', commit.n) &&
+        try_path(s, arena_printf(s->a, s->e, "%s/%.*s", snapshots, (int)commit.n, commit.p)))
         return;
     if (folder_list(&entries, &n, s->a, snapshots, s->e) && n > 0)
         try_path(s, path_join(s->a, snapshots, entries[n - 1].name, s->e));
@@ -61,7 +63,8 @@ static void try_checkpoints(Search *s, const char *folder, const char *name)
     size_t n, length = strlen(name);
     if (strchr(name, '/'))
         return;
-    if (try_path(s, path_join(s->a, folder, name, s->e)) || !folder_exists(folder) || !folder_list(&entries, &n, s->a, folder, s->e))
+    if (try_path(s, path_join(s->a, folder, name, s->e)) || !folder_exists(folder) ||
+        !folder_list(&entries, &n, s->a, folder, s->e))
         return;
     for (size_t i = n; i-- > 0;)
         if (strncasecmp(entries[i].name, name, length) == 0 && entries[i].name[length] == '-' &&
@@ -74,7 +77,8 @@ static void try_checkpoints(Search *s, const char *folder, const char *name)
 const char *model_find(const char *name, Arena *a, Error *e)
 {
     Search s = {.a = a, .e = e};
-    const char *models = getenv("SAPOR_MODELS"), *hub = getenv("HF_HUB_CACHE"), *hf = getenv("HF_HOME"), *torch = getenv("TORCH_HOME");
+    const char *models = getenv("SAPOR_MODELS"), *hub = getenv("HF_HUB_CACHE"), *hf = getenv("HF_HOME"),
+               *torch = getenv("TORCH_HOME");
     if (!*name) {
         fail(e, SP_USAGE, "a model's name or path is missing");
         return NULL;

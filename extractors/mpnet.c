@@ -46,8 +46,8 @@ static bool load_bias(Loader *l, PostNormModel *m)
     if (!w)
         return false;
     if (w->shape[0] < 4 || w->shape[0] / 4 >= MAX_DISTANCE || w->shape[1] < 1)
-        return fail(l->error, SP_UNSUPPORTED, "%s: tensor %s: %lld buckets of relative positions are not understood", w->file, w->name.p,
-                    (long long)w->shape[0]);
+        return fail(l->error, SP_UNSUPPORTED, "%s: tensor %s: %lld buckets of relative positions are not understood",
+                    w->file, w->name.p, (long long)w->shape[0]);
     m->H = w->shape[1];
     ArenaMark mark = arena_mark(a);
     float *from = NEW(a, float, w->count, l->error), *to = arena_alloc(a, (size_t)m->H, (size_t)W * sizeof(float), l->error);

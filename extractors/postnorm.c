@@ -3,7 +3,8 @@
 
 static bool load_block(Loader *l, PostNorm *to, int64_t C, double eps, const char *block, const PostNormNames *n)
 {
-    const char *qkv[3] = {load_name(l, "%s.%s", block, n->q), load_name(l, "%s.%s", block, n->k), load_name(l, "%s.%s", block, n->v)};
+    const char *qkv[3] = {load_name(l, "%s.%s", block, n->q), load_name(l, "%s.%s", block, n->k),
+                          load_name(l, "%s.%s", block, n->v)};
     return load_stacked(l, &to->qkv, 3, C, C, qkv) && load_linear(l, &to->out, C, C, load_name(l, "%s.%s", block, n->out)) &&
            load_norm(l, &to->norm1, C, eps, load_name(l, "%s.%s", block, n->norm1)) &&
            load_linear(l, &to->fc1, -1, C, load_name(l, "%s.%s", block, n->fc1)) &&
@@ -22,12 +23,13 @@ bool postnorm_load(Loader *l, PostNormModel *m, const PostNormNames *n, double e
         found++;
     if (m->layers < 1 || m->layers > found || m->H < 1 || C < 1 || C % m->H || positions->shape[0] <= first_position)
         return fail(l->error, SP_FORMAT,
-                    "%s: config.json asks for %lld layers and %lld heads; the tensors have %lld layers of width %lld and %lld positions",
+                    "%s: config.json asks for %lld layers and %lld heads; the tensors have %lld layers of width %lld and "
+                    "%lld positions",
                     l->source->path, (long long)m->layers, (long long)m->H, (long long)found, (long long)C,
                     (long long)positions->shape[0]);
     if (!(m->words = store_array(en->store, words, l->error)) ||
-        (!m->positions && !(m->positions = store_array(en->store, positions, l->error))) || !load_norm(l, &m->norm, C, eps, n->norm) ||
-        !(m->layer = NEW(en->arena, PostNorm, m->layers, l->error)))
+        (!m->positions && !(m->positions = store_array(en->store, positions, l->error))) ||
+        !load_norm(l, &m->norm, C, eps, n->norm) || !(m->layer = NEW(en->arena, PostNorm, m->layers, l->error)))
         return false;
     for (int64_t i = 0; i < m->layers; i++)
         if (!load_block(l, &m->layer[i], C, eps, load_name(l, "%s.%lld", n->layer, (long long)i), n))
@@ -35,10 +37,12 @@ bool postnorm_load(Loader *l, PostNormModel *m, const PostNormNames *n, double e
     const char *layer = en->options.layer ? en->options.layer : "1";
     m->pooled = strcmp(layer, "pooler_output") == 0;
     if (!m->pooled && strcmp(layer, "1") && strcmp(layer, "last_hidden_state"))
-        return fail(l->error, SP_USAGE, "%s: has no layer %s; it has last_hidden_state and pooler_output (1: the pooled sentence)",
+        return fail(l->error, SP_USAGE,
+                    "%s: has no layer %s; it has last_hidden_state and pooler_output (1: the pooled sentence)",
                     l->source->path, layer);
     if (m->pooled && !n->pooler)
-        return fail(l->error, SP_USAGE, "%s: a %s model has no pooler_output; use last_hidden_state", l->source->path, en->kind->name);
+        return fail(l->error, SP_USAGE, "%s: a %s model has no pooler_output; use last_hidden_state", l->source->path,
+                    en->kind->name);
     if (m->pooled && !load_linear(l, &m->pooler, C, C, n->pooler))
         return false;
     en->model = m;

@@ -1,10 +1,10 @@
 /* extractors/registry.c: the encoders there are. A new one: its file, and its name here. */
 #include "extractors/extractors.h"
 
-#define ENCODERS(X)                                                                                                                  \
-    X(bert)                                                                                                                          \
-    X(mpnet)                                                                                                                         \
-    X(resnet)                                                                                                                        \
+#define ENCODERS(X)                                                                                                         \
+    X(bert)                                                                                                                 \
+    X(mpnet)                                                                                                                \
+    X(resnet)                                                                                                               \
     X(efficientnet_lite)
 
 #define DECLARE(name) extern const EncoderKind name##_kind;

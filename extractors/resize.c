@@ -86,7 +86,8 @@ static void resample_row(const Axis *ax, const unsigned char *in, unsigned char 
 }
 
 /* out[0 : bytes] = weighted sum of rows in, in + stride, ... */
-static void resample_column(const unsigned char *in, int64_t stride, const int32_t *w, int64_t count, int64_t bytes, unsigned char *out)
+static void resample_column(const unsigned char *in, int64_t stride, const int32_t *w, int64_t count, int64_t bytes,
+                            unsigned char *out)
 {
     enum { STRIP = 64 }; /* sums that stay in registers */
     for (int64_t x = 0; x < bytes; x += STRIP) {
@@ -119,8 +120,8 @@ static void pass_across(Image *out, const Image *in, const Axis *across, int64_t
 static void pass_down(Image *out, const Image *in, const Axis *down, int64_t first, int64_t left)
 {
     for (int64_t y = 0; y < out->height; y++)
-        resample_column(in->pixels + ((down->start[y] - first) * in->width + left) * 3, in->width * 3, down->weight + y * down->size,
-                        down->count[y], out->width * 3, out->pixels + y * out->width * 3);
+        resample_column(in->pixels + ((down->start[y] - first) * in->width + left) * 3, in->width * 3,
+                        down->weight + y * down->size, down->count[y], out->width * 3, out->pixels + y * out->width * 3);
 }
 
 bool image_resize_part(Image *out, const Image *in, int64_t full_w, int64_t full_h, int64_t left, int64_t top, int64_t width,
@@ -131,7 +132,8 @@ bool image_resize_part(Image *out, const Image *in, int64_t full_w, int64_t full
                     (long long)in->height, (long long)full_w, (long long)full_h);
     Axis across, down;
     Image middle;
-    if (!image_room(out, width, height, "resize", 0, a, e) || !axis_make(&across, in->width, full_w, left, width, r.filter, a, e) ||
+    if (!image_room(out, width, height, "resize", 0, a, e) ||
+        !axis_make(&across, in->width, full_w, left, width, r.filter, a, e) ||
         !axis_make(&down, in->height, full_h, top, height, r.filter, a, e))
         return false;
     int64_t lost_w = in->width - full_w, lost_h = in->height - full_h, last;

@@ -18,7 +18,8 @@ typedef struct ResNet {
     enum { OUT_POOL, OUT_LOGITS, OUT_MAP } output;
 } ResNet;
 
-static const char TORCHVISION[] = "layer1.0.conv1.weight", HUGGING_FACE[] = "encoder.stages.0.layers.0.layer.0.convolution.weight";
+static const char TORCHVISION[] = "layer1.0.conv1.weight",
+                  HUGGING_FACE[] = "encoder.stages.0.layers.0.layer.0.convolution.weight";
 
 /* Convolution i (or its norm) of a block, both counted from 0; i -1: the shortcut. */
 static const char *part(Loader *l, bool hf, int stage, int block, int i, bool norm)
@@ -26,7 +27,8 @@ static const char *part(Loader *l, bool hf, int stage, int block, int i, bool no
     if (hf && i < 0)
         return load_name(l, "encoder.stages.%d.layers.%d.shortcut.%s", stage, block, norm ? "normalization" : "convolution");
     if (hf)
-        return load_name(l, "encoder.stages.%d.layers.%d.layer.%d.%s", stage, block, i, norm ? "normalization" : "convolution");
+        return load_name(l, "encoder.stages.%d.layers.%d.layer.%d.%s", stage, block, i,
+                         norm ? "normalization" : "convolution");
     if (i < 0)
         return load_name(l, "layer%d.%d.downsample.%d", stage + 1, block, norm);
     return load_name(l, "layer%d.%d.%s%d", stage + 1, block, norm ? "bn" : "conv", i + 1);
@@ -52,11 +54,14 @@ static bool load_block(Loader *l, bool hf, bool early_stride, int stage, int at,
         *C = b->conv[i].O;
     }
     b->has_shortcut = loader_has(l, "%s.weight", part(l, hf, stage, at, -1, false));
-    if (b->has_shortcut && !load_conv(l, &b->shortcut, in, part(l, hf, stage, at, -1, false), part(l, hf, stage, at, -1, true), 1e-5,
-                                      stride, 0, 1))
+    if (b->has_shortcut && !load_conv(l, &b->shortcut, in, part(l, hf, stage, at, -1, false),
+                                      part(l, hf, stage, at, -1, true), 1e-5, stride, 0, 1))
         return false;
-    return (b->has_shortcut ? b->shortcut.O : stride == 1 ? in : -1) == *C ||
-           fail(l->error, SP_FORMAT, "%s: block %d of stage %d has no shortcut of its shape", l->source->path, at, stage + 1);
+    return (b->has_shortcut ? b->shortcut.O
+            : stride == 1   ? in
+                            : -1) == *C ||
+           fail(l->error, SP_FORMAT, "%s: block %d of stage %d has no shortcut of its shape", l->source->path, at,
+                stage + 1);
 }
 
 /* How many blocks of all[] run for the layer asked for (NULL: pooled features), and what comes out. */
@@ -115,20 +120,21 @@ static bool check_arch(const ModelSource *s, const int count[STAGES], bool bottl
     for (size_t i = 0; i < COUNT(known); i++)
         if (strcmp(s->arch, known[i].name) == 0)
             return (known[i].bottleneck == bottleneck && memcmp(known[i].count, count, sizeof(known[i].count)) == 0) ||
-                   fail(e, SP_FORMAT, "%s: is no %s: it has %d, %d, %d, %d %s blocks", s->path, s->arch, count[0], count[1], count[2],
-                        count[3], bottleneck ? "bottleneck" : "basic");
+                   fail(e, SP_FORMAT, "%s: is no %s: it has %d, %d, %d, %d %s blocks", s->path, s->arch, count[0], count[1],
+                        count[2], count[3], bottleneck ? "bottleneck" : "basic");
     return fail(e, SP_USAGE, "there is no architecture %s; resnet18, 34, 50, 101 and 152 are known", s->arch);
 }
 
 static bool load(Encoder *en, const ModelSource *s, Error *e)
 {
     Loader l;
-    bool hf = model_has(s, HUGGING_FACE, NULL), early = s->config && json_is_true(json_get(s->config, "downsample_in_bottleneck"));
+    bool hf = model_has(s, HUGGING_FACE, NULL),
+         early = s->config && json_is_true(json_get(s->config, "downsample_in_bottleneck"));
     ResNet *m = NEW(en->arena, ResNet, 1, e);
     int count[STAGES] = {0};
     if (!m || !loader_start(&l, en, s, hf ? "embedder.embedder.convolution.weight" : "conv1.weight", e) ||
-        !load_conv(&l, &m->stem, 3, hf ? "embedder.embedder.convolution" : "conv1", hf ? "embedder.embedder.normalization" : "bn1", 1e-5,
-                   2, 3, 1))
+        !load_conv(&l, &m->stem, 3, hf ? "embedder.embedder.convolution" : "conv1",
+                   hf ? "embedder.embedder.normalization" : "bn1", 1e-5, 2, 3, 1))
         return false;
     for (int stage = 0; stage < STAGES; stage++) {
         while (loader_has(&l, "%s.weight", part(&l, hf, stage, count[stage], 0, false)))
@@ -140,7 +146,8 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
     m->block = NEW(en->arena, Block, m->blocks, e);
     int64_t C = m->stem.O, at = 0;
     encoder_preset(en, preset_of(s, hf, loader_has(&l, "%s.weight", part(&l, hf, 0, 0, 2, false))));
-    int64_t h = conv_out(conv_out(en->preset.height, 7, 2, 6), 3, 2, 2), w = conv_out(conv_out(en->preset.width, 7, 2, 6), 3, 2, 2);
+    int64_t h = conv_out(conv_out(en->preset.height, 7, 2, 6), 3, 2, 2),
+            w = conv_out(conv_out(en->preset.width, 7, 2, 6), 3, 2, 2);
     if (!m->block || !choose_output(&l, m, count, en->options.layer))
         return false;
     for (int stage = 0; stage < STAGES && at < m->blocks; stage++) {
@@ -187,9 +194,10 @@ static Tensor *forward(Tape *t, const void *model, const void *input)
     return m->output == OUT_LOGITS ? linear(t, x, &m->fc) : x;
 }
 
-const EncoderKind resnet_kind = {.name = "resnet",
-                                 .about = "ResNet-18, 34, 50, 101, 152: torchvision files (resnet50-11ad3fa6.pth), microsoft/resnet-50",
-                                 .modalities = MODALITY_IMAGE,
-                                 .matches = matches,
-                                 .load = load,
-                                 .forward_image = forward};
+const EncoderKind resnet_kind = {
+    .name = "resnet",
+    .about = "ResNet-18, 34, 50, 101, 152: torchvision files (resnet50-11ad3fa6.pth), microsoft/resnet-50",
+    .modalities = MODALITY_IMAGE,
+    .matches = matches,
+    .load = load,
+    .forward_image = forward};

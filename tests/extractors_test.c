@@ -1,5 +1,4 @@
-/* extractors_test: pictures equal Pillow's, encoders equal transformers' and torchvision's on tiny models in tests/golden (made by the
- * scripts there), broken input ends in one line.
+/* extractors_test: pictures equal Pillow's (tests/golden/make_images.py), broken ones end in one line. Encoders are in encoders_test.c.
  *
  * extractors_test --pixels MODE LIST OUT writes, for tests/golden/check_pixels.py, the RGB bytes of every picture named in LIST (a path
  * a line): each as int32 width, int32 height, pixels; -1 -1 where decoding fails. MODE is "decode" or "FILTER W H" (squash) or
@@ -7,12 +6,7 @@
  * 12 behind it for the passes of Pillow 12. */
 #include "extractors/extractors.h" /* before cmocka, which has a macro named fail */
 
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <setjmp.h>
-#include <cmocka.h>
-#include <stdlib.h>
+#include "testing.h"
 
 static bool write_pixels(Out *out, const char *path, const char *mode, Arena *a, Error *e)
 {
@@ -22,9 +16,13 @@ static bool write_pixels(Out *out, const char *path, const char *mode, Arena *a,
     Error local = {0};
     bool ok = image_open(&im, path, a, &local);
     if (ok && n >= 3) {
-        Preset p = {.fit = n == 4 ? FIT_SHORT_SIDE : FIT_SQUASH, .resize = n == 4 ? shorter : 0, .width = w, .height = h,
+        Preset p = {.fit = n == 4 ? FIT_SHORT_SIDE : FIT_SQUASH,
+                    .resize = n == 4 ? shorter : 0,
+                    .width = w,
+                    .height = h,
                     .how = {.filter = strncmp(filter, "bicubic", 7) ? FILTER_BILINEAR : FILTER_BICUBIC,
-                            .passes = strstr(filter, "12") ? PASSES_PILLOW_12 : PASSES_PILLOW_13}, .scale = SCALE_UNIT};
+                            .passes = strstr(filter, "12") ? PASSES_PILLOW_12 : PASSES_PILLOW_13},
+                    .scale = SCALE_UNIT};
         float *x = NEW(a, float, 3 * w * h, e);
         ok = x && image_prepare(&im, &p, x, a, &local);
         im = (Image){.width = w, .height = h, .pixels = NEW(a, unsigned char, 3 * w * h, e)};
@@ -34,7 +32,8 @@ static bool write_pixels(Out *out, const char *path, const char *mode, Arena *a,
     if (!ok)
         fprintf(stderr, "%s\n", local.message);
     int32_t size[2] = {ok ? (int32_t)im.width : -1, ok ? (int32_t)im.height : -1};
-    return out_write(out, size, sizeof(size), e) && (!ok || out_write(out, im.pixels, (size_t)(im.width * im.height * 3), e));
+    return out_write(out, size, sizeof(size), e) &&
+           (!ok || out_write(out, im.pixels, (size_t)(im.width * im.height * 3), e));
 }
 
 static int pixels_main(const char *mode, const char *list, const char *path)
@@ -113,7 +112,8 @@ static void pixels_are_pillows(void **state)
             Resampling how = {.filter = strncmp(filter, "bicubic", 7) ? FILTER_BILINEAR : FILTER_BICUBIC,
                               .passes = strstr(filter, "12") ? PASSES_PILLOW_12 : PASSES_PILLOW_13};
             if (shorter) {
-                Preset p = {.fit = FIT_SHORT_SIDE, .resize = shorter, .width = w, .height = h, .how = how, .scale = SCALE_UNIT};
+                Preset p = {
+                    .fit = FIT_SHORT_SIDE, .resize = shorter, .width = w, .height = h, .how = how, .scale = SCALE_UNIT};
                 float *x = NEW(a, float, 3 * w * h, &e);
                 assert_true(image_prepare(&im, &p, x, a, &e));
                 out = (Image){w, h, NEW(a, unsigned char, 3 * w * h, &e)};
@@ -225,7 +225,8 @@ static void values_are_scaled(void **state)
     (void)state;
     Error e = {0};
     Arena *a = arena_new(NULL, 0);
-    unsigned char grey[12] = {10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120}, same[12] = {7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7};
+    unsigned char grey[12] = {10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120},
+                  same[12] = {7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7};
     Image im = {2, 2, grey}, flat = {2, 2, same};
     Preset p = {.width = 2, .height = 2, .mean = {0.485f, 0.456f, 0.406f}, .std = {0.229f, 0.224f, 0.225f}};
     float x[12];

@@ -1,0 +1,397 @@
+/* encoders_test: encoders equal transformers and torch on the tiny models of tests/golden/encoders (make_encoders.py); models that are wrong,
+ * missing or too large for memory end in one line. */
+#include "extractors/extractors.h" /* before cmocka, which has a macro named fail */
+
+#include "testing.h"
+
+#define GOLDEN   "tests/golden/"
+#define ENCODERS GOLDEN "encoders/"
+
+typedef struct Bench {
+    Error e;
+    Arena *a;
+    Device d;
+    Weights *expected;
+    Text *texts;
+    size_t count, room;
+} Bench;
+
+static int set_up(void **state)
+{
+    Bench *b = calloc(1, sizeof *b);
+    Text rest, line;
+    b->a = arena_new(NULL, 0);
+    b->d = (Device){.k = kernels_cpu(NULL, &b->e), .pool = pool_new(NULL, 2, &b->e)};
+    b->expected = weights_open(ENCODERS "expected.safetensors", b->a, &b->e);
+    if (!b->expected || !file_read(&rest, b->a, ENCODERS "texts.txt", 0, &b->e))
+        return -1;
+    while (text_line(&rest, &line)) {
+        b->texts = arena_grow(b->a, b->texts, b->count, &b->room, sizeof(Text), &b->e);
+        b->texts[b->count++] = line;
+    }
+    *state = b;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    Bench *b = *state;
+    weights_close(b->expected);
+    pool_free(b->d.pool);
+    arena_free(b->a);
+    free(b);
+    return 0;
+}
+
+/* Within 5e-5 of the largest magnitude: float32 sums in another order, up to sixteen blocks deep. */
+static void assert_near(Bench *b, const char *name, const float *x, int64_t count)
+{
+    const Array *want = weights_find(b->expected, name);
+    assert_non_null(want);
+    assert_int_equal(want->count, count);
+    float *y = NEW(b->a, float, count, &b->e), worst = 0, largest = 0;
+    array_f32(want, 0, count, y);
+    for (int64_t i = 0; i < count; i++) {
+        worst = x[i] == x[i] ? MAX(worst, x[i] > y[i] ? x[i] - y[i] : y[i] - x[i]) : 1e30f;
+        largest = MAX(largest, y[i] > 0 ? y[i] : -y[i]);
+    }
+    if (!(worst <= 5e-5f * largest))
+        fail_msg("%s: off by %g, the largest is %g", name, (double)worst, (double)largest);
+}
+
+static Encoder *open_model(Bench *b, const char *name, EncoderOptions o)
+{
+    char path[256];
+    snprintf(path, sizeof path, ENCODERS "%s", name);
+    Encoder *en = encoder_open(&b->d, path, &o, &b->e);
+    if (!en)
+        fail_msg("%s", b->e.message);
+    return en;
+}
+
+static void check_texts(Bench *b, const char *model, EncoderOptions o, const char *expected)
+{
+    Encoder *en = open_model(b, model, o);
+    Tape *t = tape_new(&b->d, false, &b->e);
+    size_t D = (size_t)en->features;
+    float *x = NEW(b->a, float, b->count *D, &b->e), *one = NEW(b->a, float, D, &b->e);
+    assert_ok(encode_texts(en, t, b->texts, b->count, x, &b->e), b->e);
+    assert_near(b, expected, x, (int64_t)(b->count * D));
+    for (size_t i = 0; i < b->count; i++) { /* the same bits alone as among others */
+        assert_ok(encode_texts(en, t, &b->texts[i], 1, one, &b->e), b->e);
+        assert_memory_equal(one, x + i * D, D * sizeof *one);
+    }
+    tape_free(t);
+    encoder_close(en);
+}
+
+static void texts_are_transformers(void **state)
+{
+    Bench *b = *state;
+    check_texts(b, "bert", (EncoderOptions){.normalize = -1}, "bert.unit");
+    check_texts(b, "bert/model.safetensors", (EncoderOptions){.normalize = 0}, "bert.mean");
+    check_texts(b, "bert", (EncoderOptions){.pool = POOL_CLS}, "bert.cls");
+    check_texts(b, "bert", (EncoderOptions){.pool = POOL_MAX, .arch = "bert"}, "bert.max");
+    check_texts(b, "bert", (EncoderOptions){.layer = "pooler_output", .normalize = -1}, "bert.pooler");
+    check_texts(b, "bert_prefixed", (EncoderOptions){.max_tokens = 32, .normalize = -1}, "bert.mean");
+    check_texts(b, "mpnet", (EncoderOptions){.normalize = -1}, "mpnet.max");
+    check_texts(b, "mpnet", (EncoderOptions){.pool = POOL_MEAN, .normalize = 1}, "mpnet.unit");
+    check_texts(b, "mpnet", (EncoderOptions){.layer = "pooler_output"}, "mpnet.pooler");
+}
+
+static void hidden_states_of_one_text(void **state)
+{
+    Bench *b = *state;
+    Encoder *en = open_model(b, "bert", (EncoderOptions){.pool = POOL_NONE});
+    Tape *t = tape_new(&b->d, false, &b->e);
+    float *x;
+    int64_t tokens;
+    assert_ok(encode_hidden(en, t, b->texts[1], &x, &tokens, b->a, &b->e), b->e);
+    assert_near(b, "bert.hidden", x, tokens * en->features);
+    assert_ok(encode_texts(en, t, NULL, 0, NULL, &b->e), b->e);
+    assert_false(encode_images(en, t, NULL, 0, NULL, &b->e));
+    assert_error(b->e, SP_USAGE, "texts, not images");
+    tape_free(t);
+    encoder_close(en);
+}
+
+static void check_image(Bench *b, const char *model, const char *layer, int64_t w, int64_t h, const char *expected)
+{
+    Preset p = {.width = w,
+                .height = h,
+                .how = {FILTER_BICUBIC, PASSES_PILLOW_13},
+                .mean = {0.485f, 0.456f, 0.406f},
+                .std = {0.229f, 0.224f, 0.225f}};
+    Encoder *en = open_model(b, model, (EncoderOptions){.layer = layer, .preset = w ? &p : NULL, .normalize = -1});
+    Tape *t = tape_new(&b->d, false, &b->e);
+    Image im;
+    assert_ok(image_open(&im, GOLDEN "images/RGB.png", b->a, &b->e), b->e);
+    Image five[5] = {im, im, im, im, im};
+    size_t D = (size_t)en->features;
+    float *x = NEW(b->a, float, 5 * D, &b->e);
+    assert_ok(encode_images(en, t, five, 5, x, &b->e), b->e);
+    assert_near(b, expected, x, (int64_t)D);
+    for (size_t i = 1; i < 5; i++) /* a batch of four and a batch of one: the same bits */
+        assert_memory_equal(x, x + i * D, D * sizeof *x);
+    tape_free(t);
+    encoder_close(en);
+}
+
+static void images_are_torch(void **state)
+{
+    static const char *const kinds[] = {"resnet_basic", "resnet_bottleneck"};
+    Bench *b = *state;
+    for (size_t i = 0; i < COUNT(kinds); i++)
+        for (int bare = 0; bare < 2; bare++) {
+            char model[64], expected[64];
+            snprintf(model, sizeof model, "%s%s", kinds[i], bare ? ".safetensors" : "");
+            const char *const cases[][3] = {
+                {NULL, NULL, "pooled"},         {"avgpool", "pooler_output", "pooled"},
+                {"fc", "logits", "fc"},         {"layer4", "last_hidden_state", "map"},
+                {"layer2", "layer2", "layer2"}, {i ? "layer2.0" : "layer2.1", "layer2", "layer2"}};
+            for (size_t c = 0; c < COUNT(cases); c++) {
+                snprintf(expected, sizeof expected, "%s.%s", kinds[i], cases[c][2]);
+                check_image(b, model, cases[c][!bare], 40, 56, expected);
+            }
+            snprintf(expected, sizeof expected, "%s.preset", kinds[i]);
+            if (!bare)
+                check_image(b, model, NULL, 0, 0, expected);
+        }
+    check_image(b, "efficientnet_lite.safetensors", NULL, 37, 50, "lite.pooled");
+    check_image(b, "efficientnet_lite.safetensors", "features", 37, 50, "lite.features");
+    check_image(b, "efficientnet_lite.safetensors", "fc", 37, 50, "lite.fc");
+}
+
+static void presets_of_bare_files(void **state)
+{
+    Bench *b = *state;
+    Encoder *en = open_model(b, "resnet_bottleneck.safetensors", (EncoderOptions){0});
+    assert_true(en->preset.fit == FIT_SHORT_SIDE && en->preset.resize == 232 && en->preset.width == 224);
+    encoder_close(en);
+    en = open_model(b, "resnet_basic.safetensors", (EncoderOptions){0});
+    assert_true(en->preset.resize == 256 && en->preset.how.filter == FILTER_BILINEAR);
+    encoder_close(en);
+    en = open_model(b, "efficientnet_lite.safetensors", (EncoderOptions){0});
+    assert_true(en->preset.resize == 256 && en->preset.height == 224 && en->preset.how.filter == FILTER_BICUBIC);
+    encoder_close(en);
+}
+
+static void refuses(Bench *b, const char *name, EncoderOptions o, sp_status code, const char *why)
+{
+    Encoder *en = encoder_open(&b->d, name, &o, &b->e);
+    if (en)
+        fail_msg("%s opens", name);
+    assert_null(strchr(b->e.message, '\n'));
+    assert_error(b->e, code, why);
+}
+
+static void put(const char *folder, const char *name, const char *text)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static void copy_file(Bench *b, const char *from, const char *folder, const char *name)
+{
+    Text text;
+    char path[512];
+    assert_ok(file_read(&text, b->a, from, 0, &b->e), b->e);
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(text.p, 1, text.n, f), text.n);
+    fclose(f);
+}
+
+static void wrong_models_fail_in_one_line(void **state)
+{
+    Bench *b = *state;
+    char folder[256];
+    refuses(b, "no-such-model", (EncoderOptions){0}, SP_IO, "tried no-such-model");
+    refuses(b, ENCODERS "bert", (EncoderOptions){.arch = "vgg"}, SP_USAGE, "no architecture vgg; known are bert");
+    refuses(b, ENCODERS "bert", (EncoderOptions){.arch = "mpnet"}, SP_FORMAT, "relative_attention_bias");
+    refuses(b, ENCODERS "bert", (EncoderOptions){.layer = "layer9"}, SP_USAGE, "no layer layer9");
+    refuses(b, ENCODERS "resnet_basic", (EncoderOptions){.layer = "layer9"}, SP_USAGE, "no layer layer9");
+    refuses(b, ENCODERS "resnet_basic.safetensors", (EncoderOptions){.layer = "layer2.7"}, SP_USAGE, "no layer layer2.7");
+    refuses(b, ENCODERS "resnet_basic.safetensors", (EncoderOptions){.arch = "resnet50"}, SP_FORMAT, "is no resnet50");
+    refuses(b, ENCODERS "resnet_basic.safetensors", (EncoderOptions){.arch = "resnet51"}, SP_USAGE,
+            "no architecture resnet51");
+    refuses(b, ENCODERS "efficientnet_lite.safetensors", (EncoderOptions){.layer = "x"}, SP_USAGE, "no layer x");
+    refuses(b, ENCODERS "expected.safetensors", (EncoderOptions){0}, SP_UNSUPPORTED, "no known architecture");
+    refuses(b, GOLDEN "images", (EncoderOptions){0}, SP_IO, "images");
+
+    test_folder(folder);
+    char weights[512];
+    snprintf(weights, sizeof weights, "%s/bare.safetensors", folder);
+    copy_file(b, ENCODERS "bert/model.safetensors", folder, "bare.safetensors");
+    refuses(b, weights, (EncoderOptions){0}, SP_FORMAT, "config.json");
+    copy_file(b, ENCODERS "bert/model.safetensors", folder, "model.safetensors");
+    put(folder, "config.json", "{\"num_attention_heads\": 2, \"num_hidden_layers\": 7}");
+    refuses(b, folder, (EncoderOptions){0}, SP_FORMAT, "7 layers");
+    put(folder, "config.json", "{\"num_attention_heads\": 3, \"num_hidden_layers\": 2}");
+    refuses(b, folder, (EncoderOptions){0}, SP_FORMAT, "3 heads");
+    put(folder, "config.json", "{\"num_attention_heads\": \"2\"}");
+    refuses(b, folder, (EncoderOptions){0}, SP_FORMAT, "num_attention_heads should be a whole number");
+    put(folder, "config.json", "{\"num_attention_heads\": 2, \"num_hidden_layers\": 2, \"hidden_act\": \"mish\"}");
+    refuses(b, folder, (EncoderOptions){0}, SP_UNSUPPORTED, "hidden_act");
+    put(folder, "config.json", "{\"num_attention_heads\": 2, \"num_hidden_layers\": 2}");
+    refuses(b, folder, (EncoderOptions){0}, SP_IO, "tokenizer");
+    put(folder, "modules.json", "[{\"path\": \"\", \"type\": \"sentence_transformers.models.Dense\"}]");
+    refuses(b, folder, (EncoderOptions){0}, SP_UNSUPPORTED, "models.Dense");
+    put(folder, "modules.json", "[{\"path\": \"../x\", \"type\": \"Pooling\"}]");
+    refuses(b, folder, (EncoderOptions){0}, SP_FORMAT, "inside the folder");
+    put(folder, "modules.json", "[{\"path\": \"1_Pooling\", \"type\": \"Pooling\"}]");
+    refuses(b, folder, (EncoderOptions){0}, SP_IO, "modules.json names it");
+    put(folder, "modules.json", "[{");
+    refuses(b, folder, (EncoderOptions){0}, SP_FORMAT, "modules.json:1:");
+    test_folder_remove(folder);
+}
+
+static void processors_of_hugging_face(void **state)
+{
+    static const struct {
+        const char *json, *why; /* why NULL: opens */
+        Fit fit;
+        int64_t resize, width, height;
+    } cases[] = {
+        {"{\"size\": 224, \"crop_pct\": 0.875}", NULL, FIT_SHORT_SIDE, 256, 224, 224},
+        {"{\"size\": {\"shortest_edge\": 384}, \"crop_pct\": null, \"resample\": 2}", NULL, FIT_SQUASH, 438, 384, 384},
+        {"{\"size\": {\"height\": 40, \"width\": 60}, \"do_normalize\": false}", NULL, FIT_SQUASH, 256, 60, 40},
+        {"{\"size\": {\"shortest_edge\": 70}, \"crop_size\": {\"height\": 64, \"width\": 66}, \"do_center_crop\": true}",
+         NULL, FIT_SHORT_SIDE, 70, 66, 64},
+        {"{\"size\": {\"shortest_edge\": 70}}", "different sizes", 0, 0, 0, 0},
+        {"{\"size\": {\"longest\": 70}}", "a size should be", 0, 0, 0, 0},
+        {"{\"resample\": 1}", "resample is neither", 0, 0, 0, 0},
+        {"{\"image_mean\": [1, 2]}", "needs three numbers", 0, 0, 0, 0},
+        {"{\"size\": 64, \"crop_size\": 32, \"do_center_crop\": true}", "squashed", 0, 0, 0, 0},
+    };
+    Bench *b = *state;
+    char folder[256];
+    test_folder(folder);
+    copy_file(b, ENCODERS "resnet_basic/model.safetensors", folder, "model.safetensors");
+    copy_file(b, ENCODERS "resnet_basic/config.json", folder, "config.json");
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        put(folder, "preprocessor_config.json", cases[i].json);
+        if (cases[i].why) {
+            Encoder *en = encoder_open(&b->d, folder, &(EncoderOptions){0}, &b->e);
+            assert_null(en);
+            assert_error(b->e, b->e.code, cases[i].why);
+            continue;
+        }
+        Encoder *en = encoder_open(&b->d, folder, &(EncoderOptions){0}, &b->e);
+        if (!en)
+            fail_msg("%s: %s", cases[i].json, b->e.message);
+        const Preset *p = &en->preset;
+        if (p->fit != cases[i].fit || p->resize != (p->fit == FIT_SQUASH ? p->resize : cases[i].resize) ||
+            p->width != cases[i].width || p->height != cases[i].height || p->crop != CROP_FLOOR)
+            fail_msg("%s: read as %d, %d to %d x %d", cases[i].json, p->fit, (int)p->resize, (int)p->width, (int)p->height);
+        encoder_close(en);
+    }
+    test_folder_remove(folder);
+}
+
+static void names_are_found(void **state)
+{
+    Bench *b = *state;
+    char root[256], path[512];
+    test_folder(root);
+    const char *const saved[] = {"SAPOR_MODELS", "HF_HOME", "HF_HUB_CACHE", "TORCH_HOME"};
+    char *before[4];
+    for (int i = 0; i < 4; i++) {
+        before[i] = getenv(saved[i]) ? strdup(getenv(saved[i])) : NULL;
+        unsetenv(saved[i]);
+    }
+    static const char *const folders[] = {"models/mine",
+                                          "hf/hub/models--org--net/snapshots/abc",
+                                          "hf/hub/models--org--net/snapshots/zzz",
+                                          "hf/hub/models--org--net/refs",
+                                          "hf/hub/models--sentence-transformers--mini/snapshots/1",
+                                          "torch/hub/checkpoints"};
+    for (size_t i = 0; i < COUNT(folders); i++) {
+        snprintf(path, sizeof path, "%s/%s", root, folders[i]);
+        assert_ok(folder_make(path, &b->e), b->e);
+    }
+    put(root, "hf/hub/models--org--net/refs/main", "abc\n");
+    put(root, "torch/hub/checkpoints/resnet50-0676ba61.pth", "");
+    put(root, "torch/hub/checkpoints/resnet50-11ad3fa6.pth", "");
+    snprintf(path, sizeof path, "%s/models", root);
+    setenv("SAPOR_MODELS", path, 1);
+    snprintf(path, sizeof path, "%s/hf", root);
+    setenv("HF_HOME", path, 1);
+    snprintf(path, sizeof path, "%s/torch", root);
+    setenv("TORCH_HOME", path, 1);
+    static const char *const cases[][2] = {{"mine", "models/mine"},
+                                           {"org/net", "hf/hub/models--org--net/snapshots/abc"},
+                                           {"mini", "hf/hub/models--sentence-transformers--mini/snapshots/1"},
+                                           {"ResNet50", "torch/hub/checkpoints/resnet50-11ad3fa6.pth"},
+                                           {"resnet50-0676ba61.pth", "torch/hub/checkpoints/resnet50-0676ba61.pth"}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const char *found = model_find(cases[i][0], b->a, &b->e);
+        if (!found)
+            fail_msg("%s", b->e.message);
+        snprintf(path, sizeof path, "%s/%s", root, cases[i][1]);
+        assert_string_equal(found, path);
+    }
+    assert_null(model_find("org/none", b->a, &b->e));
+    assert_non_null(strstr(b->e.message, "models/org/none"));
+    assert_error(b->e, SP_IO, "models--org--none");
+    assert_null(model_find("", b->a, &b->e));
+    error_clear(&b->e);
+    for (int i = 0; i < 4; i++) {
+        if (before[i])
+            setenv(saved[i], before[i], 1);
+        else
+            unsetenv(saved[i]);
+        free(before[i]);
+    }
+    char command[300];
+    snprintf(command, sizeof command, "rm -rf '%s'", root);
+    assert_int_equal(system(command), 0);
+}
+
+/* Every allocation refused once: a clean error, nothing left. */
+static void refused_memory_is_an_error(void **state)
+{
+    Bench *b = *state;
+    static const char *const models[] = {ENCODERS "bert", ENCODERS "efficientnet_lite.safetensors"};
+    Image im;
+    assert_ok(image_open(&im, GOLDEN "images/RGB.png", b->a, &b->e), b->e);
+    for (int m = 0; m < 2; m++) {
+        bool done = false;
+        for (size_t at = 1; !done; at += at < 40 ? 1 : 7) {
+            TestHeap h;
+            Error e = {0};
+            test_heap(&h, at);
+            Device d = {.k = b->d.k, .heap = &h.heap};
+            Preset p = {.width = 32, .height = 32, .std = {1, 1, 1}};
+            Encoder *en = encoder_open(&d, models[m], &(EncoderOptions){.preset = m ? &p : NULL}, &e);
+            Tape *t = en ? tape_new(&d, false, &e) : NULL;
+            float x[16];
+            done = t && (m ? encode_images(en, t, &im, 1, x, &e) : encode_texts(en, t, b->texts, 1, x, &e));
+            if (!done)
+                assert_true(e.message[0]);
+            tape_free(t);
+            encoder_close(en);
+            assert_int_equal(h.live, 0);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(texts_are_transformers),
+        cmocka_unit_test(hidden_states_of_one_text),
+        cmocka_unit_test(images_are_torch),
+        cmocka_unit_test(presets_of_bare_files),
+        cmocka_unit_test(wrong_models_fail_in_one_line),
+        cmocka_unit_test(processors_of_hugging_face),
+        cmocka_unit_test(names_are_found),
+        cmocka_unit_test(refused_memory_is_an_error),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

@@ -1,0 +1,199 @@
+"""Writes tests/golden/encoders: tiny models with seeded random weights in the published layouts, and what transformers, sentence-transformers
+and torch give for them. Versions: torch 2.15.0, transformers 5.23.0, sentence-transformers 6.2.0, pillow 13.0.0.
+    python tests/golden/make_encoders.py
+"""
+import json, os, shutil
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from tokenizers import BertWordPieceTokenizer
+from torch.nn import functional as F
+from transformers import BertConfig, BertModel, MPNetConfig, MPNetModel, ResNetConfig, ResNetModel
+
+here = os.path.dirname(os.path.abspath(__file__))
+root = os.path.join(here, "encoders")
+shutil.rmtree(root, ignore_errors=True)
+torch.set_grad_enabled(False)
+WORDS = "a the red blue shirt shoe of leather cotton for men women kids , . ##s ##y soft warm light".split()
+TEXTS = ["the red shirt", "A soft, warm cotton shirt for women.", "", "blue leathers unknownword", "the shoe of the kids " * 40,
+         "shirts, shoes.", "light " * 7]
+expected = {}
+
+
+def folder(name):
+    path = os.path.join(root, name)
+    os.makedirs(path)
+    return path
+
+
+def dump(path, name, value):
+    os.makedirs(os.path.dirname(os.path.join(path, name)), exist_ok=True)
+    json.dump(value, open(os.path.join(path, name), "w"), indent=1)
+
+
+def pipeline(path, mode, normalize, limit):
+    modules = [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+               {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}]
+    if normalize:
+        modules.append({"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"})
+    dump(path, "modules.json", modules)
+    dump(path, "1_Pooling/config.json", {"word_embedding_dimension": 8, **{f"pooling_mode_{m}": m == mode for m in
+                                         ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens")}})
+    dump(path, "sentence_bert_config.json", {"max_seq_length": limit, "do_lower_case": False})
+
+
+def randomise(model, seed):
+    g = torch.Generator().manual_seed(seed)
+    for n, p in model.named_parameters():
+        p.copy_(torch.randn(p.shape, generator=g) * 0.4 + (1.0 if "LayerNorm.weight" in n or "normalization.weight" in n else 0.0))
+    for n, b in model.named_buffers():
+        if n.endswith("running_mean"):
+            b.copy_(torch.randn(b.shape, generator=g) * 0.1)
+        elif n.endswith("running_var"):
+            b.copy_(torch.rand(b.shape, generator=g) + 0.5)
+    return model.eval()
+
+
+def text_outputs(name, model, ids, limit):
+    rows = {"mean": [], "cls": [], "max": [], "pooler": []}
+    for i, x in enumerate(ids):
+        out = model(torch.tensor([x[:limit - 1] + [x[-1]] if len(x) > limit else x]))
+        h = out.last_hidden_state[0]
+        rows["mean"].append(h.mean(0))
+        rows["cls"].append(h[0])
+        rows["max"].append(h.max(0).values)
+        rows["pooler"].append(out.pooler_output[0])
+        if i == 1:
+            expected[name + ".hidden"] = h.contiguous()
+    for k, v in rows.items():
+        expected[f"{name}.{k}"] = torch.stack(v)
+    expected[name + ".unit"] = F.normalize(torch.stack(rows["mean"]), dim=1)
+
+
+# BERT, once bare and once under "bert." with old LayerNorm names and half-precision words
+vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] + WORDS
+path = folder("bert")
+open(os.path.join(path, "vocab.txt"), "w").write("\n".join(vocab) + "\n")
+config = BertConfig(vocab_size=len(vocab), hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=12,
+                    max_position_embeddings=48)
+bert = randomise(BertModel(config), 1)
+bert.embeddings.word_embeddings.weight.copy_(bert.embeddings.word_embeddings.weight.half().float())
+save_file(bert.state_dict(), os.path.join(path, "model.safetensors"))
+dump(path, "config.json", {"model_type": "bert", "hidden_act": "gelu", "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
+                           "intermediate_size": 12, "max_position_embeddings": 48, "layer_norm_eps": 1e-12})
+dump(path, "tokenizer_config.json", {"do_lower_case": True, "model_max_length": 48, "tokenizer_class": "BertTokenizer"})
+pipeline(path, "mean_tokens", True, 32)
+wordpiece = BertWordPieceTokenizer(os.path.join(path, "vocab.txt"), lowercase=True)
+text_outputs("bert", bert, [wordpiece.encode(t).ids for t in TEXTS], 32)
+other = folder("bert_prefixed")
+for f in ("vocab.txt", "config.json", "tokenizer_config.json"):
+    shutil.copy(os.path.join(path, f), other)
+old = {"bert." + k.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"):
+       (v.half() if "word_embeddings" in k else v) for k, v in bert.state_dict().items()}
+save_file(old, os.path.join(other, "model.safetensors"))
+
+# MPNet: one layer, texts longer than the last exact and the last bucket of relative positions
+vocab = ["<s>", "<pad>", "</s>", "[UNK]", "<mask>"] + WORDS
+path = folder("mpnet")
+open(os.path.join(path, "vocab.txt"), "w").write("\n".join(vocab) + "\n")
+mpnet = randomise(MPNetModel(MPNetConfig(vocab_size=len(vocab), hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=12,
+                                         max_position_embeddings=162, layer_norm_eps=1e-5)), 2)
+save_file(mpnet.state_dict(), os.path.join(path, "model.safetensors"))
+dump(path, "config.json", {"model_type": "mpnet", "hidden_act": "gelu", "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
+                           "intermediate_size": 12, "max_position_embeddings": 162, "layer_norm_eps": 1e-5,
+                           "relative_attention_num_buckets": 32})
+dump(path, "tokenizer_config.json", {"do_lower_case": True, "model_max_length": 160, "tokenizer_class": "MPNetTokenizer", "cls_token": "<s>",
+                                     "sep_token": "</s>", "unk_token": "[UNK]", "pad_token": "<pad>", "mask_token": "<mask>"})
+pipeline(path, "max_tokens", False, 160)
+piece = BertWordPieceTokenizer(os.path.join(path, "vocab.txt"), lowercase=True, cls_token="<s>", sep_token="</s>", pad_token="<pad>",
+                               mask_token="<mask>")
+text_outputs("mpnet", mpnet, [piece.encode(t).ids for t in TEXTS], 160)
+
+# ResNets: Hugging Face's names, and the same tensors under torchvision's
+picture = Image.open(os.path.join(here, "images", "RGB.png")).convert("RGB")
+IMAGENET = (torch.tensor([0.485, 0.456, 0.406])[:, None, None], torch.tensor([0.229, 0.224, 0.225])[:, None, None])
+
+
+def prepared(w, h, resample=Image.BICUBIC):
+    x = torch.from_numpy(np.asarray(picture.resize((w, h), resample)).copy()).permute(2, 0, 1).float() / 255
+    return ((x - IMAGENET[0]) / IMAGENET[1])[None]
+
+
+def torchvision_names(state):
+    out = {}
+    for k, v in state.items():
+        k = k.replace("embedder.embedder.convolution", "conv1").replace("embedder.embedder.normalization", "bn1")
+        p = k.split(".")
+        if p[0] == "encoder":
+            stage, block, rest = int(p[2]) + 1, p[4], p[5:]
+            norm = rest[-2] == "normalization"
+            middle = f"downsample.{int(norm)}" if rest[0] == "shortcut" else ("bn" if norm else "conv") + str(int(rest[1]) + 1)
+            k = f"layer{stage}.{block}.{middle}.{rest[-1]}"
+        out[k] = v
+    return out
+
+
+for kind, depths in (("basic", [1, 2, 1, 1]), ("bottleneck", [1, 1, 2, 1])):
+    sizes = [4, 8, 12, 16]
+    model = randomise(ResNetModel(ResNetConfig(embedding_size=4, hidden_sizes=sizes, depths=depths, layer_type=kind)), 3)
+    g = torch.Generator().manual_seed(4)
+    head = {"classifier.1.weight": torch.randn(5, 16, generator=g), "classifier.1.bias": torch.randn(5, generator=g)}
+    name = "resnet_" + kind
+    path = folder(name)
+    save_file({**{"resnet." + k: v for k, v in model.state_dict().items()}, **head}, os.path.join(path, "model.safetensors"))
+    dump(path, "config.json", {"model_type": "resnet", "layer_type": kind, "downsample_in_bottleneck": False})
+    dump(path, "preprocessor_config.json", {"crop_pct": 0.875, "do_normalize": True, "do_resize": True, "image_mean": [0.485, 0.456, 0.406],
+                                            "image_std": [0.229, 0.224, 0.225], "resample": 3, "size": 56})
+    state = {**torchvision_names(model.state_dict()), "fc.weight": head["classifier.1.weight"], "fc.bias": head["classifier.1.bias"]}
+    save_file(state, os.path.join(root, name + ".safetensors"))
+    out = model(prepared(40, 56), output_hidden_states=True)
+    expected[name + ".pooled"] = out.pooler_output.flatten(1)
+    expected[name + ".fc"] = out.pooler_output.flatten(1) @ head["classifier.1.weight"].T + head["classifier.1.bias"]
+    expected[name + ".map"] = out.last_hidden_state.flatten(1)
+    expected[name + ".layer2"] = out.hidden_states[2].flatten(1)
+    whole = picture.resize((64, int(64 * picture.height / picture.width)), Image.BICUBIC)  # 56 / 0.875
+    top, left = (whole.height - 56) // 2, (whole.width - 56) // 2
+    x = torch.from_numpy(np.asarray(whole.crop((left, top, left + 56, top + 56))).copy()).permute(2, 0, 1).float() / 255
+    expected[name + ".preset"] = model(((x - IMAGENET[0]) / IMAGENET[1])[None]).pooler_output.flatten(1)
+
+# EfficientNet-Lite: the published layout at a fortieth of the width, computed here
+g = torch.Generator().manual_seed(5)
+state = {}
+
+
+def conv_bn(x, conv, norm, o, k, stride=1, groups=1, act=True):
+    c = x.shape[1]
+    w = state[conv + ".weight"] = torch.randn(o, c // groups, k, k, generator=g) * 0.5
+    n = [torch.rand(o, generator=g) + 0.5, torch.randn(o, generator=g) * 0.3, torch.randn(o, generator=g) * 0.1, torch.rand(o, generator=g) + 0.5]
+    for part, v in zip(("weight", "bias", "running_mean", "running_var"), n):
+        state[f"{norm}.{part}"] = v
+    pads = []
+    for size in (x.shape[3], x.shape[2]):
+        p = max((-(-size // stride) - 1) * stride + k - size, 0)
+        pads += [p // 2, p - p // 2]
+    y = F.batch_norm(F.conv2d(F.pad(x, pads), w, stride=stride, groups=groups), n[2], n[3], n[0], n[1], eps=1e-3)
+    return F.relu6(y) if act else y
+
+
+x = conv_bn(prepared(37, 50), "_conv_stem", "_bn0", 4, 3, 2)
+at = 0
+for repeats, k, s, expand, o in ((1, 3, 1, 1, 2), (2, 3, 2, 6, 3), (2, 5, 2, 6, 4), (3, 3, 2, 6, 5), (3, 5, 1, 6, 6), (4, 5, 2, 6, 7), (1, 3, 1, 6, 8)):
+    for r in range(repeats):
+        b, c, before, stride = f"_blocks.{at}.", x.shape[1], x, s if r == 0 else 1
+        if expand > 1:
+            x = conv_bn(x, b + "_expand_conv", b + "_bn0", c * expand, 1)
+        x = conv_bn(x, b + "_depthwise_conv", b + "_bn1", c * expand, k, stride, c * expand)
+        x = conv_bn(x, b + "_project_conv", b + "_bn2", o, 1, act=False)
+        x = x + before if r else x
+        at += 1
+x = conv_bn(x, "_conv_head", "_bn1", 10, 1)
+expected["lite.features"] = x.flatten(1)
+expected["lite.pooled"] = x.mean((2, 3))
+state["_fc.weight"], state["_fc.bias"] = torch.randn(3, 10, generator=g), torch.randn(3, generator=g)
+expected["lite.fc"] = expected["lite.pooled"] @ state["_fc.weight"].T + state["_fc.bias"]
+save_file(state, os.path.join(root, "efficientnet_lite.safetensors"))
+
+save_file({k: v.contiguous() for k, v in expected.items()}, os.path.join(root, "expected.safetensors"))
+open(os.path.join(root, "texts.txt"), "w").write("\n".join(TEXTS) + "\n")
+print(sum(os.path.getsize(os.path.join(d, f)) for d, _, fs in os.walk(root) for f in fs), "bytes")
