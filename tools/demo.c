@@ -8,7 +8,7 @@ const Option demo_options[] = {
 };
 
 /* The same settings for all that learn; few epochs are enough for a small catalogue. */
-static const char *const SETTINGS[] = {"epochs=60", "batch_size=256"};
+static const char *const SETTINGS[] = {"epochs=60", "batch_size=256", "lr=0.005"};
 static const struct {
     const char *model;
     bool learns, features;
