@@ -19,18 +19,16 @@
     FAMILY(sum_squares) FAMILY(gather) FAMILY(segment_sum) FAMILY(segment_pool) FAMILY(segment_pool_back) FAMILY(group_ids)   \
     FAMILY(spmm) FAMILY(sddmm) FAMILY(edge_softmax) FAMILY(edge_softmax_back) FAMILY(edge_row_sum) FAMILY(edge_scale)         \
     FAMILY(knn) FAMILY(topk) FAMILY(topk_rows) FAMILY(bpr) FAMILY(adam) FAMILY(adam_replay) FAMILY(adam_rows)                 \
-    FAMILY(adam_factored) FAMILY(sgd)
+    FAMILY(adam_factored) FAMILY(sgd) FAMILY(gemm) FAMILY(conv) FAMILY(max_pool) FAMILY(mean_pool) FAMILY(attention)           \
+    FAMILY(attention_back)
 /* Called by a family's cases: how much scratch, and packing */
 #define KERNEL_COMPANIONS(COMPANION)                                                                                          \
     COMPANION(layer_norm_back_work) COMPANION(col_sum_work) COMPANION(sum_work) COMPANION(knn_work) COMPANION(topk_work)      \
-    COMPANION(adam_factored_work)
+    COMPANION(adam_factored_work) COMPANION(gemm_pack_bytes) COMPANION(gemm_pack) COMPANION(gemm_work)                         \
+    COMPANION(conv_pack_bytes) COMPANION(conv_pack) COMPANION(conv_work) COMPANION(attention_work)                            \
+    COMPANION(attention_back_work)
 /* Memory, tested in kernels_test.c */
 #define KERNEL_MEMORY(MEMORY) MEMORY(alloc) MEMORY(free) MEMORY(upload) MEMORY(download) MEMORY(copy) MEMORY(zero)
-/* Families still to come */
-#define KERNEL_PENDING(PENDING)                                                                                               \
-    PENDING(gemm_pack_bytes) PENDING(gemm_pack) PENDING(gemm_work) PENDING(gemm) PENDING(conv_pack_bytes) PENDING(conv_pack)  \
-    PENDING(conv_work) PENDING(conv) PENDING(max_pool) PENDING(mean_pool) PENDING(attention_work) PENDING(attention)          \
-    PENDING(attention_back_work) PENDING(attention_back)
 
 typedef enum Role { IN, OUT, INOUT, WORK } Role;
 
@@ -123,6 +121,9 @@ static inline int32_t *WANT(const Job *j, int buffer)
 {
     return j->b[buffer].want;
 }
+
+/* act(x) in double; slope is LEAKY_RELU's */
+double case_act(Act act, double slope, double x);
 
 /* ---- for tests and benchmarks ----------------------------------------------------------------------------------------------------- */
 

@@ -36,7 +36,7 @@ static size_t round64(size_t floats)
     return (floats + 15) / 16 * 16;
 }
 
-static bool carries_on(const Gemm *g) /* C += A B: the chains start from C */
+static bool carries_on(const Gemm *g) /* C += A B: the tiles add by themselves */
 {
     return g->beta == 1.0f && g->alpha == 1.0f && g->residual != g->C;
 }

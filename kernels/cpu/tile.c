@@ -18,21 +18,11 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
     const int64_t ldc = t->ldc, a_row = by_column ? 1 : t->a_row, a_step = by_column ? t->a_step : 1;
     const int64_t b_row = t->b_row, b_panel = t->b_panel;
     float *c = t->c;
-    if (t->first) {
+    UNROLL
+    for (int i = 0; i < rows; i++) {
         UNROLL
-        for (int i = 0; i < rows; i++) {
-            UNROLL
-            for (int v = 0; v < vecs; v++) {
-                acc[i][v] = v_zero();
-            }
-        }
-    } else {
-        UNROLL
-        for (int i = 0; i < rows; i++) {
-            UNROLL
-            for (int v = 0; v < vecs; v++) {
-                acc[i][v] = v_load(c + i * ldc + v * VW);
-            }
+        for (int v = 0; v < vecs; v++) {
+            acc[i][v] = v_zero();
         }
     }
     const float *b = t->b, *segment = t->a;
@@ -71,7 +61,8 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
     for (int i = 0; i < rows; i++) {
         UNROLL
         for (int v = 0; v < vecs; v++) {
-            v_store(c + i * ldc + v * VW, acc[i][v]);
+            float *to = c + i * ldc + v * VW;
+            v_store(to, t->first ? acc[i][v] : v_load(to) + acc[i][v]);
         }
     }
 }

@@ -17,7 +17,7 @@ static void spread(Job *j, int buffer, double width)
     case_set(j, buffer);
 }
 
-static double act_of(Act act, double slope, double x)
+double case_act(Act act, double slope, double x)
 {
     switch (act) {
     case ACT_RELU:
@@ -68,7 +68,7 @@ static void act_call(Job *j, const int64_t *s)
 static void act_reference(Job *j, const int64_t *s)
 {
     for (int64_t i = 0; i < s[0]; i++) {
-        EXACT(j, 1)[i] = act_of((Act)s[1], (double)0.2f, EXACT(j, 0)[i]);
+        EXACT(j, 1)[i] = case_act((Act)s[1], (double)0.2f, EXACT(j, 0)[i]);
     }
 }
 const Family family_act = {.kernel = "act", .letters = "n act width", .cases = act_cases, .count = COUNT(act_cases), .make = act_make,
@@ -96,7 +96,7 @@ static double act_back_loss(const Job *j, const int64_t *s)
 {
     double sum = 0;
     for (int64_t i = 0; i < s[0]; i++) {
-        sum += act_of((Act)s[1], (double)0.2f, EXACT(j, 0)[i]) * EXACT(j, 1)[i];
+        sum += case_act((Act)s[1], (double)0.2f, EXACT(j, 0)[i]) * EXACT(j, 1)[i];
     }
     return sum;
 }
@@ -169,7 +169,7 @@ static void add_bias_call(Job *j, const int64_t *s)
 static void add_bias_reference(Job *j, const int64_t *s)
 {
     for (int64_t i = 0; i < s[0] * s[1]; i++) {
-        EXACT(j, 2)[i] = act_of((Act)s[2], 0, EXACT(j, 0)[i] + EXACT(j, 1)[i % s[1]]);
+        EXACT(j, 2)[i] = case_act((Act)s[2], 0, EXACT(j, 0)[i] + EXACT(j, 1)[i % s[1]]);
     }
 }
 const Family family_add_bias = {.kernel = "add_bias", .letters = "M C act", .cases = add_bias_cases, .count = COUNT(add_bias_cases),
@@ -283,7 +283,7 @@ static void bpr_reference(Job *j, const int64_t *s)
 {
     for (int64_t i = 0; i < s[0]; i++) {
         const double d = EXACT(j, 0)[i] - EXACT(j, 1)[i];
-        EXACT(j, 2)[i] = act_of(ACT_SOFTPLUS, 0, -d);
+        EXACT(j, 2)[i] = case_act(ACT_SOFTPLUS, 0, -d);
         EXACT(j, 3)[i] = -1 / (1 + exp(d));
     }
 }
