@@ -7,8 +7,8 @@
  * The same bits every time (DESIGN 6): the order of a sum depends on its length alone, never on threads, batch or cache sizes; ties
  * go to the lower index. Kernels that need scratch say how much through their `_work` companion; Run.work has at least that.
  *
- * A new kernel is: one member here, one function in kernels/cpu/, one line in kernels/cpu/table.c, one entry in
- * tests/kernel_cases.h (a kernel without a case does not link). */
+ * A new kernel is: its member here, its function in kernels/cpu/, its name in cpu.h's list, its cases (CONTRIBUTING.md; a kernel
+ * without cases does not pass). */
 #ifndef SAPOR_KERNELS_H
 #define SAPOR_KERNELS_H
 

@@ -114,20 +114,18 @@ static void assert_same_folders(Bench *b, const char *x, const char *y)
     }
 }
 
-static const char *const models[] = {"Random", "MostPop", "ItemKNN", "BPRMF", "VBPR", "LATTICE"};
-
 static void same_bytes_for_any_threads(void **state)
 {
     Bench *b = *state;
-    for (size_t i = 0; i < COUNT(models); i++) {
+    for (size_t i = 0; i < recommender_count(); i++) {
         TrainResult one, two;
-        const char *x = arena_printf(b->arena, &(Error){0}, "%s/%s-1", b->folder, models[i]);
-        const char *y = arena_printf(b->arena, &(Error){0}, "%s/%s-2", b->folder, models[i]);
-        run_well(b, models[i], x, 1, &one);
-        run_well(b, models[i], y, 2, &two);
+        const char *x = arena_printf(b->arena, &(Error){0}, "%s/%s-1", b->folder, recommender_at(i)->name);
+        const char *y = arena_printf(b->arena, &(Error){0}, "%s/%s-2", b->folder, recommender_at(i)->name);
+        run_well(b, recommender_at(i)->name, x, 1, &one);
+        run_well(b, recommender_at(i)->name, y, 2, &two);
         assert_same_folders(b, x, y);
         assert_int_equal(one.best_epoch, two.best_epoch);
-        printf("  %-8s Recall@20 %.4f, epoch %d\n", models[i], score_of(&one.test, "Recall", 20), (int)one.best_epoch);
+        printf("  %-8s Recall@20 %.4f, epoch %d\n", recommender_at(i)->name, score_of(&one.test, "Recall", 20), (int)one.best_epoch);
     }
 }
 
@@ -158,16 +156,16 @@ static bool run_and_kill(Bench *b, const char *model, const char *out, unsigned 
 static void same_bytes_after_kills(void **state)
 {
     Bench *b = *state;
-    for (size_t i = 2; i < COUNT(models); i++) {
+    for (size_t i = 0; i < recommender_count(); i++) {
         TrainResult r;
-        const char *whole = arena_printf(b->arena, &(Error){0}, "%s/%s-1", b->folder, models[i]);
-        const char *cut = arena_printf(b->arena, &(Error){0}, "%s/%s-cut", b->folder, models[i]);
+        const char *whole = arena_printf(b->arena, &(Error){0}, "%s/%s-1", b->folder, recommender_at(i)->name);
+        const char *cut = arena_printf(b->arena, &(Error){0}, "%s/%s-cut", b->folder, recommender_at(i)->name);
         int kills = 0;
         for (unsigned k = 0; k < 12; k++)
-            kills += !run_and_kill(b, models[i], cut, 1 + draw_below((Draw){9, DRAW_TEST, (uint32_t)i}, k, 40));
-        run_well(b, models[i], cut, 1, &r);
+            kills += !run_and_kill(b, recommender_at(i)->name, cut, 1 + draw_below((Draw){9, DRAW_TEST, (uint32_t)i}, k, 40));
+        run_well(b, recommender_at(i)->name, cut, 1, &r);
         assert_same_folders(b, whole, cut);
-        printf("  %-8s %d kills\n", models[i], kills);
+        printf("  %-8s %d kills\n", recommender_at(i)->name, kills);
     }
 }
 
