@@ -12,6 +12,7 @@
 
 #include "kernels/kernels.h"
 
+/* clang-format off */
 #define KERNEL_FAMILIES(FAMILY)                                                                                               \
     FAMILY(layer_norm) FAMILY(layer_norm_back) FAMILY(softmax) FAMILY(softmax_back) FAMILY(row_normalize)                     \
     FAMILY(row_normalize_back) FAMILY(row_dot) FAMILY(row_scale) FAMILY(row_sum) FAMILY(col_sum) FAMILY(copy_cols)            \
@@ -29,18 +30,19 @@
     COMPANION(attention_back_work)
 /* Memory, tested in kernels_test.c */
 #define KERNEL_MEMORY(MEMORY) MEMORY(alloc) MEMORY(free) MEMORY(upload) MEMORY(download) MEMORY(copy) MEMORY(zero)
+/* clang-format on */
 
 typedef enum Role { IN, OUT, INOUT, WORK } Role;
 
 typedef struct Buffer {
     const char *name;
     Role role;
-    char type;     /* 'f' float, 'i' int32_t, 'l' int64_t, 'b' bytes */
+    char type;          /* 'f' float, 'i' int32_t, 'l' int64_t, 'b' bytes */
     size_t count, size; /* elements; bytes of one */
-    void *data;    /* what the kernel gets; a guard page lies right behind it (or before it) */
-    void *before;  /* its bytes before the call */
-    double *exact; /* 'f', IN and INOUT: its numbers; the reference leaves what is expected in OUT and INOUT */
-    int32_t *want; /* 'i' and 'l', OUT and INOUT: what is expected */
+    void *data;         /* what the kernel gets; a guard page lies right behind it (or before it) */
+    void *before;       /* its bytes before the call */
+    double *exact;      /* 'f', IN and INOUT: its numbers; the reference leaves what is expected in OUT and INOUT */
+    int32_t *want;      /* 'i' and 'l', OUT and INOUT: what is expected */
     void *pages;
     size_t page_bytes;
 } Buffer;
@@ -51,8 +53,10 @@ typedef struct Case {
     int64_t s[CASE_SIZES]; /* sizes and settings, named by the family's letters */
     bool bench;            /* large enough to be timed */
 } Case;
+/* clang-format off */
 #define CASE(...)  {{__VA_ARGS__}, false}
 #define TIMED(...) {{__VA_ARGS__}, true}
+/* clang-format on */
 
 typedef struct Job {
     const Kernels *k;
@@ -71,15 +75,17 @@ typedef struct Family {
     const char *letters; /* "M C": the names of Case.s */
     const Case *cases;
     size_t count;
-    void (*make)(Job *j, const int64_t *s); /* makes the buffers, in the order that call and reference know them by; flops and bytes */
+    void (*make)(
+        Job *j,
+        const int64_t *s); /* makes the buffers, in the order that call and reference know them by; flops and bytes */
     void (*call)(Job *j, const int64_t *s);
     void (*reference)(Job *j, const int64_t *s); /* naive; NULL where loss takes its place */
     /* A backward kernel: a scalar in double of the exact inputs, of whose derivative by buffer by[i][0] is expected in buffer by[i][1]
      * (added to what INOUT held) */
     double (*loss)(const Job *j, const int64_t *s);
     int by[4][2], by_count;
-    double tolerance;    /* |got - want| <= tolerance (1 + |want|); 0: 1e-5 */
-    int in_place[2][2];  /* pairs: output, input that may share its memory */
+    double tolerance;   /* |got - want| <= tolerance (1 + |want|); 0: 1e-5 */
+    int in_place[2][2]; /* pairs: output, input that may share its memory */
     int in_place_count;
 } Family;
 

@@ -47,7 +47,8 @@ static void check_lazy_adam(void **state)
     Error e = {0};
     const Kernels *k = kernels_cpu(t->level, &e);
     for (int decays = 0; decays < 2; decays++) {
-        float *x = calloc(12 * TABLE + R * INNER + INNER * D, sizeof *x), *g = x + 9 * TABLE, *all = g + TABLE, *dy = x + 12 * TABLE;
+        float *x = calloc(12 * TABLE + R * INNER + INNER * D, sizeof *x), *g = x + 9 * TABLE, *all = g + TABLE,
+              *dy = x + 12 * TABLE;
         float *w = dy + R * INNER; /* three copies of p, m, v: dense, by rows, factored */
         AdamStep history[STEPS + 1];
         int32_t ids[R], last[2][R] = {{0}};
@@ -69,8 +70,18 @@ static void check_lazy_adam(void **state)
             for (int i = 0; i < R * INNER + INNER * D; i++) {
                 dy[i] = draw_normal(d, (uint64_t)(1000 + i));
             }
-            const Gemm product = {.M = n, .N = D, .K = INNER, .A = dy, .a_row = INNER, .a_col = 1, .B = w, .b_row = D, .b_col = 1, .C = g,
-                                  .ldc = D, .alpha = 1.0f};
+            const Gemm product = {.M = n,
+                                  .N = D,
+                                  .K = INNER,
+                                  .A = dy,
+                                  .a_row = INNER,
+                                  .a_col = 1,
+                                  .B = w,
+                                  .b_row = D,
+                                  .b_col = 1,
+                                  .C = g,
+                                  .ldc = D,
+                                  .alpha = 1.0f};
             const size_t bytes = k->gemm_work(&product, 1);
             Run gemm_run = {.work = k->alloc(NULL, bytes + 1), .work_bytes = bytes};
             k->gemm(&gemm_run, &product);
@@ -151,7 +162,8 @@ int main(void)
         states[i] = (OneTest){family, levels[level], usable[level] ? "" : why[level]};
         snprintf(names[i], sizeof names[i], "%s at %s", family ? family->kernel : others[f - kernel_family_count].name,
                  levels[level]);
-        list[i] = (struct CMUnitTest){names[i], family ? check_family : others[f - kernel_family_count].check, NULL, NULL, &states[i]};
+        list[i] = (struct CMUnitTest){names[i], family ? check_family : others[f - kernel_family_count].check, NULL, NULL,
+                                      &states[i]};
     }
     const int failed = _cmocka_run_group_tests("kernels", list, tests, NULL, NULL);
     pool_free(pools[0]);

@@ -59,15 +59,16 @@ static double bandwidth(Bench *b, double bytes)
 static void print_figure(Bench *b, const Figure *f, double least, double median)
 {
     double gflops = f->flops / least / 1e9, gbs = f->bytes / least / 1e9;
-    double at_compute = b->peak_gflops > 0 ? f->flops / b->peak_gflops : 0, at_memory = f->bytes > 0 ? f->bytes / bandwidth(b, f->lives > 0 ? f->lives : f->bytes) : 0;
+    double at_compute = b->peak_gflops > 0 ? f->flops / b->peak_gflops : 0,
+           at_memory = f->bytes > 0 ? f->bytes / bandwidth(b, f->lives > 0 ? f->lives : f->bytes) : 0;
     bool memory = at_memory > at_compute;
     double share = MAX(at_compute, at_memory) / 1e9 / least;
     int threads = pool_threads(b->d->pool);
     if (b->c->json) {
         printf("{\"bench\":\"%s\",\"shape\":", f->bench);
         json_print_string(stdout, text_of(f->shape));
-        printf(",\"dtype\":\"f32\",\"threads\":%d,\"variant\":\"%s\",\"ms_min\":%.6g,\"ms_median\":%.6g", threads, b->d->k->level, least * 1e3,
-               median * 1e3);
+        printf(",\"dtype\":\"f32\",\"threads\":%d,\"variant\":\"%s\",\"ms_min\":%.6g,\"ms_median\":%.6g", threads,
+               b->d->k->level, least * 1e3, median * 1e3);
         if (f->flops > 0)
             printf(",\"gflops\":%.5g", gflops);
         if (f->bytes > 0)
@@ -79,7 +80,8 @@ static void print_figure(Bench *b, const Figure *f, double least, double median)
         printf("}\n");
     } else {
         if (b->figures == 0)
-            printf("%-10s %-34s %10s %10s %9s %8s %7s\n", "bench", "shape", "ms min", "median", "GFLOP/s", "GB/s", "of peak");
+            printf("%-10s %-34s %10s %10s %9s %8s %7s\n", "bench", "shape", "ms min", "median", "GFLOP/s", "GB/s",
+                   "of peak");
         printf("%-10s %-34s %10.4f %10.4f", f->bench, f->shape, least * 1e3, median * 1e3);
         printf(f->flops > 0 ? " %9.1f" : "          ", gflops);
         printf(f->bytes > 0 ? " %8.1f" : "         ", gbs);
@@ -121,7 +123,8 @@ static void print_peak(Bench *b, const char *shape, const char *level, const cha
 {
     int threads = pool_threads(b->d->pool);
     if (b->c->json)
-        printf("{\"bench\":\"peak\",\"shape\":\"%s\",\"dtype\":\"f32\",\"threads\":%d,\"variant\":\"%s\",\"ms_min\":%.6g,\"ms_median\":%.6g,\"%s\":%.5g,"
+        printf("{\"bench\":\"peak\",\"shape\":\"%s\",\"dtype\":\"f32\",\"threads\":%d,\"variant\":\"%s\",\"ms_min\":%.6g,"
+               "\"ms_median\":%.6g,\"%s\":%.5g,"
                "\"share_of_peak\":1}\n",
                shape, threads, level, ms, ms, unit, value);
     else
@@ -141,7 +144,8 @@ static bool bench_peak(Bench *b)
     for (int i = 15; i <= LARGEST; i += i < 18 ? 3 : 5) {
         char shape[32];
         snprintf(shape, sizeof shape, "read-%zuKiB", ((size_t)1 << i) / 1024);
-        print_peak(b, shape, b->d->k->level, "gbs", peak_read_gbs(b->d->k->level, b->data, (size_t)1 << i, b->d->pool, b->seconds), 1e3 * b->seconds);
+        print_peak(b, shape, b->d->k->level, "gbs",
+                   peak_read_gbs(b->d->k->level, b->data, (size_t)1 << i, b->d->pool, b->seconds), 1e3 * b->seconds);
     }
     return true;
 }
@@ -159,9 +163,11 @@ static bool measure_peaks(Bench *b, Error *e)
 
 bool bench_command(Context *c, Error *e)
 {
-    static const char *const DENSE[] = {"gemm", "conv", "attention", "norm"}, *const SPARSE[] = {"spmm", "topk", "optimizer"};
+    static const char *const DENSE[] = {"gemm", "conv", "attention", "norm"}, *const SPARSE[] = {"spmm", "topk",
+                                                                                                 "optimizer"};
     const char *what = c->arg_count ? c->args[0] : "all";
-    Bench b = {.c = c, .seconds = 0.3, .filter = option_text(c, "shape"), .d = context_device(c, e), .arena = arena_new(NULL, 0)};
+    Bench b = {
+        .c = c, .seconds = 0.3, .filter = option_text(c, "shape"), .d = context_device(c, e), .arena = arena_new(NULL, 0)};
     bool all = strcmp(what, "all") == 0, known = all || strcmp(what, "peak") == 0;
     bool ok = b.d && b.arena && option_f64(c, "seconds", 0.001, 600, &b.seconds, e) && measure_peaks(&b, e);
     if (ok && strcmp(what, "encoder") == 0) {
@@ -183,7 +189,10 @@ bool bench_command(Context *c, Error *e)
             ok = bench_sparse(&b, SPARSE[i], e);
         }
     if (ok && !known)
-        ok = fail(e, SP_USAGE, "bench: there is no \"%s\"; choose one of peak, gemm, conv, attention, norm, spmm, topk, optimizer, encoder", what);
+        ok = fail(
+            e, SP_USAGE,
+            "bench: there is no \"%s\"; choose one of peak, gemm, conv, attention, norm, spmm, topk, optimizer, encoder",
+            what);
     arena_free(b.arena);
     return ok;
 }

@@ -7,8 +7,8 @@
 typedef struct Bench {
     Context *c;
     const Device *d;
-    Arena *arena; /* rewound after each figure */
-    double seconds;    /* for each figure */
+    Arena *arena;       /* rewound after each figure */
+    double seconds;     /* for each figure */
     double peak_gflops; /* of this level and these threads */
     double gbs[32];     /* reading 2^i bytes; 0: not measured yet */
     float *data;        /* what is read for that */
@@ -32,8 +32,8 @@ bool bench_measure(Bench *b, const Figure *f, BenchBody *body, void *arg, Error 
 float *bench_floats(Bench *b, size_t n, Error *e);
 bool bench_run(Bench *b, Run *r, size_t work_bytes, Error *e);
 
-bool bench_dense(Bench *b, const char *what, Error *e);  /* gemm, conv, attention, norm (bench_dense.c) */
-bool bench_sparse(Bench *b, const char *what, Error *e); /* spmm, topk, optimizer (bench_sparse.c) */
+bool bench_dense(Bench *b, const char *what, Error *e);    /* gemm, conv, attention, norm (bench_dense.c) */
+bool bench_sparse(Bench *b, const char *what, Error *e);   /* spmm, topk, optimizer (bench_sparse.c) */
 bool bench_encoder(Bench *b, const char *model, Error *e); /* bench_encoder.c */
 
 #endif

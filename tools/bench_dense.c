@@ -10,8 +10,10 @@ typedef struct GemmCase {
     bool packed; /* B is a weight, packed once */
 } GemmCase;
 /* Transformer blocks at 197 and 128 tokens, one row, ResNet's tail, then a recommender's scores and projections, then a square. */
-static const GemmCase GEMMS[] = {{197, 768, 768, true},  {197, 3072, 768, true}, {197, 768, 3072, true},  {128, 1536, 384, true}, {128, 384, 1536, true},
-                                 {49, 2048, 512, true},  {1, 768, 768, true},    {2048, 7050, 64, false}, {2800, 64, 4480, false}, {1024, 1024, 1024, true}};
+static const GemmCase GEMMS[] = {{197, 768, 768, true},   {197, 3072, 768, true},  {197, 768, 3072, true},
+                                 {128, 1536, 384, true},  {128, 384, 1536, true},  {49, 2048, 512, true},
+                                 {1, 768, 768, true},     {2048, 7050, 64, false}, {2800, 64, 4480, false},
+                                 {1024, 1024, 1024, true}};
 
 typedef struct GemmRun {
     const Kernels *k;
@@ -34,14 +36,30 @@ static bool bench_gemm(Bench *b, const GemmCase *c, const char *shape, Error *e)
     void *packed = c->packed ? arena_alloc(b->arena, r.k->gemm_pack_bytes(c->K, c->N), 1, e) : NULL;
     if (!A || !B || !C || (c->packed && !packed))
         return false;
-    r.g = (Gemm){.M = c->M, .N = c->N, .K = c->K, .A = A, .a_row = c->K, .a_col = 1, .B = B, .b_row = 1, .b_col = c->K, .C = C, .ldc = c->N, .alpha = 1};
+    r.g = (Gemm){.M = c->M,
+                 .N = c->N,
+                 .K = c->K,
+                 .A = A,
+                 .a_row = c->K,
+                 .a_col = 1,
+                 .B = B,
+                 .b_row = 1,
+                 .b_col = c->K,
+                 .C = C,
+                 .ldc = c->N,
+                 .alpha = 1};
     if (packed) {
         r.k->gemm_pack(&pack, c->K, c->N, B, 1, c->K, packed);
         r.g.packed = packed;
     }
     if (!bench_run(b, &r.run, r.k->gemm_work(&r.g, pool_threads(b->d->pool)), e))
         return false;
-    Figure f = {"gemm", shape, 2.0 * (double)c->M * (double)c->N * (double)c->K, 4.0 * (double)(c->M * c->K + c->K * c->N + c->M * c->N), 0, 0};
+    Figure f = {"gemm",
+                shape,
+                2.0 * (double)c->M * (double)c->N * (double)c->K,
+                4.0 * (double)(c->M * c->K + c->K * c->N + c->M * c->N),
+                0,
+                0};
     return bench_measure(b, &f, gemm_body, &r, e);
 }
 
@@ -49,7 +67,7 @@ static bool bench_gemm(Bench *b, const GemmCase *c, const char *shape, Error *e)
 
 static const struct {
     int64_t H, C, O, k, stride, groups;
-} CONVS[] = {{224, 3, 64, 7, 2, 1},  {56, 64, 64, 3, 1, 1},  {56, 64, 256, 1, 1, 1}, {28, 128, 128, 3, 1, 1},
+} CONVS[] = {{224, 3, 64, 7, 2, 1},   {56, 64, 64, 3, 1, 1},  {56, 64, 256, 1, 1, 1},  {28, 128, 128, 3, 1, 1},
              {14, 256, 256, 3, 1, 1}, {7, 512, 512, 3, 1, 1}, {7, 512, 2048, 1, 1, 1}, {112, 96, 96, 3, 1, 96}};
 
 typedef struct ConvRun {
@@ -67,11 +85,24 @@ static void conv_body(void *arg)
 static bool bench_conv(Bench *b, size_t i, const char *shape, Error *e)
 {
     int64_t H = CONVS[i].H, C = CONVS[i].C, O = CONVS[i].O, k = CONVS[i].k, pad = k / 2;
-    ConvRun r = {.k = b->d->k, .c = {.B = 1, .H = H, .W = H, .C = C, .O = O, .kh = k, .kw = k, .stride = CONVS[i].stride, .groups = CONVS[i].groups,
-                                     .top = pad, .left = pad, .bottom = pad, .right = pad}};
+    ConvRun r = {.k = b->d->k,
+                 .c = {.B = 1,
+                       .H = H,
+                       .W = H,
+                       .C = C,
+                       .O = O,
+                       .kh = k,
+                       .kw = k,
+                       .stride = CONVS[i].stride,
+                       .groups = CONVS[i].groups,
+                       .top = pad,
+                       .left = pad,
+                       .bottom = pad,
+                       .right = pad}};
     int64_t out = conv_out(H, k, r.c.stride, 2 * pad), weights = O * (C / r.c.groups) * k * k;
     Run pack = {.pool = b->d->pool};
-    float *x = bench_floats(b, (size_t)(H * H * C), e), *w = bench_floats(b, (size_t)weights, e), *y = NEW(b->arena, float, out * out * O, e);
+    float *x = bench_floats(b, (size_t)(H * H * C), e), *w = bench_floats(b, (size_t)weights, e),
+          *y = NEW(b->arena, float, out *out *O, e);
     void *packed = arena_alloc(b->arena, r.k->conv_pack_bytes(&r.c), 1, e);
     if (!x || !w || !y || !packed)
         return false;
@@ -81,7 +112,9 @@ static bool bench_conv(Bench *b, size_t i, const char *shape, Error *e)
     r.c.packed = packed;
     if (!bench_run(b, &r.run, r.k->conv_work(&r.c, pool_threads(b->d->pool)), e))
         return false;
-    Figure f = {"conv", shape, 2.0 * (double)(out * out) * (double)weights, 4.0 * (double)(H * H * C + weights + out * out * O), 0, 0};
+    Figure f = {
+        "conv", shape, 2.0 * (double)(out * out) * (double)weights, 4.0 * (double)(H * H * C + weights + out * out * O),
+        0,      0};
     return bench_measure(b, &f, conv_body, &r, e);
 }
 
@@ -106,14 +139,24 @@ static void attention_body(void *arg)
 static bool bench_attention(Bench *b, size_t i, const char *shape, Error *e)
 {
     int64_t B = ATTENTIONS[i].B, T = ATTENTIONS[i].T, H = ATTENTIONS[i].H, D = ATTENTIONS[i].D, rows = B * T, ld = 3 * H * D;
-    float *qkv = bench_floats(b, (size_t)(rows * ld), e), *out = NEW(b->arena, float, rows * H * D, e);
+    float *qkv = bench_floats(b, (size_t)(rows * ld), e), *out = NEW(b->arena, float, rows *H *D, e);
     int32_t *offsets = NEW(b->arena, int32_t, B + 1, e);
     if (!qkv || !out || !offsets)
         return false;
     for (int64_t t = 0; t <= B; t++)
         offsets[t] = (int32_t)(t * T);
-    AttentionRun r = {.k = b->d->k, .a = {.B = B, .H = H, .D = D, .offsets = offsets, .q = qkv, .k = qkv + H * D, .v = qkv + 2 * H * D, .ld = ld,
-                                          .out = out, .ldo = H * D, .scale = (float)(1 / sqrt((double)D))}};
+    AttentionRun r = {.k = b->d->k,
+                      .a = {.B = B,
+                            .H = H,
+                            .D = D,
+                            .offsets = offsets,
+                            .q = qkv,
+                            .k = qkv + H * D,
+                            .v = qkv + 2 * H * D,
+                            .ld = ld,
+                            .out = out,
+                            .ldo = H * D,
+                            .scale = (float)(1 / sqrt((double)D))}};
     if (!bench_run(b, &r.run, r.k->attention_work(&r.a, pool_threads(b->d->pool)), e))
         return false;
     Figure f = {"attention", shape, 4.0 * (double)(B * T * T) * (double)(H * D), 4.0 * (double)(rows * 4 * H * D), 0, 0};
@@ -152,7 +195,7 @@ static bool bench_norm(Bench *b, size_t i, const char *shape, Error *e)
     NormRun r = {.k = b->d->k, .which = NORMS[i].which, .M = NORMS[i].M, .C = NORMS[i].C};
     r.x = bench_floats(b, (size_t)(r.M * r.C), e);
     r.gamma = bench_floats(b, (size_t)r.C, e);
-    r.y = NEW(b->arena, float, r.M * r.C, e);
+    r.y = NEW(b->arena, float, r.M *r.C, e);
     if (!r.x || !r.gamma || !r.y || !bench_run(b, &r.run, 0, e))
         return false;
     Figure f = {"norm", shape, 0, 8.0 * (double)(r.M * r.C), 0, 0};
@@ -168,20 +211,24 @@ bool bench_dense(Bench *b, const char *what, Error *e)
         char shape[80];
         arena_rewind(b->arena, (ArenaMark){0});
         if (gemm)
-            snprintf(shape, sizeof shape, "%lldx%lldx%lld", (long long)GEMMS[i].M, (long long)GEMMS[i].N, (long long)GEMMS[i].K);
+            snprintf(shape, sizeof shape, "%lldx%lldx%lld", (long long)GEMMS[i].M, (long long)GEMMS[i].N,
+                     (long long)GEMMS[i].K);
         else if (conv)
-            snprintf(shape, sizeof shape, "%lldx%lldx%lld-%lldx%lldx%lld-s%lld%s", (long long)CONVS[i].H, (long long)CONVS[i].H,
-                     (long long)CONVS[i].C, (long long)CONVS[i].k, (long long)CONVS[i].k, (long long)CONVS[i].O, (long long)CONVS[i].stride,
-                     CONVS[i].groups > 1 ? "-depthwise" : "");
+            snprintf(shape, sizeof shape, "%lldx%lldx%lld-%lldx%lldx%lld-s%lld%s", (long long)CONVS[i].H,
+                     (long long)CONVS[i].H, (long long)CONVS[i].C, (long long)CONVS[i].k, (long long)CONVS[i].k,
+                     (long long)CONVS[i].O, (long long)CONVS[i].stride, CONVS[i].groups > 1 ? "-depthwise" : "");
         else if (attention)
             snprintf(shape, sizeof shape, "B%lld-T%lld-H%lld-D%lld", (long long)ATTENTIONS[i].B, (long long)ATTENTIONS[i].T,
                      (long long)ATTENTIONS[i].H, (long long)ATTENTIONS[i].D);
         else
-            snprintf(shape, sizeof shape, "%s-%lldx%lld", NORM_NAMES[NORMS[i].which], (long long)NORMS[i].M, (long long)NORMS[i].C);
+            snprintf(shape, sizeof shape, "%s-%lldx%lld", NORM_NAMES[NORMS[i].which], (long long)NORMS[i].M,
+                     (long long)NORMS[i].C);
         if (!bench_wants(b, shape))
             continue;
-        if (!(gemm ? bench_gemm(b, &GEMMS[i], shape, e) : conv ? bench_conv(b, i, shape, e) : attention ? bench_attention(b, i, shape, e)
-                                                                                                       : bench_norm(b, i, shape, e)))
+        if (!(gemm        ? bench_gemm(b, &GEMMS[i], shape, e)
+              : conv      ? bench_conv(b, i, shape, e)
+              : attention ? bench_attention(b, i, shape, e)
+                          : bench_norm(b, i, shape, e)))
             return false;
     }
     return true;

@@ -23,7 +23,8 @@ static void encoder_body(void *arg)
 /* A text of at least `tokens` tokens, cut by the encoder; different for every input. */
 static Text long_text(Bench *b, int64_t tokens, size_t which, Error *e)
 {
-    static const char *const WORDS[] = {"the ", "bag ", "red ", "with ", "and ", "leather ", "small ", "for ", "new ", "light "};
+    static const char *const WORDS[] = {"the ",     "bag ",   "red ", "with ", "and ",
+                                        "leather ", "small ", "for ", "new ",  "light "};
     char *p = arena_alloc(b->arena, 8 * (size_t)tokens + 1, 1, e);
     size_t n = 0;
     for (int64_t i = 0; p && i < tokens; i++) {
@@ -37,7 +38,10 @@ static Text long_text(Bench *b, int64_t tokens, size_t which, Error *e)
 static bool measure_encoder(Bench *b, const Encoder *en, int64_t batch, int64_t tokens, Error *e)
 {
     bool texts = en->kind->modalities & MODALITY_TEXT;
-    EncoderRun r = {.en = en, .n = (size_t)batch, .tape = tape_new(b->d, false, e), .out = NEW(b->arena, float, batch * en->features, e)};
+    EncoderRun r = {.en = en,
+                    .n = (size_t)batch,
+                    .tape = tape_new(b->d, false, e),
+                    .out = NEW(b->arena, float, batch * en->features, e)};
     Text *list = NEW(b->arena, Text, batch, e);
     Image *images = NEW(b->arena, Image, batch, e);
     bool ok = r.tape && r.out && list && images;
@@ -56,7 +60,8 @@ static bool measure_encoder(Bench *b, const Encoder *en, int64_t batch, int64_t 
     if (texts)
         snprintf(shape, sizeof shape, "%s-B%lld-T%lld", en->kind->name, (long long)batch, (long long)tokens);
     else
-        snprintf(shape, sizeof shape, "%s-B%lld-%lldx%lld", en->kind->name, (long long)batch, (long long)width, (long long)height);
+        snprintf(shape, sizeof shape, "%s-B%lld-%lldx%lld", en->kind->name, (long long)batch, (long long)width,
+                 (long long)height);
     Figure f = {"encoder", shape, 0, 0, (double)batch, 0};
     if (ok)
         encoder_body(&r);

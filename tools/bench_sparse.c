@@ -30,7 +30,8 @@ static int ascending(const void *a, const void *b)
 /* The graph of users and items, [U + I, U + I], with the square of a uniform draw choosing items, so that some are popular. */
 static bool make_graph(Bench *b, Sparse *a, Error *e)
 {
-    int64_t n = USERS + ITEMS, *start = NEW(b->arena, int64_t, n + 1, e), *next = NEW(b->arena, int64_t, ITEMS, e), total = 0;
+    int64_t n = USERS + ITEMS, *start = NEW(b->arena, int64_t, n + 1, e), *next = NEW(b->arena, int64_t, ITEMS, e),
+            total = 0;
     int32_t *col = NEW(b->arena, int32_t, 2 * (size_t)EDGES, e), *item = NEW(b->arena, int32_t, EDGES, e);
     float *scale = NEW(b->arena, float, n, e);
     if (!start || !next || !col || !item || !scale)
@@ -69,7 +70,7 @@ static bool bench_spmm(Bench *b, int64_t D, const char *shape, Error *e)
     if (!make_graph(b, &r.a, e) || !bench_run(b, &r.run, 0, e))
         return false;
     r.x = bench_floats(b, (size_t)(r.a.rows * D), e);
-    r.y = NEW(b->arena, float, r.a.rows * D, e);
+    r.y = NEW(b->arena, float, r.a.rows *D, e);
     if (!r.x || !r.y)
         return false;
     double entries = (double)r.a.start[r.a.rows];
@@ -107,8 +108,9 @@ static bool bench_rank(Bench *b, bool knn, int64_t Q, int64_t I, int64_t D, int6
     r.q = bench_floats(b, (size_t)(Q * D), e);
     r.x = bench_floats(b, (size_t)(I * D), e);
     r.ids = NEW(b->arena, int32_t, Q * K, e);
-    r.values = NEW(b->arena, float, Q * K, e);
-    if (!r.q || !r.x || !r.ids || !r.values || !bench_run(b, &r.run, knn ? r.k->knn_work(I, D, K, threads) : r.k->topk_work(Q, I, D, K, threads), e))
+    r.values = NEW(b->arena, float, Q *K, e);
+    if (!r.q || !r.x || !r.ids || !r.values ||
+        !bench_run(b, &r.run, knn ? r.k->knn_work(I, D, K, threads) : r.k->topk_work(Q, I, D, K, threads), e))
         return false;
     Figure f = {"topk", shape, 2.0 * (double)(Q * I) * (double)D, 4.0 * (double)((Q + I) * D), 0, 0};
     return bench_measure(b, &f, rank_body, &r, e);
@@ -148,19 +150,16 @@ bool bench_sparse(Bench *b, const char *what, Error *e)
     static const struct {
         const char *what, *shape;
         int64_t a, i, d, k;
-    } CASES[] = {{"spmm", "9300x9300-d64", 64, 0, 0, 0},
-                 {"spmm", "9300x9300-d128", 128, 0, 0, 0},
-                 {"topk", "6040x3260x64-k50", 6040, 3260, 64, 50},
-                 {"topk", "knn-1024x7050x384-k10", 1024, 7050, 384, 10},
-                 {"optimizer", "adam-595200", 595200, 0, 0, 0},
-                 {"optimizer", "adam-16777216", 16777216, 0, 0, 0}};
+    } CASES[] = {{"spmm", "9300x9300-d64", 64, 0, 0, 0},           {"spmm", "9300x9300-d128", 128, 0, 0, 0},
+                 {"topk", "6040x3260x64-k50", 6040, 3260, 64, 50}, {"topk", "knn-1024x7050x384-k10", 1024, 7050, 384, 10},
+                 {"optimizer", "adam-595200", 595200, 0, 0, 0},    {"optimizer", "adam-16777216", 16777216, 0, 0, 0}};
     for (size_t i = 0; i < COUNT(CASES); i++) {
         if (strcmp(CASES[i].what, what) != 0 || !bench_wants(b, CASES[i].shape))
             continue;
         arena_rewind(b->arena, (ArenaMark){0});
         bool ok = strcmp(what, "spmm") == 0   ? bench_spmm(b, CASES[i].a, CASES[i].shape, e)
-                  : strcmp(what, "topk") == 0 ? bench_rank(b, strncmp(CASES[i].shape, "knn", 3) == 0, CASES[i].a, CASES[i].i, CASES[i].d, CASES[i].k,
-                                                           CASES[i].shape, e)
+                  : strcmp(what, "topk") == 0 ? bench_rank(b, strncmp(CASES[i].shape, "knn", 3) == 0, CASES[i].a, CASES[i].i,
+                                                           CASES[i].d, CASES[i].k, CASES[i].shape, e)
                                               : bench_adam(b, CASES[i].a, CASES[i].shape, e);
         if (!ok)
             return false;

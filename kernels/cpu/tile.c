@@ -71,57 +71,32 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
 #define WIDE(rows) ((rows)*8 <= 2 * TILE_ROWS ? 8 : (rows)*4 <= 2 * TILE_ROWS ? 4 : 2)
 
 typedef void TileFn(const Tile *t);
+#define TILE(rows, name, vecs, by_column)                                                                                   \
+    static void name##_##rows(const Tile *t)                                                                                \
+    {                                                                                                                       \
+        tile_body(t, rows, vecs, by_column);                                                                                \
+    }
 #define TILES(rows)                                                                                                         \
-    static void by_row_##rows##_1(const Tile *t)                                                                            \
-    {                                                                                                                       \
-        tile_body(t, rows, 1, false);                                                                                       \
-    }                                                                                                                       \
-    static void by_row_##rows##_2(const Tile *t)                                                                            \
-    {                                                                                                                       \
-        tile_body(t, rows, 2, false);                                                                                       \
-    }                                                                                                                       \
-    static void by_row_##rows##_wide(const Tile *t)                                                                         \
-    {                                                                                                                       \
-        tile_body(t, rows, WIDE(rows), false);                                                                              \
-    }                                                                                                                       \
-    static void by_column_##rows##_1(const Tile *t)                                                                         \
-    {                                                                                                                       \
-        tile_body(t, rows, 1, true);                                                                                        \
-    }                                                                                                                       \
-    static void by_column_##rows##_2(const Tile *t)                                                                         \
-    {                                                                                                                       \
-        tile_body(t, rows, 2, true);                                                                                        \
-    }                                                                                                                       \
-    static void by_column_##rows##_wide(const Tile *t)                                                                      \
-    {                                                                                                                       \
-        tile_body(t, rows, WIDE(rows), true);                                                                               \
-    }
+    TILE(rows, by_row_1, 1, false)                                                                                          \
+    TILE(rows, by_row_2, 2, false)                                                                                          \
+    TILE(rows, by_row_wide, WIDE(rows), false)                                                                              \
+    TILE(rows, by_column_1, 1, true)                                                                                        \
+    TILE(rows, by_column_2, 2, true)                                                                                        \
+    TILE(rows, by_column_wide, WIDE(rows), true)
 #define ENTRY(rows)                                                                                                         \
-    {                                                                                                                       \
-        {by_row_##rows##_1, by_row_##rows##_2, by_row_##rows##_wide},                                                       \
-        {                                                                                                                   \
-            by_column_##rows##_1, by_column_##rows##_2, by_column_##rows##_wide                                             \
-        }                                                                                                                   \
-    }
+    {{by_row_1_##rows, by_row_2_##rows, by_row_wide_##rows},                                                                \
+     {by_column_1_##rows, by_column_2_##rows, by_column_wide_##rows}},
 
-TILES(1)
-TILES(2) TILES(3) TILES(4) TILES(5) TILES(6)
-#if TILE_ROWS > 6
-    TILES(7) TILES(8) TILES(9) TILES(10) TILES(11) TILES(12)
+#define UP_TO_6(X) X(1) X(2) X(3) X(4) X(5) X(6)
+#if TILE_ROWS == 14
+#define EVERY_ROWS(X) UP_TO_6(X) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
+#elif TILE_ROWS == 12
+#define EVERY_ROWS(X) UP_TO_6(X) X(7) X(8) X(9) X(10) X(11) X(12)
+#else
+#define EVERY_ROWS(X) UP_TO_6(X)
 #endif
-#if TILE_ROWS > 12
-        TILES(13) TILES(14)
-#endif
-
-            static TileFn *const tiles[TILE_ROWS][2][3] = {
-                ENTRY(1),  ENTRY(2),  ENTRY(3), ENTRY(4),  ENTRY(5),  ENTRY(6),
-#if TILE_ROWS > 6
-                ENTRY(7),  ENTRY(8),  ENTRY(9), ENTRY(10), ENTRY(11), ENTRY(12),
-#endif
-#if TILE_ROWS > 12
-                ENTRY(13), ENTRY(14),
-#endif
-};
+EVERY_ROWS(TILES)
+static TileFn *const tiles[TILE_ROWS][2][3] = {EVERY_ROWS(ENTRY)};
 
 void K(tile_row)(Tile t, int rows, int64_t n)
 {

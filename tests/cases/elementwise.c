@@ -20,27 +20,17 @@ static void spread(Job *j, int buffer, double width)
 double case_act(Act act, double slope, double x)
 {
     switch (act) {
-    case ACT_RELU:
-        return x > 0 ? x : 0;
-    case ACT_RELU6:
-        return fmin(fmax(x, 0), 6);
-    case ACT_LEAKY_RELU:
-        return x > 0 ? x : slope * x;
-    case ACT_GELU:
-        return 0.5 * x * erfc(-x * sqrt(0.5));
-    case ACT_GELU_TANH:
-        return 0.5 * x * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
-    case ACT_SIGMOID:
-        return 1 / (1 + exp(-x));
-    case ACT_TANH:
-        return tanh(x);
-    case ACT_SOFTPLUS:
-        return fmax(x, 0) + log1p(exp(-fabs(x)));
-    case ACT_SWISH:
-        return x / (1 + exp(-x));
+    case ACT_RELU: return x > 0 ? x : 0;
+    case ACT_RELU6: return fmin(fmax(x, 0), 6);
+    case ACT_LEAKY_RELU: return x > 0 ? x : slope * x;
+    case ACT_GELU: return 0.5 * x * erfc(-x * sqrt(0.5));
+    case ACT_GELU_TANH: return 0.5 * x * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+    case ACT_SIGMOID: return 1 / (1 + exp(-x));
+    case ACT_TANH: return tanh(x);
+    case ACT_SOFTPLUS: return fmax(x, 0) + log1p(exp(-fabs(x)));
+    case ACT_SWISH: return x / (1 + exp(-x));
     case ACT_NONE:
-    case ACT_COUNT:
-        break;
+    case ACT_COUNT: break;
     }
     return x;
 }
@@ -49,9 +39,11 @@ double case_act(Act act, double slope, double x)
 
 enum { LONG = 40003 };
 static const Case act_cases[] = {
-    CASE(0, ACT_GELU, 3), CASE(1, ACT_TANH, 3), CASE(LONG, ACT_NONE, 3), CASE(LONG, ACT_RELU, 3), CASE(LONG, ACT_RELU6, 6),
-    CASE(LONG, ACT_LEAKY_RELU, 3), CASE(LONG, ACT_GELU, 4), CASE(LONG, ACT_GELU_TANH, 4), CASE(LONG, ACT_SIGMOID, 40), CASE(LONG, ACT_TANH, 10),
-    CASE(LONG, ACT_SOFTPLUS, 60), CASE(LONG, ACT_SWISH, 40), TIMED(197 * 3072, ACT_GELU, 4),
+    CASE(0, ACT_GELU, 3),           CASE(1, ACT_TANH, 3),         CASE(LONG, ACT_NONE, 3),
+    CASE(LONG, ACT_RELU, 3),        CASE(LONG, ACT_RELU6, 6),     CASE(LONG, ACT_LEAKY_RELU, 3),
+    CASE(LONG, ACT_GELU, 4),        CASE(LONG, ACT_GELU_TANH, 4), CASE(LONG, ACT_SIGMOID, 40),
+    CASE(LONG, ACT_TANH, 10),       CASE(LONG, ACT_SOFTPLUS, 60), CASE(LONG, ACT_SWISH, 40),
+    TIMED(197 * 3072, ACT_GELU, 4),
 };
 static void act_make(Job *j, const int64_t *s)
 {
@@ -71,12 +63,21 @@ static void act_reference(Job *j, const int64_t *s)
         EXACT(j, 1)[i] = case_act((Act)s[1], (double)0.2f, EXACT(j, 0)[i]);
     }
 }
-const Family family_act = {.kernel = "act", .letters = "n act width", .cases = act_cases, .count = COUNT(act_cases), .make = act_make,
-                           .call = act_call, .reference = act_reference, .tolerance = 6e-7, .in_place = {{1, 0}}, .in_place_count = 1};
+const Family family_act = {.kernel = "act",
+                           .letters = "n act width",
+                           .cases = act_cases,
+                           .count = COUNT(act_cases),
+                           .make = act_make,
+                           .call = act_call,
+                           .reference = act_reference,
+                           .tolerance = 6e-7,
+                           .in_place = {{1, 0}},
+                           .in_place_count = 1};
 
 static const Case act_back_cases[] = {
-    CASE(0, ACT_GELU, 1), CASE(51, ACT_NONE, 1), CASE(51, ACT_RELU, 1), CASE(51, ACT_RELU6, 6), CASE(51, ACT_LEAKY_RELU, 1), CASE(51, ACT_GELU, 3),
-    CASE(51, ACT_GELU_TANH, 3), CASE(51, ACT_SIGMOID, 6), CASE(51, ACT_TANH, 3), CASE(51, ACT_SOFTPLUS, 9), CASE(51, ACT_SWISH, 5), CASE(33333, ACT_GELU, 2),
+    CASE(0, ACT_GELU, 1),        CASE(51, ACT_NONE, 1),     CASE(51, ACT_RELU, 1),      CASE(51, ACT_RELU6, 6),
+    CASE(51, ACT_LEAKY_RELU, 1), CASE(51, ACT_GELU, 3),     CASE(51, ACT_GELU_TANH, 3), CASE(51, ACT_SIGMOID, 6),
+    CASE(51, ACT_TANH, 3),       CASE(51, ACT_SOFTPLUS, 9), CASE(51, ACT_SWISH, 5),     CASE(33333, ACT_GELU, 2),
 };
 static void act_back_make(Job *j, const int64_t *s)
 {
@@ -100,14 +101,22 @@ static double act_back_loss(const Job *j, const int64_t *s)
     }
     return sum;
 }
-const Family family_act_back = {.kernel = "act_back", .letters = "n act width", .cases = act_back_cases, .count = COUNT(act_back_cases),
-                                .make = act_back_make, .call = act_back_call, .loss = act_back_loss, .by = {{0, 2}}, .by_count = 1,
-                                .in_place = {{2, 0}, {2, 1}}, .in_place_count = 2};
+const Family family_act_back = {.kernel = "act_back",
+                                .letters = "n act width",
+                                .cases = act_back_cases,
+                                .count = COUNT(act_back_cases),
+                                .make = act_back_make,
+                                .call = act_back_call,
+                                .loss = act_back_loss,
+                                .by = {{0, 2}},
+                                .by_count = 1,
+                                .in_place = {{2, 0}, {2, 1}},
+                                .in_place_count = 2};
 
 /* ---- binary, axpby, add_bias ------------------------------------------------------------------------------------------------------------ */
 
-static const Case binary_cases[] = {CASE(0, BIN_ADD), CASE(3, BIN_ADD), CASE(40001, BIN_SUB), CASE(77, BIN_MUL), CASE(77, BIN_DIV), CASE(77, BIN_MAX),
-                                    TIMED(1 << 18, BIN_ADD)};
+static const Case binary_cases[] = {CASE(0, BIN_ADD),  CASE(3, BIN_ADD),  CASE(40001, BIN_SUB),   CASE(77, BIN_MUL),
+                                    CASE(77, BIN_DIV), CASE(77, BIN_MAX), TIMED(1 << 18, BIN_ADD)};
 static void binary_make(Job *j, const int64_t *s)
 {
     case_f32(j, "a", IN, s[0]);
@@ -124,11 +133,23 @@ static void binary_reference(Job *j, const int64_t *s)
 {
     for (int64_t i = 0; i < s[0]; i++) {
         const double a = EXACT(j, 0)[i], b = EXACT(j, 1)[i];
-        EXACT(j, 2)[i] = s[1] == BIN_ADD ? a + b : s[1] == BIN_SUB ? a - b : s[1] == BIN_MUL ? a * b : s[1] == BIN_DIV ? a / b : fmax(a, b);
+        EXACT(j, 2)
+        [i] = s[1] == BIN_ADD   ? a + b
+              : s[1] == BIN_SUB ? a - b
+              : s[1] == BIN_MUL ? a * b
+              : s[1] == BIN_DIV ? a / b
+                                : fmax(a, b);
     }
 }
-const Family family_binary = {.kernel = "binary", .letters = "n op", .cases = binary_cases, .count = COUNT(binary_cases), .make = binary_make,
-                              .call = binary_call, .reference = binary_reference, .tolerance = 2e-7, .in_place = {{2, 0}, {2, 1}},
+const Family family_binary = {.kernel = "binary",
+                              .letters = "n op",
+                              .cases = binary_cases,
+                              .count = COUNT(binary_cases),
+                              .make = binary_make,
+                              .call = binary_call,
+                              .reference = binary_reference,
+                              .tolerance = 2e-7,
+                              .in_place = {{2, 0}, {2, 1}},
                               .in_place_count = 2};
 
 static const Case axpby_cases[] = {CASE(0, 1), CASE(5, 0), CASE(1003, 1), CASE(50000, -2), TIMED(1 << 18, 1)};
@@ -149,11 +170,17 @@ static void axpby_reference(Job *j, const int64_t *s)
         EXACT(j, 1)[i] = (double)0.7f * EXACT(j, 0)[i] + (s[1] == 0 ? 0 : 0.5 * (double)s[1] * EXACT(j, 1)[i]);
     }
 }
-const Family family_axpby = {.kernel = "axpby", .letters = "n 2b", .cases = axpby_cases, .count = COUNT(axpby_cases), .make = axpby_make,
-                             .call = axpby_call, .reference = axpby_reference, .tolerance = 2e-7};
+const Family family_axpby = {.kernel = "axpby",
+                             .letters = "n 2b",
+                             .cases = axpby_cases,
+                             .count = COUNT(axpby_cases),
+                             .make = axpby_make,
+                             .call = axpby_call,
+                             .reference = axpby_reference,
+                             .tolerance = 2e-7};
 
-static const Case add_bias_cases[] = {CASE(0, 5, ACT_NONE), CASE(5, 0, ACT_NONE), CASE(3, 7, ACT_NONE), CASE(700, 67, ACT_RELU), CASE(9, 33, ACT_GELU),
-                                      TIMED(197, 768, ACT_NONE)};
+static const Case add_bias_cases[] = {CASE(0, 5, ACT_NONE),    CASE(5, 0, ACT_NONE),  CASE(3, 7, ACT_NONE),
+                                      CASE(700, 67, ACT_RELU), CASE(9, 33, ACT_GELU), TIMED(197, 768, ACT_NONE)};
 static void add_bias_make(Job *j, const int64_t *s)
 {
     case_f32(j, "x", IN, s[0] * s[1]);
@@ -172,13 +199,21 @@ static void add_bias_reference(Job *j, const int64_t *s)
         EXACT(j, 2)[i] = case_act((Act)s[2], 0, EXACT(j, 0)[i] + EXACT(j, 1)[i % s[1]]);
     }
 }
-const Family family_add_bias = {.kernel = "add_bias", .letters = "M C act", .cases = add_bias_cases, .count = COUNT(add_bias_cases),
-                                .make = add_bias_make, .call = add_bias_call, .reference = add_bias_reference, .tolerance = 1e-6,
-                                .in_place = {{2, 0}}, .in_place_count = 1};
+const Family family_add_bias = {.kernel = "add_bias",
+                                .letters = "M C act",
+                                .cases = add_bias_cases,
+                                .count = COUNT(add_bias_cases),
+                                .make = add_bias_make,
+                                .call = add_bias_call,
+                                .reference = add_bias_reference,
+                                .tolerance = 1e-6,
+                                .in_place = {{2, 0}},
+                                .in_place_count = 1};
 
 /* ---- dropout, fill ------------------------------------------------------------------------------------------------------------------------ */
 
-static const Case dropout_cases[] = {CASE(0, 10, 0), CASE(7, 50, 0), CASE(40001, 10, 1000003), CASE(50, 0, 7), TIMED(1 << 18, 10, 0)};
+static const Case dropout_cases[] = {CASE(0, 10, 0), CASE(7, 50, 0), CASE(40001, 10, 1000003), CASE(50, 0, 7),
+                                     TIMED(1 << 18, 10, 0)};
 static Draw dropout_draw(const Job *j)
 {
     return (Draw){j->seed, DRAW_DROPOUT, 3};
@@ -200,9 +235,16 @@ static void dropout_reference(Job *j, const int64_t *s)
         EXACT(j, 1)[i] = draw_uniform(dropout_draw(j), (uint64_t)(s[2] + i)) >= p ? EXACT(j, 0)[i] / (1 - (double)p) : 0;
     }
 }
-const Family family_dropout = {.kernel = "dropout", .letters = "n percent first", .cases = dropout_cases, .count = COUNT(dropout_cases),
-                               .make = dropout_make, .call = dropout_call, .reference = dropout_reference, .tolerance = 1e-6,
-                               .in_place = {{1, 0}}, .in_place_count = 1};
+const Family family_dropout = {.kernel = "dropout",
+                               .letters = "n percent first",
+                               .cases = dropout_cases,
+                               .count = COUNT(dropout_cases),
+                               .make = dropout_make,
+                               .call = dropout_call,
+                               .reference = dropout_reference,
+                               .tolerance = 1e-6,
+                               .in_place = {{1, 0}},
+                               .in_place_count = 1};
 
 static const Case fill_cases[] = {CASE(0), CASE(1), CASE(100), CASE(50001)};
 static void fill_make(Job *j, const int64_t *s)
@@ -220,8 +262,13 @@ static void fill_reference(Job *j, const int64_t *s)
         EXACT(j, 0)[i] = -0.25;
     }
 }
-const Family family_fill = {.kernel = "fill", .letters = "n", .cases = fill_cases, .count = COUNT(fill_cases), .make = fill_make,
-                            .call = fill_call, .reference = fill_reference};
+const Family family_fill = {.kernel = "fill",
+                            .letters = "n",
+                            .cases = fill_cases,
+                            .count = COUNT(fill_cases),
+                            .make = fill_make,
+                            .call = fill_call,
+                            .reference = fill_reference};
 
 /* ---- sum, sum_squares ----------------------------------------------------------------------------------------------------------------------- */
 
@@ -256,10 +303,22 @@ static void sum_squares_reference(Job *j, const int64_t *s)
         EXACT(j, 1)[0] += EXACT(j, 0)[i] * EXACT(j, 0)[i];
     }
 }
-const Family family_sum = {.kernel = "sum", .letters = "n", .cases = sum_cases, .count = COUNT(sum_cases), .make = sum_make, .call = sum_call,
-                           .reference = sum_reference, .tolerance = 3e-6};
-const Family family_sum_squares = {.kernel = "sum_squares", .letters = "n", .cases = sum_cases, .count = COUNT(sum_cases), .make = sum_make,
-                                   .call = sum_squares_call, .reference = sum_squares_reference, .tolerance = 1e-6};
+const Family family_sum = {.kernel = "sum",
+                           .letters = "n",
+                           .cases = sum_cases,
+                           .count = COUNT(sum_cases),
+                           .make = sum_make,
+                           .call = sum_call,
+                           .reference = sum_reference,
+                           .tolerance = 3e-6};
+const Family family_sum_squares = {.kernel = "sum_squares",
+                                   .letters = "n",
+                                   .cases = sum_cases,
+                                   .count = COUNT(sum_cases),
+                                   .make = sum_make,
+                                   .call = sum_squares_call,
+                                   .reference = sum_squares_reference,
+                                   .tolerance = 1e-6};
 
 /* ---- bpr: the loss by its definition, the slope by differences ---------------------------------------------------------------------------------- */
 
@@ -295,5 +354,14 @@ static double bpr_loss(const Job *j, const int64_t *s)
     }
     return sum;
 }
-const Family family_bpr = {.kernel = "bpr", .letters = "B width", .cases = bpr_cases, .count = COUNT(bpr_cases), .make = bpr_make, .call = bpr_call,
-                           .reference = bpr_reference, .loss = bpr_loss, .by = {{0, 3}}, .by_count = 1, .tolerance = 1e-6};
+const Family family_bpr = {.kernel = "bpr",
+                           .letters = "B width",
+                           .cases = bpr_cases,
+                           .count = COUNT(bpr_cases),
+                           .make = bpr_make,
+                           .call = bpr_call,
+                           .reference = bpr_reference,
+                           .loss = bpr_loss,
+                           .by = {{0, 3}},
+                           .by_count = 1,
+                           .tolerance = 1e-6};

@@ -12,8 +12,8 @@ const size_t kernel_family_count = COUNT(kernel_families);
 
 /* Every member of the table is named once: adding one without a family stops here. */
 #define MEMBER(name) sizeof(((Kernels *)0)->name) +
-_Static_assert(KERNEL_FAMILIES(MEMBER) KERNEL_COMPANIONS(MEMBER) KERNEL_MEMORY(MEMBER) 0 ==
-                   sizeof(Kernels) - offsetof(Kernels, alloc),
+_Static_assert(KERNEL_FAMILIES(MEMBER) KERNEL_COMPANIONS(MEMBER)
+                       KERNEL_MEMORY(MEMBER) 0 == sizeof(Kernels) - offsetof(Kernels, alloc),
                "a member of Kernels has no case: name it in tests/kernel_cases.h and write its family");
 
 enum { FILLER = 0xff }; /* NaN as a float: what was not written, or was read and should not have been, shows */
@@ -143,7 +143,8 @@ static bool untouched(const Job *j, int shared, char why[512])
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
     for (int i = 0; i < j->n; i++) {
         const Buffer *b = &j->b[i];
-        const unsigned char *p = (const unsigned char *)b->pages + page, *end = (const unsigned char *)b->pages + b->page_bytes - page;
+        const unsigned char *p = (const unsigned char *)b->pages + page,
+                            *end = (const unsigned char *)b->pages + b->page_bytes - page;
         const unsigned char *data = b->data;
         for (; p < end; p++) {
             if ((p < data || p >= data + b->count * b->size) && *p != FILLER) {

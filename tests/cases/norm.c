@@ -5,10 +5,12 @@
 
 /* ---- layer_norm, layer_norm_back ---------------------------------------------------------------------------------------------------------- */
 
-static const Case layer_norm_cases[] = {CASE(0, 8, 0), CASE(3, 1, 0), CASE(5, 7, 0), CASE(5, 7, 1), CASE(2, 16, 1), CASE(40, 67, 1), CASE(130, 384, 0),
-                                        TIMED(197, 768, 0), TIMED(128, 384, 1)};
+static const Case layer_norm_cases[] = {CASE(0, 8, 0),     CASE(3, 1, 0),      CASE(5, 7, 0),
+                                        CASE(5, 7, 1),     CASE(2, 16, 1),     CASE(40, 67, 1),
+                                        CASE(130, 384, 0), TIMED(197, 768, 0), TIMED(128, 384, 1)};
 enum { LN_X, LN_RESIDUAL, LN_GAMMA, LN_BETA, LN_Y, LN_MEAN, LN_RSTD };
-static void norm_of_row(const Job *j, int64_t m, int64_t C, bool residual, double eps, double *row, double *mean, double *rstd)
+static void norm_of_row(const Job *j, int64_t m, int64_t C, bool residual, double eps, double *row, double *mean,
+                        double *rstd)
 {
     double sum = 0, squares = 0;
     for (int64_t c = 0; c < C; c++) {
@@ -36,8 +38,8 @@ static void layer_norm_make(Job *j, const int64_t *s)
 }
 static void layer_norm_call(Job *j, const int64_t *s)
 {
-    j->k->layer_norm(&j->run, s[0], s[1], F32(j, LN_X), s[2] ? F32(j, LN_RESIDUAL) : NULL, F32(j, LN_GAMMA), F32(j, LN_BETA), 1e-5f,
-                     F32(j, LN_Y), F32(j, LN_MEAN), F32(j, LN_RSTD));
+    j->k->layer_norm(&j->run, s[0], s[1], F32(j, LN_X), s[2] ? F32(j, LN_RESIDUAL) : NULL, F32(j, LN_GAMMA), F32(j, LN_BETA),
+                     1e-5f, F32(j, LN_Y), F32(j, LN_MEAN), F32(j, LN_RSTD));
 }
 static void layer_norm_reference(Job *j, const int64_t *s)
 {
@@ -49,11 +51,18 @@ static void layer_norm_reference(Job *j, const int64_t *s)
         }
     }
 }
-const Family family_layer_norm = {.kernel = "layer_norm", .letters = "M C residual", .cases = layer_norm_cases, .count = COUNT(layer_norm_cases),
-                                  .make = layer_norm_make, .call = layer_norm_call, .reference = layer_norm_reference,
-                                  .in_place = {{LN_Y, LN_X}}, .in_place_count = 1};
+const Family family_layer_norm = {.kernel = "layer_norm",
+                                  .letters = "M C residual",
+                                  .cases = layer_norm_cases,
+                                  .count = COUNT(layer_norm_cases),
+                                  .make = layer_norm_make,
+                                  .call = layer_norm_call,
+                                  .reference = layer_norm_reference,
+                                  .in_place = {{LN_Y, LN_X}},
+                                  .in_place_count = 1};
 
-static const Case layer_norm_back_cases[] = {CASE(0, 8, 0), CASE(1, 5, 0), CASE(5, 7, 1), CASE(33, 16, 0), CASE(70, 19, 1), CASE(2500, 3, 0), CASE(3, 100, 1)};
+static const Case layer_norm_back_cases[] = {CASE(0, 8, 0),   CASE(1, 5, 0),    CASE(5, 7, 1),  CASE(33, 16, 0),
+                                             CASE(70, 19, 1), CASE(2500, 3, 0), CASE(3, 100, 1)};
 enum { LB_MEAN = 4, LB_RSTD, LB_DY, LB_DX, LB_DGAMMA, LB_DBETA, LB_ROW };
 static void layer_norm_back_make(Job *j, const int64_t *s)
 {
@@ -79,8 +88,9 @@ static void layer_norm_back_make(Job *j, const int64_t *s)
 }
 static void layer_norm_back_call(Job *j, const int64_t *s)
 {
-    j->k->layer_norm_back(&j->run, s[0], s[1], F32(j, LN_X), s[2] ? F32(j, LN_RESIDUAL) : NULL, F32(j, LN_GAMMA), F32(j, LB_MEAN),
-                          F32(j, LB_RSTD), F32(j, LB_DY), F32(j, LB_DX), F32(j, LB_DGAMMA), F32(j, LB_DBETA));
+    j->k->layer_norm_back(&j->run, s[0], s[1], F32(j, LN_X), s[2] ? F32(j, LN_RESIDUAL) : NULL, F32(j, LN_GAMMA),
+                          F32(j, LB_MEAN), F32(j, LB_RSTD), F32(j, LB_DY), F32(j, LB_DX), F32(j, LB_DGAMMA),
+                          F32(j, LB_DBETA));
 }
 static double layer_norm_back_loss(const Job *j, const int64_t *s)
 {
@@ -93,14 +103,22 @@ static double layer_norm_back_loss(const Job *j, const int64_t *s)
     }
     return loss;
 }
-const Family family_layer_norm_back = {.kernel = "layer_norm_back", .letters = "M C residual", .cases = layer_norm_back_cases,
-                                       .count = COUNT(layer_norm_back_cases), .make = layer_norm_back_make, .call = layer_norm_back_call,
-                                       .loss = layer_norm_back_loss, .by = {{LN_X, LB_DX}, {LN_GAMMA, LB_DGAMMA}, {LN_BETA, LB_DBETA}},
-                                       .by_count = 3, .in_place = {{LB_DX, LB_DY}}, .in_place_count = 1};
+const Family family_layer_norm_back = {.kernel = "layer_norm_back",
+                                       .letters = "M C residual",
+                                       .cases = layer_norm_back_cases,
+                                       .count = COUNT(layer_norm_back_cases),
+                                       .make = layer_norm_back_make,
+                                       .call = layer_norm_back_call,
+                                       .loss = layer_norm_back_loss,
+                                       .by = {{LN_X, LB_DX}, {LN_GAMMA, LB_DGAMMA}, {LN_BETA, LB_DBETA}},
+                                       .by_count = 3,
+                                       .in_place = {{LB_DX, LB_DY}},
+                                       .in_place_count = 1};
 
 /* ---- softmax, softmax_back ------------------------------------------------------------------------------------------------------------------ */
 
-static const Case softmax_cases[] = {CASE(0, 5), CASE(4, 1), CASE(5, 7), CASE(3, 16), CASE(64, 50), CASE(500, 197), TIMED(12 * 197, 197)};
+static const Case softmax_cases[] = {CASE(0, 5),   CASE(4, 1),     CASE(5, 7),          CASE(3, 16),
+                                     CASE(64, 50), CASE(500, 197), TIMED(12 * 197, 197)};
 static void softmax_of_row(const double *x, double *y, int64_t C)
 {
     double top = x[0], sum = 0;
@@ -136,8 +154,16 @@ static void softmax_reference(Job *j, const int64_t *s)
         softmax_of_row(EXACT(j, 0) + m * s[1], EXACT(j, 1) + m * s[1], s[1]);
     }
 }
-const Family family_softmax = {.kernel = "softmax", .letters = "M C", .cases = softmax_cases, .count = COUNT(softmax_cases), .make = softmax_make,
-                               .call = softmax_call, .reference = softmax_reference, .tolerance = 1e-6, .in_place = {{1, 0}}, .in_place_count = 1};
+const Family family_softmax = {.kernel = "softmax",
+                               .letters = "M C",
+                               .cases = softmax_cases,
+                               .count = COUNT(softmax_cases),
+                               .make = softmax_make,
+                               .call = softmax_call,
+                               .reference = softmax_reference,
+                               .tolerance = 1e-6,
+                               .in_place = {{1, 0}},
+                               .in_place_count = 1};
 
 static const Case softmax_back_cases[] = {CASE(0, 5), CASE(4, 1), CASE(5, 7), CASE(6, 33), CASE(300, 70)};
 static void softmax_back_make(Job *j, const int64_t *s)
@@ -169,9 +195,18 @@ static double softmax_back_loss(const Job *j, const int64_t *s)
     }
     return loss;
 }
-const Family family_softmax_back = {.kernel = "softmax_back", .letters = "M C", .cases = softmax_back_cases, .count = COUNT(softmax_back_cases),
-                                    .make = softmax_back_make, .call = softmax_back_call, .loss = softmax_back_loss, .by = {{0, 3}}, .by_count = 1,
-                                    .tolerance = 1e-6, .in_place = {{3, 2}}, .in_place_count = 1};
+const Family family_softmax_back = {.kernel = "softmax_back",
+                                    .letters = "M C",
+                                    .cases = softmax_back_cases,
+                                    .count = COUNT(softmax_back_cases),
+                                    .make = softmax_back_make,
+                                    .call = softmax_back_call,
+                                    .loss = softmax_back_loss,
+                                    .by = {{0, 3}},
+                                    .by_count = 1,
+                                    .tolerance = 1e-6,
+                                    .in_place = {{3, 2}},
+                                    .in_place_count = 1};
 
 /* ---- row_normalize, row_normalize_back ---------------------------------------------------------------------------------------------------------- */
 
@@ -215,9 +250,16 @@ static void row_normalize_reference(Job *j, const int64_t *s)
         }
     }
 }
-const Family family_row_normalize = {.kernel = "row_normalize", .letters = "M C", .cases = normalize_cases, .count = COUNT(normalize_cases),
-                                     .make = row_normalize_make, .call = row_normalize_call, .reference = row_normalize_reference,
-                                     .tolerance = 1e-6, .in_place = {{1, 0}}, .in_place_count = 1};
+const Family family_row_normalize = {.kernel = "row_normalize",
+                                     .letters = "M C",
+                                     .cases = normalize_cases,
+                                     .count = COUNT(normalize_cases),
+                                     .make = row_normalize_make,
+                                     .call = row_normalize_call,
+                                     .reference = row_normalize_reference,
+                                     .tolerance = 1e-6,
+                                     .in_place = {{1, 0}},
+                                     .in_place_count = 1};
 
 static const Case normalize_back_cases[] = {CASE(0, 5), CASE(5, 1), CASE(6, 7), CASE(9, 64), CASE(300, 33)};
 static void row_normalize_back_make(Job *j, const int64_t *s)
@@ -248,14 +290,22 @@ static double row_normalize_back_loss(const Job *j, const int64_t *s)
     }
     return loss;
 }
-const Family family_row_normalize_back = {.kernel = "row_normalize_back", .letters = "M C", .cases = normalize_back_cases,
-                                          .count = COUNT(normalize_back_cases), .make = row_normalize_back_make, .call = row_normalize_back_call,
-                                          .loss = row_normalize_back_loss, .by = {{0, 4}}, .by_count = 1, .in_place = {{4, 3}},
+const Family family_row_normalize_back = {.kernel = "row_normalize_back",
+                                          .letters = "M C",
+                                          .cases = normalize_back_cases,
+                                          .count = COUNT(normalize_back_cases),
+                                          .make = row_normalize_back_make,
+                                          .call = row_normalize_back_call,
+                                          .loss = row_normalize_back_loss,
+                                          .by = {{0, 4}},
+                                          .by_count = 1,
+                                          .in_place = {{4, 3}},
                                           .in_place_count = 1};
 
 /* ---- row_dot, row_scale, row_sum, col_sum, copy_cols --------------------------------------------------------------------------------------------- */
 
-static const Case row_cases[] = {CASE(0, 5), CASE(3, 0), CASE(4, 1), CASE(5, 7), CASE(9, 64), CASE(700, 100), TIMED(2048, 64)};
+static const Case row_cases[] = {CASE(0, 5),  CASE(3, 0),     CASE(4, 1),     CASE(5, 7),
+                                 CASE(9, 64), CASE(700, 100), TIMED(2048, 64)};
 static void row_dot_make(Job *j, const int64_t *s)
 {
     case_f32(j, "a", IN, s[0] * s[1]);
@@ -277,10 +327,16 @@ static void row_dot_reference(Job *j, const int64_t *s)
         }
     }
 }
-const Family family_row_dot = {.kernel = "row_dot", .letters = "M C", .cases = row_cases, .count = COUNT(row_cases), .make = row_dot_make,
-                               .call = row_dot_call, .reference = row_dot_reference};
+const Family family_row_dot = {.kernel = "row_dot",
+                               .letters = "M C",
+                               .cases = row_cases,
+                               .count = COUNT(row_cases),
+                               .make = row_dot_make,
+                               .call = row_dot_call,
+                               .reference = row_dot_reference};
 
-static const Case row_scale_cases[] = {CASE(0, 5, 0), CASE(3, 0, 1), CASE(5, 7, 0), CASE(5, 7, 1), CASE(700, 67, 3), TIMED(2048, 64, 0)};
+static const Case row_scale_cases[] = {CASE(0, 5, 0), CASE(3, 0, 1),    CASE(5, 7, 0),
+                                       CASE(5, 7, 1), CASE(700, 67, 3), TIMED(2048, 64, 0)};
 static void row_scale_make(Job *j, const int64_t *s)
 {
     case_f32(j, "x", IN, s[0] * s[1]);
@@ -299,8 +355,14 @@ static void row_scale_reference(Job *j, const int64_t *s)
         EXACT(j, 2)[i] = EXACT(j, 1)[i / s[1]] * EXACT(j, 0)[i] + (s[2] ? 0.5 * (double)s[2] * EXACT(j, 2)[i] : 0);
     }
 }
-const Family family_row_scale = {.kernel = "row_scale", .letters = "M C 2beta", .cases = row_scale_cases, .count = COUNT(row_scale_cases),
-                                 .make = row_scale_make, .call = row_scale_call, .reference = row_scale_reference, .tolerance = 1e-6};
+const Family family_row_scale = {.kernel = "row_scale",
+                                 .letters = "M C 2beta",
+                                 .cases = row_scale_cases,
+                                 .count = COUNT(row_scale_cases),
+                                 .make = row_scale_make,
+                                 .call = row_scale_call,
+                                 .reference = row_scale_reference,
+                                 .tolerance = 1e-6};
 
 static void row_sum_make(Job *j, const int64_t *s)
 {
@@ -322,11 +384,16 @@ static void row_sum_reference(Job *j, const int64_t *s)
         }
     }
 }
-const Family family_row_sum = {.kernel = "row_sum", .letters = "M C", .cases = row_cases, .count = COUNT(row_cases), .make = row_sum_make,
-                               .call = row_sum_call, .reference = row_sum_reference};
+const Family family_row_sum = {.kernel = "row_sum",
+                               .letters = "M C",
+                               .cases = row_cases,
+                               .count = COUNT(row_cases),
+                               .make = row_sum_make,
+                               .call = row_sum_call,
+                               .reference = row_sum_reference};
 
-static const Case col_sum_cases[] = {CASE(0, 5, 1), CASE(0, 5, 0), CASE(3, 0, 0), CASE(1, 3, 0), CASE(32, 7, 1), CASE(33, 20, 0), CASE(2100, 19, 1),
-                                     TIMED(2048, 256, 0)};
+static const Case col_sum_cases[] = {CASE(0, 5, 1),  CASE(0, 5, 0),   CASE(3, 0, 0),     CASE(1, 3, 0),
+                                     CASE(32, 7, 1), CASE(33, 20, 0), CASE(2100, 19, 1), TIMED(2048, 256, 0)};
 static void col_sum_make(Job *j, const int64_t *s)
 {
     case_f32(j, "x", IN, s[0] * s[1]);
@@ -348,11 +415,16 @@ static void col_sum_reference(Job *j, const int64_t *s)
         }
     }
 }
-const Family family_col_sum = {.kernel = "col_sum", .letters = "M C beta", .cases = col_sum_cases, .count = COUNT(col_sum_cases),
-                               .make = col_sum_make, .call = col_sum_call, .reference = col_sum_reference};
+const Family family_col_sum = {.kernel = "col_sum",
+                               .letters = "M C beta",
+                               .cases = col_sum_cases,
+                               .count = COUNT(col_sum_cases),
+                               .make = col_sum_make,
+                               .call = col_sum_call,
+                               .reference = col_sum_reference};
 
-static const Case copy_cols_cases[] = {CASE(0, 5, 0, 0, 0), CASE(4, 0, 3, 3, 0), CASE(5, 7, 0, 4, 0), CASE(5, 7, 9, 0, 1), CASE(300, 64, 64, 1, 0),
-                                       TIMED(2048, 64, 64, 0, 0)};
+static const Case copy_cols_cases[] = {CASE(0, 5, 0, 0, 0), CASE(4, 0, 3, 3, 0),     CASE(5, 7, 0, 4, 0),
+                                       CASE(5, 7, 9, 0, 1), CASE(300, 64, 64, 1, 0), TIMED(2048, 64, 64, 0, 0)};
 static void copy_cols_make(Job *j, const int64_t *s)
 {
     case_f32(j, "x", IN, s[0] > 0 ? s[0] * (s[1] + s[2]) - s[2] : 0);
@@ -372,6 +444,11 @@ static void copy_cols_reference(Job *j, const int64_t *s)
         }
     }
 }
-const Family family_copy_cols = {.kernel = "copy_cols", .letters = "M C skip_x skip_y beta", .cases = copy_cols_cases,
-                                 .count = COUNT(copy_cols_cases), .make = copy_cols_make, .call = copy_cols_call,
-                                 .reference = copy_cols_reference, .tolerance = 1e-6};
+const Family family_copy_cols = {.kernel = "copy_cols",
+                                 .letters = "M C skip_x skip_y beta",
+                                 .cases = copy_cols_cases,
+                                 .count = COUNT(copy_cols_cases),
+                                 .make = copy_cols_make,
+                                 .call = copy_cols_call,
+                                 .reference = copy_cols_reference,
+                                 .tolerance = 1e-6};

@@ -28,7 +28,8 @@ static void positive(Job *j, int buffer)
 
 /* ---- adam ------------------------------------------------------------------------------------------------------------------------------------------ */
 
-static const Case adam_cases[] = {CASE(0, 1, 0), CASE(1, 1, 0), CASE(77, 3, 1), CASE(40001, 100, 0), TIMED(9300 * 64, 10, 0)};
+static const Case adam_cases[] = {CASE(0, 1, 0), CASE(1, 1, 0), CASE(77, 3, 1), CASE(40001, 100, 0),
+                                  TIMED(9300 * 64, 10, 0)};
 enum { AD_G, AD_P, AD_M, AD_V };
 static void adam_make(Job *j, const int64_t *s)
 {
@@ -52,14 +53,22 @@ static void adam_reference(Job *j, const int64_t *s)
         adam_in_double(&step, EXACT(j, AD_G)[i], EXACT(j, AD_P) + i, EXACT(j, AD_M) + i, EXACT(j, AD_V) + i);
     }
 }
-const Family family_adam = {.kernel = "adam", .letters = "n step decay", .cases = adam_cases, .count = COUNT(adam_cases), .make = adam_make,
-                            .call = adam_call, .reference = adam_reference, .tolerance = 1e-6};
+const Family family_adam = {.kernel = "adam",
+                            .letters = "n step decay",
+                            .cases = adam_cases,
+                            .count = COUNT(adam_cases),
+                            .make = adam_make,
+                            .call = adam_call,
+                            .reference = adam_reference,
+                            .tolerance = 1e-6};
 
 /* ---- the lazy forms. rows of the table, n of them named (every third from 1), `now` steps of history ------------------------------------------------ */
 
-static const Case lazy_cases[] = {CASE(0, 8, 5, 4, 3, 0, 1), CASE(3, 0, 9, 4, 3, 0, 1), CASE(1, 1, 3, 2, 0, 0, 1), CASE(5, 7, 20, 9, 3, 0, 1),
-                                  CASE(5, 7, 20, 9, 3, 1, 1), CASE(100, 67, 301, 40, 5, 0, 1), CASE(60, 64, 181, 30, 17, 1, 1), CASE(90, 20, 90, 12, 6, 0, 0),
-                                  CASE(3, 5, 10, 1500, 4, 0, 1), TIMED(2048, 64, 9300, 8, 64, 0, 1)};
+static const Case lazy_cases[] = {CASE(0, 8, 5, 4, 3, 0, 1),       CASE(3, 0, 9, 4, 3, 0, 1),
+                                  CASE(1, 1, 3, 2, 0, 0, 1),       CASE(5, 7, 20, 9, 3, 0, 1),
+                                  CASE(5, 7, 20, 9, 3, 1, 1),      CASE(100, 67, 301, 40, 5, 0, 1),
+                                  CASE(60, 64, 181, 30, 17, 1, 1), CASE(90, 20, 90, 12, 6, 0, 0),
+                                  CASE(3, 5, 10, 1500, 4, 0, 1),   TIMED(2048, 64, 9300, 8, 64, 0, 1)};
 enum { LZ_IDS, LZ_HISTORY, LZ_LAST, LZ_P, LZ_M, LZ_V, LZ_G, LZ_DY, LZ_W };
 enum { N, WIDTH, ROWS, NOW, FACTORS, DECAY, NAMED };
 static void lazy_make(Job *j, const int64_t *s)
@@ -117,16 +126,21 @@ static const int32_t *named(const Job *j, const int64_t *s)
 
 static void adam_replay_call(Job *j, const int64_t *s)
 {
-    j->k->adam_replay(&j->run, s[N], s[WIDTH], named(j, s), j->b[LZ_HISTORY].data, (int32_t)s[NOW], I32(j, LZ_LAST), F32(j, LZ_P),
-                      F32(j, LZ_M), F32(j, LZ_V));
+    j->k->adam_replay(&j->run, s[N], s[WIDTH], named(j, s), j->b[LZ_HISTORY].data, (int32_t)s[NOW], I32(j, LZ_LAST),
+                      F32(j, LZ_P), F32(j, LZ_M), F32(j, LZ_V));
 }
 static void adam_replay_reference(Job *j, const int64_t *s)
 {
     lazy_reference(j, s, NULL, s[NOW]);
 }
-const Family family_adam_replay = {.kernel = "adam_replay", .letters = "n D rows now K decay named", .cases = lazy_cases,
-                                   .count = COUNT(lazy_cases), .make = lazy_make, .call = adam_replay_call,
-                                   .reference = adam_replay_reference, .tolerance = 3e-6};
+const Family family_adam_replay = {.kernel = "adam_replay",
+                                   .letters = "n D rows now K decay named",
+                                   .cases = lazy_cases,
+                                   .count = COUNT(lazy_cases),
+                                   .make = lazy_make,
+                                   .call = adam_replay_call,
+                                   .reference = adam_replay_reference,
+                                   .tolerance = 3e-6};
 
 static void adam_rows_make(Job *j, const int64_t *s)
 {
@@ -135,19 +149,26 @@ static void adam_rows_make(Job *j, const int64_t *s)
 }
 static void adam_rows_call(Job *j, const int64_t *s)
 {
-    j->k->adam_rows(&j->run, s[N], s[WIDTH], named(j, s), j->b[LZ_HISTORY].data, (int32_t)s[NOW], F32(j, LZ_G), I32(j, LZ_LAST), F32(j, LZ_P),
-                    F32(j, LZ_M), F32(j, LZ_V));
+    j->k->adam_rows(&j->run, s[N], s[WIDTH], named(j, s), j->b[LZ_HISTORY].data, (int32_t)s[NOW], F32(j, LZ_G),
+                    I32(j, LZ_LAST), F32(j, LZ_P), F32(j, LZ_M), F32(j, LZ_V));
 }
 static void adam_rows_reference(Job *j, const int64_t *s)
 {
     lazy_reference(j, s, EXACT(j, LZ_G), s[NOW] - 1);
 }
-const Family family_adam_rows = {.kernel = "adam_rows", .letters = "n D rows now K decay named", .cases = lazy_cases, .count = COUNT(lazy_cases),
-                                 .make = adam_rows_make, .call = adam_rows_call, .reference = adam_rows_reference, .tolerance = 3e-6};
+const Family family_adam_rows = {.kernel = "adam_rows",
+                                 .letters = "n D rows now K decay named",
+                                 .cases = lazy_cases,
+                                 .count = COUNT(lazy_cases),
+                                 .make = adam_rows_make,
+                                 .call = adam_rows_call,
+                                 .reference = adam_rows_reference,
+                                 .tolerance = 3e-6};
 
-static const Case factored_cases[] = {CASE(0, 8, 5, 4, 3, 0, 1), CASE(3, 0, 9, 4, 3, 0, 1), CASE(1, 1, 3, 2, 0, 0, 1), CASE(5, 7, 20, 9, 3, 1, 1),
-                                      CASE(100, 67, 301, 40, 5, 0, 1), CASE(90, 40, 90, 12, 64, 0, 0), CASE(50, 2100, 50, 3, 6, 0, 0),
-                                      TIMED(2800, 4480, 2800, 4, 64, 0, 0)};
+static const Case factored_cases[] = {CASE(0, 8, 5, 4, 3, 0, 1),       CASE(3, 0, 9, 4, 3, 0, 1),
+                                      CASE(1, 1, 3, 2, 0, 0, 1),       CASE(5, 7, 20, 9, 3, 1, 1),
+                                      CASE(100, 67, 301, 40, 5, 0, 1), CASE(90, 40, 90, 12, 64, 0, 0),
+                                      CASE(50, 2100, 50, 3, 6, 0, 0),  TIMED(2800, 4480, 2800, 4, 64, 0, 0)};
 static void adam_factored_make(Job *j, const int64_t *s)
 {
     lazy_make(j, s);
@@ -158,18 +179,23 @@ static void adam_factored_make(Job *j, const int64_t *s)
     for (int64_t i = 0; j->ok && i < s[N] * s[WIDTH]; i++) {
         EXACT(j, LZ_G)[i] = 0;
         for (int64_t k = 0; k < s[FACTORS]; k++) {
-            EXACT(j, LZ_G)[i] += EXACT(j, LZ_DY)[i / s[WIDTH] * s[FACTORS] + k] * EXACT(j, LZ_W)[k * s[WIDTH] + i % s[WIDTH]];
+            EXACT(j, LZ_G)
+            [i] += EXACT(j, LZ_DY)[i / s[WIDTH] * s[FACTORS] + k] * EXACT(j, LZ_W)[k * s[WIDTH] + i % s[WIDTH]];
         }
     }
     j->flops += 2.0 * (double)(s[N] * s[WIDTH] * s[FACTORS]);
 }
 static void adam_factored_call(Job *j, const int64_t *s)
 {
-    j->k->adam_factored(&j->run, s[N], s[WIDTH], s[FACTORS], named(j, s), j->b[LZ_HISTORY].data, (int32_t)s[NOW], F32(j, LZ_DY), F32(j, LZ_W),
-                        I32(j, LZ_LAST), F32(j, LZ_P), F32(j, LZ_M), F32(j, LZ_V));
+    j->k->adam_factored(&j->run, s[N], s[WIDTH], s[FACTORS], named(j, s), j->b[LZ_HISTORY].data, (int32_t)s[NOW],
+                        F32(j, LZ_DY), F32(j, LZ_W), I32(j, LZ_LAST), F32(j, LZ_P), F32(j, LZ_M), F32(j, LZ_V));
 }
-const Family family_adam_factored = {.kernel = "adam_factored", .letters = "n D rows now K decay named", .cases = factored_cases,
-                                     .count = COUNT(factored_cases), .make = adam_factored_make, .call = adam_factored_call,
+const Family family_adam_factored = {.kernel = "adam_factored",
+                                     .letters = "n D rows now K decay named",
+                                     .cases = factored_cases,
+                                     .count = COUNT(factored_cases),
+                                     .make = adam_factored_make,
+                                     .call = adam_factored_call,
                                      .reference = adam_rows_reference};
 
 /* ---- sgd -------------------------------------------------------------------------------------------------------------------------------------------------- */
@@ -193,5 +219,11 @@ static void sgd_reference(Job *j, const int64_t *s)
         *p -= (double)0.1f * (EXACT(j, 0)[i] + 0.25 * (double)s[1] * *p);
     }
 }
-const Family family_sgd = {.kernel = "sgd", .letters = "n 4decay", .cases = sgd_cases, .count = COUNT(sgd_cases), .make = sgd_make, .call = sgd_call,
-                           .reference = sgd_reference, .tolerance = 1e-6};
+const Family family_sgd = {.kernel = "sgd",
+                           .letters = "n 4decay",
+                           .cases = sgd_cases,
+                           .count = COUNT(sgd_cases),
+                           .make = sgd_make,
+                           .call = sgd_call,
+                           .reference = sgd_reference,
+                           .tolerance = 1e-6};

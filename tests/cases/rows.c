@@ -5,8 +5,8 @@
 
 /* ---- gather -------------------------------------------------------------------------------------------------------------------------------- */
 
-static const Case gather_cases[] = {CASE(0, 8, 5, 0), CASE(5, 0, 5, 0), CASE(7, 3, 4, 0), CASE(7, 3, 4, 1), CASE(1000, 67, 50, 0), CASE(900, 33, 50, 3),
-                                    TIMED(6144, 64, 9300, 0)};
+static const Case gather_cases[] = {CASE(0, 8, 5, 0),      CASE(5, 0, 5, 0),     CASE(7, 3, 4, 0),        CASE(7, 3, 4, 1),
+                                    CASE(1000, 67, 50, 0), CASE(900, 33, 50, 3), TIMED(6144, 64, 9300, 0)};
 static void gather_make(Job *j, const int64_t *s)
 {
     case_f32(j, "table", IN, s[2] * s[1]);
@@ -30,13 +30,20 @@ static void gather_reference(Job *j, const int64_t *s)
         }
     }
 }
-const Family family_gather = {.kernel = "gather", .letters = "n D rows 2beta", .cases = gather_cases, .count = COUNT(gather_cases),
-                              .make = gather_make, .call = gather_call, .reference = gather_reference, .tolerance = 1e-6};
+const Family family_gather = {.kernel = "gather",
+                              .letters = "n D rows 2beta",
+                              .cases = gather_cases,
+                              .count = COUNT(gather_cases),
+                              .make = gather_make,
+                              .call = gather_call,
+                              .reference = gather_reference,
+                              .tolerance = 1e-6};
 
 /* ---- segment_sum: about `mean` rows a segment, some none; with order and to where asked ---------------------------------------------------------- */
 
-static const Case segment_sum_cases[] = {CASE(0, 8, 2, 1, 0), CASE(5, 0, 2, 1, 0), CASE(5, 3, 2, 0, 0), CASE(5, 7, 3, 1, 1), CASE(40, 64, 5, 1, 2),
-                                         CASE(300, 67, 9, 1, 0), CASE(300, 130, 9, 0, 1), TIMED(3000, 64, 2, 1, 0)};
+static const Case segment_sum_cases[] = {CASE(0, 8, 2, 1, 0),     CASE(5, 0, 2, 1, 0),     CASE(5, 3, 2, 0, 0),
+                                         CASE(5, 7, 3, 1, 1),     CASE(40, 64, 5, 1, 2),   CASE(300, 67, 9, 1, 0),
+                                         CASE(300, 130, 9, 0, 1), TIMED(3000, 64, 2, 1, 0)};
 enum { SEG_START, SEG_ORDER, SEG_TO, SEG_X, SEG_Y };
 static void segment_sum_make(Job *j, const int64_t *s)
 {
@@ -60,8 +67,8 @@ static void segment_sum_make(Job *j, const int64_t *s)
 }
 static void segment_sum_call(Job *j, const int64_t *s)
 {
-    j->k->segment_sum(&j->run, s[0], s[1], I64(j, SEG_START), s[3] ? I32(j, SEG_ORDER) : NULL, s[3] ? I32(j, SEG_TO) : NULL, F32(j, SEG_X),
-                      0.5f, (float)s[4], F32(j, SEG_Y));
+    j->k->segment_sum(&j->run, s[0], s[1], I64(j, SEG_START), s[3] ? I32(j, SEG_ORDER) : NULL, s[3] ? I32(j, SEG_TO) : NULL,
+                      F32(j, SEG_X), 0.5f, (float)s[4], F32(j, SEG_Y));
 }
 static void segment_sum_reference(Job *j, const int64_t *s)
 {
@@ -75,15 +82,19 @@ static void segment_sum_reference(Job *j, const int64_t *s)
         }
     }
 }
-const Family family_segment_sum = {.kernel = "segment_sum", .letters = "S D mean order beta", .cases = segment_sum_cases,
-                                   .count = COUNT(segment_sum_cases), .make = segment_sum_make, .call = segment_sum_call,
+const Family family_segment_sum = {.kernel = "segment_sum",
+                                   .letters = "S D mean order beta",
+                                   .cases = segment_sum_cases,
+                                   .count = COUNT(segment_sum_cases),
+                                   .make = segment_sum_make,
+                                   .call = segment_sum_call,
                                    .reference = segment_sum_reference};
 
 /* ---- segment_pool, segment_pool_back ----------------------------------------------------------------------------------------------------------------- */
 
-static const Case segment_pool_cases[] = {CASE(0, 8, REDUCE_SUM), CASE(3, 0, REDUCE_MEAN), CASE(5, 7, REDUCE_SUM), CASE(5, 7, REDUCE_MEAN),
-                                          CASE(5, 7, REDUCE_MAX), CASE(5, 7, REDUCE_FIRST), CASE(60, 67, REDUCE_MAX), CASE(60, 67, REDUCE_MEAN),
-                                          TIMED(32, 384, REDUCE_MEAN)};
+static const Case segment_pool_cases[] = {CASE(0, 8, REDUCE_SUM),   CASE(3, 0, REDUCE_MEAN),   CASE(5, 7, REDUCE_SUM),
+                                          CASE(5, 7, REDUCE_MEAN),  CASE(5, 7, REDUCE_MAX),    CASE(5, 7, REDUCE_FIRST),
+                                          CASE(60, 67, REDUCE_MAX), CASE(60, 67, REDUCE_MEAN), TIMED(32, 384, REDUCE_MEAN)};
 enum { POOL_OFFSETS, POOL_X, POOL_Y, POOL_ARG };
 static int64_t make_offsets(Job *j, int64_t B)
 {
@@ -132,12 +143,16 @@ static void segment_pool_reference(Job *j, const int64_t *s)
         EXACT(j, POOL_Y)[i] = pool_of(j, s, i / s[1], i % s[1], &WANT(j, POOL_ARG)[i]);
     }
 }
-const Family family_segment_pool = {.kernel = "segment_pool", .letters = "B D how", .cases = segment_pool_cases,
-                                    .count = COUNT(segment_pool_cases), .make = segment_pool_make, .call = segment_pool_call,
+const Family family_segment_pool = {.kernel = "segment_pool",
+                                    .letters = "B D how",
+                                    .cases = segment_pool_cases,
+                                    .count = COUNT(segment_pool_cases),
+                                    .make = segment_pool_make,
+                                    .call = segment_pool_call,
                                     .reference = segment_pool_reference};
 
-static const Case segment_pool_back_cases[] = {CASE(0, 8, REDUCE_SUM), CASE(5, 7, REDUCE_SUM), CASE(5, 7, REDUCE_MEAN), CASE(5, 7, REDUCE_MAX),
-                                               CASE(5, 7, REDUCE_FIRST), CASE(40, 33, REDUCE_MEAN)};
+static const Case segment_pool_back_cases[] = {CASE(0, 8, REDUCE_SUM), CASE(5, 7, REDUCE_SUM),   CASE(5, 7, REDUCE_MEAN),
+                                               CASE(5, 7, REDUCE_MAX), CASE(5, 7, REDUCE_FIRST), CASE(40, 33, REDUCE_MEAN)};
 enum { PB_DY = 2, PB_ARG, PB_DX };
 static void segment_pool_back_make(Job *j, const int64_t *s)
 {
@@ -152,8 +167,8 @@ static void segment_pool_back_make(Job *j, const int64_t *s)
 }
 static void segment_pool_back_call(Job *j, const int64_t *s)
 {
-    j->k->segment_pool_back(&j->run, s[0], s[1], I32(j, POOL_OFFSETS), (Reduce)s[2], s[2] == REDUCE_MAX ? I32(j, PB_ARG) : NULL,
-                            F32(j, PB_DY), F32(j, PB_DX));
+    j->k->segment_pool_back(&j->run, s[0], s[1], I32(j, POOL_OFFSETS), (Reduce)s[2],
+                            s[2] == REDUCE_MAX ? I32(j, PB_ARG) : NULL, F32(j, PB_DY), F32(j, PB_DX));
 }
 static double segment_pool_back_loss(const Job *j, const int64_t *s)
 {
@@ -164,14 +179,21 @@ static double segment_pool_back_loss(const Job *j, const int64_t *s)
     }
     return loss;
 }
-const Family family_segment_pool_back = {.kernel = "segment_pool_back", .letters = "B D how", .cases = segment_pool_back_cases,
-                                         .count = COUNT(segment_pool_back_cases), .make = segment_pool_back_make,
-                                         .call = segment_pool_back_call, .loss = segment_pool_back_loss, .by = {{POOL_X, PB_DX}}, .by_count = 1};
+const Family family_segment_pool_back = {.kernel = "segment_pool_back",
+                                         .letters = "B D how",
+                                         .cases = segment_pool_back_cases,
+                                         .count = COUNT(segment_pool_back_cases),
+                                         .make = segment_pool_back_make,
+                                         .call = segment_pool_back_call,
+                                         .loss = segment_pool_back_loss,
+                                         .by = {{POOL_X, PB_DX}},
+                                         .by_count = 1};
 
 /* ---- group_ids ----------------------------------------------------------------------------------------------------------------------------------------- */
 
-static const Case group_ids_cases[] = {CASE(0, 1), CASE(1, 1), CASE(50, 1), CASE(7, 100), CASE(1000, 30), CASE(3000, 5000), CASE(5000, 2000000000),
-                                       TIMED(6144, 9300)};
+static const Case group_ids_cases[] = {
+    CASE(0, 1),       CASE(1, 1), CASE(50, 1), CASE(7, 100), CASE(1000, 30), CASE(3000, 5000), CASE(5000, 2000000000),
+    TIMED(6144, 9300)};
 enum { GR_IDS, GR_UNIQUE, GR_START, GR_ORDER, GR_COUNT };
 static void group_ids_make(Job *j, const int64_t *s)
 {
@@ -188,7 +210,8 @@ static void group_ids_make(Job *j, const int64_t *s)
 }
 static void group_ids_call(Job *j, const int64_t *s)
 {
-    int64_t groups = j->k->group_ids(&j->run, s[0], I32(j, GR_IDS), I32(j, GR_UNIQUE), I64(j, GR_START), I32(j, GR_ORDER), I32(j, 5));
+    int64_t groups =
+        j->k->group_ids(&j->run, s[0], I32(j, GR_IDS), I32(j, GR_UNIQUE), I64(j, GR_START), I32(j, GR_ORDER), I32(j, 5));
     I32(j, GR_COUNT)[0] = (int32_t)groups;
     for (int64_t i = groups; i < s[0]; i++) { /* what follows the groups means nothing */
         I32(j, GR_UNIQUE)[i] = -1;
@@ -223,5 +246,10 @@ static void group_ids_reference(Job *j, const int64_t *s)
         WANT(j, GR_START)[i + 1] = -1;
     }
 }
-const Family family_group_ids = {.kernel = "group_ids", .letters = "n below", .cases = group_ids_cases, .count = COUNT(group_ids_cases),
-                                 .make = group_ids_make, .call = group_ids_call, .reference = group_ids_reference};
+const Family family_group_ids = {.kernel = "group_ids",
+                                 .letters = "n below",
+                                 .cases = group_ids_cases,
+                                 .count = COUNT(group_ids_cases),
+                                 .make = group_ids_make,
+                                 .call = group_ids_call,
+                                 .reference = group_ids_reference};

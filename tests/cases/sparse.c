@@ -18,7 +18,7 @@ static int64_t make_graph(Job *j, int64_t rows, int64_t cols, int64_t mean)
     }
     const int64_t E = j->ok ? start[rows] : 0;
     int32_t *col = case_i32(j, "col", IN, E);
-    for (int64_t r = 0; j->ok && r < rows; r++) { /* ascending: `many` of `cols` columns by an even stride and a draw inside it */
+    for (int64_t r = 0; j->ok && r < rows; r++) { /* ascending: `many` of `cols` by an even stride and a draw inside it */
         const int64_t many = start[r + 1] - start[r];
         for (int64_t i = 0; i < many; i++) {
             const int64_t low = i * cols / many, high = (i + 1) * cols / many;
@@ -37,13 +37,20 @@ static int64_t make_graph(Job *j, int64_t rows, int64_t cols, int64_t mean)
 
 static Sparse graph_of(const Job *j, int64_t rows, int64_t cols, int64_t has)
 {
-    return (Sparse){rows, cols, I64(j, A_START), I32(j, A_COL), has & HAS_VAL ? F32(j, A_VAL) : NULL, has & HAS_AT ? I32(j, A_AT) : NULL,
-                    has & HAS_ROW_SCALE ? F32(j, A_ROW_SCALE) : NULL, has & HAS_COL_SCALE ? F32(j, A_COL_SCALE) : NULL};
+    return (Sparse){rows,
+                    cols,
+                    I64(j, A_START),
+                    I32(j, A_COL),
+                    has & HAS_VAL ? F32(j, A_VAL) : NULL,
+                    has & HAS_AT ? I32(j, A_AT) : NULL,
+                    has & HAS_ROW_SCALE ? F32(j, A_ROW_SCALE) : NULL,
+                    has & HAS_COL_SCALE ? F32(j, A_COL_SCALE) : NULL};
 }
 
 static double value_of(const Job *j, int64_t has, int64_t r, int64_t e)
 {
-    return (has & HAS_VAL ? EXACT(j, A_VAL)[has & HAS_AT ? I32(j, A_AT)[e] : e] : 1) * (has & HAS_ROW_SCALE ? EXACT(j, A_ROW_SCALE)[r] : 1) *
+    return (has & HAS_VAL ? EXACT(j, A_VAL)[has & HAS_AT ? I32(j, A_AT)[e] : e] : 1) *
+           (has & HAS_ROW_SCALE ? EXACT(j, A_ROW_SCALE)[r] : 1) *
            (has & HAS_COL_SCALE ? EXACT(j, A_COL_SCALE)[I32(j, A_COL)[e]] : 1);
 }
 
@@ -51,11 +58,24 @@ static double value_of(const Job *j, int64_t has, int64_t r, int64_t e)
 
 enum { SCALES = HAS_ROW_SCALE | HAS_COL_SCALE, ALL = 15 };
 static const Case spmm_cases[] = {
-    CASE(0, 5, 3, 64, 0, 0, 0), CASE(5, 5, 0, 0, 0, 0, 0), CASE(1, 1, 1, 1, SCALES, 0, 0), CASE(7, 9, 2, 3, HAS_VAL, 0, 0),
-    CASE(50, 40, 6, 64, SCALES, 0, 0), CASE(50, 40, 6, 64, 0, 0, 1), CASE(50, 40, 6, 64, HAS_VAL, 3, 1), CASE(50, 40, 6, 64, HAS_VAL | HAS_AT, 0, 0),
-    CASE(50, 40, 6, 128, ALL, 5, 2), CASE(50, 40, 6, 128, HAS_COL_SCALE, 0, 0), CASE(31, 300, 20, 100, SCALES, 1, 0), CASE(31, 300, 20, 33, ALL, 0, 1),
-    CASE(31, 300, 20, 17, HAS_VAL | HAS_ROW_SCALE, 0, 0), CASE(700, 500, 12, 64, SCALES, 0, 0), CASE(700, 500, 12, 200, HAS_VAL, 0, 0),
-    TIMED(9300, 9300, 172, 64, SCALES, 0, 0), TIMED(9300, 9300, 172, 64, HAS_VAL, 0, 0), TIMED(9300, 9300, 172, 128, SCALES, 0, 0),
+    CASE(0, 5, 3, 64, 0, 0, 0),
+    CASE(5, 5, 0, 0, 0, 0, 0),
+    CASE(1, 1, 1, 1, SCALES, 0, 0),
+    CASE(7, 9, 2, 3, HAS_VAL, 0, 0),
+    CASE(50, 40, 6, 64, SCALES, 0, 0),
+    CASE(50, 40, 6, 64, 0, 0, 1),
+    CASE(50, 40, 6, 64, HAS_VAL, 3, 1),
+    CASE(50, 40, 6, 64, HAS_VAL | HAS_AT, 0, 0),
+    CASE(50, 40, 6, 128, ALL, 5, 2),
+    CASE(50, 40, 6, 128, HAS_COL_SCALE, 0, 0),
+    CASE(31, 300, 20, 100, SCALES, 1, 0),
+    CASE(31, 300, 20, 33, ALL, 0, 1),
+    CASE(31, 300, 20, 17, HAS_VAL | HAS_ROW_SCALE, 0, 0),
+    CASE(700, 500, 12, 64, SCALES, 0, 0),
+    CASE(700, 500, 12, 200, HAS_VAL, 0, 0),
+    TIMED(9300, 9300, 172, 64, SCALES, 0, 0),
+    TIMED(9300, 9300, 172, 64, HAS_VAL, 0, 0),
+    TIMED(9300, 9300, 172, 128, SCALES, 0, 0),
 };
 enum { SP_X = A_COUNT, SP_Y };
 static void spmm_make(Job *j, const int64_t *s)
@@ -84,13 +104,23 @@ static void spmm_reference(Job *j, const int64_t *s)
         }
     }
 }
-const Family family_spmm = {.kernel = "spmm", .letters = "rows cols mean D has pad 2beta", .cases = spmm_cases, .count = COUNT(spmm_cases),
-                            .make = spmm_make, .call = spmm_call, .reference = spmm_reference};
+const Family family_spmm = {.kernel = "spmm",
+                            .letters = "rows cols mean D has pad 2beta",
+                            .cases = spmm_cases,
+                            .count = COUNT(spmm_cases),
+                            .make = spmm_make,
+                            .call = spmm_call,
+                            .reference = spmm_reference};
 
 /* ---- sddmm: also the derivative of spmm's result by its values ------------------------------------------------------------------------------------ */
 
-static const Case sddmm_cases[] = {CASE(0, 5, 3, 64, 0, 0), CASE(7, 9, 2, 0, 0, 0), CASE(7, 9, 2, 3, 0, 0), CASE(50, 40, 6, 64, SCALES, 1),
-                                   CASE(50, 40, 6, 64, HAS_VAL, 0), CASE(31, 300, 20, 100, HAS_COL_SCALE, 1), CASE(300, 500, 12, 128, SCALES, 0),
+static const Case sddmm_cases[] = {CASE(0, 5, 3, 64, 0, 0),
+                                   CASE(7, 9, 2, 0, 0, 0),
+                                   CASE(7, 9, 2, 3, 0, 0),
+                                   CASE(50, 40, 6, 64, SCALES, 1),
+                                   CASE(50, 40, 6, 64, HAS_VAL, 0),
+                                   CASE(31, 300, 20, 100, HAS_COL_SCALE, 1),
+                                   CASE(300, 500, 12, 128, SCALES, 0),
                                    TIMED(9300, 9300, 172, 64, SCALES, 0)};
 enum { SD_X = A_COUNT, SD_Y, SD_OUT };
 static void sddmm_make(Job *j, const int64_t *s)
@@ -133,13 +163,21 @@ static double sddmm_loss(const Job *j, const int64_t *s) /* 0.75 x . (A y), by A
     }
     return loss;
 }
-const Family family_sddmm = {.kernel = "sddmm", .letters = "rows cols mean D has beta", .cases = sddmm_cases, .count = COUNT(sddmm_cases),
-                             .make = sddmm_make, .call = sddmm_call, .reference = sddmm_reference, .loss = sddmm_loss, .by = {{A_VAL, SD_OUT}},
+const Family family_sddmm = {.kernel = "sddmm",
+                             .letters = "rows cols mean D has beta",
+                             .cases = sddmm_cases,
+                             .count = COUNT(sddmm_cases),
+                             .make = sddmm_make,
+                             .call = sddmm_call,
+                             .reference = sddmm_reference,
+                             .loss = sddmm_loss,
+                             .by = {{A_VAL, SD_OUT}},
                              .by_count = 1};
 
 /* ---- edge_softmax, edge_softmax_back ------------------------------------------------------------------------------------------------------------------ */
 
-static const Case edge_cases[] = {CASE(0, 5, 3, 0), CASE(1, 1, 1, 0), CASE(7, 9, 2, 0), CASE(500, 300, 12, 0), TIMED(9300, 9300, 172, 0)};
+static const Case edge_cases[] = {CASE(0, 5, 3, 0), CASE(1, 1, 1, 0), CASE(7, 9, 2, 0), CASE(500, 300, 12, 0),
+                                  TIMED(9300, 9300, 172, 0)};
 enum { ED_X = A_COUNT, ED_Y, ED_DY, ED_DX };
 static void softmax_entries(const Job *j, int64_t rows, const double *x, double *y)
 {
@@ -170,9 +208,16 @@ static void edge_softmax_reference(Job *j, const int64_t *s)
 {
     softmax_entries(j, s[0], EXACT(j, ED_X), EXACT(j, ED_Y));
 }
-const Family family_edge_softmax = {.kernel = "edge_softmax", .letters = "rows cols mean", .cases = edge_cases, .count = COUNT(edge_cases),
-                                    .make = edge_softmax_make, .call = edge_softmax_call, .reference = edge_softmax_reference,
-                                    .tolerance = 1e-6, .in_place = {{ED_Y, ED_X}}, .in_place_count = 1};
+const Family family_edge_softmax = {.kernel = "edge_softmax",
+                                    .letters = "rows cols mean",
+                                    .cases = edge_cases,
+                                    .count = COUNT(edge_cases),
+                                    .make = edge_softmax_make,
+                                    .call = edge_softmax_call,
+                                    .reference = edge_softmax_reference,
+                                    .tolerance = 1e-6,
+                                    .in_place = {{ED_Y, ED_X}},
+                                    .in_place_count = 1};
 
 static const Case edge_softmax_back_cases[] = {CASE(0, 5, 3), CASE(1, 1, 1), CASE(7, 9, 2), CASE(200, 100, 12)};
 static void edge_softmax_back_make(Job *j, const int64_t *s)
@@ -203,14 +248,23 @@ static double edge_softmax_back_loss(const Job *j, const int64_t *s)
     }
     return loss;
 }
-const Family family_edge_softmax_back = {.kernel = "edge_softmax_back", .letters = "rows cols mean", .cases = edge_softmax_back_cases,
-                                         .count = COUNT(edge_softmax_back_cases), .make = edge_softmax_back_make,
-                                         .call = edge_softmax_back_call, .loss = edge_softmax_back_loss, .by = {{ED_X, ED_DX}}, .by_count = 1,
-                                         .tolerance = 1e-6, .in_place = {{ED_DX, ED_DY}}, .in_place_count = 1};
+const Family family_edge_softmax_back = {.kernel = "edge_softmax_back",
+                                         .letters = "rows cols mean",
+                                         .cases = edge_softmax_back_cases,
+                                         .count = COUNT(edge_softmax_back_cases),
+                                         .make = edge_softmax_back_make,
+                                         .call = edge_softmax_back_call,
+                                         .loss = edge_softmax_back_loss,
+                                         .by = {{ED_X, ED_DX}},
+                                         .by_count = 1,
+                                         .tolerance = 1e-6,
+                                         .in_place = {{ED_DX, ED_DY}},
+                                         .in_place_count = 1};
 
 /* ---- edge_row_sum, edge_scale --------------------------------------------------------------------------------------------------------------------------- */
 
-static const Case edge_row_sum_cases[] = {CASE(0, 5, 3, 0), CASE(7, 9, 2, 0), CASE(7, 9, 2, HAS_AT), CASE(500, 300, 12, 0), CASE(500, 300, 12, HAS_AT)};
+static const Case edge_row_sum_cases[] = {CASE(0, 5, 3, 0), CASE(7, 9, 2, 0), CASE(7, 9, 2, HAS_AT), CASE(500, 300, 12, 0),
+                                          CASE(500, 300, 12, HAS_AT)};
 static void edge_row_sum_make(Job *j, const int64_t *s)
 {
     make_graph(j, s[0], s[1], s[2]);
@@ -230,11 +284,16 @@ static void edge_row_sum_reference(Job *j, const int64_t *s)
         }
     }
 }
-const Family family_edge_row_sum = {.kernel = "edge_row_sum", .letters = "rows cols mean has", .cases = edge_row_sum_cases,
-                                    .count = COUNT(edge_row_sum_cases), .make = edge_row_sum_make, .call = edge_row_sum_call,
+const Family family_edge_row_sum = {.kernel = "edge_row_sum",
+                                    .letters = "rows cols mean has",
+                                    .cases = edge_row_sum_cases,
+                                    .count = COUNT(edge_row_sum_cases),
+                                    .make = edge_row_sum_make,
+                                    .call = edge_row_sum_call,
                                     .reference = edge_row_sum_reference};
 
-static const Case edge_scale_cases[] = {CASE(0, 5, 3, SCALES), CASE(7, 9, 2, 0), CASE(7, 9, 2, HAS_ROW_SCALE), CASE(500, 300, 12, SCALES)};
+static const Case edge_scale_cases[] = {CASE(0, 5, 3, SCALES), CASE(7, 9, 2, 0), CASE(7, 9, 2, HAS_ROW_SCALE),
+                                        CASE(500, 300, 12, SCALES)};
 static void edge_scale_make(Job *j, const int64_t *s)
 {
     case_f32(j, "out", OUT, make_graph(j, s[0], s[1], s[2]));
@@ -253,6 +312,13 @@ static void edge_scale_reference(Job *j, const int64_t *s)
         }
     }
 }
-const Family family_edge_scale = {.kernel = "edge_scale", .letters = "rows cols mean has", .cases = edge_scale_cases,
-                                  .count = COUNT(edge_scale_cases), .make = edge_scale_make, .call = edge_scale_call,
-                                  .reference = edge_scale_reference, .tolerance = 1e-6, .in_place = {{A_COUNT, A_VAL}}, .in_place_count = 1};
+const Family family_edge_scale = {.kernel = "edge_scale",
+                                  .letters = "rows cols mean has",
+                                  .cases = edge_scale_cases,
+                                  .count = COUNT(edge_scale_cases),
+                                  .make = edge_scale_make,
+                                  .call = edge_scale_call,
+                                  .reference = edge_scale_reference,
+                                  .tolerance = 1e-6,
+                                  .in_place = {{A_COUNT, A_VAL}},
+                                  .in_place_count = 1};

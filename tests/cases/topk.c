@@ -33,8 +33,10 @@ static void best_of(double *score, int64_t I, int64_t k, int32_t *ids, double *v
 
 /* ---- knn --------------------------------------------------------------------------------------------------------------------------------------- */
 
-static const Case knn_cases[] = {CASE(0, 5, 3, 2), CASE(3, 0, 3, 2), CASE(3, 5, 3, 0), CASE(3, 5, 0, 2), CASE(5, 3, 4, 5), CASE(50, 70, 8, 10), CASE(100, 600, 17, 10),
-                                 CASE(45, 5000, 8, 20), CASE(200, 700, 300, 5), TIMED(7050, 7050, 384, 10), TIMED(1000, 7050, 4096, 10)};
+static const Case knn_cases[] = {CASE(0, 5, 3, 2),           CASE(3, 0, 3, 2),           CASE(3, 5, 3, 0),
+                                 CASE(3, 5, 0, 2),           CASE(5, 3, 4, 5),           CASE(50, 70, 8, 10),
+                                 CASE(100, 600, 17, 10),     CASE(45, 5000, 8, 20),      CASE(200, 700, 300, 5),
+                                 TIMED(7050, 7050, 384, 10), TIMED(1000, 7050, 4096, 10)};
 enum { KNN_Q, KNN_X, KNN_IDS, KNN_VALUES, KNN_SCORE };
 static void knn_make(Job *j, const int64_t *s)
 {
@@ -65,17 +67,23 @@ static void knn_reference(Job *j, const int64_t *s)
         best_of(EXACT(j, KNN_SCORE), s[1], s[3], WANT(j, KNN_IDS) + q * s[3], EXACT(j, KNN_VALUES) + q * s[3]);
     }
 }
-const Family family_knn = {.kernel = "knn", .letters = "Q I D k", .cases = knn_cases, .count = COUNT(knn_cases), .make = knn_make, .call = knn_call,
-                           .reference = knn_reference, .tolerance = 1e-6};
+const Family family_knn = {.kernel = "knn",
+                           .letters = "Q I D k",
+                           .cases = knn_cases,
+                           .count = COUNT(knn_cases),
+                           .make = knn_make,
+                           .call = knn_call,
+                           .reference = knn_reference,
+                           .tolerance = 1e-6};
 
 /* ---- topk, topk_rows ------------------------------------------------------------------------------------------------------------------------------ */
 
 enum { BY_ROW = 1, WITH_BIAS = 2, WITH_EXCLUDE = 4, HEAVY_EXCLUDE = 8 };
 /* bench: evaluation on movielens-1m */
 static const Case topk_cases[] = {
-    CASE(0, 9, 4, 3, 0), CASE(3, 0, 4, 3, 0), CASE(3, 9, 4, 0, 0), CASE(5, 9, 4, 3, 0), CASE(5, 9, 4, 9, 7), CASE(50, 100, 8, 10, 7),
-    CASE(100, 3000, 16, 50, 6), CASE(44, 2100, 16, 20, 15), CASE(60, 900, 16, 200, 5), CASE(90, 4100, 3, 50, 15), TIMED(6040, 3260, 64, 50, 4),
-    TIMED(6040, 3260, 64, 20, 0),
+    CASE(0, 9, 4, 3, 0),       CASE(3, 0, 4, 3, 0),       CASE(3, 9, 4, 0, 0),          CASE(5, 9, 4, 3, 0),
+    CASE(5, 9, 4, 9, 7),       CASE(50, 100, 8, 10, 7),   CASE(100, 3000, 16, 50, 6),   CASE(44, 2100, 16, 20, 15),
+    CASE(60, 900, 16, 200, 5), CASE(90, 4100, 3, 50, 15), TIMED(6040, 3260, 64, 50, 4), TIMED(6040, 3260, 64, 20, 0),
 };
 enum { TK_USERS, TK_ROW, TK_ITEMS, TK_BIAS, TK_START, TK_ITEM, TK_IDS, TK_SCORES, TK_SCRATCH };
 static int64_t users_of(const int64_t *s)
@@ -127,7 +135,8 @@ static void topk_call(Job *j, const int64_t *s)
 {
     const Exclude x = exclude_of(j, s[4], TK_START, I32(j, TK_ROW));
     j->k->topk(&j->run, s[0], s[1], s[2], s[3], F32(j, TK_USERS), s[4] & BY_ROW ? I32(j, TK_ROW) : NULL, F32(j, TK_ITEMS),
-               s[4] & WITH_BIAS ? F32(j, TK_BIAS) : NULL, s[4] & WITH_EXCLUDE ? &x : NULL, I32(j, TK_IDS), F32(j, TK_SCORES));
+               s[4] & WITH_BIAS ? F32(j, TK_BIAS) : NULL, s[4] & WITH_EXCLUDE ? &x : NULL, I32(j, TK_IDS),
+               F32(j, TK_SCORES));
 }
 static void leave_out(const Job *j, int64_t flags, int start, int64_t list, double *score)
 {
@@ -150,10 +159,17 @@ static void topk_reference(Job *j, const int64_t *s)
         best_of(score, s[1], s[3], WANT(j, TK_IDS) + b * s[3], EXACT(j, TK_SCORES) + b * s[3]);
     }
 }
-const Family family_topk = {.kernel = "topk", .letters = "B I D k flags", .cases = topk_cases, .count = COUNT(topk_cases), .make = topk_make,
-                            .call = topk_call, .reference = topk_reference, .tolerance = 1e-6};
+const Family family_topk = {.kernel = "topk",
+                            .letters = "B I D k flags",
+                            .cases = topk_cases,
+                            .count = COUNT(topk_cases),
+                            .make = topk_make,
+                            .call = topk_call,
+                            .reference = topk_reference,
+                            .tolerance = 1e-6};
 
-static const Case topk_rows_cases[] = {CASE(0, 9, 3, 0), CASE(3, 0, 3, 0), CASE(3, 9, 0, 0), CASE(5, 9, 9, 4), CASE(50, 100, 10, 5), CASE(40, 3000, 20, 4),
+static const Case topk_rows_cases[] = {CASE(0, 9, 3, 0),      CASE(3, 0, 3, 0),        CASE(3, 9, 0, 0),
+                                       CASE(5, 9, 9, 4),      CASE(50, 100, 10, 5),    CASE(40, 3000, 20, 4),
                                        CASE(40, 3000, 20, 0), CASE(33, 2100, 100, 12), TIMED(1000, 7050, 50, 0)};
 enum { TR_SCORES, TR_ROW, TR_START, TR_ITEM, TR_IDS, TR_VALUES, TR_SCRATCH };
 static void topk_rows_make(Job *j, const int64_t *s)
@@ -178,7 +194,8 @@ static void topk_rows_make(Job *j, const int64_t *s)
 static void topk_rows_call(Job *j, const int64_t *s)
 {
     const Exclude x = exclude_of(j, s[3], TR_START, I32(j, TR_ROW));
-    j->k->topk_rows(&j->run, s[0], s[1], s[2], F32(j, TR_SCORES), s[3] & WITH_EXCLUDE ? &x : NULL, I32(j, TR_IDS), F32(j, TR_VALUES));
+    j->k->topk_rows(&j->run, s[0], s[1], s[2], F32(j, TR_SCORES), s[3] & WITH_EXCLUDE ? &x : NULL, I32(j, TR_IDS),
+                    F32(j, TR_VALUES));
 }
 static void topk_rows_reference(Job *j, const int64_t *s)
 {
@@ -189,5 +206,11 @@ static void topk_rows_reference(Job *j, const int64_t *s)
         best_of(score, s[1], s[2], WANT(j, TR_IDS) + b * s[2], EXACT(j, TR_VALUES) + b * s[2]);
     }
 }
-const Family family_topk_rows = {.kernel = "topk_rows", .letters = "B I k flags", .cases = topk_rows_cases, .count = COUNT(topk_rows_cases),
-                                 .make = topk_rows_make, .call = topk_rows_call, .reference = topk_rows_reference, .tolerance = 1e-6};
+const Family family_topk_rows = {.kernel = "topk_rows",
+                                 .letters = "B I k flags",
+                                 .cases = topk_rows_cases,
+                                 .count = COUNT(topk_rows_cases),
+                                 .make = topk_rows_make,
+                                 .call = topk_rows_call,
+                                 .reference = topk_rows_reference,
+                                 .tolerance = 1e-6};
