@@ -213,7 +213,6 @@ typedef struct TrainConfig {
     size_t set_count;
     const char *out; /* folder, or NULL: nothing is written */
     uint64_t seed;
-    int64_t max_memory; /* 0: no limit */
     FILE *progress;     /* NULL: silent */
     FILE *json;         /* one object a line: epochs, then the result; NULL: none */
 } TrainConfig;

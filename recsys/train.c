@@ -81,10 +81,6 @@ bool trainer_load(Trainer *t, Error *e)
     t->model.store = store_new(t->device, e);
     if (!t->model.store || !kind->init(&t->model, e))
         return false;
-    size_t bytes = store_bytes(t->model.store) + arena_bytes(t->arena);
-    if (c->max_memory > 0 && bytes > (size_t)c->max_memory)
-        return fail(e, SP_MEMORY, "%s: data and parameters take %zu bytes, more than the limit of %lld", kind->name, bytes,
-                    (long long)c->max_memory);
     t->optim = optim_adam(setting_f64(t->settings, "lr"));
     t->optim.weight_decay = setting_f64(t->settings, "weight_decay");
     /* torch 2's zero_grad leaves no gradient behind, torch 1's (MMRec) leaves zeros: M 0.4 */

@@ -54,7 +54,6 @@ static bool contest(const Demo *d, size_t i, const char **row, Error *e)
                      .data = {.train = d->train, .valid = d->valid, .test = d->test, .protocol = PROTOCOL_ELLIOT},
                      .out = inside(d, CONTESTANTS[i].model, e),
                      .seed = c->seed,
-                     .max_memory = c->max_memory,
                      .progress = c->progress};
     TrainResult r = {0};
     double begun = now_seconds();

@@ -30,7 +30,6 @@ bool train_command(Context *c, Error *e)
                      .data = {.train = option_text(c, "train"), .valid = option_text(c, "valid"), .test = option_text(c, "test")},
                      .out = option_text(c, "out"),
                      .seed = c->seed,
-                     .max_memory = c->max_memory,
                      .progress = c->progress,
                      .json = c->json ? stdout : NULL};
     if (!t.data.train)

@@ -10,7 +10,9 @@ INLINE vf flush(vf x)
 
 INLINE void adam_vector(const AdamStep *s, vf g, vf *p, vf *m, vf *v)
 {
-    g = g + s->weight_decay * *p;
+    if (s->weight_decay != 0.0f) {
+        g = g + s->weight_decay * *p;
+    }
     *m = flush(*m + (1.0f - s->beta1) * (g - *m));
     *v = flush(s->beta2 * *v + (1.0f - s->beta2) * (g * g));
     *p = *p - s->step_size * *m / (v_sqrt(*v) * s->root_scale + s->eps);
@@ -41,17 +43,51 @@ void K(adam)(const Run *run, int64_t n, const AdamStep *s, const float *g, float
     run_ranges(run, n, 8192, adam_range, &a);
 }
 
-/* Steps from+1 .. to of one vector with no gradient. Where the momentum is zero and nothing decays, p stands still and v only fades:
- * what adam_vector would find, found sooner. */
-INLINE void replay(const AdamStep *history, int32_t from, int32_t to, vf *p, vf *m, vf *v)
+/* Steps from+1 .. to of V vectors with no gradient; each waits for its own step before, so several go side by side. Where the momentum is
+ * zero and nothing decays, p stands still and v only fades: what adam_vector would find, found sooner. */
+INLINE void replay(const AdamStep *history, int32_t from, int32_t to, int V, vf *p, vf *m, vf *v)
 {
-    for (int32_t t = from + 1; t <= to; t++) {
-        const AdamStep *s = &history[t];
-        if (s->weight_decay != 0.0f || s->eps == 0.0f || v_mask(*m != 0.0f) != 0) {
-            adam_vector(s, v_zero(), p, m, v);
-        } else if (v_mask(*v != 0.0f) != 0) {
-            *v = flush(s->beta2 * *v);
+    vi moving = *m != 0.0f, fading = *v != 0.0f;
+    for (int k = 1; k < V; k++) {
+        moving |= m[k] != 0.0f;
+        fading |= v[k] != 0.0f;
+    }
+    bool moves = v_mask(moving) != 0;
+    for (int32_t t = from + 1; t <= to && !moves; t++) {
+        moves = history[t].weight_decay != 0.0f || history[t].eps == 0.0f;
+    }
+    for (int32_t t = from + 1; t <= to && moves; t++) {
+        const AdamStep s = history[t];
+        for (int k = 0; k < V; k++) {
+            adam_vector(&s, v_zero(), &p[k], &m[k], &v[k]);
         }
+    }
+    for (int32_t t = from + 1; t <= to && !moves && v_mask(fading) != 0; t++) {
+        for (int k = 0; k < V; k++) {
+            v[k] = flush(history[t].beta2 * v[k]);
+        }
+    }
+}
+
+/* V vectors of a row, the last of n lanes. */
+INLINE void catch_up_part(const Adam *a, int32_t from, int32_t to, const float *g, int V, int n, float *prow, float *mrow, float *vrow)
+{
+    vf p[4], m[4], v[4];
+    for (int k = 0; k < V; k++) {
+        p[k] = load_part(prow + k * VW, k == V - 1 ? n : VW);
+        m[k] = load_part(mrow + k * VW, k == V - 1 ? n : VW);
+        v[k] = load_part(vrow + k * VW, k == V - 1 ? n : VW);
+    }
+    if (from < to) {
+        replay(a->history, from, to, V, p, m, v);
+    }
+    for (int k = 0; k < V; k++) {
+        if (g) {
+            adam_vector(&a->history[to + 1], load_part(g + k * VW, k == V - 1 ? n : VW), &p[k], &m[k], &v[k]);
+        }
+        store_part(prow + k * VW, p[k], k == V - 1 ? n : VW);
+        store_part(mrow + k * VW, m[k], k == V - 1 ? n : VW);
+        store_part(vrow + k * VW, v[k], k == V - 1 ? n : VW);
     }
 }
 
@@ -59,11 +95,14 @@ INLINE void replay(const AdamStep *history, int32_t from, int32_t to, vf *p, vf 
 INLINE void catch_up(const Adam *a, int64_t id, int32_t to, const float *g)
 {
     const int32_t from = a->last[id];
-    float *prow = a->p + id * a->D, *mrow = a->m + id * a->D, *vrow = a->v + id * a->D;
-    FOR_VECTORS(0, a->D, vf p = load_part(prow + i, n); vf m = load_part(mrow + i, n); vf v = load_part(vrow + i, n);
-                replay(a->history, from, to, &p, &m, &v);
-                if (g) { adam_vector(&a->history[to + 1], load_part(g + i, n), &p, &m, &v); }
-                store_part(prow + i, p, n); store_part(mrow + i, m, n); store_part(vrow + i, v, n))
+    float *p = a->p + id * a->D, *m = a->m + id * a->D, *v = a->v + id * a->D;
+    int64_t d = 0;
+    for (; d + 4 * VW <= a->D; d += 4 * VW) {
+        catch_up_part(a, from, to, g ? g + d : NULL, 4, VW, p + d, m + d, v + d);
+    }
+    for (; d < a->D; d += VW) {
+        catch_up_part(a, from, to, g ? g + d : NULL, 1, (int)MIN(a->D - d, VW), p + d, m + d, v + d);
+    }
     a->last[id] = g ? to + 1 : to;
 }
 
