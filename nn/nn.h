@@ -142,6 +142,8 @@ Tensor *activate(Tape *t, Tensor *x, Act act, float param);
 Tensor *dropout(Tape *t, Tensor *x, float p);                   /* identity when not training */
 Tensor *detach(Tape *t, Tensor *x);                             /* same values, no gradient */
 Tensor *gather(Tape *t, Tensor *table, Tensor *ids);            /* [R,D], [n] -> [n,D]; row-sparse gradient */
+/* The ids that a [n] and b [m] hold, ascending, each once; a_at [n] and b_at [m]: where they stand there. Not in an inference plan. */
+Tensor *distinct(Tape *t, Tensor *a, Tensor *b, Tensor **a_at, Tensor **b_at);
 Tensor *rows(Tape *t, Tensor *x, int64_t first, int64_t count); /* x[first : first+count] */
 Tensor *stack_rows(Tape *t, Tensor *a, Tensor *b);              /* [M1,D], [M2,D] -> [M1+M2,D] */
 Tensor *concat(Tape *t, Tensor *a, Tensor *b);                  /* [M,D1], [M,D2] -> [M,D1+D2] */

@@ -295,8 +295,32 @@ static void at_zero(void **state)
     pool_free(d.pool);
 }
 
+/* Each id once, and where the two lists' ids went. */
+static void distinct_ids(void **state)
+{
+    (void)state;
+    Device device = test_device(NULL, 1);
+    static const int32_t a[] = {7, 2, 7, 0}, b[] = {2, 5000, 7}, once[] = {0, 2, 7, 5000}, a_is[] = {2, 1, 2, 0}, b_is[] = {1, 3, 2};
+    Tape *t = tape_new(&device, true, &error);
+    Tensor *a_at, *b_at, *ids = distinct(t, input_i32(t, a, 4), input_i32(t, b, 3), &a_at, &b_at);
+    int32_t got[4];
+    assert_true(tape_ok(t, &error));
+    assert_int_equal(ids->count, 4);
+    tensor_read(&device, ids, 0, 4, got);
+    assert_memory_equal(got, once, sizeof once);
+    tensor_read(&device, a_at, 0, 4, got);
+    assert_memory_equal(got, a_is, sizeof a_is);
+    tensor_read(&device, b_at, 0, 3, got);
+    assert_memory_equal(got, b_is, sizeof b_is);
+    ids = distinct(t, input_i32(t, NULL, 0), input_i32(t, NULL, 0), &a_at, &b_at);
+    assert_true(tape_ok(t, &error) && ids->count == 0 && a_at->count == 0 && b_at->count == 0);
+    tape_free(t);
+    pool_free(device.pool);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(gradients), cmocka_unit_test(detached), cmocka_unit_test(at_zero)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(gradients), cmocka_unit_test(detached), cmocka_unit_test(at_zero),
+                                       cmocka_unit_test(distinct_ids)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,7 +4,7 @@
  * mmrec:  score(u, i) = g_u . [g_i || W f_i + b], g_u of twice the length
  *
  * f_i is the concatenation of all modalities, frozen. W is kept in one piece a modality: W f = sum over m of W_m f_m, so that the
- * concatenated table never exists. Only the items of a batch are projected. */
+ * concatenated table never exists. Only the items of a batch are projected, each once. */
 #include <math.h>
 
 #include "models.h"
@@ -75,8 +75,10 @@ static Tensor *loss_elliot(Tape *t, Model *m, const Batch *b)
 {
     const Vbpr *v = m->own;
     Tensor *gu = gather(t, v->user, b->user), *tu = gather(t, v->user_visual, b->user);
-    Tensor *gi = gather(t, v->item, b->pos), *pi = row_normalize(t, project(t, v, b->pos), 1e-12f);
-    Tensor *gj = gather(t, v->item, b->neg), *pj = row_normalize(t, project(t, v, b->neg), 1e-12f);
+    Tensor *pos_at, *neg_at, *items = distinct(t, b->pos, b->neg, &pos_at, &neg_at);
+    Tensor *p = row_normalize(t, project(t, v, items), 1e-12f);
+    Tensor *gi = gather(t, v->item, b->pos), *pi = gather(t, p, pos_at);
+    Tensor *gj = gather(t, v->item, b->neg), *pj = gather(t, p, neg_at);
     Tensor *pos = add(t, row_dot(t, gu, gi), row_dot(t, tu, pi));
     Tensor *neg = add(t, row_dot(t, gu, gj), row_dot(t, tu, pj));
     return add_l2(t, bpr_loss(t, pos, neg), setting_f64(m->settings, "l_w"), 6, (Tensor *[]){gu, gi, gj, tu, pi, pj}, b->B);
@@ -86,8 +88,10 @@ static Tensor *loss_mmrec(Tape *t, Model *m, const Batch *b)
 {
     const Vbpr *v = m->own;
     Tensor *u = gather(t, v->user, b->user);
-    Tensor *i = concat(t, gather(t, v->item, b->pos), project(t, v, b->pos));
-    Tensor *j = concat(t, gather(t, v->item, b->neg), project(t, v, b->neg));
+    Tensor *pos_at, *neg_at, *items = distinct(t, b->pos, b->neg, &pos_at, &neg_at);
+    Tensor *p = project(t, v, items);
+    Tensor *i = concat(t, gather(t, v->item, b->pos), gather(t, p, pos_at));
+    Tensor *j = concat(t, gather(t, v->item, b->neg), gather(t, p, neg_at));
     Tensor *bpr = bpr_loss(t, row_dot(t, u, i), row_dot(t, u, j));
     return add_norms(t, bpr, setting_f64(m->settings, "l_w"), 3, (Tensor *[]){u, i, j}, b->B);
 }
