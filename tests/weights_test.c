@@ -470,8 +470,10 @@ static void add(Bytes *b, const void *data, size_t n)
 
 static void add_number(Bytes *b, uint64_t v, int bytes)
 {
-    for (int i = 0; i < bytes; i++)
-        add(b, &(unsigned char){(unsigned char)(i < 8 ? v >> 8 * i : 0)}, 1);
+    for (int i = 0; i < bytes; i++) {
+        unsigned char byte = (unsigned char)(i < 8 ? v >> 8 * i : 0);
+        add(b, &byte, 1);
+    }
 }
 
 typedef struct Member {

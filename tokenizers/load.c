@@ -11,7 +11,7 @@ typedef struct Load {
     Error *e;
     Added *added;
     size_t added_count, added_capacity;
-    size_t distinct;    /* pieces in the vocabulary */
+    size_t distinct; /* pieces in the vocabulary */
 } Load;
 
 static const Json *read_json(Load *l, const char *path)
@@ -33,8 +33,8 @@ static bool unsupported(Load *l, const char *stage, const Json *j, const char *k
 {
     const Json *type = json_get(j, "type");
     Text name = type && type->type == JSON_STRING ? type->text : TEXT("of no type");
-    return fail(l->e, SP_UNSUPPORTED, "%s:%u: %s %.*s is not read (%s is)", l->path, j ? (unsigned)j->line : 0u, stage, NAME(name),
-                known);
+    return fail(l->e, SP_UNSUPPORTED, "%s:%u: %s %.*s is not read (%s is)", l->path, j ? (unsigned)j->line : 0u, stage,
+                NAME(name), known);
 }
 
 static bool has_type(const Json *j, const char *type)
@@ -58,7 +58,8 @@ static bool read_model(Load *l, const Json *model)
     int64_t characters = 100;
     if (!vocab || vocab->type != JSON_OBJECT || !vocab->count || !unknown || unknown->type != JSON_STRING ||
         (prefix && prefix->type != JSON_STRING) || (longest && !json_i64(longest, &characters)))
-        return fail(l->e, SP_FORMAT, "%s: the WordPiece model needs a vocab, unk_token and continuing_subword_prefix", l->path);
+        return fail(l->e, SP_FORMAT, "%s: the WordPiece model needs a vocab, unk_token and continuing_subword_prefix",
+                    l->path);
     if (characters < 0 || characters > MAX_WORD)
         return fail(l->e, SP_UNSUPPORTED, "%s: max_input_chars_per_word is %lld, at most %d is read", l->path,
                     (long long)characters, MAX_WORD);
@@ -160,7 +161,8 @@ static bool read_template(Load *l, const Json *j)
     const Json *single = json_get(j, "single"), *tokens = json_get(j, "special_tokens");
     bool behind = false;
     for (const Json *part = single ? single->first : NULL; part; part = part->next) {
-        const Json *special = json_get(json_get(part, "SpecialToken"), "id"), *sequence = json_get(json_get(part, "Sequence"), "id");
+        const Json *special = json_get(json_get(part, "SpecialToken"), "id"),
+                   *sequence = json_get(json_get(part, "Sequence"), "id");
         if (special && special->type == JSON_STRING) {
             const Json *entry = tokens ? tokens->first : NULL;
             while (entry && !text_equal(entry->key, special->text))
@@ -189,7 +191,8 @@ static bool read_post_processor(Load *l, const Json *j)
     if (has_type(j, "TemplateProcessing"))
         return read_template(l, j);
     if (has_type(j, "BertProcessing") || has_type(j, "RobertaProcessing"))
-        return surround_json(l, false, json_at(json_get(j, "cls"), 1)) && surround_json(l, true, json_at(json_get(j, "sep"), 1));
+        return surround_json(l, false, json_at(json_get(j, "cls"), 1)) &&
+               surround_json(l, true, json_at(json_get(j, "sep"), 1));
     return unsupported(l, "post_processor", j, "TemplateProcessing, BertProcessing or RobertaProcessing");
 }
 
@@ -255,7 +258,8 @@ static bool finish(Load *l)
     for (size_t i = 0; i < t->before_count + t->after_count; i++) {
         int32_t id = i < t->before_count ? t->before[i] : t->after[i - t->before_count];
         if (id >= t->ids)
-            return fail(l->e, SP_FORMAT, "%s: post_processor: special token id %d is not in the vocabulary", l->path, (int)id);
+            return fail(l->e, SP_FORMAT, "%s: post_processor: special token id %d is not in the vocabulary", l->path,
+                        (int)id);
     }
     return added_build(&t->raw, normal, kept, false, l->a, l->e) && added_build(&t->normal, normal, kept, true, l->a, l->e);
 }
@@ -272,7 +276,8 @@ static bool load_json(Load *l)
         return false;
     if (!has_type(split, "BertPreTokenizer"))
         return unsupported(l, "pre_tokenizer", split, "BertPreTokenizer");
-    return read_added(l, json_get(root, "added_tokens")) && read_post_processor(l, json_get(root, "post_processor")) && finish(l);
+    return read_added(l, json_get(root, "added_tokens")) && read_post_processor(l, json_get(root, "post_processor")) &&
+           finish(l);
 }
 
 /* ---- vocab.txt ----------------------------------------------------------------------------------------------------- */
@@ -354,8 +359,9 @@ static bool load_vocab(Load *l, const Json *config, const Json *map)
     for (size_t i = 0; i < COUNT(BERTS); i++)
         known |= text_is(name, BERTS[i]);
     if (!known)
-        return fail(l->e, SP_UNSUPPORTED, "%s: tokenizer_class %.*s is not read from vocab.txt (BertTokenizer and MPNetTokenizer are)",
-                    l->path, NAME(name));
+        return fail(l->e, SP_UNSUPPORTED,
+                    "%s: tokenizer_class %.*s is not read from vocab.txt (BertTokenizer and MPNetTokenizer are)", l->path,
+                    NAME(name));
     if (!read_vocab(l))
         return false;
     const Json *lower = json_get(config, "do_lower_case"), *chinese = json_get(config, "tokenize_chinese_chars"),
@@ -404,7 +410,8 @@ static bool load(Load *l, const char *path)
         if (!folder)
             return false;
     }
-    if (!beside(l, folder, "tokenizer_config.json", &config_path) || !beside(l, folder, "special_tokens_map.json", &map_path))
+    if (!beside(l, folder, "tokenizer_config.json", &config_path) ||
+        !beside(l, folder, "special_tokens_map.json", &map_path))
         return false;
     const Json *config = NULL, *map = NULL;
     if ((config_path && !(config = read_json(l, config_path))) || (vocab && map_path && !(map = read_json(l, map_path))))
@@ -413,7 +420,7 @@ static bool load(Load *l, const char *path)
     if (!longest || !json_i64(longest, &l->t->max_length) || l->t->max_length < 0 || l->t->max_length > 1 << 30)
         l->t->max_length = 0; /* transformers writes 1e30 for "none" */
     l->path = json ? json : vocab;
-    l->t->path = arena_strndup(l->a, l->path, strlen(l->path), l->e);
+    l->t->path = arena_printf(l->a, l->e, "%s", l->path);
     return l->t->path && (json ? load_json(l) : load_vocab(l, config, map));
 }
 

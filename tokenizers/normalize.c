@@ -7,8 +7,8 @@ void normalize_prepare(Tokenizer *t)
     unicode_plane(t->plane);
     for (int c = 0; c < 128; c++) {
         uint8_t f = t->plane[c];
-        t->ascii[c] = (int16_t)(t->clean && f & U_DROP     ? -1
-                                : t->clean && f & U_CLEAN  ? ' '
+        t->ascii[c] = (int16_t)(t->clean && f & U_DROP    ? -1
+                                : t->clean && f & U_CLEAN ? ' '
                                 : t->lower && f & U_UPPER ? (int)unicode_lower((uint32_t)c)
                                                           : c);
     }

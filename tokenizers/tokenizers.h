@@ -20,7 +20,7 @@ typedef struct TokenIds {
 /* Appends the ids of one text, special tokens included, at most max_length of them (0: no limit; truncation keeps the closing
  * special token, as Hugging Face). Invalid UTF-8 is read as U+FFFD, one for each bad byte. */
 bool tokenize(const Tokenizer *t, Text text, size_t max_length, TokenIds *out, Arena *a, Error *e);
-Text token_text(const Tokenizer *t, int32_t id); /* its piece, "" for an unknown id */
+Text token_text(const Tokenizer *t, int32_t id);  /* its piece, "" for an unknown id */
 int32_t token_id(const Tokenizer *t, Text piece); /* -1 when absent */
 
 #endif

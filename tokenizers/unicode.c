@@ -6,14 +6,14 @@
 #include "tokenizers/unicode_tables.h"
 
 /* The last entry whose `from` is not above c; entries begin at or below c. */
-#define FIND(table, c, at)                                                                                                    \
-    size_t at = 0, above_##at = COUNT(table);                                                                                 \
-    while (above_##at - at > 1) {                                                                                             \
-        size_t middle = (at + above_##at) / 2;                                                                                \
-        if (table[middle].from <= (c))                                                                                        \
-            at = middle;                                                                                                      \
-        else                                                                                                                  \
-            above_##at = middle;                                                                                              \
+#define FIND(table, c, at)                                                                                                  \
+    size_t at = 0, above_##at = COUNT(table);                                                                               \
+    while (above_##at - at > 1) {                                                                                           \
+        size_t middle = (at + above_##at) / 2;                                                                              \
+        if (table[middle].from <= (c))                                                                                      \
+            at = middle;                                                                                                    \
+        else                                                                                                                \
+            above_##at = middle;                                                                                            \
     }
 
 static bool is_upper(uint32_t c, size_t i)
@@ -74,7 +74,8 @@ int unicode_decompose(uint32_t c, uint32_t out[4])
 {
     utf8proc_int32_t parts[8];
     int boundary = 0;
-    utf8proc_ssize_t n = utf8proc_decompose_char((utf8proc_int32_t)c, parts, 8, UTF8PROC_STABLE | UTF8PROC_DECOMPOSE, &boundary);
+    utf8proc_ssize_t n =
+        utf8proc_decompose_char((utf8proc_int32_t)c, parts, 8, UTF8PROC_STABLE | UTF8PROC_DECOMPOSE, &boundary);
     if (n < 1 || n > 4) {
         out[0] = c;
         return 1;

@@ -3,7 +3,7 @@
 
 static const uint64_t PRIME = 0x9E3779B97F4A7C15ULL;
 static const uint64_t SEED[2] = {0x243F6A8885A308D3ULL, 0x13198A2E03707344ULL}; /* a word's beginning, its continuation */
-enum { LONGEST_MATCH = 4 * MAX_WORD }; /* bytes */
+enum { LONGEST_MATCH = 4 * MAX_WORD };                                          /* bytes */
 
 static inline uint64_t hash_step(uint64_t h, char byte)
 {
@@ -119,7 +119,8 @@ bool wordpiece_word(const Tokenizer *t, Text word, TokenIds *out, Arena *a, Erro
         if (id < 0) {
             out->count = begin;
             if (t->unknown < 0)
-                return fail(e, SP_FORMAT, "%s: the vocabulary has no token for unknown words, and the text needs it", t->path);
+                return fail(e, SP_FORMAT, "%s: the vocabulary has no token for unknown words, and the text needs it",
+                            t->path);
             return ids_push(out, t->unknown, a, e);
         }
         if (!ids_push(out, id, a, e))

@@ -74,12 +74,12 @@ static float from_bf16(uint16_t h)
 }
 
 /* `for` over elements of C type T at any alignment; v is the element. */
-#define EACH(T, store)                                                                                                        \
-    for (int64_t i = 0; i < n; i++) {                                                                                         \
-        T v;                                                                                                                  \
-        memcpy(&v, from + (size_t)i * sizeof v, sizeof v);                                                                    \
-        out[i] = (store);                                                                                                     \
-    }                                                                                                                         \
+#define EACH(T, store)                                                                                                      \
+    for (int64_t i = 0; i < n; i++) {                                                                                       \
+        T v;                                                                                                                \
+        memcpy(&v, from + (size_t)i * sizeof v, sizeof v);                                                                  \
+        out[i] = (store);                                                                                                   \
+    }                                                                                                                       \
     break
 
 void array_f32(const Array *a, int64_t first, int64_t n, float *out)

@@ -6,7 +6,7 @@
 static const struct {
     const char *descr;
     DType type;
-} DESCRS[] = {{"<f4", F32}, {"<f8", F64}, {"<f2", F16}, {"<i8", I64}, {"<i4", I32},
+} DESCRS[] = {{"<f4", F32}, {"<f8", F64}, {"<f2", F16}, {"<i8", I64},  {"<i4", I32},
               {"<i2", I16}, {"|i1", I8},  {"|u1", U8},  {"|b1", BOOL8}};
 
 /* ---- the header: a Python dictionary literal with three keys --------------------------------------------------------- */
@@ -74,16 +74,19 @@ static bool header_parse(Text t, Array *a, const char *path, Error *e)
             return fail(e, SP_FORMAT, "%s: the .npy header is malformed", path);
         int bit = text_is(key, "descr") ? DESCR : text_is(key, "fortran_order") ? ORDER : text_is(key, "shape") ? SHAPE : 0;
         if (!bit || seen & bit)
-            return fail(e, SP_FORMAT, "%s: the .npy header has %s key '%.*s'", path, bit ? "twice the" : "an unknown", NAME(key));
+            return fail(e, SP_FORMAT, "%s: the .npy header has %s key '%.*s'", path, bit ? "twice the" : "an unknown",
+                        NAME(key));
         seen |= bit;
         if (bit == ORDER) {
             if (take(&t, "True"))
-                return fail(e, SP_UNSUPPORTED, "%s: the array is in Fortran order; save it with numpy.ascontiguousarray", path);
+                return fail(e, SP_UNSUPPORTED, "%s: the array is in Fortran order; save it with numpy.ascontiguousarray",
+                            path);
             if (!take(&t, "False"))
                 return fail(e, SP_FORMAT, "%s: fortran_order in the .npy header is neither True nor False", path);
         } else if (bit == SHAPE) {
             if (!take_shape(&t, a))
-                return fail(e, SP_FORMAT, "%s: the shape in the .npy header is not a tuple of at most %d lengths", path, MAX_DIMS);
+                return fail(e, SP_FORMAT, "%s: the shape in the .npy header is not a tuple of at most %d lengths", path,
+                            MAX_DIMS);
         } else {
             if (!take_string(&t, &descr))
                 return fail(e, SP_UNSUPPORTED, "%s: structured .npy arrays are not read", path);
@@ -91,8 +94,9 @@ static bool header_parse(Text t, Array *a, const char *path, Error *e)
             while (i < COUNT(DESCRS) && !text_is(descr, DESCRS[i].descr))
                 i++;
             if (i == COUNT(DESCRS))
-                return fail(e, SP_UNSUPPORTED, "%s: .npy type '%.*s' is not read (only little-endian f2 f4 f8 i1 i2 i4 i8 u1 b1)",
-                            path, NAME(descr));
+                return fail(e, SP_UNSUPPORTED,
+                            "%s: .npy type '%.*s' is not read (only little-endian f2 f4 f8 i1 i2 i4 i8 u1 b1)", path,
+                            NAME(descr));
             a->type = DESCRS[i].type;
         }
     }

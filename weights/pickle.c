@@ -114,7 +114,7 @@ static size_t bottom(const Machine *m)
 
 static Value *pop(Machine *m)
 {
-    if (m->depth == bottom(m)) {
+    if (!m->stack || m->depth == bottom(m)) {
         bad(m, "takes from an empty stack");
         return NULL;
     }
@@ -123,7 +123,7 @@ static Value *pop(Machine *m)
 
 static Value *top(Machine *m)
 {
-    if (m->depth == bottom(m)) {
+    if (!m->stack || m->depth == bottom(m)) {
         bad(m, "looks at an empty stack");
         return NULL;
     }
@@ -174,7 +174,6 @@ static bool memo_get(Machine *m, uint64_t at)
 }
 
 /* ---- containers and objects ----------------------------------------------------------------------------------------- */
-
 
 static bool add_items(Machine *m, Value *to, Value **items, size_t count, bool pairs)
 {
@@ -255,7 +254,8 @@ static bool push_old_object(Machine *m, bool class_on_stack)
     if (!class_on_stack) {
         Value **items;
         size_t count;
-        if (!take_line(m, &module) || !take_line(m, &name) || !pop_mark(m, &items, &count) || !push_items(m, V_TUPLE, items, count))
+        if (!take_line(m, &module) || !take_line(m, &name) || !pop_mark(m, &items, &count) ||
+            !push_items(m, V_TUPLE, items, count))
             return false;
         Value *args = pop(m);
         return push_global(m, module, name) && push_object(m, pop(m), args);
@@ -461,7 +461,8 @@ static bool step(Machine *m, unsigned char op)
     case 0x93:
         if (!(w = pop(m)) || !(v = pop(m)))
             return false;
-        return v->type == V_TEXT && w->type == V_TEXT ? push_global(m, v->text, w->text) : bad(m, "a class whose name is no text");
+        return v->type == V_TEXT && w->type == V_TEXT ? push_global(m, v->text, w->text)
+                                                      : bad(m, "a class whose name is no text");
     case 'p': return memo_line(m, true);
     case 'g': return memo_line(m, false);
     case 'q': return with_number(m, 1, memo_put);

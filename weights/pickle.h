@@ -10,8 +10,8 @@ typedef enum ValueType {
     V_BOOL,
     V_INT,
     V_FLOAT,
-    V_BIG,    /* an integer over 63 bits */
-    V_TEXT,   /* str, and the byte strings of Python 2 */
+    V_BIG,  /* an integer over 63 bits */
+    V_TEXT, /* str, and the byte strings of Python 2 */
     V_BYTES,
     V_LIST,
     V_TUPLE,

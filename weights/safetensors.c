@@ -35,15 +35,16 @@ static bool entry_read(Entry *out, const Json *j, const char *path, Error *e)
     Array *a = &out->array;
     *a = (Array){.name = j->key, .file = path};
     const Json *dtype = json_get(j, "dtype"), *shape = json_get(j, "shape"), *offsets = json_get(j, "data_offsets");
-    if (!dtype || dtype->type != JSON_STRING || !shape || shape->type != JSON_ARRAY || !offsets || offsets->type != JSON_ARRAY ||
-        offsets->count != 2)
+    if (!dtype || dtype->type != JSON_STRING || !shape || shape->type != JSON_ARRAY || !offsets ||
+        offsets->type != JSON_ARRAY || offsets->count != 2)
         return fail(e, SP_FORMAT, "%s: tensor %.*s: needs dtype, shape and two data_offsets", path, NAME(j->key));
     if (!dtype_parse(dtype->text, &a->type))
-        return fail(e, SP_UNSUPPORTED, "%s: tensor %.*s: dtype %.*s is not one that is read (F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL)",
-                    path, NAME(j->key), NAME(dtype->text));
+        return fail(e, SP_UNSUPPORTED,
+                    "%s: tensor %.*s: dtype %.*s is not one that is read (F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL)", path,
+                    NAME(j->key), NAME(dtype->text));
     if (shape->count > MAX_DIMS)
-        return fail(e, SP_UNSUPPORTED, "%s: tensor %.*s: has %zu dimensions, at most %d are read", path, NAME(j->key), shape->count,
-                    MAX_DIMS);
+        return fail(e, SP_UNSUPPORTED, "%s: tensor %.*s: has %zu dimensions, at most %d are read", path, NAME(j->key),
+                    shape->count, MAX_DIMS);
     for (const Json *d = shape->first; d; d = d->next)
         if (!json_i64(d, &a->shape[a->dims]) || a->shape[a->dims++] < 0)
             return fail(e, SP_FORMAT, "%s: tensor %.*s: shape holds what is not a length", path, NAME(j->key));
@@ -77,8 +78,8 @@ bool safetensors_read(Weights *w, const Map *m, const char *path, Error *e)
         return fail(e, SP_FORMAT, "%s: %zu bytes are too few for a safetensors file", path, m->bytes);
     uint64_t length = little(m->data, 8);
     if (length > MAX_HEADER)
-        return fail(e, SP_FORMAT, "%s: the header says it has %llu bytes; at most %d are allowed", path, (unsigned long long)length,
-                    MAX_HEADER);
+        return fail(e, SP_FORMAT, "%s: the header says it has %llu bytes; at most %d are allowed", path,
+                    (unsigned long long)length, MAX_HEADER);
     if (length > m->bytes - 8)
         return fail(e, SP_FORMAT, "%s: the header says it has %llu bytes, the file has %zu: truncated?", path,
                     (unsigned long long)length, m->bytes);
@@ -110,7 +111,8 @@ bool safetensors_read(Weights *w, const Map *m, const char *path, Error *e)
     for (size_t i = 0; i < n; i++) {
         Entry *t = &entries[i];
         if (t->end > bytes)
-            return fail(e, SP_FORMAT, "%s: tensor %.*s: ends at byte %zu of %zu: truncated?", path, NAME(t->array.name), t->end, bytes);
+            return fail(e, SP_FORMAT, "%s: tensor %.*s: ends at byte %zu of %zu: truncated?", path, NAME(t->array.name),
+                        t->end, bytes);
         if (t->begin != at)
             return fail(e, SP_FORMAT, "%s: tensor %.*s: begins at byte %zu, %s %zu", path, NAME(t->array.name), t->begin,
                         t->begin < at ? "inside the tensor before it, which ends at" : "leaving a hole behind byte", at);
@@ -183,7 +185,8 @@ bool safetensors_meta(SafetensorsOut *s, const char *key, const char *value, Err
 bool safetensors_declare(SafetensorsOut *s, const char *name, DType type, int dims, const int64_t *shape, Error *e)
 {
     if (s->begun || !strcmp(name, "__metadata__") || text_index_find(s->names, text_of(name)) >= 0)
-        return fail(e, SP_USAGE, "%s: tensor %s: %s", s->path, name, s->begun ? "declared after the data" : "the name is taken");
+        return fail(e, SP_USAGE, "%s: tensor %s: %s", s->path, name,
+                    s->begun ? "declared after the data" : "the name is taken");
     if (dims < 0 || dims > MAX_DIMS)
         return fail(e, SP_USAGE, "%s: tensor %s: %d dimensions, at most %d are written", s->path, name, dims, MAX_DIMS);
     Array a = {.type = type, .dims = dims};

@@ -20,9 +20,9 @@ typedef struct Torch {
     Arena *scratch; /* the pickle's values; gone after opening */
     Error *e;
     const char *path;
-    Zip *zip; /* or NULL: legacy */
-    Text folder; /* "archive/" */
-    TextIndex *keys; /* legacy: storages[i] is key number i */
+    Zip zip;
+    Text folder;     /* "archive/" */
+    TextIndex *keys; /* legacy, instead of zip: storages[i] is key number i; NULL: a zip archive */
     Storage *storages;
     Array *found;
     size_t count, capacity;
@@ -74,18 +74,19 @@ static bool storage_id(const Value *v, const Value **type, Text *key, int64_t *l
 
 static bool storage_find(Torch *t, Text key, Storage *out)
 {
-    if (!t->zip) {
+    if (t->keys) {
         int64_t i = text_index_find(t->keys, key);
         if (i < 0)
             return fail(t->e, SP_FORMAT, "%s: storage %.*s is not in the file", t->path, NAME(key));
         *out = t->storages[i];
         return true;
     }
-    char *name = arena_printf(t->scratch, t->e, "%.*sdata/%.*s", (int)MIN(t->folder.n, (size_t)65535), t->folder.p, NAME(key));
-    ZipEntry *entry = name ? zip_find(t->zip, text_of(name)) : NULL;
+    char *name =
+        arena_printf(t->scratch, t->e, "%.*sdata/%.*s", (int)MIN(t->folder.n, (size_t)65535), t->folder.p, NAME(key));
+    ZipEntry *entry = name ? zip_find(&t->zip, text_of(name)) : NULL;
     if (!entry)
         return fail(t->e, SP_FORMAT, "%s: zip archive: storage %s is missing", t->path, name ? name : "");
-    out->data = zip_bytes(t->zip, entry, t->w->arena, t->e);
+    out->data = zip_bytes(&t->zip, entry, t->w->arena, t->e);
     out->bytes = entry->bytes;
     return out->data != NULL;
 }
@@ -98,13 +99,15 @@ static bool make_contiguous(Torch *t, Array *a, const unsigned char *from, const
     size_t size = dtype_bytes(a->type);
     unsigned char *out = NULL;
     if (bytes > t->copy_limit - t->copied) /* a stride of 0 makes much out of little */
-        return fail(t->e, SP_FORMAT, "%s: tensor %.*s: a view of %zu bytes, out of proportion to the file", t->path, NAME(a->name), bytes);
+        return fail(t->e, SP_FORMAT, "%s: tensor %.*s: a view of %zu bytes, out of proportion to the file", t->path,
+                    NAME(a->name), bytes);
     t->copied += bytes;
     out = NEW(t->w->arena, unsigned char, bytes, t->e);
     if (!out)
         return false;
     a->data = out;
-    int64_t at[MAX_DIMS] = {0}, inner = a->dims ? a->shape[a->dims - 1] : 1, step = a->dims ? stride[a->dims - 1] : 0, base = 0;
+    int64_t at[MAX_DIMS] = {0}, inner = a->dims ? a->shape[a->dims - 1] : 1, step = a->dims ? stride[a->dims - 1] : 0,
+            base = 0;
     for (int64_t i = 0; i < a->count; i += inner) {
         for (int64_t j = 0; j < inner; j++, out += size)
             memcpy(out, from + (size_t)(base + j * step) * size, size);
@@ -145,10 +148,11 @@ static bool add_tensor(Torch *t, const Value *args, const Value *dtype, Text nam
     int64_t length, offset, stride[MAX_DIMS] = {0};
     size_t dims, strides, bytes;
     if (!storage_id(storage, &class, &key, &length) || !integer(value_item(args, 1), &offset) || offset < 0 ||
-        !lengths(plain_tuple(value_item(args, 2)), a.shape, &dims) || !lengths(plain_tuple(value_item(args, 3)), stride, &strides) ||
-        dims != strides)
-        return fail(t->e, SP_FORMAT, "%s: tensor %.*s: its storage, offset, size (at most %d dimensions) or strides are not ones",
-                    t->path, NAME(name), MAX_DIMS);
+        !lengths(plain_tuple(value_item(args, 2)), a.shape, &dims) ||
+        !lengths(plain_tuple(value_item(args, 3)), stride, &strides) || dims != strides)
+        return fail(t->e, SP_FORMAT,
+                    "%s: tensor %.*s: its storage, offset, size (at most %d dimensions) or strides are not ones", t->path,
+                    NAME(name), MAX_DIMS);
     if (!type_of(dtype ? dtype : class, &a.type))
         return fail(t->e, SP_UNSUPPORTED, "%s: tensor %.*s: type %.*s is not one that is read", t->path, NAME(name),
                     NAME((dtype ? dtype : class)->name));
@@ -174,7 +178,8 @@ static bool add_tensor(Torch *t, const Value *args, const Value *dtype, Text nam
             last += stride[d] * (a.shape[d] - 1);
     }
     if (!inside)
-        return fail(t->e, SP_FORMAT, "%s: tensor %.*s: reaches beyond its storage of %lld elements", t->path, NAME(name), (long long)room);
+        return fail(t->e, SP_FORMAT, "%s: tensor %.*s: reaches beyond its storage of %lld elements", t->path, NAME(name),
+                    (long long)room);
     a.data = a.count ? s.data + (size_t)offset * dtype_bytes(a.type) : s.data;
     if (a.count && !contiguous && !make_contiguous(t, &a, a.data, stride, bytes))
         return false;
@@ -193,7 +198,8 @@ static const Value *tensor_args(const Value *v, const Value **dtype)
     *dtype = NULL;
     const Value *class = v->class, *args = v->args;
     for (int depth = 0; v->type == V_OBJECT && depth < 8; depth++) {
-        if (value_is_global(class, "torch._utils", "_rebuild_tensor_v2") || value_is_global(class, "torch._utils", "_rebuild_tensor"))
+        if (value_is_global(class, "torch._utils", "_rebuild_tensor_v2") ||
+            value_is_global(class, "torch._utils", "_rebuild_tensor"))
             return args;
         if (value_is_global(class, "torch._utils", "_rebuild_tensor_v3")) {
             *dtype = value_item(args, 6);
@@ -223,7 +229,8 @@ static const Value *tensor_args(const Value *v, const Value **dtype)
 
 static bool is_dict(const Value *v)
 {
-    return v && (v->type == V_DICT || (v->type == V_OBJECT && (v->pairs || value_is_global(v->class, "collections", "OrderedDict"))));
+    return v && (v->type == V_DICT ||
+                 (v->type == V_OBJECT && (v->pairs || value_is_global(v->class, "collections", "OrderedDict"))));
 }
 
 static bool look(Torch *t, size_t values)
@@ -318,7 +325,7 @@ static bool walk_inside(Torch *t, Value *v, size_t n, int depth)
     const Value *state = v->state;
     if (state && state->type == V_TUPLE && state->count) /* attributes and slots */
         state = state->items[0];
-    if (is_dict(state) && !look(t, state->count))
+    if (state && is_dict(state) && !look(t, state->count))
         return false;
     const Value *parameters = value_get(state, "_parameters"), *modules = value_get(state, "_modules");
     if (parameters || modules)
@@ -390,29 +397,27 @@ static bool collect(Torch *t, Value *root)
 
 static bool read_zip(Torch *t, const Map *m)
 {
-    Zip zip;
     Pickle pickle;
-    if (!zip_open(&zip, m, t->path, t->scratch, t->e))
+    if (!zip_open(&t->zip, m, t->path, t->scratch, t->e))
         return false;
-    t->zip = &zip;
     ZipEntry *data = NULL;
-    for (size_t i = 0; i < zip.count && !data; i++) {
-        Text name = zip.entries[i].name;
+    for (size_t i = 0; i < t->zip.count && !data; i++) {
+        Text name = t->zip.entries[i].name;
         const char *slash = memchr(name.p, '/', name.n);
         t->folder = (Text){name.p, slash ? (size_t)(slash + 1 - name.p) : 0};
         if (text_is((Text){name.p + t->folder.n, name.n - t->folder.n}, "data.pkl"))
-            data = &zip.entries[i];
+            data = &t->zip.entries[i];
     }
     if (!data)
         return fail(t->e, SP_FORMAT, "%s: a zip archive without data.pkl: not a torch file", t->path);
     char *name = arena_printf(t->scratch, t->e, "%.*sbyteorder", (int)t->folder.n, t->folder.p);
-    ZipEntry *order = name ? zip_find(&zip, text_of(name)) : NULL;
-    const unsigned char *bytes = order ? zip_bytes(&zip, order, t->scratch, t->e) : NULL;
+    ZipEntry *order = name ? zip_find(&t->zip, text_of(name)) : NULL;
+    const unsigned char *bytes = order ? zip_bytes(&t->zip, order, t->scratch, t->e) : NULL;
     if (!name || (order && !bytes))
         return false;
     if (order && !text_is((Text){(const char *)bytes, order->bytes}, "little"))
         return fail(t->e, SP_UNSUPPORTED, "%s: written on a big-endian machine", t->path);
-    bytes = zip_bytes(&zip, data, t->scratch, t->e);
+    bytes = zip_bytes(&t->zip, data, t->scratch, t->e);
     return bytes && pickle_read(&pickle, t->scratch, (Text){(const char *)bytes, data->bytes}, t->path, t->e) &&
            collect(t, pickle.root);
 }

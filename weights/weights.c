@@ -45,8 +45,8 @@ static bool index_read(Weights *w, const Map *m, const char *path, Error *e)
     for (const Json *j = map->first; j; j = j->next) {
         const char *file = json_cstring(j);
         if (!file || !*file || strchr(file, '/') || !strcmp(file, ".."))
-            return fail(e, SP_FORMAT, "%s:%u: tensor %.*s: needs the name of a file beside the index", path, (unsigned)j->line,
-                        NAME(j->key));
+            return fail(e, SP_FORMAT, "%s:%u: tensor %.*s: needs the name of a file beside the index", path,
+                        (unsigned)j->line, NAME(j->key));
         if (text_index_find(files, j->text) >= 0)
             continue;
         const char *shard = path_join(w->arena, folder, file, e);
@@ -56,7 +56,8 @@ static bool index_read(Weights *w, const Map *m, const char *path, Error *e)
     for (const Json *j = map->first; j; j = j->next) {
         int64_t i = text_index_find(w->names, j->key);
         if (i < 0 || !text_equal(path_base(w->arrays[i].file), j->text))
-            return fail(e, SP_FORMAT, "%s:%u: tensor %.*s: is not in %.*s", path, (unsigned)j->line, NAME(j->key), NAME(j->text));
+            return fail(e, SP_FORMAT, "%s:%u: tensor %.*s: is not in %.*s", path, (unsigned)j->line, NAME(j->key),
+                        NAME(j->text));
     }
     return true;
 }

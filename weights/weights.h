@@ -32,7 +32,7 @@ typedef struct Weights Weights;
  * stream; a pickled module is searched for tensors, names joined by '.'), or a folder holding model.safetensors, its index, or
  * pytorch_model.bin. The kind is told by content, not by name. */
 Weights *weights_open(const char *path, Arena *a, Error *e);
-void weights_close(Weights *w);                                 /* unmaps; arena memory goes with the arena */
+void weights_close(Weights *w);                                /* unmaps; arena memory goes with the arena */
 const Array *weights_find(const Weights *w, const char *name); /* NULL when absent */
 size_t weights_count(const Weights *w);
 const Array *weights_at(const Weights *w, size_t i); /* in file order */
@@ -49,7 +49,8 @@ typedef struct SafetensorsOut SafetensorsOut;
 SafetensorsOut *safetensors_open(const char *path, const Heap *heap, Error *e);
 bool safetensors_meta(SafetensorsOut *s, const char *key, const char *value, Error *e);
 bool safetensors_declare(SafetensorsOut *s, const char *name, DType type, int dims, const int64_t *shape, Error *e);
-bool safetensors_data(SafetensorsOut *s, const void *data, size_t bytes, Error *e); /* any split of the whole payload, in order */
+bool safetensors_data(SafetensorsOut *s, const void *data, size_t bytes,
+                      Error *e);                      /* any split of the whole payload, in order */
 bool safetensors_commit(SafetensorsOut *s, Error *e); /* frees s; fails unless exactly the declared bytes came */
 void safetensors_discard(SafetensorsOut *s);
 
