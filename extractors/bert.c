@@ -58,7 +58,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
     double eps = config_f64(&l, "layer_norm_eps", 1e-12);
     m->H = config_i64(&l, "num_attention_heads", 12);
     m->layers = config_i64(&l, "num_hidden_layers", 12);
-    return config_act(&l, &m->act) && e->code == SP_OK && (m->positions = load_positions(&l)) &&
+    return config_act(&l, "hidden_act", ACT_GELU, &m->act) && e->code == SP_OK && (m->positions = load_positions(&l)) &&
            postnorm_load(&l, m, &NAMES, eps, 0);
 }
 

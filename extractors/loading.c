@@ -62,26 +62,27 @@ const Array *load_array(Loader *l, int dims, const int64_t *shape, const char *f
     return name ? weights_need_shape(l->source->weights, l->error, name, dims, shape) : NULL;
 }
 
-bool load_stacked(Loader *l, Linear *to, int n, int64_t N, int64_t K, const char *const *names)
+bool load_stacked(Loader *l, Linear *to, int n, int64_t N, int64_t K, bool bias, const char *const *names)
 {
-    const Array *w[4], *b[4];
+    const Array *w[4], *b[4] = {NULL};
     for (int i = 0; i < n; i++) {
         w[i] = load_array(l, 2, (int64_t[]){N, K}, "%s.weight", names[i]);
-        b[i] = load_array(l, 1, (int64_t[]){w[i] ? w[i]->shape[0] : N}, "%s.bias", names[i]);
-        if (!w[i] || !b[i])
+        if (!w[i] || (bias && !(b[i] = load_array(l, 1, w[i]->shape, "%s.bias", names[i]))))
             return false;
     }
-    return linear_load(to, l->encoder->store, n, w, b, l->error);
+    return linear_load(to, l->encoder->store, n, w, bias ? b : NULL, l->error);
 }
 
 bool load_linear(Loader *l, Linear *to, int64_t N, int64_t K, const char *name)
 {
-    return load_stacked(l, to, 1, N, K, &name);
+    return load_stacked(l, to, 1, N, K, true, &name);
 }
 
 bool load_norm(Loader *l, Norm *to, int64_t C, double eps, const char *name)
 {
     bool old = loader_has(l, "%s.gamma", name);
+    if (!(eps >= 0 && eps <= 1))
+        return fail(l->error, SP_FORMAT, "%s: %s: a norm's epsilon is between 0 and 1, not %g", l->source->path, name, eps);
     const Array *gamma = load_array(l, 1, &C, "%s.%s", name, old ? "gamma" : "weight");
     const Array *beta = load_array(l, 1, &C, "%s.%s", name, old ? "beta" : "bias");
     return gamma && beta && norm_load(to, l->encoder->store, gamma, beta, (float)eps, l->error);
@@ -129,14 +130,18 @@ bool config_is(const ModelSource *s, const char *key, const char *value)
     return j && j->type == JSON_STRING && text_is(j->text, value);
 }
 
-bool config_act(Loader *l, Act *act)
+bool config_act(Loader *l, const char *key, Act fallback, Act *act)
 {
     static const struct {
         const char *name;
         Act act;
-    } known[] = {{"gelu", ACT_GELU}, {"gelu_new", ACT_GELU_TANH}, {"gelu_pytorch_tanh", ACT_GELU_TANH}, {"relu", ACT_RELU}};
-    const Json *j = json_get(l->source->config, "hidden_act");
-    *act = ACT_GELU;
+    } known[] = {{"gelu", ACT_GELU},
+                 {"gelu_new", ACT_GELU_TANH},
+                 {"gelu_pytorch_tanh", ACT_GELU_TANH},
+                 {"relu", ACT_RELU},
+                 {"tanh", ACT_TANH}};
+    const Json *j = json_get(l->source->config, key);
+    *act = fallback;
     if (!j)
         return true;
     for (size_t i = 0; i < COUNT(known); i++)
@@ -145,6 +150,6 @@ bool config_act(Loader *l, Act *act)
             return true;
         }
     return fail(l->error, SP_UNSUPPORTED,
-                "%s/config.json:%u:%u: hidden_act is none of gelu, gelu_new, gelu_pytorch_tanh, relu", l->source->folder,
-                j->line, j->column);
+                "%s/config.json:%u:%u: %s is none of gelu, gelu_new, gelu_pytorch_tanh, relu, tanh", l->source->folder,
+                j->line, j->column, key);
 }

@@ -21,10 +21,10 @@ bool loader_has(const Loader *l, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* The tensor of that name with that shape, -1 for any length; NULL on failure. */
 const Array *load_array(Loader *l, int dims, const int64_t *shape, const char *format, ...) PRINTF_LIKE(4, 5);
-/* NAME.weight [N, K] and NAME.bias [N]; N -1: any. n of them stacked along N (a fused QKV). */
+/* NAME.weight [N, K] and NAME.bias [N]; N -1: any. n of them (at most 4) stacked along N: a fused QKV, whose biases a family may lack. */
 bool load_linear(Loader *l, Linear *to, int64_t N, int64_t K, const char *name);
-bool load_stacked(Loader *l, Linear *to, int n, int64_t N, int64_t K, const char *const *names);
-/* NAME.weight and NAME.bias [C], or .gamma and .beta as old checkpoints have them. */
+bool load_stacked(Loader *l, Linear *to, int n, int64_t N, int64_t K, bool bias, const char *const *names);
+/* NAME.weight and NAME.bias [C], or .gamma and .beta as old checkpoints have them. An eps outside [0, 1] is a failure. */
 bool load_norm(Loader *l, Norm *to, int64_t C, double eps, const char *name);
 /* CONV.weight [-1, C / groups, k, k] with the batch norm NORM.weight, .bias, .running_mean, .running_var folded in. */
 bool load_conv(Loader *l, Conv2d *to, int64_t C, const char *conv, const char *norm, double eps, int64_t stride, int64_t pad,
@@ -36,7 +36,8 @@ const char *load_name(Loader *l, const char *format, ...) PRINTF_LIKE(2, 3);
 int64_t config_i64(Loader *l, const char *key, int64_t fallback);
 double config_f64(Loader *l, const char *key, double fallback);
 bool config_is(const ModelSource *s, const char *key, const char *value); /* false where absent */
-bool config_act(Loader *l, Act *act);                                     /* hidden_act; gelu where absent */
+/* An activation by name ("hidden_act"; what the key is differs between families). */
+bool config_act(Loader *l, const char *key, Act fallback, Act *act);
 
 /* Fills what Hugging Face's image processors state in preprocessor_config.json; false on failure, untouched without the file. */
 bool preset_from_folder(Preset *p, const char *folder, Arena *a, Error *e);

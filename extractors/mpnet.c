@@ -70,7 +70,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
         return false;
     double eps = config_f64(&l, "layer_norm_eps", 1e-5);
     m->layers = config_i64(&l, "num_hidden_layers", 12);
-    if (!config_act(&l, &m->act) || e->code != SP_OK || !load_bias(&l, m))
+    if (!config_act(&l, "hidden_act", ACT_GELU, &m->act) || e->code != SP_OK || !load_bias(&l, m))
         return false;
     int64_t heads = config_i64(&l, "num_attention_heads", m->H);
     if (heads != m->H)

@@ -5,7 +5,8 @@ static bool load_block(Loader *l, PostNorm *to, int64_t C, double eps, const cha
 {
     const char *qkv[3] = {load_name(l, "%s.%s", block, n->q), load_name(l, "%s.%s", block, n->k),
                           load_name(l, "%s.%s", block, n->v)};
-    return load_stacked(l, &to->qkv, 3, C, C, qkv) && load_linear(l, &to->out, C, C, load_name(l, "%s.%s", block, n->out)) &&
+    return load_stacked(l, &to->qkv, 3, C, C, true, qkv) &&
+           load_linear(l, &to->out, C, C, load_name(l, "%s.%s", block, n->out)) &&
            load_norm(l, &to->norm1, C, eps, load_name(l, "%s.%s", block, n->norm1)) &&
            load_linear(l, &to->fc1, -1, C, load_name(l, "%s.%s", block, n->fc1)) &&
            load_linear(l, &to->fc2, C, to->fc1.N, load_name(l, "%s.%s", block, n->fc2)) &&
@@ -37,9 +38,8 @@ bool postnorm_load(Loader *l, PostNormModel *m, const PostNormNames *n, double e
     const char *layer = en->options.layer ? en->options.layer : "1";
     m->pooled = strcmp(layer, "pooler_output") == 0;
     if (!m->pooled && strcmp(layer, "1") && strcmp(layer, "last_hidden_state"))
-        return fail(l->error, SP_USAGE,
-                    "%s: has no layer %s; it has last_hidden_state and pooler_output (1: the pooled sentence)",
-                    l->source->path, layer);
+        return fail(l->error, SP_USAGE, "%s: has no layer %s; it has last_hidden_state%s (1: the pooled sentence)",
+                    l->source->path, layer, n->pooler ? " and pooler_output" : "");
     if (m->pooled && !n->pooler)
         return fail(l->error, SP_USAGE, "%s: a %s model has no pooler_output; use last_hidden_state", l->source->path,
                     en->kind->name);

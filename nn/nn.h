@@ -128,6 +128,8 @@ size_t plan_bytes(const Tape *t); /* of the last plan */
 
 Tensor *input_f32(Tape *t, const float *host, int dims, const int64_t *shape); /* copied; not read on a dry run */
 Tensor *input_i32(Tape *t, const int32_t *host, int64_t n);
+/* Host scratch of this step, zeroed: ids and offsets that a forward function makes up from shapes. NULL when the tape has failed. */
+void *host_alloc(Tape *t, int64_t count, size_t size);
 
 Tensor *linear(Tape *t, Tensor *x, const Linear *w);                           /* [M,K] -> [M,N] */
 Tensor *linear_act(Tape *t, Tensor *x, const Linear *w, Act act, float param); /* act(x W' + b) */

@@ -237,7 +237,6 @@ void step_give(Tape *t, void *p, size_t bytes);
 float *step_floats(Tape *t, int64_t n);
 void step_give_floats(Tape *t, float *p, int64_t n);
 bool tape_work(Tape *t, size_t bytes);                                   /* makes run.work at least this large */
-void *host_alloc(Tape *t, int64_t count, size_t size);                   /* host scratch of this step, zeroed */
 Tensor *tape_constant(Tape *t, DType type, int64_t n, const void *host); /* host NULL: not written; owned by the step */
 bool tape_group(Tape *t, int64_t n, const int32_t *ids, Groups *g);
 
