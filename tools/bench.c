@@ -8,6 +8,7 @@
 const Option bench_options[] = {
     {"seconds", 0, "S", "for each figure (default 0.3)"},
     {"shape", 0, "TEXT", "only shapes that contain TEXT"},
+    {"pairs", 0, "FILE", "spmm: users and their items, as train reads them (default: drawn, of movielens-1m's size)"},
     {"batch", 0, "N", "encoder: inputs at a time (default 1)"},
     {"tokens", 0, "N", "encoder: tokens of a text (default 128)"},
     {"arch", 0, "NAME", "encoder: architecture of a bare weights file"},

@@ -1,25 +1,29 @@
-/* bench_sparse.c: spmm, topk, optimizer. */
+/* bench_sparse.c: spmm and its training, topk, optimizer. */
 #include <stdlib.h>
 
 #include "tools/bench.h"
 
-/* ---- spmm: users and items of movielens-1m's size, one direction of the graph after the other ---------------------------------- */
+/* ---- spmm: the graph of users and items, D^-1/2 A D^-1/2, as LightGCN takes it; on the tape, as training runs it ---------------- */
 
-enum { USERS = 6040, ITEMS = 3260, EDGES = 801218 };
+enum { USERS = 6040, ITEMS = 3260, EDGES = 801218 }; /* movielens-1m's sizes, where no --pairs are given */
 
 typedef struct SpmmRun {
-    const Kernels *k;
-    Run run;
-    Sparse a;
-    int64_t D;
-    const float *x;
-    float *y;
+    Tape *tape;
+    const Csr *graph;
+    Tensor *x;
+    bool trains;
+    Error error;
 } SpmmRun;
 
 static void spmm_body(void *arg)
 {
     SpmmRun *r = arg;
-    r->k->spmm(&r->run, &r->a, r->D, r->x, r->D, 1, 0, r->y, r->D);
+    tape_reset(r->tape, (Draw){0});
+    Tensor *y = spmm(r->tape, r->graph, r->x);
+    if (r->trains)
+        backward(r->tape, sum(r->tape, y), &r->error);
+    else
+        tape_ok(r->tape, &r->error);
 }
 
 static int ascending(const void *a, const void *b)
@@ -27,56 +31,75 @@ static int ascending(const void *a, const void *b)
     return *(const int32_t *)a < *(const int32_t *)b ? -1 : *(const int32_t *)a > *(const int32_t *)b;
 }
 
-/* The graph of users and items, [U + I, U + I], with the square of a uniform draw choosing items, so that some are popular. */
-static bool make_graph(Bench *b, Sparse *a, Error *e)
+/* Pairs whose items are squares of uniform draws, so that some are popular. */
+static bool draw_pairs(Bench *b, DataSet *d, Error *e)
 {
-    int64_t n = USERS + ITEMS, *start = NEW(b->arena, int64_t, n + 1, e), *next = NEW(b->arena, int64_t, ITEMS, e),
-            total = 0;
-    int32_t *col = NEW(b->arena, int32_t, 2 * (size_t)EDGES, e), *item = NEW(b->arena, int32_t, EDGES, e);
-    float *scale = NEW(b->arena, float, n, e);
-    if (!start || !next || !col || !item || !scale)
+    int64_t *start = NEW(b->arena, int64_t, USERS + 1, e);
+    int32_t *item = NEW(b->arena, int32_t, EDGES, e);
+    if (!start || !item)
         return false;
-    for (int64_t u = 0; u < USERS; u++) {
-        int64_t first = u * (int64_t)EDGES / USERS, last = (u + 1) * (int64_t)EDGES / USERS;
-        for (int64_t k = first; k < last; k++) {
+    int64_t total = 0;
+    for (int64_t u = 0, k = 0; u < USERS; u++) {
+        const int64_t first = total;
+        for (; k < (u + 1) * (int64_t)EDGES / USERS; k++) {
             float v = draw_uniform((Draw){2, DRAW_TEST, 0}, (uint64_t)k);
-            item[k] = (int32_t)(v * v * ITEMS);
+            item[total++] = (int32_t)(v * v * ITEMS);
         }
-        qsort(item + first, (size_t)(last - first), sizeof *item, ascending);
-        for (int64_t k = first; k < last; k++)
-            if (k == first || item[k] != item[k - 1]) { /* each pair once */
-                col[total++] = USERS + item[k];
-                next[item[k]]++;
-            }
-        start[u + 1] = total;
+        qsort(item + first, (size_t)(total - first), sizeof *item, ascending);
+        int64_t kept = first;
+        for (int64_t j = first; j < total; j++)
+            if (j == first || item[j] != item[j - 1]) /* each pair once */
+                item[kept++] = item[j];
+        start[u + 1] = total = kept;
     }
-    for (int64_t i = 0, at = total; i < ITEMS; i++) { /* items' rows: the transpose */
-        int64_t degree = next[i];
-        next[i] = at;
-        start[USERS + i + 1] = at += degree;
-    }
-    for (int64_t u = 0; u < USERS; u++)
-        for (int64_t k = start[u]; k < start[u + 1]; k++)
-            col[next[col[k] - USERS]++] = (int32_t)u;
-    for (int64_t r = 0; r < n; r++)
-        scale[r] = 0.05f;
-    *a = (Sparse){.rows = n, .cols = n, .start = start, .col = col, .row_scale = scale, .col_scale = scale};
+    *d = (DataSet){.U = USERS, .I = ITEMS, .train = {.count = total, .start = start, .item = item}};
     return true;
 }
 
-static bool bench_spmm(Bench *b, int64_t D, const char *shape, Error *e)
+static bool measure_spmm(Bench *b, Store *store, const DataSet *d, int64_t D, Error *e)
 {
-    SpmmRun r = {.k = b->d->k, .D = D};
-    if (!make_graph(b, &r.a, e) || !bench_run(b, &r.run, 0, e))
-        return false;
-    r.x = bench_floats(b, (size_t)(r.a.rows * D), e);
-    r.y = NEW(b->arena, float, r.a.rows *D, e);
-    if (!r.x || !r.y)
-        return false;
-    double entries = (double)r.a.start[r.a.rows];
-    double x_bytes = 4.0 * (double)(r.a.rows * D); /* a row of x is read for each entry, from the cache that holds x */
-    Figure f = {"spmm", shape, 2 * entries * (double)D, entries * (4 + 4 * (double)D) + x_bytes, 0, x_bytes};
-    return bench_measure(b, &f, spmm_body, &r, e);
+    const int64_t n = d->U + d->I;
+    SpmmRun r = {.graph = csr_bipartite(store, "graph", d->U, d->I, d->train.start, d->train.item, ADJ_SYM, e)};
+    r.x = r.graph ? param_new(store, "x", n, D, (Init){INIT_UNIFORM, 1}, 1, e) : NULL;
+    bool ok = r.x != NULL;
+    for (int trains = 0; ok && trains < 2; trains++) {
+        char shape[64];
+        snprintf(shape, sizeof shape, "%lldx%lld-%lld-d%lld", (long long)n, (long long)n, (long long)r.graph->entries,
+                 (long long)D);
+        if (!bench_wants(b, shape))
+            continue;
+        r.trains = trains;
+        r.tape = tape_new(b->d, trains, e);
+        const double passes = 1 + trains, entries = (double)r.graph->entries, x_bytes = 4.0 * (double)(n * D);
+        /* a row of x is read for each entry, from the cache that holds x */
+        Figure f = {trains ? "spmm-train" : "spmm",
+                    shape,
+                    passes * 2 * entries * (double)D,
+                    passes * (entries * (4 + 4 * (double)D) + x_bytes),
+                    0,
+                    x_bytes};
+        ok = r.tape && bench_measure(b, &f, spmm_body, &r, e);
+        tape_free(r.tape);
+        if (ok && r.error.code) {
+            *e = r.error;
+            ok = false;
+        }
+    }
+    return ok;
+}
+
+static bool bench_spmm(Bench *b, int64_t D, Error *e)
+{
+    const char *path = option_text(b->c, "pairs");
+    const DataConfig config = {.train = path};
+    DataSet d = {0};
+    Store *store = store_new(b->d, e);
+    bool ok =
+        store && (path ? dataset_load(&d, &config, b->arena, e) : draw_pairs(b, &d, e)) && measure_spmm(b, store, &d, D, e);
+    if (path)
+        dataset_close(&d);
+    store_free(store);
+    return ok;
 }
 
 /* ---- ranking --------------------------------------------------------------------------------------------------------------------- */
@@ -150,17 +173,22 @@ bool bench_sparse(Bench *b, const char *what, Error *e)
     static const struct {
         const char *what, *shape;
         int64_t a, i, d, k;
-    } CASES[] = {{"spmm", "9300x9300-d64", 64, 0, 0, 0},           {"spmm", "9300x9300-d128", 128, 0, 0, 0},
-                 {"topk", "6040x3260x64-k50", 6040, 3260, 64, 50}, {"topk", "knn-1024x7050x384-k10", 1024, 7050, 384, 10},
-                 {"optimizer", "adam-595200", 595200, 0, 0, 0},    {"optimizer", "adam-16777216", 16777216, 0, 0, 0}};
+    } CASES[] = {{"topk", "6040x3260x64-k50", 6040, 3260, 64, 50},
+                 {"topk", "knn-1024x7050x384-k10", 1024, 7050, 384, 10},
+                 {"optimizer", "adam-595200", 595200, 0, 0, 0},
+                 {"optimizer", "adam-16777216", 16777216, 0, 0, 0}};
+    for (int64_t D = 64; D <= 128 && strcmp(what, "spmm") == 0; D *= 2) {
+        arena_rewind(b->arena, (ArenaMark){0});
+        if (!bench_spmm(b, D, e))
+            return false;
+    }
     for (size_t i = 0; i < COUNT(CASES); i++) {
         if (strcmp(CASES[i].what, what) != 0 || !bench_wants(b, CASES[i].shape))
             continue;
         arena_rewind(b->arena, (ArenaMark){0});
-        bool ok = strcmp(what, "spmm") == 0   ? bench_spmm(b, CASES[i].a, CASES[i].shape, e)
-                  : strcmp(what, "topk") == 0 ? bench_rank(b, strncmp(CASES[i].shape, "knn", 3) == 0, CASES[i].a, CASES[i].i,
-                                                           CASES[i].d, CASES[i].k, CASES[i].shape, e)
-                                              : bench_adam(b, CASES[i].a, CASES[i].shape, e);
+        bool ok = strcmp(what, "topk") == 0 ? bench_rank(b, strncmp(CASES[i].shape, "knn", 3) == 0, CASES[i].a, CASES[i].i,
+                                                         CASES[i].d, CASES[i].k, CASES[i].shape, e)
+                                            : bench_adam(b, CASES[i].a, CASES[i].shape, e);
         if (!ok)
             return false;
     }
