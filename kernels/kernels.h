@@ -23,8 +23,19 @@ typedef struct Run {
 
 /* ---- dense products --------------------------------------------------------------------------------------------------- */
 
-typedef enum Act { ACT_NONE, ACT_RELU, ACT_RELU6, ACT_LEAKY_RELU, ACT_GELU, ACT_GELU_TANH, ACT_SIGMOID, ACT_TANH, ACT_SOFTPLUS,
-                   ACT_SWISH, ACT_COUNT } Act; /* GELU is erf's; LEAKY_RELU takes its slope as parameter */
+typedef enum Act {
+    ACT_NONE,
+    ACT_RELU,
+    ACT_RELU6,
+    ACT_LEAKY_RELU,
+    ACT_GELU,
+    ACT_GELU_TANH,
+    ACT_SIGMOID,
+    ACT_TANH,
+    ACT_SOFTPLUS,
+    ACT_SWISH,
+    ACT_COUNT
+} Act; /* GELU is erf's; LEAKY_RELU takes its slope as parameter */
 
 /* C[M,N] = act(alpha A[M,K] B[K,N] + beta C + bias[N] + residual[M,N]). Strides in elements, so A or B may be transposed. */
 typedef struct Gemm {
@@ -36,7 +47,7 @@ typedef struct Gemm {
     const void *packed;   /* gemm_pack's, or NULL */
     float *C;
     int64_t ldc;
-    float alpha, beta;    /* beta 0: C is not read */
+    float alpha, beta;     /* beta 0: C is not read */
     const float *bias;     /* or NULL */
     const float *residual; /* or NULL; may be C itself */
     int64_t ldr;
@@ -47,15 +58,15 @@ typedef struct Gemm {
 /* ---- images: NHWC ------------------------------------------------------------------------------------------------------- */
 
 typedef struct Conv {
-    int64_t B, H, W, C;      /* input [B,H,W,C] */
-    int64_t O;               /* output channels */
-    int64_t kh, kw, stride, groups; /* groups is 1 or C (depthwise, O == C) */
+    int64_t B, H, W, C;               /* input [B,H,W,C] */
+    int64_t O;                        /* output channels */
+    int64_t kh, kw, stride, groups;   /* groups is 1 or C (depthwise, O == C) */
     int64_t top, left, bottom, right; /* zero padding */
     const float *x;
-    const void *packed;      /* conv_pack's */
-    float *y;                /* [B,OH,OW,O] */
-    const float *bias;       /* [O] or NULL */
-    const float *residual;   /* like y, or NULL: y = act(conv + bias + residual) */
+    const void *packed;    /* conv_pack's */
+    float *y;              /* [B,OH,OW,O] */
+    const float *bias;     /* [O] or NULL */
+    const float *residual; /* like y, or NULL: y = act(conv + bias + residual) */
     Act act;
 } Conv;
 static inline int64_t conv_out(int64_t in, int64_t kernel, int64_t stride, int64_t pad)
@@ -67,22 +78,23 @@ static inline int64_t conv_out(int64_t in, int64_t kernel, int64_t stride, int64
 
 /* softmax(scale Q K' + bias) V for each text b and head h; text b owns rows offsets[b] .. offsets[b+1]-1. Scores are never stored. */
 typedef struct Attention {
-    int64_t B, H, D;            /* D: size of one head */
-    const int32_t *offsets;     /* [B+1] */
-    const float *q, *k, *v;     /* row r, head h, feature d at r ld + h D + d: a fused [rows, 3 H D] projection has ld 3 H D */
+    int64_t B, H, D;        /* D: size of one head */
+    const int32_t *offsets; /* [B+1] */
+    const float *q, *k, *v; /* row r, head h, feature d at r ld + h D + d: a fused [rows, 3 H D] projection has ld 3 H D */
     int64_t ld;
-    float *out;                 /* [rows, H D] */
+    float *out; /* [rows, H D] */
     int64_t ldo;
     float scale;
-    const float *relative;      /* [H, 2 R + 1]: relative[h][clamp(j - i, -R, R) + R] is added to the score of query i, key j; or NULL */
+    const float
+        *relative; /* [H, 2 R + 1]: relative[h][clamp(j - i, -R, R) + R] is added to the score of query i, key j; or NULL */
     int64_t R;
     bool causal;
-    float *lse;                 /* [H, rows] log-sum-exp for the backward pass, or NULL */
+    float *lse; /* [H, rows] log-sum-exp for the backward pass, or NULL */
 } Attention;
 typedef struct AttentionBack {
-    Attention forward;          /* with out and lse as the forward pass left them */
-    const float *dout;          /* like out */
-    float *dq, *dk, *dv;        /* written, with row stride ldd */
+    Attention forward;   /* with out and lse as the forward pass left them */
+    const float *dout;   /* like out */
+    float *dq, *dk, *dv; /* written, with row stride ldd */
     int64_t ldd;
 } AttentionBack;
 
@@ -99,7 +111,7 @@ typedef struct Sparse {
     const float *row_scale, *col_scale;
 } Sparse;
 
-typedef struct Exclude { /* for each row of a batch, ascending ids that must not be ranked; start NULL: none */
+typedef struct Exclude {  /* for each row of a batch, ascending ids that must not be ranked; start NULL: none */
     const int64_t *start; /* row b of the batch reads start[row ? row[b] : b] */
     const int32_t *item;
     const int32_t *row;
@@ -111,7 +123,7 @@ typedef enum Reduce { REDUCE_SUM, REDUCE_MEAN, REDUCE_MAX, REDUCE_FIRST } Reduce
 /* One Adam, Kingma & Ba 2015, as torch.optim.Adam computes it: bias-corrected, eps after the root, weight decay added to the gradient.
  * Step t's numbers are made once by `adam_step` so that replayed steps use the very same floats. */
 typedef struct AdamStep {
-    float step_size; /* lr / (1 - beta1^t) */
+    float step_size;  /* lr / (1 - beta1^t) */
     float root_scale; /* 1 / sqrt(1 - beta2^t) */
     float beta1, beta2, eps, weight_decay;
 } AdamStep;
@@ -122,8 +134,8 @@ AdamStep adam_step(double lr, double beta1, double beta2, double eps, double wei
 enum { KERNELS_VERSION = 1 };
 
 typedef struct Kernels {
-    size_t bytes;     /* sizeof(Kernels): checked when a plug-in is loaded */
-    uint32_t version; /* KERNELS_VERSION */
+    size_t bytes;       /* sizeof(Kernels): checked when a plug-in is loaded */
+    uint32_t version;   /* KERNELS_VERSION */
     const char *device; /* "cpu" */
     const char *level;  /* "avx512" */
 
@@ -147,28 +159,33 @@ typedef struct Kernels {
     size_t (*conv_work)(const Conv *, int threads);
     void (*conv)(const Run *, const Conv *);
     /* max over kh x kw windows, padding is -inf; x [B,H,W,C] */
-    void (*max_pool)(const Run *, int64_t B, int64_t H, int64_t W, int64_t C, int64_t k, int64_t stride, int64_t pad, const float *x, float *y);
+    void (*max_pool)(const Run *, int64_t B, int64_t H, int64_t W, int64_t C, int64_t k, int64_t stride, int64_t pad,
+                     const float *x, float *y);
     /* mean over all H W places; y [B,C] */
     void (*mean_pool)(const Run *, int64_t B, int64_t HW, int64_t C, const float *x, float *y);
 
     /* rows (norm.c). x [M,C] */
     /* y = (s - mean) rstd gamma + beta with s = x + residual (or NULL); mean and rstd [M] are kept where not NULL. y may be x. */
-    void (*layer_norm)(const Run *, int64_t M, int64_t C, const float *x, const float *residual, const float *gamma, const float *beta,
-                       float eps, float *y, float *mean, float *rstd);
+    void (*layer_norm)(const Run *, int64_t M, int64_t C, const float *x, const float *residual, const float *gamma,
+                       const float *beta, float eps, float *y, float *mean, float *rstd);
     /* dx = gradient to s; dgamma, dbeta [C] are added to (NULL: not wanted) */
     size_t (*layer_norm_back_work)(int64_t M, int64_t C, int threads);
-    void (*layer_norm_back)(const Run *, int64_t M, int64_t C, const float *x, const float *residual, const float *gamma, const float *mean,
-                            const float *rstd, const float *dy, float *dx, float *dgamma, float *dbeta);
+    void (*layer_norm_back)(const Run *, int64_t M, int64_t C, const float *x, const float *residual, const float *gamma,
+                            const float *mean, const float *rstd, const float *dy, float *dx, float *dgamma, float *dbeta);
     void (*softmax)(const Run *, int64_t M, int64_t C, const float *x, float *y); /* y may be x */
-    void (*softmax_back)(const Run *, int64_t M, int64_t C, const float *y, const float *dy, float *dx); /* dx = y (dy - y.dy) */
+    /* dx = y (dy - y.dy) */
+    void (*softmax_back)(const Run *, int64_t M, int64_t C, const float *y, const float *dy, float *dx);
     /* y = x / max(|x|, eps) by row; norm [M] = max(|x|, eps), or NULL. Zero rows stay zero. y may be x. */
     void (*row_normalize)(const Run *, int64_t M, int64_t C, float eps, const float *x, float *y, float *norm);
-    void (*row_normalize_back)(const Run *, int64_t M, int64_t C, float eps, const float *y, const float *norm, const float *dy, float *dx);
-    void (*row_dot)(const Run *, int64_t M, int64_t C, const float *a, const float *b, float *y);          /* y [M] */
-    void (*row_scale)(const Run *, int64_t M, int64_t C, const float *x, const float *s, float beta, float *y); /* y = s[m] x + beta y */
-    void (*row_sum)(const Run *, int64_t M, int64_t C, const float *x, float *y);                          /* y [M] */
+    void (*row_normalize_back)(const Run *, int64_t M, int64_t C, float eps, const float *y, const float *norm,
+                               const float *dy, float *dx);
+    void (*row_dot)(const Run *, int64_t M, int64_t C, const float *a, const float *b, float *y); /* y [M] */
+    /* y = s[m] x + beta y */
+    void (*row_scale)(const Run *, int64_t M, int64_t C, const float *x, const float *s, float beta, float *y);
+    void (*row_sum)(const Run *, int64_t M, int64_t C, const float *x, float *y); /* y [M] */
     size_t (*col_sum_work)(int64_t M, int64_t C, int threads);
-    void (*col_sum)(const Run *, int64_t M, int64_t C, const float *x, float beta, float *y); /* y [C] = sum over m + beta y */
+    /* y [C] = sum over m + beta y */
+    void (*col_sum)(const Run *, int64_t M, int64_t C, const float *x, float beta, float *y);
     /* y[m, c] at m ldy + c = x[m, c] at m ldx + c: slices and concatenations; beta 1 adds */
     void (*copy_cols)(const Run *, int64_t M, int64_t C, const float *x, int64_t ldx, float beta, float *y, int64_t ldy);
 
@@ -183,7 +200,8 @@ typedef struct Kernels {
     /* dx = dy act'(x), written; x is act's input */
     void (*act_back)(const Run *, int64_t n, Act act, float param, const float *x, const float *dy, float *dx);
     void (*binary)(const Run *, int64_t n, Binary op, const float *a, const float *b, float *y);
-    void (*axpby)(const Run *, int64_t n, float a, const float *x, float b, float *y); /* y = a x + b y; b 0: y is not read */
+    /* y = a x + b y; b 0: y is not read */
+    void (*axpby)(const Run *, int64_t n, float a, const float *x, float b, float *y);
     void (*add_bias)(const Run *, int64_t M, int64_t C, const float *x, const float *bias, Act act, float param, float *y);
     /* y = mask x / (1 - p), mask element i kept where draw_uniform(d, first + i) >= p: the same call undoes the forward pass */
     void (*dropout)(const Run *, int64_t n, float p, Draw d, uint64_t first, const float *x, float *y);
@@ -197,22 +215,29 @@ typedef struct Kernels {
     /* y[i,:] = beta y[i,:] + table[ids[i],:]; id < 0 counts as a row of zeros */
     void (*gather)(const Run *, int64_t n, int64_t D, const float *table, const int32_t *ids, float beta, float *y);
     /* y[to ? to[s] : s, :] = beta y + scale sum over j in [start[s], start[s+1]) of x[order ? order[j] : j, :]; each sum in order of j */
-    void (*segment_sum)(const Run *, int64_t S, int64_t D, const int64_t *start, const int32_t *order, const int32_t *to, const float *x,
-                        float scale, float beta, float *y);
+    void (*segment_sum)(const Run *, int64_t S, int64_t D, const int64_t *start, const int32_t *order, const int32_t *to,
+                        const float *x, float scale, float beta, float *y);
     /* Pooling of ragged rows: y [B,D] from rows offsets[b] .. offsets[b+1]-1 of x; arg [B,D] keeps REDUCE_MAX's row or is NULL */
-    void (*segment_pool)(const Run *, int64_t B, int64_t D, const int32_t *offsets, Reduce how, const float *x, float *y, int32_t *arg);
-    void (*segment_pool_back)(const Run *, int64_t B, int64_t D, const int32_t *offsets, Reduce how, const int32_t *arg, const float *dy, float *dx);
+    void (*segment_pool)(const Run *, int64_t B, int64_t D, const int32_t *offsets, Reduce how, const float *x, float *y,
+                         int32_t *arg);
+    void (*segment_pool_back)(const Run *, int64_t B, int64_t D, const int32_t *offsets, Reduce how, const int32_t *arg,
+                              const float *dy, float *dx);
     /* Sorts ids [n] (>= 0): unique [n], start [n+1], order [n] such that segment s holds the places of unique[s], ascending. Returns
      * how many are unique. Host arrays. scratch [4 n] int32 */
-    int64_t (*group_ids)(const Run *, int64_t n, const int32_t *ids, int32_t *unique, int64_t *start, int32_t *order, int32_t *scratch);
+    int64_t (*group_ids)(const Run *, int64_t n, const int32_t *ids, int32_t *unique, int64_t *start, int32_t *order,
+                         int32_t *scratch);
 
     /* sparse (sparse.c) */
-    void (*spmm)(const Run *, const Sparse *A, int64_t D, const float *x, int64_t ldx, float alpha, float beta, float *y, int64_t ldy); /* y = alpha A x + beta y */
+    /* y = alpha A x + beta y */
+    void (*spmm)(const Run *, const Sparse *A, int64_t D, const float *x, int64_t ldx, float alpha, float beta, float *y,
+                 int64_t ldy);
     /* out[e] = beta out[e] + alpha x[row of e] . y[col of e] for every stored entry (values of A are ignored, scales applied): the gradient to values */
-    void (*sddmm)(const Run *, const Sparse *A, int64_t D, const float *x, const float *y, float alpha, float beta, float *out);
-    void (*edge_softmax)(const Run *, const Sparse *A, const float *x, float *y);                             /* over each row's entries */
+    void (*sddmm)(const Run *, const Sparse *A, int64_t D, const float *x, const float *y, float alpha, float beta,
+                  float *out);
+    void (*edge_softmax)(const Run *, const Sparse *A, const float *x, float *y); /* over each row's entries */
     void (*edge_softmax_back)(const Run *, const Sparse *A, const float *y, const float *dy, float *dx);
-    void (*edge_row_sum)(const Run *, const Sparse *A, const float *val, float *out); /* out [rows] = sum of val[at ? at[e] : e] over a row */
+    /* out [rows] = sum of val[at ? at[e] : e] over a row */
+    void (*edge_row_sum)(const Run *, const Sparse *A, const float *val, float *out);
     /* out[e] = val[e] * rs[row] * cs[col] (NULL scales are 1): normalising values */
     void (*edge_scale)(const Run *, const Sparse *A, const float *val, const float *rs, const float *cs, float *out);
 
@@ -220,13 +245,15 @@ typedef struct Kernels {
     size_t (*knn_work)(int64_t I, int64_t D, int64_t k, int threads);
     /* For each row of q [Q,D] the k rows of x [I,D] of largest dot product, best first, ties to the lower id; ids [Q,k] (-1 where
      * I < k), values [Q,k]. With normalised rows this is the cosine graph. */
-    void (*knn)(const Run *, int64_t Q, int64_t I, int64_t D, int64_t k, const float *q, const float *x, int32_t *ids, float *values);
+    void (*knn)(const Run *, int64_t Q, int64_t I, int64_t D, int64_t k, const float *q, const float *x, int32_t *ids,
+                float *values);
     size_t (*topk_work)(int64_t B, int64_t I, int64_t D, int64_t k, int threads);
     /* Scores users[row ? row[b] : b,:] . items[i,:] + (bias ? bias[i] : 0), leaves out what exclude names, keeps the k best: ids, scores [B,k] */
-    void (*topk)(const Run *, int64_t B, int64_t I, int64_t D, int64_t k, const float *users, const int32_t *row, const float *items,
-                 const float *bias, const Exclude *exclude, int32_t *ids, float *scores);
+    void (*topk)(const Run *, int64_t B, int64_t I, int64_t D, int64_t k, const float *users, const int32_t *row,
+                 const float *items, const float *bias, const Exclude *exclude, int32_t *ids, float *scores);
     /* The same from dense scores [B,I]; entries of -inf are never kept */
-    void (*topk_rows)(const Run *, int64_t B, int64_t I, int64_t k, const float *scores, const Exclude *exclude, int32_t *ids, float *values);
+    void (*topk_rows)(const Run *, int64_t B, int64_t I, int64_t k, const float *scores, const Exclude *exclude,
+                      int32_t *ids, float *values);
 
     /* losses (loss.c) */
     /* loss[b] = softplus(neg[b] - pos[b]) = -log sigmoid(pos - neg), stable; slope[b] = -sigmoid(neg - pos) = d loss / d pos. NULL: not wanted */
@@ -236,15 +263,15 @@ typedef struct Kernels {
     void (*adam)(const Run *, int64_t n, const AdamStep *s, const float *g, float *p, float *m, float *v);
     /* Rows that had no gradient for a while: row r of the list has seen steps up to last[row]; replay steps last[row]+1 .. now with a zero
      * gradient, then set last[row] = now. history[t] is step t's AdamStep (index 1..now). ids NULL: rows 0..n-1 */
-    void (*adam_replay)(const Run *, int64_t n, int64_t D, const int32_t *ids, const AdamStep *history, int32_t now, int32_t *last, float *p,
-                        float *m, float *v);
+    void (*adam_replay)(const Run *, int64_t n, int64_t D, const int32_t *ids, const AdamStep *history, int32_t now,
+                        int32_t *last, float *p, float *m, float *v);
     /* Replay to step now-1, then step `now` with gradient g [n, D] for rows ids (distinct) */
-    void (*adam_rows)(const Run *, int64_t n, int64_t D, const int32_t *ids, const AdamStep *history, int32_t now, const float *g, int32_t *last,
-                      float *p, float *m, float *v);
+    void (*adam_rows)(const Run *, int64_t n, int64_t D, const int32_t *ids, const AdamStep *history, int32_t now,
+                      const float *g, int32_t *last, float *p, float *m, float *v);
     /* The gradient of rows ids (NULL: all n) is dy[n,K] w[K,D], formed tile by tile and consumed; replay first, as adam_rows */
     size_t (*adam_factored_work)(int64_t n, int64_t D, int64_t K, int threads);
-    void (*adam_factored)(const Run *, int64_t n, int64_t D, int64_t K, const int32_t *ids, const AdamStep *history, int32_t now, const float *dy,
-                          const float *w, int32_t *last, float *p, float *m, float *v);
+    void (*adam_factored)(const Run *, int64_t n, int64_t D, int64_t K, const int32_t *ids, const AdamStep *history,
+                          int32_t now, const float *dy, const float *w, int32_t *last, float *p, float *m, float *v);
     void (*sgd)(const Run *, int64_t n, float lr, float weight_decay, const float *g, float *p);
 } Kernels;
 

@@ -75,9 +75,8 @@ typedef struct Family {
     const char *letters; /* "M C": the names of Case.s */
     const Case *cases;
     size_t count;
-    void (*make)(
-        Job *j,
-        const int64_t *s); /* makes the buffers, in the order that call and reference know them by; flops and bytes */
+    /* makes the buffers, in the order that call and reference know them by; flops and bytes */
+    void (*make)(Job *j, const int64_t *s);
     void (*call)(Job *j, const int64_t *s);
     void (*reference)(Job *j, const int64_t *s); /* naive; NULL where loss takes its place */
     /* A backward kernel: a scalar in double of the exact inputs, of whose derivative by buffer by[i][0] is expected in buffer by[i][1]

@@ -15,19 +15,19 @@ typedef struct Elements {
 } Elements;
 
 /* A switch whose cases make `act` a constant, so that each activation gets a loop of its own. */
-#define EACH_ACT(act, loop)                                                                                                   \
-    switch (act) {                                                                                                            \
-    case ACT_RELU: loop(ACT_RELU); break;                                                                                     \
-    case ACT_RELU6: loop(ACT_RELU6); break;                                                                                   \
-    case ACT_LEAKY_RELU: loop(ACT_LEAKY_RELU); break;                                                                         \
-    case ACT_GELU: loop(ACT_GELU); break;                                                                                     \
-    case ACT_GELU_TANH: loop(ACT_GELU_TANH); break;                                                                           \
-    case ACT_SIGMOID: loop(ACT_SIGMOID); break;                                                                               \
-    case ACT_TANH: loop(ACT_TANH); break;                                                                                     \
-    case ACT_SOFTPLUS: loop(ACT_SOFTPLUS); break;                                                                             \
-    case ACT_SWISH: loop(ACT_SWISH); break;                                                                                   \
-    case ACT_NONE:                                                                                                            \
-    case ACT_COUNT: loop(ACT_NONE); break;                                                                                    \
+#define EACH_ACT(act, loop)                                                                                                 \
+    switch (act) {                                                                                                          \
+    case ACT_RELU: loop(ACT_RELU); break;                                                                                   \
+    case ACT_RELU6: loop(ACT_RELU6); break;                                                                                 \
+    case ACT_LEAKY_RELU: loop(ACT_LEAKY_RELU); break;                                                                       \
+    case ACT_GELU: loop(ACT_GELU); break;                                                                                   \
+    case ACT_GELU_TANH: loop(ACT_GELU_TANH); break;                                                                         \
+    case ACT_SIGMOID: loop(ACT_SIGMOID); break;                                                                             \
+    case ACT_TANH: loop(ACT_TANH); break;                                                                                   \
+    case ACT_SOFTPLUS: loop(ACT_SOFTPLUS); break;                                                                           \
+    case ACT_SWISH: loop(ACT_SWISH); break;                                                                                 \
+    case ACT_NONE:                                                                                                          \
+    case ACT_COUNT: loop(ACT_NONE); break;                                                                                  \
     }
 
 static void act_range(const void *arg, int64_t first, int64_t last)
@@ -49,12 +49,9 @@ INLINE vf slope(Act act, float param, vf x)
 {
     const vf zero = v_zero(), one = v_set(1.0f);
     switch (act) {
-    case ACT_RELU:
-        return v_select(x > 0.0f, one, zero);
-    case ACT_RELU6:
-        return v_select((x > 0.0f) & (x < 6.0f), one, zero);
-    case ACT_LEAKY_RELU:
-        return v_select(x > 0.0f, one, v_set(param));
+    case ACT_RELU: return v_select(x > 0.0f, one, zero);
+    case ACT_RELU6: return v_select((x > 0.0f) & (x < 6.0f), one, zero);
+    case ACT_LEAKY_RELU: return v_select(x > 0.0f, one, v_set(param));
     case ACT_GELU: /* Phi(x) + x phi(x) */
         return v_fma(x * 0.398942280f, v_exp(x * x * -0.5f), 0.5f * (v_erf(x * 0.707106781f) + 1.0f));
     case ACT_GELU_TANH: {
@@ -70,15 +67,13 @@ INLINE vf slope(Act act, float param, vf x)
         vf t = v_tanh(x);
         return 1.0f - t * t;
     }
-    case ACT_SOFTPLUS:
-        return v_sigmoid(x);
+    case ACT_SOFTPLUS: return v_sigmoid(x);
     case ACT_SWISH: {
         vf s = v_sigmoid(x);
         return v_fma(x * s, 1.0f - s, s);
     }
     case ACT_NONE:
-    case ACT_COUNT:
-        break;
+    case ACT_COUNT: break;
     }
     return one;
 }
@@ -86,8 +81,9 @@ INLINE vf slope(Act act, float param, vf x)
 static void act_back_range(const void *arg, int64_t first, int64_t last)
 {
     const Elements *e = arg;
-#define LOOP(which)                                                                                                           \
-    FOR_VECTORS(first, last, store_part(e->y + i, load_part(e->b + i, n) * slope(which, e->alpha, load_part(e->a + i, n)), n))
+#define LOOP(which)                                                                                                         \
+    FOR_VECTORS(first, last,                                                                                                \
+                store_part(e->y + i, load_part(e->b + i, n) * slope(which, e->alpha, load_part(e->a + i, n)), n))
     EACH_ACT(e->act, LOOP)
 #undef LOOP
 }
@@ -101,8 +97,11 @@ void K(act_back)(const Run *run, int64_t n, Act act, float param, const float *x
 static void binary_range(const void *arg, int64_t first, int64_t last)
 {
     const Elements *e = arg;
-#define LOOP(expression)                                                                                                      \
-    FOR_VECTORS(first, last, vf a = load_part(e->a + i, n); vf b = load_part(e->b + i, n); store_part(e->y + i, expression, n)) \
+#define LOOP(expression)                                                                                                    \
+    FOR_VECTORS(first, last, {                                                                                              \
+        const vf a = load_part(e->a + i, n), b = load_part(e->b + i, n);                                                    \
+        store_part(e->y + i, expression, n);                                                                                \
+    })                                                                                                                      \
     break
     switch (e->op) {
     case BIN_ADD: LOOP(a + b);
@@ -140,12 +139,22 @@ void K(axpby)(const Run *run, int64_t n, float a, const float *x, float b, float
 static void add_bias_rows(const void *arg, int64_t first, int64_t last)
 {
     const Elements *e = arg;
-#define LOOP(which)                                                                                                           \
-    for (int64_t m = first; m < last; m++) {                                                                                  \
-        const float *x = e->a + m * e->C;                                                                                     \
-        float *y = e->y + m * e->C;                                                                                           \
-        FOR_VECTORS(0, e->C, store_part(y + i, v_act(which, e->alpha, load_part(x + i, n) + load_part(e->bias + i, n)), n))   \
+#define LOOP(which)                                                                                                         \
+    for (int64_t m = first; m < last; m++) {                                                                                \
+        const float *x = e->a + m * e->C;                                                                                   \
+        float *y = e->y + m * e->C;                                                                                         \
+        FOR_VECTORS(0, e->C, store_part(y + i, v_act(which, e->alpha, load_part(x + i, n) + load_part(e->bias + i, n)), n)) \
     }
+    EACH_ACT(e->act, LOOP)
+#undef LOOP
+}
+
+/* Rows of one number would waste the vectors. */
+static void add_one_range(const void *arg, int64_t first, int64_t last)
+{
+    const Elements *e = arg;
+    const vf bias = v_set(e->bias[0]);
+#define LOOP(which) FOR_VECTORS(first, last, store_part(e->y + i, v_act(which, e->alpha, load_part(e->a + i, n) + bias), n))
     EACH_ACT(e->act, LOOP)
 #undef LOOP
 }
@@ -153,7 +162,11 @@ static void add_bias_rows(const void *arg, int64_t first, int64_t last)
 void K(add_bias)(const Run *run, int64_t M, int64_t C, const float *x, const float *bias, Act act, float param, float *y)
 {
     Elements e = {.a = x, .bias = bias, .y = y, .act = act, .alpha = param, .C = C};
-    run_rows(run, M, C, add_bias_rows, &e);
+    if (C == 1) {
+        run_ranges(run, M, GRAIN, add_one_range, &e);
+    } else {
+        run_rows(run, M, C, add_bias_rows, &e);
+    }
 }
 
 static void dropout_range(const void *arg, int64_t first, int64_t last)

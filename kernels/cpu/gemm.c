@@ -95,7 +95,7 @@ static void pack_a(int64_t M, int64_t tile_rows, int64_t r0, int64_t r1, int64_t
                    int64_t a_col, float *to)
 {
     const int64_t ahead = 8 * a_col;
-    int64_t at[A_CHUNK + 1];
+    int64_t at[A_CHUNK + 1] = {0};
     for (int64_t r = r0; r <= r1; r++) {
         at[r - r0] = cut(M, tile_rows, r) - cut(M, tile_rows, r0);
     }

@@ -41,19 +41,19 @@ INLINE void run_rows(const Run *run, int64_t M, int64_t C, RangeFn *fn, const vo
     run_ranges(run, M, MAX(1, 16384 / MAX(1, C)), fn, arg);
 }
 
-/* body once for each vector of [first, last): i is where it begins, n how many lanes count (VW, fewer in the last). */
-#define FOR_VECTORS(first, last, body)                                                                                        \
-    {                                                                                                                         \
-        const int64_t stop_ = (last);                                                                                         \
-        int64_t i = (first);                                                                                                  \
-        for (; i + VW <= stop_; i += VW) {                                                                                    \
-            const int n = VW;                                                                                                 \
-            body;                                                                                                             \
-        }                                                                                                                     \
-        if (i < stop_) {                                                                                                      \
-            const int n = (int)(stop_ - i);                                                                                   \
-            body;                                                                                                             \
-        }                                                                                                                     \
+/* The last argument once for each vector of [first, last): i is where it begins, n how many lanes count (VW, fewer in the last). */
+#define FOR_VECTORS(first, last, ...)                                                                                       \
+    {                                                                                                                       \
+        const int64_t stop_ = (last);                                                                                       \
+        int64_t i = (first);                                                                                                \
+        for (; i + VW <= stop_; i += VW) {                                                                                  \
+            const int n = VW;                                                                                               \
+            __VA_ARGS__;                                                                                                    \
+        }                                                                                                                   \
+        if (i < stop_) {                                                                                                    \
+            const int n = (int)(stop_ - i);                                                                                 \
+            __VA_ARGS__;                                                                                                    \
+        }                                                                                                                   \
     }
 
 INLINE vf load_part(const float *p, int n)

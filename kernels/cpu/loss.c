@@ -9,9 +9,15 @@ typedef struct Pairs {
 static void bpr_range(const void *arg, int64_t first, int64_t last)
 {
     const Pairs *p = arg;
-    FOR_VECTORS(first, last, const vf d = load_part(p->neg + i, n) - load_part(p->pos + i, n);
-                if (p->loss) { store_part(p->loss + i, v_softplus(d), n); }
-                if (p->slope) { store_part(p->slope + i, -v_sigmoid(d), n); })
+    FOR_VECTORS(first, last, {
+        const vf d = load_part(p->neg + i, n) - load_part(p->pos + i, n);
+        if (p->loss) {
+            store_part(p->loss + i, v_softplus(d), n);
+        }
+        if (p->slope) {
+            store_part(p->slope + i, -v_sigmoid(d), n);
+        }
+    })
 }
 
 void K(bpr)(const Run *run, int64_t B, const float *pos, const float *neg, float *loss, float *slope)

@@ -38,10 +38,19 @@ static void layer_norm_rows(const void *arg, int64_t first, int64_t last)
     }
 }
 
-void K(layer_norm)(const Run *run, int64_t M, int64_t C, const float *x, const float *residual, const float *gamma, const float *beta,
-                   float eps, float *y, float *mean, float *rstd)
+void K(layer_norm)(const Run *run, int64_t M, int64_t C, const float *x, const float *residual, const float *gamma,
+                   const float *beta, float eps, float *y, float *mean, float *rstd)
 {
-    Rows r = {.M = M, .C = C, .x = x, .residual = residual, .gamma = gamma, .bias = beta, .eps = eps, .y = y, .mean = mean, .rstd = rstd};
+    Rows r = {.M = M,
+              .C = C,
+              .x = x,
+              .residual = residual,
+              .gamma = gamma,
+              .bias = beta,
+              .eps = eps,
+              .y = y,
+              .mean = mean,
+              .rstd = rstd};
     run_rows(run, M, C, layer_norm_rows, &r);
 }
 
@@ -92,10 +101,14 @@ static void layer_norm_back_parts(const void *arg, int64_t first, int64_t last)
             ROW_SUM(sum_dy, C, PART(dy) * PART(r->gamma))
             ROW_SUM(sum_dyx, C, PART(dy) * PART(r->gamma) * XHAT)
             const float mean_dy = sum_dy * scale, mean_dyx = sum_dyx * scale;
-            FOR_VECTORS(0, C, vf xhat = XHAT; vf d = PART(dy); if (dgamma) {
-                store_part(dgamma + i, v_fma(d, xhat, PART(dgamma)), n);
-                store_part(dbeta + i, d + PART(dbeta), n);
-            } store_part(dx + i, (v_fma(d, PART(r->gamma), -xhat * mean_dyx) - mean_dy) * rstd, n))
+            FOR_VECTORS(0, C, {
+                const vf xhat = XHAT, d = PART(dy);
+                if (dgamma) {
+                    store_part(dgamma + i, v_fma(d, xhat, PART(dgamma)), n);
+                    store_part(dbeta + i, d + PART(dbeta), n);
+                }
+                store_part(dx + i, (v_fma(d, PART(r->gamma), -xhat * mean_dyx) - mean_dy) * rstd, n);
+            })
 #undef XHAT
         }
     }
@@ -107,11 +120,13 @@ size_t K(layer_norm_back_work)(int64_t M, int64_t C, int threads)
     return (size_t)(part_count(M) * 2 * C) * sizeof(float);
 }
 
-void K(layer_norm_back)(const Run *run, int64_t M, int64_t C, const float *x, const float *residual, const float *gamma, const float *mean,
-                        const float *rstd, const float *dy, float *dx, float *dgamma, float *dbeta)
+void K(layer_norm_back)(const Run *run, int64_t M, int64_t C, const float *x, const float *residual, const float *gamma,
+                        const float *mean, const float *rstd, const float *dy, float *dx, float *dgamma, float *dbeta)
 {
     float *parts = dgamma || dbeta ? run->work : NULL;
-    NormBack b = {{.M = M, .C = C, .x = x, .residual = residual, .gamma = gamma, .dy = dy, .mean_in = mean, .rstd_in = rstd}, dx, parts};
+    NormBack b = {{.M = M, .C = C, .x = x, .residual = residual, .gamma = gamma, .dy = dy, .mean_in = mean, .rstd_in = rstd},
+                  dx,
+                  parts};
     if (M == 0 || C == 0) {
         return;
     }
@@ -164,7 +179,8 @@ static void row_normalize_rows(const void *arg, int64_t first, int64_t last)
         const float *x = r->x + m * C;
         float *y = r->y + m * C;
         ROW_SUM(squares, C, square(PART(x)))
-        const float length = __builtin_sqrtf(squares), norm = length > r->eps ? length : r->eps, scale = norm > 0.0f ? 1.0f / norm : 0.0f;
+        const float length = __builtin_sqrtf(squares), norm = length > r->eps ? length : r->eps,
+                    scale = norm > 0.0f ? 1.0f / norm : 0.0f;
         FOR_VECTORS(0, C, store_part(y + i, PART(x) * scale, n))
         if (r->mean) {
             r->mean[m] = norm;
@@ -193,7 +209,8 @@ static void row_normalize_back_rows(const void *arg, int64_t first, int64_t last
     }
 }
 
-void K(row_normalize_back)(const Run *run, int64_t M, int64_t C, float eps, const float *y, const float *norm, const float *dy, float *dx)
+void K(row_normalize_back)(const Run *run, int64_t M, int64_t C, float eps, const float *y, const float *norm,
+                           const float *dy, float *dx)
 {
     Rows r = {.M = M, .C = C, .x = y, .dy = dy, .y = dx, .eps = eps, .mean_in = norm};
     run_rows(run, M, C, row_normalize_back_rows, &r);

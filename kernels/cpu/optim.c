@@ -33,8 +33,8 @@ static void adam_range(const void *arg, int64_t first, int64_t last)
     const Adam *a = arg;
     const AdamStep step = *a->history;
     FOR_VECTORS(first, last, vf p = load_part(a->p + i, n); vf m = load_part(a->m + i, n); vf v = load_part(a->v + i, n);
-                adam_vector(&step, load_part(a->g + i, n), &p, &m, &v); store_part(a->p + i, p, n); store_part(a->m + i, m, n);
-                store_part(a->v + i, v, n))
+                adam_vector(&step, load_part(a->g + i, n), &p, &m, &v); store_part(a->p + i, p, n);
+                store_part(a->m + i, m, n); store_part(a->v + i, v, n))
 }
 
 void K(adam)(const Run *run, int64_t n, const AdamStep *s, const float *g, float *p, float *m, float *v)
@@ -70,7 +70,8 @@ INLINE void replay(const AdamStep *history, int32_t from, int32_t to, int V, vf 
 }
 
 /* V vectors of a row, the last of n lanes. */
-INLINE void catch_up_part(const Adam *a, int32_t from, int32_t to, const float *g, int V, int n, float *prow, float *mrow, float *vrow)
+INLINE void catch_up_part(const Adam *a, int32_t from, int32_t to, const float *g, int V, int n, float *prow, float *mrow,
+                          float *vrow)
 {
     vf p[4], m[4], v[4];
     for (int k = 0; k < V; k++) {
@@ -117,8 +118,8 @@ static void adam_replay_rows(const void *arg, int64_t first, int64_t last)
     }
 }
 
-void K(adam_replay)(const Run *run, int64_t n, int64_t D, const int32_t *ids, const AdamStep *history, int32_t now, int32_t *last, float *p,
-                    float *m, float *v)
+void K(adam_replay)(const Run *run, int64_t n, int64_t D, const int32_t *ids, const AdamStep *history, int32_t now,
+                    int32_t *last, float *p, float *m, float *v)
 {
     Adam a = {.D = D, .ids = ids, .history = history, .now = now, .last = last, .p = p, .m = m, .v = v};
     run_rows(run, n, 4 * D, adam_replay_rows, &a);
@@ -132,8 +133,8 @@ static void adam_rows_rows(const void *arg, int64_t first, int64_t last)
     }
 }
 
-void K(adam_rows)(const Run *run, int64_t n, int64_t D, const int32_t *ids, const AdamStep *history, int32_t now, const float *g, int32_t *last,
-                  float *p, float *m, float *v)
+void K(adam_rows)(const Run *run, int64_t n, int64_t D, const int32_t *ids, const AdamStep *history, int32_t now,
+                  const float *g, int32_t *last, float *p, float *m, float *v)
 {
     Adam a = {.D = D, .ids = ids, .history = history, .now = now, .g = g, .last = last, .p = p, .m = m, .v = v};
     run_rows(run, n, 4 * D, adam_rows_rows, &a);
@@ -160,7 +161,8 @@ static size_t round_up(size_t bytes)
 }
 static Gemm tile_product(int64_t M, int64_t D, int64_t K, const float *dy, const void *packed, float *g)
 {
-    return (Gemm){.M = M, .N = D, .K = K, .A = dy, .a_row = K, .a_col = 1, .packed = packed, .C = g, .ldc = D, .alpha = 1.0f};
+    return (Gemm){
+        .M = M, .N = D, .K = K, .A = dy, .a_row = K, .a_col = 1, .packed = packed, .C = g, .ldc = D, .alpha = 1.0f};
 }
 static size_t scratch_each(int64_t D, int64_t K)
 {
@@ -189,15 +191,20 @@ size_t K(adam_factored_work)(int64_t n, int64_t D, int64_t K, int threads)
     return n == 0 ? 0 : round_up(K(gemm_pack_bytes)(K, D)) + scratch_each(D, K) * (size_t)threads;
 }
 
-void K(adam_factored)(const Run *run, int64_t n, int64_t D, int64_t K, const int32_t *ids, const AdamStep *history, int32_t now, const float *dy,
-                      const float *w, int32_t *last, float *p, float *m, float *v)
+void K(adam_factored)(const Run *run, int64_t n, int64_t D, int64_t K, const int32_t *ids, const AdamStep *history,
+                      int32_t now, const float *dy, const float *w, int32_t *last, float *p, float *m, float *v)
 {
     if (n == 0) {
         return;
     }
     K(gemm_pack)(run, K, D, w, D, 1, run->work);
-    Factored f = {.a = {.D = D, .ids = ids, .history = history, .now = now, .last = last, .p = p, .m = m, .v = v}, .n = n, .K = K, .dy = dy,
-                  .packed = run->work, .scratch = (char *)run->work + round_up(K(gemm_pack_bytes)(K, D)), .each = scratch_each(D, K)};
+    Factored f = {.a = {.D = D, .ids = ids, .history = history, .now = now, .last = last, .p = p, .m = m, .v = v},
+                  .n = n,
+                  .K = K,
+                  .dy = dy,
+                  .packed = run->work,
+                  .scratch = (char *)run->work + round_up(K(gemm_pack_bytes)(K, D)),
+                  .each = scratch_each(D, K)};
     pool_run(run->pool, (size_t)((n + tile_rows(D) - 1) / tile_rows(D)), adam_factored_tile, &f);
 }
 

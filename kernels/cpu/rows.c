@@ -46,10 +46,20 @@ void K(gather)(const Run *run, int64_t n, int64_t D, const float *table, const i
     }
 }
 
-void K(segment_sum)(const Run *run, int64_t S, int64_t D, const int64_t *start, const int32_t *order, const int32_t *to, const float *x,
-                    float scale, float beta, float *y)
+void K(segment_sum)(const Run *run, int64_t S, int64_t D, const int64_t *start, const int32_t *order, const int32_t *to,
+                    const float *x, float scale, float beta, float *y)
 {
-    GatherSum g = {.rows = S, .D = D, .start = start, .col = order, .to = to, .x = x, .ldx = D, .alpha = scale, .beta = beta, .y = y, .ldy = D};
+    GatherSum g = {.rows = S,
+                   .D = D,
+                   .start = start,
+                   .col = order,
+                   .to = to,
+                   .x = x,
+                   .ldx = D,
+                   .alpha = scale,
+                   .beta = beta,
+                   .y = y,
+                   .ldy = D};
     K(gather_sum)(run, &g);
 }
 
@@ -88,7 +98,8 @@ static void segment_pool_rows(const void *arg, int64_t first, int64_t last)
     const PoolRows *p = arg;
     const int64_t D = p->D;
     for (int64_t b = first; b < last; b++) {
-        const int64_t begin = p->offsets[b], end = p->how == REDUCE_FIRST ? MIN(begin + 1, p->offsets[b + 1]) : p->offsets[b + 1];
+        const int64_t begin = p->offsets[b],
+                      end = p->how == REDUCE_FIRST ? MIN(begin + 1, p->offsets[b + 1]) : p->offsets[b + 1];
         if (p->how == REDUCE_MAX) {
             max_pool_segment(p, b);
             continue;
@@ -96,12 +107,18 @@ static void segment_pool_rows(const void *arg, int64_t first, int64_t last)
         const float scale = p->how == REDUCE_MEAN ? 1.0f / (float)MAX(end - begin, 1) : 1.0f;
         const float *x = p->x;
         float *y = p->y + b * D;
-        FOR_VECTORS(0, D, vf sum = v_zero(); for (int64_t r = begin; r < end; r++) { sum += load_part(x + r * D + i, n); }
-                    store_part(y + i, sum * scale, n))
+        FOR_VECTORS(0, D, {
+            vf sum = v_zero();
+            for (int64_t r = begin; r < end; r++) {
+                sum += load_part(x + r * D + i, n);
+            }
+            store_part(y + i, sum * scale, n);
+        })
     }
 }
 
-void K(segment_pool)(const Run *run, int64_t B, int64_t D, const int32_t *offsets, Reduce how, const float *x, float *y, int32_t *arg)
+void K(segment_pool)(const Run *run, int64_t B, int64_t D, const int32_t *offsets, Reduce how, const float *x, float *y,
+                     int32_t *arg)
 {
     PoolRows p = {.B = B, .D = D, .offsets = offsets, .how = how, .x = x, .y = y, .arg = arg};
     if (D > 0) {
@@ -133,8 +150,8 @@ static void segment_pool_back_rows(const void *arg, int64_t first, int64_t last)
     }
 }
 
-void K(segment_pool_back)(const Run *run, int64_t B, int64_t D, const int32_t *offsets, Reduce how, const int32_t *arg, const float *dy,
-                          float *dx)
+void K(segment_pool_back)(const Run *run, int64_t B, int64_t D, const int32_t *offsets, Reduce how, const int32_t *arg,
+                          const float *dy, float *dx)
 {
     PoolRows p = {.B = B, .D = D, .offsets = offsets, .how = how, .arg_in = arg, .x = dy, .y = dx};
     if (D > 0) {
@@ -146,7 +163,8 @@ void K(segment_pool_back)(const Run *run, int64_t B, int64_t D, const int32_t *o
 
 enum { DIGIT = 11, DIGITS = 1 << DIGIT };
 
-int64_t K(group_ids)(const Run *run, int64_t n, const int32_t *ids, int32_t *unique, int64_t *start, int32_t *order, int32_t *scratch)
+int64_t K(group_ids)(const Run *run, int64_t n, const int32_t *ids, int32_t *unique, int64_t *start, int32_t *order,
+                     int32_t *scratch)
 {
     (void)run;
     int32_t *key = scratch, *place = scratch + n, *next_key = scratch + 2 * n, *next_place = scratch + 3 * n, top = 0;

@@ -11,17 +11,12 @@ typedef enum Weight { ONE, ONE_IN_ORDER, BY_COL, BY_VALUE, BY_VALUE_AT, BY_ALL }
 INLINE float weight_of(const GatherSum *g, Weight w, int64_t e, int64_t c)
 {
     switch (w) {
-    case BY_COL:
-        return g->col_scale[c];
-    case BY_VALUE:
-        return g->val[e];
-    case BY_VALUE_AT:
-        return g->val[g->at[e]];
-    case BY_ALL:
-        return (g->val ? g->val[g->at ? g->at[e] : e] : 1.0f) * (g->col_scale ? g->col_scale[c] : 1.0f);
+    case BY_COL: return g->col_scale[c];
+    case BY_VALUE: return g->val[e];
+    case BY_VALUE_AT: return g->val[g->at[e]];
+    case BY_ALL: return (g->val ? g->val[g->at ? g->at[e] : e] : 1.0f) * (g->col_scale ? g->col_scale[c] : 1.0f);
     case ONE:
-    case ONE_IN_ORDER:
-        break;
+    case ONE_IN_ORDER: break;
     }
     return 1.0f;
 }
@@ -89,10 +84,10 @@ INLINE void gather_rows(const GatherSum *g, Weight w, int64_t first, int64_t las
     }
 }
 
-#define ROWS_BY(name, weight)                                                                                                 \
-    static void name(const void *arg, int64_t first, int64_t last)                                                            \
-    {                                                                                                                         \
-        gather_rows(arg, weight, first, last);                                                                                \
+#define ROWS_BY(name, weight)                                                                                               \
+    static void name(const void *arg, int64_t first, int64_t last)                                                          \
+    {                                                                                                                       \
+        gather_rows(arg, weight, first, last);                                                                              \
     }
 ROWS_BY(rows_of_ones, ONE)
 ROWS_BY(rows_in_order, ONE_IN_ORDER)
@@ -103,21 +98,34 @@ ROWS_BY(rows_by_all, BY_ALL)
 
 void K(gather_sum)(const Run *run, const GatherSum *g)
 {
-    RangeFn *fn = !g->col                   ? rows_in_order
-                  : g->val && g->col_scale  ? rows_by_all
-                  : g->val && g->at         ? rows_by_value_at
-                  : g->val                  ? rows_by_value
-                  : g->col_scale            ? rows_by_col
-                                            : rows_of_ones;
+    RangeFn *fn = !g->col                  ? rows_in_order
+                  : g->val && g->col_scale ? rows_by_all
+                  : g->val && g->at        ? rows_by_value_at
+                  : g->val                 ? rows_by_value
+                  : g->col_scale           ? rows_by_col
+                                           : rows_of_ones;
     if (g->D > 0) {
         run_balanced(run, g->rows, g->start, g->D, fn, g);
     }
 }
 
-void K(spmm)(const Run *run, const Sparse *A, int64_t D, const float *x, int64_t ldx, float alpha, float beta, float *y, int64_t ldy)
+void K(spmm)(const Run *run, const Sparse *A, int64_t D, const float *x, int64_t ldx, float alpha, float beta, float *y,
+             int64_t ldy)
 {
-    GatherSum g = {.rows = A->rows, .D = D, .start = A->start, .col = A->col, .at = A->at, .val = A->val, .row_scale = A->row_scale,
-                   .col_scale = A->col_scale, .x = x, .ldx = ldx, .alpha = alpha, .beta = beta, .y = y, .ldy = ldy};
+    GatherSum g = {.rows = A->rows,
+                   .D = D,
+                   .start = A->start,
+                   .col = A->col,
+                   .at = A->at,
+                   .val = A->val,
+                   .row_scale = A->row_scale,
+                   .col_scale = A->col_scale,
+                   .x = x,
+                   .ldx = ldx,
+                   .alpha = alpha,
+                   .beta = beta,
+                   .y = y,
+                   .ldy = ldy};
     K(gather_sum)(run, &g);
 }
 
@@ -159,7 +167,8 @@ static void sddmm_64(const void *arg, int64_t first, int64_t last)
     sddmm_rows(arg, 64, first, last);
 }
 
-void K(sddmm)(const Run *run, const Sparse *A, int64_t D, const float *x, const float *y, float alpha, float beta, float *out)
+void K(sddmm)(const Run *run, const Sparse *A, int64_t D, const float *x, const float *y, float alpha, float beta,
+              float *out)
 {
     Edges g = {.A = A, .D = D, .x = x, .y = y, .alpha = alpha, .beta = beta, .out = out};
     run_balanced(run, A->rows, A->start, MAX(D, 1), D == 64 ? sddmm_64 : sddmm_any, &g);

@@ -30,7 +30,8 @@ typedef struct Balanced {
 static inline int64_t balanced_cut(const Balanced *b, int64_t part)
 {
     const int64_t base = b->start[0];
-    const int64_t work = b->start[b->rows] - base + 2 * b->rows, want = (int64_t)((double)work * (double)part / (double)b->pieces);
+    const int64_t work = b->start[b->rows] - base + 2 * b->rows,
+                  want = (int64_t)((double)work * (double)part / (double)b->pieces);
     int64_t low = 0, high = b->rows;
     while (low < high) {
         int64_t middle = low + (high - low) / 2;
@@ -47,7 +48,8 @@ static inline void balanced_task(void *arg, size_t task, int worker)
 {
     (void)worker;
     const Balanced *b = arg;
-    int64_t first = balanced_cut(b, (int64_t)task), last = (int64_t)task + 1 == b->pieces ? b->rows : balanced_cut(b, (int64_t)task + 1);
+    int64_t first = balanced_cut(b, (int64_t)task),
+            last = (int64_t)task + 1 == b->pieces ? b->rows : balanced_cut(b, (int64_t)task + 1);
     if (first < last) {
         b->fn(b->arg, first, last);
     }

@@ -58,7 +58,7 @@ static void merge(Best *b, Waiting *w)
     int64_t old = b->count, new = w->n;
     while (old + new > b->k) { /* the worst go; of equals the new one */
         if (new > 0 && (old == 0 || value[new - 1] <= b->value[old - 1])) {
-            new--;
+            new --;
         } else {
             old--;
         }
@@ -71,7 +71,7 @@ static void merge(Best *b, Waiting *w)
             b->value[to] = b->value[old];
             b->id[to] = b->id[old];
         } else {
-            new--;
+            new --;
             b->value[to] = value[new];
             b->id[to] = id[new];
         }
@@ -134,7 +134,8 @@ static float floor_of(const float *s, int64_t n, int64_t k)
     }
     float low = -v_max_lane(-least), high = v_max_lane(most);
     for (int step = 0; step < 9; step++) {
-        const float middle = step == 0 ? low : 0.5f * low + 0.5f * high; /* low itself may be too high where there is a NaN */
+        const float middle =
+            step == 0 ? low : 0.5f * low + 0.5f * high; /* low itself may be too high where there is a NaN */
         int64_t sum = 0;
         for (int64_t v = 0; v < vectors; v++) {
             sum += __builtin_popcount(v_mask(group[v] >= middle));
@@ -163,7 +164,8 @@ INLINE void select_from(Best *b, const float *s, int64_t I, int32_t first_id, co
     Waiting w;
     w.n = 0;
     for (int64_t i = 0; i < I; i += VW) {
-        const vf x = i + VW <= I ? v_load(s + i) : v_select(v_lanes() < (int)(I - i), v_load_n(s + i, (int)(I - i)), v_set(LOWEST));
+        const vf x =
+            i + VW <= I ? v_load(s + i) : v_select(v_lanes() < (int)(I - i), v_load_n(s + i, (int)(I - i)), v_set(LOWEST));
         for (uint32_t mask = v_mask(x > b->above); mask != 0; mask &= mask - 1) {
             const int64_t at = i + __builtin_ctz(mask);
             const int32_t id = first_id + (int32_t)at;
@@ -198,7 +200,7 @@ typedef struct Ranking {
     int64_t slab, slab_rows; /* first row and number of rows */
     int64_t block, block_items;
     void *packed;
-    int32_t *count;  /* [slab_rows] places taken */
+    int32_t *count; /* [slab_rows] places taken */
     char *scratch;
 } Ranking;
 
@@ -219,8 +221,17 @@ static size_t round_up(size_t bytes)
 
 static Gemm tile_product(const Ranking *r, int64_t M, const float *A, float *C)
 {
-    return (Gemm){.M = M, .N = r->block_items, .K = r->D, .A = A, .a_row = r->D, .a_col = 1, .packed = r->packed, .C = C,
-                  .ldc = r->block_items, .alpha = 1.0f, .bias = r->bias ? r->bias + r->block : NULL};
+    return (Gemm){.M = M,
+                  .N = r->block_items,
+                  .K = r->D,
+                  .A = A,
+                  .a_row = r->D,
+                  .a_col = 1,
+                  .packed = r->packed,
+                  .C = C,
+                  .ldc = r->block_items,
+                  .alpha = 1.0f,
+                  .bias = r->bias ? r->bias + r->block : NULL};
 }
 
 /* Bytes of the parts of the workspace; a worker's scratch is rows, scores, the product's own. */
@@ -279,7 +290,8 @@ static void rank_tile(void *arg, size_t task, int worker)
     if (r->row) {
         A = (const float *)(void *)scratch;
         for (int64_t m = 0; m < M; m++) {
-            memcpy(scratch + (size_t)(m * r->D) * sizeof(float), r->rows + r->row[r->slab + first + m] * r->D, (size_t)r->D * sizeof(float));
+            memcpy(scratch + (size_t)(m * r->D) * sizeof(float), r->rows + r->row[r->slab + first + m] * r->D,
+                   (size_t)r->D * sizeof(float));
         }
     }
     const Gemm product = tile_product(r, M, A, scores);
@@ -335,7 +347,8 @@ size_t K(knn_work)(int64_t I, int64_t D, int64_t k, int threads)
     return work_for(I, D, false, threads);
 }
 
-void K(knn)(const Run *run, int64_t Q, int64_t I, int64_t D, int64_t k, const float *q, const float *x, int32_t *ids, float *values)
+void K(knn)(const Run *run, int64_t Q, int64_t I, int64_t D, int64_t k, const float *q, const float *x, int32_t *ids,
+            float *values)
 {
     rank(run, (Ranking){.B = Q, .I = I, .D = D, .k = k, .rows = q, .items = x, .ids = ids, .scores = values});
 }
@@ -347,11 +360,20 @@ size_t K(topk_work)(int64_t B, int64_t I, int64_t D, int64_t k, int threads)
     return work_for(I, D, true, threads);
 }
 
-void K(topk)(const Run *run, int64_t B, int64_t I, int64_t D, int64_t k, const float *users, const int32_t *row, const float *items,
-             const float *bias, const Exclude *exclude, int32_t *ids, float *scores)
+void K(topk)(const Run *run, int64_t B, int64_t I, int64_t D, int64_t k, const float *users, const int32_t *row,
+             const float *items, const float *bias, const Exclude *exclude, int32_t *ids, float *scores)
 {
-    rank(run, (Ranking){.B = B, .I = I, .D = D, .k = k, .rows = users, .row = row, .items = items, .bias = bias, .exclude = exclude,
-                        .ids = ids, .scores = scores});
+    rank(run, (Ranking){.B = B,
+                        .I = I,
+                        .D = D,
+                        .k = k,
+                        .rows = users,
+                        .row = row,
+                        .items = items,
+                        .bias = bias,
+                        .exclude = exclude,
+                        .ids = ids,
+                        .scores = scores});
 }
 
 /* ---- dense scores -------------------------------------------------------------------------------------------------------------------------- */
@@ -369,7 +391,8 @@ static void topk_rows_range(const void *arg, int64_t first, int64_t last)
     }
 }
 
-void K(topk_rows)(const Run *run, int64_t B, int64_t I, int64_t k, const float *scores, const Exclude *exclude, int32_t *ids, float *values)
+void K(topk_rows)(const Run *run, int64_t B, int64_t I, int64_t k, const float *scores, const Exclude *exclude, int32_t *ids,
+                  float *values)
 {
     const Ranking r = {.I = I, .k = k, .rows = scores, .exclude = exclude, .ids = ids, .scores = values};
     if (k > 0) {
