@@ -1,22 +1,25 @@
 #!/usr/bin/env python3
 """Compares token ids and words with Hugging Face tokenizers on real texts, on every code point and on hostile ones.
 
-    pip install tokenizers==0.23.3
+    pip install tokenizers==0.23.3 transformers==5.23.0
     make build/tests/tokenizers_test
-    tests/golden/check_tokenizer.py MODEL_FOLDER [DATA_FOLDER]
+    tests/golden/check_tokenizer.py MODEL_FOLDER [DATA_FOLDER] [--data-only]
 
-MODEL_FOLDER holds a tokenizer.json; every column of every items.tsv below DATA_FOLDER is one text. Prints the number of
-texts and of mismatches for each part; exits 1 when there is one."""
-import glob
+MODEL_FOLDER holds tokenizer.json, vocab.txt or both: each is checked by itself on every line and every cell of every text
+file below DATA_FOLDER, whole and truncated; tokenizer.json on hostile texts also. Prints the number of texts and of mismatches for each part; exits 1 when there is one."""
 import json
 import os
 import random
+import re
+import shutil
 import struct
 import subprocess
 import sys
 import tempfile
 
-from tokenizers import Tokenizer
+os.environ["HF_HUB_OFFLINE"] = "1"
+from tokenizers import Tokenizer  # noqa: E402
+from transformers import AutoTokenizer  # noqa: E402
 
 BINARY = os.environ.get("TOKENIZERS_TEST", "build/tests/tokenizers_test")
 failures = 0
@@ -113,32 +116,72 @@ def odd_added_tokens(model, folder, rng):
         yield "added tokens, round %d" % round, path, contents
 
 
+def forms(folder, scratch):
+    """What the folder holds: tokenizer.json as it is; vocab.txt as transformers sets it up where there is no tokenizer.json."""
+    path = os.path.join(folder, "tokenizer.json")
+    if os.path.exists(path):
+        yield "tokenizer.json", folder, Tokenizer.from_file(path)
+    if os.path.exists(os.path.join(folder, "vocab.txt")):
+        for name in ("vocab.txt", "tokenizer_config.json", "special_tokens_map.json", "config.json"):
+            if os.path.exists(os.path.join(folder, name)):
+                shutil.copy(os.path.join(folder, name), scratch)
+        yield "vocab.txt", scratch, AutoTokenizer.from_pretrained(scratch).backend_tokenizer
+
+
+def text_files(folder):
+    """Every file below it that is UTF-8, pictures and arrays left out by what they hold."""
+    for root, _, names in sorted(os.walk(folder)):
+        for name in sorted(names):
+            path = os.path.join(root, name)
+            data = open(path, "rb").read()
+            if b"\0" in data[:4096] or data[:2] == b"\xff\xd8":
+                continue
+            try:
+                lines = data.decode().split("\n")
+            except UnicodeDecodeError:
+                lines = data.decode("latin-1").split("\n")
+            yield os.path.relpath(path, folder), sorted({cell for line in lines for cell in re.split(r"[\t|]", line)} | set(lines))
+
+
+def check_data(folder, data, scratch):
+    for form, model, hf in forms(folder, scratch):
+        texts = set()
+        for name, some in text_files(data):
+            check_ids("%s, %s" % (form, name), model, hf, some)
+            texts |= set(some)
+        texts = sorted(texts)
+        for limit in (384, 256, 16):
+            check_ids("%s, all of them, at most %d" % (form, limit), model, hf, texts, limit)
+
+
 def main():
-    folder = sys.argv[1]
+    arguments = [a for a in sys.argv[1:] if not a.startswith("--")]
+    folder = arguments[0]
+    rng = random.Random(7)
+    with tempfile.TemporaryDirectory() as tmp:
+        if len(arguments) > 1:
+            check_data(folder, arguments[1], tmp)
+        if "--data-only" not in sys.argv:
+            check_hostile(folder, tmp, rng)
+    sys.exit(failures > 0)
+
+
+def check_hostile(folder, tmp, rng):
     model = os.path.join(folder, "tokenizer.json")
     hf = Tokenizer.from_file(model)
     tokens = [t["content"] for t in json.load(open(model))["added_tokens"]]
     tokens += [t.upper() for t in tokens] + ["[MASK]", "<mask>", " <mask> "]
-    rng = random.Random(7)
-    if len(sys.argv) > 2:
-        for path in sorted(glob.glob(sys.argv[2] + "/*/items.tsv")):
-            rows = open(path, encoding="utf-8", newline="").read().split("\n")
-            texts = sorted({cell for row in rows for cell in row.split("\t")} | set(rows))
-            for limit in (0, 256, 384, 16):
-                check_ids("%s, at most %d" % ("/".join(path.split("/")[-2:]), limit), folder, hf, texts, limit)
     points = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
-    with tempfile.TemporaryDirectory() as tmp:
-        for name, path in variants(model, tmp):
-            changed = Tokenizer.from_file(path)
-            check_words("code points, " + name, path, changed, ["a" + c + "B" for c in points])
-            check_words("with marks, " + name, path, changed, ["a\u0345" + c + "\u0334\u0301" for c in points])
-            check_words("hostile words, " + name, path, changed, list(hostile(rng, 5000, tokens)))
-        check_ids("hostile", folder, hf, list(hostile(rng, 30000, tokens)))
-        check_ids("hostile, at most 12", folder, hf, list(hostile(rng, 10000, tokens)), 12)
-        for name, path, contents in odd_added_tokens(model, tmp, rng):
-            changed = Tokenizer.from_file(path)
-            check_ids(name, path, changed, list(hostile(rng, 3000, contents + tokens)))
-    sys.exit(failures > 0)
+    for name, path in variants(model, tmp):
+        changed = Tokenizer.from_file(path)
+        check_words("code points, " + name, path, changed, ["a" + c + "B" for c in points])
+        check_words("with marks, " + name, path, changed, ["a\u0345" + c + "\u0334\u0301" for c in points])
+        check_words("hostile words, " + name, path, changed, list(hostile(rng, 5000, tokens)))
+    check_ids("hostile", folder, hf, list(hostile(rng, 30000, tokens)))
+    check_ids("hostile, at most 12", folder, hf, list(hostile(rng, 10000, tokens)), 12)
+    for name, path, contents in odd_added_tokens(model, tmp, rng):
+        changed = Tokenizer.from_file(path)
+        check_ids(name, path, changed, list(hostile(rng, 3000, contents + tokens)))
 
 
 main()
