@@ -28,7 +28,8 @@ bool image_decode(Image *im, Text bytes, const char *name, int64_t max_pixels, A
         return decode_png(im, bytes, name, max_pixels, a, e);
     if (text_starts(bytes, "RIFF") && bytes.n >= 12 && memcmp(bytes.p + 8, "WEBP", 4) == 0)
         return decode_webp(im, bytes, name, max_pixels, a, e);
-    return fail(e, SP_FORMAT, "%s: is not a JPEG, PNG or WebP picture", name);
+    return bytes.n ? fail(e, SP_FORMAT, "%s: is not a JPEG, PNG or WebP picture; convert it to one of these", name)
+                   : fail(e, SP_FORMAT, "%s: is empty; fetch the file again", name);
 }
 
 bool image_open(Image *im, const char *path, Arena *a, Error *e)

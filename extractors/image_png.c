@@ -32,22 +32,18 @@ static void take(png_structp png, png_bytep to, size_t bytes)
     r->rest.n -= bytes;
 }
 
-/* Rows as libpng leaves them ([height, stride]) to RGB. */
-static void rows_to_rgb(Image *im, const unsigned char *rows, size_t stride, int type, const unsigned char palette[256][3])
+/* One row as libpng leaves it to RGB; wide: big-endian 16-bit grey. */
+static void row_to_rgb(const unsigned char *in, int64_t n, int type, bool wide, const unsigned char palette[256][3],
+                       unsigned char *out)
 {
-    bool wide = type == PNG_COLOR_TYPE_GRAY && stride >= 2 * (size_t)im->width; /* big-endian 16-bit grey */
-    for (int64_t y = 0; y < im->height; y++) {
-        const unsigned char *in = rows + (size_t)y * stride;
-        unsigned char *out = im->pixels + y * im->width * 3;
-        for (int64_t x = 0; x < im->width; x++, out += 3) {
-            if (type == PNG_COLOR_TYPE_PALETTE) {
-                memcpy(out, palette[in[x]], 3);
-            } else if (type & PNG_COLOR_MASK_COLOR) {
-                memcpy(out, in + 3 * x, 3);
-            } else {
-                unsigned char grey = wide ? (in[2 * x] ? 255 : in[2 * x + 1]) : in[x];
-                memset(out, grey, 3);
-            }
+    for (int64_t x = 0; x < n; x++, out += 3) {
+        if (type == PNG_COLOR_TYPE_PALETTE) {
+            memcpy(out, palette[in[x]], 3);
+        } else if (type & PNG_COLOR_MASK_COLOR) {
+            memcpy(out, in + 3 * x, 3);
+        } else {
+            unsigned char grey = wide ? (in[2 * x] ? 255 : in[2 * x + 1]) : in[x];
+            memset(out, grey, 3);
         }
     }
 }
@@ -69,7 +65,10 @@ bool decode_png(Image *im, Text bytes, const char *name, int64_t max_pixels, Are
     png_set_user_limits(png, INT32_MAX, INT32_MAX);
     png_read_info(png, info);
     int type = png_get_color_type(png, info), depth = png_get_bit_depth(png, info);
-    bool ok = image_room(im, png_get_image_width(png, info), png_get_image_height(png, info), name, max_pixels, a, e);
+    if (!image_room(im, png_get_image_width(png, info), png_get_image_height(png, info), name, max_pixels, a, e)) {
+        png_destroy_read_struct(&png, &info, NULL); /* now: png_read_update_info makes room for a row of any width */
+        return false;
+    }
     unsigned char palette[256][3] = {{0}}; /* entries that the file lacks are black */
     png_colorp colours;
     int n;
@@ -85,19 +84,22 @@ bool decode_png(Image *im, Text bytes, const char *name, int64_t max_pixels, Are
         png_set_strip_alpha(png);
     if (depth == 16 && type != PNG_COLOR_TYPE_GRAY)
         png_set_strip_16(png);
-    png_set_interlace_handling(png);
+    bool wide = depth == 16 && type == PNG_COLOR_TYPE_GRAY; /* 16-bit grey with alpha is stripped like colour, as Pillow does */
+    int passes = png_set_interlace_handling(png);
     png_read_update_info(png, info);
+    /* Interlaced rows grow from pass to pass and are all kept; others pass through one. */
     size_t stride = png_get_rowbytes(png, info);
-    unsigned char *rows = ok ? arena_alloc(a, stride, (size_t)im->height, e) : NULL;
-    png_bytep *at = rows ? NEW(a, png_bytep, im->height, e) : NULL;
-    if (at) {
-        for (int64_t y = 0; y < im->height; y++)
-            at[y] = rows + (size_t)y * stride;
-        png_read_image(png, at);
-        rows_to_rgb(im, rows, stride, type & ~PNG_COLOR_MASK_ALPHA, (const unsigned char(*)[3])palette);
-    }
+    unsigned char *rows = arena_alloc(a, stride, passes > 1 ? (size_t)im->height : 1, e);
+    for (int pass = 0; rows && pass < passes; pass++)
+        for (int64_t y = 0; y < im->height; y++) {
+            unsigned char *row = rows + (passes > 1 ? (size_t)y * stride : 0);
+            png_read_row(png, row, NULL);
+            if (pass == passes - 1)
+                row_to_rgb(row, im->width, type & ~PNG_COLOR_MASK_ALPHA, wide,
+                           (const unsigned char(*)[3])palette, im->pixels + y * im->width * 3);
+        }
     png_destroy_read_struct(&png, &info, NULL);
-    return at != NULL;
+    return rows != NULL;
 }
 
 #else

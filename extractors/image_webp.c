@@ -1,20 +1,62 @@
-/* extractors/image_webp.c: WebP by libwebp with its defaults, which are Pillow's; alpha is dropped without blending. */
+/* extractors/image_webp.c: WebP by libwebp with its defaults, which are Pillow's; alpha is dropped without blending. Of an animation the
+ * first frame, as Pillow: where it does not cover the canvas, black. */
 #include "extractors/image.h"
 
 #ifdef HAVE_WEBP
 #include <webp/decode.h>
 
+typedef struct Frame { /* what WebPDecodeRGBInto reads, and where on the canvas it goes */
+    Text bytes;
+    int64_t left, top, width, height;
+} Frame;
+
+static uint32_t little_endian(const char *p, int bytes)
+{
+    uint32_t v = 0;
+    for (int i = 0; i < bytes; i++)
+        v |= (uint32_t)(unsigned char)p[i] << 8 * i;
+    return v;
+}
+
+/* The first ANMF chunk (WebP container specification, "Animation"): a head of 16 bytes, then the frame's own chunks. */
+static bool first_frame(Text file, Frame *f)
+{
+    enum { CHUNK = 8, HEAD = 16 };
+    Text rest = {file.p + 12, file.n - 12}; /* behind RIFF, its size, WEBP */
+    while (rest.n >= CHUNK) {
+        size_t n = little_endian(rest.p + 4, 4), step = CHUNK + n + n % 2;
+        const char *p = rest.p + CHUNK;
+        if (n > rest.n - CHUNK)
+            return false;
+        if (memcmp(rest.p, "ANMF", 4) == 0 && n > HEAD) {
+            *f = (Frame){.bytes = {p + HEAD, n - HEAD},
+                         .left = 2 * (int64_t)little_endian(p, 3),
+                         .top = 2 * (int64_t)little_endian(p + 3, 3),
+                         .width = 1 + (int64_t)little_endian(p + 6, 3),
+                         .height = 1 + (int64_t)little_endian(p + 9, 3)};
+            return true;
+        }
+        rest = (Text){rest.p + MIN(step, rest.n), rest.n - MIN(step, rest.n)};
+    }
+    return false;
+}
+
 bool decode_webp(Image *im, Text bytes, const char *name, int64_t max_pixels, Arena *a, Error *e)
 {
     WebPBitstreamFeatures f;
     if (WebPGetFeatures((const uint8_t *)bytes.p, bytes.n, &f) != VP8_STATUS_OK)
-        return fail(e, SP_FORMAT, "%s: damaged WebP: its header does not read", name);
-    if (f.has_animation)
-        return fail(e, SP_UNSUPPORTED, "%s: is an animated WebP; give a still picture", name);
+        return fail(e, SP_FORMAT, "%s: damaged WebP: its header does not read; fetch the file again", name);
     if (!image_room(im, f.width, f.height, name, max_pixels, a, e))
         return false;
-    if (!WebPDecodeRGBInto((const uint8_t *)bytes.p, bytes.n, im->pixels, (size_t)(im->width * im->height * 3),
-                           (int)(im->width * 3)))
+    Frame frame = {.bytes = bytes, .width = f.width, .height = f.height};
+    if (f.has_animation &&
+        (!first_frame(bytes, &frame) || frame.left + frame.width > im->width || frame.top + frame.height > im->height ||
+         WebPGetFeatures((const uint8_t *)frame.bytes.p, frame.bytes.n, &f) != VP8_STATUS_OK || f.has_animation ||
+         f.width != frame.width || f.height != frame.height))
+        return fail(e, SP_FORMAT, "%s: damaged WebP: its first frame does not read; fetch the file again", name);
+    uint8_t *to = im->pixels + (frame.top * im->width + frame.left) * 3;
+    size_t room = (size_t)(((frame.height - 1) * im->width + frame.width) * 3);
+    if (!WebPDecodeRGBInto((const uint8_t *)frame.bytes.p, frame.bytes.n, to, room, (int)(im->width * 3)))
         return fail(e, SP_FORMAT, "%s: damaged or truncated WebP; fetch the file again", name);
     return true;
 }

@@ -190,8 +190,27 @@ static void must_refuse(const char *bytes, size_t n, int64_t max_pixels, const c
 static void hostile_pictures_are_refused(void **state)
 {
     (void)state;
-    must_refuse("", 0, 0, "is not a JPEG");
+    must_refuse("", 0, 0, "is empty");
     must_refuse("GIF89a", 6, 0, "is not a JPEG");
+    must_refuse("\xff\xd8", 2, 0, "is not a JPEG");
+    must_refuse("RIFF\0\0\0\0WEBP", 12, 0, "WebP");
+#ifdef HAVE_PNG
+    /* Heads alone; 2,147,483,647 x 1 took half a minute while the row was made before the size was checked. */
+    static const struct {
+        const char *size, *crc, *why;
+    } heads[] = {{"\x7f\xff\xff\xff\0\0\0\1", "\x2f\x54\xa4\x8a", "2147483647 x 1 pixels are more than the limit"},
+                 {"\0\0\xff\xff\0\0\xff\xff", "\x39\x67\x4e\x07", "65535 x 65535 pixels are more than the limit"},
+                 {"\0\0\0\0\0\0\0\5", "\x12\x34\x56\x78", "damaged PNG"},
+                 {"\0\0\0\5\0\0\0\5", "\x12\x34\x56\x78", "CRC error"}};
+    for (size_t i = 0; i < COUNT(heads); i++) {
+        char png[58] = "\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
+        memcpy(png + 16, heads[i].size, 8);
+        memcpy(png + 24, "\x08\x02\0\0\0", 5);
+        memcpy(png + 29, heads[i].crc, 4);
+        memcpy(png + 33, "\0\0\0\1IDAT\0\0\0\0", 13);
+        must_refuse(png, sizeof png, 0, heads[i].why);
+    }
+#endif
     Error e = {0};
     Arena *a = arena_new(NULL, 0);
     Text bytes;

@@ -62,6 +62,27 @@ put("interlaced.png", png(8, 2, [r.tobytes() for x0, y0, dx, dy in ((0, 0, 8, 8)
 save(rgb, "lossy.webp", quality=60)
 save(rgba, "alpha.webp", lossless=True, exact=True)
 
+
+def webp_chunk(t, d):
+    return t + struct.pack("<I", len(d)) + d + b"\0" * (len(d) % 2)
+
+
+def frame(im, left, top, **how):  # Pillow writes first frames of the canvas's size only
+    save(im, "frame.webp", **how)
+    path = os.path.join(folder, "frame.webp")
+    data = open(path, "rb").read()[12:]
+    os.remove(path)
+    if data[:4] == b"VP8X":
+        data = data[18:]
+    place = b"".join(struct.pack("<I", v)[:3] for v in (left // 2, top // 2, im.width - 1, im.height - 1, 100))
+    return webp_chunk(b"ANMF", place + b"\0" + data)
+
+
+canvas = b"".join(struct.pack("<I", v)[:3] for v in (W - 1, H - 1))
+frames = frame(rgba.crop((0, 0, 20, 30)), 6, 8, quality=80) + frame(rgb, 0, 0, quality=20)
+body = b"WEBP" + webp_chunk(b"VP8X", struct.pack("<I", 0x12) + canvas) + webp_chunk(b"ANIM", b"\xff\xff\xff\xff\0\0") + frames
+put("animation.webp", b"RIFF" + struct.pack("<I", len(body)) + body)
+
 lines = ["file\tfilter\twidth\theight\tshort\tfnv1a"]
 for name in sorted(os.listdir(folder)):
     if name == "pixels.tsv":
