@@ -40,26 +40,28 @@ static void print_time(FILE *to, double seconds)
         fprintf(to, "%ld:%02ld", s / 60, s % 60);
 }
 
-static void draw(Progress *p, double now, const char *note)
+/* `last`: the job is over, be it before its total. What cannot be counted says only how long it took. */
+static void draw(Progress *p, double now, bool last, const char *note)
 {
     enum { WIDTH = 24 };
     double spent = now - p->started, rate = spent > 0 ? p->done / spent : 0;
     double share = p->total > 0 ? MIN(p->done / p->total, 1.0) : 0;
     if (p->is_terminal)
         fputs("\r\033[K", p->to);
-    fprintf(p->to, "%s ", p->label);
+    fprintf(p->to, "%s", p->label);
     if (p->is_terminal && p->total > 0) {
         char bar[WIDTH + 1] = {0};
         for (int i = 0; i < WIDTH; i++)
             bar[i] = i < (int)(share * WIDTH) ? '=' : ' ';
-        fprintf(p->to, "[%s] ", bar);
+        fprintf(p->to, " [%s]", bar);
     }
     if (p->total > 0)
-        fprintf(p->to, "%.0f/%.0f %s (%.0f %%)", p->done, p->total, p->unit, 100 * share);
-    else
-        fprintf(p->to, "%.0f %s", p->done, p->unit);
-    fprintf(p->to, rate >= 100 ? ", %.0f %s/s" : ", %.3g %s/s", rate, p->unit);
-    if (rate > 0 && p->done < p->total) {
+        fprintf(p->to, " %.0f/%.0f %s (%.0f %%)", p->done, p->total, p->unit, 100 * share);
+    else if (p->done > 0)
+        fprintf(p->to, " %.0f %s", p->done, p->unit);
+    if (p->done > 0)
+        fprintf(p->to, rate >= 100 ? ", %.0f %s/s" : ", %.3g %s/s", rate, p->unit);
+    if (rate > 0 && p->done < p->total && !last) {
         fputs(", ", p->to);
         print_time(p->to, (p->total - p->done) / rate);
         fputs(" left", p->to);
@@ -88,15 +90,15 @@ void progress_step(Progress *p, double done, const char *note)
     if (!p->to)
         return;
     double now = now_seconds();
-    if (now - p->drawn >= (p->is_terminal ? 0.1 : 10.0))
-        draw(p, now, note);
+    if (now - p->drawn >= (p->is_terminal ? 0.1 : MAX(10.0, 0.1 * (now - p->started)))) /* in a log, lines get rarer */
+        draw(p, now, false, note);
 }
 
 void progress_end(Progress *p, const char *note)
 {
     if (!p->to)
         return;
-    draw(p, now_seconds(), note);
+    draw(p, now_seconds(), true, note);
     if (p->is_terminal)
         fputc('\n', p->to);
     fflush(p->to);

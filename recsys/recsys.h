@@ -84,6 +84,7 @@ typedef struct SplitConfig {
     int64_t leave_n;
     int64_t k_core; /* 0: none; else users, then items with fewer rows go, until none does */
     uint32_t seed;
+    const Heap *heap; /* NULL: malloc */
 } SplitConfig;
 /* Writes DIR/train.tsv, val.tsv, test.tsv: the lines of the source file in their order, byte for byte (its header first, if it has one);
  * LightGCN's as user and item between tabs. counts: rows of train, validation, test. A validation file that an earlier split left in DIR,

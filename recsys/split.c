@@ -279,7 +279,7 @@ bool split_file(const char *ratings, const char *dir, const SplitConfig *c, size
 {
     if (!check_config(c, e))
         return false;
-    Arena *a = arena_new(NULL, 0);
+    Arena *a = arena_new(c->heap, 0);
     if (!a)
         return fail_memory(e, 4096, "splitting");
     Ratings r;

@@ -301,7 +301,7 @@ static bool train_all(Trainer *t, TrainResult *r, Error *e)
     if (!tape)
         return false;
     Progress p;
-    progress_start(&p, t->config->progress, t->model.kind->name, "batch",
+    progress_start(&p, t->config->progress, t->model.kind->name, "batches",
                    (double)(setting_i64(t->settings, "epochs") * sampler_batches(t->sampler)));
     bool ok = true;
     while (ok && !t->finished)

@@ -145,7 +145,9 @@ Trained *trained_open(const Device *d, const char *dir, Error *e)
     t->arena = a;
     Text source;
     const char *path = path_join(a, dir, "config.json", e), *vectors = path_join(a, dir, "user.npy", e);
-    const Json *config = path && vectors && file_read(&source, a, path, 1 << 20, e) ? json_parse(a, source, path, e) : NULL;
+    if (path && !file_exists(path))
+        fail(e, SP_IO, "%s: holds no trained model (no config.json); `sapor train MODEL --out %s` makes one", dir, dir);
+    const Json *config = !e->code && path && vectors && file_read(&source, a, path, 1 << 20, e) ? json_parse(a, source, path, e) : NULL;
     if (config && (file_exists(vectors) ? open_vectors(t, dir, e) : open_model(t, config, path, e)))
         return t;
     trained_close(t);

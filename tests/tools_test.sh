@@ -132,6 +132,222 @@ wrong 1 'absent' 'a trained folder that is not there' recommend absent
 wrong 1 'parts' 'a folder that holds nothing trained' recommend parts -o other.tsv
 wrong 2 'nobody' 'an unknown user' recommend run --users nobody -o other.tsv
 
+# ---- wrong input: exit status | what the message says | name | command; every one leaves the folder as it is ------------------
+npy() { # FILE SHAPE NUMBERS [LAST]: a NumPy file of ones, float32; LAST: the last number's bytes
+    printf '\223NUMPY\001\000\166\000%-117s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': $2, }" >"$1"
+    awk -v n="$3" 'BEGIN { for (i = 0; i < n; i++) printf "o" }' | sed 's/o/\x00\x00\x80\x3f/g' >>"$1"
+    [ -z "${4:-}" ] || printf "$4" >>"$1"
+}
+table() {
+    while IFS='|' read -r expected said title call; do
+        [ -z "$call" ] || eval "wrong $expected \"\$said\" \"\$title\" $call"
+    done
+}
+mkdir -p bad/folder bad/folder.tsv bad/folder.npy bad/data/pictures bad/data/junk bad/mixed
+cut -f 1-3 ratings.tsv | sed 's/u//; s/i//' >numbers.tsv
+: >bad/empty
+printf 'hello\n' >bad/file
+head -c 2000 "$sapor" >bad/binary
+for end in tsv npy safetensors pth yml txt json; do cp bad/binary bad/binary.$end; cp bad/empty bad/empty.$end; done
+printf 'u1\ti1\t5\nu\351\ti2\t4\n' >bad/latin.tsv
+printf 'u1\ti1\t5\nu\000 2\ti2\t4\n' >bad/nul.tsv
+printf 'u1 i1 5\n' >bad/spaces.tsv
+printf 'u1\ti1\tgood\n' >bad/rating.tsv
+printf 'u1\ti1\tnan\n' >bad/nan.tsv
+printf '\ti1\t5\n' >bad/nouser.tsv
+printf 'u1\t\t5\n' >bad/noitem.tsv
+printf 'u1\ti1\t5\tnoon\n' >bad/time.tsv
+printf 'user\titem\trating\n' >bad/header.tsv
+printf 'userID\titemID\tx_label\n1\t1\t9\n' >bad/label.inter
+printf '0 -1 2\n' >bad/lightgcn.txt
+printf 'a red bag\nbl\377e\n' >bad/latin.txt
+printf 'a red bag\nblue\n' >texts.txt
+npy bad/ok.npy '(40, 2)' 80
+npy bad/few.npy '(20, 2)' 40
+npy bad/short.npy '(40, 2)' 79
+npy bad/long.npy '(40, 2)' 81
+npy bad/huge.npy '(4611686018427387904, 4611686018427387904)' 2
+npy bad/minus.npy '(-40, 2)' 80
+npy bad/flat.npy '(80,)' 80
+npy bad/narrow.npy '(40, 0)' 0
+npy bad/nan.npy '(40, 2)' 79 '\000\000\300\177'
+npy bad/twice.npy '(2, 2)' 4
+printf 'i1\ni1\n' >bad/twice.ids.txt
+npy bad/names.npy '(2, 2)' 4
+printf 'i1\n' >bad/names.ids.txt
+i=0
+while [ $i -lt 40 ]; do npy bad/mixed/i$i.npy '(1, 2)' 2; i=$((i + 1)); done
+npy bad/mixed/i7.npy '(1, 3)' 3
+printf '\377\377\377\377\377\377\377\017{}' >bad/long.safetensors
+printf '\066\000\000\000\000\000\000\000{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,9]}}12345678' >bad/span.safetensors
+printf 'item\ttext\n1\ta bag\n2\ta hat\n' >bad/data/t.tsv
+printf 'item\ttext\n1\ta bag\n2\n' >bad/data/cells.tsv
+printf 'item\ttext\n../../out\ta bag\n' >bad/data/escape.tsv
+printf 'item\ttext\n1\t"a bag\n' >bad/data/quote.tsv
+printf 'item\ttext\n1\tcaf\351\n' >bad/data/latin.tsv
+printf 'junk' >bad/data/junk/1.png
+texts_yaml() { # FILE SED: a configuration that works, but for what SED changes
+    cat <<END | sed "$2" >"bad/$1.yml"
+dataset_path: bad/data
+textual:
+  items:
+    input_path: t.tsv
+    output_path: o
+    item_column: item
+    text_column: text
+    model:
+      - { model_name: word-statistics, backend: sentence_transformers, output_layers: 1 }
+END
+}
+texts_yaml works ''
+texts_yaml key 's/text_column/text_colum/'
+texts_yaml missing '/output_path/d'
+texts_yaml again '$a dataset_path: x'
+texts_yaml tab 's/^  items/\titems/'
+texts_yaml backend 's/sentence_transformers/tensorflow/'
+texts_yaml batch 's/layers: 1/layers: 1, batch_size: 0/'
+texts_yaml model 's/word-statistics/nowhere/'
+texts_yaml pictures 's/word-statistics/colour-statistics/'
+texts_yaml column 's/text_column: text/text_column: words/'
+texts_yaml later 's/^textual/audio/'
+for name in cells escape quote latin absent; do texts_yaml $name "s/t.tsv/$name.tsv/"; done
+texts_yaml folder 's/t.tsv/junk/'
+texts_yaml outfile 's/output_path: o/output_path: t.tsv/'
+printf 'dataset_path: bad/data\nvisual:\n  items:\n    input_path: t.tsv\n    output_path: o\n    model:\n      - { model_name: colour-statistics, backend: torch, output_layers: avgpool, reshape: [32, 32] }\n' >bad/visual.yml
+sed 's/\[32, 32\]/[0, 32]/' bad/visual.yml >bad/reshape.yml
+sed 's/\[32, 32\]/[16384, 16384]/' bad/visual.yml >bad/large.yml
+printf 'a: &a [*a]\n' >bad/cycle.yml
+printf '%2000s\n' '' | sed 's/ /[/g; s/^/a: /' >bad/deep.yml
+table <<'END'
+2|value is empty|an empty value|split ratings.tsv --out ""
+2|argument 1 is empty|an empty argument|split "" --out other
+1|nowhere/x|a trace that cannot be written|split ratings.tsv --out other --trace nowhere/x
+1|--max-memory 16K: out of memory|over the memory limit|split ratings.tsv --out other --max-memory 16K
+2|seed|a seed below 0|split ratings.tsv --out other --seed -1
+2|seed below 4294967296|a seed too large for a split|split ratings.tsv --out other --seed 4294967296
+2|test-ratio|a share that is no number|split ratings.tsv --out other --test-ratio nan
+2|less than 1|nothing left to train on|split ratings.tsv --out other --test-ratio 1
+2|leave-n|a count too large for any integer|split ratings.tsv --out other --leave-n 99999999999999999999
+2|nothing to train on|a core that nobody belongs to|split ratings.tsv --out other --k-core 1000
+1|is a file, a folder is wanted|an output folder that is a file|split ratings.tsv --out bad/file/x
+1|/proc/x|an output folder that cannot be made|split ratings.tsv --out /proc/x
+1|is a folder, a file is wanted|a folder in place of ratings|split bad/folder.tsv --out other
+1|holds no interactions|empty ratings|split bad/empty --out other
+1|holds no interactions|ratings of a header alone|split bad/header.tsv --out other
+1|binary:[0-9]*: holds a NUL byte|a binary file as ratings|split bad/binary --out other
+1|nul.tsv:2: holds a NUL byte|a NUL byte in ratings|split bad/nul.tsv --out other
+1|latin.tsv:2: is not valid UTF-8|ratings that are not UTF-8|split bad/latin.tsv --out other
+1|spaces.tsv:1: .*tabs or commas|ratings between spaces|split bad/spaces.tsv --out other
+1|rating.tsv:1: the rating|a rating in words|split bad/rating.tsv --out other
+1|nan.tsv:1: the rating|a rating that is no number|split bad/nan.tsv --out other
+1|nouser.tsv:1: the user id is empty|an empty user id|split bad/nouser.tsv --out other
+1|noitem.tsv:1: the item id is empty|an empty item id|split bad/noitem.tsv --out other
+1|time.tsv:1: the time|a time in words|split bad/time.tsv --out other --strategy temporal
+1|label.inter:2: x_label|an x_label that there is not|train BPRMF --train bad/label.inter --out other
+1|lightgcn.txt:1|an item below 0 in LightGCN text|train BPRMF --train bad/lightgcn.txt --out other
+1|must name the columns|RecBole files without their header|train BPRMF --train ratings.tsv --format recbole --out other
+1|bad/empty: holds no interactions|an empty validation file|train BPRMF --train parts/train.tsv --valid bad/empty --out other
+1|is a file, a folder is wanted|a run folder that is a file|train BPRMF --train parts/train.tsv --out bad/file
+2|other settings or data|a run folder of other settings|train BPRMF --train parts/train.tsv --set epochs=3 --out run
+2|epochs=-1: must be at least 0|a setting below its range|train BPRMF --train parts/train.tsv --set epochs=-1 --out other
+2|lr=nan|a setting that is no number|train BPRMF --train parts/train.tsv --set lr=nan --out other
+2|batch_size=1e9|a setting that is no whole number|train BPRMF --train parts/train.tsv --set batch_size=1e9 --out other
+2|NAME=VALUE|a feature without a name|train VBPR --train numbers.tsv --features =bad/ok.npy --out other
+2|given twice|a feature given twice|train VBPR --train numbers.tsv --features v=bad/ok.npy,v=bad/ok.npy --out other
+1|not a row number.*ok.ids.txt|features by number, items by name|train VBPR --train ratings.tsv --features v=bad/ok.npy --out other
+1|20 of 40 items have no features|too few rows|train VBPR --train numbers.tsv --features v=bad/few.npy --out other
+1|short.npy: .*truncated|a truncated array|train VBPR --train numbers.tsv --features v=bad/short.npy --out other
+1|long.npy|an array with bytes behind it|train VBPR --train numbers.tsv --features v=bad/long.npy --out other
+1|huge.npy|a shape of more bytes than there are|train VBPR --train numbers.tsv --features v=bad/huge.npy --out other
+1|minus.npy: the shape|a shape below 0|train VBPR --train numbers.tsv --features v=bad/minus.npy --out other
+1|has 1 dimensions|features without columns|train VBPR --train numbers.tsv --features v=bad/flat.npy --out other
+1|narrow.npy: its rows are empty|features of no numbers|train VBPR --train numbers.tsv --features v=bad/narrow.npy --out other
+1|item 39 hold nan at column 1|a NaN among features|train VBPR --train numbers.tsv --features v=bad/nan.npy --out other
+1|twice.ids.txt:2.*line 1|a row name twice|train VBPR --train ratings.tsv --features v=bad/twice.npy --out other
+1|names.ids.txt: names 1 rows|fewer names than rows|train VBPR --train ratings.tsv --features v=bad/names.npy --out other
+1|i7.npy: has 3 columns|rows of different lengths|train VBPR --train ratings.tsv --features v=bad/mixed --out other
+1|40 of 40 items have no features|a folder without features|train VBPR --train ratings.tsv --features v=bad/folder --out other
+1|not a NumPy|no array at all|train VBPR --train numbers.tsv --features v=bad/binary.npy --out other
+1|not a NumPy|an empty file for an array|train VBPR --train numbers.tsv --features v=bad/empty.npy --out other
+1|absent: holds no trained model|recommend from nothing|recommend absent -o other.tsv
+2|no user in|a list of no users|recommend run --users , -o other.tsv
+1|binary:[0-9]*: holds a NUL|a binary file of users|recommend run --users bad/binary -o other.tsv
+2|from 1 to 2147483647|no recommendation at all|recommend run -k 0 -o other.tsv
+1|is a folder, a file is to be written|recommendations into a folder|recommend run -o bad/folder
+1|nowhere/x: cannot create|recommendations into a missing folder|recommend run -o nowhere/x
+1|binary:[0-9]*: holds a NUL|binary recommendations|evaluate bad/binary --test parts/test.tsv
+1|latin.tsv:2: is not valid UTF-8|recommendations that are not UTF-8|evaluate bad/latin.tsv --test parts/test.tsv
+1|nan.tsv:1: the score|a score of nan|evaluate bad/nan.tsv --test parts/test.tsv
+1|noitem.tsv:1: the item id is empty|a recommendation of nothing|evaluate bad/noitem.tsv --test parts/test.tsv
+2|10 stands there twice|a cutoff twice|evaluate recs.tsv --test parts/test.tsv --cutoffs 10,10
+2|Recall stands there twice|a metric twice|evaluate recs.tsv --test parts/test.tsv --metrics Recall,Recall
+1|no model absent; tried|a model that is not there|encode absent texts.txt -o other.npy
+1|did you mean "word-statistics"|a model misspelt|encode word-statistic texts.txt -o other.npy
+1|folder: holds no model|a folder that is no model|encode bad/folder texts.txt -o other.npy
+1|neither safetensors nor a torch file|a weights file that is none|encode bad/file texts.txt -o other.npy
+1|safetensors|an empty weights file|encode bad/empty.safetensors texts.txt -o other.npy
+1|the header says|a header longer than any file|encode bad/long.safetensors texts.txt -o other.npy
+1|tensor a: shape|a tensor that does not fit its bytes|encode bad/span.safetensors texts.txt -o other.npy
+1|binary.pth|a torch file that is none|encode bad/binary.pth texts.txt -o other.npy
+1|latin.txt:2: is not valid UTF-8|texts that are not UTF-8|encode word-statistics bad/latin.txt -o other.npy
+1|is empty; one text a line|no texts at all|encode word-statistics bad/empty.txt -o other.npy
+1|no such file or folder|an input that is not there|encode colour-statistics absent.png -o other.npy
+1|holds no picture|a folder without pictures|encode colour-statistics bad/folder -o other.npy
+1|1.png: is not a JPEG, PNG or WebP|a picture that is none|encode colour-statistics bad/data/junk -o other.npy
+2|t.tsv: this model reads texts only|a table taken for a picture|encode word-statistics bad/data/t.tsv -o other.npy
+2|reads pictures only|texts for a model of pictures|encode colour-statistics texts.txt -o other.npy
+2|has no such choice|a layer that statistics do not have|encode word-statistics texts.txt -o other.npy --layer x
+2|from 1 to 65536|a batch of nothing|encode word-statistics texts.txt -o other.npy --batch 0
+1|not available yet|a type that is not there yet|encode word-statistics texts.txt -o other.npy --dtype bf16
+1|folder.npy: is a folder|features into a folder|encode word-statistics texts.txt -o bad/folder.npy
+1|nowhere/x.npy: cannot create|features into a missing folder|encode word-statistics texts.txt -o nowhere/x.npy
+1|holds neither tokenizer.json|a folder without a tokenizer|tokenize bad/folder texts.txt
+1|binary.json:1|a tokenizer.json that is none|tokenize bad/binary.json texts.txt
+1|empty.txt: is empty|an empty vocabulary|tokenize bad/empty.txt texts.txt
+1|holds no .yml|a folder without a configuration|extract bad/folder
+1|empty.yml: is empty|an empty configuration|extract bad/empty.yml
+1|binary.yml|a binary configuration|extract bad/binary.yml
+1|key.yml:7.*did you mean "text_column"|a misspelt key|extract bad/key.yml
+1|missing.yml:4.*"output_path" is missing|a missing key|extract bad/missing.yml
+1|again.yml:10.*here twice|a key twice|extract bad/again.yml
+1|tab.yml:3|a tab in YAML|extract bad/tab.yml
+1|cycle.yml:1|YAML that holds itself|extract bad/cycle.yml
+1|nested too deeply|YAML without end|extract bad/deep.yml
+1|backend.yml:9.*"tensorflow" is not available|a backend that there is not|extract bad/backend.yml
+1|batch.yml:9.*batch_size|a batch size of 0|extract bad/batch.yml
+1|model.yml:9:9: no model nowhere|a model that is nowhere|extract bad/model.yml
+1|colour-statistics reads no texts|a model of the other modality|extract bad/pictures.yml
+1|no column "words"|a column that is not there|extract bad/column.yml
+1|audio is not available yet|a modality that is not there yet|extract bad/later.yml
+1|cells.tsv:3: has 1 columns|a row too short|extract bad/cells.yml
+1|cannot be a file's name|an id that leads out of the folder|extract bad/escape.yml
+1|never closed|a quote without end|extract bad/quote.yml
+1|latin.tsv:2: is not valid UTF-8|a table that is not UTF-8|extract bad/latin.yml
+1|absent.tsv|a table that is not there|extract bad/absent.yml
+1|is a folder, a file is wanted|a folder for a table|extract bad/folder.yml
+1|is a file, a folder is wanted|a file where features should go|extract bad/outfile.yml
+1|is a file, a folder is wanted|a table for a folder of pictures|extract bad/visual.yml
+1|reshape: .*from 1 to 16384|a size of 0|extract bad/reshape.yml
+1|are more than|a size beyond memory|extract bad/large.yml
+2|--shard|a shard that there is not|extract bad/works.yml --shard 3/2
+1|unknown key "nope"|an override of nothing|extract bad/works.yml --textual.items.nope=3
+2|no entry of the list|an override beyond the list|extract bad/works.yml --textual.items.model.7.batch_size=3
+2|write it as|an override without its value|extract bad/works.yml --textual.items.model.0.batch_size
+2|did you mean --dataset_path|a misspelt override|extract bad/works.yml --dataset_pth=x
+1|is a file, a folder is wanted|a demo into a file|demo --out bad/file
+2|there is no model "nope"|a model that nobody lists|models nope
+END
+right 'extract by word statistics' extract bad/works.yml --json
+says '"made":2,"skipped":0' 'both texts are new'
+right 'extract again' extract bad/works.yml --json
+says '"made":0,"skipped":2' 'nothing is made twice'
+right 'recommend to one user named twice' recommend run -k 3 --users u1,u1
+[ "$(grep -c . out)" = 3 ]
+ok $? 'a user named twice is one user'
+"$sapor" models >/dev/full 2>err
+[ $? = 1 ] && grep -q '^sapor: standard output: cannot write' err
+ok $? 'a full disk behind standard output'
+
 # ---- bench ---------------------------------------------------------------------------------------------------------------
 right 'bench' bench gemm --shape 1x768x768 --seconds 0.001 --threads 1 --json
 says '"bench":"gemm","shape":"1x768x768","dtype":"f32","threads":1,"variant":".*"share_of_peak":' 'bench prints the agreed fields'

@@ -1,5 +1,22 @@
-/* data_options.c: options about data that several commands take, and figures printed alike. */
+/* data_options.c: options about data that several commands take, texts read and figures printed alike. */
 #include "tools/tools.h"
+
+bool text_file_read(Text *out, Arena *a, const char *path, Error *e)
+{
+    bool in = strcmp(path, "-") == 0;
+    const char *name = in ? "standard input" : path;
+    if (!(in ? input_read(out, a, stdin, name, 0, e) : file_read(out, a, path, 0, e)))
+        return false;
+    if (text_starts(*out, "\xEF\xBB\xBF"))
+        *out = (Text){out->p + 3, out->n - 3};
+    const char *nul = out->n ? memchr(out->p, 0, out->n) : NULL;
+    size_t bad = nul ? (size_t)(nul - out->p) : 0, line = 1;
+    if (!nul && utf8_valid(*out, &bad))
+        return true;
+    for (size_t i = 0; i < bad; i++)
+        line += out->p[i] == '\n';
+    return fail(e, SP_FORMAT, "%s:%zu: %s", name, line, nul ? "holds a NUL byte: not a text file" : "is not valid UTF-8; convert it (iconv -t UTF-8)");
+}
 
 bool read_format(const Context *c, Format *f, Error *e)
 {

@@ -87,7 +87,7 @@ bool demo_command(Context *c, Error *e)
 {
     static const char *const HEADING[COLUMNS] = {"model", "features", "Recall@20", "nDCG@20", "HR@20", "best epoch", "ms/epoch", "seconds"};
     Demo d = {.c = c, .out = option_text(c, "out") ? option_text(c, "out") : "out/demo"};
-    SplitConfig split = {.strategy = SPLIT_RANDOM, .test_ratio = 0.2, .validation_ratio = 0.1, .seed = 42};
+    SplitConfig split = {.strategy = SPLIT_RANDOM, .test_ratio = 0.2, .validation_ratio = 0.1, .seed = 42, .heap = c->heap};
     size_t interactions, counts[3];
     double begun = now_seconds();
     if (!(d.visual = inside(&d, "visual.npy", e)) || !(d.textual = inside(&d, "textual.npy", e)) || !(d.train = inside(&d, "train.tsv", e)) ||

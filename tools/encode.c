@@ -57,7 +57,7 @@ static bool add_texts(Inputs *in, Arena *a, const char *path, Error *e)
 {
     Text rest, line;
     size_t number = 0, before = in->count;
-    if (!file_read(&rest, a, path, 0, e))
+    if (!text_file_read(&rest, a, path, e))
         return false;
     while (text_line(&rest, &line)) {
         const char *name = arena_printf(a, e, "%zu", ++number);
@@ -143,6 +143,10 @@ bool encode_command(Context *c, Error *e)
     Extractor x;
     Inputs in = {0};
     double begun = now_seconds();
+    static const char *const CHOICES[] = {"pool", "normalize", "layer", "arch"};
+    for (size_t i = 0; i < COUNT(CHOICES) && statistics_find(c->args[0]); i++)
+        if (option_given(c, CHOICES[i]))
+            return fail(e, SP_USAGE, "--%s: %s has no such choice; leave it out", CHOICES[i], c->args[0]);
     if (!collect(&in, c, e) || !extractor_open(&x, c, c->args[0], &o, e))
         return false;
     int64_t rows = (int64_t)in.count, features = x.features;

@@ -51,7 +51,7 @@ static int by_user_score(const void *a, const void *b)
 static bool read_recs(Recs *r, const char *path, DataSet *d, Arena *a, Error *e)
 {
     Text rest, line;
-    if (!file_read(&rest, a, path, 0, e))
+    if (!text_file_read(&rest, a, path, e))
         return false;
     for (size_t number = 1; text_line(&rest, &line); number++) {
         Text left = line, user, item, score;
@@ -60,6 +60,8 @@ static bool read_recs(Recs *r, const char *path, DataSet *d, Arena *a, Error *e)
         if (!text_next(&left, '\t', &user) || !text_next(&left, '\t', &item) || !text_next(&left, '\t', &score) || left.p)
             return fail(e, SP_FORMAT, "%s:%zu: three columns are wanted (user, item, score, by tabs)", path, number);
         Rec one = {.line = number};
+        if (user.n == 0 || item.n == 0)
+            return fail(e, SP_FORMAT, "%s:%zu: the %s id is empty", path, number, user.n ? "item" : "user");
         if (!text_f64(score, &one.score) || isnan(one.score))
             return fail(e, SP_FORMAT, "%s:%zu: the score \"%.*s\" is not a number", path, number, (int)MIN(score.n, 40), score.p);
         int64_t u = text_index_find(d->users, user), i = u < 0 ? 0 : text_index_add(d->items, item, e);
@@ -156,6 +158,9 @@ static bool read_cutoffs(const Context *c, int64_t **at, size_t *count, int64_t 
             (*at)[i] = i ? 20 : 10;
         else if (!text_i64(text_of(words[i]), &(*at)[i]) || (*at)[i] < 1 || (*at)[i] > 1 << 20)
             return fail(e, SP_USAGE, "--cutoffs: \"%s\" is not a whole number from 1 to %d", words[i], 1 << 20);
+        for (size_t k = 0; k < i; k++)
+            if ((*at)[k] == (*at)[i])
+                return fail(e, SP_USAGE, "--cutoffs: %lld stands there twice", (long long)(*at)[i]);
         *largest = MAX(*largest, (*at)[i]);
     }
     return true;
@@ -173,6 +178,10 @@ bool evaluate_command(Context *c, Error *e)
     if (!read_format(c, &data.format, e) || !read_protocol(c, &data.protocol, e) || !option_list(c, "metrics", ',', &metrics, &metric_count, e) ||
         !read_cutoffs(c, &at, &cutoff_count, &K, e))
         return false;
+    for (size_t i = 1; i < metric_count; i++)
+        for (size_t k = 0; k < i; k++)
+            if (metric_find(metrics[i]) >= 0 && metric_find(metrics[i]) == metric_find(metrics[k]))
+                return fail(e, SP_USAGE, "--metrics: %s stands there twice", metrics[i]);
     if (metric_count == 0) {
         metrics = METRICS;
         metric_count = COUNT(METRICS);
@@ -187,6 +196,6 @@ bool evaluate_command(Context *c, Error *e)
               score_lists(&s, data.protocol, users, n, K, top, &d.test, metrics, metric_count, at, cutoff_count, c->arena, e);
     dataset_close(&d);
     if (ok && recs.unknown && c->progress)
-        fprintf(c->progress, "%s: %zu lines of users that are not in the data do not count\n", c->args[0], recs.unknown);
+        fprintf(c->progress, "%s: lines of users that are not in the data and do not count: %zu\n", c->args[0], recs.unknown);
     return ok && print_result(c, &s, e);
 }

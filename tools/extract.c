@@ -34,6 +34,8 @@ typedef struct Extracting {
     size_t count;
     int64_t features;
     double noted;         /* when the manifest was written */
+    Extractor extractor;
+    bool opened;          /* the extractor */
 } Extracting;
 
 /* ---- settings as a number ---------------------------------------------------------------------------------------------- */
@@ -81,7 +83,9 @@ static bool hash_settings(uint64_t *h, const Extraction *x, const char *model, A
                                     x->clear_text, (long long)x->reshape[0], (long long)x->reshape[1], x->scale, (double)x->mean[0],
                                     (double)x->mean[1], (double)x->mean[2], (double)x->std[0], (double)x->std[1], (double)x->std[2]);
     *h = text ? hash_bytes(text, strlen(text), 0) : 0;
-    return text && hash_model(h, model, 0, a, e);
+    if (text && statistics_find(x->model))
+        *h = hash_bytes(x->model, strlen(x->model), *h);
+    return text && (statistics_find(x->model) || hash_model(h, model, 0, a, e));
 }
 
 /* ---- the manifest ------------------------------------------------------------------------------------------------------ */
@@ -237,26 +241,35 @@ static EncoderOptions encoder_options(const Extraction *x, Preset *p)
     return o;
 }
 
-static bool encode_rest(Extracting *w, const char *model, Error *e)
+static bool open_model(Extracting *w, const char *model, Error *e)
 {
     const Extraction *x = w->x;
     Preset preset;
     EncoderOptions o = encoder_options(x, &preset);
-    Extractor extractor;
-    if (!extractor_open(&extractor, w->c, model, &o, e)) {
-        error_prefix(e, "%s", x->where);
+    if (!extractor_open(&w->extractor, w->c, model, &o, e)) {
+        error_prefix(e, "%s: ", x->where);
         return false;
     }
     bool torch = strcmp(x->backend, "torch") == 0;
-    extractor.as_they_are = torch && x->reshape[0] == 0;
-    if (!torch) {
-        extractor.first_width = x->reshape[0];
-        extractor.first_height = x->reshape[1];
+    w->opened = true;
+    if (!(w->extractor.modalities & x->modality)) {
+        extractor_close(&w->extractor);
+        return fail(e, SP_FORMAT, "%s: %s reads no %s", x->where, x->model, x->modality == MODALITY_IMAGE ? "pictures" : "texts");
     }
-    w->features = extractor.features;
+    w->extractor.as_they_are = torch && x->reshape[0] == 0;
+    if (!torch) {
+        w->extractor.first_width = x->reshape[0];
+        w->extractor.first_height = x->reshape[1];
+    }
+    w->features = w->extractor.features;
+    return true;
+}
+
+static bool encode_rest(Extracting *w, Error *e)
+{
+    const Extraction *x = w->x;
     const char *label = arena_printf(w->arena, e, "%.*s/%s", (int)path_base(x->model).n, path_base(x->model).p, x->layer);
-    bool ok = label && extract_features(w->c, &extractor, w->items, w->count, (size_t)x->batch, label, write_features, w, e);
-    extractor_close(&extractor);
+    bool ok = label && extract_features(w->c, &w->extractor, w->items, w->count, (size_t)x->batch, label, write_features, w, e);
     Error later = {0}; /* what was done is noted even when the run fails */
     bool noted = write_manifest(w, ok ? e : &later);
     return ok && noted;
@@ -286,9 +299,9 @@ static bool run_extraction(Context *c, const Extraction *x, Shard s, Arena *a, E
     size_t skipped;
     uint64_t key;
     FolderLock lock;
-    const char *model = w.ids ? model_find(x->model, a, e) : NULL;
+    const char *model = !w.ids ? NULL : statistics_find(x->model) ? x->model : model_find(x->model, a, e);
     if (!model) {
-        error_prefix(e, "%s", x->where);
+        error_prefix(e, "%s: ", x->where);
         return false;
     }
     if (!extraction_items(&w.items, &w.count, x, c->progress, a, e) || !hash_settings(&key, x, model, a, e) ||
@@ -297,10 +310,15 @@ static bool run_extraction(Context *c, const Extraction *x, Shard s, Arena *a, E
     const char *own = s.count == 1 ? w.state : arena_printf(a, e, "%s/%lld-of-%lld", w.state, (long long)s.index + 1, (long long)s.count);
     w.manifest = s.count == 1 ? arena_printf(a, e, "%s/manifest.tsv", w.state)
                               : arena_printf(a, e, "%s/manifest-%lld-of-%lld.tsv", w.state, (long long)s.index + 1, (long long)s.count);
-    if (!own || !w.manifest || !folder_make(own, e) || !folder_make(x->folder, e) || !folder_lock(&lock, own, e))
+    if (!own || !w.manifest || (!folder_exists(own) && !open_model(&w, model, e))) /* a model that does not fit leaves no folder behind */
         return false;
-    bool ok = read_manifests(&w, e) && choose_items(&w, s, &skipped, e) && (w.count == 0 || encode_rest(&w, model, e));
-    folder_unlock(&lock);
+    bool ok = folder_make(own, e) && folder_make(x->folder, e) && folder_lock(&lock, own, e);
+    if (ok) {
+        ok = read_manifests(&w, e) && choose_items(&w, s, &skipped, e) &&
+             (w.count == 0 || ((w.opened || open_model(&w, model, e)) && encode_rest(&w, e)));
+        folder_unlock(&lock);
+    }
+    extractor_close(&w.extractor);
     if (ok)
         report(&w, w.count, skipped, now_seconds() - begun);
     return ok;

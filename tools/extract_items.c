@@ -6,8 +6,12 @@ static bool next_field(Text *rest, size_t *line, Text *field, bool *last, const 
 {
     size_t i = 0, from = *line;
     if (rest->n && rest->p[0] == '"') {
-        char *copy = arena_alloc(a, rest->n + 1, 1, e);
-        size_t n = 0;
+        size_t n = 0, end = 1;
+        while (end < rest->n && (rest->p[end] != '"' || (end + 1 < rest->n && rest->p[end + 1] == '"')))
+            end += rest->p[end] == '"' ? 2 : 1;
+        while (end < rest->n && rest->p[end] != '\t' && rest->p[end] != '\n')
+            end++;
+        char *copy = arena_alloc(a, end + 1, 1, e);
         if (!copy)
             return false;
         for (i = 1; i < rest->n && (rest->p[i] != '"' || (i + 1 < rest->n && rest->p[i + 1] == '"')); i++) {
@@ -76,11 +80,8 @@ bool table_read(Input **rows, size_t *count, const char *path, const char *item,
     const char *const names[2] = {item, text};
     size_t at[2] = {0, 0}, columns, line = 1, n = 0, room = 0, got;
     Input *list = NULL;
-    if (!file_read(&rest, a, path, 0, e))
-        return false;
-    if (text_starts(rest, "\xEF\xBB\xBF"))
-        rest = (Text){rest.p + 3, rest.n - 3};
-    if (!find_columns(&rest, &line, names, at, &columns, path, a, e))
+    if (!text_file_read(&rest, a, path, e) ||
+        !find_columns(&rest, &line, names, at, &columns, path, a, e))
         return false;
     while (rest.n) {
         size_t here = line;
@@ -126,7 +127,7 @@ static bool drop_repeats(Input *list, size_t *count, const Extraction *x, FILE *
             list[kept++] = list[i];
     }
     if (notes && kept < *count)
-        fprintf(notes, "%s: %zu rows repeat an item; its first row counts\n", x->input, *count - kept);
+        fprintf(notes, "%s: rows that repeat an item: %zu; an item's first row counts\n", x->input, *count - kept);
     *count = kept;
     return seen != NULL;
 }
@@ -163,7 +164,7 @@ static bool list_pictures(Input **items, size_t *count, const Extraction *x, FIL
     if (kept == 0)
         return fail(e, SP_IO, "%s: holds no picture (.jpg, .jpeg, .png, .webp)", x->input);
     if (notes && kept < n)
-        fprintf(notes, "%s: %zu entries are no pictures and are left out\n", x->input, n - kept);
+        fprintf(notes, "%s: left out, no pictures: %zu\n", x->input, n - kept);
     *items = list;
     *count = kept;
     return true;

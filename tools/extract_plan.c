@@ -1,6 +1,8 @@
 /* extract_plan.c: from the YAML tree to a list of extractions. */
 #include "tools/extract.h"
 
+enum { MAX_RESHAPED = 1 << 26 }; /* pixels; what resize makes at most is a little more */
+
 static const char *const TOP_KEYS[] = {"dataset_path", "gpu list", "gpu_list", "model map", "visual", "textual", "visual_textual", "audio"},
                         *const MODALITY_KEYS[] = {"items", "interactions"},
                         *const SOURCE_KEYS[] = {"input_path", "output_path", "item_column", "text_column", "model"},
@@ -122,6 +124,8 @@ static bool read_preparation(Extraction *x, const Yaml *model, Error *e)
         for (int k = 0; k < 2; k++)
             if (!(size[k] >= 1 && size[k] <= 16384) || size[k] != (double)(int64_t)size[k])
                 return fail(e, SP_FORMAT, "%s: reshape: [width, height], whole numbers from 1 to 16384, is wanted", reshape->where);
+        if (size[0] * size[1] > MAX_RESHAPED)
+            return fail(e, SP_FORMAT, "%s: reshape: %g x %g are more than %d pixels", reshape->where, size[0], size[1], MAX_RESHAPED);
         x->reshape[0] = (int64_t)size[0];
         x->reshape[1] = (int64_t)size[1];
     }

@@ -24,8 +24,15 @@ bool extractor_open(Extractor *x, Context *c, const char *name, const EncoderOpt
         return true;
     }
     const Device *d = context_device(c, e);
-    if (!d || !(x->encoder = encoder_open(d, name, o, e)))
+    if (!d || !(x->encoder = encoder_open(d, name, o, e))) {
+        const char *names[8] = {NULL}, *near = NULL;
+        size_t n = MIN(statistics_count(), COUNT(names));
+        for (size_t i = 0; i < n; i++)
+            names[i] = statistics_at(i)->name;
+        if (e->code == SP_IO && (near = nearest_word(name, names, n, c->arena)))
+            error_prefix(e, "did you mean \"%s\"? ", near);
         return false;
+    }
     x->features = x->encoder->features;
     x->modalities = x->encoder->kind->modalities;
     return true;
@@ -95,7 +102,10 @@ static bool do_pictures(Context *c, Work *w, Tape *t, size_t n, Error *e)
             *e = w->errors[i];
             return false;
         }
-    return w->x->own || encode_pictures(w, t, n, e);
+    if (w->x->own || encode_pictures(w, t, n, e))
+        return true;
+    error_prefix(e, n > 1 ? "from %s on: " : "%s: ", w->inputs[0].picture);
+    return false;
 }
 
 static bool do_texts(const Work *w, Tape *t, Text *texts, size_t n, Error *e)
@@ -131,7 +141,8 @@ bool extract_features(Context *c, const Extractor *x, const Input *inputs, size_
 {
     for (size_t i = 0; i < n; i++)
         if (!(x->modalities & (inputs[i].picture ? MODALITY_IMAGE : MODALITY_TEXT)))
-            return fail(e, SP_USAGE, "%s: this model reads no %s", inputs[i].name, inputs[i].picture ? "pictures" : "texts");
+            return inputs[i].picture ? fail(e, SP_USAGE, "%s: this model reads texts only, a .txt file with one a line", inputs[i].picture)
+                                     : fail(e, SP_USAGE, "text %s: this model reads pictures only (.jpg, .jpeg, .png, .webp)", inputs[i].name);
     batch = MAX(MIN(batch, n), 1);
     const Device *d = x->encoder ? context_device(c, e) : NULL;
     Tape *t = d ? tape_new(d, false, e) : NULL;

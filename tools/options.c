@@ -373,9 +373,15 @@ static bool read_options(Context *c, int argc, char **argv, Error *e)
         if (p->given_count == p->given_room && !(p->given = arena_grow(c->arena, p->given, p->given_count, &p->given_room, sizeof *p->given, e)))
             return false;
         p->given[p->given_count++] = (Given){o, o->value ? optarg : ""};
+        if (o->value && !*optarg)
+            return fail(e, SP_USAGE, "--%s: its value is empty; `sapor %s --help` shows how", o->name, c->command->name);
     }
     c->args = (const char *const *)argv + optind;
     c->arg_count = (size_t)(argc - optind);
+    for (size_t i = 0; i < c->arg_count; i++)
+        if (!*c->args[i])
+            return fail(e, SP_USAGE, "%s: argument %zu is empty; usage: sapor %s %s", c->command->name, i + 1, c->command->name,
+                        c->command->arguments);
     return true;
 }
 
@@ -404,8 +410,11 @@ static bool read_common(Context *c, Error *e)
     if (c->arg_count < (size_t)k->least)
         return fail(e, SP_USAGE, "%s: an argument is missing; usage: sapor %s %s", k->name, k->name, k->arguments);
     if (k->most >= 0 && c->arg_count > (size_t)k->most)
-        return fail(e, SP_USAGE, "%s: \"%s\" is one argument too many; usage: sapor %s %s", k->name, c->args[k->most], k->name, k->arguments);
-    return true;
+        return fail(e, SP_USAGE, "%s: \"%s\" is one argument too many; usage: sapor %s%s%s", k->name, c->args[k->most], k->name,
+                    *k->arguments ? " " : "", k->arguments);
+    Out *trace = p->trace_path ? out_open(p->trace_path, c->heap, e) : NULL; /* hours later would be late to learn that it cannot be written */
+    out_discard(trace);
+    return trace || !p->trace_path;
 }
 
 const Device *context_device(Context *c, Error *e)
@@ -427,6 +436,8 @@ const Device *context_device(Context *c, Error *e)
 static bool finish(Context *c, Error *e)
 {
     struct Parsed *p = c->parsed;
+    if ((p->profile || p->trace_path) && !context_device(c, e))
+        return false;
     if (p->device.trace && p->profile)
         trace_table(p->device.trace, stderr, peak_gflops(p->device.k->level, p->device.pool, 0.05));
     if (p->device.trace && p->trace_path && !trace_write(p->device.trace, p->trace_path, e))
@@ -449,6 +460,8 @@ int command_run(const Command *command, int argc, char **argv)
         command_help(command, stdout);
     else if (!e.code && read_common(&c, &e) && command->run(&c, &e))
         finish(&c, &e);
+    if (e.code == SP_MEMORY && c.max_memory)
+        error_prefix(&e, "--max-memory %s: ", option_text(&c, "max-memory"));
     if (e.code)
         status = report_error(&e);
     trace_free(p.device.trace);

@@ -14,15 +14,19 @@ static bool read_users(Context *c, Text **users, size_t *count, Error *e)
     size_t room = 0, n = 0;
     Text rest, part, *list = NULL;
     bool is_file = given && file_exists(given);
+    TextIndex *seen = text_index_new(c->arena, e);
     *users = NULL;
     *count = 0;
     if (!given)
         return true;
     rest = text_of(given);
-    if (is_file && !file_read(&rest, c->arena, given, 0, e))
+    if (!seen || (is_file && !text_file_read(&rest, c->arena, given, e)))
         return false;
     while (is_file ? text_line(&rest, &part) : text_next(&rest, ',', &part)) {
-        if (part.n == 0)
+        int64_t before = text_index_count(seen), number = part.n ? text_index_add(seen, part, e) : 0;
+        if (number < 0)
+            return false;
+        if (part.n == 0 || number < before) /* named twice, recommended to once */
             continue;
         if (n == room && !(list = arena_grow(c->arena, list, n, &room, sizeof *list, e)))
             return false;

@@ -37,8 +37,7 @@ bool tokenize_command(Context *c, Error *e)
     Text rest = {0}, line;
     if (!t)
         return false;
-    if (c->arg_count == 2 && strcmp(c->args[1], "-") != 0 ? !file_read(&rest, c->arena, c->args[1], 0, e)
-                                                          : !input_read(&rest, c->arena, stdin, "standard input", 0, e))
+    if (!text_file_read(&rest, c->arena, c->arg_count == 2 ? c->args[1] : "-", e))
         return false;
     ArenaMark mark = arena_mark(c->arena);
     while (text_line(&rest, &line)) {

@@ -68,6 +68,9 @@ bool is_colourful(FILE *to); /* a terminal that wants colours */
 /* A table of texts, columns as wide as needed; numbers to the right. rows x cols cells, the first row is the heading. */
 void table_print(FILE *to, const char *const *cells, size_t rows, size_t cols, const char *align /* 'l' or 'r' a column */);
 
+/* A file of text, or standard input where path is "-": UTF-8 without NUL bytes, or an error with its line; a byte order mark is taken off. */
+bool text_file_read(Text *out, Arena *a, const char *path, Error *e);
+
 /* --format and --protocol, as train and evaluate read them (data_options.c). */
 bool read_format(const Context *c, Format *f, Error *e);
 bool read_protocol(const Context *c, Protocol *p, Error *e);
