@@ -422,7 +422,7 @@ static void folders_are_made_and_listed(void **state)
     unlink(path);
     snprintf(path, sizeof(path), "%s/b.txt/z", folder);
     assert_false(folder_make(path, &e));
-    assert_error(e, SP_IO, "cannot make the folder");
+    assert_error(e, SP_IO, "is a file, a folder is wanted");
     assert_false(folder_list(&entries, &n, a, path, &e));
     assert_error(e, SP_IO, "cannot list the folder");
     assert_string_equal(path_join(a, "a/", "b", &e), "a/b");
