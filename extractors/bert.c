@@ -20,7 +20,7 @@ static bool matches(const ModelSource *s)
     if (s->arch)
         return strcmp(s->arch, "bert") == 0;
     return model_has(s, "encoder.layer.0.attention.self.query.weight", NULL) &&
-           (!json_get(s->config, "model_type") || config_is(s, "model_type", "bert"));
+           (!config_has(s, "model_type") || config_is(s, "model_type", "bert"));
 }
 
 /* Every text is one segment: the first token type's row is added to the positions once, here. [P, C] */
@@ -53,7 +53,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
         return false;
     if (!s->config)
         return fail(e, SP_FORMAT, "%s: needs config.json beside it: the number of heads is not in the tensors", s->path);
-    if (json_get(s->config, "position_embedding_type") && !config_is(s, "position_embedding_type", "absolute"))
+    if (config_has(s, "position_embedding_type") && !config_is(s, "position_embedding_type", "absolute"))
         return fail(e, SP_UNSUPPORTED, "%s/config.json: only absolute position embeddings are understood", s->folder);
     double eps = config_f64(&l, "layer_norm_eps", 1e-12);
     m->H = config_i64(&l, "num_attention_heads", 12);
@@ -63,8 +63,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
 }
 
 const EncoderKind bert_kind = {.name = "bert",
-                               .about =
-                                   "BERT: sentence-transformers/all-MiniLM-L6-v2, bert-base-uncased (Hugging Face folders)",
+                               .about = "BERT: sentence-transformers/all-MiniLM-L6-v2, bert-base-uncased (folders)",
                                .modalities = MODALITY_TEXT,
                                .matches = matches,
                                .load = load,

@@ -34,6 +34,8 @@ static bool read_source(ModelSource *s, const char *name, const EncoderOptions *
     if (config && file_exists(config) &&
         (!file_read(&text, a, config, 16 << 20, e) || !(s->config = json_parse(a, text, config, e))))
         return false;
+    if (s->config && s->config->type != JSON_OBJECT)
+        return fail(e, SP_FORMAT, "%s:1:1: should be an object of the model's settings", config);
     return e->code == SP_OK && (s->weights = weights_open(s->path, a, e)) != NULL;
 }
 
@@ -122,6 +124,16 @@ void encoder_close(Encoder *en)
     arena_free(en->arena);
 }
 
+/* Damaged weights end here, not in a recommender: they give NaN or infinity, which would spread without a word. */
+static bool check_finite(const Encoder *en, const float *x, size_t n, const char *what, size_t at, Error *e)
+{
+    float sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += x[i] * 0.0f; /* 0 or NaN */
+    return sum == 0.0f || fail(e, SP_FORMAT, "%s %zu: its features are NaN or infinite: is %s damaged?", what, at + 1,
+                               weights_count(en->weights) ? weights_at(en->weights, 0)->file : "the model");
+}
+
 /* ---- texts ------------------------------------------------------------------------------------------------------------------ */
 
 static Tensor *forward_texts(Tape *t, const void *model, const void *input)
@@ -154,6 +166,13 @@ static bool tokenize_all(const Encoder *en, const Text *texts, size_t n, Tokens 
             return false;
         if (out->ids.count == out->start[i])
             return fail(e, SP_FORMAT, "text %zu gives no token", i + 1);
+        for (size_t j = out->start[i]; en->vocabulary && j < out->ids.count; j++)
+            if (out->ids.ids[j] >= en->vocabulary) {
+                Text piece = token_text(en->tokenizer, out->ids.ids[j]);
+                return fail(e, SP_FORMAT,
+                            "text %zu: token '%.*s' is number %d, the model has %lld: is the tokenizer another model's?",
+                            i + 1, (int)MIN(piece.n, (size_t)50), piece.p, (int)out->ids.ids[j], (long long)en->vocabulary);
+            }
         out->start[i + 1] = out->ids.count;
     }
     return true;
@@ -226,8 +245,11 @@ static bool run_texts(const Encoder *en, Tape *t, const Text *texts, size_t n, f
         fill_batch(en, &tokens, order + i, B, offsets, ids, positions, &batch);
         if (!infer(t, forward_texts, en, &batch, result, B * D, shape, e))
             return false;
-        for (size_t j = 0; j < B; j++)
+        for (size_t j = 0; j < B; j++) {
+            if (!check_finite(en, result + j * D, D, "text", order[i + j], e))
+                return false;
             memcpy(out + order[i + j] * D, result + j * D, D * sizeof(float));
+        }
     }
     return true;
 }
@@ -261,7 +283,8 @@ bool encode_hidden(const Encoder *en, Tape *t, Text text, float **out, int64_t *
         return false;
     fill_batch(en, &tokens, (uint32_t[]){0}, 1, offsets, ids, positions, &batch);
     *count = (int64_t)n;
-    return infer(t, en->kind->forward_text, en->model, &batch, *out, n * D, shape, e);
+    return infer(t, en->kind->forward_text, en->model, &batch, *out, n * D, shape, e) &&
+           check_finite(en, *out, n * D, "text", 0, e);
 }
 
 /* ---- images ----------------------------------------------------------------------------------------------------------------- */
@@ -328,8 +351,12 @@ static bool run_images(const Encoder *en, Tape *t, const Image *images, size_t n
         float *to = result ? result : out + i * D;
         if (!infer(t, forward_images, en, &batch, to, B * D, shape, e))
             return false;
-        for (size_t j = 0; result && j < B; j++)
-            to_torch_order(en->map, result + j * D, out + (i + j) * D);
+        for (size_t j = 0; j < B; j++) {
+            if (!check_finite(en, to + j * D, D, "image", i + j, e))
+                return false;
+            if (result)
+                to_torch_order(en->map, result + j * D, out + (i + j) * D);
+        }
     }
     return true;
 }

@@ -32,9 +32,9 @@ bool image_resize_part(Image *out, const Image *in, int64_t full_w, int64_t full
                        int64_t height, Resampling r, Arena *a, Error *e);
 /* The part [left, left+width) x [top, top+height); what lies outside is black. */
 bool image_crop(Image *out, const Image *in, int64_t left, int64_t top, int64_t width, int64_t height, Arena *a, Error *e);
-typedef enum Fit {
-    FIT_SQUASH /* to exactly width x height */,
-    FIT_SHORT_SIDE /* short side to `resize`, then centre crop */
+typedef enum Fit { /* to exactly width x height; short side to `resize`, then centre crop */
+                   FIT_SQUASH,
+                   FIT_SHORT_SIDE
 } Fit;
 typedef enum CropRounding { CROP_HALF_EVEN /* torchvision */, CROP_FLOOR /* Hugging Face */ } CropRounding;
 typedef struct Preset { /* how pixels become a tensor */
@@ -85,9 +85,10 @@ typedef struct EncoderKind {
     bool (*matches)(const ModelSource *s);
     /* Loads into e->store and e->model; sets what the struct below says it may. */
     bool (*load)(Encoder *e, const ModelSource *s, Error *err);
-    Forward
-        *forward_text; /* of e->model and a TextBatch: [total, C] hidden states, pooled afterwards; [B, D] where e->pools */
-    Forward *forward_image; /* of e->model and an ImageBatch: [B, D], or a feature map [B, h, w, c] */
+    /* Of e->model and a TextBatch: [total, C] hidden states, pooled afterwards; [B, D] where e->pools. */
+    Forward *forward_text;
+    /* Of e->model and an ImageBatch: [B, D], or a feature map [B, h, w, c]. */
+    Forward *forward_image;
 } EncoderKind;
 
 struct Encoder { /* immutable after encoder_open; shared by threads */
@@ -100,9 +101,10 @@ struct Encoder { /* immutable after encoder_open; shared by threads */
     /* Set by load: */
     const void *model; /* the architecture's own struct, in `arena` */
     int64_t features;  /* D of the output; of a feature map c h w */
-    int64_t map
-        [3]; /* c, h, w of a feature map: outputs are then in that order, as torch's; zeros where the output is a vector */
+    /* c, h, w of a feature map: outputs are then in that order, as torch's; zeros where the output is a vector. */
+    int64_t map[3];
     bool pools;             /* forward_text gives [B, D] itself */
+    int64_t vocabulary;     /* how many tokens have a vector: larger ids are refused; 0: not said */
     int64_t max_tokens;     /* load: how many the model can take; encoder_open: how many texts are cut to */
     int32_t first_position; /* of a text's first token: 0 for BERT; 2 for MPNet, whose padding token (1) keeps position 1 */
     /* Set by load unless the options or the folder's files (preprocessor_config.json, modules.json) have said already: */

@@ -2,20 +2,25 @@
  * modules.json with the files that it names. */
 #include "extractors/loading.h"
 
-enum { MAX_JSON = 16 << 20 };
+enum { MAX_JSON = 16 << 20, MAX_SIDE = 1 << 14 /* of a picture that a model reads, in pixels */ };
 
-static const Json *read_json(const char *folder, const char *name, const char **path, Arena *a, Error *e)
+static bool bad_value(Error *e, const char *path, const Json *j, const char *what)
+{
+    return fail(e, SP_FORMAT, "%s:%u:%u: %s", path, j->line, j->column, what);
+}
+
+/* FOLDER/NAME, an object or a list as `type` says; NULL without an error where there is no such file. */
+static const Json *read_json(const char *folder, const char *name, JsonType type, const char **path, Arena *a, Error *e)
 {
     Text text;
     *path = path_join(a, folder, name, e);
     if (!*path || !file_exists(*path) || !file_read(&text, a, *path, MAX_JSON, e))
         return NULL;
-    return json_parse(a, text, *path, e);
-}
-
-static bool bad_value(Error *e, const char *path, const Json *j, const char *what)
-{
-    return fail(e, SP_FORMAT, "%s:%u:%u: %s", path, j->line, j->column, what);
+    const Json *j = json_parse(a, text, *path, e);
+    if (!j || j->type == type)
+        return j;
+    bad_value(e, *path, j, type == JSON_ARRAY ? "should be a list" : "should be an object");
+    return NULL;
 }
 
 /* ---- preprocessor_config.json --------------------------------------------------------------------------------------------- */
@@ -25,17 +30,15 @@ static bool read_size(const Json *j, const char *path, int64_t *w, int64_t *h, i
 {
     int64_t n;
     *shorter = 0;
-    if (json_i64(j, &n) && n > 0) {
+    if (json_i64(j, &n)) {
         *w = *h = n;
-        return true;
-    }
-    if (json_get(j, "shortest_edge") && json_i64(json_get(j, "shortest_edge"), &n) && n > 0) {
+    } else if (json_i64(json_get(j, "shortest_edge"), &n)) {
         *w = *h = *shorter = n;
-        return true;
+    } else if (!json_i64(json_get(j, "height"), h) || !json_i64(json_get(j, "width"), w)) {
+        return bad_value(e, path, j, "a size should be a number, height and width, or shortest_edge");
     }
-    const Json *height = json_get(j, "height"), *width = json_get(j, "width");
-    return (height && width && json_i64(height, h) && json_i64(width, w) && *h > 0 && *w > 0) ||
-           bad_value(e, path, j, "a size should be a number, height and width, or shortest_edge");
+    return (*h > 0 && *h <= MAX_SIDE && *w > 0 && *w <= MAX_SIDE) ||
+           bad_value(e, path, j, "a size should be between 1 and 16384 pixels");
 }
 
 static bool read_three(const Json *config, const char *key, float out[3], const char *path, Error *e)
@@ -53,7 +56,7 @@ static bool read_three(const Json *config, const char *key, float out[3], const 
 bool preset_from_folder(Preset *p, const char *folder, Arena *a, Error *e)
 {
     const char *path;
-    const Json *config = read_json(folder, "preprocessor_config.json", &path, a, e), *j;
+    const Json *config = read_json(folder, "preprocessor_config.json", JSON_OBJECT, &path, a, e), *j;
     if (!config)
         return e->code == SP_OK;
     Preset r = preset_imagenet(256, 224, FILTER_BICUBIC);
@@ -92,6 +95,13 @@ bool preset_from_folder(Preset *p, const char *folder, Arena *a, Error *e)
     if (!read_three(config, "image_mean", mean, path, e) || !read_three(config, "image_std", std, path, e))
         return false;
     double factor = (j = json_get(config, "rescale_factor")) && j->type == JSON_NUMBER ? j->number : 1.0 / 255.0;
+    if ((j = json_get(config, "do_rescale")) && !json_is_true(j))
+        factor = 1.0;
+    if ((j = json_get(config, "do_resize")) && !json_is_true(j))
+        return fail(e, SP_UNSUPPORTED, "%s:%u:%u: pictures that are not resized are not understood", path, j->line,
+                    j->column);
+    if (!(factor > 0 && factor < 1e6 && std[0] > 0 && std[1] > 0 && std[2] > 0))
+        return fail(e, SP_FORMAT, "%s: rescale_factor and image_std should be above 0", path);
     bool normalize = !(j = json_get(config, "do_normalize")) || json_is_true(j);
     for (int c = 0; c < 3; c++) { /* (v factor - mean) / std, of v / 255 */
         r.mean[c] = normalize ? (float)(mean[c] / (255.0 * factor)) : 0.0f;
@@ -131,9 +141,10 @@ static bool read_pooling(Encoder *en, const char *folder, Arena *a, Error *e)
     static const char *const unknown[] = {"pooling_mode_mean_sqrt_len_tokens", "pooling_mode_weightedmean_tokens",
                                           "pooling_mode_lasttoken"};
     const char *path;
-    const Json *config = read_json(folder, "config.json", &path, a, e), *mode = json_get(config, "pooling_mode");
+    const Json *config = read_json(folder, "config.json", JSON_OBJECT, &path, a, e),
+               *mode = json_get(config, "pooling_mode");
     int found = 0;
-    if (!config)
+    if (!config) /* or broken: then its own error stands */
         return fail(e, SP_IO, "%s: is missing: modules.json names it", path ? path : folder);
     for (size_t i = 0; i < COUNT(known); i++)
         if (mode ? mode->type == JSON_STRING && text_is(mode->text, known[i].mode)
@@ -150,21 +161,21 @@ static bool read_pooling(Encoder *en, const char *folder, Arena *a, Error *e)
 bool pipeline_from_folder(Encoder *en, const char *folder, int64_t *max_seq_length, Arena *a, Error *e)
 {
     const char *path, *sub;
-    const Json *modules = read_json(folder, "modules.json", &path, a, e);
+    const Json *modules = read_json(folder, "modules.json", JSON_ARRAY, &path, a, e);
     *max_seq_length = 0;
     if (!modules)
         return e->code == SP_OK;
     for (const Json *m = modules->first; m; m = m->next) {
         const Json *type = json_get(m, "type"), *place = json_get(m, "path");
         const char *where = json_cstring(place);
-        if (!type || type->type != JSON_STRING || !where || strstr(where, ".."))
+        if (!type || type->type != JSON_STRING || !where || where[0] == '/' || strstr(where, ".."))
             return bad_value(e, path, m, "a module needs a type and a path inside the folder");
         sub = where[0] ? path_join(a, folder, where, e) : folder;
         if (!sub)
             return false;
         if (text_ends(type->text, "Transformer")) {
             const char *name;
-            const Json *config = read_json(sub, "sentence_bert_config.json", &name, a, e),
+            const Json *config = read_json(sub, "sentence_bert_config.json", JSON_OBJECT, &name, a, e),
                        *n = json_get(config, "max_seq_length");
             if (e->code != SP_OK)
                 return false;

@@ -98,8 +98,7 @@ bool image_prepare(const Image *im, const Preset *p, float *out, Arena *scratch,
             float x = (float)v / 255.0f;
             if (p->scale == SCALE_ZSCORE)
                 x = (x - p->mean[c]) / p->std[c];
-            else if (p->scale ==
-                     SCALE_MINMAX) /* a picture of one colour has no range: all zero, where Ducho divides by zero */
+            else if (p->scale == SCALE_MINMAX) /* one colour has no range: all zero, where Ducho divides by zero */
                 x = high > low ? (x - (float)low / 255.0f) / ((float)high / 255.0f - (float)low / 255.0f) : 0.0f;
             table[c][v] = x;
         }

@@ -84,7 +84,8 @@ bool decode_png(Image *im, Text bytes, const char *name, int64_t max_pixels, Are
         png_set_strip_alpha(png);
     if (depth == 16 && type != PNG_COLOR_TYPE_GRAY)
         png_set_strip_16(png);
-    bool wide = depth == 16 && type == PNG_COLOR_TYPE_GRAY; /* 16-bit grey with alpha is stripped like colour, as Pillow does */
+    bool wide =
+        depth == 16 && type == PNG_COLOR_TYPE_GRAY; /* 16-bit grey with alpha is stripped like colour, as Pillow does */
     int passes = png_set_interlace_handling(png);
     png_read_update_info(png, info);
     /* Interlaced rows grow from pass to pass and are all kept; others pass through one. */
@@ -95,8 +96,8 @@ bool decode_png(Image *im, Text bytes, const char *name, int64_t max_pixels, Are
             unsigned char *row = rows + (passes > 1 ? (size_t)y * stride : 0);
             png_read_row(png, row, NULL);
             if (pass == passes - 1)
-                row_to_rgb(row, im->width, type & ~PNG_COLOR_MASK_ALPHA, wide,
-                           (const unsigned char(*)[3])palette, im->pixels + y * im->width * 3);
+                row_to_rgb(row, im->width, type & ~PNG_COLOR_MASK_ALPHA, wide, (const unsigned char(*)[3])palette,
+                           im->pixels + y * im->width * 3);
         }
     png_destroy_read_struct(&png, &info, NULL);
     return rows != NULL;

@@ -101,32 +101,44 @@ bool load_conv(Loader *l, Conv2d *to, int64_t C, const char *conv, const char *n
 
 /* ---- config.json --------------------------------------------------------------------------------------------------- */
 
-static double config_number(Loader *l, const char *key, double fallback, bool whole)
+/* NULL where the key is absent or null: transformers takes both for "as usual". */
+static const Json *config_get(const ModelSource *s, const char *key)
 {
-    const Json *j = json_get(l->source->config, key);
-    int64_t n;
-    if (!j || j->type == JSON_NULL)
-        return fallback;
-    if (j->type == JSON_NUMBER && (!whole || json_i64(j, &n)))
-        return j->number;
-    fail(l->error, SP_FORMAT, "%s/config.json:%u:%u: %s should be a%s number", l->source->folder, j->line, j->column, key,
-         whole ? " whole" : "");
-    return fallback;
+    const Json *j = json_get(s->config, key);
+    return j && j->type != JSON_NULL ? j : NULL;
+}
+
+static bool bad_config(Loader *l, const Json *j, const char *key, const char *wanted)
+{
+    return fail(l->error, SP_FORMAT, "%s/config.json:%u:%u: %s should be %s", l->source->folder, j->line, j->column, key,
+                wanted);
 }
 
 int64_t config_i64(Loader *l, const char *key, int64_t fallback)
 {
-    return (int64_t)config_number(l, key, (double)fallback, true);
+    const Json *j = config_get(l->source, key);
+    int64_t n = fallback;
+    if (j && !json_i64(j, &n))
+        bad_config(l, j, key, "a whole number");
+    return n;
 }
 
 double config_f64(Loader *l, const char *key, double fallback)
 {
-    return config_number(l, key, fallback, false);
+    const Json *j = config_get(l->source, key);
+    if (j && j->type != JSON_NUMBER)
+        bad_config(l, j, key, "a number");
+    return j && j->type == JSON_NUMBER ? j->number : fallback;
+}
+
+bool config_has(const ModelSource *s, const char *key)
+{
+    return config_get(s, key) != NULL;
 }
 
 bool config_is(const ModelSource *s, const char *key, const char *value)
 {
-    const Json *j = json_get(s->config, key);
+    const Json *j = config_get(s, key);
     return j && j->type == JSON_STRING && text_is(j->text, value);
 }
 
@@ -140,7 +152,7 @@ bool config_act(Loader *l, const char *key, Act fallback, Act *act)
                  {"gelu_pytorch_tanh", ACT_GELU_TANH},
                  {"relu", ACT_RELU},
                  {"tanh", ACT_TANH}};
-    const Json *j = json_get(l->source->config, key);
+    const Json *j = config_get(l->source, key);
     *act = fallback;
     if (!j)
         return true;

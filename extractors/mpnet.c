@@ -80,7 +80,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
 }
 
 const EncoderKind mpnet_kind = {.name = "mpnet",
-                                .about = "MPNet: sentence-transformers/all-mpnet-base-v2 (Hugging Face folders)",
+                                .about = "MPNet: sentence-transformers/all-mpnet-base-v2 (folders)",
                                 .modalities = MODALITY_TEXT,
                                 .matches = matches,
                                 .load = load,

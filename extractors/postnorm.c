@@ -24,8 +24,8 @@ bool postnorm_load(Loader *l, PostNormModel *m, const PostNormNames *n, double e
         found++;
     if (m->layers < 1 || m->layers > found || m->H < 1 || C < 1 || C % m->H || positions->shape[0] <= first_position)
         return fail(l->error, SP_FORMAT,
-                    "%s: config.json asks for %lld layers and %lld heads; the tensors have %lld layers of width %lld and "
-                    "%lld positions",
+                    "%s: %lld layers and %lld heads (config.json, or 12 where it is silent) do not fit the tensors, which "
+                    "have %lld layers of width %lld and %lld positions",
                     l->source->path, (long long)m->layers, (long long)m->H, (long long)found, (long long)C,
                     (long long)positions->shape[0]);
     if (!(m->words = store_array(en->store, words, l->error)) ||
@@ -47,6 +47,7 @@ bool postnorm_load(Loader *l, PostNormModel *m, const PostNormNames *n, double e
         return false;
     en->model = m;
     en->features = C;
+    en->vocabulary = words->shape[0];
     en->pools = m->pooled;
     en->first_position = first_position;
     en->max_tokens = positions->shape[0] - first_position;

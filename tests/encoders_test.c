@@ -251,6 +251,114 @@ static void wrong_models_fail_in_one_line(void **state)
     test_folder_remove(folder);
 }
 
+/* One file of a folder that otherwise opens, changed; none of these may crash, and each names the file and what is wrong. */
+static void changed_files_fail_in_one_line(void **state)
+{
+    static const char GOOD[] = "{\"num_attention_heads\": 2, \"num_hidden_layers\": 2}";
+    static const struct {
+        const char *name, *text, *why; /* why NULL: opens */
+    } cases[] = {
+        {"config.json", "", "config.json:1:1"},
+        {"config.json", "null", "should be an object"},
+        {"config.json", "[]", "should be an object"},
+        {"config.json", "{\"num_attention_heads\": 9223372036854775807, \"num_hidden_layers\": 2}",
+         "9223372036854775807 heads"},
+        {"config.json", "{\"num_attention_heads\": -1, \"num_hidden_layers\": 2}", "-1 heads"},
+        {"config.json", "{\"num_attention_heads\": 1e400}", "too large"},
+        {"config.json", "{\"num_attention_heads\": 2.5}", "whole number"},
+        {"config.json", "{\"num_attention_heads\": 2, \"num_hidden_layers\": 99999999999999999999}", "whole number"},
+        {"config.json", "{\"num_attention_heads\": 2, \"num_hidden_layers\": 0}", "0 layers"},
+        {"config.json", "{\"num_attention_heads\": 2, \"num_hidden_layers\": 2, \"layer_norm_eps\": []}", "layer_norm_eps"},
+        {"config.json", "{\"num_attention_heads\": 2, \"num_hidden_layers\": 2, \"layer_norm_eps\": -1}", "epsilon"},
+        {"config.json", "{\"num_attention_heads\": 2, \"num_hidden_layers\": 2, \"hidden_act\": 7}", "hidden_act"},
+        {"config.json",
+         "{\"num_attention_heads\": 2, \"num_hidden_layers\": 2, \"hidden_act\": null, \"layer_norm_eps\": null, "
+         "\"model_type\": null, \"position_embedding_type\": null}",
+         NULL},
+        {"config.json",
+         "{\"num_attention_heads\": 2, \"num_hidden_layers\": 2, \"position_embedding_type\": \"relative_key\"}",
+         "only absolute"},
+        {"modules.json", "{}", "modules.json:1:1: should be a list"},
+        {"modules.json", "[1]", "needs a type and a path"},
+        {"modules.json", "[{\"type\": \"Pooling\", \"path\": \"/etc\"}]", "inside the folder"},
+        {"modules.json", "[{\"type\": \"Pooling\", \"path\": \"a\\u0000b\"}]", "inside the folder"},
+        {"sentence_bert_config.json", "[]", "should be an object"},
+        {"sentence_bert_config.json", "{\"max_seq_length\": 0}", "max_seq_length should be"},
+        {"sentence_bert_config.json", "{\"max_seq_length\": 9223372036854775807}", NULL},
+        {"tokenizer.json", "null", "not a tokenizer.json"},
+        {"model.safetensors", "x", "too few"},
+    };
+    Bench *b = *state;
+    char folder[256], deep[512];
+    test_folder(folder);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        copy_file(b, ENCODERS "bert/model.safetensors", folder, "model.safetensors");
+        copy_file(b, ENCODERS "bert/vocab.txt", folder, "vocab.txt");
+        put(folder, "modules.json", "[{\"type\": \"x.Transformer\", \"path\": \"\"}]");
+        put(folder, "config.json", GOOD);
+        put(folder, cases[i].name, cases[i].text);
+        if (cases[i].why) {
+            Encoder *en = encoder_open(&b->d, folder, &(EncoderOptions){0}, &b->e);
+            if (en || !strstr(b->e.message, cases[i].why) || strchr(b->e.message, '\n'))
+                fail_msg("%s: wanted \"%s\", got \"%s\"", cases[i].text, cases[i].why, en ? "success" : b->e.message);
+            error_clear(&b->e);
+        } else {
+            Encoder *en = encoder_open(&b->d, folder, &(EncoderOptions){0}, &b->e);
+            if (!en)
+                fail_msg("%s: %s", cases[i].text, b->e.message);
+            encoder_close(en);
+        }
+        snprintf(deep, sizeof deep, "%s/%s", folder, cases[i].name);
+        unlink(deep);
+    }
+    memset(deep, '[', sizeof deep - 1);
+    deep[sizeof deep - 1] = 0;
+    put(folder, "config.json", deep);
+    copy_file(b, ENCODERS "bert/model.safetensors", folder, "model.safetensors");
+    refuses(b, folder, (EncoderOptions){0}, SP_FORMAT, "nested more than 64 deep");
+    test_folder_remove(folder);
+}
+
+/* What the files say singly is right, but not together; or the numbers are none. */
+static void wrong_numbers_fail_where_they_show(void **state)
+{
+    Bench *b = *state;
+    char folder[256], vocabulary[2048] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n";
+    Text weights;
+    float x[64];
+    test_folder(folder);
+    Tape *t = tape_new(&b->d, false, &b->e);
+    copy_file(b, ENCODERS "bert/model.safetensors", folder, "model.safetensors");
+    copy_file(b, ENCODERS "bert/config.json", folder, "config.json");
+    for (int i = 5; i < 304; i++)
+        sprintf(vocabulary + strlen(vocabulary), "x%d\n", i);
+    strcat(vocabulary, "cat\n");
+    put(folder, "vocab.txt", vocabulary);
+    Encoder *en = encoder_open(&b->d, folder, &(EncoderOptions){0}, &b->e);
+    assert_non_null(en);
+    assert_false(encode_texts(en, t, (Text[]){TEXT("[SEP]"), TEXT("cat")}, 2, x, &b->e));
+    assert_error(b->e, SP_FORMAT, "text 2: token 'cat' is number 304");
+    encoder_close(en);
+    copy_file(b, ENCODERS "bert/vocab.txt", folder, "vocab.txt");
+    assert_ok(file_read(&weights, b->a, ENCODERS "bert/model.safetensors", 0, &b->e), b->e);
+    char path[512];
+    snprintf(path, sizeof path, "%s/model.safetensors", folder);
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    size_t keep = weights.n / 2; /* the second half becomes NaN */
+    assert_int_equal(fwrite(weights.p, 1, keep, f), keep);
+    for (; keep < weights.n; keep++)
+        fputc(0xff, f);
+    fclose(f);
+    en = encoder_open(&b->d, folder, &(EncoderOptions){0}, &b->e);
+    assert_non_null(en);
+    assert_false(encode_texts(en, t, b->texts, 1, x, &b->e));
+    assert_error(b->e, SP_FORMAT, "text 1: its features are NaN or infinite");
+    encoder_close(en);
+    tape_free(t);
+    test_folder_remove(folder);
+}
+
 static void processors_of_hugging_face(void **state)
 {
     static const struct {
@@ -265,6 +373,13 @@ static void processors_of_hugging_face(void **state)
          NULL, FIT_SHORT_SIDE, 70, 66, 64},
         {"{\"size\": {\"shortest_edge\": 70}}", "different sizes", 0, 0, 0, 0},
         {"{\"size\": {\"longest\": 70}}", "a size should be", 0, 0, 0, 0},
+        {"{\"size\": 0}", "between 1 and 16384", 0, 0, 0, 0},
+        {"{\"size\": 4611686018427387904, \"crop_pct\": 0.5}", "between 1 and 16384", 0, 0, 0, 0},
+        {"{\"size\": {\"height\": -3, \"width\": 5}}", "between 1 and 16384", 0, 0, 0, 0},
+        {"{\"image_std\": [1, 0, 1]}", "above 0", 0, 0, 0, 0},
+        {"{\"rescale_factor\": 0}", "above 0", 0, 0, 0, 0},
+        {"{\"do_resize\": false}", "not resized", 0, 0, 0, 0},
+        {"[]", "should be an object", 0, 0, 0, 0},
         {"{\"resample\": 1}", "resample is neither", 0, 0, 0, 0},
         {"{\"image_mean\": [1, 2]}", "needs three numbers", 0, 0, 0, 0},
         {"{\"size\": 64, \"crop_size\": 32, \"do_center_crop\": true}", "squashed", 0, 0, 0, 0},
@@ -389,6 +504,8 @@ int main(void)
         cmocka_unit_test(images_are_torch),
         cmocka_unit_test(presets_of_bare_files),
         cmocka_unit_test(wrong_models_fail_in_one_line),
+        cmocka_unit_test(changed_files_fail_in_one_line),
+        cmocka_unit_test(wrong_numbers_fail_where_they_show),
         cmocka_unit_test(processors_of_hugging_face),
         cmocka_unit_test(names_are_found),
         cmocka_unit_test(refused_memory_is_an_error),
