@@ -1,0 +1,56 @@
+#!/bin/bash
+# Every command in README.md and docs/ is run: blocks fenced as ```sh, from top to bottom, each page in an empty folder of its own, with
+# the build's sapor. Lines that call make are not run here; their targets must exist. Also: pages that are linked, and files, tests and
+# functions that docs/reading-path.md names, are there. Speaks TAP; finds the build in $BUILD.
+set -u
+cd "$(dirname "$0")/.."
+root=$PWD
+build=$root/${BUILD:-build}
+pages=(README.md docs/*.md)
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+number=0 failed=0
+result() { # OK NAME [FILE: what was seen]
+    number=$((number + 1))
+    if [ "$1" = 0 ]; then echo "ok $number - $2"; else
+        failed=1
+        echo "not ok $number - $2"
+        [ $# -lt 3 ] || tail -n 15 "$3" | sed 's/^/# /'
+    fi
+}
+
+commands_of() { # PAGE
+    awk '/^```/ { inside = !inside && $0 == "```sh"; next } inside' "$1"
+}
+
+echo "1..$((2 * ${#pages[@]} + 1))"
+for page in "${pages[@]}"; do
+    name=$(basename "$page" .md)
+    mkdir -p "$scratch/$name/bin"
+    ln -s "$build/sapor" "$scratch/$name/bin/sapor"
+    commands_of "$page" | grep -vE '^(make|sudo make|git|cd)( |$)' >"$scratch/$name/commands"
+    if [ "$build" != "$root/build" ] && [ -s "$scratch/$name/commands" ]; then
+        number=$((number + 1))
+        echo "ok $number - commands of $page # SKIP run by the plain build, with $(grep -c . "$scratch/$name/commands") lines"
+    else
+        (cd "$scratch/$name" && PATH=$scratch/$name/bin:$PATH bash -eu commands) >"$scratch/$name/log" 2>&1
+        result $? "commands of $page" "$scratch/$name/log"
+    fi
+    : >"$scratch/$name/missing"
+    commands_of "$page" | sed -nE 's/^(sudo )?make ([a-z-]+).*/\2/p' | while read -r target; do
+        grep -qE "^([a-zA-Z -]* )?$target( [a-z -]+)?:" Makefile || echo "no target $target" >>"$scratch/$name/missing"
+    done
+    for file in $(grep -oE '\b(base|kernels|weights|tokenizers|nn|extractors|recsys|tools|tests|docs|scripts|bench|examples)/[A-Za-z0-9_/.-]+\.(c|h|md|sh|py)\b' "$page" | sort -u); do
+        [ -e "$file" ] || echo "no file $file" >>"$scratch/$name/missing"
+    done
+    [ ! -s "$scratch/$name/missing" ]
+    result $? "targets and files named in $page" "$scratch/$name/missing"
+done
+
+: >"$scratch/missing"
+for name in $(grep -oE '`[a-z0-9]+(_[a-z0-9]+)+`' docs/reading-path.md | tr -d '`' | sort -u); do
+    grep -rqw "$name" --include='*.c' . || echo "nothing is called $name" >>"$scratch/missing"
+done
+[ ! -s "$scratch/missing" ]
+result $? "names in docs/reading-path.md" "$scratch/missing"
+exit $failed
