@@ -49,6 +49,7 @@ LEVELS = baseline
 endif
 LIB_OBJ = $(LIB_SRC:%.c=$(BUILD)/%.o) $(foreach l,$(LEVELS),$(CPU_SRC:kernels/cpu/%.c=$(BUILD)/kernels/$(l)/%.o))
 TOOL_OBJ = $(TOOL_SRC:%.c=$(BUILD)/%.o)
+COMMAND_OBJ = $(filter-out $(BUILD)/tools/main.o,$(TOOL_OBJ))
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/*_test.c))
 CASE_SRC := $(wildcard tests/cases/*.c)
 COMPILE = $(CC) $(BASE_CFLAGS) $(DEP_CFLAGS) $(FEATURES) $(CFLAGS)
@@ -91,9 +92,13 @@ sapor libsapor.a libsapor.so: %: $(BUILD)/%
 # The cases of the kernels: what tests/kernels_test.c and the benchmarks run.
 $(BUILD)/cases.a: $(CASE_SRC:%.c=$(BUILD)/%.o)
 	rm -f $@ && ar rcs $@ $^
-$(BUILD)/tests/%: tests/%.c $(BUILD)/cases.a $(BUILD)/internal.a
+# The command without its main: for tests of what tools/ reads.
+$(BUILD)/commands.a: $(COMMAND_OBJ) $(BUILD)/objects
+	rm -f $@ && ar rcs $@ $(COMMAND_OBJ)
+TEST_LIBS = $(BUILD)/cases.a $(BUILD)/commands.a $(BUILD)/internal.a
+$(BUILD)/tests/%: tests/%.c $(TEST_LIBS)
 	@mkdir -p $(@D)
-	$(COMPILE) $(LDFLAGS) $< $(BUILD)/cases.a $(BUILD)/internal.a -o $@ $(DEP_LIBS) $$($(PKG_CONFIG) --libs cmocka)
+	$(COMPILE) $(LDFLAGS) $< $(TEST_LIBS) -o $@ $(DEP_LIBS) $$($(PKG_CONFIG) --libs cmocka)
 tests: $(TESTS) $(addprefix $(BUILD)/,sapor libsapor.a libsapor.so)
 
 # ---- jobs ----------------------------------------------------------------------------------------------------------------
@@ -117,8 +122,16 @@ deps:
 	@scripts/deps.sh "$(DEPS_ROOT)"
 have-deps:
 	@$(if $(MISSING),echo "missing: $(MISSING)"; scripts/deps.sh "$(DEPS_ROOT)" || echo "going on without them")
+#: make fuzz         every target of tests/fuzz for SECONDS=60 (TARGETS= for some only); clang's libFuzzer
+SECONDS ?= 60
+TARGETS ?= $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
+fuzz: have-deps
+	@+BUILD=build/fuzz tests/fuzz/run.sh $(SECONDS) $(TARGETS)
+$(BUILD)/fuzz/%: tests/fuzz/%_fuzz.c tests/fuzz/fuzz.h $(BUILD)/commands.a $(BUILD)/internal.a
+	@mkdir -p $(@D)
+	$(COMPILE) -fsanitize=fuzzer $< $(BUILD)/commands.a $(BUILD)/internal.a -o $@ $(DEP_LIBS)
 #: make lint         clang-format (nothing is changed), clang-tidy, cppcheck
-SOURCES = $(wildcard *.h $(foreach d,$(FOLDERS) kernels/cpu tools tests tests/cases bench,$(d)/*.[ch]))
+SOURCES = $(wildcard *.h $(foreach d,$(FOLDERS) kernels/cpu tools tests tests/cases tests/fuzz bench,$(d)/*.[ch]))
 lint:
 	@tests/lint.sh $(COMPILE) -- $(SOURCES)
 #: make format       clang-format, in place; FILES= for some only
@@ -129,5 +142,5 @@ format:
 clean:
 	find build -mindepth 1 -maxdepth 1 ! -name deps -exec rm -rf {} + 2>/dev/null || true
 	rm -f sapor libsapor.a libsapor.so
-.PHONY: all help tests test check-all demo demo-movielens bench-peers deps have-deps lint format clean FORCE
+.PHONY: all help tests test check-all demo demo-movielens bench-peers deps have-deps fuzz lint format clean FORCE
 -include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TESTS:=.d) $(CASE_SRC:%.c=$(BUILD)/%.d)

@@ -74,6 +74,14 @@ static bool find_columns(Text *rest, size_t *line, const char *const names[2], s
     return true;
 }
 
+static bool names_a_file(Text id)
+{
+    for (size_t i = 0; i < id.n; i++)
+        if ((unsigned char)id.p[i] < 0x20 || id.p[i] == 0x7f || id.p[i] == '/')
+            return false;
+    return id.n <= 240 && !text_is(id, ".") && !text_is(id, "..");
+}
+
 bool table_read(Input **rows, size_t *count, const char *path, const char *item, const char *text, Arena *a, Error *e)
 {
     Text rest, fields[2] = {{"", 0}, {"", 0}};
@@ -102,8 +110,7 @@ bool table_read(Input **rows, size_t *count, const char *path, const char *item,
         list[n] = (Input){.name = arena_strndup(a, fields[0].p, fields[0].n, e), .text = fields[1]};
         if (!list[n].name)
             return false;
-        if (memchr(fields[0].p, '/', fields[0].n) || memchr(fields[0].p, 0, fields[0].n) || text_is(fields[0], ".") || text_is(fields[0], "..") ||
-            fields[0].n > 240)
+        if (!names_a_file(fields[0]))
             return fail(e, SP_FORMAT, "%s:%zu: the id \"%.60s\" cannot be a file's name", path, here, list[n].name);
         n++;
     }

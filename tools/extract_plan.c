@@ -1,4 +1,6 @@
 /* extract_plan.c: from the YAML tree to a list of extractions. */
+#include <float.h>
+
 #include "tools/extract.h"
 
 enum { MAX_RESHAPED = 1 << 26 }; /* pixels; what resize makes at most is a little more */
@@ -40,7 +42,7 @@ static bool read_numbers(const Yaml *y, size_t n, double *out, Error *e)
 {
     const Yaml *k = y->type == YAML_LIST && y->count == n ? y->first : NULL;
     for (size_t i = 0; k && i < n; i++, k = k->next)
-        if (!yaml_f64(k, &out[i]))
+        if (!yaml_f64(k, &out[i]) || !(out[i] >= -FLT_MAX && out[i] <= FLT_MAX))
             return fail(e, SP_FORMAT, "%s: a number is wanted", k->where);
     return (y->type == YAML_LIST && y->count == n) || fail(e, SP_FORMAT, "%s: %s: a list of %zu numbers is wanted", y->where, y->key.p, n);
 }

@@ -5,7 +5,7 @@
 #include <yaml.h>
 #endif
 
-#define YAML_DEPTH 32
+enum { YAML_DEPTH = 32, YAML_KEYS = 4096, YAML_ANCHORS = 4096 }; /* of a map, of a file: both are searched one by one */
 
 Yaml *yaml_get(const Yaml *map, const char *key)
 {
@@ -96,6 +96,8 @@ static bool place(Reader *r, Yaml *y, const yaml_mark_t *m, Error *e)
     if (parent->type == YAML_MAP && !r->has_key[top]) {
         if (y->type != YAML_TEXT)
             return fail_at(r, m, e, "a key must be a word");
+        if (parent->count == YAML_KEYS)
+            return fail(e, SP_FORMAT, "%s: more keys than the %d that are read of one map", y->where, YAML_KEYS);
         for (const Yaml *other = parent->first; other; other = other->next)
             if (text_equal(other->key, y->text))
                 return fail(e, SP_FORMAT, "%s: the key \"%s\" is here twice (first %s)", y->where, y->text.p, other->where);
@@ -118,6 +120,8 @@ static bool keep_anchor(Reader *r, const yaml_char_t *anchor, Yaml *y, Error *e)
 {
     if (!anchor)
         return true;
+    if (r->anchor_count == YAML_ANCHORS)
+        return fail(e, SP_FORMAT, "%s: more anchors than the %d that are read", y->where, YAML_ANCHORS);
     if (r->anchor_count == r->anchor_room &&
         !(r->anchors = arena_grow(r->arena, r->anchors, r->anchor_count, &r->anchor_room, sizeof *r->anchors, e)))
         return false;
@@ -213,7 +217,9 @@ Yaml *yaml_parse(Arena *a, Text source, const char *name, Error *e)
         yaml_event_t ev;
         if (!yaml_parser_parse(&p, &ev)) {
             yaml_mark_t m = p.problem_mark;
-            if (p.error == YAML_READER_ERROR)
+            if (p.error == YAML_MEMORY_ERROR)
+                ok = fail_memory(e, source.n, name);
+            else if (p.error == YAML_READER_ERROR)
                 ok = fail(e, SP_FORMAT, "%s: byte %zu: %s", name, p.problem_offset, p.problem ? p.problem : "not readable");
             else
                 ok = fail_at(&r, &m, e, p.problem ? p.problem : "not readable as YAML");

@@ -1,0 +1,361 @@
+/* tests/config_test.c: Ducho's configurations and tables of texts, well formed and not: each wrong one ends in one line that says where. */
+#include "tools/extract.h"
+
+#include "testing.h"
+
+#define HEAD        "dataset_path: d\nvisual:\n  items:\n    input_path: i\n    output_path: o\n    model:\n"
+#define MODEL(rest) HEAD "      - {model_name: color, backend: torch, output_layers: avgpool" rest "}\n"
+#define TEXTS(columns, rest)                                                                                                \
+    "dataset_path: d\ntextual: {items: {input_path: t.tsv, output_path: o" columns ", model: [" rest "]}}\n"
+
+static Yaml *read_yaml(const char *text, size_t n, Arena *a, Error *e)
+{
+    char *exact = malloc(n ? n : 1); /* no NUL behind it */
+    memcpy(exact, text, n);
+    Yaml *y = yaml_parse(a, (Text){exact, n}, "c.yml", e);
+    free(exact);
+    return y;
+}
+
+static void check_error(const char *source, const Error *e, const char *why)
+{
+    if (!strstr(e->message, why) || strchr(e->message, '\n') || e->code == SP_OK)
+        fail_msg("%s: wanted \"%s\", got \"%s\"", source, why, e->message);
+}
+
+static void trees_are_read(void **state)
+{
+    (void)state;
+    const char *text = "# a comment\n\xc3\xa9: [1, -2.5, 'no', no, ~]\nd: &x {k: v}\ne: *x\n\"f\": |\n  two\n  lines\n";
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    Yaml *root = read_yaml(text, strlen(text), a, &e), *list;
+    assert_ok(root, e);
+    assert_int_equal(root->count, 4);
+    list = yaml_get(root, "\xc3\xa9");
+    int64_t i;
+    double f;
+    bool b = true;
+    assert_true(list && list->count == 5 && yaml_i64(list->first, &i) && i == 1);
+    assert_true(yaml_f64(list->first->next, &f) && f == -2.5);
+    assert_false(yaml_bool(list->first->next->next, &b)); /* quoted: a text */
+    assert_true(yaml_bool(list->first->next->next->next, &b) && !b);
+    assert_true(yaml_is_null(list->first->next->next->next->next));
+    assert_true(text_is(yaml_get(yaml_get(root, "e"), "k")->text, "v"));
+    assert_true(text_is(yaml_get(root, "f")->text, "two\nlines\n"));
+    assert_ok(yaml_override(root, TEXT("d.k"), TEXT("w"), a, &e), e);
+    assert_true(text_is(yaml_get(yaml_get(root, "d"), "k")->text, "w"));
+    arena_free(a);
+}
+
+#define CASE(text)                                                                                                          \
+    {                                                                                                                       \
+        text, sizeof(text) - 1
+
+static void malformed_yaml_names_its_place(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t n;
+        const char *why;
+    } cases[] = {CASE(""), "c.yml: is empty"}, CASE("# nothing\n"), "c.yml: is empty"
+}
+, CASE("a: [1\n"), "c.yml:2:1: "
+}
+, CASE("a: ]\n"), "c.yml:1:4: "
+}
+, CASE("a: {b\n"), "c.yml:2:1: "
+}
+, CASE("a: \"x\n"), "c.yml:"
+}
+, CASE("a: b: c\n"), "c.yml:1:5: "
+}
+, CASE("a: 1\n b: 2\n"), "c.yml:2:3: "
+}
+, CASE("\tx: 1\n"), "c.yml:1:1: "
+}
+, CASE("a: 1\na: 2\n"), "c.yml:2:1: the key \"a\" is here twice (first c.yml:1:4)"
+}
+, CASE("a: 1\n---\nb: 2\n"), "a second document"
+}
+, CASE("a: *b\n"), "there is no anchor &b"
+}
+, CASE("a: &a [*a]\n"), "an alias of what it stands in"
+}
+, CASE("a: !!python/object/apply:os.system [id]\n"), "c.yml:1:4: tags (!...) are not read"
+}
+, CASE("a: !!str 1\n"), "tags (!...) are not read"
+}
+, CASE("!map {a: 1}\n"), "c.yml:1:1: tags"
+}
+, CASE("[a]: 1\n"), "a key must be a word"
+}
+, CASE("{a: 1}: 1\n"), "a key must be a word"
+}
+, CASE("a: \xff\n"), "c.yml: byte "
+}
+, CASE("a: \xc3\n"), "c.yml: byte "
+}
+, CASE("a: \xed\xa0\x80\n"), "c.yml: byte "
+}
+, CASE("a: \0b\n"), "c.yml: byte "
+}
+, CASE("a: \"\\0\"\n"), "a NUL character"
+}
+, CASE("a: \x01\n"), "c.yml: byte "
+}
+, CASE("%YAML 3.0\n---\na: 1\n"), "c.yml:1:1: "
+}
+, CASE("a: @b\n"), "c.yml:1:4: "
+}
+,
+}
+;
+for (size_t i = 0; i < COUNT(cases); i++) {
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    assert_null(read_yaml(cases[i].text, cases[i].n, a, &e));
+    check_error(cases[i].text, &e, cases[i].why);
+    arena_free(a);
+}
+}
+
+/* Lists nested 100,000 deep; a list of nine aliases of such a list of nine, thirty times; 200,000 keys; 200,000 anchors: refused, or read
+ * in little memory and time. */
+static void bombs_do_not_explode(void **state)
+{
+    (void)state;
+    enum { ROOM = 6 << 20, MANY = 200000 };
+    char *text = malloc(ROOM), *p = text;
+    Error e = {0};
+    Arena *a = arena_new(NULL, 64 << 20);
+    double begun = now_seconds();
+    memset(text, '[', 100000);
+    assert_null(read_yaml(text, 100000, a, &e));
+    check_error("deep", &e, "c.yml:1:33: nested too deeply");
+    error_clear(&e);
+    p += sprintf(p, "a0: &a0 [x, x]\n");
+    for (int i = 1; i < 30; i++) {
+        p += sprintf(p, "a%d: &a%d [", i, i);
+        for (int k = 0; k < 9; k++)
+            p += sprintf(p, "%s*a%d", k ? ", " : "", i - 1);
+        p += sprintf(p, "]\n");
+    }
+    Extraction *list;
+    size_t n;
+    Yaml *laughs = read_yaml(text, (size_t)(p - text), a, &e);
+    assert_ok(laughs, e);
+    assert_false(extraction_plan(&list, &n, laughs, a, &e));
+    check_error("laughs", &e, "unknown key");
+    error_clear(&e);
+    p = text;
+    for (int i = 0; i < MANY; i++)
+        p += sprintf(p, "k%d: \n", i);
+    assert_null(read_yaml(text, (size_t)(p - text), a, &e));
+    check_error("keys", &e, "more keys than");
+    error_clear(&e);
+    p = text;
+    for (int i = 0; i < MANY; i++)
+        p += sprintf(p, "- &k%d \n", i);
+    assert_null(read_yaml(text, (size_t)(p - text), a, &e));
+    check_error("anchors", &e, "more anchors than");
+    assert_true(now_seconds() - begun < 20);
+    arena_free(a);
+    free(text);
+}
+
+static void plans_that_cannot_be(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *why;
+    } cases[] = {
+        {"just words\n", "c.yml:1:1: keys are wanted here"},
+        {"[a]\n", "c.yml:1:1: keys are wanted here"},
+        {"dataset_path: d\n", "nothing to extract"},
+        {"visual: {}\n", "the key \"dataset_path\" is missing"},
+        {"dataset_path: [d]\n", "c.yml:1:15: dataset_path: a text is wanted"},
+        {"dataset_path: ~\n", "dataset_path: a text is wanted"},
+        {"dataset_path: d\nvisul: {}\n", "c.yml:2:8: unknown key \"visul\"; did you mean \"visual\"?"},
+        {"dataset_path: d\nxyzzy: 1\n", "unknown key \"xyzzy\""},
+        {"dataset_path: d\nvisual: 3\n", "c.yml:2:9: keys are wanted here"},
+        {"dataset_path: d\naudio: {}\n", "the modality audio is not available yet"},
+        {"dataset_path: d\nvisual: {interactions: {}}\n", "interactions are not available yet"},
+        {"dataset_path: d\nvisual: {items: {output_path: o, model: []}}\n", "\"input_path\" is missing"},
+        {"dataset_path: d\nvisual: {items: {input_path: i, model: []}}\n", "\"output_path\" is missing"},
+        {"dataset_path: d\nvisual: {items: {input_path: i, output_path: o}}\n", "the key \"model\" is missing"},
+        {"dataset_path: d\nvisual: {items: {input_path: i, output_path: o, model: []}}\n", "the key \"model\" is missing"},
+        {"dataset_path: d\nvisual: {items: {input_path: i, output_path: o, model: color}}\n", "model: a list is wanted"},
+        {HEAD "      - color\n", "c.yml:7:9: keys are wanted here"},
+        {HEAD "      - {backend: torch}\n", "\"model_name\" is missing"},
+        {HEAD "      - {model_name: color}\n", "\"backend\" is missing: torch or transformers"},
+        {HEAD "      - {model_name: color, backend: tensorflow}\n", "backend \"tensorflow\" is not available"},
+        {HEAD "      - {model_name: color, backend: [torch, transformers]}\n", "backend: one name is wanted"},
+        {HEAD "      - {model_name: color, backend: torch}\n", "output_layers: the output layer's name"},
+        {HEAD "      - {model_name: color, backend: torch, output_layers: []}\n", "the list is empty"},
+        {HEAD "      - {model_name: color, backend: torch, output_layers: 3}\n", "not its index"},
+        {HEAD "      - {model_name: color, backend: torch, output_layers: [[a]]}\n", "output_layers: names are wanted"},
+        {HEAD "      - {model_name: color, backend: torch, output_layers: ../x}\n", "cannot be a folder's name"},
+        {HEAD "      - {model_name: color, backend: torch, output_layers: [a, a]}\n", "as the extraction at c.yml:7:9 does"},
+        {MODEL(", preprocessing: whiten"), "zscore, minmax or null is wanted"},
+        {MODEL(", mean: [0, 0, 0]"), "go with preprocessing: zscore only"},
+        {MODEL(", preprocessing: zscore, mean: [0, 0]"), "a list of 3 numbers is wanted"},
+        {MODEL(", preprocessing: zscore, std: [1, 0, 1]"), "numbers above 0 are wanted"},
+        {MODEL(", preprocessing: zscore, std: [1, nan, 1]"), "a number is wanted"},
+        {MODEL(", preprocessing: zscore, mean: [0, inf, 0]"), "a number is wanted"},
+        {MODEL(", reshape: [0, 224]"), "whole numbers from 1 to 16384"},
+        {MODEL(", reshape: [224, 224.5]"), "whole numbers from 1 to 16384"},
+        {MODEL(", reshape: [99999999999999999999, 1]"), "whole numbers from 1 to 16384"},
+        {MODEL(", reshape: 224"), "reshape: a list of 2 numbers is wanted"},
+        {MODEL(", batch_size: 0"), "batch_size: a whole number from 1"},
+        {MODEL(", batch_size: many"), "batch_size: a whole number from 1"},
+        {MODEL(", fusion: concat"), "fusion belongs to visual_textual"},
+        {MODEL(", bacth_size: 3"), "did you mean \"batch_size\"?"},
+        {TEXTS("", "{model_name: words, backend: transformers}"), "\"item_column\" is missing"},
+        {TEXTS(", item_column: a, text_column: b", "{model_name: words, backend: torch}"),
+         "backend \"torch\" is not available"},
+        {TEXTS(", item_column: a, text_column: b", "{model_name: words, backend: transformers, clear_text: maybe}"),
+         "True or False is wanted"},
+        {TEXTS(", item_column: a, text_column: b", "{model_name: w, backend: transformers, tokenizer_name: x}"),
+         "other than the model's own"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        Error e = {0};
+        Extraction *list;
+        size_t n;
+        Arena *a = arena_new(NULL, 0);
+        Yaml *root = read_yaml(cases[i].text, strlen(cases[i].text), a, &e);
+        assert_ok(root, e);
+        if (extraction_plan(&list, &n, root, a, &e))
+            fail_msg("%s: was taken", cases[i].text);
+        check_error(cases[i].text, &e, cases[i].why);
+        arena_free(a);
+    }
+}
+
+static void overrides_that_lead_nowhere(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path, *value, *why;
+    } cases[] = {
+        {"visual.items.model.1.backend", "x", "--visual.items.model.1.backend: \"1\" is no entry of the list"},
+        {"visual.items.model.-1", "x", "is no entry of the list"},
+        {"visual.items.model.first", "x", "is no entry of the list"},
+        {"dataset_path.x", "y", "holds a word, not keys"},
+        {"visual..items", "x", "an empty part of the path"},
+        {"dataset_path", "[", "--dataset_path:2:1: "},
+        {"dataset_path", "*a", "there is no anchor &a"},
+        {"dataset_path", "!!str x", "tags (!...) are not read"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        Error e = {0};
+        Arena *a = arena_new(NULL, 0);
+        Yaml *root = read_yaml(MODEL(""), strlen(MODEL("")), a, &e);
+        assert_ok(root, e);
+        assert_false(yaml_override(root, text_of(cases[i].path), text_of(cases[i].value), a, &e));
+        check_error(cases[i].path, &e, cases[i].why);
+        arena_free(a);
+    }
+}
+
+/* ---- tables ------------------------------------------------------------------------------------------------------------ */
+
+static void tables(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t n;
+        const char *why; /* NULL: two rows, "a" with "red" and "b" with "bag" */
+    } cases[] = {CASE("id\ttext\na\tred\nb\tbag\n"), NULL}, CASE("\xef\xbb\xbfid\ttext\r\na\tred\r\n\r\nb\tbag"), NULL
+}
+, CASE("text\tmore\tid\n\"red\"\t\"x\ty\n\"\ta\nbag\t\tb\n"), NULL
+}
+, CASE(""), "there is no column \"id\" in the header"
+}
+, CASE("id\n"), "there is no column \"text\""
+}
+, CASE("id\ttext\n"), "has a header and no rows"
+}
+, CASE("id\ttext\na\n"), ":2: has 1 columns, the header has 2"
+}
+, CASE("id\ttext\na\tred\nb\tbag\tx\n"), ":3: has 3 columns, the header has 2"
+}
+, CASE("id\ttext\n\tred\n"), ":2: the column \"id\" is empty"
+}
+, CASE("id\ttext\na\t\"red\n"), ":2: a field opens a double quote that is never closed"
+}
+, CASE("id\ttext\n../a\tred\n"), ":2: the id \"../a\" cannot be a file's name"
+}
+, CASE("id\ttext\n..\tred\n"), ":2: the id \"..\" cannot be a file's name"
+}
+, CASE("id\ttext\na\0b\tred\n"), ":2: holds a NUL byte"
+}
+, CASE("id\ttext\n\"a\nb\"\tred\n"), ":2: the id \"a?b\" cannot be a file's name"
+}
+, CASE("id\ttext\n\"a\tb\"\tred\n"), ":2: the id \"a?b\" cannot be a file's name"
+}
+, CASE("id\ttext\na\tred\xff\n"), ":2: is not valid UTF-8"
+}
+, CASE("id\ttext\n\xc3\tred\n"), ":2: is not valid UTF-8"
+}
+, CASE("id\ttext\na\tre\0d\n"), ":2: holds a NUL byte"
+}
+,
+}
+;
+char folder[256], path[300];
+test_folder(folder);
+snprintf(path, sizeof path, "%s/t.tsv", folder);
+for (size_t i = 0; i < COUNT(cases); i++) {
+    Error e = {0};
+    Input *rows;
+    size_t n;
+    Arena *a = arena_new(NULL, 0);
+    Out *o = out_open(path, NULL, &e);
+    assert_true(o && out_write(o, cases[i].text, cases[i].n, &e) && out_commit(o, &e));
+    bool ok = table_read(&rows, &n, path, "id", "text", a, &e);
+    if (cases[i].why && ok)
+        fail_msg("%s: was taken", cases[i].text);
+    if (cases[i].why)
+        check_error(cases[i].text, &e, cases[i].why);
+    else if (!ok || n != 2 || strcmp(rows[0].name, "a") || strcmp(rows[1].name, "b") || !text_is(rows[0].text, "red") ||
+             !text_is(rows[1].text, "bag"))
+        fail_msg("%s: %s", cases[i].text, e.message);
+    arena_free(a);
+}
+/* a megabyte of quoted fields takes memory in proportion */
+enum { FIELDS = 250000 };
+Error e = {0};
+Input *rows;
+size_t n;
+Arena *a = arena_new(NULL, 64 << 20);
+Out *o = out_open(path, NULL, &e);
+assert_true(o &&out_printf(o, &e, "id\ttext\na"));
+for (size_t i = 0; i < FIELDS; i++)
+    assert_true(out_write(o, "\t\"\"", 3, &e));
+assert_ok(out_commit(o, &e), e);
+assert_false(table_read(&rows, &n, path, "id", "text", a, &e));
+assert_error(e, SP_FORMAT, ":2: has 250001 columns");
+arena_free(a);
+test_folder_remove(folder);
+}
+
+int main(void)
+{
+#ifndef HAVE_YAML
+    puts("1..0 # SKIP skipped: this build has no libyaml");
+    return 0;
+#endif
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(trees_are_read),
+        cmocka_unit_test(malformed_yaml_names_its_place),
+        cmocka_unit_test(bombs_do_not_explode),
+        cmocka_unit_test(plans_that_cannot_be),
+        cmocka_unit_test(overrides_that_lead_nowhere),
+        cmocka_unit_test(tables),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

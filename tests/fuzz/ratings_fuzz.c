@@ -1,0 +1,32 @@
+/* Interactions: the first byte chooses the format and the protocol, the rest is the file, which is read alone, then made a data set. */
+#include "tests/fuzz/fuzz.h"
+
+#include "recsys/recsys.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size == 0)
+        return 0;
+    Error e = {0};
+    Ratings r;
+    DataSet d;
+    Arena *a = arena_new(NULL, (size_t)256 << 20);
+    Format f = (Format)(data[0] % (FORMAT_LIGHTGCN + 1));
+    const char *path = as_file(data + 1, size - 1);
+    bool ok = ratings_read(&r, path, f, a, &e);
+    check_end(ok, &e);
+    error_clear(&e);
+    DataConfig c = {.train = path, .format = f, .protocol = data[0] & 128 ? PROTOCOL_MMREC : PROTOCOL_ELLIOT};
+    if (ok && !r.part)
+        c.valid = c.test = path;
+    ok = ok && dataset_load(&d, &c, a, &e);
+    for (int64_t u = 0; ok && u < d.U; u++)
+        for (int64_t k = d.train.start[u]; k < d.train.start[u + 1]; k++)
+            REQUIRE(d.train.item[k] >= 0 && d.train.item[k] < d.I &&
+                    (k == d.train.start[u] || d.train.item[k] > d.train.item[k - 1]));
+    REQUIRE(e.code == SP_OK || !strchr(e.message, '\n'));
+    if (ok)
+        dataset_close(&d);
+    arena_free(a);
+    return 0;
+}

@@ -1,0 +1,99 @@
+#!/bin/bash
+# tests/fuzz/run.sh SECONDS TARGET ...: builds each target of tests/fuzz by clang with its fuzzer and sanitizers, makes its corpus from
+# the goldens, runs it that long. Prints a line a target: executions, executions per second, what was found. Exit status 1 on a find;
+# what breaks a target is kept as build/fuzz/found/TARGET-*, and `build/fuzz/fuzz/TARGET FILE` shows it again.
+set -u
+cd "$(dirname "$0")/../.."
+seconds=$1
+shift
+build=build/fuzz
+make=${MAKE:-make}
+golden=tests/golden
+if ! command -v clang >/dev/null; then
+    echo "fuzz: skipped: no clang here"
+    exit 0
+fi
+programs=()
+for target in "$@"; do programs+=("$build/fuzz/$target"); done
+"$make" -s -j"$(nproc)" CC=clang SANITIZE=fuzzer-no-link,address,undefined BUILD=$build "${programs[@]}" || exit 1
+
+seed() { # NAME: standard input becomes a file of the corpus
+    cat >"$corpus/seed-$1"
+}
+with_byte() { # OCTAL FILE: the byte, then the file
+    printf '%b' "\\0$1"
+    cat "$2"
+}
+seeds() { # TARGET: its corpus
+    case $1 in
+    json) cp $golden/encoders/bert/*.json $golden/tokenizer/odd.json "$corpus" ;;
+    weights)
+        cp $golden/torch/*.pt "$corpus"
+        printf '\x4c\0\0\0\0\0\0\0{"a":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]},"__metadata__":{}}  01234567' | seed safetensors
+        printf '{"weight_map":{"a":"x.safetensors"}}' | seed index
+        ;;
+    npy)
+        printf "\x93NUMPY\1\0\x46\0{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2), }          \n01234567" | seed v1
+        printf "\x93NUMPY\2\0\x46\0\0\0{'descr': '|i1', 'fortran_order': False, 'shape': (8,), }            \n01234567" | seed v2
+        ;;
+    tokenizer) cp $golden/tokenizer/{bert,odd,plain,mpnet}.json "$corpus" && printf '[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n##b\n' | seed vocab ;;
+    text)
+        printf 'The caf\xc3\xa9, [MASK] e\xcc\x81 \xe4\xbd\xa0\xe5\xa5\xbd \xf0\x9f\x98\x80 12.5' | seed words
+        printf 'a\0b\xff\xc3\xed\xa0\x80\xef\xbb\xbf' | seed broken
+        ;;
+    ratings)
+        printf '\0u1\ti1\t5.0\t10\nu2\ti2\t3\t20\n' | seed tsv
+        printf '\1timestamp,item_id,user_id,rating\r\n10,i1,"u1",5\r\n' | seed csv
+        printf '\202userID\titemID\tx_label\n0\t1\t0\n0\t2\t1\n0\t3\t2\n' | seed inter
+        printf '\3user_id:token\titem_id:token\trating:float\nu1\ti1\t5\n' | seed recbole
+        printf '\4\0 4 2\n1\n3  7\n' | seed lightgcn
+        ;;
+    table) printf '\xef\xbb\xbfasin\tdescription\r\nB01\t"a ""red""\nbag"\tx\r\n\nB02\tlamp\n' | seed table ;;
+    yaml)
+        printf 'dataset_path: d\ngpu list: -1\nvisual:\n  items:\n    input_path: i\n    output_path: o\n    model:\n      - &m {model_name: color, backend: [torch], output_layers: [avgpool], preprocessing: zscore, mean: [0, 1, 2], std: [1, 1, 1], reshape: [2, 3]}\n' | seed visual
+        printf 'dataset_path: d\ntextual:\n  items: {input_path: t.tsv, output_path: o, item_column: a, text_column: b, model: [{model_name: words, backend: transformers, clear_text: True, batch_size: 3}]}\n' | seed textual
+        printf 'a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n' | seed anchors
+        ;;
+    image) cp $golden/images/*.{png,jpg,webp} "$corpus" ;;
+    model)
+        local i=0 file
+        for file in config.json modules.json 1_Pooling/config.json sentence_bert_config.json tokenizer_config.json vocab.txt; do
+            with_byte $i $golden/encoders/bert/$file | seed "bert-$i"
+            i=$((i + 1))
+        done
+        with_byte 100 $golden/encoders/resnet_basic/config.json | seed resnet-0
+        with_byte 106 $golden/encoders/resnet_basic/preprocessor_config.json | seed resnet-6
+        with_byte 7 $golden/tokenizer/bert.json | seed bert-7
+        ;;
+    trained)
+        local i
+        for i in 0 1 2 3 4 5 6 7 10 11; do
+            printf '%b{"model":"BPRMF","train":"x","settings":{}}' "\\0$i" | seed $i
+            printf '%b1\n2\n' "\\0$i" | seed ids-$i
+        done
+        ;;
+    esac
+}
+
+mkdir -p $build/found
+status=0
+for target in "$@"; do
+    corpus=$build/corpus/$target
+    mkdir -p "$corpus"
+    seeds "$target"
+    options=(-max_total_time="$seconds" -timeout=10 -rss_limit_mb=1500 -max_len=65536 -artifact_prefix=$build/found/"$target"- -print_final_stats=1)
+    [ -e tests/fuzz/"$target".dict ] && options+=(-dict=tests/fuzz/"$target".dict)
+    # An arena of 64-byte vectors and fake stacks do not go together; leaks are looked for where the leak sanitizer can run.
+    ASAN_OPTIONS=detect_stack_use_after_return=0:allocator_may_return_null=1:detect_leaks="${LEAKS:-1}" UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
+        $build/fuzz/"$target" "${options[@]}" "$corpus" >$build/"$target".log 2>&1
+    result=$?
+    runs=$(sed -nE 's/^stat::number_of_executed_units: *//p' $build/"$target".log)
+    rate=$(sed -nE 's/^stat::average_exec_per_sec: *//p' $build/"$target".log)
+    printf 'fuzz: %-10s %9s executions, %6s a second, coverage %s: %s\n' "$target" "${runs:-?}" "${rate:-?}" \
+        "$(sed -nE 's/.* cov: ([0-9]+).*/\1/p' $build/"$target".log | tail -n 1)" "$([ $result = 0 ] && echo clean || echo FOUND SOMETHING)"
+    if [ $result != 0 ]; then
+        status=1
+        grep -vE '^#[0-9]+' $build/"$target".log | tail -n 40 | sed 's/^/    /'
+    fi
+done
+exit $status
