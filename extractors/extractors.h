@@ -32,10 +32,8 @@ bool image_resize_part(Image *out, const Image *in, int64_t full_w, int64_t full
                        int64_t height, Resampling r, Arena *a, Error *e);
 /* The part [left, left+width) x [top, top+height); what lies outside is black. */
 bool image_crop(Image *out, const Image *in, int64_t left, int64_t top, int64_t width, int64_t height, Arena *a, Error *e);
-typedef enum Fit { /* to exactly width x height; short side to `resize`, then centre crop */
-                   FIT_SQUASH,
-                   FIT_SHORT_SIDE
-} Fit;
+/* To exactly width x height; or the short side to `resize`, then a centre crop. */
+typedef enum Fit { FIT_SQUASH, FIT_SHORT_SIDE } Fit;
 typedef enum CropRounding { CROP_HALF_EVEN /* torchvision */, CROP_FLOOR /* Hugging Face */ } CropRounding;
 typedef struct Preset { /* how pixels become a tensor */
     Fit fit;

@@ -1,5 +1,9 @@
 /* extractors/image.c: from the bytes of a picture to RGB, and from RGB to the tensor that an encoder reads. The formats are in
- * image_jpeg.c, image_png.c, image_webp.c; the resampling is in resize.c. */
+ * image_jpeg.c, image_png.c, image_webp.c; the resampling is in resize.c.
+ *
+ * Pillow is the reference for what a damaged picture is, too: truncated data is refused, a PNG that lacks only its end or a JPEG with
+ * garbage behind it is read. Stricter than Pillow: a palette PNG whose palette is missing or misshapen, a JPEG of more than 1,000 scans.
+ * Milder: oversized text chunks of a PNG are passed over. GIF, BMP, TIFF and AVIF are not read at all. */
 #include "extractors/image.h"
 
 #include <math.h>
