@@ -9,6 +9,7 @@
     line(mostpop)                       \
     line(itemknn)                       \
     line(bprmf)                         \
+    line(lightgcn)                      \
     line(vbpr)                          \
     line(lattice)
 /* clang-format on */

@@ -1,0 +1,76 @@
+/* LightGCN: He et al. 2020, as the benchmark's Elliot (DE 4.6) and MMRec (M 1.3) train it.
+ *
+ * E_l+1 = A E_l on the graph of users and items, A = D^-1/2 R D^-1/2 without self loops; a node's vector is the mean of its layers 0 to
+ * n_layers, score(u, i) their dot product. Both regularise layer 0 of the batch's rows. They differ in the start (N(0, 0.1) or
+ * xavier_uniform), in the degree (MMRec adds 1e-7) and in the norm. Elliot passes scores through a sigmoid, which ranks alike. */
+#include "models.h"
+
+typedef struct LightGcn {
+    Tensor *user, *item; /* [U, D], [I, D] */
+    Csr *adjacency;      /* [U + I, U + I] */
+} LightGcn;
+
+static const Setting settings[] = {
+    VARIANT_SETTING,
+    {"factors", "64", "64", "length D of the embeddings", 1},
+    {"n_layers", "3", "3", "hops on the graph of users and items", 0},
+    {"l_w", "1e-5", "1e-4", "weight of the regularisation", 0},
+    {0},
+};
+
+static Sampling sampling(const Model *m)
+{
+    return is_mmrec(m) ? SAMPLE_EVERY_EDGE : SAMPLE_UNIFORM_USER;
+}
+
+static bool init(Model *m, Error *e)
+{
+    const DataSet *d = m->data;
+    LightGcn *g = m->own = NEW(m->arena, LightGcn, 1, e);
+    if (!g)
+        return false;
+    Init start = is_mmrec(m) ? (Init){INIT_XAVIER_UNIFORM, 0} : (Init){INIT_NORMAL, 0.1};
+    int64_t D = setting_i64(m->settings, "factors");
+    g->user = param_new(m->store, "user", d->U, D, start, m->seed, e);
+    g->item = param_new(m->store, "item", d->I, D, start, m->seed, e);
+    g->adjacency = csr_bipartite(m->store, "adjacency", d->U, d->I, d->train.start, d->train.item,
+                                 is_mmrec(m) ? ADJ_SYM_EPS : ADJ_SYM, e);
+    return g->user && g->item && g->adjacency;
+}
+
+static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
+{
+    const LightGcn *g = m->own;
+    int64_t layers = setting_i64(m->settings, "n_layers");
+    Tensor *x = stack_rows(t, g->user, g->item), *sum = x;
+    for (int64_t l = 0; l < layers; l++) {
+        x = spmm(t, g->adjacency, x);
+        sum = add(t, sum, x);
+    }
+    x = scale(t, sum, 1.0f / (float)(layers + 1));
+    *users = rows(t, x, 0, m->data->U);
+    *items = rows(t, x, m->data->U, m->data->I);
+    return true;
+}
+
+static Tensor *loss(Tape *t, Model *m, const Batch *b)
+{
+    const LightGcn *g = m->own;
+    Tensor *users, *items;
+    represent(t, m, &users, &items);
+    Tensor *u = gather(t, users, b->user);
+    Tensor *bpr = bpr_loss(t, row_dot(t, u, gather(t, items, b->pos)), row_dot(t, u, gather(t, items, b->neg)));
+    Tensor *ego[] = {gather(t, g->user, b->user), gather(t, g->item, b->pos), gather(t, g->item, b->neg)};
+    double l_w = setting_f64(m->settings, "l_w");
+    return is_mmrec(m) ? add_norms(t, bpr, l_w, 3, ego, b->B) : add_l2(t, bpr, l_w, 3, ego, b->B);
+}
+
+const Recommender recommender_lightgcn = {
+    .name = "LightGCN",
+    .paper = "LightGCN: Simplifying and Powering Graph Convolution Network for Recommendation (He et al., SIGIR 2020)",
+    .settings = settings,
+    .sampling = sampling,
+    .init = init,
+    .loss = loss,
+    .represent = represent,
+};
