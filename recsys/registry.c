@@ -10,6 +10,7 @@
     line(itemknn)                       \
     line(bprmf)                         \
     line(lightgcn)                      \
+    line(ngcf)                          \
     line(vbpr)                          \
     line(lattice)
 /* clang-format on */

@@ -1,0 +1,146 @@
+/* NGCF: Wang et al. 2019, as the benchmark's Elliot trains it (DE 4.4). MMRec has no NGCF: its protocol gets the same recipe.
+ *
+ *   M = L E_l,  E_l+1 = normalize(dropout(LeakyReLU_0.2(M W1' + b1 + (M * E_l) W2' + b2))),  L = D^-1 (A + I)
+ *
+ * A node's vector is its layers 0 to n_layers side by side, score(u, i) their dot product; the vectors of the batch are regularised.
+ * Node dropout drops entries of L, once an epoch. Elliot differs from the authors' code (M 1.23) in three places: one LeakyReLU over the
+ * sum where they have two, the next layer starts from the normalised rows, and node dropout is on. */
+#include <math.h>
+
+#include "models.h"
+
+typedef struct Ngcf {
+    Tensor *user, *item;   /* [U, D], [I, D] */
+    Linear *sum, *product; /* [n_layers]: W1, b1 and W2, b2 */
+    int64_t layers;
+    Tensor **layer;   /* [n_layers + 1]: of the last pass, [U + I, its width] */
+    Csr *adjacency;   /* [U + I, U + I] */
+    const Csr *epoch; /* the same after node dropout */
+    float *ones;      /* [its entries] */
+} Ngcf;
+
+static const Setting settings[] = {
+    {"factors", "64", "64", "length D of the embeddings", 1},
+    {"weight_size", "64", "64", "length of each layer's output", 1},
+    {"n_layers", "3", "3", "hops on the graph of users and items", 0},
+    {"node_dropout", "0.1", "0.1", "share of the graph's entries left out in an epoch, below 1", 0},
+    {"message_dropout", "0.1", "0.1", "share of a layer's numbers left out in a step, below 1", 0},
+    {"l_w", "1e-5", "1e-5", "weight of the regularisation", 0},
+    {0},
+};
+
+static Sampling sampling(const Model *m)
+{
+    (void)m;
+    return SAMPLE_DISTINCT_USERS;
+}
+
+static bool below_one(const Model *m, const char *key, Error *e)
+{
+    return setting_f64(m->settings, key) < 1 ||
+           fail(e, SP_USAGE, "setting %s=%s: must be below 1", key, setting_text(m->settings, key));
+}
+
+static bool init(Model *m, Error *e)
+{
+    const DataSet *d = m->data;
+    Ngcf *g = m->own = NEW(m->arena, Ngcf, 1, e);
+    if (!g || !below_one(m, "node_dropout", e) || !below_one(m, "message_dropout", e))
+        return false;
+    int64_t L = g->layers = setting_i64(m->settings, "n_layers");
+    int64_t D = setting_i64(m->settings, "factors"), out = setting_i64(m->settings, "weight_size");
+    Init xavier = {INIT_XAVIER_UNIFORM, 0},
+         bias = {INIT_UNIFORM, sqrt(6.0 / (1.0 + (double)out))}; /* xavier's of [1, out] */
+    if (!(g->sum = NEW(m->arena, Linear, L, e)) || !(g->product = NEW(m->arena, Linear, L, e)) ||
+        !(g->layer = NEW(m->arena, Tensor *, L + 1, e)))
+        return false;
+    g->user = param_new(m->store, "user", d->U, D, xavier, m->seed, e);
+    g->item = param_new(m->store, "item", d->I, D, xavier, m->seed, e);
+    for (int64_t l = 0; l < L && e->code == SP_OK; l++) {
+        const char *sum = arena_printf(m->arena, e, "sum.%lld", (long long)l);
+        const char *product = arena_printf(m->arena, e, "product.%lld", (long long)l);
+        if (!sum || !product)
+            return false;
+        g->sum[l] = linear_new(m->store, sum, out, l ? out : D, true, xavier, bias, m->seed, e);
+        g->product[l] = linear_new(m->store, product, out, l ? out : D, true, xavier, bias, m->seed, e);
+    }
+    if (e->code != SP_OK ||
+        !(g->adjacency = csr_bipartite(m->store, "adjacency", d->U, d->I, d->train.start, d->train.item, ADJ_ROW_SELF, e)))
+        return false;
+    g->epoch = g->adjacency;
+    g->ones = NEW(m->arena, float, g->adjacency->entries, e);
+    for (int64_t i = 0; g->ones && i < g->adjacency->entries; i++)
+        g->ones[i] = 1;
+    return g->ones != NULL;
+}
+
+static bool epoch(Model *m, Error *e)
+{
+    Ngcf *g = m->own;
+    float p = (float)setting_f64(m->settings, "node_dropout");
+    Tape *t = p > 0 ? tape_new(store_device(m->store), true, e) : NULL;
+    if (t) {
+        tape_reset(t, (Draw){m->seed, DRAW_GRAPH, (uint32_t)m->epoch});
+        Csr thinned = *g->adjacency;
+        thinned.val = dropout(t, input_f32(t, g->ones, 1, &thinned.entries), p);
+        g->epoch = csr_keep(t, m->store, "epoch", &thinned, e);
+        tape_free(t);
+    }
+    return e->code == SP_OK;
+}
+
+static void propagate(Tape *t, const Model *m, const Csr *graph)
+{
+    const Ngcf *g = m->own;
+    float p = (float)setting_f64(m->settings, "message_dropout");
+    g->layer[0] = stack_rows(t, g->user, g->item);
+    for (int64_t l = 0; l < g->layers; l++) {
+        Tensor *x = g->layer[l], *message = spmm(t, graph, x);
+        x = linear_add(t, mul(t, message, x), &g->product[l], linear(t, message, &g->sum[l]));
+        x = dropout(t, activate(t, x, ACT_LEAKY_RELU, 0.2f), p);
+        g->layer[l + 1] = row_normalize(t, x, 1e-12f);
+    }
+}
+
+/* Layers side by side, of nodes first to first + count: those of ids [n], counted from first, or of all where ids is NULL. Rows are
+ * gathered before they are joined: the joined table [U + I, D + n_layers weight_size] exists in evaluation alone. */
+static Tensor *vectors(Tape *t, const Ngcf *g, int64_t first, int64_t count, Tensor *ids)
+{
+    Tensor *out = NULL;
+    for (int64_t l = 0; l <= g->layers; l++) {
+        Tensor *x = rows(t, g->layer[l], first, count);
+        x = ids ? gather(t, x, ids) : x;
+        out = out ? concat(t, out, x) : x;
+    }
+    return out;
+}
+
+static Tensor *loss(Tape *t, Model *m, const Batch *b)
+{
+    const Ngcf *g = m->own;
+    int64_t U = m->data->U, I = m->data->I;
+    propagate(t, m, g->epoch);
+    Tensor *x[] = {vectors(t, g, 0, U, b->user), vectors(t, g, U, I, b->pos), vectors(t, g, U, I, b->neg)};
+    Tensor *bpr = bpr_loss(t, row_dot(t, x[0], x[1]), row_dot(t, x[0], x[2]));
+    return add_l2(t, bpr, setting_f64(m->settings, "l_w"), 3, x, b->B);
+}
+
+static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
+{
+    const Ngcf *g = m->own;
+    propagate(t, m, g->adjacency);
+    *users = vectors(t, g, 0, m->data->U, NULL);
+    *items = vectors(t, g, m->data->U, m->data->I, NULL);
+    return true;
+}
+
+const Recommender recommender_ngcf = {
+    .name = "NGCF",
+    .paper = "Neural Graph Collaborative Filtering (Wang et al., SIGIR 2019)",
+    .settings = settings,
+    .sampling = sampling,
+    .init = init,
+    .epoch = epoch,
+    .loss = loss,
+    .represent = represent,
+};
