@@ -192,6 +192,44 @@ static void learned_graphs(void **state)
     store_free(s);
 }
 
+/* Entries dropped at random, as NGCF's node dropout does it: each entry is gone or larger, and the graphs of many epochs have the whole
+ * one for their mean. */
+static void thinned_graphs(void **state)
+{
+    (void)state;
+    Store *s = store_new(&device, &error);
+    Csr *g = csr_bipartite(s, "pairs", U, I, pairs_start, pairs_item, ADJ_ROW_SELF, &error);
+    double *whole = dense(g), mean[N * N] = {0};
+    const float p = 0.25f;
+    const int epochs = 4000;
+    float ones[64];
+    assert_true(g->entries <= (int64_t)COUNT(ones));
+    for (int64_t i = 0; i < g->entries; i++)
+        ones[i] = 1;
+    Tape *t = tape_new(&device, true, &error);
+    for (int epoch = 0; epoch < epochs; epoch++) {
+        tape_reset(t, (Draw){3, DRAW_GRAPH, (uint32_t)epoch});
+        Csr thinned = *g;
+        thinned.val = dropout(t, input_f32(t, ones, 1, &g->entries), p);
+        const Csr *kept = csr_keep(t, s, "thinned", &thinned, &error);
+        assert_non_null(kept);
+        double *a = dense(kept);
+        for (int i = 0; i < N * N; i++) {
+            assert_true(a[i] == 0 || fabs(a[i] - whole[i] / (1 - (double)p)) < 1e-6);
+            mean[i] += a[i] / epochs;
+        }
+        free(a);
+    }
+    for (int i = 0; i < N * N; i++) { /* five standard deviations of the mean */
+        double deviation = whole[i] * sqrt((double)p / (1 - (double)p) / epochs);
+        if (!(fabs(mean[i] - whole[i]) <= 5 * deviation))
+            fail_msg("number %d: %g, not %g", i, mean[i], whole[i]);
+    }
+    free(whole);
+    tape_free(t);
+    store_free(s);
+}
+
 static void graphs_that_fail(void **state)
 {
     (void)state;
@@ -276,6 +314,7 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(adjacencies), cmocka_unit_test(learned_graphs),
-                                       cmocka_unit_test(graphs_that_fail), cmocka_unit_test(ranking)};
+                                       cmocka_unit_test(thinned_graphs), cmocka_unit_test(graphs_that_fail),
+                                       cmocka_unit_test(ranking)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

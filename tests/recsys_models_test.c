@@ -167,6 +167,66 @@ static void popular_and_random(void **state)
     assert_true(mean > 0.46 && mean < 0.54 && scores[0] != scores[ITEMS]);
 }
 
+/* ---- NGCF's dropout -------------------------------------------------------------------------------------------------------- */
+
+/* Loss of one batch in an epoch, under the draws of a step; represented: layers 1 to 3 of user 0 as scored with. */
+static float ngcf_loss(Bench *b, const char *const *set, size_t n, int64_t epoch, uint32_t step, float *represented)
+{
+    Error e = {0};
+    Model m = {.kind = recommender_find("NGCF"), .data = &b->data, .arena = b->arena, .seed = 5, .epoch = epoch};
+    m.settings = settings_make(m.kind->settings, PROTOCOL_ELLIOT, set, n, b->arena, &e);
+    m.store = store_new(&b->device, &e);
+    assert_ok(m.settings && m.store && m.kind->init(&m, &e) && m.kind->epoch(&m, &e), e);
+    Tape *t = tape_new(&b->device, true, &e);
+    tape_reset(t, (Draw){5, DRAW_DROPOUT, step});
+    const int32_t users[] = {0, 3, 9, 20}, positives[] = {7, 7, 7, 7}, negatives[] = {11, 12, 13, 14};
+    Batch batch = {
+        .B = 4, .user = input_i32(t, users, 4), .pos = input_i32(t, positives, 4), .neg = input_i32(t, negatives, 4)};
+    Tensor *loss = m.kind->loss(t, &m, &batch), *items, *all;
+    float value;
+    assert_ok(tape_ok(t, &e), e);
+    tensor_read(&b->device, loss, 0, 1, &value);
+    tape_free(t);
+    t = tape_new(&b->device, false, &e);
+    assert_ok(m.kind->represent(t, &m, &all, &items) && tape_ok(t, &e), e);
+    assert_int_equal(cols_of(all), 8 + 3 * 8);
+    tensor_read(&b->device, all, 8, 24, represented);
+    tape_free(t);
+    store_free(m.store);
+    return value;
+}
+
+static void ngcf_drops_while_it_learns(void **state)
+{
+    Bench *b = *state;
+    static const char *const none[] = {"factors=8", "weight_size=8", "node_dropout=0.0", "message_dropout=0.0"};
+    static const char *const node[] = {"factors=8", "weight_size=8", "node_dropout=0.4", "message_dropout=0.0"};
+    static const char *const message[] = {"factors=8", "weight_size=8", "node_dropout=0.0", "message_dropout=0.4"};
+    float full[24], dropped[24];
+    float plain = ngcf_loss(b, none, 4, 0, 0, full);
+    assert_true(ngcf_loss(b, none, 4, 1, 1, full) == plain);
+    float of_epoch = ngcf_loss(b, node, 4, 0, 0, dropped);
+    assert_memory_equal(full, dropped, sizeof full); /* what is scored with is whole */
+    assert_true(of_epoch != plain && ngcf_loss(b, node, 4, 0, 1, dropped) == of_epoch);
+    assert_true(ngcf_loss(b, node, 4, 1, 0, dropped) != of_epoch);
+    float of_step = ngcf_loss(b, message, 4, 0, 0, dropped);
+    assert_memory_equal(full, dropped, sizeof full);
+    assert_true(of_step != plain && ngcf_loss(b, message, 4, 1, 0, dropped) == of_step);
+    assert_true(ngcf_loss(b, message, 4, 0, 1, dropped) != of_step);
+
+    static const char *const wrong[] = {"node_dropout=1.0", "message_dropout=1.5"};
+    for (size_t i = 0; i < COUNT(wrong); i++) {
+        Error e = {0};
+        Model m = {
+            .kind = recommender_find("NGCF"), .data = &b->data, .arena = b->arena, .store = store_new(&b->device, &e)};
+        m.settings = settings_make(m.kind->settings, PROTOCOL_ELLIOT, &wrong[i], 1, b->arena, &e);
+        assert_ok(m.settings, e);
+        assert_false(m.kind->init(&m, &e));
+        assert_error(e, SP_USAGE, "must be below 1");
+        store_free(m.store);
+    }
+}
+
 /* ---- DE 6.4 -------------------------------------------------------------------------------------------------------------------- */
 
 static void itemknn_gives_the_published_figures(void **state)
@@ -220,6 +280,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(itemknn_is_its_formula),
         cmocka_unit_test(popular_and_random),
+        cmocka_unit_test(ngcf_drops_while_it_learns),
         cmocka_unit_test(itemknn_gives_the_published_figures),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

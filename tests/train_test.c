@@ -125,7 +125,8 @@ static void same_bytes_for_any_threads(void **state)
         run_well(b, recommender_at(i)->name, y, 2, &two);
         assert_same_folders(b, x, y);
         assert_int_equal(one.best_epoch, two.best_epoch);
-        printf("  %-8s Recall@20 %.4f, epoch %d\n", recommender_at(i)->name, score_of(&one.test, "Recall", 20), (int)one.best_epoch);
+        printf("  %-8s Recall@20 %.4f, epoch %d\n", recommender_at(i)->name, score_of(&one.test, "Recall", 20),
+               (int)one.best_epoch);
     }
 }
 
@@ -162,7 +163,8 @@ static void same_bytes_after_kills(void **state)
         const char *cut = arena_printf(b->arena, &(Error){0}, "%s/%s-cut", b->folder, recommender_at(i)->name);
         int kills = 0;
         for (unsigned k = 0; k < 12; k++)
-            kills += !run_and_kill(b, recommender_at(i)->name, cut, 1 + draw_below((Draw){9, DRAW_TEST, (uint32_t)i}, k, 40));
+            kills +=
+                !run_and_kill(b, recommender_at(i)->name, cut, 1 + draw_below((Draw){9, DRAW_TEST, (uint32_t)i}, k, 40));
         run_well(b, recommender_at(i)->name, cut, 1, &r);
         assert_same_folders(b, whole, cut);
         printf("  %-8s %d kills\n", recommender_at(i)->name, kills);
@@ -215,6 +217,52 @@ static void a_loss_that_is_no_number_stops(void **state)
     assert_non_null(strstr(e.message, "smaller lr"));
 }
 
+/* A run of one epoch without a folder, on a heap that refuses one request. */
+static bool run_refused(Bench *b, const char *model, TestHeap *heap, double *recall, Error *e)
+{
+    const char *set[] = {"epochs=1", "validation_rate=1", "batch_size=512", "lr=0.01"};
+    TrainConfig c = {
+        .model = model,
+        .data = {.train = b->train, .valid = b->valid, .test = b->test, .features = b->features, .feature_count = 2},
+        .set = set,
+        .set_count = COUNT(set),
+        .seed = 3};
+    TrainResult r;
+    Arena *a = arena_new(&heap->heap, 0);
+    Device d = {.k = kernels_cpu(NULL, e), .heap = &heap->heap, .pool = pool_new(NULL, 1, e)};
+    bool ok = a && d.k && d.pool && train_run(&d, &c, &r, a, e);
+    *recall = ok ? score_of(&r.test, "Recall", 20) : 0;
+    pool_free(d.pool);
+    arena_free(a);
+    return ok;
+}
+
+/* Nothing is left over; a run that can do without what it was refused ends as others do. */
+static void refused_memory_is_an_error(void **state)
+{
+    Bench *b = *state;
+    for (size_t i = 0; i < recommender_count(); i++) {
+        const char *model = recommender_at(i)->name;
+        TestHeap heap;
+        Error e = {0};
+        double whole, recall;
+        test_heap(&heap, 0);
+        assert_ok(run_refused(b, model, &heap, &whole, &e), e);
+        size_t requests = heap.requests;
+        for (size_t refuse = 2; refuse <= requests; refuse++) { /* the first is the arena itself, which has no words */
+            test_heap(&heap, refuse);
+            bool ok = run_refused(b, model, &heap, &recall, &e);
+            if (ok ? recall != whole : e.code != SP_MEMORY)
+                fail_msg("%s: request %zu of %zu was refused: %s", model, refuse, requests,
+                         ok ? "other results" : e.message);
+            if (heap.live != 0)
+                fail_msg("%s: request %zu of %zu was refused: %zu bytes are left", model, refuse, requests, heap.live);
+            error_clear(&e);
+        }
+        printf("  %-8s %zu requests\n", model, requests);
+    }
+}
+
 typedef struct Seen {
     int users;
     Bench *bench;
@@ -265,6 +313,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_bytes_for_any_threads),     cmocka_unit_test(same_bytes_after_kills),
         cmocka_unit_test(other_settings_are_refused),     cmocka_unit_test(what_cannot_start_leaves_nothing),
-        cmocka_unit_test(a_loss_that_is_no_number_stops), cmocka_unit_test(recommends_from_the_folder)};
+        cmocka_unit_test(a_loss_that_is_no_number_stops), cmocka_unit_test(refused_memory_is_an_error),
+        cmocka_unit_test(recommends_from_the_folder)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

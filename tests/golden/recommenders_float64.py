@@ -1,16 +1,23 @@
 #!/usr/bin/env python3
-"""Ten training steps of VBPR and LATTICE in float64 PyTorch, written from the papers' recipes: the reference of tests/recipes_test.c.
+"""Ten training steps of recommenders in float64 PyTorch, written from the papers' recipes: the reference of tests/recipes_test.c.
 
 For each model and variant it draws a small data set, a start and ten batches, and writes one safetensors file with: pairs, features,
-`start.NAME`, `batch.user|positive|negative|index` [10, B], `loss` [10], `grad.NAME` (step 1), `after.NAME` (step 10).
+`start.NAME`, `batch.user|positive|negative|index` [10, B], `loss` [10], `grad.NAME` (step 1), `after.NAME` (step 10). NAME is the
+parameter's name in our store. The metadata have the model's name, the sizes, and `settings`: the key=value words that the test trains
+with, variant among them where the model has variants.
+
+A new recipe is a class here, its name in KINDS, and its row in tests/recipes_test.c. A class has `variants`, `settings(a, variant)`,
+`start` (the parameters, drawn by the generator g that it is given) and `loss`; `needs_features` and `decay` (of the learning rate, in 50
+epochs) where the recipe has them.
 
     pip install torch==2.15.0 safetensors numpy
     python tests/golden/recommenders_float64.py tests/golden        # rewrites recipe_*.safetensors
     python tests/golden/recommenders_float64.py DIR --users 2000 --items 1500 --visual 4096 --textual 384 --factors 64 --batch 1024
 
-Recipes: VBPR, elliot = Ducho-meets-Elliot's VBPRModel, mmrec = MMRec's vbpr.py. LATTICE likewise. Both LATTICE variants rebuild the
-item graph with gradient on an epoch's first batch and use it as a constant afterwards. Adam: torch's. elliot: a parameter without a
-gradient is not stepped (zero_grad to None); mmrec: it goes on by its momentum (torch 1.11's zero_grad to zero).
+Recipes: VBPR, elliot = Ducho-meets-Elliot's VBPRModel, mmrec = MMRec's vbpr.py. LATTICE and LightGCN likewise; NGCF is elliot's alone,
+without dropout, whose draws no other program has. Both LATTICE variants rebuild the item graph with gradient on an epoch's first batch
+and use it as a constant afterwards. Adam: torch's. elliot: a parameter without a gradient is not stepped (zero_grad to None); mmrec: it
+goes on by its momentum (torch 1.11's zero_grad to zero).
 """
 import argparse
 import os
@@ -80,41 +87,73 @@ def laplacian(g, power):
     return d[:, None] * g * d[None, :]
 
 
+def bipartite(a, users, items, self_loops):
+    """Dense adjacency [U + I, U + I], users first, and its degrees."""
+    N = a.users + a.items
+    adj = torch.zeros(N, N)
+    adj[torch.tensor(users).long(), a.users + torch.tensor(items).long()] = 1
+    adj = adj + adj.T + (torch.eye(N) if self_loops else 0)
+    return adj, adj.sum(1)
+
+
 def set_diagonal(g):
     eye = torch.eye(g.shape[0])
     return g * (1 - eye) + eye
 
 
 class Vbpr:
+    variants = ("elliot", "mmrec")
+    needs_features = True
+
+    @staticmethod
+    def settings(a, variant):
+        return {"variant": variant, "factors": a.factors, "l_w": a.reg}
+
     def __init__(self, a, g, variant, visual, textual, users, items):
         d = a.factors
         self.variant, self.a = variant, a
-        # elliot concatenates visual then textual, MMRec textual then visual
-        self.features = torch.cat([visual, textual] if variant == "elliot" else [textual, visual], 1)
+        # elliot concatenates visual then textual, MMRec textual then visual; W is drawn whole and kept in one piece a modality
+        parts = {"visual": visual, "textual": textual}
+        self.order = ("visual", "textual") if variant == "elliot" else ("textual", "visual")
+        self.features = torch.cat([parts[m] for m in self.order], 1)
         D = self.features.shape[1]
         if variant == "elliot":
-            self.start = {"user": xavier(g, a.users, d), "item": xavier(g, a.items, d), "user_visual": g.normal(0, 1, (a.users, d)),
-                          "projection.weight": uniform(g, D ** -0.5, d, D), "projection.bias": uniform(g, D ** -0.5, d)}
+            self.start = {"user": xavier(g, a.users, d), "item": xavier(g, a.items, d), "user_visual": g.normal(0, 1, (a.users, d))}
+            W, b = uniform(g, D ** -0.5, d, D), uniform(g, D ** -0.5, d)
         else:
-            self.start = {"user": xavier(g, a.users, 2 * d), "item": xavier(g, a.items, d),
-                          "projection.weight": g.normal(0, np.sqrt(2 / (d + D)), (d, D)), "projection.bias": np.zeros(d)}
+            self.start = {"user": xavier(g, a.users, 2 * d), "item": xavier(g, a.items, d)}
+            W, b = g.normal(0, np.sqrt(2 / (d + D)), (d, D)), np.zeros(d)
+        cut = parts[self.order[0]].shape[1]
+        for m, piece in zip(self.order, (W[:, :cut], W[:, cut:])):
+            self.start[f"projection.{m}.weight"] = piece
+        self.start["projection.visual.bias"] = b
+
+    def project(self, p, x):
+        return self.features[x] @ torch.cat([p[f"projection.{m}.weight"] for m in self.order], 1).T + p["projection.visual.bias"]
 
     def loss(self, p, u, i, j, first):
         a = self.a
         if self.variant == "elliot":
             gu, gi, gj, tu = p["user"][u], p["item"][i], p["item"][j], p["user_visual"][u]
-            project = lambda x: F.normalize(self.features[x] @ p["projection.weight"].T + p["projection.bias"], dim=1)
-            pi, pj = project(i), project(j)
+            pi, pj = F.normalize(self.project(p, i), dim=1), F.normalize(self.project(p, j), dim=1)
             diff = (gu * gi).sum(1) + (tu * pi).sum(1) - (gu * gj).sum(1) - (tu * pj).sum(1)
             reg = sum((x ** 2).sum() for x in (gu, gi, gj, tu, pi, pj))
             return F.softplus(-diff).mean() + a.reg / 2 * reg / len(u)
-        items = torch.cat([p["item"], self.features @ p["projection.weight"].T + p["projection.bias"]], 1)
+        items = torch.cat([p["item"], self.project(p, slice(None))], 1)
         eu, ei, ej = p["user"][u], items[i], items[j]
         bpr = -torch.log(1e-10 + torch.sigmoid((eu * ei).sum(1) - (eu * ej).sum(1))).mean()
         return bpr + a.reg * (eu.norm() + ei.norm() + ej.norm()) / len(u)
 
 
 class Lattice:
+    variants = ("elliot", "mmrec")
+    needs_features = True
+    decay = 0.96
+
+    @staticmethod
+    def settings(a, variant):
+        return {"variant": variant, "factors": a.factors, "factors_multimod": a.factors, "top_k": a.knn, "l_w": a.reg}
+
     def __init__(self, a, g, variant, visual, textual, users, items):
         d = a.factors
         self.variant, self.a = variant, a
@@ -127,11 +166,7 @@ class Lattice:
             self.start[f"projection.{name}.weight"] = uniform(g, b, d, x.shape[1])
             self.start[f"projection.{name}.bias"] = uniform(g, b, d)
             self.original[name] = self.normalized(knn(x, self.k))
-        N = a.users + a.items
-        adj = torch.zeros(N, N)
-        adj[torch.tensor(users).long(), a.users + torch.tensor(items).long()] = 1
-        adj = adj + adj.T + torch.eye(N)
-        degree = adj.sum(1)
+        adj, degree = bipartite(a, users, items, True)
         self.adj = adj / degree[:, None] / (degree[None, :] if variant == "elliot" else 1)
         self.graph = None
 
@@ -162,6 +197,75 @@ class Lattice:
         return bpr + a.reg / 2 * sum((x ** 2).sum() for x in (eu, ei, ej)) / len(u)
 
 
+class LightGcn:
+    variants = ("elliot", "mmrec")
+
+    @staticmethod
+    def settings(a, variant):
+        return {"variant": variant, "factors": a.factors, "n_layers": 3, "l_w": a.reg}
+
+    def __init__(self, a, g, variant, visual, textual, users, items):
+        self.variant, self.a = variant, a
+        if variant == "elliot":
+            self.start = {"user": g.normal(0, 0.1, (a.users, a.factors)), "item": g.normal(0, 0.1, (a.items, a.factors))}
+        else:
+            self.start = {"user": xavier(g, a.users, a.factors), "item": xavier(g, a.items, a.factors)}
+        adj, degree = bipartite(a, users, items, False)
+        if variant == "elliot":  # an item that nobody has keeps its layer 0 alone
+            d = torch.where(degree > 0, degree, torch.ones_like(degree)) ** -0.5
+        else:
+            d = (degree + 1e-7) ** -0.5
+        self.adj = d[:, None] * adj * d[None, :]
+
+    def loss(self, p, u, i, j, first):
+        a = self.a
+        layers = [torch.cat([p["user"], p["item"]])]
+        for _ in range(3):
+            layers.append(self.adj @ layers[-1])
+        users, items = torch.stack(layers).mean(0).split([a.users, a.items])
+        diff = (users[u] * items[i]).sum(1) - (users[u] * items[j]).sum(1)
+        ego = p["user"][u], p["item"][i], p["item"][j]
+        if self.variant == "elliot":
+            return F.softplus(-diff).mean() + a.reg / 2 * sum((x ** 2).sum() for x in ego) / len(u)
+        return -torch.log(1e-10 + torch.sigmoid(diff)).mean() + a.reg * sum(x.norm() for x in ego) / len(u)
+
+
+class Ngcf:
+    variants = ("elliot",)
+    layers, width = 2, 12  # not as wide as the embeddings
+
+    @staticmethod
+    def settings(a, variant):
+        return {"factors": a.factors, "n_layers": Ngcf.layers, "weight_size": Ngcf.width, "node_dropout": 0.0, "message_dropout": 0.0,
+                "l_w": a.reg}
+
+    def __init__(self, a, g, variant, visual, textual, users, items):
+        self.a, width = a, self.width
+        self.start = {"user": xavier(g, a.users, a.factors), "item": xavier(g, a.items, a.factors)}
+        for l in range(self.layers):
+            for name in ("sum", "product"):
+                self.start[f"{name}.{l}.weight"] = xavier(g, width, width if l else a.factors)
+                self.start[f"{name}.{l}.bias"] = xavier(g, 1, width)[0]
+        adj, degree = bipartite(a, users, items, True)
+        self.adj = adj / degree[:, None]
+
+    def loss(self, p, u, i, j, first):
+        a, x = self.a, torch.cat([p["user"], p["item"]])
+        layers = [x]
+        for l in range(self.layers):
+            m = self.adj @ x
+            y = m @ p[f"sum.{l}.weight"].T + p[f"sum.{l}.bias"] + (m * x) @ p[f"product.{l}.weight"].T + p[f"product.{l}.bias"]
+            x = F.normalize(F.leaky_relu(y, 0.2), dim=1)
+            layers.append(x)
+        users, items = torch.cat(layers, 1).split([a.users, a.items])
+        eu, ei, ej = users[u], items[i], items[j]
+        bpr = -F.logsigmoid((eu * ei).sum(1) - (eu * ej).sum(1)).mean()
+        return bpr + a.reg / 2 * sum((x ** 2).sum() for x in (eu, ei, ej)) / len(u)
+
+
+KINDS = (Vbpr, Lattice, LightGcn, Ngcf)
+
+
 def run(kind, variant, a):
     g = np.random.default_rng(20 + len(kind.__name__))
     users, items = draw_data(g, a)
@@ -169,10 +273,12 @@ def run(kind, variant, a):
     model = kind(a, g, variant, visual, textual, users, items)
     p = {k: f32(v).clone().requires_grad_(True) for k, v in model.start.items()}
     batch = draw_batches(g, a, users, items)
-    out = {"pairs.user": users, "pairs.item": items, "features.visual": visual, "features.textual": textual}
+    out = {"pairs.user": users, "pairs.item": items}
+    if getattr(kind, "needs_features", False):
+        out |= {"features.visual": visual, "features.textual": textual}
     out |= {f"start.{k}": v.detach().clone() for k, v in p.items()} | {f"batch.{k}": v for k, v in batch.items()}
     optim = torch.optim.Adam(p.values(), lr=a.lr)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optim, lambda e: 0.96 ** (e / 50) if kind is Lattice else 1.0)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optim, lambda e: getattr(kind, "decay", 1.0) ** (e / 50))
     losses = []
     for s in range(10):
         u, i, j = (torch.tensor(batch[k][s]).long() for k in ("user", "positive", "negative"))
@@ -190,7 +296,8 @@ def run(kind, variant, a):
     exact = lambda v: isinstance(v, np.ndarray) and v.dtype == np.int32
     as_file = {k: np.ascontiguousarray(v if exact(v) else np.asarray(v, np.float32)) for k, v in out.items()}
     name = f"recipe_{kind.__name__.lower()}_{variant}.safetensors"
-    meta = {k: str(getattr(a, k)) for k in ("lr", "reg", "factors", "knn", "epoch_batches", "users", "items", "batch")}
+    meta = {"model": kind.__name__, "users": str(a.users), "items": str(a.items), "variant": variant}
+    meta["settings"] = " ".join(f"{k}={v}" for k, v in {"lr": a.lr, **kind.settings(a, variant)}.items())
     save_file(as_file, os.path.join(a.folder, name), metadata=meta)
     print(name, "loss", " ".join(f"{x:.6f}" for x in losses))
 
@@ -204,6 +311,6 @@ if __name__ == "__main__":
     ap.add_argument("--lr", type=float, default=1e-3)
     ap.add_argument("--reg", type=float, default=1e-2)
     a = ap.parse_args()
-    for kind in (Vbpr, Lattice):
-        for variant in ("elliot", "mmrec"):
+    for kind in KINDS:
+        for variant in kind.variants:
             run(kind, variant, a)
