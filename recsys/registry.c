@@ -12,7 +12,8 @@
     line(lightgcn)                      \
     line(ngcf)                          \
     line(vbpr)                          \
-    line(lattice)
+    line(lattice)                       \
+    /* new lines above this one */
 /* clang-format on */
 
 #define DECLARE(name) extern const Recommender recommender_##name;

@@ -29,6 +29,7 @@ if tidy=$(tool clang-tidy); then
     log=$(mktemp)
     result=0
     each() { # CHECKS FLAG FILE ...
+        [ $# -gt 2 ] || return 0
         printf '%s\0' "${@:3}" | xargs -0 -P "$(nproc)" -I{} "$tidy" --quiet --checks="$1" {} -- "${compile[@]:1}" $2 >>"$log" 2>/dev/null || result=1
     }
     each "" "" "${c_files[@]}"
