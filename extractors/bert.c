@@ -51,12 +51,10 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
     PostNormModel *m = NEW(en->arena, PostNormModel, 1, e);
     if (!m || !loader_start(&l, en, s, "embeddings.word_embeddings.weight", e))
         return false;
-    if (!s->config)
-        return fail(e, SP_FORMAT, "%s: needs config.json beside it: the number of heads is not in the tensors", s->path);
     if (config_has(s, "position_embedding_type") && !config_is(s, "position_embedding_type", "absolute"))
         return fail(e, SP_UNSUPPORTED, "%s/config.json: only absolute position embeddings are understood", s->folder);
     double eps = config_f64(&l, "layer_norm_eps", 1e-12);
-    m->H = config_i64(&l, "num_attention_heads", 12);
+    m->H = config_heads(&l, "num_attention_heads", 12);
     m->layers = config_i64(&l, "num_hidden_layers", 12);
     return config_act(&l, "hidden_act", ACT_GELU, &m->act) && e->code == SP_OK && (m->positions = load_positions(&l)) &&
            postnorm_load(&l, m, &NAMES, eps, 0);

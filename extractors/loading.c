@@ -123,6 +123,14 @@ int64_t config_i64(Loader *l, const char *key, int64_t fallback)
     return n;
 }
 
+int64_t config_heads(Loader *l, const char *key, int64_t fallback)
+{
+    if (!l->source->config)
+        fail(l->error, SP_FORMAT, "%s: needs config.json beside it: the number of heads is not in the tensors",
+             l->source->path);
+    return config_i64(l, key, fallback);
+}
+
 double config_f64(Loader *l, const char *key, double fallback)
 {
     const Json *j = config_get(l->source, key);
@@ -140,6 +148,15 @@ bool config_is(const ModelSource *s, const char *key, const char *value)
 {
     const Json *j = config_get(s, key);
     return j && j->type == JSON_STRING && text_is(j->text, value);
+}
+
+bool config_fits(Loader *l, int64_t layers, int64_t found, int64_t heads, int64_t width)
+{
+    return (layers >= 1 && layers <= found && width >= 1 && heads >= 1 && width % heads == 0) ||
+           fail(l->error, SP_FORMAT,
+                "%s: %lld layers and %lld heads (config.json, or the family's default) do not fit the tensors, which have "
+                "%lld layers of width %lld",
+                l->source->path, (long long)layers, (long long)heads, (long long)found, (long long)width);
 }
 
 bool config_act(Loader *l, const char *key, Act fallback, Act *act)

@@ -34,9 +34,13 @@ const char *load_name(Loader *l, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* config.json: the value of a key, or `fallback` where it is absent; a failure where it is of another kind. */
 int64_t config_i64(Loader *l, const char *key, int64_t fallback);
+/* The number of heads, which is not in the tensors: no config.json is a failure. */
+int64_t config_heads(Loader *l, const char *key, int64_t fallback);
 double config_f64(Loader *l, const char *key, double fallback);
 bool config_has(const ModelSource *s, const char *key);                   /* false where absent or null */
 bool config_is(const ModelSource *s, const char *key, const char *value); /* likewise */
+/* A transformer's layers and heads against the tensors: how many layers they have, and how wide. */
+bool config_fits(Loader *l, int64_t layers, int64_t found, int64_t heads, int64_t width);
 /* An activation by name ("hidden_act"; what the key is differs between families). */
 bool config_act(Loader *l, const char *key, Act fallback, Act *act);
 

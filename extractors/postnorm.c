@@ -22,11 +22,10 @@ bool postnorm_load(Loader *l, PostNormModel *m, const PostNormNames *n, double e
     int64_t C = words->shape[1], found = 0;
     while (loader_has(l, "%s.%lld.%s.weight", n->layer, (long long)found, n->q))
         found++;
-    if (m->layers < 1 || m->layers > found || m->H < 1 || C < 1 || C % m->H || positions->shape[0] <= first_position)
-        return fail(l->error, SP_FORMAT,
-                    "%s: %lld layers and %lld heads (config.json, or 12 where it is silent) do not fit the tensors, which "
-                    "have %lld layers of width %lld and %lld positions",
-                    l->source->path, (long long)m->layers, (long long)m->H, (long long)found, (long long)C,
+    if (!config_fits(l, m->layers, found, m->H, C))
+        return false;
+    if (positions->shape[0] <= first_position)
+        return fail(l->error, SP_FORMAT, "%s: tensor %s: %lld positions are too few", positions->file, positions->name.p,
                     (long long)positions->shape[0]);
     if (!(m->words = store_array(en->store, words, l->error)) ||
         (!m->positions && !(m->positions = store_array(en->store, positions, l->error))) ||
