@@ -3,6 +3,7 @@
 
 #define ENCODERS(X)                                                                                                         \
     X(bert)                                                                                                                 \
+    X(distilbert)                                                                                                           \
     X(mpnet)                                                                                                                \
     X(resnet)                                                                                                               \
     X(efficientnet_lite)
