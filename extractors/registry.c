@@ -5,6 +5,7 @@
     X(bert)                                                                                                                 \
     X(distilbert)                                                                                                           \
     X(mpnet)                                                                                                                \
+    X(vit)                                                                                                                  \
     X(resnet)                                                                                                               \
     X(efficientnet_lite)
 
