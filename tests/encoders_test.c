@@ -94,6 +94,11 @@ static void texts_are_transformers(void **state)
     check_texts(b, "bert", (EncoderOptions){.pool = POOL_MAX, .arch = "bert"}, "bert.max");
     check_texts(b, "bert", (EncoderOptions){.layer = "pooler_output", .normalize = -1}, "bert.pooler");
     check_texts(b, "bert_prefixed", (EncoderOptions){.max_tokens = 32, .normalize = -1}, "bert.mean");
+    check_texts(b, "distilbert", (EncoderOptions){.normalize = -1}, "distilbert.cls");
+    check_texts(b, "distilbert", (EncoderOptions){.pool = POOL_MEAN, .normalize = 1, .arch = "distilbert"},
+                "distilbert.unit");
+    check_texts(b, "distilbert_prefixed", (EncoderOptions){.normalize = -1}, "distilbert_relu.mean");
+    check_texts(b, "distilbert_prefixed", (EncoderOptions){.pool = POOL_MAX}, "distilbert_relu.max");
     check_texts(b, "mpnet", (EncoderOptions){.normalize = -1}, "mpnet.max");
     check_texts(b, "mpnet", (EncoderOptions){.pool = POOL_MEAN, .normalize = 1}, "mpnet.unit");
     check_texts(b, "mpnet", (EncoderOptions){.layer = "pooler_output"}, "mpnet.pooler");
@@ -157,6 +162,14 @@ static void images_are_torch(void **state)
             if (!bare)
                 check_image(b, model, NULL, 0, 0, expected);
         }
+    check_image(b, "vit", NULL, 0, 0, "vit.cls");
+    check_image(b, "vit", "last_hidden_state", 0, 0, "vit.hidden");
+    check_image(b, "vit", "logits", 0, 0, "vit.logits");
+    for (int modules = 0; modules < 2; modules++) {
+        check_image(b, modules ? "vit_modules" : "vit_pooler", NULL, 0, 0, "vit_pooler.cls");
+        check_image(b, modules ? "vit_modules" : "vit_pooler", "last_hidden_state", 0, 0, "vit_pooler.hidden");
+        check_image(b, modules ? "vit_modules" : "vit_pooler", "pooler_output", 0, 0, "vit_pooler.pooler");
+    }
     check_image(b, "efficientnet_lite.safetensors", NULL, 37, 50, "lite.pooled");
     check_image(b, "efficientnet_lite.safetensors", "features", 37, 50, "lite.features");
     check_image(b, "efficientnet_lite.safetensors", "fc", 37, 50, "lite.fc");
@@ -187,24 +200,14 @@ static void refuses(Bench *b, const char *name, EncoderOptions o, sp_status code
 
 static void put(const char *folder, const char *name, const char *text)
 {
-    char path[512];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
+    test_write(folder, name, (Text){text, strlen(text)});
 }
 
 static void copy_file(Bench *b, const char *from, const char *folder, const char *name)
 {
     Text text;
-    char path[512];
     assert_ok(file_read(&text, b->a, from, 0, &b->e), b->e);
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(text.p, 1, text.n, f), text.n);
-    fclose(f);
+    test_write(folder, name, text);
 }
 
 static void wrong_models_fail_in_one_line(void **state)
@@ -223,6 +226,16 @@ static void wrong_models_fail_in_one_line(void **state)
     refuses(b, ENCODERS "efficientnet_lite.safetensors", (EncoderOptions){.layer = "x"}, SP_USAGE, "no layer x");
     refuses(b, ENCODERS "expected.safetensors", (EncoderOptions){0}, SP_UNSUPPORTED, "no known architecture");
     refuses(b, GOLDEN "images", (EncoderOptions){0}, SP_IO, "images");
+
+    refuses(b, ENCODERS "distilbert", (EncoderOptions){.layer = "pooler_output"}, SP_USAGE, "no pooler_output");
+    refuses(b, ENCODERS "distilbert", (EncoderOptions){.layer = "x"}, SP_USAGE, "it has last_hidden_state (1:");
+    refuses(b, ENCODERS "vit", (EncoderOptions){.layer = "pooler_output"}, SP_USAGE, "it has last_hidden_state, logits");
+    refuses(b, ENCODERS "vit_pooler", (EncoderOptions){.layer = "logits"}, SP_USAGE,
+            "it has last_hidden_state, pooler_output");
+    refuses(b, ENCODERS "vit", (EncoderOptions){.preset = &(Preset){.width = 40, .height = 24}}, SP_USAGE,
+            "takes pictures of 32 x 32, not 40 x 24");
+    refuses(b, ENCODERS "vit/model.safetensors", (EncoderOptions){.arch = "distilbert"}, SP_FORMAT,
+            "is this a distilbert model");
 
     test_folder(folder);
     char weights[512];
@@ -472,21 +485,22 @@ static void names_are_found(void **state)
 static void refused_memory_is_an_error(void **state)
 {
     Bench *b = *state;
-    static const char *const models[] = {ENCODERS "bert", ENCODERS "efficientnet_lite.safetensors"};
+    static const char *const models[] = {ENCODERS "bert", ENCODERS "efficientnet_lite.safetensors", ENCODERS "distilbert",
+                                         ENCODERS "vit"};
     Image im;
     assert_ok(image_open(&im, GOLDEN "images/RGB.png", b->a, &b->e), b->e);
-    for (int m = 0; m < 2; m++) {
-        bool done = false;
+    for (size_t m = 0; m < COUNT(models); m++) {
+        bool done = false, image = m % 2;
         for (size_t at = 1; !done; at += at < 40 ? 1 : 7) {
             TestHeap h;
             Error e = {0};
             test_heap(&h, at);
             Device d = {.k = b->d.k, .heap = &h.heap};
             Preset p = {.width = 32, .height = 32, .std = {1, 1, 1}};
-            Encoder *en = encoder_open(&d, models[m], &(EncoderOptions){.preset = m ? &p : NULL}, &e);
+            Encoder *en = encoder_open(&d, models[m], &(EncoderOptions){.preset = image ? &p : NULL}, &e);
             Tape *t = en ? tape_new(&d, false, &e) : NULL;
             float x[16];
-            done = t && (m ? encode_images(en, t, &im, 1, x, &e) : encode_texts(en, t, b->texts, 1, x, &e));
+            done = t && (image ? encode_images(en, t, &im, 1, x, &e) : encode_texts(en, t, b->texts, 1, x, &e));
             if (!done)
                 assert_true(e.message[0]);
             tape_free(t);

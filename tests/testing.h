@@ -42,6 +42,16 @@ static inline void test_folder_remove(const char *path)
     arena_free(a);
 }
 
+static inline void test_write(const char *folder, const char *name, Text bytes)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(bytes.p, 1, bytes.n, f), bytes.n);
+    assert_int_equal(fclose(f), 0);
+}
+
 /* A heap that counts what is out and refuses from the `refuse_at`th request on (0: never). */
 typedef struct TestHeap {
     Heap heap;

@@ -1,4 +1,4 @@
-"""ResNets with seeded random weights, and EfficientNet-Lite0 with its published ones, against torchvision, transformers and
+"""ResNets and ViT-Base with seeded random weights, and EfficientNet-Lite0 with its published ones, against torchvision, transformers and
 efficientnet_lite_pytorch on posters: features, per image max|a-b| <= 1e-4 max|b|; the file read, decoded, resized and encoded by `sapor encode`.
 
 Not part of `make test` (needs Python). Versions used: torch 2.15.0, torchvision 0.29.2, transformers 5.23.0, pillow 13.0.0, safetensors,
@@ -23,7 +23,7 @@ torch.set_grad_enabled(False)
 
 
 def randomise(model, seed=9):
-    """Batch norms with statistics of their own: what folding gets wrong would show."""
+    """Norms with statistics, weights and biases of their own: what is left out or folded wrongly would show."""
     g = torch.Generator().manual_seed(seed)
     for m in model.modules():
         if isinstance(m, torch.nn.BatchNorm2d):
@@ -32,6 +32,11 @@ def randomise(model, seed=9):
             m.running_var.copy_(torch.rand(n, generator=g) + 0.5)
             m.weight.data.copy_(torch.rand(n, generator=g) * 0.5 + 0.5)
             m.bias.data.copy_(torch.randn(n, generator=g) * 0.1)
+        elif isinstance(m, torch.nn.LayerNorm):
+            m.weight.copy_(torch.rand(m.weight.shape, generator=g) + 0.5)
+            m.bias.copy_(torch.randn(m.bias.shape, generator=g) * 0.1)
+        elif isinstance(m, torch.nn.Linear) and m.bias is not None:
+            m.bias.copy_(torch.randn(m.bias.shape, generator=g) * 0.1)
     return model.eval()
 
 
@@ -96,6 +101,18 @@ with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(os.path.join(folder, "hf"))
         bad += check("transformers ResNet-18", os.path.join(folder, "hf"), preset(256, 224, C),
                      lambda x: model(x).pooler_output.flatten(1))
+    if not o.only or o.only == "vit":
+        from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessorPil, ViTModel
+        processor = ViTImageProcessorPil()
+        for model, layer in ((ViTForImageClassification, None), (ViTForImageClassification, "logits"), (ViTModel, "pooler_output"),
+                             (ViTModel, "last_hidden_state")):
+            torch.manual_seed(5)
+            model = randomise(model(ViTConfig(initializer_range=0.04, num_labels=1000)))
+            path = os.path.join(folder, "vit")
+            model.save_pretrained(path)
+            bad += check(f"ViT-Base {layer or 'CLS'}", path, lambda im: processor(im, return_tensors="pt").pixel_values[0],
+                         lambda x: model(x)[layer].flatten(1) if layer else model.vit(x).last_hidden_state[:, 0],
+                         *(["--layer", layer] if layer else []))
 if o.lite and (not o.only or o.only == "lite"):
     from efficientnet_lite_pytorch import EfficientNet
     model = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=o.lite).eval()

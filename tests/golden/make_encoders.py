@@ -2,14 +2,15 @@
 and torch give for them. Versions: torch 2.15.0, transformers 5.23.0, sentence-transformers 6.2.0, pillow 13.0.0.
     python tests/golden/make_encoders.py
 """
-import json, os, shutil
+import json, os, shutil, tempfile
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tokenizers import BertWordPieceTokenizer
 from torch.nn import functional as F
-from transformers import BertConfig, BertModel, MPNetConfig, MPNetModel, ResNetConfig, ResNetModel
+from transformers import (BertConfig, BertModel, DistilBertConfig, DistilBertModel, MPNetConfig, MPNetModel, ResNetConfig, ResNetModel, ViTConfig,
+                          ViTForImageClassification, ViTImageProcessorPil, ViTModel)
 
 here = os.path.dirname(os.path.abspath(__file__))
 root = os.path.join(here, "encoders")
@@ -46,7 +47,7 @@ def pipeline(path, mode, normalize, limit):
 def randomise(model, seed):
     g = torch.Generator().manual_seed(seed)
     for n, p in model.named_parameters():
-        p.copy_(torch.randn(p.shape, generator=g) * 0.4 + (1.0 if "LayerNorm.weight" in n or "normalization.weight" in n else 0.0))
+        p.copy_(torch.randn(p.shape, generator=g) * 0.4 + (1.0 if "norm" in n.lower() and n.endswith("weight") else 0.0))
     for n, b in model.named_buffers():
         if n.endswith("running_mean"):
             b.copy_(torch.randn(b.shape, generator=g) * 0.1)
@@ -63,10 +64,11 @@ def text_outputs(name, model, ids, limit):
         rows["mean"].append(h.mean(0))
         rows["cls"].append(h[0])
         rows["max"].append(h.max(0).values)
-        rows["pooler"].append(out.pooler_output[0])
+        if "pooler_output" in out:
+            rows["pooler"].append(out.pooler_output[0])
         if i == 1:
             expected[name + ".hidden"] = h.contiguous()
-    for k, v in rows.items():
+    for k, v in [r for r in rows.items() if r[1]]:
         expected[f"{name}.{k}"] = torch.stack(v)
     expected[name + ".unit"] = F.normalize(torch.stack(rows["mean"]), dim=1)
 
@@ -92,6 +94,26 @@ for f in ("vocab.txt", "config.json", "tokenizer_config.json"):
 old = {"bert." + k.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"):
        (v.half() if "word_embeddings" in k else v) for k, v in bert.state_dict().items()}
 save_file(old, os.path.join(other, "model.safetensors"))
+
+# DistilBERT, once bare and once as the published one for masked words: under "distilbert.", with its head; there with another activation
+path = folder("distilbert")
+config = dict(vocab_size=len(vocab), dim=8, n_layers=2, n_heads=2, hidden_dim=12, max_position_embeddings=48)
+distil = randomise(DistilBertModel(DistilBertConfig(**config)), 6)
+save_file(distil.state_dict(), os.path.join(path, "model.safetensors"))
+dump(path, "config.json", {"model_type": "distilbert", "activation": "gelu", **config})
+shutil.copy(os.path.join(root, "bert", "vocab.txt"), path)
+dump(path, "tokenizer_config.json", {"do_lower_case": True, "model_max_length": 48, "tokenizer_class": "DistilBertTokenizer"})
+pipeline(path, "cls_token", False, 32)
+text_outputs("distilbert", distil, [wordpiece.encode(t).ids for t in TEXTS], 32)
+other = folder("distilbert_prefixed")
+for f in ("vocab.txt", "tokenizer_config.json"):
+    shutil.copy(os.path.join(path, f), other)
+dump(other, "config.json", {"model_type": "distilbert", "activation": "relu", "architectures": ["DistilBertForMaskedLM"], **config})
+save_file({**{"distilbert." + k: v for k, v in distil.state_dict().items()}, "vocab_transform.weight": torch.zeros(8, 8),
+           "vocab_transform.bias": torch.zeros(8)}, os.path.join(other, "model.safetensors"))
+relu = DistilBertModel(DistilBertConfig(**config, activation="relu")).eval()
+relu.load_state_dict(distil.state_dict())
+text_outputs("distilbert_relu", relu, [wordpiece.encode(t).ids for t in TEXTS], 48)
 
 # MPNet: one layer, texts longer than the last exact and the last bucket of relative positions
 vocab = ["<s>", "<pad>", "</s>", "[UNK]", "<mask>"] + WORDS
@@ -157,6 +179,39 @@ for kind, depths in (("basic", [1, 2, 1, 1]), ("bottleneck", [1, 1, 2, 1])):
     x = torch.from_numpy(np.asarray(whole.crop((left, top, left + 56, top + 56))).copy()).permute(2, 0, 1).float() / 255
     expected[name + ".preset"] = model(((x - IMAGENET[0]) / IMAGENET[1])[None]).pooler_output.flatten(1)
 
+# ViT: a classifier of squares; a model with a pooler and without QKV biases for other rectangles, once under the names of transformers 5's modules
+vit = {"model_type": "vit", "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 12, "patch_size": 8}
+classifier = {**vit, "image_size": 32, "hidden_act": "gelu", "qkv_bias": True, "layer_norm_eps": 1e-12}
+bare = {**vit, "image_size": [24, 40], "hidden_act": "gelu_new", "qkv_bias": False, "layer_norm_eps": 1e-6, "pooler_output_size": 5,
+        "pooler_act": "relu"}
+
+
+def save_published(model, path):  # save_pretrained writes the published names, state_dict has others
+    with tempfile.TemporaryDirectory() as scratch:
+        model.save_pretrained(scratch)
+        save_file(load_file(os.path.join(scratch, "model.safetensors")), os.path.join(path, "model.safetensors"))
+
+
+path = folder("vit")
+dump(path, "config.json", classifier)
+dump(path, "preprocessor_config.json", {"do_normalize": True, "do_resize": True, "image_mean": [0.4, 0.5, 0.6], "image_std": [0.5, 0.6, 0.5],
+                                        "resample": 3, "size": 32})
+model = randomise(ViTForImageClassification(ViTConfig(**classifier, num_labels=3)), 7)
+save_published(model, path)
+x = ViTImageProcessorPil.from_pretrained(path)(picture, return_tensors="pt").pixel_values
+hidden = model.vit(x).last_hidden_state
+expected.update({"vit.cls": hidden[:, 0], "vit.hidden": hidden.flatten(1), "vit.logits": model(x).logits})
+path = folder("vit_pooler")
+dump(path, "config.json", bare)
+model = randomise(ViTModel(ViTConfig(**bare)), 8)
+save_published(model, path)
+other = folder("vit_modules")
+dump(other, "config.json", bare)
+save_file(model.state_dict(), os.path.join(other, "model.safetensors"))
+out = model(ViTImageProcessorPil(size={"height": 24, "width": 40})(picture, return_tensors="pt").pixel_values)
+hidden = out.last_hidden_state
+expected.update({"vit_pooler.cls": hidden[:, 0], "vit_pooler.hidden": hidden.flatten(1), "vit_pooler.pooler": out.pooler_output})
+
 # EfficientNet-Lite: the published layout at a fortieth of the width, computed here
 g = torch.Generator().manual_seed(5)
 state = {}
@@ -194,6 +249,6 @@ state["_fc.weight"], state["_fc.bias"] = torch.randn(3, 10, generator=g), torch.
 expected["lite.fc"] = expected["lite.pooled"] @ state["_fc.weight"].T + state["_fc.bias"]
 save_file(state, os.path.join(root, "efficientnet_lite.safetensors"))
 
-save_file({k: v.contiguous() for k, v in expected.items()}, os.path.join(root, "expected.safetensors"))
+save_file({k: v.clone().contiguous() for k, v in expected.items()}, os.path.join(root, "expected.safetensors"))
 open(os.path.join(root, "texts.txt"), "w").write("\n".join(TEXTS) + "\n")
 print(sum(os.path.getsize(os.path.join(d, f)) for d, _, fs in os.walk(root) for f in fs), "bytes")

@@ -1,0 +1,184 @@
+/* encoder_files_test: models whose config.json asks for what the tensors cannot be, models with a tensor missing or of another shape: made
+ * from the tiny ones of tests/golden/encoders, each ends in one line that says which. */
+#include "extractors/extractors.h" /* before cmocka, which has a macro named fail */
+
+#include "testing.h"
+
+#define ENCODERS "tests/golden/encoders/"
+
+typedef struct Bench {
+    Error e;
+    Arena *a;
+    Device d;
+} Bench;
+
+static int set_up(void **state)
+{
+    Bench *b = calloc(1, sizeof *b);
+    b->a = arena_new(NULL, 0);
+    b->d = (Device){.k = kernels_cpu(NULL, &b->e)};
+    *state = b;
+    return b->d.k ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    Bench *b = *state;
+    arena_free(b->a);
+    free(b);
+    return 0;
+}
+
+/* A tiny model's folder, its config.json and tensors included; sentence-transformers' files are not. */
+static void copy_model(Bench *b, const char *model, const char *folder)
+{
+    static const char *const files[] = {"config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json",
+                                        "preprocessor_config.json"};
+    for (size_t i = 0; i < COUNT(files); i++) {
+        char from[512];
+        snprintf(from, sizeof from, ENCODERS "%s/%s", model, files[i]);
+        Text bytes;
+        if (!file_exists(from))
+            continue;
+        assert_ok(file_read(&bytes, b->a, from, 0, &b->e), b->e);
+        test_write(folder, files[i], bytes);
+    }
+}
+
+/* A model's tensors beside other settings: each ends in one line, whatever it asks for. */
+static void hostile_settings_fail_in_one_line(void **state)
+{
+    static const struct {
+        const char *model, *config, *why;
+    } cases[] = {
+        {"distilbert", "{\"n_heads\": 0, \"n_layers\": 2}", "0 heads"},
+        {"distilbert", "{\"n_heads\": -2, \"n_layers\": 2}", "-2 heads"},
+        {"distilbert", "{\"n_heads\": 3, \"n_layers\": 2}", "3 heads"},
+        {"distilbert", "{\"n_heads\": 9007199254740991, \"n_layers\": 2}", "9007199254740991 heads"},
+        {"distilbert", "{\"n_heads\": 2, \"n_layers\": 0}", "0 layers"},
+        {"distilbert", "{\"n_heads\": 2}", "6 layers"},
+        {"distilbert", "{\"n_heads\": 1e300}", "n_heads should be a whole number"},
+        {"distilbert", "{\"n_heads\": 2, \"n_layers\": 2, \"activation\": \"mish\"}", "activation is none of"},
+        {"distilbert", "{}", "6 layers and 12 heads"},
+        {"vit", "{\"num_attention_heads\": 0, \"num_hidden_layers\": 2}", "0 heads"},
+        {"vit", "{\"num_attention_heads\": 3, \"num_hidden_layers\": 2}", "3 heads"},
+        {"vit", "{\"num_attention_heads\": 2, \"num_hidden_layers\": 3}", "3 layers"},
+        {"vit", "{\"num_attention_heads\": 2, \"num_hidden_layers\": -9007199254740991}", "-9007199254740991 layers"},
+        {"vit", "{\"image_size\": 4}", "pictures of 4 x 4 in patches of 8 x 8"},
+        {"vit", "{\"image_size\": 0}", "pictures of 0 x 0"},
+        {"vit", "{\"image_size\": -32}", "pictures of -32 x -32"},
+        {"vit", "{\"image_size\": 9007199254740991}", "do not give its 16 positions"},
+        {"vit", "{\"image_size\": [128, 9007199254740991]}", "do not give its 16 positions"},
+        {"vit", "{\"image_size\": [32]}", "image_size should be"},
+        {"vit", "{\"image_size\": \"32\"}", "image_size should be"},
+        {"vit", "{\"image_size\": 1e300}", "image_size should be"},
+        {"vit", "{\"image_size\": 40}", "do not give its 16 positions"},
+        {"vit", "{\"image_size\": [16, 64]}", "takes pictures of 64 x 16, not 32 x 32"},
+        {"vit", "{\"num_attention_heads\": 2, \"num_hidden_layers\": 2, \"layer_norm_eps\": -1}", "epsilon is between"},
+        {"vit", "{\"layer_norm_eps\": \"tiny\"}", "layer_norm_eps should be"},
+        {"vit", "{\"hidden_act\": 7}", "hidden_act is none of"},
+        {"vit", "{\"pooler_act\": false}", "pooler_act is none of"},
+        {"vit", "{\"model_type\": \"vit_mae\"}", "no known architecture"},
+        {"vit_pooler", "{\"num_attention_heads\": 2, \"num_hidden_layers\": 2, \"image_size\": [24, 40]}", "query.bias"},
+        {"vit_pooler", "{\"num_attention_heads\": 2, \"num_hidden_layers\": 2}", "do not give its 15 positions"},
+    };
+    Bench *b = *state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char folder[256];
+        test_folder(folder);
+        copy_model(b, cases[i].model, folder);
+        test_write(folder, "config.json", (Text){cases[i].config, strlen(cases[i].config)});
+        Encoder *en = encoder_open(&b->d, folder, &(EncoderOptions){0}, &b->e);
+        if (en)
+            fail_msg("%s opens", cases[i].config);
+        assert_null(strchr(b->e.message, '\n'));
+        assert_error(b->e, b->e.code, cases[i].why);
+        test_folder_remove(folder);
+    }
+}
+
+/* Writes a model's tensors but for the one numbered `but`: it is missing, or has one more row, of zeros. Gives its name. */
+static const char *write_but(Bench *b, const Weights *w, const char *folder, size_t but, bool longer)
+{
+    const char *path = path_join(b->a, folder, "model.safetensors", &b->e);
+    SafetensorsOut *out = safetensors_open(path, NULL, &b->e);
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t i = 0; i < weights_count(w); i++) {
+            Array x = *weights_at(w, i);
+            size_t bytes = (size_t)x.count * dtype_bytes(x.type);
+            if (i == but && !longer)
+                continue;
+            if (i == but) {
+                size_t more = bytes / (size_t)x.shape[0];
+                char *data = NEW(b->a, char, bytes + more, &b->e);
+                memcpy(data, x.data, bytes);
+                bytes += more;
+                x.data = data;
+                x.shape[0]++;
+            }
+            assert_ok(pass ? safetensors_data(out, x.data, bytes, &b->e)
+                           : safetensors_declare(out, x.name.p, x.type, x.dims, x.shape, &b->e),
+                      b->e);
+        }
+    assert_ok(safetensors_commit(out, &b->e), b->e);
+    return weights_at(w, but)->name.p;
+}
+
+/* One line that names the layer of a tensor, or says what follows where layers are counted or the architecture is told by
+ * that tensor. */
+static bool one_line_about(const char *tensor, const char *message)
+{
+    static const char *const otherwise[] = {"no known architecture", "2 layers and 2 heads", "has no layer"};
+    const char *end = strrchr(tensor, '.'), *begin = end;
+    char layer[128];
+    while (begin > tensor && begin[-1] != '.')
+        begin--;
+    snprintf(layer, sizeof layer, "%.*s", (int)(end - begin), begin);
+    bool named = strstr(message, layer) != NULL;
+    for (size_t i = 0; i < COUNT(otherwise); i++)
+        named |= strstr(message, otherwise[i]) != NULL;
+    return named && !strchr(message, '\n');
+}
+
+/* Each tensor in turn is missing, then one row too long: one line says which, unless the output asked for does without. */
+static void missing_tensors_are_named(void **state)
+{
+    static const struct {
+        const char *model, *layer, *spare; /* spare: what tensors that are not needed have in their names */
+    } cases[] = {{"distilbert", NULL, NULL},     {"distilbert_prefixed", NULL, "vocab_transform"},
+                 {"vit", NULL, "classifier"},    {"vit", "logits", NULL},
+                 {"vit_pooler", NULL, "pooler"}, {"vit_modules", "pooler_output", NULL}};
+    Bench *b = *state;
+    char folder[256], from[512];
+    for (size_t c = 0; c < COUNT(cases); c++) {
+        test_folder(folder);
+        copy_model(b, cases[c].model, folder);
+        snprintf(from, sizeof from, ENCODERS "%s/model.safetensors", cases[c].model);
+        Weights *w = weights_open(from, b->a, &b->e);
+        assert_non_null(w);
+        for (size_t i = 0; i < 2 * weights_count(w); i++) {
+            const char *name = write_but(b, w, folder, i / 2, i % 2);
+            EncoderOptions o = {.layer = cases[c].layer};
+            Encoder *en = encoder_open(&b->d, folder, &o, &b->e);
+            bool spare = (cases[c].spare && strstr(name, cases[c].spare)) ||
+                         (i % 2 && strstr(name, "_embeddings.weight")); /* a table with another row is as good */
+            if (!en == spare)
+                fail_msg("%s with%s %s: %s", from, i % 2 ? " a longer" : "out", name, en ? "opens" : b->e.message);
+            if (!en && !one_line_about(name, b->e.message))
+                fail_msg("%s: %s", name, b->e.message);
+            error_clear(&b->e);
+            encoder_close(en);
+        }
+        weights_close(w);
+        test_folder_remove(folder);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(hostile_settings_fail_in_one_line),
+        cmocka_unit_test(missing_tensors_are_named),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
