@@ -174,11 +174,41 @@ static void missing_tensors_are_named(void **state)
     }
 }
 
+/* Which architecture a model is does not depend on the order in which they are asked. */
+static void one_kind_claims_a_model(void **state)
+{
+    Bench *b = *state;
+    FolderEntry *entries;
+    size_t n;
+    assert_ok(folder_list(&entries, &n, b->a, ENCODERS, &b->e), b->e);
+    for (size_t i = 0; i < n; i++)
+        for (int with_config = 0; with_config < 2; with_config++) {
+            const char *path = path_join(b->a, ENCODERS, entries[i].name, &b->e);
+            const char *config = path_join(b->a, path, "config.json", &b->e);
+            ModelSource s = {.path = path, .folder = entries[i].is_folder ? path : NULL};
+            Text text;
+            size_t claims = 0;
+            if (text_ends(path_base(path), ".txt"))
+                continue;
+            if (with_config && file_exists(config)) {
+                assert_ok(file_read(&text, b->a, config, 0, &b->e), b->e);
+                assert_ok((s.config = json_parse(b->a, text, config, &b->e)), b->e);
+            }
+            assert_ok((s.weights = weights_open(path, b->a, &b->e)), b->e);
+            for (size_t k = 0; k < encoder_kind_count(); k++)
+                claims += encoder_kind_at(k)->matches(&s);
+            if (claims != !strstr(path, "expected"))
+                fail_msg("%s: claimed by %zu kinds", path, claims);
+            weights_close((Weights *)s.weights);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hostile_settings_fail_in_one_line),
         cmocka_unit_test(missing_tensors_are_named),
+        cmocka_unit_test(one_kind_claims_a_model),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
