@@ -14,12 +14,14 @@ enum { PILLOW_MAX_PIXELS = 178956970 };
 bool image_room(Image *im, int64_t width, int64_t height, const char *name, int64_t max_pixels, Arena *a, Error *e)
 {
     int64_t limit = max_pixels > 0 ? max_pixels : PILLOW_MAX_PIXELS;
+    *im = (Image){.width = width, .height = height};
     if (width <= 0 || height <= 0)
-        return fail(e, SP_FORMAT, "%s: has no pixels (%lld x %lld)", name, (long long)width, (long long)height);
-    if (width > limit / height)
-        return fail(e, SP_FORMAT, "%s: %lld x %lld pixels are more than the limit of %lld", name, (long long)width,
-                    (long long)height, (long long)limit);
-    *im = (Image){.width = width, .height = height, .pixels = NEW(a, unsigned char, width *height * 3, e)};
+        fail(e, SP_FORMAT, "%s: has no pixels (%lld x %lld)", name, (long long)width, (long long)height);
+    else if (width > limit / height)
+        fail(e, SP_FORMAT, "%s: %lld x %lld pixels are more than the limit of %lld", name, (long long)width,
+             (long long)height, (long long)limit);
+    else
+        im->pixels = NEW(a, unsigned char, width *height * 3, e);
     return im->pixels != NULL;
 }
 
