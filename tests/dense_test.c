@@ -121,11 +121,8 @@ static void texts_apart(const Kernels *k)
 static void images_apart(const Kernels *k)
 {
     static const int64_t shapes[][7] = {/* H W C O k stride groups */
-                                        {15, 17, 3, 40, 7, 2, 1},
-                                        {14, 14, 130, 70, 3, 1, 1},
-                                        {9, 8, 60, 33, 1, 1, 1},
-                                        {9, 8, 256, 33, 1, 2, 1},
-                                        {12, 11, 37, 37, 5, 2, 37}};
+                                        {15, 17, 3, 40, 7, 2, 1}, {14, 14, 130, 70, 3, 1, 1}, {30, 18, 96, 64, 3, 1, 1},
+                                        {9, 8, 60, 33, 1, 1, 1},  {9, 8, 256, 33, 1, 2, 1},   {12, 11, 37, 37, 5, 2, 37}};
     enum { B = 3 };
     for (size_t i = 0; i < COUNT(shapes); i++) {
         const int64_t *s = shapes[i], pad = s[4] / 2;

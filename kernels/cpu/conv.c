@@ -1,7 +1,8 @@
 /* Convolution, NHWC. 1x1 is gemm. k x k is a product whose A is never made: with channels last, the pixels under one row of the
  * kernel are contiguous, so that K = kh segments of kw C numbers, and the outputs of one image row are rows of A at distance
- * stride C. All that is copied is a band of the image with its zero border. Depthwise runs over channels, four pixels at a time. */
-#include "kernels/cpu/tile.h"
+ * stride C. All that is copied is a band of the image with its zero border. Depthwise runs over channels, four pixels at a time.
+ * Most 3 x 3 kernels of stride 1 go another way: winograd.c. */
+#include "kernels/cpu/winograd.h"
 
 enum {
     BAND = 1 << 16, /* floats of padded input that a task copies: half a second-level cache */
@@ -84,6 +85,9 @@ size_t K(conv_work)(const Conv *c, int threads)
     if (nothing(c)) {
         return 0;
     }
+    if (K(winograd_takes)(c)) {
+        return K(winograd_work)(c, threads);
+    }
     const Plan p = make_plan(c, threads);
     if (p.plain) {
         const Gemm g = as_gemm(c);
@@ -94,6 +98,9 @@ size_t K(conv_work)(const Conv *c, int threads)
 
 size_t K(conv_pack_bytes)(const Conv *c)
 {
+    if (K(winograd_takes)(c)) {
+        return K(winograd_pack_bytes)(c);
+    }
     return c->groups > 1 ? (size_t)(c->kh * c->kw * c->C) * sizeof(float) : K(gemm_pack_bytes)(c->kh * c->kw * c->C, c->O);
 }
 
@@ -125,6 +132,10 @@ void K(conv_pack)(const Run *run, const Conv *c, const float *weights, void *pac
                 *to++ = weights[ch * c->kh * c->kw + tap];
             }
         }
+        return;
+    }
+    if (K(winograd_takes)(c)) {
+        K(winograd_pack)(run, c, weights, packed);
         return;
     }
     Packing p = {c, weights, packed};
@@ -309,6 +320,10 @@ static void deep_row(void *arg, size_t task, int worker)
 void K(conv)(const Run *run, const Conv *c)
 {
     if (nothing(c)) {
+        return;
+    }
+    if (K(winograd_takes)(c)) {
+        K(winograd)(run, c);
         return;
     }
     Job job = {c, make_plan(c, pool_threads(run->pool)), run->work};

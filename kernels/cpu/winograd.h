@@ -1,0 +1,13 @@
+/* kernels/cpu/winograd.h: how conv.c hands on the 3 x 3 convolutions that Winograd's transform serves. All as the members of Kernels. */
+#ifndef SAPOR_WINOGRAD_H
+#define SAPOR_WINOGRAD_H
+
+#include "kernels/cpu/tile.h"
+
+bool K(winograd_takes)(const Conv *c); /* by kernel, stride, groups, C and O: what is known when weights are packed */
+size_t K(winograd_pack_bytes)(const Conv *c);
+void K(winograd_pack)(const Run *run, const Conv *c, const float *weights, void *packed);
+size_t K(winograd_work)(const Conv *c, int threads);
+void K(winograd)(const Run *run, const Conv *c);
+
+#endif
