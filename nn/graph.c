@@ -247,8 +247,8 @@ bool csr_transposed(Tape *t, const Csr *g, const float *val, Sparse *out)
 
 /* ---- across ----------------------------------------------------------------------------------------------------------- */
 
-/* n numbers for x, in memory that it has already where they fit; a little more is taken so that the next one fits too. */
-static bool refill(Store *s, Tensor **x, DType type, int64_t n, const void *from, bool from_device, Error *e)
+/* n numbers of the device for x, in memory that it has already where they fit; a little more is taken so that the next one fits too. */
+static bool refill(Store *s, Tensor **x, DType type, int64_t n, const void *from, Error *e)
 {
     size_t bytes = (size_t)n * dtype_bytes(type);
     const Device *d = store_device(s);
@@ -268,7 +268,7 @@ static bool refill(Store *s, Tensor **x, DType type, int64_t n, const void *from
         own->bytes = bytes + bytes / 8;
     }
     own->x.shape[0] = own->x.count = n;
-    (from_device ? d->k->copy : d->k->upload)(&run, own->x.data, from, bytes);
+    d->k->copy(&run, own->x.data, from, bytes);
     return true;
 }
 
@@ -280,23 +280,14 @@ Csr *csr_keep(Tape *t, Store *s, const char *name, const Csr *g, Error *e)
         return NULL;
     }
     Csr *k = store_kept(s, name, e);
-    const int64_t *start = host_of(t, g->start);
-    const int32_t *col = host_of(t, g->col);
-    int64_t *tstart = host_alloc(t, g->cols + 1, sizeof *tstart);
-    int32_t *tcol = host_alloc(t, g->entries, sizeof *tcol), *tat = host_alloc(t, g->entries, sizeof *tat);
-    if (!k || !start || !col || !tstart || !tcol || !tat) {
-        tape_ok(t, e);
+    if (!k)
         return NULL;
-    }
-    transpose(g->rows, g->cols, start, col, tstart, tcol, tat);
     k->rows = g->rows;
     k->cols = g->cols;
     k->entries = g->entries;
-    bool ok = refill(s, &k->start, I64, g->rows + 1, g->start->data, true, e) &&
-              refill(s, &k->col, I32, g->entries, g->col->data, true, e) &&
-              refill(s, &k->val, F32, g->entries, val->data, true, e) &&
-              refill(s, &k->tstart, I64, g->cols + 1, tstart, false, e) &&
-              refill(s, &k->tcol, I32, g->entries, tcol, false, e) && refill(s, &k->tat, I32, g->entries, tat, false, e);
+    bool ok = refill(s, &k->start, I64, g->rows + 1, g->start->data, e) &&
+              refill(s, &k->col, I32, g->entries, g->col->data, e) &&
+              refill(s, &k->val, F32, g->entries, val->data, e);
     return ok ? k : NULL;
 }
 

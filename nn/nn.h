@@ -144,8 +144,6 @@ Tensor *activate(Tape *t, Tensor *x, Act act, float param);
 Tensor *dropout(Tape *t, Tensor *x, float p);                   /* identity when not training */
 Tensor *detach(Tape *t, Tensor *x);                             /* same values, no gradient */
 Tensor *gather(Tape *t, Tensor *table, Tensor *ids);            /* [R,D], [n] -> [n,D]; row-sparse gradient */
-/* The ids that a [n] and b [m] hold, ascending, each once; a_at [n] and b_at [m]: where they stand there. Not in an inference plan. */
-Tensor *distinct(Tape *t, Tensor *a, Tensor *b, Tensor **a_at, Tensor **b_at);
 Tensor *rows(Tape *t, Tensor *x, int64_t first, int64_t count); /* x[first : first+count] */
 Tensor *stack_rows(Tape *t, Tensor *a, Tensor *b);              /* [M1,D], [M2,D] -> [M1+M2,D] */
 Tensor *concat(Tape *t, Tensor *a, Tensor *b);                  /* [M,D1], [M,D2] -> [M,D1+D2] */
@@ -217,8 +215,17 @@ Csr *graph_mix(Tape *t, int n, Csr *const *graphs, Tensor *const *weights);
 Csr *graph_normalize(Tape *t, Csr *g);
 Csr *graph_set_diagonal(Tape *t, Csr *g, float value); /* every diagonal entry present and equal to value, a constant */
 /* Copies a tape's graph into the store under a name: it outlives the tape and carries no gradient. The same name gives the same Csr,
- * refilled in place: tapes that still use the older one must not go back over it. */
+ * refilled in place: tapes that still use the older one must not go back over it. It has no transpose: who goes back over all
+ * of it makes that once a step. */
 Csr *csr_keep(Tape *t, Store *s, const char *name, const Csr *g, Error *e);
+/* What a batch needs of a graph (subgraph.c); lists of ids are I32, and nothing here goes under an inference plan.
+ * The ids that a [n] and b [m] hold, ascending, each once; a_at [n] and b_at [m]: where they stand there. b may be NULL. */
+Tensor *distinct(Tape *t, Tensor *a, Tensor *b, Tensor **a_at, Tensor **b_at);
+Tensor *ids_join(Tape *t, Tensor *low, int64_t first, Tensor *high); /* low, then first + high */
+Tensor *ids_split(Tape *t, Tensor *ids, int64_t first, Tensor **high); /* ascending ids below `first`; *high: the others, less it */
+/* Rows ids (distinct, ascending) of a square graph as [n, |from|]: from lists, ascending, the nodes that these rows read and ids
+ * themselves; at [n]: where ids stand in it. Then (A x)[ids] = spmm(rows, x[from]). ids NULL: g itself, *from and *at NULL. */
+const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **at);
 void csr_read(const Device *d, const Csr *g, int64_t *start, int32_t *col,
               float *val); /* host copies; any may be NULL; scales applied */
 

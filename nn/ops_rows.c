@@ -48,29 +48,6 @@ Tensor *gather(Tape *t, Tensor *table, Tensor *ids)
     return node_done(t, n, 0, 8.0 * (double)n->out.count);
 }
 
-Tensor *distinct(Tape *t, Tensor *a, Tensor *b, Tensor **a_at, Tensor **b_at)
-{
-    *a_at = *b_at = tape_failed(t);
-    if (t->error.code == SP_OK && (a == &t->failed || b == &t->failed || a->type != I32 || b->type != I32))
-        tape_fail(t, SP_USAGE, "distinct: two lists of ids are wanted");
-    if (t->error.code == SP_OK && t->mode != MODE_EAGER)
-        tape_fail(t, SP_UNSUPPORTED, "distinct: depends on values, so not under an inference plan");
-    int64_t n = a->count + b->count;
-    int32_t *ids = host_alloc(t, 8 * n, sizeof *ids), *unique = ids + n, *order = ids + 2 * n, *at = ids + 3 * n;
-    int64_t *start = host_alloc(t, n + 1, sizeof *start);
-    if (!ids || !start)
-        return tape_failed(t);
-    t->k->download(&t->run, ids, a->data, (size_t)a->count * sizeof *ids);
-    t->k->download(&t->run, ids + a->count, b->data, (size_t)b->count * sizeof *ids);
-    int64_t count = t->k->group_ids(&t->run, n, ids, unique, start, order, ids + 4 * n);
-    for (int64_t g = 0; g < count; g++)
-        for (int64_t i = start[g]; i < start[g + 1]; i++)
-            at[order[i]] = (int32_t)g;
-    *a_at = tape_constant(t, I32, a->count, at);
-    *b_at = tape_constant(t, I32, b->count, at + a->count);
-    return tape_constant(t, I32, count, unique);
-}
-
 /* ---- slices and stacks ------------------------------------------------------------------------------------------------ */
 
 /* i[0]: first element of x */

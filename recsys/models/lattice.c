@@ -16,6 +16,10 @@ typedef struct Modality {
     Linear projection; /* [P, D_m] */
     Csr *original;     /* [I, I], from the raw features, normalised */
 } Modality;
+typedef struct Hop { /* of one layer: the graph's rows `ids`, where these stand in the layer below */
+    const Csr *graph;
+    Tensor *ids, *at;
+} Hop;
 typedef struct Lattice {
     Tensor *user, *item, *modal_weight; /* [U, D], [I, D], [M] */
     size_t modalities;
@@ -24,6 +28,7 @@ typedef struct Lattice {
     Tensor **weights;           /* [M] likewise */
     Csr *adjacency;             /* [U + I, U + I] */
     Csr *items;                 /* the epoch's item graph, without gradient */
+    Hop *hop;                   /* [layers + 1]: room for plan_hops */
 } Lattice;
 
 static const Setting settings[] = {
@@ -75,6 +80,8 @@ static bool init(Model *m, Error *e)
         !(l->originals = NEW(m->arena, Csr *, M, e)) || !(l->weights = NEW(m->arena, Tensor *, M, e)))
         return false;
     l->modalities = M;
+    if (!(l->hop = NEW(m->arena, Hop, MAX(setting_i64(m->settings, "n_layers"), setting_i64(m->settings, "n_ui_layers")) + 1, e)))
+        return false;
     Init xavier = {INIT_XAVIER_UNIFORM, 0};
     int64_t D = setting_i64(m->settings, "factors"), P = setting_i64(m->settings, "factors_multimod");
     l->user = param_new(m->store, "user", d->U, D, xavier, m->seed, e);
@@ -115,23 +122,56 @@ static Csr *mine_items(Tape *t, Model *m)
     return graph_mix(t, 2, both, shares);
 }
 
+static Tensor *pick(Tape *t, Tensor *x, Tensor *ids)
+{
+    return ids ? gather(t, x, ids) : x;
+}
+
+/* hop[n] to hop[1]: what each layer of n reads of the one below, to end with rows ids (NULL: all). */
+static void plan_hops(Tape *t, const Csr *graph, Tensor *ids, int64_t n, Hop *hop)
+{
+    hop[n].ids = ids;
+    for (; n > 0; n--)
+        hop[n].graph = csr_rows(t, graph, hop[n].ids, &hop[n - 1].ids, &hop[n].at);
+}
+
+/* A^n item, at rows ids [I or |ids|, D] */
+static Tensor *smooth_items(Tape *t, const Lattice *l, const Csr *graph, Tensor *ids, int64_t n)
+{
+    plan_hops(t, graph, ids, n, l->hop);
+    Tensor *h = pick(t, l->item, l->hop[0].ids);
+    for (int64_t i = 1; i <= n; i++)
+        h = spmm(t, l->hop[i].graph, h);
+    return h;
+}
+
+/* The mean of n + 1 layers on the graph of users and items, at rows ids [U + I or |ids|, D] */
+static Tensor *convolve(Tape *t, const Model *m, Tensor *ids, int64_t n)
+{
+    const Lattice *l = m->own;
+    plan_hops(t, l->adjacency, ids, n, l->hop);
+    Tensor *users = NULL, *items = NULL;
+    if (ids)
+        users = ids_split(t, l->hop[0].ids, m->data->U, &items);
+    Tensor *x = stack_rows(t, pick(t, l->user, users), pick(t, l->item, items)), *sum = x;
+    for (int64_t i = 1; i <= n; i++) {
+        x = spmm(t, l->hop[i].graph, x);
+        if (!is_mmrec(m))
+            x = row_normalize(t, x, 1e-12f);
+        sum = add(t, pick(t, sum, l->hop[i].at), x);
+    }
+    return scale(t, sum, 1.0f / (float)(n + 1));
+}
+
+/* Final vectors of users and items (NULL: of all). A batch reads few rows, and these read few of a large graph. */
 static void propagate(Tape *t, Model *m, const Csr *graph, Tensor **users, Tensor **items)
 {
     const Lattice *l = m->own;
-    Tensor *h = l->item;
-    for (int64_t i = 0; i < setting_i64(m->settings, "n_layers"); i++)
-        h = spmm(t, graph, h);
-    int64_t layers = setting_i64(m->settings, "n_ui_layers");
-    Tensor *x = stack_rows(t, l->user, l->item), *sum = x;
-    for (int64_t i = 0; i < layers; i++) {
-        x = spmm(t, l->adjacency, x);
-        if (!is_mmrec(m))
-            x = row_normalize(t, x, 1e-12f);
-        sum = add(t, sum, x);
-    }
-    x = scale(t, sum, 1.0f / (float)(layers + 1));
-    *users = rows(t, x, 0, m->data->U);
-    *items = add(t, rows(t, x, m->data->U, m->data->I), row_normalize(t, h, 1e-12f));
+    Tensor *h = smooth_items(t, l, graph, *items, setting_i64(m->settings, "n_layers"));
+    int64_t U = *users ? rows_of(*users) : m->data->U, I = *items ? rows_of(*items) : m->data->I;
+    Tensor *x = convolve(t, m, *users ? ids_join(t, *users, m->data->U, *items) : NULL, setting_i64(m->settings, "n_ui_layers"));
+    *users = rows(t, x, 0, U);
+    *items = add(t, rows(t, x, U, I), row_normalize(t, h, 1e-12f));
 }
 
 static Tensor *loss(Tape *t, Model *m, const Batch *b)
@@ -146,15 +186,17 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
         if (!l->items)
             tape_fail(t, e.code, "%s", e.message);
     }
-    Tensor *users, *items;
+    Tensor *user_at, *pos_at, *neg_at;
+    Tensor *users = distinct(t, b->user, NULL, &user_at, NULL), *items = distinct(t, b->pos, b->neg, &pos_at, &neg_at);
     propagate(t, m, graph, &users, &items);
-    Tensor *u = gather(t, users, b->user), *i = gather(t, items, b->pos), *j = gather(t, items, b->neg);
+    Tensor *u = gather(t, users, user_at), *i = gather(t, items, pos_at), *j = gather(t, items, neg_at);
     Tensor *bpr = bpr_loss(t, row_dot(t, u, i), row_dot(t, u, j));
     return add_l2(t, bpr, setting_f64(m->settings, "l_w"), 3, (Tensor *[]){u, i, j}, b->B);
 }
 
 static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
 {
+    *users = *items = NULL;
     propagate(t, m, mine_items(t, m), users, items);
     return true;
 }

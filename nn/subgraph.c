@@ -1,0 +1,134 @@
+/* nn/subgraph.c: what a batch needs of a graph: some rows, and the nodes that they read. Lists of ids depend on values, so none of this
+ * goes under an inference plan. */
+#include "nn/tape.h"
+
+static bool lists(Tape *t, const char *op, const Tensor *a, const Tensor *b)
+{
+    if (t->error.code == SP_OK && (a == &t->failed || b == &t->failed || a->type != I32 || (b && b->type != I32)))
+        tape_fail(t, SP_USAGE, "%s: lists of ids are wanted", op);
+    if (t->error.code == SP_OK && t->mode != MODE_EAGER)
+        tape_fail(t, SP_UNSUPPORTED, "%s: depends on values, so not under an inference plan", op);
+    return t->error.code == SP_OK;
+}
+
+Tensor *distinct(Tape *t, Tensor *a, Tensor *b, Tensor **a_at, Tensor **b_at)
+{
+    int64_t n = a->count, m = b ? b->count : 0;
+    int32_t *ids = lists(t, "distinct", a, b) ? host_alloc(t, 8 * (n + m), sizeof *ids) : NULL, *unique = ids + n + m;
+    int32_t *order = unique + n + m, *at = order + n + m;
+    int64_t *start = host_alloc(t, n + m + 1, sizeof *start);
+    *a_at = tape_failed(t);
+    if (b)
+        *b_at = tape_failed(t);
+    if (!ids || !start)
+        return tape_failed(t);
+    t->k->download(&t->run, ids, a->data, (size_t)n * sizeof *ids);
+    if (b)
+        t->k->download(&t->run, ids + n, b->data, (size_t)m * sizeof *ids);
+    int64_t count = t->k->group_ids(&t->run, n + m, ids, unique, start, order, at + n + m);
+    for (int64_t g = 0; g < count; g++)
+        for (int64_t i = start[g]; i < start[g + 1]; i++)
+            at[order[i]] = (int32_t)g;
+    *a_at = tape_constant(t, I32, n, at);
+    if (b)
+        *b_at = tape_constant(t, I32, m, at + n);
+    return tape_constant(t, I32, count, unique);
+}
+
+Tensor *ids_join(Tape *t, Tensor *low, int64_t first, Tensor *high)
+{
+    int64_t n = low->count, m = high->count;
+    int32_t *ids = lists(t, "ids_join", low, high) ? host_alloc(t, n + m, sizeof *ids) : NULL;
+    if (!ids)
+        return tape_failed(t);
+    t->k->download(&t->run, ids, low->data, (size_t)n * sizeof *ids);
+    t->k->download(&t->run, ids + n, high->data, (size_t)m * sizeof *ids);
+    for (int64_t i = n; i < n + m; i++)
+        ids[i] += (int32_t)first;
+    return tape_constant(t, I32, n + m, ids);
+}
+
+Tensor *ids_split(Tape *t, Tensor *ids, int64_t first, Tensor **high)
+{
+    int64_t n = ids->count, low = 0;
+    int32_t *host = lists(t, "ids_split", ids, NULL) ? host_alloc(t, n, sizeof *host) : NULL;
+    *high = tape_failed(t);
+    if (!host)
+        return tape_failed(t);
+    t->k->download(&t->run, host, ids->data, (size_t)n * sizeof *host);
+    while (low < n && host[low] < first)
+        low++;
+    for (int64_t i = low; i < n; i++)
+        host[i] -= (int32_t)first;
+    *high = tape_constant(t, I32, n - low, host + low);
+    return tape_constant(t, I32, low, host);
+}
+
+/* x[ids] of a vector x */
+static Tensor *pick(Tape *t, Tensor *x, Tensor *ids)
+{
+    return reshape(t, gather(t, reshape(t, x, SHAPE(x->count, 1)), ids), SHAPE(ids->count));
+}
+
+/* Numbers the columns that are marked, in order, and lists them; how many there are. */
+static int64_t number(int64_t n, int32_t *mark, int32_t *list)
+{
+    int64_t count = 0;
+    for (int64_t c = 0; c < n; c++)
+        if (mark[c]) {
+            list[count] = (int32_t)c;
+            mark[c] = (int32_t)count++;
+        }
+    return count;
+}
+
+const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **at)
+{
+    *from = *at = ids ? tape_failed(t) : NULL;
+    if (!g || !ids)
+        return g;
+    if (!lists(t, "csr_rows", ids, NULL))
+        return NULL;
+    int32_t lo, hi;
+    tape_range(ids, &lo, &hi);
+    if (g->rows != g->cols || (ids->count && (lo < 0 || hi >= g->rows))) {
+        tape_fail(t, SP_SHAPE, "csr_rows: rows %d to %d of a graph of %lld x %lld", lo, hi, (long long)g->rows, (long long)g->cols);
+        return NULL;
+    }
+    const int64_t *start = host_of(t, g->start);
+    const int32_t *col = host_of(t, g->col), *row = host_of(t, ids);
+    int64_t n = ids->count, entries = 0;
+    int64_t *sub_start = host_alloc(t, n + 1, sizeof *sub_start);
+    int32_t *mark = host_alloc(t, g->cols, sizeof *mark), *list = host_alloc(t, g->cols, sizeof *list);
+    int32_t *where = host_alloc(t, n, sizeof *where);
+    if (!start || !col || !row || !sub_start || !mark || !list || !where)
+        return NULL;
+    for (int64_t i = 0; i < n; i++) {
+        mark[row[i]] = 1;
+        for (int64_t e = start[row[i]]; e < start[row[i] + 1]; e++)
+            mark[col[e]] = 1;
+        entries += start[row[i] + 1] - start[row[i]];
+        sub_start[i + 1] = entries;
+    }
+    int64_t count = number(g->cols, mark, list);
+    int32_t *sub_col = host_alloc(t, entries, sizeof *sub_col), *place = g->val ? host_alloc(t, entries, sizeof *place) : NULL;
+    if (!sub_col || (g->val && !place))
+        return NULL;
+    for (int64_t i = 0, to = 0; i < n; i++) {
+        where[i] = mark[row[i]];
+        for (int64_t e = start[row[i]]; e < start[row[i] + 1]; e++, to++) {
+            sub_col[to] = mark[col[e]];
+            if (place)
+                place[to] = (int32_t)e;
+        }
+    }
+    Csr *sub = csr_on_tape(t, n, count, sub_start, sub_col);
+    if (!sub)
+        return NULL;
+    *from = tape_constant(t, I32, count, list);
+    *at = tape_constant(t, I32, n, where);
+    sub->val = g->val ? pick(t, g->val, tape_constant(t, I32, entries, place)) : NULL;
+    sub->row_scale = g->row_scale ? pick(t, g->row_scale, ids) : NULL;
+    sub->col_scale = g->col_scale ? pick(t, g->col_scale, *from) : NULL;
+    return t->error.code == SP_OK ? sub : NULL;
+}
