@@ -184,14 +184,23 @@ const void *host_of(Tape *t, const Tensor *x)
     return host;
 }
 
-Csr *csr_on_tape(Tape *t, int64_t rows, int64_t cols, const int64_t *start, const int32_t *col)
+Csr *csr_on_tape(Tape *t, int64_t rows, int64_t cols, int64_t *start, int32_t *col)
 {
     Csr *g = host_alloc(t, 1, sizeof *g);
     if (!g)
         return NULL;
-    *g = (Csr){.rows = rows, .cols = cols, .entries = start[rows], .start = tape_constant(t, I64, rows + 1, start)};
-    g->col = tape_constant(t, I32, g->entries, col);
+    *g = (Csr){.rows = rows, .cols = cols, .entries = start[rows]};
+    g->start = tape_adopt(t, I64, rows + 1, start);
+    g->col = tape_adopt(t, I32, g->entries, col);
     return t->error.code == SP_OK ? g : NULL;
+}
+
+void csr_pin(Tape *t, const Csr *g)
+{
+    tape_pin(t, g->start);
+    tape_pin(t, g->col);
+    tape_pin(t, g->row_scale);
+    tape_pin(t, g->col_scale);
 }
 
 /* The index of g's transpose with places of entries: g's own, or made once a step. */
@@ -207,14 +216,14 @@ static const Transposed *transposed(Tape *t, const Csr *g)
     if (!g->tstart || !g->tcol || !g->tat) {
         const int64_t *start = host_of(t, g->start);
         const int32_t *col = host_of(t, g->col);
-        int64_t *tstart = host_alloc(t, g->cols + 1, sizeof *tstart);
-        int32_t *tcol = host_alloc(t, g->entries, sizeof *tcol), *tat = host_alloc(t, g->entries, sizeof *tat);
+        int64_t *tstart = stage(t, g->cols + 1, sizeof *tstart);
+        int32_t *tcol = stage(t, g->entries, sizeof *tcol), *tat = stage(t, g->entries, sizeof *tat);
         if (!start || !col || !tstart || !tcol || !tat)
             return NULL;
         transpose(g->rows, g->cols, start, col, tstart, tcol, tat);
-        k->start = tape_constant(t, I64, g->cols + 1, tstart);
-        k->tcol = tape_constant(t, I32, g->entries, tcol);
-        k->at = tape_constant(t, I32, g->entries, tat);
+        k->start = tape_adopt(t, I64, g->cols + 1, tstart);
+        k->tcol = tape_adopt(t, I32, g->entries, tcol);
+        k->at = tape_adopt(t, I32, g->entries, tat);
     }
     t->transposed = k;
     return t->error.code == SP_OK ? k : NULL;

@@ -112,6 +112,10 @@ void tape_reset(Tape *t, Draw draw);
 bool tape_ok(const Tape *t, Error *e); /* false and the first failure's line */
 bool tape_fail(Tape *t, sp_status code, const char *format, ...) PRINTF_LIKE(3, 4);
 bool tape_training(const Tape *t);
+/* Of the tensors made since `mark` the model will read only those in `keep` again (some may be NULL): the memory of the others, where the
+ * way back does not need it, serves later ops. */
+int64_t tape_mark(const Tape *t);
+void tape_drop(Tape *t, int64_t mark, int n_keep, Tensor *const *keep);
 /* Gradients of a scalar loss for every parameter it reaches; the optimiser takes them from the tape. */
 bool backward(Tape *t, Tensor *loss, Error *e);
 /* For tests: the gradient of a parameter as a dense host array [count] (zeros where none), before the optimiser has taken it. */

@@ -76,6 +76,7 @@ static Tensor *linear_op(Tape *t, Tensor *x, const Linear *l, Tensor *residual, 
     if (!node_out(t, n, F32, x->dims, shape))
         return tape_failed(t);
     memcpy(n->i, (int64_t[]){M, l->N, l->K, act}, sizeof n->i);
+    n->unread = (act == ACT_NONE ? UNREAD(RESULT) : 0) | UNREAD(LINEAR_RESIDUAL);
     n->f = param;
     bool keep = n->out.needs_grad && act != ACT_NONE && !from_output(act, param);
     if (keep)
@@ -178,6 +179,7 @@ static Tensor *sum_of_two(Tape *t, const Op *op, Tensor *x, Tensor *y, float a)
     if (!n || !node_fits(t, n, same_shape(x, y)) || !node_out(t, n, F32, x->dims, x->shape))
         return tape_failed(t);
     n->f = a;
+    n->unread = UNREAD_ALL;
     if (live(t) && (a == 1 || a == -1))
         t->k->binary(&t->run, x->count, a == 1 ? BIN_ADD : BIN_SUB, x->data, y->data, n->out.data);
     else if (live(t)) {
@@ -252,6 +254,7 @@ Tensor *scale(Tape *t, Tensor *x, float a)
     if (!n)
         return tape_failed(t);
     n->f = a;
+    n->unread = UNREAD_ALL;
     if (live(t))
         t->k->axpby(&t->run, x->count, a, x->data, 0, n->out.data);
     return node_done(t, n, (double)x->count, 8.0 * (double)x->count);
@@ -311,6 +314,7 @@ Tensor *reshape(Tape *t, Tensor *x, int dims, const int64_t *shape)
     if (!n || !node_fits(t, n, dims >= 1 && dims <= 4 && shape_count(dims, shape, &count) && count == x->count) ||
         !node_view(t, n, x, 0, dims, shape))
         return tape_failed(t);
+    n->unread = UNREAD_ALL;
     return node_done(t, n, 0, 0);
 }
 

@@ -43,6 +43,9 @@ Tensor *spmm(Tape *t, const Csr *a, Tensor *x)
     int64_t D = cols_of(x);
     Sparse s = csr_sparse(a);
     n->spec = a;
+    n->unread = UNREAD(RESULT) | (wants(a->val) ? 0 : UNREAD(0));
+    if (n->out.needs_grad)
+        csr_pin(t, a);
     if (live(t))
         t->k->spmm(&t->run, &s, D, x->data, D, 1, 0, n->out.data, D);
     return node_done(t, n, 2.0 * (double)a->entries * (double)D,
@@ -91,6 +94,9 @@ Tensor *sddmm(Tape *t, const Csr *g, Tensor *x, Tensor *y)
         !node_out(t, n, F32, SHAPE(g->entries)))
         return tape_failed(t);
     n->spec = g;
+    n->unread = UNREAD(RESULT);
+    if (n->out.needs_grad)
+        csr_pin(t, g);
     Sparse s = pattern_of(g);
     if (live(t))
         t->k->sddmm(&t->run, &s, cols_of(x), x->data, y->data, 1, 0, n->out.data);
@@ -115,6 +121,8 @@ Tensor *edge_softmax(Tape *t, const Csr *g, Tensor *x)
     if (!n || !node_fits(t, n, x->count == g->entries) || !node_out(t, n, F32, x->dims, x->shape))
         return tape_failed(t);
     n->spec = g;
+    if (n->out.needs_grad)
+        csr_pin(t, g);
     Sparse s = pattern_of(g);
     if (live(t))
         t->k->edge_softmax(&t->run, &s, x->data, n->out.data);
@@ -150,6 +158,9 @@ Tensor *edge_values(Tape *t, const Csr *g)
     if (!n || !node_out(t, n, F32, SHAPE(g->entries)))
         return tape_failed(t);
     n->spec = g;
+    n->unread = UNREAD_ALL;
+    if (n->out.needs_grad)
+        csr_pin(t, g);
     if (live(t) && !g->val)
         t->k->fill(&t->run, g->entries, 1, n->out.data);
     if (live(t))
@@ -199,7 +210,7 @@ static int64_t merge(int n, const Pattern *p, int64_t rows, int64_t *next, int64
     return e;
 }
 
-/* Where each input's values lie in the union; host arrays at first, the step's device arrays once the node has them. */
+/* Where each input's values lie in the union; staged at first, the kernels' once the node has them. */
 typedef struct Places {
     int32_t **map, **back;
 } Places;
@@ -224,13 +235,13 @@ static Tensor *place_values(Tape *t, int n_in, Tensor *const *in, int64_t entrie
         !node_out(t, n, F32, SHAPE(entries)))
         return tape_failed(t);
     n->spec = p;
+    n->unread = UNREAD_ALL;
     for (int g = 0; g < n_in; g++) {
         size_t map = (size_t)entries * sizeof(int32_t), back = (size_t)in[g]->count * sizeof(int32_t);
-        if (!(p->map[g] = step_alloc(t, map)) || (wants(in[g]) && !(p->back[g] = step_alloc(t, back))))
+        if (!(p->map[g] = staged(t, host->map[g], map)) || (wants(in[g]) && !(p->back[g] = staged(t, host->back[g], back))))
             return tape_failed(t);
-        t->k->upload(&t->run, p->map[g], host->map[g], map);
-        if (p->back[g])
-            t->k->upload(&t->run, p->back[g], host->back[g], back);
+        if (!wants(in[g]))
+            unstage(t, host->back[g], back);
         t->k->gather(&t->run, entries, 1, in[g]->data, p->map[g], g ? 1 : 0, n->out.data);
         step_give(t, p->map[g], map);
     }
@@ -247,19 +258,20 @@ static bool eager(Tape *t, const char *op)
 /* The union of n patterns, with places; values are the caller's. */
 static Csr *unite(Tape *t, int n, const Pattern *p, int64_t rows, int64_t cols, Places *places)
 {
-    int64_t *next = host_alloc(t, n, sizeof *next), *start = host_alloc(t, rows + 1, sizeof *start);
+    int64_t *next = host_alloc(t, n, sizeof *next), *start = stage(t, rows + 1, sizeof *start);
     places->map = host_alloc(t, n, sizeof *places->map);
     places->back = host_alloc(t, n, sizeof *places->back);
     if (!next || !start || !places->map || !places->back)
         return NULL;
     int64_t entries = merge(n, p, rows, next, NULL, NULL, NULL, NULL);
-    int32_t *col = host_alloc(t, entries, sizeof *col);
+    int32_t *col = stage(t, entries, sizeof *col);
     for (int g = 0; g < n; g++) {
-        places->map[g] = host_alloc(t, entries, sizeof(int32_t));
-        places->back[g] = host_alloc(t, p[g].start[rows], sizeof(int32_t));
+        places->map[g] = stage(t, entries, sizeof(int32_t));
+        places->back[g] = stage(t, p[g].start[rows], sizeof(int32_t));
     }
     if (t->error.code != SP_OK)
         return NULL;
+    start[0] = 0;
     merge(n, p, rows, next, start, col, places->map, places->back);
     return csr_on_tape(t, rows, cols, start, col);
 }
@@ -336,16 +348,20 @@ Csr *knn_graph(Tape *t, Tensor *x, int64_t k)
         tape_fail(t, SP_USAGE, "knn_graph: k is %lld", (long long)k);
         return NULL;
     }
-    int32_t *ids = step_alloc(t, (size_t)(I * k) * sizeof *ids), *host = host_alloc(t, I * k, sizeof *host);
+    int32_t *host = stage(t, I * k, sizeof *host);
+    int32_t *ids = device_is_host(t->d) ? host : step_alloc(t, (size_t)(I * k) * sizeof *ids);
+    int64_t *start = stage(t, I + 1, sizeof *start);
     float *cosines = step_floats(t, I * k);
-    int64_t *start = host_alloc(t, I + 1, sizeof *start);
     if (!ids || !cosines || !host || !start || !tape_work(t, t->k->knn_work(I, D, k, tape_threads(t))))
         return NULL;
     double begun = trace_begin(t->run.trace);
     t->k->knn(&t->run, I, I, D, k, z->data, z->data, ids, cosines);
     kernel_trace(t, begun, "knn", 2.0 * (double)I * (double)I * (double)D, 4.0 * (double)z->count);
-    t->k->download(&t->run, host, ids, (size_t)(I * k) * sizeof *ids);
-    step_give(t, ids, (size_t)(I * k) * sizeof *ids);
+    if (ids != host) {
+        t->k->download(&t->run, host, ids, (size_t)(I * k) * sizeof *ids);
+        step_give(t, ids, (size_t)(I * k) * sizeof *ids);
+    }
+    start[0] = 0;
     step_give_floats(t, cosines, I * k);
     int64_t e = 0; /* rows of neighbours, best first, become rows of ascending columns, in place */
     for (int64_t r = 0; r < I; r++) {
@@ -432,6 +448,9 @@ Csr *graph_normalize(Tape *t, Csr *g)
     float *sums = step_floats(t, g->rows);
     n->keep[0] = step_floats(t, g->rows);
     n->spec = g;
+    n->unread = UNREAD(RESULT);
+    if (n->out.needs_grad)
+        csr_pin(t, g);
     if (!out || !sums)
         return NULL;
     Sparse s = pattern_of(g);

@@ -29,6 +29,7 @@ Tensor *gather(Tape *t, Tensor *table, Tensor *ids)
     if (!n || !node_fits(t, n, ids->dims == 1 && ids->type == I32) ||
         !node_out(t, n, F32, SHAPE(ids->count, cols_of(table))))
         return tape_failed(t);
+    n->unread = UNREAD(RESULT) | UNREAD(0);
     int32_t lo, hi;
     tape_range(ids, &lo, &hi);
     if (live(t) && ids->count && (hi >= rows_of(table) || (lo < 0 && n->out.needs_grad)))
@@ -74,6 +75,7 @@ Tensor *rows(Tape *t, Tensor *x, int64_t first, int64_t count)
     memcpy(shape, x->shape, sizeof shape);
     shape[0] = count;
     n->i[0] = first * cols_of(x);
+    n->unread = UNREAD_ALL;
     return node_view(t, n, x, n->i[0], x->dims, shape) ? node_done(t, n, 0, 0) : tape_failed(t);
 }
 
@@ -101,6 +103,7 @@ Tensor *stack_rows(Tape *t, Tensor *a, Tensor *b)
     shape[0] += b->shape[0];
     if (!node_out(t, n, F32, a->dims, shape))
         return tape_failed(t);
+    n->unread = UNREAD_ALL;
     if (live(t)) {
         t->k->copy(&t->run, n->out.data, a->data, (size_t)a->count * sizeof(float));
         t->k->copy(&t->run, (float *)n->out.data + a->count, b->data, (size_t)b->count * sizeof(float));
@@ -200,6 +203,7 @@ Tensor *row_scale(Tape *t, Tensor *x, Tensor *s)
     Node *n = node_new(t, &op, IN(x, s));
     if (!n || !node_fits(t, n, s->count == rows_of(x)) || !node_out(t, n, F32, x->dims, x->shape))
         return tape_failed(t);
+    n->unread = UNREAD(RESULT) | (wants(s) ? 0 : UNREAD(0));
     if (live(t))
         t->k->row_scale(&t->run, rows_of(x), cols_of(x), x->data, s->data, 0, n->out.data);
     return node_done(t, n, (double)x->count, 8.0 * (double)x->count);
@@ -221,6 +225,7 @@ Tensor *row_normalize(Tape *t, Tensor *x, float eps)
     if (!n || !node_out(t, n, F32, x->dims, x->shape))
         return tape_failed(t);
     n->f = eps;
+    n->unread = UNREAD(0);
     if (n->out.needs_grad)
         n->keep[0] = step_floats(t, rows_of(x));
     if (live(t))

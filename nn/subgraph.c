@@ -98,11 +98,11 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
     const int64_t *start = host_of(t, g->start);
     const int32_t *col = host_of(t, g->col), *row = host_of(t, ids);
     int64_t n = ids->count, entries = 0;
-    int64_t *sub_start = host_alloc(t, n + 1, sizeof *sub_start);
-    int32_t *mark = host_alloc(t, g->cols, sizeof *mark), *list = host_alloc(t, g->cols, sizeof *list);
-    int32_t *where = host_alloc(t, n, sizeof *where);
+    int64_t *sub_start = stage(t, n + 1, sizeof *sub_start);
+    int32_t *mark = host_alloc(t, g->cols, sizeof *mark), *list = stage(t, g->cols, sizeof *list), *where = stage(t, n, sizeof *where);
     if (!start || !col || !row || !sub_start || !mark || !list || !where)
         return NULL;
+    sub_start[0] = 0;
     for (int64_t i = 0; i < n; i++) {
         mark[row[i]] = 1;
         for (int64_t e = start[row[i]]; e < start[row[i] + 1]; e++)
@@ -111,7 +111,7 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
         sub_start[i + 1] = entries;
     }
     int64_t count = number(g->cols, mark, list);
-    int32_t *sub_col = host_alloc(t, entries, sizeof *sub_col), *place = g->val ? host_alloc(t, entries, sizeof *place) : NULL;
+    int32_t *sub_col = stage(t, entries, sizeof *sub_col), *place = g->val ? stage(t, entries, sizeof *place) : NULL;
     if (!sub_col || (g->val && !place))
         return NULL;
     for (int64_t i = 0, to = 0; i < n; i++) {
@@ -125,9 +125,9 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
     Csr *sub = csr_on_tape(t, n, count, sub_start, sub_col);
     if (!sub)
         return NULL;
-    *from = tape_constant(t, I32, count, list);
-    *at = tape_constant(t, I32, n, where);
-    sub->val = g->val ? pick(t, g->val, tape_constant(t, I32, entries, place)) : NULL;
+    *from = tape_adopt(t, I32, count, list);
+    *at = tape_adopt(t, I32, n, where);
+    sub->val = g->val ? pick(t, g->val, tape_adopt(t, I32, entries, place)) : NULL;
     sub->row_scale = g->row_scale ? pick(t, g->row_scale, ids) : NULL;
     sub->col_scale = g->col_scale ? pick(t, g->col_scale, *from) : NULL;
     return t->error.code == SP_OK ? sub : NULL;

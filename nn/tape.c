@@ -241,6 +241,8 @@ Node *node_new(Tape *t, const Op *op, int inputs, Tensor *const *in)
         if (x->id != -1 && (x->id < 0 || (size_t)x->id >= t->count || &t->nodes[x->id]->out != x))
             return tape_fail(t, SP_USAGE, "%s: input %d belongs to another tape or to a step that is over", op->name, i),
                    NULL;
+        if (x->id >= 0 && t->nodes[x->id]->dropped)
+            return tape_fail(t, SP_USAGE, "%s: input %d was dropped", op->name, i), NULL;
         if ((x->type != F32) != (op->integer >> i & 1))
             return tape_fail(t, SP_SHAPE, "%s: input %d is %s", op->name, i, dtype_name(x->type)), NULL;
         n->out.needs_grad |= t->training && x->needs_grad;
@@ -315,6 +317,8 @@ bool node_view(Tape *t, Node *n, Tensor *base, int64_t first, int dims, const in
     if (!node_add(t, n, base->type, dims, shape))
         return false;
     n->buffer = base->id < 0 ? -1 : t->nodes[base->id]->buffer;
+    n->view = true;
+    n->base = base->id < 0 ? NULL : t->nodes[base->id];
     tape_range(base, &n->lo, &n->hi);
     if (base->data)
         n->out.data = (char *)base->data + (size_t)first * dtype_bytes(base->type);
@@ -338,6 +342,14 @@ void kernel_trace(Tape *t, double begun, const char *name, double flops, double 
 
 /* ---- inputs ----------------------------------------------------------------------------------------------------------- */
 
+static void note_range(Node *n, const int32_t *ids)
+{
+    for (int64_t i = 0; i < n->out.count; i++) {
+        n->lo = i ? MIN(n->lo, ids[i]) : ids[i];
+        n->hi = i ? MAX(n->hi, ids[i]) : ids[i];
+    }
+}
+
 static Tensor *input(Tape *t, const Op *op, DType type, const void *host, int dims, const int64_t *shape)
 {
     Node *n = node_new(t, op, 0, NULL);
@@ -346,11 +358,8 @@ static Tensor *input(Tape *t, const Op *op, DType type, const void *host, int di
     size_t bytes = (size_t)n->out.count * dtype_bytes(type);
     if (live(t) && host)
         t->k->upload(&t->run, n->out.data, host, bytes);
-    const int32_t *ids = type == I32 && live(t) ? host : NULL;
-    for (int64_t i = 0; ids && i < n->out.count; i++) {
-        n->lo = i ? MIN(n->lo, ids[i]) : ids[i];
-        n->hi = i ? MAX(n->hi, ids[i]) : ids[i];
-    }
+    if (type == I32 && live(t) && host)
+        note_range(n, host);
     return node_done(t, n, 0, (double)bytes);
 }
 
@@ -369,6 +378,98 @@ Tensor *input_i32(Tape *t, const int32_t *host, int64_t n)
 Tensor *tape_constant(Tape *t, DType type, int64_t n, const void *host)
 {
     return input(t, &INPUT, type, host, 1, &n);
+}
+
+void *stage(Tape *t, int64_t count, size_t size)
+{
+    size_t bytes;
+    if (!device_is_host(t->d))
+        return host_alloc(t, count, size);
+    if (!size_mul((size_t)MAX(count, 1), size, &bytes))
+        return tape_fail(t, SP_MEMORY, "a step's lists do not fit in memory"), NULL;
+    return step_alloc(t, bytes);
+}
+
+void *staged(Tape *t, void *host, size_t bytes)
+{
+    if (device_is_host(t->d))
+        return host;
+    void *p = step_alloc(t, bytes);
+    if (p)
+        t->k->upload(&t->run, p, host, bytes);
+    return p;
+}
+
+void unstage(Tape *t, void *host, size_t bytes)
+{
+    if (device_is_host(t->d))
+        step_give(t, host, bytes);
+}
+
+Tensor *tape_adopt(Tape *t, DType type, int64_t count, void *host)
+{
+    Node *n = node_new(t, &INPUT, 0, NULL);
+    if (!n || !node_add(t, n, type, 1, &count) || !(n->out.data = staged(t, host, (size_t)count * dtype_bytes(type))))
+        return tape_failed(t);
+    if (type == I32)
+        note_range(n, host);
+    return node_done(t, n, 0, 0);
+}
+
+void tape_pin(Tape *t, const Tensor *x)
+{
+    if (x && x->id >= 0)
+        t->nodes[x->id]->pinned = true;
+}
+
+/* ---- dropping what nobody reads any more ------------------------------------------------------------------------------ */
+
+static Node *root(Node *n)
+{
+    while (n && n->view)
+        n = n->base;
+    return n;
+}
+
+static void drop(Tape *t, Node *n)
+{
+    if (!n->view && !n->dropped && n->out.data)
+        step_give(t, n->out.data, (size_t)n->out.count * dtype_bytes(n->out.type));
+    n->dropped = true;
+}
+
+int64_t tape_mark(const Tape *t)
+{
+    return (int64_t)t->count;
+}
+
+void tape_drop(Tape *t, int64_t mark, int n_keep, Tensor *const *keep)
+{
+    bool *needed = t->mode == MODE_EAGER ? host_alloc(t, (int64_t)t->count, sizeof *needed) : NULL;
+    if (!needed)
+        return;
+    for (int i = 0; i < n_keep; i++)
+        if (keep[i] && keep[i]->id >= 0)
+            needed[root(t->nodes[keep[i]->id])->out.id] = true;
+    for (int64_t i = mark; i < (int64_t)t->count; i++) {
+        Node *n = t->nodes[i], *own = root(n);
+        if (own && (n->pinned || (n->out.needs_grad && !(n->unread >> RESULT & 1))))
+            needed[own->out.id] = true;
+        for (int j = 0; n->out.needs_grad && j < n->inputs; j++) {
+            Node *in = n->in[j] && n->in[j]->id >= 0 ? root(t->nodes[n->in[j]->id]) : NULL;
+            if (in && !(n->unread >> j & 1))
+                needed[in->out.id] = true;
+        }
+    }
+    for (int64_t i = mark; i < (int64_t)t->count; i++) {
+        Node *own = root(t->nodes[i]);
+        if (!own || needed[own->out.id])
+            continue;
+        if (t->nodes[i]->view)
+            t->nodes[i]->dropped = true;
+        else
+            drop(t, own);
+    }
 }
 
 /* ---- going back ------------------------------------------------------------------------------------------------------- */
@@ -461,6 +562,8 @@ bool backward(Tape *t, Tensor *loss, Error *e)
             n->op->back(t, n);
             kernel_trace(t, begun, n->op->back_name, wanted * n->flops, wanted * n->bytes);
             step_give_floats(t, grad_take(n), n->out.count);
+            if (i != loss->id && !n->pinned) /* nothing before it reads it */
+                drop(t, n);
         }
     }
     return tape_ok(t, e);

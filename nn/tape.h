@@ -91,6 +91,9 @@ struct Node {
     Tensor **in;
     float *grad;    /* of out, while the backward pass needs it */
     int32_t buffer; /* that out lies in; -1: none of the tape's */
+    Node *base;     /* of a view: what it lies in; NULL when that is stored */
+    bool view, pinned, dropped; /* pinned: the way back reads it by another path than in[]; dropped: its memory is given back */
+    uint32_t unread; /* what the way back does not read: bit i, input i's numbers; bit RESULT, out's */
     int32_t lo, hi; /* of an I32 input: smallest and largest value */
     double begun, flops;
     double bytes;
@@ -100,6 +103,9 @@ struct Node {
     float *keep[2];
     const void *spec;
 };
+enum { RESULT = 31 };
+#define UNREAD_ALL 0xffffffffu
+#define UNREAD(i) (1u << (i))
 typedef struct Buffer { /* of a planned run: bytes, the first and last node that use it, where it lies */
     size_t bytes;
     int64_t first, last;
@@ -239,6 +245,13 @@ void step_give_floats(Tape *t, float *p, int64_t n);
 bool tape_work(Tape *t, size_t bytes);                                   /* makes run.work at least this large */
 Tensor *tape_constant(Tape *t, DType type, int64_t n, const void *host); /* host NULL: not written; owned by the step */
 bool tape_group(Tape *t, int64_t n, const int32_t *ids, Groups *g);
+/* Memory that the host fills for kernels to read, not zeroed: memory of the step where they are one, else host scratch. Its end is one of:
+ * `staged`, the kernels' copy; `tape_adopt`, a constant of the tape; `unstage`, given back unused. */
+void *stage(Tape *t, int64_t count, size_t size);
+void *staged(Tape *t, void *host, size_t bytes);
+void unstage(Tape *t, void *host, size_t bytes);
+Tensor *tape_adopt(Tape *t, DType type, int64_t n, void *host);
+void tape_pin(Tape *t, const Tensor *x);
 
 /* Gradients in backward functions. All do nothing for an input that wants none. */
 float *grad_into(Tape *t, Tensor *x, float *beta);           /* where to add: *beta is 0 where nothing is there yet */
@@ -261,7 +274,8 @@ void product(Tape *t, int64_t M, int64_t N, int64_t K, const float *A, int64_t a
 Sparse csr_sparse(const Csr *g);
 /* The transpose of g, with val [entries] in the place of its values where not NULL. */
 bool csr_transposed(Tape *t, const Csr *g, const float *val, Sparse *out);
-Csr *csr_on_tape(Tape *t, int64_t rows, int64_t cols, const int64_t *start, const int32_t *col); /* pattern only; copied */
+Csr *csr_on_tape(Tape *t, int64_t rows, int64_t cols, int64_t *start, int32_t *col); /* pattern only, of staged arrays */
+void csr_pin(Tape *t, const Csr *g); /* the way back reads its pattern */
 const void *host_of(Tape *t, const Tensor *x);         /* its numbers on the host */
 Tensor *edge_values(Tape *t, const Csr *g);            /* [entries], scales applied */
 Csr *store_kept(Store *s, const char *name, Error *e); /* what csr_keep fills: one a name */

@@ -115,7 +115,8 @@ static bool step(Trainer *t, Tape *tape, int64_t b, double *loss_sum, Error *e)
     return backward(tape, loss, e) && optim_step(&t->optim, m->store, tape, e);
 }
 
-static bool train_epoch(Trainer *t, Tape *tape, Progress *p, double *loss, Error *e)
+/* The tape lives for an epoch: its memory is free when the model is evaluated. */
+static bool train_epoch(Trainer *t, Progress *p, double *loss, Error *e)
 {
     Model *m = &t->model;
     m->epoch = t->epoch;
@@ -126,13 +127,15 @@ static bool train_epoch(Trainer *t, Tape *tape, Progress *p, double *loss, Error
     t->optim.lr = setting_f64(t->settings, "lr") * pow(setting_f64(t->settings, "lr_decay"), (double)t->epoch / 50);
     int64_t batches = sampler_batches(t->sampler);
     double sum = 0;
-    for (int64_t b = 0; b < batches; b++) {
-        if (!step(t, tape, b, &sum, e))
-            return false;
+    Tape *tape = tape_new(t->device, true, e);
+    bool ok = tape != NULL;
+    for (int64_t b = 0; ok && b < batches; b++) {
+        ok = step(t, tape, b, &sum, e);
         progress_step(p, (double)(t->epoch * batches + b + 1), NULL);
     }
+    tape_free(tape);
     *loss = batches ? sum / (double)batches : 0;
-    return true;
+    return ok;
 }
 
 /* ---- evaluation ------------------------------------------------------------------------------------------------------------------------ */
@@ -268,13 +271,13 @@ static void print_epoch(const Trainer *t, double loss, double seconds, const Sco
 }
 
 /* Trains the next epoch, evaluates where one is due, decides whether it was the last. */
-static bool advance(Trainer *t, Tape *tape, Progress *p, Times *epochs, Times *evals, Error *e)
+static bool advance(Trainer *t, Progress *p, Times *epochs, Times *evals, Error *e)
 {
     int64_t last = sampler_batches(t->sampler) ? setting_i64(t->settings, "epochs") : 1;
     int64_t patience = setting_i64(t->settings, "patience");
     double loss = 0, begun = now_seconds();
     Scores valid = {0}, test = {0};
-    if (sampler_batches(t->sampler) && t->epoch < last && !train_epoch(t, tape, p, &loss, e))
+    if (sampler_batches(t->sampler) && t->epoch < last && !train_epoch(t, p, &loss, e))
         return false;
     t->epoch = MIN(t->epoch + 1, last);
     double trained = now_seconds();
@@ -297,17 +300,13 @@ static bool advance(Trainer *t, Tape *tape, Progress *p, Times *epochs, Times *e
 static bool train_all(Trainer *t, TrainResult *r, Error *e)
 {
     Times epochs = {0}, evals = {0};
-    Tape *tape = tape_new(t->device, true, e);
-    if (!tape)
-        return false;
     Progress p;
     progress_start(&p, t->config->progress, t->model.kind->name, "batches",
                    (double)(setting_i64(t->settings, "epochs") * sampler_batches(t->sampler)));
     bool ok = true;
     while (ok && !t->finished)
-        ok = advance(t, tape, &p, &epochs, &evals, e);
+        ok = advance(t, &p, &epochs, &evals, e);
     progress_end(&p, NULL);
-    tape_free(tape);
     if (!ok || (t->config->out && !run_write_result(t, e)))
         return false;
     *r = (TrainResult){t->best_epoch, t->epoch, t->best_valid, t->best_test, median(&epochs), median(&evals)};

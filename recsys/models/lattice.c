@@ -57,7 +57,15 @@ static Csr *normalized(Tape *t, const Model *m, Csr *g)
 
 static Csr *neighbours(Tape *t, const Model *m, Tensor *x)
 {
-    return knn_graph(t, row_normalize(t, x, 1e-12f), setting_i64(m->settings, "top_k"));
+    return knn_graph(t, x, setting_i64(m->settings, "top_k"));
+}
+
+/* g alone stays of what was made since `mark`. */
+static Csr *only(Tape *t, int64_t mark, Csr *g)
+{
+    if (g)
+        tape_drop(t, mark, 3, (Tensor *[]){g->start, g->col, g->val});
+    return g;
 }
 
 /* The graph of the raw features, kept in the store. */
@@ -110,16 +118,21 @@ static Csr *mine_items(Tape *t, Model *m)
 {
     const Lattice *l = m->own;
     int M = (int)l->modalities;
+    int64_t mark = tape_mark(t), part;
     Tensor *share = softmax(t, l->modal_weight);
     for (int i = 0; i < M; i++) {
         l->weights[i] = rows(t, share, i, 1);
-        l->learned[i] = neighbours(t, m, linear(t, l->m[i].features, &l->m[i].projection));
+        part = tape_mark(t);
+        l->learned[i] = only(t, part, neighbours(t, m, linear(t, l->m[i].features, &l->m[i].projection)));
         l->originals[i] = l->m[i].original;
     }
     float l_m = (float)setting_f64(m->settings, "l_m"), rest = 1 - l_m;
-    Csr *both[] = {normalized(t, m, graph_mix(t, M, l->learned, l->weights)), graph_mix(t, M, l->originals, l->weights)};
+    part = tape_mark(t);
+    Csr *learned = only(t, part, normalized(t, m, graph_mix(t, M, l->learned, l->weights)));
+    part = tape_mark(t);
+    Csr *both[] = {learned, only(t, part, graph_mix(t, M, l->originals, l->weights))};
     Tensor *shares[] = {input_f32(t, &rest, 1, (int64_t[]){1}), input_f32(t, &l_m, 1, (int64_t[]){1})};
-    return graph_mix(t, 2, both, shares);
+    return only(t, mark, graph_mix(t, 2, both, shares));
 }
 
 static Tensor *pick(Tape *t, Tensor *x, Tensor *ids)
@@ -139,9 +152,12 @@ static void plan_hops(Tape *t, const Csr *graph, Tensor *ids, int64_t n, Hop *ho
 static Tensor *smooth_items(Tape *t, const Lattice *l, const Csr *graph, Tensor *ids, int64_t n)
 {
     plan_hops(t, graph, ids, n, l->hop);
+    int64_t mark = tape_mark(t);
     Tensor *h = pick(t, l->item, l->hop[0].ids);
-    for (int64_t i = 1; i <= n; i++)
+    for (int64_t i = 1; i <= n; i++) {
         h = spmm(t, l->hop[i].graph, h);
+        tape_drop(t, mark, 1, &h);
+    }
     return h;
 }
 
@@ -150,6 +166,7 @@ static Tensor *convolve(Tape *t, const Model *m, Tensor *ids, int64_t n)
 {
     const Lattice *l = m->own;
     plan_hops(t, l->adjacency, ids, n, l->hop);
+    int64_t mark = tape_mark(t);
     Tensor *users = NULL, *items = NULL;
     if (ids)
         users = ids_split(t, l->hop[0].ids, m->data->U, &items);
@@ -159,6 +176,7 @@ static Tensor *convolve(Tape *t, const Model *m, Tensor *ids, int64_t n)
         if (!is_mmrec(m))
             x = row_normalize(t, x, 1e-12f);
         sum = add(t, pick(t, sum, l->hop[i].at), x);
+        tape_drop(t, mark, 2, (Tensor *[]){x, sum});
     }
     return scale(t, sum, 1.0f / (float)(n + 1));
 }
@@ -167,17 +185,22 @@ static Tensor *convolve(Tape *t, const Model *m, Tensor *ids, int64_t n)
 static void propagate(Tape *t, Model *m, const Csr *graph, Tensor **users, Tensor **items)
 {
     const Lattice *l = m->own;
+    int64_t mark = tape_mark(t);
     Tensor *h = smooth_items(t, l, graph, *items, setting_i64(m->settings, "n_layers"));
     int64_t U = *users ? rows_of(*users) : m->data->U, I = *items ? rows_of(*items) : m->data->I;
     Tensor *x = convolve(t, m, *users ? ids_join(t, *users, m->data->U, *items) : NULL, setting_i64(m->settings, "n_ui_layers"));
     *users = rows(t, x, 0, U);
     *items = add(t, rows(t, x, U, I), row_normalize(t, h, 1e-12f));
+    tape_drop(t, mark, 2, (Tensor *[]){*users, *items});
 }
 
 static Tensor *loss(Tape *t, Model *m, const Batch *b)
 {
     Lattice *l = m->own;
     const Csr *graph = l->items;
+    Tensor *user_at, *pos_at, *neg_at;
+    Tensor *users = distinct(t, b->user, NULL, &user_at, NULL), *items = distinct(t, b->pos, b->neg, &pos_at, &neg_at);
+    int64_t mark = tape_mark(t);
     if (b->index == 0) {
         Csr *mined = mine_items(t, m);
         Error e = {0};
@@ -186,9 +209,8 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
         if (!l->items)
             tape_fail(t, e.code, "%s", e.message);
     }
-    Tensor *user_at, *pos_at, *neg_at;
-    Tensor *users = distinct(t, b->user, NULL, &user_at, NULL), *items = distinct(t, b->pos, b->neg, &pos_at, &neg_at);
     propagate(t, m, graph, &users, &items);
+    tape_drop(t, mark, 2, (Tensor *[]){users, items});
     Tensor *u = gather(t, users, user_at), *i = gather(t, items, pos_at), *j = gather(t, items, neg_at);
     Tensor *bpr = bpr_loss(t, row_dot(t, u, i), row_dot(t, u, j));
     return add_l2(t, bpr, setting_f64(m->settings, "l_w"), 3, (Tensor *[]){u, i, j}, b->B);
