@@ -99,6 +99,11 @@ TEST_LIBS = $(BUILD)/cases.a $(BUILD)/commands.a $(BUILD)/internal.a
 $(BUILD)/tests/%: tests/%.c $(TEST_LIBS)
 	@mkdir -p $(@D)
 	$(COMPILE) $(LDFLAGS) $< $(TEST_LIBS) -o $@ $(DEP_LIBS) $$($(PKG_CONFIG) --libs cmocka)
+# tests/faults.h stands between Sapor and the system.
+FAULTS = open fdopen mmap write fsync ftruncate flock rename mkdir opendir readdir malloc calloc realloc free pthread_create \
+	arena_new arena_alloc arena_strndup arena_grow heap_alloc
+$(BUILD)/tests/faults_test: override LDFLAGS += $(addprefix -Wl$(comma)--wrap=,$(FAULTS))
+$(BUILD)/tests/faults_test: tests/faults.h
 tests: $(TESTS) $(addprefix $(BUILD)/,sapor libsapor.a libsapor.so)
 
 # ---- jobs ----------------------------------------------------------------------------------------------------------------

@@ -216,10 +216,29 @@ struct Out {
     Arena *arena;                          /* this struct's texts and buffer */
     const char *path, *temporary, *folder; /* temporary NULL: a device or pipe, written directly */
     int fd;
+    bool is_own; /* the temporary file is there and locked */
     size_t filled;
     char *buffer;
     Error error; /* the first failure: nothing can be committed after it */
 };
+
+static bool truncate_retry(int fd)
+{
+    int result;
+    do
+        result = ftruncate(fd, 0);
+    while (result != 0 && errno == EINTR);
+    return result == 0;
+}
+
+static bool sync_retry(int fd)
+{
+    int result;
+    do
+        result = fsync(fd);
+    while (result != 0 && errno == EINTR);
+    return result == 0;
+}
 
 /* Opens FOLDER/.NAME.tmp and locks it. A file of that name without a lock was left by a process that died: it is taken
  * over. Whoever held the lock may have renamed or removed the file since it was opened here: look again. */
@@ -232,9 +251,12 @@ static bool open_temporary(Out *o, Error *e)
         if (flock(o->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
             return fail(e, SP_IO, "%s: is being written by another process or thread", o->path);
         struct stat here, there;
-        if (fstat(o->fd, &here) == 0 && stat(o->temporary, &there) == 0 && here.st_ino == there.st_ino &&
-            here.st_dev == there.st_dev)
-            return ftruncate(o->fd, 0) == 0 || fail_system(e, o->path, "write", errno);
+        if (fstat(o->fd, &here) != 0)
+            return fail_system(e, o->path, "look at", errno);
+        if (stat(o->temporary, &there) == 0 && here.st_ino == there.st_ino && here.st_dev == there.st_dev) {
+            o->is_own = true;
+            return truncate_retry(o->fd) || fail_system(e, o->path, "write", errno);
+        }
         close(o->fd);
     }
 }
@@ -244,6 +266,14 @@ static void out_close(Out *o)
     if (o->fd >= 0)
         close(o->fd);
     arena_free(o->arena);
+}
+
+/* The end without a commit: what was written goes. */
+static void out_drop(Out *o)
+{
+    if (o->is_own)
+        unlink(o->temporary);
+    out_close(o);
 }
 
 Out *out_open(const char *path, const Heap *heap, Error *e)
@@ -277,7 +307,7 @@ Out *out_open(const char *path, const Heap *heap, Error *e)
     }
     if (ok)
         return o;
-    out_close(o);
+    out_drop(o);
     return NULL;
 }
 
@@ -356,7 +386,7 @@ static bool sync_folder(Out *o)
     int fd = open_retry(o->folder, O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0)
         return errno == EACCES || fail_system(&o->error, o->folder, "open", errno);
-    bool ok = fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP || fail_system(&o->error, o->folder, "sync", errno);
+    bool ok = sync_retry(fd) || errno == EINVAL || errno == ENOTSUP || fail_system(&o->error, o->folder, "sync", errno);
     close(fd);
     return ok;
 }
@@ -365,25 +395,21 @@ bool out_commit(Out *o, Error *e)
 {
     bool ok = out_flush(o);
     if (ok && o->temporary) {
-        ok = fsync(o->fd) == 0 || fail_system(&o->error, o->path, "sync", errno);
-        ok = ok && (rename(o->temporary, o->path) == 0 || fail_system(&o->error, o->path, "rename to it", errno));
-        if (!ok)
-            unlink(o->temporary);
+        ok = (sync_retry(o->fd) || fail_system(&o->error, o->path, "sync", errno)) &&
+             (rename(o->temporary, o->path) == 0 || fail_system(&o->error, o->path, "rename to it", errno));
+        o->is_own = o->is_own && !ok;
         ok = ok && sync_folder(o);
     }
     if (!ok)
         out_fail(o, e);
-    out_close(o);
+    out_drop(o);
     return ok;
 }
 
 void out_discard(Out *o)
 {
-    if (!o)
-        return;
-    if (o->temporary)
-        unlink(o->temporary);
-    out_close(o);
+    if (o)
+        out_drop(o);
 }
 
 bool folder_lock(FolderLock *l, const char *folder, Error *e)

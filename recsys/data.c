@@ -7,7 +7,7 @@ bool all_whole(const Text *ids, size_t n, int64_t *numbers)
 {
     for (size_t i = 0; i < n; i++) {
         int64_t v;
-        if (!text_i64(ids[i], &v) || v < 0 || (ids[i].n > 1 && (ids[i].p[0] == '0' || ids[i].p[0] == '+')))
+        if (!text_i64(ids[i], &v) || ids[i].p[0] == '-' || ids[i].p[0] == '+' || (ids[i].n > 1 && ids[i].p[0] == '0'))
             return false;
         if (numbers)
             numbers[i] = v;

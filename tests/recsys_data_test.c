@@ -205,6 +205,10 @@ static void elliot_numbers_what_train_has(void **state)
     check_pairs(&d.test, d.U, "1:1=5 1:2=1 ");            /* item 77 is unknown: numbered from I on; user z is cold */
     assert_int_equal(d.cold, 1);
     assert_null(d.valid.start);
+    c.train = put("train.tsv", "b\t-0\t5\na\t7\t4\nb\t0\t4\n");
+    c.test = NULL;
+    assert_ok(dataset_load(&d, &c, a, &e), e);
+    check_pairs(&d.train, d.U, "0:0=4 0:2=5 1:1=4 "); /* -0 is spelt as no number is: three texts */
     c.train = put("train.tsv", "b\tx\t5\na\tw\t4\nb\ty\t4\n");
     c.test = NULL;
     assert_ok(dataset_load(&d, &c, a, &e), e);
@@ -242,6 +246,8 @@ static void data_sets_that_cannot_be(void **state)
     } cases[] = {
         {"u\ti\n", NULL, PROTOCOL_MMREC, ":1: user id 'u' is not a whole number"},
         {"0\ti\n", NULL, PROTOCOL_MMREC, ":1: item id 'i' is not a whole number"},
+        {"0\t-0\n", NULL, PROTOCOL_MMREC, ":1: item id '-0' is not a whole number"},
+        {"0\t1\n01\t1\n", NULL, PROTOCOL_MMREC, ":2: user id '01' is not a whole number"},
         {"0\t1\n1\t2000000000\n", NULL, PROTOCOL_MMREC, ":2: item id 2000000000 is too large"},
         {"userID\titemID\tx_label\n0\t2\t1\n", NULL, PROTOCOL_MMREC, "holds no train rows"},
         {"userID\titemID\tx_label\n0\t2\t0\n", "0\t2\n", PROTOCOL_ELLIOT, "splits itself by its x_label column"},

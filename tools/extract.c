@@ -92,13 +92,14 @@ static bool hash_settings(uint64_t *h, const Extraction *x, const char *model, A
 
 static bool note_done(Extracting *w, Text id, Done d, Error *e)
 {
-    size_t count = (size_t)text_index_count(w->ids);
+    Done *done = arena_grow(w->arena, w->done, (size_t)text_index_count(w->ids), &w->room, sizeof *w->done, e);
+    if (!done)
+        return false;
+    w->done = done;
     int64_t number = text_index_add(w->ids, id, e);
     if (number < 0)
         return false;
-    if ((size_t)number == count && count >= w->room && !(w->done = arena_grow(w->arena, w->done, count, &w->room, sizeof *w->done, e)))
-        return false;
-    w->done[number] = d;
+    done[number] = d;
     return true;
 }
 
