@@ -7,13 +7,19 @@ MINIMAL ?= 0
 WERROR ?= $(if $(CI),1,0)
 on = $(filter 1,$(1))
 comma := ,
-# Each kind of build has a folder of its own, so that none disturbs another.
-BUILD ?= build$(if $(SANITIZE),/sanitized)$(if $(call on,$(COVERAGE)),/coverage)$(if $(call on,$(MINIMAL)),/minimal)$(if $(call on,$(DEBUG)),/debug)
-
 CC ?= cc
-OBJCOPY ?= objcopy
+# MINIMAL: one static file, of musl's C library where musl-gcc is: 1.1 MB. glibc's alone is 0.8 MB.
+ifeq ($(origin CC)$(call on,$(MINIMAL)),default1)
+CC := $(or $(shell command -v musl-gcc),cc)
+endif
+MACHINE := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
+CROSS := $(filter-out $(shell uname -m),$(MACHINE))
+# Each kind of build has a folder of its own, so that none disturbs another.
+BUILD ?= build$(if $(SANITIZE),/$(if $(filter thread,$(SANITIZE)),thread,sanitized))$(if $(call on,$(COVERAGE)),/coverage)$(if $(call on,$(MINIMAL)),/minimal)$(if $(call on,$(DEBUG)),/debug)$(CROSS:%=/%)
+
+TOOLS := $(if $(CROSS),$(shell $(CC) -dumpmachine)-)
 WARN = -Wall -Wextra $(if $(call on,$(WERROR)),-Werror)
-OPT = $(if $(call on,$(DEBUG) $(COVERAGE)),-O0,$(if $(SANITIZE),-O1,-O2)) -g
+OPT = $(if $(call on,$(DEBUG) $(COVERAGE)),-O0,$(if $(SANITIZE),-O1,$(if $(call on,$(MINIMAL)),-Os,-O2))) -g
 SAN = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined -fno-omit-frame-pointer) $(if $(call on,$(COVERAGE)),--coverage)
 # -ffp-contract=off: what the source says is what is computed, the same on every compiler; kernels ask for fma by name.
 BASE_CFLAGS = -std=c11 -D_GNU_SOURCE $(OPT) $(WARN) $(SAN) -fPIC -fvisibility=hidden -ffp-contract=off -fno-math-errno -fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections -pthread -I. -MMD -MP
@@ -23,7 +29,7 @@ DEPS_ROOT = $(CURDIR)/build/deps/root
 MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null || $(CC) -dumpmachine)
 DEPS_LIB = $(DEPS_ROOT)/usr/lib/$(MULTIARCH)
 UNPACKED := $(wildcard $(DEPS_ROOT)/usr/include)
-PKG_CONFIG := $(or $(shell command -v pkg-config),LD_LIBRARY_PATH=$(DEPS_LIB) $(DEPS_ROOT)/usr/bin/pkgconf)
+PKG_CONFIG := $(if $(CROSS),PKG_CONFIG_LIBDIR=$(or $(PKG_CONFIG_LIBDIR),/usr/lib/$(MULTIARCH)/pkgconfig)) $(or $(shell command -v pkg-config),LD_LIBRARY_PATH=$(DEPS_LIB) $(DEPS_ROOT)/usr/bin/pkgconf)
 export PKG_CONFIG_PATH := $(DEPS_LIB)/pkgconfig:$(DEPS_ROOT)/usr/share/pkgconfig:$(PKG_CONFIG_PATH)
 PKGS = libutf8proc $(if $(call on,$(MINIMAL)),,libjpeg libpng libwebp yaml-0.1 libxxhash zlib)
 LIBS_FOUND := $(foreach p,$(PKGS) cmocka,$(shell $(PKG_CONFIG) --exists $(p) 2>/dev/null && echo $(p)))
@@ -31,6 +37,12 @@ MISSING := $(filter-out $(LIBS_FOUND),$(PKGS) cmocka)
 PRODUCT_LIBS := $(filter-out cmocka,$(LIBS_FOUND))
 DEP_CFLAGS := $(if $(PRODUCT_LIBS),$(shell $(PKG_CONFIG) --cflags $(PRODUCT_LIBS))) $(if $(UNPACKED),-isystem $(DEPS_ROOT)/usr/include)
 DEP_LIBS := -Wl,--as-needed $(if $(UNPACKED),-L$(DEPS_LIB) -Wl$(comma)-rpath$(comma)$(DEPS_LIB)) $(if $(PRODUCT_LIBS),$(shell $(PKG_CONFIG) --libs $(PRODUCT_LIBS))) -lm
+ifeq ($(call on,$(MINIMAL)),1) # utf8proc by its path: a cross compiler or musl-gcc does not look where this system's libraries are
+UTF8PROC := $(firstword $(wildcard $(DEPS_LIB)/libutf8proc.a $(shell $(PKG_CONFIG) --variable=libdir libutf8proc 2>/dev/null)/libutf8proc.a))
+DEP_CFLAGS += -idirafter /usr/include
+DEP_LIBS := $(or $(UTF8PROC),$(DEP_LIBS)) -lm
+STATIC = -static $(if $(call on,$(DEBUG)),,-s)
+endif
 FEATURES := $(foreach p,$(PRODUCT_LIBS),-DHAVE_$(shell echo $(p) | sed 's/^lib//; s/-0.1//; s/.*/\U&/')) $(if $(call on,$(MINIMAL)),-DSAPOR_MINIMAL)
 
 # ---- what is built from what -----------------------------------------------------------------------------------------
@@ -39,9 +51,8 @@ LIB_SRC := sapor.c $(wildcard $(addsuffix /*.c,$(FOLDERS)))
 CPU_SRC := $(wildcard kernels/cpu/*.c)
 TOOL_SRC := $(wildcard tools/*.c)
 # The same kernel sources once a level of instructions; kernels/dispatch.c names the levels.
-MACHINE := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
 ifeq ($(MACHINE),x86_64)
-LEVELS = baseline avx2 avx512
+LEVELS = baseline avx2 $(if $(call on,$(MINIMAL)),,avx512)
 FLAGS_avx2 = -mavx2 -mfma -mf16c
 FLAGS_avx512 = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mprefer-vector-width=512
 else
@@ -50,7 +61,7 @@ endif
 LIB_OBJ = $(LIB_SRC:%.c=$(BUILD)/%.o) $(foreach l,$(LEVELS),$(CPU_SRC:kernels/cpu/%.c=$(BUILD)/kernels/$(l)/%.o))
 TOOL_OBJ = $(TOOL_SRC:%.c=$(BUILD)/%.o)
 COMMAND_OBJ = $(filter-out $(BUILD)/tools/main.o,$(TOOL_OBJ))
-TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/*_test.c))
+TESTS := $(if $(findstring musl-gcc,$(CC)),,$(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/*_test.c)))
 CASE_SRC := $(wildcard tests/cases/*.c)
 COMPILE = $(CC) $(BASE_CFLAGS) $(DEP_CFLAGS) $(FEATURES) $(CFLAGS)
 LINK = $(CC) $(SAN) -pthread $(LDFLAGS) -Wl,--gc-sections
@@ -73,28 +84,28 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 define level_rule
 $(BUILD)/kernels/$(1)/%.o: kernels/cpu/%.c $(BUILD)/flags
 	@mkdir -p $$(@D)
-	$$(CC) $$(BASE_CFLAGS) $$(if $$(filter -O2,$$(OPT)),-O3) $$(FLAGS_$(1)) -DLEVEL=$(1) -DLEVEL_$(1) $$(CFLAGS) -c $$< -o $$@
+	$$(CC) $$(BASE_CFLAGS) $$(patsubst -Os,-O2,$$(patsubst -O2,-O3,$$(filter -O2 -Os,$$(OPT)))) $$(FLAGS_$(1)) -DLEVEL=$(1) -DLEVEL_$(1) $$(CFLAGS) -c $$< -o $$@
 endef
 $(foreach l,$(LEVELS),$(eval $(call level_rule,$(l))))
 
 # sapor and the tests see every function; the libraries that are given away show sp_* only.
 $(BUILD)/internal.a: $(LIB_OBJ) $(BUILD)/objects
-	rm -f $@ && ar rcs $@ $(LIB_OBJ)
+	rm -f $@ && $(TOOLS)ar rcs $@ $(LIB_OBJ)
 $(BUILD)/sapor: $(TOOL_OBJ) $(BUILD)/internal.a
-	$(LINK) -o $@ $^ $(DEP_LIBS)
+	$(LINK) $(STATIC) -o $@ $^ $(DEP_LIBS)
 $(BUILD)/libsapor.a: $(BUILD)/internal.a
-	ld -r -o $(BUILD)/libsapor.o --whole-archive $< && $(OBJCOPY) --localize-hidden $(BUILD)/libsapor.o
-	rm -f $@ && ar rcs $@ $(BUILD)/libsapor.o
+	$(TOOLS)ld -r -o $(BUILD)/libsapor.o --whole-archive $< && $(TOOLS)objcopy --localize-hidden $(BUILD)/libsapor.o
+	rm -f $@ && $(TOOLS)ar rcs $@ $(BUILD)/libsapor.o
 $(BUILD)/libsapor.so: $(BUILD)/internal.a
-	$(LINK) -shared -Wl,-soname,libsapor.so.0 -o $@ -Wl,--whole-archive $< -Wl,--no-whole-archive $(DEP_LIBS)
-sapor libsapor.a libsapor.so: %: $(BUILD)/%
-	cp $< $@
+	$(LINK) -shared -Wl,-soname,libsapor.so.0 -o $@ -Wl,--whole-archive $< -Wl,--no-whole-archive -Wl,--exclude-libs,libutf8proc.a $(DEP_LIBS)
+sapor libsapor.a libsapor.so: %: $(BUILD)/% FORCE
+	@cmp -s $< $@ || cp $< $@
 # The cases of the kernels: what tests/kernels_test.c and the benchmarks run.
 $(BUILD)/cases.a: $(CASE_SRC:%.c=$(BUILD)/%.o)
-	rm -f $@ && ar rcs $@ $^
+	rm -f $@ && $(TOOLS)ar rcs $@ $^
 # The command without its main: for tests of what tools/ reads.
 $(BUILD)/commands.a: $(COMMAND_OBJ) $(BUILD)/objects
-	rm -f $@ && ar rcs $@ $(COMMAND_OBJ)
+	rm -f $@ && $(TOOLS)ar rcs $@ $(COMMAND_OBJ)
 TEST_LIBS = $(BUILD)/cases.a $(BUILD)/commands.a $(BUILD)/internal.a
 $(BUILD)/tests/%: tests/%.c $(TEST_LIBS)
 	@mkdir -p $(@D)
@@ -109,7 +120,7 @@ tests: $(TESTS) $(addprefix $(BUILD)/,sapor libsapor.a libsapor.so)
 # ---- jobs ----------------------------------------------------------------------------------------------------------------
 #: make test         the test suite, then again under address and undefined-behaviour sanitizers
 test: have-deps
-	@tests/run.sh normal sanitized
+	@tests/run.sh $(if $(call on,$(MINIMAL)),minimal,normal sanitized)
 #: make check-all    test, every ISA level, clang, coverage, lint
 check-all: have-deps
 	@tests/check-all.sh

@@ -43,7 +43,12 @@ bool fail_memory(Error *e, size_t bytes, const char *what)
 bool fail_system(Error *e, const char *path, const char *doing, int number)
 {
     char text[128];
-    return fail(e, SP_IO, "%s: cannot %s: %s", path, doing, strerror_r(number, text, sizeof(text)));
+#ifdef __GLIBC__
+    const char *reason = strerror_r(number, text, sizeof(text));
+#else /* POSIX's returns 0 */
+    const char *reason = strerror_r(number, text, sizeof(text)) == 0 ? text : "unknown error";
+#endif
+    return fail(e, SP_IO, "%s: cannot %s: %s", path, doing, reason);
 }
 
 void error_prefix(Error *e, const char *format, ...)

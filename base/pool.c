@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 static const double SPIN_SECONDS = 50e-6;
+enum { LEAST_STACK = 1 << 20 };
 
 typedef struct Worker {
     Pool *pool;
@@ -155,12 +156,17 @@ Pool *pool_new(const Heap *heap, int threads, Error *e)
     sigset_t all, old; /* signals are the main program's business */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    int failed = 0;
+    pthread_attr_t attributes;
+    size_t stack = 0;
+    int failed = pthread_attr_init(&attributes);
+    if (!failed && !pthread_attr_getstacksize(&attributes, &stack) && stack < LEAST_STACK) /* musl: 128 KB */
+        pthread_attr_setstacksize(&attributes, LEAST_STACK);
     for (; p->started < threads - 1 && !failed; p->started += !failed) {
         Worker *w = &p->workers[p->started];
         *w = (Worker){.pool = p, .number = p->started + 1};
-        failed = pthread_create(&w->thread, NULL, worker_main, w);
+        failed = pthread_create(&w->thread, &attributes, worker_main, w);
     }
+    pthread_attr_destroy(&attributes);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (!failed)
         return p;

@@ -6,7 +6,10 @@
 
 extern const Kernels kernels_baseline;
 #if defined(__x86_64__)
-extern const Kernels kernels_avx2, kernels_avx512;
+extern const Kernels kernels_avx2;
+#ifndef SAPOR_MINIMAL /* 0.2 MB */
+extern const Kernels kernels_avx512;
+#endif
 #endif
 
 typedef struct Level {
@@ -28,6 +31,7 @@ static size_t find_levels(Level list[MAX_LEVELS])
                        : !__builtin_cpu_supports("fma") ? "no FMA"
                                                         : NULL;
     list[n++] = (Level){"avx2", &kernels_avx2, lack};
+#ifndef SAPOR_MINIMAL
     if (lack == NULL) {
         lack = !__builtin_cpu_supports("avx512f")    ? "no AVX-512 (or the system does not save its registers)"
                : !__builtin_cpu_supports("avx512bw") ? "no AVX-512 BW"
@@ -36,6 +40,7 @@ static size_t find_levels(Level list[MAX_LEVELS])
                                                      : NULL;
     }
     list[n++] = (Level){"avx512", &kernels_avx512, lack};
+#endif
 #endif
     return n;
 }

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Builds and runs the test programs: tests/run.sh normal|sanitized|FOLDER ... (FOLDER: a build made already)
+# Builds and runs the test programs: tests/run.sh normal|sanitized|minimal|thread|FOLDER ... (FOLDER: a build made already)
+# $EMULATOR, say "qemu-aarch64", is put before each program.
 # Each program speaks TAP. What failed is shown with its output, what was skipped with its reason; the last line is the
 # sum: "N passed, N failed, N skipped". Exit status 1 when anything failed.
 set -u
@@ -7,9 +8,12 @@ cd "$(dirname "$0")/.."
 make=${MAKE:-make}
 jobs=$(nproc 2>/dev/null || echo 2)
 passed=0 failed=0 skipped=0
+export EMULATOR=${EMULATOR:-}
 
 run_program() { # PROGRAM LOG: the output and exit status into LOG
-    CMOCKA_MESSAGE_OUTPUT=TAP timeout "${TEST_TIMEOUT:-300}" "$1" >"$2" 2>&1
+    local emulator=$EMULATOR
+    case $1 in *.sh) emulator= ;; esac # these put it before what they run
+    CMOCKA_MESSAGE_OUTPUT=TAP timeout "${TEST_TIMEOUT:-300}" $emulator "$1" >"$2" 2>&1
     echo "exit status $?" >>"$2"
 }
 
@@ -91,6 +95,13 @@ for what in "$@"; do
             export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
             run_all sanitized build/sanitized
             unset ASAN_OPTIONS UBSAN_OPTIONS
+        fi
+        ;;
+    minimal) # by musl for the size; Debian has cmocka for glibc only
+        build minimal build/minimal MINIMAL=1 && run_all minimal build/minimal
+        if [ ! -x build/minimal/tests/base_test ]; then
+            echo "minimal      test programs in C are built on glibc: musl-gcc has no cmocka here"
+            build minimal-glibc build/minimal-glibc MINIMAL=1 CC=cc && run_all minimal-glibc build/minimal-glibc
         fi
         ;;
     *) run_all "${LABEL:-$(basename "$what")}" "$what" ;;

@@ -10,6 +10,11 @@ case ${BUILD:-} in /*) sapor=$BUILD/sapor ;; esac
 work=$(mktemp -d "${TMPDIR:-/tmp}/sapor-tools-XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
+if [ -n "${EMULATOR:-}" ]; then
+    printf '#!/bin/sh\nexec %s "%s" "$@"\n' "$EMULATOR" "$sapor" >emulated
+    chmod +x emulated
+    sapor=$work/emulated
+fi
 number=0
 
 ok() { # STATUS NAME

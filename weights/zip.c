@@ -80,7 +80,7 @@ static bool read_zip64(ZipEntry *entry, const unsigned char *extra, size_t n)
 bool zip_open(Zip *z, const Map *m, const char *path, Arena *a, Error *e)
 {
     *z = (Zip){.map = m, .path = path, .names = text_index_new(a, e)};
-    Directory d;
+    Directory d = {0};
     if (!z->names || !find_directory(z, &d, e))
         return false;
     z->entries = NEW(a, ZipEntry, d.entries + 1, e);
