@@ -281,7 +281,7 @@ static bool refill(Store *s, Tensor **x, DType type, int64_t n, const void *from
     return true;
 }
 
-Csr *csr_keep(Tape *t, Store *s, const char *name, const Csr *g, Error *e)
+static Csr *keep(Tape *t, Store *s, const char *name, const Csr *g, bool transposes, Error *e)
 {
     Tensor *val = g ? edge_values(t, g) : NULL;
     if (!tape_ok(t, e) || !val) {
@@ -289,15 +289,32 @@ Csr *csr_keep(Tape *t, Store *s, const char *name, const Csr *g, Error *e)
         return NULL;
     }
     Csr *k = store_kept(s, name, e);
-    if (!k)
+    const Transposed *back = k && transposes ? transposed(t, g) : NULL;
+    if (!k || (transposes && !back)) {
+        tape_ok(t, e);
         return NULL;
+    }
     k->rows = g->rows;
     k->cols = g->cols;
     k->entries = g->entries;
     bool ok = refill(s, &k->start, I64, g->rows + 1, g->start->data, e) &&
               refill(s, &k->col, I32, g->entries, g->col->data, e) &&
               refill(s, &k->val, F32, g->entries, val->data, e);
+    if (back)
+        ok = ok && refill(s, &k->tstart, I64, g->cols + 1, back->start->data, e) &&
+             refill(s, &k->tcol, I32, g->entries, back->tcol->data, e) &&
+             refill(s, &k->tat, I32, g->entries, back->at->data, e);
     return ok ? k : NULL;
+}
+
+Csr *csr_keep(Tape *t, Store *s, const char *name, const Csr *g, Error *e)
+{
+    return keep(t, s, name, g, true, e);
+}
+
+Csr *csr_keep_rows(Tape *t, Store *s, const char *name, const Csr *g, Error *e)
+{
+    return keep(t, s, name, g, false, e);
 }
 
 void csr_read(const Device *d, const Csr *g, int64_t *start, int32_t *col, float *val)

@@ -219,9 +219,10 @@ Csr *graph_mix(Tape *t, int n, Csr *const *graphs, Tensor *const *weights);
 Csr *graph_normalize(Tape *t, Csr *g);
 Csr *graph_set_diagonal(Tape *t, Csr *g, float value); /* every diagonal entry present and equal to value, a constant */
 /* Copies a tape's graph into the store under a name: it outlives the tape and carries no gradient. The same name gives the same Csr,
- * refilled in place: tapes that still use the older one must not go back over it. It has no transpose: who goes back over all
- * of it makes that once a step. */
+ * refilled in place: tapes that still use the older one must not go back over it. */
 Csr *csr_keep(Tape *t, Store *s, const char *name, const Csr *g, Error *e);
+/* Without the transpose's index, half the memory: for graphs that are mixed or read by csr_rows, not gone back over as a whole. */
+Csr *csr_keep_rows(Tape *t, Store *s, const char *name, const Csr *g, Error *e);
 /* What a batch needs of a graph (subgraph.c); lists of ids are I32, and nothing here goes under an inference plan.
  * The ids that a [n] and b [m] hold, ascending, each once; a_at [n] and b_at [m]: where they stand there. b may be NULL. */
 Tensor *distinct(Tape *t, Tensor *a, Tensor *b, Tensor **a_at, Tensor **b_at);

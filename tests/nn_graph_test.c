@@ -192,6 +192,87 @@ static void learned_graphs(void **state)
     store_free(s);
 }
 
+/* Some rows of A x by way of the nodes that they read: the same bits, the same gradients. */
+static void rows_of_graphs(void **state)
+{
+    (void)state;
+    enum { D = 6 };
+    static const int32_t wanted[] = {1, 4, 7, 11};
+    Store *s = store_new(&device, &error);
+    Tensor *x = test_param(s, "x", N, D, 21);
+    for (Adjacency how = ADJ_SYM; how <= ADJ_SYM_SELF; how++) {
+        Csr *g = csr_bipartite(s, "pairs", U, I, pairs_start, pairs_item, how, &error);
+        Tape *t = tape_new(&device, true, &error);
+        Tensor *ids = input_i32(t, wanted, COUNT(wanted)), *from, *at;
+        float whole[N * D], part[N * D];
+        assert_true(backward(t, sum_squares(t, gather(t, spmm(t, g, x), ids)), &error) && tensor_grad(t, x, whole, &error));
+        tape_reset(t, (Draw){0});
+        ids = input_i32(t, wanted, COUNT(wanted));
+        Tensor *all = gather(t, spmm(t, g, x), ids);
+        const Csr *few = csr_rows(t, g, ids, &from, &at);
+        assert_non_null(few);
+        Tensor *below = gather(t, x, from), *y = spmm(t, few, below), *self = gather(t, below, at), *own = gather(t, x, ids);
+        tape_must(t);
+        float *a = test_read(&device, all), *b = test_read(&device, y), *c = test_read(&device, self), *d = test_read(&device, own);
+        assert_memory_equal(a, b, COUNT(wanted) * D * sizeof *a);
+        assert_memory_equal(c, d, COUNT(wanted) * D * sizeof *c);
+        assert_true(backward(t, sum_squares(t, y), &error) && tensor_grad(t, x, part, &error));
+        for (int i = 0; i < N * D; i++)
+            assert_true(fabsf(whole[i] - part[i]) <= 1e-6f);
+        assert_ptr_equal(csr_rows(t, g, NULL, &from, &at), g);
+        free(a);
+        free(b);
+        free(c);
+        free(d);
+        tape_free(t);
+    }
+    store_free(s);
+}
+
+/* A graph whose values carry gradient, its rows taken, all else dropped: the gradient of the whole. What was dropped is refused. */
+static void dropped(void **state)
+{
+    (void)state;
+    enum { n = 40, D = 5 };
+    static const int32_t wanted[] = {0, 3, 17, 39};
+    Store *s = store_new(&device, &error);
+    Tensor *x = test_param(s, "x", n, D, 31), *y = test_param(s, "y", n, D, 32);
+    float gx[2][n * D], gy[2][n * D];
+    Tape *t = tape_new(&device, true, &error);
+    for (int drops = 0; drops < 2; drops++) {
+        tape_reset(t, (Draw){0});
+        Tensor *ids = input_i32(t, wanted, COUNT(wanted)), *from, *at;
+        int64_t mark = tape_mark(t);
+        Csr *two[] = {knn_graph(t, x, 4), knn_graph(t, scale(t, x, -2), 3)};
+        Csr *g = graph_normalize(t, graph_set_diagonal(t, graph_mix(t, 2, two, NULL), 1));
+        assert_non_null(g);
+        if (drops)
+            tape_drop(t, mark, 3, (Tensor *[]){g->start, g->col, g->val});
+        const Csr *few = csr_rows(t, g, ids, &from, &at);
+        Tensor *h = spmm(t, few, gather(t, y, from));
+        if (drops)
+            tape_drop(t, mark, 1, &h);
+        for (int i = 0; drops && i < 8; i++) /* what was given back is written over */
+            input_f32(t, gx[0], 2, (int64_t[]){n, D});
+        assert_true(backward(t, sum_squares(t, h), &error));
+        assert_true(tensor_grad(t, x, gx[drops], &error) && tensor_grad(t, y, gy[drops], &error));
+    }
+    assert_memory_equal(gx[0], gx[1], sizeof gx[0]);
+    assert_memory_equal(gy[0], gy[1], sizeof gy[0]);
+    tape_reset(t, (Draw){0});
+    int64_t mark = tape_mark(t);
+    Tensor *a = scale(t, x, 2), *b = scale(t, a, 2);
+    tape_drop(t, mark, 1, &b);
+    add(t, b, b);
+    tape_must(t);
+    add(t, a, b);
+    Error e = {0};
+    assert_false(tape_ok(t, &e));
+    assert_error(e, SP_USAGE, "add: input 0 was dropped");
+    tape_free(t);
+    store_free(s);
+}
+
 /* Entries dropped at random, as NGCF's node dropout does it: each entry is gone or larger, and the graphs of many epochs have the whole
  * one for their mean. */
 static void thinned_graphs(void **state)
@@ -314,7 +395,7 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(adjacencies), cmocka_unit_test(learned_graphs),
-                                       cmocka_unit_test(thinned_graphs), cmocka_unit_test(graphs_that_fail),
+                                       cmocka_unit_test(thinned_graphs), cmocka_unit_test(rows_of_graphs), cmocka_unit_test(dropped), cmocka_unit_test(graphs_that_fail),
                                        cmocka_unit_test(ranking)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

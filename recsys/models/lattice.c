@@ -74,7 +74,7 @@ static bool mine_original(Model *m, Modality *x, const char *name, Error *e)
     Tape *t = tape_new(store_device(m->store), false, e);
     const char *key = arena_printf(m->arena, e, "original.%s", name);
     if (t && key)
-        x->original = csr_keep(t, m->store, key, normalized(t, m, neighbours(t, m, x->features)), e);
+        x->original = csr_keep_rows(t, m->store, key, normalized(t, m, neighbours(t, m, x->features)), e);
     tape_free(t);
     return x->original != NULL;
 }
@@ -205,7 +205,7 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
         Csr *mined = mine_items(t, m);
         Error e = {0};
         graph = mined;
-        l->items = csr_keep(t, m->store, "items", mined, &e);
+        l->items = csr_keep_rows(t, m->store, "items", mined, &e);
         if (!l->items)
             tape_fail(t, e.code, "%s", e.message);
     }
