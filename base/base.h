@@ -217,12 +217,13 @@ uint64_t hash_bytes(const void *data, size_t bytes, uint64_t seed);
 double now_seconds(void);
 size_t peak_rss_bytes(void);
 
-/* One line that is redrawn on a terminal (bar, rate, time left) and a plain line every ten seconds elsewhere. */
+/* One line that is redrawn on a terminal (bar, rate, time left); elsewhere a plain line after ten seconds, then ever more rarely. */
 typedef struct Progress {
     FILE *to; /* NULL: silent */
     bool is_terminal;
     const char *label, *unit;
     double total, done, started, drawn;
+    double before; /* done by an earlier run, not at this one's rate */
 } Progress;
 void progress_start(Progress *p, FILE *to, const char *label, const char *unit, double total);
 void progress_step(Progress *p, double done, const char *note); /* note may be NULL; drawn at most 10 times a second */

@@ -44,7 +44,7 @@ static void print_time(FILE *to, double seconds)
 static void draw(Progress *p, double now, bool last, const char *note)
 {
     enum { WIDTH = 24 };
-    double spent = now - p->started, rate = spent > 0 ? p->done / spent : 0;
+    double spent = now - p->started, here = p->done - p->before, rate = spent > 0 ? here / spent : 0;
     double share = p->total > 0 ? MIN(p->done / p->total, 1.0) : 0;
     if (p->is_terminal)
         fputs("\r\033[K", p->to);
@@ -59,14 +59,14 @@ static void draw(Progress *p, double now, bool last, const char *note)
         fprintf(p->to, " %.0f/%.0f %s (%.0f %%)", p->done, p->total, p->unit, 100 * share);
     else if (p->done > 0)
         fprintf(p->to, " %.0f %s", p->done, p->unit);
-    if (p->done > 0)
+    if (here > 0)
         fprintf(p->to, rate >= 100 ? ", %.0f %s/s" : ", %.3g %s/s", rate, p->unit);
     if (rate > 0 && p->done < p->total && !last) {
         fputs(", ", p->to);
         print_time(p->to, (p->total - p->done) / rate);
         fputs(" left", p->to);
     } else {
-        fputs(" in ", p->to);
+        fputs(here > 0 || p->done == 0 ? " in " : ", done before, in ", p->to);
         print_time(p->to, spent);
     }
     if (note && *note)

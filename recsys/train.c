@@ -303,6 +303,7 @@ static bool train_all(Trainer *t, TrainResult *r, Error *e)
     Progress p;
     progress_start(&p, t->config->progress, t->model.kind->name, "batches",
                    (double)(setting_i64(t->settings, "epochs") * sampler_batches(t->sampler)));
+    p.done = p.before = (double)(t->epoch * sampler_batches(t->sampler)); /* where a checkpoint left off */
     bool ok = true;
     while (ok && !t->finished)
         ok = advance(t, &p, &epochs, &evals, e);

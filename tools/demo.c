@@ -73,13 +73,14 @@ static bool contest(const Demo *d, size_t i, const char **row, Error *e)
     for (size_t m = 0; m < COUNT(METRICS); m++)
         if (!(row[2 + m] = arena_printf(c->arena, e, "%.4f", score_of(&r.test, METRICS[m], 20))))
             return false;
-    row[5] = arena_printf(c->arena, e, "%lld", (long long)r.best_epoch);
-    row[6] = arena_printf(c->arena, e, "%.1f", 1e3 * r.epoch_seconds);
+    bool trained = CONTESTANTS[i].learns && r.epoch_seconds > 0; /* not when an earlier tour had trained it */
+    row[5] = CONTESTANTS[i].learns ? arena_printf(c->arena, e, "%lld", (long long)r.best_epoch) : "-";
+    row[6] = trained ? arena_printf(c->arena, e, "%.1f", 1e3 * r.epoch_seconds) : "-";
     row[7] = arena_printf(c->arena, e, "%.2f", now_seconds() - begun);
     if (c->json)
-        printf("{\"event\":\"result\",\"model\":\"%s\",\"Recall@20\":%s,\"nDCG@20\":%s,\"HR@20\":%s,\"best_epoch\":%s,\"epoch_seconds\":%.6f,"
+        printf("{\"event\":\"result\",\"model\":\"%s\",\"Recall@20\":%s,\"nDCG@20\":%s,\"HR@20\":%s,\"best_epoch\":%lld,\"epoch_seconds\":%.6f,"
                "\"seconds\":%s}\n",
-               row[0], row[2], row[3], row[4], row[5], r.epoch_seconds, row[7]);
+               row[0], row[2], row[3], row[4], (long long)r.best_epoch, r.epoch_seconds, row[7]);
     return !e->code;
 }
 
