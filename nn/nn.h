@@ -213,6 +213,7 @@ Tensor *edge_softmax(Tape *t, const Csr *g, Tensor *x);     /* over each row's e
 /* The k rows most alike by cosine for each row of x (itself included): top-k outside the gradient, values = the kept cosines, inside it.
  * A row of zeros has cosine 0 with all. */
 Csr *knn_graph(Tape *t, Tensor *x, int64_t k);
+Csr *cosine_graph(Tape *t, Tensor *x, const Csr *pattern); /* the same with the neighbours given: a knn_graph kept from before */
 /* sum over g of weight[g] graph[g] (weights [1], or NULL for 1), on the union of their patterns. */
 Csr *graph_mix(Tape *t, int n, Csr *const *graphs, Tensor *const *weights);
 /* Value s_r^-1/2 v s_c^-1/2 with s = row sums of values at both ends (M 0.2 KNN-VAL); sums <= 0 count as no edge weight (0). */

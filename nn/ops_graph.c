@@ -383,6 +383,17 @@ Csr *knn_graph(Tape *t, Tensor *x, int64_t k)
     return t->error.code == SP_OK ? g : NULL;
 }
 
+Csr *cosine_graph(Tape *t, Tensor *x, const Csr *pattern)
+{
+    Csr *g = has_graph(t, "cosine_graph", pattern) ? host_alloc(t, 1, sizeof *g) : NULL;
+    if (!g)
+        return NULL;
+    *g = (Csr){.rows = pattern->rows, .cols = pattern->cols, .entries = pattern->entries, .start = pattern->start, .col = pattern->col};
+    Tensor *z = row_normalize(t, x, 1e-12f);
+    g->val = sddmm(t, g, z, z);
+    return t->error.code == SP_OK ? g : NULL;
+}
+
 /* ---- normalising by row sums at both ends: v'_ij = v_ij r_i r_j with r = (sum_j v_ij)^-1/2 ---------------------------- */
 
 /* [rows] numbers changed on the host by fn: a handful of operations once an epoch. */

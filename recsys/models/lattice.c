@@ -15,6 +15,8 @@ typedef struct Modality {
     Tensor *features;  /* [I, D_m], trainable */
     Linear projection; /* [P, D_m] */
     Csr *original;     /* [I, I], from the raw features, normalised */
+    Csr *nearest;      /* the last evaluation's neighbours by projected features */
+    const char *key;   /* that one's name in the store */
 } Modality;
 typedef struct Hop { /* of one layer: the graph's rows `ids`, where these stand in the layer below */
     const Csr *graph;
@@ -29,6 +31,7 @@ typedef struct Lattice {
     Csr *adjacency;             /* [U + I, U + I] */
     Csr *items;                 /* the epoch's item graph, without gradient */
     Hop *hop;                   /* [layers + 1]: room for plan_hops */
+    bool evaluated;             /* no step since the last evaluation: `nearest` holds for the next epoch */
 } Lattice;
 
 static const Setting settings[] = {
@@ -100,7 +103,7 @@ static bool init(Model *m, Error *e)
         Init bound = {INIT_UNIFORM, 1 / sqrt((double)f->D)}; /* torch's Linear default */
         const char *table = arena_printf(m->arena, e, "features.%s", f->name);
         const char *linear = arena_printf(m->arena, e, "projection.%s", f->name);
-        if (!table || !linear)
+        if (!table || !linear || !(l->m[i].key = arena_printf(m->arena, e, "nearest.%s", f->name)))
             return false;
         l->m[i].features = param_from(m->store, table, d->I, f->D, f->data, e);
         l->m[i].projection = linear_new(m->store, linear, P, f->D, true, bound, bound, m->seed, e);
@@ -113,6 +116,20 @@ static bool init(Model *m, Error *e)
     return l->adjacency != NULL;
 }
 
+/* Neighbours by projected features. An epoch begins with the parameters that were evaluated last: what was found then is kept. */
+static Csr *learned(Tape *t, const Model *m, Modality *x)
+{
+    const Lattice *l = m->own;
+    Tensor *projected = linear(t, x->features, &x->projection);
+    if (tape_training(t) && l->evaluated)
+        return cosine_graph(t, projected, x->nearest);
+    Csr *g = neighbours(t, m, projected);
+    Error e = {0};
+    if (g && !tape_training(t) && !(x->nearest = csr_keep_rows(t, m->store, x->key, g, &e)))
+        tape_fail(t, e.code, "%s", e.message);
+    return g;
+}
+
 /* (1 - l_m) normalise(sum w_m knn(W_m f + b)) + l_m sum w_m original_m, w = softmax(modal_weight) */
 static Csr *mine_items(Tape *t, Model *m)
 {
@@ -123,14 +140,14 @@ static Csr *mine_items(Tape *t, Model *m)
     for (int i = 0; i < M; i++) {
         l->weights[i] = rows(t, share, i, 1);
         part = tape_mark(t);
-        l->learned[i] = only(t, part, neighbours(t, m, linear(t, l->m[i].features, &l->m[i].projection)));
+        l->learned[i] = only(t, part, learned(t, m, &l->m[i]));
         l->originals[i] = l->m[i].original;
     }
     float l_m = (float)setting_f64(m->settings, "l_m"), rest = 1 - l_m;
     part = tape_mark(t);
-    Csr *learned = only(t, part, normalized(t, m, graph_mix(t, M, l->learned, l->weights)));
+    Csr *mixed = only(t, part, normalized(t, m, graph_mix(t, M, l->learned, l->weights)));
     part = tape_mark(t);
-    Csr *both[] = {learned, only(t, part, graph_mix(t, M, l->originals, l->weights))};
+    Csr *both[] = {mixed, only(t, part, graph_mix(t, M, l->originals, l->weights))};
     Tensor *shares[] = {input_f32(t, &rest, 1, (int64_t[]){1}), input_f32(t, &l_m, 1, (int64_t[]){1})};
     return only(t, mark, graph_mix(t, 2, both, shares));
 }
@@ -203,6 +220,7 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
     int64_t mark = tape_mark(t);
     if (b->index == 0) {
         Csr *mined = mine_items(t, m);
+        l->evaluated = false;
         Error e = {0};
         graph = mined;
         l->items = csr_keep_rows(t, m->store, "items", mined, &e);
@@ -218,8 +236,10 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
 
 static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
 {
+    Lattice *l = m->own;
     *users = *items = NULL;
     propagate(t, m, mine_items(t, m), users, items);
+    l->evaluated = true;
     return true;
 }
 
