@@ -114,7 +114,7 @@ $(BUILD)/tests/%: tests/%.c $(TEST_LIBS)
 FAULTS = open fdopen mmap write fsync ftruncate flock rename mkdir opendir readdir malloc calloc realloc free pthread_create \
 	arena_new arena_alloc arena_strndup arena_grow heap_alloc
 $(BUILD)/tests/faults_test: override LDFLAGS += $(addprefix -Wl$(comma)--wrap=,$(FAULTS))
-$(BUILD)/tests/faults_test: tests/faults.h
+$(BUILD)/tests/faults_test: tests/faults.h tests/faults_subjects.h
 tests: $(TESTS) $(addprefix $(BUILD)/,sapor libsapor.a libsapor.so)
 
 # ---- jobs ----------------------------------------------------------------------------------------------------------------
@@ -138,6 +138,10 @@ deps:
 	@scripts/deps.sh "$(DEPS_ROOT)"
 have-deps:
 	@$(if $(MISSING),echo "missing: $(MISSING)"; scripts/deps.sh "$(DEPS_ROOT)" || echo "going on without them")
+#: make kills        kill -9 at KILLS=100 random moments of extract and train: the same bytes in the end
+KILLS ?= 100
+kills:
+	@+$(MAKE) -s $(BUILD)/sapor && BUILD=$(BUILD) KILLS=$(KILLS) tests/crash_test.sh
 #: make fuzz         every target of tests/fuzz for SECONDS=60 (TARGETS= for some only); clang's libFuzzer
 SECONDS ?= 60
 TARGETS ?= $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
@@ -158,5 +162,5 @@ format:
 clean:
 	find build -mindepth 1 -maxdepth 1 ! -name deps -exec rm -rf {} + 2>/dev/null || true
 	rm -f sapor libsapor.a libsapor.so
-.PHONY: all help tests test check-all demo demo-movielens bench-peers deps have-deps fuzz lint format clean FORCE
+.PHONY: all help tests test check-all demo demo-movielens bench-peers deps have-deps kills fuzz lint format clean FORCE
 -include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TESTS:=.d) $(CASE_SRC:%.c=$(BUILD)/%.d)

@@ -187,11 +187,204 @@ static void must_refuse(const char *bytes, size_t n, int64_t max_pixels, const c
     arena_free(a);
 }
 
+/* ---- pictures made by hand ----------------------------------------------------------------------------------------------- */
+
+typedef struct Bytes {
+    unsigned char data[1 << 18];
+    size_t n;
+} Bytes;
+
+static void append(Bytes *b, const void *data, size_t n)
+{
+    assert_true(b->n + n <= sizeof b->data);
+    memcpy(b->data + b->n, data, n);
+    b->n += n;
+}
+
+static void append_big(Bytes *b, uint32_t v, int bytes)
+{
+    while (bytes-- > 0)
+        append(b, &(unsigned char){(unsigned char)(v >> 8 * bytes)}, 1);
+}
+
+static uint32_t crc32_of(const unsigned char *p, size_t n)
+{
+    uint32_t c = 0xffffffff;
+    for (size_t i = 0; i < n; i++) {
+        c ^= p[i];
+        for (int k = 0; k < 8; k++)
+            c = c & 1 ? 0xedb88320 ^ c >> 1 : c >> 1;
+    }
+    return ~c;
+}
+
+static void append_chunk(Bytes *b, const char *type, const void *data, size_t n)
+{
+    size_t from = b->n + 4;
+    append_big(b, (uint32_t)n, 4);
+    append(b, type, 4);
+    append(b, data, n);
+    append_big(b, crc32_of(b->data + from, n + 4), 4);
+}
+
+static void hostile_pngs(void **state)
+{
+    (void)state;
+#ifdef HAVE_PNG
+#define ZEROS "\x78\x9c\x63\x60\x00\x00\x00\x02\x00\x01" /* two zero bytes, deflated: one grey pixel */
+    static const struct {
+        uint32_t width, height;
+        unsigned char depth, colour;
+        const char *palette, *data; /* NULL: no such chunk */
+        size_t n;
+        const char *why; /* NULL: must be read */
+    } cases[] = {
+        {1, 1, 8, 0, NULL, ZEROS, 10, NULL},
+        {0, 1, 8, 0, NULL, ZEROS, 10, "damaged PNG"},
+        {1, 0, 8, 0, NULL, ZEROS, 10, "damaged PNG"},
+        {0, 0, 8, 0, NULL, ZEROS, 10, "damaged PNG"},
+        {0xffffffff, 1, 8, 0, NULL, ZEROS, 10, "damaged PNG"},
+        {65535, 65535, 8, 0, NULL, ZEROS, 10, "more than the limit"},
+        {65535, 65535, 16, 6, NULL, ZEROS, 10, "more than the limit"},
+        {20000, 20000, 1, 0, NULL, ZEROS, 10, "more than the limit"},
+        {0x7fffffff, 1, 8, 2, NULL, ZEROS, 10, "more than the limit"},
+        {1, 0x7fffffff, 8, 2, NULL, ZEROS, 10, "more than the limit"},
+        {2, 1, 8, 0, NULL, ZEROS, 10, "damaged PNG"},
+        {1, 1, 8, 0, NULL, ZEROS, 4, "damaged PNG"},
+        {1, 1, 8, 0, NULL, "not deflated at all", 19, "damaged PNG"},
+        {1, 1, 8, 0, NULL, NULL, 0, "damaged PNG"},
+        {1, 1, 8, 3, NULL, ZEROS, 10, "damaged PNG"},
+        {1, 1, 8, 3, "\1\2", ZEROS, 10, "damaged PNG"},
+        {1, 1, 8, 3, "\1\2\3", ZEROS, 10, NULL},
+        {1, 1, 3, 0, NULL, ZEROS, 10, "damaged PNG"},
+        {1, 1, 8, 1, NULL, ZEROS, 10, "damaged PNG"},
+        {1, 1, 16, 3, "\1\2\3", ZEROS, 10, "damaged PNG"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        static Bytes b;
+        b.n = 0;
+        append(&b, "\x89PNG\r\n\x1a\n", 8);
+        unsigned char header[13] = {0};
+        for (int k = 0; k < 4; k++) {
+            header[k] = (unsigned char)(cases[i].width >> 8 * (3 - k));
+            header[4 + k] = (unsigned char)(cases[i].height >> 8 * (3 - k));
+        }
+        header[8] = cases[i].depth;
+        header[9] = cases[i].colour;
+        append_chunk(&b, "IHDR", header, sizeof header);
+        if (cases[i].palette)
+            append_chunk(&b, "PLTE", cases[i].palette, strlen(cases[i].palette));
+        if (cases[i].data)
+            append_chunk(&b, "IDAT", cases[i].data, cases[i].n);
+        append_chunk(&b, "IEND", "", 0);
+        if (cases[i].why) {
+            must_refuse((const char *)b.data, b.n, 0, cases[i].why);
+            continue;
+        }
+        Error e = {0};
+        Arena *a = arena_new(NULL, 0);
+        Image im;
+        assert_ok(image_decode(&im, (Text){(const char *)b.data, b.n}, "mislabelled.jpg", 0, a, &e), e);
+        b.data[29] ^= 1; /* the header's checksum */
+        arena_free(a);
+        must_refuse((const char *)b.data, b.n, 0, "damaged PNG");
+    }
+#endif
+}
+
+/* A baseline file's frame header changed, and a progressive file whose last scan comes 1,001 times more. */
+static void hostile_jpegs(void **state)
+{
+    (void)state;
+#ifdef HAVE_JPEG
+    static const struct {
+        size_t at; /* behind the marker */
+        unsigned char bytes[4];
+        size_t n;
+        const char *why;
+    } cases[] = {
+        {3, {0, 0, 0, 0}, 4, "damaged JPEG"},
+        {3, {0, 0, 0, 9}, 4, "damaged JPEG"},
+        {3, {0, 9, 0, 0}, 4, "damaged JPEG"},
+        {3, {0xff, 0xff, 0xff, 0xff}, 4, "damaged JPEG"}, /* 65,535 x 65,535 is beyond libjpeg itself */
+        {3, {0xff, 0xdc, 0xff, 0xdc}, 4, "more than the limit"},
+        {2, {7}, 1, "damaged JPEG"},
+        {7, {0}, 1, "damaged JPEG"},
+        {7, {2}, 1, "damaged JPEG"},
+        {0, {0, 0}, 2, "damaged JPEG"},
+        {9, {0}, 1, "damaged JPEG"},
+        {9, {0xff}, 1, "damaged JPEG"},
+        {10, {9}, 1, "damaged JPEG"},
+    };
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    Text file;
+    assert_ok(file_read(&file, a, GOLDEN "images/baseline.jpg", 0, &e), e);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char *copy = arena_strndup(a, file.p, file.n, &e), *frame = memmem(copy, file.n, "\xff\xc0\x00\x11", 4);
+        assert_non_null(frame);
+        memcpy(frame + 2 + cases[i].at, cases[i].bytes, cases[i].n);
+        must_refuse(copy, file.n, 0, cases[i].why);
+    }
+    must_refuse("\xff\xd8\xff", 3, 0, "truncated");
+    must_refuse("\xff\xd8\xff\xd9", 4, 0, "damaged JPEG");
+    must_refuse("\xff\xd8\xff\xd8\xff\xd8", 6, 0, "damaged JPEG");
+    assert_ok(file_read(&file, a, GOLDEN "images/progressive.jpg", 0, &e), e);
+    size_t scan = file.n - 2;
+    while (memcmp(file.p + scan, "\xff\xda", 2) != 0)
+        scan--;
+    size_t n = file.n - 2 - scan;
+    char *bomb = arena_alloc(a, file.n + 1001 * n, 1, &e);
+    memcpy(bomb, file.p, scan);
+    for (size_t i = 0; i < 1002; i++)
+        memcpy(bomb + scan + i * n, file.p + scan, n);
+    memcpy(bomb + scan + 1002 * n, "\xff\xd9", 2);
+    must_refuse(bomb, file.n + 1001 * n, 0, "more than 1000 scans");
+    arena_free(a);
+#endif
+}
+
+static void hostile_webps(void **state)
+{
+    (void)state;
+#ifdef HAVE_WEBP
+    static const struct {
+        size_t at;
+        unsigned char bytes[8];
+        size_t n;
+        const char *why;
+    } cases[] = {
+        {12, {'V', 'P', '9', ' '}, 4, "WebP"},
+        {20, {0}, 1, "WebP"}, /* the first bytes of the frame */
+        {23, {0, 0, 0}, 3, "WebP"},
+        {26, {0xff, 0x3f, 0xff, 0x3f}, 4, "more than the limit"}, /* 16,383 x 16,383 */
+        {26, {0, 0, 0, 0}, 4, "damaged WebP"},
+    };
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    Text file;
+    assert_ok(file_read(&file, a, GOLDEN "images/lossy.webp", 0, &e), e);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char *copy = arena_strndup(a, file.p, file.n, &e);
+        memcpy(copy + cases[i].at, cases[i].bytes, cases[i].n);
+        must_refuse(copy, file.n, 0, cases[i].why);
+    }
+    must_refuse(file.p, 12, 0, "WebP");
+    must_refuse(file.p, file.n / 2, 0, "WebP");
+    must_refuse("RIFF\0\0\0\0WAVE", 12, 0, "is not a JPEG");
+    arena_free(a);
+#endif
+}
+
 static void hostile_pictures_are_refused(void **state)
 {
     (void)state;
     must_refuse("", 0, 0, "is empty");
     must_refuse("GIF89a", 6, 0, "is not a JPEG");
+    must_refuse("BM\x3a\0\0\0", 6, 0, "is not a JPEG");
+    must_refuse("<svg/>", 6, 0, "is not a JPEG");
+    must_refuse("\x89PNG\r\n\x1a", 7, 0, "is not a JPEG");
+    must_refuse("\x89PNG\r\n\x1a\n", 8, 0, "PNG");
     must_refuse("\xff\xd8", 2, 0, "is not a JPEG");
     must_refuse("RIFF\0\0\0\0WEBP", 12, 0, "WebP");
 #ifdef HAVE_PNG
@@ -271,6 +464,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(pixels_are_pillows),
         cmocka_unit_test(cut_pictures_fail_in_one_line),
         cmocka_unit_test(hostile_pictures_are_refused),
+        cmocka_unit_test(hostile_pngs),
+        cmocka_unit_test(hostile_jpegs),
+        cmocka_unit_test(hostile_webps),
         cmocka_unit_test(values_are_scaled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

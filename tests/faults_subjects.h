@@ -1,0 +1,456 @@
+/* tests/faults_subjects.h: what tests/faults_test.c tries faults on: every reader and writer, and commands. Each gives a digest of what came out. */
+#ifndef SAPOR_FAULTS_SUBJECTS_H
+#define SAPOR_FAULTS_SUBJECTS_H
+
+#include "tools/extract.h"
+
+#include "tests/faults.h"
+
+static char root[256], out[300];
+static Device device;
+
+typedef struct Subject {
+    const char *name;
+    bool (*run)(uint64_t *digest, Error *e);
+    bool writes; /* into the folder `out`, which is part of the result */
+} Subject;
+
+static const char *in(const char *name)
+{
+    static char path[8][600];
+    static int turn;
+    char *p = path[turn++ % 8];
+    snprintf(p, sizeof path[0], "%s/%s", root, name);
+    return p;
+}
+
+static void mix(uint64_t *digest, const void *data, size_t n)
+{
+    *digest = hash_bytes(data, n, *digest);
+}
+
+/* ---- readers --------------------------------------------------------------------------------------------------------- */
+
+#define GOLDEN "tests/golden/"
+
+static bool read_weights(const char *path, uint64_t *digest, Error *e)
+{
+    Arena *a = arena_new(NULL, 0);
+    Weights *w = a ? weights_open(path, a, e) : NULL;
+    for (size_t i = 0; w && i < weights_count(w); i++)
+        mix(digest, weights_at(w, i)->data, (size_t)weights_at(w, i)->count * dtype_bytes(weights_at(w, i)->type));
+    bool ok = w || (!a && fail_memory(e, 1, "an arena"));
+    weights_close(w);
+    arena_free(a);
+    return ok;
+}
+
+static bool safetensors(uint64_t *digest, Error *e)
+{
+    return read_weights(GOLDEN "encoders/bert/model.safetensors", digest, e);
+}
+
+static bool sharded(uint64_t *digest, Error *e)
+{
+    return read_weights(in("sharded"), digest, e);
+}
+
+static bool torch_zip(uint64_t *digest, Error *e)
+{
+    return read_weights(GOLDEN "torch/types.zip.pt", digest, e);
+}
+
+static bool torch_deflated(uint64_t *digest, Error *e)
+{
+    return read_weights(GOLDEN "torch/tree.deflated.pt", digest, e);
+}
+
+static bool torch_legacy(uint64_t *digest, Error *e)
+{
+    return read_weights(GOLDEN "torch/tree.legacy.pt", digest, e);
+}
+
+/* What the readers below have in common: an arena that goes at the end. */
+#define READER(name)                                                                                                        \
+    static bool name##_in(Arena *a, uint64_t *digest, Error *e);                                                            \
+    static bool name(uint64_t *digest, Error *e)                                                                            \
+    {                                                                                                                       \
+        Arena *a = arena_new(NULL, 0);                                                                                      \
+        bool ok = a ? name##_in(a, digest, e) : fail_memory(e, 1, "an arena");                                              \
+        arena_free(a);                                                                                                      \
+        return ok;                                                                                                          \
+    }                                                                                                                       \
+    static bool name##_in(Arena *a, uint64_t *digest, Error *e)
+
+READER(npy)
+{
+    Npy n;
+    if (!npy_open(&n, in("visual.npy"), a, e))
+        return false;
+    mix(digest, n.array.data, (size_t)n.array.count * 4);
+    npy_close(&n);
+    return true;
+}
+
+READER(json)
+{
+    Text text;
+    const Json *j =
+        file_read(&text, a, GOLDEN "tokenizer/cases.json", 1 << 20, e) ? json_parse(a, text, "cases.json", e) : NULL;
+    for (const Json *k = j ? j->first : NULL; k; k = k->next)
+        mix(digest, json_get(k, "text")->text.p, json_get(k, "text")->text.n);
+    return j != NULL;
+}
+
+static bool tokens(const char *path, Arena *a, uint64_t *digest, Error *e)
+{
+    TokenIds ids = {0};
+    Tokenizer *t = tokenizer_load(path, a, e);
+    if (!t || !tokenize(t, TEXT("The caf\xc3\xa9, [MASK] \xe4\xbd\xa0 lamps"), 0, &ids, a, e))
+        return false;
+    mix(digest, ids.ids, ids.count * sizeof *ids.ids);
+    return true;
+}
+
+READER(tokenizer_json)
+{
+    return tokens(GOLDEN "tokenizer/bert.json", a, digest, e);
+}
+
+READER(tokenizer_folder)
+{
+    return tokens(GOLDEN "tokenizer/cased", a, digest, e);
+}
+
+static bool data(const char *train, Protocol p, const char *features, Arena *a, uint64_t *digest, Error *e)
+{
+    DataSet d;
+    DataConfig c = {.train = train, .protocol = p, .features = &features, .feature_count = features != NULL};
+    if (!dataset_load(&d, &c, a, e))
+        return false;
+    mix(digest, d.train.item, (size_t)d.train.count * sizeof *d.train.item);
+    for (size_t i = 0; i < d.feature_count; i++)
+        mix(digest, d.features[i].data, (size_t)(d.I * d.features[i].D) * sizeof(float));
+    dataset_close(&d);
+    return true;
+}
+
+READER(tsv)
+{
+    return data(in("train.tsv"), PROTOCOL_ELLIOT, NULL, a, digest, e);
+}
+
+READER(csv)
+{
+    return data(in("train.csv"), PROTOCOL_ELLIOT, NULL, a, digest, e);
+}
+
+READER(inter)
+{
+    return data(in("data.inter"), PROTOCOL_MMREC, NULL, a, digest, e);
+}
+
+READER(recbole)
+{
+    return data(in("recbole.inter"), PROTOCOL_ELLIOT, NULL, a, digest, e);
+}
+
+READER(lightgcn)
+{
+    return data(in("lightgcn.txt"), PROTOCOL_ELLIOT, NULL, a, digest, e);
+}
+
+READER(features_of_rows)
+{
+    const char *spec = arena_printf(a, e, "visual=%s", in("visual.npy"));
+    return spec && data(in("train.tsv"), PROTOCOL_ELLIOT, spec, a, digest, e);
+}
+
+READER(features_of_files)
+{
+    const char *spec = arena_printf(a, e, "visual=%s", in("items"));
+    return spec && data(in("train.tsv"), PROTOCOL_ELLIOT, spec, a, digest, e);
+}
+
+READER(yaml)
+{
+    Text text;
+    Extraction *list;
+    size_t n;
+    Yaml *y = file_read(&text, a, in("c.yml"), 1 << 20, e) ? yaml_parse(a, text, "c.yml", e) : NULL;
+    if (!y || !yaml_override(y, TEXT("visual.items.output_path"), TEXT("elsewhere"), a, e) ||
+        !extraction_plan(&list, &n, y, a, e))
+        return false;
+    mix(digest, list[0].folder, strlen(list[0].folder));
+    return true;
+}
+
+READER(table)
+{
+    Input *rows;
+    size_t n;
+    if (!table_read(&rows, &n, in("texts.tsv"), "id", "text", a, e))
+        return false;
+    mix(digest, rows[n - 1].text.p, rows[n - 1].text.n);
+    return true;
+}
+
+static bool picture(const char *path, Arena *a, uint64_t *digest, Error *e)
+{
+    static const Preset PRESET = {.fit = FIT_SHORT_SIDE, .resize = 10, .width = 8, .height = 8, .scale = SCALE_UNIT};
+    Image im;
+    float x[3 * 8 * 8];
+    if (!image_open(&im, path, a, e) || !image_prepare(&im, &PRESET, x, a, e))
+        return false;
+    mix(digest, x, sizeof x);
+    return true;
+}
+
+READER(jpeg)
+{
+    return picture(GOLDEN "images/progressive.jpg", a, digest, e);
+}
+
+READER(png)
+{
+    return picture(GOLDEN "images/interlaced.png", a, digest, e);
+}
+
+#ifdef HAVE_WEBP
+READER(webp)
+{
+    return picture(GOLDEN "images/alpha.webp", a, digest, e);
+}
+#endif
+
+static bool encode(const char *model, const char *image, uint64_t *digest, Error *e)
+{
+    EncoderOptions o = {.normalize = -1};
+    Image im;
+    Encoder *en = encoder_open(&device, model, &o, e);
+    Tape *t = en ? tape_new(&device, false, e) : NULL;
+    Arena *a = arena_new(NULL, 0);
+    float *row = t && a ? NEW(a, float, en->features, e) : NULL;
+    bool ok = row && (image ? image_open(&im, image, a, e) && encode_images(en, t, &im, 1, row, e)
+                            : encode_texts(en, t, &TEXT("a red leather bag"), 1, row, e));
+    if (ok)
+        mix(digest, row, (size_t)en->features * sizeof *row);
+    if (!a)
+        fail_memory(e, 1, "an arena");
+    arena_free(a);
+    tape_free(t);
+    encoder_close(en);
+    return ok;
+}
+
+static bool encode_text(uint64_t *digest, Error *e)
+{
+    return encode(GOLDEN "encoders/bert", NULL, digest, e);
+}
+
+static bool encode_image(uint64_t *digest, Error *e)
+{
+    return encode(GOLDEN "encoders/resnet_basic", GOLDEN "images/RGB.png", digest, e);
+}
+
+static bool look(void *arg, Text user, int64_t k, const Text *items, const float *scores, Error *e)
+{
+    (void)e;
+    mix(arg, user.p, user.n);
+    for (int64_t i = 0; i < k; i++)
+        mix(arg, items[i].p, items[i].n);
+    mix(arg, scores, (size_t)k * sizeof *scores);
+    return true;
+}
+
+static bool recommend(uint64_t *digest, Error *e)
+{
+    Trained *t = trained_open(&device, in("trained"), e);
+    bool ok = t && trained_recommend(t, NULL, 0, 3, look, digest, e);
+    trained_close(t);
+    return ok;
+}
+
+/* ---- writers --------------------------------------------------------------------------------------------------------- */
+
+static const char *out_path(const char *name)
+{
+    static char path[400];
+    snprintf(path, sizeof path, "%s/%s", out, name);
+    return path;
+}
+
+static bool write_safetensors(uint64_t *digest, Error *e)
+{
+    (void)digest;
+    static const float x[50000] = {1, 2, 3};
+    SafetensorsOut *s = folder_make(out, e) ? safetensors_open(out_path("x.safetensors"), NULL, e) : NULL;
+    bool ok = s && safetensors_meta(s, "a", "b", e) && safetensors_declare(s, "x", F32, 1, (const int64_t[]){COUNT(x)}, e) &&
+              safetensors_data(s, x, sizeof x, e);
+    if (ok)
+        return safetensors_commit(s, e);
+    safetensors_discard(s);
+    return false;
+}
+
+static bool write_npy(uint64_t *digest, Error *e)
+{
+    (void)digest;
+    static const float x[50000] = {1, 2, 3};
+    return folder_make(out, e) && npy_write_f32(out_path("x.npy"), 2, (const int64_t[]){100, 500}, x, NULL, e);
+}
+
+static bool split(uint64_t *digest, Error *e)
+{
+    size_t counts[3];
+    SplitConfig c = {.strategy = SPLIT_RANDOM, .test_ratio = 0.3, .seed = 1};
+    bool ok = split_file(in("train.tsv"), out, &c, counts, e);
+    if (ok)
+        mix(digest, counts, sizeof counts);
+    return ok;
+}
+
+static bool train_into(const char *folder, Error *e)
+{
+    static const char *const SET[] = {"epochs=2", "factors=4", "batch_size=16", "validation_rate=1", "checkpoint_seconds=0"};
+    char train[300];
+    snprintf(train, sizeof train, "%s", in("train.tsv"));
+    TrainResult r;
+    TrainConfig c = {.model = "BPRMF",
+                     .data = {.train = train, .valid = train, .test = train},
+                     .set = SET,
+                     .set_count = COUNT(SET),
+                     .out = folder,
+                     .seed = 1};
+    Arena *a = arena_new(NULL, 0);
+    bool ok = a ? train_run(&device, &c, &r, a, e) : fail_memory(e, 1, "an arena");
+    arena_free(a);
+    return ok;
+}
+
+static bool train(uint64_t *digest, Error *e)
+{
+    (void)digest;
+    return train_into(out, e);
+}
+
+/* ---- commands -------------------------------------------------------------------------------------------------------- */
+
+extern const Option extract_options[], encode_options[], train_options[], recommend_options[];
+
+/* Runs a command; its one line on standard error becomes the error. */
+static bool command(const Command *k, int argc, const char *const *words, Error *e)
+{
+    char *argv[16];
+    char said[2048];
+    fflush(stdout);
+    int saved[2] = {dup(1), dup(2)}, none = memfd_create("stdout", MFD_CLOEXEC), file = memfd_create("stderr", MFD_CLOEXEC);
+    assert_true(argc < 16 && saved[0] >= 0 && saved[1] >= 0 && none >= 0 && file >= 0);
+    for (int i = 0; i < argc; i++)
+        argv[i] = (char *)(uintptr_t)words[i];
+    argv[argc] = NULL;
+    dup2(none, 1);
+    dup2(file, 2);
+    int status = command_run(k, argc, argv);
+    fflush(stdout);
+    dup2(saved[0], 1);
+    dup2(saved[1], 2);
+    ssize_t n = pread(file, said, sizeof said - 1, 0);
+    close(saved[0]);
+    close(saved[1]);
+    close(none);
+    close(file);
+    said[MAX(n, 0)] = '\0';
+    if (status == 0 && n == 0)
+        return true;
+    if (status != 1 || strncmp(said, "sapor: ", 7) != 0 || strchr(said, '\n') != said + n - 1)
+        fail_msg("%s: status %d, said \"%s\"", words[0], status, said);
+    said[n - 1] = '\0';
+    return (fail)(e, SP_IO, "%s", said + 7);
+}
+
+static bool extract(uint64_t *digest, Error *e)
+{
+    (void)digest;
+    static const Command EXTRACT = {"extract", "", "", NULL, "", extract_options, 1, 1, true, extract_command};
+    const char *words[] = {"extract", in("c.yml"), "--quiet", "--threads", "1"};
+    return command(&EXTRACT, COUNT(words), words, e);
+}
+
+static bool encode_files(uint64_t *digest, Error *e)
+{
+    (void)digest;
+    static const Command ENCODE = {"encode", "", "", NULL, "", encode_options, 2, -1, false, encode_command};
+    char to[400];
+    snprintf(to, sizeof to, "%s", out_path("x.npy"));
+    const char *words[] = {
+        "encode", "colour-statistics", GOLDEN "images/RGB.png", GOLDEN "images/grey.jpg", "-o", to, "--quiet", "--threads",
+        "2"};
+    return folder_make(out, e) && command(&ENCODE, COUNT(words), words, e);
+}
+
+static bool train_command_line(uint64_t *digest, Error *e)
+{
+    (void)digest;
+    static const Command TRAIN = {"train", "", "", NULL, "", train_options, 1, 1, false, train_command};
+    char train[300], features[400];
+    snprintf(train, sizeof train, "%s", in("train.tsv"));
+    snprintf(features, sizeof features, "visual=%s", in("visual.npy"));
+    const char *words[] = {"train",    "VBPR",  "--train", train,     "--features", features, "--set",
+                           "epochs=1", "--out", out,       "--quiet", "--threads",  "1"};
+    return command(&TRAIN, COUNT(words), words, e);
+}
+
+static bool recommend_command_line(uint64_t *digest, Error *e)
+{
+    (void)digest;
+    static const Command RECOMMEND = {"recommend", "", "", NULL, "", recommend_options, 1, 1, false, recommend_command};
+    char from[300];
+    snprintf(from, sizeof from, "%s", in("trained"));
+    const char *words[] = {"recommend",          from,      "--users",   "3,1,3", "-k", "4", "-o",
+                           out_path("recs.tsv"), "--quiet", "--threads", "1"};
+    return folder_make(out, e) && command(&RECOMMEND, COUNT(words), words, e);
+}
+
+static const Subject SUBJECTS[] = {
+    {"safetensors", safetensors, false},
+    {"safetensors index", sharded, false},
+    {"torch archive", torch_zip, false},
+    {"torch archive, deflated", torch_deflated, false},
+    {"torch stream", torch_legacy, false},
+    {"npy", npy, false},
+    {"JSON", json, false},
+    {"tokenizer.json", tokenizer_json, false},
+    {"tokenizer folder", tokenizer_folder, false},
+    {"TSV", tsv, false},
+    {"CSV", csv, false},
+    {"MMRec .inter", inter, false},
+    {"RecBole .inter", recbole, false},
+    {"LightGCN", lightgcn, false},
+    {"features, one npy", features_of_rows, false},
+    {"features, a folder", features_of_files, false},
+#ifdef HAVE_YAML
+    {"YAML", yaml, false},
+#endif
+    {"table of texts", table, false},
+    {"JPEG", jpeg, false},
+    {"PNG", png, false},
+#ifdef HAVE_WEBP
+    {"WebP", webp, false},
+#endif
+    {"encode a text", encode_text, false},
+    {"encode a picture", encode_image, false},
+    {"recommend", recommend, false},
+    {"write safetensors", write_safetensors, true},
+    {"write npy", write_npy, true},
+    {"split", split, true},
+    {"train", train, true},
+    {"sapor encode", encode_files, true},
+    {"sapor train", train_command_line, true},
+    {"sapor recommend", recommend_command_line, true},
+#ifdef HAVE_YAML
+    {"sapor extract", extract, true},
+#endif
+};
+
+#endif
