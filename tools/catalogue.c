@@ -2,7 +2,7 @@
  * by popularity and by chance. Every number is a Philox draw. */
 #include "tools/catalogue.h"
 
-enum { KINDS = 6, HUES = 8, PATTERNS = 4, MATERIALS = 5, ADJECTIVES = 6 };
+enum { KINDS = CATALOGUE_KINDS, HUES = CATALOGUE_HUES, PATTERNS = CATALOGUE_PATTERNS, MATERIALS = 5, ADJECTIVES = 6 };
 static const char *const KIND[KINDS] = {"bag", "shirt", "mug", "lamp", "cap", "chair"},
                   *const HUE[HUES] = {"red", "orange", "yellow", "green", "teal", "blue", "purple", "grey"},
                   *const PATTERN[PATTERNS] = {"plain", "striped", "dotted", "checked"},
@@ -24,20 +24,15 @@ static Draw stream(uint32_t what)
     return (Draw){CATALOGUE_SEED, DRAW_CATALOGUE, what};
 }
 
-typedef struct Thing {
-    int kind, hue, pattern, material, adjective;
-    double popularity;
-} Thing;
-
-static void make_thing(Thing *t, uint64_t i)
+void thing_draw(Thing *t, uint64_t seed, uint64_t i)
 {
+    Draw d = {seed, DRAW_CATALOGUE, FOR_ITEM};
     uint64_t at = 8 * i;
-    t->kind = (int)draw_below(stream(FOR_ITEM), at, KINDS);
-    t->hue = (int)draw_below(stream(FOR_ITEM), at + 1, HUES);
-    t->pattern = (int)draw_below(stream(FOR_ITEM), at + 2, PATTERNS);
-    t->material = (int)draw_below(stream(FOR_ITEM), at + 3, MATERIALS);
-    t->adjective = (int)draw_below(stream(FOR_ITEM), at + 4, ADJECTIVES);
-    t->popularity = CATALOGUE_POPULARITY * (double)draw_normal(stream(FOR_POPULARITY), i);
+    t->kind = (int)draw_below(d, at, KINDS);
+    t->hue = (int)draw_below(d, at + 1, HUES);
+    t->pattern = (int)draw_below(d, at + 2, PATTERNS);
+    t->material = (int)draw_below(d, at + 3, MATERIALS);
+    t->adjective = (int)draw_below(d, at + 4, ADJECTIVES);
 }
 
 /* ---- pictures -------------------------------------------------------------------------------------------------------------- */
@@ -121,16 +116,17 @@ static void sample(const Thing *t, double x, double y, double shade, double out[
     }
 }
 
-static void draw_picture(const Thing *t, uint64_t item, unsigned char *rgb)
+void thing_picture(const Thing *t, uint64_t seed, uint64_t item, unsigned char *rgb)
 {
     enum { SIDE = CATALOGUE_SIDE, FINE = 3 }; /* 3 x 3 samples a pixel */
+    Draw d = {seed, DRAW_CATALOGUE, FOR_PIXEL};
     uint64_t base = item * (4 + SIDE * SIDE);
-    double dx = 0.16 * ((double)draw_uniform(stream(FOR_PIXEL), base) - 0.5), dy = 0.16 * ((double)draw_uniform(stream(FOR_PIXEL), base + 1) - 0.5),
-           zoom = 0.95 + 0.2 * (double)draw_uniform(stream(FOR_PIXEL), base + 2),
-           shade = 0.9 + 0.2 * (double)draw_uniform(stream(FOR_PIXEL), base + 3);
+    double dx = 0.16 * ((double)draw_uniform(d, base) - 0.5), dy = 0.16 * ((double)draw_uniform(d, base + 1) - 0.5),
+           zoom = 0.95 + 0.2 * (double)draw_uniform(d, base + 2),
+           shade = 0.9 + 0.2 * (double)draw_uniform(d, base + 3);
     for (int row = 0; row < SIDE; row++)
         for (int col = 0; col < SIDE; col++) {
-            double sum[3] = {0}, one[3], noise = 0.03 * ((double)draw_uniform(stream(FOR_PIXEL), base + 4 + (uint64_t)(row * SIDE + col)) - 0.5);
+            double sum[3] = {0}, one[3], noise = 0.03 * ((double)draw_uniform(d, base + 4 + (uint64_t)(row * SIDE + col)) - 0.5);
             for (int s = 0; s < FINE * FINE; s++) {
                 double x = (2 * (col + (s % FINE + 0.5) / FINE) / SIDE - 1) * zoom + dx, y = (2 * (row + (s / FINE + 0.5) / FINE) / SIDE - 1) * zoom + dy;
                 sample(t, x, y, shade, one);
@@ -146,17 +142,27 @@ static void draw_picture(const Thing *t, uint64_t item, unsigned char *rgb)
 
 /* ---- texts ----------------------------------------------------------------------------------------------------------------- */
 
-static bool write_items(const char *path, const Thing *things, const Heap *heap, Error *e)
+void thing_describe(const Thing *t, ThingText what, char text[THING_TEXT])
 {
     static const char *const USES[KINDS] = {"for the week and the weekend", "that goes with everything", "for tea and for coffee",
                                             "for reading late", "for sun and for wind", "for kitchens and desks"};
+    const char *material = MATERIAL[t->kind][t->material], *hue = HUE[t->hue], *kind = KIND[t->kind];
+    if (what == THING_TITLE)
+        snprintf(text, THING_TEXT, "%s %s %s", hue, material, kind);
+    else
+        snprintf(text, THING_TEXT, "A %s %s %s made of %s, %s, %s. Colour: %s.", ADJECTIVE[t->adjective], hue, kind, material,
+                 PATTERN[t->pattern], USES[t->kind], hue);
+}
+
+static bool write_items(const char *path, const Thing *things, const Heap *heap, Error *e)
+{
+    char title[THING_TEXT], description[THING_TEXT];
     Out *o = out_open(path, heap, e);
     bool ok = o && out_printf(o, e, "item\ttitle\tdescription\n");
     for (int i = 0; ok && i < CATALOGUE_ITEMS; i++) {
-        const Thing *t = &things[i];
-        const char *material = MATERIAL[t->kind][t->material];
-        ok = out_printf(o, e, "i%03d\t%s %s %s\tA %s %s %s made of %s, %s, %s. Colour: %s.\n", i, HUE[t->hue], material, KIND[t->kind],
-                        ADJECTIVE[t->adjective], HUE[t->hue], KIND[t->kind], material, PATTERN[t->pattern], USES[t->kind], HUE[t->hue]);
+        thing_describe(&things[i], THING_TITLE, title);
+        thing_describe(&things[i], THING_DESCRIPTION, description);
+        ok = out_printf(o, e, "i%03d\t%s\t%s\n", i, title, description);
     }
     if (!ok) {
         out_discard(o);
@@ -184,8 +190,9 @@ static void utilities(const Taste *t, const Thing *things, uint64_t user, double
     for (uint64_t i = 0; i < CATALOGUE_ITEMS; i++) {
         const Thing *g = &things[i];
         double taste = (t->kind[g->kind] + t->hue[g->hue] + 0.7 * t->pattern[g->pattern] + 0.4 * t->material[g->material]) / 1.65;
+        double popularity = CATALOGUE_POPULARITY * (double)draw_normal(stream(FOR_POPULARITY), i);
         double u = ((double)draw_uniform(stream(FOR_CHOICE), user * CATALOGUE_ITEMS + i) * 16777216 + 0.5) / 16777216;
-        out[i] = CATALOGUE_TASTE * taste + g->popularity - own_log(-own_log(u));
+        out[i] = CATALOGUE_TASTE * taste + popularity - own_log(-own_log(u));
     }
 }
 
@@ -238,8 +245,8 @@ bool catalogue_draw(const char *folder, size_t *interactions, FILE *progress, co
     Progress p;
     progress_start(&p, progress, "draw", "items", CATALOGUE_ITEMS);
     for (uint64_t i = 0; ok && i < CATALOGUE_ITEMS; i++) {
-        make_thing(&things[i], i);
-        draw_picture(&things[i], i, rgb);
+        thing_draw(&things[i], CATALOGUE_SEED, i);
+        thing_picture(&things[i], CATALOGUE_SEED, i, rgb);
         const char *path = arena_printf(a, e, "%s/i%03d.png", pictures, (int)i);
         ok = path && png_write(path, CATALOGUE_SIDE, CATALOGUE_SIDE, rgb, heap, e);
         progress_step(&p, (double)(i + 1), NULL);

@@ -11,7 +11,10 @@ enum {
     CATALOGUE_SIDE = 64,   /* of a picture, pixels */
     CATALOGUE_FEWEST = 5,  /* interactions of a user */
     CATALOGUE_MOST = 13,
-    CATALOGUE_SEED = 20250101
+    CATALOGUE_SEED = 20250101,
+    CATALOGUE_KINDS = 6, /* what a picture shows: a kind of thing in a colour with a pattern */
+    CATALOGUE_HUES = 8,
+    CATALOGUE_PATTERNS = 4
 };
 #define CATALOGUE_TASTE 2.2      /* how much tastes count against popularity and chance */
 #define CATALOGUE_POPULARITY 0.6 /* deviation of the items' popularity */
@@ -19,6 +22,18 @@ enum {
 /* Writes FOLDER/pictures/<item>.png, items.tsv (item, title, description), interactions.tsv (user, item, rating, time) and README.txt.
  * The bytes depend on the numbers above alone. *interactions: how many. */
 bool catalogue_draw(const char *folder, size_t *interactions, FILE *progress, const Heap *heap, Error *e);
+
+/* One item of a catalogue: number i of a seed. Its material and adjective are in its texts only. */
+typedef struct Thing {
+    int kind, hue, pattern, material, adjective;
+} Thing;
+typedef enum ThingText { THING_TITLE, THING_DESCRIPTION } ThingText;
+enum { THING_TEXT = 160 }; /* bytes of a text, NUL included, are fewer */
+void thing_draw(Thing *t, uint64_t seed, uint64_t i);
+/* Its picture [CATALOGUE_SIDE, CATALOGUE_SIDE, 3]; seed and item decide place, size, light and noise. */
+void thing_picture(const Thing *t, uint64_t seed, uint64_t item, unsigned char *rgb);
+void thing_describe(const Thing *t, ThingText what, char text[THING_TEXT]);
+
 /* RGB, 8 bits, stored without compression: needs no library and gives the same bytes everywhere. */
 bool png_write(const char *path, int32_t width, int32_t height, const unsigned char *rgb, const Heap *heap, Error *e);
 

@@ -1,9 +1,11 @@
 /* demo.c: sapor demo: the whole path on a catalogue that it draws itself, offline. */
 #include "tools/catalogue.h"
+#include "tools/demo.h"
 #include "tools/extract.h"
 
 const Option demo_options[] = {
     {"out", 'o', "DIR", "where pictures, features and trained models go (default out/demo)"},
+    {"train-encoder", 0, "DIR", "only train the demo's pair of encoders, about ten minutes, into DIR"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -90,6 +92,8 @@ bool demo_command(Context *c, Error *e)
     Demo d = {.c = c, .out = option_text(c, "out") ? option_text(c, "out") : "out/demo"};
     SplitConfig split = {.strategy = SPLIT_RANDOM, .test_ratio = 0.2, .validation_ratio = 0.1, .seed = 42, .heap = c->heap};
     size_t interactions, counts[3];
+    if (option_text(c, "train-encoder"))
+        return demo_encoder_train(c, option_text(c, "train-encoder"), e);
     double begun = now_seconds();
     if (!(d.visual = inside(&d, "visual.npy", e)) || !(d.textual = inside(&d, "textual.npy", e)) || !(d.train = inside(&d, "train.tsv", e)) ||
         !(d.valid = inside(&d, "val.tsv", e)) || !(d.test = inside(&d, "test.tsv", e)) || !folder_make(d.out, e) ||
