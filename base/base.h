@@ -235,6 +235,12 @@ Trace *trace_new(const Heap *heap, bool keep_events, Error *e); /* keep_events: 
 double trace_begin(Trace *t);                                   /* 0 for NULL */
 void trace_end(Trace *t, double begun, const char *op, double flops, double bytes); /* op: a literal, it is not copied */
 bool trace_write(const Trace *t, const char *path, Error *e);                       /* Chrome / Perfetto JSON */
+typedef struct TraceTotal {
+    const char *op;
+    uint64_t calls;
+    double seconds, flops, bytes;
+} TraceTotal;
+size_t trace_totals(const Trace *t, const TraceTotal **list); /* one an op, in order of first use; in the trace. Not while calls are made */
 void trace_table(const Trace *t, FILE *to, double peak_gflops); /* op, calls, ms, GFLOP/s, GB/s, % of peak */
 void trace_free(Trace *t);
 

@@ -5,12 +5,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-typedef struct Total {
-    const char *op;
-    uint64_t calls;
-    double seconds, flops, bytes;
-} Total;
-
 typedef struct Event {
     const char *op;
     double begun, seconds, flops, bytes;
@@ -22,7 +16,7 @@ struct Trace {
     pthread_mutex_t lock;
     bool keep_events;
     double started;
-    Total *totals;
+    TraceTotal *totals;
     size_t total_count, total_capacity;
     Event *events;
     size_t event_count, event_capacity, lost; /* lost: for want of memory */
@@ -49,18 +43,18 @@ double trace_begin(Trace *t)
     return t ? now_seconds() : 0;
 }
 
-static Total *total_of(Trace *t, const char *op)
+static TraceTotal *total_of(Trace *t, const char *op)
 {
     for (size_t i = 0; i < t->total_count; i++)
         if (t->totals[i].op == op || !strcmp(t->totals[i].op, op))
             return &t->totals[i];
     Error ignored = {0};
-    Total *grown = arena_grow(t->arena, t->totals, t->total_count, &t->total_capacity, sizeof(*grown), &ignored);
+    TraceTotal *grown = arena_grow(t->arena, t->totals, t->total_count, &t->total_capacity, sizeof(*grown), &ignored);
     if (!grown)
         return NULL;
     t->totals = grown;
-    Total *new = &grown[t->total_count++];
-    *new = (Total){.op = op};
+    TraceTotal *new = &grown[t->total_count++];
+    *new = (TraceTotal){.op = op};
     return new;
 }
 
@@ -70,7 +64,7 @@ void trace_end(Trace *t, double begun, const char *op, double flops, double byte
         return;
     double seconds = now_seconds() - begun;
     pthread_mutex_lock(&t->lock);
-    Total *total = total_of(t, op);
+    TraceTotal *total = total_of(t, op);
     if (total) {
         total->calls++;
         total->seconds += seconds;
@@ -117,7 +111,7 @@ bool trace_write(const Trace *t, const char *path, Error *e)
 
 static int by_seconds(const void *a, const void *b)
 {
-    const Total *x = a, *y = b;
+    const TraceTotal *x = a, *y = b;
     return x->seconds != y->seconds ? (x->seconds < y->seconds) - (x->seconds > y->seconds) : strcmp(x->op, y->op);
 }
 
@@ -130,7 +124,7 @@ static void print_cell(FILE *to, int width, int decimals, double value)
         fprintf(to, "%*s", width, "-");
 }
 
-static void print_row(FILE *to, const Total *x, double all_seconds, double peak_gflops)
+static void print_row(FILE *to, const TraceTotal *x, double all_seconds, double peak_gflops)
 {
     double gflops = x->seconds > 0 ? 1e-9 * x->flops / x->seconds : 0;
     fprintf(to, "%-34.34s%10llu%12.3f", x->op, (unsigned long long)x->calls, 1e3 * x->seconds);
@@ -141,16 +135,22 @@ static void print_row(FILE *to, const Total *x, double all_seconds, double peak_
     fputc('\n', to);
 }
 
+size_t trace_totals(const Trace *t, const TraceTotal **list)
+{
+    *list = t ? t->totals : NULL;
+    return t ? t->total_count : 0;
+}
+
 void trace_table(const Trace *t, FILE *to, double peak_gflops)
 {
     Error ignored = {0};
     Arena *a = arena_new(arena_heap(t->arena), 0);
-    Total *sorted = a ? NEW(a, Total, t->total_count, &ignored) : NULL;
+    TraceTotal *sorted = a ? NEW(a, TraceTotal, t->total_count, &ignored) : NULL;
     if (!sorted) {
         arena_free(a);
         return;
     }
-    Total all = {.op = "all"};
+    TraceTotal all = {.op = "all"};
     for (size_t i = 0; i < t->total_count; i++) {
         sorted[i] = t->totals[i];
         all.calls += sorted[i].calls;

@@ -2,6 +2,11 @@
 #include "tools/catalogue.h"
 #include "tools/demo.h"
 #include "tools/extract.h"
+#include "tools/report.h"
+
+#include <math.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 const Option demo_options[] = {
     {"out", 'o', "DIR", "where pictures, features and trained models go (default out/demo)"},
@@ -20,6 +25,10 @@ static const struct {
 typedef struct Demo {
     Context *c;
     const char *out, *visual, *textual, *train, *valid, *test;
+    const char *see, *read; /* the encoders: the project's own pair, or statistics where it is not found */
+    double matched;         /* of the catalogue's texts, the share whose own picture is the nearest; -1: not comparable */
+    Out *stages;
+    double stage_begun;
 } Demo;
 
 static const char *inside(const Demo *d, const char *name, Error *e)
@@ -27,7 +36,80 @@ static const char *inside(const Demo *d, const char *name, Error *e)
     return path_join(d->c->arena, d->out, name, e);
 }
 
-/* Both modalities through the statistics that need no weights, into visual.npy and textual.npy. */
+/* The pair of encoders that demo_encoder.c trained: beside the program, or where `make install` puts it. */
+static bool find_encoders(Demo *d, Error *e)
+{
+    static const char *const PLACES[] = {"encoders/demo", "../encoders/demo", "../share/sapor/encoders/demo"};
+    char self[4096];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self);
+    Text name = {self, n > 0 ? (size_t)n : 0};
+    while (name.n && name.p[name.n - 1] != '/')
+        name.n--;
+    d->see = "colour-statistics";
+    d->read = "word-statistics";
+    for (size_t i = 0; i < COUNT(PLACES) && name.n; i++) {
+        const char *vision = arena_printf(d->c->arena, e, "%.*s%s/vision", (int)name.n, name.p, PLACES[i]),
+                   *text = arena_printf(d->c->arena, e, "%.*s%s/text", (int)name.n, name.p, PLACES[i]);
+        if (!vision || !text)
+            return false;
+        if (folder_exists(vision) && folder_exists(text)) {
+            d->see = vision;
+            d->read = text;
+            return true;
+        }
+    }
+    return true;
+}
+
+/* A line of stages.tsv: what was done since the last one, and the largest memory so far. */
+static bool stage(Demo *d, const char *name, Error *e)
+{
+    struct rusage use;
+    double now = now_seconds(), begun = d->stage_begun;
+    getrusage(RUSAGE_SELF, &use);
+    d->stage_begun = now;
+    return out_printf(d->stages, e, "%s\t%.2f\t%.0f\n", name, now - begun, (double)use.ru_maxrss / 1024);
+}
+
+/* How many of the rows of `text` find their own row of `vision` nearest, by dot product. */
+static bool measure_match(Demo *d, Error *e)
+{
+    Npy vision, text;
+    d->matched = -1;
+    if (!npy_open(&vision, d->visual, d->c->arena, e))
+        return false;
+    if (!npy_open(&text, d->textual, d->c->arena, e)) {
+        npy_close(&vision);
+        return false;
+    }
+    int64_t n = vision.array.shape[0], D = vision.array.shape[1], found = 0;
+    if (text.array.shape[0] == n && text.array.shape[1] == D) {
+        const float *x = vision.array.data, *y = text.array.data;
+        for (int64_t i = 0; i < n; i++) {
+            int64_t best = -1;
+            double most = 0;
+            for (int64_t j = 0; j < n; j++) {
+                double dot = 0, length = 0;
+                for (int64_t k = 0; k < D; k++) {
+                    dot += (double)y[i * D + k] * x[j * D + k];
+                    length += (double)x[j * D + k] * x[j * D + k];
+                }
+                dot /= length > 0 ? sqrt(length) : 1;
+                if (best < 0 || dot > most) {
+                    most = dot;
+                    best = j;
+                }
+            }
+            found += best == i;
+        }
+        d->matched = (double)found / (double)n;
+    }
+    npy_close(&vision);
+    npy_close(&text);
+    return true;
+}
+
+/* Both modalities into visual.npy and textual.npy. */
 static bool make_features(const Demo *d, Error *e)
 {
     Context *c = d->c;
@@ -36,12 +118,20 @@ static bool make_features(const Demo *d, Error *e)
     size_t n;
     Extractor x;
     if (!table || !pictures || !table_read(&rows, &n, table, "item", "description", c->arena, e) ||
-        !extractor_open(&x, c, "word-statistics", NULL, e) || !features_write(c, &x, rows, n, 64, "texts", d->textual, e))
+        !extractor_open(&x, c, d->read, &(EncoderOptions){.normalize = -1}, e))
+        return false;
+    bool ok = features_write(c, &x, rows, n, 64, "texts", d->textual, e);
+    extractor_close(&x);
+    if (!ok)
         return false;
     for (size_t i = 0; i < n; i++)
         if (!(rows[i].picture = arena_printf(c->arena, e, "%s/%s.png", pictures, rows[i].name)))
             return false;
-    return extractor_open(&x, c, "colour-statistics", NULL, e) && features_write(c, &x, rows, n, 64, "pictures", d->visual, e);
+    if (!extractor_open(&x, c, d->see, &(EncoderOptions){.normalize = -1}, e))
+        return false;
+    ok = features_write(c, &x, rows, n, 64, "pictures", d->visual, e);
+    extractor_close(&x);
+    return ok;
 }
 
 enum { COLUMNS = 8 };
@@ -86,36 +176,81 @@ static bool contest(const Demo *d, size_t i, const char **row, Error *e)
     return !e->code;
 }
 
-bool demo_command(Context *c, Error *e)
+/* The page about all runs. */
+static bool write_page(Demo *d, Error *e)
+{
+    Context *c = d->c;
+    const char *runs[COUNT(CONTESTANTS)], *about;
+    for (size_t i = 0; i < COUNT(CONTESTANTS); i++)
+        if (!(runs[i] = inside(d, CONTESTANTS[i].model, e)))
+            return false;
+    about = "Synthetic: `sapor demo` drew the pictures, wrote the descriptions and made up the users, whose tastes are known. It shows that the path works, "
+            "from a picture and a sentence to a recommendation; which model is better it does not show.";
+    if (d->matched >= 0)
+        about = arena_printf(c->arena, e, "%s The encoders are the project's own small pair, trained on other drawings: of %d descriptions, %.0f %% find their own "
+                                          "picture first; chance would be %.1f %%.",
+                             about, CATALOGUE_ITEMS, 100 * d->matched, 100.0 / CATALOGUE_ITEMS);
+    ReportConfig r = {.title = "Sapor: a catalogue, its users, and what they would like next",
+                      .about = about,
+                      .runs = runs,
+                      .run_count = COUNT(runs),
+                      .out = inside(d, "report.html", e),
+                      .items = inside(d, "items.tsv", e),
+                      .text_column = "title",
+                      .pictures = inside(d, "pictures", e),
+                      .stages = inside(d, "stages.tsv", e),
+                      .trace = context_device(c, e)->trace};
+    return e->code == SP_OK && report_write(c, &r, e);
+}
+
+static bool run_demo(Demo *d, Error *e)
 {
     static const char *const HEADING[COLUMNS] = {"model", "features", "Recall@20", "nDCG@20", "HR@20", "best epoch", "ms/epoch", "seconds"};
-    Demo d = {.c = c, .out = option_text(c, "out") ? option_text(c, "out") : "out/demo"};
-    SplitConfig split = {.strategy = SPLIT_RANDOM, .test_ratio = 0.2, .validation_ratio = 0.1, .seed = 42, .heap = c->heap};
+    Context *c = d->c;
+    SplitConfig split = {.strategy = SPLIT_RANDOM, .test_ratio = 0.2, .validation_ratio = 0.1, .seed = 42};
     size_t interactions, counts[3];
-    if (option_text(c, "train-encoder"))
-        return demo_encoder_train(c, option_text(c, "train-encoder"), e);
-    double begun = now_seconds();
-    if (!(d.visual = inside(&d, "visual.npy", e)) || !(d.textual = inside(&d, "textual.npy", e)) || !(d.train = inside(&d, "train.tsv", e)) ||
-        !(d.valid = inside(&d, "val.tsv", e)) || !(d.test = inside(&d, "test.tsv", e)) || !folder_make(d.out, e) ||
-        !catalogue_draw(d.out, &interactions, c->progress, c->heap, e) || !make_features(&d, e))
-        return false;
-    const char *ratings = inside(&d, "interactions.tsv", e);
-    if (!ratings || !split_file(ratings, d.out, &split, counts, e))
+    const char *ratings = inside(d, "interactions.tsv", e), *stages = inside(d, "stages.tsv", e);
+    double begun = d->stage_begun = now_seconds();
+    if (!ratings || !stages || !(d->stages = out_open(stages, c->heap, e)) || !out_printf(d->stages, e, "stage\tseconds\tMB\n") || !find_encoders(d, e) ||
+        !catalogue_draw(d->out, &interactions, c->progress, c->heap, e) || !stage(d, "draw pictures, texts and choices", e) || !make_features(d, e) ||
+        !measure_match(d, e) || !stage(d, "encode pictures and texts", e) || !split_file(ratings, d->out, &split, counts, e))
         return false;
     const char **cells = NEW(c->arena, const char *, COLUMNS * (COUNT(CONTESTANTS) + 1), e);
     if (!cells)
         return false;
     memcpy(cells, HEADING, sizeof HEADING);
     for (size_t i = 0; i < COUNT(CONTESTANTS); i++)
-        if (!contest(&d, i, cells + (i + 1) * COLUMNS, e))
+        if (!contest(d, i, cells + (i + 1) * COLUMNS, e) || !stage(d, CONTESTANTS[i].model, e))
             return false;
+    Out *stages_out = d->stages;
+    d->stages = NULL;
+    if (!out_commit(stages_out, e) || !write_page(d, e))
+        return false;
     if (c->json)
         return true;
-    printf("\nSynthetic catalogue: %d items, %d users, %zu interactions (%zu to learn from, %zu to test)\n\n", CATALOGUE_ITEMS, CATALOGUE_USERS,
-           interactions, counts[0], counts[2]);
+    printf("\nSynthetic catalogue: %d items, %d users, %zu interactions (%zu to learn from, %zu to test)\n", CATALOGUE_ITEMS, CATALOGUE_USERS, interactions,
+           counts[0], counts[2]);
+    if (d->matched >= 0)
+        printf("Encoders of %s: of %d descriptions %.1f %% find their own picture first (chance: %.1f %%)\n", path_base(d->read).p == d->read ? d->read : "the project",
+               CATALOGUE_ITEMS, 100 * d->matched, 100.0 / CATALOGUE_ITEMS);
+    printf("\n");
     table_print(stdout, cells, COUNT(CONTESTANTS) + 1, COLUMNS, "llrrrrrr");
-    printf("\n%.1f s in all; the pictures are in %s/pictures. Next:\n  sapor recommend %s/LATTICE --users u007 -k 5\n"
-           "  sapor encode colour-statistics %s/pictures -o pictures.npy\n",
-           now_seconds() - begun, d.out, d.out, d.out);
+    printf("\n%.1f s in all. To look at: %s/report.html. Next:\n  sapor recommend %s/LATTICE --users u007 -k 5\n"
+           "  sapor encode %s %s/pictures -o pictures.npy\n",
+           now_seconds() - begun, d->out, d->out, d->see, d->out);
     return true;
+}
+
+bool demo_command(Context *c, Error *e)
+{
+    Demo d = {.c = c, .out = option_text(c, "out") ? option_text(c, "out") : "out/demo"};
+    if (option_text(c, "train-encoder"))
+        return demo_encoder_train(c, option_text(c, "train-encoder"), e);
+    context_keep_totals(c);
+    if (!(d.visual = inside(&d, "visual.npy", e)) || !(d.textual = inside(&d, "textual.npy", e)) || !(d.train = inside(&d, "train.tsv", e)) ||
+        !(d.valid = inside(&d, "val.tsv", e)) || !(d.test = inside(&d, "test.tsv", e)) || !folder_make(d.out, e))
+        return false;
+    bool ok = run_demo(&d, e);
+    out_discard(d.stages);
+    return ok;
 }

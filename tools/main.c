@@ -4,7 +4,7 @@
 #include "tools/tools.h"
 
 extern const Option extract_options[], encode_options[], tokenize_options[], split_options[], train_options[], recommend_options[],
-    evaluate_options[], models_options[], info_options[], bench_options[], demo_options[];
+    evaluate_options[], models_options[], info_options[], bench_options[], demo_options[], report_options[];
 
 static const Command COMMANDS[] = {
     {"extract", "pictures and texts to features, as a Ducho configuration says", "CONFIG.yml",
@@ -37,6 +37,9 @@ static const Command COMMANDS[] = {
     {"bench", "how fast, as a share of what the machine can do at most", "[WHAT [MODEL]]",
      "WHAT: peak, gemm, conv, attention, norm, spmm, topk, optimizer, or encoder MODEL; nothing: all but encoder.",
      "sapor bench gemm --threads 1 --json", bench_options, 0, 2, false, bench_command},
+    {"report", "a page about finished runs, to look at", "RUN...", "RUN is a folder that `sapor train --out` wrote; all of the same data, with a test part.",
+     "sapor report out/demo/LATTICE out/demo/VBPR --items out/demo/items.tsv --pictures out/demo/pictures -o report.html", report_options, 1, -1, false,
+     report_command},
     {"demo", "the tour: a small catalogue drawn, encoded, learnt and compared", "", NULL, "sapor demo", demo_options, 0, 0, false, demo_command},
 };
 

@@ -14,7 +14,7 @@ static const Option COMMON[] = {
     {"seed", 0, "N", "seed of everything that is drawn (default 42)"},
     {"json", 0, NULL, "one JSON object a line on standard output, progress on standard error"},
     {"trace", 0, "FILE", "write a Chrome/Perfetto trace"},
-    {"profile", 0, NULL, "at the end, a table on standard error: op, calls, ms, GFLOP/s, GB/s, % of peak"},
+    {"profile", 0, NULL, "at the end: op, calls, ms, GFLOP/s, GB/s, % of peak; a table on standard error, or with --json lines"},
     {"max-memory", 0, "BYTES", "stop cleanly rather than allocate more than this (K, M, G may follow)"},
     {"quiet", 'q', NULL, "no progress"},
     {"help", 'h', NULL, "this page"},
@@ -39,7 +39,7 @@ struct Parsed {
     Device device;
     bool has_device;
     int64_t threads;
-    bool profile;
+    bool profile, totals;
     const char *trace_path;
 };
 
@@ -417,6 +417,11 @@ static bool read_common(Context *c, Error *e)
     return trace || !p->trace_path;
 }
 
+void context_keep_totals(Context *c)
+{
+    c->parsed->totals = true;
+}
+
 const Device *context_device(Context *c, Error *e)
 {
     struct Parsed *p = c->parsed;
@@ -426,10 +431,22 @@ const Device *context_device(Context *c, Error *e)
     p->device.k = kernels_cpu(NULL, e);
     if (!p->device.k || !(p->device.pool = pool_new(c->heap, (int)p->threads, e)))
         return NULL;
-    if ((p->profile || p->trace_path) && !(p->device.trace = trace_new(c->heap, p->trace_path != NULL, e)))
+    if ((p->profile || p->trace_path || p->totals) && !(p->device.trace = trace_new(c->heap, p->trace_path != NULL, e)))
         return NULL;
     p->has_device = true;
     return &p->device;
+}
+
+/* For people a table on standard error; with --json one object an op behind the command's own. */
+static void show_profile(const Trace *t, bool json, double peak)
+{
+    const TraceTotal *total;
+    size_t n = trace_totals(t, &total);
+    if (!json)
+        trace_table(t, stderr, peak);
+    for (size_t i = 0; json && i < n; i++)
+        printf("{\"event\":\"profile\",\"op\":\"%s\",\"calls\":%llu,\"seconds\":%.9g,\"flops\":%.17g,\"bytes\":%.17g}\n", total[i].op,
+               (unsigned long long)total[i].calls, total[i].seconds, total[i].flops, total[i].bytes);
 }
 
 /* After the command: the profile, the trace, and what standard output could not take. */
@@ -439,7 +456,7 @@ static bool finish(Context *c, Error *e)
     if ((p->profile || p->trace_path) && !context_device(c, e))
         return false;
     if (p->device.trace && p->profile)
-        trace_table(p->device.trace, stderr, peak_gflops(p->device.k->level, p->device.pool, 0.05));
+        show_profile(p->device.trace, c->json, peak_gflops(p->device.k->level, p->device.pool, 0.05));
     if (p->device.trace && p->trace_path && !trace_write(p->device.trace, p->trace_path, e))
         return false;
     if (fflush(stdout) != 0 || ferror(stdout))

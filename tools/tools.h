@@ -58,6 +58,8 @@ const char *nearest_word(const char *word, const char *const *words, size_t coun
 
 /* Kernels, threads and trace as the common options ask; made at the first call. */
 const Device *context_device(Context *c, Error *e);
+/* Called before context_device: its trace counts what runs, as with --profile, but nothing is shown. */
+void context_keep_totals(Context *c);
 /* Runs `command` with its arguments argv[0 .. argc-1] (the command's own name is argv[0]); returns the exit status. */
 int command_run(const Command *command, int argc, char **argv);
 void command_help(const Command *command, FILE *to);
@@ -87,6 +89,7 @@ bool recommend_command(Context *c, Error *e);
 bool evaluate_command(Context *c, Error *e);
 bool bench_command(Context *c, Error *e);
 bool demo_command(Context *c, Error *e);
+bool report_command(Context *c, Error *e);
 bool models_command(Context *c, Error *e);
 bool info_command(Context *c, Error *e);
 

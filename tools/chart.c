@@ -1,0 +1,148 @@
+/* chart.c: lines, dots and bars as inline SVG, coloured by the page's style sheet. */
+#include "tools/page.h"
+
+#include <math.h>
+
+enum { WIDTH = 640, HEIGHT = 300, LEFT = 56, RIGHT = 16, TOP = 14, BOTTOM = 44, TICKS = 5 };
+
+/* An axis from the values' range to pixels first .. last. */
+typedef struct Axis {
+    double low, high, step; /* of the axis; step between ticks, or factor on a logarithmic one */
+    double first, last;
+    bool log;
+} Axis;
+
+static double place(const Axis *a, double v)
+{
+    double t = a->log ? log(v / a->low) / log(a->high / a->low) : (v - a->low) / (a->high - a->low);
+    return a->first + t * (a->last - a->first);
+}
+
+/* Widens a range to round numbers: powers of ten, or multiples of 1, 2 or 5 times one. */
+static Axis axis_of(double low, double high, bool is_log, double first, double last)
+{
+    Axis a = {.first = first, .last = last, .log = is_log};
+    if (!(low <= high)) { /* no values */
+        low = is_log ? 1 : 0;
+        high = is_log ? 10 : 1;
+    }
+    if (is_log) {
+        a.low = pow(10, floor(log10(low)));
+        a.high = pow(10, ceil(log10(high)));
+        a.high = a.high > a.low ? a.high : 10 * a.low;
+        a.step = 10;
+        return a;
+    }
+    double span = high > low ? high - low : high != 0 ? fabs(high) : 1, unit = pow(10, floor(log10(span / TICKS)));
+    a.step = span / TICKS <= unit ? unit : span / TICKS <= 2 * unit ? 2 * unit : span / TICKS <= 5 * unit ? 5 * unit : 10 * unit;
+    a.low = a.step * floor(low / a.step);
+    a.high = a.step * ceil(high / a.step);
+    a.high = a.high > a.low ? a.high : a.low + a.step;
+    return a;
+}
+
+static void begin(Page *p, const Chart *c)
+{
+    put(p, "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"", WIDTH, HEIGHT);
+    put_text(p, text_of(c->about));
+    put(p, "\">");
+}
+
+static void put_ticks(Page *p, const Axis *a, bool across)
+{
+    for (double v = a->low; v <= a->high * (a->log ? 1.001 : 1) + (a->log ? 0 : a->step / 2); v = a->log ? v * a->step : v + a->step) {
+        double at = place(a, v);
+        if (across)
+            put(p, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.4g</text>", at, HEIGHT - BOTTOM + 16, v);
+        else
+            put(p, "<line class=\"axis\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/><text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.4g</text>", LEFT,
+                WIDTH - RIGHT, at, at, LEFT - 6, at + 4, fabs(v) < a->step / 1e6 && !a->log ? 0.0 : v);
+    }
+}
+
+static void put_labels(Page *p, const Chart *c)
+{
+    put(p, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">", (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8);
+    put_text(p, text_of(c->x_label));
+    put(p, "</text><text transform=\"translate(13 %d) rotate(-90)\" text-anchor=\"middle\">", (TOP + HEIGHT - BOTTOM) / 2);
+    put_text(p, text_of(c->y_label));
+    put(p, "</text></svg>\n");
+}
+
+static void put_key(Page *p, const char *name, int colour)
+{
+    put(p, "<span style=\"--k:var(--c%d)\">", colour % CHART_COLOURS);
+    put_text(p, text_of(name));
+    put(p, "</span>");
+}
+
+void put_legend(Page *p, const Series *s, size_t n)
+{
+    put(p, "<div class=\"legend\">");
+    for (size_t i = 0; i < n; i++)
+        put_key(p, s[i].name, s[i].colour);
+    put(p, "</div>\n");
+}
+
+void put_chart(Page *p, const Chart *c, const Series *s, size_t n)
+{
+    double low[2] = {INFINITY, INFINITY}, high[2] = {-INFINITY, -INFINITY};
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < s[i].n; k++) {
+            low[0] = fmin(low[0], s[i].x[k]);
+            high[0] = fmax(high[0], s[i].x[k]);
+            low[1] = fmin(low[1], s[i].y[k]);
+            high[1] = fmax(high[1], s[i].y[k]);
+        }
+    Axis x = axis_of(low[0], high[0], c->log_x, LEFT, WIDTH - RIGHT), y = axis_of(low[1], high[1], c->log_y, HEIGHT - BOTTOM, TOP);
+    begin(p, c);
+    put_ticks(p, &x, true);
+    put_ticks(p, &y, false);
+    for (size_t i = 0; i < n; i++) {
+        int colour = s[i].colour % CHART_COLOURS;
+        if (!s[i].labels && s[i].n) {
+            put(p, "<polyline fill=\"none\" stroke=\"var(--c%d)\" stroke-width=\"2\" points=\"", colour);
+            for (size_t k = 0; k < s[i].n; k++)
+                put(p, "%.1f,%.1f ", place(&x, s[i].x[k]), place(&y, s[i].y[k]));
+            put(p, "\"/>");
+        }
+        for (size_t k = 0; s[i].labels && k < s[i].n; k++) {
+            double px = place(&x, s[i].x[k]), py = place(&y, s[i].y[k]);
+            bool left = px > WIDTH - 150;
+            put(p, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"var(--c%d)\"/><text class=\"mark\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", px, py, colour,
+                left ? px - 7 : px + 7, py + 4, left ? "end" : "start");
+            put_text(p, text_of(s[i].labels[k]));
+            put(p, "</text>");
+        }
+    }
+    put_labels(p, c);
+}
+
+void put_bars(Page *p, const Chart *c, const char *const *names, size_t n, const char *const *group, size_t groups, const double *value)
+{
+    double most = 0;
+    for (size_t i = 0; i < n * groups; i++)
+        most = fmax(most, value[i]);
+    Axis y = axis_of(0, most > 0 ? most : 1, false, HEIGHT - BOTTOM, TOP);
+    double room = (double)(WIDTH - LEFT - RIGHT) / (double)MAX(groups, (size_t)1), bar = 0.8 * room / (double)MAX(n, (size_t)1);
+    begin(p, c);
+    put_ticks(p, &y, false);
+    for (size_t g = 0; g < groups; g++) {
+        double left = LEFT + room * (double)g + 0.1 * room;
+        for (size_t i = 0; i < n; i++) {
+            double at = place(&y, value[i * groups + g]);
+            put(p, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"var(--c%d)\"><title>", left + bar * (double)i, at, 0.9 * bar,
+                HEIGHT - BOTTOM - at, (int)(i % CHART_COLOURS));
+            put_text(p, text_of(names[i]));
+            put(p, ": %.4f</title></rect>", value[i * groups + g]);
+        }
+        put(p, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">", left + 0.4 * room, HEIGHT - BOTTOM + 16);
+        put_text(p, text_of(group[g]));
+        put(p, "</text>");
+    }
+    put_labels(p, c);
+    put(p, "<div class=\"legend\">");
+    for (size_t i = 0; i < n; i++)
+        put_key(p, names[i], (int)i);
+    put(p, "</div>\n");
+}
