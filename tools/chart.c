@@ -5,6 +5,27 @@
 
 enum { WIDTH = 640, HEIGHT = 300, LEFT = 56, RIGHT = 16, TOP = 14, BOTTOM = 44, TICKS = 5 };
 
+/* Where a label at (x, y) may stand without covering one of those before it: the nearest free line below. */
+typedef struct Label {
+    double left, right, y;
+} Label;
+
+static double free_line(Label *labels, size_t *count, size_t room, double left, double right, double y)
+{
+    enum { LINE = 12 };
+    for (bool moved = true; moved;) {
+        moved = false;
+        for (size_t i = 0; i < *count; i++)
+            if (left < labels[i].right && right > labels[i].left && fabs(y - labels[i].y) < LINE) {
+                y = labels[i].y + LINE;
+                moved = true;
+            }
+    }
+    if (*count < room)
+        labels[(*count)++] = (Label){left, right, y};
+    return y;
+}
+
 /* An axis from the values' range to pixels first .. last. */
 typedef struct Axis {
     double low, high, step; /* of the axis; step between ticks, or factor on a logarithmic one */
@@ -86,6 +107,8 @@ void put_legend(Page *p, const Series *s, size_t n)
 
 void put_chart(Page *p, const Chart *c, const Series *s, size_t n)
 {
+    Label label[64];
+    size_t labels = 0;
     double low[2] = {INFINITY, INFINITY}, high[2] = {-INFINITY, -INFINITY};
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < s[i].n; k++) {
@@ -108,9 +131,11 @@ void put_chart(Page *p, const Chart *c, const Series *s, size_t n)
         }
         for (size_t k = 0; s[i].labels && k < s[i].n; k++) {
             double px = place(&x, s[i].x[k]), py = place(&y, s[i].y[k]);
+            double wide = 7 + 6.5 * (double)strlen(s[i].labels[k]);
             bool left = px > WIDTH - 150;
+            double line = free_line(label, &labels, COUNT(label), left ? px - wide : px, left ? px : px + wide, py + 4);
             put(p, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"var(--c%d)\"/><text class=\"mark\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", px, py, colour,
-                left ? px - 7 : px + 7, py + 4, left ? "end" : "start");
+                left ? px - 7 : px + 7, line, left ? "end" : "start");
             put_text(p, text_of(s[i].labels[k]));
             put(p, "</text>");
         }
