@@ -121,7 +121,7 @@ tests: $(TESTS) $(addprefix $(BUILD)/,sapor libsapor.a libsapor.so)
 #: make test         the test suite, then again under address and undefined-behaviour sanitizers
 test: have-deps
 	@tests/run.sh $(if $(call on,$(MINIMAL)),minimal,normal sanitized)
-#: make check-all    test, every ISA level, clang, coverage, lint
+#: make check-all    test, every ISA level, clang, coverage, fuzz targets for a minute each, kills, lint
 check-all: have-deps
 	@tests/check-all.sh
 #: make demo         the tour, offline, on a small catalogue that the program draws itself

@@ -33,12 +33,13 @@ static bool read_settings(Trained *t, const Json *settings, Error *e)
     return set != NULL;
 }
 
-static bool read_features(Trained *t, const Json *features, Error *e)
+static bool read_features(Trained *t, const Json *features, const char *path, Error *e)
 {
     size_t n = features ? features->count : 0, i = 0;
     const char **list = NEW(t->arena, const char *, n, e);
     for (const Json *f = features ? features->first : NULL; list && f; f = f->next)
-        list[i++] = json_cstring(f);
+        if (!(list[i++] = json_cstring(f)))
+            return fail(e, SP_FORMAT, "%s:%u: features: a text is wanted; train again", path, (unsigned)f->line);
     t->config.data.features = list;
     t->config.data.feature_count = n;
     return list != NULL;
@@ -60,11 +61,13 @@ static bool open_model(Trained *t, const Json *c, const char *path, Error *e)
     for (size_t i = 0; i < COUNT(formats); i++)
         if (!strcmp(format, formats[i]))
             t->config.data.format = (Format)i;
-    if (!read_settings(t, json_get(c, "settings"), e) || !read_features(t, json_get(c, "features"), e))
+    if (!read_settings(t, json_get(c, "settings"), e) || !read_features(t, json_get(c, "features"), path, e))
         return false;
     t->trainer = (Trainer){.device = t->device, .config = &t->config, .arena = t->arena, .scratch = t->arena};
     if (!trainer_load(&t->trainer, e))
         return false;
+    if (!t->trainer.model.kind->score)
+        return fail(e, SP_IO, "%s: %s scores by vectors, and user.npy is not beside it; train again", path, t->config.model);
     t->users = t->trainer.data.users;
     t->items = t->trainer.data.items;
     return true;
@@ -147,7 +150,8 @@ Trained *trained_open(const Device *d, const char *dir, Error *e)
     const char *path = path_join(a, dir, "config.json", e), *vectors = path_join(a, dir, "user.npy", e);
     if (path && !file_exists(path))
         fail(e, SP_IO, "%s: holds no trained model (no config.json); `sapor train MODEL --out %s` makes one", dir, dir);
-    const Json *config = !e->code && path && vectors && file_read(&source, a, path, 1 << 20, e) ? json_parse(a, source, path, e) : NULL;
+    const Json *config =
+        !e->code && path && vectors && file_read(&source, a, path, 1 << 20, e) ? json_parse(a, source, path, e) : NULL;
     if (config && (file_exists(vectors) ? open_vectors(t, dir, e) : open_model(t, config, path, e)))
         return t;
     trained_close(t);

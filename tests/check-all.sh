@@ -1,6 +1,6 @@
 #!/bin/bash
 # make check-all: the tests normally and sanitized, at each level of instructions, built by clang, with line coverage of the
-# library, and lint. Ends with one line a step; exit status 1 when one failed.
+# library, every fuzz target for a minute, kills, and lint. Ends with one line a step; exit status 1 when one failed.
 set -u
 cd "$(dirname "$0")/.."
 make=${MAKE:-make}
@@ -60,6 +60,8 @@ if ! command -v gcovr >/dev/null; then
 else
     step "line coverage of the library, at least $least %" coverage
 fi
+if command -v clang >/dev/null; then step "fuzz, 60 s a target" "$make" -s fuzz SECONDS=60; else skip fuzz "no clang here"; fi
+step "200 kills" "$make" -s kills KILLS=200
 step lint "$make" -s lint
 echo "----"
 printf '%s\n' "${results[@]}"

@@ -177,6 +177,26 @@ static void broken_utf8(void **state)
     arena_free(a);
 }
 
+/* Empty texts have their special tokens; NUL bytes count as any control character, which clean_text drops. */
+static void empty_and_nul(void **state)
+{
+    (void)state;
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    Tokenizer *bert = load(GOLDEN "bert.json", a);
+    static const Text texts[] = {{"", 0}, {"\0", 1}, {" \t\n", 3}, {"\0t\0he\0", 6}};
+    for (size_t i = 0; i < COUNT(texts); i++) {
+        TokenIds ids = {0};
+        char *exact = malloc(texts[i].n + !texts[i].n);
+        memcpy(exact, texts[i].p, texts[i].n);
+        assert_true(tokenize(bert, (Text){exact, texts[i].n}, 0, &ids, a, &e));
+        assert_int_equal(ids.count, i < 3 ? 2 : 3);
+        assert_true(i < 3 || ids.ids[1] == token_id(bert, TEXT("the")));
+        free(exact);
+    }
+    arena_free(a);
+}
+
 /* A megabyte of misplaced combining marks that are not dropped, and of one word, in reasonable time. */
 static void long_texts(void **state)
 {
@@ -203,13 +223,14 @@ static void long_texts(void **state)
 }
 
 /* A tokenizer.json with one part replaced. */
-static char *json_with(Arena *a, const char *normalizer, const char *split, const char *post, const char *added, const char *model)
+static char *json_with(Arena *a, const char *normalizer, const char *split, const char *post, const char *added,
+                       const char *model)
 {
     Error e = {0};
-    return arena_printf(a, &e, "{\"normalizer\":%s,\"pre_tokenizer\":%s,\"post_processor\":%s,\"added_tokens\":%s,\"model\":%s}",
-                        normalizer ? normalizer : "null", split ? split : "{\"type\":\"BertPreTokenizer\"}", post ? post : "null",
-                        added ? added : "[]",
-                        model ? model : "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"u\":0,\"a\":1}}");
+    return arena_printf(
+        a, &e, "{\"normalizer\":%s,\"pre_tokenizer\":%s,\"post_processor\":%s,\"added_tokens\":%s,\"model\":%s}",
+        normalizer ? normalizer : "null", split ? split : "{\"type\":\"BertPreTokenizer\"}", post ? post : "null",
+        added ? added : "[]", model ? model : "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"u\":0,\"a\":1}}");
 }
 
 static void malformed(void **state)
@@ -226,14 +247,19 @@ static void malformed(void **state)
         {.post = "{\"type\":\"ByteLevel\"}", .why = "post_processor ByteLevel"},
         {.post = "{\"type\":\"BertProcessing\",\"cls\":[\"a\"],\"sep\":[\"a\",1]}", .why = "without an id"},
         {.post = "{\"type\":\"BertProcessing\",\"cls\":[\"a\",-1],\"sep\":[\"a\",1]}", .why = "without an id"},
-        {.post = "{\"type\":\"BertProcessing\",\"cls\":[\"a\",2],\"sep\":[\"a\",1]}", .why = "id 2 is not in the vocabulary"},
+        {.post = "{\"type\":\"BertProcessing\",\"cls\":[\"a\",2],\"sep\":[\"a\",1]}",
+         .why = "id 2 is not in the vocabulary"},
         {.post = "{\"type\":\"TemplateProcessing\"}", .why = "no place for the text"},
-        {.post = "{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"B\"}}]}", .why = "special tokens around A"},
-        {.post = "{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"A\"}},{\"Sequence\":{\"id\":\"A\"}}]}",
+        {.post = "{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"B\"}}]}",
+         .why = "special tokens around A"},
+        {.post =
+             "{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"A\"}},{\"Sequence\":{\"id\":\"A\"}}]}",
          .why = "special tokens around A"},
         {.post = "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"x\"}}]}", .why = "names x"},
-        {.post = "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"x\"}}],\"special_tokens\":{\"x\":{\"ids\":"
-                 "[\"1\"]}}}", .why = "without an id"},
+        {.post = "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"x\"}}],\"special_tokens\":{\"x\":"
+                 "{\"ids\":"
+                 "[\"1\"]}}}",
+         .why = "without an id"},
         {.added = "[{\"id\":1}]", .why = "added token without content"},
         {.added = "[3]", .why = "added token without content"},
         {.model = "{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]}", .why = "model BPE is not read (WordPiece is)"},
@@ -244,14 +270,18 @@ static void malformed(void **state)
         {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":\"0\"}}", .why = "token 'a' has no id"},
         {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":0.5}}", .why = "token 'a' has no id"},
         {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":-1}}", .why = "token id -1 is out of range"},
-        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":2147483647}}", .why = "out of range for 1 tokens"},
-        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":0,\"b\":0}}", .why = "'a' and 'b' have the same id"},
+        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":2147483647}}",
+         .why = "out of range for 1 tokens"},
+        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":0,\"b\":0}}",
+         .why = "'a' and 'b' have the same id"},
         {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":0,\"a\":1}}", .why = "t.json:1:"},
-        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"max_input_chars_per_word\":-1,\"vocab\":{\"a\":0}}", .why = "is -1"},
+        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"max_input_chars_per_word\":-1,\"vocab\":{\"a\":0}}",
+         .why = "is -1"},
         {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"max_input_chars_per_word\":1e9,\"vocab\":{\"a\":0}}",
          .why = "max_input_chars_per_word is 1000000000"},
         {.model = "null", .why = "no \"model\""},
-        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"u\":0,\"a\":2}}", .added = "[{\"content\":\"b\"}]",
+        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"u\":0,\"a\":2}}",
+         .added = "[{\"content\":\"b\"}]",
          .why = "gets id 2, which the vocabulary uses"},
     };
     for (size_t i = 0; i < COUNT(table); i++) {
@@ -275,7 +305,8 @@ static void malformed(void **state)
     for (size_t i = 0; i < COUNT(files); i++) {
         Error e = {0};
         Arena *a = arena_new(NULL, 0);
-        if (tokenizer_load(put(files[i].name, files[i].text, strlen(files[i].text)), a, &e) || !strstr(e.message, files[i].why))
+        if (tokenizer_load(put(files[i].name, files[i].text, strlen(files[i].text)), a, &e) ||
+            !strstr(e.message, files[i].why))
             fail_msg("%s: wanted \"%s\", got \"%s\"", files[i].text, files[i].why, e.message);
         arena_free(a);
     }
@@ -316,7 +347,8 @@ int main(int argc, char **argv)
 {
     if (argc == 4)
         return filter(argv);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(goldens), cmocka_unit_test(faces), cmocka_unit_test(broken_utf8),
-                                       cmocka_unit_test(long_texts), cmocka_unit_test(malformed)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(goldens),     cmocka_unit_test(faces),
+                                       cmocka_unit_test(broken_utf8), cmocka_unit_test(empty_and_nul),
+                                       cmocka_unit_test(long_texts),  cmocka_unit_test(malformed)};
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

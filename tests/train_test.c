@@ -263,6 +263,12 @@ static void refused_memory_is_an_error(void **state)
     }
 }
 
+static bool ignore(void *arg, Text user, int64_t k, const Text *items, const float *scores, Error *e)
+{
+    (void)arg, (void)user, (void)k, (void)items, (void)scores, (void)e;
+    return true;
+}
+
 typedef struct Seen {
     int users;
     Bench *bench;
@@ -308,12 +314,57 @@ static void recommends_from_the_folder(void **state)
     pool_free(d.pool);
 }
 
+/* Each file of a trained folder lost, emptied, cut and overwritten: one line that says what, or what a run that goes on mends. */
+static void damaged_folders_are_refused(void **state)
+{
+    Bench *b = *state;
+    Error e = {0};
+    Device d = {.k = kernels_cpu(NULL, &e)};
+    static const char *const DAMAGE[] = {NULL, "", "{\"model\": \"NoSuch\"}", "0\n1\n\xff\n", "\x93NUMPY\1\0\1\0{"};
+    const char *folder = in(b, "BPRMF-1");
+    FolderEntry *entries;
+    size_t n, refused = 0;
+    assert_true(folder_list(&entries, &n, b->arena, folder, &e));
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k <= COUNT(DAMAGE); k++) {
+            const char *path = path_join(b->arena, folder, entries[i].name, &e);
+            Text whole;
+            assert_true(file_read(&whole, b->arena, path, 0, &e));
+            unlink(path);
+            FILE *f = k ? fopen(path, "wb") : NULL;
+            if (f && k == COUNT(DAMAGE))
+                fwrite(whole.p, 1, whole.n / 2, f);
+            else if (f)
+                fputs(DAMAGE[k], f);
+            if (f)
+                fclose(f);
+            Trained *t = trained_open(&d, folder, &e);
+            assert_true(t ? e.code == SP_OK : e.message[0] && !strchr(e.message, '\n'));
+            if (t && whole.n && !trained_recommend(t, NULL, 0, 10, ignore, NULL, &e))
+                assert_true(e.message[0] && !strchr(e.message, '\n'));
+            trained_close(t);
+            refused += e.code != SP_OK;
+            error_clear(&e);
+            TrainResult r;
+            if (!strcmp(entries[i].name, "checkpoint.safetensors") && k > 0) {
+                assert_false(run(b, "BPRMF", folder, 1, NULL, &r, b->arena, &e));
+                assert_non_null(strstr(e.message, "checkpoint.safetensors"));
+                error_clear(&e);
+            }
+            f = fopen(path, "wb");
+            assert_non_null(f);
+            fwrite(whole.p, 1, whole.n, f);
+            fclose(f);
+        }
+    assert_true(refused >= 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_bytes_for_any_threads),     cmocka_unit_test(same_bytes_after_kills),
         cmocka_unit_test(other_settings_are_refused),     cmocka_unit_test(what_cannot_start_leaves_nothing),
         cmocka_unit_test(a_loss_that_is_no_number_stops), cmocka_unit_test(refused_memory_is_an_error),
-        cmocka_unit_test(recommends_from_the_folder)};
+        cmocka_unit_test(recommends_from_the_folder),     cmocka_unit_test(damaged_folders_are_refused)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

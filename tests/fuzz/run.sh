@@ -3,7 +3,7 @@
 # the goldens, runs it that long. Prints a line a target: executions, executions per second, what was found. Exit status 1 on a find;
 # what breaks a target is kept as build/fuzz/found/TARGET-*, and `build/fuzz/fuzz/TARGET FILE` shows it again.
 set -u
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit 1
 seconds=$1
 shift
 build=build/fuzz
@@ -67,8 +67,8 @@ seeds() { # TARGET: its corpus
         ;;
     trained)
         local i
-        for i in 0 1 2 3 4 5 6 7 10 11; do
-            printf '%b{"model":"BPRMF","train":"x","settings":{}}' "\\0$i" | seed $i
+        for i in 0 1 2 3 4 5 6 7 10 11 12 13 14 15 16 17 20; do
+            printf '%b{"model":"ItemKNN","train":"tests/golden/encoders/texts.txt","protocol":"elliot","format":"tsv","seed":1,"settings":{"neighbors":"5"},"features":[]}' "\\0$i" | seed $i
             printf '%b1\n2\n' "\\0$i" | seed ids-$i
         done
         ;;
@@ -81,7 +81,7 @@ for target in "$@"; do
     corpus=$build/corpus/$target
     mkdir -p "$corpus"
     seeds "$target"
-    options=(-max_total_time="$seconds" -timeout=10 -rss_limit_mb=1500 -max_len=65536 -artifact_prefix=$build/found/"$target"- -print_final_stats=1)
+    options=(-max_total_time="$seconds" -timeout=10 -rss_limit_mb=1500 -max_len=65536 -artifact_prefix="$build/found/$target-" -print_final_stats=1)
     [ -e tests/fuzz/"$target".dict ] && options+=(-dict=tests/fuzz/"$target".dict)
     # An arena of 64-byte vectors and fake stacks do not go together; leaks are looked for where the leak sanitizer can run.
     ASAN_OPTIONS=detect_stack_use_after_return=0:allocator_may_return_null=1:detect_leaks="${LEAKS:-1}" UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \

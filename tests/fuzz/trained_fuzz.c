@@ -1,4 +1,4 @@
-/* A trained folder with one file replaced: the first byte says which. */
+/* A trained folder, of a model with vectors or of one without, with one file replaced: the first byte says which. */
 #include "tests/fuzz/fuzz.h"
 
 #include <dirent.h>
@@ -6,7 +6,7 @@
 #include "recsys/recsys.h"
 
 enum { MOST = 32 };
-static char folder[64], names[MOST][64];
+static char folder[64], names[MOST][96];
 static size_t files;
 static Map originals[MOST];
 static Device device;
@@ -24,31 +24,39 @@ static void train(void)
 {
     static const char TRAIN[] = "0\t0\n0\t1\n1\t1\n1\t2\n2\t0\n2\t3\n3\t3\n3\t2\n";
     static const char *const SET[] = {"epochs=1", "factors=4", "batch_size=4"};
+    static const char *const MODELS[] = {"BPRMF", "ItemKNN"};
     char train[100], out[100], path[200];
     Error e = {0};
-    TrainResult r;
-    Arena *a = arena_new(NULL, 0);
     snprintf(folder, sizeof folder, "/dev/shm/sapor-fuzz-XXXXXX");
     REQUIRE(mkdtemp(folder));
     atexit(remove_folder);
     snprintf(train, sizeof train, "%s/train.tsv", folder);
-    snprintf(out, sizeof out, "%s/run", folder);
     put_file(train, (const uint8_t *)TRAIN, sizeof TRAIN - 1);
-    TrainConfig c = {.model = "BPRMF", .data = {.train = train}, .set = SET, .set_count = COUNT(SET), .out = out, .seed = 1};
     device.k = kernels_cpu(NULL, &e);
-    REQUIRE(device.k && train_run(&device, &c, &r, a, &e));
-    FolderEntry *entries;
-    size_t n;
-    REQUIRE(folder_list(&entries, &n, a, out, &e) && n <= MOST);
-    for (size_t i = 0; i < n; i++) {
-        snprintf(names[files], sizeof names[0], "%s", entries[i].name);
-        snprintf(path, sizeof path, "%s/%s", out, entries[i].name);
-        REQUIRE(map_open(&originals[files], path, &e));
-        unlink(path); /* the map keeps its bytes */
-        put_file(path, originals[files].data, originals[files].bytes);
-        files++;
+    for (size_t m = 0; m < COUNT(MODELS); m++) {
+        TrainResult r;
+        FolderEntry *entries;
+        size_t n;
+        Arena *a = arena_new(NULL, 0);
+        snprintf(out, sizeof out, "%s/%s", folder, MODELS[m]);
+        TrainConfig c = {.model = MODELS[m],
+                         .data = {.train = train},
+                         .set = SET,
+                         .set_count = m ? 0 : COUNT(SET),
+                         .out = out,
+                         .seed = 1};
+        REQUIRE(device.k && train_run(&device, &c, &r, a, &e));
+        REQUIRE(folder_list(&entries, &n, a, out, &e));
+        for (size_t i = 0; i < n && files < MOST; i++) {
+            snprintf(names[files], sizeof names[0], "%s/%s", MODELS[m], entries[i].name);
+            snprintf(path, sizeof path, "%s/%s", folder, names[files]);
+            REQUIRE(map_open(&originals[files], path, &e));
+            unlink(path); /* the map keeps its bytes */
+            put_file(path, originals[files].data, originals[files].bytes);
+            files++;
+        }
+        arena_free(a);
     }
-    arena_free(a);
 }
 
 static bool look(void *arg, Text user, int64_t k, const Text *items, const float *scores, Error *e)
@@ -67,10 +75,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     if (!files)
         train();
-    char run[100], path[200];
+    char run[200], path[200];
     size_t which = data[0] % files;
-    snprintf(run, sizeof run, "%s/run", folder);
-    snprintf(path, sizeof path, "%s/%s", run, names[which]);
+    snprintf(run, sizeof run, "%s/%.*s", folder, (int)strcspn(names[which], "/"), names[which]);
+    snprintf(path, sizeof path, "%s/%s", folder, names[which]);
     put_file(path, data + 1, size - 1);
     Error e = {0};
     Trained *t = trained_open(&device, run, &e);
