@@ -96,8 +96,9 @@ $(BUILD)/sapor: $(TOOL_OBJ) $(BUILD)/internal.a
 $(BUILD)/libsapor.a: $(BUILD)/internal.a
 	$(TOOLS)ld -r -o $(BUILD)/libsapor.o --whole-archive $< && $(TOOLS)objcopy --localize-hidden $(BUILD)/libsapor.o
 	rm -f $@ && $(TOOLS)ar rcs $@ $(BUILD)/libsapor.o
+SONAME = libsapor.so.0
 $(BUILD)/libsapor.so: $(BUILD)/internal.a
-	$(LINK) -shared -Wl,-soname,libsapor.so.0 -o $@ -Wl,--whole-archive $< -Wl,--no-whole-archive -Wl,--exclude-libs,libutf8proc.a $(DEP_LIBS)
+	$(LINK) -shared -Wl,-soname,$(SONAME) -o $@ -Wl,--whole-archive $< -Wl,--no-whole-archive -Wl,--exclude-libs,libutf8proc.a $(DEP_LIBS)
 sapor libsapor.a libsapor.so: %: $(BUILD)/% FORCE
 	@cmp -s $< $@ || cp $< $@
 # The cases of the kernels: what tests/kernels_test.c and the benchmarks run.
@@ -133,6 +134,26 @@ demo-movielens: have-deps
 #: make bench-peers  times against ONNX Runtime, PyTorch and scipy into bench/results/; needs python3 with venv and pip
 bench-peers:
 	@+$(MAKE) -s sapor && bench/peers/run.sh
+#: make install      sapor, libraries, sapor.h, sapor.pc; PREFIX=/usr/local  LIBDIR=$PREFIX/lib  DESTDIR=
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+VERSION := $(shell sed -n 's/.*define SAPOR_VERSION "\(.*\)"/\1/p' sapor.h)
+MAN := $(wildcard docs/sapor.1)
+INSTALLED = $(PREFIX)/bin/sapor $(PREFIX)/include/sapor.h $(addprefix $(LIBDIR)/,libsapor.a libsapor.so.$(VERSION) $(SONAME) libsapor.so pkgconfig/sapor.pc) $(if $(MAN),$(PREFIX)/share/man/man1/sapor.1)
+install: $(addprefix $(BUILD)/,sapor libsapor.a libsapor.so)
+	install -d $(sort $(dir $(addprefix $(DESTDIR),$(INSTALLED))))
+	install -m 755 $(BUILD)/sapor $(DESTDIR)$(PREFIX)/bin
+	install -m 644 sapor.h $(DESTDIR)$(PREFIX)/include
+	install -m 644 $(BUILD)/libsapor.a $(DESTDIR)$(LIBDIR)
+	install -m 755 $(BUILD)/libsapor.so $(DESTDIR)$(LIBDIR)/libsapor.so.$(VERSION)
+	ln -sf libsapor.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libsapor.so
+	printf '%s\n' 'prefix=$(PREFIX)' 'Name: sapor' 'Description: Multimodal recommendation: encoders of texts and images, graph recommenders' 'Version: $(VERSION)' \
+	    'Cflags: -I$${prefix}/include' 'Libs: -L$(patsubst $(PREFIX)/%,$${prefix}/%,$(LIBDIR)) -lsapor' 'Libs.private: $(filter-out -Wl% -lyaml,$(DEP_LIBS)) -pthread' >$(DESTDIR)$(LIBDIR)/pkgconfig/sapor.pc
+	$(if $(MAN),install -m 644 $(MAN) $(DESTDIR)$(PREFIX)/share/man/man1)
+#: make uninstall    with the same PREFIX, LIBDIR and DESTDIR
+uninstall:
+	rm -f $(addprefix $(DESTDIR),$(INSTALLED))
 #: make deps         the packages needed: installed as root or in CI, else unpacked under build/deps
 deps:
 	@scripts/deps.sh "$(DEPS_ROOT)"
@@ -151,7 +172,7 @@ $(BUILD)/fuzz/%: tests/fuzz/%_fuzz.c tests/fuzz/fuzz.h $(BUILD)/commands.a $(BUI
 	@mkdir -p $(@D)
 	$(COMPILE) -fsanitize=fuzzer $< $(BUILD)/commands.a $(BUILD)/internal.a -o $@ $(DEP_LIBS)
 #: make lint         clang-format (nothing is changed), clang-tidy, cppcheck
-SOURCES = $(wildcard *.h $(foreach d,$(FOLDERS) kernels/cpu tools tests tests/cases tests/fuzz bench,$(d)/*.[ch]))
+SOURCES = $(wildcard *.h $(foreach d,$(FOLDERS) kernels/cpu tools tests tests/cases tests/fuzz bench examples,$(d)/*.[ch]))
 lint:
 	@tests/lint.sh $(COMPILE) -- $(SOURCES)
 #: make format       clang-format, in place; FILES= for some only
@@ -162,5 +183,5 @@ format:
 clean:
 	find build -mindepth 1 -maxdepth 1 ! -name deps -exec rm -rf {} + 2>/dev/null || true
 	rm -f sapor libsapor.a libsapor.so
-.PHONY: all help tests test check-all demo demo-movielens bench-peers deps have-deps kills fuzz lint format clean FORCE
+.PHONY: all help install uninstall tests test check-all demo demo-movielens bench-peers deps have-deps kills fuzz lint format clean FORCE
 -include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TESTS:=.d) $(CASE_SRC:%.c=$(BUILD)/%.d)

@@ -1,0 +1,122 @@
+#!/bin/bash
+# tests/install_test.sh: the examples, built by pkg-config against an installed copy, give what the command gives. Speaks TAP.
+# $BUILD is the build to install; $EMULATOR runs what is cross-compiled.
+set -u
+export LC_ALL=C
+cd "$(dirname "$0")/.." || exit 1
+BUILD=${BUILD:-build}
+with=("BUILD=$BUILD") linked=()
+case $BUILD in
+build) cc=${CC:-cc} ;;
+build/minimal | build/minimal-glibc | build/minimal/aarch64)
+    case $BUILD in
+    build/minimal) cc=musl-gcc; command -v $cc >/dev/null || cc=cc ;;
+    build/minimal-glibc) cc=cc ;;
+    *) cc=aarch64-linux-gnu-gcc ;;
+    esac
+    with+=(MINIMAL=1 "CC=$cc") linked=(-static)
+    ;;
+*)
+    printf '%s\n' "skipped: programs that link this build ($BUILD) need its flags" "ok 1 - install # SKIP" 1..1
+    exit 0
+    ;;
+esac
+work=$(mktemp -d "${TMPDIR:-/tmp}/sapor-install-XXXXXX") || exit 1
+trap 'rm -rf "$work"' EXIT
+number=0
+
+ok() { # STATUS NAME: what is in $work/log explains a failure
+    number=$((number + 1))
+    if [ "$1" = 0 ]; then
+        echo "ok $number - $2"
+    else
+        echo "not ok $number - $2"
+        head -n 20 "$work/log" | sed 's/^/# /'
+    fi
+}
+
+check() { # NAME COMMAND ...
+    local name=$1
+    shift
+    "$@" >"$work/log" 2>&1
+    ok $? "$name"
+}
+
+run() { ${EMULATOR:-} "$@"; }
+
+root=$work/sapor
+check install "${MAKE:-make}" -s "${with[@]}" PREFIX="$root" install
+if [ ! -e "$root/lib/pkgconfig/sapor.pc" ]; then
+    echo 1..1
+    exit 1
+fi
+check links test "$(readlink "$root/lib/libsapor.so")" = libsapor.so.0 -a -e "$root/lib/libsapor.so.0"
+export PKG_CONFIG_PATH=$root/lib/pkgconfig LD_LIBRARY_PATH=$root/lib
+check version test "$(pkg-config --modversion sapor)" = "$(run "$root/bin/sapor" --version | sed 's/[^ ]* //; s/ .*//')"
+
+for example in examples/*.c; do
+    # As a user would, and strictly: a public header may not warn.
+    check "$example" "$cc" -std=c11 -O2 -Wall -Wextra -Wpedantic -Werror "$example" -o "$work/$(basename "$example" .c)" \
+        ${linked[0]:+-static} $(pkg-config ${linked[0]:+--static} --cflags --libs sapor) -lm -pthread
+done
+if command -v c++ >/dev/null; then
+    printf '%s\n' '#include <sapor.h>' 'int main() { sp_error e = {}; return sp_version() && e.code == SP_OK ? 0 : 1; }' >"$work/header.cpp"
+    check cplusplus c++ -std=c++11 -Wall -Wextra -Wpedantic -Werror $(pkg-config --cflags sapor) -fsyntax-only "$work/header.cpp"
+    if [ -z "${linked[*]}" ]; then
+        check cplusplus_links c++ "$work/header.cpp" -o "$work/header" $(pkg-config --cflags --libs sapor)
+        check cplusplus_runs "$work/header"
+    fi
+else
+    echo "skipped: no C++ compiler"
+fi
+if [ -z "${linked[*]}" ]; then
+    check static_archive "$cc" examples/recommend.c -o "$work/static" "$root/lib/libsapor.a" -I"$root/include" \
+        $(sed -n 's/^Libs.private: //p' "$root/lib/pkgconfig/sapor.pc") ${LDFLAGS:-}
+fi
+
+golden=$PWD/tests/golden
+cd "$work" || exit 1
+# A sentence is as far from itself as 1, and from others as the command's vectors say.
+run ./embed_sentence "$golden/encoders/bert" "the red shirt" "the red shirt" "blue leathers" >embedded 2>log
+ok $? embed_sentence
+check embed_sentence_itself test "$(grep -c '^1.0000  the red shirt$' embedded)" = 2 -a "$(wc -l <embedded)" = 3
+run ./embed_sentence nowhere "the red shirt" >out 2>err
+ok $((! ($? == 1 && $(grep -c . err) == 1))) embed_sentence_without_a_model
+
+for u in 1 2 3 4 5 6 7 8; do
+    for i in 1 2 3 4; do printf 'user%d\titem%d\n' $u $(((u * 3 + i * i) % 11)); done
+done >train.tsv
+run "$root/bin/sapor" train BPRMF --train train.tsv --set epochs=2 --out run --quiet >log 2>&1
+ok $? train
+run "$root/bin/sapor" recommend run -k 3 -o all.tsv --quiet >log 2>&1
+ok $? sapor_recommend
+run ./recommend run user3 3 >out 2>log
+ok $? recommend
+awk '$1 == "user3" {print $2}' all.tsv >wanted
+cut -f 1 out >got
+check recommend_as_the_command diff got wanted
+run ./recommend run nobody 3 >out 2>err
+ok $((! ($? == 1 && $(grep -c . err) == 1))) recommend_for_nobody
+
+mkdir -p classes/one classes/two classes/three
+cp "$golden/images/RGB.png" classes/one
+cp "$golden/images/L.png" classes/two
+cp "$golden/images/baseline.jpg" "$golden/images/progressive.jpg" classes/three
+: >"classes/not a folder"
+for i in 1 2 3 4 5 6 7 8; do echo classes/one/RGB.png; echo classes/two/L.png; echo absent.png; done >paths
+run ./classify_stream "$golden/encoders/resnet_basic" classes 1 <paths >alone 2>err
+ok $? classify_stream
+run ./classify_stream "$golden/encoders/resnet_basic" classes 4 <paths 2>log | sort >together
+sort alone | cmp - together >log 2>&1
+ok $? classify_stream_by_four_threads
+check classes_are_right test "$(grep -cE '^classes/(one/RGB.png.one|two/L.png.two).1\.0000$' alone)" = 16
+check pictures_that_are_not_there test "$(grep -c 'absent.png' err)" = 8
+cd "$OLDPWD" || exit 1
+check uninstall "${MAKE:-make}" -s "${with[@]}" PREFIX="$root" uninstall
+check nothing_is_left test -z "$(find "$root" ! -type d)"
+check staged "${MAKE:-make}" -s "${with[@]}" DESTDIR="$work/stage" PREFIX=/usr LIBDIR=/usr/lib/abc install
+check staged_in_its_place test "$(find "$work/stage" ! -type d | wc -l)" -ge 7 -a -L "$work/stage/usr/lib/abc/libsapor.so"
+check staged_names_no_stage grep -qx 'Libs: -L${prefix}/lib/abc -lsapor' "$work/stage/usr/lib/abc/pkgconfig/sapor.pc"
+check unstaged "${MAKE:-make}" -s "${with[@]}" DESTDIR="$work/stage" PREFIX=/usr LIBDIR=/usr/lib/abc uninstall
+check nothing_is_staged test -z "$(find "$work/stage" ! -type d)"
+echo "1..$number"
