@@ -271,7 +271,7 @@ static void out_close(Out *o)
 /* The end without a commit: what was written goes. */
 static void out_drop(Out *o)
 {
-    if (o->is_own)
+    if (o->is_own && o->temporary)
         unlink(o->temporary);
     out_close(o);
 }
