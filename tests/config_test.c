@@ -48,9 +48,10 @@ static void trees_are_read(void **state)
     arena_free(a);
 }
 
-#define CASE(text)                                                                                                          \
+#define CASE(text, why)                                                                                                     \
     {                                                                                                                       \
-        text, sizeof(text) - 1
+        text, sizeof(text) - 1, why                                                                                         \
+    }
 
 static void malformed_yaml_names_its_place(void **state)
 {
@@ -59,66 +60,41 @@ static void malformed_yaml_names_its_place(void **state)
         const char *text;
         size_t n;
         const char *why;
-    } cases[] = {CASE(""), "c.yml: is empty"}, CASE("# nothing\n"), "c.yml: is empty"
-}
-, CASE("a: [1\n"), "c.yml:2:1: "
-}
-, CASE("a: ]\n"), "c.yml:1:4: "
-}
-, CASE("a: {b\n"), "c.yml:2:1: "
-}
-, CASE("a: \"x\n"), "c.yml:"
-}
-, CASE("a: b: c\n"), "c.yml:1:5: "
-}
-, CASE("a: 1\n b: 2\n"), "c.yml:2:3: "
-}
-, CASE("\tx: 1\n"), "c.yml:1:1: "
-}
-, CASE("a: 1\na: 2\n"), "c.yml:2:1: the key \"a\" is here twice (first c.yml:1:4)"
-}
-, CASE("a: 1\n---\nb: 2\n"), "a second document"
-}
-, CASE("a: *b\n"), "there is no anchor &b"
-}
-, CASE("a: &a [*a]\n"), "an alias of what it stands in"
-}
-, CASE("a: !!python/object/apply:os.system [id]\n"), "c.yml:1:4: tags (!...) are not read"
-}
-, CASE("a: !!str 1\n"), "tags (!...) are not read"
-}
-, CASE("!map {a: 1}\n"), "c.yml:1:1: tags"
-}
-, CASE("[a]: 1\n"), "a key must be a word"
-}
-, CASE("{a: 1}: 1\n"), "a key must be a word"
-}
-, CASE("a: \xff\n"), "c.yml: byte "
-}
-, CASE("a: \xc3\n"), "c.yml: byte "
-}
-, CASE("a: \xed\xa0\x80\n"), "c.yml: byte "
-}
-, CASE("a: \0b\n"), "c.yml: byte "
-}
-, CASE("a: \"\\0\"\n"), "a NUL character"
-}
-, CASE("a: \x01\n"), "c.yml: byte "
-}
-, CASE("%YAML 3.0\n---\na: 1\n"), "c.yml:1:1: "
-}
-, CASE("a: @b\n"), "c.yml:1:4: "
-}
-,
-}
-;
-for (size_t i = 0; i < COUNT(cases); i++) {
-    Error e = {0};
-    Arena *a = arena_new(NULL, 0);
-    assert_null(read_yaml(cases[i].text, cases[i].n, a, &e));
-    check_error(cases[i].text, &e, cases[i].why);
-    arena_free(a);
-}
+    } cases[] = {
+        CASE("", "c.yml: is empty"),
+        CASE("# nothing\n", "c.yml: is empty"),
+        CASE("a: [1\n", "c.yml:2:1: "),
+        CASE("a: ]\n", "c.yml:1:4: "),
+        CASE("a: {b\n", "c.yml:2:1: "),
+        CASE("a: \"x\n", "c.yml:"),
+        CASE("a: b: c\n", "c.yml:1:5: "),
+        CASE("a: 1\n b: 2\n", "c.yml:2:3: "),
+        CASE("\tx: 1\n", "c.yml:1:1: "),
+        CASE("a: 1\na: 2\n", "c.yml:2:1: the key \"a\" is here twice (first c.yml:1:4)"),
+        CASE("a: 1\n---\nb: 2\n", "a second document"),
+        CASE("a: *b\n", "there is no anchor &b"),
+        CASE("a: &a [*a]\n", "an alias of what it stands in"),
+        CASE("a: !!python/object/apply:os.system [id]\n", "c.yml:1:4: tags (!...) are not read"),
+        CASE("a: !!str 1\n", "tags (!...) are not read"),
+        CASE("!map {a: 1}\n", "c.yml:1:1: tags"),
+        CASE("[a]: 1\n", "a key must be a word"),
+        CASE("{a: 1}: 1\n", "a key must be a word"),
+        CASE("a: \xff\n", "c.yml: byte "),
+        CASE("a: \xc3\n", "c.yml: byte "),
+        CASE("a: \xed\xa0\x80\n", "c.yml: byte "),
+        CASE("a: \0b\n", "c.yml: byte "),
+        CASE("a: \"\\0\"\n", "a NUL character"),
+        CASE("a: \x01\n", "c.yml: byte "),
+        CASE("%YAML 3.0\n---\na: 1\n", "c.yml:1:1: "),
+        CASE("a: @b\n", "c.yml:1:4: "),
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        Error e = {0};
+        Arena *a = arena_new(NULL, 0);
+        assert_null(read_yaml(cases[i].text, cases[i].n, a, &e));
+        check_error(cases[i].text, &e, cases[i].why);
+        arena_free(a);
+    }
 }
 
 /* Lists nested 100,000 deep; a list of nine aliases of such a list of nine, thirty times; 200,000 keys; 200,000 anchors: refused, or read
@@ -269,78 +245,61 @@ static void tables(void **state)
         const char *text;
         size_t n;
         const char *why; /* NULL: two rows, "a" with "red" and "b" with "bag" */
-    } cases[] = {CASE("id\ttext\na\tred\nb\tbag\n"), NULL}, CASE("\xef\xbb\xbfid\ttext\r\na\tred\r\n\r\nb\tbag"), NULL
-}
-, CASE("text\tmore\tid\n\"red\"\t\"x\ty\n\"\ta\nbag\t\tb\n"), NULL
-}
-, CASE(""), "there is no column \"id\" in the header"
-}
-, CASE("id\n"), "there is no column \"text\""
-}
-, CASE("id\ttext\n"), "has a header and no rows"
-}
-, CASE("id\ttext\na\n"), ":2: has 1 columns, the header has 2"
-}
-, CASE("id\ttext\na\tred\nb\tbag\tx\n"), ":3: has 3 columns, the header has 2"
-}
-, CASE("id\ttext\n\tred\n"), ":2: the column \"id\" is empty"
-}
-, CASE("id\ttext\na\t\"red\n"), ":2: a field opens a double quote that is never closed"
-}
-, CASE("id\ttext\n../a\tred\n"), ":2: the id \"../a\" cannot be a file's name"
-}
-, CASE("id\ttext\n..\tred\n"), ":2: the id \"..\" cannot be a file's name"
-}
-, CASE("id\ttext\na\0b\tred\n"), ":2: holds a NUL byte"
-}
-, CASE("id\ttext\n\"a\nb\"\tred\n"), ":2: the id \"a?b\" cannot be a file's name"
-}
-, CASE("id\ttext\n\"a\tb\"\tred\n"), ":2: the id \"a?b\" cannot be a file's name"
-}
-, CASE("id\ttext\na\tred\xff\n"), ":2: is not valid UTF-8"
-}
-, CASE("id\ttext\n\xc3\tred\n"), ":2: is not valid UTF-8"
-}
-, CASE("id\ttext\na\tre\0d\n"), ":2: holds a NUL byte"
-}
-,
-}
-;
-char folder[256], path[300];
-test_folder(folder);
-snprintf(path, sizeof path, "%s/t.tsv", folder);
-for (size_t i = 0; i < COUNT(cases); i++) {
+    } cases[] = {
+        CASE("id\ttext\na\tred\nb\tbag\n", NULL),
+        CASE("\xef\xbb\xbfid\ttext\r\na\tred\r\n\r\nb\tbag", NULL),
+        CASE("text\tmore\tid\n\"red\"\t\"x\ty\n\"\ta\nbag\t\tb\n", NULL),
+        CASE("", "there is no column \"id\" in the header"),
+        CASE("id\n", "there is no column \"text\""),
+        CASE("id\ttext\n", "has a header and no rows"),
+        CASE("id\ttext\na\n", ":2: has 1 columns, the header has 2"),
+        CASE("id\ttext\na\tred\nb\tbag\tx\n", ":3: has 3 columns, the header has 2"),
+        CASE("id\ttext\n\tred\n", ":2: the column \"id\" is empty"),
+        CASE("id\ttext\na\t\"red\n", ":2: a field opens a double quote that is never closed"),
+        CASE("id\ttext\n../a\tred\n", ":2: the id \"../a\" cannot be a file's name"),
+        CASE("id\ttext\n..\tred\n", ":2: the id \"..\" cannot be a file's name"),
+        CASE("id\ttext\na\0b\tred\n", ":2: holds a NUL byte"),
+        CASE("id\ttext\n\"a\nb\"\tred\n", ":2: the id \"a?b\" cannot be a file's name"),
+        CASE("id\ttext\n\"a\tb\"\tred\n", ":2: the id \"a?b\" cannot be a file's name"),
+        CASE("id\ttext\na\tred\xff\n", ":2: is not valid UTF-8"),
+        CASE("id\ttext\n\xc3\tred\n", ":2: is not valid UTF-8"),
+        CASE("id\ttext\na\tre\0d\n", ":2: holds a NUL byte"),
+    };
+    char folder[256], path[300];
+    test_folder(folder);
+    snprintf(path, sizeof path, "%s/t.tsv", folder);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        Error e = {0};
+        Input *rows;
+        size_t n;
+        Arena *a = arena_new(NULL, 0);
+        Out *o = out_open(path, NULL, &e);
+        assert_true(o && out_write(o, cases[i].text, cases[i].n, &e) && out_commit(o, &e));
+        bool ok = table_read(&rows, &n, path, "id", "text", a, &e);
+        if (cases[i].why && ok)
+            fail_msg("%s: was taken", cases[i].text);
+        if (cases[i].why)
+            check_error(cases[i].text, &e, cases[i].why);
+        else if (!ok || n != 2 || strcmp(rows[0].name, "a") || strcmp(rows[1].name, "b") || !text_is(rows[0].text, "red") ||
+                 !text_is(rows[1].text, "bag"))
+            fail_msg("%s: %s", cases[i].text, e.message);
+        arena_free(a);
+    }
+    /* a megabyte of quoted fields takes memory in proportion */
+    enum { FIELDS = 250000 };
     Error e = {0};
     Input *rows;
     size_t n;
-    Arena *a = arena_new(NULL, 0);
+    Arena *a = arena_new(NULL, 64 << 20);
     Out *o = out_open(path, NULL, &e);
-    assert_true(o && out_write(o, cases[i].text, cases[i].n, &e) && out_commit(o, &e));
-    bool ok = table_read(&rows, &n, path, "id", "text", a, &e);
-    if (cases[i].why && ok)
-        fail_msg("%s: was taken", cases[i].text);
-    if (cases[i].why)
-        check_error(cases[i].text, &e, cases[i].why);
-    else if (!ok || n != 2 || strcmp(rows[0].name, "a") || strcmp(rows[1].name, "b") || !text_is(rows[0].text, "red") ||
-             !text_is(rows[1].text, "bag"))
-        fail_msg("%s: %s", cases[i].text, e.message);
+    assert_true(o && out_printf(o, &e, "id\ttext\na"));
+    for (size_t i = 0; i < FIELDS; i++)
+        assert_true(out_write(o, "\t\"\"", 3, &e));
+    assert_ok(out_commit(o, &e), e);
+    assert_false(table_read(&rows, &n, path, "id", "text", a, &e));
+    assert_error(e, SP_FORMAT, ":2: has 250001 columns");
     arena_free(a);
-}
-/* a megabyte of quoted fields takes memory in proportion */
-enum { FIELDS = 250000 };
-Error e = {0};
-Input *rows;
-size_t n;
-Arena *a = arena_new(NULL, 64 << 20);
-Out *o = out_open(path, NULL, &e);
-assert_true(o &&out_printf(o, &e, "id\ttext\na"));
-for (size_t i = 0; i < FIELDS; i++)
-    assert_true(out_write(o, "\t\"\"", 3, &e));
-assert_ok(out_commit(o, &e), e);
-assert_false(table_read(&rows, &n, path, "id", "text", a, &e));
-assert_error(e, SP_FORMAT, ":2: has 250001 columns");
-arena_free(a);
-test_folder_remove(folder);
+    test_folder_remove(folder);
 }
 
 int main(void)
