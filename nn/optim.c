@@ -100,13 +100,17 @@ static void step_adam(Tape *t, const Optim *o, ParamGrad *g)
         kernel_trace(t, begun, "adam", 12.0 * (double)n, 28.0 * (double)n);
     } else if (kind == KIND_ROWS) {
         Merged r;
-        float *sum = merge_rows(t, g, &r) ? step_floats(t, r.groups.count * D) : NULL;
-        if (!sum)
+        if (!merge_rows(t, g, &r))
             return;
         int64_t count = r.groups.count;
-        t->k->segment_sum(&t->run, count, D, r.groups.start, r.groups.order, NULL, r.g, 1, 0, sum);
+        float *sum = r.groups.as_is ? r.g : step_floats(t, count * D);
+        if (!sum)
+            return;
+        if (sum != r.g)
+            t->k->segment_sum(&t->run, count, D, r.groups.start, r.groups.order, NULL, r.g, 1, 0, sum);
         t->k->adam_rows(&t->run, count, D, r.groups.unique, p->history, owe(t, o, p), sum, p->last, p->x->data, p->m, p->v);
-        step_give_floats(t, sum, count * D);
+        if (sum != r.g)
+            step_give_floats(t, sum, count * D);
         step_give_floats(t, r.own, r.n * D);
         kernel_trace(t, begun, "adam rows", 12.0 * (double)(count * D), 28.0 * (double)(count * D));
     } else {

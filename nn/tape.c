@@ -159,9 +159,20 @@ void *step_alloc(Tape *t, size_t bytes)
 
 void step_give(Tape *t, void *p, size_t bytes)
 {
-    StepMemory *m = &t->step; /* where the list cannot grow the piece is lost until the reset */
+    StepMemory *m = &t->step;
+    Piece own = {p, round_up(bytes)};
+    for (size_t i = 0; p && i < m->spare_count;) { /* with its neighbours it is one piece */
+        Piece s = m->spare[i];
+        if (s.p + s.bytes != own.p && own.p + own.bytes != s.p) {
+            i++;
+            continue;
+        }
+        own = (Piece){MIN(s.p, own.p), s.bytes + own.bytes};
+        m->spare[i] = m->spare[--m->spare_count];
+    }
+    /* where the list cannot grow the piece is lost until the reset */
     if (p && grow_list(t, (void **)&m->spare, m->spare_count, &m->spare_room, sizeof *m->spare))
-        m->spare[m->spare_count++] = (Piece){p, round_up(bytes)};
+        m->spare[m->spare_count++] = own;
 }
 
 float *step_floats(Tape *t, int64_t n)
@@ -625,6 +636,7 @@ bool tape_group(Tape *t, int64_t n, const int32_t *ids, Groups *g)
         return false;
     t->k->download(&t->run, host, ids, (size_t)n * sizeof *host);
     g->count = t->k->group_ids(&t->run, n, host, host + n, start, host + 2 * n, host + 3 * n);
+    g->as_is = g->count == n && (n == 0 || memcmp(host, host + n, (size_t)n * sizeof *host) == 0);
     g->unique = step_alloc(t, (size_t)n * sizeof *host);
     g->order = step_alloc(t, (size_t)n * sizeof *host);
     g->start = step_alloc(t, (size_t)(n + 1) * sizeof *start);

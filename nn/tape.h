@@ -138,6 +138,7 @@ typedef struct Groups {
     int64_t count;
     int32_t *unique, *order;
     int64_t *start;
+    bool as_is; /* the ids are distinct and ascending already: there is nothing to sum */
 } Groups;
 typedef struct RowPart { /* gradient g [n, D] of rows ids */
     struct RowPart *next;
