@@ -49,6 +49,8 @@ FEATURES := $(foreach p,$(PRODUCT_LIBS),-DHAVE_$(shell echo $(p) | sed 's/^lib//
 FOLDERS = base weights tokenizers nn extractors recsys recsys/models kernels
 LIB_SRC := sapor.c $(wildcard $(addsuffix /*.c,$(FOLDERS)))
 CPU_SRC := $(wildcard kernels/cpu/*.c)
+# -O3 where it pays; elsewhere it adds 200 KB of unrolled tails.
+UNROLLED = tile gemm conv winograd
 TOOL_SRC := $(wildcard tools/*.c)
 # The same kernel sources once a level of instructions; kernels/dispatch.c names the levels.
 ifeq ($(MACHINE),x86_64)
@@ -74,7 +76,7 @@ help:
 # Stamps change when the flags, or the list of objects, do: then what depends on them is made again.
 stamp = @mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$(1))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(1))' > $@
 $(BUILD)/flags: FORCE
-	$(call stamp,$(COMPILE) $(foreach l,$(LEVELS),$(FLAGS_$(l))))
+	$(call stamp,$(COMPILE) $(foreach l,$(LEVELS),$(FLAGS_$(l))) -O3: $(UNROLLED))
 $(BUILD)/objects: FORCE
 	$(call stamp,$(LIB_OBJ) $(TOOL_OBJ) $(LINK) $(DEP_LIBS))
 
@@ -84,7 +86,7 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 define level_rule
 $(BUILD)/kernels/$(1)/%.o: kernels/cpu/%.c $(BUILD)/flags
 	@mkdir -p $$(@D)
-	$$(CC) $$(BASE_CFLAGS) $$(patsubst -Os,-O2,$$(patsubst -O2,-O3,$$(filter -O2 -Os,$$(OPT)))) $$(FLAGS_$(1)) -DLEVEL=$(1) -DLEVEL_$(1) $$(CFLAGS) -c $$< -o $$@
+	$$(CC) $$(BASE_CFLAGS) $$(if $$(filter -O2 -Os,$$(OPT)),$$(if $$(filter $(UNROLLED),$$*),-O3,-O2)) $$(FLAGS_$(1)) -DLEVEL=$(1) -DLEVEL_$(1) $$(CFLAGS) -c $$< -o $$@
 endef
 $(foreach l,$(LEVELS),$(eval $(call level_rule,$(l))))
 

@@ -3,6 +3,7 @@
  * Dao et al. 2022). Blocks begin at multiples of KEYS: a row's bits depend on its own text alone. */
 #include <math.h>
 
+#include "kernels/cpu/loops.h"
 #include "kernels/cpu/tile.h"
 
 enum { KEYS = 256, SCORE_LD = KEYS + 16 /* rows a power of two apart would share cache sets */ };
@@ -37,19 +38,23 @@ size_t K(attention_work)(const Attention *t, int threads)
     return scratch(t).all * sizeof(float) * (size_t)threads;
 }
 
-/* scores of query i against keys j0 .. j0+n-1: adds what stands in the table for their distance */
-static void add_relative(float *s, const float *table, int64_t R, int64_t i, int64_t j0, int64_t n)
+/* s += x, or + from where it is not NULL */
+INLINE void add(float *s, int64_t count, vf x, const float *from){
+    FOR_VECTORS(0, count, store_part(s + i, load_part(s + i, n) + (from ? load_part(from + i, n) : x), n))}
+
+/* to = x times by */
+INLINE void times(float *to, const float *x, int64_t count, float by)
 {
-    const int64_t near = MIN(MAX(i - R - j0, 0), n), far = MIN(MAX(i + R + 1 - j0, 0), n);
-    for (int64_t j = 0; j < near; j++) {
-        s[j] += table[0];
-    }
-    for (int64_t j = near; j < far; j++) {
-        s[j] += table[j0 + j - i + R];
-    }
-    for (int64_t j = far; j < n; j++) {
-        s[j] += table[2 * R];
-    }
+    FOR_VECTORS(0, count, store_part(to + i, load_part(x + i, n) * by, n))
+}
+
+/* scores of a query against keys j0 .. j0+n-1: adds what stands in the table for their distance */
+static void add_relative(float *s, const float *table, int64_t R, int64_t query, int64_t j0, int64_t n)
+{
+    const int64_t near = MIN(MAX(query - R - j0, 0), n), far = MIN(MAX(query + R + 1 - j0, 0), n);
+    add(s, near, v_set(table[0]), NULL);
+    add(s + near, far - near, v_zero(), table + (j0 + near - query + R));
+    add(s + far, n - far, v_set(table[2 * R]), NULL);
 }
 
 /* s [n, padded with -inf to whole vectors] becomes e^(s - max) in place; max is at least `top`, what came before. Returns the sum. */
@@ -99,9 +104,7 @@ static void task(void *arg, size_t number, int worker)
     for (int64_t i0 = T * part / job->parts, rows; i0 < q_end; i0 += rows) {
         rows = MIN(q_end - i0, TILE_ROWS);
         for (int64_t i = 0; i < rows; i++) {
-            for (int64_t d = 0; d < D; d++) {
-                query[i * D + d] = Q[(i0 + i) * t->ld + d] * t->scale;
-            }
+            times(query + i * D, Q + (i0 + i) * t->ld, D, t->scale);
         }
         float top[TILE_ROWS] = {0}, sum[TILE_ROWS] = {0};
         const int64_t end = t->causal ? i0 + rows : T;
@@ -125,9 +128,7 @@ static void task(void *arg, size_t number, int worker)
                 } else {
                     const float shrink = v_exp(v_set(before - top[i]))[0];
                     sum[i] = sum[i] * shrink + e;
-                    for (int64_t d = 0; d < D; d++) {
-                        out[i * out_ld + d] *= shrink;
-                    }
+                    times(out + i * out_ld, out + i * out_ld, D, shrink);
                 }
             }
             Tile value = {scores,    SCORE_LD,      1,   n,      1,      0, values + j0 * TILE_COLS,
@@ -136,10 +137,7 @@ static void task(void *arg, size_t number, int worker)
         }
         for (int64_t i = 0; i < rows; i++) {
             float *to = t->out + (row0 + i0 + i) * t->ldo + h * D;
-            const float share = 1.0f / sum[i];
-            for (int64_t d = 0; d < D; d++) {
-                to[d] = out[i * out_ld + d] * share;
-            }
+            times(to, out + i * out_ld, D, 1.0f / sum[i]);
             if (t->lse) {
                 t->lse[h * t->offsets[t->B] + row0 + i0 + i] = top[i] + v_log(v_set(sum[i]))[0];
             }
@@ -191,9 +189,7 @@ static void pack_rows(int64_t rows, int64_t D, const float *x, int64_t ld, float
     for (int64_t d = 0; d < D; d += TILE_COLS) {
         float *panel = to + d * TILE_ROWS;
         K(tile_pack)(rows, MIN(D - d, TILE_COLS), x + d, ld, 1, panel);
-        for (int64_t i = 0; i < rows * TILE_COLS; i++) {
-            panel[i] *= scale;
-        }
+        times(panel, panel, rows * TILE_COLS, scale);
     }
 }
 
@@ -243,9 +239,7 @@ static void back_task(void *arg, size_t number, int worker)
                 sum = v_fma(v_load_n(dO + i * t->ldo + d, n), v_load_n(O + i * t->ldo + d, n), sum);
             }
             delta[i] = v_sum(sum);
-            for (int64_t d = 0; d < D; d++) {
-                scaled[i * D + d] = Q[i * t->ld + d] * t->scale;
-            }
+            times(scaled + i * D, Q + i * t->ld, D, t->scale);
         }
         const int64_t end = t->causal ? i0 + rows : T;
         for (int64_t j0 = 0; j0 < end; j0 += KEYS) {
@@ -275,9 +269,7 @@ static void back_task(void *arg, size_t number, int worker)
             add_transposed(slopes, rows, n, query, dk + j0 * wide, wide);
         }
         for (int64_t i = 0; i < rows; i++) {
-            for (int64_t d = 0; d < D; d++) {
-                back->dq[(row0 + i0 + i) * back->ldd + h * D + d] = dq[i * wide + d] * t->scale;
-            }
+            times(back->dq + (row0 + i0 + i) * back->ldd + h * D, dq + i * wide, D, t->scale);
         }
     }
     for (int64_t j = 0; j < T; j++) {

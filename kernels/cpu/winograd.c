@@ -62,7 +62,7 @@ static void spread(const double w[3], double to[IN])
     to[5] = w[2];
 }
 
-static void pack_panel(void *arg, size_t panel, int worker)
+static __attribute__((cold)) void pack_panel(void *arg, size_t panel, int worker)
 {
     (void)worker;
     const Packing *p = arg;
