@@ -225,10 +225,31 @@ static bool write_interactions(const char *path, const Thing *things, size_t *in
 
 /* ---- all together ------------------------------------------------------------------------------------------------------------ */
 
-static bool write_readme(const char *path, const Heap *heap, Error *e)
+static bool write_readme(Out *o, const char *folder, Error *e)
 {
-    Out *o = out_open(path, heap, e);
-    if (!o || !out_printf(o, e, "Synthetic: every picture, text and choice in this folder was drawn by `sapor demo` (tools/catalogue.c).\n")) {
+    (void)folder;
+    return out_printf(o, e, "Synthetic: every picture, text and choice in this folder was drawn by `sapor demo` (tools/catalogue.c).\n");
+}
+
+/* A configuration for `sapor extract`: the statistics that need no weights, where other models' names may stand. */
+static bool write_configuration(Out *o, const char *folder, Error *e)
+{
+    bool ok = out_printf(o, e, "# sapor extract %s/extract.yml\ndataset_path: '", folder);
+    for (const char *p = folder; ok && *p; p++)
+        ok = out_printf(o, e, *p == '\'' ? "''" : "%c", *p);
+    return ok && out_printf(o, e,
+                            "'\nvisual:\n  items:\n    input_path: pictures\n    output_path: visual\n    model:\n"
+                            "      - { model_name: colour-statistics, backend: torch, output_layers: all }\n"
+                            "textual:\n  items:\n    input_path: items.tsv\n    output_path: textual\n    item_column: item\n"
+                            "    text_column: description\n    model:\n"
+                            "      - { model_name: word-statistics, backend: sentence_transformers, output_layers: all }\n");
+}
+
+static bool write_file(const char *folder, const char *name, bool (*write)(Out *o, const char *folder, Error *e), Arena *a, Error *e)
+{
+    const char *path = path_join(a, folder, name, e);
+    Out *o = path ? out_open(path, arena_heap(a), e) : NULL;
+    if (!o || !write(o, folder, e)) {
         out_discard(o);
         return false;
     }
@@ -253,10 +274,9 @@ bool catalogue_draw(const char *folder, size_t *interactions, FILE *progress, co
     }
     if (ok)
         progress_end(&p, NULL);
-    const char *items = ok ? path_join(a, folder, "items.tsv", e) : NULL, *readme = ok ? path_join(a, folder, "README.txt", e) : NULL,
-               *chosen = ok ? path_join(a, folder, "interactions.tsv", e) : NULL;
-    ok = items && readme && chosen && write_items(items, things, heap, e) && write_readme(readme, heap, e) &&
-         write_interactions(chosen, things, interactions, heap, e);
+    const char *items = ok ? path_join(a, folder, "items.tsv", e) : NULL, *chosen = ok ? path_join(a, folder, "interactions.tsv", e) : NULL;
+    ok = items && chosen && write_items(items, things, heap, e) && write_file(folder, "README.txt", write_readme, a, e) &&
+         write_file(folder, "extract.yml", write_configuration, a, e) && write_interactions(chosen, things, interactions, heap, e);
     if (!a)
         fail_memory(e, 1, "the catalogue");
     arena_free(a);

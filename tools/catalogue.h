@@ -19,7 +19,8 @@ enum {
 #define CATALOGUE_TASTE 2.2      /* how much tastes count against popularity and chance */
 #define CATALOGUE_POPULARITY 0.6 /* deviation of the items' popularity */
 
-/* Writes FOLDER/pictures/<item>.png, items.tsv (item, title, description), interactions.tsv (user, item, rating, time) and README.txt.
+/* Writes FOLDER/pictures/<item>.png, items.tsv (item, title, description), interactions.tsv (user, item, rating, time),
+ * extract.yml and README.txt.
  * The bytes depend on the numbers above alone. *interactions: how many. */
 bool catalogue_draw(const char *folder, size_t *interactions, FILE *progress, const Heap *heap, Error *e);
 
