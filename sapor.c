@@ -46,7 +46,8 @@ sp_session *sp_session_open(int threads, const sp_allocator *memory, sp_error *e
     if (!s)
         return NULL;
     s->device.heap = memory = arena_heap(s->arena);
-    if (!open_device(&s->device, threads, memory, e) || !(s->tape = tape_new(&s->device, false, e)) || !(s->scratch = arena_new(memory, 0))) {
+    if (!open_device(&s->device, threads, memory, e) || !(s->tape = tape_new(&s->device, false, e)) ||
+        !(s->scratch = arena_new(memory, 0))) {
         fail_memory(e, 1, "a session"); /* keeps an earlier error */
         sp_session_close(s);
         return NULL;
@@ -183,10 +184,12 @@ bool sp_encode_image(const sp_encoder *m, sp_session *s, const void *data, size_
     if (!sp_encoder_reads_images(m))
         return fail(e, SP_USAGE, "this encoder reads no pictures");
     arena_rewind(s->scratch, (ArenaMark){0});
-    return image_decode(&im, (Text){data, bytes}, "picture", 0, s->scratch, e) && encode_images(m->encoder, s->tape, &im, 1, out, e);
+    return image_decode(&im, (Text){data, bytes}, "picture", 0, s->scratch, e) &&
+           encode_images(m->encoder, s->tape, &im, 1, out, e);
 }
 
-bool sp_encode_pixels(const sp_encoder *m, sp_session *s, const unsigned char *rgb, size_t width, size_t height, float *out, sp_error *e)
+bool sp_encode_pixels(const sp_encoder *m, sp_session *s, const unsigned char *rgb, size_t width, size_t height, float *out,
+                      sp_error *e)
 {
     size_t pixels;
     error_clear(e);
@@ -222,13 +225,15 @@ void sp_tokenizer_close(sp_tokenizer *t)
         arena_free(t->arena);
 }
 
-bool sp_tokenize(const sp_tokenizer *t, const char *text, size_t bytes, size_t max_length, int32_t *ids, size_t room, size_t *count, sp_error *e)
+bool sp_tokenize(const sp_tokenizer *t, const char *text, size_t bytes, size_t max_length, int32_t *ids, size_t room,
+                 size_t *count, sp_error *e)
 {
     TokenIds all = {0};
     Arena *scratch = arena_new(arena_heap(t->arena), 0);
     error_clear(e);
-    bool ok = scratch ? tokenize(t->tokenizer, (Text){text, bytes}, max_length, &all, scratch, e) : fail_memory(e, bytes, "token ids");
-    if (ok && all.count)
+    bool ok = scratch ? tokenize(t->tokenizer, (Text){text, bytes}, max_length, &all, scratch, e)
+                      : fail_memory(e, bytes, "token ids");
+    if (ok && all.count && room)
         memcpy(ids, all.ids, MIN(room, all.count) * sizeof *ids);
     *count = ok ? all.count : 0;
     arena_free(scratch);

@@ -7,8 +7,40 @@
  *   - Errors are values. A function that can fail takes an `sp_error *` last; it returns false or NULL and fills it with
  *     one line: what, where (file, line, key, tensor), what to do. The library never prints, exits or aborts.
  *   - Sizes are size_t or int64_t; products of sizes are checked.
- *   - What a function allocates is released by the `_free` or `_close` it names. NULL may be freed.
- *   - A loaded model is immutable and may be shared by threads; each thread makes its own calls.
+ *     `e` is never NULL. It need not be initialised: each call that takes one clears it first, so that an error does not stick.
+ *   - What an `_open` returns is yours until its `_close`, in any order among objects; NULL may be closed. Buffers for results
+ *     are yours throughout: the library keeps no pointer to one, nor to a text, path or picture, after the call.
+ *   - After an error in a call the object is as good as before. What stands in `out` is then not defined; *count is 0.
+ *   - An encoder and a tokenizer are immutable and may be used by several threads at once; a session and a recommender belong
+ *     to one thread at a time. No call needs another thread to make progress, and there is no global state.
+ *   - Texts and paths are UTF-8 and end with NUL, unless a length stands beside them. Same input, same bits: for any number of
+ *     threads, and whatever else is in the call.
+ *
+ * A whole program (cc program.c -lsapor; a static libsapor.a needs the libraries besides that `readelf -d libsapor.so` lists):
+ *
+ *     #include <sapor.h>
+ *     #include <stdio.h>
+ *     #include <stdlib.h>
+ *
+ *     int main(int argc, char **argv)
+ *     {
+ *         sp_error e;
+ *         sp_encoder *m = argc > 1 ? sp_encoder_open(argv[1], NULL, &e) : NULL;
+ *         sp_session *s = m ? sp_session_open(0, NULL, &e) : NULL;
+ *         float *out = s ? malloc(sp_encoder_features(m) * sizeof *out) : NULL;
+ *         const char *text = "a red leather bag";
+ *         bool ok = out && sp_encode_texts(m, s, &text, 1, out, &e);
+ *         for (size_t i = 0; ok && i < sp_encoder_features(m); i++)
+ *             printf("%g\n", out[i]);
+ *         if (!ok)
+ *             fprintf(stderr, "%s\n", argc < 2 ? "usage: program MODEL" : m && s && !out ? "out of memory" : e.message);
+ *         free(out);
+ *         sp_session_close(s);
+ *         sp_encoder_close(m);
+ *         return ok ? 0 : 1;
+ *     }
+ *
+ * tests/embed.c is another: every function below, right and wrong, from C and C++.
  */
 #ifndef SAPOR_H
 #define SAPOR_H
@@ -39,7 +71,7 @@ typedef enum sp_status {
     SP_USAGE,       /* the caller asked for something that does not exist or does not fit */
     SP_SHAPE,       /* two things that must match do not */
     SP_UNSUPPORTED, /* understood, but not available in this build or for this model */
-    SP_CANCELLED    /* the cancel call-back said so */
+    SP_CANCELLED    /* for cancel call-backs to come; no function of this version returns it */
 } sp_status;
 
 typedef struct sp_error {
@@ -50,8 +82,9 @@ typedef struct sp_error {
 /* ---- memory ---------------------------------------------------------------------------------------------------- */
 
 /* Where memory comes from. `resize(user, p, old_bytes, new_bytes)` works like realloc: p NULL allocates, new_bytes 0
- * frees and returns NULL; it returns NULL when it cannot. Results are aligned for any C type. NULL instead of an
- * sp_allocator means malloc. */
+ * frees and returns NULL; it returns NULL when it cannot, and p is then as before. Results are aligned for any C type. Calls
+ * come from the session's threads, several at a time. The struct is copied; what `user` points to must outlive the object.
+ * NULL instead of an sp_allocator means malloc. */
 typedef struct sp_allocator {
     void *(*resize)(void *user, void *p, size_t old_bytes, size_t new_bytes);
     void *user;
@@ -62,16 +95,7 @@ SP_API const char *sp_version(void); /* SAPOR_VERSION of the library that runs *
 /* ---- sessions: who computes --------------------------------------------------------------------------------------
 
  * A session belongs to one thread: it has worker threads of its own and scratch memory that grows to the largest call
- * and is used again, so that a steady stream of calls allocates nothing.
- *
- *     sp_error e = {0};
- *     sp_session *s = sp_session_open(0, NULL, &e);
- *     sp_encoder *m = s ? sp_encoder_open("all-MiniLM-L6-v2", NULL, &e) : NULL;
- *     const char *texts[] = {"a red leather bag", "a brass lamp"};
- *     float *out = malloc(2 * sp_encoder_features(m) * sizeof *out);
- *     if (!m || !sp_encode_texts(m, s, texts, 2, out, &e))
- *         fprintf(stderr, "%s\n", e.message);
- */
+ * and is used again. A server opens one model, and a session for each of its threads (threads 1: no workers besides). */
 typedef struct sp_session sp_session;
 /* threads 0: as many as the machine lends; 1: the calling thread only. */
 SP_API sp_session *sp_session_open(int threads, const sp_allocator *memory, sp_error *e);
@@ -82,7 +106,12 @@ SP_API void sp_session_close(sp_session *s);
  * `model` is a Hugging Face folder, a weights file of torchvision or timm, or a name that is looked up in
  * $SAPOR_MODELS, the Hugging Face cache and torch's. What comes out is what sentence-transformers, transformers or
  * torchvision give for the same model: see `sapor models`. An open encoder may be used by several threads, each with a
- * session of its own; a row does not depend on what else is in the call. */
+ * session of its own; a row does not depend on what else is in the call. Encoding what a model does not read is SP_USAGE.
+ *
+ *     const char *paths[] = {"bag.jpg", "lamp.png"};
+ *     float *out = malloc(2 * sp_encoder_features(m) * sizeof *out);
+ *     if (!out || !sp_encode_image_files(m, s, paths, 2, out, &e)) ...
+ */
 typedef struct sp_encoder sp_encoder;
 SP_API sp_encoder *sp_encoder_open(const char *model, const sp_allocator *memory, sp_error *e);
 SP_API void sp_encoder_close(sp_encoder *m);
@@ -92,26 +121,41 @@ SP_API bool sp_encoder_reads_images(const sp_encoder *m);
 /* texts [n], UTF-8, NUL-terminated; out [n, D] */
 SP_API bool sp_encode_texts(const sp_encoder *m, sp_session *s, const char *const *texts, size_t n, float *out, sp_error *e);
 /* paths [n] of JPEG, PNG or WebP files; out [n, D] */
-SP_API bool sp_encode_image_files(const sp_encoder *m, sp_session *s, const char *const *paths, size_t n, float *out, sp_error *e);
+SP_API bool sp_encode_image_files(const sp_encoder *m, sp_session *s, const char *const *paths, size_t n, float *out,
+                                  sp_error *e);
 /* One picture that is in memory, as a file holds it (data, bytes); out [D] */
 SP_API bool sp_encode_image(const sp_encoder *m, sp_session *s, const void *data, size_t bytes, float *out, sp_error *e);
 /* One picture as pixels, RGB with 8 bits, rows without padding; out [D] */
-SP_API bool sp_encode_pixels(const sp_encoder *m, sp_session *s, const unsigned char *rgb, size_t width, size_t height, float *out, sp_error *e);
+SP_API bool sp_encode_pixels(const sp_encoder *m, sp_session *s, const unsigned char *rgb, size_t width, size_t height,
+                             float *out, sp_error *e);
 
 /* ---- tokenizers ------------------------------------------------------------------------------------------------------
 
  * Token ids as Hugging Face's tokenizers give them, special tokens included. `path` is a model folder, tokenizer.json
- * or vocab.txt. Immutable once open, shared by threads. */
+ * or vocab.txt. Immutable once open, shared by threads.
+ *
+ *     int32_t ids[512];
+ *     size_t count;
+ *     if (sp_tokenize(t, text, strlen(text), 512, ids, 512, &count, &e)) ... ids[0 .. count-1]
+ */
 typedef struct sp_tokenizer sp_tokenizer;
 SP_API sp_tokenizer *sp_tokenizer_open(const char *path, const sp_allocator *memory, sp_error *e);
 SP_API void sp_tokenizer_close(sp_tokenizer *t);
-/* Writes at most `room` ids and says in *count how many there are (more than room: call again with more). max_length 0: not cut. */
-SP_API bool sp_tokenize(const sp_tokenizer *t, const char *text, size_t bytes, size_t max_length, int32_t *ids, size_t room, size_t *count,
-                        sp_error *e);
+/* Writes at most `room` ids and says in *count how many there are (more than room: call again with more; room 0: ids may be
+ * NULL). max_length: ids at most, special ones included; 0: not cut. */
+SP_API bool sp_tokenize(const sp_tokenizer *t, const char *text, size_t bytes, size_t max_length, int32_t *ids, size_t room,
+                        size_t *count, sp_error *e);
 
 /* ---- recommenders -----------------------------------------------------------------------------------------------------
 
- * A folder that `sapor train --out DIR` wrote, opened to recommend from. One thread at a time. */
+ * A folder that `sapor train --out DIR` wrote, opened to recommend from. One thread at a time.
+ *
+ *     sp_recommendation best[10];
+ *     size_t count;
+ *     if (sp_recommend(r, "u7", 10, best, &count, &e))
+ *         for (size_t i = 0; i < count; i++)
+ *             printf("%s %g\n", best[i].item, best[i].score);
+ */
 typedef struct sp_recommender sp_recommender;
 typedef struct sp_recommendation {
     const char *item; /* its id; lives until the next sp_recommend or the close */
@@ -119,7 +163,8 @@ typedef struct sp_recommendation {
 } sp_recommendation;
 SP_API sp_recommender *sp_recommender_open(const char *folder, int threads, const sp_allocator *memory, sp_error *e);
 SP_API void sp_recommender_close(sp_recommender *r);
-/* The k best items that `user` has not had in training, best first; out [k]; *count: how many there are. */
+/* The k best items that `user` has not had in training, best first, ties by the item's number; out [k]; *count: how many there
+ * are, fewer than k where the catalogue is small. A user who was not in training is SP_USAGE. */
 SP_API bool sp_recommend(sp_recommender *r, const char *user, size_t k, sp_recommendation *out, size_t *count, sp_error *e);
 
 #ifdef __cplusplus

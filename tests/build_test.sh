@@ -22,6 +22,32 @@ if [ "$BUILD" = build ]; then # others carry a sanitizer or counters
     rm -f "$BUILD/stripped"
     check stripped_under_2_mb "$([ $size -lt 2000000 ] || echo "sapor and libsapor.so: $size bytes stripped")"
 fi
+if [ "$BUILD" = build ]; then # a program that has only the header and a library, in both languages
+    out=$(mktemp -d)
+    trap 'rm -rf "$out"' EXIT
+    awk 'BEGIN { for (u = 0; u < 12; u++) for (k = 0; k < 4; k++) printf "u%d\ti%d\n", u, (u * 3 + k * 5) % 16 }' >"$out/train.tsv"
+    "$BUILD/sapor" train MostPop --train "$out/train.tsv" --out "$out/run" --quiet >"$out/log" 2>&1
+    # what the static library needs is what the shared one says
+    needs=$(readelf -d "$BUILD/libsapor.so" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/-l:\1/p' | grep -v 'ld-linux')
+    unpacked=$(ls -d build/deps/root/usr/lib/*/ 2>/dev/null | sed 's/\(.*\)/-L\1 -Wl,-rpath,\1/')
+    for language in c c++; do
+        standard=$([ $language = c ] && echo c11 || echo c++17)
+        for library in so a; do
+            if ! echo 'int main() { return 0; }' | ${CC:-cc} -x $language - -o "$out/probe" 2>/dev/null; then
+                n=$((n + 1))
+                echo "ok $n - embed_${language}_${library} # SKIP ${CC:-cc} compiles no $language"
+                continue
+            fi
+            ${CC:-cc} -x $language -std=$standard -Wall -Wextra -Werror -pedantic -pthread -D_POSIX_C_SOURCE=200809L -I. tests/embed.c -x none \
+                -o "$out/embed" "$BUILD/libsapor.$library" $unpacked \
+                $([ $library = a ] && echo $needs) >"$out/log" 2>&1 &&
+                ln -sf "$PWD/$BUILD/libsapor.so" "$out/libsapor.so.0" &&
+                LD_LIBRARY_PATH=$out${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} "$out/embed" tests/golden/encoders/bert tests/golden/encoders/resnet_basic \
+                    tests/golden/images/RGB.png "$out/run" u3 >>"$out/log" 2>&1
+            check embed_${language}_${library} "$([ $? = 0 ] || { cat "$out/log"; echo "did not compile, or did not run"; })"
+        done
+    done
+fi
 case $BUILD in
 *minimal*) # static; with musl, small
     check sapor_is_static "$(readelf -d "$BUILD/sapor" | grep NEEDED)"
