@@ -56,7 +56,7 @@ static bool next_row(Text *rest, size_t *line, const size_t keep[2], Text out[2]
 
 static bool find_columns(Text *rest, size_t *line, const char *const names[2], size_t at[2], size_t *columns, const char *path, Arena *a, Error *e)
 {
-    Text field;
+    Text field = {"", 0};
     bool last = false, found[2] = {false, false};
     for (*columns = 0; !last; ++*columns) {
         if (!next_field(rest, line, &field, &last, path, a, e))

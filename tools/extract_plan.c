@@ -75,6 +75,7 @@ static bool read_backend(Extraction *x, const Yaml *model, Error *e)
 {
     const Yaml *y = yaml_get(model, "backend");
     bool visual = x->modality == MODALITY_IMAGE;
+    x->backend = "";
     if (!y)
         return fail(e, SP_FORMAT, "%s: the key \"backend\" is missing: %s", model->where,
                     visual ? "torch or transformers" : "sentence_transformers or transformers");
@@ -118,7 +119,7 @@ static bool read_preparation(Extraction *x, const Yaml *model, Error *e)
         x->mean[k] = (float)m[k];
         x->std[k] = (float)s[k];
         if (!(s[k] > 0))
-            return fail(e, SP_FORMAT, "%s: std: numbers above 0 are wanted", std->where);
+            return fail(e, SP_FORMAT, "%s: std: numbers above 0 are wanted", std ? std->where : model->where);
     }
     if (reshape && !yaml_is_null(reshape)) {
         if (!read_numbers(reshape, 2, size, e))
@@ -154,8 +155,8 @@ static bool add_layer(Plan *p, Extraction x, const Yaml *layer, Error *e)
         return fail(e, SP_FORMAT, "%s: output_layers: the output layer's name (such as avgpool) is wanted, not its index",
                     layer ? layer->where : x.where);
     x.layer = layer ? layer->text.p : strcmp(x.backend, "transformers") == 0 ? "pooler_output" : "1";
-    if (strchr(x.layer, '/') || strcmp(x.layer, "..") == 0 || strcmp(x.layer, ".") == 0 || !*x.layer)
-        return fail(e, SP_FORMAT, "%s: output_layers: \"%s\" cannot be a folder's name", layer->where, x.layer);
+    if (!x.layer || strchr(x.layer, '/') || strcmp(x.layer, "..") == 0 || strcmp(x.layer, ".") == 0 || !*x.layer)
+        return fail(e, SP_FORMAT, "%s: output_layers: \"%s\" cannot be a folder's name", layer ? layer->where : x.where, x.layer ? x.layer : "");
     const char *model = model_folder(&x, p->arena, e);
     x.folder = model ? arena_printf(p->arena, e, "%s/%s/%s/%s", x.output, x.backend, model, x.layer) : NULL;
     if (!x.folder || (p->count == p->room && !(p->list = arena_grow(p->arena, p->list, p->count, &p->room, sizeof *p->list, e))))
@@ -191,7 +192,7 @@ static bool add_model(Plan *p, Extraction x, const Yaml *model, Error *e)
 
 static bool add_source(Plan *p, Extraction x, const Yaml *source, const char *root, Error *e)
 {
-    const char *input, *output;
+    const char *input = NULL, *output = NULL;
     if (!check_map(source, SOURCE_KEYS, COUNT(SOURCE_KEYS), p->arena, e) || !need_text(source, "input_path", &input, e) ||
         !need_text(source, "output_path", &output, e) || !(x.input = path_join(p->arena, root, input, e)) ||
         !(x.output = path_join(p->arena, root, output, e)))
@@ -219,7 +220,7 @@ bool extraction_plan(Extraction **list, size_t *count, const Yaml *root, Arena *
     } MODALITIES[] = {{"visual", MODALITY_IMAGE}, {"textual", MODALITY_TEXT}}; /* in Ducho's order, whatever the file's */
     static const char *const LATER[] = {"visual_textual", "audio"};
     Plan p = {.arena = a};
-    const char *dataset;
+    const char *dataset = NULL;
     if (!check_map(root, TOP_KEYS, COUNT(TOP_KEYS), a, e) || !need_text(root, "dataset_path", &dataset, e))
         return false;
     for (size_t i = 0; i < COUNT(LATER); i++)

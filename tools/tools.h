@@ -62,7 +62,7 @@ const Device *context_device(Context *c, Error *e);
 void context_keep_totals(Context *c);
 /* Runs `command` with its arguments argv[0 .. argc-1] (the command's own name is argv[0]); returns the exit status. */
 int command_run(const Command *command, int argc, char **argv);
-void command_help(const Command *command, FILE *to);
+void command_help(const Command *k, FILE *to);
 /* Prints "sapor: message" on standard error and returns the exit status that goes with the code. */
 int report_error(const Error *e);
 bool is_colourful(FILE *to); /* a terminal that wants colours */
