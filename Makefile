@@ -158,6 +158,10 @@ install: $(addprefix $(BUILD)/,sapor libsapor.a libsapor.so)
 #: make uninstall    with the same PREFIX, LIBDIR and DESTDIR
 uninstall:
 	rm -f $(addprefix $(DESTDIR),$(INSTALLED))
+#: make demo-encoder  trains the demo's pair of encoders again, ten minutes, and compares with encoders/demo
+demo-encoder: have-deps
+	@+$(MAKE) -s sapor && SAPOR_CPU=baseline ./sapor demo --train-encoder build/demo-encoder
+	@diff -r build/demo-encoder encoders/demo && echo "build/demo-encoder and encoders/demo are the same, bit for bit"
 #: make deps         the packages needed: installed as root or in CI, else unpacked under build/deps
 deps:
 	@scripts/deps.sh "$(DEPS_ROOT)"
@@ -187,5 +191,5 @@ format:
 clean:
 	find build -mindepth 1 -maxdepth 1 ! -name deps -exec rm -rf {} + 2>/dev/null || true
 	rm -f sapor libsapor.a libsapor.so
-.PHONY: all help install uninstall tests test check-all demo demo-movielens bench-peers deps have-deps kills fuzz lint format clean FORCE
+.PHONY: all help install uninstall tests test check-all demo demo-encoder demo-movielens bench-peers deps have-deps kills fuzz lint format clean FORCE
 -include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TESTS:=.d) $(CASE_SRC:%.c=$(BUILD)/%.d)

@@ -16,7 +16,7 @@ enum {
     PICTURE_LAYERS = 4,
     TEXT_LAYERS = 2,
     SIDE = CATALOGUE_SIDE,
-    PATCH = 8,
+    PATCH = 16,
     PATCHES = (SIDE / PATCH) * (SIDE / PATCH),
     PIXELS = 3 * PATCH * PATCH, /* of a patch */
     POSITIONS = 64,             /* of a text */
