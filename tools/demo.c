@@ -226,8 +226,11 @@ static bool run_demo(Demo *d, Error *e)
     d->stages = NULL;
     if (!out_commit(stages_out, e) || !write_page(d, e))
         return false;
-    if (c->json)
+    if (c->json) {
+        if (d->matched >= 0)
+            printf("{\"event\":\"match\",\"items\":%d,\"texts_that_find_their_picture\":%.6f}\n", CATALOGUE_ITEMS, d->matched);
         return true;
+    }
     printf("\nSynthetic catalogue: %d items, %d users, %zu interactions (%zu to learn from, %zu to test)\n", CATALOGUE_ITEMS, CATALOGUE_USERS, interactions,
            counts[0], counts[2]);
     if (d->matched >= 0)

@@ -1,0 +1,44 @@
+#!/bin/bash
+# tests/demo_test.sh: the tour ends with its table and a page that needs nothing beside itself; the project's own encoders find the picture of a
+# text at least ten times more often than chance; the same command again gives the same figures. Speaks TAP; finds the build in $BUILD.
+set -u
+export LC_ALL=C
+cd "$(dirname "$0")/.." || exit 1
+sapor=$PWD/${BUILD:-build}/sapor
+if [ "${BUILD:-build}" != build ]; then
+    echo "skipped: training takes minutes in this build (${BUILD}); the plain build runs it"
+    echo "ok 1 - demo # SKIP"
+    echo 1..1
+    exit 0
+fi
+work=$(mktemp -d "${TMPDIR:-/tmp}/sapor-demo-XXXXXX") || exit 1
+trap 'rm -rf "$work"' EXIT
+number=0
+check() { # NAME COMMAND ...
+    local name=$1
+    number=$((number + 1))
+    shift
+    if "$@" >"$work/log" 2>&1; then
+        echo "ok $number - $name"
+    else
+        echo "not ok $number - $name"
+        tail -n 15 "$work/log" | sed 's/^/# /'
+    fi
+}
+demo() { (cd "$work" && "$sapor" demo --json --quiet >"$1"); }
+figures() { sed -E 's/,"epoch_seconds".*//' "$1"; }
+
+check demo demo first.jsonl
+check "six models" test "$(grep -c '"event":"result"' "$work/first.jsonl")" = 6
+check "texts find their pictures, chance is 1/360" awk -F'[:}]' '/"event":"match"/ { found = $NF == "" ? $(NF - 1) : $NF } END { print found; exit !(found >= 10 / 360) }' "$work/first.jsonl"
+page=$work/out/demo/report.html
+for part in Figures 'What users liked' 'What the features say' 'Seldom and often' 'Learning curves' 'Time and memory' Roofline; do
+    check "page: $part" grep -q "<h2>$part" "$page"
+done
+check "page: nothing from elsewhere" bash -c "! grep -qE 'https?://|<script|<link|src=' '$page'"
+check "page: under 4 MB" test "$(stat -c %s "$page")" -lt 4000000
+check "again" demo second.jsonl
+figures "$work/first.jsonl" >"$work/a"
+figures "$work/second.jsonl" >"$work/b"
+check "again: the same figures" diff "$work/a" "$work/b"
+echo "1..$number"
