@@ -80,8 +80,8 @@ $(BUILD)/flags: FORCE
 $(BUILD)/objects: FORCE
 	$(call stamp,$(LIB_OBJ) $(TOOL_OBJ) $(LINK) $(DEP_LIBS))
 
-# The command around the library is made small (but for what measures the machine): nothing in it takes time.
-$(filter-out %/peak.o %/statistics.o,$(TOOL_OBJ)): OPT := $(patsubst -O2,-Os,$(OPT))
+# The command around the library is made small (but for what measures the machine): nothing in it takes time. private: not for the stamp.
+$(filter-out %/peak.o %/statistics.o,$(TOOL_OBJ)): private OPT := $(patsubst -O2,-Os,$(OPT))
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(COMPILE) -c $< -o $@
