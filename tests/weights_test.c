@@ -579,6 +579,8 @@ static const struct {
            "tensor a: is there twice"),
     PICKLE("}.", "holds no tensors"),
     PICKLE("N.", "holds no tensors"),
+    PICKLE("(t.", "holds no tensors"),
+    PICKLE("(1.", "empty stack"),
     PICKLE("cos\nsystem\n(U\4exittR.", "holds no tensors"),
     PICKLE("]q\0h\0a.", "holds no tensors"),
     /* the machine */

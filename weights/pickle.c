@@ -146,7 +146,7 @@ static bool pop_mark(Machine *m, Value ***items, size_t *count)
     if (!m->mark_count)
         return bad(m, "lacks a mark");
     size_t from = m->marks[--m->mark_count];
-    *items = m->stack + from;
+    *items = m->stack ? m->stack + from : NULL; /* a mark may be the first of all */
     *count = m->depth - from;
     m->depth = from;
     return true;
