@@ -113,8 +113,8 @@ for model in Random MostPop ItemKNN BPRMF VBPR LATTICE; do
     case $model in VBPR | LATTICE) set -- "$@" --features "$features" ;; esac
     if [ ! -f "$runs/$model.result" ]; then
         begun=$(date +%s.%N)
-        "$sapor" train $model --train "$out/train.tsv" --valid "$out/val.tsv" --test "$out/test.tsv" "$@" --out "$runs/$model" --json >"$runs/$model.log"
-        tail -n 1 "$runs/$model.log" | awk -v b="$begun" -v now="$(date +%s.%N)" '{ printf "%.1f %s\n", now - b, $0 }' >"$runs/$model.new"
+        "$sapor" train $model --train "$out/train.tsv" --valid "$out/val.tsv" --test "$out/test.tsv" "$@" --out "$runs/$model" --json --profile >"$runs/$model.log"
+        grep '"event":"result"' "$runs/$model.log" | awk -v b="$begun" -v now="$(date +%s.%N)" '{ printf "%.1f %s\n", now - b, $0 }' >"$runs/$model.new"
         mv "$runs/$model.new" "$runs/$model.result"
     fi
     result=$(cut -d ' ' -f 2- "$runs/$model.result")
@@ -129,3 +129,15 @@ awk -F'\t' -v n="$(wc -l <"$out/interactions.tsv")" -v what="$([ -n "$posters" ]
         printf "%-8s %10s %9s %8s %11s %10s %9s %8s\n", "model", "Recall@20", "nDCG@20", "HR@20", "best epoch", "s/epoch", "seconds", "MB"
     }
     { printf "%-8s %10.4f %9.4f %8.4f %11s %10s %9.1f %8.0f\n", $1, $2, $3, $4, $5, $5 == "-" ? "-" : sprintf("%.3f", $6), $7, $8 / 1e6 }' "$out/table.tsv"
+
+# ---- the page ---------------------------------------------------------------------------------------------------------------------
+{
+    echo "stage${tab}seconds${tab}MB"
+    awk -F'\t' -v OFS='\t' '{ print $1, $7, sprintf("%.0f", $8 / 1e6) }' "$out/table.tsv"
+} >"$out/stages.tsv"
+cat "$runs"/*.log >"$out/ops.jsonl"
+"$sapor" report "$runs/Random" "$runs/MostPop" "$runs/ItemKNN" "$runs/BPRMF" "$runs/VBPR" "$runs/LATTICE" --quiet -o "$out/report.html" \
+    --title "Sapor: MovieLens-100K, recommended from $([ -n "$posters" ] && echo 'posters and texts' || echo 'texts')" \
+    --items "$out/texts.tsv" --text-column text ${posters:+--pictures "$posters"} --stages "$out/stages.tsv" --ops "$out/ops.jsonl"
+echo
+echo "To look at: $out/report.html"
