@@ -48,6 +48,7 @@ void K(adam)(const Run *run, int64_t n, const AdamStep *s, const float *g, float
 INLINE void replay(const AdamStep *history, int32_t from, int32_t to, int V, vf *p, vf *m, vf *v)
 {
     vi moving = *m != 0.0f, fading = *v != 0.0f;
+    UNROLL
     for (int k = 1; k < V; k++) {
         moving |= m[k] != 0.0f;
         fading |= v[k] != 0.0f;
@@ -58,11 +59,13 @@ INLINE void replay(const AdamStep *history, int32_t from, int32_t to, int V, vf 
     }
     for (int32_t t = from + 1; t <= to && moves; t++) {
         const AdamStep s = history[t];
+        UNROLL
         for (int k = 0; k < V; k++) {
             adam_vector(&s, v_zero(), &p[k], &m[k], &v[k]);
         }
     }
     for (int32_t t = from + 1; t <= to && !moves && v_mask(fading) != 0; t++) {
+        UNROLL
         for (int k = 0; k < V; k++) {
             v[k] = flush(history[t].beta2 * v[k]);
         }
@@ -74,6 +77,7 @@ INLINE void catch_up_part(const Adam *a, int32_t from, int32_t to, const float *
                           float *vrow)
 {
     vf p[4], m[4], v[4];
+    UNROLL
     for (int k = 0; k < V; k++) {
         p[k] = load_part(prow + k * VW, k == V - 1 ? n : VW);
         m[k] = load_part(mrow + k * VW, k == V - 1 ? n : VW);
@@ -82,6 +86,7 @@ INLINE void catch_up_part(const Adam *a, int32_t from, int32_t to, const float *
     if (from < to) {
         replay(a->history, from, to, V, p, m, v);
     }
+    UNROLL
     for (int k = 0; k < V; k++) {
         if (g) {
             adam_vector(&a->history[to + 1], load_part(g + k * VW, k == V - 1 ? n : VW), &p[k], &m[k], &v[k]);

@@ -27,6 +27,7 @@ INLINE void row_block(const GatherSum *g, Weight w, int V, int lanes, int64_t r,
     const float *x = g->x + d;
     const int64_t ldx = g->ldx, last = g->start[g->rows] - 1;
     vf acc[8];
+    UNROLL
     for (int v = 0; v < V; v++) {
         acc[v] = v_zero();
     }
@@ -34,17 +35,20 @@ INLINE void row_block(const GatherSum *g, Weight w, int V, int lanes, int64_t r,
         const int64_t c = w == ONE_IN_ORDER ? e : g->col[e];
         if (w != ONE_IN_ORDER) {
             const float *next = x + g->col[MIN(e + AHEAD, last)] * ldx;
+            UNROLL
             for (int v = 0; v < V * VW; v += 16) {
                 __builtin_prefetch(next + v);
             }
         }
         const float *row = x + c * ldx;
         if (w == ONE || w == ONE_IN_ORDER) {
+            UNROLL
             for (int v = 0; v < V; v++) {
                 acc[v] += load_part(row + v * VW, v == V - 1 ? lanes : VW);
             }
         } else {
             const vf weight = v_set(weight_of(g, w, e, c));
+            UNROLL
             for (int v = 0; v < V; v++) {
                 acc[v] = v_fma(weight, load_part(row + v * VW, v == V - 1 ? lanes : VW), acc[v]);
             }
@@ -52,6 +56,7 @@ INLINE void row_block(const GatherSum *g, Weight w, int V, int lanes, int64_t r,
     }
     const vf scale = v_set(g->row_scale ? g->alpha * g->row_scale[r] : g->alpha);
     float *y = g->y + (g->to ? g->to[r] : r) * g->ldy + d;
+    UNROLL
     for (int v = 0; v < V; v++) {
         const int n = v == V - 1 ? lanes : VW;
         if (g->beta == 0.0f) {

@@ -1,12 +1,6 @@
 /* The register tile: see tile.h. One inlined body; a table holds it for every number of rows and vectors. */
 #include "kernels/cpu/tile.h"
 
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
-
 enum { VECS_MAX = 2 * TILE_PANELS_MAX };
 
 /* rows, vecs and by_column are constants where this is inlined, acc lives in registers. Rows go by threes off one pointer, so that

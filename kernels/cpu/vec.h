@@ -38,6 +38,13 @@ typedef int32_t vi_any __attribute__((vector_size(4 * VW), aligned(4), may_alias
 
 #define INLINE static inline __attribute__((always_inline, unused))
 
+/* Before a loop over vectors that are to stay in registers: its count is a constant where it is inlined, and no copy of it may loop. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
 /* ---- loads, stores, lanes ------------------------------------------------------------------------------------------- */
 
 INLINE vf v_load(const float *p)
