@@ -50,7 +50,7 @@ FOLDERS = base weights tokenizers nn extractors recsys recsys/models kernels
 LIB_SRC := sapor.c $(wildcard $(addsuffix /*.c,$(FOLDERS)))
 CPU_SRC := $(wildcard kernels/cpu/*.c)
 # -O3 where it pays; elsewhere it adds 200 KB of unrolled tails.
-UNROLLED = tile gemm conv winograd
+UNROLLED = $(if $(call on,$(MINIMAL)),,tile gemm conv winograd)
 TOOL_SRC := $(wildcard tools/*.c)
 # The same kernel sources once a level of instructions; kernels/dispatch.c names the levels.
 ifeq ($(MACHINE),x86_64)

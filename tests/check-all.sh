@@ -1,6 +1,7 @@
 #!/bin/bash
 # make check-all: the tests normally and sanitized, at each level of instructions, built by clang, with line coverage of the
-# library, every fuzz target for a minute, kills, and lint. Ends with one line a step; exit status 1 when one failed.
+# library, under the thread sanitizer, MINIMAL, on an old processor and on another kind by qemu, every fuzz target for a minute, kills,
+# and lint. Ends with one line a step; exit status 1 when one failed.
 set -u
 cd "$(dirname "$0")/.."
 make=${MAKE:-make}
@@ -35,6 +36,12 @@ level() { # NAME FLAG ...
 by_clang() {
     "$make" -s -j"$jobs" CC=clang WERROR=1 BUILD=build/clang tests build/clang/libsapor.so && LABEL=clang tests/run.sh build/clang
 }
+# Debian's libraries for aarch64 lie beside this system's: dpkg --add-architecture arm64 (CONTRIBUTING.md).
+by_aarch64() {
+    local build=build/minimal/aarch64
+    "$make" -s -j"$jobs" MINIMAL=1 WERROR=1 CC=aarch64-linux-gnu-gcc BUILD=$build tests &&
+        LABEL=aarch64 EMULATOR=qemu-aarch64 TEST_TIMEOUT=1200 tests/run.sh $build
+}
 coverage() {
     "$make" -s -j"$jobs" COVERAGE=1 BUILD=build/coverage tests || return 1
     find build/coverage -name '*.gcda' -delete
@@ -55,6 +62,22 @@ x86_64)
 *) level baseline . ;;
 esac
 if command -v clang >/dev/null; then step clang by_clang; else skip clang "no clang here"; fi
+step "thread sanitizer" tests/run.sh thread
+step minimal tests/run.sh minimal
+if ! command -v qemu-x86_64 >/dev/null; then
+    skip "a processor of 2008" "no qemu-x86_64 here"
+elif [ "$(uname -m)" != x86_64 ]; then
+    skip "a processor of 2008" "this machine is no x86-64"
+else
+    LABEL=nehalem EMULATOR="qemu-x86_64 -cpu Nehalem" TEST_TIMEOUT=1200 step "a processor of 2008" tests/run.sh build
+fi
+if ! command -v aarch64-linux-gnu-gcc >/dev/null || ! command -v qemu-aarch64 >/dev/null; then
+    skip aarch64 "no aarch64-linux-gnu-gcc or no qemu-aarch64 here"
+elif [ ! -e /usr/lib/aarch64-linux-gnu/libutf8proc.a ]; then
+    skip aarch64 "no libutf8proc for aarch64 here"
+else
+    step aarch64 by_aarch64
+fi
 if ! command -v gcovr >/dev/null; then
     skip coverage "no gcovr here"
 else

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Builds and runs the test programs: tests/run.sh normal|sanitized|minimal|thread|FOLDER ... (FOLDER: a build made already)
-# $EMULATOR, say "qemu-aarch64", is put before each program.
+# $EMULATOR, say "qemu-aarch64", is put before each program; kills and pages of documentation are left out then.
 # Each program speaks TAP. What failed is shown with its output, what was skipped with its reason; the last line is the
 # sum: "N passed, N failed, N skipped". Exit status 1 when anything failed.
 set -u
@@ -49,7 +49,11 @@ run_all() { # LABEL BUILD: the programs in BUILD, and the scripts, which find it
         test=$2/tests/$(basename "$test" .c)
         [ -x "$test" ] && echo "$test"
     done >"$logs/list"
-    ls tests/*_test.sh >>"$logs/list" 2>/dev/null
+    if [ -n "$EMULATOR" ]; then
+        printf 'tests/%s_test.sh\n' build install tools
+    else
+        ls tests/*_test.sh
+    fi >>"$logs/list"
     export -f run_program
     BUILD=$2 xargs -P "$jobs" -I{} bash -c 'run_program "$1" "$2/$(basename "$1").log"' _ {} "$logs" <"$logs/list"
     while read -r test; do
@@ -73,18 +77,18 @@ build() { # LABEL BUILD [make argument ...]: false when it did not build
 }
 
 # Whether a sanitized program can run here at all, and whether leaks can be looked for (not under a tracer).
-sanitizer_works() {
-    local folder=build/sanitized/probe
-    mkdir -p $folder
-    echo 'int main(void) { return 0; }' >$folder/probe.c
-    "${CC:-cc}" -fsanitize=address,undefined $folder/probe.c -o $folder/probe 2>$folder/log && ASAN_OPTIONS=detect_leaks=0 $folder/probe 2>>$folder/log
+sanitizer_works() { # FOLDER SANITIZER
+    local folder=$1/probe
+    mkdir -p "$folder"
+    echo 'int main(void) { return 0; }' >"$folder/probe.c"
+    "${CC:-cc}" -fsanitize="$2" "$folder/probe.c" -o "$folder/probe" 2>"$folder/log" && ASAN_OPTIONS=detect_leaks=0 "$folder/probe" 2>>"$folder/log"
 }
 
 for what in "$@"; do
     case $what in
     normal) build normal build && run_all normal build ;;
     sanitized)
-        if ! sanitizer_works; then
+        if ! sanitizer_works build/sanitized address,undefined; then
             echo "sanitized    skipped: the sanitizers do not work here: $(head -n 1 build/sanitized/probe/log)"
             skipped=$((skipped + 1))
         elif build sanitized build/sanitized SANITIZE=address,undefined; then
@@ -95,6 +99,14 @@ for what in "$@"; do
             export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
             run_all sanitized build/sanitized
             unset ASAN_OPTIONS UBSAN_OPTIONS
+        fi
+        ;;
+    thread) # data races: what shares a pool, a model or a session between threads
+        if ! sanitizer_works build/thread thread; then
+            echo "thread       skipped: the thread sanitizer does not work here: $(head -n 1 build/thread/probe/log)"
+            skipped=$((skipped + 1))
+        else
+            build thread build/thread SANITIZE=thread && TEST_TIMEOUT=1200 run_all thread build/thread
         fi
         ;;
     minimal) # by musl for the size; Debian has cmocka for glibc only

@@ -10,6 +10,7 @@ case ${BUILD:-} in /*) sapor=$BUILD/sapor ;; esac
 work=$(mktemp -d "${TMPDIR:-/tmp}/sapor-tools-XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
+binary=$sapor
 if [ -n "${EMULATOR:-}" ]; then
     printf '#!/bin/sh\nexec %s "%s" "$@"\n' "$EMULATOR" "$sapor" >emulated
     chmod +x emulated
@@ -145,14 +146,24 @@ npy() { # FILE SHAPE NUMBERS [LAST]: a NumPy file of ones, float32; LAST: the la
 }
 table() {
     while IFS='|' read -r expected said title call; do
-        [ -z "$call" ] || eval "wrong $expected \"\$said\" \"\$title\" $call"
+        case $call$has_yaml in
+        ?) ;;
+        extract*.yml*0) skip "$title" 'this build has no libyaml' ;;
+        *) eval "wrong $expected \"\$said\" \"\$title\" $call" ;;
+        esac
     done
 }
+has_yaml=1
+if "$sapor" info | grep -q '^ *libyaml *not in'; then
+    has_yaml=0
+    printf 'a: b\n' >some.yml
+    wrong 1 'some.yml: .*libyaml' 'extract without libyaml' extract some.yml
+fi
 mkdir -p bad/folder bad/folder.tsv bad/folder.npy bad/data/pictures bad/data/junk bad/mixed
 cut -f 1-3 ratings.tsv | sed 's/u//; s/i//' >numbers.tsv
 : >bad/empty
 printf 'hello\n' >bad/file
-head -c 2000 "$sapor" >bad/binary
+head -c 2000 "$binary" >bad/binary
 for end in tsv npy safetensors pth yml txt json; do cp bad/binary bad/binary.$end; cp bad/empty bad/empty.$end; done
 printf 'u1\ti1\t5\nu\351\ti2\t4\n' >bad/latin.tsv
 printf 'u1\ti1\t5\nu\000 2\ti2\t4\n' >bad/nul.tsv
@@ -342,10 +353,12 @@ table <<'END'
 1|is a file, a folder is wanted|a demo into a file|demo --out bad/file
 2|there is no model "nope"|a model that nobody lists|models nope
 END
-right 'extract by word statistics' extract bad/works.yml --json
-says '"made":2,"skipped":0' 'both texts are new'
-right 'extract again' extract bad/works.yml --json
-says '"made":0,"skipped":2' 'nothing is made twice'
+if [ $has_yaml = 1 ]; then
+    right 'extract by word statistics' extract bad/works.yml --json
+    says '"made":2,"skipped":0' 'both texts are new'
+    right 'extract again' extract bad/works.yml --json
+    says '"made":0,"skipped":2' 'nothing is made twice'
+fi
 right 'recommend to one user named twice' recommend run -k 3 --users u1,u1
 [ "$(grep -c . out)" = 3 ]
 ok $? 'a user named twice is one user'

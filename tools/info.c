@@ -31,6 +31,9 @@ static const Library LIBRARIES[] = {
 #else
     {"libpng", "PNG pictures", false},
 #endif
+#if (!defined(HAVE_JPEG) || !defined(HAVE_PNG)) && (__has_include(<stb/stb_image.h>) || __has_include(<stb_image.h>))
+    {"stb_image", "JPEG and PNG pictures in their place", true},
+#endif
 #ifdef HAVE_WEBP
     {"libwebp", "WebP pictures", true},
 #else
