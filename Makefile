@@ -50,7 +50,7 @@ FOLDERS = base weights tokenizers nn extractors recsys recsys/models kernels
 LIB_SRC := sapor.c $(wildcard $(addsuffix /*.c,$(FOLDERS)))
 CPU_SRC := $(wildcard kernels/cpu/*.c)
 # -O3 where it pays; elsewhere it adds 200 KB of unrolled tails.
-UNROLLED = $(if $(call on,$(MINIMAL)),,tile gemm conv winograd)
+UNROLLED = tile gemm conv winograd
 TOOL_SRC := $(wildcard tools/*.c)
 # The same kernel sources once a level of instructions; kernels/dispatch.c names the levels.
 ifeq ($(MACHINE),x86_64)
@@ -88,7 +88,7 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 define level_rule
 $(BUILD)/kernels/$(1)/%.o: kernels/cpu/%.c $(BUILD)/flags
 	@mkdir -p $$(@D)
-	$$(CC) $$(BASE_CFLAGS) $$(if $$(filter -O2 -Os,$$(OPT)),$$(if $$(filter $(UNROLLED),$$*),-O3,-O2)) $$(FLAGS_$(1)) -DLEVEL=$(1) -DLEVEL_$(1) $$(CFLAGS) -c $$< -o $$@
+	$$(CC) $$(BASE_CFLAGS) $$(if $$(filter $(UNROLLED),$$*),$$(patsubst -Os,-O2,$$(patsubst -O2,-O3,$$(filter -O2 -Os,$$(OPT))))) $$(FLAGS_$(1)) -DLEVEL=$(1) -DLEVEL_$(1) $$(CFLAGS) -c $$< -o $$@
 endef
 $(foreach l,$(LEVELS),$(eval $(call level_rule,$(l))))
 
