@@ -142,8 +142,9 @@ bool folder_make(const char *path, Error *e)
         partial[i] = '\0';
         if (mkdir(partial, 0777) != 0) {
             int why = errno; /* an existing parent may say EEXIST, EROFS or EACCES */
-            ok = folder_exists(partial) || (file_exists(partial) ? fail(e, SP_IO, "%s: is a file, a folder is wanted", partial)
-                                                                 : fail_system(e, partial, "make the folder", why));
+            ok = folder_exists(partial) ||
+                 (file_exists(partial) ? fail(e, SP_IO, "%s: is a file, a folder is wanted", partial)
+                                       : fail_system(e, partial, "make the folder", why));
         }
     }
     heap_free(NULL, partial, n + 1);
@@ -159,7 +160,8 @@ bool folder_list(FolderEntry **entries, size_t *count, Arena *a, const char *pat
 {
     DIR *dir = opendir(path);
     if (!dir)
-        return file_exists(path) ? fail(e, SP_IO, "%s: is a file, a folder is wanted", path) : fail_system(e, path, "list the folder", errno);
+        return file_exists(path) ? fail(e, SP_IO, "%s: is a file, a folder is wanted", path)
+                                 : fail_system(e, path, "list the folder", errno);
     FolderEntry *list = NULL;
     size_t n = 0, capacity = 0;
     bool ok = true;

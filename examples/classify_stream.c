@@ -8,6 +8,7 @@
  */
 #define _POSIX_C_SOURCE 200809L
 #include <dirent.h>
+#include <limits.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -22,7 +23,7 @@ enum { MAX_CLASSES = 256, MAX_THREADS = 64 };
 typedef struct Classifier {
     sp_encoder *model;
     size_t D, classes;
-    char *names[MAX_CLASSES];
+    char names[MAX_CLASSES][NAME_MAX + 1];
     float *centres; /* [MAX_CLASSES, D], each of length 1 */
 } Classifier;
 
@@ -79,8 +80,8 @@ static bool learn(Classifier *c, const char *folder)
         char path[4096];
         if (f->d_name[0] == '.' || snprintf(path, sizeof path, "%s/%s", folder, f->d_name) >= (int)sizeof path)
             continue;
-        if (learn_class(c, s, path, x) && (c->names[c->classes] = strdup(f->d_name)))
-            c->classes++;
+        if (learn_class(c, s, path, x))
+            snprintf(c->names[c->classes++], sizeof *c->names, "%s", f->d_name);
     }
     if (d)
         closedir(d);
@@ -143,8 +144,6 @@ int main(int argc, char **argv)
         for (int i = 0; i < started; i++)
             pthread_join(thread[i], NULL);
     }
-    for (size_t k = 0; k < c.classes; k++)
-        free(c.names[k]);
     free(c.centres);
     sp_encoder_close(c.model);
     return started ? 0 : 1;

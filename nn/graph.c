@@ -298,8 +298,7 @@ static Csr *keep(Tape *t, Store *s, const char *name, const Csr *g, bool transpo
     k->cols = g->cols;
     k->entries = g->entries;
     bool ok = refill(s, &k->start, I64, g->rows + 1, g->start->data, e) &&
-              refill(s, &k->col, I32, g->entries, g->col->data, e) &&
-              refill(s, &k->val, F32, g->entries, val->data, e);
+              refill(s, &k->col, I32, g->entries, g->col->data, e) && refill(s, &k->val, F32, g->entries, val->data, e);
     if (back)
         ok = ok && refill(s, &k->tstart, I64, g->cols + 1, back->start->data, e) &&
              refill(s, &k->tcol, I32, g->entries, back->tcol->data, e) &&

@@ -213,7 +213,8 @@ Tensor *edge_softmax(Tape *t, const Csr *g, Tensor *x);     /* over each row's e
 /* The k rows most alike by cosine for each row of x (itself included): top-k outside the gradient, values = the kept cosines, inside it.
  * A row of zeros has cosine 0 with all. */
 Csr *knn_graph(Tape *t, Tensor *x, int64_t k);
-Csr *cosine_graph(Tape *t, Tensor *x, const Csr *pattern); /* the same with the neighbours given: a knn_graph kept from before */
+Csr *cosine_graph(Tape *t, Tensor *x,
+                  const Csr *pattern); /* the same with the neighbours given: a knn_graph kept from before */
 /* sum over g of weight[g] graph[g] (weights [1], or NULL for 1), on the union of their patterns. */
 Csr *graph_mix(Tape *t, int n, Csr *const *graphs, Tensor *const *weights);
 /* Value s_r^-1/2 v s_c^-1/2 with s = row sums of values at both ends (M 0.2 KNN-VAL); sums <= 0 count as no edge weight (0). */
@@ -228,7 +229,8 @@ Csr *csr_keep_rows(Tape *t, Store *s, const char *name, const Csr *g, Error *e);
  * The ids that a [n] and b [m] hold, ascending, each once; a_at [n] and b_at [m]: where they stand there. b may be NULL. */
 Tensor *distinct(Tape *t, Tensor *a, Tensor *b, Tensor **a_at, Tensor **b_at);
 Tensor *ids_join(Tape *t, Tensor *low, int64_t first, Tensor *high); /* low, then first + high */
-Tensor *ids_split(Tape *t, Tensor *ids, int64_t first, Tensor **high); /* ascending ids below `first`; *high: the others, less it */
+Tensor *ids_split(Tape *t, Tensor *ids, int64_t first,
+                  Tensor **high); /* ascending ids below `first`; *high: the others, less it */
 /* Rows ids (distinct, ascending) of a square graph as [n, |from|]: from lists, ascending, the nodes that these rows read and ids
  * themselves; at [n]: where ids stand in it. Then (A x)[ids] = spmm(rows, x[from]). ids NULL: g itself, *from and *at NULL. */
 const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **at);

@@ -388,7 +388,11 @@ Csr *cosine_graph(Tape *t, Tensor *x, const Csr *pattern)
     Csr *g = has_graph(t, "cosine_graph", pattern) ? host_alloc(t, 1, sizeof *g) : NULL;
     if (!g)
         return NULL;
-    *g = (Csr){.rows = pattern->rows, .cols = pattern->cols, .entries = pattern->entries, .start = pattern->start, .col = pattern->col};
+    *g = (Csr){.rows = pattern->rows,
+               .cols = pattern->cols,
+               .entries = pattern->entries,
+               .start = pattern->start,
+               .col = pattern->col};
     Tensor *z = row_normalize(t, x, 1e-12f);
     g->val = sddmm(t, g, z, z);
     return t->error.code == SP_OK ? g : NULL;

@@ -14,14 +14,14 @@ static bool lists(Tape *t, const char *op, const Tensor *a, const Tensor *b)
 Tensor *distinct(Tape *t, Tensor *a, Tensor *b, Tensor **a_at, Tensor **b_at)
 {
     int64_t n = a->count, m = b ? b->count : 0;
-    int32_t *ids = lists(t, "distinct", a, b) ? host_alloc(t, 8 * (n + m), sizeof *ids) : NULL, *unique = ids + n + m;
-    int32_t *order = unique + n + m, *at = order + n + m;
+    int32_t *ids = lists(t, "distinct", a, b) ? host_alloc(t, 8 * (n + m), sizeof *ids) : NULL;
     int64_t *start = host_alloc(t, n + m + 1, sizeof *start);
     *a_at = tape_failed(t);
     if (b)
         *b_at = tape_failed(t);
     if (!ids || !start)
         return tape_failed(t);
+    int32_t *unique = ids + n + m, *order = unique + n + m, *at = order + n + m;
     t->k->download(&t->run, ids, a->data, (size_t)n * sizeof *ids);
     if (b)
         t->k->download(&t->run, ids + n, b->data, (size_t)m * sizeof *ids);
@@ -92,14 +92,16 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
     int32_t lo, hi;
     tape_range(ids, &lo, &hi);
     if (g->rows != g->cols || (ids->count && (lo < 0 || hi >= g->rows))) {
-        tape_fail(t, SP_SHAPE, "csr_rows: rows %d to %d of a graph of %lld x %lld", lo, hi, (long long)g->rows, (long long)g->cols);
+        tape_fail(t, SP_SHAPE, "csr_rows: rows %d to %d of a graph of %lld x %lld", lo, hi, (long long)g->rows,
+                  (long long)g->cols);
         return NULL;
     }
     const int64_t *start = host_of(t, g->start);
     const int32_t *col = host_of(t, g->col), *row = host_of(t, ids);
     int64_t n = ids->count, entries = 0;
     int64_t *sub_start = stage(t, n + 1, sizeof *sub_start);
-    int32_t *mark = host_alloc(t, g->cols, sizeof *mark), *list = stage(t, g->cols, sizeof *list), *where = stage(t, n, sizeof *where);
+    int32_t *mark = host_alloc(t, g->cols, sizeof *mark), *list = stage(t, g->cols, sizeof *list),
+            *where = stage(t, n, sizeof *where);
     if (!start || !col || !row || !sub_start || !mark || !list || !where)
         return NULL;
     sub_start[0] = 0;

@@ -92,9 +92,10 @@ struct Node {
     float *grad;    /* of out, while the backward pass needs it */
     int32_t buffer; /* that out lies in; -1: none of the tape's */
     Node *base;     /* of a view: what it lies in; NULL when that is stored */
-    bool view, pinned, dropped; /* pinned: the way back reads it by another path than in[]; dropped: its memory is given back */
+    bool view, pinned,
+        dropped;     /* pinned: the way back reads it by another path than in[]; dropped: its memory is given back */
     uint32_t unread; /* what the way back does not read: bit i, input i's numbers; bit RESULT, out's */
-    int32_t lo, hi; /* of an I32 input: smallest and largest value */
+    int32_t lo, hi;  /* of an I32 input: smallest and largest value */
     double begun, flops;
     double bytes;
     /* kept for the backward pass, each op as it likes */
@@ -105,7 +106,7 @@ struct Node {
 };
 enum { RESULT = 31 };
 #define UNREAD_ALL 0xffffffffu
-#define UNREAD(i) (1u << (i))
+#define UNREAD(i)  (1u << (i))
 typedef struct Buffer { /* of a planned run: bytes, the first and last node that use it, where it lies */
     size_t bytes;
     int64_t first, last;
@@ -251,7 +252,7 @@ bool tape_group(Tape *t, int64_t n, const int32_t *ids, Groups *g);
 void *stage(Tape *t, int64_t count, size_t size);
 void *staged(Tape *t, void *host, size_t bytes);
 void unstage(Tape *t, void *host, size_t bytes);
-Tensor *tape_adopt(Tape *t, DType type, int64_t n, void *host);
+Tensor *tape_adopt(Tape *t, DType type, int64_t count, void *host);
 void tape_pin(Tape *t, const Tensor *x);
 
 /* Gradients in backward functions. All do nothing for an input that wants none. */
@@ -276,10 +277,10 @@ Sparse csr_sparse(const Csr *g);
 /* The transpose of g, with val [entries] in the place of its values where not NULL. */
 bool csr_transposed(Tape *t, const Csr *g, const float *val, Sparse *out);
 Csr *csr_on_tape(Tape *t, int64_t rows, int64_t cols, int64_t *start, int32_t *col); /* pattern only, of staged arrays */
-void csr_pin(Tape *t, const Csr *g); /* the way back reads its pattern */
-const void *host_of(Tape *t, const Tensor *x);         /* its numbers on the host */
-Tensor *edge_values(Tape *t, const Csr *g);            /* [entries], scales applied */
-Csr *store_kept(Store *s, const char *name, Error *e); /* what csr_keep fills: one a name */
+void csr_pin(Tape *t, const Csr *g);                                                 /* the way back reads its pattern */
+const void *host_of(Tape *t, const Tensor *x);                                       /* its numbers on the host */
+Tensor *edge_values(Tape *t, const Csr *g);                                          /* [entries], scales applied */
+Csr *store_kept(Store *s, const char *name, Error *e);                               /* what csr_keep fills: one a name */
 
 void plan_forget(Tape *t);
 #endif

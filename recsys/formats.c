@@ -171,7 +171,8 @@ static bool lightgcn_line(Reader *in, Text line, uint32_t number)
         if (!id.n)
             continue;
         if (!text_i64(id, &value) || value < 0)
-            return at_line(in, number, "a line is 'user item item ...' in whole numbers (other formats have tabs or commas), not", id);
+            return at_line(in, number,
+                           "a line is 'user item item ...' in whole numbers (other formats have tabs or commas), not", id);
         if (!user.n) {
             user = id;
             continue;

@@ -214,8 +214,8 @@ typedef struct TrainConfig {
     size_t set_count;
     const char *out; /* folder, or NULL: nothing is written */
     uint64_t seed;
-    FILE *progress;     /* NULL: silent */
-    FILE *json;         /* one object a line: epochs, then the result; NULL: none */
+    FILE *progress; /* NULL: silent */
+    FILE *json;     /* one object a line: epochs, then the result; NULL: none */
 } TrainConfig;
 typedef struct TrainResult {
     int64_t best_epoch, epochs;

@@ -41,7 +41,7 @@ typedef struct Caller {
 static bool compute(const Models *m, sp_session *s, bool whole, Result *r, sp_error *e)
 {
     const size_t D = sp_encoder_features(m->text);
-    float x[COUNT(TEXTS) * 64];
+    float x[COUNT(TEXTS) * 64] = {0};
     Text picture;
     bool ok = true;
     for (size_t i = 0; ok && i < COUNT(TEXTS); i++) {

@@ -213,7 +213,8 @@ static void rows_of_graphs(void **state)
         assert_non_null(few);
         Tensor *below = gather(t, x, from), *y = spmm(t, few, below), *self = gather(t, below, at), *own = gather(t, x, ids);
         tape_must(t);
-        float *a = test_read(&device, all), *b = test_read(&device, y), *c = test_read(&device, self), *d = test_read(&device, own);
+        float *a = test_read(&device, all), *b = test_read(&device, y), *c = test_read(&device, self),
+              *d = test_read(&device, own);
         assert_memory_equal(a, b, COUNT(wanted) * D * sizeof *a);
         assert_memory_equal(c, d, COUNT(wanted) * D * sizeof *c);
         assert_true(backward(t, sum_squares(t, y), &error) && tensor_grad(t, x, part, &error));
@@ -394,8 +395,9 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(adjacencies), cmocka_unit_test(learned_graphs),
-                                       cmocka_unit_test(thinned_graphs), cmocka_unit_test(rows_of_graphs), cmocka_unit_test(dropped), cmocka_unit_test(graphs_that_fail),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(adjacencies),    cmocka_unit_test(learned_graphs),
+                                       cmocka_unit_test(thinned_graphs), cmocka_unit_test(rows_of_graphs),
+                                       cmocka_unit_test(dropped),        cmocka_unit_test(graphs_that_fail),
                                        cmocka_unit_test(ranking)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -300,7 +300,8 @@ static void distinct_ids(void **state)
 {
     (void)state;
     Device device = test_device(NULL, 1);
-    static const int32_t a[] = {7, 2, 7, 0}, b[] = {2, 5000, 7}, once[] = {0, 2, 7, 5000}, a_is[] = {2, 1, 2, 0}, b_is[] = {1, 3, 2};
+    static const int32_t a[] = {7, 2, 7, 0}, b[] = {2, 5000, 7}, once[] = {0, 2, 7, 5000}, a_is[] = {2, 1, 2, 0},
+                         b_is[] = {1, 3, 2};
     Tape *t = tape_new(&device, true, &error);
     Tensor *a_at, *b_at, *ids = distinct(t, input_i32(t, a, 4), input_i32(t, b, 3), &a_at, &b_at);
     int32_t got[4];

@@ -150,8 +150,10 @@ static void malformed_ratings_name_their_line(void **state)
         {"userID\titemID\tx_label\n0\t1\t3\n", 0, ":2: x_label is not 0, 1 or 2: '3'", FORMAT_AUTO},
         {"0\t1\t0\n", 0, "the first line must name the columns", FORMAT_INTER},
         {"0\t1\t0\n", 0, "the first line must name the columns", FORMAT_RECBOLE},
-        {"0 1 2\n1 two\n", 0, ":2: a line is 'user item item ...' in whole numbers (other formats have tabs or commas), not 'two'", FORMAT_AUTO},
-        {"0 1 -2\n", 0, ":1: a line is 'user item item ...' in whole numbers (other formats have tabs or commas), not '-2'", FORMAT_AUTO},
+        {"0 1 2\n1 two\n", 0,
+         ":2: a line is 'user item item ...' in whole numbers (other formats have tabs or commas), not 'two'", FORMAT_AUTO},
+        {"0 1 -2\n", 0, ":1: a line is 'user item item ...' in whole numbers (other formats have tabs or commas), not '-2'",
+         FORMAT_AUTO},
         {"a sentence of words\n", 0, ":1: a line is 'user item item ...'", FORMAT_AUTO},
         {"0 1 99999999999999999999\n", 0, ":1: a line is 'user item item ...'", FORMAT_AUTO},
     };

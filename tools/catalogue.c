@@ -4,15 +4,15 @@
 
 enum { KINDS = CATALOGUE_KINDS, HUES = CATALOGUE_HUES, PATTERNS = CATALOGUE_PATTERNS, MATERIALS = 5, ADJECTIVES = 6 };
 static const char *const KIND[KINDS] = {"bag", "shirt", "mug", "lamp", "cap", "chair"},
-                  *const HUE[HUES] = {"red", "orange", "yellow", "green", "teal", "blue", "purple", "grey"},
-                  *const PATTERN[PATTERNS] = {"plain", "striped", "dotted", "checked"},
-                  *const MATERIAL[KINDS][MATERIALS] = {{"leather", "canvas", "nylon", "felt", "cork"},
-                                                       {"cotton", "linen", "wool", "silk", "jersey"},
-                                                       {"porcelain", "stoneware", "enamel", "glass", "bamboo"},
-                                                       {"brass", "oak", "paper", "steel", "ceramic"},
-                                                       {"cotton", "wool", "tweed", "straw", "denim"},
-                                                       {"oak", "steel", "rattan", "beech", "plastic"}},
-                  *const ADJECTIVE[ADJECTIVES] = {"light", "sturdy", "simple", "classic", "modern", "handmade"};
+                         *const HUE[HUES] = {"red", "orange", "yellow", "green", "teal", "blue", "purple", "grey"},
+                         *const PATTERN[PATTERNS] = {"plain", "striped", "dotted", "checked"},
+                         *const MATERIAL[KINDS][MATERIALS] = {{"leather", "canvas", "nylon", "felt", "cork"},
+                                                              {"cotton", "linen", "wool", "silk", "jersey"},
+                                                              {"porcelain", "stoneware", "enamel", "glass", "bamboo"},
+                                                              {"brass", "oak", "paper", "steel", "ceramic"},
+                                                              {"cotton", "wool", "tweed", "straw", "denim"},
+                                                              {"oak", "steel", "rattan", "beech", "plastic"}},
+                         *const ADJECTIVE[ADJECTIVES] = {"light", "sturdy", "simple", "classic", "modern", "handmade"};
 static const double RGB[HUES][3] = {{.80, .16, .18}, {.92, .52, .15}, {.93, .82, .24}, {.25, .60, .28},
                                     {.13, .60, .60}, {.20, .36, .75}, {.52, .28, .66}, {.50, .50, .52}};
 
@@ -76,7 +76,8 @@ static int part_at(int kind, double x, double y)
             return 1;
         return in_box(x, y, -0.1, 0.15, 0.85, 0.3) ? 2 : 0;
     default: /* chair: back, seat, legs */
-        if (in_box(x, y, -0.5, -0.75, -0.34, 0.2) || in_box(x, y, -0.5, 0.0, 0.5, 0.22) || in_box(x, y, -0.5, -0.75, 0.1, -0.45))
+        if (in_box(x, y, -0.5, -0.75, -0.34, 0.2) || in_box(x, y, -0.5, 0.0, 0.5, 0.22) ||
+            in_box(x, y, -0.5, -0.75, 0.1, -0.45))
             return 1;
         return in_box(ax, y, 0.36, 0.22, 0.48, 0.8) ? 2 : 0;
     }
@@ -88,14 +89,10 @@ static bool on_pattern(int pattern, double x, double y)
     double u = (x + 4) * 4, v = (y + 4) * 4;
     double fu = u - (double)(int64_t)u - 0.5, fv = v - (double)(int64_t)v - 0.5;
     switch (pattern) {
-    case 1:
-        return (int64_t)v % 2 == 0;
-    case 2:
-        return fu * fu + fv * fv < 0.07;
-    case 3:
-        return ((int64_t)u + (int64_t)v) % 2 == 0;
-    default:
-        return false;
+    case 1: return (int64_t)v % 2 == 0;
+    case 2: return fu * fu + fv * fv < 0.07;
+    case 3: return ((int64_t)u + (int64_t)v) % 2 == 0;
+    default: return false;
     }
 }
 
@@ -122,13 +119,14 @@ void thing_picture(const Thing *t, uint64_t seed, uint64_t item, unsigned char *
     Draw d = {seed, DRAW_CATALOGUE, FOR_PIXEL};
     uint64_t base = item * (4 + SIDE * SIDE);
     double dx = 0.16 * ((double)draw_uniform(d, base) - 0.5), dy = 0.16 * ((double)draw_uniform(d, base + 1) - 0.5),
-           zoom = 0.95 + 0.2 * (double)draw_uniform(d, base + 2),
-           shade = 0.9 + 0.2 * (double)draw_uniform(d, base + 3);
+           zoom = 0.95 + 0.2 * (double)draw_uniform(d, base + 2), shade = 0.9 + 0.2 * (double)draw_uniform(d, base + 3);
     for (int row = 0; row < SIDE; row++)
         for (int col = 0; col < SIDE; col++) {
-            double sum[3] = {0}, one[3], noise = 0.03 * ((double)draw_uniform(d, base + 4 + (uint64_t)(row * SIDE + col)) - 0.5);
+            double sum[3] = {0}, one[3],
+                   noise = 0.03 * ((double)draw_uniform(d, base + 4 + (uint64_t)(row * SIDE + col)) - 0.5);
             for (int s = 0; s < FINE * FINE; s++) {
-                double x = (2 * (col + (s % FINE + 0.5) / FINE) / SIDE - 1) * zoom + dx, y = (2 * (row + (s / FINE + 0.5) / FINE) / SIDE - 1) * zoom + dy;
+                double x = (2 * (col + (s % FINE + 0.5) / FINE) / SIDE - 1) * zoom + dx,
+                       y = (2 * (row + (s / FINE + 0.5) / FINE) / SIDE - 1) * zoom + dy;
                 sample(t, x, y, shade, one);
                 for (int k = 0; k < 3; k++)
                     sum[k] += one[k];
@@ -144,14 +142,15 @@ void thing_picture(const Thing *t, uint64_t seed, uint64_t item, unsigned char *
 
 void thing_describe(const Thing *t, ThingText what, char text[THING_TEXT])
 {
-    static const char *const USES[KINDS] = {"for the week and the weekend", "that goes with everything", "for tea and for coffee",
-                                            "for reading late", "for sun and for wind", "for kitchens and desks"};
+    static const char *const USES[KINDS] = {"for the week and the weekend", "that goes with everything",
+                                            "for tea and for coffee",       "for reading late",
+                                            "for sun and for wind",         "for kitchens and desks"};
     const char *material = MATERIAL[t->kind][t->material], *hue = HUE[t->hue], *kind = KIND[t->kind];
     if (what == THING_TITLE)
         snprintf(text, THING_TEXT, "%s %s %s", hue, material, kind);
     else
-        snprintf(text, THING_TEXT, "A %s %s %s made of %s, %s, %s. Colour: %s.", ADJECTIVE[t->adjective], hue, kind, material,
-                 PATTERN[t->pattern], USES[t->kind], hue);
+        snprintf(text, THING_TEXT, "A %s %s %s made of %s, %s, %s. Colour: %s.", ADJECTIVE[t->adjective], hue, kind,
+                 material, PATTERN[t->pattern], USES[t->kind], hue);
 }
 
 static bool write_items(const char *path, const Thing *things, const Heap *heap, Error *e)
@@ -189,7 +188,8 @@ static void utilities(const Taste *t, const Thing *things, uint64_t user, double
 {
     for (uint64_t i = 0; i < CATALOGUE_ITEMS; i++) {
         const Thing *g = &things[i];
-        double taste = (t->kind[g->kind] + t->hue[g->hue] + 0.7 * t->pattern[g->pattern] + 0.4 * t->material[g->material]) / 1.65;
+        double taste =
+            (t->kind[g->kind] + t->hue[g->hue] + 0.7 * t->pattern[g->pattern] + 0.4 * t->material[g->material]) / 1.65;
         double popularity = CATALOGUE_POPULARITY * (double)draw_normal(stream(FOR_POPULARITY), i);
         double u = ((double)draw_uniform(stream(FOR_CHOICE), user * CATALOGUE_ITEMS + i) * 16777216 + 0.5) / 16777216;
         out[i] = CATALOGUE_TASTE * taste + popularity - own_log(-own_log(u));
@@ -228,7 +228,8 @@ static bool write_interactions(const char *path, const Thing *things, size_t *in
 static bool write_readme(Out *o, const char *folder, Error *e)
 {
     (void)folder;
-    return out_printf(o, e, "Synthetic: every picture, text and choice in this folder was drawn by `sapor demo` (tools/catalogue.c).\n");
+    return out_printf(
+        o, e, "Synthetic: every picture, text and choice in this folder was drawn by `sapor demo` (tools/catalogue.c).\n");
 }
 
 /* A configuration for `sapor extract`: the statistics that need no weights, where other models' names may stand. */
@@ -237,15 +238,17 @@ static bool write_configuration(Out *o, const char *folder, Error *e)
     bool ok = out_printf(o, e, "# sapor extract %s/extract.yml\ndataset_path: '", folder);
     for (const char *p = folder; ok && *p; p++)
         ok = out_printf(o, e, *p == '\'' ? "''" : "%c", *p);
-    return ok && out_printf(o, e,
-                            "'\nvisual:\n  items:\n    input_path: pictures\n    output_path: visual\n    model:\n"
-                            "      - { model_name: colour-statistics, backend: torch, output_layers: all }\n"
-                            "textual:\n  items:\n    input_path: items.tsv\n    output_path: textual\n    item_column: item\n"
-                            "    text_column: description\n    model:\n"
-                            "      - { model_name: word-statistics, backend: sentence_transformers, output_layers: all }\n");
+    return ok &&
+           out_printf(o, e,
+                      "'\nvisual:\n  items:\n    input_path: pictures\n    output_path: visual\n    model:\n"
+                      "      - { model_name: colour-statistics, backend: torch, output_layers: all }\n"
+                      "textual:\n  items:\n    input_path: items.tsv\n    output_path: textual\n    item_column: item\n"
+                      "    text_column: description\n    model:\n"
+                      "      - { model_name: word-statistics, backend: sentence_transformers, output_layers: all }\n");
 }
 
-static bool write_file(const char *folder, const char *name, bool (*write)(Out *o, const char *folder, Error *e), Arena *a, Error *e)
+static bool write_file(const char *folder, const char *name, bool (*write)(Out *o, const char *folder, Error *e), Arena *a,
+                       Error *e)
 {
     const char *path = path_join(a, folder, name, e);
     Out *o = path ? out_open(path, arena_heap(a), e) : NULL;
@@ -274,9 +277,11 @@ bool catalogue_draw(const char *folder, size_t *interactions, FILE *progress, co
     }
     if (ok)
         progress_end(&p, NULL);
-    const char *items = ok ? path_join(a, folder, "items.tsv", e) : NULL, *chosen = ok ? path_join(a, folder, "interactions.tsv", e) : NULL;
+    const char *items = ok ? path_join(a, folder, "items.tsv", e) : NULL,
+               *chosen = ok ? path_join(a, folder, "interactions.tsv", e) : NULL;
     ok = items && chosen && write_items(items, things, heap, e) && write_file(folder, "README.txt", write_readme, a, e) &&
-         write_file(folder, "extract.yml", write_configuration, a, e) && write_interactions(chosen, things, interactions, heap, e);
+         write_file(folder, "extract.yml", write_configuration, a, e) &&
+         write_interactions(chosen, things, interactions, heap, e);
     if (!a)
         fail_memory(e, 1, "the catalogue");
     arena_free(a);

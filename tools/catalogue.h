@@ -8,15 +8,15 @@
 enum {
     CATALOGUE_ITEMS = 360,
     CATALOGUE_USERS = 800,
-    CATALOGUE_SIDE = 64,   /* of a picture, pixels */
-    CATALOGUE_FEWEST = 5,  /* interactions of a user */
+    CATALOGUE_SIDE = 64,  /* of a picture, pixels */
+    CATALOGUE_FEWEST = 5, /* interactions of a user */
     CATALOGUE_MOST = 13,
     CATALOGUE_SEED = 20250101,
     CATALOGUE_KINDS = 6, /* what a picture shows: a kind of thing in a colour with a pattern */
     CATALOGUE_HUES = 8,
     CATALOGUE_PATTERNS = 4
 };
-#define CATALOGUE_TASTE 2.2      /* how much tastes count against popularity and chance */
+#define CATALOGUE_TASTE      2.2 /* how much tastes count against popularity and chance */
 #define CATALOGUE_POPULARITY 0.6 /* deviation of the items' popularity */
 
 /* Writes FOLDER/pictures/<item>.png, items.tsv (item, title, description), interactions.tsv (user, item, rating, time),

@@ -55,7 +55,10 @@ static Axis axis_of(double low, double high, bool is_log, double first, double l
         return a;
     }
     double span = high > low ? high - low : high != 0 ? fabs(high) : 1, unit = pow(10, floor(log10(span / TICKS)));
-    a.step = span / TICKS <= unit ? unit : span / TICKS <= 2 * unit ? 2 * unit : span / TICKS <= 5 * unit ? 5 * unit : 10 * unit;
+    a.step = span / TICKS <= unit       ? unit
+             : span / TICKS <= 2 * unit ? 2 * unit
+             : span / TICKS <= 5 * unit ? 5 * unit
+                                        : 10 * unit;
     a.low = a.step * floor(low / a.step);
     a.high = a.step * ceil(high / a.step);
     a.high = a.high > a.low ? a.high : a.low + a.step;
@@ -71,13 +74,16 @@ static void begin(Page *p, const Chart *c)
 
 static void put_ticks(Page *p, const Axis *a, bool across)
 {
-    for (double v = a->low; v <= a->high * (a->log ? 1.001 : 1) + (a->log ? 0 : a->step / 2); v = a->log ? v * a->step : v + a->step) {
-        double at = place(a, v);
+    double span = a->log ? log10(a->high / a->low) : (a->high - a->low) / a->step;
+    for (int k = 0; k <= (int)(span + 0.5); k++) {
+        double v = a->log ? a->low * pow(a->step, k) : a->low + k * a->step, at = place(a, v);
         if (across)
             put(p, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.4g</text>", at, HEIGHT - BOTTOM + 16, v);
         else
-            put(p, "<line class=\"axis\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/><text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.4g</text>", LEFT,
-                WIDTH - RIGHT, at, at, LEFT - 6, at + 4, fabs(v) < a->step / 1e6 && !a->log ? 0.0 : v);
+            put(p,
+                "<line class=\"axis\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/><text x=\"%d\" y=\"%.1f\" "
+                "text-anchor=\"end\">%.4g</text>",
+                LEFT, WIDTH - RIGHT, at, at, LEFT - 6, at + 4, fabs(v) < a->step / 1e6 && !a->log ? 0.0 : v);
     }
 }
 
@@ -117,7 +123,8 @@ void put_chart(Page *p, const Chart *c, const Series *s, size_t n)
             low[1] = fmin(low[1], s[i].y[k]);
             high[1] = fmax(high[1], s[i].y[k]);
         }
-    Axis x = axis_of(low[0], high[0], c->log_x, LEFT, WIDTH - RIGHT), y = axis_of(low[1], high[1], c->log_y, HEIGHT - BOTTOM, TOP);
+    Axis x = axis_of(low[0], high[0], c->log_x, LEFT, WIDTH - RIGHT),
+         y = axis_of(low[1], high[1], c->log_y, HEIGHT - BOTTOM, TOP);
     begin(p, c);
     put_ticks(p, &x, true);
     put_ticks(p, &y, false);
@@ -134,8 +141,10 @@ void put_chart(Page *p, const Chart *c, const Series *s, size_t n)
             double wide = 7 + 6.5 * (double)strlen(s[i].labels[k]);
             bool left = px > WIDTH - 150;
             double line = free_line(label, &labels, COUNT(label), left ? px - wide : px, left ? px : px + wide, py + 4);
-            put(p, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"var(--c%d)\"/><text class=\"mark\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", px, py, colour,
-                left ? px - 7 : px + 7, line, left ? "end" : "start");
+            put(p,
+                "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"var(--c%d)\"/><text class=\"mark\" x=\"%.1f\" y=\"%.1f\" "
+                "text-anchor=\"%s\">",
+                px, py, colour, left ? px - 7 : px + 7, line, left ? "end" : "start");
             put_text(p, text_of(s[i].labels[k]));
             put(p, "</text>");
         }
@@ -143,21 +152,23 @@ void put_chart(Page *p, const Chart *c, const Series *s, size_t n)
     put_labels(p, c);
 }
 
-void put_bars(Page *p, const Chart *c, const char *const *names, size_t n, const char *const *group, size_t groups, const double *value)
+void put_bars(Page *p, const Chart *c, const char *const *names, size_t n, const char *const *group, size_t groups,
+              const double *value)
 {
     double most = 0;
     for (size_t i = 0; i < n * groups; i++)
         most = fmax(most, value[i]);
     Axis y = axis_of(0, most > 0 ? most : 1, false, HEIGHT - BOTTOM, TOP);
-    double room = (double)(WIDTH - LEFT - RIGHT) / (double)MAX(groups, (size_t)1), bar = 0.8 * room / (double)MAX(n, (size_t)1);
+    double room = (double)(WIDTH - LEFT - RIGHT) / (double)MAX(groups, (size_t)1),
+           bar = 0.8 * room / (double)MAX(n, (size_t)1);
     begin(p, c);
     put_ticks(p, &y, false);
     for (size_t g = 0; g < groups; g++) {
         double left = LEFT + room * (double)g + 0.1 * room;
         for (size_t i = 0; i < n; i++) {
             double at = place(&y, value[i * groups + g]);
-            put(p, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"var(--c%d)\"><title>", left + bar * (double)i, at, 0.9 * bar,
-                HEIGHT - BOTTOM - at, (int)(i % CHART_COLOURS));
+            put(p, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"var(--c%d)\"><title>",
+                left + bar * (double)i, at, 0.9 * bar, HEIGHT - BOTTOM - at, (int)(i % CHART_COLOURS));
             put_text(p, text_of(names[i]));
             put(p, ": %.4f</title></rect>", value[i * groups + g]);
         }

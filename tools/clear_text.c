@@ -130,12 +130,14 @@ static bool drop_quotes(Buffer *b)
 
 bool clear_text(Text *text, Arena *a, Error *e)
 {
-    static const char *const PAD[][2] = {{".", " . "}, {",", " , "}, {";", " ; "}, {"!", " ! "}, {"(", " ( "}, {")", " ) "}, {"?", " ? "}},
-                             *const SPLIT[][2] = {{"'s", " 's"}, {"'ve", " 've"}, {"n't", " n't"}, {"'re", " 're"}, {"'d", " 'd"},
-                                                  {"'m", " 'm"}, {"'ll", " 'll"}},
-                             *const DIGITS[][2] = {{" 0 ", " zero "}, {" 1 ", " one "},   {" 2 ", " two "},   {" 3 ", " three "},
-                                                   {" 4 ", " four "}, {" 5 ", " five "},  {" 6 ", " six "},   {" 7 ", " seven "},
-                                                   {" 8 ", " eight "}, {" 9 ", " nine "}};
+    static const char *const PAD[][2] = {{".", " . "}, {",", " , "}, {";", " ; "}, {"!", " ! "},
+                                         {"(", " ( "}, {")", " ) "}, {"?", " ? "}},
+                             *const SPLIT[][2] = {{"'s", " 's"}, {"'ve", " 've"}, {"n't", " n't"}, {"'re", " 're"},
+                                                  {"'d", " 'd"}, {"'m", " 'm"},   {"'ll", " 'll"}},
+                             *const DIGITS[][2] = {{" 0 ", " zero "},  {" 1 ", " one "},   {" 2 ", " two "},
+                                                   {" 3 ", " three "}, {" 4 ", " four "},  {" 5 ", " five "},
+                                                   {" 6 ", " six "},   {" 7 ", " seven "}, {" 8 ", " eight "},
+                                                   {" 9 ", " nine "}};
     Arena *scratch = arena_new(arena_heap(a), 0);
     Buffer b = {.arena = scratch, .e = e};
     if (!scratch)

@@ -15,7 +15,8 @@ bool text_file_read(Text *out, Arena *a, const char *path, Error *e)
         return true;
     for (size_t i = 0; i < bad; i++)
         line += out->p[i] == '\n';
-    return fail(e, SP_FORMAT, "%s:%zu: %s", name, line, nul ? "holds a NUL byte: not a text file" : "is not valid UTF-8; convert it (iconv -t UTF-8)");
+    return fail(e, SP_FORMAT, "%s:%zu: %s", name, line,
+                nul ? "holds a NUL byte: not a text file" : "is not valid UTF-8; convert it (iconv -t UTF-8)");
 }
 
 bool read_format(const Context *c, Format *f, Error *e)
@@ -57,7 +58,8 @@ bool show_scores(FILE *to, Context *c, const char *const *labels, const Scores *
         if (!(cells[1 + k] = arena_printf(c->arena, e, "%s@%lld", first->names[m], (long long)first->at[at])))
             return false;
         for (size_t r = 0; r < n; r++)
-            if (!(cells[(r + 1) * columns + 1 + k] = arena_printf(c->arena, e, "%.4f", scores[r]->mean[m * first->cutoffs + at])))
+            if (!(cells[(r + 1) * columns + 1 + k] =
+                      arena_printf(c->arena, e, "%.4f", scores[r]->mean[m * first->cutoffs + at])))
                 return false;
     }
     table_print(to, cells, n + 1, columns, align);

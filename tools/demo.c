@@ -141,7 +141,8 @@ static bool contest(const Demo *d, size_t i, const char **row, Error *e)
 {
     Context *c = d->c;
     const Device *device = context_device(c, e);
-    const char *features[2] = {arena_printf(c->arena, e, "visual=%s", d->visual), arena_printf(c->arena, e, "textual=%s", d->textual)};
+    const char *features[2] = {arena_printf(c->arena, e, "visual=%s", d->visual),
+                               arena_printf(c->arena, e, "textual=%s", d->textual)};
     TrainConfig t = {.model = CONTESTANTS[i].model,
                      .data = {.train = d->train, .valid = d->valid, .test = d->test, .protocol = PROTOCOL_ELLIOT},
                      .out = inside(d, CONTESTANTS[i].model, e),
@@ -170,7 +171,8 @@ static bool contest(const Demo *d, size_t i, const char **row, Error *e)
     row[6] = trained ? arena_printf(c->arena, e, "%.1f", 1e3 * r.epoch_seconds) : "-";
     row[7] = arena_printf(c->arena, e, "%.2f", now_seconds() - begun);
     if (c->json)
-        printf("{\"event\":\"result\",\"model\":\"%s\",\"Recall@20\":%s,\"nDCG@20\":%s,\"HR@20\":%s,\"best_epoch\":%lld,\"epoch_seconds\":%.6f,"
+        printf("{\"event\":\"result\",\"model\":\"%s\",\"Recall@20\":%s,\"nDCG@20\":%s,\"HR@20\":%s,\"best_epoch\":%lld,"
+               "\"epoch_seconds\":%.6f,"
                "\"seconds\":%s}\n",
                row[0], row[2], row[3], row[4], (long long)r.best_epoch, r.epoch_seconds, row[7]);
     return !e->code;
@@ -184,11 +186,14 @@ static bool write_page(Demo *d, Error *e)
     for (size_t i = 0; i < COUNT(CONTESTANTS); i++)
         if (!(runs[i] = inside(d, CONTESTANTS[i].model, e)))
             return false;
-    about = "Synthetic: `sapor demo` drew the pictures, wrote the descriptions and made up the users, whose tastes are known. It shows that the path works, "
+    about = "Synthetic: `sapor demo` drew the pictures, wrote the descriptions and made up the users, whose tastes are "
+            "known. It shows that the path works, "
             "from a picture and a sentence to a recommendation; which model is better it does not show.";
     if (d->matched >= 0)
-        about = arena_printf(c->arena, e, "%s The encoders are the project's own small pair, trained on other drawings: of %d descriptions, %.0f %% find their own "
-                                          "picture first; chance would be %.1f %%.",
+        about = arena_printf(c->arena, e,
+                             "%s The encoders are the project's own small pair, trained on other drawings: of %d "
+                             "descriptions, %.0f %% find their own "
+                             "picture first; chance would be %.1f %%.",
                              about, CATALOGUE_ITEMS, 100 * d->matched, 100.0 / CATALOGUE_ITEMS);
     ReportConfig r = {.title = "Sapor: a catalogue, its users, and what they would like next",
                       .about = about,
@@ -205,17 +210,20 @@ static bool write_page(Demo *d, Error *e)
 
 static bool run_demo(Demo *d, Error *e)
 {
-    static const char *const HEADING[COLUMNS] = {"model", "features", "Recall@20", "nDCG@20", "HR@20", "best epoch", "ms/epoch", "seconds"};
+    static const char *const HEADING[COLUMNS] = {"model", "features",   "Recall@20", "nDCG@20",
+                                                 "HR@20", "best epoch", "ms/epoch",  "seconds"};
     Context *c = d->c;
     SplitConfig split = {.strategy = SPLIT_RANDOM, .test_ratio = 0.2, .validation_ratio = 0.1, .seed = 42};
     size_t interactions, counts[3];
     const char *ratings = inside(d, "interactions.tsv", e), *stages = inside(d, "stages.tsv", e);
     double begun = d->stage_begun = now_seconds();
-    if (!ratings || !stages || !(d->stages = out_open(stages, c->heap, e)) || !out_printf(d->stages, e, "stage\tseconds\tMB\n") || !find_encoders(d, e) ||
-        !catalogue_draw(d->out, &interactions, c->progress, c->heap, e) || !stage(d, "draw pictures, texts and choices", e) || !make_features(d, e) ||
-        !measure_match(d, e) || !stage(d, "encode pictures and texts", e) || !split_file(ratings, d->out, &split, counts, e))
+    if (!ratings || !stages || !(d->stages = out_open(stages, c->heap, e)) ||
+        !out_printf(d->stages, e, "stage\tseconds\tMB\n") || !find_encoders(d, e) ||
+        !catalogue_draw(d->out, &interactions, c->progress, c->heap, e) ||
+        !stage(d, "draw pictures, texts and choices", e) || !make_features(d, e) || !measure_match(d, e) ||
+        !stage(d, "encode pictures and texts", e) || !split_file(ratings, d->out, &split, counts, e))
         return false;
-    const char **cells = NEW(c->arena, const char *, COLUMNS * (COUNT(CONTESTANTS) + 1), e);
+    const char **cells = NEW(c->arena, const char *, COLUMNS *(COUNT(CONTESTANTS) + 1), e);
     if (!cells)
         return false;
     memcpy(cells, HEADING, sizeof HEADING);
@@ -228,14 +236,16 @@ static bool run_demo(Demo *d, Error *e)
         return false;
     if (c->json) {
         if (d->matched >= 0)
-            printf("{\"event\":\"match\",\"items\":%d,\"texts_that_find_their_picture\":%.6f}\n", CATALOGUE_ITEMS, d->matched);
+            printf("{\"event\":\"match\",\"items\":%d,\"texts_that_find_their_picture\":%.6f}\n", CATALOGUE_ITEMS,
+                   d->matched);
         return true;
     }
-    printf("\nSynthetic catalogue: %d items, %d users, %zu interactions (%zu to learn from, %zu to test)\n", CATALOGUE_ITEMS, CATALOGUE_USERS, interactions,
-           counts[0], counts[2]);
+    printf("\nSynthetic catalogue: %d items, %d users, %zu interactions (%zu to learn from, %zu to test)\n", CATALOGUE_ITEMS,
+           CATALOGUE_USERS, interactions, counts[0], counts[2]);
     if (d->matched >= 0)
-        printf("Encoders of %s: of %d descriptions %.1f %% find their own picture first (chance: %.1f %%)\n", path_base(d->read).p == d->read ? d->read : "the project",
-               CATALOGUE_ITEMS, 100 * d->matched, 100.0 / CATALOGUE_ITEMS);
+        printf("Encoders of %s: of %d descriptions %.1f %% find their own picture first (chance: %.1f %%)\n",
+               path_base(d->read).p == d->read ? d->read : "the project", CATALOGUE_ITEMS, 100 * d->matched,
+               100.0 / CATALOGUE_ITEMS);
     printf("\n");
     table_print(stdout, cells, COUNT(CONTESTANTS) + 1, COLUMNS, "llrrrrrr");
     printf("\n%.1f s in all. To look at: %s/report.html. Next:\n  sapor recommend %s/LATTICE --users u007 -k 5\n"
@@ -250,8 +260,9 @@ bool demo_command(Context *c, Error *e)
     if (option_text(c, "train-encoder"))
         return demo_encoder_train(c, option_text(c, "train-encoder"), e);
     context_keep_totals(c);
-    if (!(d.visual = inside(&d, "visual.npy", e)) || !(d.textual = inside(&d, "textual.npy", e)) || !(d.train = inside(&d, "train.tsv", e)) ||
-        !(d.valid = inside(&d, "val.tsv", e)) || !(d.test = inside(&d, "test.tsv", e)) || !folder_make(d.out, e))
+    if (!(d.visual = inside(&d, "visual.npy", e)) || !(d.textual = inside(&d, "textual.npy", e)) ||
+        !(d.train = inside(&d, "train.tsv", e)) || !(d.valid = inside(&d, "val.tsv", e)) ||
+        !(d.test = inside(&d, "test.tsv", e)) || !folder_make(d.out, e))
         return false;
     bool ok = run_demo(&d, e);
     out_discard(d.stages);

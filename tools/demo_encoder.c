@@ -21,8 +21,8 @@ enum {
     PIXELS = 3 * PATCH * PATCH, /* of a patch */
     POSITIONS = 64,             /* of a text */
     LOOKS = CATALOGUE_KINDS * CATALOGUE_HUES * CATALOGUE_PATTERNS,
-    SEED = 7, /* of the things learnt from; the demo's catalogue has another */
-    EACH = 32, /* pictures of a look */
+    SEED = 7,   /* of the things learnt from; the demo's catalogue has another */
+    EACH = 32,  /* pictures of a look */
     BATCH = 96, /* things of different looks */
     STEPS = 1500,
     WARM_UP = 100,
@@ -57,9 +57,14 @@ static const Init SMALL = {INIT_NORMAL, 0.02}, ZERO = {INIT_ZERO, 0}, ONE = {INI
 typedef struct Names { /* of a block's parts, as published checkpoints have them; NAME.i. stands before them */
     const char *layer, *norm1, *qkv, *out, *norm2, *fc1, *fc2;
 } Names;
-static const Names VIT = {"encoder.layer",          "layernorm_before", "attention.attention.qkv", "attention.output.dense",
-                          "layernorm_after", "intermediate.dense",      "output.dense"},
-                   BERT = {"encoder.layer",          "attention.output.LayerNorm", "attention.self.qkv", "attention.output.dense",
+static const Names VIT = {"encoder.layer",
+                          "layernorm_before",
+                          "attention.attention.qkv",
+                          "attention.output.dense",
+                          "layernorm_after",
+                          "intermediate.dense",
+                          "output.dense"},
+                   BERT = {"encoder.layer",    "attention.output.LayerNorm", "attention.self.qkv", "attention.output.dense",
                            "output.LayerNorm", "intermediate.dense",         "output.dense"};
 
 static Norm norm_new(Pair *p, Store *s, const char *name, Error *e)
@@ -98,7 +103,8 @@ static bool towers_new(Pair *p, Error *e)
     for (int i = 0; i < PICTURE_LAYERS; i++)
         block_new(p, p->vision, &VIT, i, &p->picture_block[i], e);
     p->picture_norm = norm_new(p, p->vision, "layernorm", e);
-    p->words = param_new(p->text, "embeddings.word_embeddings.weight", tokenizer_vocabulary(p->tokenizer), WIDTH, SMALL, SEED, e);
+    p->words =
+        param_new(p->text, "embeddings.word_embeddings.weight", tokenizer_vocabulary(p->tokenizer), WIDTH, SMALL, SEED, e);
     p->positions = param_new(p->text, "embeddings.position_embeddings.weight", POSITIONS, WIDTH, SMALL, SEED, e);
     p->kind = param_new(p->text, "embeddings.token_type_embeddings.weight", 2, WIDTH, SMALL, SEED, e);
     p->text_norm = norm_new(p, p->text, "embeddings.LayerNorm", e);
@@ -184,7 +190,8 @@ static void cut_patches(const unsigned char *rgb, float *out)
 {
     for (int at = 0; at < PATCHES; at++)
         for (int k = 0; k < PIXELS; k++) {
-            int c = k / (PATCH * PATCH), y = at / (SIDE / PATCH) * PATCH + k / PATCH % PATCH, x = at % (SIDE / PATCH) * PATCH + k % PATCH;
+            int c = k / (PATCH * PATCH), y = at / (SIDE / PATCH) * PATCH + k / PATCH % PATCH,
+                x = at % (SIDE / PATCH) * PATCH + k % PATCH;
             out[at * PIXELS + k] = ((float)rgb[(y * SIDE + x) * 3 + c] / 255.0f - 0.5f) / 0.5f;
         }
 }
@@ -230,7 +237,8 @@ static bool write_vocabulary(const char *path, Arena *a, const Heap *heap, Error
         char piece[] = {'#', '#', (char)c};
         if (isupper(c))
             continue;
-        ok = text_index_add(words, (Text){piece + 2, 1}, e) >= 0 && (!isalnum(c) || text_index_add(words, (Text){piece, 3}, e) >= 0);
+        ok = text_index_add(words, (Text){piece + 2, 1}, e) >= 0 &&
+             (!isalnum(c) || text_index_add(words, (Text){piece, 3}, e) >= 0);
     }
     for (uint64_t i = 0; ok && i < LOOKS * EACH; i++) {
         Thing t = thing_of((int)(i / EACH), i);
@@ -273,34 +281,45 @@ static bool write_settings(const Pair *p, const char *vision, const char *text, 
 {
     Arena *a = p->c->arena;
     const char *pooling = path_join(a, text, "1_Pooling", e);
-    const char *numbers = "\"hidden_size\": %d, \"num_hidden_layers\": %d, \"num_attention_heads\": %d, \"intermediate_size\": %d, \"hidden_act\": \"gelu\", "
+    const char *numbers = "\"hidden_size\": %d, \"num_hidden_layers\": %d, \"num_attention_heads\": %d, "
+                          "\"intermediate_size\": %d, \"hidden_act\": \"gelu\", "
                           "\"layer_norm_eps\": 1e-12, ";
     const char *of_vision = arena_printf(a, e, numbers, WIDTH, PICTURE_LAYERS, HEADS, INNER),
                *of_text = arena_printf(a, e, numbers, WIDTH, TEXT_LAYERS, HEADS, INNER);
     if (!pooling || !of_vision || !of_text || !folder_make(pooling, e))
         return false;
-    const char *vision_config = arena_printf(a, e,
-                                             "{\"model_type\": \"vit\", \"architectures\": [\"ViTModel\"], %s\"image_size\": %d, \"patch_size\": %d, "
-                                             "\"num_channels\": 3, \"qkv_bias\": true}",
-                                             of_vision, SIDE, PATCH),
-               *preprocessor = arena_printf(a, e,
-                                            "{\"image_processor_type\": \"ViTImageProcessor\", \"do_resize\": true, \"size\": {\"height\": %d, \"width\": %d}, "
-                                            "\"resample\": 2, \"do_rescale\": true, \"do_normalize\": true, \"image_mean\": [0.5, 0.5, 0.5], "
-                                            "\"image_std\": [0.5, 0.5, 0.5]}",
-                                            SIDE, SIDE),
-               *text_config = arena_printf(a, e,
-                                           "{\"model_type\": \"bert\", \"architectures\": [\"BertModel\"], %s\"vocab_size\": %lld, \"type_vocab_size\": 2, "
-                                           "\"max_position_embeddings\": %d, \"pad_token_id\": 0}",
-                                           of_text, (long long)tokenizer_vocabulary(p->tokenizer), POSITIONS),
-               *mean = arena_printf(a, e, "{\"word_embedding_dimension\": %d, \"pooling_mode_cls_token\": false, \"pooling_mode_mean_tokens\": true}", WIDTH);
+    const char *
+        vision_config = arena_printf(
+           a, e,
+           "{\"model_type\": \"vit\", \"architectures\": [\"ViTModel\"], %s\"image_size\": %d, \"patch_size\": %d, "
+           "\"num_channels\": 3, \"qkv_bias\": true}",
+           of_vision, SIDE, PATCH),
+       *preprocessor =
+           arena_printf(a, e,
+                        "{\"image_processor_type\": \"ViTImageProcessor\", \"do_resize\": true, \"size\": {\"height\": %d, "
+                        "\"width\": %d}, "
+                        "\"resample\": 2, \"do_rescale\": true, \"do_normalize\": true, \"image_mean\": [0.5, 0.5, 0.5], "
+                        "\"image_std\": [0.5, 0.5, 0.5]}",
+                        SIDE, SIDE),
+       *text_config = arena_printf(
+           a, e,
+           "{\"model_type\": \"bert\", \"architectures\": [\"BertModel\"], %s\"vocab_size\": %lld, \"type_vocab_size\": 2, "
+           "\"max_position_embeddings\": %d, \"pad_token_id\": 0}",
+           of_text, (long long)tokenizer_vocabulary(p->tokenizer), POSITIONS),
+       *mean = arena_printf(
+           a, e, "{\"word_embedding_dimension\": %d, \"pooling_mode_cls_token\": false, \"pooling_mode_mean_tokens\": true}",
+           WIDTH);
     return vision_config && preprocessor && text_config && mean && write_text(p, vision, "config.json", vision_config, e) &&
-           write_text(p, vision, "preprocessor_config.json", preprocessor, e) && write_text(p, text, "config.json", text_config, e) &&
-           write_text(p, pooling, "config.json", mean, e) &&
-           write_text(p, text, "modules.json",
-                      "[{\"idx\": 0, \"name\": \"0\", \"path\": \"\", \"type\": \"sentence_transformers.models.Transformer\"},\n"
-                      " {\"idx\": 1, \"name\": \"1\", \"path\": \"1_Pooling\", \"type\": \"sentence_transformers.models.Pooling\"},\n"
-                      " {\"idx\": 2, \"name\": \"2\", \"path\": \"2_Normalize\", \"type\": \"sentence_transformers.models.Normalize\"}]",
-                      e);
+           write_text(p, vision, "preprocessor_config.json", preprocessor, e) &&
+           write_text(p, text, "config.json", text_config, e) && write_text(p, pooling, "config.json", mean, e) &&
+           write_text(
+               p, text, "modules.json",
+               "[{\"idx\": 0, \"name\": \"0\", \"path\": \"\", \"type\": \"sentence_transformers.models.Transformer\"},\n"
+               " {\"idx\": 1, \"name\": \"1\", \"path\": \"1_Pooling\", \"type\": "
+               "\"sentence_transformers.models.Pooling\"},\n"
+               " {\"idx\": 2, \"name\": \"2\", \"path\": \"2_Normalize\", \"type\": "
+               "\"sentence_transformers.models.Normalize\"}]",
+               e);
 }
 
 /* A parameter of the store as the file's tensors: a fused projection in its three parts, the picture's tokens with the shapes of torch's modules.
@@ -327,7 +346,9 @@ static bool put_param(SafetensorsOut *out, const Pair *p, const Store *s, const 
     }
     shape[0] /= parts;
     for (int i = 0; i < parts; i++) {
-        const char *own = !fused ? name : arena_printf(p->c->arena, e, "%.*s.%s.%s", (int)(fused - name), name, PARTS[i], fused + strlen(".qkv."));
+        const char *own = !fused ? name
+                                 : arena_printf(p->c->arena, e, "%.*s.%s.%s", (int)(fused - name), name, PARTS[i],
+                                                fused + strlen(".qkv."));
         if (!own || !safetensors_declare(out, own, F32, dims, shape, e))
             return false;
     }
@@ -404,11 +425,12 @@ bool demo_encoder_train(Context *c, const char *folder, Error *e)
     if (!p->d || !folder_make(vision, e) || !folder_make(text, e) || !write_vocabulary(vocabulary, c->arena, c->heap, e) ||
         !write_text(p, text, "tokenizer_config.json",
                     "{\"tokenizer_class\": \"BertTokenizer\", \"do_lower_case\": true, \"model_max_length\": 64}", e) ||
-        !(p->tokenizer = tokenizer_load(text, c->arena, e)) || !(p->pixels = NEW(c->arena, unsigned char, LOOKS *EACH *SIDE *SIDE * 3, e)))
+        !(p->tokenizer = tokenizer_load(text, c->arena, e)) ||
+        !(p->pixels = NEW(c->arena, unsigned char, LOOKS *EACH *SIDE *SIDE * 3, e)))
         return false;
     pool_run(p->d->pool, LOOKS * EACH, draw_one, p);
-    bool ok = towers_new(p, e) && train(p, e) && write_settings(p, vision, text, e) && write_weights(p, p->vision, vision, e) &&
-              write_weights(p, p->text, text, e);
+    bool ok = towers_new(p, e) && train(p, e) && write_settings(p, vision, text, e) &&
+              write_weights(p, p->vision, vision, e) && write_weights(p, p->text, text, e);
     store_free(p->vision);
     store_free(p->text);
     return ok;

@@ -71,10 +71,10 @@ static bool collect(Inputs *in, const Context *c, Error *e)
 {
     for (size_t i = 1; i < c->arg_count; i++) {
         const char *path = c->args[i];
-        bool ok = folder_exists(path)                     ? add_folder(in, c->arena, path, e)
-                  : text_ends(text_of(path), ".txt")      ? add_texts(in, c->arena, path, e)
-                  : file_exists(path)                     ? add_picture(in, c->arena, path, e)
-                                                          : fail(e, SP_IO, "%s: there is no such file or folder", path);
+        bool ok = folder_exists(path)                ? add_folder(in, c->arena, path, e)
+                  : text_ends(text_of(path), ".txt") ? add_texts(in, c->arena, path, e)
+                  : file_exists(path)                ? add_picture(in, c->arena, path, e)
+                                                     : fail(e, SP_IO, "%s: there is no such file or folder", path);
         if (!ok)
             return false;
     }
@@ -102,7 +102,8 @@ static bool encode_tokens(Context *c, const Extractor *x, const Inputs *in, cons
             ok = fail(e, SP_USAGE, "%s: --pool none is for texts", in->list[i].picture);
         ok = ok && encode_hidden(x->encoder, t, in->list[i].text, &states[i], &tokens[i], c->arena, e);
         for (int64_t k = 0; ok && k < tokens[i]; k++, total++) {
-            names = (size_t)total < name_room ? names : arena_grow(c->arena, names, (size_t)total, &name_room, sizeof *names, e);
+            names =
+                (size_t)total < name_room ? names : arena_grow(c->arena, names, (size_t)total, &name_room, sizeof *names, e);
             ok = names && (names[total] = arena_printf(c->arena, e, "%s:%lld", in->list[i].name, (long long)k));
         }
         progress_step(&p, (double)(i + 1), NULL);
@@ -126,19 +127,22 @@ static bool encode_tokens(Context *c, const Extractor *x, const Inputs *in, cons
 
 bool encode_command(Context *c, Error *e)
 {
-    static const char *const POOLS[] = {"model", "cls", "mean", "max", "none"}, *const TYPES[] = {"f32", "f16", "bf16", "int8"};
+    static const char *const POOLS[] = {"model", "cls", "mean", "max", "none"}, *const TYPES[] = {"f32", "f16", "bf16",
+                                                                                                  "int8"};
     static const Pooling POOL_CODES[] = {POOL_MODEL, POOL_CLS, POOL_MEAN, POOL_MAX, POOL_NONE};
     int pool = 0, type = 0;
     int64_t batch = 16;
     const char *out = option_text(c, "out");
     if (!out)
         return fail(e, SP_USAGE, "encode: -o OUT.npy is missing: where the features go");
-    if (!option_choice(c, "pool", POOLS, COUNT(POOLS), &pool, e) || !option_choice(c, "dtype", TYPES, COUNT(TYPES), &type, e) ||
-        !option_i64(c, "batch", 1, 1 << 16, &batch, e))
+    if (!option_choice(c, "pool", POOLS, COUNT(POOLS), &pool, e) ||
+        !option_choice(c, "dtype", TYPES, COUNT(TYPES), &type, e) || !option_i64(c, "batch", 1, 1 << 16, &batch, e))
         return false;
     if (type != 0)
         return fail(e, SP_UNSUPPORTED, "--dtype %s: not available yet; use f32", TYPES[type]);
-    EncoderOptions o = {.arch = option_text(c, "arch"), .pool = POOL_CODES[pool], .normalize = option_given(c, "normalize") ? 1 : -1,
+    EncoderOptions o = {.arch = option_text(c, "arch"),
+                        .pool = POOL_CODES[pool],
+                        .normalize = option_given(c, "normalize") ? 1 : -1,
                         .layer = option_text(c, "layer")};
     Extractor x;
     Inputs in = {0};
@@ -151,12 +155,14 @@ bool encode_command(Context *c, Error *e)
         return false;
     int64_t rows = (int64_t)in.count, features = x.features;
     double loaded = now_seconds();
-    bool ok = o.pool == POOL_NONE ? encode_tokens(c, &x, &in, out, &rows, e) : features_write(c, &x, in.list, in.count, (size_t)batch, "encode", out, e);
+    bool ok = o.pool == POOL_NONE ? encode_tokens(c, &x, &in, out, &rows, e)
+                                  : features_write(c, &x, in.list, in.count, (size_t)batch, "encode", out, e);
     extractor_close(&x);
     double seconds = now_seconds() - loaded;
     if (ok && c->json)
         printf("{\"event\":\"result\",\"inputs\":%zu,\"rows\":%lld,\"features\":%lld,\"load_seconds\":%.4f,\"seconds\":%.4f,"
                "\"items_per_second\":%.2f,\"peak_rss_bytes\":%zu}\n",
-               in.count, (long long)rows, (long long)features, loaded - begun, seconds, (double)in.count / seconds, peak_rss_bytes());
+               in.count, (long long)rows, (long long)features, loaded - begun, seconds, (double)in.count / seconds,
+               peak_rss_bytes());
     return ok;
 }

@@ -63,7 +63,8 @@ static bool read_recs(Recs *r, const char *path, DataSet *d, Arena *a, Error *e)
         if (user.n == 0 || item.n == 0)
             return fail(e, SP_FORMAT, "%s:%zu: the %s id is empty", path, number, user.n ? "item" : "user");
         if (!text_f64(score, &one.score) || isnan(one.score))
-            return fail(e, SP_FORMAT, "%s:%zu: the score \"%.*s\" is not a number", path, number, (int)MIN(score.n, 40), score.p);
+            return fail(e, SP_FORMAT, "%s:%zu: the score \"%.*s\" is not a number", path, number, (int)MIN(score.n, 40),
+                        score.p);
         int64_t u = text_index_find(d->users, user), i = u < 0 ? 0 : text_index_add(d->items, item, e);
         if (i < 0 || (r->count == r->room && !(r->list = arena_grow(a, r->list, r->count, &r->room, sizeof *r->list, e))))
             return false;
@@ -79,8 +80,8 @@ static bool read_recs(Recs *r, const char *path, DataSet *d, Arena *a, Error *e)
     qsort(r->list, r->count, sizeof *r->list, by_user_item);
     for (size_t i = 1; i < r->count; i++)
         if (r->list[i].user == r->list[i - 1].user && r->list[i].item == r->list[i - 1].item)
-            return fail(e, SP_FORMAT, "%s:%zu: recommends an item that line %zu recommends to the same user", path, r->list[i].line,
-                        r->list[i - 1].line);
+            return fail(e, SP_FORMAT, "%s:%zu: recommends an item that line %zu recommends to the same user", path,
+                        r->list[i].line, r->list[i - 1].line);
     qsort(r->list, r->count, sizeof *r->list, by_user_score);
     return true;
 }
@@ -175,8 +176,8 @@ bool evaluate_command(Context *c, Error *e)
     int64_t *at, K, n = 0;
     if (!data.test)
         return fail(e, SP_USAGE, "evaluate: --test F is missing: what users chose in the end");
-    if (!read_format(c, &data.format, e) || !read_protocol(c, &data.protocol, e) || !option_list(c, "metrics", ',', &metrics, &metric_count, e) ||
-        !read_cutoffs(c, &at, &cutoff_count, &K, e))
+    if (!read_format(c, &data.format, e) || !read_protocol(c, &data.protocol, e) ||
+        !option_list(c, "metrics", ',', &metrics, &metric_count, e) || !read_cutoffs(c, &at, &cutoff_count, &K, e))
         return false;
     for (size_t i = 1; i < metric_count; i++)
         for (size_t k = 0; k < i; k++)
@@ -191,11 +192,13 @@ bool evaluate_command(Context *c, Error *e)
     Recs recs = {0};
     int32_t *users = NULL, *top = NULL;
     Scores s = {0};
-    bool ok = dataset_load(&d, &data, c->arena, e) && read_recs(&recs, c->args[0], &d, c->arena, e) &&
-              make_lists(&recs, K, &users, &top, &n, c->arena, e) &&
-              score_lists(&s, data.protocol, users, n, K, top, &d.test, metrics, metric_count, at, cutoff_count, c->arena, e);
+    bool ok =
+        dataset_load(&d, &data, c->arena, e) && read_recs(&recs, c->args[0], &d, c->arena, e) &&
+        make_lists(&recs, K, &users, &top, &n, c->arena, e) &&
+        score_lists(&s, data.protocol, users, n, K, top, &d.test, metrics, metric_count, at, cutoff_count, c->arena, e);
     dataset_close(&d);
     if (ok && recs.unknown && c->progress)
-        fprintf(c->progress, "%s: lines of users that are not in the data and do not count: %zu\n", c->args[0], recs.unknown);
+        fprintf(c->progress, "%s: lines of users that are not in the data and do not count: %zu\n", c->args[0],
+                recs.unknown);
     return ok && print_result(c, &s, e);
 }

@@ -29,13 +29,13 @@ typedef struct Extracting {
     TextIndex *ids;       /* of finished items */
     Done *done;           /* by their number */
     size_t room;
-    Input *items;         /* still to do */
-    uint64_t *inputs;     /* their hashes */
+    Input *items;     /* still to do */
+    uint64_t *inputs; /* their hashes */
     size_t count;
     int64_t features;
-    double noted;         /* when the manifest was written */
+    double noted; /* when the manifest was written */
     Extractor extractor;
-    bool opened;          /* the extractor */
+    bool opened; /* the extractor */
 } Extracting;
 
 /* ---- settings as a number ---------------------------------------------------------------------------------------------- */
@@ -70,7 +70,9 @@ static bool hash_model(uint64_t *h, const char *path, int depth, Arena *a, Error
         return false;
     for (size_t i = 0; i < n; i++) {
         const char *inside = path_join(a, path, entries[i].name, e);
-        bool wanted = entries[i].is_folder ? depth == 0 : depth == 0 ? says_something(entries[i].name) : text_ends(text_of(entries[i].name), ".json");
+        bool wanted = entries[i].is_folder ? depth == 0
+                      : depth == 0         ? says_something(entries[i].name)
+                                           : text_ends(text_of(entries[i].name), ".json");
         if (!inside || (wanted && !hash_model(h, inside, depth + 1, a, e)))
             return false;
     }
@@ -79,9 +81,10 @@ static bool hash_model(uint64_t *h, const char *path, int depth, Arena *a, Error
 
 static bool hash_settings(uint64_t *h, const Extraction *x, const char *model, Arena *a, Error *e)
 {
-    const char *text = arena_printf(a, e, "sapor extract 1|%u|%s|%s|%d|%lldx%lld|%d|%.9g %.9g %.9g|%.9g %.9g %.9g", x->modality, x->backend, x->layer,
-                                    x->clear_text, (long long)x->reshape[0], (long long)x->reshape[1], x->scale, (double)x->mean[0],
-                                    (double)x->mean[1], (double)x->mean[2], (double)x->std[0], (double)x->std[1], (double)x->std[2]);
+    const char *text = arena_printf(a, e, "sapor extract 1|%u|%s|%s|%d|%lldx%lld|%d|%.9g %.9g %.9g|%.9g %.9g %.9g",
+                                    x->modality, x->backend, x->layer, x->clear_text, (long long)x->reshape[0],
+                                    (long long)x->reshape[1], x->scale, (double)x->mean[0], (double)x->mean[1],
+                                    (double)x->mean[2], (double)x->std[0], (double)x->std[1], (double)x->std[2]);
     *h = text ? hash_bytes(text, strlen(text), 0) : 0;
     if (text && statistics_find(x->model))
         *h = hash_bytes(x->model, strlen(x->model), *h);
@@ -124,7 +127,8 @@ static bool read_manifests(Extracting *w, Error *e)
         return false;
     for (size_t i = 0; i < n; i++) {
         Text rest, line;
-        if (entries[i].is_folder || !text_starts(text_of(entries[i].name), "manifest") || !text_ends(text_of(entries[i].name), ".tsv"))
+        if (entries[i].is_folder || !text_starts(text_of(entries[i].name), "manifest") ||
+            !text_ends(text_of(entries[i].name), ".tsv"))
             continue;
         const char *path = path_join(w->arena, w->state, entries[i].name, e);
         if (!path || !file_read(&rest, w->arena, path, 0, e))
@@ -132,8 +136,8 @@ static bool read_manifests(Extracting *w, Error *e)
         while (text_line(&rest, &line)) {
             Text id, in, out;
             Done d;
-            if (text_next(&line, '\t', &id) && text_next(&line, '\t', &in) && text_next(&line, '\t', &out) && read_hash(in, &d.input) &&
-                read_hash(out, &d.output) && !note_done(w, id, d, e))
+            if (text_next(&line, '\t', &id) && text_next(&line, '\t', &in) && text_next(&line, '\t', &out) &&
+                read_hash(in, &d.input) && read_hash(out, &d.output) && !note_done(w, id, d, e))
                 return false;
         }
     }
@@ -218,7 +222,8 @@ static bool write_features(void *arg, size_t first, size_t n, const float *rows,
         const float *row = rows + (int64_t)i * w->features;
         const char *path = feature_path(w, w->c->arena, in->name, e);
         if (!path || !npy_write_f32(path, 2, (int64_t[]){1, w->features}, row, w->c->heap, e) ||
-            !note_done(w, text_of(in->name), (Done){w->inputs[first + i], hash_bytes(row, (size_t)w->features * sizeof *row, 0)}, e))
+            !note_done(w, text_of(in->name),
+                       (Done){w->inputs[first + i], hash_bytes(row, (size_t)w->features * sizeof *row, 0)}, e))
             return false;
     }
     arena_rewind(w->c->arena, mark);
@@ -255,7 +260,8 @@ static bool open_model(Extracting *w, const char *model, Error *e)
     w->opened = true;
     if (!(w->extractor.modalities & x->modality)) {
         extractor_close(&w->extractor);
-        return fail(e, SP_FORMAT, "%s: %s reads no %s", x->where, x->model, x->modality == MODALITY_IMAGE ? "pictures" : "texts");
+        return fail(e, SP_FORMAT, "%s: %s reads no %s", x->where, x->model,
+                    x->modality == MODALITY_IMAGE ? "pictures" : "texts");
     }
     w->extractor.as_they_are = torch && x->reshape[0] == 0;
     if (!torch) {
@@ -270,7 +276,8 @@ static bool encode_rest(Extracting *w, Error *e)
 {
     const Extraction *x = w->x;
     const char *label = arena_printf(w->arena, e, "%.*s/%s", (int)path_base(x->model).n, path_base(x->model).p, x->layer);
-    bool ok = label && extract_features(w->c, &w->extractor, w->items, w->count, (size_t)x->batch, label, write_features, w, e);
+    bool ok =
+        label && extract_features(w->c, &w->extractor, w->items, w->count, (size_t)x->batch, label, write_features, w, e);
     Error later = {0}; /* what was done is noted even when the run fails */
     bool noted = write_manifest(w, ok ? e : &later);
     return ok && noted;
@@ -310,11 +317,15 @@ static bool run_extraction(Context *c, const Extraction *x, Shard s, Arena *a, E
         return false;
     /* One run at a time writes a folder of features, whatever its settings; shards of one setting share it. */
     const char *place = x->folder + strlen(x->output);
-    const char *own = s.count == 1 ? arena_printf(a, e, "%s/.sapor/%016llx", x->output, (unsigned long long)hash_bytes(place, strlen(place), 0))
-                                   : arena_printf(a, e, "%s/%lld-of-%lld", w.state, (long long)s.index + 1, (long long)s.count);
+    const char *own =
+        s.count == 1
+            ? arena_printf(a, e, "%s/.sapor/%016llx", x->output, (unsigned long long)hash_bytes(place, strlen(place), 0))
+            : arena_printf(a, e, "%s/%lld-of-%lld", w.state, (long long)s.index + 1, (long long)s.count);
     w.manifest = s.count == 1 ? arena_printf(a, e, "%s/manifest.tsv", w.state)
-                              : arena_printf(a, e, "%s/manifest-%lld-of-%lld.tsv", w.state, (long long)s.index + 1, (long long)s.count);
-    if (!own || !w.manifest || (!folder_exists(own) && !open_model(&w, model, e))) /* a model that does not fit leaves no folder behind */
+                              : arena_printf(a, e, "%s/manifest-%lld-of-%lld.tsv", w.state, (long long)s.index + 1,
+                                             (long long)s.count);
+    if (!own || !w.manifest ||
+        (!folder_exists(own) && !open_model(&w, model, e))) /* a model that does not fit leaves no folder behind */
         return false;
     bool ok = folder_make(w.state, e) && folder_make(own, e) && folder_make(x->folder, e) && folder_lock(&lock, own, e);
     if (ok) {
@@ -335,8 +346,8 @@ static bool read_shard(const Context *c, Shard *s, Error *e)
     const char *given = option_text(c, "shard");
     Text rest = text_of(given ? given : "1/1"), first = rest, none;
     *s = (Shard){0, 1};
-    if (!text_next(&rest, '/', &first) || !text_next(&rest, '/', &none) || rest.p || !text_i64(first, &s->index) || !text_i64(none, &s->count) ||
-        s->index < 1 || s->index > s->count || s->count > 1 << 20)
+    if (!text_next(&rest, '/', &first) || !text_next(&rest, '/', &none) || rest.p || !text_i64(first, &s->index) ||
+        !text_i64(none, &s->count) || s->index < 1 || s->index > s->count || s->count > 1 << 20)
         return fail(e, SP_USAGE, "--shard: \"%s\" is not I/N with I from 1 to N", given);
     s->index--;
     return true;
@@ -352,7 +363,8 @@ static const char *find_config(const char *path, Arena *a, Error *e)
     if (!folder_list(&entries, &n, a, path, e))
         return NULL;
     for (size_t i = 0; i < n; i++)
-        if (!entries[i].is_folder && (text_ends(text_of(entries[i].name), ".yml") || text_ends(text_of(entries[i].name), ".yaml")))
+        if (!entries[i].is_folder &&
+            (text_ends(text_of(entries[i].name), ".yml") || text_ends(text_of(entries[i].name), ".yaml")))
             return path_join(a, path, entries[i].name, e);
     fail(e, SP_IO, "%s: holds no .yml or .yaml", path);
     return NULL;

@@ -7,17 +7,17 @@
 
 /* One extraction: one model, one output layer, one folder of .npy files. */
 typedef struct Extraction {
-    const char *where;   /* "file:line:column" of the model's entry, for messages */
+    const char *where; /* "file:line:column" of the model's entry, for messages */
     unsigned modality;
     const char *backend; /* "torch", "transformers" or "sentence_transformers" */
     const char *model, *layer;
-    const char *input;   /* folder of pictures, or a table of texts */
-    const char *output;  /* dataset_path/output_path */
-    const char *folder;  /* output/backend/model/layer */
+    const char *input;  /* folder of pictures, or a table of texts */
+    const char *output; /* dataset_path/output_path */
+    const char *folder; /* output/backend/model/layer */
     const char *item_column, *text_column;
     bool clear_text;
-    int64_t reshape[2];  /* width, height; 0: none */
-    int scale;           /* Preset's */
+    int64_t reshape[2]; /* width, height; 0: none */
+    int scale;          /* Preset's */
     float mean[3], std[3];
     int64_t batch;
 } Extraction;

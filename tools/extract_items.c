@@ -21,7 +21,8 @@ static bool next_field(Text *rest, size_t *line, Text *field, bool *last, const 
         }
         if (i == rest->n)
             return fail(e, SP_FORMAT, "%s:%zu: a field opens a double quote that is never closed", path, from);
-        for (i++; i < rest->n && rest->p[i] != '\t' && rest->p[i] != '\n'; i++) /* what follows the closing quote belongs to the field */
+        for (i++; i < rest->n && rest->p[i] != '\t' && rest->p[i] != '\n';
+             i++) /* what follows the closing quote belongs to the field */
             if (rest->p[i] != '\r' || i + 1 >= rest->n || rest->p[i + 1] != '\n')
                 copy[n++] = rest->p[i];
         *field = (Text){copy, n};
@@ -39,7 +40,8 @@ static bool next_field(Text *rest, size_t *line, Text *field, bool *last, const 
 }
 
 /* The fields of one row; how many there are goes to *n. `keep` are the places wanted, out their fields. */
-static bool next_row(Text *rest, size_t *line, const size_t keep[2], Text out[2], size_t *n, const char *path, Arena *a, Error *e)
+static bool next_row(Text *rest, size_t *line, const size_t keep[2], Text out[2], size_t *n, const char *path, Arena *a,
+                     Error *e)
 {
     Text field;
     bool last = false;
@@ -54,7 +56,8 @@ static bool next_row(Text *rest, size_t *line, const size_t keep[2], Text out[2]
     return true;
 }
 
-static bool find_columns(Text *rest, size_t *line, const char *const names[2], size_t at[2], size_t *columns, const char *path, Arena *a, Error *e)
+static bool find_columns(Text *rest, size_t *line, const char *const names[2], size_t at[2], size_t *columns,
+                         const char *path, Arena *a, Error *e)
 {
     Text field = {"", 0};
     bool last = false, found[2] = {false, false};
@@ -88,8 +91,7 @@ bool table_read(Input **rows, size_t *count, const char *path, const char *item,
     const char *const names[2] = {item, text};
     size_t at[2] = {0, 0}, columns, line = 1, n = 0, room = 0, got;
     Input *list = NULL;
-    if (!text_file_read(&rest, a, path, e) ||
-        !find_columns(&rest, &line, names, at, &columns, path, a, e))
+    if (!text_file_read(&rest, a, path, e) || !find_columns(&rest, &line, names, at, &columns, path, a, e))
         return false;
     while (rest.n) {
         size_t here = line;
@@ -181,7 +183,8 @@ bool extraction_items(Input **items, size_t *count, const Extraction *x, FILE *n
 {
     if (x->modality == MODALITY_IMAGE)
         return list_pictures(items, count, x, notes, a, e);
-    if (!table_read(items, count, x->input, x->item_column, x->text_column, a, e) || !drop_repeats(*items, count, x, notes, a, e))
+    if (!table_read(items, count, x->input, x->item_column, x->text_column, a, e) ||
+        !drop_repeats(*items, count, x, notes, a, e))
         return false;
     for (size_t i = 0; x->clear_text && i < *count; i++)
         if (!clear_text(&(*items)[i].text, a, e))

@@ -5,11 +5,14 @@
 
 enum { MAX_RESHAPED = 1 << 26 }; /* pixels; what resize makes at most is a little more */
 
-static const char *const TOP_KEYS[] = {"dataset_path", "gpu list", "gpu_list", "model map", "visual", "textual", "visual_textual", "audio"},
-                        *const MODALITY_KEYS[] = {"items", "interactions"},
-                        *const SOURCE_KEYS[] = {"input_path", "output_path", "item_column", "text_column", "model"},
-                        *const MODEL_KEYS[] = {"model_name", "backend", "output_layers", "reshape", "clear_text", "preprocessing", "mean", "std",
-                                               "batch_size", "fusion", "tokenizer_name", "image_processor_name", "image_processor"};
+static const char *const TOP_KEYS[] = {"dataset_path", "gpu list", "gpu_list",       "model map",
+                                       "visual",       "textual",  "visual_textual", "audio"},
+                         *const MODALITY_KEYS[] = {"items", "interactions"},
+                         *const SOURCE_KEYS[] = {"input_path", "output_path", "item_column", "text_column", "model"},
+                         *const MODEL_KEYS[] = {"model_name",     "backend",       "output_layers",  "reshape",
+                                                "clear_text",     "preprocessing", "mean",           "std",
+                                                "batch_size",     "fusion",        "tokenizer_name", "image_processor_name",
+                                                "image_processor"};
 
 static bool check_map(const Yaml *y, const char *const *keys, size_t n, Arena *a, Error *e)
 {
@@ -44,7 +47,8 @@ static bool read_numbers(const Yaml *y, size_t n, double *out, Error *e)
     for (size_t i = 0; k && i < n; i++, k = k->next)
         if (!yaml_f64(k, &out[i]) || !(out[i] >= -FLT_MAX && out[i] <= FLT_MAX))
             return fail(e, SP_FORMAT, "%s: a number is wanted", k->where);
-    return (y->type == YAML_LIST && y->count == n) || fail(e, SP_FORMAT, "%s: %s: a list of %zu numbers is wanted", y->where, y->key.p, n);
+    return (y->type == YAML_LIST && y->count == n) ||
+           fail(e, SP_FORMAT, "%s: %s: a list of %zu numbers is wanted", y->where, y->key.p, n);
 }
 
 /* "ResNet50" of "./x/ResNet50.pt"; what stands before the last dot, as os.path.splitext. */
@@ -90,8 +94,8 @@ static bool read_backend(Extraction *x, const Yaml *model, Error *e)
     else if (!visual && (text_is(y->text, "sentence_transformers") || text_is(y->text, "sentence-transformers")))
         x->backend = "sentence_transformers";
     else
-        return fail(e, SP_UNSUPPORTED, "%s: backend \"%s\" is not available for this modality; there is %s", y->where, y->text.p,
-                    visual ? "torch and transformers" : "sentence_transformers and transformers");
+        return fail(e, SP_UNSUPPORTED, "%s: backend \"%s\" is not available for this modality; there is %s", y->where,
+                    y->text.p, visual ? "torch and transformers" : "sentence_transformers and transformers");
     return true;
 }
 
@@ -99,7 +103,8 @@ static bool read_preparation(Extraction *x, const Yaml *model, Error *e)
 {
     static const double MEAN[3] = {0.485, 0.456, 0.406}, STD[3] = {0.229, 0.224, 0.225}; /* ImageNet's, as torchvision */
     const Yaml *how = yaml_get(model, "preprocessing"), *mean = yaml_get(model, "mean"), *std = yaml_get(model, "std"),
-               *reshape = yaml_get(model, "reshape"), *clear = yaml_get(model, "clear_text"), *batch = yaml_get(model, "batch_size");
+               *reshape = yaml_get(model, "reshape"), *clear = yaml_get(model, "clear_text"),
+               *batch = yaml_get(model, "batch_size");
     double m[3], s[3], size[2] = {0, 0};
     memcpy(m, MEAN, sizeof m);
     memcpy(s, STD, sizeof s);
@@ -126,9 +131,11 @@ static bool read_preparation(Extraction *x, const Yaml *model, Error *e)
             return false;
         for (int k = 0; k < 2; k++)
             if (!(size[k] >= 1 && size[k] <= 16384) || size[k] != (double)(int64_t)size[k])
-                return fail(e, SP_FORMAT, "%s: reshape: [width, height], whole numbers from 1 to 16384, is wanted", reshape->where);
+                return fail(e, SP_FORMAT, "%s: reshape: [width, height], whole numbers from 1 to 16384, is wanted",
+                            reshape->where);
         if (size[0] * size[1] > MAX_RESHAPED)
-            return fail(e, SP_FORMAT, "%s: reshape: %g x %g are more than %d pixels", reshape->where, size[0], size[1], MAX_RESHAPED);
+            return fail(e, SP_FORMAT, "%s: reshape: %g x %g are more than %d pixels", reshape->where, size[0], size[1],
+                        MAX_RESHAPED);
         x->reshape[0] = (int64_t)size[0];
         x->reshape[1] = (int64_t)size[1];
     }
@@ -156,10 +163,12 @@ static bool add_layer(Plan *p, Extraction x, const Yaml *layer, Error *e)
                     layer ? layer->where : x.where);
     x.layer = layer ? layer->text.p : strcmp(x.backend, "transformers") == 0 ? "pooler_output" : "1";
     if (!x.layer || strchr(x.layer, '/') || strcmp(x.layer, "..") == 0 || strcmp(x.layer, ".") == 0 || !*x.layer)
-        return fail(e, SP_FORMAT, "%s: output_layers: \"%s\" cannot be a folder's name", layer ? layer->where : x.where, x.layer ? x.layer : "");
+        return fail(e, SP_FORMAT, "%s: output_layers: \"%s\" cannot be a folder's name", layer ? layer->where : x.where,
+                    x.layer ? x.layer : "");
     const char *model = model_folder(&x, p->arena, e);
     x.folder = model ? arena_printf(p->arena, e, "%s/%s/%s/%s", x.output, x.backend, model, x.layer) : NULL;
-    if (!x.folder || (p->count == p->room && !(p->list = arena_grow(p->arena, p->list, p->count, &p->room, sizeof *p->list, e))))
+    if (!x.folder ||
+        (p->count == p->room && !(p->list = arena_grow(p->arena, p->list, p->count, &p->room, sizeof *p->list, e))))
         return false;
     for (size_t i = 0; i < p->count; i++)
         if (strcmp(p->list[i].folder, x.folder) == 0)
@@ -174,7 +183,8 @@ static bool add_model(Plan *p, Extraction x, const Yaml *model, Error *e)
     if (!check_map(model, MODEL_KEYS, COUNT(MODEL_KEYS), p->arena, e) || !need_text(model, "model_name", &x.model, e) ||
         !read_backend(&x, model, e) || !read_preparation(&x, model, e))
         return false;
-    const Yaml *other = yaml_get(model, "tokenizer_name"), *fusion = yaml_get(model, "fusion"), *layers = yaml_get(model, "output_layers");
+    const Yaml *other = yaml_get(model, "tokenizer_name"), *fusion = yaml_get(model, "fusion"),
+               *layers = yaml_get(model, "output_layers");
     if (other && !yaml_is_null(other) && !text_is(other->text, x.model))
         return fail(e, SP_UNSUPPORTED, "%s: a tokenizer_name other than the model's own is not available", other->where);
     if (fusion && !yaml_is_null(fusion))
@@ -197,7 +207,8 @@ static bool add_source(Plan *p, Extraction x, const Yaml *source, const char *ro
         !need_text(source, "output_path", &output, e) || !(x.input = path_join(p->arena, root, input, e)) ||
         !(x.output = path_join(p->arena, root, output, e)))
         return false;
-    if (x.modality == MODALITY_TEXT && (!need_text(source, "item_column", &x.item_column, e) || !need_text(source, "text_column", &x.text_column, e)))
+    if (x.modality == MODALITY_TEXT &&
+        (!need_text(source, "item_column", &x.item_column, e) || !need_text(source, "text_column", &x.text_column, e)))
         return false;
     const Yaml *models = yaml_get(source, "model");
     if (!models || (models->type == YAML_LIST && models->count == 0))
@@ -225,8 +236,8 @@ bool extraction_plan(Extraction **list, size_t *count, const Yaml *root, Arena *
         return false;
     for (size_t i = 0; i < COUNT(LATER); i++)
         if (yaml_get(root, LATER[i]))
-            return fail(e, SP_UNSUPPORTED, "%s: the modality %s is not available yet; there is visual and textual", yaml_get(root, LATER[i])->where,
-                        LATER[i]);
+            return fail(e, SP_UNSUPPORTED, "%s: the modality %s is not available yet; there is visual and textual",
+                        yaml_get(root, LATER[i])->where, LATER[i]);
     for (size_t i = 0; i < COUNT(MODALITIES); i++) {
         const Yaml *y = yaml_get(root, MODALITIES[i].key);
         if (!y || yaml_is_null(y))
@@ -234,8 +245,10 @@ bool extraction_plan(Extraction **list, size_t *count, const Yaml *root, Arena *
         if (!check_map(y, MODALITY_KEYS, COUNT(MODALITY_KEYS), a, e))
             return false;
         if (yaml_get(y, "interactions"))
-            return fail(e, SP_UNSUPPORTED, "%s: interactions are not available yet; there is items", yaml_get(y, "interactions")->where);
-        if (yaml_get(y, "items") && !add_source(&p, (Extraction){.modality = MODALITIES[i].modality}, yaml_get(y, "items"), dataset, e))
+            return fail(e, SP_UNSUPPORTED, "%s: interactions are not available yet; there is items",
+                        yaml_get(y, "interactions")->where);
+        if (yaml_get(y, "items") &&
+            !add_source(&p, (Extraction){.modality = MODALITIES[i].modality}, yaml_get(y, "items"), dataset, e))
             return false;
     }
     if (p.count == 0)

@@ -67,7 +67,8 @@ static void picture_task(void *arg, size_t i, int worker)
     if (x->own)
         x->own->of_image(&read, w->rows + (int64_t)i * x->features, w->arenas[i], e);
     else if (x->first_width > 0)
-        image_resize(&w->images[i], &read, x->first_width, x->first_height, (Resampling){.filter = FILTER_BICUBIC}, w->arenas[i], e);
+        image_resize(&w->images[i], &read, x->first_width, x->first_height, (Resampling){.filter = FILTER_BICUBIC},
+                     w->arenas[i], e);
     else
         w->images[i] = read;
 }
@@ -118,8 +119,8 @@ static bool do_texts(const Work *w, Tape *t, Text *texts, size_t n, Error *e)
     return w->x->own || encode_texts(w->x->encoder, t, texts, n, w->rows, e);
 }
 
-static bool run_batches(Context *c, Work *w, Tape *t, Text *texts, const Input *inputs, size_t n, size_t batch, const char *label,
-                        FeatureSink *sink, void *arg, Error *e)
+static bool run_batches(Context *c, Work *w, Tape *t, Text *texts, const Input *inputs, size_t n, size_t batch,
+                        const char *label, FeatureSink *sink, void *arg, Error *e)
 {
     Progress p;
     progress_start(&p, c->progress, label, "items", (double)n);
@@ -136,19 +137,24 @@ static bool run_batches(Context *c, Work *w, Tape *t, Text *texts, const Input *
     return true;
 }
 
-bool extract_features(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label, FeatureSink *sink,
-                      void *arg, Error *e)
+bool extract_features(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label,
+                      FeatureSink *sink, void *arg, Error *e)
 {
     for (size_t i = 0; i < n; i++)
         if (!(x->modalities & (inputs[i].picture ? MODALITY_IMAGE : MODALITY_TEXT)))
-            return inputs[i].picture ? fail(e, SP_USAGE, "%s: this model reads texts only, a .txt file with one a line", inputs[i].picture)
-                                     : fail(e, SP_USAGE, "text %s: this model reads pictures only (.jpg, .jpeg, .png, .webp)", inputs[i].name);
+            return inputs[i].picture
+                       ? fail(e, SP_USAGE, "%s: this model reads texts only, a .txt file with one a line", inputs[i].picture)
+                       : fail(e, SP_USAGE, "text %s: this model reads pictures only (.jpg, .jpeg, .png, .webp)",
+                              inputs[i].name);
     batch = MAX(MIN(batch, n), 1);
     const Device *d = x->encoder ? context_device(c, e) : NULL;
     Tape *t = d ? tape_new(d, false, e) : NULL;
     size_t numbers = 0;
     Text *texts = NEW(c->arena, Text, batch, e);
-    Work w = {.x = x, .images = NEW(c->arena, Image, batch, e), .arenas = NEW(c->arena, Arena *, batch, e), .errors = NEW(c->arena, Error, batch, e)};
+    Work w = {.x = x,
+              .images = NEW(c->arena, Image, batch, e),
+              .arenas = NEW(c->arena, Arena *, batch, e),
+              .errors = NEW(c->arena, Error, batch, e)};
     bool ok = (t || !x->encoder) && texts && w.images && w.arenas && w.errors;
     if (ok && !size_mul(batch, (size_t)x->features, &numbers))
         ok = fail_memory(e, SIZE_MAX, "a batch of features");
@@ -179,7 +185,8 @@ static bool write_rows(void *out, size_t first, size_t n, const float *rows, Err
 
 bool names_write(Context *c, const char *npy, const char *const *names, size_t n, Error *e)
 {
-    const char *path = arena_printf(c->arena, e, "%.*s.ids.txt", (int)strlen(npy) - (text_ends(text_of(npy), ".npy") ? 4 : 0), npy);
+    const char *path =
+        arena_printf(c->arena, e, "%.*s.ids.txt", (int)strlen(npy) - (text_ends(text_of(npy), ".npy") ? 4 : 0), npy);
     Out *o = path ? out_open(path, c->heap, e) : NULL;
     if (!o)
         return false;
@@ -191,13 +198,15 @@ bool names_write(Context *c, const char *npy, const char *const *names, size_t n
     return out_commit(o, e);
 }
 
-bool features_write(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label, const char *out, Error *e)
+bool features_write(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label,
+                    const char *out, Error *e)
 {
     RowsOut o = {npy_create(out, F32, 2, (int64_t[]){(int64_t)n, x->features}, c->heap, e), x->features};
     const char **names = NEW(c->arena, const char *, n, e);
     for (size_t i = 0; names && i < n; i++)
         names[i] = inputs[i].name;
-    if (!o.npy || !names || !extract_features(c, x, inputs, n, batch, label, write_rows, &o, e) || !names_write(c, out, names, n, e)) {
+    if (!o.npy || !names || !extract_features(c, x, inputs, n, batch, label, write_rows, &o, e) ||
+        !names_write(c, out, names, n, e)) {
         npy_discard(o.npy);
         return false;
     }

@@ -16,7 +16,7 @@ typedef struct Extractor {
     const struct Statistics *own; /* NULL: an encoder */
     int64_t features;
     unsigned modalities;
-    bool as_they_are;              /* pictures keep their size: no resize and no crop, one at a time */
+    bool as_they_are;                  /* pictures keep their size: no resize and no crop, one at a time */
     int64_t first_width, first_height; /* > 0: bicubic resize to this before the encoder's own preparation */
 } Extractor;
 
@@ -27,12 +27,14 @@ void extractor_close(Extractor *x);
 /* Receives rows first .. first+n-1, [n, features]. */
 typedef bool FeatureSink(void *arg, size_t first, size_t n, const float *rows, Error *e);
 /* All inputs in order, `batch` at a time; pictures of a batch are decoded by all threads. A failure names the first input that failed. */
-bool extract_features(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label, FeatureSink *sink,
-                      void *arg, Error *e);
+bool extract_features(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label,
+                      FeatureSink *sink, void *arg, Error *e);
 
 /* The same into OUT.npy [n, features] and OUT.ids.txt, which appear whole or not at all. */
-bool features_write(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label, const char *out, Error *e);
-bool names_write(Context *c, const char *npy, const char *const *names, size_t n, Error *e); /* names, one a line, beside an .npy */
+bool features_write(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label,
+                    const char *out, Error *e);
+bool names_write(Context *c, const char *npy, const char *const *names, size_t n,
+                 Error *e); /* names, one a line, beside an .npy */
 
 /* Statistics that need no weights, for the demo and for trying things out (statistics.c). */
 typedef struct Statistics {

@@ -57,21 +57,62 @@ static const Library LIBRARIES[] = {
 };
 
 /* Kernels by name and place in the table; the table has no names of its own. */
-#define ENTRY(member) {#member, offsetof(Kernels, member)}
+#define ENTRY(member)                                                                                                       \
+    {                                                                                                                       \
+#member, offsetof(Kernels, member)                                                                                  \
+    }
 static const struct {
     const char *name;
     size_t at;
 } ENTRIES[] = {
-    ENTRY(gemm),          ENTRY(gemm_pack),     ENTRY(conv),          ENTRY(conv_pack),          ENTRY(max_pool),
-    ENTRY(mean_pool),     ENTRY(layer_norm),    ENTRY(layer_norm_back), ENTRY(softmax),          ENTRY(softmax_back),
-    ENTRY(row_normalize), ENTRY(row_normalize_back), ENTRY(row_dot),  ENTRY(row_scale),          ENTRY(row_sum),
-    ENTRY(col_sum),       ENTRY(copy_cols),     ENTRY(attention),     ENTRY(attention_back),     ENTRY(act),
-    ENTRY(act_back),      ENTRY(binary),        ENTRY(axpby),         ENTRY(add_bias),           ENTRY(dropout),
-    ENTRY(fill),          ENTRY(sum),           ENTRY(sum_squares),   ENTRY(gather),             ENTRY(segment_sum),
-    ENTRY(segment_pool),  ENTRY(segment_pool_back), ENTRY(group_ids), ENTRY(spmm),               ENTRY(sddmm),
-    ENTRY(edge_softmax),  ENTRY(edge_softmax_back), ENTRY(edge_row_sum), ENTRY(edge_scale),      ENTRY(knn),
-    ENTRY(topk),          ENTRY(topk_rows),     ENTRY(bpr),           ENTRY(adam),               ENTRY(adam_replay),
-    ENTRY(adam_rows),     ENTRY(adam_factored), ENTRY(sgd),
+    ENTRY(gemm),
+    ENTRY(gemm_pack),
+    ENTRY(conv),
+    ENTRY(conv_pack),
+    ENTRY(max_pool),
+    ENTRY(mean_pool),
+    ENTRY(layer_norm),
+    ENTRY(layer_norm_back),
+    ENTRY(softmax),
+    ENTRY(softmax_back),
+    ENTRY(row_normalize),
+    ENTRY(row_normalize_back),
+    ENTRY(row_dot),
+    ENTRY(row_scale),
+    ENTRY(row_sum),
+    ENTRY(col_sum),
+    ENTRY(copy_cols),
+    ENTRY(attention),
+    ENTRY(attention_back),
+    ENTRY(act),
+    ENTRY(act_back),
+    ENTRY(binary),
+    ENTRY(axpby),
+    ENTRY(add_bias),
+    ENTRY(dropout),
+    ENTRY(fill),
+    ENTRY(sum),
+    ENTRY(sum_squares),
+    ENTRY(gather),
+    ENTRY(segment_sum),
+    ENTRY(segment_pool),
+    ENTRY(segment_pool_back),
+    ENTRY(group_ids),
+    ENTRY(spmm),
+    ENTRY(sddmm),
+    ENTRY(edge_softmax),
+    ENTRY(edge_softmax_back),
+    ENTRY(edge_row_sum),
+    ENTRY(edge_scale),
+    ENTRY(knn),
+    ENTRY(topk),
+    ENTRY(topk_rows),
+    ENTRY(bpr),
+    ENTRY(adam),
+    ENTRY(adam_replay),
+    ENTRY(adam_rows),
+    ENTRY(adam_factored),
+    ENTRY(sgd),
 };
 
 /* The processor's name from /proc/cpuinfo ("model name"), else the machine's from uname. */
@@ -106,7 +147,8 @@ static void info_json(const Kernels *k, const char *cpu, const struct utsname *u
     json_print_string(stdout, text_of(u->sysname));
     printf(",\"machine\":");
     json_print_string(stdout, text_of(u->machine));
-    printf(",\"threads\":%d,\"memory_bytes\":%lld,\"compiler\":", threads, (long long)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
+    printf(",\"threads\":%d,\"memory_bytes\":%lld,\"compiler\":", threads,
+           (long long)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
     json_print_string(stdout, text_of(compiler()));
     printf(",\"level\":\"%s\",\"levels\":[", k->level);
     for (size_t i = 0; i < levels; i++) {
@@ -149,10 +191,12 @@ bool info_command(Context *c, Error *e)
         printf("%-10s %-9s %s%s\n", i ? "" : "levels", names[i], usable[i] ? "usable" : why[i],
                strcmp(names[i], d->k->level) == 0 ? ", chosen" : "");
     for (size_t i = 0; i < COUNT(LIBRARIES); i++)
-        printf("%-10s %-9s %s (%s)\n", i ? "" : "libraries", LIBRARIES[i].name, LIBRARIES[i].in ? "in" : "not in this build", LIBRARIES[i].what_for);
+        printf("%-10s %-9s %s (%s)\n", i ? "" : "libraries", LIBRARIES[i].name, LIBRARIES[i].in ? "in" : "not in this build",
+               LIBRARIES[i].what_for);
     printf("%-10s cpu (cuda is not in this build)\n", "devices");
     if (kernels) {
-        printf("\nkernels: one source for all levels; the best level that the processor has serves every kernel (SAPOR_CPU= forces another)\n");
+        printf("\nkernels: one source for all levels; the best level that the processor has serves every kernel (SAPOR_CPU= "
+               "forces another)\n");
         for (size_t i = 0; i < COUNT(ENTRIES); i++)
             printf("  %-20s %s%s", ENTRIES[i].name, d->k->level, (i + 1) % 3 && i + 1 < COUNT(ENTRIES) ? "\t" : "\n");
     }

@@ -3,44 +3,55 @@
 
 #include "tools/tools.h"
 
-extern const Option extract_options[], encode_options[], tokenize_options[], split_options[], train_options[], recommend_options[],
-    evaluate_options[], models_options[], info_options[], bench_options[], demo_options[], report_options[];
+extern const Option extract_options[], encode_options[], tokenize_options[], split_options[], train_options[],
+    recommend_options[], evaluate_options[], models_options[], info_options[], bench_options[], demo_options[],
+    report_options[];
 
 static const Command COMMANDS[] = {
     {"extract", "pictures and texts to features, as a Ducho configuration says", "CONFIG.yml",
-     "Writes dataset_path/output_path/backend/model/layer/<item>.npy, each float32 (1, D). What is there already and was made by the\n"
-     "same settings from the same input is not made again. --key.path=value overrides the configuration (a number walks into a list).",
-     "sapor extract config.yml --dataset_path=data --visual.items.model.0.batch_size=32", extract_options, 1, 1, true, extract_command},
+     "Writes dataset_path/output_path/backend/model/layer/<item>.npy, each float32 (1, D). What is there already and was "
+     "made by the\n"
+     "same settings from the same input is not made again. --key.path=value overrides the configuration (a number walks "
+     "into a list).",
+     "sapor extract config.yml --dataset_path=data --visual.items.model.0.batch_size=32", extract_options, 1, 1, true,
+     extract_command},
     {"encode", "pictures and texts to features, by one encoder", "MODEL INPUT... -o OUT.npy",
-     "MODEL is a folder, a weights file, a name that is looked up ($SAPOR_MODELS, the Hugging Face and torch caches), or one of the\n"
-     "statistics of `sapor models`. INPUT is pictures, folders of pictures (sorted by name), or a .txt file with one text a line.",
+     "MODEL is a folder, a weights file, a name that is looked up ($SAPOR_MODELS, the Hugging Face and torch caches), or "
+     "one of the\n"
+     "statistics of `sapor models`. INPUT is pictures, folders of pictures (sorted by name), or a .txt file with one text a "
+     "line.",
      "sapor encode models/all-MiniLM-L6-v2 titles.txt -o titles.npy", encode_options, 2, -1, false, encode_command},
     {"tokenize", "texts to token ids, as the model's own tokenizer gives them", "MODEL [FILE]",
      "Reads FILE, or standard input, one text a line; prints one line of ids for each.",
-     "echo 'a red leather bag' | sapor tokenize models/all-MiniLM-L6-v2 --tokens", tokenize_options, 1, 2, false, tokenize_command},
+     "echo 'a red leather bag' | sapor tokenize models/all-MiniLM-L6-v2 --tokens", tokenize_options, 1, 2, false,
+     tokenize_command},
     {"split", "cuts a rating file into train.tsv, val.tsv and test.tsv", "RATINGS.tsv --out DIR",
      "Lines keep their order and their bytes. The random strategy draws as Elliot does (NumPy's MT19937).",
-     "sapor split reviews.tsv --out data --test-ratio 0.2 --validation-ratio 0.1 --seed 42", split_options, 1, 1, false, split_command},
+     "sapor split reviews.tsv --out data --test-ratio 0.2 --validation-ratio 0.1 --seed 42", split_options, 1, 1, false,
+     split_command},
     {"train", "trains a recommender and measures it", "MODEL --train F [--valid F] [--test F]", NULL,
-     "sapor train LATTICE --train train.tsv --valid val.tsv --test test.tsv --features visual=img.npy,textual=txt.npy --out run",
+     "sapor train LATTICE --train train.tsv --valid val.tsv --test test.tsv --features visual=img.npy,textual=txt.npy --out "
+     "run",
      train_options, 1, 1, false, train_command},
-    {"recommend", "the best items for users, from a trained folder", "DIR", NULL, "sapor recommend run --users u1,u2 -k 10", recommend_options, 1, 1,
-     false, recommend_command},
+    {"recommend", "the best items for users, from a trained folder", "DIR", NULL, "sapor recommend run --users u1,u2 -k 10",
+     recommend_options, 1, 1, false, recommend_command},
     {"evaluate", "measures any system's recommendations", "RECS.tsv --test F",
      "RECS.tsv has user, item, score by tabs; a user's items count by falling score.",
-     "sapor evaluate recs.tsv --test test.tsv --train train.tsv --metrics Recall,nDCG --cutoffs 10,20", evaluate_options, 1, 1, false,
-     evaluate_command},
-    {"models", "lists encoders and recommenders; with a NAME, its settings", "[NAME]", NULL, "sapor models LATTICE", models_options, 0, 1, false,
-     models_command},
-    {"info", "what this machine has, and which kernels were chosen and why", "", NULL, "sapor info --kernels", info_options, 0, 0, false,
-     info_command},
+     "sapor evaluate recs.tsv --test test.tsv --train train.tsv --metrics Recall,nDCG --cutoffs 10,20", evaluate_options, 1,
+     1, false, evaluate_command},
+    {"models", "lists encoders and recommenders; with a NAME, its settings", "[NAME]", NULL, "sapor models LATTICE",
+     models_options, 0, 1, false, models_command},
+    {"info", "what this machine has, and which kernels were chosen and why", "", NULL, "sapor info --kernels", info_options,
+     0, 0, false, info_command},
     {"bench", "how fast, as a share of what the machine can do at most", "[WHAT [MODEL]]",
      "WHAT: peak, gemm, conv, attention, norm, spmm, topk, optimizer, or encoder MODEL; nothing: all but encoder.",
      "sapor bench gemm --threads 1 --json", bench_options, 0, 2, false, bench_command},
-    {"report", "a page about finished runs, to look at", "RUN...", "RUN is a folder that `sapor train --out` wrote; all of the same data, with a test part.",
-     "sapor report out/demo/LATTICE out/demo/VBPR --items out/demo/items.tsv --pictures out/demo/pictures -o report.html", report_options, 1, -1, false,
-     report_command},
-    {"demo", "the tour: a small catalogue drawn, encoded, learnt and compared", "", NULL, "sapor demo", demo_options, 0, 0, false, demo_command},
+    {"report", "a page about finished runs, to look at", "RUN...",
+     "RUN is a folder that `sapor train --out` wrote; all of the same data, with a test part.",
+     "sapor report out/demo/LATTICE out/demo/VBPR --items out/demo/items.tsv --pictures out/demo/pictures -o report.html",
+     report_options, 1, -1, false, report_command},
+    {"demo", "the tour: a small catalogue drawn, encoded, learnt and compared", "", NULL, "sapor demo", demo_options, 0, 0,
+     false, demo_command},
 };
 
 static void print_overview(FILE *to)

@@ -66,7 +66,8 @@ static void json_recommender(const Recommender *r)
     printf(",\"needs_features\":%s,\"settings\":[", r->needs_features ? "true" : "false");
     const Setting *s;
     for (size_t k = 0; (s = setting_at(r, k)); k++) {
-        const char *const fields[] = {s->key, s->elliot, s->mmrec, s->about}, *const names[] = {"key", "elliot", "mmrec", "about"};
+        const char *const fields[] = {s->key, s->elliot, s->mmrec, s->about}, *const names[] = {"key", "elliot", "mmrec",
+                                                                                                "about"};
         for (size_t i = 0; i < COUNT(fields); i++) {
             printf("%s\"%s\":", i ? "," : k ? ",{" : "{", names[i]);
             json_print_string(stdout, text_of(fields[i]));
@@ -109,7 +110,8 @@ static bool print_all(const Context *c, Error *e)
     memcpy(cells, (const char *const[]){"recommender", "features", "after"}, 3 * sizeof *cells);
     for (size_t i = 0; i < recommenders; i++) {
         const Recommender *r = recommender_at(i);
-        memcpy(cells + 3 * (i + 1), (const char *const[]){r->name, r->needs_features ? "yes" : "-", r->paper}, 3 * sizeof *cells);
+        memcpy(cells + 3 * (i + 1), (const char *const[]){r->name, r->needs_features ? "yes" : "-", r->paper},
+               3 * sizeof *cells);
     }
     table_print(stdout, cells, recommenders + 1, 3, "lll");
     return true;

@@ -14,7 +14,8 @@ static const Option COMMON[] = {
     {"seed", 0, "N", "seed of everything that is drawn (default 42)"},
     {"json", 0, NULL, "one JSON object a line on standard output, progress on standard error"},
     {"trace", 0, "FILE", "write a Chrome/Perfetto trace"},
-    {"profile", 0, NULL, "at the end: op, calls, ms, GFLOP/s, GB/s, % of peak; a table on standard error, or with --json lines"},
+    {"profile", 0, NULL,
+     "at the end: op, calls, ms, GFLOP/s, GB/s, % of peak; a table on standard error, or with --json lines"},
     {"max-memory", 0, "BYTES", "stop cleanly rather than allocate more than this (K, M, G may follow)"},
     {"quiet", 'q', NULL, "no progress"},
     {"help", 'h', NULL, "this page"},
@@ -76,7 +77,8 @@ int report_error(const Error *e)
 {
     const char *red = is_colourful(stderr) ? "\033[1;31m" : "", *plain = is_colourful(stderr) ? "\033[0m" : "";
     fflush(stdout);
-    fprintf(stderr, "%s%ssapor:%s %s\n", isatty(fileno(stderr)) ? "\r\033[K" : "", red, plain, e->message); /* over a progress line */
+    fprintf(stderr, "%s%ssapor:%s %s\n", isatty(fileno(stderr)) ? "\r\033[K" : "", red, plain,
+            e->message); /* over a progress line */
     return e->code == SP_USAGE ? 2 : 1;
 }
 
@@ -129,8 +131,8 @@ static void print_options(FILE *to, const Option *options, const char *bold, con
 {
     for (const Option *o = options; o && o->name; o++) {
         char left[64];
-        int n = snprintf(left, sizeof left, "%s%c%s--%s %s", o->letter ? "-" : "", o->letter ? o->letter : ' ', o->letter ? ", " : "   ",
-                         o->name, o->value ? o->value : "");
+        int n = snprintf(left, sizeof left, "%s%c%s--%s %s", o->letter ? "-" : "", o->letter ? o->letter : ' ',
+                         o->letter ? ", " : "   ", o->name, o->value ? o->value : "");
         fprintf(to, "  %s%s%s%*s %s\n", bold, left, plain, n < 26 ? 26 - n : 0, "", o->about);
     }
 }
@@ -139,8 +141,8 @@ void command_help(const Command *k, FILE *to)
 {
     bool colour = is_colourful(to);
     const char *bold = colour ? "\033[1m" : "", *plain = colour ? "\033[0m" : "";
-    fprintf(to, "usage: %ssapor %s%s%s%s%s [options]\n\n%s%s: %s.\n", bold, k->name, plain, *k->arguments ? " " : "", k->arguments,
-            k->overrides ? " [--key.path=value ...]" : "", "", k->name, k->summary);
+    fprintf(to, "usage: %ssapor %s%s%s%s%s [options]\n\n%s%s: %s.\n", bold, k->name, plain, *k->arguments ? " " : "",
+            k->arguments, k->overrides ? " [--key.path=value ...]" : "", "", k->name, k->summary);
     if (k->more)
         fprintf(to, "%s\n", k->more);
     if (k->options && k->options->name) {
@@ -202,7 +204,8 @@ bool option_i64(const Context *c, const char *name, int64_t low, int64_t high, i
     if (!text_i64(text_of(text), &v) || v < low || v > high) {
         if (high == INT64_MAX)
             return fail(e, SP_USAGE, "--%s: \"%s\" is not a whole number of at least %lld", name, text, (long long)low);
-        return fail(e, SP_USAGE, "--%s: \"%s\" is not a whole number from %lld to %lld", name, text, (long long)low, (long long)high);
+        return fail(e, SP_USAGE, "--%s: \"%s\" is not a whole number from %lld to %lld", name, text, (long long)low,
+                    (long long)high);
     }
     *value = v;
     return true;
@@ -299,7 +302,8 @@ static bool bad_option(const Context *c, int code, const char *at, Error *e)
     char letter[3] = {'-', (char)optopt, 0};
     bool is_letter = optopt > 0 && optopt < 256;
     if (code == ':')
-        return fail(e, SP_USAGE, "%s: a value is missing; `sapor %s --help` shows how", is_letter ? letter : at, c->command->name);
+        return fail(e, SP_USAGE, "%s: a value is missing; `sapor %s --help` shows how", is_letter ? letter : at,
+                    c->command->name);
     if (is_letter)
         return unknown_option(c, letter, e);
     if (optopt)
@@ -370,7 +374,8 @@ static bool read_options(Context *c, int argc, char **argv, Error *e)
                 o = by_number[i];
         if (!o)
             return bad_option(c, code, argv[optind - 1], e);
-        if (p->given_count == p->given_room && !(p->given = arena_grow(c->arena, p->given, p->given_count, &p->given_room, sizeof *p->given, e)))
+        if (p->given_count == p->given_room &&
+            !(p->given = arena_grow(c->arena, p->given, p->given_count, &p->given_room, sizeof *p->given, e)))
             return false;
         p->given[p->given_count++] = (Given){o, o->value ? optarg : ""};
         if (o->value && !*optarg)
@@ -380,8 +385,8 @@ static bool read_options(Context *c, int argc, char **argv, Error *e)
     c->arg_count = (size_t)(argc - optind);
     for (size_t i = 0; i < c->arg_count; i++)
         if (!*c->args[i])
-            return fail(e, SP_USAGE, "%s: argument %zu is empty; usage: sapor %s %s", c->command->name, i + 1, c->command->name,
-                        c->command->arguments);
+            return fail(e, SP_USAGE, "%s: argument %zu is empty; usage: sapor %s %s", c->command->name, i + 1,
+                        c->command->name, c->command->arguments);
     return true;
 }
 
@@ -391,7 +396,8 @@ static bool read_common(Context *c, Error *e)
     struct Parsed *p = c->parsed;
     int device = 0, blas = 0;
     int64_t seed = 42;
-    if (!option_i64(c, "threads", 1, 4096, &p->threads, e) || !option_choice(c, "device", DEVICES, COUNT(DEVICES), &device, e) ||
+    if (!option_i64(c, "threads", 1, 4096, &p->threads, e) ||
+        !option_choice(c, "device", DEVICES, COUNT(DEVICES), &device, e) ||
         !option_choice(c, "blas", BLAS, COUNT(BLAS), &blas, e) || !option_i64(c, "seed", 0, INT64_MAX, &seed, e) ||
         !option_bytes(c, "max-memory", &c->max_memory, e))
         return false;
@@ -410,9 +416,10 @@ static bool read_common(Context *c, Error *e)
     if (c->arg_count < (size_t)k->least)
         return fail(e, SP_USAGE, "%s: an argument is missing; usage: sapor %s %s", k->name, k->name, k->arguments);
     if (k->most >= 0 && c->arg_count > (size_t)k->most)
-        return fail(e, SP_USAGE, "%s: \"%s\" is one argument too many; usage: sapor %s%s%s", k->name, c->args[k->most], k->name,
-                    *k->arguments ? " " : "", k->arguments);
-    Out *trace = p->trace_path ? out_open(p->trace_path, c->heap, e) : NULL; /* hours later would be late to learn that it cannot be written */
+        return fail(e, SP_USAGE, "%s: \"%s\" is one argument too many; usage: sapor %s%s%s", k->name, c->args[k->most],
+                    k->name, *k->arguments ? " " : "", k->arguments);
+    Out *trace = p->trace_path ? out_open(p->trace_path, c->heap, e)
+                               : NULL; /* hours later would be late to learn that it cannot be written */
     out_discard(trace);
     return trace || !p->trace_path;
 }
@@ -445,8 +452,8 @@ static void show_profile(const Trace *t, bool json, double peak)
     if (!json)
         trace_table(t, stderr, peak);
     for (size_t i = 0; json && i < n; i++)
-        printf("{\"event\":\"profile\",\"op\":\"%s\",\"calls\":%llu,\"seconds\":%.9g,\"flops\":%.17g,\"bytes\":%.17g}\n", total[i].op,
-               (unsigned long long)total[i].calls, total[i].seconds, total[i].flops, total[i].bytes);
+        printf("{\"event\":\"profile\",\"op\":\"%s\",\"calls\":%llu,\"seconds\":%.9g,\"flops\":%.17g,\"bytes\":%.17g}\n",
+               total[i].op, (unsigned long long)total[i].calls, total[i].seconds, total[i].flops, total[i].bytes);
 }
 
 /* After the command: the profile, the trace, and what standard output could not take. */

@@ -33,7 +33,12 @@ void put(Page *p, const char *format, ...)
 void put_text(Page *p, Text text)
 {
     for (size_t i = 0, run = 0; i <= text.n; i++) {
-        const char *as = i == text.n ? "" : text.p[i] == '<' ? "&lt;" : text.p[i] == '>' ? "&gt;" : text.p[i] == '&' ? "&amp;" : text.p[i] == '"' ? "&quot;" : NULL;
+        const char *as = i == text.n        ? ""
+                         : text.p[i] == '<' ? "&lt;"
+                         : text.p[i] == '>' ? "&gt;"
+                         : text.p[i] == '&' ? "&amp;"
+                         : text.p[i] == '"' ? "&quot;"
+                                            : NULL;
         if (!as)
             continue;
         put(p, "%.*s%s", (int)(i - run), text.p + run, as);
@@ -44,30 +49,39 @@ void put_text(Page *p, Text text)
 static const char STYLE[] =
     ":root{color-scheme:light dark;--bg:#fff;--fg:#1c2330;--soft:#5d6878;--line:#d9dee6;--card:#f5f7fa;--good:#1a7f37;"
     "--c0:#2f6fde;--c1:#d9480f;--c2:#2b8a3e;--c3:#ae3ec9;--c4:#c99700;--c5:#0b8a8f;--c6:#c2255c;--c7:#6b7280}\n"
-    "@media(prefers-color-scheme:dark){:root{--bg:#12161d;--fg:#e6eaf0;--soft:#9aa6b5;--line:#2c3542;--card:#1a2029;--good:#56d364;"
+    "@media(prefers-color-scheme:dark){:root{--bg:#12161d;--fg:#e6eaf0;--soft:#9aa6b5;--line:#2c3542;--card:#1a2029;--good:#"
+    "56d364;"
     "--c0:#6ea8fe;--c1:#ff922b;--c2:#69db7c;--c3:#da77f2;--c4:#ffd43b;--c5:#3bc9db;--c6:#f783ac;--c7:#adb5bd}}\n"
     "*{box-sizing:border-box}body{margin:0 auto;max-width:68rem;padding:1rem 1rem 4rem;background:var(--bg);color:var(--fg);"
     "font:16px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,sans-serif}\n"
-    "h1{font-size:1.7rem;line-height:1.2;margin:1rem 0 .3rem}h2{font-size:1.2rem;margin:2.2rem 0 .5rem}h3{font-size:1rem;margin:1rem 0 .3rem}\n"
+    "h1{font-size:1.7rem;line-height:1.2;margin:1rem 0 .3rem}h2{font-size:1.2rem;margin:2.2rem 0 "
+    ".5rem}h3{font-size:1rem;margin:1rem 0 .3rem}\n"
     "p{margin:.4rem 0;max-width:46rem}.soft{color:var(--soft)}small{color:var(--soft)}\n"
     ".wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;min-width:24rem}"
     "th,td{padding:.3rem .7rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}"
-    "th:first-child,td:first-child{text-align:left;padding-left:0}th{color:var(--soft);font-weight:600}tr.best td{font-weight:600}\n"
+    "th:first-child,td:first-child{text-align:left;padding-left:0}th{color:var(--soft);font-weight:600}tr.best "
+    "td{font-weight:600}\n"
     ".cards{display:grid;gap:1rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,30rem),1fr))}"
     ".card{background:var(--card);border-radius:.6rem;padding:.8rem 1rem;overflow:hidden}.card h3{margin-top:0}\n"
-    ".row{display:flex;gap:.6rem;align-items:center;margin:.25rem 0}.row b{flex:0 0 5.2rem;font-size:.85rem;font-weight:600;overflow-wrap:anywhere}"
+    ".row{display:flex;gap:.6rem;align-items:center;margin:.25rem 0}.row b{flex:0 0 "
+    "5.2rem;font-size:.85rem;font-weight:600;overflow-wrap:anywhere}"
     ".row div{display:flex;flex-wrap:wrap;gap:.3rem}\n"
-    ".pic{display:inline-flex;width:48px;height:60px;background:center/contain no-repeat;border-radius:4px;border:2px solid transparent;"
-    "font-size:9px;line-height:1.15;overflow:hidden;align-items:center;text-align:center;color:var(--soft)}.hit{border-color:var(--good)}\n"
-    ".legend{display:flex;flex-wrap:wrap;gap:.2rem 1rem;font-size:.85rem;margin:.3rem 0}.legend span::before{content:'';display:inline-block;"
+    ".pic{display:inline-flex;width:48px;height:60px;background:center/contain no-repeat;border-radius:4px;border:2px solid "
+    "transparent;"
+    "font-size:9px;line-height:1.15;overflow:hidden;align-items:center;text-align:center;color:var(--soft)}.hit{border-"
+    "color:var(--good)}\n"
+    ".legend{display:flex;flex-wrap:wrap;gap:.2rem 1rem;font-size:.85rem;margin:.3rem 0}.legend "
+    "span::before{content:'';display:inline-block;"
     "width:.75em;height:.75em;border-radius:2px;margin-right:.35em;background:var(--k)}\n"
-    "svg{width:100%;height:auto;max-width:46rem;display:block}svg text{fill:var(--soft);font:12px system-ui,sans-serif}svg .axis{stroke:var(--line)}"
+    "svg{width:100%;height:auto;max-width:46rem;display:block}svg text{fill:var(--soft);font:12px system-ui,sans-serif}svg "
+    ".axis{stroke:var(--line)}"
     "svg .mark{fill:var(--fg)}\n";
 
 bool page_open(Page *p, const char *path, const char *title, const Heap *heap, Error *e)
 {
     *p = (Page){.out = out_open(path, heap, e), .heap = heap, .e = e};
-    put(p, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>");
+    put(p, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
+           "content=\"width=device-width,initial-scale=1\">\n<title>");
     put_text(p, text_of(title));
     put(p, "</title>\n<style>\n%s</style></head>\n<body>\n", STYLE);
     return p->out != NULL;

@@ -13,7 +13,7 @@ typedef struct Page {
 
 /* Opens PATH with the head of a page: style sheet for light and dark, phone and desktop. */
 bool page_open(Page *p, const char *path, const char *title, const Heap *heap, Error *e);
-bool page_close(Page *p); /* the file appears, or nothing does */
+bool page_close(Page *p);                                     /* the file appears, or nothing does */
 void put(Page *p, const char *format, ...) PRINTF_LIKE(2, 3); /* as it is */
 void put_text(Page *p, Text text);                            /* escaped */
 
@@ -22,7 +22,7 @@ void put_text(Page *p, Text text);                            /* escaped */
 typedef struct Series {
     const char *name;
     size_t n;
-    const double *x, *y; /* [n] */
+    const double *x, *y;       /* [n] */
     const char *const *labels; /* [n]: dots with names instead of a line; or NULL */
     int colour;                /* a number of the style sheet's palette */
 } Series;
@@ -34,7 +34,8 @@ typedef struct Chart {
 enum { CHART_COLOURS = 8 }; /* of the palette; higher numbers begin again */
 void put_chart(Page *p, const Chart *c, const Series *s, size_t n);
 /* Bars with a legend: value[s * groups + g] of series s, coloured by its number, in group g. */
-void put_bars(Page *p, const Chart *c, const char *const *names, size_t n, const char *const *group, size_t groups, const double *value);
+void put_bars(Page *p, const Chart *c, const char *const *names, size_t n, const char *const *group, size_t groups,
+              const double *value);
 void put_legend(Page *p, const Series *s, size_t n);
 
 /* ---- pictures (thumbnail.c) -------------------------------------------------------------------------------------------------- */

@@ -18,29 +18,31 @@ enum { SUMS = 12, ROUNDS = 4096 };
 typedef double FmaLoop(void);
 typedef void ReadLoop(const float *p, size_t count);
 #define ALL_SUMS(DO) DO(s0) DO(s1) DO(s2) DO(s3) DO(s4) DO(s5) DO(s6) DO(s7) DO(s8) DO(s9) DO(s10) DO(s11)
-#define DECLARE(s) s = b,
-#define KEEP(s) __asm__ volatile("" : KEPT(s));
-#define FMA_LOOP(Vector, set, lanes)                                                                                                                 \
-    Vector a = set(0.999f), b = set(0.001f);                                                                                                         \
-    KEEP(a) KEEP(b)                                                                                                                                  \
-    Vector ALL_SUMS(DECLARE) unused = a;                                                                                                             \
-    (void)unused;                                                                                                                                    \
-    for (int r = 0; r < ROUNDS; r++) {                                                                                                               \
-        ALL_SUMS(STEP)                                                                                                                               \
-    }                                                                                                                                                \
-    return 2.0 * (lanes) * SUMS * ROUNDS
-#define READ_LOOP(Vector, set, load, add, lanes)                                                                                                     \
-    Vector s0 = set(0.0f), s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0;                                                            \
-    for (size_t i = 0; i + 8 * (lanes) <= count; i += 8 * (lanes), p += 8 * (lanes)) {                                                               \
-        s0 = add(s0, load(p)), s1 = add(s1, load(p + (lanes))), s2 = add(s2, load(p + 2 * (lanes))), s3 = add(s3, load(p + 3 * (lanes)));            \
-        s4 = add(s4, load(p + 4 * (lanes))), s5 = add(s5, load(p + 5 * (lanes))), s6 = add(s6, load(p + 6 * (lanes)));                               \
-        s7 = add(s7, load(p + 7 * (lanes)));                                                                                                         \
-    }                                                                                                                                                \
+#define DECLARE(s)   s = b,
+#define KEEP(s)      __asm__ volatile("" : KEPT(s));
+#define FMA_LOOP(Vector, set, lanes)                                                                                        \
+    Vector a = set(0.999f), b = set(0.001f);                                                                                \
+    KEEP(a) KEEP(b) Vector ALL_SUMS(DECLARE) unused = a;                                                                    \
+    (void)unused;                                                                                                           \
+    for (int r = 0; r < ROUNDS; r++) {                                                                                      \
+        ALL_SUMS(STEP)                                                                                                      \
+    }                                                                                                                       \
+    return 2.0 * (lanes)*SUMS * ROUNDS
+#define READ_LOOP(Vector, set, load, add, lanes)                                                                            \
+    Vector s0 = set(0.0f), s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0;                                   \
+    for (size_t i = 0; i + 8 * (lanes) <= count; i += 8 * (lanes), p += 8 * (lanes)) {                                      \
+        s0 = add(s0, load(p)), s1 = add(s1, load(p + (lanes))), s2 = add(s2, load(p + 2 * (lanes))),                        \
+        s3 = add(s3, load(p + 3 * (lanes)));                                                                                \
+        s4 = add(s4, load(p + 4 * (lanes))), s5 = add(s5, load(p + 5 * (lanes))), s6 = add(s6, load(p + 6 * (lanes)));      \
+        s7 = add(s7, load(p + 7 * (lanes)));                                                                                \
+    }                                                                                                                       \
     KEEP(s0) KEEP(s1) KEEP(s2) KEEP(s3) KEEP(s4) KEEP(s5) KEEP(s6) KEEP(s7)
 
 #if defined(__x86_64__)
 #define KEPT(s) "+x"(s)
-#define STEP(s) s = _mm_add_ps(_mm_mul_ps(s, a), b); KEEP(s) /* SSE2 has no fused one */
+#define STEP(s)                                                                                                             \
+    s = _mm_add_ps(_mm_mul_ps(s, a), b);                                                                                    \
+    KEEP(s) /* SSE2 has no fused one */
 static double fma_baseline(void)
 {
     FMA_LOOP(__m128, _mm_set1_ps, 4);
@@ -50,7 +52,9 @@ static void read_baseline(const float *p, size_t count)
     READ_LOOP(__m128, _mm_set1_ps, _mm_loadu_ps, _mm_add_ps, 4)
 }
 #undef STEP
-#define STEP(s) s = _mm256_fmadd_ps(s, a, b); KEEP(s)
+#define STEP(s)                                                                                                             \
+    s = _mm256_fmadd_ps(s, a, b);                                                                                           \
+    KEEP(s)
 __attribute__((target("avx2,fma"))) static double fma_avx2(void)
 {
     FMA_LOOP(__m256, _mm256_set1_ps, 8);
@@ -62,7 +66,9 @@ __attribute__((target("avx2,fma"))) static void read_avx2(const float *p, size_t
 #undef STEP
 #undef KEPT
 #define KEPT(s) "+v"(s)
-#define STEP(s) s = _mm512_fmadd_ps(s, a, b); KEEP(s)
+#define STEP(s)                                                                                                             \
+    s = _mm512_fmadd_ps(s, a, b);                                                                                           \
+    KEEP(s)
 __attribute__((target("avx512f"))) static double fma_avx512(void)
 {
     FMA_LOOP(__m512, _mm512_set1_ps, 16);
@@ -73,7 +79,9 @@ __attribute__((target("avx512f"))) static void read_avx512(const float *p, size_
 }
 #elif defined(__aarch64__)
 #define KEPT(s) "+w"(s)
-#define STEP(s) s = vfmaq_f32(b, s, a); KEEP(s)
+#define STEP(s)                                                                                                             \
+    s = vfmaq_f32(b, s, a);                                                                                                 \
+    KEEP(s)
 static double fma_baseline(void)
 {
     FMA_LOOP(float32x4_t, vdupq_n_f32, 4);
@@ -84,8 +92,10 @@ static void read_baseline(const float *p, size_t count)
 }
 #else
 #define KEPT(s) "+m"(s)
-#define STEP(s) s = s * a + b; KEEP(s)
-#define VALUE(p) (*(p))
+#define STEP(s)                                                                                                             \
+    s = s * a + b;                                                                                                          \
+    KEEP(s)
+#define VALUE(p)   (*(p))
 #define PLUS(a, b) ((a) + (b))
 static double fma_baseline(void)
 {
@@ -141,7 +151,8 @@ double peak_gflops(const char *level, Pool *pool, double seconds)
         return 0;
     size_t threads = (size_t)pool_threads(pool);
     double best = 0, begun = now_seconds(), flops = r.level->fma();
-    while (now_seconds() - begun < seconds) { /* rounds long enough for the clock, short enough to fall between interruptions; the best counts */
+    while (now_seconds() - begun <
+           seconds) { /* rounds long enough for the clock, short enough to fall between interruptions; the best counts */
         double start = now_seconds();
         pool_run(pool, threads, fma_task, &r);
         double took = now_seconds() - start;

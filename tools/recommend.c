@@ -50,8 +50,8 @@ static bool write_user(void *arg, Text user, int64_t k, const Text *items, const
     Writer *w = arg;
     for (int64_t i = 0; i < k; i++) {
         if (w->out) {
-            if (!out_write(w->out, user.p, user.n, e) || !out_write(w->out, "\t", 1, e) || !out_write(w->out, items[i].p, items[i].n, e) ||
-                !out_printf(w->out, e, "\t%.9g\n", (double)scores[i]))
+            if (!out_write(w->out, user.p, user.n, e) || !out_write(w->out, "\t", 1, e) ||
+                !out_write(w->out, items[i].p, items[i].n, e) || !out_printf(w->out, e, "\t%.9g\n", (double)scores[i]))
                 return false;
         } else if (w->json) {
             printf("{\"user\":");

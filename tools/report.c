@@ -26,7 +26,7 @@ enum { K = 20, SHOWN = 6, USERS = 4, NEIGHBOURS = 4, QUARTERS = 4, OPS = 12, MAN
 typedef struct Contender {
     const char *folder, *name, *features; /* features: "visual, textual", or "-" */
     const Json *config, *result;
-    int32_t *top;         /* [judged, K] item numbers, -1: none */
+    int32_t *top;          /* [judged, K] item numbers, -1: none */
     double *epoch, *curve; /* [points] validation figure after an epoch */
     size_t points;
 } Contender;
@@ -97,11 +97,13 @@ static const char *text_in(const Json *j, const char *key)
 static bool read_run(Report *r, Contender *run, const char *folder, Error *e)
 {
     *run = (Contender){.folder = folder, .features = "-"};
-    if (!(run->config = read_json_in(r, folder, "config.json", e)) || !(run->result = read_json_in(r, folder, "result.json", e)))
+    if (!(run->config = read_json_in(r, folder, "config.json", e)) ||
+        !(run->result = read_json_in(r, folder, "result.json", e)))
         return fail(e, SP_IO, "%s: is not the folder of a finished run", folder);
     run->name = text_in(run->config, "model");
     if (!run->name || !text_in(run->config, "train") || !text_in(run->config, "test"))
-        return fail(e, SP_FORMAT, "%s/config.json: names no model, train or test; a report needs a run with a test part", folder);
+        return fail(e, SP_FORMAT, "%s/config.json: names no model, train or test; a report needs a run with a test part",
+                    folder);
     const Json *features = json_get(run->config, "features");
     for (const Json *f = features ? features->first : NULL; f; f = f->next) {
         const char *equals = memchr(f->text.p, '=', f->text.n);
@@ -122,7 +124,8 @@ static bool read_data(Report *r, Error *e)
     Arena *a = r->c->arena;
     for (size_t i = 0; i < r->runs; i++) {
         const Contender *run = &r->run[i];
-        if (strcmp(text_in(run->config, "train"), text_in(with->config, "train")) || strcmp(text_in(run->config, "test"), text_in(with->config, "test")))
+        if (strcmp(text_in(run->config, "train"), text_in(with->config, "train")) ||
+            strcmp(text_in(run->config, "test"), text_in(with->config, "test")))
             return fail(e, SP_USAGE, "%s and %s are of different data; make a report of each", with->folder, run->folder);
         const Json *own = json_get(run->config, "features"), *most = json_get(with->config, "features");
         if (own && own->count > (most ? most->count : 0))
@@ -268,8 +271,10 @@ static void put_figures(Report *r)
     double best = -1;
     for (size_t i = 0; i < r->runs; i++)
         best = fmax(best, figure(&r->run[i], text_of(r->metric)));
-    put(p, "<h2>Figures</h2>\n<p class=\"soft\">%lld users, %lld items, %lld interactions to learn from; judged on %lld held out. Means over users.</p>\n"
-           "<div class=\"wide\"><table><tr><th>model</th><th>features</th>",
+    put(p,
+        "<h2>Figures</h2>\n<p class=\"soft\">%lld users, %lld items, %lld interactions to learn from; judged on %lld held "
+        "out. Means over users.</p>\n"
+        "<div class=\"wide\"><table><tr><th>model</th><th>features</th>",
         (long long)r->data.U, (long long)r->data.I, (long long)r->data.train.count, (long long)r->data.test.count);
     for (const Json *m = metrics ? metrics->first : NULL; m; m = m->next) {
         put(p, "<th>");
@@ -311,7 +316,8 @@ static void put_users(Report *r)
             for (int k = 0; k < SHOWN; k++)
                 want_picture(r, r->run[m].top[at * K + k]);
     }
-    put(p, "</style>\n<h2>What users liked, and what is recommended to them</h2>\n<p class=\"soft\">Users evenly spaced in the list. Framed in green: held out, and "
+    put(p, "</style>\n<h2>What users liked, and what is recommended to them</h2>\n<p class=\"soft\">Users evenly spaced in "
+           "the list. Framed in green: held out, and "
            "found.</p>\n<div class=\"cards\">\n");
     for (int i = 0; i < USERS && i < r->judged_count; i++) {
         int64_t at = shown_user(r, i);
@@ -383,11 +389,13 @@ static void put_neighbours(Report *r)
             for (int k = 0; k < SHOWN; k++)
                 want_picture(r, list[k]);
         }
-    put(p, "</style>\n<h2>What the features say is alike</h2>\n<p class=\"soft\">Nearest neighbours by cosine, each modality by itself.</p>\n<div class=\"cards\">\n");
+    put(p, "</style>\n<h2>What the features say is alike</h2>\n<p class=\"soft\">Nearest neighbours by cosine, each "
+           "modality by itself.</p>\n<div class=\"cards\">\n");
     for (int n = 0; n < NEIGHBOURS; n++) {
         int64_t item = d->I * (2 * n + 1) / (2 * NEIGHBOURS);
         put(p, "<div class=\"card\"><h3>");
-        put_text(p, r->title[item].n ? (Text){r->title[item].p, MIN(r->title[item].n, (size_t)80)} : text_index_at(d->items, item));
+        put_text(p, r->title[item].n ? (Text){r->title[item].p, MIN(r->title[item].n, (size_t)80)}
+                                     : text_index_at(d->items, item));
         put(p, "</h3><div class=\"row\"><b>item</b><div>");
         put_item(r, item, false);
         put(p, "</div></div>\n");
@@ -449,11 +457,15 @@ static bool put_popularity(Report *r, Error *e)
         for (size_t q = 0; q < QUARTERS; q++)
             share[m * QUARTERS + q] /= pairs[q] > 0 ? pairs[q] : 1;
     }
-    put(&r->page, "<h2>Seldom and often bought</h2>\n<p class=\"soft\">The share of held-out items found among the first %d, by how many training interactions the item "
-                  "has.</p>\n",
+    put(&r->page,
+        "<h2>Seldom and often bought</h2>\n<p class=\"soft\">The share of held-out items found among the first %d, by how "
+        "many training interactions the item "
+        "has.</p>\n",
         K);
-    put_bars(&r->page, &(Chart){"Share of held-out items found, by training interactions", "training interactions of the item", "found", false, false}, names, r->runs,
-             group, QUARTERS, share);
+    put_bars(&r->page,
+             &(Chart){"Share of held-out items found, by training interactions", "training interactions of the item",
+                      "found", false, false},
+             names, r->runs, group, QUARTERS, share);
     return true;
 }
 
@@ -463,8 +475,10 @@ static void put_curves(Report *r)
     size_t n = 0;
     for (size_t i = 0; i < r->runs; i++) {
         const Contender *run = &r->run[i];
-        if (run->points > 1)
-            s[n++] = (Series){.name = run->name, .n = run->points, .x = run->epoch, .y = run->curve, .colour = (int)i};
+        if (run->points > 1) {
+            s[n] = (Series){.name = run->name, .n = run->points, .x = run->epoch, .y = run->curve, .colour = (int)i};
+            n++;
+        }
     }
     if (!n)
         return;
@@ -480,7 +494,8 @@ static bool put_stages(Report *r, Error *e)
         return true;
     if (!file_read(&rest, r->c->arena, r->config->stages, 1 << 20, e))
         return false;
-    put(&r->page, "<h2>Time and memory</h2>\n<p class=\"soft\">Wall-clock seconds; MB are the largest that the process had held by then.</p>\n<div class=\"wide\"><table>\n");
+    put(&r->page, "<h2>Time and memory</h2>\n<p class=\"soft\">Wall-clock seconds; MB are the largest that the process had "
+                  "held by then.</p>\n<div class=\"wide\"><table>\n");
     for (bool head = true; text_line(&rest, &line); head = false) {
         put(&r->page, "<tr>");
         while (text_next(&line, '\t', &cell)) {
@@ -523,7 +538,8 @@ static bool read_ops(Report *r, TraceTotal **out, size_t *count, Error *e)
             v[k] = x && x->type == JSON_NUMBER ? x->number : 0;
         }
         int64_t known = text_index_count(ops), at = text_index_add(ops, op->text, e);
-        if (at < 0 || (at == known && (size_t)at == room && !(list = arena_grow(a, list, (size_t)at, &room, sizeof *list, e))))
+        if (at < 0 ||
+            (at == known && (size_t)at == room && !(list = arena_grow(a, list, (size_t)at, &room, sizeof *list, e))))
             return false;
         if (at == known)
             list[at] = (TraceTotal){.op = text_index_at(ops, at).p};
@@ -558,9 +574,9 @@ static bool put_roofline(Report *r, Error *e)
         if (n)
             memcpy(op, list, n * sizeof *op);
     }
-    if (n)
+    if (op)
         qsort(op, n, sizeof *op, by_seconds);
-    for (size_t i = 0; i < n && shown < OPS; i++)
+    for (size_t i = 0; op && i < n && shown < OPS; i++)
         if (op[i].flops > 0 && op[i].bytes > 0 && op[i].seconds > 0) {
             labels[shown] = op[i].op;
             x[shown] = op[i].flops / op[i].bytes;
@@ -580,11 +596,15 @@ static bool put_roofline(Report *r, Error *e)
         high = fmax(high, x[i]);
     }
     double roof_x[] = {low / 2, peak / speed, high * 2}, roof_y[] = {low / 2 * speed, peak, peak};
-    Series s[] = {{.name = "what this machine can do", .n = 3, .x = roof_x, .y = roof_y, .colour = 7}, {.name = "ops", .n = shown, .x = x, .y = y, .labels = labels}};
-    put(&r->page, "<h2>Roofline</h2>\n<p class=\"soft\">The %zu ops that took longest: %s kernels, %d threads. The line: %.0f GFLOP/s in registers, %.1f GB/s from memory. "
-                  "Above it: data that stayed in caches.</p>\n",
+    Series s[] = {{.name = "what this machine can do", .n = 3, .x = roof_x, .y = roof_y, .colour = 7},
+                  {.name = "ops", .n = shown, .x = x, .y = y, .labels = labels}};
+    put(&r->page,
+        "<h2>Roofline</h2>\n<p class=\"soft\">The %zu ops that took longest: %s kernels, %d threads. The line: %.0f GFLOP/s "
+        "in registers, %.1f GB/s from memory. "
+        "Above it: data that stayed in caches.</p>\n",
         shown, d->k->level, pool_threads(d->pool), peak, speed);
-    put_chart(&r->page, &(Chart){"Speed of the ops against operations a byte", "operations a byte", "GFLOP/s", true, true}, s, COUNT(s));
+    put_chart(&r->page, &(Chart){"Speed of the ops against operations a byte", "operations a byte", "GFLOP/s", true, true},
+              s, COUNT(s));
     return true;
 }
 

@@ -24,7 +24,8 @@ bool split_command(Context *c, Error *e)
     if (c->seed > UINT32_MAX)
         return fail(e, SP_USAGE, "--seed: splits take a seed below 4294967296");
     if (!option_choice(c, "strategy", STRATEGIES, COUNT(STRATEGIES), &strategy, e) ||
-        !option_f64(c, "test-ratio", 0, 1, &s.test_ratio, e) || !option_f64(c, "validation-ratio", 0, 1, &s.validation_ratio, e) ||
+        !option_f64(c, "test-ratio", 0, 1, &s.test_ratio, e) ||
+        !option_f64(c, "validation-ratio", 0, 1, &s.validation_ratio, e) ||
         !option_i64(c, "leave-n", 1, INT64_MAX, &s.leave_n, e) || !option_i64(c, "k-core", 0, INT64_MAX, &s.k_core, e))
         return false;
     s.strategy = CODES[strategy];
@@ -35,6 +36,7 @@ bool split_command(Context *c, Error *e)
     if (c->json)
         printf("{\"event\":\"result\",\"train\":%zu,\"val\":%zu,\"test\":%zu}\n", counts[0], counts[1], counts[2]);
     else if (!c->quiet)
-        fprintf(stderr, "%s: %zu rows for training, %zu for validation, %zu for testing\n", out, counts[0], counts[1], counts[2]);
+        fprintf(stderr, "%s: %zu rows for training, %zu for validation, %zu for testing\n", out, counts[0], counts[1],
+                counts[2]);
     return true;
 }

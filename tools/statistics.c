@@ -4,7 +4,14 @@
 
 #include "tools/features.h"
 
-enum { GRID = 3, LEVELS = 4, COLOURS = LEVELS * LEVELS * LEVELS, CELL = 6, COLOUR_FEATURES = COLOURS + GRID * GRID * CELL, WORD_FEATURES = 256 };
+enum {
+    GRID = 3,
+    LEVELS = 4,
+    COLOURS = LEVELS * LEVELS * LEVELS,
+    CELL = 6,
+    COLOUR_FEATURES = COLOURS + GRID * GRID * CELL,
+    WORD_FEATURES = 256
+};
 
 static void unit_length(float *x, int64_t n)
 {
@@ -21,7 +28,8 @@ static bool colour_statistics(const Image *im, float *out, Arena *scratch, Error
 {
     Image small = *im;
     double sum[GRID * GRID][3] = {{0}}, squares[GRID * GRID][3] = {{0}}, count[GRID * GRID] = {0};
-    if ((im->width > 64 || im->height > 64) && !image_resize(&small, im, 64, 64, (Resampling){.filter = FILTER_BILINEAR}, scratch, e))
+    if ((im->width > 64 || im->height > 64) &&
+        !image_resize(&small, im, 64, 64, (Resampling){.filter = FILTER_BILINEAR}, scratch, e))
         return false;
     memset(out, 0, COLOUR_FEATURES * sizeof *out);
     for (int64_t y = 0; y < small.height; y++)
@@ -79,10 +87,10 @@ static void word_statistics(Text text, float *out)
 }
 
 static const Statistics STATISTICS[] = {
-    {"colour-statistics", "built in, no weights: shares of 64 colours, mean and deviation of a 3 x 3 grid", MODALITY_IMAGE, COLOUR_FEATURES,
-     colour_statistics, NULL},
-    {"word-statistics", "built in, no weights: words and pairs of words hashed to 256 counts", MODALITY_TEXT, WORD_FEATURES, NULL,
-     word_statistics},
+    {"colour-statistics", "built in, no weights: shares of 64 colours, mean and deviation of a 3 x 3 grid", MODALITY_IMAGE,
+     COLOUR_FEATURES, colour_statistics, NULL},
+    {"word-statistics", "built in, no weights: words and pairs of words hashed to 256 counts", MODALITY_TEXT, WORD_FEATURES,
+     NULL, word_statistics},
 };
 
 size_t statistics_count(void)

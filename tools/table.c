@@ -22,7 +22,8 @@ void table_print(FILE *to, const char *const *cells, size_t rows, size_t cols, c
             const char *text = cells[r * cols + c];
             int pad = widest - text_width(text);
             bool last = c + 1 == cols;
-            fprintf(to, "%*s%s%*s%s", align[c] == 'r' ? pad : 0, "", text, align[c] == 'r' || last ? 0 : pad, "", last ? "" : "  ");
+            fprintf(to, "%*s%s%*s%s", align[c] == 'r' ? pad : 0, "", text, align[c] == 'r' || last ? 0 : pad, "",
+                    last ? "" : "  ");
         }
         fprintf(to, "%s\n", r == 0 ? plain : "");
     }

@@ -13,7 +13,8 @@ static void put_base64(Page *p, const unsigned char *data, size_t n)
     for (size_t i = 0; i < n;) {
         size_t at = 0;
         for (; i < n && at + 4 < sizeof line; i += 3, at += 4) {
-            unsigned bits = (unsigned)data[i] << 16 | (i + 1 < n ? (unsigned)data[i + 1] << 8 : 0) | (i + 2 < n ? data[i + 2] : 0u);
+            unsigned bits =
+                (unsigned)data[i] << 16 | (i + 1 < n ? (unsigned)data[i + 1] << 8 : 0) | (i + 2 < n ? data[i + 2] : 0u);
             for (int k = 0; k < 4; k++)
                 line[at + (size_t)k] = DIGITS[bits >> (18 - 6 * k) & 63];
             if (i + 2 >= n)
@@ -32,7 +33,8 @@ bool put_thumbnail(Page *p, const char *path, int64_t number)
     Image im, small;
     bool ok = a && image_open(&im, path, a, &ignored);
     if (ok) {
-        int64_t longer = MAX(im.width, im.height), w = MAX(im.width * THUMBNAIL / longer, 1), h = MAX(im.height * THUMBNAIL / longer, 1);
+        int64_t longer = MAX(im.width, im.height), w = MAX(im.width * THUMBNAIL / longer, 1),
+                h = MAX(im.height * THUMBNAIL / longer, 1);
         small = im;
         ok = longer <= THUMBNAIL || image_resize(&small, &im, w, h, (Resampling){.filter = FILTER_BICUBIC}, a, &ignored);
     }
@@ -46,7 +48,8 @@ bool put_thumbnail(Page *p, const char *path, int64_t number)
         png.height = (png_uint_32)small.height;
     }
     char *data = NULL;
-    if (ok && png_image_write_get_memory_size(png, bytes, 0, small.pixels, 0, NULL) && (data = arena_alloc(a, 1, bytes, &ignored)) &&
+    if (ok && png_image_write_get_memory_size(png, bytes, 0, small.pixels, 0, NULL) &&
+        (data = arena_alloc(a, 1, bytes, &ignored)) &&
         png_image_write_to_memory(&png, data, &bytes, 0, small.pixels, 0, NULL))
         file = (Text){data, bytes};
     png_image_free(&png);

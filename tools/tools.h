@@ -36,9 +36,9 @@ struct Context {
     size_t override_count;
     bool json, quiet;
     uint64_t seed;
-    FILE *progress; /* standard error, or NULL with --quiet */
+    FILE *progress;     /* standard error, or NULL with --quiet */
     int64_t max_memory; /* 0: no limit */
-    Arena *arena;   /* lives as long as the run */
+    Arena *arena;       /* lives as long as the run */
     const Heap *heap;
     struct Parsed *parsed;
 };

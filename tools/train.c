@@ -6,7 +6,8 @@ const Option train_options[] = {
     {"valid", 0, "F", "interactions that choose the best epoch"},
     {"test", 0, "F", "interactions for the final figures"},
     {"format", 0, "K", "auto, tsv, inter, recbole or lightgcn (default auto)"},
-    {"features", 0, "NAME=A,...", "visual=A,textual=B: a folder of <item id>.npy, an .npy by integer item id, or an .npy with .ids.txt"},
+    {"features", 0, "NAME=A,...",
+     "visual=A,textual=B: a folder of <item id>.npy, an .npy by integer item id, or an .npy with .ids.txt"},
     {"protocol", 0, "P", "elliot or mmrec: how data are read, batches drawn and figures taken (default elliot)"},
     {"set", 0, "KEY=VALUE", "a hyper-parameter (`sapor models MODEL` lists them); may be repeated"},
     {"out", 'o', "DIR", "checkpoints, user and item vectors, configuration; the same command again goes on from there"},
@@ -26,16 +27,18 @@ static bool check_pairs(const char *option, const char *const *list, size_t n, E
 
 bool train_command(Context *c, Error *e)
 {
-    TrainConfig t = {.model = c->args[0],
-                     .data = {.train = option_text(c, "train"), .valid = option_text(c, "valid"), .test = option_text(c, "test")},
-                     .out = option_text(c, "out"),
-                     .seed = c->seed,
-                     .progress = c->progress,
-                     .json = c->json ? stdout : NULL};
+    TrainConfig t = {
+        .model = c->args[0],
+        .data = {.train = option_text(c, "train"), .valid = option_text(c, "valid"), .test = option_text(c, "test")},
+        .out = option_text(c, "out"),
+        .seed = c->seed,
+        .progress = c->progress,
+        .json = c->json ? stdout : NULL};
     if (!t.data.train)
         return fail(e, SP_USAGE, "train: --train F is missing: the interactions to learn from");
     if (!read_format(c, &t.data.format, e) || !read_protocol(c, &t.data.protocol, e) ||
-        !option_list(c, "features", ',', &t.data.features, &t.data.feature_count, e) || !option_list(c, "set", 0, &t.set, &t.set_count, e) ||
+        !option_list(c, "features", ',', &t.data.features, &t.data.feature_count, e) ||
+        !option_list(c, "set", 0, &t.set, &t.set_count, e) ||
         !check_pairs("features", t.data.features, t.data.feature_count, e) || !check_pairs("set", t.set, t.set_count, e))
         return false;
     if (!recommender_find(t.model)) {
@@ -66,7 +69,8 @@ bool train_command(Context *c, Error *e)
     }
     if (n && !show_scores(stdout, c, labels, scores, n, e))
         return false;
-    printf("%s: best epoch %lld of %lld, %.3f s an epoch, %.3f s an evaluation, %.0f MB at most\n", recommender_find(t.model)->name,
-           (long long)r.best_epoch, (long long)r.epochs, r.epoch_seconds, r.eval_seconds, (double)peak_rss_bytes() / 1e6);
+    printf("%s: best epoch %lld of %lld, %.3f s an epoch, %.3f s an evaluation, %.0f MB at most\n",
+           recommender_find(t.model)->name, (long long)r.best_epoch, (long long)r.epochs, r.epoch_seconds, r.eval_seconds,
+           (double)peak_rss_bytes() / 1e6);
     return true;
 }

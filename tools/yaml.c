@@ -130,7 +130,8 @@ static bool keep_anchor(Reader *r, const yaml_char_t *anchor, Yaml *y, Error *e)
     return name != NULL;
 }
 
-static bool open_node(Reader *r, YamlType type, const yaml_char_t *anchor, const yaml_char_t *tag, const yaml_mark_t *m, Error *e)
+static bool open_node(Reader *r, YamlType type, const yaml_char_t *anchor, const yaml_char_t *tag, const yaml_mark_t *m,
+                      Error *e)
 {
     if (tag)
         return fail_at(r, m, e, "tags (!...) are not read");
@@ -174,7 +175,12 @@ static bool read_alias(Reader *r, const yaml_event_t *ev, Error *e)
         Yaml *y = new_node(r, of->type, &ev->start_mark, e);
         if (!y)
             return false;
-        *y = (Yaml){.type = of->type, .text = of->text, .quoted = of->quoted, .count = of->count, .first = of->first, .where = y->where};
+        *y = (Yaml){.type = of->type,
+                    .text = of->text,
+                    .quoted = of->quoted,
+                    .count = of->count,
+                    .first = of->first,
+                    .where = y->where};
         return place(r, y, &ev->start_mark, e);
     }
     return fail(e, SP_FORMAT, "%s:%zu:%zu: there is no anchor &%s before this", r->name, (size_t)ev->start_mark.line + 1,
@@ -184,22 +190,16 @@ static bool read_alias(Reader *r, const yaml_event_t *ev, Error *e)
 static bool read_event(Reader *r, const yaml_event_t *ev, Error *e)
 {
     switch (ev->type) {
-    case YAML_DOCUMENT_START_EVENT:
-        return !r->root || fail_at(r, &ev->start_mark, e, "a second document; one is wanted");
-    case YAML_SCALAR_EVENT:
-        return read_scalar(r, ev, e);
-    case YAML_ALIAS_EVENT:
-        return read_alias(r, ev, e);
+    case YAML_DOCUMENT_START_EVENT: return !r->root || fail_at(r, &ev->start_mark, e, "a second document; one is wanted");
+    case YAML_SCALAR_EVENT: return read_scalar(r, ev, e);
+    case YAML_ALIAS_EVENT: return read_alias(r, ev, e);
     case YAML_SEQUENCE_START_EVENT:
         return open_node(r, YAML_LIST, ev->data.sequence_start.anchor, ev->data.sequence_start.tag, &ev->start_mark, e);
     case YAML_MAPPING_START_EVENT:
         return open_node(r, YAML_MAP, ev->data.mapping_start.anchor, ev->data.mapping_start.tag, &ev->start_mark, e);
     case YAML_SEQUENCE_END_EVENT:
-    case YAML_MAPPING_END_EVENT:
-        r->depth--;
-        return true;
-    default:
-        return true;
+    case YAML_MAPPING_END_EVENT: r->depth--; return true;
+    default: return true;
     }
 }
 
@@ -268,8 +268,8 @@ bool yaml_override(Yaml *root, Text path, Text value, Arena *a, Error *e)
             while (child && index-- > 0)
                 child = child->next;
             if (!child)
-                return fail(e, SP_USAGE, "%s: \"%.*s\" is no entry of the list at %s (0 .. %zu)", where, (int)part.n, part.p, at->where,
-                            at->count - 1);
+                return fail(e, SP_USAGE, "%s: \"%.*s\" is no entry of the list at %s (0 .. %zu)", where, (int)part.n, part.p,
+                            at->where, at->count - 1);
         } else if (at->type == YAML_MAP) {
             for (link = &at->first; *link && !text_equal((*link)->key, part);)
                 link = &(*link)->next;

@@ -91,7 +91,8 @@ static bool init(Model *m, Error *e)
         !(l->originals = NEW(m->arena, Csr *, M, e)) || !(l->weights = NEW(m->arena, Tensor *, M, e)))
         return false;
     l->modalities = M;
-    if (!(l->hop = NEW(m->arena, Hop, MAX(setting_i64(m->settings, "n_layers"), setting_i64(m->settings, "n_ui_layers")) + 1, e)))
+    if (!(l->hop =
+              NEW(m->arena, Hop, MAX(setting_i64(m->settings, "n_layers"), setting_i64(m->settings, "n_ui_layers")) + 1, e)))
         return false;
     Init xavier = {INIT_XAVIER_UNIFORM, 0};
     int64_t D = setting_i64(m->settings, "factors"), P = setting_i64(m->settings, "factors_multimod");
@@ -205,7 +206,8 @@ static void propagate(Tape *t, Model *m, const Csr *graph, Tensor **users, Tenso
     int64_t mark = tape_mark(t);
     Tensor *h = smooth_items(t, l, graph, *items, setting_i64(m->settings, "n_layers"));
     int64_t U = *users ? rows_of(*users) : m->data->U, I = *items ? rows_of(*items) : m->data->I;
-    Tensor *x = convolve(t, m, *users ? ids_join(t, *users, m->data->U, *items) : NULL, setting_i64(m->settings, "n_ui_layers"));
+    Tensor *x =
+        convolve(t, m, *users ? ids_join(t, *users, m->data->U, *items) : NULL, setting_i64(m->settings, "n_ui_layers"));
     *users = rows(t, x, 0, U);
     *items = add(t, rows(t, x, U, I), row_normalize(t, h, 1e-12f));
     tape_drop(t, mark, 2, (Tensor *[]){*users, *items});
