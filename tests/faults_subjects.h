@@ -60,10 +60,12 @@ static bool torch_zip(uint64_t *digest, Error *e)
     return read_weights(GOLDEN "torch/types.zip.pt", digest, e);
 }
 
+#ifdef HAVE_ZLIB
 static bool torch_deflated(uint64_t *digest, Error *e)
 {
     return read_weights(GOLDEN "torch/tree.deflated.pt", digest, e);
 }
+#endif
 
 static bool torch_legacy(uint64_t *digest, Error *e)
 {
@@ -172,6 +174,7 @@ READER(features_of_files)
     return spec && data(in("train.tsv"), PROTOCOL_ELLIOT, spec, a, digest, e);
 }
 
+#ifdef HAVE_YAML
 READER(yaml)
 {
     Text text;
@@ -184,6 +187,7 @@ READER(yaml)
     mix(digest, list[0].folder, strlen(list[0].folder));
     return true;
 }
+#endif
 
 READER(table)
 {
@@ -369,6 +373,7 @@ static bool command(const Command *k, int argc, const char *const *words, Error 
     return (fail)(e, SP_IO, "%s", said + 7);
 }
 
+#ifdef HAVE_YAML
 static bool extract(uint64_t *digest, Error *e)
 {
     (void)digest;
@@ -376,6 +381,7 @@ static bool extract(uint64_t *digest, Error *e)
     const char *words[] = {"extract", in("c.yml"), "--quiet", "--threads", "1"};
     return command(&EXTRACT, COUNT(words), words, e);
 }
+#endif
 
 static bool encode_files(uint64_t *digest, Error *e)
 {
@@ -416,7 +422,9 @@ static const Subject SUBJECTS[] = {
     {"safetensors", safetensors, false},
     {"safetensors index", sharded, false},
     {"torch archive", torch_zip, false},
+#ifdef HAVE_ZLIB
     {"torch archive, deflated", torch_deflated, false},
+#endif
     {"torch stream", torch_legacy, false},
     {"npy", npy, false},
     {"JSON", json, false},
