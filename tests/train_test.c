@@ -101,7 +101,7 @@ static void assert_same_folders(Bench *b, const char *x, const char *y)
 {
     Error e = {0};
     FolderEntry *ex, *ey;
-    size_t nx, ny;
+    size_t nx = 0, ny = 0;
     assert_true(folder_list(&ex, &nx, b->arena, x, &e) && folder_list(&ey, &ny, b->arena, y, &e));
     assert_int_equal(nx, ny);
     for (size_t i = 0; i < nx; i++) {
