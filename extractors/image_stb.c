@@ -10,11 +10,26 @@
 #endif
 
 #ifdef STB_HEADER
+#include <stdlib.h>
+
+/* The most that stb_image may ask for at once in this thread's call: small files that say or inflate to a lot end there. */
+static _Thread_local size_t most;
+
+/* Zeroed: before 2.28 a table that the file lacks was read as it lay in memory. */
+static void *resize(void *p, size_t n)
+{
+    return n > most ? NULL : p ? realloc(p, n) : calloc(1, n);
+}
+
 #define STB_IMAGE_STATIC
 #define STB_IMAGE_IMPLEMENTATION
 #define STBI_ONLY_JPEG
 #define STBI_ONLY_PNG
 #define STBI_NO_STDIO
+#define STBI_ASSERT(x)     ((void)0) /* a damaged picture may not end the program */
+#define STBI_MALLOC(n)     resize(NULL, n)
+#define STBI_REALLOC(p, n) resize(p, n)
+#define STBI_FREE(p)       free(p)
 #define STBI_NO_HDR
 #define STBI_NO_LINEAR
 #pragma GCC diagnostic ignored "-Wunused-function" /* told at the end of the file */
@@ -24,16 +39,49 @@
 #include STB_HEADER
 #pragma GCC diagnostic pop
 
+/* stb_image before 2.28 writes behind a Huffman table of more than 256 codes; it takes one as a whole even where its segment ends
+ * sooner. Walks the markers of a JPEG as stb_image does. */
+static bool huffman_tables_fit(const stbi_uc *p, size_t n)
+{
+    for (size_t i = 2; i < n;) {
+        if (p[i++] != 0xff)
+            continue;
+        while (i < n && p[i] == 0xff)
+            i++;
+        if (n - i < 3)
+            return true;
+        int marker = p[i++];
+        if (marker == 0x00 || (marker >= 0xd0 && marker <= 0xd8)) /* of a scan's data */
+            continue;
+        size_t end = i + (size_t)(p[i] << 8 | p[i + 1]);
+        for (size_t at = i + 2; marker == 0xc4 && at < MIN(end, n);) {
+            size_t codes = 0;
+            for (size_t k = at + 1; k < MIN(at + 17, n); k++)
+                codes += p[k];
+            if (codes > 256)
+                return false;
+            at += 17 + codes;
+        }
+        i = MAX(end, i + 1);
+    }
+    return true;
+}
+
 bool decode_stb(Image *im, Text bytes, const char *name, int64_t max_pixels, Arena *a, Error *e)
 {
     int width, height, channels;
     if (bytes.n > INT32_MAX)
         return fail(e, SP_FORMAT, "%s: is larger than 2 GiB", name);
     const stbi_uc *data = (const stbi_uc *)bytes.p;
+    if (data[0] == 0xff && !huffman_tables_fit(data, bytes.n))
+        return fail(e, SP_FORMAT, "%s: damaged picture: a Huffman table of more than 256 codes", name);
+    most = 2 * bytes.n + (1 << 20);
     if (!stbi_info_from_memory(data, (int)bytes.n, &width, &height, &channels))
         return fail(e, SP_FORMAT, "%s: damaged picture: %s", name, stbi_failure_reason());
     if (!image_room(im, width, height, name, max_pixels, a, e))
         return false;
+    most +=
+        20 * (size_t)(im->width + 64) * (size_t)(im->height + 64); /* 16-bit RGBA, doubled as it grows; padded to blocks */
     stbi_uc *pixels = stbi_load_from_memory(data, (int)bytes.n, &width, &height, &channels, 3);
     if (!pixels)
         return fail(e, SP_FORMAT, "%s: damaged picture: %s", name, stbi_failure_reason());

@@ -84,6 +84,7 @@ else
     step "line coverage of the library, at least $least %" coverage
 fi
 if command -v clang >/dev/null; then step "fuzz, 60 s a target" "$make" -s fuzz SECONDS=60; else skip fuzz "no clang here"; fi
+if command -v clang >/dev/null; then step "fuzz of stb_image" "$make" -s MINIMAL=1 fuzz TARGETS=image SECONDS=60; fi
 step "200 kills" "$make" -s kills KILLS=200
 step lint "$make" -s lint
 echo "----"

@@ -6,7 +6,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 seconds=$1
 shift
-build=build/fuzz
+build=${BUILD:-build/fuzz}
 make=${MAKE:-make}
 golden=tests/golden
 if ! command -v clang >/dev/null; then
