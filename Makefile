@@ -169,7 +169,7 @@ uninstall:
 	rm -rf $(DESTDIR)$(PREFIX)/share/sapor
 #: make deps         the packages needed: installed as root or in CI, else unpacked under build/deps
 deps:
-	@scripts/deps.sh "$(DEPS_ROOT)"
+	@scripts/deps.sh "$(DEPS_ROOT)" $(if $(call on,$(MINIMAL)),libstb-dev musl-tools)
 have-deps:
 	@$(if $(MISSING),echo "missing: $(MISSING)"; scripts/deps.sh "$(DEPS_ROOT)" || echo "going on without them")
 #: make kills        kill -9 at KILLS=100 random moments of extract and train: the same bytes in the end

@@ -1,12 +1,13 @@
 #!/bin/sh
-# Sees to the packages that the build and the tests use: scripts/deps.sh ROOT
+# Sees to the packages that the build and the tests use: scripts/deps.sh ROOT [PACKAGE ...]: these too
 # As root, or in CI by sudo, the system's package manager installs them. Anybody else gets the same packages unpacked
 # under ROOT, where the Makefile looks too; the system is not touched.
 set -eu
 root=$1
-packages="pkg-config libutf8proc-dev libjpeg-dev libpng-dev libwebp-dev libyaml-dev libxxhash-dev zlib1g-dev libcmocka-dev"
+shift
+packages="pkg-config libutf8proc-dev libjpeg-dev libpng-dev libwebp-dev libyaml-dev libxxhash-dev zlib1g-dev libcmocka-dev $*"
 # Of what those need, a machine with a C compiler lacks only these; libc and its like are never unpacked.
-ours='^(pkg-config|pkgconf|libpkgconf|libutf8proc|libjpeg|libpng|libwebp|libsharpyuv|libyaml|libxxhash|zlib1g|libcmocka)'
+ours='^(pkg-config|pkgconf|libpkgconf|libutf8proc|libjpeg|libpng|libwebp|libsharpyuv|libyaml|libxxhash|zlib1g|libcmocka|libstb)'
 
 if ! command -v apt-get >/dev/null; then
     echo "deps: no apt-get here; install these by your system's package manager: $packages" >&2

@@ -38,7 +38,7 @@ count() { # PROGRAM LOG LABEL
         grep -vE '^ok [0-9]+' "$2" | head -n 60 | sed 's/^/    /'
         [ "$status" != 124 ] || echo "    ran longer than ${TEST_TIMEOUT:-300} s"
     elif [ "$skip" != 0 ]; then
-        if [ "$skip" -le 8 ]; then grep -E '# SKIP|skipped: ' "$2"; else grep -o 'skipped: .*' "$2" | sort | uniq -c; fi | sed 's/^/    /'
+        if [ "$skip" -le 8 ]; then grep -E '# SKIP|skipped: ' "$2" | awk '!seen[$0]++'; else grep -o 'skipped: .*' "$2" | sort | uniq -c; fi | sed 's/^/    /'
     fi
 }
 
