@@ -120,13 +120,18 @@ Out *out_open(const char *path, const Heap *heap, Error *e);
 bool out_write(Out *o, const void *data, size_t bytes, Error *e);
 bool out_printf(Out *o, Error *e, const char *format, ...) PRINTF_LIKE(3, 4);
 bool out_commit(Out *o, Error *e); /* frees o, whether it succeeds or not; on failure the old file is untouched */
-void out_discard(Out *o);          /* frees o and removes what was written; NULL is allowed */
+/* A file and one beside it that only goes with it, as OUT.npy and its row names. Two names cannot change at once, so when both are on the disk
+ * the old `o` goes first and the new one comes last: whenever `o` is there, `side` is the one that belongs to it. */
+bool out_commit_pair(Out *side, Out *o, Error *e);
+void out_discard(Out *o); /* frees o and removes what was written; NULL is allowed */
 
 /* One writer to a folder at a time, by flock on FOLDER/.sapor.lock; the lock goes with the process. */
 typedef struct FolderLock {
     int fd;
 } FolderLock;
 bool folder_lock(FolderLock *l, const char *folder, Error *e); /* "FOLDER: another run is writing here ..." */
+/* Runs of one group, a number of 1 .. 2^62, write to a folder together, and others not; apart from folder_lock. */
+bool folder_join(FolderLock *l, const char *folder, int64_t group, Error *e);
 void folder_unlock(FolderLock *l);
 
 /* ---- JSON (json.c) ------------------------------------------------------------------------------------------------ */

@@ -393,19 +393,45 @@ static bool sync_folder(Out *o)
     return ok;
 }
 
-bool out_commit(Out *o, Error *e)
+/* All of it on the disk, still under its other name. */
+static bool out_settle(Out *o)
 {
-    bool ok = out_flush(o);
-    if (ok && o->temporary) {
-        ok = (sync_retry(o->fd) || fail_system(&o->error, o->path, "sync", errno)) &&
-             (rename(o->temporary, o->path) == 0 || fail_system(&o->error, o->path, "rename to it", errno));
-        o->is_own = o->is_own && !ok;
-        ok = ok && sync_folder(o);
+    return out_flush(o) && (!o->temporary || sync_retry(o->fd) || fail_system(&o->error, o->path, "sync", errno));
+}
+
+static bool out_appear(Out *o)
+{
+    if (!o->temporary)
+        return true;
+    if (rename(o->temporary, o->path) != 0)
+        return fail_system(&o->error, o->path, "rename to it", errno);
+    o->is_own = false;
+    return sync_folder(o);
+}
+
+bool out_commit_pair(Out *side, Out *o, Error *e)
+{
+    bool ok = out_settle(o);
+    if (side) {
+        ok = ok && out_settle(side);
+        if (ok && o->temporary)
+            ok = (unlink(o->path) == 0 || errno == ENOENT || fail_system(&o->error, o->path, "remove", errno)) &&
+                 sync_folder(o);
+        ok = ok && out_appear(side);
+        if (!ok)
+            out_fail(side, e); /* says nothing where the fault is o's */
     }
+    ok = ok && out_appear(o);
     if (!ok)
         out_fail(o, e);
+    out_discard(side);
     out_drop(o);
     return ok;
+}
+
+bool out_commit(Out *o, Error *e)
+{
+    return out_commit_pair(NULL, o, e);
 }
 
 void out_discard(Out *o)
@@ -414,26 +440,48 @@ void out_discard(Out *o)
         out_drop(o);
 }
 
-bool folder_lock(FolderLock *l, const char *folder, Error *e)
+/* Opens FOLDER/NAME; the lock is the caller's to take. */
+static bool lock_open(FolderLock *l, const char *folder, const char *name, Error *e)
 {
     l->fd = -1;
-    size_t n = strlen(folder) + sizeof("/.sapor.lock");
+    size_t n = strlen(folder) + strlen(name) + 2;
     char *path = heap_alloc(NULL, n);
     if (!path)
         return fail_memory(e, n, "a path");
-    snprintf(path, n, "%s/.sapor.lock", folder);
+    snprintf(path, n, "%s/%s", folder, name);
     l->fd = open_retry(path, O_RDWR | O_CREAT, 0666);
     int why = errno;
     heap_free(NULL, path, n);
-    if (l->fd < 0)
-        return fail_system(e, folder, "lock the folder", why);
-    if (flock(l->fd, LOCK_EX | LOCK_NB) == 0)
-        return true;
-    why = errno;
+    return l->fd >= 0 || fail_system(e, folder, "lock the folder", why);
+}
+
+static bool lock_refused(FolderLock *l, const char *folder, int why, Error *e)
+{
     folder_unlock(l);
     if (why == EWOULDBLOCK)
         return fail(e, SP_IO, "%s: another run is writing here; wait for it or choose another folder", folder);
     return fail_system(e, folder, "lock the folder", why);
+}
+
+bool folder_lock(FolderLock *l, const char *folder, Error *e)
+{
+    if (!lock_open(l, folder, ".sapor.lock", e))
+        return false;
+    return flock(l->fd, LOCK_EX | LOCK_NB) == 0 || lock_refused(l, folder, errno, e);
+}
+
+/* A group is a byte of a file, locked for reading by each of its runs; one that finds another byte locked goes away. Each
+ * locks before it looks: of two groups that come at once none may stay, but never both. */
+bool folder_join(FolderLock *l, const char *folder, int64_t group, Error *e)
+{
+    struct flock own = {.l_type = F_RDLCK, .l_start = group, .l_len = 1}, below = {.l_type = F_WRLCK, .l_len = group},
+                 above = {.l_type = F_WRLCK, .l_start = group + 1};
+    if (!lock_open(l, folder, ".sapor.group", e))
+        return false;
+    if (fcntl(l->fd, F_OFD_SETLK, &own) != 0 || fcntl(l->fd, F_OFD_GETLK, &below) != 0 ||
+        fcntl(l->fd, F_OFD_GETLK, &above) != 0)
+        return lock_refused(l, folder, errno, e);
+    return (below.l_type == F_UNLCK && above.l_type == F_UNLCK) || lock_refused(l, folder, EWOULDBLOCK, e);
 }
 
 void folder_unlock(FolderLock *l)

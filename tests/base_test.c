@@ -561,6 +561,31 @@ static void folders_are_locked(void **state)
     assert_error(e, SP_IO, "cannot lock the folder");
 }
 
+static void groups_share_a_folder(void **state)
+{
+    (void)state;
+    char folder[256];
+    test_folder(folder);
+    Error e = {0};
+    FolderLock a, b, c;
+    const int64_t most = INT64_C(1) << 62;
+    assert_ok(folder_join(&a, folder, 7, &e), e);
+    assert_ok(folder_join(&b, folder, 7, &e), e);
+    for (size_t i = 0; i < 4; i++) {
+        assert_false(folder_join(&c, folder, (const int64_t[]){6, 8, 1, most}[i], &e));
+        assert_error(e, SP_IO, "another run is writing here");
+    }
+    folder_unlock(&a);
+    assert_false(folder_join(&a, folder, 6, &e));
+    assert_error(e, SP_IO, "another run is writing here");
+    folder_unlock(&b);
+    assert_ok(folder_join(&a, folder, most, &e), e);
+    assert_false(folder_join(&b, folder, 7, &e));
+    assert_error(e, SP_IO, "another run is writing here");
+    folder_unlock(&a);
+    test_folder_remove(folder);
+}
+
 /* ---- threads ------------------------------------------------------------------------------------------------------- */
 
 typedef struct Job {
@@ -952,6 +977,7 @@ int main(void)
         cmocka_unit_test(outputs_appear_whole_or_not),
         cmocka_unit_test(outputs_report_failures),
         cmocka_unit_test(folders_are_locked),
+        cmocka_unit_test(groups_share_a_folder),
         cmocka_unit_test(pools_run_each_task_once),
         cmocka_unit_test(pools_serve_several_callers),
         cmocka_unit_test(philox_gives_the_published_numbers),

@@ -383,16 +383,25 @@ static bool extract(uint64_t *digest, Error *e)
 }
 #endif
 
-static bool encode_files(uint64_t *digest, Error *e)
+static bool encode_two(const char *first, const char *second, Error *e)
 {
-    (void)digest;
     static const Command ENCODE = {"encode", "", "", NULL, "", encode_options, 2, -1, false, encode_command};
     char to[400];
     snprintf(to, sizeof to, "%s", out_path("x.npy"));
-    const char *words[] = {
-        "encode", "colour-statistics", GOLDEN "images/RGB.png", GOLDEN "images/grey.jpg", "-o", to, "--quiet", "--threads",
-        "2"};
+    const char *words[] = {"encode", "colour-statistics", first, second, "-o", to, "--quiet", "--threads", "2"};
     return folder_make(out, e) && command(&ENCODE, COUNT(words), words, e);
+}
+
+static bool encode_files(uint64_t *digest, Error *e)
+{
+    (void)digest;
+    return encode_two(GOLDEN "images/RGB.png", GOLDEN "images/grey.jpg", e);
+}
+
+static bool encode_swapped(uint64_t *digest, Error *e)
+{
+    (void)digest;
+    return encode_two(GOLDEN "images/grey.jpg", GOLDEN "images/RGB.png", e);
 }
 
 static bool train_command_line(uint64_t *digest, Error *e)

@@ -157,6 +157,25 @@ static void a_full_disk_leaves_the_old_file(void **state)
     }
 }
 
+/* Runs in a process that dies before its `at`th change to a file; says whether it came so far. */
+static bool dies(const char *name, bool (*run)(uint64_t *digest, Error *e), size_t at)
+{
+    fflush(NULL);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        uint64_t digest = 0;
+        Error e = {0};
+        fault_arm(FAULT_KILL, at);
+        _exit(run(&digest, &e) ? 0 : 1);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    if (WIFEXITED(status) && WEXITSTATUS(status) != 0)
+        fail_msg("%s failed in a child that was to die at %zu", name, at);
+    return !WIFEXITED(status);
+}
+
 /* Killed before each change to a file, then once more: the bytes of a run that nothing disturbed. */
 static void kills(void **state)
 {
@@ -170,26 +189,54 @@ static void kills(void **state)
         uint64_t wanted = undisturbed(s);
         for (size_t at = 1;; at = following(at), tries++) {
             remove_out();
-            fflush(NULL);
-            pid_t child = fork();
-            assert_true(child >= 0);
-            if (child == 0) {
-                uint64_t digest = 0;
-                Error e = {0};
-                fault_arm(FAULT_KILL, at);
-                _exit(s->run(&digest, &e) ? 0 : 1);
-            }
-            int status;
-            waitpid(child, &status, 0);
-            if (WIFEXITED(status) && WEXITSTATUS(status) != 0)
-                fail_msg("%s failed in a child that was to die at %zu", s->name, at);
+            bool died = dies(s->name, s->run, at);
             if (undisturbed(s) != wanted)
                 fail_msg("%s: other results after a kill at %zu", s->name, at);
-            if (WIFEXITED(status))
+            if (!died)
                 break;
         }
         printf("# %s: %zu kills\n", s->name, tries);
     }
+}
+
+/* The two files that `encode` leaves; 0 where there is no .npy, and the names alone say nothing. */
+static uint64_t pair_digest(void)
+{
+    Error e = {0};
+    uint64_t digest = 1;
+    Text bytes[2];
+    Arena *a = arena_new(NULL, 0);
+    if (!file_exists(out_path("x.npy"))) {
+        digest = 0;
+    } else {
+        assert_ok(file_read(&bytes[0], a, out_path("x.npy"), 0, &e) && file_read(&bytes[1], a, out_path("x.ids.txt"), 0, &e),
+                  e);
+        for (size_t i = 0; i < 2; i++)
+            mix(&digest, bytes[i].p, bytes[i].n);
+    }
+    arena_free(a);
+    return digest;
+}
+
+/* Killed before each change while features and names replace older ones: no .npy stands beside names of another one. */
+static void names_belong_to_their_features(void **state)
+{
+    (void)state;
+    Error e = {0};
+    uint64_t none = 0;
+    remove_out();
+    assert_ok(encode_swapped(&none, &e), e);
+    uint64_t after = pair_digest();
+    assert_ok(encode_files(&none, &e), e);
+    uint64_t before = pair_digest();
+    assert_true(before != after);
+    for (size_t at = 1; dies("encode", encode_swapped, at); at++) {
+        uint64_t now = pair_digest();
+        if (now && now != before && now != after)
+            fail_msg("killed at %zu: the names are not those of the features", at);
+        assert_ok(encode_files(&none, &e), e);
+    }
+    assert_true(pair_digest() == after);
 }
 
 /* ---- files to work on ---------------------------------------------------------------------------------------------------- */
@@ -280,7 +327,7 @@ int main(void)
         cmocka_unit_test(refused_memory), cmocka_unit_test(refused_pieces),
         cmocka_unit_test(failing_files),  cmocka_unit_test(interrupted_and_short_calls),
         cmocka_unit_test(a_full_disk),    cmocka_unit_test(a_full_disk_leaves_the_old_file),
-        cmocka_unit_test(kills),
+        cmocka_unit_test(kills),          cmocka_unit_test(names_belong_to_their_features),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -117,12 +117,8 @@ static bool encode_tokens(Context *c, const Extractor *x, const Inputs *in, cons
             npy_discard(npy);
             return false;
         }
-    if (npy && !names_write(c, out, names, (size_t)total, e)) {
-        npy_discard(npy);
-        return false;
-    }
     *rows = total;
-    return npy && npy_commit(npy, e);
+    return npy && features_commit(c, npy, out, names, (size_t)total, e);
 }
 
 bool encode_command(Context *c, Error *e)

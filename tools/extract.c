@@ -306,7 +306,7 @@ static bool run_extraction(Context *c, const Extraction *x, Shard s, Arena *a, E
     double begun = now_seconds();
     size_t skipped;
     uint64_t key;
-    FolderLock lock;
+    FolderLock group, lock;
     const char *model = !w.ids ? NULL : statistics_find(x->model) ? x->model : model_find(x->model, a, e);
     if (!model) {
         error_prefix(e, "%s: ", x->where);
@@ -315,23 +315,31 @@ static bool run_extraction(Context *c, const Extraction *x, Shard s, Arena *a, E
     if (!extraction_items(&w.items, &w.count, x, c->progress, a, e) || !hash_settings(&key, x, model, a, e) ||
         !(w.state = arena_printf(a, e, "%s/.sapor/%s-%016llx", x->output, x->backend, (unsigned long long)key)))
         return false;
-    /* One run at a time writes a folder of features, whatever its settings; shards of one setting share it. */
+    /* One run at a time writes a folder of features, whatever its settings; the shards I/N of one setting and one N share it. */
     const char *place = x->folder + strlen(x->output);
-    const char *own =
-        s.count == 1
-            ? arena_printf(a, e, "%s/.sapor/%016llx", x->output, (unsigned long long)hash_bytes(place, strlen(place), 0))
-            : arena_printf(a, e, "%s/%lld-of-%lld", w.state, (long long)s.index + 1, (long long)s.count);
+    const char *all =
+        arena_printf(a, e, "%s/.sapor/%016llx", x->output, (unsigned long long)hash_bytes(place, strlen(place), 0));
+    const char *own = !all ? NULL
+                      : s.count == 1
+                          ? all
+                          : arena_printf(a, e, "%s/%lld-of-%lld", all, (long long)s.index + 1, (long long)s.count);
+    int64_t sharing = (int64_t)(hash_bytes(&s.count, sizeof s.count, key) >> 2) + 1;
     w.manifest = s.count == 1 ? arena_printf(a, e, "%s/manifest.tsv", w.state)
                               : arena_printf(a, e, "%s/manifest-%lld-of-%lld.tsv", w.state, (long long)s.index + 1,
                                              (long long)s.count);
     if (!own || !w.manifest ||
         (!folder_exists(own) && !open_model(&w, model, e))) /* a model that does not fit leaves no folder behind */
         return false;
-    bool ok = folder_make(w.state, e) && folder_make(own, e) && folder_make(x->folder, e) && folder_lock(&lock, own, e);
+    bool ok =
+        folder_make(w.state, e) && folder_make(own, e) && folder_make(x->folder, e) && folder_join(&group, all, sharing, e);
     if (ok) {
-        ok = read_manifests(&w, e) && choose_items(&w, s, &skipped, e) &&
-             (w.count == 0 || ((w.opened || open_model(&w, model, e)) && encode_rest(&w, e)));
-        folder_unlock(&lock);
+        ok = folder_lock(&lock, own, e);
+        if (ok) {
+            ok = read_manifests(&w, e) && choose_items(&w, s, &skipped, e) &&
+                 (w.count == 0 || ((w.opened || open_model(&w, model, e)) && encode_rest(&w, e)));
+            folder_unlock(&lock);
+        }
+        folder_unlock(&group);
     }
     extractor_close(&w.extractor);
     if (ok)

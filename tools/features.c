@@ -183,19 +183,19 @@ static bool write_rows(void *out, size_t first, size_t n, const float *rows, Err
     return npy_data(o->npy, rows, n * (size_t)o->features * sizeof *rows, e);
 }
 
-bool names_write(Context *c, const char *npy, const char *const *names, size_t n, Error *e)
+bool features_commit(Context *c, NpyOut *npy, const char *out, const char *const *names, size_t n, Error *e)
 {
     const char *path =
-        arena_printf(c->arena, e, "%.*s.ids.txt", (int)strlen(npy) - (text_ends(text_of(npy), ".npy") ? 4 : 0), npy);
+        arena_printf(c->arena, e, "%.*s.ids.txt", (int)strlen(out) - (text_ends(text_of(out), ".npy") ? 4 : 0), out);
     Out *o = path ? out_open(path, c->heap, e) : NULL;
-    if (!o)
-        return false;
-    for (size_t i = 0; i < n; i++)
-        if (!out_printf(o, e, "%s\n", names[i])) {
-            out_discard(o);
-            return false;
-        }
-    return out_commit(o, e);
+    bool ok = o != NULL;
+    for (size_t i = 0; ok && i < n; i++)
+        ok = out_printf(o, e, "%s\n", names[i]);
+    if (ok)
+        return npy_commit_pair(o, npy, e);
+    out_discard(o);
+    npy_discard(npy);
+    return false;
 }
 
 bool features_write(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label,
@@ -205,10 +205,9 @@ bool features_write(Context *c, const Extractor *x, const Input *inputs, size_t 
     const char **names = NEW(c->arena, const char *, n, e);
     for (size_t i = 0; names && i < n; i++)
         names[i] = inputs[i].name;
-    if (!o.npy || !names || !extract_features(c, x, inputs, n, batch, label, write_rows, &o, e) ||
-        !names_write(c, out, names, n, e)) {
+    if (!o.npy || !names || !extract_features(c, x, inputs, n, batch, label, write_rows, &o, e)) {
         npy_discard(o.npy);
         return false;
     }
-    return npy_commit(o.npy, e);
+    return features_commit(c, o.npy, out, names, n, e);
 }

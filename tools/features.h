@@ -30,11 +30,11 @@ typedef bool FeatureSink(void *arg, size_t first, size_t n, const float *rows, E
 bool extract_features(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label,
                       FeatureSink *sink, void *arg, Error *e);
 
-/* The same into OUT.npy [n, features] and OUT.ids.txt, which appear whole or not at all. */
+/* The same into OUT.npy [n, features] and OUT.ids.txt, which appear whole or not at all: the .npy is what says done. */
 bool features_write(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label,
                     const char *out, Error *e);
-bool names_write(Context *c, const char *npy, const char *const *names, size_t n,
-                 Error *e); /* names, one a line, beside an .npy */
+/* Ends an OUT.npy: the names of its rows go beside it, one a line. Frees `npy`. */
+bool features_commit(Context *c, NpyOut *npy, const char *out, const char *const *names, size_t n, Error *e);
 
 /* Statistics that need no weights, for the demo and for trying things out (statistics.c). */
 typedef struct Statistics {

@@ -216,12 +216,19 @@ bool npy_data(NpyOut *n, const void *data, size_t bytes, Error *e)
 
 bool npy_commit(NpyOut *n, Error *e)
 {
+    return npy_commit_pair(NULL, n, e);
+}
+
+bool npy_commit_pair(Out *side, NpyOut *n, Error *e)
+{
     bool ok = n->written == n->bytes ||
               fail(e, SP_USAGE, "%s: %zu of the declared %zu bytes were given", n->path, n->written, n->bytes);
     if (ok) {
         Out *o = n->out;
         n->out = NULL;
-        ok = out_commit(o, e);
+        ok = out_commit_pair(side, o, e);
+    } else {
+        out_discard(side);
     }
     npy_discard(n);
     return ok;
