@@ -122,7 +122,18 @@ FAULTS = open fdopen mmap write fsync ftruncate flock rename mkdir opendir readd
 	arena_new arena_alloc arena_strndup arena_grow heap_alloc
 $(BUILD)/tests/faults_test: override LDFLAGS += $(addprefix -Wl$(comma)--wrap=,$(FAULTS))
 $(BUILD)/tests/faults_test: tests/faults.h tests/faults_subjects.h
-tests: $(TESTS) $(addprefix $(BUILD)/,sapor libsapor.a libsapor.so)
+# Steps of a ladder are for this machine and may fuse a b + c; each file may say more flags. docs/kernels/ tells of them.
+LADDERS := $(patsubst bench/ladder/%/main.c,%,$(wildcard bench/ladder/*/main.c))
+$(BUILD)/bench/ladder/%.o: bench/ladder/%.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(COMPILE) $(if $(filter -O2 -Os,$(OPT)),-O3) $(if $(CROSS),,-march=native) -ffp-contract=fast $$(sed -n 's,^// flags: ,,p' $<) -c $< -o $@
+define ladder_rule
+$(BUILD)/ladder/$(1): $(patsubst %.c,$(BUILD)/%.o,$(sort $(filter-out %/main.c,$(wildcard bench/ladder/$(1)/*.c))) bench/ladder/$(1)/main.c bench/ladder/ladder.c) $(BUILD)/commands.a $(BUILD)/internal.a
+	@mkdir -p $$(@D)
+	$$(LINK) -o $$@ $$^ $$(DEP_LIBS)
+endef
+$(foreach l,$(LADDERS),$(eval $(call ladder_rule,$(l))))
+tests: $(TESTS) $(if $(TESTS),$(LADDERS:%=$(BUILD)/ladder/%)) $(addprefix $(BUILD)/,sapor libsapor.a libsapor.so)
 
 # ---- jobs ----------------------------------------------------------------------------------------------------------------
 #: make test         the test suite, then again under address and undefined-behaviour sanitizers
@@ -145,6 +156,12 @@ demo-movielens: have-deps
 #: make bench-peers  times against ONNX Runtime, PyTorch and scipy into bench/results/; needs python3 with venv and pip
 bench-peers:
 	@+$(MAKE) -s sapor && bench/peers/run.sh
+#: make ladder       KERNEL=gemm step by step, each checked and timed; WRITE=1 puts the table into docs/kernels/gemm.md. Kernels: bench/ladder/
+KERNEL ?= gemm
+WRITE ?= 0
+ladder:
+	@+$(MAKE) -s $(BUILD)/ladder/$(KERNEL)
+	@$(BUILD)/ladder/$(KERNEL) $(STEPS) $(if $(call on,$(WRITE)),| bench/ladder/write.sh docs/kernels/$(KERNEL).md)
 #: make install      sapor, libraries, sapor.h, sapor.pc; PREFIX=/usr/local  LIBDIR=$PREFIX/lib  DESTDIR=
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
@@ -185,7 +202,7 @@ $(BUILD)/fuzz/%: tests/fuzz/%_fuzz.c tests/fuzz/fuzz.h $(BUILD)/commands.a $(BUI
 	@mkdir -p $(@D)
 	$(COMPILE) -fsanitize=fuzzer $< $(BUILD)/commands.a $(BUILD)/internal.a -o $@ $(DEP_LIBS)
 #: make lint         clang-format (nothing is changed), clang-tidy, cppcheck
-SOURCES = $(wildcard *.h $(foreach d,$(FOLDERS) kernels/cpu tools tests tests/cases tests/fuzz bench examples,$(d)/*.[ch]))
+SOURCES = $(wildcard *.h $(foreach d,$(FOLDERS) kernels/cpu tools tests tests/cases tests/fuzz bench bench/ladder $(LADDERS:%=bench/ladder/%) examples,$(d)/*.[ch]))
 lint:
 	@tests/lint.sh $(COMPILE) -- $(SOURCES)
 #: make format       clang-format, in place; FILES= for some only
@@ -196,5 +213,5 @@ format:
 clean:
 	find build -mindepth 1 -maxdepth 1 ! -name deps -exec rm -rf {} + 2>/dev/null || true
 	rm -f sapor libsapor.a libsapor.so
-.PHONY: all help install uninstall tests test check-all demo demo-encoder demo-movielens bench-peers deps have-deps kills fuzz lint format clean FORCE
--include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TESTS:=.d) $(CASE_SRC:%.c=$(BUILD)/%.d)
+.PHONY: all help install uninstall tests test check-all demo demo-encoder demo-movielens bench-peers ladder deps have-deps kills fuzz lint format clean FORCE
+-include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TESTS:=.d) $(CASE_SRC:%.c=$(BUILD)/%.d) $(patsubst %.c,$(BUILD)/%.d,$(wildcard bench/ladder/*.c bench/ladder/*/*.c))

@@ -1,0 +1,90 @@
+/* The register tile of the later steps: a block of C, `rows` x VECS vectors, stays in registers while k runs. */
+#ifndef SAPOR_LADDER_TILE_H
+#define SAPOR_LADDER_TILE_H
+
+#include "bench/ladder/gemm/case.h"
+
+/* With 32 registers (AVX-512): 14 x 2 sums, 2 vectors of B, 1 number of A. With 16: 6 x 2. */
+enum { ROWS = VW == 16 ? 14 : 6, VECS = 2, COLS = VECS * VW };
+
+/* C[rows, COLS] = or += A[rows, len] B[len, COLS]; rows is a constant where this is inlined. */
+INLINE void tile_of(int rows, int64_t len, const float *a, int64_t lda, const float *b, int64_t ldb, float *c, int64_t ldc,
+                    bool first)
+{
+    vf sum[ROWS][VECS];
+    UNROLL
+    for (int i = 0; i < rows; i++) {
+        UNROLL
+        for (int v = 0; v < VECS; v++) {
+            sum[i][v] = v_zero();
+        }
+    }
+    for (int64_t k = 0; k < len; k++, a++, b += ldb) {
+        const vf b0 = v_load(b), b1 = v_load(b + VW);
+        UNROLL
+        for (int i = 0; i < rows; i++) {
+            const vf ai = v_set(a[i * lda]);
+            sum[i][0] = v_fma(ai, b0, sum[i][0]);
+            sum[i][1] = v_fma(ai, b1, sum[i][1]);
+        }
+    }
+    UNROLL
+    for (int i = 0; i < rows; i++) {
+        UNROLL
+        for (int v = 0; v < VECS; v++) {
+            float *to = c + i * ldc + v * VW;
+            v_store(to, first ? sum[i][v] : v_load(to) + sum[i][v]);
+        }
+    }
+}
+
+/* A copy for each number of rows */
+static inline void tile(int64_t rows, int64_t len, const float *a, int64_t lda, const float *b, int64_t ldb, float *c,
+                        int64_t ldc, bool first)
+{
+#define OF(n)                                                                                                               \
+    case n: tile_of(n, len, a, lda, b, ldb, c, ldc, first); break
+    switch (rows) {
+        OF(1);
+        OF(2);
+        OF(3);
+        OF(4);
+        OF(5);
+        OF(6);
+#if VW == 16
+        OF(7);
+        OF(8);
+        OF(9);
+        OF(10);
+        OF(11);
+        OF(12);
+        OF(13);
+        OF(14);
+#endif
+    }
+#undef OF
+}
+
+/* Part i of n things in `parts` begins here: 50 rows are 13 + 13 + 12 + 12, not 14 + 14 + 14 + 8. */
+static inline int64_t cut(int64_t n, int64_t parts, int64_t i)
+{
+    return n / parts * i + MIN(n % parts, i);
+}
+static inline int64_t up(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* B in panels of COLS columns, each [K, COLS]: a tile reads one straight line. */
+static inline void pack(Case *c)
+{
+    float *to = c->packed;
+    for (int64_t n = 0; n < c->N; n += COLS) {
+        for (int64_t k = 0; k < c->K; k++, to += COLS) {
+            v_store(to, v_load(c->B + k * c->N + n));
+            v_store(to + VW, v_load(c->B + k * c->N + n + VW));
+        }
+    }
+}
+
+#endif

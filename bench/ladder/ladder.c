@@ -1,0 +1,257 @@
+/* bench/ladder/ladder.c: checks and times the steps of a ladder. Usage: NAME [--check] [STEP ...]; STEP is how a step's file begins ("03"). */
+#include "bench/ladder/ladder.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tools/peak.h"
+
+enum { ROUNDS = 9, STEPS_MAX = 32, SAMPLES_MAX = 64 * ROUNDS, READ_BYTES = 256 << 20 };
+
+/* from the linker */
+extern const Step *const __start_ladder_steps[], *const __stop_ladder_steps[];
+
+static Arena *arena;
+static const Kernels *kernels;
+static uint32_t drawn; /* arrays so far */
+
+void *ladder_room(size_t count, size_t size)
+{
+    Error e = {0};
+    void *p = arena_alloc(arena, MAX(count, 1), size, &e);
+    if (!p) {
+        fprintf(stderr, "%s\n", e.message);
+        exit(1);
+    }
+    return memset(p, 0, count * size);
+}
+
+float *ladder_numbers(size_t n)
+{
+    float *x = ladder_room(n, sizeof *x);
+    const Draw d = {1, DRAW_TEST, drawn++};
+    for (size_t i = 0; i < n; i += 4) {
+        uint32_t four[4];
+        draw4(d, i / 4, 0, four);
+        for (size_t k = 0; k < MIN(4, n - i); k++) {
+            x[i + k] = (float)(four[k] >> 8) / 8388608.0f - 1.0f;
+        }
+    }
+    return x;
+}
+
+double ladder_difference(const float *x, const double *expected, size_t n)
+{
+    double most = 0, largest = 0;
+    for (size_t i = 0; i < n; i++) {
+        const double off = fabs((double)x[i] - expected[i]);
+        if (isnan(off)) {
+            return off;
+        }
+        most = fmax(most, off);
+        largest = fmax(largest, fabs(expected[i]));
+    }
+    return largest > 0 ? most / largest : most;
+}
+
+const Kernels *ladder_kernels(void)
+{
+    return kernels;
+}
+
+typedef struct Row {
+    const Step *step;
+    char name[32];
+    double error, once; /* seconds of the second run */
+    double times[SAMPLES_MAX];
+    int samples;
+} Row;
+
+enum { SLOW = 3 }; /* tenths of a second: such a step runs three times in all */
+
+/* Samples of about 40 ms, of single runs or of as many as make 0.2 ms */
+static void sample(Row *r, Case *c)
+{
+    if (r->once > 0.1 * SLOW && r->samples > 1) {
+        return;
+    }
+    if (r->step->prepare) {
+        r->step->prepare(c);
+    }
+    if (r->once < 0.1 * SLOW) {
+        r->step->run(c); /* caches */
+    }
+    const int inner = r->once < 2e-4 ? (int)(2e-4 / fmax(r->once, 1e-8)) + 1 : 1, before = r->samples;
+    const double begun = now_seconds();
+    do {
+        const double start = now_seconds();
+        for (int i = 0; i < inner; i++) {
+            r->step->run(c);
+        }
+        r->times[r->samples++] = (now_seconds() - start) / inner;
+    } while (now_seconds() - begun < 0.04 && r->samples < before + SAMPLES_MAX / ROUNDS);
+}
+
+static int ascending(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static bool right(const Row *r, const Work *w)
+{
+    return r->error <= w->limit; /* false for NaN */
+}
+
+static void check(Row *r, Case *c)
+{
+    if (r->step->prepare) {
+        r->step->prepare(c);
+    }
+    ladder.reset(c);
+    r->step->run(c);
+    r->error = ladder.error(c);
+}
+
+/* The processor's name as the system tells it, and the compiler's. */
+static void print_machine(void)
+{
+    char line[256], name[256] = "", model[64] = "", family[64] = "";
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    while (f && fgets(line, sizeof line, f)) {
+        sscanf(line, "model name : %255[^\n]", name);
+        sscanf(line, "cpu family : %63s", family);
+        sscanf(line, "model : %63s", model);
+    }
+    if (f) {
+        fclose(f);
+    }
+    printf("%s (family %s, model %s), ", name[0] ? name : "a processor without a name", family, model);
+#if defined(__clang__)
+    printf("clang %d", __clang_major__);
+#else
+    printf("gcc %d", __GNUC__);
+#endif
+    printf(", one thread; Sapor's level is %s.\n", kernels->level);
+}
+
+static bool print_table(Row *rows, int count, const Work *w, double gflops, double gbs)
+{
+    const double compute = w->flops / (gflops * 1e9), memory = gbs > 0 ? w->bytes / (gbs * 1e9) : 0;
+    const bool bandwidth = memory > compute;
+    int wide = 4;
+    bool all_right = true;
+    for (int i = 0; i < count; i++) {
+        wide = MAX(wide, (int)strlen(rows[i].step->what) + (rows[i].step->aside ? 8 : 0));
+    }
+    printf("\n%s: ", w->name);
+    if (bandwidth) {
+        printf("%.4g MB are to be moved, %.1f GB/s can be read from what holds them; %.4g ms at best\n\n", w->bytes / 1e6,
+               gbs, memory * 1e3);
+    } else {
+        printf("%.4g million operations, peak %.1f GFLOP/s; %.4g ms at best\n\n", w->flops / 1e6, gflops, compute * 1e3);
+    }
+    printf("| %-18s | %-*s | %9s | %9s | %8s | %8s | %7s | %7s |\n|---|---|---:|---:|---:|---:|---:|---:|\n", "file", wide,
+           "step", "ms", "median", bandwidth ? "GB/s" : "GFLOP/s", "of peak", "gain", "error");
+    double before = 0;
+    for (int i = 0; i < count; i++) {
+        Row *r = &rows[i];
+        char what[256];
+        qsort(r->times, (size_t)r->samples, sizeof *r->times, ascending);
+        const double least = r->times[0];
+        snprintf(what, sizeof what, r->step->aside ? "(aside) %s" : "%s", r->step->what);
+        printf("| %-18s | %-*s | %9.4g | %9.4g | %8.4g | %6.1f %% | ", r->name, wide, what, least * 1e3,
+               r->times[r->samples / 2] * 1e3, (bandwidth ? w->bytes : w->flops) / least / 1e9,
+               100 * fmax(compute, memory) / least);
+        if (before > 0) {
+            printf("%7.2f | ", before / least);
+        } else {
+            printf("%7s | ", "");
+        }
+        if (right(r, w)) {
+            printf("%7.1e |\n", r->error);
+        } else {
+            printf("%7s |\n", "WRONG");
+            all_right = false;
+        }
+        before = r->step->aside ? before : least;
+    }
+    fflush(stdout);
+    return all_right;
+}
+
+static bool measure(int shape, Row *rows, int count, const float *memory)
+{
+    Work w = {.limit = 0};
+    Case *c = ladder.make(shape, &w);
+    for (int i = 0; i < count; i++) {
+        Row *r = &rows[i];
+        check(r, c);
+        const double start = now_seconds();
+        r->step->run(c);
+        r->times[0] = r->once = now_seconds() - start;
+        r->samples = r->once > 0.1 * SLOW;
+    }
+    double gflops = 0, gbs = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        gflops = fmax(gflops, peak_gflops(kernels->level, NULL, 0.03));
+        if (w.bytes > 0) {
+            gbs =
+                fmax(gbs, peak_read_gbs(kernels->level, memory, (size_t)fmin(fmax(w.lives, 32768), READ_BYTES), NULL, 0.03));
+        }
+        for (int i = 0; i < count; i++) {
+            sample(&rows[i], c);
+        }
+    }
+    return print_table(rows, count, &w, gflops, gbs);
+}
+
+int main(int argc, char **argv)
+{
+    static Row rows[STEPS_MAX];
+    Error e = {0};
+    bool checks = argc > 1 && strcmp(argv[1], "--check") == 0, good = true;
+    int count = 0;
+    for (const Step *const *step = __start_ladder_steps; step != __stop_ladder_steps && count < STEPS_MAX; step++) {
+        Row *r = &rows[count];
+        r->step = *step;
+        const char *slash = strrchr(r->step->file, '/');
+        snprintf(r->name, sizeof r->name, "%s", slash ? slash + 1 : r->step->file);
+        r->name[strcspn(r->name, ".")] = '\0';
+        bool asked = argc - checks == 1 || step + 1 == __stop_ladder_steps;
+        if (strcmp(r->name, "main") == 0) {
+            snprintf(r->name, sizeof r->name, "sapor");
+        }
+        for (int a = 1 + checks; a < argc; a++) {
+            asked = asked || strncmp(r->name, argv[a], strlen(argv[a])) == 0;
+        }
+        count += asked;
+    }
+    if (!(kernels = kernels_cpu(NULL, &e)) || !(arena = arena_new(NULL, 0))) {
+        fprintf(stderr, "%s\n", e.code ? e.message : "out of memory");
+        return 1;
+    }
+    if (checks) { /* TAP, without a clock */
+        Work w = {.limit = 0};
+        Case *c = ladder.make(-1, &w);
+        printf("1..%d\n", count);
+        for (int i = 0; i < count; i++) {
+            check(&rows[i], c);
+            good = good && right(&rows[i], &w);
+            printf("%s %d - %s: error %.1e, %.1e allowed\n", right(&rows[i], &w) ? "ok" : "not ok", i + 1, rows[i].name,
+                   rows[i].error, w.limit);
+        }
+    } else {
+        const float *memory = ladder_room(READ_BYTES, 1);
+        const ArenaMark mark = arena_mark(arena);
+        print_machine();
+        for (int shape = 0; shape < ladder.shapes; shape++) {
+            arena_rewind(arena, mark);
+            drawn = 0;
+            good = measure(shape, rows, count, memory) && good;
+        }
+    }
+    arena_free(arena);
+    return good ? 0 : 1;
+}
