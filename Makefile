@@ -162,13 +162,16 @@ WRITE ?= 0
 ladder:
 	@+$(MAKE) -s $(BUILD)/ladder/$(KERNEL)
 	@$(BUILD)/ladder/$(KERNEL) $(STEPS) $(if $(call on,$(WRITE)),| bench/ladder/write.sh docs/kernels/$(KERNEL).md)
-#: make install      sapor, libraries, sapor.h, sapor.pc; PREFIX=/usr/local  LIBDIR=$PREFIX/lib  DESTDIR=
+#: make install      sapor, libraries, sapor.h, sapor.pc, man page; PREFIX=/usr/local  LIBDIR=$PREFIX/lib  DESTDIR=
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 VERSION := $(shell sed -n 's/.*define SAPOR_VERSION "\(.*\)"/\1/p' sapor.h)
-MAN := $(wildcard docs/sapor.1)
+# The command writes its man page: none where it does not run.
+MAN = $(if $(CROSS),,$(BUILD)/sapor.1)
 INSTALLED = $(PREFIX)/bin/sapor $(PREFIX)/include/sapor.h $(addprefix $(LIBDIR)/,libsapor.a libsapor.so.$(VERSION) $(SONAME) libsapor.so pkgconfig/sapor.pc) $(if $(MAN),$(PREFIX)/share/man/man1/sapor.1)
-install: $(addprefix $(BUILD)/,sapor libsapor.a libsapor.so)
+$(BUILD)/sapor.1: $(BUILD)/sapor
+	$< help --man >$@ || { rm -f $@; false; }
+install: $(addprefix $(BUILD)/,sapor libsapor.a libsapor.so) $(MAN)
 	install -d $(sort $(dir $(addprefix $(DESTDIR),$(INSTALLED))))
 	install -m 755 $(BUILD)/sapor $(DESTDIR)$(PREFIX)/bin
 	install -m 644 sapor.h $(DESTDIR)$(PREFIX)/include

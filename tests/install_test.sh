@@ -54,6 +54,32 @@ check links test "$(readlink "$root/lib/libsapor.so")" = libsapor.so.0 -a -e "$r
 export PKG_CONFIG_PATH=$root/lib/pkgconfig LD_LIBRARY_PATH=$root/lib
 check version test "$(pkg-config --modversion sapor)" = "$(run "$root/bin/sapor" --version | sed 's/[^ ]* //; s/ .*//')"
 
+page=$root/share/man/man1/sapor.1
+if [ "$BUILD" = build/minimal/aarch64 ]; then
+    echo "skipped: the man page: the command that writes it is for another machine"
+else
+    # Each line of every --help, as roff has it back.
+    sed 's/\\f[BIR]//g; s/\\&//g; s/\\-/-/g; s/\\(ga/`/g; s/\\(aq/'"'"'/g; s/\\(ha/^/g; s/\\(ti/~/g; s/\\(dq/"/g; s/\\(rs/\\/g' "$page" >"$work/page"
+    for command in $("$root/bin/sapor" help | sed -n 's/^  \([a-z]*\) .*/\1/p'); do
+        sed -n "/^\.SS $command/,/^\.S[SH]/p; /OPTIONS EVERYWHERE/,\$p" "$work/page" >"$work/section"
+        "$root/bin/sapor" "$command" --help | sed -E "/^(usage|options .*|exit status|example|$command):/d; s/^ +//; s/^((-., )?--[^ ]+( [^ ]+)?) +/\1\n/" |
+            while read -r line; do grep -qxF -e "$line" "$work/section" || [ -z "$line" ] || echo "$command: $line"; done
+    done >"$work/log" 2>&1
+    [ ! -s "$work/log" ] && [ "$(grep -c '^\.SS' "$page")" -ge 12 ]
+    ok $? manual_says_what_help_says
+    for lint in "groff -ww -man -Tascii" "mandoc -T lint -W warning"; do
+        name=manual_${lint%% *}
+        if command -v "${lint%% *}" >/dev/null; then
+            $lint "$page" 2>"$work/log" >"$work/shown" || cat "$work/shown" >>"$work/log"
+            [ ! -s "$work/log" ]
+            ok $? "$name"
+        else
+            number=$((number + 1))
+            echo "ok $number - $name # SKIP skipped: there is no ${lint%% *} here"
+        fi
+    done
+fi
+
 for example in examples/*.c; do
     # As a user would, and strictly: a public header may not warn.
     check "$example" "$cc" -std=c11 -O2 -Wall -Wextra -Wpedantic -Werror "$example" -o "$work/$(basename "$example" .c)" \

@@ -58,7 +58,7 @@ static void print_overview(FILE *to)
 {
     const char *bold = is_colourful(to) ? "\033[1m" : "", *plain = is_colourful(to) ? "\033[0m" : "";
     fprintf(to,
-            "sapor " SAPOR_VERSION ": multimodal recommendation, from a photo and a sentence to Recall@20.\n\n"
+            "sapor " SAPOR_VERSION ": " SAPOR_SUMMARY ".\n\n"
             "usage: %ssapor COMMAND [arguments] [options]%s\n\n",
             bold, plain);
     for (size_t i = 0; i < COUNT(COMMANDS); i++)
@@ -106,6 +106,10 @@ int main(int argc, char **argv)
     if ((help && argc == 2) || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
         print_overview(stdout);
         return 0;
+    }
+    if (help && strcmp(argv[2], "--man") == 0) {
+        manual_page(COMMANDS, COUNT(COMMANDS), stdout);
+        return fflush(stdout) != 0;
     }
     const Command *command = find_command(help ? argv[2] : name);
     if (!command)

@@ -7,7 +7,7 @@
 #include "tools/tools.h"
 #include "tools/peak.h"
 
-static const Option COMMON[] = {
+const Option COMMON_OPTIONS[] = {
     {"threads", 0, "N", "threads to use (default: as many as the machine lends)"},
     {"device", 0, "D", "cpu or auto; cuda is not in this build (default cpu)"},
     {"blas", 0, "B", "own; cublas and cudnn are not in this build (default own)"},
@@ -150,8 +150,8 @@ void command_help(const Command *k, FILE *to)
         print_options(to, k->options, bold, plain);
     }
     fprintf(to, "\noptions everywhere:\n");
-    print_options(to, COMMON, bold, plain);
-    fprintf(to, "\nexample:\n  %s\n\nexit status: 0 done, 1 failed, 2 wrong usage\n", k->example);
+    print_options(to, COMMON_OPTIONS, bold, plain);
+    fprintf(to, "\nexample:\n  %s\n\nexit status: " EXIT_STATUS "\n", k->example);
 }
 
 /* ---- options read -------------------------------------------------------------------------------------------------- */
@@ -269,7 +269,7 @@ static bool option_names(const Command *k, const char *const **names, size_t *co
 {
     size_t n = 0, room = 0;
     const char **list = NULL;
-    const Option *tables[2] = {k->options, COMMON};
+    const Option *tables[2] = {k->options, COMMON_OPTIONS};
     for (size_t t = 0; t < 2; t++)
         for (const Option *o = tables[t]; o && o->name; o++) {
             list = n < room ? list : arena_grow(a, list, n, &room, sizeof *list, e);
@@ -340,7 +340,7 @@ static bool take_overrides(Context *c, int *argc, char **argv, Error *e)
 
 static bool read_options(Context *c, int argc, char **argv, Error *e)
 {
-    const Option *tables[2] = {COMMON, c->command->options};
+    const Option *tables[2] = {COMMON_OPTIONS, c->command->options};
     struct Parsed *p = c->parsed;
     size_t n = 0, letters = 1;
     if (c->command->overrides && !take_overrides(c, &argc, argv, e))

@@ -63,6 +63,11 @@ void context_keep_totals(Context *c);
 /* Runs `command` with its arguments argv[0 .. argc-1] (the command's own name is argv[0]); returns the exit status. */
 int command_run(const Command *command, int argc, char **argv);
 void command_help(const Command *k, FILE *to);
+/* The same of all commands and what every command takes, in roff (manpage.c). */
+void manual_page(const Command *commands, size_t count, FILE *to);
+#define SAPOR_SUMMARY "multimodal recommendation, from a photo and a sentence to Recall@20"
+#define EXIT_STATUS   "0 done, 1 failed, 2 wrong usage"
+extern const Option COMMON_OPTIONS[];
 /* Prints "sapor: message" on standard error and returns the exit status that goes with the code. */
 int report_error(const Error *e);
 bool is_colourful(FILE *to); /* a terminal that wants colours */
