@@ -71,11 +71,13 @@ bool trainer_load(Trainer *t, Error *e)
         return false;
     }
     t->model.kind = kind;
-    if (kind->needs_features && c->data.feature_count == 0)
+    if (kind->needs_features && c->data.feature_count == 0 && !c->given)
         return fail(e, SP_USAGE, "%s needs features: add --features visual=PATH,textual=PATH", kind->name);
     t->settings = settings_make(kind->settings, c->data.protocol, c->set, c->set_count, t->arena, e);
+    if (c->given)
+        t->data = *c->given;
     if (!t->settings || !read_metrics(t, e) || !read_validation_metric(t, e) ||
-        !dataset_load(&t->data, &c->data, t->arena, e))
+        (!c->given && !dataset_load(&t->data, &c->data, t->arena, e)))
         return false;
     t->model = (Model){.kind = kind, .data = &t->data, .settings = t->settings, .arena = t->arena, .seed = c->seed};
     t->model.store = store_new(t->device, e);
@@ -270,17 +272,27 @@ static void print_epoch(const Trainer *t, double loss, double seconds, const Sco
     fflush(f);
 }
 
+static double traced_seconds(const Trainer *t)
+{
+    const TraceTotal *total;
+    double seconds = 0;
+    for (size_t i = 0, n = trace_totals(t->device->trace, &total); i < n; i++)
+        seconds += total[i].seconds;
+    return seconds;
+}
+
 /* Trains the next epoch, evaluates where one is due, decides whether it was the last. */
 static bool advance(Trainer *t, Progress *p, Times *epochs, Times *evals, Error *e)
 {
     int64_t last = sampler_batches(t->sampler) ? setting_i64(t->settings, "epochs") : 1;
     int64_t patience = setting_i64(t->settings, "patience");
-    double loss = 0, begun = now_seconds();
+    double loss = 0, begun = now_seconds(), traced = traced_seconds(t);
     Scores valid = {0}, test = {0};
     if (sampler_batches(t->sampler) && t->epoch < last && !train_epoch(t, p, &loss, e))
         return false;
     t->epoch = MIN(t->epoch + 1, last);
     double trained = now_seconds();
+    t->op_seconds += traced_seconds(t) - traced;
     bool due = t->epoch == last || t->epoch % setting_i64(t->settings, "validation_rate") == 0;
     if (!times_add(epochs, trained - begun, t->arena, e) || (due && !evaluate(t, &valid, &test, e)) ||
         (due && !note_history(t, loss, &valid, &test, e)) ||
@@ -310,7 +322,7 @@ static bool train_all(Trainer *t, TrainResult *r, Error *e)
     progress_end(&p, NULL);
     if (!ok || (t->config->out && !run_write_result(t, e)))
         return false;
-    *r = (TrainResult){t->best_epoch, t->epoch, t->best_valid, t->best_test, median(&epochs), median(&evals)};
+    *r = (TrainResult){t->best_epoch, t->epoch, t->best_valid, t->best_test, median(&epochs), median(&evals), t->op_seconds};
     return true;
 }
 
@@ -346,7 +358,8 @@ bool train_run(const Device *d, const TrainConfig *c, TrainResult *r, Arena *a, 
         print_result(t, r);
     folder_unlock(&lock);
     store_free(t->model.store);
-    dataset_close(&t->data);
+    if (!c->given)
+        dataset_close(&t->data);
     arena_free(t->scratch);
     return ok;
 }

@@ -28,6 +28,7 @@ typedef struct Trainer {
     size_t history_room;
 
     double checkpointed; /* clock */
+    double op_seconds;   /* TrainResult's */
 } Trainer;
 
 /* config.json's text: the whole run with every default filled in, and a hash of the data. */

@@ -5,6 +5,7 @@ set -u
 LC_ALL=C
 export LC_ALL
 cd "$(dirname "$0")/.." || exit 1
+root=$PWD
 sapor=$PWD/${BUILD:-build}/sapor
 case ${BUILD:-} in /*) sapor=$BUILD/sapor ;; esac
 work=$(mktemp -d "${TMPDIR:-/tmp}/sapor-tools-XXXXXX") || exit 1
@@ -368,7 +369,42 @@ ok $? 'a full disk behind standard output'
 
 # ---- bench ---------------------------------------------------------------------------------------------------------------
 right 'bench' bench gemm --shape 1x768x768 --seconds 0.001 --threads 1 --json
-says '"bench":"gemm","shape":"1x768x768","dtype":"f32","threads":1,"variant":".*"share_of_peak":' 'bench prints the agreed fields'
+says '"bench":"gemm","shape":"1x768x768","dtype":"f32","threads":1,"level":".*"variant":".*"spread":.*"share_of_peak":' 'bench prints the agreed fields'
+cp out bench.json
+right 'bench of a shape of one'"'"'s own' bench gemm --shape 3x5x7 --seconds 0.001 --threads 1
+says '3x5x7 .*packed' 'a product that is not in the list'
+[ "$(wc -L <out)" -le 100 ]
+ok $? 'a table of 100 columns'
+wrong 2 'no shape of bench gemm contains "3x5y7"' 'a shape that is none' bench gemm --shape 3x5y7 --seconds 0.001
 wrong 2 'choose one of peak' 'an unknown bench' bench speed
+wrong 2 'name the model' 'a bench without its model' bench train
+wrong 2 'one argument too many' 'a bench with an argument too many' bench peak LightGCN
+right 'bench peak' bench peak --seconds 0.001 --threads 1 --json
+says '"bench":"peak","shape":"baseline","dtype":"f32".*"gflops":' 'peak has a loop for every level'
+says '"shape":"read-256MiB"' 'and memory'
+case $(uname -m) in
+x86_64) says '"per_cycle":' 'the clock is measured' ;;
+*) skip 'the clock is measured' 'not on this processor' ;;
+esac
+sed 's/"ms_min":[^,]*/"ms_min":1e9/' bench.json >slow.json
+sed 's/"ms_min":[^,]*/"ms_min":1e-9/' bench.json >fast.json
+right 'bench against a slow run' bench gemm --shape 1x768x768 --seconds 0.001 --threads 1 --against slow.json
+says '0 slower, 1 faster, 0 the same; 0 not in that file' 'what got faster'
+wrong 1 '1 of 1 figures are slower than in fast.json by more than 5%' 'bench against a fast run' \
+    bench gemm --shape 1x768x768 --seconds 0.001 --threads 1 --against fast.json
+grep -q '  slower  gemm      1x768x768' out
+ok $? 'what got slower'
+echo '{"bench":"gemm"}' >bad.json
+wrong 1 'bad.json:1: a line of `sapor bench --json` has' 'bench against another file' bench gemm --against bad.json
+right 'bench tokenizer' bench tokenizer "$root/encoders/demo/text" --seconds 0.001 --threads 1 --json
+says '"bench":"tokenizer".*"mbs":.*"items_per_second":' 'tokens and bytes a second'
+right 'bench image' bench image "$root/tests/golden/images/P.png" --seconds 0.001 --threads 1 --json
+says '"bench":"image","shape":"whole-.*"mbs":.*"items_per_second":' 'pictures and bytes a second'
+mkdir empty.d
+wrong 2 'no pictures' 'bench image of a folder without any' bench image empty.d
+awk 'BEGIN { for (u = 0; u < 40; u++) for (k = 0; k < 6; k++) printf "u%d\ti%d\n", u, (u * 3 + k * 5) % 30 }' >pairs.tsv
+right 'bench train' bench train VBPR --pairs pairs.tsv --set batch_size=64 --seconds 0.001 --threads 1 --json
+says '"bench":"train","shape":"VBPR-40x30-240".*"gflops":.*"outside_kernels":' 'an epoch, and what of it is outside of kernels'
+wrong 2 'there is no recommender "VPBR"' 'bench train of none' bench train VPBR
 
 echo "1..$number"

@@ -7,17 +7,22 @@
 
 const Option bench_options[] = {
     {"seconds", 0, "S", "for each figure (default 0.3)"},
-    {"shape", 0, "TEXT", "only shapes that contain TEXT"},
-    {"pairs", 0, "FILE", "spmm: users and their items, as train reads them (default: drawn, of movielens-1m's size)"},
+    {"shape", 0, "TEXT", "only shapes that contain TEXT; gemm: MxNxK, any"},
+    {"against", 0, "FILE", "an earlier run's --json lines: what got slower or faster"},
+    {"margin", 0, "PERCENT", "--against: a smaller change is none (default 5)"},
+    {"pairs", 0, "FILE", "spmm, train: users and their items (default: drawn, of movielens-1m's size)"},
     {"batch", 0, "N", "encoder: inputs at a time (default 1)"},
     {"tokens", 0, "N", "encoder: tokens of a text (default 128)"},
     {"arch", 0, "NAME", "encoder: architecture of a bare weights file"},
+    {"set", 0, "KEY=VALUE", "train: a setting of the model, as train takes it"},
     {NULL, 0, NULL, NULL},
 };
 
-bool bench_wants(const Bench *b, const char *shape)
+bool bench_wants(Bench *b, const char *shape)
 {
-    return !b->filter || strstr(shape, b->filter);
+    bool wanted = !b->filter || strstr(shape, b->filter);
+    b->found = b->found || wanted;
+    return wanted;
 }
 
 float *bench_floats(Bench *b, size_t n, Error *e)
@@ -32,6 +37,20 @@ float *bench_floats(Bench *b, size_t n, Error *e)
     return x;
 }
 
+Text bench_text(Bench *b, int64_t words, size_t which, Error *e)
+{
+    static const char *const WORDS[] = {"the ",     "bag ",   "red ", "with ", "and ",
+                                        "leather ", "small ", "for ", "new ",  "light "};
+    char *p = arena_alloc(b->arena, 8 * (size_t)words + 1, 1, e);
+    size_t n = 0;
+    for (int64_t i = 0; p && i < words; i++) {
+        const char *w = WORDS[draw_below((Draw){1, DRAW_TEST, (uint32_t)which}, (uint64_t)i, COUNT(WORDS))];
+        memcpy(p + n, w, strlen(w));
+        n += strlen(w);
+    }
+    return (Text){p, n};
+}
+
 bool bench_run(Bench *b, Run *r, size_t work_bytes, Error *e)
 {
     *r = (Run){.pool = b->d->pool, .work_bytes = work_bytes, .work = arena_alloc(b->arena, MAX(work_bytes, 64), 1, e)};
@@ -44,56 +63,138 @@ static int ascending(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+/* ---- yardsticks: measured when first asked for ------------------------------------------------------------------------- */
+
 enum { LARGEST = 28 }; /* 256 MB count as memory */
 
-/* GB/s where `bytes` live, measured when first asked for. */
+/* GB/s where `bytes` live; 0 where there is no room to measure it. */
 static double bandwidth(Bench *b, double bytes)
 {
+    Error ignored = {0};
     int i = 15;
     while (i < LARGEST && (double)((size_t)1 << i) < bytes)
         i++;
-    if (b->gbs[i] == 0)
+    if (!b->data && (b->data = arena_alloc(b->c->arena, (size_t)1 << LARGEST, 1, &ignored)))
+        memset(b->data, 0, (size_t)1 << LARGEST); /* its pages are there now */
+    if (b->data && b->gbs[i] == 0)
         b->gbs[i] = peak_read_gbs(b->d->k->level, b->data, (size_t)1 << i, b->d->pool, 0.03);
     return b->gbs[i];
 }
 
-static void print_figure(Bench *b, const Figure *f, double least, double median)
+/* GFLOP/s of a type of numbers: float32's where the machine has no products of that type. */
+static double peak_of(Bench *b, const char *dtype)
 {
-    double gflops = f->flops / least / 1e9, gbs = f->bytes / least / 1e9;
-    double at_compute = b->peak_gflops > 0 ? f->flops / b->peak_gflops : 0,
-           at_memory = f->bytes > 0 ? f->bytes / bandwidth(b, f->lives > 0 ? f->lives : f->bytes) : 0;
-    bool memory = at_memory > at_compute;
-    double share = MAX(at_compute, at_memory) / 1e9 / least;
-    int threads = pool_threads(b->d->pool);
-    if (b->c->json) {
-        printf("{\"bench\":\"%s\",\"shape\":", f->bench);
-        json_print_string(stdout, text_of(f->shape));
-        printf(",\"dtype\":\"f32\",\"threads\":%d,\"variant\":\"%s\",\"ms_min\":%.6g,\"ms_median\":%.6g", threads,
-               b->d->k->level, least * 1e3, median * 1e3);
-        if (f->flops > 0)
-            printf(",\"gflops\":%.5g", gflops);
-        if (f->bytes > 0)
-            printf(",\"gbs\":%.5g", gbs);
-        if (share > 0)
-            printf(",\"share_of_peak\":%.4f,\"bound\":\"%s\"", share, memory ? "memory" : "compute");
-        if (f->items > 0)
-            printf(",\"items_per_second\":%.5g", f->items / least);
-        printf("}\n");
-    } else {
-        if (b->figures == 0)
-            printf("%-10s %-34s %10s %10s %9s %8s %7s\n", "bench", "shape", "ms min", "median", "GFLOP/s", "GB/s",
-                   "of peak");
-        printf("%-10s %-34s %10.4f %10.4f", f->bench, f->shape, least * 1e3, median * 1e3);
-        printf(f->flops > 0 ? " %9.1f" : "          ", gflops);
-        printf(f->bytes > 0 ? " %8.1f" : "         ", gbs);
-        if (share > 0)
-            printf(" %5.1f %%%s", 100 * share, memory ? " of bandwidth" : "");
-        if (f->items > 0)
-            printf("  %.1f items/s", f->items / least);
-        printf("\n");
+    static const char *const TYPES[] = {"f32", "bf16", "f16", "int8"};
+    size_t i = COUNT(TYPES) - 1;
+    while (i > 0 && strcmp(TYPES[i], dtype) != 0)
+        i--;
+    if (b->peak[i] == 0)
+        b->peak[i] = peak_gflops(b->d->k->level, TYPES[i], b->d->pool, 0.1);
+    return b->peak[i] > 0 || i == 0 ? b->peak[i] : peak_of(b, "f32");
+}
+
+/* ---- one figure -------------------------------------------------------------------------------------------------------- */
+
+/* Two columns and the last one say what the figure is about: heading by heading. */
+static void print_heading(Bench *b, const Figure *f)
+{
+    const char *speed = f->megabytes > 0 ? "MB/s" : "GFLOP/s",
+               *rate = f->item        ? f->item
+                       : f->items > 0 ? "items/s"
+                                      : "GB/s",
+               *last = f->outside > 0     ? "not in kernels"
+                       : f->megabytes > 0 ? ""
+                                          : "of peak";
+    int heading = 1 + (f->megabytes > 0) + 2 * (f->items > 0) + 4 * (f->outside > 0) + 8 * (f->item != NULL);
+    if (b->heading == heading)
+        return;
+    if (!b->heading)
+        printf("%s kernels, %d thread%s; f32 but where another type is named\n", b->d->k->level, pool_threads(b->d->pool),
+               pool_threads(b->d->pool) == 1 ? "" : "s");
+    printf("%-9s %-24s %-13s %8s %8s %6s %8s %8s %s\n", "bench", "shape", "variant", "ms min", "median", "spread", speed,
+           rate, last);
+    b->heading = heading;
+}
+
+static void print_number(int width, double value)
+{
+    if (value > 0)
+        printf(" %*.*f", width, value < 1000 ? 1 : 0, value);
+    else
+        printf(" %*s", width, "");
+}
+
+static void print_time(double seconds)
+{
+    printf(seconds < 1e-6 ? " %8.5f" : " %8.4g", 1e3 * seconds);
+}
+
+static void print_text(const Figure *f, double least, double median, double spread, double share, bool memory)
+{
+    char variant[40];
+    bool f32 = strcmp(f->dtype, "f32") == 0;
+    snprintf(variant, sizeof variant, "%s%s%s", f32 ? "" : f->dtype, f32 || !f->variant ? "" : " ",
+             f->variant ? f->variant : "");
+    printf("%-9s %-24.24s %-13.13s", f->bench, f->shape, variant);
+    print_time(least);
+    print_time(median);
+    printf(" %5.1f%%", MIN(100 * spread, 999.9));
+    print_number(8, f->megabytes > 0 ? f->megabytes / least : f->flops / least / 1e9);
+    print_number(8, f->items > 0 ? f->items / least : f->bytes / least / 1e9);
+    if (f->outside > 0)
+        printf(" %5.1f%%", 100 * f->outside);
+    else if (share > 0)
+        printf(" %5.1f%%%s", 100 * share, memory ? " m" : "");
+    printf("\n");
+}
+
+static void print_json(const Bench *b, const Figure *f, double least, double median, double spread, double share,
+                       bool memory)
+{
+    printf("{\"bench\":\"%s\",\"shape\":", f->bench);
+    json_print_string(stdout, text_of(f->shape));
+    printf(",\"dtype\":\"%s\",\"threads\":%d,\"level\":\"%s\",\"variant\":\"%s\",\"ms_min\":%.6g,\"ms_median\":%.6g,"
+           "\"spread\":%.4f",
+           f->dtype, pool_threads(b->d->pool), b->d->k->level, f->variant ? f->variant : b->d->k->level, least * 1e3,
+           median * 1e3, spread);
+    if (f->flops > 0)
+        printf(",\"gflops\":%.5g", f->flops / least / 1e9);
+    if (f->bytes > 0)
+        printf(",\"gbs\":%.5g", f->bytes / least / 1e9);
+    if (f->megabytes > 0)
+        printf(",\"mbs\":%.5g", f->megabytes / least);
+    if (share > 0)
+        printf(",\"share_of_peak\":%.4f,\"bound\":\"%s\"", share, memory ? "memory" : "compute");
+    if (f->items > 0)
+        printf(",\"items_per_second\":%.5g", f->items / least);
+    if (f->outside > 0)
+        printf(",\"outside_kernels\":%.4f", f->outside);
+    printf("}\n");
+}
+
+bool bench_print(Bench *b, const Figure *figure, double *times, size_t n, Error *e)
+{
+    Figure f = *figure;
+    f.dtype = f.dtype ? f.dtype : "f32";
+    qsort(times, n, sizeof *times, ascending);
+    double least = times[0], median = times[n / 2], spread = (times[3 * n / 4] - times[n / 4]) / median;
+    double at_compute = f.flops > 0 ? f.flops / peak_of(b, f.dtype) / 1e9 : 0, at_memory = 0;
+    if (f.bytes > 0) {
+        double gbs = bandwidth(b, f.lives > 0 ? f.lives : f.bytes);
+        at_memory = gbs > 0 ? f.bytes / gbs / 1e9 : 0;
     }
+    bool memory = at_memory > at_compute;
+    double share = MAX(at_compute, at_memory) / least;
+    share = isfinite(share) ? share : 0;
+    if (!b->c->json)
+        print_heading(b, &f);
+    if (b->c->json)
+        print_json(b, &f, least, median, spread, share, memory);
+    else
+        print_text(&f, least, median, spread, share, memory);
     fflush(stdout);
     b->figures++;
+    return against_note(b, &f, pool_threads(b->d->pool), 1 / least, spread, e);
 }
 
 bool bench_measure(Bench *b, const Figure *f, BenchBody *body, void *arg, Error *e)
@@ -115,85 +216,132 @@ bool bench_measure(Bench *b, const Figure *f, BenchBody *body, void *arg, Error 
             body(arg);
         times[n++] = (now_seconds() - start) / (double)inner;
     }
-    qsort(times, n, sizeof *times, ascending);
-    print_figure(b, f, times[0], times[n / 2]);
-    return true;
+    return bench_print(b, f, times, n, e);
 }
 
-static void print_peak(Bench *b, const char *shape, const char *level, const char *unit, double value, double ms)
+/* ---- what the machine can do ------------------------------------------------------------------------------------------- */
+
+static bool print_peak(Bench *b, const char *shape, const char *dtype, const char *level, const Peak *p, double gbs,
+                       int threads, Error *e)
+{
+    char clock[80] = "";
+    double value = p ? p->gflops : gbs;
+    if (p && p->ghz > 0)
+        snprintf(clock, sizeof clock, "%.1f%% of %.3g a cycle at %.2f GHz: %s", 100 * p->share, p->per_cycle / p->share,
+                 p->ghz, p->instruction);
+    if (!b->c->json)
+        printf("peak  %-5s %-15s %3d thread%s %9.1f %-7s %s\n", dtype, shape, threads, threads == 1 ? " " : "s", value,
+               p ? "GFLOP/s" : "GB/s", clock);
+    else
+        printf("{\"bench\":\"peak\",\"shape\":\"%s\",\"dtype\":\"%s\",\"threads\":%d,\"level\":\"%s\",\"variant\":\"%s\","
+               "\"ms_min\":%.6g,\"ms_median\":%.6g,\"%s\":%.5g,\"share_of_peak\":%.4f",
+               shape, dtype, threads, level, level, 1e3 * b->seconds, 1e3 * b->seconds, p ? "gflops" : "gbs", value,
+               p && p->ghz > 0 ? p->share : 1);
+    if (b->c->json && p && p->ghz > 0)
+        printf(",\"ghz\":%.4g,\"per_cycle\":%.4g,\"instruction\":\"%s\"", p->ghz, p->per_cycle, p->instruction);
+    if (b->c->json)
+        printf("}\n");
+    fflush(stdout);
+    return against_note(b, &(Figure){.bench = "peak", .shape = shape, .dtype = dtype}, threads, value, 0, e);
+}
+
+/* A multiply-add loop for each level and type that this machine can run, and reading caches and memory; memory also by one thread. */
+static bool bench_peak(Bench *b, Error *e)
 {
     int threads = pool_threads(b->d->pool);
-    if (b->c->json)
-        printf("{\"bench\":\"peak\",\"shape\":\"%s\",\"dtype\":\"f32\",\"threads\":%d,\"variant\":\"%s\",\"ms_min\":%.6g,"
-               "\"ms_median\":%.6g,\"%s\":%.5g,"
-               "\"share_of_peak\":1}\n",
-               shape, threads, level, ms, ms, unit, value);
-    else
-        printf("peak       %-16s %-10s %2d thread%s %10.1f %s\n", shape, level, threads, threads == 1 ? " " : "s", value,
-               strcmp(unit, "gbs") == 0 ? "GB/s" : "GFLOP/s");
-}
-
-/* One multiply-add loop for each level that this machine can run, and reading memory. */
-static bool bench_peak(Bench *b)
-{
-    const char *names[8], *why[8];
-    bool usable[8];
-    size_t levels = kernels_levels(names, usable, why);
-    for (size_t i = 0; i < levels; i++)
-        if (usable[i])
-            print_peak(b, "fma", names[i], "gflops", peak_gflops(names[i], b->d->pool, b->seconds), 1e3 * b->seconds);
-    for (int i = 15; i <= LARGEST; i += i < 18 ? 3 : 5) {
-        char shape[32];
-        snprintf(shape, sizeof shape, "read-%zuKiB", ((size_t)1 << i) / 1024);
-        print_peak(b, shape, b->d->k->level, "gbs",
-                   peak_read_gbs(b->d->k->level, b->data, (size_t)1 << i, b->d->pool, b->seconds), 1e3 * b->seconds);
+    bool ok = true;
+    for (size_t i = 0; ok && i < peak_count(); i++) {
+        Peak p = peak_measure(i, NULL, 0);
+        if (!bench_wants(b, p.level))
+            continue;
+        if (p.here) {
+            p = peak_measure(i, b->d->pool, b->seconds);
+            ok = print_peak(b, p.level, p.dtype, p.level, &p, 0, threads, e);
+        } else if (!b->c->json) {
+            printf("peak  %-5s %-15s not here: this processor or build has no %s\n", p.dtype, p.level, p.instruction);
+        }
     }
-    return true;
+    bandwidth(b, 1);
+    for (int i = 15; ok && b->data && i <= LARGEST; i += i < 18 ? 3 : 5) {
+        char shape[32];
+        snprintf(shape, sizeof shape, i < 20 ? "read-%zuKiB" : "read-%zuMiB", ((size_t)1 << i) >> (i < 20 ? 10 : 20));
+        if (!bench_wants(b, shape))
+            continue;
+        for (int all = i < LARGEST || threads == 1; ok && all < 2; all++) {
+            double gbs = peak_read_gbs(b->d->k->level, b->data, (size_t)1 << i, all ? b->d->pool : NULL, b->seconds);
+            ok = print_peak(b, shape, "bytes", b->d->k->level, NULL, gbs, all ? threads : 1, e);
+        }
+    }
+    return ok;
 }
 
-/* The yardsticks that every figure is held against. */
-static bool measure_peaks(Bench *b, Error *e)
+/* ---- the command ------------------------------------------------------------------------------------------------------- */
+
+typedef struct Job {
+    const char *name;
+    bool (*with)(Bench *b, const char *arg, Error *e); /* arg: the name, or where it takes one the second argument */
+    bool takes, needs;                                 /* a second argument; those that need one are not in "all" */
+} Job;
+
+static bool peak_job(Bench *b, const char *arg, Error *e)
 {
-    size_t bytes = (size_t)1 << LARGEST;
-    if (!(b->data = arena_alloc(b->c->arena, bytes, 1, e)))
-        return false;
-    memset(b->data, 0, bytes);
-    b->peak_gflops = peak_gflops(b->d->k->level, b->d->pool, 0.15);
-    return true;
+    (void)arg;
+    return bench_peak(b, e);
+}
+
+static const Job JOBS[] = {
+    {"peak", peak_job, false, false},
+    {"gemm", bench_dense, false, false},
+    {"conv", bench_dense, false, false},
+    {"attention", bench_dense, false, false},
+    {"norm", bench_dense, false, false},
+    {"spmm", bench_sparse, false, false},
+    {"topk", bench_sparse, false, false},
+    {"optimizer", bench_sparse, false, false},
+    {"tokenizer", bench_tokenizer, true, false},
+    {"image", bench_image, true, false},
+    {"encoder", bench_encoder, true, true},
+    {"train", bench_train, true, true},
+};
+
+static bool run_jobs(Bench *b, const char *what, const char *arg, Error *e)
+{
+    bool all = strcmp(what, "all") == 0, known = all;
+    for (size_t i = 0; i < COUNT(JOBS); i++) {
+        const Job *j = &JOBS[i];
+        if (strcmp(what, j->name) != 0 && (!all || j->needs))
+            continue;
+        known = true;
+        if (arg && (all || !j->takes))
+            return fail(e, SP_USAGE, "bench %s: \"%s\" is one argument too many", what, arg);
+        if (j->needs && !arg)
+            return fail(e, SP_USAGE, "bench %s: name the model", what);
+        b->arena = b->arena ? b->arena : arena_new(b->c->heap, 0);
+        if (!b->arena)
+            return fail_memory(e, 1, "a bench");
+        arena_rewind(b->arena, (ArenaMark){0});
+        if (!j->with(b, j->takes ? arg : j->name, e))
+            return false;
+    }
+    if (!known)
+        return fail(e, SP_USAGE,
+                    "bench: there is no \"%s\"; choose one of peak, gemm, conv, attention, norm, spmm, topk, optimizer, "
+                    "tokenizer, image, encoder, train",
+                    what);
+    if (b->filter && !b->found)
+        return fail(e, SP_USAGE, "--shape: no shape of bench %s contains \"%s\"; without --shape all are listed", what,
+                    b->filter);
+    return !b->against || against_show(b, e);
 }
 
 bool bench_command(Context *c, Error *e)
 {
-    static const char *const DENSE[] = {"gemm", "conv", "attention", "norm"}, *const SPARSE[] = {"spmm", "topk",
-                                                                                                 "optimizer"};
-    const char *what = c->arg_count ? c->args[0] : "all";
-    Bench b = {
-        .c = c, .seconds = 0.3, .filter = option_text(c, "shape"), .d = context_device(c, e), .arena = arena_new(NULL, 0)};
-    bool all = strcmp(what, "all") == 0, known = all || strcmp(what, "peak") == 0;
-    bool ok = b.d && b.arena && option_f64(c, "seconds", 0.001, 600, &b.seconds, e) && measure_peaks(&b, e);
-    if (ok && strcmp(what, "encoder") == 0) {
-        ok = c->arg_count == 2 ? bench_encoder(&b, c->args[1], e) : fail(e, SP_USAGE, "bench encoder: name the model");
-        known = true;
-    } else if (ok && c->arg_count == 2) {
-        ok = fail(e, SP_USAGE, "bench %s: \"%s\" is one argument too many", what, c->args[1]);
-    }
-    if (ok && known && strcmp(what, "encoder") != 0)
-        ok = bench_peak(&b);
-    for (size_t i = 0; ok && i < COUNT(DENSE); i++)
-        if (all || strcmp(what, DENSE[i]) == 0) {
-            known = true;
-            ok = bench_dense(&b, DENSE[i], e);
-        }
-    for (size_t i = 0; ok && i < COUNT(SPARSE); i++)
-        if (all || strcmp(what, SPARSE[i]) == 0) {
-            known = true;
-            ok = bench_sparse(&b, SPARSE[i], e);
-        }
-    if (ok && !known)
-        ok = fail(
-            e, SP_USAGE,
-            "bench: there is no \"%s\"; choose one of peak, gemm, conv, attention, norm, spmm, topk, optimizer, encoder",
-            what);
+    Bench b = {.c = c, .seconds = 0.3, .filter = option_text(c, "shape"), .d = context_device(c, e)};
+    const char *against = option_text(c, "against");
+    double margin = 5;
+    bool ok = b.d && option_f64(c, "seconds", 0.001, 600, &b.seconds, e) && option_f64(c, "margin", 0, 1000, &margin, e) &&
+              (!against || against_open(&b, against, margin / 100, e)) &&
+              run_jobs(&b, c->arg_count ? c->args[0] : "all", c->arg_count > 1 ? c->args[1] : NULL, e);
     arena_free(b.arena);
     return ok;
 }

@@ -2,18 +2,26 @@
 #include <math.h>
 
 #include "tools/bench.h"
+#include "tools/variants.h"
 
 /* ---- gemm ------------------------------------------------------------------------------------------------------------------ */
 
 typedef struct GemmCase {
     int64_t M, N, K;
-    bool packed; /* B is a weight, packed once */
+    enum {
+        WEIGHT /* B [N,K], packed once */,
+        ROWS /* A [M,K], B [K,N] */,
+        B_TURNED /* B [N,K] */,
+        A_TURNED /* A [K,M] */
+    } how;
 } GemmCase;
-/* Transformer blocks at 197 and 128 tokens, one row, ResNet's tail, then a recommender's scores and projections, then a square. */
-static const GemmCase GEMMS[] = {{197, 768, 768, true},   {197, 3072, 768, true},  {197, 768, 3072, true},
-                                 {128, 1536, 384, true},  {128, 384, 1536, true},  {49, 2048, 512, true},
-                                 {1, 768, 768, true},     {2048, 7050, 64, false}, {2800, 64, 4480, false},
-                                 {1024, 1024, 1024, true}};
+/* Transformer blocks at 197 and 128 tokens, ResNet's tail, one row; a recommender's scores and projection, each with its two backward
+ * products; a square. */
+static const GemmCase GEMMS[] = {{197, 768, 768, WEIGHT},  {197, 3072, 768, WEIGHT},   {197, 768, 3072, WEIGHT},
+                                 {128, 1536, 384, WEIGHT}, {128, 384, 1536, WEIGHT},   {49, 2048, 512, WEIGHT},
+                                 {49, 512, 2048, WEIGHT},  {1, 768, 768, WEIGHT},      {2048, 7050, 64, B_TURNED},
+                                 {2048, 64, 7050, ROWS},   {7050, 64, 2048, A_TURNED}, {2800, 64, 4480, B_TURNED},
+                                 {2800, 4480, 64, ROWS},   {64, 4480, 2800, A_TURNED}, {1024, 1024, 1024, WEIGHT}};
 
 typedef struct GemmRun {
     const Kernels *k;
@@ -31,36 +39,50 @@ static bool bench_gemm(Bench *b, const GemmCase *c, const char *shape, Error *e)
 {
     GemmRun r = {.k = b->d->k};
     Run pack = {.pool = b->d->pool};
-    float *A = bench_floats(b, (size_t)(c->M * c->K), e), *B = bench_floats(b, (size_t)(c->K * c->N), e),
-          *C = NEW(b->arena, float, c->M * c->N, e);
-    void *packed = c->packed ? arena_alloc(b->arena, r.k->gemm_pack_bytes(c->K, c->N), 1, e) : NULL;
-    if (!A || !B || !C || (c->packed && !packed))
+    bool b_turned = c->how == WEIGHT || c->how == B_TURNED, a_turned = c->how == A_TURNED;
+    size_t mk, kn, mn;
+    if (!size_mul((size_t)c->M, (size_t)c->K, &mk) || !size_mul((size_t)c->K, (size_t)c->N, &kn) ||
+        !size_mul((size_t)c->M, (size_t)c->N, &mn))
+        return fail(e, SP_USAGE, "--shape %s: does not fit in memory", shape);
+    float *A = bench_floats(b, mk, e), *B = bench_floats(b, kn, e), *C = NEW(b->arena, float, mn, e);
+    void *packed = c->how == WEIGHT ? arena_alloc(b->arena, r.k->gemm_pack_bytes(c->K, c->N), 1, e) : NULL;
+    if (!A || !B || !C || (c->how == WEIGHT && !packed))
         return false;
     r.g = (Gemm){.M = c->M,
                  .N = c->N,
                  .K = c->K,
                  .A = A,
-                 .a_row = c->K,
-                 .a_col = 1,
+                 .a_row = a_turned ? 1 : c->K,
+                 .a_col = a_turned ? c->M : 1,
                  .B = B,
-                 .b_row = 1,
-                 .b_col = c->K,
+                 .b_row = b_turned ? 1 : c->N,
+                 .b_col = b_turned ? c->K : 1,
+                 .packed = packed,
                  .C = C,
                  .ldc = c->N,
                  .alpha = 1};
-    if (packed) {
+    if (packed)
         r.k->gemm_pack(&pack, c->K, c->N, B, 1, c->K, packed);
-        r.g.packed = packed;
-    }
     if (!bench_run(b, &r.run, r.k->gemm_work(&r.g, pool_threads(b->d->pool)), e))
         return false;
-    Figure f = {"gemm",
-                shape,
-                2.0 * (double)c->M * (double)c->N * (double)c->K,
-                4.0 * (double)(c->M * c->K + c->K * c->N + c->M * c->N),
-                0,
-                0};
+    char variant[VARIANT];
+    variant_of_gemm(b->d->k, &r.g, variant);
+    Figure f = {"gemm", shape, .variant = variant, .flops = 2.0 * (double)mk * (double)c->N,
+                .bytes = 4.0 * (double)(mk + kn + mn)};
     return bench_measure(b, &f, gemm_body, &r, e);
+}
+
+/* --shape 12x34x56: whether it is three sizes, and a product of its own then. */
+static bool is_product(const char *text, GemmCase *c)
+{
+    int64_t *at[] = {&c->M, &c->N, &c->K};
+    Text rest = text_of(text ? text : ""), part;
+    size_t n = 0;
+    while (text_next(&rest, 'x', &part))
+        if (n == COUNT(at) || !text_i64(part, at[n++]) || *at[n - 1] < 1)
+            return false;
+    c->how = WEIGHT;
+    return n == COUNT(at);
 }
 
 /* ---- convolution --------------------------------------------------------------------------------------------------------------- */
@@ -112,9 +134,10 @@ static bool bench_conv(Bench *b, size_t i, const char *shape, Error *e)
     r.c.packed = packed;
     if (!bench_run(b, &r.run, r.k->conv_work(&r.c, pool_threads(b->d->pool)), e))
         return false;
-    Figure f = {
-        "conv", shape, 2.0 * (double)(out * out) * (double)weights, 4.0 * (double)(H * H * C + weights + out * out * O),
-        0,      0};
+    char variant[VARIANT];
+    variant_of_conv(b->d->k, &r.c, variant);
+    Figure f = {"conv", shape, .variant = variant, .flops = 2.0 * (double)(out * out) * (double)weights,
+                .bytes = 4.0 * (double)(H * H * C + weights + out * out * O)};
     return bench_measure(b, &f, conv_body, &r, e);
 }
 
@@ -159,7 +182,8 @@ static bool bench_attention(Bench *b, size_t i, const char *shape, Error *e)
                             .scale = (float)(1 / sqrt((double)D))}};
     if (!bench_run(b, &r.run, r.k->attention_work(&r.a, pool_threads(b->d->pool)), e))
         return false;
-    Figure f = {"attention", shape, 4.0 * (double)(B * T * T) * (double)(H * D), 4.0 * (double)(rows * 4 * H * D), 0, 0};
+    Figure f = {"attention", shape, .flops = 4.0 * (double)(B * T * T) * (double)(H * D),
+                .bytes = 4.0 * (double)(rows * 4 * H * D)};
     return bench_measure(b, &f, attention_body, &r, e);
 }
 
@@ -185,10 +209,12 @@ static void norm_body(void *arg)
         r->k->row_normalize(&r->run, r->M, r->C, 1e-12f, r->x, r->y, NULL);
 }
 
+/* flops: operations a number, about: two sums, scale, shift; maximum, exponential (counted as 10), sum, scale; square, sum, scale */
 static const struct {
     int which;
     int64_t M, C;
-} NORMS[] = {{0, 197, 768}, {0, 2048, 384}, {1, 2048, 512}, {2, 7050, 384}};
+    double flops;
+} NORMS[] = {{0, 197, 768, 7}, {0, 2048, 384, 7}, {1, 2048, 512, 14}, {2, 7050, 384, 3}};
 
 static bool bench_norm(Bench *b, size_t i, const char *shape, Error *e)
 {
@@ -198,7 +224,7 @@ static bool bench_norm(Bench *b, size_t i, const char *shape, Error *e)
     r.y = NEW(b->arena, float, r.M *r.C, e);
     if (!r.x || !r.gamma || !r.y || !bench_run(b, &r.run, 0, e))
         return false;
-    Figure f = {"norm", shape, 0, 8.0 * (double)(r.M * r.C), 0, 0};
+    Figure f = {"norm", shape, .flops = NORMS[i].flops * (double)(r.M * r.C), .bytes = 8.0 * (double)(r.M * r.C)};
     return bench_measure(b, &f, norm_body, &r, e);
 }
 
@@ -206,6 +232,7 @@ bool bench_dense(Bench *b, const char *what, Error *e)
 {
     static const char *const NORM_NAMES[] = {"layer_norm", "softmax", "row_normalize"};
     bool gemm = strcmp(what, "gemm") == 0, conv = strcmp(what, "conv") == 0, attention = strcmp(what, "attention") == 0;
+    GemmCase own = {0};
     size_t count = gemm ? COUNT(GEMMS) : conv ? COUNT(CONVS) : attention ? COUNT(ATTENTIONS) : COUNT(NORMS);
     for (size_t i = 0; i < count; i++) {
         char shape[80];
@@ -216,7 +243,7 @@ bool bench_dense(Bench *b, const char *what, Error *e)
         else if (conv)
             snprintf(shape, sizeof shape, "%lldx%lldx%lld-%lldx%lldx%lld-s%lld%s", (long long)CONVS[i].H,
                      (long long)CONVS[i].H, (long long)CONVS[i].C, (long long)CONVS[i].k, (long long)CONVS[i].k,
-                     (long long)CONVS[i].O, (long long)CONVS[i].stride, CONVS[i].groups > 1 ? "-depthwise" : "");
+                     (long long)CONVS[i].O, (long long)CONVS[i].stride, CONVS[i].groups > 1 ? "-dw" : "");
         else if (attention)
             snprintf(shape, sizeof shape, "B%lld-T%lld-H%lld-D%lld", (long long)ATTENTIONS[i].B, (long long)ATTENTIONS[i].T,
                      (long long)ATTENTIONS[i].H, (long long)ATTENTIONS[i].D);
@@ -231,5 +258,9 @@ bool bench_dense(Bench *b, const char *what, Error *e)
                           : bench_norm(b, i, shape, e)))
             return false;
     }
-    return true;
+    if (!gemm || b->found || !is_product(b->filter, &own))
+        return true;
+    b->found = true;
+    arena_rewind(b->arena, (ArenaMark){0});
+    return bench_gemm(b, &own, b->filter, e);
 }

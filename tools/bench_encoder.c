@@ -20,19 +20,24 @@ static void encoder_body(void *arg)
         encode_images(r->en, r->tape, r->images, r->n, r->out, &r->error);
 }
 
-/* A text of at least `tokens` tokens, cut by the encoder; different for every input. */
-static Text long_text(Bench *b, int64_t tokens, size_t which, Error *e)
+/* Multiply-adds and bytes of one run: from a tape that keeps count. */
+static bool count_work(Bench *b, EncoderRun *r, Figure *f, Error *e)
 {
-    static const char *const WORDS[] = {"the ",     "bag ",   "red ", "with ", "and ",
-                                        "leather ", "small ", "for ", "new ",  "light "};
-    char *p = arena_alloc(b->arena, 8 * (size_t)tokens + 1, 1, e);
-    size_t n = 0;
-    for (int64_t i = 0; p && i < tokens; i++) {
-        const char *w = WORDS[draw_below((Draw){1, DRAW_TEST, (uint32_t)which}, (uint64_t)i, COUNT(WORDS))];
-        memcpy(p + n, w, strlen(w));
-        n += strlen(w);
+    Device counting = *b->d;
+    const TraceTotal *total;
+    Tape *tape = r->tape;
+    bool ok = (counting.trace = trace_new(b->c->heap, false, e)) && (r->tape = tape_new(&counting, false, e));
+    if (ok)
+        encoder_body(r);
+    for (size_t i = 0, n = trace_totals(counting.trace, &total); i < n; i++) {
+        f->flops += total[i].flops;
+        f->bytes += total[i].bytes;
     }
-    return (Text){p, n};
+    if (r->tape != tape)
+        tape_free(r->tape);
+    trace_free(counting.trace);
+    r->tape = tape;
+    return ok;
 }
 
 static bool measure_encoder(Bench *b, const Encoder *en, int64_t batch, int64_t tokens, Error *e)
@@ -50,7 +55,7 @@ static bool measure_encoder(Bench *b, const Encoder *en, int64_t batch, int64_t 
     for (int64_t i = 0; noise && i < pixels; i++)
         noise[i] = (unsigned char)draw_below((Draw){1, DRAW_TEST, 0}, (uint64_t)i, 256);
     for (int64_t i = 0; ok && i < batch; i++) {
-        list[i] = texts ? long_text(b, tokens, (size_t)i, e) : (Text){0};
+        list[i] = texts ? bench_text(b, tokens, (size_t)i, e) : (Text){0};
         images[i] = (Image){width, height, noise};
         ok = texts ? list[i].p != NULL : noise != NULL;
     }
@@ -62,10 +67,8 @@ static bool measure_encoder(Bench *b, const Encoder *en, int64_t batch, int64_t 
     else
         snprintf(shape, sizeof shape, "%s-B%lld-%lldx%lld", en->kind->name, (long long)batch, (long long)width,
                  (long long)height);
-    Figure f = {"encoder", shape, 0, 0, (double)batch, 0};
-    if (ok)
-        encoder_body(&r);
-    ok = ok && !r.error.code && bench_measure(b, &f, encoder_body, &r, e);
+    Figure f = {"encoder", shape, .items = (double)batch};
+    ok = ok && count_work(b, &r, &f, e) && !r.error.code && bench_measure(b, &f, encoder_body, &r, e);
     if (r.error.code)
         *e = r.error;
     tape_free(r.tape);

@@ -32,7 +32,7 @@ static int ascending(const void *a, const void *b)
 }
 
 /* Pairs whose items are squares of uniform draws, so that some are popular. */
-static bool draw_pairs(Bench *b, DataSet *d, Error *e)
+bool bench_pairs(Bench *b, DataSet *d, Error *e)
 {
     int64_t *start = NEW(b->arena, int64_t, USERS + 1, e);
     int32_t *item = NEW(b->arena, int32_t, EDGES, e);
@@ -72,12 +72,8 @@ static bool measure_spmm(Bench *b, Store *store, const DataSet *d, int64_t D, Er
         r.tape = tape_new(b->d, trains, e);
         const double passes = 1 + trains, entries = (double)r.graph->entries, x_bytes = 4.0 * (double)(n * D);
         /* a row of x is read for each entry, from the cache that holds x */
-        Figure f = {trains ? "spmm-train" : "spmm",
-                    shape,
-                    passes * 2 * entries * (double)D,
-                    passes * (entries * (4 + 4 * (double)D) + x_bytes),
-                    0,
-                    x_bytes};
+        Figure f = {trains ? "spmm-train" : "spmm", shape, .flops = passes * 2 * entries * (double)D,
+                    .bytes = passes * (entries * (4 + 4 * (double)D) + x_bytes), .lives = x_bytes};
         ok = r.tape && bench_measure(b, &f, spmm_body, &r, e);
         tape_free(r.tape);
         if (ok && r.error.code) {
@@ -95,7 +91,7 @@ static bool bench_spmm(Bench *b, int64_t D, Error *e)
     DataSet d = {0};
     Store *store = store_new(b->d, e);
     bool ok =
-        store && (path ? dataset_load(&d, &config, b->arena, e) : draw_pairs(b, &d, e)) && measure_spmm(b, store, &d, D, e);
+        store && (path ? dataset_load(&d, &config, b->arena, e) : bench_pairs(b, &d, e)) && measure_spmm(b, store, &d, D, e);
     if (path)
         dataset_close(&d);
     store_free(store);
@@ -135,7 +131,7 @@ static bool bench_rank(Bench *b, bool knn, int64_t Q, int64_t I, int64_t D, int6
     if (!r.q || !r.x || !r.ids || !r.values ||
         !bench_run(b, &r.run, knn ? r.k->knn_work(I, D, K, threads) : r.k->topk_work(Q, I, D, K, threads), e))
         return false;
-    Figure f = {"topk", shape, 2.0 * (double)(Q * I) * (double)D, 4.0 * (double)((Q + I) * D), 0, 0};
+    Figure f = {"topk", shape, .flops = 2.0 * (double)(Q * I) * (double)D, .bytes = 4.0 * (double)((Q + I) * D)};
     return bench_measure(b, &f, rank_body, &r, e);
 }
 
@@ -164,7 +160,8 @@ static bool bench_adam(Bench *b, int64_t n, const char *shape, Error *e)
     r.v = NEW(b->arena, float, n, e);
     if (!r.g || !r.p || !r.m || !r.v || !bench_run(b, &r.run, 0, e))
         return false;
-    Figure f = {"optimizer", shape, 0, 7.0 * 4 * (double)n, 0, 0}; /* reads g p m v, writes p m v */
+    Figure f = {"optimizer", shape, .flops = 12.0 * (double)n,
+                .bytes = 7.0 * 4 * (double)n}; /* reads g p m v, writes p m v */
     return bench_measure(b, &f, adam_body, &r, e);
 }
 

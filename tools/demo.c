@@ -36,8 +36,7 @@ static const char *inside(const Demo *d, const char *name, Error *e)
     return path_join(d->c->arena, d->out, name, e);
 }
 
-/* The pair of encoders that demo_encoder.c trained: beside the program, or where `make install` puts it. */
-static bool find_encoders(Demo *d, Error *e)
+const char *demo_encoder(const char *which, Arena *a, Error *e)
 {
     static const char *const PLACES[] = {"encoders/demo", "../encoders/demo", "../share/sapor/encoders/demo"};
     char self[4096];
@@ -45,20 +44,20 @@ static bool find_encoders(Demo *d, Error *e)
     Text name = {self, n > 0 ? (size_t)n : 0};
     while (name.n && name.p[name.n - 1] != '/')
         name.n--;
-    d->see = "colour-statistics";
-    d->read = "word-statistics";
     for (size_t i = 0; i < COUNT(PLACES) && name.n; i++) {
-        const char *vision = arena_printf(d->c->arena, e, "%.*s%s/vision", (int)name.n, name.p, PLACES[i]),
-                   *text = arena_printf(d->c->arena, e, "%.*s%s/text", (int)name.n, name.p, PLACES[i]);
-        if (!vision || !text)
-            return false;
-        if (folder_exists(vision) && folder_exists(text)) {
-            d->see = vision;
-            d->read = text;
-            return true;
-        }
+        const char *path = arena_printf(a, e, "%.*s%s/%s", (int)name.n, name.p, PLACES[i], which);
+        if (!path || folder_exists(path))
+            return path;
     }
-    return true;
+    return NULL;
+}
+
+static bool find_encoders(Demo *d, Error *e)
+{
+    const char *vision = demo_encoder("vision", d->c->arena, e), *text = demo_encoder("text", d->c->arena, e);
+    d->see = vision && text ? vision : "colour-statistics";
+    d->read = vision && text ? text : "word-statistics";
+    return !e->code;
 }
 
 /* A line of stages.tsv: what was done since the last one, and the largest memory so far. */

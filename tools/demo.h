@@ -7,4 +7,8 @@
 /* Draws pictures and descriptions, trains a picture and a text encoder on them and writes FOLDER/vision and FOLDER/text (demo_encoder.c). */
 bool demo_encoder_train(Context *c, const char *folder, Error *e);
 
+/* The folder of one of that pair, "vision" or "text", as the project ships it: beside the program, or where `make install` puts it. NULL where
+ * it is not there. */
+const char *demo_encoder(const char *which, Arena *a, Error *e);
+
 #endif

@@ -44,7 +44,9 @@ static const Command COMMANDS[] = {
     {"info", "what this machine has, and which kernels were chosen and why", "", NULL, "sapor info --kernels", info_options,
      0, 0, false, info_command},
     {"bench", "how fast, as a share of what the machine can do at most", "[WHAT [MODEL]]",
-     "WHAT: peak, gemm, conv, attention, norm, spmm, topk, optimizer, or encoder MODEL; nothing: all but encoder.",
+     "WHAT: peak, gemm, conv, attention, norm, spmm, topk, optimizer, tokenizer [MODEL], image [FILE or FOLDER],\n"
+     "encoder MODEL, train MODEL (a recommender); nothing: all that need no MODEL. `of peak`: the share of what\n"
+     "arithmetic, or memory (m), allows here at most. With --against: exit status 1 where something got slower.",
      "sapor bench gemm --threads 1 --json", bench_options, 0, 2, false, bench_command},
     {"report", "a page about finished runs, to look at", "RUN...",
      "RUN is a folder that `sapor train --out` wrote; all of the same data, with a test part.",

@@ -463,7 +463,7 @@ static bool finish(Context *c, Error *e)
     if ((p->profile || p->trace_path) && !context_device(c, e))
         return false;
     if (p->device.trace && p->profile)
-        show_profile(p->device.trace, c->json, peak_gflops(p->device.k->level, p->device.pool, 0.05));
+        show_profile(p->device.trace, c->json, peak_gflops(p->device.k->level, "f32", p->device.pool, 0.05));
     if (p->device.trace && p->trace_path && !trace_write(p->device.trace, p->trace_path, e))
         return false;
     if (fflush(stdout) != 0 || ferror(stdout))

@@ -586,7 +586,7 @@ static bool put_roofline(Report *r, Error *e)
     if (!memory)
         return fail_memory(e, BYTES, "measuring the machine");
     memset(memory, 0, BYTES);
-    double peak = peak_gflops(d->k->level, d->pool, 0.1), speed = peak_read_gbs(d->k->level, memory, BYTES, d->pool, 0.2);
+    double peak = peak_gflops(d->k->level, "f32", d->pool, 0.1), speed = peak_read_gbs(d->k->level, memory, BYTES, d->pool, 0.2);
     heap_free(r->c->heap, memory, BYTES);
     if (!shown || peak <= 0 || speed <= 0)
         return true;
