@@ -106,10 +106,10 @@ static bool right(const Row *r, const Work *w)
 
 static void check(Row *r, Case *c)
 {
+    ladder.reset(c);
     if (r->step->prepare) {
         r->step->prepare(c);
     }
-    ladder.reset(c);
     r->step->run(c);
     r->error = ladder.error(c);
 }

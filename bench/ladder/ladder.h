@@ -43,7 +43,8 @@ typedef struct Ladder {
     int shapes;
     /* Inputs and expected results of shape i, or of shape -1, which is tiny: for the tests */
     Case *(*make)(int shape, Work *work);
-    void (*reset)(Case *); /* before a step is checked: outputs become NaN, what is updated in place starts anew */
+    void (*reset)(
+        Case *); /* before a step is prepared and checked: outputs become NaN, what is updated in place starts anew */
     /* The largest difference from what was expected, as a share of the largest number expected; NaN or infinity if anything is wrong */
     double (*error)(const Case *);
 } Ladder;

@@ -1,4 +1,7 @@
 /* C[M,N] = A[M,K] B[K,N], row-major, contiguous. M and K are any, N is a multiple of 64. */
+#ifndef SAPOR_LADDER_CASE_H
+#define SAPOR_LADDER_CASE_H
+
 #include "bench/ladder/ladder.h"
 
 struct Case {
@@ -11,3 +14,5 @@ struct Case {
     Gemm gemm; /* for Sapor's kernel */
     Run run;
 };
+
+#endif

@@ -43,12 +43,12 @@ static void reset(Case *c)
     }
 }
 
-static double error(const Case *c)
+static double error_of(const Case *c)
 {
     return ladder_difference(c->C, c->expected, (size_t)(c->M * c->N));
 }
 
-const Ladder ladder = {COUNT(SHAPES), make, reset, error};
+const Ladder ladder = {COUNT(SHAPES), make, reset, error_of};
 
 static void sapor_pack(Case *c)
 {

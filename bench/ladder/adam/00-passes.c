@@ -1,0 +1,31 @@
+/* One pass over the table an operation, with temporaries, as a framework's tensors compute it. */
+#include "bench/ladder/adam/case.h"
+
+/* Inlined, each call is a loop of its own that the compiler makes vectors of. */
+#define PASS(expression)                                                                                                    \
+    for (int64_t i = 0; i < n; i++) {                                                                                       \
+        expression;                                                                                                         \
+    }
+
+static void adam(Case *c)
+{
+    const int64_t n = c->R * c->D;
+    float *restrict p = c->p, *restrict m = c->m, *restrict v = c->v, *restrict a = c->temporary[0],
+                    *restrict b = c->temporary[1];
+    for (int64_t t = 1; t <= c->S; t++) {
+        const AdamStep s = c->history[t];
+        const float *g = spread(c, t);
+        PASS(a[i] = g[i] - m[i])
+        PASS(m[i] += (1.0f - s.beta1) * a[i])
+        PASS(v[i] *= s.beta2)
+        PASS(a[i] = g[i] * g[i])
+        PASS(v[i] += (1.0f - s.beta2) * a[i])
+        PASS(b[i] = __builtin_sqrtf(v[i]))
+        PASS(b[i] *= s.root_scale)
+        PASS(b[i] += s.eps)
+        PASS(a[i] = m[i] / b[i])
+        PASS(p[i] -= s.step_size * a[i])
+        clear(c, t);
+    }
+}
+STEP("a pass over the table an operation", NULL, adam)

@@ -1,0 +1,8 @@
+/* What has no momentum does not move: rows that no gradient has ever reached only need to be looked at. */
+#include "bench/ladder/adam/rows.h"
+
+static void adam(Case *c)
+{
+    adam_by_rows(c, 4, true);
+}
+STEP("rows without momentum stand still", NULL, adam)

@@ -1,0 +1,35 @@
+/* As written: a query's scores, their softmax, the weighted sum of values. The dot product waits for each of its additions. */
+#include <math.h>
+
+#include "bench/ladder/attention/case.h"
+
+static void attention(Case *c)
+{
+    float *s = c->scores;
+    for (int64_t h = 0; h < c->H; h++) {
+        const float *Q = c->q + h * c->D, *K = c->k + h * c->D, *V = c->v + h * c->D;
+        for (int64_t i = 0; i < c->T; i++) {
+            float *out = c->out + (i * c->H + h) * c->D, most = -INFINITY, sum = 0;
+            for (int64_t j = 0; j < c->T; j++) {
+                float dot = 0;
+                for (int64_t d = 0; d < c->D; d++) {
+                    dot += Q[i * c->ld + d] * K[j * c->ld + d];
+                }
+                s[j] = dot * c->scale;
+                most = s[j] > most ? s[j] : most;
+            }
+            for (int64_t j = 0; j < c->T; j++) {
+                s[j] = expf(s[j] - most);
+                sum += s[j];
+            }
+            for (int64_t d = 0; d < c->D; d++) {
+                float dot = 0;
+                for (int64_t j = 0; j < c->T; j++) {
+                    dot += s[j] * V[j * c->ld + d];
+                }
+                out[d] = dot / sum;
+            }
+        }
+    }
+}
+STEP("as written", NULL, attention)

@@ -1,0 +1,21 @@
+/* Both products as row operations; the exponential is libm's, one number at a time. */
+#include "bench/ladder/attention/rows.h"
+
+static float exponentials(float *s, int64_t T)
+{
+    float most = s[0], sum = 0;
+    for (int64_t j = 1; j < T; j++) {
+        most = s[j] > most ? s[j] : most;
+    }
+    for (int64_t j = 0; j < T; j++) {
+        s[j] = expf(s[j] - most);
+        sum += s[j];
+    }
+    return sum;
+}
+
+static void attention(Case *c)
+{
+    by_rows(c, exponentials);
+}
+STEP("keys transposed, both products by rows", NULL, attention)

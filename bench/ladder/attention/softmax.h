@@ -1,0 +1,58 @@
+/* e^(s - max) by vectors, for the later steps. */
+#ifndef SAPOR_LADDER_SOFTMAX_H
+#define SAPOR_LADDER_SOFTMAX_H
+
+#include <math.h>
+
+#include "bench/ladder/attention/case.h"
+
+/* s [n], padded with -infinity to whole vectors, becomes e^(s - top); top grows to the maximum. Returns their sum. */
+static inline float exponentials_of(float *s, int64_t n, float *top)
+{
+    vf most = v_set(*top), sum = v_zero();
+    for (int64_t j = 0; j < n; j += VW) {
+        most = v_max(most, v_load(s + j));
+    }
+    *top = v_max_lane(most);
+    for (int64_t j = 0; j < n; j += VW) {
+        const vf e = v_exp(v_load(s + j) - *top);
+        v_store(s + j, e);
+        sum += e;
+    }
+    return v_sum(sum);
+}
+
+static inline void pad(float *s, int64_t n)
+{
+    for (; n % VW != 0; n++) {
+        s[n] = -INFINITY;
+    }
+}
+
+/* C[M,N] = or += alpha A[M,K] times a B that gemm_pack has packed, by Sapor's kernel (the ladder of gemm is told elsewhere) */
+static inline void product(const Case *c, int64_t M, int64_t N, int64_t K, float alpha, const float *A, int64_t lda,
+                           const float *packed, float *C, int64_t ldc, bool adds)
+{
+    const Gemm g = {.M = M,
+                    .N = N,
+                    .K = K,
+                    .A = A,
+                    .a_row = lda,
+                    .a_col = 1,
+                    .packed = packed,
+                    .C = C,
+                    .ldc = ldc,
+                    .alpha = alpha,
+                    .beta = adds ? 1.0f : 0.0f};
+    ladder_kernels()->gemm(&c->run, &g);
+}
+
+/* Head h's keys, transposed, and values from token j on, n of them, as gemm wants them */
+static inline void pack_head(const Case *c, int64_t h, int64_t j, int64_t n)
+{
+    const Kernels *k = ladder_kernels();
+    k->gemm_pack(&c->run, c->D, n, c->k + j * c->ld + h * c->D, 1, c->ld, c->keys);
+    k->gemm_pack(&c->run, n, c->D, c->v + j * c->ld + h * c->D, c->ld, 1, c->values);
+}
+
+#endif

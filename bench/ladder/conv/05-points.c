@@ -1,0 +1,14 @@
+/* Other points, the same work. Simulated over a grid of pairs in float32, 0.6875 and 1.5 round best among those whose constants are
+ * float32 numbers. */
+#include "bench/ladder/conv/winograd.h"
+
+static void pack(Case *c)
+{
+    pack_weights(c, 0.6875, 1.5);
+}
+
+static void conv(Case *c)
+{
+    winograd(c, 0.6875, 1.5, c->H);
+}
+STEP("points 0, 0.6875, 1.5: the same work, less rounding", pack, conv)

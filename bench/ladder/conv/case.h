@@ -1,0 +1,38 @@
+/* A 3 x 3 convolution of stride 1 with a border of one zero: y[h,w,o] = sum over i, j, c of x[h+i-1, w+j-1, c] weights[o,c,i,j]; x [H,W,C] and
+ * y [H,W,O], channels last. C and O are multiples of 16. */
+#ifndef SAPOR_LADDER_CASE_H
+#define SAPOR_LADDER_CASE_H
+
+#include "bench/ladder/ladder.h"
+
+struct Case {
+    int64_t H, W, C, O;
+    const float *x, *weights;
+    float *y;
+    float *packed; /* room for the weights in a step's own form: 36 C (O + 64) numbers */
+    float *work;   /* room for what a step makes of x: (H + 4) (W + 4) (6 (C + O) + 64) numbers */
+    double *expected;
+    Run run;
+    Conv conv; /* for Sapor's kernel */
+    Run conv_run;
+};
+
+/* C[M,N] = or += A[M,K] times a B that gemm_pack has packed, by Sapor's kernel (the ladder of gemm is told elsewhere) */
+static inline void product(const Case *c, int64_t M, int64_t N, int64_t K, const float *A, int64_t lda, const float *packed,
+                           float *y, int64_t ldy, bool adds)
+{
+    const Gemm g = {.M = M,
+                    .N = N,
+                    .K = K,
+                    .A = A,
+                    .a_row = lda,
+                    .a_col = 1,
+                    .packed = packed,
+                    .C = y,
+                    .ldc = ldy,
+                    .alpha = 1,
+                    .beta = adds ? 1.0f : 0.0f};
+    ladder_kernels()->gemm(&c->run, &g);
+}
+
+#endif

@@ -1,0 +1,5 @@
+/* As written, one number at a time. y goes to memory and back at every entry. */
+// flags: -fno-tree-vectorize
+#include "bench/ladder/spmm/plain.h"
+
+STEP("as written, scalar", NULL, spmm_plain)

@@ -1,0 +1,29 @@
+/* Users in tiles of 28, two rows of register tiles, so that a tile's scores (28 x 3,260 numbers, 365 KB) stay in the second-level cache between the
+ * product and the selection; U x I numbers are never stored. Larger catalogues would also go in blocks of items. */
+#ifndef SAPOR_LADDER_TILES_H
+#define SAPOR_LADDER_TILES_H
+
+#include "bench/ladder/topk/case.h"
+
+enum { USERS = 28 };
+
+/* Enters the K best of s [I], padded with -infinity to whole vectors, as the list of user u. */
+typedef void Select(const Case *c, const float *s, int64_t u);
+
+INLINE void by_tiles(Case *c, Select *select)
+{
+    const int64_t ld = (c->I + VW - 1) / VW * VW;
+    ladder_kernels()->gemm_pack(&c->run, c->D, c->I, c->items, 1, c->D, c->packed);
+    for (int64_t u = 0; u < c->U; u += USERS) {
+        const int64_t n = MIN(USERS, c->U - u);
+        score(c, u, n, 0, c->I, c->packed, c->work, ld);
+        for (int64_t r = 0; r < n; r++) {
+            for (int64_t i = c->I; i < ld; i++) {
+                c->work[r * ld + i] = -__builtin_inff();
+            }
+            select(c, c->work + r * ld, u + r);
+        }
+    }
+}
+
+#endif
