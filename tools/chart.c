@@ -3,27 +3,34 @@
 
 #include <math.h>
 
-enum { WIDTH = 640, HEIGHT = 300, LEFT = 56, RIGHT = 16, TOP = 14, BOTTOM = 44, TICKS = 5 };
+enum { WIDTH = 640, HEIGHT = 300, LEFT = 64, RIGHT = 24, TOP = 14, BOTTOM = 44, TICKS = 5 };
 
-/* Where a label at (x, y) may stand without covering one of those before it: the nearest free line below. */
+/* Where labels stand already, and dots: none may cover another. In the style sheet's larger letters, those of a phone. */
 typedef struct Label {
     double left, right, y;
 } Label;
+enum { LINE = 15 };
 
-static double free_line(Label *labels, size_t *count, size_t room, double left, double right, double y)
+static bool is_free(const Label *labels, size_t count, const Label *l)
 {
-    enum { LINE = 12 };
-    for (bool moved = true; moved;) {
-        moved = false;
-        for (size_t i = 0; i < *count; i++)
-            if (left < labels[i].right && right > labels[i].left && fabs(y - labels[i].y) < LINE) {
-                y = labels[i].y + LINE;
-                moved = true;
-            }
+    for (size_t i = 0; i < count; i++)
+        if (l->left < labels[i].right && l->right > labels[i].left && fabs(l->y - labels[i].y) < LINE)
+            return false;
+    return l->left > LEFT && l->right < WIDTH && l->y > TOP && l->y < HEIGHT - BOTTOM;
+}
+
+/* The free place nearest to the dot at (x, y) for n letters: right of it, left of it, then lines further below and above. */
+static Label place_label(const Label *labels, size_t count, double x, double y, size_t n)
+{
+    const double wide = 8 * (double)n;
+    Label l = {0};
+    for (int step = 0; step < 32; step++) {
+        double line = y + (step / 2 + 1) / 2 * (step / 2 % 2 ? LINE : -LINE);
+        l = step % 2 ? (Label){x - 7 - wide, x - 7, line} : (Label){x + 7, x + 7 + wide, line};
+        if (is_free(labels, count, &l))
+            return l;
     }
-    if (*count < room)
-        labels[(*count)++] = (Label){left, right, y};
-    return y;
+    return l;
 }
 
 /* An axis from the values' range to pixels first .. last. */
@@ -138,13 +145,21 @@ void put_chart(Page *p, const Chart *c, const Series *s, size_t n)
         }
         for (size_t k = 0; s[i].labels && k < s[i].n; k++) {
             double px = place(&x, s[i].x[k]), py = place(&y, s[i].y[k]);
-            double wide = 7 + 6.5 * (double)strlen(s[i].labels[k]);
-            bool left = px > WIDTH - 150;
-            double line = free_line(label, &labels, COUNT(label), left ? px - wide : px, left ? px : px + wide, py + 4);
-            put(p,
-                "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"var(--c%d)\"/><text class=\"mark\" x=\"%.1f\" y=\"%.1f\" "
-                "text-anchor=\"%s\">",
-                px, py, colour, left ? px - 7 : px + 7, line, left ? "end" : "start");
+            put(p, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"var(--c%d)\"/>", px, py, colour);
+            if (labels < COUNT(label))
+                label[labels++] = (Label){px - 5, px + 5, py + 4};
+        }
+        for (size_t k = 0; s[i].labels && k < s[i].n; k++) {
+            double px = place(&x, s[i].x[k]), py = place(&y, s[i].y[k]);
+            Label l = place_label(label, labels, px, py + 4, strlen(s[i].labels[k]));
+            bool left = l.left < px;
+            if (labels < COUNT(label))
+                label[labels++] = l;
+            if (l.y != py + 4) /* not beside its dot: a line leads there */
+                put(p, "<line class=\"axis\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>", px, py,
+                    left ? l.right : l.left, l.y - 4);
+            put(p, "<text class=\"mark\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", left ? l.right : l.left, l.y,
+                left ? "end" : "start");
             put_text(p, text_of(s[i].labels[k]));
             put(p, "</text>");
         }

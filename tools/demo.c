@@ -4,6 +4,7 @@
 #include "tools/extract.h"
 #include "tools/report.h"
 
+#include <errno.h>
 #include <math.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -185,7 +186,7 @@ static bool write_page(Demo *d, Error *e)
     for (size_t i = 0; i < COUNT(CONTESTANTS); i++)
         if (!(runs[i] = inside(d, CONTESTANTS[i].model, e)))
             return false;
-    about = "Synthetic: `sapor demo` drew the pictures, wrote the descriptions and made up the users, whose tastes are "
+    about = "Synthetic: Sapor drew the pictures, wrote the descriptions and made up the users, whose tastes are "
             "known. It shows that the path works, "
             "from a picture and a sentence to a recommendation; which model is better it does not show.";
     if (d->matched >= 0)
@@ -247,9 +248,9 @@ static bool run_demo(Demo *d, Error *e)
                100.0 / CATALOGUE_ITEMS);
     printf("\n");
     table_print(stdout, cells, COUNT(CONTESTANTS) + 1, COLUMNS, "llrrrrrr");
-    printf("\n%.1f s in all. To look at: %s/report.html. Next:\n  sapor recommend %s/LATTICE --users u007 -k 5\n"
-           "  sapor encode %s %s/pictures -o pictures.npy\n",
-           now_seconds() - begun, d->out, d->out, d->see, d->out);
+    printf("\n%.1f s in all. To look at: %s/report.html. Next:\n  %s recommend %s/LATTICE --users u007 -k 5\n"
+           "  %s encode %s %s/pictures -o %s/pictures.npy\n",
+           now_seconds() - begun, d->out, program_invocation_name, d->out, program_invocation_name, d->see, d->out, d->out);
     return true;
 }
 

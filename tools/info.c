@@ -1,8 +1,8 @@
 /* info.c: sapor info [--kernels]. */
-#include <stddef.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "kernels/cpu/cpu.h"
 #include "tools/tools.h"
 
 const Option info_options[] = {
@@ -57,63 +57,8 @@ static const Library LIBRARIES[] = {
 };
 
 /* Kernels by name and place in the table; the table has no names of its own. */
-#define ENTRY(member)                                                                                                       \
-    {                                                                                                                       \
-#member, offsetof(Kernels, member)                                                                                  \
-    }
-static const struct {
-    const char *name;
-    size_t at;
-} ENTRIES[] = {
-    ENTRY(gemm),
-    ENTRY(gemm_pack),
-    ENTRY(conv),
-    ENTRY(conv_pack),
-    ENTRY(max_pool),
-    ENTRY(mean_pool),
-    ENTRY(layer_norm),
-    ENTRY(layer_norm_back),
-    ENTRY(softmax),
-    ENTRY(softmax_back),
-    ENTRY(row_normalize),
-    ENTRY(row_normalize_back),
-    ENTRY(row_dot),
-    ENTRY(row_scale),
-    ENTRY(row_sum),
-    ENTRY(col_sum),
-    ENTRY(copy_cols),
-    ENTRY(attention),
-    ENTRY(attention_back),
-    ENTRY(act),
-    ENTRY(act_back),
-    ENTRY(binary),
-    ENTRY(axpby),
-    ENTRY(add_bias),
-    ENTRY(dropout),
-    ENTRY(fill),
-    ENTRY(sum),
-    ENTRY(sum_squares),
-    ENTRY(gather),
-    ENTRY(segment_sum),
-    ENTRY(segment_pool),
-    ENTRY(segment_pool_back),
-    ENTRY(group_ids),
-    ENTRY(spmm),
-    ENTRY(sddmm),
-    ENTRY(edge_softmax),
-    ENTRY(edge_softmax_back),
-    ENTRY(edge_row_sum),
-    ENTRY(edge_scale),
-    ENTRY(knn),
-    ENTRY(topk),
-    ENTRY(topk_rows),
-    ENTRY(bpr),
-    ENTRY(adam),
-    ENTRY(adam_replay),
-    ENTRY(adam_rows),
-    ENTRY(adam_factored),
-    ENTRY(sgd),
-};
+#define NAME(member) #member,
+static const char *const KERNELS[] = {KERNEL_LIST(NAME)};
 
 /* The processor's name from /proc/cpuinfo ("model name"), else the machine's from uname. */
 static const char *cpu_name(Context *c, const struct utsname *u)
@@ -162,8 +107,8 @@ static void info_json(const Kernels *k, const char *cpu, const struct utsname *u
     printf("}");
     if (kernels) {
         printf(",\"kernels\":{");
-        for (size_t i = 0; i < COUNT(ENTRIES); i++)
-            printf("%s\"%s\":\"%s\"", i ? "," : "", ENTRIES[i].name, k->level);
+        for (size_t i = 0; i < COUNT(KERNELS); i++)
+            printf("%s\"%s\":\"%s\"", i ? "," : "", KERNELS[i], k->level);
         printf("}");
     }
     printf("}\n");
@@ -197,8 +142,8 @@ bool info_command(Context *c, Error *e)
     if (kernels) {
         printf("\nkernels: one source for all levels; the best level that the processor has serves every kernel (SAPOR_CPU= "
                "forces another)\n");
-        for (size_t i = 0; i < COUNT(ENTRIES); i++)
-            printf("  %-20s %s%s", ENTRIES[i].name, d->k->level, (i + 1) % 3 && i + 1 < COUNT(ENTRIES) ? "\t" : "\n");
+        for (size_t i = 0; i < COUNT(KERNELS); i++)
+            printf("  %-20s %s%s", KERNELS[i], d->k->level, (i + 1) % 3 && i + 1 < COUNT(KERNELS) ? "\t" : "\n");
     }
     return true;
 }

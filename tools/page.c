@@ -75,7 +75,9 @@ static const char STYLE[] =
     "width:.75em;height:.75em;border-radius:2px;margin-right:.35em;background:var(--k)}\n"
     "svg{width:100%;height:auto;max-width:46rem;display:block}svg text{fill:var(--soft);font:12px system-ui,sans-serif}svg "
     ".axis{stroke:var(--line)}"
-    "svg .mark{fill:var(--fg)}\n";
+    "svg .mark{fill:var(--fg)}.l{text-align:left}\n"
+    "@media(max-width:40rem){svg text{font-size:15px}.row{display:block}.row div{gap:.3rem 1.6%}"
+    ".pic{width:min(48px,15%)}table{min-width:0}th,td{padding:.3rem .4rem}td:first-child,.l{white-space:normal}}\n";
 
 bool page_open(Page *p, const char *path, const char *title, const Heap *heap, Error *e)
 {

@@ -272,10 +272,10 @@ static void put_figures(Report *r)
     for (size_t i = 0; i < r->runs; i++)
         best = fmax(best, figure(&r->run[i], text_of(r->metric)));
     put(p,
-        "<h2>Figures</h2>\n<p class=\"soft\">%lld users, %lld items, %lld interactions to learn from; judged on %lld held "
-        "out. Means over users.</p>\n"
-        "<div class=\"wide\"><table><tr><th>model</th><th>features</th>",
-        (long long)r->data.U, (long long)r->data.I, (long long)r->data.train.count, (long long)r->data.test.count);
+        "<h2>Figures</h2>\n<p class=\"soft\">%lld interactions of %lld users with %lld items to learn from; judged on "
+        "%lld held out. Means over users.</p>\n"
+        "<div class=\"wide\"><table><tr><th>model</th><th class=\"l\">features</th>",
+        (long long)r->data.train.count, (long long)r->data.U, (long long)r->data.I, (long long)r->data.test.count);
     for (const Json *m = metrics ? metrics->first : NULL; m; m = m->next) {
         put(p, "<th>");
         put_text(p, m->key);
@@ -287,12 +287,15 @@ static void put_figures(Report *r)
         const Json *epoch = json_get(run->result, "best_epoch");
         put(p, "<tr%s><td>", figure(run, text_of(r->metric)) >= best ? " class=\"best\"" : "");
         put_text(p, text_of(run->name));
-        put(p, "</td><td>");
+        put(p, "</td><td class=\"l\">");
         put_text(p, text_of(run->features));
         put(p, "</td>");
         for (const Json *m = metrics ? metrics->first : NULL; m; m = m->next)
             put(p, "<td>%.4f</td>", figure(run, m->key));
-        put(p, "<td>%.0f</td></tr>\n", epoch ? epoch->number : NAN);
+        if (epoch && (run->points > 1 || epoch->number > 1))
+            put(p, "<td>%.0f</td></tr>\n", epoch->number);
+        else
+            put(p, "<td>-</td></tr>\n"); /* learns nothing */
     }
     put(p, "</table></div>\n");
 }
@@ -586,7 +589,8 @@ static bool put_roofline(Report *r, Error *e)
     if (!memory)
         return fail_memory(e, BYTES, "measuring the machine");
     memset(memory, 0, BYTES);
-    double peak = peak_gflops(d->k->level, "f32", d->pool, 0.1), speed = peak_read_gbs(d->k->level, memory, BYTES, d->pool, 0.2);
+    double peak = peak_gflops(d->k->level, "f32", d->pool, 0.1),
+           speed = peak_read_gbs(d->k->level, memory, BYTES, d->pool, 0.2);
     heap_free(r->c->heap, memory, BYTES);
     if (!shown || peak <= 0 || speed <= 0)
         return true;
