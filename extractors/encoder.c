@@ -261,11 +261,7 @@ bool encode_texts(const Encoder *en, Tape *t, const Text *texts, size_t n, float
         return false;
     if (n == 0)
         return true;
-    if (!(a = arena_new(arena_heap(en->arena), 0)))
-        return fail_memory(e, 0, "encoding texts");
-    bool ok = run_texts(en, t, texts, n, out, a, e);
-    arena_free(a);
-    return ok;
+    return (a = tape_arena(t, 0, e)) && run_texts(en, t, texts, n, out, a, e);
 }
 
 bool encode_hidden(const Encoder *en, Tape *t, Text text, float **out, int64_t *count, Arena *a, Error *e)
@@ -298,6 +294,7 @@ static Tensor *forward_images(Tape *t, const void *model, const void *input)
 
 typedef struct Prepare {
     const Encoder *en;
+    Tape *tape; /* has an arena for each of them */
     const Image *images;
     float *pixels;
     Error *errors; /* one an image: tasks run side by side */
@@ -306,14 +303,10 @@ typedef struct Prepare {
 static void prepare_one(void *arg, size_t i, int worker)
 {
     Prepare *p = arg;
-    const Preset *preset = &p->en->preset;
-    Arena *a = arena_new(arena_heap(p->en->arena), 0);
     (void)worker;
-    if (!a)
-        fail_memory(&p->errors[i], 0, "preparing a picture");
-    else
-        image_prepare(&p->images[i], preset, p->pixels + (int64_t)i * preset->width * preset->height * 3, a, &p->errors[i]);
-    arena_free(a);
+    const Preset *preset = &p->en->preset;
+    image_prepare(&p->images[i], preset, p->pixels + (int64_t)i * preset->width * preset->height * 3,
+                  tape_arena(p->tape, 1 + (int)i, &p->errors[i]), &p->errors[i]);
 }
 
 /* [h, w, c] -> [c, h, w] */
@@ -335,11 +328,11 @@ static bool run_images(const Encoder *en, Tape *t, const Image *images, size_t n
     float *pixels = arena_alloc(a, chunk, each, e),
           *result = en->map[0] ? arena_alloc(a, chunk, D * sizeof(float), e) : NULL;
     Error *errors = NEW(a, Error, chunk, e);
-    if (!pixels || !errors || (en->map[0] && !result))
+    if (!pixels || !errors || (en->map[0] && !result) || !tape_arena(t, (int)chunk, e))
         return false;
     for (size_t i = 0; i < n; i += chunk) {
         size_t B = MIN(chunk, n - i);
-        Prepare p = {.en = en, .images = images + i, .pixels = pixels, .errors = errors};
+        Prepare p = {.en = en, .tape = t, .images = images + i, .pixels = pixels, .errors = errors};
         double begun = trace_begin(d->trace);
         pool_run(d->pool, B, prepare_one, &p);
         trace_end(d->trace, begun, "prepare", 0, (double)(B * each));
@@ -368,9 +361,5 @@ bool encode_images(const Encoder *en, Tape *t, const Image *images, size_t n, fl
         return false;
     if (n == 0)
         return true;
-    if (!(a = arena_new(arena_heap(en->arena), 0)))
-        return fail_memory(e, 0, "encoding images");
-    bool ok = run_images(en, t, images, n, out, a, e);
-    arena_free(a);
-    return ok;
+    return (a = tape_arena(t, 0, e)) && run_images(en, t, images, n, out, a, e);
 }

@@ -112,6 +112,9 @@ void tape_reset(Tape *t, Draw draw);
 bool tape_ok(const Tape *t, Error *e); /* false and the first failure's line */
 bool tape_fail(Tape *t, sp_status code, const char *format, ...) PRINTF_LIKE(3, 4);
 bool tape_training(const Tape *t);
+/* Host memory of those who drive the tape, which stays with it from call to call: number 0, and others for tasks. Comes empty; the first
+ * call with a number makes it and those below it, and no two threads may do that at a time. NULL when out of memory. */
+Arena *tape_arena(Tape *t, int number, Error *e);
 /* Of the tensors made since `mark` the model will read only those in `keep` again (some may be NULL): the memory of the others, where the
  * way back does not need it, serves later ops. */
 int64_t tape_mark(const Tape *t);

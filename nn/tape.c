@@ -44,6 +44,9 @@ void tape_free(Tape *t)
     free_list(heap, t->step.blocks, t->step.block_room, sizeof *t->step.blocks);
     free_list(heap, t->step.spare, t->step.spare_room, sizeof *t->step.spare);
     free_list(heap, t->nodes, t->room, sizeof *t->nodes);
+    while (t->arena_count)
+        arena_free(t->arenas[--t->arena_count]);
+    free_list(heap, t->arenas, t->arena_room, sizeof *t->arenas);
     arena_free(t->meta);
     heap_free(heap, t, sizeof *t);
 }
@@ -113,6 +116,20 @@ static bool grow_list(Tape *t, void **list, size_t count, size_t *room, size_t s
     *list = p;
     *room = more;
     return true;
+}
+
+Arena *tape_arena(Tape *t, int number, Error *e)
+{
+    while (t->arena_count <= (size_t)number) {
+        if (!grow_list(t, (void **)&t->arenas, t->arena_count, &t->arena_room, sizeof *t->arenas) ||
+            !(t->arenas[t->arena_count] = arena_new(t->heap, 0))) {
+            fail_memory(e, sizeof *t->arenas, "a tape");
+            return NULL;
+        }
+        t->arena_count++;
+    }
+    arena_rewind(t->arenas[number], (ArenaMark){0});
+    return t->arenas[number];
 }
 
 static size_t round_up(size_t bytes)

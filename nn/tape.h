@@ -179,6 +179,8 @@ struct Tape {
     uint64_t drawn; /* elements that dropout has drawn for */
     Arena *meta;    /* nodes and host scratch of a step */
     ArenaMark empty;
+    Arena **arenas; /* tape_arena's */
+    size_t arena_count, arena_room;
     Node **nodes;
     size_t count, room;
     StepMemory step;

@@ -1,0 +1,191 @@
+/* steady_test: once warm, training steps and encoding allocate nothing: neither from their heap nor, where the C library lets us look, from
+ * malloc behind its back (qsort does). Inputs that were seen before come again; the count must stand still. */
+#include "testing.h"
+
+#include <stdatomic.h>
+
+#include "extractors/extractors.h"
+#include "recsys/recsys.h"
+
+/* The C library's own functions under their own names, so that its calls count too; sanitizers have theirs. */
+static atomic_size_t mallocs;
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+enum { SEES_MALLOC = 1 };
+extern void *__libc_malloc(size_t bytes), *__libc_calloc(size_t n, size_t size), *__libc_realloc(void *p, size_t bytes),
+    *__libc_memalign(size_t align, size_t bytes);
+void *malloc(size_t bytes)
+{
+    mallocs++;
+    return __libc_malloc(bytes);
+}
+void *calloc(size_t n, size_t size)
+{
+    mallocs++;
+    return __libc_calloc(n, size);
+}
+void *realloc(void *p, size_t bytes)
+{
+    mallocs++;
+    return __libc_realloc(p, bytes);
+}
+void *aligned_alloc(size_t align, size_t bytes)
+{
+    mallocs++;
+    return __libc_memalign(align, bytes);
+}
+int posix_memalign(void **p, size_t align, size_t bytes)
+{
+    mallocs++;
+    *p = __libc_memalign(align, bytes);
+    return *p ? 0 : 12;
+}
+#else
+enum { SEES_MALLOC = 0 };
+#endif
+
+/* ---- training ---------------------------------------------------------------------------------------------------------- */
+
+enum { USERS = 300, ITEMS = 200, OWN = 8, BATCHES = 4, ROUNDS = 4 };
+
+static void make_data(DataSet *d, Arena *a)
+{
+    static const int64_t widths[] = {40, 24};
+    static const char *const names[] = {"visual", "textual"};
+    Error e = {0};
+    *d = (DataSet){.U = USERS, .I = ITEMS, .arena = a, .feature_count = 2, .features = NEW(a, Feature, 2, &e)};
+    d->train = (Pairs){
+        .count = (int64_t)USERS * OWN, .start = NEW(a, int64_t, USERS + 1, &e), .item = NEW(a, int32_t, USERS * OWN, &e)};
+    for (int u = 0; u <= USERS; u++)
+        d->train.start[u] = (int64_t)u * OWN;
+    for (int i = 0; i < USERS * OWN; i++)
+        d->train.item[i] = i % OWN * (ITEMS / OWN) + i / OWN % (ITEMS / OWN);
+    for (int f = 0; f < 2; f++) {
+        float *x = NEW(a, float, ITEMS *widths[f], &e);
+        for (int64_t i = 0; i < ITEMS * widths[f]; i++)
+            x[i] = draw_uniform((Draw){1, DRAW_TEST, (uint32_t)f}, (uint64_t)i) - 0.5f;
+        d->features[f] = (Feature){.name = names[f], .D = widths[f], .data = x};
+    }
+}
+
+static void train_step(Model *m, Sampler *s, Optim *o, Tape *t, int64_t b, Error *e)
+{
+    Batch batch = {.index = b};
+    float loss;
+    batch.B = sampler_batch(s, b, &batch.users, &batch.positives, &batch.negatives);
+    tape_reset(t, (Draw){1, DRAW_DROPOUT, (uint32_t)b});
+    batch.user = input_i32(t, batch.users, batch.B);
+    batch.pos = input_i32(t, batch.positives, batch.B);
+    batch.neg = batch.negatives ? input_i32(t, batch.negatives, batch.B) : NULL;
+    Tensor *x = m->kind->loss(t, m, &batch);
+    assert_ok(tape_ok(t, e), *e);
+    tensor_read(store_device(m->store), x, 0, 1, &loss);
+    assert_ok(backward(t, x, e) && optim_step(o, m->store, t, e), *e);
+}
+
+static void steps_allocate_nothing(void **state)
+{
+    const Recommender *kind = *state;
+    static const char *const set[] = {"batch_size=512"};
+    Error e = {0};
+    TestHeap heap;
+    test_heap(&heap, 0);
+    Arena *a = arena_new(NULL, 0);
+    DataSet data;
+    make_data(&data, a);
+    Device d = {.k = kernels_cpu(NULL, &e), .heap = &heap.heap, .pool = pool_new(NULL, 2, &e)};
+    Model m = {.kind = kind, .data = &data, .arena = a, .seed = 1};
+    m.settings = settings_make(kind->settings, PROTOCOL_ELLIOT, set, COUNT(set), a, &e);
+    m.store = store_new(&d, &e);
+    assert_ok(m.settings && m.store && kind->init(&m, &e), e);
+    Sampler *s = sampler_new(&data, kind->sampling(&m), 512, 1, a, &e);
+    assert_ok(s, e);
+    if (sampler_batches(s) == 0) {
+        print_message("skipped: %s learns nothing\n", kind->name);
+    } else {
+        Optim o = optim_adam(0.001);
+        Tape *t = tape_new(&d, true, &e);
+        assert_ok(!kind->epoch || kind->epoch(&m, &e), e);
+        sampler_epoch(s, d.pool, 0);
+        size_t asked = 0, behind = 0;
+        for (int64_t step = 0; step < BATCHES * ROUNDS; step++) {
+            size_t before = heap.requests, malloced = mallocs;
+            train_step(&m, s, &o, t, step % MIN(sampler_batches(s), BATCHES), &e);
+            if (step >= BATCHES * (ROUNDS - 2)) {
+                asked += heap.requests - before;
+                behind += mallocs - malloced;
+            }
+        }
+        print_message("%s: %zu requests to the heap, %zu to malloc in %d steps\n", kind->name, asked, behind, 2 * BATCHES);
+        assert_int_equal(asked, 0);
+        assert_true(behind == 0);
+        tape_free(t);
+    }
+    store_free(m.store);
+    pool_free(d.pool);
+    arena_free(a);
+    assert_int_equal(heap.live, 0);
+}
+
+/* ---- encoding ---------------------------------------------------------------------------------------------------------- */
+
+static void encoding_allocates_nothing(void **state)
+{
+    static const char *const MODELS[] = {"bert", "distilbert",   "mpnet",
+                                         "vit",  "resnet_basic", "efficientnet_lite.safetensors"};
+    enum { N = 100 };
+    (void)state;
+    for (size_t i = 0; i < COUNT(MODELS); i++) {
+        Error e = {0};
+        TestHeap heap;
+        test_heap(&heap, 0);
+        char path[256];
+        snprintf(path, sizeof path, "tests/golden/encoders/%s", MODELS[i]);
+        Device d = {.k = kernels_cpu(NULL, &e), .heap = &heap.heap, .pool = pool_new(NULL, 2, &e)};
+        Encoder *en = encoder_open(&d, path, &(EncoderOptions){.normalize = -1}, &e);
+        assert_ok(en, e);
+        Tape *t = tape_new(&d, false, &e);
+        Arena *a = arena_new(NULL, 0);
+        float *out = NEW(a, float, N * en->features, &e);
+        Text texts[N];
+        unsigned char pixels[40 * 30 * 3];
+        Image images[N];
+        for (size_t p = 0; p < sizeof pixels; p++)
+            pixels[p] = (unsigned char)(p * 7);
+        for (size_t k = 0; k < N; k++) {
+            texts[k] = (Text){"a small red leather bag for the new light", 8 + k % 30};
+            images[k] = (Image){40, 30, pixels};
+        }
+        bool reads = en->kind->modalities & MODALITY_TEXT;
+        size_t before = 0, malloced = 0;
+        for (int round = 0; round < 4; round++) {
+            if (round == 2) {
+                before = heap.requests;
+                malloced = mallocs;
+            }
+            assert_ok(reads ? encode_texts(en, t, texts, N, out, &e) : encode_images(en, t, images, 20, out, &e), e);
+        }
+        print_message("%s: %zu requests to the heap, %zu to malloc\n", MODELS[i], heap.requests - before,
+                      mallocs - malloced);
+        assert_int_equal(heap.requests - before, 0);
+        assert_true(mallocs == malloced);
+        arena_free(a);
+        tape_free(t);
+        encoder_close(en);
+        pool_free(d.pool);
+        assert_int_equal(heap.live, 0);
+    }
+}
+
+int main(void)
+{
+    struct CMUnitTest tests[32] = {cmocka_unit_test(encoding_allocates_nothing)};
+    size_t n = 1;
+    if (!SEES_MALLOC)
+        print_message("skipped: malloc itself is not counted here, only the heap\n");
+    for (size_t i = 0; i < recommender_count() && n < COUNT(tests); i++) {
+        const Recommender *kind = recommender_at(i);
+        tests[n++] =
+            (struct CMUnitTest){.name = kind->name, .test_func = steps_allocate_nothing, .initial_state = (void *)kind};
+    }
+    return _cmocka_run_group_tests("steady", tests, n, NULL, NULL);
+}
