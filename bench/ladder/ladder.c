@@ -195,7 +195,7 @@ static bool measure(int shape, Row *rows, int count, const float *memory)
     }
     double gflops = 0, gbs = 0;
     for (int round = 0; round < ROUNDS; round++) {
-        gflops = fmax(gflops, peak_gflops(kernels->level, NULL, 0.03));
+        gflops = fmax(gflops, peak_gflops(kernels->level, "f32", NULL, 0.03));
         if (w.bytes > 0) {
             gbs =
                 fmax(gbs, peak_read_gbs(kernels->level, memory, (size_t)fmin(fmax(w.lives, 32768), READ_BYTES), NULL, 0.03));

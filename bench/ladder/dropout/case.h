@@ -1,0 +1,19 @@
+/* y[i] = x[i] / (1 - p) where draw i is at least p, else 0. Draw i is word 0 of Philox4x32-10 (Salmon et al. 2011) of the counter (i, epoch,
+ * purpose) and the key seed: any part of it can be drawn again, by any thread, in any order. */
+#ifndef SAPOR_LADDER_CASE_H
+#define SAPOR_LADDER_CASE_H
+
+#include "bench/ladder/ladder.h"
+
+enum { ROUNDS = 10 };
+
+struct Case {
+    int64_t n;
+    float p;
+    Draw draw;
+    const float *x;
+    float *y;
+    double *expected;
+};
+
+#endif
