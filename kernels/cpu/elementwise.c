@@ -169,13 +169,38 @@ void K(add_bias)(const Run *run, int64_t M, int64_t C, const float *x, const flo
     }
 }
 
+/* Word 0 of draw4 for VW / 2 indices: base/random.c's Philox with a 32-bit word in the lower half of each lane. What the upper halves
+ * are left with, vl_multiply does not look at. */
+INLINE vl draw_lanes(Draw d, vl index)
+{
+    uint32_t k0 = (uint32_t)d.seed, k1 = (uint32_t)(d.seed >> 32);
+    vl c0 = index, c1 = index >> 32, c2 = (vl){0} + d.epoch, c3 = (vl){0} + (uint64_t)(d.purpose << 24);
+    UNROLL
+    for (int round = 0; round < 10; round++) {
+        const vl a = vl_multiply(c0, 0xd2511f53u), b = vl_multiply(c2, 0xcd9e8d57u);
+        c0 = (b >> 32) ^ c1 ^ k0;
+        c1 = b;
+        c2 = (a >> 32) ^ c3 ^ k1;
+        c3 = a;
+        k0 += 0x9e3779b9u;
+        k1 += 0xbb67ae85u;
+    }
+    return c0;
+}
+
 static void dropout_range(const void *arg, int64_t first, int64_t last)
 {
     const Elements *e = arg;
-    float kept = 1.0f / (1.0f - e->alpha);
-    for (int64_t i = first; i < last; i++) {
-        e->y[i] = draw_uniform(e->draw, e->begin + (uint64_t)i) >= e->alpha ? e->a[i] * kept : 0.0f;
+    const float kept = 1.0f / (1.0f - e->alpha);
+    vl even = {0};
+    for (int k = 0; k < VW / 2; k++) {
+        even[k] = e->begin + 2 * (uint64_t)k;
     }
+    FOR_VECTORS(first, last, {
+        const vl a = draw_lanes(e->draw, even + (uint64_t)i), b = draw_lanes(e->draw, even + (uint64_t)i + 1);
+        const vf draws = v_from_int((vi)((a >> 8 & 0xffffff) | b >> 8 << 32) & 0xffffff) * 0x1p-24f; /* as draw_uniform's */
+        store_part(e->y + i, v_select(draws >= e->alpha, kept * load_part(e->a + i, n), v_zero()), n);
+    })
 }
 
 void K(dropout)(const Run *run, int64_t n, float p, Draw d, uint64_t first, const float *x, float *y)

@@ -33,6 +33,7 @@
 
 typedef float vf __attribute__((vector_size(4 * VW)));
 typedef int32_t vi __attribute__((vector_size(4 * VW)));
+typedef uint64_t vl __attribute__((vector_size(4 * VW)));
 typedef float vf_any __attribute__((vector_size(4 * VW), aligned(4), may_alias));
 typedef int32_t vi_any __attribute__((vector_size(4 * VW), aligned(4), may_alias));
 
@@ -223,6 +224,20 @@ INLINE vi v_to_int(vf x) /* |x| < 2^31 */
 INLINE vf v_from_int(vi x)
 {
     return __builtin_convertvector(x, vf);
+}
+
+/* VW / 2 lanes of 64 bits: lower halves times b, 32 by 32 bits to 64; upper halves are not looked at */
+INLINE vl vl_multiply(vl a, uint32_t b)
+{
+#if VW == 16
+    return (vl)_mm512_mul_epu32((__m512i)a, _mm512_set1_epi64((int64_t)b));
+#elif VW == 8
+    return (vl)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi64x((int64_t)b));
+#elif defined(__x86_64__)
+    return (vl)_mm_mul_epu32((__m128i)a, _mm_set1_epi64x((int64_t)b));
+#else
+    return (a & 0xffffffffu) * b;
+#endif
 }
 
 /* Sums and maxima over the lanes, by halves: ((l0+l4)+(l2+l6)) + ((l1+l5)+(l3+l7)) for eight. */

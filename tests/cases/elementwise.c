@@ -213,8 +213,8 @@ const Family family_add_bias = {.kernel = "add_bias",
 
 /* ---- dropout, fill ------------------------------------------------------------------------------------------------------------------------ */
 
-static const Case dropout_cases[] = {CASE(0, 10, 0), CASE(7, 50, 0), CASE(40001, 10, 1000003), CASE(50, 0, 7),
-                                     TIMED(1 << 18, 10, 0)};
+static const Case dropout_cases[] = {CASE(0, 10, 0),           CASE(7, 50, 0), CASE(40, 30, 4294967270),
+                                     CASE(40001, 10, 1000003), CASE(50, 0, 7), TIMED(1 << 18, 10, 0)};
 static Draw dropout_draw(const Job *j)
 {
     return (Draw){j->seed, DRAW_DROPOUT, 3};
