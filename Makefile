@@ -50,12 +50,13 @@ FOLDERS = base weights tokenizers nn extractors recsys recsys/models kernels
 LIB_SRC := sapor.c $(wildcard $(addsuffix /*.c,$(FOLDERS)))
 CPU_SRC := $(wildcard kernels/cpu/*.c)
 # -O3 where it pays; elsewhere it adds 200 KB of unrolled tails.
-UNROLLED = tile gemm conv winograd
+UNROLLED = tile dots gemm conv winograd
 TOOL_SRC := $(wildcard tools/*.c)
 # The same kernel sources once a level of instructions; kernels/dispatch.c names the levels.
 ifeq ($(MACHINE),x86_64)
 LEVELS = baseline avx2 $(if $(call on,$(MINIMAL)),,avx512)
 FLAGS_avx2 = -mavx2 -mfma -mf16c
+FLAGS_avx512_dots = -mavx512vnni -mavx512bf16
 FLAGS_avx512 = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mprefer-vector-width=512
 else
 LEVELS = baseline
@@ -76,12 +77,14 @@ help:
 # Stamps change when the flags, or the list of objects, do: then what depends on them is made again.
 stamp = @mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$(1))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(1))' > $@
 $(BUILD)/flags: FORCE
-	$(call stamp,$(COMPILE) $(foreach l,$(LEVELS),$(FLAGS_$(l))) -O3: $(UNROLLED))
+	$(call stamp,$(COMPILE) $(foreach l,$(LEVELS),$(FLAGS_$(l)) $(FLAGS_$(l)_dots)) -O3: $(UNROLLED))
 $(BUILD)/objects: FORCE
 	$(call stamp,$(LIB_OBJ) $(TOOL_OBJ) $(LINK) $(DEP_LIBS))
 
-# The command around the library is made small (but for what measures the machine): nothing in it takes time. private: not for the stamp.
-$(filter-out %/peak.o %/statistics.o,$(TOOL_OBJ)): private OPT := $(patsubst -O2,-Os,$(OPT))
+# Made small: where nothing takes time, because the kernels take it. private: not for the stamp.
+HOT = nn/ops_% nn/graph weights/array extractors/resize extractors/image% tools/peak tools/statistics
+SMALL_SRC = $(filter-out $(HOT:%=%.c),$(TOOL_SRC) $(wildcard $(addsuffix /*.c,nn weights extractors recsys/models)))
+$(SMALL_SRC:%.c=$(BUILD)/%.o): private OPT := $(patsubst -O2,-Os,$(OPT))
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(COMPILE) -c $< -o $@
@@ -90,7 +93,7 @@ $(BUILD)/extractors/image_stb.o: private SAN += $(if $(SANITIZE),-fno-sanitize=p
 define level_rule
 $(BUILD)/kernels/$(1)/%.o: kernels/cpu/%.c $(BUILD)/flags
 	@mkdir -p $$(@D)
-	$$(CC) $$(BASE_CFLAGS) $$(if $$(filter $(UNROLLED),$$*),$$(patsubst -Os,-O2,$$(patsubst -O2,-O3,$$(filter -O2 -Os,$$(OPT))))) $$(FLAGS_$(1)) -DLEVEL=$(1) -DLEVEL_$(1) $$(CFLAGS) -c $$< -o $$@
+	$$(CC) $$(BASE_CFLAGS) $$(if $$(filter $(UNROLLED),$$*),$$(patsubst -Os,-O2,$$(patsubst -O2,-O3,$$(filter -O2 -Os,$$(OPT))))) $$(FLAGS_$(1)) $$(FLAGS_$(1)_$$*) -DLEVEL=$(1) -DLEVEL_$(1) $$(CFLAGS) -c $$< -o $$@
 endef
 $(foreach l,$(LEVELS),$(eval $(call level_rule,$(l))))
 

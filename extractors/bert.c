@@ -63,6 +63,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
 const EncoderKind bert_kind = {.name = "bert",
                                .about = "BERT: sentence-transformers/all-MiniLM-L6-v2, bert-base-uncased (folders)",
                                .modalities = MODALITY_TEXT,
+                               .narrow = true,
                                .matches = matches,
                                .load = load,
                                .forward_text = postnorm_forward};

@@ -34,6 +34,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
 const EncoderKind distilbert_kind = {.name = "distilbert",
                                      .about = "DistilBERT: distilbert-base-uncased, multi-qa-distilbert-cos-v1 (folders)",
                                      .modalities = MODALITY_TEXT,
+                                     .narrow = true,
                                      .matches = matches,
                                      .load = load,
                                      .forward_text = postnorm_forward};

@@ -74,6 +74,12 @@ static bool open_into(Encoder *en, const Device *d, const char *name, Error *e)
         en->preset = *en->options.preset;
     if (!(en->kind = find_kind(&s, en->arena, e)) || !(en->store = store_new(d, e)))
         return false;
+    Pack pack = PACK_F32;
+    if (en->options.dtype != PACK_F32 && !en->kind->narrow)
+        return fail(e, SP_UNSUPPORTED, "%s: a %s runs in f32 only; leave --dtype out", s.path, en->kind->name);
+    if (!kernels_pack(d->k, d->heap, en->options.dtype, &pack, e))
+        return false;
+    store_set_pack(en->store, pack);
     if (s.folder && (en->kind->modalities & MODALITY_IMAGE) && !en->options.preset &&
         !preset_from_folder(&en->preset, s.folder, en->arena, e))
         return false;

@@ -56,6 +56,7 @@ typedef struct EncoderOptions {
     const char *layer;    /* which output: "avgpool", "pooler_output", "last_hidden_state", ...; NULL: the model's */
     int64_t max_tokens;   /* 0: the model's */
     const Preset *preset; /* NULL: the model's */
+    Pack dtype;           /* of weights and products: PACK_F32, _F16, _BF16 or _INT8 */
 } EncoderOptions;
 
 /* What an architecture file sees when it is asked whether this is its model, and when it loads. */
@@ -80,6 +81,7 @@ typedef struct EncoderKind {
     const char *name;  /* "bert": what --arch and `sapor models` say */
     const char *about; /* one line: which published models */
     unsigned modalities;
+    bool narrow; /* other types than float32 are of use, and tested */
     bool (*matches)(const ModelSource *s);
     /* Loads into e->store and e->model; sets what the struct below says it may. */
     bool (*load)(Encoder *e, const ModelSource *s, Error *err);

@@ -82,6 +82,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
 const EncoderKind mpnet_kind = {.name = "mpnet",
                                 .about = "MPNet: sentence-transformers/all-mpnet-base-v2 (folders)",
                                 .modalities = MODALITY_TEXT,
+                                .narrow = true,
                                 .matches = matches,
                                 .load = load,
                                 .forward_text = postnorm_forward};

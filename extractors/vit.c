@@ -221,6 +221,7 @@ static Tensor *forward(Tape *t, const void *model, const void *input)
 const EncoderKind vit_kind = {.name = "vit",
                               .about = "ViT: google/vit-base-patch16-224, facebook/dino-vitb16 (folders)",
                               .modalities = MODALITY_IMAGE,
+                              .narrow = true,
                               .matches = matches,
                               .load = load,
                               .forward_image = forward};

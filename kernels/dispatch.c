@@ -90,6 +90,47 @@ const Kernels *kernels_cpu(const char *force, Error *e)
     return NULL;
 }
 
+/* Seconds of a product of BERT's kind in little, the best of some. `floats` hold A, B and C, zeros. */
+static double time_pack(const Kernels *k, Pack pack, float *floats, void *packed, Run run)
+{
+    enum { TIMES = 10 };
+    const int64_t M = 56, N = 64, K = 384;
+    k->gemm_pack(&run, pack, K, N, floats, N, 1, packed);
+    const Gemm g = {M, N, K, floats, K, 1, NULL, 0, 0, packed, pack, floats + M * K, N, 1, 0, NULL, NULL, 0, ACT_NONE, 0};
+    double best = 1;
+    for (int i = 0; i < TIMES; i++) {
+        const double begin = now_seconds();
+        k->gemm(&run, &g);
+        best = MIN(best, now_seconds() - begin);
+    }
+    return best;
+}
+
+bool kernels_pack(const Kernels *k, const Heap *heap, Pack wish, Pack *best, Error *e)
+{
+    *best = wish;
+    if (!k->gemm_packs(wish)) {
+        return fail(e, SP_UNSUPPORTED, "%s: this processor's products of bytes are missing at level %s; SAPOR_CPU=avx2 has them",
+                    wish == PACK_INT8 ? "int8" : "this type", k->level);
+    }
+    if (wish != PACK_BF16 || !k->gemm_packs(PACK_BF16_DOTS)) {
+        return true;
+    }
+    enum { FLOATS = 1 << 15, BYTES = 1 << 20 }; /* A, B, C; packed B, half of it scratch */
+    char *block = k->alloc(heap, BYTES);
+    if (!block) {
+        return fail_memory(e, BYTES, "timing products");
+    }
+    Run run = {.work = block + BYTES / 2, .work_bytes = BYTES / 2};
+    k->zero(&run, block, BYTES);
+    float *floats = (float *)(void *)block;
+    void *packed = floats + FLOATS;
+    const double dots = time_pack(k, PACK_BF16_DOTS, floats, packed, run), wide = time_pack(k, PACK_F32, floats, packed, run);
+    *best = dots < wide ? PACK_BF16_DOTS : PACK_BF16;
+    k->free(heap, block, BYTES);
+    return true;
+}
+
 AdamStep adam_step(double lr, double beta1, double beta2, double eps, double weight_decay, int64_t t)
 {
     return (AdamStep){

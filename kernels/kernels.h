@@ -37,6 +37,12 @@ typedef enum Act {
     ACT_COUNT
 } Act; /* GELU is erf's; LEAKY_RELU takes its slope as parameter */
 
+/* What packed weights are made of. All else stays float32. F16 and BF16 take half the bytes and are multiplied as float32; BF16_DOTS rounds A
+ * to bf16, too, and sums products in float32, by pairs; INT8 has a scale for each column of B, a scale and a zero point for each row
+ * of A, and exact 32-bit sums: up to PACK_INT8_K of them. */
+typedef enum Pack { PACK_F32, PACK_F16, PACK_BF16, PACK_BF16_DOTS, PACK_INT8 } Pack;
+enum { PACK_INT8_K = 1 << 15 };
+
 /* C[M,N] = act(alpha A[M,K] B[K,N] + beta C + bias[N] + residual[M,N]). Strides in elements, so A or B may be transposed. */
 typedef struct Gemm {
     int64_t M, N, K;
@@ -45,6 +51,7 @@ typedef struct Gemm {
     const float *B;
     int64_t b_row, b_col; /* B[k,n] at k b_row + n b_col; ignored when packed is given */
     const void *packed;   /* gemm_pack's, or NULL */
+    Pack pack;            /* of packed; where A is made narrow, too, a_col is 1 */
     float *C;
     int64_t ldc;
     float alpha, beta;     /* beta 0: C is not read */
@@ -64,6 +71,7 @@ typedef struct Conv {
     int64_t top, left, bottom, right; /* zero padding */
     const float *x;
     const void *packed;    /* conv_pack's */
+    Pack pack;             /* what 1 x 1 kernels without stride and padding are packed to; all others stay float32 */
     float *y;              /* [B,OH,OW,O] */
     const float *bias;     /* [O] or NULL */
     const float *residual; /* like y, or NULL: y = act(conv + bias + residual) */
@@ -148,8 +156,9 @@ typedef struct Kernels {
     void (*zero)(const Run *, void *p, size_t bytes);
 
     /* dense (gemm.c). The packed form is opaque and belongs to this level. */
-    size_t (*gemm_pack_bytes)(int64_t K, int64_t N);
-    void (*gemm_pack)(const Run *, int64_t K, int64_t N, const float *B, int64_t b_row, int64_t b_col, void *packed);
+    bool (*gemm_packs)(Pack); /* whether this level, on this processor, does */
+    size_t (*gemm_pack_bytes)(Pack, int64_t K, int64_t N);
+    void (*gemm_pack)(const Run *, Pack, int64_t K, int64_t N, const float *B, int64_t b_row, int64_t b_col, void *packed);
     size_t (*gemm_work)(const Gemm *, int threads);
     void (*gemm)(const Run *, const Gemm *);
 
@@ -278,6 +287,9 @@ typedef struct Kernels {
 /* The CPU's table at the best level that this machine and build have; force ("baseline", "avx2", "avx512"; NULL: the environment's
  * SAPOR_CPU, else the best) picks one, or fails and lists what there is. */
 const Kernels *kernels_cpu(const char *force, Error *e);
+/* What weights of `wish` (F32, F16, BF16 or INT8) are best packed to here: BF16 to BF16_DOTS where a product timed on the spot is
+ * faster by it (processors that have the instruction differ by four in its rate). Fails where there is no way. Takes about 1 ms. */
+bool kernels_pack(const Kernels *k, const Heap *heap, Pack wish, Pack *best, Error *e);
 /* Levels of this build, best last; usable[i] says whether this machine can run it and why[i] what is missing. Returns how many. */
 size_t kernels_levels(const char *names[8], bool usable[8], const char *why[8]);
 

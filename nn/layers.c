@@ -40,7 +40,7 @@ bool linear_load(Linear *l, Store *s, int n, const Array *const *w, const Array 
                         (long long)a->shape[0], (long long)b[i]->count);
         N += a->shape[0];
     }
-    *l = (Linear){.N = N, .K = K};
+    *l = (Linear){.N = N, .K = K, .pack = K <= PACK_INT8_K ? store_pack(s) : PACK_F32};
     const float *view = n == 1 ? array_view(w[0]) : NULL; /* one float32 array is packed from where it is */
     float *host = NULL, *bias = NULL;
     Mirror m = {.d = d};
@@ -54,11 +54,11 @@ bool linear_load(Linear *l, Store *s, int n, const Array *const *w, const Array 
             memset(bias + at, 0, (size_t)w[i]->shape[0] * sizeof(float));
     }
     const float *source = ok ? mirror_in(&m, view ? view : host, (size_t)(N * K) * sizeof(float), e) : NULL;
-    void *packed = source ? store_alloc(s, d->k->gemm_pack_bytes(K, N), "packed weights", e) : NULL;
+    void *packed = source ? store_alloc(s, d->k->gemm_pack_bytes(l->pack, K, N), "packed weights", e) : NULL;
     ok = packed && (!b || (l->b = store_f32(s, "", 1, &N, bias, e)));
     if (ok) {
         Run run = store_run(s);
-        d->k->gemm_pack(&run, K, N, source, 1, K, packed);
+        d->k->gemm_pack(&run, l->pack, K, N, source, 1, K, packed);
         l->packed = packed;
     }
     mirror_close(&m);
@@ -99,7 +99,18 @@ bool conv_load(Conv2d *c, Store *s, const Array *w, const Array *bias, const Arr
                   .left = pad,
                   .bottom = pad,
                   .right = pad};
-    Conv shape = {.C = c->C, .O = O, .kh = c->kh, .kw = c->kw, .stride = stride, .groups = groups};
+    c->pack = store_pack(s);
+    Conv shape = {.C = c->C,
+                  .O = O,
+                  .kh = c->kh,
+                  .kw = c->kw,
+                  .stride = stride,
+                  .groups = groups,
+                  .top = pad,
+                  .left = pad,
+                  .bottom = pad,
+                  .right = pad,
+                  .pack = c->pack};
     float *host = NULL, *numbers = NULL; /* numbers: [6, O]: bias, gamma, beta, mean, var; the folded bias */
     bool ok = host_scratch(&host, d->heap, w->count, e) && host_scratch(&numbers, d->heap, 6 * O, e);
     if (ok) {

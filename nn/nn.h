@@ -48,6 +48,9 @@ typedef struct Store Store;
 Store *store_new(const Device *d, Error *e);
 void store_free(Store *s);
 const Device *store_device(const Store *s);
+/* What linear_load and conv_load pack to from now on (kernels_pack's answer); float32 before. */
+void store_set_pack(Store *s, Pack pack);
+Pack store_pack(const Store *s);
 typedef enum InitKind {
     INIT_ZERO,
     INIT_CONSTANT,
@@ -83,6 +86,7 @@ void tensor_write(const Device *d, Tensor *x, int64_t first, int64_t n, const vo
 typedef struct Linear {
     Tensor *w, *b;
     const void *packed;
+    Pack pack;
     int64_t N, K;
 } Linear;
 Linear linear_new(Store *s, const char *name, int64_t N, int64_t K, bool bias, Init w, Init b, uint64_t seed, Error *e);
@@ -96,6 +100,7 @@ bool norm_load(Norm *n, Store *s, const Array *gamma, const Array *beta, float e
 /* A convolution with its batch norm folded in (mean etc. NULL: none); w [O, C/groups, kh, kw]. */
 typedef struct Conv2d {
     const void *packed;
+    Pack pack;
     Tensor *bias;
     int64_t O, C, kh, kw, stride, groups, top, left, bottom, right;
 } Conv2d;

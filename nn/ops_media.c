@@ -146,6 +146,7 @@ Tensor *conv(Tape *t, Tensor *x, const Conv2d *c, Tensor *residual, Act act)
               .right = c->right,
               .x = x->data,
               .packed = c->packed,
+              .pack = c->pack,
               .y = n->out.data,
               .bias = c->bias ? c->bias->data : NULL,
               .residual = residual ? residual->data : NULL,

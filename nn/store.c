@@ -20,6 +20,7 @@ struct Store {
     Piece *blobs; /* device memory to free */
     size_t blob_count, blob_room;
     Kept *kept;
+    Pack pack;
 };
 
 Store *store_new(const Device *d, Error *e)
@@ -43,6 +44,16 @@ void store_free(Store *s)
     for (size_t i = 0; i < s->blob_count; i++)
         s->d.k->free(s->d.heap, s->blobs[i].p, s->blobs[i].bytes);
     arena_free(s->arena);
+}
+
+void store_set_pack(Store *s, Pack pack)
+{
+    s->pack = pack;
+}
+
+Pack store_pack(const Store *s)
+{
+    return s->pack;
 }
 
 const Device *store_device(const Store *s)

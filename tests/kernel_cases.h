@@ -25,7 +25,7 @@
 /* Called by a family's cases: how much scratch, and packing */
 #define KERNEL_COMPANIONS(COMPANION)                                                                                          \
     COMPANION(layer_norm_back_work) COMPANION(col_sum_work) COMPANION(sum_work) COMPANION(knn_work) COMPANION(topk_work)      \
-    COMPANION(adam_factored_work) COMPANION(gemm_pack_bytes) COMPANION(gemm_pack) COMPANION(gemm_work)                         \
+    COMPANION(adam_factored_work) COMPANION(gemm_packs) COMPANION(gemm_pack_bytes) COMPANION(gemm_pack) COMPANION(gemm_work)                         \
     COMPANION(conv_pack_bytes) COMPANION(conv_pack) COMPANION(conv_work) COMPANION(attention_work)                            \
     COMPANION(attention_back_work)
 /* Memory, tested in kernels_test.c */

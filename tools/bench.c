@@ -14,6 +14,8 @@ const Option bench_options[] = {
     {"batch", 0, "N", "encoder: inputs at a time (default 1)"},
     {"tokens", 0, "N", "encoder: tokens of a text (default 128)"},
     {"arch", 0, "NAME", "encoder: architecture of a bare weights file"},
+    {"dtype", 0, "T", "encoder: f32 (default), f16, bf16 or int8"},
+    {"check", 0, NULL, "encoder: what the type costs in accuracy, against f32"},
     {"set", 0, "KEY=VALUE", "train: a setting of the model, as train takes it"},
     {NULL, 0, NULL, NULL},
 };

@@ -45,7 +45,7 @@ static bool bench_gemm(Bench *b, const GemmCase *c, const char *shape, Error *e)
         !size_mul((size_t)c->M, (size_t)c->N, &mn))
         return fail(e, SP_USAGE, "--shape %s: does not fit in memory", shape);
     float *A = bench_floats(b, mk, e), *B = bench_floats(b, kn, e), *C = NEW(b->arena, float, mn, e);
-    void *packed = c->how == WEIGHT ? arena_alloc(b->arena, r.k->gemm_pack_bytes(c->K, c->N), 1, e) : NULL;
+    void *packed = c->how == WEIGHT ? arena_alloc(b->arena, r.k->gemm_pack_bytes(PACK_F32, c->K, c->N), 1, e) : NULL;
     if (!A || !B || !C || (c->how == WEIGHT && !packed))
         return false;
     r.g = (Gemm){.M = c->M,
@@ -62,7 +62,7 @@ static bool bench_gemm(Bench *b, const GemmCase *c, const char *shape, Error *e)
                  .ldc = c->N,
                  .alpha = 1};
     if (packed)
-        r.k->gemm_pack(&pack, c->K, c->N, B, 1, c->K, packed);
+        r.k->gemm_pack(&pack, PACK_F32, c->K, c->N, B, 1, c->K, packed);
     if (!bench_run(b, &r.run, r.k->gemm_work(&r.g, pool_threads(b->d->pool)), e))
         return false;
     char variant[VARIANT];

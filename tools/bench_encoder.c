@@ -1,5 +1,9 @@
 /* bench_encoder.c: a whole encoder, texts or pictures in, features out. */
+#include <math.h>
+
 #include "tools/bench.h"
+
+static const char *const DTYPES[] = {[PACK_F32] = "f32", [PACK_F16] = "f16", [PACK_BF16] = "bf16", [PACK_INT8] = "int8"};
 
 typedef struct EncoderRun {
     const Encoder *en;
@@ -40,7 +44,8 @@ static bool count_work(Bench *b, EncoderRun *r, Figure *f, Error *e)
     return ok;
 }
 
-static bool measure_encoder(Bench *b, const Encoder *en, int64_t batch, int64_t tokens, Error *e)
+/* Times the encoder; or, where `features` is given, leaves what it makes of the inputs there, [batch, D]. */
+static bool measure_encoder(Bench *b, const Encoder *en, int64_t batch, int64_t tokens, float *features, Error *e)
 {
     bool texts = en->kind->modalities & MODALITY_TEXT;
     EncoderRun r = {.en = en,
@@ -67,23 +72,69 @@ static bool measure_encoder(Bench *b, const Encoder *en, int64_t batch, int64_t 
     else
         snprintf(shape, sizeof shape, "%s-B%lld-%lldx%lld", en->kind->name, (long long)batch, (long long)width,
                  (long long)height);
-    Figure f = {"encoder", shape, .items = (double)batch};
-    ok = ok && count_work(b, &r, &f, e) && !r.error.code && bench_measure(b, &f, encoder_body, &r, e);
+    Figure f = {"encoder", shape, .dtype = DTYPES[en->options.dtype], .items = (double)batch};
+    if (ok && features) {
+        encoder_body(&r);
+        memcpy(features, r.out, (size_t)(batch * en->features) * sizeof *features);
+    } else {
+        ok = ok && count_work(b, &r, &f, e) && !r.error.code && bench_measure(b, &f, encoder_body, &r, e);
+    }
+    ok = ok && !r.error.code;
     if (r.error.code)
         *e = r.error;
     tape_free(r.tape);
     return ok;
 }
 
+/* What the type costs: features of the same inputs against float32's. */
+static bool check_dtype(Bench *b, const char *model, EncoderOptions o, const Encoder *en, int64_t batch, int64_t tokens,
+                        Error *e)
+{
+    const int64_t D = en->features;
+    const char *dtype = DTYPES[o.dtype];
+    float *got = NEW(b->arena, float, batch * D, e), *want = NEW(b->arena, float, batch * D, e);
+    o.dtype = PACK_F32;
+    Encoder *exact = got && want ? encoder_open(b->d, model, &o, e) : NULL;
+    bool ok = exact && measure_encoder(b, en, batch, tokens, got, e) && measure_encoder(b, exact, batch, tokens, want, e);
+    encoder_close(exact);
+    double worst = 2, mean = 0, most = 0;
+    for (int64_t i = 0; ok && i < batch; i++) {
+        double ab = 0, aa = 0, bb = 0, largest = 0, apart = 0;
+        for (int64_t k = i * D; k < (i + 1) * D; k++) {
+            ab += (double)got[k] * want[k];
+            aa += (double)got[k] * got[k];
+            bb += (double)want[k] * want[k];
+            largest = fmax(largest, fabs(want[k]));
+            apart = fmax(apart, fabs((double)got[k] - want[k]));
+        }
+        const double cosine = aa * bb > 0 ? ab / sqrt(aa * bb) : aa == bb;
+        worst = fmin(worst, cosine);
+        mean += cosine / (double)batch;
+        most = fmax(most, largest > 0 ? apart / largest : apart);
+    }
+    if (ok && b->c->json)
+        printf("{\"bench\":\"check\",\"dtype\":\"%s\",\"inputs\":%lld,\"cosine_min\":%.6f,\"cosine_mean\":%.6f,"
+               "\"max_difference\":%.3g}\n",
+               dtype, (long long)batch, worst, mean, most);
+    else if (ok)
+        printf("check      %-4s against f32, %lld inputs: cosine %.6f at least, %.6f in the mean; |a-b| <= %.2g max|b|\n", dtype,
+               (long long)batch, worst, mean, most);
+    return ok;
+}
+
 bool bench_encoder(Bench *b, const char *model, Error *e)
 {
     int64_t batch = 1, tokens = 128;
-    if (!option_i64(b->c, "batch", 1, 4096, &batch, e) || !option_i64(b->c, "tokens", 2, 8192, &tokens, e))
+    EncoderOptions o = {.arch = option_text(b->c, "arch"), .normalize = -1};
+    if (!option_i64(b->c, "batch", 1, 4096, &batch, e) || !option_i64(b->c, "tokens", 2, 8192, &tokens, e) ||
+        !option_dtype(b->c, &o.dtype, e))
         return false;
+    o.max_tokens = tokens;
     arena_rewind(b->arena, (ArenaMark){0});
-    EncoderOptions o = {.arch = option_text(b->c, "arch"), .normalize = -1, .max_tokens = tokens};
     Encoder *en = encoder_open(b->d, model, &o, e);
-    bool ok = en && measure_encoder(b, en, batch, tokens, e);
+    bool ok = en && measure_encoder(b, en, batch, tokens, NULL, e);
+    if (ok && option_given(b->c, "check"))
+        ok = check_dtype(b, model, o, en, batch, tokens, e);
     encoder_close(en);
     return ok;
 }

@@ -8,7 +8,7 @@ const Option encode_options[] = {
     {"layer", 0, "NAME", "which output (default: the model's own)"},
     {"arch", 0, "NAME", "take a bare weights file for this architecture (`sapor models` lists them)"},
     {"batch", 0, "N", "inputs at a time (default 16)"},
-    {"dtype", 0, "T", "f32; f16, bf16 and int8 are not available yet"},
+    {"dtype", 0, "T", "f32 (default), f16, bf16 or int8: fewer bits, for transformers and ResNet"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -123,27 +123,26 @@ static bool encode_tokens(Context *c, const Extractor *x, const Inputs *in, cons
 
 bool encode_command(Context *c, Error *e)
 {
-    static const char *const POOLS[] = {"model", "cls", "mean", "max", "none"}, *const TYPES[] = {"f32", "f16", "bf16",
-                                                                                                  "int8"};
+    static const char *const POOLS[] = {"model", "cls", "mean", "max", "none"};
     static const Pooling POOL_CODES[] = {POOL_MODEL, POOL_CLS, POOL_MEAN, POOL_MAX, POOL_NONE};
-    int pool = 0, type = 0;
+    int pool = 0;
+    Pack dtype = PACK_F32;
     int64_t batch = 16;
     const char *out = option_text(c, "out");
     if (!out)
         return fail(e, SP_USAGE, "encode: -o OUT.npy is missing: where the features go");
     if (!option_choice(c, "pool", POOLS, COUNT(POOLS), &pool, e) ||
-        !option_choice(c, "dtype", TYPES, COUNT(TYPES), &type, e) || !option_i64(c, "batch", 1, 1 << 16, &batch, e))
+        !option_dtype(c, &dtype, e) || !option_i64(c, "batch", 1, 1 << 16, &batch, e))
         return false;
-    if (type != 0)
-        return fail(e, SP_UNSUPPORTED, "--dtype %s: not available yet; use f32", TYPES[type]);
     EncoderOptions o = {.arch = option_text(c, "arch"),
                         .pool = POOL_CODES[pool],
                         .normalize = option_given(c, "normalize") ? 1 : -1,
-                        .layer = option_text(c, "layer")};
+                        .layer = option_text(c, "layer"),
+                        .dtype = dtype};
     Extractor x;
     Inputs in = {0};
     double begun = now_seconds();
-    static const char *const CHOICES[] = {"pool", "normalize", "layer", "arch"};
+    static const char *const CHOICES[] = {"pool", "normalize", "layer", "arch", "dtype"};
     for (size_t i = 0; i < COUNT(CHOICES) && statistics_find(c->args[0]); i++)
         if (option_given(c, CHOICES[i]))
             return fail(e, SP_USAGE, "--%s: %s has no such choice; leave it out", CHOICES[i], c->args[0]);

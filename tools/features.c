@@ -15,6 +15,17 @@ bool is_picture_name(const char *name)
     return false;
 }
 
+bool option_dtype(const Context *c, Pack *dtype, Error *e)
+{
+    static const char *const NAMES[] = {"f32", "f16", "bf16", "int8"};
+    static const Pack PACKS[] = {PACK_F32, PACK_F16, PACK_BF16, PACK_INT8};
+    int which = 0;
+    if (!option_choice(c, "dtype", NAMES, COUNT(NAMES), &which, e))
+        return false;
+    *dtype = PACKS[which];
+    return true;
+}
+
 bool extractor_open(Extractor *x, Context *c, const char *name, const EncoderOptions *o, Error *e)
 {
     *x = (Extractor){.own = statistics_find(name)};

@@ -16,7 +16,7 @@ void variant_tile(const Kernels *k, int64_t *rows, int64_t *cols)
     size_t more = k->gemm_work(&g, 1);
     g.K = 64;
     more = k->gemm_work(&g, 1) - more;
-    *cols = (int64_t)(k->gemm_pack_bytes(1, 1) / sizeof(float));
+    *cols = (int64_t)(k->gemm_pack_bytes(PACK_F32, 1, 1) / sizeof(float));
     *rows = more % (32 * sizeof(float)) == 0 ? (int64_t)(more / (32 * sizeof(float))) : 0;
 }
 
@@ -39,8 +39,8 @@ void variant_of_gemm(const Kernels *k, const Gemm *g, char text[VARIANT])
 
 void variant_of_conv(const Kernels *k, const Conv *c, char text[VARIANT])
 {
-    const size_t bytes = k->conv_pack_bytes(c), product = k->gemm_pack_bytes(c->kh * c->kw * c->C, c->O),
-                 panel = k->gemm_pack_bytes(c->C, c->O);
+    const size_t bytes = k->conv_pack_bytes(c), product = k->gemm_pack_bytes(PACK_F32, c->kh * c->kw * c->C, c->O),
+                 panel = k->gemm_pack_bytes(PACK_F32, c->C, c->O);
     const Gemm g = {.M = c->B * c->H * c->W,
                     .N = c->O,
                     .K = c->C,

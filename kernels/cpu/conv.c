@@ -40,6 +40,7 @@ static Gemm as_gemm(const Conv *c)
                   .a_row = c->C,
                   .a_col = 1,
                   .packed = c->packed,
+                  .pack = c->pack,
                   .C = c->y,
                   .ldc = c->O,
                   .alpha = 1,
@@ -49,14 +50,23 @@ static Gemm as_gemm(const Conv *c)
                   .act = c->act};
 }
 
+static bool is_one(const Conv *c)
+{
+    return c->kh == 1 && c->kw == 1 && c->top == 0 && c->left == 0 && c->bottom == 0 && c->right == 0;
+}
+
+static bool is_plain(const Conv *c)
+{
+    return c->groups == 1 && is_one(c) && c->stride == 1;
+}
+
 static Plan make_plan(const Conv *c, int threads)
 {
-    const bool one = c->kh == 1 && c->kw == 1 && c->top == 0 && c->left == 0 && c->bottom == 0 && c->right == 0;
     Plan p = {.oh = conv_out(c->H, c->kh, c->stride, c->top + c->bottom),
               .ow = conv_out(c->W, c->kw, c->stride, c->left + c->right)};
     p.depthwise = c->groups > 1;
-    p.plain = !p.depthwise && one && c->stride == 1;
-    p.picks = !p.depthwise && one && c->stride > 1;
+    p.plain = is_plain(c);
+    p.picks = !p.depthwise && is_one(c) && c->stride > 1;
     p.taps = c->C >= 128;
     p.pixel = p.taps && c->C * c->stride % 512 == 0 ? c->C + 16 : c->C; /* rows of A must not share cache sets */
     p.width = p.picks ? p.ow : c->W + c->left + c->right;
@@ -101,7 +111,8 @@ size_t K(conv_pack_bytes)(const Conv *c)
     if (K(winograd_takes)(c)) {
         return K(winograd_pack_bytes)(c);
     }
-    return c->groups > 1 ? (size_t)(c->kh * c->kw * c->C) * sizeof(float) : K(gemm_pack_bytes)(c->kh * c->kw * c->C, c->O);
+    return c->groups > 1 ? (size_t)(c->kh * c->kw * c->C) * sizeof(float)
+                         : K(gemm_pack_bytes)(is_plain(c) ? c->pack : PACK_F32, c->kh * c->kw * c->C, c->O);
 }
 
 typedef struct Packing {
@@ -136,6 +147,10 @@ void K(conv_pack)(const Run *run, const Conv *c, const float *weights, void *pac
     }
     if (K(winograd_takes)(c)) {
         K(winograd_pack)(run, c, weights, packed);
+        return;
+    }
+    if (is_plain(c)) {
+        K(gemm_pack)(run, c->pack, c->C, c->O, weights, 1, c->C, packed);
         return;
     }
     Packing p = {c, weights, packed};

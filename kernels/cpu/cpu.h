@@ -14,7 +14,7 @@ extern const Kernels K(kernels);
 /* Every kernel, by the name of its member in Kernels: declared here with the member's type, listed by table.c. */
 /* clang-format off */
 #define KERNEL_LIST(LINE)                                                                                                 \
-    /* gemm.c */ LINE(gemm_pack_bytes) LINE(gemm_pack) LINE(gemm_work) LINE(gemm)                                         \
+    /* narrow.c, gemm.c */ LINE(gemm_packs) LINE(gemm_pack_bytes) LINE(gemm_pack) LINE(gemm_work) LINE(gemm)                                         \
     /* conv.c, pool.c */ LINE(conv_pack_bytes) LINE(conv_pack) LINE(conv_work) LINE(conv) LINE(max_pool) LINE(mean_pool)  \
     /* attention.c */ LINE(attention_work) LINE(attention) LINE(attention_back_work) LINE(attention_back)                 \
     /* elementwise.c */ LINE(act) LINE(act_back) LINE(binary) LINE(axpby) LINE(add_bias) LINE(dropout) LINE(fill)         \

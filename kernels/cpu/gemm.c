@@ -3,7 +3,7 @@
  * with their roles turned: the panel of A (TILE_ROWS x K_STEP) sits in the first level, B streams. docs/kernels/gemm.md tells the story.
  *
  * Blocks depend on the shape and the threads; bits do not (tile.h). */
-#include "kernels/cpu/tile.h"
+#include "kernels/cpu/narrow.h"
 
 enum {
     K_STEP = 384,  /* A's panel: 21 KB of the first level */
@@ -20,6 +20,7 @@ typedef struct Plan {
     int64_t rows, cols;      /* of the largest block; cols in whole panels */
     int64_t k_blocks, k_len; /* k_len of the longest */
     bool a_packs, b_packs;   /* per block, on the fly */
+    bool expands;            /* b_packs, from 16-bit panels */
     bool a_copies;           /* A's rows lie a multiple of 2 KB apart: they would evict each other from the first level */
     bool b_direct;           /* b's full panels are read in place, its last one is packed */
     bool partial;            /* C's old content is wanted at the end: partial sums live in scratch */
@@ -38,7 +39,7 @@ static size_t round64(size_t floats)
 
 static bool carries_on(const Gemm *g) /* C += A B: the tiles add by themselves */
 {
-    return g->beta == 1.0f && g->alpha == 1.0f && g->residual != g->C;
+    return g->beta == 1.0f && g->alpha == 1.0f && g->residual != g->C && g->pack != PACK_INT8;
 }
 
 static Plan make_plan(const Gemm *g, int threads)
@@ -64,7 +65,8 @@ static Plan make_plan(const Gemm *g, int threads)
     p.a_packs = g->a_col != 1 && g->K > 1;
     p.a_copies = !p.a_packs && g->a_row % 512 == 0 && g->M > 4;
     p.b_direct = !g->packed && (g->b_col == 1 || g->N == 1) && g->M <= SMALL_M;
-    p.b_packs = !g->packed && !p.b_direct;
+    p.expands = g->packed && narrow_expands(g->pack);
+    p.b_packs = (!g->packed && !p.b_direct) || p.expands;
     p.partial = (g->beta != 0.0f && !carries_on(g)) || g->residual == g->C;
     p.a_floats = p.a_packs    ? round64((size_t)(MIN(A_CHUNK * TILE_ROWS, p.rows) * p.k_len + A_CHUNK * VW))
                  : p.a_copies ? round64((size_t)(TILE_ROWS * (p.k_len + 16)))
@@ -74,13 +76,28 @@ static Plan make_plan(const Gemm *g, int threads)
     return p;
 }
 
+/* The same product in units: narrow weights meet an A of their own kind. Without `a` for its sizes only. */
+static Gemm in_units(const Gemm *g, const NarrowA *a)
+{
+    Gemm u = *g;
+    if (g->packed && narrow_units(g->pack)) {
+        u.K = narrow_count(g->pack, g->K);
+        u.A = a->units;
+        u.a_row = a->ld;
+    }
+    return u;
+}
+
 size_t K(gemm_work)(const Gemm *g, int threads)
 {
     if (g->M == 0 || g->N == 0) {
         return 0;
     }
-    const Plan p = make_plan(g, threads);
-    return (p.a_floats + p.b_floats + p.c_floats) * sizeof(float) * (size_t)threads;
+    const bool narrow = g->packed && narrow_units(g->pack);
+    const NarrowA a = K(narrow_a)(g, NULL);
+    const Gemm u = in_units(g, &a);
+    const Plan p = make_plan(&u, threads);
+    return (p.a_floats + p.b_floats + p.c_floats) * sizeof(float) * (size_t)threads + (narrow ? K(narrow_a_bytes)(g) : 0);
 }
 
 /* Evenly: part i of n things in parts begins here. */
@@ -123,10 +140,22 @@ static void pack_a(int64_t M, int64_t tile_rows, int64_t r0, int64_t r1, int64_t
 }
 
 typedef struct Job {
-    const Gemm *g;
+    const Gemm *g; /* in units */
+    const Gemm *numbers;
+    NarrowA a;
     Plan p;
     float *work;
 } Job;
+
+enum { ROWS_EACH = 16 }; /* that a task makes narrow */
+
+static void narrow(void *arg, size_t task, int worker)
+{
+    (void)worker;
+    const Job *job = arg;
+    const int64_t m = (int64_t)task * ROWS_EACH;
+    K(narrow_rows)(job->numbers, &job->a, m, MIN(m + ROWS_EACH, job->numbers->M));
+}
 
 static void block(void *arg, size_t task, int worker)
 {
@@ -143,18 +172,25 @@ static void block(void *arg, size_t task, int worker)
     const int64_t tile_rows = up(M, TILE_ROWS), full = N / TILE_COLS * TILE_COLS;
     const Finish finish = {g->alpha,    carries_on(g) ? 0.0f : g->beta, g->bias ? g->bias + n0 : NULL, NULL, g->ldr, g->act,
                            g->act_param};
+    const bool bytes = g->packed && g->pack == PACK_INT8;
     const bool finishes = p->partial || g->alpha != 1.0f || g->bias || g->residual || g->act != ACT_NONE;
     for (int64_t kb = 0; kb < p->k_blocks; kb++) {
         const int64_t k0 = cut(g->K, p->k_blocks, kb), len = cut(g->K, p->k_blocks, kb + 1) - k0;
         const bool last = kb == p->k_blocks - 1;
-        Tile t = {.len = len,
+        Tile t = {.unit = !g->packed ? UNIT_F32 : bytes ? UNIT_INT8 : g->pack == PACK_BF16_DOTS ? UNIT_BF16 : UNIT_F32,
+                  .len = len,
                   .segs = 1,
                   .first = kb == 0 && !carries_on(g),
                   .b_row = TILE_COLS,
                   .b_panel = len * TILE_COLS,
                   .b = b_work};
         const float *B = g->packed ? NULL : g->B + k0 * g->b_row + n0 * g->b_col;
-        if (g->packed) {
+        if (p->expands) {
+            for (int64_t n = 0; n < N; n += TILE_COLS) {
+                K(narrow_expand)
+                (g->pack, len, (const uint16_t *)g->packed + (n0 + n) * g->K + k0 * TILE_COLS, b_work + n * len);
+            }
+        } else if (g->packed) {
             t.b_panel = g->K * TILE_COLS;
             t.b = (const float *)g->packed + n0 / TILE_COLS * t.b_panel + k0 * TILE_COLS;
         } else if (p->b_packs) {
@@ -204,6 +240,9 @@ static void block(void *arg, size_t task, int worker)
             } else {
                 K(tile_row)(t, (int)rows, N);
             }
+            if (last && bytes) {
+                K(narrow_scale)(job->numbers, &job->a, m0 + m, rows, n0, N, t.c, t.ldc);
+            }
             if (last && finishes) {
                 Finish f = finish;
                 f.residual = g->residual ? g->residual + (m0 + m) * g->ldr + n0 : NULL;
@@ -218,32 +257,14 @@ void K(gemm)(const Run *run, const Gemm *g)
     if (g->M == 0 || g->N == 0) {
         return;
     }
-    Job job = {g, make_plan(g, pool_threads(run->pool)), run->work};
+    const bool units = g->packed && narrow_units(g->pack);
+    Job job = {.numbers = g, .a = K(narrow_a)(g, run->work), .work = run->work};
+    const Gemm u = in_units(g, &job.a);
+    job.g = &u;
+    job.p = make_plan(&u, pool_threads(run->pool));
+    if (units) {
+        pool_run(run->pool, (size_t)up(g->M, ROWS_EACH), narrow, &job);
+        job.work += K(narrow_a_bytes)(g) / sizeof(float);
+    }
     pool_run(run->pool, (size_t)(job.p.m_blocks * job.p.n_blocks), block, &job);
-}
-
-size_t K(gemm_pack_bytes)(int64_t K, int64_t N)
-{
-    return (size_t)up(N, TILE_COLS) * TILE_COLS * (size_t)K * sizeof(float);
-}
-
-typedef struct Packing {
-    int64_t K, N;
-    const float *B;
-    int64_t b_row, b_col;
-    float *packed;
-} Packing;
-
-static void pack_panel(void *arg, size_t panel, int worker)
-{
-    (void)worker;
-    const Packing *p = arg;
-    const int64_t n = (int64_t)panel * TILE_COLS;
-    K(tile_pack)(p->K, MIN(p->N - n, TILE_COLS), p->B + n * p->b_col, p->b_row, p->b_col, p->packed + n * p->K);
-}
-
-void K(gemm_pack)(const Run *run, int64_t K, int64_t N, const float *B, int64_t b_row, int64_t b_col, void *packed)
-{
-    Packing p = {K, N, B, b_row, b_col, packed};
-    pool_run(run->pool, (size_t)up(N, TILE_COLS), pack_panel, &p);
 }

@@ -193,7 +193,7 @@ static void adam_factored_tile(void *arg, size_t task, int worker)
 
 size_t K(adam_factored_work)(int64_t n, int64_t D, int64_t K, int threads)
 {
-    return n == 0 ? 0 : round_up(K(gemm_pack_bytes)(K, D)) + scratch_each(D, K) * (size_t)threads;
+    return n == 0 ? 0 : round_up(K(gemm_pack_bytes)(PACK_F32, K, D)) + scratch_each(D, K) * (size_t)threads;
 }
 
 void K(adam_factored)(const Run *run, int64_t n, int64_t D, int64_t K, const int32_t *ids, const AdamStep *history,
@@ -202,13 +202,13 @@ void K(adam_factored)(const Run *run, int64_t n, int64_t D, int64_t K, const int
     if (n == 0) {
         return;
     }
-    K(gemm_pack)(run, K, D, w, D, 1, run->work);
+    K(gemm_pack)(run, PACK_F32, K, D, w, D, 1, run->work);
     Factored f = {.a = {.D = D, .ids = ids, .history = history, .now = now, .last = last, .p = p, .m = m, .v = v},
                   .n = n,
                   .K = K,
                   .dy = dy,
                   .packed = run->work,
-                  .scratch = (char *)run->work + round_up(K(gemm_pack_bytes)(K, D)),
+                  .scratch = (char *)run->work + round_up(K(gemm_pack_bytes)(PACK_F32, K, D)),
                   .each = scratch_each(D, K)};
     pool_run(run->pool, (size_t)((n + tile_rows(D) - 1) / tile_rows(D)), adam_factored_tile, &f);
 }

@@ -1,82 +1,13 @@
 /* The register tile: see tile.h. One inlined body; a table holds it for every number of rows and vectors. */
-#include "kernels/cpu/tile.h"
+#include "kernels/cpu/tile_body.h"
 
-enum { VECS_MAX = 2 * TILE_PANELS_MAX };
-
-/* rows, vecs and by_column are constants where this is inlined, acc lives in registers. Rows go by threes off one pointer, so that
- * x86 addressing reaches them by a_row and 2 a_row and few general registers are needed. */
-INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool by_column)
-{
-    enum { GROUPS = (TILE_ROWS + 2) / 3 };
-    vf acc[TILE_ROWS][VECS_MAX];
-    const int64_t ldc = t->ldc, a_row = by_column ? 1 : t->a_row, a_step = by_column ? t->a_step : 1;
-    const int64_t b_row = t->b_row, b_panel = t->b_panel;
-    float *c = t->c;
-    UNROLL
-    for (int i = 0; i < rows; i++) {
-        UNROLL
-        for (int v = 0; v < vecs; v++) {
-            acc[i][v] = v_zero();
-        }
-    }
-    const float *b = t->b, *segment = t->a;
-    for (int64_t s = 0; s < t->segs; s++, segment += t->a_seg) {
-        const float *a[GROUPS], *column = segment;
-        UNROLL
-        for (int g = 0; g < GROUPS; g++) {
-            a[g] = segment + (3 * g < rows ? 3 * g : 0) * a_row;
-        }
-        for (int64_t k = t->len; k > 0; k--) {
-            vf bk[VECS_MAX];
-            UNROLL
-            for (int v = 0; v < vecs; v++) {
-                bk[v] = v_load(b + v / 2 * b_panel + v % 2 * VW);
-            }
-            UNROLL
-            for (int i = 0; i < rows; i++) {
-                const vf ai = v_set(by_column ? column[i] : a[i / 3][i % 3 * a_row]);
-                UNROLL
-                for (int v = 0; v < vecs; v++) {
-                    acc[i][v] = v_fma(ai, bk[v], acc[i][v]);
-                }
-            }
-            b += b_row;
-            if (by_column) {
-                column += a_step;
-            } else {
-                UNROLL
-                for (int g = 0; g < GROUPS; g++) {
-                    a[g]++;
-                }
-            }
-        }
-    }
-    UNROLL
-    for (int i = 0; i < rows; i++) {
-        UNROLL
-        for (int v = 0; v < vecs; v++) {
-            float *to = c + i * ldc + v * VW;
-            v_store(to, t->first ? acc[i][v] : v_load(to) + acc[i][v]);
-        }
-    }
-}
-
-/* Vectors that the widest tile of so many rows takes: as many accumulators as 2 x TILE_ROWS. */
-#define WIDE(rows) ((rows)*8 <= 2 * TILE_ROWS ? 8 : (rows)*4 <= 2 * TILE_ROWS ? 4 : 2)
-
-typedef void TileFn(const Tile *t);
-#define TILE(rows, name, vecs, by_column)                                                                                   \
-    static void name##_##rows(const Tile *t)                                                                                \
-    {                                                                                                                       \
-        tile_body(t, rows, vecs, by_column);                                                                                \
-    }
 #define TILES(rows)                                                                                                         \
-    TILE(rows, by_row_1, 1, false)                                                                                          \
-    TILE(rows, by_row_2, 2, false)                                                                                          \
-    TILE(rows, by_row_wide, WIDE(rows), false)                                                                              \
-    TILE(rows, by_column_1, 1, true)                                                                                        \
-    TILE(rows, by_column_2, 2, true)                                                                                        \
-    TILE(rows, by_column_wide, WIDE(rows), true)
+    TILE(rows, by_row_1, 1, false, UNIT_F32)                                                                                          \
+    TILE(rows, by_row_2, 2, false, UNIT_F32)                                                                                          \
+    TILE(rows, by_row_wide, WIDE(rows), false, UNIT_F32)                                                                              \
+    TILE(rows, by_column_1, 1, true, UNIT_F32)                                                                                        \
+    TILE(rows, by_column_2, 2, true, UNIT_F32)                                                                                        \
+    TILE(rows, by_column_wide, WIDE(rows), true, UNIT_F32)
 #define ENTRY(rows)                                                                                                         \
     {{by_row_1_##rows, by_row_2_##rows, by_row_wide_##rows},                                                                \
      {by_column_1_##rows, by_column_2_##rows, by_column_wide_##rows}},
@@ -92,9 +23,8 @@ typedef void TileFn(const Tile *t);
 EVERY_ROWS(TILES)
 static TileFn *const tiles[TILE_ROWS][2][3] = {EVERY_ROWS(ENTRY)};
 
-void K(tile_row)(Tile t, int rows, int64_t n)
+void K(tile_sweep)(Tile t, int rows, int64_t n, TileFn *const fn[3])
 {
-    TileFn *const *fn = tiles[rows - 1][t.a_step != 1];
     const int64_t wide = WIDE(rows) * VW;
     for (; n >= wide; n -= wide) {
         fn[2](&t);
@@ -106,7 +36,7 @@ void K(tile_row)(Tile t, int rows, int64_t n)
         t.c += TILE_COLS;
         t.b += t.b_panel;
     }
-    if (n == VW) {
+    if (n == VW && fn[0] != fn[1]) {
         fn[0](&t);
     } else if (n > 0) { /* beside C's last columns may stand what is not ours */
         float edge[TILE_ROWS * TILE_COLS];
@@ -122,6 +52,15 @@ void K(tile_row)(Tile t, int rows, int64_t n)
         for (int i = 0; i < rows; i++) {
             memcpy(c + i * ldc, edge + i * TILE_COLS, (size_t)n * sizeof *c);
         }
+    }
+}
+
+void K(tile_row)(Tile t, int rows, int64_t n)
+{
+    if (t.unit == UNIT_F32) {
+        K(tile_sweep)(t, rows, n, tiles[rows - 1][t.a_step != 1]);
+    } else {
+        K(dots_row)(t, rows, n);
     }
 }
 

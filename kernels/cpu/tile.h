@@ -20,6 +20,9 @@
 
 enum { TILE_PANELS_MAX = 4 }; /* few rows take several panels at once */
 
+/* What a 32-bit unit of A and B holds: one float32, two bf16 or four bytes (A's unsigned, B's signed; C's units are int32). */
+typedef enum Unit { UNIT_F32, UNIT_BF16, UNIT_INT8 } Unit;
+
 typedef struct Tile {
     const float *a;
     int64_t a_row, a_step; /* A[i,k] at i a_row + k a_step; one of them is 1 */
@@ -30,10 +33,17 @@ typedef struct Tile {
     float *c;
     int64_t ldc;
     bool first; /* C is written, not added to */
+    Unit unit;  /* what all of this counts */
 } Tile;
 
 /* C[rows, n] (+)= A B by tiles: rows <= TILE_ROWS, any n. B's last panel is whole (padded). Writes n columns, no more. */
 void K(tile_row)(Tile t, int rows, int64_t n);
+
+/* The same with one set of tiles, by vectors: 1 (or 2 again), 2, widest. */
+typedef void TileFn(const Tile *t);
+void K(tile_sweep)(Tile t, int rows, int64_t n, TileFn *const fn[3]);
+/* dots.c's part of tile_row: units of two or four. */
+void K(dots_row)(Tile t, int rows, int64_t n);
 
 /* Packs columns 0 .. n-1 (n <= TILE_COLS) of B[K,:] into one panel [K, TILE_COLS], padded with zeros. */
 void K(tile_pack)(int64_t K, int64_t n, const float *B, int64_t b_row, int64_t b_col, float *panel);

@@ -246,7 +246,7 @@ static Space space_for(int64_t I, int64_t D, bool gathers)
     const Ranking largest = {.D = D, .block_items = most_items(I, D), .packed = (void *)&any};
     const Gemm g = tile_product(&largest, M, NULL, NULL);
     return (Space){
-        .packed = round_up(K(gemm_pack_bytes)(D, g.N)),
+        .packed = round_up(K(gemm_pack_bytes)(PACK_F32, D, g.N)),
         .count = round_up(SLAB * sizeof(int32_t)),
         .rows = gathers ? round_up((size_t)(M * D) * sizeof(float)) : 0,
         .scores = round_up((size_t)(M * g.N) * sizeof(float)),
@@ -335,7 +335,7 @@ static void rank(const Run *run, Ranking r)
         memset(r.count, 0, (size_t)r.slab_rows * sizeof(int32_t));
         for (r.block = 0; r.block < r.I; r.block += r.block_items) {
             r.block_items = MIN(most_items(r.I, r.D), r.I - r.block);
-            K(gemm_pack)(run, r.D, r.block_items, r.items + r.block * r.D, 1, r.D, r.packed);
+            K(gemm_pack)(run, PACK_F32, r.D, r.block_items, r.items + r.block * r.D, 1, r.D, r.packed);
             pool_run(run->pool, (size_t)((r.slab_rows + tile_rows(r.D) - 1) / tile_rows(r.D)), rank_tile, &r);
         }
     }

@@ -36,6 +36,7 @@ typedef int32_t vi __attribute__((vector_size(4 * VW)));
 typedef uint64_t vl __attribute__((vector_size(4 * VW)));
 typedef float vf_any __attribute__((vector_size(4 * VW), aligned(4), may_alias));
 typedef int32_t vi_any __attribute__((vector_size(4 * VW), aligned(4), may_alias));
+typedef int32_t vi_one __attribute__((may_alias));
 
 #define INLINE static inline __attribute__((always_inline, unused))
 
@@ -237,6 +238,67 @@ INLINE vl vl_multiply(vl a, uint32_t b)
     return (vl)_mm_mul_epu32((__m128i)a, _mm_set1_epi64x((int64_t)b));
 #else
     return (a & 0xffffffffu) * b;
+#endif
+}
+
+/* acc + the four products of a's unsigned and b's signed bytes, lane by lane. a's bytes are at most V_BYTE_TOP: AVX2 sums two products
+ * in 16 bits. */
+#define V_BYTE_TOP (VW == 8 ? 127 : 255)
+INLINE vi v_dot_int8(vi acc, vi a, vi b)
+{
+#if defined(__AVX512VNNI__) && VW == 16
+    return (vi)_mm512_dpbusd_epi32((__m512i)acc, (__m512i)a, (__m512i)b);
+#elif VW == 8
+    const __m256i pairs = _mm256_maddubs_epi16((__m256i)a, (__m256i)b);
+    return acc + (vi)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+#else
+    for (int shift = 0; shift < 32; shift += 8) {
+        acc += (a >> shift & 255) * (b << (24 - shift) >> 24);
+    }
+    return acc;
+#endif
+}
+
+/* ---- 16 bits: vh holds VW of them --------------------------------------------------------------------------------------------- */
+
+typedef uint16_t vh __attribute__((vector_size(2 * VW)));
+typedef uint16_t vh_any __attribute__((vector_size(2 * VW), aligned(2), may_alias));
+
+INLINE vh vh_load(const uint16_t *p)
+{
+    return *(const vh_any *)p;
+}
+INLINE void vh_store(uint16_t *p, vh x)
+{
+    *(vh_any *)p = x;
+}
+/* The nearest bf16, ties to even, in the upper half of each lane; NaN stays NaN */
+INLINE vi v_to_bf16(vf x)
+{
+    const vi bits = (vi)x;
+    return (vi)v_select(x == x, (vf)(bits + 0x7fff + (bits >> 16 & 1)), (vf)(bits | 1 << 22)) & (int32_t)0xffff0000;
+}
+INLINE vf v_from_bf16(vh x)
+{
+    return (vf)(__builtin_convertvector(x, vi) << 16);
+}
+/* The nearest f16, ties to even, in the lower half; what lies beyond +-65504 becomes that; NaN stays NaN. Scaling by 2^-112 moves the
+ * exponent's bias from 127 to 15, and subnormal numbers to where f16's lie. */
+INLINE vi v_to_f16(vf x)
+{
+    const vi y = (vi)(v_min(v_set(65504.0f), v_abs(x)) * 0x1p-112f), sign = (vi)x >> 16 & 0x8000;
+    return sign | (vi)v_select(x == x, (vf)((y + 0xfff + (y >> 13 & 1)) >> 13), (vf)vi_set(0x7e00));
+}
+INLINE vf v_from_f16(vh x)
+{
+#if VW == 16
+    return (vf)_mm512_cvtph_ps((__m256i)x);
+#elif VW == 8
+    return (vf)_mm256_cvtph_ps((__m128i)x);
+#else
+    const vi h = __builtin_convertvector(x, vi);
+    const vf y = (vf)((h & 0x7fff) << 13) * 0x1p112f;
+    return (vf)((vi)v_select((h & 0x7fff) > 0x7c00, v_set(__builtin_nanf("")), y) | (h & 0x8000) << 16);
 #endif
 }
 

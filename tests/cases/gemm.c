@@ -1,9 +1,11 @@
 /* Cases of kernels/cpu/gemm.c. */
+#include <math.h>
+
 #include "tests/kernel_cases.h"
 
 /* ---- gemm ------------------------------------------------------------------------------------------------------------------ */
 
-enum { BY_ROWS, BY_COLUMNS, STRIDED, PACKED }; /* how A and B lie */
+enum { BY_ROWS, BY_COLUMNS, STRIDED, PACKED }; /* how A and B lie; PACKED + p: packed to Pack p */
 enum {
     M_,
     N_,
@@ -49,6 +51,46 @@ static const Case gemm_cases[] = {CASE(0, 5, 5, 0, 0, 4, 0, 0, 0, 0, 0),
                                   CASE(17, 33, 512, 0, 1, 4, 4, 0, 0, 0, 1),
                                   CASE(40, 40, 1024, 0, 0, 4, 0, 0, 0, 0, 0),
                                   CASE(260, 350, 400, 0, 0, 4, 1, 0, 0, 0, 0),
+                                  CASE(0, 5, 5, 0, 4, 4, 0, 0, 0, 0, 0),
+                                  CASE(5, 7, 0, 0, 4, 4, 0, 1, 0, 0, 0),
+                                  CASE(1, 70, 33, 0, 4, 4, 0, 1, 0, 0, 0),
+                                  CASE(5, 31, 7, 0, 4, 2, 1, 1, 1, ACT_RELU, 3),
+                                  CASE(13, 63, 41, 0, 4, 4, 4, 0, 2, 0, 0),
+                                  CASE(29, 40, 70, 0, 4, 4, 4, 1, 1, ACT_GELU, 1),
+                                  CASE(40, 70, 1001, 0, 4, 4, 0, 1, 2, 0, 3),
+                                  CASE(130, 700, 50, 0, 4, 4, 0, 0, 0, 0, 0),
+                                  CASE(6, 33, 3072, 0, 4, 4, 2, 1, 0, 0, 0),
+                                  CASE(15, 32, 1537, 0, 4, 4, 0, 0, 0, 0, 0),
+                                  CASE(0, 5, 5, 0, 5, 4, 0, 0, 0, 0, 0),
+                                  CASE(5, 7, 0, 0, 5, 4, 0, 1, 0, 0, 0),
+                                  CASE(1, 70, 33, 0, 5, 4, 0, 1, 0, 0, 0),
+                                  CASE(5, 31, 7, 0, 5, 2, 1, 1, 1, ACT_RELU, 3),
+                                  CASE(13, 63, 41, 0, 5, 4, 4, 0, 2, 0, 0),
+                                  CASE(29, 40, 70, 0, 5, 4, 4, 1, 1, ACT_GELU, 1),
+                                  CASE(40, 70, 1001, 0, 5, 4, 0, 1, 2, 0, 3),
+                                  CASE(130, 700, 50, 0, 5, 4, 0, 0, 0, 0, 0),
+                                  CASE(6, 33, 3072, 0, 5, 4, 2, 1, 0, 0, 0),
+                                  CASE(15, 32, 1537, 0, 5, 4, 0, 0, 0, 0, 0),
+                                  CASE(0, 5, 5, 0, 6, 4, 0, 0, 0, 0, 0),
+                                  CASE(5, 7, 0, 0, 6, 4, 0, 1, 0, 0, 0),
+                                  CASE(1, 70, 33, 0, 6, 4, 0, 1, 0, 0, 0),
+                                  CASE(5, 31, 7, 0, 6, 2, 1, 1, 1, ACT_RELU, 3),
+                                  CASE(13, 63, 41, 0, 6, 4, 4, 0, 2, 0, 0),
+                                  CASE(29, 40, 70, 0, 6, 4, 4, 1, 1, ACT_GELU, 1),
+                                  CASE(40, 70, 1001, 0, 6, 4, 0, 1, 2, 0, 3),
+                                  CASE(130, 700, 50, 0, 6, 4, 0, 0, 0, 0, 0),
+                                  CASE(6, 33, 3072, 0, 6, 4, 2, 1, 0, 0, 0),
+                                  CASE(15, 32, 1537, 0, 6, 4, 0, 0, 0, 0, 0),
+                                  CASE(0, 5, 5, 0, 7, 4, 0, 0, 0, 0, 0),
+                                  CASE(5, 7, 0, 0, 7, 4, 0, 1, 0, 0, 0),
+                                  CASE(1, 70, 33, 0, 7, 4, 0, 1, 0, 0, 0),
+                                  CASE(5, 31, 7, 0, 7, 2, 1, 1, 1, ACT_RELU, 3),
+                                  CASE(13, 63, 41, 0, 7, 4, 4, 0, 2, 0, 0),
+                                  CASE(29, 40, 70, 0, 7, 4, 4, 1, 1, ACT_GELU, 1),
+                                  CASE(40, 70, 1001, 0, 7, 4, 0, 1, 2, 0, 3),
+                                  CASE(130, 700, 50, 0, 7, 4, 0, 0, 0, 0, 0),
+                                  CASE(6, 33, 3072, 0, 7, 4, 2, 1, 0, 0, 0),
+                                  CASE(15, 32, 1537, 0, 7, 4, 0, 0, 0, 0, 0),
                                   TIMED(197, 768, 768, 0, 3, 4, 0, 1, 0, 0, 0),
                                   TIMED(197, 3072, 768, 0, 3, 4, 0, 1, 0, ACT_GELU, 0),
                                   TIMED(197, 768, 3072, 0, 3, 4, 0, 1, 1, 0, 0),
@@ -65,6 +107,11 @@ static const Case gemm_cases[] = {CASE(0, 5, 5, 0, 0, 4, 0, 0, 0, 0, 0),
 enum { GEMM_A, GEMM_B, GEMM_C, GEMM_BIAS, GEMM_RESIDUAL, GEMM_PACKED };
 static const float LEAK = 0.1f;
 
+static Pack pack_of(const Job *j, const int64_t *s)
+{
+    const Pack p = s[B_LIES] > PACKED ? (Pack)(s[B_LIES] - PACKED) : PACK_F32;
+    return j->k->gemm_packs(p) ? p : PACK_F32;
+}
 static Gemm gemm_of(const Job *j, const int64_t *s)
 {
     Gemm g = {.M = s[M_],
@@ -82,8 +129,9 @@ static Gemm gemm_of(const Job *j, const int64_t *s)
     g.ldr = s[N_] + s[PAD];
     if (j->n > GEMM_PACKED) {
         g.A = F32(j, GEMM_A);
-        g.B = s[B_LIES] == PACKED ? NULL : F32(j, GEMM_B);
-        g.packed = s[B_LIES] == PACKED ? j->b[GEMM_PACKED].data : NULL;
+        g.B = s[B_LIES] >= PACKED ? NULL : F32(j, GEMM_B);
+        g.packed = s[B_LIES] >= PACKED ? j->b[GEMM_PACKED].data : NULL;
+        g.pack = pack_of(j, s);
         g.C = F32(j, GEMM_C);
         g.bias = s[BIAS] ? F32(j, GEMM_BIAS) : NULL;
         g.residual = s[RESIDUAL] == 2 ? F32(j, GEMM_C) : s[RESIDUAL] ? F32(j, GEMM_RESIDUAL) : NULL;
@@ -103,11 +151,11 @@ static void gemm_make(Job *j, const int64_t *s)
     case_f32(j, "C", s[BETA] || s[RESIDUAL] == 2 ? INOUT : OUT, span(M, shape.ldc, N, 1));
     case_f32(j, "bias", IN, N);
     case_f32(j, "residual", IN, span(M, shape.ldr, N, 1));
-    void *packed = case_bytes(j, "packed", IN, s[B_LIES] == PACKED ? j->k->gemm_pack_bytes(K, N) : 0);
+    void *packed = case_bytes(j, "packed", IN, s[B_LIES] >= PACKED ? j->k->gemm_pack_bytes(pack_of(j, s), K, N) : 0);
     const Gemm g = gemm_of(j, s);
     case_work(j, j->k->gemm_work(&g, j->threads));
-    if (j->ok && s[B_LIES] == PACKED) {
-        j->k->gemm_pack(&j->run, K, N, B, shape.b_row, shape.b_col, packed);
+    if (j->ok && s[B_LIES] >= PACKED) {
+        j->k->gemm_pack(&j->run, pack_of(j, s), K, N, B, shape.b_row, shape.b_col, packed);
     }
     j->flops = 2.0 * (double)M * (double)N * (double)K;
     j->bytes = 4.0 * (double)(M * K + K * N + M * N);
@@ -117,9 +165,51 @@ static void gemm_call(Job *j, const int64_t *s)
     const Gemm g = gemm_of(j, s);
     j->k->gemm(&j->run, &g);
 }
+/* The nearest number of `bits` significant ones, at least 2^low apart; ties to even, as nearbyint. */
+static double round_bits(double x, int bits, int low)
+{
+    int exponent;
+    frexp(x, &exponent);
+    const double step = ldexp(1, MAX(exponent - bits, low));
+    return nearbyint(x / step) * step;
+}
+/* What narrow weights leave of B, and of A where it meets them narrow: kernels.h, Pack. The bytes by the same float32 steps. */
+static void narrow_exact(Job *j, const int64_t *s, const Gemm *g)
+{
+    double *A = EXACT(j, GEMM_A), *B = EXACT(j, GEMM_B);
+    const Pack pack = pack_of(j, s);
+    const bool bf16 = pack == PACK_BF16 || pack == PACK_BF16_DOTS;
+    for (int64_t n = 0; n < g->N && pack != PACK_F32; n++) {
+        float most = 0;
+        for (int64_t k = 0; k < g->K; k++) {
+            most = fmaxf(most, fabsf((float)B[k * g->b_row + n * g->b_col]));
+        }
+        for (int64_t k = 0; k < g->K; k++) {
+            double *b = &B[k * g->b_row + n * g->b_col];
+            *b = pack != PACK_INT8 ? round_bits(*b, bf16 ? 8 : 11, bf16 ? -133 : -24)
+                                   : (double)(most / 127.0f) * (double)nearbyintf((float)*b / most * 127.0f);
+        }
+    }
+    const float top = strcmp(j->k->level, "avx2") == 0 ? 127 : 255;
+    for (int64_t m = 0; m < g->M && (pack == PACK_BF16_DOTS || pack == PACK_INT8); m++) {
+        float low = 0, high = 0;
+        for (int64_t k = 0; k < g->K; k++) {
+            low = fminf(low, (float)A[m * g->a_row + k]);
+            high = fmaxf(high, (float)A[m * g->a_row + k]);
+        }
+        const float range = high - low, by = range > 0 ? top / range : 0, zero = nearbyintf(-low * by);
+        for (int64_t k = 0; k < g->K; k++) {
+            double *a = &A[m * g->a_row + k];
+            *a = bf16 ? round_bits(*a, 8, -133)
+                      : (double)(range / top) *
+                            (double)(nearbyintf(fminf(fmaxf((float)*a * by + zero, 0), top)) - zero);
+        }
+    }
+}
 static void gemm_reference(Job *j, const int64_t *s)
 {
     const Gemm g = gemm_of(j, s);
+    narrow_exact(j, s, &g);
     const double *A = EXACT(j, GEMM_A), *B = EXACT(j, GEMM_B),
                  *residual = s[RESIDUAL] == 2 ? EXACT(j, GEMM_C) : EXACT(j, GEMM_RESIDUAL);
     double *C = EXACT(j, GEMM_C);

@@ -1,0 +1,110 @@
+/* Products of units that hold two bf16 or four bytes: the tiles, and A's rows made narrow. Compiled at the AVX-512 level for processors
+ * with VNNI and BF16 instructions; gemm_packs says which of the two this one has, and nothing here runs without. */
+#include "kernels/cpu/narrow.h"
+#include "kernels/cpu/tile_body.h"
+
+/* Even numbers of rows, and one: an odd row goes by itself, for half the code. */
+#define TILES(rows)                                                                                                         \
+    TILE(rows, bytes, 2, false, UNIT_INT8)                                                                                  \
+    TILE(rows, bytes_wide, WIDE(rows), false, UNIT_INT8)                                                                    \
+    PAIRS(rows)
+#define BYTES(rows) {bytes_##rows, bytes_##rows, bytes_wide_##rows},
+#if defined(__AVX512BF16__)
+#define PAIRS(rows)                                                                                                         \
+    TILE(rows, pairs, 2, false, UNIT_BF16)                                                                                  \
+    TILE(rows, pairs_wide, WIDE(rows), false, UNIT_BF16)
+#define PAIR(rows) {pairs_##rows, pairs_##rows, pairs_wide_##rows},
+#else
+#define PAIRS(rows)
+#endif
+#if TILE_ROWS == 14
+#define ALL_ROWS(X) X(1) X(2) X(4) X(6) X(8) X(10) X(12) X(14)
+#elif TILE_ROWS == 12
+#define ALL_ROWS(X) X(1) X(2) X(4) X(6) X(8) X(10) X(12)
+#else
+#define ALL_ROWS(X) X(1) X(2) X(4) X(6)
+#endif
+ALL_ROWS(TILES)
+static TileFn *const of_bytes[][3] = {ALL_ROWS(BYTES)};
+#if defined(__AVX512BF16__)
+static TileFn *const of_pairs[][3] = {ALL_ROWS(PAIR)};
+#else
+#define of_pairs of_bytes /* never asked for */
+#endif
+
+void K(dots_row)(Tile t, int rows, int64_t n)
+{
+    while (rows > 0) {
+        const int many = rows > 1 ? rows / 2 * 2 : 1;
+        K(tile_sweep)(t, many, n, t.unit == UNIT_BF16 ? of_pairs[many / 2] : of_bytes[many / 2]);
+        t.a += many * t.a_row;
+        t.c += many * t.ldc;
+        rows -= many;
+    }
+}
+
+size_t K(narrow_a_bytes)(const Gemm *g)
+{
+    const NarrowA a = K(narrow_a)(g, NULL);
+    return ((size_t)g->M * (size_t)(a.ld + 2) * sizeof(float) + 63) / 64 * 64;
+}
+
+NarrowA K(narrow_a)(const Gemm *g, void *work)
+{
+    NarrowA a = {.ld = (narrow_count(g->pack, g->K) + 15) / 16 * 16, .units = work};
+    a.ld += a.ld % 512 == 0 ? 16 : 0; /* rows 2 KB apart would evict each other */
+    if (work) {
+        a.scale = a.units + g->M * a.ld;
+        a.zero = (int32_t *)(void *)(a.scale + g->M);
+    }
+    return a;
+}
+
+static void pairs_row(int64_t K, const float *x, uint16_t *to)
+{
+    for (int64_t k = 0; k < K; k += VW) {
+        const vf part = K - k >= VW ? v_load(x + k) : v_load_n(x + k, (int)(K - k));
+#if defined(__AVX512BF16__)
+        vh_store(to + k, (vh)_mm512_cvtneps_pbh((__m512)part));
+#else
+        vh_store(to + k, __builtin_convertvector((v_to_bf16(part) >> 16), vh));
+#endif
+    }
+}
+
+typedef uint8_t vb __attribute__((vector_size(VW)));
+typedef uint8_t vb_any __attribute__((vector_size(VW), aligned(1), may_alias));
+
+/* Zero is a byte of its own, so that zeros stay zeros. A row with an infinity or a NaN has a scale that is NaN. */
+static void bytes_row(int64_t K, const float *x, uint8_t *to, float *scale, int32_t *zero)
+{
+    vf low = v_zero(), high = v_zero(), probe = v_zero();
+    for (int64_t k = 0; k < K; k += VW) {
+        const vf part = K - k >= VW ? v_load(x + k) : v_load_n(x + k, (int)(K - k));
+        low = v_min(part, low);
+        high = v_max(part, high);
+        probe = probe + part * 0.0f;
+    }
+    const float from = -v_max_lane(-low), range = v_max_lane(high) - from;
+    const float by = range > 0 && range < __builtin_inff() ? V_BYTE_TOP / range : 0;
+    const vf begin = v_round(v_set(by > 0 ? -from * by : 0));
+    *scale = range / V_BYTE_TOP + v_sum(probe);
+    *zero = v_to_int(begin)[0];
+    for (int64_t k = 0; k < K; k += VW) {
+        const vf part = K - k >= VW ? v_load(x + k) : v_load_n(x + k, (int)(K - k));
+        const vf byte = v_round(v_min(v_max(part * by + begin, v_zero()), v_set(V_BYTE_TOP)));
+        *(vb_any *)(to + k) = __builtin_convertvector(v_to_int(byte), vb);
+    }
+}
+
+void K(narrow_rows)(const Gemm *g, const NarrowA *to, int64_t m0, int64_t m1)
+{
+    for (int64_t m = m0; m < m1; m++) {
+        void *row = to->units + m * to->ld;
+        if (g->pack == PACK_INT8) {
+            bytes_row(g->K, g->A + m * g->a_row, row, to->scale + m, to->zero + m);
+        } else {
+            pairs_row(g->K, g->A + m * g->a_row, row);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+/* Weights packed into 16 and 8 bits, and back: see narrow.h. */
+#include "kernels/cpu/narrow.h"
+
+enum { CHUNK = 64 }; /* rows of a panel that wait as float32 */
+
+bool K(gemm_packs)(Pack p)
+{
+#if defined(LEVEL_avx512)
+    if (p == PACK_INT8 || p == PACK_BF16_DOTS) {
+        __builtin_cpu_init();
+        return p == PACK_INT8 ? __builtin_cpu_supports("avx512vnni") : __builtin_cpu_supports("avx512bf16");
+    }
+#endif
+    return p != PACK_BF16_DOTS;
+}
+
+static int64_t whole(int64_t N) /* columns in whole panels */
+{
+    return (N + TILE_COLS - 1) / TILE_COLS * TILE_COLS;
+}
+
+size_t K(gemm_pack_bytes)(Pack pack, int64_t K, int64_t N)
+{
+    const size_t n = (size_t)whole(N), units = n * (size_t)narrow_count(pack, K) * sizeof(float);
+    return narrow_expands(pack) ? units / 2 : pack == PACK_INT8 ? units + 2 * n * sizeof(float) : units;
+}
+
+typedef struct Packing {
+    Pack pack;
+    int64_t K, N;
+    const float *B;
+    int64_t b_row, b_col;
+    void *packed;
+} Packing;
+
+typedef struct Panel {
+    int64_t n, columns; /* first column, how many */
+    float rows[CHUNK * TILE_COLS];
+} Panel;
+
+/* Rows k .. of the panel, at most CHUNK, zeros behind the last; returns how many */
+static int64_t take_rows(const Packing *p, Panel *panel, int64_t k)
+{
+    const int64_t rows = MIN(p->K - k, CHUNK);
+    K(tile_pack)(rows, panel->columns, p->B + k * p->b_row + panel->n * p->b_col, p->b_row, p->b_col, panel->rows);
+    for (int64_t i = rows * TILE_COLS; i < MIN(rows + 3, CHUNK) * TILE_COLS; i++) {
+        panel->rows[i] = 0;
+    }
+    return rows;
+}
+
+static void pack_16(const Packing *p, Panel *panel, uint16_t *to)
+{
+    for (int64_t k = 0; k < p->K; k += CHUNK) {
+        const int64_t rows = take_rows(p, panel, k);
+        for (int64_t i = 0; i < rows * TILE_COLS; i += VW) {
+            const vf x = v_load(panel->rows + i);
+            vh_store(to + k * TILE_COLS + i, __builtin_convertvector(p->pack == PACK_F16 ? v_to_f16(x) : v_to_bf16(x) >> 16, vh));
+        }
+    }
+}
+
+static void pack_pairs(const Packing *p, Panel *panel, int32_t *to)
+{
+    for (int64_t k = 0; k < p->K; k += CHUNK) {
+        const int64_t rows = take_rows(p, panel, k);
+        for (int64_t i = 0; i < rows; i += 2) {
+            const float *x = panel->rows + i * TILE_COLS;
+            for (int64_t j = 0; j < TILE_COLS; j += VW, to += VW) {
+                vi_store(to, (v_to_bf16(v_load(x + j)) >> 16 & 0xffff) | v_to_bf16(v_load(x + TILE_COLS + j)));
+            }
+        }
+    }
+}
+
+/* A column with an infinity or a NaN has a scale that is NaN. */
+static void pack_bytes(const Packing *p, Panel *panel, int32_t *to, float *scale, int32_t *sum)
+{
+    vf most[2] = {v_zero(), v_zero()}, probe[2] = {v_zero(), v_zero()};
+    vi sums[2] = {vi_set(0), vi_set(0)};
+    for (int64_t k = 0; k < p->K; k += CHUNK) {
+        const int64_t rows = take_rows(p, panel, k);
+        for (int64_t i = 0; i < 2 * rows; i++) {
+            const vf x = v_load(panel->rows + i * VW);
+            most[i % 2] = v_max(v_abs(x), most[i % 2]);
+            probe[i % 2] = probe[i % 2] + x * 0.0f;
+        }
+    }
+    for (int64_t k = 0; k < p->K; k += CHUNK) {
+        const int64_t rows = take_rows(p, panel, k);
+        for (int64_t i = 0; i < rows; i += 4) {
+            for (int half = 0; half < 2; half++, to += VW) {
+                vi unit = vi_set(0);
+                for (int b = 0; b < 4; b++) {
+                    const vf x = v_load(panel->rows + (i + b) * TILE_COLS + half * VW);
+                    const vf byte = v_select(most[half] > 0.0f, x / most[half] * 127.0f, v_zero());
+                    const vi whole_byte = v_to_int(v_round(v_min(v_max(byte, v_set(-127.0f)), v_set(127.0f))));
+                    sums[half] += whole_byte;
+                    unit |= (whole_byte & 255) << 8 * b;
+                }
+                vi_store(to, unit);
+            }
+        }
+    }
+    for (int half = 0; half < 2; half++) {
+        v_store(scale + half * VW, most[half] / 127.0f + probe[half]);
+        vi_store(sum + half * VW, sums[half]);
+    }
+}
+
+static void pack_panel(void *arg, size_t number, int worker)
+{
+    (void)worker;
+    const Packing *p = arg;
+    Panel panel = {.n = (int64_t)number * TILE_COLS};
+    panel.columns = MIN(p->N - panel.n, TILE_COLS);
+    const int64_t at = panel.n * narrow_count(p->pack, p->K), units = whole(p->N) * narrow_count(p->pack, p->K);
+    switch (p->pack) {
+    case PACK_F32:
+        K(tile_pack)
+        (p->K, panel.columns, p->B + panel.n * p->b_col, p->b_row, p->b_col, (float *)p->packed + at);
+        break;
+    case PACK_F16:
+    case PACK_BF16: pack_16(p, &panel, (uint16_t *)p->packed + at); break;
+    case PACK_BF16_DOTS: pack_pairs(p, &panel, (int32_t *)p->packed + at); break;
+    case PACK_INT8:
+        pack_bytes(p, &panel, (int32_t *)p->packed + at, (float *)p->packed + units + panel.n,
+                   (int32_t *)p->packed + units + whole(p->N) + panel.n);
+    }
+}
+
+void K(gemm_pack)(const Run *run, Pack pack, int64_t K, int64_t N, const float *B, int64_t b_row, int64_t b_col, void *packed)
+{
+    Packing p = {pack, K, N, B, b_row, b_col, packed};
+    pool_run(run->pool, (size_t)(whole(N) / TILE_COLS), pack_panel, &p);
+}
+
+void K(narrow_expand)(Pack pack, int64_t len, const uint16_t *from, float *panel)
+{
+    for (int64_t i = 0; i < len * TILE_COLS; i += VW) {
+        const vh x = vh_load(from + i);
+        v_store(panel + i, pack == PACK_F16 ? v_from_f16(x) : v_from_bf16(x));
+    }
+}
+
+void K(narrow_scale)(const Gemm *g, const NarrowA *a, int64_t m0, int64_t rows, int64_t n0, int64_t n, float *c, int64_t ldc)
+{
+    const float *scale = (const float *)g->packed + whole(g->N) * narrow_count(g->pack, g->K) + n0;
+    const int32_t *sum = (const int32_t *)(const void *)scale + whole(g->N);
+    for (int64_t i = 0; i < rows; i++, c += ldc) {
+        for (int64_t j = 0; j < n; j += VW) {
+            const int many = (int)MIN(n - j, VW);
+            const vi dot = (vi)(many == VW ? v_load(c + j) : v_load_n(c + j, many)) - a->zero[m0 + i] * vi_load(sum + j);
+            const vf x = v_from_int(dot) * (v_load(scale + j) * a->scale[m0 + i]);
+            if (many == VW) {
+                v_store(c + j, x);
+            } else {
+                v_store_n(c + j, x, many);
+            }
+        }
+    }
+}

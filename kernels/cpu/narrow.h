@@ -1,0 +1,45 @@
+/* kernels/cpu/narrow.h: packed weights of 16 and 8 bits. Panels of TILE_COLS columns as in float32, of
+ *   F16, BF16      [K, TILE_COLS] 16-bit numbers, made float32 again block by block, in cache
+ *   BF16_DOTS      [units, TILE_COLS] pairs: rows 2u (low half) and 2u + 1 of B
+ *   INT8           [units, TILE_COLS] of four signed bytes; behind the panels scale [N'] and sum [N'], N' = whole panels:
+ *                  B[k,n] = scale[n] byte, |byte| <= 127; sum[n] is the sum of column n's bytes
+ * A meets the last two in its own units, made once a product: bf16 pairs, or bytes: A[m,k] = scale[m] (byte - zero[m]). */
+#ifndef SAPOR_NARROW_H
+#define SAPOR_NARROW_H
+
+#include "kernels/cpu/tile.h"
+
+static inline bool narrow_units(Pack p) /* A is made narrow, too */
+{
+    return p == PACK_BF16_DOTS || p == PACK_INT8;
+}
+static inline bool narrow_expands(Pack p)
+{
+    return p == PACK_F16 || p == PACK_BF16;
+}
+/* 32-bit units that K numbers of A take */
+static inline int64_t narrow_count(Pack p, int64_t K)
+{
+    const int64_t each = p == PACK_BF16_DOTS ? 2 : p == PACK_INT8 ? 4 : 1;
+    return (K + each - 1) / each;
+}
+
+/* Rows len of a panel of 16-bit numbers to float32 */
+void K(narrow_expand)(Pack pack, int64_t len, const uint16_t *from, float *panel);
+
+/* A in units. */
+typedef struct NarrowA {
+    int64_t ld;    /* units from row to row */
+    float *units;  /* [M, ld] */
+    float *scale;  /* [M], INT8 */
+    int32_t *zero; /* [M], INT8 */
+} NarrowA;
+size_t K(narrow_a_bytes)(const Gemm *g);
+NarrowA K(narrow_a)(const Gemm *g, void *work); /* where it goes */
+/* Rows m0 .. m1-1 */
+void K(narrow_rows)(const Gemm *g, const NarrowA *to, int64_t m0, int64_t m1);
+
+/* Exact sums to numbers, in place: c[i,j] = (sum - zero[m0 + i] sum_b[n0 + j]) scale[m0 + i] scale_b[n0 + j] */
+void K(narrow_scale)(const Gemm *g, const NarrowA *a, int64_t m0, int64_t rows, int64_t n0, int64_t n, float *c, int64_t ldc);
+
+#endif

@@ -1,0 +1,90 @@
+/* kernels/cpu/tile_body.h: the register tile, inlined where its numbers of rows and vectors are constants: tile.c for float32, dots.c for
+ * what lies several to a 32-bit unit. */
+#ifndef SAPOR_TILE_BODY_H
+#define SAPOR_TILE_BODY_H
+
+#include "kernels/cpu/tile.h"
+
+enum { VECS_MAX = 2 * TILE_PANELS_MAX };
+
+/* acc + a b, of what the unit holds */
+INLINE vf v_meet(const Unit unit, vf a, vf b, vf acc)
+{
+#if defined(__AVX512BF16__)
+    if (unit == UNIT_BF16)
+        return (vf)_mm512_dpbf16_ps((__m512)acc, (__m512bh)a, (__m512bh)b);
+#endif
+    return unit == UNIT_INT8 ? (vf)v_dot_int8((vi)acc, (vi)a, (vi)b) : v_fma(a, b, acc);
+}
+
+/* rows, vecs and by_column are constants where this is inlined, acc lives in registers. Rows go by threes off one pointer, so that
+ * x86 addressing reaches them by a_row and 2 a_row and few general registers are needed. */
+INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool by_column,
+                      const Unit unit)
+{
+    enum { GROUPS = (TILE_ROWS + 2) / 3 };
+    vf acc[TILE_ROWS][VECS_MAX];
+    const int64_t ldc = t->ldc, a_row = by_column ? 1 : t->a_row, a_step = by_column ? t->a_step : 1;
+    const int64_t b_row = t->b_row, b_panel = t->b_panel;
+    float *c = t->c;
+    UNROLL
+    for (int i = 0; i < rows; i++) {
+        UNROLL
+        for (int v = 0; v < vecs; v++) {
+            acc[i][v] = v_zero();
+        }
+    }
+    const float *b = t->b, *segment = t->a;
+    for (int64_t s = 0; s < t->segs; s++, segment += t->a_seg) {
+        const float *a[GROUPS], *column = segment;
+        UNROLL
+        for (int g = 0; g < GROUPS; g++) {
+            a[g] = segment + (3 * g < rows ? 3 * g : 0) * a_row;
+        }
+        for (int64_t k = t->len; k > 0; k--) {
+            vf bk[VECS_MAX];
+            UNROLL
+            for (int v = 0; v < vecs; v++) {
+                bk[v] = v_load(b + v / 2 * b_panel + v % 2 * VW);
+            }
+            UNROLL
+            for (int i = 0; i < rows; i++) {
+                const float *one = by_column ? &column[i] : &a[i / 3][i % 3 * a_row];
+                const vf ai = unit == UNIT_F32 ? v_set(*one) : (vf)vi_set(*(const vi_one *)one);
+                UNROLL
+                for (int v = 0; v < vecs; v++) {
+                    acc[i][v] = v_meet(unit, ai, bk[v], acc[i][v]);
+                }
+            }
+            b += b_row;
+            if (by_column) {
+                column += a_step;
+            } else {
+                UNROLL
+                for (int g = 0; g < GROUPS; g++) {
+                    a[g]++;
+                }
+            }
+        }
+    }
+    UNROLL
+    for (int i = 0; i < rows; i++) {
+        UNROLL
+        for (int v = 0; v < vecs; v++) {
+            float *to = c + i * ldc + v * VW;
+            const vf old = v_load(to);
+            v_store(to, t->first ? acc[i][v] : unit == UNIT_INT8 ? (vf)((vi)old + (vi)acc[i][v]) : old + acc[i][v]);
+        }
+    }
+}
+
+/* Vectors that the widest tile of so many rows takes: as many accumulators as 2 x TILE_ROWS. */
+#define WIDE(rows) ((rows)*8 <= 2 * TILE_ROWS ? 8 : (rows)*4 <= 2 * TILE_ROWS ? 4 : 2)
+
+#define TILE(rows, name, vecs, by_column, unit)                                                                             \
+    static void name##_##rows(const Tile *t)                                                                                \
+    {                                                                                                                       \
+        tile_body(t, rows, vecs, by_column, unit);                                                                          \
+    }
+
+#endif
