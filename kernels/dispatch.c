@@ -110,7 +110,8 @@ bool kernels_pack(const Kernels *k, const Heap *heap, Pack wish, Pack *best, Err
 {
     *best = wish;
     if (!k->gemm_packs(wish)) {
-        return fail(e, SP_UNSUPPORTED, "%s: this processor's products of bytes are missing at level %s; SAPOR_CPU=avx2 has them",
+        return fail(e, SP_UNSUPPORTED,
+                    "%s: this processor's products of bytes are missing at level %s; SAPOR_CPU=avx2 has them",
                     wish == PACK_INT8 ? "int8" : "this type", k->level);
     }
     if (wish != PACK_BF16 || !k->gemm_packs(PACK_BF16_DOTS)) {
@@ -125,7 +126,8 @@ bool kernels_pack(const Kernels *k, const Heap *heap, Pack wish, Pack *best, Err
     k->zero(&run, block, BYTES);
     float *floats = (float *)(void *)block;
     void *packed = floats + FLOATS;
-    const double dots = time_pack(k, PACK_BF16_DOTS, floats, packed, run), wide = time_pack(k, PACK_F32, floats, packed, run);
+    const double dots = time_pack(k, PACK_BF16_DOTS, floats, packed, run),
+                 wide = time_pack(k, PACK_F32, floats, packed, run);
     *best = dots < wide ? PACK_BF16_DOTS : PACK_BF16;
     k->free(heap, block, BYTES);
     return true;

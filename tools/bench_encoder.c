@@ -92,7 +92,7 @@ static bool check_dtype(Bench *b, const char *model, EncoderOptions o, const Enc
 {
     const int64_t D = en->features;
     const char *dtype = DTYPES[o.dtype];
-    float *got = NEW(b->arena, float, batch * D, e), *want = NEW(b->arena, float, batch * D, e);
+    float *got = NEW(b->arena, float, batch *D, e), *want = NEW(b->arena, float, batch *D, e);
     o.dtype = PACK_F32;
     Encoder *exact = got && want ? encoder_open(b->d, model, &o, e) : NULL;
     bool ok = exact && measure_encoder(b, en, batch, tokens, got, e) && measure_encoder(b, exact, batch, tokens, want, e);
@@ -117,8 +117,8 @@ static bool check_dtype(Bench *b, const char *model, EncoderOptions o, const Enc
                "\"max_difference\":%.3g}\n",
                dtype, (long long)batch, worst, mean, most);
     else if (ok)
-        printf("check      %-4s against f32, %lld inputs: cosine %.6f at least, %.6f in the mean; |a-b| <= %.2g max|b|\n", dtype,
-               (long long)batch, worst, mean, most);
+        printf("check      %-4s against f32, %lld inputs: cosine %.6f at least, %.6f in the mean; |a-b| <= %.2g max|b|\n",
+               dtype, (long long)batch, worst, mean, most);
     return ok;
 }
 

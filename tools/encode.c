@@ -131,8 +131,8 @@ bool encode_command(Context *c, Error *e)
     const char *out = option_text(c, "out");
     if (!out)
         return fail(e, SP_USAGE, "encode: -o OUT.npy is missing: where the features go");
-    if (!option_choice(c, "pool", POOLS, COUNT(POOLS), &pool, e) ||
-        !option_dtype(c, &dtype, e) || !option_i64(c, "batch", 1, 1 << 16, &batch, e))
+    if (!option_choice(c, "pool", POOLS, COUNT(POOLS), &pool, e) || !option_dtype(c, &dtype, e) ||
+        !option_i64(c, "batch", 1, 1 << 16, &batch, e))
         return false;
     EncoderOptions o = {.arch = option_text(c, "arch"),
                         .pool = POOL_CODES[pool],

@@ -131,7 +131,7 @@ static void task(void *arg, size_t number, int worker)
                     times(out + i * out_ld, out + i * out_ld, D, shrink);
                 }
             }
-            Tile value = {scores,    SCORE_LD,      1,   n,      1,      0, values + j0 * TILE_COLS,
+            Tile value = {scores,    SCORE_LD,      1,   n,      1,       0,       values + j0 * TILE_COLS,
                           TILE_COLS, T * TILE_COLS, out, out_ld, j0 == 0, UNIT_F32};
             K(tile_row)(value, (int)rows, out_ld);
         }
@@ -198,7 +198,8 @@ static void add_transposed(const float *weights, int64_t rows, int64_t keys, con
 {
     for (int64_t j = 0, many; j < keys; j += many) {
         many = MIN(keys - j, TILE_ROWS);
-        Tile t = {weights + j, 1, SCORE_LD, rows, 1, 0, B, TILE_COLS, TILE_ROWS * TILE_COLS, sums + j * ld, ld, false, UNIT_F32};
+        Tile t = {weights + j,   1,  SCORE_LD, rows,    1, 0, B, TILE_COLS, TILE_ROWS * TILE_COLS,
+                  sums + j * ld, ld, false,    UNIT_F32};
         K(tile_row)(t, (int)many, ld);
     }
 }
@@ -246,7 +247,8 @@ static void back_task(void *arg, size_t number, int worker)
             const int64_t n = MIN(end - j0, KEYS);
             Tile score = {scaled, D, 1, D, 1, 0, keys + j0 * D, TILE_COLS, D * TILE_COLS, scores, SCORE_LD, true, UNIT_F32};
             K(tile_row)(score, (int)rows, up(n, TILE_COLS));
-            Tile slope = {dO, t->ldo, 1, D, 1, 0, values + j0 * D, TILE_COLS, D * TILE_COLS, slopes, SCORE_LD, true, UNIT_F32};
+            Tile slope = {dO,        t->ldo,        1,      D,        1,    0,       values + j0 * D,
+                          TILE_COLS, D * TILE_COLS, slopes, SCORE_LD, true, UNIT_F32};
             K(tile_row)(slope, (int)rows, up(n, TILE_COLS));
             for (int64_t i = 0; i < rows; i++) {
                 float *s = scores + i * SCORE_LD, *ds = slopes + i * SCORE_LD;
@@ -262,7 +264,7 @@ static void back_task(void *arg, size_t number, int worker)
                     v_store(ds + j, p * (v_load(ds + j) - delta[i]));
                 }
             }
-            Tile to_query = {slopes,    SCORE_LD,      1,  n,    1,      0, k_rows + j0 * TILE_COLS,
+            Tile to_query = {slopes,    SCORE_LD,      1,  n,    1,       0,       k_rows + j0 * TILE_COLS,
                              TILE_COLS, T * TILE_COLS, dq, wide, j0 == 0, UNIT_F32};
             K(tile_row)(to_query, (int)rows, wide);
             add_transposed(scores, rows, n, dout, dv + j0 * wide, wide);

@@ -32,4 +32,7 @@ extern const Kernels K(kernels);
 #define DECLARE_KERNEL(name) extern __typeof__(*((const Kernels *)0)->name) K(name);
 KERNEL_LIST(DECLARE_KERNEL)
 
+/* y = act(x), n numbers by one thread; y may be x (elementwise.c) */
+void K(act_span)(Act act, float param, int64_t n, const float *x, float *y);
+
 #endif

@@ -3,7 +3,6 @@
 #include "kernels/cpu/narrow.h"
 #include "kernels/cpu/tile_body.h"
 
-/* Even numbers of rows, and one: an odd row goes by itself, for half the code. */
 #define TILES(rows)                                                                                                         \
     TILE(rows, bytes, 2, false, UNIT_INT8)                                                                                  \
     TILE(rows, bytes_wide, WIDE(rows), false, UNIT_INT8)                                                                    \
@@ -17,30 +16,17 @@
 #else
 #define PAIRS(rows)
 #endif
-#if TILE_ROWS == 14
-#define ALL_ROWS(X) X(1) X(2) X(4) X(6) X(8) X(10) X(12) X(14)
-#elif TILE_ROWS == 12
-#define ALL_ROWS(X) X(1) X(2) X(4) X(6) X(8) X(10) X(12)
-#else
-#define ALL_ROWS(X) X(1) X(2) X(4) X(6)
-#endif
-ALL_ROWS(TILES)
-static TileFn *const of_bytes[][3] = {ALL_ROWS(BYTES)};
+TILE_EVEN_ROWS(TILES)
+static TileFn *const of_bytes[][3] = {TILE_EVEN_ROWS(BYTES)};
 #if defined(__AVX512BF16__)
-static TileFn *const of_pairs[][3] = {ALL_ROWS(PAIR)};
+static TileFn *const of_pairs[][3] = {TILE_EVEN_ROWS(PAIR)};
 #else
 #define of_pairs of_bytes /* never asked for */
 #endif
 
 void K(dots_row)(Tile t, int rows, int64_t n)
 {
-    while (rows > 0) {
-        const int many = rows > 1 ? rows / 2 * 2 : 1;
-        K(tile_sweep)(t, many, n, t.unit == UNIT_BF16 ? of_pairs[many / 2] : of_bytes[many / 2]);
-        t.a += many * t.a_row;
-        t.c += many * t.ldc;
-        rows -= many;
-    }
+    K(tile_sweep_even)(t, rows, n, t.unit == UNIT_BF16 ? of_pairs : of_bytes);
 }
 
 size_t K(narrow_a_bytes)(const Gemm *g)

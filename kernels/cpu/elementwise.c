@@ -30,12 +30,22 @@ typedef struct Elements {
     case ACT_COUNT: loop(ACT_NONE); break;                                                                                  \
     }
 
+/* One body for whole vectors and the last: ten functions of many instructions each. */
+void K(act_span)(Act act, float param, int64_t n, const float *x, float *y)
+{
+#define LOOP(which)                                                                                                         \
+    for (int64_t i = 0; i < n; i += VW) {                                                                                   \
+        const int many = (int)MIN(n - i, VW);                                                                               \
+        store_part(y + i, v_act(which, param, load_part(x + i, many)), many);                                               \
+    }
+    EACH_ACT(act, LOOP)
+#undef LOOP
+}
+
 static void act_range(const void *arg, int64_t first, int64_t last)
 {
     const Elements *e = arg;
-#define LOOP(which) FOR_VECTORS(first, last, store_part(e->y + i, v_act(which, e->alpha, load_part(e->a + i, n)), n))
-    EACH_ACT(e->act, LOOP)
-#undef LOOP
+    K(act_span)(e->act, e->alpha, last - first, e->a + first, e->y + first);
 }
 
 void K(act)(const Run *run, int64_t n, Act act, float param, const float *x, float *y)
@@ -82,8 +92,10 @@ static void act_back_range(const void *arg, int64_t first, int64_t last)
 {
     const Elements *e = arg;
 #define LOOP(which)                                                                                                         \
-    FOR_VECTORS(first, last,                                                                                                \
-                store_part(e->y + i, load_part(e->b + i, n) * slope(which, e->alpha, load_part(e->a + i, n)), n))
+    for (int64_t i = first; i < last; i += VW) {                                                                            \
+        const int many = (int)MIN(last - i, VW);                                                                            \
+        store_part(e->y + i, load_part(e->b + i, many) * slope(which, e->alpha, load_part(e->a + i, many)), many);          \
+    }
     EACH_ACT(e->act, LOOP)
 #undef LOOP
 }
@@ -139,14 +151,17 @@ void K(axpby)(const Run *run, int64_t n, float a, const float *x, float b, float
 static void add_bias_rows(const void *arg, int64_t first, int64_t last)
 {
     const Elements *e = arg;
-#define LOOP(which)                                                                                                         \
-    for (int64_t m = first; m < last; m++) {                                                                                \
-        const float *x = e->a + m * e->C;                                                                                   \
-        float *y = e->y + m * e->C;                                                                                         \
-        FOR_VECTORS(0, e->C, store_part(y + i, v_act(which, e->alpha, load_part(x + i, n) + load_part(e->bias + i, n)), n)) \
+    const int64_t step = MAX(1, 4096 / MAX(1, e->C)); /* rows that stay in the first level for the activation */
+    for (int64_t m = first; m < last; m += step) {
+        const int64_t end = MIN(m + step, last);
+        for (int64_t r = m; r < end; r++) {
+            FOR_VECTORS(0, e->C,
+                        store_part(e->y + r * e->C + i, load_part(e->a + r * e->C + i, n) + load_part(e->bias + i, n), n))
+        }
+        if (e->act != ACT_NONE) {
+            K(act_span)(e->act, e->alpha, (end - m) * e->C, e->y + m * e->C, e->y + m * e->C);
+        }
     }
-    EACH_ACT(e->act, LOOP)
-#undef LOOP
 }
 
 /* Rows of one number would waste the vectors. */
@@ -154,9 +169,13 @@ static void add_one_range(const void *arg, int64_t first, int64_t last)
 {
     const Elements *e = arg;
     const vf bias = v_set(e->bias[0]);
-#define LOOP(which) FOR_VECTORS(first, last, store_part(e->y + i, v_act(which, e->alpha, load_part(e->a + i, n) + bias), n))
-    EACH_ACT(e->act, LOOP)
-#undef LOOP
+    for (int64_t m = first; m < last; m += 4096) {
+        const int64_t end = MIN(m + 4096, last);
+        FOR_VECTORS(m, end, store_part(e->y + i, load_part(e->a + i, n) + bias, n))
+        if (e->act != ACT_NONE) {
+            K(act_span)(e->act, e->alpha, end - m, e->y + m, e->y + m);
+        }
+    }
 }
 
 void K(add_bias)(const Run *run, int64_t M, int64_t C, const float *x, const float *bias, Act act, float param, float *y)

@@ -106,6 +106,12 @@ static int64_t cut(int64_t n, int64_t parts, int64_t i)
     return n / parts * i + MIN(n % parts, i);
 }
 
+/* Row of tiles r of `tiles` begins at this row of M: even numbers of rows where there are no other tiles. */
+static int64_t tile_begin(int64_t M, int64_t tiles, int64_t r, bool even)
+{
+    return !even ? cut(M, tiles, r) : r == tiles ? M : cut(M / 2, tiles, r) * 2;
+}
+
 /* Columns k of A for the chunk of tile rows r0 .. r1-1 of `tile_rows`: the rows m .. of one tile go to [len, rows], with a vector
  * of slack behind. Transposed A is read line by line, and ahead: its lines lie too far apart for the hardware to foresee. */
 static void pack_a(int64_t M, int64_t tile_rows, int64_t r0, int64_t r1, int64_t len, const float *a, int64_t a_row,
@@ -114,7 +120,7 @@ static void pack_a(int64_t M, int64_t tile_rows, int64_t r0, int64_t r1, int64_t
     const int64_t ahead = 8 * a_col;
     int64_t at[A_CHUNK + 1] = {0};
     for (int64_t r = r0; r <= r1; r++) {
-        at[r - r0] = cut(M, tile_rows, r) - cut(M, tile_rows, r0);
+        at[r - r0] = tile_begin(M, tile_rows, r, true) - tile_begin(M, tile_rows, r0, true);
     }
     for (int64_t k = 0; k < len; k++) {
         float *panel = to;
@@ -172,12 +178,15 @@ static void block(void *arg, size_t task, int worker)
     const int64_t tile_rows = up(M, TILE_ROWS), full = N / TILE_COLS * TILE_COLS;
     const Finish finish = {g->alpha,    carries_on(g) ? 0.0f : g->beta, g->bias ? g->bias + n0 : NULL, NULL, g->ldr, g->act,
                            g->act_param};
-    const bool bytes = g->packed && g->pack == PACK_INT8;
+    const bool bytes = g->packed && g->pack == PACK_INT8, even = p->a_packs || (g->packed && narrow_units(g->pack));
     const bool finishes = p->partial || g->alpha != 1.0f || g->bias || g->residual || g->act != ACT_NONE;
     for (int64_t kb = 0; kb < p->k_blocks; kb++) {
         const int64_t k0 = cut(g->K, p->k_blocks, kb), len = cut(g->K, p->k_blocks, kb + 1) - k0;
         const bool last = kb == p->k_blocks - 1;
-        Tile t = {.unit = !g->packed ? UNIT_F32 : bytes ? UNIT_INT8 : g->pack == PACK_BF16_DOTS ? UNIT_BF16 : UNIT_F32,
+        Tile t = {.unit = !g->packed                  ? UNIT_F32
+                          : bytes                     ? UNIT_INT8
+                          : g->pack == PACK_BF16_DOTS ? UNIT_BF16
+                                                      : UNIT_F32,
                   .len = len,
                   .segs = 1,
                   .first = kb == 0 && !carries_on(g),
@@ -202,7 +211,7 @@ static void block(void *arg, size_t task, int worker)
         }
         const float *a_next = a_work; /* packed rows of the next tile */
         for (int64_t r = 0; r < tile_rows; r++) {
-            const int64_t m = cut(M, tile_rows, r), rows = cut(M, tile_rows, r + 1) - m;
+            const int64_t m = tile_begin(M, tile_rows, r, even), rows = tile_begin(M, tile_rows, r + 1, even) - m;
             if (p->a_copies) {
                 t.a = a_work;
                 t.a_row = len + 16;

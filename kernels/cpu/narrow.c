@@ -55,7 +55,8 @@ static void pack_16(const Packing *p, Panel *panel, uint16_t *to)
         const int64_t rows = take_rows(p, panel, k);
         for (int64_t i = 0; i < rows * TILE_COLS; i += VW) {
             const vf x = v_load(panel->rows + i);
-            vh_store(to + k * TILE_COLS + i, __builtin_convertvector(p->pack == PACK_F16 ? v_to_f16(x) : v_to_bf16(x) >> 16, vh));
+            vh_store(to + k * TILE_COLS + i,
+                     __builtin_convertvector(p->pack == PACK_F16 ? v_to_f16(x) : v_to_bf16(x) >> 16, vh));
         }
     }
 }
@@ -129,7 +130,8 @@ static void pack_panel(void *arg, size_t number, int worker)
     }
 }
 
-void K(gemm_pack)(const Run *run, Pack pack, int64_t K, int64_t N, const float *B, int64_t b_row, int64_t b_col, void *packed)
+void K(gemm_pack)(const Run *run, Pack pack, int64_t K, int64_t N, const float *B, int64_t b_row, int64_t b_col,
+                  void *packed)
 {
     Packing p = {pack, K, N, B, b_row, b_col, packed};
     pool_run(run->pool, (size_t)(whole(N) / TILE_COLS), pack_panel, &p);

@@ -40,6 +40,7 @@ NarrowA K(narrow_a)(const Gemm *g, void *work); /* where it goes */
 void K(narrow_rows)(const Gemm *g, const NarrowA *to, int64_t m0, int64_t m1);
 
 /* Exact sums to numbers, in place: c[i,j] = (sum - zero[m0 + i] sum_b[n0 + j]) scale[m0 + i] scale_b[n0 + j] */
-void K(narrow_scale)(const Gemm *g, const NarrowA *a, int64_t m0, int64_t rows, int64_t n0, int64_t n, float *c, int64_t ldc);
+void K(narrow_scale)(const Gemm *g, const NarrowA *a, int64_t m0, int64_t rows, int64_t n0, int64_t n, float *c,
+                     int64_t ldc);
 
 #endif

@@ -1,16 +1,16 @@
 /* The register tile: see tile.h. One inlined body; a table holds it for every number of rows and vectors. */
 #include "kernels/cpu/tile_body.h"
 
-#define TILES(rows)                                                                                                         \
-    TILE(rows, by_row_1, 1, false, UNIT_F32)                                                                                          \
-    TILE(rows, by_row_2, 2, false, UNIT_F32)                                                                                          \
-    TILE(rows, by_row_wide, WIDE(rows), false, UNIT_F32)                                                                              \
-    TILE(rows, by_column_1, 1, true, UNIT_F32)                                                                                        \
-    TILE(rows, by_column_2, 2, true, UNIT_F32)                                                                                        \
+#define BY_ROW(rows)                                                                                                        \
+    TILE(rows, by_row_1, 1, false, UNIT_F32)                                                                                \
+    TILE(rows, by_row_2, 2, false, UNIT_F32)                                                                                \
+    TILE(rows, by_row_wide, WIDE(rows), false, UNIT_F32)
+#define BY_COLUMN(rows)                                                                                                     \
+    TILE(rows, by_column_1, 1, true, UNIT_F32)                                                                              \
+    TILE(rows, by_column_2, 2, true, UNIT_F32)                                                                              \
     TILE(rows, by_column_wide, WIDE(rows), true, UNIT_F32)
-#define ENTRY(rows)                                                                                                         \
-    {{by_row_1_##rows, by_row_2_##rows, by_row_wide_##rows},                                                                \
-     {by_column_1_##rows, by_column_2_##rows, by_column_wide_##rows}},
+#define ROW_ENTRY(rows)    {by_row_1_##rows, by_row_2_##rows, by_row_wide_##rows},
+#define COLUMN_ENTRY(rows) {by_column_1_##rows, by_column_2_##rows, by_column_wide_##rows},
 
 #define UP_TO_6(X) X(1) X(2) X(3) X(4) X(5) X(6)
 #if TILE_ROWS == 14
@@ -20,8 +20,10 @@
 #else
 #define EVERY_ROWS(X) UP_TO_6(X)
 #endif
-EVERY_ROWS(TILES)
-static TileFn *const tiles[TILE_ROWS][2][3] = {EVERY_ROWS(ENTRY)};
+EVERY_ROWS(BY_ROW)
+TILE_EVEN_ROWS(BY_COLUMN)
+static TileFn *const by_row[][3] = {EVERY_ROWS(ROW_ENTRY)};
+static TileFn *const by_column[][3] = {TILE_EVEN_ROWS(COLUMN_ENTRY)};
 
 void K(tile_sweep)(Tile t, int rows, int64_t n, TileFn *const fn[3])
 {
@@ -55,12 +57,25 @@ void K(tile_sweep)(Tile t, int rows, int64_t n, TileFn *const fn[3])
     }
 }
 
+void K(tile_sweep_even)(Tile t, int rows, int64_t n, TileFn *const fns[][3])
+{
+    const int even = rows > 1 ? rows / 2 * 2 : 1;
+    K(tile_sweep)(t, even, n, fns[even / 2]);
+    if (even < rows) {
+        t.a += even * t.a_row;
+        t.c += even * t.ldc;
+        K(tile_sweep)(t, 1, n, fns[0]);
+    }
+}
+
 void K(tile_row)(Tile t, int rows, int64_t n)
 {
-    if (t.unit == UNIT_F32) {
-        K(tile_sweep)(t, rows, n, tiles[rows - 1][t.a_step != 1]);
-    } else {
+    if (t.unit != UNIT_F32) {
         K(dots_row)(t, rows, n);
+    } else if (t.a_step != 1) {
+        K(tile_sweep_even)(t, rows, n, by_column);
+    } else {
+        K(tile_sweep)(t, rows, n, by_row[rows - 1]);
     }
 }
 
@@ -106,7 +121,8 @@ void K(tile_pack)(int64_t K, int64_t n, const float *B, int64_t b_row, int64_t b
     }
 }
 
-INLINE vf finish_vector(const Finish *f, const Act act, vf x, vf y, vf bias, vf residual)
+/* What of the finish is one instruction a vector: activations that only limit are among it. */
+INLINE vf finish_vector(const Finish *f, vf low, vf high, vf x, vf y, vf bias, vf residual)
 {
     x = x * f->alpha;
     if (f->beta != 0.0f) {
@@ -118,46 +134,31 @@ INLINE vf finish_vector(const Finish *f, const Act act, vf x, vf y, vf bias, vf 
     if (f->residual) {
         x = x + residual;
     }
-    return v_act(act, f->act_param, x);
+    return v_min(high, v_max(low, x));
 }
 
-INLINE void finish_rows(const Finish *f, const Act act, int64_t rows, int64_t n, const float *x, int64_t ldx, float *y,
-                        int64_t ldy)
+void K(tile_finish)(const Finish *f, int64_t rows, int64_t n, const float *x, int64_t ldx, float *y, int64_t ldy)
 {
-    const vf none = v_zero();
+    const bool limits = f->act == ACT_NONE || f->act == ACT_RELU || f->act == ACT_RELU6;
+    const vf none = v_zero(), low = limits && f->act != ACT_NONE ? none : v_set(-__builtin_inff());
+    const vf high = v_set(f->act == ACT_RELU6 ? 6.0f : __builtin_inff());
     for (int64_t i = 0; i < rows; i++, x += ldx, y += ldy) {
         const float *residual = f->residual ? f->residual + i * f->ldr : NULL;
         int64_t j = 0;
         for (; j + VW <= n; j += VW) {
-            v_store(y + j, finish_vector(f, act, v_load(x + j), f->beta != 0.0f ? v_load(y + j) : none,
+            v_store(y + j, finish_vector(f, low, high, v_load(x + j), f->beta != 0.0f ? v_load(y + j) : none,
                                          f->bias ? v_load(f->bias + j) : none, residual ? v_load(residual + j) : none));
         }
         if (j < n) {
             const int rest = (int)(n - j);
             v_store_n(y + j,
-                      finish_vector(f, act, v_load_n(x + j, rest), f->beta != 0.0f ? v_load_n(y + j, rest) : none,
+                      finish_vector(f, low, high, v_load_n(x + j, rest), f->beta != 0.0f ? v_load_n(y + j, rest) : none,
                                     f->bias ? v_load_n(f->bias + j, rest) : none,
                                     residual ? v_load_n(residual + j, rest) : none),
                       rest);
         }
+        if (!limits) {
+            K(act_span)(f->act, f->act_param, n, y, y);
+        }
     }
-}
-
-void K(tile_finish)(const Finish *f, int64_t rows, int64_t n, const float *x, int64_t ldx, float *y, int64_t ldy)
-{
-#define CASE(a)                                                                                                             \
-    case a: finish_rows(f, a, rows, n, x, ldx, y, ldy); break
-    switch (f->act) { /* one loop each, so that the choice is not made for every vector */
-        CASE(ACT_RELU);
-        CASE(ACT_RELU6);
-        CASE(ACT_LEAKY_RELU);
-        CASE(ACT_GELU);
-        CASE(ACT_GELU_TANH);
-        CASE(ACT_SIGMOID);
-        CASE(ACT_TANH);
-        CASE(ACT_SOFTPLUS);
-        CASE(ACT_SWISH);
-    default: finish_rows(f, ACT_NONE, rows, n, x, ldx, y, ldy);
-    }
-#undef CASE
 }

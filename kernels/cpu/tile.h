@@ -20,6 +20,16 @@
 
 enum { TILE_PANELS_MAX = 4 }; /* few rows take several panels at once */
 
+/* Tiles over an A by columns, and dots.c's, are there for one row and for even numbers of rows only, to halve their code; another number
+ * goes as two. */
+#if TILE_ROWS == 14
+#define TILE_EVEN_ROWS(X) X(1) X(2) X(4) X(6) X(8) X(10) X(12) X(14)
+#elif TILE_ROWS == 12
+#define TILE_EVEN_ROWS(X) X(1) X(2) X(4) X(6) X(8) X(10) X(12)
+#else
+#define TILE_EVEN_ROWS(X) X(1) X(2) X(4) X(6)
+#endif
+
 /* What a 32-bit unit of A and B holds: one float32, two bf16 or four bytes (A's unsigned, B's signed; C's units are int32). */
 typedef enum Unit { UNIT_F32, UNIT_BF16, UNIT_INT8 } Unit;
 
@@ -39,9 +49,10 @@ typedef struct Tile {
 /* C[rows, n] (+)= A B by tiles: rows <= TILE_ROWS, any n. B's last panel is whole (padded). Writes n columns, no more. */
 void K(tile_row)(Tile t, int rows, int64_t n);
 
-/* The same with one set of tiles, by vectors: 1 (or 2 again), 2, widest. */
+/* The same with one set of tiles, by vectors: 1 (or 2 again), 2, widest; and by TILE_EVEN_ROWS of such sets. */
 typedef void TileFn(const Tile *t);
 void K(tile_sweep)(Tile t, int rows, int64_t n, TileFn *const fn[3]);
+void K(tile_sweep_even)(Tile t, int rows, int64_t n, TileFn *const fns[][3]);
 /* dots.c's part of tile_row: units of two or four. */
 void K(dots_row)(Tile t, int rows, int64_t n);
 

@@ -19,8 +19,7 @@ INLINE vf v_meet(const Unit unit, vf a, vf b, vf acc)
 
 /* rows, vecs and by_column are constants where this is inlined, acc lives in registers. Rows go by threes off one pointer, so that
  * x86 addressing reaches them by a_row and 2 a_row and few general registers are needed. */
-INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool by_column,
-                      const Unit unit)
+INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool by_column, const Unit unit)
 {
     enum { GROUPS = (TILE_ROWS + 2) / 3 };
     vf acc[TILE_ROWS][VECS_MAX];

@@ -201,8 +201,7 @@ static void narrow_exact(Job *j, const int64_t *s, const Gemm *g)
         for (int64_t k = 0; k < g->K; k++) {
             double *a = &A[m * g->a_row + k];
             *a = bf16 ? round_bits(*a, 8, -133)
-                      : (double)(range / top) *
-                            (double)(nearbyintf(fminf(fmaxf((float)*a * by + zero, 0), top)) - zero);
+                      : (double)(range / top) * (double)(nearbyintf(fminf(fmaxf((float)*a * by + zero, 0), top)) - zero);
         }
     }
 }
