@@ -69,10 +69,10 @@ static void rows_apart(const Kernels *k)
                   .residual = residual,
                   .ldr = N,
                   .act = ACT_GELU};
-        void *packed = heap_alloc(NULL, k->gemm_pack_bytes(K, N));
+        void *packed = heap_alloc(NULL, k->gemm_pack_bytes(PACK_F32, K, N));
         if (packs) {
             Run r = {0};
-            k->gemm_pack(&r, K, N, B, g.b_row, g.b_col, packed);
+            k->gemm_pack(&r, PACK_F32, K, N, B, g.b_row, g.b_col, packed);
             g.packed = packed;
         }
         gemm_run(k, &g);
@@ -85,7 +85,7 @@ static void rows_apart(const Kernels *k)
             gemm_run(k, &h);
         }
         assert_memory_equal(apart, C, (size_t)(M * N) * sizeof *C);
-        heap_free(NULL, packed, k->gemm_pack_bytes(K, N));
+        heap_free(NULL, packed, k->gemm_pack_bytes(PACK_F32, K, N));
         free(A), free(B), free(C), free(apart), free(residual);
     }
 }

@@ -1,5 +1,7 @@
 /* encoders_test: encoders equal transformers and torch on the tiny models of tests/golden/encoders (make_encoders.py); models that are wrong,
  * missing or too large for memory end in one line. */
+#include <math.h>
+
 #include "extractors/extractors.h" /* before cmocka, which has a macro named fail */
 
 #include "testing.h"
@@ -196,6 +198,70 @@ static void refuses(Bench *b, const char *name, EncoderOptions o, sp_status code
         fail_msg("%s opens", name);
     assert_null(strchr(b->e.message, '\n'));
     assert_error(b->e, code, why);
+}
+
+static double cosine(const float *a, const float *b, size_t D)
+{
+    double ab = 0, aa = 0, bb = 0;
+    for (size_t i = 0; i < D; i++) {
+        ab += (double)a[i] * b[i];
+        aa += (double)a[i] * a[i];
+        bb += (double)b[i] * b[i];
+    }
+    return ab / sqrt(aa * bb);
+}
+
+enum { NARROW_INPUTS = 3 };
+/* Features of the first texts, or of one picture again and again: in one call, then one by one: the same bits. */
+static void features_alone_and_together(Bench *b, const Encoder *en, const Device *d, float *out)
+{
+    const bool texts = en->kind->modalities & MODALITY_TEXT;
+    Tape *tape = tape_new(d, false, &b->e);
+    Image im[NARROW_INPUTS];
+    float *one = NEW(b->a, float, en->features, &b->e);
+    for (size_t i = 0; i < NARROW_INPUTS; i++)
+        assert_ok(image_open(&im[i], GOLDEN "images/RGB.png", b->a, &b->e), b->e);
+    assert_ok(texts ? encode_texts(en, tape, b->texts, NARROW_INPUTS, out, &b->e)
+                    : encode_images(en, tape, im, NARROW_INPUTS, out, &b->e),
+              b->e);
+    for (size_t i = 0; i < NARROW_INPUTS; i++) {
+        assert_ok(texts ? encode_texts(en, tape, b->texts + i, 1, one, &b->e) : encode_images(en, tape, im, 1, one, &b->e),
+                  b->e);
+        assert_memory_equal(one, out + i * (size_t)en->features, (size_t)en->features * sizeof *one);
+    }
+    tape_free(tape);
+}
+
+static void narrow_types_are_near(void **state)
+{
+    static const char *const models[] = {"bert", "distilbert", "mpnet", "vit", "resnet_bottleneck"};
+    static const struct {
+        Pack dtype;
+        double least;
+    } types[] = {{PACK_F16, 0.99999}, {PACK_BF16, 0.9995}, {PACK_INT8, 0.99}};
+    Bench *b = *state;
+    const Device one_thread = {.k = b->d.k};
+    for (size_t m = 0; m < COUNT(models); m++) {
+        Encoder *exact = open_model(b, models[m], (EncoderOptions){.normalize = -1});
+        const size_t D = (size_t)exact->features, bytes = NARROW_INPUTS * D * sizeof(float);
+        float *want = malloc(bytes), *got = malloc(bytes), *again = malloc(bytes);
+        features_alone_and_together(b, exact, &b->d, want);
+        encoder_close(exact);
+        for (size_t t = 0; t < COUNT(types) && b->d.k->gemm_packs(types[t].dtype); t++) {
+            Encoder *en = open_model(b, models[m], (EncoderOptions){.normalize = -1, .dtype = types[t].dtype});
+            features_alone_and_together(b, en, &b->d, got);
+            features_alone_and_together(b, en, &one_thread, again);
+            assert_memory_equal(got, again, bytes);
+            for (size_t i = 0; i < NARROW_INPUTS; i++)
+                if (!(cosine(got + i * D, want + i * D, D) >= types[t].least))
+                    fail_msg("%s, type %zu: cosine %.6f", models[m], t, cosine(got + i * D, want + i * D, D));
+            encoder_close(en);
+        }
+        free(want);
+        free(got);
+        free(again);
+    }
+    refuses(b, ENCODERS "efficientnet_lite.safetensors", (EncoderOptions){.dtype = PACK_INT8}, SP_UNSUPPORTED, "f32 only");
 }
 
 static void put(const char *folder, const char *name, const char *text)
@@ -516,6 +582,7 @@ int main(void)
         cmocka_unit_test(texts_are_transformers),
         cmocka_unit_test(hidden_states_of_one_text),
         cmocka_unit_test(images_are_torch),
+        cmocka_unit_test(narrow_types_are_near),
         cmocka_unit_test(presets_of_bare_files),
         cmocka_unit_test(wrong_models_fail_in_one_line),
         cmocka_unit_test(changed_files_fail_in_one_line),

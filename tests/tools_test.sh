@@ -315,7 +315,8 @@ table <<'END'
 2|reads pictures only|texts for a model of pictures|encode colour-statistics texts.txt -o other.npy
 2|has no such choice|a layer that statistics do not have|encode word-statistics texts.txt -o other.npy --layer x
 2|from 1 to 65536|a batch of nothing|encode word-statistics texts.txt -o other.npy --batch 0
-1|not available yet|a type that is not there yet|encode word-statistics texts.txt -o other.npy --dtype bf16
+2|has no such choice|a type that statistics do not have|encode word-statistics texts.txt -o other.npy --dtype bf16
+2|int8|a type that there is not|encode word-statistics texts.txt -o other.npy --dtype f64
 1|folder.npy: is a folder|features into a folder|encode word-statistics texts.txt -o bad/folder.npy
 1|nowhere/x.npy: cannot create|features into a missing folder|encode word-statistics texts.txt -o nowhere/x.npy
 1|holds neither tokenizer.json|a folder without a tokenizer|tokenize bad/folder texts.txt

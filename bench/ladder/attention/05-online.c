@@ -8,8 +8,8 @@ static void attention(Case *c)
 {
     const int64_t T = c->T, D = c->D, ldo = c->H * D, blocks = (T + KEYS - 1) / KEYS;
     float *keys = c->keys, *values = c->values;
-    const size_t key_floats = ladder_kernels()->gemm_pack_bytes(D, KEYS) / sizeof(float);
-    const size_t value_floats = ladder_kernels()->gemm_pack_bytes(KEYS, D) / sizeof(float);
+    const size_t key_floats = ladder_kernels()->gemm_pack_bytes(PACK_F32, D, KEYS) / sizeof(float);
+    const size_t value_floats = ladder_kernels()->gemm_pack_bytes(PACK_F32, KEYS, D) / sizeof(float);
     for (int64_t h = 0; h < c->H; h++) {
         for (int64_t b = 0; b < blocks; b++) {
             c->keys = keys + (size_t)b * key_floats;

@@ -50,8 +50,8 @@ static Case *make(int shape, Work *work)
                 .scale = 1.0f / sqrtf((float)D),
                 .out = ladder_room((size_t)(T * H * D), sizeof(float)),
                 .scores = ladder_room((size_t)((T + 16) * (T + 64)), sizeof(float)),
-                .keys = ladder_room(1, k->gemm_pack_bytes(D, padded)),
-                .values = ladder_room(1, k->gemm_pack_bytes(padded, D)),
+                .keys = ladder_room(1, k->gemm_pack_bytes(PACK_F32, D, padded)),
+                .values = ladder_room(1, k->gemm_pack_bytes(PACK_F32, padded, D)),
                 .expected = ladder_room((size_t)(T * H * D), sizeof(double))};
     for (int64_t i = 0; i < T * H; i++) {
         attend(c, i % H, i / H, row);

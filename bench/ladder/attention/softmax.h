@@ -51,8 +51,8 @@ static inline void product(const Case *c, int64_t M, int64_t N, int64_t K, float
 static inline void pack_head(const Case *c, int64_t h, int64_t j, int64_t n)
 {
     const Kernels *k = ladder_kernels();
-    k->gemm_pack(&c->run, c->D, n, c->k + j * c->ld + h * c->D, 1, c->ld, c->keys);
-    k->gemm_pack(&c->run, n, c->D, c->v + j * c->ld + h * c->D, c->ld, 1, c->values);
+    k->gemm_pack(&c->run, PACK_F32, c->D, n, c->k + j * c->ld + h * c->D, 1, c->ld, c->keys);
+    k->gemm_pack(&c->run, PACK_F32, n, c->D, c->v + j * c->ld + h * c->D, c->ld, 1, c->values);
 }
 
 #endif

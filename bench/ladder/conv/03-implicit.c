@@ -10,7 +10,7 @@ static void pack(Case *c)
 static void conv(Case *c)
 {
     const int64_t row = (c->W + 2) * c->C;
-    const size_t piece = ladder_kernels()->gemm_pack_bytes(3 * c->C, c->O) / sizeof(float);
+    const size_t piece = ladder_kernels()->gemm_pack_bytes(PACK_F32, 3 * c->C, c->O) / sizeof(float);
     memset(c->work, 0, (size_t)row * sizeof *c->work);
     memset(c->work + (c->H + 1) * row, 0, (size_t)row * sizeof *c->work);
     for (int64_t h = 0; h < c->H; h++) {

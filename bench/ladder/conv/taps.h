@@ -19,7 +19,7 @@ static inline void pack_rows_of_b(Case *c, int pieces)
     const float *B = rows_of_b(c, c->work);
     const int64_t K = 9 * c->C / pieces;
     for (int64_t i = 0; i < pieces; i++) {
-        k->gemm_pack(&c->run, K, c->O, B + i * K * c->O, c->O, 1,
-                     c->packed + i * (int64_t)(k->gemm_pack_bytes(K, c->O) / sizeof(float)));
+        k->gemm_pack(&c->run, PACK_F32, K, c->O, B + i * K * c->O, c->O, 1,
+                     c->packed + i * (int64_t)(k->gemm_pack_bytes(PACK_F32, K, c->O) / sizeof(float)));
     }
 }

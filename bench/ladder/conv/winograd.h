@@ -21,7 +21,7 @@ static inline void values_of_kernel(const double w[3], double P, double Q, doubl
 
 static inline size_t weights_of_place(const Case *c) /* numbers */
 {
-    return ladder_kernels()->gemm_pack_bytes(c->C, c->O) / sizeof(float);
+    return ladder_kernels()->gemm_pack_bytes(PACK_F32, c->C, c->O) / sizeof(float);
 }
 
 /* 36 packed matrices [C, O], made in double */
@@ -43,7 +43,7 @@ static inline void pack_weights(Case *c, double P, double Q)
         }
     }
     for (int64_t p = 0; p < PLACES; p++) {
-        ladder_kernels()->gemm_pack(&c->run, c->C, c->O, c->work + p * c->C * c->O, c->O, 1,
+        ladder_kernels()->gemm_pack(&c->run, PACK_F32, c->C, c->O, c->work + p * c->C * c->O, c->O, 1,
                                     c->packed + (size_t)p * weights_of_place(c));
     }
 }

@@ -17,7 +17,7 @@ static Case *make(int shape, Work *work)
                 .A = ladder_numbers((size_t)(M * K)),
                 .B = ladder_numbers((size_t)(K * N)),
                 .C = ladder_room((size_t)(M * N), sizeof(float)),
-                .packed = ladder_room(1, k->gemm_pack_bytes(K, N)),
+                .packed = ladder_room(1, k->gemm_pack_bytes(PACK_F32, K, N)),
                 .work = ladder_room((size_t)(MAX(M, 16) * (K + 16)), sizeof(float)),
                 .expected = ladder_room((size_t)(M * N), sizeof(double))};
     for (int64_t m = 0; m < M; m++) {
@@ -52,7 +52,7 @@ const Ladder ladder = {COUNT(SHAPES), make, reset, error_of};
 
 static void sapor_pack(Case *c)
 {
-    ladder_kernels()->gemm_pack(&c->run, c->K, c->N, c->B, c->N, 1, c->packed);
+    ladder_kernels()->gemm_pack(&c->run, PACK_F32, c->K, c->N, c->B, c->N, 1, c->packed);
 }
 
 static void sapor(Case *c)

@@ -3,7 +3,7 @@
 
 static void topk(Case *c)
 {
-    ladder_kernels()->gemm_pack(&c->run, c->D, c->I, c->items, 1, c->D, c->packed);
+    ladder_kernels()->gemm_pack(&c->run, PACK_F32, c->D, c->I, c->items, 1, c->D, c->packed);
     score(c, 0, c->U, 0, c->I, c->packed, c->work, c->I);
     for (int64_t u = 0; u < c->U; u++) {
         Best best = {c->scores + u * c->K, c->ids + u * c->K, 0};

@@ -69,7 +69,7 @@ static Case *make(int shape, Work *work)
                 .ids = ladder_room((size_t)(U * z->K), sizeof(int32_t)),
                 .scores = ladder_room((size_t)(U * z->K), sizeof(float)),
                 .work = ladder_room((size_t)(U * (I + 16)) + 1024, sizeof(float)),
-                .packed = ladder_room(1, k->gemm_pack_bytes(D, I)),
+                .packed = ladder_room(1, k->gemm_pack_bytes(PACK_F32, D, I)),
                 .expected = ladder_room((size_t)(U * z->K), sizeof(double))};
     for (int64_t u = 0; u < U; u++) {
         reference(c, u);
