@@ -16,7 +16,8 @@ static void note_missing(Missing *m, int64_t item)
     m->count++;
 }
 
-static bool report_missing(const Missing *m, const DataSet *d, const char *path, Error *e)
+/* `hint`: what is to be known of the source, or "". */
+static bool report_missing(const Missing *m, const DataSet *d, const char *path, const char *hint, Error *e)
 {
     if (m->count == 0)
         return true;
@@ -27,8 +28,8 @@ static bool report_missing(const Missing *m, const DataSet *d, const char *path,
         snprintf(names + used, sizeof(names) - used, "%s%.*s", i ? ", " : "", (int)MIN(id.n, (size_t)60), id.p);
     }
     return fail(e, SP_SHAPE,
-                "%s: %lld of %lld items have no features (%s%s): extract them, or drop these items' interactions", path,
-                (long long)m->count, (long long)d->I, names, m->count > 3 ? ", ..." : "");
+                "%s: %lld of %lld items have no features (%s%s): extract them, or drop these items' interactions%s", path,
+                (long long)m->count, (long long)d->I, names, m->count > 3 ? ", ..." : "", hint);
 }
 
 static bool check_finite(const Feature *f, const DataSet *d, const char *path, Error *e)
@@ -96,7 +97,7 @@ static bool from_folder(Feature *f, const DataSet *d, const char *path, Arena *a
     }
     arena_free(scratch);
     f->data = data;
-    return ok && report_missing(&missing, d, path, e);
+    return ok && report_missing(&missing, d, path, "", e);
 }
 
 /* ---- one .npy
@@ -179,7 +180,13 @@ static bool find_rows(int64_t *row, const DataSet *d, const char *path, int64_t 
         if (row[i] < 0)
             note_missing(&missing, i);
     }
-    return report_missing(&missing, d, path, e);
+    char hint[96] = "";
+    if (names && rows) {
+        Text first = text_index_at(names, 0);
+        snprintf(hint, sizeof hint, " (the .ids.txt beside it calls the first row '%.*s')", (int)MIN(first.n, (size_t)40),
+                 first.p);
+    }
+    return report_missing(&missing, d, path, hint, e);
 }
 
 static bool from_matrix(Feature *f, const DataSet *d, const char *path, Arena *scratch, Arena *a, Error *e)

@@ -192,6 +192,8 @@ npy bad/twice.npy '(2, 2)' 4
 printf 'i1\ni1\n' >bad/twice.ids.txt
 npy bad/names.npy '(2, 2)' 4
 printf 'i1\n' >bad/names.ids.txt
+npy bad/lines.npy '(2, 2)' 4
+printf '1\n2\n' >bad/lines.ids.txt
 i=0
 while [ $i -lt 40 ]; do npy bad/mixed/i$i.npy '(1, 2)' 2; i=$((i + 1)); done
 npy bad/mixed/i7.npy '(1, 3)' 3
@@ -281,6 +283,7 @@ table <<'END'
 1|narrow.npy: its rows are empty|features of no numbers|train VBPR --train numbers.tsv --features v=bad/narrow.npy --out other
 1|item 39 hold nan at column 1|a NaN among features|train VBPR --train numbers.tsv --features v=bad/nan.npy --out other
 1|twice.ids.txt:2.*line 1|a row name twice|train VBPR --train ratings.tsv --features v=bad/twice.npy --out other
+1|40 of 40 items have no features.*calls the first row '1'|rows named by their lines|train VBPR --train ratings.tsv --features v=bad/lines.npy --out other
 1|names.ids.txt: names 1 rows|fewer names than rows|train VBPR --train ratings.tsv --features v=bad/names.npy --out other
 1|i7.npy: has 3 columns|rows of different lengths|train VBPR --train ratings.tsv --features v=bad/mixed --out other
 1|40 of 40 items have no features|a folder without features|train VBPR --train ratings.tsv --features v=bad/folder --out other
