@@ -9,7 +9,7 @@
 
 /* The C library's own functions under their own names, so that its calls count too; sanitizers have theirs. */
 static atomic_size_t mallocs;
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(__GLIBC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 enum { SEES_MALLOC = 1 };
 extern void *__libc_malloc(size_t bytes), *__libc_calloc(size_t n, size_t size), *__libc_realloc(void *p, size_t bytes),
     *__libc_memalign(size_t align, size_t bytes);

@@ -83,7 +83,14 @@ for command in $("$sapor" --help | sed -n 's/^  \([a-z][a-z]*\)  *.*/\1/p'); do
 done
 right 'info' info --json
 says '"level":' 'info names the level'
-right 'info --kernels' info --kernels
+right 'info --kernels' info --kernels --threads 1
+[ "$(wc -L <out)" -le 100 ] && ! grep -q "$(printf '\t')" out
+ok $? 'info --kernels is 100 columns wide, without tabs'
+says '^gemm  *197x768x768, weights  *packed [1-9][0-9]*x[1-9]' 'which way a product goes'
+says '^conv  *56x56x64, 3x3x64  *winograd 4,3 ' 'which way a convolution goes'
+says '^conv  *56x56x64, 1x1x256  *1x1: gemm ' 'a 1 x 1 convolution is a product'
+right 'info --kernels --json' info --kernels --json
+says '"variants":.{"kernel":"gemm","shape":".*","variant":".*","why":' 'the same for programs'
 
 # ---- data ----------------------------------------------------------------------------------------------------------------
 tab=$(printf '\t')

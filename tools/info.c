@@ -3,10 +3,12 @@
 #include <unistd.h>
 
 #include "kernels/cpu/cpu.h"
+#include "tools/peak.h"
 #include "tools/tools.h"
+#include "tools/variants.h"
 
 const Option info_options[] = {
-    {"kernels", 0, NULL, "every kernel and the level that serves it here"},
+    {"kernels", 0, NULL, "which variant of each kernel runs here, for which shapes, and why; measured peaks"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -81,6 +83,118 @@ static const char *compiler(void)
 #endif
 }
 
+/* ---- which way the kernels go: asked of the table, for shapes that matter ---------------------------------------------- */
+
+typedef struct Choice {
+    const char *kernel, *shape, *why;
+    char variant[VARIANT];
+} Choice;
+
+static const struct {
+    const char *shape;
+    int64_t M, N, K, b_row; /* b_row 0: packed weights; 1: B [N,K]; else B [K,N] */
+} PRODUCTS[] = {
+    {"197x768x768, weights", 197, 768, 768, 0},   {"1x768x768, weights", 1, 768, 768, 0},
+    {"1x768x768, B [K,N]", 1, 768, 768, 768},     {"1x768x768, B [N,K]", 1, 768, 768, 1},
+    {"197x768x768, B [K,N]", 197, 768, 768, 768}, {"2048x7050x64, B [N,K]", 2048, 7050, 64, 1},
+};
+static const struct {
+    const char *shape;
+    int64_t H, C, O, k, stride, groups;
+} CONVOLUTIONS[] = {
+    {"224x224x3, 7x7x64 /2", 224, 3, 64, 7, 2, 1},      {"56x56x64, 3x3x64", 56, 64, 64, 3, 1, 1},
+    {"56x56x64, 1x1x256", 56, 64, 256, 1, 1, 1},        {"56x56x256, 1x1x512 /2", 56, 256, 512, 1, 2, 1},
+    {"28x28x128, 3x3x128 /2", 28, 128, 128, 3, 2, 1},   {"7x7x512, 3x3x512", 7, 512, 512, 3, 1, 1},
+    {"112x112x96, 3x3 of each", 112, 96, 96, 3, 1, 96},
+};
+enum { CHOICES = COUNT(PRODUCTS) + COUNT(CONVOLUTIONS) };
+
+static void choose(const Kernels *k, Choice list[CHOICES])
+{
+    for (size_t i = 0; i < COUNT(PRODUCTS); i++, list++) {
+        Gemm g = {
+            .M = PRODUCTS[i].M, .N = PRODUCTS[i].N, .K = PRODUCTS[i].K, .a_row = PRODUCTS[i].K, .a_col = 1, .alpha = 1};
+        g.C = (float *)64;
+        g.ldc = g.N;
+        g.packed = PRODUCTS[i].b_row ? NULL : g.C;
+        g.b_row = PRODUCTS[i].b_row;
+        g.b_col = g.b_row == 1 ? g.K : 1;
+        list->kernel = "gemm";
+        list->shape = PRODUCTS[i].shape;
+        list->why = variant_of_gemm(k, &g, list->variant);
+    }
+    for (size_t i = 0; i < COUNT(CONVOLUTIONS); i++, list++) {
+        int64_t size = CONVOLUTIONS[i].k, pad = size / 2;
+        Conv c = {.B = 1,
+                  .H = CONVOLUTIONS[i].H,
+                  .W = CONVOLUTIONS[i].H,
+                  .C = CONVOLUTIONS[i].C,
+                  .O = CONVOLUTIONS[i].O,
+                  .kh = size,
+                  .kw = size,
+                  .stride = CONVOLUTIONS[i].stride,
+                  .groups = CONVOLUTIONS[i].groups,
+                  .top = pad,
+                  .left = pad,
+                  .bottom = pad,
+                  .right = pad};
+        list->kernel = "conv";
+        list->shape = CONVOLUTIONS[i].shape;
+        list->why = variant_of_conv(k, &c, list->variant);
+    }
+}
+
+/* GB/s of memory; 0 where 128 MB are too many. */
+static double memory_gbs(Context *c, const Device *d)
+{
+    enum { BYTES = 1 << 27 };
+    float *data = heap_alloc(c->heap, BYTES);
+    double gbs = 0;
+    if (data) {
+        memset(data, 0, BYTES);
+        gbs = peak_read_gbs(d->k->level, data, BYTES, d->pool, 0.05);
+        heap_free(c->heap, data, BYTES);
+    }
+    return gbs;
+}
+
+static void kernels_text(Context *c, const Device *d)
+{
+    Choice list[CHOICES];
+    int64_t rows, cols;
+    choose(d->k, list);
+    variant_tile(d->k, &rows, &cols);
+    printf("\nkernels    %s: %s\n", d->k->level,
+           getenv("SAPOR_CPU") ? "SAPOR_CPU asks for it"
+                               : "the best level that this processor and build have (SAPOR_CPU= forces another)");
+    printf("           vectors of %lld floats; a register tile is %lld rows by 2 vectors\n", (long long)cols / 2,
+           (long long)rows);
+    printf("peaks      %d thread%s:", pool_threads(d->pool), pool_threads(d->pool) == 1 ? "" : "s");
+    for (size_t i = 0; i < peak_count(); i++) {
+        Peak p = peak_measure(i, d->pool, 0);
+        if (strcmp(p.level, d->k->level) != 0)
+            continue;
+        if (p.here)
+            printf(" %s %.0f", p.dtype, peak_measure(i, d->pool, 0.03).gflops);
+        else
+            printf(" %s not here", p.dtype);
+        printf(",");
+    }
+    printf(" GFLOP/s; memory %.1f GB/s\n\n%-7s %-23s %-14s %s\n", memory_gbs(c, d), "kernel", "shape", "variant", "why");
+    for (size_t i = 0; i < CHOICES; i++)
+        printf("%-7s %-23s %-14s %s\n", list[i].kernel, list[i].shape, list[i].variant, list[i].why);
+    printf("\nall others go one way for every shape:\n");
+    for (size_t i = 0, at = 0; i < COUNT(KERNELS); i++) {
+        Text name = text_of(KERNELS[i]);
+        if (text_is(name, "gemm") || text_is(name, "conv") || text_ends(name, "_work") || text_ends(name, "_bytes"))
+            continue;
+        at += name.n + 2;
+        printf("%s%s%s", at == name.n + 2 ? "  " : at > 98 ? ",\n  " : ", ", KERNELS[i], "");
+        at = at > 98 ? name.n + 2 : at;
+    }
+    putchar('\n');
+}
+
 static void info_json(const Kernels *k, const char *cpu, const struct utsname *u, int threads, bool kernels)
 {
     const char *names[8], *why[8];
@@ -109,7 +223,13 @@ static void info_json(const Kernels *k, const char *cpu, const struct utsname *u
         printf(",\"kernels\":{");
         for (size_t i = 0; i < COUNT(KERNELS); i++)
             printf("%s\"%s\":\"%s\"", i ? "," : "", KERNELS[i], k->level);
-        printf("}");
+        Choice list[CHOICES];
+        choose(k, list);
+        printf("},\"variants\":[");
+        for (size_t i = 0; i < CHOICES; i++)
+            printf("%s{\"kernel\":\"%s\",\"shape\":\"%s\",\"variant\":\"%s\",\"why\":\"%s\"}", i ? "," : "", list[i].kernel,
+                   list[i].shape, list[i].variant, list[i].why);
+        printf("]");
     }
     printf("}\n");
 }
@@ -139,11 +259,7 @@ bool info_command(Context *c, Error *e)
         printf("%-10s %-9s %s (%s)\n", i ? "" : "libraries", LIBRARIES[i].name, LIBRARIES[i].in ? "in" : "not in this build",
                LIBRARIES[i].what_for);
     printf("%-10s cpu (cuda is not in this build)\n", "devices");
-    if (kernels) {
-        printf("\nkernels: one source for all levels; the best level that the processor has serves every kernel (SAPOR_CPU= "
-               "forces another)\n");
-        for (size_t i = 0; i < COUNT(KERNELS); i++)
-            printf("  %-20s %s%s", KERNELS[i], d->k->level, (i + 1) % 3 && i + 1 < COUNT(KERNELS) ? "\t" : "\n");
-    }
+    if (kernels)
+        kernels_text(c, d);
     return true;
 }

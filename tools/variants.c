@@ -20,45 +20,54 @@ void variant_tile(const Kernels *k, int64_t *rows, int64_t *cols)
     *rows = more % (32 * sizeof(float)) == 0 ? (int64_t)(more / (32 * sizeof(float))) : 0;
 }
 
-void variant_of_gemm(const Kernels *k, const Gemm *g, char text[VARIANT])
+const char *variant_of_gemm(const Kernels *k, const Gemm *g, char text[VARIANT])
 {
-    Gemm turned = *g, packed = *g;
-    int64_t rows, cols;
-    turned.b_row = 1; /* columns of B cannot be read in place */
+    Gemm turned = *g, rows = *g;
+    int64_t tile_rows, tile_cols;
+    turned.packed = rows.packed = NULL;
+    turned.b_row = rows.b_col = 1; /* columns of B cannot be read in place */
     turned.b_col = MAX(g->K, 2);
-    packed.packed = (float *)64;
-    const size_t work = k->gemm_work(g, 1), most = k->gemm_work(&turned, 1), least = k->gemm_work(&packed, 1);
-    variant_tile(k, &rows, &cols);
+    rows.b_row = g->N;
+    const size_t most = k->gemm_work(&turned, 1);
+    const bool in_place = !g->packed && k->gemm_work(g, 1) < most;
+    variant_tile(k, &tile_rows, &tile_cols);
     snprintf(text, VARIANT, "%s %lldx%lld",
-             g->packed      ? "packed"
-             : work < most  ? "in place"
-             : work > least ? "packs B"
-                            : "",
-             (long long)rows, (long long)cols);
+             g->packed  ? "packed"
+             : in_place ? "in place"
+                        : "packs B",
+             (long long)tile_rows, (long long)tile_cols);
+    return g->packed                       ? "B is a weight: packed once, at load"
+           : in_place                      ? "few rows: packing B would cost more than it saves"
+           : k->gemm_work(&rows, 1) < most ? "B's rows are not contiguous: few rows do not help"
+                                           : "many rows: each thread packs the block of B it is at";
 }
 
-void variant_of_conv(const Kernels *k, const Conv *c, char text[VARIANT])
+const char *variant_of_conv(const Kernels *k, const Conv *conv, char text[VARIANT])
 {
-    const size_t bytes = k->conv_pack_bytes(c), product = k->gemm_pack_bytes(PACK_F32, c->kh * c->kw * c->C, c->O),
-                 panel = k->gemm_pack_bytes(PACK_F32, c->C, c->O);
-    const Gemm g = {.M = c->B * c->H * c->W,
-                    .N = c->O,
-                    .K = c->C,
-                    .a_row = c->C,
-                    .a_col = 1,
-                    .packed = (float *)64,
-                    .C = (float *)64,
-                    .ldc = c->O,
-                    .alpha = 1};
+    Conv c = *conv;
+    c.packed = c.y = (float *)64; /* nobody reads or writes there: only sizes are asked for */
+    const size_t bytes = k->conv_pack_bytes(&c), product = k->gemm_pack_bytes(PACK_F32, c.kh * c.kw * c.C, c.O),
+                 panel = k->gemm_pack_bytes(PACK_F32, c.C, c.O);
+    const Gemm g = {
+        .M = c.B * c.H * c.W, .N = c.O, .K = c.C, .a_row = c.C, .a_col = 1, .packed = c.y, .C = c.y, .ldc = c.O, .alpha = 1};
+    const bool one = c.kh * c.kw == 1;
     int m = 2;
     while (m < 6 && (size_t)((m + 2) * (m + 2)) * panel < bytes) /* Winograd's F(m,3) has (m + 2)^2 products of C x O */
         m++;
-    if (c->groups > 1)
+    if (c.groups > 1) {
         snprintf(text, VARIANT, "depthwise");
-    else if (bytes > product)
+        return "each channel by itself; vectors run over channels";
+    }
+    if (bytes > product) {
         snprintf(text, VARIANT, "winograd %d,3", m);
-    else if (c->kh * c->kw == 1 && k->conv_work(c, 1) == k->gemm_work(&g, 1))
+        return "3x3, stride 1: fewer products than the direct way";
+    }
+    if (one && k->conv_work(&c, 1) == k->gemm_work(&g, 1)) {
         snprintf(text, VARIANT, "1x1: gemm");
-    else
-        snprintf(text, VARIANT, c->kh * c->kw == 1 ? "picked pixels" : "implicit gemm");
+        return "all pixels are the rows of one product";
+    }
+    snprintf(text, VARIANT, one ? "picked pixels" : "implicit gemm");
+    return one                                 ? "stride: only the picked pixels are rows of a product"
+           : c.kh * c.kw == 9 && c.stride == 1 ? "channels that do not suit Winograd; a product"
+                                               : "a product whose A is read from a padded image";
 }

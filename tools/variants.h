@@ -6,8 +6,9 @@
 #include "kernels/kernels.h"
 
 enum { VARIANT = 32 }; /* bytes of a text, NUL included */
-void variant_of_gemm(const Kernels *k, const Gemm *g, char text[VARIANT]);
-void variant_of_conv(const Kernels *k, const Conv *c, char text[VARIANT]);
+/* Both return why, in some words. */
+const char *variant_of_gemm(const Kernels *k, const Gemm *g, char text[VARIANT]);
+const char *variant_of_conv(const Kernels *k, const Conv *c, char text[VARIANT]);
 /* Rows and columns of the register tile; rows 0 where the table does not show. */
 void variant_tile(const Kernels *k, int64_t *rows, int64_t *cols);
 
