@@ -386,6 +386,8 @@ right 'bench of a shape of one'"'"'s own' bench gemm --shape 3x5x7 --seconds 0.0
 says '3x5x7 .*packed' 'a product that is not in the list'
 [ "$(wc -L <out)" -le 100 ]
 ok $? 'a table of 100 columns'
+right 'bench of a narrow product' bench gemm --shape 1x768x768 --dtype bf16 --seconds 0.001 --threads 1 --json
+says '"shape":"1x768x768","dtype":"bf16"' 'and its type'
 wrong 2 'no shape of bench gemm contains "3x5y7"' 'a shape that is none' bench gemm --shape 3x5y7 --seconds 0.001
 wrong 2 'choose one of peak' 'an unknown bench' bench speed
 wrong 2 'name the model' 'a bench without its model' bench train

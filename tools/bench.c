@@ -14,7 +14,7 @@ const Option bench_options[] = {
     {"batch", 0, "N", "encoder: inputs at a time (default 1)"},
     {"tokens", 0, "N", "encoder: tokens of a text (default 128)"},
     {"arch", 0, "NAME", "encoder: architecture of a bare weights file"},
-    {"dtype", 0, "T", "encoder: f32 (default), f16, bf16 or int8"},
+    {"dtype", 0, "T", "encoder, gemm: weights of f32 (default), f16, bf16 or int8"},
     {"check", 0, NULL, "encoder: what the type costs in accuracy, against f32"},
     {"set", 0, "KEY=VALUE", "train: a setting of the model, as train takes it"},
     {NULL, 0, NULL, NULL},
@@ -134,9 +134,11 @@ static void print_time(double seconds)
 static void print_text(const Figure *f, double least, double median, double spread, double share, bool memory)
 {
     char variant[40];
-    bool f32 = strcmp(f->dtype, "f32") == 0;
-    snprintf(variant, sizeof variant, "%s%s%s", f32 ? "" : f->dtype, f32 || !f->variant ? "" : " ",
-             f->variant ? f->variant : "");
+    const char *v = f->variant ? f->variant : "";
+    if (strcmp(f->dtype, "f32") == 0)
+        snprintf(variant, sizeof variant, "%s", v);
+    else
+        snprintf(variant, sizeof variant, "%s %.*s", f->dtype, (int)strcspn(v, " "), v);
     printf("%-9s %-24.24s %-13.13s", f->bench, f->shape, variant);
     print_time(least);
     print_time(median);

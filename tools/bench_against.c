@@ -47,7 +47,7 @@ bool against_open(Bench *b, const char *path, double margin, Error *e)
         const Json *j = where ? json_parse(a, line, where, e) : NULL;
         if (!j)
             return false;
-        if (!json_get(j, "bench")) /* profiles, and the lines of an earlier comparison */
+        if (!json_get(j, "bench") || json_get(j, "cosine_min")) /* profiles, --check, the lines of an earlier comparison */
             continue;
         const char *name = json_cstring(json_get(j, "bench")), *shape = json_cstring(json_get(j, "shape"));
         if (!name || !shape || !json_cstring(json_get(j, "dtype")) || speed_of(j) <= 0)

@@ -40,12 +40,16 @@ static bool bench_gemm(Bench *b, const GemmCase *c, const char *shape, Error *e)
     GemmRun r = {.k = b->d->k};
     Run pack = {.pool = b->d->pool};
     bool b_turned = c->how == WEIGHT || c->how == B_TURNED, a_turned = c->how == A_TURNED;
-    size_t mk, kn, mn;
+    size_t mk, kn, mn, weights;
+    Pack wish, how = PACK_F32;
+    if (!option_dtype(b->c, &wish, e) || (wish != PACK_F32 && !kernels_pack(b->d->k, b->c->heap, wish, &how, e)))
+        return false;
     if (!size_mul((size_t)c->M, (size_t)c->K, &mk) || !size_mul((size_t)c->K, (size_t)c->N, &kn) ||
         !size_mul((size_t)c->M, (size_t)c->N, &mn))
         return fail(e, SP_USAGE, "--shape %s: does not fit in memory", shape);
     float *A = bench_floats(b, mk, e), *B = bench_floats(b, kn, e), *C = NEW(b->arena, float, mn, e);
-    void *packed = c->how == WEIGHT ? arena_alloc(b->arena, r.k->gemm_pack_bytes(PACK_F32, c->K, c->N), 1, e) : NULL;
+    weights = c->how == WEIGHT ? r.k->gemm_pack_bytes(how, c->K, c->N) : 4 * kn;
+    void *packed = c->how == WEIGHT ? arena_alloc(b->arena, weights, 1, e) : NULL;
     if (!A || !B || !C || (c->how == WEIGHT && !packed))
         return false;
     r.g = (Gemm){.M = c->M,
@@ -58,17 +62,22 @@ static bool bench_gemm(Bench *b, const GemmCase *c, const char *shape, Error *e)
                  .b_row = b_turned ? 1 : c->N,
                  .b_col = b_turned ? c->K : 1,
                  .packed = packed,
+                 .pack = how,
                  .C = C,
                  .ldc = c->N,
                  .alpha = 1};
     if (packed)
-        r.k->gemm_pack(&pack, PACK_F32, c->K, c->N, B, 1, c->K, packed);
+        r.k->gemm_pack(&pack, how, c->K, c->N, B, 1, c->K, packed);
     if (!bench_run(b, &r.run, r.k->gemm_work(&r.g, pool_threads(b->d->pool)), e))
         return false;
     char variant[VARIANT];
     variant_of_gemm(b->d->k, &r.g, variant);
-    Figure f = {"gemm", shape, .variant = variant, .flops = 2.0 * (double)mk * (double)c->N,
-                .bytes = 4.0 * (double)(mk + kn + mn)};
+    Figure f = {"gemm",
+                shape,
+                .dtype = option_text(b->c, "dtype"),
+                .variant = variant,
+                .flops = 2.0 * (double)mk * (double)c->N,
+                .bytes = 4.0 * (double)(mk + mn) + (double)weights};
     return bench_measure(b, &f, gemm_body, &r, e);
 }
 
@@ -250,6 +259,8 @@ bool bench_dense(Bench *b, const char *what, Error *e)
         else
             snprintf(shape, sizeof shape, "%s-%lldx%lld", NORM_NAMES[NORMS[i].which], (long long)NORMS[i].M,
                      (long long)NORMS[i].C);
+        if (gemm && GEMMS[i].how != WEIGHT && option_given(b->c, "dtype")) /* only weights are made narrow */
+            continue;
         if (!bench_wants(b, shape))
             continue;
         if (!(gemm        ? bench_gemm(b, &GEMMS[i], shape, e)

@@ -107,10 +107,34 @@ static const struct {
     {"28x28x128, 3x3x128 /2", 28, 128, 128, 3, 2, 1},   {"7x7x512, 3x3x512", 7, 512, 512, 3, 1, 1},
     {"112x112x96, 3x3 of each", 112, 96, 96, 3, 1, 96},
 };
-enum { CHOICES = COUNT(PRODUCTS) + COUNT(CONVOLUTIONS) };
+static const struct {
+    const char *shape;
+    Pack pack;
+} NARROW[] = {{"f16 weights", PACK_F16}, {"bf16 weights", PACK_BF16}, {"int8 weights", PACK_INT8}};
+enum { CHOICES = COUNT(PRODUCTS) + COUNT(CONVOLUTIONS) + COUNT(NARROW) };
 
 static void choose(const Kernels *k, Choice list[CHOICES])
 {
+    for (size_t i = 0; i < COUNT(NARROW); i++, list++) {
+        Gemm g = {.M = 128,
+                  .N = 768,
+                  .K = 768,
+                  .a_row = 768,
+                  .a_col = 1,
+                  .packed = (float *)64,
+                  .C = (float *)64,
+                  .ldc = 768,
+                  .alpha = 1};
+        Error why = {0};
+        list->kernel = "gemm";
+        list->shape = NARROW[i].shape;
+        if (kernels_pack(k, NULL, NARROW[i].pack, &g.pack, &why)) {
+            list->why = variant_of_gemm(k, &g, list->variant);
+        } else {
+            snprintf(list->variant, sizeof list->variant, "not here");
+            list->why = "the processor or this level has no such products";
+        }
+    }
     for (size_t i = 0; i < COUNT(PRODUCTS); i++, list++) {
         Gemm g = {
             .M = PRODUCTS[i].M, .N = PRODUCTS[i].N, .K = PRODUCTS[i].K, .a_row = PRODUCTS[i].K, .a_col = 1, .alpha = 1};

@@ -31,12 +31,18 @@ const char *variant_of_gemm(const Kernels *k, const Gemm *g, char text[VARIANT])
     const size_t most = k->gemm_work(&turned, 1);
     const bool in_place = !g->packed && k->gemm_work(g, 1) < most;
     variant_tile(k, &tile_rows, &tile_cols);
+    static const char *const PACKED[] = {"packed", "widened", "widened", "dots", "bytes"},
+                             *const WHY[] = {"B is a weight: packed once, at load",
+                                             "half the bytes; widened to f32 block by block in cache",
+                                             "half the bytes; widened to f32 block by block in cache",
+                                             "pairs of bf16: timed at load, faster than f32 here",
+                                             "fours of bytes, exact sums, then scales"};
     snprintf(text, VARIANT, "%s %lldx%lld",
-             g->packed  ? "packed"
+             g->packed  ? PACKED[g->pack]
              : in_place ? "in place"
                         : "packs B",
              (long long)tile_rows, (long long)tile_cols);
-    return g->packed                       ? "B is a weight: packed once, at load"
+    return g->packed                       ? WHY[g->pack]
            : in_place                      ? "few rows: packing B would cost more than it saves"
            : k->gemm_work(&rows, 1) < most ? "B's rows are not contiguous: few rows do not help"
                                            : "many rows: each thread packs the block of B it is at";
