@@ -7,7 +7,7 @@
  * The same bits every time (DESIGN 6): the order of a sum depends on its length alone, never on threads, batch or cache sizes; ties
  * go to the lower index. Kernels that need scratch say how much through their `_work` companion; Run.work has at least that.
  *
- * A new kernel is: its member here, its function in kernels/cpu/, its name in cpu.h's list, its cases (CONTRIBUTING.md; a kernel
+ * A new kernel is: its member here, its function in kernels/cpu/, its name in cpu/list.h, its cases (CONTRIBUTING.md; a kernel
  * without cases does not pass). */
 #ifndef SAPOR_KERNELS_H
 #define SAPOR_KERNELS_H

@@ -2,7 +2,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/list.h"
 #include "tools/peak.h"
 #include "tools/tools.h"
 #include "tools/variants.h"
