@@ -1,4 +1,5 @@
 /* info.c: sapor info [--kernels]. */
+#include <stdlib.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
