@@ -55,6 +55,11 @@ double ladder_difference(const float *x, const double *expected, size_t n)
     return largest > 0 ? most / largest : most;
 }
 
+Arena *ladder_arena(void)
+{
+    return arena;
+}
+
 const Kernels *ladder_kernels(void)
 {
     return kernels;

@@ -54,6 +54,7 @@ extern const Ladder ladder; /* main.c's */
 void *ladder_room(size_t count, size_t size);
 float *ladder_numbers(size_t n); /* uniform in [-1, 1), others at each call */
 double ladder_difference(const float *x, const double *expected, size_t n);
+Arena *ladder_arena(void);           /* what ladder_room takes from */
 const Kernels *ladder_kernels(void); /* Sapor's, of this machine */
 
 #endif

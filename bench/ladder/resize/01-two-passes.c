@@ -1,0 +1,14 @@
+/* One axis after the other: a + b multiplications instead of a b. In whole numbers, the middle in bytes, as Pillow has it. */
+// flags: -fno-tree-vectorize
+#include "bench/ladder/resize/passes.h"
+
+static void resize(Case *c)
+{
+    for (int64_t y = 0; y < c->down.in; y++) {
+        row_across(c, y);
+    }
+    for (int64_t i = 0; i < c->down.out; i++) {
+        row_down(c, i);
+    }
+}
+STEP("an axis after the other, in whole numbers, scalar", NULL, resize)

@@ -1,0 +1,14 @@
+/* Across, 16 rows at once: a band of rows is turned by squares of 16 x 16 bytes, so that the same place of all 16 stands together; a weight times 16 bytes
+ * is then one vector operation, as in the pass down. The results are turned back. */
+#include "bench/ladder/resize/lanes.h"
+
+static void resize(Case *c)
+{
+    for (int64_t y = 0; y < c->down.in; y += SIDE) {
+        band_across(c, MIN(y, c->down.in - SIDE));
+    }
+    for (int64_t i = 0; i < c->down.out; i++) {
+        line_down(c, i);
+    }
+}
+STEP("across: 16 rows turned into lanes", NULL, resize)

@@ -1,0 +1,35 @@
+/* An RGB picture made smaller as Pillow does it: a triangle as wide as the scale (bilinear with antialiasing) along one axis, rounded to bytes, then
+ * along the other. Output place i of an axis = sum over k < count[i] of weight[i size + k] input[start[i] + k] / 2^22, the weights being whole
+ * numbers. */
+#ifndef SAPOR_LADDER_CASE_H
+#define SAPOR_LADDER_CASE_H
+
+#include "bench/ladder/ladder.h"
+#include "extractors/extractors.h"
+#include "extractors/image.h"
+
+enum { BITS = 22, HALF = 1 << (BITS - 1) };
+
+typedef struct Axis {
+    int64_t in, out, size; /* size: most weights of a place */
+    int64_t *start, *count;
+    int32_t *weight;
+} Axis;
+
+struct Case {
+    Axis across, down;
+    unsigned char *in, *out; /* [down.in, across.in, 3], [down.out, across.out, 3] */
+    unsigned char *middle;   /* [down.in, across.out, 3], between the passes, and room for 64 bytes more */
+    unsigned char *room;     /* 16 rows of in and of out */
+    unsigned char *expected;
+    Image picture;
+    Arena *arena;
+};
+
+static inline unsigned char to_byte(int32_t sum)
+{
+    sum >>= BITS;
+    return (unsigned char)(sum < 0 ? 0 : sum > 255 ? 255 : sum);
+}
+
+#endif

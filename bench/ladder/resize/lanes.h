@@ -1,0 +1,107 @@
+/* Sums of bytes times whole weights, VW side by side */
+#ifndef SAPOR_LADDER_LANES_H
+#define SAPOR_LADDER_LANES_H
+
+#include "bench/ladder/resize/passes.h"
+
+enum { SIDE = 16, PARTS = SIDE / VW }; /* 16 bytes are PARTS vectors of sums */
+typedef unsigned char bytes __attribute__((vector_size(SIDE), aligned(1), may_alias));
+
+INLINE vi widen(const unsigned char *p) /* VW bytes; the compiler's own conversion takes them one by one */
+{
+#if VW == 16
+    return (vi)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
+#elif VW == 8
+    return (vi)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
+#else
+    return (vi){p[0], p[1], p[2], p[3]};
+#endif
+}
+
+/* 16 sums to 16 bytes. A triangle's weights are not negative and add up to one: no sum is below 0 or above 255. */
+INLINE void narrow(const vi sum[PARTS], unsigned char *to)
+{
+    UNROLL
+    for (int v = 0; v < PARTS; v++) {
+        typedef unsigned char part __attribute__((vector_size(VW), aligned(1), may_alias));
+        *(part *)(to + v * VW) = __builtin_convertvector(sum[v] >> BITS, part);
+    }
+}
+
+/* to [16] = sum over k < n of weight[k] p[k step + 0 .. 15] */
+INLINE void weigh(const unsigned char *p, int64_t step, const int32_t *weight, int64_t n, unsigned char *to)
+{
+    vi sum[PARTS];
+    UNROLL
+    for (int v = 0; v < PARTS; v++) {
+        sum[v] = vi_set(HALF);
+    }
+    for (int64_t k = 0; k < n; k++) {
+        UNROLL
+        for (int v = 0; v < PARTS; v++) {
+            sum[v] += widen(p + k * step + v * VW) * vi_set(weight[k]);
+        }
+    }
+    narrow(sum, to);
+}
+
+/* Square of 16 x 16 bytes, to[j,r] = from[r,j]. Interleaving the halves of 16 rows moves each bit of a byte's address up by one; four times swaps
+ * row and column. */
+INLINE void turn(const unsigned char *from, int64_t ld_from, unsigned char *to, int64_t ld_to)
+{
+    bytes a[SIDE], b[SIDE];
+    UNROLL
+    for (int r = 0; r < SIDE; r++) {
+        a[r] = *(const bytes *)(from + r * ld_from);
+    }
+    UNROLL
+    for (int round = 0; round < 4; round++) {
+        UNROLL
+        for (int r = 0; r < SIDE / 2; r++) {
+            b[2 * r] = __builtin_shufflevector(a[r], a[r + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            b[2 * r + 1] =
+                __builtin_shufflevector(a[r], a[r + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+        }
+        UNROLL
+        for (int r = 0; r < SIDE; r++) {
+            a[r] = b[r];
+        }
+    }
+    UNROLL
+    for (int r = 0; r < SIDE; r++) {
+        *(bytes *)(to + r * ld_to) = a[r];
+    }
+}
+
+/* Rows y .. y + 15 across; the last square of a row begins where a whole one is left. */
+INLINE void band_across(const Case *c, int64_t y)
+{
+    const Axis *x = &c->across;
+    const int64_t in = x->in * 3, out = x->out * 3;
+    unsigned char *turned = c->room, *results = turned + in * SIDE;
+    for (int64_t j = 0; j < in; j += SIDE) {
+        const int64_t at = MIN(j, in - SIDE);
+        turn(c->in + y * in + at, in, turned + at * SIDE, SIDE);
+    }
+    for (int64_t j = 0; j < out; j++) {
+        weigh(turned + (x->start[j / 3] * 3 + j % 3) * SIDE, 3 * SIDE, x->weight + j / 3 * x->size, x->count[j / 3],
+              results + j * SIDE);
+    }
+    for (int64_t j = 0; j < out; j += SIDE) {
+        const int64_t at = MIN(j, out - SIDE);
+        turn(results + at * SIDE, SIDE, c->middle + y * out + at, out);
+    }
+}
+
+/* Row i down */
+INLINE void line_down(const Case *c, int64_t i)
+{
+    const Axis *y = &c->down;
+    const int64_t bytes = c->across.out * 3;
+    for (int64_t x = 0; x < bytes; x += SIDE) {
+        const int64_t at = MIN(x, bytes - SIDE);
+        weigh(c->middle + y->start[i] * bytes + at, bytes, y->weight + i * y->size, y->count[i], c->out + i * bytes + at);
+    }
+}
+
+#endif
