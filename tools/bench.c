@@ -73,13 +73,13 @@ enum { LARGEST = 28 }; /* 256 MB count as memory */
 static double bandwidth(Bench *b, double bytes)
 {
     Error ignored = {0};
-    int i = 15;
-    while (i < LARGEST && (double)((size_t)1 << i) < bytes)
+    int i = 4 * 15;
+    while (i < 4 * LARGEST && exp2(i / 4.0) < bytes)
         i++;
     if (!b->data && (b->data = arena_alloc(b->c->arena, (size_t)1 << LARGEST, 1, &ignored)))
         memset(b->data, 0, (size_t)1 << LARGEST); /* its pages are there now */
     if (b->data && b->gbs[i] == 0)
-        b->gbs[i] = peak_read_gbs(b->d->k->level, b->data, (size_t)1 << i, b->d->pool, 0.03);
+        b->gbs[i] = peak_read_gbs(b->d->k->level, b->data, (size_t)exp2(i / 4.0), b->d->pool, 0.03);
     return b->gbs[i];
 }
 

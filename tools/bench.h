@@ -7,11 +7,11 @@
 typedef struct Bench {
     Context *c;
     const Device *d;
-    Arena *arena;   /* rewound after each figure */
-    double seconds; /* for each figure */
-    double peak[4]; /* GFLOP/s of this level and these threads, by BENCH_TYPES; 0: not measured yet */
-    double gbs[32]; /* reading 2^i bytes; 0: not measured yet */
-    float *data;    /* what is read for that */
+    Arena *arena;       /* rewound after each figure */
+    double seconds;     /* for each figure */
+    double peak[4];     /* GFLOP/s of this level and these threads, by BENCH_TYPES; 0: not measured yet */
+    double gbs[4 * 32]; /* reading 2^(i/4) bytes; 0: not measured yet */
+    float *data;        /* what is read for that */
     size_t figures;
     int heading;                  /* of the table so far */
     const char *filter;           /* only shapes that contain it, or NULL */
@@ -28,7 +28,7 @@ typedef struct Figure {
     double flops, bytes;         /* of one run; 0: not known */
     double lives; /* bytes that are read again and again, where they are fewer: they say which cache; 0: `bytes` */
     double items, megabytes; /* of input in one run: texts, pictures, training pairs; else 0 */
-    const char *item;            /* NULL: "items/s" */
+    const char *item;        /* NULL: "items/s" */
     double outside;          /* share of the time that is not in kernels, where it is asked for; else 0 */
 } Figure;
 bool bench_wants(Bench *b, const char *shape);

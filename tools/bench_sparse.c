@@ -160,8 +160,8 @@ static bool bench_adam(Bench *b, int64_t n, const char *shape, Error *e)
     r.v = NEW(b->arena, float, n, e);
     if (!r.g || !r.p || !r.m || !r.v || !bench_run(b, &r.run, 0, e))
         return false;
-    Figure f = {"optimizer", shape, .flops = 12.0 * (double)n,
-                .bytes = 7.0 * 4 * (double)n}; /* reads g p m v, writes p m v */
+    Figure f = {"optimizer", shape, .flops = 12.0 * (double)n, .bytes = 7.0 * 4 * (double)n,
+                .lives = 16.0 * (double)n}; /* reads g p m v, writes p m v */
     return bench_measure(b, &f, adam_body, &r, e);
 }
 

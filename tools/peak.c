@@ -291,7 +291,7 @@ static void read_task(void *arg, size_t task, int worker)
 double peak_read_gbs(const char *level, const float *data, size_t bytes, Pool *pool, double seconds)
 {
     enum { ROUND = 8 << 20 }; /* bytes of a round: what is larger is read a part after the other, round and round */
-    size_t threads = (size_t)pool_threads(pool), part = MAX(MIN(bytes, (size_t)ROUND), 1), parts = bytes / part, at = 0;
+    size_t threads = (size_t)pool_threads(pool), parts = (bytes + ROUND - 1) / ROUND, part = bytes / MAX(parts, 1), at = 0;
     PeakRun r = {.loop = f32_loop(level), .count = part / sizeof *data / threads, .times = 1};
     double best = 0, begun = now_seconds();
     if (!r.loop || r.count < 128 || !parts)

@@ -24,6 +24,7 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, next((sys.argv[i + 1] for i, w in enumerate(sys.argv[:-1]) if w == "--threads"), "1"))
 
 import numpy as np
+import roofline
 import torch
 
 PEERS = ("onnxruntime", "torch", "torchvision", "transformers", "scipy")
@@ -162,6 +163,16 @@ def start(a, report, tmp):
         "sapor encode": lambda: clock(lambda: subprocess.run(command, check=True))}, a.rounds, "under 150 ms")
 
 
+def own_figures(a):
+    """All of `sapor bench`, in every type of weights that this machine multiplies: the lines of --json."""
+    lines = []
+    for words in ([], ["gemm", "--dtype", "bf16"], ["gemm", "--dtype", "f16"], ["gemm", "--dtype", "int8"]):
+        command = [a.sapor, "bench", *words, "--threads", str(a.threads), "--json"]
+        done = subprocess.run(command, check=not words, capture_output=True, text=True)
+        lines += done.stdout.splitlines()
+    return lines
+
+
 def cpu_name():
     try:
         return re.search(r"model name\s*:\s*(.*)", open("/proc/cpuinfo").read())[1].strip()
@@ -177,14 +188,14 @@ if __name__ == "__main__":
     ap.add_argument("--threads", type=int, default=1)
     ap.add_argument("--rounds", type=int, default=7)
     ap.add_argument("--only", choices=["minilm", "resnet", "spmm", "start"])
-    ap.add_argument("--out", help="folder; the report goes to <cpu>.md in it")
+    ap.add_argument("--out", help="folder; the report goes to <cpu>.md in it, the roofline to <cpu>.svg")
     a = ap.parse_args()
     torch.set_num_threads(a.threads)
     report = Report()
     report.say(f"# sapor and its peers on {cpu_name()}\n")
-    info = json.loads(subprocess.run([a.sapor, "bench", "peak", "--json", "--threads", str(a.threads)], check=True, capture_output=True,
-                                     text=True).stdout.splitlines()[-1])
-    report.say(f"{a.threads} thread{'s' * (a.threads > 1)}, float32, kernels {info['variant']}; {time.strftime('%Y-%m-%d')}; "
+    lines = own_figures(a)
+    info = json.loads(lines[-1])
+    report.say(f"{a.threads} thread{'s' * (a.threads > 1)}, float32, kernels {info['level']}; {time.strftime('%Y-%m-%d')}; "
                + ", ".join(f"{p} {importlib.metadata.version(p)}" for p in PEERS) + ". Made by `make bench-peers`.")
     jobs = {"minilm": (minilm, a.minilm), "resnet": (resnet, True), "spmm": (spmm, a.pairs), "start": (start, a.minilm)}
     with tempfile.TemporaryDirectory() as tmp:
@@ -202,5 +213,9 @@ if __name__ == "__main__":
         name = re.sub(r"[^a-z0-9]+", "-", cpu_name().lower()).strip("-") + (f"-{a.threads}-threads" if a.threads > 1 else "")
         path = pathlib.Path(a.out, name + ".md")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n".join(report.lines) + "\n")
-        print(f"\nwritten: {path}")
+        path.write_text("\n".join(report.lines) + f"\n\n## Every kernel against the machine\n\n![roofline]({name}.svg)\n\n"
+                        f"The figures are in {name}.json: `sapor bench --against` it says what changed.\n")
+        path.with_name(name + ".json").write_text("\n".join(lines) + "\n")
+        drawn = roofline.draw([f for f in map(json.loads, lines) if "bench" in f], f"sapor on {cpu_name()}")
+        path.with_name(name + ".svg").write_text(drawn)
+        print(f"\nwritten: {path}, and {name}.svg and {name}.json beside it")

@@ -1,5 +1,5 @@
 #!/bin/sh
-# bench/peers/run.sh: an environment of its own under build/, then peers.py, whose table goes to bench/results/<cpu>.md. `make bench-peers` runs it.
+# bench/peers/run.sh: an environment of its own under build/, then peers.py, whose table goes to bench/results/<cpu>.md, with a roofline of every kernel beside it. `make bench-peers` runs it.
 #
 # VENV: an environment that is there already. MINILM: a folder of all-MiniLM-L6-v2 (else out of a PyPI package). SAPOR_DATA: where
 # movielens-1m/train.txt is (default ../shared/data; without it the sparse product is left out). THREADS, ROUNDS: 1 and 7.
