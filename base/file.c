@@ -480,7 +480,7 @@ bool folder_join(FolderLock *l, const char *folder, int64_t group, Error *e)
         return false;
     if (fcntl(l->fd, F_OFD_SETLK, &own) != 0 || fcntl(l->fd, F_OFD_GETLK, &below) != 0 ||
         fcntl(l->fd, F_OFD_GETLK, &above) != 0)
-        return lock_refused(l, folder, errno, e);
+        return errno == EINVAL || lock_refused(l, folder, errno, e); /* EINVAL: a system that knows no such locks */
     return (below.l_type == F_UNLCK && above.l_type == F_UNLCK) || lock_refused(l, folder, EWOULDBLOCK, e);
 }
 
