@@ -75,9 +75,20 @@ struct sp_encoder {
 
 sp_encoder *sp_encoder_open(const char *model, const sp_allocator *memory, sp_error *e)
 {
+    return sp_encoder_open_as(model, NULL, memory, e);
+}
+
+sp_encoder *sp_encoder_open_as(const char *model, const char *dtype, const sp_allocator *memory, sp_error *e)
+{
     error_clear(e);
-    sp_encoder *m = new_object(sizeof *m, memory, e);
     EncoderOptions o = {.normalize = -1};
+    while (dtype && o.dtype < PACK_COUNT && strcmp(pack_name(o.dtype), dtype) != 0)
+        o.dtype++;
+    if (o.dtype == PACK_COUNT) {
+        fail(e, SP_USAGE, "there is no type %s; choose one of f32, f16, bf16, int8", dtype);
+        return NULL;
+    }
+    sp_encoder *m = new_object(sizeof *m, memory, e);
     if (!m)
         return NULL;
     m->device.heap = arena_heap(m->arena);

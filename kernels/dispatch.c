@@ -90,6 +90,12 @@ const Kernels *kernels_cpu(const char *force, Error *e)
     return NULL;
 }
 
+const char *pack_name(Pack p)
+{
+    static const char *const NAMES[PACK_COUNT] = {"f32", "f16", "bf16", "bf16", "int8"};
+    return NAMES[p];
+}
+
 /* Seconds of a product of BERT's kind in little, the best of some. `floats` hold A, B and C, zeros. */
 static double time_pack(const Kernels *k, Pack pack, float *floats, void *packed, Run run)
 {
@@ -111,8 +117,7 @@ bool kernels_pack(const Kernels *k, const Heap *heap, Pack wish, Pack *best, Err
     *best = wish;
     if (!k->gemm_packs(wish)) {
         return fail(e, SP_UNSUPPORTED,
-                    "%s: this processor's products of bytes are missing at level %s; SAPOR_CPU=avx2 has them",
-                    wish == PACK_INT8 ? "int8" : "this type", k->level);
+                    "%s: this processor lacks its products at level %s; SAPOR_CPU=avx2 has them", pack_name(wish), k->level);
     }
     if (wish != PACK_BF16 || !k->gemm_packs(PACK_BF16_DOTS)) {
         return true;

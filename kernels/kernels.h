@@ -40,8 +40,9 @@ typedef enum Act {
 /* What packed weights are made of. All else stays float32. F16 and BF16 take half the bytes and are multiplied as float32; BF16_DOTS rounds A
  * to bf16, too, and sums products in float32, by pairs; INT8 has a scale for each column of B, a scale and a zero point for each row
  * of A, and exact 32-bit sums: up to PACK_INT8_K of them. */
-typedef enum Pack { PACK_F32, PACK_F16, PACK_BF16, PACK_BF16_DOTS, PACK_INT8 } Pack;
+typedef enum Pack { PACK_F32, PACK_F16, PACK_BF16, PACK_BF16_DOTS, PACK_INT8, PACK_COUNT } Pack;
 enum { PACK_INT8_K = 1 << 15 };
+const char *pack_name(Pack p); /* the type's name: "f32", "f16", "bf16" (both of them) or "int8" */
 
 /* C[M,N] = act(alpha A[M,K] B[K,N] + beta C + bias[N] + residual[M,N]). Strides in elements, so A or B may be transposed. */
 typedef struct Gemm {

@@ -146,6 +146,11 @@ static void wrong_calls_are_told(void **state)
     assert_string_equal(sp_version(), SAPOR_VERSION);
     assert_null(sp_session_open(-1, NULL, &e));
     assert_error(e, SP_USAGE, "threads");
+    assert_null(sp_encoder_open_as(ENCODERS "bert", "f64", NULL, &e));
+    assert_error(e, SP_USAGE, "f32, f16, bf16, int8");
+    sp_encoder *half = sp_encoder_open_as(ENCODERS "bert", "bf16", NULL, &e);
+    assert_ok(half != NULL, e);
+    sp_encoder_close(half);
     assert_null(sp_encoder_open("no such model", NULL, &e));
     assert_true(e.code != SP_OK && strstr(e.message, "no such model") && !strchr(e.message, '\n'));
     assert_false(sp_encode_texts(m.image, s, TEXTS, 1, x, &e));

@@ -3,8 +3,6 @@
 
 #include "tools/bench.h"
 
-static const char *const DTYPES[] = {[PACK_F32] = "f32", [PACK_F16] = "f16", [PACK_BF16] = "bf16", [PACK_INT8] = "int8"};
-
 typedef struct EncoderRun {
     const Encoder *en;
     Tape *tape;
@@ -72,7 +70,7 @@ static bool measure_encoder(Bench *b, const Encoder *en, int64_t batch, int64_t 
     else
         snprintf(shape, sizeof shape, "%s-B%lld-%lldx%lld", en->kind->name, (long long)batch, (long long)width,
                  (long long)height);
-    Figure f = {"encoder", shape, .dtype = DTYPES[en->options.dtype], .items = (double)batch};
+    Figure f = {"encoder", shape, .dtype = pack_name(en->options.dtype), .items = (double)batch};
     if (ok && features) {
         encoder_body(&r);
         memcpy(features, r.out, (size_t)(batch * en->features) * sizeof *features);
@@ -91,7 +89,7 @@ static bool check_dtype(Bench *b, const char *model, EncoderOptions o, const Enc
                         Error *e)
 {
     const int64_t D = en->features;
-    const char *dtype = DTYPES[o.dtype];
+    const char *dtype = pack_name(o.dtype);
     float *got = NEW(b->arena, float, batch *D, e), *want = NEW(b->arena, float, batch *D, e);
     o.dtype = PACK_F32;
     Encoder *exact = got && want ? encoder_open(b->d, model, &o, e) : NULL;

@@ -17,10 +17,12 @@ bool is_picture_name(const char *name)
 
 bool option_dtype(const Context *c, Pack *dtype, Error *e)
 {
-    static const char *const NAMES[] = {"f32", "f16", "bf16", "int8"};
     static const Pack PACKS[] = {PACK_F32, PACK_F16, PACK_BF16, PACK_INT8};
+    const char *names[COUNT(PACKS)];
     int which = 0;
-    if (!option_choice(c, "dtype", NAMES, COUNT(NAMES), &which, e))
+    for (size_t i = 0; i < COUNT(PACKS); i++)
+        names[i] = pack_name(PACKS[i]);
+    if (!option_choice(c, "dtype", names, COUNT(PACKS), &which, e))
         return false;
     *dtype = PACKS[which];
     return true;

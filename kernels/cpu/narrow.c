@@ -127,6 +127,8 @@ static void pack_panel(void *arg, size_t number, int worker)
     case PACK_INT8:
         pack_bytes(p, &panel, (int32_t *)p->packed + at, (float *)p->packed + units + panel.n,
                    (int32_t *)p->packed + units + whole(p->N) + panel.n);
+        break;
+    case PACK_COUNT: break;
     }
 }
 
