@@ -240,6 +240,15 @@ Trace *trace_new(const Heap *heap, bool keep_events, Error *e); /* keep_events: 
 double trace_begin(Trace *t);                                   /* 0 for NULL */
 void trace_end(Trace *t, double begun, const char *op, double flops, double bytes); /* op: a literal, it is not copied */
 bool trace_write(const Trace *t, const char *path, Error *e);                       /* Chrome / Perfetto JSON */
+bool trace_keeps_events(const Trace *t);                                            /* false for NULL */
+/* What a thread of a pool did, for the trace alone: tasks (they get the name of the op around them), or waited. */
+typedef struct TraceSpan {
+    double begun, ended, tasks;
+    const char *wait; /* NULL: tasks */
+} TraceSpan;
+void trace_spans(Trace *t, int worker, const TraceSpan *span, size_t n);
+/* From now on the pool's tasks and waits are events of `t`, where it keeps events. Not while the pool runs. */
+void pool_trace(Pool *p, Trace *t);
 typedef struct TraceTotal {
     const char *op;
     uint64_t calls;
@@ -247,7 +256,7 @@ typedef struct TraceTotal {
 } TraceTotal;
 size_t trace_totals(const Trace *t,
                     const TraceTotal **list); /* one an op, in order of first use; in the trace. Not while calls are made */
-void trace_table(const Trace *t, FILE *to, double peak_gflops); /* op, calls, ms, GFLOP/s, GB/s, % of peak */
+void trace_table(const Trace *t, FILE *to, double peak_gflops); /* op, calls, ms, GFLOP/s, GB/s, % of peak, MB */
 void trace_free(Trace *t);
 
 #endif

@@ -3,7 +3,9 @@
  * `job` counts up: odd while a job is open, even while none is. A worker that sees a new odd number enters (adds itself to
  * `inside`), looks at `job` again, and works only if the number still stands; the caller closes the job when no task is
  * left, then waits until nobody is inside. So a worker that wakes too late holds nobody up, and none reads a job that is
- * being replaced. Idle workers spin for a moment, then sleep: regions of 20 microseconds that follow each other pay off. */
+ * being replaced. Idle workers spin for a moment, then sleep: regions of 20 microseconds that follow each other pay off.
+ *
+ * A traced pool notes what each thread does; tasks shorter than SPAN_SECONDS share a span, so that noting costs little of their time. */
 #include "base.h"
 
 #include <errno.h>
@@ -12,8 +14,8 @@
 #include <signal.h>
 #include <stdatomic.h>
 
-static const double SPIN_SECONDS = 50e-6;
-enum { LEAST_STACK = 1 << 20 };
+static const double SPIN_SECONDS = 50e-6, SPAN_SECONDS = 20e-6;
+enum { LEAST_STACK = 1 << 20, SPANS = 32 };
 
 typedef struct Worker {
     Pool *pool;
@@ -30,6 +32,7 @@ struct Pool {
     PoolTask *fn;
     void *arg;
     size_t tasks;
+    Trace *trace; /* NULL: nothing is noted */
     pthread_mutex_t lock;
     pthread_cond_t wake, done;
     const Heap *heap;
@@ -60,28 +63,55 @@ static uint64_t open_job(Pool *p, uint64_t seen)
     return (job & 1) && job != seen ? job : 0;
 }
 
-static void work(Pool *p, int worker)
+/* waited: what this thread did before, from begun on; or wait NULL */
+static void work_traced(Pool *p, int worker, TraceSpan waited)
+{
+    TraceSpan spans[SPANS];
+    size_t task, n = waited.wait != NULL;
+    double now = waited.ended = now_seconds();
+    spans[0] = waited;
+    while ((task = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed)) < p->tasks) {
+        double begun = now;
+        p->fn(p->arg, task, worker);
+        now = now_seconds();
+        if (n == 0 || spans[n - 1].wait || spans[n - 1].ended - spans[n - 1].begun >= SPAN_SECONDS) {
+            if (n == SPANS) {
+                trace_spans(p->trace, worker, spans, n);
+                n = 0;
+            }
+            spans[n++] = (TraceSpan){.begun = begun};
+        }
+        spans[n - 1].ended = now;
+        spans[n - 1].tasks++;
+    }
+    trace_spans(p->trace, worker, spans, n);
+}
+
+static void work(Pool *p, int worker, TraceSpan waited)
 {
     const Pool *outer_pool = inside_task.pool;
     int outer_worker = inside_task.worker;
     inside_task.pool = p;
     inside_task.worker = worker;
     size_t task;
+    if (p->trace)
+        work_traced(p, worker, waited);
     while ((task = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed)) < p->tasks)
         p->fn(p->arg, task, worker);
     inside_task.pool = outer_pool;
     inside_task.worker = outer_worker;
 }
 
-static uint64_t wait_for_job(Pool *p, uint64_t seen)
+static uint64_t wait_for_job(Pool *p, uint64_t seen, TraceSpan *waited)
 {
-    double until = now_seconds() + SPIN_SECONDS;
+    double until = (waited->begun = now_seconds()) + SPIN_SECONDS;
     uint64_t job;
     do
         for (int i = 0; i < 32; i++, relax())
             if ((job = open_job(p, seen)) != 0 || atomic_load(&p->stop))
                 return job;
     while (now_seconds() < until);
+    waited->wait = "asleep";
     pthread_mutex_lock(&p->lock);
     atomic_fetch_add(&p->sleepers, 1);
     while ((job = open_job(p, seen)) == 0 && !atomic_load(&p->stop))
@@ -95,14 +125,18 @@ static void *worker_main(void *arg)
 {
     Worker *w = arg;
     Pool *p = w->pool;
+    char name[16];
+    snprintf(name, sizeof(name), "sapor %d", w->number);
+    pthread_setname_np(pthread_self(), name); /* in perf, top and gdb */
     uint64_t seen = 0;
     while (!atomic_load(&p->stop)) {
-        uint64_t job = wait_for_job(p, seen);
+        TraceSpan waited = {.wait = "spinning"};
+        uint64_t job = wait_for_job(p, seen, &waited);
         if (!job)
             continue;
         atomic_fetch_add(&p->inside, 1);
         if (atomic_load(&p->job) == job)
-            work(p, w->number);
+            work(p, w->number, waited);
         seen = job;
         if (atomic_fetch_sub(&p->inside, 1) == 1 && atomic_load(&p->caller_sleeps)) {
             pthread_mutex_lock(&p->lock);
@@ -219,10 +253,18 @@ void pool_run(Pool *p, size_t tasks, PoolTask *fn, void *arg)
                 pthread_cond_signal(&p->wake);
         pthread_mutex_unlock(&p->lock);
     }
-    work(p, 0);
+    work(p, 0, (TraceSpan){0});
     atomic_fetch_add(&p->job, 1); /* closed */
+    TraceSpan waited = {.begun = p->trace ? now_seconds() : 0, .wait = "waiting for workers"};
     wait_for_workers(p);
+    if (p->trace && (waited.ended = now_seconds()) - waited.begun > 1e-6)
+        trace_spans(p->trace, 0, &waited, 1);
     atomic_store(&p->taken, false);
+}
+
+void pool_trace(Pool *p, Trace *t)
+{
+    p->trace = trace_keeps_events(t) ? t : NULL;
 }
 
 void pool_free(Pool *p)

@@ -6,9 +6,10 @@
 #include <unistd.h>
 
 typedef struct Event {
-    const char *op;
+    const char *op; /* NULL: tasks of a pool */
     double begun, seconds, flops, bytes;
     int thread; /* the system's number */
+    int worker; /* of a pool, its tasks and waits; -1: an op */
 } Event;
 
 struct Trace {
@@ -58,6 +59,18 @@ static TraceTotal *total_of(Trace *t, const char *op)
     return new;
 }
 
+static void add_event(Trace *t, const Event *v)
+{
+    Error ignored = {0};
+    Event *grown = arena_grow(t->arena, t->events, t->event_count, &t->event_capacity, sizeof(*grown), &ignored);
+    if (grown) {
+        t->events = grown;
+        grown[t->event_count++] = *v;
+    } else {
+        t->lost++;
+    }
+}
+
 void trace_end(Trace *t, double begun, const char *op, double flops, double bytes)
 {
     if (!t)
@@ -71,43 +84,119 @@ void trace_end(Trace *t, double begun, const char *op, double flops, double byte
         total->flops += flops;
         total->bytes += bytes;
     }
-    if (t->keep_events) {
-        Error ignored = {0};
-        Event *grown = arena_grow(t->arena, t->events, t->event_count, &t->event_capacity, sizeof(*grown), &ignored);
-        if (grown) {
-            t->events = grown;
-            grown[t->event_count++] = (Event){op, begun, seconds, flops, bytes, gettid()};
-        } else {
-            t->lost++;
-        }
+    if (t->keep_events)
+        add_event(t, &(Event){op, begun, seconds, flops, bytes, gettid(), -1});
+    pthread_mutex_unlock(&t->lock);
+}
+
+bool trace_keeps_events(const Trace *t)
+{
+    return t && t->keep_events;
+}
+
+void trace_spans(Trace *t, int worker, const TraceSpan *span, size_t n)
+{
+    int thread = gettid();
+    pthread_mutex_lock(&t->lock);
+    for (size_t i = 0; i < n; i++) {
+        double begun = MAX(span[i].begun, t->started);
+        add_event(t, &(Event){span[i].wait, begun, span[i].ended - begun, span[i].tasks, 0, thread, worker});
     }
     pthread_mutex_unlock(&t->lock);
 }
 
-/* The Trace Event Format's complete events ("X", microseconds), as chrome://tracing and ui.perfetto.dev read them. */
+/* ---- written ---------------------------------------------------------------------------------------------------------- */
+
+static int by_begin(const void *a, const void *b)
+{
+    const Event *x = a, *y = b;
+    return (x->begun > y->begun) - (x->begun < y->begun);
+}
+
+/* Whose tasks these are: the innermost op around their middle, on whichever thread. ops [n] by begin. */
+static const char *op_around(const Event *v, const Event *ops, size_t n)
+{
+    enum { NESTED = 16 };
+    double middle = v->begun + v->seconds / 2;
+    size_t low = 0, high = n;
+    while (low < high) {
+        size_t half = low + (high - low) / 2;
+        if (ops[half].begun <= middle)
+            low = half + 1;
+        else
+            high = half;
+    }
+    for (size_t i = low; i-- > 0 && low - i <= NESTED;)
+        if (ops[i].begun + ops[i].seconds >= middle)
+            return ops[i].op;
+    return "tasks";
+}
+
+static bool name_thread(Out *o, long process, int thread, int worker, Error *e)
+{
+    return out_printf(o, e, ",\n{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":%ld,\"tid\":%d,\"args\":{\"name\":\"",
+                      process, thread) &&
+           out_printf(o, e, worker > 0 ? "worker %d" : "caller", worker) &&
+           out_printf(
+               o, e,
+               "\"}},\n{\"name\":\"thread_sort_index\",\"ph\":\"M\",\"pid\":%ld,\"tid\":%d,\"args\":{\"sort_index\":%d}}",
+               process, thread, worker);
+}
+
+static bool write_event(Out *o, const Trace *t, long process, const Event *v, const Event *ops, size_t op_count, Error *e)
+{
+    bool tasks = v->worker >= 0 && !v->op;
+    return out_printf(o, e, ",\n{\"name\":") &&
+           out_json_string(o, text_of(tasks ? op_around(v, ops, op_count) : v->op), e) &&
+           out_printf(o, e, ",\"cat\":\"%s\",\"ph\":\"X\",\"pid\":%ld,\"tid\":%d,\"ts\":%.3f,\"dur\":%.3f",
+                      tasks            ? "tasks"
+                      : v->worker >= 0 ? "wait"
+                                       : "op",
+                      process, v->thread, 1e6 * (v->begun - t->started), 1e6 * v->seconds) &&
+           (tasks            ? out_printf(o, e, ",\"args\":{\"tasks\":%.0f}}", v->flops)
+            : v->worker >= 0 ? out_printf(o, e, "}")
+                             : out_printf(o, e, ",\"args\":{\"flops\":%.17g,\"bytes\":%.17g}}", v->flops, v->bytes));
+}
+
+/* The Trace Event Format's complete events ("X", microseconds), as chrome://tracing and ui.perfetto.dev read them: ops, and where a pool was
+ * traced its tasks and waits, on the threads that they ran on. */
 bool trace_write(const Trace *t, const char *path, Error *e)
 {
-    Out *o = out_open(path, arena_heap(t->arena), e);
-    if (!o)
-        return false;
+    Arena *a = arena_new(arena_heap(t->arena), 0);
+    Event *ops = a ? NEW(a, Event, t->event_count, e) : NULL;
+    Out *o = ops ? out_open(path, arena_heap(t->arena), e) : NULL;
+    size_t op_count = 0;
     long process = (long)getpid();
+    if (!o) {
+        arena_free(a);
+        return fail_memory(e, t->event_count * sizeof(*ops), "writing a trace"); /* keeps an earlier error */
+    }
     bool ok =
         out_printf(o, e, "{\"displayTimeUnit\":\"ms\",\"otherData\":{\"lost_events\":%zu},\"traceEvents\":[\n", t->lost);
     ok = ok &&
          out_printf(o, e, "{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":%ld,\"args\":{\"name\":\"sapor\"}}", process);
-    for (size_t i = 0; ok && i < t->event_count; i++) {
-        const Event *v = &t->events[i];
-        ok = out_printf(o, e, ",\n{\"name\":") && out_json_string(o, text_of(v->op), e) &&
-             out_printf(o, e, ",\"ph\":\"X\",\"pid\":%ld,\"tid\":%d,\"ts\":%.3f,\"dur\":%.3f", process, v->thread,
-                        1e6 * (v->begun - t->started), 1e6 * v->seconds) &&
-             out_printf(o, e, ",\"args\":{\"flops\":%.17g,\"bytes\":%.17g}}", v->flops, v->bytes);
+    int named = -1; /* workers up to this one have a name; they come in any order, but are few */
+    for (size_t i = 0; i < t->event_count; i++) {
+        if (t->events[i].worker < 0)
+            ops[op_count++] = t->events[i];
+        named = MAX(named, t->events[i].worker);
     }
+    qsort(ops, op_count, sizeof(*ops), by_begin);
+    for (int worker = 0; ok && worker <= named; worker++)
+        for (size_t i = 0, done = 0; ok && i < t->event_count && !done; i++)
+            if ((done = t->events[i].worker == worker))
+                ok = name_thread(o, process, t->events[i].thread, worker, e);
+    for (size_t i = 0; ok && i < t->event_count; i++)
+        ok = write_event(o, t, process, &t->events[i], ops, op_count, e);
     ok = ok && out_printf(o, e, "\n]}\n");
+    arena_free(a);
     if (ok)
         return out_commit(o, e);
     out_discard(o);
     return false;
 }
+
+/* ---- the table ---------------------------------------------------------------------------------------------------------- */
 
 static int by_seconds(const void *a, const void *b)
 {
@@ -127,11 +216,12 @@ static void print_cell(FILE *to, int width, int decimals, double value)
 static void print_row(FILE *to, const TraceTotal *x, double all_seconds, double peak_gflops)
 {
     double gflops = x->seconds > 0 ? 1e-9 * x->flops / x->seconds : 0;
-    fprintf(to, "%-34.34s%10llu%12.3f", x->op, (unsigned long long)x->calls, 1e3 * x->seconds);
-    print_cell(to, 9, 1, all_seconds > 0 ? 100 * x->seconds / all_seconds : 0);
-    print_cell(to, 12, 2, gflops);
-    print_cell(to, 11, 2, x->seconds > 0 ? 1e-9 * x->bytes / x->seconds : 0);
-    print_cell(to, 12, 1, peak_gflops > 0 ? 100 * gflops / peak_gflops : 0);
+    fprintf(to, "%-27.27s%10llu%12.3f", x->op, (unsigned long long)x->calls, 1e3 * x->seconds);
+    print_cell(to, 8, 1, all_seconds > 0 ? 100 * x->seconds / all_seconds : 0);
+    print_cell(to, 11, 2, gflops);
+    print_cell(to, 10, 2, x->seconds > 0 ? 1e-9 * x->bytes / x->seconds : 0);
+    print_cell(to, 11, 1, peak_gflops > 0 ? 100 * gflops / peak_gflops : 0);
+    print_cell(to, 11, 1, 1e-6 * x->bytes);
     fputc('\n', to);
 }
 
@@ -159,7 +249,7 @@ void trace_table(const Trace *t, FILE *to, double peak_gflops)
         all.bytes += sorted[i].bytes;
     }
     qsort(sorted, t->total_count, sizeof(*sorted), by_seconds);
-    fprintf(to, "%-34s%10s%12s%9s%12s%11s%12s\n", "op", "calls", "ms", "% time", "GFLOP/s", "GB/s", "% of peak");
+    fprintf(to, "%-27s%10s%12s%8s%11s%10s%11s%11s\n", "op", "calls", "ms", "% time", "GFLOP/s", "GB/s", "% of peak", "MB");
     for (size_t i = 0; i < t->total_count; i++)
         print_row(to, &sorted[i], all.seconds, peak_gflops);
     print_row(to, &all, all.seconds, peak_gflops);

@@ -228,8 +228,11 @@ static bool can_encode(const Encoder *en, unsigned modality, size_t n, Error *e)
 static bool run_texts(const Encoder *en, Tape *t, const Text *texts, size_t n, float *out, Arena *a, Error *e)
 {
     Tokens tokens;
+    Trace *trace = store_device(en->store)->trace;
+    double begun = trace_begin(trace);
     if (!tokenize_all(en, texts, n, &tokens, a, e))
         return false;
+    trace_end(trace, begun, "tokenize", 0, 4.0 * (double)tokens.ids.count);
     size_t D = (size_t)en->features, room = MAX((size_t)BATCH_TOKENS, (size_t)en->max_tokens);
     Length *length = NEW(a, Length, n, e);
     uint32_t *order = NEW(a, uint32_t, n, e);

@@ -74,11 +74,14 @@ bool trainer_load(Trainer *t, Error *e)
     if (kind->needs_features && c->data.feature_count == 0 && !c->given)
         return fail(e, SP_USAGE, "%s needs features: add --features visual=PATH,textual=PATH", kind->name);
     t->settings = settings_make(kind->settings, c->data.protocol, c->set, c->set_count, t->arena, e);
+    if (!t->settings || !read_metrics(t, e) || !read_validation_metric(t, e))
+        return false;
+    double begun = trace_begin(t->device->trace);
     if (c->given)
         t->data = *c->given;
-    if (!t->settings || !read_metrics(t, e) || !read_validation_metric(t, e) ||
-        (!c->given && !dataset_load(&t->data, &c->data, t->arena, e)))
+    else if (!dataset_load(&t->data, &c->data, t->arena, e))
         return false;
+    trace_end(t->device->trace, begun, "load data", 0, 8.0 * (double)t->data.train.count);
     t->model = (Model){.kind = kind, .data = &t->data, .settings = t->settings, .arena = t->arena, .seed = c->seed};
     t->model.store = store_new(t->device, e);
     if (!t->model.store || !kind->init(&t->model, e))

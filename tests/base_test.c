@@ -918,6 +918,74 @@ static void traces_add_up(void **state)
     test_folder_remove(folder);
 }
 
+static void short_nap(void *arg, size_t task, int worker)
+{
+    (void)arg, (void)task, (void)worker;
+    usleep(100);
+}
+
+/* Every task is in some span, spans of one thread do not overlap, workers have names, tasks that of the op around them. */
+static void pools_are_traced(void **state)
+{
+    (void)state;
+    enum { TASKS = 100 };
+    Error e = {0};
+    Trace *totals = trace_new(NULL, false, &e), *t = trace_new(NULL, true, &e);
+    Pool *pool = pool_new(NULL, 3, &e);
+    assert_false(trace_keeps_events(NULL) || trace_keeps_events(totals));
+    pool_trace(pool, totals);
+    pool_run(pool, TASKS, short_nap, NULL);
+    pool_trace(pool, t);
+    double begun = trace_begin(t);
+    pool_run(pool, TASKS, short_nap, NULL);
+    trace_end(t, begun, "nap", 0, 0);
+    pool_run(pool, 2, short_nap, NULL);
+    pool_trace(pool, NULL);
+    pool_run(pool, TASKS, short_nap, NULL);
+    char folder[256], path[300];
+    snprintf(path, sizeof(path), "%s/trace.json", test_folder(folder));
+    assert_ok(trace_write(t, path, &e), e);
+    Arena *a = arena_new(NULL, 0);
+    Text source;
+    assert_ok(file_read(&source, a, path, 0, &e), e);
+    const Json *root = json_parse(a, source, path, &e);
+    assert_ok(root, e);
+    double tasks = 0, unnamed = 0, ended[64] = {0};
+    int64_t threads[64];
+    size_t thread_count = 0, names = 0, waits = 0;
+    for (const Json *v = json_get(root, "traceEvents")->first; v; v = v->next) {
+        const Json *cat = json_get(v, "cat"), *args = json_get(v, "args");
+        names += text_is(json_get(v, "name")->text, "thread_name");
+        if (!cat || text_is(cat->text, "op"))
+            continue;
+        waits += text_is(cat->text, "wait");
+        if (text_is(cat->text, "tasks")) {
+            tasks += json_get(args, "tasks")->number;
+            unnamed += text_is(json_get(v, "name")->text, "nap") ? 0 : json_get(args, "tasks")->number;
+        }
+        int64_t thread;
+        assert_true(json_i64(json_get(v, "tid"), &thread));
+        size_t at = 0;
+        while (at < thread_count && threads[at] != thread)
+            at++;
+        threads[at] = thread;
+        thread_count = MAX(thread_count, at + 1);
+        double ts = json_get(v, "ts")->number;
+        assert_true(ts >= ended[at] - 0.01);
+        ended[at] = ts + json_get(v, "dur")->number;
+    }
+    assert_true(tasks == TASKS + 2);
+    assert_true(unnamed == 2);
+    assert_true(waits > 0);
+    assert_true(thread_count <= 3);
+    assert_int_equal(names, thread_count);
+    arena_free(a);
+    pool_free(pool);
+    trace_free(t);
+    trace_free(totals);
+    test_folder_remove(folder);
+}
+
 /* Every request refused in turn: a clean error each time, nothing left over. */
 static void refused_memory_is_an_error(void **state)
 {
@@ -987,6 +1055,7 @@ int main(void)
         cmocka_unit_test(own_functions_are_accurate),
         cmocka_unit_test(progress_speaks_plainly),
         cmocka_unit_test(traces_add_up),
+        cmocka_unit_test(pools_are_traced),
         cmocka_unit_test(refused_memory_is_an_error),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);

@@ -378,6 +378,18 @@ ok $? 'a user named twice is one user'
 [ $? = 1 ] && grep -q '^sapor: standard output: cannot write' err
 ok $? 'a full disk behind standard output'
 
+# ---- profile and trace ---------------------------------------------------------------------------------------------------
+right 'encode with a profile and a trace' encode "$root/encoders/demo/vision" "$root/tests/golden/images" -o seen.npy --threads 2 --batch 4 \
+    --profile --trace trace.json --quiet
+[ "$(wc -L <err)" -le 100 ] && grep -q '^op .* calls .*ms .*GFLOP/s .*GB/s .*% of peak .*MB$' err && grep -q '^decode ' err &&
+    grep -q '^open model ' err && grep -q '^hardware counters: ' err
+ok $? 'a profile has every column, in 100, and says what counters there are'
+grep -q '"thread_name".*"worker 1"' trace.json && grep -q '"cat":"tasks"' trace.json && grep -q '"cat":"wait"' trace.json
+ok $? 'a trace shows threads, their tasks and waits'
+right 'tokenize with a profile' tokenize "$root/encoders/demo/text" "$root/README.md" --profile --json
+says '{"event":"profile","op":"tokenize","calls":1,' 'a command without ops is one itself'
+says '{"event":"counters",' 'counters in JSON'
+
 # ---- bench ---------------------------------------------------------------------------------------------------------------
 right 'bench' bench gemm --shape 1x768x768 --seconds 0.001 --threads 1 --json
 says '"bench":"gemm","shape":"1x768x768","dtype":"f32","threads":1,"level":".*"variant":".*"spread":.*"share_of_peak":' 'bench prints the agreed fields'

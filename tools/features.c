@@ -37,6 +37,7 @@ bool extractor_open(Extractor *x, Context *c, const char *name, const EncoderOpt
         return true;
     }
     const Device *d = context_device(c, e);
+    double begun = now_seconds();
     if (!d || !(x->encoder = encoder_open(d, name, o, e))) {
         const char *names[8] = {NULL}, *near = NULL;
         size_t n = MIN(statistics_count(), COUNT(names));
@@ -46,6 +47,7 @@ bool extractor_open(Extractor *x, Context *c, const char *name, const EncoderOpt
             error_prefix(e, "did you mean \"%s\"? ", near);
         return false;
     }
+    trace_end(d->trace, begun, "open model", 0, (double)store_bytes(x->encoder->store));
     x->features = x->encoder->features;
     x->modalities = x->encoder->kind->modalities;
     return true;
@@ -110,7 +112,11 @@ static bool do_pictures(Context *c, Work *w, Tape *t, size_t n, Error *e)
         arena_rewind(w->arenas[i], (ArenaMark){0});
         w->errors[i] = (Error){0};
     }
+    double begun = trace_begin(d->trace), bytes = 0;
     pool_run(d->pool, n, picture_task, w);
+    for (size_t i = 0; i < n && !w->x->own; i++)
+        bytes += 3.0 * (double)w->images[i].width * (double)w->images[i].height;
+    trace_end(d->trace, begun, w->x->own ? "decode, count" : "decode", 0, bytes);
     for (size_t i = 0; i < n; i++)
         if (w->errors[i].code) {
             *e = w->errors[i];

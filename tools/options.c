@@ -4,8 +4,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "tools/tools.h"
+#include "tools/counters.h"
 #include "tools/peak.h"
+#include "tools/tools.h"
 
 const Option COMMON_OPTIONS[] = {
     {"threads", 0, "N", "threads to use (default: as many as the machine lends)"},
@@ -15,7 +16,7 @@ const Option COMMON_OPTIONS[] = {
     {"json", 0, NULL, "one JSON object a line on standard output, progress on standard error"},
     {"trace", 0, "FILE", "write a Chrome/Perfetto trace"},
     {"profile", 0, NULL,
-     "at the end: op, calls, ms, GFLOP/s, GB/s, % of peak; a table on standard error, or with --json lines"},
+     "at the end: op, calls, ms, GFLOP/s, GB/s, % of peak, MB; hardware counters; on standard error, or with --json lines"},
     {"max-memory", 0, "BYTES", "stop cleanly rather than allocate more than this (K, M, G may follow)"},
     {"quiet", 'q', NULL, "no progress"},
     {"help", 'h', NULL, "this page"},
@@ -42,6 +43,8 @@ struct Parsed {
     int64_t threads;
     bool profile, totals;
     const char *trace_path;
+    double begun;
+    Counters counters;
 };
 
 static void *limited_resize(void *user, void *p, size_t old_bytes, size_t new_bytes)
@@ -436,12 +439,36 @@ const Device *context_device(Context *c, Error *e)
         return &p->device;
     p->device.heap = c->heap;
     p->device.k = kernels_cpu(NULL, e);
+    if (p->profile)
+        counters_open(&p->counters); /* before there are threads: they inherit it */
     if (!p->device.k || !(p->device.pool = pool_new(c->heap, (int)p->threads, e)))
         return NULL;
     if ((p->profile || p->trace_path || p->totals) && !(p->device.trace = trace_new(c->heap, p->trace_path != NULL, e)))
         return NULL;
+    pool_trace(p->device.pool, p->device.trace);
     p->has_device = true;
     return &p->device;
+}
+
+static void show_counters(const Counters *k, bool any, bool json)
+{
+    if (json) {
+        printf("{\"event\":\"counters\"");
+        for (int i = 0; i < COUNTERS; i++)
+            if (k->value[i] > 0)
+                printf(",\"%s\":%.0f", counter_names[i], k->value[i]);
+        printf(any ? "}\n" : ",\"not_here\":\"%s\"}\n", counters_why(k));
+    } else if (any) {
+        fprintf(stderr, "hardware counters:");
+        for (int i = 0; i < COUNTERS; i++)
+            if (k->value[i] > 0)
+                fprintf(stderr, "%s %s %.4g", i ? "," : "", counter_names[i], k->value[i]);
+        if (k->value[0] > 0 && k->value[1] > 0)
+            fprintf(stderr, "; %.2f instructions a cycle", k->value[0] / k->value[1]);
+        fputc('\n', stderr);
+    } else {
+        fprintf(stderr, "hardware counters: not here: %s\n", counters_why(k));
+    }
 }
 
 /* For people a table on standard error; with --json one object an op behind the command's own. */
@@ -462,8 +489,15 @@ static bool finish(Context *c, Error *e)
     struct Parsed *p = c->parsed;
     if ((p->profile || p->trace_path) && !context_device(c, e))
         return false;
-    if (p->device.trace && p->profile)
+    const TraceTotal *totals;
+    if (p->device.trace && trace_totals(p->device.trace, &totals) == 0) /* what has no ops is one itself */
+        trace_end(p->device.trace, p->begun, c->command->name, 0, 0);
+    if (p->device.trace && p->profile) {
+        pool_trace(p->device.pool, NULL); /* measuring the peak is not part of it */
+        bool counted = counters_read(&p->counters);
         show_profile(p->device.trace, c->json, peak_gflops(p->device.k->level, "f32", p->device.pool, 0.05));
+        show_counters(&p->counters, counted, c->json);
+    }
     if (p->device.trace && p->trace_path && !trace_write(p->device.trace, p->trace_path, e))
         return false;
     if (fflush(stdout) != 0 || ferror(stdout))
@@ -474,7 +508,7 @@ static bool finish(Context *c, Error *e)
 int command_run(const Command *command, int argc, char **argv)
 {
     Error e = {0};
-    struct Parsed p = {.heap = {limited_resize, NULL}};
+    struct Parsed p = {.heap = {limited_resize, NULL}, .begun = now_seconds()};
     p.heap.user = &p.limit;
     Context c = {.command = command, .heap = &p.heap, .parsed = &p, .arena = arena_new(&p.heap, 0)};
     int status = 0;
