@@ -471,13 +471,23 @@ static void show_counters(const Counters *k, bool any, bool json)
     }
 }
 
-/* For people a table on standard error; with --json one object an op behind the command's own. */
-static void show_profile(const Trace *t, bool json, double peak)
+/* For people a table on standard error; with --json one object an op behind the command's own. The peak is that of --dtype, where the
+ * command has one and the machine its products. */
+static void show_profile(const Context *c)
 {
+    const Device *d = &c->parsed->device;
+    const char *dtype = option_text(c, "dtype");
     const TraceTotal *total;
-    size_t n = trace_totals(t, &total);
-    if (!json)
-        trace_table(t, stderr, peak);
+    size_t n = trace_totals(d->trace, &total);
+    bool json = c->json;
+    double peak = dtype ? peak_gflops(d->k->level, dtype, d->pool, 0.05) : 0;
+    if (peak == 0)
+        peak = peak_gflops(d->k->level, dtype = "f32", d->pool, 0.05);
+    if (!json) {
+        trace_table(d->trace, stderr, peak);
+        fprintf(stderr, "peak: %.1f GFLOP/s of %s, %s, %d thread%s\n", peak, dtype, d->k->level, pool_threads(d->pool),
+                pool_threads(d->pool) == 1 ? "" : "s");
+    }
     for (size_t i = 0; json && i < n; i++)
         printf("{\"event\":\"profile\",\"op\":\"%s\",\"calls\":%llu,\"seconds\":%.9g,\"flops\":%.17g,\"bytes\":%.17g}\n",
                total[i].op, (unsigned long long)total[i].calls, total[i].seconds, total[i].flops, total[i].bytes);
@@ -495,7 +505,7 @@ static bool finish(Context *c, Error *e)
     if (p->device.trace && p->profile) {
         pool_trace(p->device.pool, NULL); /* measuring the peak is not part of it */
         bool counted = counters_read(&p->counters);
-        show_profile(p->device.trace, c->json, peak_gflops(p->device.k->level, "f32", p->device.pool, 0.05));
+        show_profile(c);
         show_counters(&p->counters, counted, c->json);
     }
     if (p->device.trace && p->trace_path && !trace_write(p->device.trace, p->trace_path, e))
