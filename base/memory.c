@@ -2,6 +2,7 @@
 #include "base.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
@@ -35,6 +36,19 @@ bool size_add(size_t a, size_t b, size_t *sum)
 
 /* A caller's heap promises alignment for C types only, so up to 64 bytes more are asked of it; the byte before the
  * result holds how far it was moved. */
+/* Asks for large pages under a large block: a hundredth of the page faults, and fewer misses of the address cache. No more than advice. */
+static void advise_large_pages(unsigned char *raw, size_t bytes)
+{
+#ifdef MADV_HUGEPAGE
+    enum { PAGE = 2 << 20 };
+    size_t skip = (PAGE - (uintptr_t)raw % PAGE) % PAGE;
+    if (bytes >= 2 * PAGE)
+        (void)madvise(raw + skip, (bytes - skip) / PAGE * PAGE, MADV_HUGEPAGE);
+#else
+    (void)raw, (void)bytes;
+#endif
+}
+
 void *heap_alloc(const Heap *heap, size_t bytes)
 {
     size_t whole;
@@ -43,6 +57,7 @@ void *heap_alloc(const Heap *heap, size_t bytes)
     unsigned char *raw = heap ? heap->resize(heap->user, NULL, 0, whole) : malloc(whole);
     if (!raw)
         return NULL;
+    advise_large_pages(raw, whole);
     size_t shift = ALIGN - (uintptr_t)raw % ALIGN;
     raw[shift - 1] = (unsigned char)shift;
     return raw + shift;

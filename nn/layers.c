@@ -54,7 +54,7 @@ bool linear_load(Linear *l, Store *s, int n, const Array *const *w, const Array 
             memset(bias + at, 0, (size_t)w[i]->shape[0] * sizeof(float));
     }
     const float *source = ok ? mirror_in(&m, view ? view : host, (size_t)(N * K) * sizeof(float), e) : NULL;
-    void *packed = source ? store_alloc(s, d->k->gemm_pack_bytes(l->pack, K, N), "packed weights", e) : NULL;
+    void *packed = source ? store_packed(s, d->k->gemm_pack_bytes(l->pack, K, N), e) : NULL;
     ok = packed && (!b || (l->b = store_f32(s, "", 1, &N, bias, e)));
     if (ok) {
         Run run = store_run(s);
@@ -131,7 +131,7 @@ bool conv_load(Conv2d *c, Store *s, const Array *w, const Array *bias, const Arr
     }
     Mirror m = {.d = d};
     const float *source = ok ? mirror_in(&m, host, (size_t)w->count * sizeof(float), e) : NULL;
-    void *packed = source ? store_alloc(s, d->k->conv_pack_bytes(&shape), "packed weights", e) : NULL;
+    void *packed = source ? store_packed(s, d->k->conv_pack_bytes(&shape), e) : NULL;
     ok = packed && (c->bias = store_f32(s, "", 1, &O, numbers + 5 * O, e));
     if (ok) {
         Run run = store_run(s);
