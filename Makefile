@@ -109,7 +109,7 @@ SONAME = libsapor.so.0
 $(BUILD)/libsapor.so: $(BUILD)/internal.a
 	$(LINK) -shared -Wl,-soname,$(SONAME) -o $@ -Wl,--whole-archive $< -Wl,--no-whole-archive -Wl,--exclude-libs,libutf8proc.a $(DEP_LIBS)
 sapor libsapor.a libsapor.so: %: $(BUILD)/% FORCE
-	@cmp -s $< $@ || cp $< $@
+	@cmp -s $< $@ || { rm -f $@ && cp $< $@; }
 # The cases of the kernels: what tests/kernels_test.c and the benchmarks run.
 $(BUILD)/cases.a: $(CASE_SRC:%.c=$(BUILD)/%.o)
 	rm -f $@ && $(TOOLS)ar rcs $@ $^
