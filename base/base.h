@@ -19,6 +19,12 @@ typedef sp_allocator Heap;
 #define COUNT(array)            (sizeof(array) / sizeof((array)[0]))
 #define MIN(a, b)               ((a) < (b) ? (a) : (b))
 #define MAX(a, b)               ((a) > (b) ? (a) : (b))
+/* Before a loop over vectors that are to stay in registers: its count is a constant where it is inlined, and no copy of it may loop. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
 
 /* ---- errors (error.c) -------------------------------------------------------------------------------------------- */
 

@@ -4,13 +4,19 @@
 
 #include <math.h>
 
-enum { PRECISION_BITS = 32 - 8 - 2 };
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+enum { PRECISION_BITS = 32 - 8 - 2, HALF_BITS = 12 };
 
 /* Output position i of one axis = sum over j < count[i] of weight[i size + j] * input[start[i] + j]. */
 typedef struct Axis {
     int64_t n, size;
     int64_t *start, *count;
     int32_t *weight;
+    int32_t *
+        pairs; /* [n, size + 1]: of weights 2 j and 2 j + 1 the upper parts (>> HALF_BITS), 16 bits each, then the lower ones */
 } Axis;
 
 static double triangle(double x)
@@ -37,8 +43,9 @@ static bool axis_make(Axis *ax, int64_t in, int64_t out, int64_t first, int64_t 
     ax->start = NEW(a, int64_t, n, e);
     ax->count = NEW(a, int64_t, n, e);
     ax->weight = arena_alloc(a, (size_t)n, (size_t)ax->size * sizeof(int32_t), e);
+    ax->pairs = arena_alloc(a, (size_t)n, (size_t)(ax->size + 1) * sizeof(int32_t), e);
     double *w = NEW(a, double, ax->size, e);
-    if (!ax->start || !ax->count || !ax->weight || !w)
+    if (!ax->start || !ax->count || !ax->weight || !ax->pairs || !w)
         return false;
     for (int64_t i = 0; i < n; i++) {
         double centre = ((double)(first + i) + 0.5) * scale, inverse = 1.0 / stretch, sum = 0.0;
@@ -53,11 +60,21 @@ static bool axis_make(Axis *ax, int64_t in, int64_t out, int64_t first, int64_t 
             double fixed = (sum != 0.0 ? w[j] / sum : w[j]) * (1 << PRECISION_BITS);
             ax->weight[i * ax->size + j] = (int32_t)(fixed < 0 ? fixed - 0.5 : fixed + 0.5);
         }
+        for (int64_t j = 0; j < count; j += 2) {
+            const int32_t *x = ax->weight + i * ax->size + j, y = j + 1 < count ? x[1] : 0, low = (1 << HALF_BITS) - 1;
+            ax->pairs[i * (ax->size + 1) + j] = (int32_t)((uint32_t)(y >> HALF_BITS) << 16 | (uint16_t)(x[0] >> HALF_BITS));
+            ax->pairs[i * (ax->size + 1) + j + 1] = (y & low) << 16 | (x[0] & low);
+        }
         ax->start[i] = start;
         ax->count[i] = count;
     }
     return true;
 }
+
+enum { ROUND = 1 << (PRECISION_BITS - 1), SIDE = 16 };
+
+typedef unsigned char Bytes __attribute__((vector_size(SIDE)));
+typedef unsigned char BytesAny __attribute__((vector_size(SIDE), aligned(1), may_alias));
 
 static inline unsigned char clip(int32_t sum)
 {
@@ -65,63 +82,127 @@ static inline unsigned char clip(int32_t sum)
     return (unsigned char)(v < 0 ? 0 : v > 255 ? 255 : v);
 }
 
-enum { ROUND = 1 << (PRECISION_BITS - 1) };
-
-/* One row [any, 3] -> [ax.n, 3]. */
-static void resample_row(const Axis *ax, const unsigned char *in, unsigned char *out)
+/* to[0 .. 15] = the sums for place i of 16 bytes at p, p + step, ... SSE2 multiplies 16 bits by 16 and adds pairs, so weights come as
+ * pairs in two halves: the same whole numbers. */
+static inline void weigh(const Axis *ax, int64_t i, const unsigned char *p, int64_t step, unsigned char *to)
 {
-    for (int64_t x = 0; x < ax->n; x++) {
-        const unsigned char *p = in + 3 * ax->start[x];
-        const int32_t *w = ax->weight + x * ax->size;
-        int32_t r = ROUND, g = ROUND, b = ROUND;
-        for (int64_t j = 0; j < ax->count[x]; j++) {
-            r += p[3 * j] * w[j];
-            g += p[3 * j + 1] * w[j];
-            b += p[3 * j + 2] * w[j];
+#if defined(__SSE2__)
+    const __m128i none = _mm_setzero_si128();
+    const int32_t *w = ax->pairs + i * (ax->size + 1);
+    __m128i high[4] = {none, none, none, none}, low[4];
+    UNROLL
+    for (int v = 0; v < 4; v++)
+        low[v] = _mm_set1_epi32(ROUND);
+    for (int64_t k = ax->count[i]; k > 0; k -= 2, p += 2 * step, w += 2) {
+        const __m128i a = _mm_loadu_si128((const __m128i *)p),
+                      b = k > 1 ? _mm_loadu_si128((const __m128i *)(p + step)) : none;
+        const __m128i w_high = _mm_set1_epi32(w[0]), w_low = _mm_set1_epi32(w[1]);
+        const __m128i first = _mm_unpacklo_epi8(a, b), second = _mm_unpackhi_epi8(a, b);
+        const __m128i pairs[4] = {_mm_unpacklo_epi8(first, none), _mm_unpackhi_epi8(first, none),
+                                  _mm_unpacklo_epi8(second, none), _mm_unpackhi_epi8(second, none)};
+        UNROLL
+        for (int v = 0; v < 4; v++) {
+            high[v] = _mm_add_epi32(high[v], _mm_madd_epi16(pairs[v], w_high));
+            low[v] = _mm_add_epi32(low[v], _mm_madd_epi16(pairs[v], w_low));
         }
-        out[3 * x] = clip(r);
-        out[3 * x + 1] = clip(g);
-        out[3 * x + 2] = clip(b);
+    }
+    UNROLL
+    for (int v = 0; v < 4; v++)
+        low[v] = _mm_srai_epi32(_mm_add_epi32(low[v], _mm_slli_epi32(high[v], HALF_BITS)), PRECISION_BITS);
+    _mm_storeu_si128((__m128i *)to, _mm_packus_epi16(_mm_packs_epi32(low[0], low[1]), _mm_packs_epi32(low[2], low[3])));
+#else
+    int32_t sum[SIDE];
+    for (int v = 0; v < SIDE; v++)
+        sum[v] = ROUND;
+    for (int64_t k = 0; k < ax->count[i]; k++, p += step)
+        for (int v = 0; v < SIDE; v++)
+            sum[v] += p[v] * ax->weight[i * ax->size + k];
+    for (int v = 0; v < SIDE; v++)
+        to[v] = clip(sum[v]);
+#endif
+}
+
+/* The same for n < 16 bytes */
+static void weigh_few(const Axis *ax, int64_t i, const unsigned char *p, int64_t step, int64_t n, unsigned char *to)
+{
+    for (int64_t v = 0; v < n; v++) {
+        int32_t sum = ROUND;
+        for (int64_t k = 0; k < ax->count[i]; k++)
+            sum += p[k * step + v] * ax->weight[i * ax->size + k];
+        to[v] = clip(sum);
     }
 }
 
-/* out[0 : bytes] = weighted sum of rows in, in + stride, ... */
-static void resample_column(const unsigned char *in, int64_t stride, const int32_t *w, int64_t count, int64_t bytes,
-                            unsigned char *out)
+/* to[j,r] = from[r,j], 16 x 16 bytes. Interleaving the halves of 16 rows moves each bit of a byte's address up by one: four times
+ * swaps row and column. */
+static void turn(const unsigned char *from, int64_t ld_from, unsigned char *to, int64_t ld_to)
 {
-    enum { STRIP = 64 }; /* sums that stay in registers */
-    for (int64_t x = 0; x < bytes; x += STRIP) {
-        int64_t n = MIN(STRIP, bytes - x);
-        int32_t sum[STRIP];
-        for (int i = 0; i < STRIP; i++)
-            sum[i] = ROUND;
-        for (int64_t j = 0; j < count; j++) {
-            const unsigned char *p = in + j * stride + x;
-            int32_t k = w[j];
-            if (n == STRIP)
-                for (int i = 0; i < STRIP; i++)
-                    sum[i] += p[i] * k;
-            else
-                for (int64_t i = 0; i < n; i++)
-                    sum[i] += p[i] * k;
-        }
-        for (int64_t i = 0; i < n; i++)
-            out[x + i] = clip(sum[i]);
+    Bytes a[SIDE], b[SIDE];
+    UNROLL
+    for (int r = 0; r < SIDE; r++)
+        a[r] = *(const BytesAny *)(from + r * ld_from);
+#define INTERLEAVE(x, y)                                                                                                    \
+    UNROLL                                                                                                                  \
+    for (int r = 0; r < SIDE / 2; r++) {                                                                                    \
+        y[2 * r] = __builtin_shufflevector(x[r], x[r + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);         \
+        y[2 * r + 1] =                                                                                                      \
+            __builtin_shufflevector(x[r], x[r + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);          \
     }
+    INTERLEAVE(a, b)
+    INTERLEAVE(b, a)
+    INTERLEAVE(a, b)
+    INTERLEAVE(b, a)
+#undef INTERLEAVE
+    UNROLL
+    for (int r = 0; r < SIDE; r++)
+        *(BytesAny *)(to + r * ld_to) = a[r];
 }
 
-static void pass_across(Image *out, const Image *in, const Axis *across, int64_t first)
+/* Rows first .. of `in` across. Sixteen rows are turned, so that the same place of all stands together and they go side by side; the last
+ * squares and the last sixteen rows begin where whole ones are left. docs/kernels/resize.md has the steps. */
+static bool pass_across(Image *out, const Image *in, const Axis *across, int64_t first, Arena *a, Error *e)
 {
-    for (int64_t y = 0; y < out->height; y++)
-        resample_row(across, in->pixels + (y + first) * in->width * 3, out->pixels + y * out->width * 3);
+    const int64_t from = in->width * 3, to = out->width * 3;
+    if (out->height < SIDE || from < SIDE || to < SIDE) {
+        for (int64_t y = 0; y < out->height; y++)
+            for (int64_t x = 0; x < out->width; x++)
+                weigh_few(across, x, in->pixels + (y + first) * from + across->start[x] * 3, 3, 3,
+                          out->pixels + y * to + x * 3);
+        return true;
+    }
+    unsigned char *turned = NEW(a, unsigned char, SIDE *(from + to), e), *results;
+    if (!turned)
+        return false;
+    results = turned + SIDE * from;
+    for (int64_t band = 0; band < out->height; band += SIDE) {
+        const int64_t y = MIN(band, out->height - SIDE);
+        for (int64_t x = 0; x < from; x += SIDE) {
+            const int64_t at = MIN(x, from - SIDE);
+            turn(in->pixels + (y + first) * from + at, from, turned + at * SIDE, SIDE);
+        }
+        for (int64_t x = 0; x < to; x++)
+            weigh(across, x / 3, turned + (across->start[x / 3] * 3 + x % 3) * SIDE, 3 * SIDE, results + x * SIDE);
+        for (int64_t x = 0; x < to; x += SIDE) {
+            const int64_t at = MIN(x, to - SIDE);
+            turn(results + at * SIDE, SIDE, out->pixels + y * to + at, to);
+        }
+    }
+    return true;
 }
 
 /* Row 0 of `in` is row `first` of the picture that the axis speaks of; x in pixels, columns left .. left + out->width - 1. */
 static void pass_down(Image *out, const Image *in, const Axis *down, int64_t first, int64_t left)
 {
-    for (int64_t y = 0; y < out->height; y++)
-        resample_column(in->pixels + ((down->start[y] - first) * in->width + left) * 3, in->width * 3,
-                        down->weight + y * down->size, down->count[y], out->width * 3, out->pixels + y * out->width * 3);
+    const int64_t from = in->width * 3, to = out->width * 3;
+    for (int64_t y = 0; y < out->height; y++) {
+        const unsigned char *p = in->pixels + (down->start[y] - first) * from + left * 3;
+        if (to < SIDE)
+            weigh_few(down, y, p, from, to, out->pixels + y * to);
+        for (int64_t x = 0; x < to && to >= SIDE; x += SIDE) {
+            const int64_t at = MIN(x, to - SIDE);
+            weigh(down, y, p + at, from, out->pixels + y * to + at);
+        }
+    }
 }
 
 bool image_resize_part(Image *out, const Image *in, int64_t full_w, int64_t full_h, int64_t left, int64_t top, int64_t width,
@@ -145,13 +226,14 @@ bool image_resize_part(Image *out, const Image *in, int64_t full_w, int64_t full
         for (int64_t x = 0; x < width; x++)
             across.start[x] -= first;
         pass_down(&middle, in, &down, 0, first);
-        pass_across(out, &middle, &across, 0);
+        return pass_across(out, &middle, &across, 0, a, e);
     } else {
         int64_t first = down.start[0]; /* the rows that the second pass reads */
         last = down.start[height - 1] + down.count[height - 1];
         if (!image_room(&middle, width, last - first, "resize", 0, a, e))
             return false;
-        pass_across(&middle, in, &across, first);
+        if (!pass_across(&middle, in, &across, first, a, e))
+            return false;
         pass_down(out, &middle, &down, first, 0);
     }
     return true;

@@ -40,13 +40,6 @@ typedef int32_t vi_one __attribute__((may_alias));
 
 #define INLINE static inline __attribute__((always_inline, unused))
 
-/* Before a loop over vectors that are to stay in registers: its count is a constant where it is inlined, and no copy of it may loop. */
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
-
 /* ---- loads, stores, lanes ------------------------------------------------------------------------------------------- */
 
 INLINE vf v_load(const float *p)
