@@ -104,8 +104,9 @@ static Tensor *linear_op(Tape *t, Tensor *x, const Linear *l, Tensor *residual, 
         if (keep)
             t->k->act(&t->run, M * l->N, act, param, n->keep[0], n->out.data);
     }
+    size_t weights = l->packed ? t->k->gemm_pack_bytes(l->pack, l->K, l->N) : (size_t)(l->N * l->K) * sizeof(float);
     return node_done(t, n, 2.0 * (double)M * (double)l->N * (double)l->K,
-                     4.0 * ((double)M * (double)(l->K + l->N) + (double)l->N * (double)l->K));
+                     4.0 * (double)M * (double)(l->K + l->N) + (double)weights);
 }
 
 Tensor *linear(Tape *t, Tensor *x, const Linear *w)

@@ -102,7 +102,7 @@ static bool check_dtype(Bench *b, const char *model, EncoderOptions o, const Enc
             ab += (double)got[k] * want[k];
             aa += (double)got[k] * got[k];
             bb += (double)want[k] * want[k];
-            largest = fmax(largest, fabs(want[k]));
+            largest = fmax(largest, fabs((double)want[k]));
             apart = fmax(apart, fabs((double)got[k] - want[k]));
         }
         const double cosine = aa * bb > 0 ? ab / sqrt(aa * bb) : aa == bb;

@@ -54,7 +54,8 @@ static bool measure_epochs(Bench *b, const Recommender *kind, const DataSet *d, 
 bool bench_train(Bench *b, const char *model, Error *e)
 {
     const Recommender *kind = recommender_find(model);
-    const char *path = option_text(b->c, "pairs"), *const *given = NULL, **set;
+    const char *path = option_text(b->c, "pairs");
+    const char *const *given = NULL, **set = NULL;
     const DataConfig config = {.train = path};
     DataSet d = {0};
     size_t count = 0;
