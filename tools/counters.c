@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#if defined(__linux__) && __has_include(<linux/perf_event.h>)
+#if defined(__linux__) && __has_include(<linux/perf_event.h>) && __has_include(<asm/types.h>)
 #include <linux/perf_event.h>
 #include <sys/syscall.h>
 #endif
@@ -15,7 +15,7 @@ const char *const counter_names[COUNTERS] = {"instructions", "cycles", "cache_re
 void counters_open(Counters *c)
 {
     *c = (Counters){.refused = ENOSYS};
-#if defined(__linux__) && __has_include(<linux/perf_event.h>)
+#ifdef PERF_FLAG_FD_CLOEXEC
     static const uint64_t EVENTS[COUNTERS] = {PERF_COUNT_HW_INSTRUCTIONS, PERF_COUNT_HW_CPU_CYCLES,
                                               PERF_COUNT_HW_CACHE_REFERENCES, PERF_COUNT_HW_CACHE_MISSES};
     c->refused = 0;
@@ -57,7 +57,7 @@ const char *counters_why(const Counters *c)
 {
     return c->refused == EACCES || c->refused == EPERM
                ? "the system refuses them: kernel.perf_event_paranoid, or the container"
-           : c->refused == ENOSYS ? "this system has no perf_event_open"
+           : c->refused == ENOSYS ? "this build or system has no perf_event_open"
            : c->refused           ? "the processor lends none, as in many virtual machines"
                                   : "nothing was counted";
 }
