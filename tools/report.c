@@ -223,13 +223,21 @@ static void want_picture(Report *r, int64_t item)
     }
 }
 
+/* Its title, or its id; of a long one the beginning. */
+static Text title_of(const Report *r, int64_t item)
+{
+    enum { MOST = 80 };
+    Text title = r->title[item].n ? r->title[item] : text_index_at(r->data.items, item);
+    if (title.n > MOST) /* not inside a character */
+        for (title.n = MOST; title.n && ((unsigned char)title.p[title.n] & 0xc0) == 0x80;)
+            title.n--;
+    return title;
+}
+
 static void put_item(Report *r, int64_t item, bool hit)
 {
     Page *p = &r->page;
-    Text title = r->title[item].n ? r->title[item] : text_index_at(r->data.items, item);
-    title.n = MIN(title.n, (size_t)80);
-    while (title.n && ((unsigned char)title.p[title.n - 1] & 0xc0) == 0x80) /* not inside a character */
-        title.n--;
+    Text title = title_of(r, item);
     put(p, "<span class=\"pic%s", hit ? " hit" : "");
     if (r->pictured[item])
         put(p, " p%lld\" role=\"img\" aria-label=\"", (long long)item);
@@ -397,8 +405,7 @@ static void put_neighbours(Report *r)
     for (int n = 0; n < NEIGHBOURS; n++) {
         int64_t item = d->I * (2 * n + 1) / (2 * NEIGHBOURS);
         put(p, "<div class=\"card\"><h3>");
-        put_text(p, r->title[item].n ? (Text){r->title[item].p, MIN(r->title[item].n, (size_t)80)}
-                                     : text_index_at(d->items, item));
+        put_text(p, title_of(r, item));
         put(p, "</h3><div class=\"row\"><b>item</b><div>");
         put_item(r, item, false);
         put(p, "</div></div>\n");
@@ -461,7 +468,7 @@ static bool put_popularity(Report *r, Error *e)
             share[m * QUARTERS + q] /= pairs[q] > 0 ? pairs[q] : 1;
     }
     put(&r->page,
-        "<h2>Seldom and often bought</h2>\n<p class=\"soft\">The share of held-out items found among the first %d, by how "
+        "<h2>Seldom and often chosen</h2>\n<p class=\"soft\">The share of held-out items found among the first %d, by how "
         "many training interactions the item "
         "has.</p>\n",
         K);
