@@ -80,6 +80,8 @@ right 'version' --version
 for command in $("$sapor" --help | sed -n 's/^  \([a-z][a-z]*\)  *.*/\1/p'); do
     right "$command --help" "$command" --help
     says "sapor $command" "$command --help has an example"
+    [ "$(wc -L <out)" -le 100 ]
+    ok $? "$command --help takes 100 columns"
 done
 right 'info' info --json
 says '"level":' 'info names the level'
