@@ -425,6 +425,13 @@ grep -q '  slower  gemm      1x768x768' out
 ok $? 'what got slower'
 echo '{"bench":"gemm"}' >bad.json
 wrong 1 'bad.json:1: a line of `sapor bench --json` has' 'bench against another file' bench gemm --against bad.json
+echo '{"bench":"gemm",' >bad.json
+wrong 1 'bad.json:1:1:' 'bench against a line that is cut' bench gemm --against bad.json
+echo '{"bench":1,"shape":2,"dtype":3,"ms_min":"4"}' >bad.json
+wrong 1 'bad.json:1: a line of' 'bench against lines of other types' bench gemm --against bad.json
+printf '[]\n\n7\n' >bad.json
+wrong 1 'bad.json: no figures' 'bench against no figures' bench gemm --against bad.json
+wrong 1 'absent.json' 'bench against a file that is not there' bench gemm --against absent.json
 right 'bench tokenizer' bench tokenizer "$root/encoders/demo/text" --seconds 0.001 --threads 1 --json
 says '"bench":"tokenizer".*"mbs":.*"items_per_second":' 'tokens and bytes a second'
 right 'bench image' bench image "$root/tests/golden/images/P.png" --seconds 0.001 --threads 1 --json
