@@ -383,11 +383,11 @@ ok $? 'a full disk behind standard output'
 # ---- profile and trace ---------------------------------------------------------------------------------------------------
 mkdir some
 for name in L P RGB RGBA LA; do cp "$root/tests/golden/images/$name.png" some; done
-right 'encode with a profile and a trace' encode "$root/encoders/demo/vision" some -o seen.npy --threads 2 --batch 4 \
-    --profile --trace trace.json --quiet
+right 'encode with a profile' encode "$root/encoders/demo/vision" some -o seen.npy --profile --quiet
 [ "$(wc -L <err)" -le 100 ] && grep -q '^op .* calls .*ms .*GFLOP/s .*GB/s .*% of peak .*MB$' err && grep -q '^decode ' err &&
     grep -q '^open model ' err && grep -q '^hardware counters: ' err
 ok $? 'a profile has every column, in 100, and says what counters there are'
+right 'bench with a trace' bench gemm --shape 197x768x3072 --seconds 0.2 --threads 2 --trace trace.json
 grep -q '"thread_name".*"worker 1"' trace.json && grep -q '"cat":"tasks"' trace.json && grep -q '"cat":"wait"' trace.json
 ok $? 'a trace shows threads, their tasks and waits'
 right 'tokenize with a profile' tokenize "$root/encoders/demo/text" "$root/README.md" --profile --json
