@@ -1,6 +1,8 @@
 /* bench/ladder/ladder.h: a kernel from its definition to Sapor's own, one file a step. `make ladder KERNEL=gemm` builds a folder of steps
  * for this machine (-march=native), holds each against a reference in double precision, times them in turn and prints a table.
  *
+ * docs/kernels/README.md says how to read the table.
+ *
  * A folder has case.h (the kernel's inputs and outputs: struct Case, the one argument of every step), main.c (shapes, reference, and
  * Sapor's kernel as the last step), and NN-name.c, the steps in order. A new file is found by itself. A step is plain C, or speaks the
  * vectors of kernels/cpu/vec.h, which are those of GCC and clang; a line "// flags: ..." in it adds compiler flags. */
