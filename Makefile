@@ -166,7 +166,7 @@ KERNEL ?= gemm
 WRITE ?= 0
 ladder:
 	@+$(MAKE) -s $(BUILD)/ladder/$(KERNEL)
-	@$(BUILD)/ladder/$(KERNEL) $(STEPS) $(if $(call on,$(WRITE)),| bench/ladder/write.sh docs/kernels/$(KERNEL).md)
+	@$(BUILD)/ladder/$(KERNEL) $(if $(ROUNDS),--rounds $(ROUNDS)) $(STEPS) $(if $(call on,$(WRITE)),| bench/ladder/write.sh docs/kernels/$(KERNEL).md)
 #: make install      sapor, libraries, sapor.h, sapor.pc, man page; PREFIX=/usr/local  LIBDIR=$PREFIX/lib  DESTDIR=
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib

@@ -1,4 +1,5 @@
-/* bench/ladder/ladder.c: checks and times the steps of a ladder. Usage: NAME [--check] [STEP ...]; STEP is how a step's file begins ("03"). */
+/* bench/ladder/ladder.c: checks and times the steps of a ladder. Usage: NAME [--check | --rounds N] [STEP ...]; STEP is how a step's
+ * file begins ("03"). */
 #include "bench/ladder/ladder.h"
 
 #include <math.h>
@@ -7,7 +8,7 @@
 
 #include "tools/peak.h"
 
-enum { ROUNDS = 9, STEPS_MAX = 32, SAMPLES_MAX = 64 * ROUNDS, READ_BYTES = 256 << 20 };
+enum { ROUNDS_MAX = 400, STEPS_MAX = 32, ROUND_SAMPLES = 32, READ_BYTES = 256 << 20 };
 
 /* from the linker */
 extern const Step *const __start_ladder_steps[], *const __stop_ladder_steps[];
@@ -69,7 +70,7 @@ typedef struct Row {
     const Step *step;
     char name[32];
     double error, once; /* seconds of the second run */
-    double times[SAMPLES_MAX];
+    double times[ROUND_SAMPLES * ROUNDS_MAX];
     int samples;
 } Row;
 
@@ -95,7 +96,7 @@ static void sample(Row *r, Case *c)
             r->step->run(c);
         }
         r->times[r->samples++] = (now_seconds() - start) / inner;
-    } while (now_seconds() - begun < 0.04 && r->samples < before + SAMPLES_MAX / ROUNDS);
+    } while (now_seconds() - begun < 0.04 && r->samples < before + ROUND_SAMPLES);
 }
 
 static int ascending(const void *a, const void *b)
@@ -186,7 +187,7 @@ static bool print_table(Row *rows, int count, const Work *w, double gflops, doub
     return all_right;
 }
 
-static bool measure(int shape, Row *rows, int count, const float *memory)
+static bool measure(int shape, int rounds, Row *rows, int count, const float *memory)
 {
     Work w = {.limit = 0};
     Case *c = ladder.make(shape, &w);
@@ -199,7 +200,7 @@ static bool measure(int shape, Row *rows, int count, const float *memory)
         r->samples = r->once > 0.1 * SLOW;
     }
     double gflops = 0, gbs = 0;
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; round < rounds; round++) {
         gflops = fmax(gflops, peak_gflops(kernels->level, "f32", NULL, 0.03));
         if (w.bytes > 0) {
             gbs =
@@ -212,27 +213,37 @@ static bool measure(int shape, Row *rows, int count, const float *memory)
     return print_table(rows, count, &w, gflops, gbs);
 }
 
+/* Rows for the steps whose names begin with one of `asked`, or for all where none is; Sapor's, the last, always. Returns how many. */
+static int find_steps(Row *rows, int count_asked, char **asked)
+{
+    int count = 0;
+    for (const Step *const *step = __start_ladder_steps; step != __stop_ladder_steps && count < STEPS_MAX; step++) {
+        Row *r = &rows[count];
+        const char *slash = strrchr((*step)->file, '/');
+        bool wanted = count_asked == 0;
+        r->step = *step;
+        snprintf(r->name, sizeof r->name, "%s", slash ? slash + 1 : (*step)->file);
+        r->name[strcspn(r->name, ".")] = '\0';
+        if (strcmp(r->name, "main") == 0) {
+            snprintf(r->name, sizeof r->name, "sapor");
+            wanted = true;
+        }
+        for (int a = 0; a < count_asked; a++) {
+            wanted = wanted || strncmp(r->name, asked[a], strlen(asked[a])) == 0;
+        }
+        count += wanted;
+    }
+    return count;
+}
+
 int main(int argc, char **argv)
 {
     static Row rows[STEPS_MAX];
     Error e = {0};
     bool checks = argc > 1 && strcmp(argv[1], "--check") == 0, good = true;
-    int count = 0;
-    for (const Step *const *step = __start_ladder_steps; step != __stop_ladder_steps && count < STEPS_MAX; step++) {
-        Row *r = &rows[count];
-        r->step = *step;
-        const char *slash = strrchr(r->step->file, '/');
-        snprintf(r->name, sizeof r->name, "%s", slash ? slash + 1 : r->step->file);
-        r->name[strcspn(r->name, ".")] = '\0';
-        bool asked = argc - checks == 1 || step + 1 == __stop_ladder_steps;
-        if (strcmp(r->name, "main") == 0) {
-            snprintf(r->name, sizeof r->name, "sapor");
-        }
-        for (int a = 1 + checks; a < argc; a++) {
-            asked = asked || strncmp(r->name, argv[a], strlen(argv[a])) == 0;
-        }
-        count += asked;
-    }
+    const bool many = argc > 2 && strcmp(argv[1], "--rounds") == 0;
+    const int first = many ? 3 : 1 + checks, count = find_steps(rows, argc - first, argv + first);
+    const int rounds = many ? MAX(1, MIN(ROUNDS_MAX, (int)strtol(argv[2], NULL, 10))) : 9;
     if (!(kernels = kernels_cpu(NULL, &e)) || !(arena = arena_new(NULL, 0))) {
         fprintf(stderr, "%s\n", e.code ? e.message : "out of memory");
         return 1;
@@ -254,7 +265,7 @@ int main(int argc, char **argv)
         for (int shape = 0; shape < ladder.shapes; shape++) {
             arena_rewind(arena, mark);
             drawn = 0;
-            good = measure(shape, rows, count, memory) && good;
+            good = measure(shape, rounds, rows, count, memory) && good;
         }
     }
     arena_free(arena);

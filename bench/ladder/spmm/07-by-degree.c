@@ -15,19 +15,24 @@ static int by_degree(const void *a, const void *b)
     return x->degree != y->degree ? (x->degree < y->degree) - (x->degree > y->degree) : (x->id > y->id) - (x->id < y->id);
 }
 
-/* The graph, its scales and x under their new numbers, all in c->work */
+static Case *renumbered(const Case *c)
+{
+    return (Case *)((float *)c->work + c->nodes * D);
+}
+
+/* x, the graph and its scales under their new numbers, all in c->work */
 static void renumber(Case *c)
 {
     const int64_t n = c->nodes;
-    Case *new = c->work;
+    float *x = c->work; /* first, since its rows are to be whole cache lines */
+    Case *new = renumbered(c);
     *new = *c;
+    new->x = x;
     new->start = (int64_t *)(new + 1);
     int64_t *next = new->start + n + 1;
     Node *node = (Node *)(next + n);
     new->scale = (float *)(node + n);
-    float *x = new->scale + n;
-    new->x = x;
-    c->place = (void *)(x + n * D);
+    c->place = (void *)(new->scale + n);
     new->col = c->place + n;
     for (int64_t i = 0; i < n; i++) {
         node[i] = (Node){c->start[i + 1] - c->start[i], (int32_t)i};
@@ -42,7 +47,7 @@ static void renumber(Case *c)
     }
     memcpy(next, new->start, (size_t)n * sizeof *next);
     for (int64_t i = 0; i < n;
-         i++) { /* the graph is its own transpose: node i goes to each neighbour's row, in ascending order */
+         i++) { /* the graph is its own transpose: node i goes to its neighbours' rows, in ascending order */
         const int64_t old = node[i].id;
         for (int64_t e = c->start[old]; e < c->start[old + 1]; e++) {
             new->col[next[c->place[c->col[e]]]++] = (int32_t)i;
@@ -52,7 +57,7 @@ static void renumber(Case *c)
 
 static void spmm(Case *c)
 {
-    const Case *new = c->work;
+    const Case *new = renumbered(c);
     rows(new, 8, false, new->x);
 }
 ASIDE("nodes renumbered by degree (beforehand)", renumber, spmm)
