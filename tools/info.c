@@ -211,7 +211,8 @@ static void kernels_text(Context *c, const Device *d)
     printf("\nall others go one way for every shape:\n");
     for (size_t i = 0, at = 0; i < COUNT(KERNELS); i++) {
         Text name = text_of(KERNELS[i]);
-        if (text_is(name, "gemm") || text_is(name, "conv") || text_ends(name, "_work") || text_ends(name, "_bytes"))
+        if (text_is(name, "gemm") || text_is(name, "conv") || text_ends(name, "_work") || text_ends(name, "_bytes") ||
+            text_ends(name, "_packs"))
             continue;
         at += name.n + 2;
         printf("%s%s%s", at == name.n + 2 ? "  " : at > 98 ? ",\n  " : ", ", KERNELS[i], "");
