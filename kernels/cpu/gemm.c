@@ -145,6 +145,26 @@ static void pack_a(int64_t M, int64_t tile_rows, int64_t r0, int64_t r1, int64_t
     }
 }
 
+/* Whole panels of a B whose rows are contiguous, row by row and ahead of the hardware, which does not follow steps beyond a page. Returns
+ * how many columns that were. */
+static int64_t pack_rows(int64_t len, int64_t N, const float *B, int64_t b_row, int64_t b_col, float *to)
+{
+    enum { AHEAD = 4 };
+    const int64_t full = b_col == 1 ? N / TILE_COLS * TILE_COLS : 0;
+    for (int64_t k = 0; full > 0 && k < len; k++) {
+        const float *row = B + k * b_row;
+        for (int64_t n = 0; n < full; n += TILE_COLS) {
+            if (k + AHEAD < len) {
+                __builtin_prefetch(row + AHEAD * b_row + n);
+                __builtin_prefetch(row + AHEAD * b_row + n + VW);
+            }
+            v_store(to + n * len + k * TILE_COLS, v_load(row + n));
+            v_store(to + n * len + k * TILE_COLS + VW, v_load(row + n + VW));
+        }
+    }
+    return full;
+}
+
 typedef struct Job {
     const Gemm *g; /* in units */
     const Gemm *numbers;
@@ -203,7 +223,7 @@ static void block(void *arg, size_t task, int worker)
             t.b_panel = g->K * TILE_COLS;
             t.b = (const float *)g->packed + n0 / TILE_COLS * t.b_panel + k0 * TILE_COLS;
         } else if (p->b_packs) {
-            for (int64_t n = 0; n < N; n += TILE_COLS) {
+            for (int64_t n = pack_rows(len, N, B, g->b_row, g->b_col, b_work); n < N; n += TILE_COLS) {
                 K(tile_pack)(len, MIN(N - n, TILE_COLS), B + n * g->b_col, g->b_row, g->b_col, b_work + n * len);
             }
         } else if (full < N) {

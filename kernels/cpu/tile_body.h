@@ -33,6 +33,13 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
             acc[i][v] = v_zero();
         }
     }
+    UNROLL
+    for (int i = 0; i < rows; i++) { /* C's lines are on their way while the products are made */
+        UNROLL
+        for (int v = 0; v < vecs; v += 16 / VW) {
+            __builtin_prefetch(c + i * ldc + v * VW, 1);
+        }
+    }
     const float *b = t->b, *segment = t->a;
     for (int64_t s = 0; s < t->segs; s++, segment += t->a_seg) {
         const float *a[GROUPS], *column = segment;
