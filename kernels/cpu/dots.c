@@ -1,24 +1,27 @@
-/* Products of units that hold two bf16 or four bytes: the tiles, and A's rows made narrow. Compiled at the AVX-512 level for processors
+/* Products with narrow weights: the tiles, and A's rows made narrow where they must be. Compiled at the AVX-512 level for processors
  * with VNNI and BF16 instructions; gemm_packs says which of the two this one has, and nothing here runs without. */
 #include "kernels/cpu/narrow.h"
 #include "kernels/cpu/tile_body.h"
 
+#define KIND(rows, name, unit)                                                                                              \
+    TILE(rows, name, 2, false, unit)                                                                                        \
+    TILE(rows, name##_wide, WIDE(rows), false, unit)
+#define TABLE(rows, name) {name##_##rows, name##_##rows, name##_wide_##rows},
 #define TILES(rows)                                                                                                         \
-    TILE(rows, bytes, 2, false, UNIT_INT8)                                                                                  \
-    TILE(rows, bytes_wide, WIDE(rows), false, UNIT_INT8)                                                                    \
-    PAIRS(rows)
-#define BYTES(rows) {bytes_##rows, bytes_##rows, bytes_wide_##rows},
-#if defined(__AVX512BF16__)
-#define PAIRS(rows)                                                                                                         \
-    TILE(rows, pairs, 2, false, UNIT_BF16)                                                                                  \
-    TILE(rows, pairs_wide, WIDE(rows), false, UNIT_BF16)
-#define PAIR(rows) {pairs_##rows, pairs_##rows, pairs_wide_##rows},
-#else
-#define PAIRS(rows)
-#endif
+    KIND(rows, bytes, UNIT_INT8)                                                                                            \
+    KIND(rows, f16, UNIT_HALF_F16)                                                                                          \
+    KIND(rows, bf16, UNIT_HALF_BF16)
+#define BYTES(rows) TABLE(rows, bytes)
+#define F16(rows)   TABLE(rows, f16)
+#define BF16(rows)  TABLE(rows, bf16)
 TILE_EVEN_ROWS(TILES)
 static TileFn *const of_bytes[][3] = {TILE_EVEN_ROWS(BYTES)};
+static TileFn *const of_f16[][3] = {TILE_EVEN_ROWS(F16)};
+static TileFn *const of_bf16[][3] = {TILE_EVEN_ROWS(BF16)};
 #if defined(__AVX512BF16__)
+#define PAIRS(rows) KIND(rows, pairs, UNIT_BF16)
+#define PAIR(rows)  TABLE(rows, pairs)
+TILE_EVEN_ROWS(PAIRS)
 static TileFn *const of_pairs[][3] = {TILE_EVEN_ROWS(PAIR)};
 #else
 #define of_pairs of_bytes /* never asked for */
@@ -26,7 +29,12 @@ static TileFn *const of_pairs[][3] = {TILE_EVEN_ROWS(PAIR)};
 
 void K(dots_row)(Tile t, int rows, int64_t n)
 {
-    K(tile_sweep_even)(t, rows, n, t.unit == UNIT_BF16 ? of_pairs : of_bytes);
+    K(tile_sweep_even)
+    (t, rows, n,
+     t.unit == UNIT_BF16       ? of_pairs
+     : t.unit == UNIT_INT8     ? of_bytes
+     : t.unit == UNIT_HALF_F16 ? of_f16
+                               : of_bf16);
 }
 
 size_t K(narrow_a_bytes)(const Gemm *g)

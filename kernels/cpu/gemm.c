@@ -20,7 +20,6 @@ typedef struct Plan {
     int64_t rows, cols;      /* of the largest block; cols in whole panels */
     int64_t k_blocks, k_len; /* k_len of the longest */
     bool a_packs, b_packs;   /* per block, on the fly */
-    bool expands;            /* b_packs, from 16-bit panels */
     bool a_copies;           /* A's rows lie a multiple of 2 KB apart: they would evict each other from the first level */
     bool b_direct;           /* b's full panels are read in place, its last one is packed */
     bool partial;            /* C's old content is wanted at the end: partial sums live in scratch */
@@ -65,8 +64,7 @@ static Plan make_plan(const Gemm *g, int threads)
     p.a_packs = g->a_col != 1 && g->K > 1;
     p.a_copies = !p.a_packs && g->a_row % 512 == 0 && g->M > 4;
     p.b_direct = !g->packed && (g->b_col == 1 || g->N == 1) && g->M <= SMALL_M;
-    p.expands = g->packed && narrow_expands(g->pack);
-    p.b_packs = (!g->packed && !p.b_direct) || p.expands;
+    p.b_packs = !g->packed && !p.b_direct;
     p.partial = (g->beta != 0.0f && !carries_on(g)) || g->residual == g->C;
     p.a_floats = p.a_packs    ? round64((size_t)(MIN(A_CHUNK * TILE_ROWS, p.rows) * p.k_len + A_CHUNK * VW))
                  : p.a_copies ? round64((size_t)(TILE_ROWS * (p.k_len + 16)))
@@ -198,15 +196,14 @@ static void block(void *arg, size_t task, int worker)
     const int64_t tile_rows = up(M, TILE_ROWS), full = N / TILE_COLS * TILE_COLS;
     const Finish finish = {g->alpha,    carries_on(g) ? 0.0f : g->beta, g->bias ? g->bias + n0 : NULL, NULL, g->ldr, g->act,
                            g->act_param};
-    const bool bytes = g->packed && g->pack == PACK_INT8, even = p->a_packs || (g->packed && narrow_units(g->pack));
+    const bool bytes = g->packed && g->pack == PACK_INT8, even = p->a_packs || (g->packed && g->pack != PACK_F32);
+    const Unit unit = g->packed ? narrow_unit(g->pack) : UNIT_F32;
+    const int64_t b_row = unit == UNIT_HALF_F16 || unit == UNIT_HALF_BF16 ? TILE_COLS / 2 : TILE_COLS;
     const bool finishes = p->partial || g->alpha != 1.0f || g->bias || g->residual || g->act != ACT_NONE;
     for (int64_t kb = 0; kb < p->k_blocks; kb++) {
         const int64_t k0 = cut(g->K, p->k_blocks, kb), len = cut(g->K, p->k_blocks, kb + 1) - k0;
         const bool last = kb == p->k_blocks - 1;
-        Tile t = {.unit = !g->packed                  ? UNIT_F32
-                          : bytes                     ? UNIT_INT8
-                          : g->pack == PACK_BF16_DOTS ? UNIT_BF16
-                                                      : UNIT_F32,
+        Tile t = {.unit = unit,
                   .len = len,
                   .segs = 1,
                   .first = kb == 0 && !carries_on(g),
@@ -214,14 +211,10 @@ static void block(void *arg, size_t task, int worker)
                   .b_panel = len * TILE_COLS,
                   .b = b_work};
         const float *B = g->packed ? NULL : g->B + k0 * g->b_row + n0 * g->b_col;
-        if (p->expands) {
-            for (int64_t n = 0; n < N; n += TILE_COLS) {
-                K(narrow_expand)
-                (g->pack, len, (const uint16_t *)g->packed + (n0 + n) * g->K + k0 * TILE_COLS, b_work + n * len);
-            }
-        } else if (g->packed) {
-            t.b_panel = g->K * TILE_COLS;
-            t.b = (const float *)g->packed + n0 / TILE_COLS * t.b_panel + k0 * TILE_COLS;
+        if (g->packed) {
+            t.b_row = b_row;
+            t.b_panel = g->K * b_row;
+            t.b = (const float *)g->packed + n0 / TILE_COLS * t.b_panel + k0 * b_row;
         } else if (p->b_packs) {
             for (int64_t n = pack_rows(len, N, B, g->b_row, g->b_col, b_work); n < N; n += TILE_COLS) {
                 K(tile_pack)(len, MIN(N - n, TILE_COLS), B + n * g->b_col, g->b_row, g->b_col, b_work + n * len);

@@ -22,7 +22,7 @@ static int64_t whole(int64_t N) /* columns in whole panels */
 size_t K(gemm_pack_bytes)(Pack pack, int64_t K, int64_t N)
 {
     const size_t n = (size_t)whole(N), units = n * (size_t)narrow_count(pack, K) * sizeof(float);
-    return narrow_expands(pack) ? units / 2 : pack == PACK_INT8 ? units + 2 * n * sizeof(float) : units;
+    return pack == PACK_F16 || pack == PACK_BF16 ? units / 2 : pack == PACK_INT8 ? units + 2 * n * sizeof(float) : units;
 }
 
 typedef struct Packing {
@@ -137,14 +137,6 @@ void K(gemm_pack)(const Run *run, Pack pack, int64_t K, int64_t N, const float *
 {
     Packing p = {pack, K, N, B, b_row, b_col, packed};
     pool_run(run->pool, (size_t)(whole(N) / TILE_COLS), pack_panel, &p);
-}
-
-void K(narrow_expand)(Pack pack, int64_t len, const uint16_t *from, float *panel)
-{
-    for (int64_t i = 0; i < len * TILE_COLS; i += VW) {
-        const vh x = vh_load(from + i);
-        v_store(panel + i, pack == PACK_F16 ? v_from_f16(x) : v_from_bf16(x));
-    }
 }
 
 void K(narrow_scale)(const Gemm *g, const NarrowA *a, int64_t m0, int64_t rows, int64_t n0, int64_t n, float *c, int64_t ldc)

@@ -1,5 +1,5 @@
 /* kernels/cpu/narrow.h: packed weights of 16 and 8 bits. Panels of TILE_COLS columns as in float32, of
- *   F16, BF16      [K, TILE_COLS] 16-bit numbers, made float32 again block by block, in cache
+ *   F16, BF16      [K, TILE_COLS] 16-bit numbers
  *   BF16_DOTS      [units, TILE_COLS] pairs: rows 2u (low half) and 2u + 1 of B
  *   INT8           [units, TILE_COLS] of four signed bytes; behind the panels scale [N'] and sum [N'], N' = whole panels:
  *                  B[k,n] = scale[n] byte, |byte| <= 127; sum[n] is the sum of column n's bytes
@@ -13,9 +13,13 @@ static inline bool narrow_units(Pack p) /* A is made narrow, too */
 {
     return p == PACK_BF16_DOTS || p == PACK_INT8;
 }
-static inline bool narrow_expands(Pack p)
+static inline Unit narrow_unit(Pack p)
 {
-    return p == PACK_F16 || p == PACK_BF16;
+    return p == PACK_F16         ? UNIT_HALF_F16
+           : p == PACK_BF16      ? UNIT_HALF_BF16
+           : p == PACK_BF16_DOTS ? UNIT_BF16
+           : p == PACK_INT8      ? UNIT_INT8
+                                 : UNIT_F32;
 }
 /* 32-bit units that K numbers of A take */
 static inline int64_t narrow_count(Pack p, int64_t K)
@@ -23,9 +27,6 @@ static inline int64_t narrow_count(Pack p, int64_t K)
     const int64_t each = p == PACK_BF16_DOTS ? 2 : p == PACK_INT8 ? 4 : 1;
     return (K + each - 1) / each;
 }
-
-/* Rows len of a panel of 16-bit numbers to float32 */
-void K(narrow_expand)(Pack pack, int64_t len, const uint16_t *from, float *panel);
 
 /* A in units. */
 typedef struct NarrowA {

@@ -30,8 +30,9 @@ enum { TILE_PANELS_MAX = 4 }; /* few rows take several panels at once */
 #define TILE_EVEN_ROWS(X) X(1) X(2) X(4) X(6)
 #endif
 
-/* What a 32-bit unit of A and B holds: one float32, two bf16 or four bytes (A's unsigned, B's signed; C's units are int32). */
-typedef enum Unit { UNIT_F32, UNIT_BF16, UNIT_INT8 } Unit;
+/* What a 32-bit unit of A and B holds: one float32, two bf16 or four bytes (A's unsigned, B's signed; C's units are int32). Or A's are
+ * float32, and B has 16-bit numbers, which become float32 on their way to the registers; b_row and b_panel count 32 bits all the same. */
+typedef enum Unit { UNIT_F32, UNIT_BF16, UNIT_INT8, UNIT_HALF_F16, UNIT_HALF_BF16 } Unit;
 
 typedef struct Tile {
     const float *a;
@@ -53,7 +54,7 @@ void K(tile_row)(Tile t, int rows, int64_t n);
 typedef void TileFn(const Tile *t);
 void K(tile_sweep)(Tile t, int rows, int64_t n, TileFn *const fn[3]);
 void K(tile_sweep_even)(Tile t, int rows, int64_t n, TileFn *const fns[][3]);
-/* dots.c's part of tile_row: units of two or four. */
+/* dots.c's part of tile_row: all units but UNIT_F32. */
 void K(dots_row)(Tile t, int rows, int64_t n);
 
 /* Packs columns 0 .. n-1 (n <= TILE_COLS) of B[K,:] into one panel [K, TILE_COLS], padded with zeros. */

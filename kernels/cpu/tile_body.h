@@ -17,6 +17,15 @@ INLINE vf v_meet(const Unit unit, vf a, vf b, vf acc)
     return unit == UNIT_INT8 ? (vf)v_dot_int8((vi)acc, (vi)a, (vi)b) : v_fma(a, b, acc);
 }
 
+/* Vector `half` of a row of B's panel */
+INLINE vf v_take(const Unit unit, const float *row, const int half)
+{
+    const uint16_t *narrow = (const uint16_t *)row + half * VW;
+    return unit == UNIT_HALF_F16    ? v_from_f16(vh_load(narrow))
+           : unit == UNIT_HALF_BF16 ? v_from_bf16(vh_load(narrow))
+                                    : v_load(row + half * VW);
+}
+
 /* rows, vecs and by_column are constants where this is inlined, acc lives in registers. Rows go by threes off one pointer, so that
  * x86 addressing reaches them by a_row and 2 a_row and few general registers are needed. */
 INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool by_column, const Unit unit)
@@ -51,12 +60,12 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
             vf bk[VECS_MAX];
             UNROLL
             for (int v = 0; v < vecs; v++) {
-                bk[v] = v_load(b + v / 2 * b_panel + v % 2 * VW);
+                bk[v] = v_take(unit, b + v / 2 * b_panel, v % 2);
             }
             UNROLL
             for (int i = 0; i < rows; i++) {
                 const float *one = by_column ? &column[i] : &a[i / 3][i % 3 * a_row];
-                const vf ai = unit == UNIT_F32 ? v_set(*one) : (vf)vi_set(*(const vi_one *)one);
+                const vf ai = unit == UNIT_BF16 || unit == UNIT_INT8 ? (vf)vi_set(*(const vi_one *)one) : v_set(*one);
                 UNROLL
                 for (int v = 0; v < vecs; v++) {
                     acc[i][v] = v_meet(unit, ai, bk[v], acc[i][v]);
