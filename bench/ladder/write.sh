@@ -8,7 +8,7 @@ machine=${table%%), *}')'
 case $table in *'| WRONG |'* | '') echo "$page: not written" >&2; exit 1 ;; esac
 grep -q '^<!-- ladder end -->$' "$page" || { echo "$page: there is no line <!-- ladder end -->" >&2; exit 1; }
 MACHINE=$machine TABLE=$table awk '
-    function put() { print "<!-- ladder: " ENVIRON["MACHINE"] " -->\n" ENVIRON["TABLE"] "\n<!-- ladder end -->"; done = 1 }
+    function put() { print "<!-- ladder: " ENVIRON["MACHINE"] " -->\n" ENVIRON["TABLE"] "\n\n<!-- ladder end -->"; done = 1 }
     FNR == NR { if ($0 == "<!-- ladder end -->") last = FNR; if ($0 == "<!-- ladder: " ENVIRON["MACHINE"] " -->") known = 1; next }
     $0 == "<!-- ladder: " ENVIRON["MACHINE"] " -->" { inside = 1; put(); next }
     inside { inside = $0 != "<!-- ladder end -->"; next }

@@ -6,6 +6,6 @@
 
 static void adam(Case *c)
 {
-    adam_by_rows(c, 1, true);
+    adam_by_rows(c, 4, true);
 }
 STEP("each operation rounded by itself, tiny numbers are zero", NULL, adam)
