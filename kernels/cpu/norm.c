@@ -12,20 +12,30 @@ typedef struct Rows {
 
 /* ---- layer norm ------------------------------------------------------------------------------------------------------------------ */
 
+/* n numbers of x, which are put into y too */
+INLINE vf also(float *y, vf x, int n)
+{
+    store_part(y, x, n);
+    return x;
+}
+
 static void layer_norm_rows(const void *arg, int64_t first, int64_t last)
 {
     const Rows *r = arg;
     const int64_t C = r->C;
     const float scale = 1.0f / (float)MAX(C, 1);
     for (int64_t m = first; m < last; m++) {
-        const float *s = r->x + m * C, *residual = r->residual ? r->residual + m * C : NULL;
-        float *y = r->y + m * C;
+        const float *s = r->x + m * C;
+        float *y = r->y + m * C, mean;
         if (r->residual) { /* y holds x + residual until its last pass */
-            FOR_VECTORS(0, C, store_part(y + i, PART(s) + PART(residual), n))
+            const float *residual = r->residual + m * C;
+            ROW_SUM(sum, C, also(y + i, PART(s) + PART(residual), n))
+            mean = sum * scale;
             s = y;
+        } else {
+            ROW_SUM(sum, C, PART(s))
+            mean = sum * scale;
         }
-        ROW_SUM(sum, C, PART(s))
-        const float mean = sum * scale;
         ROW_SUM(squares, C, square(keep_part(PART(s) - mean, n)))
         const float rstd = 1.0f / __builtin_sqrtf(squares * scale + r->eps);
         FOR_VECTORS(0, C, store_part(y + i, v_fma((PART(s) - mean) * rstd, PART(r->gamma), PART(r->bias)), n))
