@@ -269,6 +269,7 @@ INLINE void vh_store(uint16_t *p, vh x)
 INLINE vi v_to_bf16(vf x)
 {
     const vi bits = (vi)x;
+    /* NOLINTNEXTLINE(misc-redundant-expression): false for NaN */
     return (vi)v_select(x == x, (vf)(bits + 0x7fff + (bits >> 16 & 1)), (vf)(bits | 1 << 22)) & (int32_t)0xffff0000;
 }
 INLINE vf v_from_bf16(vh x)
@@ -280,6 +281,7 @@ INLINE vf v_from_bf16(vh x)
 INLINE vi v_to_f16(vf x)
 {
     const vi y = (vi)(v_min(v_set(65504.0f), v_abs(x)) * 0x1p-112f), sign = (vi)x >> 16 & 0x8000;
+    /* NOLINTNEXTLINE(misc-redundant-expression): false for NaN */
     return sign | (vi)v_select(x == x, (vf)((y + 0xfff + (y >> 13 & 1)) >> 13), (vf)vi_set(0x7e00));
 }
 INLINE vf v_from_f16(vh x)
@@ -291,7 +293,7 @@ INLINE vf v_from_f16(vh x)
 #else
     const vi h = __builtin_convertvector(x, vi);
     const vf y = (vf)((h & 0x7fff) << 13) * 0x1p112f;
-    return (vf)((vi)v_select((h & 0x7fff) > 0x7c00, v_set(__builtin_nanf("")), y) | (h & 0x8000) << 16);
+    return (vf)((vi)v_select((h & 0x7fff) > 0x7c00, v_set(__builtin_nanf("")), y) | (h << 16 & INT32_MIN));
 #endif
 }
 
