@@ -30,7 +30,7 @@ INLINE vf v_take(const Unit unit, const float *row, const int half)
  * x86 addressing reaches them by a_row and 2 a_row and few general registers are needed. */
 INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool by_column, const Unit unit)
 {
-    enum { GROUPS = (TILE_ROWS + 2) / 3 };
+    enum { GROUPS = (TILE_ROWS + 2) / 3, AHEAD = 64 };
     vf acc[TILE_ROWS][VECS_MAX];
     const int64_t ldc = t->ldc, a_row = by_column ? 1 : t->a_row, a_step = by_column ? t->a_step : 1;
     const int64_t b_row = t->b_row, b_panel = t->b_panel;
@@ -60,6 +60,9 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
             vf bk[VECS_MAX];
             UNROLL
             for (int v = 0; v < vecs; v++) {
+                if (!by_column) { /* weights that no cache holds yet; what lies behind the last panel is harmless to ask for */
+                    __builtin_prefetch(b + v / 2 * b_panel + v % 2 * VW + AHEAD * TILE_COLS, 0, 2);
+                }
                 bk[v] = v_take(unit, b + v / 2 * b_panel, v % 2);
             }
             UNROLL
