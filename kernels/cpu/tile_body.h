@@ -20,7 +20,7 @@ INLINE vf v_meet(const Unit unit, vf a, vf b, vf acc)
 /* Vector `half` of a row of B's panel */
 INLINE vf v_take(const Unit unit, const float *row, const int half)
 {
-    const uint16_t *narrow = (const uint16_t *)row + half * VW;
+    const uint16_t *narrow = (const uint16_t *)(const void *)row + half * VW;
     return unit == UNIT_HALF_F16    ? v_from_f16(vh_load(narrow))
            : unit == UNIT_HALF_BF16 ? v_from_bf16(vh_load(narrow))
                                     : v_load(row + half * VW);
@@ -68,7 +68,8 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
             UNROLL
             for (int i = 0; i < rows; i++) {
                 const float *one = by_column ? &column[i] : &a[i / 3][i % 3 * a_row];
-                const vf ai = unit == UNIT_BF16 || unit == UNIT_INT8 ? (vf)vi_set(*(const vi_one *)one) : v_set(*one);
+                const vf ai =
+                    unit == UNIT_BF16 || unit == UNIT_INT8 ? (vf)vi_set(*(const vi_one *)(const void *)one) : v_set(*one);
                 UNROLL
                 for (int v = 0; v < vecs; v++) {
                     acc[i][v] = v_meet(unit, ai, bk[v], acc[i][v]);
