@@ -106,6 +106,7 @@ typedef struct RankRun {
     int64_t Q, I, D, K;
     bool knn;
     const float *q, *x;
+    Exclude known; /* what a user has, a twenty-fifth of all, is not ranked */
     int32_t *ids;
     float *values;
 } RankRun;
@@ -113,11 +114,25 @@ typedef struct RankRun {
 static void rank_body(void *arg)
 {
     RankRun *r = arg;
-    Exclude none = {0};
     if (r->knn)
         r->k->knn(&r->run, r->Q, r->I, r->D, r->K, r->q, r->x, r->ids, r->values);
     else
-        r->k->topk(&r->run, r->Q, r->I, r->D, r->K, r->q, NULL, r->x, NULL, &none, r->ids, r->values);
+        r->k->topk(&r->run, r->Q, r->I, r->D, r->K, r->q, NULL, r->x, NULL, &r->known, r->ids, r->values);
+}
+
+static bool draw_known(Bench *b, RankRun *r, Error *e)
+{
+    enum { ONE_IN = 25 };
+    int64_t *start = NEW(b->arena, int64_t, r->Q + 1, e), n = 0;
+    int32_t *item = NEW(b->arena, int32_t, r->Q * r->I / ONE_IN * 2, e);
+    for (int64_t q = 0; start && item && q < r->Q; q++) {
+        for (int64_t i = 0; i < r->I && n < r->Q * r->I / ONE_IN * 2; i++)
+            if (draw_below((Draw){1, DRAW_TEST, 1}, (uint64_t)(q * r->I + i), ONE_IN) == 0)
+                item[n++] = (int32_t)i;
+        start[q + 1] = n;
+    }
+    r->known = (Exclude){start, item, NULL};
+    return start && item;
 }
 
 static bool bench_rank(Bench *b, bool knn, int64_t Q, int64_t I, int64_t D, int64_t K, const char *shape, Error *e)
@@ -128,7 +143,7 @@ static bool bench_rank(Bench *b, bool knn, int64_t Q, int64_t I, int64_t D, int6
     r.x = bench_floats(b, (size_t)(I * D), e);
     r.ids = NEW(b->arena, int32_t, Q * K, e);
     r.values = NEW(b->arena, float, Q *K, e);
-    if (!r.q || !r.x || !r.ids || !r.values ||
+    if (!r.q || !r.x || !r.ids || !r.values || (!knn && !draw_known(b, &r, e)) ||
         !bench_run(b, &r.run, knn ? r.k->knn_work(I, D, K, threads) : r.k->topk_work(Q, I, D, K, threads), e))
         return false;
     Figure f = {"topk", shape, .flops = 2.0 * (double)(Q * I) * (double)D, .bytes = 4.0 * (double)((Q + I) * D)};

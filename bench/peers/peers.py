@@ -272,13 +272,18 @@ def rank(a, report, tmp):
     users, items = torch.rand(6040, 64), torch.rand(3260, 64)
     features = torch.nn.functional.normalize(torch.rand(7050, 384))
 
-    def best(q, x, k, chunk):
+    known = torch.rand(6040, 3260) < 0.04
+
+    def best(q, x, k, chunk, mask=None):
         for i in range(0, len(q), chunk):
-            torch.topk(q[i:i + chunk] @ x.T, k)
+            scores = q[i:i + chunk] @ x.T
+            if mask is not None:
+                scores.masked_fill_(mask[i:i + chunk], -torch.inf)
+            torch.topk(scores, k)
 
     sides = {"sapor": lambda: figures(a, "topk", "--shape", "6040x3260x64-k50")}
-    sides |= {f"PyTorch, {c} users at a time": lambda c=c: clock(lambda: best(users, items, 50, c)) for c in (128, 512, 2048)}
-    report.compare("The 50 best of 3,260 items for 6,040 users, 64 features", sides, a.rounds, "5 times as fast as the best of PyTorch's")
+    sides |= {f"PyTorch, {c} users at a time": lambda c=c: clock(lambda: best(users, items, 50, c, known)) for c in (32, 128, 512, 2048)}
+    report.compare("The 50 best of 3,260 items for 6,040 users, 64 features, without those a user has", sides, a.rounds, "5 times as fast as the best of PyTorch's")
     sides = {"sapor": lambda: figures(a, "topk", "--shape", "knn-1024x7050x384-k10")}
     sides |= {f"PyTorch, {c} rows at a time": lambda c=c: clock(lambda: best(features[:1024], features, 10, c)) for c in (128, 512, 1024)}
     report.compare("The 10 nearest of 7,050 rows for 1,024 of them, 384 features", sides, a.rounds, "at the speed of its product")
