@@ -58,12 +58,12 @@ page=$root/share/man/man1/sapor.1
 if [ "$BUILD" = build/minimal/aarch64 ]; then
     echo "skipped: the man page: the command that writes it is for another machine"
 else
-    # Each line of every --help, as roff has it back.
+    # Each line of every --help, as roff has it back; either may break lines where it likes.
     sed 's/\\f[BIR]//g; s/\\&//g; s/\\-/-/g; s/\\(ga/`/g; s/\\(aq/'"'"'/g; s/\\(ha/^/g; s/\\(ti/~/g; s/\\(dq/"/g; s/\\(rs/\\/g' "$page" >"$work/page"
     for command in $("$root/bin/sapor" help | sed -n 's/^  \([a-z]*\) .*/\1/p'); do
-        sed -n "/^\.SS $command/,/^\.S[SH]/p; /OPTIONS EVERYWHERE/,\$p" "$work/page" >"$work/section"
-        "$root/bin/sapor" "$command" --help | sed -E "/^(usage|options .*|exit status|example|$command):/d; s/^ +//; s/^((-., )?--[^ ]+( [^ ]+)?) +/\1\n/" |
-            while read -r line; do grep -qxF -e "$line" "$work/section" || [ -z "$line" ] || echo "$command: $line"; done
+        sed -n "/^\.SS $command/,/^\.S[SH]/p; /OPTIONS EVERYWHERE/,\$p" "$work/page" | sed '/^\.[A-Z]/d' | tr -s ' \n' ' ' >"$work/section"
+        "$root/bin/sapor" "$command" --help | sed -E "/^(usage|options .*|exit status|example|$command):/d; s/^ +//; s/ \\$//; s/^((-., )?--[^ ]+( [^ ]+)?) +/\1\n/" |
+            while read -r line; do grep -qF -e "$line" "$work/section" || [ -z "$line" ] || echo "$command: $line"; done
     done >"$work/log" 2>&1
     [ ! -s "$work/log" ] && [ "$(grep -c '^\.SS' "$page")" -ge 12 ]
     ok $? manual_says_what_help_says
