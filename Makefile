@@ -83,7 +83,7 @@ $(BUILD)/objects: FORCE
 
 # Made small: where nothing takes time, because the kernels take it. private: not for the stamp.
 HOT = nn/ops_% nn/graph weights/array extractors/resize extractors/image% tools/peak tools/statistics
-SMALL_SRC = $(filter-out $(HOT:%=%.c),$(TOOL_SRC) $(wildcard $(addsuffix /*.c,nn weights extractors recsys/models)))
+SMALL_SRC = $(filter-out $(HOT:%=%.c),$(TOOL_SRC) $(wildcard $(addsuffix /*.c,nn weights extractors recsys/models))) $(patsubst %,recsys/%.c,settings run_files trained features train evaluate split) sapor.c base/file.c base/progress.c base/trace.c
 $(SMALL_SRC:%.c=$(BUILD)/%.o): private OPT := $(patsubst -O2,-Os,$(OPT))
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)

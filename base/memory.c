@@ -34,8 +34,6 @@ bool size_add(size_t a, size_t b, size_t *sum)
     return !__builtin_add_overflow(a, b, sum);
 }
 
-/* A caller's heap promises alignment for C types only, so up to 64 bytes more are asked of it; the byte before the
- * result holds how far it was moved. */
 /* Asks for large pages under a large block: a hundredth of the page faults, and fewer misses of the address cache. No more than advice. */
 static void advise_large_pages(unsigned char *raw, size_t bytes)
 {
@@ -49,6 +47,8 @@ static void advise_large_pages(unsigned char *raw, size_t bytes)
 #endif
 }
 
+/* A caller's heap promises alignment for C types only, so up to 64 bytes more are asked of it; the byte before the
+ * result holds how far it was moved. */
 void *heap_alloc(const Heap *heap, size_t bytes)
 {
     size_t whole;

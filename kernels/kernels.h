@@ -52,7 +52,7 @@ typedef struct Gemm {
     const float *B;
     int64_t b_row, b_col; /* B[k,n] at k b_row + n b_col; ignored when packed is given */
     const void *packed;   /* gemm_pack's, or NULL */
-    Pack pack;            /* of packed; where A is made narrow, too, a_col is 1 */
+    Pack pack;            /* of packed; where it is not F32, a_col is 1 */
     float *C;
     int64_t ldc;
     float alpha, beta;     /* beta 0: C is not read */
@@ -289,7 +289,8 @@ typedef struct Kernels {
  * SAPOR_CPU, else the best) picks one, or fails and lists what there is. */
 const Kernels *kernels_cpu(const char *force, Error *e);
 /* What weights of `wish` (F32, F16, BF16 or INT8) are best packed to here: BF16 to BF16_DOTS where a product timed on the spot is
- * faster by it (processors that have the instruction differ by four in its rate). Fails where there is no way. Takes about 1 ms. */
+ * faster by it: processors that have the instruction differ by four in its rate, twice float32's or half of it, which no clock mistakes
+ * for the other. Fails where there is no way. Takes half a millisecond. */
 bool kernels_pack(const Kernels *k, const Heap *heap, Pack wish, Pack *best, Error *e);
 /* Levels of this build, best last; usable[i] says whether this machine can run it and why[i] what is missing. Returns how many. */
 size_t kernels_levels(const char *names[8], bool usable[8], const char *why[8]);

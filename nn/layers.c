@@ -99,7 +99,7 @@ bool conv_load(Conv2d *c, Store *s, const Array *w, const Array *bias, const Arr
                   .left = pad,
                   .bottom = pad,
                   .right = pad};
-    c->pack = store_pack(s);
+    c->pack = c->C <= PACK_INT8_K ? store_pack(s) : PACK_F32;
     Conv shape = {.C = c->C,
                   .O = O,
                   .kh = c->kh,

@@ -55,7 +55,8 @@ static inline void test_write(const char *folder, const char *name, Text bytes)
 /* A heap that counts what is out and refuses from the `refuse_at`th request on (0: never). */
 typedef struct TestHeap {
     Heap heap;
-    size_t live, requests, refuse_at;
+    _Atomic size_t live, requests; /* several threads may ask */
+    size_t refuse_at;
 } TestHeap;
 
 static inline void *test_resize(void *user, void *p, size_t old_bytes, size_t new_bytes)

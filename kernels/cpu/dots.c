@@ -1,57 +1,24 @@
-/* Products with narrow weights: the tiles, and A's rows made narrow where they must be. Compiled at the AVX-512 level for processors
- * with VNNI and BF16 instructions; gemm_packs says which of the two this one has, and nothing here runs without. */
+/* Products of units that hold two bf16 or four bytes: their tiles, and A's rows made narrow. Compiled at the AVX-512 level for processors
+ * with VNNI and BF16 instructions; gemm_packs says which of the two this one has, and nothing here is called without. */
 #include "kernels/cpu/narrow.h"
 #include "kernels/cpu/tile_body.h"
 
-#define KIND(rows, name, unit)                                                                                              \
-    TILE(rows, name, 2, false, unit)                                                                                        \
-    TILE(rows, name##_wide, WIDE(rows), false, unit)
-#define TABLE(rows, name) {name##_##rows, name##_##rows, name##_wide_##rows},
-#define TILES(rows)                                                                                                         \
-    KIND(rows, bytes, UNIT_INT8)                                                                                            \
-    KIND(rows, f16, UNIT_HALF_F16)                                                                                          \
-    KIND(rows, bf16, UNIT_HALF_BF16)
-#define BYTES(rows) TABLE(rows, bytes)
-#define F16(rows)   TABLE(rows, f16)
-#define BF16(rows)  TABLE(rows, bf16)
-TILE_EVEN_ROWS(TILES)
-static TileFn *const of_bytes[][3] = {TILE_EVEN_ROWS(BYTES)};
-static TileFn *const of_f16[][3] = {TILE_EVEN_ROWS(F16)};
-static TileFn *const of_bf16[][3] = {TILE_EVEN_ROWS(BF16)};
+#define BYTES(rows)     TILE_KIND(rows, bytes, UNIT_INT8)
+#define BYTES_SET(rows) TILE_SET(rows, bytes)
+TILE_EVEN_ROWS(BYTES)
+static TileFn *const of_bytes[][3] = {TILE_EVEN_ROWS(BYTES_SET)};
 #if defined(__AVX512BF16__)
-#define PAIRS(rows) KIND(rows, pairs, UNIT_BF16)
-#define PAIR(rows)  TABLE(rows, pairs)
+#define PAIRS(rows)     TILE_KIND(rows, pairs, UNIT_BF16)
+#define PAIRS_SET(rows) TILE_SET(rows, pairs)
 TILE_EVEN_ROWS(PAIRS)
-static TileFn *const of_pairs[][3] = {TILE_EVEN_ROWS(PAIR)};
+static TileFn *const of_pairs[][3] = {TILE_EVEN_ROWS(PAIRS_SET)};
 #else
 #define of_pairs of_bytes /* never asked for */
 #endif
 
 void K(dots_row)(Tile t, int rows, int64_t n)
 {
-    K(tile_sweep_even)
-    (t, rows, n,
-     t.unit == UNIT_BF16       ? of_pairs
-     : t.unit == UNIT_INT8     ? of_bytes
-     : t.unit == UNIT_HALF_F16 ? of_f16
-                               : of_bf16);
-}
-
-size_t K(narrow_a_bytes)(const Gemm *g)
-{
-    const NarrowA a = K(narrow_a)(g, NULL);
-    return ((size_t)g->M * (size_t)(a.ld + 2) * sizeof(float) + 63) / 64 * 64;
-}
-
-NarrowA K(narrow_a)(const Gemm *g, void *work)
-{
-    NarrowA a = {.ld = (narrow_count(g->pack, g->K) + 15) / 16 * 16, .units = work};
-    a.ld += a.ld % 512 == 0 ? 16 : 0; /* rows 2 KB apart would evict each other */
-    if (work) {
-        a.scale = a.units + g->M * a.ld;
-        a.zero = (int32_t *)(void *)(a.scale + g->M);
-    }
-    return a;
+    K(tile_sweep_even)(t, rows, n, t.unit == UNIT_BF16 ? of_pairs : of_bytes);
 }
 
 static void pairs_row(int64_t K, const float *x, uint16_t *to)
@@ -80,7 +47,8 @@ static void bytes_row(int64_t K, const float *x, uint8_t *to, float *scale, int3
         probe = probe + part * 0.0f;
     }
     const float from = -v_max_lane(-low), range = v_max_lane(high) - from;
-    const float by = range > 0 && range < __builtin_inff() ? V_BYTE_TOP / range : 0;
+    const float finite = range < __builtin_inff() ? V_BYTE_TOP / range : 0;
+    const float by = finite < __builtin_inff() ? finite : 0; /* 0, and what is next to it, is all zeros */
     const vf begin = v_round(v_set(by > 0 ? -from * by : 0));
     *scale = range / V_BYTE_TOP + v_sum(probe);
     *zero = v_to_int(begin)[0];

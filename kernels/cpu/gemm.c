@@ -92,7 +92,7 @@ size_t K(gemm_work)(const Gemm *g, int threads)
         return 0;
     }
     const bool narrow = g->packed && narrow_units(g->pack);
-    const NarrowA a = K(narrow_a)(g, NULL);
+    const NarrowA a = narrow ? K(narrow_a)(g, NULL) : (NarrowA){0};
     const Gemm u = in_units(g, &a);
     const Plan p = make_plan(&u, threads);
     return (p.a_floats + p.b_floats + p.c_floats) * sizeof(float) * (size_t)threads + (narrow ? K(narrow_a_bytes)(g) : 0);
@@ -280,7 +280,10 @@ void K(gemm)(const Run *run, const Gemm *g)
         return;
     }
     const bool units = g->packed && narrow_units(g->pack);
-    Job job = {.numbers = g, .a = K(narrow_a)(g, run->work), .work = run->work};
+    Job job = {.numbers = g, .work = run->work};
+    if (units) {
+        job.a = K(narrow_a)(g, run->work);
+    }
     const Gemm u = in_units(g, &job.a);
     job.g = &u;
     job.p = make_plan(&u, pool_threads(run->pool));

@@ -139,6 +139,23 @@ void K(gemm_pack)(const Run *run, Pack pack, int64_t K, int64_t N, const float *
     pool_run(run->pool, (size_t)(whole(N) / TILE_COLS), pack_panel, &p);
 }
 
+size_t K(narrow_a_bytes)(const Gemm *g)
+{
+    const NarrowA a = K(narrow_a)(g, NULL);
+    return ((size_t)g->M * (size_t)(a.ld + 2) * sizeof(float) + 63) / 64 * 64;
+}
+
+NarrowA K(narrow_a)(const Gemm *g, void *work)
+{
+    NarrowA a = {.ld = (narrow_count(g->pack, g->K) + 15) / 16 * 16, .units = work};
+    a.ld += a.ld % 512 == 0 ? 16 : 0; /* rows 2 KB apart would evict each other */
+    if (work) {
+        a.scale = a.units + g->M * a.ld;
+        a.zero = (int32_t *)(void *)(a.scale + g->M);
+    }
+    return a;
+}
+
 void K(narrow_scale)(const Gemm *g, const NarrowA *a, int64_t m0, int64_t rows, int64_t n0, int64_t n, float *c, int64_t ldc)
 {
     const float *scale = (const float *)g->packed + whole(g->N) * narrow_count(g->pack, g->K) + n0;

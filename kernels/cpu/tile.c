@@ -22,6 +22,14 @@
 #endif
 EVERY_ROWS(BY_ROW)
 TILE_EVEN_ROWS(BY_COLUMN)
+#define F16(rows)      TILE_KIND(rows, f16, UNIT_HALF_F16)
+#define BF16(rows)     TILE_KIND(rows, bf16, UNIT_HALF_BF16)
+#define F16_SET(rows)  TILE_SET(rows, f16)
+#define BF16_SET(rows) TILE_SET(rows, bf16)
+TILE_EVEN_ROWS(F16)
+TILE_EVEN_ROWS(BF16)
+static TileFn *const of_f16[][3] = {TILE_EVEN_ROWS(F16_SET)};
+static TileFn *const of_bf16[][3] = {TILE_EVEN_ROWS(BF16_SET)};
 static TileFn *const by_row[][3] = {EVERY_ROWS(ROW_ENTRY)};
 static TileFn *const by_column[][3] = {TILE_EVEN_ROWS(COLUMN_ENTRY)};
 
@@ -70,8 +78,10 @@ void K(tile_sweep_even)(Tile t, int rows, int64_t n, TileFn *const fns[][3])
 
 void K(tile_row)(Tile t, int rows, int64_t n)
 {
-    if (t.unit != UNIT_F32) {
+    if (t.unit == UNIT_BF16 || t.unit == UNIT_INT8) {
         K(dots_row)(t, rows, n);
+    } else if (t.unit != UNIT_F32) {
+        K(tile_sweep_even)(t, rows, n, t.unit == UNIT_HALF_F16 ? of_f16 : of_bf16);
     } else if (t.a_step != 1) {
         K(tile_sweep_even)(t, rows, n, by_column);
     } else {

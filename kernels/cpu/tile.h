@@ -54,7 +54,7 @@ void K(tile_row)(Tile t, int rows, int64_t n);
 typedef void TileFn(const Tile *t);
 void K(tile_sweep)(Tile t, int rows, int64_t n, TileFn *const fn[3]);
 void K(tile_sweep_even)(Tile t, int rows, int64_t n, TileFn *const fns[][3]);
-/* dots.c's part of tile_row: all units but UNIT_F32. */
+/* dots.c's part of tile_row, UNIT_BF16 and UNIT_INT8. Of all units but UNIT_F32, A lies by rows (a_step 1). */
 void K(dots_row)(Tile t, int rows, int64_t n);
 
 /* Packs columns 0 .. n-1 (n <= TILE_COLS) of B[K,:] into one panel [K, TILE_COLS], padded with zeros. */

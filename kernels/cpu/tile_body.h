@@ -61,7 +61,7 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
             UNROLL
             for (int v = 0; v < vecs; v++) {
                 if (!by_column) { /* weights that no cache holds yet; what lies behind the last panel is harmless to ask for */
-                    __builtin_prefetch(b + v / 2 * b_panel + v % 2 * VW + AHEAD * TILE_COLS, 0, 2);
+                    __builtin_prefetch(b + v / 2 * b_panel + v % 2 * VW + AHEAD * b_row, 0, 2);
                 }
                 bk[v] = v_take(unit, b + v / 2 * b_panel, v % 2);
             }
@@ -105,5 +105,11 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
     {                                                                                                                       \
         tile_body(t, rows, vecs, by_column, unit);                                                                          \
     }
+
+/* Both widths of a unit that needs no tile of a single vector; a set of tile_sweep's, whose first is the second again. */
+#define TILE_KIND(rows, name, unit)                                                                                         \
+    TILE(rows, name, 2, false, unit)                                                                                        \
+    TILE(rows, name##_wide, WIDE(rows), false, unit)
+#define TILE_SET(rows, name) {name##_##rows, name##_##rows, name##_wide_##rows},
 
 #endif

@@ -276,13 +276,14 @@ INLINE vf v_from_bf16(vh x)
 {
     return (vf)(__builtin_convertvector(x, vi) << 16);
 }
-/* The nearest f16, ties to even, in the lower half; what lies beyond +-65504 becomes that; NaN stays NaN. Scaling by 2^-112 moves the
- * exponent's bias from 127 to 15, and subnormal numbers to where f16's lie. */
+/* The nearest f16 (but where a subnormal one is rounded twice), in the lower half; numbers beyond +-65504 become that, infinity and NaN
+ * stay. Scaling by 2^-112 moves the exponent's bias from 127 to 15, and subnormal numbers to where f16's lie. */
 INLINE vi v_to_f16(vf x)
 {
     const vi y = (vi)(v_min(v_set(65504.0f), v_abs(x)) * 0x1p-112f), sign = (vi)x >> 16 & 0x8000;
-    /* NOLINTNEXTLINE(misc-redundant-expression): false for NaN */
-    return sign | (vi)v_select(x == x, (vf)((y + 0xfff + (y >> 13 & 1)) >> 13), (vf)vi_set(0x7e00));
+    const vf near = (vf)((y + 0xfff + (y >> 13 & 1)) >> 13);
+    const vf ends = v_select(x == x, (vf)vi_set(0x7c00), (vf)vi_set(0x7e00));
+    return sign | (vi)v_select(v_abs(x) < __builtin_inff(), near, ends);
 }
 INLINE vf v_from_f16(vh x)
 {
@@ -291,9 +292,9 @@ INLINE vf v_from_f16(vh x)
 #elif VW == 8
     return (vf)_mm256_cvtph_ps((__m128i)x);
 #else
-    const vi h = __builtin_convertvector(x, vi);
-    const vf y = (vf)((h & 0x7fff) << 13) * 0x1p112f;
-    return (vf)((vi)v_select((h & 0x7fff) > 0x7c00, v_set(__builtin_nanf("")), y) | (h << 16 & INT32_MIN));
+    const vi h = __builtin_convertvector(x, vi), moved = (h & 0x7fff) << 13;
+    const vf y = v_select(moved < 0x7c00 << 13, (vf)moved * 0x1p112f, (vf)(moved + (0x70 << 24))); /* infinity, NaN */
+    return (vf)((vi)y | (h & 0x8000) << 16);
 #endif
 }
 
