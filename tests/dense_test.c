@@ -1,4 +1,6 @@
 /* What tests/kernel_cases.h cannot see: a row of a product, a text of a batch, an image of a batch has the same bits in any company. */
+#include <math.h>
+
 #include "testing.h"
 
 #include "kernels/kernels.h"
@@ -90,6 +92,44 @@ static void rows_apart(const Kernels *k)
     }
 }
 
+/* Narrow weights where numbers end: rows next to zero, infinities and NaN in A and in B. */
+static void narrow_ends(const Kernels *k)
+{
+    enum { M = 4, N = 40, K = 70 };
+    static const float odd[] = {1e-38f, 1e-45f, INFINITY, NAN};
+    for (Pack pack = PACK_F32; pack < PACK_COUNT; pack++) {
+        if (!k->gemm_packs(pack))
+            continue;
+        float *A = numbers(M * K, 1), *B = numbers(K * N, 2), *C = numbers(M * N, 3);
+        Gemm g = {.M = M, .N = N, .K = K, .A = A, .a_row = K, .a_col = 1, .pack = pack, .C = C, .ldc = N, .alpha = 1};
+        void *packed = heap_alloc(NULL, k->gemm_pack_bytes(pack, K, N));
+        Run none = {0};
+        assert_non_null(packed);
+        g.packed = packed;
+        k->gemm_pack(&none, pack, K, N, B, N, 1, packed);
+        for (int m = 0; m < M; m++) /* two rows of numbers next to zero, two with one that is none */
+            for (int i = 0; i < K; i++)
+                A[m * K + i] = m < 2 ? (i % 2 ? -odd[m] : odd[m]) : i == 3 ? odd[m] : A[m * K + i];
+        gemm_run(k, &g);
+        for (int n = 0; n < N; n++) {
+            assert_true(fabsf(C[n]) < 1e-30f && fabsf(C[N + n]) < 1e-30f);
+            assert_false(isfinite(C[2 * N + n]) || isfinite(C[3 * N + n]));
+        }
+        B[5 * N + 1] = INFINITY;
+        B[5 * N + 2] = NAN;
+        k->gemm_pack(&none, pack, K, N, B, N, 1, packed);
+        for (int i = 0; i < M * K; i++)
+            A[i] = 1;
+        gemm_run(k, &g);
+        for (int n = 0; n < N; n++)
+            assert_true((isfinite(C[n]) != 0) == (n != 1 && n != 2));
+        heap_free(NULL, packed, k->gemm_pack_bytes(pack, K, N));
+        free(A);
+        free(B);
+        free(C);
+    }
+}
+
 /* ---- attention ------------------------------------------------------------------------------------------------------------------ */
 
 static void texts_apart(const Kernels *k)
@@ -170,6 +210,11 @@ static void rows_apart_test(void **state)
     (void)state;
     at_every_level(rows_apart);
 }
+static void narrow_ends_test(void **state)
+{
+    (void)state;
+    at_every_level(narrow_ends);
+}
 static void texts_apart_test(void **state)
 {
     (void)state;
@@ -185,6 +230,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_apart_test),
+        cmocka_unit_test(narrow_ends_test),
         cmocka_unit_test(texts_apart_test),
         cmocka_unit_test(images_apart_test),
     };
