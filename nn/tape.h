@@ -53,7 +53,8 @@ bool param_state(Param *p, bool lazy, Error *e); /* allocates m, v; and last, hi
 Run store_run(const Store *s);
 /* Device memory that goes with the store. */
 void *store_alloc(Store *s, size_t bytes, const char *what, Error *e);
-void *store_packed(Store *s, size_t bytes, Error *e); /* for packed weights: many, of all sizes, kept as long as the store: not for store_release */
+/* For packed weights: many, of all sizes, kept as long as the store: not for store_release. */
+void *store_packed(Store *s, size_t bytes, Error *e);
 void store_release(Store *s, void *p);
 Arena *store_arena(Store *s);
 bool device_is_host(const Device *d);    /* kernels read host memory */

@@ -210,7 +210,7 @@ double score_of(const Scores *s, const char *metric, int64_t cutoff); /* the mea
 typedef struct TrainConfig {
     const char *model;
     DataConfig data;
-    const DataSet *given; /* the data where it is not in files, or NULL; stays the caller's */
+    const DataSet *given;   /* the data where it is not in files, or NULL; stays the caller's */
     const char *const *set; /* "key=value" */
     size_t set_count;
     const char *out; /* folder, or NULL: nothing is written */
@@ -222,7 +222,7 @@ typedef struct TrainResult {
     int64_t best_epoch, epochs;
     Scores valid, test;
     double epoch_seconds, eval_seconds; /* medians */
-    double op_seconds; /* of all epochs together: in ops, where the device has a trace */
+    double op_seconds;                  /* of all epochs together: in ops, where the device has a trace */
 } TrainResult;
 bool train_run(const Device *d, const TrainConfig *c, TrainResult *r, Arena *a, Error *e);
 

@@ -282,6 +282,7 @@ INLINE vi v_to_f16(vf x)
 {
     const vi y = (vi)(v_min(v_set(65504.0f), v_abs(x)) * 0x1p-112f), sign = (vi)x >> 16 & 0x8000;
     const vf near = (vf)((y + 0xfff + (y >> 13 & 1)) >> 13);
+    /* NOLINTNEXTLINE(misc-redundant-expression): false for NaN */
     const vf ends = v_select(x == x, (vf)vi_set(0x7c00), (vf)vi_set(0x7e00));
     return sign | (vi)v_select(v_abs(x) < __builtin_inff(), near, ends);
 }
@@ -294,7 +295,7 @@ INLINE vf v_from_f16(vh x)
 #else
     const vi h = __builtin_convertvector(x, vi), moved = (h & 0x7fff) << 13;
     const vf y = v_select(moved < 0x7c00 << 13, (vf)moved * 0x1p112f, (vf)(moved + (0x70 << 24))); /* infinity, NaN */
-    return (vf)((vi)y | (h & 0x8000) << 16);
+    return (vf)((vi)y | (h << 16 & INT32_MIN));
 #endif
 }
 
