@@ -66,6 +66,23 @@ const Kernels *ladder_kernels(void)
     return kernels;
 }
 
+void ladder_product(const Run *run, int64_t M, int64_t N, int64_t K, float alpha, const float *A, int64_t lda,
+                    const float *packed, float *C, int64_t ldc, bool adds)
+{
+    const Gemm g = {.M = M,
+                    .N = N,
+                    .K = K,
+                    .A = A,
+                    .a_row = lda,
+                    .a_col = 1,
+                    .packed = packed,
+                    .C = C,
+                    .ldc = ldc,
+                    .alpha = alpha,
+                    .beta = adds ? 1.0f : 0.0f};
+    ladder_kernels()->gemm(run, &g);
+}
+
 typedef struct Row {
     const Step *step;
     char name[32];

@@ -58,5 +58,8 @@ float *ladder_numbers(size_t n); /* uniform in [-1, 1), others at each call */
 double ladder_difference(const float *x, const double *expected, size_t n);
 Arena *ladder_arena(void);           /* what ladder_room takes from */
 const Kernels *ladder_kernels(void); /* Sapor's, of this machine */
+/* C[M,N] = or += alpha A[M,K] times a B that gemm_pack has packed, by Sapor's kernel: for the ladders of what stands on products */
+void ladder_product(const Run *run, int64_t M, int64_t N, int64_t K, float alpha, const float *A, int64_t lda,
+                    const float *packed, float *C, int64_t ldc, bool adds);
 
 #endif

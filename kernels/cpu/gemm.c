@@ -38,7 +38,7 @@ static size_t round64(size_t floats)
 
 static bool carries_on(const Gemm *g) /* C += A B: the tiles add by themselves */
 {
-    return g->beta == 1.0f && g->alpha == 1.0f && g->residual != g->C && g->pack != PACK_INT8;
+    return g->beta == 1.0f && g->alpha == 1.0f && g->residual != g->C && pack_of(g) != PACK_INT8;
 }
 
 static Plan make_plan(const Gemm *g, int threads)
@@ -78,7 +78,7 @@ static Plan make_plan(const Gemm *g, int threads)
 static Gemm in_units(const Gemm *g, const NarrowA *a)
 {
     Gemm u = *g;
-    if (g->packed && narrow_units(g->pack)) {
+    if (narrows(g)) {
         u.K = narrow_count(g->pack, g->K);
         u.A = a->units;
         u.a_row = a->ld;
@@ -91,7 +91,7 @@ size_t K(gemm_work)(const Gemm *g, int threads)
     if (g->M == 0 || g->N == 0) {
         return 0;
     }
-    const bool narrow = g->packed && narrow_units(g->pack);
+    const bool narrow = narrows(g);
     const NarrowA a = narrow ? K(narrow_a)(g, NULL) : (NarrowA){0};
     const Gemm u = in_units(g, &a);
     const Plan p = make_plan(&u, threads);
@@ -196,8 +196,8 @@ static void block(void *arg, size_t task, int worker)
     const int64_t tile_rows = up(M, TILE_ROWS), full = N / TILE_COLS * TILE_COLS;
     const Finish finish = {g->alpha,    carries_on(g) ? 0.0f : g->beta, g->bias ? g->bias + n0 : NULL, NULL, g->ldr, g->act,
                            g->act_param};
-    const bool bytes = g->packed && g->pack == PACK_INT8, even = p->a_packs || (g->packed && g->pack != PACK_F32);
-    const Unit unit = g->packed ? narrow_unit(g->pack) : UNIT_F32;
+    const Unit unit = narrow_unit(pack_of(g));
+    const bool bytes = unit == UNIT_INT8, even = p->a_packs || unit != UNIT_F32;
     const int64_t b_row = unit == UNIT_HALF_F16 || unit == UNIT_HALF_BF16 ? TILE_COLS / 2 : TILE_COLS;
     const bool finishes = p->partial || g->alpha != 1.0f || g->bias || g->residual || g->act != ACT_NONE;
     for (int64_t kb = 0; kb < p->k_blocks; kb++) {
@@ -279,7 +279,7 @@ void K(gemm)(const Run *run, const Gemm *g)
     if (g->M == 0 || g->N == 0) {
         return;
     }
-    const bool units = g->packed && narrow_units(g->pack);
+    const bool units = narrows(g);
     Job job = {.numbers = g, .work = run->work};
     if (units) {
         job.a = K(narrow_a)(g, run->work);

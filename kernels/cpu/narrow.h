@@ -9,9 +9,13 @@
 
 #include "kernels/cpu/tile.h"
 
-static inline bool narrow_units(Pack p) /* A is made narrow, too */
+static inline Pack pack_of(const Gemm *g)
 {
-    return p == PACK_BF16_DOTS || p == PACK_INT8;
+    return g->packed ? g->pack : PACK_F32;
+}
+static inline bool narrows(const Gemm *g) /* A is made narrow, too */
+{
+    return pack_of(g) == PACK_BF16_DOTS || pack_of(g) == PACK_INT8;
 }
 static inline Unit narrow_unit(Pack p)
 {

@@ -1,5 +1,5 @@
-/* kernels/cpu/tile_body.h: the register tile, inlined where its numbers of rows and vectors are constants: tile.c for float32, dots.c for
- * what lies several to a 32-bit unit. */
+/* kernels/cpu/tile_body.h: the register tile, inlined where its numbers of rows and vectors are constants: tile.c where A is
+ * float32, dots.c for what lies several to a 32-bit unit. */
 #ifndef SAPOR_TILE_BODY_H
 #define SAPOR_TILE_BODY_H
 

@@ -7,7 +7,7 @@ static void attention(Case *c)
     const int64_t T = c->T, ld = T + 16;
     for (int64_t h = 0; h < c->H; h++) {
         pack_head(c, h, 0, T);
-        product(c, T, T, c->D, c->scale, c->q + h * c->D, c->ld, c->keys, c->scores, ld, false);
+        ladder_product(&c->run, T, T, c->D, c->scale, c->q + h * c->D, c->ld, c->keys, c->scores, ld, false);
         for (int64_t i = 0; i < T; i++) {
             float *s = c->scores + i * ld, top = -INFINITY;
             pad(s, T);
@@ -16,7 +16,7 @@ static void attention(Case *c)
                 s[j] *= part;
             }
         }
-        product(c, T, c->D, T, 1.0f, c->scores, ld, c->values, c->out + h * c->D, c->H * c->D, false);
+        ladder_product(&c->run, T, c->D, T, 1.0f, c->scores, ld, c->values, c->out + h * c->D, c->H * c->D, false);
     }
 }
 STEP("both products by gemm, a head's T x T scores in between", NULL, attention)

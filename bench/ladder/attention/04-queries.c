@@ -12,13 +12,13 @@ static void attention(Case *c)
         for (int64_t i0 = 0; i0 < T; i0 += QUERIES) {
             const int64_t rows = MIN(QUERIES, T - i0);
             float sum[QUERIES], *out = c->out + i0 * ldo + h * D;
-            product(c, rows, T, D, c->scale, c->q + i0 * c->ld + h * D, c->ld, c->keys, c->scores, ld, false);
+            ladder_product(&c->run, rows, T, D, c->scale, c->q + i0 * c->ld + h * D, c->ld, c->keys, c->scores, ld, false);
             for (int64_t i = 0; i < rows; i++) {
                 float top = -INFINITY;
                 pad(c->scores + i * ld, T);
                 sum[i] = exponentials_of(c->scores + i * ld, T, &top);
             }
-            product(c, rows, D, T, 1.0f, c->scores, ld, c->values, out, ldo, false);
+            ladder_product(&c->run, rows, D, T, 1.0f, c->scores, ld, c->values, out, ldo, false);
             for (int64_t i = 0; i < rows; i++) {
                 for (int64_t d = 0; d < D; d++) {
                     out[i * ldo + d] /= sum[i];

@@ -21,8 +21,8 @@ static void attention(Case *c)
             float sum[QUERIES], top[QUERIES], *out = c->out + i0 * ldo + h * D;
             for (int64_t b = 0; b < blocks; b++) {
                 const int64_t n = MIN(KEYS, T - b * KEYS);
-                product(c, rows, n, D, c->scale, c->q + i0 * c->ld + h * D, c->ld, keys + (size_t)b * key_floats, c->scores,
-                        LD, false);
+                ladder_product(&c->run, rows, n, D, c->scale, c->q + i0 * c->ld + h * D, c->ld,
+                               keys + (size_t)b * key_floats, c->scores, LD, false);
                 for (int64_t i = 0; i < rows; i++) {
                     const float before = b == 0 ? -INFINITY : top[i];
                     top[i] = before;
@@ -33,7 +33,7 @@ static void attention(Case *c)
                         out[i * ldo + d] *= shrink;
                     }
                 }
-                product(c, rows, D, n, 1.0f, c->scores, LD, values + (size_t)b * value_floats, out, ldo, b > 0);
+                ladder_product(&c->run, rows, D, n, 1.0f, c->scores, LD, values + (size_t)b * value_floats, out, ldo, b > 0);
             }
             for (int64_t i = 0; i < rows; i++) {
                 for (int64_t d = 0; d < D; d++) {

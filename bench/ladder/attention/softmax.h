@@ -29,24 +29,6 @@ static inline void pad(float *s, int64_t n)
     }
 }
 
-/* C[M,N] = or += alpha A[M,K] times a B that gemm_pack has packed, by Sapor's kernel (the ladder of gemm is told elsewhere) */
-static inline void product(const Case *c, int64_t M, int64_t N, int64_t K, float alpha, const float *A, int64_t lda,
-                           const float *packed, float *C, int64_t ldc, bool adds)
-{
-    const Gemm g = {.M = M,
-                    .N = N,
-                    .K = K,
-                    .A = A,
-                    .a_row = lda,
-                    .a_col = 1,
-                    .packed = packed,
-                    .C = C,
-                    .ldc = ldc,
-                    .alpha = alpha,
-                    .beta = adds ? 1.0f : 0.0f};
-    ladder_kernels()->gemm(&c->run, &g);
-}
-
 /* Head h's keys, transposed, and values from token j on, n of them, as gemm wants them */
 static inline void pack_head(const Case *c, int64_t h, int64_t j, int64_t n)
 {

@@ -22,6 +22,6 @@ static void conv(Case *c)
             }
         }
     }
-    product(c, c->H * c->W, c->O, 9 * c->C, c->work, 9 * c->C, c->packed, c->y, c->O, false);
+    ladder_product(&c->run, c->H * c->W, c->O, 9 * c->C, 1.0f, c->work, 9 * c->C, c->packed, c->y, c->O, false);
 }
 STEP("im2col: inputs copied into a matrix, one gemm", pack, conv)

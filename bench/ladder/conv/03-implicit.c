@@ -21,8 +21,8 @@ static void conv(Case *c)
     }
     for (int64_t h = 0; h < c->H; h++) {
         for (int64_t i = 0; i < 3; i++) {
-            product(c, c->W, c->O, 3 * c->C, c->work + (h + i) * row, c->C, c->packed + (size_t)i * piece,
-                    c->y + h * c->W * c->O, c->O, i > 0);
+            ladder_product(&c->run, c->W, c->O, 3 * c->C, 1.0f, c->work + (h + i) * row, c->C, c->packed + (size_t)i * piece,
+                           c->y + h * c->W * c->O, c->O, i > 0);
         }
     }
 }

@@ -17,22 +17,4 @@ struct Case {
     Run conv_run;
 };
 
-/* C[M,N] = or += A[M,K] times a B that gemm_pack has packed, by Sapor's kernel (the ladder of gemm is told elsewhere) */
-static inline void product(const Case *c, int64_t M, int64_t N, int64_t K, const float *A, int64_t lda, const float *packed,
-                           float *y, int64_t ldy, bool adds)
-{
-    const Gemm g = {.M = M,
-                    .N = N,
-                    .K = K,
-                    .A = A,
-                    .a_row = lda,
-                    .a_col = 1,
-                    .packed = packed,
-                    .C = y,
-                    .ldc = ldy,
-                    .alpha = 1,
-                    .beta = adds ? 1.0f : 0.0f};
-    ladder_kernels()->gemm(&c->run, &g);
-}
-
 #endif

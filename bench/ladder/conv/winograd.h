@@ -134,8 +134,8 @@ INLINE void winograd(Case *c, const double P, const double Q, int64_t rows)
             }
         }
         for (int64_t p = 0; p < PLACES; p++) {
-            product(c, squares, c->O, c->C, in + p * squares * in_ld, in_ld, c->packed + (size_t)p * weights_of_place(c),
-                    out + p * squares * out_ld, out_ld, false);
+            ladder_product(&c->run, squares, c->O, c->C, 1.0f, in + p * squares * in_ld, in_ld,
+                           c->packed + (size_t)p * weights_of_place(c), out + p * squares * out_ld, out_ld, false);
         }
         for (int64_t s = 0; s < squares; s++) {
             for (int64_t o = 0; o < c->O; o += VW) {
