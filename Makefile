@@ -34,6 +34,10 @@ export PKG_CONFIG_PATH := $(DEPS_LIB)/pkgconfig:$(DEPS_ROOT)/usr/share/pkgconfig
 PKGS = libutf8proc $(if $(call on,$(MINIMAL)),,libjpeg libpng libwebp yaml-0.1 libxxhash zlib)
 LIBS_FOUND := $(foreach p,$(PKGS) cmocka,$(shell $(PKG_CONFIG) --exists $(p) 2>/dev/null && echo $(p)))
 MISSING := $(filter-out $(LIBS_FOUND),$(PKGS) cmocka)
+MORE_DEPS = $(if $(call on,$(MINIMAL)),libstb-dev musl-tools)
+ifeq ($(call on,$(MINIMAL))$(wildcard $(addsuffix /usr/include/stb/stb_image.h,/ $(DEPS_ROOT))),1)
+MISSING += stb_image
+endif
 PRODUCT_LIBS := $(filter-out cmocka,$(LIBS_FOUND))
 DEP_CFLAGS := $(if $(PRODUCT_LIBS),$(shell $(PKG_CONFIG) --cflags $(PRODUCT_LIBS))) $(if $(UNPACKED),-isystem $(DEPS_ROOT)/usr/include)
 DEP_LIBS := -Wl,--as-needed $(if $(UNPACKED),-L$(DEPS_LIB) -Wl$(comma)-rpath$(comma)$(DEPS_LIB)) $(if $(PRODUCT_LIBS),$(shell $(PKG_CONFIG) --libs $(PRODUCT_LIBS))) -lm
@@ -142,7 +146,7 @@ tests: $(TESTS) $(if $(TESTS),$(LADDERS:%=$(BUILD)/ladder/%)) $(addprefix $(BUIL
 #: make test         the test suite, then again under address and undefined-behaviour sanitizers
 test: have-deps
 	@tests/run.sh $(if $(call on,$(MINIMAL)),minimal,normal sanitized)
-#: make check-all    test, every ISA level, clang, coverage, fuzz targets for a minute each, kills, lint
+#: make check-all    test, every ISA level, clang, coverage, fuzz targets for a minute each, kills, lint; what is not here (check-deps) is skipped
 check-all: have-deps
 	@tests/check-all.sh
 # On all processors, unless make itself was told how many to use.
@@ -194,9 +198,14 @@ uninstall:
 	rm -rf $(DESTDIR)$(PREFIX)/share/sapor
 #: make deps         the packages needed: installed as root or in CI, else unpacked under build/deps
 deps:
-	@scripts/deps.sh "$(DEPS_ROOT)" $(if $(call on,$(MINIMAL)),libstb-dev musl-tools)
+	@scripts/deps.sh "$(DEPS_ROOT)" $(MORE_DEPS)
+#: make check-deps   what check-all uses besides, as root: clang, clang-format, clang-tidy, cppcheck, gcovr, qemu, libraries for arm64
+check-deps:
+	@[ "$$(id -u)" = 0 ] && command -v dpkg >/dev/null || { echo "check-deps: installs packages: needs root, and Debian or Ubuntu"; exit 1; }
+	dpkg --add-architecture arm64
+	@scripts/deps.sh "$(DEPS_ROOT)" libstb-dev musl-tools clang clang-format clang-tidy cppcheck gcovr qemu-user gcc-aarch64-linux-gnu libutf8proc-dev:arm64 libcmocka-dev:arm64
 have-deps:
-	@$(if $(MISSING),echo "missing: $(MISSING)"; scripts/deps.sh "$(DEPS_ROOT)" || echo "going on without them")
+	@$(if $(MISSING),echo "missing: $(MISSING)"; scripts/deps.sh "$(DEPS_ROOT)" $(MORE_DEPS) || echo "going on without them")
 #: make kills        kill -9 at KILLS=100 random moments of extract and train: the same bytes in the end
 KILLS ?= 100
 kills:
@@ -221,5 +230,5 @@ format:
 clean:
 	find build -mindepth 1 -maxdepth 1 ! -name deps -exec rm -rf {} + 2>/dev/null || true
 	rm -f sapor libsapor.a libsapor.so
-.PHONY: all help install uninstall tests test check-all demo demo-encoder demo-movielens bench-peers ladder deps have-deps kills fuzz lint format clean FORCE
+.PHONY: all help install uninstall tests test check-all demo demo-encoder demo-movielens bench-peers ladder deps check-deps have-deps kills fuzz lint format clean FORCE
 -include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TESTS:=.d) $(CASE_SRC:%.c=$(BUILD)/%.d) $(patsubst %.c,$(BUILD)/%.d,$(wildcard bench/ladder/*.c bench/ladder/*/*.c))

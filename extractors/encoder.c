@@ -3,8 +3,9 @@
 
 #include <stdlib.h>
 
-/* A batch's size is chosen for caches alone: no row's bits depend on its neighbours. */
-enum { BATCH_TOKENS = 1024, BATCH_IMAGES = 4 };
+/* What a thread gets of a batch, about. Chosen for caches alone, as no row's bits depend on its neighbours: of 128 tokens the widest
+ * activations still lie in the second level, and weights are read often enough to be worth their way. */
+enum { TOKENS_EACH = 128, PIXELS_EACH = 224 * 224, PICTURES_MOST = 16 };
 
 /* ---- opening -------------------------------------------------------------------------------------------------------------- */
 
@@ -233,7 +234,8 @@ static bool run_texts(const Encoder *en, Tape *t, const Text *texts, size_t n, f
     if (!tokenize_all(en, texts, n, &tokens, a, e))
         return false;
     trace_end(trace, begun, "tokenize", 0, 4.0 * (double)tokens.ids.count);
-    size_t D = (size_t)en->features, room = MAX((size_t)BATCH_TOKENS, (size_t)en->max_tokens);
+    const size_t most = TOKENS_EACH * (size_t)pool_threads(store_device(en->store)->pool);
+    size_t D = (size_t)en->features, room = MAX(most, (size_t)en->max_tokens);
     Length *length = NEW(a, Length, n, e);
     uint32_t *order = NEW(a, uint32_t, n, e);
     int32_t *offsets = NEW(a, int32_t, room + 1, e), *ids = NEW(a, int32_t, room, e), *positions = NEW(a, int32_t, room, e);
@@ -247,7 +249,7 @@ static bool run_texts(const Encoder *en, Tape *t, const Text *texts, size_t n, f
         order[i] = length[i].text;
     for (size_t i = 0, B; i < n; i += B) {
         size_t total = 0;
-        for (B = 0; i + B < n && (B == 0 || total + length[i + B].tokens <= BATCH_TOKENS); B++)
+        for (B = 0; i + B < n && (B == 0 || total + length[i + B].tokens <= most); B++)
             total += length[i + B].tokens;
         TextBatch batch;
         int64_t shape[4];
@@ -330,10 +332,12 @@ static void to_torch_order(const int64_t map[3], const float *in, float *out)
 static bool run_images(const Encoder *en, Tape *t, const Image *images, size_t n, float *out, Arena *a, Error *e)
 {
     const Device *d = store_device(en->store);
-    size_t chunk = MIN(n, (size_t)MAX(BATCH_IMAGES, pool_threads(d->pool))), D = (size_t)en->features, each;
+    size_t D = (size_t)en->features, each;
     if (!size_mul((size_t)en->preset.width, (size_t)en->preset.height * 3 * sizeof(float), &each))
         return fail(e, SP_USAGE, "pictures of %lld x %lld are too large", (long long)en->preset.width,
                     (long long)en->preset.height);
+    size_t pictures = PIXELS_EACH * 3 * sizeof(float) / MAX(each, 1); /* of a thread */
+    size_t chunk = MIN(n, (size_t)pool_threads(d->pool) * MIN(MAX(pictures, 1), PICTURES_MOST));
     float *pixels = arena_alloc(a, chunk, each, e),
           *result = en->map[0] ? arena_alloc(a, chunk, D * sizeof(float), e) : NULL;
     Error *errors = NEW(a, Error, chunk, e);

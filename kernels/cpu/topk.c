@@ -1,8 +1,8 @@
 /* Ranking: the k best of each row of a product that is never stored. Items go by in blocks (packed once a block), rows in tiles; a tile of
  * scores is computed, masked and read once more by the selection.
  *
- * Selection of a row: the list of the k best so far, best first, lives in the output itself. A vector of scores is compared with the last
- * of them; what is above waits in a small buffer, which is sorted and merged in when it is full and at the block's end. Ids ascend and
+ * Selection of a row: the list of the k best so far, best first, lives in the output itself. Scores are compared with the last of them, 64 at a
+ * time; where those above are goes into a small buffer, which is sorted and merged in when it is full and at the block's end. Ids ascend and
  * sorting is stable, so an equal score never passes an earlier one: ties stay with the lower id. Where the list is still empty a floor is
  * found first: the k-th largest of the maxima of 4 k groups is at most the k-th largest score, and not much less. */
 #include "kernels/cpu/loops.h"
@@ -13,7 +13,7 @@ static const float LOWEST = -__builtin_inff();
 
 /* ---- the list and its buffer --------------------------------------------------------------------------------------------------------- */
 
-enum { WAITING = 256 };
+enum { WAITING = 256, AT_ONCE = 64 };
 
 typedef struct Best {
     float *value; /* k places of the output, `count` of them taken */
@@ -23,38 +23,49 @@ typedef struct Best {
 } Best;
 
 typedef struct Waiting {
-    float value[WAITING + VW];
-    int32_t id[WAITING];
+    int32_t at[WAITING]; /* of the scores at hand, ascending */
     int n;
 } Waiting;
 
-/* Sorts by descending value, stable, into value and id: a number's place is how many go before it. For the few at hand that is fast. */
-static void sort(Waiting *w, float *value, int32_t *id)
+/* Sorts the scores s[w->at[.]] into value, descending and stable, and their ids. A number's place is how many go before it, counted for VW
+ * numbers at a time. For the few at hand that is fast. */
+INLINE void sort(const Waiting *w, const float *s, int32_t first_id, float *value, int32_t *id)
 {
-    v_store(w->value + w->n, v_set(LOWEST));
+    float x[WAITING];
     for (int i = 0; i < w->n; i++) {
-        const vf x = v_set(w->value[i]);
-        const int own = i / VW * VW;
-        int place = 0;
-        for (int v = 0; v < own; v += VW) {
-            place += __builtin_popcount(v_mask(v_load(w->value + v) >= x));
+        x[i] = s[w->at[i]];
+    }
+    for (int i = w->n; i % VW != 0; i++) {
+        x[i] = LOWEST;
+    }
+    for (int own = 0; own < w->n; own += VW) {
+        const vf mine = v_load(x + own);
+        const int next = MIN(own + VW, w->n);
+        vi place = {0}; /* comparisons give -1 */
+        for (int i = 0; i < own; i++) {
+            place -= v_set(x[i]) >= mine;
         }
-        const vf near = v_load(w->value + own);
-        place += __builtin_popcount(v_mask((near > x) | ((near == x) & (v_lanes() < i - own))));
-        for (int v = own + VW; v < w->n; v += VW) {
-            place += __builtin_popcount(v_mask(v_load(w->value + v) > x));
+        for (int i = own; i < next; i++) {
+            place -= (v_set(x[i]) > mine) | ((v_set(x[i]) == mine) & (v_lanes() > i - own));
         }
-        value[place] = w->value[i];
-        id[place] = w->id[i];
+        for (int i = next; i < w->n; i++) {
+            place -= v_set(x[i]) > mine;
+        }
+        int32_t to[VW];
+        vi_store(to, place);
+        for (int i = own; i < next; i++) {
+            value[to[i - own]] = x[i];
+            id[to[i - own]] = first_id + w->at[i];
+        }
     }
 }
 
 /* Merges what waits into the list, from the back, so that it can stay where it is. */
-static void merge(Best *b, Waiting *w)
+static void merge(Best *b, Waiting *w, const float *s, int32_t first_id)
 {
     float value[WAITING];
     int32_t id[WAITING];
-    sort(w, value, id);
+    sort(w, s, first_id, value, id);
     int64_t old = b->count, new = w->n;
     while (old + new > b->k) { /* the worst go; of equals the new one */
         if (new > 0 && (old == 0 || value[new - 1] <= b->value[old - 1])) {
@@ -155,35 +166,58 @@ static float floor_of(const float *s, int64_t n, int64_t k)
     return low > LOWEST ? just_below(low) : LOWEST;
 }
 
-/* Enters what belongs to the k best among scores s [I] of ids first_id, first_id + 1, ... `skip` [skips], ascending, are left out. */
+/* Drops what waits and `skip` names. What was skipped is not looked at again: places ascend. */
+static void drop(Waiting *w, int32_t first_id, const int32_t **skip, int64_t *skips)
+{
+    int kept = 0;
+    for (int i = 0; i < w->n; i++) {
+        const int32_t id = first_id + w->at[i];
+        while (*skips > 0 && **skip < id) {
+            ++*skip;
+            --*skips;
+        }
+        if (*skips == 0 || **skip != id) {
+            w->at[kept++] = w->at[i];
+        }
+    }
+    w->n = kept;
+}
+
+/* Enters what belongs to the k best among scores s [I] of ids first_id, first_id + 1, ... `skip` [skips], ascending, are left out.
+ * Whether the next score is above cannot be foreseen, so nothing branches on it: of 64 scores as many as FEW are written to the buffer whether
+ * there are or not, and more than that are rare. */
 INLINE void select_from(Best *b, const float *s, int64_t I, int32_t first_id, const int32_t *skip, int64_t skips)
 {
+    enum { FEW = 3 };
     if (b->count == 0) {
         b->above = floor_of(s, I, b->k + skips);
     }
     Waiting w;
     w.n = 0;
-    for (int64_t i = 0; i < I; i += VW) {
-        const vf x =
-            i + VW <= I ? v_load(s + i) : v_select(v_lanes() < (int)(I - i), v_load_n(s + i, (int)(I - i)), v_set(LOWEST));
-        for (uint32_t mask = v_mask(x > b->above); mask != 0; mask &= mask - 1) {
-            const int64_t at = i + __builtin_ctz(mask);
-            const int32_t id = first_id + (int32_t)at;
-            while (skips > 0 && *skip < id) {
-                skip++;
-                skips--;
+    for (int64_t i = 0; i < I; i += AT_ONCE) {
+        uint64_t above = 0; /* bit j: score i + j is */
+        if (i + AT_ONCE <= I) {
+            for (int v = 0; v < AT_ONCE; v += VW) {
+                above |= (uint64_t)v_mask(v_load(s + i + v) > b->above) << v;
             }
-            if (skips == 0 || *skip != id) {
-                w.value[w.n] = s[at];
-                w.id[w.n++] = id;
+        } else {
+            for (int v = 0; i + v < I; v += VW) {
+                const int n = (int)MIN(I - i - v, VW);
+                above |= (uint64_t)v_mask((v_load_n(s + i + v, n) > b->above) & (v_lanes() < n)) << v;
             }
         }
-        if (w.n > WAITING - VW) {
-            merge(b, &w);
+        const int n = __builtin_popcountll(above);
+        for (int j = 0; j < FEW; j++, above &= above - 1) {
+            w.at[w.n + j] = (int32_t)i + (above ? __builtin_ctzll(above) : AT_ONCE);
         }
-    }
-    if (w.n > 0) {
-        merge(b, &w);
+        for (int j = FEW; j < n; j++, above &= above - 1) {
+            w.at[w.n + j] = (int32_t)i + __builtin_ctzll(above);
+        }
+        w.n += n;
+        if (w.n > WAITING - AT_ONCE || (w.n > 0 && i + AT_ONCE >= I)) {
+            drop(&w, first_id, &skip, &skips);
+            merge(b, &w, s, first_id);
+        }
     }
 }
 
