@@ -57,18 +57,22 @@ static void add_relative(float *s, const float *table, int64_t R, int64_t query,
     add(s + far, n - far, v_set(table[2 * R]), NULL);
 }
 
-/* s [n, padded with -inf to whole vectors] becomes e^(s - max) in place; max is at least `top`, what came before. Returns the sum. */
-static float exponentials(float *s, int64_t n, float *top)
+/* The largest of `least` and s [n, padded with -inf to whole vectors] */
+static float largest(const float *s, int64_t n, float least)
 {
-    vf most = v_set(*top);
+    vf most = v_set(least);
     for (int64_t j = 0; j < n; j += VW) {
         most = v_max(most, v_load(s + j));
     }
-    *top = v_max_lane(most);
-    const vf m = v_set(*top);
+    return v_max_lane(most);
+}
+
+/* s [n, in whole vectors] becomes e^(s - top) in place. Returns the sum. */
+static float exponentials(float *s, int64_t n, float top)
+{
     vf sum = v_zero();
     for (int64_t j = 0; j < n; j += VW) {
-        const vf e = v_exp(v_load(s + j) - m);
+        const vf e = v_exp(v_load(s + j) - top);
         v_store(s + j, e);
         sum = sum + e;
     }
@@ -106,13 +110,13 @@ static void task(void *arg, size_t number, int worker)
         for (int64_t i = 0; i < rows; i++) {
             times(query + i * D, Q + (i0 + i) * t->ld, D, t->scale);
         }
-        float top[TILE_ROWS] = {0}, sum[TILE_ROWS] = {0};
+        float top[TILE_ROWS], before[TILE_ROWS], sum[TILE_ROWS] = {0};
         const int64_t end = t->causal ? i0 + rows : T;
         for (int64_t j0 = 0; j0 < end; j0 += KEYS) {
             const int64_t n = MIN(end - j0, KEYS), whole = up(n, VW);
             Tile score = {query, D, 1, D, 1, 0, keys + j0 * D, TILE_COLS, D * TILE_COLS, scores, SCORE_LD, true, UNIT_F32};
-            K(tile_row)(score, (int)rows, up(n, TILE_COLS));
-            for (int64_t i = 0; i < rows; i++) {
+            K(tile_row)(score, (int)rows, up(n, VW));
+            for (int64_t i = 0; i < rows; i++) { /* all maxima before all exponentials: else each row waits for its own */
                 float *s = scores + i * SCORE_LD;
                 if (t->relative) {
                     add_relative(s, t->relative + h * (2 * t->R + 1), t->R, i0 + i, j0, n);
@@ -120,13 +124,15 @@ static void task(void *arg, size_t number, int worker)
                 for (int64_t j = t->causal ? MIN(MAX(i0 + i + 1 - j0, 0), n) : n; j < whole; j++) {
                     s[j] = -INFINITY;
                 }
-                const float before = j0 ? top[i] : -INFINITY;
-                top[i] = before;
-                const float e = exponentials(s, whole, &top[i]);
+                before[i] = j0 ? top[i] : -INFINITY;
+                top[i] = largest(s, whole, before[i]);
+            }
+            for (int64_t i = 0; i < rows; i++) {
+                const float e = exponentials(scores + i * SCORE_LD, whole, top[i]);
                 if (j0 == 0) {
                     sum[i] = e;
                 } else {
-                    const float shrink = v_exp(v_set(before - top[i]))[0];
+                    const float shrink = v_exp(v_set(before[i] - top[i]))[0];
                     sum[i] = sum[i] * shrink + e;
                     times(out + i * out_ld, out + i * out_ld, D, shrink);
                 }
@@ -246,10 +252,10 @@ static void back_task(void *arg, size_t number, int worker)
         for (int64_t j0 = 0; j0 < end; j0 += KEYS) {
             const int64_t n = MIN(end - j0, KEYS);
             Tile score = {scaled, D, 1, D, 1, 0, keys + j0 * D, TILE_COLS, D * TILE_COLS, scores, SCORE_LD, true, UNIT_F32};
-            K(tile_row)(score, (int)rows, up(n, TILE_COLS));
+            K(tile_row)(score, (int)rows, up(n, VW));
             Tile slope = {dO,        t->ldo,        1,      D,        1,    0,       values + j0 * D,
                           TILE_COLS, D * TILE_COLS, slopes, SCORE_LD, true, UNIT_F32};
-            K(tile_row)(slope, (int)rows, up(n, TILE_COLS));
+            K(tile_row)(slope, (int)rows, up(n, VW));
             for (int64_t i = 0; i < rows; i++) {
                 float *s = scores + i * SCORE_LD, *ds = slopes + i * SCORE_LD;
                 if (t->relative) {

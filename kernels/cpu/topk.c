@@ -75,6 +75,11 @@ static void merge(Best *b, Waiting *w, const float *s, int32_t first_id)
         }
     }
     b->count = old + new;
+    if (old == 0) {
+        memcpy(b->value, value, (size_t)new * sizeof *value);
+        memcpy(b->id, id, (size_t)new * sizeof *id);
+        new = 0;
+    }
     for (int64_t to = b->count; new > 0;) {
         to--;
         if (old > 0 && b->value[old - 1] < value[new - 1]) {
@@ -104,7 +109,7 @@ static void finish(Best *b)
 
 /* ---- the floor ------------------------------------------------------------------------------------------------------------------------- */
 
-enum { GROUP_VECTORS = 1024 / VW };
+enum { GROUP_VECTORS = 1024 / VW, HELD = 8 /* in registers, as many at a time */ };
 
 /* The next float below x */
 static float just_below(float x)
@@ -119,21 +124,29 @@ static float just_below(float x)
 /* A number that at least k of s [n] exceed, LOWEST where none is found: the k-th largest of group maxima, by bisection. */
 static float floor_of(const float *s, int64_t n, int64_t k)
 {
-    const int64_t vectors = (4 * k + VW - 1) / VW;
-    if (vectors > GROUP_VECTORS || n < 2 * vectors * VW) {
+    const int64_t vectors = (4 * k + HELD * VW - 1) / (HELD * VW) * HELD, step = vectors * VW;
+    if (vectors > GROUP_VECTORS || n < 2 * step) {
         return LOWEST;
     }
     vf group[GROUP_VECTORS];
-    for (int64_t v = 0; v < vectors; v++) {
-        group[v] = v_load(s + v * VW);
-    }
-    int64_t i = vectors * VW;
-    for (; i + vectors * VW <= n; i += vectors * VW) {
-        for (int64_t v = 0; v < vectors; v++) {
-            group[v] = v_max(group[v], v_load(s + i + v * VW));
+    const int64_t whole = n / step * step;
+    int64_t first = 0;
+    do {
+        vf held[HELD];
+        UNROLL
+        for (int v = 0; v < HELD; v++) {
+            held[v] = v_load(s + (first + v) * VW);
         }
-    }
-    for (int64_t v = 0; i + VW <= n; i += VW, v++) {
+        for (int64_t i = first * VW + step; i < whole; i += step) {
+            UNROLL
+            for (int v = 0; v < HELD; v++) {
+                held[v] = v_max(held[v], v_load(s + i + v * VW));
+            }
+        }
+        memcpy(group + first, held, sizeof held);
+        first += HELD;
+    } while (first < vectors);
+    for (int64_t v = 0, i = whole; i + VW <= n; i += VW, v++) {
         group[v] = v_max(group[v], v_load(s + i));
     }
     vf most = group[0], least = v_set(-LOWEST);
@@ -144,15 +157,15 @@ static float floor_of(const float *s, int64_t n, int64_t k)
         least = v_min(least, v_select(group[v] > LOWEST, group[v], most));
     }
     float low = -v_max_lane(-least), high = v_max_lane(most);
-    for (int step = 0; step < 9; step++) {
+    for (int round = 0; round < 9; round++) {
         const float middle =
-            step == 0 ? low : 0.5f * low + 0.5f * high; /* low itself may be too high where there is a NaN */
+            round == 0 ? low : 0.5f * low + 0.5f * high; /* low itself may be too high where there is a NaN */
         int64_t sum = 0;
         for (int64_t v = 0; v < vectors; v++) {
             sum += __builtin_popcount(v_mask(group[v] >= middle));
         }
         if (sum < k) {
-            if (step == 0) {
+            if (round == 0) {
                 return LOWEST;
             }
             high = middle;
@@ -208,7 +221,7 @@ INLINE void select_from(Best *b, const float *s, int64_t I, int32_t first_id, co
         }
         const int n = __builtin_popcountll(above);
         for (int j = 0; j < FEW; j++, above &= above - 1) {
-            w.at[w.n + j] = (int32_t)i + (above ? __builtin_ctzll(above) : AT_ONCE);
+            w.at[w.n + j] = (int32_t)i + __builtin_ctzll(above | 1ull << (AT_ONCE - 1));
         }
         for (int j = FEW; j < n; j++, above &= above - 1) {
             w.at[w.n + j] = (int32_t)i + __builtin_ctzll(above);
