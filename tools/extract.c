@@ -305,7 +305,7 @@ static bool run_extraction(Context *c, const Extraction *x, Shard s, Arena *a, E
 {
     Extracting w = {.c = c, .x = x, .arena = a, .ids = text_index_new(a, e)};
     double begun = now_seconds();
-    size_t skipped;
+    size_t skipped = 0;
     uint64_t key;
     FolderLock group, lock;
     const char *model = !w.ids ? NULL : statistics_find(x->model) ? x->model : model_find(x->model, a, e);

@@ -430,6 +430,21 @@ INLINE vf v_erf(vf x)
     q = v_fma(q, t, v_set(1.834475697e-04f));
     return v_select(t < 1.0f, v_fma(p, x, x), v_copysign(1.0f - v_exp(q), x));
 }
+/* x Phi(x) as max(x, 0) - |x| erfc(|x| / sqrt 2) / 2, where nothing cancels: 2 ulp above 0, within 6e-8 below. ln erfc is a polynomial up to
+ * |x| = 5.5, which goes on down behind. A third less work than by v_erf, whose two halves are both made for every x. */
+INLINE vf v_gelu(vf x)
+{
+    const vf u = v_min(v_set(40.0f), v_abs(x));
+    vf q = v_set(-1.214072654e-06f);
+    q = v_fma(q, u, v_set(1.883021105e-05f));
+    q = v_fma(q, u, v_set(-9.165021766e-05f));
+    q = v_fma(q, u, v_set(-1.775515557e-04f));
+    q = v_fma(q, u, v_set(4.992411006e-03f));
+    q = v_fma(q, u, v_set(-3.644509986e-02f));
+    q = v_fma(q, u, v_set(-3.182834089e-01f));
+    q = v_fma(q, u, v_set(-7.978866696e-01f));
+    return v_fma(u * -0.5f, v_exp(q * u), v_max(v_zero(), x));
+}
 INLINE vf v_sigmoid(vf x)
 {
     return 1.0f / (v_exp(-x) + 1.0f);
@@ -447,7 +462,7 @@ INLINE vf v_act(Act act, float param, vf x)
     case ACT_RELU: return v_max(v_zero(), x);
     case ACT_RELU6: return v_min(v_set(6.0f), v_max(v_zero(), x));
     case ACT_LEAKY_RELU: return v_select(x > 0.0f, x, x * param);
-    case ACT_GELU: return 0.5f * x * (v_erf(x * 0.707106781f) + 1.0f);
+    case ACT_GELU: return v_gelu(x);
     case ACT_GELU_TANH: return 0.5f * x * (v_tanh(x * 0.797884561f * v_fma(x * x, v_set(0.044715f), v_set(1.0f))) + 1.0f);
     case ACT_SIGMOID: return v_sigmoid(x);
     case ACT_TANH: return v_tanh(x);
