@@ -251,7 +251,7 @@ typedef struct Kernels {
     /* out[e] = val[e] * rs[row] * cs[col] (NULL scales are 1): normalising values */
     void (*edge_scale)(const Run *, const Sparse *A, const float *val, const float *rs, const float *cs, float *out);
 
-    /* ranking (topk.c): tiles of a product feed heaps; the whole product is never stored */
+    /* ranking (topk.c): tiles of a product are ranked while a cache holds them; the whole product is never stored */
     size_t (*knn_work)(int64_t I, int64_t D, int64_t k, int threads);
     /* For each row of q [Q,D] the k rows of x [I,D] of largest dot product, best first, ties to the lower id; ids [Q,k] (-1 where
      * I < k), values [Q,k]. With normalised rows this is the cosine graph. */

@@ -87,7 +87,7 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
             }
         }
     }
-    FORGET(t); /* else C's addresses are kept from the prefetches until here, and where A's and B's should be */
+    FORGET(t); /* else the compiler keeps C's addresses from the prefetches until here, and puts A's and B's on the stack */
     c = t->c;
     if (t->first) {
         UNROLL

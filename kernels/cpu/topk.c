@@ -4,7 +4,7 @@
  * Selection of a row: the list of the k best so far, best first, lives in the output itself. Scores are compared with the last of them, 64 at a
  * time; where those above are goes into a small buffer, which is sorted and merged in when it is full and at the block's end. Ids ascend and
  * sorting is stable, so an equal score never passes an earlier one: ties stay with the lower id. Where the list is still empty a floor is
- * found first: the k-th largest of the maxima of 4 k groups is at most the k-th largest score, and not much less. */
+ * found first: the k-th largest of the maxima of 4 k groups or more is at most the k-th largest score, and not much less. */
 #include "kernels/cpu/loops.h"
 
 enum { SLAB = 8192 }; /* rows that share a packed block */
@@ -76,8 +76,8 @@ static void merge(Best *b, Waiting *w, const float *s, int32_t first_id)
     }
     b->count = old + new;
     if (old == 0) {
-        memcpy(b->value, value, (size_t)new * sizeof *value);
-        memcpy(b->id, id, (size_t)new * sizeof *id);
+        memcpy(b->value, value, (size_t) new * sizeof *value);
+        memcpy(b->id, id, (size_t) new * sizeof *id);
         new = 0;
     }
     for (int64_t to = b->count; new > 0;) {

@@ -177,7 +177,7 @@ static void topk_rows_make(Job *j, const int64_t *s)
     case_f32(j, "scores", IN, s[0] * s[1]);
     for (int64_t i = 0; j->ok && i < s[0] * s[1]; i++) { /* exact ties, and some that are never kept */
         const double x = EXACT(j, TR_SCORES)[i];
-        F32(j, TR_SCORES)[i] = i % 13 == 4 ? -INFINITY : i % 2 ? (float)x : (float)floor(64 * x) / 64;
+        F32(j, TR_SCORES)[i] = i % 13 == 4 ? -INFINITY : i % 101 == 7 ? NAN : i % 2 ? (float)x : (float)floor(64 * x) / 64;
     }
     case_set(j, TR_SCORES);
     int32_t *row = case_i32(j, "row", IN, s[0]);
