@@ -29,7 +29,9 @@ static void place_all(const Case *c, const float *s, const int32_t *at, int n, i
             id[to[i - own]] = at[i];
         }
     }
+    /* cppcheck-suppress uninitvar; places are a permutation: all n were written */
     memcpy(c->scores + u * c->K, sorted, (size_t)MIN(n, c->K) * sizeof *sorted);
+    /* cppcheck-suppress uninitvar */
     memcpy(c->ids + u * c->K, id, (size_t)MIN(n, c->K) * sizeof *id);
 }
 
