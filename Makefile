@@ -34,7 +34,8 @@ export PKG_CONFIG_PATH := $(DEPS_LIB)/pkgconfig:$(DEPS_ROOT)/usr/share/pkgconfig
 PKGS = libutf8proc $(if $(call on,$(MINIMAL)),,libjpeg libpng libwebp yaml-0.1 libxxhash zlib)
 LIBS_FOUND := $(foreach p,$(PKGS) cmocka,$(shell $(PKG_CONFIG) --exists $(p) 2>/dev/null && echo $(p)))
 MISSING := $(filter-out $(LIBS_FOUND),$(PKGS) cmocka)
-MORE_DEPS = $(if $(call on,$(MINIMAL)),libstb-dev musl-tools)
+MINIMAL_DEPS = libstb-dev musl-tools
+MORE_DEPS = $(if $(call on,$(MINIMAL)),$(MINIMAL_DEPS))
 ifeq ($(call on,$(MINIMAL))$(foreach r,/usr /usr/local $(DEPS_ROOT)/usr,$(wildcard $r/include/stb/stb_image.h $r/include/stb_image.h)),1)
 MISSING += stb_image
 endif
@@ -202,7 +203,7 @@ deps:
 #: make check-deps   what check-all uses besides, as root: clang, clang-format, clang-tidy, cppcheck, gcovr, qemu, libraries for arm64
 check-deps:
 	@[ "$$(id -u)" = 0 ] && command -v dpkg >/dev/null || { echo "check-deps: installs packages: needs root, and Debian or Ubuntu"; exit 1; }
-	@scripts/deps.sh "$(DEPS_ROOT)" libstb-dev musl-tools clang libclang-rt-dev clang-format clang-tidy cppcheck gcovr qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+	@scripts/deps.sh "$(DEPS_ROOT)" $(MINIMAL_DEPS) clang libclang-rt-dev clang-format clang-tidy cppcheck gcovr qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 	dpkg --add-architecture arm64
 	@scripts/deps.sh "$(DEPS_ROOT)" libutf8proc-dev:arm64 libcmocka-dev:arm64 || { dpkg --remove-architecture arm64; echo "check-deps: no packages for arm64 here (Ubuntu: ports.ubuntu.com): aarch64 will be skipped"; }
 have-deps:

@@ -110,7 +110,6 @@ for what in "$@"; do
         fi
         ;;
     minimal) # by musl for the size; Debian has cmocka for glibc only
-        "$make" -s MINIMAL=1 have-deps
         build minimal build/minimal MINIMAL=1 && run_all minimal build/minimal
         if [ ! -x build/minimal/tests/base_test ]; then
             echo "minimal      test programs in C are built on glibc: musl-gcc has no cmocka here"

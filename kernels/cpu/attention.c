@@ -115,7 +115,7 @@ static void task(void *arg, size_t number, int worker)
         for (int64_t j0 = 0; j0 < end; j0 += KEYS) {
             const int64_t n = MIN(end - j0, KEYS), whole = up(n, VW);
             Tile score = {query, D, 1, D, 1, 0, keys + j0 * D, TILE_COLS, D * TILE_COLS, scores, SCORE_LD, true, UNIT_F32};
-            K(tile_row)(score, (int)rows, up(n, VW));
+            K(tile_row)(score, (int)rows, whole);
             for (int64_t i = 0; i < rows; i++) { /* all maxima before all exponentials: else each row waits for its own */
                 float *s = scores + i * SCORE_LD;
                 if (t->relative) {
@@ -250,18 +250,18 @@ static void back_task(void *arg, size_t number, int worker)
         }
         const int64_t end = t->causal ? i0 + rows : T;
         for (int64_t j0 = 0; j0 < end; j0 += KEYS) {
-            const int64_t n = MIN(end - j0, KEYS);
+            const int64_t n = MIN(end - j0, KEYS), whole = up(n, VW);
             Tile score = {scaled, D, 1, D, 1, 0, keys + j0 * D, TILE_COLS, D * TILE_COLS, scores, SCORE_LD, true, UNIT_F32};
-            K(tile_row)(score, (int)rows, up(n, VW));
+            K(tile_row)(score, (int)rows, whole);
             Tile slope = {dO,        t->ldo,        1,      D,        1,    0,       values + j0 * D,
                           TILE_COLS, D * TILE_COLS, slopes, SCORE_LD, true, UNIT_F32};
-            K(tile_row)(slope, (int)rows, up(n, VW));
+            K(tile_row)(slope, (int)rows, whole);
             for (int64_t i = 0; i < rows; i++) {
                 float *s = scores + i * SCORE_LD, *ds = slopes + i * SCORE_LD;
                 if (t->relative) {
                     add_relative(s, t->relative + h * (2 * t->R + 1), t->R, i0 + i, j0, n);
                 }
-                for (int64_t j = t->causal ? MIN(MAX(i0 + i + 1 - j0, 0), n) : n; j < up(n, VW); j++) {
+                for (int64_t j = t->causal ? MIN(MAX(i0 + i + 1 - j0, 0), n) : n; j < whole; j++) {
                     s[j] = -INFINITY;
                 }
                 for (int64_t j = 0; j < n; j += VW) {
