@@ -22,6 +22,7 @@ typedef struct Plan {
     bool a_packs, b_packs;   /* per block, on the fly */
     bool a_copies;           /* A's rows lie a multiple of 2 KB apart: they would evict each other from the first level */
     bool b_direct;           /* b's full panels are read in place, its last one is packed */
+    bool b_widens;           /* a block of 16 bits becomes float32 as its first row of tiles goes over it */
     bool partial;            /* C's old content is wanted at the end: partial sums live in scratch */
     size_t a_floats, b_floats, c_floats;
 } Plan;
@@ -39,6 +40,11 @@ static size_t round64(size_t floats)
 static bool carries_on(const Gemm *g) /* C += A B: the tiles add by themselves */
 {
     return g->beta == 1.0f && g->alpha == 1.0f && g->residual != g->C && pack_of(g) != PACK_INT8;
+}
+
+static bool is_half(const Gemm *g)
+{
+    return pack_of(g) == PACK_F16 || pack_of(g) == PACK_BF16;
 }
 
 static Plan make_plan(const Gemm *g, int threads)
@@ -65,11 +71,12 @@ static Plan make_plan(const Gemm *g, int threads)
     p.a_copies = !p.a_packs && g->a_row % 512 == 0 && g->M > 4;
     p.b_direct = !g->packed && (g->b_col == 1 || g->N == 1) && g->M <= SMALL_M;
     p.b_packs = !g->packed && !p.b_direct;
+    p.b_widens = is_half(g) && g->M > TILE_ROWS;
     p.partial = (g->beta != 0.0f && !carries_on(g)) || g->residual == g->C;
     p.a_floats = p.a_packs    ? round64((size_t)(MIN(A_CHUNK * TILE_ROWS, p.rows) * p.k_len + A_CHUNK * VW))
                  : p.a_copies ? round64((size_t)(TILE_ROWS * (p.k_len + 16)))
                               : 0;
-    p.b_floats = round64((size_t)(p.k_len * (p.b_packs ? p.cols : p.b_direct ? TILE_COLS : 0)));
+    p.b_floats = round64((size_t)(p.k_len * (p.b_packs || p.b_widens ? p.cols : p.b_direct ? TILE_COLS : 0)));
     p.c_floats = p.partial ? round64((size_t)((p.k_blocks > 1 ? p.rows : TILE_ROWS) * p.cols)) : 0;
     return p;
 }
@@ -198,7 +205,7 @@ static void block(void *arg, size_t task, int worker)
                            g->act_param};
     const Unit unit = narrow_unit(pack_of(g));
     const bool bytes = unit == UNIT_INT8, even = p->a_packs || unit != UNIT_F32;
-    const int64_t b_row = unit == UNIT_HALF_F16 || unit == UNIT_HALF_BF16 ? TILE_COLS / 2 : TILE_COLS;
+    const int64_t b_row = is_half(g) ? TILE_COLS / 2 : TILE_COLS;
     const bool finishes = p->partial || g->alpha != 1.0f || g->bias || g->residual || g->act != ACT_NONE;
     for (int64_t kb = 0; kb < p->k_blocks; kb++) {
         const int64_t k0 = cut(g->K, p->k_blocks, kb), len = cut(g->K, p->k_blocks, kb + 1) - k0;
@@ -215,6 +222,7 @@ static void block(void *arg, size_t task, int worker)
             t.b_row = b_row;
             t.b_panel = g->K * b_row;
             t.b = (const float *)g->packed + n0 / TILE_COLS * t.b_panel + k0 * b_row;
+            t.wide = p->b_widens && tile_widens(tile_begin(M, tile_rows, 1, even)) ? b_work : NULL;
         } else if (p->b_packs) {
             for (int64_t n = pack_rows(len, N, B, g->b_row, g->b_col, b_work); n < N; n += TILE_COLS) {
                 K(tile_pack)(len, MIN(N - n, TILE_COLS), B + n * g->b_col, g->b_row, g->b_col, b_work + n * len);
@@ -261,6 +269,13 @@ static void block(void *arg, size_t task, int worker)
                 t.c -= full;
             } else {
                 K(tile_row)(t, (int)rows, N);
+            }
+            if (t.wide) { /* the first row of tiles has made the block float32 for all others */
+                t.unit = UNIT_F32;
+                t.b = t.wide;
+                t.b_row = TILE_COLS;
+                t.b_panel = len * TILE_COLS;
+                t.wide = NULL;
             }
             if (last && bytes) {
                 K(narrow_scale)(job->numbers, &job->a, m0 + m, rows, n0, N, t.c, t.ldc);

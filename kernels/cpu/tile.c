@@ -40,11 +40,13 @@ void K(tile_sweep)(Tile t, int rows, int64_t n, TileFn *const fn[3])
         fn[2](&t);
         t.c += wide;
         t.b += wide / TILE_COLS * t.b_panel;
+        t.wide = t.wide ? t.wide + wide * t.len : NULL;
     }
     for (; n >= TILE_COLS; n -= TILE_COLS) {
         fn[1](&t);
         t.c += TILE_COLS;
         t.b += t.b_panel;
+        t.wide = t.wide ? t.wide + TILE_COLS * t.len : NULL;
     }
     if (n == VW && fn[0] != fn[1]) {
         fn[0](&t);
@@ -72,6 +74,7 @@ void K(tile_sweep_even)(Tile t, int rows, int64_t n, TileFn *const fns[][3])
     if (even < rows) {
         t.a += even * t.a_row;
         t.c += even * t.ldc;
+        t.wide = NULL;
         K(tile_sweep)(t, 1, n, fns[0]);
     }
 }

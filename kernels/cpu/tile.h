@@ -43,9 +43,16 @@ typedef struct Tile {
     int64_t b_row, b_panel; /* B[k,n] at k b_row + (n / TILE_COLS) b_panel + n % TILE_COLS */
     float *c;
     int64_t ldc;
-    bool first; /* C is written, not added to */
-    Unit unit;  /* what all of this counts */
+    bool first;  /* C is written, not added to */
+    Unit unit;   /* what all of this counts */
+    float *wide; /* panels [len, TILE_COLS] where 16-bit numbers of B go as float32, for whoever comes next; or NULL */
 } Tile;
+
+/* Tiles of so many rows fill `wide`: fewer are not worth the code. K is one segment then. */
+static inline bool tile_widens(int64_t rows)
+{
+    return 2 * rows >= TILE_ROWS;
+}
 
 /* C[rows, n] (+)= A B by tiles: rows <= TILE_ROWS, any n. B's last panel is whole (padded). Writes n columns, no more. */
 void K(tile_row)(Tile t, int rows, int64_t n);

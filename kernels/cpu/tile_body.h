@@ -34,7 +34,8 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
     vf acc[TILE_ROWS][VECS_MAX];
     const int64_t ldc = t->ldc, a_row = by_column ? 1 : t->a_row, a_step = by_column ? t->a_step : 1;
     const int64_t b_row = t->b_row, b_panel = t->b_panel;
-    float *c = t->c;
+    const bool widens = (unit == UNIT_HALF_F16 || unit == UNIT_HALF_BF16) && tile_widens(rows);
+    float *c = t->c, *wide = t->wide;
     UNROLL
     for (int i = 0; i < rows; i++) {
         UNROLL
@@ -65,7 +66,11 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
                     __builtin_prefetch(b + v / 2 * b_panel + v % 2 * VW + AHEAD * b_row, 0, 2);
                 }
                 bk[v] = v_take(unit, b + v / 2 * b_panel, v % 2);
+                if (widens && wide) {
+                    v_store(wide + v / 2 * t->len * TILE_COLS + v % 2 * VW, bk[v]);
+                }
             }
+            wide += widens && wide ? TILE_COLS : 0;
             UNROLL
             for (int i = 0; i < rows; i++) {
                 const float *one = by_column ? &column[i] : &a[i / 3][i % 3 * a_row];
