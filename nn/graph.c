@@ -199,6 +199,8 @@ void csr_pin(Tape *t, const Csr *g)
 {
     tape_pin(t, g->start);
     tape_pin(t, g->col);
+    tape_pin(t, g->tstart);
+    tape_pin(t, g->tcol);
     tape_pin(t, g->row_scale);
     tape_pin(t, g->col_scale);
 }

@@ -240,7 +240,8 @@ Tensor *ids_join(Tape *t, Tensor *low, int64_t first, Tensor *high); /* low, the
 Tensor *ids_split(Tape *t, Tensor *ids, int64_t first,
                   Tensor **high); /* ascending ids below `first`; *high: the others, less it */
 /* Rows ids (distinct, ascending) of a square graph as [n, |from|]: from lists, ascending, the nodes that these rows read and ids
- * themselves; at [n]: where ids stand in it. Then (A x)[ids] = spmm(rows, x[from]). ids NULL: g itself, *from and *at NULL. */
+ * themselves, or is NULL, for all nodes, where their own rows hold half of the graph's entries; at [n]: where ids stand in it. Then
+ * (A x)[ids] = spmm(rows, x[from]). ids NULL: g itself, *from and *at NULL. */
 const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **at);
 void csr_read(const Device *d, const Csr *g, int64_t *start, int32_t *col,
               float *val); /* host copies; any may be NULL; scales applied */

@@ -186,7 +186,7 @@ static Tensor *convolve(Tape *t, const Model *m, Tensor *ids, int64_t n)
     plan_hops(t, l->adjacency, ids, n, l->hop);
     int64_t mark = tape_mark(t);
     Tensor *users = NULL, *items = NULL;
-    if (ids)
+    if (l->hop[0].ids)
         users = ids_split(t, l->hop[0].ids, m->data->U, &items);
     Tensor *x = stack_rows(t, pick(t, l->user, users), pick(t, l->item, items)), *sum = x;
     for (int64_t i = 1; i <= n; i++) {
