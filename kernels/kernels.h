@@ -126,6 +126,15 @@ typedef struct Exclude {  /* for each row of a batch, ascending ids that must no
     const int32_t *row;
 } Exclude;
 
+enum { BPR_USER, BPR_POS, BPR_NEG };
+typedef struct BprPart {
+    int64_t D;
+    const float *x[3]; /* [B, D] of users, of wanted items, of others */
+    float eps;         /* > 0: items' rows are compared as x / max(|x|, eps), zeros as zeros */
+    float *dx[3];      /* backward: where gradients go, or NULL */
+    float beta[3];     /* 0: written; 1: added */
+} BprPart;
+
 typedef enum Binary { BIN_ADD, BIN_SUB, BIN_MUL, BIN_DIV, BIN_MAX } Binary;
 typedef enum Reduce { REDUCE_SUM, REDUCE_MEAN, REDUCE_MAX, REDUCE_FIRST } Reduce;
 
@@ -265,9 +274,13 @@ typedef struct Kernels {
     void (*topk_rows)(const Run *, int64_t B, int64_t I, int64_t k, const float *scores, const Exclude *exclude,
                       int32_t *ids, float *values);
 
-    /* losses (loss.c) */
-    /* loss[b] = softplus(neg[b] - pos[b]) = -log sigmoid(pos - neg), stable; slope[b] = -sigmoid(neg - pos) = d loss / d pos. NULL: not wanted */
-    void (*bpr)(const Run *, int64_t B, const float *pos, const float *neg, float *loss, float *slope);
+    /* losses (loss.c). Scores pos, neg [B] are sums over parts of dot products by row.
+     * loss[b] = softplus(neg - pos) + l2 (squares of all rows compared) = -log sigmoid(pos - neg) + ..., stable;
+     * slope[b] = -sigmoid(neg - pos) = d loss / d pos, or NULL */
+    void (*bpr)(const Run *, int64_t B, int parts, const BprPart *part, float l2, float *loss, float *slope);
+    /* dx = beta dx + the gradients, each row's loss weighing scale dloss[0] */
+    void (*bpr_back)(const Run *, int64_t B, int parts, const BprPart *part, float l2, const float *slope, float scale,
+                     const float *dloss);
 
     /* optimisers (optim.c). p, m, v [rows, D]. Every one gives the bits of the dense one. */
     void (*adam)(const Run *, int64_t n, const AdamStep *s, const float *g, float *p, float *m, float *v);

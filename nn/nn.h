@@ -169,9 +169,16 @@ Tensor *layer_norm(Tape *t, Tensor *x, const Norm *n);
 Tensor *layer_norm_add(Tape *t, Tensor *x, Tensor *residual, const Norm *n); /* norm(x + residual) */
 Tensor *sum(Tape *t, Tensor *x);                                             /* -> [1] */
 Tensor *mean(Tape *t, Tensor *x);
-Tensor *sum_squares(Tape *t, Tensor *x);             /* -> [1] */
-Tensor *frobenius(Tape *t, Tensor *x);               /* sqrt(sum x^2) -> [1]; gradient 0 at 0 */
-Tensor *bpr_loss(Tape *t, Tensor *pos, Tensor *neg); /* mean -log sigmoid(pos - neg) -> [1] */
+Tensor *sum_squares(Tape *t, Tensor *x); /* -> [1] */
+Tensor *frobenius(Tape *t, Tensor *x);   /* sqrt(sum x^2) -> [1]; gradient 0 at 0 */
+
+/* BPR, Rendle et al. 2009: mean over b of -log sigmoid(score of pos - score of neg) + l2 (squares of all rows compared) -> [1], in one
+ * pass each way. A score is the sum over parts of the dot products of users' and items' rows; D may differ from part to part. */
+typedef struct Triples {
+    Tensor *user, *pos, *neg; /* [B, D] */
+    float eps;                /* > 0: pos and neg by row_normalize(, eps) */
+} Triples;
+Tensor *bpr_loss(Tape *t, int parts, const Triples *triples, float l2);
 
 /* texts and images */
 typedef struct Ragged { /* B texts as [total, C] rows; text b owns rows offsets[b] .. offsets[b+1]-1 */

@@ -88,26 +88,70 @@ Tensor *frobenius(Tape *t, Tensor *x)
     return node_done(t, n, 2.0 * (double)x->count, 8.0 * (double)x->count);
 }
 
-static void bpr_loss_back(Tape *t, Node *n)
+/* ---- BPR: inputs are user, pos, neg of each part, then room for a loss a row -------------------------------------------------------- */
+
+static const BprPart *bpr_parts(Tape *t, const Node *n, bool back)
 {
-    float each = 1.0f / (float)n->in[0]->count;
-    add_times_scalar(t, n->in[0], each, n->grad, n->keep[0]);
-    add_times_scalar(t, n->in[1], -each, n->grad, n->keep[0]);
+    int parts = n->inputs / 3;
+    const float *eps = n->spec;
+    BprPart *part = host_alloc(t, parts, sizeof *part);
+    for (int k = 0; part && k < parts; k++) {
+        Tensor **in = &n->in[3 * k];
+        part[k] = (BprPart){.D = cols_of(in[0]), .eps = eps[k]};
+        for (int i = 0; i < 3; i++) {
+            part[k].x[i] = in[i]->data;
+            part[k].dx[i] = back ? grad_into(t, in[i], &part[k].beta[i]) : NULL;
+        }
+    }
+    return part;
 }
 
-Tensor *bpr_loss(Tape *t, Tensor *pos, Tensor *neg)
+static void bpr_loss_back(Tape *t, Node *n)
+{
+    const BprPart *part = bpr_parts(t, n, true);
+    int64_t B = rows_of(n->in[0]);
+    if (part && t->error.code == SP_OK)
+        t->k->bpr_back(&t->run, B, n->inputs / 3, part, n->f, n->keep[0], 1.0f / (float)B, n->grad);
+}
+
+static Node *bpr_node(Tape *t, const Op *op, int parts, const Triples *x)
+{
+    Tensor **in = host_alloc(t, 3 * parts + 1, sizeof *in);
+    float *eps = host_alloc(t, parts, sizeof *eps);
+    if (!in || !eps)
+        return NULL;
+    for (int k = 0; k < parts; k++) {
+        memcpy(&in[3 * k], (Tensor *[]){x[k].user, x[k].pos, x[k].neg}, 3 * sizeof *in);
+        eps[k] = x[k].eps;
+    }
+    in[3 * parts] = tape_constant(t, F32, x->user ? rows_of(x->user) : 0, NULL);
+    Node *n = node_new(t, op, 3 * parts + 1, in);
+    for (int k = 0; n && k < 3 * parts; k++)
+        if (!node_fits(t, n, rows_of(in[k]) == rows_of(in[0]) && rows_of(in[0]) > 0 && same_shape(in[k], in[k / 3 * 3])))
+            return NULL;
+    if (n)
+        n->spec = eps;
+    return n && node_out(t, n, F32, SHAPE(1)) ? n : NULL;
+}
+
+Tensor *bpr_loss(Tape *t, int parts, const Triples *x, float l2)
 {
     static const Op op = {.name = "bpr_loss", .back_name = "bpr_loss back", .back = bpr_loss_back};
-    Node *n = node_new(t, &op, IN(pos, neg, scratch_like(t, pos)));
-    if (!n || !node_fits(t, n, pos->count == neg->count && pos->count > 0) || !node_out(t, n, F32, SHAPE(1)))
+    Node *n = t->error.code == SP_OK ? bpr_node(t, &op, parts, x) : NULL;
+    const BprPart *part = n ? bpr_parts(t, n, false) : NULL;
+    if (!part)
         return tape_failed(t);
-    int64_t B = pos->count;
-    float *loss = n->in[2]->data;
+    int64_t B = rows_of(n->in[0]), D = 0;
+    float *loss = n->in[3 * parts]->data;
+    n->f = l2;
+    n->unread = UNREAD(RESULT);
     n->keep[0] = n->out.needs_grad ? step_floats(t, B) : NULL;
+    for (int k = 0; k < parts; k++)
+        D += part[k].D;
     if (live(t) && tape_work(t, t->k->sum_work(B, tape_threads(t)))) {
-        t->k->bpr(&t->run, B, pos->data, neg->data, loss, n->keep[0]);
+        t->k->bpr(&t->run, B, parts, part, l2, loss, n->keep[0]);
         t->k->sum(&t->run, B, loss, n->out.data);
         t->k->axpby(&t->run, 1, 1.0f / (float)B, n->out.data, 0, n->out.data);
     }
-    return node_done(t, n, 20.0 * (double)B, 12.0 * (double)B);
+    return node_done(t, n, (double)B * (4.0 * (double)D + 20.0), (double)B * (12.0 * (double)D + 12.0));
 }

@@ -485,7 +485,7 @@ void tape_drop(Tape *t, int64_t mark, int n_keep, Tensor *const *keep)
             needed[own->out.id] = true;
         for (int j = 0; n->out.needs_grad && j < n->inputs; j++) {
             Node *in = n->in[j] && n->in[j]->id >= 0 ? root(t->nodes[n->in[j]->id]) : NULL;
-            if (in && !(n->unread >> j & 1))
+            if (in && (j >= RESULT || !(n->unread >> j & 1)))
                 needed[in->out.id] = true;
         }
     }

@@ -19,7 +19,7 @@
     FAMILY(act) FAMILY(act_back) FAMILY(binary) FAMILY(axpby) FAMILY(add_bias) FAMILY(dropout) FAMILY(fill) FAMILY(sum)       \
     FAMILY(sum_squares) FAMILY(gather) FAMILY(segment_sum) FAMILY(segment_pool) FAMILY(segment_pool_back) FAMILY(group_ids)   \
     FAMILY(spmm) FAMILY(sddmm) FAMILY(edge_softmax) FAMILY(edge_softmax_back) FAMILY(edge_row_sum) FAMILY(edge_scale)         \
-    FAMILY(knn) FAMILY(topk) FAMILY(topk_rows) FAMILY(bpr) FAMILY(adam) FAMILY(adam_replay) FAMILY(adam_rows)                 \
+    FAMILY(knn) FAMILY(topk) FAMILY(topk_rows) FAMILY(bpr) FAMILY(bpr_back) FAMILY(adam) FAMILY(adam_replay) FAMILY(adam_rows)                 \
     FAMILY(adam_factored) FAMILY(sgd) FAMILY(gemm) FAMILY(conv) FAMILY(max_pool) FAMILY(mean_pool) FAMILY(attention)           \
     FAMILY(attention_back)
 /* Called by a family's cases: how much scratch, and packing */
@@ -82,7 +82,7 @@ typedef struct Family {
     /* A backward kernel: a scalar in double of the exact inputs, of whose derivative by buffer by[i][0] is expected in buffer by[i][1]
      * (added to what INOUT held) */
     double (*loss)(const Job *j, const int64_t *s);
-    int by[4][2], by_count;
+    int by[6][2], by_count;
     double tolerance;   /* |got - want| <= tolerance (1 + |want|); 0: 1e-5 */
     int in_place[2][2]; /* pairs: output, input that may share its memory */
     int in_place_count;

@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-enum { INPUTS = 4 };
+enum { INPUTS = 6 };
 typedef struct Case {
     const char *name;
     Tensor *(*build)(Tape *t, Tensor **p);
@@ -84,7 +84,10 @@ BUILD(b_sum, return sum(t, p[0]);)
 BUILD(b_mean, return mean(t, made(t, p[0]));)
 BUILD(b_sum_squares, return sum_squares(t, p[0]);)
 BUILD(b_frobenius, return frobenius(t, p[0]);)
-BUILD(b_bpr_loss, return bpr_loss(t, p[0], p[1]);)
+BUILD(b_bpr_loss, return bpr_loss(t, 1, &(Triples){p[0], p[1], p[2], 0}, 0);)
+BUILD(b_bpr_parts, return bpr_loss(t, 2, (Triples[]){{p[0], p[1], p[2], 0}, {p[3], p[4], p[5], 1e-12f}}, 0.3f);)
+BUILD(b_bpr_shared, Tensor *x = made(t, p[0]);
+      return bpr_loss(t, 2, (Triples[]){{x, p[1], x, 0}, {x, x, p[1], 0.1f}}, 0.2f);)
 BUILD(b_attention, return attention(t, p[0], texts(), 2, (Relative){0}, false);)
 BUILD(b_attention_causal, return attention(t, made(t, p[0]), texts(), 3, (Relative){0}, true);)
 BUILD(b_pool_sum, return pool_texts(t, p[0], texts(), REDUCE_SUM);)
@@ -151,7 +154,9 @@ static const Case cases[] = {
     {"mean", b_mean, {{5, 7}}},
     {"sum_squares", b_sum_squares, {{5, 7}}},
     {"frobenius", b_frobenius, {{5, 7}}},
-    {"bpr_loss", b_bpr_loss, {{9, 0}, {9, 0}}},
+    {"bpr_loss", b_bpr_loss, {{5, 7}, {5, 7}, {5, 7}}},
+    {"bpr_loss, two parts", b_bpr_parts, {{3, 7}, {3, 7}, {3, 7}, {3, 5}, {3, 5}, {3, 5}}},
+    {"bpr_loss, shared rows", b_bpr_shared, {{4, 6}, {4, 6}}},
     {"attention", b_attention, {{7, 24}}},
     {"attention, causal", b_attention_causal, {{7, 27}}},
     {"pool_texts sum", b_pool_sum, {{7, 5}}},

@@ -49,11 +49,11 @@ static Tensor *loss_of(Model *m, int step, Kinds kinds)
     Tensor *loss = NULL;
     if (kinds & ROWS && step % 5 != 4) { /* in some steps the items get no gradient at all */
         Tensor *p = gather(t, m->items, pos), *n = gather(t, m->items, neg);
-        loss = add(t, bpr_loss(t, row_dot(t, u, p), row_dot(t, u, n)), scale(t, frobenius(t, p), 0.01f));
+        loss = add(t, bpr_loss(t, 1, &(Triples){u, p, n, 0}, 0), scale(t, frobenius(t, p), 0.01f));
     }
     if (kinds & FACTORS || !loss) {
         Tensor *all = linear_act(t, m->features, &m->project, ACT_LEAKY_RELU, 0.01f);
-        Tensor *x = bpr_loss(t, row_dot(t, u, gather(t, all, pos)), row_dot(t, u, gather(t, all, neg)));
+        Tensor *x = bpr_loss(t, 1, &(Triples){u, gather(t, all, pos), gather(t, all, neg), 0}, 0.01f);
         loss = loss ? add(t, loss, x) : x;
     }
     if (kinds & MIXED && step % 3 == 1)

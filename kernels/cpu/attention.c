@@ -114,7 +114,8 @@ static void task(void *arg, size_t number, int worker)
         const int64_t end = t->causal ? i0 + rows : T;
         for (int64_t j0 = 0; j0 < end; j0 += KEYS) {
             const int64_t n = MIN(end - j0, KEYS), whole = up(n, VW);
-            Tile score = {query, D, 1, D, 1, 0, keys + j0 * D, TILE_COLS, D * TILE_COLS, scores, SCORE_LD, true, UNIT_F32};
+            Tile score = {query,         D,      1,        D,    1,        0,   keys + j0 * D, TILE_COLS,
+                          D * TILE_COLS, scores, SCORE_LD, true, UNIT_F32, NULL};
             K(tile_row)(score, (int)rows, whole);
             for (int64_t i = 0; i < rows; i++) { /* all maxima before all exponentials: else each row waits for its own */
                 float *s = scores + i * SCORE_LD;
@@ -137,8 +138,8 @@ static void task(void *arg, size_t number, int worker)
                     times(out + i * out_ld, out + i * out_ld, D, shrink);
                 }
             }
-            Tile value = {scores,    SCORE_LD,      1,   n,      1,       0,       values + j0 * TILE_COLS,
-                          TILE_COLS, T * TILE_COLS, out, out_ld, j0 == 0, UNIT_F32};
+            Tile value = {scores,    SCORE_LD,      1,   n,      1,       0,        values + j0 * TILE_COLS,
+                          TILE_COLS, T * TILE_COLS, out, out_ld, j0 == 0, UNIT_F32, NULL};
             K(tile_row)(value, (int)rows, out_ld);
         }
         for (int64_t i = 0; i < rows; i++) {
@@ -204,8 +205,8 @@ static void add_transposed(const float *weights, int64_t rows, int64_t keys, con
 {
     for (int64_t j = 0, many; j < keys; j += many) {
         many = MIN(keys - j, TILE_ROWS);
-        Tile t = {weights + j,   1,  SCORE_LD, rows,    1, 0, B, TILE_COLS, TILE_ROWS * TILE_COLS,
-                  sums + j * ld, ld, false,    UNIT_F32};
+        Tile t = {weights + j,   1,  SCORE_LD, rows,     1,   0, B, TILE_COLS, TILE_ROWS * TILE_COLS,
+                  sums + j * ld, ld, false,    UNIT_F32, NULL};
         K(tile_row)(t, (int)many, ld);
     }
 }
@@ -251,10 +252,11 @@ static void back_task(void *arg, size_t number, int worker)
         const int64_t end = t->causal ? i0 + rows : T;
         for (int64_t j0 = 0; j0 < end; j0 += KEYS) {
             const int64_t n = MIN(end - j0, KEYS), whole = up(n, VW);
-            Tile score = {scaled, D, 1, D, 1, 0, keys + j0 * D, TILE_COLS, D * TILE_COLS, scores, SCORE_LD, true, UNIT_F32};
+            Tile score = {scaled,        D,      1,        D,    1,        0,   keys + j0 * D, TILE_COLS,
+                          D * TILE_COLS, scores, SCORE_LD, true, UNIT_F32, NULL};
             K(tile_row)(score, (int)rows, whole);
-            Tile slope = {dO,        t->ldo,        1,      D,        1,    0,       values + j0 * D,
-                          TILE_COLS, D * TILE_COLS, slopes, SCORE_LD, true, UNIT_F32};
+            Tile slope = {dO,        t->ldo,        1,      D,        1,    0,        values + j0 * D,
+                          TILE_COLS, D * TILE_COLS, slopes, SCORE_LD, true, UNIT_F32, NULL};
             K(tile_row)(slope, (int)rows, whole);
             for (int64_t i = 0; i < rows; i++) {
                 float *s = scores + i * SCORE_LD, *ds = slopes + i * SCORE_LD;
@@ -270,8 +272,8 @@ static void back_task(void *arg, size_t number, int worker)
                     v_store(ds + j, p * (v_load(ds + j) - delta[i]));
                 }
             }
-            Tile to_query = {slopes,    SCORE_LD,      1,  n,    1,       0,       k_rows + j0 * TILE_COLS,
-                             TILE_COLS, T * TILE_COLS, dq, wide, j0 == 0, UNIT_F32};
+            Tile to_query = {slopes,    SCORE_LD,      1,  n,    1,       0,        k_rows + j0 * TILE_COLS,
+                             TILE_COLS, T * TILE_COLS, dq, wide, j0 == 0, UNIT_F32, NULL};
             K(tile_row)(to_query, (int)rows, wide);
             add_transposed(scores, rows, n, dout, dv + j0 * wide, wide);
             add_transposed(slopes, rows, n, query, dk + j0 * wide, wide);

@@ -15,7 +15,7 @@
     /* rows.c */ LINE(gather) LINE(segment_sum) LINE(segment_pool) LINE(segment_pool_back) LINE(group_ids)                \
     /* sparse.c */ LINE(spmm) LINE(sddmm) LINE(edge_softmax) LINE(edge_softmax_back) LINE(edge_row_sum) LINE(edge_scale)  \
     /* topk.c */ LINE(knn_work) LINE(knn) LINE(topk_work) LINE(topk) LINE(topk_rows)                                      \
-    /* loss.c */ LINE(bpr)                                                                                                \
+    /* loss.c */ LINE(bpr) LINE(bpr_back)                                                                                      \
     /* optim.c */ LINE(adam) LINE(adam_replay) LINE(adam_rows) LINE(adam_factored_work) LINE(adam_factored) LINE(sgd)
 /* clang-format on */
 

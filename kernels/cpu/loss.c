@@ -1,27 +1,128 @@
 /* Losses over a batch. */
-#include "kernels/cpu/loops.h"
+#include "kernels/cpu/row.h"
 
-typedef struct Pairs {
-    const float *pos, *neg;
+/* ---- BPR: a user's rows against those of a wanted item and of another, in one pass each way -------------------------------------------- */
+
+typedef struct Triples {
+    int parts;
+    const BprPart *part;
+    float l2;
     float *loss, *slope;
-} Pairs;
+    float each; /* backward: gradient of one row's loss */
+} Triples;
+
+/* What item row x is multiplied with before it is compared: 1, or 1 / max(|x|, eps). *length: |x| in that case. */
+INLINE float to_unit(const float *x, int64_t D, float eps, float *length)
+{
+    if (eps <= 0.0f) {
+        return 1.0f;
+    }
+    ROW_SUM(squares, D, square(PART(x)))
+    *length = __builtin_sqrtf(squares);
+    return 1.0f / (*length > eps ? *length : eps);
+}
+
+/* score of neg - score of pos of row b, adds up what the penalty counts */
+INLINE float differ(const Triples *t, int64_t b, float *penalty)
+{
+    float sum = 0, length;
+    for (int k = 0; k < t->parts; k++) {
+        const BprPart *p = &t->part[k];
+        const int64_t D = p->D;
+        const float *u = p->x[BPR_USER] + b * D, *x = p->x[BPR_POS] + b * D, *y = p->x[BPR_NEG] + b * D;
+        const vf sx = v_set(to_unit(x, D, p->eps, &length)), sy = v_set(to_unit(y, D, p->eps, &length));
+        ROW_SUM(dot, D, PART(u) * (sy * PART(y) - sx * PART(x)))
+        sum += dot;
+        if (t->l2 > 0.0f) {
+            ROW_SUM(squares, D, square(PART(u)) + square(sx * PART(x)) + square(sy * PART(y)))
+            *penalty += squares;
+        }
+    }
+    return sum;
+}
 
 static void bpr_range(const void *arg, int64_t first, int64_t last)
 {
-    const Pairs *p = arg;
-    FOR_VECTORS(first, last, {
-        const vf d = load_part(p->neg + i, n) - load_part(p->pos + i, n);
-        if (p->loss) {
-            store_part(p->loss + i, v_softplus(d), n);
+    const Triples *t = arg;
+    for (int64_t b = first; b < last; b += VW) { /* a vector of rows: the logarithm is the dearest part of one */
+        const int n = (int)MIN(VW, last - b);
+        float each[VW] = {0}, penalty[VW] = {0};
+        for (int i = 0; i < n; i++) {
+            each[i] = differ(t, b + i, &penalty[i]);
         }
-        if (p->slope) {
-            store_part(p->slope + i, -v_sigmoid(d), n);
+        const vf d = v_load(each);
+        store_part(t->loss + b, v_fma(v_set(t->l2), v_load(penalty), v_softplus(d)), n);
+        if (t->slope) {
+            store_part(t->slope + b, -v_sigmoid(d), n);
         }
+    }
+}
+
+static int64_t numbers(int parts, const BprPart *part) /* that a row of the batch reads */
+{
+    int64_t sum = 1;
+    for (int k = 0; k < parts; k++) {
+        sum += 3 * part[k].D;
+    }
+    return sum;
+}
+
+void K(bpr)(const Run *run, int64_t B, int parts, const BprPart *part, float l2, float *loss, float *slope)
+{
+    const Triples t = {.parts = parts, .part = part, .l2 = l2, .loss = loss, .slope = slope};
+    run_rows(run, B, numbers(parts, part), bpr_range, &t);
+}
+
+/* dx = beta dx + gradient of an item's row: of slope (u . y) + l2 |y|^2 with y = x / max(|x|, eps), or x */
+INLINE void item_back(const BprPart *p, const float *u, const float *x, float slope, float l2, float beta, float *dx)
+{
+    const int64_t D = p->D;
+    float length = 0, along = 0;
+    const float scale = to_unit(x, D, p->eps, &length);
+    const vf s = v_set(slope), pull = v_set(2 * l2 * scale), to_y = v_set(scale);
+    if (p->eps > 0.0f && length > p->eps) { /* what lies along y only makes the row longer */
+        ROW_SUM(dot, D, v_fma(s, PART(u), pull * PART(x)) * PART(x))
+        along = dot * scale * scale;
+    }
+    const vf less = v_set(along);
+    FOR_VECTORS(0, D, {
+        const vf d = (v_fma(s, PART(u), pull * PART(x)) - less * PART(x)) * to_y;
+        store_part(dx + i, beta == 0.0f ? d : v_fma(v_set(beta), PART(dx), d), n);
     })
 }
 
-void K(bpr)(const Run *run, int64_t B, const float *pos, const float *neg, float *loss, float *slope)
+static void bpr_back_range(const void *arg, int64_t first, int64_t last)
 {
-    Pairs p = {pos, neg, loss, slope};
-    run_ranges(run, B, 4096, bpr_range, &p);
+    const Triples *t = arg;
+    for (int64_t b = first; b < last; b++) {
+        const float slope = t->slope[b] * t->each, l2 = t->l2 * t->each;
+        for (int k = 0; k < t->parts; k++) {
+            const BprPart *p = &t->part[k];
+            const int64_t D = p->D, at = b * D;
+            const float *u = p->x[BPR_USER] + at, *x = p->x[BPR_POS] + at, *y = p->x[BPR_NEG] + at;
+            if (p->dx[BPR_USER]) {
+                float *du = p->dx[BPR_USER] + at, length;
+                const vf to_x = v_set(slope * to_unit(x, D, p->eps, &length)),
+                         to_y = v_set(slope * to_unit(y, D, p->eps, &length)), pull = v_set(2 * l2);
+                const float beta = p->beta[BPR_USER];
+                FOR_VECTORS(0, D, {
+                    const vf d = v_fma(to_x, PART(x), v_fma(-to_y, PART(y), pull * PART(u)));
+                    store_part(du + i, beta == 0.0f ? d : v_fma(v_set(beta), PART(du), d), n);
+                })
+            }
+            if (p->dx[BPR_POS]) {
+                item_back(p, u, x, slope, l2, p->beta[BPR_POS], p->dx[BPR_POS] + at);
+            }
+            if (p->dx[BPR_NEG]) {
+                item_back(p, u, y, -slope, l2, p->beta[BPR_NEG], p->dx[BPR_NEG] + at);
+            }
+        }
+    }
+}
+
+void K(bpr_back)(const Run *run, int64_t B, int parts, const BprPart *part, float l2, const float *slope, float scale,
+                 const float *dloss)
+{
+    const Triples t = {.parts = parts, .part = part, .l2 = l2, .slope = (float *)slope, .each = scale * dloss[0]};
+    run_rows(run, B, 2 * numbers(parts, part), bpr_back_range, &t);
 }

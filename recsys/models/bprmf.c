@@ -33,9 +33,10 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
 {
     const Bprmf *w = m->own;
     Tensor *x[] = {gather(t, w->user, b->user), gather(t, w->item, b->pos), gather(t, w->item, b->neg)};
-    Tensor *bpr = bpr_loss(t, row_dot(t, x[0], x[1]), row_dot(t, x[0], x[2]));
+    const Triples triples = {x[0], x[1], x[2], 0};
     double l_w = setting_f64(m->settings, "l_w");
-    return is_mmrec(m) ? add_norms(t, bpr, l_w, 3, x, b->B) : add_l2(t, bpr, l_w, 3, x, b->B);
+    return is_mmrec(m) ? add_norms(t, bpr_loss(t, 1, &triples, 0), l_w, 3, x, b->B)
+                       : bpr_loss(t, 1, &triples, (float)(l_w / 2));
 }
 
 static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)

@@ -231,9 +231,8 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
     }
     propagate(t, m, graph, &users, &items);
     tape_drop(t, mark, 2, (Tensor *[]){users, items});
-    Tensor *u = gather(t, users, user_at), *i = gather(t, items, pos_at), *j = gather(t, items, neg_at);
-    Tensor *bpr = bpr_loss(t, row_dot(t, u, i), row_dot(t, u, j));
-    return add_l2(t, bpr, setting_f64(m->settings, "l_w"), 3, (Tensor *[]){u, i, j}, b->B);
+    const Triples triples = {gather(t, users, user_at), gather(t, items, pos_at), gather(t, items, neg_at), 0};
+    return bpr_loss(t, 1, &triples, (float)(setting_f64(m->settings, "l_w") / 2));
 }
 
 static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)

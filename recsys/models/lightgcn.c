@@ -58,8 +58,8 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
     const LightGcn *g = m->own;
     Tensor *users, *items;
     represent(t, m, &users, &items);
-    Tensor *u = gather(t, users, b->user);
-    Tensor *bpr = bpr_loss(t, row_dot(t, u, gather(t, items, b->pos)), row_dot(t, u, gather(t, items, b->neg)));
+    const Triples triples = {gather(t, users, b->user), gather(t, items, b->pos), gather(t, items, b->neg), 0};
+    Tensor *bpr = bpr_loss(t, 1, &triples, 0);
     Tensor *ego[] = {gather(t, g->user, b->user), gather(t, g->item, b->pos), gather(t, g->item, b->neg)};
     double l_w = setting_f64(m->settings, "l_w");
     return is_mmrec(m) ? add_norms(t, bpr, l_w, 3, ego, b->B) : add_l2(t, bpr, l_w, 3, ego, b->B);

@@ -120,9 +120,8 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
     const Ngcf *g = m->own;
     int64_t U = m->data->U, I = m->data->I;
     propagate(t, m, g->epoch);
-    Tensor *x[] = {vectors(t, g, 0, U, b->user), vectors(t, g, U, I, b->pos), vectors(t, g, U, I, b->neg)};
-    Tensor *bpr = bpr_loss(t, row_dot(t, x[0], x[1]), row_dot(t, x[0], x[2]));
-    return add_l2(t, bpr, setting_f64(m->settings, "l_w"), 3, x, b->B);
+    const Triples triples = {vectors(t, g, 0, U, b->user), vectors(t, g, U, I, b->pos), vectors(t, g, U, I, b->neg), 0};
+    return bpr_loss(t, 1, &triples, (float)(setting_f64(m->settings, "l_w") / 2));
 }
 
 static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)

@@ -76,12 +76,10 @@ static Tensor *loss_elliot(Tape *t, Model *m, const Batch *b)
     const Vbpr *v = m->own;
     Tensor *gu = gather(t, v->user, b->user), *tu = gather(t, v->user_visual, b->user);
     Tensor *pos_at, *neg_at, *items = distinct(t, b->pos, b->neg, &pos_at, &neg_at);
-    Tensor *p = row_normalize(t, project(t, v, items), 1e-12f);
-    Tensor *gi = gather(t, v->item, b->pos), *pi = gather(t, p, pos_at);
-    Tensor *gj = gather(t, v->item, b->neg), *pj = gather(t, p, neg_at);
-    Tensor *pos = add(t, row_dot(t, gu, gi), row_dot(t, tu, pi));
-    Tensor *neg = add(t, row_dot(t, gu, gj), row_dot(t, tu, pj));
-    return add_l2(t, bpr_loss(t, pos, neg), setting_f64(m->settings, "l_w"), 6, (Tensor *[]){gu, gi, gj, tu, pi, pj}, b->B);
+    Tensor *p = project(t, v, items);
+    const Triples triples[] = {{gu, gather(t, v->item, b->pos), gather(t, v->item, b->neg), 0},
+                               {tu, gather(t, p, pos_at), gather(t, p, neg_at), 1e-12f}};
+    return bpr_loss(t, 2, triples, (float)(setting_f64(m->settings, "l_w") / 2));
 }
 
 static Tensor *loss_mmrec(Tape *t, Model *m, const Batch *b)
@@ -92,8 +90,8 @@ static Tensor *loss_mmrec(Tape *t, Model *m, const Batch *b)
     Tensor *p = project(t, v, items);
     Tensor *i = concat(t, gather(t, v->item, b->pos), gather(t, p, pos_at));
     Tensor *j = concat(t, gather(t, v->item, b->neg), gather(t, p, neg_at));
-    Tensor *bpr = bpr_loss(t, row_dot(t, u, i), row_dot(t, u, j));
-    return add_norms(t, bpr, setting_f64(m->settings, "l_w"), 3, (Tensor *[]){u, i, j}, b->B);
+    return add_norms(t, bpr_loss(t, 1, &(Triples){u, i, j, 0}, 0), setting_f64(m->settings, "l_w"), 3, (Tensor *[]){u, i, j},
+                     b->B);
 }
 
 static Tensor *loss(Tape *t, Model *m, const Batch *b)

@@ -1,4 +1,4 @@
-/* Cases of kernels/cpu/elementwise.c and loss.c. */
+/* Cases of kernels/cpu/elementwise.c. */
 #include <math.h>
 
 #include "tests/kernel_cases.h"
@@ -320,49 +320,3 @@ const Family family_sum_squares = {.kernel = "sum_squares",
                                    .call = sum_squares_call,
                                    .reference = sum_squares_reference,
                                    .tolerance = 1e-6};
-
-/* ---- bpr: the loss by its definition, the slope by differences ---------------------------------------------------------------------------------- */
-
-static const Case bpr_cases[] = {CASE(0, 1), CASE(1, 1), CASE(45, 3), CASE(5000, 40), TIMED(2048, 1)};
-static void bpr_make(Job *j, const int64_t *s)
-{
-    case_f32(j, "pos", IN, s[0]);
-    spread(j, 0, (double)s[1]);
-    case_f32(j, "neg", IN, s[0]);
-    spread(j, 1, (double)s[1]);
-    case_f32(j, "loss", OUT, s[0]);
-    case_f32(j, "slope", OUT, s[0]);
-    j->flops = (double)s[0] * 30;
-    j->bytes = (double)s[0] * 16;
-}
-static void bpr_call(Job *j, const int64_t *s)
-{
-    j->k->bpr(&j->run, s[0], F32(j, 0), F32(j, 1), F32(j, 2), F32(j, 3));
-}
-static void bpr_reference(Job *j, const int64_t *s)
-{
-    for (int64_t i = 0; i < s[0]; i++) {
-        const double d = EXACT(j, 0)[i] - EXACT(j, 1)[i];
-        EXACT(j, 2)[i] = case_act(ACT_SOFTPLUS, 0, -d);
-        EXACT(j, 3)[i] = -1 / (1 + exp(d));
-    }
-}
-static double bpr_loss(const Job *j, const int64_t *s)
-{
-    double sum = 0;
-    for (int64_t i = 0; i < s[0]; i++) {
-        sum -= log(1 / (1 + exp(EXACT(j, 1)[i] - EXACT(j, 0)[i])));
-    }
-    return sum;
-}
-const Family family_bpr = {.kernel = "bpr",
-                           .letters = "B width",
-                           .cases = bpr_cases,
-                           .count = COUNT(bpr_cases),
-                           .make = bpr_make,
-                           .call = bpr_call,
-                           .reference = bpr_reference,
-                           .loss = bpr_loss,
-                           .by = {{0, 3}},
-                           .by_count = 1,
-                           .tolerance = 1e-6};
