@@ -111,7 +111,7 @@ for what in "$@"; do
         ;;
     minimal) # by musl for the size; Debian has cmocka for glibc only
         build minimal build/minimal MINIMAL=1 && run_all minimal build/minimal
-        if [ ! -x build/minimal/tests/base_test ]; then
+        if [ ! -x build/minimal/tests/json_test ]; then
             echo "minimal      test programs in C are built on glibc: musl-gcc has no cmocka here"
             build minimal-glibc build/minimal-glibc MINIMAL=1 CC=cc && run_all minimal-glibc build/minimal-glibc
         fi

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Torch files: writes the small ones under tests/golden/torch/ with what is in them (expect.txt), and compares every tensor of these
-and of larger ones with what weights_test reads.
+and of larger ones with what weights_torch_test reads.
 
     pip install torch==2.15.0 torchvision==0.29.2
-    make build/tests/weights_test
+    make build/tests/weights_torch_test
     tests/golden/make_weights.py [FILE.pth ...]"""
 import collections
 import os
@@ -15,7 +15,7 @@ import zipfile
 import torch
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "torch")
-BINARY = os.environ.get("WEIGHTS_TEST", "build/tests/weights_test")
+BINARY = os.environ.get("WEIGHTS_TEST", "build/tests/weights_torch_test")
 NAMES = {torch.float32: "F32", torch.float64: "F64", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
          torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL"}
 failures = 0

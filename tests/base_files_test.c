@@ -1,0 +1,260 @@
+/* tests/base_files_test.c: files and folders read, written whole or not at all, locked. */
+#include "testing.h"
+
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+static void write_text(const char *path, const char *text)
+{
+    Error e = {0};
+    Out *o = out_open(path, NULL, &e);
+    assert_ok(o && out_write(o, text, strlen(text), &e), e);
+    assert_ok(out_commit(o, &e), e);
+}
+
+static void files_are_read_and_mapped(void **state)
+{
+    (void)state;
+    char folder[256], path[300];
+    test_folder(folder);
+    snprintf(path, sizeof(path), "%s/a.txt", folder);
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    Text t;
+    Map m;
+    write_text(path, "hello\n");
+    assert_ok(file_read(&t, a, path, 6, &e), e);
+    assert_string_equal(t.p, "hello\n");
+    assert_false(file_read(&t, a, path, 5, &e));
+    assert_error(e, SP_FORMAT, "larger than the 5 bytes");
+    assert_ok(map_open(&m, path, &e), e);
+    assert_int_equal(m.bytes, 6);
+    assert_memory_equal(m.data, "hello\n", 6);
+    map_close(&m);
+    map_close(&m);
+    write_text(path, "");
+    assert_ok(map_open(&m, path, &e) && m.bytes == 0 && m.data, e);
+    assert_ok(file_read(&t, a, path, 0, &e) && t.n == 0, e);
+    assert_false(map_open(&m, folder, &e));
+    assert_error(e, SP_IO, "is a folder");
+    assert_false(file_read(&t, a, folder, 0, &e));
+    assert_error(e, SP_IO, "is a folder");
+    assert_false(map_open(&m, "/dev/null", &e));
+    assert_error(e, SP_IO, "not a plain file");
+    snprintf(path, sizeof(path), "%s/none", folder);
+    assert_false(file_read(&t, a, path, 0, &e));
+    assert_error(e, SP_IO, "cannot open: No such file");
+    assert_ok(file_read(&t, a, "/proc/self/status", 0, &e) && t.n > 100, e); /* says its size is 0 */
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    char big[50000];
+    memset(big, 'x', sizeof(big));
+    assert_int_equal(write(ends[1], big, sizeof(big)), sizeof(big));
+    close(ends[1]);
+    FILE *in = fdopen(ends[0], "rb");
+    assert_ok(input_read(&t, a, in, "standard input", 0, &e) && t.n == sizeof(big) && t.p[t.n] == '\0', e);
+    fclose(in);
+    arena_free(a);
+    test_folder_remove(folder);
+}
+
+static void folders_are_made_and_listed(void **state)
+{
+    (void)state;
+    char folder[256], path[300];
+    test_folder(folder);
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    snprintf(path, sizeof(path), "%s/x//y/", folder);
+    assert_ok(folder_make(path, &e) && folder_make(path, &e) && folder_make("/", &e), e);
+    assert_true(folder_exists(path) && !file_exists(path));
+    static const char *const names[] = {"b.txt", "B.txt", "a10", "a2", ".hidden"};
+    for (size_t i = 0; i < COUNT(names); i++)
+        write_text(path_join(a, folder, names[i], &e), "");
+    snprintf(path, sizeof(path), "%s/link", folder);
+    assert_int_equal(symlink("x", path), 0);
+    FolderEntry *entries;
+    size_t n;
+    assert_ok(folder_list(&entries, &n, a, folder, &e), e);
+    static const char *const sorted[] = {".hidden", "B.txt", "a10", "a2", "b.txt", "link", "x"};
+    assert_int_equal(n, COUNT(sorted));
+    for (size_t i = 0; i < n; i++) {
+        assert_string_equal(entries[i].name, sorted[i]);
+        assert_int_equal(entries[i].is_folder, i >= 5);
+    }
+    unlink(path);
+    snprintf(path, sizeof(path), "%s/b.txt/z", folder);
+    assert_false(folder_make(path, &e));
+    assert_error(e, SP_IO, "is a file, a folder is wanted");
+    assert_false(folder_list(&entries, &n, a, path, &e));
+    assert_error(e, SP_IO, "cannot list the folder");
+    assert_string_equal(path_join(a, "a/", "b", &e), "a/b");
+    assert_string_equal(path_join(a, "a", "b", &e), "a/b");
+    assert_string_equal(path_join(a, "", "b", &e), "b");
+    assert_string_equal(path_join(a, "a", "/b", &e), "/b");
+    assert_true(text_is(path_base("a/b.c"), "b.c") && text_is(path_base("b"), "b") && path_base("a/").n == 0);
+    snprintf(path, sizeof(path), "%s/x", folder);
+    test_folder_remove(path);
+    arena_free(a);
+    test_folder_remove(folder);
+}
+
+static size_t entries_in(const char *folder)
+{
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    FolderEntry *entries;
+    size_t n = 0;
+    assert_ok(folder_list(&entries, &n, a, folder, &e), e);
+    arena_free(a);
+    return n;
+}
+
+static void outputs_appear_whole_or_not(void **state)
+{
+    (void)state;
+    char folder[256], path[300], link[300], stale[300];
+    test_folder(folder);
+    snprintf(path, sizeof(path), "%s/out.bin", folder);
+    snprintf(link, sizeof(link), "%s/link", folder);
+    snprintf(stale, sizeof(stale), "%s/.out.bin.tmp", folder);
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    Text t;
+    write_text(path, "old");
+    TestHeap heap;
+    test_heap(&heap, 0);
+    Out *o = out_open(path, &heap.heap, &e);
+    char *big = arena_alloc(a, 300000, 1, &e);
+    memset(big, 'z', 300000);
+    assert_ok(out_printf(o, &e, "%d,%s;", 5, "x") && out_write(o, big, 300000, &e) && out_write(o, NULL, 0, &e), e);
+    big[99999] = '\0';
+    assert_ok(out_printf(o, &e, "%s|", big), e);
+    assert_ok(file_read(&t, a, path, 0, &e) && text_is(t, "old"), e);
+    Out *second = out_open(path, NULL, &e);
+    assert_null(second);
+    assert_error(e, SP_IO, "is being written by another");
+    assert_ok(out_commit(o, &e), e);
+    assert_int_equal(heap.live, 0);
+    assert_ok(file_read(&t, a, path, 0, &e), e);
+    assert_int_equal(t.n, 4 + 300000 + 100000);
+    assert_true(text_starts(t, "5,x;zzz") && text_ends(t, "zz|"));
+    o = out_open(path, NULL, &e);
+    assert_ok(out_printf(o, &e, "half"), e);
+    out_discard(o);
+    out_discard(NULL);
+    assert_int_equal(entries_in(folder), 1);
+    assert_int_equal(symlink("out.bin", link), 0);
+    write_text(link, "through");
+    struct stat st;
+    assert_true(lstat(link, &st) == 0 && S_ISLNK(st.st_mode));
+    assert_ok(file_read(&t, a, path, 0, &e) && text_is(t, "through"), e);
+    pid_t child = fork(); /* dies while it writes: its temporary file is taken over by the next writer */
+    if (child == 0) {
+        o = out_open(path, NULL, &e);
+        out_write(o, big, 300000, &e);
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+    assert_true(file_exists(stale));
+    write_text(path, "after");
+    assert_false(file_exists(stale));
+    assert_ok(file_read(&t, a, path, 0, &e) && text_is(t, "after"), e);
+    arena_free(a);
+    test_folder_remove(folder);
+}
+
+static void outputs_report_failures(void **state)
+{
+    (void)state;
+    char folder[256], path[300];
+    test_folder(folder);
+    Error e = {0};
+    snprintf(path, sizeof(path), "%s/none/x", folder);
+    assert_null(out_open(path, NULL, &e));
+    assert_error(e, SP_IO, "none/x: cannot create: No such file");
+    assert_null(out_open(folder, NULL, &e));
+    assert_error(e, SP_IO, "is a folder");
+    snprintf(path, sizeof(path), "%s/none/", folder);
+    assert_null(out_open(path, NULL, &e));
+    assert_error(e, SP_IO, "names a folder");
+    Out *o = out_open("/dev/full", NULL, &e);
+    if (o) {
+        char big[70000] = {0};
+        assert_false(out_write(o, big, sizeof(big), &e));
+        assert_error(e, SP_IO, "/dev/full: cannot write: No space left");
+        assert_false(out_printf(o, &e, "x"));
+        assert_error(e, SP_IO, "No space left");
+        assert_false(out_write(o, "x", 1, &e));
+        error_clear(&e);
+        assert_false(out_commit(o, &e));
+        assert_error(e, SP_IO, "No space left");
+    }
+    o = out_open("/dev/null", NULL, &e);
+    assert_ok(o && out_printf(o, &e, "gone") && out_commit(o, &e), e);
+    struct stat st;
+    assert_true(stat("/dev/null", &st) == 0 && S_ISCHR(st.st_mode));
+    snprintf(path, sizeof(path), "%s/lost", folder);
+    o = out_open(path, NULL, &e);
+    rmdir(folder);
+    char temporary[320];
+    snprintf(temporary, sizeof(temporary), "%s/.lost.tmp", folder);
+    unlink(temporary);
+    assert_false(out_commit(o, &e));
+    assert_error(e, SP_IO, "cannot rename");
+    test_folder_remove(folder);
+}
+
+static void folders_are_locked(void **state)
+{
+    (void)state;
+    char folder[256];
+    test_folder(folder);
+    Error e = {0};
+    FolderLock first, second;
+    assert_ok(folder_lock(&first, folder, &e), e);
+    assert_false(folder_lock(&second, folder, &e));
+    assert_error(e, SP_IO, "another run is writing here");
+    folder_unlock(&second);
+    folder_unlock(&first);
+    assert_ok(folder_lock(&second, folder, &e), e);
+    folder_unlock(&second);
+    test_folder_remove(folder);
+    assert_false(folder_lock(&second, folder, &e));
+    assert_error(e, SP_IO, "cannot lock the folder");
+}
+
+static void groups_share_a_folder(void **state)
+{
+    (void)state;
+    char folder[256];
+    test_folder(folder);
+    Error e = {0};
+    FolderLock a, b, c;
+    const int64_t most = INT64_C(1) << 62;
+    assert_ok(folder_join(&a, folder, 7, &e), e);
+    assert_ok(folder_join(&b, folder, 7, &e), e);
+    for (size_t i = 0; i < 4; i++) {
+        assert_false(folder_join(&c, folder, (const int64_t[]){6, 8, 1, most}[i], &e));
+        assert_error(e, SP_IO, "another run is writing here");
+    }
+    folder_unlock(&a);
+    assert_false(folder_join(&a, folder, 6, &e));
+    assert_error(e, SP_IO, "another run is writing here");
+    folder_unlock(&b);
+    assert_ok(folder_join(&a, folder, most, &e), e);
+    assert_false(folder_join(&b, folder, 7, &e));
+    assert_error(e, SP_IO, "another run is writing here");
+    folder_unlock(&a);
+    test_folder_remove(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(files_are_read_and_mapped),   cmocka_unit_test(folders_are_made_and_listed),
+        cmocka_unit_test(outputs_appear_whole_or_not), cmocka_unit_test(outputs_report_failures),
+        cmocka_unit_test(folders_are_locked),          cmocka_unit_test(groups_share_a_folder),
+    };
+    return cmocka_run_group_tests_name("base_files", tests, NULL, NULL);
+}
