@@ -57,6 +57,7 @@ typedef struct EncoderOptions {
     int64_t max_tokens;   /* 0: the model's */
     const Preset *preset; /* NULL: the model's */
     Pack dtype;           /* of weights and products: PACK_F32, _F16, _BF16 or _INT8 */
+    int winograd;         /* 6: wider squares for 3 x 3 convolutions, coarser (Conv.winograd) */
 } EncoderOptions;
 
 /* What an architecture file sees when it is asked whether this is its model, and when it loads. */

@@ -77,6 +77,7 @@ typedef struct Conv {
     const float *bias;     /* [O] or NULL */
     const float *residual; /* like y, or NULL: y = act(conv + bias + residual) */
     Act act;
+    int winograd; /* 6: 3 x 3 kernels may go by F(6,3), which is quicker on large images and rounds four times as much; else F(4,3) */
 } Conv;
 static inline int64_t conv_out(int64_t in, int64_t kernel, int64_t stride, int64_t pad)
 {

@@ -100,6 +100,7 @@ bool conv_load(Conv2d *c, Store *s, const Array *w, const Array *bias, const Arr
                   .bottom = pad,
                   .right = pad};
     c->pack = c->C <= PACK_INT8_K ? store_pack(s) : PACK_F32;
+    c->winograd = store_winograd(s);
     Conv shape = {.C = c->C,
                   .O = O,
                   .kh = c->kh,
@@ -110,7 +111,8 @@ bool conv_load(Conv2d *c, Store *s, const Array *w, const Array *bias, const Arr
                   .left = pad,
                   .bottom = pad,
                   .right = pad,
-                  .pack = c->pack};
+                  .pack = c->pack,
+                  .winograd = c->winograd};
     float *host = NULL, *numbers = NULL; /* numbers: [6, O]: bias, gamma, beta, mean, var; the folded bias */
     bool ok = host_scratch(&host, d->heap, w->count, e) && host_scratch(&numbers, d->heap, 6 * O, e);
     if (ok) {

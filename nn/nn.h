@@ -51,6 +51,8 @@ const Device *store_device(const Store *s);
 /* What linear_load and conv_load pack to from now on (kernels_pack's answer); float32 before. */
 void store_set_pack(Store *s, Pack pack);
 Pack store_pack(const Store *s);
+void store_set_winograd(Store *s, int outputs); /* Conv.winograd of what conv_load packs from now on */
+int store_winograd(const Store *s);
 typedef enum InitKind {
     INIT_ZERO,
     INIT_CONSTANT,
@@ -101,6 +103,7 @@ bool norm_load(Norm *n, Store *s, const Array *gamma, const Array *beta, float e
 typedef struct Conv2d {
     const void *packed;
     Pack pack;
+    int winograd; /* as in Conv */
     Tensor *bias;
     int64_t O, C, kh, kw, stride, groups, top, left, bottom, right;
 } Conv2d;

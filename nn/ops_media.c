@@ -147,6 +147,7 @@ Tensor *conv(Tape *t, Tensor *x, const Conv2d *c, Tensor *residual, Act act)
               .x = x->data,
               .packed = c->packed,
               .pack = c->pack,
+              .winograd = c->winograd,
               .y = n->out.data,
               .bias = c->bias ? c->bias->data : NULL,
               .residual = residual ? residual->data : NULL,

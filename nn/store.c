@@ -21,6 +21,7 @@ struct Store {
     size_t blob_count, blob_room;
     Kept *kept;
     Pack pack;
+    int winograd;
     /* packed weights lie close together, on large pages (base/memory.c): loading all-MiniLM-L6-v2 takes 18 ms less */
     char *slab;
     size_t slab_left, packed_bytes;
@@ -57,6 +58,16 @@ void store_set_pack(Store *s, Pack pack)
 Pack store_pack(const Store *s)
 {
     return s->pack;
+}
+
+void store_set_winograd(Store *s, int outputs)
+{
+    s->winograd = outputs;
+}
+
+int store_winograd(const Store *s)
+{
+    return s->winograd;
 }
 
 const Device *store_device(const Store *s)

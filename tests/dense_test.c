@@ -160,9 +160,10 @@ static void texts_apart(const Kernels *k)
 
 static void images_apart(const Kernels *k)
 {
-    static const int64_t shapes[][7] = {/* H W C O k stride groups */
-                                        {15, 17, 3, 40, 7, 2, 1}, {14, 14, 130, 70, 3, 1, 1}, {30, 18, 96, 64, 3, 1, 1},
-                                        {9, 8, 60, 33, 1, 1, 1},  {9, 8, 256, 33, 1, 2, 1},   {12, 11, 37, 37, 5, 2, 37}};
+    static const int64_t shapes[][8] = {/* H W C O k stride groups winograd */
+                                        {15, 17, 3, 40, 7, 2, 1},     {14, 14, 130, 70, 3, 1, 1}, {30, 18, 96, 64, 3, 1, 1},
+                                        {20, 13, 96, 64, 3, 1, 1, 6}, {9, 8, 60, 33, 1, 1, 1},    {9, 8, 256, 33, 1, 2, 1},
+                                        {12, 11, 37, 37, 5, 2, 37}};
     enum { B = 3 };
     for (size_t i = 0; i < COUNT(shapes); i++) {
         const int64_t *s = shapes[i], pad = s[4] / 2;
@@ -179,7 +180,8 @@ static void images_apart(const Kernels *k)
                   .left = pad,
                   .bottom = pad,
                   .right = pad,
-                  .act = ACT_SWISH};
+                  .act = ACT_SWISH,
+                  .winograd = (int)s[7]};
         const int64_t in = s[0] * s[1] * s[2],
                       outputs = conv_out(s[0], s[4], s[5], 2 * pad) * conv_out(s[1], s[4], s[5], 2 * pad) * s[3];
         float *x = numbers(B * in, 1), *w = numbers(s[3] * s[2] / s[6] * s[4] * s[4], 2), *y = numbers(B * outputs, 3),

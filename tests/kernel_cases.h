@@ -22,6 +22,8 @@
     FAMILY(knn) FAMILY(topk) FAMILY(topk_rows) FAMILY(bpr) FAMILY(bpr_back) FAMILY(adam) FAMILY(adam_replay) FAMILY(adam_rows)                 \
     FAMILY(adam_factored) FAMILY(sgd) FAMILY(gemm) FAMILY(conv) FAMILY(max_pool) FAMILY(mean_pool) FAMILY(attention)           \
     FAMILY(attention_back)
+/* More of a kernel's cases, with another tolerance */
+#define KERNEL_VARIANTS(FAMILY) FAMILY(conv_wide)
 /* Called by a family's cases: how much scratch, and packing */
 #define KERNEL_COMPANIONS(COMPANION)                                                                                          \
     COMPANION(layer_norm_back_work) COMPANION(col_sum_work) COMPANION(sum_work) COMPANION(knn_work) COMPANION(topk_work)      \
@@ -89,8 +91,7 @@ typedef struct Family {
 } Family;
 
 #define DECLARE_FAMILY(name) extern const Family family_##name;
-KERNEL_FAMILIES(DECLARE_FAMILY)
-extern const Family *const kernel_families[];
+KERNEL_FAMILIES(DECLARE_FAMILY) KERNEL_VARIANTS(DECLARE_FAMILY) extern const Family *const kernel_families[];
 extern const size_t kernel_family_count;
 
 /* ---- buffers, for a family's functions ------------------------------------------------------------------------------------------ */

@@ -328,6 +328,8 @@ table <<'END'
 2|has no such choice|a layer that statistics do not have|encode word-statistics texts.txt -o other.npy --layer x
 2|from 1 to 65536|a batch of nothing|encode word-statistics texts.txt -o other.npy --batch 0
 2|has no such choice|a type that statistics do not have|encode word-statistics texts.txt -o other.npy --dtype bf16
+2|has no such choice|convolutions that statistics do not have|encode colour-statistics bad/folder -o other.npy --winograd 6
+2|4, 6|squares that there are not|encode word-statistics texts.txt -o other.npy --winograd 5
 2|int8|a type that there is not|encode word-statistics texts.txt -o other.npy --dtype f64
 1|folder.npy: is a folder|features into a folder|encode word-statistics texts.txt -o bad/folder.npy
 1|nowhere/x.npy: cannot create|features into a missing folder|encode word-statistics texts.txt -o nowhere/x.npy
@@ -404,6 +406,8 @@ says '3x5x7 .*packed' 'a product that is not in the list'
 ok $? 'a table of 100 columns'
 right 'bench of a narrow product' bench gemm --shape 1x768x768 --dtype bf16 --seconds 0.001 --threads 1 --json
 says '"shape":"1x768x768","dtype":"bf16"' 'and its type'
+right 'bench of wider squares' bench conv --shape 28x28x128-3x3 --winograd 6 --seconds 0.001 --threads 1 --json
+says '"variant":"winograd 6,3"' 'and its variant'
 wrong 2 'no shape of bench gemm contains "3x5y7"' 'a shape that is none' bench gemm --shape 3x5y7 --seconds 0.001
 wrong 2 'choose one of peak' 'an unknown bench' bench speed
 wrong 2 'name the model' 'a bench without its model' bench train

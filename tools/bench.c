@@ -15,7 +15,8 @@ const Option bench_options[] = {
     {"tokens", 0, "N", "encoder: tokens of a text (default 128)"},
     {"arch", 0, "NAME", "encoder: architecture of a bare weights file"},
     {"dtype", 0, "T", "encoder, gemm: weights of f32 (default), f16, bf16 or int8"},
-    {"check", 0, NULL, "encoder: what the type costs in accuracy, against f32"},
+    {"winograd", 0, "N", "conv, encoder: 3x3 convolutions by squares of 4 (default) or 6 outputs"},
+    {"check", 0, NULL, "encoder: what --dtype and --winograd cost in accuracy, against the defaults"},
     {"set", 0, "KEY=VALUE", "train: a setting of the model, as train takes it"},
     {NULL, 0, NULL, NULL},
 };

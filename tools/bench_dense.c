@@ -98,8 +98,9 @@ static bool is_product(const char *text, GemmCase *c)
 
 static const struct {
     int64_t H, C, O, k, stride, groups;
-} CONVS[] = {{224, 3, 64, 7, 2, 1},   {56, 64, 64, 3, 1, 1},  {56, 64, 256, 1, 1, 1},  {28, 128, 128, 3, 1, 1},
-             {14, 256, 256, 3, 1, 1}, {7, 512, 512, 3, 1, 1}, {7, 512, 2048, 1, 1, 1}, {112, 96, 96, 3, 1, 96}};
+} CONVS[] = {{224, 3, 64, 7, 2, 1},  {112, 128, 128, 3, 1, 1}, {56, 64, 64, 3, 1, 1},
+             {56, 64, 256, 1, 1, 1}, {28, 128, 128, 3, 1, 1},  {14, 256, 256, 3, 1, 1},
+             {7, 512, 512, 3, 1, 1}, {7, 512, 2048, 1, 1, 1},  {112, 96, 96, 3, 1, 96}};
 
 typedef struct ConvRun {
     const Kernels *k;
@@ -130,6 +131,8 @@ static bool bench_conv(Bench *b, size_t i, const char *shape, Error *e)
                        .left = pad,
                        .bottom = pad,
                        .right = pad}};
+    if (!option_winograd(b->c, &r.c.winograd, e))
+        return false;
     int64_t out = conv_out(H, k, r.c.stride, 2 * pad), weights = O * (C / r.c.groups) * k * k;
     Run pack = {.pool = b->d->pool};
     float *x = bench_floats(b, (size_t)(H * H * C), e), *w = bench_floats(b, (size_t)weights, e),

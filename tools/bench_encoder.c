@@ -84,14 +84,15 @@ static bool measure_encoder(Bench *b, const Encoder *en, int64_t batch, int64_t 
     return ok;
 }
 
-/* What the type costs: features of the same inputs against float32's. */
-static bool check_dtype(Bench *b, const char *model, EncoderOptions o, const Encoder *en, int64_t batch, int64_t tokens,
-                        Error *e)
+/* What the type and the squares of convolutions cost: features of the same inputs against the defaults'. */
+static bool check_cost(Bench *b, const char *model, EncoderOptions o, const Encoder *en, int64_t batch, int64_t tokens,
+                       Error *e)
 {
     const int64_t D = en->features;
     const char *dtype = pack_name(o.dtype);
     float *got = NEW(b->arena, float, batch *D, e), *want = NEW(b->arena, float, batch *D, e);
     o.dtype = PACK_F32;
+    o.winograd = 0;
     Encoder *exact = got && want ? encoder_open(b->d, model, &o, e) : NULL;
     bool ok = exact && measure_encoder(b, en, batch, tokens, got, e) && measure_encoder(b, exact, batch, tokens, want, e);
     encoder_close(exact);
@@ -125,14 +126,14 @@ bool bench_encoder(Bench *b, const char *model, Error *e)
     int64_t batch = 1, tokens = 128;
     EncoderOptions o = {.arch = option_text(b->c, "arch"), .normalize = -1};
     if (!option_i64(b->c, "batch", 1, 4096, &batch, e) || !option_i64(b->c, "tokens", 2, 8192, &tokens, e) ||
-        !option_dtype(b->c, &o.dtype, e))
+        !option_dtype(b->c, &o.dtype, e) || !option_winograd(b->c, &o.winograd, e))
         return false;
     o.max_tokens = tokens;
     arena_rewind(b->arena, (ArenaMark){0});
     Encoder *en = encoder_open(b->d, model, &o, e);
     bool ok = en && measure_encoder(b, en, batch, tokens, NULL, e);
     if (ok && option_given(b->c, "check"))
-        ok = check_dtype(b, model, o, en, batch, tokens, e);
+        ok = check_cost(b, model, o, en, batch, tokens, e);
     encoder_close(en);
     return ok;
 }

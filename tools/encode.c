@@ -9,6 +9,7 @@ const Option encode_options[] = {
     {"arch", 0, "NAME", "take a bare weights file for this architecture (`sapor models` lists them)"},
     {"batch", 0, "N", "inputs at a time (default 16)"},
     {"dtype", 0, "T", "f32 (default), f16, bf16 or int8: fewer bits, for transformers and ResNet"},
+    {"winograd", 0, "N", "3x3 convolutions by squares of 4 (default) or 6: quicker on large pictures, coarser"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -127,22 +128,24 @@ bool encode_command(Context *c, Error *e)
     static const Pooling POOL_CODES[] = {POOL_MODEL, POOL_CLS, POOL_MEAN, POOL_MAX, POOL_NONE};
     int pool = 0;
     Pack dtype = PACK_F32;
+    int winograd = 0;
     int64_t batch = 16;
     const char *out = option_text(c, "out");
     if (!out)
         return fail(e, SP_USAGE, "encode: -o OUT.npy is missing: where the features go");
     if (!option_choice(c, "pool", POOLS, COUNT(POOLS), &pool, e) || !option_dtype(c, &dtype, e) ||
-        !option_i64(c, "batch", 1, 1 << 16, &batch, e))
+        !option_winograd(c, &winograd, e) || !option_i64(c, "batch", 1, 1 << 16, &batch, e))
         return false;
     EncoderOptions o = {.arch = option_text(c, "arch"),
                         .pool = POOL_CODES[pool],
                         .normalize = option_given(c, "normalize") ? 1 : -1,
                         .layer = option_text(c, "layer"),
-                        .dtype = dtype};
+                        .dtype = dtype,
+                        .winograd = winograd};
     Extractor x;
     Inputs in = {0};
     double begun = now_seconds();
-    static const char *const CHOICES[] = {"pool", "normalize", "layer", "arch", "dtype"};
+    static const char *const CHOICES[] = {"pool", "normalize", "layer", "arch", "dtype", "winograd"};
     for (size_t i = 0; i < COUNT(CHOICES) && statistics_find(c->args[0]); i++)
         if (option_given(c, CHOICES[i]))
             return fail(e, SP_USAGE, "--%s: %s has no such choice; leave it out", CHOICES[i], c->args[0]);

@@ -28,6 +28,16 @@ bool option_dtype(const Context *c, Pack *dtype, Error *e)
     return true;
 }
 
+bool option_winograd(const Context *c, int *outputs, Error *e)
+{
+    static const char *const SIZES[] = {"4", "6"};
+    int which = 0;
+    if (!option_choice(c, "winograd", SIZES, COUNT(SIZES), &which, e))
+        return false;
+    *outputs = option_given(c, "winograd") ? (which ? 6 : 4) : 0;
+    return true;
+}
+
 bool extractor_open(Extractor *x, Context *c, const char *name, const EncoderOptions *o, Error *e)
 {
     *x = (Extractor){.own = statistics_find(name)};

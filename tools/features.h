@@ -23,7 +23,8 @@ typedef struct Extractor {
 /* NAME is a model (model_find) or one of the statistics. */
 bool extractor_open(Extractor *x, Context *c, const char *name, const EncoderOptions *o, Error *e);
 void extractor_close(Extractor *x);
-bool option_dtype(const Context *c, Pack *dtype, Error *e); /* --dtype */
+bool option_dtype(const Context *c, Pack *dtype, Error *e);     /* --dtype */
+bool option_winograd(const Context *c, int *outputs, Error *e); /* --winograd; 0 where it is not given */
 
 /* Receives rows first .. first+n-1, [n, features]. */
 typedef bool FeatureSink(void *arg, size_t first, size_t n, const float *rows, Error *e);

@@ -1,23 +1,65 @@
 /* 3 x 3 convolutions of stride 1 by Winograd's F(4x4, 3x3) (Lavin & Gray 2016): each 4 x 4 square of outputs comes from its 6 x 6 square
  * of inputs by 36 products where the direct way takes 144. Squares of a band of the image, taken apart by B', make 36 matrices
  * [squares, C], each multiplied with its [C, O] of the weights (made at packing, in double), and put together by A'.
+ * F(6x6, 3x3) makes 6 x 6 outputs of 8 x 8 inputs by 64 products instead of 324: a fifth less again, and rounds four times as much; who
+ * asks for it (Conv.winograd) gets it up to 128 channels.
  * Of a convolution's shape only C and O decide who comes here, and a square's bits depend on nothing but its own pixels. */
 #include "kernels/cpu/winograd.h"
 
 enum {
-    IN = 6,
-    OUT = 4,
-    AT = IN * IN, /* places of the transformed square */
-    SLACK = 16,   /* rows of A a power of two apart would share cache sets */
+    MOST_OUT = 6,
+    MOST_IN = MOST_OUT + 2,
+    SLACK = 16, /* rows of A a power of two apart would share cache sets */
     BAND_FLOATS =
         3 << 16, /* transformed squares before and after the product that a task works on: three quarters of 1 MB */
-    LARGEST = 384
+    LARGEST = 384,
+    LARGEST_6 = 128 /* 64 matrices of more weights than that no longer stay near */
 };
+
+/* One axis: out + 2 inputs and 3 weights are valued as polynomials at 0, +-p[0], +-p[1], ... and infinity. */
+typedef struct Points {
+    int out, pairs;
+    double p[3];
+    float full[4];     /* of the product of x^2 - p^2 over all pairs, the coefficients of x^0, x^2, ... */
+    float rest[3][3];  /* the same without pair i */
+    float power[3][6]; /* p[i]^j */
+} Points;
+
+/* Lavin & Gray's 1 and 2 would save a few products, but err 2.2 times as much (root mean square, 256 channels); these err 1.7 times as
+ * much as the direct way. 0.5, 1 and 2 err 7 times as much, and no others by sixteenths are better. Every constant is a float32 number. */
+#define P  0.6875f
+#define Q  1.5f
+#define PP (P * P)
+#define QQ (Q * Q)
+static const Points by_4 = {.out = 4,
+                            .pairs = 2,
+                            .p = {P, Q},
+                            .full = {PP * QQ, -(PP + QQ), 1},
+                            .rest = {{-QQ, 1}, {-PP, 1}},
+                            .power = {{1, P, PP, P *PP}, {1, Q, QQ, Q *QQ}}};
+static const Points by_6 = {
+    .out = 6,
+    .pairs = 3,
+    .p = {0.5, 1, 2},
+    .full = {-1, 5.25f, -5.25f, 1},
+    .rest = {{4, -5, 1}, {1, -4.25f, 1}, {0.25f, -1.25f, 1}},
+    .power = {{1, 0.5f, 0.25f, 0.125f, 0.0625f, 0.03125f}, {1, 1, 1, 1, 1, 1}, {1, 2, 4, 8, 16, 32}}};
 
 bool K(winograd_takes)(const Conv *c)
 {
     return c->kh == 3 && c->kw == 3 && c->stride == 1 && c->groups == 1 && c->C % 16 == 0 && c->O % 16 == 0 && c->C >= 32 &&
            c->O >= 32 && c->C <= LARGEST && c->O <= LARGEST;
+}
+
+static const Points *points_of(const Conv *c)
+{
+    return c->winograd == 6 && c->C <= LARGEST_6 && c->O <= LARGEST_6 ? &by_6 : &by_4;
+}
+
+static int places(const Conv *c) /* of a transformed square */
+{
+    const int in = points_of(c)->out + 2;
+    return in * in;
 }
 
 static int64_t up(int64_t a, int64_t b)
@@ -34,7 +76,7 @@ static int64_t cut(int64_t n, int64_t parts, int64_t i) /* part i of n things in
 
 size_t K(winograd_pack_bytes)(const Conv *c)
 {
-    return (size_t)(AT * up(c->O, TILE_COLS) * TILE_COLS * c->C) * sizeof(float);
+    return (size_t)(places(c) * up(c->O, TILE_COLS) * TILE_COLS * c->C) * sizeof(float);
 }
 
 typedef struct Packing {
@@ -43,43 +85,42 @@ typedef struct Packing {
     float *packed;
 } Packing;
 
-/* The points are 0, +-P, +-Q and infinity. Lavin & Gray's 1 and 2 would save a few products, but err 2.2 times as much (root mean
- * square, 256 channels); these err 1.7 times as much as the direct way. Every constant below is a float32 number. */
-#define P  0.6875
-#define Q  1.5
-#define PP (P * P)
-#define QQ (Q * Q)
-
-/* G w: 3 numbers to 6 */
-static void spread(const double w[3], double to[IN])
+/* G w: 3 numbers to out + 2 */
+static void spread(const Points *f, const double w[3], double to[MOST_IN])
 {
-    const double p = 1 / (2 * PP * (PP - QQ)), q = 1 / (2 * QQ * (QQ - PP));
-    to[0] = w[0] / (PP * QQ);
-    to[1] = p * (w[0] + P * w[1] + PP * w[2]);
-    to[2] = p * (w[0] - P * w[1] + PP * w[2]);
-    to[3] = q * (w[0] + Q * w[1] + QQ * w[2]);
-    to[4] = q * (w[0] - Q * w[1] + QQ * w[2]);
-    to[5] = w[2];
+    to[0] = w[0] / (double)f->full[0];
+    for (int i = 0; i < f->pairs; i++) {
+        const double p = f->p[i], pp = p * p;
+        double slope = 2 * pp;
+        for (int j = 0; j < f->pairs; j++) {
+            slope *= j == i ? 1 : pp - f->p[j] * f->p[j];
+        }
+        to[2 * i + 1] = (w[0] + p * w[1] + pp * w[2]) / slope;
+        to[2 * i + 2] = (w[0] - p * w[1] + pp * w[2]) / slope;
+    }
+    to[f->out + 1] = w[2];
 }
 
 static __attribute__((cold)) void pack_panel(void *arg, size_t panel, int worker)
 {
     (void)worker;
     const Packing *p = arg;
+    const Points *f = points_of(p->c);
+    const int in = f->out + 2;
     const int64_t C = p->c->C, panels = up(p->c->O, TILE_COLS);
     float *to = p->packed + (int64_t)panel * C * TILE_COLS;
     for (int64_t c = 0; c < C; c++) {
         for (int64_t n = 0; n < TILE_COLS; n++) {
             const int64_t o = (int64_t)panel * TILE_COLS + n;
-            double column[3][IN] = {{0}}, row[IN];
+            double column[3][MOST_IN] = {{0}}, row[MOST_IN];
             for (int j = 0; j < 3 && o < p->c->O; j++) {
                 const float *w = p->weights + (o * C + c) * 9 + j;
-                spread((double[]){w[0], w[3], w[6]}, column[j]);
+                spread(f, (double[]){w[0], w[3], w[6]}, column[j]);
             }
-            for (int i = 0; i < IN; i++) {
-                spread((double[]){column[0][i], column[1][i], column[2][i]}, row);
-                for (int j = 0; j < IN; j++) {
-                    to[((i * IN + j) * panels * C + c) * TILE_COLS + n] = (float)row[j];
+            for (int i = 0; i < in; i++) {
+                spread(f, (double[]){column[0][i], column[1][i], column[2][i]}, row);
+                for (int j = 0; j < in; j++) {
+                    to[((i * in + j) * panels * C + c) * TILE_COLS + n] = (float)row[j];
                 }
             }
         }
@@ -96,6 +137,7 @@ void K(winograd_pack)(const Run *run, const Conv *c, const float *weights, void 
 
 typedef struct Job {
     const Conv *c;
+    const Points *points;
     int64_t oh, ow, high, wide; /* outputs; squares */
     int64_t bands, rows;        /* of squares; rows of the largest band */
     float *work;
@@ -103,10 +145,13 @@ typedef struct Job {
 
 static Job plan(const Conv *c, int threads)
 {
-    Job j = {.c = c, .oh = conv_out(c->H, 3, 1, c->top + c->bottom), .ow = conv_out(c->W, 3, 1, c->left + c->right)};
-    j.high = up(j.oh, OUT);
-    j.wide = up(j.ow, OUT);
-    const int64_t row = AT * j.wide * (c->C + c->O + 2 * SLACK);
+    Job j = {.c = c,
+             .points = points_of(c),
+             .oh = conv_out(c->H, 3, 1, c->top + c->bottom),
+             .ow = conv_out(c->W, 3, 1, c->left + c->right)};
+    j.high = up(j.oh, j.points->out);
+    j.wide = up(j.ow, j.points->out);
+    const int64_t row = places(c) * j.wide * (c->C + c->O + 2 * SLACK);
     j.bands = MIN(up(j.high * row, BAND_FLOATS), j.high);
     if (threads > 1) {
         j.bands = MIN(MAX(j.bands, up(2 * threads, MAX(c->B, 1))), j.high);
@@ -117,7 +162,7 @@ static Job plan(const Conv *c, int threads)
 
 static size_t squares_floats(const Job *j) /* of one worker */
 {
-    return (size_t)(AT * j->rows * j->wide * (j->c->C + j->c->O + 2 * SLACK));
+    return (size_t)(places(j->c) * j->rows * j->wide * (j->c->C + j->c->O + 2 * SLACK));
 }
 
 size_t K(winograd_work)(const Conv *c, int threads)
@@ -126,92 +171,139 @@ size_t K(winograd_work)(const Conv *c, int threads)
     return squares_floats(&j) * sizeof(float) * (size_t)threads;
 }
 
-INLINE vf times(double a, vf x, vf y) /* a x + y */
+/* sum of by[k] d[2 k] over k < n, the last by[k] being 1 */
+INLINE vf even_sum(const int n, const float *by, const vf *d)
 {
-    return v_fma(v_set((float)a), x, y);
+    vf sum = d[2 * n - 2];
+    UNROLL
+    for (int k = n - 2; k >= 0; k--) {
+        sum = v_fma(v_set(by[k]), d[2 * k], sum);
+    }
+    return sum;
 }
 
-/* B' d: six vectors to six. What +-P and +-Q share is computed once. */
-INLINE void apart(const vf d[IN], vf to[IN])
+/* B' d: out + 2 vectors to as many. What +-p share is computed once. */
+INLINE void apart(const Points *f, const int pairs, const vf *d, vf *to)
 {
-    const vf p = times(-QQ, d[2], d[4]), p_odd = times(-QQ, d[1], d[3]);
-    const vf q = times(-PP, d[2], d[4]), q_odd = times(-PP, d[1], d[3]);
-    to[0] = times(PP * QQ, d[0], times(-(PP + QQ), d[2], d[4]));
-    to[1] = times(P, p_odd, p);
-    to[2] = times(-P, p_odd, p);
-    to[3] = times(Q, q_odd, q);
-    to[4] = times(-Q, q_odd, q);
-    to[5] = times(PP * QQ, d[1], times(-(PP + QQ), d[3], d[5]));
+    to[0] = even_sum(pairs + 1, f->full, d);
+    UNROLL
+    for (int i = 0; i < pairs; i++) {
+        const vf even = even_sum(pairs, f->rest[i], d + 2), odd = even_sum(pairs, f->rest[i], d + 1);
+        to[2 * i + 1] = v_fma(v_set(f->power[i][1]), odd, even);
+        to[2 * i + 2] = v_fma(v_set(-f->power[i][1]), odd, even);
+    }
+    to[2 * pairs + 1] = even_sum(pairs + 1, f->full, d + 1);
 }
 
-/* A' m: six vectors to four */
-INLINE void together(const vf m[IN], vf to[OUT])
+/* A' m: out + 2 vectors to out */
+INLINE void together(const Points *f, const int pairs, const vf *m, vf *to)
 {
-    const vf p = m[1] + m[2], p_odd = m[1] - m[2], q = m[3] + m[4], q_odd = m[3] - m[4];
-    to[0] = m[0] + p + q;
-    to[1] = times(P, p_odd, q_odd * (float)Q);
-    to[2] = times(PP, p, q * (float)QQ);
-    to[3] = times(P * PP, p_odd, times(Q * QQ, q_odd, m[5]));
+    vf even[3], odd[3], sum = m[0];
+    UNROLL
+    for (int i = 0; i < pairs; i++) {
+        even[i] = m[2 * i + 1] + m[2 * i + 2];
+        odd[i] = m[2 * i + 1] - m[2 * i + 2];
+        sum += even[i];
+    }
+    to[0] = sum;
+    UNROLL
+    for (int j = 1; j < 2 * pairs; j++) {
+        const vf *x = j % 2 ? odd : even;
+        const float last = f->power[pairs - 1][j];
+        sum = j < 2 * pairs - 1 ? x[pairs - 1] * last : v_fma(v_set(last), x[pairs - 1], m[2 * pairs + 1]);
+        UNROLL
+        for (int i = pairs - 2; i >= 0; i--) {
+            sum = v_fma(v_set(f->power[i][j]), x[i], sum);
+        }
+        to[j] = sum;
+    }
 }
 
-/* The square under outputs (h, w) .. (h + 3, w + 3) of image x, all channels: place p goes to to + p ld. */
-static void take_apart(const Conv *c, const float *x, int64_t h, int64_t w, float *to, int64_t ld)
+/* The square under outputs (h, w) .. of image x, all channels: place p goes to to + p ld. */
+INLINE void take_apart(const Points *f, const int pairs, const Conv *c, const float *x, int64_t h, int64_t w, float *to,
+                       int64_t ld)
 {
+    enum { IN = MOST_IN };
     static const float zeros[LARGEST] = {0};
+    const int in = 2 * pairs + 2;
     const float *pixel[IN][IN];
-    for (int i = 0; i < IN; i++) {
-        for (int j = 0; j < IN; j++) {
+    for (int i = 0; i < in; i++) {
+        for (int j = 0; j < in; j++) {
             const int64_t y = h - c->top + i, z = w - c->left + j;
             pixel[i][j] = y >= 0 && y < c->H && z >= 0 && z < c->W ? x + (y * c->W + z) * c->C : zeros;
         }
     }
     for (int64_t ch = 0; ch < c->C; ch += VW) {
         vf half[IN][IN]; /* [row][column], rows transformed */
-        for (int j = 0; j < IN; j++) {
+        for (int j = 0; j < in; j++) {
             vf d[IN], t[IN];
-            for (int i = 0; i < IN; i++) {
+            UNROLL
+            for (int i = 0; i < in; i++) {
                 d[i] = v_load(pixel[i][j] + ch);
             }
-            apart(d, t);
-            for (int i = 0; i < IN; i++) {
+            apart(f, pairs, d, t);
+            UNROLL
+            for (int i = 0; i < in; i++) {
                 half[i][j] = t[i];
             }
         }
-        for (int i = 0; i < IN; i++) {
+        for (int i = 0; i < in; i++) {
             vf t[IN];
-            apart(half[i], t);
-            for (int j = 0; j < IN; j++) {
-                v_store(to + (i * IN + j) * ld + ch, t[j]);
+            apart(f, pairs, half[i], t);
+            UNROLL
+            for (int j = 0; j < in; j++) {
+                v_store(to + (i * in + j) * ld + ch, t[j]);
             }
         }
     }
 }
+static void take_apart_4(const Conv *c, const float *x, int64_t h, int64_t w, float *to, int64_t ld)
+{
+    take_apart(&by_4, 2, c, x, h, w, to, ld);
+}
+static void take_apart_6(const Conv *c, const float *x, int64_t h, int64_t w, float *to, int64_t ld)
+{
+    take_apart(&by_6, 3, c, x, h, w, to, ld);
+}
 
 /* The products of one square become its outputs, of which rows x cols are inside the image; y is the first. */
-static void put_together(const float *from, int64_t ld, int64_t O, int64_t rows, int64_t cols, float *y, int64_t y_row)
+INLINE void put_together(const Points *f, const int pairs, const float *from, int64_t ld, int64_t O, int64_t rows,
+                         int64_t cols, float *y, int64_t y_row)
 {
+    const int out = 2 * pairs, in = out + 2;
     for (int64_t o = 0; o < O; o += VW) {
-        vf half[OUT][IN];
-        for (int j = 0; j < IN; j++) {
-            vf m[IN], t[OUT];
-            for (int i = 0; i < IN; i++) {
-                m[i] = v_load(from + (i * IN + j) * ld + o);
+        vf half[MOST_OUT][MOST_IN];
+        for (int j = 0; j < in; j++) {
+            vf m[MOST_IN], t[MOST_OUT];
+            UNROLL
+            for (int i = 0; i < in; i++) {
+                m[i] = v_load(from + (i * in + j) * ld + o);
             }
-            together(m, t);
-            for (int i = 0; i < OUT; i++) {
+            together(f, pairs, m, t);
+            UNROLL
+            for (int i = 0; i < out; i++) {
                 half[i][j] = t[i];
             }
         }
-        for (int i = 0; i < OUT; i++) {
-            vf t[OUT];
-            together(half[i], t);
-            for (int j = 0; j < OUT; j++) {
-                if (i < rows && j < cols) {
+        for (int i = 0; i < out && i < rows; i++) {
+            vf t[MOST_OUT];
+            together(f, pairs, half[i], t);
+            UNROLL
+            for (int j = 0; j < out; j++) {
+                if (j < cols) {
                     v_store(y + i * y_row + j * O + o, t[j]);
                 }
             }
         }
     }
+}
+static void put_together_4(const float *from, int64_t ld, int64_t O, int64_t rows, int64_t cols, float *y, int64_t y_row)
+{
+    put_together(&by_4, 2, from, ld, O, rows, cols, y, y_row);
+}
+static void put_together_6(const float *from, int64_t ld, int64_t O, int64_t rows, int64_t cols, float *y, int64_t y_row)
+{
+    put_together(&by_6, 3, from, ld, O, rows, cols, y, y_row);
 }
 
 static void band(void *arg, size_t task, int worker)
@@ -222,12 +314,14 @@ static void band(void *arg, size_t task, int worker)
                   rows = cut(j->high, j->bands, strip + 1) - r0, squares = rows * j->wide;
     const int64_t in_ld = c->C + SLACK, out_ld = c->O + SLACK, panel = c->C * TILE_COLS,
                   matrix = up(c->O, TILE_COLS) * panel;
-    float *in = j->work + squares_floats(j) * (size_t)worker, *out = in + AT * squares * in_ld;
+    const int side = j->points->out, count = places(c);
+    float *in = j->work + squares_floats(j) * (size_t)worker, *out = in + count * squares * in_ld;
     const float *x = c->x + b * c->H * c->W * c->C;
     for (int64_t s = 0; s < squares; s++) {
-        take_apart(c, x, (r0 + s / j->wide) * OUT, s % j->wide * OUT, in + s * in_ld, squares * in_ld);
+        const int64_t h = (r0 + s / j->wide) * side, w = s % j->wide * side;
+        (side == 6 ? take_apart_6 : take_apart_4)(c, x, h, w, in + s * in_ld, squares * in_ld);
     }
-    for (int64_t at = 0; at < AT; at++) {
+    for (int64_t at = 0; at < count; at++) {
         Tile t = {.len = c->C,
                   .segs = 1,
                   .a_row = in_ld,
@@ -245,15 +339,15 @@ static void band(void *arg, size_t task, int worker)
             K(tile_row)(t, (int)(cut(squares, tiles, i + 1) - m), c->O);
         }
     }
-    const int64_t row = j->ow * c->O, first = (b * j->oh + r0 * OUT) * row;
+    const int64_t row = j->ow * c->O, first = (b * j->oh + r0 * side) * row;
     for (int64_t s = 0; s < squares; s++) {
-        const int64_t h = (r0 + s / j->wide) * OUT, w = s % j->wide * OUT;
-        put_together(out + s * out_ld, squares * out_ld, c->O, MIN(OUT, j->oh - h), MIN(OUT, j->ow - w),
-                     c->y + (b * j->oh + h) * row + w * c->O, row);
+        const int64_t h = (r0 + s / j->wide) * side, w = s % j->wide * side;
+        (side == 6 ? put_together_6 : put_together_4)(out + s * out_ld, squares * out_ld, c->O, MIN(side, j->oh - h),
+                                                      MIN(side, j->ow - w), c->y + (b * j->oh + h) * row + w * c->O, row);
     }
     if (c->bias || c->residual || c->act != ACT_NONE) {
         const Finish f = {1, 0, c->bias, c->residual ? c->residual + first : NULL, c->O, c->act, 0};
-        const int64_t pixels = MIN(rows * OUT, j->oh - r0 * OUT) * j->ow;
+        const int64_t pixels = MIN(rows * side, j->oh - r0 * side) * j->ow;
         K(tile_finish)(&f, pixels, c->O, c->y + first, c->O, c->y + first, c->O);
     }
 }

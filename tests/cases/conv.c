@@ -18,7 +18,7 @@ enum {
     BOTTOM_RIGHT,
     EXTRA,
     ACT
-}; /* padding as 10 a + b; extra 1: bias, 2: residual; C 0: depthwise */
+}; /* padding as 10 a + b; extra 1: bias, 2: residual, 4: Winograd by 6; C 0: depthwise */
 static const Case conv_cases[] = {CASE(2, 9, 11, 3, 20, 7, 7, 2, 33, 33, 1, ACT_RELU),
                                   CASE(1, 14, 14, 16, 40, 3, 3, 1, 11, 11, 3, ACT_RELU),
                                   CASE(2, 7, 7, 130, 33, 3, 3, 1, 11, 11, 0, 0),
@@ -69,7 +69,8 @@ static Conv conv_of(const Job *j, const int64_t *s)
               .left = s[TOP_LEFT] % 10,
               .bottom = s[BOTTOM_RIGHT] / 10,
               .right = s[BOTTOM_RIGHT] % 10,
-              .act = (Act)s[ACT]};
+              .act = (Act)s[ACT],
+              .winograd = s[EXTRA] & 4 ? 6 : 0};
     if (j->n > CONV_PACKED) {
         c.x = F32(j, CONV_X);
         c.packed = j->b[CONV_PACKED].data;
@@ -145,6 +146,26 @@ const Family family_conv = {.kernel = "conv",
                             .call = conv_call,
                             .reference = conv_reference,
                             .tolerance = 1.5e-5};
+
+/* F(6,3), which rounds more; with images of less than a square, parts of squares, and more channels than it takes. */
+static const Case conv_wide_cases[] = {CASE(1, 14, 14, 32, 48, 3, 3, 1, 11, 11, 7, ACT_RELU),
+                                       CASE(2, 9, 30, 64, 32, 3, 3, 1, 11, 11, 5, ACT_RELU),
+                                       CASE(1, 5, 3, 128, 80, 3, 3, 1, 0, 0, 6, 0),
+                                       CASE(1, 2, 17, 48, 128, 3, 3, 1, 23, 12, 4, ACT_SWISH),
+                                       CASE(3, 1, 1, 128, 128, 3, 3, 1, 11, 11, 4, 0),
+                                       CASE(0, 14, 14, 64, 64, 3, 3, 1, 11, 11, 4, 0),
+                                       CASE(1, 6, 12, 256, 64, 3, 3, 1, 11, 11, 4, 0),
+                                       CASE(1, 8, 7, 24, 40, 3, 3, 1, 11, 11, 5, 0),
+                                       CASE(1, 24, 18, 96, 112, 3, 3, 1, 11, 11, 7, ACT_GELU),
+                                       TIMED(1, 56, 56, 64, 64, 3, 3, 1, 11, 11, 5, ACT_RELU)};
+const Family family_conv_wide = {.kernel = "conv_wide",
+                                 .letters = "B H W C O kh kw stride top/left bottom/right extra act",
+                                 .cases = conv_wide_cases,
+                                 .count = COUNT(conv_wide_cases),
+                                 .make = conv_make,
+                                 .call = conv_call,
+                                 .reference = conv_reference,
+                                 .tolerance = 6e-5};
 
 /* ---- max_pool, mean_pool ------------------------------------------------------------------------------------------------------ */
 

@@ -7,7 +7,7 @@
 #include "tests/kernel_cases.h"
 
 #define POINTER_TO(name) &family_##name,
-const Family *const kernel_families[] = {KERNEL_FAMILIES(POINTER_TO)};
+const Family *const kernel_families[] = {KERNEL_FAMILIES(POINTER_TO) KERNEL_VARIANTS(POINTER_TO)};
 const size_t kernel_family_count = COUNT(kernel_families);
 
 /* Every member of the table is named once: adding one without a family stops here. */

@@ -9,7 +9,7 @@ struct Case {
     int64_t H, W, C, O;
     const float *x, *weights;
     float *y;
-    float *packed; /* room for the weights in a step's own form: 36 C (O + 64) numbers */
+    float *packed; /* room for the weights in a step's own form: 64 C (O + 64) numbers */
     float *work;   /* room for what a step makes of x: (H + 4) (W + 4) (6 (C + O) + 64) numbers */
     double *expected;
     Run run;

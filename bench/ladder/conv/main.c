@@ -32,7 +32,7 @@ static Case *make(int shape, Work *work)
                 .x = ladder_numbers((size_t)(H * H * C)),
                 .weights = ladder_numbers((size_t)(O * C * 9)),
                 .y = ladder_room((size_t)(H * H * O), sizeof(float)),
-                .packed = ladder_room((size_t)(36 * C * (O + 64)), sizeof(float)),
+                .packed = ladder_room((size_t)(64 * C * (O + 64)), sizeof(float)),
                 .work = ladder_room((size_t)MAX((H + 4) * (H + 4) * (6 * (C + O) + 64), 36 * C * O), sizeof(float)),
                 .expected = ladder_room((size_t)(H * H * O), sizeof(double))};
     for (int64_t i = 0; i < O * C * 9; i++) {
@@ -49,6 +49,8 @@ static Case *make(int shape, Work *work)
     c->conv.packed = c->packed;
     c->conv.y = c->y;
     c->conv_run.work_bytes = k->conv_work(&c->conv, 1);
+    c->conv.winograd = 6;
+    c->conv_run.work_bytes = MAX(c->conv_run.work_bytes, k->conv_work(&c->conv, 1));
     c->conv_run.work = ladder_room(1, c->conv_run.work_bytes);
     *work = (Work){.flops = 18.0 * (double)(H * H) * (double)(C * O), .limit = 1e-4};
     snprintf(work->name, sizeof work->name, "%lld x %lld pixels, %lld to %lld channels", (long long)H, (long long)H,
@@ -72,11 +74,13 @@ const Ladder ladder = {COUNT(SHAPES), make, reset, error_of};
 
 static void pack(Case *c)
 {
+    c->conv.winograd = 0;
     ladder_kernels()->conv_pack(&c->conv_run, &c->conv, c->weights, c->packed);
 }
 
 static void sapor(Case *c)
 {
+    c->conv.winograd = 0;
     ladder_kernels()->conv(&c->conv_run, &c->conv);
 }
 STEP("Sapor", pack, sapor)

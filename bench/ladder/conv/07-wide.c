@@ -1,0 +1,15 @@
+/* Sapor's kernel asked for squares of 6: F(6,3), points 0, 0.5, 1, 2. At 256 channels it keeps to F(4,3). */
+#include "bench/ladder/conv/case.h"
+
+static void pack(Case *c)
+{
+    c->conv.winograd = 6;
+    ladder_kernels()->conv_pack(&c->conv_run, &c->conv, c->weights, c->packed);
+}
+
+static void conv(Case *c)
+{
+    c->conv.winograd = 6;
+    ladder_kernels()->conv(&c->conv_run, &c->conv);
+}
+ASIDE("F(6,3) in Sapor's kernel: 64 products instead of 324", pack, conv)
