@@ -12,6 +12,9 @@ enum {
     SLACK = 16, /* rows of A a power of two apart would share cache sets */
     BAND_FLOATS =
         3 << 16, /* transformed squares before and after the product that a task works on: three quarters of 1 MB */
+    NEAR_FLOATS = 1 << 17, /* of weights that a second level has room for beside the squares */
+    FEW_SQUARES = 64,      /* of an image */
+    MOST_SQUARES = 256,    /* at a time, where threads share them */
     LARGEST = 384,
     LARGEST_6 = 128 /* 64 matrices of more weights than that no longer stay near */
 };
@@ -138,10 +141,19 @@ void K(winograd_pack)(const Run *run, const Conv *c, const float *weights, void 
 typedef struct Job {
     const Conv *c;
     const Points *points;
-    int64_t oh, ow, high, wide; /* outputs; squares */
-    int64_t bands, rows;        /* of squares; rows of the largest band */
+    int64_t oh, ow, high, wide; /* outputs; squares of an image */
+    bool shared;   /* rows of squares go through each stage together, all threads at one; else by bands, a task each */
+    int64_t rows;  /* of squares: of all images together, at a time (shared), or of the largest band */
+    int64_t bands; /* of an image */
     float *work;
 } Job;
+
+/* Rows of squares from `first` on, counted through all images, where they are taken apart and multiplied */
+typedef struct Part {
+    const Job *job;
+    int64_t first, rows;
+    float *in, *out; /* [place][square][channel] */
+} Part;
 
 static Job plan(const Conv *c, int threads)
 {
@@ -157,10 +169,15 @@ static Job plan(const Conv *c, int threads)
         j.bands = MIN(MAX(j.bands, up(2 * threads, MAX(c->B, 1))), j.high);
     }
     j.rows = up(j.high, MAX(j.bands, 1));
+    /* Too few images for the threads, and each band of so few squares would read weights that no second level holds. */
+    j.shared = c->B < threads && j.high * j.wide <= FEW_SQUARES && places(c) * c->C * c->O > NEAR_FLOATS;
+    if (j.shared) {
+        j.rows = MIN(c->B * j.high, up(MOST_SQUARES, j.wide));
+    }
     return j;
 }
 
-static size_t squares_floats(const Job *j) /* of one worker */
+static size_t part_floats(const Job *j)
 {
     return (size_t)(places(j->c) * j->rows * j->wide * (j->c->C + j->c->O + 2 * SLACK));
 }
@@ -168,7 +185,7 @@ static size_t squares_floats(const Job *j) /* of one worker */
 size_t K(winograd_work)(const Conv *c, int threads)
 {
     const Job j = plan(c, threads);
-    return squares_floats(&j) * sizeof(float) * (size_t)threads;
+    return part_floats(&j) * sizeof(float) * (size_t)(j.shared ? 1 : threads);
 }
 
 /* sum of by[k] d[2 k] over k < n, the last by[k] being 1 */
@@ -306,49 +323,83 @@ static void put_together_6(const float *from, int64_t ld, int64_t O, int64_t row
     put_together(&by_6, 3, from, ld, O, rows, cols, y, y_row);
 }
 
+static void take_row(void *arg, size_t task, int worker)
+{
+    (void)worker;
+    const Part *p = arg;
+    const Job *j = p->job;
+    const Conv *c = j->c;
+    const int64_t row = p->first + (int64_t)task, b = row / j->high, h = row % j->high * j->points->out, ld = c->C + SLACK;
+    const float *x = c->x + b * c->H * c->W * c->C;
+    float *to = p->in + (int64_t)task * j->wide * ld;
+    for (int64_t w = 0; w < j->ow; w += j->points->out, to += ld) {
+        (j->points->out == 6 ? take_apart_6 : take_apart_4)(c, x, h, w, to, p->rows * j->wide * ld);
+    }
+}
+
+static void multiply_place(void *arg, size_t at, int worker)
+{
+    (void)worker;
+    const Part *p = arg;
+    const Conv *c = p->job->c;
+    const int64_t squares = p->rows * p->job->wide, first = (int64_t)at * squares, tiles = up(squares, TILE_ROWS);
+    Tile t = {.len = c->C,
+              .segs = 1,
+              .a_row = c->C + SLACK,
+              .a_step = 1,
+              .b = (const float *)c->packed + (int64_t)at * up(c->O, TILE_COLS) * TILE_COLS * c->C,
+              .b_row = TILE_COLS,
+              .b_panel = c->C * TILE_COLS,
+              .ldc = c->O + SLACK,
+              .first = true};
+    for (int64_t i = 0; i < tiles; i++) {
+        const int64_t m = cut(squares, tiles, i);
+        t.a = p->in + (first + m) * t.a_row;
+        t.c = p->out + (first + m) * t.ldc;
+        K(tile_row)(t, (int)(cut(squares, tiles, i + 1) - m), c->O);
+    }
+}
+
+static void put_row(void *arg, size_t task, int worker)
+{
+    (void)worker;
+    const Part *p = arg;
+    const Job *j = p->job;
+    const Conv *c = j->c;
+    const int64_t row = p->first + (int64_t)task, b = row / j->high, h = row % j->high * j->points->out, ld = c->O + SLACK;
+    const int64_t side = j->points->out, rows = MIN(side, j->oh - h), y_row = j->ow * c->O, at = (b * j->oh + h) * y_row;
+    const float *from = p->out + (int64_t)task * j->wide * ld;
+    for (int64_t w = 0; w < j->ow; w += side, from += ld) {
+        (side == 6 ? put_together_6 : put_together_4)(from, p->rows * j->wide * ld, c->O, rows, MIN(side, j->ow - w),
+                                                      c->y + at + w * c->O, y_row);
+    }
+    if (c->bias || c->residual || c->act != ACT_NONE) {
+        const Finish f = {1, 0, c->bias, c->residual ? c->residual + at : NULL, c->O, c->act, 0};
+        K(tile_finish)(&f, rows * j->ow, c->O, c->y + at, c->O, c->y + at, c->O);
+    }
+}
+
+static Part part_of(const Job *j, int64_t first, int64_t rows, int worker)
+{
+    Part p = {j, first, rows, j->work + part_floats(j) * (size_t)worker, NULL};
+    p.out = p.in + places(j->c) * rows * j->wide * (j->c->C + SLACK);
+    return p;
+}
+
 static void band(void *arg, size_t task, int worker)
 {
     const Job *j = arg;
-    const Conv *c = j->c;
-    const int64_t b = (int64_t)task / j->bands, strip = (int64_t)task % j->bands, r0 = cut(j->high, j->bands, strip),
-                  rows = cut(j->high, j->bands, strip + 1) - r0, squares = rows * j->wide;
-    const int64_t in_ld = c->C + SLACK, out_ld = c->O + SLACK, panel = c->C * TILE_COLS,
-                  matrix = up(c->O, TILE_COLS) * panel;
-    const int side = j->points->out, count = places(c);
-    float *in = j->work + squares_floats(j) * (size_t)worker, *out = in + count * squares * in_ld;
-    const float *x = c->x + b * c->H * c->W * c->C;
-    for (int64_t s = 0; s < squares; s++) {
-        const int64_t h = (r0 + s / j->wide) * side, w = s % j->wide * side;
-        (side == 6 ? take_apart_6 : take_apart_4)(c, x, h, w, in + s * in_ld, squares * in_ld);
+    const int64_t image = (int64_t)task / j->bands * j->high, strip = (int64_t)task % j->bands,
+                  first = cut(j->high, j->bands, strip);
+    Part p = part_of(j, image + first, cut(j->high, j->bands, strip + 1) - first, worker);
+    for (int64_t row = 0; row < p.rows; row++) {
+        take_row(&p, (size_t)row, worker);
     }
-    for (int64_t at = 0; at < count; at++) {
-        Tile t = {.len = c->C,
-                  .segs = 1,
-                  .a_row = in_ld,
-                  .a_step = 1,
-                  .b = (const float *)c->packed + at * matrix,
-                  .b_row = TILE_COLS,
-                  .b_panel = panel,
-                  .ldc = out_ld,
-                  .first = true};
-        const int64_t tiles = up(squares, TILE_ROWS);
-        for (int64_t i = 0; i < tiles; i++) {
-            const int64_t m = cut(squares, tiles, i);
-            t.a = in + (at * squares + m) * in_ld;
-            t.c = out + (at * squares + m) * out_ld;
-            K(tile_row)(t, (int)(cut(squares, tiles, i + 1) - m), c->O);
-        }
+    for (int at = 0; at < places(j->c); at++) {
+        multiply_place(&p, (size_t)at, worker);
     }
-    const int64_t row = j->ow * c->O, first = (b * j->oh + r0 * side) * row;
-    for (int64_t s = 0; s < squares; s++) {
-        const int64_t h = (r0 + s / j->wide) * side, w = s % j->wide * side;
-        (side == 6 ? put_together_6 : put_together_4)(out + s * out_ld, squares * out_ld, c->O, MIN(side, j->oh - h),
-                                                      MIN(side, j->ow - w), c->y + (b * j->oh + h) * row + w * c->O, row);
-    }
-    if (c->bias || c->residual || c->act != ACT_NONE) {
-        const Finish f = {1, 0, c->bias, c->residual ? c->residual + first : NULL, c->O, c->act, 0};
-        const int64_t pixels = MIN(rows * side, j->oh - r0 * side) * j->ow;
-        K(tile_finish)(&f, pixels, c->O, c->y + first, c->O, c->y + first, c->O);
+    for (int64_t row = 0; row < p.rows; row++) {
+        put_row(&p, (size_t)row, worker);
     }
 }
 
@@ -356,5 +407,14 @@ void K(winograd)(const Run *run, const Conv *c)
 {
     Job j = plan(c, pool_threads(run->pool));
     j.work = run->work;
-    pool_run(run->pool, (size_t)(c->B * j.bands), band, &j);
+    if (!j.shared) {
+        pool_run(run->pool, (size_t)(c->B * j.bands), band, &j);
+        return;
+    }
+    for (int64_t row = 0; row < c->B * j.high; row += j.rows) {
+        Part p = part_of(&j, row, MIN(j.rows, c->B * j.high - row), 0);
+        pool_run(run->pool, (size_t)p.rows, take_row, &p);
+        pool_run(run->pool, (size_t)places(c), multiply_place, &p);
+        pool_run(run->pool, (size_t)p.rows, put_row, &p);
+    }
 }
