@@ -2,7 +2,8 @@
  * of inputs by 36 products where the direct way takes 144. Squares of a band of the image, taken apart by B', make 36 matrices
  * [squares, C], each multiplied with its [C, O] of the weights (made at packing, in double), and put together by A'.
  * F(6x6, 3x3) makes 6 x 6 outputs of 8 x 8 inputs by 64 products instead of 324: a fifth less again, and rounds four times as much; who
- * asks for it (Conv.winograd) gets it up to 128 channels.
+ * asks for it (Conv.winograd) gets it up to 128 channels. From 385 channels on F(2x2, 3x3): 4 x 4 inputs, 16 products instead of 36, and
+ * less than half the weights, which come from memory.
  * Of a convolution's shape only C and O decide who comes here, and a square's bits depend on nothing but its own pixels. */
 #include "kernels/cpu/winograd.h"
 
@@ -15,7 +16,8 @@ enum {
     NEAR_FLOATS = 1 << 17, /* of weights that a second level has room for beside the squares */
     FEW_SQUARES = 64,      /* of an image */
     MOST_SQUARES = 256,    /* at a time, where threads share them */
-    LARGEST = 384,
+    LARGEST = 512,
+    LARGEST_4 = 384,
     LARGEST_6 = 128 /* 64 matrices of more weights than that no longer stay near */
 };
 
@@ -34,6 +36,7 @@ typedef struct Points {
 #define Q  1.5f
 #define PP (P * P)
 #define QQ (Q * Q)
+static const Points by_2 = {.out = 2, .pairs = 1, .p = {1}, .full = {-1, 1}, .rest = {{1}}, .power = {{1, 1}}};
 static const Points by_4 = {.out = 4,
                             .pairs = 2,
                             .p = {P, Q},
@@ -56,6 +59,9 @@ bool K(winograd_takes)(const Conv *c)
 
 static const Points *points_of(const Conv *c)
 {
+    if (c->C > LARGEST_4 || c->O > LARGEST_4) {
+        return &by_2;
+    }
     return c->winograd == 6 && c->C <= LARGEST_6 && c->O <= LARGEST_6 ? &by_6 : &by_4;
 }
 
@@ -274,6 +280,10 @@ INLINE void take_apart(const Points *f, const int pairs, const Conv *c, const fl
         }
     }
 }
+static void take_apart_2(const Conv *c, const float *x, int64_t h, int64_t w, float *to, int64_t ld)
+{
+    take_apart(&by_2, 1, c, x, h, w, to, ld);
+}
 static void take_apart_4(const Conv *c, const float *x, int64_t h, int64_t w, float *to, int64_t ld)
 {
     take_apart(&by_4, 2, c, x, h, w, to, ld);
@@ -314,6 +324,10 @@ INLINE void put_together(const Points *f, const int pairs, const float *from, in
         }
     }
 }
+static void put_together_2(const float *from, int64_t ld, int64_t O, int64_t rows, int64_t cols, float *y, int64_t y_row)
+{
+    put_together(&by_2, 1, from, ld, O, rows, cols, y, y_row);
+}
 static void put_together_4(const float *from, int64_t ld, int64_t O, int64_t rows, int64_t cols, float *y, int64_t y_row)
 {
     put_together(&by_4, 2, from, ld, O, rows, cols, y, y_row);
@@ -333,7 +347,9 @@ static void take_row(void *arg, size_t task, int worker)
     const float *x = c->x + b * c->H * c->W * c->C;
     float *to = p->in + (int64_t)task * j->wide * ld;
     for (int64_t w = 0; w < j->ow; w += j->points->out, to += ld) {
-        (j->points->out == 6 ? take_apart_6 : take_apart_4)(c, x, h, w, to, p->rows * j->wide * ld);
+        (j->points->out == 6   ? take_apart_6
+         : j->points->out == 4 ? take_apart_4
+                               : take_apart_2)(c, x, h, w, to, p->rows * j->wide * ld);
     }
 }
 
@@ -370,8 +386,10 @@ static void put_row(void *arg, size_t task, int worker)
     const int64_t side = j->points->out, rows = MIN(side, j->oh - h), y_row = j->ow * c->O, at = (b * j->oh + h) * y_row;
     const float *from = p->out + (int64_t)task * j->wide * ld;
     for (int64_t w = 0; w < j->ow; w += side, from += ld) {
-        (side == 6 ? put_together_6 : put_together_4)(from, p->rows * j->wide * ld, c->O, rows, MIN(side, j->ow - w),
-                                                      c->y + at + w * c->O, y_row);
+        (side == 6 ? put_together_6
+         : side == 4
+             ? put_together_4
+             : put_together_2)(from, p->rows * j->wide * ld, c->O, rows, MIN(side, j->ow - w), c->y + at + w * c->O, y_row);
     }
     if (c->bias || c->residual || c->act != ACT_NONE) {
         const Finish f = {1, 0, c->bias, c->residual ? c->residual + at : NULL, c->O, c->act, 0};
