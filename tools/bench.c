@@ -129,7 +129,7 @@ static void print_number(int width, double value)
 
 static void print_time(double seconds)
 {
-    printf(seconds < 1e-6 ? " %8.5f" : " %8.4g", 1e3 * seconds);
+    printf(seconds < 1e-6 ? " %8.5f" : seconds < 10 ? " %8.4g" : " %8.0f", 1e3 * seconds);
 }
 
 static void print_text(const Figure *f, double least, double median, double spread, double share, bool memory)

@@ -102,14 +102,15 @@ bool against_show(Bench *b, Error *e)
     for (size_t i = 0; i < g->changed; i++) {
         const Change *c = &g->changes[i];
         double ratio = c->now / c->before, margin = 1 + MAX(g->margin, c->noise);
-        const char *verdict = ratio * margin < 1 ? "slower" : ratio > margin ? "faster" : "same";
-        slower += verdict[1] == 'l';
-        faster += verdict[0] == 'f';
+        const bool is_slower = ratio * margin < 1, is_faster = !is_slower && ratio > margin;
+        const char *verdict = is_slower ? "slower" : is_faster ? "faster" : "same";
+        slower += is_slower;
+        faster += is_faster;
         if (b->c->json)
             printf("{\"against\":\"%s\",\"shape\":\"%s\",\"dtype\":\"%s\",\"verdict\":\"%s\",\"times_as_fast\":%.4f,"
                    "\"margin\":%.4f}\n",
                    c->bench, c->shape, c->dtype, verdict, ratio, margin - 1);
-        else if (*verdict != 's' || verdict[1] == 'l')
+        else if (is_slower || is_faster)
             printf("  %s  %-9s %-30.30s %-5s %.3f times as fast (margin %.1f%%)\n", verdict, c->bench, c->shape, c->dtype,
                    ratio, 100 * (margin - 1));
     }
