@@ -81,8 +81,9 @@ static bool open_into(Encoder *en, const Device *d, const char *name, Error *e)
     if (!kernels_pack(d->k, d->heap, en->options.dtype, &pack, e))
         return false;
     store_set_pack(en->store, pack);
-    if (en->options.winograd && !(en->kind->modalities & MODALITY_IMAGE))
-        return fail(e, SP_UNSUPPORTED, "%s: a %s has no convolutions; leave --winograd out", s.path, en->kind->name);
+    if (en->options.winograd && !en->kind->winograd)
+        return fail(e, SP_UNSUPPORTED, "%s: a %s has no convolutions that go by Winograd; leave --winograd out", s.path,
+                    en->kind->name);
     store_set_winograd(en->store, en->options.winograd);
     if (s.folder && (en->kind->modalities & MODALITY_IMAGE) && !en->options.preset &&
         !preset_from_folder(&en->preset, s.folder, en->arena, e))

@@ -82,7 +82,8 @@ typedef struct EncoderKind {
     const char *name;  /* "bert": what --arch and `sapor models` say */
     const char *about; /* one line: which published models */
     unsigned modalities;
-    bool narrow; /* other types than float32 are of use, and tested */
+    bool narrow;   /* other types than float32 are of use, and tested */
+    bool winograd; /* so are wider squares of 3 x 3 convolutions */
     bool (*matches)(const ModelSource *s);
     /* Loads into e->store and e->model; sets what the struct below says it may. */
     bool (*load)(Encoder *e, const ModelSource *s, Error *err);

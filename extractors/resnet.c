@@ -199,6 +199,7 @@ const EncoderKind resnet_kind = {
     .about = "ResNet-18, 34, 50, 101, 152: torchvision files (resnet50-11ad3fa6.pth), microsoft/resnet-50",
     .modalities = MODALITY_IMAGE,
     .narrow = true,
+    .winograd = true,
     .matches = matches,
     .load = load,
     .forward_image = forward};

@@ -77,7 +77,7 @@ typedef struct Conv {
     const float *bias;     /* [O] or NULL */
     const float *residual; /* like y, or NULL: y = act(conv + bias + residual) */
     Act act;
-    int winograd; /* 6: 3 x 3 kernels may go by F(6,3), which is quicker on large images and rounds four times as much; else F(4,3) */
+    int winograd; /* 6: 3 x 3 kernels may go by F(6,3), which is quicker on large images and rounds four times as much; else as the kernel thinks best */
 } Conv;
 static inline int64_t conv_out(int64_t in, int64_t kernel, int64_t stride, int64_t pad)
 {
@@ -279,7 +279,8 @@ typedef struct Kernels {
      * loss[b] = softplus(neg - pos) + l2 (squares of all rows compared) = -log sigmoid(pos - neg) + ..., stable;
      * slope[b] = -sigmoid(neg - pos) = d loss / d pos, or NULL */
     void (*bpr)(const Run *, int64_t B, int parts, const BprPart *part, float l2, float *loss, float *slope);
-    /* dx = beta dx + the gradients, each row's loss weighing scale dloss[0] */
+    /* dx = beta dx + the gradients, each row's loss weighing scale dloss[0]. One dx may stand in several places, its later betas 1: it is
+     * filled in the order of parts and, in each, of x[] */
     void (*bpr_back)(const Run *, int64_t B, int parts, const BprPart *part, float l2, const float *slope, float scale,
                      const float *dloss);
 

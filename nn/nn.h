@@ -208,7 +208,8 @@ typedef struct Csr {
     Tensor *val;                   /* F32 [entries] or NULL: ones */
     Tensor *row_scale, *col_scale; /* or NULL */
     Tensor *tstart, *tcol,
-        *tat;       /* the transpose: I64 [cols+1], I32, I32 [entries] entry of this one; NULL where symmetric */
+        *tat; /* the transpose: I64 [cols+1], I32, I32 [entries] entry of this one; NULL where symmetric. tat alone is NULL where there
+               * are no values to be found by it */
     bool symmetric; /* equal to its transpose, values too */
 } Csr;
 /* From host arrays (copied into the store); val may be NULL. Builds the transpose index unless symmetric. */

@@ -137,6 +137,8 @@ static Node *bpr_node(Tape *t, const Op *op, int parts, const Triples *x)
 Tensor *bpr_loss(Tape *t, int parts, const Triples *x, float l2)
 {
     static const Op op = {.name = "bpr_loss", .back_name = "bpr_loss back", .back = bpr_loss_back};
+    if (parts < 1)
+        tape_fail(t, SP_USAGE, "bpr_loss: there is nothing to compare");
     Node *n = t->error.code == SP_OK ? bpr_node(t, &op, parts, x) : NULL;
     const BprPart *part = n ? bpr_parts(t, n, false) : NULL;
     if (!part)
@@ -144,7 +146,7 @@ Tensor *bpr_loss(Tape *t, int parts, const Triples *x, float l2)
     int64_t B = rows_of(n->in[0]), D = 0;
     float *loss = n->in[3 * parts]->data;
     n->f = l2;
-    n->unread = UNREAD(RESULT);
+    n->unread = UNREAD(RESULT) | (3 * parts < RESULT ? UNREAD(3 * parts) : 0);
     n->keep[0] = n->out.needs_grad ? step_floats(t, B) : NULL;
     for (int k = 0; k < parts; k++)
         D += part[k].D;

@@ -82,7 +82,7 @@ static int64_t number(int64_t n, int32_t *mark, int32_t *list)
     return count;
 }
 
-/* Whether the rows that are marked hold half of all entries: then the layer below is cheaper whole, its transpose known, than cut out. */
+/* Whether the rows that are marked hold half of all entries: then the layer below is cheaper whole than cut out. */
 static bool reads_most(int64_t rows, const int64_t *start, const int32_t *mark)
 {
     int64_t entries = 0;
@@ -126,7 +126,7 @@ static void sift_transposed(Tape *t, const Csr *g, int64_t n, const int32_t *row
     }
     tstart[count] = to;
     sub->tstart = tape_adopt(t, I64, count + 1, tstart);
-    sub->tcol = tape_adopt(t, I32, sub->entries + 1, tcol);
+    sub->tcol = tape_adopt(t, I32, sub->entries, tcol);
 }
 
 const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **at)

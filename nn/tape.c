@@ -251,6 +251,11 @@ void tape_range(const Tensor *ids, int32_t *lo, int32_t *hi)
     *hi = ids->id < 0 ? ((const Stored *)ids)->hi : ((const Node *)ids)->hi;
 }
 
+static bool has_bit(uint32_t set, int i) /* ops of many inputs have nothing to say of the later ones */
+{
+    return i < 32 && set >> i & 1;
+}
+
 Node *node_new(Tape *t, const Op *op, int inputs, Tensor *const *in)
 {
     if (t->error.code != SP_OK)
@@ -262,7 +267,7 @@ Node *node_new(Tape *t, const Op *op, int inputs, Tensor *const *in)
     *n = (Node){.op = op, .inputs = inputs, .in = copy, .buffer = -1};
     for (int i = 0; i < inputs; i++) {
         Tensor *x = copy[i] = in[i];
-        if (!x && op->optional >> i & 1)
+        if (!x && has_bit(op->optional, i))
             continue;
         if (!x || x == &t->failed)
             return tape_fail(t, SP_USAGE, "%s: input %d is missing", op->name, i), NULL;
@@ -271,13 +276,13 @@ Node *node_new(Tape *t, const Op *op, int inputs, Tensor *const *in)
                    NULL;
         if (x->id >= 0 && t->nodes[x->id]->dropped)
             return tape_fail(t, SP_USAGE, "%s: input %d was dropped", op->name, i), NULL;
-        if ((x->type != F32) != (op->integer >> i & 1))
+        if ((x->type != F32) != has_bit(op->integer, i))
             return tape_fail(t, SP_SHAPE, "%s: input %d is %s", op->name, i, dtype_name(x->type)), NULL;
         n->out.needs_grad |= t->training && x->needs_grad;
         int32_t b = x->id < 0 ? -1 : t->nodes[x->id]->buffer;
         if (t->mode == MODE_DRY && b >= 0)
             t->buffers[b].last = (int64_t)t->count;
-        if (x->param && t->mode != MODE_DRY && !(op->by_row >> i & 1))
+        if (x->param && t->mode != MODE_DRY && !has_bit(op->by_row, i))
             param_settle(x->param);
     }
     if (n->out.needs_grad && !op->back)
@@ -481,11 +486,11 @@ void tape_drop(Tape *t, int64_t mark, int n_keep, Tensor *const *keep)
             needed[root(t->nodes[keep[i]->id])->out.id] = true;
     for (int64_t i = mark; i < (int64_t)t->count; i++) {
         Node *n = t->nodes[i], *own = root(n);
-        if (own && (n->pinned || (n->out.needs_grad && !(n->unread >> RESULT & 1))))
+        if (own && (n->pinned || (n->out.needs_grad && !has_bit(n->unread, RESULT))))
             needed[own->out.id] = true;
         for (int j = 0; n->out.needs_grad && j < n->inputs; j++) {
             Node *in = n->in[j] && n->in[j]->id >= 0 ? root(t->nodes[n->in[j]->id]) : NULL;
-            if (in && (j >= RESULT || !(n->unread >> j & 1)))
+            if (in && (j >= RESULT || !has_bit(n->unread, j)))
                 needed[in->out.id] = true;
         }
     }

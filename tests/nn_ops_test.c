@@ -113,6 +113,14 @@ BUILD(b_lattice, Csr *g[] = {knn_graph(t, p[0], 3), knn_graph(t, p[1], 3)}; Tens
       Tensor * by[] = {rows(t, w, 0, 1), rows(t, w, 1, 1)}; Csr *mixed = graph_normalize(t, graph_mix(t, 2, g, by));
       return add(t, spmm(t, graph_sym, p[3]), row_normalize(t, spmm(t, mixed, p[3]), 1e-12f));)
 
+static Tensor *b_bpr_many(Tape *t, Tensor **p) /* more inputs than an op's masks have bits */
+{
+    Triples x[12];
+    for (int i = 0; i < 12; i++)
+        x[i] = (Triples){p[i % 2], p[1 - i % 2], p[2], i % 3 == 0 ? 0.01f : 0};
+    return bpr_loss(t, 12, x, 0.05f);
+}
+
 static const Case cases[] = {
     {"linear", b_linear, {{5, 7}, {3, 7}, {3, 0}}},
     {"linear of an op", b_linear_made, {{5, 7}, {3, 7}}},
@@ -156,6 +164,7 @@ static const Case cases[] = {
     {"frobenius", b_frobenius, {{5, 7}}},
     {"bpr_loss", b_bpr_loss, {{5, 7}, {5, 7}, {5, 7}}},
     {"bpr_loss, two parts", b_bpr_parts, {{3, 7}, {3, 7}, {3, 7}, {3, 5}, {3, 5}, {3, 5}}},
+    {"bpr_loss, many parts", b_bpr_many, {{3, 5}, {3, 5}, {3, 5}}},
     {"bpr_loss, shared rows", b_bpr_shared, {{4, 6}, {4, 6}}},
     {"attention", b_attention, {{7, 24}}},
     {"attention, causal", b_attention_causal, {{7, 27}}},

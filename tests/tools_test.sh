@@ -385,6 +385,8 @@ ok $? 'a full disk behind standard output'
 # ---- profile and trace ---------------------------------------------------------------------------------------------------
 mkdir some
 for name in L P RGB RGBA LA; do cp "$root/tests/golden/images/$name.png" some; done
+wrong 1 'no convolutions that go by Winograd' 'squares for a model of texts' encode "$root/encoders/demo/text" texts.txt -o other.npy --winograd 6
+right 'wider squares' encode "$root/encoders/demo/vision" some -o wide.npy --winograd 6 --quiet
 right 'encode with a profile' encode "$root/encoders/demo/vision" some -o seen.npy --profile --quiet
 [ "$(wc -L <err)" -le 100 ] && grep -q '^op .* calls .*ms .*GFLOP/s .*GB/s .*% of peak .*MB$' err && grep -q '^decode ' err &&
     grep -q '^open model ' err && grep -q '^hardware counters: ' err
@@ -407,7 +409,7 @@ ok $? 'a table of 100 columns'
 right 'bench of a narrow product' bench gemm --shape 1x768x768 --dtype bf16 --seconds 0.001 --threads 1 --json
 says '"shape":"1x768x768","dtype":"bf16"' 'and its type'
 right 'bench of wider squares' bench conv --shape 28x28x128-3x3 --winograd 6 --seconds 0.001 --threads 1 --json
-says '"variant":"winograd 6,3"' 'and its variant'
+says '-s1-w6".*"variant":"winograd 6,3"' 'and its variant'
 wrong 2 'no shape of bench gemm contains "3x5y7"' 'a shape that is none' bench gemm --shape 3x5y7 --seconds 0.001
 wrong 2 'choose one of peak' 'an unknown bench' bench speed
 wrong 2 'name the model' 'a bench without its model' bench train

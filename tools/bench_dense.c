@@ -148,7 +148,9 @@ static bool bench_conv(Bench *b, size_t i, const char *shape, Error *e)
         return false;
     char variant[VARIANT];
     variant_of_conv(b->d->k, &r.c, variant);
-    Figure f = {"conv", shape, .variant = variant, .flops = 2.0 * (double)(out * out) * (double)weights,
+    char named[96]; /* --against must not take one for the other */
+    snprintf(named, sizeof named, "%s%s", shape, r.c.winograd ? "-w6" : "");
+    Figure f = {"conv", named, .variant = variant, .flops = 2.0 * (double)(out * out) * (double)weights,
                 .bytes = 4.0 * (double)(H * H * C + weights + out * out * O)};
     return bench_measure(b, &f, conv_body, &r, e);
 }

@@ -68,8 +68,8 @@ static bool measure_encoder(Bench *b, const Encoder *en, int64_t batch, int64_t 
     if (texts)
         snprintf(shape, sizeof shape, "%s-B%lld-T%lld", en->kind->name, (long long)batch, (long long)tokens);
     else
-        snprintf(shape, sizeof shape, "%s-B%lld-%lldx%lld", en->kind->name, (long long)batch, (long long)width,
-                 (long long)height);
+        snprintf(shape, sizeof shape, "%s-B%lld-%lldx%lld%s", en->kind->name, (long long)batch, (long long)width,
+                 (long long)height, en->options.winograd ? "-w6" : "");
     Figure f = {"encoder", shape, .dtype = pack_name(en->options.dtype), .items = (double)batch};
     if (ok && features) {
         encoder_body(&r);
@@ -91,6 +91,7 @@ static bool check_cost(Bench *b, const char *model, EncoderOptions o, const Enco
     const int64_t D = en->features;
     const char *dtype = pack_name(o.dtype);
     float *got = NEW(b->arena, float, batch *D, e), *want = NEW(b->arena, float, batch *D, e);
+    const int winograd = o.winograd ? o.winograd : 4;
     o.dtype = PACK_F32;
     o.winograd = 0;
     Encoder *exact = got && want ? encoder_open(b->d, model, &o, e) : NULL;
@@ -112,12 +113,15 @@ static bool check_cost(Bench *b, const char *model, EncoderOptions o, const Enco
         most = fmax(most, largest > 0 ? apart / largest : apart);
     }
     if (ok && b->c->json)
-        printf("{\"bench\":\"check\",\"dtype\":\"%s\",\"inputs\":%lld,\"cosine_min\":%.6f,\"cosine_mean\":%.6f,"
-               "\"max_difference\":%.3g}\n",
-               dtype, (long long)batch, worst, mean, most);
+        printf(
+            "{\"bench\":\"check\",\"dtype\":\"%s\",\"winograd\":%d,\"inputs\":%lld,\"cosine_min\":%.6f,\"cosine_mean\":%.6f,"
+            "\"max_difference\":%.3g}\n",
+            dtype, winograd, (long long)batch, worst, mean, most);
     else if (ok)
-        printf("check      %-4s against f32, %lld inputs: cosine %.6f at least, %.6f in the mean; |a-b| <= %.2g max|b|\n",
-               dtype, (long long)batch, worst, mean, most);
+        printf(
+            "check      %-4s%s against f32%s, %lld inputs: cosine %.6f at least, %.6f in the mean; |a-b| <= %.2g max|b|\n",
+            dtype, winograd == 6 ? " winograd 6" : "", winograd == 6 ? " winograd 4" : "", (long long)batch, worst, mean,
+            most);
     return ok;
 }
 

@@ -34,7 +34,7 @@ bool option_winograd(const Context *c, int *outputs, Error *e)
     int which = 0;
     if (!option_choice(c, "winograd", SIZES, COUNT(SIZES), &which, e))
         return false;
-    *outputs = option_given(c, "winograd") ? (which ? 6 : 4) : 0;
+    *outputs = which ? 6 : 0;
     return true;
 }
 

@@ -24,7 +24,7 @@ typedef struct Extractor {
 bool extractor_open(Extractor *x, Context *c, const char *name, const EncoderOptions *o, Error *e);
 void extractor_close(Extractor *x);
 bool option_dtype(const Context *c, Pack *dtype, Error *e);     /* --dtype */
-bool option_winograd(const Context *c, int *outputs, Error *e); /* --winograd; 0 where it is not given */
+bool option_winograd(const Context *c, int *outputs, Error *e); /* --winograd 6; else 0 */
 
 /* Receives rows first .. first+n-1, [n, features]. */
 typedef bool FeatureSink(void *arg, size_t first, size_t n, const float *rows, Error *e);

@@ -3,13 +3,13 @@
 
 /* ---- BPR: a user's rows against those of a wanted item and of another, in one pass each way -------------------------------------------- */
 
-typedef struct Triples {
+typedef struct Batch {
     int parts;
     const BprPart *part;
     float l2;
     float *loss, *slope;
     float each; /* backward: gradient of one row's loss */
-} Triples;
+} Batch;
 
 /* What item row x is multiplied with before it is compared: 1, or 1 / max(|x|, eps). *length: |x| in that case. */
 INLINE float to_unit(const float *x, int64_t D, float eps, float *length)
@@ -23,7 +23,7 @@ INLINE float to_unit(const float *x, int64_t D, float eps, float *length)
 }
 
 /* score of neg - score of pos of row b, adds up what the penalty counts */
-INLINE float differ(const Triples *t, int64_t b, float *penalty)
+INLINE float differ(const Batch *t, int64_t b, float *penalty)
 {
     float sum = 0, length;
     for (int k = 0; k < t->parts; k++) {
@@ -33,7 +33,7 @@ INLINE float differ(const Triples *t, int64_t b, float *penalty)
         const vf sx = v_set(to_unit(x, D, p->eps, &length)), sy = v_set(to_unit(y, D, p->eps, &length));
         ROW_SUM(dot, D, PART(u) * (sy * PART(y) - sx * PART(x)))
         sum += dot;
-        if (t->l2 > 0.0f) {
+        if (t->l2 != 0.0f) {
             ROW_SUM(squares, D, square(PART(u)) + square(sx * PART(x)) + square(sy * PART(y)))
             *penalty += squares;
         }
@@ -43,7 +43,7 @@ INLINE float differ(const Triples *t, int64_t b, float *penalty)
 
 static void bpr_range(const void *arg, int64_t first, int64_t last)
 {
-    const Triples *t = arg;
+    const Batch *t = arg;
     for (int64_t b = first; b < last; b += VW) { /* a vector of rows: the logarithm is the dearest part of one */
         const int n = (int)MIN(VW, last - b);
         float each[VW] = {0}, penalty[VW] = {0};
@@ -69,7 +69,7 @@ static int64_t numbers(int parts, const BprPart *part) /* that a row of the batc
 
 void K(bpr)(const Run *run, int64_t B, int parts, const BprPart *part, float l2, float *loss, float *slope)
 {
-    const Triples t = {.parts = parts, .part = part, .l2 = l2, .loss = loss, .slope = slope};
+    const Batch t = {.parts = parts, .part = part, .l2 = l2, .loss = loss, .slope = slope};
     run_rows(run, B, numbers(parts, part), bpr_range, &t);
 }
 
@@ -93,7 +93,7 @@ INLINE void item_back(const BprPart *p, const float *u, const float *x, float sl
 
 static void bpr_back_range(const void *arg, int64_t first, int64_t last)
 {
-    const Triples *t = arg;
+    const Batch *t = arg;
     for (int64_t b = first; b < last; b++) {
         const float slope = t->slope[b] * t->each, l2 = t->l2 * t->each;
         for (int k = 0; k < t->parts; k++) {
@@ -123,6 +123,6 @@ static void bpr_back_range(const void *arg, int64_t first, int64_t last)
 void K(bpr_back)(const Run *run, int64_t B, int parts, const BprPart *part, float l2, const float *slope, float scale,
                  const float *dloss)
 {
-    const Triples t = {.parts = parts, .part = part, .l2 = l2, .slope = (float *)slope, .each = scale * dloss[0]};
+    const Batch t = {.parts = parts, .part = part, .l2 = l2, .slope = (float *)slope, .each = scale * dloss[0]};
     run_rows(run, B, 2 * numbers(parts, part), bpr_back_range, &t);
 }

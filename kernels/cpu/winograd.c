@@ -1,4 +1,4 @@
-/* 3 x 3 convolutions of stride 1 by Winograd's F(4x4, 3x3) (Lavin & Gray 2016): each 4 x 4 square of outputs comes from its 6 x 6 square
+/* 3 x 3 convolutions of stride 1 by Winograd's method (Lavin & Gray 2016), mostly F(4x4, 3x3): each 4 x 4 square of outputs comes from its 6 x 6 square
  * of inputs by 36 products where the direct way takes 144. Squares of a band of the image, taken apart by B', make 36 matrices
  * [squares, C], each multiplied with its [C, O] of the weights (made at packing, in double), and put together by A'.
  * F(6x6, 3x3) makes 6 x 6 outputs of 8 x 8 inputs by 64 products instead of 324: a fifth less again, and rounds four times as much; who
@@ -10,15 +10,15 @@
 enum {
     MOST_OUT = 6,
     MOST_IN = MOST_OUT + 2,
-    SLACK = 16, /* rows of A a power of two apart would share cache sets */
+    SLACK = 16, /* floats: rows of A and C a power of two apart would share cache sets */
     BAND_FLOATS =
         3 << 16, /* transformed squares before and after the product that a task works on: three quarters of 1 MB */
     NEAR_FLOATS = 1 << 17, /* of weights that a second level has room for beside the squares */
     FEW_SQUARES = 64,      /* of an image */
     MOST_SQUARES = 256,    /* at a time, where threads share them */
-    LARGEST = 512,
-    LARGEST_4 = 384,
-    LARGEST_6 = 128 /* 64 matrices of more weights than that no longer stay near */
+    LARGEST = 512,         /* channels, C and O, that come here; */
+    LARGEST_4 = 384,       /* by F(4,3): 36 matrices of more weights would all come from memory; */
+    LARGEST_6 = 128        /* by F(6,3): 64 matrices of more no longer stay near */
 };
 
 /* One axis: out + 2 inputs and 3 weights are valued as polynomials at 0, +-p[0], +-p[1], ... and infinity. */
