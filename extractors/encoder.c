@@ -82,7 +82,7 @@ static bool open_into(Encoder *en, const Device *d, const char *name, Error *e)
         return false;
     store_set_pack(en->store, pack);
     if (en->options.winograd && !en->kind->winograd)
-        return fail(e, SP_UNSUPPORTED, "%s: a %s has no convolutions that go by Winograd; leave --winograd out", s.path,
+        return fail(e, SP_UNSUPPORTED, "%s: %s has no convolutions that go by Winograd; leave --winograd out", s.path,
                     en->kind->name);
     store_set_winograd(en->store, en->options.winograd);
     if (s.folder && (en->kind->modalities & MODALITY_IMAGE) && !en->options.preset &&

@@ -181,7 +181,7 @@ typedef struct Triples {
     Tensor *user, *pos, *neg; /* [B, D] */
     float eps;                /* > 0: pos and neg by row_normalize(, eps) */
 } Triples;
-Tensor *bpr_loss(Tape *t, int parts, const Triples *triples, float l2);
+Tensor *bpr_loss(Tape *t, int parts, const Triples *x, float l2);
 
 /* texts and images */
 typedef struct Ragged { /* B texts as [total, C] rows; text b owns rows offsets[b] .. offsets[b+1]-1 */
