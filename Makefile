@@ -54,8 +54,8 @@ FEATURES := $(foreach p,$(PRODUCT_LIBS),-DHAVE_$(shell echo $(p) | sed 's/^lib//
 FOLDERS = base weights tokenizers nn extractors recsys recsys/models kernels
 LIB_SRC := sapor.c $(wildcard $(addsuffix /*.c,$(FOLDERS)))
 CPU_SRC := $(wildcard kernels/cpu/*.c)
-# -O3 where it pays; elsewhere it adds 200 KB of unrolled tails.
-UNROLLED = tile dots gemm conv winograd
+# -O3 where it pays; elsewhere it adds 250 KB of unrolled tails.
+UNROLLED = tile dots gemm conv
 TOOL_SRC := $(wildcard tools/*.c)
 # The same kernel sources once a level of instructions; kernels/dispatch.c names the levels.
 ifeq ($(MACHINE),x86_64)

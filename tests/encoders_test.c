@@ -262,6 +262,7 @@ static void narrow_types_are_near(void **state)
         free(again);
     }
     refuses(b, ENCODERS "efficientnet_lite.safetensors", (EncoderOptions){.dtype = PACK_INT8}, SP_UNSUPPORTED, "f32 only");
+    refuses(b, ENCODERS "efficientnet_lite.safetensors", (EncoderOptions){.winograd = 6}, SP_UNSUPPORTED, "--winograd");
 }
 
 static void put(const char *folder, const char *name, const char *text)

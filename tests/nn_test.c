@@ -187,6 +187,35 @@ static void many_shapes(void **state)
 
 /* ---- layers ----------------------------------------------------------------------------------------------------------- */
 
+/* The store's choice of squares reaches the kernel, and what was loaded before keeps its own. */
+static void wider_squares(void **state)
+{
+    (void)state;
+    enum { C = 32, H = 13, N = H * H * C };
+    Store *s = store_new(&device, &error);
+    Conv2d c[3];
+    load_conv(&c[0], s, 5, C, C, 3, 1, 1);
+    store_set_winograd(s, 6);
+    load_conv(&c[1], s, 5, C, C, 3, 1, 1);
+    store_set_winograd(s, 0);
+    load_conv(&c[2], s, 5, C, C, 3, 1, 1);
+    Tape *t = tape_new(&device, false, &error);
+    float *x = test_numbers(6, N), *got[3];
+    for (int i = 0; i < 3; i++) {
+        Tensor *y = conv(t, input_f32(t, x, SHAPE(1, H, H, C)), &c[i], NULL, ACT_NONE);
+        tape_must(t);
+        got[i] = test_read(&device, y);
+    }
+    assert_memory_equal(got[0], got[2], N * sizeof *x);
+    assert_memory_not_equal(got[0], got[1], N * sizeof *x);
+    near_all(got[1], got[0], N, 1e-3);
+    for (int i = 0; i < 3; i++)
+        free(got[i]);
+    free(x);
+    tape_free(t);
+    store_free(s);
+}
+
 static void folded_convolution(void **state)
 {
     (void)state;
@@ -429,12 +458,9 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(planned_inference),
-                                       cmocka_unit_test(many_shapes),
-                                       cmocka_unit_test(folded_convolution),
-                                       cmocka_unit_test(stacked_linear),
-                                       cmocka_unit_test(arrays_in_the_store),
-                                       cmocka_unit_test(failures_stick),
-                                       cmocka_unit_test(traced)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(planned_inference),  cmocka_unit_test(many_shapes),
+                                       cmocka_unit_test(folded_convolution), cmocka_unit_test(wider_squares),
+                                       cmocka_unit_test(stacked_linear),     cmocka_unit_test(arrays_in_the_store),
+                                       cmocka_unit_test(failures_stick),     cmocka_unit_test(traced)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

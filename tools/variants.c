@@ -33,8 +33,8 @@ const char *variant_of_gemm(const Kernels *k, const Gemm *g, char text[VARIANT])
     variant_tile(k, &tile_rows, &tile_cols);
     static const char *const PACKED[] = {"packed", "widened", "widened", "dots", "bytes"},
                              *const WHY[] = {"B is a weight: packed once, at load",
-                                             "half the bytes; a block is widened to f32 by its first rows of A",
-                                             "half the bytes; a block is widened to f32 by its first rows of A",
+                                             "half the bytes; widened to f32 once a block",
+                                             "half the bytes; widened to f32 once a block",
                                              "pairs of bf16: timed at load, faster than f32 here",
                                              "fours of bytes, exact sums, then scales"};
     snprintf(text, VARIANT, "%s %lldx%lld",

@@ -12,7 +12,7 @@ typedef struct Batch {
 } Batch;
 
 /* What item row x is multiplied with before it is compared: 1, or 1 / max(|x|, eps). *length: |x| in that case. */
-INLINE float to_unit(const float *x, int64_t D, float eps, float *length)
+static NOINLINE float to_unit(const float *x, int64_t D, float eps, float *length)
 {
     if (eps <= 0.0f) {
         return 1.0f;
@@ -74,7 +74,8 @@ void K(bpr)(const Run *run, int64_t B, int parts, const BprPart *part, float l2,
 }
 
 /* dx = beta dx + gradient of an item's row: of slope (u . y) + l2 |y|^2 with y = x / max(|x|, eps), or x */
-INLINE void item_back(const BprPart *p, const float *u, const float *x, float slope, float l2, float beta, float *dx)
+static NOINLINE void item_back(const BprPart *p, const float *u, const float *x, float slope, float l2, float beta,
+                               float *dx)
 {
     const int64_t D = p->D;
     float length = 0, along = 0;

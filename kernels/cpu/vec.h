@@ -39,6 +39,7 @@ typedef int32_t vi_any __attribute__((vector_size(4 * VW), aligned(4), may_alias
 typedef int32_t vi_one __attribute__((may_alias));
 
 #define INLINE    static inline __attribute__((always_inline, unused))
+#define NOINLINE  __attribute__((noinline))      /* what is called seldom enough to stand once */
 #define FORGET(p) __asm__ volatile("" : "+r"(p)) /* what the compiler knows of p: it reads again what hangs on it */
 
 /* ---- loads, stores, lanes ------------------------------------------------------------------------------------------- */

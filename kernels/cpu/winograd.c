@@ -242,20 +242,27 @@ INLINE void together(const Points *f, const int pairs, const vf *m, vf *to)
     }
 }
 
-/* The square under outputs (h, w) .. of image x, all channels: place p goes to to + p ld. */
-INLINE void take_apart(const Points *f, const int pairs, const Conv *c, const float *x, int64_t h, int64_t w, float *to,
-                       int64_t ld)
+/* Where the in x in inputs under outputs (h, w) .. of image x are; zeros beside the image */
+static NOINLINE void find_pixels(const Conv *c, const float *x, int64_t h, int64_t w, int in,
+                                 const float *pixel[MOST_IN][MOST_IN])
 {
-    enum { IN = MOST_IN };
     static const float zeros[LARGEST] = {0};
-    const int in = 2 * pairs + 2;
-    const float *pixel[IN][IN];
     for (int i = 0; i < in; i++) {
         for (int j = 0; j < in; j++) {
             const int64_t y = h - c->top + i, z = w - c->left + j;
             pixel[i][j] = y >= 0 && y < c->H && z >= 0 && z < c->W ? x + (y * c->W + z) * c->C : zeros;
         }
     }
+}
+
+/* The square under outputs (h, w) .. of image x, all channels: place p goes to to + p ld. */
+INLINE void take_apart(const Points *f, const int pairs, const Conv *c, const float *x, int64_t h, int64_t w, float *to,
+                       int64_t ld)
+{
+    enum { IN = MOST_IN };
+    const int in = 2 * pairs + 2;
+    const float *pixel[IN][IN];
+    find_pixels(c, x, h, w, in, pixel);
     for (int64_t ch = 0; ch < c->C; ch += VW) {
         vf half[IN][IN]; /* [row][column], rows transformed */
         for (int j = 0; j < in; j++) {
