@@ -70,7 +70,9 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
                     v_store(wide + v / 2 * t->len * TILE_COLS + v % 2 * VW, bk[v]);
                 }
             }
-            wide += widens && wide ? TILE_COLS : 0;
+            if (widens && wide) {
+                wide += TILE_COLS;
+            }
             UNROLL
             for (int i = 0; i < rows; i++) {
                 const float *one = by_column ? &column[i] : &a[i / 3][i % 3 * a_row];
