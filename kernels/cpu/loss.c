@@ -73,13 +73,12 @@ void K(bpr)(const Run *run, int64_t B, int parts, const BprPart *part, float l2,
     run_rows(run, B, numbers(parts, part), bpr_range, &t);
 }
 
-/* dx = beta dx + gradient of an item's row: of slope (u . y) + l2 |y|^2 with y = x / max(|x|, eps), or x */
-static NOINLINE void item_back(const BprPart *p, const float *u, const float *x, float slope, float l2, float beta,
-                               float *dx)
+/* dx = beta dx + gradient of an item's row: of slope (u . y) + l2 |y|^2 with y = scale x, as to_unit says */
+static NOINLINE void item_back(const BprPart *p, const float *u, const float *x, float scale, float length, float slope,
+                               float l2, float beta, float *dx)
 {
     const int64_t D = p->D;
-    float length = 0, along = 0;
-    const float scale = to_unit(x, D, p->eps, &length);
+    float along = 0;
     const vf s = v_set(slope), pull = v_set(2 * l2 * scale), to_y = v_set(scale);
     if (p->eps > 0.0f && length > p->eps) { /* what lies along y only makes the row longer */
         ROW_SUM(dot, D, v_fma(s, PART(u), pull * PART(x)) * PART(x))
@@ -101,10 +100,11 @@ static void bpr_back_range(const void *arg, int64_t first, int64_t last)
             const BprPart *p = &t->part[k];
             const int64_t D = p->D, at = b * D;
             const float *u = p->x[BPR_USER] + at, *x = p->x[BPR_POS] + at, *y = p->x[BPR_NEG] + at;
+            float x_length = 0, y_length = 0;
+            const float x_scale = to_unit(x, D, p->eps, &x_length), y_scale = to_unit(y, D, p->eps, &y_length);
             if (p->dx[BPR_USER]) {
-                float *du = p->dx[BPR_USER] + at, length;
-                const vf to_x = v_set(slope * to_unit(x, D, p->eps, &length)),
-                         to_y = v_set(slope * to_unit(y, D, p->eps, &length)), pull = v_set(2 * l2);
+                float *du = p->dx[BPR_USER] + at;
+                const vf to_x = v_set(slope * x_scale), to_y = v_set(slope * y_scale), pull = v_set(2 * l2);
                 const float beta = p->beta[BPR_USER];
                 FOR_VECTORS(0, D, {
                     const vf d = v_fma(to_x, PART(x), v_fma(-to_y, PART(y), pull * PART(u)));
@@ -112,10 +112,10 @@ static void bpr_back_range(const void *arg, int64_t first, int64_t last)
                 })
             }
             if (p->dx[BPR_POS]) {
-                item_back(p, u, x, slope, l2, p->beta[BPR_POS], p->dx[BPR_POS] + at);
+                item_back(p, u, x, x_scale, x_length, slope, l2, p->beta[BPR_POS], p->dx[BPR_POS] + at);
             }
             if (p->dx[BPR_NEG]) {
-                item_back(p, u, y, -slope, l2, p->beta[BPR_NEG], p->dx[BPR_NEG] + at);
+                item_back(p, u, y, y_scale, y_length, -slope, l2, p->beta[BPR_NEG], p->dx[BPR_NEG] + at);
             }
         }
     }

@@ -287,19 +287,6 @@ INLINE void take_apart(const Points *f, const int pairs, const Conv *c, const fl
         }
     }
 }
-static void take_apart_2(const Conv *c, const float *x, int64_t h, int64_t w, float *to, int64_t ld)
-{
-    take_apart(&by_2, 1, c, x, h, w, to, ld);
-}
-static void take_apart_4(const Conv *c, const float *x, int64_t h, int64_t w, float *to, int64_t ld)
-{
-    take_apart(&by_4, 2, c, x, h, w, to, ld);
-}
-static void take_apart_6(const Conv *c, const float *x, int64_t h, int64_t w, float *to, int64_t ld)
-{
-    take_apart(&by_6, 3, c, x, h, w, to, ld);
-}
-
 /* The products of one square become its outputs, of which rows x cols are inside the image; y is the first. */
 INLINE void put_together(const Points *f, const int pairs, const float *from, int64_t ld, int64_t O, int64_t rows,
                          int64_t cols, float *y, int64_t y_row)
@@ -331,17 +318,30 @@ INLINE void put_together(const Points *f, const int pairs, const float *from, in
         }
     }
 }
-static void put_together_2(const float *from, int64_t ld, int64_t O, int64_t rows, int64_t cols, float *y, int64_t y_row)
+/* Both for each size, the numbers of loops known; the points are theirs. */
+typedef struct Transform {
+    void (*take_apart)(const Conv *c, const float *x, int64_t h, int64_t w, float *to, int64_t ld);
+    void (*put_together)(const float *from, int64_t ld, int64_t O, int64_t rows, int64_t cols, float *y, int64_t y_row);
+} Transform;
+#define TRANSFORM(out)                                                                                                      \
+    static void take_apart_##out(const Conv *c, const float *x, int64_t h, int64_t w, float *to, int64_t ld)                \
+    {                                                                                                                       \
+        take_apart(&by_##out, out / 2, c, x, h, w, to, ld);                                                                 \
+    }                                                                                                                       \
+    static void put_together_##out(const float *from, int64_t ld, int64_t O, int64_t rows, int64_t cols, float *y,          \
+                                   int64_t y_row)                                                                           \
+    {                                                                                                                       \
+        put_together(&by_##out, out / 2, from, ld, O, rows, cols, y, y_row);                                                \
+    }
+TRANSFORM(2)
+TRANSFORM(4)
+TRANSFORM(6)
+static const Transform transforms[] = {
+    {take_apart_2, put_together_2}, {take_apart_4, put_together_4}, {take_apart_6, put_together_6}};
+
+static const Transform *transform_of(const Points *f)
 {
-    put_together(&by_2, 1, from, ld, O, rows, cols, y, y_row);
-}
-static void put_together_4(const float *from, int64_t ld, int64_t O, int64_t rows, int64_t cols, float *y, int64_t y_row)
-{
-    put_together(&by_4, 2, from, ld, O, rows, cols, y, y_row);
-}
-static void put_together_6(const float *from, int64_t ld, int64_t O, int64_t rows, int64_t cols, float *y, int64_t y_row)
-{
-    put_together(&by_6, 3, from, ld, O, rows, cols, y, y_row);
+    return &transforms[f->pairs - 1];
 }
 
 static void take_row(void *arg, size_t task, int worker)
@@ -354,9 +354,7 @@ static void take_row(void *arg, size_t task, int worker)
     const float *x = c->x + b * c->H * c->W * c->C;
     float *to = p->in + (int64_t)task * j->wide * ld;
     for (int64_t w = 0; w < j->ow; w += j->points->out, to += ld) {
-        (j->points->out == 6   ? take_apart_6
-         : j->points->out == 4 ? take_apart_4
-                               : take_apart_2)(c, x, h, w, to, p->rows * j->wide * ld);
+        transform_of(j->points)->take_apart(c, x, h, w, to, p->rows * j->wide * ld);
     }
 }
 
@@ -393,10 +391,8 @@ static void put_row(void *arg, size_t task, int worker)
     const int64_t side = j->points->out, rows = MIN(side, j->oh - h), y_row = j->ow * c->O, at = (b * j->oh + h) * y_row;
     const float *from = p->out + (int64_t)task * j->wide * ld;
     for (int64_t w = 0; w < j->ow; w += side, from += ld) {
-        (side == 6 ? put_together_6
-         : side == 4
-             ? put_together_4
-             : put_together_2)(from, p->rows * j->wide * ld, c->O, rows, MIN(side, j->ow - w), c->y + at + w * c->O, y_row);
+        transform_of(j->points)->put_together(from, p->rows * j->wide * ld, c->O, rows, MIN(side, j->ow - w),
+                                              c->y + at + w * c->O, y_row);
     }
     if (c->bias || c->residual || c->act != ACT_NONE) {
         const Finish f = {1, 0, c->bias, c->residual ? c->residual + at : NULL, c->O, c->act, 0};
