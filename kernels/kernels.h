@@ -262,12 +262,12 @@ typedef struct Kernels {
     void (*edge_scale)(const Run *, const Sparse *A, const float *val, const float *rs, const float *cs, float *out);
 
     /* ranking (topk.c): tiles of a product are ranked while a cache holds them; the whole product is never stored */
-    size_t (*knn_work)(int64_t I, int64_t D, int64_t k, int threads);
+    size_t (*knn_work)(int64_t Q, int64_t I, int64_t D, int threads);
     /* For each row of q [Q,D] the k rows of x [I,D] of largest dot product, best first, ties to the lower id; ids [Q,k] (-1 where
-     * I < k), values [Q,k]. With normalised rows this is the cosine graph. */
+     * I < k), values [Q,k]. With normalised rows this is the cosine graph. Where q is x half of the product is made. */
     void (*knn)(const Run *, int64_t Q, int64_t I, int64_t D, int64_t k, const float *q, const float *x, int32_t *ids,
                 float *values);
-    size_t (*topk_work)(int64_t B, int64_t I, int64_t D, int64_t k, int threads);
+    size_t (*topk_work)(int64_t B, int64_t I, int64_t D, int threads);
     /* Scores users[row ? row[b] : b,:] . items[i,:] + (bias ? bias[i] : 0), leaves out what exclude names, keeps the k best: ids, scores [B,k] */
     void (*topk)(const Run *, int64_t B, int64_t I, int64_t D, int64_t k, const float *users, const int32_t *row,
                  const float *items, const float *bias, const Exclude *exclude, int32_t *ids, float *scores);

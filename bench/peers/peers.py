@@ -293,6 +293,11 @@ def rank(a, report, tmp):
     sides = {"sapor": lambda: figures(a, "topk", "--shape", "knn-1024x7050x384-k10")}
     sides |= {f"PyTorch, {c} rows at a time": lambda c=c: clock(lambda: best(features[:1024], features, 10, c)) for c in (128, 512, 1024)}
     report.compare("The 10 nearest of 7,050 rows for 1,024 of them, 384 features", sides, a.rounds, "at the speed of its product")
+    features = torch.nn.functional.normalize(torch.rand(7050, 4096))
+    report.compare("The graph of the 10 nearest of 7,050 rows, 4,096 features", {
+        "sapor": lambda: figures(a, "topk", "--shape", "knn-7050x4096-k10"), "sapor, the product alone": lambda: figures(a, "gemm", "--shape", "7050x7050x4096"),
+        "PyTorch, 1024 rows at a time": lambda: once(lambda: best(features, features, 10, 1024)),
+        "PyTorch, the product alone": lambda: once(lambda: features @ features.T)}, min(a.rounds, 3), "at the speed of its product")
 
 
 # ---- whole ways -------------------------------------------------------------------------------------------------------------

@@ -92,22 +92,6 @@ void K(tile_row)(Tile t, int rows, int64_t n)
     }
 }
 
-typedef float v4 __attribute__((vector_size(16)));
-typedef float v4_any __attribute__((vector_size(16), aligned(4), may_alias));
-
-/* to[k,n] = from[n,k], 4 x 4 */
-INLINE void transpose4(const float *from, int64_t ld_from, float *to, int64_t ld_to)
-{
-    const v4 a = *(const v4_any *)from, b = *(const v4_any *)(from + ld_from);
-    const v4 c = *(const v4_any *)(from + 2 * ld_from), d = *(const v4_any *)(from + 3 * ld_from);
-    const v4 ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), AB = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-    const v4 cd = __builtin_shufflevector(c, d, 0, 4, 1, 5), CD = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-    *(v4_any *)to = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
-    *(v4_any *)(to + ld_to) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
-    *(v4_any *)(to + 2 * ld_to) = __builtin_shufflevector(AB, CD, 0, 1, 4, 5);
-    *(v4_any *)(to + 3 * ld_to) = __builtin_shufflevector(AB, CD, 2, 3, 6, 7);
-}
-
 void K(tile_pack)(int64_t K, int64_t n, const float *B, int64_t b_row, int64_t b_col, float *panel)
 {
     if (b_col == 1 && n == TILE_COLS) {

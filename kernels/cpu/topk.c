@@ -1,13 +1,12 @@
-/* Ranking: the k best of each row of a product that is never stored. Items go by in blocks (packed once a block), rows in tiles; a tile of
- * scores is computed, masked and read once more by the selection.
+/* Ranking: the k best of each row of a product that is never stored. Items go by in blocks (packed once), rows in tiles; a tile of scores is
+ * computed, masked and read once more by the selection.
  *
  * Selection of a row: the list of the k best so far, best first, lives in the output itself. Scores are compared with the last of them, 64 at a
  * time; where those above are goes into a small buffer, which is sorted and merged in when it is full and at the block's end. Ids ascend and
  * sorting is stable, so an equal score never passes an earlier one: ties stay with the lower id. Where the list is still empty a floor is
  * found first: the k-th largest of the maxima of 4 k groups or more is at most the k-th largest score, and not much less. */
 #include "kernels/cpu/loops.h"
-
-enum { SLAB = 8192 }; /* rows that share a packed block */
+#include "kernels/cpu/tile.h"
 
 static const float LOWEST = -__builtin_inff();
 
@@ -244,22 +243,26 @@ typedef struct Ranking {
     const Exclude *exclude;
     int32_t *ids;
     float *scores;
-    int64_t slab, slab_rows; /* first row and number of rows */
+    bool symmetric; /* rows are the items */
+    int threads;
     int64_t block, block_items;
+    int64_t slab, slab_rows; /* the rows that are at it: first and number */
+    int64_t tile;            /* rows of a task */
     void *packed;
-    int32_t *count; /* [slab_rows] places taken */
+    int32_t *count; /* [B] places taken */
+    float *turned;  /* [block_items, turned_ld] the slab's scores by items, where the product is symmetric */
     char *scratch;
 } Ranking;
 
-/* Tiles are whole register tiles; tile and block stay in the second-level cache. With wide rows the product itself needs larger blocks. */
-static int64_t tile_rows(int64_t D)
+/* Tiles are whole register tiles; tile and block stay in the second-level cache. With wide rows the product itself needs larger tiles. */
+static int64_t most_rows(const Ranking *r)
 {
-    return D <= 256 ? 28 : 168;
+    return r->D <= 256 ? 2 * TILE_ROWS : 24 * TILE_ROWS;
 }
-static int64_t most_items(int64_t I, int64_t D)
+static int64_t most_items(const Ranking *r)
 {
-    const int64_t most = D <= 256 ? 4096 : 512, blocks = (I + most - 1) / most;
-    return blocks == 0 ? 0 : ((I + blocks - 1) / blocks + 63) / 64 * 64;
+    const int64_t most = r->D > 256 ? 320 : r->symmetric ? 512 : 4096, blocks = (r->I + most - 1) / most;
+    return blocks == 0 ? 0 : ((r->I + blocks - 1) / blocks + 63) / 64 * 64;
 }
 static size_t round_up(size_t bytes)
 {
@@ -281,30 +284,41 @@ static Gemm tile_product(const Ranking *r, int64_t M, const float *A, float *C)
                   .bias = r->bias ? r->bias + r->block : NULL};
 }
 
+/* Rows that wait together in `turned`: three tiles a thread. Its own rows lie an odd number of lines apart: they must not share cache sets. */
+static int64_t most_slab(const Ranking *r)
+{
+    return MIN((int64_t)72 * TILE_ROWS * r->threads, r->B);
+}
+static int64_t turned_ld(const Ranking *r)
+{
+    return most_slab(r) / 32 * 32 + 48;
+}
+
 /* Bytes of the parts of the workspace; a worker's scratch is rows, scores, the product's own. */
 typedef struct Space {
-    size_t packed, count, rows, scores, product;
+    size_t packed, count, turned, rows, scores, product;
 } Space;
 
-static Space space_for(int64_t I, int64_t D, bool gathers)
+static Space space_for(const Ranking *r)
 {
     const char any = 0; /* stands for the packed block: only whether there is one is asked */
-    const int64_t M = tile_rows(D);
-    const Ranking largest = {.D = D, .block_items = most_items(I, D), .packed = (void *)&any};
+    const int64_t M = most_rows(r);
+    const Ranking largest = {.D = r->D, .block_items = most_items(r), .packed = (void *)&any};
     const Gemm g = tile_product(&largest, M, NULL, NULL);
     return (Space){
-        .packed = round_up(K(gemm_pack_bytes)(PACK_F32, D, g.N)),
-        .count = round_up(SLAB * sizeof(int32_t)),
-        .rows = gathers ? round_up((size_t)(M * D) * sizeof(float)) : 0,
+        .packed = round_up(K(gemm_pack_bytes)(PACK_F32, r->D, g.N)),
+        .count = round_up((size_t)r->B * sizeof(int32_t)),
+        .turned = r->symmetric ? round_up((size_t)(g.N * turned_ld(r)) * sizeof(float)) : 0,
+        .rows = r->row ? round_up((size_t)(M * r->D) * sizeof(float)) : 0,
         .scores = round_up((size_t)(M * g.N) * sizeof(float)),
         .product = round_up(K(gemm_work)(&g, 1)),
     };
 }
 
-static size_t work_for(int64_t I, int64_t D, bool gathers, int threads)
+static size_t work_for(const Ranking *r)
 {
-    const Space s = space_for(I, D, gathers);
-    return s.packed + s.count + (s.rows + s.scores + s.product) * (size_t)threads;
+    const Space s = space_for(r);
+    return s.packed + s.count + s.turned + (s.rows + s.scores + s.product) * (size_t)r->threads;
 }
 
 /* Lowers the scores [r->block_items] of batch row b that `exclude` names. */
@@ -326,13 +340,49 @@ static void mask(const Ranking *r, int64_t b, float *scores)
     }
 }
 
+/* to[j,m] = from[m,j] of M x n scores, by squares of whole cache lines */
+static void turn(int64_t M, int64_t n, const float *from, float *to, int64_t ld)
+{
+    enum { LINE = 16 };
+    for (int64_t m0 = 0; m0 < M; m0 += LINE) {
+        for (int64_t j0 = 0; j0 < n; j0 += LINE) {
+            const int64_t m1 = MIN(m0 + LINE, M), j1 = MIN(j0 + LINE, n), m4 = m1 - m1 % 4, j4 = j1 - j1 % 4;
+            for (int64_t j = j0; j < j4; j += 4) {
+                for (int64_t m = m0; m < m4; m += 4) {
+                    transpose4(from + m * n + j, n, to + j * ld + m, ld);
+                }
+            }
+            for (int64_t j = j0; j < j1; j++) {
+                for (int64_t m = j < j4 ? m4 : m0; m < m1; m++) {
+                    to[j * ld + m] = from[m * n + j];
+                }
+            }
+        }
+    }
+}
+
+/* Batch row b goes on with what it has not met yet: s [n], ids from first_id on. */
+static void go_on(const Ranking *r, int64_t b, const float *s, int64_t n, int64_t first_id)
+{
+    Best best = {r->scores + b * r->k, r->ids + b * r->k, r->k, r->count[b], LOWEST};
+    if (best.count == best.k) {
+        best.above = best.value[best.k - 1];
+    }
+    select_from(&best, s, n, (int32_t)first_id, NULL, 0);
+    r->count[b] = (int32_t)best.count;
+    if (first_id + n == r->I) {
+        finish(&best);
+    }
+}
+
 static void rank_tile(void *arg, size_t task, int worker)
 {
     const Ranking *r = arg;
-    const Space space = space_for(r->I, r->D, r->row != NULL);
+    const Space space = space_for(r);
     char *scratch = r->scratch + (space.rows + space.scores + space.product) * (size_t)worker;
     float *scores = (float *)(void *)(scratch + space.rows);
-    const int64_t first = (int64_t)task * tile_rows(r->D), M = MIN(tile_rows(r->D), r->slab_rows - first);
+    const int64_t first = (int64_t)task * r->tile, M = MIN(r->tile, r->slab_rows - first),
+                  behind = r->block + r->block_items;
     const float *A = r->rows + (r->slab + first) * r->D;
     if (r->row) {
         A = (const float *)(void *)scratch;
@@ -345,23 +395,29 @@ static void rank_tile(void *arg, size_t task, int worker)
     const Run inner = {.work = scratch + space.rows + space.scores, .work_bytes = space.product};
     K(gemm)(&inner, &product);
     for (int64_t m = 0; m < M; m++) {
-        const int64_t b = r->slab + first + m;
-        int32_t *count = &r->count[first + m];
-        Best best = {r->scores + b * r->k, r->ids + b * r->k, r->k, *count, LOWEST};
-        if (best.count == best.k) {
-            best.above = best.value[best.k - 1];
-        }
         if (r->exclude && r->exclude->start) {
-            mask(r, b, scores + m * r->block_items);
+            mask(r, r->slab + first + m, scores + m * r->block_items);
         }
-        select_from(&best, scores + m * r->block_items, r->block_items, (int32_t)r->block, NULL, 0);
-        *count = (int32_t)best.count;
-        if (r->block + r->block_items == r->I) {
-            finish(&best);
-        }
+        go_on(r, r->slab + first + m, scores + m * r->block_items, r->block_items, r->block);
+    }
+    if (r->symmetric && r->slab + first + M > behind) {
+        turn(M, r->block_items, scores, r->turned + first, turned_ld(r));
     }
 }
 
+/* Items of the block among the slab's rows behind it */
+static void rank_turned(const void *arg, int64_t first, int64_t last)
+{
+    const Ranking *r = arg;
+    const int64_t behind = MAX(r->block + r->block_items, r->slab);
+    for (int64_t j = first; j < last; j++) {
+        go_on(r, r->block + j, r->turned + j * turned_ld(r) + (behind - r->slab), r->slab + r->slab_rows - behind, behind);
+    }
+}
+
+/* A symmetric product is so to the bit, and a block meets itself and what is behind it only: a tile's rows rank its columns, and turned over
+ * its columns rank its rows. Either way ids ascend: an item meets the blocks before its own when it is among the rows behind them, then
+ * its own, then the rows behind that. */
 static void rank(const Run *run, Ranking r)
 {
     if (r.k == 0 || r.B == 0) {
@@ -373,38 +429,54 @@ static void rank(const Run *run, Ranking r)
         }
         return;
     }
-    const Space space = space_for(r.I, r.D, r.row != NULL);
+    r.threads = pool_threads(run->pool);
+    const Space space = space_for(&r);
     r.packed = run->work;
     r.count = (int32_t *)(void *)((char *)run->work + space.packed);
-    r.scratch = (char *)run->work + space.packed + space.count;
-    for (r.slab = 0; r.slab < r.B; r.slab += SLAB) {
-        r.slab_rows = MIN(SLAB, r.B - r.slab);
-        memset(r.count, 0, (size_t)r.slab_rows * sizeof(int32_t));
-        for (r.block = 0; r.block < r.I; r.block += r.block_items) {
-            r.block_items = MIN(most_items(r.I, r.D), r.I - r.block);
-            K(gemm_pack)(run, PACK_F32, r.D, r.block_items, r.items + r.block * r.D, 1, r.D, r.packed);
-            pool_run(run->pool, (size_t)((r.slab_rows + tile_rows(r.D) - 1) / tile_rows(r.D)), rank_tile, &r);
+    r.turned = (float *)(void *)((char *)r.count + space.count);
+    r.scratch = (char *)r.turned + space.turned;
+    memset(r.count, 0, (size_t)r.B * sizeof *r.count);
+    for (r.block = 0; r.block < r.I; r.block += r.block_items) {
+        r.block_items = MIN(most_items(&r), r.I - r.block);
+        K(gemm_pack)(run, PACK_F32, r.D, r.block_items, r.items + r.block * r.D, 1, r.D, r.packed);
+        for (r.slab = r.symmetric ? r.block : 0; r.slab < r.B; r.slab += r.slab_rows) {
+            r.slab_rows = r.symmetric ? MIN(most_slab(&r), r.B - r.slab) : r.B;
+            const int64_t fair = (r.slab_rows / (2 * r.threads) / TILE_ROWS + 1) * TILE_ROWS; /* something for all threads */
+            r.tile = r.threads == 1 ? most_rows(&r) : MIN(most_rows(&r), fair);
+            pool_run(run->pool, (size_t)((r.slab_rows + r.tile - 1) / r.tile), rank_tile, &r);
+            if (r.symmetric && r.block + r.block_items < r.slab + r.slab_rows) {
+                run_rows(run, r.block_items, r.slab_rows, rank_turned, &r);
+            }
         }
     }
 }
 
-size_t K(knn_work)(int64_t I, int64_t D, int64_t k, int threads)
+size_t K(knn_work)(int64_t Q, int64_t I, int64_t D, int threads)
 {
-    (void)k;
-    return work_for(I, D, false, threads);
+    Ranking r = {.B = Q, .I = I, .D = D, .threads = threads};
+    const size_t any = work_for(&r);
+    r.symmetric = Q == I; /* perhaps */
+    return MAX(any, work_for(&r));
 }
 
 void K(knn)(const Run *run, int64_t Q, int64_t I, int64_t D, int64_t k, const float *q, const float *x, int32_t *ids,
             float *values)
 {
-    rank(run, (Ranking){.B = Q, .I = I, .D = D, .k = k, .rows = q, .items = x, .ids = ids, .scores = values});
+    rank(run, (Ranking){.B = Q,
+                        .I = I,
+                        .D = D,
+                        .k = k,
+                        .rows = q,
+                        .items = x,
+                        .ids = ids,
+                        .scores = values,
+                        .symmetric = q == x && Q == I});
 }
 
-size_t K(topk_work)(int64_t B, int64_t I, int64_t D, int64_t k, int threads)
+size_t K(topk_work)(int64_t B, int64_t I, int64_t D, int threads)
 {
-    (void)B;
-    (void)k;
-    return work_for(I, D, true, threads);
+    const int32_t row = 0; /* stands for the batch: only whether there is one is asked */
+    return work_for(&(Ranking){.B = B, .I = I, .D = D, .row = &row, .threads = threads});
 }
 
 void K(topk)(const Run *run, int64_t B, int64_t I, int64_t D, int64_t k, const float *users, const int32_t *row,

@@ -33,10 +33,11 @@ static void best_of(double *score, int64_t I, int64_t k, int32_t *ids, double *v
 
 /* ---- knn --------------------------------------------------------------------------------------------------------------------------------------- */
 
-static const Case knn_cases[] = {CASE(0, 5, 3, 2),           CASE(3, 0, 3, 2),           CASE(3, 5, 3, 0),
-                                 CASE(3, 5, 0, 2),           CASE(5, 3, 4, 5),           CASE(50, 70, 8, 10),
-                                 CASE(100, 600, 17, 10),     CASE(45, 5000, 8, 20),      CASE(200, 700, 300, 5),
-                                 TIMED(7050, 7050, 384, 10), TIMED(1000, 7050, 4096, 10)};
+static const Case knn_cases[] = {CASE(0, 5, 3, 2),         CASE(3, 0, 3, 2),           CASE(3, 5, 3, 0),
+                                 CASE(3, 5, 0, 2),         CASE(5, 3, 4, 5),           CASE(50, 70, 8, 10),
+                                 CASE(100, 600, 17, 10),   CASE(45, 5000, 8, 20),      CASE(200, 700, 300, 5),
+                                 CASE(9, 9, 4, 12),        CASE(70, 70, 8, 10),        CASE(1200, 1200, 5, 40),
+                                 CASE(1100, 1100, 300, 7), TIMED(7050, 7050, 384, 10), TIMED(1000, 7050, 4096, 10)};
 enum { KNN_Q, KNN_X, KNN_IDS, KNN_VALUES, KNN_SCORE };
 static void knn_make(Job *j, const int64_t *s)
 {
@@ -47,13 +48,18 @@ static void knn_make(Job *j, const int64_t *s)
     case_i32(j, "ids", OUT, s[0] * s[3]);
     case_f32(j, "values", OUT, s[0] * s[3]);
     case_f32(j, "score", IN, s[1]); /* the reference's scratch */
-    case_work(j, j->k->knn_work(s[1], s[2], s[3], j->threads));
+    case_work(j, j->k->knn_work(s[0], s[1], s[2], j->threads));
     j->flops = 2.0 * (double)s[0] * (double)s[1] * (double)s[2];
     j->bytes = (double)(s[0] + s[1]) * (double)s[2] * 4;
 }
+/* As many rows as items are the items themselves. */
+static int knn_rows(const int64_t *s)
+{
+    return s[0] == s[1] ? KNN_X : KNN_Q;
+}
 static void knn_call(Job *j, const int64_t *s)
 {
-    j->k->knn(&j->run, s[0], s[1], s[2], s[3], F32(j, KNN_Q), F32(j, KNN_X), I32(j, KNN_IDS), F32(j, KNN_VALUES));
+    j->k->knn(&j->run, s[0], s[1], s[2], s[3], F32(j, knn_rows(s)), F32(j, KNN_X), I32(j, KNN_IDS), F32(j, KNN_VALUES));
 }
 static void knn_reference(Job *j, const int64_t *s)
 {
@@ -61,7 +67,7 @@ static void knn_reference(Job *j, const int64_t *s)
         for (int64_t i = 0; i < s[1]; i++) {
             EXACT(j, KNN_SCORE)[i] = 0;
             for (int64_t d = 0; d < s[2]; d++) {
-                EXACT(j, KNN_SCORE)[i] += EXACT(j, KNN_Q)[q * s[2] + d] * EXACT(j, KNN_X)[i * s[2] + d];
+                EXACT(j, KNN_SCORE)[i] += EXACT(j, knn_rows(s))[q * s[2] + d] * EXACT(j, KNN_X)[i * s[2] + d];
             }
         }
         best_of(EXACT(j, KNN_SCORE), s[1], s[3], WANT(j, KNN_IDS) + q * s[3], EXACT(j, KNN_VALUES) + q * s[3]);
@@ -123,7 +129,7 @@ static void topk_make(Job *j, const int64_t *s)
     case_i32(j, "ids", OUT, s[0] * s[3]);
     case_f32(j, "scores", OUT, s[0] * s[3]);
     case_f32(j, "scratch", IN, s[1]);
-    case_work(j, j->k->topk_work(s[0], s[1], s[2], s[3], j->threads));
+    case_work(j, j->k->topk_work(s[0], s[1], s[2], j->threads));
     j->flops = 2.0 * (double)s[0] * (double)s[1] * (double)s[2];
     j->bytes = (double)(s[0] + s[1]) * (double)s[2] * 4;
 }
