@@ -146,8 +146,9 @@ static bool bench_rank(Bench *b, bool knn, int64_t Q, int64_t I, int64_t D, int6
     if (!r.q || !r.x || !r.ids || !r.values || (!knn && !draw_known(b, &r, e)) ||
         !bench_run(b, &r.run, knn ? r.k->knn_work(Q, I, D, threads) : r.k->topk_work(Q, I, D, threads), e))
         return false;
-    Figure f = {"topk", shape, /* the whole product's, half of which is made where it is symmetric */
-                .flops = 2.0 * (double)(Q * I) * (double)D, .bytes = 4.0 * (double)((Q + I) * D)};
+    const double pairs =
+        r.q == r.x ? 0.5 * (double)I * (double)(I + 1) : (double)Q * (double)I; /* of themselves: each once */
+    Figure f = {"topk", shape, .flops = 2.0 * pairs * (double)D, .bytes = 4.0 * (double)((Q + I) * D)};
     return bench_measure(b, &f, rank_body, &r, e);
 }
 
