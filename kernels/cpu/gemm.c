@@ -6,8 +6,9 @@
 #include "kernels/cpu/narrow.h"
 
 enum {
-    K_STEP = 384,  /* A's panel: 21 KB of the first level */
-    N_BLOCK = 320, /* B's block: 480 KB of the second */
+    K_STEP = 384,          /* A's panel: 21 KB of the first level */
+    N_BLOCK = 320,         /* B's block: 480 KB of the second */
+    N_BLOCK_COPIES = 1024, /* where A is copied: B from the third level costs less than to copy A again */
     M_BLOCK = 32 * TILE_ROWS,
     A_CHUNK = 8, /* rows of tiles that are packed together when A is transposed: whole cache lines of its source */
     SMALL_M = 2 * TILE_ROWS, /* up to here B is read in place where its rows are contiguous */
@@ -51,7 +52,9 @@ static Plan make_plan(const Gemm *g, int threads)
 {
     Plan p = {.panels = up(g->N, TILE_COLS)};
     const int64_t tile_rows = up(g->M, TILE_ROWS);
-    p.n_blocks = MAX(up(g->N, N_BLOCK), 1);
+    p.a_packs = g->a_col != 1 && g->K > 1;
+    p.a_copies = !p.a_packs && g->a_row % 512 == 0 && g->M > 4;
+    p.n_blocks = MAX(up(g->N, p.a_copies ? N_BLOCK_COPIES : N_BLOCK), 1);
     p.m_blocks = MAX(up(g->M, M_BLOCK), 1);
     if (threads > 1) { /* about four tasks a thread, where the work allows: first by rows, so that B is packed once */
         const double work = (double)g->M * (double)g->N * (double)g->K;
@@ -67,8 +70,6 @@ static Plan make_plan(const Gemm *g, int threads)
     p.cols = up(p.panels, p.n_blocks) * TILE_COLS;
     p.k_blocks = MAX(up(g->K, K_STEP), 1);
     p.k_len = up(g->K, p.k_blocks);
-    p.a_packs = g->a_col != 1 && g->K > 1;
-    p.a_copies = !p.a_packs && g->a_row % 512 == 0 && g->M > 4;
     p.b_direct = !g->packed && (g->b_col == 1 || g->N == 1) && g->M <= SMALL_M;
     p.b_packs = !g->packed && !p.b_direct;
     p.b_widens = is_half(g) && g->M > TILE_ROWS;
