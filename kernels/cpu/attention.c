@@ -38,6 +38,23 @@ size_t K(attention_work)(const Attention *t, int threads)
     return scratch(t).all * sizeof(float) * (size_t)threads;
 }
 
+/* C (+)= A B, B [len,.] in panels of which `panel` rows are there */
+static Tile product(const float *a, int64_t a_row, int64_t len, const float *b, int64_t panel, float *c, int64_t ldc,
+                    bool first)
+{
+    return (Tile){.a = a,
+                  .a_row = a_row,
+                  .a_step = 1,
+                  .len = len,
+                  .segs = 1,
+                  .b = b,
+                  .b_row = TILE_COLS,
+                  .b_panel = panel * TILE_COLS,
+                  .c = c,
+                  .ldc = ldc,
+                  .first = first};
+}
+
 /* s += x, or + from where it is not NULL */
 INLINE void add(float *s, int64_t count, vf x, const float *from){
     FOR_VECTORS(0, count, store_part(s + i, load_part(s + i, n) + (from ? load_part(from + i, n) : x), n))}
@@ -114,8 +131,7 @@ static void task(void *arg, size_t number, int worker)
         const int64_t end = t->causal ? i0 + rows : T;
         for (int64_t j0 = 0; j0 < end; j0 += KEYS) {
             const int64_t n = MIN(end - j0, KEYS), whole = up(n, VW);
-            Tile score = {query,         D,      1,        D,    1,        0,   keys + j0 * D, TILE_COLS,
-                          D * TILE_COLS, scores, SCORE_LD, true, UNIT_F32, NULL};
+            const Tile score = product(query, D, D, keys + j0 * D, D, scores, SCORE_LD, true);
             K(tile_row)(score, (int)rows, whole);
             for (int64_t i = 0; i < rows; i++) { /* all maxima before all exponentials: else each row waits for its own */
                 float *s = scores + i * SCORE_LD;
@@ -138,8 +154,7 @@ static void task(void *arg, size_t number, int worker)
                     times(out + i * out_ld, out + i * out_ld, D, shrink);
                 }
             }
-            Tile value = {scores,    SCORE_LD,      1,   n,      1,       0,        values + j0 * TILE_COLS,
-                          TILE_COLS, T * TILE_COLS, out, out_ld, j0 == 0, UNIT_F32, NULL};
+            const Tile value = product(scores, SCORE_LD, n, values + j0 * TILE_COLS, T, out, out_ld, j0 == 0);
             K(tile_row)(value, (int)rows, out_ld);
         }
         for (int64_t i = 0; i < rows; i++) {
@@ -205,8 +220,8 @@ static void add_transposed(const float *weights, int64_t rows, int64_t keys, con
 {
     for (int64_t j = 0, many; j < keys; j += many) {
         many = MIN(keys - j, TILE_ROWS);
-        Tile t = {weights + j,   1,  SCORE_LD, rows,     1,   0, B, TILE_COLS, TILE_ROWS * TILE_COLS,
-                  sums + j * ld, ld, false,    UNIT_F32, NULL};
+        Tile t = product(weights + j, 1, rows, B, TILE_ROWS, sums + j * ld, ld, false);
+        t.a_step = SCORE_LD; /* by columns */
         K(tile_row)(t, (int)many, ld);
     }
 }
@@ -252,11 +267,9 @@ static void back_task(void *arg, size_t number, int worker)
         const int64_t end = t->causal ? i0 + rows : T;
         for (int64_t j0 = 0; j0 < end; j0 += KEYS) {
             const int64_t n = MIN(end - j0, KEYS), whole = up(n, VW);
-            Tile score = {scaled,        D,      1,        D,    1,        0,   keys + j0 * D, TILE_COLS,
-                          D * TILE_COLS, scores, SCORE_LD, true, UNIT_F32, NULL};
+            const Tile score = product(scaled, D, D, keys + j0 * D, D, scores, SCORE_LD, true);
             K(tile_row)(score, (int)rows, whole);
-            Tile slope = {dO,        t->ldo,        1,      D,        1,    0,        values + j0 * D,
-                          TILE_COLS, D * TILE_COLS, slopes, SCORE_LD, true, UNIT_F32, NULL};
+            const Tile slope = product(dO, t->ldo, D, values + j0 * D, D, slopes, SCORE_LD, true);
             K(tile_row)(slope, (int)rows, whole);
             for (int64_t i = 0; i < rows; i++) {
                 float *s = scores + i * SCORE_LD, *ds = slopes + i * SCORE_LD;
@@ -272,8 +285,7 @@ static void back_task(void *arg, size_t number, int worker)
                     v_store(ds + j, p * (v_load(ds + j) - delta[i]));
                 }
             }
-            Tile to_query = {slopes,    SCORE_LD,      1,  n,    1,       0,        k_rows + j0 * TILE_COLS,
-                             TILE_COLS, T * TILE_COLS, dq, wide, j0 == 0, UNIT_F32, NULL};
+            const Tile to_query = product(slopes, SCORE_LD, n, k_rows + j0 * TILE_COLS, T, dq, wide, j0 == 0);
             K(tile_row)(to_query, (int)rows, wide);
             add_transposed(scores, rows, n, dout, dv + j0 * wide, wide);
             add_transposed(slopes, rows, n, query, dk + j0 * wide, wide);

@@ -206,16 +206,17 @@ static void sweep(const Conv *c, const Plan *p, Tile t, int64_t rows, int64_t n0
     const float *a = t.a;
     t.a_row = p->pixel * (p->picks ? 1 : c->stride);
     t.a_step = 1;
-    t.ldc = c->O;
+    t.ldc = t.soon_ld = c->O;
     for (int64_t r = 0; r < lines; r++) {
         for (int64_t i = 0; i < tiles; i++) {
             const int64_t m = cut(line, tiles, i), many = cut(line, tiles, i + 1) - m, at = (r * line + m) * c->O;
             t.a = a + r * c->stride * p->width * p->pixel + m * t.a_row;
             t.c = y + at;
+            t.soon = last && residual ? residual + at : NULL;
             K(tile_row)(t, (int)many, N);
             if (finishes) {
                 Finish f = finish;
-                f.residual = residual ? residual + at : NULL;
+                f.residual = t.soon;
                 K(tile_finish)(&f, many, N, t.c, c->O, t.c, c->O);
             }
         }

@@ -217,7 +217,8 @@ static void block(void *arg, size_t task, int worker)
                   .first = kb == 0 && !carries_on(g),
                   .b_row = TILE_COLS,
                   .b_panel = len * TILE_COLS,
-                  .b = b_work};
+                  .b = b_work,
+                  .soon_ld = g->ldr};
         const float *B = g->packed ? NULL : g->B + k0 * g->b_row + n0 * g->b_col;
         if (g->packed) {
             t.b_row = b_row;
@@ -259,15 +260,17 @@ static void block(void *arg, size_t task, int worker)
             float *C = g->C + (m0 + m) * g->ldc + n0;
             t.c = p->partial ? c_work + (p->k_blocks > 1 ? m * p->cols : 0) : C;
             t.ldc = p->partial ? p->cols : g->ldc;
+            t.soon = last && g->residual ? g->residual + (m0 + m) * g->ldr + n0 : NULL;
             if (p->b_direct) {
                 Tile d = t;
                 d.b = B;
                 d.b_row = g->b_row;
                 d.b_panel = TILE_COLS;
                 K(tile_row)(d, (int)rows, full);
-                t.c += full;
-                K(tile_row)(t, (int)rows, N - full);
-                t.c -= full;
+                d = t;
+                d.c += full;
+                d.soon = NULL;
+                K(tile_row)(d, (int)rows, N - full);
             } else {
                 K(tile_row)(t, (int)rows, N);
             }
@@ -283,7 +286,7 @@ static void block(void *arg, size_t task, int worker)
             }
             if (last && finishes) {
                 Finish f = finish;
-                f.residual = g->residual ? g->residual + (m0 + m) * g->ldr + n0 : NULL;
+                f.residual = t.soon;
                 K(tile_finish)(&f, rows, N, t.c, t.ldc, C, g->ldc);
             }
         }

@@ -33,20 +33,30 @@ static TileFn *const of_bf16[][3] = {TILE_EVEN_ROWS(BF16_SET)};
 static TileFn *const by_row[][3] = {EVERY_ROWS(ROW_ENTRY)};
 static TileFn *const by_column[][3] = {TILE_EVEN_ROWS(COLUMN_ENTRY)};
 
+/* One tile of so many columns, and on to the next */
+static void step(Tile *t, int rows, int64_t cols, TileFn *fn)
+{
+    enum { LINE = 16 };
+    for (int i = 0; t->soon && i < rows; i++) {
+        for (int64_t j = 0; j < cols; j += LINE) {
+            __builtin_prefetch(t->soon + i * t->soon_ld + j);
+        }
+    }
+    fn(t);
+    t->c += cols;
+    t->b += cols / TILE_COLS * t->b_panel;
+    t->wide = t->wide ? t->wide + cols * t->len : NULL;
+    t->soon = t->soon ? t->soon + cols : NULL;
+}
+
 void K(tile_sweep)(Tile t, int rows, int64_t n, TileFn *const fn[3])
 {
     const int64_t wide = WIDE(rows) * VW;
     for (; n >= wide; n -= wide) {
-        fn[2](&t);
-        t.c += wide;
-        t.b += wide / TILE_COLS * t.b_panel;
-        t.wide = t.wide ? t.wide + wide * t.len : NULL;
+        step(&t, rows, wide, fn[2]);
     }
     for (; n >= TILE_COLS; n -= TILE_COLS) {
-        fn[1](&t);
-        t.c += TILE_COLS;
-        t.b += t.b_panel;
-        t.wide = t.wide ? t.wide + TILE_COLS * t.len : NULL;
+        step(&t, rows, TILE_COLS, fn[1]);
     }
     if (n == VW && fn[0] != fn[1]) {
         fn[0](&t);
@@ -75,6 +85,7 @@ void K(tile_sweep_even)(Tile t, int rows, int64_t n, TileFn *const fns[][3])
         t.a += even * t.a_row;
         t.c += even * t.ldc;
         t.wide = NULL;
+        t.soon = t.soon ? t.soon + even * t.soon_ld : NULL;
         K(tile_sweep)(t, 1, n, fns[0]);
     }
 }
@@ -134,28 +145,29 @@ INLINE vf finish_vector(const Finish *f, vf low, vf high, vf x, vf y, vf bias, v
     return v_min(high, v_max(low, x));
 }
 
-void K(tile_finish)(const Finish *f, int64_t rows, int64_t n, const float *x, int64_t ldx, float *y, int64_t ldy)
+void K(tile_finish)(const Finish *finish, int64_t rows, int64_t n, const float *x, int64_t ldx, float *y, int64_t ldy)
 {
-    const bool limits = f->act == ACT_NONE || f->act == ACT_RELU || f->act == ACT_RELU6;
-    const vf none = v_zero(), low = limits && f->act != ACT_NONE ? none : v_set(-__builtin_inff());
-    const vf high = v_set(f->act == ACT_RELU6 ? 6.0f : __builtin_inff());
+    const Finish f = *finish; /* its own, so that no store to y can change it */
+    const bool limits = f.act == ACT_NONE || f.act == ACT_RELU || f.act == ACT_RELU6;
+    const vf none = v_zero(), low = limits && f.act != ACT_NONE ? none : v_set(-__builtin_inff());
+    const vf high = v_set(f.act == ACT_RELU6 ? 6.0f : __builtin_inff());
     for (int64_t i = 0; i < rows; i++, x += ldx, y += ldy) {
-        const float *residual = f->residual ? f->residual + i * f->ldr : NULL;
+        const float *residual = f.residual ? f.residual + i * f.ldr : NULL;
         int64_t j = 0;
         for (; j + VW <= n; j += VW) {
-            v_store(y + j, finish_vector(f, low, high, v_load(x + j), f->beta != 0.0f ? v_load(y + j) : none,
-                                         f->bias ? v_load(f->bias + j) : none, residual ? v_load(residual + j) : none));
+            v_store(y + j, finish_vector(&f, low, high, v_load(x + j), f.beta != 0.0f ? v_load(y + j) : none,
+                                         f.bias ? v_load(f.bias + j) : none, residual ? v_load(residual + j) : none));
         }
         if (j < n) {
             const int rest = (int)(n - j);
             v_store_n(y + j,
-                      finish_vector(f, low, high, v_load_n(x + j, rest), f->beta != 0.0f ? v_load_n(y + j, rest) : none,
-                                    f->bias ? v_load_n(f->bias + j, rest) : none,
+                      finish_vector(&f, low, high, v_load_n(x + j, rest), f.beta != 0.0f ? v_load_n(y + j, rest) : none,
+                                    f.bias ? v_load_n(f.bias + j, rest) : none,
                                     residual ? v_load_n(residual + j, rest) : none),
                       rest);
         }
         if (!limits) {
-            K(act_span)(f->act, f->act_param, n, y, y);
+            K(act_span)(f.act, f.act_param, n, y, y);
         }
     }
 }

@@ -46,6 +46,9 @@ typedef struct Tile {
     bool first;  /* C is written, not added to */
     Unit unit;   /* what all of this counts */
     float *wide; /* panels [len, TILE_COLS] where 16-bit numbers of B go as float32, for whoever comes next; or NULL */
+    const float
+        *soon; /* what lies as C does, soon_ld apart, and is read when the row is done: asked for meanwhile; or NULL */
+    int64_t soon_ld;
 } Tile;
 
 /* Tiles of so many rows fill `wide`: fewer are not worth the code. K is one segment then. */
