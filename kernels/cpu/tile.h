@@ -43,11 +43,10 @@ typedef struct Tile {
     int64_t b_row, b_panel; /* B[k,n] at k b_row + (n / TILE_COLS) b_panel + n % TILE_COLS */
     float *c;
     int64_t ldc;
-    bool first;  /* C is written, not added to */
-    Unit unit;   /* what all of this counts */
-    float *wide; /* panels [len, TILE_COLS] where 16-bit numbers of B go as float32, for whoever comes next; or NULL */
-    const float
-        *soon; /* what lies as C does, soon_ld apart, and is read when the row is done: asked for meanwhile; or NULL */
+    bool first;        /* C is written, not added to */
+    Unit unit;         /* what all of this counts */
+    float *wide;       /* panels [len, TILE_COLS] where 16-bit numbers of B go as float32, for whoever comes next; or NULL */
+    const float *soon; /* read at C's places, soon_ld apart, when the row is done: asked for meanwhile; or NULL */
     int64_t soon_ld;
 } Tile;
 
