@@ -6,11 +6,12 @@
 #include "kernels/cpu/narrow.h"
 
 enum {
-    K_STEP = 384,          /* A's panel: 21 KB of the first level */
-    N_BLOCK = 320,         /* B's block: 480 KB of the second */
-    N_BLOCK_COPIES = 1024, /* where A is copied: B from the third level costs less than to copy A again */
-    M_BLOCK = 32 * TILE_ROWS,
-    A_CHUNK = 8, /* rows of tiles that are packed together when A is transposed: whole cache lines of its source */
+    K_STEP = 384,             /* A's panel: 21 KB of the first level */
+    N_BLOCK = 320,            /* B's block: 480 KB of the second */
+    N_BLOCK_COPIES = 1024,    /* where A is copied: B from the third level costs less than to copy A again */
+    M_BLOCK = 32 * TILE_ROWS, /* by N_BLOCK; more where N is less, for B is packed once a block */
+    A_CHUNK = 8, /* rows of tiles that are packed together when A is transposed: whole cache lines of its source, */
+    LINE = 16,   /* of so many floats */
     SMALL_M = 2 * TILE_ROWS, /* up to here B is read in place where its rows are contiguous */
     MIN_TASK = 1 << 20       /* multiply-adds that are worth a task */
 };
@@ -55,7 +56,7 @@ static Plan make_plan(const Gemm *g, int threads)
     p.a_packs = g->a_col != 1 && g->K > 1;
     p.a_copies = !p.a_packs && g->a_row % 512 == 0 && g->M > 4;
     p.n_blocks = MAX(up(g->N, p.a_copies ? N_BLOCK_COPIES : N_BLOCK), 1);
-    p.m_blocks = MAX(up(g->M, M_BLOCK), 1);
+    p.m_blocks = MAX(up(g->M, (int64_t)M_BLOCK * N_BLOCK / MIN(MAX(p.panels, 1) * TILE_COLS, N_BLOCK)), 1);
     if (threads > 1) { /* about four tasks a thread, where the work allows: first by rows, so that B is packed once */
         const double work = (double)g->M * (double)g->N * (double)g->K;
         const int64_t most = (int64_t)MIN((double)(4 * threads), work / MIN_TASK) + 1;
@@ -123,15 +124,15 @@ static int64_t tile_begin(int64_t M, int64_t tiles, int64_t r, bool even)
 static void pack_a(int64_t M, int64_t tile_rows, int64_t r0, int64_t r1, int64_t len, const float *a, int64_t a_row,
                    int64_t a_col, float *to)
 {
-    const int64_t ahead = 8 * a_col;
+    const int64_t ahead = 8 * a_col, first = tile_begin(M, tile_rows, r0, true);
     int64_t at[A_CHUNK + 1] = {0};
     for (int64_t r = r0; r <= r1; r++) {
-        at[r - r0] = tile_begin(M, tile_rows, r, true) - tile_begin(M, tile_rows, r0, true);
+        at[r - r0] = tile_begin(M, tile_rows, r, true) - first;
     }
     for (int64_t k = 0; k < len; k++) {
         float *panel = to;
         for (int64_t r = 0; r < r1 - r0; r++) {
-            const int64_t rows = at[r + 1] - at[r];
+            const int64_t rows = at[r + 1] - at[r], left = M - first - at[r];
             const float *from = a + k * a_col + at[r] * a_row;
             float *row = panel + k * rows;
             if (a_row == 1) {
@@ -139,7 +140,7 @@ static void pack_a(int64_t M, int64_t tile_rows, int64_t r0, int64_t r1, int64_t
                     __builtin_prefetch(from + ahead);
                 }
                 for (int64_t i = 0; i < rows; i += VW) { /* what the last one spills is overwritten next, or slack */
-                    v_store(row + i, rows - i >= VW ? v_load(from + i) : v_load_n(from + i, (int)(rows - i)));
+                    v_store(row + i, left - i >= VW ? v_load(from + i) : v_load_n(from + i, (int)(left - i)));
                 }
             } else {
                 for (int64_t i = 0; i < rows; i++) {
@@ -251,6 +252,12 @@ static void block(void *arg, size_t task, int worker)
                     pack_a(M, tile_rows, r, MIN(r + A_CHUNK, tile_rows), len, g->A + (m0 + m) * g->a_row + k0 * g->a_col,
                            g->a_row, g->a_col, a_work);
                     a_next = a_work;
+                }
+                const int64_t next = (r / A_CHUNK + 1) * A_CHUNK; /* chunk's lines are asked for, one a tile */
+                t.a_soon = NULL;
+                if (g->a_row == 1 && next < tile_rows) {
+                    t.a_soon = g->A + m0 + tile_begin(M, tile_rows, next, true) + r % A_CHUNK * LINE + k0 * g->a_col;
+                    t.a_soon_step = g->a_col;
                 }
                 t.a = a_next;
                 a_next += rows * len + VW;

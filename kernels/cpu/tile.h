@@ -48,6 +48,8 @@ typedef struct Tile {
     float *wide;       /* panels [len, TILE_COLS] where 16-bit numbers of B go as float32, for whoever comes next; or NULL */
     const float *soon; /* read at C's places, soon_ld apart, when the row is done: asked for meanwhile; or NULL */
     int64_t soon_ld;
+    const float *a_soon; /* a line with each k, a_soon_step apart, packed next: tiles over columns ask for it; or NULL */
+    int64_t a_soon_step;
 } Tile;
 
 /* Tiles of so many rows fill `wide`: fewer are not worth the code. K is one segment then. */

@@ -51,7 +51,8 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
         }
         c += ldc;
     }
-    const float *b = t->b, *segment = t->a;
+    const float *b = t->b, *segment = t->a, *soon = t->a_soon ? t->a_soon : segment;
+    const int64_t soon_step = t->a_soon ? t->a_soon_step : 0;
     for (int64_t s = 0; s < t->segs; s++, segment += t->a_seg) {
         const float *a[GROUPS], *column = segment;
         UNROLL
@@ -85,6 +86,8 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
             }
             b += b_row;
             if (by_column) {
+                __builtin_prefetch(soon, 0, 2);
+                soon += soon_step;
                 column += a_step;
             } else {
                 UNROLL

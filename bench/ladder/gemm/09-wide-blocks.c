@@ -1,0 +1,25 @@
+/* N in blocks of 1024 where A is copied: B then comes from the third level for each row of tiles, which its prefetch hides, and A is copied a third
+ * as often, which nothing hides. */
+#include "bench/ladder/gemm/tile.h"
+
+enum { K_STEP = 384, N_BLOCK = 1024, LDA = K_STEP + 16 };
+
+static void gemm(Case *c)
+{
+    const int64_t tiles = up(c->M, ROWS), steps = up(c->K, K_STEP);
+    for (int64_t n0 = 0; n0 < c->N; n0 += N_BLOCK) {
+        for (int64_t s = 0; s < steps; s++) {
+            const int64_t k = cut(c->K, steps, s), len = cut(c->K, steps, s + 1) - k;
+            for (int64_t t = 0; t < tiles; t++) {
+                const int64_t m = cut(c->M, tiles, t), rows = cut(c->M, tiles, t + 1) - m;
+                for (int64_t i = 0; i < rows; i++) {
+                    memcpy(c->work + i * LDA, c->A + (m + i) * c->K + k, (size_t)len * sizeof *c->A);
+                }
+                for (int64_t n = n0; n < MIN(n0 + N_BLOCK, c->N); n += COLS) {
+                    tile(rows, len, c->work, LDA, c->packed + n * c->K + k * COLS, COLS, c->C + m * c->N + n, c->N, s == 0);
+                }
+            }
+        }
+    }
+}
+STEP("N in blocks of 1024: rows of A are copied a third as often", pack, gemm)
