@@ -262,6 +262,7 @@ typedef struct Kernels {
     void (*edge_scale)(const Run *, const Sparse *A, const float *val, const float *rs, const float *cs, float *out);
 
     /* ranking (topk.c): tiles of a product are ranked while a cache holds them; the whole product is never stored */
+    /* Of this very size: a smaller one may need more. So for topk and gemm. */
     size_t (*knn_work)(int64_t Q, int64_t I, int64_t D, int threads);
     /* For each row of q [Q,D] the k rows of x [I,D] of largest dot product, best first, ties to the lower id; ids [Q,k] (-1 where
      * I < k), values [Q,k]. With normalised rows this is the cosine graph. Where q is x half of the product is made. */

@@ -356,7 +356,7 @@ Csr *knn_graph(Tape *t, Tensor *x, int64_t k)
         return NULL;
     double begun = trace_begin(t->run.trace);
     t->k->knn(&t->run, I, I, D, k, z->data, z->data, ids, cosines);
-    kernel_trace(t, begun, "knn", (double)I * (double)(I + 1) * (double)D, 4.0 * (double)z->count); /* of pairs */
+    kernel_trace(t, begun, "knn", (double)I * (double)(I + 1) * (double)D, 4.0 * (double)z->count); /* each pair once */
     if (ids != host) {
         t->k->download(&t->run, host, ids, (size_t)(I * k) * sizeof *ids);
         step_give(t, ids, (size_t)(I * k) * sizeof *ids);

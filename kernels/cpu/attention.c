@@ -38,7 +38,7 @@ size_t K(attention_work)(const Attention *t, int threads)
     return scratch(t).all * sizeof(float) * (size_t)threads;
 }
 
-/* C (+)= A B, B [len,.] in panels of which `panel` rows are there */
+/* C (+)= A B; B's panels lie `panel` rows of TILE_COLS numbers apart and give `len` of them. */
 static Tile product(const float *a, int64_t a_row, int64_t len, const float *b, int64_t panel, float *c, int64_t ldc,
                     bool first)
 {

@@ -212,11 +212,12 @@ static void sweep(const Conv *c, const Plan *p, Tile t, int64_t rows, int64_t n0
             const int64_t m = cut(line, tiles, i), many = cut(line, tiles, i + 1) - m, at = (r * line + m) * c->O;
             t.a = a + r * c->stride * p->width * p->pixel + m * t.a_row;
             t.c = y + at;
-            t.soon = last && residual ? residual + at : NULL;
+            const float *added = last && residual ? residual + at : NULL;
+            t.soon = added;
             K(tile_row)(t, (int)many, N);
             if (finishes) {
                 Finish f = finish;
-                f.residual = t.soon;
+                f.residual = added;
                 K(tile_finish)(&f, many, N, t.c, c->O, t.c, c->O);
             }
         }

@@ -10,8 +10,8 @@ enum {
     N_BLOCK = 320,            /* B's block: 480 KB of the second */
     N_BLOCK_COPIES = 1024,    /* where A is copied: B from the third level costs less than to copy A again */
     M_BLOCK = 32 * TILE_ROWS, /* by N_BLOCK; more where N is less, for B is packed once a block */
-    A_CHUNK = 8, /* rows of tiles that are packed together when A is transposed: whole cache lines of its source, */
-    LINE = 16,   /* of so many floats */
+    A_CHUNK = 8, /* rows of tiles that are packed together when A is transposed: whole cache lines of its source */
+    LINE = 16,   /* floats of a cache line */
     SMALL_M = 2 * TILE_ROWS, /* up to here B is read in place where its rows are contiguous */
     MIN_TASK = 1 << 20       /* multiply-adds that are worth a task */
 };
@@ -120,7 +120,8 @@ static int64_t tile_begin(int64_t M, int64_t tiles, int64_t r, bool even)
 }
 
 /* Columns k of A for the chunk of tile rows r0 .. r1-1 of `tile_rows`: the rows m .. of one tile go to [len, rows], with a vector
- * of slack behind. Transposed A is read line by line, and ahead: its lines lie too far apart for the hardware to foresee. */
+ * of slack behind. Transposed A is read line by line, and ahead: its lines lie too far apart for the hardware to foresee. A whole vector
+ * is loaded where the block's rows go on for so long, whoever they belong to. */
 static void pack_a(int64_t M, int64_t tile_rows, int64_t r0, int64_t r1, int64_t len, const float *a, int64_t a_row,
                    int64_t a_col, float *to)
 {
@@ -253,12 +254,11 @@ static void block(void *arg, size_t task, int worker)
                            g->a_row, g->a_col, a_work);
                     a_next = a_work;
                 }
-                const int64_t next = (r / A_CHUNK + 1) * A_CHUNK; /* chunk's lines are asked for, one a tile */
-                t.a_soon = NULL;
-                if (g->a_row == 1 && next < tile_rows) {
-                    t.a_soon = g->A + m0 + tile_begin(M, tile_rows, next, true) + r % A_CHUNK * LINE + k0 * g->a_col;
-                    t.a_soon_step = g->a_col;
-                }
+                /* The lines of the next chunk are asked for, one a tile. */
+                const int64_t next = (r / A_CHUNK + 1) * A_CHUNK, line = r % A_CHUNK * LINE;
+                const bool asks = g->a_row == 1 && next < tile_rows && line < A_CHUNK * TILE_ROWS + LINE;
+                t.a_soon = asks ? g->A + m0 + tile_begin(M, tile_rows, next, true) + line + k0 * g->a_col : NULL;
+                t.a_soon_step = g->a_col;
                 t.a = a_next;
                 a_next += rows * len + VW;
                 t.a_row = 1;
@@ -267,7 +267,8 @@ static void block(void *arg, size_t task, int worker)
             float *C = g->C + (m0 + m) * g->ldc + n0;
             t.c = p->partial ? c_work + (p->k_blocks > 1 ? m * p->cols : 0) : C;
             t.ldc = p->partial ? p->cols : g->ldc;
-            t.soon = last && g->residual ? g->residual + (m0 + m) * g->ldr + n0 : NULL;
+            const float *residual = last && g->residual ? g->residual + (m0 + m) * g->ldr + n0 : NULL;
+            t.soon = residual;
             if (p->b_direct) {
                 Tile d = t;
                 d.b = B;
@@ -293,7 +294,7 @@ static void block(void *arg, size_t task, int worker)
             }
             if (last && finishes) {
                 Finish f = finish;
-                f.residual = t.soon;
+                f.residual = residual;
                 K(tile_finish)(&f, rows, N, t.c, t.ldc, C, g->ldc);
             }
         }

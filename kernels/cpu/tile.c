@@ -34,12 +34,14 @@ static TileFn *const by_row[][3] = {EVERY_ROWS(ROW_ENTRY)};
 static TileFn *const by_column[][3] = {TILE_EVEN_ROWS(COLUMN_ENTRY)};
 
 /* One tile of so many columns, and on to the next */
-static void step(Tile *t, int rows, int64_t cols, TileFn *fn)
+static void make_tile(Tile *t, int rows, int64_t cols, TileFn *fn)
 {
     enum { LINE = 16 };
-    for (int i = 0; t->soon && i < rows; i++) {
-        for (int64_t j = 0; j < cols; j += LINE) {
-            __builtin_prefetch(t->soon + i * t->soon_ld + j);
+    if (t->soon) {
+        for (int i = 0; i < rows; i++) {
+            for (int64_t j = 0; j < cols; j += LINE) {
+                __builtin_prefetch(t->soon + i * t->soon_ld + j);
+            }
         }
     }
     fn(t);
@@ -53,10 +55,10 @@ void K(tile_sweep)(Tile t, int rows, int64_t n, TileFn *const fn[3])
 {
     const int64_t wide = WIDE(rows) * VW;
     for (; n >= wide; n -= wide) {
-        step(&t, rows, wide, fn[2]);
+        make_tile(&t, rows, wide, fn[2]);
     }
     for (; n >= TILE_COLS; n -= TILE_COLS) {
-        step(&t, rows, TILE_COLS, fn[1]);
+        make_tile(&t, rows, TILE_COLS, fn[1]);
     }
     if (n == VW && fn[0] != fn[1]) {
         fn[0](&t);

@@ -46,9 +46,9 @@ typedef struct Tile {
     bool first;        /* C is written, not added to */
     Unit unit;         /* what all of this counts */
     float *wide;       /* panels [len, TILE_COLS] where 16-bit numbers of B go as float32, for whoever comes next; or NULL */
-    const float *soon; /* read at C's places, soon_ld apart, when the row is done: asked for meanwhile; or NULL */
+    const float *soon; /* prefetched only: what is read next at the places of C, its rows soon_ld apart; or NULL */
     int64_t soon_ld;
-    const float *a_soon; /* a line with each k, a_soon_step apart, packed next: tiles over columns ask for it; or NULL */
+    const float *a_soon; /* prefetched only, where A lies by columns: a line with each k, a_soon_step apart; or NULL */
     int64_t a_soon_step;
 } Tile;
 

@@ -246,7 +246,7 @@ typedef struct Ranking {
     bool symmetric; /* rows are the items */
     int threads;
     int64_t block, block_items;
-    int64_t slab, slab_rows; /* the rows that are at it: first and number */
+    int64_t slab, slab_rows; /* first and number of the rows that are being multiplied */
     int64_t tile;            /* rows of a task */
     void *packed;
     int32_t *count; /* [B] places taken */
@@ -284,11 +284,12 @@ static Gemm tile_product(const Ranking *r, int64_t M, const float *A, float *C)
                   .bias = r->bias ? r->bias + r->block : NULL};
 }
 
-/* Rows that wait together in `turned`: three tiles a thread. Its own rows lie an odd number of lines apart: they must not share cache sets. */
+/* Rows that wait together in `turned`: 1,008 a thread where a register tile has 14, of four threads at most, for they all meet in the cache. */
 static int64_t most_slab(const Ranking *r)
 {
-    return MIN((int64_t)72 * TILE_ROWS * r->threads, r->B);
+    return MIN((int64_t)72 * TILE_ROWS * MIN(r->threads, 4), r->B);
 }
+/* Its rows lie an odd number of lines apart, so that they do not share cache sets. */
 static int64_t turned_ld(const Ranking *r)
 {
     return most_slab(r) / 32 * 32 + 48;
@@ -416,8 +417,8 @@ static void rank_turned(const void *arg, int64_t first, int64_t last)
 }
 
 /* A symmetric product is so to the bit, and a block meets itself and what is behind it only: a tile's rows rank its columns, and turned over
- * its columns rank its rows. Either way ids ascend: an item meets the blocks before its own when it is among the rows behind them, then
- * its own, then the rows behind that. */
+ * its columns rank its rows. To every item ids come in ascending order: those of earlier blocks, behind which it was a row; those of its
+ * own block; those of the rows behind. */
 static void rank(const Run *run, Ranking r)
 {
     if (r.k == 0 || r.B == 0) {

@@ -1,4 +1,4 @@
-/* N in blocks of 1024 where A is copied: B then comes from the third level for each row of tiles, which its prefetch hides, and A is copied a third
+/* N in blocks of 1024: B then comes from the third level for each row of tiles, which its prefetch hides, and A is copied a third
  * as often, which nothing hides. */
 #include "bench/ladder/gemm/tile.h"
 
