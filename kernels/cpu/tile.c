@@ -34,7 +34,7 @@ static TileFn *const by_row[][3] = {EVERY_ROWS(ROW_ENTRY)};
 static TileFn *const by_column[][3] = {TILE_EVEN_ROWS(COLUMN_ENTRY)};
 
 /* One tile of so many columns, and on to the next */
-static void make_tile(Tile *t, int rows, int64_t cols, TileFn *fn)
+static NOINLINE void make_tile(Tile *t, int rows, int64_t cols, TileFn *fn)
 {
     enum { LINE = 16 };
     if (t->soon) {

@@ -198,7 +198,7 @@ static void drop(Waiting *w, int32_t first_id, const int32_t **skip, int64_t *sk
 /* Enters what belongs to the k best among scores s [I] of ids first_id, first_id + 1, ... `skip` [skips], ascending, are left out.
  * Whether the next score is above cannot be foreseen, so nothing branches on it: of 64 scores as many as FEW are written to the buffer whether
  * there are or not, and more than that are rare. */
-INLINE void select_from(Best *b, const float *s, int64_t I, int32_t first_id, const int32_t *skip, int64_t skips)
+static NOINLINE void select_from(Best *b, const float *s, int64_t I, int32_t first_id, const int32_t *skip, int64_t skips)
 {
     enum { FEW = 3 };
     if (b->count == 0) {
