@@ -60,8 +60,11 @@ TOOL_SRC := $(wildcard tools/*.c)
 # The same kernel sources once a level of instructions; kernels/dispatch.c names the levels.
 ifeq ($(MACHINE),x86_64)
 LEVELS = baseline avx2 $(if $(call on,$(MINIMAL)),,avx512)
+# The baseline is for processors without AVX2: what waits for memory there is made small.
+SMALL_baseline = elementwise loss norm optim rows sparse topk
 FLAGS_avx2 = -mavx2 -mfma -mf16c
 FLAGS_avx512_dots = -mavx512vnni -mavx512bf16
+FLAGS_avx512_amx = -mamx-tile -mamx-bf16 -mamx-int8
 FLAGS_avx512 = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mprefer-vector-width=512
 else
 LEVELS = baseline
@@ -82,7 +85,7 @@ help:
 # Stamps change when the flags, or the list of objects, do: then what depends on them is made again.
 stamp = @mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$(1))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(1))' > $@
 $(BUILD)/flags: FORCE
-	$(call stamp,$(COMPILE) $(foreach l,$(LEVELS),$(FLAGS_$(l)) $(FLAGS_$(l)_dots)) -O3: $(UNROLLED))
+	$(call stamp,$(COMPILE) $(foreach l,$(LEVELS),$(FLAGS_$(l)) $(FLAGS_$(l)_dots) $(FLAGS_$(l)_amx)) -O3: $(UNROLLED) -Os: $(SMALL_baseline))
 $(BUILD)/objects: FORCE
 	$(call stamp,$(LIB_OBJ) $(TOOL_OBJ) $(LINK) $(DEP_LIBS))
 
@@ -98,7 +101,7 @@ $(BUILD)/extractors/image_stb.o: private SAN += $(if $(SANITIZE),-fno-sanitize=p
 define level_rule
 $(BUILD)/kernels/$(1)/%.o: kernels/cpu/%.c $(BUILD)/flags
 	@mkdir -p $$(@D)
-	$$(CC) $$(BASE_CFLAGS) $$(if $$(filter $(UNROLLED),$$*),$$(patsubst -Os,-O2,$$(patsubst -O2,-O3,$$(filter -O2 -Os,$$(OPT))))) $$(FLAGS_$(1)) $$(FLAGS_$(1)_$$*) -DLEVEL=$(1) -DLEVEL_$(1) $$(CFLAGS) -c $$< -o $$@
+	$$(CC) $$(BASE_CFLAGS) $$(if $$(filter $(UNROLLED),$$*),$$(patsubst -Os,-O2,$$(patsubst -O2,-O3,$$(filter -O2 -Os,$$(OPT))))) $$(if $$(filter $$(SMALL_$(1)),$$*),$$(patsubst -O2,-Os,$$(filter -O2,$$(OPT)))) $$(FLAGS_$(1)) $$(FLAGS_$(1)_$$*) -DLEVEL=$(1) -DLEVEL_$(1) $$(CFLAGS) -c $$< -o $$@
 endef
 $(foreach l,$(LEVELS),$(eval $(call level_rule,$(l))))
 

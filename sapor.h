@@ -116,7 +116,8 @@ typedef struct sp_encoder sp_encoder;
 SP_API sp_encoder *sp_encoder_open(const char *model, const sp_allocator *memory, sp_error *e);
 /* The same in fewer bits, for transformers and ResNet: dtype "f32" (or NULL), "f16", "bf16" or "int8". Weights take a half or
  * a quarter of the memory. Where the processor has the instructions, bf16 is about 1.9 times as fast (cosine with f32's
- * features 0.9999), int8 about 3 times (0.99). Rows still do not depend on threads or on what else is in the call. */
+ * features 0.9999), int8 about 3 times (0.99); four and five times on Intel's matrix unit (AMX; Linux then refuses the process
+ * signal stacks of less than 12 KB). Rows still do not depend on threads or on what else is in the call. */
 SP_API sp_encoder *sp_encoder_open_as(const char *model, const char *dtype, const sp_allocator *memory, sp_error *e);
 SP_API void sp_encoder_close(sp_encoder *m);
 SP_API size_t sp_encoder_features(const sp_encoder *m); /* D: floats of one row; 0 for NULL */

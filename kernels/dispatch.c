@@ -92,7 +92,7 @@ const Kernels *kernels_cpu(const char *force, Error *e)
 
 const char *pack_name(Pack p)
 {
-    static const char *const NAMES[PACK_COUNT] = {"f32", "f16", "bf16", "bf16", "int8"};
+    static const char *const NAMES[PACK_COUNT] = {"f32", "f16", "bf16", "bf16", "bf16", "int8", "int8"};
     return NAMES[p];
 }
 
@@ -102,6 +102,11 @@ bool kernels_pack(const Kernels *k, const Heap *heap, Pack wish, Pack *best, Err
     if (!k->gemm_packs(wish)) {
         return fail(e, SP_UNSUPPORTED, "%s: this processor lacks its products at level %s; SAPOR_CPU=avx2 has them",
                     pack_name(wish), k->level);
+    }
+    const Pack amx = wish == PACK_BF16 ? PACK_BF16_AMX : wish == PACK_INT8 ? PACK_INT8_AMX : wish;
+    if (amx != wish && k->gemm_packs(amx)) { /* eight times the rate of dots and more: nothing to measure */
+        *best = amx;
+        return true;
     }
     if (wish != PACK_BF16 || !k->gemm_packs(PACK_BF16_DOTS)) {
         return true;

@@ -37,12 +37,21 @@ typedef enum Act {
     ACT_COUNT
 } Act; /* GELU is erf's; LEAKY_RELU takes its slope as parameter */
 
-/* What packed weights are made of. All else stays float32. F16 and BF16 take half the bytes and are multiplied as float32; BF16_DOTS rounds A
- * to bf16, too, and sums products in float32, by pairs; INT8 has a scale for each column of B, a scale and a zero point for each row
- * of A, and exact 32-bit sums: up to PACK_INT8_K of them. */
-typedef enum Pack { PACK_F32, PACK_F16, PACK_BF16, PACK_BF16_DOTS, PACK_INT8, PACK_COUNT } Pack;
+/* What packed weights are made of. All else stays float32. F16 and BF16 take half the bytes and are multiplied as float32; BF16_DOTS and
+ * BF16_AMX round A to bf16, too, and sum products in float32, by pairs or by 16 pairs; INT8 has a scale for each column of B, a scale and a zero point
+ * for each row of A, and exact 32-bit sums: up to PACK_INT8_K of them. AMX is Intel's matrix unit; INT8_AMX has INT8's bits. */
+typedef enum Pack {
+    PACK_F32,
+    PACK_F16,
+    PACK_BF16,
+    PACK_BF16_DOTS,
+    PACK_BF16_AMX,
+    PACK_INT8,
+    PACK_INT8_AMX,
+    PACK_COUNT
+} Pack;
 enum { PACK_INT8_K = 1 << 15 };
-const char *pack_name(Pack p); /* the type's name: "f32", "f16", "bf16" (both of them) or "int8" */
+const char *pack_name(Pack p); /* the type's name: "f32", "f16", "bf16" or "int8" */
 
 /* C[M,N] = act(alpha A[M,K] B[K,N] + beta C + bias[N] + residual[M,N]). Strides in elements, so A or B may be transposed. */
 typedef struct Gemm {
@@ -304,9 +313,10 @@ typedef struct Kernels {
 /* The CPU's table at the best level that this machine and build have; force ("baseline", "avx2", "avx512"; NULL: the environment's
  * SAPOR_CPU, else the best) picks one, or fails and lists what there is. */
 const Kernels *kernels_cpu(const char *force, Error *e);
-/* What weights of `wish` (F32, F16, BF16 or INT8) are best packed to here: BF16 to BF16_DOTS where a product timed on the spot is
- * faster by it: processors that have the instruction differ by four in its rate, twice float32's or half of it, which no clock mistakes
- * for the other. Fails where there is no way. Takes half a millisecond. */
+/* What weights of `wish` (F32, F16, BF16 or INT8) are best packed to here: BF16 and INT8 to their AMX kinds where the processor and
+ * the system have it; else BF16 to BF16_DOTS where a product timed on the spot, for half a millisecond, is faster by it: processors
+ * that have the instruction differ by four in its rate, twice float32's or half of it, which no clock mistakes for the other. Fails
+ * where there is no way. */
 bool kernels_pack(const Kernels *k, const Heap *heap, Pack wish, Pack *best, Error *e);
 /* Levels of this build, best last; usable[i] says whether this machine can run it and why[i] what is missing. Returns how many. */
 size_t kernels_levels(const char *names[8], bool usable[8], const char *why[8]);

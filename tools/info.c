@@ -197,15 +197,17 @@ static void kernels_text(Context *c, const Device *d)
     printf("peaks      %d thread%s:", pool_threads(d->pool), pool_threads(d->pool) == 1 ? "" : "s");
     for (size_t i = 0; i < peak_count(); i++) {
         Peak p = peak_measure(i, d->pool, 0);
-        if (strcmp(p.level, d->k->level) != 0)
+        const bool amx = text_ends(text_of(p.instruction), "tmm");
+        if (strcmp(p.level, d->k->level) != 0 || (amx && !p.here))
             continue;
+        printf("%s %s%s", strcmp(p.dtype, "f32") == 0 ? "" : ",", amx ? "amx " : "", p.dtype);
         if (p.here)
-            printf(" %s %.0f", p.dtype, peak_measure(i, d->pool, 0.03).gflops);
+            printf(" %.0f", peak_measure(i, d->pool, 0.03).gflops);
         else
-            printf(" %s not here", p.dtype);
-        printf(",");
+            printf(" not here");
     }
-    printf(" GFLOP/s; memory %.1f GB/s\n\n%-7s %-23s %-14s %s\n", memory_gbs(c, d), "kernel", "shape", "variant", "why");
+    printf(" GFLOP/s\n           memory %.1f GB/s\n\n%-7s %-23s %-14s %s\n", memory_gbs(c, d), "kernel", "shape", "variant",
+           "why");
     for (size_t i = 0; i < CHOICES; i++)
         printf("%-7s %-23s %-14s %s\n", list[i].kernel, list[i].shape, list[i].variant, list[i].why);
     printf("\nall others go one way for every shape:\n");

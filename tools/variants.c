@@ -31,17 +31,20 @@ const char *variant_of_gemm(const Kernels *k, const Gemm *g, char text[VARIANT])
     const size_t most = k->gemm_work(&turned, 1);
     const bool in_place = !g->packed && k->gemm_work(g, 1) < most;
     variant_tile(k, &tile_rows, &tile_cols);
-    static const char *const PACKED[] = {"packed", "widened", "widened", "dots", "bytes"},
+    static const char *const PACKED[] = {"packed", "widened", "widened", "dots", "amx", "bytes", "amx"},
                              *const WHY[] = {"B is a weight: packed once, at load",
                                              "half the bytes; widened to f32 once a block",
                                              "half the bytes; widened to f32 once a block",
                                              "pairs of bf16: timed at load, faster than f32 here",
-                                             "fours of bytes, exact sums, then scales"};
+                                             "pairs of bf16 on the matrix unit",
+                                             "fours of bytes, exact sums, then scales",
+                                             "fours of bytes on the matrix unit, then scales"};
+    const bool amx = g->packed && (g->pack == PACK_BF16_AMX || g->pack == PACK_INT8_AMX);
     snprintf(text, VARIANT, "%s %lldx%lld",
              g->packed  ? PACKED[g->pack]
              : in_place ? "in place"
                         : "packs B",
-             (long long)tile_rows, (long long)tile_cols);
+             amx ? 32LL : (long long)tile_rows, (long long)tile_cols); /* AMX: four registers of 16 x 16 */
     return g->packed                       ? WHY[g->pack]
            : in_place                      ? "few rows: packing B would cost more than it saves"
            : k->gemm_work(&rows, 1) < most ? "B's rows are not contiguous: few rows do not help"

@@ -1,5 +1,6 @@
-/* Products of units that hold two bf16 or four bytes: their tiles, and A's rows made narrow. Compiled at the AVX-512 level for processors
- * with VNNI and BF16 instructions; gemm_packs says which of the two this one has, and nothing here is called without. */
+/* Products of units that hold two bf16 or four bytes: their tiles, and A's rows made narrow, for these tiles and amx.c's. Compiled
+ * at the AVX-512 level for processors with VNNI and BF16 instructions; gemm_packs says which of the two this one has, and nothing
+ * here is called without. */
 #include "kernels/cpu/narrow.h"
 #include "kernels/cpu/tile_body.h"
 
@@ -61,12 +62,16 @@ static void bytes_row(int64_t K, const float *x, uint8_t *to, float *scale, int3
 
 void K(narrow_rows)(const Gemm *g, const NarrowA *to, int64_t m0, int64_t m1)
 {
+    const int64_t units = narrow_count(g->pack, g->K);
     for (int64_t m = m0; m < m1; m++) {
-        void *row = to->units + m * to->ld;
-        if (g->pack == PACK_INT8) {
-            bytes_row(g->K, g->A + m * g->a_row, row, to->scale + m, to->zero + m);
+        float *row = to->units + m * to->ld;
+        if (is_amx(g->pack) && units > 0) { /* what the last group of AMX_UNITS reads behind K */
+            memset(row + (units - AMX_UNITS), 0, AMX_UNITS * sizeof *row);
+        }
+        if (is_bytes(g->pack)) {
+            bytes_row(g->K, g->A + m * g->a_row, (uint8_t *)row, to->scale + m, to->zero + m);
         } else {
-            pairs_row(g->K, g->A + m * g->a_row, row);
+            pairs_row(g->K, g->A + m * g->a_row, (uint16_t *)(void *)row);
         }
     }
 }

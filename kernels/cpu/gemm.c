@@ -18,6 +18,8 @@ enum {
 
 typedef struct Plan {
     int64_t panels; /* of B */
+    int64_t tile;   /* rows of one, at most */
+    int64_t group;  /* K is cut at multiples of it */
     int64_t m_blocks, n_blocks;
     int64_t rows, cols;      /* of the largest block; cols in whole panels */
     int64_t k_blocks, k_len; /* k_len of the longest */
@@ -41,7 +43,7 @@ static size_t round64(size_t floats)
 
 static bool carries_on(const Gemm *g) /* C += A B: the tiles add by themselves */
 {
-    return g->beta == 1.0f && g->alpha == 1.0f && g->residual != g->C && pack_of(g) != PACK_INT8;
+    return g->beta == 1.0f && g->alpha == 1.0f && g->residual != g->C && !is_bytes(pack_of(g));
 }
 
 static bool is_half(const Gemm *g)
@@ -51,8 +53,9 @@ static bool is_half(const Gemm *g)
 
 static Plan make_plan(const Gemm *g, int threads)
 {
-    Plan p = {.panels = up(g->N, TILE_COLS)};
-    const int64_t tile_rows = up(g->M, TILE_ROWS);
+    const bool amx = is_amx(pack_of(g));
+    Plan p = {.panels = up(g->N, TILE_COLS), .tile = amx ? AMX_ROWS : TILE_ROWS, .group = amx ? AMX_UNITS : 1};
+    const int64_t tile_rows = up(g->M, p.tile);
     p.a_packs = g->a_col != 1 && g->K > 1;
     p.a_copies = !p.a_packs && g->a_row % 512 == 0 && g->M > 4;
     p.n_blocks = MAX(up(g->N, p.a_copies ? N_BLOCK_COPIES : N_BLOCK), 1);
@@ -67,19 +70,19 @@ static Plan make_plan(const Gemm *g, int threads)
             p.n_blocks = MAX(MIN(up(most, p.m_blocks), p.panels / 2), p.n_blocks);
         }
     }
-    p.rows = up(tile_rows, p.m_blocks) * TILE_ROWS;
+    p.rows = up(tile_rows, p.m_blocks) * p.tile;
     p.cols = up(p.panels, p.n_blocks) * TILE_COLS;
     p.k_blocks = MAX(up(g->K, K_STEP), 1);
-    p.k_len = up(g->K, p.k_blocks);
+    p.k_len = up(g->K / p.group, p.k_blocks) * p.group;
     p.b_direct = !g->packed && (g->b_col == 1 || g->N == 1) && g->M <= SMALL_M;
     p.b_packs = !g->packed && !p.b_direct;
     p.b_widens = is_half(g) && g->M > TILE_ROWS;
     p.partial = (g->beta != 0.0f && !carries_on(g)) || g->residual == g->C;
     p.a_floats = p.a_packs    ? round64((size_t)(MIN(A_CHUNK * TILE_ROWS, p.rows) * p.k_len + A_CHUNK * VW))
-                 : p.a_copies ? round64((size_t)(TILE_ROWS * (p.k_len + 16)))
+                 : p.a_copies ? round64((size_t)(p.tile * (p.k_len + 16)))
                               : 0;
     p.b_floats = round64((size_t)(p.k_len * (p.b_packs || p.b_widens ? p.cols : p.b_direct ? TILE_COLS : 0)));
-    p.c_floats = p.partial ? round64((size_t)((p.k_blocks > 1 ? p.rows : TILE_ROWS) * p.cols)) : 0;
+    p.c_floats = p.partial ? round64((size_t)((p.k_blocks > 1 ? p.rows : p.tile) * p.cols)) : 0;
     return p;
 }
 
@@ -197,21 +200,22 @@ static void block(void *arg, size_t task, int worker)
     const Gemm *g = job->g;
     const Plan *p = &job->p;
     const int64_t m_block = (int64_t)task % p->m_blocks, n_block = (int64_t)task / p->m_blocks;
-    const int64_t m0 = MIN(cut(up(g->M, TILE_ROWS), p->m_blocks, m_block) * TILE_ROWS, g->M);
-    const int64_t M = MIN(cut(up(g->M, TILE_ROWS), p->m_blocks, m_block + 1) * TILE_ROWS, g->M) - m0;
+    const int64_t m0 = MIN(cut(up(g->M, p->tile), p->m_blocks, m_block) * p->tile, g->M);
+    const int64_t M = MIN(cut(up(g->M, p->tile), p->m_blocks, m_block + 1) * p->tile, g->M) - m0;
     const int64_t n0 = MIN(cut(p->panels, p->n_blocks, n_block) * TILE_COLS, g->N);
     const int64_t N = MIN(cut(p->panels, p->n_blocks, n_block + 1) * TILE_COLS, g->N) - n0;
     float *a_work = job->work + (p->a_floats + p->b_floats + p->c_floats) * (size_t)worker;
     float *b_work = a_work + p->a_floats, *c_work = b_work + p->b_floats;
-    const int64_t tile_rows = up(M, TILE_ROWS), full = N / TILE_COLS * TILE_COLS;
+    const int64_t tile_rows = up(M, p->tile), full = N / TILE_COLS * TILE_COLS;
     const Finish finish = {g->alpha,    carries_on(g) ? 0.0f : g->beta, g->bias ? g->bias + n0 : NULL, NULL, g->ldr, g->act,
                            g->act_param};
     const Unit unit = narrow_unit(pack_of(g));
-    const bool bytes = unit == UNIT_INT8, even = p->a_packs || unit != UNIT_F32;
+    const bool bytes = is_bytes(pack_of(g)), even = p->a_packs || unit != UNIT_F32;
     const int64_t b_row = is_half(g) ? TILE_COLS / 2 : TILE_COLS;
     const bool finishes = p->partial || g->alpha != 1.0f || g->bias || g->residual || g->act != ACT_NONE;
     for (int64_t kb = 0; kb < p->k_blocks; kb++) {
-        const int64_t k0 = cut(g->K, p->k_blocks, kb), len = cut(g->K, p->k_blocks, kb + 1) - k0;
+        const int64_t k0 = cut(g->K / p->group, p->k_blocks, kb) * p->group;
+        const int64_t len = cut(g->K / p->group, p->k_blocks, kb + 1) * p->group - k0;
         const bool last = kb == p->k_blocks - 1;
         Tile t = {.unit = unit,
                   .len = len,

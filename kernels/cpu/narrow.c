@@ -6,12 +6,15 @@ enum { CHUNK = 64 }; /* rows of a panel that wait as float32 */
 bool K(gemm_packs)(Pack p)
 {
 #if defined(LEVEL_avx512)
-    if (p == PACK_INT8 || p == PACK_BF16_DOTS) {
+    if (p == PACK_INT8 || p == PACK_BF16_DOTS || is_amx(p)) {
         __builtin_cpu_init();
-        return p == PACK_INT8 ? __builtin_cpu_supports("avx512vnni") : __builtin_cpu_supports("avx512bf16");
+        const bool bytes = __builtin_cpu_supports("avx512vnni"), pairs = __builtin_cpu_supports("avx512bf16");
+        return is_amx(p)        ? bytes && pairs && K(amx_here)()
+               : p == PACK_INT8 ? bytes
+                                : pairs; /* dots.c makes A narrow for amx.c */
     }
 #endif
-    return p != PACK_BF16_DOTS;
+    return p != PACK_BF16_DOTS && !is_amx(p);
 }
 
 static int64_t whole(int64_t N) /* columns in whole panels */
@@ -22,7 +25,7 @@ static int64_t whole(int64_t N) /* columns in whole panels */
 size_t K(gemm_pack_bytes)(Pack pack, int64_t K, int64_t N)
 {
     const size_t n = (size_t)whole(N), units = n * (size_t)narrow_count(pack, K) * sizeof(float);
-    return pack == PACK_F16 || pack == PACK_BF16 ? units / 2 : pack == PACK_INT8 ? units + 2 * n * sizeof(float) : units;
+    return pack == PACK_F16 || pack == PACK_BF16 ? units / 2 : is_bytes(pack) ? units + 2 * n * sizeof(float) : units;
 }
 
 typedef struct Packing {
@@ -38,15 +41,16 @@ typedef struct Panel {
     float rows[CHUNK * TILE_COLS];
 } Panel;
 
-/* Rows k .. of the panel, at most CHUNK, zeros behind the last; returns how many */
+/* Rows k .. of the panel, at most CHUNK, zeros behind the last; returns how many, in whole groups */
 static int64_t take_rows(const Packing *p, Panel *panel, int64_t k)
 {
-    const int64_t rows = MIN(p->K - k, CHUNK);
+    const int64_t rows = MIN(p->K - k, CHUNK), group = narrow_group(p->pack),
+                  whole_groups = (rows + group - 1) / group * group;
     K(tile_pack)(rows, panel->columns, p->B + k * p->b_row + panel->n * p->b_col, p->b_row, p->b_col, panel->rows);
-    for (int64_t i = rows * TILE_COLS; i < MIN(rows + 3, CHUNK) * TILE_COLS; i++) {
+    for (int64_t i = rows * TILE_COLS; i < whole_groups * TILE_COLS; i++) {
         panel->rows[i] = 0;
     }
-    return rows;
+    return whole_groups;
 }
 
 static void pack_16(const Packing *p, Panel *panel, uint16_t *to)
@@ -123,8 +127,10 @@ static void pack_panel(void *arg, size_t number, int worker)
         break;
     case PACK_F16:
     case PACK_BF16: pack_16(p, &panel, (uint16_t *)p->packed + at); break;
-    case PACK_BF16_DOTS: pack_pairs(p, &panel, (int32_t *)p->packed + at); break;
+    case PACK_BF16_DOTS:
+    case PACK_BF16_AMX: pack_pairs(p, &panel, (int32_t *)p->packed + at); break;
     case PACK_INT8:
+    case PACK_INT8_AMX:
         pack_bytes(p, &panel, (int32_t *)p->packed + at, (float *)p->packed + units + panel.n,
                    (int32_t *)p->packed + units + whole(p->N) + panel.n);
         break;

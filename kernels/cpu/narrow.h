@@ -3,7 +3,8 @@
  *   BF16_DOTS      [units, TILE_COLS] pairs: rows 2u (low half) and 2u + 1 of B
  *   INT8           [units, TILE_COLS] of four signed bytes; behind the panels scale [N'] and sum [N'], N' = whole panels:
  *                  B[k,n] = scale[n] byte, |byte| <= 127; sum[n] is the sum of column n's bytes
- * A meets the last two in its own units, made once a product: bf16 pairs, or bytes: A[m,k] = scale[m] (byte - zero[m]). */
+ *   BF16_AMX       as BF16_DOTS, INT8_AMX as INT8, with zeros up to a multiple of AMX_UNITS units
+ * A meets all but the first in its own units, made once a product: bf16 pairs, or bytes: A[m,k] = scale[m] (byte - zero[m]). */
 #ifndef SAPOR_NARROW_H
 #define SAPOR_NARROW_H
 
@@ -13,23 +14,39 @@ static inline Pack pack_of(const Gemm *g)
 {
     return g->packed ? g->pack : PACK_F32;
 }
+static inline bool is_bytes(Pack p)
+{
+    return p == PACK_INT8 || p == PACK_INT8_AMX;
+}
+static inline bool is_amx(Pack p)
+{
+    return p == PACK_BF16_AMX || p == PACK_INT8_AMX;
+}
 static inline bool narrows(const Gemm *g) /* A is made narrow, too */
 {
-    return pack_of(g) == PACK_BF16_DOTS || pack_of(g) == PACK_INT8;
+    return pack_of(g) == PACK_BF16_DOTS || is_amx(pack_of(g)) || is_bytes(pack_of(g));
 }
 static inline Unit narrow_unit(Pack p)
 {
     return p == PACK_F16         ? UNIT_HALF_F16
            : p == PACK_BF16      ? UNIT_HALF_BF16
            : p == PACK_BF16_DOTS ? UNIT_BF16
+           : p == PACK_BF16_AMX  ? UNIT_BF16_AMX
            : p == PACK_INT8      ? UNIT_INT8
+           : p == PACK_INT8_AMX  ? UNIT_INT8_AMX
                                  : UNIT_F32;
+}
+/* Numbers of A that are taken together: those of a 32-bit unit, or of AMX_UNITS of them */
+static inline int64_t narrow_group(Pack p)
+{
+    const int64_t each = p == PACK_BF16_DOTS || p == PACK_BF16_AMX ? 2 : is_bytes(p) ? 4 : 1;
+    return is_amx(p) ? AMX_UNITS * each : each;
 }
 /* 32-bit units that K numbers of A take */
 static inline int64_t narrow_count(Pack p, int64_t K)
 {
-    const int64_t each = p == PACK_BF16_DOTS ? 2 : p == PACK_INT8 ? 4 : 1;
-    return (K + each - 1) / each;
+    const int64_t group = narrow_group(p);
+    return (K + group - 1) / group * (is_amx(p) ? AMX_UNITS : 1);
 }
 
 /* A in units. */

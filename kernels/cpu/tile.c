@@ -94,7 +94,9 @@ void K(tile_sweep_even)(Tile t, int rows, int64_t n, TileFn *const fns[][3])
 
 void K(tile_row)(Tile t, int rows, int64_t n)
 {
-    if (t.unit == UNIT_BF16 || t.unit == UNIT_INT8) {
+    if (t.unit == UNIT_BF16_AMX || t.unit == UNIT_INT8_AMX) {
+        K(amx_row)(t, rows, n);
+    } else if (t.unit == UNIT_BF16 || t.unit == UNIT_INT8) {
         K(dots_row)(t, rows, n);
     } else if (t.unit != UNIT_F32) {
         K(tile_sweep_even)(t, rows, n, t.unit == UNIT_HALF_F16 ? of_f16 : of_bf16);

@@ -2,7 +2,8 @@
  *
  * A tile is up to TILE_ROWS rows by some vectors of C. Each element is one chain of multiply-adds from zero, k = 0, 1, 2, ..., added
  * to C at its end: the same bits whatever tile, block or thread it falls into. Whoever cuts a long K does so by K alone; short
- * chains also round less: K = 4480 numbers in (-1, 1) end 2.4e-5 off instead of 6.1e-5. */
+ * chains also round less: K = 4480 numbers in (-1, 1) end 2.4e-5 off instead of 6.1e-5. (amx.c goes on from what C holds, in the
+ * unit's own order, which is by K alone, too.) */
 #ifndef SAPOR_TILE_H
 #define SAPOR_TILE_H
 
@@ -32,7 +33,7 @@ enum { TILE_PANELS_MAX = 4 }; /* few rows take several panels at once */
 
 /* What a 32-bit unit of A and B holds: one float32, two bf16 or four bytes (A's unsigned, B's signed; C's units are int32). Or A's are
  * float32, and B has 16-bit numbers, which become float32 on their way to the registers; b_row and b_panel count 32 bits all the same. */
-typedef enum Unit { UNIT_F32, UNIT_BF16, UNIT_INT8, UNIT_HALF_F16, UNIT_HALF_BF16 } Unit;
+typedef enum Unit { UNIT_F32, UNIT_BF16, UNIT_INT8, UNIT_BF16_AMX, UNIT_INT8_AMX, UNIT_HALF_F16, UNIT_HALF_BF16 } Unit;
 
 typedef struct Tile {
     const float *a;
@@ -58,7 +59,7 @@ static inline bool tile_widens(int64_t rows)
     return 2 * rows >= TILE_ROWS;
 }
 
-/* C[rows, n] (+)= A B by tiles: rows <= TILE_ROWS, any n. B's last panel is whole (padded). Writes n columns, no more. */
+/* C[rows, n] (+)= A B by tiles: rows <= TILE_ROWS (AMX_ROWS for its units), any n. B's last panel is whole (padded). Writes n columns, no more. */
 void K(tile_row)(Tile t, int rows, int64_t n);
 
 /* The same with one set of tiles, by vectors: 1 (or 2 again), 2, widest; and by TILE_EVEN_ROWS of such sets. */
@@ -67,6 +68,11 @@ void K(tile_sweep)(Tile t, int rows, int64_t n, TileFn *const fn[3]);
 void K(tile_sweep_even)(Tile t, int rows, int64_t n, TileFn *const fns[][3]);
 /* dots.c's part of tile_row, UNIT_BF16 and UNIT_INT8. Of all units but UNIT_F32, A lies by rows (a_step 1). */
 void K(dots_row)(Tile t, int rows, int64_t n);
+
+/* amx.c's, for up to AMX_ROWS rows; len is a multiple of AMX_UNITS. */
+enum { AMX_ROWS = 32, AMX_UNITS = 16 };
+void K(amx_row)(Tile t, int rows, int64_t n);
+bool K(amx_here)(void); /* the processor has it, and the system lets this process use it */
 
 /* Packs columns 0 .. n-1 (n <= TILE_COLS) of B[K,:] into one panel [K, TILE_COLS], padded with zeros. */
 void K(tile_pack)(int64_t K, int64_t n, const float *B, int64_t b_row, int64_t b_col, float *panel);

@@ -26,15 +26,28 @@ INLINE vf v_take(const Unit unit, const float *row, const int half)
                                     : v_load(row + half * VW);
 }
 
+/* acc + *a b, with a's load and spread inside the instruction: one less to decode than a load for two products would save. Where
+ * another thread wants its half of the core's decoders, that is time: docs/kernels/gemm.md. */
+INLINE vf v_fma_from(const float *a, vf b, vf acc)
+{
+#if VW == 16
+    __asm__("vfmadd231ps (%1)%{1to16%}, %2, %0" : "+v"(acc) : "r"(a), "v"(b), "m"(*a)); /* indexed, it would be two again */
+    return acc;
+#else
+    return v_fma(v_set(*a), b, acc);
+#endif
+}
+
 /* rows, vecs and by_column are constants where this is inlined, acc lives in registers. Rows go by threes off one pointer, so that
  * x86 addressing reaches them by a_row and 2 a_row and few general registers are needed. */
 INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool by_column, const Unit unit)
 {
-    enum { GROUPS = (TILE_ROWS + 2) / 3, AHEAD = 64 };
+    enum { GROUPS = (TILE_ROWS + 2) / 3, AHEAD = 32 };
     vf acc[TILE_ROWS][VECS_MAX];
     const int64_t ldc = t->ldc, a_row = by_column ? 1 : t->a_row, a_step = by_column ? t->a_step : 1;
     const int64_t b_row = t->b_row, b_panel = t->b_panel;
     const bool widens = (unit == UNIT_HALF_F16 || unit == UNIT_HALF_BF16) && tile_widens(rows);
+    const bool embeds = VW == 16 && unit == UNIT_F32 && vecs == 2 && rows > TILE_ROWS / 2 && !by_column;
     float *c = t->c, *wide = t->wide;
     UNROLL
     for (int i = 0; i < rows; i++) {
@@ -64,7 +77,7 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
             UNROLL
             for (int v = 0; v < vecs; v++) {
                 if (!by_column) { /* weights that no cache holds yet; what lies behind the last panel is harmless to ask for */
-                    __builtin_prefetch(b + v / 2 * b_panel + v % 2 * VW + AHEAD * b_row, 0, 2);
+                    __builtin_prefetch(b + v / 2 * b_panel + v % 2 * VW + AHEAD * b_row);
                 }
                 bk[v] = v_take(unit, b + v / 2 * b_panel, v % 2);
                 if (widens && wide) {
@@ -77,6 +90,13 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
             UNROLL
             for (int i = 0; i < rows; i++) {
                 const float *one = by_column ? &column[i] : &a[i / 3][i % 3 * a_row];
+                if (embeds && i % 3 == 0) { /* not all: two loads a cycle are the limit, too */
+                    UNROLL
+                    for (int v = 0; v < vecs; v++) {
+                        acc[i][v] = v_fma_from(one, bk[v], acc[i][v]);
+                    }
+                    continue;
+                }
                 const vf ai =
                     unit == UNIT_BF16 || unit == UNIT_INT8 ? (vf)vi_set(*(const vi_one *)(const void *)one) : v_set(*one);
                 UNROLL

@@ -19,6 +19,13 @@ enum {
     ACT,
     PAD
 }; /* alpha and beta in quarters; residual 2: C itself */
+#define NARROW(pack)                                                                                                        \
+    CASE(0, 5, 5, 0, PACKED + (pack), 4, 0, 0, 0, 0, 0), CASE(5, 7, 0, 0, PACKED + (pack), 4, 0, 1, 0, 0, 0),               \
+        CASE(1, 70, 33, 0, PACKED + (pack), 4, 0, 1, 0, 0, 0), CASE(5, 31, 7, 0, PACKED + (pack), 2, 1, 1, 1, ACT_RELU, 3), \
+        CASE(13, 63, 41, 0, PACKED + (pack), 4, 4, 0, 2, 0, 0),                                                             \
+        CASE(29, 40, 70, 0, PACKED + (pack), 4, 4, 1, 1, ACT_GELU, 1),                                                      \
+        CASE(40, 70, 1001, 0, PACKED + (pack), 4, 0, 1, 2, 0, 3), CASE(130, 700, 50, 0, PACKED + (pack), 4, 0, 0, 0, 0, 0), \
+        CASE(6, 33, 3072, 0, PACKED + (pack), 4, 2, 1, 0, 0, 0), CASE(15, 32, 1025, 0, PACKED + (pack), 4, 0, 0, 0, 0, 0)
 static const Case gemm_cases[] = {CASE(0, 5, 5, 0, 0, 4, 0, 0, 0, 0, 0),
                                   CASE(5, 0, 5, 0, 0, 4, 0, 0, 0, 0, 0),
                                   CASE(5, 7, 0, 0, 0, 4, 0, 1, 0, 0, 0),
@@ -53,46 +60,12 @@ static const Case gemm_cases[] = {CASE(0, 5, 5, 0, 0, 4, 0, 0, 0, 0, 0),
                                   CASE(40, 1100, 512, 0, 3, 4, 2, 0, 2, 0, 0),
                                   CASE(40, 40, 1024, 0, 0, 4, 0, 0, 0, 0, 0),
                                   CASE(260, 350, 400, 0, 0, 4, 1, 0, 0, 0, 0),
-                                  CASE(0, 5, 5, 0, 4, 4, 0, 0, 0, 0, 0),
-                                  CASE(5, 7, 0, 0, 4, 4, 0, 1, 0, 0, 0),
-                                  CASE(1, 70, 33, 0, 4, 4, 0, 1, 0, 0, 0),
-                                  CASE(5, 31, 7, 0, 4, 2, 1, 1, 1, ACT_RELU, 3),
-                                  CASE(13, 63, 41, 0, 4, 4, 4, 0, 2, 0, 0),
-                                  CASE(29, 40, 70, 0, 4, 4, 4, 1, 1, ACT_GELU, 1),
-                                  CASE(40, 70, 1001, 0, 4, 4, 0, 1, 2, 0, 3),
-                                  CASE(130, 700, 50, 0, 4, 4, 0, 0, 0, 0, 0),
-                                  CASE(6, 33, 3072, 0, 4, 4, 2, 1, 0, 0, 0),
-                                  CASE(15, 32, 1025, 0, 4, 4, 0, 0, 0, 0, 0),
-                                  CASE(0, 5, 5, 0, 5, 4, 0, 0, 0, 0, 0),
-                                  CASE(5, 7, 0, 0, 5, 4, 0, 1, 0, 0, 0),
-                                  CASE(1, 70, 33, 0, 5, 4, 0, 1, 0, 0, 0),
-                                  CASE(5, 31, 7, 0, 5, 2, 1, 1, 1, ACT_RELU, 3),
-                                  CASE(13, 63, 41, 0, 5, 4, 4, 0, 2, 0, 0),
-                                  CASE(29, 40, 70, 0, 5, 4, 4, 1, 1, ACT_GELU, 1),
-                                  CASE(40, 70, 1001, 0, 5, 4, 0, 1, 2, 0, 3),
-                                  CASE(130, 700, 50, 0, 5, 4, 0, 0, 0, 0, 0),
-                                  CASE(6, 33, 3072, 0, 5, 4, 2, 1, 0, 0, 0),
-                                  CASE(15, 32, 1025, 0, 5, 4, 0, 0, 0, 0, 0),
-                                  CASE(0, 5, 5, 0, 6, 4, 0, 0, 0, 0, 0),
-                                  CASE(5, 7, 0, 0, 6, 4, 0, 1, 0, 0, 0),
-                                  CASE(1, 70, 33, 0, 6, 4, 0, 1, 0, 0, 0),
-                                  CASE(5, 31, 7, 0, 6, 2, 1, 1, 1, ACT_RELU, 3),
-                                  CASE(13, 63, 41, 0, 6, 4, 4, 0, 2, 0, 0),
-                                  CASE(29, 40, 70, 0, 6, 4, 4, 1, 1, ACT_GELU, 1),
-                                  CASE(40, 70, 1001, 0, 6, 4, 0, 1, 2, 0, 3),
-                                  CASE(130, 700, 50, 0, 6, 4, 0, 0, 0, 0, 0),
-                                  CASE(6, 33, 3072, 0, 6, 4, 2, 1, 0, 0, 0),
-                                  CASE(15, 32, 1025, 0, 6, 4, 0, 0, 0, 0, 0),
-                                  CASE(0, 5, 5, 0, 7, 4, 0, 0, 0, 0, 0),
-                                  CASE(5, 7, 0, 0, 7, 4, 0, 1, 0, 0, 0),
-                                  CASE(1, 70, 33, 0, 7, 4, 0, 1, 0, 0, 0),
-                                  CASE(5, 31, 7, 0, 7, 2, 1, 1, 1, ACT_RELU, 3),
-                                  CASE(13, 63, 41, 0, 7, 4, 4, 0, 2, 0, 0),
-                                  CASE(29, 40, 70, 0, 7, 4, 4, 1, 1, ACT_GELU, 1),
-                                  CASE(40, 70, 1001, 0, 7, 4, 0, 1, 2, 0, 3),
-                                  CASE(130, 700, 50, 0, 7, 4, 0, 0, 0, 0, 0),
-                                  CASE(6, 33, 3072, 0, 7, 4, 2, 1, 0, 0, 0),
-                                  CASE(15, 32, 1025, 0, 7, 4, 0, 0, 0, 0, 0),
+                                  NARROW(PACK_F16),
+                                  NARROW(PACK_BF16),
+                                  NARROW(PACK_BF16_DOTS),
+                                  NARROW(PACK_BF16_AMX),
+                                  NARROW(PACK_INT8),
+                                  NARROW(PACK_INT8_AMX),
                                   TIMED(197, 768, 768, 0, 3, 4, 0, 1, 0, 0, 0),
                                   TIMED(197, 3072, 768, 0, 3, 4, 0, 1, 0, ACT_GELU, 0),
                                   TIMED(197, 768, 3072, 0, 3, 4, 0, 1, 1, 0, 0),
@@ -109,14 +82,14 @@ static const Case gemm_cases[] = {CASE(0, 5, 5, 0, 0, 4, 0, 0, 0, 0, 0),
 enum { GEMM_A, GEMM_B, GEMM_C, GEMM_BIAS, GEMM_RESIDUAL, GEMM_PACKED };
 static const float LEAK = 0.1f;
 
-static Pack pack_of(const Job *j, const int64_t *s)
+static Pack pack_of(const int64_t *s)
 {
-    const Pack p = s[B_LIES] > PACKED ? (Pack)(s[B_LIES] - PACKED) : PACK_F32;
-    return j->k->gemm_packs(p) ? p : PACK_F32;
+    return s[B_LIES] > PACKED ? (Pack)(s[B_LIES] - PACKED) : PACK_F32;
 }
+/* Of no rows where this level, or this processor, lacks the packed type. */
 static Gemm gemm_of(const Job *j, const int64_t *s)
 {
-    Gemm g = {.M = s[M_],
+    Gemm g = {.M = j->k->gemm_packs(pack_of(s)) ? s[M_] : 0,
               .N = s[N_],
               .K = s[K_],
               .alpha = (float)s[ALPHA] / 4,
@@ -133,7 +106,7 @@ static Gemm gemm_of(const Job *j, const int64_t *s)
         g.A = F32(j, GEMM_A);
         g.B = s[B_LIES] >= PACKED ? NULL : F32(j, GEMM_B);
         g.packed = s[B_LIES] >= PACKED ? j->b[GEMM_PACKED].data : NULL;
-        g.pack = pack_of(j, s);
+        g.pack = pack_of(s);
         g.C = F32(j, GEMM_C);
         g.bias = s[BIAS] ? F32(j, GEMM_BIAS) : NULL;
         g.residual = s[RESIDUAL] == 2 ? F32(j, GEMM_C) : s[RESIDUAL] ? F32(j, GEMM_RESIDUAL) : NULL;
@@ -147,17 +120,17 @@ static int64_t span(int64_t n, int64_t step, int64_t m, int64_t other)
 static void gemm_make(Job *j, const int64_t *s)
 {
     const Gemm shape = gemm_of(j, s);
-    const int64_t M = s[M_], N = s[N_], K = s[K_];
+    const int64_t M = shape.M, N = s[N_], K = s[K_];
     case_f32(j, "A", IN, span(M, shape.a_row, K, shape.a_col));
     const float *B = case_f32(j, "B", IN, span(K, shape.b_row, N, shape.b_col));
     case_f32(j, "C", s[BETA] || s[RESIDUAL] == 2 ? INOUT : OUT, span(M, shape.ldc, N, 1));
     case_f32(j, "bias", IN, N);
     case_f32(j, "residual", IN, span(M, shape.ldr, N, 1));
-    void *packed = case_bytes(j, "packed", IN, s[B_LIES] >= PACKED ? j->k->gemm_pack_bytes(pack_of(j, s), K, N) : 0);
+    void *packed = case_bytes(j, "packed", IN, s[B_LIES] >= PACKED ? j->k->gemm_pack_bytes(pack_of(s), K, N) : 0);
     const Gemm g = gemm_of(j, s);
     case_work(j, j->k->gemm_work(&g, j->threads));
     if (j->ok && s[B_LIES] >= PACKED) {
-        j->k->gemm_pack(&j->run, pack_of(j, s), K, N, B, shape.b_row, shape.b_col, packed);
+        j->k->gemm_pack(&j->run, pack_of(s), K, N, B, shape.b_row, shape.b_col, packed);
     }
     j->flops = 2.0 * (double)M * (double)N * (double)K;
     j->bytes = 4.0 * (double)(M * K + K * N + M * N);
@@ -179,8 +152,8 @@ static double round_bits(double x, int bits, int low)
 static void narrow_exact(Job *j, const int64_t *s, const Gemm *g)
 {
     double *A = EXACT(j, GEMM_A), *B = EXACT(j, GEMM_B);
-    const Pack pack = pack_of(j, s);
-    const bool bf16 = pack == PACK_BF16 || pack == PACK_BF16_DOTS;
+    const Pack pack = pack_of(s);
+    const bool bytes = pack == PACK_INT8 || pack == PACK_INT8_AMX, bf16 = !bytes && pack != PACK_F16;
     for (int64_t n = 0; n < g->N && pack != PACK_F32; n++) {
         float most = 0;
         for (int64_t k = 0; k < g->K; k++) {
@@ -188,12 +161,12 @@ static void narrow_exact(Job *j, const int64_t *s, const Gemm *g)
         }
         for (int64_t k = 0; k < g->K; k++) {
             double *b = &B[k * g->b_row + n * g->b_col];
-            *b = pack != PACK_INT8 ? round_bits(*b, bf16 ? 8 : 11, bf16 ? -133 : -24)
-                                   : (double)(most / 127.0f) * (double)nearbyintf((float)*b / most * 127.0f);
+            *b = !bytes ? round_bits(*b, bf16 ? 8 : 11, bf16 ? -133 : -24)
+                        : (double)(most / 127.0f) * (double)nearbyintf((float)*b / most * 127.0f);
         }
     }
     const float top = strcmp(j->k->level, "avx2") == 0 ? 127 : 255;
-    for (int64_t m = 0; m < g->M && (pack == PACK_BF16_DOTS || pack == PACK_INT8); m++) {
+    for (int64_t m = 0; m < g->M && (pack == PACK_BF16_DOTS || pack == PACK_BF16_AMX || bytes); m++) {
         float low = 0, high = 0;
         for (int64_t k = 0; k < g->K; k++) {
             low = fminf(low, (float)A[m * g->a_row + k]);

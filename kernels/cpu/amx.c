@@ -1,0 +1,153 @@
+/* Products on AMX, the matrix unit of Intel's server processors since Sapphire Rapids (Intel's Software Developer's Manual, volume 1, chapter
+ * 18): eight registers of 16 rows of 64 bytes. One instruction multiplies 16 rows of A, 16 units each, by 16 units of B, 16 columns each, and
+ * adds to a register of C: sixteen times the work of the vector units' dots in as many cycles.
+ *
+ * C takes four registers, two by two, so that each of A's and B's two is loaded once for two products; a panel of dots.c's is B as the unit
+ * wants it. The sum's order is the instruction's own: by K, whatever the rows. */
+#include "kernels/cpu/narrow.h"
+
+#if defined(LEVEL_avx512) && defined(__linux__)
+#include <cpuid.h>
+#include <immintrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* What C has stored is about to be read: gcc's _tile_loadd does not say that it reads memory. Nor do the sanitizers see it: guard pages do. */
+#define READ_BY_UNIT() __asm__ volatile("" ::: "memory")
+
+enum { ROWS = AMX_ROWS / 2, COLS = TILE_COLS / 2 }; /* of one register */
+
+/* The system gives a process the registers when it asks, for good (Linux, Documentation/arch/x86/xstate.rst). Signal stacks (sigaltstack)
+ * of less than 12 KB are refused from then on, and where a thread has one already, it is the request that is refused. */
+bool K(amx_here)(void)
+{
+    enum { ASK = 0x1023, TILE_DATA = 18, LEAF = 7, BF16_BIT = 22, TILE_BIT = 24, INT8_BIT = 25 };
+    unsigned a, b, c, d;
+    const unsigned all = 1u << BF16_BIT | 1u << TILE_BIT | 1u << INT8_BIT;
+    return __get_cpuid_count(LEAF, 0, &a, &b, &c, &d) && (d & all) == all && syscall(SYS_arch_prctl, ASK, TILE_DATA) == 0;
+}
+
+/* Registers 0 .. 3 are C, two by two; 4 and 5 are A, 6 and 7 are B. */
+static void configure(int rows)
+{
+    struct {
+        uint8_t palette, begin, reserved[14];
+        uint16_t row_bytes[16];
+        uint8_t rows[16];
+    } to = {.palette = 1};
+    for (int i = 0; i < 8; i++) {
+        const bool lower = i == 2 || i == 3 || i == 5;
+        to.row_bytes[i] = ROWS * sizeof(float);
+        to.rows[i] = (uint8_t)(i > 5 ? AMX_UNITS : lower ? MAX(rows - ROWS, 1) : MIN(rows, ROWS));
+    }
+    __asm__ volatile("ldtilecfg %0" : : "m"(to));
+}
+
+/* Between two of the unit's instructions: asks for four lines of B, of those that come 4 KB later, and does nothing four times. On a core
+ * whose other thread is busy the unit's instructions, one right behind the other, take three times as long as on a quiet one; with others
+ * between them twice (docs/kernels/gemm.md). The quiet core does not mind. */
+INLINE void rest(const float *b, const int part)
+{
+    enum { AHEAD = 1024, LINES = 4 * 16 }; /* floats */
+    __asm__ volatile(
+        "prefetcht0 (%0)\n\tprefetcht0 64(%0)\n\tprefetcht0 128(%0)\n\tprefetcht0 192(%0)\n\tnop\n\tnop\n\tnop\n\tnop"
+        :
+        : "r"(b + AHEAD + part * LINES));
+}
+
+/* C's four registers (two, unless low) += those of A times those of B. */
+#define MULTIPLY(dot)                                                                                                       \
+    rest(b, 4);                                                                                                             \
+    dot(0, 4, 6);                                                                                                           \
+    rest(b, 5);                                                                                                             \
+    dot(1, 4, 7);                                                                                                           \
+    rest(b, 6);                                                                                                             \
+    if (low) {                                                                                                              \
+        dot(2, 5, 6);                                                                                                       \
+    }                                                                                                                       \
+    rest(b, 7);                                                                                                             \
+    if (low) {                                                                                                              \
+        dot(3, 5, 7);                                                                                                       \
+    }
+
+/* One panel. low: there are more than ROWS rows. */
+INLINE void panel(const Tile *t, float *c, int64_t ldc, const bool bytes, const bool low)
+{
+    enum { B_STEP = TILE_COLS * sizeof(float) };
+    const int64_t c_step = ldc * (int64_t)sizeof *c, a_step = t->a_row * (int64_t)sizeof *c;
+    const float *a = t->a, *b = t->b;
+    float *c_low = c + ROWS * ldc;
+    if (t->first) {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+    } else {
+        _tile_loadd(0, c, c_step);
+        _tile_loadd(1, c + COLS, c_step);
+        if (low) {
+            _tile_loadd(2, c_low, c_step);
+            _tile_loadd(3, c_low + COLS, c_step);
+        }
+    }
+    for (int64_t k = 0; k < t->len; k += AMX_UNITS, a += AMX_UNITS, b += AMX_UNITS * TILE_COLS) {
+        rest(b, 0);
+        _tile_loadd(4, a, a_step);
+        rest(b, 1);
+        _tile_loadd(6, b, B_STEP);
+        rest(b, 2);
+        _tile_loadd(7, b + COLS, B_STEP);
+        rest(b, 3);
+        if (low) {
+            _tile_loadd(5, a + ROWS * t->a_row, a_step);
+        }
+        if (bytes) {
+            MULTIPLY(_tile_dpbusd)
+        } else {
+            MULTIPLY(_tile_dpbf16ps)
+        }
+    }
+    _tile_stored(0, c, c_step);
+    _tile_stored(1, c + COLS, c_step);
+    if (low) {
+        _tile_stored(2, c_low, c_step);
+        _tile_stored(3, c_low + COLS, c_step);
+    }
+}
+
+void K(amx_row)(Tile t, int rows, int64_t n)
+{
+    const bool low = rows > ROWS, bytes = t.unit == UNIT_INT8_AMX;
+    float edge[AMX_ROWS * TILE_COLS];
+    configure(rows);
+    for (; n > 0; n -= TILE_COLS, t.c += TILE_COLS, t.b += t.b_panel) {
+        const bool whole = n >= TILE_COLS; /* beside C's last columns may stand what is not ours */
+        float *c = whole ? t.c : edge;
+        const int64_t ldc = whole ? t.ldc : TILE_COLS;
+        for (int i = 0; i < rows && !whole && !t.first; i++) {
+            memcpy(edge + i * TILE_COLS, t.c + i * t.ldc, (size_t)n * sizeof *c);
+            memset(edge + i * TILE_COLS + n, 0, (size_t)(TILE_COLS - n) * sizeof *c);
+        }
+        READ_BY_UNIT();
+        if (bytes) {
+            low ? panel(&t, c, ldc, true, true) : panel(&t, c, ldc, true, false);
+        } else {
+            low ? panel(&t, c, ldc, false, true) : panel(&t, c, ldc, false, false);
+        }
+        for (int i = 0; i < rows && !whole; i++) {
+            memcpy(t.c + i * t.ldc, edge + i * TILE_COLS, (size_t)n * sizeof *c);
+        }
+    }
+    _tile_release();
+}
+#else
+bool K(amx_here)(void)
+{
+    return false;
+}
+
+void K(amx_row)(Tile t, int rows, int64_t n) /* never asked for */
+{
+    (void)t, (void)rows, (void)n;
+}
+#endif
