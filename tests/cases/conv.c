@@ -126,6 +126,7 @@ static void conv_reference(Job *j, const int64_t *s)
 {
     const Conv c = conv_of(j, s);
     const int64_t oh = out_high(&c), ow = out_wide(&c), group = c.C / c.groups;
+    const double *x = EXACT(j, CONV_X), *weights = EXACT(j, CONV_WEIGHTS);
     for (int64_t at = 0; at < c.B * oh * ow * c.O; at++) {
         const int64_t o = at % c.O, q = at / c.O % ow, p = at / c.O / ow % oh, b = at / c.O / ow / oh;
         double sum = (c.bias ? EXACT(j, CONV_BIAS)[o] : 0) + (c.residual ? EXACT(j, CONV_RESIDUAL)[at] : 0);
@@ -133,8 +134,8 @@ static void conv_reference(Job *j, const int64_t *s)
             for (int64_t l = 0; l < c.kw; l++) {
                 const int64_t h = p * c.stride + i - c.top, w = q * c.stride + l - c.left;
                 for (int64_t ch = 0; ch < group && h >= 0 && h < c.H && w >= 0 && w < c.W; ch++) {
-                    sum += EXACT(j, CONV_X)[((b * c.H + h) * c.W + w) * c.C + (c.groups > 1 ? o : ch)] *
-                           EXACT(j, CONV_WEIGHTS)[((o * group + ch) * c.kh + i) * c.kw + l];
+                    sum += x[((b * c.H + h) * c.W + w) * c.C + (c.groups > 1 ? o : ch)] *
+                           weights[((o * group + ch) * c.kh + i) * c.kw + l];
                 }
             }
         }

@@ -146,13 +146,15 @@ static bool untouched(const Job *j, int shared, char why[512])
         const unsigned char *p = (const unsigned char *)b->pages + page,
                             *end = (const unsigned char *)b->pages + b->page_bytes - page;
         const unsigned char *data = b->data;
+        const size_t bytes = b->count * b->size;
         for (; p < end; p++) {
-            if ((p < data || p >= data + b->count * b->size) && *p != FILLER) {
+            p += p == data ? bytes : 0;
+            if (p < end && *p != FILLER) {
                 snprintf(why, 512, "%s: byte %td outside of it was written", b->name, p - data);
                 return false;
             }
         }
-        if (b->role == IN && i != shared && memcmp(b->data, b->before, b->count * b->size) != 0) {
+        if (b->role == IN && i != shared && memcmp(b->data, b->before, bytes) != 0) {
             snprintf(why, 512, "%s: an input was written", b->name);
             return false;
         }

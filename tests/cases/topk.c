@@ -63,14 +63,17 @@ static void knn_call(Job *j, const int64_t *s)
 }
 static void knn_reference(Job *j, const int64_t *s)
 {
+    double *score = EXACT(j, KNN_SCORE);
     for (int64_t q = 0; q < s[0]; q++) {
         for (int64_t i = 0; i < s[1]; i++) {
-            EXACT(j, KNN_SCORE)[i] = 0;
+            const double *x = EXACT(j, KNN_X) + i * s[2], *y = EXACT(j, knn_rows(s)) + q * s[2];
+            double sum = 0;
             for (int64_t d = 0; d < s[2]; d++) {
-                EXACT(j, KNN_SCORE)[i] += EXACT(j, knn_rows(s))[q * s[2] + d] * EXACT(j, KNN_X)[i * s[2] + d];
+                sum += y[d] * x[d];
             }
+            score[i] = sum;
         }
-        best_of(EXACT(j, KNN_SCORE), s[1], s[3], WANT(j, KNN_IDS) + q * s[3], EXACT(j, KNN_VALUES) + q * s[3]);
+        best_of(score, s[1], s[3], WANT(j, KNN_IDS) + q * s[3], EXACT(j, KNN_VALUES) + q * s[3]);
     }
 }
 const Family family_knn = {.kernel = "knn",
