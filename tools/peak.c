@@ -145,11 +145,11 @@ static double amx_int8(void)
 {
     AMX_LOOP("tdpbusd", 64);
 }
-/* Intel's Software Developer's Manual, CPUID leaf 7: register and bit of a feature. The compilers' own tests do not know all of them. */
-static bool has_bit(unsigned subleaf, int reg, int bit)
+/* Intel's Software Developer's Manual, CPUID leaf 7: a feature's bit in EDX. The compilers' own tests do not know all of them. */
+static bool has_bit(int bit)
 {
-    unsigned r[4];
-    return __get_cpuid_count(7, subleaf, &r[0], &r[1], &r[2], &r[3]) && r[reg] >> bit & 1;
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && d >> bit & 1;
 }
 #elif defined(__aarch64__)
 #define KEPT(s) "+w"(s)
@@ -184,24 +184,24 @@ static void read_baseline(const float *p, size_t count)
 typedef struct Loop {
     const char *dtype, *level, *instruction;
     FmaLoop *fma;
-    ReadLoop *read;        /* of the level, with its float32 loop */
-    int subleaf, reg, bit; /* what the processor must have beside the level; bit 0: nothing */
-    bool amx;              /* and the system must give */
+    ReadLoop *read; /* of the level, with its float32 loop */
+    Pack packs;     /* what the level must pack: its products need the same instruction */
+    int bit;        /* of no product: has_bit; 0: nothing */
 } Loop;
 static const Loop LOOPS[] = {
 #if defined(__x86_64__)
-    {"f32", "baseline", "mulps, addps", fma_baseline, read_baseline, 0, 0, 0, false},
-    {"f32", "avx2", "vfmadd, ymm", fma_avx2, read_avx2, 0, 0, 0, false},
-    {"f32", "avx512", "vfmadd, zmm", fma_avx512, read_avx512, 0, 0, 0, false},
-    {"bf16", "avx512", "vdpbf16ps, zmm", dot_bf16, NULL, 1, 0, 5, false},
-    {"f16", "avx512", "vfmadd231ph, zmm", fma_f16, NULL, 0, 3, 23, false},
-    {"int8", "avx512", "vpdpbusd, zmm", dot_int8, NULL, 0, 2, 11, false},
-    {"bf16", "avx512", "tdpbf16ps, tmm", amx_bf16, NULL, 0, 3, 22, true},
-    {"int8", "avx512", "tdpbusd, tmm", amx_int8, NULL, 0, 3, 25, true},
+    {"f32", "baseline", "mulps, addps", fma_baseline, read_baseline, PACK_F32, 0},
+    {"f32", "avx2", "vfmadd, ymm", fma_avx2, read_avx2, PACK_F32, 0},
+    {"f32", "avx512", "vfmadd, zmm", fma_avx512, read_avx512, PACK_F32, 0},
+    {"bf16", "avx512", "vdpbf16ps, zmm", dot_bf16, NULL, PACK_BF16_DOTS, 0},
+    {"f16", "avx512", "vfmadd231ph, zmm", fma_f16, NULL, PACK_F32, 23},
+    {"int8", "avx512", "vpdpbusd, zmm", dot_int8, NULL, PACK_INT8, 0},
+    {"bf16", "avx512", "tdpbf16ps, tmm", amx_bf16, NULL, PACK_BF16_AMX, 0},
+    {"int8", "avx512", "tdpbusd, tmm", amx_int8, NULL, PACK_INT8_AMX, 0},
 #elif defined(__aarch64__)
-    {"f32", "baseline", "fmla", fma_baseline, read_baseline, 0, 0, 0, false},
+    {"f32", "baseline", "fmla", fma_baseline, read_baseline, PACK_F32, 0},
 #else
-    {"f32", "baseline", "multiply, add", fma_baseline, read_baseline, 0, 0, 0, false},
+    {"f32", "baseline", "multiply, add", fma_baseline, read_baseline, PACK_F32, 0},
 #endif
 };
 
@@ -212,11 +212,9 @@ static bool loop_is_here(const Loop *l)
     for (size_t i = 0, n = kernels_levels(names, usable, why); i < n; i++)
         here = here || (usable[i] && strcmp(names[i], l->level) == 0);
 #if defined(__x86_64__)
-    return here && (!l->bit || has_bit((unsigned)l->subleaf, l->reg, l->bit)) &&
-           (!l->amx || kernels_cpu(l->level, NULL)->gemm_packs(PACK_BF16_AMX));
-#else
-    return here;
+    here = here && (!l->bit || has_bit(l->bit));
 #endif
+    return here && kernels_cpu(l->level, NULL)->gemm_packs(l->packs);
 }
 
 static const Loop *f32_loop(const char *level)

@@ -45,7 +45,7 @@ static void configure(int rows)
 
 /* Between two of the unit's instructions: asks for four lines of B, of those that come 4 KB later, and does nothing four times. On a core
  * whose other thread is busy the unit's instructions, one right behind the other, take three times as long as on a quiet one; with others
- * between them twice (docs/kernels/gemm.md). The quiet core does not mind. */
+ * between them twice (docs/kernels/narrow.md). The quiet core does not mind. */
 INLINE void rest(const float *b, const int part)
 {
     enum { AHEAD = 1024, LINES = 4 * 16 }; /* floats */

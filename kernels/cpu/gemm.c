@@ -53,8 +53,8 @@ static bool is_half(const Gemm *g)
 
 static Plan make_plan(const Gemm *g, int threads)
 {
-    const bool amx = is_amx(pack_of(g));
-    Plan p = {.panels = up(g->N, TILE_COLS), .tile = amx ? AMX_ROWS : TILE_ROWS, .group = amx ? AMX_UNITS : 1};
+    Plan p = {
+        .panels = up(g->N, TILE_COLS), .tile = is_amx(pack_of(g)) ? AMX_ROWS : TILE_ROWS, .group = narrow_units(pack_of(g))};
     const int64_t tile_rows = up(g->M, p.tile);
     p.a_packs = g->a_col != 1 && g->K > 1;
     p.a_copies = !p.a_packs && g->a_row % 512 == 0 && g->M > 4;

@@ -6,15 +6,14 @@ enum { CHUNK = 64 }; /* rows of a panel that wait as float32 */
 bool K(gemm_packs)(Pack p)
 {
 #if defined(LEVEL_avx512)
-    if (p == PACK_INT8 || p == PACK_BF16_DOTS || is_amx(p)) {
-        __builtin_cpu_init();
-        const bool bytes = __builtin_cpu_supports("avx512vnni"), pairs = __builtin_cpu_supports("avx512bf16");
-        return is_amx(p)        ? bytes && pairs && K(amx_here)()
-               : p == PACK_INT8 ? bytes
-                                : pairs; /* dots.c makes A narrow for amx.c */
-    }
+    __builtin_cpu_init();
+    const bool bytes = __builtin_cpu_supports("avx512vnni"), pairs = __builtin_cpu_supports("avx512bf16");
+#else
+    const bool bytes = true, pairs = false;
 #endif
-    return p != PACK_BF16_DOTS && !is_amx(p);
+    return is_amx(p)             ? bytes && pairs && K(amx_here)() /* dots.c makes A narrow for amx.c */
+           : p == PACK_BF16_DOTS ? pairs
+                                 : p != PACK_INT8 || bytes;
 }
 
 static int64_t whole(int64_t N) /* columns in whole panels */

@@ -22,10 +22,6 @@ static inline bool is_amx(Pack p)
 {
     return p == PACK_BF16_AMX || p == PACK_INT8_AMX;
 }
-static inline bool narrows(const Gemm *g) /* A is made narrow, too */
-{
-    return pack_of(g) == PACK_BF16_DOTS || is_amx(pack_of(g)) || is_bytes(pack_of(g));
-}
 static inline Unit narrow_unit(Pack p)
 {
     return p == PACK_F16         ? UNIT_HALF_F16
@@ -36,17 +32,24 @@ static inline Unit narrow_unit(Pack p)
            : p == PACK_INT8_AMX  ? UNIT_INT8_AMX
                                  : UNIT_F32;
 }
-/* Numbers of A that are taken together: those of a 32-bit unit, or of AMX_UNITS of them */
+/* 32-bit units of A that are taken together, and their numbers */
+static inline int64_t narrow_units(Pack p)
+{
+    return is_amx(p) ? AMX_UNITS : 1;
+}
 static inline int64_t narrow_group(Pack p)
 {
-    const int64_t each = p == PACK_BF16_DOTS || p == PACK_BF16_AMX ? 2 : is_bytes(p) ? 4 : 1;
-    return is_amx(p) ? AMX_UNITS * each : each;
+    return narrow_units(p) * (p == PACK_BF16_DOTS || p == PACK_BF16_AMX ? 2 : is_bytes(p) ? 4 : 1);
 }
-/* 32-bit units that K numbers of A take */
+static inline bool narrows(const Gemm *g) /* A is made narrow, too */
+{
+    return narrow_group(pack_of(g)) > 1;
+}
+/* Units that K numbers of A take */
 static inline int64_t narrow_count(Pack p, int64_t K)
 {
     const int64_t group = narrow_group(p);
-    return (K + group - 1) / group * (is_amx(p) ? AMX_UNITS : 1);
+    return (K + group - 1) / group * narrow_units(p);
 }
 
 /* A in units. */
