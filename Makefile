@@ -91,7 +91,7 @@ $(BUILD)/objects: FORCE
 
 # Made small: where nothing takes time, because the kernels take it. private: not for the stamp.
 HOT = nn/ops_% nn/graph weights/array extractors/resize extractors/image% tools/peak tools/statistics
-SMALL_SRC = $(filter-out $(HOT:%=%.c),$(TOOL_SRC) $(wildcard $(addsuffix /*.c,nn weights extractors recsys/models))) $(patsubst %,recsys/%.c,settings run_files trained features train evaluate split) sapor.c base/file.c base/progress.c base/trace.c
+SMALL_SRC = $(filter-out $(HOT:%=%.c),$(TOOL_SRC) $(wildcard $(addsuffix /*.c,nn weights extractors recsys/models))) $(patsubst %,recsys/%.c,settings run_files trained features train evaluate split) sapor.c base/file.c base/out.c base/progress.c base/trace.c
 $(SMALL_SRC:%.c=$(BUILD)/%.o): private OPT := $(patsubst -O2,-Os,$(OPT))
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
@@ -129,7 +129,7 @@ $(BUILD)/tests/%: tests/%.c $(TEST_LIBS)
 	@mkdir -p $(@D)
 	$(COMPILE) $(LDFLAGS) $< $(TEST_LIBS) -o $@ $(DEP_LIBS) $$($(PKG_CONFIG) --libs cmocka)
 # tests/faults.h stands between Sapor and the system.
-FAULTS = open fdopen mmap write fsync ftruncate flock rename mkdir opendir readdir malloc calloc realloc free pthread_create \
+FAULTS = open fdopendir mmap read write fsync flock rename unlink mkdir readdir malloc calloc realloc free pthread_create \
 	arena_new arena_alloc arena_strndup arena_grow heap_alloc
 $(BUILD)/tests/faults_test: override LDFLAGS += $(addprefix -Wl$(comma)--wrap=,$(FAULTS))
 $(BUILD)/tests/faults_test: tests/faults.h tests/faults_subjects.h

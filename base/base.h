@@ -98,18 +98,32 @@ int64_t text_index_find(const TextIndex *ix, Text key);    /* -1 when absent */
 Text text_index_at(const TextIndex *ix, int64_t number);   /* NUL-terminated behind its end */
 int64_t text_index_count(const TextIndex *ix);
 
-/* ---- files (file.c): the only place that opens, reads or writes ---------------------------------------------------- */
+/* ---- files read (file.c) and written (out.c): the only places that open, read or write ------------------------------- */
 
-typedef struct Map { /* a file, mapped read-only */
+/* open(2) with O_CLOEXEC, again after EINTR; -1 and errno on failure. The descriptor is 3 or above: 0 to 2 stay free where the caller closed
+ * them, as what is printed there would go into the file. */
+int descriptor_open(const char *path, int flags, unsigned mode);
+int descriptor_high(int fd); /* the same of a descriptor made otherwise; -1 stays -1 */
+
+typedef struct Map { /* the bytes of a file, read-only */
     const unsigned char *data;
     size_t bytes;
+    bool mapped; /* then a process that cuts the file short raises SIGBUS where its bytes are used */
 } Map;
-bool map_open(Map *m, const char *path, Error *e); /* an empty file gives data "" and 0 bytes; folders are refused */
+bool map_open(Map *m, const char *path, Error *e); /* maps a regular file; an empty one gives data "" and 0 bytes */
+/* Read into the arena instead: for what is copied from it anyway. */
+bool map_read(Map *m, Arena *a, const char *path, Error *e);
 void map_close(Map *m);
-/* Whole file, NUL behind the end; a larger one than max_bytes (0: no limit) fails. */
+/* Whole file, NUL behind the end; one that is larger than max_bytes (0: no limit) fails. Regular files only: pipes, sockets, devices and
+ * folders are refused without waiting for them. */
 bool file_read(Text *out, Arena *a, const char *path, size_t max_bytes, Error *e);
-bool input_read(Text *out, Arena *a, FILE *in, const char *name, size_t max_bytes,
-                Error *e); /* whole stream (standard input) */
+/* The same of a text that the user names, which may also be a pipe (a shell's <(command)), a terminal or /dev/null: at most STREAM_MOST
+ * bytes of these, up to the first NUL byte. A pipe that no process writes to is waited for, at most PIPE_SECONDS. */
+bool stream_read(Text *out, Arena *a, const char *path, size_t max_bytes, Error *e);
+/* The same of standard input; nothing may have been read from it. */
+bool input_read(Text *out, Arena *a, FILE *in, const char *name, size_t max_bytes, Error *e);
+#define STREAM_MOST  ((size_t)1 << 30)
+#define PIPE_SECONDS 5
 bool file_exists(const char *path);
 bool folder_exists(const char *path);
 bool folder_make(const char *path, Error *e); /* with its parents; not an error when it is there */
@@ -122,16 +136,26 @@ bool folder_list(FolderEntry **entries, size_t *count, Arena *a, const char *pat
 const char *path_join(Arena *a, const char *folder, const char *name, Error *e);
 Text path_base(const char *path); /* what follows the last '/' */
 
+/* The files that a command reads, by device and inode: what it writes may not be one of them, under any name or through any link. */
+typedef struct FileSet FileSet;
+FileSet *file_set_new(Arena *a, Error *e); /* lives in the arena */
+bool file_set_add(FileSet *s, const char *path,
+                  Error *e); /* keeps the pointer. "-": standard input. What is no regular file is left out */
+bool file_set_lacks(FileSet *s, const char *out, Error *e); /* or SP_USAGE "OUT: is an input too ..." */
+
 /* A file that appears whole or not at all: written beside its name, synced and renamed by `out_commit`. */
 typedef struct Out Out;
 Out *out_open(const char *path, const Heap *heap, Error *e);
 bool out_write(Out *o, const void *data, size_t bytes, Error *e);
 bool out_printf(Out *o, Error *e, const char *format, ...) PRINTF_LIKE(3, 4);
 bool out_commit(Out *o, Error *e); /* frees o, whether it succeeds or not; on failure the old file is untouched */
-/* A file and one beside it that only goes with it, as OUT.npy and its row names. Two names cannot change at once, so when both are on the disk
- * the old `o` goes first and the new one comes last: whenever `o` is there, `side` is the one that belongs to it. */
-bool out_commit_pair(Out *side, Out *o, Error *e);
+/* Commits files that belong together and frees them; NULL members are left out. All are on the disk before the first old one goes, set[0] before
+ * the others; then the new ones appear, set[0] last. After a kill or a failure there is the old set, the new one, or none: set[0] is missing. */
+bool out_commit_set(Out **set, size_t n, Error *e);
 void out_discard(Out *o); /* frees o and removes what was written; NULL is allowed */
+
+/* Whether all that was printed on a stream has arrived: flushes it. `name` is for the message. */
+bool stream_whole(FILE *to, const char *name, Error *e);
 
 /* One writer to a folder at a time, by flock on FOLDER/.sapor.lock; the lock goes with the process. */
 typedef struct FolderLock {
@@ -141,6 +165,15 @@ bool folder_lock(FolderLock *l, const char *folder, Error *e); /* "FOLDER: anoth
 /* Runs of one group, a number of 1 .. 2^62, write to a folder together, and others not; apart from folder_lock. */
 bool folder_join(FolderLock *l, const char *folder, int64_t group, Error *e);
 void folder_unlock(FolderLock *l);
+
+/* The command's own (tools/process.c), which hears of each map and each temporary file, so that the handler of a signal can name the one and
+ * remove the other. NULL in the library, which keeps no list. */
+typedef struct FileHooks {
+    void (*mapped)(const void *at, size_t bytes, const char *path);
+    void (*unmapped)(const void *at);
+    void (*temporary)(const char *path, bool is_there);
+} FileHooks;
+extern const FileHooks *file_hooks;
 
 /* ---- JSON (json.c) ------------------------------------------------------------------------------------------------ */
 

@@ -1,92 +1,125 @@
-/* base/file.c: the only place that opens, reads or writes. */
+/* base/file.c: files, streams, maps and folders are opened and read here; out.c writes. Nothing else opens a file. */
 #include "base.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int open_retry(const char *path, int flags, mode_t mode)
+const FileHooks *file_hooks;
+
+int descriptor_high(int fd)
+{
+    if (fd < 0 || fd > STDERR_FILENO)
+        return fd;
+    int high = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1), why = errno;
+    close(fd);
+    errno = why;
+    return high;
+}
+
+int descriptor_open(const char *path, int flags, unsigned mode)
 {
     int fd;
     do
-        fd = open(path, flags | O_CLOEXEC, mode);
+        fd = open(path, flags | O_CLOEXEC | O_NOCTTY, (mode_t)mode);
     while (fd < 0 && errno == EINTR);
-    return fd;
+    return descriptor_high(fd);
 }
 
-/* Opens a file to read and says what it is; folders are refused. -1 on failure. */
-static int open_file(const char *path, struct stat *st, Error *e)
+static const char *kind_of(mode_t mode)
 {
-    int fd = open_retry(path, O_RDONLY, 0);
+    return S_ISDIR(mode) ? "a folder" : S_ISFIFO(mode) ? "a pipe" : S_ISSOCK(mode) ? "a socket" : "a device";
+}
+
+/* Opens to read and says what it is. Does not wait: a pipe without a writer would hold the caller for ever. -1 on failure. */
+static int open_any(const char *path, struct stat *st, Error *e)
+{
+    int fd = descriptor_open(path, O_RDONLY | O_NONBLOCK, 0);
     if (fd < 0) {
         fail_system(e, path, "open", errno);
         return -1;
     }
-    if (fstat(fd, st) != 0)
-        fail_system(e, path, "look at", errno);
-    else if (S_ISDIR(st->st_mode))
-        fail(e, SP_IO, "%s: is a folder, a file is wanted", path);
-    else
+    if (fstat(fd, st) == 0)
         return fd;
+    fail_system(e, path, "look at", errno);
     close(fd);
     return -1;
 }
 
-bool map_open(Map *m, const char *path, Error *e)
+/* The same of a regular file; all else is refused. */
+static int open_file(const char *path, struct stat *st, Error *e)
 {
-    *m = (Map){(const unsigned char *)"", 0};
-    struct stat st;
-    int fd = open_file(path, &st, e);
-    if (fd < 0)
-        return false;
-    bool ok = true;
-    if (!S_ISREG(st.st_mode))
-        ok = fail(e, SP_IO, "%s: is not a plain file and cannot be mapped", path);
-    else if (st.st_size > 0) {
-        void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (p == MAP_FAILED)
-            ok = fail_system(e, path, "map", errno);
-        else
-            *m = (Map){p, (size_t)st.st_size};
-    }
+    int fd = open_any(path, st, e);
+    if (fd < 0 || S_ISREG(st->st_mode))
+        return fd;
+    fail(e, SP_IO, "%s: is %s, a regular file is expected", path, kind_of(st->st_mode));
     close(fd);
-    return ok;
+    return -1;
 }
 
-void map_close(Map *m)
+/* ---- reading ------------------------------------------------------------------------------------------------------------ */
+
+/* Whether no process writes to the pipe, or has since it was opened. */
+static bool lacks_writer(int fd)
 {
-    if (m->bytes)
-        munmap((void *)(uintptr_t)m->data, m->bytes);
-    *m = (Map){(const unsigned char *)"", 0};
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    return poll(&p, 1, 20) == 0;
 }
 
-/* Reads until the end. `hint` is how many bytes to expect; max_bytes 0 means no limit. */
-static bool read_all(Text *out, Arena *a, FILE *in, const char *name, size_t hint, size_t max_bytes, Error *e)
+static bool has_changed(int fd, const struct stat *st)
 {
-    size_t capacity = hint, n = 0;
+    struct stat now;
+    return fstat(fd, &now) == 0 && now.st_size != st->st_size;
+}
+
+/* Reads until the end; `st` is what fstat said. What is not a regular file ends at a NUL byte too: a text with one is refused anyway, and
+ * a stream without an end mostly has one soon. */
+static bool read_all(Text *out, Arena *a, int fd, const struct stat *st, const char *name, size_t max_bytes, Error *e)
+{
+    bool regular = S_ISREG(st->st_mode), sized = regular && st->st_size > 0; /* /proc says 0 */
+    size_t n = 0, size = sized ? (size_t)st->st_size : (size_t)1 << 16, limit = sized ? SIZE_MAX - 2 : STREAM_MOST;
+    if (max_bytes)
+        limit = MIN(limit, max_bytes);
+    size_t capacity = MIN(size, limit) + 2; /* the NUL, and room to see the end */
+    double begun = now_seconds();
     char *buffer = arena_alloc(a, capacity, 1, e);
     while (buffer) {
-        errno = 0;
-        size_t got = fread(buffer + n, 1, capacity - n, in);
-        n += got;
-        if (max_bytes && n > max_bytes)
-            return fail(e, SP_FORMAT, "%s: is larger than the %zu bytes that are read of such a file", name, max_bytes);
-        if (n == capacity) {
-            buffer = arena_grow(a, buffer, n, &capacity, 1, e);
-        } else if (ferror(in) && errno == EINTR) {
-            clearerr(in);
-        } else if (ferror(in)) {
+        ssize_t got = read(fd, buffer + n, capacity - 1 - n);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0 && errno == EAGAIN) {
+            poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, -1);
+            continue;
+        }
+        if (got < 0)
             return fail_system(e, name, "read", errno);
-        } else if (feof(in)) {
+        if (got == 0 && n == 0 && S_ISFIFO(st->st_mode) && lacks_writer(fd)) {
+            if (now_seconds() - begun > PIPE_SECONDS)
+                return fail(e, SP_IO, "%s: is a pipe that no process writes to", name);
+            continue;
+        }
+        bool binary = !regular && memchr(buffer + n, 0, (size_t)got);
+        n += (size_t)got;
+        if (n > limit && limit == max_bytes)
+            return fail(e, SP_FORMAT, "%s: is larger than the %zu bytes that are read of such a file", name, limit);
+        if (n > limit)
+            return fail(e, SP_FORMAT, "%s: has more than %zu bytes, the limit of what is no file; write them to a file",
+                        name, limit);
+        bool ended = got == 0 || binary;
+        if (sized && (n > size || (ended && n != size)) && has_changed(fd, st))
+            return fail(e, SP_IO, "%s: changed while it was read; wait until it is complete", name);
+        if (ended) {
             buffer[n] = '\0';
             *out = (Text){buffer, n};
             return true;
         }
+        if (n == capacity - 1)
+            buffer = arena_grow(a, buffer, capacity, &capacity, 1, e);
     }
     return false;
 }
@@ -97,24 +130,86 @@ bool file_read(Text *out, Arena *a, const char *path, size_t max_bytes, Error *e
     int fd = open_file(path, &st, e);
     if (fd < 0)
         return false;
-    FILE *in = fdopen(fd, "rb");
-    if (!in) {
-        fail_system(e, path, "open", errno);
-        close(fd);
+    bool ok = read_all(out, a, fd, &st, path, max_bytes, e);
+    close(fd);
+    return ok;
+}
+
+/* Devices without an end are refused; a terminal and /dev/null have one. */
+static bool read_stream(Text *out, Arena *a, int fd, const struct stat *st, const char *name, size_t max_bytes, Error *e)
+{
+    struct stat null;
+    bool device = S_ISBLK(st->st_mode) || S_ISCHR(st->st_mode);
+    if (device && !isatty(fd) && (stat("/dev/null", &null) != 0 || st->st_rdev != null.st_rdev))
+        return fail(e, SP_IO, "%s: is a device, a file or a pipe is expected", name);
+    if (S_ISDIR(st->st_mode))
+        return fail(e, SP_IO, "%s: is a folder, a file is expected", name);
+    return read_all(out, a, fd, st, name, max_bytes, e);
+}
+
+bool stream_read(Text *out, Arena *a, const char *path, size_t max_bytes, Error *e)
+{
+    struct stat st;
+    int fd = open_any(path, &st, e);
+    if (fd < 0)
         return false;
-    }
-    size_t bytes = S_ISREG(st.st_mode) && st.st_size > 0 ? (size_t)st.st_size : 4096;
-    if (max_bytes)
-        bytes = MIN(bytes, max_bytes);
-    bool ok = read_all(out, a, in, path, bytes + 2, max_bytes, e); /* 2: the NUL, and room to see the end */
-    fclose(in);
+    bool ok = read_stream(out, a, fd, &st, path, max_bytes, e);
+    close(fd);
     return ok;
 }
 
 bool input_read(Text *out, Arena *a, FILE *in, const char *name, size_t max_bytes, Error *e)
 {
-    return read_all(out, a, in, name, 4096, max_bytes, e);
+    struct stat st;
+    if (fstat(fileno(in), &st) != 0)
+        return fail_system(e, name, "read", errno);
+    return read_stream(out, a, fileno(in), &st, name, max_bytes, e);
 }
+
+/* ---- maps --------------------------------------------------------------------------------------------------------------- */
+
+bool map_open(Map *m, const char *path, Error *e)
+{
+    *m = (Map){(const unsigned char *)"", 0, false};
+    struct stat st;
+    int fd = open_file(path, &st, e);
+    if (fd < 0)
+        return false;
+    bool ok = true;
+    if (st.st_size > 0) {
+        void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (p == MAP_FAILED)
+            ok = fail_system(e, path, "map", errno);
+        else
+            *m = (Map){p, (size_t)st.st_size, true};
+        if (ok && file_hooks)
+            file_hooks->mapped(p, (size_t)st.st_size, path);
+    }
+    close(fd);
+    return ok;
+}
+
+void map_close(Map *m)
+{
+    if (m->mapped) {
+        if (file_hooks)
+            file_hooks->unmapped(m->data);
+        munmap((void *)(uintptr_t)m->data, m->bytes);
+    }
+    *m = (Map){(const unsigned char *)"", 0, false};
+}
+
+bool map_read(Map *m, Arena *a, const char *path, Error *e)
+{
+    Text bytes;
+    *m = (Map){(const unsigned char *)"", 0, false};
+    if (!file_read(&bytes, a, path, 0, e))
+        return false;
+    *m = (Map){(const unsigned char *)bytes.p, bytes.n, false};
+    return true;
+}
+
+/* ---- names and folders ---------------------------------------------------------------------------------------------------- */
 
 bool file_exists(const char *path)
 {
@@ -143,7 +238,7 @@ bool folder_make(const char *path, Error *e)
         if (mkdir(partial, 0777) != 0) {
             int why = errno; /* an existing parent may say EEXIST, EROFS or EACCES */
             ok = folder_exists(partial) ||
-                 (file_exists(partial) ? fail(e, SP_IO, "%s: is a file, a folder is wanted", partial)
+                 (file_exists(partial) ? fail(e, SP_IO, "%s: is a file, a folder is expected", partial)
                                        : fail_system(e, partial, "make the folder", why));
         }
     }
@@ -158,10 +253,15 @@ static int by_name(const void *a, const void *b)
 
 bool folder_list(FolderEntry **entries, size_t *count, Arena *a, const char *path, Error *e)
 {
-    DIR *dir = opendir(path);
-    if (!dir)
-        return file_exists(path) ? fail(e, SP_IO, "%s: is a file, a folder is wanted", path)
-                                 : fail_system(e, path, "list the folder", errno);
+    int fd = descriptor_open(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK, 0);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (!dir) {
+        int why = errno;
+        if (fd >= 0)
+            close(fd);
+        return file_exists(path) ? fail(e, SP_IO, "%s: is a file, a folder is expected", path)
+                                 : fail_system(e, path, "list the folder", why);
+    }
     FolderEntry *list = NULL;
     size_t n = 0, capacity = 0;
     bool ok = true;
@@ -210,283 +310,64 @@ Text path_base(const char *path)
     return text_of(slash ? slash + 1 : path);
 }
 
-/* ---- files that appear whole ---------------------------------------------------------------------------------------- */
+/* ---- which files are one ---------------------------------------------------------------------------------------------------- */
 
-enum { BUFFER = 1 << 16 };
-struct Out {
-    const Heap *heap;
-    Arena *arena;                          /* this struct's texts and buffer */
-    const char *path, *temporary, *folder; /* temporary NULL: a device or pipe, written directly */
-    int fd;
-    bool is_own; /* the temporary file is there and locked */
-    size_t filled;
-    char *buffer;
-    Error error; /* the first failure: nothing can be committed after it */
+typedef struct FileId {
+    dev_t device;
+    ino_t inode;
+    const char *path;
+} FileId;
+struct FileSet {
+    Arena *arena;
+    FileId *list;
+    size_t count, capacity;
+    bool sorted;
 };
 
-static bool truncate_retry(int fd)
+FileSet *file_set_new(Arena *a, Error *e)
 {
-    int result;
-    do
-        result = ftruncate(fd, 0);
-    while (result != 0 && errno == EINTR);
-    return result == 0;
+    FileSet *s = NEW(a, FileSet, 1, e);
+    if (s)
+        s->arena = a;
+    return s;
 }
 
-static bool sync_retry(int fd)
+bool file_set_add(FileSet *s, const char *path, Error *e)
 {
-    int result;
-    do
-        result = fsync(fd);
-    while (result != 0 && errno == EINTR);
-    return result == 0;
-}
-
-/* Opens FOLDER/.NAME.tmp and locks it. A file of that name without a lock was left by a process that died: it is taken
- * over. Whoever held the lock may have renamed or removed the file since it was opened here: look again. */
-static bool open_temporary(Out *o, Error *e)
-{
-    for (;;) {
-        o->fd = open_retry(o->temporary, O_RDWR | O_CREAT | O_NOFOLLOW, 0666);
-        if (o->fd < 0)
-            return fail_system(e, o->path, "create", errno);
-        if (flock(o->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-            return fail(e, SP_IO, "%s: is being written by another process or thread", o->path);
-        struct stat here, there;
-        if (fstat(o->fd, &here) != 0)
-            return fail_system(e, o->path, "look at", errno);
-        if (stat(o->temporary, &there) == 0 && here.st_ino == there.st_ino && here.st_dev == there.st_dev) {
-            o->is_own = true;
-            return truncate_retry(o->fd) || fail_system(e, o->path, "write", errno);
-        }
-        close(o->fd);
-    }
-}
-
-static void out_close(Out *o)
-{
-    if (o->fd >= 0)
-        close(o->fd);
-    arena_free(o->arena);
-}
-
-/* The end without a commit: what was written goes. */
-static void out_drop(Out *o)
-{
-    if (o->is_own && o->temporary)
-        unlink(o->temporary);
-    out_close(o);
-}
-
-Out *out_open(const char *path, const Heap *heap, Error *e)
-{
-    Arena *a = arena_new(heap, 0);
-    Out *o = a ? NEW(a, Out, 1, e) : NULL;
-    char *buffer = o ? NEW(a, char, BUFFER, e) : NULL;
-    if (!buffer) {
-        fail_memory(e, sizeof(Out) + BUFFER, path);
-        arena_free(a);
-        return NULL;
-    }
-    *o = (Out){.heap = arena_heap(a), .arena = a, .buffer = buffer, .fd = -1};
     struct stat st;
-    bool there = stat(path, &st) == 0;
-    char *target = there ? realpath(path, NULL) : NULL; /* through links: the link stays, what it names is replaced */
-    o->path = arena_strndup(a, target ? target : path, strlen(target ? target : path), e);
-    free(target);
-    bool ok = o->path != NULL;
-    if (ok && there && S_ISDIR(st.st_mode)) {
-        ok = fail(e, SP_IO, "%s: is a folder, a file is to be written", path);
-    } else if (ok && there && !S_ISREG(st.st_mode)) {
-        o->fd = open_retry(o->path, O_WRONLY, 0);
-        ok = o->fd >= 0 || fail_system(e, path, "open", errno);
-    } else if (ok) {
-        Text name = path_base(o->path);
-        o->folder = name.p == o->path ? "." : arena_strndup(a, o->path, (size_t)(name.p - o->path), e);
-        o->temporary = o->folder ? arena_printf(a, e, "%s/.%s.tmp", o->folder, name.p) : NULL;
-        ok = name.n == 0 ? fail(e, SP_IO, "%s: names a folder, a file is to be written", path)
-                         : o->temporary && open_temporary(o, e);
-    }
-    if (ok)
-        return o;
-    out_drop(o);
-    return NULL;
-}
-
-static bool out_fail(Out *o, Error *e)
-{
-    if (e->code == SP_OK)
-        *e = o->error;
-    return false;
-}
-
-static bool write_fully(Out *o, const char *p, size_t n)
-{
-    while (n) {
-        ssize_t wrote = write(o->fd, p, n);
-        if (wrote < 0 && errno != EINTR)
-            return fail_system(&o->error, o->path, "write", errno);
-        if (wrote > 0) {
-            p += wrote;
-            n -= (size_t)wrote;
-        }
-    }
+    if ((strcmp(path, "-") ? stat(path, &st) : fstat(STDIN_FILENO, &st)) != 0 || !S_ISREG(st.st_mode))
+        return true;
+    FileId *list = arena_grow(s->arena, s->list, s->count, &s->capacity, sizeof *list, e);
+    if (!list)
+        return false;
+    s->list = list;
+    s->list[s->count++] = (FileId){st.st_dev, st.st_ino, path};
+    s->sorted = false;
     return true;
 }
 
-static bool out_flush(Out *o)
+static int by_id(const void *a, const void *b)
 {
-    if (o->error.code != SP_OK)
-        return false;
-    size_t n = o->filled;
-    o->filled = 0;
-    return write_fully(o, o->buffer, n);
+    const FileId *x = a, *y = b;
+    if (x->device != y->device)
+        return x->device < y->device ? -1 : 1;
+    return x->inode < y->inode ? -1 : x->inode > y->inode;
 }
 
-bool out_write(Out *o, const void *data, size_t bytes, Error *e)
+bool file_set_lacks(FileSet *s, const char *out, Error *e)
 {
-    if (bytes == 0 && o->error.code == SP_OK)
+    struct stat st;
+    if (stat(out, &st) != 0 || !S_ISREG(st.st_mode) || s->count == 0)
         return true;
-    if (bytes > BUFFER - o->filled && !out_flush(o))
-        return out_fail(o, e);
-    if (bytes > BUFFER)
-        return write_fully(o, data, bytes) || out_fail(o, e);
-    memcpy(o->buffer + o->filled, data, bytes);
-    o->filled += bytes;
-    return o->error.code == SP_OK || out_fail(o, e);
-}
-
-bool out_printf(Out *o, Error *e, const char *format, ...)
-{
-    size_t room = BUFFER - o->filled;
-    va_list args;
-    va_start(args, format);
-    int n = vsnprintf(o->buffer + o->filled, room, format, args);
-    va_end(args);
-    if (n >= 0 && (size_t)n < room && o->error.code == SP_OK) {
-        o->filled += (size_t)n;
+    if (!s->sorted)
+        qsort(s->list, s->count, sizeof *s->list, by_id);
+    s->sorted = true;
+    FileId id = {st.st_dev, st.st_ino, out};
+    const FileId *same = bsearch(&id, s->list, s->count, sizeof *s->list, by_id);
+    if (!same)
         return true;
-    }
-    if (n < 0)
-        fail(&o->error, SP_FORMAT, "%s: a text cannot be formatted", o->path);
-    char *text = o->error.code == SP_OK ? heap_alloc(o->heap, (size_t)n + 1) : NULL;
-    if (!text) {
-        fail_memory(&o->error, (size_t)n + 1, o->path);
-        return out_fail(o, e);
-    }
-    va_start(args, format);
-    vsnprintf(text, (size_t)n + 1, format, args);
-    va_end(args);
-    bool ok = out_write(o, text, (size_t)n, e);
-    heap_free(o->heap, text, (size_t)n + 1);
-    return ok;
-}
-
-/* Makes the new name itself durable. A file system that cannot sync folders has done what it can. */
-static bool sync_folder(Out *o)
-{
-    int fd = open_retry(o->folder, O_RDONLY | O_DIRECTORY, 0);
-    if (fd < 0)
-        return errno == EACCES || fail_system(&o->error, o->folder, "open", errno);
-    bool ok = sync_retry(fd) || errno == EINVAL || errno == ENOTSUP || fail_system(&o->error, o->folder, "sync", errno);
-    close(fd);
-    return ok;
-}
-
-/* All of it on the disk, still under its other name. */
-static bool out_settle(Out *o)
-{
-    return out_flush(o) && (!o->temporary || sync_retry(o->fd) || fail_system(&o->error, o->path, "sync", errno));
-}
-
-static bool out_appear(Out *o)
-{
-    if (!o->temporary)
-        return true;
-    if (rename(o->temporary, o->path) != 0)
-        return fail_system(&o->error, o->path, "rename to it", errno);
-    o->is_own = false;
-    return sync_folder(o);
-}
-
-bool out_commit_pair(Out *side, Out *o, Error *e)
-{
-    bool ok = out_settle(o);
-    if (side) {
-        ok = ok && out_settle(side);
-        if (ok && o->temporary)
-            ok = (unlink(o->path) == 0 || errno == ENOENT || fail_system(&o->error, o->path, "remove", errno)) &&
-                 sync_folder(o);
-        ok = ok && out_appear(side);
-        if (!ok)
-            out_fail(side, e); /* says nothing where the fault is o's */
-    }
-    ok = ok && out_appear(o);
-    if (!ok)
-        out_fail(o, e);
-    out_discard(side);
-    out_drop(o);
-    return ok;
-}
-
-bool out_commit(Out *o, Error *e)
-{
-    return out_commit_pair(NULL, o, e);
-}
-
-void out_discard(Out *o)
-{
-    if (o)
-        out_drop(o);
-}
-
-/* Opens FOLDER/NAME; the lock is the caller's to take. */
-static bool lock_open(FolderLock *l, const char *folder, const char *name, Error *e)
-{
-    l->fd = -1;
-    size_t n = strlen(folder) + strlen(name) + 2;
-    char *path = heap_alloc(NULL, n);
-    if (!path)
-        return fail_memory(e, n, "a path");
-    snprintf(path, n, "%s/%s", folder, name);
-    l->fd = open_retry(path, O_RDWR | O_CREAT, 0666);
-    int why = errno;
-    heap_free(NULL, path, n);
-    return l->fd >= 0 || fail_system(e, folder, "lock the folder", why);
-}
-
-static bool lock_refused(FolderLock *l, const char *folder, int why, Error *e)
-{
-    folder_unlock(l);
-    if (why == EWOULDBLOCK)
-        return fail(e, SP_IO, "%s: another run is writing here; wait for it or choose another folder", folder);
-    return fail_system(e, folder, "lock the folder", why);
-}
-
-bool folder_lock(FolderLock *l, const char *folder, Error *e)
-{
-    if (!lock_open(l, folder, ".sapor.lock", e))
-        return false;
-    return flock(l->fd, LOCK_EX | LOCK_NB) == 0 || lock_refused(l, folder, errno, e);
-}
-
-/* A group is a byte of a file, locked for reading by each of its runs; one that finds another byte locked goes away. Each
- * locks before it looks: of two groups that come at once none may stay, but never both. */
-bool folder_join(FolderLock *l, const char *folder, int64_t group, Error *e)
-{
-    struct flock own = {.l_type = F_RDLCK, .l_start = group, .l_len = 1}, below = {.l_type = F_WRLCK, .l_len = group},
-                 above = {.l_type = F_WRLCK, .l_start = group + 1};
-    if (!lock_open(l, folder, ".sapor.group", e))
-        return false;
-    if (fcntl(l->fd, F_OFD_SETLK, &own) != 0 || fcntl(l->fd, F_OFD_GETLK, &below) != 0 ||
-        fcntl(l->fd, F_OFD_GETLK, &above) != 0)
-        return errno == EINVAL || lock_refused(l, folder, errno, e); /* EINVAL: a system that knows no such locks */
-    return (below.l_type == F_UNLCK && above.l_type == F_UNLCK) || lock_refused(l, folder, EWOULDBLOCK, e);
-}
-
-void folder_unlock(FolderLock *l)
-{
-    if (l->fd >= 0)
-        close(l->fd);
-    l->fd = -1;
+    if (strcmp(same->path, out) == 0 || strcmp(same->path, "-") == 0)
+        return fail(e, SP_USAGE, "%s: is an input too and would be replaced; choose another output", out);
+    return fail(e, SP_USAGE, "%s: is the same file as the input %s, which would be replaced; choose another output", out,
+                same->path);
 }

@@ -40,11 +40,11 @@ bool image_decode(Image *im, Text bytes, const char *name, int64_t max_pixels, A
 
 bool image_open(Image *im, const char *path, Arena *a, Error *e)
 {
-    Map map;
-    if (!map_open(&map, path, e))
-        return false;
-    bool ok = image_decode(im, (Text){(const char *)map.data, map.bytes}, path, 0, a, e);
-    map_close(&map);
+    Text bytes; /* read, not mapped: another process may cut the file short */
+    Arena *file = arena_new(arena_heap(a), 0);
+    bool ok = file ? file_read(&bytes, file, path, 0, e) && image_decode(im, bytes, path, 0, a, e)
+                   : fail_memory(e, sizeof bytes, path);
+    arena_free(file);
     return ok;
 }
 

@@ -76,7 +76,7 @@ static bool from_folder(Feature *f, const DataSet *d, const char *path, Arena *a
             note_missing(&missing, i);
         } else if (ok) {
             Npy n;
-            if (!(ok = npy_open(&n, file, scratch, e)))
+            if (!(ok = npy_read(&n, file, scratch, e)))
                 break;
             const Array *x = &n.array;
             if (x->dims == 0 || x->count == 0 || x->count != x->shape[x->dims - 1])
@@ -91,7 +91,6 @@ static bool from_folder(Feature *f, const DataSet *d, const char *path, Arena *a
                           (long long)f->D);
             if (ok)
                 array_f32(x, 0, f->D, data + i * f->D);
-            npy_close(&n);
         }
         arena_rewind(scratch, mark);
     }

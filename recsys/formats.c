@@ -229,7 +229,7 @@ static bool first_line(Ratings *r, Text line, Columns *c, bool *header, Error *e
 bool ratings_read(Ratings *r, const char *path, Format f, Arena *a, Error *e)
 {
     *r = (Ratings){.path = path, .format = f};
-    if (!file_read(&r->content, a, path, LARGEST_FILE, e))
+    if (!stream_read(&r->content, a, path, LARGEST_FILE, e))
         return false;
     if (text_starts(r->content, "\xEF\xBB\xBF"))
         r->content = (Text){r->content.p + 3, r->content.n - 3};

@@ -83,16 +83,13 @@ const char *run_describe(const Trainer *t, Error *e)
     return copy;
 }
 
-static bool write_text(const char *path, const char *text, Error *e)
+static Out *write_text(const char *path, const char *text, Error *e)
 {
     Out *o = path ? out_open(path, NULL, e) : NULL;
-    if (!o)
-        return false;
-    if (!out_write(o, text, strlen(text), e)) {
-        out_discard(o);
-        return false;
-    }
-    return out_commit(o, e);
+    if (o && out_write(o, text, strlen(text), e))
+        return o;
+    out_discard(o);
+    return NULL;
 }
 
 /* ---- checkpoints ---------------------------------------------------------------------------------------------------------------- */
@@ -203,14 +200,60 @@ static bool load_checkpoint(Trainer *t, const char *path, Error *e)
     return true;
 }
 
+/* `path` is an .npy with its row names, or a folder of .npy. */
+static bool add_feature(FileSet *s, const char *path, Arena *a, Error *e)
+{
+    FolderEntry *entries;
+    size_t n = 0, stem = strlen(path) - (text_ends(text_of(path), ".npy") ? 4 : 0);
+    if (!folder_exists(path)) {
+        const char *ids = arena_printf(a, e, "%.*s.ids.txt", (int)stem, path);
+        return ids && file_set_add(s, path, e) && file_set_add(s, ids, e);
+    }
+    bool ok = folder_list(&entries, &n, a, path, e);
+    for (size_t i = 0; ok && i < n; i++) {
+        const char *file = path_join(a, path, entries[i].name, e);
+        ok = file && file_set_add(s, file, e);
+    }
+    return ok;
+}
+
+bool run_spares_inputs(const Trainer *t, Error *e)
+{
+    static const char *const WRITTEN[] = {"config.json", "checkpoint.safetensors", "user.npy",
+                                          "item.npy",    "user.ids.txt",           "item.ids.txt",
+                                          "result.json", "seen.safetensors",       "history.tsv"};
+    const DataConfig *c = &t->config->data;
+    const char *const path[] = {c->train, c->valid, c->test};
+    const char *out[COUNT(WRITTEN)];
+    ArenaMark mark = arena_mark(t->scratch);
+    FileSet *s = file_set_new(t->scratch, e);
+    bool ok = s != NULL, some = false;
+    for (size_t i = 0; ok && i < COUNT(WRITTEN); i++) {
+        ok = (out[i] = in_folder(t, WRITTEN[i], e)) != NULL;
+        some = some || (ok && file_exists(out[i]));
+    }
+    for (size_t i = 0; ok && some && i < COUNT(path); i++)
+        ok = !path[i] || file_set_add(s, path[i], e);
+    for (size_t i = 0; ok && some && i < c->feature_count; i++) {
+        const char *equals = strchr(c->features[i], '=');
+        ok = !equals || add_feature(s, equals + 1, t->scratch, e);
+    }
+    for (size_t i = 0; ok && some && i < COUNT(WRITTEN); i++)
+        ok = file_set_lacks(s, out[i], e);
+    arena_rewind(t->scratch, mark);
+    return ok;
+}
+
 bool run_open(Trainer *t, Error *e)
 {
     const char *description = run_describe(t, e);
     const char *path = in_folder(t, "config.json", e), *checkpoint = in_folder(t, "checkpoint.safetensors", e);
     if (!description || !path || !checkpoint)
         return false;
-    if (!file_exists(path))
-        return write_text(path, description, e);
+    if (!file_exists(path)) {
+        Out *o = write_text(path, description, e);
+        return o && out_commit(o, e);
+    }
     Text there;
     if (!file_read(&there, t->scratch, path, 1 << 20, e))
         return false;
@@ -222,7 +265,7 @@ bool run_open(Trainer *t, Error *e)
 
 /* ---- results ------------------------------------------------------------------------------------------------------------------------ */
 
-static bool write_ids(const Trainer *t, const char *name, const TextIndex *ids, int64_t n, Error *e)
+static Out *write_ids(const Trainer *t, const char *name, const TextIndex *ids, int64_t n, Error *e)
 {
     const char *path = in_folder(t, name, e);
     Out *o = path ? out_open(path, t->device->heap, e) : NULL;
@@ -232,22 +275,26 @@ static bool write_ids(const Trainer *t, const char *name, const TextIndex *ids, 
         ok = out_write(o, id.p, id.n, e) && out_write(o, "\n", 1, e);
     }
     if (ok)
-        return out_commit(o, e);
+        return o;
     out_discard(o);
-    return false;
+    return NULL;
 }
 
-static bool write_tensor(const Trainer *t, const char *name, const Tensor *x, Error *e)
+static Out *write_tensor(const Trainer *t, const char *name, const Tensor *x, Error *e)
 {
     const char *path = in_folder(t, name, e);
     float *host = NEW(t->scratch, float, x->count, e);
     if (!path || !host)
-        return false;
+        return NULL;
     tensor_read(t->device, x, 0, x->count, host);
-    return npy_write_f32(path, 2, (int64_t[]){rows_of(x), cols_of(x)}, host, t->device->heap, e);
+    NpyOut *n = npy_create(path, F32, 2, (int64_t[]){rows_of(x), cols_of(x)}, t->device->heap, e);
+    if (n && npy_data(n, host, (size_t)x->count * sizeof *host, e))
+        return npy_finish(n, e);
+    npy_discard(n);
+    return NULL;
 }
 
-static bool write_seen(const Trainer *t, Error *e)
+static Out *write_seen(const Trainer *t, Error *e)
 {
     const Pairs *p = &t->data.train;
     const char *path = in_folder(t, "seen.safetensors", e);
@@ -257,18 +304,24 @@ static bool write_seen(const Trainer *t, Error *e)
               safetensors_data(o, p->start, (size_t)(t->data.U + 1) * sizeof(*p->start), e) &&
               safetensors_data(o, p->item, (size_t)p->count * sizeof(*p->item), e);
     if (ok)
-        return safetensors_commit(o, e);
+        return safetensors_finish(o, e);
     safetensors_discard(o);
-    return false;
+    return NULL;
 }
 
 bool run_write_vectors(Trainer *t, const Tensor *users, const Tensor *items, Error *e)
 {
     ArenaMark mark = arena_mark(t->scratch);
-    bool ok = write_seen(t, e) && write_ids(t, "user.ids.txt", t->data.users, t->data.U, e) &&
-              write_ids(t, "item.ids.txt", t->data.items, t->data.I, e);
-    if (users)
-        ok = ok && write_tensor(t, "user.npy", users, e) && write_tensor(t, "item.npy", items, e);
+    Out *set[5] = {NULL}; /* user.npy says that vectors are there: it goes first and comes last */
+    bool ok =
+        (set[4] = write_seen(t, e)) && (set[3] = write_ids(t, "item.ids.txt", t->data.items, t->data.I, e)) &&
+        (set[2] = write_ids(t, "user.ids.txt", t->data.users, t->data.U, e)) &&
+        (!users || ((set[1] = write_tensor(t, "item.npy", items, e)) && (set[0] = write_tensor(t, "user.npy", users, e))));
+    if (ok)
+        ok = out_commit_set(set, COUNT(set), e);
+    else
+        for (size_t i = 0; i < COUNT(set); i++)
+            out_discard(set[i]);
     arena_rewind(t->scratch, mark);
     return ok;
 }
@@ -297,8 +350,12 @@ bool run_write_result(const Trainer *t, Error *e)
     scores_print_json(f, &t->best_test);
     fputs("}\n", f);
     bool ok = fclose(f) == 0 || fail_memory(e, 4096, "a run's result");
-    ok = ok && write_text(in_folder(t, "result.json", e), text, e) &&
-         write_text(in_folder(t, "history.tsv", e), t->history.n ? t->history.p : "", e);
+    Out *set[2] = {NULL}; /* result.json says that the run is finished: it comes last */
+    ok = ok && (set[0] = write_text(in_folder(t, "result.json", e), text, e)) &&
+         (set[1] = write_text(in_folder(t, "history.tsv", e), t->history.n ? t->history.p : "", e));
     free(text);
-    return ok;
+    if (ok)
+        return out_commit_set(set, COUNT(set), e);
+    out_discard(set[0]);
+    return false;
 }

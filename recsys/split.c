@@ -234,10 +234,11 @@ static bool write_parts(const Work *w, const char *dir, size_t counts[3], Arena 
     if (counts[TRAIN] == 0)
         return fail(e, SP_USAGE, "%s: the split leaves nothing to train on%s", w->r->path,
                     w->c->k_core > 0 ? "; is the k-core too large?" : "");
-    if (!folder_make(dir, e))
+    FileSet *inputs = file_set_new(a, e);
+    if (!inputs || !file_set_add(inputs, w->r->path, e) || !folder_make(dir, e))
         return false;
     for (int p = 0; p < PARTS; p++) {
-        if (!(path[p] = path_join(a, dir, names[p], e)))
+        if (!(path[p] = path_join(a, dir, names[p], e)) || !file_set_lacks(inputs, path[p], e))
             return false;
         if (counts[p] == 0 && file_exists(path[p]))
             return fail(e, SP_USAGE, "%s: is left from an earlier split and this one has no such part: remove it first",
@@ -247,16 +248,15 @@ static bool write_parts(const Work *w, const char *dir, size_t counts[3], Arena 
     if (!folder_lock(&lock, dir, e))
         return false;
     bool ok = true;
-    Out *out[PARTS] = {NULL}; /* all are written before the first takes its name */
+    Out *out[PARTS] = {NULL};
     for (int p = 0; ok && p < PARTS; p++)
         if (counts[p])
             ok = (out[p] = out_open(path[p], arena_heap(a), e)) && write_part(w, out[p], (int8_t)p, e);
-    for (int p = 0; p < PARTS; p++) {
-        if (ok && out[p])
-            ok = out_commit(out[p], e);
-        else
+    if (ok)
+        ok = out_commit_set(out, PARTS, e); /* train.tsv is the first: without it there is no split */
+    else
+        for (int p = 0; p < PARTS; p++)
             out_discard(out[p]);
-    }
     folder_unlock(&lock);
     return ok;
 }

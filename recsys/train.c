@@ -258,11 +258,12 @@ static bool note_history(Trainer *t, double loss, const Scores *valid, const Sco
     return ok && history_add(t, "\n", e);
 }
 
-static void print_epoch(const Trainer *t, double loss, double seconds, const Scores *valid, const Scores *test)
+/* An event that nobody can read any more ends the run; its last checkpoint stays. */
+static bool print_epoch(const Trainer *t, double loss, double seconds, const Scores *valid, const Scores *test, Error *e)
 {
     FILE *f = t->config->json;
     if (!f)
-        return;
+        return true;
     fprintf(f, "{\"event\":\"epoch\",\"model\":\"%s\",\"epoch\":%lld,\"loss\":%.9g,\"seconds\":%.4f", t->model.kind->name,
             (long long)t->epoch, loss, seconds);
     if (valid->mean || test->mean) {
@@ -272,7 +273,7 @@ static void print_epoch(const Trainer *t, double loss, double seconds, const Sco
         scores_print_json(f, test);
     }
     fputs("}\n", f);
-    fflush(f);
+    return stream_whole(f, "standard output", e);
 }
 
 static double traced_seconds(const Trainer *t)
@@ -302,7 +303,8 @@ static bool advance(Trainer *t, Progress *p, Times *epochs, Times *evals, Error 
         (due && !times_add(evals, now_seconds() - trained, t->arena, e)))
         return false;
     t->finished = t->epoch >= last || (patience > 0 && t->unimproved > patience);
-    print_epoch(t, loss, trained - begun, &valid, &test);
+    if (!print_epoch(t, loss, trained - begun, &valid, &test, e))
+        return false;
     char note[160];
     snprintf(note, sizeof(note), "epoch %lld/%lld  loss %.4f  best %s@%lld %.4f", (long long)t->epoch, (long long)last, loss,
              t->metric, (long long)t->metric_cutoff, t->best < 0 ? 0.0 : t->best);
@@ -353,7 +355,8 @@ bool train_run(const Device *d, const TrainConfig *c, TrainResult *r, Arena *a, 
     if (!(t->scratch = arena_new(d->heap, 0)))
         return fail_memory(e, sizeof(Trainer), "training");
     FolderLock lock = {-1};
-    bool ok = trainer_load(t, e); /* before a folder is made: what cannot start leaves nothing behind */
+    bool ok = (!c->out || run_spares_inputs(t, e)) &&
+              trainer_load(t, e); /* before a folder is made: what cannot start leaves nothing behind */
     if (c->out)
         ok = ok && folder_make(c->out, e) && folder_lock(&lock, c->out, e) && run_open(t, e);
     ok = ok && train_all(t, r, e);

@@ -105,7 +105,7 @@ static Tensor *read_vectors(Trained *t, const char *dir, const char *name, Npy *
 static bool read_seen(Trained *t, const char *dir, Error *e)
 {
     const char *path = path_join(t->arena, dir, "seen.safetensors", e);
-    t->seen = path ? weights_open(path, t->arena, e) : NULL;
+    t->seen = path ? weights_read(path, t->arena, e) : NULL;
     const Array *start = t->seen ? weights_need(t->seen, e, "start", 1, rows_of(t->user) + 1) : NULL, *item = NULL;
     if (!start || !(item = weights_find(t->seen, "item")) || start->type != I64 || item->type != I32)
         return fail(e, SP_FORMAT, "%s: does not hold start and item; train again", path);

@@ -40,7 +40,7 @@ static void files_are_read_and_mapped(void **state)
     assert_false(file_read(&t, a, folder, 0, &e));
     assert_error(e, SP_IO, "is a folder");
     assert_false(map_open(&m, "/dev/null", &e));
-    assert_error(e, SP_IO, "not a plain file");
+    assert_error(e, SP_IO, "is a device, a regular file is expected");
     snprintf(path, sizeof(path), "%s/none", folder);
     assert_false(file_read(&t, a, path, 0, &e));
     assert_error(e, SP_IO, "cannot open: No such file");
@@ -85,7 +85,7 @@ static void folders_are_made_and_listed(void **state)
     unlink(path);
     snprintf(path, sizeof(path), "%s/b.txt/z", folder);
     assert_false(folder_make(path, &e));
-    assert_error(e, SP_IO, "is a file, a folder is wanted");
+    assert_error(e, SP_IO, "is a file, a folder is expected");
     assert_false(folder_list(&entries, &n, a, path, &e));
     assert_error(e, SP_IO, "cannot list the folder");
     assert_string_equal(path_join(a, "a/", "b", &e), "a/b");

@@ -194,23 +194,12 @@ int __wrap_open(const char *path, int flags, ...)
     return fault_interrupt() || fault_error() ? -1 : __real_open(path, flags, mode);
 }
 
-static ssize_t cookie_read(void *cookie, char *to, size_t n)
+ssize_t __real_read(int fd, void *p, size_t n);
+ssize_t __wrap_read(int fd, void *p, size_t n)
 {
     if (fault_interrupt() || fault_error())
         return -1;
-    return read((int)(intptr_t)cookie, to, fault_short(n));
-}
-
-static int cookie_close(void *cookie)
-{
-    return close((int)(intptr_t)cookie);
-}
-
-FILE *__wrap_fdopen(int fd, const char *mode) /* streams are only read here */
-{
-    if (fault_error())
-        return NULL;
-    return fopencookie((void *)(intptr_t)fd, mode, (cookie_io_functions_t){.read = cookie_read, .close = cookie_close});
+    return __real_read(fd, p, fault_short(n));
 }
 
 ssize_t __real_write(int fd, const void *p, size_t n);
@@ -244,11 +233,11 @@ ssize_t __wrap_write(int fd, const void *p, size_t n)
             return -1;                                                                                                      \
     } while (0)
 WRAP(int, -1, fsync, (int fd), (fd), MAY_WAIT)
-WRAP(int, -1, ftruncate, (int fd, off_t n), (fd, n), MAY_WAIT)
 WRAP(int, -1, flock, (int fd, int how), (fd, how), (void)0)
 WRAP(int, -1, rename, (const char *from, const char *to), (from, to), fault_kill())
+WRAP(int, -1, unlink, (const char *path), (path), fault_kill())
 WRAP(int, -1, mkdir, (const char *path, mode_t mode), (path, mode), fault_kill())
-WRAP(DIR *, NULL, opendir, (const char *path), (path), (void)0)
+WRAP(DIR *, NULL, fdopendir, (int fd), (fd), (void)0)
 WRAP(struct dirent *, NULL, readdir, (DIR * dir), (dir), (void)0)
 WRAP(void *, MAP_FAILED, mmap, (void *at, size_t n, int protection, int flags, int fd, off_t offset),
      (at, n, protection, flags, fd, offset), (void)0)

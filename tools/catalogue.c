@@ -225,11 +225,30 @@ static bool write_interactions(const char *path, const Thing *things, size_t *in
 
 /* ---- all together ------------------------------------------------------------------------------------------------------------ */
 
+static const char README[] =
+    "Synthetic: every picture, text and choice in this folder was drawn by `sapor demo` (tools/catalogue.c).\n";
+
 static bool write_readme(Out *o, const char *folder, Error *e)
 {
     (void)folder;
-    return out_printf(
-        o, e, "Synthetic: every picture, text and choice in this folder was drawn by `sapor demo` (tools/catalogue.c).\n");
+    return out_write(o, README, strlen(README), e);
+}
+
+bool catalogue_may_fill(const char *folder, Arena *a, Error *e)
+{
+    FolderEntry *entries;
+    Error ignored = {0};
+    Text text;
+    size_t n = 0, seen = 0;
+    const char *path = path_join(a, folder, "README.txt", e);
+    if (!path || (folder_exists(folder) && !folder_list(&entries, &n, a, folder, e)))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        seen += entries[i].name[0] != '.';
+    return seen == 0 || (file_read(&text, a, path, sizeof README, &ignored) && text_is(text, README)) ||
+           fail(e, SP_USAGE,
+                "%s: holds files and is not of an earlier demo, which would replace files in it; choose another folder",
+                folder);
 }
 
 /* A configuration for `sapor extract`: the statistics that need no weights, where other models' names may stand. */
@@ -265,7 +284,8 @@ bool catalogue_draw(const char *folder, size_t *interactions, FILE *progress, co
     Thing *things = a ? NEW(a, Thing, CATALOGUE_ITEMS, e) : NULL;
     unsigned char *rgb = a ? NEW(a, unsigned char, 3 * CATALOGUE_SIDE * CATALOGUE_SIDE, e) : NULL;
     const char *pictures = rgb ? path_join(a, folder, "pictures", e) : NULL;
-    bool ok = things && pictures && folder_make(pictures, e);
+    bool ok = things && pictures && folder_make(folder, e) && write_file(folder, "README.txt", write_readme, a, e) &&
+              folder_make(pictures, e);
     Progress p;
     progress_start(&p, progress, "draw", "items", CATALOGUE_ITEMS);
     for (uint64_t i = 0; ok && i < CATALOGUE_ITEMS; i++) {
@@ -279,7 +299,7 @@ bool catalogue_draw(const char *folder, size_t *interactions, FILE *progress, co
         progress_end(&p, NULL);
     const char *items = ok ? path_join(a, folder, "items.tsv", e) : NULL,
                *chosen = ok ? path_join(a, folder, "interactions.tsv", e) : NULL;
-    ok = items && chosen && write_items(items, things, heap, e) && write_file(folder, "README.txt", write_readme, a, e) &&
+    ok = items && chosen && write_items(items, things, heap, e) &&
          write_file(folder, "extract.yml", write_configuration, a, e) &&
          write_interactions(chosen, things, interactions, heap, e);
     if (!a)

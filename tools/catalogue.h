@@ -20,9 +20,11 @@ enum {
 #define CATALOGUE_POPULARITY 0.6 /* deviation of the items' popularity */
 
 /* Writes FOLDER/pictures/<item>.png, items.tsv (item, title, description), interactions.tsv (user, item, rating, time),
- * extract.yml and README.txt.
+ * extract.yml and, as the first, README.txt.
  * The bytes depend on the numbers above alone. *interactions: how many. */
 bool catalogue_draw(const char *folder, size_t *interactions, FILE *progress, const Heap *heap, Error *e);
+/* Refuses a folder that holds files, but no README.txt of a catalogue: they might be replaced. */
+bool catalogue_may_fill(const char *folder, Arena *a, Error *e);
 
 /* One item of a catalogue: number i of a seed. Its material and adjective are in its texts only. */
 typedef struct Thing {

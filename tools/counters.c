@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/base.h"
+
 #if defined(__linux__) && __has_include(<linux/perf_event.h>) && __has_include(<asm/types.h>)
 #include <linux/perf_event.h>
 #include <sys/syscall.h>
@@ -27,7 +29,7 @@ void counters_open(Counters *c)
                                     .exclude_kernel = 1,
                                     .exclude_hv = 1,
                                     .read_format = PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING};
-        c->fd[i] = (int)syscall(SYS_perf_event_open, &a, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
+        c->fd[i] = descriptor_high((int)syscall(SYS_perf_event_open, &a, 0, -1, -1, PERF_FLAG_FD_CLOEXEC));
         if (c->fd[i] < 0 && !c->refused)
             c->refused = errno;
     }

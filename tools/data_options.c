@@ -5,7 +5,7 @@ bool text_file_read(Text *out, Arena *a, const char *path, Error *e)
 {
     bool in = strcmp(path, "-") == 0;
     const char *name = in ? "standard input" : path;
-    if (!(in ? input_read(out, a, stdin, name, 0, e) : file_read(out, a, path, 0, e)))
+    if (!(in ? input_read(out, a, stdin, name, 0, e) : stream_read(out, a, path, 0, e)))
         return false;
     if (text_starts(*out, "\xEF\xBB\xBF"))
         *out = (Text){out->p + 3, out->n - 3};

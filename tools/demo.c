@@ -262,7 +262,7 @@ bool demo_command(Context *c, Error *e)
     context_keep_totals(c);
     if (!(d.visual = inside(&d, "visual.npy", e)) || !(d.textual = inside(&d, "textual.npy", e)) ||
         !(d.train = inside(&d, "train.tsv", e)) || !(d.valid = inside(&d, "val.tsv", e)) ||
-        !(d.test = inside(&d, "test.tsv", e)) || !folder_make(d.out, e))
+        !(d.test = inside(&d, "test.tsv", e)) || !catalogue_may_fill(d.out, c->arena, e) || !folder_make(d.out, e))
         return false;
     bool ok = run_demo(&d, e);
     out_discard(d.stages);

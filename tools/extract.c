@@ -189,8 +189,12 @@ static bool choose_items(Extracting *w, Shard s, size_t *skipped, Error *e)
 {
     size_t kept = 0;
     Arena *scratch = arena_new(w->c->heap, 0);
-    bool ok = (w->inputs = NEW(w->arena, uint64_t, w->count, e)) != NULL && scratch;
+    FileSet *read = file_set_new(w->arena, e);
+    bool ok = (w->inputs = NEW(w->arena, uint64_t, w->count, e)) != NULL && scratch && read &&
+              file_set_add(read, w->c->args[0], e) && file_set_add(read, w->x->input, e);
     *skipped = 0;
+    for (size_t i = 0; ok && i < w->count; i++)
+        ok = !w->items[i].picture || file_set_add(read, w->items[i].picture, e);
     for (size_t i = 0; ok && i < w->count; i++) {
         const Input *in = &w->items[i];
         uint64_t h = 0;
@@ -203,6 +207,8 @@ static bool choose_items(Extracting *w, Shard s, size_t *skipped, Error *e)
         if (ok && is_done(w, in, h, scratch)) {
             ++*skipped;
         } else {
+            const char *path = ok ? feature_path(w, scratch, in->name, e) : NULL;
+            ok = path && file_set_lacks(read, path, e);
             w->inputs[kept] = h;
             w->items[kept++] = *in;
         }
@@ -386,7 +392,7 @@ bool extract_command(Context *c, Error *e)
     Extraction *list;
     size_t count;
     const char *path = find_config(c->args[0], c->arena, e), *root = option_text(c, "dataset_path");
-    if (!path || !read_shard(c, &s, e) || !file_read(&source, c->arena, path, 16 << 20, e))
+    if (!path || !read_shard(c, &s, e) || !stream_read(&source, c->arena, path, 16 << 20, e))
         return false;
     Yaml *tree = yaml_parse(c->arena, source, path, e);
     if (!tree || (root && !yaml_override(tree, TEXT("dataset_path"), text_of(root), c->arena, e)))

@@ -212,18 +212,27 @@ static bool write_rows(void *out, size_t first, size_t n, const float *rows, Err
     return npy_data(o->npy, rows, n * (size_t)o->features * sizeof *rows, e);
 }
 
+const char *features_ids_path(const char *out, Arena *a, Error *e)
+{
+    return arena_printf(a, e, "%.*s.ids.txt", (int)strlen(out) - (text_ends(text_of(out), ".npy") ? 4 : 0), out);
+}
+
 bool features_commit(Context *c, NpyOut *npy, const char *out, const char *const *names, size_t n, Error *e)
 {
-    const char *path =
-        arena_printf(c->arena, e, "%.*s.ids.txt", (int)strlen(out) - (text_ends(text_of(out), ".npy") ? 4 : 0), out);
+    const char *path = features_ids_path(out, c->arena, e);
     Out *o = path ? out_open(path, c->heap, e) : NULL;
     bool ok = o != NULL;
     for (size_t i = 0; ok && i < n; i++)
         ok = out_printf(o, e, "%s\n", names[i]);
-    if (ok)
-        return npy_commit_pair(o, npy, e);
+    if (!ok) {
+        out_discard(o);
+        npy_discard(npy);
+        return false;
+    }
+    Out *set[2] = {npy_finish(npy, e), o}; /* whenever the features are there, the names beside them are theirs */
+    if (set[0])
+        return out_commit_set(set, 2, e);
     out_discard(o);
-    npy_discard(npy);
     return false;
 }
 

@@ -36,6 +36,8 @@ bool extract_features(Context *c, const Extractor *x, const Input *inputs, size_
 bool features_write(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label,
                     const char *out, Error *e);
 /* Ends an OUT.npy: the names of its rows go beside it, one a line. Frees `npy`. */
+/* Where the row names of OUT.npy go: OUT.ids.txt. */
+const char *features_ids_path(const char *out, Arena *a, Error *e);
 bool features_commit(Context *c, NpyOut *npy, const char *out, const char *const *names, size_t n, Error *e);
 
 /* Statistics that need no weights, for the demo and for trying things out (statistics.c). */

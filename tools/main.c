@@ -65,7 +65,7 @@ static void print_overview(FILE *to)
             bold, plain);
     for (size_t i = 0; i < COUNT(COMMANDS); i++)
         fprintf(to, "  %s%-10s%s %s\n", bold, COMMANDS[i].name, plain, COMMANDS[i].summary);
-    fprintf(to, "\n`sapor COMMAND --help` shows a command's options and an example.\n");
+    fprintf(to, "\n`sapor COMMAND --help` shows a command's options and an example; `sapor --version` (-V) the version.\n");
 }
 
 static const Command *find_command(const char *name)
@@ -92,33 +92,41 @@ static int unknown_command(const char *name)
     return report_error(&e);
 }
 
+/* The exit status of what only printed. */
+static int printed(void)
+{
+    Error e = {0};
+    return output_whole(&e) ? 0 : report_error(&e);
+}
+
 int main(int argc, char **argv)
 {
+    process_begin();
     setlocale(LC_CTYPE, ""); /* numbers stay in the C locale */
     if (argc < 2) {
         print_overview(stderr);
         return 2;
     }
     const char *name = argv[1];
-    if (strcmp(name, "--version") == 0) {
+    if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) {
         puts("sapor " SAPOR_VERSION);
-        return 0;
+        return printed();
     }
     bool help = strcmp(name, "help") == 0;
     if ((help && argc == 2) || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
         print_overview(stdout);
-        return 0;
+        return printed();
     }
     if (help && strcmp(argv[2], "--man") == 0) {
         manual_page(COMMANDS, COUNT(COMMANDS), stdout);
-        return fflush(stdout) != 0;
+        return printed();
     }
     const Command *command = find_command(help ? argv[2] : name);
     if (!command)
         return unknown_command(help ? argv[2] : name);
     if (help) {
         command_help(command, stdout);
-        return 0;
+        return printed();
     }
     return command_run(command, argc - 1, argv + 1);
 }

@@ -444,6 +444,9 @@ static bool read_common(Context *c, Error *e)
     if (k->most >= 0 && c->arg_count > (size_t)k->most)
         return fail(e, SP_USAGE, "%s: \"%s\" is one argument too many; usage: sapor %s%s%s", k->name, c->args[k->most],
                     k->name, *k->arguments ? " " : "", k->arguments);
+    const char *out = option_text(c, "out");
+    if ((out && !output_check(c, "out", out, e)) || (p->trace_path && !output_check(c, "trace", p->trace_path, e)))
+        return false;
     Out *trace = p->trace_path ? out_open(p->trace_path, c->heap, e)
                                : NULL; /* hours later would be late to learn that it cannot be written */
     out_discard(trace);
@@ -533,9 +536,7 @@ static bool finish(Context *c, Error *e)
     }
     if (p->device.trace && p->trace_path && !trace_write(p->device.trace, p->trace_path, e))
         return false;
-    if (fflush(stdout) != 0 || ferror(stdout))
-        return fail(e, SP_IO, "standard output: cannot write");
-    return true;
+    return output_whole(e);
 }
 
 int command_run(const Command *command, int argc, char **argv)
@@ -547,9 +548,10 @@ int command_run(const Command *command, int argc, char **argv)
     int status = 0;
     if (!c.arena)
         fail_memory(&e, 1, "the command line");
-    else if (read_options(&c, argc, argv, &e) && option_given(&c, "help"))
+    else if (read_options(&c, argc, argv, &e) && option_given(&c, "help")) {
         command_help(command, stdout);
-    else if (!e.code && read_common(&c, &e) && command->run(&c, &e))
+        output_whole(&e);
+    } else if (!e.code && read_common(&c, &e) && command->run(&c, &e))
         finish(&c, &e);
     if (e.code == SP_MEMORY && c.max_memory)
         error_prefix(&e, "--max-memory %s: ", option_text(&c, "max-memory"));

@@ -67,7 +67,7 @@ static bool write_user(void *arg, Text user, int64_t k, const Text *items, const
         }
     }
     progress_step(&w->progress, w->progress.done + 1, NULL);
-    return true;
+    return w->out || !ferror(stdout) || output_whole(e);
 }
 
 bool recommend_command(Context *c, Error *e)

@@ -132,7 +132,7 @@ bool put_stages(Report *r, Error *e)
     Text rest, line, cell;
     if (!r->config->stages)
         return true;
-    if (!file_read(&rest, r->c->arena, r->config->stages, 1 << 20, e))
+    if (!stream_read(&rest, r->c->arena, r->config->stages, 1 << 20, e))
         return false;
     put(&r->page, "<h2>Time and memory</h2>\n<p class=\"soft\">Wall-clock seconds; MB are the largest that the process had "
                   "held by then.</p>\n<div class=\"wide\"><table>\n");
@@ -164,7 +164,7 @@ static bool read_ops(Report *r, TraceTotal **out, size_t *count, Error *e)
     TextIndex *ops = text_index_new(a, e);
     TraceTotal *list = NULL;
     size_t room = 0;
-    if (!ops || !file_read(&rest, a, r->config->ops, 0, e))
+    if (!ops || !stream_read(&rest, a, r->config->ops, 0, e))
         return false;
     while (text_line(&rest, &line)) {
         Error ignored = {0};

@@ -45,6 +45,8 @@ bool tokenize_command(Context *c, Error *e)
         if (!tokenize(t, line, (size_t)most, &ids, c->arena, e))
             return false;
         print_ids(c, t, &ids, pieces);
+        if (ferror(stdout))
+            return output_whole(e);
         arena_rewind(c->arena, mark);
     }
     return true;

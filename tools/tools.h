@@ -56,6 +56,10 @@ bool option_choice(const Context *c, const char *name, const char *const *words,
 /* The word of a list that is nearest to a misspelt one, or NULL where none is near. */
 const char *nearest_word(const char *word, const char *const *words, size_t count, Arena *a);
 
+/* Refuses to write `path`, named by `option`, where it is one of the files that the command reads: SP_USAGE (inputs.c). What --out and --trace
+ * say is checked before a command runs; it checks other names that follow from them itself. */
+bool output_check(Context *c, const char *option, const char *path, Error *e);
+
 /* Kernels, threads and trace as the common options ask; made at the first call. */
 const Device *context_device(Context *c, Error *e);
 /* Called before context_device: its trace counts what runs, as with --profile, but nothing is shown. */
@@ -65,6 +69,10 @@ int command_run(const Command *command, int argc, char **argv);
 void command_help(const Command *k, FILE *to);
 /* The same of all commands and what every command takes, in roff (manpage.c). */
 void manual_page(const Command *commands, size_t count, FILE *to);
+/* The first call of main: descriptors 0 to 2 are open from then on, and signals leave no temporary file behind (process.c). */
+void process_begin(void);
+/* Whether all that was printed on standard output has arrived. A command that prints for long asks now and then. */
+bool output_whole(Error *e);
 #define SAPOR_SUMMARY "multimodal recommendation, from a photo and a sentence to Recall@20"
 #define EXIT_STATUS   "0 done, 1 failed, 2 wrong usage"
 extern const Option COMMON_OPTIONS[];

@@ -106,7 +106,7 @@ static bool header_parse(Text t, Array *a, const char *path, Error *e)
     return true;
 }
 
-static bool npy_read(Npy *n, const char *path, Error *e)
+static bool npy_parse(Npy *n, const char *path, Error *e)
 {
     const unsigned char *p = n->map.data;
     size_t bytes = n->map.bytes;
@@ -129,16 +129,26 @@ static bool npy_read(Npy *n, const char *path, Error *e)
     return true;
 }
 
-bool npy_open(Npy *n, const char *path, Arena *a, Error *e)
+static bool npy_from(Npy *n, bool mapped, const char *path, Arena *a, Error *e)
 {
     *n = (Npy){.array = {.name = TEXT("")}};
     n->array.file = arena_strndup(a, path, strlen(path), e);
-    if (!n->array.file || !map_open(&n->map, path, e))
+    if (!n->array.file || !(mapped ? map_open(&n->map, path, e) : map_read(&n->map, a, path, e)))
         return false;
-    if (npy_read(n, path, e))
+    if (npy_parse(n, path, e))
         return true;
     npy_close(n);
     return false;
+}
+
+bool npy_open(Npy *n, const char *path, Arena *a, Error *e)
+{
+    return npy_from(n, true, path, a, e);
+}
+
+bool npy_read(Npy *n, const char *path, Arena *a, Error *e)
+{
+    return npy_from(n, false, path, a, e);
 }
 
 void npy_close(Npy *n)
@@ -214,24 +224,23 @@ bool npy_data(NpyOut *n, const void *data, size_t bytes, Error *e)
     return out_write(n->out, data, bytes, e);
 }
 
-bool npy_commit(NpyOut *n, Error *e)
+Out *npy_finish(NpyOut *n, Error *e)
 {
-    return npy_commit_pair(NULL, n, e);
-}
-
-bool npy_commit_pair(Out *side, NpyOut *n, Error *e)
-{
-    bool ok = n->written == n->bytes ||
-              fail(e, SP_USAGE, "%s: %zu of the declared %zu bytes were given", n->path, n->written, n->bytes);
-    if (ok) {
-        Out *o = n->out;
+    Out *o = NULL;
+    if (n->written == n->bytes) {
+        o = n->out;
         n->out = NULL;
-        ok = out_commit_pair(side, o, e);
     } else {
-        out_discard(side);
+        fail(e, SP_USAGE, "%s: %zu of the declared %zu bytes were given", n->path, n->written, n->bytes);
     }
     npy_discard(n);
-    return ok;
+    return o;
+}
+
+bool npy_commit(NpyOut *n, Error *e)
+{
+    Out *o = npy_finish(n, e);
+    return o && out_commit(o, e);
 }
 
 void npy_discard(NpyOut *n)

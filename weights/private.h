@@ -14,6 +14,7 @@ typedef struct MapNode { /* maps that the tensors point into, closed with the We
 
 struct Weights {
     Arena *arena;
+    bool reads; /* into the arena, instead of mapping */
     const char *path;
     Array *arrays; /* in file order */
     size_t count, capacity;

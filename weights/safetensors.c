@@ -268,18 +268,25 @@ bool safetensors_data(SafetensorsOut *s, const void *data, size_t bytes, Error *
     return out_write(s->out, data, bytes, e);
 }
 
-bool safetensors_commit(SafetensorsOut *s, Error *e)
+Out *safetensors_finish(SafetensorsOut *s, Error *e)
 {
-    bool ok = s->begun || header_write(s, e);
-    if (ok && s->written != s->bytes)
-        ok = fail(e, SP_USAGE, "%s: %zu of the declared %zu bytes were given", s->path, s->written, s->bytes);
-    if (ok) {
-        Out *o = s->out;
-        s->out = NULL;
-        ok = out_commit(o, e);
+    Out *o = NULL;
+    if (s->begun || header_write(s, e)) {
+        if (s->written != s->bytes) {
+            fail(e, SP_USAGE, "%s: %zu of the declared %zu bytes were given", s->path, s->written, s->bytes);
+        } else {
+            o = s->out;
+            s->out = NULL;
+        }
     }
     safetensors_discard(s);
-    return ok;
+    return o;
+}
+
+bool safetensors_commit(SafetensorsOut *s, Error *e)
+{
+    Out *o = safetensors_finish(s, e);
+    return o && out_commit(o, e);
 }
 
 void safetensors_discard(SafetensorsOut *s)

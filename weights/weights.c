@@ -21,7 +21,7 @@ bool weights_add(Weights *w, const Array *a, Error *e)
     return true;
 }
 
-static bool read_file(Weights *w, const char *path, bool index_allowed, Error *e);
+static bool open_file(Weights *w, const char *path, bool index_allowed, Error *e);
 
 /* model.safetensors.index.json: {"weight_map": {tensor: file beside the index}}. Every mapped tensor must be in its file. */
 static bool index_read(Weights *w, const Map *m, const char *path, Error *e)
@@ -50,7 +50,7 @@ static bool index_read(Weights *w, const Map *m, const char *path, Error *e)
         if (text_index_find(files, j->text) >= 0)
             continue;
         const char *shard = path_join(w->arena, folder, file, e);
-        if (!shard || text_index_add(files, j->text, e) < 0 || !read_file(w, shard, false, e))
+        if (!shard || text_index_add(files, j->text, e) < 0 || !open_file(w, shard, false, e))
             return false;
     }
     for (const Json *j = map->first; j; j = j->next) {
@@ -63,11 +63,11 @@ static bool index_read(Weights *w, const Map *m, const char *path, Error *e)
 }
 
 /* Tells the kind by its first bytes. */
-static bool read_file(Weights *w, const char *path, bool index_allowed, Error *e)
+static bool open_file(Weights *w, const char *path, bool index_allowed, Error *e)
 {
     MapNode *node = NEW(w->arena, MapNode, 1, e);
     char *name = arena_strndup(w->arena, path, strlen(path), e);
-    if (!node || !name || !map_open(&node->map, path, e))
+    if (!node || !name || !(w->reads ? map_read(&node->map, w->arena, path, e) : map_open(&node->map, path, e)))
         return false;
     node->next = w->maps;
     w->maps = node;
@@ -109,20 +109,31 @@ static const char *file_of(const char *path, Arena *a, Error *e)
     return NULL;
 }
 
-Weights *weights_open(const char *path, Arena *a, Error *e)
+static Weights *weights_from(const char *path, bool reads, Arena *a, Error *e)
 {
     path = file_of(path, a, e);
     Weights *w = path ? NEW(a, Weights, 1, e) : NULL;
     if (!w)
         return NULL;
     w->arena = a;
+    w->reads = reads;
     w->names = text_index_new(a, e);
     w->path = arena_strndup(a, path, strlen(path), e);
-    if (!w->names || !w->path || !read_file(w, path, true, e)) {
+    if (!w->names || !w->path || !open_file(w, path, true, e)) {
         weights_close(w);
         return NULL;
     }
     return w;
+}
+
+Weights *weights_open(const char *path, Arena *a, Error *e)
+{
+    return weights_from(path, false, a, e);
+}
+
+Weights *weights_read(const char *path, Arena *a, Error *e)
+{
+    return weights_from(path, true, a, e);
 }
 
 void weights_close(Weights *w)

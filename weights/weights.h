@@ -31,7 +31,8 @@ typedef struct Weights Weights;
 /* PATH is a .safetensors file, a model.safetensors.index.json, a torch file (.pth, .pt, .bin: zip archive or the legacy
  * stream; a pickled module is searched for tensors, names joined by '.'), or a folder holding model.safetensors, its index, or
  * pytorch_model.bin. The kind is told by content, not by name. */
-Weights *weights_open(const char *path, Arena *a, Error *e);
+Weights *weights_open(const char *path, Arena *a, Error *e);   /* maps the files */
+Weights *weights_read(const char *path, Arena *a, Error *e);   /* reads them into the arena: for what is copied from them */
 void weights_close(Weights *w);                                /* unmaps; arena memory goes with the arena */
 const Array *weights_find(const Weights *w, const char *name); /* NULL when absent */
 size_t weights_count(const Weights *w);
@@ -52,6 +53,7 @@ bool safetensors_declare(SafetensorsOut *s, const char *name, DType type, int di
 bool safetensors_data(SafetensorsOut *s, const void *data, size_t bytes,
                       Error *e);                      /* any split of the whole payload, in order */
 bool safetensors_commit(SafetensorsOut *s, Error *e); /* frees s; fails unless exactly the declared bytes came */
+Out *safetensors_finish(SafetensorsOut *s, Error *e); /* as npy_finish */
 void safetensors_discard(SafetensorsOut *s);
 
 /* .npy, versions 1 to 3, C order, little-endian; f2 f4 f8 i1 i2 i4 i8 u1 b1. Fortran order and objects are refused. */
@@ -59,14 +61,15 @@ typedef struct Npy {
     Array array;
     Map map;
 } Npy;
-bool npy_open(Npy *n, const char *path, Arena *a, Error *e);
+bool npy_open(Npy *n, const char *path, Arena *a, Error *e); /* maps it */
+bool npy_read(Npy *n, const char *path, Arena *a, Error *e); /* reads it into the arena: for what is copied from it */
 void npy_close(Npy *n);
 /* Writes a header for shape, then as many rows as follow; the count is checked at commit. */
 typedef struct NpyOut NpyOut;
 NpyOut *npy_create(const char *path, DType type, int dims, const int64_t *shape, const Heap *heap, Error *e);
 bool npy_data(NpyOut *n, const void *data, size_t bytes, Error *e);
 bool npy_commit(NpyOut *n, Error *e);
-bool npy_commit_pair(Out *side, NpyOut *n, Error *e); /* as out_commit_pair; frees both */
+Out *npy_finish(NpyOut *n, Error *e); /* frees n and gives its file to be committed with others (out_commit_set), or NULL */
 void npy_discard(NpyOut *n);
 bool npy_write_f32(const char *path, int dims, const int64_t *shape, const float *data, const Heap *heap, Error *e);
 

@@ -1,0 +1,380 @@
+/* base/out.c: files that appear whole or not at all, alone or several together, and locks on folders. */
+#include "base.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { BUFFER = 1 << 16 };
+struct Out {
+    const Heap *heap;
+    Arena *arena;                          /* this struct's texts and buffer */
+    const char *path, *temporary, *folder; /* temporary NULL: a device or pipe, written directly */
+    int fd;
+    bool is_own; /* the temporary file is there and locked */
+    size_t filled;
+    char *buffer;
+    Error error; /* the first failure: nothing can be committed after it */
+};
+
+static bool sync_retry(int fd)
+{
+    int result;
+    do
+        result = fsync(fd);
+    while (result != 0 && errno == EINTR);
+    return result == 0;
+}
+
+/* Removes what has the temporary file's name, left by a process that died: nobody has it locked. Nothing is written into it, as the name
+ * may be a link to something else. False where it stays. */
+static bool remove_leftover(const Out *o, Error *e)
+{
+    struct stat here, there;
+    int fd = descriptor_open(o->temporary, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+    if (fd < 0 && errno == ENOENT)
+        return true;
+    if (fd < 0 && errno == ELOOP)
+        return fail(e, SP_IO, "%s: is a link in the place of a temporary file; remove it", o->temporary);
+    if (fd < 0)
+        return fail_system(e, o->temporary, "open", errno);
+    bool ok = false;
+    if (fstat(fd, &here) != 0)
+        fail_system(e, o->temporary, "look at", errno);
+    else if (!S_ISREG(here.st_mode))
+        fail(e, SP_IO, "%s: is in the place of a temporary file; remove it", o->temporary);
+    else if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        fail(e, SP_IO, "%s: is being written by another process or thread", o->path);
+    else /* whoever held the lock may have renamed the file since it was opened here */
+        ok = lstat(o->temporary, &there) != 0 || here.st_ino != there.st_ino || here.st_dev != there.st_dev ||
+             unlink(o->temporary) == 0 || errno == ENOENT || fail_system(e, o->temporary, "remove", errno);
+    close(fd);
+    return ok;
+}
+
+/* Makes FOLDER/.NAME.tmp and locks it: the file is new, so that no planted link is written through. */
+static bool open_temporary(Out *o, Error *e)
+{
+    enum { TRIES = 1000 };
+    for (int i = 0; i < TRIES; i++) {
+        struct stat here, there;
+        o->fd = descriptor_open(o->temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0666);
+        if (o->fd < 0 && errno != EEXIST)
+            return fail_system(e, o->path, "create", errno);
+        if (o->fd < 0) {
+            if (!remove_leftover(o, e))
+                return false;
+            continue;
+        }
+        /* before the lock, another process may take the file for a leftover and remove it */
+        bool refused = flock(o->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+        if (!refused && fstat(o->fd, &here) == 0 && lstat(o->temporary, &there) == 0 && here.st_ino == there.st_ino &&
+            here.st_dev == there.st_dev) {
+            o->is_own = true;
+            if (file_hooks)
+                file_hooks->temporary(o->temporary, true);
+            return true;
+        }
+        close(o->fd);
+        o->fd = -1;
+    }
+    return fail(e, SP_IO, "%s: is being written by another process or thread", o->path);
+}
+
+/* Opens what is no regular file: a pipe, a device. A pipe without a reader is waited for, some seconds long. */
+static bool open_stream(Out *o, const char *path, mode_t mode, Error *e)
+{
+    if (!S_ISCHR(mode) && !S_ISFIFO(mode))
+        return fail(e, SP_IO, "%s: is no file that can be written", path);
+    double begun = now_seconds();
+    while ((o->fd = descriptor_open(path, O_WRONLY | O_NONBLOCK, 0)) < 0 && errno == ENXIO && S_ISFIFO(mode)) {
+        if (now_seconds() - begun > PIPE_SECONDS)
+            return fail(e, SP_IO, "%s: is a pipe that no process reads from", path);
+        poll(NULL, 0, 20);
+    }
+    return o->fd >= 0 || fail_system(e, path, "open", errno);
+}
+
+static void out_close(Out *o)
+{
+    if (o->fd >= 0)
+        close(o->fd);
+    arena_free(o->arena);
+}
+
+/* The end without a commit: what was written goes. */
+static void out_drop(Out *o)
+{
+    if (o->is_own) {
+        if (file_hooks)
+            file_hooks->temporary(o->temporary, false);
+        unlink(o->temporary);
+    }
+    out_close(o);
+}
+
+Out *out_open(const char *path, const Heap *heap, Error *e)
+{
+    Arena *a = arena_new(heap, 0);
+    Out *o = a ? NEW(a, Out, 1, e) : NULL;
+    char *buffer = o ? NEW(a, char, BUFFER, e) : NULL;
+    if (!buffer) {
+        fail_memory(e, sizeof(Out) + BUFFER, path);
+        arena_free(a);
+        return NULL;
+    }
+    *o = (Out){.heap = arena_heap(a), .arena = a, .buffer = buffer, .fd = -1};
+    struct stat st;
+    bool there = stat(path, &st) == 0;
+    char *target = there ? realpath(path, NULL) : NULL; /* through links: the link stays, what it names is replaced */
+    o->path = arena_strndup(a, target ? target : path, strlen(target ? target : path), e);
+    free(target);
+    bool ok = o->path != NULL;
+    if (ok && there && S_ISDIR(st.st_mode)) {
+        ok = fail(e, SP_IO, "%s: is a folder, a file is expected", path);
+    } else if (ok && there && !S_ISREG(st.st_mode)) {
+        ok = open_stream(o, path, st.st_mode, e);
+    } else if (ok) {
+        Text name = path_base(o->path);
+        o->folder = name.p == o->path ? "." : arena_strndup(a, o->path, (size_t)(name.p - o->path), e);
+        o->temporary = o->folder ? arena_printf(a, e, "%s/.%s.tmp", o->folder, name.p) : NULL;
+        ok = name.n == 0 ? fail(e, SP_IO, "%s: names a folder, a file is expected", path)
+                         : o->temporary && open_temporary(o, e);
+    }
+    if (ok)
+        return o;
+    out_drop(o);
+    return NULL;
+}
+
+static bool out_fail(Out *o, Error *e)
+{
+    if (e->code == SP_OK)
+        *e = o->error;
+    return false;
+}
+
+static bool write_fully(Out *o, const char *p, size_t n)
+{
+    while (n) {
+        ssize_t wrote = write(o->fd, p, n);
+        if (wrote < 0 && errno == EAGAIN)
+            poll(&(struct pollfd){.fd = o->fd, .events = POLLOUT}, 1, -1);
+        else if (wrote < 0 && errno != EINTR)
+            return fail_system(&o->error, o->path, "write", errno);
+        if (wrote > 0) {
+            p += wrote;
+            n -= (size_t)wrote;
+        }
+    }
+    return true;
+}
+
+static bool out_flush(Out *o)
+{
+    if (o->error.code != SP_OK)
+        return false;
+    size_t n = o->filled;
+    o->filled = 0;
+    return write_fully(o, o->buffer, n);
+}
+
+bool out_write(Out *o, const void *data, size_t bytes, Error *e)
+{
+    if (bytes == 0 && o->error.code == SP_OK)
+        return true;
+    if (bytes > BUFFER - o->filled && !out_flush(o))
+        return out_fail(o, e);
+    if (bytes > BUFFER)
+        return write_fully(o, data, bytes) || out_fail(o, e);
+    memcpy(o->buffer + o->filled, data, bytes);
+    o->filled += bytes;
+    return o->error.code == SP_OK || out_fail(o, e);
+}
+
+bool out_printf(Out *o, Error *e, const char *format, ...)
+{
+    size_t room = BUFFER - o->filled;
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(o->buffer + o->filled, room, format, args);
+    va_end(args);
+    if (n >= 0 && (size_t)n < room && o->error.code == SP_OK) {
+        o->filled += (size_t)n;
+        return true;
+    }
+    if (n < 0)
+        fail(&o->error, SP_FORMAT, "%s: a text cannot be formatted", o->path);
+    char *text = o->error.code == SP_OK ? heap_alloc(o->heap, (size_t)n + 1) : NULL;
+    if (!text) {
+        fail_memory(&o->error, (size_t)n + 1, o->path);
+        return out_fail(o, e);
+    }
+    va_start(args, format);
+    vsnprintf(text, (size_t)n + 1, format, args);
+    va_end(args);
+    bool ok = out_write(o, text, (size_t)n, e);
+    heap_free(o->heap, text, (size_t)n + 1);
+    return ok;
+}
+
+/* Makes the new name itself durable. A file system that cannot sync folders has done what it can. */
+static bool sync_folder(Out *o)
+{
+    if (!o->temporary)
+        return true;
+    int fd = descriptor_open(o->folder, O_RDONLY | O_DIRECTORY, 0);
+    if (fd < 0)
+        return errno == EACCES || fail_system(&o->error, o->folder, "open", errno);
+    bool ok = sync_retry(fd) || errno == EINVAL || errno == ENOTSUP || fail_system(&o->error, o->folder, "sync", errno);
+    close(fd);
+    return ok;
+}
+
+/* All of it on the disk, still under its other name. */
+static bool out_settle(Out *o)
+{
+    return out_flush(o) && (!o->temporary || sync_retry(o->fd) || fail_system(&o->error, o->path, "sync", errno));
+}
+
+static bool out_appear(Out *o)
+{
+    if (!o->temporary)
+        return true;
+    if (file_hooks)
+        file_hooks->temporary(o->temporary, false);
+    if (rename(o->temporary, o->path) != 0)
+        return fail_system(&o->error, o->path, "rename to it", errno);
+    o->is_own = false;
+    return true;
+}
+
+static bool sync_folders(Out *const *set, size_t from, size_t n)
+{
+    bool ok = true;
+    for (size_t i = from; ok && i < n; i++)
+        if (i == from || !set[i]->folder || !set[i - 1]->folder || strcmp(set[i]->folder, set[i - 1]->folder) != 0)
+            ok = sync_folder(set[i]);
+    return ok;
+}
+
+/* The old file goes. */
+static bool out_vanish(Out *o)
+{
+    return !o->temporary || unlink(o->path) == 0 || errno == ENOENT || fail_system(&o->error, o->path, "remove", errno);
+}
+
+static bool commit_all(Out *const *set, size_t n)
+{
+    size_t gone = 0;
+    bool ok = true;
+    for (size_t i = 0; ok && i < n; i++)
+        ok = out_settle(set[i]);
+    for (; ok && n > 1 && gone < n; gone += ok)
+        ok = out_vanish(set[gone]);
+    ok = ok && (n < 2 || sync_folders(set, 0, n));
+    for (size_t i = n; ok && i > 1; i--)
+        ok = out_appear(set[i - 1]);
+    ok = ok && sync_folders(set, 1, n) && (n == 0 || (out_appear(set[0]) && sync_folder(set[0])));
+    for (size_t i = 0; !ok && gone > 0 && set[0]->is_own && i < n; i++) /* neither set is whole any more: none is left */
+        if (set[i]->temporary)
+            unlink(set[i]->path);
+    return ok;
+}
+
+bool out_commit_set(Out **set, size_t n, Error *e)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++)
+        if (set[i])
+            set[kept++] = set[i];
+    bool ok = commit_all(set, kept);
+    for (size_t i = 0; i < kept; i++) {
+        if (!ok)
+            out_fail(set[i], e); /* says nothing where the fault is another's */
+        out_drop(set[i]);
+    }
+    return ok;
+}
+
+bool out_commit(Out *o, Error *e)
+{
+    return out_commit_set(&o, 1, e);
+}
+
+bool stream_whole(FILE *to, const char *name, Error *e)
+{
+    errno = 0;
+    if (fflush(to) == 0 && !ferror(to))
+        return true;
+    return errno ? fail_system(e, name, "write", errno) : fail(e, SP_IO, "%s: cannot write", name);
+}
+
+void out_discard(Out *o)
+{
+    if (o)
+        out_drop(o);
+}
+
+/* Opens FOLDER/NAME; the lock is the caller's to take. Nothing is written into it, and a planted link is not followed. */
+static bool lock_open(FolderLock *l, const char *folder, const char *name, Error *e)
+{
+    struct stat st;
+    l->fd = -1;
+    size_t n = strlen(folder) + strlen(name) + 2;
+    char *path = heap_alloc(NULL, n);
+    if (!path)
+        return fail_memory(e, n, "a path");
+    snprintf(path, n, "%s/%s", folder, name);
+    l->fd = descriptor_open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0666);
+    int why = errno;
+    bool ok = l->fd >= 0 && fstat(l->fd, &st) == 0 && S_ISREG(st.st_mode);
+    if (!ok && (l->fd >= 0 || why == ELOOP))
+        fail(e, SP_IO, "%s: is no regular file and cannot lock the folder; remove it", path);
+    else if (!ok)
+        fail_system(e, folder, "lock the folder", why);
+    if (!ok)
+        folder_unlock(l);
+    heap_free(NULL, path, n);
+    return ok;
+}
+
+static bool lock_refused(FolderLock *l, const char *folder, int why, Error *e)
+{
+    folder_unlock(l);
+    if (why == EWOULDBLOCK)
+        return fail(e, SP_IO, "%s: another run is writing here; wait for it or choose another folder", folder);
+    return fail_system(e, folder, "lock the folder", why);
+}
+
+bool folder_lock(FolderLock *l, const char *folder, Error *e)
+{
+    if (!lock_open(l, folder, ".sapor.lock", e))
+        return false;
+    return flock(l->fd, LOCK_EX | LOCK_NB) == 0 || lock_refused(l, folder, errno, e);
+}
+
+/* A group is a byte of a file, locked for reading by each of its runs; one that finds another byte locked goes away. Each
+ * locks before it looks: of two groups that come at once none may stay, but never both. */
+bool folder_join(FolderLock *l, const char *folder, int64_t group, Error *e)
+{
+    struct flock own = {.l_type = F_RDLCK, .l_start = group, .l_len = 1}, below = {.l_type = F_WRLCK, .l_len = group},
+                 above = {.l_type = F_WRLCK, .l_start = group + 1};
+    if (!lock_open(l, folder, ".sapor.group", e))
+        return false;
+    if (fcntl(l->fd, F_OFD_SETLK, &own) != 0 || fcntl(l->fd, F_OFD_GETLK, &below) != 0 ||
+        fcntl(l->fd, F_OFD_GETLK, &above) != 0)
+        return errno == EINVAL || lock_refused(l, folder, errno, e); /* EINVAL: a system that knows no such locks */
+    return (below.l_type == F_UNLCK && above.l_type == F_UNLCK) || lock_refused(l, folder, EWOULDBLOCK, e);
+}
+
+void folder_unlock(FolderLock *l)
+{
+    if (l->fd >= 0)
+        close(l->fd);
+    l->fd = -1;
+}

@@ -1,0 +1,126 @@
+/* inputs.c: an output may not replace what the command reads: the files that the command line names, and what is read of the folders that it
+ * names. A folder may hold outputs of earlier runs too, so of a folder only the names count that something reads. */
+#include "tools/features.h"
+
+/* What models and finished runs are made of. */
+static bool is_read_of_a_folder(const char *name)
+{
+    static const char *const NAMES[] = {"modules.json",
+                                        "preprocessor_config.json",
+                                        "sentence_bert_config.json",
+                                        "special_tokens_map.json",
+                                        "tokenizer.json",
+                                        "tokenizer_config.json",
+                                        "vocab.txt",
+                                        "config.json",
+                                        "model.safetensors.index.json",
+                                        "pytorch_model.bin.index.json",
+                                        "history.tsv",
+                                        "item.ids.txt",
+                                        "item.npy",
+                                        "result.json",
+                                        "user.ids.txt",
+                                        "user.npy"};
+    static const char *const ENDS[] = {".safetensors", ".bin", ".pth", ".pt"};
+    for (size_t i = 0; i < COUNT(NAMES); i++)
+        if (strcmp(name, NAMES[i]) == 0)
+            return true;
+    for (size_t i = 0; i < COUNT(ENDS); i++)
+        if (text_ends(text_of(name), ENDS[i]))
+            return true;
+    return is_picture_name(name);
+}
+
+static bool add_path(FileSet *s, const char *path, int depth, Arena *a, Error *e);
+
+/* The data of a run, which recommending and reporting read again. */
+static bool add_data_of_run(FileSet *s, const char *config, Arena *a, Error *e)
+{
+    static const char *const KEYS[] = {"train", "valid", "test"};
+    Error ignored = {0};
+    Text text;
+    const Json *j = file_read(&text, a, config, 1 << 20, &ignored) ? json_parse(a, text, config, &ignored) : NULL;
+    const Json *features = json_get(j, "features");
+    for (size_t i = 0; i < COUNT(KEYS); i++) {
+        const char *path = json_cstring(json_get(j, KEYS[i]));
+        if (path && !file_set_add(s, path, e))
+            return false;
+    }
+    for (const Json *f = features && features->type == JSON_ARRAY ? features->first : NULL; f; f = f->next) {
+        const char *path = json_cstring(f), *equals = path ? strchr(path, '=') : NULL;
+        if (equals && !add_path(s, equals + 1, 1, a, e))
+            return false;
+    }
+    return true;
+}
+
+/* A file, or what is read of a folder and of those inside it. With depth 1, every .npy of a folder: it is one of features. */
+static bool add_path(FileSet *s, const char *path, int depth, Arena *a, Error *e)
+{
+    FolderEntry *entries;
+    size_t n;
+    Error ignored = {0};
+    if (!folder_exists(path))
+        return file_set_add(s, path, e);
+    if (!folder_list(&entries, &n, a, path, &ignored))
+        return true; /* whoever reads it says why not */
+    for (size_t i = 0; i < n; i++) {
+        const char *name = entries[i].name, *inside = path_join(a, path, name, e);
+        if (!inside)
+            return false;
+        bool counts = entries[i].is_folder ? depth == 0
+                                           : is_read_of_a_folder(name) || (depth == 1 && text_ends(text_of(name), ".npy"));
+        if (counts && !add_path(s, inside, depth + 2, a, e))
+            return false;
+        if (depth == 0 && strcmp(name, "config.json") == 0 && !add_data_of_run(s, inside, a, e))
+            return false;
+    }
+    return true;
+}
+
+/* A value of the command line: a path, a list of paths, NAME=PATH, or no path at all. */
+static bool add_value(FileSet *s, const char *value, Arena *a, Error *e)
+{
+    Text rest = text_of(value), part;
+    if (!add_path(s, value, 0, a, e))
+        return false;
+    while (text_next(&rest, ',', &part)) {
+        const char *equals = part.n ? memchr(part.p, '=', part.n) : NULL, *from = equals ? equals + 1 : part.p;
+        const char *path = arena_strndup(a, from, (size_t)(part.p + part.n - from), e);
+        if (!path || !add_path(s, path, equals != NULL, a, e))
+            return false;
+    }
+    return true;
+}
+
+bool output_check(Context *c, const char *option, const char *path, Error *e)
+{
+    static const char *const OUTPUTS[] = {"out", "trace"};
+    for (size_t i = 0; i < COUNT(OUTPUTS); i++) {
+        const char *other = strcmp(OUTPUTS[i], option) ? option_text(c, OUTPUTS[i]) : NULL;
+        if (other && strcmp(other, path) == 0)
+            return fail(e, SP_USAGE, "%s: is the file of --out and of --trace; name two", path);
+    }
+    if (!file_exists(path))
+        return true;
+    Arena *a = arena_new(c->heap, 0);
+    FileSet *s = a ? file_set_new(a, e) : NULL;
+    bool ok = s || fail_memory(e, 1, "the list of inputs");
+    for (size_t i = 0; ok && i < c->arg_count; i++) {
+        Error ignored = {0};
+        const char *found = i || file_exists(c->args[i]) ? NULL : model_find(c->args[i], a, &ignored);
+        ok = add_value(s, c->args[i], a, e) && (!found || add_path(s, found, 0, a, e));
+    }
+    const Option *tables[2] = {c->command->options, COMMON_OPTIONS};
+    for (size_t t = 0; t < 2; t++)
+        for (const Option *o = tables[t]; ok && o && o->name; o++) {
+            const char *const *values;
+            size_t n = 0;
+            ok = !o->value || strcmp(o->name, option) == 0 || option_list(c, o->name, 0, &values, &n, e);
+            for (size_t i = 0; ok && i < n; i++)
+                ok = add_value(s, values[i], a, e);
+        }
+    ok = ok && file_set_lacks(s, path, e);
+    arena_free(a);
+    return ok;
+}
