@@ -54,7 +54,8 @@ bool safetensors_data(SafetensorsOut *s, const void *data, size_t bytes,
 bool safetensors_commit(SafetensorsOut *s, Error *e); /* frees s; fails unless exactly the declared bytes came */
 void safetensors_discard(SafetensorsOut *s);
 
-/* .npy, versions 1 to 3, C order, little-endian; f2 f4 f8 i1 i2 i4 i8 u1 b1. Fortran order and objects are refused. */
+/* .npy, versions 1 to 3, little-endian; f2 f4 f8 i1 i2 i4 i8 u1 b1. An array in Fortran order is copied into the arena in C order. Objects are
+ * refused. */
 typedef struct Npy {
     Array array;
     Map map;
