@@ -175,6 +175,46 @@ typedef struct FileHooks {
 } FileHooks;
 extern const FileHooks *file_hooks;
 
+/* ---- tables (table.c): the one reader of rows and fields; RFC 4180 ------------------------------------------------- */
+
+/* Rows of fields between separators. With `quotes` a field in double quotes may hold separators and line ends, and "" in it is one quote.
+ * Fields point into the content; a field with "" is copied into the arena. Memory: the content, and 16 bytes for each field of the longest row. */
+typedef struct Table {
+    Text rest;        /* what is not read yet */
+    char cut;         /* '\t', ',', ';', ':' for "::", ' ' for runs of blanks; 0: a line is one field */
+    bool quotes;      /* double quotes have a meaning */
+    bool loose;       /* text behind a closing quote belongs to the field, as pandas reads it; else it is an error */
+    bool trim;        /* white space around fields is left out, and rows of white space alone */
+    const char *name; /* of the file, for messages */
+    Arena *arena;
+    Text *field; /* of the row that was read, until the next one */
+    size_t count, room;
+    Text raw;        /* the row as it stands, with its line end */
+    size_t line;     /* where it begins, from 1 */
+    size_t next;     /* the line after it */
+    bool has_quotes; /* somewhere in the content */
+} Table;
+enum { MOST_FIELDS = 1 << 16 }; /* in a row */
+/* Members that are not given may be set before the first row is read; `quotes` is true unless cut is ' ' or 0. */
+Table table_open(Text content, char cut, const char *name, Arena *a);
+/* The next row that is not empty; false at the end and on an error, which has the line. */
+bool table_next(Table *t, Error *e);
+/* The same for `raw` and `line` alone: fields are not looked at. */
+bool table_skip(Table *t, Error *e);
+/* The separators that a first line may have been written with, by what stands outside double quotes: a tab alone where there is one, else those of
+ * "::", comma and semicolon that are there, else a blank. Returns how many. */
+int table_cuts(Text line, char found[3]);
+
+/* ---- packed and foreign files (unpack.c) ----------------------------------------------------------------------------- */
+
+/* Replaces the content of a gzip file by what it unpacks to, in the arena; other content stays. At most 64 times the packed size and 16 MB are
+ * unpacked: more than any table needs, and a bound on memory and time. A build without zlib refuses gzip. */
+bool unpack_gzip(Text *content, const char *name, Arena *a, Error *e);
+/* What a file is that is no text, by its first bytes ("a zip archive", "a Parquet file"); NULL where it is none of these. */
+const char *foreign_kind(Text content);
+/* What every text that is read goes through: unpacked, UTF-8 without NUL bytes, or an error with its line; a byte order mark is taken off. */
+bool text_decode(Text *content, const char *name, Arena *a, Error *e);
+
 /* ---- JSON (json.c) ------------------------------------------------------------------------------------------------ */
 
 typedef enum JsonType { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT } JsonType;

@@ -156,19 +156,66 @@ static bool count_up(TextIndex **ix, int64_t n, Arena *a, Error *e)
     return true;
 }
 
+/* Whether the ids of a role, over all files, are numbers that MMRec can count. Tokens of RecBole files need not be. */
+static bool is_tokens(const Source *source, bool of_items)
+{
+    for (int p = 0; p < PARTS; p++) {
+        const Ratings *r = source[p].r;
+        if (!r || (p != TRAIN && r == source[TRAIN].r))
+            continue;
+        if (r->format != FORMAT_RECBOLE)
+            return false;
+        const Text *ids = of_items ? r->item : r->user;
+        int64_t n = 0;
+        Error ignored = {0};
+        if (!largest_id(r, ids, "", &n, &ignored))
+            return true;
+    }
+    return false;
+}
+
+/* Numbers by first appearance over train, valid and test, as RecBole numbers tokens. */
+static bool number_tokens(TextIndex **ix, int64_t *count, const Source *source, bool of_items, Arena *a, Error *e)
+{
+    if (!(*ix = text_index_new(a, e)))
+        return false;
+    for (int p = 0; p < PARTS; p++) {
+        const Ratings *r = source[p].r;
+        if (!r || (p != TRAIN && r == source[TRAIN].r))
+            continue;
+        for (size_t row = 0; row < r->count; row++)
+            if (text_index_add(*ix, of_items ? r->item[row] : r->user[row], e) < 0)
+                return false;
+    }
+    *count = text_index_count(*ix);
+    return true;
+}
+
+static bool number_role(DataSet *d, const Source *source, bool of_items, Error *e)
+{
+    TextIndex **ix = of_items ? &d->items : &d->users;
+    int64_t *n = of_items ? &d->I : &d->U;
+    if (is_tokens(source, of_items))
+        return number_tokens(ix, n, source, of_items, d->arena, e);
+    for (int p = 0; p < PARTS; p++) {
+        const Ratings *r = source[p].r;
+        if (r && (p == TRAIN || r != source[TRAIN].r) &&
+            !largest_id(r, of_items ? r->item : r->user, of_items ? "item" : "user", n, e))
+            return false;
+    }
+    return count_up(ix, *n, d->arena, e);
+}
+
 static bool number_mmrec(DataSet *d, const Source *source, Error *e)
 {
-    for (int p = 0; p < PARTS; p++)
-        if (source[p].r && (p == TRAIN || source[p].r != source[TRAIN].r))
-            if (!largest_id(source[p].r, source[p].r->user, "user", &d->U, e) ||
-                !largest_id(source[p].r, source[p].r->item, "item", &d->I, e))
-                return false;
-    return count_up(&d->users, d->U, d->arena, e) && count_up(&d->items, d->I, d->arena, e);
+    return number_role(d, source, false, e) && number_role(d, source, true, e);
 }
 
 /* Numbers the rows of one part; of valid and test those whose user train has. */
-static bool load_part(Pairs *p, DataSet *d, const Source *s, bool is_train, Error *e)
+static bool load_part(Pairs *p, DataSet *d, const Source *s, int part, const bool *in_train, Error *e)
 {
+    bool is_train = part == TRAIN;
+    Counted *counted = &d->counted[part];
     Arena *scratch = arena_new(arena_heap(d->arena), 0);
     if (!scratch)
         return fail_memory(e, s->r->count * sizeof(Row), "numbering interactions");
@@ -178,41 +225,77 @@ static bool load_part(Pairs *p, DataSet *d, const Source *s, bool is_train, Erro
     for (size_t row = 0; ok && row < s->r->count; row++) {
         if (!belongs(s, row))
             continue;
+        counted->rows++;
         int64_t user = text_index_find(d->users, s->r->user[row]);
         if (!is_train && (user < 0 || d->train.start[user] == d->train.start[user + 1])) {
             d->cold++;
+            counted->cold++;
             continue;
         }
         int64_t item = text_index_add(d->items, s->r->item[row], e);
         ok = item >= 0;
+        counted->unknown += !is_train && ok && (item >= d->I || !in_train[item]);
         rows[n++] = (Row){(int32_t)user, (int32_t)item, (float)s->r->rating[row]};
     }
     ok = ok && pairs_build(p, d->U, text_index_count(d->items), rows, n, d->arena, e);
+    counted->repeated = ok ? (int64_t)n - p->count : 0;
     arena_free(scratch);
     return ok;
+}
+
+/* Valid or test with labels of its own: it may be the train file again, or have the rows of this part alone. */
+static bool check_labels(Ratings *r, int part, Error *e)
+{
+    for (size_t row = 0; r->part && row < r->count; row++)
+        if (r->part[row] != part)
+            return fail(e, SP_USAGE, "%s: splits itself by its x_label column: give it as the train file, alone", r->path);
+    r->part = NULL;
+    return true;
+}
+
+/* The items of train, whose numbers are known now. */
+static const bool *note_items(const DataSet *d, Arena *scratch, Error *e)
+{
+    bool *in_train = NEW(scratch, bool, d->I, e);
+    for (int64_t k = 0; in_train && k < d->train.count; k++)
+        in_train[d->train.item[k]] = true;
+    return in_train;
+}
+
+static bool read_parts(Ratings r[PARTS], Source source[PARTS], const DataConfig *c, Arena *scratch, Error *e)
+{
+    const char *const path[PARTS] = {c->train, c->valid, c->test};
+    for (int p = 0; p < PARTS; p++) {
+        if (!path[p])
+            continue;
+        if (p != TRAIN && r[TRAIN].part && !strcmp(path[p], path[TRAIN]))
+            continue; /* has its rows by their label */
+        if (!ratings_read_as(&r[p], path[p], c->format, &c->layout, scratch, e) || (p == TRAIN && !ratings_sure(&r[p], e)))
+            return false;
+        if (p != TRAIN && r[TRAIN].part)
+            return fail(e, SP_USAGE, "%s: splits itself by its x_label column: leave %s out, or take that column away",
+                        path[TRAIN], path[p]);
+        if (p != TRAIN && !check_labels(&r[p], p, e))
+            return false;
+        source[p] = (Source){&r[p], 0};
+    }
+    if (r[TRAIN].part)
+        for (int p = VALID; p < PARTS; p++)
+            source[p] = (Source){&r[TRAIN], (int8_t)p};
+    return true;
 }
 
 static bool load(DataSet *d, const DataConfig *c, Arena *scratch, Error *e)
 {
     Ratings *r = NEW(scratch, Ratings, PARTS, e);
     Source source[PARTS] = {{0}};
-    const char *const path[PARTS] = {c->train, c->valid, c->test};
-    if (!r)
+    const bool *in_train = NULL;
+    if (!r || !read_parts(r, source, c, scratch, e))
         return false;
-    for (int p = 0; p < PARTS; p++) {
-        if (!path[p])
-            continue;
-        if (!ratings_read(&r[p], path[p], c->format, scratch, e))
-            return false;
-        if (p != TRAIN && r[TRAIN].part)
-            return fail(e, SP_USAGE, "%s: splits itself by its x_label column: leave %s out, or take that column away",
-                        path[TRAIN], path[p]);
-        r[p].part = p == TRAIN ? r[p].part : NULL;
-        source[p] = (Source){&r[p], 0};
-    }
-    if (r[TRAIN].part)
-        for (int p = VALID; p < PARTS; p++)
-            source[p] = (Source){&r[TRAIN], (int8_t)p};
+    d->format = r[TRAIN].format;
+    d->cut = r[TRAIN].cut;
+    if (!(d->columns = arena_strndup(d->arena, r[TRAIN].columns, strlen(r[TRAIN].columns), e)))
+        return false;
     bool ok = c->protocol == PROTOCOL_MMREC ? number_mmrec(d, source, e) : number_elliot(d, &source[TRAIN], e);
     if (!ok)
         return false;
@@ -220,13 +303,19 @@ static bool load(DataSet *d, const DataConfig *c, Arena *scratch, Error *e)
         return fail(e, SP_UNSUPPORTED, "%s: more than %d users and items", c->train, INT32_MAX / 2);
     Pairs *pairs[PARTS] = {&d->train, &d->valid, &d->test};
     for (int p = 0; p < PARTS; p++) {
-        if (source[p].r && !load_part(pairs[p], d, &source[p], p == TRAIN, e))
+        /* A first row of a known user is no header. */
+        if (p != TRAIN && source[p].r && text_index_find(d->users, source[p].r->user[0]) < 0 &&
+            !ratings_sure(source[p].r, e))
+            return false;
+        if (source[p].r && !load_part(pairs[p], d, &source[p], p, in_train, e))
             return false;
         if (p == TRAIN && !d->train.count)
             return fail(e, SP_FORMAT, "%s: holds no train rows (x_label 0)", c->train);
+        if (p == TRAIN && !(in_train = note_items(d, scratch, e)))
+            return false;
         if (p != TRAIN && pairs[p]->start && !pairs[p]->count) {
-            if (path[p])
-                return fail(e, SP_FORMAT, "%s: none of its users has interactions in %s", path[p], c->train);
+            if (source[p].r != source[TRAIN].r)
+                return fail(e, SP_FORMAT, "%s: none of its users has interactions in %s", source[p].r->path, c->train);
             *pairs[p] = (Pairs){0}; /* no row has that x_label */
         }
     }
@@ -260,6 +349,61 @@ bool dataset_load(DataSet *d, const DataConfig *c, Arena *a, Error *e)
             }
     }
     return true;
+}
+
+/* ---- what was read ----------------------------------------------------------------------------------------------------- */
+
+static const char *const PART_NAMES[PARTS] = {"train", "valid", "test"};
+
+static void describe_json(const DataSet *d, double density, FILE *to)
+{
+    fprintf(to, "{\"event\":\"data\",\"format\":\"%s\",\"read_as\":\"%s\",\"columns\":", format_name(d->format),
+            format_words(d->format, d->cut));
+    json_print_string(to, text_of(d->columns));
+    fprintf(to, ",\"users\":%lld,\"items\":%lld,\"density\":%.6g", (long long)d->U, (long long)d->I, density);
+    for (int p = 0; p < PARTS; p++)
+        if (d->counted[p].rows) {
+            const Counted *n = &d->counted[p];
+            fprintf(to,
+                    ",\"%s\":{\"rows\":%lld,\"left_out\":{\"user_not_in_train\":%lld,\"repeated\":%lld},\"item_not_in_"
+                    "train\":%lld}",
+                    PART_NAMES[p], (long long)n->rows, (long long)n->cold, (long long)n->repeated, (long long)n->unknown);
+        }
+    fputs("}\n", to);
+}
+
+void dataset_describe(const DataSet *d, FILE *text, FILE *json)
+{
+    double density = (double)d->train.count / ((double)d->U * (double)d->I);
+    if (json)
+        describe_json(d, density, json);
+    if (!text)
+        return;
+    fprintf(text, "data: %s (%s), %lld users, %lld items, train %lld, density %.3g%%", format_words(d->format, d->cut),
+            d->columns, (long long)d->U, (long long)d->I, (long long)d->counted[TRAIN].rows, 100 * density);
+    for (int p = VALID; p < PARTS; p++)
+        if (d->counted[p].rows)
+            fprintf(text, ", %s %lld", PART_NAMES[p], (long long)d->counted[p].rows);
+    const char *before = "; left out: ";
+    for (int p = 0; p < PARTS; p++) {
+        const Counted *n = &d->counted[p];
+        if (n->cold) {
+            fprintf(text, "%s%lld %s rows whose user is not in train", before, (long long)n->cold, PART_NAMES[p]);
+            before = ", ";
+        }
+        if (n->repeated) {
+            fprintf(text, "%s%lld %s rows that a later row repeats", before, (long long)n->repeated, PART_NAMES[p]);
+            before = ", ";
+        }
+    }
+    before = "; counted as missed: ";
+    for (int p = VALID; p < PARTS; p++)
+        if (d->counted[p].unknown) {
+            fprintf(text, "%s%lld %s rows whose item is not in train", before, (long long)d->counted[p].unknown,
+                    PART_NAMES[p]);
+            before = ", ";
+        }
+    fputc('\n', text);
 }
 
 void dataset_close(DataSet *d)

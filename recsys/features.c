@@ -59,42 +59,92 @@ static Text bare_name(Text name)
 /* ---- a folder of <item id>.npy
  * ------------------------------------------------------------------------------------------------ */
 
+/* The file of an item: its id, or as Ducho cuts it, its id up to the first dot. "" where there is none; *cut: the shortened name was taken. */
+static const char *file_of(Text id, const char *path, Text *cut, Arena *scratch, Error *e)
+{
+    *cut = (Text){0};
+    if (memchr(id.p, '/', id.n))
+        return "";
+    const char *file = arena_printf(scratch, e, "%s/%.*s.npy", path, (int)id.n, id.p);
+    Text bare = bare_name(id);
+    if (!file || file_exists(file) || bare.n == id.n)
+        return !file || file_exists(file) ? file : "";
+    file = arena_printf(scratch, e, "%s/%.*s.npy", path, (int)bare.n, bare.p);
+    if (!file || !file_exists(file))
+        return file ? "" : NULL;
+    *cut = bare;
+    return file;
+}
+
+/* Two items may not share a file: `owners` has the names of the cut files, `whose` their items; the full id of another item is one too. */
+static bool check_owner(TextIndex *owners, int64_t **whose, size_t *room, Text cut, int64_t item, const DataSet *d,
+                        const char *file, Arena *a, Error *e)
+{
+    int64_t before = text_index_count(owners), other = text_index_find(d->items, cut);
+    if (other < 0 || other >= d->I) {
+        int64_t number = text_index_add(owners, cut, e);
+        if (number < 0)
+            return false;
+        if (number == before) {
+            if ((size_t)before == *room && !(*whose = arena_grow(a, *whose, (size_t)before, room, sizeof **whose, e)))
+                return false;
+            (*whose)[before] = item;
+            return true;
+        }
+        other = (*whose)[number];
+    }
+    Text x = text_index_at(d->items, other), y = text_index_at(d->items, item);
+    return fail(e, SP_FORMAT,
+                "%s: may be of item %.*s or of item %.*s, as names are cut at the first dot; name each file by its whole id",
+                file, (int)MIN(x.n, (size_t)60), x.p, (int)MIN(y.n, (size_t)60), y.p);
+}
+
+static bool read_item(Feature *f, const DataSet *d, const char *file, int64_t i, float **data, Arena *scratch, Arena *a,
+                      Error *e)
+{
+    Npy n;
+    if (!npy_read(&n, file, scratch, e))
+        return false;
+    const Array *x = &n.array;
+    bool ok = true;
+    if (x->dims == 0 || x->count == 0 || x->count != x->shape[x->dims - 1])
+        ok = fail(e, SP_SHAPE, "%s: holds %lld numbers in %d dimensions; an item's features are (1, D) or (D,)", file,
+                  (long long)x->count, x->dims);
+    if (ok && !*data) {
+        f->D = x->count;
+        ok = (*data = arena_alloc(a, (size_t)d->I, (size_t)f->D * sizeof(float), e)) != NULL;
+    }
+    if (ok && x->count != f->D)
+        ok = fail(e, SP_SHAPE, "%s: has %lld columns, the files before it %lld", file, (long long)x->count, (long long)f->D);
+    if (ok)
+        array_f32(x, 0, f->D, *data + i * f->D);
+    npy_close(&n);
+    return ok;
+}
+
 static bool from_folder(Feature *f, const DataSet *d, const char *path, Arena *a, Error *e)
 {
     Missing missing = {0};
     float *data = NULL;
-    Arena *scratch = arena_new(arena_heap(a), 0);
-    if (!scratch)
-        return fail_memory(e, 4096, "reading features");
-    bool ok = true;
+    Arena *scratch = arena_new(arena_heap(a), 0), *names = arena_new(arena_heap(a), 0);
+    TextIndex *owners = names ? text_index_new(names, e) : NULL;
+    int64_t *whose = NULL;
+    size_t room = 0;
+    bool ok = (scratch && names) || fail_memory(e, 4096, "reading features");
+    ok = ok && owners;
     for (int64_t i = 0; ok && i < d->I; i++) {
         ArenaMark mark = arena_mark(scratch);
-        Text id = text_index_at(d->items, i);
-        const char *file = arena_printf(scratch, e, "%s/%.*s.npy", path, (int)id.n, id.p);
-        ok = file != NULL;
-        if (ok && (memchr(id.p, '/', id.n) || !file_exists(file))) {
+        Text cut;
+        const char *file = file_of(text_index_at(d->items, i), path, &cut, scratch, e);
+        if (file && !*file)
             note_missing(&missing, i);
-        } else if (ok) {
-            Npy n;
-            if (!(ok = npy_read(&n, file, scratch, e)))
-                break;
-            const Array *x = &n.array;
-            if (x->dims == 0 || x->count == 0 || x->count != x->shape[x->dims - 1])
-                ok = fail(e, SP_SHAPE, "%s: holds %lld numbers in %d dimensions; an item's features are (1, D) or (D,)",
-                          file, (long long)x->count, x->dims);
-            if (ok && !data) {
-                f->D = x->count;
-                ok = (data = arena_alloc(a, (size_t)d->I, (size_t)f->D * sizeof(float), e)) != NULL;
-            }
-            if (ok && x->count != f->D)
-                ok = fail(e, SP_SHAPE, "%s: has %lld columns, the files before it %lld", file, (long long)x->count,
-                          (long long)f->D);
-            if (ok)
-                array_f32(x, 0, f->D, data + i * f->D);
-        }
+        else
+            ok = file && (!cut.n || check_owner(owners, &whose, &room, cut, i, d, file, names, e)) &&
+                 read_item(f, d, file, i, &data, scratch, a, e);
         arena_rewind(scratch, mark);
     }
     arena_free(scratch);
+    arena_free(names);
     f->data = data;
     return ok && report_missing(&missing, d, path, "", e);
 }
@@ -112,7 +162,8 @@ static bool read_names(TextIndex **names, const char **ids_path, const char *pat
     if (!file_exists(*ids_path))
         return true;
     Text content, line;
-    if (!file_read(&content, a, *ids_path, 0, e) || !(*names = text_index_new(a, e)))
+    if (!file_read(&content, a, *ids_path, 0, e) || !text_decode(&content, *ids_path, a, e) ||
+        !(*names = text_index_new(a, e)))
         return false;
     int64_t count = 0;
     while (text_line(&content, &line)) {

@@ -1,91 +1,209 @@
-/* recsys/formats.c: who took what, from the text files that people have. */
-#include "recsys/recsys.h"
+/* recsys/formats.c: who took what, from the text files that people have. docs/formats.md says how each is recognised. */
+#include "recsys/private.h"
 
 #include <math.h>
-#include <stdlib.h>
 
-enum { NO_COLUMN = -1, MAX_COLUMNS = 256 };
 static const size_t LARGEST_FILE = (size_t)1 << 38;
 
-/* Where the columns stand; NO_COLUMN where absent. */
-typedef struct Columns {
-    char cut; /* '\t', ',' or ' ' */
-    int count;
-    int user, item, rating, time, part;
-} Columns;
+static const char *const FORMATS[] = {"auto", "tsv", "inter", "recbole", "lightgcn"};
 
 Format format_find(const char *name)
 {
-    static const char *const names[] = {"auto", "tsv", "inter", "recbole", "lightgcn"};
-    for (size_t i = 0; i < COUNT(names); i++)
-        if (!strcmp(name, names[i]))
+    for (size_t i = 0; i < COUNT(FORMATS); i++)
+        if (!strcmp(name, FORMATS[i]))
             return (Format)i;
     return !strcmp(name, "csv") ? FORMAT_TSV : (Format)-1;
 }
 
-/* Takes the next column from the line; a quoted one ends at its closing quote, which must be followed by a cut. */
-static bool next_column(Text *rest, char cut, Text *column)
+const char *format_name(Format f)
 {
-    if (!rest->p)
-        return false;
-    if (cut == ',' && rest->n > 1 && rest->p[0] == '"') {
-        const char *end = memchr(rest->p + 1, '"', rest->n - 1);
-        size_t taken = end ? (size_t)(end - rest->p) + 1 : 0;
-        if (end && (taken == rest->n || rest->p[taken] == cut)) {
-            *column = (Text){rest->p + 1, taken - 2};
-            *rest = taken == rest->n ? (Text){NULL, 0} : (Text){rest->p + taken + 1, rest->n - taken - 1};
+    return FORMATS[f];
+}
+
+const char *format_words(Format f, char cut)
+{
+    switch (f) {
+    case FORMAT_INTER: return "MMRec .inter";
+    case FORMAT_RECBOLE: return "RecBole .inter";
+    case FORMAT_LIGHTGCN: return "LightGCN text";
+    default: break;
+    }
+    switch (cut) {
+    case '\t': return "table between tabs";
+    case ',': return "table between commas";
+    case ';': return "table between semicolons";
+    case ':': return "table between ::";
+    default: return "table between blanks";
+    }
+}
+
+bool layout_separator(const char *word, char *cut)
+{
+    static const struct {
+        const char *word, *character;
+        char cut;
+    } CUTS[] = {
+        {"tab", "\t", '\t'}, {"comma", ",", ','}, {"semicolon", ";", ';'}, {"colons", "::", ':'}, {"blank", " ", ' '}};
+    for (size_t i = 0; i < COUNT(CUTS); i++)
+        if (!strcmp(word, CUTS[i].word) || !strcmp(word, CUTS[i].character)) {
+            *cut = CUTS[i].cut;
             return true;
         }
-    }
-    bool some = text_next(rest, cut, column);
-    if (some)
-        *column = text_trim(*column);
-    return some;
-}
-
-static char cut_of(Text line)
-{
-    return memchr(line.p, '\t', line.n) ? '\t' : memchr(line.p, ',', line.n) ? ',' : ' ';
-}
-
-/* ---- headers -------------------------------------------------------------------------------------------------------------
- */
-
-static bool is_one_of(Text name, const char *const *names)
-{
-    for (; *names; names++)
-        if (name.n == strlen(*names) && !strncasecmp(name.p, *names, name.n))
-            return true;
     return false;
 }
 
-/* Reads the line as column names. False where it names no user and item: then it is a row. A RecBole name ends in its type.
- */
-static bool read_header(Text line, Columns *c, bool *typed)
+/* ---- the first row ----------------------------------------------------------------------------------------------------- */
+
+/* What a text is that is no table, by its first line; NULL where it may be one. */
+static const char *other_text(Text line)
 {
-    static const char *const users[] = {"user", "userid", "user_id", "uid", "reviewerid", "reviewer_id", NULL};
-    static const char *const items[] = {"item",     "itemid",  "item_id",   "iid",        "asin",        "movie", "movieid",
-                                        "movie_id", "product", "productid", "product_id", "parent_asin", NULL};
-    static const char *const ratings[] = {"rating", "ratings", "score", "overall", "stars", NULL};
-    static const char *const times[] = {"timestamp", "time", "unixreviewtime", NULL};
-    static const char *const parts[] = {"x_label", NULL};
-    struct {
-        const char *const *names;
-        int *at;
-    } known[] = {{users, &c->user}, {items, &c->item}, {ratings, &c->rating}, {times, &c->time}, {parts, &c->part}};
-    *c = (Columns){cut_of(line), 0, NO_COLUMN, NO_COLUMN, NO_COLUMN, NO_COLUMN, NO_COLUMN};
-    *typed = false;
-    for (Text rest = line, name; c->count < MAX_COLUMNS && next_column(&rest, c->cut, &name); c->count++) {
-        const char *colon = name.n ? memchr(name.p, ':', name.n) : NULL;
-        if (colon) {
-            *typed = true;
-            name.n = (size_t)(colon - name.p);
-        }
-        for (size_t k = 0; k < COUNT(known); k++)
-            if (*known[k].at == NO_COLUMN && is_one_of(name, known[k].names))
-                *known[k].at = c->count;
+    static const struct {
+        const char *begins, *kind;
+    } KINDS[] = {
+        {"{", "JSON"},     {"[", "JSON"},         {"<?xml", "XML"},
+        {"<html", "HTML"}, {"<!DOCTYPE", "HTML"}, {"%", "Matrix Market or KONECT text, with lines of remarks"},
+    };
+    for (size_t i = 0; i < COUNT(KINDS); i++)
+        if (text_starts(line, KINDS[i].begins) && (*KINDS[i].begins != '[' || line.n == 1 || line.p[1] == '{'))
+            return KINDS[i].kind;
+    int64_t movie;
+    if (line.n > 1 && line.p[line.n - 1] == ':' && text_i64((Text){line.p, line.n - 1}, &movie))
+        return "Netflix Prize text, with a line 'movie:' above each movie's rows";
+    return NULL;
+}
+
+/* The first `most` words of a line; returns how many there are, most + 1 where there are more. */
+static size_t words_of(Text line, Text *word, size_t most)
+{
+    size_t n = 0;
+    for (Text rest = line, part; n <= most && text_next(&rest, ' ', &part);) {
+        part = text_trim(part);
+        if (part.n && n++ < most)
+            word[n - 1] = part;
     }
-    return c->user != NO_COLUMN && c->item != NO_COLUMN;
+    return n;
+}
+
+/* What the lines of a text between blanks have in common. */
+typedef struct Blanks {
+    size_t columns;
+    bool alike;          /* as many words in each line, 2 to 4, those behind the second numbers */
+    bool whole, natural; /* all are whole numbers; and from 0 on */
+    bool repeats;        /* a first word comes twice: LightGCN text has a line a user */
+} Blanks;
+
+/* Looks at lines until one is unlike the first or repeats a user. */
+static bool compare_lines(Blanks *b, Text content, Arena *scratch, Error *e)
+{
+    TextIndex *users = text_index_new(scratch, e);
+    Text line, word[4];
+    *b = (Blanks){.alike = true, .whole = true, .natural = true};
+    while (users && b->alike && !b->repeats && text_line(&content, &line)) {
+        size_t n = words_of(line, word, COUNT(word));
+        if (n == 0)
+            continue;
+        b->columns = b->columns ? b->columns : n;
+        b->alike = n == b->columns && n > 1 && n <= COUNT(word);
+        for (size_t i = 0; b->alike && i < n; i++) {
+            double number;
+            int64_t value;
+            bool whole = text_i64(word[i], &value);
+            b->whole = b->whole && whole;
+            b->natural = b->natural && whole && value >= 0;
+            b->alike = i < 2 || text_f64(word[i], &number);
+        }
+        int64_t before = text_index_count(users), user = text_index_add(users, word[0], e);
+        if (user < 0)
+            return false;
+        b->repeats = user < before;
+    }
+    return users != NULL;
+}
+
+/* LightGCN text or a table between blanks. */
+static bool tell_blanks(Ratings *r, Arena *a, Error *e)
+{
+    Blanks b = {0};
+    Arena *scratch = arena_new(arena_heap(a), 0);
+    bool ok = scratch ? compare_lines(&b, r->content, scratch, e) : fail_memory(e, 4096, "comparing lines");
+    arena_free(scratch);
+    if (!ok)
+        return false;
+    if (!b.alike || (b.columns == 2 && b.natural)) /* two columns: both readings give the same pairs */
+        r->format = FORMAT_LIGHTGCN;
+    else if (!b.whole || b.repeats)
+        r->format = FORMAT_TSV;
+    else if (!b.natural)
+        r->format = FORMAT_LIGHTGCN; /* which names the number below 0 */
+    else
+        return fail(e, SP_FORMAT,
+                    "%s: may be LightGCN text (user item item ...) or a table between blanks (user item rating%s): choose "
+                    "by --format "
+                    "lightgcn or --format tsv",
+                    r->path, b.columns > 3 ? " time" : "");
+    return true;
+}
+
+/* The separator: told, or the only one that the line has, or the one that gives a header. */
+static bool choose_cut(Ratings *r, const Layout *layout, Text line, Text rows, size_t number, Arena *a, Error *e)
+{
+    char found[3];
+    int n = table_cuts(line, found), headers = 0;
+    r->cut = layout->cut ? layout->cut : found[0];
+    for (int i = 0; !layout->cut && n > 1 && i < n; i++) {
+        Table t = table_open(rows, found[i], r->path, a);
+        Columns c = {0};
+        Error ignored = {0};
+        t.trim = true;
+        if (table_next(&t, &ignored) && columns_find(&c, t.field, t.count, layout->columns, r->path, number, &ignored) &&
+            c.header) {
+            r->cut = found[i];
+            headers++;
+        }
+    }
+    if (!layout->cut && n > 1 && headers != 1)
+        return fail(e, SP_FORMAT,
+                    "%s:%zu: may be cut at \"%s\" or at \"%s\": choose by --separator colons, comma or semicolon", r->path,
+                    number, found[0] == ':' ? "::" : ",", found[n - 1] == ',' ? "," : ";");
+    return true;
+}
+
+/* Where the columns are, by the first row in t. */
+static bool first_row(Ratings *r, const Layout *layout, const Table *t, Columns *c, Error *e)
+{
+    char names[256];
+    if (!columns_find(c, t->field, t->count, layout->columns, r->path, t->line, e))
+        return false;
+    if (r->format == FORMAT_AUTO)
+        r->format = c->header && c->typed                        ? FORMAT_RECBOLE
+                    : c->header && c->at[ROLE_PART] != NO_COLUMN ? FORMAT_INTER
+                                                                 : FORMAT_TSV;
+    if (!c->header && r->format != FORMAT_TSV)
+        return fail(e, SP_FORMAT, "%s:%zu: the first line must name the columns, %s", r->path, t->line,
+                    r->format == FORMAT_INTER ? "userID and itemID among them"
+                                              : "user_id:token and item_id:token among them");
+    if (!c->header && !c->told && (t->count < 2 || t->count > 4))
+        return fail(
+            e, SP_FORMAT,
+            "%s:%zu: has %zu column%s; a file without column names has user, item[, rating[, time]] between tabs, commas, "
+            "semicolons or \"::\"; if these are names, or other columns: --columns names them (%s)",
+            r->path, t->line, t->count, t->count == 1 ? "" : "s", fields_text(t->field, t->count, names, sizeof names));
+    return true;
+}
+
+/* "user_id, book_id, rating" for people. */
+static bool describe_columns(Ratings *r, const Columns *c, const Table *t, Arena *a, Error *e)
+{
+    static const char *const roles[ROLES] = {"user", "item", "rating", "time", "x_label"};
+    r->columns = "";
+    for (int role = 0; role < ROLES && r->columns; role++) {
+        if (c->at[role] == NO_COLUMN)
+            continue;
+        Text name = c->header ? t->field[c->at[role]] : text_of(roles[role]);
+        r->columns =
+            arena_printf(a, e, "%s%s%.*s", r->columns, *r->columns ? ", " : "", (int)MIN(name.n, (size_t)40), name.p);
+    }
+    return r->columns != NULL;
 }
 
 /* ---- rows
@@ -93,75 +211,73 @@ static bool read_header(Text line, Columns *c, bool *typed)
 
 typedef struct Reader {
     Ratings *r;
+    Columns c;
     size_t rated, timed; /* rows that have one */
     Arena *a;
     Error *e;
 } Reader;
 
 /* Room for all rows that the file can hold, counted by its line ends or, of LightGCN's, its blanks. */
-static bool make_room(Reader *in, const Columns *c)
+static bool make_room(Reader *in)
 {
     Ratings *r = in->r;
-    char end = r->format == FORMAT_LIGHTGCN ? ' ' : '\n';
+    bool table = r->format != FORMAT_LIGHTGCN;
+    char end = table ? '\n' : ' ';
     size_t most = 1;
     for (const char *p = r->content.p, *stop = p + r->content.n; (p = memchr(p, end, (size_t)(stop - p))) != NULL; p++)
         most++;
-    bool table = r->format != FORMAT_LIGHTGCN;
     return (r->user = NEW(in->a, Text, most, in->e)) && (r->item = NEW(in->a, Text, most, in->e)) &&
            (r->rating = NEW(in->a, double, most, in->e)) && (r->line = NEW(in->a, uint32_t, most, in->e)) &&
-           (!table || c->time == NO_COLUMN || (r->time = NEW(in->a, int64_t, most, in->e))) &&
-           (!table || c->part == NO_COLUMN || (r->part = NEW(in->a, int8_t, most, in->e)));
+           (!table || in->c.at[ROLE_TIME] == NO_COLUMN || (r->time = NEW(in->a, int64_t, most, in->e))) &&
+           (!table || in->c.at[ROLE_PART] == NO_COLUMN || (r->part = NEW(in->a, int8_t, most, in->e)));
 }
 
-static bool at_line(Reader *in, uint32_t line, const char *what, Text value)
+/* `first`: the fields of a first row that may be names, or NULL. */
+static bool at_line(Reader *in, size_t line, const char *what, Text value, const Table *first)
 {
-    int shown = (int)MIN(value.n, (size_t)60);
-    return fail(in->e, SP_FORMAT, "%s:%u: %s '%.*s'", in->r->path, line, what, shown, value.p);
+    char names[256] = "";
+    if (first)
+        fields_text(first->field, first->count, names, sizeof names);
+    return fail(in->e, SP_FORMAT, "%s:%zu: %s '%.*s'%s%s", in->r->path, line, what, (int)MIN(value.n, (size_t)60), value.p,
+                first ? "; if the first line names the columns, --columns must say which: " : "", names);
 }
 
-static bool table_row(Reader *in, const Columns *c, Text line, uint32_t number)
+static bool table_row(Reader *in, const Table *t)
 {
-    Text column[MAX_COLUMNS] = {0};
-    int n = 0;
-    for (Text rest = line, x; next_column(&rest, c->cut, &x); n++)
-        if (n < MAX_COLUMNS)
-            column[n] = x;
     Ratings *r = in->r;
-    if (n != c->count)
-        return fail(in->e, SP_FORMAT, "%s:%u: has %d column%s, %s", r->path, number, n, n == 1 ? "" : "s",
-                    c->count == n + 1 ? "one fewer than the first line" : "unlike the first line");
-    size_t at = r->count;
-    r->user[at] = column[c->user];
-    r->item[at] = column[c->item];
-    r->rating[at] = 1;
-    r->line[at] = number;
-    if (!r->user[at].n || !r->item[at].n)
-        return fail(in->e, SP_FORMAT, "%s:%u: the %s id is empty", r->path, number, r->user[at].n ? "item" : "user");
-    if (c->rating != NO_COLUMN && column[c->rating].n) {
-        if (!text_f64(column[c->rating], &r->rating[at]) || !isfinite(r->rating[at]))
-            return at_line(in, number, "the rating is not a number:", column[c->rating]);
+    const int *at = in->c.at;
+    size_t row = r->count;
+    if (t->count != (size_t)in->c.count)
+        return fail(in->e, SP_FORMAT, "%s:%zu: has %zu column%s, %s", r->path, t->line, t->count, t->count == 1 ? "" : "s",
+                    (size_t)in->c.count == t->count + 1 ? "one fewer than the first line" : "unlike the first line");
+    const Table *first = row == 0 && !r->header ? t : NULL;
+    r->user[row] = t->field[at[ROLE_USER]];
+    r->item[row] = t->field[at[ROLE_ITEM]];
+    r->rating[row] = 1;
+    r->line[row] = (uint32_t)t->line;
+    if (!r->user[row].n || !r->item[row].n)
+        return fail(in->e, SP_FORMAT, "%s:%zu: the %s id is empty", r->path, t->line, r->user[row].n ? "item" : "user");
+    if (at[ROLE_RATING] != NO_COLUMN && t->field[at[ROLE_RATING]].n) {
+        if (!text_f64(t->field[at[ROLE_RATING]], &r->rating[row]) || !isfinite(r->rating[row]))
+            return at_line(in, t->line, "the rating is not a number:", t->field[at[ROLE_RATING]], first);
         in->rated++;
     }
-    if (c->time != NO_COLUMN && column[c->time].n) {
-        double seconds;
-        if (!text_i64(column[c->time], &r->time[at])) {
-            if (!text_f64(column[c->time], &seconds) || !(fabs(seconds) < 0x1p62))
-                return at_line(in, number, "the time is not a number:", column[c->time]);
-            r->time[at] = (int64_t)floor(seconds);
-        }
+    if (at[ROLE_TIME] != NO_COLUMN && t->field[at[ROLE_TIME]].n) {
+        if (!time_parse(t->field[at[ROLE_TIME]], &r->time[row]))
+            return at_line(in, t->line, "the time is not a number or a date as 2005-09-06:", t->field[at[ROLE_TIME]], first);
         in->timed++;
     }
-    if (c->part != NO_COLUMN) {
+    if (at[ROLE_PART] != NO_COLUMN) {
         int64_t part;
-        if (!text_i64(column[c->part], &part) || part < 0 || part > 2)
-            return at_line(in, number, "x_label is not 0, 1 or 2:", column[c->part]);
-        r->part[at] = (int8_t)part;
+        if (!text_i64(t->field[at[ROLE_PART]], &part) || part < 0 || part > 2)
+            return at_line(in, t->line, "x_label is not 0, 1 or 2:", t->field[at[ROLE_PART]], NULL);
+        r->part[row] = (int8_t)part;
     }
     r->count++;
     return true;
 }
 
-static bool lightgcn_line(Reader *in, Text line, uint32_t number)
+static bool lightgcn_line(Reader *in, Text line, size_t number)
 {
     Ratings *r = in->r;
     Text rest = line, user = {0}, id;
@@ -172,7 +288,8 @@ static bool lightgcn_line(Reader *in, Text line, uint32_t number)
             continue;
         if (!text_i64(id, &value) || value < 0)
             return at_line(in, number,
-                           "a line is 'user item item ...' in whole numbers (other formats have tabs or commas), not", id);
+                           "a line is 'user item item ...' in whole numbers (other formats have tabs or commas), not", id,
+                           NULL);
         if (!user.n) {
             user = id;
             continue;
@@ -180,85 +297,148 @@ static bool lightgcn_line(Reader *in, Text line, uint32_t number)
         r->user[r->count] = user;
         r->item[r->count] = id;
         r->rating[r->count] = 1;
-        r->line[r->count++] = number;
+        r->line[r->count++] = (uint32_t)number;
     }
     return true;
 }
 
-/* Refuses bytes that no id may hold, with the line where they stand. */
-static bool check_bytes(const Ratings *r, Error *e)
+/* ---- a first row that may be a header ---------------------------------------------------------------------------------- */
+
+static bool all_letters(Text id)
 {
-    const char *nul = r->content.n ? memchr(r->content.p, 0, r->content.n) : NULL;
-    size_t bad = nul ? (size_t)(nul - r->content.p) : 0;
-    if (!nul && utf8_valid(r->content, &bad))
-        return true;
-    size_t line = 1;
-    for (size_t i = 0; i < bad; i++)
-        line += r->content.p[i] == '\n';
-    return fail(e, SP_FORMAT, "%s:%zu: %s", r->path, line, nul ? "holds a NUL byte: not a text file" : "is not valid UTF-8");
+    for (size_t i = 0; i < id.n; i++) {
+        char c = id.p[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (i && (c == '_' || c == '-' || c == ' ' || c == '.'))))
+            return false;
+    }
+    return id.n > 1;
 }
 
-/* What the first line says: the format, where the columns are, whether it is a header. */
-static bool first_line(Ratings *r, Text line, Columns *c, bool *header, Error *e)
+/* The first is no whole number, and all others are. */
+static bool unlike_the_rest(const Text *id, size_t n)
 {
-    bool typed;
-    *header = read_header(line, c, &typed);
-    if (r->format == FORMAT_AUTO)
-        r->format = *header               ? typed                  ? FORMAT_RECBOLE
-                                            : c->part != NO_COLUMN ? FORMAT_INTER
-                                                                   : FORMAT_TSV
-                    : cut_of(line) == ' ' ? FORMAT_LIGHTGCN
-                                          : FORMAT_TSV;
-    if (r->format == FORMAT_LIGHTGCN)
-        return true;
-    if (!*header && r->format != FORMAT_TSV)
-        return fail(e, SP_FORMAT, "%s:1: the first line must name the columns, %s", r->path,
-                    r->format == FORMAT_INTER ? "userID and itemID among them"
-                                              : "user_id:token and item_id:token among them");
-    if (*header)
-        return true;
-    if (c->count < 2 || c->count > 4)
-        return fail(
-            e, SP_FORMAT,
-            "%s:1: has %d column%s; a file without column names has user, item[, rating[, time]] between tabs or commas",
-            r->path, c->count, c->count == 1 ? "" : "s");
-    *c = (Columns){c->cut, c->count, 0, 1, c->count > 2 ? 2 : NO_COLUMN, c->count > 3 ? 3 : NO_COLUMN, NO_COLUMN};
-    return true;
+    int64_t value;
+    if (text_i64(id[0], &value))
+        return false;
+    for (size_t i = 1; i < n; i++)
+        if (!text_i64(id[i], &value))
+            return false;
+    return n > 1;
 }
 
-bool ratings_read(Ratings *r, const char *path, Format f, Arena *a, Error *e)
+static bool occurs_again(const Text *id, size_t n)
 {
-    *r = (Ratings){.path = path, .format = f};
-    if (!stream_read(&r->content, a, path, LARGEST_FILE, e))
-        return false;
-    if (text_starts(r->content, "\xEF\xBB\xBF"))
-        r->content = (Text){r->content.p + 3, r->content.n - 3};
-    if (!check_bytes(r, e))
-        return false;
-    Reader in = {.r = r, .a = a, .e = e};
-    Columns c = {0};
-    uint32_t number = 0;
-    bool begun = false;
-    for (Text rest = r->content, line; text_line(&rest, &line);) {
-        if (number == UINT32_MAX)
-            return fail(e, SP_UNSUPPORTED, "%s: has more than %u lines", path, UINT32_MAX);
-        number++;
-        if (!text_trim(line).n)
-            continue;
+    for (size_t i = 1; i < n; i++)
+        if (text_equal(id[i], id[0]))
+            return true;
+    return false;
+}
+
+/* A file without ratings gives no sign by itself that its first line is a header of unknown names: the ids do. */
+static bool note_doubt(Reader *in, Error *e)
+{
+    Ratings *r = in->r;
+    const Columns *c = &in->c;
+    if (r->format == FORMAT_LIGHTGCN || r->header || c->told || in->rated || in->timed)
+        return true;
+    bool names = c->half || (all_letters(r->user[0]) && all_letters(r->item[0]));
+    if (!unlike_the_rest(r->user, r->count) && !unlike_the_rest(r->item, r->count) &&
+        (r->count < 2 || !names || occurs_again(r->user, r->count) || occurs_again(r->item, r->count)))
+        return true;
+    char text[256];
+    fields_text((Text[]){r->user[0], r->item[0]}, 2, text, sizeof text);
+    r->doubt = arena_printf(
+        in->a, e,
+        "%s:%u: the first line may name the columns or be an interaction: choose by --columns %s (names) or --columns "
+        "user,item%s (an interaction)",
+        r->path, r->line[0], text,
+        c->count == 3   ? ",rating"
+        : c->count == 4 ? ",rating,time"
+                        : "");
+    return r->doubt != NULL;
+}
+
+bool ratings_sure(const Ratings *r, Error *e)
+{
+    return !r->doubt || fail(e, SP_FORMAT, "%s", r->doubt);
+}
+
+/* ---- files ------------------------------------------------------------------------------------------------------------- */
+
+static bool read_rows(Reader *in, const Layout *layout, Arena *a, Error *e)
+{
+    Ratings *r = in->r;
+    Table t = table_open(r->content, r->cut, r->path, a);
+    t.trim = true;
+    for (bool begun = false; table_next(&t, e);) {
+        if (t.next > UINT32_MAX)
+            return fail(e, SP_UNSUPPORTED, "%s: has more than %u lines", r->path, UINT32_MAX);
         if (!begun) {
-            bool header;
-            if (!first_line(r, line, &c, &header, e))
-                return false;
-            if (!make_room(&in, &c))
+            if (!first_row(r, layout, &t, &in->c, e) || !make_room(in) || !describe_columns(r, &in->c, &t, a, e))
                 return false;
             begun = true;
-            r->header = header && r->format != FORMAT_LIGHTGCN ? number : 0;
+            r->header = in->c.header ? (uint32_t)t.line : 0;
             if (r->header)
                 continue;
         }
-        if (!(r->format == FORMAT_LIGHTGCN ? lightgcn_line(&in, line, number) : table_row(&in, &c, line, number)))
+        if (!table_row(in, &t))
             return false;
     }
+    return e->code == SP_OK;
+}
+
+static bool read_lists(Reader *in, Error *e)
+{
+    Ratings *r = in->r;
+    size_t number = 0;
+    r->columns = "user, items";
+    if (!make_room(in))
+        return false;
+    for (Text rest = r->content, line; text_line(&rest, &line);) {
+        if (++number > UINT32_MAX)
+            return fail(e, SP_UNSUPPORTED, "%s: has more than %u lines", r->path, UINT32_MAX);
+        if (!lightgcn_line(in, line, number))
+            return false;
+    }
+    return true;
+}
+
+/* Chooses between lists and a table, and the table's separator, by the first line that is not blank. */
+static bool choose_format(Ratings *r, const Layout *layout, Arena *a, Error *e)
+{
+    enum { MOST = 64 };
+    size_t number = 0;
+    Text rest = r->content, rows = rest, line = {0}, word[MOST];
+    while (!text_trim(line).n && text_line(&rest, &line))
+        if (number++, !text_trim(line).n)
+            rows = rest;
+    if (r->format == FORMAT_LIGHTGCN || !text_trim(line).n)
+        return true;
+    const char *kind = other_text(line);
+    if (kind)
+        return fail(e, SP_FORMAT,
+                    "%s: is %s; a table with a row for each interaction is expected: user, item[, rating[, time]]", r->path,
+                    kind);
+    if (!choose_cut(r, layout, line, rows, number, a, e))
+        return false;
+    if (r->format != FORMAT_AUTO || r->cut != ' ' || layout->cut || layout->columns)
+        return true;
+    Columns c = {0};
+    size_t n = words_of(line, word, MOST);
+    if (n <= MOST && !columns_find(&c, word, n, NULL, r->path, number, e))
+        return false;
+    return c.header || tell_blanks(r, a, e);
+}
+
+bool ratings_read_as(Ratings *r, const char *path, Format f, const Layout *layout, Arena *a, Error *e)
+{
+    *r = (Ratings){.path = path, .format = f};
+    if (!stream_read(&r->content, a, path, LARGEST_FILE, e) || !text_decode(&r->content, path, a, e) ||
+        !choose_format(r, layout, a, e))
+        return false;
+    Reader in = {.r = r, .a = a, .e = e};
+    if (!(r->format == FORMAT_LIGHTGCN ? read_lists(&in, e) : read_rows(&in, layout, a, e)))
+        return false;
     if (r->count == 0)
         return fail(e, SP_FORMAT, "%s: holds no interactions", path);
     if (in.rated != 0 && in.rated != r->count)
@@ -267,5 +447,17 @@ bool ratings_read(Ratings *r, const char *path, Format f, Arena *a, Error *e)
         return fail(e, SP_FORMAT, "%s: %zu of %zu rows have no time", path, r->count - in.timed, r->count);
     if (!in.timed)
         r->time = NULL;
-    return true;
+    return note_doubt(&in, e);
+}
+
+bool ratings_read(Ratings *r, const char *path, Format f, Arena *a, Error *e)
+{
+    return ratings_read_as(r, path, f, &(Layout){0}, a, e) && ratings_sure(r, e);
+}
+
+Table ratings_rows(const Ratings *r, Arena *a)
+{
+    Table t = table_open(r->content, r->format == FORMAT_LIGHTGCN ? 0 : r->cut, r->path, a);
+    t.trim = true;
+    return t;
 }

@@ -4,6 +4,25 @@
 
 #include "recsys/recsys.h"
 
+/* ---- columns.c: what the columns of a table of interactions are ---- */
+
+enum { NO_COLUMN = -1 };
+typedef enum Role { ROLE_USER, ROLE_ITEM, ROLE_RATING, ROLE_TIME, ROLE_PART, ROLES } Role;
+typedef struct Columns {
+    int count;
+    int at[ROLES]; /* NO_COLUMN where absent */
+    bool header;   /* the first row names them */
+    bool typed;    /* as RecBole does: user_id:token */
+    bool half;     /* no header, but its first row has a name for one of user and item */
+    bool told;     /* by Layout.columns */
+} Columns;
+/* From the fields of the first row. False with an error where two columns have an equal right to a role, or `told` does not fit the row. */
+bool columns_find(Columns *c, const Text *field, size_t n, const char *told, const char *path, size_t line, Error *e);
+/* Fields of a row for a message: "a, b, c", at most four. */
+const char *fields_text(const Text *field, size_t n, char *buffer, size_t size);
+/* Seconds from "881250949", "1.3e9", "2005-09-06" or "2005-09-06T22:09:11Z" (a date without a zone is UTC). */
+bool time_parse(Text text, int64_t *seconds);
+
 /* ---- data.c, features.c
  * ---------------------------------------------------------------------------------------------------- */
 

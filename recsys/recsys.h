@@ -10,26 +10,46 @@
 
 typedef enum Format {
     FORMAT_AUTO,
-    FORMAT_TSV, /* or CSV: user item [rating [time]]; columns by name where the first line names a user and an item column */
+    FORMAT_TSV, /* a table: user item [rating [time]]; columns by name where the first line names a user and an item column */
     FORMAT_INTER,    /* MMRec: columns by name, x_label 0 1 2 */
     FORMAT_RECBOLE,  /* columns by typed name: user_id:token */
     FORMAT_LIGHTGCN, /* user item item ... */
 } Format;
-Format format_find(const char *name); /* "auto", "tsv", "inter", "recbole", "lightgcn"; -1 when unknown */
-typedef struct Ratings {              /* as read, in file order, ids as texts */
+Format format_find(const char *name); /* "auto", "tsv" or "csv", "inter", "recbole", "lightgcn"; -1 when unknown */
+const char *format_name(Format f);
+const char *format_words(Format f, char cut); /* "table between tabs", "LightGCN text" */
+/* How a file of interactions is laid out, where its content does not say so: docs/formats.md. */
+typedef struct Layout {
+    /* Names of the file's columns for user, item[, rating[, time]]; or, for a file without names, what its columns are in their order: the words
+     * user, item, rating, time, and - for a column that is not read. NULL: found by name or place */
+    const char *columns;
+    char cut; /* the separator: '\t', ',', ';', ':' for "::", ' '; 0: found */
+} Layout;
+bool layout_separator(const char *word, char *cut); /* "tab", "comma", "semicolon", "colons", "blank" or the character */
+typedef struct Ratings {                            /* as read, in file order, ids as texts */
     size_t count;
     Text *user, *item;
     double *rating; /* 1 where the file has none */
     int64_t *time;  /* NULL where the file has none */
     int8_t *part;   /* MMRec's x_label: 0 train, 1 validation, 2 test; NULL where the file has none */
-    uint32_t *line; /* where a row stands, from 1; a LightGCN line gives several rows */
+    uint32_t *line; /* where a row begins, from 1; a LightGCN line gives several rows */
     const char *path;
-    Format format;   /* as found */
-    Text content;    /* the file without its byte order mark; user and item point into it */
-    uint32_t header; /* number of the line that names the columns; 0: none */
+    Format format;       /* as found */
+    Text content;        /* the file, unpacked, without its byte order mark; user and item point into it or into the arena */
+    uint32_t header;     /* number of the line that names the columns; 0: none */
+    char cut;            /* as found */
+    const char *columns; /* what is read, for people: "user_id, book_id, rating" */
+    const char *doubt;   /* not NULL: the first row may be names of columns that are not known; the message */
 } Ratings;
-/* Columns are cut at tabs, else commas, else blanks. Every malformed line is an error "file:line: what". */
+/* Every malformed line is an error "file:line: what", and so is a first row in doubt. */
 bool ratings_read(Ratings *r, const char *path, Format f, Arena *a, Error *e);
+/* The same with a layout; a doubt is left to the caller: ratings_sure, or what else is known of the row. */
+bool ratings_read_as(Ratings *r, const char *path, Format f, const Layout *layout, Arena *a, Error *e);
+bool ratings_sure(const Ratings *r, Error *e);
+/* A first row of recommendations that names its columns: at[0] the user's, at[1] the item's, at[2] the score's or -1. */
+bool recommendations_header(const Text *field, size_t n, int at[3]);
+/* The rows of r->content as they stand, for table_skip; one a line in LightGCN text. */
+Table ratings_rows(const Ratings *r, Arena *a);
 
 /* One part of the data by user: CSR over U users, items ascending in a user, each once (the last row counts). */
 typedef struct Pairs {
@@ -45,30 +65,44 @@ typedef struct Feature { /* one modality; row i belongs to item i of the data se
     Npy file;          /* open while data points into it */
 } Feature;
 typedef enum Protocol { PROTOCOL_ELLIOT, PROTOCOL_MMREC } Protocol;
+typedef struct Counted { /* rows of one part, in numbers */
+    int64_t rows;        /* in the file */
+    int64_t cold;        /* left out: train has no row of their user */
+    int64_t repeated;    /* left out: a later row has the same user and item */
+    int64_t unknown;     /* kept, and always missed: train has no row of their item */
+} Counted;
 typedef struct DataSet {
     int64_t U, I;
     /* number <-> id; items that only valid or test know are numbered from I on: they count as missed */
     TextIndex *users, *items;
     Pairs train, valid, test;
-    int64_t cold; /* rows of valid and test left out because train does not know their user */
+    int64_t cold;        /* rows of valid and test left out because train does not know their user */
+    Counted counted[3];  /* train, valid, test */
+    const char *columns; /* Ratings of train: what was read */
+    Format format;       /* of train, as found; and its separator */
+    char cut;
     Feature *features;
     size_t feature_count;
     Protocol protocol;
     Arena *arena;
 } DataSet;
 /* Elliot (DE 3.3): users and items are train's, users by first appearance, items by number where all ids are whole numbers, else the last
- * that appears first. MMRec (M 2.1, 2.4): ids are whole numbers, U and I are the largest + 1 over all rows. valid and test may be NULL; a train
- * file with x_label splits itself. features: "name=path", path a folder of <item id>.npy, (1, D) or (D,); one .npy [rows, D] with the row
+ * that appears first. MMRec (M 2.1, 2.4): ids are whole numbers, U and I are the largest + 1 over all rows; tokens of a RecBole file that are no
+ * such numbers are numbered by first appearance over train, valid, test. valid and test may be NULL or the train file; a train file with
+ * x_label splits itself. features: "name=path", path a folder of <item id>.npy, (1, D) or (D,); one .npy [rows, D] with the row
  * names in .ids.txt beside it (OUT.ids.txt of OUT.npy; a path counts as its file's name up to the first dot); or one .npy whose row r is
  * item id r. Items without features are an error that names the first few. */
 typedef struct DataConfig {
     const char *train, *valid, *test;
     Format format;
+    Layout layout;
     Protocol protocol;
     const char *const *features;
     size_t feature_count;
 } DataConfig;
 bool dataset_load(DataSet *d, const DataConfig *c, Arena *a, Error *e);
+/* What was read and what of it is left out and why: one line to `text`, one object {"event":"data",...} to `json`; either may be NULL. */
+void dataset_describe(const DataSet *d, FILE *text, FILE *json);
 void dataset_close(DataSet *d); /* unmaps features; the rest goes with the arena */
 
 /* ---- splits (split.c): DE 5.3, DE 3.4, DE 3.5 ----------------------------------------------------------------------------------- */
@@ -84,6 +118,10 @@ typedef struct SplitConfig {
     int64_t leave_n;
     int64_t k_core; /* 0: none; else users, then items with fewer rows go, until none does */
     uint32_t seed;
+    Format format;
+    Layout layout;
+    FILE *progress;   /* a line about what was read; NULL: silent */
+    FILE *json;       /* the same as an object; NULL: none */
     const Heap *heap; /* NULL: malloc */
 } SplitConfig;
 /* Writes DIR/train.tsv, val.tsv, test.tsv: the lines of the source file in their order, byte for byte (its header first, if it has one);

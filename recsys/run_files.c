@@ -40,14 +40,18 @@ static void print_path(FILE *f, const char *key, const char *path)
 
 static void print_description(FILE *f, const Trainer *t)
 {
-    static const char *const formats[] = {"auto", "tsv", "inter", "recbole", "lightgcn"};
     const DataConfig *c = &t->config->data;
     fprintf(f, "{\n  \"sapor\": \"%s\",\n  \"model\": \"%s\",\n  \"protocol\": \"%s\",\n  \"seed\": %llu,\n", SAPOR_VERSION,
             t->model.kind->name, c->protocol == PROTOCOL_MMREC ? "mmrec" : "elliot", (unsigned long long)t->config->seed);
     print_path(f, "train", c->train);
     print_path(f, "valid", c->valid);
     print_path(f, "test", c->test);
-    fprintf(f, "  \"format\": \"%s\",\n  \"features\": [", formats[c->format]);
+    fprintf(f, "  \"format\": \"%s\",\n", format_name(c->format));
+    if (c->layout.columns) /* absent where not given, as in runs of versions without it */
+        print_path(f, "columns", c->layout.columns);
+    if (c->layout.cut)
+        print_path(f, "separator", c->layout.cut == ':' ? "::" : (char[2]){c->layout.cut, 0});
+    fputs("  \"features\": [", f);
     for (size_t i = 0; i < c->feature_count; i++) {
         fputs(i ? ", " : "", f);
         json_print_string(f, text_of(c->features[i]));

@@ -197,30 +197,27 @@ static bool take(Work *w, int8_t part, double ratio, Arena *a, Error *e)
 /* ---- writing
  * ---------------------------------------------------------------------------------------------------------------------- */
 
-static bool write_part(const Work *w, Out *o, int8_t part, Error *e)
+static bool write_part(const Work *w, Out *o, int8_t part, Arena *a, Error *e)
 {
     const Ratings *r = w->r;
     bool ok = true;
-    uint32_t number = 0;
     size_t row = 0;
-    Text rest = r->content;
-    while (ok && rest.n) {
-        const char *end = memchr(rest.p, '\n', rest.n);
-        Text line = {rest.p, end ? (size_t)(end - rest.p) + 1 : rest.n};
-        rest = (Text){rest.p + line.n, rest.n - line.n};
-        number++;
-        bool wanted = number == r->header;
-        for (; ok && row < r->count && r->line[row] == number; row++) {
+    ArenaMark mark = arena_mark(a);
+    Table t = ratings_rows(r, a);
+    while (ok && table_skip(&t, e)) {
+        bool kept = t.line == r->header;
+        for (; ok && row < r->count && r->line[row] == t.line; row++) {
             if (r->format != FORMAT_LIGHTGCN)
-                wanted = w->part[row] == part;
+                kept = w->part[row] == part;
             else if (w->part[row] == part)
                 ok = out_printf(o, e, "%.*s\t%.*s\n", (int)r->user[row].n, r->user[row].p, (int)r->item[row].n,
                                 r->item[row].p);
         }
-        if (ok && wanted)
-            ok = out_write(o, line.p, line.n, e) && (end || out_write(o, "\n", 1, e));
+        if (ok && kept)
+            ok = out_write(o, t.raw.p, t.raw.n, e) && (t.raw.p[t.raw.n - 1] == '\n' || out_write(o, "\n", 1, e));
     }
-    return ok;
+    arena_rewind(a, mark);
+    return ok && e->code == SP_OK;
 }
 
 static bool write_parts(const Work *w, const char *dir, size_t counts[3], Arena *a, Error *e)
@@ -251,7 +248,7 @@ static bool write_parts(const Work *w, const char *dir, size_t counts[3], Arena 
     Out *out[PARTS] = {NULL};
     for (int p = 0; ok && p < PARTS; p++)
         if (counts[p])
-            ok = (out[p] = out_open(path[p], arena_heap(a), e)) && write_part(w, out[p], (int8_t)p, e);
+            ok = (out[p] = out_open(path[p], arena_heap(a), e)) && write_part(w, out[p], (int8_t)p, a, e);
     if (ok)
         ok = out_commit_set(out, PARTS, e); /* train.tsv is the first: without it there is no split */
     else
@@ -259,6 +256,51 @@ static bool write_parts(const Work *w, const char *dir, size_t counts[3], Arena 
             out_discard(out[p]);
     folder_unlock(&lock);
     return ok;
+}
+
+/* What was read and what the core leaves out, to people and programs. */
+static bool describe(const Work *w, Arena *a, Error *e)
+{
+    const SplitConfig *c = w->c;
+    const Ratings *r = w->r;
+    if (!c->progress && !c->json)
+        return true;
+    ArenaMark mark = arena_mark(a);
+    int32_t *seen = NEW(a, int32_t, w->items, e); /* the last user that had the item, + 1 */
+    if (!seen)
+        return false;
+    int64_t repeated = 0;
+    for (int64_t u = 0; u < w->users; u++)
+        for (int64_t k = w->start[u]; k < w->start[u + 1]; k++) {
+            int32_t *last = &seen[w->item[w->row[k]]];
+            repeated += *last == (int32_t)u + 1;
+            *last = (int32_t)u + 1;
+        }
+    arena_rewind(a, mark);
+    int64_t kept = w->start[w->users];
+    double density = (double)(kept - repeated) / ((double)w->users * (double)w->items);
+    if (c->json) {
+        fprintf(c->json, "{\"event\":\"data\",\"format\":\"%s\",\"read_as\":\"%s\",\"columns\":", format_name(r->format),
+                format_words(r->format, r->cut));
+        json_print_string(c->json, text_of(r->columns));
+        fprintf(
+            c->json,
+            ",\"users\":%lld,\"items\":%lld,\"rows\":%zu,\"density\":%.6g,\"left_out\":{\"core\":%lld},\"repeated\":%lld}\n",
+            (long long)w->users, (long long)w->items, r->count, density, (long long)((int64_t)r->count - kept),
+            (long long)repeated);
+    }
+    if (c->progress) {
+        fprintf(c->progress, "%s: %s (%s), %lld users, %lld items, %zu interactions, density %.3g%%", r->path,
+                format_words(r->format, r->cut), r->columns, (long long)w->users, (long long)w->items, r->count,
+                100 * density);
+        if (kept < (int64_t)r->count)
+            fprintf(c->progress, "; left out by the %lld-core: %lld", (long long)c->k_core,
+                    (long long)((int64_t)r->count - kept));
+        if (repeated)
+            fprintf(c->progress, "; pairs that repeat an earlier one, kept: %lld", (long long)repeated);
+        fputc('\n', c->progress);
+    }
+    return true;
 }
 
 static bool check_config(const SplitConfig *c, Error *e)
@@ -285,11 +327,12 @@ bool split_file(const char *ratings, const char *dir, const SplitConfig *c, size
     Ratings r;
     Work w = {.c = c, .r = &r};
     mt_seed(&w.random, c->seed); /* once: validation goes on where test ended */
-    bool ok = ratings_read(&r, ratings, FORMAT_AUTO, a, e);
+    bool ok = ratings_read_as(&r, ratings, c->format, &c->layout, a, e) && ratings_sure(&r, e);
     if (ok && c->strategy == SPLIT_TEMPORAL && !r.time)
         ok = fail(e, SP_USAGE, "%s: has no times, which a temporal split needs", ratings);
-    ok = ok && number_rows(&w, a, e) && keep_core(&w, a, e) && group_rows(&w, a, e) && take(&w, TEST, c->test_ratio, a, e) &&
-         take(&w, VALID, c->validation_ratio, a, e) && write_parts(&w, dir, counts, a, e);
+    ok = ok && number_rows(&w, a, e) && keep_core(&w, a, e) && group_rows(&w, a, e) && describe(&w, a, e) &&
+         take(&w, TEST, c->test_ratio, a, e) && take(&w, VALID, c->validation_ratio, a, e) &&
+         write_parts(&w, dir, counts, a, e);
     arena_free(a);
     return ok;
 }

@@ -48,8 +48,7 @@ static bool read_features(Trained *t, const Json *features, const char *path, Er
 /* A model that scores by itself, made again as the run made it. */
 static bool open_model(Trained *t, const Json *c, const char *path, Error *e)
 {
-    static const char *const formats[] = {"auto", "tsv", "inter", "recbole", "lightgcn"};
-    const char *protocol = text_in(c, "protocol"), *format = text_in(c, "format");
+    const char *protocol = text_in(c, "protocol"), *format = text_in(c, "format"), *separator = text_in(c, "separator");
     int64_t seed = 0;
     json_i64(json_get(c, "seed"), &seed);
     t->config.model = text_in(c, "model");
@@ -58,9 +57,10 @@ static bool open_model(Trained *t, const Json *c, const char *path, Error *e)
     if (!t->config.model || !t->config.data.train || !protocol || !format)
         return fail(e, SP_FORMAT, "%s: model, train, protocol or format is missing; train again", path);
     t->config.data.protocol = !strcmp(protocol, "mmrec") ? PROTOCOL_MMREC : PROTOCOL_ELLIOT;
-    for (size_t i = 0; i < COUNT(formats); i++)
-        if (!strcmp(format, formats[i]))
-            t->config.data.format = (Format)i;
+    t->config.data.format = format_find(format);
+    t->config.data.layout.columns = text_in(c, "columns");
+    if (t->config.data.format == (Format)-1 || (separator && !layout_separator(separator, &t->config.data.layout.cut)))
+        return fail(e, SP_FORMAT, "%s: format or separator is unknown; train again", path);
     if (!read_settings(t, json_get(c, "settings"), e) || !read_features(t, json_get(c, "features"), path, e))
         return false;
     t->trainer = (Trainer){.device = t->device, .config = &t->config, .arena = t->arena, .scratch = t->arena};

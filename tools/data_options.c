@@ -5,28 +5,27 @@ bool text_file_read(Text *out, Arena *a, const char *path, Error *e)
 {
     bool in = strcmp(path, "-") == 0;
     const char *name = in ? "standard input" : path;
-    if (!(in ? input_read(out, a, stdin, name, 0, e) : stream_read(out, a, path, 0, e)))
-        return false;
-    if (text_starts(*out, "\xEF\xBB\xBF"))
-        *out = (Text){out->p + 3, out->n - 3};
-    const char *nul = out->n ? memchr(out->p, 0, out->n) : NULL;
-    size_t bad = nul ? (size_t)(nul - out->p) : 0, line = 1;
-    if (!nul && utf8_valid(*out, &bad))
-        return true;
-    for (size_t i = 0; i < bad; i++)
-        line += out->p[i] == '\n';
-    return fail(e, SP_FORMAT, "%s:%zu: %s", name, line,
-                nul ? "holds a NUL byte: not a text file" : "is not valid UTF-8; convert it (iconv -t UTF-8)");
+    return (in ? input_read(out, a, stdin, name, 0, e) : stream_read(out, a, path, 0, e)) && text_decode(out, name, a, e);
 }
 
-bool read_format(const Context *c, Format *f, Error *e)
+bool read_format(const Context *c, Format *f, Layout *layout, Error *e)
 {
-    static const char *const FORMATS[] = {"auto", "tsv", "inter", "recbole", "lightgcn"};
-    static const Format CODES[] = {FORMAT_AUTO, FORMAT_TSV, FORMAT_INTER, FORMAT_RECBOLE, FORMAT_LIGHTGCN};
+    static const char *const FORMATS[] = {"auto", "tsv", "csv", "inter", "recbole", "lightgcn"};
+    const char *separator = option_text(c, "separator");
     int format = 0;
     if (!option_choice(c, "format", FORMATS, COUNT(FORMATS), &format, e))
         return false;
-    *f = CODES[format];
+    *f = format_find(FORMATS[format]);
+    *layout = (Layout){.columns = option_text(c, "columns")};
+    if (separator && !layout_separator(separator, &layout->cut))
+        return fail(e, SP_USAGE, "--separator: \"%s\" is unknown; choose one of tab, comma, semicolon, colons, blank",
+                    separator);
+    if (layout->columns && !strchr(layout->columns, ','))
+        return fail(e, SP_USAGE, "--columns: \"%s\" is one name; at least two are expected: USER,ITEM[,RATING[,TIME]]",
+                    layout->columns);
+    if (*f == FORMAT_LIGHTGCN && (layout->columns || layout->cut))
+        return fail(e, SP_USAGE, "--format lightgcn: its lines have no columns; leave --%s out",
+                    layout->columns ? "columns" : "separator");
     return true;
 }
 

@@ -1,8 +1,5 @@
-/* evaluate.c: sapor evaluate RECS.tsv --test F. */
-#include <math.h>
-#include <stdlib.h>
-
-#include "tools/tools.h"
+/* evaluate.c: sapor evaluate RECS --test F. */
+#include "tools/recommendations.h"
 
 const Option evaluate_options[] = {
     {"test", 0, "F", "what users chose in the end: the truth"},
@@ -10,81 +7,9 @@ const Option evaluate_options[] = {
     {"metrics", 0, "M,...", "which figures (default Recall,nDCG,HR)"},
     {"cutoffs", 0, "K,...", "at which lengths of the list (default 10,20)"},
     {"protocol", 0, "P", "elliot or mmrec: whose definitions (default elliot)"},
-    {"format", 0, "K", "of --test and --train: auto, tsv, inter, recbole or lightgcn (default auto)"},
+    FORMAT_OPTIONS("of --test and --train: "),
     {NULL, 0, NULL, NULL},
 };
-
-typedef struct Rec {
-    double score;
-    int32_t user, item;
-    size_t line;
-} Rec;
-
-typedef struct Recs {
-    Rec *list;
-    size_t count, room;
-    size_t unknown; /* lines of users that do not count */
-} Recs;
-
-static int by_user_item(const void *a, const void *b)
-{
-    const Rec *x = a, *y = b;
-    if (x->user != y->user)
-        return x->user < y->user ? -1 : 1;
-    if (x->item != y->item)
-        return x->item < y->item ? -1 : 1;
-    return x->line < y->line ? -1 : x->line > y->line;
-}
-
-/* Best score first; equal scores stay in the file's order. */
-static int by_user_score(const void *a, const void *b)
-{
-    const Rec *x = a, *y = b;
-    if (x->user != y->user)
-        return x->user < y->user ? -1 : 1;
-    if (x->score != y->score)
-        return x->score > y->score ? -1 : 1;
-    return x->line < y->line ? -1 : x->line > y->line;
-}
-
-/* Items that the data set does not know still take their place in a list: they get numbers behind its own. */
-static bool read_recs(Recs *r, const char *path, DataSet *d, Arena *a, Error *e)
-{
-    Text rest, line;
-    if (!text_file_read(&rest, a, path, e))
-        return false;
-    for (size_t number = 1; text_line(&rest, &line); number++) {
-        Text left = line, user, item, score;
-        if (text_trim(line).n == 0)
-            continue;
-        if (!text_next(&left, '\t', &user) || !text_next(&left, '\t', &item) || !text_next(&left, '\t', &score) || left.p)
-            return fail(e, SP_FORMAT, "%s:%zu: three columns are wanted (user, item, score, by tabs)", path, number);
-        Rec one = {.line = number};
-        if (user.n == 0 || item.n == 0)
-            return fail(e, SP_FORMAT, "%s:%zu: the %s id is empty", path, number, user.n ? "item" : "user");
-        if (!text_f64(score, &one.score) || isnan(one.score))
-            return fail(e, SP_FORMAT, "%s:%zu: the score \"%.*s\" is not a number", path, number, (int)MIN(score.n, 40),
-                        score.p);
-        int64_t u = text_index_find(d->users, user), i = u < 0 ? 0 : text_index_add(d->items, item, e);
-        if (i < 0 || (r->count == r->room && !(r->list = arena_grow(a, r->list, r->count, &r->room, sizeof *r->list, e))))
-            return false;
-        one.user = (int32_t)u;
-        one.item = (int32_t)i;
-        if (u < 0)
-            r->unknown++;
-        else
-            r->list[r->count++] = one;
-    }
-    if (r->count == 0)
-        return fail(e, SP_FORMAT, r->unknown ? "%s: none of its users is in the data" : "%s: holds no recommendation", path);
-    qsort(r->list, r->count, sizeof *r->list, by_user_item);
-    for (size_t i = 1; i < r->count; i++)
-        if (r->list[i].user == r->list[i - 1].user && r->list[i].item == r->list[i - 1].item)
-            return fail(e, SP_FORMAT, "%s:%zu: recommends an item that line %zu recommends to the same user", path,
-                        r->list[i].line, r->list[i - 1].line);
-    qsort(r->list, r->count, sizeof *r->list, by_user_score);
-    return true;
-}
 
 /* Lists of K items, -1 where they are shorter; users ascending. */
 static bool make_lists(const Recs *r, int64_t K, int32_t **users, int32_t **top, int64_t *n, Arena *a, Error *e)
@@ -112,11 +37,27 @@ static bool make_lists(const Recs *r, int64_t K, int32_t **users, int32_t **top,
     return true;
 }
 
-static bool print_result(Context *c, const Scores *s, Error *e)
+/* Users with test items and no list. Under Elliot they do not count, under MMRec they do, with 0 in every metric (its lists have every such
+ * user): the means of the others are scaled. */
+static int64_t count_without(Scores *s, const DataSet *d)
+{
+    int64_t judged = 0;
+    for (int64_t u = 0; u < d->U; u++)
+        judged += d->test.start[u + 1] > d->test.start[u];
+    int64_t without = judged - s->users;
+    if (d->protocol != PROTOCOL_MMREC || !without)
+        return without;
+    for (size_t i = 0; i < s->metrics * s->cutoffs; i++)
+        s->mean[i] *= (double)s->users / (double)judged;
+    s->users = judged;
+    return without;
+}
+
+static bool print_result(Context *c, const Scores *s, int64_t without, Error *e)
 {
     size_t columns = 1 + s->cutoffs;
     if (c->json) {
-        printf("{\"event\":\"result\",\"users\":%lld", (long long)s->users);
+        printf("{\"event\":\"result\",\"users\":%lld,\"without_list\":%lld", (long long)s->users, (long long)without);
         for (size_t m = 0; m < s->metrics; m++)
             for (size_t k = 0; k < s->cutoffs; k++)
                 printf(",\"%s@%lld\":%.17g", s->names[m], (long long)s->at[k], s->mean[m * s->cutoffs + k]);
@@ -167,6 +108,14 @@ static bool read_cutoffs(const Context *c, int64_t **at, size_t *count, int64_t 
     return true;
 }
 
+static bool describe(const Context *c, const DataSet *d, Error *e)
+{
+    if (!d->test.start)
+        return fail(e, SP_FORMAT, "%s: holds no test rows (x_label 2)", option_text(c, "test"));
+    dataset_describe(d, c->progress, c->json ? stdout : NULL);
+    return true;
+}
+
 bool evaluate_command(Context *c, Error *e)
 {
     static const char *const METRICS[] = {"Recall", "nDCG", "HR"};
@@ -176,7 +125,7 @@ bool evaluate_command(Context *c, Error *e)
     int64_t *at, K, n = 0;
     if (!data.test)
         return fail(e, SP_USAGE, "evaluate: --test F is missing: what users chose in the end");
-    if (!read_format(c, &data.format, e) || !read_protocol(c, &data.protocol, e) ||
+    if (!read_format(c, &data.format, &data.layout, e) || !read_protocol(c, &data.protocol, e) ||
         !option_list(c, "metrics", ',', &metrics, &metric_count, e) || !read_cutoffs(c, &at, &cutoff_count, &K, e))
         return false;
     for (size_t i = 1; i < metric_count; i++)
@@ -193,12 +142,17 @@ bool evaluate_command(Context *c, Error *e)
     int32_t *users = NULL, *top = NULL;
     Scores s = {0};
     bool ok =
-        dataset_load(&d, &data, c->arena, e) && read_recs(&recs, c->args[0], &d, c->arena, e) &&
-        make_lists(&recs, K, &users, &top, &n, c->arena, e) &&
+        dataset_load(&d, &data, c->arena, e) && describe(c, &d, e) &&
+        recommendations_read(&recs, c->args[0], &d, c->arena, e) && make_lists(&recs, K, &users, &top, &n, c->arena, e) &&
         score_lists(&s, data.protocol, users, n, K, top, &d.test, metrics, metric_count, at, cutoff_count, c->arena, e);
+    int64_t without = ok ? count_without(&s, &d) : 0;
     dataset_close(&d);
+    if (without && c->progress)
+        fprintf(c->progress, "warning: %lld of %lld users with test items have no list: %s\n", (long long)without,
+                (long long)(data.protocol == PROTOCOL_MMREC ? s.users : s.users + without),
+                data.protocol == PROTOCOL_MMREC ? "each counts as 0 (mmrec)" : "they do not count (elliot)");
     if (ok && recs.unknown && c->progress)
         fprintf(c->progress, "%s: lines of users that are not in the data and do not count: %zu\n", c->args[0],
                 recs.unknown);
-    return ok && print_result(c, &s, e);
+    return ok && print_result(c, &s, without, e);
 }

@@ -1,79 +1,20 @@
 /* extract_items.c: what an extraction runs over: pictures of a folder, rows of a table. */
 #include "tools/extract.h"
 
-/* One field of a table at rest: up to a tab or the line's end; in double quotes it may hold both, and "" is one quote (pandas' reading). */
-static bool next_field(Text *rest, size_t *line, Text *field, bool *last, const char *path, Arena *a, Error *e)
+static bool find_columns(Table *t, const char *const names[2], size_t at[2], Error *e)
 {
-    size_t i = 0, from = *line;
-    if (rest->n && rest->p[0] == '"') {
-        size_t n = 0, end = 1;
-        while (end < rest->n && (rest->p[end] != '"' || (end + 1 < rest->n && rest->p[end + 1] == '"')))
-            end += rest->p[end] == '"' ? 2 : 1;
-        while (end < rest->n && rest->p[end] != '\t' && rest->p[end] != '\n')
-            end++;
-        char *copy = arena_alloc(a, end + 1, 1, e);
-        if (!copy)
-            return false;
-        for (i = 1; i < rest->n && (rest->p[i] != '"' || (i + 1 < rest->n && rest->p[i + 1] == '"')); i++) {
-            i += rest->p[i] == '"';
-            *line += rest->p[i] == '\n';
-            copy[n++] = rest->p[i];
-        }
-        if (i == rest->n)
-            return fail(e, SP_FORMAT, "%s:%zu: a field opens a double quote that is never closed", path, from);
-        for (i++; i < rest->n && rest->p[i] != '\t' && rest->p[i] != '\n';
-             i++) /* what follows the closing quote belongs to the field */
-            if (rest->p[i] != '\r' || i + 1 >= rest->n || rest->p[i + 1] != '\n')
-                copy[n++] = rest->p[i];
-        *field = (Text){copy, n};
-    } else {
-        while (i < rest->n && rest->p[i] != '\t' && rest->p[i] != '\n')
-            i++;
-        *field = (Text){rest->p, i};
-        if (i > 0 && (i == rest->n || rest->p[i] == '\n') && rest->p[i - 1] == '\r')
-            field->n--;
-    }
-    *last = i == rest->n || rest->p[i] == '\n';
-    size_t eaten = MIN(i + 1, rest->n);
-    *rest = (Text){rest->p + eaten, rest->n - eaten};
-    return true;
-}
-
-/* The fields of one row; how many there are goes to *n. `keep` are the places wanted, out their fields. */
-static bool next_row(Text *rest, size_t *line, const size_t keep[2], Text out[2], size_t *n, const char *path, Arena *a,
-                     Error *e)
-{
-    Text field;
-    bool last = false;
-    for (*n = 0; !last; ++*n) {
-        if (!next_field(rest, line, &field, &last, path, a, e))
-            return false;
+    bool found[2] = {false, false}, some = table_next(t, e);
+    if (e->code)
+        return false;
+    for (size_t i = 0; some && i < t->count; i++)
         for (int k = 0; k < 2; k++)
-            if (*n == keep[k])
-                out[k] = field;
-    }
-    ++*line;
-    return true;
-}
-
-static bool find_columns(Text *rest, size_t *line, const char *const names[2], size_t at[2], size_t *columns,
-                         const char *path, Arena *a, Error *e)
-{
-    Text field = {"", 0};
-    bool last = false, found[2] = {false, false};
-    for (*columns = 0; !last; ++*columns) {
-        if (!next_field(rest, line, &field, &last, path, a, e))
-            return false;
-        for (int k = 0; k < 2; k++)
-            if (!found[k] && text_is(field, names[k])) {
-                at[k] = *columns;
+            if (!found[k] && text_is(t->field[i], names[k])) {
+                at[k] = i;
                 found[k] = true;
             }
-    }
-    ++*line;
     for (int k = 0; k < 2; k++)
         if (!found[k])
-            return fail(e, SP_FORMAT, "%s:1: there is no column \"%s\" in the header", path, names[k]);
+            return fail(e, SP_FORMAT, "%s:1: there is no column \"%s\" in the header", t->name, names[k]);
     return true;
 }
 
@@ -85,37 +26,54 @@ static bool names_a_file(Text id)
     return id.n <= 240 && !text_is(id, ".") && !text_is(id, "..");
 }
 
+/* The separator of a table of texts: a tab, as Ducho has it; comma or semicolon where the header has both names only so. */
+static char texts_cut(Text content, const char *const names[2])
+{
+    Text rest = content, line = {0};
+    text_line(&rest, &line);
+    for (const char *cut = ",;"; *cut && !memchr(line.p, '\t', line.n); cut++) {
+        int found = 0;
+        for (Text left = line, name; text_next(&left, *cut, &name);) {
+            if (name.n > 1 && name.p[0] == '"' && name.p[name.n - 1] == '"')
+                name = (Text){name.p + 1, name.n - 2};
+            found |= text_is(name, names[0]) | text_is(name, names[1]) << 1;
+        }
+        if (found == 3)
+            return *cut;
+    }
+    return '\t';
+}
+
 bool table_read(Input **rows, size_t *count, const char *path, const char *item, const char *text, Arena *a, Error *e)
 {
-    Text rest, fields[2] = {{"", 0}, {"", 0}};
+    Text content;
     const char *const names[2] = {item, text};
-    size_t at[2] = {0, 0}, columns, line = 1, n = 0, room = 0, got;
+    size_t at[2] = {0, 0}, n = 0, room = 0;
     Input *list = NULL;
-    if (!text_file_read(&rest, a, path, e) || !find_columns(&rest, &line, names, at, &columns, path, a, e))
+    if (!text_file_read(&content, a, path, e))
         return false;
-    while (rest.n) {
-        size_t here = line;
-        if (rest.p[0] == '\n' || text_starts(rest, "\r\n")) { /* pandas skips empty lines */
-            size_t eaten = rest.p[0] == '\n' ? 1 : 2;
-            rest = (Text){rest.p + eaten, rest.n - eaten};
-            line++;
-            continue;
-        }
-        if (!next_row(&rest, &line, at, fields, &got, path, a, e))
-            return false;
-        if (got != columns)
-            return fail(e, SP_FORMAT, "%s:%zu: has %zu columns, the header has %zu", path, here, got, columns);
+    Table t = table_open(content, content.n ? texts_cut(content, names) : '\t', path, a);
+    t.loose = true;
+    if (!find_columns(&t, names, at, e))
+        return false;
+    size_t columns = t.count;
+    while (table_next(&t, e)) {
+        if (t.count != columns)
+            return fail(e, SP_FORMAT, "%s:%zu: has %zu columns, the header has %zu", path, t.line, t.count, columns);
         if (n == room && !(list = arena_grow(a, list, n, &room, sizeof *list, e)))
             return false;
-        if (fields[0].n == 0)
-            return fail(e, SP_FORMAT, "%s:%zu: the column \"%s\" is empty", path, here, item);
-        list[n] = (Input){.name = arena_strndup(a, fields[0].p, fields[0].n, e), .text = fields[1]};
+        Text id = t.field[at[0]];
+        if (id.n == 0)
+            return fail(e, SP_FORMAT, "%s:%zu: the column \"%s\" is empty", path, t.line, item);
+        list[n] = (Input){.name = arena_strndup(a, id.p, id.n, e), .text = t.field[at[1]]};
         if (!list[n].name)
             return false;
-        if (!names_a_file(fields[0]))
-            return fail(e, SP_FORMAT, "%s:%zu: the id \"%.60s\" cannot be a file's name", path, here, list[n].name);
+        if (!names_a_file(id))
+            return fail(e, SP_FORMAT, "%s:%zu: the id \"%.60s\" cannot be a file's name", path, t.line, list[n].name);
         n++;
     }
+    if (e->code)
+        return false;
     if (n == 0)
         return fail(e, SP_FORMAT, "%s: has a header and no rows", path);
     *rows = list;

@@ -8,35 +8,47 @@ const Option recommend_options[] = {
     {NULL, 0, NULL, NULL},
 };
 
+/* Adds a user once. */
+static bool add_user(Context *c, TextIndex *seen, Text user, Text **list, size_t *n, size_t *room, Error *e)
+{
+    int64_t before = text_index_count(seen), number = user.n ? text_index_add(seen, user, e) : 0;
+    if (number < 0)
+        return false;
+    if (user.n == 0 || number < before) /* named twice, recommended to once */
+        return true;
+    if (*n == *room && !(*list = arena_grow(c->arena, *list, *n, room, sizeof **list, e)))
+        return false;
+    (*list)[(*n)++] = user;
+    return true;
+}
+
+/* A file has an id a line, as it stands; the option's value is a row of CSV. */
 static bool read_users(Context *c, Text **users, size_t *count, Error *e)
 {
     const char *given = option_text(c, "users");
-    size_t room = 0, n = 0;
-    Text rest, part, *list = NULL;
-    bool is_file = given && file_exists(given);
-    TextIndex *seen = text_index_new(c->arena, e);
+    size_t room = 0;
+    Text rest, line;
     *users = NULL;
     *count = 0;
     if (!given)
         return true;
-    rest = text_of(given);
-    if (!seen || (is_file && !text_file_read(&rest, c->arena, given, e)))
-        return false;
-    while (is_file ? text_line(&rest, &part) : text_next(&rest, ',', &part)) {
-        int64_t before = text_index_count(seen), number = part.n ? text_index_add(seen, part, e) : 0;
-        if (number < 0)
+    TextIndex *seen = text_index_new(c->arena, e);
+    if (seen && file_exists(given)) {
+        if (!text_file_read(&rest, c->arena, given, e))
             return false;
-        if (part.n == 0 || number < before) /* named twice, recommended to once */
-            continue;
-        if (n == room && !(list = arena_grow(c->arena, list, n, &room, sizeof *list, e)))
-            return false;
-        list[n++] = part;
+        while (text_line(&rest, &line))
+            if (!add_user(c, seen, line, users, count, &room, e))
+                return false;
+    } else if (seen) {
+        Table t = table_open(text_of(given), ',', "--users", c->arena);
+        while (table_next(&t, e))
+            for (size_t i = 0; i < t.count; i++)
+                if (!add_user(c, seen, t.field[i], users, count, &room, e))
+                    return false;
     }
-    if (n == 0)
-        return fail(e, SP_USAGE, "--users: no user in \"%s\"", given);
-    *users = list;
-    *count = n;
-    return true;
+    if (e->code)
+        return false;
+    return *count > 0 || fail(e, SP_USAGE, "--users: no user in \"%s\"", given);
 }
 
 typedef struct Writer {

@@ -86,7 +86,6 @@ static bool read_run(Report *r, Contender *run, const char *folder, Error *e)
 /* The data of the run with the most modalities stands for all. */
 static bool read_data(Report *r, Error *e)
 {
-    static const char *const FORMATS[] = {"auto", "tsv", "inter", "recbole", "lightgcn"};
     const Contender *with = &r->run[0];
     Arena *a = r->c->arena;
     for (size_t i = 0; i < r->runs; i++) {
@@ -99,15 +98,17 @@ static bool read_data(Report *r, Error *e)
             with = run;
     }
     const Json *features = json_get(with->config, "features");
-    const char *protocol = text_in(with->config, "protocol"), *format = text_in(with->config, "format");
+    const char *protocol = text_in(with->config, "protocol"), *format = text_in(with->config, "format"),
+               *separator = text_in(with->config, "separator");
     DataConfig d = {.train = text_in(with->config, "train"),
                     .valid = text_in(with->config, "valid"),
                     .test = text_in(with->config, "test"),
+                    .format = format ? format_find(format) : FORMAT_AUTO,
+                    .layout = {.columns = text_in(with->config, "columns")},
                     .protocol = protocol && !strcmp(protocol, "mmrec") ? PROTOCOL_MMREC : PROTOCOL_ELLIOT};
     const char **paths = NEW(a, const char *, features ? features->count : 0, e);
-    for (size_t i = 0; format && i < COUNT(FORMATS); i++)
-        if (!strcmp(format, FORMATS[i]))
-            d.format = format_find(FORMATS[i]);
+    if (d.format == (Format)-1 || (separator && !layout_separator(separator, &d.layout.cut)))
+        return fail(e, SP_FORMAT, "%s/config.json: format or separator is unknown; train again", with->folder);
     for (const Json *f = features && paths ? features->first : NULL; f; f = f->next)
         if ((paths[d.feature_count] = json_cstring(f)))
             d.feature_count++;

@@ -8,6 +8,7 @@ const Option split_options[] = {
     {"validation-ratio", 0, "R", "share of what is left of them (default 0: no val.tsv)"},
     {"leave-n", 0, "N", "N rows of each user in place of a share (leave-n-out: default 1)"},
     {"k-core", 0, "N", "first drop users and items of fewer than N rows, again and again"},
+    FORMAT_OPTIONS(""),
     {NULL, 0, NULL, NULL},
 };
 
@@ -16,6 +17,8 @@ bool split_command(Context *c, Error *e)
     static const char *const STRATEGIES[] = {"random", "temporal", "leave-n-out"};
     static const int CODES[] = {SPLIT_RANDOM, SPLIT_TEMPORAL, SPLIT_LEAVE_N_OUT};
     SplitConfig s = {.strategy = SPLIT_RANDOM, .test_ratio = 0.2, .seed = (uint32_t)c->seed, .heap = c->heap};
+    s.progress = c->progress;
+    s.json = c->json ? stdout : NULL;
     const char *out = option_text(c, "out");
     int strategy = 0;
     size_t counts[3] = {0};
@@ -24,7 +27,7 @@ bool split_command(Context *c, Error *e)
     if (c->seed > UINT32_MAX)
         return fail(e, SP_USAGE, "--seed: splits take a seed below 4294967296");
     if (!option_choice(c, "strategy", STRATEGIES, COUNT(STRATEGIES), &strategy, e) ||
-        !option_f64(c, "test-ratio", 0, 1, &s.test_ratio, e) ||
+        !read_format(c, &s.format, &s.layout, e) || !option_f64(c, "test-ratio", 0, 1, &s.test_ratio, e) ||
         !option_f64(c, "validation-ratio", 0, 1, &s.validation_ratio, e) ||
         !option_i64(c, "leave-n", 1, INT64_MAX, &s.leave_n, e) || !option_i64(c, "k-core", 0, INT64_MAX, &s.k_core, e))
         return false;

@@ -83,11 +83,18 @@ bool is_colourful(FILE *to); /* a terminal that wants colours */
 /* A table of texts, columns as wide as needed; numbers to the right. rows x cols cells, the first row is the heading. */
 void table_print(FILE *to, const char *const *cells, size_t rows, size_t cols, const char *align /* 'l' or 'r' a column */);
 
-/* A file of text, or standard input where path is "-": UTF-8 without NUL bytes, or an error with its line; a byte order mark is taken off. */
+/* A file of text, or standard input where path is "-", as text_decode leaves it. */
 bool text_file_read(Text *out, Arena *a, const char *path, Error *e);
 
-/* --format and --protocol, as train and evaluate read them (data_options.c). */
-bool read_format(const Context *c, Format *f, Error *e);
+/* Options of every command that reads interactions; "format" is the command's own words. */
+#define FORMAT_OPTIONS(files)                                                                                               \
+    {"format", 0, "K", files "auto, tsv, csv, inter, recbole or lightgcn (default auto)"},                                  \
+        {"separator", 0, "C", "between columns: tab, comma, semicolon, colons (::) or blank (default: found)"},             \
+    {                                                                                                                       \
+        "columns", 0, "U,I[,R[,T]]", "names of the columns of users, items, ratings, times (default: found)"                \
+    }
+/* FORMAT_OPTIONS and --protocol (data_options.c). */
+bool read_format(const Context *c, Format *f, Layout *layout, Error *e);
 bool read_protocol(const Context *c, Protocol *p, Error *e);
 /* A row of figures for each label: Recall@10, ... (data_options.c) */
 bool show_scores(FILE *to, Context *c, const char *const *labels, const Scores *const *scores, size_t n, Error *e);

@@ -5,7 +5,7 @@ const Option train_options[] = {
     {"train", 0, "F", "interactions to learn from (an MMRec .inter splits itself by x_label)"},
     {"valid", 0, "F", "interactions that choose the best epoch"},
     {"test", 0, "F", "interactions for the final figures"},
-    {"format", 0, "K", "auto, tsv, inter, recbole or lightgcn (default auto)"},
+    FORMAT_OPTIONS(""),
     {"features", 0, "NAME=A,...",
      "visual=A,textual=B: a folder of <item id>.npy, an .npy by integer item id, or an .npy with .ids.txt"},
     {"protocol", 0, "P", "elliot or mmrec: how data are read, batches drawn and figures taken (default elliot)"},
@@ -36,7 +36,7 @@ bool train_command(Context *c, Error *e)
         .json = c->json ? stdout : NULL};
     if (!t.data.train)
         return fail(e, SP_USAGE, "train: --train F is missing: the interactions to learn from");
-    if (!read_format(c, &t.data.format, e) || !read_protocol(c, &t.data.protocol, e) ||
+    if (!read_format(c, &t.data.format, &t.data.layout, e) || !read_protocol(c, &t.data.protocol, e) ||
         !option_list(c, "features", ',', &t.data.features, &t.data.feature_count, e) ||
         !option_list(c, "set", 0, &t.set, &t.set_count, e) ||
         !check_pairs("features", t.data.features, t.data.feature_count, e) || !check_pairs("set", t.set, t.set_count, e))

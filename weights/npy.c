@@ -62,7 +62,7 @@ static bool take_shape(Text *t, Array *a)
     return true;
 }
 
-static bool header_parse(Text t, Array *a, const char *path, Error *e)
+static bool header_parse(Text t, Array *a, bool *fortran, const char *path, Error *e)
 {
     enum { DESCR = 1, ORDER = 2, SHAPE = 4 };
     int seen = 0;
@@ -78,10 +78,8 @@ static bool header_parse(Text t, Array *a, const char *path, Error *e)
                         NAME(key));
         seen |= bit;
         if (bit == ORDER) {
-            if (take(&t, "True"))
-                return fail(e, SP_UNSUPPORTED, "%s: the array is in Fortran order; save it with numpy.ascontiguousarray",
-                            path);
-            if (!take(&t, "False"))
+            *fortran = take(&t, "True");
+            if (!*fortran && !take(&t, "False"))
                 return fail(e, SP_FORMAT, "%s: fortran_order in the .npy header is neither True nor False", path);
         } else if (bit == SHAPE) {
             if (!take_shape(&t, a))
@@ -106,19 +104,57 @@ static bool header_parse(Text t, Array *a, const char *path, Error *e)
     return true;
 }
 
-static bool npy_parse(Npy *n, const char *path, Error *e)
+/* Copies an array in Fortran order (the first index runs fastest) into the arena in C order. */
+static bool to_c_order(Array *a, Arena *arena, Error *e)
+{
+    size_t width = dtype_bytes(a->type);
+    unsigned char *out = arena_alloc(arena, (size_t)MAX(a->count, (int64_t)1), width, e);
+    if (!out)
+        return false;
+    const unsigned char *from = a->data;
+    int64_t index[MAX_DIMS] = {0}, stride[MAX_DIMS], at = 0;
+    for (int d = 0; d < a->dims; d++)
+        stride[d] = d ? stride[d - 1] * a->shape[d - 1] : 1;
+    for (int64_t i = 0; i < a->count; i++) {
+        memcpy(out + (size_t)i * width, from + (size_t)at * width, width);
+        for (int d = a->dims - 1; d >= 0; d--) {
+            at += stride[d];
+            if (++index[d] < a->shape[d])
+                break;
+            at -= stride[d] * a->shape[d];
+            index[d] = 0;
+        }
+    }
+    a->data = out;
+    return true;
+}
+
+/* What begins as other files do is named as such. */
+static bool not_npy(const Map *m, const char *path, Error *e)
+{
+    if (m->bytes >= 6 && !memcmp(m->data, "\x93NUMPY", 6))
+        return fail(e, SP_FORMAT, "%s: the .npy header is truncated", path);
+    const char *kind = m->bytes ? foreign_kind((Text){(const char *)m->data, m->bytes}) : "empty";
+    if (!kind)
+        return fail(e, SP_FORMAT, "%s: not a NumPy .npy file", path);
+    return fail(e, SP_FORMAT, "%s: is %s, not a NumPy .npy file%s", path, kind,
+                !strncmp(kind, "a zip", 5) ? "; of an .npz, save the one array by numpy.save" : "");
+}
+
+static bool npy_parse(Npy *n, const char *path, Arena *arena, Error *e)
 {
     const unsigned char *p = n->map.data;
     size_t bytes = n->map.bytes;
     if (bytes < 10 || memcmp(p, "\x93NUMPY", 6))
-        return fail(e, SP_FORMAT, "%s: not a NumPy .npy file", path);
+        return not_npy(&n->map, path, e);
     if (p[6] < 1 || p[6] > 3)
         return fail(e, SP_UNSUPPORTED, "%s: .npy version %d is not read (1 to 3 are)", path, p[6]);
     size_t start = p[6] == 1 ? 10 : 12, length = p[6] == 1 ? little(p + 8, 2) : bytes < 12 ? SIZE_MAX : little(p + 8, 4);
     if (length > bytes || start > bytes - length)
         return fail(e, SP_FORMAT, "%s: the .npy header is truncated", path);
     Array *a = &n->array;
-    if (!header_parse((Text){(const char *)p + start, length}, a, path, e))
+    bool fortran = false;
+    if (!header_parse((Text){(const char *)p + start, length}, a, &fortran, path, e))
         return false;
     size_t needs, has = bytes - start - length;
     char text[SHAPE_TEXT];
@@ -126,7 +162,7 @@ static bool npy_parse(Npy *n, const char *path, Error *e)
         return fail(e, SP_FORMAT, "%s: an array %s of %s does not fill the %zu bytes behind the header: truncated?", path,
                     shape_text(a->dims, a->shape, text, sizeof text), dtype_name(a->type), has);
     a->data = p + start + length;
-    return true;
+    return !fortran || a->dims < 2 || to_c_order(a, arena, e);
 }
 
 static bool npy_from(Npy *n, bool mapped, const char *path, Arena *a, Error *e)
@@ -135,7 +171,7 @@ static bool npy_from(Npy *n, bool mapped, const char *path, Arena *a, Error *e)
     n->array.file = arena_strndup(a, path, strlen(path), e);
     if (!n->array.file || !(mapped ? map_open(&n->map, path, e) : map_read(&n->map, a, path, e)))
         return false;
-    if (npy_parse(n, path, e))
+    if (npy_parse(n, path, a, e))
         return true;
     npy_close(n);
     return false;

@@ -56,7 +56,8 @@ bool safetensors_commit(SafetensorsOut *s, Error *e); /* frees s; fails unless e
 Out *safetensors_finish(SafetensorsOut *s, Error *e); /* as npy_finish */
 void safetensors_discard(SafetensorsOut *s);
 
-/* .npy, versions 1 to 3, C order, little-endian; f2 f4 f8 i1 i2 i4 i8 u1 b1. Fortran order and objects are refused. */
+/* .npy, versions 1 to 3, little-endian; f2 f4 f8 i1 i2 i4 i8 u1 b1. An array in Fortran order is copied into the arena in C order. Objects are
+ * refused. */
 typedef struct Npy {
     Array array;
     Map map;

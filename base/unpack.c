@@ -1,0 +1,128 @@
+/* base/unpack.c: gzip (RFC 1952), names for files that are no text, and text as every command reads it. */
+#include "base.h"
+
+#ifdef HAVE_ZLIB
+#include <zlib.h>
+
+/* Unpacks the members one after another. What is behind the last may be zeros only, as tapes pad. */
+static bool inflate_all(Text packed, Text *out, const char *name, Arena *a, Error *e)
+{
+    size_t limit = 64 * packed.n + ((size_t)16 << 20), n = 0, capacity;
+    const unsigned char *p = (const unsigned char *)packed.p, *end = p + packed.n, *size = end - 4;
+    /* The last four bytes are the size, modulo 2^32, where there is one member: a hint. */
+    capacity = packed.n < 18 ? 0 : size[0] | (size_t)size[1] << 8 | (size_t)size[2] << 16 | (size_t)size[3] << 24;
+    capacity = MIN(MAX(capacity, packed.n), limit) + 2;
+    char *buffer = arena_alloc(a, capacity, 1, e);
+    z_stream s = {0};
+    if (!buffer)
+        return false;
+    if (inflateInit2(&s, 16 + MAX_WBITS) != Z_OK)
+        return fail_memory(e, 1 << 16, "unpacking gzip");
+    int state = Z_OK;
+    while (buffer && p < end) {
+        uInt give = (uInt)MIN((size_t)(end - p), (size_t)1 << 30), room = (uInt)MIN(capacity - n, (size_t)1 << 30);
+        s.next_in = (unsigned char *)(uintptr_t)p;
+        s.avail_in = give;
+        s.next_out = (unsigned char *)buffer + n;
+        s.avail_out = room;
+        state = inflate(&s, Z_NO_FLUSH);
+        p += give - s.avail_in;
+        n += room - s.avail_out;
+        if (n > limit) {
+            fail(e, SP_FORMAT,
+                 "%s: the gzip file unpacks to more than %zu bytes from %zu; unpack it yourself if that is right", name,
+                 limit, packed.n);
+            break;
+        }
+        if (state == Z_STREAM_END) {
+            while (p < end && !*p)
+                p++;
+            if (p < end && (inflateReset(&s) != Z_OK || *p != 0x1f)) {
+                fail(e, SP_FORMAT, "%s: bytes that are not gzip follow the gzip data", name);
+                break;
+            }
+        } else if (state != Z_OK && state != Z_BUF_ERROR) {
+            break;
+        }
+        if (n + 1 >= capacity)
+            buffer = arena_grow(a, buffer, capacity, &capacity, 1, e);
+    }
+    inflateEnd(&s);
+    if (e->code || !buffer)
+        return false;
+    if (state != Z_STREAM_END)
+        return fail(e, SP_FORMAT, "%s: the gzip data are %s", name,
+                    state == Z_OK || state == Z_BUF_ERROR ? "truncated" : "damaged");
+    buffer[n] = '\0';
+    *out = (Text){buffer, n};
+    return true;
+}
+#endif
+
+bool unpack_gzip(Text *content, const char *name, Arena *a, Error *e)
+{
+    if (!text_starts(*content, "\x1f\x8b"))
+        return true;
+#ifdef HAVE_ZLIB
+    Text packed = *content;
+    return inflate_all(packed, content, name, a, e);
+#else
+    (void)a;
+    return fail(e, SP_UNSUPPORTED, "%s: is a gzip file, and this build has no zlib: unpack it first (gunzip)", name);
+#endif
+}
+
+const char *foreign_kind(Text content)
+{
+    static const struct {
+        const char *bytes;
+        size_t n, at;
+        const char *kind;
+    } KINDS[] = {
+        {"\x1f\x8b", 2, 0, "a gzip file"},
+        {"PK\3\4", 4, 0, "a zip archive (.zip, .npz or .xlsx)"},
+        {"BZh", 3, 0, "a bzip2 file"},
+        {"\xfd"
+         "7zXZ",
+         5, 0, "an xz file"},
+        {"\x28\xb5\x2f\xfd", 4, 0, "a Zstandard file"},
+        {"7z\xbc\xaf", 4, 0, "a 7z archive"},
+        {"Rar!", 4, 0, "a RAR archive"},
+        {"ustar", 5, 257, "a tar archive"},
+        {"PAR1", 4, 0, "a Parquet file"},
+        {"ARROW1", 6, 0, "an Arrow file"},
+        {"\x89HDF", 4, 0, "an HDF5 file"},
+        {"SQLite format 3", 15, 0, "an SQLite database"},
+        {"\x93NUMPY", 6, 0, "a NumPy .npy file"},
+        {"\x80\2", 2, 0, "a Python pickle"},
+        {"\x80\3", 2, 0, "a Python pickle"},
+        {"\x80\4", 2, 0, "a Python pickle"},
+        {"\x80\5", 2, 0, "a Python pickle"},
+        {"\xff\xfe", 2, 0, "UTF-16 text"},
+        {"\xfe\xff", 2, 0, "UTF-16 text"},
+        {"%PDF", 4, 0, "a PDF file"},
+    };
+    for (size_t i = 0; i < COUNT(KINDS); i++)
+        if (content.n >= KINDS[i].at + KINDS[i].n && !memcmp(content.p + KINDS[i].at, KINDS[i].bytes, KINDS[i].n))
+            return KINDS[i].kind;
+    return NULL;
+}
+
+bool text_decode(Text *content, const char *name, Arena *a, Error *e)
+{
+    if (!unpack_gzip(content, name, a, e))
+        return false;
+    if (text_starts(*content, "\xEF\xBB\xBF"))
+        *content = (Text){content->p + 3, content->n - 3};
+    const char *nul = content->n ? memchr(content->p, 0, content->n) : NULL;
+    size_t bad = nul ? (size_t)(nul - content->p) : 0, line = 1;
+    if (!nul && utf8_valid(*content, &bad))
+        return true;
+    const char *kind = foreign_kind(*content);
+    if (kind)
+        return fail(e, SP_FORMAT, "%s: is %s, text is expected: convert it first", name, kind);
+    for (size_t i = 0; i < bad; i++)
+        line += content->p[i] == '\n';
+    return fail(e, SP_FORMAT, "%s:%zu: %s", name, line,
+                nul ? "holds a NUL byte: not a text file" : "is not valid UTF-8; convert it (iconv -f LATIN1 -t UTF-8)");
+}

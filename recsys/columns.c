@@ -1,0 +1,279 @@
+/* recsys/columns.c: which column of a table of interactions is the user, the item, the rating, the time. docs/formats.md has the table of names. */
+#include "recsys/private.h"
+
+#include <math.h>
+
+/* Names without case, '_', '-', '.' and blanks. Of two groups the first wins: a column of ids before one of names. Inside a group of users or
+ * items two different columns are an error; of ratings and times the name that comes first here is taken. */
+static const char *const KNOWN[ROLES] = {
+    [ROLE_USER] = "userid user uid reviewerid customerid memberid visitorid steamid accountid personid playerid readerid "
+                  "listenerid buyerid "
+                  "| username reviewer reviewername reviewprofilename profilename customer member visitor person player "
+                  "reader listener "
+                  "viewer buyer authorid author sessionid session nickname",
+    [ROLE_ITEM] =
+        "itemid item iid asin parentasin productid movieid businessid recipeid bookid artistid trackid songid gameid appid "
+        "newsid articleid videoid animeid beerid beerbeerid poiid venueid locationid placeid gmapid restaurantid hotelid "
+        "postid courseid eventid goodsid skuid adid workid showid "
+        "| product movie business recipe book isbn artist track song game app news article video anime beer poi venue "
+        "location place restaurant hotel post course event sku "
+        "| title itemname productname moviename movietitle gametitle booktitle artistname trackname songname beername",
+    [ROLE_RATING] =
+        "rating ratings stars starrating overall score reviewoverall bookrating reviewscore reviewrating userrating label",
+    [ROLE_TIME] =
+        "timestamp unixtimestamp unixreviewtime time datetime date createdat reviewdate ratingdate ratedat reviewtime",
+    [ROLE_PART] = "xlabel",
+};
+static const char *const ROLE_NAMES[ROLES] = {"user", "item", "rating", "time", "x_label"};
+
+/* A name as KNOWN has it; "" where it is too long for one of them. */
+static size_t plain_name(Text name, char out[24])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < name.n; i++) {
+        char c = name.p[i];
+        if (c == '_' || c == '-' || c == ' ' || c == '.')
+            continue;
+        if (n == 23)
+            return 0;
+        out[n++] = c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+    }
+    return n;
+}
+
+/* Where a name stands in a list: its place from 0 on, and its group; -1 where it does not. */
+static int find_known(const char *list, Text name, int *group)
+{
+    char plain[24];
+    size_t n = plain_name(name, plain);
+    int at = 0;
+    *group = 0;
+    for (Text rest = text_of(list), word; n && text_next(&rest, ' ', &word); at++) {
+        if (text_is(word, "|"))
+            ++*group;
+        else if (text_equal(word, (Text){plain, n}))
+            return at;
+    }
+    return -1;
+}
+
+const char *fields_text(const Text *field, size_t n, char *buffer, size_t size)
+{
+    size_t used = 0;
+    buffer[0] = '\0';
+    for (size_t i = 0; i < MIN(n, (size_t)4) && used < size; i++)
+        used += (size_t)snprintf(buffer + used, size - used, "%s%.*s", i ? "," : "", (int)MIN(field[i].n, (size_t)40),
+                                 field[i].p);
+    if (n > 4 && used < size)
+        snprintf(buffer + used, size - used, ",...");
+    return buffer;
+}
+
+static Text without_type(Text name, bool *typed)
+{
+    const char *colon = name.n ? memchr(name.p, ':', name.n) : NULL;
+    *typed = *typed || colon;
+    return colon ? (Text){name.p, (size_t)(colon - name.p)} : name;
+}
+
+/* Returns a second column with the same right to the role, or 0. */
+static size_t find_role(Columns *c, Role role, const Text *field, size_t n)
+{
+    int best = 0, best_group = 0;
+    size_t second = 0;
+    bool typed = false;
+    for (size_t i = 0; i < n; i++) {
+        int group, place = find_known(KNOWN[role], without_type(field[i], &typed), &group);
+        if (place < 0)
+            continue;
+        bool ordered = role == ROLE_RATING || role == ROLE_TIME;
+        if (c->at[role] == NO_COLUMN || (ordered ? place < best : group < best_group)) {
+            c->at[role] = (int)i;
+            best = place;
+            best_group = group;
+            second = 0;
+        } else if (!ordered && role != ROLE_PART && group == best_group) {
+            second = i;
+        }
+    }
+    c->typed = c->typed || typed;
+    return second;
+}
+
+/* `told` as names of the first row's fields: true where all of them are there. */
+static bool told_names(Columns *c, const Text *field, size_t n, const char *told)
+{
+    int role = ROLE_USER;
+    for (Text rest = text_of(told), word; text_next(&rest, ',', &word); role++) {
+        if (role == ROLE_PART)
+            return false;
+        for (size_t i = 0; i < n && c->at[role] == NO_COLUMN; i++) {
+            Text name = without_type(field[i], &c->typed);
+            if (word.n && (text_equal(field[i], word) || (name.n == word.n && !strncasecmp(name.p, word.p, word.n))))
+                c->at[role] = (int)i;
+        }
+        if (c->at[role] == NO_COLUMN)
+            return false;
+    }
+    return role > ROLE_ITEM;
+}
+
+/* `told` as what the columns are in their order. */
+static bool told_places(Columns *c, const char *told, int *count)
+{
+    *count = 0;
+    for (Text rest = text_of(told), word; text_next(&rest, ',', &word); ++*count) {
+        int role = 0;
+        while (role < ROLES && !text_is(word, ROLE_NAMES[role]))
+            role++;
+        if (text_is(word, "-"))
+            continue;
+        if (role == ROLES || c->at[role] != NO_COLUMN)
+            return false;
+        c->at[role] = *count;
+    }
+    return c->at[ROLE_USER] != NO_COLUMN && c->at[ROLE_ITEM] != NO_COLUMN;
+}
+
+bool columns_find(Columns *c, const Text *field, size_t n, const char *told, const char *path, size_t line, Error *e)
+{
+    static const Columns NONE = {.at = {NO_COLUMN, NO_COLUMN, NO_COLUMN, NO_COLUMN, NO_COLUMN}};
+    char names[256];
+    *c = NONE;
+    c->count = (int)n;
+    if (told) {
+        c->told = true;
+        if (told_names(c, field, n, told)) {
+            c->header = true;
+            int group;
+            for (size_t i = 0; i < n; i++)
+                if (find_known(KNOWN[ROLE_PART], field[i], &group) >= 0)
+                    c->at[ROLE_PART] = (int)i;
+            return true;
+        }
+        int count;
+        *c = (Columns){.count = (int)n, .told = true};
+        memcpy(c->at, NONE.at, sizeof c->at);
+        if (!told_places(c, told, &count))
+            return fail(e, SP_FORMAT,
+                        "%s:%zu: the columns are %s; --columns %s are not all among them, and are not user, item, rating, "
+                        "time and - in the "
+                        "order of the file",
+                        path, line, fields_text(field, n, names, sizeof names), told);
+        if (count != (int)n)
+            return fail(e, SP_FORMAT, "%s:%zu: has %zu column%s; --columns %s tells of %d", path, line, n, n == 1 ? "" : "s",
+                        told, count);
+        return true;
+    }
+    size_t second[ROLES];
+    for (int role = 0; role < ROLES; role++)
+        second[role] = find_role(c, (Role)role, field, n);
+    c->header = c->at[ROLE_USER] != NO_COLUMN && c->at[ROLE_ITEM] != NO_COLUMN;
+    for (int role = ROLE_USER; c->header && role <= ROLE_ITEM; role++)
+        if (second[role]) {
+            Text a = field[c->at[role]], b = field[second[role]];
+            return fail(e, SP_FORMAT,
+                        "%s:%zu: both \"%.*s\" and \"%.*s\" may be the %s; choose by --columns USER,ITEM[,RATING[,TIME]]",
+                        path, line, (int)MIN(a.n, (size_t)40), a.p, (int)MIN(b.n, (size_t)40), b.p, ROLE_NAMES[role]);
+        }
+    if (c->header)
+        return true;
+    c->half = c->at[ROLE_USER] != NO_COLUMN || c->at[ROLE_ITEM] != NO_COLUMN;
+    c->at[ROLE_USER] = 0;
+    c->at[ROLE_ITEM] = 1;
+    c->at[ROLE_RATING] = n > 2 ? 2 : NO_COLUMN;
+    c->at[ROLE_TIME] = n > 3 ? 3 : NO_COLUMN;
+    c->at[ROLE_PART] = NO_COLUMN;
+    return true;
+}
+
+bool recommendations_header(const Text *field, size_t n, int at[3])
+{
+    static const char SCORES[] =
+        "score scores prediction predictions pred predictedrating predictedscore estimate est value relevance";
+    Columns c = {0};
+    Error ignored = {0};
+    if (!columns_find(&c, field, n, NULL, "", 0, &ignored) || !c.header)
+        return false;
+    at[0] = c.at[ROLE_USER];
+    at[1] = c.at[ROLE_ITEM];
+    at[2] = c.at[ROLE_RATING];
+    for (size_t i = 0; i < n; i++) {
+        int group;
+        bool typed = false;
+        if (find_known(SCORES, without_type(field[i], &typed), &group) >= 0)
+            at[2] = (int)i;
+    }
+    return true;
+}
+
+/* ---- times ------------------------------------------------------------------------------------------------------------- */
+
+/* `digits` decimal digits at *t, then `end` where it is not 0. */
+static bool take_digits(Text *t, size_t digits, char end, int64_t *value)
+{
+    if (t->n < digits + (end != 0) || !text_i64((Text){t->p, digits}, value) || *t->p == '-' || *t->p == '+' ||
+        (end && t->p[digits] != end))
+        return false;
+    *t = (Text){t->p + digits + (end != 0), t->n - digits - (end != 0)};
+    return true;
+}
+
+/* Days from 1970-01-01 in the Gregorian calendar. */
+static int64_t days_of(int64_t year, int64_t month, int64_t day)
+{
+    year -= month <= 2;
+    int64_t leap_days = year / 4 - year / 100 + year / 400, before = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5;
+    return year * 365 + leap_days + before + day - 1 - 719468;
+}
+
+static bool date_parse(Text t, int64_t *seconds)
+{
+    int64_t year, month, day, hour = 0, minute = 0, second = 0, zone_hour = 0, zone_minute = 0;
+    if (!take_digits(&t, 4, '-', &year) || !take_digits(&t, 2, '-', &month) || !take_digits(&t, 2, 0, &day) || month < 1 ||
+        month > 12 || day < 1 || day > 31)
+        return false;
+    if (t.n) {
+        if (*t.p != 'T' && *t.p != ' ')
+            return false;
+        t = (Text){t.p + 1, t.n - 1};
+        if (!take_digits(&t, 2, ':', &hour) || !take_digits(&t, 2, 0, &minute) || hour > 24 || minute > 59)
+            return false;
+        if (t.n && *t.p == ':') {
+            t = (Text){t.p + 1, t.n - 1};
+            if (!take_digits(&t, 2, 0, &second) || second > 60)
+                return false;
+            if (t.n && *t.p == '.')
+                do
+                    t = (Text){t.p + 1, t.n - 1};
+                while (t.n && *t.p >= '0' && *t.p <= '9');
+        }
+    }
+    int sign = t.n && *t.p == '-' ? -1 : 1;
+    if (t.n && (*t.p == '+' || *t.p == '-')) {
+        t = (Text){t.p + 1, t.n - 1};
+        if (!take_digits(&t, 2, 0, &zone_hour))
+            return false;
+        if (t.n && *t.p == ':')
+            t = (Text){t.p + 1, t.n - 1};
+        if (t.n && !take_digits(&t, 2, 0, &zone_minute))
+            return false;
+    } else if (text_is(t, "Z") || text_is(t, " UTC")) {
+        t.n = 0;
+    }
+    *seconds =
+        days_of(year, month, day) * 86400 + (hour - sign * zone_hour) * 3600 + (minute - sign * zone_minute) * 60 + second;
+    return t.n == 0;
+}
+
+bool time_parse(Text text, int64_t *seconds)
+{
+    double real;
+    if (text_i64(text, seconds))
+        return true;
+    if (text_f64(text, &real) && fabs(real) < 0x1p62) {
+        *seconds = (int64_t)floor(real);
+        return true;
+    }
+    return date_parse(text, seconds);
+}
