@@ -49,6 +49,21 @@ bool added_build(AddedSet *set, const Added *tokens, size_t count, bool normaliz
     return true;
 }
 
+/* How many bytes p and q have in common, of n; the first `from` are known to be. Eight at a time: hostile tokens share hundreds. */
+static size_t common(const char *p, const char *q, size_t from, size_t n)
+{
+    uint64_t x, y;
+    for (; n - from >= 8; from += 8) {
+        memcpy(&x, p + from, 8);
+        memcpy(&y, q + from, 8);
+        if (x != y)
+            break;
+    }
+    while (from < n && p[from] == q[from])
+        from++;
+    return from;
+}
+
 /* The longest token that t, which is not empty, begins with; NULL: none. By halves among the tokens of its first byte to the last one that
  * is not behind t: every token that t begins with is that one or above it. Time: log n comparisons of at most MAX_ADDED_BYTES. */
 static const Added *longest_token(const AddedSet *set, Text t)
@@ -62,9 +77,7 @@ static const Added *longest_token(const AddedSet *set, Text t)
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         Text token = set->tokens[middle].content;
-        size_t same = MIN(below, above), most = MIN(token.n, t.n);
-        while (same < most && token.p[same] == t.p[same])
-            same++;
+        size_t same = common(token.p, t.p, MIN(below, above), MIN(token.n, t.n));
         if (same == token.n || (same < t.n && (unsigned char)token.p[same] < (unsigned char)t.p[same])) {
             low = middle + 1;
             below = same;

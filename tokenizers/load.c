@@ -117,6 +117,19 @@ static bool read_normalizer(Load *l, const Json *j)
     return true;
 }
 
+static bool add_token(Load *l, Added token, const char *path, uint32_t line)
+{
+    if (token.content.n > MAX_ADDED_BYTES)
+        return fail(l->e, SP_UNSUPPORTED, "%s:%u: an added token of %zu bytes; at most %d are supported", path, (unsigned)line,
+                    token.content.n, MAX_ADDED_BYTES);
+    Added *grown = arena_grow(l->a, l->added, l->added_count, &l->added_capacity, sizeof *grown, l->e);
+    if (!grown)
+        return false;
+    l->added = grown;
+    l->added[l->added_count++] = token;
+    return true;
+}
+
 static bool read_added(Load *l, const Json *list)
 {
     if (is_nothing(list))
@@ -131,19 +144,14 @@ static bool read_added(Load *l, const Json *list)
         const Json *content = json_get(j, "content");
         if (!content || content->type != JSON_STRING)
             return fail(l->e, SP_FORMAT, "%s:%u: an added token without content", l->path, (unsigned)j->line);
-        if (content->text.n > MAX_ADDED_BYTES)
-            return fail(l->e, SP_UNSUPPORTED, "%s:%u: an added token of %zu bytes; at most %d are supported", l->path,
-                        (unsigned)j->line, content->text.n, MAX_ADDED_BYTES);
-        Added *grown = arena_grow(l->a, l->added, l->added_count, &l->added_capacity, sizeof *grown, l->e);
-        if (!grown)
+        Added token = {.content = content->text,
+                       .single_word = json_is_true(json_get(j, "single_word")),
+                       .lstrip = json_is_true(json_get(j, "lstrip")),
+                       .rstrip = json_is_true(json_get(j, "rstrip")),
+                       .normalized = json_is_true(json_get(j, "normalized")),
+                       .special = json_is_true(json_get(j, "special"))};
+        if (!add_token(l, token, l->path, j->line))
             return false;
-        l->added = grown;
-        l->added[l->added_count++] = (Added){.content = content->text,
-                                             .single_word = json_is_true(json_get(j, "single_word")),
-                                             .lstrip = json_is_true(json_get(j, "lstrip")),
-                                             .rstrip = json_is_true(json_get(j, "rstrip")),
-                                             .normalized = json_is_true(json_get(j, "normalized")),
-                                             .special = json_is_true(json_get(j, "special"))};
     }
     return true;
 }
@@ -338,12 +346,7 @@ static bool special_token(Load *l, const Json *map, const Json *config, const ch
                         .normalized = json_is_true(json_get(j, "normalized")),
                         .special = true};
     token.content = *text;
-    Added *grown = arena_grow(l->a, l->added, l->added_count, &l->added_capacity, sizeof *grown, l->e);
-    if (!grown)
-        return false;
-    l->added = grown;
-    l->added[l->added_count++] = token;
-    return true;
+    return add_token(l, token, l->path, j ? j->line : 0);
 }
 
 static bool wraps_with(Load *l, bool behind, Text token)

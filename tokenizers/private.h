@@ -57,7 +57,7 @@ typedef struct Slot { /* open addressing; id -1: empty */
 
 /* The time for a byte of a word grows with the longest word: by default words have 100 characters. */
 enum { MAX_WORD = 256 };
-enum { MAX_TOKENS = 1 << 21, MAX_ADDED = 200 * 1000, MAX_ADDED_BYTES = 512, MAX_AROUND = 64 };
+enum { MAX_TOKENS = 1 << 21, MAX_ADDED = 200 * 1000, MAX_ADDED_BYTES = 256, MAX_AROUND = 64 };
 
 struct Tokenizer {
     const char *path;
