@@ -163,7 +163,8 @@ struct Json {
 };
 /* RFC 8259, UTF-8, strict: no trailing bytes, duplicate keys are errors, depth at most 64. `name` is for messages:
  * "name:line:column: what". The tree lives in the arena and points into it, not into `source`.
- * Memory: at most 32 MB + 15 bytes for a byte of source; a source of many values with fewer than about six bytes each is refused.
+ * Memory: at most 32 MB + 15 bytes for a byte of source; a source of more than 400,000 values with fewer than about six
+ * bytes each is refused.
  * Time: linear. */
 const Json *json_parse(Arena *a, Text source, const char *name, Error *e);
 const Json *json_get(const Json *object, const char *key); /* NULL when absent or not an object; fast on big objects */

@@ -5,8 +5,8 @@
 
 enum { MAX_DEPTH = 64, SLAB = 64, SMALL = 8 };
 
-/* What the tree of n bytes may take beside its texts, which take n. A value takes 80 bytes, the index of a big object 16 to 32 a key, so
- * only lists of very short values reach this: no file that is read here has 400,000 of them. */
+/* What the tree of the first n bytes may take beside its texts, which take n. A value takes 80 bytes, the index of a big object 16 to 32 a
+ * key, so only lists of very short values reach this: no file that is read here has 400,000 of them. */
 static size_t tree_limit(size_t n)
 {
     return ((size_t)32 << 20) + 14 * MIN(n, (SIZE_MAX >> 4) - ((size_t)32 << 20));
@@ -22,11 +22,11 @@ typedef struct JsonIndex {
 typedef struct Parser {
     Arena *arena;
     Error *e;
-    const char *name, *p, *end, *line_start;
+    const char *name, *begin, *p, *end, *line_start;
     uint32_t line;
     char *text; /* where the next unescaped string goes: no string grows, so the source's length is enough for all */
     Json *slab;
-    size_t slab_left, room; /* room: bytes left under tree_limit */
+    size_t slab_left, taken; /* taken: bytes of the tree */
 } Parser;
 
 static bool wrong(Parser *s, const char *at, const char *what)
@@ -49,10 +49,8 @@ static void skip_space(Parser *s)
 
 static bool take_room(Parser *s, size_t bytes)
 {
-    if (bytes > s->room)
-        return wrong(s, s->p, "too many small values for a file of this size");
-    s->room -= bytes;
-    return true;
+    s->taken += bytes;
+    return s->taken <= tree_limit((size_t)(s->p - s->begin)) || wrong(s, s->p, "too many small values for a file of this size");
 }
 
 static Json *new_node(Parser *s)
@@ -345,9 +343,8 @@ static const Json *read_tree(Parser *s)
 
 const Json *json_parse(Arena *a, Text source, const char *name, Error *e)
 {
-    Parser s = {.arena = a, .e = e, .name = name, .p = source.p, .line_start = source.p, .line = 1};
+    Parser s = {.arena = a, .e = e, .name = name, .begin = source.p, .p = source.p, .line_start = source.p, .line = 1};
     s.end = source.p + source.n;
-    s.room = tree_limit(source.n);
     size_t bad;
     if (!utf8_valid(source, &bad)) {
         for (; s.p < source.p + bad; s.p++)

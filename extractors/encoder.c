@@ -33,7 +33,7 @@ static bool read_source(ModelSource *s, const char *name, const EncoderOptions *
     const char *config = s->folder ? path_join(a, s->folder, "config.json", e) : NULL;
     Text text;
     if (config && file_exists(config) &&
-        (!file_read(&text, a, config, 1 << 20, e) || !(s->config = json_parse(a, text, config, e))))
+        (!file_read(&text, a, config, 16 << 20, e) || !(s->config = json_parse(a, text, config, e))))
         return false;
     if (s->config && s->config->type != JSON_OBJECT)
         return fail(e, SP_FORMAT, "%s:1:1: should be an object of the model's settings", config);

@@ -4,7 +4,7 @@
 
 /* Of a picture that a model reads, in pixels (published models read up to 1536 x 1536). Of a pipeline, which has three modules as a rule: each
  * file is read once for each module that names it, and takes what json_parse says. */
-enum { MAX_JSON = 1 << 20, MAX_SIDE = 1 << 14, MAX_PIXELS = 1 << 24, MAX_MODULES = 16 };
+enum { MAX_JSON = 1 << 16, MAX_SIDE = 1 << 14, MAX_PIXELS = 1 << 24, MAX_MODULES = 16 };
 
 static bool bad_value(Error *e, const char *path, const Json *j, const char *what)
 {

@@ -138,7 +138,7 @@ static bool table_row(Reader *in, const Columns *c, Text line, uint32_t number)
     if (!r->user[at].n || !r->item[at].n)
         return fail(in->e, SP_FORMAT, "%s:%u: the %s id is empty", r->path, number, r->user[at].n ? "item" : "user");
     if (c->rating != NO_COLUMN && column[c->rating].n) {
-        if (!text_f64(column[c->rating], &r->rating[at]) || !isfinite(r->rating[at]))
+        if (!text_f64(column[c->rating], &r->rating[at]) || !isfinite((float)r->rating[at]))
             return at_line(in, number, "the rating is not a number:", column[c->rating]);
         in->rated++;
     }
