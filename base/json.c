@@ -5,6 +5,13 @@
 
 enum { MAX_DEPTH = 64, SLAB = 64, SMALL = 8 };
 
+/* What the tree of the first n bytes may take beside its texts, which take n. A value takes 80 bytes, the index of a big object 16 to 32 a
+ * key, so only lists of very short values reach this: no file that is read here has 400,000 of them. */
+static size_t tree_limit(size_t n)
+{
+    return ((size_t)32 << 20) + 14 * MIN(n, (SIZE_MAX >> 4) - ((size_t)32 << 20));
+}
+
 /* Children of a container with more than SMALL of them: an array's in order, an object's as a hash table. */
 typedef struct JsonIndex {
     uint64_t seed;
@@ -15,11 +22,11 @@ typedef struct JsonIndex {
 typedef struct Parser {
     Arena *arena;
     Error *e;
-    const char *name, *p, *end, *line_start;
+    const char *name, *begin, *p, *end, *line_start;
     uint32_t line;
     char *text; /* where the next unescaped string goes: no string grows, so the source's length is enough for all */
     Json *slab;
-    size_t slab_left;
+    size_t slab_left, taken; /* taken: bytes of the tree */
 } Parser;
 
 static bool wrong(Parser *s, const char *at, const char *what)
@@ -40,9 +47,17 @@ static void skip_space(Parser *s)
     }
 }
 
+static bool take_room(Parser *s, size_t bytes)
+{
+    s->taken += bytes;
+    return s->taken <= tree_limit((size_t)(s->p - s->begin)) || wrong(s, s->p, "too many small values for a file of this size");
+}
+
 static Json *new_node(Parser *s)
 {
     if (s->slab_left == 0) {
+        if (!take_room(s, SLAB * sizeof(Json)))
+            return NULL;
         s->slab = NEW(s->arena, Json, SLAB, s->e);
         if (!s->slab)
             return NULL;
@@ -208,7 +223,8 @@ static bool close_container(Parser *s, Json *j)
     if (object)
         for (slots = 4 * SMALL; slots < 2 * j->count;)
             slots *= 2;
-    JsonIndex *ix = arena_alloc(s->arena, sizeof(JsonIndex) + slots * sizeof(const Json *), 1, s->e);
+    size_t bytes = sizeof(JsonIndex) + slots * sizeof(const Json *);
+    JsonIndex *ix = take_room(s, bytes) ? arena_alloc(s->arena, bytes, 1, s->e) : NULL;
     if (!ix)
         return false;
     ix->mask = slots - 1;
@@ -327,7 +343,7 @@ static const Json *read_tree(Parser *s)
 
 const Json *json_parse(Arena *a, Text source, const char *name, Error *e)
 {
-    Parser s = {.arena = a, .e = e, .name = name, .p = source.p, .line_start = source.p, .line = 1};
+    Parser s = {.arena = a, .e = e, .name = name, .begin = source.p, .p = source.p, .line_start = source.p, .line = 1};
     s.end = source.p + source.n;
     size_t bad;
     if (!utf8_valid(source, &bad)) {

@@ -87,6 +87,7 @@ struct Arena {
     size_t max_bytes, bytes;
     Block *first, *current; /* current NULL: nothing is in use; blocks behind it are empty and wait */
     size_t used;            /* of current */
+    bool full;
 };
 
 Arena *arena_new(const Heap *heap, size_t max_bytes)
@@ -124,6 +125,7 @@ static Block *next_block(Arena *a, size_t bytes, Error *e)
     }
     size_t room = a->max_bytes ? a->max_bytes - a->bytes : SIZE_MAX;
     if (room < sizeof(Block) || bytes > room - sizeof(Block)) {
+        a->full = true;
         fail(e, SP_MEMORY, "out of memory: %zu bytes more do not fit under the limit of %zu", bytes, a->max_bytes);
         return NULL;
     }
@@ -224,6 +226,11 @@ void arena_rewind(Arena *a, ArenaMark mark)
 size_t arena_bytes(const Arena *a)
 {
     return a->bytes;
+}
+
+bool arena_full(const Arena *a)
+{
+    return a->full;
 }
 
 const Heap *arena_heap(const Arena *a)

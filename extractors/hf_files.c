@@ -2,7 +2,9 @@
  * modules.json with the files that it names. */
 #include "extractors/loading.h"
 
-enum { MAX_JSON = 16 << 20, MAX_SIDE = 1 << 14 /* of a picture that a model reads, in pixels */ };
+/* Of a picture that a model reads, in pixels (published models read up to 1536 x 1536). Of a pipeline, which has three modules as a rule: each
+ * file is read once for each module that names it, and takes what json_parse says. */
+enum { MAX_JSON = 1 << 16, MAX_SIDE = 1 << 14, MAX_PIXELS = 1 << 24, MAX_MODULES = 16 };
 
 static bool bad_value(Error *e, const char *path, const Json *j, const char *what)
 {
@@ -37,22 +39,44 @@ static bool read_size(const Json *j, const char *path, int64_t *w, int64_t *h, i
     } else if (!json_i64(json_get(j, "height"), h) || !json_i64(json_get(j, "width"), w)) {
         return bad_value(e, path, j, "a size should be a number, height and width, or shortest_edge");
     }
-    return (*h > 0 && *h <= MAX_SIDE && *w > 0 && *w <= MAX_SIDE) ||
-           bad_value(e, path, j, "a size should be between 1 and 16384 pixels");
+    if (!(*h > 0 && *h <= MAX_SIDE && *w > 0 && *w <= MAX_SIDE))
+        return bad_value(e, path, j, "a size should be between 1 and 16384 pixels");
+    return *h * *w <= MAX_PIXELS || bad_value(e, path, j, "a size of more than 16,777,216 pixels in all is not supported");
 }
 
-static bool read_three(const Json *config, const char *key, float out[3], const char *path, Error *e)
+/* Three numbers of least .. largest: so they and what is computed of them stay finite in float32. */
+static bool read_three(const Json *config, const char *key, double least, double largest, float out[3], const char *path,
+                       Error *e)
 {
     const Json *j = json_get(config, key);
     for (size_t c = 0; j && c < 3; c++) {
         const Json *v = j->type == JSON_ARRAY ? json_at(j, c) : NULL;
         if (!v || v->type != JSON_NUMBER)
             return bad_value(e, path, j, "needs three numbers");
+        if (!(v->number >= least && v->number <= largest))
+            return fail(e, SP_FORMAT, "%s:%u:%u: %s: expected numbers %sfrom %g to %g", path, v->line, v->column, key,
+                        least > 0 ? "above 0, " : "", least, largest);
         out[c] = (float)v->number;
     }
     return true;
 }
 
+/* A number of least .. largest; `fallback` where the key is absent or null. */
+static bool read_number(const Json *config, const char *key, double least, double largest, double fallback, double *out,
+                        const char *path, Error *e)
+{
+    const Json *j = json_get(config, key);
+    *out = fallback;
+    if (!j || j->type == JSON_NULL)
+        return true;
+    if (j->type != JSON_NUMBER || !(j->number >= least && j->number <= largest))
+        return fail(e, SP_FORMAT, "%s:%u:%u: %s: expected a number above 0, from %g to %g", path, j->line, j->column, key,
+                    least, largest);
+    *out = j->number;
+    return true;
+}
+
+/* Memory and time: what json_parse says of a file of at most MAX_JSON bytes. Whatever passes gives finite means and deviations in float32. */
 bool preset_from_folder(Preset *p, const char *folder, Arena *a, Error *e)
 {
     const char *path;
@@ -73,7 +97,9 @@ bool preset_from_folder(Preset *p, const char *folder, Arena *a, Error *e)
     bool crop = (j = json_get(config, "do_center_crop")) ? json_is_true(j) : json_get(config, "crop_size") != NULL;
     if (json_get(config, "crop_pct")) {
         /* ConvNextImageProcessor, which ResNets use: below 384 the short side goes to size / crop_pct, then the centre; else squash */
-        double part = (j = json_get(config, "crop_pct"))->type == JSON_NUMBER && j->number > 0.01 ? j->number : 0.875;
+        double part;
+        if (!read_number(config, "crop_pct", 0.05, 1, 0.875, &part, path, e))
+            return false;
         r.fit = w < 384 ? FIT_SHORT_SIDE : FIT_SQUASH;
         r.resize = (int64_t)((double)w / part);
         r.width = r.height = w;
@@ -92,16 +118,15 @@ bool preset_from_folder(Preset *p, const char *folder, Arena *a, Error *e)
             return fail(e, SP_UNSUPPORTED, "%s: a centre crop of a squashed picture is not understood", path);
     }
     float mean[3] = {0.485f, 0.456f, 0.406f}, std[3] = {0.229f, 0.224f, 0.225f};
-    if (!read_three(config, "image_mean", mean, path, e) || !read_three(config, "image_std", std, path, e))
+    double factor;
+    if (!read_three(config, "image_mean", -1e6, 1e6, mean, path, e) || !read_three(config, "image_std", 1e-6, 1e6, std, path, e) ||
+        !read_number(config, "rescale_factor", 1e-6, 1e6, 1.0 / 255.0, &factor, path, e))
         return false;
-    double factor = (j = json_get(config, "rescale_factor")) && j->type == JSON_NUMBER ? j->number : 1.0 / 255.0;
     if ((j = json_get(config, "do_rescale")) && !json_is_true(j))
         factor = 1.0;
     if ((j = json_get(config, "do_resize")) && !json_is_true(j))
         return fail(e, SP_UNSUPPORTED, "%s:%u:%u: pictures that are not resized are not understood", path, j->line,
                     j->column);
-    if (!(factor > 0 && factor < 1e6 && std[0] > 0 && std[1] > 0 && std[2] > 0))
-        return fail(e, SP_FORMAT, "%s: rescale_factor and image_std should be above 0", path);
     bool normalize = !(j = json_get(config, "do_normalize")) || json_is_true(j);
     for (int c = 0; c < 3; c++) { /* (v factor - mean) / std, of v / 255 */
         r.mean[c] = normalize ? (float)(mean[c] / (255.0 * factor)) : 0.0f;
@@ -165,6 +190,9 @@ bool pipeline_from_folder(Encoder *en, const char *folder, int64_t *max_seq_leng
     *max_seq_length = 0;
     if (!modules)
         return e->code == SP_OK;
+    if (modules->count > MAX_MODULES)
+        return fail(e, SP_UNSUPPORTED, "%s:%u:%u: %zu modules; at most %d are supported", path, modules->line, modules->column,
+                    modules->count, MAX_MODULES);
     for (const Json *m = modules->first; m; m = m->next) {
         const Json *type = json_get(m, "type"), *place = json_get(m, "path");
         const char *where = json_cstring(place);
@@ -188,7 +216,7 @@ bool pipeline_from_folder(Encoder *en, const char *folder, int64_t *max_seq_leng
             en->normalize = en->normalize || en->options.normalize < 0;
         } else {
             return fail(e, SP_UNSUPPORTED, "%s:%u:%u: modules of type %.*s are not understood", path, m->line, m->column,
-                        (int)type->text.n, type->text.p);
+                        (int)MIN(type->text.n, (size_t)100), type->text.p);
         }
     }
     return true;

@@ -258,7 +258,7 @@ static bool table_row(Reader *in, const Table *t)
     if (!r->user[row].n || !r->item[row].n)
         return fail(in->e, SP_FORMAT, "%s:%zu: the %s id is empty", r->path, t->line, r->user[row].n ? "item" : "user");
     if (at[ROLE_RATING] != NO_COLUMN && t->field[at[ROLE_RATING]].n) {
-        if (!text_f64(t->field[at[ROLE_RATING]], &r->rating[row]) || !isfinite(r->rating[row]))
+        if (!text_f64(t->field[at[ROLE_RATING]], &r->rating[row]) || !isfinite((float)r->rating[row]))
             return at_line(in, t->line, "the rating is not a number:", t->field[at[ROLE_RATING]], first);
         in->rated++;
     }

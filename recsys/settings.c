@@ -57,6 +57,8 @@ static bool check_value(const Setting *d, Protocol p, const char *value, Error *
         return fail(e, SP_USAGE, "setting %s=%s: a whole number is wanted (such as %s)", d->key, value, usual);
     if (!list && is_number(usual) && (!text_f64(text_of(value), &number) || !isfinite(number)))
         return fail(e, SP_USAGE, "setting %s=%s: a number is wanted (such as %s)", d->key, value, usual);
+    if (!list && is_number(usual) && !isfinite((float)number)) /* models compute in float32 */
+        return fail(e, SP_USAGE, "setting %s=%s: is too large: at most 3e38 is expected", d->key, value);
     if (!list && is_number(usual) && number < d->least)
         return fail(e, SP_USAGE, "setting %s=%s: must be at least %g", d->key, value, d->least);
     if (!strcmp(d->key, "variant") && strcmp(value, "elliot") && strcmp(value, "mmrec"))

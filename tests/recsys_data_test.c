@@ -135,6 +135,7 @@ static void malformed_ratings_name_their_line(void **state)
         {"u\ti\t5\nu\tj\t1\t2\n", 0, ":2: has 4 columns, unlike the first line", FORMAT_AUTO},
         {"u\ti\t5\nu\tj\tfive\n", 0, ":2: the rating is not a number: 'five'", FORMAT_AUTO},
         {"u\ti\tfive\nu\tj\t5\n", 0, ":1: the rating is not a number: 'five'", FORMAT_AUTO},
+        {"u\ti\t1e300\n", 0, ":1: the rating is not a number: '1e300'", FORMAT_AUTO},
         {"u\ti\tnan\n", 0, ":1: the rating is not a number: 'nan'", FORMAT_AUTO},
         {"u\ti\t1e999\n", 0, ":1: the rating is not a number: '1e999'", FORMAT_AUTO},
         {"u\ti\t5\tnoon\n", 0, ":1: the time is not a number: 'noon'", FORMAT_AUTO},

@@ -52,11 +52,13 @@ static inline void test_write(const char *folder, const char *name, Text bytes)
     assert_int_equal(fclose(f), 0);
 }
 
-/* A heap that counts what is out and refuses from the `refuse_at`th request on (0: never). */
+/* A heap that counts what is out, now and at most, and refuses the `refuse_at`th request (0: none) and what would be over `most` (0: no
+ * limit). `peak` is exact where one thread asks at a time. */
 typedef struct TestHeap {
     Heap heap;
     _Atomic size_t live, requests; /* several threads may ask */
-    size_t refuse_at;
+    size_t refuse_at, most;
+    _Atomic size_t peak;
 } TestHeap;
 
 static inline void *test_resize(void *user, void *p, size_t old_bytes, size_t new_bytes)
@@ -67,17 +69,32 @@ static inline void *test_resize(void *user, void *p, size_t old_bytes, size_t ne
         free(p);
         return NULL;
     }
-    if (++h->requests == h->refuse_at)
+    if (++h->requests == h->refuse_at || (h->most && h->live - old_bytes + new_bytes > h->most))
         return NULL;
     void *q = realloc(p, new_bytes);
     if (q)
         h->live += new_bytes - old_bytes;
+    if (h->live > h->peak)
+        h->peak = h->live;
     return q;
 }
 
 static inline void test_heap(TestHeap *h, size_t refuse_at)
 {
     *h = (TestHeap){.heap = {test_resize, h}, .refuse_at = refuse_at};
+}
+
+/* The bound of every reader of files: 64 MB and 20 bytes for each byte of input. Over it, requests are refused: a reader that needs more fails
+ * for lack of memory, whatever machine the test runs on. */
+static inline size_t test_bound(size_t input_bytes)
+{
+    return ((size_t)64 << 20) + 20 * input_bytes;
+}
+
+static inline void test_heap_bounded(TestHeap *h, size_t input_bytes)
+{
+    test_heap(h, 0);
+    h->most = test_bound(input_bytes);
 }
 
 #define assert_error(e, status, text)                                                                                       \

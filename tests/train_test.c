@@ -191,6 +191,7 @@ static void what_cannot_start_leaves_nothing(void **state)
                  {"BPRMF", "learning_rate=1", "no setting"},
                  {"BPRMF", "lr=fast", "a number"},
                  {"BPRMF", "factors=0", "at least 1"},
+                 {"BPRMF", "lr=1e300", "lr=1e300: is too large"},
                  {"BPRMF", "factors=1.5", "whole number"},
                  {"BPRMF", "novalue", "key=value"},
                  {"BPRMF", "validation_metric=F1@20", "among"},

@@ -3,34 +3,95 @@
 
 #include <stdlib.h>
 
-static int by_byte_and_length(const void *a, const void *b)
+static int by_content(const void *a, const void *b)
 {
     const Added *x = *(const Added *const *)a, *y = *(const Added *const *)b;
-    unsigned char i = (unsigned char)x->content.p[0], j = (unsigned char)y->content.p[0];
-    if (i != j)
-        return i < j ? -1 : 1;
-    if (x->content.n != y->content.n)
-        return x->content.n > y->content.n ? -1 : 1;
-    return x < y ? -1 : x > y;
+    int order = text_compare(x->content, y->content);
+    return order ? order : x < y ? -1 : x > y;
+}
+
+static bool begins_with(Text t, Text start)
+{
+    return start.n <= t.n && !memcmp(t.p, start.p, start.n);
 }
 
 bool added_build(AddedSet *set, const Added *tokens, size_t count, bool normalized, Arena *a, Error *e)
 {
-    const Added **order = NEW(a, const Added *, count + 1, e);
-    set->tokens = NEW(a, Added, count + 1, e);
-    if (!order || !set->tokens)
+    size_t n = 0, kept = 0;
+    for (size_t i = 0; i < count; i++)
+        n += tokens[i].normalized == normalized && tokens[i].content.n;
+    const Added **order = NEW(a, const Added *, n + 1, e);
+    set->tokens = NEW(a, Added, n + 1, e);
+    set->nodes = NEW(a, AddedNode, n + 1, e);
+    if (!order || !set->tokens || !set->nodes)
         return false;
+    n = 0;
     for (size_t i = 0; i < count; i++)
         if (tokens[i].normalized == normalized && tokens[i].content.n)
-            order[set->count++] = &tokens[i];
-    qsort(order, set->count, sizeof *order, by_byte_and_length);
-    for (size_t i = 0; i < set->count; i++) {
-        set->tokens[i] = *order[i];
+            order[n++] = &tokens[i];
+    qsort(order, n, sizeof *order, by_content);
+    for (size_t i = 0; i < n; i++) {
+        if (kept && text_equal(set->tokens[kept - 1].content, order[i]->content))
+            continue;
+        uint32_t parent = (uint32_t)kept; /* in this order a token's parent is the one before it, or above that */
+        while (parent && !begins_with(order[i]->content, set->tokens[parent - 1].content))
+            parent = set->nodes[parent].parent;
+        uint32_t jump = set->nodes[parent].jump;
+        bool far = set->nodes[parent].depth - set->nodes[jump].depth ==
+                   set->nodes[jump].depth - set->nodes[set->nodes[jump].jump].depth;
+        set->tokens[kept++] = *order[i];
+        set->nodes[kept] = (AddedNode){parent, far ? set->nodes[jump].jump : parent, set->nodes[parent].depth + 1};
         set->first[(unsigned char)order[i]->content.p[0] + 1]++;
     }
+    set->count = kept;
     for (int b = 0; b < 256; b++)
         set->first[b + 1] += set->first[b];
     return true;
+}
+
+/* How many bytes p and q have in common, of n; the first `from` are known to be. Eight at a time: hostile tokens share hundreds. */
+static size_t common(const char *p, const char *q, size_t from, size_t n)
+{
+    uint64_t x, y;
+    for (; n - from >= 8; from += 8) {
+        memcpy(&x, p + from, 8);
+        memcpy(&y, q + from, 8);
+        if (x != y)
+            break;
+    }
+    while (from < n && p[from] == q[from])
+        from++;
+    return from;
+}
+
+/* The longest token that t, which is not empty, begins with; NULL: none. By halves among the tokens of its first byte to the last one that
+ * is not behind t: every token that t begins with is that one or above it. Time: log n comparisons of at most MAX_ADDED_BYTES. */
+static const Added *longest_token(const AddedSet *set, Text t)
+{
+    unsigned char b = (unsigned char)t.p[0];
+    uint32_t low = set->first[b], high = set->first[b + 1];
+    size_t below = 0, above = 0; /* bytes in which t equals the tokens at both ends of the search */
+    if (low == high)
+        return NULL;
+    uint32_t least = low;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        Text token = set->tokens[middle].content;
+        size_t same = common(token.p, t.p, MIN(below, above), MIN(token.n, t.n));
+        if (same == token.n || (same < t.n && (unsigned char)token.p[same] < (unsigned char)t.p[same])) {
+            low = middle + 1;
+            below = same;
+        } else {
+            high = middle;
+            above = same;
+        }
+    }
+    uint32_t node = low > least ? low : 0; /* its last comparison to the left was with low - 1: it shares `below` bytes */
+    while (node && set->tokens[node - 1].content.n > below) {
+        uint32_t jump = set->nodes[node].jump;
+        node = jump && set->tokens[jump - 1].content.n > below ? jump : set->nodes[node].parent;
+    }
+    return node ? &set->tokens[node - 1] : NULL;
 }
 
 static uint32_t code_before(const char *p, size_t n)
@@ -82,12 +143,7 @@ bool added_next(const AddedSet *set, AddedScan *scan, Text *gap, int32_t *id)
         return false;
     Text t = scan->text;
     while (set->count && scan->found < t.n) {
-        unsigned char b = (unsigned char)t.p[scan->found];
-        const Added *hit = NULL;
-        for (uint32_t i = set->first[b]; i < set->first[b + 1] && !hit; i++)
-            if (set->tokens[i].content.n <= t.n - scan->found &&
-                !memcmp(set->tokens[i].content.p, t.p + scan->found, set->tokens[i].content.n))
-                hit = &set->tokens[i];
+        const Added *hit = longest_token(set, (Text){t.p + scan->found, t.n - scan->found});
         if (!hit) {
             scan->found++;
             continue;
@@ -98,8 +154,13 @@ bool added_next(const AddedSet *set, AddedScan *scan, Text *gap, int32_t *id)
             continue;
         if (hit->lstrip)
             begin -= begin > scan->at ? spaces_before(t.p, begin, scan->at) : 0;
-        if (hit->rstrip)
-            end += spaces_after(t.p + end, t.n - end);
+        if (hit->rstrip) { /* the white space behind the token may be tokens itself, each with the same white space behind it */
+            if (end < scan->white || end > scan->white_end) {
+                scan->white = end;
+                scan->white_end = end + spaces_after(t.p + end, t.n - end);
+            }
+            end = scan->white_end;
+        }
         *gap = (Text){t.p + scan->at, begin > scan->at ? begin - scan->at : 0};
         *id = hit->id;
         scan->at = MAX(end, scan->at);

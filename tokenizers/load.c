@@ -22,7 +22,7 @@ static const Json *read_json(Load *l, const char *path)
 
 static bool room_for_id(Load *l, int64_t id, size_t count)
 {
-    if (id < 0 || id >= 16 * ((int64_t)count + 4096))
+    if (id < 0 || id >= MIN(2 * ((int64_t)count + 32768), (int64_t)MAX_TOKENS))
         return fail(l->e, SP_FORMAT, "%s: token id %lld is out of range for %zu tokens", l->path, (long long)id, count);
     return true;
 }
@@ -46,6 +46,15 @@ static bool has_type(const Json *j, const char *type)
 static bool is_nothing(const Json *j)
 {
     return !j || j->type == JSON_NULL;
+}
+
+/* Room for the pieces of a vocabulary of this many ids, and for the added tokens that get ids behind them. */
+static bool pieces_new(Load *l, size_t ids)
+{
+    enum { NAMED = 16 }; /* more than the special tokens that files beside a vocab.txt can name */
+    if (ids > MAX_TOKENS)
+        return fail(l->e, SP_UNSUPPORTED, "%s: more than the %d tokens that are supported", l->path, MAX_TOKENS);
+    return (l->t->pieces = NEW(l->a, Text, ids + l->added_count + NAMED, l->e)) != NULL;
 }
 
 static bool read_model(Load *l, const Json *model)
@@ -73,8 +82,7 @@ static bool read_model(Load *l, const Json *model)
             return false;
         t->ids = MAX(t->ids, id + 1);
     }
-    t->pieces = NEW(l->a, Text, t->ids, l->e);
-    if (!t->pieces)
+    if (!pieces_new(l, (size_t)t->ids))
         return false;
     for (const Json *j = vocab->first; j; j = j->next) {
         Text *piece = &t->pieces[(int64_t)j->number];
@@ -109,24 +117,41 @@ static bool read_normalizer(Load *l, const Json *j)
     return true;
 }
 
+static bool add_token(Load *l, Added token, const char *path, uint32_t line)
+{
+    if (token.content.n > MAX_ADDED_BYTES)
+        return fail(l->e, SP_UNSUPPORTED, "%s:%u: an added token of %zu bytes; at most %d are supported", path, (unsigned)line,
+                    token.content.n, MAX_ADDED_BYTES);
+    Added *grown = arena_grow(l->a, l->added, l->added_count, &l->added_capacity, sizeof *grown, l->e);
+    if (!grown)
+        return false;
+    l->added = grown;
+    l->added[l->added_count++] = token;
+    return true;
+}
+
 static bool read_added(Load *l, const Json *list)
 {
     if (is_nothing(list))
         return true;
+    if (list->count > MAX_ADDED)
+        return fail(l->e, SP_UNSUPPORTED, "%s:%u: %zu added tokens; at most %d are supported", l->path, (unsigned)list->line,
+                    list->count, MAX_ADDED);
+    if (!(l->added = NEW(l->a, Added, list->count + 16, l->e)))
+        return false;
+    l->added_capacity = list->count + 16;
     for (const Json *j = list->first; j; j = j->next) {
         const Json *content = json_get(j, "content");
         if (!content || content->type != JSON_STRING)
             return fail(l->e, SP_FORMAT, "%s:%u: an added token without content", l->path, (unsigned)j->line);
-        Added *grown = arena_grow(l->a, l->added, l->added_count, &l->added_capacity, sizeof *grown, l->e);
-        if (!grown)
+        Added token = {.content = content->text,
+                       .single_word = json_is_true(json_get(j, "single_word")),
+                       .lstrip = json_is_true(json_get(j, "lstrip")),
+                       .rstrip = json_is_true(json_get(j, "rstrip")),
+                       .normalized = json_is_true(json_get(j, "normalized")),
+                       .special = json_is_true(json_get(j, "special"))};
+        if (!add_token(l, token, l->path, j->line))
             return false;
-        l->added = grown;
-        l->added[l->added_count++] = (Added){.content = content->text,
-                                             .single_word = json_is_true(json_get(j, "single_word")),
-                                             .lstrip = json_is_true(json_get(j, "lstrip")),
-                                             .rstrip = json_is_true(json_get(j, "rstrip")),
-                                             .normalized = json_is_true(json_get(j, "normalized")),
-                                             .special = json_is_true(json_get(j, "special"))};
     }
     return true;
 }
@@ -136,13 +161,12 @@ static bool surround(Load *l, bool behind, const int32_t *ids, size_t count)
 {
     int32_t **list = behind ? &l->t->after : &l->t->before;
     size_t *had = behind ? &l->t->after_count : &l->t->before_count;
-    int32_t *longer = NEW(l->a, int32_t, *had + count, l->e);
-    if (!longer)
+    if (*had + count > MAX_AROUND)
+        return fail(l->e, SP_UNSUPPORTED, "%s: post_processor: more than the %d special tokens around a text that are supported",
+                    l->path, MAX_AROUND);
+    if (!*list && !(*list = NEW(l->a, int32_t, MAX_AROUND, l->e)))
         return false;
-    if (*had)
-        memcpy(longer, *list, *had * sizeof *longer);
-    memcpy(longer + *had, ids, count * sizeof *longer);
-    *list = longer;
+    memcpy(*list + *had, ids, count * sizeof **list);
     *had += count;
     return true;
 }
@@ -160,6 +184,9 @@ static bool read_template(Load *l, const Json *j)
 {
     const Json *single = json_get(j, "single"), *tokens = json_get(j, "special_tokens");
     bool behind = false;
+    if (single && single->count > 2 * MAX_AROUND + 1)
+        return fail(l->e, SP_UNSUPPORTED, "%s:%u: the template of a single text has %zu parts; at most %d are supported", l->path,
+                    (unsigned)single->line, single->count, 2 * MAX_AROUND + 1);
     for (const Json *part = single ? single->first : NULL; part; part = part->next) {
         const Json *special = json_get(json_get(part, "SpecialToken"), "id"),
                    *sequence = json_get(json_get(part, "Sequence"), "id");
@@ -228,13 +255,8 @@ static bool finish(Load *l)
         }
         l->added[kept++] = token;
     }
-    Text *pieces = NEW(l->a, Text, ids, l->e);
-    if (!pieces)
-        return false;
-    memcpy(pieces, t->pieces, (size_t)t->ids * sizeof *pieces);
     for (size_t i = 0; i < kept; i++)
-        pieces[l->added[i].id] = l->added[i].content;
-    t->pieces = pieces;
+        t->pieces[l->added[i].id] = l->added[i].content;
     t->ids = ids;
     t->added = l->added;
     t->added_count = kept;
@@ -272,12 +294,11 @@ static bool load_json(Load *l)
     const Json *split = json_get(root, "pre_tokenizer"), *model = json_get(root, "model");
     if (is_nothing(model))
         return fail(l->e, SP_FORMAT, "%s: no \"model\": this JSON file is not a tokenizer.json", l->path);
-    if (!read_model(l, model) || !read_normalizer(l, json_get(root, "normalizer")))
+    if (!read_added(l, json_get(root, "added_tokens")) || !read_model(l, model) || !read_normalizer(l, json_get(root, "normalizer")))
         return false;
     if (!has_type(split, "BertPreTokenizer"))
         return unsupported(l, "pre_tokenizer", split, "BertPreTokenizer");
-    return read_added(l, json_get(root, "added_tokens")) && read_post_processor(l, json_get(root, "post_processor")) &&
-           finish(l);
+    return read_post_processor(l, json_get(root, "post_processor")) && finish(l);
 }
 
 /* ---- vocab.txt ----------------------------------------------------------------------------------------------------- */
@@ -287,16 +308,15 @@ static bool read_vocab(Load *l)
     Text source, line;
     if (!file_read(&source, l->a, l->path, MAX_FILE, l->e))
         return false;
-    size_t capacity = 0, bad_at;
+    size_t lines = 1, bad_at;
     if (!utf8_valid(source, &bad_at))
         return fail(l->e, SP_FORMAT, "%s: byte %zu is not UTF-8: not a vocabulary", l->path, bad_at);
-    while (text_line(&source, &line)) {
-        Text *grown = arena_grow(l->a, l->t->pieces, (size_t)l->t->ids, &capacity, sizeof *grown, l->e);
-        if (!grown || l->t->ids == INT32_MAX)
-            return grown && fail(l->e, SP_FORMAT, "%s: too many tokens", l->path);
-        l->t->pieces = grown;
+    for (size_t i = 0; i < source.n; i++)
+        lines += source.p[i] == '\n';
+    if (!pieces_new(l, lines))
+        return false;
+    while (text_line(&source, &line))
         l->t->pieces[l->t->ids++] = line;
-    }
     l->t->prefix = TEXT("##");
     l->t->max_word = 100;
     return l->t->ids ? wordpiece_build(l->t, &l->distinct, l->a, l->e) : fail(l->e, SP_FORMAT, "%s: is empty", l->path);
@@ -326,12 +346,7 @@ static bool special_token(Load *l, const Json *map, const Json *config, const ch
                         .normalized = json_is_true(json_get(j, "normalized")),
                         .special = true};
     token.content = *text;
-    Added *grown = arena_grow(l->a, l->added, l->added_count, &l->added_capacity, sizeof *grown, l->e);
-    if (!grown)
-        return false;
-    l->added = grown;
-    l->added[l->added_count++] = token;
-    return true;
+    return add_token(l, token, l->path, j ? j->line : 0);
 }
 
 static bool wraps_with(Load *l, bool behind, Text token)
@@ -362,7 +377,7 @@ static bool load_vocab(Load *l, const Json *config, const Json *map)
         return fail(l->e, SP_UNSUPPORTED,
                     "%s: tokenizer_class %.*s is not read from vocab.txt (BertTokenizer and MPNetTokenizer are)", l->path,
                     NAME(name));
-    if (!read_vocab(l))
+    if (!read_added(l, json_get(config, "added_tokens_decoder")) || !read_vocab(l))
         return false;
     const Json *lower = json_get(config, "do_lower_case"), *chinese = json_get(config, "tokenize_chinese_chars"),
                *strip = json_get(config, "strip_accents");
@@ -372,8 +387,7 @@ static bool load_vocab(Load *l, const Json *config, const Json *map)
     t->strip = is_nothing(strip) ? t->lower : json_is_true(strip);
     normalize_prepare(t);
     Text cls, sep, unknown, other;
-    if (!read_added(l, json_get(config, "added_tokens_decoder")) ||
-        !special_token(l, map, config, "bos_token", mpnet ? "<s>" : NULL, false, &other) ||
+    if (!special_token(l, map, config, "bos_token", mpnet ? "<s>" : NULL, false, &other) ||
         !special_token(l, map, config, "eos_token", mpnet ? "</s>" : NULL, false, &other) ||
         !special_token(l, map, config, "unk_token", "[UNK]", false, &unknown) ||
         !special_token(l, map, config, "sep_token", mpnet ? "</s>" : "[SEP]", false, &sep) ||
@@ -424,6 +438,8 @@ static bool load(Load *l, const char *path)
     return l->t->path && (json ? load_json(l) : load_vocab(l, config, map));
 }
 
+/* Memory: what json_parse takes of the files, or the bytes of a vocab.txt; 16 bytes an id (at most 2 ids a token and 65,536, in all MAX_TOKENS),
+ * 12 to 48 bytes a token for its hashes, 250 bytes an added token (at most MAX_ADDED). Time: n log n. */
 Tokenizer *tokenizer_load(const char *path, Arena *a, Error *e)
 {
     Load l = {.t = NEW(a, Tokenizer, 1, e), .path = path, .a = a, .e = e};

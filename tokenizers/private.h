@@ -25,17 +25,25 @@ typedef struct Added {
     bool single_word, lstrip, rstrip, normalized, special;
 } Added;
 
+typedef struct AddedNode { /* of token - 1; node 0 is the empty text */
+    uint32_t parent, jump; /* the longest other token that this one begins with; one further up, to climb in few steps */
+    uint32_t depth;
+} AddedNode;
+
 typedef struct AddedSet {
-    Added *tokens; /* by first byte, then longest first, then as they were added */
+    Added *tokens; /* sorted as bytes, all different */
+    AddedNode *nodes;
     size_t count;
     uint32_t first[257]; /* tokens[first[b]] .. tokens[first[b + 1] - 1] begin with byte b */
 } AddedSet;
+/* Those of the tokens that are looked for in raw or in normalised text; where two are equal the first counts. */
 bool added_build(AddedSet *set, const Added *tokens, size_t count, bool normalized, Arena *a, Error *e);
 
 /* Cuts text: `gap` is what lies before the next token (maybe empty), *id the token, -1 at the end. *at begins as 0. */
 typedef struct AddedScan {
     Text text;
     size_t at, found; /* where the next gap begins; where to look for the next match */
+    size_t white, white_end; /* white space that was met: each stretch is read once */
     bool done;
 } AddedScan;
 bool added_next(const AddedSet *set, AddedScan *scan, Text *gap, int32_t *id);
@@ -47,7 +55,9 @@ typedef struct Slot { /* open addressing; id -1: empty */
     int32_t id;
 } Slot;
 
-enum { MAX_WORD = 1000 };
+/* The time for a byte of a word grows with the longest word: by default words have 100 characters. */
+enum { MAX_WORD = 256 };
+enum { MAX_TOKENS = 1 << 21, MAX_ADDED = 200 * 1000, MAX_ADDED_BYTES = 256, MAX_AROUND = 64 };
 
 struct Tokenizer {
     const char *path;
@@ -58,6 +68,7 @@ struct Tokenizer {
     /* WordPiece: pieces by hash, those that continue a word a second time without their prefix */
     Slot *slots;
     uint32_t slot_mask;
+    uint64_t seed[2]; /* of hashes, by an address: a file cannot be prepared to collide. A word's beginning, its continuation */
     size_t longest[2]; /* bytes of the longest piece that begins, that continues a word */
     Text prefix;
     int32_t unknown; /* -1: not in the vocabulary */

@@ -2,8 +2,7 @@
 #include "tokenizers/private.h"
 
 static const uint64_t PRIME = 0x9E3779B97F4A7C15ULL;
-static const uint64_t SEED[2] = {0x243F6A8885A308D3ULL, 0x13198A2E03707344ULL}; /* a word's beginning, its continuation */
-enum { LONGEST_MATCH = 4 * MAX_WORD };                                          /* bytes */
+enum { LONGEST_MATCH = 4 * MAX_WORD }; /* bytes */
 
 static inline uint64_t hash_step(uint64_t h, char byte)
 {
@@ -27,7 +26,7 @@ static inline int32_t slot_find(const Tokenizer *t, uint64_t h, const char *p, s
 
 int32_t piece_find(const Tokenizer *t, Text piece, bool continues)
 {
-    uint64_t h = SEED[continues];
+    uint64_t h = t->seed[continues];
     for (size_t i = 0; i < piece.n; i++)
         h = hash_step(h, piece.p[i]);
     return t->slots ? slot_find(t, h, piece.p, piece.n, continues ? t->prefix.n : 0) : -1;
@@ -38,7 +37,7 @@ static bool slot_put(Tokenizer *t, int32_t id, bool continues)
 {
     Text piece = t->pieces[id];
     size_t cut = continues ? t->prefix.n : 0;
-    uint64_t h = SEED[continues];
+    uint64_t h = t->seed[continues];
     for (size_t i = cut; i < piece.n; i++)
         h = hash_step(h, piece.p[i]);
     if (slot_find(t, h, piece.p + cut, piece.n - cut, cut) >= 0)
@@ -53,9 +52,14 @@ static bool slot_put(Tokenizer *t, int32_t id, bool continues)
 
 bool wordpiece_build(Tokenizer *t, size_t *distinct, Arena *a, Error *e)
 {
-    size_t slots = 1024;
-    while (slots < (size_t)t->ids * 3)
+    size_t slots = 1024, entries = 0;
+    for (int64_t i = 0; i < t->ids; i++)
+        if (t->pieces[i].p)
+            entries += 1 + (t->pieces[i].n >= t->prefix.n && !memcmp(t->pieces[i].p, t->prefix.p, t->prefix.n));
+    while (slots < entries + entries / 2)
         slots *= 2;
+    t->seed[0] = hash_bytes("begins", 6, (uint64_t)(uintptr_t)t);
+    t->seed[1] = hash_bytes("continues", 9, (uint64_t)(uintptr_t)t);
     t->slot_mask = (uint32_t)(slots - 1);
     t->slots = NEW(a, Slot, slots, e);
     if (!t->slots)
@@ -90,7 +94,7 @@ static int32_t longest_match(const Tokenizer *t, const char *p, size_t n, bool c
 {
     uint64_t hashes[LONGEST_MATCH];
     size_t window = MIN(MIN(n, t->longest[continues]), (size_t)LONGEST_MATCH), cut = continues ? t->prefix.n : 0;
-    uint64_t h = SEED[continues];
+    uint64_t h = t->seed[continues];
     for (size_t i = 0; i < window; i++)
         hashes[i] = h = hash_step(h, p[i]);
     for (size_t i = window; i > 0; i--) {

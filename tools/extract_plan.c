@@ -4,6 +4,9 @@
 #include "tools/extract.h"
 
 enum { MAX_RESHAPED = 1 << 26 }; /* pixels; what resize makes at most is a little more */
+/* Of a plan. By aliases a short file can name each of many layers for each of many models; a path is made for each of them. */
+enum { MAX_EXTRACTIONS = 4096, MAX_PATH = 4096 };
+static const double LEAST_STD = 1e-6, LARGEST_STD = 1e6; /* of pixels from 0 to 1; also of the distance of a mean from 0 */
 
 static const char *const TOP_KEYS[] = {"dataset_path", "gpu list", "gpu_list",       "model map",
                                        "visual",       "textual",  "visual_textual", "audio"},
@@ -125,6 +128,12 @@ static bool read_preparation(Extraction *x, const Yaml *model, Error *e)
         x->std[k] = (float)s[k];
         if (!(s[k] > 0))
             return fail(e, SP_FORMAT, "%s: std: numbers above 0 are wanted", std ? std->where : model->where);
+        if (!(s[k] >= LEAST_STD && s[k] <= LARGEST_STD))
+            return fail(e, SP_FORMAT, "%s: std: expected numbers from %g to %g", std ? std->where : model->where, LEAST_STD,
+                        LARGEST_STD);
+        if (!(m[k] >= -LARGEST_STD && m[k] <= LARGEST_STD))
+            return fail(e, SP_FORMAT, "%s: mean: expected numbers from %g to %g", mean ? mean->where : model->where, -LARGEST_STD,
+                        LARGEST_STD);
     }
     if (reshape && !yaml_is_null(reshape)) {
         if (!read_numbers(reshape, 2, size, e))
@@ -165,7 +174,11 @@ static bool add_layer(Plan *p, Extraction x, const Yaml *layer, Error *e)
     if (!x.layer || strchr(x.layer, '/') || strcmp(x.layer, "..") == 0 || strcmp(x.layer, ".") == 0 || !*x.layer)
         return fail(e, SP_FORMAT, "%s: output_layers: \"%s\" cannot be a folder's name", layer ? layer->where : x.where,
                     x.layer ? x.layer : "");
-    const char *model = model_folder(&x, p->arena, e);
+    const char *model = strlen(x.model) <= MAX_PATH ? model_folder(&x, p->arena, e) : x.model;
+    if (p->count == MAX_EXTRACTIONS)
+        return fail(e, SP_FORMAT, "%s: more than the %d extractions that are supported", x.where, MAX_EXTRACTIONS);
+    if (model && strlen(x.output) + strlen(model) + strlen(x.layer) > MAX_PATH)
+        return fail(e, SP_FORMAT, "%s: the path of its output is longer than %d bytes", x.where, MAX_PATH);
     x.folder = model ? arena_printf(p->arena, e, "%s/%s/%s/%s", x.output, x.backend, model, x.layer) : NULL;
     if (!x.folder ||
         (p->count == p->room && !(p->list = arena_grow(p->arena, p->list, p->count, &p->room, sizeof *p->list, e))))

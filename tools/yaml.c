@@ -5,7 +5,8 @@
 #include <yaml.h>
 #endif
 
-enum { YAML_DEPTH = 32, YAML_KEYS = 4096, YAML_ANCHORS = 4096 }; /* of a map, of a file: both are searched one by one */
+/* Of a map, which is searched key by key; of a file. A configuration has some hundred values. */
+enum { YAML_DEPTH = 32, YAML_KEYS = 1000, YAML_ANCHORS = 4096, YAML_VALUES = 20 * 1000, YAML_TAGS = 100 };
 
 Yaml *yaml_get(const Yaml *map, const char *key)
 {
@@ -50,11 +51,6 @@ bool yaml_f64(const Yaml *y, double *value)
 
 #ifdef HAVE_YAML
 
-typedef struct Anchor {
-    const char *name;
-    Yaml *node;
-} Anchor;
-
 /* A reader at work: the open lists and maps are a stack. */
 typedef struct Reader {
     Arena *arena;
@@ -64,8 +60,10 @@ typedef struct Reader {
     Text key[YAML_DEPTH];   /* of a map, when its value comes next */
     bool has_key[YAML_DEPTH];
     int depth;
-    Anchor *anchors;
-    size_t anchor_count, anchor_room;
+    size_t values;
+    TextIndex *anchors; /* anchored[i] is what number i stands for last */
+    Yaml **anchored;
+    size_t anchor_room;
     Yaml *root;
 } Reader;
 
@@ -76,6 +74,11 @@ static bool fail_at(const Reader *r, const yaml_mark_t *m, Error *e, const char 
 
 static Yaml *new_node(Reader *r, YamlType type, const yaml_mark_t *m, Error *e)
 {
+    if (r->values++ == YAML_VALUES) {
+        fail(e, SP_FORMAT, "%s:%zu:%zu: more values than the %d that are supported", r->name, (size_t)m->line + 1,
+             (size_t)m->column + 1, YAML_VALUES);
+        return NULL;
+    }
     Yaml *y = NEW(r->arena, Yaml, 1, e);
     if (y) {
         y->type = type;
@@ -120,14 +123,20 @@ static bool keep_anchor(Reader *r, const yaml_char_t *anchor, Yaml *y, Error *e)
 {
     if (!anchor)
         return true;
-    if (r->anchor_count == YAML_ANCHORS)
-        return fail(e, SP_FORMAT, "%s: more anchors than the %d that are read", y->where, YAML_ANCHORS);
-    if (r->anchor_count == r->anchor_room &&
-        !(r->anchors = arena_grow(r->arena, r->anchors, r->anchor_count, &r->anchor_room, sizeof *r->anchors, e)))
+    if (!r->anchors && !(r->anchors = text_index_new(r->arena, e)))
         return false;
-    const char *name = arena_strndup(r->arena, (const char *)anchor, strlen((const char *)anchor), e);
-    r->anchors[r->anchor_count++] = (Anchor){name, y};
-    return name != NULL;
+    int64_t before = text_index_count(r->anchors), number = text_index_add(r->anchors, text_of((const char *)anchor), e);
+    if (number == YAML_ANCHORS)
+        return fail(e, SP_FORMAT, "%s: more anchors than the %d that are read", y->where, YAML_ANCHORS);
+    if (number == before) {
+        Yaml **grown = arena_grow(r->arena, r->anchored, (size_t)before, &r->anchor_room, sizeof *grown, e);
+        if (!grown)
+            return false;
+        r->anchored = grown;
+    }
+    if (number >= 0)
+        r->anchored[number] = y;
+    return number >= 0;
 }
 
 static bool open_node(Reader *r, YamlType type, const yaml_char_t *anchor, const yaml_char_t *tag, const yaml_mark_t *m,
@@ -165,26 +174,21 @@ static bool read_scalar(Reader *r, const yaml_event_t *ev, Error *e)
 
 static bool read_alias(Reader *r, const yaml_event_t *ev, Error *e)
 {
-    for (size_t i = r->anchor_count; i-- > 0;) {
-        const Yaml *of = r->anchors[i].node;
-        if (strcmp(r->anchors[i].name, (const char *)ev->data.alias.anchor) != 0)
-            continue;
-        for (int d = 0; d < r->depth; d++)
-            if (r->stack[d] == of)
-                return fail_at(r, &ev->start_mark, e, "an alias of what it stands in");
-        Yaml *y = new_node(r, of->type, &ev->start_mark, e);
-        if (!y)
-            return false;
-        *y = (Yaml){.type = of->type,
-                    .text = of->text,
-                    .quoted = of->quoted,
-                    .count = of->count,
-                    .first = of->first,
-                    .where = y->where};
-        return place(r, y, &ev->start_mark, e);
-    }
-    return fail(e, SP_FORMAT, "%s:%zu:%zu: there is no anchor &%s before this", r->name, (size_t)ev->start_mark.line + 1,
-                (size_t)ev->start_mark.column + 1, (const char *)ev->data.alias.anchor);
+    const char *name = (const char *)ev->data.alias.anchor;
+    int64_t number = r->anchors ? text_index_find(r->anchors, text_of(name)) : -1;
+    if (number < 0)
+        return fail(e, SP_FORMAT, "%s:%zu:%zu: there is no anchor &%s before this", r->name, (size_t)ev->start_mark.line + 1,
+                    (size_t)ev->start_mark.column + 1, name);
+    const Yaml *of = r->anchored[number];
+    for (int d = 0; d < r->depth; d++)
+        if (r->stack[d] == of)
+            return fail_at(r, &ev->start_mark, e, "an alias of what it stands in");
+    Yaml *y = new_node(r, of->type, &ev->start_mark, e);
+    if (!y)
+        return false;
+    *y = (Yaml){
+        .type = of->type, .text = of->text, .quoted = of->quoted, .count = of->count, .first = of->first, .where = y->where};
+    return place(r, y, &ev->start_mark, e);
 }
 
 static bool read_event(Reader *r, const yaml_event_t *ev, Error *e)
@@ -203,10 +207,29 @@ static bool read_event(Reader *r, const yaml_event_t *ev, Error *e)
     }
 }
 
+/* libyaml compares each %TAG line with all before it. Line ends are of many kinds, and a file may be UTF-16: wherever the word is, it counts. */
+static bool too_many_tags(Text source)
+{
+    size_t tags = 0;
+    for (size_t i = 0; i < source.n; i++)
+        if (source.p[i] == '%') {
+            char word[4] = "";
+            for (size_t k = i + 1, n = 0; k < source.n && k < i + 7 && n < 3; k++)
+                if (source.p[k])
+                    word[n++] = source.p[k];
+            tags += !strcmp(word, "TAG");
+        }
+    return tags > YAML_TAGS;
+}
+
 Yaml *yaml_parse(Arena *a, Text source, const char *name, Error *e)
 {
     yaml_parser_t p;
     Reader r = {.arena = a, .name = name};
+    if (too_many_tags(source)) {
+        fail(e, SP_FORMAT, "%s: more than the %d %%TAG lines that are supported", name, YAML_TAGS);
+        return NULL;
+    }
     if (!yaml_parser_initialize(&p)) {
         fail_memory(e, sizeof p, "the YAML reader");
         return NULL;

@@ -16,7 +16,8 @@ struct Yaml {
     const char *where;  /* "file:line:column" of the value, or the command line's --key.path */
 };
 /* One document; anchors and aliases are followed (an alias shares its anchor's children), tags are refused, duplicate keys are errors,
- * depth at most 32. NULL on failure: "file:line:column: what". */
+ * depth at most 32, 1000 keys of a map, 20,000 values. NULL on failure: "file:line:column: what".
+ * Memory: 20 MB + 8 bytes for a byte of source, with libyaml's own; an alias shares and copies nothing. Time: linear. */
 Yaml *yaml_parse(Arena *a, Text source, const char *name, Error *e);
 Yaml *yaml_get(const Yaml *map, const char *key); /* NULL when absent */
 /* As PyYAML reads plain words: null, ~ and nothing; true, yes, on and their opposites; numbers. */

@@ -25,6 +25,8 @@ struct Weights {
 
 /* Appends a tensor whose data lies in a map or the arena; a name that is there already or holds a NUL is an error. */
 bool weights_add(Weights *w, const Array *a, Error *e);
+/* The same for n tensors of one file; `list` lies in the arena of w, which may keep it. */
+bool weights_add_all(Weights *w, Array *list, size_t n, Error *e);
 /* Fills a->count from the shape and *bytes with the size; false where it does not fit 63 bits. */
 bool array_size(Array *a, size_t *bytes);
 /* "[2, 3]" into buffer, for messages; returns buffer. */

@@ -10,6 +10,14 @@
 
 enum { MAX_DEPTH = 256, MAX_LOOKS = 10 * 1000 * 1000 };
 
+/* Memory for a file of n bytes: 32 MB + 10 n for the pickle's values, the archive's directory and the tensors found, in the scratch arena;
+ * 56 MB + 18 n for these and the tensors of the model together, and what had to be unpacked or copied for them. A pickle can name one value
+ * a thousand times and is packed a thousandfold, so all of it is counted, and a file that needs more is refused. Time: linear in that. */
+static size_t in_proportion(size_t n, size_t megabytes, size_t each)
+{
+    return (megabytes << 20) + each * MIN(n, SIZE_MAX / 32);
+}
+
 typedef struct Storage {
     const unsigned char *data;
     uint64_t bytes;
@@ -29,8 +37,18 @@ typedef struct Torch {
     char *name; /* of the value being looked at */
     size_t name_capacity;
     size_t looks; /* at values: a small pickle can hang one list into another a thousandfold, again and again */
-    uint64_t copied, copy_limit;
+    size_t file_bytes, before; /* of the file; of w's arena before it */
 } Torch;
+
+enum { TENSOR_COST = sizeof(Array) + 100 }; /* of a tensor in w, which follows later: its Array and its entry of the index */
+
+/* What may still be unpacked or copied. */
+static size_t room_left(const Torch *t)
+{
+    size_t limit = in_proportion(t->file_bytes, 56, 18), used = arena_bytes(t->scratch) + t->count * TENSOR_COST;
+    used += arena_bytes(t->w->arena) - t->before;
+    return used < limit ? limit - used : 0;
+}
 
 /* ---- storages ------------------------------------------------------------------------------------------------------- */
 
@@ -86,6 +104,7 @@ static bool storage_find(Torch *t, Text key, Storage *out)
     ZipEntry *entry = name ? zip_find(&t->zip, text_of(name)) : NULL;
     if (!entry)
         return fail(t->e, SP_FORMAT, "%s: zip archive: storage %s is missing", t->path, name ? name : "");
+    t->zip.room = room_left(t);
     out->data = zip_bytes(&t->zip, entry, t->w->arena, t->e);
     out->bytes = entry->bytes;
     return out->data != NULL;
@@ -98,10 +117,9 @@ static bool make_contiguous(Torch *t, Array *a, const unsigned char *from, const
 {
     size_t size = dtype_bytes(a->type);
     unsigned char *out = NULL;
-    if (bytes > t->copy_limit - t->copied) /* a stride of 0 makes much out of little */
+    if (bytes > room_left(t)) /* a stride of 0 makes much out of little */
         return fail(t->e, SP_FORMAT, "%s: tensor %.*s: a view of %zu bytes, out of proportion to the file", t->path,
                     NAME(a->name), bytes);
-    t->copied += bytes;
     out = NEW(t->w->arena, unsigned char, bytes, t->e);
     if (!out)
         return false;
@@ -263,6 +281,8 @@ static size_t name_push(Torch *t, size_t n, const Value *key)
     if (!text.n)
         return 0;
     size_t end = n + (n > 0) + text.n;
+    if (!look(t, text.n / 64)) /* long keys take time */
+        return 0;
     while (end >= t->name_capacity) {
         char *grown = arena_grow(t->scratch, t->name, t->name_capacity, &t->name_capacity, 1, t->e);
         if (!grown)
@@ -376,21 +396,27 @@ static Value *unwrap(Value *v)
 
 static bool collect(Torch *t, Value *root)
 {
-    t->copy_limit = 64 * (uint64_t)t->w->maps->map.bytes + (16 << 20);
     if (!walk(t, unwrap(root), 0, 0))
         return false;
     if (!t->count)
         return fail(t->e, SP_FORMAT, "%s: holds no tensors", t->path);
-    size_t cut = strlen("module.");
-    for (size_t i = 0; i < t->count; i++)
+    size_t cut = strlen("module."), bytes = 0;
+    for (size_t i = 0; i < t->count; i++) {
+        bytes += t->found[i].name.n;
         if (!text_starts(t->found[i].name, "module.") || t->found[i].name.n == strlen("module."))
             cut = 0;
-    for (size_t i = 0; i < t->count; i++) {
-        t->found[i].name = (Text){t->found[i].name.p + cut, t->found[i].name.n - cut};
-        if (!weights_add(t->w, &t->found[i], t->e))
-            return false;
     }
-    return true;
+    if (bytes > room_left(t))
+        return fail(t->e, SP_FORMAT, "%s: the names of its tensors, of %zu bytes, are out of proportion to the file", t->path,
+                    bytes);
+    Array *list = NEW(t->w->arena, Array, t->count, t->e);
+    if (!list)
+        return false;
+    for (size_t i = 0; i < t->count; i++) {
+        list[i] = t->found[i];
+        list[i].name = (Text){t->found[i].name.p + cut, t->found[i].name.n - cut};
+    }
+    return weights_add_all(t->w, list, t->count, t->e);
 }
 
 /* ---- the two containers ----------------------------------------------------------------------------------------------- */
@@ -412,11 +438,13 @@ static bool read_zip(Torch *t, const Map *m)
         return fail(t->e, SP_FORMAT, "%s: a zip archive without data.pkl: not a torch file", t->path);
     char *name = arena_printf(t->scratch, t->e, "%.*sbyteorder", (int)t->folder.n, t->folder.p);
     ZipEntry *order = name ? zip_find(&t->zip, text_of(name)) : NULL;
+    t->zip.room = room_left(t);
     const unsigned char *bytes = order ? zip_bytes(&t->zip, order, t->scratch, t->e) : NULL;
     if (!name || (order && !bytes))
         return false;
     if (order && !text_is((Text){(const char *)bytes, order->bytes}, "little"))
         return fail(t->e, SP_UNSUPPORTED, "%s: written on a big-endian machine", t->path);
+    t->zip.room = room_left(t); /* the scratch arena's own limit holds too */
     bytes = zip_bytes(&t->zip, data, t->scratch, t->e);
     return bytes && pickle_read(&pickle, t->scratch, (Text){(const char *)bytes, data->bytes}, t->path, t->e) &&
            collect(t, pickle.root);
@@ -484,10 +512,16 @@ static bool read_legacy(Torch *t, const Map *m)
 
 static bool read_with_scratch(Weights *w, const Map *m, const char *path, Error *e, bool (*read)(Torch *, const Map *))
 {
-    Torch t = {.w = w, .scratch = arena_new(arena_heap(w->arena), 0), .e = e, .path = path};
+    Torch t = {.w = w, .e = e, .path = path, .file_bytes = m->bytes, .before = arena_bytes(w->arena)};
+    t.scratch = arena_new(arena_heap(w->arena), in_proportion(m->bytes, 32, 10));
     if (!t.scratch)
         return fail_memory(e, sizeof t, path);
     bool ok = read(&t, m);
+    if (!ok && arena_full(t.scratch)) {
+        error_clear(e);
+        fail(e, SP_FORMAT, "%s: its values need over %zu MB, out of proportion to the file's %zu bytes", path,
+             in_proportion(m->bytes, 32, 10) >> 20, m->bytes);
+    }
     arena_free(t.scratch);
     return ok;
 }

@@ -21,9 +21,24 @@ bool weights_add(Weights *w, const Array *a, Error *e)
     return true;
 }
 
+bool weights_add_all(Weights *w, Array *list, size_t n, Error *e)
+{
+    if (w->count == 0) { /* the list of a single file is kept: nothing grows by doubling */
+        w->arrays = list;
+        w->capacity = n;
+    }
+    for (size_t i = 0; i < n; i++) {
+        Array one = list[i];
+        if (!weights_add(w, &one, e))
+            return false;
+    }
+    return true;
+}
+
 static bool open_file(Weights *w, const char *path, bool index_allowed, Error *e);
 
-/* model.safetensors.index.json: {"weight_map": {tensor: file beside the index}}. Every mapped tensor must be in its file. */
+/* model.safetensors.index.json: {"weight_map": {tensor: file beside the index}}. Every mapped tensor must be in its file.
+ * Memory: what json_parse takes of the index, and what each file takes. Time: linear, each file is read once. */
 static bool index_read(Weights *w, const Map *m, const char *path, Error *e)
 {
     if (m->bytes > MAX_INDEX_BYTES)

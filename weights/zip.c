@@ -162,16 +162,13 @@ const unsigned char *zip_bytes(Zip *z, ZipEntry *entry, Arena *a, Error *e)
 #ifdef HAVE_ZLIB
     if (entry->method == 8) {
         unsigned char *out = NULL;
-        uint64_t limit =
-            64 * (uint64_t)z->map->bytes + (256 << 20); /* of all entries together: they may share their bytes */
-        if (entry->bytes / 1032 > entry->packed || entry->bytes > limit - z->unpacked) /* deflate's best is 1032 to 1 */
+        if (entry->bytes / 1032 > entry->packed || entry->bytes >= z->room) /* deflate's best is 1032 to 1 */
             fail(e, SP_FORMAT, "%s: zip archive: %.*s claims to unpack to %llu bytes from %llu", z->path, NAME(entry->name),
                  (unsigned long long)entry->bytes, (unsigned long long)entry->packed);
         else if ((out = NEW(a, unsigned char, entry->bytes + 1, e)) && !unpack(data, entry, out))
             fail(e, SP_FORMAT, "%s: zip archive: %.*s does not unpack", z->path, NAME(entry->name));
         if (e->code)
             return NULL;
-        z->unpacked += entry->bytes;
         return entry->unpacked = out;
     }
 #else

@@ -1,0 +1,526 @@
+/* tests/resources_test.c: small hostile files. Each reader of texts and weights stays under 64 MB and 20 bytes for each byte of its input, whatever
+ * is in it, and takes time in proportion: the heap refuses more, and the whole program takes at most SECONDS of the processor (a reader of quadratic time needs
+ * minutes for these sizes). Either the file is read, or one line says why not. */
+#include "extractors/extractors.h"
+#include "tokenizers/tokenizers.h"
+#include "tools/extract.h"
+#include "weights/weights.h"
+
+#include <time.h>
+
+#include "testing.h"
+
+enum { SECONDS = 60 };
+
+static char folder[256];
+
+/* ---- inputs ------------------------------------------------------------------------------------------------------------ */
+
+typedef struct Bytes {
+    char *p;
+    size_t n, room;
+} Bytes;
+
+static void add_bytes(Bytes *b, const void *data, size_t n)
+{
+    if (b->room - b->n < n) {
+        b->room = 2 * b->room + n + 4096;
+        b->p = realloc(b->p, b->room);
+        assert_non_null(b->p);
+    }
+    memcpy(b->p + b->n, data, n);
+    b->n += n;
+}
+
+static void print(Bytes *b, const char *format, ...) PRINTF_LIKE(2, 3);
+static void print(Bytes *b, const char *format, ...)
+{
+    char text[8192];
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    assert_true(n >= 0 && (size_t)n < sizeof text);
+    add_bytes(b, text, (size_t)n);
+}
+
+static void repeat(Bytes *b, Text what, size_t times)
+{
+    for (size_t i = 0; i < times; i++)
+        add_bytes(b, what.p, what.n);
+}
+
+static void number(Bytes *b, uint64_t v, int bytes)
+{
+    for (int i = 0; i < bytes; i++)
+        add_bytes(b, &(char){(char)(i < 8 ? v >> 8 * i : 0)}, 1);
+}
+
+static const char *put(const char *name, Bytes *b)
+{
+    static char path[512];
+    test_write(folder, name, (Text){b->p, b->n});
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+/* `ok` is how it ended; `why` is in the line of a failure, NULL: it must succeed. */
+static void check(const char *what, bool ok, const char *why, Error *e, const TestHeap *h, size_t bytes)
+{
+    if (ok != !why || (why && (!strstr(e->message, why) || strchr(e->message, '\n') || e->code == SP_MEMORY)))
+        fail_msg("%s: expected \"%s\", got \"%s\"", what, why ? why : "success", ok ? "success" : e->message);
+    assert_true(h->peak <= test_bound(bytes));
+    assert_true(clock() < (clock_t)SECONDS * CLOCKS_PER_SEC);
+    error_clear(e);
+}
+
+/* ---- JSON and safetensors ------------------------------------------------------------------------------------------------ */
+
+static void json(const char *what, Bytes *b, const char *why)
+{
+    Error e = {0};
+    TestHeap h;
+    test_heap_bounded(&h, b->n);
+    Arena *a = arena_new(&h.heap, 0);
+    bool ok = json_parse(a, (Text){b->p, b->n}, "j", &e);
+    check(what, ok, why, &e, &h, b->n);
+    arena_free(a);
+    assert_int_equal(h.live, 0);
+    *b = (Bytes){.p = b->p, .room = b->room};
+}
+
+static void small_json_values(void **state)
+{
+    (void)state;
+    static const char *const VALUES[] = {"0,", "[],", "{},", "\"\",", "{\"\":0},", "[0,0,0,0,0,0,0,0,0],"};
+    Bytes b = {0};
+    for (size_t i = 0; i < COUNT(VALUES); i++) {
+        print(&b, "[");
+        repeat(&b, text_of(VALUES[i]), (i ? 10 : 100) * 1000 * 1000 / strlen(VALUES[i]));
+        print(&b, "0]");
+        json(VALUES[i], &b, "too many small values for a file of this size");
+    }
+    print(&b, "{");
+    for (int i = 0; i < 200000; i++)
+        print(&b, "\"%x\":0,", i);
+    print(&b, "\"\":0}");
+    json("an object of many keys", &b, NULL);
+    print(&b, "[");
+    repeat(&b, TEXT("1234567,"), 600000); /* many, but not small */
+    print(&b, "0]");
+    json("a list of numbers", &b, NULL);
+    free(b.p);
+}
+
+static void weights(const char *what, const char *path, size_t bytes, const char *why)
+{
+    Error e = {0};
+    TestHeap h;
+    test_heap_bounded(&h, bytes);
+    Arena *a = arena_new(&h.heap, 0);
+    Weights *w = weights_open(path, a, &e);
+    check(what, w, why, &e, &h, bytes);
+    weights_close(w);
+    arena_free(a);
+    assert_int_equal(h.live, 0);
+}
+
+static void safetensors(const char *what, Bytes *header, const char *why)
+{
+    Bytes b = {0};
+    number(&b, header->n, 8);
+    add_bytes(&b, header->p, header->n);
+    weights(what, put("x.safetensors", &b), b.n, why);
+    free(b.p);
+    *header = (Bytes){.p = header->p, .room = header->room};
+}
+
+static void safetensors_headers(void **state)
+{
+    (void)state;
+    Bytes b = {0};
+    print(&b, "{\"__metadata__\":[");
+    repeat(&b, TEXT("0,"), 5000000);
+    print(&b, "0]}");
+    safetensors("a list of small numbers", &b, "too many small values");
+    print(&b, "{");
+    for (int i = 0; i < 60000; i++)
+        print(&b, "%s\"%x\":{\"dtype\":\"U8\",\"shape\":[0,0,0,0,0,0,0,0],\"data_offsets\":[0,0]}", i ? "," : "", i);
+    print(&b, "}");
+    safetensors("empty tensors of eight dimensions", &b, NULL);
+    print(&b, "{");
+    for (int i = 0; i < 100000; i++)
+        print(&b, "%s\"%x\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}", i ? "," : "", i);
+    print(&b, "}");
+    safetensors("empty tensors", &b, NULL);
+    free(b.p);
+}
+
+/* ---- torch files ----------------------------------------------------------------------------------------------------------- */
+
+#define STORAGE "(U\7storagectorch\nFloatStorage\nU\0010U\3cpuK\4tQ"
+#define TENSOR  "ctorch._utils\n_rebuild_tensor_v2\n(" STORAGE "K\0(K\4t(K\1t\x89NtR"
+
+/* A torch archive of data.pkl and four floats; method 8: data.pkl claims to unpack to `claims` bytes. */
+static void torch_file(const char *what, Bytes *pickle, uint64_t claims, const char *why)
+{
+    static const char *const NAMES[] = {"a/data.pkl", "a/data/0"};
+    Bytes b = {0}, directory = {0};
+    for (int i = 0; i < 2; i++) {
+        uint64_t at = b.n, bytes = i ? 16 : pickle->n, method = !i && claims ? 8 : 0;
+        for (int central = 0; central < 2; central++) {
+            Bytes *to = central ? &directory : &b;
+            number(to, central ? 0x02014b50 : 0x04034b50, 4);
+            number(to, 0, central ? 6 : 4); /* versions, flags */
+            number(to, method, 2);
+            number(to, 0, 8); /* time, checksum */
+            number(to, bytes, 4);
+            number(to, method ? claims : bytes, 4);
+            number(to, strlen(NAMES[i]), 2);
+            number(to, 0, central ? 12 : 2); /* extra; comment, disk, attributes */
+            if (central)
+                number(to, at, 4);
+            print(to, "%s", NAMES[i]);
+        }
+        add_bytes(&b, i ? "0123456789abcdef" : pickle->p, bytes);
+    }
+    uint64_t start = b.n;
+    add_bytes(&b, directory.p, directory.n);
+    number(&b, 0x06054b50, 4);
+    number(&b, 0, 4);
+    number(&b, 2, 2);
+    number(&b, 2, 2);
+    number(&b, directory.n, 4);
+    number(&b, start, 4);
+    number(&b, 0, 2);
+    weights(what, put("x.pt", &b), b.n, why);
+    free(b.p);
+    free(directory.p);
+    *pickle = (Bytes){.p = pickle->p, .room = pickle->room};
+}
+
+static void long_key(Bytes *b, size_t n)
+{
+    print(b, "X");
+    number(b, n, 4);
+    repeat(b, TEXT("k"), n);
+}
+
+/* Level 0 is a tensor, each further one a dictionary of `fan` keys whose values are all the level before it. */
+static void levels(Bytes *b, int depth, int fan)
+{
+    add_bytes(b,
+              TENSOR "q\0"
+                     "0",
+              sizeof TENSOR - 1 + 3);
+    for (int l = 1; l <= depth; l++) {
+        print(b, "}(");
+        for (int f = 0; f < fan; f++) {
+            print(b, "U\1%c", 'A' + f);
+            add_bytes(b, (char[]){'h', (char)(l - 1)}, 2);
+        }
+        print(b, "uq%c0", l);
+    }
+    add_bytes(b, (char[]){'h', (char)depth, '.'}, 3);
+}
+
+static void torch_files(void **state)
+{
+    (void)state;
+    static const char PROPORTION[] = "out of proportion to the file";
+    Bytes b = {0};
+    add_bytes(&b,
+              "}" TENSOR "q\0"
+              "0(",
+              sizeof TENSOR - 1 + 5);
+    long_key(&b, 10 * 1000 * 1000);
+    print(&b, "](");
+    repeat(&b, (Text){"h\0", 2}, 200000);
+    print(&b, "eu.");
+    torch_file("a tensor 200,000 times under a key of 10 MB", &b, 0, PROPORTION);
+    levels(&b, 20, 40);
+    torch_file("dictionaries of dictionaries", &b, 0, PROPORTION);
+    levels(&b, 7, 10);
+    torch_file("dictionaries of fewer", &b, 0, PROPORTION);
+    add_bytes(&b,
+              TENSOR "q\0"
+                     "0](",
+              sizeof TENSOR - 1 + 5);
+    repeat(&b, (Text){"h\0", 2}, 500000);
+    print(&b, "e.");
+    torch_file("a list of one tensor", &b, 0, PROPORTION);
+    repeat(&b, TEXT("N0"), 3000000);
+    print(&b, "N.");
+    torch_file("values that are thrown away", &b, 0, PROPORTION);
+    print(&b, "](");
+    repeat(&b, TEXT(")"), 5000000);
+    print(&b, "e.");
+    torch_file("empty tuples", &b, 0, PROPORTION);
+    print(&b, "]q");
+    number(&b, 0, 1);
+    print(&b, "0}(");
+    long_key(&b, 1000 * 1000);
+    add_bytes(&b,
+              "h\0uq\1"
+              "0](",
+              8);
+    repeat(&b, (Text){"h\1", 2}, 1000000);
+    print(&b, "e.");
+    torch_file("a long key of nothing, again and again", &b, 0, "too many values hang into each other");
+#ifdef HAVE_ZLIB
+    repeat(&b, TEXT("0"), 1000 * 1000);
+    torch_file("a packed pickle", &b, 1000 * 1000 * 1000, "claims to unpack to");
+#endif
+    free(b.p);
+}
+
+/* ---- tokenizers ------------------------------------------------------------------------------------------------------------ */
+
+#define VOCABULARY "{\"[UNK]\":0,\"a\":1,\"##a\":2,\"b\":3}"
+
+static void tokenizer_json(Bytes *b, const Bytes *added, const Bytes *after, const char *vocabulary)
+{
+    print(b, "{\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"},\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"[UNK]\","
+             "\"vocab\":");
+    add_bytes(b, vocabulary, strlen(vocabulary));
+    print(b, "},\"added_tokens\":[");
+    add_bytes(b, added ? added->p : "", added ? added->n : 0);
+    print(b, "],\"post_processor\":");
+    add_bytes(b, after ? after->p : "null", after ? after->n : 4);
+    print(b, "}");
+}
+
+/* Loads and splits `text`; returns how many ids that gives. */
+static size_t tokenizer(const char *what, const char *path, size_t bytes, const Bytes *text, const char *why)
+{
+    Error e = {0};
+    TestHeap h;
+    TokenIds ids = {0};
+    bytes += text ? text->n : 0;
+    test_heap_bounded(&h, bytes);
+    Arena *a = arena_new(&h.heap, 0);
+    Tokenizer *t = tokenizer_load(path, a, &e);
+    bool ok = t && (!text || tokenize(t, (Text){text->p, text->n}, 0, &ids, a, &e));
+    check(what, ok, why, &e, &h, bytes);
+    arena_free(a);
+    assert_int_equal(h.live, 0);
+    return ids.count;
+}
+
+static size_t with_added(const char *what, Bytes *added, const Bytes *text, const char *why)
+{
+    Bytes b = {0};
+    tokenizer_json(&b, added, NULL, VOCABULARY);
+    size_t n = tokenizer(what, put("tokenizer.json", &b), b.n, text, why);
+    free(b.p);
+    *added = (Bytes){.p = added->p, .room = added->room};
+    return n;
+}
+
+static void added_tokens(void **state)
+{
+    (void)state;
+    Bytes b = {0}, text = {0};
+    for (int i = 0; i < 1000000; i++)
+        print(&b, "%s{\"content\":\"a%06d\"}", i ? "," : "", i);
+    with_added("a million of one first byte", &b, NULL, "1000000 added tokens; at most 200000 are supported");
+    for (int i = 0; i < 100000; i++)
+        print(&b, "%s{\"content\":\"a%06d\"}", i ? "," : "", i);
+    repeat(&text, TEXT("a000017 aa"), 100000);
+    assert_int_equal(with_added("100,000 of one first byte", &b, &text, NULL), 300000);
+    text.n = 0;
+    repeat(&text, TEXT("a"), 300000);
+    for (int i = 1; i <= 255; i++) {
+        print(&b, "%s{\"content\":\"", i > 1 ? "," : "");
+        add_bytes(&b, text.p, (size_t)i);
+        print(&b, "%s\"}", i == 255 ? "" : "b");
+    }
+    with_added("one that begins as another", &b, &text, NULL);
+    print(&b, "{\"content\":\" \",\"lstrip\":true,\"rstrip\":true}");
+    text.n = 0;
+    repeat(&text, TEXT(" "), 1000000);
+    assert_int_equal(with_added("white space behind white space", &b, &text, NULL), 1000000);
+    print(&b, "{\"content\":\"");
+    repeat(&b, TEXT("x"), 10000);
+    print(&b, "\"}");
+    with_added("a long one", &b, NULL, "an added token of 10000 bytes; at most 256 are supported");
+    free(b.p);
+    free(text.p);
+}
+
+static void with_processor(const char *what, Bytes *after, const char *why)
+{
+    Bytes b = {0};
+    tokenizer_json(&b, NULL, after, VOCABULARY);
+    tokenizer(what, put("tokenizer.json", &b), b.n, NULL, why);
+    free(b.p);
+    *after = (Bytes){.p = after->p, .room = after->room};
+}
+
+static void templates(void **state)
+{
+    (void)state;
+    Bytes b = {0};
+    print(&b,
+          "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"x\"}},{\"Sequence\":{\"id\":\"A\"}}],"
+          "\"special_tokens\":{\"x\":{\"ids\":[");
+    repeat(&b, TEXT("1,"), 300000);
+    print(&b, "1]}}}");
+    with_processor("a special token of many ids", &b, "more than the 64 special tokens around a text");
+    print(&b, "{\"type\":\"TemplateProcessing\",\"single\":[");
+    for (int i = 0; i < 20000; i++)
+        print(&b, "{\"SpecialToken\":{\"id\":\"%d\"}},", i);
+    print(&b, "{\"Sequence\":{\"id\":\"A\"}}],\"special_tokens\":{");
+    for (int i = 0; i < 20000; i++)
+        print(&b, "%s\"%d\":{\"ids\":[]}", i ? "," : "", i);
+    print(&b, "}}");
+    with_processor("special tokens of no ids", &b, "has 20001 parts; at most 129 are supported");
+    free(b.p);
+}
+
+static void vocabularies(void **state)
+{
+    (void)state;
+    Bytes v = {0}, b = {0}, text = {0};
+    print(&v, "{");
+    for (int i = 0; i < 50000; i++)
+        print(&v, "\"%x\":%d,", i, 16 * (50000 - i));
+    add_bytes(&v, "\"[UNK]\":0}", 11);
+    tokenizer_json(&b, NULL, NULL, v.p);
+    tokenizer("ids far apart", put("tokenizer.json", &b), b.n, NULL, "is out of range for 50001 tokens");
+    b.n = 0;
+    print(&b, "[UNK]\n[CLS]\n[SEP]\n[PAD]\n[MASK]\n");
+    repeat(&b, TEXT("\n"), 10 * 1000 * 1000);
+    tokenizer("empty lines", put("vocab.txt", &b), b.n, NULL, "more than the 2097152 tokens");
+    b.n = strlen("[UNK]\n[CLS]\n[SEP]\n[PAD]\n[MASK]\n");
+    repeat(&b, TEXT("\n"), 2 * 1000 * 1000);
+    tokenizer("fewer empty lines", put("vocab.txt", &b), b.n, NULL, NULL);
+    /* a word of a's is one piece each time, and 99 pieces of a and b's are longer */
+    b.n = v.n = 0;
+    print(&v, "{\"[UNK]\":0,\"a\":1,\"##a\":2");
+    for (int i = 1; i < 100; i++) {
+        print(&v, ",\"##a");
+        repeat(&v, TEXT("b"), (size_t)i);
+        print(&v, "\":%d", i + 2);
+    }
+    add_bytes(&v, "}", 2);
+    tokenizer_json(&b, NULL, NULL, v.p);
+    repeat(&text, TEXT("a"), 99);
+    print(&text, " ");
+    for (size_t i = 0, n = text.n; i < 5000; i++)
+        print(&text, "%.*s", (int)n, text.p);
+    assert_int_equal(tokenizer("long words", put("tokenizer.json", &b), b.n, &text, NULL), 99 * 5001);
+    text.n = 0;
+    repeat(&text, TEXT("."), 3000000);
+    assert_int_equal(tokenizer("one line", put("tokenizer.json", &b), b.n, &text, NULL), 3000000);
+    b.n = v.n = 0;
+    free(v.p);
+    free(b.p);
+    free(text.p);
+}
+
+/* ---- YAML ------------------------------------------------------------------------------------------------------------------- */
+
+#ifdef HAVE_YAML
+
+static void yaml(const char *what, Bytes *b, const char *why)
+{
+    Error e = {0};
+    TestHeap h;
+    Extraction *list;
+    size_t n;
+    test_heap_bounded(&h, b->n);
+    Arena *a = arena_new(&h.heap, 0);
+    const Yaml *root = yaml_parse(a, (Text){b->p, b->n}, "c.yml", &e);
+    bool ok = root && extraction_plan(&list, &n, root, a, &e);
+    check(what, ok, why, &e, &h, b->n);
+    arena_free(a);
+    assert_int_equal(h.live, 0);
+    *b = (Bytes){.p = b->p, .room = b->room};
+}
+
+#define MODELS "dataset_path: d\nvisual:\n  items:\n    input_path: i\n    output_path: o\n    model:\n"
+
+static void configurations(void **state)
+{
+    (void)state;
+    Bytes b = {0};
+    for (int i = 0; i < 900; i++)
+        print(&b, "a%d: &n%d x\n", i, i);
+    print(&b, "b:\n");
+    repeat(&b, TEXT("- *n0\n"), 3000000);
+    yaml("aliases", &b, "more values than the 20000");
+    print(&b, "b:\n");
+    for (int i = 0; i < 1000; i++) {
+        print(&b, "- {");
+        for (int k = 0; k < 1000; k++)
+            print(&b, "k%d: x,", k);
+        print(&b, "}\n");
+    }
+    yaml("keys", &b, "more values than the 20000");
+    for (int i = 0; i < 1000000; i++)
+        print(&b, "k%d: x\n", i);
+    yaml("keys of one map", &b, "more keys than the 1000");
+    for (int i = 0; i < 200000; i++)
+        print(&b, "%%TAG !a%d! x%s", i, i % 2 ? "\r" : "\n");
+    print(&b, "---\na: b\n");
+    yaml("tags", &b, "more than the 100 %TAG lines");
+    print(&b, MODELS "      - {model_name: m, backend: torch, output_layers: &l [");
+    for (int i = 0; i < 4000; i++)
+        print(&b, "x%d,", i);
+    print(&b, "]}\n");
+    for (int i = 0; i < 1500; i++)
+        print(&b, "      - {model_name: m%d, backend: torch, output_layers: *l}\n", i);
+    yaml("layers times models", &b, "more than the 4096 extractions");
+    print(&b, MODELS "      - {model_name: ");
+    repeat(&b, TEXT("m"), 1000000);
+    print(&b, ", backend: torch, output_layers: [a, b]}\n");
+    yaml("a long name", &b, "longer than 4096 bytes");
+    free(b.p);
+}
+#endif
+
+/* ---- a model's settings ------------------------------------------------------------------------------------------------------ */
+
+static void modules_of_a_pipeline(void **state)
+{
+    (void)state;
+    static const char *const FILES[] = {"config.json", "model.safetensors", "tokenizer.json", "vocab.txt"};
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    Bytes b = {0};
+    for (size_t i = 0; i < COUNT(FILES); i++) {
+        Text text;
+        if (file_read(&text, a, arena_printf(a, &e, "tests/golden/encoders/bert/%s", FILES[i]), 0, &e))
+            test_write(folder, FILES[i], text);
+        error_clear(&e);
+    }
+    print(&b, "[");
+    repeat(&b, TEXT("{\"type\":\"Transformer\",\"path\":\"\"},"), 1500);
+    print(&b, "{\"type\":\"Normalize\",\"path\":\"\"}]");
+    put("modules.json", &b);
+    const Kernels *k = kernels_cpu(NULL, &e);
+    assert_non_null(k);
+    Device d = {.k = k};
+    assert_null(encoder_open(&d, folder, &(EncoderOptions){.normalize = -1}, &e));
+    assert_error(e, SP_UNSUPPORTED, "1501 modules; at most 16 are supported");
+    arena_free(a);
+    free(b.p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(small_json_values),     cmocka_unit_test(safetensors_headers), cmocka_unit_test(torch_files),
+        cmocka_unit_test(added_tokens),          cmocka_unit_test(templates),           cmocka_unit_test(vocabularies),
+#ifdef HAVE_YAML
+        cmocka_unit_test(configurations),
+#endif
+        cmocka_unit_test(modules_of_a_pipeline),
+    };
+
+    test_folder(folder);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    test_folder_remove(folder);
+    return failed;
+}
