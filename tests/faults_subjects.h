@@ -269,7 +269,7 @@ static bool look(void *arg, Text user, int64_t k, const Text *items, const float
 
 static bool recommend(uint64_t *digest, Error *e)
 {
-    Trained *t = trained_open(&device, in("trained"), e);
+    Trained *t = trained_open(&device, in("trained"), false, e);
     bool ok = t && trained_recommend(t, NULL, 0, 3, look, digest, e);
     trained_close(t);
     return ok;

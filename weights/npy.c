@@ -234,6 +234,22 @@ bool npy_commit_pair(Out *side, NpyOut *n, Error *e)
     return ok;
 }
 
+bool npy_commit_both(NpyOut *side, NpyOut *n, Error *e)
+{
+    Out *o = NULL;
+    if (side->written == side->bytes) {
+        o = side->out;
+        side->out = NULL;
+    } else {
+        fail(e, SP_USAGE, "%s: %zu of the declared %zu bytes were given", side->path, side->written, side->bytes);
+    }
+    npy_discard(side);
+    if (o)
+        return npy_commit_pair(o, n, e);
+    npy_discard(n);
+    return false;
+}
+
 void npy_discard(NpyOut *n)
 {
     if (!n)

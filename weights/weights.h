@@ -66,7 +66,8 @@ typedef struct NpyOut NpyOut;
 NpyOut *npy_create(const char *path, DType type, int dims, const int64_t *shape, const Heap *heap, Error *e);
 bool npy_data(NpyOut *n, const void *data, size_t bytes, Error *e);
 bool npy_commit(NpyOut *n, Error *e);
-bool npy_commit_pair(Out *side, NpyOut *n, Error *e); /* as out_commit_pair; frees both */
+bool npy_commit_pair(Out *side, NpyOut *n, Error *e);    /* as out_commit_pair; frees both */
+bool npy_commit_both(NpyOut *side, NpyOut *n, Error *e); /* the same of two .npy */
 void npy_discard(NpyOut *n);
 bool npy_write_f32(const char *path, int dims, const int64_t *shape, const float *data, const Heap *heap, Error *e);
 
