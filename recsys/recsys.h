@@ -71,6 +71,22 @@ typedef struct DataConfig {
 bool dataset_load(DataSet *d, const DataConfig *c, Arena *a, Error *e);
 void dataset_close(DataSet *d); /* unmaps features; the rest goes with the arena */
 
+/* Features apart from a data set (feature_table.c): an .npy [rows, D] with its row names in .ids.txt beside it, or without names; or a folder of
+ * <id>.npy, each (1, D) or (D,), in the order of their names. */
+typedef struct FeatureTable {
+    const char *path;
+    Array rows;       /* [N, D], N and D at least 1 */
+    TextIndex *names; /* row r is name r; NULL: rows are known by number, from 0 */
+    Npy file;
+} FeatureTable;
+bool feature_table_open(FeatureTable *t, const char *path, Arena *a, Error *e);
+void feature_table_close(FeatureTable *t);
+int64_t feature_table_find(const FeatureTable *t, Text id); /* -1 when absent */
+/* The k rows of largest cosine with query [D], best first, ties to the lower row: ids and similarity [k], -1 where there are fewer. Row `except`
+ * (-1: none) and rows of zeros, which have no cosine, are left out. A query or row that is not finite is an error. */
+bool feature_table_nearest(const FeatureTable *t, const Device *d, const float *query, int64_t except, int64_t k,
+                           int32_t *ids, float *similarity, int64_t *zeros, Error *e);
+
 /* ---- splits (split.c): DE 5.3, DE 3.4, DE 3.5 ----------------------------------------------------------------------------------- */
 
 typedef struct SplitConfig {
