@@ -277,7 +277,7 @@ table <<'END'
 1|bad/empty: holds no interactions|an empty validation file|train BPRMF --train parts/train.tsv --valid bad/empty --out other
 1|is a file, a folder is wanted|a run folder that is a file|train BPRMF --train parts/train.tsv --out bad/file
 2|other settings or data|a run folder of other settings|train BPRMF --train parts/train.tsv --set epochs=3 --out run
-2|epochs=-1: must be at least 0|a setting below its range|train BPRMF --train parts/train.tsv --set epochs=-1 --out other
+2|epochs=-1: must be at least 1|a setting below its range|train BPRMF --train parts/train.tsv --set epochs=-1 --out other
 2|lr=nan|a setting that is no number|train BPRMF --train parts/train.tsv --set lr=nan --out other
 2|batch_size=1e9|a setting that is no whole number|train BPRMF --train parts/train.tsv --set batch_size=1e9 --out other
 2|NAME=VALUE|a feature without a name|train VBPR --train numbers.tsv --features =bad/ok.npy --out other
