@@ -217,7 +217,7 @@ rare_table() {
                 printf "%-8s %8.4f %10.4f", m, mean, deviation
                 if (m == "BPRMF") { printf "\n"; continue }
                 summary(m, "BPRMF")
-                printf " %+14.4f %10.4f  %s\n", mean, deviation, mean > 2 * deviation ? "beats BPRMF" : "does not beat BPRMF by two deviations"
+                printf " %+14.4f %10.4f  %s\n", mean, deviation, (mean > 2 * deviation ? "beats BPRMF" : "does not beat BPRMF by two deviations")
             }
         }' "$out/rare.tsv"
 }
