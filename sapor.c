@@ -267,7 +267,7 @@ sp_recommender *sp_recommender_open(const char *folder, int threads, const sp_al
     if (!r)
         return NULL;
     r->device.heap = arena_heap(r->arena);
-    if (!open_device(&r->device, threads, r->device.heap, e) || !(r->trained = trained_open(&r->device, folder, e)) ||
+    if (!open_device(&r->device, threads, r->device.heap, e) || !(r->trained = trained_open(&r->device, folder, false, e)) ||
         !(r->answer = arena_new(r->device.heap, 0))) {
         fail_memory(e, 1, "a recommender"); /* keeps an earlier error */
         sp_recommender_close(r);

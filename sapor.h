@@ -153,7 +153,8 @@ SP_API bool sp_tokenize(const sp_tokenizer *t, const char *text, size_t bytes, s
 
 /* ---- recommenders -----------------------------------------------------------------------------------------------------
 
- * A folder that `sapor train --out DIR` wrote, opened to recommend from. One thread at a time.
+ * A folder that `sapor train --out DIR` wrote, opened to recommend from. One thread at a time. The folder is checked as any input is; one
+ * whose training has not finished is refused.
  *
  *     sp_recommendation best[10];
  *     size_t count;

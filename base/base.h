@@ -127,6 +127,7 @@ bool input_read(Text *out, Arena *a, FILE *in, const char *name, size_t max_byte
 #define PIPE_SECONDS 5
 bool file_exists(const char *path);
 bool folder_exists(const char *path);
+bool file_remove(const char *path, Error *e); /* not an error where there is none */
 bool folder_make(const char *path, Error *e); /* with its parents; not an error when it is there */
 typedef struct FolderEntry {
     const char *name;

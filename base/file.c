@@ -223,6 +223,11 @@ bool folder_exists(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+bool file_remove(const char *path, Error *e)
+{
+    return unlink(path) == 0 || errno == ENOENT || fail_system(e, path, "remove", errno);
+}
+
 bool folder_make(const char *path, Error *e)
 {
     size_t n = strlen(path);

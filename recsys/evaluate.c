@@ -52,6 +52,7 @@ bool evaluate_model(Model *m, const Tensor *users, const Tensor *items, const Ev
     int64_t K = 1, n = 0;
     for (size_t i = 0; i < c->cutoff_count; i++)
         K = MAX(K, c->cutoffs[i]);
+    K = MIN(K, MAX(d->I, (int64_t)1)); /* no list is longer */
     int32_t *ids = NEW(a, int32_t, d->U, e);
     for (int64_t u = 0; ids && u < d->U; u++)
         if (has_pairs(&d->valid, u) || has_pairs(&d->test, u))

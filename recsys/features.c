@@ -152,8 +152,7 @@ static bool from_folder(Feature *f, const DataSet *d, const char *path, Arena *a
 /* ---- one .npy
  * -------------------------------------------------------------------------------------------------------------------- */
 
-/* Reads the row names of OUT.npy from OUT.ids.txt into an index, line l as number l; NULL where there is no such file. */
-static bool read_names(TextIndex **names, const char **ids_path, const char *path, int64_t rows, Arena *a, Error *e)
+bool feature_names(TextIndex **names, const char **ids_path, const char *path, int64_t rows, Arena *a, Error *e)
 {
     size_t stem = strlen(path) - (text_ends(text_of(path), ".npy") ? 4 : 0);
     *names = NULL;
@@ -199,11 +198,11 @@ static bool index_bare(TextIndex **bare, int64_t **row, const TextIndex *names, 
 /* row [I]: the row of x that belongs to each item. */
 static bool find_rows(int64_t *row, const DataSet *d, const char *path, int64_t rows, Arena *a, Error *e)
 {
-    TextIndex *names, *bare;
+    TextIndex *names, *bare = NULL;
     const char *ids_path;
-    int64_t *bare_row;
+    int64_t *bare_row = NULL;
     Missing missing = {0};
-    if (!read_names(&names, &ids_path, path, rows, a, e))
+    if (!feature_names(&names, &ids_path, path, rows, a, e))
         return false;
     if (names && !index_bare(&bare, &bare_row, names, a, e))
         return false;

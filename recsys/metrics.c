@@ -10,90 +10,119 @@
 /* One user's list as every metric needs it. */
 typedef struct Judged {
     int64_t relevant;       /* items in the user's truth */
-    const int64_t *hits;    /* [K+1]: hits among the first k */
-    const bool *hit;        /* [K] */
-    const double *gain;     /* [K]: 2^(rating + 1) - 1 of a hit, else 0 */
-    const double *ideal;    /* [min(K, relevant)]: the user's gains, largest first */
-    const double *discount; /* [K]: 1 / log2(rank + 1), rank from 1 */
+    const int64_t *hits;    /* [most+1]: hits among the first k */
+    const bool *hit;        /* [most] */
+    const double *gain;     /* [most]: 2^(rating + 1) - 1 of a hit, else 0 */
+    const double *ideal;    /* [relevant]: the user's gains, largest first */
+    const double *discount; /* [most]: 1 / log2(rank + 1), rank from 1 */
 } Judged;
 
-static double recall(const Judged *j, int64_t k)
+/* A metric at the n cutoffs `at`, which ascend; the list is walked once for all of them. */
+typedef void Figure(const Judged *j, const int64_t *at, size_t n, double *out);
+
+static void recall(const Judged *j, const int64_t *at, size_t n, double *out)
 {
-    return (double)j->hits[k] / (double)j->relevant;
+    for (size_t c = 0; c < n; c++)
+        out[c] = (double)j->hits[at[c]] / (double)j->relevant;
 }
 
-static double precision(const Judged *j, int64_t k)
+static double precision_at(const Judged *j, int64_t k)
 {
     return (double)j->hits[k] / (double)k;
 }
 
-static double hit_rate(const Judged *j, int64_t k)
+static void precision(const Judged *j, const int64_t *at, size_t n, double *out)
 {
-    return j->hits[k] > 0;
+    for (size_t c = 0; c < n; c++)
+        out[c] = precision_at(j, at[c]);
 }
 
-static double reciprocal_rank(const Judged *j, int64_t k)
+static void hit_rate(const Judged *j, const int64_t *at, size_t n, double *out)
 {
-    for (int64_t r = 0; r < k; r++)
-        if (j->hit[r])
-            return 1.0 / (double)(r + 1);
-    return 0;
+    for (size_t c = 0; c < n; c++)
+        out[c] = j->hits[at[c]] > 0;
 }
 
-static double ndcg_graded(const Judged *j, int64_t k)
+static void reciprocal_rank(const Judged *j, const int64_t *at, size_t n, double *out)
+{
+    int64_t r = 0;
+    for (size_t c = 0; c < n; c++) {
+        while (r < at[c] && !j->hit[r])
+            r++;
+        out[c] = r < at[c] ? 1.0 / (double)(r + 1) : 0;
+    }
+}
+
+static void ndcg_graded(const Judged *j, const int64_t *at, size_t n, double *out)
 {
     double found = 0, best = 0;
-    for (int64_t r = 0; r < k; r++)
-        found += j->gain[r] * j->discount[r];
-    for (int64_t r = 0; r < MIN(k, j->relevant); r++)
-        best += j->ideal[r] * j->discount[r];
-    return found > 0 ? found / best : 0;
+    int64_t r = 0, b = 0;
+    for (size_t c = 0; c < n; c++) {
+        for (; r < at[c]; r++)
+            found += j->gain[r] * j->discount[r];
+        for (; b < MIN(at[c], j->relevant); b++)
+            best += j->ideal[b] * j->discount[b];
+        out[c] = found > 0 ? found / best : 0;
+    }
 }
 
-static double ndcg_binary(const Judged *j, int64_t k)
+static void ndcg_binary(const Judged *j, const int64_t *at, size_t n, double *out)
 {
     double found = 0, best = 0;
-    for (int64_t r = 0; r < k; r++)
-        found += j->hit[r] ? j->discount[r] : 0;
-    for (int64_t r = 0; r < MIN(k, j->relevant); r++)
-        best += j->discount[r];
-    return found / best;
+    int64_t r = 0, b = 0;
+    for (size_t c = 0; c < n; c++) {
+        for (; r < at[c]; r++)
+            found += j->hit[r] ? j->discount[r] : 0;
+        for (; b < MIN(at[c], j->relevant); b++)
+            best += j->discount[b];
+        out[c] = found / best;
+    }
 }
 
 /* Elliot's MAP: the mean over n = 1..k of Precision@n. */
-static double mean_precision(const Judged *j, int64_t k)
+static void mean_precision(const Judged *j, const int64_t *at, size_t n, double *out)
 {
     double total = 0;
-    for (int64_t n = 1; n <= k; n++)
-        total += precision(j, n);
-    return total / (double)k;
+    int64_t k = 0;
+    for (size_t c = 0; c < n; c++) {
+        while (k < at[c])
+            total += precision_at(j, ++k);
+        out[c] = total / (double)at[c];
+    }
 }
 
-static double mean_recall(const Judged *j, int64_t k)
+static void mean_recall(const Judged *j, const int64_t *at, size_t n, double *out)
 {
     double total = 0;
-    for (int64_t n = 1; n <= k; n++)
-        total += recall(j, n);
-    return total / (double)k;
+    int64_t k = 0;
+    for (size_t c = 0; c < n; c++) {
+        while (k < at[c])
+            total += (double)j->hits[++k] / (double)j->relevant;
+        out[c] = total / (double)at[c];
+    }
 }
 
 /* Average precision, the classic: precision at each hit, over the most hits that there can be. */
-static double average_precision(const Judged *j, int64_t k)
+static void average_precision(const Judged *j, const int64_t *at, size_t n, double *out)
 {
     double total = 0;
-    for (int64_t r = 0; r < k; r++)
-        if (j->hit[r])
-            total += (double)j->hits[r + 1] / (double)(r + 1);
-    return total / (double)MIN(k, j->relevant);
+    int64_t r = 0;
+    for (size_t c = 0; c < n; c++) {
+        for (; r < at[c]; r++)
+            if (j->hit[r])
+                total += (double)j->hits[r + 1] / (double)(r + 1);
+        out[c] = total / (double)MIN(at[c], j->relevant);
+    }
 }
 
-static double f1(const Judged *j, int64_t k)
+static void f1(const Judged *j, const int64_t *at, size_t n, double *out)
 {
-    double p = precision(j, k), r = recall(j, k);
-    return p + r > 0 ? 2 * p * r / (p + r) : 0;
+    for (size_t c = 0; c < n; c++) {
+        double p = precision_at(j, at[c]), r = (double)j->hits[at[c]] / (double)j->relevant;
+        out[c] = p + r > 0 ? 2 * p * r / (p + r) : 0;
+    }
 }
 
-typedef double Figure(const Judged *j, int64_t k);
 static const struct {
     Metric metric;
     Figure *of[2]; /* by protocol */
@@ -167,11 +196,12 @@ typedef struct Scratch {
     double *gain, *ideal, *discount;
 } Scratch;
 
-static Judged judge(const Scratch *s, const Pairs *truth, int64_t user, const int32_t *top, int64_t K)
+/* `most`: the longest that a list counts; ranks that it does not reach hit nothing. */
+static Judged judge(const Scratch *s, const Pairs *truth, int64_t user, const int32_t *top, int64_t K, int64_t most)
 {
     int64_t first = truth->start[user], relevant = truth->start[user + 1] - first;
-    for (int64_t r = 0; r < K; r++) {
-        int64_t at = top[r] < 0 ? -1 : find_item(truth, user, top[r]);
+    for (int64_t r = 0; r < most; r++) {
+        int64_t at = r >= K || top[r] < 0 ? -1 : find_item(truth, user, top[r]);
         s->hit[r] = at >= 0;
         s->hits[r + 1] = s->hits[r] + s->hit[r];
         s->gain[r] = s->hit[r] ? gain_of(truth->rating[at]) : 0;
@@ -182,23 +212,50 @@ static Judged judge(const Scratch *s, const Pairs *truth, int64_t user, const in
     return (Judged){relevant, s->hits, s->hit, s->gain, s->ideal, s->discount};
 }
 
-static bool check(Scores *s, int64_t K, const char *const *metrics, const int64_t *cutoffs, Error *e)
+static int compare_up(const void *a, const void *b)
 {
-    for (size_t m = 0; m < s->metrics; m++) {
-        int found = metric_find(metrics[m]);
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+bool measures_check(const EvalConfig *c, Arena *a, Error *e)
+{
+    for (size_t m = 0; m < c->metric_count; m++) {
+        int found = metric_find(c->metrics[m]);
         if (found < 0)
-            return fail(e, SP_USAGE, "there is no metric '%s'; there are %s", metrics[m], metric_names());
-        s->names[m] = METRICS[found].metric.name;
+            return fail(e, SP_USAGE, "metrics: there is no metric '%s'; there are %s", c->metrics[m], metric_names());
+        for (size_t k = 0; k < m; k++)
+            if (metric_find(c->metrics[k]) == found)
+                return fail(e, SP_USAGE, "metrics: %s is given twice", METRICS[found].metric.name);
     }
-    if (K < 1)
-        return fail(e, SP_USAGE, "the lists to judge are empty");
-    for (size_t c = 0; c < s->cutoffs; c++) {
-        if (cutoffs[c] < 1 || cutoffs[c] > K)
-            return fail(e, SP_USAGE, "cutoff %lld: lists have %lld items, so cutoffs go from 1 to %lld",
-                        (long long)cutoffs[c], (long long)K, (long long)K);
-        s->at[c] = cutoffs[c];
+    if (c->cutoff_count > MANY_CUTOFFS)
+        return fail(e, SP_USAGE, "cutoffs: there are %zu of them, at most %d are measured", c->cutoff_count, MANY_CUTOFFS);
+    int64_t *sorted = NEW(a, int64_t, c->cutoff_count, e);
+    for (size_t i = 0; sorted && i < c->cutoff_count; i++) {
+        sorted[i] = c->cutoffs[i];
+        if (sorted[i] < 1 || sorted[i] > LONGEST_CUTOFF)
+            return fail(e, SP_USAGE, "cutoffs: %lld is not a whole number from 1 to %d", (long long)sorted[i],
+                        LONGEST_CUTOFF);
     }
+    if (!sorted)
+        return false;
+    qsort(sorted, c->cutoff_count, sizeof *sorted, compare_up);
+    for (size_t i = 1; i < c->cutoff_count; i++)
+        if (sorted[i] == sorted[i - 1])
+            return fail(e, SP_USAGE, "cutoffs: %lld is given twice", (long long)sorted[i]);
     return true;
+}
+
+/* Cutoffs in ascending order, each with its place in the caller's. */
+typedef struct Cutoff {
+    int64_t at;
+    size_t place;
+} Cutoff;
+
+static int by_cutoff(const void *a, const void *b)
+{
+    const Cutoff *x = a, *y = b;
+    return (x->at > y->at) - (x->at < y->at);
 }
 
 bool score_lists(Scores *s, Protocol p, const int32_t *users, int64_t n, int64_t K, const int32_t *top, const Pairs *truth,
@@ -206,33 +263,59 @@ bool score_lists(Scores *s, Protocol p, const int32_t *users, int64_t n, int64_t
                  Error *e)
 {
     size_t figures = metric_count * cutoff_count;
-    int64_t most = 0, counted = 0;
-    *s = (Scores){.metrics = metric_count, .cutoffs = cutoff_count};
+    int64_t most = 0, counted = 0, longest = 0;
+    bool keep = s->keep_by_user;
+    *s = (Scores){.metrics = metric_count, .cutoffs = cutoff_count, .keep_by_user = keep};
+    if (K < 1)
+        return fail(e, SP_USAGE, "the lists to judge are empty");
+    if (!measures_check(&(EvalConfig){metrics, metric_count, cutoffs, cutoff_count}, a, e))
+        return false;
     s->names = NEW(a, const char *, metric_count, e);
     s->at = NEW(a, int64_t, cutoff_count, e);
-    if (!s->names || !s->at || !check(s, K, metrics, cutoffs, e))
+    s->mean = NEW(a, double, figures, e);
+    Cutoff *order = NEW(a, Cutoff, cutoff_count, e);
+    int64_t *at = NEW(a, int64_t, cutoff_count, e);
+    double *one = NEW(a, double, cutoff_count, e);
+    Figure **figure = NEW(a, Figure *, metric_count, e);
+    if (!s->names || !s->at || !s->mean || !order || !at || !one || !figure)
         return false;
+    for (size_t m = 0; m < metric_count; m++) {
+        s->names[m] = METRICS[metric_find(metrics[m])].metric.name;
+        figure[m] = METRICS[metric_find(metrics[m])].of[p];
+    }
+    for (size_t c = 0; c < cutoff_count; c++) {
+        s->at[c] = cutoffs[c];
+        order[c] = (Cutoff){cutoffs[c], c};
+        longest = MAX(longest, cutoffs[c]);
+    }
+    qsort(order, cutoff_count, sizeof *order, by_cutoff);
+    for (size_t c = 0; c < cutoff_count; c++)
+        at[c] = order[c].at;
     for (int64_t i = 0; i < n; i++) {
         int64_t relevant = truth->start[users[i] + 1] - truth->start[users[i]];
         most = MAX(most, relevant);
         counted += relevant > 0 && (p == PROTOCOL_MMREC || top[i * K] >= 0);
     }
-    s->mean = NEW(a, double, figures, e);
-    s->by_user = arena_alloc(a, figures, (size_t)counted * sizeof(double), e);
-    Scratch w = {NEW(a, int64_t, K + 1, e), NEW(a, bool, K, e), NEW(a, double, K, e), NEW(a, double, most, e),
-                 NEW(a, double, K, e)};
-    if (!s->mean || !s->by_user || !w.hits || !w.hit || !w.gain || !w.ideal || !w.discount)
+    if (keep && !(s->by_user = arena_alloc(a, figures, (size_t)counted * sizeof(double), e)))
         return false;
-    for (int64_t r = 0; r < K; r++)
+    Scratch w = {NEW(a, int64_t, longest + 1, e), NEW(a, bool, longest, e), NEW(a, double, longest, e),
+                 NEW(a, double, most, e), NEW(a, double, longest, e)};
+    if (!w.hits || !w.hit || !w.gain || !w.ideal || !w.discount)
+        return false;
+    for (int64_t r = 0; r < longest; r++)
         w.discount[r] = M_LN2 / log((double)r + 2);
     for (int64_t i = 0; i < n; i++) {
         if (truth->start[users[i]] == truth->start[users[i] + 1] || (p == PROTOCOL_ELLIOT && top[i * K] < 0))
             continue;
-        Judged j = judge(&w, truth, users[i], top + i * K, K);
-        for (size_t f = 0; f < figures; f++) {
-            double x = METRICS[metric_find(s->names[f / cutoff_count])].of[p](&j, cutoffs[f % cutoff_count]);
-            s->by_user[f * (size_t)counted + (size_t)s->users] = x;
-            s->mean[f] += x;
+        Judged j = judge(&w, truth, users[i], top + i * K, K, longest);
+        for (size_t m = 0; m < metric_count; m++) {
+            figure[m](&j, at, cutoff_count, one);
+            for (size_t c = 0; c < cutoff_count; c++) {
+                size_t f = m * cutoff_count + order[c].place;
+                s->mean[f] += one[c];
+                if (keep)
+                    s->by_user[f * (size_t)counted + (size_t)s->users] = one[c];
+            }
         }
         s->users++;
     }

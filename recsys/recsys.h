@@ -105,6 +105,22 @@ bool dataset_load(DataSet *d, const DataConfig *c, Arena *a, Error *e);
 void dataset_describe(const DataSet *d, FILE *text, FILE *json);
 void dataset_close(DataSet *d); /* unmaps features; the rest goes with the arena */
 
+/* Features apart from a data set (feature_table.c): an .npy [rows, D] with its row names in .ids.txt beside it, or without names; or a folder of
+ * <id>.npy, each (1, D) or (D,), in the order of their names. */
+typedef struct FeatureTable {
+    const char *path;
+    Array rows;       /* [N, D], N and D at least 1 */
+    TextIndex *names; /* row r is name r; NULL: rows are known by number, from 0 */
+    Npy file;
+} FeatureTable;
+bool feature_table_open(FeatureTable *t, const char *path, Arena *a, Error *e);
+void feature_table_close(FeatureTable *t);
+int64_t feature_table_find(const FeatureTable *t, Text id); /* -1 when absent */
+/* The k rows of largest cosine with query [D], best first, ties to the lower row: ids and similarity [k], -1 where there are fewer. Row `except`
+ * (-1: none) and rows of zeros, which have no cosine, are left out. A query or row that is not finite is an error. */
+bool feature_table_nearest(const FeatureTable *t, const Device *d, const float *query, int64_t except, int64_t k,
+                           int32_t *ids, float *similarity, int64_t *zeros, Error *e);
+
 /* ---- splits (split.c): DE 5.3, DE 3.4, DE 3.5 ----------------------------------------------------------------------------------- */
 
 typedef struct SplitConfig {
@@ -141,13 +157,23 @@ const char *metric_names(void);    /* all, for messages: "Recall, Precision, ...
 typedef struct Scores {
     size_t metrics, cutoffs;
     const char **names;
-    int64_t *at;     /* cutoffs */
-    double *mean;    /* [metrics, cutoffs] */
-    double *by_user; /* [metrics, cutoffs, users], in the order of the lists */
-    int64_t users;   /* those that count */
+    int64_t *at;       /* cutoffs */
+    double *mean;      /* [metrics, cutoffs] */
+    bool keep_by_user; /* asks for by_user */
+    double *by_user;   /* [metrics, cutoffs, users], in the order of the lists; NULL unless it was asked for */
+    int64_t users;     /* those that count */
 } Scores;
+typedef struct EvalConfig {
+    const char *const *metrics;
+    size_t metric_count;
+    const int64_t *cutoffs;
+    size_t cutoff_count;
+} EvalConfig;
+enum { MANY_CUTOFFS = 1000, LONGEST_CUTOFF = 1 << 20 };
+/* "metrics: ..." or "cutoffs: ...": unknown, out of range, given twice, more than MANY_CUTOFFS. Callers put "--" or "setting " before it. */
+bool measures_check(const EvalConfig *c, Arena *scratch, Error *e);
 /* top [n, K] item numbers (-1: none) of users ids [n], judged by `truth`. A user counts who has truth and, under Elliot, a list that is
- * not empty. Cutoffs are at most K. Unknown metrics and cutoffs are errors. */
+ * not empty. A cutoff above K finds no more than K items. Time and memory grow with users x (cutoffs + the longest cutoff). */
 bool score_lists(Scores *s, Protocol p, const int32_t *users, int64_t n, int64_t K, const int32_t *top, const Pairs *truth,
                  const char *const *metrics, size_t metric_count, const int64_t *cutoffs, size_t cutoff_count, Arena *a,
                  Error *e);
@@ -229,12 +255,6 @@ const Recommender *recommender_find(const char *name); /* any case; NULL when ab
 /* ---- evaluation (evaluate.c) ------------------------------------------------------------------------------------------------------------- */
 
 /* Ranks all items but a user's train items (DE 3.7, M 2.4) for every user with a pair in `truth` and scores the lists. */
-typedef struct EvalConfig {
-    const char *const *metrics;
-    size_t metric_count;
-    const int64_t *cutoffs;
-    size_t cutoff_count;
-} EvalConfig;
 /* valid and test are filled where the data set has the part; users and items NULL for a model that scores by itself. */
 bool evaluate_model(Model *m, const Tensor *users, const Tensor *items, const EvalConfig *c, Scores *valid, Scores *test,
                     Arena *a, Error *e);
@@ -257,16 +277,37 @@ typedef struct TrainConfig {
     FILE *json;     /* one object a line: epochs, then the result; NULL: none */
 } TrainConfig;
 typedef struct TrainResult {
-    int64_t best_epoch, epochs;
+    int64_t best_epoch, epochs; /* 0 for models that learn nothing */
     Scores valid, test;
     double epoch_seconds, eval_seconds; /* medians */
     double op_seconds;                  /* of all epochs together: in ops, where the device has a trace */
 } TrainResult;
 bool train_run(const Device *d, const TrainConfig *c, TrainResult *r, Arena *a, Error *e);
 
-/* A folder that train_run wrote, opened to recommend from. */
+/* What a run's folder says about the run, checked like any input: errors name the file, the line and the key (run_config.c). */
+typedef struct RunConfig {
+    const char *path; /* of config.json */
+    const Recommender *kind;
+    TrainConfig train; /* model, data, settings and seed; train.data.train is NULL where the data were not in files */
+    int64_t users, items, pairs; /* of the data, pairs of train */
+} RunConfig;
+bool run_config_read(RunConfig *c, const char *dir, Arena *a, Error *e);
+typedef struct RunResult {
+    const Json *object; /* the file's */
+    int64_t best_epoch, epochs;
+    const Json *valid, *test; /* objects of figures: "Recall@20": 0.1 */
+} RunResult;
+/* A folder without result.json is that of a run that was killed or still trains: SP_IO. */
+bool run_result_read(RunResult *r, const RunConfig *c, const char *dir, Arena *a, Error *e);
+/* Checks history.tsv (`path` is for messages) and calls `visit`, where there is one, with each row's epoch and its figure in `column`, such as
+ * "valid Recall@20"; never where there is no such column. */
+typedef bool HistoryVisit(void *arg, double epoch, double figure, Error *e);
+bool history_read(Text history, const char *path, const char *column, HistoryVisit *visit, void *arg, Error *e);
+
+/* A folder that train_run wrote, opened to recommend from. A run that has not finished is refused, unless `unfinished`: then its best epoch so
+ * far answers. */
 typedef struct Trained Trained;
-Trained *trained_open(const Device *d, const char *dir, Error *e);
+Trained *trained_open(const Device *d, const char *dir, bool unfinished, Error *e);
 void trained_close(Trained *t);
 /* Top k for users (NULL: all); `visit` is called once a user in order with k item ids and scores. */
 typedef bool RecommendVisit(void *arg, Text user, int64_t k, const Text *items, const float *scores, Error *e);

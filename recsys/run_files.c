@@ -2,6 +2,7 @@
  * to the same bytes. */
 #include "train.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 static const char *in_folder(const Trainer *t, const char *name, Error *e)
@@ -100,9 +101,11 @@ static Out *write_text(const char *path, const char *text, Error *e)
 
 static const char *numbers_text(const Trainer *t, const Scores *s, Error *e)
 {
-    const char *text = "";
-    for (size_t i = 0; s->mean && text && i < s->metrics * s->cutoffs; i++)
-        text = arena_printf(t->scratch, e, "%s%s%.17g", text, i ? " " : "", s->mean[i]);
+    enum { WIDEST = 32 };
+    size_t n = s->mean ? s->metrics * s->cutoffs : 0, used = 0;
+    char *text = arena_alloc(t->scratch, n + 1, WIDEST, e);
+    for (size_t i = 0; text && i < n; i++)
+        used += (size_t)snprintf(text + used, WIDEST, i ? " %.17g" : "%.17g", s->mean[i]);
     return text;
 }
 
@@ -145,12 +148,25 @@ bool run_checkpoint(Trainer *t, Error *e)
     return ok;
 }
 
+static const char START_AGAIN[] = "remove the file to train from the start";
+
 static bool read_number(const Json *meta, const char *key, const char *path, double *value, Error *e)
 {
     const Json *j = json_get(meta, key);
-    return (j && j->type == JSON_STRING && text_f64(j->text, value) && *value >= -1 && *value <= 0x1p53) ||
-           fail(e, SP_FORMAT, "%s: metadata %s is missing or no fit number; remove the file to train from the start", path,
-                key);
+    return (j && j->type == JSON_STRING && text_f64(j->text, value) && isfinite(*value)) ||
+           fail(e, SP_FORMAT, "%s: metadata %s is missing or is not a number; %s", path, key, START_AGAIN);
+}
+
+static bool read_whole(const Json *meta, const char *key, const char *path, int64_t most, int64_t *value, Error *e)
+{
+    double number;
+    if (!read_number(meta, key, path, &number, e))
+        return false;
+    if (number < 0 || number > (double)most || number != floor(number))
+        return fail(e, SP_FORMAT, "%s: metadata %s: %g, a whole number from 0 to %lld is expected; %s", path, key, number,
+                    (long long)most, START_AGAIN);
+    *value = (int64_t)number;
+    return true;
 }
 
 static bool read_scores(Trainer *t, const Json *meta, const char *key, const char *path, Scores *s, Error *e)
@@ -168,18 +184,37 @@ static bool read_scores(Trainer *t, const Json *meta, const char *key, const cha
     memcpy(s->names, t->eval.metrics, s->metrics * sizeof(*s->names));
     memcpy(s->at, t->eval.cutoffs, s->cutoffs * sizeof(*s->at));
     for (Text rest = j->text, part; text_next(&rest, ' ', &part); i++)
-        if (i >= n || !text_f64(part, &s->mean[i]))
-            return fail(e, SP_FORMAT, "%s: metadata %s does not hold %zu numbers; remove the file to train from the start",
-                        path, key, n);
-    return i == n || fail(e, SP_FORMAT, "%s: metadata %s holds %zu numbers of %zu; remove the file to train from the start",
-                          path, key, i, n);
+        if (i >= n || !text_f64(part, &s->mean[i]) || !isfinite(s->mean[i]))
+            return fail(e, SP_FORMAT, "%s: metadata %s does not hold %zu numbers; %s", path, key, n, START_AGAIN);
+    return i == n || fail(e, SP_FORMAT, "%s: metadata %s holds %zu numbers of %zu; %s", path, key, i, n, START_AGAIN);
 }
 
 static bool read_history(Trainer *t, const Json *meta, const char *path, Error *e)
 {
     const char *text = json_cstring(json_get(meta, "history"));
-    return text ? history_add(t, text, e)
-                : fail(e, SP_FORMAT, "%s: metadata history is missing; remove the file to train from the start", path);
+    if (!text)
+        return fail(e, SP_FORMAT, "%s: metadata history is missing; %s", path, START_AGAIN);
+    const char *name = arena_printf(t->scratch, e, "%s: metadata history", path);
+    return name && history_read(text_of(text), name, NULL, NULL, NULL, e) && history_add(t, text, e);
+}
+
+/* A step that was taken with numbers out of range is not gone on with. */
+static bool check_tensors(const Weights *w, const char *path, Error *e)
+{
+    enum { CHUNK = 4096 };
+    float x[CHUNK];
+    for (size_t i = 0; i < weights_count(w); i++) {
+        const Array *a = weights_at(w, i);
+        for (int64_t at = 0; !array_is_integer(a) && at < a->count; at += CHUNK) {
+            int64_t n = MIN((int64_t)CHUNK, a->count - at);
+            array_f32(a, at, n, x);
+            for (int64_t k = 0; k < n; k++)
+                if (!isfinite(x[k]))
+                    return fail(e, SP_FORMAT, "%s: tensor %.*s: holds %g at %lld; %s", path, (int)a->name.n, a->name.p,
+                                (double)x[k], (long long)(at + k), START_AGAIN);
+        }
+    }
+    return true;
 }
 
 static bool load_checkpoint(Trainer *t, const char *path, Error *e)
@@ -187,21 +222,19 @@ static bool load_checkpoint(Trainer *t, const char *path, Error *e)
     Weights *w = weights_open(path, t->arena, e);
     if (!w)
         return false;
-    const Json *meta = weights_metadata(w);
-    double epoch = 0, best_epoch = 0, unimproved = 0, finished = 0;
-    bool ok = read_number(meta, "epoch", path, &epoch, e) && read_number(meta, "best_epoch", path, &best_epoch, e) &&
-              read_number(meta, "best", path, &t->best, e) && read_number(meta, "unimproved", path, &unimproved, e) &&
-              read_number(meta, "finished", path, &finished, e) && read_scores(t, meta, "valid", path, &t->best_valid, e) &&
-              read_scores(t, meta, "test", path, &t->best_test, e) && read_history(t, meta, path, e) &&
-              store_load(t->model.store, w, e);
+    const Json *meta = weights_metadata(w), *model = json_get(meta, "model");
+    int64_t last = MAX(setting_i64(t->settings, "epochs"), (int64_t)1), finished = 0;
+    bool ok = (model && model->type == JSON_STRING && text_is(model->text, t->model.kind->name)) ||
+              fail(e, SP_FORMAT, "%s: metadata model is missing or is not %s; %s", path, t->model.kind->name, START_AGAIN);
+    ok = ok && read_whole(meta, "epoch", path, last, &t->epoch, e) &&
+         read_whole(meta, "best_epoch", path, t->epoch, &t->best_epoch, e) && read_number(meta, "best", path, &t->best, e) &&
+         read_whole(meta, "unimproved", path, t->epoch, &t->unimproved, e) &&
+         read_whole(meta, "finished", path, 1, &finished, e) && read_scores(t, meta, "valid", path, &t->best_valid, e) &&
+         read_scores(t, meta, "test", path, &t->best_test, e) && read_history(t, meta, path, e) &&
+         check_tensors(w, path, e) && store_load(t->model.store, w, e);
     weights_close(w);
-    if (!ok)
-        return false;
-    t->epoch = (int64_t)epoch;
-    t->best_epoch = (int64_t)best_epoch;
-    t->unimproved = (int64_t)unimproved;
     t->finished = finished != 0;
-    return true;
+    return ok;
 }
 
 /* `path` is an .npy with its row names, or a folder of .npy. */
@@ -252,7 +285,8 @@ bool run_open(Trainer *t, Error *e)
 {
     const char *description = run_describe(t, e);
     const char *path = in_folder(t, "config.json", e), *checkpoint = in_folder(t, "checkpoint.safetensors", e);
-    if (!description || !path || !checkpoint)
+    const char *result = in_folder(t, "result.json", e);
+    if (!description || !path || !checkpoint || !result)
         return false;
     if (!file_exists(path)) {
         Out *o = write_text(path, description, e);
@@ -264,7 +298,10 @@ bool run_open(Trainer *t, Error *e)
     if (!text_equal(there, text_of(description)))
         return fail(e, SP_USAGE,
                     "%s: was made by a run with other settings or data; choose another folder or remove this one", path);
-    return !file_exists(checkpoint) || load_checkpoint(t, checkpoint, e);
+    if (file_exists(checkpoint) && !load_checkpoint(t, checkpoint, e))
+        return false;
+    /* What says that the run has finished goes before its vectors change again. */
+    return t->finished || file_remove(result, e);
 }
 
 /* ---- results ------------------------------------------------------------------------------------------------------------------------ */

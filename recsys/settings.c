@@ -8,7 +8,7 @@ const Setting common_settings[] = {
     {"lr_decay", "1.0", "1.0", "factor on the learning rate in 50 epochs", 0},
     {"weight_decay", "0.0", "0.0", "L2 added to the gradients by the optimiser", 0},
     {"batch_size", "1024", "2048", "triples in a training step", 1},
-    {"epochs", "200", "1000", "epochs at most", 0},
+    {"epochs", "200", "1000", "epochs at most", 1},
     {"validation_rate", "10", "1", "epochs between evaluations", 1},
     {"validation_metric", "Recall@20", "Recall@20", "what the best epoch is chosen by", 0},
     {"patience", "0", "20", "evaluations without improvement that are borne (0: no early stop)", 0},

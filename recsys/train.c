@@ -34,9 +34,13 @@ static bool read_metrics(Trainer *t, Error *e)
         names[t->eval.metric_count++] = metric_at((size_t)found)->name;
     }
     for (Text rest = text_of(cutoffs), part; text_next(&rest, ',', &part);)
-        if (!text_i64(text_trim(part), &at[t->eval.cutoff_count++]) || at[t->eval.cutoff_count - 1] < 1)
-            return fail(e, SP_USAGE, "setting cutoffs=%s: whole numbers from 1 on are wanted, such as 10,20", cutoffs);
-    return true;
+        if (!text_i64(text_trim(part), &at[t->eval.cutoff_count++]))
+            return fail(e, SP_USAGE, "setting cutoffs=%.60s: \"%.*s\" is not a whole number; such as 10,20 is expected",
+                        cutoffs, (int)MIN(part.n, (size_t)40), part.p);
+    if (measures_check(&t->eval, t->arena, e))
+        return true;
+    error_prefix(e, "setting ");
+    return false;
 }
 
 /* "Recall@20" must be one of the figures that are measured. */
@@ -58,6 +62,13 @@ static bool read_validation_metric(Trainer *t, Error *e)
                          setting_text(t->settings, "metrics"), setting_text(t->settings, "cutoffs"));
 }
 
+bool trainer_settings(Trainer *t, Error *e)
+{
+    const TrainConfig *c = t->config;
+    t->settings = settings_make(t->model.kind->settings, c->data.protocol, c->set, c->set_count, t->arena, e);
+    return t->settings && read_metrics(t, e) && read_validation_metric(t, e);
+}
+
 bool trainer_load(Trainer *t, Error *e)
 {
     const TrainConfig *c = t->config;
@@ -73,8 +84,7 @@ bool trainer_load(Trainer *t, Error *e)
     t->model.kind = kind;
     if (kind->needs_features && c->data.feature_count == 0 && !c->given)
         return fail(e, SP_USAGE, "%s needs features: add --features visual=PATH,textual=PATH", kind->name);
-    t->settings = settings_make(kind->settings, c->data.protocol, c->set, c->set_count, t->arena, e);
-    if (!t->settings || !read_metrics(t, e) || !read_validation_metric(t, e))
+    if (!trainer_settings(t, e))
         return false;
     double begun = trace_begin(t->device->trace);
     if (c->given)
@@ -172,6 +182,23 @@ static bool improves(const Trainer *t, double figure)
     return !t->data.valid.start || figure > t->best;
 }
 
+/* A step can end beyond float32 after its loss was looked at: nothing is ranked by such vectors. */
+static bool check_vectors(const Trainer *t, const Tensor *x, const char *whose, Error *e)
+{
+    enum { CHUNK = 4096 };
+    float host[CHUNK];
+    for (int64_t at = 0; x && at < x->count; at += CHUNK) {
+        int64_t n = MIN((int64_t)CHUNK, x->count - at);
+        tensor_read(t->device, x, at, n, host);
+        for (int64_t i = 0; i < n; i++)
+            if (!isfinite(host[i]))
+                return fail(e, SP_FORMAT, "%s: the %s vectors hold %f after epoch %lld; try a smaller lr than %s",
+                            t->model.kind->name, whose, (double)host[i], (long long)t->epoch,
+                            setting_text(t->settings, "lr"));
+    }
+    return true;
+}
+
 static bool evaluate(Trainer *t, Scores *valid, Scores *test, Error *e)
 {
     Model *m = &t->model;
@@ -179,7 +206,8 @@ static bool evaluate(Trainer *t, Scores *valid, Scores *test, Error *e)
     Tape *tape = tape_new(t->device, false, e);
     bool ok = tape != NULL;
     if (ok && m->kind->represent)
-        ok = m->kind->represent(tape, m, &users, &items) && tape_ok(tape, e);
+        ok = m->kind->represent(tape, m, &users, &items) && tape_ok(tape, e) && check_vectors(t, users, "users'", e) &&
+             check_vectors(t, items, "items'", e);
     ok = ok && evaluate_model(m, users, items, &t->eval, valid, test, t->scratch, e);
     if (ok) {
         double figure = t->data.valid.start ? score_of(valid, t->metric, t->metric_cutoff) : 0;
@@ -262,7 +290,7 @@ static bool note_history(Trainer *t, double loss, const Scores *valid, const Sco
 static bool print_epoch(const Trainer *t, double loss, double seconds, const Scores *valid, const Scores *test, Error *e)
 {
     FILE *f = t->config->json;
-    if (!f)
+    if (!f || !sampler_batches(t->sampler))
         return true;
     fprintf(f, "{\"event\":\"epoch\",\"model\":\"%s\",\"epoch\":%lld,\"loss\":%.9g,\"seconds\":%.4f", t->model.kind->name,
             (long long)t->epoch, loss, seconds);
@@ -306,8 +334,11 @@ static bool advance(Trainer *t, Progress *p, Times *epochs, Times *evals, Error 
     if (!print_epoch(t, loss, trained - begun, &valid, &test, e))
         return false;
     char note[160];
-    snprintf(note, sizeof(note), "epoch %lld/%lld  loss %.4f  best %s@%lld %.4f", (long long)t->epoch, (long long)last, loss,
-             t->metric, (long long)t->metric_cutoff, t->best < 0 ? 0.0 : t->best);
+    if (!sampler_batches(t->sampler))
+        snprintf(note, sizeof(note), "evaluated");
+    else
+        snprintf(note, sizeof(note), "epoch %lld/%lld  loss %.4f  best %s@%lld %.4f", (long long)t->epoch, (long long)last,
+                 loss, t->metric, (long long)t->metric_cutoff, t->best < 0 ? 0.0 : t->best);
     progress_step(p, (double)(t->epoch * sampler_batches(t->sampler)), note);
     arena_rewind(t->scratch, (ArenaMark){0});
     bool checkpoint_due = t->finished || now_seconds() - t->checkpointed >= setting_f64(t->settings, "checkpoint_seconds");
@@ -327,7 +358,14 @@ static bool train_all(Trainer *t, TrainResult *r, Error *e)
     progress_end(&p, NULL);
     if (!ok || (t->config->out && !run_write_result(t, e)))
         return false;
-    *r = (TrainResult){t->best_epoch, t->epoch, t->best_valid, t->best_test, median(&epochs), median(&evals), t->op_seconds};
+    bool learns = sampler_batches(t->sampler) > 0;
+    *r = (TrainResult){learns ? t->best_epoch : 0,
+                       learns ? t->epoch : 0,
+                       t->best_valid,
+                       t->best_test,
+                       median(&epochs),
+                       median(&evals),
+                       t->op_seconds};
     return true;
 }
 
@@ -336,13 +374,16 @@ static void print_result(const Trainer *t, const TrainResult *r)
     FILE *f = t->config->json;
     if (!f)
         return;
-    fprintf(f, "{\"event\":\"result\",\"model\":\"%s\",\"best_epoch\":%lld,\"valid\":", t->model.kind->name,
-            (long long)r->best_epoch);
+    fprintf(f, "{\"event\":\"result\",\"model\":\"%s\"", t->model.kind->name);
+    if (r->epochs)
+        fprintf(f, ",\"best_epoch\":%lld", (long long)r->best_epoch);
+    fputs(",\"valid\":", f);
     scores_print_json(f, &r->valid);
     fputs(",\"test\":", f);
     scores_print_json(f, &r->test);
-    fprintf(f, ",\"epoch_seconds\":%.6g,\"eval_seconds\":%.6g,\"peak_rss_bytes\":%zu}\n", r->epoch_seconds, r->eval_seconds,
-            peak_rss_bytes());
+    if (r->epochs)
+        fprintf(f, ",\"epoch_seconds\":%.6g", r->epoch_seconds);
+    fprintf(f, ",\"eval_seconds\":%.6g,\"peak_rss_bytes\":%zu}\n", r->eval_seconds, peak_rss_bytes());
     fflush(f);
 }
 

@@ -44,6 +44,8 @@ bool history_add(Trainer *t, const char *text, Error *e); /* appends to t->histo
 /* result.json and history.tsv, without times: the same bytes for the same run. */
 bool run_write_result(const Trainer *t, Error *e);
 void scores_print_json(FILE *to, const Scores *s); /* {"Recall@20":0.1,...} */
+/* The settings that t->config gives t->model.kind, and what is measured by them. */
+bool trainer_settings(Trainer *t, Error *e);
 /* Loads data and settings and makes the model, not yet trained. */
 bool trainer_load(Trainer *t, Error *e);
 

@@ -2,75 +2,54 @@
  * MostPop, Random) are made again from the data that config.json names. */
 #include "train.h"
 
+#include <float.h>
+#include <math.h>
+
 struct Trained {
     const Device *device;
     Arena *arena;
+    RunConfig config;
     TextIndex *users, *items;
     Trainer trainer; /* models without vectors: with its own store */
-    TrainConfig config;
+    TrainConfig train;
     Store *store; /* models with vectors */
     Npy files[2];
     Weights *seen;
     Tensor *user, *item;
-    int64_t *start; /* train pairs of the vectors' users */
+    int64_t *start; /* train pairs of the users */
     int32_t *left_out;
 };
 
-static const char *text_in(const Json *j, const char *key)
+/* The users, items and train pairs that the run wrote down, against those that its data files give now. */
+static bool check_data(Trained *t, const char *dir, Error *e)
 {
-    return json_cstring(json_get(j, key));
+    const DataSet *d = &t->trainer.data;
+    bool same = d->U == t->config.users && d->I == t->config.items && d->train.count == t->config.pairs;
+    same =
+        same && text_index_count(t->users) == d->U && text_index_count(t->items) == d->I && t->start[d->U] == d->train.count;
+    for (int64_t u = 0; same && u < d->U; u++)
+        same = t->start[u] == d->train.start[u] && text_equal(text_index_at(t->users, u), text_index_at(d->users, u));
+    for (int64_t i = 0; same && i < d->I; i++)
+        same = text_equal(text_index_at(t->items, i), text_index_at(d->items, i));
+    for (int64_t k = 0; same && k < d->train.count; k++)
+        same = t->left_out[k] == d->train.item[k];
+    return same || fail(e, SP_FORMAT, "%s: its data have changed since the run %s was trained; train again",
+                        t->config.train.data.train, dir);
 }
 
-static bool read_settings(Trained *t, const Json *settings, Error *e)
+/* A model that scores by itself, made again as the run made it. Under MMRec all parts say which users and items there are; otherwise train
+ * does, and the others may be gone. */
+static bool open_model(Trained *t, const char *dir, Error *e)
 {
-    size_t n = settings ? settings->count : 0, i = 0;
-    const char **set = NEW(t->arena, const char *, n, e);
-    for (const Json *s = settings ? settings->first : NULL; set && s; s = s->next, i++)
-        if (!(set[i] = arena_printf(t->arena, e, "%.*s=%.*s", (int)s->key.n, s->key.p, (int)s->text.n, s->text.p)))
-            return false;
-    t->config.set = set;
-    t->config.set_count = n;
-    return set != NULL;
-}
-
-static bool read_features(Trained *t, const Json *features, const char *path, Error *e)
-{
-    size_t n = features ? features->count : 0, i = 0;
-    const char **list = NEW(t->arena, const char *, n, e);
-    for (const Json *f = features ? features->first : NULL; list && f; f = f->next)
-        if (!(list[i++] = json_cstring(f)))
-            return fail(e, SP_FORMAT, "%s:%u: features: a text is wanted; train again", path, (unsigned)f->line);
-    t->config.data.features = list;
-    t->config.data.feature_count = n;
-    return list != NULL;
-}
-
-/* A model that scores by itself, made again as the run made it. */
-static bool open_model(Trained *t, const Json *c, const char *path, Error *e)
-{
-    const char *protocol = text_in(c, "protocol"), *format = text_in(c, "format"), *separator = text_in(c, "separator");
-    int64_t seed = 0;
-    json_i64(json_get(c, "seed"), &seed);
-    t->config.model = text_in(c, "model");
-    t->config.data.train = text_in(c, "train");
-    t->config.seed = (uint64_t)seed;
-    if (!t->config.model || !t->config.data.train || !protocol || !format)
-        return fail(e, SP_FORMAT, "%s: model, train, protocol or format is missing; train again", path);
-    t->config.data.protocol = !strcmp(protocol, "mmrec") ? PROTOCOL_MMREC : PROTOCOL_ELLIOT;
-    t->config.data.format = format_find(format);
-    t->config.data.layout.columns = text_in(c, "columns");
-    if (t->config.data.format == (Format)-1 || (separator && !layout_separator(separator, &t->config.data.layout.cut)))
-        return fail(e, SP_FORMAT, "%s: format or separator is unknown; train again", path);
-    if (!read_settings(t, json_get(c, "settings"), e) || !read_features(t, json_get(c, "features"), path, e))
-        return false;
-    t->trainer = (Trainer){.device = t->device, .config = &t->config, .arena = t->arena, .scratch = t->arena};
-    if (!trainer_load(&t->trainer, e))
-        return false;
-    if (!t->trainer.model.kind->score)
-        return fail(e, SP_IO, "%s: %s scores by vectors, and user.npy is not beside it; train again", path, t->config.model);
-    t->users = t->trainer.data.users;
-    t->items = t->trainer.data.items;
-    return true;
+    if (!t->config.train.data.train)
+        return fail(e, SP_USAGE, "%s: %s scores from the data files, and the run had none; train again from files",
+                    t->config.path, t->config.kind->name);
+    TrainConfig c = t->config.train;
+    if (c.data.protocol == PROTOCOL_ELLIOT)
+        c.data.valid = c.data.test = NULL;
+    t->train = c;
+    t->trainer = (Trainer){.device = t->device, .config = &t->train, .arena = t->arena, .scratch = t->arena};
+    return trainer_load(&t->trainer, e) && check_data(t, dir, e);
 }
 
 static TextIndex *read_ids(Trained *t, const char *dir, const char *name, int64_t expected, Error *e)
@@ -78,64 +57,119 @@ static TextIndex *read_ids(Trained *t, const char *dir, const char *name, int64_
     const char *path = path_join(t->arena, dir, name, e);
     Text rest, line;
     TextIndex *ids = path && file_read(&rest, t->arena, path, 0, e) ? text_index_new(t->arena, e) : NULL;
-    while (ids && text_line(&rest, &line))
-        if (text_index_add(ids, line, e) < 0)
+    for (int64_t n = 0; ids && text_line(&rest, &line); n++) {
+        int64_t number = text_index_add(ids, line, e);
+        if (number >= 0 && (number < n || !line.n))
+            fail(e, SP_FORMAT, "%s:%lld: %s; train again", path, (long long)n + 1,
+                 line.n ? "an earlier line has the same id" : "the id is empty");
+        if (e->code)
             return NULL;
+    }
     if (ids && text_index_count(ids) != expected) {
-        fail(e, SP_SHAPE, "%s: has %lld different ids, the vectors beside it have %lld rows; train again", path,
-             (long long)text_index_count(ids), (long long)expected);
+        fail(e, SP_SHAPE, "%s: has %lld ids, config.json says %lld; train again", path, (long long)text_index_count(ids),
+             (long long)expected);
         return NULL;
     }
     return ids;
 }
 
-static Tensor *read_vectors(Trained *t, const char *dir, const char *name, Npy *file, Error *e)
+/* The largest magnitude among x [rows, D]; every number must be finite. */
+static bool check_numbers(const Array *x, const char *path, Arena *a, double *largest, Error *e)
+{
+    int64_t D = x->shape[1];
+    float *row = NEW(a, float, D, e);
+    *largest = 0;
+    for (int64_t r = 0; row && r < x->shape[0]; r++) {
+        array_f32(x, r * D, D, row);
+        for (int64_t c = 0; c < D; c++) {
+            if (!isfinite(row[c]))
+                return fail(e, SP_FORMAT, "%s: row %lld holds %g at column %lld; train again", path, (long long)r,
+                            (double)row[c], (long long)c);
+            *largest = fmax(*largest, fabs((double)row[c]));
+        }
+    }
+    return row != NULL;
+}
+
+static Tensor *read_vectors(Trained *t, const char *dir, const char *name, int64_t rows, Npy *file, double *largest,
+                            Error *e)
 {
     const char *path = path_join(t->arena, dir, name, e);
-    if (!path || !npy_open(file, path, t->arena, e))
+    if (!path)
         return NULL;
-    if (file->array.dims != 2) {
-        fail(e, SP_SHAPE, "%s: has %d dimensions, a table of vectors has 2", path, file->array.dims);
+    if (!file_exists(path)) {
+        fail(e, SP_IO, "%s: is not there: the run has no vectors yet; the same `sapor train` command goes on with it", path);
         return NULL;
     }
+    if (!npy_open(file, path, t->arena, e))
+        return NULL;
+    const Array *x = &file->array;
+    if (x->dims != 2 || x->shape[0] != rows || x->shape[1] < 1)
+        fail(e, SP_SHAPE,
+             x->dims == 2 ? "%s: has shape [%lld, %lld], config.json says %lld rows of one number or more; train again"
+                          : "%s: is not a table of rows; train again",
+             path, (long long)x->shape[0], (long long)x->shape[1], (long long)rows);
+    else if (array_is_integer(x))
+        fail(e, SP_FORMAT, "%s: holds %s, vectors are of float numbers; train again", path, dtype_name(x->type));
+    if (e->code || !check_numbers(x, path, t->arena, largest, e))
+        return NULL;
     file->array.name = text_of(name);
     return store_array(t->store, &file->array, e);
 }
 
+/* The train pairs, which recommendations leave out. */
 static bool read_seen(Trained *t, const char *dir, Error *e)
 {
     const char *path = path_join(t->arena, dir, "seen.safetensors", e);
     t->seen = path ? weights_read(path, t->arena, e) : NULL;
-    const Array *start = t->seen ? weights_need(t->seen, e, "start", 1, rows_of(t->user) + 1) : NULL, *item = NULL;
-    if (!start || !(item = weights_find(t->seen, "item")) || start->type != I64 || item->type != I32)
-        return fail(e, SP_FORMAT, "%s: does not hold start and item; train again", path);
+    int64_t U = t->config.users, I = t->config.items;
+    const Array *start = t->seen ? weights_need(t->seen, e, "start", 1, U + 1) : NULL;
+    const Array *item = start ? weights_need(t->seen, e, "item", 1, t->config.pairs) : NULL;
+    if (!item)
+        return false;
+    if (start->type != I64 || item->type != I32)
+        return fail(e, SP_FORMAT, "%s: start and item are not I64 and I32; train again", path);
     t->start = NEW(t->arena, int64_t, start->count, e);
     t->left_out = NEW(t->arena, int32_t, item->count, e);
     if (!t->start || !t->left_out)
         return false;
     array_i64(start, 0, start->count, t->start);
     memcpy(t->left_out, item->data, (size_t)item->count * sizeof(*t->left_out));
-    bool ok = t->start[0] == 0 && t->start[start->count - 1] == item->count;
-    for (int64_t u = 1; ok && u < start->count; u++)
-        ok = t->start[u] >= t->start[u - 1];
-    for (int64_t i = 0; ok && i < item->count; i++)
-        ok = t->left_out[i] >= 0 && t->left_out[i] < rows_of(t->item);
-    return ok || fail(e, SP_FORMAT, "%s: its train pairs do not fit the vectors; train again", path);
+    bool ok = t->start[0] == 0 && t->start[U] == item->count;
+    for (int64_t u = 0; ok && u < U; u++)
+        ok = t->start[u + 1] >= t->start[u];
+    for (int64_t u = 0; ok && u < U; u++)
+        for (int64_t i = t->start[u]; ok && i < t->start[u + 1]; i++) /* ranking needs them in order */
+            ok = t->left_out[i] >= 0 && t->left_out[i] < I && (i == t->start[u] || t->left_out[i] > t->left_out[i - 1]);
+    return ok || fail(e, SP_FORMAT, "%s: its train pairs do not fit the users and items; train again", path);
 }
 
 static bool open_vectors(Trained *t, const char *dir, Error *e)
 {
-    if (!(t->store = store_new(t->device, e)) || !(t->user = read_vectors(t, dir, "user.npy", &t->files[0], e)) ||
-        !(t->item = read_vectors(t, dir, "item.npy", &t->files[1], e)))
+    double user = 0, item = 0;
+    if (!(t->store = store_new(t->device, e)) ||
+        !(t->user = read_vectors(t, dir, "user.npy", t->config.users, &t->files[0], &user, e)) ||
+        !(t->item = read_vectors(t, dir, "item.npy", t->config.items, &t->files[1], &item, e)))
         return false;
     if (cols_of(t->user) != cols_of(t->item))
         return fail(e, SP_SHAPE, "%s: user.npy has vectors of %lld, item.npy of %lld; train again", dir,
                     (long long)cols_of(t->user), (long long)cols_of(t->item));
-    return (t->users = read_ids(t, dir, "user.ids.txt", rows_of(t->user), e)) &&
-           (t->items = read_ids(t, dir, "item.ids.txt", rows_of(t->item), e)) && read_seen(t, dir, e);
+    return user * item * (double)cols_of(t->user) < (double)FLT_MAX ||
+           fail(e, SP_FORMAT, "%s: user.npy holds %g and item.npy %g: their products are beyond float32; train again", dir,
+                user, item);
 }
 
-Trained *trained_open(const Device *d, const char *dir, Error *e)
+static bool open_folder(Trained *t, const char *dir, bool unfinished, Error *e)
+{
+    RunResult result;
+    return run_config_read(&t->config, dir, t->arena, e) &&
+           (unfinished || run_result_read(&result, &t->config, dir, t->arena, e)) &&
+           (t->users = read_ids(t, dir, "user.ids.txt", t->config.users, e)) &&
+           (t->items = read_ids(t, dir, "item.ids.txt", t->config.items, e)) && read_seen(t, dir, e) &&
+           (t->config.kind->score ? open_model(t, dir, e) : open_vectors(t, dir, e));
+}
+
+Trained *trained_open(const Device *d, const char *dir, bool unfinished, Error *e)
 {
     Arena *a = arena_new(d->heap, 0);
     Trained *t = a ? NEW(a, Trained, 1, e) : NULL;
@@ -146,13 +180,7 @@ Trained *trained_open(const Device *d, const char *dir, Error *e)
     }
     t->device = d;
     t->arena = a;
-    Text source;
-    const char *path = path_join(a, dir, "config.json", e), *vectors = path_join(a, dir, "user.npy", e);
-    if (path && !file_exists(path))
-        fail(e, SP_IO, "%s: holds no trained model (no config.json); `sapor train MODEL --out %s` makes one", dir, dir);
-    const Json *config =
-        !e->code && path && vectors && file_read(&source, a, path, 1 << 20, e) ? json_parse(a, source, path, e) : NULL;
-    if (config && (file_exists(vectors) ? open_vectors(t, dir, e) : open_model(t, config, path, e)))
+    if (open_folder(t, dir, unfinished, e))
         return t;
     trained_close(t);
     return NULL;
@@ -182,10 +210,9 @@ enum { USERS_AT_ONCE = 1024 };
 
 bool trained_recommend(Trained *t, const Text *users, size_t n, int64_t k, RecommendVisit *visit, void *arg, Error *e)
 {
-    int64_t I = t->user ? rows_of(t->item) : t->trainer.data.I;
-    int64_t all = t->user ? rows_of(t->user) : t->trainer.data.U, count = users ? (int64_t)n : all;
+    int64_t I = t->config.items, all = t->config.users, count = users ? (int64_t)n : all;
     if (k < 1)
-        return fail(e, SP_USAGE, "-k %lld: a whole number from 1 on is wanted", (long long)k);
+        return fail(e, SP_USAGE, "-k %lld: a whole number from 1 on is expected", (long long)k);
     k = MIN(k, I);
     Arena *scratch = arena_new(t->device->heap, 0); /* its own: threads may share t */
     if (!scratch)

@@ -174,6 +174,29 @@ READER(features_of_files)
     return spec && data(in("train.tsv"), PROTOCOL_ELLIOT, spec, a, digest, e);
 }
 
+READER(nearest)
+{
+    static const char *const PATHS[] = {"visual.npy", "items"};
+    bool ok = true;
+    for (size_t i = 0; ok && i < COUNT(PATHS); i++) {
+        FeatureTable t;
+        int32_t ids[3];
+        float similarity[3];
+        int64_t zeros;
+        const char *path = arena_printf(a, e, "%s", in(PATHS[i]));
+        if (!path || !feature_table_open(&t, path, a, e))
+            return false;
+        float *query = NEW(a, float, t.rows.shape[1], e);
+        if ((ok = query != NULL)) {
+            array_f32(&t.rows, 0, t.rows.shape[1], query);
+            ok = feature_table_nearest(&t, &device, query, 0, COUNT(ids), ids, similarity, &zeros, e);
+            mix(digest, ids, ok ? sizeof ids : 0);
+        }
+        feature_table_close(&t);
+    }
+    return ok;
+}
+
 #ifdef HAVE_YAML
 READER(yaml)
 {
@@ -269,7 +292,7 @@ static bool look(void *arg, Text user, int64_t k, const Text *items, const float
 
 static bool recommend(uint64_t *digest, Error *e)
 {
-    Trained *t = trained_open(&device, in("trained"), e);
+    Trained *t = trained_open(&device, in("trained"), false, e);
     bool ok = t && trained_recommend(t, NULL, 0, 3, look, digest, e);
     trained_close(t);
     return ok;
@@ -446,6 +469,7 @@ static const Subject SUBJECTS[] = {
     {"LightGCN", lightgcn, false},
     {"features, one npy", features_of_rows, false},
     {"features, a folder", features_of_files, false},
+    {"nearest rows", nearest, false},
 #ifdef HAVE_YAML
     {"YAML", yaml, false},
 #endif

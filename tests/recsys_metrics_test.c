@@ -20,7 +20,7 @@ static void check_table(Protocol p, const Expected *x, size_t n)
 {
     Error e = {0};
     Arena *a = arena_new(NULL, 0);
-    Scores s;
+    Scores s = {.keep_by_user = true};
     const int64_t cutoffs[] = {2, 4};
     for (size_t m = 0; m < n; m++) {
         assert_ok(score_lists(&s, p, users, 3, 5, top, &truth, &x[m].name, 1, cutoffs, 2, a, &e), e);
@@ -75,7 +75,7 @@ static void who_counts(void **state)
     (void)state;
     Error e = {0};
     Arena *a = arena_new(NULL, 0);
-    Scores s;
+    Scores s = {0};
     const int32_t empty[] = {-1, -1, 2, 5};
     const char *names[] = {"Recall", "HR"};
     const int64_t cutoffs[] = {1};
@@ -90,20 +90,52 @@ static void who_counts(void **state)
     arena_free(a);
 }
 
+/* Cutoffs in any order, all at once, above the lists' length too, are the figures of one cutoff at a time. */
+static void many_cutoffs_at_once(void **state)
+{
+    (void)state;
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    const int64_t cutoffs[] = {4, 1, 7, 2, 5, 3, 6};
+    for (size_t m = 0; m < metric_count(); m++)
+        for (int p = PROTOCOL_ELLIOT; p <= PROTOCOL_MMREC; p++) {
+            Scores all = {0}, one = {0};
+            const char *name = metric_at(m)->name;
+            assert_ok(score_lists(&all, (Protocol)p, users, 3, 5, top, &truth, &name, 1, cutoffs, COUNT(cutoffs), a, &e), e);
+            for (size_t c = 0; c < COUNT(cutoffs); c++) {
+                assert_ok(score_lists(&one, (Protocol)p, users, 3, 5, top, &truth, &name, 1, &cutoffs[c], 1, a, &e), e);
+                assert_true(all.at[c] == cutoffs[c] && all.mean[c] == one.mean[0]);
+            }
+            if (!strcmp(name, "Recall"))
+                assert_true(all.mean[2] == all.mean[4]); /* at 7 as at 5 */
+        }
+    arena_free(a);
+}
+
 static void wrong_metrics_and_cutoffs(void **state)
 {
     (void)state;
     Error e = {0};
     Arena *a = arena_new(NULL, 0);
-    Scores s;
+    Scores s = {0};
     const char *wrong = "Recal", *right = "recall";
-    const int64_t zero = 0, many = 6, one = 1;
+    const int64_t zero = 0, long_one = (1 << 20) + 1, one = 1, twice[] = {3, 1, 3};
+    int64_t many[MANY_CUTOFFS + 1];
+    for (int64_t i = 0; i <= MANY_CUTOFFS; i++)
+        many[i] = i + 1;
     assert_false(score_lists(&s, PROTOCOL_ELLIOT, users, 3, 5, top, &truth, &wrong, 1, &one, 1, a, &e));
     assert_error(e, SP_USAGE, "no metric 'Recal'");
     assert_false(score_lists(&s, PROTOCOL_ELLIOT, users, 3, 5, top, &truth, &right, 1, &zero, 1, a, &e));
-    assert_error(e, SP_USAGE, "cutoff 0");
-    assert_false(score_lists(&s, PROTOCOL_ELLIOT, users, 3, 5, top, &truth, &right, 1, &many, 1, a, &e));
-    assert_error(e, SP_USAGE, "cutoff 6: lists have 5 items");
+    assert_error(e, SP_USAGE, "cutoffs: 0");
+    assert_false(score_lists(&s, PROTOCOL_ELLIOT, users, 3, 5, top, &truth, &right, 1, &long_one, 1, a, &e));
+    assert_error(e, SP_USAGE, "cutoffs: 1048577 is not");
+    assert_false(score_lists(&s, PROTOCOL_ELLIOT, users, 3, 5, top, &truth, &right, 1, twice, 3, a, &e));
+    assert_error(e, SP_USAGE, "cutoffs: 3 is given twice");
+    assert_false(score_lists(&s, PROTOCOL_ELLIOT, users, 3, 5, top, &truth, &right, 1, many, COUNT(many), a, &e));
+    assert_error(e, SP_USAGE, "cutoffs: there are 1001 of them, at most 1000");
+    assert_false(
+        score_lists(&s, PROTOCOL_ELLIOT, users, 3, 5, top, &truth, (const char *[]){"HR", "hr"}, 2, &one, 1, a, &e));
+    assert_error(e, SP_USAGE, "metrics: HR is given twice");
     assert_false(score_lists(&s, PROTOCOL_ELLIOT, users, 3, 0, top, &truth, &right, 1, &one, 1, a, &e));
     assert_error(e, SP_USAGE, "empty");
     assert_string_equal(metric_at((size_t)metric_find("NDCG"))->name, "nDCG");
@@ -113,10 +145,8 @@ static void wrong_metrics_and_cutoffs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(elliot_as_by_hand),
-        cmocka_unit_test(mmrec_as_by_hand),
-        cmocka_unit_test(who_counts),
-        cmocka_unit_test(wrong_metrics_and_cutoffs),
+        cmocka_unit_test(elliot_as_by_hand),    cmocka_unit_test(mmrec_as_by_hand),          cmocka_unit_test(who_counts),
+        cmocka_unit_test(many_cutoffs_at_once), cmocka_unit_test(wrong_metrics_and_cutoffs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -277,7 +277,7 @@ table <<'END'
 1|bad/empty: holds no interactions|an empty validation file|train BPRMF --train parts/train.tsv --valid bad/empty --out other
 1|is a file, a folder is wanted|a run folder that is a file|train BPRMF --train parts/train.tsv --out bad/file
 2|other settings or data|a run folder of other settings|train BPRMF --train parts/train.tsv --set epochs=3 --out run
-2|epochs=-1: must be at least 0|a setting below its range|train BPRMF --train parts/train.tsv --set epochs=-1 --out other
+2|epochs=-1: must be at least 1|a setting below its range|train BPRMF --train parts/train.tsv --set epochs=-1 --out other
 2|lr=nan|a setting that is no number|train BPRMF --train parts/train.tsv --set lr=nan --out other
 2|batch_size=1e9|a setting that is no whole number|train BPRMF --train parts/train.tsv --set batch_size=1e9 --out other
 2|NAME=VALUE|a feature without a name|train VBPR --train numbers.tsv --features =bad/ok.npy --out other
@@ -308,8 +308,8 @@ table <<'END'
 1|latin.tsv:2: is not valid UTF-8|recommendations that are not UTF-8|evaluate bad/latin.tsv --test parts/test.tsv
 1|nan.tsv:1: the score|a score of nan|evaluate bad/nan.tsv --test parts/test.tsv
 1|noitem.tsv:1: the item id is empty|a recommendation of nothing|evaluate bad/noitem.tsv --test parts/test.tsv
-2|10 stands there twice|a cutoff twice|evaluate recs.tsv --test parts/test.tsv --cutoffs 10,10
-2|Recall stands there twice|a metric twice|evaluate recs.tsv --test parts/test.tsv --metrics Recall,Recall
+2|--cutoffs: 10 is given twice|a cutoff twice|evaluate recs.tsv --test parts/test.tsv --cutoffs 10,10
+2|--metrics: Recall is given twice|a metric twice|evaluate recs.tsv --test parts/test.tsv --metrics Recall,Recall
 1|no model absent; tried|a model that is not there|encode absent texts.txt -o other.npy
 1|did you mean "word-statistics"|a model misspelt|encode word-statistic texts.txt -o other.npy
 1|folder: holds no model|a folder that is no model|encode bad/folder texts.txt -o other.npy

@@ -298,7 +298,7 @@ static void recommends_from_the_folder(void **state)
     Device d = {.k = kernels_cpu(NULL, &e), .pool = pool_new(NULL, 2, &e)};
     const char *const folders[] = {"LATTICE-1", "ItemKNN-1"};
     for (size_t i = 0; i < COUNT(folders); i++) {
-        Trained *t = trained_open(&d, in(b, folders[i]), &e);
+        Trained *t = trained_open(&d, in(b, folders[i]), false, &e);
         if (!t)
             fail_msg("%s", e.message);
         Seen seen = {0, b};
@@ -311,7 +311,7 @@ static void recommends_from_the_folder(void **state)
         error_clear(&e);
         trained_close(t);
     }
-    assert_null(trained_open(&d, in(b, "no such folder"), &e));
+    assert_null(trained_open(&d, in(b, "no such folder"), false, &e));
     pool_free(d.pool);
 }
 
@@ -339,7 +339,7 @@ static void damaged_folders_are_refused(void **state)
                 fputs(DAMAGE[k], f);
             if (f)
                 fclose(f);
-            Trained *t = trained_open(&d, folder, &e);
+            Trained *t = trained_open(&d, folder, false, &e);
             assert_true(t ? e.code == SP_OK : e.message[0] && !strchr(e.message, '\n'));
             if (t && whole.n && !trained_recommend(t, NULL, 0, 10, ignore, NULL, &e))
                 assert_true(e.message[0] && !strchr(e.message, '\n'));

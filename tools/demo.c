@@ -171,10 +171,10 @@ static bool contest(const Demo *d, size_t i, const char **row, Error *e)
     row[6] = trained ? arena_printf(c->arena, e, "%.1f", 1e3 * r.epoch_seconds) : "-";
     row[7] = arena_printf(c->arena, e, "%.2f", now_seconds() - begun);
     if (c->json)
-        printf("{\"event\":\"result\",\"model\":\"%s\",\"Recall@20\":%s,\"nDCG@20\":%s,\"HR@20\":%s,\"best_epoch\":%lld,"
+        printf("{\"event\":\"result\",\"model\":\"%s\",\"Recall@20\":%s,\"nDCG@20\":%s,\"HR@20\":%s,\"best_epoch\":%s,"
                "\"epoch_seconds\":%.6f,"
                "\"seconds\":%s}\n",
-               row[0], row[2], row[3], row[4], (long long)r.best_epoch, r.epoch_seconds, row[7]);
+               row[0], row[2], row[3], row[4], CONTESTANTS[i].learns ? row[5] : "null", r.epoch_seconds, row[7]);
     return !e->code;
 }
 

@@ -7,6 +7,8 @@ const Option evaluate_options[] = {
     {"metrics", 0, "M,...", "which figures (default Recall,nDCG,HR)"},
     {"cutoffs", 0, "K,...", "at which lengths of the list (default 10,20)"},
     {"protocol", 0, "P", "elliot or mmrec: whose definitions (default elliot)"},
+    {"few", 0, "N",
+     "judge apart the items with fewer than N interactions in --train: no other item counts in lists or truth"},
     FORMAT_OPTIONS("of --test and --train: "),
     {NULL, 0, NULL, NULL},
 };
@@ -98,11 +100,8 @@ static bool read_cutoffs(const Context *c, int64_t **at, size_t *count, int64_t 
     for (size_t i = 0; i < *count; i++) {
         if (!given)
             (*at)[i] = i ? 20 : 10;
-        else if (!text_i64(text_of(words[i]), &(*at)[i]) || (*at)[i] < 1 || (*at)[i] > 1 << 20)
-            return fail(e, SP_USAGE, "--cutoffs: \"%s\" is not a whole number from 1 to %d", words[i], 1 << 20);
-        for (size_t k = 0; k < i; k++)
-            if ((*at)[k] == (*at)[i])
-                return fail(e, SP_USAGE, "--cutoffs: %lld stands there twice", (long long)(*at)[i]);
+        else if (!text_i64(text_of(words[i]), &(*at)[i]))
+            return fail(e, SP_USAGE, "--cutoffs: \"%.40s\" is not a whole number", words[i]);
         *largest = MAX(*largest, (*at)[i]);
     }
     return true;
@@ -116,26 +115,69 @@ static bool describe(const Context *c, const DataSet *d, Error *e)
     return true;
 }
 
+/* --few N: other items are taken out of the lists, whose ranks close up, and out of the truth, as if they did not exist. Items that train
+ * does not have stay: they have no interactions. */
+static bool keep_few(Recs *r, DataSet *d, int64_t few, Arena *a, Error *e)
+{
+    int64_t *count = NEW(a, int64_t, text_index_count(d->items), e), kept = 0, first = 0;
+    size_t n = 0;
+    if (!count)
+        return false;
+    for (int64_t i = 0; i < d->train.count; i++)
+        count[d->train.item[i]]++;
+    for (size_t i = 0; i < r->count; i++)
+        if (count[r->list[i].item] < few)
+            r->list[n++] = r->list[i];
+    r->count = n;
+    for (int64_t u = 0; u < d->U; u++) {
+        int64_t end = d->test.start[u + 1];
+        for (int64_t i = first; i < end; i++)
+            if (count[d->test.item[i]] < few) {
+                d->test.item[kept] = d->test.item[i];
+                d->test.rating[kept++] = d->test.rating[i];
+            }
+        first = end;
+        d->test.start[u + 1] = kept;
+    }
+    d->test.count = kept;
+    return (n && kept) || fail(e, SP_FORMAT, "--few %lld: no %s is of an item with fewer interactions", (long long)few,
+                               kept ? "recommendation" : "interaction of --test");
+}
+
+/* Longer lists than the longest one there is would hold nothing more. */
+static int64_t longest_list(const Recs *r)
+{
+    int64_t most = 0, run = 0;
+    for (size_t i = 0; i < r->count; i++) {
+        run = i && r->list[i].user == r->list[i - 1].user ? run + 1 : 1;
+        most = MAX(most, run);
+    }
+    return most;
+}
+
 bool evaluate_command(Context *c, Error *e)
 {
     static const char *const METRICS[] = {"Recall", "nDCG", "HR"};
     DataConfig data = {.train = option_text(c, "train"), .test = option_text(c, "test")};
     const char *const *metrics;
     size_t metric_count, cutoff_count;
-    int64_t *at, K, n = 0;
+    int64_t *at, K, n = 0, few = 0;
     if (!data.test)
         return fail(e, SP_USAGE, "evaluate: --test F is missing: what users chose in the end");
     if (!read_format(c, &data.format, &data.layout, e) || !read_protocol(c, &data.protocol, e) ||
-        !option_list(c, "metrics", ',', &metrics, &metric_count, e) || !read_cutoffs(c, &at, &cutoff_count, &K, e))
+        !option_list(c, "metrics", ',', &metrics, &metric_count, e) || !option_i64(c, "few", 1, INT32_MAX, &few, e) ||
+        !read_cutoffs(c, &at, &cutoff_count, &K, e))
         return false;
-    for (size_t i = 1; i < metric_count; i++)
-        for (size_t k = 0; k < i; k++)
-            if (metric_find(metrics[i]) >= 0 && metric_find(metrics[i]) == metric_find(metrics[k]))
-                return fail(e, SP_USAGE, "--metrics: %s stands there twice", metrics[i]);
     if (metric_count == 0) {
         metrics = METRICS;
         metric_count = COUNT(METRICS);
     }
+    if (!measures_check(&(EvalConfig){metrics, metric_count, at, cutoff_count}, c->arena, e)) {
+        error_prefix(e, "--");
+        return false;
+    }
+    if (few && !data.train)
+        return fail(e, SP_USAGE, "--few: --train F is missing: the interactions that are counted");
     data.train = data.train ? data.train : data.test;
     DataSet d = {0};
     Recs recs = {0};
@@ -143,7 +185,8 @@ bool evaluate_command(Context *c, Error *e)
     Scores s = {0};
     bool ok =
         dataset_load(&d, &data, c->arena, e) && describe(c, &d, e) &&
-        recommendations_read(&recs, c->args[0], &d, c->arena, e) && make_lists(&recs, K, &users, &top, &n, c->arena, e) &&
+        recommendations_read(&recs, c->args[0], &d, c->arena, e) && (!few || keep_few(&recs, &d, few, c->arena, e)) &&
+        make_lists(&recs, K = MIN(K, longest_list(&recs)), &users, &top, &n, c->arena, e) &&
         score_lists(&s, data.protocol, users, n, K, top, &d.test, metrics, metric_count, at, cutoff_count, c->arena, e);
     int64_t without = ok ? count_without(&s, &d) : 0;
     dataset_close(&d);

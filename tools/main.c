@@ -5,7 +5,7 @@
 
 extern const Option extract_options[], encode_options[], tokenize_options[], split_options[], train_options[],
     recommend_options[], evaluate_options[], models_options[], info_options[], bench_options[], demo_options[],
-    report_options[];
+    report_options[], nearest_options[];
 
 static const Command COMMANDS[] = {
     {"extract", "pictures and texts to features, as a Ducho configuration says", "CONFIG.yml",
@@ -21,6 +21,11 @@ static const Command COMMANDS[] = {
      "statistics of `sapor models`. INPUT is pictures, folders of pictures (sorted by name), or a .txt file with one text a "
      "line.",
      "sapor encode models/all-MiniLM-L6-v2 titles.txt -o titles.npy", encode_options, 2, -1, false, encode_command},
+    {"nearest", "the most alike rows of features", "FEATURES (--id ID | --query TEXT|IMAGE --model MODEL)",
+     "FEATURES is an .npy (its row names in .ids.txt beside it, else row numbers) or a folder of <id>.npy, as encode and\n"
+     "extract write them. Alike by cosine, best first; of equal rows the first. Rows of zeros are left out.",
+     "sapor nearest titles.npy --query 'a red leather bag' --model models/all-MiniLM-L6-v2 -k 5", nearest_options, 1, 1,
+     false, nearest_command},
     {"tokenize", "texts to token ids, as the model's own tokenizer gives them", "MODEL [FILE]",
      "Reads FILE, or standard input, one text a line; prints one line of ids for each.",
      "echo 'a red leather bag' | sapor tokenize models/all-MiniLM-L6-v2 --tokens", tokenize_options, 1, 2, false,

@@ -5,6 +5,7 @@ const Option recommend_options[] = {
     {"users", 0, "U", "user ids, comma separated, or a file with one a line (default: all)"},
     {"top", 'k', "K", "how many items for each (default 20)"},
     {"out", 'o', "FILE", "user, item, score by tabs (default: standard output)"},
+    {"unfinished", 0, NULL, "answer from a run that was killed or still trains: from its best epoch so far"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -91,7 +92,7 @@ bool recommend_command(Context *c, Error *e)
     if (!option_i64(c, "top", 1, INT32_MAX, &k, e) || !read_users(c, &users, &n, e))
         return false;
     const Device *d = context_device(c, e);
-    Trained *t = d ? trained_open(d, c->args[0], e) : NULL;
+    Trained *t = d ? trained_open(d, c->args[0], option_given(c, "unfinished"), e) : NULL;
     if (!t)
         return false;
     Writer w = {.json = c->json};

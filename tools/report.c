@@ -16,67 +16,55 @@ const Option report_options[] = {
 
 /* ---- reading ------------------------------------------------------------------------------------------------------------- */
 
-static const Json *read_json_in(Report *r, const char *folder, const char *name, Error *e)
-{
-    Arena *a = r->c->arena;
-    const char *path = path_join(a, folder, name, e);
-    Text text;
-    return path && file_read(&text, a, path, 16 << 20, e) ? json_parse(a, text, path, e) : NULL;
-}
+typedef struct Curve {
+    Contender *run;
+    Arena *arena;
+    size_t room, room2;
+} Curve;
 
-/* Epoch and the column of the curve's metric on validation data; runs that learn nothing have no such table. */
-static bool read_history(Report *r, Contender *run, Error *e)
+static bool add_point(void *arg, double epoch, double figure, Error *e)
 {
-    Arena *a = r->c->arena;
-    const char *path = path_join(a, run->folder, "history.tsv", e);
-    Text rest, line, cell;
-    size_t column = 0, at = 0, room = 0, room2 = 0;
-    if (!path || !file_exists(path))
-        return path != NULL;
-    if (!file_read(&rest, a, path, 0, e) || !text_line(&rest, &line))
-        return e->code == SP_OK;
-    for (; text_next(&line, '\t', &cell); at++)
-        if (!column && text_starts(cell, "valid ") && text_is((Text){cell.p + 6, cell.n - 6}, r->metric))
-            column = at;
-    while (column && text_line(&rest, &line)) {
-        double epoch = 0, value = 0;
-        bool has = false;
-        for (at = 0; text_next(&line, '\t', &cell); at++)
-            has = (at == 0 ? text_f64(cell, &epoch) : has) && (at != column || text_f64(cell, &value));
-        if (!has)
-            continue;
-        size_t n = run->points;
-        if ((n == room && !(run->epoch = arena_grow(a, run->epoch, n, &room, sizeof *run->epoch, e))) ||
-            (n == room2 && !(run->curve = arena_grow(a, run->curve, n, &room2, sizeof *run->curve, e))))
-            return false;
-        run->epoch[n] = epoch;
-        run->curve[n] = value;
-        run->points++;
-    }
+    Curve *c = arg;
+    Contender *run = c->run;
+    size_t n = run->points;
+    if ((n == c->room && !(run->epoch = arena_grow(c->arena, run->epoch, n, &c->room, sizeof *run->epoch, e))) ||
+        (n == c->room2 && !(run->curve = arena_grow(c->arena, run->curve, n, &c->room2, sizeof *run->curve, e))))
+        return false;
+    run->epoch[n] = epoch;
+    run->curve[n] = figure;
+    run->points++;
     return true;
 }
 
-static const char *text_in(const Json *j, const char *key)
+/* Epoch and the curve's metric on validation data; a run without a validation part has no such column. */
+static bool read_history(Report *r, Contender *run, Error *e)
 {
-    return json_cstring(json_get(j, key));
+    Arena *a = r->c->arena;
+    const char *path = path_join(a, run->folder, "history.tsv", e), *column = arena_printf(a, e, "valid %s", r->metric);
+    Curve c = {run, a, 0, 0};
+    Text history;
+    if (!path || !column || !file_exists(path))
+        return e->code == SP_OK;
+    return file_read(&history, a, path, 0, e) && history_read(history, path, column, add_point, &c, e);
 }
 
 static bool read_run(Report *r, Contender *run, const char *folder, Error *e)
 {
     *run = (Contender){.folder = folder, .features = "-"};
-    if (!(run->config = read_json_in(r, folder, "config.json", e)) ||
-        !(run->result = read_json_in(r, folder, "result.json", e)))
-        return fail(e, SP_IO, "%s: is not the folder of a finished run", folder);
-    run->name = text_in(run->config, "model");
-    if (!run->name || !text_in(run->config, "train") || !text_in(run->config, "test"))
-        return fail(e, SP_FORMAT, "%s/config.json: names no model, train or test; a report needs a run with a test part",
-                    folder);
-    const Json *features = json_get(run->config, "features");
-    for (const Json *f = features ? features->first : NULL; f; f = f->next) {
-        const char *equals = memchr(f->text.p, '=', f->text.n);
-        int n = equals ? (int)(equals - f->text.p) : 0;
-        run->features = f == features->first ? arena_printf(r->c->arena, e, "%.*s", n, f->text.p)
-                                             : arena_printf(r->c->arena, e, "%s, %.*s", run->features, n, f->text.p);
+    RunResult result;
+    if (!run_config_read(&run->config, folder, r->c->arena, e) ||
+        !run_result_read(&result, &run->config, folder, r->c->arena, e))
+        return false;
+    const DataConfig *d = &run->config.train.data;
+    run->result = result.object;
+    run->name = run->config.kind->name;
+    if (!d->train || !d->test)
+        return fail(e, SP_FORMAT, "%s: names no train or no test file; a report needs a run with a test part",
+                    run->config.path);
+    for (size_t i = 0; i < d->feature_count; i++) {
+        int n = (int)(strchr(d->features[i], '=') - d->features[i]);
+        run->features = i ? arena_printf(r->c->arena, e, "%s, %.*s", run->features, n, d->features[i])
+                          : arena_printf(r->c->arena, e, "%.*s", n, d->features[i]);
         if (!run->features)
             return false;
     }
@@ -90,30 +78,13 @@ static bool read_data(Report *r, Error *e)
     Arena *a = r->c->arena;
     for (size_t i = 0; i < r->runs; i++) {
         const Contender *run = &r->run[i];
-        if (strcmp(text_in(run->config, "train"), text_in(with->config, "train")) ||
-            strcmp(text_in(run->config, "test"), text_in(with->config, "test")))
+        const DataConfig *own = &run->config.train.data, *most = &with->config.train.data;
+        if (strcmp(own->train, most->train) || strcmp(own->test, most->test))
             return fail(e, SP_USAGE, "%s and %s are of different data; make a report of each", with->folder, run->folder);
-        const Json *own = json_get(run->config, "features"), *most = json_get(with->config, "features");
-        if (own && own->count > (most ? most->count : 0))
+        if (own->feature_count > most->feature_count)
             with = run;
     }
-    const Json *features = json_get(with->config, "features");
-    const char *protocol = text_in(with->config, "protocol"), *format = text_in(with->config, "format"),
-               *separator = text_in(with->config, "separator");
-    DataConfig d = {.train = text_in(with->config, "train"),
-                    .valid = text_in(with->config, "valid"),
-                    .test = text_in(with->config, "test"),
-                    .format = format ? format_find(format) : FORMAT_AUTO,
-                    .layout = {.columns = text_in(with->config, "columns")},
-                    .protocol = protocol && !strcmp(protocol, "mmrec") ? PROTOCOL_MMREC : PROTOCOL_ELLIOT};
-    const char **paths = NEW(a, const char *, features ? features->count : 0, e);
-    if (d.format == (Format)-1 || (separator && !layout_separator(separator, &d.layout.cut)))
-        return fail(e, SP_FORMAT, "%s/config.json: format or separator is unknown; train again", with->folder);
-    for (const Json *f = features && paths ? features->first : NULL; f; f = f->next)
-        if ((paths[d.feature_count] = json_cstring(f)))
-            d.feature_count++;
-    d.features = paths;
-    if (!paths || !dataset_load(&r->data, &d, a, e))
+    if (!dataset_load(&r->data, &with->config.train.data, a, e))
         return false;
     const DataSet *s = &r->data;
     r->judged = NEW(a, int32_t, s->U, e);
@@ -168,7 +139,7 @@ static bool take_list(void *arg, Text user, int64_t k, const Text *items, const 
 
 static bool read_lists(Report *r, Contender *run, const Device *d, Error *e)
 {
-    Trained *t = trained_open(d, run->folder, e);
+    Trained *t = trained_open(d, run->folder, false, e);
     Listing l = {r, run->top = NEW(r->c->arena, int32_t, r->judged_count * K, e)};
     bool ok = t && l.next && trained_recommend(t, r->judged_name, (size_t)r->judged_count, K, take_list, &l, e);
     trained_close(t);

@@ -45,7 +45,7 @@ void put_figures(Report *r)
         put(p, "</td>");
         for (const Json *m = metrics ? metrics->first : NULL; m; m = m->next)
             put(p, "<td>%.4f</td>", figure(run, m->key));
-        if (epoch && (run->points > 1 || epoch->number > 1))
+        if (epoch && run->config.kind->represent)
             put(p, "<td>%.0f</td></tr>\n", epoch->number);
         else
             put(p, "<td>-</td></tr>\n"); /* learns nothing */

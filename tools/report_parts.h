@@ -9,7 +9,8 @@ enum { K = 20, MANY_RUNS = 64 }; /* items a user is recommended; runs a page hol
 
 typedef struct Contender {
     const char *folder, *name, *features; /* features: "visual, textual", or "-" */
-    const Json *config, *result;
+    RunConfig config;
+    const Json *result;    /* result.json */
     int32_t *top;          /* [judged, K] item numbers, -1: none */
     double *epoch, *curve; /* [points] validation figure after an epoch */
     size_t points;

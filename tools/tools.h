@@ -101,6 +101,7 @@ bool show_scores(FILE *to, Context *c, const char *const *labels, const Scores *
 
 /* Commands, one file each. */
 bool encode_command(Context *c, Error *e);
+bool nearest_command(Context *c, Error *e);
 bool tokenize_command(Context *c, Error *e);
 bool split_command(Context *c, Error *e);
 bool extract_command(Context *c, Error *e);

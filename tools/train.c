@@ -69,8 +69,21 @@ bool train_command(Context *c, Error *e)
     }
     if (n && !show_scores(stdout, c, labels, scores, n, e))
         return false;
-    printf("%s: best epoch %lld of %lld, %.3f s an epoch, %.3f s an evaluation, %.0f MB at most\n",
-           recommender_find(t.model)->name, (long long)r.best_epoch, (long long)r.epochs, r.epoch_seconds, r.eval_seconds,
-           (double)peak_rss_bytes() / 1e6);
+    const char *name = recommender_find(t.model)->name;
+    if (r.epochs)
+        printf("%s: best epoch %lld of %lld%s, %.3f s an epoch, ", name, (long long)r.best_epoch, (long long)r.epochs,
+               r.valid.metrics ? "" : " (no validation part: the last counts)", r.epoch_seconds);
+    else
+        printf("%s: learns without epochs, ", name);
+    if (n)
+        printf("%.3f s an evaluation, %.0f MB at most\n", r.eval_seconds, (double)peak_rss_bytes() / 1e6);
+    else
+        printf("nothing measured (no --valid and no --test), %.0f MB at most\n", (double)peak_rss_bytes() / 1e6);
+    if (c->quiet)
+        return true;
+    if (t.out)
+        printf("The result is in %s: `sapor recommend %s` answers from it\n", t.out, t.out);
+    else
+        printf("The result is not kept: --out DIR writes it\n");
     return true;
 }

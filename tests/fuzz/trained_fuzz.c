@@ -81,7 +81,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     snprintf(path, sizeof path, "%s/%s", folder, names[which]);
     put_file(path, data + 1, size - 1);
     Error e = {0};
-    Trained *t = trained_open(&device, run, &e);
+    Trained *t = trained_open(&device, run, false, &e);
     check_end(t != NULL, &e);
     if (t) {
         bool ok = trained_recommend(t, NULL, 0, 3, look, NULL, &e);

@@ -1,0 +1,173 @@
+/* recsys/feature_table.c: features as a table of named rows, apart from any data set: an .npy with its row names, or a folder of <id>.npy. */
+#include "recsys/private.h"
+
+#include <math.h>
+
+/* An item's features: (1, D) or (D,). */
+static bool is_one_row(const Array *x)
+{
+    return x->dims > 0 && x->count > 0 && x->count == x->shape[x->dims - 1];
+}
+
+static bool read_row(FeatureTable *t, const char *file, size_t row, size_t rows, Arena *a, Arena *scratch, Error *e)
+{
+    Npy n;
+    if (!npy_open(&n, file, scratch, e))
+        return false;
+    const Array *x = &n.array;
+    bool ok =
+        is_one_row(x) || fail(e, SP_SHAPE, "%s: holds %lld numbers in %d dimensions; an item's features are (1, D) or (D,)",
+                              file, (long long)x->count, x->dims);
+    if (ok && !t->rows.data) {
+        t->rows.shape[1] = x->count;
+        ok = (t->rows.data = arena_alloc(a, rows, (size_t)x->count * sizeof(float), e)) != NULL;
+    }
+    if (ok && x->count != t->rows.shape[1])
+        ok = fail(e, SP_SHAPE, "%s: has %lld columns, the files before it %lld", file, (long long)x->count,
+                  (long long)t->rows.shape[1]);
+    if (ok)
+        array_f32(x, 0, x->count, (float *)(uintptr_t)t->rows.data + (int64_t)row * x->count);
+    npy_close(&n);
+    return ok;
+}
+
+static bool open_folder(FeatureTable *t, const char *path, Arena *a, Arena *scratch, Error *e)
+{
+    FolderEntry *entries;
+    size_t all, n = 0;
+    if (!folder_list(&entries, &all, a, path, e) || !(t->names = text_index_new(a, e)))
+        return false;
+    for (size_t i = 0; i < all; i++)
+        if (!entries[i].is_folder && entries[i].name[0] != '.' && text_ends(text_of(entries[i].name), ".npy"))
+            entries[n++] = entries[i];
+    if (n == 0)
+        return fail(e, SP_FORMAT, "%s: holds no <id>.npy", path);
+    t->rows = (Array){.type = F32, .dims = 2, .shape = {(int64_t)n}, .file = path};
+    for (size_t i = 0; i < n; i++) {
+        ArenaMark mark = arena_mark(scratch);
+        Text name = text_of(entries[i].name);
+        const char *file = path_join(scratch, path, entries[i].name, e);
+        if (!file || text_index_add(t->names, (Text){name.p, name.n - 4}, e) < 0 || !read_row(t, file, i, n, a, scratch, e))
+            return false;
+        arena_rewind(scratch, mark);
+    }
+    t->rows.count = (int64_t)n * t->rows.shape[1];
+    return true;
+}
+
+static bool open_matrix(FeatureTable *t, const char *path, Arena *a, Error *e)
+{
+    const char *ids;
+    if (!npy_open(&t->file, path, a, e))
+        return false;
+    t->rows = t->file.array;
+    if (t->rows.dims != 2)
+        return fail(e, SP_SHAPE, "%s: has %d dimensions; features are [rows, D]", path, t->rows.dims);
+    if (t->rows.shape[0] < 1 || t->rows.shape[1] < 1)
+        return fail(e, SP_SHAPE, "%s: is empty: [%lld, %lld]", path, (long long)t->rows.shape[0],
+                    (long long)t->rows.shape[1]);
+    return feature_names(&t->names, &ids, path, t->rows.shape[0], a, e);
+}
+
+bool feature_table_open(FeatureTable *t, const char *path, Arena *a, Error *e)
+{
+    *t = (FeatureTable){.path = path};
+    bool ok;
+    if (folder_exists(path)) {
+        Arena *scratch = arena_new(arena_heap(a), 0);
+        ok = scratch ? open_folder(t, path, a, scratch, e) : fail_memory(e, 4096, "reading features");
+        arena_free(scratch);
+    } else {
+        ok = open_matrix(t, path, a, e);
+    }
+    if (!ok)
+        feature_table_close(t);
+    return ok;
+}
+
+void feature_table_close(FeatureTable *t)
+{
+    npy_close(&t->file);
+    t->file = (Npy){0};
+}
+
+int64_t feature_table_find(const FeatureTable *t, Text id)
+{
+    int64_t row;
+    if (t->names)
+        return text_index_find(t->names, id);
+    return all_whole(&id, 1, &row) && row < t->rows.shape[0] ? row : -1;
+}
+
+/* ---- likeness ---------------------------------------------------------------------------------------------------------------------- */
+
+enum { ROWS_A_TASK = 256 };
+typedef struct Likeness {
+    const FeatureTable *t;
+    const float *query;
+    double length; /* of the query */
+    float *score, *row;
+    int64_t *bad, *zeros; /* by worker: the first row that is not finite + 1; rows of zeros */
+} Likeness;
+
+static void compare_rows(void *arg, size_t task, int worker)
+{
+    const Likeness *l = arg;
+    const Array *x = &l->t->rows;
+    int64_t D = x->shape[1], first = (int64_t)task * ROWS_A_TASK, end = MIN(first + ROWS_A_TASK, x->shape[0]);
+    float *row = l->row + worker * D;
+    for (int64_t r = first; r < end; r++) {
+        double dot = 0, square = 0;
+        array_f32(x, r * D, D, row);
+        for (int64_t c = 0; c < D; c++) {
+            dot += (double)row[c] * (double)l->query[c];
+            square += (double)row[c] * (double)row[c];
+        }
+        if (!isfinite(square) && (!l->bad[worker] || r < l->bad[worker] - 1))
+            l->bad[worker] = r + 1;
+        l->zeros[worker] += square == 0;
+        l->score[r] = square > 0 ? (float)(dot / (sqrt(square) * l->length)) : -INFINITY; /* never listed */
+    }
+}
+
+bool feature_table_nearest(const FeatureTable *t, const Device *d, const float *query, int64_t except, int64_t k,
+                           int32_t *ids, float *similarity, int64_t *zeros, Error *e)
+{
+    int64_t N = t->rows.shape[0], D = t->rows.shape[1], bad = 0;
+    int workers = pool_threads(d->pool);
+    double square = 0;
+    for (int64_t c = 0; c < D; c++)
+        square += (double)query[c] * (double)query[c];
+    if (!isfinite(square) || square == 0)
+        return fail(e, SP_FORMAT, "the query's features %s, so nothing is near it",
+                    square == 0 ? "are all zero" : "hold a number that is not finite");
+    if (N > INT32_MAX)
+        return fail(e, SP_UNSUPPORTED, "%s: more than %d rows", t->path, INT32_MAX);
+    Arena *a = arena_new(d->heap, 0);
+    Likeness l = {.t = t, .query = query, .length = sqrt(square)};
+    bool ok = a && (l.score = NEW(a, float, N, e)) &&
+              (l.row = arena_alloc(a, (size_t)workers, (size_t)D * sizeof(float), e)) &&
+              (l.bad = NEW(a, int64_t, workers, e)) && (l.zeros = NEW(a, int64_t, workers, e));
+    if (!a)
+        fail_memory(e, (size_t)N, "comparing rows");
+    if (ok)
+        pool_run(d->pool, (size_t)((N + ROWS_A_TASK - 1) / ROWS_A_TASK), compare_rows, &l);
+    *zeros = 0;
+    for (int w = 0; ok && w < workers; w++) {
+        bad = l.bad[w] && (!bad || l.bad[w] < bad) ? l.bad[w] : bad;
+        *zeros += l.zeros[w];
+    }
+    if (ok && bad) {
+        Text name = t->names ? text_index_at(t->names, bad - 1) : (Text){"", 0};
+        ok = fail(e, SP_FORMAT, "%s: row %lld%s%.*s holds a number that is not finite", t->path, (long long)bad - 1,
+                  name.n ? ", " : "", (int)MIN(name.n, (size_t)60), name.p);
+    }
+    if (ok) {
+        const Run run = {.pool = d->pool, .trace = d->trace};
+        if (except >= 0)
+            l.score[except] = -INFINITY;
+        d->k->topk_rows(&run, 1, N, k, l.score, NULL, ids, similarity);
+    }
+    arena_free(a);
+    return ok;
+}

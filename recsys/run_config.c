@@ -1,0 +1,247 @@
+/* recsys/run_config.c: what a run's folder says about the run, read back. config.json, result.json and history.tsv are checked like any other
+ * input: every value before it is used, and each error names the file, the line and the key. */
+#include "train.h"
+
+#include <math.h>
+
+typedef struct Reader {
+    const char *path;
+    const Json *object;
+    const char *within; /* "data." inside that object, else "" */
+} Reader;
+
+static const char *const KINDS[] = {"null", "true or false", "a number", "a text", "a list", "an object"};
+
+static bool wrong_kind(const Reader *r, const char *key, const Json *j, const char *expected, Error *e)
+{
+    if (!j)
+        return fail(e, SP_FORMAT, "%s: key %s%s is missing; train again", r->path, r->within, key);
+    if (j->type == JSON_NUMBER)
+        return fail(e, SP_FORMAT, "%s:%u: key %s%s: %.*s, %s is expected; train again", r->path, (unsigned)j->line,
+                    r->within, key, (int)MIN(j->text.n, (size_t)40), j->text.p, expected);
+    return fail(e, SP_FORMAT, "%s:%u: key %s%s: is %s, %s is expected; train again", r->path, (unsigned)j->line, r->within,
+                key, KINDS[j->type], expected);
+}
+
+static const Json *need(const Reader *r, const char *key, JsonType type, Error *e)
+{
+    const Json *j = json_get(r->object, key);
+    if (j && j->type == type)
+        return j;
+    wrong_kind(r, key, j, KINDS[type], e);
+    return NULL;
+}
+
+static const char *need_text(const Reader *r, const char *key, Error *e)
+{
+    const Json *j = need(r, key, JSON_STRING, e);
+    const char *text = j ? json_cstring(j) : NULL;
+    if (j && (!text || !*text))
+        fail(e, SP_FORMAT, "%s:%u: key %s%s: is empty or holds a NUL byte; train again", r->path, (unsigned)j->line,
+             r->within, key);
+    return text && *text ? text : NULL;
+}
+
+/* A path or null: parts that the run did not have. */
+static bool read_path(const Reader *r, const char *key, const char **path, Error *e)
+{
+    const Json *j = json_get(r->object, key);
+    *path = NULL;
+    return (j && j->type == JSON_NULL) || (*path = need_text(r, key, e));
+}
+
+static bool read_count(const Reader *r, const char *key, int64_t least, int64_t *value, Error *e)
+{
+    const Json *j = json_get(r->object, key);
+    if (j && j->type == JSON_NUMBER && json_i64(j, value) && *value >= least)
+        return true;
+    return wrong_kind(r, key, j, least ? "a whole number from 1 on" : "a whole number from 0 on", e);
+}
+
+static bool read_word(const Reader *r, const char *key, const char *const *words, size_t n, const char *expected,
+                      size_t *which, Error *e)
+{
+    const char *text = need_text(r, key, e);
+    for (*which = 0; text && *which < n; ++*which)
+        if (!strcmp(text, words[*which]))
+            return true;
+    return text && fail(e, SP_FORMAT, "%s:%u: key %s: \"%.60s\", %s is expected; train again", r->path,
+                        (unsigned)json_get(r->object, key)->line, key, text, expected);
+}
+
+/* `columns` and `separator` are missing where the run was not given them. */
+static bool read_layout(Layout *layout, const Reader *r, Error *e)
+{
+    const Json *separator = json_get(r->object, "separator");
+    if (json_get(r->object, "columns") && !(layout->columns = need_text(r, "columns", e)))
+        return false;
+    const char *text = separator ? need_text(r, "separator", e) : NULL;
+    return !separator || (text && (layout_separator(text, &layout->cut) ||
+                                   fail(e, SP_FORMAT, "%s:%u: key separator: \"%.60s\" is no separator; train again",
+                                        r->path, (unsigned)separator->line, text)));
+}
+
+static bool read_features(RunConfig *c, const Reader *r, Arena *a, Error *e)
+{
+    const Json *list = need(r, "features", JSON_ARRAY, e);
+    const char **specs = list ? NEW(a, const char *, list->count, e) : NULL;
+    if (!specs)
+        return false;
+    for (const Json *f = list->first; f; f = f->next) {
+        const char *text = json_cstring(f), *equals = text ? strchr(text, '=') : NULL;
+        if (!equals || equals == text || !equals[1])
+            return fail(e, SP_FORMAT, "%s:%u: key features: each must be a text NAME=PATH; train again", r->path,
+                        (unsigned)f->line);
+        specs[c->train.data.feature_count++] = text;
+    }
+    c->train.data.features = specs;
+    return true;
+}
+
+/* Keys and values by the tables of settings, as `train --set` reads them. */
+static bool read_settings(RunConfig *c, const Reader *r, Arena *a, Error *e)
+{
+    const Json *settings = need(r, "settings", JSON_OBJECT, e);
+    const char **set = settings ? NEW(a, const char *, settings->count, e) : NULL;
+    if (!set)
+        return false;
+    for (const Json *s = settings->first; s; s = s->next) {
+        const char *value = json_cstring(s);
+        if (!value || memchr(s->key.p, 0, s->key.n) || memchr(s->key.p, '=', s->key.n))
+            return fail(e, SP_FORMAT, "%s:%u: setting %.*s: its value must be a text; train again", r->path,
+                        (unsigned)s->line, (int)MIN(s->key.n, (size_t)40), s->key.p);
+        if (!(set[c->train.set_count++] = arena_printf(a, e, "%.*s=%s", (int)s->key.n, s->key.p, value)))
+            return false;
+    }
+    c->train.set = set;
+    Trainer t = {.config = &c->train, .arena = a, .model = {.kind = c->kind}};
+    if (trainer_settings(&t, e))
+        return true;
+    error_prefix(e, "%s: ", r->path);
+    return false;
+}
+
+static const Json *read_object(const char *dir, const char *name, const char **path, Arena *a, Error *e)
+{
+    Text source;
+    const Json *j = (*path = path_join(a, dir, name, e)) && file_read(&source, a, *path, 16 << 20, e)
+                        ? json_parse(a, source, *path, e)
+                        : NULL;
+    if (j && j->type != JSON_OBJECT) {
+        fail(e, SP_FORMAT, "%s: is %s, an object is expected; train again", *path, KINDS[j->type]);
+        return NULL;
+    }
+    return j;
+}
+
+bool run_config_read(RunConfig *c, const char *dir, Arena *a, Error *e)
+{
+    static const char *const PROTOCOLS[] = {[PROTOCOL_ELLIOT] = "elliot", [PROTOCOL_MMREC] = "mmrec"};
+    *c = (RunConfig){0};
+    Reader r = {.within = ""};
+    const char *there = path_join(a, dir, "config.json", e), *format;
+    size_t protocol;
+    if (!there)
+        return false;
+    if (!file_exists(there))
+        return fail(e, SP_IO, "%s: holds no trained model (no config.json); `sapor train MODEL --out %s` makes one", dir,
+                    dir);
+    if (!(r.object = read_object(dir, "config.json", &r.path, a, e)) || !(c->train.model = need_text(&r, "model", e)))
+        return false;
+    c->path = r.path;
+    if (!(c->kind = recommender_find(c->train.model)))
+        return fail(e, SP_FORMAT, "%s:%u: key model: there is no recommender \"%.60s\"; `sapor models` lists them", r.path,
+                    (unsigned)json_get(r.object, "model")->line, c->train.model);
+    int64_t seed;
+    if (!read_word(&r, "protocol", PROTOCOLS, COUNT(PROTOCOLS), "elliot or mmrec", &protocol, e) ||
+        !read_count(&r, "seed", 0, &seed, e) || !read_path(&r, "train", &c->train.data.train, e) ||
+        !read_path(&r, "valid", &c->train.data.valid, e) || !read_path(&r, "test", &c->train.data.test, e) ||
+        !(format = need_text(&r, "format", e)))
+        return false;
+    c->train.data.protocol = (Protocol)protocol;
+    c->train.seed = (uint64_t)seed;
+    c->train.data.format = format_find(format);
+    if ((int)c->train.data.format < 0)
+        return fail(e, SP_FORMAT, "%s:%u: key format: there is no format \"%.60s\"; train again", r.path,
+                    (unsigned)json_get(r.object, "format")->line, format);
+    Reader data = {r.path, need(&r, "data", JSON_OBJECT, e), "data."};
+    return data.object && read_layout(&c->train.data.layout, &r, e) && read_count(&data, "users", 1, &c->users, e) &&
+           read_count(&data, "items", 1, &c->items, e) && read_count(&data, "train", 1, &c->pairs, e) &&
+           read_features(c, &r, a, e) && read_settings(c, &r, a, e);
+}
+
+/* ---- the result ------------------------------------------------------------------------------------------------------------------- */
+
+static bool read_figures(const Reader *r, const char *key, const Json **figures, Error *e)
+{
+    if (!(*figures = need(r, key, JSON_OBJECT, e)))
+        return false;
+    for (const Json *f = (*figures)->first; f; f = f->next)
+        if (f->type != JSON_NUMBER || !isfinite(f->number))
+            return fail(e, SP_FORMAT, "%s:%u: key %s.%.*s: a number is expected; train again", r->path, (unsigned)f->line,
+                        key, (int)MIN(f->key.n, (size_t)40), f->key.p);
+    return true;
+}
+
+bool run_result_read(RunResult *result, const RunConfig *c, const char *dir, Arena *a, Error *e)
+{
+    Reader r = {.within = ""};
+    *result = (RunResult){0};
+    const char *there = path_join(a, dir, "result.json", e);
+    if (!there)
+        return false;
+    if (!file_exists(there))
+        return fail(
+            e, SP_IO,
+            "%s: its training has not finished (no result.json); the same `sapor train` command goes on with it, and "
+            "`sapor recommend --unfinished` answers from its best epoch so far",
+            dir);
+    if (!(r.object = read_object(dir, "result.json", &r.path, a, e)))
+        return false;
+    result->object = r.object;
+    const char *model = need_text(&r, "model", e);
+    if (!model)
+        return false;
+    if (recommender_find(model) != c->kind)
+        return fail(e, SP_FORMAT, "%s: key model: \"%.60s\", but config.json says %s; train again", r.path, model,
+                    c->kind->name);
+    return read_count(&r, "best_epoch", 0, &result->best_epoch, e) && read_count(&r, "epochs", 0, &result->epochs, e) &&
+           read_figures(&r, "valid", &result->valid, e) && read_figures(&r, "test", &result->test, e);
+}
+
+/* ---- the history ------------------------------------------------------------------------------------------------------------------ */
+
+bool history_read(Text rest, const char *path, const char *column, HistoryVisit *visit, void *arg, Error *e)
+{
+    Text line, cell;
+    size_t columns = 0, wanted = 0, number = 1;
+    double before = -1;
+    if (!text_line(&rest, &line))
+        return true;
+    for (Text header = line; text_next(&header, '\t', &cell); columns++)
+        if (columns && !wanted && column && text_is(cell, column))
+            wanted = columns;
+    if (columns < 2 || !text_starts(line, "epoch\tloss"))
+        return fail(e, SP_FORMAT, "%s:1: does not begin with the columns epoch and loss; train again", path);
+    while (text_line(&rest, &line)) {
+        double epoch = 0, figure = NAN, value;
+        size_t at = 0;
+        number++;
+        for (Text left = line; text_next(&left, '\t', &cell); at++) {
+            if (!text_f64(cell, &value) || !isfinite(value))
+                return fail(e, SP_FORMAT, "%s:%zu: column %zu: \"%.*s\" is not a number; train again", path, number, at + 1,
+                            (int)MIN(cell.n, (size_t)40), cell.p);
+            epoch = at == 0 ? value : epoch;
+            figure = at == wanted ? value : figure;
+        }
+        if (at != columns)
+            return fail(e, SP_FORMAT, "%s:%zu: has %zu columns, the first line names %zu; train again", path, number, at,
+                        columns);
+        if (epoch <= before || epoch != floor(epoch))
+            return fail(e, SP_FORMAT, "%s:%zu: epoch %g does not follow epoch %g; train again", path, number, epoch, before);
+        before = epoch;
+        if (wanted && visit && !visit(arg, epoch, figure, e))
+            return false;
+    }
+    return true;
+}

@@ -1,0 +1,174 @@
+#!/bin/sh
+# tests/answers_test.sh: what nearest, train, recommend and evaluate answer: nearest rows by every kind of query; runs that were killed or
+# damaged; models without epochs; items with few interactions judged apart. Speaks TAP; $BUILD is the folder of the build.
+set -u
+LC_ALL=C
+export LC_ALL
+cd "$(dirname "$0")/.." || exit 1
+root=$PWD
+sapor=$PWD/${BUILD:-build}/sapor
+case ${BUILD:-} in /*) sapor=$BUILD/sapor ;; esac
+work=$(mktemp -d "${TMPDIR:-/tmp}/sapor-answers-XXXXXX") || exit 1
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+if [ -n "${EMULATOR:-}" ]; then
+    printf '#!/bin/sh\nexec %s "%s" "$@"\n' "$EMULATOR" "$sapor" >emulated
+    chmod +x emulated
+    sapor=$work/emulated
+fi
+number=0
+tab=$(printf '\t')
+
+ok() { # STATUS NAME
+    number=$((number + 1))
+    if [ "$1" = 0 ]; then echo "ok $number - $2"; else echo "not ok $number - $2"; fi
+}
+
+right() { # NAME COMMAND...: exit 0, its output in ./out
+    name=$1
+    shift
+    "$sapor" "$@" >out 2>err
+    status=$?
+    [ $status = 0 ] || sed "s/^/# /" err
+    ok $status "$name"
+}
+
+wrong() { # STATUS PATTERN NAME COMMAND...: one line that matches
+    wanted=$1 pattern=$2 name=$3
+    shift 3
+    "$sapor" "$@" >out 2>err </dev/null
+    status=$?
+    bad=0
+    [ $status = "$wanted" ] && [ "$(grep -c . err)" = 1 ] && grep -q -- "^sapor: .*$pattern" err || bad=1
+    [ $bad = 0 ] || sed "s/^/# exit status $status: /" err
+    ok $bad "$name"
+}
+
+is() { # NAME EXPECTED: the last output
+    printf "$2" | cmp -s - out
+    bad=$?
+    [ $bad = 0 ] || sed 's/^/# /' out
+    ok $bad "$1"
+}
+
+npy() { # FILE DESCR SHAPE NUMBERS-AS-OCTAL-BYTES: a header of 128 bytes, then the numbers
+    printf '\223NUMPY\1\0\166\0%-117s\n' "{'descr': '$2', 'fortran_order': False, 'shape': ($3), }" >"$1"
+    printf "$4" >>"$1"
+}
+one='\0\0\200\77' two='\0\0\0\100' nought='\0\0\0\0' minus='\0\0\200\277' nan='\0\0\300\177'
+
+# ---- nearest -------------------------------------------------------------------------------------------------------------
+# (1, 0), (2, 2), (0, 0), (1, 1), (-1, 0), (0, 1)
+npy f.npy '<f4' '6, 2' "$one$nought$two$two$nought$nought$one$one$minus$nought$nought$one"
+right 'nearest by row number' nearest f.npy --id 0
+is 'by cosine, ties to the lower row, not itself, no row of zeros' "1\t1\t0.707106769\n2\t3\t0.707106769\n3\t5\t0\n4\t4\t-1\n"
+grep -q 'rows of zeros, .*: 1$' err
+ok $? 'rows of zeros are counted'
+right 'the nearest two' nearest f.npy --id 1 -k 2 --quiet
+is 'the same direction is 1' "1\t3\t1\n2\t0\t0.707106769\n"
+[ ! -s err ]
+ok $? '--quiet says nothing'
+printf 'a\nb "b"\nc\nd\ne\nf\n' >f.ids.txt
+right 'nearest by name' nearest f.npy --id a -k 2 --json
+is 'rows by their names, as JSON' '{"rank":1,"id":"b \\"b\\"","similarity":0.707106769}\n{"rank":2,"id":"d","similarity":0.707106769}\n'
+right 'nearest into a file' nearest f.npy --id f -k 1 -o near.tsv
+printf '1\tb "b"\t0.707106769\n' | cmp -s - near.tsv
+ok $? 'a line of three columns'
+mkdir folder
+npy folder/x.npy '<f4' '1, 2' "$one$nought"
+npy folder/y.z.npy '<f4' '2,' "$one$two"
+npy folder/w.npy '<f8' '2,' "\0\0\0\0\0\0\360\77\0\0\0\0\0\0\0\0"
+echo notes >folder/readme.txt
+right 'nearest in a folder' nearest folder --id x
+is 'files by their names' "1\tw\t1\n2\ty.z\t0.44721359\n"
+wrong 2 'id ID or --query' 'no query' nearest f.npy
+wrong 2 'id and --query together' 'two queries' nearest f.npy --id a --query b
+wrong 2 'model MODEL is missing' 'a query without a model' nearest f.npy --query b
+wrong 2 'model: goes with --query' 'a model without a query' nearest f.npy --id a --model m
+wrong 2 'no row of f.npy is called 0; its 6 rows begin with a' 'an unknown name' nearest f.npy --id 0
+wrong 1 'query.s features are all zero' 'a row of zeros as a query' nearest f.npy --id c
+wrong 1 'no such file\|No such file' 'features that are not there' nearest absent.npy --id 0
+mkdir bare
+wrong 1 'bare: holds no <id>.npy' 'a folder without features' nearest bare --id 0
+npy n.npy '<f4' '2, 2' "$one$nought$nan$nought"
+wrong 1 'n.npy: row 1 holds a number that is not finite' 'a row that is not finite' nearest n.npy --id 0
+wrong 2 'not a row of n.npy.*from 0 to 1' 'a number beyond the rows' nearest n.npy --id 2
+npy n.npy '<f4' '2, 0' ''
+wrong 1 'n.npy: is empty: \[2, 0\]' 'features without columns' nearest n.npy --id 0
+npy n.npy '<f4' '2,' "$one$one"
+wrong 1 'n.npy: has 1 dimensions' 'features that are no table' nearest n.npy --id 0
+printf 'a\nb\n' >f.ids.txt
+wrong 1 'f.ids.txt: names 2 rows, but f.npy has 6' 'names of other rows' nearest f.npy --id a
+npy folder/v.npy '<f4' '1, 1' "$one"
+wrong 1 'has 2 columns, the files before it 1' 'files of different lengths' nearest folder --id x
+printf 'a red leather bag\na blue cotton shirt\na green woollen hat\nthe red bag\n' >titles.txt
+right 'encode' encode word-statistics titles.txt -o titles.npy --quiet
+right 'nearest to a text' nearest titles.npy --query 'a red bag' --model word-statistics -k 2
+[ "$(cut -f 2 out | tr '\n' ' ')" = '1 4 ' ] || [ "$(cut -f 2 out | tr '\n' ' ')" = '4 1 ' ]
+ok $? 'the two red bags'
+rm f.ids.txt
+wrong 1 'word-statistics gives 256 numbers, f.npy has 2 columns: take the model that made it' 'a model of another width' nearest f.npy --query x --model word-statistics
+right 'encode images' encode colour-statistics "$root/tests/golden/images/RGB.png" "$root/tests/golden/images/L.png" -o images.npy --quiet
+right 'nearest to an image' nearest images.npy --query "$root/tests/golden/images/RGB.png" --model colour-statistics -k 1
+is 'itself' "1\tRGB\t1\n"
+wrong 1 'no image file none.png' 'an image that is not there' nearest images.npy --query none.png --model colour-statistics
+wrong 2 'reads pictures only' 'a text for an image model' nearest images.npy --query red --model colour-statistics
+
+# ---- runs: what train says, what recommend refuses -------------------------------------------------------------------------
+i=0
+while [ $i -lt 12 ]; do
+    for j in 0 1 2; do echo "u$i${tab}i$(((i + j * j) % 15))${tab}5"; done
+    i=$((i + 1))
+done >train.tsv
+awk -F'\t' -v OFS='\t' 'NR % 3 == 1 { sub("i", "", $2); print $1, "i" (($2 + 9) % 15), 5 }' train.tsv >test.tsv
+right 'a model without epochs' train ItemKNN --train train.tsv --test test.tsv --out knn
+! grep -q 'epoch [0-9]\|an epoch' out && grep -q '^ItemKNN: learns without epochs, .* an evaluation' out && grep -q 'recommend knn' out
+ok $? 'names no epoch, and where its result is'
+right 'the same for programs' train MostPop --train train.tsv --test test.tsv --json
+! grep -q epoch out && grep -q '"event":"result","model":"MostPop","valid":{},"test":{' out
+ok $? 'without an epoch'
+right 'train without validation and test' train BPRMF --train train.tsv --set epochs=3 --set factors=4 --out run
+grep -q '^BPRMF: best epoch 3 of 3 (no validation part: the last counts).*nothing measured (no --valid and no --test)' out
+ok $? 'says what was measured'
+right 'train without a folder' train BPRMF --train train.tsv --set epochs=1 --set factors=4
+grep -q 'not kept: --out DIR' out
+ok $? 'says that nothing is kept'
+right 'recommend' recommend run --users u3 -k 2
+mv run/result.json kept.json
+wrong 1 'run: its training has not finished' 'a run that was killed' recommend run -o no.tsv
+right 'its best epoch so far' recommend run --users u3 -k 2 --unfinished
+wrong 1 'run: its training has not finished' 'a report of a run that was killed' report run -o no.html
+mv kept.json run/result.json
+cp run/user.npy kept.npy
+{
+    head -c 128 kept.npy
+    printf "$nan"
+    tail -c +133 kept.npy
+} >run/user.npy
+wrong 1 'run/user.npy: row 0 holds nan at column 0' 'vectors that are not finite' recommend run -o no.tsv
+mv kept.npy run/user.npy
+sed -i 's/"seed": 42/"seed": -1/' run/config.json
+wrong 1 'run/config.json:5: key seed: -1' 'a seed below 0' recommend run -o no.tsv
+wrong 1 'run/config.json:5: key seed: -1' 'in a report' report run -o no.html
+[ ! -e no.tsv ] && [ ! -e no.html ]
+ok $? 'nothing is written'
+wrong 2 'setting epochs=0: must be at least 1' 'no epoch at all' train BPRMF --train train.tsv --set epochs=0
+
+# ---- evaluate --------------------------------------------------------------------------------------------------------------
+many=$(awk 'BEGIN { printf "1"; for (i = 2; i <= 20000; i++) printf ",%d", i }')
+wrong 2 'cutoffs: there are 20000 of them, at most 1000' 'too many cutoffs' evaluate train.tsv --test test.tsv --cutoffs "$many"
+wrong 2 'setting cutoffs: there are 20000 of them, at most 1000' 'the same in train' train MostPop --train train.tsv --test test.tsv --set "cutoffs=$many"
+# item a has 3 interactions, b 2, c 1, d none
+printf 'u\ta\nv\ta\nw\ta\nu\tb\nv\tb\nw\tc\n' >t.tsv
+printf 'u\tc\nu\td\nv\tc\nw\tb\n' >e.tsv
+printf 'u\ta\t9\nu\tc\t8\nu\td\t1\nv\ta\t9\nv\tb\t8\nv\tc\t7\nw\ta\t9\nw\tb\t8\n' >r.tsv
+right 'evaluate all items' evaluate r.tsv --test e.tsv --train t.tsv --cutoffs 1 --metrics Recall --json
+grep -q '"users":3,"Recall@1":0}' out
+ok $? 'all items'
+right 'items with fewer than two' evaluate r.tsv --test e.tsv --train t.tsv --cutoffs 1,2 --metrics Recall --json --few 2
+grep -q '"users":2,"Recall@1":0.75,"Recall@2":1}' out
+ok $? 'c and d only, in lists and truth'
+wrong 2 'few: --train F is missing' 'few of what' evaluate r.tsv --test e.tsv --few 2
+printf 'u\ta\t9\n' >none.tsv
+wrong 1 'few 2: no recommendation is of an item' 'no recommendation of such items' evaluate none.tsv --test e.tsv --train t.tsv --few 2
+printf '1..%d\n' $number

@@ -1,0 +1,451 @@
+/* A run's folder as input: each file changed in one place is refused by one line that names the file and the place; a run that was killed is
+ * not answered from; what a finished run wrote is. */
+#include "testing.h"
+
+#include <math.h>
+#include <sys/stat.h>
+
+#include "recsys/recsys.h"
+
+enum { USERS = 12, ITEMS = 15 };
+typedef struct Bench {
+    Arena *arena;
+    Device device;
+    char folder[256];
+    const char *train, *test;
+} Bench;
+
+static const char *in(Bench *b, const char *run, const char *name)
+{
+    return arena_printf(b->arena, &(Error){0}, "%s/%s%s%s", b->folder, run, name ? "/" : "", name ? name : "");
+}
+
+static void write_data(const char *path, int first, int n)
+{
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    for (int u = 0; u < USERS; u++)
+        for (int j = first; j < first + n; j++)
+            fprintf(f, "u%d\ti%d\t5\n", u, (u + j * j) % ITEMS);
+    fclose(f);
+}
+
+static bool run(Bench *b, const char *model, const char *out, const char *extra, Protocol p, TrainResult *r, Error *e)
+{
+    const char *set[] = {"epochs=2", "validation_rate=1", "checkpoint_seconds=0", extra};
+    TrainConfig c = {.model = model,
+                     .data = {.train = b->train, .valid = b->test, .test = b->test, .protocol = p},
+                     .set = set,
+                     .set_count = extra ? 4 : 3,
+                     .out = out,
+                     .seed = 3};
+    return train_run(&b->device, &c, r, b->arena, e);
+}
+
+static int setup(void **state)
+{
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    Bench *b = NEW(a, Bench, 1, &e);
+    TrainResult r;
+    b->arena = a;
+    b->device.k = kernels_cpu(NULL, &e);
+    test_folder(b->folder);
+    b->train = in(b, "train.tsv", NULL);
+    b->test = in(b, "test.tsv", NULL);
+    write_data(b->train, 0, 3);
+    write_data(b->test, 3, 1);
+    assert_ok(run(b, "BPRMF", in(b, "bprmf", NULL), "factors=4", PROTOCOL_ELLIOT, &r, &e), e);
+    assert_ok(run(b, "ItemKNN", in(b, "knn", NULL), NULL, PROTOCOL_ELLIOT, &r, &e), e);
+    *state = b;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    Bench *b = *state;
+    test_folder_remove(b->folder);
+    arena_free(b->arena);
+    return 0;
+}
+
+static Text read_all(Bench *b, const char *path)
+{
+    Error e = {0};
+    Text t;
+    assert_ok(file_read(&t, b->arena, path, 0, &e), e);
+    return t;
+}
+
+static void put(const char *path, Text bytes)
+{
+    unlink(path);
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(bytes.p, 1, bytes.n, f), bytes.n);
+    assert_int_equal(fclose(f), 0);
+}
+
+static Text replaced(Bench *b, Text in_text, const char *old, const char *new)
+{
+    const char *at = strstr(in_text.p, old);
+    if (!at)
+        fail_msg("\"%s\" is not there", old);
+    size_t before = (size_t)(at - in_text.p), n = in_text.n - strlen(old) + strlen(new);
+    char *p = NEW(b->arena, char, n + 1, &(Error){0});
+    memcpy(p, in_text.p, before);
+    memcpy(p + before, new, strlen(new));
+    memcpy(p + before + strlen(new), at + strlen(old), in_text.n - before - strlen(old));
+    return (Text){p, n};
+}
+
+static bool look(void *arg, Text user, int64_t k, const Text *items, const float *scores, Error *e)
+{
+    (void)user, (void)items, (void)e;
+    assert_int_equal(k, 3);
+    assert_true(isfinite(scores[0]));
+    ++*(int *)arg;
+    return true;
+}
+
+/* Opened and asked: `says` NULL: answers; else refused in one line that says it. */
+static void opens(Bench *b, const char *folder, bool unfinished, const char *says)
+{
+    Error e = {0};
+    int users = 0;
+    Trained *t = trained_open(&b->device, folder, unfinished, &e);
+    if (!says) {
+        assert_ok(t && trained_recommend(t, NULL, 0, 3, look, &users, &e), e);
+        assert_int_equal(users, USERS);
+    } else if (t || !strstr(e.message, says) || strchr(e.message, '\n')) {
+        fail_msg("\"%s\" is not in \"%s\"", says, t ? "(opened)" : e.message);
+    }
+    trained_close(t);
+}
+
+static void whole_folders_answer(void **state)
+{
+    Bench *b = *state;
+    opens(b, in(b, "bprmf", NULL), false, NULL);
+    opens(b, in(b, "knn", NULL), false, NULL);
+}
+
+static void config_is_checked(void **state)
+{
+    Bench *b = *state;
+    static const struct {
+        const char *old, *new, *says;
+    } cases[] = {
+        {"\"seed\": 3", "\"seed\": -1", "config.json:5: key seed: -1, a whole number from 0 on"},
+        {"\"seed\": 3", "\"seed\": 3.5", "key seed: 3.5"},
+        {"\"seed\": 3", "\"seed\": \"3\"", "key seed: is a text"},
+        {"\"seed\": 3", "\"sede\": 3", "key seed is missing"},
+        {"\"features\": []", "\"features\": \"visual=x.npy\"", "key features: is a text, a list is expected"},
+        {"\"features\": []", "\"features\": [\"visual\"]", "key features: each must be a text NAME=PATH"},
+        {"\"features\": []", "\"features\": [7]", "key features: each must"},
+        {"\"protocol\": \"elliot\"", "\"protocol\": \"elliott\"", "key protocol: \"elliott\", elliot or mmrec"},
+        {"\"protocol\": \"elliot\"", "\"protocol\": null", "key protocol: is null"},
+        {"\"format\": \"auto\"", "\"format\": \"cvs\"", "key format: there is no format \"cvs\""},
+        {"\"train\": \"", "\"train\": 7, \"was\": \"", "key train: 7, a text is expected"},
+        {"\"users\": 12", "\"users\": 0", "key data.users: 0, a whole number from 1 on"},
+        {"\"users\": 12", "\"users\": 13", "has 12 ids, config.json says 13"},
+        {"\"items\": 15", "\"items\": 1e99", "key data.items: 1e99"},
+        {"\"data\": {", "\"data\": 5, \"was\": {", "key data: 5, an object"},
+        {"\"epochs\": \"2\"", "\"epochs\": \"0\"", "config.json: setting epochs=0: must be at least 1"},
+        {"\"epochs\": \"2\"", "\"epochs\": \"two\"", "setting epochs=two"},
+        {"\"epochs\": \"2\"", "\"epochs\": 2", "setting epochs: its value must be a text"},
+        {"\"epochs\": \"2\"", "\"epochz\": \"2\"", "no setting is called epochz"},
+        {"\"metrics\": \"Recall,", "\"metrics\": \"Recall,Recall,", "config.json: setting metrics: Recall is given twice"},
+        {"\"metrics\": \"Recall,", "\"metrics\": \"Recal,", "no metric 'Recal'"},
+        {"\"cutoffs\": \"20\"", "\"cutoffs\": \"20,20\"", "config.json: setting cutoffs: 20 is given twice"},
+        {"\"settings\": {", "\"settings\": [], \"was\": {", "key settings: is a list, an object"},
+        {"{", "[{", "config.json:"},
+        {"{", "[7]", "config.json:"},
+    };
+    static const char *const runs[] = {"bprmf", "knn"};
+    for (size_t k = 0; k < COUNT(runs); k++) {
+        const char *path = in(b, runs[k], "config.json");
+        Text whole = read_all(b, path);
+        for (size_t i = 0; i < COUNT(cases); i++) {
+            put(path, replaced(b, whole, cases[i].old, cases[i].new));
+            opens(b, in(b, runs[k], NULL), false, cases[i].says);
+        }
+        put(path, replaced(b, whole, k ? "ItemKNN" : "BPRMF", "BPR"));
+        opens(b, in(b, runs[k], NULL), false, "key model: there is no recommender \"BPR\"");
+        put(path, replaced(b, whole, k ? "ItemKNN" : "BPRMF", k ? "BPRMF" : "ItemKNN"));
+        opens(b, in(b, runs[k], NULL), false, "");
+        put(path, (Text){"7", 1});
+        opens(b, in(b, runs[k], NULL), false, "config.json: is a number, an object is expected");
+        put(path, whole);
+    }
+}
+
+static void vectors_are_checked(void **state)
+{
+    Bench *b = *state;
+    Error e = {0};
+    static const struct {
+        const char *file, *says;
+        int64_t rows, D, at; /* at: where `value` goes in ones */
+        float value;
+    } cases[] = {{"user.npy", "user.npy: row 2 holds nan at column 1", USERS, 4, 9, NAN},
+                 {"item.npy", "item.npy: row 14 holds inf at column 3", ITEMS, 4, 59, INFINITY},
+                 {"item.npy", "item.npy: row 0 holds -inf at column 0", ITEMS, 4, 0, -INFINITY},
+                 {"user.npy", "user.npy: has shape [12, 0]", USERS, 0, -1, 0},
+                 {"item.npy", "item.npy: has shape [15, 0]", ITEMS, 0, -1, 0},
+                 {"item.npy", "user.npy has vectors of 4, item.npy of 5", ITEMS, 5, -1, 0},
+                 {"user.npy", "user.npy: has shape [11, 4], config.json says 12 rows", USERS - 1, 4, -1, 0},
+                 {"item.npy", "item.npy: has shape [16, 4], config.json says 15 rows", ITEMS + 1, 4, -1, 0},
+                 {"item.npy", "beyond float32", ITEMS, 4, 7, 1e38f}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const char *path = in(b, "bprmf", cases[i].file);
+        Text whole = read_all(b, path);
+        if (i + 1 == COUNT(cases)) { /* both sides large */
+            float x[USERS * 4] = {1e10f};
+            Text user = read_all(b, in(b, "bprmf", "user.npy"));
+            float y[ITEMS * 4] = {0, 0, cases[i].value};
+            assert_true(npy_write_f32(in(b, "bprmf", "user.npy"), 2, (int64_t[]){USERS, 4}, x, NULL, &e));
+            assert_true(npy_write_f32(path, 2, (int64_t[]){ITEMS, 4}, y, NULL, &e));
+            opens(b, in(b, "bprmf", NULL), false, cases[i].says);
+            put(in(b, "bprmf", "user.npy"), user);
+        } else {
+            float x[(ITEMS + 1) * 5];
+            for (size_t k = 0; k < COUNT(x); k++)
+                x[k] = (int64_t)k == cases[i].at ? cases[i].value : 1;
+            assert_ok(npy_write_f32(path, 2, (int64_t[]){cases[i].rows, cases[i].D}, x, NULL, &e), e);
+            opens(b, in(b, "bprmf", NULL), false, cases[i].says);
+        }
+        put(path, whole);
+    }
+    const char *path = in(b, "bprmf", "user.npy");
+    Text whole = read_all(b, path);
+    put(path, replaced(b, (Text){whole.p + 10, whole.n - 10}, "<f4", "<i4")); /* no magic */
+    opens(b, in(b, "bprmf", NULL), false, "user.npy");
+    char *copy = arena_strndup(b->arena, whole.p, whole.n, &e);
+    memcpy(strstr(copy + 10, "<f4"), "<i4", 3);
+    put(path, (Text){copy, whole.n});
+    opens(b, in(b, "bprmf", NULL), false, "user.npy: holds I32, vectors are of float numbers");
+    put(path, whole);
+    opens(b, in(b, "bprmf", NULL), false, NULL);
+}
+
+static void ids_and_train_pairs_are_checked(void **state)
+{
+    Bench *b = *state;
+    Error e = {0};
+    static const struct {
+        const char *file, *old, *new, *says;
+    } cases[] = {{"user.ids.txt", "u1\n", "u0\n", "user.ids.txt:2: an earlier line has the same id"},
+                 {"user.ids.txt", "u1\n", "\n", "user.ids.txt:2: the id is empty"},
+                 {"user.ids.txt", "u1\n", "", "user.ids.txt: has 11 ids, config.json says 12"},
+                 {"item.ids.txt", "i3\n", "i3\nx\n", "item.ids.txt: has 16 ids, config.json says 15"}};
+    static const char *const runs[] = {"bprmf", "knn"};
+    for (size_t k = 0; k < COUNT(runs); k++) {
+        for (size_t i = 0; i < COUNT(cases); i++) {
+            const char *path = in(b, runs[k], cases[i].file);
+            Text whole = read_all(b, path);
+            put(path, replaced(b, whole, cases[i].old, cases[i].new));
+            opens(b, in(b, runs[k], NULL), false, cases[i].says);
+            put(path, whole);
+        }
+        const char *path = in(b, runs[k], "seen.safetensors");
+        Text whole = read_all(b, path);
+        int64_t start[USERS + 1];
+        int32_t item[USERS * 3];
+        for (int broken = 0; broken < 4; broken++) {
+            for (int u = 0; u <= USERS; u++)
+                start[u] = 3 * u;
+            for (int i = 0; i < USERS * 3; i++)
+                item[i] = i % 3;
+            start[4] += broken == 1 ? 5 : 0;
+            item[5] = broken == 2 ? ITEMS : broken == 3 ? 0 : item[5];
+            SafetensorsOut *o = safetensors_open(path, NULL, &e);
+            assert_true(o && safetensors_declare(o, "start", I64, 1, (int64_t[]){USERS + !!broken}, &e) &&
+                        safetensors_declare(o, "item", I32, 1, (int64_t[]){USERS * 3}, &e) &&
+                        safetensors_data(o, start, sizeof *start * (size_t)(USERS + !!broken), &e) &&
+                        safetensors_data(o, item, sizeof item, &e) && safetensors_commit(o, &e));
+            opens(b, in(b, runs[k], NULL), false, broken ? "do not fit" : "has shape [12], needs [13]");
+        }
+        put(path, whole);
+        opens(b, in(b, runs[k], NULL), false, NULL);
+    }
+    Text train = read_all(b, b->train); /* what ItemKNN is made again from */
+    put(b->train, replaced(b, train, "u3\ti3\t5", "u3\ti6\t5"));
+    opens(b, in(b, "knn", NULL), false, "train.tsv: its data have changed since the run");
+    opens(b, in(b, "bprmf", NULL), false, NULL);
+    put(b->train, train);
+}
+
+static void results_and_histories_are_checked(void **state)
+{
+    Bench *b = *state;
+    static const struct {
+        const char *old, *new, *says;
+    } cases[] = {{"\"best_epoch\":", "\"best_epoch\":-", "key best_epoch: -"},
+                 {"\"model\":\"BPRMF\"", "\"model\":\"VBPR\"", "key model: \"VBPR\", but config.json says BPRMF"},
+                 {"\"test\":{", "\"test\":7,\"was\":{", "key test: 7, an object is expected"},
+                 {"\"Recall@20\":", "\"Recall@20\":\"x\",\"was\":", "key valid.Recall@20: a number is expected"}};
+    const char *path = in(b, "bprmf", "result.json");
+    Text whole = read_all(b, path);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        put(path, replaced(b, whole, cases[i].old, cases[i].new));
+        opens(b, in(b, "bprmf", NULL), false, cases[i].says);
+    }
+    put(path, whole);
+    static const struct {
+        const char *text, *says;
+    } history[] = {{"loss\tepoch\n", ":1: does not begin with the columns epoch and loss"},
+                   {"epoch\tloss\tvalid Recall@20\n1\t0.5\n", ":2: has 2 columns, the first line names 3"},
+                   {"epoch\tloss\n1\t0.5\n2\tnan\n", ":3: column 2: \"nan\" is not a number"},
+                   {"epoch\tloss\n2\t0.5\n2\t0.5\n", ":3: epoch 2 does not follow epoch 2"},
+                   {"epoch\tloss\n1.5\t0.5\n", ":2: epoch 1.5"}};
+    for (size_t i = 0; i < COUNT(history); i++) {
+        Error e = {0};
+        assert_false(history_read(text_of(history[i].text), "history.tsv", "valid Recall@20", NULL, NULL, &e));
+        assert_error(e, SP_FORMAT, history[i].says);
+    }
+}
+
+static void checkpoints_are_checked(void **state)
+{
+    Bench *b = *state;
+    static const struct {
+        const char *old, *new, *says; /* of the same length: the header's */
+    } cases[] = {{"\"epoch\":\"2\"", "\"epoch\":\"3\"", "metadata epoch: 3, a whole number from 0 to 2"},
+                 {"\"finished\":\"1\"", "\"finished\":\"7\"", "metadata finished: 7"},
+                 {"\"unimproved\":\"", "\"unimproved\":\"-", "unimproved"},
+                 {"\"model\":\"BPRMF\"", "\"model\":\"BPRMG\"", "metadata model is missing or is not BPRMF"},
+                 {"\\u0009loss", "\\u0009lass", "metadata history:1"}};
+    const char *path = in(b, "bprmf", "checkpoint.safetensors"), *out = in(b, "bprmf", NULL);
+    Text whole = read_all(b, path);
+    for (size_t i = 0; i <= COUNT(cases); i++) {
+        char *copy = arena_strndup(b->arena, whole.p, whole.n, &(Error){0});
+        size_t old = i < COUNT(cases) ? strlen(cases[i].old) : 0;
+        char *at = i < COUNT(cases) ? memmem(copy, whole.n, cases[i].old, old) : NULL;
+        if (i == COUNT(cases)) { /* the first number of the first tensor */
+            uint64_t header;
+            memcpy(&header, copy, sizeof header);
+            memcpy(copy + 8 + header, &(float){NAN}, 4);
+        } else if (!at)
+            fail_msg("%s is not in the checkpoint", cases[i].old);
+        else if (strlen(cases[i].new) == old)
+            memcpy(at, cases[i].new, old);
+        else /* "0" becomes "-" */
+            at[old] = '-';
+        put(path, (Text){copy, whole.n});
+        TrainResult r;
+        Error e = {0};
+        assert_false(run(b, "BPRMF", out, "factors=4", PROTOCOL_ELLIOT, &r, &e));
+        assert_error(e, SP_FORMAT, i < COUNT(cases) ? cases[i].says : "holds nan");
+    }
+    put(path, whole);
+}
+
+/* A run that was killed has no result.json; one that goes on from an earlier state takes the old one away first. */
+static void unfinished_runs_are_refused(void **state)
+{
+    Bench *b = *state;
+    const char *result = in(b, "bprmf", "result.json"), *checkpoint = in(b, "bprmf", "checkpoint.safetensors");
+    Text whole = read_all(b, result), state_of = read_all(b, checkpoint);
+    unlink(result);
+    opens(b, in(b, "bprmf", NULL), false, "has not finished");
+    opens(b, in(b, "bprmf", NULL), true, NULL);
+    put(result, whole);
+    unlink(checkpoint); /* trained again from the start, into a file that cannot be written: user.npy is a folder */
+    const char *user = in(b, "bprmf", "user.npy");
+    Text vectors = read_all(b, user);
+    unlink(user);
+    assert_int_equal(mkdir(user, 0777), 0);
+    TrainResult r;
+    Error e = {0};
+    assert_false(run(b, "BPRMF", in(b, "bprmf", NULL), "factors=4", PROTOCOL_ELLIOT, &r, &e));
+    assert_int_equal(rmdir(user), 0);
+    opens(b, in(b, "bprmf", NULL), false, "has not finished");
+    opens(b, in(b, "bprmf", NULL), true, "user.npy: is not there");
+    put(user, vectors);
+    put(checkpoint, state_of);
+    put(result, whole);
+    opens(b, in(b, "bprmf", NULL), false, NULL);
+    unlink(in(b, "knn", "result.json"));
+    opens(b, in(b, "knn", NULL), false, "has not finished");
+}
+
+/* What the folder would be refused for is not written either: a step beyond float32 after the last loss. */
+static void vectors_that_are_not_finite_are_not_written(void **state)
+{
+    Bench *b = *state;
+    TrainResult r;
+    Error e = {0};
+    const char *out = in(b, "diverged", NULL);
+    const char *set[] = {"epochs=1", "batch_size=1000000", "lr=1e39"};
+    TrainConfig c = {
+        .model = "BPRMF", .data = {.train = b->train}, .set = set, .set_count = COUNT(set), .out = out, .seed = 3};
+    assert_false(train_run(&b->device, &c, &r, b->arena, &e));
+    assert_error(e, SP_FORMAT, "try a smaller lr than 1e39");
+    assert_false(file_exists(in(b, "diverged", "user.npy")));
+}
+
+/* Under MMRec validation and test say which items there are, too; a model without vectors has all of them again. */
+static void mmrec_items_come_back(void **state)
+{
+    Bench *b = *state;
+    TrainResult r;
+    Error e = {0};
+    int users = 0;
+    FILE *f = fopen(b->train, "w"), *g = fopen(b->test, "w");
+    assert_true(f && g);
+    for (int u = 0; u < 4; u++) {
+        fprintf(f, "%d\t%d\t5\n%d\t%d\t5\n", u, u, u, (u + 1) % 4);
+        fprintf(g, "%d\t%d\t5\n", u, 5 + u);
+    }
+    fclose(f);
+    fclose(g);
+    assert_ok(run(b, "MostPop", in(b, "pop", NULL), NULL, PROTOCOL_MMREC, &r, &e), e);
+    Trained *t = trained_open(&b->device, in(b, "pop", NULL), false, &e);
+    assert_ok(t && trained_recommend(t, NULL, 0, 3, look, &users, &e), e);
+    trained_close(t);
+    write_data(b->train, 0, 3);
+    write_data(b->test, 3, 1);
+}
+
+static void settings_are_refused_by_train_too(void **state)
+{
+    Bench *b = *state;
+    static const struct {
+        const char *set, *says;
+    } cases[] = {{"epochs=0", "setting epochs=0: must be at least 1"},
+                 {"metrics=Recall,recall", "setting metrics: Recall is given twice"},
+                 {"cutoffs=20,5,20", "setting cutoffs: 20 is given twice"},
+                 {"cutoffs=20,2000000", "setting cutoffs: 2000000 is not a whole number from 1 to 1048576"}};
+    TrainResult r;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        Error e = {0};
+        assert_false(run(b, "MostPop", NULL, cases[i].set, PROTOCOL_ELLIOT, &r, &e));
+        assert_error(e, SP_USAGE, cases[i].says);
+    }
+    Error e = {0};
+    char *many = NEW(b->arena, char, 200000, &e);
+    size_t used = (size_t)sprintf(many, "cutoffs=1");
+    for (int k = 2; k <= 20000; k++)
+        used += (size_t)sprintf(many + used, ",%d", k);
+    assert_false(run(b, "MostPop", NULL, many, PROTOCOL_ELLIOT, &r, &e));
+    assert_error(e, SP_USAGE, "setting cutoffs: there are 20000 of them, at most 1000");
+    *strstr(many, ",1001") = 0;
+    assert_ok(run(b, "MostPop", in(b, "curve", NULL), many, PROTOCOL_ELLIOT, &r, &e), e);
+    assert_int_equal(r.test.cutoffs, 1000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(whole_folders_answer),
+                                       cmocka_unit_test(config_is_checked),
+                                       cmocka_unit_test(vectors_are_checked),
+                                       cmocka_unit_test(ids_and_train_pairs_are_checked),
+                                       cmocka_unit_test(results_and_histories_are_checked),
+                                       cmocka_unit_test(checkpoints_are_checked),
+                                       cmocka_unit_test(unfinished_runs_are_refused),
+                                       cmocka_unit_test(vectors_that_are_not_finite_are_not_written),
+                                       cmocka_unit_test(mmrec_items_come_back),
+                                       cmocka_unit_test(settings_are_refused_by_train_too)};
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

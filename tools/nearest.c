@@ -1,0 +1,161 @@
+/* nearest.c: sapor nearest FEATURES (--id ID | --query TEXT|IMAGE --model MODEL). */
+#include <unistd.h>
+
+#include "tools/features.h"
+
+const Option nearest_options[] = {
+    {"id", 0, "ID", "the row to start from: its name in .ids.txt, its file's name, or its number from 0; not listed itself"},
+    {"query", 0, "TEXT|IMAGE", "start from a text, or from an image file (.jpg, .jpeg, .png, .webp)"},
+    {"model", 0, "MODEL", "with --query: what encodes it; the model that FEATURES come from"},
+    {"top", 'k', "K", "how many rows (default 10)"},
+    {"out", 'o', "FILE", "rank, id, similarity by tabs (default: standard output, a table on a terminal)"},
+    {"pool", 0, "P", "with --query: cls, mean or max, where FEATURES were made with it; default: as the model says"},
+    {"layer", 0, "NAME", "with --query: which output of the model (default: the model's own)"},
+    {"arch", 0, "NAME", "with --query: take a bare weights file for this architecture (`sapor models` lists them)"},
+    {NULL, 0, NULL, NULL},
+};
+
+static bool keep_row(void *arg, size_t first, size_t n, const float *rows, Error *e)
+{
+    float **to = arg;
+    (void)first, (void)n, (void)e;
+    memcpy(to[0], rows, (size_t)(to[1] - to[0]) * sizeof *rows);
+    return true;
+}
+
+/* One text or image through a model; *row is in the context's arena. */
+static bool encode_query(Context *c, const char *query, int64_t D, float **row, Error *e)
+{
+    static const char *const POOLS[] = {"model", "cls", "mean", "max"};
+    static const Pooling CODES[] = {POOL_MODEL, POOL_CLS, POOL_MEAN, POOL_MAX};
+    const char *model = option_text(c, "model");
+    int pool = 0;
+    if (!model)
+        return fail(e, SP_USAGE, "nearest: --model MODEL is missing: what encodes --query");
+    if (!option_choice(c, "pool", POOLS, COUNT(POOLS), &pool, e))
+        return false;
+    bool is_image = is_picture_name(query);
+    if (is_image && !file_exists(query))
+        return fail(e, SP_IO, "--query: there is no image file %s", query);
+    EncoderOptions o = {
+        .arch = option_text(c, "arch"), .pool = CODES[pool], .normalize = -1, .layer = option_text(c, "layer")};
+    Input input = {.name = "--query", .picture = is_image ? query : NULL, .text = text_of(query)};
+    Extractor x;
+    if (!extractor_open(&x, c, model, &o, e))
+        return false;
+    float *to[2] = {NULL};
+    bool ok = x.features == D ||
+              fail(e, SP_SHAPE, "--model: %s gives %lld numbers, %s has %lld columns: take the model that made it", model,
+                   (long long)x.features, c->args[0], (long long)D);
+    ok = ok && (to[0] = NEW(c->arena, float, D, e));
+    to[1] = to[0] + (ok ? D : 0);
+    ok = ok && extract_features(c, &x, &input, 1, 1, "encode", keep_row, to, e);
+    extractor_close(&x);
+    *row = to[0];
+    return ok;
+}
+
+static bool read_query(Context *c, const FeatureTable *t, float **query, int64_t *except, Error *e)
+{
+    const char *id = option_text(c, "id"), *text = option_text(c, "query");
+    int64_t D = t->rows.shape[1];
+    *except = -1;
+    if (text)
+        return encode_query(c, text, D, query, e);
+    if ((*except = feature_table_find(t, text_of(id))) < 0) {
+        if (!t->names)
+            return fail(e, SP_USAGE, "--id: %s is not a row of %s: it has no .ids.txt, so rows are numbers from 0 to %lld",
+                        id, t->path, (long long)t->rows.shape[0] - 1);
+        Text first = text_index_at(t->names, 0);
+        return fail(e, SP_USAGE, "--id: no row of %s is called %s; its %lld rows begin with %.*s", t->path, id,
+                    (long long)t->rows.shape[0], (int)MIN(first.n, (size_t)60), first.p);
+    }
+    if (!(*query = NEW(c->arena, float, D, e)))
+        return false;
+    array_f32(&t->rows, *except * D, D, *query);
+    return true;
+}
+
+static bool name_of(const FeatureTable *t, int32_t row, Arena *a, const char **name, Error *e)
+{
+    if (!t->names)
+        return (*name = arena_printf(a, e, "%d", row)) != NULL;
+    *name = text_index_at(t->names, row).p;
+    return true;
+}
+
+/* Ids are cells of a line: one that holds a tab or a line's end cannot be written. */
+static bool check_id(const FeatureTable *t, const char *name, int32_t row, Error *e)
+{
+    return !name[strcspn(name, "\t\r\n")] ||
+           fail(e, SP_FORMAT, "%s: the id of row %d holds a tab or a line end; --json writes it", t->path, row);
+}
+
+static bool write_list(Context *c, const FeatureTable *t, const int32_t *ids, const float *similarity, int64_t n, Error *e)
+{
+    enum { TABLE_ROWS = 1000 };
+    const char *path = option_text(c, "out");
+    bool is_table = !path && !c->json && isatty(STDOUT_FILENO) && n <= TABLE_ROWS;
+    const char **cells = NEW(c->arena, const char *, 3 * (n + 1), e);
+    Out *out = NULL;
+    if (!cells)
+        return false;
+    for (int64_t i = 0; i < n; i++)
+        if (!(cells[3 * (i + 1)] = arena_printf(c->arena, e, "%lld", (long long)i + 1)) ||
+            !name_of(t, ids[i], c->arena, &cells[3 * (i + 1) + 1], e) ||
+            !(c->json && !path ? true : check_id(t, cells[3 * (i + 1) + 1], ids[i], e)) ||
+            !(cells[3 * (i + 1) + 2] = arena_printf(c->arena, e, is_table ? "%.4f" : "%.9g", (double)similarity[i])))
+            return false;
+    if (is_table) {
+        cells[0] = "rank", cells[1] = "id", cells[2] = "similarity";
+        table_print(stdout, cells, (size_t)n + 1, 3, "rlr");
+        return true;
+    }
+    if (path && !(out = out_open(path, c->heap, e)))
+        return false;
+    for (const char **cell = cells + 3; cell < cells + 3 * (n + 1); cell += 3)
+        if (out) {
+            if (!out_printf(out, e, "%s\t%s\t%s\n", cell[0], cell[1], cell[2])) {
+                out_discard(out);
+                return false;
+            }
+        } else if (c->json) {
+            printf("{\"rank\":%s,\"id\":", cell[0]);
+            json_print_string(stdout, text_of(cell[1]));
+            printf(",\"similarity\":%s}\n", cell[2]);
+        } else {
+            printf("%s\t%s\t%s\n", cell[0], cell[1], cell[2]);
+        }
+    return !out || out_commit(out, e);
+}
+
+bool nearest_command(Context *c, Error *e)
+{
+    static const char *const WITH_QUERY[] = {"model", "pool", "layer", "arch"};
+    int64_t k = 10, except, zeros = 0, n = 0;
+    if (option_given(c, "id") == option_given(c, "query"))
+        return fail(e, SP_USAGE, "nearest: %s",
+                    option_given(c, "id") ? "--id and --query together; one of them is expected"
+                                          : "--id ID or --query TEXT|IMAGE is missing");
+    for (size_t i = 0; i < COUNT(WITH_QUERY) && option_given(c, "id"); i++)
+        if (option_given(c, WITH_QUERY[i]))
+            return fail(e, SP_USAGE, "--%s: goes with --query; a row of FEATURES is encoded already", WITH_QUERY[i]);
+    if (!option_i64(c, "top", 1, INT32_MAX, &k, e))
+        return false;
+    FeatureTable t;
+    const Device *d = context_device(c, e);
+    if (!d || !feature_table_open(&t, c->args[0], c->arena, e))
+        return false;
+    k = MIN(k, t.rows.shape[0]);
+    float *query = NULL, *similarity = NEW(c->arena, float, k, e);
+    int32_t *ids = NEW(c->arena, int32_t, k, e);
+    bool ok = similarity && ids && read_query(c, &t, &query, &except, e) &&
+              feature_table_nearest(&t, d, query, except, k, ids, similarity, &zeros, e);
+    while (ok && n < k && ids[n] >= 0)
+        n++;
+    if (ok && zeros && c->progress)
+        fprintf(c->progress, "%s: rows of zeros, which are near nothing and are left out: %lld\n", t.path, (long long)zeros);
+    ok = ok && write_list(c, &t, ids, similarity, n, e);
+    feature_table_close(&t);
+    return ok;
+}
