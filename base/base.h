@@ -142,6 +142,24 @@ bool folder_lock(FolderLock *l, const char *folder, Error *e); /* "FOLDER: anoth
 bool folder_join(FolderLock *l, const char *folder, int64_t group, Error *e);
 void folder_unlock(FolderLock *l);
 
+/* ---- ids (id.c) ----------------------------------------------------------------------------------------------------
+ *
+ * The one rule for every id of a user, an item or a row that Sapor reads or writes, in a .ids.txt, a table, a manifest, a run folder or
+ * JSON: one byte or more of valid UTF-8, without control characters (U+0000 to U+001F, so no tab, line end or NUL, and U+007F to U+009F),
+ * without U+2028 and U+2029, and without a byte order mark at its start. So a line of a .ids.txt is one id, and a field of a TSV is one id,
+ * for every program that reads them. An id that breaks the rule is refused where it is read; ids are never changed. A list of ids that
+ * stand for rows may hold no id twice: its reader refuses the second one. */
+
+/* NULL where the id keeps the rule, else what is wrong with it: "holds a tab". */
+const char *id_problem(Text id);
+/* The same as an error, SP_FORMAT: "path:line: the id ... holds a tab; rename it". line 0: there is no line. In a file of many rows it is
+ * enough to check an id when it is first seen. */
+bool id_check(Text id, const char *path, size_t line, Error *e);
+/* Writes an id or another text that keeps the rule as a field of a TSV: as it is, but in quotes (RFC 4180) where it begins with a double
+ * quote, because readers of TSV take such a field for a quoted one. */
+bool out_tsv_field(Out *o, Text field, Error *e);
+void tsv_print_field(FILE *to, Text field);
+
 /* ---- JSON (json.c) ------------------------------------------------------------------------------------------------ */
 
 typedef enum JsonType { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT } JsonType;

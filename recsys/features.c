@@ -117,6 +117,8 @@ static bool read_names(TextIndex **names, const char **ids_path, const char *pat
         return false;
     int64_t count = 0;
     while (text_line(&content, &line)) {
+        if (!id_check(line, *ids_path, (size_t)count + 1, e))
+            return false;
         int64_t number = text_index_add(*names, line, e);
         if (number < 0)
             return false;

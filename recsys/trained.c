@@ -78,8 +78,8 @@ static TextIndex *read_ids(Trained *t, const char *dir, const char *name, int64_
     const char *path = path_join(t->arena, dir, name, e);
     Text rest, line;
     TextIndex *ids = path && file_read(&rest, t->arena, path, 0, e) ? text_index_new(t->arena, e) : NULL;
-    while (ids && text_line(&rest, &line))
-        if (text_index_add(ids, line, e) < 0)
+    for (size_t number = 1; ids && text_line(&rest, &line); number++)
+        if (!id_check(line, path, number, e) || text_index_add(ids, line, e) < 0)
             return NULL;
     if (ids && text_index_count(ids) != expected) {
         fail(e, SP_SHAPE, "%s: has %lld different ids, the vectors beside it have %lld rows; train again", path,
