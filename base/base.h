@@ -62,7 +62,9 @@ char *arena_printf(Arena *a, Error *e, const char *format, ...) PRINTF_LIKE(3, 4
 void *arena_grow(Arena *a, void *items, size_t count, size_t *capacity, size_t size, Error *e);
 ArenaMark arena_mark(const Arena *a);
 void arena_rewind(Arena *a, ArenaMark mark); /* keeps the blocks: going round again allocates nothing */
-size_t arena_bytes(const Arena *a);          /* taken from the heap */
+void arena_trim(Arena *a,
+                size_t keep); /* back to the beginning; blocks go back to the heap where they are more than `keep` bytes */
+size_t arena_bytes(const Arena *a); /* taken from the heap */
 const Heap *arena_heap(const Arena *a);
 void arena_free(Arena *a);
 #define NEW(arena, Type, count, error) ((Type *)arena_alloc((arena), (size_t)(count), sizeof(Type), (error)))
@@ -112,6 +114,7 @@ bool input_read(Text *out, Arena *a, FILE *in, const char *name, size_t max_byte
                 Error *e); /* whole stream (standard input) */
 bool file_exists(const char *path);
 bool folder_exists(const char *path);
+bool file_remove(const char *path, Error *e); /* not an error when it is not there */
 bool folder_make(const char *path, Error *e); /* with its parents; not an error when it is there */
 typedef struct FolderEntry {
     const char *name;
@@ -131,6 +134,10 @@ bool out_commit(Out *o, Error *e); /* frees o, whether it succeeds or not; on fa
 /* A file and one beside it that only goes with it, as OUT.npy and its row names. Two names cannot change at once, so when both are on the disk
  * the old `o` goes first and the new one comes last: whenever `o` is there, `side` is the one that belongs to it. */
 bool out_commit_pair(Out *side, Out *o, Error *e);
+/* Writes `bytes` over what was written at `at` before: a count that is known at the end only. A failure where the file is not a plain one. */
+bool out_patch(Out *o, size_t at, const void *data, size_t bytes, Error *e);
+/* Standard output as a file to write; `out_commit` writes what is left, and a failure leaves what was written. */
+Out *out_standard(const Heap *heap, Error *e);
 void out_discard(Out *o); /* frees o and removes what was written; NULL is allowed */
 
 /* One writer to a folder at a time, by flock on FOLDER/.sapor.lock; the lock goes with the process. */

@@ -122,6 +122,11 @@ bool file_exists(const char *path)
     return stat(path, &st) == 0 && !S_ISDIR(st.st_mode);
 }
 
+bool file_remove(const char *path, Error *e)
+{
+    return unlink(path) == 0 || errno == ENOENT || fail_system(e, path, "remove", errno);
+}
+
 bool folder_exists(const char *path)
 {
     struct stat st;
@@ -313,6 +318,25 @@ Out *out_open(const char *path, const Heap *heap, Error *e)
     return NULL;
 }
 
+Out *out_standard(const Heap *heap, Error *e)
+{
+    Arena *a = arena_new(heap, 0);
+    Out *o = a ? NEW(a, Out, 1, e) : NULL;
+    char *buffer = o ? NEW(a, char, BUFFER, e) : NULL;
+    if (!buffer) {
+        fail_memory(e, sizeof(Out) + BUFFER, "standard output");
+        arena_free(a);
+        return NULL;
+    }
+    *o = (Out){.heap = arena_heap(a), .arena = a, .buffer = buffer, .path = "standard output"};
+    o->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+    if (o->fd >= 0)
+        return o;
+    fail_system(e, o->path, "open", errno);
+    out_drop(o);
+    return NULL;
+}
+
 static bool out_fail(Out *o, Error *e)
 {
     if (e->code == SP_OK)
@@ -354,6 +378,19 @@ bool out_write(Out *o, const void *data, size_t bytes, Error *e)
     memcpy(o->buffer + o->filled, data, bytes);
     o->filled += bytes;
     return o->error.code == SP_OK || out_fail(o, e);
+}
+
+bool out_patch(Out *o, size_t at, const void *data, size_t bytes, Error *e)
+{
+    if (!o->temporary)
+        fail(&o->error, SP_IO, "%s: is not a plain file: what was written cannot be changed", o->path);
+    if (!out_flush(o))
+        return out_fail(o, e);
+    if (lseek(o->fd, (off_t)at, SEEK_SET) < 0)
+        return fail_system(&o->error, o->path, "write", errno) || out_fail(o, e);
+    if (!write_fully(o, data, bytes))
+        return out_fail(o, e);
+    return lseek(o->fd, 0, SEEK_END) >= 0 || fail_system(&o->error, o->path, "write", errno) || out_fail(o, e);
 }
 
 bool out_printf(Out *o, Error *e, const char *format, ...)
