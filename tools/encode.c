@@ -78,7 +78,7 @@ static bool add_texts(Inputs *in, Arena *a, const char *path, Error *e)
         if (!name || !add_input(in, a, one, e))
             return false;
     }
-    return in->count > before || fail(e, SP_FORMAT, "%s: is empty; expected one text a line", path);
+    return in->count > before || fail(e, SP_FORMAT, "%s: is empty; one text a line is expected", path);
 }
 
 static bool add_table(Inputs *in, Arena *a, const char *path, const char *const columns[2], Error *e)

@@ -8,6 +8,8 @@
  * folder of the features, and tried again by the next run. */
 #include "tools/extract.h"
 
+#include <stdlib.h>
+
 const Option extract_options[] = {
     {"shard", 0, "I/N", "only every Nth item, beginning with the Ith: 1/4, 2/4, ... share the work among processes"},
     {"dataset_path", 0, "DIR", "in place of the configuration's"},
@@ -152,19 +154,37 @@ static bool read_manifests(Extracting *w, Error *e)
     return true;
 }
 
+typedef struct Line {
+    const char *id;
+    Done done;
+} Line;
+
+static int by_id(const void *a, const void *b)
+{
+    return strcmp(((const Line *)a)->id, ((const Line *)b)->id);
+}
+
+/* Sorted by id: the same bytes whatever was done first. */
 static bool write_manifest(Extracting *w, Error *e)
 {
-    Out *o = out_open(w->manifest, w->c->heap, e);
-    if (!o)
-        return false;
-    for (int64_t i = 0; i < text_index_count(w->ids); i++)
-        if (!out_printf(o, e, "%s\t%016llx\t%016llx\n", text_index_at(w->ids, i).p, (unsigned long long)w->done[i].input,
-                        (unsigned long long)w->done[i].output)) {
-            out_discard(o);
-            return false;
-        }
+    Arena *scratch = arena_new(w->c->heap, 0);
+    size_t n = (size_t)text_index_count(w->ids);
+    Line *lines = scratch ? NEW(scratch, Line, n, e) : NULL;
+    Out *o = lines ? out_open(w->manifest, w->c->heap, e) : NULL;
+    for (size_t i = 0; lines && i < n; i++)
+        lines[i] = (Line){text_index_at(w->ids, (int64_t)i).p, w->done[i]};
+    if (lines && n)
+        qsort(lines, n, sizeof *lines, by_id);
+    bool ok = o || (!scratch && fail_memory(e, 1, "a manifest"));
+    for (size_t i = 0; ok && i < n; i++)
+        ok = out_printf(o, e, "%s\t%016llx\t%016llx\n", lines[i].id, (unsigned long long)lines[i].done.input,
+                        (unsigned long long)lines[i].done.output);
+    arena_free(scratch);
     w->noted = now_seconds();
-    return out_commit(o, e);
+    if (ok)
+        return out_commit(o, e);
+    out_discard(o);
+    return false;
 }
 
 /* ---- one extraction ---------------------------------------------------------------------------------------------------- */
@@ -345,6 +365,23 @@ static const char *missing_path(const Extraction *x, Shard s, Arena *a, Error *e
                                        (long long)s.index + 1, (long long)s.count);
 }
 
+/* False where not one text is UTF-8: nothing is made then, not even a folder. */
+static bool some_can_be_read(const Extracting *w, Error *e)
+{
+    for (size_t i = 0; i < w->count; i++)
+        if (!w->items[i].problem)
+            return true;
+    Error why = {0};
+    Unread u = {0};
+    for (size_t i = 0; i < w->count; i++) {
+        error_clear(&why);
+        fail(&why, SP_FORMAT, "%s", w->items[i].problem);
+        if (!unread_add(&u, &w->items[i], &why, w->arena, e))
+            return false;
+    }
+    return unread_fail(&u, w->count, e);
+}
+
 static bool run_extraction(Context *c, const Extraction *x, Shard s, Error *strict, Arena *a, Error *e)
 {
     Extracting w = {.c = c, .x = x, .arena = a, .ids = text_index_new(a, e), .strict = strict};
@@ -357,7 +394,7 @@ static bool run_extraction(Context *c, const Extraction *x, Shard s, Error *stri
         error_prefix(e, "%s: ", x->where);
         return false;
     }
-    if (!extraction_items(&w.items, &w.count, x, c->progress, a, e) || !hash_settings(&key, x, model, a, e) ||
+    if (!extraction_items(&w.items, &w.count, x, c->progress, a, e) || !some_can_be_read(&w, e) || !hash_settings(&key, x, model, a, e) ||
         !(w.state = arena_printf(a, e, "%s/.sapor/%s-%016llx", x->output, x->backend, (unsigned long long)key)))
         return false;
     /* One run at a time writes a folder of features, whatever its settings; the shards I/N of one setting and one N share it. */

@@ -241,7 +241,8 @@ static bool run_batches(Work *w, const Input *inputs, size_t n, size_t batch, si
         w->done += done;
         progress_step(&p, (double)(first + now), NULL);
     }
-    progress_end(&p, NULL);
+    if (w->done > 0) /* else an error follows */
+        progress_end(&p, NULL);
     return true;
 }
 
