@@ -2,14 +2,16 @@
  * image_jpeg.c, image_png.c, image_webp.c; the resampling is in resize.c.
  *
  * Pillow is the reference for what a damaged picture is, too: truncated data is refused, a PNG that lacks only its end or a JPEG with
- * garbage behind it is read. Stricter than Pillow: a palette PNG whose palette is missing or misshapen, a JPEG of more than 1,000 scans.
- * Milder: oversized text chunks of a PNG are passed over. GIF, BMP, TIFF and AVIF are not read at all. */
+ * garbage behind it is read. Stricter than Pillow: a palette PNG whose palette is missing or misshapen; what takes time or memory out of
+ * proportion: sides of more than a million, 16-bit PNGs of more than 716 MB of samples, JPEGs of more than 100 scans or whose coefficients
+ * take too much. Milder: all of a PNG but its palette and pixels is skipped. GIF, BMP, TIFF and AVIF are not read at all. */
 #include "extractors/image.h"
 
 #include <math.h>
 
-/* Pillow refuses pictures of more than twice its MAX_IMAGE_PIXELS (1 GiB / 4 / 3). */
-enum { PILLOW_MAX_PIXELS = 178956970 };
+/* Pillow refuses pictures of more than twice its MAX_IMAGE_PIXELS (1 GiB / 4 / 3); libpng by itself those with a side of more than a million,
+ * which Pillow reads. What a decoder takes beside the pixels, 3 bytes each, stands in its file. */
+enum { PILLOW_MAX_PIXELS = 178956970, MAX_SIDE = 1000000 };
 
 bool image_room(Image *im, int64_t width, int64_t height, const char *name, int64_t max_pixels, Arena *a, Error *e)
 {
@@ -20,6 +22,9 @@ bool image_room(Image *im, int64_t width, int64_t height, const char *name, int6
     else if (width > limit / height)
         fail(e, SP_FORMAT, "%s: %lld x %lld pixels are more than the limit of %lld", name, (long long)width,
              (long long)height, (long long)limit);
+    else if (MAX(width, height) > MAX_SIDE)
+        fail(e, SP_FORMAT, "%s: %lld x %lld pixels: a side of more than %d is not read; cut the picture", name,
+             (long long)width, (long long)height, MAX_SIDE);
     else
         im->pixels = NEW(a, unsigned char, width *height * 3, e);
     return im->pixels != NULL;
