@@ -135,21 +135,27 @@ bool sp_encode_texts(const sp_encoder *m, sp_session *s, const char *const *text
     return list && encode_texts(m->encoder, s->tape, list, n, out, e);
 }
 
+enum { BATCH = 16, KEPT = 64 << 20 /* bytes that a thread keeps from one picture to the next */ };
+
 typedef struct Pictures {
     const char *const *paths;
-    Image *images;
-    Arena **arenas;
+    const Preset *preset;
+    Image *fitted;   /* [BATCH], with room for their pixels */
+    Arena **scratch; /* one a thread: a thread opens one picture at a time and keeps only its fitted pixels */
     Error *errors;
 } Pictures;
 
 static void open_picture(void *arg, size_t i, int worker)
 {
     Pictures *p = arg;
-    (void)worker;
-    image_open(&p->images[i], p->paths[i], p->arenas[i], &p->errors[i]);
+    Arena *a = p->scratch[worker];
+    Image whole, fitted;
+    if (image_open(&whole, p->paths[i], a, &p->errors[i]) && image_fit(&fitted, &whole, p->preset, a, &p->errors[i]))
+        memcpy(p->fitted[i].pixels, fitted.pixels, (size_t)(fitted.width * fitted.height * 3));
+    arena_trim(a, KEPT);
 }
 
-/* One batch: decoded by all threads, each picture into an arena of its own. */
+/* One batch: decoded and fitted by all threads. */
 static bool encode_batch(const sp_encoder *m, sp_session *s, Pictures *p, size_t n, float *out, Error *e)
 {
     for (size_t i = 0; i < n; i++)
@@ -160,31 +166,41 @@ static bool encode_batch(const sp_encoder *m, sp_session *s, Pictures *p, size_t
             *e = p->errors[i];
             return false;
         }
-    return encode_images(m->encoder, s->tape, p->images, n, out, e);
+    return encode_fitted(m->encoder, s->tape, p->fitted, n, out, e);
 }
 
 bool sp_encode_image_files(const sp_encoder *m, sp_session *s, const char *const *paths, size_t n, float *out, sp_error *e)
 {
-    enum { BATCH = 16 };
-    Image images[BATCH];
-    Arena *arenas[BATCH] = {NULL};
+    Image fitted[BATCH];
     error_clear(e);
     if (!sp_encoder_reads_images(m))
         return fail(e, SP_USAGE, "this encoder reads no pictures");
     arena_rewind(s->scratch, (ArenaMark){0});
-    Pictures p = {.images = images, .arenas = arenas, .errors = NEW(s->scratch, Error, BATCH, e)};
-    bool ok = p.errors != NULL;
-    for (size_t i = 0; ok && i < MIN((size_t)BATCH, n); i++)
-        ok = (arenas[i] = arena_new(s->device.heap, 0)) || fail_memory(e, 1, "pictures");
-    for (size_t first = 0; ok && first < n; first += BATCH) {
-        size_t now = MIN((size_t)BATCH, n - first);
+    const Preset *preset = &m->encoder->preset;
+    size_t threads = (size_t)pool_threads(s->device.pool);
+    Pictures p = {.preset = preset,
+                  .fitted = fitted,
+                  .scratch = NEW(s->scratch, Arena *, threads, e),
+                  .errors = NEW(s->scratch, Error, BATCH, e)};
+    size_t each, batch = 0;
+    bool ok = p.scratch && p.errors;
+    if (ok && !size_mul((size_t)preset->width * 3, (size_t)preset->height, &each))
+        ok = fail_memory(e, SIZE_MAX, "a picture");
+    else if (ok)
+        batch = MIN(MAX((size_t)KEPT / MAX(each, 1), 1), (size_t)BATCH);
+    for (size_t i = 0; ok && i < threads; i++)
+        ok = (p.scratch[i] = arena_new(s->device.heap, 0)) || fail_memory(e, 1, "pictures");
+    for (size_t i = 0; ok && i < MIN(batch, n); i++) {
+        fitted[i] = (Image){.width = preset->width, .height = preset->height};
+        ok = (fitted[i].pixels = arena_alloc(s->scratch, each, 1, e)) != NULL;
+    }
+    for (size_t first = 0; ok && first < n; first += batch) {
+        size_t now = MIN(batch, n - first);
         p.paths = paths + first;
-        for (size_t i = 0; i < now; i++)
-            arena_rewind(arenas[i], (ArenaMark){0});
         ok = encode_batch(m, s, &p, now, out + first * sp_encoder_features(m), e);
     }
-    for (size_t i = 0; i < BATCH; i++)
-        arena_free(arenas[i]);
+    for (size_t i = 0; p.scratch && i < threads; i++)
+        arena_free(p.scratch[i]);
     return ok;
 }
 

@@ -62,8 +62,10 @@ char *arena_printf(Arena *a, Error *e, const char *format, ...) PRINTF_LIKE(3, 4
 void *arena_grow(Arena *a, void *items, size_t count, size_t *capacity, size_t size, Error *e);
 ArenaMark arena_mark(const Arena *a);
 void arena_rewind(Arena *a, ArenaMark mark); /* keeps the blocks: going round again allocates nothing */
-size_t arena_bytes(const Arena *a);          /* taken from the heap */
-bool arena_full(const Arena *a);             /* a request did not fit under max_bytes */
+/* Back to the beginning; blocks go back to the heap where they are more than `keep` bytes. */
+void arena_trim(Arena *a, size_t keep);
+size_t arena_bytes(const Arena *a); /* taken from the heap */
+bool arena_full(const Arena *a);    /* a request did not fit under max_bytes */
 const Heap *arena_heap(const Arena *a);
 void arena_free(Arena *a);
 #define NEW(arena, Type, count, error) ((Type *)arena_alloc((arena), (size_t)(count), sizeof(Type), (error)))
@@ -154,6 +156,10 @@ bool out_commit(Out *o, Error *e); /* frees o, whether it succeeds or not; on fa
 /* Commits files that belong together and frees them; NULL members are left out. All are on the disk before the first old one goes, set[0] before
  * the others; then the new ones appear, set[0] last. After a kill or a failure there is the old set, the new one, or none: set[0] is missing. */
 bool out_commit_set(Out **set, size_t n, Error *e);
+/* Writes `bytes` over what was written at `at` before: a count that is known at the end only. A failure where the file is not a plain one. */
+bool out_patch(Out *o, size_t at, const void *data, size_t bytes, Error *e);
+/* Standard output as a file to write; `out_commit` writes what is left, and a failure leaves what was written. */
+Out *out_standard(const Heap *heap, Error *e);
 void out_discard(Out *o); /* frees o and removes what was written; NULL is allowed */
 
 /* Whether all that was printed on a stream has arrived: flushes it. `name` is for the message. */
@@ -214,8 +220,28 @@ int table_cuts(Text line, char found[3]);
 bool unpack_gzip(Text *content, const char *name, Arena *a, Error *e);
 /* What a file is that is no text, by its first bytes ("a zip archive", "a Parquet file"); NULL where it is none of these. */
 const char *foreign_kind(Text content);
+/* What a text file begins with taken off: gzip unpacked, no byte order mark. What is another kind of file is refused by its name. */
+bool text_unpack(Text *content, const char *name, Arena *a, Error *e);
 /* What every text that is read goes through: unpacked, UTF-8 without NUL bytes, or an error with its line; a byte order mark is taken off. */
 bool text_decode(Text *content, const char *name, Arena *a, Error *e);
+
+/* ---- ids (id.c) ----------------------------------------------------------------------------------------------------
+ *
+ * The one rule for every id of a user, an item or a row that Sapor reads or writes, in a .ids.txt, a table, a manifest, a run folder or
+ * JSON: one byte or more of valid UTF-8, without control characters (U+0000 to U+001F, so no tab, line end or NUL, and U+007F to U+009F),
+ * without U+2028 and U+2029, and without a byte order mark at its start. So a line of a .ids.txt is one id, and a field of a TSV is one id,
+ * for every program that reads them. An id that breaks the rule is refused where it is read; ids are never changed. A list of ids that
+ * stand for rows may hold no id twice: its reader refuses the second one. */
+
+/* NULL where the id keeps the rule, else what is wrong with it: "holds a tab". */
+const char *id_problem(Text id);
+/* The same as an error, SP_FORMAT: "path:line: the id ... holds a tab; rename it". line 0: there is no line. In a file of many rows it is
+ * enough to check an id when it is first seen. */
+bool id_check(Text id, const char *path, size_t line, Error *e);
+/* Writes an id or another text that keeps the rule as a field of a TSV: as it is, but in quotes (RFC 4180) where it begins with a double
+ * quote, because readers of TSV take such a field for a quoted one. */
+bool out_tsv_field(Out *o, Text field, Error *e);
+void tsv_print_field(FILE *to, Text field);
 
 /* ---- JSON (json.c) ------------------------------------------------------------------------------------------------ */
 

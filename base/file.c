@@ -217,15 +217,15 @@ bool file_exists(const char *path)
     return stat(path, &st) == 0 && !S_ISDIR(st.st_mode);
 }
 
+bool file_remove(const char *path, Error *e)
+{
+    return unlink(path) == 0 || errno == ENOENT || fail_system(e, path, "remove", errno);
+}
+
 bool folder_exists(const char *path)
 {
     struct stat st;
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
-bool file_remove(const char *path, Error *e)
-{
-    return unlink(path) == 0 || errno == ENOENT || fail_system(e, path, "remove", errno);
 }
 
 bool folder_make(const char *path, Error *e)

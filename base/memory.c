@@ -223,6 +223,24 @@ void arena_rewind(Arena *a, ArenaMark mark)
     a->used = mark.used;
 }
 
+static void free_blocks(Arena *a)
+{
+    for (Block *b = a->first, *next; b; b = next) {
+        next = b->next;
+        SHOW(b + 1, b->bytes);
+        heap_free(a->heap, b, b->bytes + sizeof(Block));
+    }
+    a->first = NULL;
+    a->bytes = 0;
+}
+
+void arena_trim(Arena *a, size_t keep)
+{
+    arena_rewind(a, (ArenaMark){0});
+    if (a->bytes > keep)
+        free_blocks(a);
+}
+
 size_t arena_bytes(const Arena *a)
 {
     return a->bytes;
@@ -242,11 +260,7 @@ void arena_free(Arena *a)
 {
     if (!a)
         return;
-    for (Block *b = a->first, *next; b; b = next) {
-        next = b->next;
-        SHOW(b + 1, b->bytes);
-        heap_free(a->heap, b, b->bytes + sizeof(Block));
-    }
+    free_blocks(a);
     Heap copy = a->copy;
     heap_free(a->heap ? &copy : NULL, a, sizeof(*a));
 }

@@ -117,7 +117,7 @@ static void out_drop(Out *o)
     out_close(o);
 }
 
-Out *out_open(const char *path, const Heap *heap, Error *e)
+static Out *out_new(const Heap *heap, const char *path, Error *e)
 {
     Arena *a = arena_new(heap, 0);
     Out *o = a ? NEW(a, Out, 1, e) : NULL;
@@ -128,6 +128,15 @@ Out *out_open(const char *path, const Heap *heap, Error *e)
         return NULL;
     }
     *o = (Out){.heap = arena_heap(a), .arena = a, .buffer = buffer, .fd = -1};
+    return o;
+}
+
+Out *out_open(const char *path, const Heap *heap, Error *e)
+{
+    Out *o = out_new(heap, path, e);
+    if (!o)
+        return NULL;
+    Arena *a = o->arena;
     struct stat st;
     bool there = stat(path, &st) == 0;
     char *target = there ? realpath(path, NULL) : NULL; /* through links: the link stays, what it names is replaced */
@@ -147,6 +156,19 @@ Out *out_open(const char *path, const Heap *heap, Error *e)
     }
     if (ok)
         return o;
+    out_drop(o);
+    return NULL;
+}
+
+Out *out_standard(const Heap *heap, Error *e)
+{
+    Out *o = out_new(heap, "standard output", e);
+    if (!o)
+        return NULL;
+    o->path = "standard output";
+    if ((o->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)) >= 0)
+        return o;
+    fail_system(e, o->path, "open", errno);
     out_drop(o);
     return NULL;
 }
@@ -194,6 +216,18 @@ bool out_write(Out *o, const void *data, size_t bytes, Error *e)
     memcpy(o->buffer + o->filled, data, bytes);
     o->filled += bytes;
     return o->error.code == SP_OK || out_fail(o, e);
+}
+
+bool out_patch(Out *o, size_t at, const void *data, size_t bytes, Error *e)
+{
+    if (!o->temporary)
+        fail(&o->error, SP_IO, "%s: is not a plain file: what was written cannot be changed", o->path);
+    if (!out_flush(o))
+        return out_fail(o, e);
+    bool ok = lseek(o->fd, (off_t)at, SEEK_SET) >= 0 || fail_system(&o->error, o->path, "write", errno);
+    ok = ok && write_fully(o, data, bytes);
+    ok = ok && (lseek(o->fd, 0, SEEK_END) >= 0 || fail_system(&o->error, o->path, "write", errno));
+    return ok || out_fail(o, e);
 }
 
 bool out_printf(Out *o, Error *e, const char *format, ...)

@@ -108,19 +108,26 @@ const char *foreign_kind(Text content)
     return NULL;
 }
 
-bool text_decode(Text *content, const char *name, Arena *a, Error *e)
+bool text_unpack(Text *content, const char *name, Arena *a, Error *e)
 {
     if (!unpack_gzip(content, name, a, e))
         return false;
     if (text_starts(*content, "\xEF\xBB\xBF"))
         *content = (Text){content->p + 3, content->n - 3};
+    const char *kind = foreign_kind(*content);
+    if (!kind || (!memchr(content->p, 0, content->n) && utf8_valid(*content, NULL)))
+        return true;
+    return fail(e, SP_FORMAT, "%s: is %s, text is expected: convert it first", name, kind);
+}
+
+bool text_decode(Text *content, const char *name, Arena *a, Error *e)
+{
+    if (!text_unpack(content, name, a, e))
+        return false;
     const char *nul = content->n ? memchr(content->p, 0, content->n) : NULL;
     size_t bad = nul ? (size_t)(nul - content->p) : 0, line = 1;
     if (!nul && utf8_valid(*content, &bad))
         return true;
-    const char *kind = foreign_kind(*content);
-    if (kind)
-        return fail(e, SP_FORMAT, "%s: is %s, text is expected: convert it first", name, kind);
     for (size_t i = 0; i < bad; i++)
         line += content->p[i] == '\n';
     return fail(e, SP_FORMAT, "%s:%zu: %s", name, line,

@@ -176,7 +176,7 @@ static bool tokenize_all(const Encoder *en, const Text *texts, size_t n, Tokens 
         if (!tokenize(en->tokenizer, texts[i], (size_t)en->max_tokens, &out->ids, a, e))
             return false;
         if (out->ids.count == out->start[i])
-            return fail(e, SP_FORMAT, "text %zu gives no token", i + 1);
+            return fail(e, SP_FORMAT, "text %zu: gives no token", i + 1);
         for (size_t j = out->start[i]; en->vocabulary && j < out->ids.count; j++)
             if (out->ids.ids[j] >= en->vocabulary) {
                 Text piece = token_text(en->tokenizer, out->ids.ids[j]);
@@ -311,6 +311,7 @@ typedef struct Prepare {
     const Encoder *en;
     Tape *tape; /* has an arena for each of them */
     const Image *images;
+    bool fitted;
     float *pixels;
     Error *errors; /* one an image: tasks run side by side */
 } Prepare;
@@ -320,8 +321,11 @@ static void prepare_one(void *arg, size_t i, int worker)
     Prepare *p = arg;
     (void)worker;
     const Preset *preset = &p->en->preset;
-    image_prepare(&p->images[i], preset, p->pixels + (int64_t)i * preset->width * preset->height * 3,
-                  tape_arena(p->tape, 1 + (int)i, &p->errors[i]), &p->errors[i]);
+    float *to = p->pixels + (int64_t)i * preset->width * preset->height * 3;
+    if (p->fitted)
+        image_values(&p->images[i], preset, to);
+    else
+        image_prepare(&p->images[i], preset, to, tape_arena(p->tape, 1 + (int)i, &p->errors[i]), &p->errors[i]);
 }
 
 /* [h, w, c] -> [c, h, w] */
@@ -333,7 +337,8 @@ static void to_torch_order(const int64_t map[3], const float *in, float *out)
             out[c * HW + i] = in[i * C + c];
 }
 
-static bool run_images(const Encoder *en, Tape *t, const Image *images, size_t n, float *out, Arena *a, Error *e)
+static bool run_images(const Encoder *en, Tape *t, const Image *images, size_t n, bool fitted, float *out, Arena *a,
+                       Error *e)
 {
     const Device *d = store_device(en->store);
     size_t D = (size_t)en->features, each;
@@ -349,7 +354,7 @@ static bool run_images(const Encoder *en, Tape *t, const Image *images, size_t n
         return false;
     for (size_t i = 0; i < n; i += chunk) {
         size_t B = MIN(chunk, n - i);
-        Prepare p = {.en = en, .tape = t, .images = images + i, .pixels = pixels, .errors = errors};
+        Prepare p = {.en = en, .tape = t, .images = images + i, .fitted = fitted, .pixels = pixels, .errors = errors};
         double begun = trace_begin(d->trace);
         pool_run(d->pool, B, prepare_one, &p);
         trace_end(d->trace, begun, "prepare", 0, (double)(B * each));
@@ -371,12 +376,22 @@ static bool run_images(const Encoder *en, Tape *t, const Image *images, size_t n
     return true;
 }
 
-bool encode_images(const Encoder *en, Tape *t, const Image *images, size_t n, float *out, Error *e)
+static bool images_in(const Encoder *en, Tape *t, const Image *images, size_t n, bool fitted, float *out, Error *e)
 {
     Arena *a;
     if (!can_encode(en, MODALITY_IMAGE, n, e))
         return false;
     if (n == 0)
         return true;
-    return (a = tape_arena(t, 0, e)) && run_images(en, t, images, n, out, a, e);
+    return (a = tape_arena(t, 0, e)) && run_images(en, t, images, n, fitted, out, a, e);
+}
+
+bool encode_images(const Encoder *en, Tape *t, const Image *images, size_t n, float *out, Error *e)
+{
+    return images_in(en, t, images, n, false, out, e);
+}
+
+bool encode_fitted(const Encoder *en, Tape *t, const Image *images, size_t n, float *out, Error *e)
+{
+    return images_in(en, t, images, n, true, out, e);
 }

@@ -43,7 +43,11 @@ typedef struct Preset { /* how pixels become a tensor */
     float mean[3], std[3];                                 /* of values / 255 */
     enum { SCALE_ZSCORE, SCALE_MINMAX, SCALE_UNIT } scale; /* minmax over the whole picture, as Ducho */
 } Preset;
-bool image_prepare(const Image *im, const Preset *p, float *out /* [height, width, 3] */, Arena *scratch, Error *e);
+/* From a picture to what an encoder reads, in two steps: resized and cropped to the preset's width x height, still in bytes; then its values
+ * [height, width, 3]. Between them a picture is small, whatever its file was. image_prepare is both. */
+bool image_fit(Image *out, const Image *im, const Preset *p, Arena *a, Error *e);
+void image_values(const Image *fitted, const Preset *p, float *out);
+bool image_prepare(const Image *im, const Preset *p, float *out, Arena *scratch, Error *e);
 
 /* ---- encoders ------------------------------------------------------------------------------------------------------------------ */
 
@@ -123,6 +127,8 @@ void encoder_close(Encoder *en);
 /* Each calling thread uses its own tape (inference). out [n, features] (with POOL_NONE: use encoder_hidden). */
 bool encode_texts(const Encoder *en, Tape *t, const Text *texts, size_t n, float *out, Error *e);
 bool encode_images(const Encoder *en, Tape *t, const Image *images, size_t n, float *out, Error *e);
+/* The same of pictures that image_fit made with the encoder's preset. */
+bool encode_fitted(const Encoder *en, Tape *t, const Image *images, size_t n, float *out, Error *e);
 /* One text's hidden states [T, C] (POOL_NONE); *out is in the arena. */
 bool encode_hidden(const Encoder *en, Tape *t, Text text, float **out, int64_t *tokens, Arena *a, Error *e);
 

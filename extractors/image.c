@@ -2,14 +2,16 @@
  * image_jpeg.c, image_png.c, image_webp.c; the resampling is in resize.c.
  *
  * Pillow is the reference for what a damaged picture is, too: truncated data is refused, a PNG that lacks only its end or a JPEG with
- * garbage behind it is read. Stricter than Pillow: a palette PNG whose palette is missing or misshapen, a JPEG of more than 1,000 scans.
- * Milder: oversized text chunks of a PNG are passed over. GIF, BMP, TIFF and AVIF are not read at all. */
+ * garbage behind it is read. Stricter than Pillow: a palette PNG whose palette is missing or misshapen; what takes time or memory out of
+ * proportion: sides of more than a million, 16-bit PNGs of more than 716 MB of samples, JPEGs of more than 100 scans or whose coefficients
+ * take too much. Milder: all of a PNG but its palette and pixels is skipped. GIF, BMP, TIFF and AVIF are not read at all. */
 #include "extractors/image.h"
 
 #include <math.h>
 
-/* Pillow refuses pictures of more than twice its MAX_IMAGE_PIXELS (1 GiB / 4 / 3). */
-enum { PILLOW_MAX_PIXELS = 178956970 };
+/* Pillow refuses pictures of more than twice its MAX_IMAGE_PIXELS (1 GiB / 4 / 3); libpng by itself those with a side of more than a million,
+ * which Pillow reads. What a decoder takes beside the pixels, 3 bytes each, stands in its file. */
+enum { PILLOW_MAX_PIXELS = 178956970, MAX_SIDE = 1000000 };
 
 bool image_room(Image *im, int64_t width, int64_t height, const char *name, int64_t max_pixels, Arena *a, Error *e)
 {
@@ -20,6 +22,9 @@ bool image_room(Image *im, int64_t width, int64_t height, const char *name, int6
     else if (width > limit / height)
         fail(e, SP_FORMAT, "%s: %lld x %lld pixels are more than the limit of %lld", name, (long long)width,
              (long long)height, (long long)limit);
+    else if (MAX(width, height) > MAX_SIDE)
+        fail(e, SP_FORMAT, "%s: %lld x %lld pixels: a side of more than %d is not read; cut the picture", name,
+             (long long)width, (long long)height, MAX_SIDE);
     else
         im->pixels = NEW(a, unsigned char, width *height * 3, e);
     return im->pixels != NULL;
@@ -69,7 +74,7 @@ static int64_t crop_start(int64_t size, int64_t crop, CropRounding rounding)
     return room >= 0 ? room / 2 + (room % 4 == 3) : -(-room / 2);
 }
 
-bool image_prepare(const Image *im, const Preset *p, float *out, Arena *scratch, Error *e)
+bool image_fit(Image *out, const Image *im, const Preset *p, Arena *a, Error *e)
 {
     int64_t W = p->width, H = p->height, left = 0, top = 0, full_w = W, full_h = H;
     if (W <= 0 || H <= 0 || (p->fit == FIT_SHORT_SIDE && (p->resize <= 0 || p->resize > INT32_MAX)))
@@ -83,20 +88,24 @@ bool image_prepare(const Image *im, const Preset *p, float *out, Arena *scratch,
         left = crop_start(full_w, W, p->crop);
         top = crop_start(full_h, H, p->crop);
     }
-    Image part, framed;
+    Image part;
     int64_t x0 = MAX(left, 0), y0 = MAX(top, 0), x1 = MIN(left + W, full_w), y1 = MIN(top + H, full_h);
-    if (!image_resize_part(&part, im, full_w, full_h, x0, y0, x1 - x0, y1 - y0, p->how, scratch, e))
+    if (!image_resize_part(&part, im, full_w, full_h, x0, y0, x1 - x0, y1 - y0, p->how, a, e))
         return false;
-    if (part.width != W || part.height != H) {
-        if (!image_crop(&framed, &part, left - x0, top - y0, W, H, scratch, e))
-            return false;
-        part = framed;
-    }
-    int64_t n = W * H;
+    if (part.width != W || part.height != H)
+        return image_crop(out, &part, left - x0, top - y0, W, H, a, e);
+    *out = part;
+    return true;
+}
+
+void image_values(const Image *fitted, const Preset *p, float *out)
+{
+    const unsigned char *pixels = fitted->pixels;
+    int64_t n = fitted->width * fitted->height;
     unsigned char low = 255, high = 0;
     for (int64_t i = 0; p->scale == SCALE_MINMAX && i < 3 * n; i++) {
-        low = MIN(low, part.pixels[i]);
-        high = MAX(high, part.pixels[i]);
+        low = MIN(low, pixels[i]);
+        high = MAX(high, pixels[i]);
     }
     float table[3][256]; /* a byte has 256 values: the same divisions as torchvision's, each made once */
     for (int c = 0; c < 3; c++)
@@ -110,6 +119,14 @@ bool image_prepare(const Image *im, const Preset *p, float *out, Arena *scratch,
         }
     for (int64_t i = 0; i < n; i++)
         for (int c = 0; c < 3; c++)
-            out[3 * i + c] = table[c][part.pixels[3 * i + c]];
+            out[3 * i + c] = table[c][pixels[3 * i + c]];
+}
+
+bool image_prepare(const Image *im, const Preset *p, float *out, Arena *scratch, Error *e)
+{
+    Image fitted;
+    if (!image_fit(&fitted, im, p, scratch, e))
+        return false;
+    image_values(&fitted, p, out);
     return true;
 }

@@ -3,12 +3,18 @@
 #include "extractors/image.h"
 
 #ifdef HAVE_JPEG
+#include <limits.h>
 #include <setjmp.h>
 
 #include <jpeglib.h>
 #include <jerror.h>
 
-enum { MAX_SCANS = 1000 }; /* a progressive file of many empty scans costs time without end; encoders write about ten */
+/* Bounds. A file of one scan is decoded row by row: 3 bytes a pixel for the result, and some rows. One of several scans (progressive, or not
+ * interleaved) is kept whole, 2 bytes a coefficient: at most 64 MB, 3 bytes a pixel and 20 bytes a byte of the file together, which all
+ * pictures of halved colours (4:2:0) keep. Each scan goes over all coefficients, however short it is: at most 100 of them, where encoders
+ * write about ten, and at most so many that all together go over WORK blocks of 64. */
+enum { MAX_SCANS = 100, MEMORY = 64 << 20, MEMORY_A_BYTE = 20 };
+static const double WORK = 2e8;
 
 typedef struct Failure {
     struct jpeg_error_mgr manager;
@@ -52,10 +58,15 @@ static void nothing(j_decompress_ptr jpeg)
 
 static void count_scans(j_common_ptr jpeg)
 {
-    if (((j_decompress_ptr)jpeg)->input_scan_number <= MAX_SCANS)
+    j_decompress_ptr d = (j_decompress_ptr)jpeg;
+    double blocks = 0;
+    for (int c = 0; c < d->num_components; c++)
+        blocks += (double)d->comp_info[c].width_in_blocks * d->comp_info[c].height_in_blocks;
+    int most = (int)MIN(MAX(WORK / MAX(blocks, 1), 10), MAX_SCANS);
+    if (d->input_scan_number <= most)
         return;
     Failure *f = (Failure *)jpeg->err;
-    snprintf(f->message, sizeof(f->message), "it has more than %d scans", MAX_SCANS);
+    snprintf(f->message, sizeof(f->message), "it has more than %d scans", most);
     longjmp(f->jump, 1);
 }
 
@@ -97,6 +108,9 @@ bool decode_jpeg(Image *im, Text bytes, const char *name, int64_t max_pixels, Ar
     failure.manager.emit_message = on_message;
     if (setjmp(failure.jump)) { /* nothing that changes after this line is read here, except through `jpeg` */
         jpeg_destroy_decompress(&jpeg);
+        if (failure.manager.msg_code == JERR_NO_BACKING_STORE)
+            return fail(e, SP_FORMAT, "%s: JPEG of several scans is too large for its %zu bytes; save it without them", name,
+                        bytes.n);
         return failure.manager.msg_code == JERR_INPUT_EOF
                    ? fail(e, SP_FORMAT, "%s: JPEG is truncated after %zu bytes; fetch the file again", name, bytes.n)
                    : fail(e, SP_FORMAT, "%s: damaged JPEG: %s", name, failure.message);
@@ -105,6 +119,8 @@ bool decode_jpeg(Image *im, Text bytes, const char *name, int64_t max_pixels, Ar
     jpeg.src = &source;
     jpeg.progress = &progress;
     jpeg_read_header(&jpeg, TRUE);
+    size_t most = MEMORY + 3 * (size_t)jpeg.image_width * jpeg.image_height + MEMORY_A_BYTE * bytes.n;
+    jpeg.mem->max_memory_to_use = (long)MIN(most, (size_t)LONG_MAX);
     int channels = jpeg.num_components;
     jpeg.out_color_space = channels == 1 ? JCS_GRAYSCALE : channels == 3 ? JCS_RGB : JCS_CMYK;
     bool ok = channels == 1 || channels == 3 || channels == 4 ||

@@ -5,6 +5,11 @@
 #ifdef HAVE_PNG
 #include <png.h>
 
+/* Bounds. Rows are decoded into the result, 3 bytes a pixel; libpng keeps two rows of at most 8 MB (a side has at most a million pixels). Of
+ * the chunks only the header, the palette and the pixels are read: the others could inflate without end. All rows together, as they are in
+ * the file, have at most ROWS bytes, as many as 8 bits with alpha of the most pixels that are read: the time follows from them. */
+static const double ROWS = 4.0 * 178956970;
+
 typedef struct Reader {
     Text rest;
     char message[160];
@@ -32,20 +37,14 @@ static void take(png_structp png, png_bytep to, size_t bytes)
     r->rest.n -= bytes;
 }
 
-/* One row as libpng leaves it to RGB; wide: big-endian 16-bit grey. */
-static void row_to_rgb(const unsigned char *in, int64_t n, int type, bool wide, const unsigned char palette[256][3],
-                       unsigned char *out)
+/* One row as libpng leaves it at the beginning of its place to RGB, from its end: what is written has been read. wide: big-endian 16-bit
+ * grey. */
+static void row_to_rgb(unsigned char *row, int64_t n, int type, bool wide, const unsigned char palette[256][3])
 {
-    for (int64_t x = 0; x < n; x++, out += 3) {
-        if (type == PNG_COLOR_TYPE_PALETTE) {
-            memcpy(out, palette[in[x]], 3);
-        } else if (type & PNG_COLOR_MASK_COLOR) {
-            memcpy(out, in + 3 * x, 3);
-        } else {
-            unsigned char grey = wide ? (in[2 * x] ? 255 : in[2 * x + 1]) : in[x];
-            memset(out, grey, 3);
-        }
-    }
+    for (int64_t x = n - 1; x >= 0 && type == PNG_COLOR_TYPE_PALETTE; x--)
+        memcpy(row + 3 * x, palette[row[x]], 3);
+    for (int64_t x = n - 1; x >= 0 && type == PNG_COLOR_TYPE_GRAY; x--)
+        memset(row + 3 * x, wide ? (row[2 * x] ? 255 : row[2 * x + 1]) : row[x], 3);
 }
 
 bool decode_png(Image *im, Text bytes, const char *name, int64_t max_pixels, Arena *a, Error *e)
@@ -62,9 +61,15 @@ bool decode_png(Image *im, Text bytes, const char *name, int64_t max_pixels, Are
         return fail(e, SP_FORMAT, "%s: damaged PNG: %s", name, reader.message);
     }
     png_set_read_fn(png, &reader, take);
-    png_set_user_limits(png, INT32_MAX, INT32_MAX);
+    png_set_user_limits(png, INT32_MAX, INT32_MAX); /* image_room has its own, with words of its own */
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
     png_read_info(png, info);
     int type = png_get_color_type(png, info), depth = png_get_bit_depth(png, info);
+    double rows = (double)png_get_rowbytes(png, info) * png_get_image_height(png, info);
+    if (depth == 16 && rows > ROWS) {
+        png_destroy_read_struct(&png, &info, NULL);
+        return fail(e, SP_FORMAT, "%s: %.0f bytes of 16-bit samples are more than the limit of %.0f", name, rows, ROWS);
+    }
     if (!image_room(im, png_get_image_width(png, info), png_get_image_height(png, info), name, max_pixels, a, e)) {
         png_destroy_read_struct(&png, &info, NULL); /* now: png_read_update_info makes room for a row of any width */
         return false;
@@ -88,19 +93,16 @@ bool decode_png(Image *im, Text bytes, const char *name, int64_t max_pixels, Are
         depth == 16 && type == PNG_COLOR_TYPE_GRAY; /* 16-bit grey with alpha is stripped like colour, as Pillow does */
     int passes = png_set_interlace_handling(png);
     png_read_update_info(png, info);
-    /* Interlaced rows grow from pass to pass and are all kept; others pass through one. */
-    size_t stride = png_get_rowbytes(png, info);
-    unsigned char *rows = arena_alloc(a, stride, passes > 1 ? (size_t)im->height : 1, e);
-    for (int pass = 0; rows && pass < passes; pass++)
-        for (int64_t y = 0; y < im->height; y++) {
-            unsigned char *row = rows + (passes > 1 ? (size_t)y * stride : 0);
-            png_read_row(png, row, NULL);
+    const int64_t stride = im->width * 3;
+    for (int pass = 0; pass < passes; pass++)
+        for (int64_t y = 0; y < im->height; y++) { /* rows of interlaced pictures grow from pass to pass */
+            png_read_row(png, im->pixels + y * stride, NULL);
             if (pass == passes - 1)
-                row_to_rgb(row, im->width, type & ~PNG_COLOR_MASK_ALPHA, wide, (const unsigned char(*)[3])palette,
-                           im->pixels + y * im->width * 3);
+                row_to_rgb(im->pixels + y * stride, im->width, type & ~PNG_COLOR_MASK_ALPHA, wide,
+                           (const unsigned char(*)[3])palette);
         }
     png_destroy_read_struct(&png, &info, NULL);
-    return rows != NULL;
+    return true;
 }
 
 #else

@@ -39,18 +39,25 @@ static void *resize(void *p, size_t n)
 #include STB_HEADER
 #pragma GCC diagnostic pop
 
+/* Bounds. stb_image holds a picture whole and several times, with what its file inflates to: up to 20 bytes a pixel at once. So it gets
+ * pictures of at most PIXELS, 33 million, and JPEGs of at most 100 scans, as each goes over all coefficients. */
+enum { PIXELS = 1 << 25, MAX_SCANS = 100 };
+
 /* stb_image before 2.28 writes behind a Huffman table of more than 256 codes; it takes one as a whole even where its segment ends
- * sooner. Walks the markers of a JPEG as stb_image does. */
-static bool huffman_tables_fit(const stbi_uc *p, size_t n)
+ * sooner. Walks the markers of a JPEG as stb_image does: NULL, or what is wrong. */
+static const char *jpeg_problem(const stbi_uc *p, size_t n)
 {
+    int scans = 0;
     for (size_t i = 2; i < n;) {
         if (p[i++] != 0xff)
             continue;
         while (i < n && p[i] == 0xff)
             i++;
         if (n - i < 3)
-            return true;
+            return NULL;
         int marker = p[i++];
+        if (marker == 0xda && ++scans > MAX_SCANS)
+            return "it has more than 100 scans";
         if (marker == 0x00 || (marker >= 0xd0 && marker <= 0xd8)) /* of a scan's data */
             continue;
         size_t end = i + (size_t)(p[i] << 8 | p[i + 1]);
@@ -59,12 +66,12 @@ static bool huffman_tables_fit(const stbi_uc *p, size_t n)
             for (size_t k = at + 1; k < MIN(at + 17, n); k++)
                 codes += p[k];
             if (codes > 256)
-                return false;
+                return "a Huffman table of more than 256 codes";
             at += 17 + codes;
         }
         i = MAX(end, i + 1);
     }
-    return true;
+    return NULL;
 }
 
 bool decode_stb(Image *im, Text bytes, const char *name, int64_t max_pixels, Arena *a, Error *e)
@@ -73,8 +80,11 @@ bool decode_stb(Image *im, Text bytes, const char *name, int64_t max_pixels, Are
     if (bytes.n > INT32_MAX)
         return fail(e, SP_FORMAT, "%s: is larger than 2 GiB", name);
     const stbi_uc *data = (const stbi_uc *)bytes.p;
-    if (data[0] == 0xff && !huffman_tables_fit(data, bytes.n))
-        return fail(e, SP_FORMAT, "%s: damaged picture: a Huffman table of more than 256 codes", name);
+    const char *problem = data[0] == 0xff ? jpeg_problem(data, bytes.n) : NULL;
+    if (problem)
+        return fail(e, SP_FORMAT, "%s: damaged picture: %s", name, problem);
+    if (max_pixels <= 0 || max_pixels > PIXELS)
+        max_pixels = PIXELS;
     most = 2 * bytes.n + (1 << 20);
     if (!stbi_info_from_memory(data, (int)bytes.n, &width, &height, &channels))
         return fail(e, SP_FORMAT, "%s: damaged picture: %s", name, stbi_failure_reason());

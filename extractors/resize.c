@@ -10,6 +10,12 @@
 
 enum { PRECISION_BITS = 32 - 8 - 2, HALF_BITS = 12 };
 
+/* One axis: positions first .. first+n-1 of `out` that `in` is resampled to. */
+typedef struct Stretch {
+    int64_t in, out, first, n;
+    Filter filter;
+} Stretch;
+
 /* Output position i of one axis = sum over j < count[i] of weight[i size + j] * input[start[i] + j]. */
 typedef struct Axis {
     int64_t n, size;
@@ -34,26 +40,70 @@ static double cubic(double x) /* Keys's kernel with a = -0.5 */
     return x < 2.0 ? (((x - 5.0) * x + 8.0) * x - 4.0) * a : 0.0;
 }
 
-/* Positions [first, first + n) of an axis resampled from `in` to `out`. */
-static bool axis_make(Axis *ax, int64_t in, int64_t out, int64_t first, int64_t n, Filter f, Arena *a, Error *e)
+/* How many weights a table has at most: of a longer axis, a million pixels say, it would be larger than the picture, so that it is made for
+ * a block of positions at a time. 8 bytes each. */
+enum { TABLE_MOST = 1 << 20 };
+
+static double stretch_of(const Stretch *s)
 {
-    double scale = (double)in / (double)out, stretch = MAX(scale, 1.0);
-    double support = (f == FILTER_BICUBIC ? 2.0 : 1.0) * stretch;
-    *ax = (Axis){.n = n, .size = MIN((int64_t)ceil(support) * 2 + 1, in)};
+    return MAX((double)s->in / (double)s->out, 1.0);
+}
+
+static double support_of(const Stretch *s)
+{
+    return (s->filter == FILTER_BICUBIC ? 2.0 : 1.0) * stretch_of(s);
+}
+
+/* The most inputs that a position has. */
+static int64_t size_of(const Stretch *s)
+{
+    return MIN((int64_t)ceil(support_of(s)) * 2 + 1, s->in);
+}
+
+/* Inputs [*start, *end) of position i, and where its centre is among them. */
+static double span_of(const Stretch *s, int64_t i, int64_t *start, int64_t *end)
+{
+    double centre = ((double)i + 0.5) * ((double)s->in / (double)s->out), support = support_of(s);
+    *start = MAX((int64_t)(centre - support + 0.5), 0);
+    *end = MIN((int64_t)(centre + support + 0.5), s->in);
+    return centre;
+}
+
+/* The inputs of all its positions: starts and ends never fall. */
+static void range_of(const Stretch *s, int64_t *start, int64_t *end)
+{
+    int64_t none;
+    span_of(s, s->first, start, &none);
+    span_of(s, s->first + s->n - 1, &none, end);
+}
+
+/* The next positions behind the first `done` whose table is small enough. */
+static Stretch block_of(const Stretch *s, int64_t done)
+{
+    Stretch b = *s;
+    b.first += done;
+    b.n = MIN(s->n - done, MAX(TABLE_MOST / MAX(size_of(s), 1), 1));
+    return b;
+}
+
+static bool axis_make(Axis *ax, const Stretch *s, Arena *a, Error *e)
+{
+    int64_t n = s->n;
+    *ax = (Axis){.n = n, .size = size_of(s)};
     ax->start = NEW(a, int64_t, n, e);
     ax->count = NEW(a, int64_t, n, e);
     ax->weight = arena_alloc(a, (size_t)n, (size_t)ax->size * sizeof(int32_t), e);
     ax->pairs = arena_alloc(a, (size_t)n, (size_t)(ax->size + 1) * sizeof(int32_t), e);
-    double *w = NEW(a, double, ax->size, e);
+    double *w = NEW(a, double, ax->size, e), inverse = 1.0 / stretch_of(s);
     if (!ax->start || !ax->count || !ax->weight || !ax->pairs || !w)
         return false;
     for (int64_t i = 0; i < n; i++) {
-        double centre = ((double)(first + i) + 0.5) * scale, inverse = 1.0 / stretch, sum = 0.0;
-        int64_t start = MAX((int64_t)(centre - support + 0.5), 0), end = MIN((int64_t)(centre + support + 0.5), in);
+        int64_t start, end;
+        double centre = span_of(s, s->first + i, &start, &end), sum = 0.0;
         int64_t count = end - start;
         for (int64_t j = 0; j < count; j++) {
             double at = ((double)(j + start) - centre + 0.5) * inverse;
-            w[j] = f == FILTER_BICUBIC ? cubic(at) : triangle(at);
+            w[j] = s->filter == FILTER_BICUBIC ? cubic(at) : triangle(at);
             sum += w[j];
         }
         for (int64_t j = 0; j < count; j++) {
@@ -158,85 +208,107 @@ static void turn(const unsigned char *from, int64_t ld_from, unsigned char *to, 
         *(BytesAny *)(to + r * ld_to) = a[r];
 }
 
-/* Rows first .. of `in` across. Sixteen rows are turned, so that the same place of all stands together and they go side by side; the last
- * squares and the last sixteen rows begin where whole ones are left. docs/kernels/resize.md has the steps. */
-static bool pass_across(Image *out, const Image *in, const Axis *across, int64_t first, Arena *a, Error *e)
+/* Columns x0 .. of `out`, the axis's, from rows first .. of `in` across; column 0 of `in` is column `shift` of the picture that the axis speaks
+ * of. Sixteen rows are turned, so that the same place of all stands together and they go side by side; the last squares and the last sixteen
+ * rows begin where whole ones are left. docs/kernels/resize.md has the steps. */
+static bool pass_across(Image *out, const Image *in, const Axis *across, int64_t x0, int64_t first, int64_t shift, Arena *a,
+                        Error *e)
 {
-    const int64_t from = in->width * 3, to = out->width * 3;
-    if (out->height < SIDE || from < SIDE || to < SIDE) {
+    const int64_t from = in->width * 3, to = out->width * 3, n = across->n * 3, begin = across->start[0],
+                  end = across->start[across->n - 1] + across->count[across->n - 1], read = (end - begin) * 3;
+    const unsigned char *source = in->pixels + first * from + (begin - shift) * 3;
+    unsigned char *target = out->pixels + x0 * 3;
+    if (out->height < SIDE || read < SIDE || n < SIDE) {
         for (int64_t y = 0; y < out->height; y++)
-            for (int64_t x = 0; x < out->width; x++)
-                weigh_few(across, x, in->pixels + (y + first) * from + across->start[x] * 3, 3, 3,
-                          out->pixels + y * to + x * 3);
+            for (int64_t x = 0; x < across->n; x++)
+                weigh_few(across, x, source + y * from + (across->start[x] - begin) * 3, 3, 3, target + y * to + x * 3);
         return true;
     }
-    unsigned char *turned = NEW(a, unsigned char, SIDE *(from + to), e), *results;
+    unsigned char *turned = NEW(a, unsigned char, SIDE *(read + n), e), *results;
     if (!turned)
         return false;
-    results = turned + SIDE * from;
+    results = turned + SIDE * read;
     for (int64_t band = 0; band < out->height; band += SIDE) {
         const int64_t y = MIN(band, out->height - SIDE);
-        for (int64_t x = 0; x < from; x += SIDE) {
-            const int64_t at = MIN(x, from - SIDE);
-            turn(in->pixels + (y + first) * from + at, from, turned + at * SIDE, SIDE);
+        for (int64_t x = 0; x < read; x += SIDE) {
+            const int64_t at = MIN(x, read - SIDE);
+            turn(source + y * from + at, from, turned + at * SIDE, SIDE);
         }
-        for (int64_t x = 0; x < to; x++)
-            weigh(across, x / 3, turned + (across->start[x / 3] * 3 + x % 3) * SIDE, 3 * SIDE, results + x * SIDE);
-        for (int64_t x = 0; x < to; x += SIDE) {
-            const int64_t at = MIN(x, to - SIDE);
-            turn(results + at * SIDE, SIDE, out->pixels + y * to + at, to);
+        for (int64_t x = 0; x < n; x++)
+            weigh(across, x / 3, turned + ((across->start[x / 3] - begin) * 3 + x % 3) * SIDE, 3 * SIDE, results + x * SIDE);
+        for (int64_t x = 0; x < n; x += SIDE) {
+            const int64_t at = MIN(x, n - SIDE);
+            turn(results + at * SIDE, SIDE, target + y * to + at, to);
         }
     }
     return true;
 }
 
-/* Row 0 of `in` is row `first` of the picture that the axis speaks of; x in pixels, columns left .. left + out->width - 1. */
-static void pass_down(Image *out, const Image *in, const Axis *down, int64_t first, int64_t left)
+/* Rows y0 .. of `out`, the axis's. Row 0 of `in` is row `first` of the picture that the axis speaks of; columns left .. left + out->width - 1. */
+static void pass_down(Image *out, const Image *in, const Axis *down, int64_t y0, int64_t first, int64_t left)
 {
     const int64_t from = in->width * 3, to = out->width * 3;
-    for (int64_t y = 0; y < out->height; y++) {
+    for (int64_t y = 0; y < down->n; y++) {
         const unsigned char *p = in->pixels + (down->start[y] - first) * from + left * 3;
+        unsigned char *target = out->pixels + (y0 + y) * to;
         if (to < SIDE)
-            weigh_few(down, y, p, from, to, out->pixels + y * to);
+            weigh_few(down, y, p, from, to, target);
         for (int64_t x = 0; x < to && to >= SIDE; x += SIDE) {
             const int64_t at = MIN(x, to - SIDE);
-            weigh(down, y, p + at, from, out->pixels + y * to + at);
+            weigh(down, y, p + at, from, target + at);
         }
     }
 }
 
+/* Both go block by block; a block's table is dropped behind it. */
+static bool all_across(Image *out, const Image *in, const Stretch *s, int64_t first, int64_t shift, Arena *a, Error *e)
+{
+    Axis axis;
+    for (int64_t done = 0; done < s->n; done += axis.n) {
+        ArenaMark mark = arena_mark(a);
+        Stretch block = block_of(s, done);
+        if (!axis_make(&axis, &block, a, e) || !pass_across(out, in, &axis, done, first, shift, a, e))
+            return false;
+        arena_rewind(a, mark);
+    }
+    return true;
+}
+
+static bool all_down(Image *out, const Image *in, const Stretch *s, int64_t first, int64_t left, Arena *a, Error *e)
+{
+    Axis axis;
+    for (int64_t done = 0; done < s->n; done += axis.n) {
+        ArenaMark mark = arena_mark(a);
+        Stretch block = block_of(s, done);
+        if (!axis_make(&axis, &block, a, e))
+            return false;
+        pass_down(out, in, &axis, done, first, left);
+        arena_rewind(a, mark);
+    }
+    return true;
+}
+
+/* Takes, beside the result, the picture between the passes and 8 MB for a table, or 16 bytes for each pixel of the longer side where that is
+ * more; 48 bytes for each pixel of a row that is read. */
 bool image_resize_part(Image *out, const Image *in, int64_t full_w, int64_t full_h, int64_t left, int64_t top, int64_t width,
                        int64_t height, Resampling r, Arena *a, Error *e)
 {
     if (full_w > INT32_MAX || full_h > INT32_MAX)
         return fail(e, SP_USAGE, "a picture of %lld x %lld cannot be resized to %lld x %lld", (long long)in->width,
                     (long long)in->height, (long long)full_w, (long long)full_h);
-    Axis across, down;
+    Stretch across = {in->width, full_w, left, width, r.filter}, down = {in->height, full_h, top, height, r.filter};
     Image middle;
-    if (!image_room(out, width, height, "resize", 0, a, e) ||
-        !axis_make(&across, in->width, full_w, left, width, r.filter, a, e) ||
-        !axis_make(&down, in->height, full_h, top, height, r.filter, a, e))
+    int64_t lost_w = in->width - full_w, lost_h = in->height - full_h, first, last;
+    if (!image_room(out, width, height, "resize", 0, a, e))
         return false;
-    int64_t lost_w = in->width - full_w, lost_h = in->height - full_h, last;
     if (r.passes == PASSES_PILLOW_13 && lost_h > 0 && lost_h > 2 * lost_w) {
-        int64_t first = across.start[0]; /* the columns that the second pass reads */
-        last = across.start[width - 1] + across.count[width - 1];
-        if (!image_room(&middle, last - first, height, "resize", 0, a, e))
-            return false;
-        for (int64_t x = 0; x < width; x++)
-            across.start[x] -= first;
-        pass_down(&middle, in, &down, 0, first);
-        return pass_across(out, &middle, &across, 0, a, e);
-    } else {
-        int64_t first = down.start[0]; /* the rows that the second pass reads */
-        last = down.start[height - 1] + down.count[height - 1];
-        if (!image_room(&middle, width, last - first, "resize", 0, a, e))
-            return false;
-        if (!pass_across(&middle, in, &across, first, a, e))
-            return false;
-        pass_down(out, &middle, &down, first, 0);
+        range_of(&across, &first, &last); /* the columns that the second pass reads */
+        return image_room(&middle, last - first, height, "resize", 0, a, e) &&
+               all_down(&middle, in, &down, 0, first, a, e) && all_across(out, &middle, &across, 0, first, a, e);
     }
-    return true;
+    range_of(&down, &first, &last); /* the rows that the second pass reads */
+    return image_room(&middle, width, last - first, "resize", 0, a, e) && all_across(&middle, in, &across, first, 0, a, e) &&
+           all_down(out, &middle, &down, first, 0, a, e);
 }
 
 bool image_resize(Image *out, const Image *in, int64_t width, int64_t height, Resampling r, Arena *a, Error *e)

@@ -166,6 +166,8 @@ bool feature_names(TextIndex **names, const char **ids_path, const char *path, i
         return false;
     int64_t count = 0;
     while (text_line(&content, &line)) {
+        if (!id_check(line, *ids_path, (size_t)count + 1, e))
+            return false;
         int64_t number = text_index_add(*names, line, e);
         if (number < 0)
             return false;

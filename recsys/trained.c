@@ -58,10 +58,9 @@ static TextIndex *read_ids(Trained *t, const char *dir, const char *name, int64_
     Text rest, line;
     TextIndex *ids = path && file_read(&rest, t->arena, path, 0, e) ? text_index_new(t->arena, e) : NULL;
     for (int64_t n = 0; ids && text_line(&rest, &line); n++) {
-        int64_t number = text_index_add(ids, line, e);
-        if (number >= 0 && (number < n || !line.n))
-            fail(e, SP_FORMAT, "%s:%lld: %s; train again", path, (long long)n + 1,
-                 line.n ? "an earlier line has the same id" : "the id is empty");
+        int64_t number = id_check(line, path, (size_t)n + 1, e) ? text_index_add(ids, line, e) : -1;
+        if (number >= 0 && number < n)
+            fail(e, SP_FORMAT, "%s:%lld: an earlier line has the same id; train again", path, (long long)n + 1);
         if (e->code)
             return NULL;
     }

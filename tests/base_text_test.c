@@ -181,6 +181,56 @@ static void indexes_number_texts(void **state)
     arena_free(a);
 }
 
+static void ids_keep_one_rule(void **state)
+{
+    (void)state;
+    static const struct {
+        Text id;
+        const char *problem; /* NULL: an id */
+    } cases[] = {
+        {TEXT("1"), NULL},
+        {TEXT("B00 x, 'y' \"z\" #;"), NULL},
+        {TEXT("\"Weird Al\""), NULL},
+        {TEXT("caf\xc3\xa9 \xe4\xbd\xa0\xf0\x9f\x98\x80"), NULL},
+        {TEXT("\xc2\xa0"), NULL},
+        {TEXT(""), "is empty"},
+        {TEXT("a\tb"), "holds a tab"},
+        {TEXT("a\nb"), "holds a line end"},
+        {TEXT("b\r"), "holds a carriage return"},
+        {TEXT("\0"), "holds a NUL byte"},
+        {TEXT("\x1b[2J"), "holds a control character"},
+        {TEXT("a\x7f"), "holds a control character"},
+        {TEXT("a\xc2\x85"), "holds a control character"}, /* NEL: a line end to Python's splitlines */
+        {TEXT("a\xe2\x80\xa8"), "holds a line separator (U+2028 or U+2029)"},
+        {TEXT("a\xe2\x80\xa9z"), "holds a line separator (U+2028 or U+2029)"},
+        {TEXT("\xef\xbb\xbf"
+              "1"),
+         "begins with a byte order mark"},
+        {TEXT("caf\xe9"), "is not valid UTF-8"},
+        {TEXT("\xed\xa0\x80"), "is not valid UTF-8"},
+        {TEXT("a\xc3"), "is not valid UTF-8"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const char *problem = id_problem(cases[i].id);
+        Error e = {0};
+        if (cases[i].problem ? !problem || strcmp(problem, cases[i].problem) : problem != NULL)
+            fail_msg("case %zu: %s", i, problem ? problem : "no problem");
+        assert_true(id_check(cases[i].id, "x.tsv", 7, &e) == !problem);
+        if (problem)
+            assert_error(e, SP_FORMAT, "x.tsv:7: the id \"");
+    }
+    static const char *const FIELDS[][2] = {{"a\"b", "a\"b"}, {"\"a\" b", "\"\"\"a\"\" b\""}, {"x", "x"}};
+    for (size_t i = 0; i < COUNT(FIELDS); i++) {
+        char *text = NULL;
+        size_t n = 0;
+        FILE *f = open_memstream(&text, &n);
+        tsv_print_field(f, text_of(FIELDS[i][0]));
+        fclose(f);
+        assert_string_equal(text, FIELDS[i][1]);
+        free(text);
+    }
+}
+
 static void hashes_spread(void **state)
 {
     (void)state;
@@ -202,6 +252,7 @@ int main(void)
         cmocka_unit_test(texts_compare_and_cut),  cmocka_unit_test(whole_numbers_are_strict),
         cmocka_unit_test(real_numbers_are_exact), cmocka_unit_test(utf8_is_checked),
         cmocka_unit_test(indexes_number_texts),   cmocka_unit_test(hashes_spread),
+        cmocka_unit_test(ids_keep_one_rule),
     };
     return cmocka_run_group_tests_name("base_text", tests, NULL, NULL);
 }

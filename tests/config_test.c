@@ -261,11 +261,11 @@ static void tables(void **state)
         CASE("id\ttext\na\t\"red\n", ":2: a field opens a double quote that is never closed"),
         CASE("id\ttext\n../a\tred\n", ":2: the id \"../a\" cannot be a file's name"),
         CASE("id\ttext\n..\tred\n", ":2: the id \"..\" cannot be a file's name"),
-        CASE("id\ttext\na\0b\tred\n", ":2: holds a NUL byte"),
-        CASE("id\ttext\n\"a\nb\"\tred\n", ":2: the id \"a?b\" cannot be a file's name"),
-        CASE("id\ttext\n\"a\tb\"\tred\n", ":2: the id \"a?b\" cannot be a file's name"),
+        CASE("id\ttext\na\0b\tred\n", ":2: the id \"a\" holds a NUL byte; rename it"),
+        CASE("id\ttext\n\"a\nb\"\tred\n", ":2: the id \"a?b\" holds a line end; rename it"),
+        CASE("id\ttext\n\"a\tb\"\tred\n", ":2: the id \"a?b\" holds a tab; rename it"),
         CASE("id\ttext\na\tred\xff\n", ":2: is not valid UTF-8"),
-        CASE("id\ttext\n\xc3\tred\n", ":2: is not valid UTF-8"),
+        CASE("id\ttext\n\xc3\tred\n", ":2: the id \"?\" is not valid UTF-8; rename it"),
         CASE("id\ttext\na\tre\0d\n", ":2: holds a NUL byte"),
     };
     char folder[256], path[300];

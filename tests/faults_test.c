@@ -280,6 +280,7 @@ static int setup(void **state)
     put("data.inter", "userID\titemID\tx_label\n0\t0\t0\n0\t1\t1\n1\t2\t0\n1\t0\t2\n");
     put("recbole.inter", "user_id:token\titem_id:token\nu\ti\nv\tj\n");
     put("lightgcn.txt", "0 1 2\n1 0\n");
+    put("latin.tsv", "id\ttext\na\ta red bag\nb\tcaf\xe9\nc\ta lamp\n");
     put("texts.tsv", "id\ttext\na\ta red bag\nb\t\"a \"\"brass\"\"\nlamp\"\n");
     for (int i = 0; i < ITEMS * D; i++)
         x[i] = (float)i;

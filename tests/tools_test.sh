@@ -323,7 +323,7 @@ table <<'END'
 1|no such file or folder|an input that is not there|encode colour-statistics absent.png -o other.npy
 1|holds no picture|a folder without pictures|encode colour-statistics bad/folder -o other.npy
 1|1.png: is not a JPEG, PNG or WebP|a picture that is none|encode colour-statistics bad/data/junk -o other.npy
-2|t.tsv: this model reads texts only|a table taken for a picture|encode word-statistics bad/data/t.tsv -o other.npy
+2|t.tsv: a table needs --id-column|a table without its columns|encode word-statistics bad/data/t.tsv -o other.npy
 2|reads pictures only|texts for a model of pictures|encode colour-statistics texts.txt -o other.npy
 2|has no such choice|a layer that statistics do not have|encode word-statistics texts.txt -o other.npy --layer x
 2|from 1 to 65536|a batch of nothing|encode word-statistics texts.txt -o other.npy --batch 0

@@ -1,8 +1,16 @@
-/* encode.c: sapor encode MODEL INPUT... -o OUT.npy. */
-#include "tools/features.h"
+/* encode.c: sapor encode MODEL INPUT... -o OUT.npy.
+ *
+ * Rows have ids where inputs are pictures (the files' names), rows of a table (--id-column) or named by --ids: they go to OUT.ids.txt, and an
+ * input that cannot be read has no row; it is listed in missing_OUT.tsv. Lines of a text file are known by their position alone, as is all
+ * that goes to standard output: there the first input that cannot be read ends the command. */
+#include "tools/extract.h"
 
 const Option encode_options[] = {
-    {"out", 'o', "OUT.npy", "float32 [N, D], rows in the order given; row names go to OUT.ids.txt"},
+    {"out", 'o', "OUT.npy", "float32 [N, D], rows in the order given, ids in OUT.ids.txt; -: standard output, no ids"},
+    {"id-column", 0, "C", "INPUT is a table (.tsv, .csv, -) with a header: the column of the rows' ids"},
+    {"text-column", 0, "C", "and the column of their texts"},
+    {"ids", 0, "FILE", "the rows' ids, one a line, for texts and pictures in the order given"},
+    {"strict", 0, NULL, "stop at the first input that cannot be read, whether it has an id or not"},
     {"pool", 0, "P", "cls, mean, max, model or none (every token a row); default: as the model says"},
     {"normalize", 0, NULL, "rows of length 1, whatever the model says"},
     {"layer", 0, "NAME", "which output (default: the model's own)"},
@@ -16,6 +24,8 @@ const Option encode_options[] = {
 typedef struct Inputs {
     Input *list;
     size_t count, room;
+    size_t lines; /* of text files */
+    bool named;   /* the rows' ids are written */
 } Inputs;
 
 static bool add_input(Inputs *in, Arena *a, Input one, Error *e)
@@ -26,7 +36,7 @@ static bool add_input(Inputs *in, Arena *a, Input one, Error *e)
     return true;
 }
 
-/* A picture's row is named by its file, without folder and last ending. */
+/* The id of a picture's row: its file's name without folder and last ending. */
 static bool add_picture(Inputs *in, Arena *a, const char *path, Error *e)
 {
     Text base = path_base(path);
@@ -53,37 +63,142 @@ static bool add_folder(Inputs *in, Arena *a, const char *folder, Error *e)
     return in->count > before || fail(e, SP_IO, "%s: holds no picture (.jpg, .jpeg, .png, .webp)", folder);
 }
 
-/* A text's row is named by its line, from 1. */
+/* The name of a text's row: its number among the lines of all text files, from 1. */
 static bool add_texts(Inputs *in, Arena *a, const char *path, Error *e)
 {
     Text rest, line;
     size_t number = 0, before = in->count;
     if (!text_file_read(&rest, a, path, e))
         return false;
+    if (strcmp(path, "-") == 0)
+        path = "standard input";
     while (text_line(&rest, &line)) {
-        const char *name = arena_printf(a, e, "%zu", ++number);
-        if (!name || !add_input(in, a, (Input){.name = name, .text = line}, e))
+        const char *name = arena_printf(a, e, "%zu", ++in->lines);
+        Input one = {.name = name, .text = line, .source = path, .line = ++number, .by_place = true};
+        if (!name || !add_input(in, a, one, e))
             return false;
     }
-    return in->count > before || fail(e, SP_FORMAT, "%s: is empty; one text a line is wanted", path);
+    return in->count > before || fail(e, SP_FORMAT, "%s: is empty; one text a line is expected", path);
+}
+
+static bool add_table(Inputs *in, Arena *a, const char *path, const char *const columns[2], Error *e)
+{
+    Input *rows;
+    size_t n;
+    if (folder_exists(path) || is_picture_name(path))
+        return fail(e, SP_USAGE, "%s: is not a table; --id-column and --text-column are for tables (.tsv, .csv)", path);
+    if (!table_rows(&rows, &n, path, columns[0], columns[1], a, e))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (!add_input(in, a, rows[i], e))
+            return false;
+    return true;
+}
+
+static bool is_table_name(const char *path)
+{
+    return text_ends(text_of(path), ".tsv") || text_ends(text_of(path), ".csv");
+}
+
+static bool add_argument(Inputs *in, Arena *a, const char *path, Error *e)
+{
+    if (folder_exists(path))
+        return add_folder(in, a, path, e);
+    if (strcmp(path, "-") == 0 || text_ends(text_of(path), ".txt"))
+        return add_texts(in, a, path, e);
+    if (!file_exists(path))
+        return fail(e, SP_IO, "%s: there is no such file or folder", path);
+    if (is_table_name(path))
+        return fail(e, SP_USAGE, "%s: a table needs --id-column and --text-column", path);
+    return add_picture(in, a, path, e);
+}
+
+/* --ids: line i is the id of input i. */
+static bool read_ids(Inputs *in, Arena *a, const char *path, Error *e)
+{
+    Text rest, line;
+    size_t n = 0;
+    if (!text_file_read(&rest, a, path, e))
+        return false;
+    for (; text_line(&rest, &line); n++) {
+        if (!id_check(line, path, n + 1, e))
+            return false;
+        if (n >= in->count)
+            continue;
+        Input *one = &in->list[n];
+        if (!(one->name = arena_strndup(a, line.p, line.n, e)))
+            return false;
+        one->by_place = false;
+    }
+    return n == in->count || fail(e, SP_SHAPE, "%s: has %zu ids, there are %zu inputs", path, n, in->count);
+}
+
+/* Where input i has its id from, for messages. */
+static const char *id_place(const Inputs *in, size_t i, const char *ids, Arena *a, Error *e)
+{
+    const Input *one = &in->list[i];
+    return ids            ? arena_printf(a, e, "%s:%zu", ids, i + 1)
+           : one->picture ? one->picture
+                          : arena_printf(a, e, "%s:%zu", one->source, one->line);
+}
+
+/* Ids that go to OUT.ids.txt keep the rule, and none comes twice. */
+static bool check_ids(const Inputs *in, const char *ids, Arena *a, Error *e)
+{
+    TextIndex *seen = text_index_new(a, e);
+    for (size_t i = 0; seen && i < in->count; i++) {
+        const Input *one = &in->list[i];
+        if (one->picture && !ids && !id_check(text_of(one->name), one->picture, 0, e))
+            return false;
+        int64_t number = text_index_add(seen, text_of(one->name), e);
+        if (number < 0)
+            return false;
+        if (number == (int64_t)i)
+            continue;
+        const char *here = id_place(in, i, ids, a, e), *there = id_place(in, (size_t)number, ids, a, e);
+        return here && there &&
+               fail(e, SP_FORMAT, "%s: the id \"%.60s\" is that of %s already; give each row an id of its own (--ids FILE)",
+                    here, one->name, there);
+    }
+    return seen != NULL;
 }
 
 static bool collect(Inputs *in, const Context *c, Error *e)
 {
+    const char *columns[2] = {option_text(c, "id-column"), option_text(c, "text-column")}, *ids = option_text(c, "ids");
+    bool table = columns[0] || columns[1];
+    size_t readers = ids && strcmp(ids, "-") == 0; /* of standard input */
+    if (table && (!columns[0] || !columns[1]))
+        return fail(e, SP_USAGE, "--%s is missing: a table needs --id-column and --text-column",
+                    columns[0] ? "text-column" : "id-column");
+    if (table && ids)
+        return fail(e, SP_USAGE, "--ids: a table has its ids in --id-column; leave one of them out");
+    for (size_t i = 1; i < c->arg_count; i++)
+        readers += strcmp(c->args[i], "-") == 0;
+    if (readers > 1)
+        return fail(e, SP_USAGE, "-: standard input can be read once only");
     for (size_t i = 1; i < c->arg_count; i++) {
-        const char *path = c->args[i];
-        bool ok = folder_exists(path)                ? add_folder(in, c->arena, path, e)
-                  : text_ends(text_of(path), ".txt") ? add_texts(in, c->arena, path, e)
-                  : file_exists(path)                ? add_picture(in, c->arena, path, e)
-                                                     : fail(e, SP_IO, "%s: there is no such file or folder", path);
-        if (!ok)
+        if (!(table ? add_table(in, c->arena, c->args[i], columns, e) : add_argument(in, c->arena, c->args[i], e)))
             return false;
     }
-    return true;
+    if (ids && !read_ids(in, c->arena, ids, e))
+        return false;
+    for (size_t i = 0; i < in->count && !in->named; i++)
+        in->list[i].by_place = true;
+    return !in->named || check_ids(in, ids, c->arena, e);
 }
 
-/* --pool none: a row for every token, named LINE:TOKEN. How many there are is known at the end only, so they wait in memory. */
-static bool encode_tokens(Context *c, const Extractor *x, const Inputs *in, const char *out, int64_t *rows, Error *e)
+/* missing_OUT.tsv beside OUT.npy */
+static const char *missing_path(const char *out, Arena *a, Error *e)
+{
+    Text base = path_base(out);
+    int before = (int)(base.p - out), n = (int)base.n - (text_ends(base, ".npy") ? 4 : 0);
+    return arena_printf(a, e, "%.*smissing_%.*s.tsv", before, out, n, base.p);
+}
+
+/* --pool none: a row for every token, named ID:TOKEN. How many there are is known at the end only, so they wait in memory. */
+static bool encode_tokens(Context *c, const Extractor *x, const Inputs *in, const char *out, int64_t *rows, Unread *unread,
+                          Error *e)
 {
     const Device *d = context_device(c, e);
     Tape *t = d && x->encoder ? tape_new(d, false, e) : NULL;
@@ -99,17 +214,28 @@ static bool encode_tokens(Context *c, const Extractor *x, const Inputs *in, cons
     Progress p;
     progress_start(&p, c->progress, "encode", "items", (double)in->count);
     for (size_t i = 0; ok && i < in->count; i++) {
-        if (in->list[i].picture)
-            ok = fail(e, SP_USAGE, "%s: --pool none is for texts", in->list[i].picture);
-        ok = ok && encode_hidden(x->encoder, t, in->list[i].text, &states[i], &tokens[i], c->arena, e);
+        const Input *one = &in->list[i];
+        Error why = {0};
+        if (one->picture)
+            ok = fail(e, SP_USAGE, "%s: --pool none is for texts", one->picture);
+        else if (one->problem)
+            fail(&why, SP_FORMAT, "%s", one->problem);
+        else
+            encode_hidden(x->encoder, t, one->text, &states[i], &tokens[i], c->arena, &why);
+        if (why.code) {
+            bool ends = one->by_place || why.code == SP_MEMORY || why.code == SP_USAGE;
+            ok = unread_add(ends ? NULL : unread, one, &why, c->arena, e);
+            tokens[i] = 0;
+        }
         for (int64_t k = 0; ok && k < tokens[i]; k++, total++) {
             names =
                 (size_t)total < name_room ? names : arena_grow(c->arena, names, (size_t)total, &name_room, sizeof *names, e);
-            ok = names && (names[total] = arena_printf(c->arena, e, "%s:%lld", in->list[i].name, (long long)k));
+            ok = names && (names[total] = arena_printf(c->arena, e, "%s:%lld", one->name, (long long)k));
         }
         progress_step(&p, (double)(i + 1), NULL);
     }
     tape_free(t);
+    ok = ok && (total > 0 || unread_fail(unread, in->count, e));
     if (ok)
         progress_end(&p, NULL);
     NpyOut *npy = ok ? npy_create(out, F32, 2, (int64_t[]){total, x->features}, c->heap, e) : NULL;
@@ -130,9 +256,16 @@ bool encode_command(Context *c, Error *e)
     Pack dtype = PACK_F32;
     int winograd = 0;
     int64_t batch = 16;
+    Unread list = {0}, *unread = option_given(c, "strict") ? NULL : &list;
     const char *out = option_text(c, "out");
     if (!out)
         return fail(e, SP_USAGE, "encode: -o OUT.npy is missing: where the features go");
+    bool to_stdout = strcmp(out, "-") == 0;
+    if (to_stdout && c->json)
+        return fail(e, SP_USAGE, "-o -: --json writes to standard output too; leave one of them out");
+    const char *missing = to_stdout ? NULL : missing_path(out, c->arena, e);
+    if (!to_stdout && !missing)
+        return false;
     if (!option_choice(c, "pool", POOLS, COUNT(POOLS), &pool, e) || !option_dtype(c, &dtype, e) ||
         !option_winograd(c, &winograd, e) || !option_i64(c, "batch", 1, 1 << 16, &batch, e))
         return false;
@@ -143,7 +276,7 @@ bool encode_command(Context *c, Error *e)
                         .dtype = dtype,
                         .winograd = winograd};
     Extractor x;
-    Inputs in = {0};
+    Inputs in = {.named = !to_stdout};
     double begun = now_seconds();
     static const char *const CHOICES[] = {"pool", "normalize", "layer", "arch", "dtype", "winograd"};
     for (size_t i = 0; i < COUNT(CHOICES) && statistics_find(c->args[0]); i++)
@@ -154,14 +287,20 @@ bool encode_command(Context *c, Error *e)
         return false;
     int64_t rows = (int64_t)in.count, features = x.features;
     double loaded = now_seconds();
-    bool ok = o.pool == POOL_NONE ? encode_tokens(c, &x, &in, out, &rows, e)
-                                  : features_write(c, &x, in.list, in.count, (size_t)batch, "encode", out, e);
+    bool ok = o.pool == POOL_NONE
+                  ? encode_tokens(c, &x, &in, out, &rows, unread, e)
+                  : features_write_readable(c, &x, in.list, in.count, (size_t)batch, "encode", out, unread, e);
+    if (o.pool != POOL_NONE)
+        rows -= (int64_t)list.count;
     extractor_close(&x);
     double seconds = now_seconds() - loaded;
+    ok = ok && (!missing || unread_write(&list, missing, c->heap, e));
+    if (ok)
+        unread_warn(&list, in.count, missing, c->progress);
     if (ok && c->json)
-        printf("{\"event\":\"result\",\"inputs\":%zu,\"rows\":%lld,\"features\":%lld,\"load_seconds\":%.4f,\"seconds\":%.4f,"
-               "\"items_per_second\":%.2f,\"peak_rss_bytes\":%zu}\n",
-               in.count, (long long)rows, (long long)features, loaded - begun, seconds, (double)in.count / seconds,
-               peak_rss_bytes());
+        printf("{\"event\":\"result\",\"inputs\":%zu,\"rows\":%lld,\"missing\":%zu,\"features\":%lld,\"load_seconds\":%.4f,"
+               "\"seconds\":%.4f,\"items_per_second\":%.2f,\"peak_rss_bytes\":%zu}\n",
+               in.count, (long long)rows, list.count, (long long)features, loaded - begun, seconds,
+               (double)in.count / seconds, peak_rss_bytes());
     return ok;
 }

@@ -2,12 +2,18 @@
  *
  * Resuming: beside the features, in OUTPUT/.sapor/<key>/manifest.tsv (key: a hash of the settings that make them, model files included), stands a line
  * for every finished item: id, hash of its input, hash of its features. An item is skipped when its line fits both its input as it is now and the file
- * that is there. The manifest is rewritten every few seconds, whole; a run that was killed repeats what it had not noted. */
+ * that is there. The manifest is rewritten every few seconds, whole; a run that was killed repeats what it had not noted.
+ *
+ * An item that cannot be read does not stop the others: it is listed with its reason in OUTPUT/backend/model/missing_<layer>.tsv, beside the
+ * folder of the features, and tried again by the next run. */
 #include "tools/extract.h"
+
+#include <stdlib.h>
 
 const Option extract_options[] = {
     {"shard", 0, "I/N", "only every Nth item, beginning with the Ith: 1/4, 2/4, ... share the work among processes"},
     {"dataset_path", 0, "DIR", "in place of the configuration's"},
+    {"strict", 0, NULL, "exit status 1 where an item could not be read; the rest is done in any case"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -32,6 +38,10 @@ typedef struct Extracting {
     Input *items;     /* still to do */
     uint64_t *inputs; /* their hashes */
     size_t count;
+    Unread unread;
+    size_t skipped;      /* items whose features are there already */
+    const char *missing; /* the list of unread items */
+    Error *strict;       /* with --strict: the first of them, the end of the whole command */
     int64_t features;
     double noted; /* when the manifest was written */
     Extractor extractor;
@@ -144,19 +154,37 @@ static bool read_manifests(Extracting *w, Error *e)
     return true;
 }
 
+typedef struct Line {
+    const char *id;
+    Done done;
+} Line;
+
+static int by_id(const void *a, const void *b)
+{
+    return strcmp(((const Line *)a)->id, ((const Line *)b)->id);
+}
+
+/* Sorted by id: the same bytes whatever was done first. */
 static bool write_manifest(Extracting *w, Error *e)
 {
-    Out *o = out_open(w->manifest, w->c->heap, e);
-    if (!o)
-        return false;
-    for (int64_t i = 0; i < text_index_count(w->ids); i++)
-        if (!out_printf(o, e, "%s\t%016llx\t%016llx\n", text_index_at(w->ids, i).p, (unsigned long long)w->done[i].input,
-                        (unsigned long long)w->done[i].output)) {
-            out_discard(o);
-            return false;
-        }
+    Arena *scratch = arena_new(w->c->heap, 0);
+    size_t n = (size_t)text_index_count(w->ids);
+    Line *lines = scratch ? NEW(scratch, Line, n, e) : NULL;
+    Out *o = lines ? out_open(w->manifest, w->c->heap, e) : NULL;
+    for (size_t i = 0; lines && i < n; i++)
+        lines[i] = (Line){text_index_at(w->ids, (int64_t)i).p, w->done[i]};
+    if (lines && n)
+        qsort(lines, n, sizeof *lines, by_id);
+    bool ok = o || (!scratch && fail_memory(e, 1, "a manifest"));
+    for (size_t i = 0; ok && i < n; i++)
+        ok = out_printf(o, e, "%s\t%016llx\t%016llx\n", lines[i].id, (unsigned long long)lines[i].done.input,
+                        (unsigned long long)lines[i].done.output);
+    arena_free(scratch);
     w->noted = now_seconds();
-    return out_commit(o, e);
+    if (ok)
+        return out_commit(o, e);
+    out_discard(o);
+    return false;
 }
 
 /* ---- one extraction ---------------------------------------------------------------------------------------------------- */
@@ -184,28 +212,32 @@ static bool is_done(const Extracting *w, const Input *in, uint64_t input, Arena 
     return same;
 }
 
-/* Keeps those of the shard's items that are still to do; *skipped counts the others. */
-static bool choose_items(Extracting *w, Shard s, size_t *skipped, Error *e)
+/* Keeps those of the shard's items that are still to do; counts those whose features are there, notes those that cannot be read. */
+static bool choose_items(Extracting *w, Shard s, Error *e)
 {
     size_t kept = 0;
     Arena *scratch = arena_new(w->c->heap, 0);
     FileSet *read = file_set_new(w->arena, e);
     bool ok = (w->inputs = NEW(w->arena, uint64_t, w->count, e)) != NULL && scratch && read &&
               file_set_add(read, w->c->args[0], e) && file_set_add(read, w->x->input, e);
-    *skipped = 0;
     for (size_t i = 0; ok && i < w->count; i++)
         ok = !w->items[i].picture || file_set_add(read, w->items[i].picture, e);
     for (size_t i = 0; ok && i < w->count; i++) {
         const Input *in = &w->items[i];
+        Error why = {0};
         uint64_t h = 0;
         if ((int64_t)(i % (size_t)s.count) != s.index)
             continue;
-        if (in->picture)
-            ok = hash_file(&h, in->picture, e);
+        if (in->problem)
+            fail(&why, SP_FORMAT, "%s", in->problem);
+        else if (in->picture)
+            hash_file(&h, in->picture, &why);
         else
             h = hash_bytes(in->text.p, in->text.n, 0);
-        if (ok && is_done(w, in, h, scratch)) {
-            ++*skipped;
+        if (why.code) {
+            ok = unread_add(&w->unread, in, &why, w->arena, e);
+        } else if (is_done(w, in, h, scratch)) {
+            w->skipped++;
         } else {
             const char *path = ok ? feature_path(w, scratch, in->name, e) : NULL;
             ok = path && file_set_lacks(read, path, e);
@@ -282,14 +314,36 @@ static bool encode_rest(Extracting *w, Error *e)
 {
     const Extraction *x = w->x;
     const char *label = arena_printf(w->arena, e, "%.*s/%s", (int)path_base(x->model).n, path_base(x->model).p, x->layer);
-    bool ok =
-        label && extract_features(w->c, &w->extractor, w->items, w->count, (size_t)x->batch, label, write_features, w, e);
+    bool ok = label && extract_readable(w->c, &w->extractor, w->items, w->count, (size_t)x->batch, label, write_features, w,
+                                        &w->unread, e);
     Error later = {0}; /* what was done is noted even when the run fails */
     bool noted = write_manifest(w, ok ? e : &later);
     return ok && noted;
 }
 
-static void report(const Extracting *w, size_t made, size_t skipped, double seconds)
+/* Lists the items that could not be read. Features that such an item has from an earlier input are removed: they are not its own now. */
+static bool list_unread(const Extracting *w, size_t all, Error *e)
+{
+    const Context *c = w->c;
+    const Unread *u = &w->unread;
+    if (all && u->count == all) /* perhaps the disk is at fault: nothing is changed */
+        return unread_fail(u, all, e);
+    for (size_t i = 0; i < u->count; i++) {
+        const char *path = feature_path(w, w->arena, u->list[i].id, e);
+        if (!path || !file_remove(path, e))
+            return false;
+    }
+    if (!unread_write(u, w->missing, c->heap, e))
+        return false;
+    if (u->count && option_given(c, "strict"))
+        fail(w->strict, SP_FORMAT, "%s: %s; %zu of %zu items could not be read, %s lists them", u->list[0].place,
+             u->list[0].reason, u->count, all, w->missing);
+    else
+        unread_warn(u, all, w->missing, c->progress);
+    return true;
+}
+
+static void report(const Extracting *w, size_t made, double seconds)
 {
     const Context *c = w->c;
     if (c->json) {
@@ -299,19 +353,46 @@ static void report(const Extracting *w, size_t made, size_t skipped, double seco
         json_print_string(stdout, text_of(w->x->layer));
         printf(",\"output\":");
         json_print_string(stdout, text_of(w->x->folder));
-        printf(",\"made\":%zu,\"skipped\":%zu,\"seconds\":%.2f,\"peak_rss_bytes\":%zu}\n", made, skipped, seconds,
-               peak_rss_bytes());
+        printf(",\"made\":%zu,\"skipped\":%zu,\"missing\":%zu,\"seconds\":%.2f,\"peak_rss_bytes\":%zu}\n", made, w->skipped,
+               w->unread.count, seconds, peak_rss_bytes());
         fflush(stdout);
     } else if (c->progress) {
-        fprintf(c->progress, "%s: %zu made, %zu were there already, %.2f s\n", w->x->folder, made, skipped, seconds);
+        fprintf(c->progress, "%s: %zu made, %zu were there already, %.2f s\n", w->x->folder, made, w->skipped, seconds);
     }
 }
 
-static bool run_extraction(Context *c, const Extraction *x, Shard s, Arena *a, Error *e)
+/* OUTPUT/backend/model/missing_<layer>.tsv; a shard has a list of its own. */
+static const char *missing_path(const Extraction *x, Shard s, Arena *a, Error *e)
 {
-    Extracting w = {.c = c, .x = x, .arena = a, .ids = text_index_new(a, e)};
+    Text layer = path_base(x->folder);
+    int before = (int)(layer.p - x->folder);
+    return s.count == 1 ? arena_printf(a, e, "%.*smissing_%s.tsv", before, x->folder, layer.p)
+                        : arena_printf(a, e, "%.*smissing_%s-%lld-of-%lld.tsv", before, x->folder, layer.p,
+                                       (long long)s.index + 1, (long long)s.count);
+}
+
+/* False where not one text is UTF-8: nothing is made then, not even a folder. */
+static bool some_can_be_read(const Extracting *w, Error *e)
+{
+    for (size_t i = 0; i < w->count; i++)
+        if (!w->items[i].problem)
+            return true;
+    Error why = {0};
+    Unread u = {0};
+    for (size_t i = 0; i < w->count; i++) {
+        error_clear(&why);
+        fail(&why, SP_FORMAT, "%s", w->items[i].problem);
+        if (!unread_add(&u, &w->items[i], &why, w->arena, e))
+            return false;
+    }
+    return unread_fail(&u, w->count, e);
+}
+
+static bool run_extraction(Context *c, const Extraction *x, Shard s, Error *strict, Arena *a, Error *e)
+{
+    Extracting w = {.c = c, .x = x, .arena = a, .ids = text_index_new(a, e), .strict = strict};
     double begun = now_seconds();
-    size_t skipped = 0;
+    size_t made = 0;
     uint64_t key;
     FolderLock group, lock;
     const char *model = !w.ids ? NULL : statistics_find(x->model) ? x->model : model_find(x->model, a, e);
@@ -319,7 +400,7 @@ static bool run_extraction(Context *c, const Extraction *x, Shard s, Arena *a, E
         error_prefix(e, "%s: ", x->where);
         return false;
     }
-    if (!extraction_items(&w.items, &w.count, x, c->progress, a, e) || !hash_settings(&key, x, model, a, e) ||
+    if (!extraction_items(&w.items, &w.count, x, c->progress, a, e) || !some_can_be_read(&w, e) || !hash_settings(&key, x, model, a, e) ||
         !(w.state = arena_printf(a, e, "%s/.sapor/%s-%016llx", x->output, x->backend, (unsigned long long)key)))
         return false;
     /* One run at a time writes a folder of features, whatever its settings; the shards I/N of one setting and one N share it. */
@@ -334,7 +415,8 @@ static bool run_extraction(Context *c, const Extraction *x, Shard s, Arena *a, E
     w.manifest = s.count == 1 ? arena_printf(a, e, "%s/manifest.tsv", w.state)
                               : arena_printf(a, e, "%s/manifest-%lld-of-%lld.tsv", w.state, (long long)s.index + 1,
                                              (long long)s.count);
-    if (!own || !w.manifest ||
+    w.missing = missing_path(x, s, a, e);
+    if (!own || !w.manifest || !w.missing ||
         (!folder_exists(own) && !open_model(&w, model, e))) /* a model that does not fit leaves no folder behind */
         return false;
     bool ok =
@@ -342,15 +424,18 @@ static bool run_extraction(Context *c, const Extraction *x, Shard s, Arena *a, E
     if (ok) {
         ok = folder_lock(&lock, own, e);
         if (ok) {
-            ok = read_manifests(&w, e) && choose_items(&w, s, &skipped, e) &&
-                 (w.count == 0 || ((w.opened || open_model(&w, model, e)) && encode_rest(&w, e)));
+            ok = read_manifests(&w, e) && choose_items(&w, s, e);
+            size_t all = w.skipped + w.unread.count + w.count, early = w.unread.count;
+            ok = ok && (w.count == 0 || ((w.opened || open_model(&w, model, e)) && encode_rest(&w, e))) &&
+                 list_unread(&w, all, e);
+            made = w.count - (w.unread.count - early);
             folder_unlock(&lock);
         }
         folder_unlock(&group);
     }
     extractor_close(&w.extractor);
     if (ok)
-        report(&w, w.count, skipped, now_seconds() - begun);
+        report(&w, made, now_seconds() - begun);
     return ok;
 }
 
@@ -390,6 +475,7 @@ bool extract_command(Context *c, Error *e)
     Shard s;
     Text source;
     Extraction *list;
+    Error strict = {0};
     size_t count;
     const char *path = find_config(c->args[0], c->arena, e), *root = option_text(c, "dataset_path");
     if (!path || !read_shard(c, &s, e) || !stream_read(&source, c->arena, path, 16 << 20, e))
@@ -410,10 +496,12 @@ bool extract_command(Context *c, Error *e)
         fprintf(c->progress, "%s: \"%s\" is passed over: this build computes on the CPU\n", gpu->where, gpu->key.p);
     for (size_t i = 0; i < count; i++) {
         Arena *a = arena_new(c->heap, 0);
-        bool ok = a ? run_extraction(c, &list[i], s, a, e) : fail_memory(e, 1, "an extraction");
+        bool ok = a ? run_extraction(c, &list[i], s, &strict, a, e) : fail_memory(e, 1, "an extraction");
         arena_free(a);
         if (!ok)
             return false;
     }
-    return true;
+    if (strict.code)
+        *e = strict;
+    return strict.code == SP_OK;
 }

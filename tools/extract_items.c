@@ -18,14 +18,6 @@ static bool find_columns(Table *t, const char *const names[2], size_t at[2], Err
     return true;
 }
 
-static bool names_a_file(Text id)
-{
-    for (size_t i = 0; i < id.n; i++)
-        if ((unsigned char)id.p[i] < 0x20 || id.p[i] == 0x7f || id.p[i] == '/')
-            return false;
-    return id.n <= 240 && !text_is(id, ".") && !text_is(id, "..");
-}
-
 /* The separator of a table of texts: a tab, as Ducho has it; comma or semicolon where the header has both names only so. */
 static char texts_cut(Text content, const char *const names[2])
 {
@@ -44,13 +36,24 @@ static char texts_cut(Text content, const char *const names[2])
     return '\t';
 }
 
-bool table_read(Input **rows, size_t *count, const char *path, const char *item, const char *text, Arena *a, Error *e)
+static const char *text_problem(Text text)
+{
+    return text.n && memchr(text.p, 0, text.n) ? "holds a NUL byte: not a text file"
+           : utf8_valid(text, NULL)            ? NULL
+                                               : "is not valid UTF-8; convert it (iconv -t UTF-8)";
+}
+
+bool table_rows(Input **rows, size_t *count, const char *path, const char *item, const char *text, Arena *a, Error *e)
 {
     Text content;
     const char *const names[2] = {item, text};
     size_t at[2] = {0, 0}, n = 0, room = 0;
+    bool in = strcmp(path, "-") == 0;
     Input *list = NULL;
-    if (!text_file_read(&content, a, path, e))
+    if (in)
+        path = "standard input";
+    if (!(in ? input_read(&content, a, stdin, path, 0, e) : stream_read(&content, a, path, 0, e)) ||
+        !text_unpack(&content, path, a, e))
         return false;
     Table t = table_open(content, content.n ? texts_cut(content, names) : '\t', path, a);
     t.loose = true;
@@ -62,15 +65,18 @@ bool table_read(Input **rows, size_t *count, const char *path, const char *item,
             return fail(e, SP_FORMAT, "%s:%zu: has %zu columns, the header has %zu", path, t.line, t.count, columns);
         if (n == room && !(list = arena_grow(a, list, n, &room, sizeof *list, e)))
             return false;
-        Text id = t.field[at[0]];
+        Text id = t.field[at[0]], words = t.field[at[1]];
         if (id.n == 0)
             return fail(e, SP_FORMAT, "%s:%zu: the column \"%s\" is empty", path, t.line, item);
-        list[n] = (Input){.name = arena_strndup(a, id.p, id.n, e), .text = t.field[at[1]]};
-        if (!list[n].name)
+        if (!id_check(id, path, t.line, e))
             return false;
-        if (!names_a_file(id))
-            return fail(e, SP_FORMAT, "%s:%zu: the id \"%.60s\" cannot be a file's name", path, t.line, list[n].name);
-        n++;
+        list[n] = (Input){.name = arena_strndup(a, id.p, id.n, e),
+                          .text = words,
+                          .source = path,
+                          .line = t.line,
+                          .problem = text_problem(words)};
+        if (!list[n++].name)
+            return false;
     }
     if (e->code)
         return false;
@@ -78,6 +84,27 @@ bool table_read(Input **rows, size_t *count, const char *path, const char *item,
         return fail(e, SP_FORMAT, "%s: has a header and no rows", path);
     *rows = list;
     *count = n;
+    return true;
+}
+
+/* Ids that are to be names of files in one folder. */
+static bool check_file_names(const Input *rows, size_t n, Error *e)
+{
+    for (size_t i = 0; i < n; i++) {
+        const char *id = rows[i].name;
+        if (strchr(id, '/') || strlen(id) > 240 || strcmp(id, ".") == 0 || strcmp(id, "..") == 0)
+            return fail(e, SP_FORMAT, "%s:%zu: the id \"%.60s\" cannot be a file's name", rows[i].source, rows[i].line, id);
+    }
+    return true;
+}
+
+bool table_read(Input **rows, size_t *count, const char *path, const char *item, const char *text, Arena *a, Error *e)
+{
+    if (!table_rows(rows, count, path, item, text, a, e) || !check_file_names(*rows, *count, e))
+        return false;
+    for (size_t i = 0; i < *count; i++)
+        if ((*rows)[i].problem)
+            return fail(e, SP_FORMAT, "%s:%zu: %s", path, (*rows)[i].line, (*rows)[i].problem);
     return true;
 }
 
@@ -117,6 +144,8 @@ static bool list_pictures(Input **items, size_t *count, const Extraction *x, FIL
         Input *in = &list[kept];
         if (length == 0)
             continue; /* a hidden file */
+        if (!(in->picture = path_join(a, x->input, name, e)) || !id_check((Text){name, length}, in->picture, 0, e))
+            return false;
         int64_t number = text_index_add(ids, (Text){name, length}, e);
         if (number < 0)
             return false;
@@ -124,8 +153,6 @@ static bool list_pictures(Input **items, size_t *count, const Extraction *x, FIL
             return fail(e, SP_FORMAT, "%s: %s and %s are both item \"%.*s\" (names count up to their first dot)", x->input,
                         path_base(list[number].picture).p, name, (int)length, name);
         in->name = text_index_at(ids, number).p;
-        if (!(in->picture = path_join(a, x->input, name, e)))
-            return false;
         kept++;
     }
     if (kept == 0)
@@ -141,11 +168,11 @@ bool extraction_items(Input **items, size_t *count, const Extraction *x, FILE *n
 {
     if (x->modality == MODALITY_IMAGE)
         return list_pictures(items, count, x, notes, a, e);
-    if (!table_read(items, count, x->input, x->item_column, x->text_column, a, e) ||
+    if (!table_rows(items, count, x->input, x->item_column, x->text_column, a, e) || !check_file_names(*items, *count, e) ||
         !drop_repeats(*items, count, x, notes, a, e))
         return false;
     for (size_t i = 0; x->clear_text && i < *count; i++)
-        if (!clear_text(&(*items)[i].text, a, e))
+        if (!(*items)[i].problem && !clear_text(&(*items)[i].text, a, e))
             return false;
     return true;
 }

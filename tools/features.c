@@ -69,105 +69,206 @@ void extractor_close(Extractor *x)
     *x = (Extractor){0};
 }
 
-/* One batch at work. Each picture has an arena and an error of its own, so that threads share nothing. */
+/* ---- batches -------------------------------------------------------------------------------------------------------------- */
+
+/* Bytes of scratch memory that a thread keeps from one picture to the next, and of fitted pictures that wait for the encoder. */
+enum { KEPT = 64 << 20, WAITING = 64 << 20 };
+/* An encoder that fails on so many inputs and has done none is itself at fault: the run ends. */
+enum { TRIES = 16 };
+
+/* One batch at work. A thread opens one picture at a time and keeps only its fitted pixels, so that a batch of large files takes no more
+ * memory than its threads do. */
 typedef struct Work {
+    Context *c;
     const Extractor *x;
-    const Input *inputs; /* of this batch */
-    Image *images;
-    Arena **arenas;
-    Error *errors;
-    float *rows;
+    const Device *device;
+    Tape *tape;
+    const Input *inputs;  /* of this batch */
+    Arena **scratch;      /* one a thread */
+    Image *fitted;        /* [batch] */
+    Text *texts;          /* [batch] */
+    Error *errors;        /* [batch] */
+    size_t *good;         /* [batch]: which inputs the rows are of */
+    float *rows;          /* [batch, features] */
+    Unread *unread;       /* NULL: the first failure ends the run */
+    size_t done, refused; /* inputs that the encoder did and did not take */
 } Work;
 
-/* Decodes a picture; statistics of pictures are taken here too, a picture a task. */
+/* Opens a picture and makes it small; statistics of pictures are taken here too. Pictures that keep their size stay in their scratch, which
+ * is then one a picture. */
 static void picture_task(void *arg, size_t i, int worker)
 {
     Work *w = arg;
     const Extractor *x = w->x;
     Error *e = &w->errors[i];
-    Image read;
-    (void)worker;
-    if (!image_open(&read, w->inputs[i].picture, w->arenas[i], e))
+    Arena *a = w->scratch[x->as_they_are ? (int)i : worker];
+    Image whole, first, fitted;
+    arena_trim(a, KEPT);
+    if (!image_open(&whole, w->inputs[i].picture, a, e))
         return;
     if (x->own)
-        x->own->of_image(&read, w->rows + (int64_t)i * x->features, w->arenas[i], e);
-    else if (x->first_width > 0)
-        image_resize(&w->images[i], &read, x->first_width, x->first_height, (Resampling){.filter = FILTER_BICUBIC},
-                     w->arenas[i], e);
-    else
-        w->images[i] = read;
+        x->own->of_image(&whole, w->rows + (int64_t)i * x->features, a, e);
+    else if (x->as_they_are)
+        w->fitted[i] = whole;
+    else if ((x->first_width == 0 ||
+              image_resize(&first, &whole, x->first_width, x->first_height, (Resampling){.filter = FILTER_BICUBIC}, a, e)) &&
+             image_fit(&fitted, x->first_width ? &first : &whole, &x->encoder->preset, a, e))
+        memcpy(w->fitted[i].pixels, fitted.pixels, (size_t)(fitted.width * fitted.height * 3));
 }
 
-static bool encode_pictures(const Work *w, Tape *t, size_t n, Error *e)
+static void open_pictures(Work *w, size_t n)
 {
-    if (!w->x->as_they_are)
-        return encode_images(w->x->encoder, t, w->images, n, w->rows, e);
-    for (size_t i = 0; i < n; i++) { /* the same encoder, but made for this picture's size */
-        Encoder sized = *w->x->encoder;
+    Trace *trace = w->device->trace;
+    double begun = trace_begin(trace), bytes = 0;
+    pool_run(w->device->pool, n, picture_task, w);
+    for (size_t i = 0; i < n && !w->x->own; i++)
+        bytes += 3.0 * (double)w->fitted[i].width * (double)w->fitted[i].height;
+    trace_end(trace, begun, w->x->own ? "decode, count" : "decode", 0, bytes);
+}
+
+/* Rows of n of the batch's inputs, `which`, one behind the other. */
+static bool encode_some(const Work *w, const size_t *which, size_t n, float *rows, Error *e)
+{
+    const Extractor *x = w->x;
+    bool pictures = w->inputs[which[0]].picture != NULL;
+    if (x->own) {
+        for (size_t i = 0; i < n; i++) { /* a picture's are there already, at its own place or behind it */
+            float *to = rows + (int64_t)i * x->features, *from = w->rows + (int64_t)which[i] * x->features;
+            if (!pictures)
+                x->own->of_text(w->inputs[which[i]].text, to);
+            else if (to != from)
+                memmove(to, from, (size_t)x->features * sizeof *to);
+        }
+        return true;
+    }
+    if (!pictures) {
+        for (size_t i = 0; i < n; i++)
+            w->texts[i] = w->inputs[which[i]].text;
+        return encode_texts(x->encoder, w->tape, w->texts, n, rows, e);
+    }
+    for (size_t i = 0; x->as_they_are && i < n; i++) { /* the same encoder, but made for this picture's size */
+        const Image *im = &w->fitted[which[i]];
+        Encoder sized = *x->encoder;
         sized.preset.fit = FIT_SQUASH;
-        sized.preset.width = w->images[i].width;
-        sized.preset.height = w->images[i].height;
-        if (!encode_images(&sized, t, &w->images[i], 1, w->rows + (int64_t)i * w->x->features, e))
+        sized.preset.width = im->width;
+        sized.preset.height = im->height;
+        if (!encode_images(&sized, w->tape, im, 1, rows + (int64_t)i * x->features, e))
             return false;
     }
+    if (x->as_they_are)
+        return true;
+    if (n == 1)
+        return encode_fitted(x->encoder, w->tape, &w->fitted[which[0]], 1, rows, e);
+    Image *list = arena_alloc(w->c->arena, n, sizeof *list, e);
+    for (size_t i = 0; list && i < n; i++)
+        list[i] = w->fitted[which[i]];
+    return list && encode_fitted(x->encoder, w->tape, list, n, rows, e);
+}
+
+/* Whether the run ends where input i of the batch cannot be read: its error is then in e. */
+static bool ends_run(const Work *w, size_t i, Error *e)
+{
+    const Input *in = &w->inputs[i];
+    bool ends = !w->unread || in->by_place || w->errors[i].code == SP_MEMORY;
+    if (ends)
+        unread_add(NULL, in, &w->errors[i], w->c->arena, e);
+    return ends;
+}
+
+/* The rows of the batch's n inputs: w->good[0 .. *done-1] are those that have one. Inputs that fail together are tried one by one: a row
+ * does not depend on its neighbours. */
+static bool do_batch(Work *w, size_t n, size_t *done, Error *e)
+{
+    size_t read = 0;
+    *done = 0;
+    for (size_t i = 0; i < n; i++)
+        w->errors[i] = (Error){0};
+    if (w->inputs[0].picture)
+        open_pictures(w, n);
+    for (size_t i = 0; i < n; i++) {
+        if (w->inputs[i].problem)
+            fail(&w->errors[i], SP_FORMAT, "%s", w->inputs[i].problem);
+        if (w->errors[i].code == SP_OK)
+            w->good[read++] = i;
+        else if (ends_run(w, i, e))
+            return false;
+    }
+    Error all = {0};
+    if (read == 0 || encode_some(w, w->good, read, w->rows, &all))
+        *done = read;
+    if (all.code == SP_MEMORY) {
+        *e = all;
+        return false;
+    }
+    for (size_t i = 0; i < read && all.code != SP_OK; i++) {
+        size_t at = w->good[i];
+        if (encode_some(w, &at, 1, w->rows + (int64_t)*done * w->x->features, &w->errors[at]))
+            w->good[(*done)++] = at;
+        else if (ends_run(w, at, e))
+            return false;
+        else if (w->done + *done == 0 && ++w->refused >= TRIES)
+            return unread_add(NULL, &w->inputs[at], &w->errors[at], w->c->arena, e);
+    }
+    for (size_t i = 0; i < n; i++)
+        if (w->errors[i].code != SP_OK && !unread_add(w->unread, &w->inputs[i], &w->errors[i], w->c->arena, e))
+            return false;
     return true;
 }
 
-static bool do_pictures(Context *c, Work *w, Tape *t, size_t n, Error *e)
-{
-    const Device *d = context_device(c, e);
-    if (!d)
-        return false;
-    for (size_t i = 0; i < n; i++) {
-        arena_rewind(w->arenas[i], (ArenaMark){0});
-        w->errors[i] = (Error){0};
-    }
-    double begun = trace_begin(d->trace), bytes = 0;
-    pool_run(d->pool, n, picture_task, w);
-    for (size_t i = 0; i < n && !w->x->own; i++)
-        bytes += 3.0 * (double)w->images[i].width * (double)w->images[i].height;
-    trace_end(d->trace, begun, w->x->own ? "decode, count" : "decode", 0, bytes);
-    for (size_t i = 0; i < n; i++)
-        if (w->errors[i].code) {
-            *e = w->errors[i];
-            return false;
-        }
-    if (w->x->own || encode_pictures(w, t, n, e))
-        return true;
-    error_prefix(e, n > 1 ? "from %s on: " : "%s: ", w->inputs[0].picture);
-    return false;
-}
-
-static bool do_texts(const Work *w, Tape *t, Text *texts, size_t n, Error *e)
-{
-    for (size_t i = 0; i < n; i++) {
-        texts[i] = w->inputs[i].text;
-        if (w->x->own)
-            w->x->own->of_text(texts[i], w->rows + (int64_t)i * w->x->features);
-    }
-    return w->x->own || encode_texts(w->x->encoder, t, texts, n, w->rows, e);
-}
-
-static bool run_batches(Context *c, Work *w, Tape *t, Text *texts, const Input *inputs, size_t n, size_t batch,
-                        const char *label, FeatureSink *sink, void *arg, Error *e)
+static bool run_batches(Work *w, const Input *inputs, size_t n, size_t batch, size_t pictures, const char *label,
+                        FeatureSink *sink, void *arg, Error *e)
 {
     Progress p;
-    progress_start(&p, c->progress, label, "items", (double)n);
-    for (size_t first = 0, now; first < n; first += now) {
+    progress_start(&p, w->c->progress, label, "items", (double)n);
+    for (size_t first = 0, now, done; first < n; first += now) {
         bool picture = inputs[first].picture != NULL;
-        for (now = 1; now < batch && first + now < n && (inputs[first + now].picture != NULL) == picture;)
+        for (now = 1;
+             now < (picture ? pictures : batch) && first + now < n && (inputs[first + now].picture != NULL) == picture;)
             now++;
         w->inputs = inputs + first;
-        if (!(picture ? do_pictures(c, w, t, now, e) : do_texts(w, t, texts, now, e)) || !sink(arg, first, now, w->rows, e))
+        ArenaMark mark = arena_mark(w->c->arena);
+        size_t unread = w->unread ? w->unread->count : 0;
+        if (!do_batch(w, now, &done, e))
             return false;
+        if (!w->unread || w->unread->count == unread) /* what was noted stays */
+            arena_rewind(w->c->arena, mark);
+        for (size_t i = 0, run; i < done; i += run) { /* rows whose inputs follow each other */
+            for (run = 1; i + run < done && w->good[i + run] == w->good[i] + run;)
+                run++;
+            if (!sink(arg, first + w->good[i], run, w->rows + (int64_t)i * w->x->features, e))
+                return false;
+        }
+        w->done += done;
         progress_step(&p, (double)(first + now), NULL);
     }
-    progress_end(&p, NULL);
+    if (w->done > 0) /* else an error follows */
+        progress_end(&p, NULL);
     return true;
 }
 
-bool extract_features(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label,
-                      FeatureSink *sink, void *arg, Error *e)
+/* Room for the pictures of a batch; *pictures: how many are opened before they are encoded. */
+static bool picture_room(Work *w, size_t batch, size_t threads, size_t *pictures, Error *e)
+{
+    const Extractor *x = w->x;
+    Context *c = w->c;
+    const Preset *p = x->encoder && !x->as_they_are ? &x->encoder->preset : &(Preset){.width = 0};
+    size_t each;
+    if (!size_mul((size_t)p->width * 3, (size_t)p->height, &each))
+        return fail_memory(e, SIZE_MAX, "a picture");
+    *pictures = x->as_they_are ? MIN(batch, threads) : MIN(batch, MAX((size_t)WAITING / MAX(each, 1), 1));
+    if (!(w->scratch = NEW(c->arena, Arena *, threads, e)) || !(w->fitted = NEW(c->arena, Image, *pictures, e)))
+        return false;
+    for (size_t i = 0; i < threads; i++)
+        if (!(w->scratch[i] = arena_new(c->heap, 0)))
+            return fail_memory(e, 1, "pictures");
+    unsigned char *pixels = arena_alloc(c->arena, *pictures, each, e);
+    for (size_t i = 0; pixels && i < *pictures; i++)
+        w->fitted[i] = (Image){p->width, p->height, pixels + i * each};
+    return pixels != NULL;
+}
+
+bool extract_readable(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label,
+                      FeatureSink *sink, void *arg, Unread *unread, Error *e)
 {
     for (size_t i = 0; i < n; i++)
         if (!(x->modalities & (inputs[i].picture ? MODALITY_IMAGE : MODALITY_TEXT)))
@@ -176,26 +277,32 @@ bool extract_features(Context *c, const Extractor *x, const Input *inputs, size_
                        : fail(e, SP_USAGE, "text %s: this model reads pictures only (.jpg, .jpeg, .png, .webp)",
                               inputs[i].name);
     batch = MAX(MIN(batch, n), 1);
-    const Device *d = x->encoder ? context_device(c, e) : NULL;
-    Tape *t = d ? tape_new(d, false, e) : NULL;
-    size_t numbers = 0;
-    Text *texts = NEW(c->arena, Text, batch, e);
-    Work w = {.x = x,
-              .images = NEW(c->arena, Image, batch, e),
-              .arenas = NEW(c->arena, Arena *, batch, e),
-              .errors = NEW(c->arena, Error, batch, e)};
-    bool ok = (t || !x->encoder) && texts && w.images && w.arenas && w.errors;
+    const Device *d = x->encoder || (x->modalities & MODALITY_IMAGE) ? context_device(c, e) : NULL;
+    size_t numbers = 0, threads = d ? (size_t)pool_threads(d->pool) : 1, pictures = batch;
+    Work w = {.c = c,
+              .x = x,
+              .device = d,
+              .tape = d && x->encoder ? tape_new(d, false, e) : NULL,
+              .texts = NEW(c->arena, Text, batch, e),
+              .errors = NEW(c->arena, Error, batch, e),
+              .good = NEW(c->arena, size_t, batch, e),
+              .unread = unread};
+    bool ok = e->code == SP_OK;
     if (ok && !size_mul(batch, (size_t)x->features, &numbers))
         ok = fail_memory(e, SIZE_MAX, "a batch of features");
-    ok = ok && (w.rows = NEW(c->arena, float, numbers, e));
-    for (size_t i = 0; ok && i < batch && (x->modalities & MODALITY_IMAGE); i++)
-        if (!(w.arenas[i] = arena_new(c->heap, 0)))
-            ok = fail_memory(e, 1, "pictures");
-    ok = ok && run_batches(c, &w, t, texts, inputs, n, batch, label, sink, arg, e);
-    for (size_t i = 0; w.arenas && i < batch; i++)
-        arena_free(w.arenas[i]);
-    tape_free(t);
+    ok = ok && (w.rows = NEW(c->arena, float, numbers, e)) &&
+         (!(x->modalities & MODALITY_IMAGE) || picture_room(&w, batch, threads, &pictures, e)) &&
+         run_batches(&w, inputs, n, batch, pictures, label, sink, arg, e);
+    for (size_t i = 0; w.scratch && i < threads; i++)
+        arena_free(w.scratch[i]);
+    tape_free(w.tape);
     return ok;
+}
+
+bool extract_features(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label,
+                      FeatureSink *sink, void *arg, Error *e)
+{
+    return extract_readable(c, x, inputs, n, batch, label, sink, arg, NULL, e);
 }
 
 /* ---- to a file --------------------------------------------------------------------------------------------------------- */
@@ -219,6 +326,8 @@ const char *features_ids_path(const char *out, Arena *a, Error *e)
 
 bool features_commit(Context *c, NpyOut *npy, const char *out, const char *const *names, size_t n, Error *e)
 {
+    if (strcmp(out, "-") == 0) /* no place for names */
+        return npy_commit(npy, e);
     const char *path = features_ids_path(out, c->arena, e);
     Out *o = path ? out_open(path, c->heap, e) : NULL;
     bool ok = o != NULL;
@@ -236,16 +345,27 @@ bool features_commit(Context *c, NpyOut *npy, const char *out, const char *const
     return false;
 }
 
-bool features_write(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label,
-                    const char *out, Error *e)
+bool features_write_readable(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label,
+                             const char *out, Unread *unread, Error *e)
 {
     RowsOut o = {npy_create(out, F32, 2, (int64_t[]){(int64_t)n, x->features}, c->heap, e), x->features};
     const char **names = NEW(c->arena, const char *, n, e);
-    for (size_t i = 0; names && i < n; i++)
-        names[i] = inputs[i].name;
-    if (!o.npy || !names || !extract_features(c, x, inputs, n, batch, label, write_rows, &o, e)) {
-        npy_discard(o.npy);
-        return false;
-    }
-    return features_commit(c, o.npy, out, names, n, e);
+    size_t rows = 0, left_out = 0;
+    bool ok = o.npy && names && extract_readable(c, x, inputs, n, batch, label, write_rows, &o, unread, e);
+    for (size_t i = 0; ok && i < n; i++)
+        if (unread && left_out < unread->count && unread->list[left_out].id == inputs[i].name)
+            left_out++;
+        else
+            names[rows++] = inputs[i].name;
+    ok = ok && (rows > 0 || unread_fail(unread, n, e)) && (rows == n || npy_rows(o.npy, (int64_t)rows, e));
+    if (ok)
+        return features_commit(c, o.npy, out, names, rows, e);
+    npy_discard(o.npy);
+    return false;
+}
+
+bool features_write(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label,
+                    const char *out, Error *e)
+{
+    return features_write_readable(c, x, inputs, n, batch, label, out, NULL, e);
 }

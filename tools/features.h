@@ -5,10 +5,30 @@
 #include "tools/tools.h"
 
 typedef struct Input {
-    const char *name;    /* the row's or item's name */
+    const char *name;    /* the row's or item's id, as id_check wants it */
     const char *picture; /* path of an image file, or NULL: `text` it is */
     Text text;
+    const char *source, *problem; /* of a text: its file, or NULL; why it cannot be read ("is not valid UTF-8"), or NULL */
+    size_t line;                  /* in source, from 1 */
+    bool by_place;                /* the row is known by its position alone: it cannot be left out */
 } Input;
+
+/* Inputs that could not be read, in their order (unread.c). */
+typedef struct Unreadable {
+    const char *id, *place, *reason; /* place: a path or file:line */
+} Unreadable;
+typedef struct Unread {
+    Unreadable *list;
+    size_t count, room;
+} Unread;
+/* Keeps the input and its reason in the arena; with u NULL fails: "place: reason". */
+bool unread_add(Unread *u, const Input *in, const Error *why, Arena *a, Error *e);
+/* The failure of a run that could read none of its n inputs. */
+bool unread_fail(const Unread *u, size_t n, Error *e);
+/* PATH: a TSV of id and reason with a header. Removed where there is nothing to list. */
+bool unread_write(const Unread *u, const char *path, const Heap *heap, Error *e);
+void unread_warn(const Unread *u, size_t n, const char *path,
+                 FILE *to); /* one line, where there is something to say; to may be NULL */
 
 /* What turns inputs into rows of features: an encoder, or one of the statistics of statistics.h. */
 typedef struct Extractor {
@@ -28,11 +48,19 @@ bool option_winograd(const Context *c, int *outputs, Error *e); /* --winograd 6;
 
 /* Receives rows first .. first+n-1, [n, features]. */
 typedef bool FeatureSink(void *arg, size_t first, size_t n, const float *rows, Error *e);
-/* All inputs in order, `batch` at a time; pictures of a batch are decoded by all threads. A failure names the first input that failed. */
+/* All inputs in order, `batch` at a time; pictures of a batch are decoded by all threads, each of which keeps one decoded picture at a time.
+ * An input that cannot be read goes to `unread`, its row does not come, and the run goes on. The run fails at the first such input where
+ * `unread` is NULL or the input is by_place; and where memory is refused, or an encoder takes none of the first inputs. */
+bool extract_readable(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label,
+                      FeatureSink *sink, void *arg, Unread *unread, Error *e);
+/* The same without `unread`. */
 bool extract_features(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label,
                       FeatureSink *sink, void *arg, Error *e);
 
-/* The same into OUT.npy [n, features] and OUT.ids.txt, which appear whole or not at all: the .npy is what says done. */
+/* The same into OUT.npy [n, features] and OUT.ids.txt, which appear whole or not at all: the .npy is what says done. What is in `unread` has
+ * no row; that nothing could be read is a failure. OUT "-": the .npy goes to standard output, and there are no names. */
+bool features_write_readable(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label,
+                             const char *out, Unread *unread, Error *e);
 bool features_write(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label,
                     const char *out, Error *e);
 /* Ends an OUT.npy: the names of its rows go beside it, one a line. Frees `npy`. */

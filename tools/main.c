@@ -12,14 +12,18 @@ static const Command COMMANDS[] = {
      "Writes dataset_path/output_path/backend/model/layer/<item>.npy, each float32 (1, D). What is there already and was "
      "made by the\n"
      "same settings from the same input is not made again. --key.path=value overrides the configuration (a number walks "
-     "into a list).",
+     "into a list).\n"
+     "What cannot be read is listed in model/missing_<layer>.tsv; the rest is done.",
      "sapor extract config.yml --dataset_path=data --visual.items.model.0.batch_size=32", extract_options, 1, 1, true,
      extract_command},
     {"encode", "pictures and texts to features, by one encoder", "MODEL INPUT... -o OUT.npy",
      "MODEL is a folder, a weights file, a name that is looked up ($SAPOR_MODELS, the Hugging Face and torch caches), or "
      "one of the\n"
-     "statistics of `sapor models`. INPUT is pictures, folders of pictures (sorted by name), or a .txt file with one text a "
-     "line.",
+     "statistics of `sapor models`. INPUT is pictures, folders of pictures (sorted by name), a .txt file or - (standard "
+     "input)\n"
+     "with one text a line, or with --id-column and --text-column a table. What has an id and cannot be read has no row: "
+     "it is\n"
+     "listed in missing_OUT.tsv. An id is UTF-8 without control characters, and none comes twice.",
      "sapor encode models/all-MiniLM-L6-v2 titles.txt -o titles.npy", encode_options, 2, -1, false, encode_command},
     {"nearest", "the most alike rows of features", "FEATURES (--id ID | --query TEXT|IMAGE --model MODEL)",
      "FEATURES is an .npy (its row names in .ids.txt beside it, else row numbers) or a folder of <id>.npy, as encode and\n"

@@ -63,8 +63,8 @@ static bool write_user(void *arg, Text user, int64_t k, const Text *items, const
     Writer *w = arg;
     for (int64_t i = 0; i < k; i++) {
         if (w->out) {
-            if (!out_write(w->out, user.p, user.n, e) || !out_write(w->out, "\t", 1, e) ||
-                !out_write(w->out, items[i].p, items[i].n, e) || !out_printf(w->out, e, "\t%.9g\n", (double)scores[i]))
+            if (!out_tsv_field(w->out, user, e) || !out_write(w->out, "\t", 1, e) || !out_tsv_field(w->out, items[i], e) ||
+                !out_printf(w->out, e, "\t%.9g\n", (double)scores[i]))
                 return false;
         } else if (w->json) {
             printf("{\"user\":");
@@ -73,9 +73,9 @@ static bool write_user(void *arg, Text user, int64_t k, const Text *items, const
             json_print_string(stdout, items[i]);
             printf(",\"score\":%.9g}\n", (double)scores[i]);
         } else {
-            fwrite(user.p, 1, user.n, stdout);
+            tsv_print_field(stdout, user);
             putchar('\t');
-            fwrite(items[i].p, 1, items[i].n, stdout);
+            tsv_print_field(stdout, items[i]);
             printf("\t%.9g\n", (double)scores[i]);
         }
     }

@@ -199,11 +199,12 @@ struct NpyOut {
     Out *out;
     const char *path;
     size_t bytes, written;
+    Array array; /* as declared */
 };
 
 /* Byte for byte what numpy.save writes: version 1.0, room for the first length to grow to 21 digits, data at a multiple
- * of 64. */
-static bool npy_header(NpyOut *n, const Array *a, Error *e)
+ * of 64: a header of the same length whatever the first length is. */
+static bool npy_header(NpyOut *n, const Array *a, bool again, Error *e)
 {
     const char *descr = NULL;
     for (size_t i = 0; i < COUNT(DESCRS); i++)
@@ -223,7 +224,7 @@ static bool npy_header(NpyOut *n, const Array *a, Error *e)
     header[at++] = '\n';
     header[8] = (char)((at - 10) & 255);
     header[9] = (char)((at - 10) >> 8);
-    return out_write(n->out, header, (size_t)at, e);
+    return again ? out_patch(n->out, 0, header, (size_t)at, e) : out_write(n->out, header, (size_t)at, e);
 }
 
 NpyOut *npy_create(const char *path, DType type, int dims, const int64_t *shape, const Heap *heap, Error *e)
@@ -242,8 +243,9 @@ NpyOut *npy_create(const char *path, DType type, int dims, const int64_t *shape,
         fail_memory(e, sizeof *n, path);
     if (n) {
         *n = (NpyOut){.arena = a, .path = arena_strndup(a, path, strlen(path), e), .bytes = bytes};
-        if (n->path && (n->out = out_open(path, heap, e))) {
-            if (npy_header(n, &array, e))
+        if (n->path && (n->out = strcmp(path, "-") ? out_open(path, heap, e) : out_standard(heap, e))) {
+            n->array = array;
+            if (npy_header(n, &array, false, e))
                 return n;
             out_discard(n->out);
         }
@@ -258,6 +260,15 @@ bool npy_data(NpyOut *n, const void *data, size_t bytes, Error *e)
         return fail(e, SP_USAGE, "%s: more data than the declared %zu bytes", n->path, n->bytes);
     n->written += bytes;
     return out_write(n->out, data, bytes, e);
+}
+
+bool npy_rows(NpyOut *n, int64_t rows, Error *e)
+{
+    Array *a = &n->array;
+    if (a->dims < 1 || rows < 0 || rows > a->shape[0])
+        return fail(e, SP_USAGE, "%s: %lld rows are not fewer than declared", n->path, (long long)rows);
+    a->shape[0] = rows;
+    return array_size(a, &n->bytes) && npy_header(n, a, true, e);
 }
 
 Out *npy_finish(NpyOut *n, Error *e)

@@ -65,10 +65,11 @@ typedef struct Npy {
 bool npy_open(Npy *n, const char *path, Arena *a, Error *e); /* maps it */
 bool npy_read(Npy *n, const char *path, Arena *a, Error *e); /* reads it into the arena: for what is copied from it */
 void npy_close(Npy *n);
-/* Writes a header for shape, then as many rows as follow; the count is checked at commit. */
+/* Writes a header for shape, then as many rows as follow; the count is checked at commit. path "-": standard output. */
 typedef struct NpyOut NpyOut;
 NpyOut *npy_create(const char *path, DType type, int dims, const int64_t *shape, const Heap *heap, Error *e);
 bool npy_data(NpyOut *n, const void *data, size_t bytes, Error *e);
+bool npy_rows(NpyOut *n, int64_t rows, Error *e); /* before the commit: fewer rows than declared; a plain file only */
 bool npy_commit(NpyOut *n, Error *e);
 Out *npy_finish(NpyOut *n, Error *e); /* frees n and gives its file to be committed with others (out_commit_set), or NULL */
 void npy_discard(NpyOut *n);
