@@ -12,7 +12,8 @@ typedef struct Option {
     const char *name;  /* "batch" for --batch; NULL ends a table */
     char letter;       /* 'o' for -o; 0: none */
     const char *value; /* "N", "FILE"; NULL: a switch */
-    const char *about; /* one line; the default stands in it */
+    const char *
+        about; /* one line; the default stands in it. Where it begins with "a, b or c", these are the values (option_words) */
 } Option;
 
 typedef struct Context Context;
@@ -25,6 +26,8 @@ typedef struct Command {
     int least, most;       /* how many arguments; most -1: any number */
     bool overrides;        /* takes --key.path=value */
     bool (*run)(Context *c, Error *e);
+    const char
+        *idle; /* common options that do nothing here: accepted, but not shown; names with blanks between them, NULL: none */
 } Command;
 
 /* One run of a command: its arguments and what the common options say. */
@@ -62,9 +65,16 @@ const Device *context_device(Context *c, Error *e);
 void context_keep_totals(Context *c);
 /* Runs `command` with its arguments argv[0 .. argc-1] (the command's own name is argv[0]); returns the exit status. */
 int command_run(const Command *command, int argc, char **argv);
-void command_help(const Command *k, FILE *to);
-/* The same of all commands and what every command takes, in roff (manpage.c). */
+void command_help(const Command *k, FILE *to); /* help.c, with the three below */
+/* Whether a common option does something in this command; all are accepted. */
+bool common_applies(const Command *k, const Option *common);
+void put_idle(const Command *k, FILE *to); /* a line of those that do nothing, if there are any */
+/* The values that an option's line names; 0 where it names none, or more than `room`. */
+size_t option_words(const Option *o, Text *words, size_t room);
+/* All commands and what every command takes, in roff (manpage.c) and for the shells (completion.c). */
 void manual_page(const Command *commands, size_t count, FILE *to);
+void bash_completion(const Command *commands, size_t count, FILE *to);
+void zsh_completion(const Command *commands, size_t count, FILE *to);
 #define SAPOR_SUMMARY "multimodal recommendation, from a photo and a sentence to Recall@20"
 #define EXIT_STATUS   "0 done, 1 failed, 2 wrong usage"
 extern const Option COMMON_OPTIONS[];
@@ -93,6 +103,8 @@ bool train_command(Context *c, Error *e);
 bool recommend_command(Context *c, Error *e);
 bool evaluate_command(Context *c, Error *e);
 bool bench_command(Context *c, Error *e);
+size_t bench_job_count(void); /* what `bench` takes as its first argument */
+const char *bench_job_name(size_t i);
 bool demo_command(Context *c, Error *e);
 bool report_command(Context *c, Error *e);
 bool models_command(Context *c, Error *e);
