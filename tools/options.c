@@ -9,7 +9,7 @@
 #include "tools/tools.h"
 
 const Option COMMON_OPTIONS[] = {
-    {"threads", 0, "N", "threads to use (default: as many as the machine lends)"},
+    {"threads", 0, "N", "threads to use (default: all processors that this process may use)"},
     {"device", 0, "D", "cpu or auto; cuda is not in this build (default cpu)"},
     {"blas", 0, "B", "own; cublas and cudnn are not in this build (default own)"},
     {"seed", 0, "N", "seed of everything that is drawn (default 42)"},
