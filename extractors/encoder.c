@@ -91,8 +91,8 @@ static const EncoderKind *find_kind(const ModelSource *s, Arena *a, Error *e)
         fail(e, SP_FORMAT, "%s: config.json says %s, but these tensors (%s, ...) are not those of a %s", s->path, stated,
              first, stated);
     else
-        fail(e, SP_UNSUPPORTED, "%s: these tensors (%s, ...) belong to no architecture of this version (%s)%s", s->path,
-             first, known, s->folder ? "" : "; name one with --arch");
+        fail(e, SP_UNSUPPORTED, "%s: these tensors (%s, ...) belong to no known architecture (%s)%s", s->path, first, known,
+             s->folder ? "" : "; name one with --arch");
     return NULL;
 }
 

@@ -100,17 +100,18 @@ static void try_files(Search *s, const char *folder, const char *name)
         }
 }
 
-/* What was tried, then how to get the model. */
+/* What was tried, then how to get the model: the end of the line must not be cut off, so long lists are. */
 static void not_found(Search *s, const char *name, const char *models)
 {
-    bool is_file = text_ends(text_of(name), ".pth") || text_ends(text_of(name), ".safetensors");
-    const char *fetch = is_file ? ""
-                                : arena_printf(s->a, s->e, "`huggingface-cli download %s%s` fetches it, or ",
-                                               strchr(name, '/') ? "" : "ORGANISATION/", name),
-               *where = models ? models : "a folder and set SAPOR_MODELS to that folder";
+    enum { MOST = 400 };
+    const bool is_file = text_ends(text_of(name), ".pth") || text_ends(text_of(name), ".safetensors");
+    const char *tried = s->tried ? s->tried : name, *org = strchr(name, '/') ? "" : "ORGANISATION/";
+    const char *fetch =
+        is_file ? "" : arena_printf(s->a, s->e, "fetch it by `huggingface-cli download %s%.100s`, or ", org, name);
     if (fetch)
-        fail(s->e, SP_IO, "no model %s; tried %s; %sput its %s into %s", name, s->tried ? s->tried : name, fetch,
-             is_file ? "file" : "folder or weights file", where);
+        fail(s->e, SP_IO, "no model %.100s; tried %.*s%s; %sput its %s into %.200s", name, MOST, tried,
+             strlen(tried) > MOST ? "..." : "", fetch, is_file ? "file" : "folder or weights file",
+             models ? models : "a folder and set SAPOR_MODELS to that folder");
 }
 
 const char *model_find(const char *name, Arena *a, Error *e)
