@@ -127,6 +127,8 @@ typedef struct Out Out;
 Out *out_open(const char *path, const Heap *heap, Error *e);
 bool out_write(Out *o, const void *data, size_t bytes, Error *e);
 bool out_printf(Out *o, Error *e, const char *format, ...) PRINTF_LIKE(3, 4);
+/* For a file that its command makes again anyway: out_commit renames it without a sync, so that it may be lost when the power fails. */
+void out_unsynced(Out *o);
 bool out_commit(Out *o, Error *e); /* frees o, whether it succeeds or not; on failure the old file is untouched */
 /* A file and one beside it that only goes with it, as OUT.npy and its row names. Two names cannot change at once, so when both are on the disk
  * the old `o` goes first and the new one comes last: whenever `o` is there, `side` is the one that belongs to it. */

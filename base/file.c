@@ -219,6 +219,7 @@ struct Out {
     const char *path, *temporary, *folder; /* temporary NULL: a device or pipe, written directly */
     int fd;
     bool is_own; /* the temporary file is there and locked */
+    bool unsynced;
     size_t filled;
     char *buffer;
     Error error; /* the first failure: nothing can be committed after it */
@@ -313,6 +314,11 @@ Out *out_open(const char *path, const Heap *heap, Error *e)
     return NULL;
 }
 
+void out_unsynced(Out *o)
+{
+    o->unsynced = true;
+}
+
 static bool out_fail(Out *o, Error *e)
 {
     if (e->code == SP_OK)
@@ -396,7 +402,8 @@ static bool sync_folder(Out *o)
 /* All of it on the disk, still under its other name. */
 static bool out_settle(Out *o)
 {
-    return out_flush(o) && (!o->temporary || sync_retry(o->fd) || fail_system(&o->error, o->path, "sync", errno));
+    return out_flush(o) &&
+           (!o->temporary || o->unsynced || sync_retry(o->fd) || fail_system(&o->error, o->path, "sync", errno));
 }
 
 static bool out_appear(Out *o)
@@ -406,7 +413,7 @@ static bool out_appear(Out *o)
     if (rename(o->temporary, o->path) != 0)
         return fail_system(&o->error, o->path, "rename to it", errno);
     o->is_own = false;
-    return sync_folder(o);
+    return o->unsynced || sync_folder(o);
 }
 
 bool out_commit_pair(Out *side, Out *o, Error *e)
