@@ -21,7 +21,16 @@ static Kind kind_of(const Option *o, Text *words, size_t *n)
                                                              : KIND_NONE;
 }
 
-/* Names that a command's first argument may be, each behind a blank. */
+static bool has_names(const Command *k)
+{
+    static const char *const NAMED[] = {"train", "models", "bench"};
+    for (size_t i = 0; i < COUNT(NAMED); i++)
+        if (strcmp(k->name, NAMED[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Where a command's first argument is one of a list: its names, each behind a blank. */
 static void put_names(const Command *k, FILE *to)
 {
     bool recommenders = strcmp(k->name, "train") == 0 || strcmp(k->name, "models") == 0;
@@ -88,9 +97,13 @@ void bash_completion(const Command *commands, size_t count, FILE *to)
         fprintf(to, "    %s)\n        options='", k->name);
         bash_options(k->options, NULL, to);
         bash_options(COMMON_OPTIONS, k, to);
-        fputs("'\n        ((COMP_CWORD == 2)) && words='", to);
-        put_names(k, to);
-        fprintf(to, "'\n        kind=%s\n        case $prev in\n", *k->arguments ? "file" : "none");
+        fprintf(to, "'\n        kind=%s\n", *k->arguments ? "file" : "none");
+        if (has_names(k)) {
+            fputs("        ((COMP_CWORD == 2)) && kind=words words='", to);
+            put_names(k, to);
+            fputs("'\n", to);
+        }
+        fputs("        case $prev in\n", to);
         bash_values(k->options, to);
         fputs("        esac ;;\n", to);
     }
@@ -177,12 +190,12 @@ void zsh_completion(const Command *commands, size_t count, FILE *to)
         fprintf(to, "    %s)\n        _arguments -s", k->name);
         zsh_options(k->options, NULL, to);
         zsh_options(COMMON_OPTIONS, k, to);
-        if (*k->arguments) {
-            fputs(" \\\n            '1: :_alternative \"names:name:(", to);
+        if (has_names(k)) {
+            fputs(" \\\n            '1: :(", to);
             put_names(k, to);
-            fputs(")\" \"files:file:_files\"' '*: :_files'", to);
+            fputs(")'", to);
         }
-        fputs(" ;;\n", to);
+        fputs(*k->arguments ? " \\\n            '*: :_files' ;;\n" : " ;;\n", to);
     }
     fputs("    esac\n}\n_sapor \"$@\"\n", to);
 }
