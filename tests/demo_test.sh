@@ -41,4 +41,6 @@ check "again" demo second.jsonl
 figures "$work/first.jsonl" >"$work/a"
 figures "$work/second.jsonl" >"$work/b"
 check "again: the same figures" diff "$work/a" "$work/b"
+check "quiet: the table and no more" bash -c 'cd "$1" && "$2" demo --quiet >out.txt 2>err.txt && [ ! -s err.txt ] && grep -q "^LATTICE " out.txt &&
+    ! grep -qE "To look at|recommend" out.txt' _ "$work" "$sapor"
 echo "1..$number"

@@ -99,7 +99,7 @@ void bash_completion(const Command *commands, size_t count, FILE *to)
         bash_options(COMMON_OPTIONS, k, to);
         fprintf(to, "'\n        kind=%s\n", *k->arguments ? "file" : "none");
         if (has_names(k)) {
-            fputs("        ((COMP_CWORD == 2)) && kind=words words='", to);
+            fputs("        [[ $COMP_CWORD == 2 && $cur != -* ]] && kind=words words='", to);
             put_names(k, to);
             fputs("'\n", to);
         }

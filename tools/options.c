@@ -231,7 +231,8 @@ static bool option_bytes(const Context *c, const char *name, int64_t *value, Err
         t.n--;
     }
     int64_t v = 0;
-    if (!text_i64(t, &v) || v <= 0 || !size_mul((size_t)v, (size_t)1 << shift, &product) || product > INT64_MAX)
+    if (!text_i64(t, &v) || v <= 0 || (uint64_t)v > SIZE_MAX / 2 || !size_mul((size_t)v, (size_t)1 << shift, &product) ||
+        product > SIZE_MAX / 2)
         return fail(e, SP_USAGE, "--%s: \"%s\" is not a number of bytes, such as 800000000 or 2G", name, text);
     *value = (int64_t)product;
     return true;
