@@ -39,8 +39,8 @@ check "page: nothing from elsewhere" bash -c "! grep -qE 'https?://|<script|<lin
 check "page: under 4 MB" test "$(stat -c %s "$page")" -lt 4000000
 check "page: charts for wide and for narrow screens" test "$(grep -o '<svg viewBox="0 0 640' "$page" | wc -l)" = 3 -a "$(grep -o '<svg class="narrow" viewBox="0 0 360' "$page" | wc -l)" = 3
 check "page: what a narrow screen puts below the name" grep -q '<td data-more="visual, textual">LATTICE</td>' "$page"
-run=$work/out/demo
-check "page without pictures" "$sapor" report "$run/VBPR" "$run/LATTICE" --items "$run/items.tsv" -o "$work/plain.html" --quiet
+without() { (cd "$work" && "$sapor" report out/demo/VBPR out/demo/LATTICE --items out/demo/items.tsv -o plain.html --quiet); }
+check "page without pictures" without
 check "page without pictures: whole titles in a list" bash -c 'grep -q "<div class=\"row list\"><b>LATTICE</b><ol><li class=\"title\">[a-z ]*</li>" "$1" && ! grep -q "<li class=\"pic" "$1"' _ "$work/plain.html"
 check "again" demo second.jsonl
 figures "$work/first.jsonl" >"$work/a"
