@@ -107,7 +107,9 @@ static void not_found(Search *s, const char *name, const char *models)
     const bool is_file = text_ends(text_of(name), ".pth") || text_ends(text_of(name), ".safetensors");
     const char *tried = s->tried ? s->tried : name, *org = strchr(name, '/') ? "" : "ORGANISATION/";
     const char *fetch =
-        is_file ? "" : arena_printf(s->a, s->e, "fetch it by `huggingface-cli download %s%.100s`, or ", org, name);
+        is_file
+            ? ""
+            : arena_printf(s->a, s->e, "fetch it by `hf download %s%.100s` (once called huggingface-cli), or ", org, name);
     if (fetch)
         fail(s->e, SP_IO, "no model %.100s; tried %.*s%s; %sput its %s into %.200s", name, MOST, tried,
              strlen(tried) > MOST ? "..." : "", fetch, is_file ? "file" : "folder or weights file",

@@ -83,8 +83,9 @@ static void names_are_found(void **state)
     }
     assert_null(model_find("org/none", b->a, &b->e));
     assert_non_null(strstr(b->e.message, "models/org/none"));
-    assert_non_null(
-        strstr(b->e.message, "; fetch it by `huggingface-cli download org/none`, or put its folder or weights file into "));
+    assert_non_null(strstr(
+        b->e.message,
+        "; fetch it by `hf download org/none` (once called huggingface-cli), or put its folder or weights file into "));
     assert_true(text_ends(text_of(b->e.message), "/models"));
     assert_error(b->e, SP_IO, "models--org--none");
     assert_null(model_find("resnet50-00000000.pth", b->a, &b->e)); /* a file is not fetched from a hub by its name */

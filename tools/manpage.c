@@ -68,7 +68,7 @@ static const Entry ENVIRONMENT[] = {
 static const Entry FILES[] = {
     {"$SAPOR_MODELS/MODEL",
      "a model: a Hugging Face folder (config.json, model.safetensors, tokenizer.json) or a weights file"},
-    {"~/.cache/huggingface/hub/models--ORG--NAME/snapshots/COMMIT", "a model that huggingface-cli fetched"},
+    {"~/.cache/huggingface/hub/models--ORG--NAME/snapshots/COMMIT", "a model that `hf download` (huggingface-cli) fetched"},
     {"~/.cache/torch/hub/checkpoints/NAME-HASH.pth", "a model that torchvision fetched"},
     {"PREFIX/share/sapor/encoders/demo", "the pair of encoders of sapor demo; found from the place of the command"},
     {"OUT.npy, OUT.ids.txt", "what encode writes: float32 [N, D], and the name of each row"},
