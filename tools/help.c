@@ -27,25 +27,44 @@ static void print_option(FILE *to, const Option *o, const char *bold, const char
     print_filled(to, o->about, MAX(n, 22) + 3);
 }
 
-bool common_applies(const Command *k, const Option *common)
+/* Common options that do nothing for a command, each between blanks: accepted, as scripts may give them to every command, but not shown. */
+static const char *idle_options(const Command *k)
 {
-    Text rest = text_of(k->idle ? k->idle : ""), name;
-    while (text_next(&rest, ' ', &name))
-        if (text_is(name, common->name))
-            return false;
-    return true;
+    static const char *const IDLE[][2] = {
+        {"extract", " seed "},
+        {"encode", " seed "},
+        {"tokenize", " threads device blas seed quiet "},
+        {"split", " threads device blas "},
+        {"recommend", " seed "},
+        {"evaluate", " threads device blas seed "},
+        {"models", " threads device blas seed trace profile max-memory quiet "},
+        {"info", " blas seed trace profile max-memory quiet "},
+        {"report", " seed "},
+    };
+    for (size_t i = 0; i < COUNT(IDLE); i++)
+        if (strcmp(IDLE[i][0], k->name) == 0)
+            return IDLE[i][1];
+    return "";
 }
 
-void put_idle(const Command *k, FILE *to)
+bool common_applies(const Command *k, const Option *common)
 {
-    const char *between = "Accepted without effect: --";
+    const char *idle = idle_options(k), *at = strstr(idle, common->name);
+    return !at || at[-1] != ' ' || at[strlen(common->name)] != ' ';
+}
+
+void put_idle(const Command *k, const char *before, FILE *to)
+{
+    if (!*idle_options(k))
+        return;
+    fprintf(to, "%sAccepted without effect:", before);
+    const char *between = " --";
     for (const Option *o = COMMON_OPTIONS; o->name; o++)
         if (!common_applies(k, o)) {
             fprintf(to, "%s%s", between, o->name);
             between = ", --";
         }
-    if (k->idle)
-        fputs(".\n", to);
+    fputs(".\n", to);
 }
 
 /* "a, b (what b is) or c": words with notes in parentheses, commas between them and "or" before the last; then the end, ':', ';' or a note. */
@@ -89,7 +108,7 @@ void command_help(const Command *k, FILE *to)
     for (const Option *o = COMMON_OPTIONS; o->name; o++)
         if (common_applies(k, o))
             print_option(to, o, bold, plain);
-    put_idle(k, to);
+    put_idle(k, "", to);
     size_t cut = strlen(k->example);
     if (cut > 98) /* the shell reads on behind a backslash */
         for (cut = 95; cut > 0 && k->example[cut] != ' ';)

@@ -14,46 +14,46 @@ static const Command COMMANDS[] = {
      "same settings from the same input is not made again. --key.path=value overrides the configuration (a number walks "
      "into a list).",
      "sapor extract config.yml --dataset_path=data --visual.items.model.0.batch_size=32", extract_options, 1, 1, true,
-     extract_command, "seed"},
+     extract_command},
     {"encode", "pictures and texts to features, by one encoder", "MODEL INPUT... -o OUT.npy",
      "MODEL is a folder, a weights file, a name that is looked up ($SAPOR_MODELS, the Hugging Face and torch caches), or "
      "one of the\n"
      "statistics of `sapor models`. INPUT is pictures, folders of pictures (sorted by name), or a .txt file with one text a "
      "line.",
-     "sapor encode models/all-MiniLM-L6-v2 titles.txt -o titles.npy", encode_options, 2, -1, false, encode_command, "seed"},
+     "sapor encode models/all-MiniLM-L6-v2 titles.txt -o titles.npy", encode_options, 2, -1, false, encode_command},
     {"tokenize", "texts to token ids, as the model's own tokenizer gives them", "MODEL [FILE]",
      "Reads FILE, or standard input, one text a line; prints one line of ids for each.",
      "echo 'a red leather bag' | sapor tokenize models/all-MiniLM-L6-v2 --tokens", tokenize_options, 1, 2, false,
-     tokenize_command, "threads device blas seed quiet"},
+     tokenize_command},
     {"split", "cuts a rating file into train.tsv, val.tsv and test.tsv", "RATINGS.tsv --out DIR",
      "Lines keep their order and their bytes. The random strategy draws as Elliot does (NumPy's MT19937).",
      "sapor split reviews.tsv --out data --test-ratio 0.2 --validation-ratio 0.1 --seed 42", split_options, 1, 1, false,
-     split_command, "threads device blas"},
+     split_command},
     {"train", "trains a recommender and measures it", "MODEL --train F [--valid F] [--test F]", NULL,
      "sapor train LATTICE --train train.tsv --valid val.tsv --test test.tsv --features visual=img.npy,textual=txt.npy --out "
      "run",
-     train_options, 1, 1, false, train_command, NULL},
+     train_options, 1, 1, false, train_command},
     {"recommend", "the best items for users, from a trained folder", "DIR", NULL, "sapor recommend run --users u1,u2 -k 10",
-     recommend_options, 1, 1, false, recommend_command, "seed"},
+     recommend_options, 1, 1, false, recommend_command},
     {"evaluate", "measures any system's recommendations", "RECS.tsv --test F",
      "RECS.tsv has user, item, score by tabs; a user's items count by falling score.",
      "sapor evaluate recs.tsv --test test.tsv --train train.tsv --metrics Recall,nDCG --cutoffs 10,20", evaluate_options, 1,
-     1, false, evaluate_command, "threads device blas seed"},
+     1, false, evaluate_command},
     {"models", "lists encoders and recommenders; with a NAME, its settings", "[NAME]", NULL, "sapor models LATTICE",
-     models_options, 0, 1, false, models_command, "threads device blas seed trace profile max-memory quiet"},
+     models_options, 0, 1, false, models_command},
     {"info", "what this machine has, and which kernels were chosen and why", "", NULL, "sapor info --kernels", info_options,
-     0, 0, false, info_command, "blas seed trace profile max-memory quiet"},
+     0, 0, false, info_command},
     {"bench", "how fast, as a share of what the machine can do at most", "[WHAT [MODEL]]",
      "WHAT: peak, gemm, conv, attention, norm, spmm, topk, optimizer, tokenizer [MODEL], image [FILE or FOLDER],\n"
      "encoder MODEL, train MODEL (a recommender); nothing: all that need no MODEL. `of peak`: the share of what\n"
      "arithmetic, or memory (m), allows here at most. With --against: exit status 1 where something got slower.",
-     "sapor bench gemm --threads 1 --json", bench_options, 0, 2, false, bench_command, NULL},
+     "sapor bench gemm --threads 1 --json", bench_options, 0, 2, false, bench_command},
     {"report", "a page about finished runs, to look at", "RUN...",
      "RUN is a folder that `sapor train --out` wrote; all of the same data, with a test part.",
      "sapor report out/demo/LATTICE out/demo/VBPR --items out/demo/items.tsv --pictures out/demo/pictures -o report.html",
-     report_options, 1, -1, false, report_command, "seed"},
+     report_options, 1, -1, false, report_command},
     {"demo", "the tour: a small catalogue drawn, encoded, learnt and compared", "", NULL, "sapor demo", demo_options, 0, 0,
-     false, demo_command, NULL},
+     false, demo_command},
 };
 
 /* What `sapor help` prints of all rows; `make install` puts it where man and the shells look. */

@@ -111,9 +111,7 @@ void manual_page(const Command *commands, size_t count, FILE *to)
             fputc('\n', to);
         }
         put_options(to, k->options);
-        if (k->idle)
-            fputs(".PP\n", to);
-        put_idle(k, to);
+        put_idle(k, ".PP\n", to);
         fputs(".PP\nExample:\n.PP\n.RS\n.nf\n", to);
         put(to, k->example);
         fputs("\n.fi\n.RE\n", to);

@@ -26,8 +26,6 @@ typedef struct Command {
     int least, most;       /* how many arguments; most -1: any number */
     bool overrides;        /* takes --key.path=value */
     bool (*run)(Context *c, Error *e);
-    const char
-        *idle; /* common options that do nothing here: accepted, but not shown; names with blanks between them, NULL: none */
 } Command;
 
 /* One run of a command: its arguments and what the common options say. */
@@ -68,7 +66,8 @@ int command_run(const Command *command, int argc, char **argv);
 void command_help(const Command *k, FILE *to); /* help.c, with the three below */
 /* Whether a common option does something in this command; all are accepted. */
 bool common_applies(const Command *k, const Option *common);
-void put_idle(const Command *k, FILE *to); /* a line of those that do nothing, if there are any */
+/* A line of those that do nothing, behind `before`; nothing where all do something. */
+void put_idle(const Command *k, const char *before, FILE *to);
 /* The values that an option's line names; 0 where it names none, or more than `room`. */
 size_t option_words(const Option *o, Text *words, size_t room);
 /* All commands and what every command takes, in roff (manpage.c) and for the shells (completion.c). */
