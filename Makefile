@@ -29,16 +29,26 @@ DEPS_ROOT = $(CURDIR)/build/deps/root
 MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null || $(CC) -dumpmachine)
 DEPS_LIB = $(DEPS_ROOT)/usr/lib/$(MULTIARCH)
 UNPACKED := $(wildcard $(DEPS_ROOT)/usr/include)
-PKG_CONFIG := $(if $(CROSS),PKG_CONFIG_LIBDIR=$(or $(PKG_CONFIG_LIBDIR),/usr/lib/$(MULTIARCH)/pkgconfig)) $(or $(shell command -v pkg-config),LD_LIBRARY_PATH=$(DEPS_LIB) $(DEPS_ROOT)/usr/bin/pkgconf)
 export PKG_CONFIG_PATH := $(DEPS_LIB)/pkgconfig:$(DEPS_ROOT)/usr/share/pkgconfig:$(PKG_CONFIG_PATH)
+# The path by name as well: before make 4.4 $(shell) has the environment that make was called with.
+PKG_CONFIG := PKG_CONFIG_PATH=$(PKG_CONFIG_PATH) $(if $(CROSS),PKG_CONFIG_LIBDIR=$(or $(PKG_CONFIG_LIBDIR),/usr/lib/$(MULTIARCH)/pkgconfig)) $(or $(shell command -v pkg-config),LD_LIBRARY_PATH=$(DEPS_LIB) $(DEPS_ROOT)/usr/bin/pkgconf)
 PKGS = libutf8proc $(if $(call on,$(MINIMAL)),,libjpeg libpng libwebp yaml-0.1 libxxhash zlib)
 LIBS_FOUND := $(foreach p,$(PKGS) cmocka,$(shell $(PKG_CONFIG) --exists $(p) 2>/dev/null && echo $(p)))
 MISSING := $(filter-out $(LIBS_FOUND),$(PKGS) cmocka)
 MINIMAL_DEPS = libstb-dev musl-tools
 MORE_DEPS = $(if $(call on,$(MINIMAL)),$(MINIMAL_DEPS))
-ifeq ($(call on,$(MINIMAL))$(foreach r,/usr /usr/local $(DEPS_ROOT)/usr,$(wildcard $r/include/stb/stb_image.h $r/include/stb_image.h)),1)
+STB_ROOTS = /usr /usr/local $(DEPS_ROOT)/usr
+ifeq ($(call on,$(MINIMAL))$(foreach r,$(STB_ROOTS),$(wildcard $r/include/stb/stb_image.h $r/include/stb_image.h)),1)
 MISSING += stb_image
 endif
+# What nothing is compiled without, as Debian's packages: for another machine by its architecture there.
+ARCHITECTURE_aarch64 = arm64
+ARCHITECTURE_arm = armhf
+ARCHITECTURE_x86_64 = amd64
+ARCHITECTURE_i686 = i386
+ARCHITECTURE_powerpc64le = ppc64el
+FOREIGN := $(if $(CROSS),$(or $(ARCHITECTURE_$(MACHINE)),$(MACHINE)))
+REQUIRED := $(if $(filter libutf8proc,$(MISSING)),libutf8proc-dev$(FOREIGN:%=:%)) $(if $(filter stb_image,$(MISSING)),libstb-dev)
 PRODUCT_LIBS := $(filter-out cmocka,$(LIBS_FOUND))
 DEP_CFLAGS := $(if $(PRODUCT_LIBS),$(shell $(PKG_CONFIG) --cflags $(PRODUCT_LIBS))) $(if $(UNPACKED),-isystem $(DEPS_ROOT)/usr/include)
 DEP_LIBS := -Wl,--as-needed $(if $(UNPACKED),-L$(DEPS_LIB) -Wl$(comma)-rpath$(comma)$(DEPS_LIB)) $(if $(PRODUCT_LIBS),$(shell $(PKG_CONFIG) --libs $(PRODUCT_LIBS))) -lm
@@ -85,6 +95,8 @@ help:
 # Stamps change when the flags, or the list of objects, do: then what depends on them is made again.
 stamp = @mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$(1))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(1))' > $@
 $(BUILD)/flags: FORCE
+	@$(if $(strip $(REQUIRED)),echo 'make: nothing was compiled: a package is missing: $(strip $(REQUIRED)) (its name in Debian and Ubuntu)' >&2; \
+	    echo 'make: $(if $(CROSS),as root: dpkg --add-architecture $(FOREIGN); apt-get update; apt-get install $(strip $(REQUIRED)),`make deps$(if $(call on,$(MINIMAL)), MINIMAL=1)` gets it)' >&2; false)
 	$(call stamp,$(COMPILE) $(foreach l,$(LEVELS),$(FLAGS_$(l)) $(FLAGS_$(l)_dots) $(FLAGS_$(l)_amx)) -O3: $(UNROLLED) -Os: $(SMALL_baseline))
 $(BUILD)/objects: FORCE
 	$(call stamp,$(LIB_OBJ) $(TOOL_OBJ) $(LINK) $(DEP_LIBS))
@@ -175,16 +187,25 @@ WRITE ?= 0
 ladder:
 	@+$(MAKE) -s $(BUILD)/ladder/$(KERNEL)
 	@$(BUILD)/ladder/$(KERNEL) $(if $(ROUNDS),--rounds $(ROUNDS)) $(STEPS) $(if $(call on,$(WRITE)),| bench/ladder/write.sh docs/kernels/$(KERNEL).md)
-#: make install      sapor, libraries, sapor.h, sapor.pc, man page; PREFIX=/usr/local  LIBDIR=$PREFIX/lib  DESTDIR=
+#: make install      sapor, libraries, sapor.h, sapor.pc, man page, completions; PREFIX=/usr/local  LIBDIR=$PREFIX/lib  DESTDIR=
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 VERSION := $(shell sed -n 's/.*define SAPOR_VERSION "\(.*\)"/\1/p' sapor.h)
-# The command writes its man page: none where it does not run.
-MAN = $(if $(CROSS),,$(BUILD)/sapor.1)
-INSTALLED = $(PREFIX)/bin/sapor $(PREFIX)/include/sapor.h $(addprefix $(LIBDIR)/,libsapor.a libsapor.so.$(VERSION) $(SONAME) libsapor.so pkgconfig/sapor.pc) $(if $(MAN),$(PREFIX)/share/man/man1/sapor.1)
-$(BUILD)/sapor.1: $(BUILD)/sapor
-	$< help --man >$@ || { rm -f $@; false; }
-install: $(addprefix $(BUILD)/,sapor libsapor.a libsapor.so) $(MAN)
+# The command writes its man page and its completions: none where it does not run.
+PAGES = $(if $(CROSS),,$(addprefix $(BUILD)/share/,$(PAGE_man) $(PAGE_bash) $(PAGE_zsh)))
+PAGE_man = man/man1/sapor.1
+PAGE_bash = bash-completion/completions/sapor
+PAGE_zsh = zsh/site-functions/_sapor
+INSTALLED = $(PREFIX)/bin/sapor $(PREFIX)/include/sapor.h $(addprefix $(LIBDIR)/,libsapor.a libsapor.so.$(VERSION) $(SONAME) libsapor.so pkgconfig/sapor.pc) $(PAGES:$(BUILD)/%=$(PREFIX)/%)
+$(BUILD)/share/$(PAGE_man): private OPTION = --man
+$(BUILD)/share/$(PAGE_bash): private OPTION = --bash-completion
+$(BUILD)/share/$(PAGE_zsh): private OPTION = --zsh-completion
+$(PAGES): $(BUILD)/sapor
+	@mkdir -p $(@D)
+	$< help $(OPTION) >$@ || { rm -f $@; false; }
+# For a program that links libsapor.a: MINIMAL's own, else what pkg-config says of each library, the libraries that those need included.
+PRIVATE_LIBS = $(if $(call on,$(MINIMAL)),$(filter-out -Wl%,$(DEP_LIBS)),$(if $(UNPACKED),-L$(DEPS_LIB)) $(shell $(PKG_CONFIG) --static --libs $(filter-out yaml-0.1,$(PRODUCT_LIBS))) -lm)
+install: $(addprefix $(BUILD)/,sapor libsapor.a libsapor.so) $(PAGES)
 	install -d $(sort $(dir $(addprefix $(DESTDIR),$(INSTALLED))))
 	install -m 755 $(BUILD)/sapor $(DESTDIR)$(PREFIX)/bin
 	install -m 644 sapor.h $(DESTDIR)$(PREFIX)/include
@@ -193,9 +214,13 @@ install: $(addprefix $(BUILD)/,sapor libsapor.a libsapor.so) $(MAN)
 	ln -sf libsapor.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libsapor.so
 	printf '%s\n' 'prefix=$(PREFIX)' 'Name: sapor' 'Description: Multimodal recommendation: encoders of texts and images, graph recommenders' 'Version: $(VERSION)' \
-	    'Cflags: -I$${prefix}/include' 'Libs: -L$(patsubst $(PREFIX)/%,$${prefix}/%,$(LIBDIR)) -lsapor' 'Libs.private: $(filter-out -Wl% -lyaml,$(DEP_LIBS)) -pthread' >$(DESTDIR)$(LIBDIR)/pkgconfig/sapor.pc
+	    'Cflags: -I$${prefix}/include' 'Libs: -L$(patsubst $(PREFIX)/%,$${prefix}/%,$(LIBDIR)) -lsapor' 'Libs.private: $(PRIVATE_LIBS) -pthread' >$(DESTDIR)$(LIBDIR)/pkgconfig/sapor.pc
 	(cd encoders && find demo -type f) | while read -r f; do install -D -m 644 "encoders/$$f" "$(DESTDIR)$(PREFIX)/share/sapor/encoders/$$f" || exit 1; done
-	$(if $(MAN),install -m 644 $(MAN) $(DESTDIR)$(PREFIX)/share/man/man1)
+	$(foreach p,$(PAGES),install -m 644 $p $(DESTDIR)$(PREFIX)/$(p:$(BUILD)/%=%) &&) true
+	@PATH=$$PATH:/usr/sbin:/sbin; if ldconfig -vNX 2>/dev/null | grep -q '^$(LIBDIR):'; \
+	    then echo 'Programs that link libsapor.so find it after ldconfig (as root, once).'; \
+	    else echo 'Programs that link libsapor.so find it by LD_LIBRARY_PATH=$(LIBDIR)'; fi; \
+	    pkg-config --variable pc_path pkg-config 2>/dev/null | tr : '\n' | grep -qx '$(LIBDIR)/pkgconfig' || echo 'pkg-config finds it by PKG_CONFIG_PATH=$(LIBDIR)/pkgconfig'
 #: make uninstall    with the same PREFIX, LIBDIR and DESTDIR
 uninstall:
 	rm -f $(addprefix $(DESTDIR),$(INSTALLED))

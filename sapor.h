@@ -16,7 +16,7 @@
  *   - Texts and paths are UTF-8 and end with NUL, unless a length stands beside them. Same input, same bits: for any number of
  *     threads, and whatever else is in the call.
  *
- * A whole program (cc program.c -lsapor; a static libsapor.a needs the libraries besides that `readelf -d libsapor.so` lists):
+ * A whole program (cc program.c $(pkg-config --cflags --libs sapor); cc -static program.c $(pkg-config --static --cflags --libs sapor)):
  *
  *     #include <sapor.h>
  *     #include <stdio.h>

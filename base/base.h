@@ -152,6 +152,8 @@ typedef struct Out Out;
 Out *out_open(const char *path, const Heap *heap, Error *e);
 bool out_write(Out *o, const void *data, size_t bytes, Error *e);
 bool out_printf(Out *o, Error *e, const char *format, ...) PRINTF_LIKE(3, 4);
+/* For a file that its command makes again anyway: out_commit renames it without a sync, so that it may be lost when the power fails. */
+void out_unsynced(Out *o);
 bool out_commit(Out *o, Error *e); /* frees o, whether it succeeds or not; on failure the old file is untouched */
 /* Commits files that belong together and frees them; NULL members are left out. All are on the disk before the first old one goes, set[0] before
  * the others; then the new ones appear, set[0] last. After a kill or a failure there is the old set, the new one, or none: set[0] is missing. */

@@ -13,8 +13,14 @@ uint64_t hash_bytes(const void *data, size_t bytes, uint64_t seed)
 /* A 64 x 64 -> 128 bit product folded to 64 bits mixes all bits of both. */
 static uint64_t fold(uint64_t a, uint64_t b)
 {
+#ifdef __SIZEOF_INT128__
     __uint128_t product = (__uint128_t)a * b;
     return (uint64_t)product ^ (uint64_t)(product >> 64);
+#else /* 32-bit processors: by halves, the same bits */
+    uint64_t low = (uint32_t)a * (b & UINT32_MAX), left = (a >> 32) * (b & UINT32_MAX), right = (uint32_t)a * (b >> 32),
+             middle = left + (low >> 32) + (uint32_t)right;
+    return (a * b) ^ ((a >> 32) * (b >> 32) + (middle >> 32) + (right >> 32));
+#endif
 }
 
 uint64_t hash_bytes(const void *data, size_t bytes, uint64_t seed)

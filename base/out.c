@@ -16,6 +16,7 @@ struct Out {
     const char *path, *temporary, *folder; /* temporary NULL: a device or pipe, written directly */
     int fd;
     bool is_own; /* the temporary file is there and locked */
+    bool unsynced;
     size_t filled;
     char *buffer;
     Error error; /* the first failure: nothing can be committed after it */
@@ -173,6 +174,11 @@ Out *out_standard(const Heap *heap, Error *e)
     return NULL;
 }
 
+void out_unsynced(Out *o)
+{
+    o->unsynced = true;
+}
+
 static bool out_fail(Out *o, Error *e)
 {
     if (e->code == SP_OK)
@@ -259,7 +265,7 @@ bool out_printf(Out *o, Error *e, const char *format, ...)
 /* Makes the new name itself durable. A file system that cannot sync folders has done what it can. */
 static bool sync_folder(Out *o)
 {
-    if (!o->temporary)
+    if (!o->temporary || o->unsynced)
         return true;
     int fd = descriptor_open(o->folder, O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0)
@@ -272,7 +278,7 @@ static bool sync_folder(Out *o)
 /* All of it on the disk, still under its other name. */
 static bool out_settle(Out *o)
 {
-    return out_flush(o) && (!o->temporary || sync_retry(o->fd) || fail_system(&o->error, o->path, "sync", errno));
+    return out_flush(o) && (!o->temporary || o->unsynced || sync_retry(o->fd) || fail_system(&o->error, o->path, "sync", errno));
 }
 
 static bool out_appear(Out *o)

@@ -24,6 +24,33 @@ static const char *folder_of(const char *path, Arena *a, Error *e)
     return config && file_exists(config) ? folder : NULL;
 }
 
+/* The architecture that config.json states: transformers' model_type, timm's architecture. NULL where it states none. */
+static const char *stated_kind(const ModelSource *s)
+{
+    const char *type = json_cstring(json_get(s->config, "model_type"));
+    return type && *type ? type : json_cstring(json_get(s->config, "architecture"));
+}
+
+/* "bert, distilbert, ..."; *has: `name` is among them. */
+static const char *kind_names(const char *name, bool *has, Arena *a, Error *e)
+{
+    const char *list = "";
+    *has = false;
+    for (size_t i = 0; i < encoder_kind_count() && list; i++) {
+        const EncoderKind *k = encoder_kind_at(i);
+        *has = *has || (name && strcmp(name, k->name) == 0);
+        list = arena_printf(a, e, "%s%s%s", list, i ? ", " : "", k->name);
+    }
+    return list ? list : "";
+}
+
+static bool unsupported_kind(const ModelSource *s, const char *stated, const char *known, Error *e)
+{
+    error_clear(e);
+    return fail(e, SP_UNSUPPORTED, "%s: config.json says %s: this version has no %s models; it has %s", s->path, stated,
+                stated, known);
+}
+
 static bool read_source(ModelSource *s, const char *name, const EncoderOptions *o, Arena *a, Error *e)
 {
     *s = (ModelSource){.path = model_find(name, a, e), .arch = o->arch};
@@ -37,23 +64,35 @@ static bool read_source(ModelSource *s, const char *name, const EncoderOptions *
         return false;
     if (s->config && s->config->type != JSON_OBJECT)
         return fail(e, SP_FORMAT, "%s:1:1: should be an object of the model's settings", config);
-    return e->code == SP_OK && (s->weights = weights_open(s->path, a, e)) != NULL;
+    if (e->code != SP_OK)
+        return false;
+    if ((s->weights = weights_open(s->path, a, e)))
+        return true;
+    bool has;
+    const char *stated = stated_kind(s), *known = kind_names(stated, &has, a, &(Error){0});
+    if (stated && !has && !s->arch && e->code != SP_MEMORY) /* other files of weights would not help */
+        return unsupported_kind(s, stated, known, e);
+    return false;
 }
 
 static const EncoderKind *find_kind(const ModelSource *s, Arena *a, Error *e)
 {
-    const char *known = "";
-    for (size_t i = 0; i < encoder_kind_count(); i++) {
-        const EncoderKind *k = encoder_kind_at(i);
-        if (k->matches(s))
-            return k;
-        known = arena_printf(a, e, "%s%s%s", known ? known : "", i ? ", " : "", k->name);
-    }
+    for (size_t i = 0; i < encoder_kind_count(); i++)
+        if (encoder_kind_at(i)->matches(s))
+            return encoder_kind_at(i);
+    bool has;
+    const char *stated = stated_kind(s), *known = kind_names(stated, &has, a, e),
+               *first = weights_count(s->weights) ? weights_at(s->weights, 0)->name.p : "none";
     if (s->arch)
-        fail(e, SP_USAGE, "%s: there is no architecture %s; known are %s", s->path, s->arch, known ? known : "");
+        fail(e, SP_USAGE, "%s: there is no architecture %s; known are %s", s->path, s->arch, known);
+    else if (stated && !has)
+        unsupported_kind(s, stated, known, e);
+    else if (stated)
+        fail(e, SP_FORMAT, "%s: config.json says %s, but these tensors (%s, ...) are not those of a %s", s->path, stated,
+             first, stated);
     else
-        fail(e, SP_UNSUPPORTED, "%s: these tensors (%s, ...) belong to no known architecture (%s); name one with --arch",
-             s->path, weights_count(s->weights) ? weights_at(s->weights, 0)->name.p : "none", known ? known : "");
+        fail(e, SP_UNSUPPORTED, "%s: these tensors (%s, ...) belong to no known architecture (%s)%s", s->path, first, known,
+             s->folder ? "" : "; name one with --arch");
     return NULL;
 }
 

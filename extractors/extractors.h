@@ -119,8 +119,8 @@ struct Encoder { /* immutable after encoder_open; shared by threads */
     bool normalize;
 };
 
-/* NAME is a path (folder or weights file) or is looked up: $SAPOR_MODELS/NAME, the Hugging Face hub cache, torch's hub checkpoints; the error
- * lists what was tried. */
+/* NAME is a path (folder or weights file) or is looked up: in $SAPOR_MODELS, the Hugging Face hub cache, torch's hub checkpoints; in the first and
+ * the last also as the beginning of torchvision's NAME-HASH.pth. The error lists what was tried and ends in how to get the model. */
 const char *model_find(const char *name, Arena *a, Error *e);
 Encoder *encoder_open(const Device *d, const char *name, const EncoderOptions *o, Error *e);
 void encoder_close(Encoder *en);

@@ -21,10 +21,38 @@ static bool try_path(Search *s, const char *path)
     return s->found != NULL;
 }
 
-static const char *from_home(Search *s, const char *below)
+static const char *variable(const char *name) /* NULL where it is not set, or empty */
 {
-    const char *home = getenv("HOME");
-    return home && *home ? path_join(s->a, home, below, s->e) : NULL;
+    const char *value = getenv(name);
+    return value && *value ? value : NULL;
+}
+
+/* Below $XDG_CACHE_HOME, else ~/.cache. NULL where there is no home folder. */
+static const char *in_cache(Search *s, const char *below)
+{
+    const char *cache = variable("XDG_CACHE_HOME"), *home = variable("HOME");
+    if (!cache && home)
+        cache = path_join(s->a, home, ".cache", s->e);
+    return cache ? path_join(s->a, cache, below, s->e) : NULL;
+}
+
+/* As huggingface_hub has it: the cache itself, or "hub" in its home. */
+static const char *hub_folder(Search *s)
+{
+    const char *hub = variable("HF_HUB_CACHE"), *home = variable("HF_HOME");
+    if (!hub)
+        hub = variable("HUGGINGFACE_HUB_CACHE");
+    if (!hub && !home)
+        home = in_cache(s, "huggingface");
+    return hub ? hub : home ? path_join(s->a, home, "hub", s->e) : NULL;
+}
+
+static const char *torch_folder(Search *s)
+{
+    const char *home = variable("TORCH_HOME");
+    if (!home)
+        home = in_cache(s, "torch");
+    return home ? path_join(s->a, home, "hub/checkpoints", s->e) : NULL;
 }
 
 /* HUB/models--org--name/snapshots/COMMIT: the commit that refs/main names, else the last by name. */
@@ -55,52 +83,61 @@ static void try_hub(Search *s, const char *hub, const char *name)
         try_path(s, path_join(s->a, snapshots, entries[n - 1].name, s->e));
 }
 
-/* CHECKPOINTS/name, or name-xxxxxxxx.pth in any case of letters ("ResNet50"). Of several the last by name, which among torchvision's files is
- * the one of weights="DEFAULT". */
-static void try_checkpoints(Search *s, const char *folder, const char *name)
+/* FOLDER/name, or name-xxxxxxxx.pth in any case of letters ("ResNet50"), as torchvision calls its files. Of several the last by name, which
+ * among torchvision's is the one of weights="DEFAULT". */
+static void try_files(Search *s, const char *folder, const char *name)
 {
     FolderEntry *entries;
     size_t n, length = strlen(name);
-    if (strchr(name, '/'))
-        return;
-    if (try_path(s, path_join(s->a, folder, name, s->e)) || !folder_exists(folder) ||
+    if (try_path(s, path_join(s->a, folder, name, s->e)) || strchr(name, '/') || !folder_exists(folder) ||
         !folder_list(&entries, &n, s->a, folder, s->e))
         return;
     for (size_t i = n; i-- > 0;)
-        if (strncasecmp(entries[i].name, name, length) == 0 && entries[i].name[length] == '-' &&
+        if (!entries[i].is_folder && strncasecmp(entries[i].name, name, length) == 0 && entries[i].name[length] == '-' &&
             text_ends(text_of(entries[i].name), ".pth")) {
             try_path(s, path_join(s->a, folder, entries[i].name, s->e));
             return;
         }
 }
 
+/* What was tried, then how to get the model: the end of the line must not be cut off, so long lists are. */
+static void not_found(Search *s, const char *name, const char *models)
+{
+    enum { MOST = 400 };
+    const bool is_file = text_ends(text_of(name), ".pth") || text_ends(text_of(name), ".safetensors");
+    const char *tried = s->tried ? s->tried : name, *org = strchr(name, '/') ? "" : "ORGANISATION/";
+    const char *fetch =
+        is_file
+            ? ""
+            : arena_printf(s->a, s->e, "fetch it by `hf download %s%.100s` (once called huggingface-cli), or ", org, name);
+    if (fetch)
+        fail(s->e, SP_IO, "no model %.100s; tried %.*s%s; %sput its %s into %.200s", name, MOST, tried,
+             strlen(tried) > MOST ? "..." : "", fetch, is_file ? "file" : "folder or weights file",
+             models ? models : "a folder and set SAPOR_MODELS to that folder");
+}
+
 const char *model_find(const char *name, Arena *a, Error *e)
 {
     Search s = {.a = a, .e = e};
-    const char *models = getenv("SAPOR_MODELS"), *hub = getenv("HF_HUB_CACHE"), *hf = getenv("HF_HOME"),
-               *torch = getenv("TORCH_HOME");
+    const char *models = variable("SAPOR_MODELS"), *hub, *torch;
     if (!*name) {
         fail(e, SP_USAGE, "a model's name or path is missing");
         return NULL;
     }
-    if (try_path(&s, arena_strndup(a, name, strlen(name), e)) || name[0] == '/' || name[0] == '.')
-        goto done;
-    if (models && *models)
-        try_path(&s, path_join(a, models, name, e));
-    if (!s.found) {
-        hub = hub && *hub ? hub : hf && *hf ? path_join(a, hf, "hub", e) : from_home(&s, ".cache/huggingface/hub");
-        if (hub)
-            try_hub(&s, hub, name);
-        if (hub && !s.found && !strchr(name, '/')) /* as sentence-transformers completes names */
+    if (!try_path(&s, arena_strndup(a, name, strlen(name), e)) && (name[0] == '/' || name[0] == '.')) {
+        fail(e, SP_IO, "no model %s: there is no such file or folder", name);
+        return NULL;
+    }
+    if (!s.found && models)
+        try_files(&s, models, name);
+    if (!s.found && (hub = hub_folder(&s))) {
+        try_hub(&s, hub, name);
+        if (!s.found && !strchr(name, '/')) /* as sentence-transformers completes names */
             try_hub(&s, hub, arena_printf(a, e, "sentence-transformers/%s", name));
     }
-    if (!s.found) {
-        torch = torch && *torch ? path_join(a, torch, "hub/checkpoints", e) : from_home(&s, ".cache/torch/hub/checkpoints");
-        if (torch)
-            try_checkpoints(&s, torch, name);
-    }
-done:
+    if (!s.found && !strchr(name, '/') && (torch = torch_folder(&s)))
+        try_files(&s, torch, name);
     if (!s.found)
-        fail(e, SP_IO, "no model %s; tried %s; give a path, or set SAPOR_MODELS", name, s.tried ? s.tried : name);
+        not_found(&s, name, models);
     return s.found;
 }

@@ -58,6 +58,40 @@ case $BUILD in
     check sapor_under_${limit}_bytes "$([ "$size" -lt $limit ] || echo "sapor: $size bytes")"
     ;;
 esac
+if [ "$BUILD" = build ]; then # what must be there is looked for before anything is compiled, and named by its package
+    stops() { # PACKAGE HOW-TO-GET-IT MAKE-ARGUMENT ...: the problem, if make does not stop
+        local package=$1 how=$2 here
+        shift 2
+        here=$(mktemp -d)
+        env -u MAKEFLAGS -u PKG_CONFIG_PATH "${MAKE:-make}" -s BUILD="$here/b" "$@" "$here/b/sapor" >"$here/log" 2>&1 && echo "make $*: went through"
+        grep -q "a package is missing: $package " "$here/log" && grep -q "$how" "$here/log" || { echo "make $*:"; cat "$here/log"; }
+        find "$here/b" -name '*.o' 2>/dev/null
+        [ ! -e "$here/called" ] || echo "make $*: the compiler was called"
+        rm -rf "$here"
+    }
+    cross=$(mktemp -d)
+    # A compiler for another machine that can be asked, and cannot compile.
+    printf '#!/bin/sh\ncase $* in\n-dumpmachine | -print-multiarch) echo aarch64-linux-gnu ;;\n*) echo compiled >&2; exit 1 ;;\nesac\n' >"$cross/aarch64-linux-gnu-gcc"
+    chmod +x "$cross/aarch64-linux-gnu-gcc"
+    check make_without_utf8proc_stops "$(stops libutf8proc-dev '`make deps` gets it' PKG_CONFIG=false)"
+    check make_minimal_without_stb_image_stops "$(stops libstb-dev '`make deps MINIMAL=1` gets it' MINIMAL=1 CC=cc STB_ROOTS=/nowhere)"
+    check make_for_another_machine_without_its_utf8proc_stops "$(stops libutf8proc-dev:arm64 'dpkg --add-architecture arm64' \
+        CC="$cross/aarch64-linux-gnu-gcc" PKG_CONFIG_LIBDIR=/nowhere)"
+    rm -rf "$cross"
+    # Packages that are unpacked under a folder are found there, whatever make exports to $(shell).
+    unpacked=$(mktemp -d)
+    mkdir -p "$unpacked/usr/lib/$(${CC:-cc} -print-multiarch)/pkgconfig"
+    printf 'Name: utf8proc\nDescription: none\nVersion: 9\nLibs: -lutf8proc-unpacked\n' >"$unpacked/usr/lib/$(${CC:-cc} -print-multiarch)/pkgconfig/libutf8proc.pc"
+    check make_finds_unpacked_packages "$(env -u MAKEFLAGS -u PKG_CONFIG_PATH "${MAKE:-make}" -pn DEPS_ROOT="$unpacked" help 2>/dev/null | grep -q '^DEP_LIBS :=.*-lutf8proc-unpacked' || echo 'not found')"
+    rm -rf "$unpacked"
+    # Products of 128 bits by halves, as on a processor without them, give the same hashes.
+    for wide in '' '-U__SIZEOF_INT128__ -D__uint128_t=none'; do
+        printf '%s\n' '#include "base/hash.c"' 'int main(void) { uint64_t h = 1; for (size_t n = 0; n < 4096; n++) h = hash_bytes(&h, n % 9 > 8 ? 8 : n % 9, h ^ ~n);' \
+            'printf("%016llx\n", (unsigned long long)h); return 0; }' | ${CC:-cc} $wide -x c -std=c11 -D_GNU_SOURCE -I. - -o "$BUILD/hash_halves" 2>&1 && "$BUILD/hash_halves"
+    done >"$BUILD/hash_halves.log" 2>&1
+    check hashes_without_128_bits "$([ "$(sort -u "$BUILD/hash_halves.log" | wc -l)" = 1 ] && [ "$(wc -l <"$BUILD/hash_halves.log")" = 2 ] || cat "$BUILD/hash_halves.log")"
+    rm -f "$BUILD/hash_halves" "$BUILD/hash_halves.log"
+fi
 upwards() { # FOLDER WHAT-IT-MAY-NOT-INCLUDE
     grep -nE "^#include \"($2)/" -r "$1" --include=*.c --include=*.h 2>/dev/null
 }

@@ -37,8 +37,15 @@ for part in Figures 'What users liked' 'What the features say' 'Seldom and often
 done
 check "page: nothing from elsewhere" bash -c "! grep -qE 'https?://|<script|<link|src=' '$page'"
 check "page: under 4 MB" test "$(stat -c %s "$page")" -lt 4000000
+check "page: charts for wide and for narrow screens" test "$(grep -o '<svg viewBox="0 0 640' "$page" | wc -l)" = 3 -a "$(grep -o '<svg class="narrow" viewBox="0 0 360' "$page" | wc -l)" = 3
+check "page: what a narrow screen puts below the name" grep -q '<td data-more="visual, textual">LATTICE</td>' "$page"
+without() { (cd "$work" && "$sapor" report out/demo/VBPR out/demo/LATTICE --items out/demo/items.tsv -o plain.html --quiet); }
+check "page without pictures" without
+check "page without pictures: whole titles in a list" bash -c 'grep -q "<div class=\"row list\"><b>LATTICE</b><ol><li class=\"title\">[a-z ]*</li>" "$1" && ! grep -q "<li class=\"pic" "$1"' _ "$work/plain.html"
 check "again" demo second.jsonl
 figures "$work/first.jsonl" >"$work/a"
 figures "$work/second.jsonl" >"$work/b"
 check "again: the same figures" diff "$work/a" "$work/b"
+check "quiet: the table and no more" bash -c 'cd "$1" && "$2" demo --quiet >out.txt 2>err.txt && [ ! -s err.txt ] && grep -q "^LATTICE " out.txt &&
+    ! grep -qE "To look at|recommend" out.txt' _ "$work" "$sapor"
 echo "1..$number"

@@ -78,7 +78,8 @@ static void hostile_settings_fail_in_one_line(void **state)
         {"vit", "{\"layer_norm_eps\": \"tiny\"}", "layer_norm_eps should be"},
         {"vit", "{\"hidden_act\": 7}", "hidden_act is none of"},
         {"vit", "{\"pooler_act\": false}", "pooler_act is none of"},
-        {"vit", "{\"model_type\": \"vit_mae\"}", "no known architecture"},
+        {"vit", "{\"model_type\": \"vit_mae\"}",
+         "config.json says vit_mae: this version has no vit_mae models; it has bert, "},
         {"vit_pooler", "{\"num_attention_heads\": 2, \"num_hidden_layers\": 2, \"image_size\": [24, 40]}", "query.bias"},
         {"vit_pooler", "{\"num_attention_heads\": 2, \"num_hidden_layers\": 2}", "do not give its 15 positions"},
     };
@@ -128,7 +129,8 @@ static const char *write_but(Bench *b, const Weights *w, const char *folder, siz
  * that tensor. */
 static bool one_line_about(const char *tensor, const char *message)
 {
-    static const char *const otherwise[] = {"no known architecture", "2 layers and 2 heads", "has no layer"};
+    static const char *const otherwise[] = {"no known architecture", "are not those of a", "2 layers and 2 heads",
+                                            "has no layer"};
     const char *end = strrchr(tensor, '.'), *begin = end;
     char layer[128];
     while (begin > tensor && begin[-1] != '.')

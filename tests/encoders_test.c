@@ -496,65 +496,6 @@ static void processors_of_hugging_face(void **state)
     test_folder_remove(folder);
 }
 
-static void names_are_found(void **state)
-{
-    Bench *b = *state;
-    char root[256], path[512];
-    test_folder(root);
-    const char *const saved[] = {"SAPOR_MODELS", "HF_HOME", "HF_HUB_CACHE", "TORCH_HOME"};
-    char *before[4];
-    for (int i = 0; i < 4; i++) {
-        before[i] = getenv(saved[i]) ? strdup(getenv(saved[i])) : NULL;
-        unsetenv(saved[i]);
-    }
-    static const char *const folders[] = {"models/mine",
-                                          "hf/hub/models--org--net/snapshots/abc",
-                                          "hf/hub/models--org--net/snapshots/zzz",
-                                          "hf/hub/models--org--net/refs",
-                                          "hf/hub/models--sentence-transformers--mini/snapshots/1",
-                                          "torch/hub/checkpoints"};
-    for (size_t i = 0; i < COUNT(folders); i++) {
-        snprintf(path, sizeof path, "%s/%s", root, folders[i]);
-        assert_ok(folder_make(path, &b->e), b->e);
-    }
-    put(root, "hf/hub/models--org--net/refs/main", "abc\n");
-    put(root, "torch/hub/checkpoints/resnet50-0676ba61.pth", "");
-    put(root, "torch/hub/checkpoints/resnet50-11ad3fa6.pth", "");
-    snprintf(path, sizeof path, "%s/models", root);
-    setenv("SAPOR_MODELS", path, 1);
-    snprintf(path, sizeof path, "%s/hf", root);
-    setenv("HF_HOME", path, 1);
-    snprintf(path, sizeof path, "%s/torch", root);
-    setenv("TORCH_HOME", path, 1);
-    static const char *const cases[][2] = {{"mine", "models/mine"},
-                                           {"org/net", "hf/hub/models--org--net/snapshots/abc"},
-                                           {"mini", "hf/hub/models--sentence-transformers--mini/snapshots/1"},
-                                           {"ResNet50", "torch/hub/checkpoints/resnet50-11ad3fa6.pth"},
-                                           {"resnet50-0676ba61.pth", "torch/hub/checkpoints/resnet50-0676ba61.pth"}};
-    for (size_t i = 0; i < COUNT(cases); i++) {
-        const char *found = model_find(cases[i][0], b->a, &b->e);
-        if (!found)
-            fail_msg("%s", b->e.message);
-        snprintf(path, sizeof path, "%s/%s", root, cases[i][1]);
-        assert_string_equal(found, path);
-    }
-    assert_null(model_find("org/none", b->a, &b->e));
-    assert_non_null(strstr(b->e.message, "models/org/none"));
-    assert_error(b->e, SP_IO, "models--org--none");
-    assert_null(model_find("", b->a, &b->e));
-    error_clear(&b->e);
-    for (int i = 0; i < 4; i++) {
-        if (before[i])
-            setenv(saved[i], before[i], 1);
-        else
-            unsetenv(saved[i]);
-        free(before[i]);
-    }
-    char command[300];
-    snprintf(command, sizeof command, "rm -rf '%s'", root);
-    assert_int_equal(system(command), 0);
-}
-
 /* Every allocation refused once: a clean error, nothing left. */
 static void refused_memory_is_an_error(void **state)
 {
@@ -596,7 +537,6 @@ int main(void)
         cmocka_unit_test(changed_files_fail_in_one_line),
         cmocka_unit_test(wrong_numbers_fail_where_they_show),
         cmocka_unit_test(processors_of_hugging_face),
-        cmocka_unit_test(names_are_found),
         cmocka_unit_test(refused_memory_is_an_error),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

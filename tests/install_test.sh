@@ -50,6 +50,9 @@ if [ ! -e "$root/lib/pkgconfig/sapor.pc" ]; then
     echo 1..1
     exit 1
 fi
+grep -q "^Programs that link libsapor.so find it by LD_LIBRARY_PATH=$root/lib$" "$work/log" &&
+    grep -q "^pkg-config finds it by PKG_CONFIG_PATH=$root/lib/pkgconfig$" "$work/log"
+ok $? install_says_what_the_loader_needs
 check links test "$(readlink "$root/lib/libsapor.so")" = libsapor.so.0 -a -e "$root/lib/libsapor.so.0"
 export PKG_CONFIG_PATH=$root/lib/pkgconfig LD_LIBRARY_PATH=$root/lib
 check version test "$(pkg-config --modversion sapor)" = "$(run "$root/bin/sapor" --version | sed 's/[^ ]* //; s/ .*//')"
@@ -67,6 +70,11 @@ else
     done >"$work/log" 2>&1
     [ ! -s "$work/log" ] && [ "$(grep -c '^\.SS' "$page")" -ge 12 ]
     ok $? manual_says_what_help_says
+    for shell in bash zsh; do
+        place=$root/share/$([ $shell = bash ] && echo bash-completion/completions/sapor || echo zsh/site-functions/_sapor)
+        "$root/bin/sapor" help --$shell-completion 2>&1 | cmp - "$place" >"$work/log" 2>&1
+        ok $? completions_of_$shell
+    done
     for lint in "groff -ww -man -Tascii" "mandoc -T lint -W warning"; do
         name=manual_${lint%% *}
         if command -v "${lint%% *}" >/dev/null; then
@@ -99,6 +107,21 @@ fi
 if [ -z "${linked[*]}" ]; then
     check static_archive "$cc" examples/recommend.c -o "$work/static" "$root/lib/libsapor.a" -I"$root/include" \
         $(sed -n 's/^Libs.private: //p' "$root/lib/pkgconfig/sapor.pc") ${LDFLAGS:-}
+    # As sapor.h says. A library that a library needs is in, as libsharpyuv behind libwebp from 1.3 on.
+    if echo 'int main(void) { return 0; }' | "$cc" -static -x c - -o "$work/probe" 2>/dev/null; then
+        check linked_statically "$cc" -static examples/recommend.c -o "$work/static" $(pkg-config --static --cflags --libs sapor)
+        [ ! -e "$work/static" ] || check needs_no_library test -z "$(readelf -d "$work/static" | grep NEEDED)"
+    else
+        number=$((number + 1))
+        echo "ok $number - linked_statically # SKIP skipped: $cc cannot link statically here"
+    fi
+    mkdir -p "$work/behind"
+    if pkg-config --exists libwebp; then
+        webp=$(pkg-config --variable=pcfiledir libwebp)/libwebp.pc
+        { grep -v '^Libs.private' "$webp"; echo 'Libs.private: -lbehind-webp'; } >"$work/behind/libwebp.pc"
+        env -u MAKEFLAGS PKG_CONFIG_PATH="$work/behind:$PKG_CONFIG_PATH" "${MAKE:-make}" -s "${with[@]}" DESTDIR="$work/behind" PREFIX=/usr install >"$work/log" 2>&1
+        check what_libraries_need_is_named grep -q '^Libs.private:.* -lbehind-webp ' "$work/behind/usr/lib/pkgconfig/sapor.pc"
+    fi
 fi
 
 golden=$PWD/tests/golden

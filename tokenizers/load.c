@@ -409,6 +409,30 @@ static bool beside(Load *l, const char *folder, const char *name, const char **p
     return joined;
 }
 
+/* A folder without a tokenizer that is read: what it holds instead. */
+static bool no_tokenizer(Load *l, const char *folder)
+{
+    static const char *const UNREAD[][2] = {{"spiece.model", "SentencePiece"},
+                                            {"sentencepiece.bpe.model", "SentencePiece"},
+                                            {"tokenizer.model", "SentencePiece"},
+                                            {"vocab.json", "byte-level BPE"},
+                                            {"merges.txt", "byte-level BPE"},
+                                            {"qwen.tiktoken", "byte-level BPE"},
+                                            {"bpe_simple_vocab_16e6.txt.gz", "CLIP's BPE"}};
+    const char *path;
+    for (size_t i = 0; i < COUNT(UNREAD); i++) {
+        if (!beside(l, folder, UNREAD[i][0], &path))
+            return false;
+        if (path)
+            return fail(l->e, SP_UNSUPPORTED,
+                        "%s: holds neither tokenizer.json nor vocab.txt, but %s (%s), which this version does not read",
+                        folder, UNREAD[i][0], UNREAD[i][1]);
+    }
+    return fail(l->e, SP_IO,
+                "%s: holds neither tokenizer.json nor vocab.txt; fetch the model's whole folder, with its tokenizer",
+                folder);
+}
+
 static bool load(Load *l, const char *path)
 {
     const char *folder = path, *json = NULL, *vocab = NULL, *config_path, *map_path;
@@ -416,7 +440,7 @@ static bool load(Load *l, const char *path)
         if (!beside(l, folder, "tokenizer.json", &json) || (!json && !beside(l, folder, "vocab.txt", &vocab)))
             return false;
         if (!json && !vocab)
-            return fail(l->e, SP_IO, "%s: holds neither tokenizer.json nor vocab.txt; is this the model's folder?", path);
+            return no_tokenizer(l, path);
     } else {
         Text name = path_base(path);
         folder = name.p == path ? "." : arena_strndup(l->a, path, (size_t)(name.p - path), l->e);

@@ -14,8 +14,8 @@ const Option bench_options[] = {
     {"batch", 0, "N", "encoder: inputs at a time (default 1)"},
     {"tokens", 0, "N", "encoder: tokens of a text (default 128)"},
     {"arch", 0, "NAME", "encoder: architecture of a bare weights file"},
-    {"dtype", 0, "T", "encoder, gemm: weights of f32 (default), f16, bf16 or int8"},
-    {"winograd", 0, "N", "conv, encoder: 3x3 convolutions by squares of 4 (default) or 6 outputs"},
+    {"dtype", 0, "T", "f32 (default), f16, bf16 or int8: weights of encoder, gemm"},
+    {"winograd", 0, "N", "4 (default) or 6: outputs a side of the squares in 3x3 convolutions; conv, encoder"},
     {"check", 0, NULL, "encoder: what --dtype and --winograd cost in accuracy, against the defaults"},
     {"set", 0, "KEY=VALUE", "train: a setting of the model, as train takes it"},
     {NULL, 0, NULL, NULL},
@@ -308,6 +308,16 @@ static const Job JOBS[] = {
     {"encoder", bench_encoder, true, true},
     {"train", bench_train, true, true},
 };
+
+size_t bench_job_count(void)
+{
+    return COUNT(JOBS);
+}
+
+const char *bench_job_name(size_t i)
+{
+    return JOBS[i].name;
+}
 
 static bool run_jobs(Bench *b, const char *what, const char *arg, Error *e)
 {

@@ -153,10 +153,18 @@ void thing_describe(const Thing *t, ThingText what, char text[THING_TEXT])
                  material, PATTERN[t->pattern], USES[t->kind], hue);
 }
 
+static Out *open_unsynced(const char *path, const Heap *heap, Error *e)
+{
+    Out *o = out_open(path, heap, e);
+    if (o)
+        out_unsynced(o);
+    return o;
+}
+
 static bool write_items(const char *path, const Thing *things, const Heap *heap, Error *e)
 {
     char title[THING_TEXT], description[THING_TEXT];
-    Out *o = out_open(path, heap, e);
+    Out *o = open_unsynced(path, heap, e);
     bool ok = o && out_printf(o, e, "item\ttitle\tdescription\n");
     for (int i = 0; ok && i < CATALOGUE_ITEMS; i++) {
         thing_describe(&things[i], THING_TITLE, title);
@@ -198,7 +206,7 @@ static void utilities(const Taste *t, const Thing *things, uint64_t user, double
 
 static bool write_interactions(const char *path, const Thing *things, size_t *interactions, const Heap *heap, Error *e)
 {
-    Out *o = out_open(path, heap, e);
+    Out *o = open_unsynced(path, heap, e);
     double u[CATALOGUE_ITEMS];
     bool ok = o != NULL;
     *interactions = 0;
@@ -270,7 +278,7 @@ static bool write_file(const char *folder, const char *name, bool (*write)(Out *
                        Error *e)
 {
     const char *path = path_join(a, folder, name, e);
-    Out *o = path ? out_open(path, arena_heap(a), e) : NULL;
+    Out *o = path ? open_unsynced(path, arena_heap(a), e) : NULL;
     if (!o || !write(o, folder, e)) {
         out_discard(o);
         return false;

@@ -21,7 +21,7 @@ enum {
 
 /* Writes FOLDER/pictures/<item>.png, items.tsv (item, title, description), interactions.tsv (user, item, rating, time),
  * extract.yml and, as the first, README.txt.
- * The bytes depend on the numbers above alone. *interactions: how many. */
+ * The bytes depend on the numbers above alone, and every call writes all of them: nothing is synced. *interactions: how many. */
 bool catalogue_draw(const char *folder, size_t *interactions, FILE *progress, const Heap *heap, Error *e);
 /* Refuses a folder that holds files, but no README.txt of a catalogue: they might be replaced. */
 bool catalogue_may_fill(const char *folder, Arena *a, Error *e);
@@ -37,7 +37,7 @@ void thing_draw(Thing *t, uint64_t seed, uint64_t i);
 void thing_picture(const Thing *t, uint64_t seed, uint64_t item, unsigned char *rgb);
 void thing_describe(const Thing *t, ThingText what, char text[THING_TEXT]);
 
-/* RGB, 8 bits, stored without compression: needs no library and gives the same bytes everywhere. */
+/* RGB, 8 bits, stored without compression: needs no library and gives the same bytes everywhere. Not synced. */
 bool png_write(const char *path, int32_t width, int32_t height, const unsigned char *rgb, const Heap *heap, Error *e);
 
 #endif

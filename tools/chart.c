@@ -3,31 +3,32 @@
 
 #include <math.h>
 
-enum { WIDTH = 640, HEIGHT = 300, LEFT = 64, RIGHT = 24, TOP = 14, BOTTOM = 44, TICKS = 5 };
+/* Each chart is drawn twice, for wide screens and for phones, where the wide one's letters would be too small; the style sheet shows one. */
+enum { WIDE = 640, NARROW = 360, HEIGHT = 300, LEFT = 64, RIGHT = 24, TOP = 14, BOTTOM = 44, TICKS = 5 };
 
-/* Where labels stand already, and dots: none may cover another. In the style sheet's larger letters, those of a phone. */
+/* Where labels stand already, and dots: none may cover another. */
 typedef struct Label {
     double left, right, y;
 } Label;
 enum { LINE = 15 };
 
-static bool is_free(const Label *labels, size_t count, const Label *l)
+static bool is_free(const Label *labels, size_t count, const Label *l, int width)
 {
     for (size_t i = 0; i < count; i++)
         if (l->left < labels[i].right && l->right > labels[i].left && fabs(l->y - labels[i].y) < LINE)
             return false;
-    return l->left > LEFT && l->right < WIDTH && l->y > TOP && l->y < HEIGHT - BOTTOM + 6;
+    return l->left > LEFT && l->right < width && l->y > TOP && l->y < HEIGHT - BOTTOM + 6;
 }
 
 /* The free place nearest to the dot at (x, y) for n letters: right of it, left of it, then lines further below and above. */
-static Label place_label(const Label *labels, size_t count, double x, double y, size_t n)
+static Label place_label(const Label *labels, size_t count, double x, double y, size_t n, int width)
 {
-    const double wide = 8 * (double)n;
+    const double wide = (width == NARROW ? 7.2 : 8) * (double)n;
     Label l = {0};
-    for (int step = 0; step < 32; step++) {
+    for (int step = 0; step < 64; step++) {
         double line = y + (step / 2 + 1) / 2 * (step / 2 % 2 ? LINE : -LINE);
         l = step % 2 ? (Label){x - 7 - wide, x - 7, line} : (Label){x + 7, x + 7 + wide, line};
-        if (is_free(labels, count, &l))
+        if (is_free(labels, count, &l, width))
             return l;
     }
     return l;
@@ -72,14 +73,15 @@ static Axis axis_of(double low, double high, bool is_log, double first, double l
     return a;
 }
 
-static void begin(Page *p, const Chart *c)
+static void begin(Page *p, const Chart *c, int width)
 {
-    put(p, "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"", WIDTH, HEIGHT);
+    put(p, "<svg%s viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"", width == NARROW ? " class=\"narrow\"" : "", width,
+        HEIGHT);
     put_text(p, text_of(c->about));
     put(p, "\">");
 }
 
-static void put_ticks(Page *p, const Axis *a, bool across)
+static void put_ticks(Page *p, const Axis *a, bool across, int width)
 {
     double span = a->log ? log10(a->high / a->low) : (a->high - a->low) / a->step;
     for (int k = 0; k <= (int)(span + 0.5); k++) {
@@ -90,13 +92,13 @@ static void put_ticks(Page *p, const Axis *a, bool across)
             put(p,
                 "<line class=\"axis\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/><text x=\"%d\" y=\"%.1f\" "
                 "text-anchor=\"end\">%.4g</text>",
-                LEFT, WIDTH - RIGHT, at, at, LEFT - 6, at + 4, fabs(v) < a->step / 1e6 && !a->log ? 0.0 : v);
+                LEFT, width - RIGHT, at, at, LEFT - 6, at + 4, fabs(v) < a->step / 1e6 && !a->log ? 0.0 : v);
     }
 }
 
-static void put_labels(Page *p, const Chart *c)
+static void put_labels(Page *p, const Chart *c, int width)
 {
-    put(p, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">", (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8);
+    put(p, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">", (LEFT + width - RIGHT) / 2, HEIGHT - 8);
     put_text(p, text_of(c->x_label));
     put(p, "</text><text transform=\"translate(13 %d) rotate(-90)\" text-anchor=\"middle\">", (TOP + HEIGHT - BOTTOM) / 2);
     put_text(p, text_of(c->y_label));
@@ -118,7 +120,7 @@ void put_legend(Page *p, const Series *s, size_t n)
     put(p, "</div>\n");
 }
 
-void put_chart(Page *p, const Chart *c, const Series *s, size_t n)
+static void draw_chart(Page *p, const Chart *c, const Series *s, size_t n, int width)
 {
     Label label[64];
     size_t labels = 0;
@@ -130,11 +132,11 @@ void put_chart(Page *p, const Chart *c, const Series *s, size_t n)
             low[1] = fmin(low[1], s[i].y[k]);
             high[1] = fmax(high[1], s[i].y[k]);
         }
-    Axis x = axis_of(low[0], high[0], c->log_x, LEFT, WIDTH - RIGHT),
+    Axis x = axis_of(low[0], high[0], c->log_x, LEFT, width - RIGHT),
          y = axis_of(low[1], high[1], c->log_y, HEIGHT - BOTTOM, TOP);
-    begin(p, c);
-    put_ticks(p, &x, true);
-    put_ticks(p, &y, false);
+    begin(p, c, width);
+    put_ticks(p, &x, true, width);
+    put_ticks(p, &y, false, width);
     for (size_t i = 0; i < n; i++) {
         int colour = s[i].colour % CHART_COLOURS;
         if (!s[i].labels && s[i].n) {
@@ -151,7 +153,7 @@ void put_chart(Page *p, const Chart *c, const Series *s, size_t n)
         }
         for (size_t k = 0; s[i].labels && k < s[i].n; k++) {
             double px = place(&x, s[i].x[k]), py = place(&y, s[i].y[k]);
-            Label l = place_label(label, labels, px, py + 4, strlen(s[i].labels[k]));
+            Label l = place_label(label, labels, px, py + 4, strlen(s[i].labels[k]), width);
             bool left = l.left < px;
             if (labels < COUNT(label))
                 label[labels++] = l;
@@ -164,20 +166,26 @@ void put_chart(Page *p, const Chart *c, const Series *s, size_t n)
             put(p, "</text>");
         }
     }
-    put_labels(p, c);
+    put_labels(p, c, width);
 }
 
-void put_bars(Page *p, const Chart *c, const char *const *names, size_t n, const char *const *group, size_t groups,
-              const double *value)
+void put_chart(Page *p, const Chart *c, const Series *s, size_t n)
+{
+    draw_chart(p, c, s, n, WIDE);
+    draw_chart(p, c, s, n, NARROW);
+}
+
+static void draw_bars(Page *p, const Chart *c, const char *const *names, size_t n, const char *const *group, size_t groups,
+                      const double *value, int width)
 {
     double most = 0;
     for (size_t i = 0; i < n * groups; i++)
         most = fmax(most, value[i]);
     Axis y = axis_of(0, most > 0 ? most : 1, false, HEIGHT - BOTTOM, TOP);
-    double room = (double)(WIDTH - LEFT - RIGHT) / (double)MAX(groups, (size_t)1),
+    double room = (double)(width - LEFT - RIGHT) / (double)MAX(groups, (size_t)1),
            bar = 0.8 * room / (double)MAX(n, (size_t)1);
-    begin(p, c);
-    put_ticks(p, &y, false);
+    begin(p, c, width);
+    put_ticks(p, &y, false, width);
     for (size_t g = 0; g < groups; g++) {
         double left = LEFT + room * (double)g + 0.1 * room;
         for (size_t i = 0; i < n; i++) {
@@ -191,7 +199,14 @@ void put_bars(Page *p, const Chart *c, const char *const *names, size_t n, const
         put_text(p, text_of(group[g]));
         put(p, "</text>");
     }
-    put_labels(p, c);
+    put_labels(p, c, width);
+}
+
+void put_bars(Page *p, const Chart *c, const char *const *names, size_t n, const char *const *group, size_t groups,
+              const double *value)
+{
+    draw_bars(p, c, names, n, group, groups, value, WIDE);
+    draw_bars(p, c, names, n, group, groups, value, NARROW);
     put(p, "<div class=\"legend\">");
     for (size_t i = 0; i < n; i++)
         put_key(p, names[i], (int)i);

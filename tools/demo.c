@@ -248,9 +248,11 @@ static bool run_demo(Demo *d, Error *e)
                100.0 / CATALOGUE_ITEMS);
     printf("\n");
     table_print(stdout, cells, COUNT(CONTESTANTS) + 1, COLUMNS, "llrrrrrr");
-    printf("\n%.1f s in all. To look at: %s/report.html. Next:\n  %s recommend %s/LATTICE --users u007 -k 5\n"
-           "  %s encode %s %s/pictures -o %s/pictures.npy\n",
-           now_seconds() - begun, d->out, program_invocation_name, d->out, program_invocation_name, d->see, d->out, d->out);
+    if (!c->quiet)
+        printf("\n%.1f s in all. To look at: %s/report.html. Next:\n  %s recommend %s/LATTICE --users u007 -k 5\n"
+               "  %s encode %s %s/pictures -o %s/pictures.npy\n",
+               now_seconds() - begun, d->out, program_invocation_name, d->out, program_invocation_name, d->see, d->out,
+               d->out);
     return true;
 }
 

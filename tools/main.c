@@ -65,6 +65,12 @@ static const Command COMMANDS[] = {
      false, demo_command},
 };
 
+/* What `sapor help` prints of all rows; `make install` puts it where man and the shells look. */
+static const struct {
+    const char *option;
+    void (*print)(const Command *commands, size_t count, FILE *to);
+} PAGES[] = {{"--man", manual_page}, {"--bash-completion", bash_completion}, {"--zsh-completion", zsh_completion}};
+
 static void print_overview(FILE *to)
 {
     const char *bold = is_colourful(to) ? "\033[1m" : "", *plain = is_colourful(to) ? "\033[0m" : "";
@@ -74,7 +80,8 @@ static void print_overview(FILE *to)
             bold, plain);
     for (size_t i = 0; i < COUNT(COMMANDS); i++)
         fprintf(to, "  %s%-10s%s %s\n", bold, COMMANDS[i].name, plain, COMMANDS[i].summary);
-    fprintf(to, "\n`sapor COMMAND --help` shows a command's options and an example; `sapor --version` (-V) the version.\n");
+    fprintf(to, "\n`sapor COMMAND --help` shows a command's options and an example; `sapor --version` (-V) the version.\n"
+                "`sapor help --man`, `--bash-completion` and `--zsh-completion` write what `make install` puts in place.\n");
 }
 
 static const Command *find_command(const char *name)
@@ -126,10 +133,11 @@ int main(int argc, char **argv)
         print_overview(stdout);
         return printed();
     }
-    if (help && strcmp(argv[2], "--man") == 0) {
-        manual_page(COMMANDS, COUNT(COMMANDS), stdout);
-        return printed();
-    }
+    for (size_t i = 0; help && i < COUNT(PAGES); i++)
+        if (strcmp(argv[2], PAGES[i].option) == 0) {
+            PAGES[i].print(COMMANDS, COUNT(COMMANDS), stdout);
+            return printed();
+        }
     const Command *command = find_command(help ? argv[2] : name);
     if (!command)
         return unknown_command(help ? argv[2] : name);

@@ -9,7 +9,7 @@
 #include "tools/tools.h"
 
 const Option COMMON_OPTIONS[] = {
-    {"threads", 0, "N", "threads to use (default: as many as the machine lends)"},
+    {"threads", 0, "N", "threads to use (default: all processors that this process may use)"},
     {"device", 0, "D", "cpu or auto; cuda is not in this build (default cpu)"},
     {"blas", 0, "B", "own; cublas and cudnn are not in this build (default own)"},
     {"seed", 0, "N", "seed of everything that is drawn (default 42)"},
@@ -17,7 +17,7 @@ const Option COMMON_OPTIONS[] = {
     {"trace", 0, "FILE", "write a Chrome/Perfetto trace"},
     {"profile", 0, NULL, "at the end: where the time went, op by op (standard error; or --json lines)"},
     {"max-memory", 0, "BYTES", "stop cleanly rather than allocate more than this (K, M, G may follow)"},
-    {"quiet", 'q', NULL, "no progress"},
+    {"quiet", 'q', NULL, "results and errors only: no progress, no notes"},
     {"help", 'h', NULL, "this page"},
     {NULL, 0, NULL, NULL},
 };
@@ -127,59 +127,6 @@ const char *nearest_word(const char *word, const char *const *words, size_t coun
     return best;
 }
 
-/* ---- help ---------------------------------------------------------------------------------------------------------- */
-
-/* Words in lines of 100 columns; the first begins behind `at` columns, the others behind as many blanks. */
-static void print_filled(FILE *to, const char *text, int at)
-{
-    enum { COLUMNS = 100 };
-    int column = at;
-    while (*text) {
-        int n = (int)strcspn(text, " \n");
-        bool breaks = column > at && column + 1 + n > COLUMNS;
-        if (breaks)
-            fprintf(to, "\n%*s", at, "");
-        fprintf(to, "%s%.*s", breaks || column == at ? "" : " ", n, text);
-        column = (breaks ? at : column + (column > at)) + n;
-        text += n + strspn(text + n, " \n");
-    }
-    fputc('\n', to);
-}
-
-static void print_options(FILE *to, const Option *options, const char *bold, const char *plain)
-{
-    for (const Option *o = options; o && o->name; o++) {
-        char left[64];
-        int n = snprintf(left, sizeof left, "%s%c%s--%s %s", o->letter ? "-" : "", o->letter ? o->letter : ' ',
-                         o->letter ? ", " : "   ", o->name, o->value ? o->value : "");
-        fprintf(to, "  %s%s%s%*s ", bold, left, plain, n < 22 ? 22 - n : 0, "");
-        print_filled(to, o->about, MAX(n, 22) + 3);
-    }
-}
-
-void command_help(const Command *k, FILE *to)
-{
-    bool colour = is_colourful(to);
-    const char *bold = colour ? "\033[1m" : "", *plain = colour ? "\033[0m" : "";
-    fprintf(to, "usage: %ssapor %s%s%s%s%s [options]\n\n%s%s: %s.\n", bold, k->name, plain, *k->arguments ? " " : "",
-            k->arguments, k->overrides ? " [--key.path=value ...]" : "", "", k->name, k->summary);
-    if (k->more)
-        print_filled(to, k->more, 0);
-    if (k->options && k->options->name) {
-        fprintf(to, "\noptions of %s:\n", k->name);
-        print_options(to, k->options, bold, plain);
-    }
-    fprintf(to, "\noptions everywhere:\n");
-    print_options(to, COMMON_OPTIONS, bold, plain);
-    size_t cut = strlen(k->example);
-    if (cut > 98) /* the shell reads on behind a backslash */
-        for (cut = 95; cut > 0 && k->example[cut] != ' ';)
-            cut--;
-    fprintf(to, "\nexample:\n  %.*s", (int)cut, k->example);
-    fprintf(to, k->example[cut] ? " \\\n     %s" : "%s", k->example + cut);
-    fprintf(to, "\n\nexit status: " EXIT_STATUS "\n");
-}
-
 /* ---- options read -------------------------------------------------------------------------------------------------- */
 
 bool option_given(const Context *c, const char *name)
@@ -284,7 +231,8 @@ static bool option_bytes(const Context *c, const char *name, int64_t *value, Err
         t.n--;
     }
     int64_t v = 0;
-    if (!text_i64(t, &v) || v <= 0 || !size_mul((size_t)v, (size_t)1 << shift, &product) || product > INT64_MAX)
+    if (!text_i64(t, &v) || v <= 0 || (uint64_t)v > SIZE_MAX / 2 || !size_mul((size_t)v, (size_t)1 << shift, &product) ||
+        product > SIZE_MAX / 2)
         return fail(e, SP_USAGE, "--%s: \"%s\" is not a number of bytes, such as 800000000 or 2G", name, text);
     *value = (int64_t)product;
     return true;

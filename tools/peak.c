@@ -273,6 +273,8 @@ static void measure(const Loop *l, Pool *pool, double seconds, Peak *p)
         p->gflops = MAX(p->gflops, flops * r.times * threads / took / 1e9);
 #if defined(__x86_64__) || defined(__aarch64__)
         p->ghz = MAX(p->ghz, CHAIN / chained / 1e9);
+#else
+        (void)chained;
 #endif
         if (took < 5e-4)
             r.times *= 2;

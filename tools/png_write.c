@@ -65,6 +65,8 @@ bool png_write(const char *path, int32_t width, int32_t height, const unsigned c
     head[17] = 2; /* RGB */
     size_t n = store_rows(data + 8, width, height, rgb);
     Out *o = out_open(path, heap, e);
+    if (o)
+        out_unsynced(o);
     bool ok = o && out_write(o, SIGNATURE, sizeof SIGNATURE, e) && put_chunk(o, "IHDR", head, 13, e) &&
               put_chunk(o, "IDAT", data, n, e) && put_chunk(o, "IEND", tail, 0, e);
     heap_free(heap, data, room);

@@ -214,7 +214,12 @@ bool report_command(Context *c, Error *e)
         return fail(e, SP_IO, "%s: there is no such folder of pictures", r.pictures);
     if (!report_write(c, &r, e))
         return false;
-    if (!c->quiet)
+    if (c->json) {
+        printf("{\"event\":\"result\",\"page\":");
+        json_print_string(stdout, text_of(r.out));
+        printf("}\n");
+    } else if (!c->quiet) {
         fprintf(stderr, "%s\n", r.out);
+    }
     return true;
 }

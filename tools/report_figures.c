@@ -27,20 +27,31 @@ void put_figures(Report *r)
     put(p,
         "<h2>Figures</h2>\n<p class=\"soft\">%lld interactions of %lld users with %lld items to learn from; judged on "
         "%lld held out. Means over users.</p>\n"
-        "<div class=\"wide\"><table><tr><th>model</th><th class=\"l\">features</th>",
+        "<div class=\"wide\"><table><tr><th>model</th><th class=\"l more\">features</th>",
         (long long)r->data.train.count, (long long)r->data.U, (long long)r->data.I, (long long)r->data.test.count);
     for (const Json *m = metrics ? metrics->first : NULL; m; m = m->next) {
+        size_t at = 0; /* a narrow screen may break the line before the cutoff */
+        while (at < m->key.n && m->key.p[at] != '@')
+            at++;
         put(p, "<th>");
-        put_text(p, m->key);
+        put_text(p, (Text){m->key.p, at});
+        put(p, "<wbr>");
+        put_text(p, (Text){m->key.p + at, m->key.n - at});
         put(p, "</th>");
     }
     put(p, "<th>best epoch</th></tr>\n");
     for (size_t i = 0; i < r->runs; i++) {
         const Contender *run = &r->run[i];
         const Json *epoch = json_get(run->result, "best_epoch");
-        put(p, "<tr%s><td>", figure(run, text_of(r->metric)) >= best ? " class=\"best\"" : "");
+        put(p, "<tr%s><td", figure(run, text_of(r->metric)) >= best ? " class=\"best\"" : "");
+        if (strcmp(run->features, "-") != 0) { /* on a narrow screen below the name */
+            put(p, " data-more=\"");
+            put_text(p, text_of(run->features));
+            put(p, "\"");
+        }
+        put(p, ">");
         put_text(p, text_of(run->name));
-        put(p, "</td><td class=\"l\">");
+        put(p, "</td><td class=\"l more\">");
         put_text(p, text_of(run->features));
         put(p, "</td>");
         for (const Json *m = metrics ? metrics->first : NULL; m; m = m->next)

@@ -30,22 +30,30 @@ static Text title_of(const Report *r, int64_t item)
     return title;
 }
 
+/* A picture with its title for a label; where there is none the whole title. */
 static void put_item(Report *r, int64_t item, bool hit)
 {
     Page *p = &r->page;
     Text title = title_of(r, item);
-    put(p, "<span class=\"pic%s", hit ? " hit" : "");
-    if (r->pictured[item])
-        put(p, " p%lld\" role=\"img\" aria-label=\"", (long long)item);
-    else
-        put(p, "\" aria-label=\"");
-    put_text(p, title);
-    put(p, "\" title=\"");
-    put_text(p, title);
-    put(p, "\">");
-    if (!r->pictured[item])
+    const char *frame = hit ? " hit" : "";
+    if (r->pictured[item]) {
+        put(p, "<li class=\"pic p%lld%s\" role=\"img\" aria-label=\"", (long long)item, frame);
         put_text(p, title);
-    put(p, "</span>");
+        put(p, "\" title=\"");
+        put_text(p, title);
+        put(p, "\">");
+    } else {
+        put(p, "<li class=\"title%s\">", frame);
+        put_text(p, title);
+    }
+    put(p, "</li>");
+}
+
+static void begin_row(Report *r, const char *name)
+{
+    put(&r->page, "<div class=\"row%s\"><b>", r->config->pictures ? "" : " list");
+    put_text(&r->page, text_of(name));
+    put(&r->page, "</b><ol>");
 }
 
 static bool in_test(const Report *r, int32_t user, int32_t item)
@@ -84,20 +92,19 @@ void put_users(Report *r)
         int32_t user = r->judged[at];
         put(p, "<div class=\"card\"><h3>user ");
         put_text(p, r->judged_name[at]);
-        put(p, "</h3>\n<div class=\"row\"><b>liked</b><div>");
+        put(p, "</h3>\n");
+        begin_row(r, "liked");
         for (int64_t k = train->start[user]; k < MIN(train->start[user + 1], train->start[user] + SHOWN); k++)
             put_item(r, train->item[k], false);
-        put(p, "</div></div>\n");
+        put(p, "</ol></div>\n");
         for (size_t m = 0; m < r->runs; m++) {
-            put(p, "<div class=\"row\"><b>");
-            put_text(p, text_of(r->run[m].name));
-            put(p, "</b><div>");
+            begin_row(r, r->run[m].name);
             for (int k = 0; k < SHOWN; k++) {
                 int32_t item = r->run[m].top[at * K + k];
                 if (item >= 0)
                     put_item(r, item, in_test(r, user, item));
             }
-            put(p, "</div></div>\n");
+            put(p, "</ol></div>\n");
         }
         put(p, "</div>\n");
     }
@@ -155,17 +162,16 @@ void put_neighbours(Report *r)
         int64_t item = d->I * (2 * n + 1) / (2 * NEIGHBOURS);
         put(p, "<div class=\"card\"><h3>");
         put_text(p, title_of(r, item));
-        put(p, "</h3><div class=\"row\"><b>item</b><div>");
+        put(p, "</h3>");
+        begin_row(r, "item");
         put_item(r, item, false);
-        put(p, "</div></div>\n");
+        put(p, "</ol></div>\n");
         for (size_t f = 0; f < d->feature_count; f++) {
-            put(p, "<div class=\"row\"><b>");
-            put_text(p, text_of(d->features[f].name));
-            put(p, "</b><div>");
+            begin_row(r, d->features[f].name);
             for (int k = 0; k < SHOWN; k++)
                 if (best[(size_t)n * d->feature_count + f][k] >= 0)
                     put_item(r, best[(size_t)n * d->feature_count + f][k], false);
-            put(p, "</div></div>\n");
+            put(p, "</ol></div>\n");
         }
         put(p, "</div>\n");
     }

@@ -12,7 +12,8 @@ typedef struct Option {
     const char *name;  /* "batch" for --batch; NULL ends a table */
     char letter;       /* 'o' for -o; 0: none */
     const char *value; /* "N", "FILE"; NULL: a switch */
-    const char *about; /* one line; the default stands in it */
+    const char *
+        about; /* one line; the default stands in it. Where it begins with "a, b or c", these are the values (option_words) */
 } Option;
 
 typedef struct Context Context;
@@ -66,9 +67,17 @@ const Device *context_device(Context *c, Error *e);
 void context_keep_totals(Context *c);
 /* Runs `command` with its arguments argv[0 .. argc-1] (the command's own name is argv[0]); returns the exit status. */
 int command_run(const Command *command, int argc, char **argv);
-void command_help(const Command *k, FILE *to);
-/* The same of all commands and what every command takes, in roff (manpage.c). */
+void command_help(const Command *k, FILE *to); /* help.c, with the three below */
+/* Whether a common option does something in this command; all are accepted. */
+bool common_applies(const Command *k, const Option *common);
+/* A line of those that do nothing, behind `before`; nothing where all do something. */
+void put_idle(const Command *k, const char *before, FILE *to);
+/* The values that an option's line names; 0 where it names none, or more than `room`. */
+size_t option_words(const Option *o, Text *words, size_t room);
+/* All commands and what every command takes, in roff (manpage.c) and for the shells (completion.c). */
 void manual_page(const Command *commands, size_t count, FILE *to);
+void bash_completion(const Command *commands, size_t count, FILE *to);
+void zsh_completion(const Command *commands, size_t count, FILE *to);
 /* The first call of main: descriptors 0 to 2 are open from then on, and signals leave no temporary file behind (process.c). */
 void process_begin(void);
 /* Whether all that was printed on standard output has arrived. A command that prints for long asks now and then. */
@@ -109,6 +118,8 @@ bool train_command(Context *c, Error *e);
 bool recommend_command(Context *c, Error *e);
 bool evaluate_command(Context *c, Error *e);
 bool bench_command(Context *c, Error *e);
+size_t bench_job_count(void); /* what `bench` takes as its first argument */
+const char *bench_job_name(size_t i);
 bool demo_command(Context *c, Error *e);
 bool report_command(Context *c, Error *e);
 bool models_command(Context *c, Error *e);

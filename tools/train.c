@@ -69,6 +69,8 @@ bool train_command(Context *c, Error *e)
     }
     if (n && !show_scores(stdout, c, labels, scores, n, e))
         return false;
+    if (c->quiet)
+        return true;
     const char *name = recommender_find(t.model)->name;
     if (r.epochs)
         printf("%s: best epoch %lld of %lld%s, %.3f s an epoch, ", name, (long long)r.best_epoch, (long long)r.epochs,
@@ -79,8 +81,6 @@ bool train_command(Context *c, Error *e)
         printf("%.3f s an evaluation, %.0f MB at most\n", r.eval_seconds, (double)peak_rss_bytes() / 1e6);
     else
         printf("nothing measured (no --valid and no --test), %.0f MB at most\n", (double)peak_rss_bytes() / 1e6);
-    if (c->quiet)
-        return true;
     if (t.out)
         printf("The result is in %s: `sapor recommend %s` answers from it\n", t.out, t.out);
     else

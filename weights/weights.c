@@ -35,6 +35,29 @@ bool weights_add_all(Weights *w, Array *list, size_t n, Error *e)
     return true;
 }
 
+/* What wrote a file of weights that is not read here, by its ending; NULL for any other file. */
+static const char *unread_format(Text name)
+{
+    static const char *const FORMATS[][2] = {{".onnx", "ONNX"},
+                                             {".h5", "Keras"},
+                                             {".keras", "Keras"},
+                                             {".msgpack", "Flax"},
+                                             {".gguf", "GGUF, as llama.cpp reads"},
+                                             {".ggml", "GGML, as llama.cpp reads"},
+                                             {".pb", "TensorFlow"},
+                                             {".tflite", "TensorFlow Lite"},
+                                             {".ot", "rust-bert"},
+                                             {".mlmodel", "Core ML"},
+                                             {".mlpackage", "Core ML"},
+                                             {".engine", "TensorRT"},
+                                             {".xml", "OpenVINO"}};
+    for (size_t i = 0; i < COUNT(FORMATS); i++)
+        if (text_ends(name, FORMATS[i][0]))
+            return FORMATS[i][1];
+    return NULL;
+}
+#define TO_DO "; fetch or save the model as safetensors (transformers: save_pretrained)"
+
 static bool open_file(Weights *w, const char *path, bool index_allowed, Error *e);
 
 /* model.safetensors.index.json: {"weight_map": {tensor: file beside the index}}. Every mapped tensor must be in its file.
@@ -106,7 +129,46 @@ static bool open_file(Weights *w, const char *path, bool index_allowed, Error *e
     /* a safetensors file with a broken start gets the reader's own message */
     if (text_ends(text_of(name), ".safetensors"))
         return safetensors_read(w, m, name, e);
+    if (unread_format(text_of(name)))
+        return fail(e, SP_UNSUPPORTED, "%s: weights of another format (%s), which is not read" TO_DO, name,
+                    unread_format(text_of(name)));
     return fail(e, SP_FORMAT, "%s: neither safetensors nor a torch file (%zu bytes)", name, m->bytes);
+}
+
+/* A folder without weights that are read: what of a model it does hold. */
+static void no_weights(const char *folder, Arena *a, Error *e)
+{
+    FolderEntry *entry;
+    size_t n;
+    if (!folder_list(&entry, &n, a, folder, e))
+        return;
+    for (size_t i = 0; i < n; i++) {
+        Text name = text_of(entry[i].name);
+        bool shard = strstr(entry[i].name, "-of-") && (text_ends(name, ".bin") || text_ends(name, ".safetensors"));
+        if (shard) {
+            fail(e, SP_IO,
+                 "%s: holds %s, a part of the weights, but not their index (%s.index.json); fetch the whole folder", folder,
+                 entry[i].name, text_ends(name, ".bin") ? "pytorch_model.bin" : "model.safetensors");
+            return;
+        }
+    }
+    for (size_t i = 0; i < n; i++)
+        if (unread_format(text_of(entry[i].name))) {
+            fail(e, SP_UNSUPPORTED,
+                 "%s: holds no model.safetensors or pytorch_model.bin, but %s (%s), which is not read" TO_DO, folder,
+                 entry[i].name, unread_format(text_of(entry[i].name)));
+            return;
+        }
+    for (size_t i = 0; i < n; i++)
+        if (text_ends(text_of(entry[i].name), ".safetensors") || text_ends(text_of(entry[i].name), ".bin") ||
+            text_ends(text_of(entry[i].name), ".pth")) {
+            fail(e, SP_IO,
+                 "%s: holds no model.safetensors or pytorch_model.bin, but %s; is that the model? Name the file itself",
+                 folder, entry[i].name);
+            return;
+        }
+    fail(e, SP_IO, "%s: holds no model.safetensors, pytorch_model.bin or index of them; is this the model's folder?",
+         folder);
 }
 
 static const char *file_of(const char *path, Arena *a, Error *e)
@@ -120,7 +182,7 @@ static const char *file_of(const char *path, Arena *a, Error *e)
         if (!file || file_exists(file))
             return file;
     }
-    fail(e, SP_IO, "%s: holds no model.safetensors, pytorch_model.bin or index of them; is this the model's folder?", path);
+    no_weights(path, a, e);
     return NULL;
 }
 

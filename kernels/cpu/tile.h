@@ -12,7 +12,7 @@
 /* C wants two vectors by as many rows as registers allow, with two left for B and one for A. */
 #if VW == 16
 #define TILE_ROWS 14
-#elif defined(__ARM_NEON)
+#elif defined(__aarch64__)
 #define TILE_ROWS 12
 #else
 #define TILE_ROWS 6

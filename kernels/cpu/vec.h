@@ -1,6 +1,7 @@
 /* kernels/cpu/vec.h: the small vector vocabulary that every CPU kernel is written in, over the vector types of GCC and clang.
  *
- * A `vf` holds VW floats: 16 at the AVX-512 level, 8 at AVX2, 4 at the baseline (SSE2, NEON, or whatever the compiler makes of it).
+ * A `vf` holds VW floats: 16 at the AVX-512 level, 8 at AVX2, 4 at the baseline: SSE2, NEON on 64-bit ARM, elsewhere what the compiler makes of
+ * it. (NEON of 32-bit ARM is not used: it flushes denormals and has no division.)
  * Loads and stores need no alignment. `_n` variants touch only the first n lanes (0 <= n <= VW); the other lanes load as 0.
  * Nothing here fuses or reorders: v_fma is one rounding where the level has it, two elsewhere; v_sum adds halves, always the same way.
  * Errors of the functions in units in the last place (ulp) were measured against double on every 61st float. */
@@ -12,7 +13,7 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
-#elif defined(__ARM_NEON)
+#elif defined(__aarch64__)
 #include <arm_neon.h>
 #endif
 
@@ -141,7 +142,7 @@ INLINE vf v_fma(vf a, vf b, vf c)
     return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
 #elif VW == 8
     return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
-#elif defined(__ARM_NEON)
+#elif defined(__aarch64__)
     return (vf)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
 #else
     return a * b + c;
@@ -208,7 +209,7 @@ INLINE vf v_sqrt(vf x)
     return (vf)_mm256_sqrt_ps((__m256)x);
 #elif defined(__x86_64__)
     return (vf)_mm_sqrt_ps((__m128)x);
-#elif defined(__ARM_NEON)
+#elif defined(__aarch64__)
     return (vf)vsqrtq_f32((float32x4_t)x);
 #else
     for (int i = 0; i < VW; i++) {

@@ -1,0 +1,116 @@
+#!/bin/bash
+# tests/help_test.sh: what is made from the rows of the command's table (help, manual page, completions), and that --quiet prints results only.
+# Speaks TAP; $BUILD is the folder of the build.
+set -u
+export LC_ALL=C
+cd "$(dirname "$0")/.." || exit 1
+root=$PWD
+sapor=$root/${BUILD:-build}/sapor
+case ${BUILD:-} in /*) sapor=$BUILD/sapor ;; esac
+work=$(mktemp -d "${TMPDIR:-/tmp}/sapor-help-XXXXXX") || exit 1
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+number=0
+check() { # NAME PROBLEM: the problem is shown; none is a pass
+    number=$((number + 1))
+    [ -z "$2" ] && echo "ok $number - $1" && return
+    echo "not ok $number - $1"
+    echo "$2" | head -n 20 | sed 's/^/# /'
+}
+skip() { # NAME REASON
+    number=$((number + 1))
+    echo "skipped: $2"
+    echo "ok $number - $1 # SKIP $2"
+}
+commands=$("$sapor" --help | sed -n 's/^  \([a-z][a-z]*\)  *.*/\1/p')
+everywhere="threads device blas seed json trace profile max-memory quiet help"
+
+# ---- options that every command takes ----------------------------------------------------------------------------------------
+shown() { "$sapor" "$1" --help | sed -n '/^options everywhere/,/^example/p' | grep -cE '^  (-., |    )--'; }
+check 'a short help where little applies' "$(n=$(shown models); [ "$n" -le 3 ] || echo "models --help shows $n common options")"
+check 'all of them where all apply' "$(n=$(shown train); [ "$n" = 10 ] || echo "train --help shows $n common options")"
+check 'each is shown, or said to do nothing' "$(for c in $commands; do
+    "$sapor" "$c" --help >"$c.help"
+    for o in $everywhere; do grep -qE -- "--$o( |,|\.|$)" "$c.help" || echo "$c: --$o"; done
+done)"
+check 'what does nothing is accepted' "$("$sapor" models --threads 1 --device cpu --blas own --seed 3 --profile --trace t.json --max-memory 1G -q 2>&1 >/dev/null |
+    grep '^sapor: ')"
+
+options() { sed -nE 's/^  (-., |    )(--[a-z_-]+).*/\2/p' "$1.help"; }
+
+# ---- completion --------------------------------------------------------------------------------------------------------------
+touch file.tsv
+mkdir folder
+"$sapor" help --bash-completion >sapor.bash || exit 1
+. ./sapor.bash || exit 1
+offers() { # WANTED WORD ...: what bash offers for the last word
+    local wanted=$1 got
+    shift
+    COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+    _sapor
+    got=${COMPREPLY[*]}
+    case $got in $wanted) ;; *) echo "$*: \"$got\", not \"$wanted\"" ;; esac
+}
+check 'bash: commands' "$(offers train sapor tr; offers '*evaluate*help*' sapor ''; offers split sapor help s)"
+check 'bash: every command and option' "$(for c in $commands; do
+    offers "$c" sapor "$c"
+    for o in $(options "$c"); do offers "*$o*" sapor "$c" "$o"; done
+done)"
+check 'bash: options that do nothing are not offered' "$(offers '' sapor models --thr)"
+check 'bash: values that a row names' "$(offers 'elliot mmrec' sapor train LATTICE --protocol ''
+    offers mmrec sapor train LATTICE --protocol = m
+    offers 'elliot mmrec' sapor train LATTICE --protocol =
+    offers 'random temporal leave-n-out' sapor split x --strategy ''
+    offers 'f32 f16 bf16 int8' sapor encode x --dtype ''
+    offers 'cls mean max model none' sapor encode x --pool ''
+    offers 'f32 f16 bf16 int8' sapor bench gemm --dtype ''
+    offers 'cpu auto' sapor info --device '')"
+check 'bash: names that a command takes' "$(offers 'LightGCN LATTICE' sapor train L; offers gemm sapor bench g; offers vit sapor models vi)"
+check 'bash: files and folders' "$(offers file.tsv sapor train LATTICE --train fi; offers folder sapor split x --out f
+    offers '' sapor train LATTICE --seed f; offers file.tsv sapor evaluate fi; offers '' sapor info f)"
+"$sapor" help --zsh-completion >_sapor || exit 1
+check 'zsh: every command and option' "$(for c in $commands; do
+    grep -q "^        '$c:" _sapor || echo "$c"
+    sed -n "/^    $c)/,/;;$/p" _sapor >part
+    for o in $(options "$c"); do grep -qF -- "$o" part || echo "$c: $o"; done
+done; grep -q "'--protocol=\[.*\]:P:(elliot mmrec)'" _sapor || echo "values of --protocol")"
+if command -v zsh >/dev/null; then
+    check 'zsh: it parses' "$(zsh -n _sapor 2>&1)"
+else
+    skip 'zsh: it parses' 'there is no zsh here'
+fi
+
+# ---- the manual page -----------------------------------------------------------------------------------------------------------
+"$sapor" help --man >page || exit 1
+sed 's/\\f[BIR]//g; s/\\-/-/g' page | sed -n '/^\.SH ENVIRONMENT/,/^\.SH FILES/p' >environment
+check 'manual: its sections' "$(for s in NAME SYNOPSIS COMMANDS 'OPTIONS EVERYWHERE' 'EXIT STATUS' ENVIRONMENT FILES; do grep -qx "\.SH $s" page || echo "no $s"; done)"
+check 'manual: every variable that is read' "$(cd "$root" && grep -ohE '(getenv|variable)\("[A-Z_]+"\)' base weights tokenizers kernels nn extractors recsys tools sapor.c -r --include=*.c |
+    grep -oE '[A-Z_]+' | sort -u | while read -r name; do grep -qw "$name" "$work/environment" || echo "$name"; done)"
+check 'manual: each exit status' "$(for s in 0 1 2; do sed -n '/^\.SH EXIT STATUS/,/^\.SH ENV/p' page | grep -qx "\\\\fB$s\\\\fR" || echo "$s"; done)"
+
+# ---- quiet -------------------------------------------------------------------------------------------------------------------------
+awk 'BEGIN { for (u = 0; u < 30; u++) for (k = 0; k < 6; k++) printf "u%d\ti%d\t5\t%d\n", u, (u * 7 + k * 5) % 40, u + k }' >ratings.tsv
+printf 'a red bag\nblue\n' >texts.txt
+quiet() { # LINES COMMAND ...: nothing on standard error, and LINES lines of results
+    local lines=$1
+    shift
+    "$sapor" "$@" --quiet >out 2>err || echo "$*: exit status $?"
+    sed "s/^/$1: /" err
+    [ "$lines" = any ] || [ "$(grep -c . out)" = "$lines" ] || { echo "$1: not $lines lines:"; cat out; }
+}
+check 'quiet: results only' "$(quiet 0 split ratings.tsv --out parts --test-ratio 0.2
+    quiet 2 train BPRMF --train parts/train.tsv --test parts/test.tsv --set epochs=2 --out run
+    quiet 0 train BPRMF --train parts/train.tsv --set epochs=2
+    quiet 0 recommend run -k 3 -o recs.tsv
+    quiet 6 recommend run -k 3 --users u1,u2
+    quiet any evaluate recs.tsv --test parts/test.tsv
+    quiet 0 encode word-statistics texts.txt -o texts.npy
+    quiet 2 tokenize "$root/encoders/demo/text" texts.txt
+    quiet 0 report run -o page.html
+    quiet any models
+    quiet any info
+    quiet any bench gemm --shape 1x8x8 --seconds 0.001 --threads 1)"
+check 'loud: what quiet leaves out' "$("$sapor" split ratings.tsv --out parts2 --test-ratio 0.2 2>&1 | grep -q . || echo 'split says nothing'
+    "$sapor" train BPRMF --train parts/train.tsv --test parts/test.tsv --set epochs=2 2>/dev/null | grep -q 'best epoch' || echo 'train names no best epoch')"
+check 'report: JSON' "$("$sapor" report run -o page.html --json 2>&1 | grep -qx '{"event":"result","page":"page.html"}' || echo 'no result line')"
+echo "1..$number"

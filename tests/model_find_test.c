@@ -1,0 +1,218 @@
+/* model_find_test: where models are looked up by name, and what the line says that ends a search or refuses what was found. */
+#include "extractors/extractors.h" /* before cmocka, which has a macro named fail */
+
+#include "testing.h"
+
+typedef struct Bench {
+    Error e;
+    Arena *a;
+    Device d;
+} Bench;
+
+static int set_up(void **state)
+{
+    Bench *b = calloc(1, sizeof *b);
+    b->a = arena_new(NULL, 0);
+    b->d = (Device){.k = kernels_cpu(NULL, &b->e)};
+    *state = b;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    Bench *b = *state;
+    arena_free(b->a);
+    free(b);
+    return 0;
+}
+
+static void write_file(const char *folder, const char *name, const char *text)
+{
+    test_write(folder, name, (Text){text, strlen(text)});
+}
+
+static void names_are_found(void **state)
+{
+    Bench *b = *state;
+    char root[256], path[512];
+    test_folder(root);
+    const char *const saved[] = {"SAPOR_MODELS",          "HF_HOME",    "HF_HUB_CACHE",
+                                 "HUGGINGFACE_HUB_CACHE", "TORCH_HOME", "XDG_CACHE_HOME"};
+    char *before[COUNT(saved)];
+    for (size_t i = 0; i < COUNT(saved); i++) {
+        before[i] = getenv(saved[i]) ? strdup(getenv(saved[i])) : NULL;
+        unsetenv(saved[i]);
+    }
+    static const char *const folders[] = {"models/mine",
+                                          "hf/hub/models--org--net/snapshots/abc",
+                                          "hf/hub/models--org--net/snapshots/zzz",
+                                          "hf/hub/models--org--net/refs",
+                                          "hf/hub/models--sentence-transformers--mini/snapshots/1",
+                                          "torch/hub/checkpoints",
+                                          "cache/huggingface/hub/models--org--other/snapshots/1",
+                                          "cache/torch/hub/checkpoints"};
+    for (size_t i = 0; i < COUNT(folders); i++) {
+        snprintf(path, sizeof path, "%s/%s", root, folders[i]);
+        assert_ok(folder_make(path, &b->e), b->e);
+    }
+    write_file(root, "hf/hub/models--org--net/refs/main", "abc\n");
+    write_file(root, "torch/hub/checkpoints/resnet50-0676ba61.pth", "");
+    write_file(root, "torch/hub/checkpoints/resnet50-11ad3fa6.pth", "");
+    write_file(root, "cache/torch/hub/checkpoints/resnet18-f37072fd.pth", "");
+    write_file(root, "models/resnet34-333f7ec4.pth", "");
+    write_file(root, "models/resnet34-b627a593.pth", "");
+    snprintf(path, sizeof path, "%s/models", root);
+    setenv("SAPOR_MODELS", path, 1);
+    snprintf(path, sizeof path, "%s/hf", root);
+    setenv("HF_HOME", path, 1);
+    snprintf(path, sizeof path, "%s/torch", root);
+    setenv("TORCH_HOME", path, 1);
+    static const char *const cases[][2] = {{"mine", "models/mine"},
+                                           {"org/net", "hf/hub/models--org--net/snapshots/abc"},
+                                           {"mini", "hf/hub/models--sentence-transformers--mini/snapshots/1"},
+                                           {"ResNet50", "torch/hub/checkpoints/resnet50-11ad3fa6.pth"},
+                                           {"resnet50-0676ba61.pth", "torch/hub/checkpoints/resnet50-0676ba61.pth"},
+                                           {"ResNet34", "models/resnet34-b627a593.pth"},
+                                           {"resnet34-333f7ec4.pth", "models/resnet34-333f7ec4.pth"}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const char *found = model_find(cases[i][0], b->a, &b->e);
+        if (!found)
+            fail_msg("%s", b->e.message);
+        snprintf(path, sizeof path, "%s/%s", root, cases[i][1]);
+        assert_string_equal(found, path);
+    }
+    assert_null(model_find("org/none", b->a, &b->e));
+    assert_non_null(strstr(b->e.message, "models/org/none"));
+    assert_non_null(strstr(
+        b->e.message,
+        "; fetch it by `hf download org/none` (once called huggingface-cli), or put its folder or weights file into "));
+    assert_true(text_ends(text_of(b->e.message), "/models"));
+    assert_error(b->e, SP_IO, "models--org--none");
+    assert_null(model_find("resnet50-00000000.pth", b->a, &b->e)); /* a file is not fetched from a hub by its name */
+    assert_null(strstr(b->e.message, "huggingface-cli"));
+    assert_error(b->e, SP_IO, "; put its file into ");
+    assert_null(model_find("./none", b->a, &b->e));
+    assert_error(b->e, SP_IO, "no model ./none: there is no such file or folder");
+    unsetenv("SAPOR_MODELS");
+    assert_null(model_find("none", b->a, &b->e));
+    assert_true(text_ends(text_of(b->e.message), "into a folder and set SAPOR_MODELS to that folder"));
+    error_clear(&b->e);
+    char deep[900];
+    memset(deep, 'x', sizeof deep - 1);
+    deep[sizeof deep - 1] = '\0';
+    assert_null(model_find(deep, b->a, &b->e)); /* the list is cut, what to do is not */
+    assert_true(text_ends(text_of(b->e.message), "into a folder and set SAPOR_MODELS to that folder"));
+    error_clear(&b->e);
+    unsetenv("HF_HOME");
+    unsetenv("TORCH_HOME");
+    snprintf(path, sizeof path, "%s/cache", root);
+    setenv("XDG_CACHE_HOME", path, 1);
+    for (int i = 0; i < 2; i++) {
+        static const char *const in_cache[][2] = {{"org/other", "cache/huggingface/hub/models--org--other/snapshots/1"},
+                                                  {"resnet18", "cache/torch/hub/checkpoints/resnet18-f37072fd.pth"}};
+        snprintf(path, sizeof path, "%s/%s", root, in_cache[i][1]);
+        const char *found = model_find(in_cache[i][0], b->a, &b->e);
+        assert_ok(found != NULL, b->e);
+        assert_string_equal(found, path);
+    }
+    assert_null(model_find("", b->a, &b->e));
+    error_clear(&b->e);
+    for (size_t i = 0; i < COUNT(saved); i++) {
+        if (before[i])
+            setenv(saved[i], before[i], 1);
+        else
+            unsetenv(saved[i]);
+        free(before[i]);
+    }
+    char command[300];
+    snprintf(command, sizeof command, "rm -rf '%s'", root);
+    assert_int_equal(system(command), 0);
+}
+
+/* What stands in a folder decides what its message says; nothing here is a model that is read. */
+static void unsupported_folders(void **state)
+{
+    static const struct {
+        const char *file, *text, *more, *why; /* `more`: an empty file beside */
+    } cases[] = {
+        {"config.json", "{\"model_type\": \"clip\"}", NULL,
+         "config.json says clip: this version has no clip models; it has bert, "},
+        {"config.json", "{\"model_type\": \"clip\"}", "flax_model.msgpack",
+         "this version has no clip models; it has bert, "},
+        {"config.json", "{\"architecture\": \"convnext_base\"}", "pytorch_model.bin",
+         "has no convnext_base models; it has bert, "},
+        {"config.json", "{\"model_type\": \"clip\\n\"}", NULL, "this version has no clip? models; it has bert, "},
+        {"config.json", "{\"model_type\": \"bert\"}", "tf_model.h5",
+         "but tf_model.h5 (Keras), which is not read; fetch or save"},
+        {"config.json", "{}", "model.onnx", "but model.onnx (ONNX), which is not read; fetch or save"},
+        {"model.gguf", "GGUF", NULL, "but model.gguf (GGUF, as llama.cpp reads)"},
+        {"flax_model.msgpack", "", NULL, "but flax_model.msgpack (Flax)"},
+        {"pytorch_model-00001-of-00002.bin", "", NULL, "but not their index (pytorch_model.bin.index.json); fetch"},
+        {"model-00001-of-00002.safetensors", "", NULL, "but not their index (model.safetensors.index.json); fetch"},
+        {"resnet50-11ad3fa6.pth", "", NULL, "but resnet50-11ad3fa6.pth; is that the model? Name the file itself"},
+        {"notes.txt", "", NULL, "is this the model's folder?"},
+    };
+    Bench *b = *state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char folder[256];
+        test_folder(folder);
+        write_file(folder, cases[i].file, cases[i].text);
+        if (cases[i].more)
+            write_file(folder, cases[i].more, "");
+        if (encoder_open(&b->d, folder, &(EncoderOptions){0}, &b->e))
+            fail_msg("%s opens", cases[i].file);
+        assert_null(strstr(b->e.message, "--arch"));
+        assert_error(b->e, b->e.code, cases[i].why);
+        const char *path = path_join(b->a, folder, cases[i].more ? cases[i].more : cases[i].file, &b->e);
+        assert_null(weights_open(path, b->a, &b->e)); /* by its own name, no better */
+        error_clear(&b->e);
+        test_folder_remove(folder);
+    }
+}
+
+/* --arch is for a bare file of weights: a folder says what it is. */
+static void arch_is_for_bare_files(void **state)
+{
+    Bench *b = *state;
+    char folder[256];
+    test_folder(folder);
+    const char *path = path_join(b->a, folder, "model.safetensors", &b->e);
+    SafetensorsOut *out = safetensors_open(path, NULL, &b->e);
+    assert_ok(safetensors_declare(out, "some.weight", F32, 1, (int64_t[]){1}, &b->e) &&
+                  safetensors_data(out, (float[]){1}, 4, &b->e) && safetensors_commit(out, &b->e),
+              b->e);
+    assert_null(encoder_open(&b->d, path, &(EncoderOptions){0}, &b->e));
+    assert_error(b->e, SP_UNSUPPORTED,
+                 "no known architecture (bert, distilbert, mpnet, vit, resnet, efficientnet-lite); name one with --arch");
+    assert_null(encoder_open(&b->d, folder, &(EncoderOptions){0}, &b->e));
+    assert_null(strstr(b->e.message, "--arch"));
+    assert_error(b->e, SP_UNSUPPORTED, "no known architecture");
+    write_file(folder, "config.json", "{\"model_type\": \"bert\"}");
+    assert_null(encoder_open(&b->d, folder, &(EncoderOptions){0}, &b->e));
+    assert_null(strstr(b->e.message, "--arch"));
+    assert_error(b->e, SP_FORMAT, "config.json says bert, but these tensors (some.weight, ...) are not those of a bert");
+    test_folder_remove(folder);
+}
+
+static void unread_tokenizers_are_named(void **state)
+{
+    Bench *b = *state;
+    char folder[256];
+    test_folder(folder);
+    write_file(folder, "spiece.model", "");
+    assert_null(tokenizer_load(folder, b->a, &b->e));
+    assert_error(b->e, SP_UNSUPPORTED,
+                 "holds neither tokenizer.json nor vocab.txt, but spiece.model (SentencePiece), which this version");
+    test_folder_remove(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(names_are_found, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(unsupported_folders, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(arch_is_for_bare_files, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(unread_tokenizers_are_named, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
