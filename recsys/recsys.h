@@ -76,8 +76,9 @@ void dataset_close(DataSet *d); /* unmaps features; the rest goes with the arena
 typedef struct SplitConfig {
     enum {
         SPLIT_RANDOM,   /* a share of each user's rows, shuffled by MT19937 as NumPy does; leave_n > 0: that many instead */
-        SPLIT_TEMPORAL, /* the latest rows of each user, ties in file order; leave_n > 0: that many */
-        SPLIT_LEAVE_N_OUT /* leave_n rows of each user: the latest where the file has times, else at random */
+        SPLIT_TEMPORAL, /* the latest rows of each user; of equal times the last in the file; leave_n > 0: as the next */
+        SPLIT_LEAVE_N_OUT /* leave_n rows of each user: the latest where the file has times (of equal times the first in the file),
+                           * else at random; all rows of a user who has no more */
     } strategy;
     /* 0: no such part. With leave_n validation takes leave_n rows too, unless its ratio is 0 */
     double test_ratio, validation_ratio;
