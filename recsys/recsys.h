@@ -142,12 +142,14 @@ bool setting_bool(const Settings *s, const char *key);
 typedef enum Sampling {
     SAMPLE_NONE,           /* nothing to train */
     SAMPLE_UNIFORM_USER,   /* S1/S2: #train triples, user uniform, positive uniform in user, one negative */
-    SAMPLE_DISTINCT_USERS, /* S3: batches of distinct users, one positive and one negative each */
-    SAMPLE_EVERY_EDGE,     /* S4, M 2.3: every train pair once, shuffled, one negative */
+    SAMPLE_DISTINCT_USERS, /* S3: batches of distinct users, one positive and one negative each; the last batch is cut */
+    SAMPLE_DISTINCT_USERS_FULL, /* the same, the last batch as long as the others */
+    SAMPLE_EVERY_EDGE,          /* S4, M 2.3: every train pair once, shuffled, one negative */
     SAMPLE_EVERY_EDGE_NO_NEGATIVE,
 } Sampling;
 /* Draws the events of an epoch: all numbers are functions of (seed, epoch, event), so an epoch can be drawn again. Negatives are items that
- * occur in train and that the user has no train pair with; users who have every such item are left out. */
+ * occur in train and that the user has no train pair with. Users who have every such item are left out: Elliot and MMRec draw for them
+ * without end. A batch of distinct users has at most as many as there are, where Elliot stops with an error. */
 typedef struct Sampler Sampler;
 Sampler *sampler_new(const DataSet *d, Sampling how, int64_t batch_size, uint64_t seed, Arena *a, Error *e);
 int64_t sampler_batches(const Sampler *s); /* in an epoch; 0 with SAMPLE_NONE */

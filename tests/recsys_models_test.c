@@ -167,6 +167,82 @@ static void popular_and_random(void **state)
     assert_true(mean > 0.46 && mean < 0.54 && scores[0] != scores[ITEMS]);
 }
 
+/* ---- samplers ---------------------------------------------------------------------------------------------------------------- */
+
+/* Elliot's NGCF draws as many distinct users for the last batch of an epoch as for the others; LATTICE's sampler cuts it. */
+static void batches_of_distinct_users(void **state)
+{
+    Bench *b = *state;
+    static const char *const models[] = {"NGCF", "LATTICE"};
+    enum { SIZE = 32 };
+    for (size_t k = 0; k < COUNT(models); k++) {
+        Error e = {0};
+        const Recommender *kind = recommender_find(models[k]);
+        Model m = {.kind = kind, .data = &b->data, .arena = b->arena};
+        m.settings = settings_make(kind->settings, PROTOCOL_ELLIOT, NULL, 0, b->arena, &e);
+        assert_ok(m.settings, e);
+        Sampler *s = sampler_new(&b->data, kind->sampling(&m), SIZE, 1, b->arena, &e);
+        assert_ok(s, e);
+        const int64_t rest = b->data.train.count % SIZE, batches = sampler_batches(s);
+        assert_true(rest > 0 && batches == b->data.train.count / SIZE + 1);
+        sampler_epoch(s, b->device.pool, 0);
+        for (int64_t i = 0; i < batches; i++) {
+            const int32_t *users, *positives, *negatives;
+            int64_t n = sampler_batch(s, i, &users, &positives, &negatives);
+            assert_int_equal(n, i == batches - 1 && k == 1 ? rest : SIZE);
+            bool taken[USERS] = {false};
+            for (int64_t j = 0; j < n; j++) {
+                assert_true(users[j] >= 0 && users[j] < USERS && !taken[users[j]]);
+                taken[users[j]] = true;
+                /* Users and items are whole numbers here: users by first appearance, items by number. */
+                assert_true(b->R[users[j]][positives[j]] > 0 && b->R[users[j]][negatives[j]] == 0);
+            }
+        }
+    }
+}
+
+/* ---- LATTICE's short batches ----------------------------------------------------------------------------------------------- */
+
+static float lattice_loss(Bench *b, const char *variant, const char *l_w, const char *batch_size)
+{
+    Error e = {0};
+    const char *const set[] = {"factors=8", "factors_multimod=8", "top_k=5", variant, l_w, batch_size};
+    static float features[ITEMS * 6];
+    for (uint64_t i = 0; i < COUNT(features); i++)
+        features[i] = draw_uniform((Draw){1, DRAW_TEST, 2}, i) - 0.5f;
+    DataSet data = b->data;
+    Feature f = {.name = "visual", .D = 6, .data = features};
+    data.features = &f;
+    data.feature_count = 1;
+    Model m = {.kind = recommender_find("LATTICE"), .data = &data, .arena = b->arena, .seed = 5};
+    m.settings = settings_make(m.kind->settings, PROTOCOL_MMREC, set, COUNT(set), b->arena, &e);
+    m.store = store_new(&b->device, &e);
+    assert_ok(m.settings && m.store && m.kind->init(&m, &e), e);
+    Tape *t = tape_new(&b->device, true, &e);
+    const int32_t users[] = {0, 3, 9, 20}, positives[] = {7, 7, 7, 7}, negatives[] = {11, 12, 13, 14};
+    Batch batch = {
+        .B = 4, .user = input_i32(t, users, 4), .pos = input_i32(t, positives, 4), .neg = input_i32(t, negatives, 4)};
+    Tensor *loss = m.kind->loss(t, &m, &batch);
+    float value;
+    assert_ok(tape_ok(t, &e), e);
+    tensor_read(&b->device, loss, 0, 1, &value);
+    tape_free(t);
+    store_free(m.store);
+    return value;
+}
+
+static void lattice_divides_by_the_batch_size(void **state)
+{
+    Bench *b = *state;
+    float none = lattice_loss(b, "variant=mmrec", "l_w=0", "batch_size=4");
+    float full = lattice_loss(b, "variant=mmrec", "l_w=1", "batch_size=4") - none;
+    float part =
+        lattice_loss(b, "variant=mmrec", "l_w=1", "batch_size=16") - none; /* 4 rows, as the last batch of an epoch */
+    assert_true(full > 0.1f && fabsf(part - full / 4) < 1e-5f);
+    assert_true(lattice_loss(b, "variant=elliot", "l_w=1", "batch_size=4") ==
+                lattice_loss(b, "variant=elliot", "l_w=1", "batch_size=16"));
+}
+
 /* ---- NGCF's dropout -------------------------------------------------------------------------------------------------------- */
 
 /* Loss of one batch in an epoch, under the draws of a step; represented: layers 1 to 3 of user 0 as scored with. */
@@ -278,10 +354,9 @@ static void itemknn_gives_the_published_figures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(itemknn_is_its_formula),
-        cmocka_unit_test(popular_and_random),
-        cmocka_unit_test(ngcf_drops_while_it_learns),
-        cmocka_unit_test(itemknn_gives_the_published_figures),
+        cmocka_unit_test(itemknn_is_its_formula),     cmocka_unit_test(popular_and_random),
+        cmocka_unit_test(batches_of_distinct_users),  cmocka_unit_test(lattice_divides_by_the_batch_size),
+        cmocka_unit_test(ngcf_drops_while_it_learns), cmocka_unit_test(itemknn_gives_the_published_figures),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

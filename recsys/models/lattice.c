@@ -232,7 +232,9 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
     propagate(t, m, graph, &users, &items);
     tape_drop(t, mark, 2, (Tensor *[]){users, items});
     const Triples triples = {gather(t, users, user_at), gather(t, items, pos_at), gather(t, items, neg_at), 0};
-    return bpr_loss(t, 1, &triples, (float)(setting_f64(m->settings, "l_w") / 2));
+    /* MMRec divides the squares by the configured batch size, of an epoch's short last batch too; Elliot by the batch's rows. */
+    double size = is_mmrec(m) ? (double)setting_i64(m->settings, "batch_size") : (double)b->B;
+    return bpr_loss(t, 1, &triples, (float)(setting_f64(m->settings, "l_w") / 2 * ((double)b->B / size)));
 }
 
 static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)

@@ -32,7 +32,7 @@ static const Setting settings[] = {
 static Sampling sampling(const Model *m)
 {
     (void)m;
-    return SAMPLE_DISTINCT_USERS;
+    return SAMPLE_DISTINCT_USERS_FULL; /* its own sampler draws batch_size users for every batch; LATTICE's cuts the last */
 }
 
 static bool below_one(const Model *m, const char *key, Error *e)
