@@ -157,6 +157,7 @@ Tensor *scale(Tape *t, Tensor *x, float a);
 Tensor *add_scaled(Tape *t, Tensor *x, Tensor *y, float a); /* x + a y */
 Tensor *activate(Tape *t, Tensor *x, Act act, float param);
 Tensor *dropout(Tape *t, Tensor *x, float p);                   /* identity when not training */
+Tensor *dropout_always(Tape *t, Tensor *x, float p);            /* drops when not training too */
 Tensor *detach(Tape *t, Tensor *x);                             /* same values, no gradient */
 Tensor *gather(Tape *t, Tensor *table, Tensor *ids);            /* [R,D], [n] -> [n,D]; row-sparse gradient */
 Tensor *rows(Tape *t, Tensor *x, int64_t first, int64_t count); /* x[first : first+count] */

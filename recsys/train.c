@@ -178,8 +178,10 @@ static bool evaluate(Trainer *t, Scores *valid, Scores *test, Error *e)
     Tensor *users = NULL, *items = NULL;
     Tape *tape = tape_new(t->device, false, e);
     bool ok = tape != NULL;
-    if (ok && m->kind->represent)
+    if (ok && m->kind->represent) {
+        tape_reset(tape, (Draw){m->seed, DRAW_EVALUATION, (uint32_t)t->epoch});
         ok = m->kind->represent(tape, m, &users, &items) && tape_ok(tape, e);
+    }
     ok = ok && evaluate_model(m, users, items, &t->eval, valid, test, t->scratch, e);
     if (ok) {
         double figure = t->data.valid.start ? score_of(valid, t->metric, t->metric_cutoff) : 0;

@@ -277,18 +277,28 @@ static void ngcf_drops_while_it_learns(void **state)
     Bench *b = *state;
     static const char *const none[] = {"factors=8", "weight_size=8", "node_dropout=0.0", "message_dropout=0.0"};
     static const char *const node[] = {"factors=8", "weight_size=8", "node_dropout=0.4", "message_dropout=0.0"};
-    static const char *const message[] = {"factors=8", "weight_size=8", "node_dropout=0.0", "message_dropout=0.4"};
-    float full[24], dropped[24];
+    static const char *const message[] = {"factors=8", "weight_size=8", "node_dropout=0.0", "message_dropout=0.4",
+                                          "evaluation_dropout=false"};
+    float full[24], dropped[24], again[24];
     float plain = ngcf_loss(b, none, 4, 0, 0, full);
     assert_true(ngcf_loss(b, none, 4, 1, 1, full) == plain);
     float of_epoch = ngcf_loss(b, node, 4, 0, 0, dropped);
     assert_memory_equal(full, dropped, sizeof full); /* what is scored with is whole */
     assert_true(of_epoch != plain && ngcf_loss(b, node, 4, 0, 1, dropped) == of_epoch);
     assert_true(ngcf_loss(b, node, 4, 1, 0, dropped) != of_epoch);
-    float of_step = ngcf_loss(b, message, 4, 0, 0, dropped);
+    float of_step = ngcf_loss(b, message, 5, 0, 0, dropped);
     assert_memory_equal(full, dropped, sizeof full);
-    assert_true(of_step != plain && ngcf_loss(b, message, 4, 1, 0, dropped) == of_step);
-    assert_true(ngcf_loss(b, message, 4, 0, 1, dropped) != of_step);
+    assert_true(of_step != plain && ngcf_loss(b, message, 5, 1, 0, dropped) == of_step);
+    assert_true(ngcf_loss(b, message, 5, 0, 1, dropped) != of_step);
+
+    /* Elliot's way is the default under its protocol: evaluation drops 0.4 of a layer's numbers, by draws of its own. */
+    assert_true(ngcf_loss(b, message, 4, 0, 0, dropped) == of_step);
+    int zeros = 0;
+    for (int i = 0; i < 24; i++)
+        zeros += dropped[i] == 0 && full[i] != 0;
+    assert_true(zeros >= 4 && zeros <= 16);
+    ngcf_loss(b, message, 4, 0, 0, again);
+    assert_memory_equal(dropped, again, sizeof dropped);
 
     static const char *const wrong[] = {"node_dropout=1.0", "message_dropout=1.5"};
     for (size_t i = 0; i < COUNT(wrong); i++) {

@@ -3,7 +3,8 @@
  *   M = L E_l,  E_l+1 = normalize(dropout(LeakyReLU_0.2(M W1' + b1 + (M * E_l) W2' + b2))),  L = D^-1 (A + I)
  *
  * A node's vector is its layers 0 to n_layers side by side, score(u, i) their dot product; the vectors of the batch are regularised.
- * Node dropout drops entries of L, once an epoch. Elliot differs from the authors' code (M 1.23) in three places: one LeakyReLU over the
+ * Node dropout drops entries of L, once an epoch. Message dropout stays on in evaluation under Elliot: its code keeps the dropout layers in a
+ * plain list, which eval() does not reach. evaluation_dropout=false is the authors' way; the vectors that a run writes are those it scored with. Elliot differs from the authors' code (M 1.23) in three places: one LeakyReLU over the
  * sum where they have two, the next layer starts from the normalised rows, and node dropout is on. */
 #include <math.h>
 
@@ -25,6 +26,7 @@ static const Setting settings[] = {
     {"n_layers", "3", "3", "hops on the graph of users and items", 0},
     {"node_dropout", "0.1", "0.1", "share of the graph's entries left out in an epoch, below 1", 0},
     {"message_dropout", "0.1", "0.1", "share of a layer's numbers left out in a step, below 1", 0},
+    {"evaluation_dropout", "true", "false", "keep message_dropout on in evaluation, as Elliot's code does", 0},
     {"l_w", "1e-5", "1e-5", "weight of the regularisation", 0},
     {0},
 };
@@ -92,12 +94,13 @@ static bool epoch(Model *m, Error *e)
 static void propagate(Tape *t, const Model *m, const Csr *graph)
 {
     const Ngcf *g = m->own;
-    float p = (float)setting_f64(m->settings, "message_dropout");
+    bool drops = tape_training(t) || setting_bool(m->settings, "evaluation_dropout");
+    float p = drops ? (float)setting_f64(m->settings, "message_dropout") : 0;
     g->layer[0] = stack_rows(t, g->user, g->item);
     for (int64_t l = 0; l < g->layers; l++) {
         Tensor *x = g->layer[l], *message = spmm(t, graph, x);
         x = linear_add(t, mul(t, message, x), &g->product[l], linear(t, message, &g->sum[l]));
-        x = dropout(t, activate(t, x, ACT_LEAKY_RELU, 0.2f), p);
+        x = dropout_always(t, activate(t, x, ACT_LEAKY_RELU, 0.2f), p);
         g->layer[l + 1] = row_normalize(t, x, 1e-12f);
     }
 }
