@@ -147,6 +147,20 @@ static double gain_of(float rating)
     return exp2((double)rating + 1) - 1; /* Elliot's threshold is 0 */
 }
 
+/* Elliot: a rating below its threshold of 0 says that the item is not relevant. MMRec reads no ratings: every item of the truth is. */
+static bool is_relevant(const Pairs *truth, Protocol p, int64_t at)
+{
+    return p == PROTOCOL_MMREC || truth->rating[at] >= 0;
+}
+
+static int64_t count_relevant(const Pairs *truth, Protocol p, int64_t user)
+{
+    int64_t n = 0;
+    for (int64_t i = truth->start[user]; i < truth->start[user + 1]; i++)
+        n += is_relevant(truth, p, i);
+    return n;
+}
+
 /* Where an item stands in the user's truth; -1 when it does not. */
 static int64_t find_item(const Pairs *p, int64_t user, int32_t item)
 {
@@ -167,17 +181,18 @@ typedef struct Scratch {
     double *gain, *ideal, *discount;
 } Scratch;
 
-static Judged judge(const Scratch *s, const Pairs *truth, int64_t user, const int32_t *top, int64_t K)
+static Judged judge(const Scratch *s, const Pairs *truth, Protocol p, int64_t user, const int32_t *top, int64_t K)
 {
-    int64_t first = truth->start[user], relevant = truth->start[user + 1] - first;
+    int64_t relevant = 0;
     for (int64_t r = 0; r < K; r++) {
         int64_t at = top[r] < 0 ? -1 : find_item(truth, user, top[r]);
-        s->hit[r] = at >= 0;
+        s->hit[r] = at >= 0 && is_relevant(truth, p, at);
         s->hits[r + 1] = s->hits[r] + s->hit[r];
         s->gain[r] = s->hit[r] ? gain_of(truth->rating[at]) : 0;
     }
-    for (int64_t i = 0; i < relevant; i++)
-        s->ideal[i] = gain_of(truth->rating[first + i]);
+    for (int64_t i = truth->start[user]; i < truth->start[user + 1]; i++)
+        if (is_relevant(truth, p, i))
+            s->ideal[relevant++] = gain_of(truth->rating[i]);
     qsort(s->ideal, (size_t)relevant, sizeof(double), compare_down);
     return (Judged){relevant, s->hits, s->hit, s->gain, s->ideal, s->discount};
 }
@@ -213,7 +228,7 @@ bool score_lists(Scores *s, Protocol p, const int32_t *users, int64_t n, int64_t
     if (!s->names || !s->at || !check(s, K, metrics, cutoffs, e))
         return false;
     for (int64_t i = 0; i < n; i++) {
-        int64_t relevant = truth->start[users[i] + 1] - truth->start[users[i]];
+        int64_t relevant = count_relevant(truth, p, users[i]);
         most = MAX(most, relevant);
         counted += relevant > 0 && (p == PROTOCOL_MMREC || top[i * K] >= 0);
     }
@@ -226,9 +241,9 @@ bool score_lists(Scores *s, Protocol p, const int32_t *users, int64_t n, int64_t
     for (int64_t r = 0; r < K; r++)
         w.discount[r] = M_LN2 / log((double)r + 2);
     for (int64_t i = 0; i < n; i++) {
-        if (truth->start[users[i]] == truth->start[users[i] + 1] || (p == PROTOCOL_ELLIOT && top[i * K] < 0))
+        if (count_relevant(truth, p, users[i]) == 0 || (p == PROTOCOL_ELLIOT && top[i * K] < 0))
             continue;
-        Judged j = judge(&w, truth, users[i], top + i * K, K);
+        Judged j = judge(&w, truth, p, users[i], top + i * K, K);
         for (size_t f = 0; f < figures; f++) {
             double x = METRICS[metric_find(s->names[f / cutoff_count])].of[p](&j, cutoffs[f % cutoff_count]);
             s->by_user[f * (size_t)counted + (size_t)s->users] = x;

@@ -110,7 +110,8 @@ typedef struct Scores {
     int64_t users;   /* those that count */
 } Scores;
 /* top [n, K] item numbers (-1: none) of users ids [n], judged by `truth`. A user counts who has truth and, under Elliot, a list that is
- * not empty. Cutoffs are at most K. Unknown metrics and cutoffs are errors. */
+ * not empty and a relevant item (rating 0 or more). Elliot fills the list of a user who has every item with items left out, and counts a 0
+ * for that user; here such a user has no list. Cutoffs are at most K. Unknown metrics and cutoffs are errors. */
 bool score_lists(Scores *s, Protocol p, const int32_t *users, int64_t n, int64_t K, const int32_t *top, const Pairs *truth,
                  const char *const *metrics, size_t metric_count, const int64_t *cutoffs, size_t cutoff_count, Arena *a,
                  Error *e);

@@ -3,6 +3,8 @@
 
 #include "testing.h"
 
+#include <math.h>
+
 /* Two users with truth, one without. u0 likes 1 (rating 5), 3 (1), 7 (3); u1 likes 2 (4); u2 nothing. Lists of five. */
 static int64_t start[] = {0, 3, 4, 4};
 static int32_t item[] = {1, 3, 7, 2};
@@ -90,6 +92,28 @@ static void who_counts(void **state)
     arena_free(a);
 }
 
+/* Elliot: an item rated below 0 is neither a hit nor part of the truth, and a user of such items alone does not count. */
+static void ratings_below_zero(void **state)
+{
+    (void)state;
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    Scores s;
+    float ratings[] = {5, -1, 0, -0.5f};
+    const Pairs rated = {4, start, item, ratings};
+    const char *names[] = {"Recall", "Precision", "nDCG", "nDCGRendle2020"};
+    const int64_t cutoffs[] = {4};
+    assert_ok(score_lists(&s, PROTOCOL_ELLIOT, users, 3, 5, top, &rated, names, 4, cutoffs, 1, a, &e), e);
+    assert_int_equal(s.users, 1);
+    assert_true(s.mean[0] == 0.5 && s.mean[1] == 0.25); /* the hit is item 1, at rank 3; 7 is relevant and not in the list */
+    assert_true(fabs(s.mean[2] - 63 * 0.5 / (63 + 0.63092975357145743)) < 1e-12);
+    assert_true(fabs(s.mean[3] - 0.5 / 1.63092975357145743) < 1e-12);
+    assert_ok(score_lists(&s, PROTOCOL_MMREC, users, 3, 5, top, &rated, names, 4, cutoffs, 1, a, &e), e);
+    assert_int_equal(s.users, 2); /* MMRec reads no ratings */
+    assert_true(fabs(s.mean[0] - (2.0 / 3 + 1) / 2) < 1e-12);
+    arena_free(a);
+}
+
 static void wrong_metrics_and_cutoffs(void **state)
 {
     (void)state;
@@ -113,10 +137,8 @@ static void wrong_metrics_and_cutoffs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(elliot_as_by_hand),
-        cmocka_unit_test(mmrec_as_by_hand),
-        cmocka_unit_test(who_counts),
-        cmocka_unit_test(wrong_metrics_and_cutoffs),
+        cmocka_unit_test(elliot_as_by_hand),  cmocka_unit_test(mmrec_as_by_hand),          cmocka_unit_test(who_counts),
+        cmocka_unit_test(ratings_below_zero), cmocka_unit_test(wrong_metrics_and_cutoffs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
