@@ -166,10 +166,24 @@ static bool copy_scores(Scores *to, const Scores *from, Arena *a, Error *e)
     return true;
 }
 
-/* MMRec compares figures rounded to four decimals (M 2.4); without a validation part the last epoch is the best. */
-static bool improves(const Trainer *t, double figure)
+/* Takes note of an evaluation's figure; true where it is the best so far. Both systems keep the first of equal figures. MMRec compares
+ * figures rounded to four decimals (M 2.4).
+ *
+ * Without a validation part the last epoch is taken: Elliot then chooses by the test part, which makes the test figure too high. */
+static bool improves(Trainer *t, double figure)
 {
-    return !t->data.valid.start || figure > t->best;
+    bool better = !t->data.valid.start || figure > t->best, as_good = figure == t->best;
+    t->unimproved = better || (as_good && t->data.protocol == PROTOCOL_ELLIOT) ? 0 : t->unimproved + 1;
+    t->best = better ? figure : t->best;
+    return better;
+}
+
+/* Elliot stops when the first of the last patience + 1 figures is above all others: at the patience-th evaluation in a row below the best
+ * one. MMRec stops at one more, and an equal figure counts as one of them. */
+static bool out_of_patience(const Trainer *t)
+{
+    int64_t patience = setting_i64(t->settings, "patience");
+    return patience > 0 && t->unimproved >= patience + (t->data.protocol == PROTOCOL_MMREC);
 }
 
 static bool evaluate(Trainer *t, Scores *valid, Scores *test, Error *e)
@@ -187,11 +201,8 @@ static bool evaluate(Trainer *t, Scores *valid, Scores *test, Error *e)
         double figure = t->data.valid.start ? score_of(valid, t->metric, t->metric_cutoff) : 0;
         if (t->data.protocol == PROTOCOL_MMREC)
             figure = nearbyint(figure * 1e4) / 1e4;
-        t->unimproved++;
         if (improves(t, figure)) {
-            t->best = figure;
             t->best_epoch = t->epoch;
-            t->unimproved = 0;
             ok = copy_scores(&t->best_valid, valid, t->arena, e) && copy_scores(&t->best_test, test, t->arena, e) &&
                  (!t->config->out || run_write_vectors(t, users, items, e));
         }
@@ -290,7 +301,6 @@ static double traced_seconds(const Trainer *t)
 static bool advance(Trainer *t, Progress *p, Times *epochs, Times *evals, Error *e)
 {
     int64_t last = sampler_batches(t->sampler) ? setting_i64(t->settings, "epochs") : 1;
-    int64_t patience = setting_i64(t->settings, "patience");
     double loss = 0, begun = now_seconds(), traced = traced_seconds(t);
     Scores valid = {0}, test = {0};
     if (sampler_batches(t->sampler) && t->epoch < last && !train_epoch(t, p, &loss, e))
@@ -298,16 +308,20 @@ static bool advance(Trainer *t, Progress *p, Times *epochs, Times *evals, Error 
     t->epoch = MIN(t->epoch + 1, last);
     double trained = now_seconds();
     t->op_seconds += traced_seconds(t) - traced;
+    /* The last epoch is always evaluated. Elliot and MMRec evaluate every validation_rate-th epoch alone: where the number of epochs is no
+     * multiple, what they train after the last evaluation has no effect on any figure. */
     bool due = t->epoch == last || t->epoch % setting_i64(t->settings, "validation_rate") == 0;
     if (!times_add(epochs, trained - begun, t->arena, e) || (due && !evaluate(t, &valid, &test, e)) ||
         (due && !note_history(t, loss, &valid, &test, e)) ||
         (due && !times_add(evals, now_seconds() - trained, t->arena, e)))
         return false;
-    t->finished = t->epoch >= last || (patience > 0 && t->unimproved > patience);
+    t->finished = t->epoch >= last || out_of_patience(t);
     print_epoch(t, loss, trained - begun, &valid, &test);
     char note[160];
-    snprintf(note, sizeof(note), "epoch %lld/%lld  loss %.4f  best %s@%lld %.4f", (long long)t->epoch, (long long)last, loss,
-             t->metric, (long long)t->metric_cutoff, t->best < 0 ? 0.0 : t->best);
+    int n = snprintf(note, sizeof(note), "epoch %lld/%lld  loss %.4f", (long long)t->epoch, (long long)last, loss);
+    if (t->data.valid.start)
+        snprintf(note + n, sizeof(note) - (size_t)n, "  best %s@%lld %.4f", t->metric, (long long)t->metric_cutoff,
+                 t->best < 0 ? 0.0 : t->best);
     progress_step(p, (double)(t->epoch * sampler_batches(t->sampler)), note);
     arena_rewind(t->scratch, (ArenaMark){0});
     bool checkpoint_due = t->finished || now_seconds() - t->checkpointed >= setting_f64(t->settings, "checkpoint_seconds");
@@ -322,6 +336,12 @@ static bool train_all(Trainer *t, TrainResult *r, Error *e)
                    (double)(setting_i64(t->settings, "epochs") * sampler_batches(t->sampler)));
     p.done = p.before = (double)(t->epoch * sampler_batches(t->sampler)); /* where a checkpoint left off */
     bool ok = true;
+    if (t->config->progress && sampler_batches(t->sampler) && !t->data.valid.start)
+        fprintf(t->config->progress,
+                "%s: no validation part: the last epoch is taken, and nothing stops the run early (Elliot chooses the epoch "
+                "by the "
+                "test part)\n",
+                t->model.kind->name);
     while (ok && !t->finished)
         ok = advance(t, &p, &epochs, &evals, e);
     progress_end(&p, NULL);
@@ -341,8 +361,12 @@ static void print_result(const Trainer *t, const TrainResult *r)
     scores_print_json(f, &r->valid);
     fputs(",\"test\":", f);
     scores_print_json(f, &r->test);
-    fprintf(f, ",\"epoch_seconds\":%.6g,\"eval_seconds\":%.6g,\"peak_rss_bytes\":%zu}\n", r->epoch_seconds, r->eval_seconds,
+    fprintf(f, ",\"epoch_seconds\":%.6g,\"eval_seconds\":%.6g,\"peak_rss_bytes\":%zu", r->epoch_seconds, r->eval_seconds,
             peak_rss_bytes());
+    if (sampler_batches(t->sampler) && t->data.valid.start)
+        fprintf(f, ",\"chosen_by\":\"%s@%lld of valid\"}\n", t->metric, (long long)t->metric_cutoff);
+    else
+        fprintf(f, ",\"chosen_by\":\"%s\"}\n", sampler_batches(t->sampler) ? "the last epoch" : "no epochs");
     fflush(f);
 }
 

@@ -69,8 +69,8 @@ bool train_command(Context *c, Error *e)
     }
     if (n && !show_scores(stdout, c, labels, scores, n, e))
         return false;
-    printf("%s: best epoch %lld of %lld, %.3f s an epoch, %.3f s an evaluation, %.0f MB at most\n",
-           recommender_find(t.model)->name, (long long)r.best_epoch, (long long)r.epochs, r.epoch_seconds, r.eval_seconds,
+    printf("%s: %s epoch %lld of %lld, %.3f s an epoch, %.3f s an evaluation, %.0f MB at most\n",
+           recommender_find(t.model)->name, r.valid.metrics ? "best" : "last", (long long)r.best_epoch, (long long)r.epochs, r.epoch_seconds, r.eval_seconds,
            (double)peak_rss_bytes() / 1e6);
     return true;
 }
