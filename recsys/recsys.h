@@ -118,21 +118,41 @@ bool score_lists(Scores *s, Protocol p, const int32_t *users, int64_t n, int64_t
 
 /* ---- recommenders --------------------------------------------------------------------------------------------------------------------- */
 
+/* What MMRec, RecBole or Elliot call a setting. A name that means something else there, or nothing here, is refused with what to set. */
+typedef enum AliasUse { ALIAS_SAME, ALIAS_VARIANT_MMREC, ALIAS_PROTOCOL_MMREC, ALIAS_REFUSED } AliasUse;
+typedef struct Alias {
+    const char *name;
+    const char *instead; /* what to do where the name is refused */
+    AliasUse use;        /* accepted always, with variant mmrec, under protocol mmrec, or never */
+    double least;        /* smallest value that means the same */
+} Alias;
 typedef struct Setting { /* a hyper-parameter; its value is a text until the model asks */
     /* defaults by protocol; a whole number, a number or a word: values must be of the same kind */
     const char *key, *elliot, *mmrec;
     const char *about;
-    double least; /* smallest value that a number may have */
+    double least;         /* smallest value that a number may have */
+    const Alias *aliases; /* ends with name NULL; NULL: none */
 } Setting;
+#define ALIASES(...)                                                                                                        \
+    (const Alias[])                                                                                                         \
+    {                                                                                                                       \
+        __VA_ARGS__,                                                                                                        \
+        {                                                                                                                   \
+            0                                                                                                               \
+        }                                                                                                                   \
+    }
 typedef struct Settings Settings;
 /* Every recommender has these; ends with key NULL. A model's table may change their defaults. */
 extern const Setting common_settings[];
-/* The protocol's defaults, a model's own (ends with key NULL, may be NULL), then "key=value" texts. Unknown keys and values of the wrong
- * kind are errors that name what there is. Lives in the arena. */
+extern const Alias lr_decay_aliases[]; /* for a model with a default of its own */
+/* The protocol's defaults, a model's own (ends with key NULL, may be NULL), then "key=value" texts; a key may be an alias, a list may be
+ * written as in YAML, "[5, 10]". Unknown keys, values of the wrong kind and a setting that is given under two names are errors that name what
+ * there is. Lives in the arena. */
 Settings *settings_make(const Setting *own, Protocol p, const char *const *set, size_t set_count, Arena *a, Error *e);
 size_t settings_count(const Settings *s);
 const char *settings_key(const Settings *s, size_t i);
 const char *settings_value(const Settings *s, size_t i);
+const char *settings_alias(const Settings *s, size_t i); /* the name it was given under, where that is another; else NULL */
 /* The getters take keys that the tables have; a key that is in none gives 0, "" or false. */
 double setting_f64(const Settings *s, const char *key);
 int64_t setting_i64(const Settings *s, const char *key);
@@ -177,6 +197,7 @@ typedef struct Model { /* one recommender at work */
 } Model;
 typedef struct Recommender {
     const char *name, *paper;
+    const char *alias;       /* its name in other systems, or NULL */
     const Setting *settings; /* ends with key NULL */
     Sampling (*sampling)(const Model *m);
     bool needs_features;
@@ -190,7 +211,8 @@ typedef struct Recommender {
 } Recommender;
 size_t recommender_count(void);
 const Recommender *recommender_at(size_t i);
-const Recommender *recommender_find(const char *name); /* any case; NULL when absent */
+/* By name or alias, in any case, with or without Elliot's "external."; NULL when absent. */
+const Recommender *recommender_find(const char *name);
 
 /* ---- evaluation (evaluate.c) ------------------------------------------------------------------------------------------------------------- */
 

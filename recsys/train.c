@@ -370,6 +370,34 @@ static void print_result(const Trainer *t, const TrainResult *r)
     fflush(f);
 }
 
+/* Which settings were given under another system's name, and the recommender too: one line, or one object. */
+static void print_names(const Trainer *t)
+{
+    const char *name = t->model.kind->name, *given = t->config->model, *cut = "";
+    const Settings *s = t->settings;
+    bool some = strcasecmp(given, name) != 0;
+    for (size_t i = 0; i < settings_count(s); i++)
+        some = some || settings_alias(s, i);
+    if (some && t->config->progress) {
+        fprintf(t->config->progress, strcasecmp(given, name) ? "%s (%s):" : "%s:", name, given);
+        for (size_t i = 0; i < settings_count(s); i++)
+            if (settings_alias(s, i))
+                fprintf(t->config->progress, " %s=%s (%s)", settings_key(s, i), settings_value(s, i), settings_alias(s, i));
+        fputc('\n', t->config->progress);
+    }
+    if (!some || !t->config->json)
+        return;
+    fprintf(t->config->json, "{\"event\":\"names\",\"model\":\"%s\",\"given_as\":", name);
+    json_print_string(t->config->json, text_of(given));
+    fputs(",\"settings\":{", t->config->json);
+    for (size_t i = 0; i < settings_count(s); i++)
+        if (settings_alias(s, i)) {
+            fprintf(t->config->json, "%s\"%s\":\"%s\"", cut, settings_key(s, i), settings_alias(s, i));
+            cut = ",";
+        }
+    fputs("}}\n", t->config->json);
+}
+
 bool train_run(const Device *d, const TrainConfig *c, TrainResult *r, Arena *a, Error *e)
 {
     Trainer *t = NEW(a, Trainer, 1, e);
@@ -382,6 +410,8 @@ bool train_run(const Device *d, const TrainConfig *c, TrainResult *r, Arena *a, 
     bool ok = trainer_load(t, e); /* before a folder is made: what cannot start leaves nothing behind */
     if (c->out)
         ok = ok && folder_make(c->out, e) && folder_lock(&lock, c->out, e) && run_open(t, e);
+    if (ok)
+        print_names(t);
     ok = ok && train_all(t, r, e);
     if (ok)
         print_result(t, r);

@@ -17,14 +17,18 @@ typedef struct ItemKnn {
     Neighbour *heir;     /* W by row: the items whose scores item i adds to */
 } ItemKnn;
 
+#define NOT_A_SIMILARITY "the similarities are cosine and dot: leave it out"
 static const Setting settings[] = {
-    {"neighbors", "40", "40", "neighbours kept for an item", 1},
-    {"similarity", "cosine", "cosine", "cosine or dot", 0},
+    {"neighbors", "40", "40", "neighbours kept for an item", 1,
+     ALIASES({"k", NULL, ALIAS_SAME, 0}, {"knn_method", "neighbours are items: leave it out", ALIAS_REFUSED, 0})},
+    {"similarity", "cosine", "cosine", "cosine or dot", 0,
+     ALIASES({"asymmetric_alpha", NOT_A_SIMILARITY, ALIAS_REFUSED, 0}, {"tversky_alpha", NOT_A_SIMILARITY, ALIAS_REFUSED, 0},
+             {"tversky_beta", NOT_A_SIMILARITY, ALIAS_REFUSED, 0}, {"row_weights", NOT_A_SIMILARITY, ALIAS_REFUSED, 0})},
     {"implementation", "standard", "standard",
-     "standard: an item is its own neighbour; aiolli: it is not, and shrink counts", 0},
-    {"implicit", "false", "false", "take every rating as 1", 0},
-    {"shrink", "0.0", "0.0", "aiolli: added to the denominator of the similarity", 0},
-    {"normalize", "true", "true", "aiolli: divide by the items' lengths", 0},
+     "standard: an item is its own neighbour; aiolli: it is not, and shrink counts", 0, NULL},
+    {"implicit", "false", "false", "take every rating as 1", 0, NULL},
+    {"shrink", "0.0", "0.0", "aiolli: added to the denominator of the similarity", 0, NULL},
+    {"normalize", "true", "true", "aiolli: divide by the items' lengths", 0, NULL},
     {0},
 };
 

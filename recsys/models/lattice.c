@@ -36,14 +36,19 @@ typedef struct Lattice {
 
 static const Setting settings[] = {
     VARIANT_SETTING,
-    {"factors", "64", "64", "length D of the embeddings", 1},
-    {"factors_multimod", "64", "64", "length of the projected features", 1},
-    {"n_layers", "1", "1", "hops on the item graph", 0},
-    {"n_ui_layers", "2", "2", "hops on the graph of users and items", 0},
-    {"top_k", "20", "10", "neighbours kept for an item", 1},
-    {"l_m", "0.7", "0.9", "share of the raw features' graph; the learned one has the rest", 0},
-    {"l_w", "1e-5", "1e-3", "weight of the regularisation", 0},
-    {"lr_decay", "0.96", "0.96", "factor on the learning rate in 50 epochs", 0},
+    FACTORS_SETTING,
+    {"factors_multimod", "64", "64", "length of the projected features", 1,
+     ALIASES({"feat_embed_dim", NULL, ALIAS_SAME, 0})},
+    {"n_layers", "1", "1", "hops on the item graph", 0, NULL},
+    {"n_ui_layers", "2", "2", "hops on the graph of users and items", 0,
+     ALIASES({"weight_size", "set n_ui_layers, the length of that list", ALIAS_REFUSED, 0},
+             {"cf_model", "the convolution is LightGCN's: leave it out", ALIAS_REFUSED, 0},
+             {"mess_dropout", "it belongs to cf_model ngcf, which is not supported: leave it out", ALIAS_REFUSED, 0})},
+    {"top_k", "20", "10", "neighbours kept for an item", 1, ALIASES({"knn_k", NULL, ALIAS_SAME, 0})},
+    {"l_m", "0.7", "0.9", "share of the raw features' graph; the learned one has the rest", 0,
+     ALIASES({"lambda_coeff", NULL, ALIAS_SAME, 0})},
+    L_W_SETTING("1e-5", "1e-3"),
+    {"lr_decay", "0.96", "0.96", "factor on the learning rate in 50 epochs", 0, lr_decay_aliases},
     {0},
 };
 

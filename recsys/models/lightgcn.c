@@ -12,9 +12,9 @@ typedef struct LightGcn {
 
 static const Setting settings[] = {
     VARIANT_SETTING,
-    {"factors", "64", "64", "length D of the embeddings", 1},
-    {"n_layers", "3", "3", "hops on the graph of users and items", 0},
-    {"l_w", "1e-5", "1e-4", "weight of the regularisation", 0},
+    FACTORS_SETTING,
+    {"n_layers", "3", "3", "hops on the graph of users and items", 0, NULL},
+    L_W_SETTING("1e-5", "1e-4"),
     {0},
 };
 

@@ -29,6 +29,7 @@ static bool score(Model *m, const int32_t *ids, int64_t n, float *scores, Error 
 
 const Recommender recommender_mostpop = {
     .name = "MostPop",
+    .alias = "Pop",
     .paper = "popularity in the train part",
     .settings = settings,
     .sampling = sampling,

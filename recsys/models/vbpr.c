@@ -18,8 +18,8 @@ typedef struct Vbpr {
 
 static const Setting settings[] = {
     VARIANT_SETTING,
-    {"factors", "64", "64", "length D of the embeddings", 1},
-    {"l_w", "1e-5", "1e-2", "weight of the regularisation", 0},
+    FACTORS_SETTING,
+    L_W_SETTING("1e-5", "1e-2"),
     {0},
 };
 
