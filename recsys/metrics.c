@@ -127,6 +127,7 @@ const char *metric_names(void)
 
 int metric_find(const char *name)
 {
+    name = strcasecmp(name, "Hit") ? name : "HR"; /* RecBole's name */
     for (size_t i = 0; i < COUNT(METRICS); i++)
         if (!strcasecmp(name, METRICS[i].metric.name))
             return (int)i;

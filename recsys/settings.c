@@ -30,27 +30,41 @@ const Setting common_settings[] = {
     {0},
 };
 
-/* Names of the other systems' configurations that no setting here stands for. */
-static const Alias not_settings[] = {
-    {"seed", "give --seed N", ALIAS_REFUSED, 0},
-    {"random_seed", "give --seed N", ALIAS_REFUSED, 0},
-    {"learner", "Adam is the optimiser of every recommender: leave it out", ALIAS_REFUSED, 0},
-    {"clip_grad_norm", "gradients are not clipped: leave it out", ALIAS_REFUSED, 0},
-    {"training_neg_sample_num", "one negative is drawn for each positive: leave it out", ALIAS_REFUSED, 0},
-    {"train_neg_sample_args", "one negative is drawn for each positive, uniformly: leave it out", ALIAS_REFUSED, 0},
-    {"eval_batch_size", "results do not depend on it: leave it out", ALIAS_REFUSED, 0},
-    {"eval_args", "`sapor split` cuts the data; all items are ranked", ALIAS_REFUSED, 0},
-    {"gpu_id", "give --device", ALIAS_REFUSED, 0},
-    {"use_gpu", "give --device", ALIAS_REFUSED, 0},
-    {"relevance_threshold", "it is 0: leave it out", ALIAS_REFUSED, 0},
-    {"normalize", "graphs are normalised, as with normalize: True: leave it out", ALIAS_REFUSED, 0},
-    {"modalities", "--features names the modalities", ALIAS_REFUSED, 0},
-    {"loaders", "--features names the modalities", ALIAS_REFUSED, 0},
-    {"comb_mod", "modalities are concatenated: leave it out", ALIAS_REFUSED, 0},
-    {"hyper_parameters", "train once for each combination", ALIAS_REFUSED, 0},
-    {"save_weights", "--out DIR keeps the run", ALIAS_REFUSED, 0},
-    {"save_recs", "`sapor recommend` writes the lists of a run that --out DIR kept", ALIAS_REFUSED, 0},
-    {0},
+/* Names of the other systems' configurations that no setting here stands for, and what to do instead. */
+static const struct {
+    const char *names, *instead;
+} not_settings[] = {
+    {"seed random_seed", "give --seed N"},
+    {"gpu gpu_id use_gpu backend", "give --device"},
+    {"worker state reproducibility show_progress verbose eval_batch_size log_wandb wandb_project loss_decimal_place "
+     "metric_decimal_place",
+     "no result depends on it: leave it out"},
+    {"shuffle", "the batches of every epoch are drawn anew: leave it out"},
+    {"enable_amp enable_scaler", "training is in float32: leave it out"},
+    {"learner", "Adam is the optimiser of every recommender: leave it out"},
+    {"clip_grad_norm", "gradients are not clipped: leave it out"},
+    {"training_neg_sample_num train_neg_sample_args use_neg_sampling use_full_sampling NEG_PREFIX",
+     "one negative is drawn for each positive, uniformly: leave it out"},
+    {"negative_sampling repeatable", "all items that train does not have for the user are ranked: leave it out"},
+    {"eval_args splitting prefiltering", "`sapor split` cuts the data"},
+    {"data_path data_config dataset dataset_path inter_file_name inter_splitting_label field_separator USER_ID_FIELD "
+     "ITEM_ID_FIELD TIME_FIELD",
+     "--train, --valid, --test and --format say what is read"},
+    {"filter_out_cod_start_users", "users without a train row are left out: leave it out"},
+    {"modalities loaders side_information align_side_with_train is_multimodal_model vision_feature_file text_feature_file",
+     "--features names the modalities"},
+    {"comb_mod", "modalities are concatenated: leave it out"},
+    {"normalize", "graphs are normalised, as with normalize: True: leave it out"},
+    {"binarize", "set implicit=true for ItemKNN; nDCGRendle2020 is nDCG without ratings"},
+    {"relevance_threshold", "it is 0: leave it out"},
+    {"valid_metric_bigger", "of every metric the larger value is better: leave it out"},
+    {"optimize_internal_loss", "validation_metric chooses the best epoch: leave it out"},
+    {"hyper_parameters hyper_opt_alg hyper_max_evals", "train once for each combination"},
+    {"checkpoint_dir restore save_weights save_recs save_recommended_topk recommend_topk save_dataset save_dataloaders "
+     "dataset_save_path dataloaders_save_path",
+     "--out DIR keeps the run, and `sapor recommend DIR` writes its lists"},
+    {"req_training", "it follows from the recommender: leave it out"},
+    {"complex_metrics paired_ttest wilcoxon_test transform require_pow use_raw_features end2end", "it is not supported"},
 };
 
 typedef struct Entry {
@@ -79,13 +93,21 @@ static const Alias *alias_in(const Alias *list, Text name)
     return NULL;
 }
 
-/* The entry of which `name` is an alias, or NULL with the alias where no setting stands for it. */
 static Entry *find_alias(const Settings *s, Text name, const Alias **alias)
 {
     for (size_t i = 0; i < s->count; i++)
         if ((*alias = alias_in(s->entries[i].declared->aliases, name)))
             return &s->entries[i];
-    *alias = alias_in(not_settings, name);
+    return NULL;
+}
+
+/* What to do in place of a name of not_settings; NULL where it is none. */
+static const char *instead_of(Text name)
+{
+    for (size_t i = 0; i < COUNT(not_settings); i++)
+        for (Text rest = text_of(not_settings[i].names), one; text_next(&rest, ' ', &one);)
+            if (text_equal(one, name))
+                return not_settings[i].instead;
     return NULL;
 }
 
@@ -184,15 +206,16 @@ static bool set_one(Settings *s, Protocol p, Protocol variant, const char *given
     Entry *entry = find(s, key);
     if (!entry)
         entry = find_alias(s, key, &alias);
-    if (!entry && !alias)
+    if (!entry && instead_of(key))
+        return fail(e, SP_USAGE, "setting %s is not accepted: %s", given, instead_of(key));
+    if (!entry)
         return unknown_key(s, key, a, e);
     const char *name = arena_strndup(a, key.p, key.n, e);
     char *copy = arena_strndup(a, value.p, value.n, e);
     if (!name || !copy)
         return false;
-    if (entry)
-        plain_value(entry->declared, copy);
-    if (alias && (!entry || !alias_holds(alias, p, variant, copy)))
+    plain_value(entry->declared, copy);
+    if (alias && !alias_holds(alias, p, variant, copy))
         return fail(e, SP_USAGE, "setting %s is not accepted: %s", given, alias->instead);
     if (entry->given && strcmp(entry->given, name) != 0)
         return fail(e, SP_USAGE, "%s and %s are the same setting: give one of them", entry->given, name);

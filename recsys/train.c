@@ -48,12 +48,16 @@ static bool read_validation_metric(Trainer *t, Error *e)
     bool known = false;
     if (!text_i64(rest, &t->metric_cutoff))
         return fail(e, SP_USAGE, "setting validation_metric=%s: METRIC@CUTOFF is wanted, such as Recall@20", text);
-    for (size_t i = 0; i < t->eval.metric_count; i++)
-        if (name.n == strlen(t->eval.metrics[i]) && !strncasecmp(name.p, t->eval.metrics[i], name.n)) {
+    const char *copy = arena_strndup(t->arena, name.p, name.n, e);
+    int found = copy ? metric_find(copy) : -1;
+    for (size_t i = 0; found >= 0 && i < t->eval.metric_count; i++)
+        if (!strcmp(t->eval.metrics[i], metric_at((size_t)found)->name)) {
             t->metric = t->eval.metrics[i];
             for (size_t j = 0; j < t->eval.cutoff_count; j++)
                 known = known || t->eval.cutoffs[j] == t->metric_cutoff;
         }
+    if (!copy)
+        return false;
     return known || fail(e, SP_USAGE, "setting validation_metric=%s: is not among metrics=%s at cutoffs=%s", text,
                          setting_text(t->settings, "metrics"), setting_text(t->settings, "cutoffs"));
 }

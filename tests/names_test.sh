@@ -61,6 +61,8 @@ ok $? 'one setting under two names is refused'
 run train XBPR --train train.tsv
 [ $? = 2 ] && grep -q 'did you mean "VBPR" or "BPR"?\|did you mean "BPR" or "VBPR"?' err
 ok $? 'a misspelt recommender: all near names'
+run train BPR --train train.tsv --valid test.tsv --set epochs=1 --set 'metrics=["Hit", "NDCG"]' --set topk=[5] --set valid_metric=Hit@5 --json
+has out '"valid":\{"HR@5":[0-9.]*,"nDCG@5":.*"chosen_by":"HR@5 of valid"' 'lists as in YAML, and the metrics of RecBole'
 run models BPR
 has out '^BPRMF, also BPR: ' 'models: the other name of a recommender'
 has out '^lr  .* learning_rate  ' 'models: the other name of a setting'

@@ -131,6 +131,7 @@ static void wrong_metrics_and_cutoffs(void **state)
     assert_false(score_lists(&s, PROTOCOL_ELLIOT, users, 3, 0, top, &truth, &right, 1, &one, 1, a, &e));
     assert_error(e, SP_USAGE, "empty");
     assert_string_equal(metric_at((size_t)metric_find("NDCG"))->name, "nDCG");
+    assert_string_equal(metric_at((size_t)metric_find("Hit"))->name, "HR"); /* RecBole's name */
     arena_free(a);
 }
 

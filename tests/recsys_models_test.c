@@ -138,13 +138,20 @@ static void itemknn_is_its_formula(void **state)
                 fail_msg("case %zu: user %d, item %d: %g, not %g", c, k / ITEMS, k % ITEMS, (double)scores[k], x);
         }
     }
-    Error e = {0};
-    const char *wrong = "similarity=euclid";
-    Model m = {.kind = recommender_find("ItemKNN"), .data = &b->data, .arena = b->arena, .store = store_new(&b->device, &e)};
-    m.settings = settings_make(m.kind->settings, PROTOCOL_ELLIOT, &wrong, 1, b->arena, &e);
-    assert_false(m.kind->init(&m, &e));
-    assert_error(e, SP_USAGE, "similarity=euclid: cosine or dot");
-    store_free(m.store);
+    static const struct {
+        const char *set, *says;
+    } wrong[] = {{"similarity=euclid", "similarity=euclid: cosine or dot"},
+                 {"shrink=10", "implementation=aiolli"}, /* the standard similarity takes none */
+                 {"normalize=false", "implementation=aiolli"}};
+    for (size_t i = 0; i < COUNT(wrong); i++) {
+        Error e = {0};
+        Model m = {
+            .kind = recommender_find("ItemKNN"), .data = &b->data, .arena = b->arena, .store = store_new(&b->device, &e)};
+        m.settings = settings_make(m.kind->settings, PROTOCOL_ELLIOT, &wrong[i].set, 1, b->arena, &e);
+        assert_false(m.kind->init(&m, &e));
+        assert_error(e, SP_USAGE, wrong[i].says);
+        store_free(m.store);
+    }
 }
 
 static void popular_and_random(void **state)

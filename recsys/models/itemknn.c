@@ -215,6 +215,8 @@ static bool init(Model *m, Error *e)
     if (!w || !one_of(s, "similarity", "cosine", "dot", &b.dot, e) ||
         !one_of(s, "implementation", "standard", "aiolli", &b.aiolli, e))
         return false;
+    if (!b.aiolli && (b.shrink != 0 || !b.normalize)) /* Elliot's standard similarity leaves them out too */
+        return fail(e, SP_USAGE, "settings shrink and normalize belong to implementation=aiolli: set it, or leave them out");
     w->rating = b.rating;
     Pool *pool = store_device(m->store)->pool;
     Arena *scratch = arena_new(arena_heap(m->arena), 0);
