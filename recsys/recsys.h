@@ -31,7 +31,8 @@ typedef struct Ratings {              /* as read, in file order, ids as texts */
 /* Columns are cut at tabs, else commas, else blanks. Every malformed line is an error "file:line: what". */
 bool ratings_read(Ratings *r, const char *path, Format f, Arena *a, Error *e);
 
-/* One part of the data by user: CSR over U users, items ascending in a user, each once (the last row counts). */
+/* One part of the data by user: CSR over U users, items ascending in a user, each once (the last row counts), as in Elliot. MMRec draws a pair
+ * that a file has twice twice an epoch, and counts it twice in the truth, so that Recall cannot reach 1: not done here. */
 typedef struct Pairs {
     int64_t count;
     int64_t *start; /* [U+1]; NULL: there is no such part */
@@ -240,9 +241,9 @@ typedef struct TrainConfig {
     const char *const *set; /* "key=value" */
     size_t set_count;
     const char *out; /* folder, or NULL: nothing is written */
-    uint64_t seed;
-    FILE *progress; /* NULL: silent */
-    FILE *json;     /* one object a line: epochs, then the result; NULL: none */
+    uint64_t seed;   /* Elliot's benchmark takes 123, MMRec 999, RecBole 2020; none makes Sapor draw what they draw */
+    FILE *progress;  /* NULL: silent */
+    FILE *json;      /* one object a line: epochs, then the result; NULL: none */
 } TrainConfig;
 typedef struct TrainResult {
     int64_t best_epoch, epochs;

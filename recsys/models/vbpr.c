@@ -71,6 +71,8 @@ static Tensor *project(Tape *t, const Vbpr *v, Tensor *ids)
     return sum;
 }
 
+/* Elliot clamps differences of scores to -80 and above: a triple that is wrong by more has no gradient there. Not done here: differences
+ * start at a few units, and the triple that is most wrong should learn. */
 static Tensor *loss_elliot(Tape *t, Model *m, const Batch *b)
 {
     const Vbpr *v = m->own;
