@@ -1,4 +1,4 @@
-/* recsys/metrics.c: how good lists are, as Elliot (DE 3.7) and MMRec (M 2.4) count it.
+/* recsys/metrics.c: how good lists are, as Elliot (recipes.md 6.2) and MMRec (recipes.md 6.3) count it.
  *
  * Both average over users. They agree on Recall, Precision, HR and MRR; Elliot's nDCG takes graded gains and its MAP is a
  * mean of precisions, not of precisions at hits. */

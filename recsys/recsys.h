@@ -57,8 +57,8 @@ typedef struct DataSet {
     Protocol protocol;
     Arena *arena;
 } DataSet;
-/* Elliot (DE 3.3): users and items are train's, users by first appearance, items by number where all ids are whole numbers, else the last
- * that appears first. MMRec (M 2.1, 2.4): ids are whole numbers, U and I are the largest + 1 over all rows. valid and test may be NULL; a train
+/* Elliot (recipes.md 2.1): users and items are train's, users by first appearance, items by number where all ids are whole numbers, else the last
+ * that appears first. MMRec (recipes.md 2.2): ids are whole numbers, U and I are the largest + 1 over all rows. valid and test may be NULL; a train
  * file with x_label splits itself. features: "name=path", path a folder of <item id>.npy, (1, D) or (D,); one .npy [rows, D] with the row
  * names in .ids.txt beside it (OUT.ids.txt of OUT.npy; a path counts as its file's name up to the first dot); or one .npy whose row r is
  * item id r. Items without features are an error that names the first few. */
@@ -72,7 +72,7 @@ typedef struct DataConfig {
 bool dataset_load(DataSet *d, const DataConfig *c, Arena *a, Error *e);
 void dataset_close(DataSet *d); /* unmaps features; the rest goes with the arena */
 
-/* ---- splits (split.c): DE 5.3, DE 3.4, DE 3.5 ----------------------------------------------------------------------------------- */
+/* ---- splits (split.c): recipes.md 3 -------------- ----------------------------------------------------------------------------------- */
 
 typedef struct SplitConfig {
     enum {
@@ -93,7 +93,7 @@ typedef struct SplitConfig {
  * where there is no such part now, is an error. */
 bool split_file(const char *ratings, const char *dir, const SplitConfig *c, size_t counts[3], Error *e);
 
-/* ---- metrics (metrics.c): DE 3.7 and M 2.4, each exactly --------------------------------------------------------------------------- */
+/* ---- metrics (metrics.c): recipes.md 6.2, 6.3 ----------- --------------------------------------------------------------------------- */
 
 typedef struct Metric {
     const char *name, *about;
@@ -160,13 +160,13 @@ int64_t setting_i64(const Settings *s, const char *key);
 const char *setting_text(const Settings *s, const char *key);
 bool setting_bool(const Settings *s, const char *key);
 
-/* What an epoch is made of: DE 4.1, M 2.3. */
+/* What an epoch is made of: recipes.md 4.1. */
 typedef enum Sampling {
     SAMPLE_NONE,           /* nothing to train */
     SAMPLE_UNIFORM_USER,   /* S1/S2: #train triples, user uniform, positive uniform in user, one negative */
     SAMPLE_DISTINCT_USERS, /* S3: batches of distinct users, one positive and one negative each; the last batch is cut */
     SAMPLE_DISTINCT_USERS_FULL, /* the same, the last batch as long as the others */
-    SAMPLE_EVERY_EDGE,          /* S4, M 2.3: every train pair once, shuffled, one negative */
+    SAMPLE_EVERY_EDGE,          /* S4: every train pair once, shuffled, one negative */
     SAMPLE_EVERY_EDGE_NO_NEGATIVE,
 } Sampling;
 /* Draws the events of an epoch: all numbers are functions of (seed, epoch, event), so an epoch can be drawn again. Negatives are items that
@@ -217,7 +217,7 @@ const Recommender *recommender_find(const char *name);
 
 /* ---- evaluation (evaluate.c) ------------------------------------------------------------------------------------------------------------- */
 
-/* Ranks all items but a user's train items (DE 3.7, M 2.4) for every user with a pair in `truth` and scores the lists. */
+/* Ranks all items but a user's train items (recipes.md 6.1) for every user with a pair in `truth` and scores the lists. */
 typedef struct EvalConfig {
     const char *const *metrics;
     size_t metric_count;

@@ -1,4 +1,4 @@
-/* recsys/split.c: train, validation and test files from one file of ratings, by the recipe of DE 5.3 and 3.4. */
+/* recsys/split.c: train, validation and test files from one file of ratings, by the recipe of recipes.md 3. */
 #include "recsys/private.h"
 
 #include <math.h>

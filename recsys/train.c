@@ -1,4 +1,4 @@
-/* recsys/train.c: epochs, evaluations, the best one, and the end. DE 3.6 and 4.1 (elliot), M 2.3 to 2.5 (mmrec).
+/* recsys/train.c: epochs, evaluations, the best one, and the end. recipes.md 5.
  *
  * A checkpoint holds everything that the rest of the run depends on, and every random number is a function of (seed, epoch, event): a run
  * that was killed anywhere and started again ends with the bytes of one that was not. */
@@ -92,7 +92,7 @@ bool trainer_load(Trainer *t, Error *e)
         return false;
     t->optim = optim_adam(setting_f64(t->settings, "lr"));
     t->optim.weight_decay = setting_f64(t->settings, "weight_decay");
-    /* torch 2's zero_grad leaves no gradient behind, torch 1's (MMRec) leaves zeros: M 0.4 */
+    /* torch 2's zero_grad leaves no gradient behind, torch 1's (MMRec) leaves zeros: recipes.md 5.1 */
     const char *variant = setting_text(t->settings, "variant");
     t->optim.skip_missing = *variant ? !strcmp(variant, "elliot") : c->data.protocol == PROTOCOL_ELLIOT;
     t->sampler =
@@ -132,7 +132,7 @@ static bool train_epoch(Trainer *t, Progress *p, double *loss, Error *e)
     if (m->kind->epoch && !m->kind->epoch(m, e))
         return false;
     sampler_epoch(t->sampler, t->device->pool, t->epoch);
-    /* LambdaLR with a^(epoch/50): M 2.5 */
+    /* LambdaLR with a^(epoch/50): recipes.md 5.2 */
     t->optim.lr = setting_f64(t->settings, "lr") * pow(setting_f64(t->settings, "lr_decay"), (double)t->epoch / 50);
     int64_t batches = sampler_batches(t->sampler);
     double sum = 0;
@@ -171,7 +171,7 @@ static bool copy_scores(Scores *to, const Scores *from, Arena *a, Error *e)
 }
 
 /* Takes note of an evaluation's figure; true where it is the best so far. Both systems keep the first of equal figures. MMRec compares
- * figures rounded to four decimals (M 2.4).
+ * figures rounded to four decimals (recipes.md 5.3).
  *
  * Without a validation part the last epoch is taken: Elliot then chooses by the test part, which makes the test figure too high. */
 static bool improves(Trainer *t, double figure)

@@ -531,7 +531,7 @@ static void check_same(const char *a, const char *b)
     map_close(&y);
 }
 
-/* The benchmark's own files, bit for bit (DE 5.3). */
+/* The benchmark's own files, bit for bit (recipes.md 3.1). */
 static void amazon_splits_are_reproduced(void **state)
 {
     (void)state;

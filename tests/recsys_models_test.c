@@ -1,4 +1,4 @@
-/* tests/recsys_models_test.c: the recommenders without training, against plain dense code and the anchors of DE 6.4; samplers. */
+/* tests/recsys_models_test.c: the recommenders without training, against plain dense code and the figures of recipes.md 6.4; samplers. */
 #include "recsys/recsys.h"
 
 #include "testing.h"
@@ -320,7 +320,7 @@ static void ngcf_drops_while_it_learns(void **state)
     }
 }
 
-/* ---- DE 6.4 -------------------------------------------------------------------------------------------------------------------- */
+/* ---- recipes.md 6.4 ------------------------------------------------------------------------------------------------------------ */
 
 static void itemknn_gives_the_published_figures(void **state)
 {

@@ -1,4 +1,4 @@
-/* BPR-MF: Rendle et al. 2009, as Elliot (DE 4.3) and MMRec (M 1.1) train it. score(u, i) = g_u . g_i, no biases. */
+/* BPR-MF: Rendle et al. 2009, as Elliot and MMRec train it (recipes.md 7.4). score(u, i) = g_u . g_i, no biases. */
 #include "models.h"
 
 typedef struct Bprmf {

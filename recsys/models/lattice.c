@@ -1,5 +1,5 @@
-/* LATTICE: Zhang et al. 2021, "Mining Latent Structures for Multimedia Recommendation", as the benchmark's Elliot (DE 4.12) and MMRec
- * (M 1.12) train it.
+/* LATTICE: Zhang et al. 2021, "Mining Latent Structures for Multimedia Recommendation", as the benchmark's Elliot and MMRec train it
+ * (recipes.md 7.8).
  *
  * A graph of alike items is mined from each modality's features: once from the raw ones, and once an epoch from their learned
  * projections. Both kinds are mixed over modalities with learned weights, then with each other; item embeddings are smoothed on the

@@ -4,7 +4,7 @@
 
 #include "recsys/recsys.h"
 
-/* Whether the setting `variant` says mmrec (M 1), not elliot (DE 4). The default follows the protocol. */
+/* Whether the setting `variant` says mmrec, not elliot (recipes.md 7). The default follows the protocol. */
 bool is_mmrec(const Model *m);
 #define VARIANT_SETTING                                                                                                     \
     {                                                                                                                       \

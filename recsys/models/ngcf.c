@@ -1,10 +1,10 @@
-/* NGCF: Wang et al. 2019, as the benchmark's Elliot trains it (DE 4.4). MMRec has no NGCF: its protocol gets the same recipe.
+/* NGCF: Wang et al. 2019, as the benchmark's Elliot trains it (recipes.md 7.6). MMRec has no NGCF: its protocol gets the same recipe.
  *
  *   M = L E_l,  E_l+1 = normalize(dropout(LeakyReLU_0.2(M W1' + b1 + (M * E_l) W2' + b2))),  L = D^-1 (A + I)
  *
  * A node's vector is its layers 0 to n_layers side by side, score(u, i) their dot product; the vectors of the batch are regularised.
  * Node dropout drops entries of L, once an epoch. Message dropout stays on in evaluation under Elliot: its code keeps the dropout layers in a
- * plain list, which eval() does not reach. evaluation_dropout=false is the authors' way; the vectors that a run writes are those it scored with. Elliot differs from the authors' code (M 1.23) in three places: one LeakyReLU over the
+ * plain list, which eval() does not reach. evaluation_dropout=false is the authors' way; the vectors that a run writes are those it scored with. Elliot differs from the authors' code in three places: one LeakyReLU over the
  * sum where they have two, the next layer starts from the normalised rows, and node dropout is on. */
 #include <math.h>
 
