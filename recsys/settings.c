@@ -63,6 +63,9 @@ static const struct {
     {"checkpoint_dir restore save_weights save_recs save_recommended_topk recommend_topk save_dataset save_dataloaders "
      "dataset_save_path dataloaders_save_path",
      "--out DIR keeps the run, and `sapor recommend DIR` writes its lists"},
+    {"l_b l_e factors_d bias_regularization user_regularization positive_item_regularization negative_item_regularization "
+     "update_users update_items update_bias update_negative_item_factors n_fold",
+     "it belongs to a recommender of Elliot's core; the recipes here are those of Elliot's external models"},
     {"req_training", "it follows from the recommender: leave it out"},
     {"complex_metrics paired_ttest wilcoxon_test transform require_pow use_raw_features end2end", "it is not supported"},
 };

@@ -130,7 +130,7 @@ static void no_name_is_unknown(void **state)
         {"BPR", "backend dataset data_config side_information prefiltering splitting negative_sampling binarize random_seed "
                 "align_side_with_train top_k cutoffs simple_metrics complex_metrics relevance_threshold paired_ttest "
                 "wilcoxon_test gpu hyper_opt_alg hyper_max_evals verbose save_weights save_recs validation_rate "
-                "validation_metric restore optimize_internal_loss batch_size early_stopping lr l_w factors"},
+                "validation_metric restore optimize_internal_loss batch_size early_stopping lr l_w l_b factors"},
         {"VBPR", "modalities loaders comb_mod embedding_size reg_weight factors lr l_w"},
         {"LATTICE", "embedding_size feat_embed_dim weight_size lambda_coeff reg_weight cf_model mess_dropout n_layers knn_k "
                     "n_ui_layers top_k l_m factors_multimod modalities loaders"},
