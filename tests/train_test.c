@@ -268,7 +268,7 @@ static void what_cannot_start_leaves_nothing(void **state)
     const struct {
         const char *model, *set, *says;
     } cases[] = {{"NoSuchModel", NULL, "there are"},
-                 {"BPRMF", "learning_rate=1", "no setting"},
+                 {"BPRMF", "learn_rate=1", "no setting"},
                  {"BPRMF", "lr=fast", "a number"},
                  {"BPRMF", "factors=0", "at least 1"},
                  {"BPRMF", "factors=1.5", "whole number"},
