@@ -305,7 +305,8 @@ typedef enum Purpose {
     DRAW_SPLIT,
     DRAW_CATALOGUE,
     DRAW_TEST,
-    DRAW_SCORE
+    DRAW_SCORE,
+    DRAW_EVALUATION
 } Purpose;
 typedef struct Draw { /* a stream: its numbers are a function of these and of (index, attempt) alone */
     uint64_t seed;

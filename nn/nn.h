@@ -60,7 +60,7 @@ typedef enum InitKind {
     INIT_NORMAL /* mean 0, std a */,
     INIT_XAVIER_UNIFORM,
     INIT_XAVIER_NORMAL
-} InitKind; /* xavier: fan_in = cols, fan_out = rows (M 0.3) */
+} InitKind; /* xavier: fan_in = cols, fan_out = rows (recipes.md 5.5) */
 typedef struct Init {
     InitKind kind;
     double a;
@@ -157,6 +157,7 @@ Tensor *scale(Tape *t, Tensor *x, float a);
 Tensor *add_scaled(Tape *t, Tensor *x, Tensor *y, float a); /* x + a y */
 Tensor *activate(Tape *t, Tensor *x, Act act, float param);
 Tensor *dropout(Tape *t, Tensor *x, float p);                   /* identity when not training */
+Tensor *dropout_always(Tape *t, Tensor *x, float p);            /* drops when not training too */
 Tensor *detach(Tape *t, Tensor *x);                             /* same values, no gradient */
 Tensor *gather(Tape *t, Tensor *table, Tensor *ids);            /* [R,D], [n] -> [n,D]; row-sparse gradient */
 Tensor *rows(Tape *t, Tensor *x, int64_t first, int64_t count); /* x[first : first+count] */
@@ -221,7 +222,7 @@ typedef enum Adjacency {
     ADJ_ROW_SELF /* D^-1 (A+I) */,
     ADJ_BOTH_SELF /* D^-1 (A+I) D^-1 */,
     ADJ_SYM_SELF
-} Adjacency; /* M 0.1 */
+} Adjacency; /* recipes.md 5.6 */
 /* The graph of users and items, users first: [U+I, U+I] from the U x I train pairs. */
 Csr *csr_bipartite(Store *s, const char *name, int64_t U, int64_t I, const int64_t *start, const int32_t *item,
                    Adjacency how, Error *e);
@@ -236,7 +237,7 @@ Csr *cosine_graph(Tape *t, Tensor *x,
                   const Csr *pattern); /* the same with the neighbours given: a knn_graph kept from before */
 /* sum over g of weight[g] graph[g] (weights [1], or NULL for 1), on the union of their patterns. */
 Csr *graph_mix(Tape *t, int n, Csr *const *graphs, Tensor *const *weights);
-/* Value s_r^-1/2 v s_c^-1/2 with s = row sums of values at both ends (M 0.2 KNN-VAL); sums <= 0 count as no edge weight (0). */
+/* Value s_r^-1/2 v s_c^-1/2 with s = row sums of values at both ends (recipes.md 5.7); sums <= 0 count as no edge weight (0). */
 Csr *graph_normalize(Tape *t, Csr *g);
 Csr *graph_set_diagonal(Tape *t, Csr *g, float value); /* every diagonal entry present and equal to value, a constant */
 /* Copies a tape's graph into the store under a name: it outlives the tape and carries no gradient. The same name gives the same Csr,

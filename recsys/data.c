@@ -1,4 +1,4 @@
-/* recsys/data.c: from rows of text to numbered users and items, as Elliot (DE 3.3) and MMRec (M 2.1, 2.4) number them. */
+/* recsys/data.c: from rows of text to numbered users and items, as Elliot (recipes.md 2.1) and MMRec (recipes.md 2.2) number them. */
 #include "recsys/private.h"
 
 #include <stdlib.h>
@@ -82,7 +82,7 @@ static int compare_number(const void *a, const void *b)
 }
 
 /* Renumbers the items: whole numbers ascend; texts go from the last that appeared to the first. Elliot's order of texts is that of a Python
- * set, thus any; this one, with equal scores going to the lower number, gives the lists that DE 6.4's figures were taken from. */
+ * set, thus any; this one, with equal scores going to the lower number, gives the lists that the figures of recipes.md 6.4 were taken from. */
 static bool order_items(DataSet *d, Error *e)
 {
     size_t n = (size_t)text_index_count(d->items);

@@ -44,7 +44,7 @@ static bool check_finite(const Feature *f, const DataSet *d, const char *path, E
     return true;
 }
 
-/* What Ducho names an item after an image file: the file's name up to its first dot (DE 1.7). */
+/* What Ducho names an item after an image file: the file's name up to its first dot (recipes.md 2.3). */
 static Text bare_name(Text name)
 {
     for (size_t i = name.n; i > 0; i--)

@@ -1,4 +1,4 @@
-/* recsys/metrics.c: how good lists are, as Elliot (DE 3.7) and MMRec (M 2.4) count it.
+/* recsys/metrics.c: how good lists are, as Elliot (recipes.md 6.2) and MMRec (recipes.md 6.3) count it.
  *
  * Both average over users. They agree on Recall, Precision, HR and MRR; Elliot's nDCG takes graded gains and its MAP is a
  * mean of precisions, not of precisions at hits. */
@@ -156,6 +156,7 @@ const char *metric_names(void)
 
 int metric_find(const char *name)
 {
+    name = strcasecmp(name, "Hit") ? name : "HR"; /* RecBole's name */
     for (size_t i = 0; i < COUNT(METRICS); i++)
         if (!strcasecmp(name, METRICS[i].metric.name))
             return (int)i;
@@ -174,6 +175,20 @@ static int compare_down(const void *a, const void *b)
 static double gain_of(float rating)
 {
     return exp2((double)rating + 1) - 1; /* Elliot's threshold is 0 */
+}
+
+/* Elliot: a rating below its threshold of 0 says that the item is not relevant. MMRec reads no ratings: every item of the truth is. */
+static bool is_relevant(const Pairs *truth, Protocol p, int64_t at)
+{
+    return p == PROTOCOL_MMREC || truth->rating[at] >= 0;
+}
+
+static int64_t count_relevant(const Pairs *truth, Protocol p, int64_t user)
+{
+    int64_t n = 0;
+    for (int64_t i = truth->start[user]; i < truth->start[user + 1]; i++)
+        n += is_relevant(truth, p, i);
+    return n;
 }
 
 /* Where an item stands in the user's truth; -1 when it does not. */
@@ -197,17 +212,19 @@ typedef struct Scratch {
 } Scratch;
 
 /* `most`: the longest that a list counts; ranks that it does not reach hit nothing. */
-static Judged judge(const Scratch *s, const Pairs *truth, int64_t user, const int32_t *top, int64_t K, int64_t most)
+static Judged judge(const Scratch *s, const Pairs *truth, Protocol p, int64_t user, const int32_t *top, int64_t K,
+                    int64_t most)
 {
-    int64_t first = truth->start[user], relevant = truth->start[user + 1] - first;
+    int64_t relevant = 0;
     for (int64_t r = 0; r < most; r++) {
         int64_t at = r >= K || top[r] < 0 ? -1 : find_item(truth, user, top[r]);
-        s->hit[r] = at >= 0;
+        s->hit[r] = at >= 0 && is_relevant(truth, p, at);
         s->hits[r + 1] = s->hits[r] + s->hit[r];
         s->gain[r] = s->hit[r] ? gain_of(truth->rating[at]) : 0;
     }
-    for (int64_t i = 0; i < relevant; i++)
-        s->ideal[i] = gain_of(truth->rating[first + i]);
+    for (int64_t i = truth->start[user]; i < truth->start[user + 1]; i++)
+        if (is_relevant(truth, p, i))
+            s->ideal[relevant++] = gain_of(truth->rating[i]);
     qsort(s->ideal, (size_t)relevant, sizeof(double), compare_down);
     return (Judged){relevant, s->hits, s->hit, s->gain, s->ideal, s->discount};
 }
@@ -292,7 +309,7 @@ bool score_lists(Scores *s, Protocol p, const int32_t *users, int64_t n, int64_t
     for (size_t c = 0; c < cutoff_count; c++)
         at[c] = order[c].at;
     for (int64_t i = 0; i < n; i++) {
-        int64_t relevant = truth->start[users[i] + 1] - truth->start[users[i]];
+        int64_t relevant = count_relevant(truth, p, users[i]);
         most = MAX(most, relevant);
         counted += relevant > 0 && (p == PROTOCOL_MMREC || top[i * K] >= 0);
     }
@@ -305,9 +322,9 @@ bool score_lists(Scores *s, Protocol p, const int32_t *users, int64_t n, int64_t
     for (int64_t r = 0; r < longest; r++)
         w.discount[r] = M_LN2 / log((double)r + 2);
     for (int64_t i = 0; i < n; i++) {
-        if (truth->start[users[i]] == truth->start[users[i] + 1] || (p == PROTOCOL_ELLIOT && top[i * K] < 0))
+        if (count_relevant(truth, p, users[i]) == 0 || (p == PROTOCOL_ELLIOT && top[i * K] < 0))
             continue;
-        Judged j = judge(&w, truth, users[i], top + i * K, K, longest);
+        Judged j = judge(&w, truth, p, users[i], top + i * K, K, longest);
         for (size_t m = 0; m < metric_count; m++) {
             figure[m](&j, at, cutoff_count, one);
             for (size_t c = 0; c < cutoff_count; c++) {

@@ -51,7 +51,8 @@ bool recommendations_header(const Text *field, size_t n, int at[3]);
 /* The rows of r->content as they stand, for table_skip; one a line in LightGCN text. */
 Table ratings_rows(const Ratings *r, Arena *a);
 
-/* One part of the data by user: CSR over U users, items ascending in a user, each once (the last row counts). */
+/* One part of the data by user: CSR over U users, items ascending in a user, each once (the last row counts), as in Elliot. MMRec draws a pair
+ * that a file has twice twice an epoch, and counts it twice in the truth, so that Recall cannot reach 1: not done here. */
 typedef struct Pairs {
     int64_t count;
     int64_t *start; /* [U+1]; NULL: there is no such part */
@@ -86,8 +87,8 @@ typedef struct DataSet {
     Protocol protocol;
     Arena *arena;
 } DataSet;
-/* Elliot (DE 3.3): users and items are train's, users by first appearance, items by number where all ids are whole numbers, else the last
- * that appears first. MMRec (M 2.1, 2.4): ids are whole numbers, U and I are the largest + 1 over all rows; tokens of a RecBole file that are no
+/* Elliot (recipes.md 2.1): users and items are train's, users by first appearance, items by number where all ids are whole numbers, else the last
+ * that appears first. MMRec (recipes.md 2.2): ids are whole numbers, U and I are the largest + 1 over all rows; tokens of a RecBole file that are no
  * such numbers are numbered by first appearance over train, valid, test. valid and test may be NULL or the train file; a train file with
  * x_label splits itself. features: "name=path", path a folder of <item id>.npy, (1, D) or (D,); one .npy [rows, D] with the row
  * names in .ids.txt beside it (OUT.ids.txt of OUT.npy; a path counts as its file's name up to the first dot); or one .npy whose row r is
@@ -121,13 +122,14 @@ int64_t feature_table_find(const FeatureTable *t, Text id); /* -1 when absent */
 bool feature_table_nearest(const FeatureTable *t, const Device *d, const float *query, int64_t except, int64_t k,
                            int32_t *ids, float *similarity, int64_t *zeros, Error *e);
 
-/* ---- splits (split.c): DE 5.3, DE 3.4, DE 3.5 ----------------------------------------------------------------------------------- */
+/* ---- splits (split.c): recipes.md 3 -------------------------------------------------------------------------------------------- */
 
 typedef struct SplitConfig {
     enum {
         SPLIT_RANDOM,   /* a share of each user's rows, shuffled by MT19937 as NumPy does; leave_n > 0: that many instead */
-        SPLIT_TEMPORAL, /* the latest rows of each user, ties in file order; leave_n > 0: that many */
-        SPLIT_LEAVE_N_OUT /* leave_n rows of each user: the latest where the file has times, else at random */
+        SPLIT_TEMPORAL, /* the latest rows of each user; of equal times the last in the file; leave_n > 0: as the next */
+        SPLIT_LEAVE_N_OUT /* leave_n rows of each user: the latest where the file has times (of equal times the first in the file),
+                           * else at random; all rows of a user who has no more */
     } strategy;
     /* 0: no such part. With leave_n validation takes leave_n rows too, unless its ratio is 0 */
     double test_ratio, validation_ratio;
@@ -145,7 +147,7 @@ typedef struct SplitConfig {
  * where there is no such part now, is an error. */
 bool split_file(const char *ratings, const char *dir, const SplitConfig *c, size_t counts[3], Error *e);
 
-/* ---- metrics (metrics.c): DE 3.7 and M 2.4, each exactly --------------------------------------------------------------------------- */
+/* ---- metrics (metrics.c): recipes.md 6.2, 6.3 ----------- --------------------------------------------------------------------------- */
 
 typedef struct Metric {
     const char *name, *about;
@@ -173,44 +175,68 @@ enum { MANY_CUTOFFS = 1000, LONGEST_CUTOFF = 1 << 20 };
 /* "metrics: ..." or "cutoffs: ...": unknown, out of range, given twice, more than MANY_CUTOFFS. Callers put "--" or "setting " before it. */
 bool measures_check(const EvalConfig *c, Arena *scratch, Error *e);
 /* top [n, K] item numbers (-1: none) of users ids [n], judged by `truth`. A user counts who has truth and, under Elliot, a list that is
- * not empty. A cutoff above K finds no more than K items. Time and memory grow with users x (cutoffs + the longest cutoff). */
+ * not empty and a relevant item (rating 0 or more). Elliot fills the list of a user who has every item with items left out, and counts a 0
+ * for that user; here such a user has no list. A cutoff above K finds no more than K items. Time and memory grow with users x (cutoffs + the
+ * longest cutoff). */
 bool score_lists(Scores *s, Protocol p, const int32_t *users, int64_t n, int64_t K, const int32_t *top, const Pairs *truth,
                  const char *const *metrics, size_t metric_count, const int64_t *cutoffs, size_t cutoff_count, Arena *a,
                  Error *e);
 
 /* ---- recommenders --------------------------------------------------------------------------------------------------------------------- */
 
+/* What MMRec, RecBole or Elliot call a setting. A name that means something else there, or nothing here, is refused with what to set. */
+typedef enum AliasUse { ALIAS_SAME, ALIAS_VARIANT_MMREC, ALIAS_PROTOCOL_MMREC, ALIAS_REFUSED } AliasUse;
+typedef struct Alias {
+    const char *name;
+    const char *instead; /* what to do where the name is refused */
+    AliasUse use;        /* accepted always, with variant mmrec, under protocol mmrec, or never */
+    double least;        /* smallest value that means the same */
+} Alias;
 typedef struct Setting { /* a hyper-parameter; its value is a text until the model asks */
     /* defaults by protocol; a whole number, a number or a word: values must be of the same kind */
     const char *key, *elliot, *mmrec;
     const char *about;
-    double least; /* smallest value that a number may have */
+    double least;         /* smallest value that a number may have */
+    const Alias *aliases; /* ends with name NULL; NULL: none */
 } Setting;
+#define ALIASES(...)                                                                                                        \
+    (const Alias[])                                                                                                         \
+    {                                                                                                                       \
+        __VA_ARGS__,                                                                                                        \
+        {                                                                                                                   \
+            0                                                                                                               \
+        }                                                                                                                   \
+    }
 typedef struct Settings Settings;
 /* Every recommender has these; ends with key NULL. A model's table may change their defaults. */
 extern const Setting common_settings[];
-/* The protocol's defaults, a model's own (ends with key NULL, may be NULL), then "key=value" texts. Unknown keys and values of the wrong
- * kind are errors that name what there is. Lives in the arena. */
+extern const Alias lr_decay_aliases[]; /* for a model with a default of its own */
+/* The protocol's defaults, a model's own (ends with key NULL, may be NULL), then "key=value" texts; a key may be an alias, a list may be
+ * written as in YAML, "[5, 10]". Unknown keys, values of the wrong kind and a setting that is given under two names are errors that name what
+ * there is. Lives in the arena. */
 Settings *settings_make(const Setting *own, Protocol p, const char *const *set, size_t set_count, Arena *a, Error *e);
 size_t settings_count(const Settings *s);
 const char *settings_key(const Settings *s, size_t i);
 const char *settings_value(const Settings *s, size_t i);
+const char *settings_alias(const Settings *s, size_t i); /* the name it was given under, where that is another; else NULL */
 /* The getters take keys that the tables have; a key that is in none gives 0, "" or false. */
 double setting_f64(const Settings *s, const char *key);
 int64_t setting_i64(const Settings *s, const char *key);
 const char *setting_text(const Settings *s, const char *key);
 bool setting_bool(const Settings *s, const char *key);
 
-/* What an epoch is made of: DE 4.1, M 2.3. */
+/* What an epoch is made of: recipes.md 4.1. */
 typedef enum Sampling {
     SAMPLE_NONE,           /* nothing to train */
     SAMPLE_UNIFORM_USER,   /* S1/S2: #train triples, user uniform, positive uniform in user, one negative */
-    SAMPLE_DISTINCT_USERS, /* S3: batches of distinct users, one positive and one negative each */
-    SAMPLE_EVERY_EDGE,     /* S4, M 2.3: every train pair once, shuffled, one negative */
+    SAMPLE_DISTINCT_USERS, /* S3: batches of distinct users, one positive and one negative each; the last batch is cut */
+    SAMPLE_DISTINCT_USERS_FULL, /* the same, the last batch as long as the others */
+    SAMPLE_EVERY_EDGE,          /* S4: every train pair once, shuffled, one negative */
     SAMPLE_EVERY_EDGE_NO_NEGATIVE,
 } Sampling;
 /* Draws the events of an epoch: all numbers are functions of (seed, epoch, event), so an epoch can be drawn again. Negatives are items that
- * occur in train and that the user has no train pair with; users who have every such item are left out. */
+ * occur in train and that the user has no train pair with. Users who have every such item are left out: Elliot and MMRec draw for them
+ * without end. A batch of distinct users has at most as many as there are, where Elliot stops with an error. */
 typedef struct Sampler Sampler;
 Sampler *sampler_new(const DataSet *d, Sampling how, int64_t batch_size, uint64_t seed, Arena *a, Error *e);
 int64_t sampler_batches(const Sampler *s); /* in an epoch; 0 with SAMPLE_NONE */
@@ -237,6 +263,7 @@ typedef struct Model { /* one recommender at work */
 } Model;
 typedef struct Recommender {
     const char *name, *paper;
+    const char *alias;       /* its name in other systems, or NULL */
     const Setting *settings; /* ends with key NULL */
     Sampling (*sampling)(const Model *m);
     bool needs_features;
@@ -250,11 +277,12 @@ typedef struct Recommender {
 } Recommender;
 size_t recommender_count(void);
 const Recommender *recommender_at(size_t i);
-const Recommender *recommender_find(const char *name); /* any case; NULL when absent */
+/* By name or alias, in any case, with or without Elliot's "external."; NULL when absent. */
+const Recommender *recommender_find(const char *name);
 
 /* ---- evaluation (evaluate.c) ------------------------------------------------------------------------------------------------------------- */
 
-/* Ranks all items but a user's train items (DE 3.7, M 2.4) for every user with a pair in `truth` and scores the lists. */
+/* Ranks all items but a user's train items (recipes.md 6.1) for every user with a pair in `truth` and scores the lists. */
 /* valid and test are filled where the data set has the part; users and items NULL for a model that scores by itself. */
 bool evaluate_model(Model *m, const Tensor *users, const Tensor *items, const EvalConfig *c, Scores *valid, Scores *test,
                     Arena *a, Error *e);
@@ -272,9 +300,9 @@ typedef struct TrainConfig {
     const char *const *set; /* "key=value" */
     size_t set_count;
     const char *out; /* folder, or NULL: nothing is written */
-    uint64_t seed;
-    FILE *progress; /* NULL: silent */
-    FILE *json;     /* one object a line: epochs, then the result; NULL: none */
+    uint64_t seed;   /* Elliot's benchmark takes 123, MMRec 999, RecBole 2020; none makes Sapor draw what they draw */
+    FILE *progress;  /* NULL: silent */
+    FILE *json;      /* one object a line: epochs, then the result; NULL: none */
 } TrainConfig;
 typedef struct TrainResult {
     int64_t best_epoch, epochs; /* 0 for models that learn nothing */

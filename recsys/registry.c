@@ -33,8 +33,11 @@ const Recommender *recommender_at(size_t i)
 
 const Recommender *recommender_find(const char *name)
 {
+    static const char elliot[] = "external.";
+    if (!strncasecmp(name, elliot, sizeof elliot - 1))
+        name += sizeof elliot - 1;
     for (size_t i = 0; i < COUNT(list); i++)
-        if (!strcasecmp(list[i]->name, name))
+        if (!strcasecmp(list[i]->name, name) || (list[i]->alias && !strcasecmp(list[i]->alias, name)))
             return list[i];
     return NULL;
 }

@@ -1,4 +1,4 @@
-/* recsys/sampler.c: the events of an epoch, as the systems draw them (DE 4.1 S1 to S5, M 2.3), but from counters: event n's numbers are a
+/* recsys/sampler.c: the events of an epoch, as the systems draw them (recipes.md 4.1), but from counters: event n's numbers are a
  * function of (seed, epoch, n) alone, whoever draws it, and an epoch that was cut off is drawn again alike. */
 #include "recsys.h"
 
@@ -24,6 +24,11 @@ enum { CHUNK = 8192 };
 static bool every_edge(Sampling how)
 {
     return how == SAMPLE_EVERY_EDGE || how == SAMPLE_EVERY_EDGE_NO_NEGATIVE;
+}
+
+static bool distinct_users(Sampling how)
+{
+    return how == SAMPLE_DISTINCT_USERS || how == SAMPLE_DISTINCT_USERS_FULL;
 }
 
 static bool list_candidates(Sampler *s, Arena *a, Error *e)
@@ -81,8 +86,10 @@ Sampler *sampler_new(const DataSet *d, Sampling how, int64_t batch_size, uint64_
     }
     if (!list_candidates(s, a, e) || !list_users(s, a, e))
         return NULL;
-    if (how == SAMPLE_DISTINCT_USERS)
+    if (distinct_users(how))
         s->batch = MIN(batch_size, s->user_count); /* a batch cannot hold more distinct users than there are */
+    if (how == SAMPLE_DISTINCT_USERS_FULL)
+        s->events = (s->events + s->batch - 1) / s->batch * s->batch;
     s->user = NEW(a, int32_t, s->events, e);
     s->positive = NEW(a, int32_t, s->events, e);
     s->negative = NEW(a, int32_t, s->events, e);
@@ -90,7 +97,7 @@ Sampler *sampler_new(const DataSet *d, Sampling how, int64_t batch_size, uint64_
         s->order = NEW(a, uint32_t, s->events, e);
         s->scratch = NEW(a, uint64_t, 2 * s->events, e);
     }
-    s->mark = how == SAMPLE_DISTINCT_USERS ? NEW(a, int32_t, d->U + 1, e) : NULL;
+    s->mark = distinct_users(how) ? NEW(a, int32_t, d->U + 1, e) : NULL;
     return e->code == SP_OK ? s : NULL;
 }
 
@@ -176,7 +183,7 @@ void sampler_epoch(Sampler *s, Pool *pool, int64_t epoch)
             s->order[i] = (uint32_t)i;
         draw_shuffle(draw_of(s, DRAW_SHUFFLE), s->order, (size_t)s->events, s->scratch);
     }
-    if (s->how == SAMPLE_DISTINCT_USERS)
+    if (distinct_users(s->how))
         draw_distinct_users(s);
     pool_run(pool, (size_t)((s->events + CHUNK - 1) / CHUNK), draw_chunk, s);
 }

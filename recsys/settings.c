@@ -3,24 +3,77 @@
 
 #include <math.h>
 
+const Alias lr_decay_aliases[] = {
+    {"learning_rate_scheduler", "set lr_decay, the factor in 50 epochs: [0.96, 50] is lr_decay=0.96", ALIAS_SAME, 0}, {0}};
 const Setting common_settings[] = {
-    {"lr", "0.001", "0.001", "learning rate of Adam", 0},
-    {"lr_decay", "1.0", "1.0", "factor on the learning rate in 50 epochs", 0},
-    {"weight_decay", "0.0", "0.0", "L2 added to the gradients by the optimiser", 0},
-    {"batch_size", "1024", "2048", "triples in a training step", 1},
-    {"epochs", "200", "1000", "epochs at most", 1},
-    {"validation_rate", "10", "1", "epochs between evaluations", 1},
-    {"validation_metric", "Recall@20", "Recall@20", "what the best epoch is chosen by", 0},
-    {"patience", "0", "20", "evaluations without improvement that are borne (0: no early stop)", 0},
-    {"metrics", "Recall,Precision,nDCG,HR", "Recall,nDCG,Precision,MAP", "what is measured", 0},
-    {"cutoffs", "20", "5,10,20,50", "lengths of the lists that are measured", 0},
-    {"checkpoint_seconds", "60", "60", "least time between checkpoints (0: after every epoch)", 0},
+    {"lr", "0.001", "0.001", "learning rate of Adam", 0, ALIASES({"learning_rate", NULL, ALIAS_SAME, 0})},
+    {"lr_decay", "1.0", "1.0", "factor on the learning rate in 50 epochs", 0, lr_decay_aliases},
+    {"weight_decay", "0.0", "0.0", "L2 added to the gradients by the optimiser", 0, NULL},
+    {"batch_size", "1024", "2048", "triples in a training step", 1, ALIASES({"train_batch_size", NULL, ALIAS_SAME, 0})},
+    {"epochs", "200", "1000", "epochs at most", 1, NULL},
+    {"validation_rate", "10", "1", "epochs between evaluations", 1, ALIASES({"eval_step", NULL, ALIAS_SAME, 0})},
+    {"validation_metric", "Recall@20", "Recall@20", "what the best epoch is chosen by", 0,
+     ALIASES({"valid_metric", NULL, ALIAS_SAME, 0})},
+    {"patience", "0", "20",
+     "evaluations in a row without improvement: elliot stops at this many, mmrec at one more (0: no early stop)", 0,
+     ALIASES(
+         {"stopping_step",
+          "set patience: with protocol mmrec patience=N is stopping_step N from 1 on, with protocol elliot patience=N+1 is",
+          ALIAS_PROTOCOL_MMREC, 1},
+         {"early_stopping", "set patience=N for early_stopping: {patience: N}", ALIAS_REFUSED, 0})},
+    {"metrics", "Recall,Precision,nDCG,HR", "Recall,nDCG,Precision,MAP", "what is measured", 0,
+     ALIASES({"simple_metrics", NULL, ALIAS_SAME, 0})},
+    {"cutoffs", "20", "5,10,20,50", "lengths of the lists that are measured", 0,
+     ALIASES({"topk", NULL, ALIAS_SAME, 0},
+             {"top_k", "set cutoffs: lists are as long as the largest of them", ALIAS_REFUSED, 0})},
+    {"checkpoint_seconds", "60", "60", "least time between checkpoints (0: after every epoch)", 0, NULL},
     {0},
+};
+
+/* Names of the other systems' configurations that no setting here stands for, and what to do instead. */
+static const struct {
+    const char *names, *instead;
+} not_settings[] = {
+    {"seed random_seed", "give --seed N"},
+    {"gpu gpu_id use_gpu backend", "give --device"},
+    {"worker state reproducibility show_progress verbose eval_batch_size log_wandb wandb_project loss_decimal_place "
+     "metric_decimal_place",
+     "no result depends on it: leave it out"},
+    {"shuffle", "the batches of every epoch are drawn anew: leave it out"},
+    {"enable_amp enable_scaler", "training is in float32: leave it out"},
+    {"learner", "Adam is the optimiser of every recommender: leave it out"},
+    {"clip_grad_norm", "gradients are not clipped: leave it out"},
+    {"training_neg_sample_num train_neg_sample_args use_neg_sampling use_full_sampling NEG_PREFIX",
+     "one negative is drawn for each positive, uniformly: leave it out"},
+    {"negative_sampling repeatable", "all items that train does not have for the user are ranked: leave it out"},
+    {"eval_args splitting prefiltering", "`sapor split` cuts the data"},
+    {"data_path data_config dataset dataset_path inter_file_name inter_splitting_label field_separator USER_ID_FIELD "
+     "ITEM_ID_FIELD TIME_FIELD",
+     "--train, --valid, --test and --format say what is read"},
+    {"filter_out_cod_start_users", "users without a train row are left out: leave it out"},
+    {"modalities loaders side_information align_side_with_train is_multimodal_model vision_feature_file text_feature_file",
+     "--features names the modalities"},
+    {"comb_mod", "modalities are concatenated: leave it out"},
+    {"normalize", "graphs are normalised, as with normalize: True: leave it out"},
+    {"binarize", "set implicit=true for ItemKNN; nDCGRendle2020 is nDCG without ratings"},
+    {"relevance_threshold", "it is 0: leave it out"},
+    {"valid_metric_bigger", "of every metric the larger value is better: leave it out"},
+    {"optimize_internal_loss", "validation_metric chooses the best epoch: leave it out"},
+    {"hyper_parameters hyper_opt_alg hyper_max_evals", "train once for each combination"},
+    {"checkpoint_dir restore save_weights save_recs save_recommended_topk recommend_topk save_dataset save_dataloaders "
+     "dataset_save_path dataloaders_save_path",
+     "--out DIR keeps the run, and `sapor recommend DIR` writes its lists"},
+    {"l_b l_e factors_d bias_regularization user_regularization positive_item_regularization negative_item_regularization "
+     "update_users update_items update_bias update_negative_item_factors n_fold",
+     "it belongs to a recommender of Elliot's core; the recipes here are those of Elliot's external models"},
+    {"req_training", "it follows from the recommender: leave it out"},
+    {"complex_metrics paired_ttest wilcoxon_test transform require_pow use_raw_features end2end", "it is not supported"},
 };
 
 typedef struct Entry {
     const Setting *declared;
     const char *value;
+    const char *given; /* the name that it was given under; NULL: its default holds */
 } Entry;
 struct Settings {
     size_t count;
@@ -32,6 +85,32 @@ static Entry *find(const Settings *s, Text key)
     for (size_t i = 0; i < s->count; i++)
         if (text_is(key, s->entries[i].declared->key))
             return &s->entries[i];
+    return NULL;
+}
+
+static const Alias *alias_in(const Alias *list, Text name)
+{
+    for (; list && list->name; list++)
+        if (text_is(name, list->name))
+            return list;
+    return NULL;
+}
+
+static Entry *find_alias(const Settings *s, Text name, const Alias **alias)
+{
+    for (size_t i = 0; i < s->count; i++)
+        if ((*alias = alias_in(s->entries[i].declared->aliases, name)))
+            return &s->entries[i];
+    return NULL;
+}
+
+/* What to do in place of a name of not_settings; NULL where it is none. */
+static const char *instead_of(Text name)
+{
+    for (size_t i = 0; i < COUNT(not_settings); i++)
+        for (Text rest = text_of(not_settings[i].names), one; text_next(&rest, ' ', &one);)
+            if (text_equal(one, name))
+                return not_settings[i].instead;
     return NULL;
 }
 
@@ -73,7 +152,7 @@ static void add_defaults(Settings *s, const Setting *table, Protocol p)
 {
     for (const Setting *d = table; d && d->key; d++) {
         Entry *there = find(s, text_of(d->key));
-        *(there ? there : &s->entries[s->count++]) = (Entry){d, p == PROTOCOL_ELLIOT ? d->elliot : d->mmrec};
+        *(there ? there : &s->entries[s->count++]) = (Entry){d, p == PROTOCOL_ELLIOT ? d->elliot : d->mmrec, NULL};
     }
 }
 
@@ -93,6 +172,63 @@ static bool unknown_key(const Settings *s, Text key, Arena *a, Error *e)
     return known && fail(e, SP_USAGE, "no setting is called %.*s; there are %s", (int)key.n, key.p, known);
 }
 
+/* Takes out what YAML and Python write around a list: "[5, 10]", "['Recall']". True is true. */
+static void plain_value(const Setting *d, char *value)
+{
+    bool list = !strcmp(d->key, "cutoffs") || !strcmp(d->key, "metrics") || !strcmp(d->key, "lr_decay");
+    char *to = value;
+    for (const char *from = value; list && *from; from++)
+        if (!strchr("[]()'\" ", *from))
+            *to++ = *from;
+    if (list)
+        *to = 0;
+    if (!strcmp(value, "True") || !strcmp(value, "False"))
+        *value = *value == 'T' ? 't' : 'f';
+}
+
+/* Whether the value of an alias means what the setting does. [a, 50] of learning_rate_scheduler becomes a. */
+static bool alias_holds(const Alias *a, Protocol p, Protocol variant, char *value)
+{
+    double number;
+    bool same = a->use == ALIAS_SAME || (a->use == ALIAS_PROTOCOL_MMREC && p == PROTOCOL_MMREC) ||
+                (a->use == ALIAS_VARIANT_MMREC && variant == PROTOCOL_MMREC);
+    if (same && !strcmp(a->name, "learning_rate_scheduler")) {
+        char *comma = strchr(value, ',');
+        same = comma && text_f64(text_of(comma + 1), &number) && number == 50;
+        if (same)
+            *comma = 0;
+    }
+    return same && (a->least == 0 || !text_f64(text_of(value), &number) || number >= a->least);
+}
+
+static bool set_one(Settings *s, Protocol p, Protocol variant, const char *given, Arena *a, Error *e)
+{
+    Text value = text_of(given), key;
+    if (!strchr(given, '='))
+        return fail(e, SP_USAGE, "setting '%s': key=value is wanted", given);
+    text_next(&value, '=', &key);
+    const Alias *alias = NULL;
+    Entry *entry = find(s, key);
+    if (!entry)
+        entry = find_alias(s, key, &alias);
+    if (!entry && instead_of(key))
+        return fail(e, SP_USAGE, "setting %s is not accepted: %s", given, instead_of(key));
+    if (!entry)
+        return unknown_key(s, key, a, e);
+    const char *name = arena_strndup(a, key.p, key.n, e);
+    char *copy = arena_strndup(a, value.p, value.n, e);
+    if (!name || !copy)
+        return false;
+    plain_value(entry->declared, copy);
+    if (alias && !alias_holds(alias, p, variant, copy))
+        return fail(e, SP_USAGE, "setting %s is not accepted: %s", given, alias->instead);
+    if (entry->given && strcmp(entry->given, name) != 0)
+        return fail(e, SP_USAGE, "%s and %s are the same setting: give one of them", entry->given, name);
+    entry->given = name;
+    entry->value = copy;
+    return check_value(entry->declared, p, copy, e);
+}
+
 Settings *settings_make(const Setting *own, Protocol p, const char *const *set, size_t set_count, Arena *a, Error *e)
 {
     size_t most = COUNT(common_settings);
@@ -101,25 +237,12 @@ Settings *settings_make(const Setting *own, Protocol p, const char *const *set, 
     Settings *s = NEW(a, Settings, 1, e);
     if (!s || !(s->entries = NEW(a, Entry, most, e)))
         return NULL;
+    Protocol variant = variant_asked(p, set, set_count);
     add_defaults(s, common_settings, p);
-    add_defaults(s, own, variant_asked(p, set, set_count));
-    for (size_t i = 0; i < set_count; i++) {
-        Text value = text_of(set[i]), key;
-        if (!strchr(set[i], '=')) {
-            fail(e, SP_USAGE, "setting '%s': key=value is wanted", set[i]);
+    add_defaults(s, own, variant);
+    for (size_t i = 0; i < set_count; i++)
+        if (!set_one(s, p, variant, set[i], a, e))
             return NULL;
-        }
-        text_next(&value, '=', &key);
-        Entry *entry = find(s, key);
-        if (!entry) {
-            unknown_key(s, key, a, e);
-            return NULL;
-        }
-        const char *copy = arena_strndup(a, value.p, value.n, e);
-        if (!copy || !check_value(entry->declared, p, copy, e))
-            return NULL;
-        entry->value = copy;
-    }
     return s;
 }
 
@@ -136,6 +259,12 @@ const char *settings_key(const Settings *s, size_t i)
 const char *settings_value(const Settings *s, size_t i)
 {
     return s->entries[i].value;
+}
+
+const char *settings_alias(const Settings *s, size_t i)
+{
+    const Entry *entry = &s->entries[i];
+    return entry->given && strcmp(entry->given, entry->declared->key) != 0 ? entry->given : NULL;
 }
 
 const char *setting_text(const Settings *s, const char *key)

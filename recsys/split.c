@@ -1,4 +1,4 @@
-/* recsys/split.c: train, validation and test files from one file of ratings, by the recipe of DE 5.3 and 3.4. */
+/* recsys/split.c: train, validation and test files from one file of ratings, by the recipe of recipes.md 3. */
 #include "recsys/private.h"
 
 #include <math.h>
@@ -144,24 +144,26 @@ static void flag_random(Work *w, int64_t n, int64_t stay)
 
 typedef struct Timed {
     int64_t time;
+    int64_t tie; /* orders rows with the same time */
     int64_t at;
 } Timed;
 
 static int compare_times(const void *a, const void *b)
 {
     const Timed *x = a, *y = b;
-    return x->time != y->time ? (x->time > y->time) - (x->time < y->time) : (x->at > y->at) - (x->at < y->at);
+    return x->time != y->time ? (x->time > y->time) - (x->time < y->time) : (x->tie > y->tie) - (x->tie < y->tie);
 }
 
-/* The latest rows get a one; of rows with the same time the later in the file. */
-static bool flag_latest(Work *w, const uint32_t *rows, int64_t n, int64_t stay, Arena *a, Error *e)
+/* The latest rows get a one. Rows with the same time: Elliot ranks them in file order, by rising time for a share of the rows and by
+ * falling time for a number of them. A share thus takes the last of them in the file, a number (`first_of_ties`) the first. */
+static bool flag_latest(Work *w, const uint32_t *rows, int64_t n, int64_t stay, bool first_of_ties, Arena *a, Error *e)
 {
     ArenaMark mark = arena_mark(a);
     Timed *t = NEW(a, Timed, n, e);
     if (!t)
         return false;
     for (int64_t k = 0; k < n; k++)
-        t[k] = (Timed){w->r->time[rows[k]], k};
+        t[k] = (Timed){w->r->time[rows[k]], first_of_ties ? -k : k, k};
     qsort(t, (size_t)n, sizeof(*t), compare_times);
     for (int64_t k = 0; k < n; k++)
         w->flag[t[k].at] = k >= stay;
@@ -185,7 +187,7 @@ static bool take(Work *w, int8_t part, double ratio, Arena *a, Error *e)
         int64_t stay = by_count ? MAX(n - c->leave_n, (int64_t)0) : (int64_t)floor((double)n * (1 - ratio));
         if (!latest)
             flag_random(w, n, stay);
-        else if (!flag_latest(w, w->order, n, stay, a, e))
+        else if (!flag_latest(w, w->order, n, stay, by_count, a, e))
             return false;
         for (int64_t k = 0; k < n; k++)
             if (w->flag[k])

@@ -1,4 +1,4 @@
-/* recsys/train.c: epochs, evaluations, the best one, and the end. DE 3.6 and 4.1 (elliot), M 2.3 to 2.5 (mmrec).
+/* recsys/train.c: epochs, evaluations, the best one, and the end. recipes.md 5.
  *
  * A checkpoint holds everything that the rest of the run depends on, and every random number is a function of (seed, epoch, event): a run
  * that was killed anywhere and started again ends with the bytes of one that was not. */
@@ -52,12 +52,16 @@ static bool read_validation_metric(Trainer *t, Error *e)
     bool known = false;
     if (!text_i64(rest, &t->metric_cutoff))
         return fail(e, SP_USAGE, "setting validation_metric=%s: METRIC@CUTOFF is wanted, such as Recall@20", text);
-    for (size_t i = 0; i < t->eval.metric_count; i++)
-        if (name.n == strlen(t->eval.metrics[i]) && !strncasecmp(name.p, t->eval.metrics[i], name.n)) {
+    const char *copy = arena_strndup(t->arena, name.p, name.n, e);
+    int found = copy ? metric_find(copy) : -1;
+    for (size_t i = 0; found >= 0 && i < t->eval.metric_count; i++)
+        if (!strcmp(t->eval.metrics[i], metric_at((size_t)found)->name)) {
             t->metric = t->eval.metrics[i];
             for (size_t j = 0; j < t->eval.cutoff_count; j++)
                 known = known || t->eval.cutoffs[j] == t->metric_cutoff;
         }
+    if (!copy)
+        return false;
     return known || fail(e, SP_USAGE, "setting validation_metric=%s: is not among metrics=%s at cutoffs=%s", text,
                          setting_text(t->settings, "metrics"), setting_text(t->settings, "cutoffs"));
 }
@@ -98,7 +102,7 @@ bool trainer_load(Trainer *t, Error *e)
         return false;
     t->optim = optim_adam(setting_f64(t->settings, "lr"));
     t->optim.weight_decay = setting_f64(t->settings, "weight_decay");
-    /* torch 2's zero_grad leaves no gradient behind, torch 1's (MMRec) leaves zeros: M 0.4 */
+    /* torch 2's zero_grad leaves no gradient behind, torch 1's (MMRec) leaves zeros: recipes.md 5.1 */
     const char *variant = setting_text(t->settings, "variant");
     t->optim.skip_missing = *variant ? !strcmp(variant, "elliot") : c->data.protocol == PROTOCOL_ELLIOT;
     t->sampler =
@@ -138,7 +142,7 @@ static bool train_epoch(Trainer *t, Progress *p, double *loss, Error *e)
     if (m->kind->epoch && !m->kind->epoch(m, e))
         return false;
     sampler_epoch(t->sampler, t->device->pool, t->epoch);
-    /* LambdaLR with a^(epoch/50): M 2.5 */
+    /* LambdaLR with a^(epoch/50): recipes.md 5.2 */
     t->optim.lr = setting_f64(t->settings, "lr") * pow(setting_f64(t->settings, "lr_decay"), (double)t->epoch / 50);
     int64_t batches = sampler_batches(t->sampler);
     double sum = 0;
@@ -176,10 +180,24 @@ static bool copy_scores(Scores *to, const Scores *from, Arena *a, Error *e)
     return true;
 }
 
-/* MMRec compares figures rounded to four decimals (M 2.4); without a validation part the last epoch is the best. */
-static bool improves(const Trainer *t, double figure)
+/* Takes note of an evaluation's figure; true where it is the best so far. Both systems keep the first of equal figures. MMRec compares
+ * figures rounded to four decimals (recipes.md 5.3).
+ *
+ * Without a validation part the last epoch is taken: Elliot then chooses by the test part, which makes the test figure too high. */
+static bool improves(Trainer *t, double figure)
 {
-    return !t->data.valid.start || figure > t->best;
+    bool better = !t->data.valid.start || figure > t->best, as_good = figure == t->best;
+    t->unimproved = better || (as_good && t->data.protocol == PROTOCOL_ELLIOT) ? 0 : t->unimproved + 1;
+    t->best = better ? figure : t->best;
+    return better;
+}
+
+/* Elliot stops when the first of the last patience + 1 figures is above all others: at the patience-th evaluation in a row below the best
+ * one. MMRec stops at one more, and an equal figure counts as one of them. */
+static bool out_of_patience(const Trainer *t)
+{
+    int64_t patience = setting_i64(t->settings, "patience");
+    return patience > 0 && t->unimproved >= patience + (t->data.protocol == PROTOCOL_MMREC);
 }
 
 /* A step can end beyond float32 after its loss was looked at: nothing is ranked by such vectors. */
@@ -205,19 +223,18 @@ static bool evaluate(Trainer *t, Scores *valid, Scores *test, Error *e)
     Tensor *users = NULL, *items = NULL;
     Tape *tape = tape_new(t->device, false, e);
     bool ok = tape != NULL;
-    if (ok && m->kind->represent)
+    if (ok && m->kind->represent) {
+        tape_reset(tape, (Draw){m->seed, DRAW_EVALUATION, (uint32_t)t->epoch});
         ok = m->kind->represent(tape, m, &users, &items) && tape_ok(tape, e) && check_vectors(t, users, "users'", e) &&
              check_vectors(t, items, "items'", e);
+    }
     ok = ok && evaluate_model(m, users, items, &t->eval, valid, test, t->scratch, e);
     if (ok) {
         double figure = t->data.valid.start ? score_of(valid, t->metric, t->metric_cutoff) : 0;
         if (t->data.protocol == PROTOCOL_MMREC)
             figure = nearbyint(figure * 1e4) / 1e4;
-        t->unimproved++;
         if (improves(t, figure)) {
-            t->best = figure;
             t->best_epoch = t->epoch;
-            t->unimproved = 0;
             ok = copy_scores(&t->best_valid, valid, t->arena, e) && copy_scores(&t->best_test, test, t->arena, e) &&
                  (!t->config->out || run_write_vectors(t, users, items, e));
         }
@@ -317,7 +334,6 @@ static double traced_seconds(const Trainer *t)
 static bool advance(Trainer *t, Progress *p, Times *epochs, Times *evals, Error *e)
 {
     int64_t last = sampler_batches(t->sampler) ? setting_i64(t->settings, "epochs") : 1;
-    int64_t patience = setting_i64(t->settings, "patience");
     double loss = 0, begun = now_seconds(), traced = traced_seconds(t);
     Scores valid = {0}, test = {0};
     if (sampler_batches(t->sampler) && t->epoch < last && !train_epoch(t, p, &loss, e))
@@ -325,20 +341,23 @@ static bool advance(Trainer *t, Progress *p, Times *epochs, Times *evals, Error 
     t->epoch = MIN(t->epoch + 1, last);
     double trained = now_seconds();
     t->op_seconds += traced_seconds(t) - traced;
+    /* The last epoch is always evaluated. Elliot and MMRec evaluate every validation_rate-th epoch alone: where the number of epochs is no
+     * multiple, what they train after the last evaluation has no effect on any figure. */
     bool due = t->epoch == last || t->epoch % setting_i64(t->settings, "validation_rate") == 0;
     if (!times_add(epochs, trained - begun, t->arena, e) || (due && !evaluate(t, &valid, &test, e)) ||
         (due && !note_history(t, loss, &valid, &test, e)) ||
         (due && !times_add(evals, now_seconds() - trained, t->arena, e)))
         return false;
-    t->finished = t->epoch >= last || (patience > 0 && t->unimproved > patience);
+    t->finished = t->epoch >= last || out_of_patience(t);
     if (!print_epoch(t, loss, trained - begun, &valid, &test, e))
         return false;
     char note[160];
-    if (!sampler_batches(t->sampler))
-        snprintf(note, sizeof(note), "evaluated");
-    else
-        snprintf(note, sizeof(note), "epoch %lld/%lld  loss %.4f  best %s@%lld %.4f", (long long)t->epoch, (long long)last,
-                 loss, t->metric, (long long)t->metric_cutoff, t->best < 0 ? 0.0 : t->best);
+    int n = !sampler_batches(t->sampler)
+                ? snprintf(note, sizeof(note), "evaluated")
+                : snprintf(note, sizeof(note), "epoch %lld/%lld  loss %.4f", (long long)t->epoch, (long long)last, loss);
+    if (sampler_batches(t->sampler) && t->data.valid.start)
+        snprintf(note + n, sizeof(note) - (size_t)n, "  best %s@%lld %.4f", t->metric, (long long)t->metric_cutoff,
+                 t->best < 0 ? 0.0 : t->best);
     progress_step(p, (double)(t->epoch * sampler_batches(t->sampler)), note);
     arena_rewind(t->scratch, (ArenaMark){0});
     bool checkpoint_due = t->finished || now_seconds() - t->checkpointed >= setting_f64(t->settings, "checkpoint_seconds");
@@ -353,6 +372,12 @@ static bool train_all(Trainer *t, TrainResult *r, Error *e)
                    (double)(setting_i64(t->settings, "epochs") * sampler_batches(t->sampler)));
     p.done = p.before = (double)(t->epoch * sampler_batches(t->sampler)); /* where a checkpoint left off */
     bool ok = true;
+    if (t->config->progress && sampler_batches(t->sampler) && !t->data.valid.start)
+        fprintf(t->config->progress,
+                "%s: no validation part: the last epoch is taken, and nothing stops the run early (Elliot chooses the epoch "
+                "by the "
+                "test part)\n",
+                t->model.kind->name);
     while (ok && !t->finished)
         ok = advance(t, &p, &epochs, &evals, e);
     progress_end(&p, NULL);
@@ -383,8 +408,40 @@ static void print_result(const Trainer *t, const TrainResult *r)
     scores_print_json(f, &r->test);
     if (r->epochs)
         fprintf(f, ",\"epoch_seconds\":%.6g", r->epoch_seconds);
-    fprintf(f, ",\"eval_seconds\":%.6g,\"peak_rss_bytes\":%zu}\n", r->eval_seconds, peak_rss_bytes());
+    fprintf(f, ",\"eval_seconds\":%.6g,\"peak_rss_bytes\":%zu", r->eval_seconds, peak_rss_bytes());
+    if (sampler_batches(t->sampler) && t->data.valid.start)
+        fprintf(f, ",\"chosen_by\":\"%s@%lld of valid\"}\n", t->metric, (long long)t->metric_cutoff);
+    else
+        fprintf(f, ",\"chosen_by\":\"%s\"}\n", sampler_batches(t->sampler) ? "the last epoch" : "no epochs");
     fflush(f);
+}
+
+/* Which settings were given under another system's name, and the recommender too: one line, or one object. */
+static void print_names(const Trainer *t)
+{
+    const char *name = t->model.kind->name, *given = t->config->model, *cut = "";
+    const Settings *s = t->settings;
+    bool some = strcasecmp(given, name) != 0;
+    for (size_t i = 0; i < settings_count(s); i++)
+        some = some || settings_alias(s, i);
+    if (some && t->config->progress) {
+        fprintf(t->config->progress, strcasecmp(given, name) ? "%s (%s):" : "%s:", name, given);
+        for (size_t i = 0; i < settings_count(s); i++)
+            if (settings_alias(s, i))
+                fprintf(t->config->progress, " %s=%s (%s)", settings_key(s, i), settings_value(s, i), settings_alias(s, i));
+        fputc('\n', t->config->progress);
+    }
+    if (!some || !t->config->json)
+        return;
+    fprintf(t->config->json, "{\"event\":\"names\",\"model\":\"%s\",\"given_as\":", name);
+    json_print_string(t->config->json, text_of(given));
+    fputs(",\"settings\":{", t->config->json);
+    for (size_t i = 0; i < settings_count(s); i++)
+        if (settings_alias(s, i)) {
+            fprintf(t->config->json, "%s\"%s\":\"%s\"", cut, settings_key(s, i), settings_alias(s, i));
+            cut = ",";
+        }
+    fputs("}}\n", t->config->json);
 }
 
 bool train_run(const Device *d, const TrainConfig *c, TrainResult *r, Arena *a, Error *e)
@@ -402,6 +459,8 @@ bool train_run(const Device *d, const TrainConfig *c, TrainResult *r, Arena *a, 
         dataset_describe(&t->data, c->progress, c->json);
     if (c->out)
         ok = ok && folder_make(c->out, e) && folder_lock(&lock, c->out, e) && run_open(t, e);
+    if (ok)
+        print_names(t);
     ok = ok && train_all(t, r, e);
     if (ok)
         print_result(t, r);

@@ -20,7 +20,7 @@ typedef struct Trainer {
 
     /* the state that a checkpoint keeps, beside the store's */
     int64_t epoch;                  /* the next one to train */
-    int64_t best_epoch, unimproved; /* best_epoch counts from 1; 0: none yet */
+    int64_t best_epoch, unimproved; /* best_epoch counts from 1; 0: none yet; unimproved: evaluations in a row */
     double best;                    /* its validation figure; -1 before the first */
     bool finished;
     Scores best_valid, best_test;

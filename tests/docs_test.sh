@@ -23,7 +23,7 @@ commands_of() { # PAGE
     awk '/^```/ { inside = !inside && $0 == "```sh"; next } inside' "$1"
 }
 
-echo "1..$((2 * ${#pages[@]} + 1))"
+echo "1..$((2 * ${#pages[@]} + 3))"
 for page in "${pages[@]}"; do
     name=$(basename "$page" .md)
     mkdir -p "$scratch/$name/bin"
@@ -53,4 +53,20 @@ for name in $(grep -oE '`[a-z0-9]+(_[a-z0-9]+)+`' docs/reading-path.md | tr -d '
 done
 [ ! -s "$scratch/missing" ]
 result $? "names in docs/reading-path.md" "$scratch/missing"
+
+# What comments cite is in the repository: sections of docs/recipes.md, as "recipes.md 4.1" or "recipes.md 6.2, 6.3".
+everywhere() { # GREP-OPTIONS...: in all sources and pages
+    grep "$@" --include='*.[ch]' --include='*.md' --include='*.sh' --include='*.py' --include=Makefile \
+        --exclude-dir=build --exclude-dir=.git .
+}
+everywhere -rnE '\b(DE|EN|M) [0-9]|shared/ref[e]rence|ducho-elliot[.]md' >"$scratch/cited"
+[ ! -s "$scratch/cited" ]
+result $? "nothing cites notes outside of the repository" "$scratch/cited"
+: >"$scratch/missing"
+everywhere -rhoE 'recipes\.md`? [0-9]+(\.[0-9]+)?((,| and| to) [0-9]+(\.[0-9]+)?)*' | grep -oE '[0-9]+(\.[0-9]+)?' | sort -u >"$scratch/sections"
+while read -r section; do
+    grep -qE "^##+ $section " docs/recipes.md || echo "docs/recipes.md has no section $section" >>"$scratch/missing"
+done <"$scratch/sections"
+[ -s "$scratch/sections" ] && [ ! -s "$scratch/missing" ]
+result $? "sections of docs/recipes.md that are cited" "$scratch/missing"
 exit $failed

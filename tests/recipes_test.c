@@ -175,11 +175,12 @@ static void ten_steps(Case *c)
     tape_free(t);
 }
 
-/* "a=1 b=2" as two texts */
+/* "a=1 b=2" as two texts; batch_size is that of the golden batches, which are all full. */
 static Settings *settings_of(Case *c, const Setting *own)
 {
     const char *set[32];
     size_t n = 0;
+    set[n++] = arena_printf(c->arena, &c->e, "batch_size=%lld", (long long)array(c, "batch.%s", "user")->shape[1]);
     for (Text rest = text_of(meta(c, "settings")), word; text_next(&rest, ' ', &word) && n < COUNT(set);)
         set[n++] = arena_strndup(c->arena, word.p, word.n, &c->e);
     return settings_make(own, PROTOCOL_ELLIOT, set, n, c->arena, &c->e);

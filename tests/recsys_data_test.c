@@ -432,6 +432,23 @@ static void the_latest_rows_are_test(void **state)
     check_file("leave/test.tsv", "u\ta\t1\t30\nv\ta\t1\t1\nu\td\t1\t30\n");
 }
 
+/* Elliot's rank by falling time holds out the first of equal times in the file, its rank by rising time the last. */
+static void of_equal_times(void **state)
+{
+    (void)state;
+    const char *ratings = "u\ta\t1\t7\nu\tb\t1\t7\nu\tc\t1\t3\nu\td\t1\t7\nu\te\t1\t3\n";
+    SplitConfig c = {.strategy = SPLIT_LEAVE_N_OUT, .leave_n = 1, .validation_ratio = 0.1};
+    split(ratings, "one", c, 3, 1, 1);
+    check_file("one/test.tsv", "u\ta\t1\t7\n");
+    check_file("one/val.tsv", "u\tb\t1\t7\n");
+    c = (SplitConfig){.strategy = SPLIT_TEMPORAL, .leave_n = 4};
+    split(ratings, "four", c, 1, 0, 4);
+    check_file("four/train.tsv", "u\te\t1\t3\n");
+    c = (SplitConfig){.strategy = SPLIT_TEMPORAL, .test_ratio = 0.2};
+    split(ratings, "share", c, 4, 0, 1);
+    check_file("share/test.tsv", "u\td\t1\t7\n");
+}
+
 static void lines_are_kept_byte_for_byte(void **state)
 {
     (void)state;
@@ -515,7 +532,7 @@ static void check_same(const char *a, const char *b)
     map_close(&y);
 }
 
-/* The benchmark's own files, bit for bit (DE 5.3). */
+/* The benchmark's own files, bit for bit (recipes.md 3.1). */
 static void amazon_splits_are_reproduced(void **state)
 {
     (void)state;
@@ -586,6 +603,7 @@ int main(void)
         cmocka_unit_test(features_of_every_kind),
         cmocka_unit_test(features_that_do_not_fit),
         cmocka_unit_test(the_latest_rows_are_test),
+        cmocka_unit_test(of_equal_times),
         cmocka_unit_test(lines_are_kept_byte_for_byte),
         cmocka_unit_test(k_core_is_iterative),
         cmocka_unit_test(the_random_split_is_numpys),

@@ -90,6 +90,28 @@ static void who_counts(void **state)
     arena_free(a);
 }
 
+/* Elliot: an item rated below 0 is neither a hit nor part of the truth, and a user of such items alone does not count. */
+static void ratings_below_zero(void **state)
+{
+    (void)state;
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    Scores s = {0};
+    float ratings[] = {5, -1, 0, -0.5f};
+    const Pairs rated = {4, start, item, ratings};
+    const char *names[] = {"Recall", "Precision", "nDCG", "nDCGRendle2020"};
+    const int64_t cutoffs[] = {4};
+    assert_ok(score_lists(&s, PROTOCOL_ELLIOT, users, 3, 5, top, &rated, names, 4, cutoffs, 1, a, &e), e);
+    assert_int_equal(s.users, 1);
+    assert_true(s.mean[0] == 0.5 && s.mean[1] == 0.25); /* the hit is item 1, at rank 3; 7 is relevant and not in the list */
+    assert_true(fabs(s.mean[2] - 63 * 0.5 / (63 + 0.63092975357145743)) < 1e-12);
+    assert_true(fabs(s.mean[3] - 0.5 / 1.63092975357145743) < 1e-12);
+    assert_ok(score_lists(&s, PROTOCOL_MMREC, users, 3, 5, top, &rated, names, 4, cutoffs, 1, a, &e), e);
+    assert_int_equal(s.users, 2); /* MMRec reads no ratings */
+    assert_true(fabs(s.mean[0] - (2.0 / 3 + 1) / 2) < 1e-12);
+    arena_free(a);
+}
+
 /* Cutoffs in any order, all at once, above the lists' length too, are the figures of one cutoff at a time. */
 static void many_cutoffs_at_once(void **state)
 {
@@ -145,7 +167,8 @@ static void wrong_metrics_and_cutoffs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(elliot_as_by_hand),    cmocka_unit_test(mmrec_as_by_hand),          cmocka_unit_test(who_counts),
+        cmocka_unit_test(elliot_as_by_hand),    cmocka_unit_test(mmrec_as_by_hand),
+        cmocka_unit_test(who_counts),           cmocka_unit_test(ratings_below_zero),
         cmocka_unit_test(many_cutoffs_at_once), cmocka_unit_test(wrong_metrics_and_cutoffs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* tests/recsys_models_test.c: the recommenders without training, against plain dense code and the anchors of DE 6.4; samplers. */
+/* tests/recsys_models_test.c: the recommenders without training, against plain dense code and the figures of recipes.md 6.4; samplers. */
 #include "recsys/recsys.h"
 
 #include "testing.h"
@@ -138,13 +138,20 @@ static void itemknn_is_its_formula(void **state)
                 fail_msg("case %zu: user %d, item %d: %g, not %g", c, k / ITEMS, k % ITEMS, (double)scores[k], x);
         }
     }
-    Error e = {0};
-    const char *wrong = "similarity=euclid";
-    Model m = {.kind = recommender_find("ItemKNN"), .data = &b->data, .arena = b->arena, .store = store_new(&b->device, &e)};
-    m.settings = settings_make(m.kind->settings, PROTOCOL_ELLIOT, &wrong, 1, b->arena, &e);
-    assert_false(m.kind->init(&m, &e));
-    assert_error(e, SP_USAGE, "similarity=euclid: cosine or dot");
-    store_free(m.store);
+    static const struct {
+        const char *set, *says;
+    } wrong[] = {{"similarity=euclid", "similarity=euclid: cosine or dot"},
+                 {"shrink=10", "implementation=aiolli"}, /* the standard similarity takes none */
+                 {"normalize=false", "implementation=aiolli"}};
+    for (size_t i = 0; i < COUNT(wrong); i++) {
+        Error e = {0};
+        Model m = {
+            .kind = recommender_find("ItemKNN"), .data = &b->data, .arena = b->arena, .store = store_new(&b->device, &e)};
+        m.settings = settings_make(m.kind->settings, PROTOCOL_ELLIOT, &wrong[i].set, 1, b->arena, &e);
+        assert_false(m.kind->init(&m, &e));
+        assert_error(e, SP_USAGE, wrong[i].says);
+        store_free(m.store);
+    }
 }
 
 static void popular_and_random(void **state)
@@ -165,6 +172,82 @@ static void popular_and_random(void **state)
     for (int k = 0; k < USERS * ITEMS; k++)
         mean += (double)scores[k] / (USERS * ITEMS);
     assert_true(mean > 0.46 && mean < 0.54 && scores[0] != scores[ITEMS]);
+}
+
+/* ---- samplers ---------------------------------------------------------------------------------------------------------------- */
+
+/* Elliot's NGCF draws as many distinct users for the last batch of an epoch as for the others; LATTICE's sampler cuts it. */
+static void batches_of_distinct_users(void **state)
+{
+    Bench *b = *state;
+    static const char *const models[] = {"NGCF", "LATTICE"};
+    enum { SIZE = 32 };
+    for (size_t k = 0; k < COUNT(models); k++) {
+        Error e = {0};
+        const Recommender *kind = recommender_find(models[k]);
+        Model m = {.kind = kind, .data = &b->data, .arena = b->arena};
+        m.settings = settings_make(kind->settings, PROTOCOL_ELLIOT, NULL, 0, b->arena, &e);
+        assert_ok(m.settings, e);
+        Sampler *s = sampler_new(&b->data, kind->sampling(&m), SIZE, 1, b->arena, &e);
+        assert_ok(s, e);
+        const int64_t rest = b->data.train.count % SIZE, batches = sampler_batches(s);
+        assert_true(rest > 0 && batches == b->data.train.count / SIZE + 1);
+        sampler_epoch(s, b->device.pool, 0);
+        for (int64_t i = 0; i < batches; i++) {
+            const int32_t *users, *positives, *negatives;
+            int64_t n = sampler_batch(s, i, &users, &positives, &negatives);
+            assert_int_equal(n, i == batches - 1 && k == 1 ? rest : SIZE);
+            bool taken[USERS] = {false};
+            for (int64_t j = 0; j < n; j++) {
+                assert_true(users[j] >= 0 && users[j] < USERS && !taken[users[j]]);
+                taken[users[j]] = true;
+                /* Users and items are whole numbers here: users by first appearance, items by number. */
+                assert_true(b->R[users[j]][positives[j]] > 0 && b->R[users[j]][negatives[j]] == 0);
+            }
+        }
+    }
+}
+
+/* ---- LATTICE's short batches ----------------------------------------------------------------------------------------------- */
+
+static float lattice_loss(Bench *b, const char *variant, const char *l_w, const char *batch_size)
+{
+    Error e = {0};
+    const char *const set[] = {"factors=8", "factors_multimod=8", "top_k=5", variant, l_w, batch_size};
+    static float features[ITEMS * 6];
+    for (uint64_t i = 0; i < COUNT(features); i++)
+        features[i] = draw_uniform((Draw){1, DRAW_TEST, 2}, i) - 0.5f;
+    DataSet data = b->data;
+    Feature f = {.name = "visual", .D = 6, .data = features};
+    data.features = &f;
+    data.feature_count = 1;
+    Model m = {.kind = recommender_find("LATTICE"), .data = &data, .arena = b->arena, .seed = 5};
+    m.settings = settings_make(m.kind->settings, PROTOCOL_MMREC, set, COUNT(set), b->arena, &e);
+    m.store = store_new(&b->device, &e);
+    assert_ok(m.settings && m.store && m.kind->init(&m, &e), e);
+    Tape *t = tape_new(&b->device, true, &e);
+    const int32_t users[] = {0, 3, 9, 20}, positives[] = {7, 7, 7, 7}, negatives[] = {11, 12, 13, 14};
+    Batch batch = {
+        .B = 4, .user = input_i32(t, users, 4), .pos = input_i32(t, positives, 4), .neg = input_i32(t, negatives, 4)};
+    Tensor *loss = m.kind->loss(t, &m, &batch);
+    float value;
+    assert_ok(tape_ok(t, &e), e);
+    tensor_read(&b->device, loss, 0, 1, &value);
+    tape_free(t);
+    store_free(m.store);
+    return value;
+}
+
+static void lattice_divides_by_the_batch_size(void **state)
+{
+    Bench *b = *state;
+    float none = lattice_loss(b, "variant=mmrec", "l_w=0", "batch_size=4");
+    float full = lattice_loss(b, "variant=mmrec", "l_w=1", "batch_size=4") - none;
+    float part =
+        lattice_loss(b, "variant=mmrec", "l_w=1", "batch_size=16") - none; /* 4 rows, as the last batch of an epoch */
+    assert_true(full > 0.1f && fabsf(part - full / 4) < 1e-5f);
+    assert_true(lattice_loss(b, "variant=elliot", "l_w=1", "batch_size=4") ==
+                lattice_loss(b, "variant=elliot", "l_w=1", "batch_size=16"));
 }
 
 /* ---- NGCF's dropout -------------------------------------------------------------------------------------------------------- */
@@ -201,18 +284,28 @@ static void ngcf_drops_while_it_learns(void **state)
     Bench *b = *state;
     static const char *const none[] = {"factors=8", "weight_size=8", "node_dropout=0.0", "message_dropout=0.0"};
     static const char *const node[] = {"factors=8", "weight_size=8", "node_dropout=0.4", "message_dropout=0.0"};
-    static const char *const message[] = {"factors=8", "weight_size=8", "node_dropout=0.0", "message_dropout=0.4"};
-    float full[24], dropped[24];
+    static const char *const message[] = {"factors=8", "weight_size=8", "node_dropout=0.0", "message_dropout=0.4",
+                                          "evaluation_dropout=false"};
+    float full[24], dropped[24], again[24];
     float plain = ngcf_loss(b, none, 4, 0, 0, full);
     assert_true(ngcf_loss(b, none, 4, 1, 1, full) == plain);
     float of_epoch = ngcf_loss(b, node, 4, 0, 0, dropped);
     assert_memory_equal(full, dropped, sizeof full); /* what is scored with is whole */
     assert_true(of_epoch != plain && ngcf_loss(b, node, 4, 0, 1, dropped) == of_epoch);
     assert_true(ngcf_loss(b, node, 4, 1, 0, dropped) != of_epoch);
-    float of_step = ngcf_loss(b, message, 4, 0, 0, dropped);
+    float of_step = ngcf_loss(b, message, 5, 0, 0, dropped);
     assert_memory_equal(full, dropped, sizeof full);
-    assert_true(of_step != plain && ngcf_loss(b, message, 4, 1, 0, dropped) == of_step);
-    assert_true(ngcf_loss(b, message, 4, 0, 1, dropped) != of_step);
+    assert_true(of_step != plain && ngcf_loss(b, message, 5, 1, 0, dropped) == of_step);
+    assert_true(ngcf_loss(b, message, 5, 0, 1, dropped) != of_step);
+
+    /* Elliot's way is the default under its protocol: evaluation drops 0.4 of a layer's numbers, by draws of its own. */
+    assert_true(ngcf_loss(b, message, 4, 0, 0, dropped) == of_step);
+    int zeros = 0;
+    for (int i = 0; i < 24; i++)
+        zeros += dropped[i] == 0 && full[i] != 0;
+    assert_true(zeros >= 4 && zeros <= 16);
+    ngcf_loss(b, message, 4, 0, 0, again);
+    assert_memory_equal(dropped, again, sizeof dropped);
 
     static const char *const wrong[] = {"node_dropout=1.0", "message_dropout=1.5"};
     for (size_t i = 0; i < COUNT(wrong); i++) {
@@ -227,7 +320,7 @@ static void ngcf_drops_while_it_learns(void **state)
     }
 }
 
-/* ---- DE 6.4 -------------------------------------------------------------------------------------------------------------------- */
+/* ---- recipes.md 6.4 ------------------------------------------------------------------------------------------------------------ */
 
 static void itemknn_gives_the_published_figures(void **state)
 {
@@ -278,10 +371,9 @@ static void itemknn_gives_the_published_figures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(itemknn_is_its_formula),
-        cmocka_unit_test(popular_and_random),
-        cmocka_unit_test(ngcf_drops_while_it_learns),
-        cmocka_unit_test(itemknn_gives_the_published_figures),
+        cmocka_unit_test(itemknn_is_its_formula),     cmocka_unit_test(popular_and_random),
+        cmocka_unit_test(batches_of_distinct_users),  cmocka_unit_test(lattice_divides_by_the_batch_size),
+        cmocka_unit_test(ngcf_drops_while_it_learns), cmocka_unit_test(itemknn_gives_the_published_figures),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

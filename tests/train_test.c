@@ -2,6 +2,7 @@
  * nothing behind; recommendations come from the folder alone. */
 #include "testing.h"
 
+#include <math.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -171,6 +172,85 @@ static void same_bytes_after_kills(void **state)
     }
 }
 
+enum { MOST = 20 };
+
+/* A run that is evaluated after each epoch; figures: Recall@20 of the validation part as history.tsv has it. Returns its epochs. */
+static int64_t run_patiently(Bench *b, const char *out, const char *patience, Protocol p, bool valid, TrainResult *r,
+                             double *figures)
+{
+    Error e = {0};
+    const char *set[] = {"epochs=20", "validation_rate=1", "batch_size=64", "lr=0.05", "cutoffs=20", patience};
+    TrainConfig c = {.model = "BPRMF",
+                     .data = {.train = b->train, .valid = valid ? b->valid : NULL, .test = b->test, .protocol = p},
+                     .set = set,
+                     .set_count = COUNT(set),
+                     .out = out,
+                     .seed = 3};
+    Device d = {.k = kernels_cpu(NULL, &e), .pool = pool_new(NULL, 1, &e)};
+    assert_ok(train_run(&d, &c, r, b->arena, &e), e);
+    pool_free(d.pool);
+    Text history, line, cell;
+    assert_true(file_read(&history, b->arena, path_join(b->arena, out, "history.tsv", &e), 0, &e));
+    text_line(&history, &line);
+    for (int n = 0; text_line(&history, &line); n++) {
+        for (int column = 0; column < 3; column++)
+            assert_true(text_next(&line, '\t', &cell));
+        assert_true(n < MOST && text_f64(cell, &figures[n]));
+    }
+    return r->epochs;
+}
+
+/* Elliot's window: the first of the last patience + 1 figures is above all others. */
+static int64_t elliot_stops(const double *x, int64_t n, int64_t patience)
+{
+    for (int64_t epoch = patience + 1; epoch <= n; epoch++) {
+        bool all = true;
+        for (int64_t i = epoch - patience; i < epoch; i++)
+            all = all && x[epoch - patience - 1] > x[i];
+        if (all)
+            return epoch;
+    }
+    return n;
+}
+
+/* MMRec's count: steps without a figure, rounded to four decimals, above the best; the end is at more than `patience` of them. */
+static int64_t mmrec_stops(const double *x, int64_t n, int64_t patience)
+{
+    double best = -1;
+    for (int64_t epoch = 1, steps = 0; epoch <= n; epoch++) {
+        double rounded = nearbyint(x[epoch - 1] * 1e4) / 1e4;
+        steps = rounded > best ? 0 : steps + 1;
+        best = rounded > best ? rounded : best;
+        if (steps > patience)
+            return epoch;
+    }
+    return n;
+}
+
+static void each_system_has_its_patience(void **state)
+{
+    Bench *b = *state;
+    TrainResult r;
+    double figures[MOST], ignored[MOST];
+    for (Protocol p = PROTOCOL_ELLIOT; p <= PROTOCOL_MMREC; p++) {
+        const char *name = p == PROTOCOL_ELLIOT ? "elliot" : "mmrec";
+        const char *whole = arena_printf(b->arena, &(Error){0}, "%s/patience-%s", b->folder, name);
+        assert_int_equal(run_patiently(b, whole, "patience=0", p, true, &r, figures), MOST);
+        for (int64_t patience = 1; patience <= 3; patience++) {
+            const char *set = arena_printf(b->arena, &(Error){0}, "patience=%lld", (long long)patience);
+            const char *out = arena_printf(b->arena, &(Error){0}, "%s-%lld", whole, (long long)patience);
+            int64_t expected = (p == PROTOCOL_ELLIOT ? elliot_stops : mmrec_stops)(figures, MOST, patience);
+            int64_t seen = run_patiently(b, out, set, p, true, &r, ignored);
+            printf("  %s, patience %d: epoch %d\n", name, (int)patience, (int)seen);
+            assert_int_equal(seen, expected);
+            assert_true(expected < MOST);
+        }
+    }
+    /* without a validation part: the last epoch, and no early stop */
+    assert_int_equal(run_patiently(b, in(b, "no-valid"), "patience=1", PROTOCOL_ELLIOT, false, &r, ignored), MOST);
+    assert_int_equal(r.best_epoch, MOST);
+}
+
 static void other_settings_are_refused(void **state)
 {
     Bench *b = *state;
@@ -188,7 +268,7 @@ static void what_cannot_start_leaves_nothing(void **state)
     const struct {
         const char *model, *set, *says;
     } cases[] = {{"NoSuchModel", NULL, "there are"},
-                 {"BPRMF", "learning_rate=1", "no setting"},
+                 {"BPRMF", "learn_rate=1", "no setting"},
                  {"BPRMF", "lr=fast", "a number"},
                  {"BPRMF", "factors=0", "at least 1"},
                  {"BPRMF", "lr=1e300", "lr=1e300: is too large"},
@@ -363,9 +443,10 @@ static void damaged_folders_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(same_bytes_for_any_threads),     cmocka_unit_test(same_bytes_after_kills),
-        cmocka_unit_test(other_settings_are_refused),     cmocka_unit_test(what_cannot_start_leaves_nothing),
-        cmocka_unit_test(a_loss_that_is_no_number_stops), cmocka_unit_test(refused_memory_is_an_error),
-        cmocka_unit_test(recommends_from_the_folder),     cmocka_unit_test(damaged_folders_are_refused)};
+        cmocka_unit_test(each_system_has_its_patience),     cmocka_unit_test(same_bytes_for_any_threads),
+        cmocka_unit_test(same_bytes_after_kills),           cmocka_unit_test(other_settings_are_refused),
+        cmocka_unit_test(what_cannot_start_leaves_nothing), cmocka_unit_test(a_loss_that_is_no_number_stops),
+        cmocka_unit_test(refused_memory_is_an_error),       cmocka_unit_test(recommends_from_the_folder),
+        cmocka_unit_test(damaged_folders_are_refused)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -60,7 +60,7 @@ bool bench_train(Bench *b, const char *model, Error *e)
     DataSet d = {0};
     size_t count = 0;
     if (!kind)
-        return fail(e, SP_USAGE, "bench train: there is no recommender \"%s\"; `sapor models` lists them", model);
+        return unknown_recommender(b->c, "bench train", model, e);
     if (!option_list(b->c, "set", 0, &given, &count, e) || !(set = NEW(b->arena, const char *, count + 1, e)))
         return false;
     for (size_t i = 0; i < count; i++)

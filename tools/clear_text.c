@@ -1,4 +1,4 @@
-/* clear_text.c: Ducho's `clear_text: True`, pass by pass (DE 1.5; Ducho's TextualDataset._pre_processing, which follows ReviewGraph).
+/* clear_text.c: Ducho's `clear_text: True`, pass by pass (recipes.md 9.2; Ducho's TextualDataset._pre_processing, which follows ReviewGraph).
  *
  * After the first pass only ASCII letters, digits and ',.!;?() and spaces are left, so bytes are characters from there on. Ducho's last call,
  * strip().lower(), throws its result away: there is no lower-casing and no trimming. */

@@ -1,4 +1,4 @@
-/* extract.c: sapor extract CONFIG.yml: Ducho's configuration in, Ducho's folders of .npy out (DE 1.7).
+/* extract.c: sapor extract CONFIG.yml: Ducho's configuration in, Ducho's folders of .npy out (recipes.md 9.3).
  *
  * Resuming: beside the features, in OUTPUT/.sapor/<key>/manifest.tsv (key: a hash of the settings that make them, model files included), stands a line
  * for every finished item: id, hash of its input, hash of its features. An item is skipped when its line fits both its input as it is now and the file

@@ -1,4 +1,4 @@
-/* tools/extract.h: a Ducho configuration (reference: DE 1.3, "Ducho's YAML schema") as a checked list of extractions. */
+/* tools/extract.h: a Ducho configuration (recipes.md 9.1) as a checked list of extractions. */
 #ifndef SAPOR_EXTRACT_H
 #define SAPOR_EXTRACT_H
 

@@ -57,6 +57,30 @@ static const Setting *setting_at(const Recommender *r, size_t i)
     return NULL;
 }
 
+/* The names that are accepted for a setting beside its own: "learning_rate, reg_weight (variant mmrec)". */
+static const char *accepted_names(const Setting *s, Arena *a, Error *e)
+{
+    static const char *const where[] = {"", " (variant mmrec)", " (protocol mmrec)"};
+    const char *names = "";
+    for (const Alias *x = s->aliases; names && x && x->name; x++)
+        if (x->use != ALIAS_REFUSED)
+            names = arena_printf(a, e, "%s%s%s%s", names, *names ? ", " : "", x->name, where[x->use]);
+    return names;
+}
+
+static void json_aliases(const Setting *s)
+{
+    const char *cut = "";
+    printf(",\"also\":[");
+    for (const Alias *x = s->aliases; x && x->name; x++)
+        if (x->use != ALIAS_REFUSED) {
+            printf("%s", cut);
+            json_print_string(stdout, text_of(x->name));
+            cut = ",";
+        }
+    printf("]");
+}
+
 static void json_recommender(const Recommender *r)
 {
     printf("{\"recommender\":");
@@ -72,25 +96,37 @@ static void json_recommender(const Recommender *r)
             printf("%s\"%s\":", i ? "," : k ? ",{" : "{", names[i]);
             json_print_string(stdout, text_of(fields[i]));
         }
+        json_aliases(s);
         printf("}");
     }
-    printf("]}\n");
+    printf("]");
+    if (r->alias) {
+        printf(",\"also\":");
+        json_print_string(stdout, text_of(r->alias));
+    }
+    printf("}\n");
 }
 
 static bool print_recommender(const Context *c, const Recommender *r, Error *e)
 {
     size_t n = 0;
     const Setting *s;
-    printf("%s: %s%s\n", r->name, r->paper, r->needs_features ? "; needs --features" : "");
+    printf("%s%s%s: %s%s\n", r->name, r->alias ? ", also " : "", r->alias ? r->alias : "", r->paper,
+           r->needs_features ? "; needs --features" : "");
     while (setting_at(r, n))
         n++;
-    const char **cells = NEW(c->arena, const char *, 4 * (n + 1), e);
+    const char **cells = NEW(c->arena, const char *, 5 * (n + 1), e);
     if (!cells)
         return false;
-    memcpy(cells, (const char *const[]){"--set", "elliot", "mmrec", "what it is"}, 4 * sizeof *cells);
-    for (size_t i = 0; (s = setting_at(r, i)); i++)
-        memcpy(cells + 4 * (i + 1), (const char *const[]){s->key, s->elliot, s->mmrec, s->about}, 4 * sizeof *cells);
-    table_print(stdout, cells, n + 1, 4, "llll");
+    memcpy(cells, (const char *const[]){"--set", "elliot", "mmrec", "also", "what it is"}, 5 * sizeof *cells);
+    for (size_t i = 0; (s = setting_at(r, i)); i++) {
+        const char *names = accepted_names(s, c->arena, e);
+        if (!names)
+            return false;
+        memcpy(cells + 5 * (i + 1), (const char *const[]){s->key, s->elliot, s->mmrec, *names ? names : "-", s->about},
+               5 * sizeof *cells);
+    }
+    table_print(stdout, cells, n + 1, 5, "lllll");
     return true;
 }
 
@@ -110,11 +146,28 @@ static bool print_all(const Context *c, Error *e)
     memcpy(cells, (const char *const[]){"recommender", "features", "after"}, 3 * sizeof *cells);
     for (size_t i = 0; i < recommenders; i++) {
         const Recommender *r = recommender_at(i);
-        memcpy(cells + 3 * (i + 1), (const char *const[]){r->name, r->needs_features ? "yes" : "-", r->paper},
+        const char *name = r->alias ? arena_printf(c->arena, e, "%s, %s", r->name, r->alias) : r->name;
+        if (!name)
+            return false;
+        memcpy(cells + 3 * (i + 1), (const char *const[]){name, r->needs_features ? "yes" : "-", r->paper},
                3 * sizeof *cells);
     }
     table_print(stdout, cells, recommenders + 1, 3, "lll");
     return true;
+}
+
+bool unknown_recommender(const Context *c, const char *command, const char *name, Error *e)
+{
+    size_t n = 0;
+    const char **names = NEW(c->arena, const char *, 2 * recommender_count(), e);
+    for (size_t i = 0; names && i < recommender_count(); i++) {
+        names[n++] = recommender_at(i)->name;
+        if (recommender_at(i)->alias)
+            names[n++] = recommender_at(i)->alias;
+    }
+    const char *near = names ? near_words(name, names, n, c->arena) : NULL;
+    return near ? fail(e, SP_USAGE, "%s: there is no recommender \"%s\"; did you mean %s?", command, name, near)
+                : fail(e, SP_USAGE, "%s: there is no recommender \"%s\"; `sapor models` lists them", command, name);
 }
 
 static bool unknown_model(const Context *c, Error *e)
@@ -127,8 +180,8 @@ static bool unknown_model(const Context *c, Error *e)
         names[n++] = entry_at(i).name;
     for (size_t i = 0; i < recommender_count(); i++)
         names[n++] = recommender_at(i)->name;
-    const char *near = nearest_word(c->args[0], names, n, c->arena);
-    return near ? fail(e, SP_USAGE, "there is no model \"%s\"; did you mean \"%s\"?", c->args[0], near)
+    const char *near = near_words(c->args[0], names, n, c->arena);
+    return near ? fail(e, SP_USAGE, "there is no model \"%s\"; did you mean %s?", c->args[0], near)
                 : fail(e, SP_USAGE, "there is no model \"%s\"; `sapor models` lists them", c->args[0]);
 }
 

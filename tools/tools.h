@@ -57,6 +57,11 @@ bool option_choice(const Context *c, const char *name, const char *const *words,
 /* The word of a list that is nearest to a misspelt one, or NULL where none is near. */
 const char *nearest_word(const char *word, const char *const *words, size_t count, Arena *a);
 
+/* All words near a misspelt one in any case, nearest first, for a message: "A", "B" or "C". NULL where none is near. */
+const char *near_words(const char *word, const char *const *words, size_t count, Arena *a);
+/* An error of `command`: there is no such recommender, and which ones are near (models.c). */
+bool unknown_recommender(const Context *c, const char *command, const char *name, Error *e);
+
 /* Refuses to write `path`, named by `option`, where it is one of the files that the command reads: SP_USAGE (inputs.c). What --out and --trace
  * say is checked before a command runs; it checks other names that follow from them itself. */
 bool output_check(Context *c, const char *option, const char *path, Error *e);

@@ -41,15 +41,8 @@ bool train_command(Context *c, Error *e)
         !option_list(c, "set", 0, &t.set, &t.set_count, e) ||
         !check_pairs("features", t.data.features, t.data.feature_count, e) || !check_pairs("set", t.set, t.set_count, e))
         return false;
-    if (!recommender_find(t.model)) {
-        size_t n = recommender_count();
-        const char **names = NEW(c->arena, const char *, n, e);
-        for (size_t i = 0; names && i < n; i++)
-            names[i] = recommender_at(i)->name;
-        const char *near = names ? nearest_word(t.model, names, n, c->arena) : NULL;
-        return near ? fail(e, SP_USAGE, "train: there is no recommender \"%s\"; did you mean \"%s\"?", t.model, near)
-                    : fail(e, SP_USAGE, "train: there is no recommender \"%s\"; `sapor models` lists them", t.model);
-    }
+    if (!recommender_find(t.model))
+        return unknown_recommender(c, "train", t.model, e);
     const Device *d = context_device(c, e);
     TrainResult r = {0};
     if (!d || !train_run(d, &t, &r, c->arena, e))
@@ -73,8 +66,9 @@ bool train_command(Context *c, Error *e)
         return true;
     const char *name = recommender_find(t.model)->name;
     if (r.epochs)
-        printf("%s: best epoch %lld of %lld%s, %.3f s an epoch, ", name, (long long)r.best_epoch, (long long)r.epochs,
-               r.valid.metrics ? "" : " (no validation part: the last counts)", r.epoch_seconds);
+        printf("%s: %s epoch %lld of %lld%s, %.3f s an epoch, ", name, r.valid.metrics ? "best" : "last",
+               (long long)r.best_epoch, (long long)r.epochs, r.valid.metrics ? "" : " (no validation part)",
+               r.epoch_seconds);
     else
         printf("%s: learns without epochs, ", name);
     if (n)

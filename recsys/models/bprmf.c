@@ -1,4 +1,4 @@
-/* BPR-MF: Rendle et al. 2009, as Elliot (DE 4.3) and MMRec (M 1.1) train it. score(u, i) = g_u . g_i, no biases. */
+/* BPR-MF: Rendle et al. 2009, as Elliot and MMRec train it (recipes.md 7.4). score(u, i) = g_u . g_i, no biases. */
 #include "models.h"
 
 typedef struct Bprmf {
@@ -7,8 +7,8 @@ typedef struct Bprmf {
 
 static const Setting settings[] = {
     VARIANT_SETTING,
-    {"factors", "64", "64", "length D of the embeddings", 1},
-    {"l_w", "1e-5", "1e-2", "weight of the regularisation", 0},
+    FACTORS_SETTING,
+    L_W_SETTING("1e-5", "1e-2"),
     {0},
 };
 
@@ -50,6 +50,7 @@ static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
 
 const Recommender recommender_bprmf = {
     .name = "BPRMF",
+    .alias = "BPR",
     .paper = "BPR: Bayesian Personalized Ranking from Implicit Feedback (Rendle et al., UAI 2009)",
     .settings = settings,
     .sampling = sampling,

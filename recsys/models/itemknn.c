@@ -1,4 +1,4 @@
-/* ItemKNN: Sarwar et al. 2001 (standard) and Aiolli 2013 in Ferrari Dacrema's form (aiolli), as Elliot computes them (DE 4.2).
+/* ItemKNN: Sarwar et al. 2001 (standard) and Aiolli 2013 in Ferrari Dacrema's form (aiolli), as Elliot computes them (recipes.md 7.3).
  *
  * S [I, I] holds the similarities of the columns of the ratings R [U, I]; W keeps the `neighbors` largest entries that are not zero of
  * each column of S; scores = R W. Only pairs of items that share a user have an entry: one item's similarities are summed in a row of I
@@ -17,14 +17,18 @@ typedef struct ItemKnn {
     Neighbour *heir;     /* W by row: the items whose scores item i adds to */
 } ItemKnn;
 
+#define NOT_A_SIMILARITY "the similarities are cosine and dot: leave it out"
 static const Setting settings[] = {
-    {"neighbors", "40", "40", "neighbours kept for an item", 1},
-    {"similarity", "cosine", "cosine", "cosine or dot", 0},
+    {"neighbors", "40", "40", "neighbours kept for an item", 1,
+     ALIASES({"k", NULL, ALIAS_SAME, 0}, {"knn_method", "neighbours are items: leave it out", ALIAS_REFUSED, 0})},
+    {"similarity", "cosine", "cosine", "cosine or dot", 0,
+     ALIASES({"asymmetric_alpha", NOT_A_SIMILARITY, ALIAS_REFUSED, 0}, {"tversky_alpha", NOT_A_SIMILARITY, ALIAS_REFUSED, 0},
+             {"tversky_beta", NOT_A_SIMILARITY, ALIAS_REFUSED, 0}, {"row_weights", NOT_A_SIMILARITY, ALIAS_REFUSED, 0})},
     {"implementation", "standard", "standard",
-     "standard: an item is its own neighbour; aiolli: it is not, and shrink counts", 0},
-    {"implicit", "false", "false", "take every rating as 1", 0},
-    {"shrink", "0.0", "0.0", "aiolli: added to the denominator of the similarity", 0},
-    {"normalize", "true", "true", "aiolli: divide by the items' lengths", 0},
+     "standard: an item is its own neighbour; aiolli: it is not, and shrink counts", 0, NULL},
+    {"implicit", "false", "false", "take every rating as 1", 0, NULL},
+    {"shrink", "0.0", "0.0", "aiolli: added to the denominator of the similarity", 0, NULL},
+    {"normalize", "true", "true", "aiolli: divide by the items' lengths", 0, NULL},
     {0},
 };
 
@@ -211,6 +215,8 @@ static bool init(Model *m, Error *e)
     if (!w || !one_of(s, "similarity", "cosine", "dot", &b.dot, e) ||
         !one_of(s, "implementation", "standard", "aiolli", &b.aiolli, e))
         return false;
+    if (!b.aiolli && (b.shrink != 0 || !b.normalize)) /* Elliot's standard similarity leaves them out too */
+        return fail(e, SP_USAGE, "settings shrink and normalize belong to implementation=aiolli: set it, or leave them out");
     w->rating = b.rating;
     Pool *pool = store_device(m->store)->pool;
     Arena *scratch = arena_new(arena_heap(m->arena), 0);

@@ -1,5 +1,5 @@
-/* LATTICE: Zhang et al. 2021, "Mining Latent Structures for Multimedia Recommendation", as the benchmark's Elliot (DE 4.12) and MMRec
- * (M 1.12) train it.
+/* LATTICE: Zhang et al. 2021, "Mining Latent Structures for Multimedia Recommendation", as the benchmark's Elliot and MMRec train it
+ * (recipes.md 7.8).
  *
  * A graph of alike items is mined from each modality's features: once from the raw ones, and once an epoch from their learned
  * projections. Both kinds are mixed over modalities with learned weights, then with each other; item embeddings are smoothed on the
@@ -36,14 +36,19 @@ typedef struct Lattice {
 
 static const Setting settings[] = {
     VARIANT_SETTING,
-    {"factors", "64", "64", "length D of the embeddings", 1},
-    {"factors_multimod", "64", "64", "length of the projected features", 1},
-    {"n_layers", "1", "1", "hops on the item graph", 0},
-    {"n_ui_layers", "2", "2", "hops on the graph of users and items", 0},
-    {"top_k", "20", "10", "neighbours kept for an item", 1},
-    {"l_m", "0.7", "0.9", "share of the raw features' graph; the learned one has the rest", 0},
-    {"l_w", "1e-5", "1e-3", "weight of the regularisation", 0},
-    {"lr_decay", "0.96", "0.96", "factor on the learning rate in 50 epochs", 0},
+    FACTORS_SETTING,
+    {"factors_multimod", "64", "64", "length of the projected features", 1,
+     ALIASES({"feat_embed_dim", NULL, ALIAS_SAME, 0})},
+    {"n_layers", "1", "1", "hops on the item graph", 0, NULL},
+    {"n_ui_layers", "2", "2", "hops on the graph of users and items", 0,
+     ALIASES({"weight_size", "set n_ui_layers, the length of that list", ALIAS_REFUSED, 0},
+             {"cf_model", "the convolution is LightGCN's: leave it out", ALIAS_REFUSED, 0},
+             {"mess_dropout", "it belongs to cf_model ngcf, which is not supported: leave it out", ALIAS_REFUSED, 0})},
+    {"top_k", "20", "10", "neighbours kept for an item", 1, ALIASES({"knn_k", NULL, ALIAS_SAME, 0})},
+    {"l_m", "0.7", "0.9", "share of the raw features' graph; the learned one has the rest", 0,
+     ALIASES({"lambda_coeff", NULL, ALIAS_SAME, 0})},
+    L_W_SETTING("1e-5", "1e-3"),
+    {"lr_decay", "0.96", "0.96", "factor on the learning rate in 50 epochs", 0, lr_decay_aliases},
     {0},
 };
 
@@ -232,7 +237,9 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
     propagate(t, m, graph, &users, &items);
     tape_drop(t, mark, 2, (Tensor *[]){users, items});
     const Triples triples = {gather(t, users, user_at), gather(t, items, pos_at), gather(t, items, neg_at), 0};
-    return bpr_loss(t, 1, &triples, (float)(setting_f64(m->settings, "l_w") / 2));
+    /* MMRec divides the squares by the configured batch size, of an epoch's short last batch too; Elliot by the batch's rows. */
+    double size = is_mmrec(m) ? (double)setting_i64(m->settings, "batch_size") : (double)b->B;
+    return bpr_loss(t, 1, &triples, (float)(setting_f64(m->settings, "l_w") / 2 * ((double)b->B / size)));
 }
 
 static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)

@@ -1,4 +1,5 @@
-/* MostPop: the same list for everybody, items by how many users train has for them. */
+/* MostPop: the same list for everybody, items by how many users train has for them. Elliot gives no list to a user whose train items and
+ * the cutoff together reach the number of items; here every user has one. */
 #include "models.h"
 
 static const Setting settings[] = {{0}};
@@ -29,6 +30,7 @@ static bool score(Model *m, const int32_t *ids, int64_t n, float *scores, Error 
 
 const Recommender recommender_mostpop = {
     .name = "MostPop",
+    .alias = "Pop",
     .paper = "popularity in the train part",
     .settings = settings,
     .sampling = sampling,

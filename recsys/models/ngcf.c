@@ -1,9 +1,10 @@
-/* NGCF: Wang et al. 2019, as the benchmark's Elliot trains it (DE 4.4). MMRec has no NGCF: its protocol gets the same recipe.
+/* NGCF: Wang et al. 2019, as the benchmark's Elliot trains it (recipes.md 7.6). MMRec has no NGCF: its protocol gets the same recipe.
  *
  *   M = L E_l,  E_l+1 = normalize(dropout(LeakyReLU_0.2(M W1' + b1 + (M * E_l) W2' + b2))),  L = D^-1 (A + I)
  *
  * A node's vector is its layers 0 to n_layers side by side, score(u, i) their dot product; the vectors of the batch are regularised.
- * Node dropout drops entries of L, once an epoch. Elliot differs from the authors' code (M 1.23) in three places: one LeakyReLU over the
+ * Node dropout drops entries of L, once an epoch. Message dropout stays on in evaluation under Elliot: its code keeps the dropout layers in a
+ * plain list, which eval() does not reach. evaluation_dropout=false is the authors' way; the vectors that a run writes are those it scored with. Elliot differs from the authors' code in three places: one LeakyReLU over the
  * sum where they have two, the next layer starts from the normalised rows, and node dropout is on. */
 #include <math.h>
 
@@ -20,19 +21,23 @@ typedef struct Ngcf {
 } Ngcf;
 
 static const Setting settings[] = {
-    {"factors", "64", "64", "length D of the embeddings", 1},
-    {"weight_size", "64", "64", "length of each layer's output", 1},
-    {"n_layers", "3", "3", "hops on the graph of users and items", 0},
-    {"node_dropout", "0.1", "0.1", "share of the graph's entries left out in an epoch, below 1", 0},
-    {"message_dropout", "0.1", "0.1", "share of a layer's numbers left out in a step, below 1", 0},
-    {"l_w", "1e-5", "1e-5", "weight of the regularisation", 0},
+    FACTORS_SETTING,
+    {"weight_size", "64", "64", "length of each layer's output", 1,
+     ALIASES(
+         {"hidden_size_list", "set weight_size and n_layers: [64, 64, 64] is weight_size=64 n_layers=3", ALIAS_REFUSED, 0})},
+    {"n_layers", "3", "3", "hops on the graph of users and items", 0, NULL},
+    {"node_dropout", "0.1", "0.1", "share of the graph's entries left out in an epoch, below 1", 0, NULL},
+    {"message_dropout", "0.1", "0.1", "share of a layer's numbers left out in a step, below 1", 0, NULL},
+    {"evaluation_dropout", "true", "false", "keep message_dropout on in evaluation, as Elliot's code does", 0, NULL},
+    {"l_w", "1e-5", "1e-5", "weight of the regularisation", 0,
+     ALIASES({"reg_weight", "set l_w: NGCF here has Elliot's recipe, half the squares times l_w", ALIAS_REFUSED, 0})},
     {0},
 };
 
 static Sampling sampling(const Model *m)
 {
     (void)m;
-    return SAMPLE_DISTINCT_USERS;
+    return SAMPLE_DISTINCT_USERS_FULL; /* its own sampler draws batch_size users for every batch; LATTICE's cuts the last */
 }
 
 static bool below_one(const Model *m, const char *key, Error *e)
@@ -92,12 +97,13 @@ static bool epoch(Model *m, Error *e)
 static void propagate(Tape *t, const Model *m, const Csr *graph)
 {
     const Ngcf *g = m->own;
-    float p = (float)setting_f64(m->settings, "message_dropout");
+    bool drops = tape_training(t) || setting_bool(m->settings, "evaluation_dropout");
+    float p = drops ? (float)setting_f64(m->settings, "message_dropout") : 0;
     g->layer[0] = stack_rows(t, g->user, g->item);
     for (int64_t l = 0; l < g->layers; l++) {
         Tensor *x = g->layer[l], *message = spmm(t, graph, x);
         x = linear_add(t, mul(t, message, x), &g->product[l], linear(t, message, &g->sum[l]));
-        x = dropout(t, activate(t, x, ACT_LEAKY_RELU, 0.2f), p);
+        x = dropout_always(t, activate(t, x, ACT_LEAKY_RELU, 0.2f), p);
         g->layer[l + 1] = row_normalize(t, x, 1e-12f);
     }
 }

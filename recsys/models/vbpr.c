@@ -1,4 +1,4 @@
-/* VBPR: He and McAuley 2016, as the benchmark's Elliot (DE 4.9) and MMRec (M 1.2) train it.
+/* VBPR: He and McAuley 2016, as the benchmark's Elliot and MMRec train it (recipes.md 7.7).
  *
  * elliot: score(u, i) = g_u . g_i + t_u . normalize(W f_i + b)
  * mmrec:  score(u, i) = g_u . [g_i || W f_i + b], g_u of twice the length
@@ -18,8 +18,8 @@ typedef struct Vbpr {
 
 static const Setting settings[] = {
     VARIANT_SETTING,
-    {"factors", "64", "64", "length D of the embeddings", 1},
-    {"l_w", "1e-5", "1e-2", "weight of the regularisation", 0},
+    FACTORS_SETTING,
+    L_W_SETTING("1e-5", "1e-2"),
     {0},
 };
 
@@ -71,6 +71,8 @@ static Tensor *project(Tape *t, const Vbpr *v, Tensor *ids)
     return sum;
 }
 
+/* Elliot clamps differences of scores to -80 and above: a triple that is wrong by more has no gradient there. Not done here: differences
+ * start at a few units, and the triple that is most wrong should learn. */
 static Tensor *loss_elliot(Tape *t, Model *m, const Batch *b)
 {
     const Vbpr *v = m->own;

@@ -1,0 +1,198 @@
+/* tests/settings_test.c: settings under the names of MMRec, RecBole and Elliot: accepted where they mean the same, else refused with what to
+ * set; recommenders under their other names. */
+#include "recsys/recsys.h"
+
+#include "testing.h"
+
+#include <strings.h>
+
+#define ELLIOT PROTOCOL_ELLIOT
+#define MMREC  PROTOCOL_MMREC
+
+static Settings *make(const char *model, Protocol p, const char *words, Arena *a, Error *e)
+{
+    const char *set[8];
+    size_t n = 0;
+    for (Text rest = text_of(words), word; text_next(&rest, ';', &word);)
+        set[n++] = arena_strndup(a, word.p, word.n, e);
+    return settings_make(recommender_find(model)->settings, p, set, n, a, e);
+}
+
+static void names_that_mean_the_same(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *model;
+        Protocol p;
+        const char *set, *key, *value, *alias;
+    } cases[] = {
+        {"BPR", ELLIOT, "learning_rate=0.01", "lr", "0.01", "learning_rate"},
+        {"BPR", ELLIOT, "lr=0.01", "lr", "0.01", NULL},
+        {"BPR", MMREC, "reg_weight=0.1", "l_w", "0.1", "reg_weight"},
+        {"BPR", ELLIOT, "reg_weight=0.1;variant=mmrec", "l_w", "0.1", "reg_weight"},
+        {"VBPR", MMREC, "embedding_size=32", "factors", "32", "embedding_size"},
+        {"LightGCN", MMREC, "reg_weight=1e-4", "l_w", "1e-4", "reg_weight"},
+        {"LATTICE", MMREC, "feat_embed_dim=48", "factors_multimod", "48", "feat_embed_dim"},
+        {"LATTICE", MMREC, "knn_k=7", "top_k", "7", "knn_k"},
+        {"LATTICE", ELLIOT, "knn_k=7", "top_k", "7", "knn_k"},
+        {"LATTICE", ELLIOT, "top_k=7", "top_k", "7", NULL},
+        {"LATTICE", MMREC, "lambda_coeff=0.5", "l_m", "0.5", "lambda_coeff"},
+        {"LATTICE", MMREC, "learning_rate_scheduler=[0.9, 50]", "lr_decay", "0.9", "learning_rate_scheduler"},
+        {"BPR", MMREC, "learning_rate_scheduler=0.9,50", "lr_decay", "0.9", "learning_rate_scheduler"},
+        {"ItemKNN", ELLIOT, "k=100", "neighbors", "100", "k"},
+        {"ItemKNN", ELLIOT, "implicit=True", "implicit", "true", NULL},
+        {"BPR", MMREC, "train_batch_size=512", "batch_size", "512", "train_batch_size"},
+        {"BPR", MMREC, "stopping_step=5", "patience", "5", "stopping_step"},
+        {"BPR", MMREC, "eval_step=2", "validation_rate", "2", "eval_step"},
+        {"BPR", MMREC, "valid_metric=NDCG@10", "validation_metric", "NDCG@10", "valid_metric"},
+        {"BPR", MMREC, "topk=[5, 10]", "cutoffs", "5,10", "topk"},
+        {"BPR", MMREC, "metrics=[\"Recall\", \"NDCG\"]", "metrics", "Recall,NDCG", NULL},
+        {"BPR", ELLIOT, "simple_metrics=[Recall, nDCG]", "metrics", "Recall,nDCG", "simple_metrics"},
+    };
+    Arena *a = arena_new(NULL, 0);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        Error e = {0};
+        Settings *s = make(cases[i].model, cases[i].p, cases[i].set, a, &e);
+        if (!s)
+            fail_msg("%s: %s", cases[i].set, e.message);
+        assert_string_equal(setting_text(s, cases[i].key), cases[i].value);
+        for (size_t k = 0; k < settings_count(s); k++) {
+            const char *alias = strcmp(settings_key(s, k), cases[i].key) ? NULL : cases[i].alias;
+            if (!alias)
+                assert_null(settings_alias(s, k));
+            else
+                assert_string_equal(settings_alias(s, k), alias);
+        }
+    }
+    arena_free(a);
+}
+
+static void names_that_do_not(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *model;
+        Protocol p;
+        const char *set, *says;
+    } cases[] = {
+        {"BPR", ELLIOT, "reg_weight=0.1", "set variant=mmrec"},
+        {"BPR", MMREC, "reg_weight=0.1;variant=elliot", "or l_w"},
+        {"NGCF", MMREC, "reg_weight=0.1", "set l_w"},
+        {"NGCF", ELLIOT, "hidden_size_list=[64, 64, 64]", "weight_size=64 n_layers=3"},
+        {"LATTICE", MMREC, "weight_size=[64, 64]", "set n_ui_layers"},
+        {"LATTICE", MMREC, "cf_model=ngcf", "LightGCN's"},
+        {"BPR", ELLIOT, "stopping_step=5", "patience=N+1"},
+        {"BPR", MMREC, "stopping_step=0", "from 1 on"},
+        {"BPR", ELLIOT, "early_stopping={patience: 5}", "set patience=N"},
+        {"BPR", ELLIOT, "top_k=20", "set cutoffs"},
+        {"BPR", MMREC, "learning_rate_scheduler=[0.96, 10]", "set lr_decay"},
+        {"BPR", MMREC, "learning_rate_scheduler=0.96", "set lr_decay"},
+        {"BPR", MMREC, "seed=999", "give --seed N"},
+        {"BPR", MMREC, "learner=sgd", "Adam"},
+        {"LightGCN", ELLIOT, "normalize=True", "leave it out"},
+        {"ItemKNN", ELLIOT, "tversky_alpha=1", "cosine and dot"},
+        {"BPR", ELLIOT, "lr=0.1;learning_rate=0.2", "lr and learning_rate are the same setting"},
+        {"BPR", MMREC, "train_batch_size=2;batch_size=2", "train_batch_size and batch_size are the same setting"},
+        {"BPR", MMREC, "learning_rate=fast", "a number"},
+        {"BPR", MMREC, "embedding_size=0", "factors=0: must be at least 1"},
+        {"BPR", MMREC, "knn_k=7", "no setting is called knn_k"},
+        {"ItemKNN", MMREC, "embedding_size=7", "no setting is called embedding_size"},
+    };
+    Arena *a = arena_new(NULL, 0);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        Error e = {0};
+        if (make(cases[i].model, cases[i].p, cases[i].set, a, &e))
+            fail_msg("%s is accepted", cases[i].set);
+        assert_int_equal(e.code, SP_USAGE);
+        if (!strstr(e.message, cases[i].says))
+            fail_msg("%s: '%s' does not say '%s'", cases[i].set, e.message, cases[i].says);
+    }
+    arena_free(a);
+}
+
+/* Every name of the systems' own configurations (MMRec's and RecBole's overall.yaml and their models' files, Elliot's documentation) is
+ * accepted or refused with what to do; none is unknown. */
+static void no_name_is_unknown(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *model, *names;
+    } cases[] = {
+        {"BPR",
+         "gpu_id use_gpu seed data_path inter_splitting_label filter_out_cod_start_users is_multimodal_model checkpoint_dir "
+         "save_recommended_topk recommend_topk embedding_size weight_decay req_training epochs stopping_step "
+         "train_batch_size learner learning_rate learning_rate_scheduler eval_step training_neg_sample_num "
+         "use_neg_sampling use_full_sampling NEG_PREFIX USER_ID_FIELD ITEM_ID_FIELD TIME_FIELD field_separator metrics "
+         "topk valid_metric eval_batch_size use_raw_features end2end hyper_parameters reg_weight clip_grad_norm"},
+        {"BPR", "worker state reproducibility show_progress save_dataset dataset_save_path save_dataloaders "
+                "dataloaders_save_path log_wandb wandb_project shuffle train_neg_sample_args loss_decimal_place require_pow "
+                "enable_amp enable_scaler transform eval_args repeatable valid_metric_bigger metric_decimal_place"},
+        {"BPR", "backend dataset data_config side_information prefiltering splitting negative_sampling binarize random_seed "
+                "align_side_with_train top_k cutoffs simple_metrics complex_metrics relevance_threshold paired_ttest "
+                "wilcoxon_test gpu hyper_opt_alg hyper_max_evals verbose save_weights save_recs validation_rate "
+                "validation_metric restore optimize_internal_loss batch_size early_stopping lr l_w l_b factors"},
+        {"VBPR", "modalities loaders comb_mod embedding_size reg_weight factors lr l_w"},
+        {"LATTICE", "embedding_size feat_embed_dim weight_size lambda_coeff reg_weight cf_model mess_dropout n_layers knn_k "
+                    "n_ui_layers top_k l_m factors_multimod modalities loaders"},
+        {"LightGCN", "embedding_size n_layers reg_weight normalize"},
+        {"NGCF", "embedding_size hidden_size_list node_dropout message_dropout reg_weight weight_size n_layers normalize"},
+        {"ItemKNN",
+         "k shrink knn_method neighbors similarity implementation implicit normalize asymmetric_alpha tversky_alpha "
+         "tversky_beta row_weights"},
+    };
+    Arena *a = arena_new(NULL, 0);
+    for (size_t i = 0; i < COUNT(cases); i++)
+        for (Text rest = text_of(cases[i].names), name; text_next(&rest, ' ', &name);) {
+            Error e = {0};
+            const char *set = arena_printf(a, &e, "%.*s=x", (int)name.n, name.p);
+            if (!make(cases[i].model, MMREC, set, a, &e) && strstr(e.message, "no setting is called"))
+                fail_msg("%s: %s", cases[i].model, e.message);
+        }
+    arena_free(a);
+}
+
+/* A name stands for one setting of a recommender, and is no setting's own key there. */
+static void no_name_stands_for_two(void **state)
+{
+    (void)state;
+    for (size_t r = 0; r < recommender_count(); r++) {
+        const Recommender *kind = recommender_at(r);
+        const Setting *all[64];
+        size_t n = 0;
+        for (const Setting *s = kind->settings; s->key; s++)
+            all[n++] = s;
+        for (const Setting *s = common_settings; s->key; s++) {
+            bool own = false;
+            for (const Setting *o = kind->settings; o->key; o++)
+                own = own || !strcmp(o->key, s->key);
+            if (!own)
+                all[n++] = s;
+        }
+        for (size_t i = 0; i < n; i++)
+            for (const Alias *x = all[i]->aliases; x && x->name; x++)
+                for (size_t k = 0; k < n; k++) {
+                    assert_true(x->use == ALIAS_REFUSED || strcmp(x->name, all[k]->key) != 0);
+                    for (const Alias *y = all[k]->aliases; y && y->name; y++)
+                        assert_true(x == y || strcmp(x->name, y->name) != 0);
+                }
+    }
+}
+
+static void recommenders_under_other_names(void **state)
+{
+    (void)state;
+    assert_string_equal(recommender_find("BPR")->name, "BPRMF");
+    assert_string_equal(recommender_find("bpr")->name, "BPRMF");
+    assert_string_equal(recommender_find("Pop")->name, "MostPop");
+    assert_string_equal(recommender_find("external.VBPR")->name, "VBPR");
+    assert_null(recommender_find("external."));
+    assert_null(recommender_find("BP"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(names_that_mean_the_same), cmocka_unit_test(names_that_do_not),
+                                       cmocka_unit_test(no_name_is_unknown), cmocka_unit_test(no_name_stands_for_two),
+                                       cmocka_unit_test(recommenders_under_other_names)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
