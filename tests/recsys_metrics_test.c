@@ -3,6 +3,8 @@
 
 #include "testing.h"
 
+#include <math.h>
+
 /* Two users with truth, one without. u0 likes 1 (rating 5), 3 (1), 7 (3); u1 likes 2 (4); u2 nothing. Lists of five. */
 static int64_t start[] = {0, 3, 4, 4};
 static int32_t item[] = {1, 3, 7, 2};
