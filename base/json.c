@@ -50,7 +50,8 @@ static void skip_space(Parser *s)
 static bool take_room(Parser *s, size_t bytes)
 {
     s->taken += bytes;
-    return s->taken <= tree_limit((size_t)(s->p - s->begin)) || wrong(s, s->p, "too many small values for a file of this size");
+    return s->taken <= tree_limit((size_t)(s->p - s->begin)) ||
+           wrong(s, s->p, "too many small values for a file of this size");
 }
 
 static Json *new_node(Parser *s)

@@ -119,7 +119,8 @@ bool preset_from_folder(Preset *p, const char *folder, Arena *a, Error *e)
     }
     float mean[3] = {0.485f, 0.456f, 0.406f}, std[3] = {0.229f, 0.224f, 0.225f};
     double factor;
-    if (!read_three(config, "image_mean", -1e6, 1e6, mean, path, e) || !read_three(config, "image_std", 1e-6, 1e6, std, path, e) ||
+    if (!read_three(config, "image_mean", -1e6, 1e6, mean, path, e) ||
+        !read_three(config, "image_std", 1e-6, 1e6, std, path, e) ||
         !read_number(config, "rescale_factor", 1e-6, 1e6, 1.0 / 255.0, &factor, path, e))
         return false;
     if ((j = json_get(config, "do_rescale")) && !json_is_true(j))
@@ -191,8 +192,8 @@ bool pipeline_from_folder(Encoder *en, const char *folder, int64_t *max_seq_leng
     if (!modules)
         return e->code == SP_OK;
     if (modules->count > MAX_MODULES)
-        return fail(e, SP_UNSUPPORTED, "%s:%u:%u: %zu modules; at most %d are supported", path, modules->line, modules->column,
-                    modules->count, MAX_MODULES);
+        return fail(e, SP_UNSUPPORTED, "%s:%u:%u: %zu modules; at most %d are supported", path, modules->line,
+                    modules->column, modules->count, MAX_MODULES);
     for (const Json *m = modules->first; m; m = m->next) {
         const Json *type = json_get(m, "type"), *place = json_get(m, "path");
         const char *where = json_cstring(place);

@@ -1,6 +1,6 @@
-/* tests/resources_test.c: small hostile files. Each reader of texts and weights stays under 64 MB and 20 bytes for each byte of its input, whatever
- * is in it, and takes time in proportion: the heap refuses more, and the whole program takes at most SECONDS of the processor (a reader of quadratic time needs
- * minutes for these sizes). Either the file is read, or one line says why not. */
+/* tests/resources_test.c: small hostile files. Each reader of texts and weights stays under 64 MB and 20 bytes for each byte of its input,
+ * whatever is in it, and takes time in proportion. The heap refuses more memory. The whole program has SECONDS of the processor: a reader
+ * of quadratic time needs minutes for these sizes. Either the file is read, or one line says why not. */
 #include "extractors/extractors.h"
 #include "tokenizers/tokenizers.h"
 #include "tools/extract.h"

@@ -120,8 +120,8 @@ static bool read_normalizer(Load *l, const Json *j)
 static bool add_token(Load *l, Added token, const char *path, uint32_t line)
 {
     if (token.content.n > MAX_ADDED_BYTES)
-        return fail(l->e, SP_UNSUPPORTED, "%s:%u: an added token of %zu bytes; at most %d are supported", path, (unsigned)line,
-                    token.content.n, MAX_ADDED_BYTES);
+        return fail(l->e, SP_UNSUPPORTED, "%s:%u: an added token of %zu bytes; at most %d are supported", path,
+                    (unsigned)line, token.content.n, MAX_ADDED_BYTES);
     Added *grown = arena_grow(l->a, l->added, l->added_count, &l->added_capacity, sizeof *grown, l->e);
     if (!grown)
         return false;
@@ -162,8 +162,9 @@ static bool surround(Load *l, bool behind, const int32_t *ids, size_t count)
     int32_t **list = behind ? &l->t->after : &l->t->before;
     size_t *had = behind ? &l->t->after_count : &l->t->before_count;
     if (*had + count > MAX_AROUND)
-        return fail(l->e, SP_UNSUPPORTED, "%s: post_processor: more than the %d special tokens around a text that are supported",
-                    l->path, MAX_AROUND);
+        return fail(l->e, SP_UNSUPPORTED,
+                    "%s: post_processor: more than the %d special tokens around a text that are supported", l->path,
+                    MAX_AROUND);
     if (!*list && !(*list = NEW(l->a, int32_t, MAX_AROUND, l->e)))
         return false;
     memcpy(*list + *had, ids, count * sizeof **list);
@@ -185,8 +186,8 @@ static bool read_template(Load *l, const Json *j)
     const Json *single = json_get(j, "single"), *tokens = json_get(j, "special_tokens");
     bool behind = false;
     if (single && single->count > 2 * MAX_AROUND + 1)
-        return fail(l->e, SP_UNSUPPORTED, "%s:%u: the template of a single text has %zu parts; at most %d are supported", l->path,
-                    (unsigned)single->line, single->count, 2 * MAX_AROUND + 1);
+        return fail(l->e, SP_UNSUPPORTED, "%s:%u: the template of a single text has %zu parts; at most %d are supported",
+                    l->path, (unsigned)single->line, single->count, 2 * MAX_AROUND + 1);
     for (const Json *part = single ? single->first : NULL; part; part = part->next) {
         const Json *special = json_get(json_get(part, "SpecialToken"), "id"),
                    *sequence = json_get(json_get(part, "Sequence"), "id");
@@ -294,7 +295,8 @@ static bool load_json(Load *l)
     const Json *split = json_get(root, "pre_tokenizer"), *model = json_get(root, "model");
     if (is_nothing(model))
         return fail(l->e, SP_FORMAT, "%s: no \"model\": this JSON file is not a tokenizer.json", l->path);
-    if (!read_added(l, json_get(root, "added_tokens")) || !read_model(l, model) || !read_normalizer(l, json_get(root, "normalizer")))
+    if (!read_added(l, json_get(root, "added_tokens")) || !read_model(l, model) ||
+        !read_normalizer(l, json_get(root, "normalizer")))
         return false;
     if (!has_type(split, "BertPreTokenizer"))
         return unsupported(l, "pre_tokenizer", split, "BertPreTokenizer");

@@ -42,7 +42,7 @@ bool added_build(AddedSet *set, const Added *tokens, size_t count, bool normaliz
 /* Cuts text: `gap` is what lies before the next token (maybe empty), *id the token, -1 at the end. *at begins as 0. */
 typedef struct AddedScan {
     Text text;
-    size_t at, found; /* where the next gap begins; where to look for the next match */
+    size_t at, found;        /* where the next gap begins; where to look for the next match */
     size_t white, white_end; /* white space that was met: each stretch is read once */
     bool done;
 } AddedScan;
@@ -68,7 +68,8 @@ struct Tokenizer {
     /* WordPiece: pieces by hash, those that continue a word a second time without their prefix */
     Slot *slots;
     uint32_t slot_mask;
-    uint64_t seed[2]; /* of hashes, by an address: a file cannot be prepared to collide. A word's beginning, its continuation */
+    uint64_t
+        seed[2]; /* of hashes, by an address: a file cannot be prepared to collide. A word's beginning, its continuation */
     size_t longest[2]; /* bytes of the longest piece that begins, that continues a word */
     Text prefix;
     int32_t unknown; /* -1: not in the vocabulary */

@@ -132,8 +132,8 @@ static bool read_preparation(Extraction *x, const Yaml *model, Error *e)
             return fail(e, SP_FORMAT, "%s: std: expected numbers from %g to %g", std ? std->where : model->where, LEAST_STD,
                         LARGEST_STD);
         if (!(m[k] >= -LARGEST_STD && m[k] <= LARGEST_STD))
-            return fail(e, SP_FORMAT, "%s: mean: expected numbers from %g to %g", mean ? mean->where : model->where, -LARGEST_STD,
-                        LARGEST_STD);
+            return fail(e, SP_FORMAT, "%s: mean: expected numbers from %g to %g", mean ? mean->where : model->where,
+                        -LARGEST_STD, LARGEST_STD);
     }
     if (reshape && !yaml_is_null(reshape)) {
         if (!read_numbers(reshape, 2, size, e))

@@ -1,7 +1,7 @@
 /* weights/pickle.c: the pickle machine (Python's Lib/pickletools.py documents every opcode), without its powers. */
 #include "weights/pickle.h"
 
-enum { MAX_STEPS = 8 * 1000 * 1000 }; /* some 600 MB of values; whole pickled modules take thousands */
+enum { MAX_STEPS = 8 * 1000 * 1000 }; /* bounds the time; whole pickled modules take thousands */
 
 typedef struct Machine {
     Arena *arena;

@@ -54,8 +54,8 @@ static bool entry_read(Array *a, const Json *j, const unsigned char *data, size_
         return fail(e, SP_FORMAT, "%s: tensor %.*s: shape %s of %s does not fill its %lld bytes", path, NAME(j->key),
                     shape_text(a->dims, a->shape, text, sizeof text), dtype_name(a->type), (long long)(end - begin));
     if ((size_t)end > limit)
-        return fail(e, SP_FORMAT, "%s: tensor %.*s: ends at byte %lld of %zu: truncated?", path, NAME(j->key), (long long)end,
-                    limit);
+        return fail(e, SP_FORMAT, "%s: tensor %.*s: ends at byte %lld of %zu: truncated?", path, NAME(j->key),
+                    (long long)end, limit);
     a->data = data + begin;
     return true;
 }

@@ -36,7 +36,7 @@ typedef struct Torch {
     size_t count, capacity;
     char *name; /* of the value being looked at */
     size_t name_capacity;
-    size_t looks; /* at values: a small pickle can hang one list into another a thousandfold, again and again */
+    size_t looks;              /* at values: a small pickle can hang one list into another a thousandfold, again and again */
     size_t file_bytes, before; /* of the file; of w's arena before it */
 } Torch;
 
@@ -407,8 +407,8 @@ static bool collect(Torch *t, Value *root)
             cut = 0;
     }
     if (bytes > room_left(t))
-        return fail(t->e, SP_FORMAT, "%s: the names of its tensors, of %zu bytes, are out of proportion to the file", t->path,
-                    bytes);
+        return fail(t->e, SP_FORMAT, "%s: the names of its tensors, of %zu bytes, are out of proportion to the file",
+                    t->path, bytes);
     Array *list = NEW(t->w->arena, Array, t->count, t->e);
     if (!list)
         return false;

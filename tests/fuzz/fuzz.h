@@ -40,9 +40,37 @@ static inline void put_file(const char *path, const uint8_t *data, size_t size)
     close(fd);
 }
 
-/* Success without an error, or failure with one line. */
+/* A heap of the bound of every reader, 64 MB and 20 bytes for each byte of input: over it requests are refused. */
+typedef struct FuzzHeap {
+    Heap heap;
+    size_t live, most;
+} FuzzHeap;
+
+static inline void *fuzz_resize(void *user, void *p, size_t old_bytes, size_t new_bytes)
+{
+    FuzzHeap *h = user;
+    if (new_bytes && h->live - old_bytes + new_bytes > h->most)
+        return NULL;
+    void *q = new_bytes ? realloc(p, new_bytes) : NULL;
+    if (!new_bytes)
+        free(p);
+    if (q || !new_bytes)
+        h->live += new_bytes - old_bytes;
+    return q;
+}
+
+/* The heap for an input of that size; it is valid until the next call. */
+static inline const Heap *fuzz_heap(size_t size)
+{
+    static FuzzHeap h;
+    h = (FuzzHeap){.heap = {fuzz_resize, &h}, .most = ((size_t)64 << 20) + 20 * size};
+    return &h.heap;
+}
+
+/* Success without an error, or failure with one line; not for lack of memory: then the bound does not hold. */
 static inline void check_end(bool ok, const Error *e)
 {
+    REQUIRE(e->code != SP_MEMORY);
     REQUIRE(ok == (e->code == SP_OK));
     REQUIRE(ok || (e->message[0] && !strchr(e->message, '\n')));
 }

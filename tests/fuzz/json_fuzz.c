@@ -28,7 +28,7 @@ static void write_back(const Json *j, Arena *a)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     Error e = {0};
-    Arena *a = arena_new(NULL, 0);
+    Arena *a = arena_new(fuzz_heap(size), 0);
     const Json *j = json_parse(a, (Text){(const char *)data, size}, "fuzz.json", &e);
     check_end(j != NULL, &e);
     if (j)

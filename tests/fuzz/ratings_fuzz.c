@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     Error e = {0};
     Ratings r;
     DataSet d;
-    Arena *a = arena_new(NULL, (size_t)256 << 20);
+    Arena *a = arena_new(fuzz_heap(size), 0);
     Format f = (Format)(data[0] % (FORMAT_LIGHTGCN + 1));
     const char *path = as_file(data + 1, size - 1);
     bool ok = ratings_read(&r, path, f, a, &e);

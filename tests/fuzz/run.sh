@@ -1,7 +1,9 @@
 #!/bin/bash
 # tests/fuzz/run.sh SECONDS TARGET ...: builds each target of tests/fuzz by clang with its fuzzer and sanitizers, makes its corpus from
 # the goldens, runs it that long. Prints a line a target: executions, executions per second, what was found. Exit status 1 on a find;
-# what breaks a target is kept as build/fuzz/found/TARGET-*, and `build/fuzz/fuzz/TARGET FILE` shows it again.
+# An input has ten seconds, and the memory of every reader: 64 MB and 20 bytes for each byte of it (fuzz_heap), one piece of at most 128 MB
+# (what a library asks for itself), the process 1000 MB with the sanitizers' own.
+# What breaks a target is kept as build/fuzz/found/TARGET-*, and `build/fuzz/fuzz/TARGET FILE` shows it again.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 seconds=$1
@@ -20,26 +22,62 @@ for target in "$@"; do programs+=("$build/fuzz/$target"); done
 seed() { # NAME: standard input becomes a file of the corpus
     cat >"$corpus/seed-$1"
 }
+times() { # N TEXT: the text N times
+    local i
+    for ((i = 0; i < $1; i++)); do printf '%s' "$2"; done
+}
+legacy() { # a legacy torch stream up to its object: magic number, version, system
+    printf '\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\x80\x02}(U\x0dlittle_endian\x88u.'
+}
+torch_tensor() { # of storage 0
+    printf 'ctorch._utils\n_rebuild_tensor_v2\n((U\7storagectorch\nFloatStorage\nU\0010U\3cpuK\4tQK\0(K\4t(K\1t\x89NtR'
+}
+storage() { # the list of storages, and storage 0
+    printf '](U\0010e.\4\0\0\0\0\0\0\0'
+    printf '0123456789abcdef'
+}
+tokenizer_with() { # ADDED_TOKENS POST_PROCESSOR
+    printf '{"pre_tokenizer":{"type":"BertPreTokenizer"},"added_tokens":[%s],"post_processor":%s,' "$1" "$2"
+    printf '"model":{"type":"WordPiece","unk_token":"u","vocab":{"u":0,"a":1}}}'
+}
 with_byte() { # OCTAL FILE: the byte, then the file
     printf '%b' "\\0$1"
     cat "$2"
 }
 seeds() { # TARGET: its corpus
     case $1 in
-    json) cp $golden/encoders/bert/*.json $golden/tokenizer/odd.json "$corpus" ;;
+    json)
+        cp $golden/encoders/bert/*.json $golden/tokenizer/odd.json "$corpus"
+        (printf '[' && times 20000 '0,' && printf '0]') | seed small-values
+        (printf '[' && times 5000 '{"":0},' && printf '0]') | seed small-objects
+        ;;
     weights)
         cp $golden/torch/*.pt "$corpus"
         printf '\x4c\0\0\0\0\0\0\0{"a":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]},"__metadata__":{}}  01234567' | seed safetensors
         printf '{"weight_map":{"a":"x.safetensors"}}' | seed index
+        (printf '\x53\x9c\0\0\0\0\0\0{"__metadata__":[' && times 20000 '0,' && printf '0]}') | seed small-values
+        # one tensor many times under a long key; dictionaries of the same dictionary, again and again
+        (legacy && printf '}' && torch_tensor && printf 'q\0000(X\0\x80\0\0' && times 32768 k && printf '](' &&
+            for ((j = 0; j < 4000; j++)); do printf 'h\0'; done && printf 'eu.' && storage) | seed long-key
+        (legacy && torch_tensor && printf 'q\0000' && for j in 1 2 3 4 5 6 7 8 9; do
+            printf '}(' && for key in a b c d e f g h i j; do printf 'U\1%s' $key && printf "h\\x0$((j - 1))"; done
+            printf "uq\\x0${j}0" # memo j, and off the stack
+        done && printf 'h\x09.' && storage) | seed aliases
         ;;
     npy)
         printf "\x93NUMPY\1\0\x46\0{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2), }          \n01234567" | seed v1
         printf "\x93NUMPY\2\0\x46\0\0\0{'descr': '|i1', 'fortran_order': False, 'shape': (8,), }            \n01234567" | seed v2
         ;;
-    tokenizer) cp $golden/tokenizer/{bert,odd,plain,mpnet}.json "$corpus" && printf '[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n##b\n' | seed vocab ;;
+    tokenizer) cp $golden/tokenizer/{bert,odd,plain,mpnet}.json "$corpus" && printf '[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n##b\n' | seed vocab
+        tokenizer_with '' "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"x\"}},{\"Sequence\":{\"id\":\"A\"}}],\"special_tokens\":{\"x\":{\"ids\":[$(times 15000 '1,')1]}}}" | seed template
+        tokenizer_with "$(for ((j = 1; j < 200; j++)); do printf '{"content":"' && times $j a && printf 'b"},'; done){\"content\":\" \",\"lstrip\":true,\"rstrip\":true}" null | seed added
+        ;;
     text)
         printf 'The caf\xc3\xa9, [MASK] e\xcc\x81 \xe4\xbd\xa0\xe5\xa5\xbd \xf0\x9f\x98\x80 12.5' | seed words
         printf 'a\0b\xff\xc3\xed\xa0\x80\xef\xbb\xbf' | seed broken
+        (printf '[MASK]' && times 20000 ' ' && printf '[MASK]') | seed blanks
+        (printf 'a' && times 10000 $'\u0301\u0323') | seed marks
+        times 30000 a | seed long-word
         ;;
     ratings)
         printf '\0u1\ti1\t5.0\t10\nu2\ti2\t3\t20\n' | seed tsv
@@ -53,6 +91,9 @@ seeds() { # TARGET: its corpus
         printf 'dataset_path: d\ngpu list: -1\nvisual:\n  items:\n    input_path: i\n    output_path: o\n    model:\n      - &m {model_name: color, backend: [torch], output_layers: [avgpool], preprocessing: zscore, mean: [0, 1, 2], std: [1, 1, 1], reshape: [2, 3]}\n' | seed visual
         printf 'dataset_path: d\ntextual:\n  items: {input_path: t.tsv, output_path: o, item_column: a, text_column: b, model: [{model_name: words, backend: transformers, clear_text: True, batch_size: 3}]}\n' | seed textual
         printf 'a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n' | seed anchors
+        (printf 'a: &a x\nb: [' && times 12000 '*a, ' && printf 'x]\n') | seed aliases
+        (for ((j = 0; j < 1100; j++)); do printf 'k%d: x\n' $j; done) | seed keys
+        (for ((j = 0; j < 200; j++)); do printf '%%TAG !a%d! x\n' $j; done && printf -- '---\na: b\n') | seed tags
         ;;
     image) cp $golden/images/*.{png,jpg,webp} "$corpus" ;;
     model)
@@ -81,10 +122,10 @@ for target in "$@"; do
     corpus=$build/corpus/$target
     mkdir -p "$corpus"
     seeds "$target"
-    options=(-max_total_time="$seconds" -timeout=10 -rss_limit_mb=1500 -max_len=65536 -artifact_prefix="$build/found/$target-" -print_final_stats=1)
+    options=(-max_total_time="$seconds" -timeout=10 -rss_limit_mb=1000 -malloc_limit_mb=128 -max_len=65536 -artifact_prefix="$build/found/$target-" -print_final_stats=1)
     [ -e tests/fuzz/"$target".dict ] && options+=(-dict=tests/fuzz/"$target".dict)
     # An arena of 64-byte vectors and fake stacks do not go together; leaks are looked for where the leak sanitizer can run.
-    ASAN_OPTIONS=detect_stack_use_after_return=0:allocator_may_return_null=1:detect_leaks="${LEAKS:-1}" UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
+    ASAN_OPTIONS=detect_stack_use_after_return=0:allocator_may_return_null=1:quarantine_size_mb=64:detect_leaks="${LEAKS:-1}" UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
         $build/fuzz/"$target" "${options[@]}" "$corpus" >$build/"$target".log 2>&1
     result=$?
     runs=$(sed -nE 's/^stat::number_of_executed_units: *//p' $build/"$target".log)

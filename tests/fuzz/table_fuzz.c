@@ -8,7 +8,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     Error e = {0};
     Input *rows;
     size_t n;
-    Arena *a = arena_new(NULL, (size_t)256 << 20);
+    Arena *a = arena_new(fuzz_heap(size), 0);
     bool ok = table_read(&rows, &n, as_file(data, size), "asin", "description", a, &e);
     check_end(ok, &e);
     for (size_t i = 0; ok && i < n; i++)

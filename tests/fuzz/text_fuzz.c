@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         REQUIRE(loaded[i]);
         keep = i + 1 == COUNT(FILES) ? a : NULL;
     }
-    Arena *a = arena_new(NULL, 0);
+    Arena *a = arena_new(fuzz_heap(size), 0);
     for (size_t i = 0; i < COUNT(FILES); i++) {
         TokenIds ids = {0};
         bool ok = tokenize(loaded[i], text, 0, &ids, a, &e);

@@ -7,7 +7,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     Error e = {0};
     TokenIds ids = {0};
-    Arena *a = arena_new(NULL, (size_t)256 << 20);
+    Arena *a = arena_new(fuzz_heap(size), 0);
     Tokenizer *t = tokenizer_load(as_file(data, size), a, &e);
     check_end(t != NULL, &e);
     if (t) {

@@ -6,7 +6,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     Error e = {0};
-    Arena *a = arena_new(NULL, (size_t)256 << 20);
+    Arena *a = arena_new(fuzz_heap(size), 0);
     Weights *w = weights_open(as_file(data, size), a, &e);
     check_end(w != NULL, &e);
     for (size_t i = 0; w && i < weights_count(w); i++) {

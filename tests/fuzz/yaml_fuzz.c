@@ -8,7 +8,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     Error e = {0};
     Extraction *list;
     size_t n;
-    Arena *a = arena_new(NULL, (size_t)256 << 20);
+    Arena *a = arena_new(fuzz_heap(size), 0);
     Yaml *root = yaml_parse(a, (Text){(const char *)data, size}, "fuzz.yml", &e);
     check_end(root != NULL, &e);
     if (root) {
