@@ -13,6 +13,11 @@
  *   - After an error in a call the object is as good as before. What stands in `out` is then not defined; *count is 0.
  *   - An encoder and a tokenizer are immutable and may be used by several threads at once; a session and a recommender belong
  *     to one thread at a time. No call needs another thread to make progress, and there is no global state.
+ *   - Files are read into memory, with two exceptions that stay mapped until the object's `_close`: a model's weight files, and the
+ *     user.npy and item.npy (or features) of a recommender. These may be replaced by rename or removed meanwhile. They may not be
+ *     cut short or written in place: the system then ends the process by SIGBUS. The library installs no signal handler.
+ *   - The library opens regular files only and never waits for a pipe. It keeps no descriptor below 3, so that a program may have
+ *     closed its standard streams.
  *   - Texts and paths are UTF-8 and end with NUL, unless a length stands beside them. Same input, same bits: for any number of
  *     threads, and whatever else is in the call.
  *

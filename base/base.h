@@ -125,7 +125,7 @@ bool file_read(Text *out, Arena *a, const char *path, size_t max_bytes, Error *e
 bool stream_read(Text *out, Arena *a, const char *path, size_t max_bytes, Error *e);
 /* The same of standard input; nothing may have been read from it. */
 bool input_read(Text *out, Arena *a, FILE *in, const char *name, size_t max_bytes, Error *e);
-#define STREAM_MOST  ((size_t)1 << 30)
+#define STREAM_MOST  ((size_t)1 << 29)
 #define PIPE_SECONDS 5
 bool file_exists(const char *path);
 bool folder_exists(const char *path);

@@ -64,11 +64,11 @@ static int open_file(const char *path, struct stat *st, Error *e)
 
 /* ---- reading ------------------------------------------------------------------------------------------------------------ */
 
-/* Whether no process writes to the pipe, or has since it was opened. */
-static bool lacks_writer(int fd)
+/* Whether a pipe that gave nothing has ended: a process wrote to it and has closed it. Otherwise none has opened it so far, or just did. */
+static bool has_ended(int fd)
 {
     struct pollfd p = {.fd = fd, .events = POLLIN};
-    return poll(&p, 1, 20) == 0;
+    return poll(&p, 1, 20) > 0 && !(p.revents & POLLIN);
 }
 
 static bool has_changed(int fd, const struct stat *st)
@@ -98,7 +98,7 @@ static bool read_all(Text *out, Arena *a, int fd, const struct stat *st, const c
         }
         if (got < 0)
             return fail_system(e, name, "read", errno);
-        if (got == 0 && n == 0 && S_ISFIFO(st->st_mode) && lacks_writer(fd)) {
+        if (got == 0 && n == 0 && S_ISFIFO(st->st_mode) && !has_ended(fd)) {
             if (now_seconds() - begun > PIPE_SECONDS)
                 return fail(e, SP_IO, "%s: is a pipe that no process writes to", name);
             continue;
@@ -118,8 +118,12 @@ static bool read_all(Text *out, Arena *a, int fd, const struct stat *st, const c
             *out = (Text){buffer, n};
             return true;
         }
-        if (n == capacity - 1)
-            buffer = arena_grow(a, buffer, capacity, &capacity, 1, e);
+        if (n == capacity - 1) { /* arena_grow would double beyond the limit */
+            size_t more = MIN(capacity, limit + 2 - capacity);
+            char *grown = arena_alloc(a, capacity + more, 1, e);
+            buffer = grown ? memcpy(grown, buffer, n) : NULL;
+            capacity += more;
+        }
     }
     return false;
 }

@@ -236,13 +236,13 @@ static bool write_parts(const Work *w, const char *dir, size_t counts[3], Arena 
     FileSet *inputs = file_set_new(a, e);
     if (!inputs || !file_set_add(inputs, w->r->path, e) || !folder_make(dir, e))
         return false;
-    for (int p = 0; p < PARTS; p++) {
+    for (int p = 0; p < PARTS; p++)
         if (!(path[p] = path_join(a, dir, names[p], e)) || !file_set_lacks(inputs, path[p], e))
             return false;
+    for (int p = 0; p < PARTS; p++)
         if (counts[p] == 0 && file_exists(path[p]))
             return fail(e, SP_USAGE, "%s: is left from an earlier split and this one has no such part: remove it first",
                         path[p]);
-    }
     FolderLock lock;
     if (!folder_lock(&lock, dir, e))
         return false;

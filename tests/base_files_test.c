@@ -1,6 +1,7 @@
 /* tests/base_files_test.c: files and folders read, written whole or not at all, locked. */
 #include "testing.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -205,6 +206,147 @@ static void outputs_report_failures(void **state)
     test_folder_remove(folder);
 }
 
+/* Descriptors 0 to 2 are the caller's, closed or not: what is printed there would go into a file. */
+static void descriptors_are_three_or_more(void **state)
+{
+    (void)state;
+    char folder[256], path[300];
+    test_folder(folder);
+    snprintf(path, sizeof(path), "%s/x", folder);
+    Error e = {0};
+    fflush(stdout);
+    int saved = dup(0), way[3], n = 0;
+    assert_true(saved > 2 && close(0) == 0);
+    Out *o = out_open(path, NULL, &e);
+    way[n++] = open("/dev/null", O_RDONLY); /* still the lowest that is free */
+    bool ok = o && out_printf(o, &e, "kept") && out_commit(o, &e);
+    close(0);
+    FolderLock lock;
+    ok = ok && folder_lock(&lock, folder, &e);
+    way[n++] = open("/dev/null", O_RDONLY);
+    folder_unlock(&lock);
+    close(0);
+    way[n++] = descriptor_open(path, O_RDONLY, 0);
+    dup2(saved, 0);
+    close(saved);
+    assert_ok(ok, e);
+    assert_true(way[0] == 0 && way[1] == 0 && way[2] > 2);
+    close(way[2]);
+    test_folder_remove(folder);
+}
+
+static void pipes_and_devices_are_not_waited_for(void **state)
+{
+    (void)state;
+    char folder[256], path[300];
+    test_folder(folder);
+    snprintf(path, sizeof(path), "%s/pipe", folder);
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    Text t;
+    Map m;
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_false(file_read(&t, a, path, 0, &e));
+    assert_error(e, SP_IO, "pipe: is a pipe, a regular file is expected");
+    assert_false(map_open(&m, path, &e));
+    assert_error(e, SP_IO, "is a pipe");
+    assert_false(map_read(&m, a, path, &e));
+    assert_error(e, SP_IO, "is a pipe");
+    FolderEntry *entries;
+    size_t n;
+    assert_false(folder_list(&entries, &n, a, path, &e));
+    assert_error(e, SP_IO, "is a file, a folder is expected");
+    static const char *const endless[] = {"/dev/zero", "/dev/urandom", "/dev/full"};
+    for (size_t i = 0; i < COUNT(endless); i++) {
+        assert_false(stream_read(&t, a, endless[i], 0, &e));
+        assert_error(e, SP_IO, "is a device, a file or a pipe is expected");
+    }
+    assert_ok(stream_read(&t, a, "/dev/null", 0, &e) && t.n == 0, e);
+    assert_false(stream_read(&t, a, folder, 0, &e));
+    assert_error(e, SP_IO, "is a folder");
+    int ends[2];
+    for (int k = 0; k < 2; k++) { /* a text that is longer than its limit; a NUL byte ends a stream */
+        assert_int_equal(pipe(ends), 0);
+        assert_int_equal(write(ends[1], k ? "12\0" : "12345678", k ? 3 : 8), k ? 3 : 8);
+        if (!k)
+            close(ends[1]);
+        FILE *in = fdopen(ends[0], "rb");
+        assert_true(input_read(&t, a, in, "standard input", 7, &e) == (k == 1));
+        if (k)
+            assert_true(t.n == 3 && t.p[2] == '\0');
+        else
+            assert_error(e, SP_FORMAT, "standard input: is larger than the 7 bytes");
+        fclose(in);
+        if (k)
+            close(ends[1]);
+    }
+    arena_free(a);
+    test_folder_remove(folder);
+}
+
+/* What stands where a temporary file goes is not written through. */
+static void temporary_files_are_new(void **state)
+{
+    (void)state;
+    char folder[256], path[300], temporary[300], other[300];
+    test_folder(folder);
+    snprintf(path, sizeof(path), "%s/x", folder);
+    snprintf(temporary, sizeof(temporary), "%s/.x.tmp", folder);
+    snprintf(other, sizeof(other), "%s/other", folder);
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    Text t;
+    write_text(other, "precious");
+    assert_int_equal(link(other, temporary), 0);
+    write_text(path, "new");
+    assert_ok(file_read(&t, a, other, 0, &e) && text_is(t, "precious"), e);
+    assert_ok(file_read(&t, a, path, 0, &e) && text_is(t, "new"), e);
+    assert_int_equal(symlink("other", temporary), 0);
+    assert_null(out_open(path, NULL, &e));
+    assert_error(e, SP_IO, ".x.tmp: is a link in the place of a temporary file");
+    unlink(temporary);
+    assert_int_equal(mkdir(temporary, 0700), 0);
+    assert_null(out_open(path, NULL, &e));
+    assert_error(e, SP_IO, ".x.tmp: is in the place of a temporary file");
+    rmdir(temporary);
+    assert_ok(file_read(&t, a, other, 0, &e) && text_is(t, "precious"), e);
+    snprintf(temporary, sizeof(temporary), "%s/.sapor.lock", folder);
+    snprintf(other, sizeof(other), "%s/absent", folder);
+    assert_int_equal(symlink("absent", temporary), 0);
+    FolderLock lock;
+    assert_false(folder_lock(&lock, folder, &e));
+    assert_error(e, SP_IO, ".sapor.lock: is no regular file");
+    assert_false(file_exists(other));
+    arena_free(a);
+    test_folder_remove(folder);
+}
+
+static void inputs_are_not_outputs(void **state)
+{
+    (void)state;
+    char folder[256];
+    test_folder(folder);
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    FileSet *s = file_set_new(a, &e);
+    const char *in = path_join(a, folder, "in", &e), *hard = path_join(a, folder, "hard", &e),
+               *soft = path_join(a, folder, "soft", &e), *free_name = path_join(a, folder, "free", &e);
+    write_text(in, "x");
+    assert_true(link(in, hard) == 0 && symlink("in", soft) == 0);
+    assert_ok(file_set_lacks(s, in, &e), e);
+    assert_ok(file_set_add(s, in, &e) && file_set_add(s, free_name, &e) && file_set_add(s, "/dev/null", &e) &&
+                  file_set_add(s, folder, &e),
+              e);
+    const char *const same[] = {in, hard, soft};
+    for (size_t i = 0; i < COUNT(same); i++) {
+        assert_false(file_set_lacks(s, same[i], &e));
+        assert_error(e, SP_USAGE, i ? "is the same file as the input" : "is an input too");
+    }
+    assert_ok(file_set_lacks(s, free_name, &e) && file_set_lacks(s, "/dev/null", &e) && file_set_lacks(s, folder, &e), e);
+    arena_free(a);
+    test_folder_remove(folder);
+}
+
 static void folders_are_locked(void **state)
 {
     (void)state;
@@ -252,9 +394,16 @@ static void groups_share_a_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(files_are_read_and_mapped),   cmocka_unit_test(folders_are_made_and_listed),
-        cmocka_unit_test(outputs_appear_whole_or_not), cmocka_unit_test(outputs_report_failures),
-        cmocka_unit_test(folders_are_locked),          cmocka_unit_test(groups_share_a_folder),
+        cmocka_unit_test(files_are_read_and_mapped),
+        cmocka_unit_test(folders_are_made_and_listed),
+        cmocka_unit_test(outputs_appear_whole_or_not),
+        cmocka_unit_test(outputs_report_failures),
+        cmocka_unit_test(descriptors_are_three_or_more),
+        cmocka_unit_test(pipes_and_devices_are_not_waited_for),
+        cmocka_unit_test(temporary_files_are_new),
+        cmocka_unit_test(inputs_are_not_outputs),
+        cmocka_unit_test(folders_are_locked),
+        cmocka_unit_test(groups_share_a_folder),
     };
     return cmocka_run_group_tests_name("base_files", tests, NULL, NULL);
 }

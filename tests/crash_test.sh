@@ -146,45 +146,48 @@ if command -v flock >/dev/null; then
 else
     skip 'two runs' 'no flock here'
 fi
-# A picture that is a pipe keeps a run waiting at the hash of its first item, with its locks. Others of the same I/N pass it by.
+# A run over many texts is stopped in the middle, with its locks.
 shards() { # OPTION...
     "$sapor" extract s.yml --quiet "$@"
 }
-waits() { # OUTPUT OPTION...: begins such a run; $! when it is known to have its locks
+waits() { # OUTPUT OPTION...: begins such a run, $!, and stops it when its first features are there
     local output=$1
     shift
     rm -rf "$output"
     "$sapor" extract s.yml --quiet "$@" >/dev/null 2>&1 &
-    for _ in $(seq 500); do
-        [ -n "$(find "$output/.sapor" -name .sapor.lock 2>/dev/null)" ] && return
-        sleep 0.02
+    for _ in $(seq 2000); do
+        compgen -G "$output/sentence_transformers/word-statistics/all/*" >/dev/null && break
+        sleep 0.005
     done
+    kill -STOP $!
 }
 ends() {
     kill -9 $! && wait $! 2>/dev/null
 }
 if [ $has_yaml = 1 ]; then
-    mkdir piped
-    cp pictures/* piped
-    mkfifo piped/a0.png
+    awk 'BEGIN { print "item\ttext"; for (i = 0; i < 6000; i++) print "i" i "\ta bag of number " i }' >texts.tsv
     cat >s.yml <<EOF
 dataset_path: $work
-visual:
-  items: {input_path: piped, output_path: shards, model: [{model_name: colour-statistics, backend: torch, output_layers: avgpool}]}
+textual:
+  items:
+    input_path: texts.tsv
+    output_path: shards
+    item_column: item
+    text_column: text
+    model: [{model_name: word-statistics, backend: sentence_transformers, output_layers: all}]
 EOF
     busy='another run is writing here'
     waits shards --shard 1/2
     refused "$busy" 'extract: all of it beside a shard' shards
     refused "$busy" 'extract: the same shard twice' shards --shard 1/2
     refused "$busy" 'extract: shards of another number' shards --shard 2/3
-    refused "$busy" 'extract: a shard of other settings' shards --shard 2/2 --visual.items.model.0.preprocessing=zscore
+    refused "$busy" 'extract: a shard of other settings' shards --shard 2/2 --textual.items.model.0.clear_text=True
     shards --shard 2/2 >out.txt 2>&1
     ok $? 'extract: the other shard at the same time'
     ends
     waits shards
     refused "$busy" 'extract: a shard beside all of it' shards --shard 2/2
     ends
-    rm piped/a0.png
     shards >out.txt 2>&1
     ok $? 'extract: goes on when they are gone'
 fi

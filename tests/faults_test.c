@@ -239,6 +239,76 @@ static void names_belong_to_their_features(void **state)
     assert_true(pair_digest() == after);
 }
 
+/* The three parts in `out`: 0 where train.tsv is missing, and then there is no split. */
+static uint64_t parts_digest(void)
+{
+    static const char *const NAMES[] = {"train.tsv", "val.tsv", "test.tsv"};
+    Error e = {0};
+    uint64_t digest = 1;
+    Text bytes;
+    Arena *a = arena_new(NULL, 0);
+    if (!file_exists(out_path("train.tsv")))
+        digest = 0;
+    for (size_t i = 0; i < COUNT(NAMES) && digest; i++) {
+        assert_ok(file_read(&bytes, a, out_path(NAMES[i]), 0, &e), e);
+        mix(&digest, bytes.p, bytes.n);
+    }
+    arena_free(a);
+    return digest;
+}
+
+static bool split_seeded(uint32_t seed, Error *e)
+{
+    size_t counts[3];
+    SplitConfig c = {.strategy = SPLIT_RANDOM, .test_ratio = 0.3, .validation_ratio = 0.3, .seed = seed};
+    return split_file(in("train.tsv"), out, &c, counts, e);
+}
+
+static bool split_again(uint64_t *digest, Error *e)
+{
+    (void)digest;
+    return split_seeded(2, e);
+}
+
+/* A split that replaces another one fails, or is killed, at each step: the old parts, the new ones, or none. */
+static void parts_belong_together(void **state)
+{
+    (void)state;
+    static const FaultKind FAILURES[] = {FAULT_ERROR, FAULT_FULL, FAULT_MEMORY, FAULT_ARENA};
+    Error e = {0};
+    uint64_t none = 0, now;
+    remove_out();
+    assert_ok(split_again(&none, &e), e);
+    uint64_t after = parts_digest();
+    assert_ok(split_seeded(1, &e), e);
+    uint64_t before = parts_digest();
+    assert_true(before != after && before && after);
+    size_t seen[3] = {0};
+    for (size_t at = 1; dies("split", split_again, at); at++) {
+        now = parts_digest();
+        if (now && now != before && now != after)
+            fail_msg("killed at %zu: parts of two splits", at);
+        seen[now == before ? 0 : now == after ? 1 : 2]++;
+        assert_ok(split_seeded(1, &e), e);
+    }
+    assert_true(seen[0] > 0 && seen[2] > 0);
+    assert_ok(split_seeded(1, &e), e);
+    for (size_t k = 0; k < COUNT(FAILURES); k++)
+        for (size_t at = 1, calls = at; calls >= at; at++) {
+            Error why = {0};
+            fault_arm(FAILURES[k], at);
+            bool ok = split_again(&none, &why);
+            calls = fault_disarm();
+            live_forget();
+            now = parts_digest();
+            if (ok ? now != after : now && now != before && now != after)
+                fail_msg("fault %d at %zu: parts of two splits", (int)FAILURES[k], at);
+            if (!ok && !now && (file_exists(out_path("val.tsv")) || file_exists(out_path("test.tsv"))))
+                fail_msg("fault %d at %zu: some parts are left", (int)FAILURES[k], at);
+            assert_ok(split_seeded(1, &e), e);
+        }
+}
+
 /* ---- files to work on ---------------------------------------------------------------------------------------------------- */
 
 static void put(const char *name, const char *text)
@@ -325,10 +395,15 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(refused_memory), cmocka_unit_test(refused_pieces),
-        cmocka_unit_test(failing_files),  cmocka_unit_test(interrupted_and_short_calls),
-        cmocka_unit_test(a_full_disk),    cmocka_unit_test(a_full_disk_leaves_the_old_file),
-        cmocka_unit_test(kills),          cmocka_unit_test(names_belong_to_their_features),
+        cmocka_unit_test(refused_memory),
+        cmocka_unit_test(refused_pieces),
+        cmocka_unit_test(failing_files),
+        cmocka_unit_test(interrupted_and_short_calls),
+        cmocka_unit_test(a_full_disk),
+        cmocka_unit_test(a_full_disk_leaves_the_old_file),
+        cmocka_unit_test(kills),
+        cmocka_unit_test(names_belong_to_their_features),
+        cmocka_unit_test(parts_belong_together),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -257,9 +257,9 @@ table <<'END'
 2|less than 1|nothing left to train on|split ratings.tsv --out other --test-ratio 1
 2|leave-n|a count too large for any integer|split ratings.tsv --out other --leave-n 99999999999999999999
 2|nothing to train on|a core that nobody belongs to|split ratings.tsv --out other --k-core 1000
-1|is a file, a folder is wanted|an output folder that is a file|split ratings.tsv --out bad/file/x
+1|is a file, a folder is expected|an output folder that is a file|split ratings.tsv --out bad/file/x
 1|/proc/x|an output folder that cannot be made|split ratings.tsv --out /proc/x
-1|is a folder, a file is wanted|a folder in place of ratings|split bad/folder.tsv --out other
+1|is a folder, a [a-z ]*file is expected|a folder in place of ratings|split bad/folder.tsv --out other
 1|holds no interactions|empty ratings|split bad/empty --out other
 1|holds no interactions|ratings of a header alone|split bad/header.tsv --out other
 1|binary:[0-9]*: holds a NUL byte|a binary file as ratings|split bad/binary --out other
@@ -275,7 +275,7 @@ table <<'END'
 1|lightgcn.txt:1|an item below 0 in LightGCN text|train BPRMF --train bad/lightgcn.txt --out other
 1|must name the columns|RecBole files without their header|train BPRMF --train ratings.tsv --format recbole --out other
 1|bad/empty: holds no interactions|an empty validation file|train BPRMF --train parts/train.tsv --valid bad/empty --out other
-1|is a file, a folder is wanted|a run folder that is a file|train BPRMF --train parts/train.tsv --out bad/file
+1|is a file, a folder is expected|a run folder that is a file|train BPRMF --train parts/train.tsv --out bad/file
 2|other settings or data|a run folder of other settings|train BPRMF --train parts/train.tsv --set epochs=3 --out run
 2|epochs=-1: must be at least 1|a setting below its range|train BPRMF --train parts/train.tsv --set epochs=-1 --out other
 2|lr=nan|a setting that is no number|train BPRMF --train parts/train.tsv --set lr=nan --out other
@@ -302,7 +302,7 @@ table <<'END'
 2|no user in|a list of no users|recommend run --users , -o other.tsv
 1|binary:[0-9]*: holds a NUL|a binary file of users|recommend run --users bad/binary -o other.tsv
 2|from 1 to 2147483647|no recommendation at all|recommend run -k 0 -o other.tsv
-1|is a folder, a file is to be written|recommendations into a folder|recommend run -o bad/folder
+1|is a folder, a file is expected|recommendations into a folder|recommend run -o bad/folder
 1|nowhere/x: cannot create|recommendations into a missing folder|recommend run -o nowhere/x
 1|binary:[0-9]*: holds a NUL|binary recommendations|evaluate bad/binary --test parts/test.tsv
 1|latin.tsv:2: is not valid UTF-8|recommendations that are not UTF-8|evaluate bad/latin.tsv --test parts/test.tsv
@@ -356,9 +356,9 @@ table <<'END'
 1|never closed|a quote without end|extract bad/quote.yml
 1|latin.tsv:2: is not valid UTF-8|a table that is not UTF-8|extract bad/latin.yml
 1|absent.tsv|a table that is not there|extract bad/absent.yml
-1|is a folder, a file is wanted|a folder for a table|extract bad/folder.yml
-1|is a file, a folder is wanted|a file where features should go|extract bad/outfile.yml
-1|is a file, a folder is wanted|a table for a folder of pictures|extract bad/visual.yml
+1|is a folder, a [a-z ]*file is expected|a folder for a table|extract bad/folder.yml
+1|is a file, a folder is expected|a file where features should go|extract bad/outfile.yml
+1|is a file, a folder is expected|a table for a folder of pictures|extract bad/visual.yml
 1|reshape: .*from 1 to 16384|a size of 0|extract bad/reshape.yml
 1|are more than|a size beyond memory|extract bad/large.yml
 2|--shard|a shard that there is not|extract bad/works.yml --shard 3/2
@@ -366,7 +366,7 @@ table <<'END'
 2|no entry of the list|an override beyond the list|extract bad/works.yml --textual.items.model.7.batch_size=3
 2|write it as|an override without its value|extract bad/works.yml --textual.items.model.0.batch_size
 2|did you mean --dataset_path|a misspelt override|extract bad/works.yml --dataset_pth=x
-1|is a file, a folder is wanted|a demo into a file|demo --out bad/file
+1|is a file, a folder is expected|a demo into a file|demo --out bad/file
 2|there is no model "nope"|a model that nobody lists|models nope
 END
 if [ $has_yaml = 1 ]; then
