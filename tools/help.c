@@ -57,12 +57,15 @@ void put_idle(const Command *k, const char *before, FILE *to)
 {
     if (!*idle_options(k))
         return;
+    int column = 24; /* lines of 100 columns, as the rest of the page */
+    const char *between = "";
     fprintf(to, "%sAccepted without effect:", before);
-    const char *between = " --";
     for (const Option *o = COMMON_OPTIONS; o->name; o++)
         if (!common_applies(k, o)) {
-            fprintf(to, "%s%s", between, o->name);
-            between = ", --";
+            int n = (int)strlen(o->name) + 4;
+            fprintf(to, "%s%s--%s", between, column + n > 99 ? "\n" : " ", o->name);
+            column = column + n > 99 ? n : column + n;
+            between = ",";
         }
     fputs(".\n", to);
 }
