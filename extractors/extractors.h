@@ -14,7 +14,8 @@ typedef struct Image { /* RGB, 8 bits, rows without padding */
     unsigned char *pixels; /* [height, width, 3] */
 } Image;
 /* JPEG, PNG, WebP (what the build has), told by content. RGB as Pillow's convert("RGB") gives it: grey, CMYK, palette, alpha and 16 bit
- * included; EXIF rotation is not applied. max_pixels guards against bombs (0: 178,956,970 as Pillow). */
+ * included; EXIF rotation is not applied. max_pixels guards against bombs (0: 178,956,970 as Pillow; a side has at most
+ * 1,000,000). Time and memory follow from the pixels and the bytes of the file: each decoder states its bounds. */
 bool image_decode(Image *im, Text bytes, const char *name, int64_t max_pixels, Arena *a, Error *e);
 bool image_open(Image *im, const char *path, Arena *a, Error *e);
 typedef enum Filter { FILTER_BILINEAR, FILTER_BICUBIC } Filter;

@@ -177,13 +177,35 @@ static void refused_memory_is_an_error(void **state)
     test_folder_remove(folder);
 }
 
+static void arenas_give_back_what_is_much(void **state)
+{
+    (void)state;
+    TestHeap h;
+    Error e = {0};
+    test_heap(&h, 0);
+    Arena *a = arena_new(&h.heap, 0);
+    size_t empty = h.live;
+    assert_non_null(NEW(a, char, 1 << 20, &e));
+    arena_trim(a, 4 << 20);
+    size_t kept = h.live;
+    assert_true(kept > 1 << 20);
+    assert_non_null(NEW(a, char, 1 << 20, &e));
+    assert_int_equal(h.live, kept); /* the same block again */
+    assert_non_null(NEW(a, char, 8 << 20, &e));
+    arena_trim(a, 4 << 20);
+    assert_int_equal(h.live, empty);
+    assert_non_null(NEW(a, char, 100, &e));
+    arena_free(a);
+    assert_int_equal(h.live, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(errors_keep_the_first_cause), cmocka_unit_test(errors_are_cut_between_characters),
         cmocka_unit_test(sizes_are_checked),           cmocka_unit_test(arenas_align_zero_and_reuse),
         cmocka_unit_test(arenas_obey_their_limit),     cmocka_unit_test(arenas_grow_lists_and_print),
-        cmocka_unit_test(refused_memory_is_an_error),
+        cmocka_unit_test(refused_memory_is_an_error),  cmocka_unit_test(arenas_give_back_what_is_much),
     };
     return cmocka_run_group_tests_name("base_memory", tests, NULL, NULL);
 }

@@ -435,8 +435,8 @@ static bool encode_table(uint64_t *digest, Error *e)
     char table[300], to[400];
     snprintf(table, sizeof table, "%s", in("latin.tsv"));
     snprintf(to, sizeof to, "%s", out_path("t.npy"));
-    const char *words[] = {"encode", "word-statistics", table, "--id-column", "id", "--text-column", "text", "-o", to,
-                           "--quiet"};
+    const char *words[] = {"encode", "word-statistics", table, "--id-column", "id", "--text-column", "text", "-o",
+                           to,       "--quiet"};
     return folder_make(out, e) && command(&ENCODE, COUNT(words), words, e);
 }
 

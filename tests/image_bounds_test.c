@@ -170,7 +170,7 @@ static void segment(Bytes *b, int marker, const void *data, size_t n)
 /* A progressive file: a scan of all DC coefficients, zeros, then scans of AC coefficients whose blocks all end at once. */
 static void progressive(Bytes *b, int width, int height, int components, int scans)
 {
-    unsigned char quantise[65] = {0}, codes[18] = {0, 1}, frame[15] = {8}, first[8] = {0}, body[4096];
+    unsigned char quantise[65] = {0}, codes[18] = {0, 1}, frame[15] = {8}, first[10] = {0}, body[4096];
     size_t blocks = (size_t)((width + 7) / 8) * (size_t)((height + 7) / 8), n = blocks / 32767 + 1;
     *b = (Bytes){0};
     append(b, "\xff\xd8", 2);

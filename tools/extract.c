@@ -400,7 +400,8 @@ static bool run_extraction(Context *c, const Extraction *x, Shard s, Error *stri
         error_prefix(e, "%s: ", x->where);
         return false;
     }
-    if (!extraction_items(&w.items, &w.count, x, c->progress, a, e) || !some_can_be_read(&w, e) || !hash_settings(&key, x, model, a, e) ||
+    if (!extraction_items(&w.items, &w.count, x, c->progress, a, e) || !some_can_be_read(&w, e) ||
+        !hash_settings(&key, x, model, a, e) ||
         !(w.state = arena_printf(a, e, "%s/.sapor/%s-%016llx", x->output, x->backend, (unsigned long long)key)))
         return false;
     /* One run at a time writes a folder of features, whatever its settings; the shards I/N of one setting and one N share it. */
