@@ -5,6 +5,7 @@ E=$HOSTILE_ROOT/encoders/demo
 G=$HOSTILE_ROOT/tests/golden
 call=() where=
 . "$HOSTILE_ROOT/tests/hostile/places.sh"
+. "$HOSTILE_ROOT/tests/hostile/bombs.sh"
 tab=$'\t' lf=$'\n' cr=$'\r'
 
 # ---- valid data, by the command itself ----------------------------------------------------------------------------------------------

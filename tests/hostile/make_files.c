@@ -521,13 +521,14 @@ static int make_bytes(const char *path, int n, char **a)
     FILE *out = fopen(path, "wb");
     if (!out)
         return 2;
-    char text[4096];
-    for (long i = 0, many = atol(a[1]); i < many; i++) {
-        const char *at = strstr(a[0], "%d");
-        if (at)
-            snprintf(text, sizeof text, "%.*s%ld%s", (int)(at - a[0]), a[0], i, at + 2);
-        fputs(at ? text : a[0], out);
-    }
+    for (long i = 0, many = atol(a[1]); i < many; i++)
+        for (const char *p = a[0]; *p; p++)
+            if (p[0] == '%' && p[1] == 'd') {
+                fprintf(out, "%ld", i);
+                p++;
+            } else {
+                putc(*p, out);
+            }
     return fclose(out) == 0 ? 0 : 2;
 }
 
