@@ -6,6 +6,7 @@ G=$HOSTILE_ROOT/tests/golden
 call=() where=
 . "$HOSTILE_ROOT/tests/hostile/places.sh"
 . "$HOSTILE_ROOT/tests/hostile/bombs.sh"
+. "$HOSTILE_ROOT/tests/hostile/ids.sh"
 tab=$'\t' lf=$'\n' cr=$'\r'
 
 # ---- valid data, by the command itself ----------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@
  *                                              bytes), crc (wrong CRC); SOURCE: a file
  *   pickle FILE KIND N                         a torch file (zip): laughs (dictionaries of aliases), key (one long key N times), deep (N lists),
  *                                              tensor (shape of 2^40), stride, offset, storage (missing), negative, call (os.system), memo, loop
+ *   links FILE FORMAT N                        hard links of FILE by the names of FORMAT (with %d)
  *   socket FILE                                one that nobody listens to
  *   bytes FILE FORMAT N                        FORMAT (with %d: the number) N times */
 #define _GNU_SOURCE
@@ -21,6 +22,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 typedef struct Bytes { /* grows */
     unsigned char *p;
@@ -532,6 +534,18 @@ static int make_bytes(const char *path, int n, char **a)
     return fclose(out) == 0 ? 0 : 2;
 }
 
+static int make_links(const char *path, int n, char **a)
+{
+    const char *at = n > 1 ? strstr(a[0], "%d") : NULL;
+    for (long i = 0, many = at ? atol(a[1]) : 0; i < many; i++) {
+        char name[256];
+        snprintf(name, sizeof name, "%.*s%ld%s", (int)(at - a[0]), a[0], i, at + 2);
+        if (link(path, name) != 0)
+            return 2;
+    }
+    return at ? 0 : 2;
+}
+
 static int make_socket(const char *path, int n, char **a)
 {
     (void)n, (void)a;
@@ -547,7 +561,7 @@ int main(int argc, char **argv)
         const char *name;
         int (*make)(const char *path, int n, char **a);
     } kinds[] = {{"png", make_png},   {"jpeg", make_jpeg}, {"webp", make_webp},     {"gzip", make_gzip},  {"safetensors", make_safetensors},
-                 {"npy", make_npy},   {"zip", make_zip},   {"pickle", make_pickle}, {"bytes", make_bytes}, {"socket", make_socket}};
+                 {"npy", make_npy},   {"zip", make_zip},   {"pickle", make_pickle}, {"bytes", make_bytes}, {"socket", make_socket}, {"links", make_links}};
     for (size_t i = 0; argc > 2 && i < sizeof kinds / sizeof *kinds; i++)
         if (!strcmp(argv[1], kinds[i].name)) {
             int status = kinds[i].make(argv[2], argc - 3, argv + 3);
