@@ -17,7 +17,7 @@ make_data() { # FOLDER
         cd "$1"
         awk 'BEGIN { for (u = 0; u < 40; u++) for (j = 0; j < 10; j++) printf "u%02d\ti%02d\t%d\t%d\n", u, (u * 7 + j * j + j) % 60, 1 + (u + j) % 5, 1000 + u + j }' |
             awk -F'\t' '!seen[$1, $2]++' >ratings.tsv
-        tr -d ui <ratings.tsv >numbers.tsv
+        integers <ratings.tsv >numbers.tsv
         awk 'BEGIN { print "item\ttext"; for (i = 0; i < 60; i++) printf "i%02d\tlamp %d of brass, bag %d of red leather\n", i, i % 7, i % 11 }' >items.tsv
         tail -n +2 items.tsv | cut -f 2 >texts.txt
         mkdir pictures

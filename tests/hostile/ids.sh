@@ -56,3 +56,6 @@ no_nan() { # FILE
 whole_split() { # the parts in made/ together are r.tsv
     cat made/*.tsv | sort | cmp -s - <(sort r.tsv)
 }
+integers() { # u01 i02 ...: 1 2 ...
+    sed 's/[ui]0*\([0-9]\)/\1/g'
+}

@@ -154,7 +154,7 @@ shrinking() { # WHAT: a file of some MB is cut while the command reads it, at ei
         for ms in {1..60}; do cp "$D/pictures/RGB.png" many/$ms.png; done ;;
     vocabulary) cp -r "$E/text" m && mf bytes m/vocab.txt $'word%d\n' 300000 && printf '[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n' >>m/vocab.txt &&
         file=m/vocab.txt call=(tokenize m "$D/texts.txt" -q) ;;
-    vectors) mf bytes r.tsv $'u%d\ti1\t5\nv%d\ti2\t5\n' 20000 && quietly train BPRMF --train r.tsv --set epochs=0 --set factors=128 --out run &&
+    vectors) mf bytes r.tsv $'u%d\ti1\t5\nv%d\ti2\t5\n' 20000 && quietly train BPRMF --train r.tsv --set epochs=1 --set factors=128 --out run &&
         file=run/user.npy call=(recommend run -k 2 -o x.tsv -q) ;;
     texts) mf bytes t.txt $'a red bag of leather %d\n' 60000 && file=t.txt call=(encode word-statistics t.txt -o x.npy -q) ;;
     ratings) mf bytes r.tsv $'u%d\ti1\t5\nu1\tj%d\t5\n' 100000 && file=r.tsv call=(split r.tsv --out made -q) ;;
