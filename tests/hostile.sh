@@ -51,7 +51,7 @@ chmod 755 "$work"
 mkdir "$work/rows" "$work/bin" "$work/cases" "$work/home"
 # Compiled here: they belong to no build. What does not compile is a failure of the suite.
 for program in run_case make_files; do
-    "${CC:-cc}" -std=gnu11 -O2 -w "tests/hostile/$program.c" -o "$work/bin/$program" || exit 2
+    "${CC:-cc}" -std=c11 -D_GNU_SOURCE -O2 -w "tests/hostile/$program.c" -o "$work/bin/$program" || exit 2
 done
 export HOSTILE_ROOT=$root HOSTILE_WORK=$work HOSTILE_SAPOR=$sapor
 export HOME=$work/home

@@ -14,7 +14,6 @@
  *   links FILE FORMAT N                        hard links of FILE by the names of FORMAT (with %d)
  *   socket FILE                                one that nobody listens to
  *   bytes FILE FORMAT N                        FORMAT (with %d: the number) N times */
-#define _GNU_SOURCE
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -385,7 +384,8 @@ static int make_zip(const char *path, int n, char **a)
         } else {
             data = load(a[i + 2]);
             uint32_t sum = crc(0, data.p, data.n);
-            archive_add(&z, a[i], 0, &data, !strcmp(a[i + 1], "lie") ? 0xfffffff0u : data.n, !strcmp(a[i + 1], "crc") ? ~sum : sum);
+            archive_add(&z, a[i], 0, &data, !strcmp(a[i + 1], "lie") ? 0xfffffff0u : data.n,
+                        !strcmp(a[i + 1], "crc") ? ~sum : sum);
         }
     }
     archive_save(&z, path);
@@ -560,8 +560,17 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*make)(const char *path, int n, char **a);
-    } kinds[] = {{"png", make_png},   {"jpeg", make_jpeg}, {"webp", make_webp},     {"gzip", make_gzip},  {"safetensors", make_safetensors},
-                 {"npy", make_npy},   {"zip", make_zip},   {"pickle", make_pickle}, {"bytes", make_bytes}, {"socket", make_socket}, {"links", make_links}};
+    } kinds[] = {{"png", make_png},
+                 {"jpeg", make_jpeg},
+                 {"webp", make_webp},
+                 {"gzip", make_gzip},
+                 {"safetensors", make_safetensors},
+                 {"npy", make_npy},
+                 {"zip", make_zip},
+                 {"pickle", make_pickle},
+                 {"bytes", make_bytes},
+                 {"socket", make_socket},
+                 {"links", make_links}};
     for (size_t i = 0; argc > 2 && i < sizeof kinds / sizeof *kinds; i++)
         if (!strcmp(argv[1], kinds[i].name)) {
             int status = kinds[i].make(argv[2], argc - 3, argv + 3);

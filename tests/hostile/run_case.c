@@ -19,7 +19,6 @@
  *   kill=NAME@MS      sends KILL, TERM, INT or HUP after MS milliseconds; then neither status nor files are compared
  *   peak              prints the peak of memory in bytes, and checks nothing
  *   xfsz=ignore pipe=ignore      dispositions that a parent can leave behind */
-#define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -27,6 +26,7 @@
 #include <grp.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -70,9 +70,9 @@ static int broken;
 static void complain(const char *format, ...)
 {
     va_list args;
-    __builtin_va_start(args, format);
+    va_start(args, format);
     vprintf(format, args);
-    __builtin_va_end(args);
+    va_end(args);
     putchar('\n');
     broken++;
 }
@@ -213,7 +213,7 @@ static void tree_compare(const Rules *r, const Tree *before, const Tree *after, 
         const Entry *b = order <= 0 ? &before->list[i] : NULL, *a = order >= 0 ? &after->list[j] : NULL;
         i += order <= 0;
         j += order >= 0;
-        const char *path = a ? a->path : b->path;
+        const char *path = order >= 0 ? after->list[j - 1].path : before->list[i - 1].path;
         if ((a && b && a->kind == b->kind && a->bytes == b->bytes && a->hash == b->hash) || may_change(r, path, done))
             continue;
         complain(!b ? "left behind: %s" : !a ? "removed: %s" : "changed: %s", shown(path));
@@ -376,7 +376,8 @@ static int wait_within(const Rules *r, pid_t pid, uint64_t memory, struct rusage
             if (passed > r->seconds)
                 complain("did not end within %g s", r->seconds);
             else
-                complain("stopped at %llu MB of memory, %llu are allowed", (unsigned long long)(rss >> 20), (unsigned long long)(memory >> 20));
+                complain("stopped at %llu MB of memory, %llu are allowed", (unsigned long long)(rss >> 20),
+                         (unsigned long long)(memory >> 20));
             kill(-pid, SIGKILL);
             was_stopped = true;
         }
@@ -396,7 +397,8 @@ static uint64_t bytes_named(const char *tree, char **command)
         for (const char *p = strchr(*a, '/'); p; p = NULL) { /* NAME=/path, a=/x,b=/y: the last of them */
             const char *path = strrchr(*a, '=') && strrchr(*a, '=')[1] == '/' ? strrchr(*a, '=') + 1 : *a;
             struct stat st;
-            if (strncmp(path, tree, n) != 0 && strncmp(path, "/dev/", 5) != 0 && strncmp(path, "/proc", 5) != 0 && stat(path, &st) == 0)
+            if (strncmp(path, tree, n) != 0 && strncmp(path, "/dev/", 5) != 0 && strncmp(path, "/proc", 5) != 0 &&
+                stat(path, &st) == 0)
                 sum += tree_read(path, false).bytes;
         }
     }
@@ -419,7 +421,8 @@ static void read_rule(Rules *r, const char *arg)
     static const struct {
         const char *name;
         int what;
-    } limits[] = {{"fsize", RLIMIT_FSIZE}, {"nofile", RLIMIT_NOFILE}, {"as", RLIMIT_AS}, {"stack", RLIMIT_STACK}, {"data", RLIMIT_DATA}, {"core", RLIMIT_CORE}};
+    } limits[] = {{"fsize", RLIMIT_FSIZE}, {"nofile", RLIMIT_NOFILE}, {"as", RLIMIT_AS},
+                  {"stack", RLIMIT_STACK}, {"data", RLIMIT_DATA},     {"core", RLIMIT_CORE}};
     static const struct {
         const char *name;
         int number;
@@ -513,7 +516,8 @@ int main(int argc, char **argv)
     else if (code >= 0 && (code > 2 || !strchr(r.status, '0' + code)))
         complain("exit status %d, not %s", code, r.status);
     if (status >= 0 && !r.any_memory && peak > memory)
-        complain("%llu MB of memory, %llu are allowed", (unsigned long long)(peak >> 20), (unsigned long long)(memory >> 20));
+        complain("%llu MB of memory, %llu are allowed", (unsigned long long)(peak >> 20),
+                 (unsigned long long)(memory >> 20));
     if (code >= 0 && !r.err && !(r.closed && strchr(r.closed, '2')))
         check_error_lines(&r, err, code);
     Tree after = tree_read(r.tree, true);
