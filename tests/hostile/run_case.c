@@ -12,7 +12,8 @@
  *   left=GLOB         may appear or change in any case
  *   says=TEXT         the error line has this text
  *   loud              other lines on standard error are right even with --quiet
- *   seconds=N base=BYTES extra=BYTES memory=off    limits: wall time; memory above base + extra + 64 MB + 20 bytes a byte of input
+ *   seconds=N base=BYTES extra=BYTES memory=off    limits: time, without what the process waited for a
+ *                     processor; memory above base + extra + 64 MB + 20 bytes a byte of input
  *   fsize=N nofile=N as=N stack=N data=N core=N    limits of the system (setrlimit), in bytes or files
  *   user=nobody       gives up root first, where it is root; forbidden files are readable to root
  *   gone              the command starts in a folder that is removed
@@ -342,10 +343,11 @@ static void start(const Rules *r, char **command, const char *out, const char *e
     _exit(121);
 }
 
-static uint64_t rss_now(pid_t pid)
+/* The second number of a line under /proc/PID; 0 where there is none. */
+static uint64_t second_number(pid_t pid, const char *name)
 {
     char path[64], text[128];
-    snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
     if (fd >= 0)
@@ -353,8 +355,19 @@ static uint64_t rss_now(pid_t pid)
     if (n <= 0)
         return 0;
     text[n] = '\0';
-    const char *resident = strchr(text, ' ');
-    return resident ? strtoull(resident, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+    const char *space = strchr(text, ' ');
+    return space ? strtoull(space, NULL, 10) : 0;
+}
+
+static uint64_t rss_now(pid_t pid)
+{
+    return second_number(pid, "statm") * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* How long the process was ready to run while others had the processors: not its own time. */
+static double seconds_queued(pid_t pid)
+{
+    return 1e-9 * (double)second_number(pid, "schedstat");
 }
 
 /* Waits for the process and stops it at the limits of time and memory. Returns what wait4 says. */
@@ -372,8 +385,9 @@ static int wait_within(const Rules *r, pid_t pid, uint64_t memory, struct rusage
             was_killed = true;
         }
         uint64_t rss = rss_now(pid);
-        if (!was_stopped && (passed > r->seconds || (!r->any_memory && rss > memory + memory / 4))) {
-            if (passed > r->seconds)
+        bool is_late = passed > r->seconds && (passed - seconds_queued(pid) > r->seconds || passed > 6 * r->seconds);
+        if (!was_stopped && (is_late || (!r->any_memory && rss > memory + memory / 4))) {
+            if (is_late)
                 complain("did not end within %g s", r->seconds);
             else
                 complain("stopped at %llu MB of memory, %llu are allowed", (unsigned long long)(rss >> 20),
