@@ -1,7 +1,7 @@
 #!/bin/bash
 # make check-all: the tests normally and sanitized, at each level of instructions, built by clang, with line coverage of the
-# library, under the thread sanitizer, MINIMAL, on an old processor and on another kind by qemu, every fuzz target for a minute, kills,
-# and lint. Ends with one line a step; exit status 1 when one failed. Tools that are not here are skipped: `make check-deps`.
+# library, under the thread sanitizer, MINIMAL, on an old processor and on another kind by qemu, every fuzz target for a minute,
+# hostile cases, kills, and lint. Ends with one line a step; exit status 1 when one failed. Tools that are not here are skipped: `make check-deps`.
 set -u
 cd "$(dirname "$0")/.."
 make=${MAKE:-make}
@@ -88,6 +88,7 @@ else
 fi
 if command -v clang >/dev/null; then step "fuzz, 60 s a target" "$make" -s fuzz SECONDS=60; else skip fuzz "no clang here"; fi
 if command -v clang >/dev/null; then step "fuzz of stb_image" "$make" -s MINIMAL=1 fuzz TARGETS=image SECONDS=60; fi
+SAPOR=build/sapor step "hostile files, environments, limits and tables" tests/hostile.sh
 step "200 kills" "$make" -s kills KILLS=200
 step lint "$make" -s lint
 echo "----"
