@@ -161,7 +161,7 @@ typedef struct Table {
     size_t next;     /* the line after it */
     bool has_quotes; /* somewhere in the content */
 } Table;
-enum { MOST_FIELDS = 1 << 16 }; /* in a row */
+enum { MOST_FIELDS = 1 << 20 }; /* in a row */
 /* Members that are not given may be set before the first row is read; `quotes` is true unless cut is ' ' or 0. */
 Table table_open(Text content, char cut, const char *name, Arena *a);
 /* The next row that is not empty; false at the end and on an error, which has the line. */

@@ -330,9 +330,9 @@ bool split_file(const char *ratings, const char *dir, const SplitConfig *c, size
     bool ok = ratings_read_as(&r, ratings, c->format, &c->layout, a, e) && ratings_sure(&r, e);
     if (ok && c->strategy == SPLIT_TEMPORAL && !r.time)
         ok = fail(e, SP_USAGE, "%s: has no times, which a temporal split needs", ratings);
-    ok = ok && number_rows(&w, a, e) && keep_core(&w, a, e) && group_rows(&w, a, e) && describe(&w, a, e) &&
+    ok = ok && number_rows(&w, a, e) && keep_core(&w, a, e) && group_rows(&w, a, e) &&
          take(&w, TEST, c->test_ratio, a, e) && take(&w, VALID, c->validation_ratio, a, e) &&
-         write_parts(&w, dir, counts, a, e);
+         write_parts(&w, dir, counts, a, e) && describe(&w, a, e);
     arena_free(a);
     return ok;
 }

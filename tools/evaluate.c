@@ -108,14 +108,6 @@ static bool read_cutoffs(const Context *c, int64_t **at, size_t *count, int64_t 
     return true;
 }
 
-static bool describe(const Context *c, const DataSet *d, Error *e)
-{
-    if (!d->test.start)
-        return fail(e, SP_FORMAT, "%s: holds no test rows (x_label 2)", option_text(c, "test"));
-    dataset_describe(d, c->progress, c->json ? stdout : NULL);
-    return true;
-}
-
 bool evaluate_command(Context *c, Error *e)
 {
     static const char *const METRICS[] = {"Recall", "nDCG", "HR"};
@@ -142,10 +134,13 @@ bool evaluate_command(Context *c, Error *e)
     int32_t *users = NULL, *top = NULL;
     Scores s = {0};
     bool ok =
-        dataset_load(&d, &data, c->arena, e) && describe(c, &d, e) &&
+        dataset_load(&d, &data, c->arena, e) &&
+        (d.test.start || fail(e, SP_FORMAT, "%s: holds no test rows (x_label 2)", data.test)) &&
         recommendations_read(&recs, c->args[0], &d, c->arena, e) && make_lists(&recs, K, &users, &top, &n, c->arena, e) &&
         score_lists(&s, data.protocol, users, n, K, top, &d.test, metrics, metric_count, at, cutoff_count, c->arena, e);
     int64_t without = ok ? count_without(&s, &d) : 0;
+    if (ok) /* now that nothing can fail: an error is one line */
+        dataset_describe(&d, c->progress, c->json ? stdout : NULL);
     dataset_close(&d);
     if (without && c->progress)
         fprintf(c->progress, "warning: %lld of %lld users with test items have no list: %s\n", (long long)without,
