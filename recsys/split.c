@@ -269,16 +269,18 @@ static bool describe(const Work *w, Arena *a, Error *e)
     int32_t *seen = NEW(a, int32_t, w->items, e); /* the last user that had the item, + 1 */
     if (!seen)
         return false;
-    int64_t repeated = 0;
-    for (int64_t u = 0; u < w->users; u++)
+    int64_t repeated = 0, users = 0, items = 0, kept = w->start[w->users];
+    for (int64_t u = 0; u < w->users; u++) {
+        users += w->start[u + 1] > w->start[u];
         for (int64_t k = w->start[u]; k < w->start[u + 1]; k++) {
             int32_t *last = &seen[w->item[w->row[k]]];
+            items += *last == 0;
             repeated += *last == (int32_t)u + 1;
             *last = (int32_t)u + 1;
         }
+    }
     arena_rewind(a, mark);
-    int64_t kept = w->start[w->users];
-    double density = (double)(kept - repeated) / ((double)w->users * (double)w->items);
+    double density = (double)(kept - repeated) / ((double)users * (double)items);
     if (c->json) {
         fprintf(c->json, "{\"event\":\"data\",\"format\":\"%s\",\"read_as\":\"%s\",\"columns\":", format_name(r->format),
                 format_words(r->format, r->cut));
@@ -286,16 +288,15 @@ static bool describe(const Work *w, Arena *a, Error *e)
         fprintf(
             c->json,
             ",\"users\":%lld,\"items\":%lld,\"rows\":%zu,\"density\":%.6g,\"left_out\":{\"core\":%lld},\"repeated\":%lld}\n",
-            (long long)w->users, (long long)w->items, r->count, density, (long long)((int64_t)r->count - kept),
+            (long long)users, (long long)items, r->count, density, (long long)((int64_t)r->count - kept),
             (long long)repeated);
     }
     if (c->progress) {
-        fprintf(c->progress, "%s: %s (%s), %lld users, %lld items, %zu interactions, density %.3g%%", r->path,
-                format_words(r->format, r->cut), r->columns, (long long)w->users, (long long)w->items, r->count,
-                100 * density);
+        fprintf(c->progress, "%s: %s (%s), %lld users, %lld items, %lld interactions, density %.3g%%", r->path,
+                format_words(r->format, r->cut), r->columns, (long long)users, (long long)items, r->count, 100 * density);
         if (kept < (int64_t)r->count)
-            fprintf(c->progress, "; left out by the %lld-core: %lld", (long long)c->k_core,
-                    (long long)((int64_t)r->count - kept));
+            fprintf(c->progress, "; left out by the %lld-core: %lld of %zu rows", (long long)c->k_core,
+                    (long long)((int64_t)r->count - kept), r->count);
         if (repeated)
             fprintf(c->progress, "; pairs that repeat an earlier one, kept: %lld", (long long)repeated);
         fputc('\n', c->progress);
@@ -330,9 +331,8 @@ bool split_file(const char *ratings, const char *dir, const SplitConfig *c, size
     bool ok = ratings_read_as(&r, ratings, c->format, &c->layout, a, e) && ratings_sure(&r, e);
     if (ok && c->strategy == SPLIT_TEMPORAL && !r.time)
         ok = fail(e, SP_USAGE, "%s: has no times, which a temporal split needs", ratings);
-    ok = ok && number_rows(&w, a, e) && keep_core(&w, a, e) && group_rows(&w, a, e) &&
-         take(&w, TEST, c->test_ratio, a, e) && take(&w, VALID, c->validation_ratio, a, e) &&
-         write_parts(&w, dir, counts, a, e) && describe(&w, a, e);
+    ok = ok && number_rows(&w, a, e) && keep_core(&w, a, e) && group_rows(&w, a, e) && take(&w, TEST, c->test_ratio, a, e) &&
+         take(&w, VALID, c->validation_ratio, a, e) && write_parts(&w, dir, counts, a, e) && describe(&w, a, e);
     arena_free(a);
     return ok;
 }
