@@ -168,6 +168,10 @@ static bool choose_cut(Ratings *r, const Layout *layout, Text line, Text rows, s
             r->cut = found[i];
             headers++;
         }
+        if (ignored.code == SP_MEMORY) {
+            *e = ignored;
+            return false;
+        }
     }
     if (!layout->cut && n > 1 && headers != 1)
         return fail(e, SP_FORMAT,
