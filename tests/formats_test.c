@@ -232,6 +232,42 @@ static void names_of_columns(void **state)
     }
 }
 
+/* Every name that docs/formats.md lists is known as what it says. */
+static void names_that_the_page_lists(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *row;
+        Role role;
+    } rows[] = {{"| user |", ROLE_USER},
+                {"| item |", ROLE_ITEM},
+                {"| rating |", ROLE_RATING},
+                {"| time |", ROLE_TIME},
+                {"| x_label |", ROLE_PART}};
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    Text rest, line, word;
+    size_t names = 0;
+    assert_ok(file_read(&rest, a, "docs/formats.md", 0, &e), e);
+    while (text_line(&rest, &line))
+        for (size_t k = 0; k < COUNT(rows); k++) {
+            bool inside = false;
+            for (Text cells = line; text_starts(line, rows[k].row) && text_next(&cells, '`', &word); inside = !inside) {
+                Columns c;
+                Text field[] = {rows[k].role == ROLE_USER ? word : TEXT("user"),
+                                rows[k].role == ROLE_ITEM ? word : TEXT("item"), word};
+                if (!inside)
+                    continue;
+                if (!columns_find(&c, field, rows[k].role < ROLE_RATING ? 2 : 3, NULL, "", 1, &e) || !c.header ||
+                    c.at[rows[k].role] != MIN((int)rows[k].role, 2))
+                    fail_msg("%.*s is not known as %s", (int)word.n, word.p, rows[k].row);
+                names++;
+            }
+        }
+    assert_true(names > 120);
+    arena_free(a);
+}
+
 static void separators(void **state)
 {
     (void)state;
@@ -655,6 +691,7 @@ int main(void)
         cmocka_unit_test(rows_of_fields),
         cmocka_unit_test(blanks_and_lists),
         cmocka_unit_test(names_of_columns),
+        cmocka_unit_test(names_that_the_page_lists),
         cmocka_unit_test(separators),
         cmocka_unit_test(times_and_dates),
         cmocka_unit_test(quoted_fields_everywhere),
