@@ -357,7 +357,7 @@ bool train_run(const Device *d, const TrainConfig *c, TrainResult *r, Arena *a, 
     if (c->out)
         ok = ok && folder_make(c->out, e) && folder_lock(&lock, c->out, e) && run_open(t, e);
     if (ok && !c->given)
-        dataset_describe(&t->data, c->progress, c->json);
+        dataset_describe(&t->data, c->summary, c->json);
     ok = ok && train_all(t, r, e);
     if (ok)
         print_result(t, r);

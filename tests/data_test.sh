@@ -49,8 +49,8 @@ printf '1 10 4\n2 11 3\n' >either.txt
 for command in 'split either.txt --out made' 'train MostPop --train either.txt --out made' 'evaluate recs.tsv --test either.txt'; do
     wrong "${command%% *}: LightGCN text or a table" 'either.txt: may be LightGCN text .* or a table between blanks .*--format lightgcn or --format tsv' $command
 done
-right 'told to be LightGCN text' 'LightGCN text (user, items), 2 users, 4 items, train 4' train MostPop --train either.txt --format lightgcn
-right 'told to be a table' 'table between blanks (user, item, rating), 2 users, 2 items, train 2' train MostPop --train either.txt --format tsv
+right 'told to be LightGCN text' 'LightGCN text (user, items), 2 users, 4 items, density 50%, train 4' train MostPop --train either.txt --format lightgcn
+right 'told to be a table' 'table between blanks (user, item, rating), 2 users, 2 items, density 50%, train 2' train MostPop --train either.txt --format tsv
 printf 'reader,novel\nann,dune\nbob,emma\nbob,dune\n' >names.csv
 for command in 'split names.csv --out made' 'train MostPop --train names.csv --out made' 'evaluate recs.tsv --test names.csv'; do
     wrong "${command%% *}: a header of unknown names" 'names.csv:1: .*--columns reader,novel (names) or --columns user,item (an interaction)' $command
@@ -76,7 +76,7 @@ fi
 printf 'u\ta\t5\nu\tb\t5\nv\ta\t4\nv\ta\t4\n' >train.tsv
 printf 'u\tc\t5\nv\tb\t4\nz\ta\t1\n' >test.tsv
 printf 'u\ta\t1\nv\tb\t1\n' >recs.tsv
-said='2 users, 2 items, train 4, density 75%, test 3; left out: 1 train rows that a later row repeats, 1 test rows whose user is not in train; counted as missed: 1 test rows whose item is not in train'
+said='2 users, 2 items, density 75%, train 4, test 3; left out: 1 train rows that a later row repeats, 1 test rows whose user is not in train; counted as missed: 1 test rows whose item is not in train'
 right 'train says what it read' "^data: table between tabs (user, item, rating), $said\$" train MostPop --train train.tsv --test test.tsv
 right 'evaluate too' "^data: .*$said\$" evaluate recs.tsv --train train.tsv --test test.tsv
 right 'and programs' '^{"event":"data","format":"tsv",.*"users":2,"items":2,.*"test":{"rows":3,"left_out":{"user_not_in_train":1,' \
@@ -92,18 +92,18 @@ printf 'userID\titemID\tx_label\n0\t0\t0\n1\t0\t0\n0\t1\t2\n0\t2\t2\n1\t1\t2\n2\
 printf '0\t1\t2\n0\t2\t1\n' >half.tsv
 right 'an .inter as truth' '^warning: 1 of 2 users with test items have no list: each counts as 0 (mmrec)$' \
     evaluate half.tsv --test d.inter --protocol mmrec --cutoffs 2 --metrics Recall --json
-right 'users without a list count under mmrec' '"users":2,"without_list":1,"Recall@2":0.5}' \
+right 'users without a list count under mmrec' '"users":2,"without_list":1,"lines_of_unknown_users":0,"Recall@2":0.5}' \
     evaluate half.tsv --test d.inter --protocol mmrec --cutoffs 2 --metrics Recall --json
-right 'and not under elliot' '"users":1,"without_list":1,"Recall@2":1}' evaluate half.tsv --test d.inter --cutoffs 2 --metrics Recall --json
+right 'and not under elliot' '"users":1,"without_list":1,"lines_of_unknown_users":0,"Recall@2":1}' evaluate half.tsv --test d.inter --cutoffs 2 --metrics Recall --json
 right 'which is said too' 'warning: 1 of 2 users with test items have no list: they do not count (elliot)' evaluate half.tsv --test d.inter
 right 'the file named twice' '"Recall@2":0.5}' evaluate half.tsv --train d.inter --test d.inter --protocol mmrec --cutoffs 2 --metrics Recall --json
 printf 'userID\titemID\tx_label\n0\t0\t0\n' >only.inter
 wrong 'an .inter without test rows' 'only.inter: holds no test rows' evaluate half.tsv --test only.inter
 printf 'id\ttop_0\ttop_1\n0\t1\t2\n1\t1\t2\n' >top.csv
-right 'lists as MMRec writes them' '"users":2,"without_list":0,"Recall@2":1}' \
+right 'lists as MMRec writes them' '"users":2,"without_list":0,"lines_of_unknown_users":0,"Recall@2":1}' \
     evaluate top.csv --test d.inter --protocol mmrec --cutoffs 2 --metrics Recall --json
 printf 'user,item,score\n1,1,.5\n0,1,.5\n0,2,.25\n' >recs.csv
-right 'commas and a header' '"users":2,"without_list":0,"Recall@2":1}' \
+right 'commas and a header' '"users":2,"without_list":0,"lines_of_unknown_users":0,"Recall@2":1}' \
     evaluate recs.csv --test d.inter --protocol mmrec --cutoffs 2 --metrics Recall --json
 printf 'user_id:token\titem_id:token\nx\tB7\ny\tB2\nx\tB2\n' >r.train.inter
 printf 'user_id:token\titem_id:token\ny\tB7\n' >r.test.inter

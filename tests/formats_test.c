@@ -427,7 +427,7 @@ static void what_is_left_out_is_counted(void **state)
     fclose(j);
     assert_string_equal(
         text,
-        "data: table between tabs (user, item, rating), 2 users, 2 items, train 3, density 50%, test 3; left out: 1 train "
+        "data: table between tabs (user, item, rating), 2 users, 2 items, density 50%, train 3, test 3; left out: 1 train "
         "rows that a later row repeats, 1 test rows whose user is not in train; counted as missed: 1 test rows whose "
         "item is not in train\n");
     assert_non_null(json_parse(a, text_of(json), "json", &e));
