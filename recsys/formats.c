@@ -60,12 +60,21 @@ static const char *other_text(Text line)
     static const struct {
         const char *begins, *kind;
     } KINDS[] = {
-        {"{", "JSON"},     {"[", "JSON"},         {"<?xml", "XML"},
-        {"<html", "HTML"}, {"<!DOCTYPE", "HTML"}, {"%", "Matrix Market or KONECT text, with lines of remarks"},
+        {"{\"", "JSON"},
+        {"{'", "JSON"}, /* as Python prints it: Amazon's reviews of 2014 */
+        {"{ ", "JSON"},
+        {"[{", "JSON"},
+        {"<?xml", "XML"},
+        {"<html", "HTML"},
+        {"<!DOCTYPE", "HTML"},
+        {"%%MatrixMarket", "Matrix Market text, with lines of remarks"},
+        {"% ", "KONECT text, with lines of remarks"},
     };
     for (size_t i = 0; i < COUNT(KINDS); i++)
-        if (text_starts(line, KINDS[i].begins) && (*KINDS[i].begins != '[' || line.n == 1 || line.p[1] == '{'))
+        if (text_starts(line, KINDS[i].begins))
             return KINDS[i].kind;
+    if (text_is(line, "{") || text_is(line, "["))
+        return "JSON";
     int64_t movie;
     if (line.n > 1 && line.p[line.n - 1] == ':' && text_i64((Text){line.p, line.n - 1}, &movie))
         return "Netflix Prize text, with a line 'movie:' above each movie's rows";

@@ -293,10 +293,10 @@ static void describe(const Work *w, const Kept *n)
         fprintf(c->json, "{\"event\":\"data\",\"format\":\"%s\",\"read_as\":\"%s\",\"columns\":", format_name(r->format),
                 format_words(r->format, r->cut));
         json_print_string(c->json, text_of(r->columns));
-        fprintf(
-            c->json,
-            ",\"users\":%lld,\"items\":%lld,\"rows\":%lld,\"density\":%.6g,\"left_out\":{\"core\":%lld},\"repeated\":%lld}\n",
-            (long long)n->users, (long long)n->items, (long long)n->rows, density, dropped, (long long)n->repeated);
+        fprintf(c->json,
+                ",\"users\":%lld,\"items\":%lld,\"rows\":%lld,\"density\":%.6g,\"left_out\":{\"core\":%lld},\"repeated\":%"
+                "lld}\n",
+                (long long)n->users, (long long)n->items, (long long)n->rows, density, dropped, (long long)n->repeated);
     }
     if (c->progress) {
         fprintf(c->progress, "%s: %s (%s), %lld users, %lld items, %lld interactions, density %.3g%%", r->path,
