@@ -87,7 +87,7 @@ static void rows_of_fields(void **state)
         {"say \"hi\",b\"\n", ',', false, false, "1:say \"hi\"|b\";"},
         {"\"a\",\"b\"\r\n\"c\",\"d\"\r\n", ',', false, false, "1:a|b;2:c|d;"},
         {"\"a\"b,c\n", ',', false, false,
-         "t:1: \"b\" stands behind a closing double quote; a quote inside a field is written \"\""},
+         "t:1: \"b\" follows a closing double quote; a quote inside a field is written \"\""},
         {"\"a\"b,\"c\" d\r\n", ',', true, false, "1:ab|c d;"},
         {"a,b\nc,\"d\ne\n", ',', false, false, "1:a|b;t:2: a field opens a double quote that is never closed"},
         {"\"\"", ',', false, false, "1:;"},
