@@ -204,7 +204,7 @@ typedef struct Table {
     size_t next;     /* the line after it */
     bool has_quotes; /* somewhere in the content */
 } Table;
-enum { MOST_FIELDS = 1 << 16 }; /* in a row */
+enum { MOST_FIELDS = 1 << 20 }; /* in a row */
 /* Members that are not given may be set before the first row is read; `quotes` is true unless cut is ' ' or 0. */
 Table table_open(Text content, char cut, const char *name, Arena *a);
 /* The next row that is not empty; false at the end and on an error, which has the line. */
@@ -218,7 +218,7 @@ int table_cuts(Text line, char found[3]);
 /* ---- packed and foreign files (unpack.c) ----------------------------------------------------------------------------- */
 
 /* Replaces the content of a gzip file by what it unpacks to, in the arena; other content stays. At most 64 times the packed size and 16 MB are
- * unpacked: more than any table needs, and a bound on memory and time. A build without zlib refuses gzip. */
+ * unpacked, which bounds time; memory: what it unpacks to, and nothing where that is too much. A build without zlib refuses gzip. */
 bool unpack_gzip(Text *content, const char *name, Arena *a, Error *e);
 /* What a file is that is no text, by its first bytes ("a zip archive", "a Parquet file"); NULL where it is none of these. */
 const char *foreign_kind(Text content);

@@ -77,7 +77,7 @@ static bool cut_plain(Table *t, Text line, Error *e)
 static bool take_quoted(Table *t, Text rest, Text *field, size_t *taken, Error *e)
 {
     size_t from = t->next, doubled = 0, i = 1;
-    for (;; i++) {
+    for (;;) {
         const char *quote = i < rest.n ? memchr(rest.p + i, '"', rest.n - i) : NULL;
         if (!quote)
             return fail(e, SP_FORMAT, "%s:%zu: a field opens a double quote that is never closed", t->name, from);
@@ -87,7 +87,7 @@ static bool take_quoted(Table *t, Text rest, Text *field, size_t *taken, Error *
         if (i + 1 == rest.n || rest.p[i + 1] != '"')
             break;
         doubled++;
-        i++;
+        i += 2;
     }
     size_t end = i + 1, tail = end;
     while (tail < rest.n && rest.p[tail] != '\n' && !at_cut(t, rest.p + tail, rest.n - tail))
@@ -99,9 +99,8 @@ static bool take_quoted(Table *t, Text rest, Text *field, size_t *taken, Error *
     if (t->trim)
         behind = text_trim(behind);
     if (behind.n && !t->loose)
-        return fail(e, SP_FORMAT,
-                    "%s:%zu: \"%.*s\" stands behind a closing double quote; a quote inside a field is written \"\"", t->name,
-                    t->next, (int)MIN(behind.n, (size_t)40), behind.p);
+        return fail(e, SP_FORMAT, "%s:%zu: \"%.*s\" follows a closing double quote; a quote inside a field is written \"\"",
+                    t->name, t->next, (int)MIN(behind.n, (size_t)40), behind.p);
     *field = (Text){rest.p + 1, i - 1};
     if (!doubled && !behind.n)
         return true;

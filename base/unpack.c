@@ -4,57 +4,63 @@
 #ifdef HAVE_ZLIB
 #include <zlib.h>
 
-/* Unpacks the members one after another. What is behind the last may be zeros only, as tapes pad. */
-static bool inflate_all(Text packed, Text *out, const char *name, Arena *a, Error *e)
+/* Unpacks the members one after another into out [*bytes + 1], or only counts them into *bytes, where out is NULL. What is behind the last member
+ * may be zeros, as tapes pad. */
+static bool inflate_all(Text packed, char *out, size_t *bytes, const char *name, Error *e)
 {
-    size_t limit = 64 * packed.n + ((size_t)16 << 20), n = 0, capacity;
-    const unsigned char *p = (const unsigned char *)packed.p, *end = p + packed.n, *size = end - 4;
-    /* The last four bytes are the size, modulo 2^32, where there is one member: a hint. */
-    capacity = packed.n < 18 ? 0 : size[0] | (size_t)size[1] << 8 | (size_t)size[2] << 16 | (size_t)size[3] << 24;
-    capacity = MIN(MAX(capacity, packed.n), limit) + 2;
-    char *buffer = arena_alloc(a, capacity, 1, e);
+    unsigned char scratch[1 << 14];
+    size_t limit = 64 * packed.n + ((size_t)16 << 20), n = 0;
+    const unsigned char *p = (const unsigned char *)packed.p, *end = p + packed.n;
     z_stream s = {0};
-    if (!buffer)
-        return false;
-    if (inflateInit2(&s, 16 + MAX_WBITS) != Z_OK)
+    int state = inflateInit2(&s, 16 + MAX_WBITS);
+    if (state != Z_OK)
         return fail_memory(e, 1 << 16, "unpacking gzip");
-    int state = Z_OK;
-    while (buffer && p < end) {
-        uInt give = (uInt)MIN((size_t)(end - p), (size_t)1 << 30), room = (uInt)MIN(capacity - n, (size_t)1 << 30);
+    while (p < end && (state == Z_OK || state == Z_BUF_ERROR) && n <= limit) {
+        uInt give = (uInt)MIN((size_t)(end - p), (size_t)1 << 30);
+        uInt room = out ? (uInt)MIN(*bytes + 1 - n, (size_t)1 << 30) : (uInt)sizeof scratch;
         s.next_in = (unsigned char *)(uintptr_t)p;
         s.avail_in = give;
-        s.next_out = (unsigned char *)buffer + n;
+        s.next_out = out ? (unsigned char *)out + n : scratch;
         s.avail_out = room;
         state = inflate(&s, Z_NO_FLUSH);
-        p += give - s.avail_in;
-        n += room - s.avail_out;
-        if (n > limit) {
-            fail(e, SP_FORMAT,
-                 "%s: the gzip file unpacks to more than %zu bytes from %zu; unpack it yourself if that is right", name,
-                 limit, packed.n);
+        size_t took = give - s.avail_in, made = room - s.avail_out;
+        p += took;
+        n += made;
+        if (state == Z_BUF_ERROR && !took && !made)
             break;
-        }
-        if (state == Z_STREAM_END) {
-            while (p < end && !*p)
-                p++;
-            if (p < end && (inflateReset(&s) != Z_OK || *p != 0x1f)) {
-                fail(e, SP_FORMAT, "%s: bytes that are not gzip follow the gzip data", name);
-                break;
-            }
-        } else if (state != Z_OK && state != Z_BUF_ERROR) {
-            break;
-        }
-        if (n + 1 >= capacity)
-            buffer = arena_grow(a, buffer, capacity, &capacity, 1, e);
+        if (state != Z_STREAM_END)
+            continue;
+        while (p < end && !*p)
+            p++;
+        if (p < end && *p == 0x1f)
+            state = inflateReset(&s);
     }
     inflateEnd(&s);
-    if (e->code || !buffer)
-        return false;
+    if (n > limit)
+        return fail(e, SP_FORMAT,
+                    "%s: the gzip file unpacks to more than %zu bytes from %zu; if that is right, unpack it first (gunzip)",
+                    name, limit, packed.n);
+    if (state == Z_MEM_ERROR)
+        return fail_memory(e, 1 << 16, "unpacking gzip");
     if (state != Z_STREAM_END)
         return fail(e, SP_FORMAT, "%s: the gzip data are %s", name,
                     state == Z_OK || state == Z_BUF_ERROR ? "truncated" : "damaged");
-    buffer[n] = '\0';
-    *out = (Text){buffer, n};
+    if (p < end)
+        return fail(e, SP_FORMAT, "%s: bytes that are not gzip follow the gzip data", name);
+    *bytes = n;
+    return true;
+}
+
+/* Twice: the first pass counts, so that a bomb takes no memory and a table only its own. */
+static bool unpack(Text *content, const char *name, Arena *a, Error *e)
+{
+    size_t n = 0;
+    if (!inflate_all(*content, NULL, &n, name, e))
+        return false;
+    char *out = arena_alloc(a, n + 1, 1, e);
+    if (!out || !inflate_all(*content, out, &n, name, e))
+        return false;
+    *content = (Text){out, n};
     return true;
 }
 #endif
@@ -64,8 +70,7 @@ bool unpack_gzip(Text *content, const char *name, Arena *a, Error *e)
     if (!text_starts(*content, "\x1f\x8b"))
         return true;
 #ifdef HAVE_ZLIB
-    Text packed = *content;
-    return inflate_all(packed, content, name, a, e);
+    return unpack(content, name, a, e);
 #else
     (void)a;
     return fail(e, SP_UNSUPPORTED, "%s: is a gzip file, and this build has no zlib: unpack it first (gunzip)", name);

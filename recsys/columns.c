@@ -138,7 +138,10 @@ static bool told_places(Columns *c, const char *told, int *count)
 bool columns_find(Columns *c, const Text *field, size_t n, const char *told, const char *path, size_t line, Error *e)
 {
     static const Columns NONE = {.at = {NO_COLUMN, NO_COLUMN, NO_COLUMN, NO_COLUMN, NO_COLUMN}};
+    enum { MOST = 4096 };
     char names[256];
+    if (n > MOST)
+        return fail(e, SP_FORMAT, "%s:%zu: has %zu columns; at most %d are read", path, line, n, MOST);
     *c = NONE;
     c->count = (int)n;
     if (told) {

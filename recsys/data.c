@@ -379,9 +379,9 @@ void dataset_describe(const DataSet *d, FILE *text, FILE *json)
         describe_json(d, density, json);
     if (!text)
         return;
-    fprintf(text, "data: %s (%s), %lld users, %lld items, train %lld, density %.3g%%", format_words(d->format, d->cut),
-            d->columns, (long long)d->U, (long long)d->I, (long long)d->counted[TRAIN].rows, 100 * density);
-    for (int p = VALID; p < PARTS; p++)
+    fprintf(text, "data: %s (%s), %lld users, %lld items, density %.3g%%", format_words(d->format, d->cut), d->columns,
+            (long long)d->U, (long long)d->I, 100 * density);
+    for (int p = 0; p < PARTS; p++)
         if (d->counted[p].rows)
             fprintf(text, ", %s %lld", PART_NAMES[p], (long long)d->counted[p].rows);
     const char *before = "; left out: ";

@@ -60,12 +60,21 @@ static const char *other_text(Text line)
     static const struct {
         const char *begins, *kind;
     } KINDS[] = {
-        {"{", "JSON"},     {"[", "JSON"},         {"<?xml", "XML"},
-        {"<html", "HTML"}, {"<!DOCTYPE", "HTML"}, {"%", "Matrix Market or KONECT text, with lines of remarks"},
+        {"{\"", "JSON"},
+        {"{'", "JSON"}, /* as Python prints it: Amazon's reviews of 2014 */
+        {"{ ", "JSON"},
+        {"[{", "JSON"},
+        {"<?xml", "XML"},
+        {"<html", "HTML"},
+        {"<!DOCTYPE", "HTML"},
+        {"%%MatrixMarket", "Matrix Market text, with lines of remarks"},
+        {"% ", "KONECT text, with lines of remarks"},
     };
     for (size_t i = 0; i < COUNT(KINDS); i++)
-        if (text_starts(line, KINDS[i].begins) && (*KINDS[i].begins != '[' || line.n == 1 || line.p[1] == '{'))
+        if (text_starts(line, KINDS[i].begins))
             return KINDS[i].kind;
+    if (text_is(line, "{") || text_is(line, "["))
+        return "JSON";
     int64_t movie;
     if (line.n > 1 && line.p[line.n - 1] == ':' && text_i64((Text){line.p, line.n - 1}, &movie))
         return "Netflix Prize text, with a line 'movie:' above each movie's rows";
@@ -92,6 +101,15 @@ typedef struct Blanks {
     bool repeats;        /* a first word comes twice: LightGCN text has a line a user */
 } Blanks;
 
+/* Digits, of any number: one too large for an id is still no rating. */
+static bool is_whole(Text word)
+{
+    size_t i = word.n > 1 && *word.p == '-';
+    while (i < word.n && word.p[i] >= '0' && word.p[i] <= '9')
+        i++;
+    return i == word.n;
+}
+
 /* Looks at lines until one is unlike the first or repeats a user. */
 static bool compare_lines(Blanks *b, Text content, Arena *scratch, Error *e)
 {
@@ -107,9 +125,8 @@ static bool compare_lines(Blanks *b, Text content, Arena *scratch, Error *e)
         for (size_t i = 0; b->alike && i < n; i++) {
             double number;
             int64_t value;
-            bool whole = text_i64(word[i], &value);
-            b->whole = b->whole && whole;
-            b->natural = b->natural && whole && value >= 0;
+            b->whole = b->whole && is_whole(word[i]);
+            b->natural = b->natural && text_i64(word[i], &value) && value >= 0;
             b->alike = i < 2 || text_f64(word[i], &number);
         }
         int64_t before = text_index_count(users), user = text_index_add(users, word[0], e);
@@ -159,6 +176,10 @@ static bool choose_cut(Ratings *r, const Layout *layout, Text line, Text rows, s
             c.header) {
             r->cut = found[i];
             headers++;
+        }
+        if (ignored.code == SP_MEMORY) {
+            *e = ignored;
+            return false;
         }
     }
     if (!layout->cut && n > 1 && headers != 1)
@@ -264,7 +285,7 @@ static bool table_row(Reader *in, const Table *t)
     }
     if (at[ROLE_TIME] != NO_COLUMN && t->field[at[ROLE_TIME]].n) {
         if (!time_parse(t->field[at[ROLE_TIME]], &r->time[row]))
-            return at_line(in, t->line, "the time is not a number or a date as 2005-09-06:", t->field[at[ROLE_TIME]], first);
+            return at_line(in, t->line, "the time is not a number:", t->field[at[ROLE_TIME]], first);
         in->timed++;
     }
     if (at[ROLE_PART] != NO_COLUMN) {

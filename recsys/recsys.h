@@ -302,7 +302,8 @@ typedef struct TrainConfig {
     const char *out; /* folder, or NULL: nothing is written */
     uint64_t seed;   /* Elliot's benchmark takes 123, MMRec 999, RecBole 2020; none makes Sapor draw what they draw */
     FILE *progress;  /* NULL: silent */
-    FILE *json;      /* one object a line: epochs, then the result; NULL: none */
+    FILE *summary;   /* a line about the data that were read; NULL: none */
+    FILE *json;      /* one object a line: the data, epochs, then the result; NULL: none */
 } TrainConfig;
 typedef struct TrainResult {
     int64_t best_epoch, epochs; /* 0 for models that learn nothing */

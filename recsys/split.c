@@ -260,49 +260,56 @@ static bool write_parts(const Work *w, const char *dir, size_t counts[3], Arena 
     return ok;
 }
 
-/* What was read and what the core leaves out, to people and programs. */
-static bool describe(const Work *w, Arena *a, Error *e)
+typedef struct Kept { /* what is split, in numbers */
+    int64_t users, items, rows, repeated;
+} Kept;
+
+static bool count_kept(Kept *n, const Work *w, Arena *a, Error *e)
 {
-    const SplitConfig *c = w->c;
-    const Ratings *r = w->r;
-    if (!c->progress && !c->json)
-        return true;
     ArenaMark mark = arena_mark(a);
     int32_t *seen = NEW(a, int32_t, w->items, e); /* the last user that had the item, + 1 */
     if (!seen)
         return false;
-    int64_t repeated = 0;
-    for (int64_t u = 0; u < w->users; u++)
+    *n = (Kept){.rows = w->start[w->users]};
+    for (int64_t u = 0; u < w->users; u++) {
+        n->users += w->start[u + 1] > w->start[u];
         for (int64_t k = w->start[u]; k < w->start[u + 1]; k++) {
             int32_t *last = &seen[w->item[w->row[k]]];
-            repeated += *last == (int32_t)u + 1;
+            n->items += *last == 0;
+            n->repeated += *last == (int32_t)u + 1;
             *last = (int32_t)u + 1;
         }
+    }
     arena_rewind(a, mark);
-    int64_t kept = w->start[w->users];
-    double density = (double)(kept - repeated) / ((double)w->users * (double)w->items);
+    return true;
+}
+
+/* What was read and what the core leaves out, to people and programs. */
+static void describe(const Work *w, const Kept *n)
+{
+    const SplitConfig *c = w->c;
+    const Ratings *r = w->r;
+    double density = (double)(n->rows - n->repeated) / ((double)n->users * (double)n->items);
+    long long dropped = (long long)r->count - (long long)n->rows;
     if (c->json) {
         fprintf(c->json, "{\"event\":\"data\",\"format\":\"%s\",\"read_as\":\"%s\",\"columns\":", format_name(r->format),
                 format_words(r->format, r->cut));
         json_print_string(c->json, text_of(r->columns));
-        fprintf(
-            c->json,
-            ",\"users\":%lld,\"items\":%lld,\"rows\":%zu,\"density\":%.6g,\"left_out\":{\"core\":%lld},\"repeated\":%lld}\n",
-            (long long)w->users, (long long)w->items, r->count, density, (long long)((int64_t)r->count - kept),
-            (long long)repeated);
+        fprintf(c->json,
+                ",\"users\":%lld,\"items\":%lld,\"rows\":%lld,\"density\":%.6g,\"left_out\":{\"core\":%lld},\"repeated\":%"
+                "lld}\n",
+                (long long)n->users, (long long)n->items, (long long)n->rows, density, dropped, (long long)n->repeated);
     }
     if (c->progress) {
-        fprintf(c->progress, "%s: %s (%s), %lld users, %lld items, %zu interactions, density %.3g%%", r->path,
-                format_words(r->format, r->cut), r->columns, (long long)w->users, (long long)w->items, r->count,
+        fprintf(c->progress, "%s: %s (%s), %lld users, %lld items, %lld interactions, density %.3g%%", r->path,
+                format_words(r->format, r->cut), r->columns, (long long)n->users, (long long)n->items, (long long)n->rows,
                 100 * density);
-        if (kept < (int64_t)r->count)
-            fprintf(c->progress, "; left out by the %lld-core: %lld", (long long)c->k_core,
-                    (long long)((int64_t)r->count - kept));
-        if (repeated)
-            fprintf(c->progress, "; pairs that repeat an earlier one, kept: %lld", (long long)repeated);
+        if (dropped)
+            fprintf(c->progress, "; left out by the %lld-core: %lld of %zu rows", (long long)c->k_core, dropped, r->count);
+        if (n->repeated)
+            fprintf(c->progress, "; pairs that repeat an earlier one, kept: %lld", (long long)n->repeated);
         fputc('\n', c->progress);
     }
-    return true;
 }
 
 static bool check_config(const SplitConfig *c, Error *e)
@@ -328,13 +335,15 @@ bool split_file(const char *ratings, const char *dir, const SplitConfig *c, size
         return fail_memory(e, 4096, "splitting");
     Ratings r;
     Work w = {.c = c, .r = &r};
+    Kept kept = {0};
     mt_seed(&w.random, c->seed); /* once: validation goes on where test ended */
     bool ok = ratings_read_as(&r, ratings, c->format, &c->layout, a, e) && ratings_sure(&r, e);
     if (ok && c->strategy == SPLIT_TEMPORAL && !r.time)
         ok = fail(e, SP_USAGE, "%s: has no times, which a temporal split needs", ratings);
-    ok = ok && number_rows(&w, a, e) && keep_core(&w, a, e) && group_rows(&w, a, e) && describe(&w, a, e) &&
-         take(&w, TEST, c->test_ratio, a, e) && take(&w, VALID, c->validation_ratio, a, e) &&
-         write_parts(&w, dir, counts, a, e);
+    ok = ok && number_rows(&w, a, e) && keep_core(&w, a, e) && group_rows(&w, a, e) && take(&w, TEST, c->test_ratio, a, e) &&
+         take(&w, VALID, c->validation_ratio, a, e) && count_kept(&kept, &w, a, e) && write_parts(&w, dir, counts, a, e);
+    if (ok) /* now that nothing can fail: an error is one line */
+        describe(&w, &kept);
     arena_free(a);
     return ok;
 }

@@ -455,10 +455,10 @@ bool train_run(const Device *d, const TrainConfig *c, TrainResult *r, Arena *a, 
     FolderLock lock = {-1};
     bool ok = (!c->out || run_spares_inputs(t, e)) &&
               trainer_load(t, e); /* before a folder is made: what cannot start leaves nothing behind */
-    if (ok && !c->given)
-        dataset_describe(&t->data, c->progress, c->json);
     if (c->out)
         ok = ok && folder_make(c->out, e) && folder_lock(&lock, c->out, e) && run_open(t, e);
+    if (ok && !c->given)
+        dataset_describe(&t->data, c->summary, c->json);
     if (ok)
         print_names(t);
     ok = ok && train_all(t, r, e);

@@ -3,6 +3,7 @@
 #define SAPOR_FAULTS_SUBJECTS_H
 
 #include "tools/extract.h"
+#include "tools/recommendations.h"
 
 #include "tests/faults.h"
 
@@ -147,6 +148,45 @@ READER(csv)
     return data(in("train.csv"), PROTOCOL_ELLIOT, NULL, a, digest, e);
 }
 
+READER(quoted_csv)
+{
+    return data(in("quoted.csv"), PROTOCOL_ELLIOT, NULL, a, digest, e);
+}
+
+READER(two_separators)
+{
+    return data(in("separators.csv"), PROTOCOL_ELLIOT, NULL, a, digest, e);
+}
+
+READER(blanks)
+{
+    return data(in("blanks.txt"), PROTOCOL_ELLIOT, NULL, a, digest, e);
+}
+
+#ifdef HAVE_ZLIB
+READER(gzip)
+{
+    return data(in("train.csv.gz"), PROTOCOL_ELLIOT, NULL, a, digest, e);
+}
+#endif
+
+READER(tokens_of_recbole)
+{
+    return data(in("recbole.inter"), PROTOCOL_MMREC, NULL, a, digest, e);
+}
+
+READER(recommendations)
+{
+    DataSet d;
+    Recs r = {0};
+    DataConfig c = {.train = in("train.tsv")};
+    if (!dataset_load(&d, &c, a, e) || !recommendations_read(&r, in("recs.csv"), &d, a, e))
+        return false;
+    for (size_t i = 0; i < r.count; i++)
+        mix(digest, (const int32_t[]){r.list[i].user, r.list[i].item}, 8);
+    return true;
+}
+
 READER(inter)
 {
     return data(in("data.inter"), PROTOCOL_MMREC, NULL, a, digest, e);
@@ -166,6 +206,18 @@ READER(features_of_rows)
 {
     const char *spec = arena_printf(a, e, "visual=%s", in("visual.npy"));
     return spec && data(in("train.tsv"), PROTOCOL_ELLIOT, spec, a, digest, e);
+}
+
+READER(features_in_fortran_order)
+{
+    const char *spec = arena_printf(a, e, "visual=%s", in("fortran.npy"));
+    return spec && data(in("train.tsv"), PROTOCOL_ELLIOT, spec, a, digest, e);
+}
+
+READER(features_of_cut_names)
+{
+    const char *spec = arena_printf(a, e, "visual=%s", in("items"));
+    return spec && data(in("dots.tsv"), PROTOCOL_ELLIOT, spec, a, digest, e);
 }
 
 READER(features_of_files)
@@ -477,10 +529,20 @@ static const Subject SUBJECTS[] = {
     {"tokenizer folder", tokenizer_folder, false},
     {"TSV", tsv, false},
     {"CSV", csv, false},
+    {"CSV, quoted", quoted_csv, false},
+    {"CSV, two separators", two_separators, false},
+    {"a table between blanks", blanks, false},
+#ifdef HAVE_ZLIB
+    {"gzip", gzip, false},
+#endif
+    {"RecBole tokens under mmrec", tokens_of_recbole, false},
+    {"recommendations", recommendations, false},
     {"MMRec .inter", inter, false},
     {"RecBole .inter", recbole, false},
     {"LightGCN", lightgcn, false},
     {"features, one npy", features_of_rows, false},
+    {"features, Fortran order", features_in_fortran_order, false},
+    {"features, names cut at a dot", features_of_cut_names, false},
     {"features, a folder", features_of_files, false},
     {"nearest rows", nearest, false},
 #ifdef HAVE_YAML

@@ -329,6 +329,41 @@ static void put_shard(const char *name, const char *tensor)
     assert_ok(safetensors_commit(s, &e), e);
 }
 
+static void put_fortran(const char *name, int rows, int columns, const float *x)
+{
+    char header[128];
+    FILE *f = fopen(in(name), "wb");
+    assert_non_null(f);
+    memset(header, ' ', sizeof header);
+    int n = snprintf(header + 10, sizeof header - 10, "{'descr': '<f4', 'fortran_order': True, 'shape': (%d, %d), }", rows,
+                     columns);
+    memcpy(header, "\x93NUMPY\1\0\x76\0", 10);
+    header[10 + n] = ' ';
+    fwrite(header, 1, sizeof header, f);
+    fwrite(x, sizeof *x, (size_t)(rows * columns), f);
+    fclose(f);
+}
+
+/* "a,x,1\nb,y,2\n" in a stored block. */
+static void put_gzip(const char *name)
+{
+    static const char CONTENT[] = "a,x,1\nb,y,2\n";
+    const unsigned n = sizeof CONTENT - 1;
+    uint32_t sum = ~0u;
+    FILE *f = fopen(in(name), "wb");
+    assert_non_null(f);
+    fwrite("\x1f\x8b\x08\0\0\0\0\0\0\x03\x01", 1, 11, f);
+    fwrite((const uint16_t[]){(uint16_t)n, (uint16_t)~n}, 2, 2, f);
+    fwrite(CONTENT, 1, n, f);
+    for (unsigned i = 0; i < n; i++) {
+        sum ^= (unsigned char)CONTENT[i];
+        for (int bit = 0; bit < 8; bit++)
+            sum = sum >> 1 ^ (sum & 1 ? 0xedb88320u : 0);
+    }
+    fwrite((const uint32_t[]){~sum, n}, 4, 2, f);
+    fclose(f);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -347,6 +382,11 @@ static int setup(void **state)
             p += sprintf(p, "%d\t%d\t%d\t%d\n", u, (u + j * j) % ITEMS, 1 + j, u * j);
     put("train.tsv", text);
     put("train.csv", "user,item,rating\n\"a\",x,1\nb,y,2\nb,x,3\n");
+    put("quoted.csv", "user,item,note\n\"a \"\"b\"\"\",\"x,y\",\"one\ntwo\"\nb,y,\nb,x,\n");
+    put("separators.csv", "user;item;note\na;x;b, c\nb;y;\n");
+    put("blanks.txt", "1 2 5\n1 3 4\n2 3 1\n");
+    put("dots.tsv", "1\t1.a\n1\t2.b\n2\t3\n");
+    put("recs.csv", "item;user;score\n1;\"0\";2\n2;0;3\n");
     put("data.inter", "userID\titemID\tx_label\n0\t0\t0\n0\t1\t1\n1\t2\t0\n1\t0\t2\n");
     put("recbole.inter", "user_id:token\titem_id:token\nu\ti\nv\tj\n");
     put("lightgcn.txt", "0 1 2\n1 0\n");
@@ -355,6 +395,8 @@ static int setup(void **state)
     for (int i = 0; i < ITEMS * D; i++)
         x[i] = (float)i;
     assert_ok(npy_write_f32(in("visual.npy"), 2, (const int64_t[]){ITEMS, D}, x, NULL, &e), e);
+    put_fortran("fortran.npy", ITEMS, D, x);
+    put_gzip("train.csv.gz");
     assert_ok(folder_make(in("items"), &e) && folder_make(in("sharded"), &e) && folder_make(in("pictures"), &e), e);
     for (int i = 0; i < ITEMS; i++) {
         char name[32];

@@ -177,7 +177,7 @@ head -c 2000 "$binary" >bad/binary
 for end in tsv npy safetensors pth yml txt json; do cp bad/binary bad/binary.$end; cp bad/empty bad/empty.$end; done
 printf 'u1\ti1\t5\nu\351\ti2\t4\n' >bad/latin.tsv
 printf 'u1\ti1\t5\nu\000 2\ti2\t4\n' >bad/nul.tsv
-printf 'u1 i1 5\n' >bad/spaces.tsv
+printf 'u1 i1 5\nu2 i2\n' >bad/spaces.tsv
 printf 'u1\ti1\tgood\n' >bad/rating.tsv
 printf 'u1\ti1\tnan\n' >bad/nan.tsv
 printf '\ti1\t5\n' >bad/nouser.tsv
@@ -265,7 +265,7 @@ table <<'END'
 1|binary:[0-9]*: holds a NUL byte|a binary file as ratings|split bad/binary --out other
 1|nul.tsv:2: holds a NUL byte|a NUL byte in ratings|split bad/nul.tsv --out other
 1|latin.tsv:2: is not valid UTF-8|ratings that are not UTF-8|split bad/latin.tsv --out other
-1|spaces.tsv:1: .*tabs or commas|ratings between spaces|split bad/spaces.tsv --out other
+1|spaces.tsv:1: .*tabs or commas|rows of several lengths between spaces|split bad/spaces.tsv --out other
 1|rating.tsv:1: the rating|a rating in words|split bad/rating.tsv --out other
 1|nan.tsv:1: the rating|a rating that is no number|split bad/nan.tsv --out other
 1|nouser.tsv:1: the user id is empty|an empty user id|split bad/nouser.tsv --out other

@@ -55,11 +55,12 @@ static int64_t count_without(Scores *s, const DataSet *d)
     return without;
 }
 
-static bool print_result(Context *c, const Scores *s, int64_t without, Error *e)
+static bool print_result(Context *c, const Scores *s, int64_t without, size_t unknown, Error *e)
 {
     size_t columns = 1 + s->cutoffs;
     if (c->json) {
-        printf("{\"event\":\"result\",\"users\":%lld,\"without_list\":%lld", (long long)s->users, (long long)without);
+        printf("{\"event\":\"result\",\"users\":%lld,\"without_list\":%lld,\"lines_of_unknown_users\":%zu",
+               (long long)s->users, (long long)without, unknown);
         for (size_t m = 0; m < s->metrics; m++)
             for (size_t k = 0; k < s->cutoffs; k++)
                 printf(",\"%s@%lld\":%.17g", s->names[m], (long long)s->at[k], s->mean[m * s->cutoffs + k]);
@@ -104,14 +105,6 @@ static bool read_cutoffs(const Context *c, int64_t **at, size_t *count, int64_t 
             return fail(e, SP_USAGE, "--cutoffs: \"%.40s\" is not a whole number", words[i]);
         *largest = MAX(*largest, (*at)[i]);
     }
-    return true;
-}
-
-static bool describe(const Context *c, const DataSet *d, Error *e)
-{
-    if (!d->test.start)
-        return fail(e, SP_FORMAT, "%s: holds no test rows (x_label 2)", option_text(c, "test"));
-    dataset_describe(d, c->progress, c->json ? stdout : NULL);
     return true;
 }
 
@@ -184,11 +177,16 @@ bool evaluate_command(Context *c, Error *e)
     int32_t *users = NULL, *top = NULL;
     Scores s = {0};
     bool ok =
-        dataset_load(&d, &data, c->arena, e) && describe(c, &d, e) &&
+        dataset_load(&d, &data, c->arena, e) &&
+        (d.test.start || fail(e, SP_FORMAT, "%s: holds no test rows (x_label 2)", data.test)) &&
         recommendations_read(&recs, c->args[0], &d, c->arena, e) && (!few || keep_few(&recs, &d, few, c->arena, e)) &&
         make_lists(&recs, K = MIN(K, longest_list(&recs)), &users, &top, &n, c->arena, e) &&
         score_lists(&s, data.protocol, users, n, K, top, &d.test, metrics, metric_count, at, cutoff_count, c->arena, e);
     int64_t without = ok ? count_without(&s, &d) : 0;
+    if (!option_given(c, "train") && d.format != FORMAT_INTER) /* the test file stands for it: nothing of its own to tell */
+        d.counted[0] = (Counted){0};
+    if (ok) /* now that nothing can fail: an error is one line */
+        dataset_describe(&d, c->progress, c->json ? stdout : NULL);
     dataset_close(&d);
     if (without && c->progress)
         fprintf(c->progress, "warning: %lld of %lld users with test items have no list: %s\n", (long long)without,
@@ -197,5 +195,5 @@ bool evaluate_command(Context *c, Error *e)
     if (ok && recs.unknown && c->progress)
         fprintf(c->progress, "%s: lines of users that are not in the data and do not count: %zu\n", c->args[0],
                 recs.unknown);
-    return ok && print_result(c, &s, without, e);
+    return ok && print_result(c, &s, without, recs.unknown, e);
 }

@@ -53,9 +53,9 @@ static const Library LIBRARIES[] = {
     {"xxhash", "hashes of files", false},
 #endif
 #ifdef HAVE_ZLIB
-    {"zlib", "compressed torch archives", true},
+    {"zlib", "compressed torch archives, gzip", true},
 #else
-    {"zlib", "compressed torch archives", false},
+    {"zlib", "compressed torch archives, gzip", false},
 #endif
 };
 

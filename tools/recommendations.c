@@ -67,6 +67,10 @@ static bool open_recs(Table *t, Shape *s, Text content, const char *path, Arena 
             cut = found[i];
             fits++;
         }
+        if (ignored.code == SP_MEMORY) {
+            *e = ignored;
+            return false;
+        }
     }
     *t = table_open(content, cut, path, a);
     t->trim = cut == ' ';

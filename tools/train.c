@@ -33,6 +33,7 @@ bool train_command(Context *c, Error *e)
         .out = option_text(c, "out"),
         .seed = c->seed,
         .progress = c->progress,
+        .summary = c->progress,
         .json = c->json ? stdout : NULL};
     if (!t.data.train)
         return fail(e, SP_USAGE, "train: --train F is missing: the interactions to learn from");

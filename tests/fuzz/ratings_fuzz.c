@@ -11,12 +11,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     Ratings r;
     DataSet d;
     Arena *a = arena_new(fuzz_heap(size), 0);
+    static const Layout LAYOUTS[4] = {{0}, {"user,item,rating", 0}, {"reader,novel", 0}, {NULL, ';'}};
     Format f = (Format)(data[0] % (FORMAT_LIGHTGCN + 1));
+    const Layout *layout = &LAYOUTS[data[0] >> 5 & 3];
     const char *path = as_file(data + 1, size - 1);
-    bool ok = ratings_read(&r, path, f, a, &e);
+    bool ok = ratings_read_as(&r, path, f, layout, a, &e) && ratings_sure(&r, &e);
     check_end(ok, &e);
     error_clear(&e);
-    DataConfig c = {.train = path, .format = f, .protocol = data[0] & 128 ? PROTOCOL_MMREC : PROTOCOL_ELLIOT};
+    size_t rows = 0; /* a row begins in one of the rows as they stand */
+    Table t = ratings_rows(&r, a);
+    while (ok && table_skip(&t, &e))
+        for (; rows < r.count && r.line[rows] == t.line; rows++)
+            continue;
+    REQUIRE(!ok || (e.code == SP_OK && rows == r.count));
+    DataConfig c = {
+        .train = path, .format = f, .layout = *layout, .protocol = data[0] & 128 ? PROTOCOL_MMREC : PROTOCOL_ELLIOT};
     if (ok && !r.part)
         c.valid = c.test = path;
     ok = ok && dataset_load(&d, &c, a, &e);

@@ -66,6 +66,7 @@ seeds() { # TARGET: its corpus
         ;;
     npy)
         printf "\x93NUMPY\1\0\x46\0{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2), }          \n01234567" | seed v1
+        printf "\x93NUMPY\1\0\x46\0{'descr': '<f4', 'fortran_order': True, 'shape': (2, 1), }           \n01234567" | seed fortran
         printf "\x93NUMPY\2\0\x46\0\0\0{'descr': '|i1', 'fortran_order': False, 'shape': (8,), }            \n01234567" | seed v2
         ;;
     tokenizer) cp $golden/tokenizer/{bert,odd,plain,mpnet}.json "$corpus" && printf '[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n##b\n' | seed vocab
@@ -85,6 +86,17 @@ seeds() { # TARGET: its corpus
         printf '\202userID\titemID\tx_label\n0\t1\t0\n0\t2\t1\n0\t3\t2\n' | seed inter
         printf '\3user_id:token\titem_id:token\trating:float\nu1\ti1\t5\n' | seed recbole
         printf '\4\0 4 2\n1\n3  7\n' | seed lightgcn
+        printf '\0user,item,note\n"a ""b""","x,y","one\ntwo"\nb,y,2005-09-06T12:30:05Z\n' | seed quoted
+        printf '\0001::10::4::100\n1::11::3::101\n' | seed colons
+        printf '\0u;i;a, b\n' | seed separators
+        printf '\0001 10 4 100\n1 11 3 101\n' | seed blanks
+        printf '\100reader,novel\nann,dune\nbob,emma\n' | seed names
+        { printf '\0' && printf 'a,x,1\nb,y,2\n' | gzip -n; } | seed gzip
+        ;;
+    recommendations)
+        printf '0\t1\t.5\nu\t"a ""b"""\t.7\n' | seed tsv
+        printf 'item,user,score\n1,0,.5\n' | seed header
+        printf 'id\ttop_0\ttop_1\n0\t1\t2\n' | seed lists
         ;;
     table) printf '\xef\xbb\xbfasin\tdescription\r\nB01\t"a ""red""\nbag"\tx\r\n\nB02\tlamp\n' | seed table ;;
     yaml)
