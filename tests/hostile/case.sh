@@ -158,7 +158,7 @@ valid() { # NAME
         needs yaml
         cp "$D"/{texts,pictures}.yml "$D/items.tsv" . && cp -r "$D/pictures" .
         rules+=('new=out*') && sapor extract texts.yml $quiet && sapor extract pictures.yml $quiet
-        find out -name '*.npy' ! -path '*/.*' | sort | xargs cat 2>/dev/null | cmp -s - "$D/out.all" || echo "the features differ"
+        find out -name '*.npy' ! -path '*/.*' 2>/dev/null | sort | xargs cat 2>/dev/null | cmp -s - "$D/out.all" || echo "the features differ"
         ;;
     report) rules+=('new=made.html') && sapor report "$D/run" -o made.html $quiet ;;
     models) sapor models LATTICE ;;
