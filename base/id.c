@@ -39,6 +39,8 @@ const char *id_problem(Text id)
 bool id_check(Text id, const char *path, size_t line, Error *e)
 {
     const char *problem = id_problem(id);
+    if (id.n == 0)
+        return fail(e, SP_FORMAT, line ? "%s:%zu: the id is empty" : "%s: the id is empty", path, line);
     int shown = (int)MIN(id.n, (size_t)60);
     if (!problem)
         return true;

@@ -410,9 +410,10 @@ static void print_result(const Trainer *t, const TrainResult *r)
         fprintf(f, ",\"epoch_seconds\":%.6g", r->epoch_seconds);
     fprintf(f, ",\"eval_seconds\":%.6g,\"peak_rss_bytes\":%zu", r->eval_seconds, peak_rss_bytes());
     if (sampler_batches(t->sampler) && t->data.valid.start)
-        fprintf(f, ",\"chosen_by\":\"%s@%lld of valid\"}\n", t->metric, (long long)t->metric_cutoff);
-    else
-        fprintf(f, ",\"chosen_by\":\"%s\"}\n", sampler_batches(t->sampler) ? "the last epoch" : "no epochs");
+        fprintf(f, ",\"chosen_by\":\"%s@%lld of valid\"", t->metric, (long long)t->metric_cutoff);
+    else if (sampler_batches(t->sampler))
+        fputs(",\"chosen_by\":\"the last epoch\"", f);
+    fputs("}\n", f);
     fflush(f);
 }
 

@@ -111,6 +111,6 @@ check 'quiet: results only' "$(quiet 0 split ratings.tsv --out parts --test-rati
     quiet any info
     quiet any bench gemm --shape 1x8x8 --seconds 0.001 --threads 1)"
 check 'loud: what quiet leaves out' "$("$sapor" split ratings.tsv --out parts2 --test-ratio 0.2 2>&1 | grep -q . || echo 'split says nothing'
-    "$sapor" train BPRMF --train parts/train.tsv --test parts/test.tsv --set epochs=2 2>/dev/null | grep -q 'best epoch' || echo 'train names no best epoch')"
+    "$sapor" train BPRMF --train parts/train.tsv --test parts/test.tsv --set epochs=2 2>/dev/null | grep -q 'last epoch 2' || echo 'train names no epoch')"
 check 'report: JSON' "$("$sapor" report run -o page.html --json 2>&1 | grep -qx '{"event":"result","page":"page.html"}' || echo 'no result line')"
 echo "1..$number"

@@ -71,7 +71,7 @@ ended 1 'standard input: cannot read' 'standard input closed'
 
 # ---- what is printed must arrive ----------------------------------------------------------------------------------------
 for words in --help -h --version -V help 'help --man' 'help split' 'split --help' 'info' 'models' 'models VBPR' 'recommend run' \
-    'evaluate recs.tsv --test d/test.tsv' 'evaluate recs.tsv --test d/test.tsv --json'; do
+    'evaluate recs.tsv --test d/test.tsv -q' 'evaluate recs.tsv --test d/test.tsv --json -q'; do
     # shellcheck disable=SC2086
     $limit "$sapor" $words >/dev/full 2>err
     status=$?
