@@ -96,6 +96,8 @@ bool utf8_valid(Text a, size_t *bad_at);
 /* Maps texts to 0, 1, 2, ... in order of first appearance: user ids, item ids, vocabularies. */
 typedef struct TextIndex TextIndex;
 TextIndex *text_index_new(Arena *a, Error *e);
+bool text_index_reserve(TextIndex *ix, size_t n,
+                        Error *e); /* room for n keys in all, so that none is taken twice on the way */
 int64_t text_index_add(TextIndex *ix, Text key, Error *e); /* its number, new or old; -1 on failure; copies the key */
 int64_t text_index_find(const TextIndex *ix, Text key);    /* -1 when absent */
 Text text_index_at(const TextIndex *ix, int64_t number);   /* NUL-terminated behind its end */

@@ -234,7 +234,7 @@ bool folder_exists(const char *path)
 
 bool folder_make(const char *path, Error *e)
 {
-    size_t n = strlen(path);
+    size_t n = strlen(path), made = 0; /* the length of the first folder that was made here */
     char *partial = heap_alloc(NULL, n + 1);
     if (!partial)
         return fail_memory(e, n + 1, "a path");
@@ -244,13 +244,20 @@ bool folder_make(const char *path, Error *e)
             continue;
         memcpy(partial, path, i);
         partial[i] = '\0';
-        if (mkdir(partial, 0777) != 0) {
+        if (mkdir(partial, 0777) == 0) {
+            made = made ? made : i;
+        } else {
             int why = errno; /* an existing parent may say EEXIST, EROFS or EACCES */
             ok = folder_exists(partial) ||
                  (file_exists(partial) ? fail(e, SP_IO, "%s: is a file, a folder is expected", partial)
                                        : fail_system(e, partial, "make the folder", why));
         }
     }
+    for (size_t i = strlen(partial); !ok && made && i >= made; i--) /* nothing is left of a path that cannot be made */
+        if (partial[i] == '/' || partial[i] == '\0') {
+            partial[i] = '\0';
+            (void)rmdir(partial);
+        }
     heap_free(NULL, partial, n + 1);
     return ok;
 }

@@ -31,18 +31,42 @@ static size_t slot_of(const TextIndex *ix, Text key)
     return s;
 }
 
-static bool double_slots(TextIndex *ix, Error *e)
+/* `count`: a power of two. */
+static bool new_slots(TextIndex *ix, size_t count, Error *e)
 {
-    size_t wanted;
-    if (!size_mul(ix->slot_count, 2, &wanted))
-        return fail_memory(e, SIZE_MAX, "an index");
-    uint32_t *slots = NEW(ix->arena, uint32_t, wanted, e);
+    uint32_t *slots = NEW(ix->arena, uint32_t, count, e);
     if (!slots)
         return false;
     ix->slots = slots;
-    ix->slot_count = wanted;
+    ix->slot_count = count;
     for (size_t i = 0; i < ix->count; i++)
         slots[slot_of(ix, ix->keys[i])] = (uint32_t)(i + 1);
+    return true;
+}
+
+static bool double_slots(TextIndex *ix, Error *e)
+{
+    size_t wanted;
+    return size_mul(ix->slot_count, 2, &wanted) ? new_slots(ix, wanted, e) : fail_memory(e, SIZE_MAX, "an index");
+}
+
+bool text_index_reserve(TextIndex *ix, size_t n, Error *e)
+{
+    size_t slots = ix->slot_count;
+    while (slots / 2 < n)
+        if (!size_mul(slots, 2, &slots))
+            return fail_memory(e, SIZE_MAX, "an index");
+    if (slots > ix->slot_count && !new_slots(ix, slots, e))
+        return false;
+    if (n <= ix->capacity)
+        return true;
+    Text *keys = NEW(ix->arena, Text, n, e);
+    if (!keys)
+        return false;
+    if (ix->count)
+        memcpy(keys, ix->keys, ix->count * sizeof *keys);
+    ix->keys = keys;
+    ix->capacity = n;
     return true;
 }
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -132,6 +133,30 @@ static Out *out_new(const Heap *heap, const char *path, Error *e)
     return o;
 }
 
+/* What `path` names through links, so that the link stays and its target is replaced, or made where there is none. */
+static const char *through_links(Arena *a, const char *path, Error *e)
+{
+    enum { MOST_LINKS = 40 };
+    char to[PATH_MAX];
+    char *target = realpath(path, NULL);
+    const char *at = arena_strndup(a, target ? target : path, strlen(target ? target : path), e);
+    if (target) {
+        free(target);
+        return at;
+    }
+    for (int i = 0; at && i < MOST_LINKS; i++) {
+        ssize_t n = readlink(at, to, sizeof to - 1);
+        if (n <= 0)
+            return at;
+        to[n] = '\0';
+        size_t folder = (size_t)(path_base(at).p - at);
+        at = to[0] == '/' ? arena_strndup(a, to, (size_t)n, e) : arena_printf(a, e, "%.*s%s", (int)folder, at, to);
+    }
+    if (at)
+        fail(e, SP_IO, "%s: is a link to itself", path);
+    return NULL;
+}
+
 Out *out_open(const char *path, const Heap *heap, Error *e)
 {
     Out *o = out_new(heap, path, e);
@@ -140,9 +165,7 @@ Out *out_open(const char *path, const Heap *heap, Error *e)
     Arena *a = o->arena;
     struct stat st;
     bool there = stat(path, &st) == 0;
-    char *target = there ? realpath(path, NULL) : NULL; /* through links: the link stays, what it names is replaced */
-    o->path = arena_strndup(a, target ? target : path, strlen(target ? target : path), e);
-    free(target);
+    o->path = through_links(a, path, e);
     bool ok = o->path != NULL;
     if (ok && there && S_ISDIR(st.st_mode)) {
         ok = fail(e, SP_IO, "%s: is a folder, a file is expected", path);
@@ -278,7 +301,8 @@ static bool sync_folder(Out *o)
 /* All of it on the disk, still under its other name. */
 static bool out_settle(Out *o)
 {
-    return out_flush(o) && (!o->temporary || o->unsynced || sync_retry(o->fd) || fail_system(&o->error, o->path, "sync", errno));
+    return out_flush(o) &&
+           (!o->temporary || o->unsynced || sync_retry(o->fd) || fail_system(&o->error, o->path, "sync", errno));
 }
 
 static bool out_appear(Out *o)

@@ -187,8 +187,12 @@ Pool *pool_new(const Heap *heap, int threads, Error *e)
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->wake, NULL);
     pthread_cond_init(&p->done, NULL);
-    sigset_t all, old; /* signals are the main program's business */
+    static const int FAULTS[] = {SIGBUS, SIGSEGV, SIGFPE, SIGILL};
+    sigset_t all,
+        old; /* signals are the main program's business, but a blocked fault would end the process past its handler */
     sigfillset(&all);
+    for (size_t i = 0; i < COUNT(FAULTS); i++)
+        sigdelset(&all, FAULTS[i]);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     pthread_attr_t attributes;
     size_t stack = 0;

@@ -81,21 +81,29 @@ static int compare_number(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Renumbers the items: whole numbers ascend; texts go from the last that appeared to the first. Elliot's order of texts is that of a Python
- * set, thus any; this one, with equal scores going to the lower number, gives the lists that the figures of recipes.md 6.4 were taken from. */
-static bool order_items(DataSet *d, Error *e)
+int64_t number_id(TextIndex *ix, const Ratings *r, size_t row, bool of_item, Error *e)
 {
-    size_t n = (size_t)text_index_count(d->items);
-    Text *ids = NEW(d->arena, Text, n, e);
-    int64_t *numbers = NEW(d->arena, int64_t, n, e);
+    Text id = of_item ? r->item[row] : r->user[row];
+    int64_t before = text_index_count(ix), number = text_index_add(ix, id, e);
+    return number < before || id_check(id, r->path, r->line[row], e) ? number : -1;
+}
+
+/* Numbers the items anew: whole numbers ascend; texts go from the last that appeared to the first. Elliot's order of texts is that of a
+ * Python set, thus any; this one, with equal scores going to the lower number, gives the lists that the figures of recipes.md 6.4 were taken
+ * from. */
+static bool order_items(DataSet *d, const TextIndex *found, Arena *scratch, Error *e)
+{
+    size_t n = (size_t)text_index_count(found);
+    Text *ids = NEW(scratch, Text, n, e);
+    int64_t *numbers = NEW(scratch, int64_t, n, e);
     if (!ids || !numbers)
         return false;
     for (size_t i = 0; i < n; i++)
-        ids[i] = text_index_at(d->items, (int64_t)(n - 1 - i));
+        ids[i] = text_index_at(found, (int64_t)(n - 1 - i));
     bool whole = all_whole(ids, n, numbers);
     if (whole)
         qsort(numbers, n, sizeof(*numbers), compare_number);
-    if (!(d->items = text_index_new(d->arena, e)))
+    if (!(d->items = text_index_new(d->arena, e)) || !text_index_reserve(d->items, n, e))
         return false;
     for (size_t i = 0; i < n; i++) {
         char text[24];
@@ -107,17 +115,24 @@ static bool order_items(DataSet *d, Error *e)
     return true;
 }
 
-static bool number_elliot(DataSet *d, const Source *train, Error *e)
+static bool number_rows(DataSet *d, const Source *train, Arena *scratch, Error *e)
 {
-    d->users = text_index_new(d->arena, e);
-    d->items = text_index_new(d->arena, e);
-    if (!d->users || !d->items)
+    TextIndex *items = text_index_new(scratch, e);
+    if (!items || !(d->users = text_index_new(d->arena, e)))
         return false;
     for (size_t row = 0; row < train->r->count; row++)
         if (belongs(train, row) &&
-            (text_index_add(d->users, train->r->user[row], e) < 0 || text_index_add(d->items, train->r->item[row], e) < 0))
+            (number_id(d->users, train->r, row, false, e) < 0 || number_id(items, train->r, row, true, e) < 0))
             return false;
-    if (!order_items(d, e))
+    return order_items(d, items, scratch, e);
+}
+
+static bool number_elliot(DataSet *d, const Source *train, Error *e)
+{
+    Arena *scratch = arena_new(arena_heap(d->arena), 0);
+    bool ok = scratch ? number_rows(d, train, scratch, e) : fail_memory(e, train->r->count, "numbering users and items");
+    arena_free(scratch);
+    if (!ok)
         return false;
     d->U = text_index_count(d->users);
     d->I = text_index_count(d->items);
@@ -145,7 +160,7 @@ static bool largest_id(const Ratings *r, const Text *ids, const char *what, int6
 
 static bool count_up(TextIndex **ix, int64_t n, Arena *a, Error *e)
 {
-    if (!(*ix = text_index_new(a, e)))
+    if (!(*ix = text_index_new(a, e)) || !text_index_reserve(*ix, (size_t)n, e))
         return false;
     for (int64_t i = 0; i < n; i++) {
         char text[24];
@@ -184,7 +199,7 @@ static bool number_tokens(TextIndex **ix, int64_t *count, const Source *source, 
         if (!r || (p != TRAIN && r == source[TRAIN].r))
             continue;
         for (size_t row = 0; row < r->count; row++)
-            if (text_index_add(*ix, of_items ? r->item[row] : r->user[row], e) < 0)
+            if (number_id(*ix, r, row, of_items, e) < 0)
                 return false;
     }
     *count = text_index_count(*ix);
@@ -232,7 +247,7 @@ static bool load_part(Pairs *p, DataSet *d, const Source *s, int part, const boo
             counted->cold++;
             continue;
         }
-        int64_t item = text_index_add(d->items, s->r->item[row], e);
+        int64_t item = number_id(d->items, s->r, row, true, e);
         ok = item >= 0;
         counted->unknown += !is_train && ok && (item >= d->I || !in_train[item]);
         rows[n++] = (Row){(int32_t)user, (int32_t)item, (float)s->r->rating[row]};

@@ -10,25 +10,32 @@
 /* One user's list as every metric needs it. */
 typedef struct Judged {
     int64_t relevant;       /* items in the user's truth */
-    const int64_t *hits;    /* [most+1]: hits among the first k */
-    const bool *hit;        /* [most] */
-    const double *gain;     /* [most]: 2^(rating + 1) - 1 of a hit, else 0 */
+    int64_t length;         /* of the list, at most the longest cutoff: no rank behind it is a hit */
+    const int64_t *hits;    /* [length+1]: hits among the first k */
+    const bool *hit;        /* [length] */
+    const double *gain;     /* [length]: 2^(rating + 1) - 1 of a hit, else 0 */
     const double *ideal;    /* [relevant]: the user's gains, largest first */
-    const double *discount; /* [most]: 1 / log2(rank + 1), rank from 1 */
+    const double *discount; /* [longest cutoff]: 1 / log2(rank + 1), rank from 1 */
+    const double *harmonic; /* [longest cutoff+1]: 1 + 1/2 + ... + 1/k */
 } Judged;
 
 /* A metric at the n cutoffs `at`, which ascend; the list is walked once for all of them. */
 typedef void Figure(const Judged *j, const int64_t *at, size_t n, double *out);
 
+static int64_t hits_at(const Judged *j, int64_t k)
+{
+    return j->hits[MIN(k, j->length)];
+}
+
 static void recall(const Judged *j, const int64_t *at, size_t n, double *out)
 {
     for (size_t c = 0; c < n; c++)
-        out[c] = (double)j->hits[at[c]] / (double)j->relevant;
+        out[c] = (double)hits_at(j, at[c]) / (double)j->relevant;
 }
 
 static double precision_at(const Judged *j, int64_t k)
 {
-    return (double)j->hits[k] / (double)k;
+    return (double)hits_at(j, k) / (double)k;
 }
 
 static void precision(const Judged *j, const int64_t *at, size_t n, double *out)
@@ -40,16 +47,17 @@ static void precision(const Judged *j, const int64_t *at, size_t n, double *out)
 static void hit_rate(const Judged *j, const int64_t *at, size_t n, double *out)
 {
     for (size_t c = 0; c < n; c++)
-        out[c] = j->hits[at[c]] > 0;
+        out[c] = hits_at(j, at[c]) > 0;
 }
 
 static void reciprocal_rank(const Judged *j, const int64_t *at, size_t n, double *out)
 {
     int64_t r = 0;
     for (size_t c = 0; c < n; c++) {
-        while (r < at[c] && !j->hit[r])
+        int64_t end = MIN(at[c], j->length);
+        while (r < end && !j->hit[r])
             r++;
-        out[c] = r < at[c] ? 1.0 / (double)(r + 1) : 0;
+        out[c] = r < end ? 1.0 / (double)(r + 1) : 0;
     }
 }
 
@@ -58,7 +66,7 @@ static void ndcg_graded(const Judged *j, const int64_t *at, size_t n, double *ou
     double found = 0, best = 0;
     int64_t r = 0, b = 0;
     for (size_t c = 0; c < n; c++) {
-        for (; r < at[c]; r++)
+        for (int64_t end = MIN(at[c], j->length); r < end; r++)
             found += j->gain[r] * j->discount[r];
         for (; b < MIN(at[c], j->relevant); b++)
             best += j->ideal[b] * j->discount[b];
@@ -71,7 +79,7 @@ static void ndcg_binary(const Judged *j, const int64_t *at, size_t n, double *ou
     double found = 0, best = 0;
     int64_t r = 0, b = 0;
     for (size_t c = 0; c < n; c++) {
-        for (; r < at[c]; r++)
+        for (int64_t end = MIN(at[c], j->length); r < end; r++)
             found += j->hit[r] ? j->discount[r] : 0;
         for (; b < MIN(at[c], j->relevant); b++)
             best += j->discount[b];
@@ -85,9 +93,10 @@ static void mean_precision(const Judged *j, const int64_t *at, size_t n, double 
     double total = 0;
     int64_t k = 0;
     for (size_t c = 0; c < n; c++) {
-        while (k < at[c])
+        while (k < MIN(at[c], j->length))
             total += precision_at(j, ++k);
-        out[c] = total / (double)at[c];
+        double behind = at[c] > k ? (double)j->hits[k] * (j->harmonic[at[c]] - j->harmonic[k]) : 0; /* the list's end */
+        out[c] = (total + behind) / (double)at[c];
     }
 }
 
@@ -96,9 +105,10 @@ static void mean_recall(const Judged *j, const int64_t *at, size_t n, double *ou
     double total = 0;
     int64_t k = 0;
     for (size_t c = 0; c < n; c++) {
-        while (k < at[c])
+        while (k < MIN(at[c], j->length))
             total += (double)j->hits[++k] / (double)j->relevant;
-        out[c] = total / (double)at[c];
+        double behind = (double)(at[c] - k) * (double)j->hits[k] / (double)j->relevant;
+        out[c] = (total + behind) / (double)at[c];
     }
 }
 
@@ -108,7 +118,7 @@ static void average_precision(const Judged *j, const int64_t *at, size_t n, doub
     double total = 0;
     int64_t r = 0;
     for (size_t c = 0; c < n; c++) {
-        for (; r < at[c]; r++)
+        for (int64_t end = MIN(at[c], j->length); r < end; r++)
             if (j->hit[r])
                 total += (double)j->hits[r + 1] / (double)(r + 1);
         out[c] = total / (double)MIN(at[c], j->relevant);
@@ -118,7 +128,7 @@ static void average_precision(const Judged *j, const int64_t *at, size_t n, doub
 static void f1(const Judged *j, const int64_t *at, size_t n, double *out)
 {
     for (size_t c = 0; c < n; c++) {
-        double p = precision_at(j, at[c]), r = (double)j->hits[at[c]] / (double)j->relevant;
+        double p = precision_at(j, at[c]), r = (double)hits_at(j, at[c]) / (double)j->relevant;
         out[c] = p + r > 0 ? 2 * p * r / (p + r) : 0;
     }
 }
@@ -208,16 +218,15 @@ static int64_t find_item(const Pairs *p, int64_t user, int32_t item)
 typedef struct Scratch {
     int64_t *hits;
     bool *hit;
-    double *gain, *ideal, *discount;
+    double *gain, *ideal, *discount, *harmonic;
 } Scratch;
 
-/* `most`: the longest that a list counts; ranks that it does not reach hit nothing. */
-static Judged judge(const Scratch *s, const Pairs *truth, Protocol p, int64_t user, const int32_t *top, int64_t K,
-                    int64_t most)
+/* The first n ranks of a list are judged. */
+static Judged judge(const Scratch *s, const Pairs *truth, Protocol p, int64_t user, const int32_t *top, int64_t n)
 {
     int64_t relevant = 0;
-    for (int64_t r = 0; r < most; r++) {
-        int64_t at = r >= K || top[r] < 0 ? -1 : find_item(truth, user, top[r]);
+    for (int64_t r = 0; r < n; r++) {
+        int64_t at = top[r] < 0 ? -1 : find_item(truth, user, top[r]);
         s->hit[r] = at >= 0 && is_relevant(truth, p, at);
         s->hits[r + 1] = s->hits[r] + s->hit[r];
         s->gain[r] = s->hit[r] ? gain_of(truth->rating[at]) : 0;
@@ -226,7 +235,7 @@ static Judged judge(const Scratch *s, const Pairs *truth, Protocol p, int64_t us
         if (is_relevant(truth, p, i))
             s->ideal[relevant++] = gain_of(truth->rating[i]);
     qsort(s->ideal, (size_t)relevant, sizeof(double), compare_down);
-    return (Judged){relevant, s->hits, s->hit, s->gain, s->ideal, s->discount};
+    return (Judged){relevant, n, s->hits, s->hit, s->gain, s->ideal, s->discount, s->harmonic};
 }
 
 static int compare_up(const void *a, const void *b)
@@ -275,17 +284,41 @@ static int by_cutoff(const void *a, const void *b)
     return (x->at > y->at) - (x->at < y->at);
 }
 
+static int64_t list_length(const Lists *l, int64_t i)
+{
+    return l->start ? l->start[i + 1] - l->start[i] : l->K;
+}
+
+static const int32_t *list_at(const Lists *l, int64_t i)
+{
+    return l->top + (l->start ? l->start[i] : i * l->K);
+}
+
+/* Elliot leaves out who has no list, MMRec who has no truth. */
+static bool counts(const Lists *l, int64_t i, Protocol p, int64_t relevant)
+{
+    return relevant > 0 && (p == PROTOCOL_MMREC || (list_length(l, i) > 0 && list_at(l, i)[0] >= 0));
+}
+
 bool score_lists(Scores *s, Protocol p, const int32_t *users, int64_t n, int64_t K, const int32_t *top, const Pairs *truth,
                  const char *const *metrics, size_t metric_count, const int64_t *cutoffs, size_t cutoff_count, Arena *a,
                  Error *e)
 {
+    const Lists l = {.users = users, .n = n, .K = K, .top = top};
+    if (K < 1)
+        return fail(e, SP_USAGE, "the lists to judge are empty");
+    return score_lists_of(s, p, &l, truth, &(EvalConfig){metrics, metric_count, cutoffs, cutoff_count}, a, e);
+}
+
+bool score_lists_of(Scores *s, Protocol p, const Lists *l, const Pairs *truth, const EvalConfig *config, Arena *a, Error *e)
+{
+    size_t metric_count = config->metric_count, cutoff_count = config->cutoff_count;
+    const int64_t *cutoffs = config->cutoffs;
     size_t figures = metric_count * cutoff_count;
     int64_t most = 0, counted = 0, longest = 0;
     bool keep = s->keep_by_user;
     *s = (Scores){.metrics = metric_count, .cutoffs = cutoff_count, .keep_by_user = keep};
-    if (K < 1)
-        return fail(e, SP_USAGE, "the lists to judge are empty");
-    if (!measures_check(&(EvalConfig){metrics, metric_count, cutoffs, cutoff_count}, a, e))
+    if (!measures_check(config, a, e))
         return false;
     s->names = NEW(a, const char *, metric_count, e);
     s->at = NEW(a, int64_t, cutoff_count, e);
@@ -297,8 +330,8 @@ bool score_lists(Scores *s, Protocol p, const int32_t *users, int64_t n, int64_t
     if (!s->names || !s->at || !s->mean || !order || !at || !one || !figure)
         return false;
     for (size_t m = 0; m < metric_count; m++) {
-        s->names[m] = METRICS[metric_find(metrics[m])].metric.name;
-        figure[m] = METRICS[metric_find(metrics[m])].of[p];
+        s->names[m] = METRICS[metric_find(config->metrics[m])].metric.name;
+        figure[m] = METRICS[metric_find(config->metrics[m])].of[p];
     }
     for (size_t c = 0; c < cutoff_count; c++) {
         s->at[c] = cutoffs[c];
@@ -308,23 +341,25 @@ bool score_lists(Scores *s, Protocol p, const int32_t *users, int64_t n, int64_t
     qsort(order, cutoff_count, sizeof *order, by_cutoff);
     for (size_t c = 0; c < cutoff_count; c++)
         at[c] = order[c].at;
-    for (int64_t i = 0; i < n; i++) {
-        int64_t relevant = count_relevant(truth, p, users[i]);
+    for (int64_t i = 0; i < l->n; i++) {
+        int64_t relevant = count_relevant(truth, p, l->users[i]);
         most = MAX(most, relevant);
-        counted += relevant > 0 && (p == PROTOCOL_MMREC || top[i * K] >= 0);
+        counted += counts(l, i, p, relevant);
     }
     if (keep && !(s->by_user = arena_alloc(a, figures, (size_t)counted * sizeof(double), e)))
         return false;
-    Scratch w = {NEW(a, int64_t, longest + 1, e), NEW(a, bool, longest, e), NEW(a, double, longest, e),
-                 NEW(a, double, most, e), NEW(a, double, longest, e)};
-    if (!w.hits || !w.hit || !w.gain || !w.ideal || !w.discount)
+    Scratch w = {NEW(a, int64_t, longest + 1, e), NEW(a, bool, longest, e),   NEW(a, double, longest, e),
+                 NEW(a, double, most, e),         NEW(a, double, longest, e), NEW(a, double, longest + 1, e)};
+    if (!w.hits || !w.hit || !w.gain || !w.ideal || !w.discount || !w.harmonic)
         return false;
-    for (int64_t r = 0; r < longest; r++)
+    for (int64_t r = 0; r < longest; r++) {
         w.discount[r] = M_LN2 / log((double)r + 2);
-    for (int64_t i = 0; i < n; i++) {
-        if (count_relevant(truth, p, users[i]) == 0 || (p == PROTOCOL_ELLIOT && top[i * K] < 0))
+        w.harmonic[r + 1] = w.harmonic[r] + 1 / (double)(r + 1);
+    }
+    for (int64_t i = 0; i < l->n; i++) {
+        if (!counts(l, i, p, count_relevant(truth, p, l->users[i])))
             continue;
-        Judged j = judge(&w, truth, p, users[i], top + i * K, K, longest);
+        Judged j = judge(&w, truth, p, l->users[i], list_at(l, i), MIN(list_length(l, i), longest));
         for (size_t m = 0; m < metric_count; m++) {
             figure[m](&j, at, cutoff_count, one);
             for (size_t c = 0; c < cutoff_count; c++) {

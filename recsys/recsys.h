@@ -174,10 +174,18 @@ typedef struct EvalConfig {
 enum { MANY_CUTOFFS = 1000, LONGEST_CUTOFF = 1 << 20 };
 /* "metrics: ..." or "cutoffs: ...": unknown, out of range, given twice, more than MANY_CUTOFFS. Callers put "--" or "setting " before it. */
 bool measures_check(const EvalConfig *c, Arena *scratch, Error *e);
-/* top [n, K] item numbers (-1: none) of users ids [n], judged by `truth`. A user counts who has truth and, under Elliot, a list that is
- * not empty and a relevant item (rating 0 or more). Elliot fills the list of a user who has every item with items left out, and counts a 0
- * for that user; here such a user has no list. A cutoff above K finds no more than K items. Time and memory grow with users x (cutoffs + the
- * longest cutoff). */
+/* Lists of item numbers (-1: none), the best first, of users [n]. */
+typedef struct Lists {
+    const int32_t *users;
+    int64_t n, K;
+    const int64_t *start; /* [n+1]: list i is top[start[i]] to top[start[i+1]]; NULL: top [n, K] */
+    const int32_t *top;
+} Lists;
+/* Judges lists by `truth`. A user counts who has truth and, under Elliot, a list that is not empty and a relevant item (rating 0 or more).
+ * Elliot fills the list of a user who has every item with items left out, and counts a 0 for that user; here such a user has no list. Time and
+ * memory grow with the lists, users x cutoffs and the longest cutoff. */
+bool score_lists_of(Scores *s, Protocol p, const Lists *l, const Pairs *truth, const EvalConfig *config, Arena *a, Error *e);
+/* The same of lists top [n, K]. */
 bool score_lists(Scores *s, Protocol p, const int32_t *users, int64_t n, int64_t K, const int32_t *top, const Pairs *truth,
                  const char *const *metrics, size_t metric_count, const int64_t *cutoffs, size_t cutoff_count, Arena *a,
                  Error *e);

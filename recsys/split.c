@@ -62,7 +62,7 @@ static bool number_rows(Work *w, Arena *a, Error *e)
     if (!users || !items || !w->user || !w->item || !w->part)
         return false;
     for (size_t r = 0; r < n; r++) {
-        int64_t u = text_index_add(users, w->r->user[r], e), i = text_index_add(items, w->r->item[r], e);
+        int64_t u = number_id(users, w->r, r, false, e), i = number_id(items, w->r, r, true, e);
         if (u < 0 || i < 0)
             return false;
         if (u > INT32_MAX || i > INT32_MAX)

@@ -59,6 +59,9 @@ static void files_are_read_and_mapped(void **state)
     test_folder_remove(folder);
 }
 
+#define TEN(x)    x x x x x x x x x x
+#define LONG_NAME TEN(TEN("abc")) /* 300 bytes: no file system takes it */
+
 static void folders_are_made_and_listed(void **state)
 {
     (void)state;
@@ -87,6 +90,10 @@ static void folders_are_made_and_listed(void **state)
     snprintf(path, sizeof(path), "%s/b.txt/z", folder);
     assert_false(folder_make(path, &e));
     assert_error(e, SP_IO, "is a file, a folder is expected");
+    assert_false(folder_make(path_join(a, folder, "x/new/newer/" LONG_NAME "/last", &e), &e)); /* nothing is left of it */
+    assert_error(e, SP_IO, "cannot make the folder");
+    assert_false(folder_exists(path_join(a, folder, "x/new", &e)));
+    assert_true(folder_exists(path_join(a, folder, "x/y", &e)));
     assert_false(folder_list(&entries, &n, a, path, &e));
     assert_error(e, SP_IO, "cannot list the folder");
     assert_string_equal(path_join(a, "a/", "b", &e), "a/b");
@@ -150,6 +157,20 @@ static void outputs_appear_whole_or_not(void **state)
     struct stat st;
     assert_true(lstat(link, &st) == 0 && S_ISLNK(st.st_mode));
     assert_ok(file_read(&t, a, path, 0, &e) && text_is(t, "through"), e);
+    unlink(path); /* a link to nothing: its target is made */
+    write_text(link, "again");
+    assert_true(lstat(link, &st) == 0 && S_ISLNK(st.st_mode));
+    assert_ok(file_read(&t, a, path, 0, &e) && text_is(t, "again"), e);
+    unlink(link);
+    assert_int_equal(symlink("link", link), 0);
+    assert_null(out_open(link, NULL, &e));
+    assert_error(e, SP_IO, "is a link to itself");
+    unlink(link);
+    assert_int_equal(symlink("no/folder", link), 0);
+    assert_null(out_open(link, NULL, &e));
+    assert_error(e, SP_IO, "cannot create");
+    unlink(link);
+    assert_int_equal(symlink(path, link), 0);
     pid_t child = fork(); /* dies while it writes: its temporary file is taken over by the next writer */
     if (child == 0) {
         o = out_open(path, NULL, &e);

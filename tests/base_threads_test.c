@@ -2,6 +2,7 @@
 #include "testing.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 
 /* ---- threads ------------------------------------------------------------------------------------------------------- */
@@ -261,12 +262,40 @@ static void pools_are_traced(void **state)
     test_folder_remove(folder);
 }
 
+static void mask_task(void *arg, size_t task, int worker)
+{
+    atomic_int *met = arg;
+    sigset_t now;
+    (void)task;
+    assert_int_equal(pthread_sigmask(SIG_BLOCK, NULL, &now), 0);
+    if (worker > 0) {
+        atomic_store(met,
+                     sigismember(&now, SIGTERM) == 1 && !sigismember(&now, SIGBUS) && !sigismember(&now, SIGSEGV) ? 1 : -1);
+        return;
+    }
+    for (int i = 0; i < 5000 && !atomic_load(met); i++) /* the worker takes its task meanwhile */
+        usleep(1000);
+}
+
+/* A blocked SIGBUS would kill without the handler that says which file was cut short. */
+static void workers_leave_faults_to_the_handlers(void **state)
+{
+    (void)state;
+    Error e = {0};
+    atomic_int met = 0;
+    Pool *p = pool_new(NULL, 2, &e);
+    assert_non_null(p);
+    pool_run(p, 2, mask_task, &met);
+    assert_int_equal(met, 1);
+    pool_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pools_run_each_task_once), cmocka_unit_test(pools_serve_several_callers),
         cmocka_unit_test(progress_speaks_plainly),  cmocka_unit_test(traces_add_up),
-        cmocka_unit_test(pools_are_traced),
+        cmocka_unit_test(pools_are_traced),         cmocka_unit_test(workers_leave_faults_to_the_handlers),
     };
     return cmocka_run_group_tests_name("base_threads", tests, NULL, NULL);
 }

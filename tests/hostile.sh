@@ -58,6 +58,7 @@ export HOME=$work/home
 unset SAPOR_MODELS HF_HOME HUGGINGFACE_HUB_CACHE HF_HUB_CACHE TORCH_HOME XDG_CACHE_HOME SAPOR_CPU SAPOR_DATA TMPDIR
 
 # A row is NAME | RULES | CODE. `each X VALUE ...` before it makes one row of every value, @X in it replaced; several multiply.
+shopt -u patsub_replacement 2>/dev/null # since bash 5.2, & and \ of a value would have a meaning
 declare -A count
 write_row() { # GROUP LINE NAMES_OF_VARIABLES...
     local group=$1 line=$2 value

@@ -13,29 +13,26 @@ const Option evaluate_options[] = {
     {NULL, 0, NULL, NULL},
 };
 
-/* Lists of K items, -1 where they are shorter; users ascending. */
-static bool make_lists(const Recs *r, int64_t K, int32_t **users, int32_t **top, int64_t *n, Arena *a, Error *e)
+/* One list a user, users ascending; of each at most the first K. */
+static bool make_lists(Lists *l, const Recs *r, int64_t K, Arena *a, Error *e)
 {
-    size_t different = 0, numbers;
+    size_t different = 0;
     for (size_t i = 0; i < r->count; i++)
         different += i == 0 || r->list[i].user != r->list[i - 1].user;
-    if (!size_mul(different, (size_t)K, &numbers))
-        return fail_memory(e, SIZE_MAX, "the lists");
-    *users = NEW(a, int32_t, different, e);
-    *top = NEW(a, int32_t, numbers, e);
-    if (!*users || !*top)
+    int32_t *users = NEW(a, int32_t, different, e), *top = NEW(a, int32_t, r->count, e);
+    int64_t *start = NEW(a, int64_t, different + 1, e), n = 0, kept = 0;
+    if (!users || !top || !start)
         return false;
-    memset(*top, 0xff, numbers * sizeof **top);
-    int64_t row = -1, rank = 0;
-    for (size_t i = 0; i < r->count; i++, rank++) {
+    for (size_t i = 0; i < r->count; i++) {
         if (i == 0 || r->list[i].user != r->list[i - 1].user) {
-            (*users)[++row] = r->list[i].user;
-            rank = 0;
+            start[n] = kept;
+            users[n++] = r->list[i].user;
         }
-        if (rank < K)
-            (*top)[row * K + rank] = r->list[i].item;
+        if (kept - start[n - 1] < K)
+            top[kept++] = r->list[i].item;
     }
-    *n = row + 1;
+    start[n] = kept;
+    *l = (Lists){.users = users, .n = n, .start = start, .top = top};
     return true;
 }
 
@@ -137,24 +134,13 @@ static bool keep_few(Recs *r, DataSet *d, int64_t few, Arena *a, Error *e)
                                kept ? "recommendation" : "interaction of --test");
 }
 
-/* Longer lists than the longest one there is would hold nothing more. */
-static int64_t longest_list(const Recs *r)
-{
-    int64_t most = 0, run = 0;
-    for (size_t i = 0; i < r->count; i++) {
-        run = i && r->list[i].user == r->list[i - 1].user ? run + 1 : 1;
-        most = MAX(most, run);
-    }
-    return most;
-}
-
 bool evaluate_command(Context *c, Error *e)
 {
     static const char *const METRICS[] = {"Recall", "nDCG", "HR"};
     DataConfig data = {.train = option_text(c, "train"), .test = option_text(c, "test")};
     const char *const *metrics;
     size_t metric_count, cutoff_count;
-    int64_t *at, K, n = 0, few = 0;
+    int64_t *at, K, few = 0;
     if (!data.test)
         return fail(e, SP_USAGE, "evaluate: --test F is missing: what users chose in the end");
     if (!read_format(c, &data.format, &data.layout, e) || !read_protocol(c, &data.protocol, e) ||
@@ -174,14 +160,14 @@ bool evaluate_command(Context *c, Error *e)
     data.train = data.train ? data.train : data.test;
     DataSet d = {0};
     Recs recs = {0};
-    int32_t *users = NULL, *top = NULL;
+    Lists lists = {0};
     Scores s = {0};
-    bool ok =
-        dataset_load(&d, &data, c->arena, e) &&
-        (d.test.start || fail(e, SP_FORMAT, "%s: holds no test rows (x_label 2)", data.test)) &&
-        recommendations_read(&recs, c->args[0], &d, c->arena, e) && (!few || keep_few(&recs, &d, few, c->arena, e)) &&
-        make_lists(&recs, K = MIN(K, longest_list(&recs)), &users, &top, &n, c->arena, e) &&
-        score_lists(&s, data.protocol, users, n, K, top, &d.test, metrics, metric_count, at, cutoff_count, c->arena, e);
+    bool ok = dataset_load(&d, &data, c->arena, e) &&
+              (d.test.start || fail(e, SP_FORMAT, "%s: holds no test rows (x_label 2)", data.test)) &&
+              recommendations_read(&recs, c->args[0], &d, c->arena, e) && (!few || keep_few(&recs, &d, few, c->arena, e)) &&
+              make_lists(&lists, &recs, K, c->arena, e) &&
+              score_lists_of(&s, data.protocol, &lists, &d.test, &(EvalConfig){metrics, metric_count, at, cutoff_count},
+                             c->arena, e);
     int64_t without = ok ? count_without(&s, &d) : 0;
     if (!option_given(c, "train") && d.format != FORMAT_INTER) /* the test file stands for it: nothing of its own to tell */
         d.counted[0] = (Counted){0};

@@ -14,7 +14,8 @@
  *   loud              other lines on standard error are right even with --quiet
  *   seconds=N base=BYTES extra=BYTES memory=off    limits: time, without what the process waited for a
  *                     processor; memory above base + extra + 64 MB + 20 bytes a byte of input
- *   fsize=N nofile=N as=N stack=N data=N core=N    limits of the system (setrlimit), in bytes or files
+ *   fsize=N nofile=N as=N stack=N data=N core=N    limits of the system (setrlimit), in bytes or files; under
+ *                     fsize standard error is a pipe, as the limit holds for a file of it too
  *   user=nobody       gives up root first, where it is root; forbidden files are readable to root
  *   gone              the command starts in a folder that is removed
  *   kill=NAME@MS      sends KILL, TERM, INT or HUP after MS milliseconds; then neither status nor files are compared
@@ -67,6 +68,7 @@ typedef struct Rules {
     size_t limit_count;
 } Rules;
 static int broken;
+static int error_pipe[2] = {-1, -1};
 
 static void complain(const char *format, ...)
 {
@@ -313,7 +315,10 @@ static void start(const Rules *r, char **command, const char *out, const char *e
     setpgid(0, 0);
     redirect(0, r->in ? r->in : "/dev/null", O_RDONLY | O_NONBLOCK);
     fcntl(0, F_SETFL, fcntl(0, F_GETFL) & ~O_NONBLOCK);
-    redirect(2, err, O_WRONLY | O_CREAT | O_TRUNC);
+    if (error_pipe[1] < 0)
+        redirect(2, err, O_WRONLY | O_CREAT | O_TRUNC);
+    else if (dup2(error_pipe[1], 2) != 2)
+        _exit(120);
     int ends[2];
     if (!is_broken_pipe(r))
         redirect(1, out, O_WRONLY | O_CREAT | O_TRUNC);
@@ -401,6 +406,28 @@ static int wait_within(const Rules *r, pid_t pid, uint64_t memory, struct rusage
     }
     kill(-pid, SIGKILL); /* what it may have started */
     return was_stopped ? -1 : status;
+}
+
+static bool has_file_limit(const Rules *r)
+{
+    for (size_t i = 0; i < r->limit_count; i++)
+        if (r->limits[i].what == RLIMIT_FSIZE)
+            return true;
+    return false;
+}
+
+/* What the command said into the pipe. It says a line or two: they wait in it. */
+static void keep_error_pipe(const char *err)
+{
+    char buffer[1 << 16];
+    close(error_pipe[1]);
+    FILE *to = fopen(err, "wb");
+    if (!to)
+        stop(err);
+    for (ssize_t n; (n = read(error_pipe[0], buffer, sizeof buffer)) > 0;)
+        fwrite(buffer, 1, (size_t)n, to);
+    close(error_pipe[0]);
+    fclose(to);
 }
 
 static uint64_t bytes_named(const char *tree, char **command)
@@ -504,6 +531,8 @@ int main(int argc, char **argv)
     uint64_t input = before.bytes + bytes_named(r.tree, command);
     uint64_t memory = r.base + r.extra + ((uint64_t)64 << 20) + 20 * input;
     fflush(stdout);
+    if (has_file_limit(&r) && !r.err && pipe(error_pipe) != 0)
+        stop("pipe");
     pid_t pid = fork();
     if (pid < 0)
         stop("fork");
@@ -511,6 +540,8 @@ int main(int argc, char **argv)
         start(&r, command, r.out ? r.out : out, r.err ? r.err : err);
     struct rusage use;
     int status = wait_within(&r, pid, memory, &use);
+    if (error_pipe[0] >= 0)
+        keep_error_pipe(err);
     uint64_t peak = (uint64_t)use.ru_maxrss << 10;
     if (r.peak)
         printf("%llu\n", (unsigned long long)peak);
