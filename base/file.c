@@ -181,7 +181,10 @@ bool map_open(Map *m, const char *path, Error *e)
         return false;
     bool ok = true;
     if (st.st_size > 0) {
-        void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        void *p = MAP_FAILED;
+        errno = EFBIG; /* more than an address can count, on 32 bits */
+        if ((uint64_t)st.st_size <= SIZE_MAX)
+            p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (p == MAP_FAILED)
             ok = fail_system(e, path, "map", errno);
         else

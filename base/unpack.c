@@ -9,7 +9,7 @@
 static bool inflate_all(Text packed, char *out, size_t *bytes, const char *name, Error *e)
 {
     unsigned char scratch[1 << 14];
-    size_t limit = 64 * packed.n + ((size_t)16 << 20), n = 0;
+    size_t limit = (size_t)MIN(64 * (uint64_t)packed.n + (16 << 20), (uint64_t)SIZE_MAX - 1), n = 0;
     const unsigned char *p = (const unsigned char *)packed.p, *end = p + packed.n;
     z_stream s = {0};
     int state = inflateInit2(&s, 16 + MAX_WBITS);

@@ -119,8 +119,8 @@ bool decode_jpeg(Image *im, Text bytes, const char *name, int64_t max_pixels, Ar
     jpeg.src = &source;
     jpeg.progress = &progress;
     jpeg_read_header(&jpeg, TRUE);
-    size_t most = MEMORY + 3 * (size_t)jpeg.image_width * jpeg.image_height + MEMORY_A_BYTE * bytes.n;
-    jpeg.mem->max_memory_to_use = (long)MIN(most, (size_t)LONG_MAX);
+    uint64_t most = MEMORY + 3 * (uint64_t)jpeg.image_width * jpeg.image_height + MEMORY_A_BYTE * (uint64_t)bytes.n;
+    jpeg.mem->max_memory_to_use = (long)MIN(most, (uint64_t)LONG_MAX);
     int channels = jpeg.num_components;
     jpeg.out_color_space = channels == 1 ? JCS_GRAYSCALE : channels == 3 ? JCS_RGB : JCS_CMYK;
     bool ok = channels == 1 || channels == 3 || channels == 4 ||

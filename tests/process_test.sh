@@ -121,7 +121,17 @@ refused 'encode onto a picture' encode colour-statistics pictures -o pictures/a.
 refused 'encode onto weights' encode bert x.ids.txt -o bert/model.safetensors
 refused 'encode: row names onto the texts' encode word-statistics x.ids.txt -o x.npy
 refused 'tokenize: a trace onto the tokenizer' tokenize bert x.ids.txt --trace bert/vocab.txt
+printf 'id\treason\na\ta bag\n' >missing_x.tsv
+cp missing_x.tsv kept.missing
+refused 'encode: the list of unreadable rows onto the table' encode word-statistics missing_x.tsv --id-column id --text-column reason -o x.npy
+refused 'nearest onto the row names' nearest run/item.npy --id 1 -o run/item.ids.txt
 unchanged 'the data and the run are as they were'
+cmp -s missing_x.tsv kept.missing
+ok $? 'so is the table'
+printf 'my notes\n' >missing_notes.tsv
+$limit "$sapor" encode word-statistics texts.txt -o notes.npy 2>err && grep -qx 'my notes' missing_notes.tsv
+ok $? 'a file of the user with the name of the list stays'
+rm missing_x.tsv missing_notes.tsv
 diff -r bert kept-bert >/dev/null && cmp -s x.ids.txt kept.ids.txt && cmp -s pictures/a.png "$root/tests/golden/images/RGB.png"
 ok $? 'so are the model, the texts and the picture'
 $limit "$sapor" evaluate recs.tsv --test d/test.tsv --trace one >out 2>err && $limit "$sapor" recommend run -o run/recs.tsv 2>err &&
@@ -141,7 +151,14 @@ case $sapor in *minimal*) echo "skipped: extract needs YAML, which is not in thi
     mkdir -p feats/torch/colour-statistics/all
     ln -s "$work/pictures/a.png" feats/torch/colour-statistics/all/a.npy
     refused 'extract onto a picture' extract c.yml
-    same pictures/a.png "$root/tests/golden/images/RGB.png" 'the picture is as it was' ;;
+    same pictures/a.png "$root/tests/golden/images/RGB.png" 'the picture is as it was'
+    mkdir -p o/sentence_transformers/word-statistics
+    list=o/sentence_transformers/word-statistics/missing_all.tsv
+    printf 'id\treason\na\ta bag\n' >$list
+    cp $list kept.list
+    printf 'dataset_path: .\ntextual:\n  items:\n    {input_path: %s, output_path: o, item_column: id, text_column: reason, model: [{model_name: word-statistics, backend: sentence_transformers, output_layers: all}]}\n' $list >c.yml
+    refused 'extract: the list of unreadable items onto the table' extract c.yml
+    same $list kept.list 'the table is as it was' ;;
 esac
 
 # ---- pipes and devices ----------------------------------------------------------------------------------------------------

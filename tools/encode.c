@@ -264,7 +264,7 @@ bool encode_command(Context *c, Error *e)
     if (to_stdout && c->json)
         return fail(e, SP_USAGE, "-o -: --json writes to standard output too; leave one of them out");
     const char *missing = to_stdout ? NULL : missing_path(out, c->arena, e);
-    if (!to_stdout && !missing)
+    if (!to_stdout && (!missing || !output_check(c, "out", missing, e)))
         return false;
     if (!option_choice(c, "pool", POOLS, COUNT(POOLS), &pool, e) || !option_dtype(c, &dtype, e) ||
         !option_winograd(c, &winograd, e) || !option_i64(c, "batch", 1, 1 << 16, &batch, e))

@@ -222,6 +222,7 @@ static bool choose_items(Extracting *w, Shard s, Error *e)
               file_set_add(read, w->c->args[0], e) && file_set_add(read, w->x->input, e);
     for (size_t i = 0; ok && i < w->count; i++)
         ok = !w->items[i].picture || file_set_add(read, w->items[i].picture, e);
+    ok = ok && file_set_lacks(read, w->missing, e);
     for (size_t i = 0; ok && i < w->count; i++) {
         const Input *in = &w->items[i];
         Error why = {0};

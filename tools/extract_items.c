@@ -19,18 +19,14 @@ static bool find_columns(Table *t, const char *const names[2], size_t at[2], Err
 }
 
 /* The separator of a table of texts: a tab, as Ducho has it; comma or semicolon where the header has both names only so. */
-static char texts_cut(Text content, const char *const names[2])
+static char texts_cut(Text content, const char *path, const char *const names[2], Arena *a)
 {
-    Text rest = content, line = {0};
-    text_line(&rest, &line);
-    for (const char *cut = ",;"; *cut && !memchr(line.p, '\t', line.n); cut++) {
-        int found = 0;
-        for (Text left = line, name; text_next(&left, *cut, &name);) {
-            if (name.n > 1 && name.p[0] == '"' && name.p[name.n - 1] == '"')
-                name = (Text){name.p + 1, name.n - 2};
-            found |= text_is(name, names[0]) | text_is(name, names[1]) << 1;
-        }
-        if (found == 3)
+    for (const char *cut = ",;"; *cut; cut++) {
+        Error ignored = {0}; /* the reading that counts finds it again */
+        Table t = table_open(content, *cut, path, a);
+        size_t at[2];
+        t.loose = true;
+        if (find_columns(&t, names, at, &ignored) && !memchr(t.raw.p, '\t', t.raw.n))
             return *cut;
     }
     return '\t';
@@ -55,7 +51,7 @@ bool table_rows(Input **rows, size_t *count, const char *path, const char *item,
     if (!(in ? input_read(&content, a, stdin, path, 0, e) : stream_read(&content, a, path, 0, e)) ||
         !text_unpack(&content, path, a, e))
         return false;
-    Table t = table_open(content, content.n ? texts_cut(content, names) : '\t', path, a);
+    Table t = table_open(content, texts_cut(content, path, names, a), path, a);
     t.loose = true;
     if (!find_columns(&t, names, at, e))
         return false;

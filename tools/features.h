@@ -25,10 +25,10 @@ typedef struct Unread {
 bool unread_add(Unread *u, const Input *in, const Error *why, Arena *a, Error *e);
 /* The failure of a run that could read none of its n inputs. */
 bool unread_fail(const Unread *u, size_t n, Error *e);
-/* PATH: a TSV of id and reason with a header. Removed where there is nothing to list. */
+/* Writes PATH, a TSV of id and reason with a header. With nothing to list, an earlier list at PATH is removed; another file there stays. */
 bool unread_write(const Unread *u, const char *path, const Heap *heap, Error *e);
-void unread_warn(const Unread *u, size_t n, const char *path,
-                 FILE *to); /* one line, where there is something to say; to may be NULL */
+/* One line, where there is something to list; `to` may be NULL. */
+void unread_warn(const Unread *u, size_t n, const char *path, FILE *to);
 
 /* What turns inputs into rows of features: an encoder, or one of the statistics of statistics.h. */
 typedef struct Extractor {
@@ -63,9 +63,9 @@ bool features_write_readable(Context *c, const Extractor *x, const Input *inputs
                              const char *out, Unread *unread, Error *e);
 bool features_write(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label,
                     const char *out, Error *e);
-/* Ends an OUT.npy: the names of its rows go beside it, one a line. Frees `npy`. */
 /* Where the row names of OUT.npy go: OUT.ids.txt. */
 const char *features_ids_path(const char *out, Arena *a, Error *e);
+/* Ends an OUT.npy: the names of its rows go beside it, one a line. Frees `npy`. */
 bool features_commit(Context *c, NpyOut *npy, const char *out, const char *const *names, size_t n, Error *e);
 
 /* Statistics that need no weights, for the demo and for trying things out (statistics.c). */

@@ -33,6 +33,7 @@ static const char *idle_options(const Command *k)
     static const char *const IDLE[][2] = {
         {"extract", " seed "},
         {"encode", " seed "},
+        {"nearest", " seed "},
         {"tokenize", " threads device blas seed quiet "},
         {"split", " threads device blas "},
         {"recommend", " seed "},

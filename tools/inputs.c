@@ -54,6 +54,13 @@ static bool add_data_of_run(FileSet *s, const char *config, Arena *a, Error *e)
     return true;
 }
 
+/* A file, an .npy with its row names. */
+static bool add_file(FileSet *s, const char *path, Arena *a, Error *e)
+{
+    const char *ids = text_ends(text_of(path), ".npy") ? features_ids_path(path, a, e) : path;
+    return ids && file_set_add(s, path, e) && (ids == path || file_set_add(s, ids, e));
+}
+
 /* A file, or what is read of a folder and of those inside it. With depth 1, every .npy of a folder: it is one of features. */
 static bool add_path(FileSet *s, const char *path, int depth, Arena *a, Error *e)
 {
@@ -61,9 +68,9 @@ static bool add_path(FileSet *s, const char *path, int depth, Arena *a, Error *e
     size_t n;
     Error ignored = {0};
     if (!folder_exists(path))
-        return file_set_add(s, path, e);
+        return add_file(s, path, a, e);
     if (!folder_list(&entries, &n, a, path, &ignored))
-        return true; /* whoever reads it says why not */
+        return true; /* the command that reads it fails with the reason */
     for (size_t i = 0; i < n; i++) {
         const char *name = entries[i].name, *inside = path_join(a, path, name, e);
         if (!inside)

@@ -1,8 +1,9 @@
 /* process.c: what the command has and a library may not: descriptors 0 to 2 opened, signals handled, and a list of the files that are mapped or
- * half-written, so that a handler can name the one and remove the other. The list is of fixed size: handlers may not allocate. What finds no
- * room in it is not named; a temporary file that is left is removed by the next run that writes there. */
+ * half-written, so that a handler can name the one and remove the other. The list is of fixed size: handlers may not allocate. What finds
+ * no room in it is not named; a temporary file that is left is removed by the next run that writes there. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <unistd.h>
@@ -10,63 +11,65 @@
 #include "tools/tools.h"
 
 enum { MAPS = 256, TEMPORARIES = 32, SHOWN = 512, PATH = 4096 };
-enum { FREE, CHANGING, READY };
+
+/* Threads change an entry under the lock, while it is not ready. Handlers take no lock and read what is ready. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static struct {
-    atomic_int state;
+    atomic_bool ready;
     const unsigned char *at;
     size_t bytes;
     char path[SHOWN]; /* its end, where it is longer */
 } maps[MAPS];
 
 static struct {
-    atomic_int state;
+    atomic_bool ready;
     char path[PATH];
 } temporaries[TEMPORARIES];
 
 static bool is_terminal;
 
-static bool claim(atomic_int *state)
-{
-    int expected = FREE;
-    return atomic_compare_exchange_strong(state, &expected, CHANGING);
-}
-
 static void note_map(const void *at, size_t bytes, const char *path)
 {
+    pthread_mutex_lock(&lock);
     for (size_t i = 0; i < MAPS; i++)
-        if (claim(&maps[i].state)) {
+        if (!maps[i].ready) {
             size_t n = strlen(path);
             maps[i].at = at;
             maps[i].bytes = bytes;
             snprintf(maps[i].path, SHOWN, "%s", path + (n < SHOWN ? 0 : n - SHOWN + 1));
             for (char *p = maps[i].path; *p; p++)
                 *p = (unsigned char)*p < 0x20 || *p == 0x7f ? '?' : *p;
-            atomic_store(&maps[i].state, READY);
-            return;
+            maps[i].ready = true;
+            break;
         }
+    pthread_mutex_unlock(&lock);
 }
 
 static void forget_map(const void *at)
 {
+    pthread_mutex_lock(&lock);
     for (size_t i = 0; i < MAPS; i++)
-        if (atomic_load(&maps[i].state) == READY && maps[i].at == at) {
-            atomic_store(&maps[i].state, FREE);
-            return;
+        if (maps[i].ready && maps[i].at == at) {
+            maps[i].ready = false;
+            break;
         }
+    pthread_mutex_unlock(&lock);
 }
 
 static void note_temporary(const char *path, bool is_there)
 {
+    pthread_mutex_lock(&lock);
     for (size_t i = 0; i < TEMPORARIES && strlen(path) < PATH; i++)
-        if (is_there && claim(&temporaries[i].state)) {
+        if (is_there && !temporaries[i].ready) {
             strcpy(temporaries[i].path, path);
-            atomic_store(&temporaries[i].state, READY);
-            return;
-        } else if (!is_there && atomic_load(&temporaries[i].state) == READY && strcmp(temporaries[i].path, path) == 0) {
-            atomic_store(&temporaries[i].state, FREE);
-            return;
+            temporaries[i].ready = true;
+            break;
+        } else if (!is_there && temporaries[i].ready && strcmp(temporaries[i].path, path) == 0) {
+            temporaries[i].ready = false;
+            break;
         }
+    pthread_mutex_unlock(&lock);
 }
 
 /* ---- in handlers: what POSIX calls async-signal-safe --------------------------------------------------------------------- */
@@ -74,7 +77,7 @@ static void note_temporary(const char *path, bool is_there)
 static void remove_temporaries(void)
 {
     for (size_t i = 0; i < TEMPORARIES; i++)
-        if (atomic_load(&temporaries[i].state) == READY)
+        if (temporaries[i].ready)
             unlink(temporaries[i].path);
 }
 
@@ -89,7 +92,7 @@ static void say(const char *text)
     }
 }
 
-/* The first thread that comes ends the process; others wait for that. */
+/* The first thread that calls it ends the process; other threads wait. */
 static void end(const char *where, const char *what)
 {
     static atomic_flag ends = ATOMIC_FLAG_INIT;
@@ -107,9 +110,12 @@ static void on_fault(int number, siginfo_t *info, void *context)
     const unsigned char *at = info->si_addr;
     (void)context;
     for (size_t i = 0; i < MAPS; i++)
-        if (atomic_load(&maps[i].state) == READY && at >= maps[i].at && (size_t)(at - maps[i].at) < maps[i].bytes)
+        if (maps[i].ready && at >= maps[i].at && (size_t)(at - maps[i].at) < maps[i].bytes)
             end(maps[i].path, ": was cut short or could not be read while it was in use; run again when it is complete\n");
-    signal(number, SIG_DFL); /* no file's: a defect, which ends the process as without a handler */
+    signal(
+        number,
+        SIG_DFL); /* not in a mapped file: a defect, or a signal of another process; both end this one as without a handler */
+    raise(number);
 }
 
 static void on_limit(int number)
@@ -127,7 +133,8 @@ static void on_end(int number)
 
 /* ---- at the start ---------------------------------------------------------------------------------------------------------- */
 
-/* A file that is opened later must not become standard output or error. The wrong way round: who reads or prints there hears of it. */
+/* Opens /dev/null on descriptors 0 to 2 where the caller closed them, so that no file that is opened later becomes standard output or error.
+ * Standard input is opened to write and standard output to read: a command that uses one of them fails with a message. */
 static void open_standard_descriptors(void)
 {
     static const int WAY[] = {O_WRONLY, O_RDONLY, O_WRONLY};

@@ -12,8 +12,8 @@ typedef struct Option {
     const char *name;  /* "batch" for --batch; NULL ends a table */
     char letter;       /* 'o' for -o; 0: none */
     const char *value; /* "N", "FILE"; NULL: a switch */
-    const char *
-        about; /* one line; the default stands in it. Where it begins with "a, b or c", these are the values (option_words) */
+    const char
+        *about; /* one line, with the default. Where it begins with "a, b or c", these are the values (option_words) */
 } Option;
 
 typedef struct Context Context;
@@ -54,10 +54,10 @@ bool option_i64(const Context *c, const char *name, int64_t low, int64_t high, i
 bool option_f64(const Context *c, const char *name, double low, double high, double *value, Error *e);
 /* One of `count` words: its number. */
 bool option_choice(const Context *c, const char *name, const char *const *words, size_t count, int *value, Error *e);
-/* The word of a list that is nearest to a misspelt one, or NULL where none is near. */
+/* The word of a list that is nearest to a misspelt one in any case, or NULL where none is near. */
 const char *nearest_word(const char *word, const char *const *words, size_t count, Arena *a);
 
-/* All words near a misspelt one in any case, nearest first, for a message: "A", "B" or "C". NULL where none is near. */
+/* All words that are near, nearest first, for a message: "A", "B" or "C". NULL where none is near. */
 const char *near_words(const char *word, const char *const *words, size_t count, Arena *a);
 /* An error of `command`: there is no such recommender, and which ones are near (models.c). */
 bool unknown_recommender(const Context *c, const char *command, const char *name, Error *e);

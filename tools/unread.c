@@ -1,7 +1,7 @@
 /* unread.c: inputs that could not be read: kept with their reasons, listed in a file, counted in a warning. */
 #include "tools/features.h"
 
-/* The reason without the input's own place or number, which stand beside it. */
+/* The reason without the place or the number of the input, which the caller writes itself. */
 static const char *bare_reason(const char *reason, const char *place)
 {
     const char *const before[] = {place, "text 1", "image 1"};
@@ -39,12 +39,26 @@ bool unread_fail(const Unread *u, size_t n, Error *e)
                : fail(e, SP_FORMAT, "%s: %s; none of the %zu inputs could be read", u->list[0].place, u->list[0].reason, n);
 }
 
+#define HEADING "id\treason\n"
+
+/* Whether a file is a list that unread_write wrote: any other file of that name belongs to the user. */
+static bool is_list(const char *path)
+{
+    Error ignored = {0};
+    Map m;
+    if (!map_open(&m, path, &ignored))
+        return false;
+    bool is = text_starts((Text){(const char *)m.data, m.bytes}, HEADING);
+    map_close(&m);
+    return is;
+}
+
 bool unread_write(const Unread *u, const char *path, const Heap *heap, Error *e)
 {
     if (u->count == 0)
-        return file_remove(path, e);
+        return !is_list(path) || file_remove(path, e);
     Out *o = out_open(path, heap, e);
-    bool ok = o && out_printf(o, e, "id\treason\n");
+    bool ok = o && out_printf(o, e, HEADING);
     for (size_t i = 0; ok && i < u->count; i++)
         ok = out_tsv_field(o, text_of(u->list[i].id), e) && out_write(o, "\t", 1, e) &&
              out_tsv_field(o, text_of(u->list[i].reason), e) && out_write(o, "\n", 1, e);

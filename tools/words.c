@@ -24,24 +24,6 @@ static size_t word_distance(const char *a, const char *b, size_t *row)
     return last[n];
 }
 
-const char *nearest_word(const char *word, const char *const *words, size_t count, Arena *a)
-{
-    const char *best = NULL;
-    size_t best_distance = MAX(strlen(word) / 3, (size_t)1) + 1;
-    if (strlen(word) > 64)
-        return NULL;
-    for (size_t i = 0; i < count; i++) {
-        Error ignored = {0};
-        size_t *row = NEW(a, size_t, 3 * (strlen(words[i]) + 1), &ignored);
-        size_t distance = row ? word_distance(word, words[i], row) : best_distance;
-        if (distance < best_distance) {
-            best_distance = distance;
-            best = words[i];
-        }
-    }
-    return best;
-}
-
 static const char *lower(const char *word, Arena *a)
 {
     char *copy = arena_strndup(a, word, strlen(word), &(Error){0});
@@ -50,25 +32,46 @@ static const char *lower(const char *word, Arena *a)
     return copy;
 }
 
+/* The distance of two words in any case; SIZE_MAX where they are not near, or memory is refused. */
+static size_t near_distance(const char *word, const char *other, Arena *a)
+{
+    enum { LONGEST = 64 };
+    size_t most = MAX(strlen(word) / 3, (size_t)1), *row = NEW(a, size_t, 3 * (strlen(other) + 1), &(Error){0});
+    const char *x = lower(word, a), *y = lower(other, a);
+    size_t distance = row && x && y && strlen(word) <= LONGEST ? word_distance(x, y, row) : SIZE_MAX;
+    return distance <= most ? distance : SIZE_MAX;
+}
+
+const char *nearest_word(const char *word, const char *const *words, size_t count, Arena *a)
+{
+    const char *best = NULL;
+    size_t best_distance = SIZE_MAX;
+    for (size_t i = 0; i < count; i++) {
+        size_t distance = near_distance(word, words[i], a);
+        if (distance < best_distance) {
+            best_distance = distance;
+            best = words[i];
+        }
+    }
+    return best;
+}
+
 const char *near_words(const char *word, const char *const *words, size_t count, Arena *a)
 {
-    Error ignored = {0};
-    const char *list = NULL, *small = strlen(word) > 64 ? NULL : lower(word, a);
-    size_t *distance = NEW(a, size_t, count, &ignored), found = 0, most = MAX(strlen(word) / 3, (size_t)1), listed = 0;
-    if (!small || !distance)
+    const char *list = NULL;
+    size_t *distance = NEW(a, size_t, count, &(Error){0}), found = 0, listed = 0;
+    if (!distance)
         return NULL;
     for (size_t i = 0; i < count; i++) {
-        const char *other = lower(words[i], a);
-        size_t *row = NEW(a, size_t, 3 * (strlen(words[i]) + 1), &ignored);
-        distance[i] = row && other ? word_distance(small, other, row) : most + 1;
-        found += distance[i] <= most;
+        distance[i] = near_distance(word, words[i], a);
+        found += distance[i] != SIZE_MAX;
     }
-    for (size_t d = 0; d <= most; d++)
+    for (size_t d = 0; listed < found; d++)
         for (size_t i = 0; i < count; i++)
             if (distance[i] == d) {
                 const char *link = listed == 0 ? "" : listed + 1 == found ? " or " : ", ";
                 listed++;
-                if (!(list = arena_printf(a, &ignored, "%s%s\"%s\"", list ? list : "", link, words[i])))
+                if (!(list = arena_printf(a, &(Error){0}, "%s%s\"%s\"", list ? list : "", link, words[i])))
                     return NULL;
             }
     return list;
