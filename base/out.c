@@ -278,7 +278,8 @@ static bool sync_folder(Out *o)
 /* All of it on the disk, still under its other name. */
 static bool out_settle(Out *o)
 {
-    return out_flush(o) && (!o->temporary || o->unsynced || sync_retry(o->fd) || fail_system(&o->error, o->path, "sync", errno));
+    return out_flush(o) &&
+           (!o->temporary || o->unsynced || sync_retry(o->fd) || fail_system(&o->error, o->path, "sync", errno));
 }
 
 static bool out_appear(Out *o)
