@@ -187,12 +187,8 @@ Pool *pool_new(const Heap *heap, int threads, Error *e)
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->wake, NULL);
     pthread_cond_init(&p->done, NULL);
-    sigset_t all,
-        old; /* signals are the main program's business, but for those of a fault, which end in the thread that has it */
+    sigset_t all, old; /* signals are the main program's business */
     sigfillset(&all);
-    static const int FAULTS[] = {SIGBUS, SIGSEGV, SIGFPE, SIGILL};
-    for (size_t i = 0; i < COUNT(FAULTS); i++)
-        sigdelset(&all, FAULTS[i]);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     pthread_attr_t attributes;
     size_t stack = 0;

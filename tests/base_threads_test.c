@@ -2,7 +2,6 @@
 #include "testing.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 
 /* ---- threads ------------------------------------------------------------------------------------------------------- */
@@ -67,29 +66,6 @@ static void pools_run_each_task_once(void **state)
     Pool *all = pool_new(NULL, 0, &e);
     assert_true(pool_threads(all) >= 1);
     pool_free(all);
-}
-
-static void check_signals(void *arg, size_t task, int worker)
-{
-    _Atomic int *wrong = arg;
-    sigset_t now;
-    (void)task;
-    pthread_sigmask(SIG_BLOCK, NULL, &now);
-    *wrong += sigismember(&now, SIGBUS) || sigismember(&now, SIGSEGV) || sigismember(&now, SIGTERM) != (worker > 0);
-    usleep(100); /* so that others have some of the tasks */
-}
-
-/* What the system sends to the process is for its main thread; a fault, as in a mapped file that was cut short, ends in the thread that has it. */
-static void faults_end_in_their_thread(void **state)
-{
-    (void)state;
-    Error e = {0};
-    _Atomic int wrong = 0;
-    Pool *p = pool_new(NULL, 4, &e);
-    assert_non_null(p);
-    pool_run(p, 100, check_signals, &wrong);
-    pool_free(p);
-    assert_int_equal(wrong, 0);
 }
 
 static void *run_many(void *arg)
@@ -290,7 +266,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pools_run_each_task_once), cmocka_unit_test(pools_serve_several_callers),
         cmocka_unit_test(progress_speaks_plainly),  cmocka_unit_test(traces_add_up),
-        cmocka_unit_test(pools_are_traced),         cmocka_unit_test(faults_end_in_their_thread),
+        cmocka_unit_test(pools_are_traced),
     };
     return cmocka_run_group_tests_name("base_threads", tests, NULL, NULL);
 }
