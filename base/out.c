@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -30,6 +31,25 @@ static bool sync_retry(int fd)
         result = fsync(fd);
     while (result != 0 && errno == EINTR);
     return result == 0;
+}
+
+/* Signals that end the command come before or after a temporary file and its name in the handler's list change, not in between. */
+static void hold_signals(sigset_t *old)
+{
+    sigset_t ends;
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGHUP);
+    sigaddset(&ends, SIGINT);
+    sigaddset(&ends, SIGTERM);
+    sigaddset(&ends, SIGXCPU);
+    if (file_hooks)
+        pthread_sigmask(SIG_BLOCK, &ends, old);
+}
+
+static void release_signals(const sigset_t *old)
+{
+    if (file_hooks)
+        pthread_sigmask(SIG_SETMASK, old, NULL);
 }
 
 /* Removes what has the temporary file's name, left by a process that died: nobody has it locked. Nothing is written into it, as the name
@@ -59,7 +79,7 @@ static bool remove_leftover(const Out *o, Error *e)
 }
 
 /* Makes FOLDER/.NAME.tmp and locks it: the file is new, so that no planted link is written through. */
-static bool open_temporary(Out *o, Error *e)
+static bool make_temporary(Out *o, Error *e)
 {
     enum { TRIES = 1000 };
     for (int i = 0; i < TRIES; i++) {
@@ -87,6 +107,15 @@ static bool open_temporary(Out *o, Error *e)
     return fail(e, SP_IO, "%s: is being written by another process or thread", o->path);
 }
 
+static bool open_temporary(Out *o, Error *e)
+{
+    sigset_t old;
+    hold_signals(&old);
+    bool ok = make_temporary(o, e);
+    release_signals(&old);
+    return ok;
+}
+
 /* Opens what is no regular file: a pipe, a device. A pipe without a reader is waited for, some seconds long. */
 static bool open_stream(Out *o, const char *path, mode_t mode, Error *e)
 {
@@ -112,9 +141,12 @@ static void out_close(Out *o)
 static void out_drop(Out *o)
 {
     if (o->is_own) {
+        sigset_t old;
+        hold_signals(&old);
         if (file_hooks)
             file_hooks->temporary(o->temporary, false);
         unlink(o->temporary);
+        release_signals(&old);
     }
     out_close(o);
 }
@@ -309,12 +341,14 @@ static bool out_appear(Out *o)
 {
     if (!o->temporary)
         return true;
-    if (file_hooks)
+    sigset_t old;
+    hold_signals(&old);
+    bool ok = rename(o->temporary, o->path) == 0 || fail_system(&o->error, o->path, "rename to it", errno);
+    if (ok && file_hooks)
         file_hooks->temporary(o->temporary, false);
-    if (rename(o->temporary, o->path) != 0)
-        return fail_system(&o->error, o->path, "rename to it", errno);
-    o->is_own = false;
-    return true;
+    release_signals(&old);
+    o->is_own = !ok;
+    return ok;
 }
 
 static bool sync_folders(Out *const *set, size_t from, size_t n)

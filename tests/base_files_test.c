@@ -2,6 +2,7 @@
 #include "testing.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -342,6 +343,45 @@ static void temporary_files_are_new(void **state)
     test_folder_remove(folder);
 }
 
+/* The command's list of temporary files, as its handlers see it: a signal may come at any moment but those of a change. */
+static int listed, unlisted;
+static void note_temporary(const char *path, bool is_there)
+{
+    sigset_t now;
+    pthread_sigmask(SIG_BLOCK, NULL, &now);
+    assert_true(sigismember(&now, SIGTERM) && sigismember(&now, SIGINT) && sigismember(&now, SIGHUP));
+    assert_false(sigismember(&now, SIGBUS));
+    assert_true(text_ends(text_of(path), "/.x.tmp"));
+    *(is_there ? &listed : &unlisted) += 1;
+}
+
+static void temporary_files_are_listed_while_they_are_there(void **state)
+{
+    (void)state;
+    static const FileHooks HOOKS = {.temporary = note_temporary};
+    const FileHooks *before = file_hooks;
+    char folder[256], path[300];
+    test_folder(folder);
+    snprintf(path, sizeof(path), "%s/x", folder);
+    Error e = {0};
+    sigset_t now;
+    file_hooks = &HOOKS;
+    for (int i = 0; i < 2; i++) {
+        Out *o = out_open(path, NULL, &e);
+        assert_ok(o, e);
+        assert_true(listed == i + 1 && unlisted == i);
+        if (i)
+            out_discard(o);
+        else
+            assert_ok(out_commit(o, &e), e);
+        assert_int_equal(unlisted, i + 1);
+        pthread_sigmask(SIG_BLOCK, NULL, &now);
+        assert_false(sigismember(&now, SIGTERM));
+    }
+    file_hooks = before;
+    test_folder_remove(folder);
+}
+
 static void inputs_are_not_outputs(void **state)
 {
     (void)state;
@@ -415,15 +455,11 @@ static void groups_share_a_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(files_are_read_and_mapped),
-        cmocka_unit_test(folders_are_made_and_listed),
-        cmocka_unit_test(outputs_appear_whole_or_not),
-        cmocka_unit_test(outputs_report_failures),
-        cmocka_unit_test(descriptors_are_three_or_more),
-        cmocka_unit_test(pipes_and_devices_are_not_waited_for),
-        cmocka_unit_test(temporary_files_are_new),
-        cmocka_unit_test(inputs_are_not_outputs),
-        cmocka_unit_test(folders_are_locked),
+        cmocka_unit_test(files_are_read_and_mapped),     cmocka_unit_test(folders_are_made_and_listed),
+        cmocka_unit_test(outputs_appear_whole_or_not),   cmocka_unit_test(outputs_report_failures),
+        cmocka_unit_test(descriptors_are_three_or_more), cmocka_unit_test(pipes_and_devices_are_not_waited_for),
+        cmocka_unit_test(temporary_files_are_new),       cmocka_unit_test(temporary_files_are_listed_while_they_are_there),
+        cmocka_unit_test(inputs_are_not_outputs),        cmocka_unit_test(folders_are_locked),
         cmocka_unit_test(groups_share_a_folder),
     };
     return cmocka_run_group_tests_name("base_files", tests, NULL, NULL);

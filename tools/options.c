@@ -84,7 +84,6 @@ int report_error(const Error *e)
     return e->code == SP_USAGE ? 2 : 1;
 }
 
-
 /* ---- options read -------------------------------------------------------------------------------------------------- */
 
 bool option_given(const Context *c, const char *name)
