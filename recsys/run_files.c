@@ -43,7 +43,7 @@ static void print_description(FILE *f, const Trainer *t)
 {
     const DataConfig *c = &t->config->data;
     fprintf(f, "{\n  \"sapor\": \"%s\",\n  \"model\": \"%s\",\n  \"protocol\": \"%s\",\n  \"seed\": %llu,\n", SAPOR_VERSION,
-            t->model.kind->name, c->protocol == PROTOCOL_MMREC ? "mmrec" : "elliot", (unsigned long long)t->config->seed);
+            t->model.kind->name, protocol_names[c->protocol], (unsigned long long)t->config->seed);
     print_path(f, "train", c->train);
     print_path(f, "valid", c->valid);
     print_path(f, "test", c->test);
