@@ -76,7 +76,7 @@ static Text without_type(Text name, bool *typed)
     return colon ? (Text){name.p, (size_t)(colon - name.p)} : name;
 }
 
-/* Returns a second column with the same right to the role, or 0. */
+/* Returns a second column that fits the role as well, or 0. */
 static size_t find_role(Columns *c, Role role, const Text *field, size_t n)
 {
     int best = 0, best_group = 0;
@@ -164,7 +164,7 @@ bool columns_find(Columns *c, const Text *field, size_t n, const char *told, con
                         "order of the file",
                         path, line, fields_text(field, n, names, sizeof names), told);
         if (count != (int)n)
-            return fail(e, SP_FORMAT, "%s:%zu: has %zu column%s; --columns %s tells of %d", path, line, n, n == 1 ? "" : "s",
+            return fail(e, SP_FORMAT, "%s:%zu: has %zu column%s; --columns %s names %d", path, line, n, n == 1 ? "" : "s",
                         told, count);
         return true;
     }

@@ -16,7 +16,7 @@ typedef struct Columns {
     bool half;     /* no header, but its first row has a name for one of user and item */
     bool told;     /* by Layout.columns */
 } Columns;
-/* From the fields of the first row. False with an error where two columns have an equal right to a role, or `told` does not fit the row. */
+/* From the fields of the first row. False with an error where two columns fit a role equally, or where `told` does not fit the row. */
 bool columns_find(Columns *c, const Text *field, size_t n, const char *told, const char *path, size_t line, Error *e);
 /* Fields of a row for a message: "a, b, c", at most four. */
 const char *fields_text(const Text *field, size_t n, char *buffer, size_t size);

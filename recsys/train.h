@@ -33,7 +33,7 @@ typedef struct Trainer {
 
 /* config.json's text: the whole run with every default filled in, and a hash of the data. */
 const char *run_describe(const Trainer *t, Error *e);
-/* Refuses a folder whose files, as this run would write them, are inputs of the run. */
+/* Refuses a folder whose files, as this run would write them, are inputs of the run; and paths that config.json cannot hold. */
 bool run_spares_inputs(const Trainer *t, Error *e);
 /* Creates the folder, refuses one that another run made, writes config.json, loads a checkpoint where there is one. */
 bool run_open(Trainer *t, Error *e);

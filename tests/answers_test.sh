@@ -84,7 +84,7 @@ is 'files by their names' "1\tw\t1\n2\ty.z\t0.44721359\n"
 wrong 2 'id ID or --query' 'no query' nearest f.npy
 wrong 2 'id and --query together' 'two queries' nearest f.npy --id a --query b
 wrong 2 'model MODEL is missing' 'a query without a model' nearest f.npy --query b
-wrong 2 'model: goes with --query' 'a model without a query' nearest f.npy --id a --model m
+wrong 2 'model is used with --query only' 'a model without a query' nearest f.npy --id a --model m
 wrong 2 'no row of f.npy is called 0; its 6 rows begin with a' 'an unknown name' nearest f.npy --id 0
 wrong 1 'query.s features are all zero' 'a row of zeros as a query' nearest f.npy --id c
 wrong 1 'no such file\|No such file' 'features that are not there' nearest absent.npy --id 0
@@ -95,6 +95,8 @@ right 'an id that begins with a quote' nearest quoted --id s
 is 'is written in quotes' '1\t"""q"" r"\t1\n'
 npy "quoted/a${tab}b.npy" '<f4' '2,' "$one$two"
 wrong 1 'the id "a.b" holds a tab; rename it' 'an id with a tab' nearest quoted --id s
+wrong 2 'f.ids.txt: is an input too' 'row names as the output' nearest f.npy --id a -o f.ids.txt
+wrong 2 'folder/x.npy: is an input too' 'a row of the folder as the output' nearest folder --id x -o folder/x.npy
 mkdir bare
 wrong 1 'bare: holds no <id>.npy' 'a folder without features' nearest bare --id 0
 npy n.npy '<f4' '2, 2' "$one$nought$nan$nought"
@@ -161,6 +163,11 @@ wrong 1 'run/config.json:5: key seed: -1' 'in a report' report run -o no.html
 ok $? 'nothing is written'
 printf 'u\ta\t3e38\nu\tb\t3e38\nv\ta\t3e38\n' >huge.tsv
 wrong 1 'ItemKNN: ratings up to 3e+38 give scores beyond float32' 'scores beyond float32' train ItemKNN --train huge.tsv --set similarity=dot --quiet
+odd=$(printf 'odd\377.tsv')
+cp train.tsv "$odd"
+wrong 2 'path is not valid UTF-8, so config.json cannot hold it' 'a path that config.json cannot hold' train MostPop --train "$odd" --out odd
+[ ! -e odd ]
+ok $? 'leaves nothing'
 printf '1\t1\n1\t2\n2\t2\n2\t0\n' >whole.tsv
 printf '1\t0\n2\t1\n' >held.tsv
 for p in elliot mmrec; do "$sapor" train MostPop --train whole.tsv --test held.tsv --protocol $p --out of-$p --quiet >out 2>err; done

@@ -133,7 +133,7 @@ static bool keep_few(Recs *r, DataSet *d, int64_t few, Arena *a, Error *e)
                                kept ? "recommendation" : "interaction of --test");
 }
 
-/* Longer lists than the longest one there is would hold nothing more. */
+/* The number of items in the longest list. */
 static int64_t longest_list(const Recs *r)
 {
     int64_t most = 0, run = 0;
@@ -184,7 +184,7 @@ bool evaluate_command(Context *c, Error *e)
     if (ok && !s.users)
         ok = fail(e, SP_FORMAT, "%s: no user of %s has a relevant item in it%s", data.test, c->args[0],
                   data.protocol == PROTOCOL_MMREC ? "" : " (elliot: an item rated 0 or more)");
-    if (!option_given(c, "train") && d.format != FORMAT_INTER) /* the test file stands for it: nothing of its own to tell */
+    if (!option_given(c, "train") && d.format != FORMAT_INTER) /* its rows are the test's, and are printed as those */
         d.counted[0] = (Counted){0};
     if (ok) /* now that nothing can fail: an error is one line */
         dataset_describe(&d, c->progress, c->json ? stdout : NULL);

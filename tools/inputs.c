@@ -54,6 +54,16 @@ static bool add_data_of_run(FileSet *s, const char *config, Arena *a, Error *e)
     return true;
 }
 
+/* A file, and the row names of an .npy. */
+static bool add_file(FileSet *s, const char *path, Arena *a, Error *e)
+{
+    Text stem = text_of(path);
+    if (!file_set_add(s, path, e) || !text_ends(stem, ".npy"))
+        return !e->code;
+    const char *ids = arena_printf(a, e, "%.*s.ids.txt", (int)(stem.n - 4), path);
+    return ids && file_set_add(s, ids, e);
+}
+
 /* A file, or what is read of a folder and of those inside it. With depth 1, every .npy of a folder: it is one of features. */
 static bool add_path(FileSet *s, const char *path, int depth, Arena *a, Error *e)
 {
@@ -61,7 +71,7 @@ static bool add_path(FileSet *s, const char *path, int depth, Arena *a, Error *e
     size_t n;
     Error ignored = {0};
     if (!folder_exists(path))
-        return file_set_add(s, path, e);
+        return add_file(s, path, a, e);
     if (!folder_list(&entries, &n, a, path, &ignored))
         return true; /* whoever reads it says why not */
     for (size_t i = 0; i < n; i++) {
@@ -109,7 +119,9 @@ bool output_check(Context *c, const char *option, const char *path, Error *e)
     for (size_t i = 0; ok && i < c->arg_count; i++) {
         Error ignored = {0};
         const char *found = i || file_exists(c->args[i]) ? NULL : model_find(c->args[i], a, &ignored);
-        ok = add_value(s, c->args[i], a, e) && (!found || add_path(s, found, 0, a, e));
+        bool features = strcmp(c->command->name, "nearest") == 0;
+        ok = add_value(s, c->args[i], a, e) && (!found || add_path(s, found, 0, a, e)) &&
+             (!features || add_path(s, c->args[i], 1, a, e));
     }
     const Option *tables[2] = {c->command->options, COMMON_OPTIONS};
     for (size_t t = 0; t < 2; t++)

@@ -6,10 +6,10 @@
 const Option nearest_options[] = {
     {"id", 0, "ID", "the row to start from: its name in .ids.txt, its file's name, or its number from 0; not listed itself"},
     {"query", 0, "TEXT|IMAGE", "start from a text, or from an image file (.jpg, .jpeg, .png, .webp)"},
-    {"model", 0, "MODEL", "with --query: what encodes it; the model that FEATURES come from"},
+    {"model", 0, "MODEL", "with --query: the model that encodes it; it must be the one that made FEATURES"},
     {"top", 'k', "K", "how many rows (default 10)"},
     {"out", 'o', "FILE", "rank, id, similarity by tabs (default: standard output, a table on a terminal)"},
-    {"pool", 0, "P", "with --query: cls, mean or max, where FEATURES were made with it; default: as the model says"},
+    {"pool", 0, "P", "with --query: cls, mean or max; it must be what FEATURES were made with (default: the model's own)"},
     {"layer", 0, "NAME", "with --query: which output of the model (default: the model's own)"},
     {"arch", 0, "NAME", "with --query: take a bare weights file for this architecture (`sapor models` lists them)"},
     {NULL, 0, NULL, NULL},
@@ -134,7 +134,7 @@ bool nearest_command(Context *c, Error *e)
                                           : "--id ID or --query TEXT|IMAGE is missing");
     for (size_t i = 0; i < COUNT(WITH_QUERY) && option_given(c, "id"); i++)
         if (option_given(c, WITH_QUERY[i]))
-            return fail(e, SP_USAGE, "--%s: goes with --query; a row of FEATURES is encoded already", WITH_QUERY[i]);
+            return fail(e, SP_USAGE, "--%s is used with --query only; a row of FEATURES needs no model", WITH_QUERY[i]);
     if (!option_i64(c, "top", 1, INT32_MAX, &k, e))
         return false;
     FeatureTable t;
