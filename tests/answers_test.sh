@@ -193,7 +193,7 @@ eval "$(grep '^users_and_recall=' "$root/tools/demo-movielens.sh")"
 is 'the MovieLens demo reads that' '2 1\n'
 grep -v 'v.c' r.tsv >some.tsv
 right 'a list without such items' evaluate some.tsv --test e.tsv --train t.tsv --cutoffs 2 --metrics Recall --json --few 2
-grep -q '"users":2,"without_list":1,.*"Recall@2":0.5}' out && grep -q '^warning: 1 of 2 users with test items have no list: each counts as 0 (--few)$' err
+grep -q '"users":2,"without_list":1,.*"Recall@2":0.5}' out && grep -q '^warning: 1 of 2 users with such test items have no such item in their list: each counts as 0 (--few)$' err
 ok $? 'counts as 0'
 printf 'u\ta\t-1\nu\tb\t5\nv\ta\t-2\nw\tb\t3\n' >below.tsv
 printf 'u\ta\t2\nu\tb\t1\nv\ta\t1\n' >lists.tsv

@@ -190,8 +190,9 @@ bool evaluate_command(Context *c, Error *e)
         dataset_describe(&d, c->progress, c->json ? stdout : NULL);
     dataset_close(&d);
     if (ok && without && c->progress)
-        fprintf(c->progress, "warning: %lld of %lld users with test items have no list: %s\n", (long long)without,
+        fprintf(c->progress, "warning: %lld of %lld users with %s: %s\n", (long long)without,
                 (long long)(all_count ? s.users : s.users + without),
+                few ? "such test items have no such item in their list" : "test items have no list",
                 few         ? "each counts as 0 (--few)"
                 : all_count ? "each counts as 0 (mmrec)"
                             : "they do not count (elliot)");
