@@ -234,13 +234,13 @@ static bool date_parse(Text t, int64_t *seconds)
 {
     int64_t year, month, day, hour = 0, minute = 0, second = 0, zone_hour = 0, zone_minute = 0;
     if (!take_digits(&t, 4, '-', &year) || !take_digits(&t, 2, '-', &month) || !take_digits(&t, 2, 0, &day) || month < 1 ||
-        month > 12 || day < 1 || day > 31)
+        month > 12 || day < 1 || days_of(year, month, day) >= days_of(year + month / 12, month % 12 + 1, 1))
         return false;
     if (t.n) {
         if (*t.p != 'T' && *t.p != ' ')
             return false;
         t = (Text){t.p + 1, t.n - 1};
-        if (!take_digits(&t, 2, ':', &hour) || !take_digits(&t, 2, 0, &minute) || hour > 24 || minute > 59)
+        if (!take_digits(&t, 2, ':', &hour) || !take_digits(&t, 2, 0, &minute) || hour > 23 || minute > 59)
             return false;
         if (t.n && *t.p == ':') {
             t = (Text){t.p + 1, t.n - 1};
