@@ -76,7 +76,7 @@ static Text without_type(Text name, bool *typed)
     return colon ? (Text){name.p, (size_t)(colon - name.p)} : name;
 }
 
-/* Returns a second column with the same right to the role, or 0. */
+/* Returns a second column that fits the role as well, or 0. */
 static size_t find_role(Columns *c, Role role, const Text *field, size_t n)
 {
     int best = 0, best_group = 0;
@@ -164,7 +164,7 @@ bool columns_find(Columns *c, const Text *field, size_t n, const char *told, con
                         "order of the file",
                         path, line, fields_text(field, n, names, sizeof names), told);
         if (count != (int)n)
-            return fail(e, SP_FORMAT, "%s:%zu: has %zu column%s; --columns %s tells of %d", path, line, n, n == 1 ? "" : "s",
+            return fail(e, SP_FORMAT, "%s:%zu: has %zu column%s; --columns %s names %d", path, line, n, n == 1 ? "" : "s",
                         told, count);
         return true;
     }
@@ -234,13 +234,13 @@ static bool date_parse(Text t, int64_t *seconds)
 {
     int64_t year, month, day, hour = 0, minute = 0, second = 0, zone_hour = 0, zone_minute = 0;
     if (!take_digits(&t, 4, '-', &year) || !take_digits(&t, 2, '-', &month) || !take_digits(&t, 2, 0, &day) || month < 1 ||
-        month > 12 || day < 1 || day > 31)
+        month > 12 || day < 1 || days_of(year, month, day) >= days_of(year + month / 12, month % 12 + 1, 1))
         return false;
     if (t.n) {
         if (*t.p != 'T' && *t.p != ' ')
             return false;
         t = (Text){t.p + 1, t.n - 1};
-        if (!take_digits(&t, 2, ':', &hour) || !take_digits(&t, 2, 0, &minute) || hour > 24 || minute > 59)
+        if (!take_digits(&t, 2, ':', &hour) || !take_digits(&t, 2, 0, &minute) || hour > 23 || minute > 59)
             return false;
         if (t.n && *t.p == ':') {
             t = (Text){t.p + 1, t.n - 1};

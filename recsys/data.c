@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+const char *const protocol_names[2] = {[PROTOCOL_ELLIOT] = "elliot", [PROTOCOL_MMREC] = "mmrec"};
+
 bool all_whole(const Text *ids, size_t n, int64_t *numbers)
 {
     for (size_t i = 0; i < n; i++) {
@@ -254,6 +256,8 @@ static bool load_part(Pairs *p, DataSet *d, const Source *s, int part, const boo
     }
     ok = ok && pairs_build(p, d->U, text_index_count(d->items), rows, n, d->arena, e);
     counted->repeated = ok ? (int64_t)n - p->count : 0;
+    for (int64_t k = 0; ok && !is_train && d->protocol == PROTOCOL_ELLIOT && k < p->count; k++)
+        counted->below += p->rating[k] < 0;
     arena_free(scratch);
     return ok;
 }
@@ -284,7 +288,11 @@ static bool read_parts(Ratings r[PARTS], Source source[PARTS], const DataConfig 
         if (!path[p])
             continue;
         if (p != TRAIN && r[TRAIN].part && !strcmp(path[p], path[TRAIN]))
-            continue; /* has its rows by their label */
+            continue;                                      /* has its rows by their label */
+        if (p != TRAIN && !strcmp(path[p], path[TRAIN])) { /* read once: it may be a pipe */
+            source[p] = source[TRAIN];
+            continue;
+        }
         if (!ratings_read_as(&r[p], path[p], c->format, &c->layout, scratch, e) || (p == TRAIN && !ratings_sure(&r[p], e)))
             return false;
         if (p != TRAIN && r[TRAIN].part)
@@ -372,17 +380,17 @@ static const char *const PART_NAMES[PARTS] = {"train", "valid", "test"};
 
 static void describe_json(const DataSet *d, double density, FILE *to)
 {
-    fprintf(to, "{\"event\":\"data\",\"format\":\"%s\",\"read_as\":\"%s\",\"columns\":", format_name(d->format),
-            format_words(d->format, d->cut));
-    json_print_string(to, text_of(d->columns));
+    describe_reading(d->format, d->cut, d->columns, to);
     fprintf(to, ",\"users\":%lld,\"items\":%lld,\"density\":%.6g", (long long)d->U, (long long)d->I, density);
     for (int p = 0; p < PARTS; p++)
         if (d->counted[p].rows) {
             const Counted *n = &d->counted[p];
-            fprintf(to,
-                    ",\"%s\":{\"rows\":%lld,\"left_out\":{\"user_not_in_train\":%lld,\"repeated\":%lld},\"item_not_in_"
-                    "train\":%lld}",
-                    PART_NAMES[p], (long long)n->rows, (long long)n->cold, (long long)n->repeated, (long long)n->unknown);
+            fprintf(
+                to,
+                ",\"%s\":{\"rows\":%lld,\"left_out\":{\"user_not_in_train\":%lld,\"repeated\":%lld,\"rating_below_0\":%lld},"
+                "\"item_not_in_train\":%lld}",
+                PART_NAMES[p], (long long)n->rows, (long long)n->cold, (long long)n->repeated, (long long)n->below,
+                (long long)n->unknown);
         }
     fputs("}\n", to);
 }
@@ -408,6 +416,11 @@ void dataset_describe(const DataSet *d, FILE *text, FILE *json)
         }
         if (n->repeated) {
             fprintf(text, "%s%lld %s rows that a later row repeats", before, (long long)n->repeated, PART_NAMES[p]);
+            before = ", ";
+        }
+        if (n->below) {
+            fprintf(text, "%s%lld %s rows with a rating below 0, which are not relevant (elliot)", before,
+                    (long long)n->below, PART_NAMES[p]);
             before = ", ";
         }
     }

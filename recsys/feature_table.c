@@ -3,22 +3,14 @@
 
 #include <math.h>
 
-/* An item's features: (1, D) or (D,). */
-static bool is_one_row(const Array *x)
-{
-    return x->dims > 0 && x->count > 0 && x->count == x->shape[x->dims - 1];
-}
-
 static bool read_row(FeatureTable *t, const char *file, size_t row, size_t rows, Arena *a, Arena *scratch, Error *e)
 {
     Npy n;
-    if (!npy_open(&n, file, scratch, e))
+    if (!feature_row_open(&n, file, scratch, e))
         return false;
     const Array *x = &n.array;
-    bool ok =
-        is_one_row(x) || fail(e, SP_SHAPE, "%s: holds %lld numbers in %d dimensions; an item's features are (1, D) or (D,)",
-                              file, (long long)x->count, x->dims);
-    if (ok && !t->rows.data) {
+    bool ok = true;
+    if (!t->rows.data) {
         t->rows.shape[1] = x->count;
         ok = (t->rows.data = arena_alloc(a, rows, (size_t)x->count * sizeof(float), e)) != NULL;
     }
@@ -47,7 +39,9 @@ static bool open_folder(FeatureTable *t, const char *path, Arena *a, Arena *scra
         ArenaMark mark = arena_mark(scratch);
         Text name = text_of(entries[i].name);
         const char *file = path_join(scratch, path, entries[i].name, e);
-        if (!file || text_index_add(t->names, (Text){name.p, name.n - 4}, e) < 0 || !read_row(t, file, i, n, a, scratch, e))
+        Text id = {name.p, name.n - 4};
+        if (!file || !id_check(id, file, 0, e) || text_index_add(t->names, id, e) < 0 ||
+            !read_row(t, file, i, n, a, scratch, e))
             return false;
         arena_rewind(scratch, mark);
     }

@@ -99,18 +99,28 @@ static bool check_owner(TextIndex *owners, int64_t **whose, size_t *room, Text c
                 file, (int)MIN(x.n, (size_t)60), x.p, (int)MIN(y.n, (size_t)60), y.p);
 }
 
+bool feature_row_open(Npy *n, const char *file, Arena *a, Error *e)
+{
+    if (!npy_read(n, file, a, e))
+        return false;
+    const Array *x = &n->array;
+    if (x->dims > 0 && x->count > 0 && x->count == x->shape[x->dims - 1])
+        return true;
+    fail(e, SP_SHAPE, "%s: holds %lld numbers in %d dimensions; an item's features are (1, D) or (D,)", file,
+         (long long)x->count, x->dims);
+    npy_close(n);
+    return false;
+}
+
 static bool read_item(Feature *f, const DataSet *d, const char *file, int64_t i, float **data, Arena *scratch, Arena *a,
                       Error *e)
 {
     Npy n;
-    if (!npy_read(&n, file, scratch, e))
+    if (!feature_row_open(&n, file, scratch, e))
         return false;
     const Array *x = &n.array;
     bool ok = true;
-    if (x->dims == 0 || x->count == 0 || x->count != x->shape[x->dims - 1])
-        ok = fail(e, SP_SHAPE, "%s: holds %lld numbers in %d dimensions; an item's features are (1, D) or (D,)", file,
-                  (long long)x->count, x->dims);
-    if (ok && !*data) {
+    if (!*data) {
         f->D = x->count;
         ok = (*data = arena_alloc(a, (size_t)d->I, (size_t)f->D * sizeof(float), e)) != NULL;
     }

@@ -37,6 +37,13 @@ const char *format_words(Format f, char cut)
     }
 }
 
+void describe_reading(Format f, char cut, const char *columns, FILE *json)
+{
+    fprintf(json, "{\"event\":\"data\",\"format\":\"%s\",\"read_as\":\"%s\",\"columns\":", format_name(f),
+            format_words(f, cut));
+    json_print_string(json, text_of(columns));
+}
+
 bool layout_separator(const char *word, char *cut)
 {
     static const struct {

@@ -201,6 +201,14 @@ static int64_t count_relevant(const Pairs *truth, Protocol p, int64_t user)
     return n;
 }
 
+int64_t relevant_users(const Pairs *truth, Protocol p, int64_t U)
+{
+    int64_t n = 0;
+    for (int64_t u = 0; u < U; u++)
+        n += count_relevant(truth, p, u) > 0;
+    return n;
+}
+
 /* Where an item stands in the user's truth; -1 when it does not. */
 static int64_t find_item(const Pairs *p, int64_t user, int32_t item)
 {

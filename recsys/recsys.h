@@ -66,11 +66,13 @@ typedef struct Feature { /* one modality; row i belongs to item i of the data se
     Npy file;          /* open while data points into it */
 } Feature;
 typedef enum Protocol { PROTOCOL_ELLIOT, PROTOCOL_MMREC } Protocol;
-typedef struct Counted { /* rows of one part, in numbers */
-    int64_t rows;        /* in the file */
-    int64_t cold;        /* left out: train has no row of their user */
-    int64_t repeated;    /* left out: a later row has the same user and item */
-    int64_t unknown;     /* kept, and always missed: train has no row of their item */
+extern const char *const protocol_names[2]; /* "elliot", "mmrec" */
+typedef struct Counted {                    /* rows of one part, in numbers */
+    int64_t rows;                           /* in the file */
+    int64_t cold;                           /* left out: train has no row of their user */
+    int64_t repeated;                       /* left out: a later row has the same user and item */
+    int64_t below;   /* of valid and test under Elliot, left out by the metrics: the rating is below 0 */
+    int64_t unknown; /* kept, and always missed: train has no row of their item */
 } Counted;
 typedef struct DataSet {
     int64_t U, I;
@@ -147,7 +149,7 @@ typedef struct SplitConfig {
  * where there is no such part now, is an error. */
 bool split_file(const char *ratings, const char *dir, const SplitConfig *c, size_t counts[3], Error *e);
 
-/* ---- metrics (metrics.c): recipes.md 6.2, 6.3 ----------- --------------------------------------------------------------------------- */
+/* ---- metrics (metrics.c): recipes.md 6.2, 6.3 -------------------------------------------------------------------------------------- */
 
 typedef struct Metric {
     const char *name, *about;
@@ -189,6 +191,8 @@ bool score_lists_of(Scores *s, Protocol p, const Lists *l, const Pairs *truth, c
 bool score_lists(Scores *s, Protocol p, const int32_t *users, int64_t n, int64_t K, const int32_t *top, const Pairs *truth,
                  const char *const *metrics, size_t metric_count, const int64_t *cutoffs, size_t cutoff_count, Arena *a,
                  Error *e);
+/* How many of U users have a relevant item in `truth`: those that count where each has a list. */
+int64_t relevant_users(const Pairs *truth, Protocol p, int64_t U);
 
 /* ---- recommenders --------------------------------------------------------------------------------------------------------------------- */
 

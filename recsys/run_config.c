@@ -136,7 +136,6 @@ static const Json *read_object(const char *dir, const char *name, const char **p
 
 bool run_config_read(RunConfig *c, const char *dir, Arena *a, Error *e)
 {
-    static const char *const PROTOCOLS[] = {[PROTOCOL_ELLIOT] = "elliot", [PROTOCOL_MMREC] = "mmrec"};
     *c = (RunConfig){0};
     Reader r = {.within = ""};
     const char *there = path_join(a, dir, "config.json", e), *format;
@@ -153,7 +152,7 @@ bool run_config_read(RunConfig *c, const char *dir, Arena *a, Error *e)
         return fail(e, SP_FORMAT, "%s:%u: key model: there is no recommender \"%.60s\"; `sapor models` lists them", r.path,
                     (unsigned)json_get(r.object, "model")->line, c->train.model);
     int64_t seed;
-    if (!read_word(&r, "protocol", PROTOCOLS, COUNT(PROTOCOLS), "elliot or mmrec", &protocol, e) ||
+    if (!read_word(&r, "protocol", protocol_names, COUNT(protocol_names), "elliot or mmrec", &protocol, e) ||
         !read_count(&r, "seed", 0, &seed, e) || !read_path(&r, "train", &c->train.data.train, e) ||
         !read_path(&r, "valid", &c->train.data.valid, e) || !read_path(&r, "test", &c->train.data.test, e) ||
         !(format = need_text(&r, "format", e)))

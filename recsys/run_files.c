@@ -43,7 +43,7 @@ static void print_description(FILE *f, const Trainer *t)
 {
     const DataConfig *c = &t->config->data;
     fprintf(f, "{\n  \"sapor\": \"%s\",\n  \"model\": \"%s\",\n  \"protocol\": \"%s\",\n  \"seed\": %llu,\n", SAPOR_VERSION,
-            t->model.kind->name, c->protocol == PROTOCOL_MMREC ? "mmrec" : "elliot", (unsigned long long)t->config->seed);
+            t->model.kind->name, protocol_names[c->protocol], (unsigned long long)t->config->seed);
     print_path(f, "train", c->train);
     print_path(f, "valid", c->valid);
     print_path(f, "test", c->test);
@@ -254,6 +254,14 @@ static bool add_feature(FileSet *s, const char *path, Arena *a, Error *e)
     return ok;
 }
 
+/* config.json holds paths as texts, by which the data are found again. */
+static bool check_path(const char *path, Error *e)
+{
+    size_t at;
+    return !path || utf8_valid(text_of(path), &at) ||
+           fail(e, SP_USAGE, "%s: this path is not valid UTF-8, so config.json cannot hold it; rename the file", path);
+}
+
 bool run_spares_inputs(const Trainer *t, Error *e)
 {
     static const char *const WRITTEN[] = {"config.json", "checkpoint.safetensors", "user.npy",
@@ -265,6 +273,10 @@ bool run_spares_inputs(const Trainer *t, Error *e)
     ArenaMark mark = arena_mark(t->scratch);
     FileSet *s = file_set_new(t->scratch, e);
     bool ok = s != NULL, some = false;
+    for (size_t i = 0; ok && i < COUNT(path); i++)
+        ok = check_path(path[i], e);
+    for (size_t i = 0; ok && i < c->feature_count; i++)
+        ok = check_path(c->features[i], e);
     for (size_t i = 0; ok && i < COUNT(WRITTEN); i++) {
         ok = (out[i] = in_folder(t, WRITTEN[i], e)) != NULL;
         some = some || (ok && file_exists(out[i]));

@@ -292,9 +292,7 @@ static void describe(const Work *w, const Kept *n)
     double density = (double)(n->rows - n->repeated) / ((double)n->users * (double)n->items);
     long long dropped = (long long)r->count - (long long)n->rows;
     if (c->json) {
-        fprintf(c->json, "{\"event\":\"data\",\"format\":\"%s\",\"read_as\":\"%s\",\"columns\":", format_name(r->format),
-                format_words(r->format, r->cut));
-        json_print_string(c->json, text_of(r->columns));
+        describe_reading(r->format, r->cut, r->columns, c->json);
         fprintf(c->json,
                 ",\"users\":%lld,\"items\":%lld,\"rows\":%lld,\"density\":%.6g,\"left_out\":{\"core\":%lld},\"repeated\":%"
                 "lld}\n",

@@ -200,21 +200,38 @@ static bool out_of_patience(const Trainer *t)
     return patience > 0 && t->unimproved >= patience + (t->data.protocol == PROTOCOL_MMREC);
 }
 
-/* A step can end beyond float32 after its loss was looked at: nothing is ranked by such vectors. */
-static bool check_vectors(const Trainer *t, const Tensor *x, const char *whose, Error *e)
+/* *largest: the largest magnitude in x; every number must be finite. */
+static bool check_finite(const Trainer *t, const Tensor *x, const char *whose, double *largest, Error *e)
 {
     enum { CHUNK = 4096 };
     float host[CHUNK];
-    for (int64_t at = 0; x && at < x->count; at += CHUNK) {
+    *largest = 0;
+    for (int64_t at = 0; at < x->count; at += CHUNK) {
         int64_t n = MIN((int64_t)CHUNK, x->count - at);
         tensor_read(t->device, x, at, n, host);
-        for (int64_t i = 0; i < n; i++)
+        for (int64_t i = 0; i < n; i++) {
             if (!isfinite(host[i]))
                 return fail(e, SP_FORMAT, "%s: the %s vectors hold %f after epoch %lld; try a smaller lr than %s",
                             t->model.kind->name, whose, (double)host[i], (long long)t->epoch,
                             setting_text(t->settings, "lr"));
+            *largest = fmax(*largest, fabs((double)host[i]));
+        }
     }
     return true;
+}
+
+/* A step can end beyond float32 after its loss was computed: nothing is ranked by such vectors, and none that trained_open would refuse are
+ * written. */
+static bool check_vectors(const Trainer *t, const Tensor *users, const Tensor *items, Error *e)
+{
+    double user, item;
+    return check_finite(t, users, "users'", &user, e) && check_finite(t, items, "items'", &item, e) &&
+           (products_fit(user, item, cols_of(users)) ||
+            fail(e, SP_FORMAT,
+                 "%s: the users' vectors hold %g and the items' %g after epoch %lld: their products are beyond float32; try "
+                 "a "
+                 "smaller lr than %s",
+                 t->model.kind->name, user, item, (long long)t->epoch, setting_text(t->settings, "lr")));
 }
 
 static bool evaluate(Trainer *t, Scores *valid, Scores *test, Error *e)
@@ -225,8 +242,7 @@ static bool evaluate(Trainer *t, Scores *valid, Scores *test, Error *e)
     bool ok = tape != NULL;
     if (ok && m->kind->represent) {
         tape_reset(tape, (Draw){m->seed, DRAW_EVALUATION, (uint32_t)t->epoch});
-        ok = m->kind->represent(tape, m, &users, &items) && tape_ok(tape, e) && check_vectors(t, users, "users'", e) &&
-             check_vectors(t, items, "items'", e);
+        ok = m->kind->represent(tape, m, &users, &items) && tape_ok(tape, e) && check_vectors(t, users, items, e);
     }
     ok = ok && evaluate_model(m, users, items, &t->eval, valid, test, t->scratch, e);
     if (ok) {

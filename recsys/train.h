@@ -33,7 +33,7 @@ typedef struct Trainer {
 
 /* config.json's text: the whole run with every default filled in, and a hash of the data. */
 const char *run_describe(const Trainer *t, Error *e);
-/* Refuses a folder whose files, as this run would write them, are inputs of the run. */
+/* Refuses a folder whose files, as this run would write them, are inputs of the run; and paths that config.json cannot hold. */
 bool run_spares_inputs(const Trainer *t, Error *e);
 /* Creates the folder, refuses one that another run made, writes config.json, loads a checkpoint where there is one. */
 bool run_open(Trainer *t, Error *e);
@@ -46,6 +46,9 @@ bool run_write_result(const Trainer *t, Error *e);
 void scores_print_json(FILE *to, const Scores *s); /* {"Recall@20":0.1,...} */
 /* The settings that t->config gives t->model.kind, and what is measured by them. */
 bool trainer_settings(Trainer *t, Error *e);
+/* Refuses vectors of D numbers, at most `user` and `item` in magnitude, whose dot products may be beyond float32: for a run that would write
+ * them and for one that is read. */
+bool products_fit(double user, double item, int64_t D);
 /* Loads data and settings and makes the model, not yet trained. */
 bool trainer_load(Trainer *t, Error *e);
 

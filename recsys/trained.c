@@ -143,6 +143,11 @@ static bool read_seen(Trained *t, const char *dir, Error *e)
     return ok || fail(e, SP_FORMAT, "%s: its train pairs do not fit the users and items; train again", path);
 }
 
+bool products_fit(double user, double item, int64_t D)
+{
+    return user * item * (double)D < (double)FLT_MAX;
+}
+
 static bool open_vectors(Trained *t, const char *dir, Error *e)
 {
     double user = 0, item = 0;
@@ -153,7 +158,7 @@ static bool open_vectors(Trained *t, const char *dir, Error *e)
     if (cols_of(t->user) != cols_of(t->item))
         return fail(e, SP_SHAPE, "%s: user.npy has vectors of %lld, item.npy of %lld; train again", dir,
                     (long long)cols_of(t->user), (long long)cols_of(t->item));
-    return user * item * (double)cols_of(t->user) < (double)FLT_MAX ||
+    return products_fit(user, item, cols_of(t->user)) ||
            fail(e, SP_FORMAT, "%s: user.npy holds %g and item.npy %g: their products are beyond float32; train again", dir,
                 user, item);
 }
@@ -205,7 +210,7 @@ static bool rank(Trained *t, const int32_t *ids, int64_t n, int64_t k, int32_t *
     return rank_users(&t->trainer.model, NULL, NULL, ids, n, k, top, scores, e);
 }
 
-enum { USERS_AT_ONCE = 1024 };
+enum { USERS_AT_ONCE = 1024, LISTED_AT_ONCE = 1 << 24 }; /* at most: users ranked at once, and the items in their lists */
 
 bool trained_recommend(Trained *t, const Text *users, size_t n, int64_t k, RecommendVisit *visit, void *arg, Error *e)
 {
@@ -216,7 +221,7 @@ bool trained_recommend(Trained *t, const Text *users, size_t n, int64_t k, Recom
     Arena *scratch = arena_new(t->device->heap, 0); /* its own: threads may share t */
     if (!scratch)
         return fail_memory(e, (size_t)count, "recommending");
-    int64_t block = MIN(count, (int64_t)USERS_AT_ONCE);
+    int64_t block = MAX(MIN(MIN(count, (int64_t)USERS_AT_ONCE), LISTED_AT_ONCE / k), (int64_t)1);
     int32_t *ids = NEW(scratch, int32_t, count, e), *top = NEW(scratch, int32_t, block * k, e);
     float *scores = NEW(scratch, float, block *k, e);
     Text *items = NEW(scratch, Text, k, e);
@@ -227,8 +232,8 @@ bool trained_recommend(Trained *t, const Text *users, size_t n, int64_t k, Recom
         ok = (number >= 0 && number < all) || fail(e, SP_USAGE, "no user is called %.*s among the %lld that were trained on",
                                                    (int)users[i].n, users[i].p, (long long)all);
     }
-    for (int64_t first = 0; ok && first < count; first += USERS_AT_ONCE) {
-        int64_t now = MIN((int64_t)USERS_AT_ONCE, count - first);
+    for (int64_t first = 0; ok && first < count; first += block) {
+        int64_t now = MIN(block, count - first);
         ok = rank(t, ids + first, now, k, top, scores, e);
         for (int64_t b = 0; ok && b < now; b++) {
             int64_t got = 0;

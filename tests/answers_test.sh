@@ -84,10 +84,19 @@ is 'files by their names' "1\tw\t1\n2\ty.z\t0.44721359\n"
 wrong 2 'id ID or --query' 'no query' nearest f.npy
 wrong 2 'id and --query together' 'two queries' nearest f.npy --id a --query b
 wrong 2 'model MODEL is missing' 'a query without a model' nearest f.npy --query b
-wrong 2 'model: goes with --query' 'a model without a query' nearest f.npy --id a --model m
+wrong 2 'model is used with --query only' 'a model without a query' nearest f.npy --id a --model m
 wrong 2 'no row of f.npy is called 0; its 6 rows begin with a' 'an unknown name' nearest f.npy --id 0
 wrong 1 'query.s features are all zero' 'a row of zeros as a query' nearest f.npy --id c
 wrong 1 'no such file\|No such file' 'features that are not there' nearest absent.npy --id 0
+mkdir quoted
+npy 'quoted/"q" r.npy' '<f4' '2,' "$one$two"
+npy quoted/s.npy '<f4' '2,' "$one$two"
+right 'an id that begins with a quote' nearest quoted --id s
+is 'is written in quotes' '1\t"""q"" r"\t1\n'
+npy "quoted/a${tab}b.npy" '<f4' '2,' "$one$two"
+wrong 1 'the id "a.b" holds a tab; rename it' 'an id with a tab' nearest quoted --id s
+wrong 2 'f.ids.txt: is an input too' 'row names as the output' nearest f.npy --id a -o f.ids.txt
+wrong 2 'folder/x.npy: is an input too' 'a row of the folder as the output' nearest folder --id x -o folder/x.npy
 mkdir bare
 wrong 1 'bare: holds no <id>.npy' 'a folder without features' nearest bare --id 0
 npy n.npy '<f4' '2, 2' "$one$nought$nan$nought"
@@ -152,6 +161,17 @@ wrong 1 'run/config.json:5: key seed: -1' 'a seed below 0' recommend run -o no.t
 wrong 1 'run/config.json:5: key seed: -1' 'in a report' report run -o no.html
 [ ! -e no.tsv ] && [ ! -e no.html ]
 ok $? 'nothing is written'
+printf 'u\ta\t3e38\nu\tb\t3e38\nv\ta\t3e38\n' >huge.tsv
+wrong 1 'ItemKNN: ratings up to 3e+38 give scores beyond float32' 'scores beyond float32' train ItemKNN --train huge.tsv --set similarity=dot --quiet
+odd=$(printf 'odd\377.tsv')
+cp train.tsv "$odd"
+wrong 2 'path is not valid UTF-8, so config.json cannot hold it' 'a path that config.json cannot hold' train MostPop --train "$odd" --out odd
+[ ! -e odd ]
+ok $? 'leaves nothing'
+printf '1\t1\n1\t2\n2\t2\n2\t0\n' >whole.tsv
+printf '1\t0\n2\t1\n' >held.tsv
+for p in elliot mmrec; do "$sapor" train MostPop --train whole.tsv --test held.tsv --protocol $p --out of-$p --quiet >out 2>err; done
+wrong 2 'of-elliot is of protocol elliot and of-mmrec of mmrec, whose figures differ' 'a report of two protocols' report of-elliot of-mmrec -o no.html
 wrong 2 'setting epochs=0: must be at least 1' 'no epoch at all' train BPRMF --train train.tsv --set epochs=0
 
 # ---- evaluate --------------------------------------------------------------------------------------------------------------
@@ -168,6 +188,23 @@ ok $? 'all items'
 right 'items with fewer than two' evaluate r.tsv --test e.tsv --train t.tsv --cutoffs 1,2 --metrics Recall --json --few 2
 grep -q '"users":2,"without_list":0,.*"Recall@1":0.75,"Recall@2":1}' out
 ok $? 'c and d only, in lists and truth'
+eval "$(grep '^users_and_recall=' "$root/tools/demo-movielens.sh")"
+"$sapor" evaluate r.tsv --test e.tsv --train t.tsv --cutoffs 20 --metrics Recall --json --few 2 --quiet 2>err | sed -n "$users_and_recall" >out
+is 'the MovieLens demo reads that' '2 1\n'
+grep -v 'v.c' r.tsv >some.tsv
+right 'a list without such items' evaluate some.tsv --test e.tsv --train t.tsv --cutoffs 2 --metrics Recall --json --few 2
+grep -q '"users":2,"without_list":1,.*"Recall@2":0.5}' out && grep -q '^warning: 1 of 2 users with such test items have no such item in their list: each counts as 0 (--few)$' err
+ok $? 'counts as 0'
+printf 'u\ta\t-1\nu\tb\t5\nv\ta\t-2\nw\tb\t3\n' >below.tsv
+printf 'u\ta\t2\nu\tb\t1\nv\ta\t1\n' >lists.tsv
+right 'ratings below 0 under elliot' evaluate lists.tsv --test below.tsv --cutoffs 2 --metrics Recall --json
+grep -q '"rating_below_0":2' out && grep -q '"users":1,"without_list":1,.*"Recall@2":1}' out && grep -q 'left out: 2 test rows with a rating below 0' err &&
+    grep -q '^warning: 1 of 2 users with test items have no list' err
+ok $? 'are not relevant, and a user who has no others needs no list'
+printf 'v\ta\t-2\n' >v.tsv
+wrong 1 'v.tsv: no user of lists.tsv has a relevant item in it (elliot: an item rated 0 or more)' 'nobody to judge' evaluate lists.tsv --test v.tsv
+cat below.tsv | "$sapor" evaluate lists.tsv --test /dev/stdin --quiet >out 2>err && grep -q '^1 users$' out
+ok $? 'a test file from a pipe is read once'
 wrong 2 'few: --train F is missing' 'few of what' evaluate r.tsv --test e.tsv --few 2
 printf 'u\ta\t9\n' >none.tsv
 wrong 1 'few 2: no recommendation is of an item' 'no recommendation of such items' evaluate none.tsv --test e.tsv --train t.tsv --few 2

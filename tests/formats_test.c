@@ -211,7 +211,7 @@ static void names_of_columns(void **state)
         {"u1,x,y,i1,4\nu2,x,y,i2,5\n", "user,-,-,item,rating", "(user, item, rating): u1 i1 4 0; u2 i2 5 0;"},
         {"196\t2010-10-17T01:48:53Z\t39.7\t-104.9\t88847\n", "user,time,-,-,item",
          "(user, item, time): 196 88847 1 1287280133;"},
-        {"u1,i1,4\n", "user,item", "r:1: has 3 columns; --columns user,item tells of 2"},
+        {"u1,i1,4\n", "user,item", "r:1: has 3 columns; --columns user,item names 2"},
         {"u1,i1,4\n", "user,book,rating", "--columns user,book,rating are not all among them"},
         {"userID,itemID,x_label\n1,2,0\n", "userID,itemID", "MMRec .inter (userID, itemID, x_label): 1 2 1 0;"},
     };
@@ -309,6 +309,11 @@ static void times_and_dates(void **state)
         {"2005-09-06T12:30:05.250+02:00", 1126002605},
         {"2005-13-06", -1},
         {"2005-09", -1},
+        {"2004-02-29", 1078012800},
+        {"2004-12-31", 1104451200},
+        {"2005-02-29", -1}, /* there is no such day */
+        {"2005-09-31", -1},
+        {"2005-09-06 24:30", -1},
         {"09 13, 2009", -1},
         {"2005-09-06x", -1},
         {"2005-09-06T12", -1},

@@ -105,6 +105,7 @@ static void ratings_below_zero(void **state)
     const int64_t cutoffs[] = {4};
     assert_ok(score_lists(&s, PROTOCOL_ELLIOT, users, 3, 5, top, &rated, names, 4, cutoffs, 1, a, &e), e);
     assert_int_equal(s.users, 1);
+    assert_true(relevant_users(&rated, PROTOCOL_ELLIOT, 3) == 1 && relevant_users(&rated, PROTOCOL_MMREC, 3) == 2);
     assert_true(s.mean[0] == 0.5 && s.mean[1] == 0.25); /* the hit is item 1, at rank 3; 7 is relevant and not in the list */
     assert_true(fabs(s.mean[2] - 63 * 0.5 / (63 + 0.63092975357145743)) < 1e-12);
     assert_true(fabs(s.mean[3] - 0.5 / 1.63092975357145743) < 1e-12);

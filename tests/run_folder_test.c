@@ -385,6 +385,59 @@ static void vectors_that_are_not_finite_are_not_written(void **state)
     assert_false(file_exists(in(b, "diverged", "user.npy")));
 }
 
+/* Finite vectors whose products are not: trained_open refuses them by the same rule. */
+static void vectors_whose_products_are_too_large_are_not_written(void **state)
+{
+    Bench *b = *state;
+    TrainResult r;
+    Error e = {0};
+    const char *set[] = {"epochs=1", "batch_size=1000000", "lr=1e25"};
+    TrainConfig c = {.model = "BPRMF",
+                     .data = {.train = b->train},
+                     .set = set,
+                     .set_count = COUNT(set),
+                     .out = in(b, "large", NULL),
+                     .seed = 3};
+    assert_false(train_run(&b->device, &c, &r, b->arena, &e));
+    assert_error(e, SP_FORMAT, "products are beyond float32; try a smaller lr than 1e25");
+    assert_false(file_exists(in(b, "large", "user.npy")));
+}
+
+/* --columns and --separator are in config.json, and a run is read with them. */
+static void layouts_come_back(void **state)
+{
+    Bench *b = *state;
+    static const struct {
+        const char *row, *columns; /* row: of a user and an item */
+        char cut;
+    } cases[] = {{"u%d\ti%d\n", "who,a \"b\"", '\t'},
+                 {"u%d,i%d,note\n", "user,item,-", ','},
+                 {"u%d;i%d\n", NULL, ';'},
+                 {"u%d::i%d\n", "user,item", ':'},
+                 {"u%d i%d 5\n", "user,item,rating", ' '}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        Error e = {0};
+        TrainResult r;
+        const char *path = in(b, "layout.txt", NULL), *out = arena_printf(b->arena, &e, "%s/layout%zu", b->folder, i);
+        FILE *f = fopen(path, "w");
+        assert_non_null(f);
+        fputs(i == 0 ? "who\t\"a \"\"b\"\"\"\n" : "", f);
+        for (int u = 0; u < USERS; u++)
+            for (int k = 0; k < 4; k++)
+                fprintf(f, cases[i].row, u, (u + k) % ITEMS);
+        fclose(f);
+        TrainConfig c = {
+            .model = "ItemKNN", .data = {.train = path, .layout = {cases[i].columns, cases[i].cut}}, .out = out, .seed = 3};
+        assert_ok(train_run(&b->device, &c, &r, b->arena, &e), e);
+        RunConfig config;
+        assert_ok(run_config_read(&config, out, b->arena, &e), e);
+        const Layout *read = &config.train.data.layout;
+        assert_int_equal(read->cut, cases[i].cut);
+        assert_true(cases[i].columns ? read->columns && !strcmp(read->columns, cases[i].columns) : !read->columns);
+        opens(b, out, false, NULL);
+    }
+}
+
 /* Under MMRec validation and test say which items there are, too; a model without vectors has all of them again. */
 static void mmrec_items_come_back(void **state)
 {
@@ -445,6 +498,8 @@ int main(void)
                                        cmocka_unit_test(checkpoints_are_checked),
                                        cmocka_unit_test(unfinished_runs_are_refused),
                                        cmocka_unit_test(vectors_that_are_not_finite_are_not_written),
+                                       cmocka_unit_test(vectors_whose_products_are_too_large_are_not_written),
+                                       cmocka_unit_test(layouts_come_back),
                                        cmocka_unit_test(mmrec_items_come_back),
                                        cmocka_unit_test(settings_are_refused_by_train_too)};
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -31,11 +31,10 @@ bool read_format(const Context *c, Format *f, Layout *layout, Error *e)
 
 bool read_protocol(const Context *c, Protocol *p, Error *e)
 {
-    static const char *const PROTOCOLS[] = {"elliot", "mmrec"};
     int protocol = 0;
-    if (!option_choice(c, "protocol", PROTOCOLS, COUNT(PROTOCOLS), &protocol, e))
+    if (!option_choice(c, "protocol", protocol_names, COUNT(protocol_names), &protocol, e))
         return false;
-    *p = protocol ? PROTOCOL_MMREC : PROTOCOL_ELLIOT;
+    *p = (Protocol)protocol;
     return true;
 }
 

@@ -8,7 +8,7 @@ const Option evaluate_options[] = {
     {"cutoffs", 0, "K,...", "at which lengths of the list (default 10,20)"},
     {"protocol", 0, "P", "elliot or mmrec: whose definitions (default elliot)"},
     {"few", 0, "N",
-     "judge apart the items with fewer than N interactions in --train: no other item counts in lists or truth"},
+     "judge only the items with fewer than N interactions in --train: the others are removed from lists and truth"},
     FORMAT_OPTIONS("of --test and --train: "),
     {NULL, 0, NULL, NULL},
 };
@@ -36,15 +36,11 @@ static bool make_lists(Lists *l, const Recs *r, int64_t K, Arena *a, Error *e)
     return true;
 }
 
-/* Users with test items and no list. Under Elliot they do not count, under MMRec they do, with 0 in every metric (its lists have every such
- * user): the means of the others are scaled. */
-static int64_t count_without(Scores *s, const DataSet *d)
+/* Users with relevant test items and no list. `all_count`: they count with 0 in every metric, so the means of the others are scaled. */
+static int64_t count_without(Scores *s, const DataSet *d, bool all_count)
 {
-    int64_t judged = 0;
-    for (int64_t u = 0; u < d->U; u++)
-        judged += d->test.start[u + 1] > d->test.start[u];
-    int64_t without = judged - s->users;
-    if (d->protocol != PROTOCOL_MMREC || !without)
+    int64_t judged = relevant_users(&d->test, d->protocol, d->U), without = judged - s->users;
+    if (!all_count || !without)
         return without;
     for (size_t i = 0; i < s->metrics * s->cutoffs; i++)
         s->mean[i] *= (double)s->users / (double)judged;
@@ -105,8 +101,8 @@ static bool read_cutoffs(const Context *c, int64_t **at, size_t *count, int64_t 
     return true;
 }
 
-/* --few N: other items are taken out of the lists, whose ranks close up, and out of the truth, as if they did not exist. Items that train
- * does not have stay: they have no interactions. */
+/* --few N: other items are removed from the lists, whose ranks close up, and from the truth. Items that train does not have stay: they have
+ * no interactions. A user whose list has no such item counts as 0 under both protocols: else every model is judged on users of its own. */
 static bool keep_few(Recs *r, DataSet *d, int64_t few, Arena *a, Error *e)
 {
     int64_t *count = NEW(a, int64_t, text_index_count(d->items), e), kept = 0, first = 0;
@@ -134,6 +130,20 @@ static bool keep_few(Recs *r, DataSet *d, int64_t few, Arena *a, Error *e)
                                kept ? "recommendation" : "interaction of --test");
 }
 
+<<<<<<< HEAD
+=======
+/* The number of items in the longest list. */
+static int64_t longest_list(const Recs *r)
+{
+    int64_t most = 0, run = 0;
+    for (size_t i = 0; i < r->count; i++) {
+        run = i && r->list[i].user == r->list[i - 1].user ? run + 1 : 1;
+        most = MAX(most, run);
+    }
+    return most;
+}
+
+>>>>>>> v3
 bool evaluate_command(Context *c, Error *e)
 {
     static const char *const METRICS[] = {"Recall", "nDCG", "HR"};
@@ -162,6 +172,7 @@ bool evaluate_command(Context *c, Error *e)
     Recs recs = {0};
     Lists lists = {0};
     Scores s = {0};
+<<<<<<< HEAD
     bool ok = dataset_load(&d, &data, c->arena, e) &&
               (d.test.start || fail(e, SP_FORMAT, "%s: holds no test rows (x_label 2)", data.test)) &&
               recommendations_read(&recs, c->args[0], &d, c->arena, e) && (!few || keep_few(&recs, &d, few, c->arena, e)) &&
@@ -170,14 +181,32 @@ bool evaluate_command(Context *c, Error *e)
                              c->arena, e);
     int64_t without = ok ? count_without(&s, &d) : 0;
     if (!option_given(c, "train") && d.format != FORMAT_INTER) /* the test file stands for it: nothing of its own to tell */
+=======
+    bool ok =
+        dataset_load(&d, &data, c->arena, e) &&
+        (d.test.start || fail(e, SP_FORMAT, "%s: holds no test rows (x_label 2)", data.test)) &&
+        recommendations_read(&recs, c->args[0], &d, c->arena, e) && (!few || keep_few(&recs, &d, few, c->arena, e)) &&
+        make_lists(&recs, K = MIN(K, longest_list(&recs)), &users, &top, &n, c->arena, e) &&
+        score_lists(&s, data.protocol, users, n, K, top, &d.test, metrics, metric_count, at, cutoff_count, c->arena, e);
+    /* Under Elliot users without a list do not count. MMRec's lists have every user. */
+    bool all_count = few || data.protocol == PROTOCOL_MMREC;
+    int64_t without = ok ? count_without(&s, &d, all_count) : 0;
+    if (ok && !s.users)
+        ok = fail(e, SP_FORMAT, "%s: no user of %s has a relevant item in it%s", data.test, c->args[0],
+                  data.protocol == PROTOCOL_MMREC ? "" : " (elliot: an item rated 0 or more)");
+    if (!option_given(c, "train") && d.format != FORMAT_INTER) /* its rows are the test's, and are printed as those */
+>>>>>>> v3
         d.counted[0] = (Counted){0};
     if (ok) /* now that nothing can fail: an error is one line */
         dataset_describe(&d, c->progress, c->json ? stdout : NULL);
     dataset_close(&d);
-    if (without && c->progress)
-        fprintf(c->progress, "warning: %lld of %lld users with test items have no list: %s\n", (long long)without,
-                (long long)(data.protocol == PROTOCOL_MMREC ? s.users : s.users + without),
-                data.protocol == PROTOCOL_MMREC ? "each counts as 0 (mmrec)" : "they do not count (elliot)");
+    if (ok && without && c->progress)
+        fprintf(c->progress, "warning: %lld of %lld users with %s: %s\n", (long long)without,
+                (long long)(all_count ? s.users : s.users + without),
+                few ? "such test items have no such item in their list" : "test items have no list",
+                few         ? "each counts as 0 (--few)"
+                : all_count ? "each counts as 0 (mmrec)"
+                            : "they do not count (elliot)");
     if (ok && recs.unknown && c->progress)
         fprintf(c->progress, "%s: lines of users that are not in the data and do not count: %zu\n", c->args[0],
                 recs.unknown);

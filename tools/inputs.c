@@ -116,7 +116,9 @@ bool output_check(Context *c, const char *option, const char *path, Error *e)
     for (size_t i = 0; ok && i < c->arg_count; i++) {
         Error ignored = {0};
         const char *found = i || file_exists(c->args[i]) ? NULL : model_find(c->args[i], a, &ignored);
-        ok = add_value(s, c->args[i], a, e) && (!found || add_path(s, found, 0, a, e));
+        bool features = strcmp(c->command->name, "nearest") == 0;
+        ok = add_value(s, c->args[i], a, e) && (!found || add_path(s, found, 0, a, e)) &&
+             (!features || add_path(s, c->args[i], 1, a, e));
     }
     const Option *tables[2] = {c->command->options, COMMON_OPTIONS};
     for (size_t t = 0; t < 2; t++)

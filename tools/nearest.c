@@ -6,10 +6,10 @@
 const Option nearest_options[] = {
     {"id", 0, "ID", "the row to start from: its name in .ids.txt, its file's name, or its number from 0; not listed itself"},
     {"query", 0, "TEXT|IMAGE", "start from a text, or from an image file (.jpg, .jpeg, .png, .webp)"},
-    {"model", 0, "MODEL", "with --query: what encodes it; the model that FEATURES come from"},
+    {"model", 0, "MODEL", "with --query: the model that encodes it; it must be the one that made FEATURES"},
     {"top", 'k', "K", "how many rows (default 10)"},
     {"out", 'o', "FILE", "rank, id, similarity by tabs (default: standard output, a table on a terminal)"},
-    {"pool", 0, "P", "with --query: cls, mean or max, where FEATURES were made with it; default: as the model says"},
+    {"pool", 0, "P", "with --query: cls, mean or max; it must be what FEATURES were made with (default: the model's own)"},
     {"layer", 0, "NAME", "with --query: which output of the model (default: the model's own)"},
     {"arch", 0, "NAME", "with --query: take a bare weights file for this architecture (`sapor models` lists them)"},
     {NULL, 0, NULL, NULL},
@@ -84,13 +84,6 @@ static bool name_of(const FeatureTable *t, int32_t row, Arena *a, const char **n
     return true;
 }
 
-/* Ids are cells of a line: one that holds a tab or a line's end cannot be written. */
-static bool check_id(const FeatureTable *t, const char *name, int32_t row, Error *e)
-{
-    return !name[strcspn(name, "\t\r\n")] ||
-           fail(e, SP_FORMAT, "%s: the id of row %d holds a tab or a line end; --json writes it", t->path, row);
-}
-
 static bool write_list(Context *c, const FeatureTable *t, const int32_t *ids, const float *similarity, int64_t n, Error *e)
 {
     enum { TABLE_ROWS = 1000 };
@@ -103,7 +96,6 @@ static bool write_list(Context *c, const FeatureTable *t, const int32_t *ids, co
     for (int64_t i = 0; i < n; i++)
         if (!(cells[3 * (i + 1)] = arena_printf(c->arena, e, "%lld", (long long)i + 1)) ||
             !name_of(t, ids[i], c->arena, &cells[3 * (i + 1) + 1], e) ||
-            !(c->json && !path ? true : check_id(t, cells[3 * (i + 1) + 1], ids[i], e)) ||
             !(cells[3 * (i + 1) + 2] = arena_printf(c->arena, e, is_table ? "%.4f" : "%.9g", (double)similarity[i])))
             return false;
     if (is_table) {
@@ -115,7 +107,8 @@ static bool write_list(Context *c, const FeatureTable *t, const int32_t *ids, co
         return false;
     for (const char **cell = cells + 3; cell < cells + 3 * (n + 1); cell += 3)
         if (out) {
-            if (!out_printf(out, e, "%s\t%s\t%s\n", cell[0], cell[1], cell[2])) {
+            if (!out_printf(out, e, "%s\t", cell[0]) || !out_tsv_field(out, text_of(cell[1]), e) ||
+                !out_printf(out, e, "\t%s\n", cell[2])) {
                 out_discard(out);
                 return false;
             }
@@ -124,7 +117,9 @@ static bool write_list(Context *c, const FeatureTable *t, const int32_t *ids, co
             json_print_string(stdout, text_of(cell[1]));
             printf(",\"similarity\":%s}\n", cell[2]);
         } else {
-            printf("%s\t%s\t%s\n", cell[0], cell[1], cell[2]);
+            printf("%s\t", cell[0]);
+            tsv_print_field(stdout, text_of(cell[1]));
+            printf("\t%s\n", cell[2]);
         }
     return !out || out_commit(out, e);
 }
@@ -139,7 +134,7 @@ bool nearest_command(Context *c, Error *e)
                                           : "--id ID or --query TEXT|IMAGE is missing");
     for (size_t i = 0; i < COUNT(WITH_QUERY) && option_given(c, "id"); i++)
         if (option_given(c, WITH_QUERY[i]))
-            return fail(e, SP_USAGE, "--%s: goes with --query; a row of FEATURES is encoded already", WITH_QUERY[i]);
+            return fail(e, SP_USAGE, "--%s is used with --query only; a row of FEATURES needs no model", WITH_QUERY[i]);
     if (!option_i64(c, "top", 1, INT32_MAX, &k, e))
         return false;
     FeatureTable t;
@@ -154,7 +149,7 @@ bool nearest_command(Context *c, Error *e)
     while (ok && n < k && ids[n] >= 0)
         n++;
     if (ok && zeros && c->progress)
-        fprintf(c->progress, "%s: rows of zeros, which are near nothing and are left out: %lld\n", t.path, (long long)zeros);
+        fprintf(c->progress, "%s: rows of zeros, which have no cosine and are left out: %lld\n", t.path, (long long)zeros);
     ok = ok && write_list(c, &t, ids, similarity, n, e);
     feature_table_close(&t);
     return ok;

@@ -81,6 +81,9 @@ static bool read_data(Report *r, Error *e)
         const DataConfig *own = &run->config.train.data, *most = &with->config.train.data;
         if (strcmp(own->train, most->train) || strcmp(own->test, most->test))
             return fail(e, SP_USAGE, "%s and %s are of different data; make a report of each", with->folder, run->folder);
+        if (own->protocol != most->protocol)
+            return fail(e, SP_USAGE, "%s is of protocol %s and %s of %s, whose figures differ; make a report of each",
+                        with->folder, protocol_names[most->protocol], run->folder, protocol_names[own->protocol]);
         if (own->feature_count > most->feature_count)
             with = run;
     }

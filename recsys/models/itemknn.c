@@ -3,6 +3,7 @@
  * S [I, I] holds the similarities of the columns of the ratings R [U, I]; W keeps the `neighbors` largest entries that are not zero of
  * each column of S; scores = R W. Only pairs of items that share a user have an entry: one item's similarities are summed in a row of I
  * numbers and its neighbours picked from there. */
+#include <float.h>
 #include <math.h>
 
 #include "models.h"
@@ -194,6 +195,22 @@ static bool turn(ItemKnn *w, const Build *b, Arena *a, Error *e)
     return true;
 }
 
+/* A score is a sum over a user's items of rating times similarity. */
+static bool check_range(const ItemKnn *w, const Pairs *train, int64_t I, int64_t U, Error *e)
+{
+    double weight = 0, rating = w->rating ? 0 : 1;
+    int64_t longest = 0;
+    for (int64_t k = 0; k < w->start[I]; k++)
+        weight = fmax(weight, fabs((double)w->heir[k].weight));
+    for (int64_t k = 0; w->rating && k < train->count; k++)
+        rating = fmax(rating, fabs((double)w->rating[k]));
+    for (int64_t u = 0; u < U; u++)
+        longest = MAX(longest, train->start[u + 1] - train->start[u]);
+    return weight * rating * (double)longest < (double)FLT_MAX ||
+           fail(e, SP_FORMAT,
+                "ItemKNN: ratings up to %g give scores beyond float32; scale the ratings, or set implicit=true", rating);
+}
+
 static bool one_of(const Settings *s, const char *key, const char *a, const char *b, bool *is_b, Error *e)
 {
     *is_b = !strcmp(setting_text(s, key), b);
@@ -223,7 +240,7 @@ static bool init(Model *m, Error *e)
     bool ok = scratch ? prepare(&b, m->data->U, pool_threads(pool), scratch, e) : fail_memory(e, 4096, "ItemKNN");
     if (ok)
         pool_run(pool, (size_t)b.I, find_neighbours, &b);
-    ok = ok && turn(w, &b, m->arena, e);
+    ok = ok && turn(w, &b, m->arena, e) && check_range(w, train, b.I, m->data->U, e);
     arena_free(scratch);
     return ok;
 }

@@ -4,8 +4,9 @@
  *
  * A node's vector is its layers 0 to n_layers side by side, score(u, i) their dot product; the vectors of the batch are regularised.
  * Node dropout drops entries of L, once an epoch. Message dropout stays on in evaluation under Elliot: its code keeps the dropout layers in a
- * plain list, which eval() does not reach. evaluation_dropout=false is the authors' way; the vectors that a run writes are those it scored with. Elliot differs from the authors' code in three places: one LeakyReLU over the
- * sum where they have two, the next layer starts from the normalised rows, and node dropout is on. */
+ * plain list, which eval() does not reach. evaluation_dropout=false is what the authors' code does. A run writes the vectors that were
+ * evaluated. Elliot differs from the authors' code in three places: one LeakyReLU over the sum where they have two, the next layer starts from
+ * the normalised rows, and node dropout is on. */
 #include <math.h>
 
 #include "models.h"
