@@ -83,7 +83,8 @@ static bool print_result(Context *c, const Scores *s, int64_t without, size_t un
     }
     if (e->code)
         return false;
-    table_print(stdout, cells, 1 + s->metrics, columns, align);
+    if (!table_print(stdout, cells, 1 + s->metrics, columns, align, c->arena, e))
+        return false;
     printf("%lld users\n", (long long)s->users);
     return true;
 }

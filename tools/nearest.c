@@ -108,8 +108,7 @@ static bool write_list(Context *c, const FeatureTable *t, const int32_t *ids, co
             return false;
     if (is_table) {
         cells[0] = "rank", cells[1] = "id", cells[2] = "similarity";
-        table_print(stdout, cells, (size_t)n + 1, 3, "rlr");
-        return true;
+        return table_print(stdout, cells, (size_t)n + 1, 3, "rlr", c->arena, e);
     }
     if (path && !(out = out_open(path, c->heap, e)))
         return false;
