@@ -112,5 +112,15 @@ check 'quiet: results only' "$(quiet 0 split ratings.tsv --out parts --test-rati
     quiet any bench gemm --shape 1x8x8 --seconds 0.001 --threads 1)"
 check 'loud: what quiet leaves out' "$("$sapor" split ratings.tsv --out parts2 --test-ratio 0.2 2>&1 | grep -q . || echo 'split says nothing'
     "$sapor" train BPRMF --train parts/train.tsv --test parts/test.tsv --set epochs=2 2>/dev/null | grep -q 'last epoch 2' || echo 'train names no epoch')"
+# The figures of the MovieLens demo are taken from this line by an expression of its script: it must find them.
+figure=$(sed -n "s/.*sed -n '\(.*\)' >\"\$parts\/\$model.new\"$/\1/p" "$root/tools/demo-movielens.sh")
+check "demo-movielens: it finds the figures in evaluate's JSON" "$([ -n "$figure" ] || echo 'no expression in tools/demo-movielens.sh'
+    "$sapor" evaluate recs.tsv --test parts/test.tsv --train parts/train.tsv --few 5 --metrics Recall --cutoffs 20 --json --quiet |
+        tee line | sed -n "$figure" | grep -qxE '[1-9][0-9]* [0-9.e-]+' || cat line)"
+check 'models: at most 100 columns, with the names of other systems' "$(for m in BPRMF VBPR LATTICE NGCF LightGCN ItemKNN Random MostPop resnet; do
+    "$sapor" models $m
+done >pages; "$sapor" models >>pages; awk 'length > 100' pages
+    for name in learning_rate train_batch_size topk knn_k BPR; do grep -qw $name pages || echo "no $name"; done
+    "$sapor" models LATTICE | awk '$1 == "metrics" { getline next_line; exit !(next_line ~ /^ +Precision, +nDCG,$/) }' || echo 'a long cell is not wrapped')"
 check 'report: JSON' "$("$sapor" report run -o page.html --json 2>&1 | grep -qx '{"event":"result","page":"page.html"}' || echo 'no result line')"
 echo "1..$number"

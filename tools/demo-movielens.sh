@@ -192,7 +192,11 @@ rare_table() {
                 train_model $model "$parts" $seed "$parts"
                 "$sapor" recommend "$parts/$model" -k 100000 -o "$parts/all.tsv" --quiet
                 "$sapor" evaluate "$parts/all.tsv" --test "$parts/test.tsv" --train "$parts/train.tsv" --few 5 --metrics Recall --cutoffs 20 --json --quiet |
-                    sed -n 's/.*"users":\([0-9]*\),"Recall@20":\([-0-9.e+]*\).*/\1 \2/p' >"$parts/$model.new"
+                    sed -n 's/.*"users":\([0-9]*\),.*"Recall@20":\([-0-9.e+]*\).*/\1 \2/p' >"$parts/$model.new"
+                [ -s "$parts/$model.new" ] || {
+                    say "sapor evaluate printed no figure for $model, seed $seed"
+                    exit 1
+                }
                 rm "$parts/all.tsv"
                 mv "$parts/$model.new" "$parts/$model.rare"
             fi

@@ -31,7 +31,8 @@ static bool encode_query(Context *c, const char *query, int64_t D, float **row, 
     const char *model = option_text(c, "model");
     int pool = 0;
     if (!model)
-        return fail(e, SP_USAGE, "nearest: --model MODEL is missing: what encodes --query");
+        return fail(e, SP_USAGE,
+                    "nearest: --model MODEL is missing: --query is encoded by the model that FEATURES come from");
     if (!option_choice(c, "pool", POOLS, COUNT(POOLS), &pool, e))
         return false;
     bool is_image = is_picture_name(query);
