@@ -124,7 +124,7 @@ check "docs/formats.md has every event and key of --json" "$({
     "$sapor" report run -o page.html --json
 } >lines
     grep -oE '"[a-z_]+":' lines | tr -d '":' | sort -u | grep -vxE 'event|lr|instructions|cycles|cache_.*' | while read -r key; do
-        grep -qE "[\`.]$key\`" "$root/docs/formats.md" || echo "key $key"
+        grep -qE "[\`.]$key[\`.]" "$root/docs/formats.md" || echo "key $key"
     done
     { grep -rhoE 'event\\":\\"[a-z]+' "$root/tools" "$root/recsys" --include=*.c | grep -oE '[a-z]+$'; grep -oE '"event":"[a-z]+' lines | grep -oE '[a-z]+$'; } |
         sort -u | while read -r event; do grep -q "^| \`$event\` |" "$root/docs/formats.md" || echo "event $event"; done)"
