@@ -147,7 +147,7 @@ wrong 2 'no setting is called epoks' 'an unknown setting' train BPRMF --train pa
 wrong 2 '"epochs" is not KEY=VALUE, such as' 'a setting without a value' train BPRMF --train parts/train.tsv --set epochs --out other
 wrong 2 'needs features' 'features missing' train VBPR --train parts/train.tsv --out other
 wrong 1 'nowhere' 'features that are not there' train VBPR --train parts/train.tsv --features visual=nowhere --out other
-wrong 1 'absent' 'a trained folder that is not there' recommend absent
+wrong 1 'absent' 'a run folder that is not there' recommend absent
 wrong 1 'parts' 'a folder that holds nothing trained' recommend parts -o other.tsv
 wrong 2 'nobody' 'an unknown user' recommend run --users nobody -o other.tsv
 
@@ -301,7 +301,7 @@ table <<'END'
 1|has no <item id>.npy for any of the 40 items|a folder without features|train VBPR --train ratings.tsv --features v=bad/folder --out other
 1|not a NumPy|no array at all|train VBPR --train numbers.tsv --features v=bad/binary.npy --out other
 1|not a NumPy|an empty file for an array|train VBPR --train numbers.tsv --features v=bad/empty.npy --out other
-1|absent: holds no trained model|recommend from nothing|recommend absent -o other.tsv
+1|absent: is not a run folder|recommend from nothing|recommend absent -o other.tsv
 2|no user in|a list of no users|recommend run --users , -o other.tsv
 1|binary:[0-9]*: holds a NUL|a binary file of users|recommend run --users bad/binary -o other.tsv
 2|from 1 to 2147483647|no recommendation at all|recommend run -k 0 -o other.tsv
