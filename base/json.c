@@ -192,7 +192,7 @@ static bool read_word(Parser *s, Json *j)
             s->p += words[i].word.n;
             return true;
         }
-    return wrong(s, s->p, "a value is wanted here: {, [, a string in double quotes, a number, true, false or null");
+    return wrong(s, s->p, "a value is expected here: {, [, a string in double quotes, a number, true, false or null");
 }
 
 static const Json **slot_of(JsonIndex *ix, Text key)
@@ -269,14 +269,14 @@ static Json *read_child(Parser *s, const Json *parent)
         return NULL;
     if (parent && parent->type == JSON_OBJECT) {
         if (s->p == s->end || *s->p != '"') {
-            wrong(s, s->p, "a key in double quotes is wanted here");
+            wrong(s, s->p, "a key in double quotes is expected here");
             return NULL;
         }
         if (!read_string(s, &j->key))
             return NULL;
         skip_space(s);
         if (s->p == s->end || *s->p != ':') {
-            wrong(s, s->p, "a colon is wanted here");
+            wrong(s, s->p, "a colon is expected here");
             return NULL;
         }
         s->p++;
@@ -322,7 +322,8 @@ static const Json *read_tree(Parser *s)
             more = false;
             if (box->count > 0) {
                 if (c != ',') {
-                    wrong(s, s->p, box->type == JSON_OBJECT ? "a comma or } is wanted here" : "a comma or ] is wanted here");
+                    wrong(s, s->p,
+                          box->type == JSON_OBJECT ? "a comma or } is expected here" : "a comma or ] is expected here");
                     return NULL;
                 }
                 s->p++;

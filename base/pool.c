@@ -166,7 +166,7 @@ static int lent_threads(void)
 Pool *pool_new(const Heap *heap, int threads, Error *e)
 {
     if (threads < 0 || threads > 4096) {
-        fail(e, SP_USAGE, "%d threads: a number from 1 to 4096 is wanted, or 0 for all that there are", threads);
+        fail(e, SP_USAGE, "%d threads: a number from 1 to 4096 is expected, or 0 for all that there are", threads);
         return NULL;
     }
     if (threads == 0)

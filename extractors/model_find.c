@@ -106,10 +106,11 @@ static void not_found(Search *s, const char *name, const char *models)
     enum { MOST = 400 };
     const bool is_file = text_ends(text_of(name), ".pth") || text_ends(text_of(name), ".safetensors");
     const char *tried = s->tried ? s->tried : name, *org = strchr(name, '/') ? "" : "ORGANISATION/";
-    const char *fetch =
-        is_file
-            ? ""
-            : arena_printf(s->a, s->e, "fetch it by `hf download %s%.100s` (once called huggingface-cli), or ", org, name);
+    const char *fetch = "";
+    if (!strncmp(name, "resnet", 6) && *org && !is_file) /* torchvision's name */
+        fetch = arena_printf(s->a, s->e, "fetch it by torchvision's `%.40s(weights=\"DEFAULT\")` in Python, or ", name);
+    else if (!is_file)
+        fetch = arena_printf(s->a, s->e, "fetch it by `hf download %s%.100s` (once called huggingface-cli), or ", org, name);
     if (fetch)
         fail(s->e, SP_IO, "no model %.100s; tried %.*s%s; %sput its %s into %.200s", name, MOST, tried,
              strlen(tried) > MOST ? "..." : "", fetch, is_file ? "file" : "folder or weights file",

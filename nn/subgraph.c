@@ -5,7 +5,7 @@
 static bool lists(Tape *t, const char *op, const Tensor *a, const Tensor *b)
 {
     if (t->error.code == SP_OK && (a == &t->failed || b == &t->failed || a->type != I32 || (b && b->type != I32)))
-        tape_fail(t, SP_USAGE, "%s: lists of ids are wanted", op);
+        tape_fail(t, SP_USAGE, "%s: lists of ids are expected", op);
     if (t->error.code == SP_OK && t->mode != MODE_EAGER)
         tape_fail(t, SP_UNSUPPORTED, "%s: depends on values, so not under an inference plan", op);
     return t->error.code == SP_OK;

@@ -21,6 +21,12 @@ static bool report_missing(const Missing *m, const DataSet *d, const char *path,
 {
     if (m->count == 0)
         return true;
+    if (m->count == d->I && !*hint && folder_exists(path))
+        return fail(
+            e, SP_SHAPE,
+            "%s: has no <item id>.npy for any of the %lld items: is this the folder of features? `sapor encode` and `sapor "
+            "extract` make them",
+            path, (long long)m->count);
     char names[256] = "";
     for (int64_t i = 0; i < MIN(m->count, (int64_t)3); i++) {
         Text id = text_index_at(d->items, m->first[i]);

@@ -133,18 +133,18 @@ static bool check_value(const Setting *d, Protocol p, const char *value, Error *
     bool list = !strcmp(d->key, "cutoffs");
     double number = 0;
     if (!list && is_whole(usual) && !is_whole(value))
-        return fail(e, SP_USAGE, "setting %s=%s: a whole number is wanted (such as %s)", d->key, value, usual);
+        return fail(e, SP_USAGE, "setting %s=%s: a whole number is expected (such as %s)", d->key, value, usual);
     if (!list && is_number(usual) && (!text_f64(text_of(value), &number) || !isfinite(number)))
-        return fail(e, SP_USAGE, "setting %s=%s: a number is wanted (such as %s)", d->key, value, usual);
+        return fail(e, SP_USAGE, "setting %s=%s: a number is expected (such as %s)", d->key, value, usual);
     if (!list && is_number(usual) && !isfinite((float)number)) /* models compute in float32 */
         return fail(e, SP_USAGE, "setting %s=%s: is too large: at most 3e38 is expected", d->key, value);
     if (!list && is_number(usual) && number < d->least)
         return fail(e, SP_USAGE, "setting %s=%s: must be at least %g", d->key, value, d->least);
     if (!strcmp(d->key, "variant") && strcmp(value, "elliot") && strcmp(value, "mmrec"))
-        return fail(e, SP_USAGE, "setting variant=%s: elliot or mmrec is wanted", value);
+        return fail(e, SP_USAGE, "setting variant=%s: elliot or mmrec is expected", value);
     bool flag = !strcmp(usual, "true") || !strcmp(usual, "false");
     if (flag && strcmp(value, "true") && strcmp(value, "false"))
-        return fail(e, SP_USAGE, "setting %s=%s: true or false is wanted", d->key, value);
+        return fail(e, SP_USAGE, "setting %s=%s: true or false is expected", d->key, value);
     return true;
 }
 
@@ -205,7 +205,7 @@ static bool set_one(Settings *s, Protocol p, Protocol variant, const char *given
 {
     Text value = text_of(given), key;
     if (!strchr(given, '='))
-        return fail(e, SP_USAGE, "setting '%s': key=value is wanted", given);
+        return fail(e, SP_USAGE, "setting '%s': key=value is expected", given);
     text_next(&value, '=', &key);
     const Alias *alias = NULL;
     Entry *entry = find(s, key);

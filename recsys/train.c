@@ -51,7 +51,7 @@ static bool read_validation_metric(Trainer *t, Error *e)
     text_next(&rest, '@', &name);
     bool known = false;
     if (!text_i64(rest, &t->metric_cutoff))
-        return fail(e, SP_USAGE, "setting validation_metric=%s: METRIC@CUTOFF is wanted, such as Recall@20", text);
+        return fail(e, SP_USAGE, "setting validation_metric=%s: METRIC@CUTOFF is expected, such as Recall@20", text);
     const char *copy = arena_strndup(t->arena, name.p, name.n, e);
     int found = copy ? metric_find(copy) : -1;
     for (size_t i = 0; found >= 0 && i < t->eval.metric_count; i++)

@@ -23,7 +23,7 @@ commands_of() { # PAGE
     awk '/^```/ { inside = !inside && $0 == "```sh"; next } inside' "$1"
 }
 
-echo "1..$((2 * ${#pages[@]} + 3))"
+echo "1..$((2 * ${#pages[@]} + 4))"
 for page in "${pages[@]}"; do
     name=$(basename "$page" .md)
     mkdir -p "$scratch/$name/bin"
@@ -53,6 +53,15 @@ for name in $(grep -oE '`[a-z0-9]+(_[a-z0-9]+)+`' docs/reading-path.md | tr -d '
 done
 [ ! -s "$scratch/missing" ]
 result $? "names in docs/reading-path.md" "$scratch/missing"
+
+awk 'length > 120 { print "README.md:" FNR ": " length " columns" } END { if (FNR > 140) print "README.md has " FNR " lines: move some to docs/" }' README.md >"$scratch/wide"
+for page in README.md docs/*.md; do # pages that are linked
+    for link in $(grep -oE '\]\([A-Za-z0-9_./-]+' "$page" | cut -c 3-); do
+        [ -e "$(dirname "$page")/$link" ] || echo "$page: no $link" >>"$scratch/wide"
+    done
+done
+[ ! -s "$scratch/wide" ]
+result $? "README is short, with lines of at most 120 columns; links of all pages lead somewhere" "$scratch/wide"
 
 # What comments cite is in the repository: sections of docs/recipes.md, as "recipes.md 4.1" or "recipes.md 6.2, 6.3".
 everywhere() { # GREP-OPTIONS...: in all sources and pages

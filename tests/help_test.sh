@@ -112,5 +112,31 @@ check 'quiet: results only' "$(quiet 0 split ratings.tsv --out parts --test-rati
     quiet any bench gemm --shape 1x8x8 --seconds 0.001 --threads 1)"
 check 'loud: what quiet leaves out' "$("$sapor" split ratings.tsv --out parts2 --test-ratio 0.2 2>&1 | grep -q . || echo 'split says nothing'
     "$sapor" train BPRMF --train parts/train.tsv --test parts/test.tsv --set epochs=2 2>/dev/null | grep -q 'last epoch 2' || echo 'train names no epoch')"
+check "docs/formats.md has every event and key of --json" "$({
+    "$sapor" split ratings.tsv --out parts3 --test-ratio 0.2 --k-core 2 --json -q
+    "$sapor" train BPR --train parts/train.tsv --valid parts/test.tsv --test parts/test.tsv --set epochs=1 --json -q --profile
+    "$sapor" evaluate recs.tsv --test parts/test.tsv --train parts/train.tsv --json -q
+    "$sapor" recommend run -k 1 --users u1 --json -q
+    "$sapor" recommend run -k 1 -o recs1.tsv --json -q
+    "$sapor" encode word-statistics texts.txt -o texts.npy --json -q
+    "$sapor" nearest texts.npy --id 1 --json -q
+    "$sapor" tokenize "$root/encoders/demo/text" texts.txt --json --tokens
+    "$sapor" report run -o page.html --json
+} >lines
+    grep -oE '"[a-z_]+":' lines | tr -d '":' | sort -u | grep -vxE 'event|lr|instructions|cycles|cache_.*' | while read -r key; do
+        grep -qE "[\`.]$key[\`.]" "$root/docs/formats.md" || echo "key $key"
+    done
+    { grep -rhoE 'event\\":\\"[a-z]+' "$root/tools" "$root/recsys" --include=*.c | grep -oE '[a-z]+$'; grep -oE '"event":"[a-z]+' lines | grep -oE '[a-z]+$'; } |
+        sort -u | while read -r event; do grep -q "^| \`$event\` |" "$root/docs/formats.md" || echo "event $event"; done)"
+# The figures of the MovieLens demo are taken from this line by an expression of its script: it must find them.
+figure=$(sed -n "s/.*sed -n '\(.*\)' >\"\$parts\/\$model.new\"$/\1/p" "$root/tools/demo-movielens.sh")
+check "demo-movielens: it finds the figures in evaluate's JSON" "$([ -n "$figure" ] || echo 'no expression in tools/demo-movielens.sh'
+    "$sapor" evaluate recs.tsv --test parts/test.tsv --train parts/train.tsv --few 5 --metrics Recall --cutoffs 20 --json --quiet |
+        tee line | sed -n "$figure" | grep -qxE '[1-9][0-9]* [0-9.e-]+' || cat line)"
+check 'models: at most 100 columns, with the names of other systems' "$(for m in BPRMF VBPR LATTICE NGCF LightGCN ItemKNN Random MostPop resnet; do
+    "$sapor" models $m
+done >pages; "$sapor" models >>pages; awk 'length > 100' pages
+    for name in learning_rate train_batch_size topk knn_k BPR; do grep -qw $name pages || echo "no $name"; done
+    "$sapor" models LATTICE | awk '$1 == "metrics" { getline next_line; exit !(next_line ~ /^ +Precision, +nDCG,$/) }' || echo 'a long cell is not wrapped')"
 check 'report: JSON' "$("$sapor" report run -o page.html --json 2>&1 | grep -qx '{"event":"result","page":"page.html"}' || echo 'no result line')"
 echo "1..$number"

@@ -64,9 +64,9 @@ ok $? 'a misspelt recommender: all near names'
 run train BPR --train train.tsv --valid test.tsv --set epochs=1 --set 'metrics=["Hit", "NDCG"]' --set topk=[5] --set valid_metric=Hit@5 --json
 has out '"valid":\{"HR@5":[0-9.]*,"nDCG@5":.*"chosen_by":"HR@5 of valid"' 'lists as in YAML, and the metrics of RecBole'
 run models BPR
-has out '^BPRMF, also BPR: ' 'models: the other name of a recommender'
+has out '^BPRMF, also BPR$' 'models: the other name of a recommender'
 has out '^lr  .* learning_rate  ' 'models: the other name of a setting'
-has out '^l_w .* reg_weight \(variant mmrec\)' 'models: and where it is accepted'
+has out '^l_w .* reg_weight \(variant' 'models: and where it is accepted'
 run models LATTICE --json
 has out '"key":"top_k",.*"also":\["knn_k"\]' 'models: for programs'
 run models

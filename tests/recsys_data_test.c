@@ -367,7 +367,7 @@ static void features_that_do_not_fit(void **state)
         {"same.npy", PROTOCOL_ELLIOT, "same.ids.txt: several rows are named after item 1"},
         {"text.npy", PROTOCOL_ELLIOT, "text.npy"},
         {"absent.npy", PROTOCOL_ELLIOT, "absent.npy"},
-        {"none", PROTOCOL_ELLIOT, "none: 3 of 3 items have no features (1, 2, 4)"},
+        {"none", PROTOCOL_ELLIOT, "none: has no <item id>.npy for any of the 3 items"},
         {"wide", PROTOCOL_ELLIOT, "2.npy: has 3 columns, the files before it 2"},
         {"square", PROTOCOL_ELLIOT, "1.npy: holds 4 numbers in 2 dimensions"},
     };

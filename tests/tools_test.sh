@@ -66,6 +66,9 @@ wrong 2 'no command "evaluat"; did you mean "evaluate"' 'a misspelt command' eva
 wrong 2 'no command "xyzzy"; .*--help' 'an unknown command' xyzzy
 wrong 2 'no option --thraeds; did you mean --threads' 'a misspelt option' info --thraeds 2
 wrong 2 'no option -Z' 'an unknown letter' info -Z
+wrong 2 'no option --epochs; settings of a recommender are given as --set epochs=VALUE' 'a setting as an option' train BPRMF --epochs 3
+wrong 2 'given as --set learning_rate=VALUE' 'an accepted name of a setting as an option' train BPRMF --learning_rate 1
+wrong 2 '"f.npy" is not NAME=PATH, such as visual=' 'features without a name' train VBPR --train t.tsv --features f.npy
 wrong 2 '"0" is not a whole number from 1' 'threads out of range' info --threads 0
 wrong 2 '"2x" is not a whole number' 'a number with a tail' info --threads 2x
 wrong 2 'a value is missing' 'an option without its value' info --threads
@@ -141,10 +144,10 @@ wrong 2 'train F is missing' 'train without --train' train BPRMF
 wrong 1 'absent.tsv' 'training data that are not there' train BPRMF --train absent.tsv --out other
 wrong 1 'broken.tsv:2' 'a malformed line of training data' train BPRMF --train broken.tsv --out other
 wrong 2 'no setting is called epoks' 'an unknown setting' train BPRMF --train parts/train.tsv --set epoks=3 --out other
-wrong 2 'NAME=VALUE' 'a setting without a value' train BPRMF --train parts/train.tsv --set epochs --out other
+wrong 2 '"epochs" is not KEY=VALUE, such as' 'a setting without a value' train BPRMF --train parts/train.tsv --set epochs --out other
 wrong 2 'needs features' 'features missing' train VBPR --train parts/train.tsv --out other
 wrong 1 'nowhere' 'features that are not there' train VBPR --train parts/train.tsv --features visual=nowhere --out other
-wrong 1 'absent' 'a trained folder that is not there' recommend absent
+wrong 1 'absent' 'a run folder that is not there' recommend absent
 wrong 1 'parts' 'a folder that holds nothing trained' recommend parts -o other.tsv
 wrong 2 'nobody' 'an unknown user' recommend run --users nobody -o other.tsv
 
@@ -280,7 +283,7 @@ table <<'END'
 2|epochs=-1: must be at least 1|a setting below its range|train BPRMF --train parts/train.tsv --set epochs=-1 --out other
 2|lr=nan|a setting that is no number|train BPRMF --train parts/train.tsv --set lr=nan --out other
 2|batch_size=1e9|a setting that is no whole number|train BPRMF --train parts/train.tsv --set batch_size=1e9 --out other
-2|NAME=VALUE|a feature without a name|train VBPR --train numbers.tsv --features =bad/ok.npy --out other
+2|is not NAME=PATH, such as|a feature without a name|train VBPR --train numbers.tsv --features =bad/ok.npy --out other
 2|given twice|a feature given twice|train VBPR --train numbers.tsv --features v=bad/ok.npy,v=bad/ok.npy --out other
 1|not a row number.*ok.ids.txt|features by number, items by name|train VBPR --train ratings.tsv --features v=bad/ok.npy --out other
 1|20 of 40 items have no features|too few rows|train VBPR --train numbers.tsv --features v=bad/few.npy --out other
@@ -295,10 +298,10 @@ table <<'END'
 1|40 of 40 items have no features.*calls the first row '1'|rows named by their lines|train VBPR --train ratings.tsv --features v=bad/lines.npy --out other
 1|names.ids.txt: names 1 rows|fewer names than rows|train VBPR --train ratings.tsv --features v=bad/names.npy --out other
 1|i7.npy: has 3 columns|rows of different lengths|train VBPR --train ratings.tsv --features v=bad/mixed --out other
-1|40 of 40 items have no features|a folder without features|train VBPR --train ratings.tsv --features v=bad/folder --out other
+1|has no <item id>.npy for any of the 40 items|a folder without features|train VBPR --train ratings.tsv --features v=bad/folder --out other
 1|not a NumPy|no array at all|train VBPR --train numbers.tsv --features v=bad/binary.npy --out other
 1|not a NumPy|an empty file for an array|train VBPR --train numbers.tsv --features v=bad/empty.npy --out other
-1|absent: holds no trained model|recommend from nothing|recommend absent -o other.tsv
+1|absent: is not a run folder|recommend from nothing|recommend absent -o other.tsv
 2|no user in|a list of no users|recommend run --users , -o other.tsv
 1|binary:[0-9]*: holds a NUL|a binary file of users|recommend run --users bad/binary -o other.tsv
 2|from 1 to 2147483647|no recommendation at all|recommend run -k 0 -o other.tsv
@@ -310,6 +313,7 @@ table <<'END'
 1|noitem.tsv:1: the item id is empty|a recommendation of nothing|evaluate bad/noitem.tsv --test parts/test.tsv
 2|--cutoffs: 10 is given twice|a cutoff twice|evaluate recs.tsv --test parts/test.tsv --cutoffs 10,10
 2|--metrics: Recall is given twice|a metric twice|evaluate recs.tsv --test parts/test.tsv --metrics Recall,Recall
+1|torchvision's .resnet18(weights="DEFAULT").|a model of torchvision that is not there|encode resnet18 texts.txt -o other.npy
 1|no model absent; tried|a model that is not there|encode absent texts.txt -o other.npy
 1|did you mean "word-statistics"|a model misspelt|encode word-statistic texts.txt -o other.npy
 1|folder: holds no model|a folder that is no model|encode bad/folder texts.txt -o other.npy
@@ -320,9 +324,10 @@ table <<'END'
 1|binary.pth|a torch file that is none|encode bad/binary.pth texts.txt -o other.npy
 1|latin.txt:2: is not valid UTF-8|texts that are not UTF-8|encode word-statistics bad/latin.txt -o other.npy
 1|is empty; one text a line|no texts at all|encode word-statistics bad/empty.txt -o other.npy
-1|no such file or folder|an input that is not there|encode colour-statistics absent.png -o other.npy
+1|no such file or folder; a text itself is read from standard input|an input that is not there|encode colour-statistics absent.png -o other.npy
 1|holds no picture|a folder without pictures|encode colour-statistics bad/folder -o other.npy
 1|1.png: is not a JPEG, PNG or WebP|a picture that is none|encode colour-statistics bad/data/junk -o other.npy
+1|no column "id" in the header (.*text|a column that is not there|encode word-statistics bad/data/t.tsv --id-column id --text-column text -o other.npy
 2|t.tsv: a table needs --id-column|a table without its columns|encode word-statistics bad/data/t.tsv -o other.npy
 2|reads pictures only|texts for a model of pictures|encode colour-statistics texts.txt -o other.npy
 2|has no such choice|a layer that statistics do not have|encode word-statistics texts.txt -o other.npy --layer x

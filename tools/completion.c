@@ -182,7 +182,8 @@ void zsh_completion(const Command *commands, size_t count, FILE *to)
         zsh_text(k->summary, ":\\", to);
         fputs("'\n", to);
     }
-    fputs("    )\n    if ((CURRENT == 2)); then\n        _describe command commands\n        return\n    fi\n"
+    fputs("        'help:the list of commands, or the page of one'\n    )\n    if ((CURRENT == 2)); then\n        _describe "
+          "command commands\n        return\n    fi\n"
           "    local command=$words[2]\n    shift words\n    ((CURRENT--))\n    case $command in\n"
           "    help) ((CURRENT == 2)) && _describe command commands ;;\n",
           to);

@@ -60,6 +60,6 @@ const char *counters_why(const Counters *c)
     return c->refused == EACCES || c->refused == EPERM
                ? "the system refuses them: kernel.perf_event_paranoid, or the container"
            : c->refused == ENOSYS ? "this build or system has no perf_event_open"
-           : c->refused           ? "the processor lends none, as in many virtual machines"
+           : c->refused           ? "the system gives access to none, as in many virtual machines"
                                   : "nothing was counted";
 }

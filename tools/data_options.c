@@ -60,6 +60,5 @@ bool show_scores(FILE *to, Context *c, const char *const *labels, const Scores *
                       arena_printf(c->arena, e, "%.4f", scores[r]->mean[m * first->cutoffs + at])))
                 return false;
     }
-    table_print(to, cells, n + 1, columns, align);
-    return true;
+    return table_print(to, cells, n + 1, columns, align, c->arena, e);
 }

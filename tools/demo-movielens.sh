@@ -5,8 +5,8 @@
 #   1. What everybody gets: MovieLens-100K with titles and genres out of the PyPI package recbole. VBPR and LATTICE read texts.
 #   2. The same data, items with few interactions judged apart, by the rule below.
 #   3. With posters and overviews, where $SAPOR_DATA/movielens-100k or ../shared/data/movielens-100k has them: u.data (GroupLens' ml-100k),
-#      items.tsv (item, title, genres, description by tabs, with a first line that names them) and posters/<item>.jpg. README says where to get
-#      them. Left out where they are not.
+#      items.tsv (item, title, genres, description by tabs, with a first line that names them) and posters/<item>.jpg. docs/movielens.md says
+#      where to get them. Left out where they are not.
 #
 # The rule of table 2, written down before it was run for the first time:
 #   - Seeds 1 to 5. A seed decides the split (random: 20 % of each user's rows for the test, 10 % for validation) and the training.
@@ -197,7 +197,7 @@ rare_table() {
                 "$sapor" evaluate "$parts/all.tsv" --test "$parts/test.tsv" --train "$parts/train.tsv" --few 5 --metrics Recall --cutoffs 20 --json --quiet |
                     sed -n "$users_and_recall" >"$parts/$model.new"
                 [ -s "$parts/$model.new" ] || {
-                    say "evaluate printed no figure for $parts/$model"
+                    say "sapor evaluate printed no figure for $model, seed $seed"
                     exit 1
                 }
                 rm "$parts/all.tsv"
@@ -250,5 +250,5 @@ if [ -f "$data/u.data" ] && [ -d "$data/posters" ]; then
     make_features
     usual_table 'posters and texts'
 else
-    say "no posters ($data is not there): README says where to get them"
+    say "no posters ($data is not there): docs/movielens.md says where to get them"
 fi

@@ -247,7 +247,8 @@ static bool run_demo(Demo *d, Error *e)
                path_base(d->read).p == d->read ? d->read : "the project", CATALOGUE_ITEMS, 100 * d->matched,
                100.0 / CATALOGUE_ITEMS);
     printf("\n");
-    table_print(stdout, cells, COUNT(CONTESTANTS) + 1, COLUMNS, "llrrrrrr");
+    if (!table_print(stdout, cells, COUNT(CONTESTANTS) + 1, COLUMNS, "llrrrrrr", c->arena, e))
+        return false;
     if (!c->quiet)
         printf("\n%.1f s in all. To look at: %s/report.html. Next:\n  %s recommend %s/LATTICE --users u007 -k 5\n"
                "  %s encode %s %s/pictures -o %s/pictures.npy\n",

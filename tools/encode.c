@@ -107,7 +107,8 @@ static bool add_argument(Inputs *in, Arena *a, const char *path, Error *e)
     if (strcmp(path, "-") == 0 || text_ends(text_of(path), ".txt"))
         return add_texts(in, a, path, e);
     if (!file_exists(path))
-        return fail(e, SP_IO, "%s: there is no such file or folder", path);
+        return fail(e, SP_IO, "%s: there is no such file or folder; a text itself is read from standard input (INPUT -)",
+                    path);
     if (is_table_name(path))
         return fail(e, SP_USAGE, "%s: a table needs --id-column and --text-column", path);
     return add_picture(in, a, path, e);

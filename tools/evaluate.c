@@ -76,7 +76,8 @@ static bool print_result(Context *c, const Scores *s, int64_t without, size_t un
     }
     if (e->code)
         return false;
-    table_print(stdout, cells, 1 + s->metrics, columns, align);
+    if (!table_print(stdout, cells, 1 + s->metrics, columns, align, c->arena, e))
+        return false;
     printf("%lld users\n", (long long)s->users);
     return true;
 }
@@ -130,20 +131,6 @@ static bool keep_few(Recs *r, DataSet *d, int64_t few, Arena *a, Error *e)
                                kept ? "recommendation" : "interaction of --test");
 }
 
-<<<<<<< HEAD
-=======
-/* The number of items in the longest list. */
-static int64_t longest_list(const Recs *r)
-{
-    int64_t most = 0, run = 0;
-    for (size_t i = 0; i < r->count; i++) {
-        run = i && r->list[i].user == r->list[i - 1].user ? run + 1 : 1;
-        most = MAX(most, run);
-    }
-    return most;
-}
-
->>>>>>> v3
 bool evaluate_command(Context *c, Error *e)
 {
     static const char *const METRICS[] = {"Recall", "nDCG", "HR"};
@@ -172,22 +159,12 @@ bool evaluate_command(Context *c, Error *e)
     Recs recs = {0};
     Lists lists = {0};
     Scores s = {0};
-<<<<<<< HEAD
     bool ok = dataset_load(&d, &data, c->arena, e) &&
               (d.test.start || fail(e, SP_FORMAT, "%s: holds no test rows (x_label 2)", data.test)) &&
               recommendations_read(&recs, c->args[0], &d, c->arena, e) && (!few || keep_few(&recs, &d, few, c->arena, e)) &&
               make_lists(&lists, &recs, K, c->arena, e) &&
               score_lists_of(&s, data.protocol, &lists, &d.test, &(EvalConfig){metrics, metric_count, at, cutoff_count},
                              c->arena, e);
-    int64_t without = ok ? count_without(&s, &d) : 0;
-    if (!option_given(c, "train") && d.format != FORMAT_INTER) /* the test file stands for it: nothing of its own to tell */
-=======
-    bool ok =
-        dataset_load(&d, &data, c->arena, e) &&
-        (d.test.start || fail(e, SP_FORMAT, "%s: holds no test rows (x_label 2)", data.test)) &&
-        recommendations_read(&recs, c->args[0], &d, c->arena, e) && (!few || keep_few(&recs, &d, few, c->arena, e)) &&
-        make_lists(&recs, K = MIN(K, longest_list(&recs)), &users, &top, &n, c->arena, e) &&
-        score_lists(&s, data.protocol, users, n, K, top, &d.test, metrics, metric_count, at, cutoff_count, c->arena, e);
     /* Under Elliot users without a list do not count. MMRec's lists have every user. */
     bool all_count = few || data.protocol == PROTOCOL_MMREC;
     int64_t without = ok ? count_without(&s, &d, all_count) : 0;
@@ -195,7 +172,6 @@ bool evaluate_command(Context *c, Error *e)
         ok = fail(e, SP_FORMAT, "%s: no user of %s has a relevant item in it%s", data.test, c->args[0],
                   data.protocol == PROTOCOL_MMREC ? "" : " (elliot: an item rated 0 or more)");
     if (!option_given(c, "train") && d.format != FORMAT_INTER) /* its rows are the test's, and are printed as those */
->>>>>>> v3
         d.counted[0] = (Counted){0};
     if (ok) /* now that nothing can fail: an error is one line */
         dataset_describe(&d, c->progress, c->json ? stdout : NULL);

@@ -495,7 +495,7 @@ bool extract_command(Context *c, Error *e)
         return false;
     const Yaml *gpu = yaml_get(tree, "gpu list") ? yaml_get(tree, "gpu list") : yaml_get(tree, "gpu_list");
     if (c->progress && gpu && !text_is(gpu->text, "-1"))
-        fprintf(c->progress, "%s: \"%s\" is passed over: this build computes on the CPU\n", gpu->where, gpu->key.p);
+        fprintf(c->progress, "%s: \"%s\" has no effect: this build computes on the CPU\n", gpu->where, gpu->key.p);
     for (size_t i = 0; i < count; i++) {
         Arena *a = arena_new(c->heap, 0);
         bool ok = a ? run_extraction(c, &list[i], s, &strict, a, e) : fail_memory(e, 1, "an extraction");

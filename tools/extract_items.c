@@ -3,6 +3,7 @@
 
 static bool find_columns(Table *t, const char *const names[2], size_t at[2], Error *e)
 {
+    char have[160] = "";
     bool found[2] = {false, false}, some = table_next(t, e);
     if (e->code)
         return false;
@@ -12,9 +13,13 @@ static bool find_columns(Table *t, const char *const names[2], size_t at[2], Err
                 at[k] = i;
                 found[k] = true;
             }
+    size_t used = 0;
+    for (size_t i = 0; some && i < t->count && used < sizeof have; i++)
+        used += (size_t)snprintf(have + used, sizeof have - used, "%s%.*s", i ? ", " : "",
+                                 (int)MIN(t->field[i].n, (size_t)40), t->field[i].p);
     for (int k = 0; k < 2; k++)
         if (!found[k])
-            return fail(e, SP_FORMAT, "%s:1: there is no column \"%s\" in the header", t->name, names[k]);
+            return fail(e, SP_FORMAT, "%s:1: there is no column \"%s\" in the header (%s)", t->name, names[k], have);
     return true;
 }
 

@@ -20,7 +20,7 @@ static const char *const TOP_KEYS[] = {"dataset_path", "gpu list", "gpu_list",  
 static bool check_map(const Yaml *y, const char *const *keys, size_t n, Arena *a, Error *e)
 {
     if (y->type != YAML_MAP)
-        return fail(e, SP_FORMAT, "%s: keys are wanted here", y->where);
+        return fail(e, SP_FORMAT, "%s: keys are expected here", y->where);
     for (const Yaml *k = y->first; k; k = k->next) {
         bool known = false;
         for (size_t i = 0; i < n; i++)
@@ -39,7 +39,7 @@ static bool need_text(const Yaml *map, const char *key, const char **value, Erro
     if (!y)
         return fail(e, SP_FORMAT, "%s: the key \"%s\" is missing", map->where, key);
     if (y->type != YAML_TEXT || (yaml_is_null(y) && !y->quoted) || y->text.n == 0)
-        return fail(e, SP_FORMAT, "%s: %s: a text is wanted", y->where, key);
+        return fail(e, SP_FORMAT, "%s: %s: a text is expected", y->where, key);
     *value = y->text.p;
     return true;
 }
@@ -49,9 +49,9 @@ static bool read_numbers(const Yaml *y, size_t n, double *out, Error *e)
     const Yaml *k = y->type == YAML_LIST && y->count == n ? y->first : NULL;
     for (size_t i = 0; k && i < n; i++, k = k->next)
         if (!yaml_f64(k, &out[i]) || !(out[i] >= -FLT_MAX && out[i] <= FLT_MAX))
-            return fail(e, SP_FORMAT, "%s: a number is wanted", k->where);
+            return fail(e, SP_FORMAT, "%s: a number is expected", k->where);
     return (y->type == YAML_LIST && y->count == n) ||
-           fail(e, SP_FORMAT, "%s: %s: a list of %zu numbers is wanted", y->where, y->key.p, n);
+           fail(e, SP_FORMAT, "%s: %s: a list of %zu numbers is expected", y->where, y->key.p, n);
 }
 
 /* "ResNet50" of "./x/ResNet50.pt"; what stands before the last dot, as os.path.splitext. */
@@ -89,7 +89,7 @@ static bool read_backend(Extraction *x, const Yaml *model, Error *e)
     if (y->type == YAML_LIST && y->count == 1)
         y = y->first;
     if (y->type != YAML_TEXT)
-        return fail(e, SP_FORMAT, "%s: backend: one name is wanted", y->where);
+        return fail(e, SP_FORMAT, "%s: backend: one name is expected", y->where);
     if (visual && (text_is(y->text, "torch") || text_is(y->text, "transformers")))
         x->backend = y->text.p;
     else if (!visual && text_is(y->text, "transformers"))
@@ -114,7 +114,7 @@ static bool read_preparation(Extraction *x, const Yaml *model, Error *e)
     x->scale = SCALE_UNIT;
     if (how && !yaml_is_null(how)) {
         if (how->type != YAML_TEXT || (!text_is(how->text, "zscore") && !text_is(how->text, "minmax")))
-            return fail(e, SP_FORMAT, "%s: preprocessing: zscore, minmax or null is wanted", how->where);
+            return fail(e, SP_FORMAT, "%s: preprocessing: zscore, minmax or null is expected", how->where);
         x->scale = text_is(how->text, "zscore") ? SCALE_ZSCORE : SCALE_MINMAX;
     }
     mean = mean && yaml_is_null(mean) ? NULL : mean;
@@ -127,7 +127,7 @@ static bool read_preparation(Extraction *x, const Yaml *model, Error *e)
         x->mean[k] = (float)m[k];
         x->std[k] = (float)s[k];
         if (!(s[k] > 0))
-            return fail(e, SP_FORMAT, "%s: std: numbers above 0 are wanted", std ? std->where : model->where);
+            return fail(e, SP_FORMAT, "%s: std: numbers above 0 are expected", std ? std->where : model->where);
         if (!(s[k] >= LEAST_STD && s[k] <= LARGEST_STD))
             return fail(e, SP_FORMAT, "%s: std: expected numbers from %g to %g", std ? std->where : model->where, LEAST_STD,
                         LARGEST_STD);
@@ -140,7 +140,7 @@ static bool read_preparation(Extraction *x, const Yaml *model, Error *e)
             return false;
         for (int k = 0; k < 2; k++)
             if (!(size[k] >= 1 && size[k] <= 16384) || size[k] != (double)(int64_t)size[k])
-                return fail(e, SP_FORMAT, "%s: reshape: [width, height], whole numbers from 1 to 16384, is wanted",
+                return fail(e, SP_FORMAT, "%s: reshape: [width, height], whole numbers from 1 to 16384, is expected",
                             reshape->where);
         if (size[0] * size[1] > MAX_RESHAPED)
             return fail(e, SP_FORMAT, "%s: reshape: %g x %g are more than %d pixels", reshape->where, size[0], size[1],
@@ -149,10 +149,10 @@ static bool read_preparation(Extraction *x, const Yaml *model, Error *e)
         x->reshape[1] = (int64_t)size[1];
     }
     if (clear && !yaml_is_null(clear) && !yaml_bool(clear, &x->clear_text))
-        return fail(e, SP_FORMAT, "%s: clear_text: True or False is wanted", clear->where);
+        return fail(e, SP_FORMAT, "%s: clear_text: True or False is expected", clear->where);
     x->batch = 1;
     if (batch && !yaml_is_null(batch) && (!yaml_i64(batch, &x->batch) || x->batch < 1 || x->batch > 1 << 16))
-        return fail(e, SP_FORMAT, "%s: batch_size: a whole number from 1 to 65536 is wanted", batch->where);
+        return fail(e, SP_FORMAT, "%s: batch_size: a whole number from 1 to 65536 is expected", batch->where);
     return true;
 }
 
@@ -166,9 +166,9 @@ static bool add_layer(Plan *p, Extraction x, const Yaml *layer, Error *e)
 {
     int64_t number;
     if (layer && layer->type != YAML_TEXT)
-        return fail(e, SP_FORMAT, "%s: output_layers: names are wanted", layer->where);
+        return fail(e, SP_FORMAT, "%s: output_layers: names are expected", layer->where);
     if (strcmp(x.backend, "torch") == 0 && (!layer || yaml_i64(layer, &number)))
-        return fail(e, SP_FORMAT, "%s: output_layers: the output layer's name (such as avgpool) is wanted, not its index",
+        return fail(e, SP_FORMAT, "%s: output_layers: the output layer's name (such as avgpool) is expected, not its index",
                     layer ? layer->where : x.where);
     x.layer = layer ? layer->text.p : strcmp(x.backend, "transformers") == 0 ? "pooler_output" : "1";
     if (!x.layer || strchr(x.layer, '/') || strcmp(x.layer, "..") == 0 || strcmp(x.layer, ".") == 0 || !*x.layer)
@@ -229,7 +229,7 @@ static bool add_source(Plan *p, Extraction x, const Yaml *source, const char *ro
     if (models->type == YAML_MAP)
         return add_model(p, x, models, e);
     if (models->type != YAML_LIST)
-        return fail(e, SP_FORMAT, "%s: model: a list is wanted", models->where);
+        return fail(e, SP_FORMAT, "%s: model: a list is expected", models->where);
     for (const Yaml *m = models->first; m; m = m->next)
         if (!add_model(p, x, m, e))
             return false;

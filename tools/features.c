@@ -273,8 +273,9 @@ bool extract_readable(Context *c, const Extractor *x, const Input *inputs, size_
     for (size_t i = 0; i < n; i++)
         if (!(x->modalities & (inputs[i].picture ? MODALITY_IMAGE : MODALITY_TEXT)))
             return inputs[i].picture
-                       ? fail(e, SP_USAGE, "%s: this model reads texts only, a .txt file with one a line", inputs[i].picture)
-                       : fail(e, SP_USAGE, "text %s: this model reads pictures only (.jpg, .jpeg, .png, .webp)",
+                       ? fail(e, SP_USAGE, "%s: this model reads texts only: a .txt file with one text a line, or a table",
+                              inputs[i].picture)
+                       : fail(e, SP_USAGE, "text %s: this model reads pictures only (.jpg, .jpeg, .png, .webp), no texts",
                               inputs[i].name);
     batch = MAX(MIN(batch, n), 1);
     const Device *d = x->encoder || (x->modalities & MODALITY_IMAGE) ? context_device(c, e) : NULL;

@@ -1,8 +1,7 @@
 /* help.c: a command's page of --help, and what help, the manual page and the completions all read from a row. */
 #include "tools/tools.h"
 
-/* Words in lines of 100 columns; the first begins behind `at` columns, the others behind as many blanks. */
-static void print_filled(FILE *to, const char *text, int at)
+void print_filled(FILE *to, const char *text, int at)
 {
     enum { COLUMNS = 100 };
     int column = at;

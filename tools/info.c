@@ -278,7 +278,7 @@ bool info_command(Context *c, Error *e)
     size_t levels = kernels_levels(names, usable, why);
     printf("sapor      " SAPOR_VERSION ", built with %s\n", compiler());
     printf("system     %s %s, %s\n", u.sysname, u.release, u.machine);
-    printf("processor  %s, %d threads lent\n", cpu, pool_threads(d->pool));
+    printf("processor  %s, %d threads used\n", cpu, pool_threads(d->pool));
     printf("memory     %.1f GiB\n", (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / (1 << 30));
     for (size_t i = 0; i < levels; i++)
         printf("%-10s %-9s %s%s\n", i ? "" : "levels", names[i], usable[i] ? "usable" : why[i],

@@ -72,6 +72,8 @@ static const Entry FILES[] = {
     {"~/.cache/torch/hub/checkpoints/NAME-HASH.pth", "a model that torchvision fetched"},
     {"PREFIX/share/sapor/encoders/demo", "the pair of encoders of sapor demo; found from the place of the command"},
     {"OUT.npy, OUT.ids.txt", "what encode writes: float32 [N, D], and the name of each row"},
+    {"missing_OUT.tsv; missing_LAYER.tsv in the model's folder",
+     "what encode and extract could not read: the id, the reason; gone when all is read"},
     {"RUN/config.json, result.json, history.tsv",
      "what train --out writes: every setting, the final figures, the figures after each "
      "evaluated epoch"},

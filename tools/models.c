@@ -111,14 +111,15 @@ static bool print_recommender(const Context *c, const Recommender *r, Error *e)
 {
     size_t n = 0;
     const Setting *s;
-    printf("%s%s%s: %s%s\n", r->name, r->alias ? ", also " : "", r->alias ? r->alias : "", r->paper,
+    printf("%s%s%s%s\n", r->name, r->alias ? ", also " : "", r->alias ? r->alias : "",
            r->needs_features ? "; needs --features" : "");
+    print_filled(stdout, r->paper, 0);
     while (setting_at(r, n))
         n++;
     const char **cells = NEW(c->arena, const char *, 5 * (n + 1), e);
     if (!cells)
         return false;
-    memcpy(cells, (const char *const[]){"--set", "elliot", "mmrec", "also", "what it is"}, 5 * sizeof *cells);
+    memcpy(cells, (const char *const[]){"--set", "elliot", "mmrec", "also accepted", "what it is"}, 5 * sizeof *cells);
     for (size_t i = 0; (s = setting_at(r, i)); i++) {
         const char *names = accepted_names(s, c->arena, e);
         if (!names)
@@ -126,8 +127,14 @@ static bool print_recommender(const Context *c, const Recommender *r, Error *e)
         memcpy(cells + 5 * (i + 1), (const char *const[]){s->key, s->elliot, s->mmrec, *names ? names : "-", s->about},
                5 * sizeof *cells);
     }
-    table_print(stdout, cells, n + 1, 5, "lllll");
-    return true;
+    return table_print(stdout, cells, n + 1, 5, "lwwww", c->arena, e);
+}
+
+static void print_encoder(const Entry *k)
+{
+    int at = printf("%s: ", k->name);
+    printf("reads %s\n%*s", modalities(k->modalities), at, "");
+    print_filled(stdout, k->about, at);
 }
 
 static bool print_all(const Context *c, Error *e)
@@ -141,7 +148,8 @@ static bool print_all(const Context *c, Error *e)
         Entry k = entry_at(i);
         memcpy(cells + 3 * (i + 1), (const char *const[]){k.name, modalities(k.modalities), k.about}, 3 * sizeof *cells);
     }
-    table_print(stdout, cells, encoders + 1, 3, "lll");
+    if (!table_print(stdout, cells, encoders + 1, 3, "llw", c->arena, e))
+        return false;
     printf("\n");
     memcpy(cells, (const char *const[]){"recommender", "features", "after"}, 3 * sizeof *cells);
     for (size_t i = 0; i < recommenders; i++) {
@@ -152,8 +160,7 @@ static bool print_all(const Context *c, Error *e)
         memcpy(cells + 3 * (i + 1), (const char *const[]){name, r->needs_features ? "yes" : "-", r->paper},
                3 * sizeof *cells);
     }
-    table_print(stdout, cells, recommenders + 1, 3, "lll");
-    return true;
+    return table_print(stdout, cells, recommenders + 1, 3, "llw", c->arena, e);
 }
 
 bool unknown_recommender(const Context *c, const char *command, const char *name, Error *e)
@@ -173,13 +180,16 @@ bool unknown_recommender(const Context *c, const char *command, const char *name
 static bool unknown_model(const Context *c, Error *e)
 {
     size_t n = 0;
-    const char **names = NEW(c->arena, const char *, entry_count() + recommender_count(), e);
+    const char **names = NEW(c->arena, const char *, entry_count() + 2 * recommender_count(), e);
     if (!names)
         return false;
     for (size_t i = 0; i < entry_count(); i++)
         names[n++] = entry_at(i).name;
-    for (size_t i = 0; i < recommender_count(); i++)
+    for (size_t i = 0; i < recommender_count(); i++) {
         names[n++] = recommender_at(i)->name;
+        if (recommender_at(i)->alias)
+            names[n++] = recommender_at(i)->alias;
+    }
     const char *near = near_words(c->args[0], names, n, c->arena);
     return near ? fail(e, SP_USAGE, "there is no model \"%s\"; did you mean %s?", c->args[0], near)
                 : fail(e, SP_USAGE, "there is no model \"%s\"; `sapor models` lists them", c->args[0]);
@@ -199,7 +209,7 @@ bool models_command(Context *c, Error *e)
         if (c->json)
             json_encoder(&k);
         else
-            printf("%s: reads %s; %s\n", k.name, modalities(k.modalities), k.about);
+            print_encoder(&k);
     }
     for (size_t i = 0; i < recommender_count(); i++) {
         const Recommender *r = recommender_at(i);

@@ -31,7 +31,8 @@ static bool encode_query(Context *c, const char *query, int64_t D, float **row, 
     const char *model = option_text(c, "model");
     int pool = 0;
     if (!model)
-        return fail(e, SP_USAGE, "nearest: --model MODEL is missing: what encodes --query");
+        return fail(e, SP_USAGE,
+                    "nearest: --model MODEL is missing: --query is encoded by the model that FEATURES come from");
     if (!option_choice(c, "pool", POOLS, COUNT(POOLS), &pool, e))
         return false;
     bool is_image = is_picture_name(query);
@@ -100,8 +101,7 @@ static bool write_list(Context *c, const FeatureTable *t, const int32_t *ids, co
             return false;
     if (is_table) {
         cells[0] = "rank", cells[1] = "id", cells[2] = "similarity";
-        table_print(stdout, cells, (size_t)n + 1, 3, "rlr");
-        return true;
+        return table_print(stdout, cells, (size_t)n + 1, 3, "rlr", c->arena, e);
     }
     if (path && !(out = out_open(path, c->heap, e)))
         return false;

@@ -213,6 +213,28 @@ static bool option_names(const Command *k, const char *const **names, size_t *co
     return true;
 }
 
+static bool option_exists(const Command *k, const char *name)
+{
+    const Option *o = k->options;
+    while (o && o->name && strcmp(o->name, name) != 0)
+        o++;
+    return o && o->name;
+}
+
+/* A setting of some recommender, by Sapor's name or an accepted one. */
+static bool is_setting(const char *name)
+{
+    for (size_t i = 0; i <= recommender_count(); i++)
+        for (const Setting *s = i ? recommender_at(i - 1)->settings : common_settings; s && s->key; s++) {
+            const Alias *x = s->aliases;
+            while (x && x->name && strcmp(x->name, name) != 0)
+                x++;
+            if (strcmp(s->key, name) == 0 || (x && x->name))
+                return true;
+        }
+    return false;
+}
+
 static bool unknown_option(const Context *c, const char *given, Error *e)
 {
     const char *const *names = NULL;
@@ -222,6 +244,9 @@ static bool unknown_option(const Context *c, const char *given, Error *e)
         return false;
     const char *bare = name + strspn(name, "-");
     const char *near = name[0] == '-' && name[1] == '-' ? nearest_word(bare, names, count, c->arena) : NULL;
+    if (option_exists(c->command, "set") && is_setting(bare))
+        return fail(e, SP_USAGE, "%s has no option %s; settings of a recommender are given as --set %s=VALUE",
+                    c->command->name, name, bare);
     if (near)
         return fail(e, SP_USAGE, "%s has no option %s; did you mean --%s?", c->command->name, name, near);
     return fail(e, SP_USAGE, "%s has no option %s; `sapor %s --help` lists them", c->command->name, name, c->command->name);

@@ -94,8 +94,13 @@ extern const Option COMMON_OPTIONS[];
 int report_error(const Error *e);
 bool is_colourful(FILE *to); /* a terminal that wants colours */
 
-/* A table of texts, columns as wide as needed; numbers to the right. rows x cols cells, the first row is the heading. */
-void table_print(FILE *to, const char *const *cells, size_t rows, size_t cols, const char *align /* 'l' or 'r' a column */);
+/* A table of texts: rows x cols cells, the first row is the heading. align has a letter for each column: 'l' left, 'r' right (numbers), as
+ * wide as needed; 'w' left and wrapped behind blanks and commas, as narrow as its longest word, or up to 100 columns where it is the last. */
+bool table_print(FILE *to, const char *const *cells, size_t rows, size_t cols, const char *align, Arena *a, Error *e);
+
+/* Words and a line end, in lines of 100 columns; the first begins behind `at` columns that are there already, the others behind as many blanks
+ * (help.c). */
+void print_filled(FILE *to, const char *text, int at);
 
 /* A file of text, or standard input where path is "-", as text_decode leaves it. */
 bool text_file_read(Text *out, Arena *a, const char *path, Error *e);

@@ -20,7 +20,9 @@ static bool check_pairs(const char *option, const char *const *list, size_t n, E
     for (size_t i = 0; i < n; i++) {
         const char *equals = strchr(list[i], '=');
         if (!equals || equals == list[i] || !equals[1])
-            return fail(e, SP_USAGE, "--%s: \"%s\" is not NAME=VALUE", option, list[i]);
+            return fail(e, SP_USAGE, "--%s: \"%s\" is not %s", option, list[i],
+                        strcmp(option, "features") == 0 ? "NAME=PATH, such as visual=features.npy"
+                                                        : "KEY=VALUE, such as epochs=50");
     }
     return true;
 }

@@ -194,7 +194,7 @@ static bool read_alias(Reader *r, const yaml_event_t *ev, Error *e)
 static bool read_event(Reader *r, const yaml_event_t *ev, Error *e)
 {
     switch (ev->type) {
-    case YAML_DOCUMENT_START_EVENT: return !r->root || fail_at(r, &ev->start_mark, e, "a second document; one is wanted");
+    case YAML_DOCUMENT_START_EVENT: return !r->root || fail_at(r, &ev->start_mark, e, "a second document; one is expected");
     case YAML_SCALAR_EVENT: return read_scalar(r, ev, e);
     case YAML_ALIAS_EVENT: return read_alias(r, ev, e);
     case YAML_SEQUENCE_START_EVENT:
@@ -245,7 +245,8 @@ Yaml *yaml_parse(Arena *a, Text source, const char *name, Error *e)
             else if (p.error == YAML_READER_ERROR)
                 ok = fail(e, SP_FORMAT, "%s: byte %zu: %s", name, p.problem_offset, p.problem ? p.problem : "not readable");
             else
-                ok = fail_at(&r, &m, e, p.problem ? p.problem : "not readable as YAML");
+                ok = fail(e, SP_FORMAT, "%s:%zu:%zu: not valid YAML: %s", name, (size_t)m.line + 1, (size_t)m.column + 1,
+                          p.problem ? p.problem : "not readable");
             break;
         }
         more = ev.type != YAML_STREAM_END_EVENT;

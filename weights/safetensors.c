@@ -54,8 +54,8 @@ static bool entry_read(Array *a, const Json *j, const unsigned char *data, size_
         return fail(e, SP_FORMAT, "%s: tensor %.*s: shape %s of %s does not fill its %lld bytes", path, NAME(j->key),
                     shape_text(a->dims, a->shape, text, sizeof text), dtype_name(a->type), (long long)(end - begin));
     if ((size_t)end > limit)
-        return fail(e, SP_FORMAT, "%s: tensor %.*s: ends at byte %lld of %zu: truncated?", path, NAME(j->key),
-                    (long long)end, limit);
+        return fail(e, SP_FORMAT, "%s: tensor %.*s: ends at byte %lld of %zu: truncated? fetch the file again", path,
+                    NAME(j->key), (long long)end, limit);
     a->data = data + begin;
     return true;
 }
@@ -78,10 +78,10 @@ bool safetensors_read(Weights *w, const Map *m, const char *path, Error *e)
         return fail(e, SP_FORMAT, "%s: %zu bytes are too few for a safetensors file", path, m->bytes);
     uint64_t length = little(m->data, 8);
     if (length > MAX_HEADER)
-        return fail(e, SP_FORMAT, "%s: the header says it has %llu bytes; at most %d are allowed", path,
-                    (unsigned long long)length, MAX_HEADER);
+        return fail(e, SP_FORMAT, "%s: not a safetensors file: the header says it has %llu bytes; at most %d are allowed",
+                    path, (unsigned long long)length, MAX_HEADER);
     if (length > m->bytes - 8)
-        return fail(e, SP_FORMAT, "%s: the header says it has %llu bytes, the file has %zu: truncated?", path,
+        return fail(e, SP_FORMAT, "%s: the header says it has %llu bytes, the file has %zu: truncated? fetch it again", path,
                     (unsigned long long)length, m->bytes);
     if (!length || m->data[8] != '{')
         return fail(e, SP_FORMAT, "%s: the header does not begin with '{': not a safetensors file", path);

@@ -215,7 +215,7 @@ static bool one_of(const Settings *s, const char *key, const char *a, const char
 {
     *is_b = !strcmp(setting_text(s, key), b);
     return *is_b || !strcmp(setting_text(s, key), a) ||
-           fail(e, SP_USAGE, "setting %s=%s: %s or %s is wanted", key, setting_text(s, key), a, b);
+           fail(e, SP_USAGE, "setting %s=%s: %s or %s is expected", key, setting_text(s, key), a, b);
 }
 
 static bool init(Model *m, Error *e)
