@@ -84,11 +84,13 @@ static bool name_of(const FeatureTable *t, int32_t row, Arena *a, const char **n
     return true;
 }
 
-/* Ids are cells of a line: one that holds a tab or a line's end cannot be written. */
-static bool check_id(const FeatureTable *t, const char *name, int32_t row, Error *e)
+/* Files of a folder may have any names. JSON escapes all but bytes that are no UTF-8; a table needs the rule of ids. */
+static bool check_id(const FeatureTable *t, const char *name, int32_t row, bool json, Error *e)
 {
-    return !name[strcspn(name, "\t\r\n")] ||
-           fail(e, SP_FORMAT, "%s: the id of row %d holds a tab or a line end; --json writes it", t->path, row);
+    Text id = text_of(name);
+    const char *problem = json && utf8_valid(id, NULL) ? NULL : id_problem(id);
+    return !problem || fail(e, SP_FORMAT, "%s: the id of row %d %s%s", t->path, row, problem,
+                            utf8_valid(id, NULL) ? "; --json writes it" : "; rename it");
 }
 
 static bool write_list(Context *c, const FeatureTable *t, const int32_t *ids, const float *similarity, int64_t n, Error *e)
@@ -103,7 +105,7 @@ static bool write_list(Context *c, const FeatureTable *t, const int32_t *ids, co
     for (int64_t i = 0; i < n; i++)
         if (!(cells[3 * (i + 1)] = arena_printf(c->arena, e, "%lld", (long long)i + 1)) ||
             !name_of(t, ids[i], c->arena, &cells[3 * (i + 1) + 1], e) ||
-            !(c->json && !path ? true : check_id(t, cells[3 * (i + 1) + 1], ids[i], e)) ||
+            !check_id(t, cells[3 * (i + 1) + 1], ids[i], c->json && !path, e) ||
             !(cells[3 * (i + 1) + 2] = arena_printf(c->arena, e, is_table ? "%.4f" : "%.9g", (double)similarity[i])))
             return false;
     if (is_table) {
@@ -115,7 +117,8 @@ static bool write_list(Context *c, const FeatureTable *t, const int32_t *ids, co
         return false;
     for (const char **cell = cells + 3; cell < cells + 3 * (n + 1); cell += 3)
         if (out) {
-            if (!out_printf(out, e, "%s\t%s\t%s\n", cell[0], cell[1], cell[2])) {
+            if (!out_printf(out, e, "%s\t", cell[0]) || !out_tsv_field(out, text_of(cell[1]), e) ||
+                !out_printf(out, e, "\t%s\n", cell[2])) {
                 out_discard(out);
                 return false;
             }
@@ -124,7 +127,9 @@ static bool write_list(Context *c, const FeatureTable *t, const int32_t *ids, co
             json_print_string(stdout, text_of(cell[1]));
             printf(",\"similarity\":%s}\n", cell[2]);
         } else {
-            printf("%s\t%s\t%s\n", cell[0], cell[1], cell[2]);
+            printf("%s\t", cell[0]);
+            tsv_print_field(stdout, text_of(cell[1]));
+            printf("\t%s\n", cell[2]);
         }
     return !out || out_commit(out, e);
 }
