@@ -287,11 +287,9 @@ static bool read_parts(Ratings r[PARTS], Source source[PARTS], const DataConfig 
     for (int p = 0; p < PARTS; p++) {
         if (!path[p])
             continue;
-        if (p != TRAIN && r[TRAIN].part && !strcmp(path[p], path[TRAIN]))
-            continue;                                      /* has its rows by their label */
         if (p != TRAIN && !strcmp(path[p], path[TRAIN])) { /* read once: it may be a pipe */
-            source[p] = source[TRAIN];
-            continue;
+            source[p] = (Source){&r[TRAIN], 0};
+            continue; /* labels: below */
         }
         if (!ratings_read_as(&r[p], path[p], c->format, &c->layout, scratch, e) || (p == TRAIN && !ratings_sure(&r[p], e)))
             return false;

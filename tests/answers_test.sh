@@ -81,6 +81,20 @@ npy folder/w.npy '<f8' '2,' "\0\0\0\0\0\0\360\77\0\0\0\0\0\0\0\0"
 echo notes >folder/readme.txt
 right 'nearest in a folder' nearest folder --id x
 is 'files by their names' "1\tw\t1\n2\ty.z\t0.44721359\n"
+mkdir odd
+cp folder/x.npy odd
+cp folder/w.npy 'odd/"w.npy'
+right 'nearest in a folder: a name that begins with a quote' nearest odd --id x
+is 'is quoted as in every table' "1\t\"\"\"w\"\t1\n"
+latin=$(printf 'odd/\377.npy')
+if cp folder/w.npy "$latin" 2>/dev/null; then
+    wrong 1 'is not valid UTF-8; rename it' 'a name that is no UTF-8' nearest odd --id x
+    wrong 1 'is not valid UTF-8; rename it' 'in JSON too' nearest odd --id x --json
+    rm "$latin"
+fi
+cp folder/w.npy "odd/a${tab:=$(printf '\t')}b.npy"
+wrong 1 'holds a tab; --json writes it' 'a name with a tab' nearest odd --id x
+right 'which JSON escapes' nearest odd --id x --json
 wrong 2 'id ID or --query' 'no query' nearest f.npy
 wrong 2 'id and --query together' 'two queries' nearest f.npy --id a --query b
 wrong 2 'model MODEL is missing' 'a query without a model' nearest f.npy --query b

@@ -87,6 +87,18 @@ right 'and programs' '^{"event":"data",.*"rows":2,.*"left_out":{"core":2},"repea
 "$sapor" train MostPop --train train.tsv --test test.tsv --quiet >out 2>err && ! grep -q . err && ! grep -q data: out
 ok $? 'quiet is quiet'
 
+# ---- the rule of ids -----
+# An id goes into files of one id a line and into tables.
+printf 'user,item\nann,dune\n"bob\njr",emma\ncid,dune\n' >lines.csv
+printf 'user,item\nann,dune\nbob,"em\tma"\ncid,dune\n' >tabs.csv
+printf 'user,item\nann,dune\nbob,dune\n' >plain.csv
+for command in 'split lines.csv --out made' 'train MostPop --train lines.csv --out made'; do
+    wrong "${command%% *}: a line end in an id" 'lines.csv:3: the id .* holds a line end; rename it' $command
+done
+for command in 'split tabs.csv --out made' 'train MostPop --train tabs.csv --out made' 'train MostPop --train plain.csv --test tabs.csv --out made'; do
+    wrong "${command%% *}: a tab in an id" 'tabs.csv:3: the id .* holds a tab; rename it' $command
+done
+
 # ---- evaluate ---------------------------------------------------------------------------------------------------------------------------
 printf 'userID\titemID\tx_label\n0\t0\t0\n1\t0\t0\n0\t1\t2\n0\t2\t2\n1\t1\t2\n2\t1\t2\n' >d.inter
 printf '0\t1\t2\n0\t2\t1\n' >half.tsv
@@ -97,6 +109,10 @@ right 'users without a list count under mmrec' '"users":2,"without_list":1,"line
 right 'and not under elliot' '"users":1,"without_list":1,"lines_of_unknown_users":0,"Recall@2":1}' evaluate half.tsv --test d.inter --cutoffs 2 --metrics Recall --json
 right 'which is said too' 'warning: 1 of 2 users with test items have no list: they do not count (elliot)' evaluate half.tsv --test d.inter
 right 'the file named twice' '"Recall@2":0.5}' evaluate half.tsv --train d.inter --test d.inter --protocol mmrec --cutoffs 2 --metrics Recall --json
+mkfifo pipe
+cat d.inter >pipe &
+right 'a pipe is read once' '"users":1,"without_list":1,"lines_of_unknown_users":0,"Recall@2":1}' evaluate half.tsv --test pipe --cutoffs 2 --metrics Recall --json
+kill $! 2>/dev/null
 printf 'userID\titemID\tx_label\n0\t0\t0\n' >only.inter
 wrong 'an .inter without test rows' 'only.inter: holds no test rows' evaluate half.tsv --test only.inter
 printf 'id\ttop_0\ttop_1\n0\t1\t2\n1\t1\t2\n' >top.csv

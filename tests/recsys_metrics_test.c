@@ -137,6 +137,40 @@ static void many_cutoffs_at_once(void **state)
     arena_free(a);
 }
 
+/* Lists of their own lengths are judged as the same lists filled up with nothing. */
+static void lists_of_any_length(void **state)
+{
+    (void)state;
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    const int64_t cutoffs[] = {1, 2, 3, 5, 9, 1000};
+    int32_t ragged[15], filled[15];
+    int64_t start[4] = {0};
+    const int lengths[] = {2, 5, 0};
+    for (int i = 0; i < 3; i++) {
+        start[i + 1] = start[i] + lengths[i];
+        for (int k = 0; k < 5; k++) {
+            filled[i * 5 + k] = k < lengths[i] ? top[i * 5 + k] : -1;
+            if (k < lengths[i])
+                ragged[start[i] + k] = top[i * 5 + k];
+        }
+    }
+    const Lists lists = {.users = users, .n = 3, .start = start, .top = ragged};
+    for (size_t m = 0; m < metric_count(); m++)
+        for (int p = PROTOCOL_ELLIOT; p <= PROTOCOL_MMREC; p++) {
+            Scores x = {0}, y = {0};
+            const char *name = metric_at(m)->name;
+            assert_ok(
+                score_lists_of(&x, (Protocol)p, &lists, &truth, &(EvalConfig){&name, 1, cutoffs, COUNT(cutoffs)}, a, &e), e);
+            assert_ok(score_lists(&y, (Protocol)p, users, 3, 5, filled, &truth, &name, 1, cutoffs, COUNT(cutoffs), a, &e),
+                      e);
+            assert_int_equal(x.users, y.users);
+            for (size_t c = 0; c < COUNT(cutoffs); c++)
+                assert_float_equal(x.mean[c], y.mean[c], 1e-15);
+        }
+    arena_free(a);
+}
+
 static void wrong_metrics_and_cutoffs(void **state)
 {
     (void)state;
@@ -170,9 +204,13 @@ static void wrong_metrics_and_cutoffs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(elliot_as_by_hand),    cmocka_unit_test(mmrec_as_by_hand),
-        cmocka_unit_test(who_counts),           cmocka_unit_test(ratings_below_zero),
-        cmocka_unit_test(many_cutoffs_at_once), cmocka_unit_test(wrong_metrics_and_cutoffs),
+        cmocka_unit_test(elliot_as_by_hand),
+        cmocka_unit_test(mmrec_as_by_hand),
+        cmocka_unit_test(who_counts),
+        cmocka_unit_test(ratings_below_zero),
+        cmocka_unit_test(many_cutoffs_at_once),
+        cmocka_unit_test(lists_of_any_length),
+        cmocka_unit_test(wrong_metrics_and_cutoffs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -369,6 +369,13 @@ static bool write_weights(const Pair *p, const Store *s, const char *folder, Err
     return false;
 }
 
+/* Weights of an earlier run go before anything of this one is there, and are written last: a folder holds files of one run. */
+static bool remove_weights(const Pair *p, const char *folder, Error *e)
+{
+    const char *path = path_join(p->c->arena, folder, "model.safetensors", e);
+    return path && file_remove(path, e);
+}
+
 /* ---- training ------------------------------------------------------------------------------------------------------------ */
 
 static bool train(Pair *p, Error *e)
@@ -422,7 +429,8 @@ bool demo_encoder_train(Context *c, const char *folder, Error *e)
     if (!p || !vision || !vocabulary)
         return false;
     *p = (Pair){.c = c, .d = context_device(c, e)};
-    if (!p->d || !folder_make(vision, e) || !folder_make(text, e) || !write_vocabulary(vocabulary, c->arena, c->heap, e) ||
+    if (!p->d || !folder_make(vision, e) || !folder_make(text, e) || !remove_weights(p, vision, e) ||
+        !remove_weights(p, text, e) || !write_vocabulary(vocabulary, c->arena, c->heap, e) ||
         !write_text(p, text, "tokenizer_config.json",
                     "{\"tokenizer_class\": \"BertTokenizer\", \"do_lower_case\": true, \"model_max_length\": 64}", e) ||
         !(p->tokenizer = tokenizer_load(text, c->arena, e)) ||

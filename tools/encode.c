@@ -28,6 +28,21 @@ typedef struct Inputs {
     bool named;   /* the rows' ids are written */
 } Inputs;
 
+/* Room for n more: the rows of large tables are counted, not copied from one list into the next. */
+static bool add_room(Inputs *in, Arena *a, size_t n, Error *e)
+{
+    if (n <= in->room - in->count)
+        return true;
+    Input *list = NEW(a, Input, in->count + n, e);
+    if (!list)
+        return false;
+    if (in->count)
+        memcpy(list, in->list, in->count * sizeof *list);
+    in->list = list;
+    in->room = in->count + n;
+    return true;
+}
+
 static bool add_input(Inputs *in, Arena *a, Input one, Error *e)
 {
     if (in->count == in->room && !(in->list = arena_grow(a, in->list, in->count, &in->room, sizeof *in->list, e)))
@@ -72,6 +87,11 @@ static bool add_texts(Inputs *in, Arena *a, const char *path, Error *e)
         return false;
     if (strcmp(path, "-") == 0)
         path = "standard input";
+    size_t most = 1;
+    for (const char *p = rest.p, *end = p + rest.n; (p = memchr(p, '\n', (size_t)(end - p))) != NULL; p++)
+        most++;
+    if (!add_room(in, a, most, e))
+        return false;
     while (text_line(&rest, &line)) {
         const char *name = arena_printf(a, e, "%zu", ++in->lines);
         Input one = {.name = name, .text = line, .source = path, .line = ++number, .by_place = true};
@@ -88,6 +108,12 @@ static bool add_table(Inputs *in, Arena *a, const char *path, const char *const 
     if (folder_exists(path) || is_picture_name(path))
         return fail(e, SP_USAGE, "%s: is not a table; --id-column and --text-column are for tables (.tsv, .csv)", path);
     if (!table_rows(&rows, &n, path, columns[0], columns[1], a, e))
+        return false;
+    if (in->count == 0) { /* as it is, the usual case */
+        *in = (Inputs){.list = rows, .count = n, .room = n, .lines = in->lines, .named = in->named};
+        return true;
+    }
+    if (!add_room(in, a, n, e))
         return false;
     for (size_t i = 0; i < n; i++)
         if (!add_input(in, a, rows[i], e))

@@ -48,7 +48,7 @@ bool table_rows(Input **rows, size_t *count, const char *path, const char *item,
 {
     Text content;
     const char *const names[2] = {item, text};
-    size_t at[2] = {0, 0}, n = 0, room = 0;
+    size_t at[2] = {0, 0}, n = 0, room = 1;
     bool in = strcmp(path, "-") == 0;
     Input *list = NULL;
     if (in)
@@ -61,11 +61,13 @@ bool table_rows(Input **rows, size_t *count, const char *path, const char *item,
     if (!find_columns(&t, names, at, e))
         return false;
     size_t columns = t.count;
+    for (const char *p = content.p, *end = p + content.n; (p = memchr(p, '\n', (size_t)(end - p))) != NULL; p++)
+        room++;
+    if (!(list = NEW(a, Input, room, e))) /* all rows that there can be */
+        return false;
     while (table_next(&t, e)) {
         if (t.count != columns)
             return fail(e, SP_FORMAT, "%s:%zu: has %zu columns, the header has %zu", path, t.line, t.count, columns);
-        if (n == room && !(list = arena_grow(a, list, n, &room, sizeof *list, e)))
-            return false;
         Text id = t.field[at[0]], words = t.field[at[1]];
         if (id.n == 0)
             return fail(e, SP_FORMAT, "%s:%zu: the column \"%s\" is empty", path, t.line, item);
