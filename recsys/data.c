@@ -109,13 +109,6 @@ static bool order_items(DataSet *d, Error *e)
     return true;
 }
 
-/* An id of a row; a new one is checked by the rule for ids. -1 with an error. */
-static int64_t add_id(TextIndex *ix, const Ratings *r, const Text *ids, size_t row, Error *e)
-{
-    int64_t before = text_index_count(ix), number = text_index_add(ix, ids[row], e);
-    return number == before && !id_check(ids[row], r->path, r->line[row], e) ? -1 : number;
-}
-
 static bool number_elliot(DataSet *d, const Source *train, Error *e)
 {
     d->users = text_index_new(d->arena, e);
