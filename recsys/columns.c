@@ -158,13 +158,13 @@ bool columns_find(Columns *c, const Text *field, size_t n, const char *told, con
         *c = (Columns){.count = (int)n, .told = true};
         memcpy(c->at, NONE.at, sizeof c->at);
         if (!told_places(c, told, &count))
-            return fail(
-                e, SP_FORMAT,
-                "%s:%zu: the columns are %s; --columns %s must name columns of the file, or write user, item, rating, "
-                "time or - for each of its columns in their order",
-                path, line, fields_text(field, n, names, sizeof names), told);
+            return fail(e, SP_FORMAT,
+                        "%s:%zu: the columns are %s; --columns %s are not all among them, and are not user, item, rating, "
+                        "time and - in the "
+                        "order of the file",
+                        path, line, fields_text(field, n, names, sizeof names), told);
         if (count != (int)n)
-            return fail(e, SP_FORMAT, "%s:%zu: has %zu column%s; --columns %s names %d", path, line, n, n == 1 ? "" : "s",
+            return fail(e, SP_FORMAT, "%s:%zu: has %zu column%s; --columns %s tells of %d", path, line, n, n == 1 ? "" : "s",
                         told, count);
         return true;
     }

@@ -116,8 +116,8 @@ static bool number_elliot(DataSet *d, const Source *train, Error *e)
     if (!d->users || !d->items)
         return false;
     for (size_t row = 0; row < train->r->count; row++)
-        if (belongs(train, row) && (add_id(d->users, train->r, train->r->user, row, e) < 0 ||
-                                    add_id(d->items, train->r, train->r->item, row, e) < 0))
+        if (belongs(train, row) &&
+            (text_index_add(d->users, train->r->user[row], e) < 0 || text_index_add(d->items, train->r->item[row], e) < 0))
             return false;
     if (!order_items(d, e))
         return false;
@@ -186,7 +186,7 @@ static bool number_tokens(TextIndex **ix, int64_t *count, const Source *source, 
         if (!r || (p != TRAIN && r == source[TRAIN].r))
             continue;
         for (size_t row = 0; row < r->count; row++)
-            if (add_id(*ix, r, of_items ? r->item : r->user, row, e) < 0)
+            if (text_index_add(*ix, of_items ? r->item[row] : r->user[row], e) < 0)
                 return false;
     }
     *count = text_index_count(*ix);
@@ -273,11 +273,7 @@ static bool read_parts(Ratings r[PARTS], Source source[PARTS], const DataConfig 
         if (!path[p])
             continue;
         if (p != TRAIN && r[TRAIN].part && !strcmp(path[p], path[TRAIN]))
-            continue;                                      /* has its rows by their label */
-        if (p != TRAIN && !strcmp(path[p], path[TRAIN])) { /* read once: it may be a pipe */
-            source[p] = source[TRAIN];
-            continue;
-        }
+            continue; /* has its rows by their label */
         if (!ratings_read_as(&r[p], path[p], c->format, &c->layout, scratch, e) || (p == TRAIN && !ratings_sure(&r[p], e)))
             return false;
         if (p != TRAIN && r[TRAIN].part)

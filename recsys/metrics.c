@@ -219,7 +219,7 @@ typedef struct Scratch {
     double *gain, *ideal, *discount;
 } Scratch;
 
-/* `most`: the longest cutoff; a rank beyond the list's length is a miss. */
+/* `most`: the longest that a list counts; ranks that it does not reach hit nothing. */
 static Judged judge(const Scratch *s, const Pairs *truth, Protocol p, int64_t user, const int32_t *top, int64_t K,
                     int64_t most)
 {

@@ -95,7 +95,6 @@ right 'an id that begins with a quote' nearest quoted --id s
 is 'is written in quotes' '1\t"""q"" r"\t1\n'
 npy "quoted/a${tab}b.npy" '<f4' '2,' "$one$two"
 wrong 1 'the id "a.b" holds a tab; rename it' 'an id with a tab' nearest quoted --id s
-wrong 2 'f.ids.txt: is an input too' 'row names as the output' nearest f.npy --id a -o f.ids.txt
 wrong 2 'folder/x.npy: is an input too' 'a row of the folder as the output' nearest folder --id x -o folder/x.npy
 mkdir bare
 wrong 1 'bare: holds no <id>.npy' 'a folder without features' nearest bare --id 0
@@ -188,9 +187,6 @@ ok $? 'all items'
 right 'items with fewer than two' evaluate r.tsv --test e.tsv --train t.tsv --cutoffs 1,2 --metrics Recall --json --few 2
 grep -q '"users":2,"without_list":0,.*"Recall@1":0.75,"Recall@2":1}' out
 ok $? 'c and d only, in lists and truth'
-eval "$(grep '^users_and_recall=' "$root/tools/demo-movielens.sh")"
-"$sapor" evaluate r.tsv --test e.tsv --train t.tsv --cutoffs 20 --metrics Recall --json --few 2 --quiet 2>err | sed -n "$users_and_recall" >out
-is 'the MovieLens demo reads that' '2 1\n'
 grep -v 'v.c' r.tsv >some.tsv
 right 'a list without such items' evaluate some.tsv --test e.tsv --train t.tsv --cutoffs 2 --metrics Recall --json --few 2
 grep -q '"users":2,"without_list":1,.*"Recall@2":0.5}' out && grep -q '^warning: 1 of 2 users with such test items have no such item in their list: each counts as 0 (--few)$' err
@@ -203,8 +199,6 @@ grep -q '"rating_below_0":2' out && grep -q '"users":1,"without_list":1,.*"Recal
 ok $? 'are not relevant, and a user who has no others needs no list'
 printf 'v\ta\t-2\n' >v.tsv
 wrong 1 'v.tsv: no user of lists.tsv has a relevant item in it (elliot: an item rated 0 or more)' 'nobody to judge' evaluate lists.tsv --test v.tsv
-cat below.tsv | "$sapor" evaluate lists.tsv --test /dev/stdin --quiet >out 2>err && grep -q '^1 users$' out
-ok $? 'a test file from a pipe is read once'
 wrong 2 'few: --train F is missing' 'few of what' evaluate r.tsv --test e.tsv --few 2
 printf 'u\ta\t9\n' >none.tsv
 wrong 1 'few 2: no recommendation is of an item' 'no recommendation of such items' evaluate none.tsv --test e.tsv --train t.tsv --few 2

@@ -155,28 +155,6 @@ static void what_is_left_out_is_counted(void **state)
     arena_free(a);
 }
 
-/* The rule for ids holds for interactions too: a run writes ids a line each. */
-static void ids_keep_the_rule(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *text, *says;
-        Protocol protocol;
-    } cases[] = {
-        {"user,item\nv,x\n\"a\nb\",x\n", "a.csv:3: the id \"a?b\" holds a line end", PROTOCOL_ELLIOT},
-        {"user,item\nu,x\nv,\"x\ty\"\n", "a.csv:3: the id \"x?y\" holds a tab", PROTOCOL_ELLIOT},
-        {"user_id:token,item_id:token\nu,x\nv,\"x\ty\"\n", "a.csv:3: the id \"x?y\" holds a tab", PROTOCOL_MMREC},
-    };
-    for (size_t i = 0; i < COUNT(cases); i++) {
-        Error e = {0};
-        Arena *a = arena_new(NULL, 0);
-        DataSet d;
-        assert_false(load(&d, a, cases[i].protocol, put("a.csv", cases[i].text), NULL, NULL, &e));
-        assert_error(e, SP_FORMAT, cases[i].says);
-        arena_free(a);
-    }
-}
-
 static void labels_split_one_file(void **state)
 {
     (void)state;
@@ -431,7 +409,6 @@ int main(void)
         cmocka_unit_test(quoted_fields_everywhere),
         cmocka_unit_test(recbole_tokens_under_mmrec),
         cmocka_unit_test(what_is_left_out_is_counted),
-        cmocka_unit_test(ids_keep_the_rule),
         cmocka_unit_test(labels_split_one_file),
         cmocka_unit_test(a_test_row_in_doubt),
         cmocka_unit_test(recommendations),

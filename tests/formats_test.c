@@ -211,8 +211,8 @@ static void names_of_columns(void **state)
         {"u1,x,y,i1,4\nu2,x,y,i2,5\n", "user,-,-,item,rating", "(user, item, rating): u1 i1 4 0; u2 i2 5 0;"},
         {"196\t2010-10-17T01:48:53Z\t39.7\t-104.9\t88847\n", "user,time,-,-,item",
          "(user, item, time): 196 88847 1 1287280133;"},
-        {"u1,i1,4\n", "user,item", "r:1: has 3 columns; --columns user,item names 2"},
-        {"u1,i1,4\n", "user,book,rating", "--columns user,book,rating must name columns of the file"},
+        {"u1,i1,4\n", "user,item", "r:1: has 3 columns; --columns user,item tells of 2"},
+        {"u1,i1,4\n", "user,book,rating", "--columns user,book,rating are not all among them"},
         {"userID,itemID,x_label\n1,2,0\n", "userID,itemID", "MMRec .inter (userID, itemID, x_label): 1 2 1 0;"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {

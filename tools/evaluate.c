@@ -133,7 +133,7 @@ static bool keep_few(Recs *r, DataSet *d, int64_t few, Arena *a, Error *e)
                                kept ? "recommendation" : "interaction of --test");
 }
 
-/* The number of items in the longest list. */
+/* Longer lists than the longest one there is would hold nothing more. */
 static int64_t longest_list(const Recs *r)
 {
     int64_t most = 0, run = 0;

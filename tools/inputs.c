@@ -54,16 +54,6 @@ static bool add_data_of_run(FileSet *s, const char *config, Arena *a, Error *e)
     return true;
 }
 
-/* A file, and the row names of an .npy. */
-static bool add_file(FileSet *s, const char *path, Arena *a, Error *e)
-{
-    Text stem = text_of(path);
-    if (!file_set_add(s, path, e) || !text_ends(stem, ".npy"))
-        return !e->code;
-    const char *ids = arena_printf(a, e, "%.*s.ids.txt", (int)(stem.n - 4), path);
-    return ids && file_set_add(s, ids, e);
-}
-
 /* A file, or what is read of a folder and of those inside it. With depth 1, every .npy of a folder: it is one of features. */
 static bool add_path(FileSet *s, const char *path, int depth, Arena *a, Error *e)
 {
@@ -71,7 +61,7 @@ static bool add_path(FileSet *s, const char *path, int depth, Arena *a, Error *e
     size_t n;
     Error ignored = {0};
     if (!folder_exists(path))
-        return add_file(s, path, a, e);
+        return file_set_add(s, path, e);
     if (!folder_list(&entries, &n, a, path, &ignored))
         return true; /* whoever reads it says why not */
     for (size_t i = 0; i < n; i++) {
