@@ -88,13 +88,6 @@ wrong 2 'model is used with --query only' 'a model without a query' nearest f.np
 wrong 2 'no row of f.npy is called 0; its 6 rows begin with a' 'an unknown name' nearest f.npy --id 0
 wrong 1 'query.s features are all zero' 'a row of zeros as a query' nearest f.npy --id c
 wrong 1 'no such file\|No such file' 'features that are not there' nearest absent.npy --id 0
-mkdir quoted
-npy 'quoted/"q" r.npy' '<f4' '2,' "$one$two"
-npy quoted/s.npy '<f4' '2,' "$one$two"
-right 'an id that begins with a quote' nearest quoted --id s
-is 'is written in quotes' '1\t"""q"" r"\t1\n'
-npy "quoted/a${tab}b.npy" '<f4' '2,' "$one$two"
-wrong 1 'the id "a.b" holds a tab; rename it' 'an id with a tab' nearest quoted --id s
 wrong 2 'folder/x.npy: is an input too' 'a row of the folder as the output' nearest folder --id x -o folder/x.npy
 mkdir bare
 wrong 1 'bare: holds no <id>.npy' 'a folder without features' nearest bare --id 0

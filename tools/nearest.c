@@ -84,6 +84,13 @@ static bool name_of(const FeatureTable *t, int32_t row, Arena *a, const char **n
     return true;
 }
 
+/* Ids are cells of a line: one that holds a tab or a line's end cannot be written. */
+static bool check_id(const FeatureTable *t, const char *name, int32_t row, Error *e)
+{
+    return !name[strcspn(name, "\t\r\n")] ||
+           fail(e, SP_FORMAT, "%s: the id of row %d holds a tab or a line end; --json writes it", t->path, row);
+}
+
 static bool write_list(Context *c, const FeatureTable *t, const int32_t *ids, const float *similarity, int64_t n, Error *e)
 {
     enum { TABLE_ROWS = 1000 };
@@ -96,6 +103,7 @@ static bool write_list(Context *c, const FeatureTable *t, const int32_t *ids, co
     for (int64_t i = 0; i < n; i++)
         if (!(cells[3 * (i + 1)] = arena_printf(c->arena, e, "%lld", (long long)i + 1)) ||
             !name_of(t, ids[i], c->arena, &cells[3 * (i + 1) + 1], e) ||
+            !(c->json && !path ? true : check_id(t, cells[3 * (i + 1) + 1], ids[i], e)) ||
             !(cells[3 * (i + 1) + 2] = arena_printf(c->arena, e, is_table ? "%.4f" : "%.9g", (double)similarity[i])))
             return false;
     if (is_table) {
@@ -107,8 +115,7 @@ static bool write_list(Context *c, const FeatureTable *t, const int32_t *ids, co
         return false;
     for (const char **cell = cells + 3; cell < cells + 3 * (n + 1); cell += 3)
         if (out) {
-            if (!out_printf(out, e, "%s\t", cell[0]) || !out_tsv_field(out, text_of(cell[1]), e) ||
-                !out_printf(out, e, "\t%s\n", cell[2])) {
+            if (!out_printf(out, e, "%s\t%s\t%s\n", cell[0], cell[1], cell[2])) {
                 out_discard(out);
                 return false;
             }
@@ -117,9 +124,7 @@ static bool write_list(Context *c, const FeatureTable *t, const int32_t *ids, co
             json_print_string(stdout, text_of(cell[1]));
             printf(",\"similarity\":%s}\n", cell[2]);
         } else {
-            printf("%s\t", cell[0]);
-            tsv_print_field(stdout, text_of(cell[1]));
-            printf("\t%s\n", cell[2]);
+            printf("%s\t%s\t%s\n", cell[0], cell[1], cell[2]);
         }
     return !out || out_commit(out, e);
 }
