@@ -39,8 +39,7 @@ static bool open_folder(FeatureTable *t, const char *path, Arena *a, Arena *scra
         ArenaMark mark = arena_mark(scratch);
         Text name = text_of(entries[i].name);
         const char *file = path_join(scratch, path, entries[i].name, e);
-        Text id = {name.p, name.n - 4};
-        if (!file || text_index_add(t->names, id, e) < 0 || !read_row(t, file, i, n, a, scratch, e))
+        if (!file || text_index_add(t->names, (Text){name.p, name.n - 4}, e) < 0 || !read_row(t, file, i, n, a, scratch, e))
             return false;
         arena_rewind(scratch, mark);
     }
