@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-/* Names without case, '_', '-', '.' and blanks. Of two groups the first wins: a column of ids before one of names. Inside a group of users or
+/* Names in lower case, without '_', '-', '.' and blanks. Of two groups the first wins: a column of ids before one of names. Inside a group of users or
  * items two different columns are an error; of ratings and times the name that comes first here is taken. */
 static const char *const KNOWN[ROLES] = {
     [ROLE_USER] = "userid user uid reviewerid customerid memberid visitorid steamid accountid personid playerid readerid "
@@ -24,9 +24,9 @@ static const char *const KNOWN[ROLES] = {
         "timestamp unixtimestamp unixreviewtime time datetime date createdat reviewdate ratingdate ratedat reviewtime",
     [ROLE_PART] = "xlabel",
 };
-static const char *const ROLE_NAMES[ROLES] = {"user", "item", "rating", "time", "x_label"};
+const char *const role_names[ROLES] = {"user", "item", "rating", "time", "x_label"};
 
-/* A name as KNOWN has it; "" where it is too long for one of them. */
+/* Writes a name in the form of KNOWN; returns its length, 0 where it is too long for any of them. */
 static size_t plain_name(Text name, char out[24])
 {
     size_t n = 0;
@@ -41,7 +41,7 @@ static size_t plain_name(Text name, char out[24])
     return n;
 }
 
-/* Where a name stands in a list: its place from 0 on, and its group; -1 where it does not. */
+/* The place of a name in a list, from 0 on, and its group; -1 where it is not in the list. */
 static int find_known(const char *list, Text name, int *group)
 {
     char plain[24];
@@ -100,7 +100,7 @@ static size_t find_role(Columns *c, Role role, const Text *field, size_t n)
     return second;
 }
 
-/* `told` as names of the first row's fields: true where all of them are there. */
+/* Finds the columns by the names in `told`: true where the first row has all of them. */
 static bool told_names(Columns *c, const Text *field, size_t n, const char *told)
 {
     int role = ROLE_USER;
@@ -118,13 +118,13 @@ static bool told_names(Columns *c, const Text *field, size_t n, const char *told
     return role > ROLE_ITEM;
 }
 
-/* `told` as what the columns are in their order. */
+/* Takes `told` for a list of roles, one for each column in the file's order. */
 static bool told_places(Columns *c, const char *told, int *count)
 {
     *count = 0;
     for (Text rest = text_of(told), word; text_next(&rest, ',', &word); ++*count) {
         int role = 0;
-        while (role < ROLES && !text_is(word, ROLE_NAMES[role]))
+        while (role < ROLES && !text_is(word, role_names[role]))
             role++;
         if (text_is(word, "-"))
             continue;
@@ -176,7 +176,7 @@ bool columns_find(Columns *c, const Text *field, size_t n, const char *told, con
             Text a = field[c->at[role]], b = field[second[role]];
             return fail(e, SP_FORMAT,
                         "%s:%zu: both \"%.*s\" and \"%.*s\" may be the %s; choose by --columns USER,ITEM[,RATING[,TIME]]",
-                        path, line, (int)MIN(a.n, (size_t)40), a.p, (int)MIN(b.n, (size_t)40), b.p, ROLE_NAMES[role]);
+                        path, line, (int)MIN(a.n, (size_t)40), a.p, (int)MIN(b.n, (size_t)40), b.p, role_names[role]);
         }
     if (c->header)
         return true;

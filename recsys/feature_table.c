@@ -133,7 +133,7 @@ bool feature_table_nearest(const FeatureTable *t, const Device *d, const float *
     for (int64_t c = 0; c < D; c++)
         square += (double)query[c] * (double)query[c];
     if (!isfinite(square) || square == 0)
-        return fail(e, SP_FORMAT, "the query's features %s, so nothing is near it",
+        return fail(e, SP_FORMAT, "the query's features %s, so it has no cosine with any row",
                     square == 0 ? "are all zero" : "hold a number that is not finite");
     if (N > INT32_MAX)
         return fail(e, SP_UNSUPPORTED, "%s: more than %d rows", t->path, INT32_MAX);

@@ -16,7 +16,7 @@ static void note_missing(Missing *m, int64_t item)
     m->count++;
 }
 
-/* `hint`: what is to be known of the source, or "". */
+/* `hint`: more about the source, for the message; or "". */
 static bool report_missing(const Missing *m, const DataSet *d, const char *path, const char *hint, Error *e)
 {
     if (m->count == 0)

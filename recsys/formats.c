@@ -1,4 +1,4 @@
-/* recsys/formats.c: who took what, from the text files that people have. docs/formats.md says how each is recognised. */
+/* recsys/formats.c: interactions, from the text files that people have. docs/formats.md says how each is recognised. */
 #include "recsys/private.h"
 
 #include <math.h>
@@ -61,7 +61,7 @@ bool layout_separator(const char *word, char *cut)
 
 /* ---- the first row ----------------------------------------------------------------------------------------------------- */
 
-/* What a text is that is no table, by its first line; NULL where it may be one. */
+/* The format of a text that is not a table, by its first line; NULL where it may be a table. */
 static const char *other_text(Text line)
 {
     static const struct {
@@ -108,7 +108,7 @@ typedef struct Blanks {
     bool repeats;        /* a first word comes twice: LightGCN text has a line a user */
 } Blanks;
 
-/* Digits, of any number: one too large for an id is still no rating. */
+/* Digits, of any length: a number too large for an id is not a rating either. */
 static bool is_whole(Text word)
 {
     size_t i = word.n > 1 && *word.p == '-';
@@ -168,7 +168,7 @@ static bool tell_blanks(Ratings *r, Arena *a, Error *e)
     return true;
 }
 
-/* The separator: told, or the only one that the line has, or the one that gives a header. */
+/* The separator: given, or the only one in the line, or the one that gives a header. */
 static bool choose_cut(Ratings *r, const Layout *layout, Text line, Text rows, size_t number, Arena *a, Error *e)
 {
     char found[3];
@@ -222,12 +222,11 @@ static bool first_row(Ratings *r, const Layout *layout, const Table *t, Columns 
 /* "user_id, book_id, rating" for people. */
 static bool describe_columns(Ratings *r, const Columns *c, const Table *t, Arena *a, Error *e)
 {
-    static const char *const roles[ROLES] = {"user", "item", "rating", "time", "x_label"};
     r->columns = "";
     for (int role = 0; role < ROLES && r->columns; role++) {
         if (c->at[role] == NO_COLUMN)
             continue;
-        Text name = c->header ? t->field[c->at[role]] : text_of(roles[role]);
+        Text name = c->header ? t->field[c->at[role]] : text_of(role_names[role]);
         r->columns =
             arena_printf(a, e, "%s%s%.*s", r->columns, *r->columns ? ", " : "", (int)MIN(name.n, (size_t)40), name.p);
     }
@@ -362,7 +361,7 @@ static bool occurs_again(const Text *id, size_t n)
     return false;
 }
 
-/* A file without ratings gives no sign by itself that its first line is a header of unknown names: the ids do. */
+/* In a file without ratings only the ids show whether the first line is a header of unknown names. */
 static bool note_doubt(Reader *in, Error *e)
 {
     Ratings *r = in->r;

@@ -8,6 +8,7 @@
 
 enum { NO_COLUMN = -1 };
 typedef enum Role { ROLE_USER, ROLE_ITEM, ROLE_RATING, ROLE_TIME, ROLE_PART, ROLES } Role;
+extern const char *const role_names[ROLES]; /* "user", "item", "rating", "time", "x_label" */
 typedef struct Columns {
     int count;
     int at[ROLES]; /* NO_COLUMN where absent */

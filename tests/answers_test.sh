@@ -179,8 +179,8 @@ printf 'u\ta\t3e38\nu\tb\t3e38\nv\ta\t3e38\n' >huge.tsv
 wrong 1 'ItemKNN: ratings up to 3e+38 give scores beyond float32' 'scores beyond float32' train ItemKNN --train huge.tsv --set similarity=dot --quiet
 odd=$(printf 'odd\377.tsv')
 cp train.tsv "$odd"
-wrong 2 'path is not valid UTF-8, so config.json cannot hold it' 'a path that config.json cannot hold' train MostPop --train "$odd" --out odd
-[ ! -e odd ]
+wrong 2 'path is not valid UTF-8, so config.json cannot hold it' 'a path that config.json cannot hold' train MostPop --train "$odd" --out path
+[ ! -e path ]
 ok $? 'leaves nothing'
 printf '1\t1\n1\t2\n2\t2\n2\t0\n' >whole.tsv
 printf '1\t0\n2\t1\n' >held.tsv
