@@ -25,7 +25,7 @@ typedef struct Unread {
 bool unread_add(Unread *u, const Input *in, const Error *why, Arena *a, Error *e);
 /* The failure of a run that could read none of its n inputs. */
 bool unread_fail(const Unread *u, size_t n, Error *e);
-/* PATH: a TSV of id and reason with a header. Removed where there is nothing to list. */
+/* PATH: a TSV of id and reason with a header. Where there is nothing to list, an older list is removed; any other file of that name stays. */
 bool unread_write(const Unread *u, const char *path, const Heap *heap, Error *e);
 void unread_warn(const Unread *u, size_t n, const char *path,
                  FILE *to); /* one line, where there is something to say; to may be NULL */

@@ -39,12 +39,27 @@ bool unread_fail(const Unread *u, size_t n, Error *e)
                : fail(e, SP_FORMAT, "%s: %s; none of the %zu inputs could be read", u->list[0].place, u->list[0].reason, n);
 }
 
+static const char HEADER[] = "id\treason\n";
+
+/* The list of an earlier run. A file of the user's that has its name by chance stays. */
+static bool remove_list(const char *path, const Heap *heap, Error *e)
+{
+    Map m;
+    if (!file_exists(path))
+        return true;
+    Arena *a = arena_new(heap, 0);
+    bool ok = a ? map_read(&m, a, path, e) : fail_memory(e, 1, path);
+    bool is_list = ok && m.bytes >= strlen(HEADER) && memcmp(m.data, HEADER, strlen(HEADER)) == 0;
+    arena_free(a);
+    return ok && (!is_list || file_remove(path, e));
+}
+
 bool unread_write(const Unread *u, const char *path, const Heap *heap, Error *e)
 {
     if (u->count == 0)
-        return file_remove(path, e);
+        return remove_list(path, heap, e);
     Out *o = out_open(path, heap, e);
-    bool ok = o && out_printf(o, e, "id\treason\n");
+    bool ok = o && out_write(o, HEADER, strlen(HEADER), e);
     for (size_t i = 0; ok && i < u->count; i++)
         ok = out_tsv_field(o, text_of(u->list[i].id), e) && out_write(o, "\t", 1, e) &&
              out_tsv_field(o, text_of(u->list[i].reason), e) && out_write(o, "\n", 1, e);
