@@ -106,6 +106,10 @@ refused() { # NAME WORDS...
 refused 'split onto its input' split d/train.tsv --out d
 refused 'split onto its input by a symbolic link' split soft.tsv --out d
 refused 'split onto its input by a hard link' split hard.tsv --out d
+printf 'id\ttext\na\tred\n' >missing_q.tsv
+refused 'encode whose list of what is missing is its input' encode word-statistics missing_q.tsv --id-column id --text-column text -o q.npy
+$limit "$sapor" encode word-statistics texts.txt -o q.npy -q && grep -q red missing_q.tsv
+ok $? 'a file of that name that is no such list stays'
 refused 'recommend onto a vector file' recommend run -o run/user.npy
 refused 'recommend onto the checkpoint' recommend run -o ./run/checkpoint.safetensors
 refused 'recommend onto the data of the run' recommend run -o soft.tsv
