@@ -32,7 +32,7 @@ check demo demo first.jsonl
 check "six models" test "$(grep -c '"event":"result"' "$work/first.jsonl")" = 6
 check "texts find their pictures, chance is 1/360" awk -F'[:}]' '/"event":"match"/ { found = $NF == "" ? $(NF - 1) : $NF } END { print found; exit !(found >= 10 / 360) }' "$work/first.jsonl"
 page=$work/out/demo/report.html
-for part in Figures 'What users liked' 'What the features say' 'Seldom and often' 'Learning curves' 'Time and memory' Roofline; do
+for part in Figures 'What users liked' 'What the features say' 'Rare and popular' 'Learning curves' 'Time and memory' Roofline; do
     check "page: $part" grep -q "<h2>$part" "$page"
 done
 check "page: nothing from elsewhere" bash -c "! grep -qE 'https?://|<script|<link|src=' '$page'"

@@ -23,7 +23,7 @@ commands_of() { # PAGE
     awk '/^```/ { inside = !inside && $0 == "```sh"; next } inside' "$1"
 }
 
-echo "1..$((2 * ${#pages[@]} + 4))"
+echo "1..$((2 * ${#pages[@]} + 5))"
 for page in "${pages[@]}"; do
     name=$(basename "$page" .md)
     mkdir -p "$scratch/$name/bin"
@@ -62,6 +62,20 @@ for page in README.md docs/*.md; do # pages that are linked
 done
 [ ! -s "$scratch/wide" ]
 result $? "README is short, with lines of at most 120 columns; links of all pages lead somewhere" "$scratch/wide"
+
+# The tables of names are those of the code, both ways: columns of interactions, and settings of other systems.
+words() { grep -oE '[A-Za-z_-]*[A-Za-z][A-Za-z_-]*' | tr 'A-Z' 'a-z' | tr -d '_-' | sort -u; }
+sed -n '/^### Names of columns/,/^Counts/p' docs/formats.md | grep '^| [a-z]' | grep -oE '`[^`]*`' | words >"$scratch/documented"
+sed -n '/KNOWN\[ROLES\] = {/,/^};/p' recsys/columns.c | grep -oE '"[^"]*"' | words >"$scratch/known"
+diff "$scratch/known" "$scratch/documented" >"$scratch/names"
+sed -n '/^## 8 /,/^## 9 /p' docs/recipes.md >"$scratch/section"
+for model in $(${EMULATOR:-} "$build/sapor" models --json | sed -n 's/^{"recommender":"\([^"]*\)".*/\1/p'); do
+    ${EMULATOR:-} "$build/sapor" models "$model" --json | grep -oE '"also":\["[^]]*\]' | cut -d : -f 2 | words | while read -r name; do
+        tr -d '_' <"$scratch/section" | grep -qw "$name" || echo "docs/recipes.md 8 has no $name of $model" >>"$scratch/names"
+    done
+done
+[ -s "$scratch/known" ] && [ ! -s "$scratch/names" ]
+result $? "names of columns in docs/formats.md, names of settings in docs/recipes.md" "$scratch/names"
 
 # What comments cite is in the repository: sections of docs/recipes.md, as "recipes.md 4.1" or "recipes.md 6.2, 6.3".
 everywhere() { # GREP-OPTIONS...: in all sources and pages

@@ -188,7 +188,7 @@ static bool write_page(Demo *d, Error *e)
             return false;
     about = "Synthetic: Sapor drew the pictures, wrote the descriptions and made up the users, whose tastes are "
             "known. It shows that the path works, "
-            "from a picture and a sentence to a recommendation; which model is better it does not show.";
+            "from a picture and a sentence to a recommendation; it does not show which model is better.";
     if (d->matched >= 0)
         about = arena_printf(c->arena, e,
                              "%s The encoders are the project's own small pair, trained on other drawings: of %d "

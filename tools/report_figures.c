@@ -87,7 +87,7 @@ bool put_popularity(Report *r, Error *e)
     for (int q = 0; q < QUARTERS; q++) {
         edge[q] = n ? seen[MAX(n * (q + 1) / QUARTERS - 1, 0)] : 0;
         int64_t low = q ? edge[q - 1] + 1 : n ? seen[0] : 0;
-        if (!(group[q] = q + 1 == QUARTERS ? arena_printf(a, e, "%lld and more", (long long)low)
+        if (!(group[q] = q + 1 == QUARTERS ? arena_printf(a, e, "%lld+", (long long)low)
                                            : arena_printf(a, e, "%lld to %lld", (long long)low, (long long)edge[q])))
             return false;
     }
@@ -109,7 +109,7 @@ bool put_popularity(Report *r, Error *e)
             share[m * QUARTERS + q] /= pairs[q] > 0 ? pairs[q] : 1;
     }
     put(&r->page,
-        "<h2>Seldom and often chosen</h2>\n<p class=\"soft\">The share of held-out items found among the first %d, by how "
+        "<h2>Rare and popular items</h2>\n<p class=\"soft\">The share of held-out items found among the first %d, by how "
         "many training interactions the item "
         "has.</p>\n",
         K);
