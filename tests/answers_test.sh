@@ -93,8 +93,8 @@ if cp folder/w.npy "$latin" 2>/dev/null; then
     rm "$latin"
 fi
 cp folder/w.npy "odd/a${tab:=$(printf '\t')}b.npy"
-wrong 1 'holds a tab; --json writes it' 'a name with a tab' nearest odd --id x
-right 'which JSON escapes' nearest odd --id x --json
+wrong 1 'holds a tab; rename it' 'a name with a tab' nearest odd --id x
+wrong 1 'holds a tab; rename it' 'in JSON too' nearest odd --id x --json
 wrong 2 'id ID or --query' 'no query' nearest f.npy
 wrong 2 'id and --query together' 'two queries' nearest f.npy --id a --query b
 wrong 2 'model MODEL is missing' 'a query without a model' nearest f.npy --query b

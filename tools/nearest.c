@@ -85,15 +85,6 @@ static bool name_of(const FeatureTable *t, int32_t row, Arena *a, const char **n
     return true;
 }
 
-/* Files of a folder may have any names. JSON escapes all but bytes that are no UTF-8; a table needs the rule of ids. */
-static bool check_id(const FeatureTable *t, const char *name, int32_t row, bool json, Error *e)
-{
-    Text id = text_of(name);
-    const char *problem = json && utf8_valid(id, NULL) ? NULL : id_problem(id);
-    return !problem || fail(e, SP_FORMAT, "%s: the id of row %d %s%s", t->path, row, problem,
-                            utf8_valid(id, NULL) ? "; --json writes it" : "; rename it");
-}
-
 static bool write_list(Context *c, const FeatureTable *t, const int32_t *ids, const float *similarity, int64_t n, Error *e)
 {
     enum { TABLE_ROWS = 1000 };
@@ -106,7 +97,6 @@ static bool write_list(Context *c, const FeatureTable *t, const int32_t *ids, co
     for (int64_t i = 0; i < n; i++)
         if (!(cells[3 * (i + 1)] = arena_printf(c->arena, e, "%lld", (long long)i + 1)) ||
             !name_of(t, ids[i], c->arena, &cells[3 * (i + 1) + 1], e) ||
-            !check_id(t, cells[3 * (i + 1) + 1], ids[i], c->json && !path, e) ||
             !(cells[3 * (i + 1) + 2] = arena_printf(c->arena, e, is_table ? "%.4f" : "%.9g", (double)similarity[i])))
             return false;
     if (is_table) {

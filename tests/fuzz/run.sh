@@ -76,9 +76,9 @@ seeds() { # TARGET: its corpus
     text)
         printf 'The caf\xc3\xa9, [MASK] e\xcc\x81 \xe4\xbd\xa0\xe5\xa5\xbd \xf0\x9f\x98\x80 12.5' | seed words
         printf 'a\0b\xff\xc3\xed\xa0\x80\xef\xbb\xbf' | seed broken
-        (printf '[MASK]' && times 20000 ' ' && printf '[MASK]') | seed blanks
-        (printf 'a' && times 10000 $'\u0301\u0323') | seed marks
-        times 30000 a | seed long-word
+        (printf '[MASK]' && times 2000 ' ' && printf '[MASK]') | seed blanks
+        (printf 'a' && times 500 $'\u0301\u0323') | seed marks
+        times 3000 a | seed long-word # longer ones are in tests/resources_test.c: here they would leave time for three inputs a second
         ;;
     ratings)
         printf '\0u1\ti1\t5.0\t10\nu2\ti2\t3\t20\n' | seed tsv
