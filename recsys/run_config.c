@@ -143,8 +143,7 @@ bool run_config_read(RunConfig *c, const char *dir, Arena *a, Error *e)
     if (!there)
         return false;
     if (!file_exists(there))
-        return fail(e, SP_IO, "%s: is not a run folder (no config.json); `sapor train MODEL --out %s` makes one", dir,
-                    dir);
+        return fail(e, SP_IO, "%s: is not a run folder (no config.json); `sapor train MODEL --out %s` makes one", dir, dir);
     if (!(r.object = read_object(dir, "config.json", &r.path, a, e)) || !(c->train.model = need_text(&r, "model", e)))
         return false;
     c->path = r.path;
