@@ -63,6 +63,7 @@ says() { # PATTERN NAME: the last output matches
 
 # ---- the frame -----------------------------------------------------------------------------------------------------------
 wrong 2 'no command "evaluat"; did you mean "evaluate"' 'a misspelt command' evaluat
+wrong 2 'no command "Encode"; did you mean "encode"' 'a command in other case' Encode
 wrong 2 'no command "xyzzy"; .*--help' 'an unknown command' xyzzy
 wrong 2 'no option --thraeds; did you mean --threads' 'a misspelt option' info --thraeds 2
 wrong 2 'no option -Z' 'an unknown letter' info -Z
