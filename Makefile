@@ -56,7 +56,8 @@ ifeq ($(call on,$(MINIMAL)),1) # utf8proc by its path: a cross compiler or musl-
 UTF8PROC := $(firstword $(wildcard $(DEPS_LIB)/libutf8proc.a $(shell $(PKG_CONFIG) --variable=libdir libutf8proc 2>/dev/null)/libutf8proc.a))
 DEP_CFLAGS += -idirafter /usr/include
 DEP_LIBS := $(or $(UTF8PROC),$(DEP_LIBS)) -lm
-STATIC = -static $(if $(call on,$(DEBUG)),,-s)
+# noseparate-code: no padding between the parts of a static file
+STATIC = -static $(if $(call on,$(DEBUG)),,-s) -Wl,-z,noseparate-code
 endif
 FEATURES := $(foreach p,$(PRODUCT_LIBS),-DHAVE_$(shell echo $(p) | sed 's/^lib//; s/-0.1//; s/.*/\U&/')) $(if $(call on,$(MINIMAL)),-DSAPOR_MINIMAL)
 
@@ -66,7 +67,8 @@ LIB_SRC := sapor.c $(wildcard $(addsuffix /*.c,$(FOLDERS)))
 CPU_SRC := $(wildcard kernels/cpu/*.c)
 # -O3 where it pays; elsewhere it adds 250 KB of unrolled tails.
 UNROLLED = tile dots gemm conv
-TOOL_SRC := $(wildcard tools/*.c)
+# MINIMAL does not train the encoders of the demo: tools/demo.h
+TOOL_SRC := $(filter-out $(if $(call on,$(MINIMAL)),tools/demo_encoder.c),$(wildcard tools/*.c))
 # The same kernel sources once a level of instructions; kernels/dispatch.c names the levels.
 ifeq ($(MACHINE),x86_64)
 LEVELS = baseline avx2 $(if $(call on,$(MINIMAL)),,avx512)
@@ -105,9 +107,12 @@ $(BUILD)/objects: FORCE
 HOT = nn/ops_% nn/graph weights/array extractors/resize extractors/image% tools/peak tools/statistics
 SMALL_SRC = $(filter-out $(HOT:%=%.c),$(TOOL_SRC) $(wildcard $(addsuffix /*.c,nn weights extractors recsys/models))) $(patsubst %,recsys/%.c,settings run_files trained features train evaluate split) sapor.c base/file.c base/out.c base/progress.c base/trace.c
 $(SMALL_SRC:%.c=$(BUILD)/%.o): private OPT := $(patsubst -O2,-Os,$(OPT))
+# MINIMAL: smaller still, where the compiler has -Oz (gcc 12, clang). Not its kernels.
+SMALLEST = $(if $(filter -Os,$(OPT)),$(if $(call on,$(MINIMAL)),$(OZ)))
+OZ := $(if $(call on,$(MINIMAL)),$(shell $(CC) -Oz -E -x c /dev/null >/dev/null 2>&1 && echo -Oz))
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(COMPILE) -c $< -o $@
+	$(COMPILE) $(SMALLEST) -c $< -o $@
 # stb_image adds 0 to NULL, and shifts by 32 in damaged JPEGs: bits that are thrown away.
 $(BUILD)/extractors/image_stb.o: private SAN += $(if $(SANITIZE),-fno-sanitize=pointer-overflow$(comma)nonnull-attribute$(comma)shift)
 define level_rule

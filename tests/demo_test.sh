@@ -59,5 +59,10 @@ half() {
     kill -9 $! && wait $!
     [ -e "$work/e/text/vocab.txt" ] && [ ! -e "$work/e/vision/model.safetensors" ] && [ ! -e "$work/e/text/model.safetensors" ]
 }
-check "an encoder that is trained anew: no old weights beside new files" half
+if "$sapor" demo --train-encoder "$work/e" --quiet --max-memory 1 2>&1 | grep -q 'does not train encoders'; then
+    number=$((number + 1))
+    echo "ok $number an encoder that is trained anew # SKIP this build does not train encoders"
+else
+    check "an encoder that is trained anew: no old weights beside new files" half
+fi
 echo "1..$number"

@@ -259,20 +259,6 @@ Yaml *yaml_parse(Arena *a, Text source, const char *name, Error *e)
     return ok ? r.root : NULL;
 }
 
-#else
-
-Yaml *yaml_parse(Arena *a, Text source, const char *name, Error *e)
-{
-    (void)a;
-    (void)source;
-#ifdef SAPOR_MINIMAL
-    fail(e, SP_UNSUPPORTED, "%s: this build has no libyaml; build without MINIMAL=1", name);
-#else
-    fail(e, SP_UNSUPPORTED, "%s: this build has no libyaml; install it (libyaml-dev) and build again", name);
-#endif
-    return NULL;
-}
-
 #endif
 
 bool yaml_override(Yaml *root, Text path, Text value, Arena *a, Error *e)

@@ -18,7 +18,21 @@ struct Yaml {
 /* One document; anchors and aliases are followed (an alias shares its anchor's children), tags are refused, duplicate keys are errors,
  * depth at most 32, 1000 keys of a map, 20,000 values. NULL on failure: "file:line:column: what".
  * Memory: 20 MB + 8 bytes for a byte of source, with libyaml's own; an alias shares and copies nothing. Time: linear. */
+#ifdef HAVE_YAML
 Yaml *yaml_parse(Arena *a, Text source, const char *name, Error *e);
+#else /* always NULL: the compiler then leaves out the code that uses a tree, 20 KB of MINIMAL */
+static inline Yaml *yaml_parse(Arena *a, Text source, const char *name, Error *e)
+{
+    (void)a;
+    (void)source;
+#ifdef SAPOR_MINIMAL
+    fail(e, SP_UNSUPPORTED, "%s: this build has no libyaml; build without MINIMAL=1", name);
+#else
+    fail(e, SP_UNSUPPORTED, "%s: this build has no libyaml; install it (libyaml-dev) and build again", name);
+#endif
+    return NULL;
+}
+#endif
 Yaml *yaml_get(const Yaml *map, const char *key); /* NULL when absent */
 /* As PyYAML reads plain words: null, ~ and nothing; true, yes, on and their opposites; numbers. */
 bool yaml_is_null(const Yaml *y);
