@@ -217,7 +217,7 @@ static void ids_keep_one_rule(void **state)
             fail_msg("case %zu: %s", i, problem ? problem : "no problem");
         assert_true(id_check(cases[i].id, "x.tsv", 7, &e) == !problem);
         if (problem)
-            assert_error(e, SP_FORMAT, "x.tsv:7: the id \"");
+            assert_error(e, SP_FORMAT, cases[i].id.n ? "x.tsv:7: the id \"" : "x.tsv:7: the id is empty");
     }
     static const char *const FIELDS[][2] = {{"a\"b", "a\"b"}, {"\"a\" b", "\"\"\"a\"\" b\""}, {"x", "x"}};
     for (size_t i = 0; i < COUNT(FIELDS); i++) {
