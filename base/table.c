@@ -124,11 +124,11 @@ static bool cut_quoted(Table *t, size_t *taken, Error *e)
     Text rest = t->rest;
     const char *end = rest.p; /* of the line that rest is in */
     for (;;) {
-        Text field, at = rest;
+        Text field;
         size_t n = 0;
         while (t->trim && n < rest.n && is_blank(rest.p[n]) && !at_cut(t, rest.p + n, rest.n - n))
             n++;
-        at = (Text){rest.p + n, rest.n - n};
+        Text at = {rest.p + n, rest.n - n};
         if (at.n && *at.p == '"') {
             size_t quoted = 0;
             if (!take_quoted(t, at, &field, &quoted, e))

@@ -124,7 +124,7 @@ void image_values(const Image *fitted, const Preset *p, float *out)
 
 bool image_prepare(const Image *im, const Preset *p, float *out, Arena *scratch, Error *e)
 {
-    Image fitted;
+    Image fitted = {0};
     if (!image_fit(&fitted, im, p, scratch, e))
         return false;
     image_values(&fitted, p, out);

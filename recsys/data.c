@@ -285,7 +285,7 @@ static bool read_parts(Ratings r[PARTS], Source source[PARTS], const DataConfig 
 {
     const char *const path[PARTS] = {c->train, c->valid, c->test};
     for (int p = 0; p < PARTS; p++) {
-        if (!path[p])
+        if (p != TRAIN && !path[p])
             continue;
         if (p != TRAIN && !strcmp(path[p], path[TRAIN])) { /* read once: it may be a pipe */
             source[p] = (Source){&r[TRAIN], 0};
@@ -311,6 +311,8 @@ static bool load(DataSet *d, const DataConfig *c, Arena *scratch, Error *e)
     Ratings *r = NEW(scratch, Ratings, PARTS, e);
     Source source[PARTS] = {{0}};
     const bool *in_train = NULL;
+    if (!c->train)
+        return fail(e, SP_USAGE, "data: a train file is missing");
     if (!r || !read_parts(r, source, c, scratch, e))
         return false;
     d->format = r[TRAIN].format;
@@ -334,7 +336,7 @@ static bool load(DataSet *d, const DataConfig *c, Arena *scratch, Error *e)
             return fail(e, SP_FORMAT, "%s: holds no train rows (x_label 0)", c->train);
         if (p == TRAIN && !(in_train = note_items(d, scratch, e)))
             return false;
-        if (p != TRAIN && pairs[p]->start && !pairs[p]->count) {
+        if (p != TRAIN && source[p].r && pairs[p]->start && !pairs[p]->count) {
             if (source[p].r != source[TRAIN].r)
                 return fail(e, SP_FORMAT, "%s: none of its users has interactions in %s", source[p].r->path, c->train);
             *pairs[p] = (Pairs){0}; /* no row has that x_label */

@@ -91,8 +91,9 @@ static bool check_owner(TextIndex *owners, int64_t **whose, size_t *room, Text c
         int64_t number = text_index_add(owners, cut, e);
         if (number < 0)
             return false;
-        if (number == before) {
-            if ((size_t)before == *room && !(*whose = arena_grow(a, *whose, (size_t)before, room, sizeof **whose, e)))
+        if (number == before || !*whose) {
+            if ((!*whose || (size_t)before == *room) &&
+                !(*whose = arena_grow(a, *whose, (size_t)before, room, sizeof **whose, e)))
                 return false;
             (*whose)[before] = item;
             return true;

@@ -139,7 +139,7 @@ bool run_config_read(RunConfig *c, const char *dir, Arena *a, Error *e)
     *c = (RunConfig){0};
     Reader r = {.within = ""};
     const char *there = path_join(a, dir, "config.json", e), *format;
-    size_t protocol;
+    size_t protocol = 0;
     if (!there)
         return false;
     if (!file_exists(there))
@@ -150,7 +150,7 @@ bool run_config_read(RunConfig *c, const char *dir, Arena *a, Error *e)
     if (!(c->kind = recommender_find(c->train.model)))
         return fail(e, SP_FORMAT, "%s:%u: key model: there is no recommender \"%.60s\"; `sapor models` lists them", r.path,
                     (unsigned)json_get(r.object, "model")->line, c->train.model);
-    int64_t seed;
+    int64_t seed = 0;
     if (!read_word(&r, "protocol", protocol_names, COUNT(protocol_names), "elliot or mmrec", &protocol, e) ||
         !read_count(&r, "seed", 0, &seed, e) || !read_path(&r, "train", &c->train.data.train, e) ||
         !read_path(&r, "valid", &c->train.data.valid, e) || !read_path(&r, "test", &c->train.data.test, e) ||

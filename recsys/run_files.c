@@ -159,7 +159,7 @@ static bool read_number(const Json *meta, const char *key, const char *path, dou
 
 static bool read_whole(const Json *meta, const char *key, const char *path, int64_t most, int64_t *value, Error *e)
 {
-    double number;
+    double number = 0;
     if (!read_number(meta, key, path, &number, e))
         return false;
     if (number < 0 || number > (double)most || number != floor(number))

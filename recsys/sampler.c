@@ -88,7 +88,7 @@ Sampler *sampler_new(const DataSet *d, Sampling how, int64_t batch_size, uint64_
         return NULL;
     if (distinct_users(how))
         s->batch = MIN(batch_size, s->user_count); /* a batch cannot hold more distinct users than there are */
-    if (how == SAMPLE_DISTINCT_USERS_FULL)
+    if (how == SAMPLE_DISTINCT_USERS_FULL && s->batch > 0)
         s->events = (s->events + s->batch - 1) / s->batch * s->batch;
     s->user = NEW(a, int32_t, s->events, e);
     s->positive = NEW(a, int32_t, s->events, e);

@@ -64,8 +64,10 @@ static void repeat(Bytes *b, Text what, size_t times)
 
 static void number(Bytes *b, uint64_t v, int bytes)
 {
-    for (int i = 0; i < bytes; i++)
-        add_bytes(b, &(char){(char)(i < 8 ? v >> 8 * i : 0)}, 1);
+    for (int i = 0; i < bytes; i++, v >>= 8) {
+        char low = (char)v;
+        add_bytes(b, &low, 1);
+    }
 }
 
 static const char *put(const char *name, Bytes *b)

@@ -143,7 +143,7 @@ static void zsh_options(const Option *options, const Command *k, FILE *to)
         Kind kind = kind_of(o, words, &n);
         if (k && !common_applies(k, o))
             continue;
-        for (int letter = 0; letter <= (o->letter != 0); letter++) {
+        for (int letter = 0; letter < (o->letter ? 2 : 1); letter++) {
             fputs(" \\\n            '", to);
             if (o->letter)
                 fprintf(to, "(-%c --%s)", o->letter, o->name);

@@ -175,7 +175,9 @@ static bool write_manifest(Extracting *w, Error *e)
         lines[i] = (Line){text_index_at(w->ids, (int64_t)i).p, w->done[i]};
     if (lines && n)
         qsort(lines, n, sizeof *lines, by_id);
-    bool ok = o || (!scratch && fail_memory(e, 1, "a manifest"));
+    bool ok = lines && o;
+    if (!scratch)
+        fail_memory(e, 1, "a manifest");
     for (size_t i = 0; ok && i < n; i++)
         ok = out_printf(o, e, "%s\t%016llx\t%016llx\n", lines[i].id, (unsigned long long)lines[i].done.input,
                         (unsigned long long)lines[i].done.output);

@@ -128,7 +128,7 @@ static bool keep_anchor(Reader *r, const yaml_char_t *anchor, Yaml *y, Error *e)
     int64_t before = text_index_count(r->anchors), number = text_index_add(r->anchors, text_of((const char *)anchor), e);
     if (number == YAML_ANCHORS)
         return fail(e, SP_FORMAT, "%s: more anchors than the %d that are read", y->where, YAML_ANCHORS);
-    if (number == before) {
+    if (number == before || !r->anchored) {
         Yaml **grown = arena_grow(r->arena, r->anchored, (size_t)before, &r->anchor_room, sizeof *grown, e);
         if (!grown)
             return false;
@@ -176,7 +176,7 @@ static bool read_alias(Reader *r, const yaml_event_t *ev, Error *e)
 {
     const char *name = (const char *)ev->data.alias.anchor;
     int64_t number = r->anchors ? text_index_find(r->anchors, text_of(name)) : -1;
-    if (number < 0)
+    if (number < 0 || !r->anchored)
         return fail(e, SP_FORMAT, "%s:%zu:%zu: there is no anchor &%s before this", r->name, (size_t)ev->start_mark.line + 1,
                     (size_t)ev->start_mark.column + 1, name);
     const Yaml *of = r->anchored[number];
