@@ -19,7 +19,7 @@ BUILD ?= build$(if $(SANITIZE),/$(if $(filter thread,$(SANITIZE)),thread,sanitiz
 
 TOOLS := $(if $(CROSS),$(shell $(CC) -dumpmachine)-)
 WARN = -Wall -Wextra $(if $(call on,$(WERROR)),-Werror)
-OPT = $(if $(call on,$(DEBUG) $(COVERAGE)),-O0,$(if $(SANITIZE),-O1,$(if $(call on,$(MINIMAL)),-Os,-O2))) -g
+OPT = $(if $(call on,$(DEBUG) $(COVERAGE)),-O0,$(if $(SANITIZE),-O1,$(if $(call on,$(MINIMAL)),-Oz,-O2))) -g
 SAN = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined -fno-omit-frame-pointer) $(if $(call on,$(COVERAGE)),--coverage)
 # -ffp-contract=off: what the source says is what is computed, the same on every compiler; kernels ask for fma by name.
 BASE_CFLAGS = -std=c11 -D_GNU_SOURCE $(OPT) $(WARN) $(SAN) -fPIC -fvisibility=hidden -ffp-contract=off -fno-math-errno -fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections -pthread -I. -MMD -MP
@@ -56,7 +56,7 @@ ifeq ($(call on,$(MINIMAL)),1) # utf8proc by its path: a cross compiler or musl-
 UTF8PROC := $(firstword $(wildcard $(DEPS_LIB)/libutf8proc.a $(shell $(PKG_CONFIG) --variable=libdir libutf8proc 2>/dev/null)/libutf8proc.a))
 DEP_CFLAGS += -idirafter /usr/include
 DEP_LIBS := $(or $(UTF8PROC),$(DEP_LIBS)) -lm
-STATIC = -static $(if $(call on,$(DEBUG)),,-s)
+STATIC = -static -Wl,-z,noseparate-code $(if $(call on,$(DEBUG)),,-s)
 endif
 FEATURES := $(foreach p,$(PRODUCT_LIBS),-DHAVE_$(shell echo $(p) | sed 's/^lib//; s/-0.1//; s/.*/\U&/')) $(if $(call on,$(MINIMAL)),-DSAPOR_MINIMAL)
 
@@ -113,7 +113,7 @@ $(BUILD)/extractors/image_stb.o: private SAN += $(if $(SANITIZE),-fno-sanitize=p
 define level_rule
 $(BUILD)/kernels/$(1)/%.o: kernels/cpu/%.c $(BUILD)/flags
 	@mkdir -p $$(@D)
-	$$(CC) $$(BASE_CFLAGS) $$(if $$(filter $(UNROLLED),$$*),$$(patsubst -Os,-O2,$$(patsubst -O2,-O3,$$(filter -O2 -Os,$$(OPT))))) $$(if $$(filter $$(SMALL_$(1)),$$*),$$(patsubst -O2,-Os,$$(filter -O2,$$(OPT)))) $$(FLAGS_$(1)) $$(FLAGS_$(1)_$$*) -DLEVEL=$(1) -DLEVEL_$(1) $$(CFLAGS) -c $$< -o $$@
+	$$(CC) $$(BASE_CFLAGS) $$(patsubst -Oz,-Os,$$(filter -Oz,$$(OPT))) $$(if $$(filter $(UNROLLED),$$*),$$(patsubst -Oz,-O2,$$(patsubst -O2,-O3,$$(filter -O2 -Oz,$$(OPT))))) $$(if $$(filter $$(SMALL_$(1)),$$*),$$(patsubst -O2,-Os,$$(filter -O2,$$(OPT)))) $$(FLAGS_$(1)) $$(FLAGS_$(1)_$$*) -DLEVEL=$(1) -DLEVEL_$(1) $$(CFLAGS) -c $$< -o $$@
 endef
 $(foreach l,$(LEVELS),$(eval $(call level_rule,$(l))))
 

@@ -260,7 +260,11 @@ bool demo_command(Context *c, Error *e)
 {
     Demo d = {.c = c, .out = option_text(c, "out") ? option_text(c, "out") : "out/demo"};
     if (option_text(c, "train-encoder"))
+#ifdef SAPOR_MINIMAL /* 20 KB */
+        return fail(e, SP_UNSUPPORTED, "--train-encoder: is not in this build; build without MINIMAL=1");
+#else
         return demo_encoder_train(c, option_text(c, "train-encoder"), e);
+#endif
     context_keep_totals(c);
     if (!(d.visual = inside(&d, "visual.npy", e)) || !(d.textual = inside(&d, "textual.npy", e)) ||
         !(d.train = inside(&d, "train.tsv", e)) || !(d.valid = inside(&d, "val.tsv", e)) ||

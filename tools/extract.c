@@ -473,6 +473,13 @@ static const char *find_config(const char *path, Arena *a, Error *e)
     return NULL;
 }
 
+/* Where there is no libyaml, yaml_parse says so, and a linker that drops unused sections leaves the rest of this file out of the command. */
+#ifdef HAVE_YAML
+enum { READS_YAML = 1 };
+#else
+enum { READS_YAML = 0 };
+#endif
+
 bool extract_command(Context *c, Error *e)
 {
     Shard s;
@@ -484,7 +491,7 @@ bool extract_command(Context *c, Error *e)
     if (!path || !read_shard(c, &s, e) || !stream_read(&source, c->arena, path, 16 << 20, e))
         return false;
     Yaml *tree = yaml_parse(c->arena, source, path, e);
-    if (!tree || (root && !yaml_override(tree, TEXT("dataset_path"), text_of(root), c->arena, e)))
+    if (!READS_YAML || !tree || (root && !yaml_override(tree, TEXT("dataset_path"), text_of(root), c->arena, e)))
         return false;
     for (size_t i = 0; i < c->override_count; i++) {
         Text value = text_of(c->overrides[i]), key;
