@@ -70,12 +70,14 @@ status=$?
 ended 1 'standard input: cannot read' 'standard input closed'
 
 # ---- what is printed must arrive ----------------------------------------------------------------------------------------
+full=': No space' broken=': Broken pipe'
+case $sapor in */minimal/sapor) full='' broken='' ;; esac # musl writes the first line early: the reason is gone when its end is looked at
 for words in --help -h --version -V help 'help --man' 'help split' 'split --help' 'info' 'models' 'models VBPR' 'recommend run' \
     'evaluate recs.tsv --test d/test.tsv -q' 'evaluate recs.tsv --test d/test.tsv --json -q'; do
     # shellcheck disable=SC2086
     $limit "$sapor" $words >/dev/full 2>err
     status=$?
-    ended 1 'standard output: cannot write: No space' "$words, to a full device"
+    ended 1 "standard output: cannot write$full" "$words, to a full device"
     # shellcheck disable=SC2086
     $limit "$sapor" $words >&- 2>err
     status=$?
@@ -83,7 +85,7 @@ for words in --help -h --version -V help 'help --man' 'help split' 'split --help
 done
 { sleep 0.2; $limit "$sapor" --help 2>err; echo $? >code; } | true
 status=$(cat code)
-ended 1 'standard output: cannot write: Broken pipe' 'a pipe without a reader'
+ended 1 "standard output: cannot write$broken" 'a pipe without a reader'
 [ "$($sapor -V)" = "$($sapor --version)" ]
 ok $? '-V is --version'
 
