@@ -31,7 +31,7 @@ static bool add_field(Table *t, Text field, Error *e)
     return true;
 }
 
-/* Where the separator stands in a text without quotes, or NULL. */
+/* The first separator of a text without quotes, or NULL. */
 static const char *find_cut(const Table *t, Text text)
 {
     if (!text.n || !t->cut)

@@ -10,7 +10,7 @@
 #include <math.h>
 
 /* Pillow refuses pictures of more than twice its MAX_IMAGE_PIXELS (1 GiB / 4 / 3); libpng by itself those with a side of more than a million,
- * which Pillow reads. What a decoder takes beside the pixels, 3 bytes each, stands in its file. */
+ * which Pillow reads. What a decoder takes beside the pixels, 3 bytes each, is stated in its own file. */
 enum { PILLOW_MAX_PIXELS = 178956970, MAX_SIDE = 1000000 };
 
 bool image_room(Image *im, int64_t width, int64_t height, const char *name, int64_t max_pixels, Arena *a, Error *e)

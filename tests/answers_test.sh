@@ -1,21 +1,8 @@
 #!/bin/sh
 # tests/answers_test.sh: what nearest, train, recommend and evaluate answer: nearest rows by every kind of query; runs that were killed or
 # damaged; models without epochs; items with few interactions judged apart. Speaks TAP; $BUILD is the folder of the build.
-set -u
-LC_ALL=C
-export LC_ALL
-cd "$(dirname "$0")/.." || exit 1
-root=$PWD
-sapor=$PWD/${BUILD:-build}/sapor
-case ${BUILD:-} in /*) sapor=$BUILD/sapor ;; esac
-work=$(mktemp -d "${TMPDIR:-/tmp}/sapor-answers-XXXXXX") || exit 1
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-if [ -n "${EMULATOR:-}" ]; then
-    printf '#!/bin/sh\nexec %s "%s" "$@"\n' "$EMULATOR" "$sapor" >emulated
-    chmod +x emulated
-    sapor=$work/emulated
-fi
+test=answers
+. "$(dirname "$0")/shell.sh"
 number=0
 tab=$(printf '\t')
 

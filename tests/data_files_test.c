@@ -4,45 +4,11 @@
 #include "tools/extract.h"
 #include "tools/recommendations.h"
 
-#include "testing.h"
+#include "recsys_testing.h"
 
 #ifdef HAVE_ZLIB
 #include <zlib.h>
 #endif
-
-static char dir[256];
-
-static int make_dir(void **state)
-{
-    (void)state;
-    test_folder(dir);
-    return 0;
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    test_folder_remove(dir);
-    return 0;
-}
-
-static const char *put_bytes(const char *name, const void *bytes, size_t n)
-{
-    static char path[8][600];
-    static int turn;
-    char *p = path[turn++ % 8];
-    snprintf(p, sizeof path[0], "%s/%s", dir, name);
-    FILE *f = fopen(p, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(bytes, 1, n, f), n);
-    fclose(f);
-    return p;
-}
-
-static const char *put(const char *name, const char *text)
-{
-    return put_bytes(name, text, strlen(text));
-}
 
 /* ---- RFC 4180 in each place: interactions, splits, texts, row names, recommendations ------------------------------------------ */
 

@@ -1,15 +1,7 @@
 #!/bin/sh
 # tests/data_test.sh: how commands read interactions and recommendations, and what they say about them. Speaks TAP; $BUILD is the folder of the build.
-set -u
-LC_ALL=C
-export LC_ALL
-cd "$(dirname "$0")/.." || exit 1
-sapor=$PWD/${BUILD:-build}/sapor
-case ${BUILD:-} in /*) sapor=$BUILD/sapor ;; esac
-work=$(mktemp -d "${TMPDIR:-/tmp}/sapor-data-XXXXXX") || exit 1
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-[ -z "${EMULATOR:-}" ] || { printf '#!/bin/sh\nexec %s "%s" "$@"\n' "$EMULATOR" "$sapor" >emulated; chmod +x emulated; sapor=$work/emulated; }
+test=data
+. "$(dirname "$0")/shell.sh"
 number=0
 
 ok() { # STATUS NAME

@@ -48,7 +48,7 @@ figures "$work/second.jsonl" >"$work/b"
 check "again: the same figures" diff "$work/a" "$work/b"
 check "quiet: the table and no more" bash -c 'cd "$1" && "$2" demo --quiet >out.txt 2>err.txt && [ ! -s err.txt ] && grep -q "^LATTICE " out.txt &&
     ! grep -qE "To look at|recommend" out.txt' _ "$work" "$sapor"
-# Ten minutes, so it is stopped: what an earlier run trained may not stand beside the vocabulary of this one.
+# It takes ten minutes, so it is stopped. The weights of an earlier run may not be left with the vocabulary of this one.
 half() {
     mkdir -p "$work/e/vision" "$work/e/text" && touch "$work/e/vision/model.safetensors" "$work/e/text/model.safetensors"
     "$sapor" demo --train-encoder "$work/e" --quiet &

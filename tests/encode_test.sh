@@ -1,16 +1,8 @@
 #!/bin/sh
 # tests/encode_test.sh: encode and extract where inputs cannot be read, where ids break the rule, and encode as a filter. Speaks TAP; $BUILD is
 # the folder of the build.
-set -u
-LC_ALL=C
-export LC_ALL
-cd "$(dirname "$0")/.." || exit 1
-root=$PWD
-sapor=$PWD/${BUILD:-build}/sapor
-case ${BUILD:-} in /*) sapor=$BUILD/sapor ;; esac
-work=$(mktemp -d "${TMPDIR:-/tmp}/sapor-encode-XXXXXX") || exit 1
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+test=encode
+. "$(dirname "$0")/shell.sh"
 images=$root/tests/golden/images
 number=0
 tab=$(printf '\t')

@@ -1,41 +1,7 @@
-/* tests/formats_test.c: tables by RFC 4180; layouts of interactions that are told, found or refused. */
+/* tests/formats_test.c: tables by RFC 4180; layouts of interactions that are given, found or refused. */
 #include "recsys/private.h"
 
-#include "testing.h"
-
-static char dir[256];
-
-static int make_dir(void **state)
-{
-    (void)state;
-    test_folder(dir);
-    return 0;
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    test_folder_remove(dir);
-    return 0;
-}
-
-static const char *put_bytes(const char *name, const void *bytes, size_t n)
-{
-    static char path[8][600];
-    static int turn;
-    char *p = path[turn++ % 8];
-    snprintf(p, sizeof path[0], "%s/%s", dir, name);
-    FILE *f = fopen(p, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(bytes, 1, n, f), n);
-    fclose(f);
-    return p;
-}
-
-static const char *put(const char *name, const char *text)
-{
-    return put_bytes(name, text, strlen(text));
-}
+#include "recsys_testing.h"
 
 /* ---- tables -------------------------------------------------------------------------------------------------------------- */
 

@@ -1,15 +1,8 @@
 #!/bin/bash
 # tests/help_test.sh: what is made from the rows of the command's table (help, manual page, completions), and that --quiet prints results only.
 # Speaks TAP; $BUILD is the folder of the build.
-set -u
-export LC_ALL=C
-cd "$(dirname "$0")/.." || exit 1
-root=$PWD
-sapor=$root/${BUILD:-build}/sapor
-case ${BUILD:-} in /*) sapor=$BUILD/sapor ;; esac
-work=$(mktemp -d "${TMPDIR:-/tmp}/sapor-help-XXXXXX") || exit 1
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+test=help
+. "$(dirname "$0")/shell.sh"
 number=0
 check() { # NAME PROBLEM: the problem is shown; none is a pass
     number=$((number + 1))

@@ -129,7 +129,7 @@ static void names_are_found(void **state)
     assert_int_equal(system(command), 0);
 }
 
-/* What stands in a folder decides what its message says; nothing here is a model that is read. */
+/* The files of a folder decide its message. No folder here is a model that can be read. */
 static void unsupported_folders(void **state)
 {
     static const struct {

@@ -1,20 +1,8 @@
 #!/bin/sh
 # tests/names_test.sh: recommenders and settings under the names of MMRec, RecBole and Elliot, as the command takes and prints them; a run
 # without a validation file. Speaks TAP; $BUILD is the folder of the build.
-set -u
-LC_ALL=C
-export LC_ALL
-cd "$(dirname "$0")/.." || exit 1
-sapor=$PWD/${BUILD:-build}/sapor
-case ${BUILD:-} in /*) sapor=$BUILD/sapor ;; esac
-work=$(mktemp -d "${TMPDIR:-/tmp}/sapor-names-XXXXXX") || exit 1
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-if [ -n "${EMULATOR:-}" ]; then
-    printf '#!/bin/sh\nexec %s "%s" "$@"\n' "$EMULATOR" "$sapor" >emulated
-    chmod +x emulated
-    sapor=$work/emulated
-fi
+test=names
+. "$(dirname "$0")/shell.sh"
 number=0 failed=0
 ok() { # STATUS NAME
     number=$((number + 1))

@@ -1,16 +1,8 @@
 #!/bin/sh
 # tests/process_test.sh: the built command where its surroundings are hostile: closed descriptors, full devices, pipes without a writer, devices
 # without an end, outputs that are inputs, planted links, signals and limits. Speaks TAP; $BUILD is the folder of the build.
-set -u
-LC_ALL=C
-export LC_ALL
-cd "$(dirname "$0")/.." || exit 1
-root=$PWD
-sapor=$PWD/${BUILD:-build}/sapor
-case ${BUILD:-} in /*) sapor=$BUILD/sapor ;; esac
-work=$(mktemp -d "${TMPDIR:-/tmp}/sapor-process-XXXXXX") || exit 1
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+test=process
+. "$(dirname "$0")/shell.sh"
 number=0
 limit="timeout 60"
 

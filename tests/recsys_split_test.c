@@ -1,34 +1,7 @@
 /* tests/recsys_split_test.c: splitting interactions into parts. */
 #include "recsys/private.h"
 
-#include "testing.h"
-
-static char dir[256];
-
-static int make_dir(void **state)
-{
-    (void)state;
-    test_folder(dir);
-    return 0;
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    test_folder_remove(dir);
-    return 0;
-}
-
-/* Writes a file into the test's folder; the path stays valid until the fourth call after. */
-static const char *put(const char *name, const char *text)
-{
-    static char path[4][600];
-    static int turn;
-    char *p = path[turn++ % 4];
-    snprintf(p, sizeof path[0], "%s/%s", dir, name);
-    test_write(dir, name, text_of(text));
-    return p;
-}
+#include "recsys_testing.h"
 
 static const char *data_file(const char *name)
 {

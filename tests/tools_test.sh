@@ -1,22 +1,8 @@
 #!/bin/sh
 # tests/tools_test.sh: the built command on right and on wrong input. Speaks TAP; $BUILD is the folder of the build.
 # A wrong call must end with the stated exit status, one line on standard error that begins with "sapor: ", and nothing written.
-set -u
-LC_ALL=C
-export LC_ALL
-cd "$(dirname "$0")/.." || exit 1
-root=$PWD
-sapor=$PWD/${BUILD:-build}/sapor
-case ${BUILD:-} in /*) sapor=$BUILD/sapor ;; esac
-work=$(mktemp -d "${TMPDIR:-/tmp}/sapor-tools-XXXXXX") || exit 1
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-binary=$sapor
-if [ -n "${EMULATOR:-}" ]; then
-    printf '#!/bin/sh\nexec %s "%s" "$@"\n' "$EMULATOR" "$sapor" >emulated
-    chmod +x emulated
-    sapor=$work/emulated
-fi
+test=tools
+. "$(dirname "$0")/shell.sh"
 number=0
 
 ok() { # STATUS NAME

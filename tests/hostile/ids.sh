@@ -11,7 +11,7 @@ run_items() { # TABLE
 run_users() { # TABLE
     run_ids user 1 "$1"
 }
-items_known() { # TABLE: parts of made/, where there are some, hold each row of the input once, as it stands there
+items_known() { # TABLE: parts of made/, where there are some, hold each row of the input once, byte for byte
     [ -e made ] || return 0
     cat made/*.tsv | sort | cmp -s - <(sort r.txt) || echo 'the parts are not the rows of the input'
     cp -r made again
