@@ -171,9 +171,8 @@ static bool from_folder(Feature *f, const DataSet *d, const char *path, Arena *a
 
 bool feature_names(TextIndex **names, const char **ids_path, const char *path, int64_t rows, Arena *a, Error *e)
 {
-    size_t stem = strlen(path) - (text_ends(text_of(path), ".npy") ? 4 : 0);
     *names = NULL;
-    if (!(*ids_path = arena_printf(a, e, "%.*s.ids.txt", (int)stem, path)))
+    if (!(*ids_path = npy_ids_path(path, a, e)))
         return false;
     if (!file_exists(*ids_path))
         return true;

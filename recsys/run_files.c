@@ -241,9 +241,9 @@ static bool load_checkpoint(Trainer *t, const char *path, Error *e)
 static bool add_feature(FileSet *s, const char *path, Arena *a, Error *e)
 {
     FolderEntry *entries;
-    size_t n = 0, stem = strlen(path) - (text_ends(text_of(path), ".npy") ? 4 : 0);
+    size_t n = 0;
     if (!folder_exists(path)) {
-        const char *ids = arena_printf(a, e, "%.*s.ids.txt", (int)stem, path);
+        const char *ids = npy_ids_path(path, a, e);
         return ids && file_set_add(s, path, e) && file_set_add(s, ids, e);
     }
     bool ok = folder_list(&entries, &n, a, path, e);

@@ -309,7 +309,7 @@ bool encode_command(Context *c, Error *e)
     for (size_t i = 0; i < COUNT(CHOICES) && statistics_find(c->args[0]); i++)
         if (option_given(c, CHOICES[i]))
             return fail(e, SP_USAGE, "--%s: %s has no such choice; leave it out", CHOICES[i], c->args[0]);
-    const char *ids = features_ids_path(out, c->arena, e);
+    const char *ids = npy_ids_path(out, c->arena, e);
     if (!ids || !output_check(c, "out", ids, e) || (missing && !output_check(c, "out", missing, e)) || !collect(&in, c, e) ||
         !extractor_open(&x, c, c->args[0], &o, e))
         return false;

@@ -320,16 +320,11 @@ static bool write_rows(void *out, size_t first, size_t n, const float *rows, Err
     return npy_data(o->npy, rows, n * (size_t)o->features * sizeof *rows, e);
 }
 
-const char *features_ids_path(const char *out, Arena *a, Error *e)
-{
-    return arena_printf(a, e, "%.*s.ids.txt", (int)strlen(out) - (text_ends(text_of(out), ".npy") ? 4 : 0), out);
-}
-
 bool features_commit(Context *c, NpyOut *npy, const char *out, const char *const *names, size_t n, Error *e)
 {
     if (strcmp(out, "-") == 0) /* no place for names */
         return npy_commit(npy, e);
-    const char *path = features_ids_path(out, c->arena, e);
+    const char *path = npy_ids_path(out, c->arena, e);
     Out *o = path ? out_open(path, c->heap, e) : NULL;
     bool ok = o != NULL;
     for (size_t i = 0; ok && i < n; i++)

@@ -63,8 +63,6 @@ bool features_write_readable(Context *c, const Extractor *x, const Input *inputs
                              const char *out, Unread *unread, Error *e);
 bool features_write(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label,
                     const char *out, Error *e);
-/* Where the row names of OUT.npy go: OUT.ids.txt. */
-const char *features_ids_path(const char *out, Arena *a, Error *e);
 /* Ends an OUT.npy: the names of its rows go beside it, one a line. Frees `npy`. */
 bool features_commit(Context *c, NpyOut *npy, const char *out, const char *const *names, size_t n, Error *e);
 

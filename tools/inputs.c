@@ -57,7 +57,7 @@ static bool add_data_of_run(FileSet *s, const char *config, Arena *a, Error *e)
 /* A file, an .npy with its row names. */
 static bool add_file(FileSet *s, const char *path, Arena *a, Error *e)
 {
-    const char *ids = text_ends(text_of(path), ".npy") ? features_ids_path(path, a, e) : path;
+    const char *ids = text_ends(text_of(path), ".npy") ? npy_ids_path(path, a, e) : path;
     return ids && file_set_add(s, path, e) && (ids == path || file_set_add(s, ids, e));
 }
 

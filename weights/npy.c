@@ -194,6 +194,12 @@ void npy_close(Npy *n)
 
 /* ---- writing ------------------------------------------------------------------------------------------------------- */
 
+const char *npy_ids_path(const char *path, Arena *a, Error *e)
+{
+    int stem = (int)strlen(path) - (text_ends(text_of(path), ".npy") ? 4 : 0);
+    return arena_printf(a, e, "%.*s.ids.txt", stem, path);
+}
+
 struct NpyOut {
     Arena *arena;
     Out *out;

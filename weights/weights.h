@@ -65,6 +65,8 @@ typedef struct Npy {
 bool npy_open(Npy *n, const char *path, Arena *a, Error *e); /* maps it */
 bool npy_read(Npy *n, const char *path, Arena *a, Error *e); /* reads it into the arena: for what is copied from it */
 void npy_close(Npy *n);
+/* The file of an .npy's row names, one a line: X.ids.txt of X.npy. In the arena; NULL on failure. */
+const char *npy_ids_path(const char *path, Arena *a, Error *e);
 /* Writes a header for shape, then as many rows as follow; the count is checked at commit. path "-": standard output. */
 typedef struct NpyOut NpyOut;
 NpyOut *npy_create(const char *path, DType type, int dims, const int64_t *shape, const Heap *heap, Error *e);
