@@ -219,12 +219,10 @@ int table_cuts(Text line, char found[3]);
 
 /* ---- packed and foreign files (unpack.c) ----------------------------------------------------------------------------- */
 
-/* Replaces the content of a gzip file by what it unpacks to, in the arena; other content stays. At most 64 times the packed size and 16 MB are
- * unpacked, which bounds time; memory: what it unpacks to, and nothing where that is too much. A build without zlib refuses gzip. */
-bool unpack_gzip(Text *content, const char *name, Arena *a, Error *e);
 /* What a file is that is no text, by its first bytes ("a zip archive", "a Parquet file"); NULL where it is none of these. */
 const char *foreign_kind(Text content);
-/* What a text file begins with taken off: gzip unpacked, no byte order mark. What is another kind of file is refused by its name. */
+/* Unpacks a gzip file into the arena and takes a byte order mark off; another kind of file is refused by its name. At most 64 times the packed
+ * size and 16 MB are unpacked, which bounds time and memory; a build without zlib refuses gzip. */
 bool text_unpack(Text *content, const char *name, Arena *a, Error *e);
 /* What every text that is read goes through: unpacked, UTF-8 without NUL bytes, or an error with its line; a byte order mark is taken off. */
 bool text_decode(Text *content, const char *name, Arena *a, Error *e);

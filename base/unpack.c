@@ -65,7 +65,8 @@ static bool unpack(Text *content, const char *name, Arena *a, Error *e)
 }
 #endif
 
-bool unpack_gzip(Text *content, const char *name, Arena *a, Error *e)
+/* Replaces the content of a gzip file by what it unpacks to; other content stays. Nothing is allocated where that is too much. */
+static bool unpack_gzip(Text *content, const char *name, Arena *a, Error *e)
 {
     if (!text_starts(*content, "\x1f\x8b"))
         return true;
