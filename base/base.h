@@ -48,7 +48,7 @@ void *heap_alloc(const Heap *heap, size_t bytes);
 void heap_free(const Heap *heap, void *p, size_t bytes);
 
 /* A chain of blocks that grows and is freed at once. Not for two threads at a time. Memory comes back zeroed, aligned to
- * 16 bytes, to 64 from 64 bytes on. */
+ * 16 bytes, to 64 from 64 bytes on; texts are not aligned. */
 typedef struct Arena Arena;
 typedef struct ArenaMark {
     void *block;

@@ -15,11 +15,11 @@
 #include <sanitizer/asan_interface.h>
 #define HIDE(p, n) __asan_poison_memory_region((p), (n))
 #define SHOW(p, n) __asan_unpoison_memory_region((p), (n))
-enum { GAP = 16 };
+enum { GAP = 16, TEXT_ALIGN = 16 };
 #else
 #define HIDE(p, n) ((void)(p), (void)(n))
 #define SHOW(p, n) ((void)(p), (void)(n))
-enum { GAP = 0 };
+enum { GAP = 0, TEXT_ALIGN = 1 };
 #endif
 
 enum { ALIGN = 64, FIRST_BLOCK = 4096, LARGEST_STEP = 1 << 20 };
@@ -105,19 +105,18 @@ Arena *arena_new(const Heap *heap, size_t max_bytes)
 }
 
 /* Where `bytes` fit in block b from offset `used` on; SIZE_MAX if they do not. */
-static size_t place(const Block *b, size_t used, size_t bytes)
+static size_t place(const Block *b, size_t used, size_t bytes, size_t align)
 {
-    size_t align = bytes < ALIGN ? 16 : ALIGN;
     size_t at = (used + align - 1) & ~(align - 1);
     return at <= b->bytes && bytes <= b->bytes - at ? at : SIZE_MAX;
 }
 
 /* The next block with room for `bytes`, empty: the nearest that waits, else a new one. */
-static Block *next_block(Arena *a, size_t bytes, Error *e)
+static Block *next_block(Arena *a, size_t bytes, size_t align, Error *e)
 {
     Block **after = a->current ? &a->current->next : &a->first, *b;
     for (Block **link = after; (b = *link) != NULL; link = &b->next) {
-        if (place(b, 0, bytes) == SIZE_MAX)
+        if (place(b, 0, bytes, align) == SIZE_MAX)
             continue;
         *link = b->next;
         b->next = *after;
@@ -143,17 +142,17 @@ static Block *next_block(Arena *a, size_t bytes, Error *e)
     return *after = b;
 }
 
-void *arena_alloc(Arena *a, size_t count, size_t size, Error *e)
+static void *alloc(Arena *a, size_t bytes, size_t align, Error *e)
 {
-    size_t bytes, whole;
-    if (!size_mul(count, size, &bytes) || !size_add(bytes, GAP, &whole)) {
-        fail(e, SP_MEMORY, "out of memory: %zu items of %zu bytes are more than an address can count", count, size);
+    size_t whole;
+    if (!size_add(bytes, GAP, &whole)) {
+        fail_memory(e, bytes, "an arena");
         return NULL;
     }
     Block *b = a->current;
-    size_t at = b ? place(b, a->used, whole) : SIZE_MAX;
+    size_t at = b ? place(b, a->used, whole, align) : SIZE_MAX;
     if (at == SIZE_MAX) {
-        b = next_block(a, whole, e);
+        b = next_block(a, whole, align, e);
         if (!b)
             return NULL;
         at = 0;
@@ -165,10 +164,20 @@ void *arena_alloc(Arena *a, size_t count, size_t size, Error *e)
     return memset(p, 0, bytes);
 }
 
+void *arena_alloc(Arena *a, size_t count, size_t size, Error *e)
+{
+    size_t bytes;
+    if (!size_mul(count, size, &bytes)) {
+        fail(e, SP_MEMORY, "out of memory: %zu items of %zu bytes are more than an address can count", count, size);
+        return NULL;
+    }
+    return alloc(a, bytes, bytes + GAP < ALIGN ? 16 : ALIGN, e);
+}
+
 char *arena_strndup(Arena *a, const char *text, size_t length, Error *e)
 {
     size_t bytes;
-    char *copy = arena_alloc(a, size_add(length, 1, &bytes) ? bytes : SIZE_MAX, 1, e);
+    char *copy = alloc(a, size_add(length, 1, &bytes) ? bytes : SIZE_MAX, TEXT_ALIGN, e);
     if (copy && length)
         memcpy(copy, text, length);
     return copy;
@@ -180,7 +189,7 @@ char *arena_printf(Arena *a, Error *e, const char *format, ...)
     va_start(args, format);
     int n = vsnprintf(NULL, 0, format, args);
     va_end(args);
-    char *text = n < 0 ? NULL : arena_alloc(a, (size_t)n + 1, 1, e);
+    char *text = n < 0 ? NULL : alloc(a, (size_t)n + 1, TEXT_ALIGN, e);
     if (!text) {
         fail(e, SP_FORMAT, "a text cannot be formatted");
         return NULL;

@@ -83,11 +83,32 @@ static int compare_number(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-int64_t number_id(TextIndex *ix, const Ratings *r, size_t row, bool of_item, Error *e)
+/* The numbers of one file's ids in the data set: [ids] of -1, each asked for once. */
+typedef struct Renumber {
+    const TextIndex *from;
+    TextIndex *to;
+    int32_t *number;
+} Renumber;
+
+static bool renumber_new(Renumber *n, const TextIndex *from, TextIndex *to, Arena *a, Error *e)
 {
-    Text id = of_item ? r->item[row] : r->user[row];
-    int64_t before = text_index_count(ix), number = text_index_add(ix, id, e);
-    return number < before || id_check(id, r->path, r->line[row], e) ? number : -1;
+    int64_t count = text_index_count(from);
+    *n = (Renumber){from, to, NEW(a, int32_t, count, e)};
+    for (int64_t i = 0; n->number && i < count; i++)
+        n->number[i] = -1;
+    return n->number != NULL;
+}
+
+/* A new id gets the next number. -1 on failure. */
+static int32_t renumber(Renumber *n, int32_t id, Error *e)
+{
+    if (n->number[id] < 0) {
+        int64_t number = text_index_add(n->to, text_index_at(n->from, id), e);
+        if (number > INT32_MAX)
+            fail(e, SP_UNSUPPORTED, "more than %d users or items", INT32_MAX);
+        n->number[id] = number > INT32_MAX ? -1 : (int32_t)number;
+    }
+    return n->number[id];
 }
 
 /* Numbers the items anew: whole numbers ascend; texts go from the last that appeared to the first. Elliot's order of texts is that of a
@@ -119,12 +140,14 @@ static bool order_items(DataSet *d, const TextIndex *found, Arena *scratch, Erro
 
 static bool number_rows(DataSet *d, const Source *train, Arena *scratch, Error *e)
 {
+    const Ratings *r = train->r;
     TextIndex *items = text_index_new(scratch, e);
-    if (!items || !(d->users = text_index_new(d->arena, e)))
+    Renumber user, item;
+    if (!items || !(d->users = text_index_new(d->arena, e)) || !renumber_new(&user, r->users, d->users, scratch, e) ||
+        !renumber_new(&item, r->items, items, scratch, e))
         return false;
-    for (size_t row = 0; row < train->r->count; row++)
-        if (belongs(train, row) &&
-            (number_id(d->users, train->r, row, false, e) < 0 || number_id(items, train->r, row, true, e) < 0))
+    for (size_t row = 0; row < r->count; row++)
+        if (belongs(train, row) && (renumber(&user, r->user[row], e) < 0 || renumber(&item, r->item[row], e) < 0))
             return false;
     return order_items(d, items, scratch, e);
 }
@@ -141,20 +164,32 @@ static bool number_elliot(DataSet *d, const Source *train, Error *e)
     return true;
 }
 
-/* The largest id + 1 over all rows of a file, in users or in items. A number far above the row count is a wrong file, not a
- * data set. */
-static bool largest_id(const Ratings *r, const Text *ids, const char *what, int64_t *n, Error *e)
+/* The line of the first row that has an id. */
+static uint32_t first_line(const Ratings *r, bool of_items, int64_t number)
 {
-    for (size_t row = 0; row < r->count; row++) {
+    const int32_t *of_row = of_items ? r->item : r->user;
+    size_t row = 0;
+    while (of_row[row] != number)
+        row++;
+    return r->line[row];
+}
+
+/* The largest id + 1 of a file, in users or in items. A number far above the row count is a wrong file, not a data set. */
+static bool largest_id(const Ratings *r, bool of_items, int64_t *n, Error *e)
+{
+    const TextIndex *ids = of_items ? r->items : r->users;
+    const char *what = of_items ? "item" : "user";
+    for (int64_t i = 0; i < text_index_count(ids); i++) {
+        Text text = text_index_at(ids, i);
         int64_t id;
-        if (!all_whole(&ids[row], 1, &id))
+        if (!all_whole(&text, 1, &id))
             return fail(e, SP_FORMAT,
                         "%s:%u: %s id '%.*s' is not a whole number, as protocol mmrec wants; take protocol elliot", r->path,
-                        r->line[row], what, (int)MIN(ids[row].n, (size_t)60), ids[row].p);
+                        first_line(r, of_items, i), what, (int)MIN(text.n, (size_t)60), text.p);
         if (id > (int64_t)r->count * 100 + 1000000 || id > INT32_MAX / 2)
             return fail(e, SP_FORMAT,
                         "%s:%u: %s id %lld is too large: protocol mmrec counts ids from 0; take protocol elliot", r->path,
-                        r->line[row], what, (long long)id);
+                        first_line(r, of_items, i), what, (long long)id);
         *n = MAX(*n, id + 1);
     }
     return true;
@@ -182,10 +217,9 @@ static bool is_tokens(const Source *source, bool of_items)
             continue;
         if (r->format != FORMAT_RECBOLE)
             return false;
-        const Text *ids = of_items ? r->item : r->user;
         int64_t n = 0;
         Error ignored = {0};
-        if (!largest_id(r, ids, "", &n, &ignored))
+        if (!largest_id(r, of_items, &n, &ignored))
             return true;
     }
     return false;
@@ -200,8 +234,9 @@ static bool number_tokens(TextIndex **ix, int64_t *count, const Source *source, 
         const Ratings *r = source[p].r;
         if (!r || (p != TRAIN && r == source[TRAIN].r))
             continue;
-        for (size_t row = 0; row < r->count; row++)
-            if (number_id(*ix, r, row, of_items, e) < 0)
+        const TextIndex *ids = of_items ? r->items : r->users;
+        for (int64_t i = 0; i < text_index_count(ids); i++)
+            if (text_index_add(*ix, text_index_at(ids, i), e) < 0)
                 return false;
     }
     *count = text_index_count(*ix);
@@ -216,8 +251,7 @@ static bool number_role(DataSet *d, const Source *source, bool of_items, Error *
         return number_tokens(ix, n, source, of_items, d->arena, e);
     for (int p = 0; p < PARTS; p++) {
         const Ratings *r = source[p].r;
-        if (r && (p == TRAIN || r != source[TRAIN].r) &&
-            !largest_id(r, of_items ? r->item : r->user, of_items ? "item" : "user", n, e))
+        if (r && (p == TRAIN || r != source[TRAIN].r) && !largest_id(r, of_items, n, e))
             return false;
     }
     return count_up(ix, *n, d->arena, e);
@@ -236,23 +270,28 @@ static bool load_part(Pairs *p, DataSet *d, const Source *s, int part, const boo
     Arena *scratch = arena_new(arena_heap(d->arena), 0);
     if (!scratch)
         return fail_memory(e, s->r->count * sizeof(Row), "numbering interactions");
-    Row *rows = NEW(scratch, Row, s->r->count, e);
+    const Ratings *r = s->r;
+    Row *rows = NEW(scratch, Row, r->count, e);
+    int64_t *user_of = NEW(scratch, int64_t, text_index_count(r->users), e);
+    Renumber renumbered;
     size_t n = 0;
-    bool ok = rows != NULL;
-    for (size_t row = 0; ok && row < s->r->count; row++) {
+    bool ok = rows && user_of && renumber_new(&renumbered, r->items, d->items, scratch, e);
+    for (int64_t i = 0; ok && i < text_index_count(r->users); i++)
+        user_of[i] = text_index_find(d->users, text_index_at(r->users, i));
+    for (size_t row = 0; ok && row < r->count; row++) {
         if (!belongs(s, row))
             continue;
         counted->rows++;
-        int64_t user = text_index_find(d->users, s->r->user[row]);
+        int64_t user = user_of[r->user[row]];
         if (!is_train && (user < 0 || d->train.start[user] == d->train.start[user + 1])) {
             d->cold++;
             counted->cold++;
             continue;
         }
-        int64_t item = number_id(d->items, s->r, row, true, e);
+        int32_t item = renumber(&renumbered, r->item[row], e);
         ok = item >= 0;
         counted->unknown += !is_train && ok && (item >= d->I || !in_train[item]);
-        rows[n++] = (Row){(int32_t)user, (int32_t)item, (float)s->r->rating[row]};
+        rows[n++] = (Row){(int32_t)user, item, r->rating ? r->rating[row] : 1};
     }
     ok = ok && pairs_build(p, d->U, text_index_count(d->items), rows, n, d->arena, e);
     counted->repeated = ok ? (int64_t)n - p->count : 0;
@@ -327,7 +366,7 @@ static bool load(DataSet *d, const DataConfig *c, Arena *scratch, Error *e)
     Pairs *pairs[PARTS] = {&d->train, &d->valid, &d->test};
     for (int p = 0; p < PARTS; p++) {
         /* A first row of a known user is no header. */
-        if (p != TRAIN && source[p].r && text_index_find(d->users, source[p].r->user[0]) < 0 &&
+        if (p != TRAIN && source[p].r && text_index_find(d->users, text_index_at(source[p].r->users, 0)) < 0 &&
             !ratings_sure(source[p].r, e))
             return false;
         if (source[p].r && !load_part(pairs[p], d, &source[p], p, in_train, e))

@@ -253,10 +253,25 @@ static bool make_room(Reader *in)
     size_t most = 1;
     for (const char *p = r->content.p, *stop = p + r->content.n; (p = memchr(p, end, (size_t)(stop - p))) != NULL; p++)
         most++;
-    return (r->user = NEW(in->a, Text, most, in->e)) && (r->item = NEW(in->a, Text, most, in->e)) &&
-           (r->rating = NEW(in->a, double, most, in->e)) && (r->line = NEW(in->a, uint32_t, most, in->e)) &&
+    return (r->users = text_index_new(in->a, in->e)) && (r->items = text_index_new(in->a, in->e)) &&
+           (r->user = NEW(in->a, int32_t, most, in->e)) && (r->item = NEW(in->a, int32_t, most, in->e)) &&
+           (r->line = NEW(in->a, uint32_t, most, in->e)) &&
+           (!table || in->c.at[ROLE_RATING] == NO_COLUMN || (r->rating = NEW(in->a, float, most, in->e))) &&
            (!table || in->c.at[ROLE_TIME] == NO_COLUMN || (r->time = NEW(in->a, int64_t, most, in->e))) &&
            (!table || in->c.at[ROLE_PART] == NO_COLUMN || (r->part = NEW(in->a, int8_t, most, in->e)));
+}
+
+/* The number of an id of a line; a new one must keep the rule of ids, as it is written to other files. -1 on failure. */
+static int32_t number_id(const Reader *in, TextIndex *ids, Text id, size_t line)
+{
+    int64_t before = text_index_count(ids), number = text_index_add(ids, id, in->e);
+    if (number >= before && !id_check(id, in->r->path, line, in->e))
+        return -1;
+    if (number > INT32_MAX) {
+        fail(in->e, SP_UNSUPPORTED, "%s:%zu: more than %d users or items", in->r->path, line, INT32_MAX);
+        return -1;
+    }
+    return (int32_t)number;
 }
 
 /* `first`: the fields of a first row that may be names, or NULL. */
@@ -278,15 +293,15 @@ static bool table_row(Reader *in, const Table *t)
         return fail(in->e, SP_FORMAT, "%s:%zu: has %zu column%s, %s", r->path, t->line, t->count, t->count == 1 ? "" : "s",
                     (size_t)in->c.count == t->count + 1 ? "one fewer than the first line" : "unlike the first line");
     const Table *first = row == 0 && !r->header ? t : NULL;
-    r->user[row] = t->field[at[ROLE_USER]];
-    r->item[row] = t->field[at[ROLE_ITEM]];
-    r->rating[row] = 1;
+    Text user = t->field[at[ROLE_USER]], item = t->field[at[ROLE_ITEM]];
     r->line[row] = (uint32_t)t->line;
-    if (!r->user[row].n || !r->item[row].n)
-        return fail(in->e, SP_FORMAT, "%s:%zu: the %s id is empty", r->path, t->line, r->user[row].n ? "item" : "user");
+    if (!user.n || !item.n)
+        return fail(in->e, SP_FORMAT, "%s:%zu: the %s id is empty", r->path, t->line, user.n ? "item" : "user");
     if (at[ROLE_RATING] != NO_COLUMN && t->field[at[ROLE_RATING]].n) {
-        if (!text_f64(t->field[at[ROLE_RATING]], &r->rating[row]) || !isfinite((float)r->rating[row]))
+        double rating;
+        if (!text_f64(t->field[at[ROLE_RATING]], &rating) || !isfinite((float)rating))
             return at_line(in, t->line, "the rating is not a number:", t->field[at[ROLE_RATING]], first);
+        r->rating[row] = (float)rating;
         in->rated++;
     }
     if (at[ROLE_TIME] != NO_COLUMN && t->field[at[ROLE_TIME]].n) {
@@ -301,13 +316,15 @@ static bool table_row(Reader *in, const Table *t)
         r->part[row] = (int8_t)part;
     }
     r->count++;
-    return true;
+    return (r->user[row] = number_id(in, r->users, user, t->line)) >= 0 &&
+           (r->item[row] = number_id(in, r->items, item, t->line)) >= 0;
 }
 
 static bool lightgcn_line(Reader *in, Text line, size_t number)
 {
     Ratings *r = in->r;
     Text rest = line, user = {0}, id;
+    int32_t u = -1;
     while (text_next(&rest, ' ', &id)) {
         id = text_trim(id);
         int64_t value;
@@ -321,10 +338,13 @@ static bool lightgcn_line(Reader *in, Text line, size_t number)
             user = id;
             continue;
         }
-        r->user[r->count] = user;
-        r->item[r->count] = id;
-        r->rating[r->count] = 1;
-        r->line[r->count++] = (uint32_t)number;
+        size_t row = r->count++;
+        if (u < 0 && (u = number_id(in, r->users, user, number)) < 0)
+            return false;
+        r->user[row] = u;
+        r->line[row] = (uint32_t)number;
+        if ((r->item[row] = number_id(in, r->items, id, number)) < 0)
+            return false;
     }
     return true;
 }
@@ -341,24 +361,24 @@ static bool all_letters(Text id)
     return id.n > 1;
 }
 
-/* The first is no whole number, and all others are. */
-static bool unlike_the_rest(const Text *id, size_t n)
-{
-    int64_t value;
-    if (text_i64(id[0], &value))
-        return false;
-    for (size_t i = 1; i < n; i++)
-        if (!text_i64(id[i], &value))
-            return false;
-    return n > 1;
-}
-
-static bool occurs_again(const Text *id, size_t n)
+static bool occurs_again(const int32_t *id, size_t n)
 {
     for (size_t i = 1; i < n; i++)
-        if (text_equal(id[i], id[0]))
+        if (id[i] == id[0])
             return true;
     return false;
+}
+
+/* The first row's is no whole number, and those of all other rows are. id [n]: numbers in ids. */
+static bool unlike_the_rest(const int32_t *id, size_t n, const TextIndex *ids)
+{
+    int64_t value;
+    if (n < 2 || text_i64(text_index_at(ids, 0), &value) || occurs_again(id, n))
+        return false;
+    for (int64_t i = 1; i < text_index_count(ids); i++)
+        if (!text_i64(text_index_at(ids, i), &value))
+            return false;
+    return true;
 }
 
 /* In a file without ratings only the ids show whether the first line is a header of unknown names. */
@@ -368,12 +388,13 @@ static bool note_doubt(Reader *in, Error *e)
     const Columns *c = &in->c;
     if (r->format == FORMAT_LIGHTGCN || r->header || c->told || in->rated || in->timed)
         return true;
-    bool names = c->half || (all_letters(r->user[0]) && all_letters(r->item[0]));
-    if (!unlike_the_rest(r->user, r->count) && !unlike_the_rest(r->item, r->count) &&
+    Text user = text_index_at(r->users, 0), item = text_index_at(r->items, 0);
+    bool names = c->half || (all_letters(user) && all_letters(item));
+    if (!unlike_the_rest(r->user, r->count, r->users) && !unlike_the_rest(r->item, r->count, r->items) &&
         (r->count < 2 || !names || occurs_again(r->user, r->count) || occurs_again(r->item, r->count)))
         return true;
     char text[256];
-    fields_text((Text[]){r->user[0], r->item[0]}, 2, text, sizeof text);
+    fields_text((Text[]){user, item}, 2, text, sizeof text);
     r->doubt = arena_printf(
         in->a, e,
         "%s:%u: the first line may name the columns or be an interaction: choose by --columns %s (names) or --columns "
@@ -474,6 +495,8 @@ bool ratings_read_as(Ratings *r, const char *path, Format f, const Layout *layou
         return fail(e, SP_FORMAT, "%s: %zu of %zu rows have no time", path, r->count - in.timed, r->count);
     if (!in.timed)
         r->time = NULL;
+    if (!in.rated)
+        r->rating = NULL;
     return note_doubt(&in, e);
 }
 

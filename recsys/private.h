@@ -44,7 +44,5 @@ bool feature_row_open(Npy *n, const char *file, Arena *a, Error *e);
 bool feature_load(Feature *f, const DataSet *d, const char *spec, Arena *a, Error *e);
 /* The numbers of ids in their order; false where one is not a whole number from 0 on in its plain spelling (no sign, no zero before it). numbers [n] may be NULL. */
 bool all_whole(const Text *ids, size_t n, int64_t *numbers);
-/* The number of a row's user or item. A new id must keep the rule of ids (id_check): it is written to other files. -1 on failure. */
-int64_t number_id(TextIndex *ix, const Ratings *r, size_t row, bool of_item, Error *e);
 
 #endif

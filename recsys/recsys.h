@@ -26,16 +26,18 @@ typedef struct Layout {
     char cut; /* the separator: '\t', ',', ';', ':' for "::", ' '; 0: found */
 } Layout;
 bool layout_separator(const char *word, char *cut); /* "tab", "comma", "semicolon", "colons", "blank" or the character */
-typedef struct Ratings {                            /* as read, in file order, ids as texts */
+typedef struct Ratings {                            /* as read, in file order */
     size_t count;
-    Text *user, *item;
-    double *rating; /* 1 where the file has none */
-    int64_t *time;  /* NULL where the file has none */
-    int8_t *part;   /* MMRec's x_label: 0 train, 1 validation, 2 test; NULL where the file has none */
-    uint32_t *line; /* where a row begins, from 1; a LightGCN line gives several rows */
+    TextIndex *users,
+        *items;           /* ids, numbered by their first appearance in the file; each keeps the rule of ids (id_check) */
+    int32_t *user, *item; /* [count] numbers in users and items */
+    float *rating;        /* NULL where the file has none: each is 1 */
+    int64_t *time;        /* NULL where the file has none */
+    int8_t *part;         /* MMRec's x_label: 0 train, 1 validation, 2 test; NULL where the file has none */
+    uint32_t *line;       /* where a row begins, from 1; a LightGCN line gives several rows */
     const char *path;
     Format format;       /* as found */
-    Text content;        /* the file, unpacked, without its byte order mark; user and item point into it or into the arena */
+    Text content;        /* the file, unpacked, without its byte order mark; ratings_rows reads it again */
     uint32_t header;     /* number of the line that names the columns; 0: none */
     char cut;            /* as found */
     const char *columns; /* what is read, for people: "user_id, book_id, rating" */

@@ -10,13 +10,12 @@ typedef struct Work {
     const SplitConfig *c;
     const Ratings *r;
     int64_t users, items;
-    int32_t *user, *item; /* number of each row */
-    int32_t *sorted;      /* users in ascending order of their ids */
-    int8_t *part;         /* of each row */
-    int64_t *start;       /* [users+1] */
-    uint32_t *row;        /* rows by user, in file order */
-    uint8_t *flag;        /* [longest user] */
-    uint32_t *order;      /* [longest user] */
+    int32_t *sorted; /* users in ascending order of their ids */
+    int8_t *part;    /* of each row */
+    int64_t *start;  /* [users+1] */
+    uint32_t *row;   /* rows by user, in file order */
+    uint8_t *flag;   /* [longest user] */
+    uint32_t *order; /* [longest user] */
     Mt19937 random;
 } Work;
 
@@ -33,7 +32,7 @@ static int compare_names(const void *a, const void *b)
 }
 
 /* Elliot goes through users in pandas' order of the id column: as numbers where all ids are whole numbers, else as texts. */
-static bool order_users(Work *w, const TextIndex *users, Arena *a, Error *e)
+static bool order_users(Work *w, Arena *a, Error *e)
 {
     Name *names = NEW(a, Name, w->users, e);
     Text *ids = NEW(a, Text, w->users, e);
@@ -42,7 +41,7 @@ static bool order_users(Work *w, const TextIndex *users, Arena *a, Error *e)
     if (!names || !ids || !values || !w->sorted)
         return false;
     for (int64_t u = 0; u < w->users; u++)
-        ids[u] = text_index_at(users, u);
+        ids[u] = text_index_at(w->r->users, u);
     bool numbers = all_whole(ids, (size_t)w->users, values);
     for (int64_t u = 0; u < w->users; u++)
         names[u] = (Name){ids[u], numbers ? values[u] : 0, (int32_t)u};
@@ -52,27 +51,12 @@ static bool order_users(Work *w, const TextIndex *users, Arena *a, Error *e)
     return true;
 }
 
-static bool number_rows(Work *w, Arena *a, Error *e)
+static bool begin(Work *w, Arena *a, Error *e)
 {
-    size_t n = w->r->count;
-    TextIndex *users = text_index_new(a, e), *items = text_index_new(a, e);
-    w->user = NEW(a, int32_t, n, e);
-    w->item = NEW(a, int32_t, n, e);
-    w->part = NEW(a, int8_t, n, e);
-    if (!users || !items || !w->user || !w->item || !w->part)
-        return false;
-    for (size_t r = 0; r < n; r++) {
-        int64_t u = number_id(users, w->r, r, false, e), i = number_id(items, w->r, r, true, e);
-        if (u < 0 || i < 0)
-            return false;
-        if (u > INT32_MAX || i > INT32_MAX)
-            return fail(e, SP_UNSUPPORTED, "%s: more than %d users or items", w->r->path, INT32_MAX);
-        w->user[r] = (int32_t)u;
-        w->item[r] = (int32_t)i;
-    }
-    w->users = text_index_count(users);
-    w->items = text_index_count(items);
-    return order_users(w, users, a, e);
+    w->users = text_index_count(w->r->users);
+    w->items = text_index_count(w->r->items);
+    w->part = NEW(a, int8_t, w->r->count, e);
+    return w->part && order_users(w, a, e);
 }
 
 /* Drops the rows of every user or item that has fewer than k; true if one was dropped. */
@@ -97,8 +81,8 @@ static bool keep_core(Work *w, Arena *a, Error *e)
         return false;
     bool some = w->c->k_core > 0;
     while (some) {
-        some = drop_rare(w, w->user, count, w->users);
-        some = drop_rare(w, w->item, count, w->items) || some;
+        some = drop_rare(w, w->r->user, count, w->users);
+        some = drop_rare(w, w->r->item, count, w->items) || some;
     }
     return true;
 }
@@ -114,7 +98,7 @@ static bool group_rows(Work *w, Arena *a, Error *e)
         return false;
     for (size_t r = 0; r < n; r++)
         if (w->part[r] != DROPPED)
-            w->start[w->user[r] + 1]++;
+            w->start[w->r->user[r] + 1]++;
     for (int64_t u = 0; u < w->users; u++) {
         longest = MAX(longest, w->start[u + 1]);
         at[u] = w->start[u];
@@ -122,7 +106,7 @@ static bool group_rows(Work *w, Arena *a, Error *e)
     }
     for (size_t r = 0; r < n; r++)
         if (w->part[r] != DROPPED)
-            w->row[at[w->user[r]]++] = (uint32_t)r;
+            w->row[at[w->r->user[r]]++] = (uint32_t)r;
     w->flag = NEW(a, uint8_t, longest, e);
     w->order = NEW(a, uint32_t, longest, e);
     return w->flag && w->order;
@@ -212,8 +196,8 @@ static bool write_part(const Work *w, Out *o, int8_t part, Arena *a, Error *e)
             if (r->format != FORMAT_LIGHTGCN)
                 kept = w->part[row] == part;
             else if (w->part[row] == part)
-                ok = out_printf(o, e, "%.*s\t%.*s\n", (int)r->user[row].n, r->user[row].p, (int)r->item[row].n,
-                                r->item[row].p);
+                ok = out_printf(o, e, "%s\t%s\n", text_index_at(r->users, r->user[row]).p,
+                                text_index_at(r->items, r->item[row]).p);
         }
         if (ok && kept)
             ok = out_write(o, t.raw.p, t.raw.n, e) && (t.raw.p[t.raw.n - 1] == '\n' || out_write(o, "\n", 1, e));
@@ -274,7 +258,7 @@ static bool count_kept(Kept *n, const Work *w, Arena *a, Error *e)
     for (int64_t u = 0; u < w->users; u++) {
         n->users += w->start[u + 1] > w->start[u];
         for (int64_t k = w->start[u]; k < w->start[u + 1]; k++) {
-            int32_t *last = &seen[w->item[w->row[k]]];
+            int32_t *last = &seen[w->r->item[w->row[k]]];
             n->items += *last == 0;
             n->repeated += *last == (int32_t)u + 1;
             *last = (int32_t)u + 1;
@@ -338,7 +322,7 @@ bool split_file(const char *ratings, const char *dir, const SplitConfig *c, size
     bool ok = ratings_read_as(&r, ratings, c->format, &c->layout, a, e) && ratings_sure(&r, e);
     if (ok && c->strategy == SPLIT_TEMPORAL && !r.time)
         ok = fail(e, SP_USAGE, "%s: has no times, which a temporal split needs", ratings);
-    ok = ok && number_rows(&w, a, e) && keep_core(&w, a, e) && group_rows(&w, a, e) && take(&w, TEST, c->test_ratio, a, e) &&
+    ok = ok && begin(&w, a, e) && keep_core(&w, a, e) && group_rows(&w, a, e) && take(&w, TEST, c->test_ratio, a, e) &&
          take(&w, VALID, c->validation_ratio, a, e) && count_kept(&kept, &w, a, e) && write_parts(&w, dir, counts, a, e);
     if (ok) /* now that nothing can fail: an error is one line */
         describe(&w, &kept);

@@ -95,8 +95,9 @@ static void check_ratings(const char *content, Format f, const char *columns, ch
     if (ratings_read_as(&r, put("r", content), f, &layout, a, &e) && ratings_sure(&r, &e)) {
         snprintf(text, sizeof text, "%s (%s):", format_words(r.format, r.cut), r.columns);
         for (size_t i = 0; i < r.count; i++)
-            snprintf(text + strlen(text), sizeof text - strlen(text), " %.*s %.*s %g %lld;", (int)r.user[i].n, r.user[i].p,
-                     (int)r.item[i].n, r.item[i].p, r.rating[i], r.time ? (long long)r.time[i] : 0);
+            snprintf(text + strlen(text), sizeof text - strlen(text), " %s %s %g %lld;", text_index_at(r.users, r.user[i]).p,
+                     text_index_at(r.items, r.item[i]).p, r.rating ? (double)r.rating[i] : 1,
+                     r.time ? (long long)r.time[i] : 0);
         assert_string_equal(text, expected);
     } else if (!strstr(e.message, expected)) {
         fail_msg("%s: wanted \"%s\", got \"%s\"", content, expected, e.message);

@@ -8,9 +8,9 @@
 
 static void check_row(const Ratings *r, size_t i, const char *user, const char *item, double rating)
 {
-    assert_true(text_is(r->user[i], user));
-    assert_true(text_is(r->item[i], item));
-    assert_true(r->rating[i] == rating);
+    assert_true(text_is(text_index_at(r->users, r->user[i]), user));
+    assert_true(text_is(text_index_at(r->items, r->item[i]), item));
+    assert_true((r->rating ? r->rating[i] : 1) == (float)rating);
 }
 
 static void reads_every_format(void **state)

@@ -94,7 +94,7 @@ static bool add_texts(Inputs *in, Arena *a, const char *path, Error *e)
         return false;
     while (text_line(&rest, &line)) {
         const char *name = arena_printf(a, e, "%zu", ++in->lines);
-        Input one = {.name = name, .text = line, .source = path, .line = ++number, .by_place = true};
+        Input one = {.name = name, .text = line, .source = path, .line = (uint32_t)++number, .by_place = true};
         if (!name || !add_input(in, a, one, e))
             return false;
     }
@@ -166,7 +166,7 @@ static const char *id_place(const Inputs *in, size_t i, const char *ids, Arena *
     const Input *one = &in->list[i];
     return ids            ? arena_printf(a, e, "%s:%zu", ids, i + 1)
            : one->picture ? one->picture
-                          : arena_printf(a, e, "%s:%zu", one->source, one->line);
+                          : arena_printf(a, e, "%s:%u", one->source, one->line);
 }
 
 /* Ids that go to OUT.ids.txt keep the rule, and none comes twice. */
@@ -245,8 +245,8 @@ static bool encode_tokens(Context *c, const Extractor *x, const Inputs *in, cons
         Error why = {0};
         if (one->picture)
             ok = fail(e, SP_USAGE, "%s: --pool none is for texts", one->picture);
-        else if (one->problem)
-            fail(&why, SP_FORMAT, "%s", one->problem);
+        else if (input_problem(one))
+            fail(&why, SP_FORMAT, "%s", input_problem(one));
         else
             encode_hidden(x->encoder, t, one->text, &states[i], &tokens[i], c->arena, &why);
         if (why.code) {

@@ -231,8 +231,8 @@ static bool choose_items(Extracting *w, Shard s, Error *e)
         uint64_t h = 0;
         if ((int64_t)(i % (size_t)s.count) != s.index)
             continue;
-        if (in->problem)
-            fail(&why, SP_FORMAT, "%s", in->problem);
+        if (input_problem(in))
+            fail(&why, SP_FORMAT, "%s", input_problem(in));
         else if (in->picture)
             hash_file(&h, in->picture, &why);
         else
@@ -338,11 +338,14 @@ static bool list_unread(const Extracting *w, size_t all, Error *e)
     }
     if (!unread_write(u, w->missing, c->heap, e))
         return false;
-    if (u->count && option_given(c, "strict"))
-        fail(w->strict, SP_FORMAT, "%s: %s; %zu of %zu items could not be read, %s lists them", u->list[0].place,
-             u->list[0].reason, u->count, all, w->missing);
-    else
+    if (u->count && option_given(c, "strict")) {
+        char place[sizeof e->message];
+        unread_place(&u->list[0], place, sizeof place);
+        fail(w->strict, SP_FORMAT, "%s: %s; %zu of %zu items could not be read, %s lists them", place, u->list[0].reason,
+             u->count, all, w->missing);
+    } else {
         unread_warn(u, all, w->missing, c->progress);
+    }
     return true;
 }
 
@@ -378,13 +381,13 @@ static const char *missing_path(const Extraction *x, Shard s, Arena *a, Error *e
 static bool some_can_be_read(const Extracting *w, Error *e)
 {
     for (size_t i = 0; i < w->count; i++)
-        if (!w->items[i].problem)
+        if (!input_problem(&w->items[i]))
             return true;
     Error why = {0};
     Unread u = {0};
     for (size_t i = 0; i < w->count; i++) {
         error_clear(&why);
-        fail(&why, SP_FORMAT, "%s", w->items[i].problem);
+        fail(&why, SP_FORMAT, "%s", input_problem(&w->items[i]));
         if (!unread_add(&u, &w->items[i], &why, w->arena, e))
             return false;
     }

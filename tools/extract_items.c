@@ -37,13 +37,6 @@ static char texts_cut(Text content, const char *path, const char *const names[2]
     return '\t';
 }
 
-static const char *text_problem(Text text)
-{
-    return text.n && memchr(text.p, 0, text.n) ? "holds a NUL byte: not a text file"
-           : utf8_valid(text, NULL)            ? NULL
-                                               : "is not valid UTF-8; convert it (iconv -t UTF-8)";
-}
-
 bool table_rows(Input **rows, size_t *count, const char *path, const char *item, const char *text, Arena *a, Error *e)
 {
     Text content;
@@ -66,6 +59,8 @@ bool table_rows(Input **rows, size_t *count, const char *path, const char *item,
     if (!(list = NEW(a, Input, room, e))) /* all rows that there can be */
         return false;
     while (table_next(&t, e)) {
+        if (t.next > UINT32_MAX)
+            return fail(e, SP_UNSUPPORTED, "%s: has more than %u lines", path, UINT32_MAX);
         if (t.count != columns)
             return fail(e, SP_FORMAT, "%s:%zu: has %zu columns, the header has %zu", path, t.line, t.count, columns);
         Text id = t.field[at[0]], words = t.field[at[1]];
@@ -73,11 +68,7 @@ bool table_rows(Input **rows, size_t *count, const char *path, const char *item,
             return fail(e, SP_FORMAT, "%s:%zu: the column \"%s\" is empty", path, t.line, item);
         if (!id_check(id, path, t.line, e))
             return false;
-        list[n] = (Input){.name = arena_strndup(a, id.p, id.n, e),
-                          .text = words,
-                          .source = path,
-                          .line = t.line,
-                          .problem = text_problem(words)};
+        list[n] = (Input){.name = arena_strndup(a, id.p, id.n, e), .text = words, .source = path, .line = (uint32_t)t.line};
         if (!list[n++].name)
             return false;
     }
@@ -96,7 +87,7 @@ static bool check_file_names(const Input *rows, size_t n, Error *e)
     for (size_t i = 0; i < n; i++) {
         const char *id = rows[i].name;
         if (strchr(id, '/') || strlen(id) > 240 || strcmp(id, ".") == 0 || strcmp(id, "..") == 0)
-            return fail(e, SP_FORMAT, "%s:%zu: the id \"%.60s\" cannot be a file's name", rows[i].source, rows[i].line, id);
+            return fail(e, SP_FORMAT, "%s:%u: the id \"%.60s\" cannot be a file's name", rows[i].source, rows[i].line, id);
     }
     return true;
 }
@@ -106,8 +97,8 @@ bool table_read(Input **rows, size_t *count, const char *path, const char *item,
     if (!table_rows(rows, count, path, item, text, a, e) || !check_file_names(*rows, *count, e))
         return false;
     for (size_t i = 0; i < *count; i++)
-        if ((*rows)[i].problem)
-            return fail(e, SP_FORMAT, "%s:%zu: %s", path, (*rows)[i].line, (*rows)[i].problem);
+        if (input_problem(&(*rows)[i]))
+            return fail(e, SP_FORMAT, "%s:%u: %s", path, (*rows)[i].line, input_problem(&(*rows)[i]));
     return true;
 }
 
@@ -175,7 +166,7 @@ bool extraction_items(Input **items, size_t *count, const Extraction *x, FILE *n
         !drop_repeats(*items, count, x, notes, a, e))
         return false;
     for (size_t i = 0; x->clear_text && i < *count; i++)
-        if (!(*items)[i].problem && !clear_text(&(*items)[i].text, a, e))
+        if (!input_problem(&(*items)[i]) && !clear_text(&(*items)[i].text, a, e))
             return false;
     return true;
 }

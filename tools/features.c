@@ -186,8 +186,8 @@ static bool do_batch(Work *w, size_t n, size_t *done, Error *e)
     if (w->inputs[0].picture)
         open_pictures(w, n);
     for (size_t i = 0; i < n; i++) {
-        if (w->inputs[i].problem)
-            fail(&w->errors[i], SP_FORMAT, "%s", w->inputs[i].problem);
+        if (input_problem(&w->inputs[i]))
+            fail(&w->errors[i], SP_FORMAT, "%s", input_problem(&w->inputs[i]));
         if (w->errors[i].code == SP_OK)
             w->good[read++] = i;
         else if (ends_run(w, i, e))

@@ -8,19 +8,24 @@ typedef struct Input {
     const char *name;    /* the row's or item's id, as id_check wants it */
     const char *picture; /* path of an image file, or NULL: `text` it is */
     Text text;
-    const char *source, *problem; /* of a text: its file, or NULL; why it cannot be read ("is not valid UTF-8"), or NULL */
-    size_t line;                  /* in source, from 1 */
-    bool by_place;                /* the row is known by its position alone: it cannot be left out */
-} Input;
+    const char *source; /* of a text: its file, or NULL */
+    uint32_t line;      /* in source, from 1 */
+    bool by_place;      /* the row is known by its position alone: it cannot be left out */
+} Input;                /* short: a table may have a row for every three bytes */
+/* Why the text of an input cannot be read ("is not valid UTF-8"), or NULL. An image's reason is known when it is decoded. */
+const char *input_problem(const Input *in);
 
 /* Inputs that could not be read, in their order (unread.c). */
 typedef struct Unreadable {
-    const char *id, *place, *reason; /* place: a path or file:line */
+    const char *id, *path, *reason; /* path: of the image or of the text's file, or NULL */
+    uint32_t line;                  /* of a text in its file; 0: an image */
 } Unreadable;
 typedef struct Unread {
     Unreadable *list;
     size_t count, room;
 } Unread;
+/* Where it stands, "path" or "path:line" or "text ID", cut to the buffer. */
+void unread_place(const Unreadable *one, char *buffer, size_t size);
 /* Keeps the input and its reason in the arena; with u NULL fails: "place: reason". */
 bool unread_add(Unread *u, const Input *in, const Error *why, Arena *a, Error *e);
 /* The failure of a run that could read none of its n inputs. */

@@ -13,20 +13,38 @@ static const char *bare_reason(const char *reason, const char *place)
     return reason;
 }
 
+const char *input_problem(const Input *in)
+{
+    Text text = in->text;
+    return in->picture                           ? NULL
+           : text.n && memchr(text.p, 0, text.n) ? "holds a NUL byte: not a text file"
+           : utf8_valid(text, NULL)              ? NULL
+                                                 : "is not valid UTF-8; convert it (iconv -t UTF-8)";
+}
+
+void unread_place(const Unreadable *one, char *buffer, size_t size)
+{
+    if (!one->path)
+        snprintf(buffer, size, "text %s", one->id);
+    else if (!one->line)
+        snprintf(buffer, size, "%s", one->path);
+    else
+        snprintf(buffer, size, "%s:%lu", one->path, (unsigned long)one->line);
+}
+
 bool unread_add(Unread *u, const Input *in, const Error *why, Arena *a, Error *e)
 {
-    const char *place = in->picture  ? in->picture
-                        : in->source ? arena_printf(a, e, "%s:%zu", in->source, in->line)
-                                     : arena_printf(a, e, "text %s", in->name);
-    if (!place)
-        return false;
+    char place[sizeof why->message];
+    Unreadable one = {.id = in->name, .path = in->picture ? in->picture : in->source, .line = in->picture ? 0 : in->line};
+    unread_place(&one, place, sizeof place);
     const char *reason = bare_reason(why->message, place);
     if (!u)
         return fail(e, why->code, "%s: %s", place, reason);
-    if (!(reason = arena_strndup(a, reason, strlen(reason), e)) ||
-        (u->count == u->room && !(u->list = arena_grow(a, u->list, u->count, &u->room, sizeof *u->list, e))))
+    const char *last = u->count ? u->list[u->count - 1].reason : NULL; /* kept once for a whole file of the wrong encoding */
+    one.reason = last && strcmp(last, reason) == 0 ? last : arena_strndup(a, reason, strlen(reason), e);
+    if (!one.reason || (u->count == u->room && !(u->list = arena_grow(a, u->list, u->count, &u->room, sizeof *u->list, e))))
         return false;
-    u->list[u->count++] = (Unreadable){in->name, place, reason};
+    u->list[u->count++] = one;
     return true;
 }
 
@@ -34,9 +52,10 @@ bool unread_fail(const Unread *u, size_t n, Error *e)
 {
     if (!u || u->count == 0)
         return fail(e, SP_FORMAT, "there is nothing to read");
-    return n == 1
-               ? fail(e, SP_FORMAT, "%s: %s", u->list[0].place, u->list[0].reason)
-               : fail(e, SP_FORMAT, "%s: %s; none of the %zu inputs could be read", u->list[0].place, u->list[0].reason, n);
+    char place[sizeof e->message];
+    unread_place(&u->list[0], place, sizeof place);
+    return n == 1 ? fail(e, SP_FORMAT, "%s: %s", place, u->list[0].reason)
+                  : fail(e, SP_FORMAT, "%s: %s; none of the %zu inputs could be read", place, u->list[0].reason, n);
 }
 
 #define HEADING "id\treason\n"
