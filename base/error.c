@@ -1,5 +1,5 @@
 /* base/error.c: one line that says what, where and what to do. */
-#include "base.h"
+#include "base/base.h"
 
 #include <stdlib.h>
 

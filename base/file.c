@@ -1,5 +1,5 @@
 /* base/file.c: files, streams, maps and folders are opened and read here; out.c writes. Nothing else opens a file. */
-#include "base.h"
+#include "base/base.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* base/hash.c: 64 bits of bytes: keys of tables and caches. */
-#include "base.h"
+#include "base/base.h"
 
 #ifdef HAVE_XXHASH
 #include <xxhash.h>

@@ -1,5 +1,5 @@
 /* base/id.c: the one rule for ids. */
-#include "base.h"
+#include "base/base.h"
 
 static const char *character_problem(uint32_t code)
 {

@@ -1,5 +1,5 @@
 /* base/index.c: texts to numbers and back. Open addressing, linear probing, at most half full. */
-#include "base.h"
+#include "base/base.h"
 
 struct TextIndex {
     Arena *arena;

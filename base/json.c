@@ -1,5 +1,5 @@
 /* base/json.c: a strict RFC 8259 reader for files that may be hostile or huge, and the writer of strings. */
-#include "base.h"
+#include "base/base.h"
 
 #include <math.h>
 

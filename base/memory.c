@@ -1,5 +1,5 @@
 /* base/memory.c: checked sizes, aligned heap memory, arenas. */
-#include "base.h"
+#include "base/base.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>

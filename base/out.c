@@ -1,5 +1,5 @@
 /* base/out.c: files that appear whole or not at all, alone or several together, and locks on folders. */
-#include "base.h"
+#include "base/base.h"
 
 #include <errno.h>
 #include <fcntl.h>

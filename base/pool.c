@@ -6,7 +6,7 @@
  * being replaced. Idle workers spin for a moment, then sleep: regions of 20 microseconds that follow each other pay off.
  *
  * A traced pool notes what each thread does; tasks shorter than SPAN_SECONDS share a span, so that noting costs little of their time. */
-#include "base.h"
+#include "base/base.h"
 
 #include <errno.h>
 #include <pthread.h>

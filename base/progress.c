@@ -1,5 +1,5 @@
 /* base/progress.c: the clock, memory used so far, and how far a job has come. */
-#include "base.h"
+#include "base/base.h"
 
 #include <sys/resource.h>
 #include <time.h>

@@ -1,6 +1,6 @@
 /* base/random.c: numbers that are functions of what they are for: Philox4x32-10 (Salmon et al., Parallel Random Numbers:
  * As Easy as 1, 2, 3, SC 2011), and MT19937 (Matsumoto and Nishimura 1998) where others' splits must be met. */
-#include "base.h"
+#include "base/base.h"
 
 #include <math.h>
 

@@ -1,5 +1,5 @@
 /* base/table.c: rows of fields between separators, as RFC 4180 has them. */
-#include "base.h"
+#include "base/base.h"
 
 Table table_open(Text content, char cut, const char *name, Arena *a)
 {

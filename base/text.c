@@ -1,5 +1,5 @@
 /* base/text.c: length-counted text, numbers, UTF-8. */
-#include "base.h"
+#include "base/base.h"
 
 #include <locale.h>
 #include <math.h>

@@ -1,5 +1,5 @@
 /* base/trace.c: what ran, for how long and how fast. Totals for --profile; single events for --trace. */
-#include "base.h"
+#include "base/base.h"
 
 #include <pthread.h>
 #include <stdlib.h>

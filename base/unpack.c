@@ -1,5 +1,5 @@
 /* base/unpack.c: gzip (RFC 1952), names for files that are no text, and text as every command reads it. */
-#include "base.h"
+#include "base/base.h"
 
 #ifdef HAVE_ZLIB
 #include <zlib.h>

@@ -1,5 +1,5 @@
 /* recsys/evaluate.c: from a model to the lists it recommends, and from the lists to figures. */
-#include "recsys.h"
+#include "recsys/recsys.h"
 
 #include <math.h>
 

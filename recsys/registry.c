@@ -1,5 +1,5 @@
 /* The recommenders there are: one line each. */
-#include "recsys.h"
+#include "recsys/recsys.h"
 
 #include <strings.h>
 

@@ -1,5 +1,5 @@
 /* recsys/settings.c: hyper-parameters as key=value, checked against the tables that declare them. */
-#include "recsys.h"
+#include "recsys/recsys.h"
 
 #include <math.h>
 

@@ -2,7 +2,7 @@
  *
  * A checkpoint holds everything that the rest of the run depends on, and every random number is a function of (seed, epoch, event): a run
  * that was killed anywhere and started again ends with the bytes of one that was not. */
-#include "train.h"
+#include "recsys/train.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 #ifndef SAPOR_TRAIN_H
 #define SAPOR_TRAIN_H
 
-#include "recsys.h"
+#include "recsys/recsys.h"
 
 typedef struct Trainer {
     const Device *device;

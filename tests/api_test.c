@@ -1,5 +1,5 @@
 /* api_test: sapor.h as a program that links the library uses it: several threads on one model, memory of the caller's, wrong calls. */
-#include "testing.h"
+#include "tests/testing.h"
 
 #include <pthread.h>
 

@@ -1,5 +1,5 @@
 /* tests/base_files_test.c: files and folders read, written whole or not at all, locked. */
-#include "testing.h"
+#include "tests/testing.h"
 
 #include <fcntl.h>
 #include <signal.h>

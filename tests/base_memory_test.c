@@ -1,5 +1,5 @@
 /* tests/base_memory_test.c: errors, and memory: sizes, arenas, requests refused. */
-#include "testing.h"
+#include "tests/testing.h"
 
 #include <errno.h>
 

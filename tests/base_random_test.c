@@ -1,5 +1,5 @@
 /* tests/base_random_test.c: random numbers, and the functions they are made with. */
-#include "testing.h"
+#include "tests/testing.h"
 
 #include <math.h>
 

@@ -1,5 +1,5 @@
 /* tests/base_text_test.c: texts, numbers in them, UTF-8, indexes, hashes. JSON has json_test.c. */
-#include "testing.h"
+#include "tests/testing.h"
 
 #include <math.h>
 

@@ -1,5 +1,5 @@
 /* tests/base_threads_test.c: pools of threads, progress, traces. */
-#include "testing.h"
+#include "tests/testing.h"
 
 #include <pthread.h>
 #include <signal.h>

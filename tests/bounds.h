@@ -5,7 +5,7 @@
 
 #include <time.h>
 
-#include "testing.h"
+#include "tests/testing.h"
 
 enum { SECONDS = 60 };
 

@@ -3,7 +3,7 @@
 
 #include <unistd.h>
 
-#include "testing.h"
+#include "tests/testing.h"
 
 static int syncs;
 

@@ -1,7 +1,7 @@
 /* tests/config_test.c: Ducho's configurations and tables of texts, well formed and not: each wrong one ends in one line that says where. */
 #include "tools/extract.h"
 
-#include "testing.h"
+#include "tests/testing.h"
 
 #define HEAD        "dataset_path: d\nvisual:\n  items:\n    input_path: i\n    output_path: o\n    model:\n"
 #define MODEL(rest) HEAD "      - {model_name: color, backend: torch, output_layers: avgpool" rest "}\n"

@@ -4,7 +4,7 @@
 #include "tools/extract.h"
 #include "tools/recommendations.h"
 
-#include "recsys_testing.h"
+#include "tests/recsys_testing.h"
 
 #ifdef HAVE_ZLIB
 #include <zlib.h>

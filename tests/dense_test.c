@@ -1,7 +1,7 @@
 /* What tests/kernel_cases.h cannot see: a row of a product, a text of a batch, an image of a batch has the same bits in any company. */
 #include <math.h>
 
-#include "testing.h"
+#include "tests/testing.h"
 
 #include "kernels/kernels.h"
 

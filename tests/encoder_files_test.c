@@ -2,7 +2,7 @@
  * from the tiny ones of tests/golden/encoders, each ends in one line that says which. */
 #include "extractors/extractors.h" /* before cmocka, which has a macro named fail */
 
-#include "testing.h"
+#include "tests/testing.h"
 
 #define ENCODERS "tests/golden/encoders/"
 

@@ -4,7 +4,7 @@
 
 #include "extractors/extractors.h" /* before cmocka, which has a macro named fail */
 
-#include "testing.h"
+#include "tests/testing.h"
 
 #define GOLDEN   "tests/golden/"
 #define ENCODERS GOLDEN "encoders/"

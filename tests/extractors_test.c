@@ -6,7 +6,7 @@
  * 12 behind it for the passes of Pillow 12. */
 #include "extractors/extractors.h" /* before cmocka, which has a macro named fail */
 
-#include "testing.h"
+#include "tests/testing.h"
 
 static bool write_pixels(Out *out, const char *path, const char *mode, Arena *a, Error *e)
 {

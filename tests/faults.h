@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "testing.h"
+#include "tests/testing.h"
 
 typedef enum FaultKind {
     FAULT_NONE,

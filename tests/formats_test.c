@@ -1,7 +1,7 @@
 /* tests/formats_test.c: tables by RFC 4180; layouts of interactions that are given, found or refused. */
 #include "recsys/private.h"
 
-#include "recsys_testing.h"
+#include "tests/recsys_testing.h"
 
 /* ---- tables -------------------------------------------------------------------------------------------------------------- */
 

@@ -1,7 +1,7 @@
 /* tests/image_bounds_test.c: small files that say that they are large, or that take time or memory out of proportion. */
 #include "extractors/extractors.h"
 
-#include "testing.h"
+#include "tests/testing.h"
 
 #include <sys/resource.h>
 #include <sys/wait.h>

@@ -1,5 +1,5 @@
 /* tests/json_test.c: the JSON reader on good, bad, deep and huge input. */
-#include "testing.h"
+#include "tests/testing.h"
 
 #include <math.h>
 

@@ -1,7 +1,7 @@
 /* model_find_test: where models are looked up by name, and what the line says that ends a search or refuses what was found. */
 #include "extractors/extractors.h" /* before cmocka, which has a macro named fail */
 
-#include "testing.h"
+#include "tests/testing.h"
 
 typedef struct Bench {
     Error e;

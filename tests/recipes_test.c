@@ -2,7 +2,7 @@
  * parameters after step 10, each within 1e-4 of its tensor's largest number. SAPOR_RECIPES names a folder with larger cases.
  *
  * Data, settings and numbers all come from the golden file: a new recipe is a row of `recipes`. */
-#include "testing.h"
+#include "tests/testing.h"
 
 #include <math.h>
 

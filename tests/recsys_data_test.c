@@ -1,7 +1,7 @@
 /* tests/recsys_data_test.c: reading interactions and features, numbering them. */
 #include "recsys/private.h"
 
-#include "recsys_testing.h"
+#include "tests/recsys_testing.h"
 
 /* ---- ratings -----------------------------------------------------------------------------------------------------------
  */

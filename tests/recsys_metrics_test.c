@@ -1,7 +1,7 @@
 /* tests/recsys_metrics_test.c: every metric against figures worked out by hand. */
 #include "recsys/recsys.h"
 
-#include "testing.h"
+#include "tests/testing.h"
 
 #include <math.h>
 

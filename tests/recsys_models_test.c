@@ -1,7 +1,7 @@
 /* tests/recsys_models_test.c: the recommenders without training, against plain dense code and the figures of recipes.md 6.4; samplers. */
 #include "recsys/recsys.h"
 
-#include "testing.h"
+#include "tests/testing.h"
 
 #include <math.h>
 

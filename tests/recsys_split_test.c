@@ -1,7 +1,7 @@
 /* tests/recsys_split_test.c: splitting interactions into parts. */
 #include "recsys/private.h"
 
-#include "recsys_testing.h"
+#include "tests/recsys_testing.h"
 
 static const char *data_file(const char *name)
 {

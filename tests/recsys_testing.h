@@ -2,7 +2,7 @@
 #ifndef SAPOR_RECSYS_TESTING_H
 #define SAPOR_RECSYS_TESTING_H
 
-#include "testing.h"
+#include "tests/testing.h"
 
 static char dir[256];
 

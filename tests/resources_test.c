@@ -6,7 +6,7 @@
 #include "tools/extract.h"
 #include "weights/weights.h"
 
-#include "bounds.h"
+#include "tests/bounds.h"
 
 static void number(Bytes *b, uint64_t v, int bytes)
 {

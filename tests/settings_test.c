@@ -2,7 +2,7 @@
  * set; recommenders under their other names. */
 #include "recsys/recsys.h"
 
-#include "testing.h"
+#include "tests/testing.h"
 
 #include <strings.h>
 

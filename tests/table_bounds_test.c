@@ -1,7 +1,7 @@
 /* tests/table_bounds_test.c: tables of the shortest rows stay under the bound of resources_test.c too. */
 #include "tools/extract.h"
 
-#include "bounds.h"
+#include "tests/bounds.h"
 
 static void interactions_of(const char *what, Bytes *b, const char *why)
 {

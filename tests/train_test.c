@@ -1,6 +1,6 @@
 /* A run's folder: the same bytes for 1 and 2 threads, and after any number of kills; other settings are refused; what cannot start leaves
  * nothing behind; recommendations come from the folder alone. */
-#include "testing.h"
+#include "tests/testing.h"
 
 #include <math.h>
 #include <signal.h>

@@ -1,5 +1,5 @@
 /* BPR-MF: Rendle et al. 2009, as Elliot and MMRec train it (recipes.md 7.4). score(u, i) = g_u . g_i, no biases. */
-#include "models.h"
+#include "recsys/models/models.h"
 
 typedef struct Bprmf {
     Tensor *user, *item; /* [U, D], [I, D] */

@@ -6,7 +6,7 @@
 #include <float.h>
 #include <math.h>
 
-#include "models.h"
+#include "recsys/models/models.h"
 
 typedef struct Neighbour {
     int32_t item;

@@ -9,7 +9,7 @@
  * item matrices; here every graph keeps k entries a row, and gradients flow through the kept cosines alone, as they do there. */
 #include <math.h>
 
-#include "models.h"
+#include "recsys/models/models.h"
 
 typedef struct Modality {
     Tensor *features;  /* [I, D_m], trainable */

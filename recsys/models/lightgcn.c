@@ -4,7 +4,7 @@
  * n_layers, score(u, i) their dot product. Both regularise layer 0 of the batch's rows. They differ in the start (N(0, 0.1) or
  * xavier_uniform), in the degree (MMRec adds 1e-7) and in the norm. Elliot passes scores through a sigmoid, which
  * ranks alike but above about 17, where all are 1 in float32: not done here. */
-#include "models.h"
+#include "recsys/models/models.h"
 
 typedef struct LightGcn {
     Tensor *user, *item; /* [U, D], [I, D] */

@@ -1,4 +1,4 @@
-#include "models.h"
+#include "recsys/models/models.h"
 
 bool is_mmrec(const Model *m)
 {

@@ -9,7 +9,7 @@
  * the normalised rows, and node dropout is on. */
 #include <math.h>
 
-#include "models.h"
+#include "recsys/models/models.h"
 
 typedef struct Ngcf {
     Tensor *user, *item;   /* [U, D], [I, D] */

@@ -7,7 +7,7 @@
  * concatenated table never exists. Only the items of a batch are projected, each once. */
 #include <math.h>
 
-#include "models.h"
+#include "recsys/models/models.h"
 
 typedef struct Vbpr {
     Tensor *user, *item, *user_visual; /* [U, D] or [U, 2D], [I, D], [U, D] (elliot) */
