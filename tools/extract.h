@@ -3,7 +3,7 @@
 #define SAPOR_EXTRACT_H
 
 #include "tools/features.h"
-#include "tools/yaml.h"
+#include "base/yaml.h"
 
 /* One extraction: one model, one output layer, one folder of .npy files. */
 typedef struct Extraction {

@@ -1,4 +1,4 @@
-/* tools/yaml.h: a YAML file as a small tree whose every node knows its line and column. */
+/* base/yaml.h: a YAML file as a small tree whose every node knows its line and column. */
 #ifndef SAPOR_YAML_H
 #define SAPOR_YAML_H
 

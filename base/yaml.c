@@ -1,5 +1,5 @@
 /* yaml.c: libyaml's events made into a tree. */
-#include "tools/yaml.h"
+#include "base/yaml.h"
 
 #ifdef HAVE_YAML
 #include <yaml.h>
