@@ -53,30 +53,4 @@ Preset preset_imagenet(int64_t resize, int64_t crop, Filter filter);
 /* Gives e->preset this one unless it has been said already. */
 void encoder_preset(Encoder *en, Preset p);
 
-/* ---- post-norm text encoders (postnorm.c): BERT, Devlin et al. 2019, and its kin ------------------------------------------- */
-
-/* One block: x = norm1(x + out(attention(x))), x = norm2(x + fc2(act(fc1(x)))). */
-typedef struct PostNorm {
-    Linear qkv, out, fc1, fc2;
-    Norm norm1, norm2;
-} PostNorm;
-typedef struct PostNormModel {
-    Tensor *words, *positions; /* [V, C], [P, C] */
-    Norm norm;                 /* of words + positions */
-    PostNorm *layer;
-    int64_t layers, H;
-    Act act;
-    Relative bias;
-    Linear pooler; /* where `pooled`: tanh(pooler(first token)) is the result */
-    bool pooled;
-} PostNormModel;
-typedef struct PostNormNames { /* what a family calls its parts; those of a block stand behind LAYER.i. */
-    const char *words, *positions, *norm, *layer, *q, *k, *v, *out, *norm1, *fc1, *fc2, *norm2;
-    const char *pooler; /* NULL: the family has none */
-} PostNormNames;
-/* Loads a model whose H, layers and act are set; positions unless the caller has. Sets the encoder's model, features, pools, first_position
- * and, from the positions, max_tokens. */
-bool postnorm_load(Loader *l, PostNormModel *m, const PostNormNames *names, double eps, int32_t first_position);
-Forward postnorm_forward; /* of a TextBatch */
-
 #endif

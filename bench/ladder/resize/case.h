@@ -6,7 +6,7 @@
 
 #include "bench/ladder/ladder.h"
 #include "extractors/extractors.h"
-#include "extractors/image.h"
+#include "extractors/media/decode.h"
 
 enum { BITS = 22, HALF = 1 << (BITS - 1) };
 

@@ -1,4 +1,4 @@
-/* extractors/efficientnet_lite.c: EfficientNet-Lite 0 to 4 (Tan & Le 2019 without squeeze-and-excitation and swish) with the tensor names of
+/* extractors/models/efficientnet_lite.c: EfficientNet-Lite 0 to 4 (Tan & Le 2019 without squeeze-and-excitation and swish) with the tensor names of
  * lukemelas' EfficientNet-PyTorch, as the efficientnet_lite_pytorch package has them (efficientnet-lite0-57934424.pth). Convolutions pad as
  * TensorFlow's "SAME"; widths, kernels and depth are read from the tensors. */
 #include "extractors/loading.h"

@@ -1,6 +1,6 @@
-/* extractors/resize.c: Pillow's antialiased resampling for 8-bit RGB, to the last bit (libImaging/Resample.c): weights of a filter
+/* extractors/media/resize.c: Pillow's antialiased resampling for 8-bit RGB, to the last bit (libImaging/Resample.c): weights of a filter
  * stretched by the scale, computed in double, normalised, rounded to fixed point; two passes, each rounded to 8 bits. */
-#include "extractors/image.h"
+#include "extractors/media/decode.h"
 
 #include <math.h>
 

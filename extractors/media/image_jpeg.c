@@ -1,6 +1,6 @@
-/* extractors/image_jpeg.c: JPEG by libjpeg-turbo with its defaults (islow DCT, fancy upsampling, block smoothing), which are Pillow's;
+/* extractors/media/image_jpeg.c: JPEG by libjpeg-turbo with its defaults (islow DCT, fancy upsampling, block smoothing), which are Pillow's;
  * baseline and progressive, grey, RGB, YCbCr, CMYK and YCCK. */
-#include "extractors/image.h"
+#include "extractors/media/decode.h"
 
 #ifdef HAVE_JPEG
 #include <limits.h>

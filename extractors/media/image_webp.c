@@ -1,6 +1,6 @@
-/* extractors/image_webp.c: WebP by libwebp with its defaults, which are Pillow's; alpha is dropped without blending. Of an animation the
+/* extractors/media/image_webp.c: WebP by libwebp with its defaults, which are Pillow's; alpha is dropped without blending. Of an animation the
  * first frame, as Pillow: where it does not cover the canvas, black. */
-#include "extractors/image.h"
+#include "extractors/media/decode.h"
 
 #ifdef HAVE_WEBP
 #include <webp/decode.h>

@@ -1,6 +1,6 @@
-/* extractors/image_png.c: PNG by libpng, to the pixels that Pillow's convert("RGB") gives: alpha and tRNS are dropped without blending,
+/* extractors/media/image_png.c: PNG by libpng, to the pixels that Pillow's convert("RGB") gives: alpha and tRNS are dropped without blending,
  * no gamma, 16-bit colour keeps its high byte, 16-bit grey is clipped at 255, grey of 1, 2, 4 bits is stretched. */
-#include "extractors/image.h"
+#include "extractors/media/decode.h"
 
 #ifdef HAVE_PNG
 #include <png.h>

@@ -1,8 +1,8 @@
-/* extractors/image.h: what the image decoders share. Private to this folder. */
-#ifndef SAPOR_IMAGE_H
-#define SAPOR_IMAGE_H
+/* extractors/media/decode.h: what the image decoders share. Private to this folder. */
+#ifndef SAPOR_DECODE_H
+#define SAPOR_DECODE_H
 
-#include "extractors/extractors.h"
+#include "extractors/media/media.h"
 
 /* A decoder gets bytes that begin with its format's mark. It leaves RGB pixels in the arena, or fails with one line that begins with name. */
 typedef bool ImageDecoder(Image *im, Text bytes, const char *name, int64_t max_pixels, Arena *a, Error *e);

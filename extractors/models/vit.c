@@ -1,4 +1,4 @@
-/* extractors/vit.c: ViT (Dosovitskiy et al. 2021) as Hugging Face's ViTModel and ViTForImageClassification compute it:
+/* extractors/models/vit.c: ViT (Dosovitskiy et al. 2021) as Hugging Face's ViTModel and ViTForImageClassification compute it:
  * google/vit-base-patch16-224, facebook/dino-vitb16. Pre-norm blocks over a class token and one token a patch; the feature
  * is the class token behind the last norm. Tensors bear the names of published checkpoints, or those that transformers 5
  * gives its modules. */

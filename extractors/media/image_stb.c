@@ -1,5 +1,5 @@
-/* extractors/image_stb.c: stb_image for builds without libjpeg or libpng (MINIMAL). Its JPEG pixels are near Pillow's, not equal. */
-#include "extractors/image.h"
+/* extractors/media/image_stb.c: stb_image for builds without libjpeg or libpng (MINIMAL). Its JPEG pixels are near Pillow's, not equal. */
+#include "extractors/media/decode.h"
 
 #if !defined(HAVE_JPEG) || !defined(HAVE_PNG)
 

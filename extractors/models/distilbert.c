@@ -1,6 +1,6 @@
-/* extractors/distilbert.c: DistilBERT (Sanh et al. 2019) as Hugging Face's DistilBertModel computes it:
+/* extractors/models/distilbert.c: DistilBERT (Sanh et al. 2019) as Hugging Face's DistilBertModel computes it:
  * distilbert-base-uncased and sentence-transformers made of it. BERT without token types and pooler, under other names. */
-#include "extractors/loading.h"
+#include "extractors/models/postnorm.h"
 
 static const PostNormNames NAMES = {.words = "embeddings.word_embeddings",
                                     .positions = "embeddings.position_embeddings",

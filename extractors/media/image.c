@@ -1,11 +1,11 @@
-/* extractors/image.c: from the bytes of a picture to RGB, and from RGB to the tensor that an encoder reads. The formats are in
+/* extractors/media/image.c: from the bytes of a picture to RGB, and from RGB to the tensor that an encoder reads. The formats are in
  * image_jpeg.c, image_png.c, image_webp.c; the resampling is in resize.c.
  *
  * Pillow is the reference for what a damaged picture is, too: truncated data is refused, a PNG that lacks only its end or a JPEG with
  * garbage behind it is read. Stricter than Pillow: a palette PNG whose palette is missing or misshapen; what takes time or memory out of
  * proportion: sides of more than a million, 16-bit PNGs of more than 716 MB of samples, JPEGs of more than 100 scans or whose coefficients
  * take too much. Milder: all of a PNG but its palette and pixels is skipped. GIF, BMP, TIFF and AVIF are not read at all. */
-#include "extractors/image.h"
+#include "extractors/media/decode.h"
 
 #include <math.h>
 
