@@ -62,7 +62,7 @@ endif
 FEATURES := $(foreach p,$(PRODUCT_LIBS),-DHAVE_$(shell echo $(p) | sed 's/^lib//; s/-0.1//; s/.*/\U&/')) $(if $(call on,$(MINIMAL)),-DSAPOR_MINIMAL)
 
 # ---- what is built from what -----------------------------------------------------------------------------------------
-FOLDERS = base weights tokenizers nn extractors extractors/media extractors/models recsys recsys/models kernels
+FOLDERS = base weights tokenizers nn extractors extractors/media extractors/models recsys recsys/data recsys/models recsys/train kernels
 LIB_SRC := sapor.c $(wildcard $(addsuffix /*.c,$(FOLDERS)))
 CPU_SRC := $(wildcard kernels/cpu/*.c)
 # -O3 where it pays; elsewhere it adds 250 KB of unrolled tails.
@@ -105,7 +105,7 @@ $(BUILD)/objects: FORCE
 
 # Made small: where nothing takes time, because the kernels take it. private: not for the stamp.
 HOT = nn/ops_% nn/graph weights/array extractors/media/% tools/peak tools/statistics
-SMALL_SRC = $(filter-out $(HOT:%=%.c),$(TOOL_SRC) $(wildcard $(addsuffix /*.c,nn weights extractors extractors/media extractors/models recsys/models))) $(patsubst %,recsys/%.c,settings run_files trained features train evaluate split) sapor.c base/file.c base/out.c base/progress.c base/trace.c
+SMALL_SRC = $(filter-out $(HOT:%=%.c),$(TOOL_SRC) $(wildcard $(addsuffix /*.c,nn weights extractors extractors/media extractors/models recsys/models))) $(patsubst %,recsys/%.c,settings train/run_files train/trained data/features train/train train/evaluate data/split) sapor.c base/file.c base/out.c base/progress.c base/trace.c
 $(SMALL_SRC:%.c=$(BUILD)/%.o): private OPT := $(patsubst -O2,-Os,$(OPT))
 # MINIMAL: smaller still, where the compiler has -Oz (gcc 12, clang). Not its kernels.
 SMALLEST = $(if $(filter -Os,$(OPT)),$(if $(call on,$(MINIMAL)),$(OZ)))

@@ -1,6 +1,6 @@
 /* tests/data_files_test.c: quoted fields in every table, what of the data is left out, recommendations, gzip, foreign files, arrays in Fortran order,
  * Ducho's names of files. */
-#include "recsys/private.h"
+#include "recsys/data/data.h"
 #include "tools/extract.h"
 #include "tools/recommendations.h"
 

@@ -66,7 +66,7 @@ result $? "README is short, with lines of at most 120 columns; links of all page
 # The tables of names are those of the code, both ways: columns of interactions, and settings of other systems.
 words() { grep -oE '[A-Za-z_-]*[A-Za-z][A-Za-z_-]*' | tr 'A-Z' 'a-z' | tr -d '_-' | sort -u; }
 sed -n '/^### Names of columns/,/^Counts/p' docs/formats.md | grep '^| [a-z]' | grep -oE '`[^`]*`' | words >"$scratch/documented"
-sed -n '/KNOWN\[ROLES\] = {/,/^};/p' recsys/columns.c | grep -oE '"[^"]*"' | words >"$scratch/known"
+sed -n '/KNOWN\[ROLES\] = {/,/^};/p' recsys/data/columns.c | grep -oE '"[^"]*"' | words >"$scratch/known"
 diff "$scratch/known" "$scratch/documented" >"$scratch/names"
 sed -n '/^## 8 /,/^## 9 /p' docs/recipes.md >"$scratch/section"
 for model in $(${EMULATOR:-} "$build/sapor" models --json | sed -n 's/^{"recommender":"\([^"]*\)".*/\1/p'); do

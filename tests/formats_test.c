@@ -1,5 +1,5 @@
 /* tests/formats_test.c: tables by RFC 4180; layouts of interactions that are given, found or refused. */
-#include "recsys/private.h"
+#include "recsys/data/data.h"
 
 #include "tests/recsys_testing.h"
 

@@ -1,5 +1,5 @@
 /* tests/recsys_data_test.c: reading interactions and features, numbering them. */
-#include "recsys/private.h"
+#include "recsys/data/data.h"
 
 #include "tests/recsys_testing.h"
 

@@ -1,5 +1,5 @@
 /* tests/recsys_split_test.c: splitting interactions into parts. */
-#include "recsys/private.h"
+#include "recsys/data/data.h"
 
 #include "tests/recsys_testing.h"
 

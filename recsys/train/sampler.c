@@ -1,4 +1,4 @@
-/* recsys/sampler.c: the events of an epoch, as the systems draw them (recipes.md 4.1), but from counters: event n's numbers are a
+/* recsys/train/sampler.c: the events of an epoch, as the systems draw them (recipes.md 4.1), but from counters: event n's numbers are a
  * function of (seed, epoch, n) alone, whoever draws it, and an epoch that was cut off is drawn again alike. */
 #include "recsys/recsys.h"
 

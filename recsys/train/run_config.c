@@ -1,6 +1,6 @@
-/* recsys/run_config.c: what a run's folder says about the run, read back. config.json, result.json and history.tsv are checked like any other
+/* recsys/train/run_config.c: what a run's folder says about the run, read back. config.json, result.json and history.tsv are checked like any other
  * input: every value before it is used, and each error names the file, the line and the key. */
-#include "recsys/train.h"
+#include "recsys/train/train.h"
 
 #include <math.h>
 

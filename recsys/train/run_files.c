@@ -1,6 +1,6 @@
-/* recsys/run_files.c: the folder of a run. Every file appears whole or not at all; a run that was cut off finds its last checkpoint and goes on
+/* recsys/train/run_files.c: the folder of a run. Every file appears whole or not at all; a run that was cut off finds its last checkpoint and goes on
  * to the same bytes. */
-#include "recsys/train.h"
+#include "recsys/train/train.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* recsys/split.c: train, validation and test files from one file of ratings, by the recipe of recipes.md 3. */
-#include "recsys/private.h"
+/* recsys/data/split.c: train, validation and test files from one file of ratings, by the recipe of recipes.md 3. */
+#include "recsys/data/data.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* recsys/data.c: from rows of text to numbered users and items, as Elliot (recipes.md 2.1) and MMRec (recipes.md 2.2) number them. */
-#include "recsys/private.h"
+/* recsys/data/data.c: from rows of text to numbered users and items, as Elliot (recipes.md 2.1) and MMRec (recipes.md 2.2) number them. */
+#include "recsys/data/data.h"
 
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-/* recsys/train.h: what the files of a run share: train.c trains, run_files.c keeps its folder, trained.c reads it again. */
+/* recsys/train/train.h: what the files of a run share: train.c trains, run_files.c keeps its folder, trained.c reads it again. */
 #ifndef SAPOR_TRAIN_H
 #define SAPOR_TRAIN_H
 

@@ -1,5 +1,5 @@
-/* recsys/features.c: one modality's rows put in the order of the data set's items. */
-#include "recsys/private.h"
+/* recsys/data/features.c: one modality's rows put in the order of the data set's items. */
+#include "recsys/data/data.h"
 
 #include <math.h>
 

@@ -1,8 +1,8 @@
-/* recsys/metrics.c: how good lists are, as Elliot (recipes.md 6.2) and MMRec (recipes.md 6.3) count it.
+/* recsys/train/metrics.c: how good lists are, as Elliot (recipes.md 6.2) and MMRec (recipes.md 6.3) count it.
  *
  * Both average over users. They agree on Recall, Precision, HR and MRR; Elliot's nDCG takes graded gains and its MAP is a
  * mean of precisions, not of precisions at hits. */
-#include "recsys/private.h"
+#include "recsys/data/data.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* recsys/formats.c: interactions, from the text files that people have. docs/formats.md says how each is recognised. */
-#include "recsys/private.h"
+/* recsys/data/formats.c: interactions, from the text files that people have. docs/formats.md says how each is recognised. */
+#include "recsys/data/data.h"
 
 #include <math.h>
 

@@ -1,5 +1,5 @@
-/* recsys/columns.c: which column of a table of interactions is the user, the item, the rating, the time. docs/formats.md has the table of names. */
-#include "recsys/private.h"
+/* recsys/data/columns.c: which column of a table of interactions is the user, the item, the rating, the time. docs/formats.md has the table of names. */
+#include "recsys/data/data.h"
 
 #include <math.h>
 

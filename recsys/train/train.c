@@ -1,8 +1,8 @@
-/* recsys/train.c: epochs, evaluations, the best one, and the end. recipes.md 5.
+/* recsys/train/train.c: epochs, evaluations, the best one, and the end. recipes.md 5.
  *
  * A checkpoint holds everything that the rest of the run depends on, and every random number is a function of (seed, epoch, event): a run
  * that was killed anywhere and started again ends with the bytes of one that was not. */
-#include "recsys/train.h"
+#include "recsys/train/train.h"
 
 #include <math.h>
 #include <stdlib.h>

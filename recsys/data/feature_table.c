@@ -1,5 +1,5 @@
-/* recsys/feature_table.c: features as a table of named rows, apart from any data set: an .npy with its row names, or a folder of <id>.npy. */
-#include "recsys/private.h"
+/* recsys/data/feature_table.c: features as a table of named rows, apart from any data set: an .npy with its row names, or a folder of <id>.npy. */
+#include "recsys/data/data.h"
 
 #include <math.h>
 

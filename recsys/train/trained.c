@@ -1,6 +1,6 @@
-/* recsys/trained.c: a folder that train_run wrote, opened to recommend from. Models with vectors need only what is in it; the others (ItemKNN,
+/* recsys/train/trained.c: a folder that train_run wrote, opened to recommend from. Models with vectors need only what is in it; the others (ItemKNN,
  * MostPop, Random) are made again from the data that config.json names. */
-#include "recsys/train.h"
+#include "recsys/train/train.h"
 
 #include <float.h>
 #include <math.h>

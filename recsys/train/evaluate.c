@@ -1,4 +1,4 @@
-/* recsys/evaluate.c: from a model to the lists it recommends, and from the lists to figures. */
+/* recsys/train/evaluate.c: from a model to the lists it recommends, and from the lists to figures. */
 #include "recsys/recsys.h"
 
 #include <math.h>

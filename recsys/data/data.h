@@ -1,6 +1,6 @@
-/* recsys/private.h: what the files of this folder share and nobody else sees. */
-#ifndef SAPOR_RECSYS_PRIVATE_H
-#define SAPOR_RECSYS_PRIVATE_H
+/* recsys/data/data.h: what the files of this folder share and nobody else sees. */
+#ifndef SAPOR_DATA_H
+#define SAPOR_DATA_H
 
 #include "recsys/recsys.h"
 
