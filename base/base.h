@@ -178,7 +178,7 @@ bool folder_lock(FolderLock *l, const char *folder, Error *e); /* "FOLDER: anoth
 bool folder_join(FolderLock *l, const char *folder, int64_t group, Error *e);
 void folder_unlock(FolderLock *l);
 
-/* Calls for each map and each temporary file. The command sets them (tools/process.c), so that its signal handlers can name a map and remove a
+/* Calls for each map and each temporary file. The command sets them (tools/command/process.c), so that its signal handlers can name a map and remove a
  * temporary file. NULL in a program that uses the library. Set before the first thread starts. */
 typedef struct FileHooks {
     void (*mapped)(const void *at, size_t bytes, const char *path);

@@ -189,7 +189,7 @@ ok $? 'all items'
 right 'items with fewer than two' evaluate r.tsv --test e.tsv --train t.tsv --cutoffs 1,2 --metrics Recall --json --few 2
 grep -q '"users":2,"without_list":0,.*"Recall@1":0.75,"Recall@2":1}' out
 ok $? 'c and d only, in lists and truth'
-eval "$(grep '^users_and_recall=' "$root/tools/demo-movielens.sh")"
+eval "$(grep '^users_and_recall=' "$root/scripts/demo-movielens.sh")"
 "$sapor" evaluate r.tsv --test e.tsv --train t.tsv --cutoffs 20 --metrics Recall --json --few 2 --quiet 2>err | sed -n "$users_and_recall" >out
 is 'the MovieLens demo reads that' '2 1\n'
 grep -v 'v.c' r.tsv >some.tsv

@@ -1,5 +1,5 @@
 /* tests/config_test.c: Ducho's configurations and tables of texts, well formed and not: each wrong one ends in one line that says where. */
-#include "tools/extract.h"
+#include "tools/ducho/extract.h"
 
 #include "tests/testing.h"
 

@@ -1,7 +1,7 @@
 /* tests/data_files_test.c: quoted fields in every table, what of the data is left out, recommendations, gzip, foreign files, arrays in Fortran order,
  * Ducho's names of files. */
 #include "recsys/data/data.h"
-#include "tools/extract.h"
+#include "tools/ducho/extract.h"
 #include "tools/recommendations.h"
 
 #include "tests/recsys_testing.h"

@@ -2,7 +2,7 @@
 #ifndef SAPOR_FAULTS_SUBJECTS_H
 #define SAPOR_FAULTS_SUBJECTS_H
 
-#include "tools/extract.h"
+#include "tools/ducho/extract.h"
 #include "tools/recommendations.h"
 
 #include "tests/faults.h"

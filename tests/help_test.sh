@@ -122,8 +122,8 @@ check "docs/formats.md has every event and key of --json" "$({
     { grep -rhoE 'event\\":\\"[a-z]+' "$root/tools" "$root/recsys" --include=*.c | grep -oE '[a-z]+$'; grep -oE '"event":"[a-z]+' lines | grep -oE '[a-z]+$'; } |
         sort -u | while read -r event; do grep -q "^| \`$event\` |" "$root/docs/formats.md" || echo "event $event"; done)"
 # The figures of the MovieLens demo are taken from this line by an expression of its script: it must find them.
-figure=$(sed -n "s/^ *users_and_recall='\(.*\)'$/\1/p" "$root/tools/demo-movielens.sh")
-check "demo-movielens: it finds the figures in evaluate's JSON" "$([ -n "$figure" ] || echo 'no expression in tools/demo-movielens.sh'
+figure=$(sed -n "s/^ *users_and_recall='\(.*\)'$/\1/p" "$root/scripts/demo-movielens.sh")
+check "demo-movielens: it finds the figures in evaluate's JSON" "$([ -n "$figure" ] || echo 'no expression in scripts/demo-movielens.sh'
     "$sapor" evaluate recs.tsv --test parts/test.tsv --train parts/train.tsv --few 5 --metrics Recall --cutoffs 20 --json --quiet |
         tee line | sed -n "$figure" | grep -qxE '[1-9][0-9]* [0-9.e-]+' || cat line)"
 check 'models: at most 100 columns, with the names of other systems' "$(for m in BPRMF VBPR LATTICE NGCF LightGCN ItemKNN Random MostPop resnet; do

@@ -3,7 +3,7 @@
  * of quadratic time needs minutes for these sizes. Either the file is read, or one line says why not. */
 #include "extractors/extractors.h"
 #include "tokenizers/tokenizers.h"
-#include "tools/extract.h"
+#include "tools/ducho/extract.h"
 #include "weights/weights.h"
 
 #include "tests/bounds.h"

@@ -1,5 +1,5 @@
 /* tests/table_bounds_test.c: tables of the shortest rows stay under the bound of resources_test.c too. */
-#include "tools/extract.h"
+#include "tools/ducho/extract.h"
 
 #include "tests/bounds.h"
 

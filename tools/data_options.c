@@ -1,4 +1,4 @@
-/* data_options.c: options about data that several commands take, texts read and figures printed alike. */
+/* tools/data_options.c: options about data that several commands take, texts read and figures printed alike. */
 #include "tools/tools.h"
 
 bool text_file_read(Text *out, Arena *a, const char *path, Error *e)

@@ -1,9 +1,9 @@
-/* encode.c: sapor encode MODEL INPUT... -o OUT.npy.
+/* tools/encode.c: sapor encode MODEL INPUT... -o OUT.npy.
  *
  * Rows have ids where inputs are pictures (the files' names), rows of a table (--id-column) or named by --ids: they go to OUT.ids.txt, and an
  * input that cannot be read has no row; it is listed in missing_OUT.tsv. Lines of a text file are known by their position alone, as is all
  * that goes to standard output: there the first input that cannot be read ends the command. */
-#include "tools/extract.h"
+#include "tools/ducho/extract.h"
 
 const Option encode_options[] = {
     {"out", 'o', "OUT.npy", "float32 [N, D], rows in the order given, ids in OUT.ids.txt; -: standard output, no ids"},

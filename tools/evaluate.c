@@ -1,4 +1,4 @@
-/* evaluate.c: sapor evaluate RECS --test F. */
+/* tools/evaluate.c: sapor evaluate RECS --test F. */
 #include "tools/recommendations.h"
 
 const Option evaluate_options[] = {

@@ -1,4 +1,4 @@
-/* features.c: batches of pictures and texts through an encoder. */
+/* tools/features.c: batches of pictures and texts through an encoder. */
 #include <strings.h>
 
 #include "tools/features.h"

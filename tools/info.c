@@ -1,12 +1,12 @@
-/* info.c: sapor info [--kernels]. */
+/* tools/info.c: sapor info [--kernels]. */
 #include <stdlib.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #include "kernels/cpu/list.h"
-#include "tools/peak.h"
+#include "tools/bench/peak.h"
 #include "tools/tools.h"
-#include "tools/variants.h"
+#include "tools/bench/variants.h"
 
 const Option info_options[] = {
     {"kernels", 0, NULL, "which variant of each kernel runs here, for which shapes, and why; measured peaks"},

@@ -1,4 +1,4 @@
-/* inputs.c: an output may not replace what the command reads: the files that the command line names, and what is read of the folders that it
+/* tools/inputs.c: an output may not replace what the command reads: the files that the command line names, and what is read of the folders that it
  * names. A folder may hold outputs of earlier runs too, so of a folder only the names count that something reads. */
 #include "tools/features.h"
 

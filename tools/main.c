@@ -1,4 +1,4 @@
-/* main.c: the table of commands. Adding one: a file with its function and options, a row here. */
+/* tools/main.c: the table of commands. Adding one: a file with its function and options, a row here. */
 #include <locale.h>
 
 #include "tools/tools.h"

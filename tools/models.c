@@ -1,4 +1,4 @@
-/* models.c: sapor models [NAME]. */
+/* tools/models.c: sapor models [NAME]. */
 #include "tools/features.h"
 
 const Option models_options[] = {

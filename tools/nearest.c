@@ -1,4 +1,4 @@
-/* nearest.c: sapor nearest FEATURES (--id ID | --query TEXT|IMAGE --model MODEL). */
+/* tools/nearest.c: sapor nearest FEATURES (--id ID | --query TEXT|IMAGE --model MODEL). */
 #include <unistd.h>
 
 #include "tools/features.h"

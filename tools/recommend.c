@@ -1,4 +1,4 @@
-/* recommend.c: sapor recommend DIR [--users ...] -k 20 -o recs.tsv. */
+/* tools/recommend.c: sapor recommend DIR [--users ...] -k 20 -o recs.tsv. */
 #include "tools/tools.h"
 
 const Option recommend_options[] = {

@@ -1,4 +1,4 @@
-/* recommendations.c: reads the lists that evaluate judges. */
+/* tools/recommendations.c: reads the lists that evaluate judges. */
 #include "tools/recommendations.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-/* split.c: sapor split RATINGS.tsv --out DIR. */
+/* tools/split.c: sapor split RATINGS.tsv --out DIR. */
 #include "tools/tools.h"
 
 const Option split_options[] = {

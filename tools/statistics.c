@@ -1,4 +1,4 @@
-/* statistics.c: features that need no weights: the colours of a picture, the words of a text. */
+/* tools/statistics.c: features that need no weights: the colours of a picture, the words of a text. */
 #include <ctype.h>
 #include <math.h>
 

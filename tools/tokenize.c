@@ -1,4 +1,4 @@
-/* tokenize.c: sapor tokenize MODEL [FILE]. */
+/* tools/tokenize.c: sapor tokenize MODEL [FILE]. */
 #include "tools/tools.h"
 
 const Option tokenize_options[] = {

@@ -1,4 +1,4 @@
-/* train.c: sapor train MODEL --train F ... */
+/* tools/train.c: sapor train MODEL --train F ... */
 #include "tools/tools.h"
 
 const Option train_options[] = {

@@ -1,4 +1,4 @@
-/* unread.c: inputs that could not be read: kept with their reasons, listed in a file, counted in a warning. */
+/* tools/unread.c: inputs that could not be read: kept with their reasons, listed in a file, counted in a warning. */
 #include "tools/features.h"
 
 /* The reason without the place or the number of the input, which the caller writes itself. */

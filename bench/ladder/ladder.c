@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "tools/peak.h"
+#include "tools/bench/peak.h"
 
 enum { ROUNDS_MAX = 400, STEPS_MAX = 32, ROUND_SAMPLES = 32, READ_BYTES = 256 << 20 };
 

@@ -1,7 +1,7 @@
 /* Ducho's tables of texts. */
 #include "tests/fuzz/fuzz.h"
 
-#include "tools/extract.h"
+#include "tools/ducho/extract.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

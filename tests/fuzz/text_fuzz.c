@@ -2,7 +2,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #include "tokenizers/tokenizers.h"
-#include "tools/extract.h"
+#include "tools/ducho/extract.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

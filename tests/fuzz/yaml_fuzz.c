@@ -1,7 +1,7 @@
 /* Ducho's configurations: the tree, an override, the plan. */
 #include "tests/fuzz/fuzz.h"
 
-#include "tools/extract.h"
+#include "tools/ducho/extract.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

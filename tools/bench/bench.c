@@ -1,0 +1,362 @@
+/* tools/bench/bench.c: sapor bench [WHAT]: how fast, against what the machine can do at most. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "tools/bench/bench.h"
+#include "tools/bench/peak.h"
+
+const Option bench_options[] = {
+    {"seconds", 0, "S", "for each figure (default 0.3)"},
+    {"shape", 0, "TEXT", "only shapes that contain TEXT; gemm: MxNxK, any"},
+    {"against", 0, "FILE", "an earlier run's --json lines: what got slower or faster"},
+    {"margin", 0, "PERCENT", "--against: a smaller change is none (default 5)"},
+    {"pairs", 0, "FILE", "spmm, train: users and their items (default: drawn, of movielens-1m's size)"},
+    {"batch", 0, "N", "encoder: inputs at a time (default 1)"},
+    {"tokens", 0, "N", "encoder: tokens of a text (default 128)"},
+    {"arch", 0, "NAME", "encoder: architecture of a bare weights file"},
+    {"dtype", 0, "T", "f32 (default), f16, bf16 or int8: weights of encoder, gemm"},
+    {"winograd", 0, "N", "4 (default) or 6: outputs a side of the squares in 3x3 convolutions; conv, encoder"},
+    {"check", 0, NULL, "encoder: what --dtype and --winograd cost in accuracy, against the defaults"},
+    {"set", 0, "KEY=VALUE", "train: a setting of the model, as train takes it"},
+    {NULL, 0, NULL, NULL},
+};
+
+bool bench_wants(Bench *b, const char *shape)
+{
+    bool wanted = !b->filter || strstr(shape, b->filter);
+    b->found = b->found || wanted;
+    return wanted;
+}
+
+float *bench_floats(Bench *b, size_t n, Error *e)
+{
+    float *x = NEW(b->arena, float, n, e);
+    for (size_t i = 0; x && i < n; i += 4) {
+        uint32_t four[4];
+        draw4((Draw){1, DRAW_TEST, 0}, i / 4, 0, four);
+        for (size_t k = 0; k < 4 && i + k < n; k++)
+            x[i + k] = (float)(four[k] >> 8) / 8388608.0f - 1.0f;
+    }
+    return x;
+}
+
+Text bench_text(Bench *b, int64_t words, size_t which, Error *e)
+{
+    static const char *const WORDS[] = {"the ",     "bag ",   "red ", "with ", "and ",
+                                        "leather ", "small ", "for ", "new ",  "light "};
+    char *p = arena_alloc(b->arena, 8 * (size_t)words + 1, 1, e);
+    size_t n = 0;
+    for (int64_t i = 0; p && i < words; i++) {
+        const char *w = WORDS[draw_below((Draw){1, DRAW_TEST, (uint32_t)which}, (uint64_t)i, COUNT(WORDS))];
+        memcpy(p + n, w, strlen(w));
+        n += strlen(w);
+    }
+    return (Text){p, n};
+}
+
+bool bench_run(Bench *b, Run *r, size_t work_bytes, Error *e)
+{
+    *r = (Run){.pool = b->d->pool, .work_bytes = work_bytes, .work = arena_alloc(b->arena, MAX(work_bytes, 64), 1, e)};
+    return r->work != NULL;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* ---- yardsticks: measured when first asked for ------------------------------------------------------------------------- */
+
+enum { LARGEST = 28 }; /* 256 MB count as memory */
+
+/* GB/s where `bytes` live; 0 where there is no room to measure it. */
+static double bandwidth(Bench *b, double bytes)
+{
+    Error ignored = {0};
+    int i = 4 * 15;
+    while (i < 4 * LARGEST && exp2(i / 4.0) < bytes)
+        i++;
+    if (!b->data && (b->data = arena_alloc(b->c->arena, (size_t)1 << LARGEST, 1, &ignored)))
+        memset(b->data, 0, (size_t)1 << LARGEST); /* its pages are there now */
+    if (b->data && b->gbs[i] == 0)
+        b->gbs[i] = peak_read_gbs(b->d->k->level, b->data, (size_t)exp2(i / 4.0), b->d->pool, 0.03);
+    return b->gbs[i];
+}
+
+/* GFLOP/s of a type of numbers: float32's where the machine has no products of that type. */
+static double peak_of(Bench *b, const char *dtype)
+{
+    static const char *const TYPES[] = {"f32", "bf16", "f16", "int8"};
+    size_t i = COUNT(TYPES) - 1;
+    while (i > 0 && strcmp(TYPES[i], dtype) != 0)
+        i--;
+    if (b->peak[i] == 0)
+        b->peak[i] = peak_gflops(b->d->k->level, TYPES[i], b->d->pool, 0.1);
+    return b->peak[i] > 0 || i == 0 ? b->peak[i] : peak_of(b, "f32");
+}
+
+/* ---- one figure -------------------------------------------------------------------------------------------------------- */
+
+/* Two columns and the last one say what the figure is about: heading by heading. */
+static void print_heading(Bench *b, const Figure *f)
+{
+    const char *speed = f->megabytes > 0 ? "MB/s" : "GFLOP/s",
+               *rate = f->item        ? f->item
+                       : f->items > 0 ? "items/s"
+                                      : "GB/s",
+               *last = f->outside > 0     ? "not in kernels"
+                       : f->megabytes > 0 ? ""
+                                          : "of peak";
+    int heading = 1 + (f->megabytes > 0) + 2 * (f->items > 0) + 4 * (f->outside > 0) + 8 * (f->item != NULL);
+    if (b->heading == heading)
+        return;
+    if (!b->heading)
+        printf("%s kernels, %d thread%s; f32 but where another type is named\n", b->d->k->level, pool_threads(b->d->pool),
+               pool_threads(b->d->pool) == 1 ? "" : "s");
+    printf("%-9s %-24s %-13s %8s %8s %6s %8s %8s %s\n", "bench", "shape", "variant", "ms min", "median", "spread", speed,
+           rate, last);
+    b->heading = heading;
+}
+
+static void print_number(int width, double value)
+{
+    if (value > 0)
+        printf(" %*.*f", width, value < 1000 ? 1 : 0, value);
+    else
+        printf(" %*s", width, "");
+}
+
+static void print_time(double seconds)
+{
+    printf(seconds < 1e-6 ? " %8.5f" : seconds < 10 ? " %8.4g" : " %8.0f", 1e3 * seconds);
+}
+
+static void print_text(const Figure *f, double least, double median, double spread, double share, bool memory)
+{
+    char variant[40];
+    const char *v = f->variant ? f->variant : "";
+    if (strcmp(f->dtype, "f32") == 0)
+        snprintf(variant, sizeof variant, "%s", v);
+    else
+        snprintf(variant, sizeof variant, "%s %.*s", f->dtype, (int)strcspn(v, " "), v);
+    printf("%-9s %-24.24s %-13.13s", f->bench, f->shape, variant);
+    print_time(least);
+    print_time(median);
+    printf(" %5.1f%%", MIN(100 * spread, 999.9));
+    print_number(8, f->megabytes > 0 ? f->megabytes / least : f->flops / least / 1e9);
+    print_number(8, f->items > 0 ? f->items / least : f->bytes / least / 1e9);
+    if (f->outside > 0)
+        printf(" %5.1f%%", 100 * f->outside);
+    else if (share > 0)
+        printf(" %5.1f%%%s", 100 * share, memory ? " m" : "");
+    printf("\n");
+}
+
+static void print_json(const Bench *b, const Figure *f, double least, double median, double spread, double share,
+                       bool memory)
+{
+    printf("{\"bench\":\"%s\",\"shape\":", f->bench);
+    json_print_string(stdout, text_of(f->shape));
+    printf(",\"dtype\":\"%s\",\"threads\":%d,\"level\":\"%s\",\"variant\":\"%s\",\"ms_min\":%.6g,\"ms_median\":%.6g,"
+           "\"spread\":%.4f",
+           f->dtype, pool_threads(b->d->pool), b->d->k->level, f->variant ? f->variant : b->d->k->level, least * 1e3,
+           median * 1e3, spread);
+    if (f->flops > 0)
+        printf(",\"gflops\":%.5g", f->flops / least / 1e9);
+    if (f->bytes > 0)
+        printf(",\"gbs\":%.5g", f->bytes / least / 1e9);
+    if (f->megabytes > 0)
+        printf(",\"mbs\":%.5g", f->megabytes / least);
+    if (share > 0)
+        printf(",\"share_of_peak\":%.4f,\"bound\":\"%s\"", share, memory ? "memory" : "compute");
+    if (f->items > 0)
+        printf(",\"items_per_second\":%.5g", f->items / least);
+    if (f->outside > 0)
+        printf(",\"outside_kernels\":%.4f", f->outside);
+    printf("}\n");
+}
+
+bool bench_print(Bench *b, const Figure *figure, double *times, size_t n, Error *e)
+{
+    Figure f = *figure;
+    f.dtype = f.dtype ? f.dtype : "f32";
+    qsort(times, n, sizeof *times, ascending);
+    double least = times[0], median = times[n / 2], spread = (times[3 * n / 4] - times[n / 4]) / median;
+    double at_compute = f.flops > 0 ? f.flops / peak_of(b, f.dtype) / 1e9 : 0, at_memory = 0;
+    if (f.bytes > 0) {
+        double gbs = bandwidth(b, f.lives > 0 ? f.lives : f.bytes);
+        at_memory = gbs > 0 ? f.bytes / gbs / 1e9 : 0;
+    }
+    bool memory = at_memory > at_compute;
+    double share = MAX(at_compute, at_memory) / least;
+    share = isfinite(share) ? share : 0;
+    if (!b->c->json)
+        print_heading(b, &f);
+    if (b->c->json)
+        print_json(b, &f, least, median, spread, share, memory);
+    else
+        print_text(&f, least, median, spread, share, memory);
+    fflush(stdout);
+    b->figures++;
+    return against_note(b, &f, pool_threads(b->d->pool), 1 / least, spread, e);
+}
+
+bool bench_measure(Bench *b, const Figure *f, BenchBody *body, void *arg, Error *e)
+{
+    enum { MOST = 2000 };
+    double *times = NEW(b->arena, double, MOST, e), begun, once;
+    size_t n = 0, inner = 1;
+    if (!times)
+        return false;
+    begun = now_seconds();
+    body(arg); /* pages and caches */
+    once = now_seconds();
+    body(arg);
+    once = now_seconds() - once;
+    inner = once > 0 && once < 2e-4 ? (size_t)(2e-4 / MAX(once, 1e-8)) + 1 : 1; /* the clock and the call must not count */
+    while (n < MOST && (n < 3 || now_seconds() - begun < b->seconds)) {
+        double start = now_seconds();
+        for (size_t i = 0; i < inner; i++)
+            body(arg);
+        times[n++] = (now_seconds() - start) / (double)inner;
+    }
+    return bench_print(b, f, times, n, e);
+}
+
+/* ---- what the machine can do ------------------------------------------------------------------------------------------- */
+
+static bool print_peak(Bench *b, const char *shape, const char *dtype, const char *level, const Peak *p, double gbs,
+                       int threads, Error *e)
+{
+    char clock[80] = "";
+    double value = p ? p->gflops : gbs;
+    if (p && p->ghz > 0)
+        snprintf(clock, sizeof clock, "%.1f%% of %.3g a cycle at %.2f GHz: %s", 100 * p->share, p->per_cycle / p->share,
+                 p->ghz, p->instruction);
+    if (!b->c->json)
+        printf("peak  %-5s %-15s %3d thread%s %9.1f %-7s %s\n", dtype, shape, threads, threads == 1 ? " " : "s", value,
+               p ? "GFLOP/s" : "GB/s", clock);
+    else
+        printf("{\"bench\":\"peak\",\"shape\":\"%s\",\"dtype\":\"%s\",\"threads\":%d,\"level\":\"%s\",\"variant\":\"%s\","
+               "\"ms_min\":%.6g,\"ms_median\":%.6g,\"%s\":%.5g,\"share_of_peak\":%.4f",
+               shape, dtype, threads, level, level, 1e3 * b->seconds, 1e3 * b->seconds, p ? "gflops" : "gbs", value,
+               p && p->ghz > 0 ? p->share : 1);
+    if (b->c->json && p && p->ghz > 0)
+        printf(",\"ghz\":%.4g,\"per_cycle\":%.4g,\"instruction\":\"%s\"", p->ghz, p->per_cycle, p->instruction);
+    if (b->c->json)
+        printf("}\n");
+    fflush(stdout);
+    return against_note(b, &(Figure){.bench = "peak", .shape = shape, .dtype = dtype}, threads, value, 0, e);
+}
+
+/* A multiply-add loop for each level and type that this machine can run, and reading caches and memory; memory also by one thread. */
+static bool bench_peak(Bench *b, Error *e)
+{
+    int threads = pool_threads(b->d->pool);
+    bool ok = true;
+    for (size_t i = 0; ok && i < peak_count(); i++) {
+        Peak p = peak_measure(i, NULL, 0);
+        if (!bench_wants(b, p.level))
+            continue;
+        if (p.here) {
+            p = peak_measure(i, b->d->pool, b->seconds);
+            ok = print_peak(b, p.level, p.dtype, p.level, &p, 0, threads, e);
+        } else if (!b->c->json) {
+            printf("peak  %-5s %-15s not here: this processor or build has no %s\n", p.dtype, p.level, p.instruction);
+        }
+    }
+    bandwidth(b, 1);
+    for (int i = 15; ok && b->data && i <= LARGEST; i += i < 18 ? 3 : 5) {
+        char shape[32];
+        snprintf(shape, sizeof shape, i < 20 ? "read-%zuKiB" : "read-%zuMiB", ((size_t)1 << i) >> (i < 20 ? 10 : 20));
+        if (!bench_wants(b, shape))
+            continue;
+        for (int all = i < LARGEST || threads == 1; ok && all < 2; all++) {
+            double gbs = peak_read_gbs(b->d->k->level, b->data, (size_t)1 << i, all ? b->d->pool : NULL, b->seconds);
+            ok = print_peak(b, shape, "bytes", b->d->k->level, NULL, gbs, all ? threads : 1, e);
+        }
+    }
+    return ok;
+}
+
+/* ---- the command ------------------------------------------------------------------------------------------------------- */
+
+typedef struct Job {
+    const char *name;
+    bool (*with)(Bench *b, const char *arg, Error *e); /* arg: the name, or where it takes one the second argument */
+    bool takes, needs;                                 /* a second argument; those that need one are not in "all" */
+} Job;
+
+static bool peak_job(Bench *b, const char *arg, Error *e)
+{
+    (void)arg;
+    return bench_peak(b, e);
+}
+
+static const Job JOBS[] = {
+    {"peak", peak_job, false, false},
+    {"gemm", bench_dense, false, false},
+    {"conv", bench_dense, false, false},
+    {"attention", bench_dense, false, false},
+    {"norm", bench_dense, false, false},
+    {"spmm", bench_sparse, false, false},
+    {"topk", bench_sparse, false, false},
+    {"optimizer", bench_sparse, false, false},
+    {"tokenizer", bench_tokenizer, true, false},
+    {"image", bench_image, true, false},
+    {"encoder", bench_encoder, true, true},
+    {"train", bench_train, true, true},
+};
+
+size_t bench_job_count(void)
+{
+    return COUNT(JOBS);
+}
+
+const char *bench_job_name(size_t i)
+{
+    return JOBS[i].name;
+}
+
+static bool run_jobs(Bench *b, const char *what, const char *arg, Error *e)
+{
+    bool all = strcmp(what, "all") == 0, known = all;
+    for (size_t i = 0; i < COUNT(JOBS); i++) {
+        const Job *j = &JOBS[i];
+        if (strcmp(what, j->name) != 0 && (!all || j->needs))
+            continue;
+        known = true;
+        if (arg && (all || !j->takes))
+            return fail(e, SP_USAGE, "bench %s: \"%s\" is one argument too many", what, arg);
+        if (j->needs && !arg)
+            return fail(e, SP_USAGE, "bench %s: name the model", what);
+        b->arena = b->arena ? b->arena : arena_new(b->c->heap, 0);
+        if (!b->arena)
+            return fail_memory(e, 1, "a bench");
+        arena_rewind(b->arena, (ArenaMark){0});
+        if (!j->with(b, j->takes ? arg : j->name, e))
+            return false;
+    }
+    if (!known)
+        return fail(e, SP_USAGE,
+                    "bench: there is no \"%s\"; choose one of peak, gemm, conv, attention, norm, spmm, topk, optimizer, "
+                    "tokenizer, image, encoder, train",
+                    what);
+    if (b->filter && !b->found)
+        return fail(e, SP_USAGE, "--shape: no shape of bench %s contains \"%s\"; without --shape all are listed", what,
+                    b->filter);
+    return !b->against || against_show(b, e);
+}
+
+bool bench_command(Context *c, Error *e)
+{
+    Bench b = {.c = c, .seconds = 0.3, .filter = option_text(c, "shape"), .d = context_device(c, e)};
+    const char *against = option_text(c, "against");
+    double margin = 5;
+    bool ok = b.d && option_f64(c, "seconds", 0.001, 600, &b.seconds, e) && option_f64(c, "margin", 0, 1000, &margin, e) &&
+              (!against || against_open(&b, against, margin / 100, e)) &&
+              run_jobs(&b, c->arg_count ? c->args[0] : "all", c->arg_count > 1 ? c->args[1] : NULL, e);
+    arena_free(b.arena);
+    return ok;
+}

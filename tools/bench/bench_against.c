@@ -1,0 +1,124 @@
+/* tools/bench/bench_against.c: `sapor bench --against FILE`: this run's figures beside those of an earlier one, which --json wrote. */
+#include <math.h>
+
+#include "tools/bench/bench.h"
+
+typedef struct Change {
+    const char *bench, *shape, *dtype;
+    double before, now; /* speeds: larger is better */
+    double noise;       /* the larger spread of the two */
+} Change;
+struct BenchAgainst {
+    const char *path;
+    const Json **figures;
+    size_t count, room;
+    double margin;
+    Change *changes;
+    size_t changed, change_room, unknown;
+};
+
+static double number(const Json *j, const char *key)
+{
+    const Json *value = json_get(j, key);
+    return value && value->type == JSON_NUMBER ? value->number : 0;
+}
+
+/* Peaks have no time of their own; for all else it is the fastest run that counts. */
+static double speed_of(const Json *j)
+{
+    double gflops = number(j, "gflops"), ms = number(j, "ms_min");
+    if (strcmp(json_cstring(json_get(j, "bench")), "peak") == 0)
+        return gflops > 0 ? gflops : number(j, "gbs");
+    return ms > 0 ? 1e3 / ms : 0;
+}
+
+bool against_open(Bench *b, const char *path, double margin, Error *e)
+{
+    Arena *a = b->c->arena;
+    struct BenchAgainst *g = b->against = NEW(a, struct BenchAgainst, 1, e);
+    Text rest, line;
+    if (!g || !text_file_read(&rest, a, path, e))
+        return false;
+    *g = (struct BenchAgainst){.path = path, .margin = margin};
+    for (size_t number = 1; text_line(&rest, &line); number++) {
+        if (text_trim(line).n == 0)
+            continue;
+        const char *where = arena_printf(a, e, "%s:%zu", path, number);
+        const Json *j = where ? json_parse(a, line, where, e) : NULL;
+        if (!j)
+            return false;
+        if (!json_get(j, "bench") || json_get(j, "cosine_min")) /* profiles, --check, the lines of an earlier comparison */
+            continue;
+        const char *name = json_cstring(json_get(j, "bench")), *shape = json_cstring(json_get(j, "shape"));
+        if (!name || !shape || !json_cstring(json_get(j, "dtype")) || speed_of(j) <= 0)
+            return fail(e, SP_FORMAT, "%s:%zu: a line of `sapor bench --json` has bench, shape, dtype and ms_min", path,
+                        number);
+        if (!(g->figures = arena_grow(a, g->figures, g->count, &g->room, sizeof *g->figures, e)))
+            return false;
+        g->figures[g->count++] = j;
+    }
+    if (!g->count)
+        return fail(e, SP_FORMAT, "%s: no figures; `sapor bench --json >FILE` writes them", path);
+    return true;
+}
+
+static const Json *find(const struct BenchAgainst *g, const Figure *f, int threads)
+{
+    for (size_t i = g->count; i-- > 0;) { /* the last one counts */
+        const Json *j = g->figures[i];
+        if (strcmp(json_cstring(json_get(j, "bench")), f->bench) == 0 &&
+            strcmp(json_cstring(json_get(j, "shape")), f->shape) == 0 &&
+            strcmp(json_cstring(json_get(j, "dtype")), f->dtype) == 0 && (int)number(j, "threads") == threads)
+            return j;
+    }
+    return NULL;
+}
+
+bool against_note(Bench *b, const Figure *f, int threads, double speed, double spread, Error *e)
+{
+    struct BenchAgainst *g = b->against;
+    Arena *a = b->c->arena;
+    if (!g)
+        return true;
+    const Json *j = find(g, f, threads);
+    if (!j) {
+        g->unknown++;
+        return true;
+    }
+    if (!(g->changes = arena_grow(a, g->changes, g->changed, &g->change_room, sizeof *g->changes, e)))
+        return false;
+    const char *shape = arena_strndup(a, f->shape, strlen(f->shape), e); /* the figure's goes with its memory */
+    g->changes[g->changed++] =
+        (Change){f->bench, shape, json_cstring(json_get(j, "dtype")), speed_of(j), speed, MAX(spread, number(j, "spread"))};
+    return shape != NULL;
+}
+
+bool against_show(Bench *b, Error *e)
+{
+    const struct BenchAgainst *g = b->against;
+    size_t slower = 0, faster = 0;
+    if (!b->c->json)
+        printf("\nagainst %s\n", g->path);
+    for (size_t i = 0; i < g->changed; i++) {
+        const Change *c = &g->changes[i];
+        double ratio = c->now / c->before, margin = 1 + MAX(g->margin, c->noise);
+        const bool is_slower = ratio * margin < 1, is_faster = !is_slower && ratio > margin;
+        const char *verdict = is_slower ? "slower" : is_faster ? "faster" : "same";
+        slower += is_slower;
+        faster += is_faster;
+        if (b->c->json)
+            printf("{\"against\":\"%s\",\"shape\":\"%s\",\"dtype\":\"%s\",\"verdict\":\"%s\",\"times_as_fast\":%.4f,"
+                   "\"margin\":%.4f}\n",
+                   c->bench, c->shape, c->dtype, verdict, ratio, margin - 1);
+        else if (is_slower || is_faster)
+            printf("  %s  %-9s %-30.30s %-5s %.3f times as fast (margin %.1f%%)\n", verdict, c->bench, c->shape, c->dtype,
+                   ratio, 100 * (margin - 1));
+    }
+    if (!b->c->json)
+        printf("  %zu slower, %zu faster, %zu the same; %zu not in that file\n", slower, faster,
+               g->changed - slower - faster, g->unknown);
+    if (slower)
+        return fail(e, SP_FORMAT, "%zu of %zu figures are slower than in %s by more than %g%% and their spread", slower,
+                    g->changed, g->path, 100 * g->margin);
+    return true;
+}

@@ -1,0 +1,282 @@
+/* tools/bench/bench_dense.c: gemm, conv, attention, norm. */
+#include <math.h>
+
+#include "tools/bench/bench.h"
+#include "tools/bench/variants.h"
+
+/* ---- gemm ------------------------------------------------------------------------------------------------------------------ */
+
+typedef struct GemmCase {
+    int64_t M, N, K;
+    enum {
+        WEIGHT /* B [N,K], packed once */,
+        ROWS /* A [M,K], B [K,N] */,
+        B_TURNED /* B [N,K] */,
+        A_TURNED /* A [K,M] */
+    } how;
+} GemmCase;
+/* Transformer blocks at 197 and 128 tokens, ResNet's tail, one row; a recommender's scores and projection, each with its two backward
+ * products; a square. */
+static const GemmCase GEMMS[] = {{197, 768, 768, WEIGHT},  {197, 3072, 768, WEIGHT},   {197, 768, 3072, WEIGHT},
+                                 {128, 1536, 384, WEIGHT}, {128, 384, 1536, WEIGHT},   {49, 2048, 512, WEIGHT},
+                                 {49, 512, 2048, WEIGHT},  {1, 768, 768, WEIGHT},      {2048, 7050, 64, B_TURNED},
+                                 {2048, 64, 7050, ROWS},   {7050, 64, 2048, A_TURNED}, {2800, 64, 4480, B_TURNED},
+                                 {2800, 4480, 64, ROWS},   {64, 4480, 2800, A_TURNED}, {1024, 1024, 1024, WEIGHT}};
+
+typedef struct GemmRun {
+    const Kernels *k;
+    Run run;
+    Gemm g;
+} GemmRun;
+
+static void gemm_body(void *arg)
+{
+    GemmRun *r = arg;
+    r->k->gemm(&r->run, &r->g);
+}
+
+static bool bench_gemm(Bench *b, const GemmCase *c, const char *shape, Error *e)
+{
+    GemmRun r = {.k = b->d->k};
+    Run pack = {.pool = b->d->pool};
+    bool b_turned = c->how == WEIGHT || c->how == B_TURNED, a_turned = c->how == A_TURNED;
+    size_t mk, kn, mn, weights;
+    Pack wish, how = PACK_F32;
+    if (!option_dtype(b->c, &wish, e) || (wish != PACK_F32 && !kernels_pack(b->d->k, b->c->heap, wish, &how, e)))
+        return false;
+    if (!size_mul((size_t)c->M, (size_t)c->K, &mk) || !size_mul((size_t)c->K, (size_t)c->N, &kn) ||
+        !size_mul((size_t)c->M, (size_t)c->N, &mn))
+        return fail(e, SP_USAGE, "--shape %s: does not fit in memory", shape);
+    float *A = bench_floats(b, mk, e), *B = bench_floats(b, kn, e), *C = NEW(b->arena, float, mn, e);
+    weights = c->how == WEIGHT ? r.k->gemm_pack_bytes(how, c->K, c->N) : 4 * kn;
+    void *packed = c->how == WEIGHT ? arena_alloc(b->arena, weights, 1, e) : NULL;
+    if (!A || !B || !C || (c->how == WEIGHT && !packed))
+        return false;
+    r.g = (Gemm){.M = c->M,
+                 .N = c->N,
+                 .K = c->K,
+                 .A = A,
+                 .a_row = a_turned ? 1 : c->K,
+                 .a_col = a_turned ? c->M : 1,
+                 .B = B,
+                 .b_row = b_turned ? 1 : c->N,
+                 .b_col = b_turned ? c->K : 1,
+                 .packed = packed,
+                 .pack = how,
+                 .C = C,
+                 .ldc = c->N,
+                 .alpha = 1};
+    if (packed)
+        r.k->gemm_pack(&pack, how, c->K, c->N, B, 1, c->K, packed);
+    if (!bench_run(b, &r.run, r.k->gemm_work(&r.g, pool_threads(b->d->pool)), e))
+        return false;
+    char variant[VARIANT];
+    variant_of_gemm(b->d->k, &r.g, variant);
+    Figure f = {"gemm",
+                shape,
+                .dtype = option_text(b->c, "dtype"),
+                .variant = variant,
+                .flops = 2.0 * (double)mk * (double)c->N,
+                .bytes = 4.0 * (double)(mk + mn) + (double)weights};
+    return bench_measure(b, &f, gemm_body, &r, e);
+}
+
+/* --shape 12x34x56: whether it is three sizes, and a product of its own then. */
+static bool is_product(const char *text, GemmCase *c)
+{
+    int64_t *at[] = {&c->M, &c->N, &c->K};
+    Text rest = text_of(text ? text : ""), part;
+    size_t n = 0;
+    while (text_next(&rest, 'x', &part))
+        if (n == COUNT(at) || !text_i64(part, at[n++]) || *at[n - 1] < 1)
+            return false;
+    c->how = WEIGHT;
+    return n == COUNT(at);
+}
+
+/* ---- convolution --------------------------------------------------------------------------------------------------------------- */
+
+static const struct {
+    int64_t H, C, O, k, stride, groups;
+} CONVS[] = {{224, 3, 64, 7, 2, 1},  {112, 128, 128, 3, 1, 1}, {56, 64, 64, 3, 1, 1},
+             {56, 64, 256, 1, 1, 1}, {28, 128, 128, 3, 1, 1},  {14, 256, 256, 3, 1, 1},
+             {7, 512, 512, 3, 1, 1}, {7, 512, 2048, 1, 1, 1},  {112, 96, 96, 3, 1, 96}};
+
+typedef struct ConvRun {
+    const Kernels *k;
+    Run run;
+    Conv c;
+} ConvRun;
+
+static void conv_body(void *arg)
+{
+    ConvRun *r = arg;
+    r->k->conv(&r->run, &r->c);
+}
+
+static bool bench_conv(Bench *b, size_t i, const char *shape, Error *e)
+{
+    int64_t H = CONVS[i].H, C = CONVS[i].C, O = CONVS[i].O, k = CONVS[i].k, pad = k / 2;
+    ConvRun r = {.k = b->d->k,
+                 .c = {.B = 1,
+                       .H = H,
+                       .W = H,
+                       .C = C,
+                       .O = O,
+                       .kh = k,
+                       .kw = k,
+                       .stride = CONVS[i].stride,
+                       .groups = CONVS[i].groups,
+                       .top = pad,
+                       .left = pad,
+                       .bottom = pad,
+                       .right = pad}};
+    if (!option_winograd(b->c, &r.c.winograd, e))
+        return false;
+    int64_t out = conv_out(H, k, r.c.stride, 2 * pad), weights = O * (C / r.c.groups) * k * k;
+    Run pack = {.pool = b->d->pool};
+    float *x = bench_floats(b, (size_t)(H * H * C), e), *w = bench_floats(b, (size_t)weights, e),
+          *y = NEW(b->arena, float, out *out *O, e);
+    void *packed = arena_alloc(b->arena, r.k->conv_pack_bytes(&r.c), 1, e);
+    if (!x || !w || !y || !packed)
+        return false;
+    r.c.x = x;
+    r.c.y = y;
+    r.k->conv_pack(&pack, &r.c, w, packed);
+    r.c.packed = packed;
+    if (!bench_run(b, &r.run, r.k->conv_work(&r.c, pool_threads(b->d->pool)), e))
+        return false;
+    char variant[VARIANT];
+    variant_of_conv(b->d->k, &r.c, variant);
+    char named[96]; /* --against must not take one for the other */
+    snprintf(named, sizeof named, "%s%s", shape, r.c.winograd ? "-w6" : "");
+    Figure f = {"conv", named, .variant = variant, .flops = 2.0 * (double)(out * out) * (double)weights,
+                .bytes = 4.0 * (double)(H * H * C + weights + out * out * O)};
+    return bench_measure(b, &f, conv_body, &r, e);
+}
+
+/* ---- attention ----------------------------------------------------------------------------------------------------------------- */
+
+static const struct {
+    int64_t B, T, H, D;
+} ATTENTIONS[] = {{1, 128, 12, 32}, {1, 197, 12, 64}, {16, 128, 12, 64}, {1, 512, 12, 64}};
+
+typedef struct AttentionRun {
+    const Kernels *k;
+    Run run;
+    Attention a;
+} AttentionRun;
+
+static void attention_body(void *arg)
+{
+    AttentionRun *r = arg;
+    r->k->attention(&r->run, &r->a);
+}
+
+static bool bench_attention(Bench *b, size_t i, const char *shape, Error *e)
+{
+    int64_t B = ATTENTIONS[i].B, T = ATTENTIONS[i].T, H = ATTENTIONS[i].H, D = ATTENTIONS[i].D, rows = B * T, ld = 3 * H * D;
+    float *qkv = bench_floats(b, (size_t)(rows * ld), e), *out = NEW(b->arena, float, rows *H *D, e);
+    int32_t *offsets = NEW(b->arena, int32_t, B + 1, e);
+    if (!qkv || !out || !offsets)
+        return false;
+    for (int64_t t = 0; t <= B; t++)
+        offsets[t] = (int32_t)(t * T);
+    AttentionRun r = {.k = b->d->k,
+                      .a = {.B = B,
+                            .H = H,
+                            .D = D,
+                            .offsets = offsets,
+                            .q = qkv,
+                            .k = qkv + H * D,
+                            .v = qkv + 2 * H * D,
+                            .ld = ld,
+                            .out = out,
+                            .ldo = H * D,
+                            .scale = (float)(1 / sqrt((double)D))}};
+    if (!bench_run(b, &r.run, r.k->attention_work(&r.a, pool_threads(b->d->pool)), e))
+        return false;
+    Figure f = {"attention", shape, .flops = 4.0 * (double)(B * T * T) * (double)(H * D),
+                .bytes = 4.0 * (double)(rows * 4 * H * D)};
+    return bench_measure(b, &f, attention_body, &r, e);
+}
+
+/* ---- rows ------------------------------------------------------------------------------------------------------------------------ */
+
+typedef struct NormRun {
+    const Kernels *k;
+    Run run;
+    int which; /* 0 layer_norm, 1 softmax, 2 row_normalize */
+    int64_t M, C;
+    const float *x, *gamma;
+    float *y;
+} NormRun;
+
+static void norm_body(void *arg)
+{
+    NormRun *r = arg;
+    if (r->which == 0)
+        r->k->layer_norm(&r->run, r->M, r->C, r->x, NULL, r->gamma, r->gamma, 1e-12f, r->y, NULL, NULL);
+    else if (r->which == 1)
+        r->k->softmax(&r->run, r->M, r->C, r->x, r->y);
+    else
+        r->k->row_normalize(&r->run, r->M, r->C, 1e-12f, r->x, r->y, NULL);
+}
+
+/* flops: operations a number, about: two sums, scale, shift; maximum, exponential (counted as 10), sum, scale; square, sum, scale */
+static const struct {
+    int which;
+    int64_t M, C;
+    double flops;
+} NORMS[] = {{0, 197, 768, 7}, {0, 2048, 384, 7}, {1, 2048, 512, 14}, {2, 7050, 384, 3}};
+
+static bool bench_norm(Bench *b, size_t i, const char *shape, Error *e)
+{
+    NormRun r = {.k = b->d->k, .which = NORMS[i].which, .M = NORMS[i].M, .C = NORMS[i].C};
+    r.x = bench_floats(b, (size_t)(r.M * r.C), e);
+    r.gamma = bench_floats(b, (size_t)r.C, e);
+    r.y = NEW(b->arena, float, r.M *r.C, e);
+    if (!r.x || !r.gamma || !r.y || !bench_run(b, &r.run, 0, e))
+        return false;
+    Figure f = {"norm", shape, .flops = NORMS[i].flops * (double)(r.M * r.C), .bytes = 8.0 * (double)(r.M * r.C)};
+    return bench_measure(b, &f, norm_body, &r, e);
+}
+
+bool bench_dense(Bench *b, const char *what, Error *e)
+{
+    static const char *const NORM_NAMES[] = {"layer_norm", "softmax", "row_normalize"};
+    bool gemm = strcmp(what, "gemm") == 0, conv = strcmp(what, "conv") == 0, attention = strcmp(what, "attention") == 0;
+    GemmCase own = {0};
+    size_t count = gemm ? COUNT(GEMMS) : conv ? COUNT(CONVS) : attention ? COUNT(ATTENTIONS) : COUNT(NORMS);
+    for (size_t i = 0; i < count; i++) {
+        char shape[80];
+        arena_rewind(b->arena, (ArenaMark){0});
+        if (gemm)
+            snprintf(shape, sizeof shape, "%lldx%lldx%lld", (long long)GEMMS[i].M, (long long)GEMMS[i].N,
+                     (long long)GEMMS[i].K);
+        else if (conv)
+            snprintf(shape, sizeof shape, "%lldx%lldx%lld-%lldx%lldx%lld-s%lld%s", (long long)CONVS[i].H,
+                     (long long)CONVS[i].H, (long long)CONVS[i].C, (long long)CONVS[i].k, (long long)CONVS[i].k,
+                     (long long)CONVS[i].O, (long long)CONVS[i].stride, CONVS[i].groups > 1 ? "-dw" : "");
+        else if (attention)
+            snprintf(shape, sizeof shape, "B%lld-T%lld-H%lld-D%lld", (long long)ATTENTIONS[i].B, (long long)ATTENTIONS[i].T,
+                     (long long)ATTENTIONS[i].H, (long long)ATTENTIONS[i].D);
+        else
+            snprintf(shape, sizeof shape, "%s-%lldx%lld", NORM_NAMES[NORMS[i].which], (long long)NORMS[i].M,
+                     (long long)NORMS[i].C);
+        if (gemm && GEMMS[i].how != WEIGHT && option_given(b->c, "dtype")) /* only weights are made narrow */
+            continue;
+        if (!bench_wants(b, shape))
+            continue;
+        if (!(gemm        ? bench_gemm(b, &GEMMS[i], shape, e)
+              : conv      ? bench_conv(b, i, shape, e)
+              : attention ? bench_attention(b, i, shape, e)
+                          : bench_norm(b, i, shape, e)))
+            return false;
+    }
+    if (!gemm || b->found || !is_product(b->filter, &own))
+        return true;
+    b->found = true;
+    arena_rewind(b->arena, (ArenaMark){0});
+    return bench_gemm(b, &own, b->filter, e);
+}

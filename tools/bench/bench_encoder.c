@@ -1,0 +1,141 @@
+/* tools/bench/bench_encoder.c: a whole encoder, texts or pictures in, features out. */
+#include <math.h>
+
+#include "tools/bench/bench.h"
+
+typedef struct EncoderRun {
+    const Encoder *en;
+    Tape *tape;
+    const Text *texts;
+    const Image *images;
+    size_t n;
+    float *out;
+    Error error;
+} EncoderRun;
+
+static void encoder_body(void *arg)
+{
+    EncoderRun *r = arg;
+    if (r->texts)
+        encode_texts(r->en, r->tape, r->texts, r->n, r->out, &r->error);
+    else
+        encode_images(r->en, r->tape, r->images, r->n, r->out, &r->error);
+}
+
+/* Multiply-adds and bytes of one run: from a tape that keeps count. */
+static bool count_work(Bench *b, EncoderRun *r, Figure *f, Error *e)
+{
+    Device counting = *b->d;
+    const TraceTotal *total;
+    Tape *tape = r->tape;
+    bool ok = (counting.trace = trace_new(b->c->heap, false, e)) && (r->tape = tape_new(&counting, false, e));
+    if (ok)
+        encoder_body(r);
+    for (size_t i = 0, n = trace_totals(counting.trace, &total); i < n; i++) {
+        f->flops += total[i].flops;
+        f->bytes += total[i].bytes;
+    }
+    if (r->tape != tape)
+        tape_free(r->tape);
+    trace_free(counting.trace);
+    r->tape = tape;
+    return ok;
+}
+
+/* Times the encoder; or, where `features` is given, leaves what it makes of the inputs there, [batch, D]. */
+static bool measure_encoder(Bench *b, const Encoder *en, int64_t batch, int64_t tokens, float *features, Error *e)
+{
+    bool texts = en->kind->modalities & MODALITY_TEXT;
+    EncoderRun r = {.en = en,
+                    .n = (size_t)batch,
+                    .tape = tape_new(b->d, false, e),
+                    .out = NEW(b->arena, float, batch * en->features, e)};
+    Text *list = NEW(b->arena, Text, batch, e);
+    Image *images = NEW(b->arena, Image, batch, e);
+    bool ok = r.tape && r.out && list && images;
+    int64_t width = en->preset.width, height = en->preset.height, pixels = 3 * width * height;
+    unsigned char *noise = texts || !ok ? NULL : NEW(b->arena, unsigned char, pixels, e);
+    for (int64_t i = 0; noise && i < pixels; i++)
+        noise[i] = (unsigned char)draw_below((Draw){1, DRAW_TEST, 0}, (uint64_t)i, 256);
+    for (int64_t i = 0; ok && i < batch; i++) {
+        list[i] = texts ? bench_text(b, tokens, (size_t)i, e) : (Text){0};
+        images[i] = (Image){width, height, noise};
+        ok = texts ? list[i].p != NULL : noise != NULL;
+    }
+    r.texts = texts ? list : NULL;
+    r.images = images;
+    char shape[80];
+    if (texts)
+        snprintf(shape, sizeof shape, "%s-B%lld-T%lld", en->kind->name, (long long)batch, (long long)tokens);
+    else
+        snprintf(shape, sizeof shape, "%s-B%lld-%lldx%lld%s", en->kind->name, (long long)batch, (long long)width,
+                 (long long)height, en->options.winograd ? "-w6" : "");
+    Figure f = {"encoder", shape, .dtype = pack_name(en->options.dtype), .items = (double)batch};
+    if (ok && features) {
+        encoder_body(&r);
+        memcpy(features, r.out, (size_t)(batch * en->features) * sizeof *features);
+    } else {
+        ok = ok && count_work(b, &r, &f, e) && !r.error.code && bench_measure(b, &f, encoder_body, &r, e);
+    }
+    ok = ok && !r.error.code;
+    if (r.error.code)
+        *e = r.error;
+    tape_free(r.tape);
+    return ok;
+}
+
+/* What the type and the squares of convolutions cost: features of the same inputs against the defaults'. */
+static bool check_cost(Bench *b, const char *model, EncoderOptions o, const Encoder *en, int64_t batch, int64_t tokens,
+                       Error *e)
+{
+    const int64_t D = en->features;
+    const char *dtype = pack_name(o.dtype);
+    float *got = NEW(b->arena, float, batch *D, e), *want = NEW(b->arena, float, batch *D, e);
+    const int winograd = o.winograd ? o.winograd : 4;
+    o.dtype = PACK_F32;
+    o.winograd = 0;
+    Encoder *exact = got && want ? encoder_open(b->d, model, &o, e) : NULL;
+    bool ok = exact && measure_encoder(b, en, batch, tokens, got, e) && measure_encoder(b, exact, batch, tokens, want, e);
+    encoder_close(exact);
+    double worst = 2, mean = 0, most = 0;
+    for (int64_t i = 0; ok && i < batch; i++) {
+        double ab = 0, aa = 0, bb = 0, largest = 0, apart = 0;
+        for (int64_t k = i * D; k < (i + 1) * D; k++) {
+            ab += (double)got[k] * want[k];
+            aa += (double)got[k] * got[k];
+            bb += (double)want[k] * want[k];
+            largest = fmax(largest, fabs((double)want[k]));
+            apart = fmax(apart, fabs((double)got[k] - want[k]));
+        }
+        const double cosine = aa * bb > 0 ? ab / sqrt(aa * bb) : aa == bb;
+        worst = fmin(worst, cosine);
+        mean += cosine / (double)batch;
+        most = fmax(most, largest > 0 ? apart / largest : apart);
+    }
+    if (ok && b->c->json)
+        printf(
+            "{\"bench\":\"check\",\"dtype\":\"%s\",\"winograd\":%d,\"inputs\":%lld,\"cosine_min\":%.6f,\"cosine_mean\":%.6f,"
+            "\"max_difference\":%.3g}\n",
+            dtype, winograd, (long long)batch, worst, mean, most);
+    else if (ok)
+        printf("check      %s%s against f32, %lld inputs: cosine >= %.6f, mean %.6f; |a-b| <= %.2g max|b|\n", dtype,
+               winograd == 6 ? "-w6" : "", (long long)batch, worst, mean, most);
+    return ok;
+}
+
+bool bench_encoder(Bench *b, const char *model, Error *e)
+{
+    int64_t batch = 1, tokens = 128;
+    EncoderOptions o = {.arch = option_text(b->c, "arch"), .normalize = -1};
+    if (!option_i64(b->c, "batch", 1, 4096, &batch, e) || !option_i64(b->c, "tokens", 2, 8192, &tokens, e) ||
+        !option_dtype(b->c, &o.dtype, e) || !option_winograd(b->c, &o.winograd, e))
+        return false;
+    o.max_tokens = tokens;
+    arena_rewind(b->arena, (ArenaMark){0});
+    Encoder *en = encoder_open(b->d, model, &o, e);
+    bool ok = en && measure_encoder(b, en, batch, tokens, NULL, e);
+    if (ok && option_given(b->c, "check"))
+        ok = check_cost(b, model, o, en, batch, tokens, e);
+    encoder_close(en);
+    return ok;
+}

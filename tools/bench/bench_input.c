@@ -1,0 +1,273 @@
+/* tools/bench/bench_input.c: what comes before an encoder: texts to tokens, files to pixels to numbers. Shared out among all threads. */
+#include <stdlib.h>
+
+#include "tools/bench/bench.h"
+#include "tools/demo/demo.h"
+#ifdef HAVE_JPEG
+#include <setjmp.h>
+
+#include <jpeglib.h>
+#endif
+
+/* ---- tokenizer --------------------------------------------------------------------------------------------------------- */
+
+typedef struct TokenRun {
+    const Tokenizer *tokenizer;
+    const Bench *b;
+    Text *texts;
+    size_t n;
+    Arena **arenas; /* one a text */
+    Error *errors;
+    size_t *tokens;
+} TokenRun;
+
+static void tokenize_one(void *arg, size_t i, int worker)
+{
+    TokenRun *r = arg;
+    TokenIds ids = {0};
+    (void)worker;
+    arena_rewind(r->arenas[i], (ArenaMark){0});
+    tokenize(r->tokenizer, r->texts[i], 0, &ids, r->arenas[i], &r->errors[i]);
+    r->tokens[i] = ids.count;
+}
+
+static void tokens_body(void *arg)
+{
+    TokenRun *r = arg;
+    pool_run(r->b->d->pool, r->n, tokenize_one, r);
+}
+
+/* Arenas for `n` tasks; freed by close_arenas, also after a failure. */
+static Arena **open_arenas(Bench *b, size_t n, Error *e)
+{
+    Arena **list = NEW(b->arena, Arena *, n, e);
+    for (size_t i = 0; list && i < n; i++)
+        if (!(list[i] = arena_new(b->c->heap, 0))) {
+            fail_memory(e, 1, "a bench");
+            break;
+        }
+    return list;
+}
+
+static void close_arenas(Arena **list, size_t n)
+{
+    for (size_t i = 0; list && i < n; i++)
+        arena_free(list[i]);
+}
+
+bool bench_tokenizer(Bench *b, const char *path, Error *e)
+{
+    enum { TEXTS = 64, WORDS = 2000 };
+    const char *found = path ? model_find(path, b->arena, e) : demo_encoder("text", b->arena, e);
+    if (!found)
+        return path ? false : e->code ? false : fail(e, SP_USAGE, "bench tokenizer: name a model; the demo's is not there");
+    TokenRun r = {.tokenizer = tokenizer_load(found, b->arena, e),
+                  .b = b,
+                  .texts = NEW(b->arena, Text, TEXTS, e),
+                  .n = TEXTS,
+                  .arenas = open_arenas(b, TEXTS, e),
+                  .errors = NEW(b->arena, Error, TEXTS, e),
+                  .tokens = NEW(b->arena, size_t, TEXTS, e)};
+    size_t bytes = 0, tokens = 0;
+    bool ok = r.tokenizer && r.texts && r.arenas && r.errors && r.tokens && !e->code;
+    for (size_t i = 0; ok && i < TEXTS; i++) {
+        r.texts[i] = bench_text(b, WORDS, i, e);
+        bytes += r.texts[i].n;
+        ok = r.texts[i].p != NULL;
+    }
+    if (ok)
+        tokens_body(&r);
+    for (size_t i = 0; ok && i < TEXTS; i++) {
+        tokens += r.tokens[i];
+        if (r.errors[i].code) {
+            *e = r.errors[i];
+            ok = false;
+        }
+    }
+    char shape[64];
+    if (ok)
+        snprintf(shape, sizeof shape, "%s-%zu-tokens", tokenizer_kind(r.tokenizer), tokens);
+    Figure f = {"tokenizer", shape, .items = (double)tokens, .item = "tokens/s", .megabytes = (double)bytes / 1e6};
+    ok = ok && bench_wants(b, shape) ? bench_measure(b, &f, tokens_body, &r, e) : ok;
+    close_arenas(r.arenas, TEXTS);
+    return ok;
+}
+
+/* ---- pictures ---------------------------------------------------------------------------------------------------------- */
+
+typedef struct PictureRun {
+    const Bench *b;
+    enum { DECODE, RESIZE, WHOLE } stage;
+    size_t n;
+    const Text *files;
+    const char *const *names;
+    Image *images; /* decoded */
+    Arena **kept;  /* of the images, one each */
+    Arena **arenas;
+    Error *errors;
+    float *pixels; /* [n, SIDE, SIDE, 3] */
+} PictureRun;
+
+enum { SIDE = 224 };
+
+static void picture_one(void *arg, size_t i, int worker)
+{
+    /* as ResNet-50 and ViT read pictures */
+    static const Preset PRESET = {.fit = FIT_SHORT_SIDE,
+                                  .resize = 256,
+                                  .width = SIDE,
+                                  .height = SIDE,
+                                  .how = {.filter = FILTER_BILINEAR},
+                                  .mean = {0.485f, 0.456f, 0.406f},
+                                  .std = {0.229f, 0.224f, 0.225f}};
+    PictureRun *r = arg;
+    Arena *a = r->arenas[i];
+    Image out;
+    (void)worker;
+    arena_rewind(a, (ArenaMark){0});
+    if (r->stage == RESIZE)
+        image_resize(&out, &r->images[i], SIDE, SIDE, (Resampling){.filter = FILTER_BICUBIC}, a, &r->errors[i]);
+    else if (image_decode(&out, r->files[i], r->names[i], 0, a, &r->errors[i]) && r->stage == WHOLE)
+        image_prepare(&out, &PRESET, r->pixels + i * (size_t)SIDE * SIDE * 3, a, &r->errors[i]);
+}
+
+static void pictures_body(void *arg)
+{
+    PictureRun *r = arg;
+    pool_run(r->b->d->pool, r->n, picture_one, r);
+}
+
+static bool measure_pictures(Bench *b, PictureRun *r, const char *kind, Error *e)
+{
+    static const char *const STAGES[] = {"decode", "resize-224", "whole"};
+    double bytes = 0, pixels = 0;
+    for (size_t i = 0; i < r->n; i++) { /* decoded once, for the resizing, and to tell which picture is bad */
+        if (!image_decode(&r->images[i], r->files[i], r->names[i], 0, r->kept[i], e))
+            return false;
+        bytes += (double)r->files[i].n;
+        pixels += 3.0 * (double)r->images[i].width * (double)r->images[i].height;
+    }
+    for (int s = DECODE; s <= WHOLE; s++) {
+        char shape[96];
+        snprintf(shape, sizeof shape, "%s-%s-%lldx%lld", STAGES[s], kind, (long long)r->images[0].width,
+                 (long long)r->images[0].height);
+        Figure f = {"image", shape, .items = (double)r->n, .megabytes = (s == RESIZE ? pixels : bytes) / 1e6};
+        r->stage = s;
+        if (bench_wants(b, shape) && !bench_measure(b, &f, pictures_body, r, e))
+            return false;
+    }
+    return true;
+}
+
+static bool bench_pictures(Bench *b, const Text *files, const char *const *names, size_t n, const char *kind, Error *e)
+{
+    PictureRun r = {.b = b,
+                    .n = n,
+                    .files = files,
+                    .names = names,
+                    .images = NEW(b->arena, Image, n, e),
+                    .kept = open_arenas(b, n, e),
+                    .arenas = open_arenas(b, n, e),
+                    .errors = NEW(b->arena, Error, n, e),
+                    .pixels = NEW(b->arena, float, n *SIDE *SIDE * 3, e)};
+    bool ok = r.images && r.kept && r.arenas && r.errors && r.pixels && !e->code && measure_pictures(b, &r, kind, e);
+    close_arenas(r.kept, n);
+    close_arenas(r.arenas, n);
+    return ok;
+}
+
+#ifdef HAVE_JPEG
+static void stop_coding(j_common_ptr j)
+{
+    longjmp(j->client_data, 1);
+}
+
+/* A photograph of sorts: blurred blots under grain, quality 90, in memory of malloc's. */
+static bool draw_jpeg(Bench *b, uint32_t which, unsigned char **data, unsigned long *bytes, Error *e)
+{
+    enum { WIDE = 500, HIGH = 375, BLOTS = 12 };
+    Image blots = {BLOTS, BLOTS, NEW(b->arena, unsigned char, 3 * BLOTS * BLOTS, e)}, drawn;
+    for (uint32_t i = 0; blots.pixels && i < 3 * BLOTS * BLOTS; i++)
+        blots.pixels[i] = (unsigned char)draw_below((Draw){3, DRAW_TEST, which}, i, 256);
+    if (!blots.pixels || !image_resize(&drawn, &blots, WIDE, HIGH, (Resampling){.filter = FILTER_BICUBIC}, b->arena, e))
+        return false;
+    for (uint32_t i = 0; i < 3 * WIDE * HIGH; i++)
+        drawn.pixels[i] = (unsigned char)MIN(drawn.pixels[i] + (int)draw_below((Draw){4, DRAW_TEST, which}, i, 16), 255);
+    struct jpeg_compress_struct j = {0};
+    struct jpeg_error_mgr errors;
+    jmp_buf back;
+    j.err = jpeg_std_error(&errors);
+    errors.error_exit = stop_coding;
+    j.client_data = &back;
+    if (setjmp(back)) {
+        jpeg_destroy_compress(&j);
+        return fail(e, SP_IO, "bench image: libjpeg could not write a picture");
+    }
+    jpeg_create_compress(&j);
+    jpeg_mem_dest(&j, data, bytes);
+    j.image_width = WIDE;
+    j.image_height = HIGH;
+    j.input_components = 3;
+    j.in_color_space = JCS_RGB;
+    jpeg_set_defaults(&j);
+    jpeg_set_quality(&j, 90, TRUE);
+    jpeg_start_compress(&j, TRUE);
+    while (j.next_scanline < j.image_height)
+        jpeg_write_scanlines(&j, (JSAMPROW[]){drawn.pixels + (size_t)j.next_scanline * 3 * WIDE}, 1);
+    jpeg_finish_compress(&j);
+    jpeg_destroy_compress(&j);
+    return true;
+}
+
+static bool bench_drawn(Bench *b, Error *e)
+{
+    enum { PICTURES = 16 };
+    unsigned char *data[PICTURES] = {0};
+    const char *names[PICTURES];
+    Text files[PICTURES];
+    bool ok = true;
+    for (uint32_t i = 0; ok && i < PICTURES; i++) {
+        unsigned long bytes = 0;
+        ok = draw_jpeg(b, i, &data[i], &bytes, e);
+        names[i] = "a drawn picture";
+        files[i] = (Text){(const char *)data[i], bytes};
+    }
+    ok = ok && bench_pictures(b, files, names, PICTURES, "jpeg", e);
+    for (size_t i = 0; i < PICTURES; i++)
+        free(data[i]);
+    return ok;
+}
+#else
+static bool bench_drawn(Bench *b, Error *e)
+{
+    return !b->c->arg_count || strcmp(b->c->args[0], "image") != 0 || /* all but what this build cannot */
+           fail(e, SP_UNSUPPORTED, "bench image: name a picture or a folder; this build cannot write a JPEG of its own");
+}
+#endif
+
+bool bench_image(Bench *b, const char *path, Error *e)
+{
+    enum { MOST = 256 };
+    FolderEntry *list = NULL;
+    size_t count = 0, n = 0;
+    if (!path)
+        return bench_drawn(b, e);
+    bool folder = folder_exists(path);
+    if (folder && !folder_list(&list, &count, b->arena, path, e))
+        return false;
+    const char **paths = NEW(b->arena, const char *, MOST, e);
+    Text *files = NEW(b->arena, Text, MOST, e);
+    if (!paths || !files)
+        return false;
+    if (!folder)
+        paths[n++] = path;
+    for (size_t i = 0; i < count && n < MOST; i++)
+        if (is_picture_name(list[i].name) && !(paths[n++] = path_join(b->arena, path, list[i].name, e)))
+            return false;
+    if (!n)
+        return fail(e, SP_USAGE, "%s: no pictures (.jpg, .jpeg, .png, .webp) are in this folder", path);
+    for (size_t i = 0; i < n; i++)
+        if (!file_read(&files[i], b->arena, paths[i], 0, e))
+            return false;
+    return bench_pictures(b, files, paths, n, "files", e);
+}

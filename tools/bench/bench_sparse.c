@@ -1,0 +1,209 @@
+/* tools/bench/bench_sparse.c: spmm and its training, topk, optimizer. */
+#include <stdlib.h>
+
+#include "tools/bench/bench.h"
+
+/* ---- spmm: the graph of users and items, D^-1/2 A D^-1/2, as LightGCN takes it; on the tape, as training runs it ---------------- */
+
+enum { USERS = 6040, ITEMS = 3260, EDGES = 801218 }; /* movielens-1m's sizes, where no --pairs are given */
+
+typedef struct SpmmRun {
+    Tape *tape;
+    const Csr *graph;
+    Tensor *x;
+    bool trains;
+    Error error;
+} SpmmRun;
+
+static void spmm_body(void *arg)
+{
+    SpmmRun *r = arg;
+    tape_reset(r->tape, (Draw){0});
+    Tensor *y = spmm(r->tape, r->graph, r->x);
+    if (r->trains)
+        backward(r->tape, sum(r->tape, y), &r->error);
+    else
+        tape_ok(r->tape, &r->error);
+}
+
+static int ascending(const void *a, const void *b)
+{
+    return *(const int32_t *)a < *(const int32_t *)b ? -1 : *(const int32_t *)a > *(const int32_t *)b;
+}
+
+/* Pairs whose items are squares of uniform draws, so that some are popular. */
+bool bench_pairs(Bench *b, DataSet *d, Error *e)
+{
+    int64_t *start = NEW(b->arena, int64_t, USERS + 1, e);
+    int32_t *item = NEW(b->arena, int32_t, EDGES, e);
+    if (!start || !item)
+        return false;
+    int64_t total = 0;
+    for (int64_t u = 0, k = 0; u < USERS; u++) {
+        const int64_t first = total;
+        for (; k < (u + 1) * (int64_t)EDGES / USERS; k++) {
+            float v = draw_uniform((Draw){2, DRAW_TEST, 0}, (uint64_t)k);
+            item[total++] = (int32_t)(v * v * ITEMS);
+        }
+        qsort(item + first, (size_t)(total - first), sizeof *item, ascending);
+        int64_t kept = first;
+        for (int64_t j = first; j < total; j++)
+            if (j == first || item[j] != item[j - 1]) /* each pair once */
+                item[kept++] = item[j];
+        start[u + 1] = total = kept;
+    }
+    *d = (DataSet){.U = USERS, .I = ITEMS, .train = {.count = total, .start = start, .item = item}};
+    return true;
+}
+
+static bool measure_spmm(Bench *b, Store *store, const DataSet *d, int64_t D, Error *e)
+{
+    const int64_t n = d->U + d->I;
+    SpmmRun r = {.graph = csr_bipartite(store, "graph", d->U, d->I, d->train.start, d->train.item, ADJ_SYM, e)};
+    r.x = r.graph ? param_new(store, "x", n, D, (Init){INIT_UNIFORM, 1}, 1, e) : NULL;
+    bool ok = r.x != NULL;
+    for (int trains = 0; ok && trains < 2; trains++) {
+        char shape[64];
+        snprintf(shape, sizeof shape, "%lldx%lld-%lld-d%lld", (long long)n, (long long)n, (long long)r.graph->entries,
+                 (long long)D);
+        if (!bench_wants(b, shape))
+            continue;
+        r.trains = trains;
+        r.tape = tape_new(b->d, trains, e);
+        const double passes = 1 + trains, entries = (double)r.graph->entries, x_bytes = 4.0 * (double)(n * D);
+        /* a row of x is read for each entry, from the cache that holds x */
+        Figure f = {trains ? "spmm-train" : "spmm", shape, .flops = passes * 2 * entries * (double)D,
+                    .bytes = passes * (entries * (4 + 4 * (double)D) + x_bytes), .lives = x_bytes};
+        ok = r.tape && bench_measure(b, &f, spmm_body, &r, e);
+        tape_free(r.tape);
+        if (ok && r.error.code) {
+            *e = r.error;
+            ok = false;
+        }
+    }
+    return ok;
+}
+
+static bool bench_spmm(Bench *b, int64_t D, Error *e)
+{
+    const char *path = option_text(b->c, "pairs");
+    const DataConfig config = {.train = path};
+    DataSet d = {0};
+    Store *store = store_new(b->d, e);
+    bool ok =
+        store && (path ? dataset_load(&d, &config, b->arena, e) : bench_pairs(b, &d, e)) && measure_spmm(b, store, &d, D, e);
+    if (path)
+        dataset_close(&d);
+    store_free(store);
+    return ok;
+}
+
+/* ---- ranking --------------------------------------------------------------------------------------------------------------------- */
+
+typedef struct RankRun {
+    const Kernels *k;
+    Run run;
+    int64_t Q, I, D, K;
+    bool knn;
+    const float *q, *x;
+    Exclude known; /* what a user has, a twenty-fifth of all, is not ranked */
+    int32_t *ids;
+    float *values;
+} RankRun;
+
+static void rank_body(void *arg)
+{
+    RankRun *r = arg;
+    if (r->knn)
+        r->k->knn(&r->run, r->Q, r->I, r->D, r->K, r->q, r->x, r->ids, r->values);
+    else
+        r->k->topk(&r->run, r->Q, r->I, r->D, r->K, r->q, NULL, r->x, NULL, &r->known, r->ids, r->values);
+}
+
+static bool draw_known(Bench *b, RankRun *r, Error *e)
+{
+    enum { ONE_IN = 25 };
+    int64_t *start = NEW(b->arena, int64_t, r->Q + 1, e), n = 0;
+    int32_t *item = NEW(b->arena, int32_t, r->Q * r->I / ONE_IN * 2, e);
+    for (int64_t q = 0; start && item && q < r->Q; q++) {
+        for (int64_t i = 0; i < r->I && n < r->Q * r->I / ONE_IN * 2; i++)
+            if (draw_below((Draw){1, DRAW_TEST, 1}, (uint64_t)(q * r->I + i), ONE_IN) == 0)
+                item[n++] = (int32_t)i;
+        start[q + 1] = n;
+    }
+    r->known = (Exclude){start, item, NULL};
+    return start && item;
+}
+
+static bool bench_rank(Bench *b, bool knn, int64_t Q, int64_t I, int64_t D, int64_t K, const char *shape, Error *e)
+{
+    RankRun r = {.k = b->d->k, .Q = Q, .I = I, .D = D, .K = K, .knn = knn};
+    int threads = pool_threads(b->d->pool);
+    r.x = bench_floats(b, (size_t)(I * D), e);
+    r.q = knn && Q == I ? r.x : bench_floats(b, (size_t)(Q * D), e);
+    r.ids = NEW(b->arena, int32_t, Q * K, e);
+    r.values = NEW(b->arena, float, Q *K, e);
+    if (!r.q || !r.x || !r.ids || !r.values || (!knn && !draw_known(b, &r, e)) ||
+        !bench_run(b, &r.run, knn ? r.k->knn_work(Q, I, D, threads) : r.k->topk_work(Q, I, D, threads), e))
+        return false;
+    const double pairs =
+        r.q == r.x ? 0.5 * (double)I * (double)(I + 1) : (double)Q * (double)I; /* of themselves: each once */
+    Figure f = {"topk", shape, .flops = 2.0 * pairs * (double)D, .bytes = 4.0 * (double)((Q + I) * D)};
+    return bench_measure(b, &f, rank_body, &r, e);
+}
+
+/* ---- optimisers ------------------------------------------------------------------------------------------------------------------- */
+
+typedef struct AdamRun {
+    const Kernels *k;
+    Run run;
+    int64_t n;
+    AdamStep step;
+    float *g, *p, *m, *v;
+} AdamRun;
+
+static void adam_body(void *arg)
+{
+    AdamRun *r = arg;
+    r->k->adam(&r->run, r->n, &r->step, r->g, r->p, r->m, r->v);
+}
+
+static bool bench_adam(Bench *b, int64_t n, const char *shape, Error *e)
+{
+    AdamRun r = {.k = b->d->k, .n = n, .step = adam_step(1e-3, 0.9, 0.999, 1e-8, 0, 1)};
+    r.g = bench_floats(b, (size_t)n, e);
+    r.p = bench_floats(b, (size_t)n, e);
+    r.m = NEW(b->arena, float, n, e);
+    r.v = NEW(b->arena, float, n, e);
+    if (!r.g || !r.p || !r.m || !r.v || !bench_run(b, &r.run, 0, e))
+        return false;
+    Figure f = {"optimizer", shape, .flops = 12.0 * (double)n, .bytes = 7.0 * 4 * (double)n,
+                .lives = 16.0 * (double)n}; /* reads g p m v, writes p m v */
+    return bench_measure(b, &f, adam_body, &r, e);
+}
+
+bool bench_sparse(Bench *b, const char *what, Error *e)
+{
+    static const struct {
+        const char *what, *shape;
+        int64_t a, i, d, k;
+    } CASES[] = {{"topk", "6040x3260x64-k50", 6040, 3260, 64, 50}, {"topk", "knn-1024x7050x384-k10", 1024, 7050, 384, 10},
+                 {"topk", "knn-7050x64-k10", 7050, 7050, 64, 10},  {"topk", "knn-7050x4096-k10", 7050, 7050, 4096, 10},
+                 {"optimizer", "adam-595200", 595200, 0, 0, 0},    {"optimizer", "adam-16777216", 16777216, 0, 0, 0}};
+    for (int64_t D = 64; D <= 128 && strcmp(what, "spmm") == 0; D *= 2) {
+        arena_rewind(b->arena, (ArenaMark){0});
+        if (!bench_spmm(b, D, e))
+            return false;
+    }
+    for (size_t i = 0; i < COUNT(CASES); i++) {
+        if (strcmp(CASES[i].what, what) != 0 || !bench_wants(b, CASES[i].shape))
+            continue;
+        arena_rewind(b->arena, (ArenaMark){0});
+        bool ok = strcmp(what, "topk") == 0 ? bench_rank(b, strncmp(CASES[i].shape, "knn", 3) == 0, CASES[i].a, CASES[i].i,
+                                                         CASES[i].d, CASES[i].k, CASES[i].shape, e)
+                                            : bench_adam(b, CASES[i].a, CASES[i].shape, e);
+        if (!ok)
+            return false;
+    }
+    return true;
+}

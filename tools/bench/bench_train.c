@@ -1,0 +1,74 @@
+/* tools/bench/bench_train.c: whole epochs of a recommender, with random features where it wants some, and what of them is not in kernels. */
+#include "tools/bench/bench.h"
+
+/* A picture's and a text's features, as ResNet-50's and MiniLM's are wide. */
+static bool add_features(Bench *b, DataSet *d, Error *e)
+{
+    static const Feature KINDS[] = {{.name = "visual", .D = 2048}, {.name = "textual", .D = 384}};
+    d->features = NEW(b->arena, Feature, COUNT(KINDS), e);
+    d->feature_count = d->features ? COUNT(KINDS) : 0;
+    for (size_t i = 0; i < d->feature_count; i++) {
+        d->features[i] = KINDS[i];
+        if (!(d->features[i].data = bench_floats(b, (size_t)(d->I * KINDS[i].D), e)))
+            return false;
+    }
+    return d->features != NULL;
+}
+
+static bool measure_epochs(Bench *b, const Recommender *kind, const DataSet *d, const char *const *set, size_t set_count,
+                           Error *e)
+{
+    enum { MOST = 50 };
+    double *times = NEW(b->arena, double, MOST, e), spent = 0, in_ops = 0;
+    Device counting = *b->d; /* with a count of what runs */
+    size_t n = 0;
+    char shape[64];
+    snprintf(shape, sizeof shape, "%s-%lldx%lld-%lld", kind->name, (long long)d->U, (long long)d->I,
+             (long long)d->train.count);
+    if (!times || (!counting.trace && !(counting.trace = trace_new(b->c->heap, false, e))))
+        return false;
+    bool ok = true;
+    while (ok && n < MOST && (n < 1 || (n < 3 && spent < 10) || spent < b->seconds)) { /* each run the first epoch */
+        TrainConfig config = {.model = kind->name, .given = d, .set = set, .set_count = set_count, .seed = b->c->seed};
+        TrainResult r;
+        ArenaMark mark = arena_mark(b->arena);
+        ok = train_run(&counting, &config, &r, b->arena, e);
+        arena_rewind(b->arena, mark);
+        if (ok) {
+            times[n++] = r.epoch_seconds;
+            spent += r.epoch_seconds;
+            in_ops += r.op_seconds;
+        }
+    }
+    Figure f = {"train", shape, .items = (double)d->train.count};
+    const TraceTotal *total;
+    for (size_t i = 0, count = trace_totals(counting.trace, &total); i < count; i++)
+        f.flops += total[i].flops / (double)n;
+    f.outside = ok && spent > 0 ? MAX(1 - in_ops / spent, 1e-6) : 0;
+    ok = ok && bench_print(b, &f, times, n, e);
+    if (counting.trace != b->d->trace)
+        trace_free(counting.trace);
+    return ok;
+}
+
+bool bench_train(Bench *b, const char *model, Error *e)
+{
+    const Recommender *kind = recommender_find(model);
+    const char *path = option_text(b->c, "pairs");
+    const char *const *given = NULL, **set = NULL;
+    const DataConfig config = {.train = path};
+    DataSet d = {0};
+    size_t count = 0;
+    if (!kind)
+        return unknown_recommender(b->c, "bench train", model, e);
+    if (!option_list(b->c, "set", 0, &given, &count, e) || !(set = NEW(b->arena, const char *, count + 1, e)))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        set[i] = given[i];
+    set[count++] = "epochs=1";
+    bool ok = (path ? dataset_load(&d, &config, b->arena, e) : bench_pairs(b, &d, e)) &&
+              (!kind->needs_features || add_features(b, &d, e)) && measure_epochs(b, kind, &d, set, count, e);
+    if (path)
+        dataset_close(&d);
+    return ok;
+}

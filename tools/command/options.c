@@ -1,0 +1,494 @@
+/* tools/command/options.c: options read, help printed, contexts made. Everything comes from the command's row in main.c. */
+#include <getopt.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "tools/bench/counters.h"
+#include "tools/bench/peak.h"
+#include "tools/tools.h"
+
+const Option COMMON_OPTIONS[] = {
+    {"threads", 0, "N", "threads to use (default: all processors that this process may use)"},
+    {"device", 0, "D", "cpu or auto; cuda is not in this build (default cpu)"},
+    {"blas", 0, "B", "own; cublas and cudnn are not in this build (default own)"},
+    {"seed", 0, "N", "seed of everything that is drawn (default 42)"},
+    {"json", 0, NULL, "one JSON object a line on standard output, progress on standard error"},
+    {"trace", 0, "FILE", "write a Chrome/Perfetto trace"},
+    {"profile", 0, NULL, "at the end: where the time went, op by op (standard error; or --json lines)"},
+    {"max-memory", 0, "BYTES", "stop cleanly rather than allocate more than this (K, M, G may follow)"},
+    {"quiet", 'q', NULL, "results and errors only: no progress, no notes"},
+    {"help", 'h', NULL, "this page"},
+    {NULL, 0, NULL, NULL},
+};
+
+typedef struct Given {
+    const Option *option;
+    const char *value;
+} Given;
+
+/* What a run owns beside what commands see. */
+typedef struct Limit { /* the heap behind --max-memory */
+    size_t most;
+    atomic_size_t used;
+} Limit;
+struct Parsed {
+    Given *given;
+    size_t given_count, given_room;
+    Limit limit;
+    Heap heap;
+    Device device;
+    bool has_device;
+    int64_t threads;
+    bool profile, totals;
+    const char *trace_path;
+    double begun;
+    Counters counters;
+};
+
+static void *limited_resize(void *user, void *p, size_t old_bytes, size_t new_bytes)
+{
+    Limit *l = user;
+    if (new_bytes > old_bytes) {
+        size_t more = new_bytes - old_bytes;
+        if (atomic_fetch_add(&l->used, more) + more > l->most && l->most) {
+            atomic_fetch_sub(&l->used, more);
+            return NULL;
+        }
+    }
+    if (new_bytes == 0) {
+        free(p);
+        atomic_fetch_sub(&l->used, old_bytes);
+        return NULL;
+    }
+    void *q = realloc(p, new_bytes);
+    if (!q && new_bytes > old_bytes)
+        atomic_fetch_sub(&l->used, new_bytes - old_bytes);
+    else if (q && new_bytes < old_bytes)
+        atomic_fetch_sub(&l->used, old_bytes - new_bytes);
+    return q;
+}
+
+bool is_colourful(FILE *to)
+{
+    const char *term = getenv("TERM"), *no = getenv("NO_COLOR");
+    return isatty(fileno(to)) && !(no && *no) && term && strcmp(term, "dumb") != 0;
+}
+
+int report_error(const Error *e)
+{
+    const char *red = is_colourful(stderr) ? "\033[1;31m" : "", *plain = is_colourful(stderr) ? "\033[0m" : "";
+    fflush(stdout);
+    fprintf(stderr, "%s%ssapor:%s %s\n", isatty(fileno(stderr)) ? "\r\033[K" : "", red, plain,
+            e->message); /* over a progress line */
+    return e->code == SP_USAGE ? 2 : 1;
+}
+
+/* ---- options read -------------------------------------------------------------------------------------------------- */
+
+bool option_given(const Context *c, const char *name)
+{
+    for (size_t i = 0; i < c->parsed->given_count; i++)
+        if (strcmp(c->parsed->given[i].option->name, name) == 0)
+            return true;
+    return false;
+}
+
+const char *option_text(const Context *c, const char *name)
+{
+    for (size_t i = c->parsed->given_count; i-- > 0;)
+        if (strcmp(c->parsed->given[i].option->name, name) == 0)
+            return c->parsed->given[i].value;
+    return NULL;
+}
+
+bool option_list(const Context *c, const char *name, char sep, const char *const **list, size_t *count, Error *e)
+{
+    size_t room = 0, n = 0;
+    const char **items = NULL;
+    for (size_t i = 0; i < c->parsed->given_count; i++) {
+        if (strcmp(c->parsed->given[i].option->name, name) != 0)
+            continue;
+        Text rest = text_of(c->parsed->given[i].value), part = rest;
+        while (sep ? text_next(&rest, sep, &part) : true) {
+            items = n < room ? items : arena_grow(c->arena, items, n, &room, sizeof *items, e);
+            if (!items || !(items[n] = arena_strndup(c->arena, part.p, part.n, e)))
+                return false;
+            if (!*items[n++])
+                return fail(e, SP_USAGE, "--%s: an empty part in \"%s\"", name, c->parsed->given[i].value);
+            if (!sep)
+                break;
+        }
+    }
+    *list = items;
+    *count = n;
+    return true;
+}
+
+bool option_i64(const Context *c, const char *name, int64_t low, int64_t high, int64_t *value, Error *e)
+{
+    const char *text = option_text(c, name);
+    int64_t v = 0;
+    if (!text)
+        return true;
+    if (!text_i64(text_of(text), &v) || v < low || v > high) {
+        if (high == INT64_MAX)
+            return fail(e, SP_USAGE, "--%s: \"%s\" is not a whole number of at least %lld", name, text, (long long)low);
+        return fail(e, SP_USAGE, "--%s: \"%s\" is not a whole number from %lld to %lld", name, text, (long long)low,
+                    (long long)high);
+    }
+    *value = v;
+    return true;
+}
+
+bool option_f64(const Context *c, const char *name, double low, double high, double *value, Error *e)
+{
+    const char *text = option_text(c, name);
+    double v = 0;
+    if (!text)
+        return true;
+    if (!text_f64(text_of(text), &v) || !(v >= low && v <= high))
+        return fail(e, SP_USAGE, "--%s: \"%s\" is not a number from %g to %g", name, text, low, high);
+    *value = v;
+    return true;
+}
+
+bool option_choice(const Context *c, const char *name, const char *const *words, size_t count, int *value, Error *e)
+{
+    const char *text = option_text(c, name);
+    if (!text)
+        return true;
+    size_t all = 1;
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(words[i], text) == 0) {
+            *value = (int)i;
+            return true;
+        }
+        all += strlen(words[i]) + 2;
+    }
+    char *list = arena_alloc(c->arena, all, 1, e);
+    if (!list)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        strcat(strcat(list, i ? ", " : ""), words[i]);
+    return fail(e, SP_USAGE, "--%s: there is no \"%s\"; choose one of %s", name, text, list);
+}
+
+static bool option_bytes(const Context *c, const char *name, int64_t *value, Error *e)
+{
+    const char *text = option_text(c, name);
+    if (!text)
+        return true;
+    Text t = text_of(text);
+    size_t shift = 0, product = 0;
+    static const char UNITS[] = "KMG";
+    const char *unit = t.n ? strchr(UNITS, t.p[t.n - 1]) : NULL;
+    if (unit && *unit) {
+        shift = 10 * (size_t)(unit - UNITS + 1);
+        t.n--;
+    }
+    int64_t v = 0;
+    if (!text_i64(t, &v) || v <= 0 || (uint64_t)v > SIZE_MAX / 2 || !size_mul((size_t)v, (size_t)1 << shift, &product) ||
+        product > SIZE_MAX / 2)
+        return fail(e, SP_USAGE, "--%s: \"%s\" is not a number of bytes, such as 800000000 or 2G", name, text);
+    *value = (int64_t)product;
+    return true;
+}
+
+/* Every option's name of this command; for suggestions. */
+static bool option_names(const Command *k, const char *const **names, size_t *count, Arena *a, Error *e)
+{
+    size_t n = 0, room = 0;
+    const char **list = NULL;
+    const Option *tables[2] = {k->options, COMMON_OPTIONS};
+    for (size_t t = 0; t < 2; t++)
+        for (const Option *o = tables[t]; o && o->name; o++) {
+            list = n < room ? list : arena_grow(a, list, n, &room, sizeof *list, e);
+            if (!list)
+                return false;
+            list[n++] = o->name;
+        }
+    *names = list;
+    *count = n;
+    return true;
+}
+
+static bool option_exists(const Command *k, const char *name)
+{
+    const Option *o = k->options;
+    while (o && o->name && strcmp(o->name, name) != 0)
+        o++;
+    return o && o->name;
+}
+
+/* A setting of some recommender, by Sapor's name or an accepted one. */
+static bool is_setting(const char *name)
+{
+    for (size_t i = 0; i <= recommender_count(); i++)
+        for (const Setting *s = i ? recommender_at(i - 1)->settings : common_settings; s && s->key; s++) {
+            const Alias *x = s->aliases;
+            while (x && x->name && strcmp(x->name, name) != 0)
+                x++;
+            if (strcmp(s->key, name) == 0 || (x && x->name))
+                return true;
+        }
+    return false;
+}
+
+static bool unknown_option(const Context *c, const char *given, Error *e)
+{
+    const char *const *names = NULL;
+    size_t count = 0, length = strcspn(given, "=");
+    char *name = arena_strndup(c->arena, given, length, e);
+    if (!name || !option_names(c->command, &names, &count, c->arena, e))
+        return false;
+    const char *bare = name + strspn(name, "-");
+    const char *near = name[0] == '-' && name[1] == '-' ? nearest_word(bare, names, count, c->arena) : NULL;
+    if (option_exists(c->command, "set") && is_setting(bare))
+        return fail(e, SP_USAGE, "%s has no option %s; settings of a recommender are given as --set %s=VALUE",
+                    c->command->name, name, bare);
+    if (near)
+        return fail(e, SP_USAGE, "%s has no option %s; did you mean --%s?", c->command->name, name, near);
+    return fail(e, SP_USAGE, "%s has no option %s; `sapor %s --help` lists them", c->command->name, name, c->command->name);
+}
+
+/* Names what getopt_long stopped at: `code` is what it returned ('?' or ':'), `at` the word it read last. */
+static bool bad_option(const Context *c, int code, const char *at, Error *e)
+{
+    char letter[3] = {'-', (char)optopt, 0};
+    bool is_letter = optopt > 0 && optopt < 256;
+    if (code == ':')
+        return fail(e, SP_USAGE, "%s: a value is missing; `sapor %s --help` shows how", is_letter ? letter : at,
+                    c->command->name);
+    if (is_letter)
+        return unknown_option(c, letter, e);
+    if (optopt)
+        return fail(e, SP_USAGE, "%s: this option takes no value", at);
+    return unknown_option(c, at, e); /* unknown, or the beginning of several */
+}
+
+/* Takes --key.path=value (and --key.path value is refused) out of argv; returns the new argc. */
+static bool take_overrides(Context *c, int *argc, char **argv, Error *e)
+{
+    const char **list = NEW(c->arena, const char *, *argc, e);
+    int kept = 1;
+    if (!list)
+        return false;
+    for (int i = 1; i < *argc; i++) {
+        const char *a = argv[i], *equals = strchr(a, '='), *dot = strchr(a, '.');
+        if (strcmp(a, "--") == 0) {
+            while (i < *argc)
+                argv[kept++] = argv[i++];
+            break;
+        }
+        if (strncmp(a, "--", 2) == 0 && dot && (!equals || dot < equals)) {
+            if (!equals)
+                return fail(e, SP_USAGE, "%s: write it as %s=value", a, a);
+            list[c->override_count++] = a + 2;
+        } else {
+            argv[kept++] = argv[i];
+        }
+    }
+    c->overrides = list;
+    *argc = kept;
+    return true;
+}
+
+static bool read_options(Context *c, int argc, char **argv, Error *e)
+{
+    const Option *tables[2] = {COMMON_OPTIONS, c->command->options};
+    struct Parsed *p = c->parsed;
+    size_t n = 0, letters = 1;
+    if (c->command->overrides && !take_overrides(c, &argc, argv, e))
+        return false;
+    for (size_t t = 0; t < 2; t++)
+        for (const Option *o = tables[t]; o && o->name; o++)
+            n++;
+    struct option *longs = NEW(c->arena, struct option, n + 1, e);
+    const Option **by_number = NEW(c->arena, const Option *, n, e);
+    char *shorts = arena_alloc(c->arena, 2 * n + 2, 1, e);
+    if (!longs || !by_number || !shorts)
+        return false;
+    shorts[0] = ':';
+    n = 0;
+    for (size_t t = 0; t < 2; t++)
+        for (const Option *o = tables[t]; o && o->name; o++) {
+            longs[n] = (struct option){o->name, o->value ? required_argument : no_argument, NULL, 256 + (int)n};
+            by_number[n++] = o;
+            if (o->letter)
+                shorts[letters++] = o->letter;
+            if (o->letter && o->value)
+                shorts[letters++] = ':';
+        }
+    opterr = 0;
+    optind = 1;
+    int code;
+    while ((code = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+        const Option *o = code >= 256 ? by_number[code - 256] : NULL;
+        for (size_t i = 0; i < n && !o && code != '?' && code != ':'; i++)
+            if (by_number[i]->letter == code)
+                o = by_number[i];
+        if (!o)
+            return bad_option(c, code, argv[optind - 1], e);
+        if (p->given_count == p->given_room &&
+            !(p->given = arena_grow(c->arena, p->given, p->given_count, &p->given_room, sizeof *p->given, e)))
+            return false;
+        p->given[p->given_count++] = (Given){o, o->value ? optarg : ""};
+        if (o->value && !*optarg)
+            return fail(e, SP_USAGE, "--%s: its value is empty; `sapor %s --help` shows how", o->name, c->command->name);
+    }
+    c->args = (const char *const *)argv + optind;
+    c->arg_count = (size_t)(argc - optind);
+    for (size_t i = 0; i < c->arg_count; i++)
+        if (!*c->args[i])
+            return fail(e, SP_USAGE, "%s: argument %zu is empty; usage: sapor %s %s", c->command->name, i + 1,
+                        c->command->name, c->command->arguments);
+    return true;
+}
+
+static bool read_common(Context *c, Error *e)
+{
+    static const char *const DEVICES[] = {"cpu", "auto", "cuda"}, *const BLAS[] = {"own", "cublas", "cudnn"};
+    struct Parsed *p = c->parsed;
+    int device = 0, blas = 0;
+    int64_t seed = 42;
+    if (!option_i64(c, "threads", 1, 4096, &p->threads, e) ||
+        !option_choice(c, "device", DEVICES, COUNT(DEVICES), &device, e) ||
+        !option_choice(c, "blas", BLAS, COUNT(BLAS), &blas, e) || !option_i64(c, "seed", 0, INT64_MAX, &seed, e) ||
+        !option_bytes(c, "max-memory", &c->max_memory, e))
+        return false;
+    if (device == 2)
+        return fail(e, SP_UNSUPPORTED, "--device cuda: CUDA is not in this build; use --device cpu");
+    if (blas)
+        return fail(e, SP_UNSUPPORTED, "--blas %s: CUDA is not in this build; use --blas own", BLAS[blas]);
+    c->seed = (uint64_t)seed;
+    c->json = option_given(c, "json");
+    c->quiet = option_given(c, "quiet");
+    c->progress = c->quiet ? NULL : stderr;
+    p->profile = option_given(c, "profile");
+    p->trace_path = option_text(c, "trace");
+    p->limit.most = (size_t)c->max_memory;
+    const Command *k = c->command;
+    if (c->arg_count < (size_t)k->least)
+        return fail(e, SP_USAGE, "%s: an argument is missing; usage: sapor %s %s", k->name, k->name, k->arguments);
+    if (k->most >= 0 && c->arg_count > (size_t)k->most)
+        return fail(e, SP_USAGE, "%s: \"%s\" is one argument too many; usage: sapor %s%s%s", k->name, c->args[k->most],
+                    k->name, *k->arguments ? " " : "", k->arguments);
+    const char *out = option_text(c, "out");
+    if ((out && !output_check(c, "out", out, e)) || (p->trace_path && !output_check(c, "trace", p->trace_path, e)))
+        return false;
+    Out *trace = p->trace_path ? out_open(p->trace_path, c->heap, e)
+                               : NULL; /* hours later would be late to learn that it cannot be written */
+    out_discard(trace);
+    return trace || !p->trace_path;
+}
+
+void context_keep_totals(Context *c)
+{
+    c->parsed->totals = true;
+}
+
+const Device *context_device(Context *c, Error *e)
+{
+    struct Parsed *p = c->parsed;
+    if (p->has_device)
+        return &p->device;
+    p->device.heap = c->heap;
+    p->device.k = kernels_cpu(NULL, e);
+    if (p->profile)
+        counters_open(&p->counters); /* before there are threads: they inherit it */
+    if (!p->device.k || !(p->device.pool = pool_new(c->heap, (int)p->threads, e)))
+        return NULL;
+    if ((p->profile || p->trace_path || p->totals) && !(p->device.trace = trace_new(c->heap, p->trace_path != NULL, e)))
+        return NULL;
+    pool_trace(p->device.pool, p->device.trace);
+    p->has_device = true;
+    return &p->device;
+}
+
+static void show_counters(const Counters *k, bool any, bool json)
+{
+    if (json) {
+        printf("{\"event\":\"counters\"");
+        for (int i = 0; i < COUNTERS; i++)
+            if (k->value[i] > 0)
+                printf(",\"%s\":%.0f", counter_names[i], k->value[i]);
+        printf(any ? "}\n" : ",\"not_here\":\"%s\"}\n", counters_why(k));
+    } else if (any) {
+        fprintf(stderr, "hardware counters:");
+        for (int i = 0; i < COUNTERS; i++)
+            if (k->value[i] > 0)
+                fprintf(stderr, "%s %s %.4g", i ? "," : "", counter_names[i], k->value[i]);
+        if (k->value[0] > 0 && k->value[1] > 0)
+            fprintf(stderr, "; %.2f instructions a cycle", k->value[0] / k->value[1]);
+        fputc('\n', stderr);
+    } else {
+        fprintf(stderr, "hardware counters: not here: %s\n", counters_why(k));
+    }
+}
+
+/* For people a table on standard error; with --json one object an op behind the command's own. The peak is that of --dtype, where the
+ * command has one and the machine its products. */
+static void show_profile(const Context *c)
+{
+    const Device *d = &c->parsed->device;
+    const char *dtype = option_text(c, "dtype");
+    const TraceTotal *total;
+    size_t n = trace_totals(d->trace, &total);
+    bool json = c->json;
+    double peak = dtype ? peak_gflops(d->k->level, dtype, d->pool, 0.05) : 0;
+    if (peak == 0)
+        peak = peak_gflops(d->k->level, dtype = "f32", d->pool, 0.05);
+    if (!json) {
+        trace_table(d->trace, stderr, peak);
+        fprintf(stderr, "peak: %.1f GFLOP/s of %s, %s, %d thread%s\n", peak, dtype, d->k->level, pool_threads(d->pool),
+                pool_threads(d->pool) == 1 ? "" : "s");
+    }
+    for (size_t i = 0; json && i < n; i++)
+        printf("{\"event\":\"profile\",\"op\":\"%s\",\"calls\":%llu,\"seconds\":%.9g,\"flops\":%.17g,\"bytes\":%.17g}\n",
+               total[i].op, (unsigned long long)total[i].calls, total[i].seconds, total[i].flops, total[i].bytes);
+}
+
+/* After the command: the profile, the trace, and what standard output could not take. */
+static bool finish(Context *c, Error *e)
+{
+    struct Parsed *p = c->parsed;
+    if ((p->profile || p->trace_path) && !context_device(c, e))
+        return false;
+    const TraceTotal *totals;
+    if (p->device.trace && trace_totals(p->device.trace, &totals) == 0) /* what has no ops is one itself */
+        trace_end(p->device.trace, p->begun, c->command->name, 0, 0);
+    if (p->device.trace && p->profile) {
+        pool_trace(p->device.pool, NULL); /* measuring the peak is not part of it */
+        bool counted = counters_read(&p->counters);
+        show_profile(c);
+        show_counters(&p->counters, counted, c->json);
+    }
+    if (p->device.trace && p->trace_path && !trace_write(p->device.trace, p->trace_path, e))
+        return false;
+    return output_whole(e);
+}
+
+int command_run(const Command *command, int argc, char **argv)
+{
+    Error e = {0};
+    struct Parsed p = {.heap = {limited_resize, NULL}, .begun = now_seconds()};
+    p.heap.user = &p.limit;
+    Context c = {.command = command, .heap = &p.heap, .parsed = &p, .arena = arena_new(&p.heap, 0)};
+    int status = 0;
+    if (!c.arena)
+        fail_memory(&e, 1, "the command line");
+    else if (read_options(&c, argc, argv, &e) && option_given(&c, "help")) {
+        command_help(command, stdout);
+        output_whole(&e);
+    } else if (!e.code && read_common(&c, &e) && command->run(&c, &e))
+        finish(&c, &e);
+    if (e.code == SP_MEMORY && c.max_memory)
+        error_prefix(&e, "--max-memory %s: ", option_text(&c, "max-memory"));
+    if (e.code)
+        status = report_error(&e);
+    trace_free(p.device.trace);
+    pool_free(p.device.pool);
+    arena_free(c.arena);
+    return status;
+}

@@ -1,0 +1,172 @@
+/* tools/ducho/extract_items.c: what an extraction runs over: pictures of a folder, rows of a table. */
+#include "tools/ducho/extract.h"
+
+static bool find_columns(Table *t, const char *const names[2], size_t at[2], Error *e)
+{
+    char have[160] = "";
+    bool found[2] = {false, false}, some = table_next(t, e);
+    if (e->code)
+        return false;
+    for (size_t i = 0; some && i < t->count; i++)
+        for (int k = 0; k < 2; k++)
+            if (!found[k] && text_is(t->field[i], names[k])) {
+                at[k] = i;
+                found[k] = true;
+            }
+    size_t used = 0;
+    for (size_t i = 0; some && i < t->count && used < sizeof have; i++)
+        used += (size_t)snprintf(have + used, sizeof have - used, "%s%.*s", i ? ", " : "",
+                                 (int)MIN(t->field[i].n, (size_t)40), t->field[i].p);
+    for (int k = 0; k < 2; k++)
+        if (!found[k])
+            return fail(e, SP_FORMAT, "%s:1: there is no column \"%s\" in the header (%s)", t->name, names[k], have);
+    return true;
+}
+
+/* The separator of a table of texts: a tab, as Ducho has it; comma or semicolon where the header has both names only so. */
+static char texts_cut(Text content, const char *path, const char *const names[2], Arena *a)
+{
+    for (const char *cut = ",;"; *cut; cut++) {
+        Error ignored = {0}; /* the reading that counts finds it again */
+        Table t = table_open(content, *cut, path, a);
+        size_t at[2];
+        t.loose = true;
+        if (find_columns(&t, names, at, &ignored) && !memchr(t.raw.p, '\t', t.raw.n))
+            return *cut;
+    }
+    return '\t';
+}
+
+bool table_rows(Input **rows, size_t *count, const char *path, const char *item, const char *text, Arena *a, Error *e)
+{
+    Text content;
+    const char *const names[2] = {item, text};
+    size_t at[2] = {0, 0}, n = 0, room = 1;
+    bool in = strcmp(path, "-") == 0;
+    Input *list = NULL;
+    if (in)
+        path = "standard input";
+    if (!(in ? input_read(&content, a, stdin, path, 0, e) : stream_read(&content, a, path, 0, e)) ||
+        !text_unpack(&content, path, a, e))
+        return false;
+    Table t = table_open(content, texts_cut(content, path, names, a), path, a);
+    t.loose = true;
+    if (!find_columns(&t, names, at, e))
+        return false;
+    size_t columns = t.count;
+    for (const char *p = content.p, *end = p + content.n; (p = memchr(p, '\n', (size_t)(end - p))) != NULL; p++)
+        room++;
+    if (!(list = NEW(a, Input, room, e))) /* all rows that there can be */
+        return false;
+    while (table_next(&t, e)) {
+        if (t.next > UINT32_MAX)
+            return fail(e, SP_UNSUPPORTED, "%s: has more than %u lines", path, UINT32_MAX);
+        if (t.count != columns)
+            return fail(e, SP_FORMAT, "%s:%zu: has %zu columns, the header has %zu", path, t.line, t.count, columns);
+        Text id = t.field[at[0]], words = t.field[at[1]];
+        if (id.n == 0)
+            return fail(e, SP_FORMAT, "%s:%zu: the column \"%s\" is empty", path, t.line, item);
+        if (!id_check(id, path, t.line, e))
+            return false;
+        list[n] = (Input){.name = arena_strndup(a, id.p, id.n, e), .text = words, .source = path, .line = (uint32_t)t.line};
+        if (!list[n++].name)
+            return false;
+    }
+    if (e->code)
+        return false;
+    if (n == 0)
+        return fail(e, SP_FORMAT, "%s: has a header and no rows", path);
+    *rows = list;
+    *count = n;
+    return true;
+}
+
+/* Ids that are to be names of files in one folder. */
+static bool check_file_names(const Input *rows, size_t n, Error *e)
+{
+    for (size_t i = 0; i < n; i++) {
+        const char *id = rows[i].name;
+        if (strchr(id, '/') || strlen(id) > 240 || strcmp(id, ".") == 0 || strcmp(id, "..") == 0)
+            return fail(e, SP_FORMAT, "%s:%u: the id \"%.60s\" cannot be a file's name", rows[i].source, rows[i].line, id);
+    }
+    return true;
+}
+
+bool table_read(Input **rows, size_t *count, const char *path, const char *item, const char *text, Arena *a, Error *e)
+{
+    if (!table_rows(rows, count, path, item, text, a, e) || !check_file_names(*rows, *count, e))
+        return false;
+    for (size_t i = 0; i < *count; i++)
+        if (input_problem(&(*rows)[i]))
+            return fail(e, SP_FORMAT, "%s:%u: %s", path, (*rows)[i].line, input_problem(&(*rows)[i]));
+    return true;
+}
+
+/* Rows whose id came before are left out: Ducho looks rows up by id and takes the first. */
+static bool drop_repeats(Input *list, size_t *count, const Extraction *x, FILE *notes, Arena *a, Error *e)
+{
+    TextIndex *seen = text_index_new(a, e);
+    size_t kept = 0;
+    for (size_t i = 0; seen && i < *count; i++) {
+        int64_t before = text_index_count(seen), number = text_index_add(seen, text_of(list[i].name), e);
+        if (number < 0)
+            return false;
+        if (number == before)
+            list[kept++] = list[i];
+    }
+    if (notes && kept < *count)
+        fprintf(notes, "%s: rows that repeat an item: %zu; an item's first row counts\n", x->input, *count - kept);
+    *count = kept;
+    return seen != NULL;
+}
+
+static bool list_pictures(Input **items, size_t *count, const Extraction *x, FILE *notes, Arena *a, Error *e)
+{
+    FolderEntry *entries;
+    size_t n, kept = 0;
+    if (!folder_list(&entries, &n, a, x->input, e))
+        return false;
+    Input *list = NEW(a, Input, n, e);
+    TextIndex *ids = text_index_new(a, e);
+    if (!list || !ids)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        const char *name = entries[i].name;
+        if (entries[i].is_folder || !is_picture_name(name))
+            continue;
+        size_t length = strcspn(name, "."); /* Ducho's id: up to the first dot */
+        Input *in = &list[kept];
+        if (length == 0)
+            continue; /* a hidden file */
+        if (!(in->picture = path_join(a, x->input, name, e)) || !id_check((Text){name, length}, in->picture, 0, e))
+            return false;
+        int64_t number = text_index_add(ids, (Text){name, length}, e);
+        if (number < 0)
+            return false;
+        if (number < (int64_t)kept)
+            return fail(e, SP_FORMAT, "%s: %s and %s are both item \"%.*s\" (names count up to their first dot)", x->input,
+                        path_base(list[number].picture).p, name, (int)length, name);
+        in->name = text_index_at(ids, number).p;
+        kept++;
+    }
+    if (kept == 0)
+        return fail(e, SP_IO, "%s: holds no picture (.jpg, .jpeg, .png, .webp)", x->input);
+    if (notes && kept < n)
+        fprintf(notes, "%s: left out, no pictures: %zu\n", x->input, n - kept);
+    *items = list;
+    *count = kept;
+    return true;
+}
+
+bool extraction_items(Input **items, size_t *count, const Extraction *x, FILE *notes, Arena *a, Error *e)
+{
+    if (x->modality == MODALITY_IMAGE)
+        return list_pictures(items, count, x, notes, a, e);
+    if (!table_rows(items, count, x->input, x->item_column, x->text_column, a, e) || !check_file_names(*items, *count, e) ||
+        !drop_repeats(*items, count, x, notes, a, e))
+        return false;
+    for (size_t i = 0; x->clear_text && i < *count; i++)
+        if (!input_problem(&(*items)[i]) && !clear_text(&(*items)[i].text, a, e))
+            return false;
+    return true;
+}

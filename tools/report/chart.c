@@ -1,0 +1,214 @@
+/* tools/report/chart.c: lines, dots and bars as inline SVG, coloured by the page's style sheet. */
+#include "tools/report/page.h"
+
+#include <math.h>
+
+/* Each chart is drawn twice, for wide screens and for phones, where the wide one's letters would be too small; the style sheet shows one. */
+enum { WIDE = 640, NARROW = 360, HEIGHT = 300, LEFT = 64, RIGHT = 24, TOP = 14, BOTTOM = 44, TICKS = 5 };
+
+/* Where labels stand already, and dots: none may cover another. */
+typedef struct Label {
+    double left, right, y;
+} Label;
+enum { LINE = 15 };
+
+static bool is_free(const Label *labels, size_t count, const Label *l, int width)
+{
+    for (size_t i = 0; i < count; i++)
+        if (l->left < labels[i].right && l->right > labels[i].left && fabs(l->y - labels[i].y) < LINE)
+            return false;
+    return l->left > LEFT && l->right < width && l->y > TOP && l->y < HEIGHT - BOTTOM + 6;
+}
+
+/* The free place nearest to the dot at (x, y) for n letters: right of it, left of it, then lines further below and above. */
+static Label place_label(const Label *labels, size_t count, double x, double y, size_t n, int width)
+{
+    const double wide = (width == NARROW ? 7.2 : 8) * (double)n;
+    Label l = {0};
+    for (int step = 0; step < 64; step++) {
+        double line = y + (step / 2 + 1) / 2 * (step / 2 % 2 ? LINE : -LINE);
+        l = step % 2 ? (Label){x - 7 - wide, x - 7, line} : (Label){x + 7, x + 7 + wide, line};
+        if (is_free(labels, count, &l, width))
+            return l;
+    }
+    return l;
+}
+
+/* An axis from the values' range to pixels first .. last. */
+typedef struct Axis {
+    double low, high, step; /* of the axis; step between ticks, or factor on a logarithmic one */
+    double first, last;
+    bool log;
+} Axis;
+
+static double place(const Axis *a, double v)
+{
+    double t = a->log ? log(v / a->low) / log(a->high / a->low) : (v - a->low) / (a->high - a->low);
+    return a->first + t * (a->last - a->first);
+}
+
+/* Widens a range to round numbers: powers of ten, or multiples of 1, 2 or 5 times one. */
+static Axis axis_of(double low, double high, bool is_log, double first, double last)
+{
+    Axis a = {.first = first, .last = last, .log = is_log};
+    if (!(low <= high)) { /* no values */
+        low = is_log ? 1 : 0;
+        high = is_log ? 10 : 1;
+    }
+    if (is_log) {
+        a.low = pow(10, floor(log10(low)));
+        a.high = pow(10, ceil(log10(high)));
+        a.high = a.high > a.low ? a.high : 10 * a.low;
+        a.step = 10;
+        return a;
+    }
+    double span = high > low ? high - low : high != 0 ? fabs(high) : 1, unit = pow(10, floor(log10(span / TICKS)));
+    a.step = span / TICKS <= unit       ? unit
+             : span / TICKS <= 2 * unit ? 2 * unit
+             : span / TICKS <= 5 * unit ? 5 * unit
+                                        : 10 * unit;
+    a.low = a.step * floor(low / a.step);
+    a.high = a.step * ceil(high / a.step);
+    a.high = a.high > a.low ? a.high : a.low + a.step;
+    return a;
+}
+
+static void begin(Page *p, const Chart *c, int width)
+{
+    put(p, "<svg%s viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"", width == NARROW ? " class=\"narrow\"" : "", width,
+        HEIGHT);
+    put_text(p, text_of(c->about));
+    put(p, "\">");
+}
+
+static void put_ticks(Page *p, const Axis *a, bool across, int width)
+{
+    double span = a->log ? log10(a->high / a->low) : (a->high - a->low) / a->step;
+    for (int k = 0; k <= (int)(span + 0.5); k++) {
+        double v = a->log ? a->low * pow(a->step, k) : a->low + k * a->step, at = place(a, v);
+        if (across)
+            put(p, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.5g</text>", at, HEIGHT - BOTTOM + 16, v);
+        else
+            put(p,
+                "<line class=\"axis\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/><text x=\"%d\" y=\"%.1f\" "
+                "text-anchor=\"end\">%.4g</text>",
+                LEFT, width - RIGHT, at, at, LEFT - 6, at + 4, fabs(v) < a->step / 1e6 && !a->log ? 0.0 : v);
+    }
+}
+
+static void put_labels(Page *p, const Chart *c, int width)
+{
+    put(p, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">", (LEFT + width - RIGHT) / 2, HEIGHT - 8);
+    put_text(p, text_of(c->x_label));
+    put(p, "</text><text transform=\"translate(13 %d) rotate(-90)\" text-anchor=\"middle\">", (TOP + HEIGHT - BOTTOM) / 2);
+    put_text(p, text_of(c->y_label));
+    put(p, "</text></svg>\n");
+}
+
+static void put_key(Page *p, const char *name, int colour)
+{
+    put(p, "<span style=\"--k:var(--c%d)\">", colour % CHART_COLOURS);
+    put_text(p, text_of(name));
+    put(p, "</span>");
+}
+
+void put_legend(Page *p, const Series *s, size_t n)
+{
+    put(p, "<div class=\"legend\">");
+    for (size_t i = 0; i < n; i++)
+        put_key(p, s[i].name, s[i].colour);
+    put(p, "</div>\n");
+}
+
+static void draw_chart(Page *p, const Chart *c, const Series *s, size_t n, int width)
+{
+    Label label[64];
+    size_t labels = 0;
+    double low[2] = {INFINITY, INFINITY}, high[2] = {-INFINITY, -INFINITY};
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < s[i].n; k++) {
+            low[0] = fmin(low[0], s[i].x[k]);
+            high[0] = fmax(high[0], s[i].x[k]);
+            low[1] = fmin(low[1], s[i].y[k]);
+            high[1] = fmax(high[1], s[i].y[k]);
+        }
+    Axis x = axis_of(low[0], high[0], c->log_x, LEFT, width - RIGHT),
+         y = axis_of(low[1], high[1], c->log_y, HEIGHT - BOTTOM, TOP);
+    begin(p, c, width);
+    put_ticks(p, &x, true, width);
+    put_ticks(p, &y, false, width);
+    for (size_t i = 0; i < n; i++) {
+        int colour = s[i].colour % CHART_COLOURS;
+        if (!s[i].labels && s[i].n) {
+            put(p, "<polyline fill=\"none\" stroke=\"var(--c%d)\" stroke-width=\"2\" points=\"", colour);
+            for (size_t k = 0; k < s[i].n; k++)
+                put(p, "%.1f,%.1f ", place(&x, s[i].x[k]), place(&y, s[i].y[k]));
+            put(p, "\"/>");
+        }
+        for (size_t k = 0; s[i].labels && k < s[i].n; k++) {
+            double px = place(&x, s[i].x[k]), py = place(&y, s[i].y[k]);
+            put(p, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"var(--c%d)\"/>", px, py, colour);
+            if (labels < COUNT(label))
+                label[labels++] = (Label){px - 5, px + 5, py + 4};
+        }
+        for (size_t k = 0; s[i].labels && k < s[i].n; k++) {
+            double px = place(&x, s[i].x[k]), py = place(&y, s[i].y[k]);
+            Label l = place_label(label, labels, px, py + 4, strlen(s[i].labels[k]), width);
+            bool left = l.left < px;
+            if (labels < COUNT(label))
+                label[labels++] = l;
+            if (l.y != py + 4) /* not beside its dot: a line leads there */
+                put(p, "<line class=\"axis\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>", px, py,
+                    left ? l.right : l.left, l.y - 4);
+            put(p, "<text class=\"mark\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", left ? l.right : l.left, l.y,
+                left ? "end" : "start");
+            put_text(p, text_of(s[i].labels[k]));
+            put(p, "</text>");
+        }
+    }
+    put_labels(p, c, width);
+}
+
+void put_chart(Page *p, const Chart *c, const Series *s, size_t n)
+{
+    draw_chart(p, c, s, n, WIDE);
+    draw_chart(p, c, s, n, NARROW);
+}
+
+static void draw_bars(Page *p, const Chart *c, const char *const *names, size_t n, const char *const *group, size_t groups,
+                      const double *value, int width)
+{
+    double most = 0;
+    for (size_t i = 0; i < n * groups; i++)
+        most = fmax(most, value[i]);
+    Axis y = axis_of(0, most > 0 ? most : 1, false, HEIGHT - BOTTOM, TOP);
+    double room = (double)(width - LEFT - RIGHT) / (double)MAX(groups, (size_t)1),
+           bar = 0.8 * room / (double)MAX(n, (size_t)1);
+    begin(p, c, width);
+    put_ticks(p, &y, false, width);
+    for (size_t g = 0; g < groups; g++) {
+        double left = LEFT + room * (double)g + 0.1 * room;
+        for (size_t i = 0; i < n; i++) {
+            double at = place(&y, value[i * groups + g]);
+            put(p, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"var(--c%d)\"><title>",
+                left + bar * (double)i, at, 0.9 * bar, HEIGHT - BOTTOM - at, (int)(i % CHART_COLOURS));
+            put_text(p, text_of(names[i]));
+            put(p, ": %.4f</title></rect>", value[i * groups + g]);
+        }
+        put(p, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">", left + 0.4 * room, HEIGHT - BOTTOM + 16);
+        put_text(p, text_of(group[g]));
+        put(p, "</text>");
+    }
+    put_labels(p, c, width);
+}
+
+void put_bars(Page *p, const Chart *c, const char *const *names, size_t n, const char *const *group, size_t groups,
+              const double *value)
+{
+    draw_bars(p, c, names, n, group, groups, value, WIDE);
+    draw_bars(p, c, names, n, group, groups, value, NARROW);
+    put(p, "<div class=\"legend\">");
+    for (size_t i = 0; i < n; i++)
+        put_key(p, names[i], (int)i);
+    put(p, "</div>\n");
+}

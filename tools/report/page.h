@@ -1,0 +1,47 @@
+/* tools/report/page.h: one self-contained HTML page: text, tables, SVG charts and thumbnails. Writing is sticky: after a failure every call does
+ * nothing, and page_close says what went wrong. */
+#ifndef SAPOR_PAGE_H
+#define SAPOR_PAGE_H
+
+#include "base/base.h"
+
+typedef struct Page {
+    Out *out; /* NULL: failed */
+    const Heap *heap;
+    Error *e;
+} Page;
+
+/* Opens PATH with the head of a page: style sheet for light and dark, phone and desktop. */
+bool page_open(Page *p, const char *path, const char *title, const Heap *heap, Error *e);
+bool page_close(Page *p);                                     /* the file appears, or nothing does */
+void put(Page *p, const char *format, ...) PRINTF_LIKE(2, 3); /* as it is */
+void put_text(Page *p, Text text);                            /* escaped */
+
+/* ---- charts (chart.c) ---------------------------------------------------------------------------------------------------- */
+
+typedef struct Series {
+    const char *name;
+    size_t n;
+    const double *x, *y;       /* [n] */
+    const char *const *labels; /* [n]: dots with names instead of a line; or NULL */
+    int colour;                /* a number of the style sheet's palette */
+} Series;
+typedef struct Chart {
+    const char *about; /* what it shows, for those who cannot see it */
+    const char *x_label, *y_label;
+    bool log_x, log_y;
+} Chart;
+enum { CHART_COLOURS = 8 }; /* of the palette; higher numbers begin again */
+void put_chart(Page *p, const Chart *c, const Series *s, size_t n);
+/* Bars with a legend: value[s * groups + g] of series s, coloured by its number, in group g. */
+void put_bars(Page *p, const Chart *c, const char *const *names, size_t n, const char *const *group, size_t groups,
+              const double *value);
+void put_legend(Page *p, const Series *s, size_t n);
+
+/* ---- pictures (thumbnail.c) -------------------------------------------------------------------------------------------------- */
+
+enum { THUMBNAIL = 64 }; /* pixels of the longer side */
+/* A style rule that shows the picture on elements of class pN. False, and no rule, where it cannot be read. */
+bool put_thumbnail(Page *p, const char *path, int64_t number);
+
+#endif

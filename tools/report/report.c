@@ -1,0 +1,228 @@
+/* tools/report/report.c: sapor report RUN... -o FILE.html: finished runs and their data read, the page put together. */
+#include "tools/report/report_parts.h"
+
+#include "tools/ducho/extract.h"
+
+const Option report_options[] = {
+    {"out", 'o', "FILE", "the page (default report.html)"},
+    {"title", 0, "TEXT", "its heading"},
+    {"items", 0, "FILE", "table with a column `item` and one of titles"},
+    {"text-column", 0, "NAME", "the column of titles (default title)"},
+    {"pictures", 0, "DIR", "folder of <item>.jpg, .png or .webp"},
+    {"stages", 0, "FILE", "table with the columns stage, seconds, MB"},
+    {"ops", 0, "FILE", "what train or encode printed with --json --profile, for the roofline"},
+    {NULL, 0, NULL, NULL},
+};
+
+/* ---- reading ------------------------------------------------------------------------------------------------------------- */
+
+typedef struct Curve {
+    Contender *run;
+    Arena *arena;
+    size_t room, room2;
+} Curve;
+
+static bool add_point(void *arg, double epoch, double figure, Error *e)
+{
+    Curve *c = arg;
+    Contender *run = c->run;
+    size_t n = run->points;
+    if ((n == c->room && !(run->epoch = arena_grow(c->arena, run->epoch, n, &c->room, sizeof *run->epoch, e))) ||
+        (n == c->room2 && !(run->curve = arena_grow(c->arena, run->curve, n, &c->room2, sizeof *run->curve, e))))
+        return false;
+    run->epoch[n] = epoch;
+    run->curve[n] = figure;
+    run->points++;
+    return true;
+}
+
+/* Epoch and the curve's metric on validation data; a run without a validation part has no such column. */
+static bool read_history(Report *r, Contender *run, Error *e)
+{
+    Arena *a = r->c->arena;
+    const char *path = path_join(a, run->folder, "history.tsv", e), *column = arena_printf(a, e, "valid %s", r->metric);
+    Curve c = {run, a, 0, 0};
+    Text history;
+    if (!path || !column || !file_exists(path))
+        return e->code == SP_OK;
+    return file_read(&history, a, path, 0, e) && history_read(history, path, column, add_point, &c, e);
+}
+
+static bool read_run(Report *r, Contender *run, const char *folder, Error *e)
+{
+    *run = (Contender){.folder = folder, .features = "-"};
+    RunResult result;
+    if (!run_config_read(&run->config, folder, r->c->arena, e) ||
+        !run_result_read(&result, &run->config, folder, r->c->arena, e))
+        return false;
+    const DataConfig *d = &run->config.train.data;
+    run->result = result.object;
+    run->name = run->config.kind->name;
+    if (!d->train || !d->test)
+        return fail(e, SP_FORMAT, "%s: names no train or no test file; a report needs a run with a test part",
+                    run->config.path);
+    for (size_t i = 0; i < d->feature_count; i++) {
+        int n = (int)(strchr(d->features[i], '=') - d->features[i]);
+        run->features = i ? arena_printf(r->c->arena, e, "%s, %.*s", run->features, n, d->features[i])
+                          : arena_printf(r->c->arena, e, "%.*s", n, d->features[i]);
+        if (!run->features)
+            return false;
+    }
+    return read_history(r, run, e);
+}
+
+/* The data of the run with the most modalities stands for all. */
+static bool read_data(Report *r, Error *e)
+{
+    const Contender *with = &r->run[0];
+    Arena *a = r->c->arena;
+    for (size_t i = 0; i < r->runs; i++) {
+        const Contender *run = &r->run[i];
+        const DataConfig *own = &run->config.train.data, *most = &with->config.train.data;
+        if (strcmp(own->train, most->train) || strcmp(own->test, most->test))
+            return fail(e, SP_USAGE, "%s and %s are of different data; make a report of each", with->folder, run->folder);
+        if (own->protocol != most->protocol)
+            return fail(e, SP_USAGE, "%s is of protocol %s and %s of %s, whose figures differ; make a report of each",
+                        with->folder, protocol_names[most->protocol], run->folder, protocol_names[own->protocol]);
+        if (own->feature_count > most->feature_count)
+            with = run;
+    }
+    if (!dataset_load(&r->data, &with->config.train.data, a, e))
+        return false;
+    const DataSet *s = &r->data;
+    r->judged = NEW(a, int32_t, s->U, e);
+    r->judged_name = NEW(a, Text, s->U, e);
+    r->count = NEW(a, int64_t, s->I, e);
+    r->title = NEW(a, Text, s->I, e);
+    r->pictured = NEW(a, bool, s->I, e);
+    if (e->code != SP_OK)
+        return false;
+    for (int64_t u = 0; u < s->U; u++)
+        if (s->test.start && s->test.start[u + 1] > s->test.start[u]) {
+            r->judged[r->judged_count] = (int32_t)u;
+            r->judged_name[r->judged_count++] = text_index_at(s->users, u);
+        }
+    for (int64_t i = 0; i < s->train.count; i++)
+        r->count[s->train.item[i]]++;
+    return r->judged_count > 0 || fail(e, SP_FORMAT, "%s: no user has a test item", with->folder);
+}
+
+static bool read_titles(Report *r, Error *e)
+{
+    Input *rows;
+    size_t n;
+    if (!r->config->items)
+        return true;
+    if (!table_read(&rows, &n, r->config->items, "item", r->config->text_column, r->c->arena, e))
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        int64_t item = text_index_find(r->data.items, text_of(rows[i].name));
+        if (item >= 0 && item < r->data.I)
+            r->title[item] = rows[i].text;
+    }
+    return true;
+}
+
+typedef struct Listing {
+    const Report *r;
+    int32_t *next;
+} Listing;
+
+static bool take_list(void *arg, Text user, int64_t k, const Text *items, const float *scores, Error *e)
+{
+    Listing *l = arg;
+    (void)user, (void)scores, (void)e;
+    for (int64_t i = 0; i < K; i++) {
+        int64_t item = i < k ? text_index_find(l->r->data.items, items[i]) : -1;
+        l->next[i] = item < l->r->data.I ? (int32_t)item : -1;
+    }
+    l->next += K;
+    return true;
+}
+
+static bool read_lists(Report *r, Contender *run, const Device *d, Error *e)
+{
+    Trained *t = trained_open(d, run->folder, false, e);
+    Listing l = {r, run->top = NEW(r->c->arena, int32_t, r->judged_count * K, e)};
+    bool ok = t && l.next && trained_recommend(t, r->judged_name, (size_t)r->judged_count, K, take_list, &l, e);
+    trained_close(t);
+    return ok;
+}
+
+/* ---- all together --------------------------------------------------------------------------------------------------------- */
+
+static bool write_sections(Report *r, Error *e)
+{
+    Page *p = &r->page;
+    put(p, "<h1>");
+    put_text(p, text_of(r->config->title));
+    put(p, "</h1>\n");
+    if (r->config->about) {
+        put(p, "<p>");
+        put_text(p, text_of(r->config->about));
+        put(p, "</p>\n");
+    }
+    put_figures(r);
+    put_users(r);
+    put_neighbours(r);
+    if (!put_popularity(r, e))
+        return false;
+    put_curves(r);
+    if (!put_stages(r, e) || !put_roofline(r, e))
+        return false;
+    put(p, "<p><small>Written by sapor " SAPOR_VERSION ".</small></p>\n");
+    return true;
+}
+
+bool report_write(Context *c, const ReportConfig *config, Error *e)
+{
+    Report r = {.c = c, .config = config, .runs = config->run_count};
+    const Device *d = context_device(c, e);
+    if (config->run_count > MANY_RUNS)
+        return fail(e, SP_USAGE, "report: %zu runs are more than a page holds (%d)", config->run_count, MANY_RUNS);
+    if (!d || !(r.run = NEW(c->arena, Contender, r.runs, e)) || !(r.metric = arena_printf(c->arena, e, "Recall@%d", K)))
+        return false;
+    for (size_t i = 0; i < r.runs; i++)
+        if (!read_run(&r, &r.run[i], config->runs[i], e))
+            return false;
+    bool ok = read_data(&r, e) && read_titles(&r, e);
+    for (size_t i = 0; ok && i < r.runs; i++)
+        ok = read_lists(&r, &r.run[i], d, e);
+    ok = ok && page_open(&r.page, config->out, config->title, c->heap, e);
+    if (ok && (!write_sections(&r, e) || e->code != SP_OK)) {
+        out_discard(r.page.out);
+        ok = false;
+    } else if (ok) {
+        ok = page_close(&r.page);
+    }
+    dataset_close(&r.data);
+    return ok;
+}
+
+bool report_command(Context *c, Error *e)
+{
+    ReportConfig r = {.title = option_text(c, "title"),
+                      .runs = c->args,
+                      .run_count = c->arg_count,
+                      .out = option_text(c, "out"),
+                      .items = option_text(c, "items"),
+                      .text_column = option_text(c, "text-column"),
+                      .pictures = option_text(c, "pictures"),
+                      .stages = option_text(c, "stages"),
+                      .ops = option_text(c, "ops")};
+    r.title = r.title ? r.title : "What was recommended, and how well";
+    r.out = r.out ? r.out : "report.html";
+    r.text_column = r.text_column ? r.text_column : "title";
+    if (r.pictures && !folder_exists(r.pictures))
+        return fail(e, SP_IO, "%s: there is no such folder of pictures", r.pictures);
+    if (!report_write(c, &r, e))
+        return false;
+    if (c->json) {
+        printf("{\"event\":\"result\",\"page\":");
+        json_print_string(stdout, text_of(r.out));
+        printf("}\n");
+    } else if (!c->quiet) {
+        fprintf(stderr, "%s\n", r.out);
+    }
+    return true;
+}

@@ -1,0 +1,179 @@
+/* tools/report/report_items.c: what users liked and models recommend, and which items the features say are alike, as pictures or titles. */
+#include "tools/report/report_parts.h"
+
+#include <math.h>
+
+enum { SHOWN = 6, USERS = 4, NEIGHBOURS = 4 };
+
+static void want_picture(Report *r, int64_t item)
+{
+    static const char *const ENDS[] = {"jpg", "png", "webp", "jpeg"};
+    if (item < 0 || item >= r->data.I || r->pictured[item] || !r->config->pictures)
+        return;
+    for (size_t i = 0; i < COUNT(ENDS) && !r->pictured[item]; i++) {
+        Error ignored = {0};
+        Text id = text_index_at(r->data.items, item);
+        const char *path = arena_printf(r->c->arena, &ignored, "%s/%.*s.%s", r->config->pictures, (int)id.n, id.p, ENDS[i]);
+        if (path && file_exists(path))
+            r->pictured[item] = put_thumbnail(&r->page, path, item);
+    }
+}
+
+/* Its title, or its id; of a long one the beginning. */
+static Text title_of(const Report *r, int64_t item)
+{
+    enum { MOST = 80 };
+    Text title = r->title[item].n ? r->title[item] : text_index_at(r->data.items, item);
+    if (title.n > MOST) /* not inside a character */
+        for (title.n = MOST; title.n && ((unsigned char)title.p[title.n] & 0xc0) == 0x80;)
+            title.n--;
+    return title;
+}
+
+/* A picture with its title for a label; where there is none the whole title. */
+static void put_item(Report *r, int64_t item, bool hit)
+{
+    Page *p = &r->page;
+    Text title = title_of(r, item);
+    const char *frame = hit ? " hit" : "";
+    if (r->pictured[item]) {
+        put(p, "<li class=\"pic p%lld%s\" role=\"img\" aria-label=\"", (long long)item, frame);
+        put_text(p, title);
+        put(p, "\" title=\"");
+        put_text(p, title);
+        put(p, "\">");
+    } else {
+        put(p, "<li class=\"title%s\">", frame);
+        put_text(p, title);
+    }
+    put(p, "</li>");
+}
+
+static void begin_row(Report *r, const char *name)
+{
+    put(&r->page, "<div class=\"row%s\"><b>", r->config->pictures ? "" : " list");
+    put_text(&r->page, text_of(name));
+    put(&r->page, "</b><ol>");
+}
+
+static bool in_test(const Report *r, int32_t user, int32_t item)
+{
+    const Pairs *t = &r->data.test;
+    for (int64_t i = t->start[user]; i < t->start[user + 1]; i++)
+        if (t->item[i] == item)
+            return true;
+    return false;
+}
+
+static int64_t shown_user(const Report *r, int i)
+{
+    return r->judged_count * (2 * i + 1) / (2 * USERS);
+}
+
+/* A few users, evenly spaced: nobody chose them. */
+void put_users(Report *r)
+{
+    Page *p = &r->page;
+    const Pairs *train = &r->data.train;
+    put(p, "<style>\n");
+    for (int i = 0; i < USERS; i++) {
+        int64_t at = shown_user(r, i), user = r->judged[at];
+        for (int64_t k = train->start[user]; k < MIN(train->start[user + 1], train->start[user] + SHOWN); k++)
+            want_picture(r, train->item[k]);
+        for (size_t m = 0; m < r->runs; m++)
+            for (int k = 0; k < SHOWN; k++)
+                want_picture(r, r->run[m].top[at * K + k]);
+    }
+    put(p, "</style>\n<h2>What users liked, and what is recommended to them</h2>\n<p class=\"soft\">Users evenly spaced in "
+           "the list. Framed in green: held out, and "
+           "found.</p>\n<div class=\"cards\">\n");
+    for (int i = 0; i < USERS && i < r->judged_count; i++) {
+        int64_t at = shown_user(r, i);
+        int32_t user = r->judged[at];
+        put(p, "<div class=\"card\"><h3>user ");
+        put_text(p, r->judged_name[at]);
+        put(p, "</h3>\n");
+        begin_row(r, "liked");
+        for (int64_t k = train->start[user]; k < MIN(train->start[user + 1], train->start[user] + SHOWN); k++)
+            put_item(r, train->item[k], false);
+        put(p, "</ol></div>\n");
+        for (size_t m = 0; m < r->runs; m++) {
+            begin_row(r, r->run[m].name);
+            for (int k = 0; k < SHOWN; k++) {
+                int32_t item = r->run[m].top[at * K + k];
+                if (item >= 0)
+                    put_item(r, item, in_test(r, user, item));
+            }
+            put(p, "</ol></div>\n");
+        }
+        put(p, "</div>\n");
+    }
+    put(p, "</div>\n");
+}
+
+/* The items most alike by cosine; best[0] is the item itself or its like. */
+static void nearest(const Report *r, const Feature *f, int64_t item, int64_t best[SHOWN])
+{
+    double score[SHOWN], own = 0;
+    const float *x = f->data + item * f->D;
+    for (int64_t d = 0; d < f->D; d++)
+        own += (double)x[d] * x[d];
+    for (int k = 0; k < SHOWN; k++)
+        score[k] = -INFINITY, best[k] = -1;
+    for (int64_t i = 0; i < r->data.I; i++) {
+        double dot = 0, length = 0;
+        const float *y = f->data + i * f->D;
+        for (int64_t d = 0; d < f->D; d++) {
+            dot += (double)x[d] * y[d];
+            length += (double)y[d] * y[d];
+        }
+        double s = i == item ? -INFINITY : own > 0 && length > 0 ? dot / sqrt(own * length) : 0;
+        int at = SHOWN;
+        while (at > 0 && s > score[at - 1])
+            at--;
+        for (int k = SHOWN - 1; k > at; k--)
+            score[k] = score[k - 1], best[k] = best[k - 1];
+        if (at < SHOWN)
+            score[at] = s, best[at] = i;
+    }
+}
+
+void put_neighbours(Report *r)
+{
+    Page *p = &r->page;
+    const DataSet *d = &r->data;
+    if (!d->feature_count)
+        return;
+    int64_t(*best)[SHOWN] = arena_alloc(r->c->arena, (size_t)NEIGHBOURS * d->feature_count, sizeof *best, p->e);
+    if (!best)
+        return;
+    put(p, "<style>\n");
+    for (int n = 0; n < NEIGHBOURS; n++)
+        for (size_t f = 0; f < d->feature_count; f++) {
+            int64_t item = d->I * (2 * n + 1) / (2 * NEIGHBOURS), *list = best[(size_t)n * d->feature_count + f];
+            nearest(r, &d->features[f], item, list);
+            want_picture(r, item);
+            for (int k = 0; k < SHOWN; k++)
+                want_picture(r, list[k]);
+        }
+    put(p, "</style>\n<h2>What the features say is alike</h2>\n<p class=\"soft\">Nearest neighbours by cosine, each "
+           "modality by itself.</p>\n<div class=\"cards\">\n");
+    for (int n = 0; n < NEIGHBOURS; n++) {
+        int64_t item = d->I * (2 * n + 1) / (2 * NEIGHBOURS);
+        put(p, "<div class=\"card\"><h3>");
+        put_text(p, title_of(r, item));
+        put(p, "</h3>");
+        begin_row(r, "item");
+        put_item(r, item, false);
+        put(p, "</ol></div>\n");
+        for (size_t f = 0; f < d->feature_count; f++) {
+            begin_row(r, d->features[f].name);
+            for (int k = 0; k < SHOWN; k++)
+                if (best[(size_t)n * d->feature_count + f][k] >= 0)
+                    put_item(r, best[(size_t)n * d->feature_count + f][k], false);
+            put(p, "</ol></div>\n");
+        }
+        put(p, "</div>\n");
+    }
+    put(p, "</div>\n");
+}
