@@ -64,19 +64,19 @@ FEATURES := $(foreach p,$(PRODUCT_LIBS),-DHAVE_$(shell echo $(p) | sed 's/^lib//
 # ---- what is built from what -----------------------------------------------------------------------------------------
 FOLDERS = base weights tokenizers nn extractors extractors/media extractors/models recsys recsys/data recsys/models recsys/train kernels
 LIB_SRC := sapor.c $(wildcard $(addsuffix /*.c,$(FOLDERS)))
-CPU_SRC := $(wildcard kernels/cpu/*.c)
+CPU_SRC := $(wildcard kernels/cpu/*.c kernels/cpu/*/*.c)
 # -O3 where it pays; elsewhere it adds 250 KB of unrolled tails.
-UNROLLED = tile dots gemm conv
+UNROLLED = gemm/tile gemm/dots gemm/gemm conv
 # MINIMAL does not train the encoders of the demo: tools/demo/demo.h
 TOOL_SRC := $(filter-out $(if $(call on,$(MINIMAL)),tools/demo/demo_encoder.c),$(wildcard tools/*.c tools/*/*.c))
 # The same kernel sources once a level of instructions; kernels/dispatch.c names the levels.
 ifeq ($(MACHINE),x86_64)
 LEVELS = baseline avx2 $(if $(call on,$(MINIMAL)),,avx512)
 # The baseline is for processors without AVX2: what waits for memory there is made small.
-SMALL_baseline = elementwise loss norm optim rows sparse topk
+SMALL_baseline = elementwise gather loss norm optim sparse topk
 FLAGS_avx2 = -mavx2 -mfma -mf16c
-FLAGS_avx512_dots = -mavx512vnni -mavx512bf16
-FLAGS_avx512_amx = -mamx-tile -mamx-bf16 -mamx-int8
+FLAGS_avx512_gemm/dots = -mavx512vnni -mavx512bf16
+FLAGS_avx512_gemm/amx = -mamx-tile -mamx-bf16 -mamx-int8
 FLAGS_avx512 = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mprefer-vector-width=512
 else
 LEVELS = baseline
@@ -99,7 +99,7 @@ stamp = @mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$(1))' | cmp -s - $@ || p
 $(BUILD)/flags: FORCE
 	@$(if $(strip $(REQUIRED)),echo 'make: nothing was compiled: a package is missing: $(strip $(REQUIRED)) (its name in Debian and Ubuntu)' >&2; \
 	    echo 'make: $(if $(CROSS),as root: dpkg --add-architecture $(FOREIGN); apt-get update; apt-get install $(strip $(REQUIRED)),`make deps$(if $(call on,$(MINIMAL)), MINIMAL=1)` gets it)' >&2; false)
-	$(call stamp,$(COMPILE) $(foreach l,$(LEVELS),$(FLAGS_$(l)) $(FLAGS_$(l)_dots) $(FLAGS_$(l)_amx)) -O3: $(UNROLLED) -Os: $(SMALL_baseline))
+	$(call stamp,$(COMPILE) $(foreach l,$(LEVELS),$(FLAGS_$(l)) $(FLAGS_$(l)_gemm/dots) $(FLAGS_$(l)_gemm/amx)) -O3: $(UNROLLED) -Os: $(SMALL_baseline))
 $(BUILD)/objects: FORCE
 	$(call stamp,$(LIB_OBJ) $(TOOL_OBJ) $(LINK) $(DEP_LIBS))
 
@@ -254,7 +254,7 @@ $(BUILD)/fuzz/%: tests/fuzz/%_fuzz.c tests/fuzz/fuzz.h $(BUILD)/commands.a $(BUI
 	@mkdir -p $(@D)
 	$(COMPILE) -fsanitize=fuzzer $< $(BUILD)/commands.a $(BUILD)/internal.a -o $@ $(DEP_LIBS)
 #: make lint         clang-format (nothing is changed), clang-tidy, cppcheck
-SOURCES = $(wildcard *.h $(foreach d,$(FOLDERS) kernels/cpu tools $(patsubst %/,%,$(wildcard tools/*/)) tests tests/cases tests/fuzz tests/hostile bench bench/ladder $(LADDERS:%=bench/ladder/%) examples,$(d)/*.[ch]))
+SOURCES = $(wildcard *.h $(foreach d,$(FOLDERS) kernels/cpu kernels/cpu/gemm tools $(patsubst %/,%,$(wildcard tools/*/)) tests tests/cases tests/fuzz tests/hostile bench bench/ladder $(LADDERS:%=bench/ladder/%) examples,$(d)/*.[ch]))
 lint:
 	@tests/lint.sh $(COMPILE) -- $(SOURCES)
 #: make format       clang-format, in place; FILES= for some only

@@ -175,7 +175,7 @@ typedef struct Kernels {
     void (*copy)(const Run *, void *to, const void *from, size_t bytes);
     void (*zero)(const Run *, void *p, size_t bytes);
 
-    /* dense (gemm.c). The packed form is opaque and belongs to this level. */
+    /* dense (gemm/gemm.c). The packed form is opaque and belongs to this level. */
     bool (*gemm_packs)(Pack); /* whether this level, on this processor, does */
     size_t (*gemm_pack_bytes)(Pack, int64_t K, int64_t N);
     void (*gemm_pack)(const Run *, Pack, int64_t K, int64_t N, const float *B, int64_t b_row, int64_t b_col, void *packed);
@@ -240,7 +240,7 @@ typedef struct Kernels {
     void (*sum)(const Run *, int64_t n, const float *x, float *out);
     void (*sum_squares)(const Run *, int64_t n, const float *x, float *out);
 
-    /* rows by index (rows.c) */
+    /* rows by index (gather.c) */
     /* y[i,:] = beta y[i,:] + table[ids[i],:]; id < 0 counts as a row of zeros */
     void (*gather)(const Run *, int64_t n, int64_t D, const float *table, const int32_t *ids, float beta, float *y);
     /* y[to ? to[s] : s, :] = beta y + scale sum over j in [start[s], start[s+1]) of x[order ? order[j] : j, :]; each sum in order of j */

@@ -11,7 +11,7 @@ shift
 sources=("$@")
 c_files=() kernels=() tests=()
 for f in "${sources[@]}"; do
-    case $f in kernels/cpu/*.c | bench/ladder/*/*.c) kernels+=("$f") ;; tests/*.c) tests+=("$f") ;; *.c) c_files+=("$f") ;; esac
+    case $f in kernels/cpu/*.c | kernels/cpu/*/*.c | bench/ladder/*/*.c) kernels+=("$f") ;; tests/*.c) tests+=("$f") ;; *.c) c_files+=("$f") ;; esac
 done
 status=0
 tool() { # NAME: the command, or nothing and a line

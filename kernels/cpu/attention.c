@@ -4,7 +4,7 @@
 #include <math.h>
 
 #include "kernels/cpu/loops.h"
-#include "kernels/cpu/tile.h"
+#include "kernels/cpu/gemm/tile.h"
 
 enum { KEYS = 256, SCORE_LD = KEYS + 16 /* rows a power of two apart would share cache sets */ };
 

@@ -6,7 +6,7 @@
 
 enum {
     BAND = 1 << 16, /* floats of padded input that a task copies: half a second-level cache */
-    K_STEP = 384,   /* as in gemm.c */
+    K_STEP = 384,   /* as in gemm/gemm.c */
     N_BLOCK = 320,
     PIXELS = 4 /* of a depthwise step */
 };

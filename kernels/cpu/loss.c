@@ -1,5 +1,5 @@
 /* Losses over a batch. */
-#include "kernels/cpu/row.h"
+#include "kernels/cpu/row_sum.h"
 
 /* ---- BPR: a user's rows against those of a wanted item and of another, in one pass each way -------------------------------------------- */
 

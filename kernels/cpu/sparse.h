@@ -2,7 +2,7 @@
 #ifndef SAPOR_CPU_SPARSE_H
 #define SAPOR_CPU_SPARSE_H
 
-#include "kernels/cpu/row.h"
+#include "kernels/cpu/row_sum.h"
 
 /* For each row r: y[to ? to[r] : r, :] = alpha row_scale[r] sum over e of w(e) x[c(e), :] + beta y, with c(e) = col ? col[e] : e and
  * w(e) = val[at ? at[e] : e] col_scale[c(e)]; NULL stands for ones. The sum runs from the first entry to the last. */

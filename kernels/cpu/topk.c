@@ -6,7 +6,7 @@
  * sorting is stable, so an equal score never passes an earlier one: ties stay with the lower id. Where the list is still empty a floor is
  * found first: the k-th largest of the maxima of 4 k groups or more is at most the k-th largest score, and not much less. */
 #include "kernels/cpu/loops.h"
-#include "kernels/cpu/tile.h"
+#include "kernels/cpu/gemm/tile.h"
 
 static const float LOWEST = -__builtin_inff();
 

@@ -2,7 +2,7 @@
 #ifndef SAPOR_WINOGRAD_H
 #define SAPOR_WINOGRAD_H
 
-#include "kernels/cpu/tile.h"
+#include "kernels/cpu/gemm/tile.h"
 
 bool K(winograd_takes)(const Conv *c); /* by kernel, stride, groups, C and O: what is known when weights are packed */
 size_t K(winograd_pack_bytes)(const Conv *c);

@@ -1,9 +1,9 @@
-/* kernels/cpu/tile_body.h: the register tile, inlined where its numbers of rows and vectors are constants: tile.c where A is
+/* kernels/cpu/gemm/tile_body.h: the register tile, inlined where its numbers of rows and vectors are constants: tile.c where A is
  * float32, dots.c for what lies several to a 32-bit unit. */
 #ifndef SAPOR_TILE_BODY_H
 #define SAPOR_TILE_BODY_H
 
-#include "kernels/cpu/tile.h"
+#include "kernels/cpu/gemm/tile.h"
 
 enum { VECS_MAX = 2 * TILE_PANELS_MAX };
 

@@ -1,4 +1,4 @@
-/* kernels/cpu/narrow.h: packed weights of 16 and 8 bits. Panels of TILE_COLS columns as in float32, of
+/* kernels/cpu/gemm/narrow.h: packed weights of 16 and 8 bits. Panels of TILE_COLS columns as in float32, of
  *   F16, BF16      [K, TILE_COLS] 16-bit numbers
  *   BF16_DOTS      [units, TILE_COLS] pairs: rows 2u (low half) and 2u + 1 of B
  *   INT8           [units, TILE_COLS] of four signed bytes; behind the panels scale [N'] and sum [N'], N' = whole panels:
@@ -8,7 +8,7 @@
 #ifndef SAPOR_NARROW_H
 #define SAPOR_NARROW_H
 
-#include "kernels/cpu/tile.h"
+#include "kernels/cpu/gemm/tile.h"
 
 static inline Pack pack_of(const Gemm *g)
 {

@@ -3,7 +3,7 @@
  * with their roles turned: the panel of A (TILE_ROWS x K_STEP) sits in the first level, B streams. docs/kernels/gemm.md tells the story.
  *
  * Blocks depend on the shape and the threads; bits do not (tile.h). */
-#include "kernels/cpu/narrow.h"
+#include "kernels/cpu/gemm/narrow.h"
 
 enum {
     K_STEP = 384,             /* A's panel: 21 KB of the first level */

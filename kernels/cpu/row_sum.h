@@ -1,6 +1,6 @@
-/* kernels/cpu/row.h: one row of C numbers. Its sum runs in four vectors and then by halves: an order that C alone decides. */
-#ifndef SAPOR_ROW_H
-#define SAPOR_ROW_H
+/* kernels/cpu/row_sum.h: one row of C numbers. Its sum runs in four vectors and then by halves: an order that C alone decides. */
+#ifndef SAPOR_ROW_SUM_H
+#define SAPOR_ROW_SUM_H
 
 #include "kernels/cpu/loops.h"
 

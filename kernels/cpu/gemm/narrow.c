@@ -1,5 +1,5 @@
 /* Weights packed into 16 and 8 bits, and back: see narrow.h. */
-#include "kernels/cpu/narrow.h"
+#include "kernels/cpu/gemm/narrow.h"
 
 enum { CHUNK = 64 }; /* rows of a panel that wait as float32 */
 

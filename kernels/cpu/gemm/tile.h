@@ -1,4 +1,4 @@
-/* kernels/cpu/tile.h: the register tile under gemm, convolution and attention. See docs/kernels/gemm.md.
+/* kernels/cpu/gemm/tile.h: the register tile under gemm, convolution and attention. See docs/kernels/gemm.md.
  *
  * A tile is up to TILE_ROWS rows by some vectors of C. Each element is one chain of multiply-adds from zero, k = 0, 1, 2, ..., added
  * to C at its end: the same bits whatever tile, block or thread it falls into. Whoever cuts a long K does so by K alone; short

@@ -1,5 +1,5 @@
 /* The register tile: see tile.h. One inlined body; a table holds it for every number of rows and vectors. */
-#include "kernels/cpu/tile_body.h"
+#include "kernels/cpu/gemm/tile_body.h"
 
 #define BY_ROW(rows)                                                                                                        \
     TILE(rows, by_row_1, 1, false, UNIT_F32)                                                                                \
