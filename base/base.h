@@ -22,7 +22,7 @@ typedef sp_allocator Heap;
 /* Before a loop over vectors that are to stay in registers: its count is a constant where it is inlined, and no copy of it may loop. */
 #if !defined(__clang__)
 #define UNROLL _Pragma("GCC unroll 16")
-#elif __has_feature(address_sanitizer) /* an array will do: unrolled, kernels/cpu/gemm/tile.c takes its compiler six minutes */
+#elif __has_feature(address_sanitizer) /* an array will do: unrolled, gemm/tile.c takes its compiler six minutes */
 #define UNROLL
 #else
 #define UNROLL _Pragma("clang loop unroll(full)")

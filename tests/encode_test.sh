@@ -78,7 +78,7 @@ for row in 0 2 3; do
 done >list.differ
 [ ! -s list.differ ]
 ok $? 'rows are those of a run without damage'
-right 'through an encoder' encode "$root/encoders/demo/vision" pictures -o vision.npy --batch 2 --quiet
+right 'through an encoder' encode "$root/share/encoders/demo/vision" pictures -o vision.npy --batch 2 --quiet
 same 'a batch around a damaged picture' vision.ids.txt a d e
 rm pictures/b.png pictures/c.jpg
 right 'encode when all can be read' encode colour-statistics pictures -o some.npy --quiet

@@ -98,7 +98,7 @@ check 'quiet: results only' "$(quiet 0 split ratings.tsv --out parts --test-rati
     quiet 6 recommend run -k 3 --users u1,u2
     quiet any evaluate recs.tsv --test parts/test.tsv
     quiet 0 encode word-statistics texts.txt -o texts.npy
-    quiet 2 tokenize "$root/encoders/demo/text" texts.txt
+    quiet 2 tokenize "$root/share/encoders/demo/text" texts.txt
     quiet 0 report run -o page.html
     quiet any models
     quiet any info
@@ -113,7 +113,7 @@ check "docs/formats.md has every event and key of --json" "$({
     "$sapor" recommend run -k 1 -o recs1.tsv --json -q
     "$sapor" encode word-statistics texts.txt -o texts.npy --json -q
     "$sapor" nearest texts.npy --id 1 --json -q
-    "$sapor" tokenize "$root/encoders/demo/text" texts.txt --json --tokens
+    "$sapor" tokenize "$root/share/encoders/demo/text" texts.txt --json --tokens
     "$sapor" report run -o page.html --json
 } >lines
     grep -oE '"[a-z_]+":' lines | tr -d '":' | sort -u | grep -vxE 'event|lr|instructions|cycles|cache_.*' | while read -r key; do

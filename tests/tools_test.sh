@@ -377,16 +377,16 @@ ok $? 'a full disk behind standard output'
 # ---- profile and trace ---------------------------------------------------------------------------------------------------
 mkdir some
 for name in L P RGB RGBA LA; do cp "$root/tests/golden/images/$name.png" some; done
-wrong 1 'no convolutions that go by Winograd' 'squares for a model of texts' encode "$root/encoders/demo/text" texts.txt -o other.npy --winograd 6
-wrong 1 'no convolutions that go by Winograd' 'squares for a model without them' encode "$root/encoders/demo/vision" some -o other.npy --winograd 6
-right 'encode with a profile' encode "$root/encoders/demo/vision" some -o seen.npy --profile --quiet
+wrong 1 'no convolutions that go by Winograd' 'squares for a model of texts' encode "$root/share/encoders/demo/text" texts.txt -o other.npy --winograd 6
+wrong 1 'no convolutions that go by Winograd' 'squares for a model without them' encode "$root/share/encoders/demo/vision" some -o other.npy --winograd 6
+right 'encode with a profile' encode "$root/share/encoders/demo/vision" some -o seen.npy --profile --quiet
 [ "$(wc -L <err)" -le 100 ] && grep -q '^op .* calls .*ms .*GFLOP/s .*GB/s .*% of peak .*MB$' err && grep -q '^decode ' err &&
     grep -q '^open model ' err && grep -q '^hardware counters: ' err
 ok $? 'a profile has every column, in 100, and says what counters there are'
 right 'bench with a trace' bench gemm --shape 197x768x3072 --seconds 0.2 --threads 2 --trace trace.json
 grep -q '"thread_name".*"worker 1"' trace.json && grep -q '"cat":"tasks"' trace.json && grep -q '"cat":"wait"' trace.json
 ok $? 'a trace shows threads, their tasks and waits'
-right 'tokenize with a profile' tokenize "$root/encoders/demo/text" "$root/README.md" --profile --json
+right 'tokenize with a profile' tokenize "$root/share/encoders/demo/text" "$root/README.md" --profile --json
 says '{"event":"profile","op":"tokenize","calls":1,' 'a command without ops is one itself'
 says '{"event":"counters",' 'counters in JSON'
 
@@ -430,7 +430,7 @@ wrong 1 'bad.json:1: a line of' 'bench against lines of other types' bench gemm 
 printf '[]\n\n7\n' >bad.json
 wrong 1 'bad.json: no figures' 'bench against no figures' bench gemm --against bad.json
 wrong 1 'absent.json' 'bench against a file that is not there' bench gemm --against absent.json
-right 'bench tokenizer' bench tokenizer "$root/encoders/demo/text" --seconds 0.001 --threads 1 --json
+right 'bench tokenizer' bench tokenizer "$root/share/encoders/demo/text" --seconds 0.001 --threads 1 --json
 says '"bench":"tokenizer".*"mbs":.*"items_per_second":' 'tokens and bytes a second'
 right 'bench image' bench image "$root/tests/golden/images/P.png" --seconds 0.001 --threads 1 --json
 says '"bench":"image","shape":"whole-.*"mbs":.*"items_per_second":' 'pictures and bytes a second'

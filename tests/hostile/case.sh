@@ -1,7 +1,7 @@
 # tests/hostile/case.sh: what the rows of *.cases are written with. Read by tests/hostile.sh.
 # $D is the folder of valid data (never changed: a case copies what it changes by `take`), $E the project's tiny encoders, $G the goldens.
 D=$HOSTILE_WORK/data
-E=$HOSTILE_ROOT/encoders/demo
+E=$HOSTILE_ROOT/share/encoders/demo
 G=$HOSTILE_ROOT/tests/golden
 call=() where=
 . "$HOSTILE_ROOT/tests/hostile/places.sh"

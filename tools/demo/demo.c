@@ -39,7 +39,7 @@ static const char *inside(const Demo *d, const char *name, Error *e)
 
 const char *demo_encoder(const char *which, Arena *a, Error *e)
 {
-    static const char *const PLACES[] = {"encoders/demo", "../encoders/demo", "../share/sapor/encoders/demo"};
+    static const char *const PLACES[] = {"share/encoders/demo", "../share/encoders/demo", "../share/sapor/encoders/demo"};
     char self[4096];
     ssize_t n = readlink("/proc/self/exe", self, sizeof self);
     Text name = {self, n > 0 ? (size_t)n : 0};
