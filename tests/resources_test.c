@@ -25,7 +25,7 @@ static void json(const char *what, Bytes *b, const char *why)
     test_heap_bounded(&h, b->n);
     Arena *a = arena_new(&h.heap, 0);
     bool ok = json_parse(a, (Text){b->p, b->n}, "j", &e);
-    check(what, ok, why, &e, &h, b->n);
+    check(what, ok, why, &e, &h);
     arena_free(a);
     assert_int_equal(h.live, 0);
     *b = (Bytes){.p = b->p, .room = b->room};
@@ -61,7 +61,7 @@ static void weights(const char *what, const char *path, size_t bytes, const char
     test_heap_bounded(&h, bytes);
     Arena *a = arena_new(&h.heap, 0);
     Weights *w = weights_open(path, a, &e);
-    check(what, w, why, &e, &h, bytes);
+    check(what, w, why, &e, &h);
     weights_close(w);
     arena_free(a);
     assert_int_equal(h.live, 0);
@@ -243,7 +243,7 @@ static size_t tokenizer(const char *what, const char *path, size_t bytes, const 
     Arena *a = arena_new(&h.heap, 0);
     Tokenizer *t = tokenizer_load(path, a, &e);
     bool ok = t && (!text || tokenize(t, (Text){text->p, text->n}, 0, &ids, a, &e));
-    check(what, ok, why, &e, &h, bytes);
+    check(what, ok, why, &e, &h);
     arena_free(a);
     assert_int_equal(h.live, 0);
     return ids.count;
@@ -380,7 +380,7 @@ static void yaml(const char *what, Bytes *b, const char *why)
     Arena *a = arena_new(&h.heap, 0);
     const Yaml *root = yaml_parse(a, (Text){b->p, b->n}, "c.yml", &e);
     bool ok = root && extraction_plan(&list, &n, root, a, &e);
-    check(what, ok, why, &e, &h, b->n);
+    check(what, ok, why, &e, &h);
     arena_free(a);
     assert_int_equal(h.live, 0);
     *b = (Bytes){.p = b->p, .room = b->room};

@@ -12,14 +12,14 @@ static void interactions_of(const char *what, Bytes *b, const char *why)
     Arena *a = arena_new(&h.heap, 0);
     DataSet d;
     bool ok = dataset_load(&d, &(DataConfig){.train = path}, a, &e);
-    check(what, ok, why, &e, &h, b->n);
+    check(what, ok, why, &e, &h);
     if (ok)
         dataset_close(&d);
     arena_free(a);
     size_t counts[3];
     test_heap_bounded(&h, b->n);
     ok = split_file(path, folder, &(SplitConfig){.test_ratio = .5, .heap = &h.heap}, counts, &e);
-    check(what, ok, why, &e, &h, b->n);
+    check(what, ok, why, &e, &h);
     assert_int_equal(h.live, 0);
     *b = (Bytes){.p = b->p, .room = b->room};
 }
@@ -53,6 +53,9 @@ static void texts_of(const char *what, Bytes *b)
     Unread unread = {0};
     const char *path = put("texts", b);
     test_heap_bounded(&h, b->n);
+#ifdef __SANITIZE_ADDRESS__
+    h.most += b->n / 3 * 32; /* base/memory.c: the name of a row is aligned then, with a gap behind it */
+#endif
     Arena *a = arena_new(&h.heap, 0);
     bool ok = table_rows(&rows, &n, path, "i", "t", a, &e);
     for (size_t i = 0; ok && i < n; i++) {
@@ -61,7 +64,7 @@ static void texts_of(const char *what, Bytes *b)
         snprintf(why.message, sizeof why.message, "%s", problem ? problem : "");
         ok = !problem || unread_add(&unread, &rows[i], &why, a, &e);
     }
-    check(what, ok, NULL, &e, &h, b->n);
+    check(what, ok, NULL, &e, &h);
     arena_free(a);
     *b = (Bytes){.p = b->p, .room = b->room};
 }
