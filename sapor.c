@@ -21,7 +21,7 @@ static void *new_object(size_t bytes, const sp_allocator *memory, Error *e)
     return object;
 }
 
-/* ---- sessions ----------------------------------------------------------------------------------------------------------- */
+/* ---- sessions -------------------------------------------------------------------------------- */
 
 struct sp_session {
     Arena *arena;
@@ -65,7 +65,7 @@ void sp_session_close(sp_session *s)
     arena_free(s->arena);
 }
 
-/* ---- encoders ----------------------------------------------------------------------------------------------------------- */
+/* ---- encoders -------------------------------------------------------------------------------- */
 
 struct sp_encoder {
     Arena *arena;
@@ -169,7 +169,8 @@ static bool encode_batch(const sp_encoder *m, sp_session *s, Pictures *p, size_t
     return encode_fitted(m->encoder, s->tape, p->fitted, n, out, e);
 }
 
-bool sp_encode_image_files(const sp_encoder *m, sp_session *s, const char *const *paths, size_t n, float *out, sp_error *e)
+bool sp_encode_image_files(const sp_encoder *m, sp_session *s, const char *const *paths, size_t n, float *out,
+                           sp_error *e)
 {
     Image fitted[BATCH];
     error_clear(e);
@@ -215,8 +216,8 @@ bool sp_encode_image(const sp_encoder *m, sp_session *s, const void *data, size_
            encode_images(m->encoder, s->tape, &im, 1, out, e);
 }
 
-bool sp_encode_pixels(const sp_encoder *m, sp_session *s, const unsigned char *rgb, size_t width, size_t height, float *out,
-                      sp_error *e)
+bool sp_encode_pixels(const sp_encoder *m, sp_session *s, const unsigned char *rgb, size_t width, size_t height,
+                      float *out, sp_error *e)
 {
     size_t pixels;
     error_clear(e);
@@ -228,7 +229,7 @@ bool sp_encode_pixels(const sp_encoder *m, sp_session *s, const unsigned char *r
     return encode_images(m->encoder, s->tape, &im, 1, out, e);
 }
 
-/* ---- tokenizers --------------------------------------------------------------------------------------------------------- */
+/* ---- tokenizers ------------------------------------------------------------------------------ */
 
 struct sp_tokenizer {
     Arena *arena;
@@ -267,7 +268,7 @@ bool sp_tokenize(const sp_tokenizer *t, const char *text, size_t bytes, size_t m
     return ok;
 }
 
-/* ---- recommenders ------------------------------------------------------------------------------------------------------- */
+/* ---- recommenders ---------------------------------------------------------------------------- */
 
 struct sp_recommender {
     Arena *arena;
@@ -283,8 +284,8 @@ sp_recommender *sp_recommender_open(const char *folder, int threads, const sp_al
     if (!r)
         return NULL;
     r->device.heap = arena_heap(r->arena);
-    if (!open_device(&r->device, threads, r->device.heap, e) || !(r->trained = trained_open(&r->device, folder, false, e)) ||
-        !(r->answer = arena_new(r->device.heap, 0))) {
+    if (!open_device(&r->device, threads, r->device.heap, e) ||
+        !(r->trained = trained_open(&r->device, folder, false, e)) || !(r->answer = arena_new(r->device.heap, 0))) {
         fail_memory(e, 1, "a recommender"); /* keeps an earlier error */
         sp_recommender_close(r);
         return NULL;

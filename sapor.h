@@ -4,24 +4,28 @@
  * what every modality is worth. This header is all that a program linking libsapor sees; everything else is hidden.
  *
  * Rules that hold everywhere
- *   - Errors are values. A function that can fail takes an `sp_error *` last; it returns false or NULL and fills it with
- *     one line: what, where (file, line, key, tensor), what to do. The library never prints, exits or aborts.
+ *   - Errors are values. A function that can fail takes an `sp_error *` last; it returns false or NULL and fills it
+ *     with one line: what, where (file, line, key, tensor), what to do. The library never prints, exits or aborts.
  *   - Sizes are size_t or int64_t; products of sizes are checked.
- *     `e` is never NULL. It need not be initialised: each call that takes one clears it first, so that an error does not stick.
- *   - What an `_open` returns is yours until its `_close`, in any order among objects; NULL may be closed. Buffers for results
- *     are yours throughout: the library keeps no pointer to one, nor to a text, path or picture, after the call.
+ *     `e` is never NULL. It need not be initialised: each call that takes one clears it first, so that an error does
+ *     not stick.
+ *   - What an `_open` returns is yours until its `_close`, in any order among objects; NULL may be closed. Buffers for
+ *     results are yours throughout: the library keeps no pointer to one, nor to a text, path or picture, after the
+ *     call.
  *   - After an error in a call the object is as good as before. What stands in `out` is then not defined; *count is 0.
- *   - An encoder and a tokenizer are immutable and may be used by several threads at once; a session and a recommender belong
- *     to one thread at a time. No call needs another thread to make progress, and there is no global state.
- *   - Files are read into memory, with two exceptions that stay mapped until the object's `_close`: a model's weight files, and the
- *     user.npy and item.npy (or features) of a recommender. These may be replaced by rename or removed meanwhile. They may not be
- *     cut short or written in place: the system then ends the process by SIGBUS. The library installs no signal handler.
- *   - The library opens regular files only and never waits for a pipe. It keeps no descriptor below 3, so that a program may have
- *     closed its standard streams.
- *   - Texts and paths are UTF-8 and end with NUL, unless a length stands beside them. Same input, same bits: for any number of
- *     threads, and whatever else is in the call.
+ *   - An encoder and a tokenizer are immutable and may be used by several threads at once; a session and a recommender
+ *     belong to one thread at a time. No call needs another thread to make progress, and there is no global state.
+ *   - Files are read into memory, with two exceptions that stay mapped until the object's `_close`: a model's weight
+ *     files, and the user.npy and item.npy (or features) of a recommender. These may be replaced by rename or removed
+ *     meanwhile. They may not be cut short or written in place: the system then ends the process by SIGBUS. The library
+ *     installs no signal handler.
+ *   - The library opens regular files only and never waits for a pipe. It keeps no descriptor below 3, so that a
+ *     program may have closed its standard streams.
+ *   - Texts and paths are UTF-8 and end with NUL, unless a length stands beside them. Same input, same bits: for any
+ *     number of threads, and whatever else is in the call.
  *
- * A whole program (cc program.c $(pkg-config --cflags --libs sapor); cc -static program.c $(pkg-config --static --cflags --libs sapor)):
+ * A whole program (cc program.c $(pkg-config --cflags --libs sapor); cc -static program.c $(pkg-config --static
+ * --cflags --libs sapor)):
  *
  *     #include <sapor.h>
  *     #include <stdio.h>
@@ -38,7 +42,9 @@
  *         for (size_t i = 0; ok && i < sp_encoder_features(m); i++)
  *             printf("%g\n", out[i]);
  *         if (!ok)
- *             fprintf(stderr, "%s\n", argc < 2 ? "usage: program MODEL" : m && s && !out ? "out of memory" : e.message);
+ *             fprintf(stderr, "%s\n", argc < 2                ? "usage: program MODEL"
+ *                                     : m && s && !out ? "out of memory"
+ *                                                      : e.message);
  *         free(out);
  *         sp_session_close(s);
  *         sp_encoder_close(m);
@@ -66,7 +72,7 @@ extern "C" {
 #define SP_API
 #endif
 
-/* ---- errors ---------------------------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 typedef enum sp_status {
     SP_OK = 0,
@@ -84,12 +90,12 @@ typedef struct sp_error {
     char message[1024]; /* one line of UTF-8, no newline; "" while code is SP_OK */
 } sp_error;
 
-/* ---- memory ---------------------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 /* Where memory comes from. `resize(user, p, old_bytes, new_bytes)` works like realloc: p NULL allocates, new_bytes 0
- * frees and returns NULL; it returns NULL when it cannot, and p is then as before. Results are aligned for any C type. Calls
- * come from the session's threads, several at a time. The struct is copied; what `user` points to must outlive the object.
- * NULL instead of an sp_allocator means malloc. */
+ * frees and returns NULL; it returns NULL when it cannot, and p is then as before. Results are aligned for any C type.
+ * Calls come from the session's threads, several at a time. The struct is copied; what `user` points to must outlive
+ * the object. NULL instead of an sp_allocator means malloc. */
 typedef struct sp_allocator {
     void *(*resize)(void *user, void *p, size_t old_bytes, size_t new_bytes);
     void *user;
@@ -97,21 +103,23 @@ typedef struct sp_allocator {
 
 SP_API const char *sp_version(void); /* SAPOR_VERSION of the library that runs */
 
-/* ---- sessions: who computes --------------------------------------------------------------------------------------
+/* ---- sessions: who computes ------------------------------------------------------------------ */
 
- * A session belongs to one thread: it has worker threads of its own and scratch memory that grows to the largest call
- * and is used again. A server opens one model, and a session for each of its threads (threads 1: no workers besides). */
+/* A session belongs to one thread: it has worker threads of its own and scratch memory that grows to the largest call
+ * and is used again. A server opens one model, and a session for each of its threads (threads 1: no workers
+ * besides). */
 typedef struct sp_session sp_session;
 /* threads 0: as many as the machine lends; 1: the calling thread only. */
 SP_API sp_session *sp_session_open(int threads, const sp_allocator *memory, sp_error *e);
 SP_API void sp_session_close(sp_session *s);
 
-/* ---- encoders: texts and pictures to features ----------------------------------------------------------------------
+/* ---- encoders: texts and pictures to features ------------------------------------------------ */
 
- * `model` is a Hugging Face folder, a weights file of torchvision or timm, or a name that is looked up in
+/* `model` is a Hugging Face folder, a weights file of torchvision or timm, or a name that is looked up in
  * $SAPOR_MODELS, the Hugging Face cache and torch's. What comes out is what sentence-transformers, transformers or
  * torchvision give for the same model: see `sapor models`. An open encoder may be used by several threads, each with a
- * session of its own; a row does not depend on what else is in the call. Encoding what a model does not read is SP_USAGE.
+ * session of its own; a row does not depend on what else is in the call. Encoding what a model does not read is
+ * SP_USAGE.
  *
  *     const char *paths[] = {"bag.jpg", "lamp.png"};
  *     float *out = malloc(2 * sp_encoder_features(m) * sizeof *out);
@@ -119,29 +127,32 @@ SP_API void sp_session_close(sp_session *s);
  */
 typedef struct sp_encoder sp_encoder;
 SP_API sp_encoder *sp_encoder_open(const char *model, const sp_allocator *memory, sp_error *e);
-/* The same in fewer bits, for transformers and ResNet: dtype "f32" (or NULL), "f16", "bf16" or "int8". Weights take a half or
- * a quarter of the memory. Where the processor has the instructions, bf16 is about 1.9 times as fast (cosine with f32's
- * features 0.9999), int8 about 3 times (0.99); four and five times on Intel's matrix unit (AMX; Linux then refuses the process
- * signal stacks of less than 12 KB). Rows still do not depend on threads or on what else is in the call. */
+/* The same in fewer bits, for transformers and ResNet: dtype "f32" (or NULL), "f16", "bf16" or "int8". Weights take a
+ * half or a quarter of the memory. Where the processor has the instructions, bf16 is about 1.9 times as fast (cosine
+ * with f32's features 0.9999), int8 about 3 times (0.99); four and five times on Intel's matrix unit (AMX; Linux then
+ * refuses the process signal stacks of less than 12 KB). Rows still do not depend on threads or on what else is in the
+ * call. */
 SP_API sp_encoder *sp_encoder_open_as(const char *model, const char *dtype, const sp_allocator *memory, sp_error *e);
 SP_API void sp_encoder_close(sp_encoder *m);
 SP_API size_t sp_encoder_features(const sp_encoder *m); /* D: floats of one row; 0 for NULL */
 SP_API bool sp_encoder_reads_texts(const sp_encoder *m);
 SP_API bool sp_encoder_reads_images(const sp_encoder *m);
 /* texts [n], UTF-8, NUL-terminated; out [n, D] */
-SP_API bool sp_encode_texts(const sp_encoder *m, sp_session *s, const char *const *texts, size_t n, float *out, sp_error *e);
+SP_API bool sp_encode_texts(const sp_encoder *m, sp_session *s, const char *const *texts, size_t n, float *out,
+                            sp_error *e);
 /* paths [n] of JPEG, PNG or WebP files; out [n, D] */
 SP_API bool sp_encode_image_files(const sp_encoder *m, sp_session *s, const char *const *paths, size_t n, float *out,
                                   sp_error *e);
 /* One picture that is in memory, as a file holds it (data, bytes); out [D] */
-SP_API bool sp_encode_image(const sp_encoder *m, sp_session *s, const void *data, size_t bytes, float *out, sp_error *e);
+SP_API bool sp_encode_image(const sp_encoder *m, sp_session *s, const void *data, size_t bytes, float *out,
+                            sp_error *e);
 /* One picture as pixels, RGB with 8 bits, rows without padding; out [D] */
 SP_API bool sp_encode_pixels(const sp_encoder *m, sp_session *s, const unsigned char *rgb, size_t width, size_t height,
                              float *out, sp_error *e);
 
-/* ---- tokenizers ------------------------------------------------------------------------------------------------------
+/* ---- tokenizers ------------------------------------------------------------------------------ */
 
- * Token ids as Hugging Face's tokenizers give them, special tokens included. `path` is a model folder, tokenizer.json
+/* Token ids as Hugging Face's tokenizers give them, special tokens included. `path` is a model folder, tokenizer.json
  * or vocab.txt. Immutable once open, shared by threads.
  *
  *     int32_t ids[512];
@@ -151,15 +162,15 @@ SP_API bool sp_encode_pixels(const sp_encoder *m, sp_session *s, const unsigned 
 typedef struct sp_tokenizer sp_tokenizer;
 SP_API sp_tokenizer *sp_tokenizer_open(const char *path, const sp_allocator *memory, sp_error *e);
 SP_API void sp_tokenizer_close(sp_tokenizer *t);
-/* Writes at most `room` ids and says in *count how many there are (more than room: call again with more; room 0: ids may be
- * NULL). max_length: ids at most, special ones included; 0: not cut. */
-SP_API bool sp_tokenize(const sp_tokenizer *t, const char *text, size_t bytes, size_t max_length, int32_t *ids, size_t room,
-                        size_t *count, sp_error *e);
+/* Writes at most `room` ids and says in *count how many there are (more than room: call again with more; room 0: ids
+ * may be NULL). max_length: ids at most, special ones included; 0: not cut. */
+SP_API bool sp_tokenize(const sp_tokenizer *t, const char *text, size_t bytes, size_t max_length, int32_t *ids,
+                        size_t room, size_t *count, sp_error *e);
 
-/* ---- recommenders -----------------------------------------------------------------------------------------------------
+/* ---- recommenders ---------------------------------------------------------------------------- */
 
- * A folder that `sapor train --out DIR` wrote, opened to recommend from. One thread at a time. The folder is checked as any input is; one
- * whose training has not finished is refused.
+/* A folder that `sapor train --out DIR` wrote, opened to recommend from. One thread at a time. The folder is checked as
+ * any input is; one whose training has not finished is refused.
  *
  *     sp_recommendation best[10];
  *     size_t count;
@@ -174,9 +185,10 @@ typedef struct sp_recommendation {
 } sp_recommendation;
 SP_API sp_recommender *sp_recommender_open(const char *folder, int threads, const sp_allocator *memory, sp_error *e);
 SP_API void sp_recommender_close(sp_recommender *r);
-/* The k best items that `user` has not had in training, best first, ties by the item's number; out [k]; *count: how many there
- * are, fewer than k where the catalogue is small. A user who was not in training is SP_USAGE. */
-SP_API bool sp_recommend(sp_recommender *r, const char *user, size_t k, sp_recommendation *out, size_t *count, sp_error *e);
+/* The k best items that `user` has not had in training, best first, ties by the item's number; out [k]; *count: how
+ * many there are, fewer than k where the catalogue is small. A user who was not in training is SP_USAGE. */
+SP_API bool sp_recommend(sp_recommender *r, const char *user, size_t k, sp_recommendation *out, size_t *count,
+                         sp_error *e);
 
 #ifdef __cplusplus
 }

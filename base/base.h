@@ -16,10 +16,11 @@ typedef sp_error Error;
 typedef sp_allocator Heap;
 
 #define PRINTF_LIKE(fmt, first) __attribute__((format(printf, fmt, first)))
-#define COUNT(array)            (sizeof(array) / sizeof((array)[0]))
+#define COUNT(array)            (sizeof array / sizeof((array)[0]))
 #define MIN(a, b)               ((a) < (b) ? (a) : (b))
 #define MAX(a, b)               ((a) > (b) ? (a) : (b))
-/* Before a loop over vectors that are to stay in registers: its count is a constant where it is inlined, and no copy of it may loop. */
+/* Before a loop over vectors that are to stay in registers: its count is a constant where it is inlined, and no copy of
+ * it may loop. */
 #if !defined(__clang__)
 #define UNROLL _Pragma("GCC unroll 16")
 #elif __has_feature(address_sanitizer) /* an array will do: unrolled, gemm/tile.c takes its compiler six minutes */
@@ -28,7 +29,7 @@ typedef sp_allocator Heap;
 #define UNROLL _Pragma("clang loop unroll(full)")
 #endif
 
-/* ---- errors (error.c) -------------------------------------------------------------------------------------------- */
+/* ---- errors (error.c) ------------------------------------------------------------------------ */
 
 /* Writes the one line and returns false, so that `return fail(e, SP_FORMAT, "%s:%zu: ...", path, line)` reads well. An
  * error already set is kept: the first cause wins. Control characters in the text are replaced by '?'. */
@@ -38,7 +39,7 @@ bool fail_system(Error *e, const char *path, const char *doing, int number); /* 
 void error_prefix(Error *e, const char *format, ...) PRINTF_LIKE(2, 3);      /* puts "where: " before the message */
 void error_clear(Error *e);
 
-/* ---- sizes and arenas (memory.c) ---------------------------------------------------------------------------------- */
+/* ---- sizes and arenas (memory.c) ------------------------------------------------------------- */
 
 bool size_mul(size_t a, size_t b, size_t *product); /* false on overflow */
 bool size_add(size_t a, size_t b, size_t *sum);
@@ -47,8 +48,8 @@ bool size_add(size_t a, size_t b, size_t *sum);
 void *heap_alloc(const Heap *heap, size_t bytes);
 void heap_free(const Heap *heap, void *p, size_t bytes);
 
-/* A chain of blocks that grows and is freed at once. Not for two threads at a time. Memory comes back zeroed, aligned to
- * 16 bytes, to 64 from 64 bytes on; texts are not aligned. */
+/* A chain of blocks that grows and is freed at once. Not for two threads at a time. Memory comes back zeroed, aligned
+ * to 16 bytes, to 64 from 64 bytes on; texts are not aligned. */
 typedef struct Arena Arena;
 typedef struct ArenaMark {
     void *block;
@@ -70,25 +71,27 @@ const Heap *arena_heap(const Arena *a);
 void arena_free(Arena *a);
 #define NEW(arena, Type, count, error) ((Type *)arena_alloc((arena), (size_t)(count), sizeof(Type), (error)))
 
-/* ---- text (text.c) ------------------------------------------------------------------------------------------------ */
+/* ---- text (text.c) --------------------------------------------------------------------------- */
 
 typedef struct Text { /* length-counted bytes; not NUL-terminated unless said */
     const char *p;
     size_t n;
 } Text;
-#define TEXT(literal) ((Text){(literal), sizeof(literal) - 1})
+#define TEXT(literal) ((Text){(literal), sizeof literal - 1})
 Text text_of(const char *cstring);
 bool text_equal(Text a, Text b);
 bool text_is(Text a, const char *cstring);
 int text_compare(Text a, Text b); /* bytes, as unsigned */
 bool text_starts(Text a, const char *prefix);
 bool text_ends(Text a, const char *suffix);
-Text text_trim(Text a);                           /* ASCII white space at both ends */
-bool text_next(Text *rest, char sep, Text *part); /* cuts rest at sep; false when nothing is left. "" is one empty part */
-bool text_line(Text *rest, Text *line);           /* next line without its \n or \r\n; false at the end */
-bool text_i64(Text a, int64_t *value);            /* whole text, decimal; false on anything else or overflow */
-bool text_f64(Text a, double *value);             /* whole text, C locale, finite or nan/inf; false on anything else */
-/* One code point from UTF-8; returns its length 1..4, or 0 on an invalid or truncated sequence (surrogates, over-long). */
+Text text_trim(Text a); /* ASCII white space at both ends */
+/* cuts rest at sep; false when nothing is left. "" is one empty part */
+bool text_next(Text *rest, char sep, Text *part);
+bool text_line(Text *rest, Text *line); /* next line without its \n or \r\n; false at the end */
+bool text_i64(Text a, int64_t *value);  /* whole text, decimal; false on anything else or overflow */
+bool text_f64(Text a, double *value);   /* whole text, C locale, finite or nan/inf; false on anything else */
+/* One code point from UTF-8; returns its length 1..4, or 0 on an invalid or truncated sequence (surrogates,
+ * over-long). */
 size_t utf8_decode(const char *p, size_t n, uint32_t *code);
 size_t utf8_encode(uint32_t code, char out[4]);
 bool utf8_valid(Text a, size_t *bad_at);
@@ -103,10 +106,10 @@ int64_t text_index_find(const TextIndex *ix, Text key);    /* -1 when absent */
 Text text_index_at(const TextIndex *ix, int64_t number);   /* NUL-terminated behind its end */
 int64_t text_index_count(const TextIndex *ix);
 
-/* ---- files read (file.c) and written (out.c): the only places that open, read or write ------------------------------- */
+/* ---- files read (file.c) and written (out.c): the only places that open, read or write ------- */
 
-/* open(2) with O_CLOEXEC, again after EINTR; -1 and errno on failure. The descriptor is 3 or above: 0 to 2 stay free where the caller closed
- * them, as what is printed there would go into the file. */
+/* open(2) with O_CLOEXEC, again after EINTR; -1 and errno on failure. The descriptor is 3 or above: 0 to 2 stay free
+ * where the caller closed them, as what is printed there would go into the file. */
 int descriptor_open(const char *path, int flags, unsigned mode);
 int descriptor_high(int fd); /* the same of a descriptor made otherwise; -1 stays -1 */
 
@@ -119,11 +122,12 @@ bool map_open(Map *m, const char *path, Error *e); /* maps a regular file; an em
 /* Read into the arena instead: for what is copied from it anyway. */
 bool map_read(Map *m, Arena *a, const char *path, Error *e);
 void map_close(Map *m);
-/* Whole file, NUL behind the end; one that is larger than max_bytes (0: no limit) fails. Regular files only: pipes, sockets, devices and
- * folders are refused without waiting for them. */
+/* Whole file, NUL behind the end; one that is larger than max_bytes (0: no limit) fails. Regular files only: pipes,
+ * sockets, devices and folders are refused without waiting for them. */
 bool file_read(Text *out, Arena *a, const char *path, size_t max_bytes, Error *e);
-/* The same of a text that the user names, which may also be a pipe (a shell's <(command)), a terminal or /dev/null: at most STREAM_MOST
- * bytes of these, up to the first NUL byte. A pipe that no process writes to is waited for, at most PIPE_SECONDS. */
+/* The same of a text that the user names, which may also be a pipe (a shell's <(command)), a terminal or /dev/null: at
+ * most STREAM_MOST bytes of these, up to the first NUL byte. A pipe that no process writes to is waited for, at most
+ * PIPE_SECONDS. */
 bool stream_read(Text *out, Arena *a, const char *path, size_t max_bytes, Error *e);
 /* The same of standard input; nothing may have been read from it. */
 bool input_read(Text *out, Arena *a, FILE *in, const char *name, size_t max_bytes, Error *e);
@@ -142,7 +146,8 @@ bool folder_list(FolderEntry **entries, size_t *count, Arena *a, const char *pat
 const char *path_join(Arena *a, const char *folder, const char *name, Error *e);
 Text path_base(const char *path); /* what follows the last '/' */
 
-/* The files that a command reads, by device and inode: what it writes may not be one of them, under any name or through any link. */
+/* The files that a command reads, by device and inode: what it writes may not be one of them, under any name or through
+ * any link. */
 typedef struct FileSet FileSet;
 FileSet *file_set_new(Arena *a, Error *e); /* lives in the arena */
 bool file_set_add(FileSet *s, const char *path,
@@ -154,13 +159,16 @@ typedef struct Out Out;
 Out *out_open(const char *path, const Heap *heap, Error *e);
 bool out_write(Out *o, const void *data, size_t bytes, Error *e);
 bool out_printf(Out *o, Error *e, const char *format, ...) PRINTF_LIKE(3, 4);
-/* For a file that its command makes again anyway: out_commit renames it without a sync, so that it may be lost when the power fails. */
+/* For a file that its command makes again anyway: out_commit renames it without a sync, so that it may be lost when the
+ * power fails. */
 void out_unsynced(Out *o);
 bool out_commit(Out *o, Error *e); /* frees o, whether it succeeds or not; on failure the old file is untouched */
-/* Commits files that belong together and frees them; NULL members are left out. All are on the disk before the first old one goes, set[0] before
- * the others; then the new ones appear, set[0] last. After a kill or a failure there is the old set, the new one, or none: set[0] is missing. */
+/* Commits files that belong together and frees them; NULL members are left out. All are on the disk before the first
+ * old one goes, set[0] before the others; then the new ones appear, set[0] last. After a kill or a failure there is the
+ * old set, the new one, or none: set[0] is missing. */
 bool out_commit_set(Out **set, size_t n, Error *e);
-/* Writes `bytes` over what was written at `at` before: a count that is known at the end only. A failure where the file is not a plain one. */
+/* Writes `bytes` over what was written at `at` before: a count that is known at the end only. A failure where the file
+ * is not a plain one. */
 bool out_patch(Out *o, size_t at, const void *data, size_t bytes, Error *e);
 /* Standard output as a file to write; `out_commit` writes what is left, and a failure leaves what was written. */
 Out *out_standard(const Heap *heap, Error *e);
@@ -178,8 +186,9 @@ bool folder_lock(FolderLock *l, const char *folder, Error *e); /* "FOLDER: anoth
 bool folder_join(FolderLock *l, const char *folder, int64_t group, Error *e);
 void folder_unlock(FolderLock *l);
 
-/* Calls for each map and each temporary file. The command sets them (tools/command/process.c), so that its signal handlers can name a map and remove a
- * temporary file. NULL in a program that uses the library. Set before the first thread starts. */
+/* Calls for each map and each temporary file. The command sets them (tools/command/process.c), so that its signal
+ * handlers can name a map and remove a temporary file. NULL in a program that uses the library. Set before the first
+ * thread starts. */
 typedef struct FileHooks {
     void (*mapped)(const void *at, size_t bytes, const char *path);
     void (*unmapped)(const void *at);
@@ -187,10 +196,11 @@ typedef struct FileHooks {
 } FileHooks;
 extern const FileHooks *file_hooks;
 
-/* ---- tables (table.c): the one reader of rows and fields; RFC 4180 ------------------------------------------------- */
+/* ---- tables (table.c): the one reader of rows and fields; RFC 4180 --------------------------- */
 
-/* Rows of fields between separators. With `quotes` a field in double quotes may hold separators and line ends, and "" in it is one quote.
- * Fields point into the content; a field with "" is copied into the arena. Memory: the content, and 16 bytes for each field of the longest row. */
+/* Rows of fields between separators. With `quotes` a field in double quotes may hold separators and line ends, and ""
+ * in it is one quote. Fields point into the content; a field with "" is copied into the arena. Memory: the content, and
+ * 16 bytes for each field of the longest row. */
 typedef struct Table {
     Text rest;        /* what is not read yet */
     char cut;         /* '\t', ',', ';', ':' for "::", ' ' for runs of blanks; 0: a line is one field */
@@ -213,39 +223,43 @@ Table table_open(Text content, char cut, const char *name, Arena *a);
 bool table_next(Table *t, Error *e);
 /* The same for `raw` and `line` alone: fields are not looked at. */
 bool table_skip(Table *t, Error *e);
-/* The separators that a first line may have been written with, by what stands outside double quotes: a tab alone where there is one, else those of
- * "::", comma and semicolon that are there, else a blank. Returns how many. */
+/* The separators that a first line may have been written with, by what stands outside double quotes: a tab alone where
+ * there is one, else those of "::", comma and semicolon that are there, else a blank. Returns how many. */
 int table_cuts(Text line, char found[3]);
 
-/* ---- packed and foreign files (unpack.c) ----------------------------------------------------------------------------- */
+/* ---- packed and foreign files (unpack.c) ----------------------------------------------------- */
 
-/* What a file is that is no text, by its first bytes ("a zip archive", "a Parquet file"); NULL where it is none of these. */
+/* What a file is that is no text, by its first bytes ("a zip archive", "a Parquet file"); NULL where it is none of
+ * these. */
 const char *foreign_kind(Text content);
-/* Unpacks a gzip file into the arena and takes a byte order mark off; another kind of file is refused by its name. At most 64 times the packed
- * size and 16 MB are unpacked, which bounds time and memory; a build without zlib refuses gzip. */
+/* Unpacks a gzip file into the arena and takes a byte order mark off; another kind of file is refused by its name. At
+ * most 64 times the packed size and 16 MB are unpacked, which bounds time and memory; a build without zlib refuses
+ * gzip. */
 bool text_unpack(Text *content, const char *name, Arena *a, Error *e);
-/* What every text that is read goes through: unpacked, UTF-8 without NUL bytes, or an error with its line; a byte order mark is taken off. */
+/* What every text that is read goes through: unpacked, UTF-8 without NUL bytes, or an error with its line; a byte order
+ * mark is taken off. */
 bool text_decode(Text *content, const char *name, Arena *a, Error *e);
 
-/* ---- ids (id.c) ----------------------------------------------------------------------------------------------------
- *
- * The one rule for every id of a user, an item or a row that Sapor reads or writes, in a .ids.txt, a table, a manifest, a run folder or
- * JSON: one byte or more of valid UTF-8, without control characters (U+0000 to U+001F, so no tab, line end or NUL, and U+007F to U+009F),
- * without U+2028 and U+2029, and without a byte order mark at its start. So a line of a .ids.txt is one id, and a field of a TSV is one id,
- * for every program that reads them. An id that breaks the rule is refused where it is read; ids are never changed. A list of ids that
- * stand for rows may hold no id twice: its reader refuses the second one. */
+/* ---- ids (id.c) ------------------------------------------------------------------------------ */
+
+/* The one rule for every id of a user, an item or a row that Sapor reads or writes, in a .ids.txt, a table, a manifest,
+ * a run folder or JSON: one byte or more of valid UTF-8, without control characters (U+0000 to U+001F, so no tab, line
+ * end or NUL, and U+007F to U+009F), without U+2028 and U+2029, and without a byte order mark at its start. So a line
+ * of a .ids.txt is one id, and a field of a TSV is one id, for every program that reads them. An id that breaks the
+ * rule is refused where it is read; ids are never changed. A list of ids that stand for rows may hold no id twice: its
+ * reader refuses the second one. */
 
 /* NULL where the id keeps the rule, else what is wrong with it: "holds a tab". */
 const char *id_problem(Text id);
-/* The same as an error, SP_FORMAT: "path:line: the id ... holds a tab; rename it". line 0: there is no line. In a file of many rows it is
- * enough to check an id when it is first seen. */
+/* The same as an error, SP_FORMAT: "path:line: the id ... holds a tab; rename it". line 0: there is no line. In a file
+ * of many rows it is enough to check an id when it is first seen. */
 bool id_check(Text id, const char *path, size_t line, Error *e);
-/* Writes an id or another text that keeps the rule as a field of a TSV: as it is, but in quotes (RFC 4180) where it begins with a double
- * quote, because readers of TSV take such a field for a quoted one. */
+/* Writes an id or another text that keeps the rule as a field of a TSV: as it is, but in quotes (RFC 4180) where it
+ * begins with a double quote, because readers of TSV take such a field for a quoted one. */
 bool out_tsv_field(Out *o, Text field, Error *e);
 void tsv_print_field(FILE *to, Text field);
 
-/* ---- JSON (json.c) ------------------------------------------------------------------------------------------------ */
+/* ---- JSON (json.c) --------------------------------------------------------------------------- */
 
 typedef enum JsonType { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT } JsonType;
 typedef struct Json Json;
@@ -278,7 +292,7 @@ bool json_is_true(const Json *j);
 bool out_json_string(Out *o, Text text, Error *e);
 void json_print_string(FILE *to, Text text);
 
-/* ---- threads (pool.c) --------------------------------------------------------------------------------------------- */
+/* ---- threads (pool.c) ------------------------------------------------------------------------ */
 
 typedef struct Pool Pool;
 typedef void PoolTask(void *arg, size_t task, int worker); /* worker in [0, threads) */
@@ -290,7 +304,7 @@ int pool_threads(const Pool *p);                           /* 1 for NULL */
 void pool_run(Pool *p, size_t tasks, PoolTask *fn, void *arg);
 void pool_free(Pool *p);
 
-/* ---- random numbers (random.c): Philox4x32-10, Salmon et al. 2011 --------------------------------------------------- */
+/* ---- random numbers (random.c): Philox4x32-10, Salmon et al. 2011 ---------------------------- */
 
 /* Who draws: no two purposes share numbers. Append only: the numbers are part of what a seed means. */
 typedef enum Purpose {
@@ -317,7 +331,8 @@ void philox(const uint32_t key[2], const uint32_t counter[4], uint32_t out[4]);
 void draw4(Draw d, uint64_t index, uint32_t attempt, uint32_t out[4]);
 uint32_t draw_below(Draw d, uint64_t index, uint32_t n); /* uniform in [0, n), unbiased; n > 0 */
 float draw_uniform(Draw d, uint64_t index);              /* [0, 1), 24 bits */
-float draw_normal(Draw d, uint64_t index);               /* Box-Muller with our own log and cos: the same on every machine */
+/* Box-Muller with our own log and cos: the same on every machine */
+float draw_normal(Draw d, uint64_t index);
 void draw_shuffle(Draw d, uint32_t *items, size_t n, uint64_t *scratch /* [2 n] */); /* by sorting keyed integers */
 /* MT19937 as NumPy's RandomState seeds and draws it: what Elliot's splits are made with. */
 typedef struct Mt19937 {
@@ -334,12 +349,13 @@ double own_cos2pi(double x);
 /* 64-bit hash of bytes (xxHash where built with it): keys of caches, never a promise of secrecy. */
 uint64_t hash_bytes(const void *data, size_t bytes, uint64_t seed);
 
-/* ---- clock, progress, trace (progress.c, trace.c) ------------------------------------------------------------------ */
+/* ---- clock, progress, trace (progress.c, trace.c) -------------------------------------------- */
 
 double now_seconds(void);
 size_t peak_rss_bytes(void);
 
-/* One line that is redrawn on a terminal (bar, rate, time left); elsewhere a plain line after ten seconds, then ever more rarely. */
+/* One line that is redrawn on a terminal (bar, rate, time left); elsewhere a plain line after ten seconds, then ever
+ * more rarely. */
 typedef struct Progress {
     FILE *to; /* NULL: silent */
     bool is_terminal;
@@ -355,9 +371,10 @@ void progress_end(Progress *p, const char *note);
 typedef struct Trace Trace;
 Trace *trace_new(const Heap *heap, bool keep_events, Error *e); /* keep_events: for --trace; totals are always kept */
 double trace_begin(Trace *t);                                   /* 0 for NULL */
-void trace_end(Trace *t, double begun, const char *op, double flops, double bytes); /* op: a literal, it is not copied */
-bool trace_write(const Trace *t, const char *path, Error *e);                       /* Chrome / Perfetto JSON */
-bool trace_keeps_events(const Trace *t);                                            /* false for NULL */
+/* op: a literal, it is not copied */
+void trace_end(Trace *t, double begun, const char *op, double flops, double bytes);
+bool trace_write(const Trace *t, const char *path, Error *e); /* Chrome / Perfetto JSON */
+bool trace_keeps_events(const Trace *t);                      /* false for NULL */
 /* What a thread of a pool did, for the trace alone: tasks (they get the name of the op around them), or waited. */
 typedef struct TraceSpan {
     double begun, ended, tasks;
@@ -372,7 +389,8 @@ typedef struct TraceTotal {
     double seconds, flops, bytes;
 } TraceTotal;
 size_t trace_totals(const Trace *t,
-                    const TraceTotal **list); /* one an op, in order of first use; in the trace. Not while calls are made */
+                    /* one an op, in order of first use; in the trace. Not while calls are made */
+                    const TraceTotal **list);
 void trace_table(const Trace *t, FILE *to, double peak_gflops); /* op, calls, ms, GFLOP/s, GB/s, % of peak, MB */
 void trace_free(Trace *t);
 

@@ -28,7 +28,7 @@ bool fail(Error *e, sp_status code, const char *format, ...)
         return false;
     va_list args;
     va_start(args, format);
-    vsnprintf(e->message, sizeof(e->message), format, args);
+    vsnprintf(e->message, sizeof e->message, format, args);
     va_end(args);
     e->code = code;
     tidy(e->message);
@@ -44,9 +44,9 @@ bool fail_system(Error *e, const char *path, const char *doing, int number)
 {
     char text[128];
 #ifdef __GLIBC__
-    const char *reason = strerror_r(number, text, sizeof(text));
+    const char *reason = strerror_r(number, text, sizeof text);
 #else /* POSIX's returns 0 */
-    const char *reason = strerror_r(number, text, sizeof(text)) == 0 ? text : "unknown error";
+    const char *reason = strerror_r(number, text, sizeof text) == 0 ? text : "unknown error";
 #endif
     return fail(e, SP_IO, "%s: cannot %s: %s", path, doing, reason);
 }
@@ -55,13 +55,13 @@ void error_prefix(Error *e, const char *format, ...)
 {
     if (e->code == SP_OK)
         return;
-    char whole[sizeof(e->message)];
+    char whole[sizeof e->message];
     va_list args;
     va_start(args, format);
-    int n = vsnprintf(whole, sizeof(whole), format, args);
+    int n = vsnprintf(whole, sizeof whole, format, args);
     va_end(args);
-    size_t used = n < 0 ? 0 : MIN((size_t)n, sizeof(whole) - 1);
-    size_t rest = MIN(strlen(e->message), sizeof(whole) - 1 - used);
+    size_t used = n < 0 ? 0 : MIN((size_t)n, sizeof whole - 1);
+    size_t rest = MIN(strlen(e->message), sizeof whole - 1 - used);
     memcpy(whole + used, e->message, rest);
     whole[used + rest] = '\0';
     memcpy(e->message, whole, used + rest + 1);

@@ -36,7 +36,8 @@ static const char *kind_of(mode_t mode)
     return S_ISDIR(mode) ? "a folder" : S_ISFIFO(mode) ? "a pipe" : S_ISSOCK(mode) ? "a socket" : "a device";
 }
 
-/* Opens to read and says what it is. Does not wait: a pipe without a writer would hold the caller for ever. -1 on failure. */
+/* Opens to read and says what it is. Does not wait: a pipe without a writer would hold the caller for ever. -1 on
+ * failure. */
 static int open_any(const char *path, struct stat *st, Error *e)
 {
     int fd = descriptor_open(path, O_RDONLY | O_NONBLOCK, 0);
@@ -62,9 +63,10 @@ static int open_file(const char *path, struct stat *st, Error *e)
     return -1;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------------ */
+/* ---- reading --------------------------------------------------------------------------------- */
 
-/* Whether a pipe that gave nothing has ended: a process wrote to it and has closed it. Otherwise none has opened it so far, or just did. */
+/* Whether a pipe that gave nothing has ended: a process wrote to it and has closed it. Otherwise none has opened it so
+ * far, or just did. */
 static bool has_ended(int fd)
 {
     struct pollfd p = {.fd = fd, .events = POLLIN};
@@ -77,8 +79,8 @@ static bool has_changed(int fd, const struct stat *st)
     return fstat(fd, &now) == 0 && now.st_size != st->st_size;
 }
 
-/* Reads until the end; `st` is what fstat said. What is not a regular file ends at a NUL byte too: a text with one is refused anyway, and
- * a stream without an end mostly has one soon. */
+/* Reads until the end; `st` is what fstat said. What is not a regular file ends at a NUL byte too: a text with one is
+ * refused anyway, and a stream without an end mostly has one soon. */
 static bool read_all(Text *out, Arena *a, int fd, const struct stat *st, const char *name, size_t max_bytes, Error *e)
 {
     bool regular = S_ISREG(st->st_mode), sized = regular && st->st_size > 0; /* /proc says 0 */
@@ -140,7 +142,8 @@ bool file_read(Text *out, Arena *a, const char *path, size_t max_bytes, Error *e
 }
 
 /* Devices without an end are refused; a terminal and /dev/null have one. */
-static bool read_stream(Text *out, Arena *a, int fd, const struct stat *st, const char *name, size_t max_bytes, Error *e)
+static bool read_stream(Text *out, Arena *a, int fd, const struct stat *st, const char *name, size_t max_bytes,
+                        Error *e)
 {
     struct stat null;
     bool device = S_ISBLK(st->st_mode) || S_ISCHR(st->st_mode);
@@ -170,7 +173,7 @@ bool input_read(Text *out, Arena *a, FILE *in, const char *name, size_t max_byte
     return read_stream(out, a, fileno(in), &st, name, max_bytes, e);
 }
 
-/* ---- maps --------------------------------------------------------------------------------------------------------------- */
+/* ---- maps ------------------------------------------------------------------------------------ */
 
 bool map_open(Map *m, const char *path, Error *e)
 {
@@ -216,7 +219,7 @@ bool map_read(Map *m, Arena *a, const char *path, Error *e)
     return true;
 }
 
-/* ---- names and folders ---------------------------------------------------------------------------------------------------- */
+/* ---- names and folders ----------------------------------------------------------------------- */
 
 bool file_exists(const char *path)
 {
@@ -293,7 +296,7 @@ bool folder_list(FolderEntry **entries, size_t *count, Arena *a, const char *pat
         }
         if (!strcmp(d->d_name, ".") || !strcmp(d->d_name, ".."))
             continue;
-        FolderEntry *grown = arena_grow(a, list, n, &capacity, sizeof(*list), e);
+        FolderEntry *grown = arena_grow(a, list, n, &capacity, sizeof *list, e);
         char *name = grown ? arena_strndup(a, d->d_name, strlen(d->d_name), e) : NULL;
         ok = name != NULL;
         if (!ok)
@@ -309,7 +312,7 @@ bool folder_list(FolderEntry **entries, size_t *count, Arena *a, const char *pat
     if (!ok)
         return false;
     if (n)
-        qsort(list, n, sizeof(*list), by_name);
+        qsort(list, n, sizeof *list, by_name);
     *entries = list;
     *count = n;
     return true;
@@ -329,7 +332,7 @@ Text path_base(const char *path)
     return text_of(slash ? slash + 1 : path);
 }
 
-/* ---- which files are one ---------------------------------------------------------------------------------------------------- */
+/* ---- which files are one --------------------------------------------------------------------- */
 
 typedef struct FileId {
     dev_t device;
@@ -387,6 +390,6 @@ bool file_set_lacks(FileSet *s, const char *out, Error *e)
         return true;
     if (strcmp(same->path, out) == 0 || strcmp(same->path, "-") == 0)
         return fail(e, SP_USAGE, "%s: is an input too and would be replaced; choose another output", out);
-    return fail(e, SP_USAGE, "%s: is the same file as the input %s, which would be replaced; choose another output", out,
-                same->path);
+    return fail(e, SP_USAGE, "%s: is the same file as the input %s, which would be replaced; choose another output",
+                out, same->path);
 }

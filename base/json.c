@@ -5,8 +5,9 @@
 
 enum { MAX_DEPTH = 64, SLAB = 64, SMALL = 8 };
 
-/* What the tree of the first n bytes may take beside its texts, which take n. A value takes 80 bytes, the index of a big object 16 to 32 a
- * key, so only lists of very short values reach this: no file that is read here has 400,000 of them. */
+/* What the tree of the first n bytes may take beside its texts, which take n. A value takes 80 bytes, the index of a
+ * big object 16 to 32 a key, so only lists of very short values reach this: no file that is read here has 400,000 of
+ * them. */
 static size_t tree_limit(size_t n)
 {
     return ((size_t)32 << 20) + 14 * MIN(n, (SIZE_MAX >> 4) - ((size_t)32 << 20));
@@ -400,7 +401,8 @@ bool json_i64(const Json *j, int64_t *value)
 
 const char *json_cstring(const Json *j)
 {
-    return j && j->type == JSON_STRING && memchr(j->text.p, 0, j->text.n + 1) == j->text.p + j->text.n ? j->text.p : NULL;
+    return j && j->type == JSON_STRING && memchr(j->text.p, 0, j->text.n + 1) == j->text.p + j->text.n ? j->text.p
+                                                                                                       : NULL;
 }
 
 bool json_is_true(const Json *j)
@@ -408,7 +410,7 @@ bool json_is_true(const Json *j)
     return j && j->type == JSON_BOOL && j->boolean;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 typedef bool Sink(void *to, const char *p, size_t n, Error *e);
 
@@ -436,9 +438,9 @@ static bool write_string(Text t, Sink *sink, void *to, Error *e)
         }
         char escape[8] = "\\ufffd";
         if (length && code < 0x20)
-            snprintf(escape, sizeof(escape), "\\u%04x", code & 0xff);
+            snprintf(escape, sizeof escape, "\\u%04x", code & 0xff);
         else if (length)
-            snprintf(escape, sizeof(escape), "\\%c", (char)code);
+            snprintf(escape, sizeof escape, "\\%c", (char)code);
         ok = i == run || sink(to, t.p + run, i - run, e);
         if (ok && i < t.n)
             ok = sink(to, escape, strlen(escape), e);

@@ -34,7 +34,8 @@ bool size_add(size_t a, size_t b, size_t *sum)
     return !__builtin_add_overflow(a, b, sum);
 }
 
-/* Asks for large pages under a large block: a hundredth of the page faults, and fewer misses of the address cache. No more than advice. */
+/* Asks for large pages under a large block: a hundredth of the page faults, and fewer misses of the address cache. No
+ * more than advice. */
 static void advise_large_pages(unsigned char *raw, size_t bytes)
 {
 #ifdef MADV_HUGEPAGE
@@ -92,10 +93,10 @@ struct Arena {
 
 Arena *arena_new(const Heap *heap, size_t max_bytes)
 {
-    Arena *a = heap_alloc(heap, sizeof(*a));
+    Arena *a = heap_alloc(heap, sizeof *a);
     if (!a)
         return NULL;
-    memset(a, 0, sizeof(*a));
+    memset(a, 0, sizeof *a);
     if (heap) {
         a->copy = *heap;
         a->heap = &a->copy;
@@ -271,5 +272,5 @@ void arena_free(Arena *a)
         return;
     free_blocks(a);
     Heap copy = a->copy;
-    heap_free(a->heap ? &copy : NULL, a, sizeof(*a));
+    heap_free(a->heap ? &copy : NULL, a, sizeof *a);
 }

@@ -33,7 +33,8 @@ static bool sync_retry(int fd)
     return result == 0;
 }
 
-/* Signals that end the command come before or after a temporary file and its name in the handler's list change, not in between. */
+/* Signals that end the command come before or after a temporary file and its name in the handler's list change, not in
+ * between. */
 static void hold_signals(sigset_t *old)
 {
     sigset_t ends;
@@ -52,8 +53,8 @@ static void release_signals(const sigset_t *old)
         pthread_sigmask(SIG_SETMASK, old, NULL);
 }
 
-/* Removes what has the temporary file's name, left by a process that died: nobody has it locked. Nothing is written into it, as the name
- * may be a link to something else. False where it stays. */
+/* Removes what has the temporary file's name, left by a process that died: nobody has it locked. Nothing is written
+ * into it, as the name may be a link to something else. False where it stays. */
 static bool remove_leftover(const Out *o, Error *e)
 {
     struct stat here, there;
@@ -378,7 +379,8 @@ static bool commit_all(Out *const *set, size_t n)
     for (size_t i = n; ok && i > 1; i--)
         ok = out_appear(set[i - 1]);
     ok = ok && sync_folders(set, 1, n) && (n == 0 || (out_appear(set[0]) && sync_folder(set[0])));
-    for (size_t i = 0; !ok && gone > 0 && set[0]->is_own && i < n; i++) /* neither set is whole any more: none is left */
+    /* neither set is whole any more: none is left */
+    for (size_t i = 0; !ok && gone > 0 && set[0]->is_own && i < n; i++)
         if (set[i]->temporary)
             unlink(set[i]->path);
     return ok;
@@ -418,7 +420,8 @@ void out_discard(Out *o)
         out_drop(o);
 }
 
-/* Opens FOLDER/NAME; the lock is the caller's to take. Nothing is written into it, and a planted link is not followed. */
+/* Opens FOLDER/NAME; the lock is the caller's to take. Nothing is written into it, and a planted link is not
+ * followed. */
 static bool lock_open(FolderLock *l, const char *folder, const char *name, Error *e)
 {
     struct stat st;
@@ -456,8 +459,8 @@ bool folder_lock(FolderLock *l, const char *folder, Error *e)
     return flock(l->fd, LOCK_EX | LOCK_NB) == 0 || lock_refused(l, folder, errno, e);
 }
 
-/* A group is a byte of a file, locked for reading by each of its runs; one that finds another byte locked goes away. Each
- * locks before it looks: of two groups that come at once none may stay, but never both. */
+/* A group is a byte of a file, locked for reading by each of its runs; one that finds another byte locked goes away.
+ * Each locks before it looks: of two groups that come at once none may stay, but never both. */
 bool folder_join(FolderLock *l, const char *folder, int64_t group, Error *e)
 {
     struct flock own = {.l_type = F_RDLCK, .l_start = group, .l_len = 1}, below = {.l_type = F_WRLCK, .l_len = group},

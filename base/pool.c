@@ -1,11 +1,13 @@
 /* base/pool.c: threads that share out numbered tasks.
  *
- * `job` counts up: odd while a job is open, even while none is. A worker that sees a new odd number enters (adds itself to
- * `inside`), looks at `job` again, and works only if the number still stands; the caller closes the job when no task is
- * left, then waits until nobody is inside. So a worker that wakes too late holds nobody up, and none reads a job that is
- * being replaced. Idle workers spin for a moment, then sleep: regions of 20 microseconds that follow each other pay off.
+ * `job` counts up: odd while a job is open, even while none is. A worker that sees a new odd number enters (adds itself
+ * to `inside`), looks at `job` again, and works only if the number still stands; the caller closes the job when no task
+ * is left, then waits until nobody is inside. So a worker that wakes too late holds nobody up, and none reads a job
+ * that is being replaced. Idle workers spin for a moment, then sleep: regions of 20 microseconds that follow each other
+ * pay off.
  *
- * A traced pool notes what each thread does; tasks shorter than SPAN_SECONDS share a span, so that noting costs little of their time. */
+ * A traced pool notes what each thread does; tasks shorter than SPAN_SECONDS share a span, so that noting costs little
+ * of their time. */
 #include "base/base.h"
 
 #include <errno.h>
@@ -126,7 +128,7 @@ static void *worker_main(void *arg)
     Worker *w = arg;
     Pool *p = w->pool;
     char name[16];
-    snprintf(name, sizeof(name), "sapor %d", w->number);
+    snprintf(name, sizeof name, "sapor %d", w->number);
     pthread_setname_np(pthread_self(), name); /* in perf, top and gdb */
     uint64_t seen = 0;
     while (!atomic_load(&p->stop)) {
@@ -151,7 +153,7 @@ static void *worker_main(void *arg)
 static int lent_threads(void)
 {
     cpu_set_t set;
-    int n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
     Arena *a = arena_new(NULL, 0);
     Error ignored = {0};
     Text text, quota, period;

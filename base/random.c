@@ -1,5 +1,6 @@
-/* base/random.c: numbers that are functions of what they are for: Philox4x32-10 (Salmon et al., Parallel Random Numbers:
- * As Easy as 1, 2, 3, SC 2011), and MT19937 (Matsumoto and Nishimura 1998) where others' splits must be met. */
+/* base/random.c: numbers that are functions of what they are for: Philox4x32-10 (Salmon et al., Parallel Random
+ * Numbers: As Easy as 1, 2, 3, SC 2011), and MT19937 (Matsumoto and Nishimura 1998) where others' splits must be
+ * met. */
 #include "base/base.h"
 
 #include <math.h>
@@ -24,7 +25,8 @@ void philox(const uint32_t key[2], const uint32_t counter[4], uint32_t out[4])
 void draw4(Draw d, uint64_t index, uint32_t attempt, uint32_t out[4])
 {
     const uint32_t key[2] = {(uint32_t)d.seed, (uint32_t)(d.seed >> 32)};
-    const uint32_t counter[4] = {(uint32_t)index, (uint32_t)(index >> 32), d.epoch, d.purpose << 24 | (attempt & 0xffffff)};
+    const uint32_t counter[4] = {(uint32_t)index, (uint32_t)(index >> 32), d.epoch,
+                                 d.purpose << 24 | (attempt & 0xffffff)};
     philox(key, counter, out);
 }
 
@@ -92,7 +94,8 @@ void draw_shuffle(Draw d, uint32_t *items, size_t n, uint64_t *scratch)
     }
     for (size_t i = 1; i < n; i++)
         for (size_t j = i;
-             j > 0 && from[j] >> 32 == from[j - 1] >> 32 && comes_before(d, (uint32_t)from[j], (uint32_t)from[j - 1]); j--) {
+             j > 0 && from[j] >> 32 == from[j - 1] >> 32 && comes_before(d, (uint32_t)from[j], (uint32_t)from[j - 1]);
+             j--) {
             uint64_t swap = from[j];
             from[j] = from[j - 1];
             from[j - 1] = swap;
@@ -140,7 +143,8 @@ uint32_t mt_interval(Mt19937 *m, uint32_t max)
 }
 
 /* x = 2^k m with m in [sqrt 1/2, sqrt 2); log m = 2 artanh s, s = (m - 1) / (m + 1), |s| < 0.172: eleven terms of
- * s^(2i+1) / (2i+1) leave 1e-17. ln 2 in two parts, the first with 20 zero bits at its end, so that k times it is exact. */
+ * s^(2i+1) / (2i+1) leave 1e-17. ln 2 in two parts, the first with 20 zero bits at its end, so that k times it is
+ * exact. */
 double own_log(double x)
 {
     if (x != x || x < 0)
@@ -155,11 +159,11 @@ double own_log(double x)
         k = -54;
     }
     uint64_t bits;
-    memcpy(&bits, &x, sizeof(bits));
+    memcpy(&bits, &x, sizeof bits);
     k += (int)(bits >> 52) - 1023;
     bits = (bits & UINT64_C(0xfffffffffffff)) | UINT64_C(0x3ff0000000000000);
     double m;
-    memcpy(&m, &bits, sizeof(m));
+    memcpy(&m, &bits, sizeof m);
     if (m > 0x1.6a09e667f3bcdp+0) {
         m *= 0.5;
         k++;

@@ -99,8 +99,9 @@ static bool take_quoted(Table *t, Text rest, Text *field, size_t *taken, Error *
     if (t->trim)
         behind = text_trim(behind);
     if (behind.n && !t->loose)
-        return fail(e, SP_FORMAT, "%s:%zu: \"%.*s\" follows a closing double quote; a quote inside a field is written \"\"",
-                    t->name, t->next, (int)MIN(behind.n, (size_t)40), behind.p);
+        return fail(e, SP_FORMAT,
+                    "%s:%zu: \"%.*s\" follows a closing double quote; a quote inside a field is written \"\"", t->name,
+                    t->next, (int)MIN(behind.n, (size_t)40), behind.p);
     *field = (Text){rest.p + 1, i - 1};
     if (!doubled && !behind.n)
         return true;

@@ -28,7 +28,7 @@ Trace *trace_new(const Heap *heap, bool keep_events, Error *e)
     Arena *a = arena_new(heap, 0);
     Trace *t = a ? NEW(a, Trace, 1, e) : NULL;
     if (!t) {
-        fail_memory(e, sizeof(*t), "a trace");
+        fail_memory(e, sizeof *t, "a trace");
         arena_free(a);
         return NULL;
     }
@@ -50,7 +50,7 @@ static TraceTotal *total_of(Trace *t, const char *op)
         if (t->totals[i].op == op || !strcmp(t->totals[i].op, op))
             return &t->totals[i];
     Error ignored = {0};
-    TraceTotal *grown = arena_grow(t->arena, t->totals, t->total_count, &t->total_capacity, sizeof(*grown), &ignored);
+    TraceTotal *grown = arena_grow(t->arena, t->totals, t->total_count, &t->total_capacity, sizeof *grown, &ignored);
     if (!grown)
         return NULL;
     t->totals = grown;
@@ -62,7 +62,7 @@ static TraceTotal *total_of(Trace *t, const char *op)
 static void add_event(Trace *t, const Event *v)
 {
     Error ignored = {0};
-    Event *grown = arena_grow(t->arena, t->events, t->event_count, &t->event_capacity, sizeof(*grown), &ignored);
+    Event *grown = arena_grow(t->arena, t->events, t->event_count, &t->event_capacity, sizeof *grown, &ignored);
     if (grown) {
         t->events = grown;
         grown[t->event_count++] = *v;
@@ -105,7 +105,7 @@ void trace_spans(Trace *t, int worker, const TraceSpan *span, size_t n)
     pthread_mutex_unlock(&t->lock);
 }
 
-/* ---- written ---------------------------------------------------------------------------------------------------------- */
+/* ---- written --------------------------------------------------------------------------------- */
 
 static int by_begin(const void *a, const void *b)
 {
@@ -137,13 +137,14 @@ static bool name_thread(Out *o, long process, int thread, int worker, Error *e)
     return out_printf(o, e, ",\n{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":%ld,\"tid\":%d,\"args\":{\"name\":\"",
                       process, thread) &&
            out_printf(o, e, worker > 0 ? "worker %d" : "caller", worker) &&
-           out_printf(
-               o, e,
-               "\"}},\n{\"name\":\"thread_sort_index\",\"ph\":\"M\",\"pid\":%ld,\"tid\":%d,\"args\":{\"sort_index\":%d}}",
-               process, thread, worker);
+           out_printf(o, e,
+                      "\"}},\n{\"name\":\"thread_sort_index\",\"ph\":\"M\",\"pid\":%ld,\"tid\":%d,\"args\":{\"sort_"
+                      "index\":%d}}",
+                      process, thread, worker);
 }
 
-static bool write_event(Out *o, const Trace *t, long process, const Event *v, const Event *ops, size_t op_count, Error *e)
+static bool write_event(Out *o, const Trace *t, long process, const Event *v, const Event *ops, size_t op_count,
+                        Error *e)
 {
     bool tasks = v->worker >= 0 && !v->op;
     return out_printf(o, e, ",\n{\"name\":") &&
@@ -158,8 +159,8 @@ static bool write_event(Out *o, const Trace *t, long process, const Event *v, co
                              : out_printf(o, e, ",\"args\":{\"flops\":%.17g,\"bytes\":%.17g}}", v->flops, v->bytes));
 }
 
-/* The Trace Event Format's complete events ("X", microseconds), as chrome://tracing and ui.perfetto.dev read them: ops, and where a pool was
- * traced its tasks and waits, on the threads that they ran on. */
+/* The Trace Event Format's complete events ("X", microseconds), as chrome://tracing and ui.perfetto.dev read them: ops,
+ * and where a pool was traced its tasks and waits, on the threads that they ran on. */
 bool trace_write(const Trace *t, const char *path, Error *e)
 {
     Arena *a = arena_new(arena_heap(t->arena), 0);
@@ -169,19 +170,19 @@ bool trace_write(const Trace *t, const char *path, Error *e)
     long process = (long)getpid();
     if (!o) {
         arena_free(a);
-        return fail_memory(e, t->event_count * sizeof(*ops), "writing a trace"); /* keeps an earlier error */
+        return fail_memory(e, t->event_count * sizeof *ops, "writing a trace"); /* keeps an earlier error */
     }
-    bool ok =
-        out_printf(o, e, "{\"displayTimeUnit\":\"ms\",\"otherData\":{\"lost_events\":%zu},\"traceEvents\":[\n", t->lost);
-    ok = ok &&
-         out_printf(o, e, "{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":%ld,\"args\":{\"name\":\"sapor\"}}", process);
+    bool ok = out_printf(o, e, "{\"displayTimeUnit\":\"ms\",\"otherData\":{\"lost_events\":%zu},\"traceEvents\":[\n",
+                         t->lost);
+    ok = ok && out_printf(o, e, "{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":%ld,\"args\":{\"name\":\"sapor\"}}",
+                          process);
     int named = -1; /* workers up to this one have a name; they come in any order, but are few */
     for (size_t i = 0; i < t->event_count; i++) {
         if (t->events[i].worker < 0)
             ops[op_count++] = t->events[i];
         named = MAX(named, t->events[i].worker);
     }
-    qsort(ops, op_count, sizeof(*ops), by_begin);
+    qsort(ops, op_count, sizeof *ops, by_begin);
     for (int worker = 0; ok && worker <= named; worker++)
         for (size_t i = 0, done = 0; ok && i < t->event_count && !done; i++)
             if ((done = t->events[i].worker == worker))
@@ -196,7 +197,7 @@ bool trace_write(const Trace *t, const char *path, Error *e)
     return false;
 }
 
-/* ---- the table ---------------------------------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static int by_seconds(const void *a, const void *b)
 {
@@ -248,8 +249,9 @@ void trace_table(const Trace *t, FILE *to, double peak_gflops)
         all.flops += sorted[i].flops;
         all.bytes += sorted[i].bytes;
     }
-    qsort(sorted, t->total_count, sizeof(*sorted), by_seconds);
-    fprintf(to, "%-27s%10s%12s%8s%11s%10s%11s%11s\n", "op", "calls", "ms", "% time", "GFLOP/s", "GB/s", "% of peak", "MB");
+    qsort(sorted, t->total_count, sizeof *sorted, by_seconds);
+    fprintf(to, "%-27s%10s%12s%8s%11s%10s%11s%11s\n", "op", "calls", "ms", "% time", "GFLOP/s", "GB/s", "% of peak",
+            "MB");
     for (size_t i = 0; i < t->total_count; i++)
         print_row(to, &sorted[i], all.seconds, peak_gflops);
     print_row(to, &all, all.seconds, peak_gflops);

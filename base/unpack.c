@@ -4,8 +4,8 @@
 #ifdef HAVE_ZLIB
 #include <zlib.h>
 
-/* Unpacks the members one after another into out [*bytes + 1], or only counts them into *bytes, where out is NULL. What is behind the last member
- * may be zeros, as tapes pad. */
+/* Unpacks the members one after another into out [*bytes + 1], or only counts them into *bytes, where out is NULL. What
+ * is behind the last member may be zeros, as tapes pad. */
 static bool inflate_all(Text packed, char *out, size_t *bytes, const char *name, Error *e)
 {
     unsigned char scratch[1 << 14];
@@ -37,9 +37,10 @@ static bool inflate_all(Text packed, char *out, size_t *bytes, const char *name,
     }
     inflateEnd(&s);
     if (n > limit)
-        return fail(e, SP_FORMAT,
-                    "%s: the gzip file unpacks to more than %zu bytes from %zu; if that is right, unpack it first (gunzip)",
-                    name, limit, packed.n);
+        return fail(
+            e, SP_FORMAT,
+            "%s: the gzip file unpacks to more than %zu bytes from %zu; if that is right, unpack it first (gunzip)",
+            name, limit, packed.n);
     if (state == Z_MEM_ERROR)
         return fail_memory(e, 1 << 16, "unpacking gzip");
     if (state != Z_STREAM_END)
@@ -65,7 +66,8 @@ static bool unpack(Text *content, const char *name, Arena *a, Error *e)
 }
 #endif
 
-/* Replaces the content of a gzip file by what it unpacks to; other content stays. Nothing is allocated where that is too much. */
+/* Replaces the content of a gzip file by what it unpacks to; other content stays. Nothing is allocated where that is
+ * too much. */
 static bool unpack_gzip(Text *content, const char *name, Arena *a, Error *e)
 {
     if (!text_starts(*content, "\x1f\x8b"))
@@ -137,5 +139,6 @@ bool text_decode(Text *content, const char *name, Arena *a, Error *e)
     for (size_t i = 0; i < bad; i++)
         line += content->p[i] == '\n';
     return fail(e, SP_FORMAT, "%s:%zu: %s", name, line,
-                nul ? "holds a NUL byte: not a text file" : "is not valid UTF-8; convert it (iconv -f LATIN1 -t UTF-8)");
+                nul ? "holds a NUL byte: not a text file"
+                    : "is not valid UTF-8; convert it (iconv -f LATIN1 -t UTF-8)");
 }

@@ -103,7 +103,8 @@ static bool place(Reader *r, Yaml *y, const yaml_mark_t *m, Error *e)
             return fail(e, SP_FORMAT, "%s: more keys than the %d that are read of one map", y->where, YAML_KEYS);
         for (const Yaml *other = parent->first; other; other = other->next)
             if (text_equal(other->key, y->text))
-                return fail(e, SP_FORMAT, "%s: the key \"%s\" is here twice (first %s)", y->where, y->text.p, other->where);
+                return fail(e, SP_FORMAT, "%s: the key \"%s\" is here twice (first %s)", y->where, y->text.p,
+                            other->where);
         r->key[top] = y->text;
         r->has_key[top] = true;
         return true;
@@ -125,7 +126,8 @@ static bool keep_anchor(Reader *r, const yaml_char_t *anchor, Yaml *y, Error *e)
         return true;
     if (!r->anchors && !(r->anchors = text_index_new(r->arena, e)))
         return false;
-    int64_t before = text_index_count(r->anchors), number = text_index_add(r->anchors, text_of((const char *)anchor), e);
+    int64_t before = text_index_count(r->anchors),
+            number = text_index_add(r->anchors, text_of((const char *)anchor), e);
     if (number == YAML_ANCHORS)
         return fail(e, SP_FORMAT, "%s: more anchors than the %d that are read", y->where, YAML_ANCHORS);
     if (number == before || !r->anchored) {
@@ -177,8 +179,8 @@ static bool read_alias(Reader *r, const yaml_event_t *ev, Error *e)
     const char *name = (const char *)ev->data.alias.anchor;
     int64_t number = r->anchors ? text_index_find(r->anchors, text_of(name)) : -1;
     if (number < 0 || !r->anchored)
-        return fail(e, SP_FORMAT, "%s:%zu:%zu: there is no anchor &%s before this", r->name, (size_t)ev->start_mark.line + 1,
-                    (size_t)ev->start_mark.column + 1, name);
+        return fail(e, SP_FORMAT, "%s:%zu:%zu: there is no anchor &%s before this", r->name,
+                    (size_t)ev->start_mark.line + 1, (size_t)ev->start_mark.column + 1, name);
     const Yaml *of = r->anchored[number];
     for (int d = 0; d < r->depth; d++)
         if (r->stack[d] == of)
@@ -186,15 +188,20 @@ static bool read_alias(Reader *r, const yaml_event_t *ev, Error *e)
     Yaml *y = new_node(r, of->type, &ev->start_mark, e);
     if (!y)
         return false;
-    *y = (Yaml){
-        .type = of->type, .text = of->text, .quoted = of->quoted, .count = of->count, .first = of->first, .where = y->where};
+    *y = (Yaml){.type = of->type,
+                .text = of->text,
+                .quoted = of->quoted,
+                .count = of->count,
+                .first = of->first,
+                .where = y->where};
     return place(r, y, &ev->start_mark, e);
 }
 
 static bool read_event(Reader *r, const yaml_event_t *ev, Error *e)
 {
     switch (ev->type) {
-    case YAML_DOCUMENT_START_EVENT: return !r->root || fail_at(r, &ev->start_mark, e, "a second document; one is expected");
+    case YAML_DOCUMENT_START_EVENT:
+        return !r->root || fail_at(r, &ev->start_mark, e, "a second document; one is expected");
     case YAML_SCALAR_EVENT: return read_scalar(r, ev, e);
     case YAML_ALIAS_EVENT: return read_alias(r, ev, e);
     case YAML_SEQUENCE_START_EVENT:
@@ -207,7 +214,8 @@ static bool read_event(Reader *r, const yaml_event_t *ev, Error *e)
     }
 }
 
-/* libyaml compares each %TAG line with all before it. Line ends are of many kinds, and a file may be UTF-16: wherever the word is, it counts. */
+/* libyaml compares each %TAG line with all before it. Line ends are of many kinds, and a file may be UTF-16: wherever
+ * the word is, it counts. */
 static bool too_many_tags(Text source)
 {
     size_t tags = 0;
@@ -243,10 +251,11 @@ Yaml *yaml_parse(Arena *a, Text source, const char *name, Error *e)
             if (p.error == YAML_MEMORY_ERROR)
                 ok = fail_memory(e, source.n, name);
             else if (p.error == YAML_READER_ERROR)
-                ok = fail(e, SP_FORMAT, "%s: byte %zu: %s", name, p.problem_offset, p.problem ? p.problem : "not readable");
-            else
-                ok = fail(e, SP_FORMAT, "%s:%zu:%zu: not valid YAML: %s", name, (size_t)m.line + 1, (size_t)m.column + 1,
+                ok = fail(e, SP_FORMAT, "%s: byte %zu: %s", name, p.problem_offset,
                           p.problem ? p.problem : "not readable");
+            else
+                ok = fail(e, SP_FORMAT, "%s:%zu:%zu: not valid YAML: %s", name, (size_t)m.line + 1,
+                          (size_t)m.column + 1, p.problem ? p.problem : "not readable");
             break;
         }
         more = ev.type != YAML_STREAM_END_EVENT;
@@ -278,8 +287,8 @@ bool yaml_override(Yaml *root, Text path, Text value, Arena *a, Error *e)
             while (child && index-- > 0)
                 child = child->next;
             if (!child)
-                return fail(e, SP_USAGE, "%s: \"%.*s\" is no entry of the list at %s (0 .. %zu)", where, (int)part.n, part.p,
-                            at->where, at->count - 1);
+                return fail(e, SP_USAGE, "%s: \"%.*s\" is no entry of the list at %s (0 .. %zu)", where, (int)part.n,
+                            part.p, at->where, at->count - 1);
         } else if (at->type == YAML_MAP) {
             for (link = &at->first; *link && !text_equal((*link)->key, part);)
                 link = &(*link)->next;

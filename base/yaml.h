@@ -15,9 +15,10 @@ struct Yaml {
     Yaml *first, *next; /* children */
     const char *where;  /* "file:line:column" of the value, or the command line's --key.path */
 };
-/* One document; anchors and aliases are followed (an alias shares its anchor's children), tags are refused, duplicate keys are errors,
- * depth at most 32, 1000 keys of a map, 20,000 values. NULL on failure: "file:line:column: what".
- * Memory: 20 MB + 8 bytes for a byte of source, with libyaml's own; an alias shares and copies nothing. Time: linear. */
+/* One document; anchors and aliases are followed (an alias shares its anchor's children), tags are refused, duplicate
+ * keys are errors, depth at most 32, 1000 keys of a map, 20,000 values. NULL on failure: "file:line:column: what".
+ * Memory: 20 MB + 8 bytes for a byte of source, with libyaml's own; an alias shares and copies nothing. Time:
+ * linear. */
 #ifdef HAVE_YAML
 Yaml *yaml_parse(Arena *a, Text source, const char *name, Error *e);
 #else /* always NULL: the compiler then leaves out the code that uses a tree, 20 KB of MINIMAL */
@@ -39,7 +40,8 @@ bool yaml_is_null(const Yaml *y);
 bool yaml_bool(const Yaml *y, bool *value);
 bool yaml_i64(const Yaml *y, int64_t *value);
 bool yaml_f64(const Yaml *y, double *value);
-/* The value at "a.b.c" becomes `value` (itself YAML: a word, a number, [a, list]). Maps on the way are made; a number walks into a list. */
+/* The value at "a.b.c" becomes `value` (itself YAML: a word, a number, [a, list]). Maps on the way are made; a number
+ * walks into a list. */
 bool yaml_override(Yaml *root, Text path, Text value, Arena *a, Error *e);
 
 #endif

@@ -1,10 +1,12 @@
-/* Names the class of each picture whose path comes in on standard input, by the nearest class centre. The classes are the folders in
- * CLASSES: CLASSES/shoes/1.jpg, CLASSES/bags/7.png, ... Several threads share one model; each has a session of its own.
+/* Names the class of each picture whose path comes in on standard input, by the nearest class centre. The classes are
+ * the folders in CLASSES: CLASSES/shoes/1.jpg, CLASSES/bags/7.png, ... Several threads share one model; each has a
+ * session of its own.
  *
  *     cc classify_stream.c -o classify_stream $(pkg-config --cflags --libs sapor) -lm -pthread
  *     find inbox -name '*.jpg' | ./classify_stream resnet50.pth CLASSES 4
  *
- * Prints path, class and cosine as each is done; a picture that cannot be read is told on standard error and passed over.
+ * Prints path, class and cosine as each is done; a picture that cannot be read is told on standard error and passed
+ * over.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <dirent.h>

@@ -3,11 +3,12 @@
 
 #include <stdlib.h>
 
-/* What a thread gets of a batch, about. Chosen for caches alone, as no row's bits depend on its neighbours: of 128 tokens MiniLM's widest
- * activations still lie in the second level, and a weight that was fetched serves all of them. */
+/* What a thread gets of a batch, about. Chosen for caches alone, as no row's bits depend on its neighbours: of 128
+ * tokens MiniLM's widest activations still lie in the second level, and a weight that was fetched serves all of
+ * them. */
 enum { TOKENS_EACH = 128, PIXELS_EACH = 224 * 224, PICTURES_MOST = 16 };
 
-/* ---- opening -------------------------------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 /* A weights file inside a Hugging Face folder stands for the folder. */
 static const char *folder_of(const char *path, Arena *a, Error *e)
@@ -24,7 +25,8 @@ static const char *folder_of(const char *path, Arena *a, Error *e)
     return config && file_exists(config) ? folder : NULL;
 }
 
-/* The architecture that config.json states: transformers' model_type, timm's architecture. NULL where it states none. */
+/* The architecture that config.json states: transformers' model_type, timm's architecture. NULL where it states
+ * none. */
 static const char *stated_kind(const ModelSource *s)
 {
     const char *type = json_cstring(json_get(s->config, "model_type"));
@@ -88,11 +90,11 @@ static const EncoderKind *find_kind(const ModelSource *s, Arena *a, Error *e)
     else if (stated && !has)
         unsupported_kind(s, stated, known, e);
     else if (stated)
-        fail(e, SP_FORMAT, "%s: config.json says %s, but these tensors (%s, ...) are not those of a %s", s->path, stated,
-             first, stated);
+        fail(e, SP_FORMAT, "%s: config.json says %s, but these tensors (%s, ...) are not those of a %s", s->path,
+             stated, first, stated);
     else
-        fail(e, SP_UNSUPPORTED, "%s: these tensors (%s, ...) belong to no known architecture (%s)%s", s->path, first, known,
-             s->folder ? "" : "; name one with --arch");
+        fail(e, SP_UNSUPPORTED, "%s: these tensors (%s, ...) belong to no known architecture (%s)%s", s->path, first,
+             known, s->folder ? "" : "; name one with --arch");
     return NULL;
 }
 
@@ -139,10 +141,12 @@ static bool open_into(Encoder *en, const Device *d, const char *name, Error *e)
     if (en->kind->modalities & MODALITY_TEXT) {
         if (!s.folder)
             return fail(e, SP_FORMAT,
-                        "%s: is a bare weights file; a text encoder needs its folder (config.json, tokenizer.json)", s.path);
+                        "%s: is a bare weights file; a text encoder needs its folder (config.json, tokenizer.json)",
+                        s.path);
         if (!(en->tokenizer = tokenizer_load(s.folder, en->arena, e)))
             return false;
-        en->max_tokens = lower_of(en->max_tokens, max_seq_length ? max_seq_length : tokenizer_max_length(en->tokenizer));
+        en->max_tokens =
+            lower_of(en->max_tokens, max_seq_length ? max_seq_length : tokenizer_max_length(en->tokenizer));
         en->max_tokens = lower_of(en->max_tokens, en->options.max_tokens);
     }
     return true;
@@ -154,7 +158,7 @@ Encoder *encoder_open(const Device *d, const char *name, const EncoderOptions *o
     Encoder *en = a ? NEW(a, Encoder, 1, e) : NULL;
     if (!en) {
         arena_free(a);
-        fail_memory(e, sizeof(*en), "an encoder");
+        fail_memory(e, sizeof *en, "an encoder");
         return NULL;
     }
     en->arena = a;
@@ -184,7 +188,7 @@ static bool check_finite(const Encoder *en, const float *x, size_t n, const char
                                weights_count(en->weights) ? weights_at(en->weights, 0)->file : "the model");
 }
 
-/* ---- texts ------------------------------------------------------------------------------------------------------------------ */
+/* ---- texts ----------------------------------------------------------------------------------- */
 
 static Tensor *forward_texts(Tape *t, const void *model, const void *input)
 {
@@ -219,9 +223,10 @@ static bool tokenize_all(const Encoder *en, const Text *texts, size_t n, Tokens 
         for (size_t j = out->start[i]; en->vocabulary && j < out->ids.count; j++)
             if (out->ids.ids[j] >= en->vocabulary) {
                 Text piece = token_text(en->tokenizer, out->ids.ids[j]);
-                return fail(e, SP_FORMAT,
-                            "text %zu: token '%.*s' is number %d, the model has %lld: is the tokenizer another model's?",
-                            i + 1, (int)MIN(piece.n, (size_t)50), piece.p, (int)out->ids.ids[j], (long long)en->vocabulary);
+                return fail(
+                    e, SP_FORMAT,
+                    "text %zu: token '%.*s' is number %d, the model has %lld: is the tokenizer another model's?", i + 1,
+                    (int)MIN(piece.n, (size_t)50), piece.p, (int)out->ids.ids[j], (long long)en->vocabulary);
             }
         out->start[i + 1] = out->ids.count;
     }
@@ -281,13 +286,14 @@ static bool run_texts(const Encoder *en, Tape *t, const Text *texts, size_t n, f
     size_t D = (size_t)en->features, room = MAX(most, (size_t)en->max_tokens);
     Length *length = NEW(a, Length, n, e);
     uint32_t *order = NEW(a, uint32_t, n, e);
-    int32_t *offsets = NEW(a, int32_t, room + 1, e), *ids = NEW(a, int32_t, room, e), *positions = NEW(a, int32_t, room, e);
+    int32_t *offsets = NEW(a, int32_t, room + 1, e), *ids = NEW(a, int32_t, room, e),
+            *positions = NEW(a, int32_t, room, e);
     float *result = arena_alloc(a, MIN(room, n), D * sizeof(float), e);
     if (!length || !order || !offsets || !ids || !positions || !result)
         return false;
     for (size_t i = 0; i < n; i++)
         length[i] = (Length){tokens.start[i + 1] - tokens.start[i], (uint32_t)i};
-    qsort(length, n, sizeof(*length), longest_first);
+    qsort(length, n, sizeof *length, longest_first);
     for (size_t i = 0; i < n; i++)
         order[i] = length[i].text;
     for (size_t i = 0, B; i < n; i += B) {
@@ -337,7 +343,7 @@ bool encode_hidden(const Encoder *en, Tape *t, Text text, float **out, int64_t *
            check_finite(en, *out, n * D, "text", 0, e);
 }
 
-/* ---- images ----------------------------------------------------------------------------------------------------------------- */
+/* ---- images ---------------------------------------------------------------------------------- */
 
 static Tensor *forward_images(Tape *t, const void *model, const void *input)
 {

@@ -1,7 +1,7 @@
 /* extractors/extractors.h: images and texts in, features out.
  *
- * A new encoder is one file in extractors/models/ (loading by tensor names, the forward function, its preprocessing) and one line in
- * extractors/registry.c. */
+ * A new encoder is one file in extractors/models/ (loading by tensor names, the forward function, its preprocessing)
+ * and one line in extractors/registry.c. */
 #ifndef SAPOR_EXTRACTORS_H
 #define SAPOR_EXTRACTORS_H
 
@@ -9,7 +9,7 @@
 #include "nn/nn.h"
 #include "tokenizers/tokenizers.h"
 
-/* ---- encoders ------------------------------------------------------------------------------------------------------------------ */
+/* ---- encoders -------------------------------------------------------------------------------- */
 
 enum { MODALITY_IMAGE = 1, MODALITY_TEXT = 2 };
 typedef enum Pooling { POOL_MODEL, POOL_CLS, POOL_MEAN, POOL_MAX, POOL_NONE } Pooling;
@@ -69,18 +69,21 @@ struct Encoder { /* immutable after encoder_open; shared by threads */
     int64_t features;  /* D of the output; of a feature map c h w */
     /* c, h, w of a feature map: outputs are then in that order, as torch's; zeros where the output is a vector. */
     int64_t map[3];
-    bool pools;             /* forward_text gives [B, D] itself */
-    int64_t vocabulary;     /* how many tokens have a vector: larger ids are refused; 0: not said */
-    int64_t max_tokens;     /* load: how many the model can take; encoder_open: how many texts are cut to */
-    int32_t first_position; /* of a text's first token: 0 for BERT; 2 for MPNet, whose padding token (1) keeps position 1 */
-    /* Set by load unless the options or the folder's files (preprocessor_config.json, modules.json) have said already: */
+    bool pools;         /* forward_text gives [B, D] itself */
+    int64_t vocabulary; /* how many tokens have a vector: larger ids are refused; 0: not said */
+    int64_t max_tokens; /* load: how many the model can take; encoder_open: how many texts are cut to */
+    /* of a text's first token: 0 for BERT; 2 for MPNet, whose padding token (1) keeps position 1 */
+    int32_t first_position;
+    /* Set by load unless the options or the folder's files (preprocessor_config.json, modules.json) have said
+     * already: */
     Preset preset; /* width 0: not said */
     Pooling pool;  /* POOL_MODEL: not said */
     bool normalize;
 };
 
-/* NAME is a path (folder or weights file) or is looked up: in $SAPOR_MODELS, the Hugging Face hub cache, torch's hub checkpoints; in the first and
- * the last also as the beginning of torchvision's NAME-HASH.pth. The error lists what was tried and ends in how to get the model. */
+/* NAME is a path (folder or weights file) or is looked up: in $SAPOR_MODELS, the Hugging Face hub cache, torch's hub
+ * checkpoints; in the first and the last also as the beginning of torchvision's NAME-HASH.pth. The error lists what was
+ * tried and ends in how to get the model. */
 const char *model_find(const char *name, Arena *a, Error *e);
 Encoder *encoder_open(const Device *d, const char *name, const EncoderOptions *o, Error *e);
 void encoder_close(Encoder *en);

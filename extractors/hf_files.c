@@ -1,9 +1,9 @@
-/* extractors/hf_files.c: what a Hugging Face folder says beside its tensors: preprocessor_config.json, and sentence-transformers'
- * modules.json with the files that it names. */
+/* extractors/hf_files.c: what a Hugging Face folder says beside its tensors: preprocessor_config.json, and
+ * sentence-transformers' modules.json with the files that it names. */
 #include "extractors/loading.h"
 
-/* Of a picture that a model reads, in pixels (published models read up to 1536 x 1536). Of a pipeline, which has three modules as a rule: each
- * file is read once for each module that names it, and takes what json_parse says. */
+/* Of a picture that a model reads, in pixels (published models read up to 1536 x 1536). Of a pipeline, which has three
+ * modules as a rule: each file is read once for each module that names it, and takes what json_parse says. */
 enum { MAX_JSON = 1 << 16, MAX_SIDE = 1 << 14, MAX_PIXELS = 1 << 24, MAX_MODULES = 16 };
 
 static bool bad_value(Error *e, const char *path, const Json *j, const char *what)
@@ -25,7 +25,7 @@ static const Json *read_json(const char *folder, const char *name, JsonType type
     return NULL;
 }
 
-/* ---- preprocessor_config.json --------------------------------------------------------------------------------------------- */
+/* ---- preprocessor_config.json ---------------------------------------------------------------- */
 
 /* size or crop_size: a number, {"height", "width"} or {"shortest_edge"}; *shorter is set for the last. */
 static bool read_size(const Json *j, const char *path, int64_t *w, int64_t *h, int64_t *shorter, Error *e)
@@ -41,12 +41,13 @@ static bool read_size(const Json *j, const char *path, int64_t *w, int64_t *h, i
     }
     if (!(*h > 0 && *h <= MAX_SIDE && *w > 0 && *w <= MAX_SIDE))
         return bad_value(e, path, j, "a size should be between 1 and 16384 pixels");
-    return *h * *w <= MAX_PIXELS || bad_value(e, path, j, "a size of more than 16,777,216 pixels in all is not supported");
+    return *h * *w <= MAX_PIXELS ||
+           bad_value(e, path, j, "a size of more than 16,777,216 pixels in all is not supported");
 }
 
 /* Three numbers of least .. largest: so they and what is computed of them stay finite in float32. */
-static bool read_three(const Json *config, const char *key, double least, double largest, float out[3], const char *path,
-                       Error *e)
+static bool read_three(const Json *config, const char *key, double least, double largest, float out[3],
+                       const char *path, Error *e)
 {
     const Json *j = json_get(config, key);
     for (size_t c = 0; j && c < 3; c++) {
@@ -70,13 +71,14 @@ static bool read_number(const Json *config, const char *key, double least, doubl
     if (!j || j->type == JSON_NULL)
         return true;
     if (j->type != JSON_NUMBER || !(j->number >= least && j->number <= largest))
-        return fail(e, SP_FORMAT, "%s:%u:%u: %s: expected a number above 0, from %g to %g", path, j->line, j->column, key,
-                    least, largest);
+        return fail(e, SP_FORMAT, "%s:%u:%u: %s: expected a number above 0, from %g to %g", path, j->line, j->column,
+                    key, least, largest);
     *out = j->number;
     return true;
 }
 
-/* Memory and time: what json_parse says of a file of at most MAX_JSON bytes. Whatever passes gives finite means and deviations in float32. */
+/* Memory and time: what json_parse says of a file of at most MAX_JSON bytes. Whatever passes gives finite means and
+ * deviations in float32. */
 bool preset_from_folder(Preset *p, const char *folder, Arena *a, Error *e)
 {
     const char *path;
@@ -96,7 +98,8 @@ bool preset_from_folder(Preset *p, const char *folder, Arena *a, Error *e)
     }
     bool crop = (j = json_get(config, "do_center_crop")) ? json_is_true(j) : json_get(config, "crop_size") != NULL;
     if (json_get(config, "crop_pct")) {
-        /* ConvNextImageProcessor, which ResNets use: below 384 the short side goes to size / crop_pct, then the centre; else squash */
+        /* ConvNextImageProcessor, which ResNets use: below 384 the short side goes to size / crop_pct, then the centre;
+         * else squash */
         double part;
         if (!read_number(config, "crop_pct", 0.05, 1, 0.875, &part, path, e))
             return false;
@@ -104,7 +107,8 @@ bool preset_from_folder(Preset *p, const char *folder, Arena *a, Error *e)
         r.resize = (int64_t)((double)w / part);
         r.width = r.height = w;
     } else if (shorter) {
-        r = (Preset){.fit = FIT_SHORT_SIDE, .crop = CROP_FLOOR, .resize = shorter, .width = w, .height = h, .how = r.how};
+        r = (Preset){
+            .fit = FIT_SHORT_SIDE, .crop = CROP_FLOOR, .resize = shorter, .width = w, .height = h, .how = r.how};
         if (!crop)
             return fail(e, SP_UNSUPPORTED,
                         "%s: pictures of different sizes (shortest_edge without a crop) are not understood", path);
@@ -154,7 +158,7 @@ void encoder_preset(Encoder *en, Preset p)
         en->preset = p;
 }
 
-/* ---- modules.json --------------------------------------------------------------------------------------------------------- */
+/* ---- modules.json ---------------------------------------------------------------------------- */
 
 static bool read_pooling(Encoder *en, const char *folder, Arena *a, Error *e)
 {
@@ -216,8 +220,8 @@ bool pipeline_from_folder(Encoder *en, const char *folder, int64_t *max_seq_leng
         } else if (text_ends(type->text, "Normalize")) {
             en->normalize = en->normalize || en->options.normalize < 0;
         } else {
-            return fail(e, SP_UNSUPPORTED, "%s:%u:%u: modules of type %.*s are not understood", path, m->line, m->column,
-                        (int)MIN(type->text.n, (size_t)100), type->text.p);
+            return fail(e, SP_UNSUPPORTED, "%s:%u:%u: modules of type %.*s are not understood", path, m->line,
+                        m->column, (int)MIN(type->text.n, (size_t)100), type->text.p);
         }
     }
     return true;

@@ -27,7 +27,7 @@ bool loader_start(Loader *l, Encoder *en, const ModelSource *s, const char *suff
 static const char *name_of(const Loader *l, const char *format, va_list args)
 {
     char text[512]; /* longer names are cut, and then not found */
-    vsnprintf(text, sizeof(text), format, args);
+    vsnprintf(text, sizeof text, format, args);
     return arena_printf(l->encoder->arena, l->error, "%s%s", l->prefix, text);
 }
 
@@ -45,7 +45,7 @@ const char *load_name(Loader *l, const char *format, ...)
     char text[512];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
+    vsnprintf(text, sizeof text, format, args);
     va_end(args);
     const char *name = arena_strndup(l->encoder->arena, text, strlen(text), l->error);
     return name ? name : "";
@@ -82,14 +82,15 @@ bool load_norm(Loader *l, Norm *to, int64_t C, double eps, const char *name)
 {
     bool old = loader_has(l, "%s.gamma", name);
     if (!(eps >= 0 && eps <= 1))
-        return fail(l->error, SP_FORMAT, "%s: %s: a norm's epsilon is between 0 and 1, not %g", l->source->path, name, eps);
+        return fail(l->error, SP_FORMAT, "%s: %s: a norm's epsilon is between 0 and 1, not %g", l->source->path, name,
+                    eps);
     const Array *gamma = load_array(l, 1, &C, "%s.%s", name, old ? "gamma" : "weight");
     const Array *beta = load_array(l, 1, &C, "%s.%s", name, old ? "beta" : "bias");
     return gamma && beta && norm_load(to, l->encoder->store, gamma, beta, (float)eps, l->error);
 }
 
-bool load_conv(Loader *l, Conv2d *to, int64_t C, const char *conv, const char *norm, double eps, int64_t stride, int64_t pad,
-               int64_t groups)
+bool load_conv(Loader *l, Conv2d *to, int64_t C, const char *conv, const char *norm, double eps, int64_t stride,
+               int64_t pad, int64_t groups)
 {
     static const char *const parts[] = {"weight", "bias", "running_mean", "running_var"};
     const Array *w = load_array(l, 4, (int64_t[]){-1, C / groups, -1, -1}, "%s.weight", conv), *n[4];
@@ -99,7 +100,7 @@ bool load_conv(Loader *l, Conv2d *to, int64_t C, const char *conv, const char *n
     return conv_load(to, l->encoder->store, w, NULL, n[0], n[1], n[2], n[3], eps, stride, pad, groups, l->error);
 }
 
-/* ---- config.json --------------------------------------------------------------------------------------------------- */
+/* ---- config.json ----------------------------------------------------------------------------- */
 
 /* NULL where the key is absent or null: transformers takes both for "as usual". */
 static const Json *config_get(const ModelSource *s, const char *key)
@@ -110,8 +111,8 @@ static const Json *config_get(const ModelSource *s, const char *key)
 
 static bool bad_config(Loader *l, const Json *j, const char *key, const char *wanted)
 {
-    return fail(l->error, SP_FORMAT, "%s/config.json:%u:%u: %s should be %s", l->source->folder, j->line, j->column, key,
-                wanted);
+    return fail(l->error, SP_FORMAT, "%s/config.json:%u:%u: %s should be %s", l->source->folder, j->line, j->column,
+                key, wanted);
 }
 
 int64_t config_i64(Loader *l, const char *key, int64_t fallback)
@@ -154,7 +155,8 @@ bool config_fits(Loader *l, int64_t layers, int64_t found, int64_t heads, int64_
 {
     return (layers >= 1 && layers <= found && width >= 1 && heads >= 1 && width % heads == 0) ||
            fail(l->error, SP_FORMAT,
-                "%s: %lld layers and %lld heads (config.json, or the family's default) do not fit the tensors, which have "
+                "%s: %lld layers and %lld heads (config.json, or the family's default) do not fit the tensors, which "
+                "have "
                 "%lld layers of width %lld",
                 l->source->path, (long long)layers, (long long)heads, (long long)found, (long long)width);
 }

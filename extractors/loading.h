@@ -1,11 +1,12 @@
-/* extractors/loading.h: what architecture files share while they load: names under a prefix, checked shapes, config values. Private to
- * this folder. */
+/* extractors/loading.h: what architecture files share while they load: names under a prefix, checked shapes, config
+ * values. Private to this folder. */
 #ifndef SAPOR_LOADING_H
 #define SAPOR_LOADING_H
 
 #include "extractors/extractors.h"
 
-/* Loads tensors PREFIX + NAME of a model into an encoder. A failure leaves its line in `error`, and every later call fails too: ask once. */
+/* Loads tensors PREFIX + NAME of a model into an encoder. A failure leaves its line in `error`, and every later call
+ * fails too: ask once. */
 typedef struct Loader {
     Encoder *encoder;
     const ModelSource *source;
@@ -21,14 +22,16 @@ bool loader_has(const Loader *l, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* The tensor of that name with that shape, -1 for any length; NULL on failure. */
 const Array *load_array(Loader *l, int dims, const int64_t *shape, const char *format, ...) PRINTF_LIKE(4, 5);
-/* NAME.weight [N, K] and NAME.bias [N]; N -1: any. n of them (at most 4) stacked along N: a fused QKV, whose biases a family may lack. */
+/* NAME.weight [N, K] and NAME.bias [N]; N -1: any. n of them (at most 4) stacked along N: a fused QKV, whose biases a
+ * family may lack. */
 bool load_linear(Loader *l, Linear *to, int64_t N, int64_t K, const char *name);
 bool load_stacked(Loader *l, Linear *to, int n, int64_t N, int64_t K, bool bias, const char *const *names);
-/* NAME.weight and NAME.bias [C], or .gamma and .beta as old checkpoints have them. An eps outside [0, 1] is a failure. */
+/* NAME.weight and NAME.bias [C], or .gamma and .beta as old checkpoints have them. An eps outside [0, 1] is a
+ * failure. */
 bool load_norm(Loader *l, Norm *to, int64_t C, double eps, const char *name);
 /* CONV.weight [-1, C / groups, k, k] with the batch norm NORM.weight, .bias, .running_mean, .running_var folded in. */
-bool load_conv(Loader *l, Conv2d *to, int64_t C, const char *conv, const char *norm, double eps, int64_t stride, int64_t pad,
-               int64_t groups);
+bool load_conv(Loader *l, Conv2d *to, int64_t C, const char *conv, const char *norm, double eps, int64_t stride,
+               int64_t pad, int64_t groups);
 /* PREFIX formatted into the encoder's arena; "" on failure. */
 const char *load_name(Loader *l, const char *format, ...) PRINTF_LIKE(2, 3);
 
@@ -44,9 +47,11 @@ bool config_fits(Loader *l, int64_t layers, int64_t found, int64_t heads, int64_
 /* An activation by name ("hidden_act"; what the key is differs between families). */
 bool config_act(Loader *l, const char *key, Act fallback, Act *act);
 
-/* Fills what Hugging Face's image processors state in preprocessor_config.json; false on failure, untouched without the file. */
+/* Fills what Hugging Face's image processors state in preprocessor_config.json; false on failure, untouched without the
+ * file. */
 bool preset_from_folder(Preset *p, const char *folder, Arena *a, Error *e);
-/* Reads modules.json and the files it names: pooling, normalise, max_seq_length (0: not stated). Untouched without the file. */
+/* Reads modules.json and the files it names: pooling, normalise, max_seq_length (0: not stated). Untouched without the
+ * file. */
 bool pipeline_from_folder(Encoder *en, const char *folder, int64_t *max_seq_length, Arena *a, Error *e);
 /* ImageNet's mean and standard deviation with a given geometry: torchvision's presets. */
 Preset preset_imagenet(int64_t resize, int64_t crop, Filter filter);

@@ -83,8 +83,8 @@ static void try_hub(Search *s, const char *hub, const char *name)
         try_path(s, path_join(s->a, snapshots, entries[n - 1].name, s->e));
 }
 
-/* FOLDER/name, or name-xxxxxxxx.pth in any case of letters ("ResNet50"), as torchvision calls its files. Of several the last by name, which
- * among torchvision's is the one of weights="DEFAULT". */
+/* FOLDER/name, or name-xxxxxxxx.pth in any case of letters ("ResNet50"), as torchvision calls its files. Of several the
+ * last by name, which among torchvision's is the one of weights="DEFAULT". */
 static void try_files(Search *s, const char *folder, const char *name)
 {
     FolderEntry *entries;
@@ -93,8 +93,8 @@ static void try_files(Search *s, const char *folder, const char *name)
         !folder_list(&entries, &n, s->a, folder, s->e))
         return;
     for (size_t i = n; i-- > 0;)
-        if (!entries[i].is_folder && strncasecmp(entries[i].name, name, length) == 0 && entries[i].name[length] == '-' &&
-            text_ends(text_of(entries[i].name), ".pth")) {
+        if (!entries[i].is_folder && strncasecmp(entries[i].name, name, length) == 0 &&
+            entries[i].name[length] == '-' && text_ends(text_of(entries[i].name), ".pth")) {
             try_path(s, path_join(s->a, folder, entries[i].name, s->e));
             return;
         }
@@ -110,7 +110,8 @@ static void not_found(Search *s, const char *name, const char *models)
     if (!strncmp(name, "resnet", 6) && *org && !is_file) /* torchvision's name */
         fetch = arena_printf(s->a, s->e, "fetch it by torchvision's `%.40s(weights=\"DEFAULT\")` in Python, or ", name);
     else if (!is_file)
-        fetch = arena_printf(s->a, s->e, "fetch it by `hf download %s%.100s` (once called huggingface-cli), or ", org, name);
+        fetch = arena_printf(s->a, s->e, "fetch it by `hf download %s%.100s` (once called huggingface-cli), or ", org,
+                             name);
     if (fetch)
         fail(s->e, SP_IO, "no model %.100s; tried %.*s%s; %sput its %s into %.200s", name, MOST, tried,
              strlen(tried) > MOST ? "..." : "", fetch, is_file ? "file" : "folder or weights file",

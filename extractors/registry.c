@@ -1,12 +1,12 @@
 /* extractors/registry.c: the encoders there are. A new one: its file, and its name here. */
 #include "extractors/extractors.h"
 
-#define ENCODERS(X)                                                                                                         \
-    X(bert)                                                                                                                 \
-    X(distilbert)                                                                                                           \
-    X(mpnet)                                                                                                                \
-    X(vit)                                                                                                                  \
-    X(resnet)                                                                                                               \
+#define ENCODERS(X)                                                                                                    \
+    X(bert)                                                                                                            \
+    X(distilbert)                                                                                                      \
+    X(mpnet)                                                                                                           \
+    X(vit)                                                                                                             \
+    X(resnet)                                                                                                          \
     X(efficientnet_lite)
 
 #define DECLARE(name) extern const EncoderKind name##_kind;

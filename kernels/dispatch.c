@@ -80,7 +80,8 @@ const Kernels *kernels_cpu(const char *force, Error *e)
     for (size_t i = 0; i < n; i++) {
         if (strcmp(list[i].name, force) == 0) {
             if (list[i].missing != NULL) {
-                fail(e, SP_UNSUPPORTED, "%s=%s: this machine has %s; usable: %s", asked_by, force, list[i].missing, there);
+                fail(e, SP_UNSUPPORTED, "%s=%s: this machine has %s; usable: %s", asked_by, force, list[i].missing,
+                     there);
                 return NULL;
             }
             return list[i].kernels;

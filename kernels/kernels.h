@@ -1,14 +1,16 @@
 /* kernels/kernels.h: every kernel once, with its shapes. One table of function pointers; a device fills it.
  *
- * Rules of a kernel: it takes a Run and raw pointers, computes, and returns. It does not allocate, print, fail or keep state.
- * Sizes may be zero (nothing happens). Unless said, matrices are float32, row-major, contiguous; in-place use is stated where allowed.
- * Dimension letters: M N K gemm; B batch, T tokens, C channels, H heads, D features, E edges (stored entries).
+ * Rules of a kernel: it takes a Run and raw pointers, computes, and returns. It does not allocate, print, fail or keep
+ * state. Sizes may be zero (nothing happens). Unless said, matrices are float32, row-major, contiguous; in-place use is
+ * stated where allowed. Dimension letters: M N K gemm; B batch, T tokens, C channels, H heads, D features, E edges
+ * (stored entries).
  *
- * The same bits every time (DESIGN 6): the order of a sum depends on its length alone, never on threads, batch or cache sizes; ties
- * go to the lower index. Kernels that need scratch say how much through their `_work` companion; Run.work has at least that.
+ * The same bits every time (DESIGN 6): the order of a sum depends on its length alone, never on threads, batch or cache
+ * sizes; ties go to the lower index. Kernels that need scratch say how much through their `_work` companion; Run.work
+ * has at least that.
  *
- * A new kernel is: its member here, its function in kernels/cpu/, its name in cpu/list.h, its cases (CONTRIBUTING.md; a kernel
- * without cases does not pass). */
+ * A new kernel is: its member here, its function in kernels/cpu/, its name in cpu/list.h, its cases (CONTRIBUTING.md; a
+ * kernel without cases does not pass). */
 #ifndef SAPOR_KERNELS_H
 #define SAPOR_KERNELS_H
 
@@ -21,7 +23,7 @@ typedef struct Run {
     Trace *trace; /* NULL: off. The caller of a kernel records it, not the kernel */
 } Run;
 
-/* ---- dense products --------------------------------------------------------------------------------------------------- */
+/* ---- dense products -------------------------------------------------------------------------- */
 
 typedef enum Act {
     ACT_NONE,
@@ -37,9 +39,10 @@ typedef enum Act {
     ACT_COUNT
 } Act; /* GELU is erf's; LEAKY_RELU takes its slope as parameter */
 
-/* What packed weights are made of. All else stays float32. F16 and BF16 take half the bytes and are multiplied as float32; BF16_DOTS and
- * BF16_AMX round A to bf16, too, and sum products in float32, by pairs or by 16 pairs; INT8 has a scale for each column of B, a scale and a zero point
- * for each row of A, and exact 32-bit sums: up to PACK_INT8_K of them. AMX is Intel's matrix unit; INT8_AMX has INT8's bits. */
+/* What packed weights are made of. All else stays float32. F16 and BF16 take half the bytes and are multiplied as
+ * float32; BF16_DOTS and BF16_AMX round A to bf16, too, and sum products in float32, by pairs or by 16 pairs; INT8 has
+ * a scale for each column of B, a scale and a zero point for each row of A, and exact 32-bit sums: up to PACK_INT8_K of
+ * them. AMX is Intel's matrix unit; INT8_AMX has INT8's bits. */
 typedef enum Pack {
     PACK_F32,
     PACK_F16,
@@ -53,7 +56,8 @@ typedef enum Pack {
 enum { PACK_INT8_K = 1 << 15 };
 const char *pack_name(Pack p); /* the type's name: "f32", "f16", "bf16" or "int8" */
 
-/* C[M,N] = act(alpha A[M,K] B[K,N] + beta C + bias[N] + residual[M,N]). Strides in elements, so A or B may be transposed. */
+/* C[M,N] = act(alpha A[M,K] B[K,N] + beta C + bias[N] + residual[M,N]). Strides in elements, so A or B may be
+ * transposed. */
 typedef struct Gemm {
     int64_t M, N, K;
     const float *A;
@@ -72,7 +76,7 @@ typedef struct Gemm {
     float act_param;
 } Gemm;
 
-/* ---- images: NHWC ------------------------------------------------------------------------------------------------------- */
+/* ---- images: NHWC ---------------------------------------------------------------------------- */
 
 typedef struct Conv {
     int64_t B, H, W, C;               /* input [B,H,W,C] */
@@ -86,26 +90,30 @@ typedef struct Conv {
     const float *bias;     /* [O] or NULL */
     const float *residual; /* like y, or NULL: y = act(conv + bias + residual) */
     Act act;
-    int winograd; /* 6: 3 x 3 kernels may go by F(6,3), which is quicker on large images and rounds four times as much; else as the kernel thinks best */
+    /* 6: 3 x 3 kernels may go by F(6,3), which is quicker on large images and rounds four times as much; else as the
+     * kernel thinks best */
+    int winograd;
 } Conv;
 static inline int64_t conv_out(int64_t in, int64_t kernel, int64_t stride, int64_t pad)
 {
     return (in + pad - kernel) / stride + 1;
 }
 
-/* ---- attention ---------------------------------------------------------------------------------------------------------- */
+/* ---- attention ------------------------------------------------------------------------------- */
 
-/* softmax(scale Q K' + bias) V for each text b and head h; text b owns rows offsets[b] .. offsets[b+1]-1. Scores are never stored. */
+/* softmax(scale Q K' + bias) V for each text b and head h; text b owns rows offsets[b] .. offsets[b+1]-1. Scores are
+ * never stored. */
 typedef struct Attention {
     int64_t B, H, D;        /* D: size of one head */
     const int32_t *offsets; /* [B+1] */
-    const float *q, *k, *v; /* row r, head h, feature d at r ld + h D + d: a fused [rows, 3 H D] projection has ld 3 H D */
+    /* row r, head h, feature d at r ld + h D + d: a fused [rows, 3 H D] projection has ld 3 H D */
+    const float *q, *k, *v;
     int64_t ld;
     float *out; /* [rows, H D] */
     int64_t ldo;
     float scale;
-    const float
-        *relative; /* [H, 2 R + 1]: relative[h][clamp(j - i, -R, R) + R] is added to the score of query i, key j; or NULL */
+    /* [H, 2 R + 1]: relative[h][clamp(j - i, -R, R) + R] is added to the score of query i, key j; or NULL */
+    const float *relative;
     int64_t R;
     bool causal;
     float *lse; /* [H, rows] log-sum-exp for the backward pass, or NULL */
@@ -117,7 +125,7 @@ typedef struct AttentionBack {
     int64_t ldd;
 } AttentionBack;
 
-/* ---- sparse ------------------------------------------------------------------------------------------------------------- */
+/* ---- sparse ---------------------------------------------------------------------------------- */
 
 /* Entry e of row r, start[r] <= e < start[r+1], is in column col[e] (ascending in a row) and has the value
  *   (val ? val[at ? at[e] : e] : 1) * (row_scale ? row_scale[r] : 1) * (col_scale ? col_scale[col[e]] : 1). */
@@ -148,8 +156,8 @@ typedef struct BprPart {
 typedef enum Binary { BIN_ADD, BIN_SUB, BIN_MUL, BIN_DIV, BIN_MAX } Binary;
 typedef enum Reduce { REDUCE_SUM, REDUCE_MEAN, REDUCE_MAX, REDUCE_FIRST } Reduce;
 
-/* One Adam, Kingma & Ba 2015, as torch.optim.Adam computes it: bias-corrected, eps after the root, weight decay added to the gradient.
- * Step t's numbers are made once by `adam_step` so that replayed steps use the very same floats. */
+/* One Adam, Kingma & Ba 2015, as torch.optim.Adam computes it: bias-corrected, eps after the root, weight decay added
+ * to the gradient. Step t's numbers are made once by `adam_step` so that replayed steps use the very same floats. */
 typedef struct AdamStep {
     float step_size;  /* lr / (1 - beta1^t) */
     float root_scale; /* 1 / sqrt(1 - beta2^t) */
@@ -157,7 +165,7 @@ typedef struct AdamStep {
 } AdamStep;
 AdamStep adam_step(double lr, double beta1, double beta2, double eps, double weight_decay, int64_t t);
 
-/* ---- the table ------------------------------------------------------------------------------------------------------------ */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 enum { KERNELS_VERSION = 1 };
 
@@ -178,7 +186,8 @@ typedef struct Kernels {
     /* dense (gemm/gemm.c). The packed form is opaque and belongs to this level. */
     bool (*gemm_packs)(Pack); /* whether this level, on this processor, does */
     size_t (*gemm_pack_bytes)(Pack, int64_t K, int64_t N);
-    void (*gemm_pack)(const Run *, Pack, int64_t K, int64_t N, const float *B, int64_t b_row, int64_t b_col, void *packed);
+    void (*gemm_pack)(const Run *, Pack, int64_t K, int64_t N, const float *B, int64_t b_row, int64_t b_col,
+                      void *packed);
     size_t (*gemm_work)(const Gemm *, int threads);
     void (*gemm)(const Run *, const Gemm *);
 
@@ -194,13 +203,15 @@ typedef struct Kernels {
     void (*mean_pool)(const Run *, int64_t B, int64_t HW, int64_t C, const float *x, float *y);
 
     /* rows (norm.c). x [M,C] */
-    /* y = (s - mean) rstd gamma + beta with s = x + residual (or NULL); mean and rstd [M] are kept where not NULL. y may be x. */
+    /* y = (s - mean) rstd gamma + beta with s = x + residual (or NULL); mean and rstd [M] are kept where not NULL. y
+     * may be x. */
     void (*layer_norm)(const Run *, int64_t M, int64_t C, const float *x, const float *residual, const float *gamma,
                        const float *beta, float eps, float *y, float *mean, float *rstd);
     /* dx = gradient to s; dgamma, dbeta [C] are added to (NULL: not wanted) */
     size_t (*layer_norm_back_work)(int64_t M, int64_t C, int threads);
-    void (*layer_norm_back)(const Run *, int64_t M, int64_t C, const float *x, const float *residual, const float *gamma,
-                            const float *mean, const float *rstd, const float *dy, float *dx, float *dgamma, float *dbeta);
+    void (*layer_norm_back)(const Run *, int64_t M, int64_t C, const float *x, const float *residual,
+                            const float *gamma, const float *mean, const float *rstd, const float *dy, float *dx,
+                            float *dgamma, float *dbeta);
     void (*softmax)(const Run *, int64_t M, int64_t C, const float *x, float *y); /* y may be x */
     /* dx = y (dy - y.dy) */
     void (*softmax_back)(const Run *, int64_t M, int64_t C, const float *y, const float *dy, float *dx);
@@ -216,7 +227,8 @@ typedef struct Kernels {
     /* y [C] = sum over m + beta y */
     void (*col_sum)(const Run *, int64_t M, int64_t C, const float *x, float beta, float *y);
     /* y[m, c] at m ldy + c = x[m, c] at m ldx + c: slices and concatenations; beta 1 adds */
-    void (*copy_cols)(const Run *, int64_t M, int64_t C, const float *x, int64_t ldx, float beta, float *y, int64_t ldy);
+    void (*copy_cols)(const Run *, int64_t M, int64_t C, const float *x, int64_t ldx, float beta, float *y,
+                      int64_t ldy);
 
     /* attention (attention.c) */
     size_t (*attention_work)(const Attention *, int threads);
@@ -231,8 +243,10 @@ typedef struct Kernels {
     void (*binary)(const Run *, int64_t n, Binary op, const float *a, const float *b, float *y);
     /* y = a x + b y; b 0: y is not read */
     void (*axpby)(const Run *, int64_t n, float a, const float *x, float b, float *y);
-    void (*add_bias)(const Run *, int64_t M, int64_t C, const float *x, const float *bias, Act act, float param, float *y);
-    /* y = mask x / (1 - p), mask element i kept where draw_uniform(d, first + i) >= p: the same call undoes the forward pass */
+    void (*add_bias)(const Run *, int64_t M, int64_t C, const float *x, const float *bias, Act act, float param,
+                     float *y);
+    /* y = mask x / (1 - p), mask element i kept where draw_uniform(d, first + i) >= p: the same call undoes the forward
+     * pass */
     void (*dropout)(const Run *, int64_t n, float p, Draw d, uint64_t first, const float *x, float *y);
     void (*fill)(const Run *, int64_t n, float value, float *y);
     size_t (*sum_work)(int64_t n, int threads);
@@ -243,24 +257,27 @@ typedef struct Kernels {
     /* rows by index (gather.c) */
     /* y[i,:] = beta y[i,:] + table[ids[i],:]; id < 0 counts as a row of zeros */
     void (*gather)(const Run *, int64_t n, int64_t D, const float *table, const int32_t *ids, float beta, float *y);
-    /* y[to ? to[s] : s, :] = beta y + scale sum over j in [start[s], start[s+1]) of x[order ? order[j] : j, :]; each sum in order of j */
-    void (*segment_sum)(const Run *, int64_t S, int64_t D, const int64_t *start, const int32_t *order, const int32_t *to,
-                        const float *x, float scale, float beta, float *y);
-    /* Pooling of ragged rows: y [B,D] from rows offsets[b] .. offsets[b+1]-1 of x; arg [B,D] keeps REDUCE_MAX's row or is NULL */
-    void (*segment_pool)(const Run *, int64_t B, int64_t D, const int32_t *offsets, Reduce how, const float *x, float *y,
-                         int32_t *arg);
+    /* y[to ? to[s] : s, :] = beta y + scale sum over j in [start[s], start[s+1]) of x[order ? order[j] : j, :]; each
+     * sum in order of j */
+    void (*segment_sum)(const Run *, int64_t S, int64_t D, const int64_t *start, const int32_t *order,
+                        const int32_t *to, const float *x, float scale, float beta, float *y);
+    /* Pooling of ragged rows: y [B,D] from rows offsets[b] .. offsets[b+1]-1 of x; arg [B,D] keeps REDUCE_MAX's row or
+     * is NULL */
+    void (*segment_pool)(const Run *, int64_t B, int64_t D, const int32_t *offsets, Reduce how, const float *x,
+                         float *y, int32_t *arg);
     void (*segment_pool_back)(const Run *, int64_t B, int64_t D, const int32_t *offsets, Reduce how, const int32_t *arg,
                               const float *dy, float *dx);
-    /* Sorts ids [n] (>= 0): unique [n], start [n+1], order [n] such that segment s holds the places of unique[s], ascending. Returns
-     * how many are unique. Host arrays. scratch [4 n] int32 */
+    /* Sorts ids [n] (>= 0): unique [n], start [n+1], order [n] such that segment s holds the places of unique[s],
+     * ascending. Returns how many are unique. Host arrays. scratch [4 n] int32 */
     int64_t (*group_ids)(const Run *, int64_t n, const int32_t *ids, int32_t *unique, int64_t *start, int32_t *order,
                          int32_t *scratch);
 
     /* sparse (sparse.c) */
     /* y = alpha A x + beta y */
-    void (*spmm)(const Run *, const Sparse *A, int64_t D, const float *x, int64_t ldx, float alpha, float beta, float *y,
-                 int64_t ldy);
-    /* out[e] = beta out[e] + alpha x[row of e] . y[col of e] for every stored entry (values of A are ignored, scales applied): the gradient to values */
+    void (*spmm)(const Run *, const Sparse *A, int64_t D, const float *x, int64_t ldx, float alpha, float beta,
+                 float *y, int64_t ldy);
+    /* out[e] = beta out[e] + alpha x[row of e] . y[col of e] for every stored entry (values of A are ignored, scales
+     * applied): the gradient to values */
     void (*sddmm)(const Run *, const Sparse *A, int64_t D, const float *x, const float *y, float alpha, float beta,
                   float *out);
     void (*edge_softmax)(const Run *, const Sparse *A, const float *x, float *y); /* over each row's entries */
@@ -273,12 +290,14 @@ typedef struct Kernels {
     /* ranking (topk.c): tiles of a product are ranked while a cache holds them; the whole product is never stored */
     /* Of this very size: a smaller one may need more. So for topk and gemm. */
     size_t (*knn_work)(int64_t Q, int64_t I, int64_t D, int threads);
-    /* For each row of q [Q,D] the k rows of x [I,D] of largest dot product, best first, ties to the lower id; ids [Q,k] (-1 where
-     * I < k), values [Q,k]. With normalised rows this is the cosine graph. Where q is x half of the product is made. */
+    /* For each row of q [Q,D] the k rows of x [I,D] of largest dot product, best first, ties to the lower id; ids [Q,k]
+     * (-1 where I < k), values [Q,k]. With normalised rows this is the cosine graph. Where q is x half of the product
+     * is made. */
     void (*knn)(const Run *, int64_t Q, int64_t I, int64_t D, int64_t k, const float *q, const float *x, int32_t *ids,
                 float *values);
     size_t (*topk_work)(int64_t B, int64_t I, int64_t D, int threads);
-    /* Scores users[row ? row[b] : b,:] . items[i,:] + (bias ? bias[i] : 0), leaves out what exclude names, keeps the k best: ids, scores [B,k] */
+    /* Scores users[row ? row[b] : b,:] . items[i,:] + (bias ? bias[i] : 0), leaves out what exclude names, keeps the k
+     * best: ids, scores [B,k] */
     void (*topk)(const Run *, int64_t B, int64_t I, int64_t D, int64_t k, const float *users, const int32_t *row,
                  const float *items, const float *bias, const Exclude *exclude, int32_t *ids, float *scores);
     /* The same from dense scores [B,I]; entries of -inf are never kept */
@@ -289,36 +308,39 @@ typedef struct Kernels {
      * loss[b] = softplus(neg - pos) + l2 (squares of all rows compared) = -log sigmoid(pos - neg) + ..., stable;
      * slope[b] = -sigmoid(neg - pos) = d loss / d pos, or NULL */
     void (*bpr)(const Run *, int64_t B, int parts, const BprPart *part, float l2, float *loss, float *slope);
-    /* dx = beta dx + the gradients, each row's loss weighing scale dloss[0]. One dx may stand in several places, its later betas 1: it is
-     * filled in the order of parts and, in each, of x[] */
+    /* dx = beta dx + the gradients, each row's loss weighing scale dloss[0]. One dx may stand in several places, its
+     * later betas 1: it is filled in the order of parts and, in each, of x[] */
     void (*bpr_back)(const Run *, int64_t B, int parts, const BprPart *part, float l2, const float *slope, float scale,
                      const float *dloss);
 
     /* optimisers (optim.c). p, m, v [rows, D]. Every one gives the bits of the dense one. */
     void (*adam)(const Run *, int64_t n, const AdamStep *s, const float *g, float *p, float *m, float *v);
-    /* Rows that had no gradient for a while: row r of the list has seen steps up to last[row]; replay steps last[row]+1 .. now with a zero
-     * gradient, then set last[row] = now. history[t] is step t's AdamStep (index 1..now). ids NULL: rows 0..n-1 */
+    /* Rows that had no gradient for a while: row r of the list has seen steps up to last[row]; replay steps last[row]+1
+     * .. now with a zero gradient, then set last[row] = now. history[t] is step t's AdamStep (index 1..now). ids NULL:
+     * rows 0..n-1 */
     void (*adam_replay)(const Run *, int64_t n, int64_t D, const int32_t *ids, const AdamStep *history, int32_t now,
                         int32_t *last, float *p, float *m, float *v);
     /* Replay to step now-1, then step `now` with gradient g [n, D] for rows ids (distinct) */
     void (*adam_rows)(const Run *, int64_t n, int64_t D, const int32_t *ids, const AdamStep *history, int32_t now,
                       const float *g, int32_t *last, float *p, float *m, float *v);
-    /* The gradient of rows ids (NULL: all n) is dy[n,K] w[K,D], formed tile by tile and consumed; replay first, as adam_rows */
+    /* The gradient of rows ids (NULL: all n) is dy[n,K] w[K,D], formed tile by tile and consumed; replay first, as
+     * adam_rows */
     size_t (*adam_factored_work)(int64_t n, int64_t D, int64_t K, int threads);
     void (*adam_factored)(const Run *, int64_t n, int64_t D, int64_t K, const int32_t *ids, const AdamStep *history,
                           int32_t now, const float *dy, const float *w, int32_t *last, float *p, float *m, float *v);
     void (*sgd)(const Run *, int64_t n, float lr, float weight_decay, const float *g, float *p);
 } Kernels;
 
-/* The CPU's table at the best level that this machine and build have; force ("baseline", "avx2", "avx512"; NULL: the environment's
- * SAPOR_CPU, else the best) picks one, or fails and lists what there is. */
+/* The CPU's table at the best level that this machine and build have; force ("baseline", "avx2", "avx512"; NULL: the
+ * environment's SAPOR_CPU, else the best) picks one, or fails and lists what there is. */
 const Kernels *kernels_cpu(const char *force, Error *e);
-/* What weights of `wish` (F32, F16, BF16 or INT8) are best packed to here: BF16 and INT8 to their AMX kinds where the processor and
- * the system have it; else BF16 to BF16_DOTS where a product timed on the spot, for half a millisecond, is faster by it: processors
- * that have the instruction differ by four in its rate, twice float32's or half of it, which no clock mistakes for the other. Fails
- * where there is no way. */
+/* What weights of `wish` (F32, F16, BF16 or INT8) are best packed to here: BF16 and INT8 to their AMX kinds where the
+ * processor and the system have it; else BF16 to BF16_DOTS where a product timed on the spot, for half a millisecond,
+ * is faster by it: processors that have the instruction differ by four in its rate, twice float32's or half of it,
+ * which no clock mistakes for the other. Fails where there is no way. */
 bool kernels_pack(const Kernels *k, const Heap *heap, Pack wish, Pack *best, Error *e);
-/* Levels of this build, best last; usable[i] says whether this machine can run it and why[i] what is missing. Returns how many. */
+/* Levels of this build, best last; usable[i] says whether this machine can run it and why[i] what is missing. Returns
+ * how many. */
 size_t kernels_levels(const char *names[8], bool usable[8], const char *why[8]);
 
 #endif

@@ -1,8 +1,8 @@
 /* nn/checkpoint.c: parameters and what the optimiser knows of them, as safetensors.
  *
- * A parameter NAME is stored under its name; once it has been stepped, optim.step.NAME [1] I64 stands beside it, and for
- * Adam optim.m.NAME and optim.v.NAME. Rows that owe steps are brought up to date first, so a file does not depend on when
- * rows were last read. */
+ * A parameter NAME is stored under its name; once it has been stepped, optim.step.NAME [1] I64 stands beside it, and
+ * for Adam optim.m.NAME and optim.v.NAME. Rows that owe steps are brought up to date first, so a file does not depend
+ * on when rows were last read. */
 #include "nn/tape.h"
 
 typedef enum Part { PART_VALUE, PART_M, PART_V, PART_STEP, PART_COUNT } Part;
@@ -81,7 +81,8 @@ static const Array *part_array(Store *s, const Weights *w, const Param *p, Part 
             fail(e, SP_FORMAT, "%s: tensor %s: missing: is this a checkpoint of another model?", weights_path(w), name);
         return NULL;
     }
-    bool same = part == PART_STEP ? a->count == 1 && array_is_integer(a) : a->dims == p->x->dims && !array_is_integer(a);
+    bool same =
+        part == PART_STEP ? a->count == 1 && array_is_integer(a) : a->dims == p->x->dims && !array_is_integer(a);
     for (int k = 0; same && part != PART_STEP && k < a->dims; k++)
         same = a->shape[k] == p->x->shape[k];
     if (!same)

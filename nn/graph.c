@@ -14,10 +14,10 @@ Sparse csr_sparse(const Csr *g)
                     .col_scale = g->col_scale ? g->col_scale->data : NULL};
 }
 
-/* The pattern's transpose by counting sort: entry e of column c gets a place in tstart[c] .. tstart[c+1], in order of rows;
- * tcol is its row, tat is e. */
-static void transpose(int64_t rows, int64_t cols, const int64_t *start, const int32_t *col, int64_t *tstart, int32_t *tcol,
-                      int32_t *tat)
+/* The pattern's transpose by counting sort: entry e of column c gets a place in tstart[c] .. tstart[c+1], in order of
+ * rows; tcol is its row, tat is e. */
+static void transpose(int64_t rows, int64_t cols, const int64_t *start, const int32_t *col, int64_t *tstart,
+                      int32_t *tcol, int32_t *tat)
 {
     memset(tstart, 0, (size_t)(cols + 1) * sizeof *tstart);
     for (int64_t e = 0; e < start[rows]; e++)
@@ -34,19 +34,22 @@ static void transpose(int64_t rows, int64_t cols, const int64_t *start, const in
     tstart[0] = 0;
 }
 
-/* ---- in a store ------------------------------------------------------------------------------------------------------- */
+/* ---- in a store ------------------------------------------------------------------------------ */
 
-static bool check_pattern(const char *name, int64_t rows, int64_t cols, const int64_t *start, const int32_t *col, Error *e)
+static bool check_pattern(const char *name, int64_t rows, int64_t cols, const int64_t *start, const int32_t *col,
+                          Error *e)
 {
     if (rows < 0 || cols < 0 || rows > INT32_MAX || cols > INT32_MAX || start[0] != 0)
-        return fail(e, SP_SHAPE, "graph %s: %lld x %lld is not a size of graphs", name, (long long)rows, (long long)cols);
+        return fail(e, SP_SHAPE, "graph %s: %lld x %lld is not a size of graphs", name, (long long)rows,
+                    (long long)cols);
     for (int64_t r = 0; r < rows; r++) {
         if (start[r + 1] < start[r] || start[r + 1] > INT32_MAX)
-            return fail(e, SP_SHAPE, "graph %s: row %lld: entries run backwards or are more than 2^31", name, (long long)r);
+            return fail(e, SP_SHAPE, "graph %s: row %lld: entries run backwards or are more than 2^31", name,
+                        (long long)r);
         for (int64_t i = start[r]; i < start[r + 1]; i++)
             if (col[i] < 0 || col[i] >= cols || (i > start[r] && col[i] <= col[i - 1]))
-                return fail(e, SP_SHAPE, "graph %s: row %lld: column %d is out of range, or not after the one before", name,
-                            (long long)r, col[i]);
+                return fail(e, SP_SHAPE, "graph %s: row %lld: column %d is out of range, or not after the one before",
+                            name, (long long)r, col[i]);
     }
     return true;
 }
@@ -147,7 +150,8 @@ Csr *csr_bipartite(Store *s, const char *name, int64_t U, int64_t I, const int64
             from[n + 1] += from[n];
             at[n] = from[n];
         }
-        for (int64_t u = 0; u < U; u++) { /* a user's own column stands before its items', an item's behind its users' */
+        /* a user's own column stands before its items', an item's behind its users' */
+        for (int64_t u = 0; u < U; u++) {
             if (self)
                 col[at[u]++] = (int32_t)u;
             for (int64_t p = start[u]; p < start[u + 1]; p++) {
@@ -172,7 +176,7 @@ Csr *csr_bipartite(Store *s, const char *name, int64_t U, int64_t I, const int64
     return g && g->row_scale ? g : NULL;
 }
 
-/* ---- on a tape -------------------------------------------------------------------------------------------------------- */
+/* ---- on a tape ------------------------------------------------------------------------------- */
 
 const void *host_of(Tape *t, const Tensor *x)
 {
@@ -256,9 +260,10 @@ bool csr_transposed(Tape *t, const Csr *g, const float *val, Sparse *out)
     return true;
 }
 
-/* ---- across ----------------------------------------------------------------------------------------------------------- */
+/* ---- across ---------------------------------------------------------------------------------- */
 
-/* n numbers of the device for x, in memory that it has already where they fit; a little more is taken so that the next one fits too. */
+/* n numbers of the device for x, in memory that it has already where they fit; a little more is taken so that the next
+ * one fits too. */
 static bool refill(Store *s, Tensor **x, DType type, int64_t n, const void *from, Error *e)
 {
     size_t bytes = (size_t)n * dtype_bytes(type);

@@ -34,7 +34,8 @@ bool linear_load(Linear *l, Store *s, int n, const Array *const *w, const Array 
     for (int i = 0; i < n; i++) {
         const Array *a = w[i];
         if (a->dims < 1 || a->shape[0] <= 0 || a->count / a->shape[0] != K)
-            return fail(e, SP_SHAPE, "%s: tensor %s: its rows should have %lld numbers", a->file, a->name.p, (long long)K);
+            return fail(e, SP_SHAPE, "%s: tensor %s: its rows should have %lld numbers", a->file, a->name.p,
+                        (long long)K);
         if (b && b[i] && b[i]->count != a->shape[0])
             return fail(e, SP_SHAPE, "%s: tensor %s: a bias needs %lld numbers, it has %lld", b[i]->file, b[i]->name.p,
                         (long long)a->shape[0], (long long)b[i]->count);

@@ -6,9 +6,10 @@
  *     x = linear_act(t, x, &m->fc1, ACT_RELU, 0);
  *     return mean(t, row_dot(t, x, y));
  *
- * Ops compute at once; on a training tape they also record how to go back. The tape owns what they return. A failed op (out of
- * memory, shapes that do not fit) makes the tape fail: it and every later op return the tape's failed tensor, never NULL, and the
- * caller asks once, at the end, with tape_ok. Model code branches on shapes and settings, never on values.
+ * Ops compute at once; on a training tape they also record how to go back. The tape owns what they return. A failed op
+ * (out of memory, shapes that do not fit) makes the tape fail: it and every later op return the tape's failed tensor,
+ * never NULL, and the caller asks once, at the end, with tape_ok. Model code branches on shapes and settings, never on
+ * values.
  *
  * Nobody outside kernels/ dereferences tensor data: tensor_read and tensor_write copy. */
 #ifndef SAPOR_NN_H
@@ -25,7 +26,7 @@ typedef struct Device {
     Trace *trace;
 } Device;
 
-/* ---- tensors ------------------------------------------------------------------------------------------------------------- */
+/* ---- tensors --------------------------------------------------------------------------------- */
 
 typedef struct Param Param;
 typedef struct Tensor {
@@ -41,7 +42,7 @@ typedef struct Tensor {
 int64_t rows_of(const Tensor *x); /* shape[0] */
 int64_t cols_of(const Tensor *x); /* count / shape[0] */
 
-/* ---- stored tensors: parameters, frozen features, encoder weights ---------------------------------------------------------- */
+/* ---- stored tensors: parameters, frozen features, encoder weights ---------------------------- */
 
 /* Owns tensors that outlive tapes, by name. */
 typedef struct Store Store;
@@ -65,13 +66,15 @@ typedef struct Init {
     InitKind kind;
     double a;
 } Init;
-/* A trainable [rows, cols] (cols 0: a vector [rows]); its numbers are draws of (seed, DRAW_INIT, hash of name). NULL on failure. */
+/* A trainable [rows, cols] (cols 0: a vector [rows]); its numbers are draws of (seed, DRAW_INIT, hash of name). NULL on
+ * failure. */
 Tensor *param_new(Store *s, const char *name, int64_t rows, int64_t cols, Init init, uint64_t seed, Error *e);
 /* A constant copied from host memory; NULL data: zeros. */
 Tensor *store_f32(Store *s, const char *name, int dims, const int64_t *shape, const float *data, Error *e);
 Tensor *store_i32(Store *s, const char *name, int dims, const int64_t *shape, const int32_t *data, Error *e);
 Tensor *store_i64(Store *s, const char *name, int dims, const int64_t *shape, const int64_t *data, Error *e);
-/* A constant from a file's array: a view of the mapped file where it is aligned float32 (the file must outlive the store), else converted. */
+/* A constant from a file's array: a view of the mapped file where it is aligned float32 (the file must outlive the
+ * store), else converted. */
 Tensor *store_array(Store *s, const Array *a, Error *e);
 /* A trainable one that starts with given numbers (feature tables). */
 Tensor *param_from(Store *s, const char *name, int64_t rows, int64_t cols, const float *data, Error *e);
@@ -80,7 +83,8 @@ size_t store_count(const Store *s);
 Tensor *store_at(const Store *s, size_t i);
 const char *store_name(const Store *s, const Tensor *x);
 size_t store_bytes(const Store *s); /* values and optimiser states */
-/* Host copies; first and n in elements. Reading a parameter first replays the optimiser steps that its rows still owe. */
+/* Host copies; first and n in elements. Reading a parameter first replays the optimiser steps that its rows still
+ * owe. */
 void tensor_read(const Device *d, const Tensor *x, int64_t first, int64_t n, void *host);
 void tensor_write(const Device *d, Tensor *x, int64_t first, int64_t n, const void *host);
 
@@ -110,7 +114,7 @@ typedef struct Conv2d {
 bool conv_load(Conv2d *c, Store *s, const Array *w, const Array *bias, const Array *gamma, const Array *beta,
                const Array *mean, const Array *var, double eps, int64_t stride, int64_t pad, int64_t groups, Error *e);
 
-/* ---- the tape -------------------------------------------------------------------------------------------------------------- */
+/* ---- the tape -------------------------------------------------------------------------------- */
 
 typedef struct Tape Tape;
 Tape *tape_new(const Device *d, bool training, Error *e);
@@ -120,30 +124,34 @@ void tape_reset(Tape *t, Draw draw);
 bool tape_ok(const Tape *t, Error *e); /* false and the first failure's line */
 bool tape_fail(Tape *t, sp_status code, const char *format, ...) PRINTF_LIKE(3, 4);
 bool tape_training(const Tape *t);
-/* Host memory of those who drive the tape, which stays with it from call to call: number 0, and others for tasks. Comes empty; the first
- * call with a number makes it and those below it, and no two threads may do that at a time. NULL when out of memory. */
+/* Host memory of those who drive the tape, which stays with it from call to call: number 0, and others for tasks. Comes
+ * empty; the first call with a number makes it and those below it, and no two threads may do that at a time. NULL when
+ * out of memory. */
 Arena *tape_arena(Tape *t, int number, Error *e);
-/* Of the tensors made since `mark` the model will read only those in `keep` again (some may be NULL): the memory of the others, where the
- * way back does not need it, serves later ops. */
+/* Of the tensors made since `mark` the model will read only those in `keep` again (some may be NULL): the memory of the
+ * others, where the way back does not need it, serves later ops. */
 int64_t tape_mark(const Tape *t);
 void tape_drop(Tape *t, int64_t mark, int n_keep, Tensor *const *keep);
 /* Gradients of a scalar loss for every parameter it reaches; the optimiser takes them from the tape. */
 bool backward(Tape *t, Tensor *loss, Error *e);
-/* For tests: the gradient of a parameter as a dense host array [count] (zeros where none), before the optimiser has taken it. */
+/* For tests: the gradient of a parameter as a dense host array [count] (zeros where none), before the optimiser has
+ * taken it. */
 bool tensor_grad(Tape *t, const Tensor *x, float *host, Error *e);
 
-/* Inference with planned memory: `forward` runs dry (shapes and last uses), then for real at planned offsets in one block. Plans are
- * cached by shape. `out` receives the result, [its count] floats; shape gives its shape. forward may be called for several inputs. */
+/* Inference with planned memory: `forward` runs dry (shapes and last uses), then for real at planned offsets in one
+ * block. Plans are cached by shape. `out` receives the result, [its count] floats; shape gives its shape. forward may
+ * be called for several inputs. */
 typedef Tensor *Forward(Tape *t, const void *model, const void *input);
-bool infer(Tape *t, Forward *forward, const void *model, const void *input, float *out, size_t capacity, int64_t shape[4],
-           Error *e);
+bool infer(Tape *t, Forward *forward, const void *model, const void *input, float *out, size_t capacity,
+           int64_t shape[4], Error *e);
 size_t plan_bytes(const Tape *t); /* of the last plan */
 
-/* ---- ops: [shapes] in comments ----------------------------------------------------------------------------------------------- */
+/* ---- ops: [shapes] in comments --------------------------------------------------------------- */
 
 Tensor *input_f32(Tape *t, const float *host, int dims, const int64_t *shape); /* copied; not read on a dry run */
 Tensor *input_i32(Tape *t, const int32_t *host, int64_t n);
-/* Host scratch of this step, zeroed: ids and offsets that a forward function makes up from shapes. NULL when the tape has failed. */
+/* Host scratch of this step, zeroed: ids and offsets that a forward function makes up from shapes. NULL when the tape
+ * has failed. */
 void *host_alloc(Tape *t, int64_t count, size_t size);
 
 Tensor *linear(Tape *t, Tensor *x, const Linear *w);                           /* [M,K] -> [M,N] */
@@ -176,8 +184,9 @@ Tensor *mean(Tape *t, Tensor *x);
 Tensor *sum_squares(Tape *t, Tensor *x); /* -> [1] */
 Tensor *frobenius(Tape *t, Tensor *x);   /* sqrt(sum x^2) -> [1]; gradient 0 at 0 */
 
-/* BPR, Rendle et al. 2009: mean over b of -log sigmoid(score of pos - score of neg) + l2 (squares of all rows compared) -> [1], in one
- * pass each way. A score is the sum over parts of the dot products of users' and items' rows; D may differ from part to part. */
+/* BPR, Rendle et al. 2009: mean over b of -log sigmoid(score of pos - score of neg) + l2 (squares of all rows compared)
+ * -> [1], in one pass each way. A score is the sum over parts of the dot products of users' and items' rows; D may
+ * differ from part to part. */
 typedef struct Triples {
     Tensor *user, *pos, *neg; /* [B, D] */
     float eps;                /* > 0: pos and neg by row_normalize(, eps) */
@@ -200,17 +209,18 @@ Tensor *conv(Tape *t, Tensor *x, const Conv2d *c, Tensor *residual, Act act); /*
 Tensor *max_pool(Tape *t, Tensor *x, int64_t k, int64_t stride, int64_t pad);
 Tensor *mean_pool(Tape *t, Tensor *x); /* [B,H,W,C] -> [B,C] */
 
-/* ---- sparse graphs ------------------------------------------------------------------------------------------------------------- */
+/* ---- sparse graphs --------------------------------------------------------------------------- */
 
-/* A pattern, optional values, and the index of its transpose. Values from degrees cost nothing to store: row_scale and col_scale. */
+/* A pattern, optional values, and the index of its transpose. Values from degrees cost nothing to store: row_scale and
+ * col_scale. */
 typedef struct Csr {
     int64_t rows, cols, entries;
     Tensor *start, *col;           /* I64 [rows+1], I32 [entries] ascending in a row */
     Tensor *val;                   /* F32 [entries] or NULL: ones */
     Tensor *row_scale, *col_scale; /* or NULL */
-    Tensor *tstart, *tcol,
-        *tat; /* the transpose: I64 [cols+1], I32, I32 [entries] entry of this one; NULL where symmetric. tat alone is NULL where there
-               * are no values to be found by it */
+    /* The transpose: I64 [cols+1], I32, I32 [entries] entry of this one; NULL where symmetric. tat alone is NULL
+     * where there are no values to be found by it. */
+    Tensor *tstart, *tcol, *tat;
     bool symmetric; /* equal to its transpose, values too */
 } Csr;
 /* From host arrays (copied into the store); val may be NULL. Builds the transpose index unless symmetric. */
@@ -227,50 +237,54 @@ typedef enum Adjacency {
 Csr *csr_bipartite(Store *s, const char *name, int64_t U, int64_t I, const int64_t *start, const int32_t *item,
                    Adjacency how, Error *e);
 Tensor *spmm(Tape *t, const Csr *a, Tensor *x); /* [rows, cols] [cols, D] -> [rows, D]; gradient to x and to val */
-Tensor *sddmm(Tape *t, const Csr *g, Tensor *x, Tensor *y); /* x[row] . y[col] for each entry of the pattern -> [entries] */
-Tensor *edge_softmax(Tape *t, const Csr *g, Tensor *x);     /* over each row's entries: [entries] -> [entries] */
+/* x[row] . y[col] for each entry of the pattern -> [entries] */
+Tensor *sddmm(Tape *t, const Csr *g, Tensor *x, Tensor *y);
+Tensor *edge_softmax(Tape *t, const Csr *g, Tensor *x); /* over each row's entries: [entries] -> [entries] */
 /* Graphs that live on the tape; NULL when it has failed (later ops take that as they take a failed tensor). */
-/* The k rows most alike by cosine for each row of x (itself included): top-k outside the gradient, values = the kept cosines, inside it.
- * A row of zeros has cosine 0 with all. */
+/* The k rows most alike by cosine for each row of x (itself included): top-k outside the gradient, values = the kept
+ * cosines, inside it. A row of zeros has cosine 0 with all. */
 Csr *knn_graph(Tape *t, Tensor *x, int64_t k);
 Csr *cosine_graph(Tape *t, Tensor *x,
                   const Csr *pattern); /* the same with the neighbours given: a knn_graph kept from before */
 /* sum over g of weight[g] graph[g] (weights [1], or NULL for 1), on the union of their patterns. */
 Csr *graph_mix(Tape *t, int n, Csr *const *graphs, Tensor *const *weights);
-/* Value s_r^-1/2 v s_c^-1/2 with s = row sums of values at both ends (recipes.md 5.7); sums <= 0 count as no edge weight (0). */
+/* Value s_r^-1/2 v s_c^-1/2 with s = row sums of values at both ends (recipes.md 5.7); sums <= 0 count as no edge
+ * weight (0). */
 Csr *graph_normalize(Tape *t, Csr *g);
 Csr *graph_set_diagonal(Tape *t, Csr *g, float value); /* every diagonal entry present and equal to value, a constant */
-/* Copies a tape's graph into the store under a name: it outlives the tape and carries no gradient. The same name gives the same Csr,
- * refilled in place: tapes that still use the older one must not go back over it. */
+/* Copies a tape's graph into the store under a name: it outlives the tape and carries no gradient. The same name gives
+ * the same Csr, refilled in place: tapes that still use the older one must not go back over it. */
 Csr *csr_keep(Tape *t, Store *s, const char *name, const Csr *g, Error *e);
-/* Without the transpose's index, half the memory: for graphs that are mixed or read by csr_rows, not gone back over as a whole. */
+/* Without the transpose's index, half the memory: for graphs that are mixed or read by csr_rows, not gone back over as
+ * a whole. */
 Csr *csr_keep_rows(Tape *t, Store *s, const char *name, const Csr *g, Error *e);
 /* What a batch needs of a graph (subgraph.c); lists of ids are I32, and nothing here goes under an inference plan.
- * The ids that a [n] and b [m] hold, ascending, each once; a_at [n] and b_at [m]: where they stand there. b may be NULL. */
+ * The ids that a [n] and b [m] hold, ascending, each once; a_at [n] and b_at [m]: where they stand there. b may be
+ * NULL. */
 Tensor *distinct(Tape *t, Tensor *a, Tensor *b, Tensor **a_at, Tensor **b_at);
 Tensor *ids_join(Tape *t, Tensor *low, int64_t first, Tensor *high); /* low, then first + high */
 Tensor *ids_split(Tape *t, Tensor *ids, int64_t first,
                   Tensor **high); /* ascending ids below `first`; *high: the others, less it */
-/* Rows ids (distinct, ascending) of a square graph as [n, |from|]: from lists, ascending, the nodes that these rows read and ids
- * themselves, or is NULL, for all nodes, where their own rows hold half of the graph's entries; at [n]: where ids stand in it. Then
- * (A x)[ids] = spmm(rows, x[from]). ids NULL: g itself, *from and *at NULL. */
+/* Rows ids (distinct, ascending) of a square graph as [n, |from|]: from lists, ascending, the nodes that these rows
+ * read and ids themselves, or is NULL, for all nodes, where their own rows hold half of the graph's entries; at [n]:
+ * where ids stand in it. Then (A x)[ids] = spmm(rows, x[from]). ids NULL: g itself, *from and *at NULL. */
 const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **at);
 void csr_read(const Device *d, const Csr *g, int64_t *start, int32_t *col,
               float *val); /* host copies; any may be NULL; scales applied */
 
-/* ---- optimisers and checkpoints -------------------------------------------------------------------------------------------------- */
+/* ---- optimisers and checkpoints -------------------------------------------------------------- */
 
 typedef enum OptimKind { OPTIM_ADAM, OPTIM_SGD } OptimKind;
 typedef struct Optim {
     OptimKind kind;
     double lr, beta1, beta2, eps, weight_decay; /* optim_default: lr given, .9 .999 1e-8 0 */
-    bool
-        skip_missing; /* a parameter with no gradient in a step: true, it is not stepped at all (torch 2's zero_grad to None); false, it
-                          moves by its momentum once it has had a gradient (torch 1's zero_grad to zero) */
+    /* A parameter with no gradient in a step: true, it is not stepped at all (torch 2's zero_grad to None); false, it
+     * moves by its momentum once it has had a gradient (torch 1's zero_grad to zero). */
+    bool skip_missing;
 } Optim;
 Optim optim_adam(double lr);
-/* One step for all parameters of the store with the gradients on the tape. Row-sparse and factored gradients touch only their rows; the
- * others owe the step and are brought up to date when next read: the same bits as the dense step. */
+/* One step for all parameters of the store with the gradients on the tape. Row-sparse and factored gradients touch only
+ * their rows; the others owe the step and are brought up to date when next read: the same bits as the dense step. */
 bool optim_step(const Optim *o, Store *s, Tape *t, Error *e);
 void store_settle(Store *s); /* brings every row up to date */
 /* All parameters, optimiser states and step counts (not constants); what follows the load goes on bit for bit. */
@@ -278,10 +292,11 @@ bool store_declare(Store *s, SafetensorsOut *out, Error *e);
 bool store_save(Store *s, SafetensorsOut *out, Error *e); /* after declare, same order */
 bool store_load(Store *s, const Weights *w, Error *e);    /* into parameters that exist already; shapes are checked */
 
-/* ---- ranking ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- ranking --------------------------------------------------------------------------------- */
 
-/* For user rows ids [B] (host): k best items by users[u] . items[i], train items of u left out (start, item: host CSR over users, or NULL).
- * top [B,k] ids, -1 where fewer; scores [B,k] or NULL. Host arrays; start/item as csr of U users. */
+/* For user rows ids [B] (host): k best items by users[u] . items[i], train items of u left out (start, item: host CSR
+ * over users, or NULL). top [B,k] ids, -1 where fewer; scores [B,k] or NULL. Host arrays; start/item as csr of U
+ * users. */
 bool rank_items(const Device *d, const Tensor *users, const Tensor *items, const int32_t *ids, int64_t B, int64_t k,
                 const int64_t *start, const int32_t *item, int32_t *top, float *scores, Error *e);
 

@@ -8,7 +8,7 @@ static void with_last(const Tensor *x, int64_t last, int64_t shape[4])
     shape[x->dims - 1] = last;
 }
 
-/* ---- linear: y = act(x W' + b) + residual, one of the two ------------------------------------------------------------- */
+/* ---- linear: y = act(x W' + b) + residual, one of the two ------------------------------------ */
 
 enum { LINEAR_X, LINEAR_W, LINEAR_B, LINEAR_RESIDUAL };
 
@@ -62,7 +62,8 @@ static Tensor *linear_op(Tape *t, Tensor *x, const Linear *l, Tensor *residual, 
                           .optional = 1 << LINEAR_W | 1 << LINEAR_B | 1 << LINEAR_RESIDUAL};
     Node *n = node_new(t, &op, IN(x, l->w, l->b, residual));
     int64_t shape[4];
-    if (!n || !node_fits(t, n, x->dims >= 1 && last_dim(x) == l->K && (!l->b || l->b->count == l->N) && (l->w || l->packed)))
+    if (!n ||
+        !node_fits(t, n, x->dims >= 1 && last_dim(x) == l->K && (!l->b || l->b->count == l->N) && (l->w || l->packed)))
         return tape_failed(t);
     with_last(x, l->N, shape);
     int64_t M = l->K ? x->count / l->K : 0;
@@ -126,7 +127,7 @@ Tensor *linear_add(Tape *t, Tensor *x, const Linear *w, Tensor *residual)
     return linear_op(t, x, w, residual, ACT_NONE, 0);
 }
 
-/* ---- matmul: C = op(A) op(B) ------------------------------------------------------------------------------------------ */
+/* ---- matmul: C = op(A) op(B) ----------------------------------------------------------------- */
 
 static void matmul_back(Tape *t, Node *n)
 {
@@ -166,7 +167,7 @@ Tensor *matmul(Tape *t, Tensor *a, bool at, Tensor *b, bool bt)
     return node_done(t, n, 2.0 * (double)M * (double)N * (double)K, 4.0 * (double)(M * K + K * N + M * N));
 }
 
-/* ---- sums of two: x a + y b ------------------------------------------------------------------------------------------- */
+/* ---- sums of two: x a + y b ------------------------------------------------------------------ */
 
 /* f is y's factor */
 static void sum_of_two_back(Tape *t, Node *n)
@@ -234,7 +235,7 @@ Tensor *mul(Tape *t, Tensor *a, Tensor *b)
     return node_done(t, n, (double)a->count, 12.0 * (double)a->count);
 }
 
-/* ---- of one tensor ---------------------------------------------------------------------------------------------------- */
+/* ---- of one tensor --------------------------------------------------------------------------- */
 
 /* A node with x's shape; NULL when the tape has failed. */
 static Node *like(Tape *t, const Op *op, Tensor *x)

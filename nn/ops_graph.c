@@ -12,7 +12,7 @@ static bool has_graph(Tape *t, const char *op, const Csr *g)
     return g && t->error.code == SP_OK;
 }
 
-/* ---- spmm: y = A x ---------------------------------------------------------------------------------------------------- */
+/* ---- spmm: y = A x --------------------------------------------------------------------------- */
 
 static void spmm_back(Tape *t, Node *n)
 {
@@ -52,7 +52,7 @@ Tensor *spmm(Tape *t, const Csr *a, Tensor *x)
                      (double)a->entries * (8.0 + 4.0 * (double)D) + 4.0 * (double)n->out.count);
 }
 
-/* ---- sddmm: out[e] = x[row of e] . y[col of e] ------------------------------------------------------------------------ */
+/* ---- sddmm: out[e] = x[row of e] . y[col of e] ----------------------------------------------- */
 
 static Sparse pattern_of(const Csr *g)
 {
@@ -129,13 +129,13 @@ Tensor *edge_softmax(Tape *t, const Csr *g, Tensor *x)
     return node_done(t, n, 5.0 * (double)x->count, 8.0 * (double)x->count);
 }
 
-/* ---- values ----------------------------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static void scaled_values(Tape *t, const Csr *g, const float *val, float *out)
 {
     Sparse s = pattern_of(g);
-    t->k->edge_scale(&t->run, &s, val, g->row_scale ? g->row_scale->data : NULL, g->col_scale ? g->col_scale->data : NULL,
-                     out);
+    t->k->edge_scale(&t->run, &s, val, g->row_scale ? g->row_scale->data : NULL,
+                     g->col_scale ? g->col_scale->data : NULL, out);
 }
 
 static void edge_values_back(Tape *t, Node *n)
@@ -149,7 +149,8 @@ static void edge_values_back(Tape *t, Node *n)
 
 Tensor *edge_values(Tape *t, const Csr *g)
 {
-    static const Op op = {.name = "edge_values", .back_name = "edge_values back", .back = edge_values_back, .optional = 1};
+    static const Op op = {
+        .name = "edge_values", .back_name = "edge_values back", .back = edge_values_back, .optional = 1};
     if (!has_graph(t, op.name, g))
         return tape_failed(t);
     if (g->val && !g->row_scale && !g->col_scale)
@@ -168,17 +169,17 @@ Tensor *edge_values(Tape *t, const Csr *g)
     return node_done(t, n, 2.0 * (double)g->entries, 8.0 * (double)g->entries);
 }
 
-/* ---- unions of patterns ----------------------------------------------------------------------------------------------- */
+/* ---- unions of patterns ---------------------------------------------------------------------- */
 
 typedef struct Pattern { /* host arrays */
     const int64_t *start;
     const int32_t *col;
 } Pattern;
 
-/* Rows of n patterns merged. col NULL: only counted. map[g][e]: entry of g at the union's e, or -1; back[g][i]: the union's
- * entry of g's i. */
-static int64_t merge(int n, const Pattern *p, int64_t rows, int64_t *next, int64_t *start, int32_t *col, int32_t *const *map,
-                     int32_t *const *back)
+/* Rows of n patterns merged. col NULL: only counted. map[g][e]: entry of g at the union's e, or -1; back[g][i]: the
+ * union's entry of g's i. */
+static int64_t merge(int n, const Pattern *p, int64_t rows, int64_t *next, int64_t *start, int32_t *col,
+                     int32_t *const *map, int32_t *const *back)
 {
     int64_t e = 0;
     for (int64_t r = 0; r < rows; r++) {
@@ -238,7 +239,8 @@ static Tensor *place_values(Tape *t, int n_in, Tensor *const *in, int64_t entrie
     n->unread = UNREAD_ALL;
     for (int g = 0; g < n_in; g++) {
         size_t map = (size_t)entries * sizeof(int32_t), back = (size_t)in[g]->count * sizeof(int32_t);
-        if (!(p->map[g] = staged(t, host->map[g], map)) || (wants(in[g]) && !(p->back[g] = staged(t, host->back[g], back))))
+        if (!(p->map[g] = staged(t, host->map[g], map)) ||
+            (wants(in[g]) && !(p->back[g] = staged(t, host->back[g], back))))
             return tape_failed(t);
         if (!wants(in[g]))
             unstage(t, host->back[g], back);
@@ -336,7 +338,7 @@ Csr *graph_set_diagonal(Tape *t, Csr *g, float value)
     return t->error.code == SP_OK ? out : NULL;
 }
 
-/* ---- the graph of nearest neighbours ---------------------------------------------------------------------------------- */
+/* ---- the graph of nearest neighbours --------------------------------------------------------- */
 
 Csr *knn_graph(Tape *t, Tensor *x, int64_t k)
 {
@@ -398,7 +400,7 @@ Csr *cosine_graph(Tape *t, Tensor *x, const Csr *pattern)
     return t->error.code == SP_OK ? g : NULL;
 }
 
-/* ---- normalising by row sums at both ends: v'_ij = v_ij r_i r_j with r = (sum_j v_ij)^-1/2 ---------------------------- */
+/* ---- normalising by row sums at both ends: v'_ij = v_ij r_i r_j with r = (sum_j v_ij)^-1/2 ---- */
 
 /* [rows] numbers changed on the host by fn: a handful of operations once an epoch. */
 static bool root_of_sums(Tape *t, int64_t n, const float *sums, float *r)

@@ -1,4 +1,5 @@
-/* nn/ops_loss.c: sums to one number. The number stays on the device, so the backward passes scale by it as a row of one. */
+/* nn/ops_loss.c: sums to one number. The number stays on the device, so the backward passes scale by it as a row of
+ * one. */
 #include "nn/tape.h"
 
 /* Memory of x's size that an op fills beside its result. */
@@ -88,7 +89,7 @@ Tensor *frobenius(Tape *t, Tensor *x)
     return node_done(t, n, 2.0 * (double)x->count, 8.0 * (double)x->count);
 }
 
-/* ---- BPR: inputs are user, pos, neg of each part, then room for a loss a row -------------------------------------------------------- */
+/* ---- BPR: inputs are user, pos, neg of each part, then room for a loss a row ----------------- */
 
 static const BprPart *bpr_parts(Tape *t, const Node *n, bool back)
 {
@@ -127,7 +128,8 @@ static Node *bpr_node(Tape *t, const Op *op, int parts, const Triples *x)
     in[3 * parts] = tape_constant(t, F32, x->user ? rows_of(x->user) : 0, NULL);
     Node *n = node_new(t, op, 3 * parts + 1, in);
     for (int k = 0; n && k < 3 * parts; k++)
-        if (!node_fits(t, n, rows_of(in[k]) == rows_of(in[0]) && rows_of(in[0]) > 0 && same_shape(in[k], in[k / 3 * 3])))
+        if (!node_fits(t, n,
+                       rows_of(in[k]) == rows_of(in[0]) && rows_of(in[0]) > 0 && same_shape(in[k], in[k / 3 * 3])))
             return NULL;
     if (n)
         n->spec = eps;

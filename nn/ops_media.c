@@ -16,7 +16,7 @@ static Tensor *offsets_of(Tape *t, const Ragged *r)
     return t->error.code == SP_OK ? t->ragged : NULL;
 }
 
-/* ---- attention -------------------------------------------------------------------------------------------------------- */
+/* ---- attention ------------------------------------------------------------------------------- */
 
 enum { ATTENTION_QKV, ATTENTION_OFFSETS, ATTENTION_TABLE };
 
@@ -49,7 +49,8 @@ static void attention_op_back(Tape *t, Node *n)
     float *d = step_floats(t, qkv->count);
     if (!d)
         return;
-    AttentionBack a = {.forward = attention_of(n), .dout = n->grad, .dq = d, .dk = d + C, .dv = d + 2 * C, .ldd = 3 * C};
+    AttentionBack a = {
+        .forward = attention_of(n), .dout = n->grad, .dq = d, .dk = d + C, .dv = d + 2 * C, .ldd = 3 * C};
     if (tape_work(t, t->k->attention_back_work(&a, tape_threads(t)))) {
         t->k->attention_back(&t->run, &a);
         grad_put(t, qkv, d);
@@ -89,7 +90,7 @@ Tensor *attention(Tape *t, Tensor *qkv, const Ragged *r, int64_t H, Relative bia
     return node_done(t, n, (causal ? 2.0 : 4.0) * pairs * (double)C, 16.0 * (double)n->out.count);
 }
 
-/* ---- pooling of texts ------------------------------------------------------------------------------------------------- */
+/* ---- pooling of texts ------------------------------------------------------------------------ */
 
 static void pool_texts_back(Tape *t, Node *n)
 {
@@ -97,8 +98,8 @@ static void pool_texts_back(Tape *t, Node *n)
     float *dx = step_floats(t, x->count);
     if (!dx)
         return;
-    t->k->segment_pool_back(&t->run, n->out.shape[0], cols_of(x), n->in[1]->data, (Reduce)n->i[0], (const int32_t *)n->spec,
-                            n->grad, dx);
+    t->k->segment_pool_back(&t->run, n->out.shape[0], cols_of(x), n->in[1]->data, (Reduce)n->i[0],
+                            (const int32_t *)n->spec, n->grad, dx);
     grad_put(t, x, dx);
 }
 
@@ -106,7 +107,8 @@ Tensor *pool_texts(Tape *t, Tensor *x, const Ragged *r, Reduce how)
 {
     static const Op op = {.name = "pool_texts", .back_name = "pool_texts back", .back = pool_texts_back, .integer = 2};
     Node *n = node_new(t, &op, IN(x, offsets_of(t, r)));
-    if (!n || !node_fits(t, n, x->dims == 2 && x->shape[0] == r->total) || !node_out(t, n, F32, SHAPE(r->B, cols_of(x))))
+    if (!n || !node_fits(t, n, x->dims == 2 && x->shape[0] == r->total) ||
+        !node_out(t, n, F32, SHAPE(r->B, cols_of(x))))
         return tape_failed(t);
     n->i[0] = how;
     int32_t *arg = n->out.needs_grad && how == REDUCE_MAX ? step_alloc(t, (size_t)n->out.count * sizeof *arg) : NULL;
@@ -116,15 +118,15 @@ Tensor *pool_texts(Tape *t, Tensor *x, const Ragged *r, Reduce how)
     return node_done(t, n, (double)x->count, 4.0 * (double)x->count);
 }
 
-/* ---- images: inference only ------------------------------------------------------------------------------------------- */
+/* ---- images: inference only ------------------------------------------------------------------ */
 
 Tensor *conv(Tape *t, Tensor *x, const Conv2d *c, Tensor *residual, Act act)
 {
     static const Op op = {.name = "conv", .optional = 2 | 4};
     Node *n = node_new(t, &op, IN(x, c->bias, residual));
     if (!n || !node_fits(t, n,
-                         x->dims == 4 && x->shape[3] == c->C && c->packed && x->shape[1] + c->top + c->bottom >= c->kh &&
-                             x->shape[2] + c->left + c->right >= c->kw))
+                         x->dims == 4 && x->shape[3] == c->C && c->packed &&
+                             x->shape[1] + c->top + c->bottom >= c->kh && x->shape[2] + c->left + c->right >= c->kw))
         return tape_failed(t);
     int64_t B = x->shape[0], OH = conv_out(x->shape[1], c->kh, c->stride, c->top + c->bottom),
             OW = conv_out(x->shape[2], c->kw, c->stride, c->left + c->right);
@@ -164,7 +166,8 @@ Tensor *max_pool(Tape *t, Tensor *x, int64_t k, int64_t stride, int64_t pad)
     static const Op op = {.name = "max_pool"};
     Node *n = node_new(t, &op, IN(x));
     if (!n ||
-        !node_fits(t, n, x->dims == 4 && k > 0 && stride > 0 && x->shape[1] + 2 * pad >= k && x->shape[2] + 2 * pad >= k))
+        !node_fits(t, n,
+                   x->dims == 4 && k > 0 && stride > 0 && x->shape[1] + 2 * pad >= k && x->shape[2] + 2 * pad >= k))
         return tape_failed(t);
     int64_t B = x->shape[0], H = x->shape[1], W = x->shape[2], C = x->shape[3];
     if (!node_out(t, n, F32, SHAPE(B, conv_out(H, k, stride, 2 * pad), conv_out(W, k, stride, 2 * pad), C)))

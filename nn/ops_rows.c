@@ -1,7 +1,7 @@
 /* nn/ops_rows.c: ops on the rows and columns of matrices. */
 #include "nn/tape.h"
 
-/* ---- gather ----------------------------------------------------------------------------------------------------------- */
+/* ---- gather ---------------------------------------------------------------------------------- */
 
 static void gather_back(Tape *t, Node *n)
 {
@@ -18,8 +18,8 @@ static void gather_back(Tape *t, Node *n)
     Groups groups;
     float *d = grad_zeroed(t, table);
     if (d && tape_group(t, ids->count, ids->data, &groups))
-        t->k->segment_sum(&t->run, groups.count, cols_of(table), groups.start, groups.order, groups.unique, n->grad, 1, 1,
-                          d);
+        t->k->segment_sum(&t->run, groups.count, cols_of(table), groups.start, groups.order, groups.unique, n->grad, 1,
+                          1, d);
 }
 
 Tensor *gather(Tape *t, Tensor *table, Tensor *ids)
@@ -39,8 +39,8 @@ Tensor *gather(Tape *t, Tensor *table, Tensor *ids)
     if (live(t) && p && p->owed) {
         Groups *g = host_alloc(t, 1, sizeof *g);
         if (g && tape_group(t, ids->count, ids->data, g)) {
-            t->k->adam_replay(&t->run, g->count, param_width(p), g->unique, p->history, p->owed, p->last, table->data, p->m,
-                              p->v);
+            t->k->adam_replay(&t->run, g->count, param_width(p), g->unique, p->history, p->owed, p->last, table->data,
+                              p->m, p->v);
             n->spec = g; /* sorted once: the optimiser needs them again */
         }
     }
@@ -49,7 +49,7 @@ Tensor *gather(Tape *t, Tensor *table, Tensor *ids)
     return node_done(t, n, 0, 8.0 * (double)n->out.count);
 }
 
-/* ---- slices and stacks ------------------------------------------------------------------------------------------------ */
+/* ---- slices and stacks ----------------------------------------------------------------------- */
 
 /* i[0]: first element of x */
 static void rows_back(Tape *t, Node *n)
@@ -160,7 +160,7 @@ Tensor *cols(Tape *t, Tensor *x, int64_t first, int64_t count)
     return node_done(t, n, 0, 8.0 * (double)n->out.count);
 }
 
-/* ---- row by row ------------------------------------------------------------------------------------------------------- */
+/* ---- row by row ------------------------------------------------------------------------------ */
 
 static void row_dot_back(Tape *t, Node *n)
 {
@@ -254,7 +254,7 @@ Tensor *softmax(Tape *t, Tensor *x)
     return node_done(t, n, 5.0 * (double)x->count, 8.0 * (double)x->count);
 }
 
-/* ---- layer norm ------------------------------------------------------------------------------------------------------- */
+/* ---- layer norm ------------------------------------------------------------------------------ */
 
 enum { NORM_X, NORM_RESIDUAL, NORM_GAMMA, NORM_BETA };
 
@@ -275,8 +275,10 @@ static void layer_norm_op_back(Tape *t, Node *n)
 
 static Tensor *layer_norm_op(Tape *t, Tensor *x, Tensor *residual, const Norm *norm)
 {
-    static const Op op = {
-        .name = "layer_norm", .back_name = "layer_norm back", .back = layer_norm_op_back, .optional = 1 << NORM_RESIDUAL};
+    static const Op op = {.name = "layer_norm",
+                          .back_name = "layer_norm back",
+                          .back = layer_norm_op_back,
+                          .optional = 1 << NORM_RESIDUAL};
     Node *n = node_new(t, &op, IN(x, residual, norm->gamma, norm->beta));
     if (!n ||
         !node_fits(t, n,

@@ -2,11 +2,12 @@
  *
  *   dense     g [rows, D]
  *   rows      ids [n] and g [n, D]: what gather leaves. Sorted and summed by segments; only these rows are touched
- *   factors   dy [rows, K] and w [K, D]: what linear leaves for a trainable table. Formed tile by tile inside the kernel
+ *   factors   dy [rows, K] and w [K, D]: what linear leaves for a trainable table. Formed tile by tile inside the
+ *   kernel
  *
- * One factor, or rows alone, stay what they are; everything else becomes dense. Adam moves rows without gradient too (by
- * their momentum): they owe those steps, which are replayed with the recorded numbers when the row is next read. Every path
- * gives the bits of the dense step. */
+ * One factor, or rows alone, stay what they are; everything else becomes dense. Adam moves rows without gradient too
+ * (by their momentum): they owe those steps, which are replayed with the recorded numbers when the row is next read.
+ * Every path gives the bits of the dense step. */
 #include "nn/tape.h"
 
 Optim optim_adam(double lr)
@@ -64,7 +65,7 @@ bool grad_dense(Tape *t, const ParamGrad *g, float *into)
     return (!g->rows || add_rows(t, g, 1, into)) && t->error.code == SP_OK;
 }
 
-/* ---- one parameter ---------------------------------------------------------------------------------------------------- */
+/* ---- one parameter --------------------------------------------------------------------------- */
 
 typedef enum Kind { KIND_DENSE, KIND_ROWS, KIND_FACTORS } Kind;
 
@@ -108,7 +109,8 @@ static void step_adam(Tape *t, const Optim *o, ParamGrad *g)
             return;
         if (sum != r.g)
             t->k->segment_sum(&t->run, count, D, r.groups.start, r.groups.order, NULL, r.g, 1, 0, sum);
-        t->k->adam_rows(&t->run, count, D, r.groups.unique, p->history, owe(t, o, p), sum, p->last, p->x->data, p->m, p->v);
+        t->k->adam_rows(&t->run, count, D, r.groups.unique, p->history, owe(t, o, p), sum, p->last, p->x->data, p->m,
+                        p->v);
         if (sum != r.g)
             step_give_floats(t, sum, count * D);
         step_give_floats(t, r.own, r.n * D);
@@ -117,8 +119,8 @@ static void step_adam(Tape *t, const Optim *o, ParamGrad *g)
         const FactorPart *f = g->factors;
         if (!tape_work(t, t->k->adam_factored_work(rows, D, f->K, tape_threads(t))))
             return;
-        t->k->adam_factored(&t->run, rows, D, f->K, NULL, p->history, owe(t, o, p), f->dy, f->w, p->last, p->x->data, p->m,
-                            p->v);
+        t->k->adam_factored(&t->run, rows, D, f->K, NULL, p->history, owe(t, o, p), f->dy, f->w, p->last, p->x->data,
+                            p->m, p->v);
         param_settled(&t->run, p); /* every row was stepped */
         kernel_trace(t, begun, "adam factored", (12.0 + 2.0 * (double)f->K) * (double)n, 24.0 * (double)n);
     }

@@ -1,7 +1,7 @@
 /* nn/plan.c: inference with planned memory.
  *
- * The dry run records how large every tensor is and which nodes use it first and last; the plan gives each an offset in one
- * block such that two that live at the same time never overlap (greedy by size, as in Pisarchyk & Lee 2020, arXiv
+ * The dry run records how large every tensor is and which nodes use it first and last; the plan gives each an offset in
+ * one block such that two that live at the same time never overlap (greedy by size, as in Pisarchyk & Lee 2020, arXiv
  * 2001.03288). */
 #include <stdlib.h>
 
@@ -102,8 +102,8 @@ static const Plan *find_plan(Tape *t)
     return p;
 }
 
-bool infer(Tape *t, Forward *forward, const void *model, const void *input, float *out, size_t capacity, int64_t shape[4],
-           Error *e)
+bool infer(Tape *t, Forward *forward, const void *model, const void *input, float *out, size_t capacity,
+           int64_t shape[4], Error *e)
 {
     Draw draw = t->draw;
     if (t->training)

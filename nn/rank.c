@@ -31,7 +31,8 @@ bool rank_items(const Device *d, const Tensor *users, const Tensor *items, const
     if (run.work && (scores || own) &&
         (!start || (exclude.start = mirror_in(&m, start, (size_t)(U + 1) * sizeof *start, e))) &&
         (!start || (exclude.item = mirror_in(&m, item, (size_t)start[U] * sizeof *item, e))) &&
-        (row = mirror_in(&m, ids, (size_t)B * sizeof *ids, e)) && (best = mirror_out(&m, top, count * sizeof *best, e)) &&
+        (row = mirror_in(&m, ids, (size_t)B * sizeof *ids, e)) &&
+        (best = mirror_out(&m, top, count * sizeof *best, e)) &&
         (score = mirror_out(&m, scores ? scores : own, count * sizeof *score, e))) {
         exclude.row = row;
         double begun = trace_begin(d->trace);

@@ -1,4 +1,5 @@
-/* nn/store.c: tensors that outlive tapes: parameters with their optimiser state, frozen features, weights of encoders. */
+/* nn/store.c: tensors that outlive tapes: parameters with their optimiser state, frozen features, weights of
+ * encoders. */
 #include <math.h>
 
 #include "nn/tape.h"
@@ -235,8 +236,8 @@ const float *array_view(const Array *a)
 Tensor *store_array(Store *s, const Array *a, Error *e)
 {
     if (a->dims < 1 || a->dims > 4) {
-        fail(e, SP_SHAPE, "%s: tensor %.*s: has %d dimensions, 1 to 4 are understood", a->file, (int)a->name.n, a->name.p,
-             a->dims);
+        fail(e, SP_SHAPE, "%s: tensor %.*s: has %d dimensions, 1 to 4 are understood", a->file, (int)a->name.n,
+             a->name.p, a->dims);
         return NULL;
     }
     const char *name = a->name.n && !store_find(s, a->name.p) ? a->name.p : "";
@@ -264,7 +265,7 @@ Tensor *store_array(Store *s, const Array *a, Error *e)
     return &x->x;
 }
 
-/* ---- parameters ------------------------------------------------------------------------------------------------------- */
+/* ---- parameters ------------------------------------------------------------------------------ */
 
 Tensor *param_from(Store *s, const char *name, int64_t rows, int64_t cols, const float *data, Error *e)
 {
@@ -375,8 +376,8 @@ void param_settle(Param *p)
         return;
     Run run = store_run(p->store);
     double begun = trace_begin(run.trace);
-    p->store->d.k->adam_replay(&run, rows_of(p->x), param_width(p), NULL, p->history, p->owed, p->last, p->x->data, p->m,
-                               p->v);
+    p->store->d.k->adam_replay(&run, rows_of(p->x), param_width(p), NULL, p->history, p->owed, p->last, p->x->data,
+                               p->m, p->v);
     trace_end(run.trace, begun, "adam replay", 0, 24.0 * (double)p->x->count);
     param_settled(&run, p);
 }
@@ -388,7 +389,7 @@ void store_settle(Store *s)
             param_settle(s->items[i]->x.param);
 }
 
-/* ---- looking ---------------------------------------------------------------------------------------------------------- */
+/* ---- looking --------------------------------------------------------------------------------- */
 
 Tensor *store_find(const Store *s, const char *name)
 {

@@ -1,5 +1,5 @@
-/* nn/subgraph.c: what a batch needs of a graph: some rows, and the nodes that they read. Lists of ids depend on values, so none of this
- * goes under an inference plan. */
+/* nn/subgraph.c: what a batch needs of a graph: some rows, and the nodes that they read. Lists of ids depend on values,
+ * so none of this goes under an inference plan. */
 #include "nn/tape.h"
 
 static bool lists(Tape *t, const char *op, const Tensor *a, const Tensor *b)
@@ -98,7 +98,8 @@ static int64_t keep_numbers(int64_t n, int32_t *mark)
     return n;
 }
 
-/* The transpose of rows row[0 .. n-1] of g, of its columns list[0 .. count-1] (NULL: all), sifted from g's own: quicker than sorting. */
+/* The transpose of rows row[0 .. n-1] of g, of its columns list[0 .. count-1] (NULL: all), sifted from g's own: quicker
+ * than sorting. */
 static void sift_transposed(Tape *t, const Csr *g, int64_t n, const int32_t *row, int64_t count, const int32_t *list,
                             Csr *sub)
 {

@@ -1,7 +1,7 @@
 /* nn/tape.c: recording, the memory of a step, the walk back. */
 #include "nn/tape.h"
 
-/* ---- life ------------------------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 Tape *tape_new(const Device *d, bool training, Error *e)
 {
@@ -12,8 +12,12 @@ Tape *tape_new(const Device *d, bool training, Error *e)
         fail_memory(e, sizeof *t, "a tape");
         return NULL;
     }
-    *t = (Tape){
-        .d = d, .k = d->k, .heap = d->heap, .run = {.pool = d->pool, .trace = d->trace}, .training = training, .meta = meta};
+    *t = (Tape){.d = d,
+                .k = d->k,
+                .heap = d->heap,
+                .run = {.pool = d->pool, .trace = d->trace},
+                .training = training,
+                .meta = meta};
     t->empty = arena_mark(meta);
     t->failed = (Tensor){.type = F32, .dims = 1, .id = -2};
     return t;
@@ -99,7 +103,7 @@ int tape_threads(const Tape *t)
     return pool_threads(t->run.pool);
 }
 
-/* ---- memory of a step ------------------------------------------------------------------------------------------------- */
+/* ---- memory of a step ------------------------------------------------------------------------ */
 
 static bool grow_list(Tape *t, void **list, size_t count, size_t *room, size_t size)
 {
@@ -220,7 +224,7 @@ void *host_alloc(Tape *t, int64_t count, size_t size)
     return t->error.code == SP_OK ? arena_alloc(t->meta, (size_t)MAX(count, 1), size, &t->error) : NULL;
 }
 
-/* ---- nodes ------------------------------------------------------------------------------------------------------------ */
+/* ---- nodes ----------------------------------------------------------------------------------- */
 
 bool shape_count(int dims, const int64_t *shape, int64_t *count)
 {
@@ -272,7 +276,8 @@ Node *node_new(Tape *t, const Op *op, int inputs, Tensor *const *in)
         if (!x || x == &t->failed)
             return tape_fail(t, SP_USAGE, "%s: input %d is missing", op->name, i), NULL;
         if (x->id != -1 && (x->id < 0 || (size_t)x->id >= t->count || &t->nodes[x->id]->out != x))
-            return tape_fail(t, SP_USAGE, "%s: input %d belongs to another tape or to a step that is over", op->name, i),
+            return tape_fail(t, SP_USAGE, "%s: input %d belongs to another tape or to a step that is over", op->name,
+                             i),
                    NULL;
         if (x->id >= 0 && t->nodes[x->id]->dropped)
             return tape_fail(t, SP_USAGE, "%s: input %d was dropped", op->name, i), NULL;
@@ -286,7 +291,8 @@ Node *node_new(Tape *t, const Op *op, int inputs, Tensor *const *in)
             param_settle(x->param);
     }
     if (n->out.needs_grad && !op->back)
-        return tape_fail(t, SP_UNSUPPORTED, "%s has no gradient: detach its input or freeze what it depends on", op->name),
+        return tape_fail(t, SP_UNSUPPORTED, "%s has no gradient: detach its input or freeze what it depends on",
+                         op->name),
                NULL;
     n->begun = live(t) ? trace_begin(t->run.trace) : 0;
     return n;
@@ -373,7 +379,7 @@ void kernel_trace(Tape *t, double begun, const char *name, double flops, double 
         trace_end(t->run.trace, begun, name, flops, bytes);
 }
 
-/* ---- inputs ----------------------------------------------------------------------------------------------------------- */
+/* ---- inputs ---------------------------------------------------------------------------------- */
 
 static void note_range(Node *n, const int32_t *ids)
 {
@@ -455,7 +461,7 @@ void tape_pin(Tape *t, const Tensor *x)
         t->nodes[x->id]->pinned = true;
 }
 
-/* ---- dropping what nobody reads any more ------------------------------------------------------------------------------ */
+/* ---- dropping what nobody reads any more ----------------------------------------------------- */
 
 static Node *root(Node *n)
 {
@@ -505,7 +511,7 @@ void tape_drop(Tape *t, int64_t mark, int n_keep, Tensor *const *keep)
     }
 }
 
-/* ---- going back ------------------------------------------------------------------------------------------------------- */
+/* ---- going back ------------------------------------------------------------------------------ */
 
 ParamGrad *grad_of_param(Tape *t, Param *p, bool make)
 {
@@ -623,7 +629,7 @@ bool tensor_grad(Tape *t, const Tensor *x, float *host, Error *e)
     return tape_ok(t, e);
 }
 
-/* ---- what several ops need -------------------------------------------------------------------------------------------- */
+/* ---- what several ops need ------------------------------------------------------------------- */
 
 void tape_gemm(Tape *t, const Gemm *g)
 {
@@ -631,8 +637,8 @@ void tape_gemm(Tape *t, const Gemm *g)
         t->k->gemm(&t->run, g);
 }
 
-void product(Tape *t, int64_t M, int64_t N, int64_t K, const float *A, int64_t ar, int64_t ac, const float *B, int64_t br,
-             int64_t bc, float *C, float beta)
+void product(Tape *t, int64_t M, int64_t N, int64_t K, const float *A, int64_t ar, int64_t ac, const float *B,
+             int64_t br, int64_t bc, float *C, float beta)
 {
     if (C)
         tape_gemm(t, &(Gemm){.M = M,

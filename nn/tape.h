@@ -20,14 +20,13 @@
 
 enum { ALIGN = 64 }; /* bytes; every buffer of a tape starts on this */
 
-/* ---- stored tensors (store.c) ------------------------------------------------------------------------------------------
- */
+/* ---- stored tensors (store.c) ---------------------------------------------------------------- */
 
 /* History of optimiser steps that rows may still owe: at most this many, then all rows are brought up to date. */
 enum { HISTORY = 512 };
 
-/* A parameter's optimiser state. Steps are counted from `settled`, the last time when every row was up to date, so that the
- * history stays short: row r has seen history[1 .. last[r]], and owes up to history[owed]. */
+/* A parameter's optimiser state. Steps are counted from `settled`, the last time when every row was up to date, so that
+ * the history stays short: row r has seen history[1 .. last[r]], and owes up to history[owed]. */
 struct Param {
     Store *store;
     Tensor *x;
@@ -76,7 +75,7 @@ const void *mirror_in(Mirror *m, const void *host, size_t bytes, Error *e);
 void *mirror_out(Mirror *m, void *host, size_t bytes, Error *e); /* copied back by mirror_close */
 void mirror_close(Mirror *m);
 
-/* ---- nodes ------------------------------------------------------------------------------------------------------------ */
+/* ---- nodes ----------------------------------------------------------------------------------- */
 
 typedef struct Node Node;
 typedef struct Op {
@@ -124,8 +123,8 @@ enum { PLANS = 32 };
 
 typedef enum Mode { MODE_EAGER, MODE_DRY, MODE_PLANNED } Mode;
 
-/* Memory of a step: blocks cut from the front, and pieces given back. A reset makes one block of them, as large as the step
- * was. */
+/* Memory of a step: blocks cut from the front, and pieces given back. A reset makes one block of them, as large as the
+ * step was. */
 typedef struct Piece {
     unsigned char *p;
     size_t bytes;
@@ -200,15 +199,15 @@ struct Tape {
     size_t block_bytes;
 };
 
-#define IN(...)                                                                                                             \
-    (int)(sizeof((Tensor *[]){__VA_ARGS__}) / sizeof(Tensor *)), (Tensor *[])                                               \
-    {                                                                                                                       \
-        __VA_ARGS__                                                                                                         \
+#define IN(...)                                                                                                        \
+    (int)(sizeof((Tensor *[]){__VA_ARGS__}) / sizeof(Tensor *)), (Tensor *[])                                          \
+    {                                                                                                                  \
+        __VA_ARGS__                                                                                                    \
     }
-#define SHAPE(...)                                                                                                          \
-    (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[])                                                  \
-    {                                                                                                                       \
-        __VA_ARGS__                                                                                                         \
+#define SHAPE(...)                                                                                                     \
+    (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[])                                             \
+    {                                                                                                                  \
+        __VA_ARGS__                                                                                                    \
     }
 
 static inline bool live(const Tape *t) /* kernels are to run */
@@ -251,8 +250,9 @@ void step_give_floats(Tape *t, float *p, int64_t n);
 bool tape_work(Tape *t, size_t bytes);                                   /* makes run.work at least this large */
 Tensor *tape_constant(Tape *t, DType type, int64_t n, const void *host); /* host NULL: not written; owned by the step */
 bool tape_group(Tape *t, int64_t n, const int32_t *ids, Groups *g);
-/* Memory that the host fills for kernels to read, not zeroed: memory of the step where they are one, else host scratch. Its end is one of:
- * `staged`, the kernels' copy; `tape_adopt`, a constant of the tape; `unstage`, given back unused. */
+/* Memory that the host fills for kernels to read, not zeroed: memory of the step where they are one, else host scratch.
+ * Its end is one of: `staged`, the kernels' copy; `tape_adopt`, a constant of the tape; `unstage`, given back
+ * unused. */
 void *stage(Tape *t, int64_t count, size_t size);
 void *staged(Tape *t, void *host, size_t bytes);
 void unstage(Tape *t, void *host, size_t bytes);
@@ -272,19 +272,22 @@ void tape_gemm(Tape *t, const Gemm *g); /* with its workspace */
 void kernel_trace(Tape *t, double begun, const char *name, double flops, double bytes);
 
 /* C [M,N] = A B + beta C with strides: A[m,k] at m ar + k ac, B[k,n] at k br + n bc. */
-void product(Tape *t, int64_t M, int64_t N, int64_t K, const float *A, int64_t ar, int64_t ac, const float *B, int64_t br,
-             int64_t bc, float *C, float beta);
+void product(Tape *t, int64_t M, int64_t N, int64_t K, const float *A, int64_t ar, int64_t ac, const float *B,
+             int64_t br, int64_t bc, float *C, float beta);
 
-/* ---- graphs (graph.c, ops_graph.c) ------------------------------------------------------------------------------------ */
+/* ---- graphs (graph.c, ops_graph.c) ----------------------------------------------------------- */
 
 Sparse csr_sparse(const Csr *g);
 /* The transpose of g, with val [entries] in the place of its values where not NULL. */
 bool csr_transposed(Tape *t, const Csr *g, const float *val, Sparse *out);
-Csr *csr_on_tape(Tape *t, int64_t rows, int64_t cols, int64_t *start, int32_t *col); /* pattern only, of staged arrays */
-void csr_pin(Tape *t, const Csr *g);                                                 /* the way back reads its pattern */
-const void *host_of(Tape *t, const Tensor *x);                                       /* its numbers on the host */
-Tensor *edge_values(Tape *t, const Csr *g);                                          /* [entries], scales applied */
-Csr *store_kept(Store *s, const char *name, Error *e);                               /* what csr_keep fills: one a name */
+/* pattern only, of staged arrays */
+Csr *csr_on_tape(Tape *t, int64_t rows, int64_t cols, int64_t *start, int32_t *col);
+/* the way back reads its pattern */
+void csr_pin(Tape *t, const Csr *g);
+const void *host_of(Tape *t, const Tensor *x); /* its numbers on the host */
+Tensor *edge_values(Tape *t, const Csr *g);    /* [entries], scales applied */
+/* what csr_keep fills: one a name */
+Csr *store_kept(Store *s, const char *name, Error *e);
 
 void plan_forget(Tape *t);
 #endif

@@ -6,11 +6,12 @@
 
 #include "nn/nn.h"
 
-/* ---- data ------------------------------------------------------------------------------------------------------------------ */
+/* ---- data ------------------------------------------------------------------------------------ */
 
 typedef enum Format {
     FORMAT_AUTO,
-    FORMAT_TSV, /* a table: user item [rating [time]]; columns by name where the first line names a user and an item column */
+    /* a table: user item [rating [time]]; columns by name where the first line names a user and an item column */
+    FORMAT_TSV,
     FORMAT_INTER,    /* MMRec: columns by name, x_label 0 1 2 */
     FORMAT_RECBOLE,  /* columns by typed name: user_id:token */
     FORMAT_LIGHTGCN, /* user item item ... */
@@ -20,16 +21,18 @@ const char *format_name(Format f);
 const char *format_words(Format f, char cut); /* "table between tabs", "LightGCN text" */
 /* How a file of interactions is laid out, where its content does not say so: docs/formats.md. */
 typedef struct Layout {
-    /* Names of the file's columns for user, item[, rating[, time]]; or, for a file without names, what its columns are in their order: the words
-     * user, item, rating, time, and - for a column that is not read. NULL: found by name or place */
+    /* Names of the file's columns for user, item[, rating[, time]]; or, for a file without names, what its columns are
+     * in their order: the words user, item, rating, time, and - for a column that is not read. NULL: found by name or
+     * place */
     const char *columns;
     char cut; /* the separator: '\t', ',', ';', ':' for "::", ' '; 0: found */
 } Layout;
-bool layout_separator(const char *word, char *cut); /* "tab", "comma", "semicolon", "colons", "blank" or the character */
-typedef struct Ratings {                            /* as read, in file order */
+/* "tab", "comma", "semicolon", "colons", "blank" or the character */
+bool layout_separator(const char *word, char *cut);
+typedef struct Ratings { /* as read, in file order */
     size_t count;
     TextIndex *users,
-        *items;           /* ids, numbered by their first appearance in the file; each keeps the rule of ids (id_check) */
+        *items; /* ids, numbered by their first appearance in the file; each keeps the rule of ids (id_check) */
     int32_t *user, *item; /* [count] numbers in users and items */
     float *rating;        /* NULL where the file has none: each is 1 */
     int64_t *time;        /* NULL where the file has none */
@@ -48,13 +51,15 @@ bool ratings_read(Ratings *r, const char *path, Format f, Arena *a, Error *e);
 /* The same with a layout; a doubt is left to the caller: ratings_sure, or what else is known of the row. */
 bool ratings_read_as(Ratings *r, const char *path, Format f, const Layout *layout, Arena *a, Error *e);
 bool ratings_sure(const Ratings *r, Error *e);
-/* A first row of recommendations that names its columns: at[0] the user's, at[1] the item's, at[2] the score's or -1. */
+/* A first row of recommendations that names its columns: at[0] the user's, at[1] the item's, at[2] the score's or
+ * -1. */
 bool recommendations_header(const Text *field, size_t n, int at[3]);
 /* The rows of r->content as they stand, for table_skip; one a line in LightGCN text. */
 Table ratings_rows(const Ratings *r, Arena *a);
 
-/* One part of the data by user: CSR over U users, items ascending in a user, each once (the last row counts), as in Elliot. MMRec draws a pair
- * that a file has twice twice an epoch, and counts it twice in the truth, so that Recall cannot reach 1: not done here. */
+/* One part of the data by user: CSR over U users, items ascending in a user, each once (the last row counts), as in
+ * Elliot. MMRec draws a pair that a file has twice twice an epoch, and counts it twice in the truth, so that Recall
+ * cannot reach 1: not done here. */
 typedef struct Pairs {
     int64_t count;
     int64_t *start; /* [U+1]; NULL: there is no such part */
@@ -91,12 +96,13 @@ typedef struct DataSet {
     Protocol protocol;
     Arena *arena;
 } DataSet;
-/* Elliot (recipes.md 2.1): users and items are train's, users by first appearance, items by number where all ids are whole numbers, else the last
- * that appears first. MMRec (recipes.md 2.2): ids are whole numbers, U and I are the largest + 1 over all rows; tokens of a RecBole file that are no
- * such numbers are numbered by first appearance over train, valid, test. valid and test may be NULL or the train file; a train file with
- * x_label splits itself. features: "name=path", path a folder of <item id>.npy, (1, D) or (D,); one .npy [rows, D] with the row
- * names in .ids.txt beside it (OUT.ids.txt of OUT.npy; a path counts as its file's name up to the first dot); or one .npy whose row r is
- * item id r. Items without features are an error that names the first few. */
+/* Elliot (recipes.md 2.1): users and items are train's, users by first appearance, items by number where all ids are
+ * whole numbers, else the last that appears first. MMRec (recipes.md 2.2): ids are whole numbers, U and I are the
+ * largest + 1 over all rows; tokens of a RecBole file that are no such numbers are numbered by first appearance over
+ * train, valid, test. valid and test may be NULL or the train file; a train file with x_label splits itself. features:
+ * "name=path", path a folder of <item id>.npy, (1, D) or (D,); one .npy [rows, D] with the row names in .ids.txt beside
+ * it (OUT.ids.txt of OUT.npy; a path counts as its file's name up to the first dot); or one .npy whose row r is item id
+ * r. Items without features are an error that names the first few. */
 typedef struct DataConfig {
     const char *train, *valid, *test;
     Format format;
@@ -106,12 +112,13 @@ typedef struct DataConfig {
     size_t feature_count;
 } DataConfig;
 bool dataset_load(DataSet *d, const DataConfig *c, Arena *a, Error *e);
-/* What was read and what of it is left out and why: one line to `text`, one object {"event":"data",...} to `json`; either may be NULL. */
+/* What was read and what of it is left out and why: one line to `text`, one object {"event":"data",...} to `json`;
+ * either may be NULL. */
 void dataset_describe(const DataSet *d, FILE *text, FILE *json);
 void dataset_close(DataSet *d); /* unmaps features; the rest goes with the arena */
 
-/* Features apart from a data set (feature_table.c): an .npy [rows, D] with its row names in .ids.txt beside it, or without names; or a folder of
- * <id>.npy, each (1, D) or (D,), in the order of their names. */
+/* Features apart from a data set (feature_table.c): an .npy [rows, D] with its row names in .ids.txt beside it, or
+ * without names; or a folder of <id>.npy, each (1, D) or (D,), in the order of their names. */
 typedef struct FeatureTable {
     const char *path;
     Array rows;       /* [N, D], N and D at least 1 */
@@ -121,19 +128,23 @@ typedef struct FeatureTable {
 bool feature_table_open(FeatureTable *t, const char *path, Arena *a, Error *e);
 void feature_table_close(FeatureTable *t);
 int64_t feature_table_find(const FeatureTable *t, Text id); /* -1 when absent */
-/* The k rows of largest cosine with query [D], best first, ties to the lower row: ids and similarity [k], -1 where there are fewer. Row `except`
- * (-1: none) and rows of zeros, which have no cosine, are left out. A query or row that is not finite is an error. */
+/* The k rows of largest cosine with query [D], best first, ties to the lower row: ids and similarity [k], -1 where
+ * there are fewer. Row `except` (-1: none) and rows of zeros, which have no cosine, are left out. A query or row that
+ * is not finite is an error. */
 bool feature_table_nearest(const FeatureTable *t, const Device *d, const float *query, int64_t except, int64_t k,
                            int32_t *ids, float *similarity, int64_t *zeros, Error *e);
 
-/* ---- splits (split.c): recipes.md 3 -------------------------------------------------------------------------------------------- */
+/* ---- splits (split.c): recipes.md 3 ---------------------------------------------------------- */
 
 typedef struct SplitConfig {
     enum {
-        SPLIT_RANDOM,   /* a share of each user's rows, shuffled by MT19937 as NumPy does; leave_n > 0: that many instead */
-        SPLIT_TEMPORAL, /* the latest rows of each user; of equal times the last in the file; leave_n > 0: as the next */
-        SPLIT_LEAVE_N_OUT /* leave_n rows of each user: the latest where the file has times (of equal times the first in the file),
-                           * else at random; all rows of a user who has no more */
+        /* a share of each user's rows, shuffled by MT19937 as NumPy does; leave_n > 0: that many instead */
+        SPLIT_RANDOM,
+        /* the latest rows of each user; of equal times the last in the file; leave_n > 0: as the next */
+        SPLIT_TEMPORAL,
+        /* leave_n rows of each user: the latest where the file has times (of equal times the first in the file),
+         * else at random; all rows of a user who has no more */
+        SPLIT_LEAVE_N_OUT
     } strategy;
     /* 0: no such part. With leave_n validation takes leave_n rows too, unless its ratio is 0 */
     double test_ratio, validation_ratio;
@@ -146,12 +157,12 @@ typedef struct SplitConfig {
     FILE *json;       /* the same as an object; NULL: none */
     const Heap *heap; /* NULL: malloc */
 } SplitConfig;
-/* Writes DIR/train.tsv, val.tsv, test.tsv: the lines of the source file in their order, byte for byte (its header first, if it has one);
- * LightGCN's as user and item between tabs. counts: rows of train, validation, test. A validation file that an earlier split left in DIR,
- * where there is no such part now, is an error. */
+/* Writes DIR/train.tsv, val.tsv, test.tsv: the lines of the source file in their order, byte for byte (its header
+ * first, if it has one); LightGCN's as user and item between tabs. counts: rows of train, validation, test. A
+ * validation file that an earlier split left in DIR, where there is no such part now, is an error. */
 bool split_file(const char *ratings, const char *dir, const SplitConfig *c, size_t counts[3], Error *e);
 
-/* ---- metrics (metrics.c): recipes.md 6.2, 6.3 -------------------------------------------------------------------------------------- */
+/* ---- metrics (metrics.c): recipes.md 6.2, 6.3 ------------------------------------------------ */
 
 typedef struct Metric {
     const char *name, *about;
@@ -176,7 +187,8 @@ typedef struct EvalConfig {
     size_t cutoff_count;
 } EvalConfig;
 enum { MANY_CUTOFFS = 1000, LONGEST_CUTOFF = 1 << 20 };
-/* "metrics: ..." or "cutoffs: ...": unknown, out of range, given twice, more than MANY_CUTOFFS. Callers put "--" or "setting " before it. */
+/* "metrics: ..." or "cutoffs: ...": unknown, out of range, given twice, more than MANY_CUTOFFS. Callers put "--" or
+ * "setting " before it. */
 bool measures_check(const EvalConfig *c, Arena *scratch, Error *e);
 /* Lists of item numbers (-1: none), the best first, of users [n]. */
 typedef struct Lists {
@@ -185,20 +197,22 @@ typedef struct Lists {
     const int64_t *start; /* [n+1]: list i is top[start[i]] to top[start[i+1]]; NULL: top [n, K] */
     const int32_t *top;
 } Lists;
-/* Judges lists by `truth`. A user counts who has truth and, under Elliot, a list that is not empty and a relevant item (rating 0 or more).
- * Elliot fills the list of a user who has every item with items left out, and counts a 0 for that user; here such a user has no list. Time and
- * memory grow with the lists, users x cutoffs and the longest cutoff. */
-bool score_lists_of(Scores *s, Protocol p, const Lists *l, const Pairs *truth, const EvalConfig *config, Arena *a, Error *e);
+/* Judges lists by `truth`. A user counts who has truth and, under Elliot, a list that is not empty and a relevant item
+ * (rating 0 or more). Elliot fills the list of a user who has every item with items left out, and counts a 0 for that
+ * user; here such a user has no list. Time and memory grow with the lists, users x cutoffs and the longest cutoff. */
+bool score_lists_of(Scores *s, Protocol p, const Lists *l, const Pairs *truth, const EvalConfig *config, Arena *a,
+                    Error *e);
 /* The same of lists top [n, K]. */
-bool score_lists(Scores *s, Protocol p, const int32_t *users, int64_t n, int64_t K, const int32_t *top, const Pairs *truth,
-                 const char *const *metrics, size_t metric_count, const int64_t *cutoffs, size_t cutoff_count, Arena *a,
-                 Error *e);
+bool score_lists(Scores *s, Protocol p, const int32_t *users, int64_t n, int64_t K, const int32_t *top,
+                 const Pairs *truth, const char *const *metrics, size_t metric_count, const int64_t *cutoffs,
+                 size_t cutoff_count, Arena *a, Error *e);
 /* How many of U users have a relevant item in `truth`: those that count where each has a list. */
 int64_t relevant_users(const Pairs *truth, Protocol p, int64_t U);
 
-/* ---- recommenders --------------------------------------------------------------------------------------------------------------------- */
+/* ---- recommenders ---------------------------------------------------------------------------- */
 
-/* What MMRec, RecBole or Elliot call a setting. A name that means something else there, or nothing here, is refused with what to set. */
+/* What MMRec, RecBole or Elliot call a setting. A name that means something else there, or nothing here, is refused
+ * with what to set. */
 typedef enum AliasUse { ALIAS_SAME, ALIAS_VARIANT_MMREC, ALIAS_PROTOCOL_MMREC, ALIAS_REFUSED } AliasUse;
 typedef struct Alias {
     const char *name;
@@ -213,26 +227,27 @@ typedef struct Setting { /* a hyper-parameter; its value is a text until the mod
     double least;         /* smallest value that a number may have */
     const Alias *aliases; /* ends with name NULL; NULL: none */
 } Setting;
-#define ALIASES(...)                                                                                                        \
-    (const Alias[])                                                                                                         \
-    {                                                                                                                       \
-        __VA_ARGS__,                                                                                                        \
-        {                                                                                                                   \
-            0                                                                                                               \
-        }                                                                                                                   \
+#define ALIASES(...)                                                                                                   \
+    (const Alias[])                                                                                                    \
+    {                                                                                                                  \
+        __VA_ARGS__,                                                                                                   \
+        {                                                                                                              \
+            0                                                                                                          \
+        }                                                                                                              \
     }
 typedef struct Settings Settings;
 /* Every recommender has these; ends with key NULL. A model's table may change their defaults. */
 extern const Setting common_settings[];
 extern const Alias lr_decay_aliases[]; /* for a model with a default of its own */
-/* The protocol's defaults, a model's own (ends with key NULL, may be NULL), then "key=value" texts; a key may be an alias, a list may be
- * written as in YAML, "[5, 10]". Unknown keys, values of the wrong kind and a setting that is given under two names are errors that name what
- * there is. Lives in the arena. */
+/* The protocol's defaults, a model's own (ends with key NULL, may be NULL), then "key=value" texts; a key may be an
+ * alias, a list may be written as in YAML, "[5, 10]". Unknown keys, values of the wrong kind and a setting that is
+ * given under two names are errors that name what there is. Lives in the arena. */
 Settings *settings_make(const Setting *own, Protocol p, const char *const *set, size_t set_count, Arena *a, Error *e);
 size_t settings_count(const Settings *s);
 const char *settings_key(const Settings *s, size_t i);
 const char *settings_value(const Settings *s, size_t i);
-const char *settings_alias(const Settings *s, size_t i); /* the name it was given under, where that is another; else NULL */
+/* the name it was given under, where that is another; else NULL */
+const char *settings_alias(const Settings *s, size_t i);
 /* The getters take keys that the tables have; a key that is in none gives 0, "" or false. */
 double setting_f64(const Settings *s, const char *key);
 int64_t setting_i64(const Settings *s, const char *key);
@@ -241,16 +256,18 @@ bool setting_bool(const Settings *s, const char *key);
 
 /* What an epoch is made of: recipes.md 4.1. */
 typedef enum Sampling {
-    SAMPLE_NONE,           /* nothing to train */
-    SAMPLE_UNIFORM_USER,   /* S1/S2: #train triples, user uniform, positive uniform in user, one negative */
-    SAMPLE_DISTINCT_USERS, /* S3: batches of distinct users, one positive and one negative each; the last batch is cut */
+    SAMPLE_NONE,         /* nothing to train */
+    SAMPLE_UNIFORM_USER, /* S1/S2: #train triples, user uniform, positive uniform in user, one negative */
+    /* S3: batches of distinct users, one positive and one negative each; the last batch is cut */
+    SAMPLE_DISTINCT_USERS,
     SAMPLE_DISTINCT_USERS_FULL, /* the same, the last batch as long as the others */
     SAMPLE_EVERY_EDGE,          /* S4: every train pair once, shuffled, one negative */
     SAMPLE_EVERY_EDGE_NO_NEGATIVE,
 } Sampling;
-/* Draws the events of an epoch: all numbers are functions of (seed, epoch, event), so an epoch can be drawn again. Negatives are items that
- * occur in train and that the user has no train pair with. Users who have every such item are left out: Elliot and MMRec draw for them
- * without end. A batch of distinct users has at most as many as there are, where Elliot stops with an error. */
+/* Draws the events of an epoch: all numbers are functions of (seed, epoch, event), so an epoch can be drawn again.
+ * Negatives are items that occur in train and that the user has no train pair with. Users who have every such item are
+ * left out: Elliot and MMRec draw for them without end. A batch of distinct users has at most as many as there are,
+ * where Elliot stops with an error. */
 typedef struct Sampler Sampler;
 Sampler *sampler_new(const DataSet *d, Sampling how, int64_t batch_size, uint64_t seed, Arena *a, Error *e);
 int64_t sampler_batches(const Sampler *s); /* in an epoch; 0 with SAMPLE_NONE */
@@ -284,7 +301,8 @@ typedef struct Recommender {
     bool (*init)(Model *m, Error *e);
     bool (*epoch)(Model *m, Error *e);                  /* before each epoch; may be NULL */
     Tensor *(*loss)(Tape *t, Model *m, const Batch *b); /* scalar */
-    /* Final vectors for scoring by dot product: users [U, D], items [I, D]; on an inference tape. NULL where `score` is given. */
+    /* Final vectors for scoring by dot product: users [U, D], items [I, D]; on an inference tape. NULL where `score` is
+     * given. */
     bool (*represent)(Tape *t, Model *m, Tensor **users, Tensor **items);
     /* Dense scores [n, I] of users ids, for models without vectors (ItemKNN, MostPop, Random). */
     bool (*score)(Model *m, const int32_t *ids, int64_t n, float *scores, Error *e);
@@ -294,18 +312,19 @@ const Recommender *recommender_at(size_t i);
 /* By name or alias, in any case, with or without Elliot's "external."; NULL when absent. */
 const Recommender *recommender_find(const char *name);
 
-/* ---- evaluation (evaluate.c) ------------------------------------------------------------------------------------------------------------- */
+/* ---- evaluation (evaluate.c) ----------------------------------------------------------------- */
 
-/* Ranks all items but a user's train items (recipes.md 6.1) for every user with a pair in `truth` and scores the lists. */
+/* Ranks all items but a user's train items (recipes.md 6.1) for every user with a pair in `truth` and scores the
+ * lists. */
 /* valid and test are filled where the data set has the part; users and items NULL for a model that scores by itself. */
-bool evaluate_model(Model *m, const Tensor *users, const Tensor *items, const EvalConfig *c, Scores *valid, Scores *test,
-                    Arena *a, Error *e);
+bool evaluate_model(Model *m, const Tensor *users, const Tensor *items, const EvalConfig *c, Scores *valid,
+                    Scores *test, Arena *a, Error *e);
 /* The k best items for users ids [n], train items left out; top, scores [n, k] host (scores may be NULL). */
-bool rank_users(Model *m, const Tensor *users, const Tensor *items, const int32_t *ids, int64_t n, int64_t k, int32_t *top,
-                float *scores, Error *e);
+bool rank_users(Model *m, const Tensor *users, const Tensor *items, const int32_t *ids, int64_t n, int64_t k,
+                int32_t *top, float *scores, Error *e);
 double score_of(const Scores *s, const char *metric, int64_t cutoff); /* the mean; NaN when absent */
 
-/* ---- training (train.c) --------------------------------------------------------------------------------------------------------------- */
+/* ---- training (train.c) ---------------------------------------------------------------------- */
 
 typedef struct TrainConfig {
     const char *model;
@@ -327,7 +346,8 @@ typedef struct TrainResult {
 } TrainResult;
 bool train_run(const Device *d, const TrainConfig *c, TrainResult *r, Arena *a, Error *e);
 
-/* What a run's folder says about the run, checked like any input: errors name the file, the line and the key (run_config.c). */
+/* What a run's folder says about the run, checked like any input: errors name the file, the line and the key
+ * (run_config.c). */
 typedef struct RunConfig {
     const char *path; /* of config.json */
     const Recommender *kind;
@@ -342,13 +362,13 @@ typedef struct RunResult {
 } RunResult;
 /* A folder without result.json is that of a run that was killed or still trains: SP_IO. */
 bool run_result_read(RunResult *r, const RunConfig *c, const char *dir, Arena *a, Error *e);
-/* Checks history.tsv (`path` is for messages) and calls `visit`, where there is one, with each row's epoch and its figure in `column`, such as
- * "valid Recall@20"; never where there is no such column. */
+/* Checks history.tsv (`path` is for messages) and calls `visit`, where there is one, with each row's epoch and its
+ * figure in `column`, such as "valid Recall@20"; never where there is no such column. */
 typedef bool HistoryVisit(void *arg, double epoch, double figure, Error *e);
 bool history_read(Text history, const char *path, const char *column, HistoryVisit *visit, void *arg, Error *e);
 
-/* A folder that train_run wrote, opened to recommend from. A run that has not finished is refused, unless `unfinished`: then its best epoch so
- * far answers. */
+/* A folder that train_run wrote, opened to recommend from. A run that has not finished is refused, unless `unfinished`:
+ * then its best epoch so far answers. */
 typedef struct Trained Trained;
 Trained *trained_open(const Device *d, const char *dir, bool unfinished, Error *e);
 void trained_close(Trained *t);

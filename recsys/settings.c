@@ -4,7 +4,8 @@
 #include <math.h>
 
 const Alias lr_decay_aliases[] = {
-    {"learning_rate_scheduler", "set lr_decay, the factor in 50 epochs: [0.96, 50] is lr_decay=0.96", ALIAS_SAME, 0}, {0}};
+    {"learning_rate_scheduler", "set lr_decay, the factor in 50 epochs: [0.96, 50] is lr_decay=0.96", ALIAS_SAME, 0},
+    {0}};
 const Setting common_settings[] = {
     {"lr", "0.001", "0.001", "learning rate of Adam", 0, ALIASES({"learning_rate", NULL, ALIAS_SAME, 0})},
     {"lr_decay", "1.0", "1.0", "factor on the learning rate in 50 epochs", 0, lr_decay_aliases},
@@ -16,11 +17,11 @@ const Setting common_settings[] = {
      ALIASES({"valid_metric", NULL, ALIAS_SAME, 0})},
     {"patience", "0", "20",
      "evaluations in a row without improvement: elliot stops at this many, mmrec at one more (0: no early stop)", 0,
-     ALIASES(
-         {"stopping_step",
-          "set patience: with protocol mmrec patience=N is stopping_step N from 1 on, with protocol elliot patience=N+1 is",
-          ALIAS_PROTOCOL_MMREC, 1},
-         {"early_stopping", "set patience=N for early_stopping: {patience: N}", ALIAS_REFUSED, 0})},
+     ALIASES({"stopping_step",
+              "set patience: with protocol mmrec patience=N is stopping_step N from 1 on, with protocol elliot "
+              "patience=N+1 is",
+              ALIAS_PROTOCOL_MMREC, 1},
+             {"early_stopping", "set patience=N for early_stopping: {patience: N}", ALIAS_REFUSED, 0})},
     {"metrics", "Recall,Precision,nDCG,HR", "Recall,nDCG,Precision,MAP", "what is measured", 0,
      ALIASES({"simple_metrics", NULL, ALIAS_SAME, 0})},
     {"cutoffs", "20", "5,10,20,50", "lengths of the lists that are measured", 0,
@@ -51,7 +52,8 @@ static const struct {
      "ITEM_ID_FIELD TIME_FIELD",
      "--train, --valid, --test and --format say what is read"},
     {"filter_out_cod_start_users", "users without a train row are left out: leave it out"},
-    {"modalities loaders side_information align_side_with_train is_multimodal_model vision_feature_file text_feature_file",
+    {"modalities loaders side_information align_side_with_train is_multimodal_model vision_feature_file "
+     "text_feature_file",
      "--features names the modalities"},
     {"comb_mod", "modalities are concatenated: leave it out"},
     {"normalize", "graphs are normalised, as with normalize: True: leave it out"},
@@ -63,11 +65,13 @@ static const struct {
     {"checkpoint_dir restore save_weights save_recs save_recommended_topk recommend_topk save_dataset save_dataloaders "
      "dataset_save_path dataloaders_save_path",
      "--out DIR keeps the run, and `sapor recommend DIR` writes its lists"},
-    {"l_b l_e factors_d bias_regularization user_regularization positive_item_regularization negative_item_regularization "
+    {"l_b l_e factors_d bias_regularization user_regularization positive_item_regularization "
+     "negative_item_regularization "
      "update_users update_items update_bias update_negative_item_factors n_fold",
      "it belongs to a recommender of Elliot's core; the recipes here are those of Elliot's external models"},
     {"req_training", "it follows from the recommender: leave it out"},
-    {"complex_metrics paired_ttest wilcoxon_test transform require_pow use_raw_features end2end", "it is not supported"},
+    {"complex_metrics paired_ttest wilcoxon_test transform require_pow use_raw_features end2end",
+     "it is not supported"},
 };
 
 typedef struct Entry {
@@ -126,7 +130,8 @@ static bool is_number(const char *text)
     return text_f64(text_of(text), &ignored);
 }
 
-/* The value must be of the default's kind. "cutoffs" is a list whose default may look like a number: words are checked by who reads them. */
+/* The value must be of the default's kind. "cutoffs" is a list whose default may look like a number: words are checked
+ * by who reads them. */
 static bool check_value(const Setting *d, Protocol p, const char *value, Error *e)
 {
     const char *usual = p == PROTOCOL_ELLIOT ? d->elliot : d->mmrec;

@@ -1,4 +1,5 @@
-/* api_test: sapor.h as a program that links the library uses it: several threads on one model, memory of the caller's, wrong calls. */
+/* api_test: sapor.h as a program that links the library uses it: several threads on one model, memory of the caller's,
+ * wrong calls. */
 #include "tests/testing.h"
 
 #include <pthread.h>
@@ -11,8 +12,8 @@
 
 enum { THREADS = 4, ROUNDS = 3 };
 
-static const char *const TEXTS[] = {"the red shirt", "A soft, warm cotton shirt for women.", "", "blue leathers unknownword",
-                                    "the shoe of the kids"};
+static const char *const TEXTS[] = {"the red shirt", "A soft, warm cotton shirt for women.", "",
+                                    "blue leathers unknownword", "the shoe of the kids"};
 static const char *const PICTURES[] = {IMAGES "RGB.png", IMAGES "L.png", IMAGES "RGBA.png"};
 static const unsigned char PIXELS[12] = {10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120};
 

@@ -19,7 +19,7 @@ static void files_are_read_and_mapped(void **state)
     (void)state;
     char folder[256], path[300];
     test_folder(folder);
-    snprintf(path, sizeof(path), "%s/a.txt", folder);
+    snprintf(path, sizeof path, "%s/a.txt", folder);
     Error e = {0};
     Arena *a = arena_new(NULL, 0);
     Text t;
@@ -43,18 +43,18 @@ static void files_are_read_and_mapped(void **state)
     assert_error(e, SP_IO, "is a folder");
     assert_false(map_open(&m, "/dev/null", &e));
     assert_error(e, SP_IO, "is a device, a regular file is expected");
-    snprintf(path, sizeof(path), "%s/none", folder);
+    snprintf(path, sizeof path, "%s/none", folder);
     assert_false(file_read(&t, a, path, 0, &e));
     assert_error(e, SP_IO, "cannot open: No such file");
     assert_ok(file_read(&t, a, "/proc/self/status", 0, &e) && t.n > 100, e); /* says its size is 0 */
     int ends[2];
     assert_int_equal(pipe(ends), 0);
     char big[50000];
-    memset(big, 'x', sizeof(big));
-    assert_int_equal(write(ends[1], big, sizeof(big)), sizeof(big));
+    memset(big, 'x', sizeof big);
+    assert_int_equal(write(ends[1], big, sizeof big), sizeof big);
     close(ends[1]);
     FILE *in = fdopen(ends[0], "rb");
-    assert_ok(input_read(&t, a, in, "standard input", 0, &e) && t.n == sizeof(big) && t.p[t.n] == '\0', e);
+    assert_ok(input_read(&t, a, in, "standard input", 0, &e) && t.n == sizeof big && t.p[t.n] == '\0', e);
     fclose(in);
     arena_free(a);
     test_folder_remove(folder);
@@ -70,13 +70,13 @@ static void folders_are_made_and_listed(void **state)
     test_folder(folder);
     Error e = {0};
     Arena *a = arena_new(NULL, 0);
-    snprintf(path, sizeof(path), "%s/x//y/", folder);
+    snprintf(path, sizeof path, "%s/x//y/", folder);
     assert_ok(folder_make(path, &e) && folder_make(path, &e) && folder_make("/", &e), e);
     assert_true(folder_exists(path) && !file_exists(path));
     static const char *const names[] = {"b.txt", "B.txt", "a10", "a2", ".hidden"};
     for (size_t i = 0; i < COUNT(names); i++)
         write_text(path_join(a, folder, names[i], &e), "");
-    snprintf(path, sizeof(path), "%s/link", folder);
+    snprintf(path, sizeof path, "%s/link", folder);
     assert_int_equal(symlink("x", path), 0);
     FolderEntry *entries;
     size_t n;
@@ -88,10 +88,11 @@ static void folders_are_made_and_listed(void **state)
         assert_int_equal(entries[i].is_folder, i >= 5);
     }
     unlink(path);
-    snprintf(path, sizeof(path), "%s/b.txt/z", folder);
+    snprintf(path, sizeof path, "%s/b.txt/z", folder);
     assert_false(folder_make(path, &e));
     assert_error(e, SP_IO, "is a file, a folder is expected");
-    assert_false(folder_make(path_join(a, folder, "x/new/newer/" LONG_NAME "/last", &e), &e)); /* nothing is left of it */
+    /* nothing is left of it */
+    assert_false(folder_make(path_join(a, folder, "x/new/newer/" LONG_NAME "/last", &e), &e));
     assert_error(e, SP_IO, "cannot make the folder");
     assert_false(folder_exists(path_join(a, folder, "x/new", &e)));
     assert_true(folder_exists(path_join(a, folder, "x/y", &e)));
@@ -102,7 +103,7 @@ static void folders_are_made_and_listed(void **state)
     assert_string_equal(path_join(a, "", "b", &e), "b");
     assert_string_equal(path_join(a, "a", "/b", &e), "/b");
     assert_true(text_is(path_base("a/b.c"), "b.c") && text_is(path_base("b"), "b") && path_base("a/").n == 0);
-    snprintf(path, sizeof(path), "%s/x", folder);
+    snprintf(path, sizeof path, "%s/x", folder);
     test_folder_remove(path);
     arena_free(a);
     test_folder_remove(folder);
@@ -124,9 +125,9 @@ static void outputs_appear_whole_or_not(void **state)
     (void)state;
     char folder[256], path[300], link[300], stale[300];
     test_folder(folder);
-    snprintf(path, sizeof(path), "%s/out.bin", folder);
-    snprintf(link, sizeof(link), "%s/link", folder);
-    snprintf(stale, sizeof(stale), "%s/.out.bin.tmp", folder);
+    snprintf(path, sizeof path, "%s/out.bin", folder);
+    snprintf(link, sizeof link, "%s/link", folder);
+    snprintf(stale, sizeof stale, "%s/.out.bin.tmp", folder);
     Error e = {0};
     Arena *a = arena_new(NULL, 0);
     Text t;
@@ -193,18 +194,18 @@ static void outputs_report_failures(void **state)
     char folder[256], path[300];
     test_folder(folder);
     Error e = {0};
-    snprintf(path, sizeof(path), "%s/none/x", folder);
+    snprintf(path, sizeof path, "%s/none/x", folder);
     assert_null(out_open(path, NULL, &e));
     assert_error(e, SP_IO, "none/x: cannot create: No such file");
     assert_null(out_open(folder, NULL, &e));
     assert_error(e, SP_IO, "is a folder");
-    snprintf(path, sizeof(path), "%s/none/", folder);
+    snprintf(path, sizeof path, "%s/none/", folder);
     assert_null(out_open(path, NULL, &e));
     assert_error(e, SP_IO, "names a folder");
     Out *o = out_open("/dev/full", NULL, &e);
     if (o) {
         char big[70000] = {0};
-        assert_false(out_write(o, big, sizeof(big), &e));
+        assert_false(out_write(o, big, sizeof big, &e));
         assert_error(e, SP_IO, "/dev/full: cannot write: No space left");
         assert_false(out_printf(o, &e, "x"));
         assert_error(e, SP_IO, "No space left");
@@ -217,11 +218,11 @@ static void outputs_report_failures(void **state)
     assert_ok(o && out_printf(o, &e, "gone") && out_commit(o, &e), e);
     struct stat st;
     assert_true(stat("/dev/null", &st) == 0 && S_ISCHR(st.st_mode));
-    snprintf(path, sizeof(path), "%s/lost", folder);
+    snprintf(path, sizeof path, "%s/lost", folder);
     o = out_open(path, NULL, &e);
     rmdir(folder);
     char temporary[320];
-    snprintf(temporary, sizeof(temporary), "%s/.lost.tmp", folder);
+    snprintf(temporary, sizeof temporary, "%s/.lost.tmp", folder);
     unlink(temporary);
     assert_false(out_commit(o, &e));
     assert_error(e, SP_IO, "cannot rename");
@@ -234,7 +235,7 @@ static void descriptors_are_three_or_more(void **state)
     (void)state;
     char folder[256], path[300];
     test_folder(folder);
-    snprintf(path, sizeof(path), "%s/x", folder);
+    snprintf(path, sizeof path, "%s/x", folder);
     Error e = {0};
     fflush(stdout);
     int saved = dup(0), way[3], n = 0;
@@ -262,7 +263,7 @@ static void pipes_and_devices_are_not_waited_for(void **state)
     (void)state;
     char folder[256], path[300];
     test_folder(folder);
-    snprintf(path, sizeof(path), "%s/pipe", folder);
+    snprintf(path, sizeof path, "%s/pipe", folder);
     Error e = {0};
     Arena *a = arena_new(NULL, 0);
     Text t;
@@ -312,9 +313,9 @@ static void temporary_files_are_new(void **state)
     (void)state;
     char folder[256], path[300], temporary[300], other[300];
     test_folder(folder);
-    snprintf(path, sizeof(path), "%s/x", folder);
-    snprintf(temporary, sizeof(temporary), "%s/.x.tmp", folder);
-    snprintf(other, sizeof(other), "%s/other", folder);
+    snprintf(path, sizeof path, "%s/x", folder);
+    snprintf(temporary, sizeof temporary, "%s/.x.tmp", folder);
+    snprintf(other, sizeof other, "%s/other", folder);
     Error e = {0};
     Arena *a = arena_new(NULL, 0);
     Text t;
@@ -332,8 +333,8 @@ static void temporary_files_are_new(void **state)
     assert_error(e, SP_IO, ".x.tmp: is in the place of a temporary file");
     rmdir(temporary);
     assert_ok(file_read(&t, a, other, 0, &e) && text_is(t, "precious"), e);
-    snprintf(temporary, sizeof(temporary), "%s/.sapor.lock", folder);
-    snprintf(other, sizeof(other), "%s/absent", folder);
+    snprintf(temporary, sizeof temporary, "%s/.sapor.lock", folder);
+    snprintf(other, sizeof other, "%s/absent", folder);
     assert_int_equal(symlink("absent", temporary), 0);
     FolderLock lock;
     assert_false(folder_lock(&lock, folder, &e));
@@ -343,7 +344,8 @@ static void temporary_files_are_new(void **state)
     test_folder_remove(folder);
 }
 
-/* The command's list of temporary files, as its handlers see it: a signal may come at any moment but those of a change. */
+/* The command's list of temporary files, as its handlers see it: a signal may come at any moment but those of a
+ * change. */
 static int listed, unlisted;
 static void note_temporary(const char *path, bool is_there)
 {
@@ -362,7 +364,7 @@ static void temporary_files_are_listed_while_they_are_there(void **state)
     const FileHooks *before = file_hooks;
     char folder[256], path[300];
     test_folder(folder);
-    snprintf(path, sizeof(path), "%s/x", folder);
+    snprintf(path, sizeof path, "%s/x", folder);
     Error e = {0};
     sigset_t now;
     file_hooks = &HOOKS;
@@ -403,7 +405,8 @@ static void inputs_are_not_outputs(void **state)
         assert_false(file_set_lacks(s, same[i], &e));
         assert_error(e, SP_USAGE, i ? "is the same file as the input" : "is an input too");
     }
-    assert_ok(file_set_lacks(s, free_name, &e) && file_set_lacks(s, "/dev/null", &e) && file_set_lacks(s, folder, &e), e);
+    assert_ok(file_set_lacks(s, free_name, &e) && file_set_lacks(s, "/dev/null", &e) && file_set_lacks(s, folder, &e),
+              e);
     arena_free(a);
     test_folder_remove(folder);
 }
@@ -455,11 +458,16 @@ static void groups_share_a_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(files_are_read_and_mapped),     cmocka_unit_test(folders_are_made_and_listed),
-        cmocka_unit_test(outputs_appear_whole_or_not),   cmocka_unit_test(outputs_report_failures),
-        cmocka_unit_test(descriptors_are_three_or_more), cmocka_unit_test(pipes_and_devices_are_not_waited_for),
-        cmocka_unit_test(temporary_files_are_new),       cmocka_unit_test(temporary_files_are_listed_while_they_are_there),
-        cmocka_unit_test(inputs_are_not_outputs),        cmocka_unit_test(folders_are_locked),
+        cmocka_unit_test(files_are_read_and_mapped),
+        cmocka_unit_test(folders_are_made_and_listed),
+        cmocka_unit_test(outputs_appear_whole_or_not),
+        cmocka_unit_test(outputs_report_failures),
+        cmocka_unit_test(descriptors_are_three_or_more),
+        cmocka_unit_test(pipes_and_devices_are_not_waited_for),
+        cmocka_unit_test(temporary_files_are_new),
+        cmocka_unit_test(temporary_files_are_listed_while_they_are_there),
+        cmocka_unit_test(inputs_are_not_outputs),
+        cmocka_unit_test(folders_are_locked),
         cmocka_unit_test(groups_share_a_folder),
     };
     return cmocka_run_group_tests_name("base_files", tests, NULL, NULL);

@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-/* ---- errors -------------------------------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 static void errors_keep_the_first_cause(void **state)
 {
@@ -42,7 +42,7 @@ static void errors_are_cut_between_characters(void **state)
     }
 }
 
-/* ---- memory -------------------------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static void sizes_are_checked(void **state)
 {
@@ -144,7 +144,7 @@ static void refused_memory_is_an_error(void **state)
     (void)state;
     char folder[256], path[300];
     test_folder(folder);
-    snprintf(path, sizeof(path), "%s/f", folder);
+    snprintf(path, sizeof path, "%s/f", folder);
     bool whole = false;
     for (size_t refuse = 1; !whole; refuse++) {
         TestHeap heap;
@@ -163,7 +163,7 @@ static void refused_memory_is_an_error(void **state)
         ok = ok && file_read(&t, a, path, 0, &e) && folder_list(&entries, &n, a, folder, &e);
         TextIndex *ix = ok ? text_index_new(a, &e) : NULL;
         for (int64_t i = 0; ix && ok && i < 3000; i++)
-            ok = text_index_add(ix, (Text){(char *)&i, sizeof(i)}, &e) == i;
+            ok = text_index_add(ix, (Text){(char *)&i, sizeof i}, &e) == i;
         Pool *pool = ok && ix ? pool_new(&heap.heap, 2, &e) : NULL;
         Trace *trace = pool ? trace_new(&heap.heap, true, &e) : NULL;
         whole = trace != NULL;

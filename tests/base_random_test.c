@@ -19,7 +19,7 @@ static void philox_gives_the_published_numbers(void **state)
     for (size_t i = 0; i < COUNT(known); i++) {
         uint32_t out[4];
         philox(known[i].key, known[i].counter, out);
-        assert_memory_equal(out, known[i].want, sizeof(out));
+        assert_memory_equal(out, known[i].want, sizeof out);
     }
 }
 
@@ -115,7 +115,7 @@ static void mt19937_draws_as_numpy(void **state)
         x[i] = x[j];
         x[j] = swap;
     }
-    assert_memory_equal(x, want, sizeof(x));
+    assert_memory_equal(x, want, sizeof x);
     assert_int_equal(mt_interval(&m, 0), 0);
 }
 

@@ -16,8 +16,11 @@ static void texts_compare_and_cut(void **state)
     static const struct {
         const char *whole, *parts[4];
         size_t count;
-    } cuts[] = {
-        {"", {""}, 1}, {"a", {"a"}, 1}, {"a\tb", {"a", "b"}, 2}, {"\t", {"", ""}, 2}, {"a\t\tb\t", {"a", "", "b", ""}, 4}};
+    } cuts[] = {{"", {""}, 1},
+                {"a", {"a"}, 1},
+                {"a\tb", {"a", "b"}, 2},
+                {"\t", {"", ""}, 2},
+                {"a\t\tb\t", {"a", "", "b", ""}, 4}};
     for (size_t c = 0; c < COUNT(cuts); c++) {
         Text rest = text_of(cuts[c].whole), part;
         size_t n = 0;
@@ -103,7 +106,7 @@ static void real_numbers_are_exact(void **state)
         if (!text_f64(text_of(good[i]), &v))
             fail_msg("\"%s\" was refused", good[i]);
         double want = strtod(good[i], NULL);
-        assert_memory_equal(&v, &want, sizeof(v));
+        assert_memory_equal(&v, &want, sizeof v);
     }
     for (size_t i = 0; i < COUNT(bad); i++)
         if (text_f64(text_of(bad[i]), &v))
@@ -111,7 +114,7 @@ static void real_numbers_are_exact(void **state)
     assert_true(text_f64(TEXT("NaN"), &v) && isnan(v));
     assert_true(text_f64(TEXT("-Infinity"), &v) && v == -INFINITY && text_f64(TEXT("inf"), &v) && v == INFINITY);
     char many[1200];
-    memset(many, '1', sizeof(many));
+    memset(many, '1', sizeof many);
     many[1] = '.';
     assert_true(text_f64((Text){many, 1000}, &v) && fabs(v - 1.1111) < 1e-4);
     assert_false(text_f64((Text){many, 1200}, &v));
@@ -120,14 +123,14 @@ static void real_numbers_are_exact(void **state)
         draw4((Draw){1, DRAW_TEST, 0}, i, 0, x);
         uint64_t bits = (uint64_t)x[0] << 32 | x[1];
         double want;
-        memcpy(&want, &bits, sizeof(want));
+        memcpy(&want, &bits, sizeof want);
         if (!isfinite(want))
             continue;
         char text[64];
-        int n = snprintf(text, sizeof(text), i % 2 ? "%.17g" : "%.6g", want);
+        int n = snprintf(text, sizeof text, i % 2 ? "%.17g" : "%.6g", want);
         want = strtod(text, NULL);
         assert_true(text_f64((Text){text, (size_t)n}, &v));
-        assert_memory_equal(&v, &want, sizeof(v));
+        assert_memory_equal(&v, &want, sizeof v);
     }
 }
 
@@ -167,7 +170,7 @@ static void indexes_number_texts(void **state)
     char name[32];
     for (int round = 0; round < 2; round++)
         for (int i = 0; i < 20000; i++) {
-            int n = snprintf(name, sizeof(name), "item %d", i);
+            int n = snprintf(name, sizeof name, "item %d", i);
             assert_int_equal(text_index_add(ix, (Text){name, (size_t)n}, &e), i);
         }
     assert_int_equal(text_index_count(ix), 20000);

@@ -5,7 +5,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 
-/* ---- threads ------------------------------------------------------------------------------------------------------- */
+/* ---- threads --------------------------------------------------------------------------------- */
 
 typedef struct Job {
     Pool *pool;
@@ -99,7 +99,7 @@ static void pools_serve_several_callers(void **state)
     assert_int_equal(heap.live, 0);
 }
 
-/* ---- progress and trace -------------------------------------------------------------------------------------------- */
+/* ---- progress and trace ---------------------------------------------------------------------- */
 
 static void progress_speaks_plainly(void **state)
 {
@@ -127,7 +127,8 @@ static void progress_speaks_plainly(void **state)
     fclose(to);
     assert_non_null(strstr(text, "extract 10/50 items (20 %), 0.5 items/s, 1:20 left, cold\n"));
     assert_null(strstr(text, "11/50"));
-    assert_non_null(strstr(text, "\r\033[Kextract [============            ] 25/50 items (50 %), 1.25 items/s, 0:20 left"));
+    assert_non_null(
+        strstr(text, "\r\033[Kextract [============            ] 25/50 items (50 %), 1.25 items/s, 0:20 left"));
     assert_non_null(strstr(text, "count 1000000 rows, 250 rows/s in 1:06:40\n"));
     free(text);
     double before = now_seconds();
@@ -157,7 +158,7 @@ static void traces_add_up(void **state)
     pool_free(pool);
     char folder[256], path[300];
     test_folder(folder);
-    snprintf(path, sizeof(path), "%s/trace.json", folder);
+    snprintf(path, sizeof path, "%s/trace.json", folder);
     assert_ok(trace_write(t, path, &e), e);
     Arena *a = arena_new(NULL, 0);
     Text source;
@@ -200,7 +201,8 @@ static void short_nap(void *arg, size_t task, int worker)
     usleep(100);
 }
 
-/* Every task is in some span, spans of one thread do not overlap, workers have names, tasks that of the op around them. */
+/* Every task is in some span, spans of one thread do not overlap, workers have names, tasks that of the op around
+ * them. */
 static void pools_are_traced(void **state)
 {
     (void)state;
@@ -219,7 +221,7 @@ static void pools_are_traced(void **state)
     pool_trace(pool, NULL);
     pool_run(pool, TASKS, short_nap, NULL);
     char folder[256], path[300];
-    snprintf(path, sizeof(path), "%s/trace.json", test_folder(folder));
+    snprintf(path, sizeof path, "%s/trace.json", test_folder(folder));
     assert_ok(trace_write(t, path, &e), e);
     Arena *a = arena_new(NULL, 0);
     Text source;
@@ -269,8 +271,8 @@ static void mask_task(void *arg, size_t task, int worker)
     (void)task;
     assert_int_equal(pthread_sigmask(SIG_BLOCK, NULL, &now), 0);
     if (worker > 0) {
-        atomic_store(met,
-                     sigismember(&now, SIGTERM) == 1 && !sigismember(&now, SIGBUS) && !sigismember(&now, SIGSEGV) ? 1 : -1);
+        atomic_store(
+            met, sigismember(&now, SIGTERM) == 1 && !sigismember(&now, SIGBUS) && !sigismember(&now, SIGSEGV) ? 1 : -1);
         return;
     }
     for (int i = 0; i < 5000 && !atomic_load(met); i++) /* the worker takes its task meanwhile */

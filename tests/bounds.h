@@ -1,5 +1,6 @@
-/* tests/bounds.h: large hostile inputs and the bound of memory and time that their readers keep: 64 MB and 20 bytes for each byte of
- * input, and SECONDS of the processor for a whole program. For resources_test.c and table_bounds_test.c. */
+/* tests/bounds.h: large hostile inputs and the bound of memory and time that their readers keep: 64 MB and 20 bytes for
+ * each byte of input, and SECONDS of the processor for a whole program. For resources_test.c and
+ * table_bounds_test.c. */
 #ifndef SAPOR_TESTS_BOUNDS_H
 #define SAPOR_TESTS_BOUNDS_H
 
@@ -11,7 +12,7 @@ enum { SECONDS = 60 };
 
 static char folder[256];
 
-/* ---- inputs ------------------------------------------------------------------------------------------------------------ */
+/* ---- inputs ---------------------------------------------------------------------------------- */
 
 typedef struct Bytes {
     char *p;

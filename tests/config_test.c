@@ -1,11 +1,12 @@
-/* tests/config_test.c: Ducho's configurations and tables of texts, well formed and not: each wrong one ends in one line that says where. */
+/* tests/config_test.c: Ducho's configurations and tables of texts, well formed and not: each wrong one ends in one line
+ * that says where. */
 #include "tools/ducho/extract.h"
 
 #include "tests/testing.h"
 
 #define HEAD        "dataset_path: d\nvisual:\n  items:\n    input_path: i\n    output_path: o\n    model:\n"
 #define MODEL(rest) HEAD "      - {model_name: color, backend: torch, output_layers: avgpool" rest "}\n"
-#define TEXTS(columns, rest)                                                                                                \
+#define TEXTS(columns, rest)                                                                                           \
     "dataset_path: d\ntextual: {items: {input_path: t.tsv, output_path: o" columns ", model: [" rest "]}}\n"
 
 static Yaml *read_yaml(const char *text, size_t n, Arena *a, Error *e)
@@ -48,9 +49,9 @@ static void trees_are_read(void **state)
     arena_free(a);
 }
 
-#define CASE(text, why)                                                                                                     \
-    {                                                                                                                       \
-        text, sizeof(text) - 1, why                                                                                         \
+#define CASE(text, why)                                                                                                \
+    {                                                                                                                  \
+        text, sizeof text - 1, why                                                                                     \
     }
 
 static void malformed_yaml_names_its_place(void **state)
@@ -97,8 +98,8 @@ static void malformed_yaml_names_its_place(void **state)
     }
 }
 
-/* Lists nested 100,000 deep; a list of nine aliases of such a list of nine, thirty times; 200,000 keys; 200,000 anchors: refused, or read
- * in little memory and time. */
+/* Lists nested 100,000 deep; a list of nine aliases of such a list of nine, thirty times; 200,000 keys; 200,000
+ * anchors: refused, or read in little memory and time. */
 static void bombs_do_not_explode(void **state)
 {
     (void)state;
@@ -161,8 +162,10 @@ static void plans_that_cannot_be(void **state)
         {"dataset_path: d\nvisual: {items: {output_path: o, model: []}}\n", "\"input_path\" is missing"},
         {"dataset_path: d\nvisual: {items: {input_path: i, model: []}}\n", "\"output_path\" is missing"},
         {"dataset_path: d\nvisual: {items: {input_path: i, output_path: o}}\n", "the key \"model\" is missing"},
-        {"dataset_path: d\nvisual: {items: {input_path: i, output_path: o, model: []}}\n", "the key \"model\" is missing"},
-        {"dataset_path: d\nvisual: {items: {input_path: i, output_path: o, model: color}}\n", "model: a list is expected"},
+        {"dataset_path: d\nvisual: {items: {input_path: i, output_path: o, model: []}}\n",
+         "the key \"model\" is missing"},
+        {"dataset_path: d\nvisual: {items: {input_path: i, output_path: o, model: color}}\n",
+         "model: a list is expected"},
         {HEAD "      - color\n", "c.yml:7:9: keys are expected here"},
         {HEAD "      - {backend: torch}\n", "\"model_name\" is missing"},
         {HEAD "      - {model_name: color}\n", "\"backend\" is missing: torch or transformers"},
@@ -171,9 +174,11 @@ static void plans_that_cannot_be(void **state)
         {HEAD "      - {model_name: color, backend: torch}\n", "output_layers: the output layer's name"},
         {HEAD "      - {model_name: color, backend: torch, output_layers: []}\n", "the list is empty"},
         {HEAD "      - {model_name: color, backend: torch, output_layers: 3}\n", "not its index"},
-        {HEAD "      - {model_name: color, backend: torch, output_layers: [[a]]}\n", "output_layers: names are expected"},
+        {HEAD "      - {model_name: color, backend: torch, output_layers: [[a]]}\n",
+         "output_layers: names are expected"},
         {HEAD "      - {model_name: color, backend: torch, output_layers: ../x}\n", "cannot be a folder's name"},
-        {HEAD "      - {model_name: color, backend: torch, output_layers: [a, a]}\n", "as the extraction at c.yml:7:9 does"},
+        {HEAD "      - {model_name: color, backend: torch, output_layers: [a, a]}\n",
+         "as the extraction at c.yml:7:9 does"},
         {MODEL(", preprocessing: whiten"), "zscore, minmax or null is expected"},
         {MODEL(", mean: [0, 0, 0]"), "go with preprocessing: zscore only"},
         {MODEL(", preprocessing: zscore, mean: [0, 0]"), "a list of 3 numbers is expected"},
@@ -239,7 +244,7 @@ static void overrides_that_lead_nowhere(void **state)
     }
 }
 
-/* ---- tables ------------------------------------------------------------------------------------------------------------ */
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 static void tables(void **state)
 {
@@ -283,8 +288,8 @@ static void tables(void **state)
             fail_msg("%s: was taken", cases[i].text);
         if (cases[i].why)
             check_error(cases[i].text, &e, cases[i].why);
-        else if (!ok || n != 2 || strcmp(rows[0].name, "a") || strcmp(rows[1].name, "b") || !text_is(rows[0].text, "red") ||
-                 !text_is(rows[1].text, "bag"))
+        else if (!ok || n != 2 || strcmp(rows[0].name, "a") || strcmp(rows[1].name, "b") ||
+                 !text_is(rows[0].text, "red") || !text_is(rows[1].text, "bag"))
             fail_msg("%s: %s", cases[i].text, e.message);
         arena_free(a);
     }

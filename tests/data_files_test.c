@@ -1,5 +1,5 @@
-/* tests/data_files_test.c: quoted fields in every table, what of the data is left out, recommendations, gzip, foreign files, arrays in Fortran order,
- * Ducho's names of files. */
+/* tests/data_files_test.c: quoted fields in every table, what of the data is left out, recommendations, gzip, foreign
+ * files, arrays in Fortran order, Ducho's names of files. */
 #include "recsys/data/data.h"
 #include "tools/ducho/extract.h"
 #include "tools/recommendations.h"
@@ -10,7 +10,7 @@
 #include <zlib.h>
 #endif
 
-/* ---- RFC 4180 in each place: interactions, splits, texts, row names, recommendations ------------------------------------------ */
+/* ---- RFC 4180 in each place: interactions, splits, texts, row names, recommendations --------- */
 
 static bool load(DataSet *d, Arena *a, Protocol p, const char *train, const char *test, const char *spec, Error *e)
 {
@@ -49,7 +49,8 @@ static void quoted_fields_everywhere(void **state)
     Input *rows;
     size_t n;
     assert_ok(
-        table_read(&rows, &n, put("t.csv", "\"id\",text\n\"a,b\",\"so \"\"red\"\"\nor, blue\"\n"), "id", "text", a, &e), e);
+        table_read(&rows, &n, put("t.csv", "\"id\",text\n\"a,b\",\"so \"\"red\"\"\nor, blue\"\n"), "id", "text", a, &e),
+        e);
     assert_true(n == 1 && !strcmp(rows[0].name, "a,b") && text_is(rows[0].text, "so \"red\"\nor, blue"));
     /* a split keeps the rows byte for byte, line ends inside quotes too */
     size_t counts[3];
@@ -64,7 +65,7 @@ static void quoted_fields_everywhere(void **state)
     arena_free(a);
 }
 
-/* ---- data sets ------------------------------------------------------------------------------------------------------------ */
+/* ---- data sets ------------------------------------------------------------------------------- */
 
 static void recbole_tokens_under_mmrec(void **state)
 {
@@ -96,8 +97,8 @@ static void what_is_left_out_is_counted(void **state)
     assert_ok(load(&d, a, PROTOCOL_ELLIOT, put("a.tsv", "u\ti\t5\nu\ti\t4\nv\tj\t3\n"),
                    put("b.tsv", "u\tj\t5\nz\ti\t4\nv\tk\t3\n"), NULL, &e),
               e);
-    assert_true(d.counted[0].rows == 3 && d.counted[0].repeated == 1 && d.counted[2].rows == 3 && d.counted[2].cold == 1 &&
-                d.counted[2].unknown == 1);
+    assert_true(d.counted[0].rows == 3 && d.counted[0].repeated == 1 && d.counted[2].rows == 3 &&
+                d.counted[2].cold == 1 && d.counted[2].unknown == 1);
     char *text = NULL, *json = NULL;
     size_t n;
     FILE *t = open_memstream(&text, &n), *j = open_memstream(&json, &n);
@@ -106,7 +107,8 @@ static void what_is_left_out_is_counted(void **state)
     fclose(j);
     assert_string_equal(
         text,
-        "data: table between tabs (user, item, rating), 2 users, 2 items, density 50%, train 3, test 3; left out: 1 train "
+        "data: table between tabs (user, item, rating), 2 users, 2 items, density 50%, train 3, test 3; left out: 1 "
+        "train "
         "rows that a later row repeats, 1 test rows whose user is not in train; counted as missed: 1 test rows whose "
         "item is not in train\n");
     assert_non_null(json_parse(a, text_of(json), "json", &e));
@@ -153,12 +155,13 @@ static void labels_split_one_file(void **state)
     const char *path = put("a.inter", INTER);
     assert_ok(load(&d, a, PROTOCOL_MMREC, path, path, NULL, &e), e);
     assert_true(d.train.count == 2 && d.valid.count == 1 && d.test.count == 1);
-    assert_false(load(&d, a, PROTOCOL_MMREC, put("t.tsv", "0\t1\n"), path, NULL, &e)); /* its train rows are no test rows */
+    /* its train rows are no test rows */
+    assert_false(load(&d, a, PROTOCOL_MMREC, put("t.tsv", "0\t1\n"), path, NULL, &e));
     assert_error(e, SP_USAGE, "a.inter: splits itself by its x_label column");
     error_clear(&e);
-    assert_ok(
-        load(&d, a, PROTOCOL_MMREC, put("t.tsv", "0\t1\n"), put("b.inter", "userID\titemID\tx_label\n0\t2\t2\n"), NULL, &e),
-        e);
+    assert_ok(load(&d, a, PROTOCOL_MMREC, put("t.tsv", "0\t1\n"), put("b.inter", "userID\titemID\tx_label\n0\t2\t2\n"),
+                   NULL, &e),
+              e);
     arena_free(a);
 }
 
@@ -176,7 +179,7 @@ static void a_test_row_in_doubt(void **state)
     arena_free(a);
 }
 
-/* ---- recommendations -------------------------------------------------------------------------------------------------------- */
+/* ---- recommendations ------------------------------------------------------------------------- */
 
 static void recommendations(void **state)
 {
@@ -216,7 +219,7 @@ static void recommendations(void **state)
     }
 }
 
-/* ---- packed files, arrays and Ducho's names -------------------------------------------------------------------------------- */
+/* ---- packed files, arrays and Ducho's names -------------------------------------------------- */
 
 static void gzip_files(void **state)
 {
@@ -313,7 +316,8 @@ static void foreign_files_are_named(void **state)
         const char *why;
     } arrays[] = {
         {"", 0, "x.npy: is empty, not a NumPy .npy file"},
-        {"PK\3\4\0\0", 6, "is a zip archive (.zip, .npz or .xlsx), not a NumPy .npy file; of an .npz, save the one array"},
+        {"PK\3\4\0\0", 6,
+         "is a zip archive (.zip, .npz or .xlsx), not a NumPy .npy file; of an .npz, save the one array"},
         {"\x93NUMPY\1\0", 8, "header is truncated"},
         {"text", 4, "x.npy: not a NumPy .npy file"},
     };
@@ -340,8 +344,8 @@ static void fortran_order(void **state)
     for (size_t i = 0; i < COUNT(cases); i++) {
         char bytes[128 + 24];
         float values[6] = {0, 1, 2, 3, 4, 5}, got[6];
-        int n = snprintf(bytes, sizeof bytes, "%cNUMPY%c%c%c%c{'descr': '<f4', 'fortran_order': True, 'shape': %s, }", 0x93,
-                         1, 0, 118, 0, cases[i].shape);
+        int n = snprintf(bytes, sizeof bytes, "%cNUMPY%c%c%c%c{'descr': '<f4', 'fortran_order': True, 'shape': %s, }",
+                         0x93, 1, 0, 118, 0, cases[i].shape);
         memcpy(bytes, "\x93NUMPY\1\0\x76\0", 10);
         memset(bytes + n, ' ', sizeof bytes - (size_t)n);
         memcpy(bytes + 128, values, sizeof values);

@@ -1,4 +1,5 @@
-/* What tests/kernel_cases.h cannot see: a row of a product, a text of a batch, an image of a batch has the same bits in any company. */
+/* What tests/kernel_cases.h cannot see: a row of a product, a text of a batch, an image of a batch has the same bits in
+ * any company. */
 #include <math.h>
 
 #include "tests/testing.h"
@@ -39,7 +40,7 @@ static void at_every_level(Check *check)
     }
 }
 
-/* ---- gemm --------------------------------------------------------------------------------------------------------------------- */
+/* ---- gemm ------------------------------------------------------------------------------------ */
 
 static void gemm_run(const Kernels *k, const Gemm *g)
 {
@@ -130,7 +131,7 @@ static void narrow_ends(const Kernels *k)
     }
 }
 
-/* ---- attention ------------------------------------------------------------------------------------------------------------------ */
+/* ---- attention ------------------------------------------------------------------------------- */
 
 static void texts_apart(const Kernels *k)
 {
@@ -156,14 +157,14 @@ static void texts_apart(const Kernels *k)
     }
 }
 
-/* ---- convolution ------------------------------------------------------------------------------------------------------------------ */
+/* ---- convolution ----------------------------------------------------------------------------- */
 
 static void images_apart(const Kernels *k)
 {
-    static const int64_t shapes[][8] = {/* H W C O k stride groups winograd */
-                                        {15, 17, 3, 40, 7, 2, 1},     {14, 14, 130, 70, 3, 1, 1}, {30, 18, 96, 64, 3, 1, 1},
-                                        {20, 13, 96, 64, 3, 1, 1, 6}, {9, 8, 60, 33, 1, 1, 1},    {9, 8, 256, 33, 1, 2, 1},
-                                        {12, 11, 37, 37, 5, 2, 37}};
+    static const int64_t shapes[][8] = {
+        /* H W C O k stride groups winograd */
+        {15, 17, 3, 40, 7, 2, 1}, {14, 14, 130, 70, 3, 1, 1}, {30, 18, 96, 64, 3, 1, 1}, {20, 13, 96, 64, 3, 1, 1, 6},
+        {9, 8, 60, 33, 1, 1, 1},  {9, 8, 256, 33, 1, 2, 1},   {12, 11, 37, 37, 5, 2, 37}};
     enum { B = 3 };
     for (size_t i = 0; i < COUNT(shapes); i++) {
         const int64_t *s = shapes[i], pad = s[4] / 2;

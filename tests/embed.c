@@ -1,5 +1,6 @@
-/* tests/embed.c: a program that sees only sapor.h and a library, as one outside the tree does. tests/build_test.sh compiles it as C and as C++, against
- * libsapor.so and libsapor.a, and runs it: embed TEXT_MODEL PICTURE_MODEL PICTURE RUN USER. Exit 0 when all is as the header says. */
+/* tests/embed.c: a program that sees only sapor.h and a library, as one outside the tree does. tests/build_test.sh
+ * compiles it as C and as C++, against libsapor.so and libsapor.a, and runs it: embed TEXT_MODEL PICTURE_MODEL PICTURE
+ * RUN USER. Exit 0 when all is as the header says. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,7 +75,8 @@ static void check_texts(const char *model, const sp_allocator *memory)
         for (int i = 0; i < 2; i++)
             pthread_join(threads[i], NULL);
         CHECK(tasks[0].ok && tasks[1].ok);
-        CHECK(memcmp(shared, both, 2 * D * sizeof *both) == 0 && memcmp(shared + 2 * D, both, 2 * D * sizeof *both) == 0);
+        CHECK(memcmp(shared, both, 2 * D * sizeof *both) == 0 &&
+              memcmp(shared + 2 * D, both, 2 * D * sizeof *both) == 0);
         CHECK(sp_encode_texts(m, s, TEXTS, 0, NULL, &e));
         CHECK(!sp_encode_image(m, s, "x", 1, one, &e) && e.code == SP_USAGE); /* it reads no pictures */
         CHECK(sp_encode_texts(m, s, TEXTS, 1, one, &e) && e.code == SP_OK);   /* an error does not stick */

@@ -1,5 +1,5 @@
-/* encoder_files_test: models whose config.json asks for what the tensors cannot be, models with a tensor missing or of another shape: made
- * from the tiny ones of tests/golden/encoders, each ends in one line that says which. */
+/* encoder_files_test: models whose config.json asks for what the tensors cannot be, models with a tensor missing or of
+ * another shape: made from the tiny ones of tests/golden/encoders, each ends in one line that says which. */
 #include "extractors/extractors.h" /* before cmocka, which has a macro named fail */
 
 #include "tests/testing.h"
@@ -80,7 +80,8 @@ static void hostile_settings_fail_in_one_line(void **state)
         {"vit", "{\"pooler_act\": false}", "pooler_act is none of"},
         {"vit", "{\"model_type\": \"vit_mae\"}",
          "config.json says vit_mae: this version has no vit_mae models; it has bert, "},
-        {"vit_pooler", "{\"num_attention_heads\": 2, \"num_hidden_layers\": 2, \"image_size\": [24, 40]}", "query.bias"},
+        {"vit_pooler", "{\"num_attention_heads\": 2, \"num_hidden_layers\": 2, \"image_size\": [24, 40]}",
+         "query.bias"},
         {"vit_pooler", "{\"num_attention_heads\": 2, \"num_hidden_layers\": 2}", "do not give its 15 positions"},
     };
     Bench *b = *state;
@@ -98,7 +99,8 @@ static void hostile_settings_fail_in_one_line(void **state)
     }
 }
 
-/* Writes a model's tensors but for the one numbered `but`: it is missing, or has one more row, of zeros. Gives its name. */
+/* Writes a model's tensors but for the one numbered `but`: it is missing, or has one more row, of zeros. Gives its
+ * name. */
 static const char *write_but(Bench *b, const Weights *w, const char *folder, size_t but, bool longer)
 {
     const char *path = path_join(b->a, folder, "model.safetensors", &b->e);
@@ -125,8 +127,8 @@ static const char *write_but(Bench *b, const Weights *w, const char *folder, siz
     return weights_at(w, but)->name.p;
 }
 
-/* One line that names the layer of a tensor, or says what follows where layers are counted or the architecture is told by
- * that tensor. */
+/* One line that names the layer of a tensor, or says what follows where layers are counted or the architecture is told
+ * by that tensor. */
 static bool one_line_about(const char *tensor, const char *message)
 {
     static const char *const otherwise[] = {"no known architecture", "are not those of a", "2 layers and 2 heads",
@@ -142,7 +144,8 @@ static bool one_line_about(const char *tensor, const char *message)
     return named && !strchr(message, '\n');
 }
 
-/* Each tensor in turn is missing, then one row too long: one line says which, unless the output asked for does without. */
+/* Each tensor in turn is missing, then one row too long: one line says which, unless the output asked for does
+ * without. */
 static void missing_tensors_are_named(void **state)
 {
     static const struct {

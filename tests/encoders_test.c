@@ -1,5 +1,5 @@
-/* encoders_test: encoders equal transformers and torch on the tiny models of tests/golden/encoders (make_encoders.py); models that are wrong,
- * missing or too large for memory end in one line. */
+/* encoders_test: encoders equal transformers and torch on the tiny models of tests/golden/encoders (make_encoders.py);
+ * models that are wrong, missing or too large for memory end in one line. */
 #include <math.h>
 
 #include "extractors/extractors.h" /* before cmocka, which has a macro named fail */
@@ -225,7 +225,8 @@ static void features_alone_and_together(Bench *b, const Encoder *en, const Devic
                     : encode_images(en, tape, im, NARROW_INPUTS, out, &b->e),
               b->e);
     for (size_t i = 0; i < NARROW_INPUTS; i++) {
-        assert_ok(texts ? encode_texts(en, tape, b->texts + i, 1, one, &b->e) : encode_images(en, tape, im, 1, one, &b->e),
+        assert_ok(texts ? encode_texts(en, tape, b->texts + i, 1, one, &b->e)
+                        : encode_images(en, tape, im, 1, one, &b->e),
                   b->e);
         assert_memory_equal(one, out + i * (size_t)en->features, (size_t)en->features * sizeof *one);
     }
@@ -261,7 +262,8 @@ static void narrow_types_are_near(void **state)
         free(got);
         free(again);
     }
-    refuses(b, ENCODERS "efficientnet_lite.safetensors", (EncoderOptions){.dtype = PACK_INT8}, SP_UNSUPPORTED, "f32 only");
+    refuses(b, ENCODERS "efficientnet_lite.safetensors", (EncoderOptions){.dtype = PACK_INT8}, SP_UNSUPPORTED,
+            "f32 only");
     refuses(b, ENCODERS "efficientnet_lite.safetensors", (EncoderOptions){.winograd = 6}, SP_UNSUPPORTED, "--winograd");
 }
 
@@ -286,7 +288,8 @@ static void wrong_models_fail_in_one_line(void **state)
     refuses(b, ENCODERS "bert", (EncoderOptions){.arch = "mpnet"}, SP_FORMAT, "relative_attention_bias");
     refuses(b, ENCODERS "bert", (EncoderOptions){.layer = "layer9"}, SP_USAGE, "no layer layer9");
     refuses(b, ENCODERS "resnet_basic", (EncoderOptions){.layer = "layer9"}, SP_USAGE, "no layer layer9");
-    refuses(b, ENCODERS "resnet_basic.safetensors", (EncoderOptions){.layer = "layer2.7"}, SP_USAGE, "no layer layer2.7");
+    refuses(b, ENCODERS "resnet_basic.safetensors", (EncoderOptions){.layer = "layer2.7"}, SP_USAGE,
+            "no layer layer2.7");
     refuses(b, ENCODERS "resnet_basic.safetensors", (EncoderOptions){.arch = "resnet50"}, SP_FORMAT, "is no resnet50");
     refuses(b, ENCODERS "resnet_basic.safetensors", (EncoderOptions){.arch = "resnet51"}, SP_USAGE,
             "no architecture resnet51");
@@ -296,7 +299,8 @@ static void wrong_models_fail_in_one_line(void **state)
 
     refuses(b, ENCODERS "distilbert", (EncoderOptions){.layer = "pooler_output"}, SP_USAGE, "no pooler_output");
     refuses(b, ENCODERS "distilbert", (EncoderOptions){.layer = "x"}, SP_USAGE, "it has last_hidden_state (1:");
-    refuses(b, ENCODERS "vit", (EncoderOptions){.layer = "pooler_output"}, SP_USAGE, "it has last_hidden_state, logits");
+    refuses(b, ENCODERS "vit", (EncoderOptions){.layer = "pooler_output"}, SP_USAGE,
+            "it has last_hidden_state, logits");
     refuses(b, ENCODERS "vit_pooler", (EncoderOptions){.layer = "logits"}, SP_USAGE,
             "it has last_hidden_state, pooler_output");
     refuses(b, ENCODERS "vit", (EncoderOptions){.preset = &(Preset){.width = 40, .height = 24}}, SP_USAGE,
@@ -331,7 +335,8 @@ static void wrong_models_fail_in_one_line(void **state)
     test_folder_remove(folder);
 }
 
-/* One file of a folder that otherwise opens, changed; none of these may crash, and each names the file and what is wrong. */
+/* One file of a folder that otherwise opens, changed; none of these may crash, and each names the file and what is
+ * wrong. */
 static void changed_files_fail_in_one_line(void **state)
 {
     static const char GOOD[] = "{\"num_attention_heads\": 2, \"num_hidden_layers\": 2}";
@@ -348,7 +353,8 @@ static void changed_files_fail_in_one_line(void **state)
         {"config.json", "{\"num_attention_heads\": 2.5}", "whole number"},
         {"config.json", "{\"num_attention_heads\": 2, \"num_hidden_layers\": 99999999999999999999}", "whole number"},
         {"config.json", "{\"num_attention_heads\": 2, \"num_hidden_layers\": 0}", "0 layers"},
-        {"config.json", "{\"num_attention_heads\": 2, \"num_hidden_layers\": 2, \"layer_norm_eps\": []}", "layer_norm_eps"},
+        {"config.json", "{\"num_attention_heads\": 2, \"num_hidden_layers\": 2, \"layer_norm_eps\": []}",
+         "layer_norm_eps"},
         {"config.json", "{\"num_attention_heads\": 2, \"num_hidden_layers\": 2, \"layer_norm_eps\": -1}", "epsilon"},
         {"config.json", "{\"num_attention_heads\": 2, \"num_hidden_layers\": 2, \"hidden_act\": 7}", "hidden_act"},
         {"config.json",
@@ -449,7 +455,8 @@ static void processors_of_hugging_face(void **state)
         {"{\"size\": 224, \"crop_pct\": 0.875}", NULL, FIT_SHORT_SIDE, 256, 224, 224},
         {"{\"size\": {\"shortest_edge\": 384}, \"crop_pct\": null, \"resample\": 2}", NULL, FIT_SQUASH, 438, 384, 384},
         {"{\"size\": {\"height\": 40, \"width\": 60}, \"do_normalize\": false}", NULL, FIT_SQUASH, 256, 60, 40},
-        {"{\"size\": {\"shortest_edge\": 70}, \"crop_size\": {\"height\": 64, \"width\": 66}, \"do_center_crop\": true}",
+        {"{\"size\": {\"shortest_edge\": 70}, \"crop_size\": {\"height\": 64, \"width\": 66}, \"do_center_crop\": "
+         "true}",
          NULL, FIT_SHORT_SIDE, 70, 66, 64},
         {"{\"size\": {\"shortest_edge\": 70}}", "different sizes", 0, 0, 0, 0},
         {"{\"size\": {\"longest\": 70}}", "a size should be", 0, 0, 0, 0},
@@ -490,7 +497,8 @@ static void processors_of_hugging_face(void **state)
         const Preset *p = &en->preset;
         if (p->fit != cases[i].fit || p->resize != (p->fit == FIT_SQUASH ? p->resize : cases[i].resize) ||
             p->width != cases[i].width || p->height != cases[i].height || p->crop != CROP_FLOOR)
-            fail_msg("%s: read as %d, %d to %d x %d", cases[i].json, p->fit, (int)p->resize, (int)p->width, (int)p->height);
+            fail_msg("%s: read as %d, %d to %d x %d", cases[i].json, p->fit, (int)p->resize, (int)p->width,
+                     (int)p->height);
         encoder_close(en);
     }
     test_folder_remove(folder);
@@ -500,8 +508,8 @@ static void processors_of_hugging_face(void **state)
 static void refused_memory_is_an_error(void **state)
 {
     Bench *b = *state;
-    static const char *const models[] = {ENCODERS "bert", ENCODERS "efficientnet_lite.safetensors", ENCODERS "distilbert",
-                                         ENCODERS "vit"};
+    static const char *const models[] = {ENCODERS "bert", ENCODERS "efficientnet_lite.safetensors",
+                                         ENCODERS "distilbert", ENCODERS "vit"};
     Image im;
     assert_ok(image_open(&im, GOLDEN "images/RGB.png", b->a, &b->e), b->e);
     for (size_t m = 0; m < COUNT(models); m++) {

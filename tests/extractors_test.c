@@ -1,8 +1,9 @@
-/* extractors_test: pictures equal Pillow's (tests/golden/make_images.py), broken ones end in one line. Encoders are in encoders_test.c.
+/* extractors_test: pictures equal Pillow's (tests/golden/make_images.py), broken ones end in one line. Encoders are in
+ * encoders_test.c.
  *
- * extractors_test --pixels MODE LIST OUT writes, for tests/golden/check_pixels.py, the RGB bytes of every picture named in LIST (a path
- * a line): each as int32 width, int32 height, pixels; -1 -1 where decoding fails. MODE is "decode" or "FILTER W H" (squash) or
- * "FILTER W H SHORT" (short side, then centre crop); FILTER is bilinear or bicubic, with
+ * extractors_test --pixels MODE LIST OUT writes, for tests/golden/check_pixels.py, the RGB bytes of every picture named
+ * in LIST (a path a line): each as int32 width, int32 height, pixels; -1 -1 where decoding fails. MODE is "decode" or
+ * "FILTER W H" (squash) or "FILTER W H SHORT" (short side, then centre crop); FILTER is bilinear or bicubic, with
  * 12 behind it for the passes of Pillow 12. */
 #include "extractors/extractors.h" /* before cmocka, which has a macro named fail */
 
@@ -32,7 +33,7 @@ static bool write_pixels(Out *out, const char *path, const char *mode, Arena *a,
     if (!ok)
         fprintf(stderr, "%s\n", local.message);
     int32_t size[2] = {ok ? (int32_t)im.width : -1, ok ? (int32_t)im.height : -1};
-    return out_write(out, size, sizeof(size), e) &&
+    return out_write(out, size, sizeof size, e) &&
            (!ok || out_write(out, im.pixels, (size_t)(im.width * im.height * 3), e));
 }
 
@@ -56,7 +57,7 @@ static int pixels_main(const char *mode, const char *list, const char *path)
     return !ok;
 }
 
-/* ---- pictures ------------------------------------------------------------------------------------------------------ */
+/* ---- pictures -------------------------------------------------------------------------------- */
 
 #define GOLDEN "tests/golden/"
 
@@ -204,7 +205,7 @@ static void must_refuse(const char *bytes, size_t n, int64_t max_pixels, const c
     arena_free(a);
 }
 
-/* ---- pictures made by hand ----------------------------------------------------------------------------------------------- */
+/* ---- pictures made by hand ------------------------------------------------------------------- */
 
 typedef struct Bytes {
     unsigned char data[1 << 18];

@@ -1,5 +1,6 @@
-/* tests/faults.h: the system refusing, as tests ask for it. A program that includes this is linked with --wrap for the functions below
- * (the Makefile's FAULTS), so that every call that Sapor makes to them comes by here first; the product knows nothing of it. */
+/* tests/faults.h: the system refusing, as tests ask for it. A program that includes this is linked with --wrap for the
+ * functions below (the Makefile's FAULTS), so that every call that Sapor makes to them comes by here first; the product
+ * knows nothing of it. */
 #ifndef SAPOR_FAULTS_H
 #define SAPOR_FAULTS_H
 
@@ -81,7 +82,7 @@ static size_t fault_short(size_t n)
     return MIN(n, few);
 }
 
-/* ---- memory: what is out is kept in a table, for leaks ---------------------------------------------------------------------- */
+/* ---- memory: what is out is kept in a table, for leaks --------------------------------------- */
 
 enum { SLOTS = 1 << 18 };
 static struct {
@@ -159,11 +160,11 @@ int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *how, void *(*start
     return is_next(FAULT_MEMORY) ? EAGAIN : __real_pthread_create(t, how, start, arg);
 }
 
-#define ARENA_WRAP(result, name, parameters, arguments)                                                                     \
-    result __real_##name parameters;                                                                                        \
-    result __wrap_##name parameters                                                                                         \
-    {                                                                                                                       \
-        return is_next(FAULT_ARENA) ? (fail_memory(e, 1, #name), NULL) : __real_##name arguments;                           \
+#define ARENA_WRAP(result, name, parameters, arguments)                                                                \
+    result __real_##name parameters;                                                                                   \
+    result __wrap_##name parameters                                                                                    \
+    {                                                                                                                  \
+        return is_next(FAULT_ARENA) ? (fail_memory(e, 1, #name), NULL) : __real_##name arguments;                      \
     }
 ARENA_WRAP(void *, arena_alloc, (Arena * a, size_t count, size_t size, Error *e), (a, count, size, e))
 ARENA_WRAP(char *, arena_strndup, (Arena * a, const char *text, size_t n, Error *e), (a, text, n, e))
@@ -180,7 +181,7 @@ void *__wrap_heap_alloc(const Heap *heap, size_t n)
     return is_next(FAULT_ARENA) ? NULL : __real_heap_alloc(heap, n);
 }
 
-/* ---- files ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 int __real_open(const char *path, int flags, ...);
 int __wrap_open(const char *path, int flags, ...)
@@ -219,18 +220,18 @@ ssize_t __wrap_write(int fd, const void *p, size_t n)
     return __real_write(fd, p, fault_short(n));
 }
 
-#define WRAP(result, failed, name, parameters, arguments, before)                                                           \
-    result __real_##name parameters;                                                                                        \
-    result __wrap_##name parameters                                                                                         \
-    {                                                                                                                       \
-        before;                                                                                                             \
-        return fault_error() ? (failed) : __real_##name arguments;                                                          \
+#define WRAP(result, failed, name, parameters, arguments, before)                                                      \
+    result __real_##name parameters;                                                                                   \
+    result __wrap_##name parameters                                                                                    \
+    {                                                                                                                  \
+        before;                                                                                                        \
+        return fault_error() ? (failed) : __real_##name arguments;                                                     \
     }
-#define MAY_WAIT                                                                                                            \
-    do {                                                                                                                    \
-        fault_kill();                                                                                                       \
-        if (fault_interrupt())                                                                                              \
-            return -1;                                                                                                      \
+#define MAY_WAIT                                                                                                       \
+    do {                                                                                                               \
+        fault_kill();                                                                                                  \
+        if (fault_interrupt())                                                                                         \
+            return -1;                                                                                                 \
     } while (0)
 WRAP(int, -1, fsync, (int fd), (fd), MAY_WAIT)
 WRAP(int, -1, flock, (int fd, int how), (fd, how), (void)0)

@@ -1,4 +1,5 @@
-/* tests/faults_subjects.h: what tests/faults_test.c tries faults on: every reader and writer, and commands. Each gives a digest of what came out. */
+/* tests/faults_subjects.h: what tests/faults_test.c tries faults on: every reader and writer, and commands. Each gives
+ * a digest of what came out. */
 #ifndef SAPOR_FAULTS_SUBJECTS_H
 #define SAPOR_FAULTS_SUBJECTS_H
 
@@ -30,7 +31,7 @@ static void mix(uint64_t *digest, const void *data, size_t n)
     *digest = hash_bytes(data, n, *digest);
 }
 
-/* ---- readers --------------------------------------------------------------------------------------------------------- */
+/* ---- readers --------------------------------------------------------------------------------- */
 
 #define GOLDEN "tests/golden/"
 
@@ -74,15 +75,15 @@ static bool torch_legacy(uint64_t *digest, Error *e)
 }
 
 /* What the readers below have in common: an arena that goes at the end. */
-#define READER(name)                                                                                                        \
-    static bool name##_in(Arena *a, uint64_t *digest, Error *e);                                                            \
-    static bool name(uint64_t *digest, Error *e)                                                                            \
-    {                                                                                                                       \
-        Arena *a = arena_new(NULL, 0);                                                                                      \
-        bool ok = a ? name##_in(a, digest, e) : fail_memory(e, 1, "an arena");                                              \
-        arena_free(a);                                                                                                      \
-        return ok;                                                                                                          \
-    }                                                                                                                       \
+#define READER(name)                                                                                                   \
+    static bool name##_in(Arena *a, uint64_t *digest, Error *e);                                                       \
+    static bool name(uint64_t *digest, Error *e)                                                                       \
+    {                                                                                                                  \
+        Arena *a = arena_new(NULL, 0);                                                                                 \
+        bool ok = a ? name##_in(a, digest, e) : fail_memory(e, 1, "an arena");                                         \
+        arena_free(a);                                                                                                 \
+        return ok;                                                                                                     \
+    }                                                                                                                  \
     static bool name##_in(Arena *a, uint64_t *digest, Error *e)
 
 READER(npy)
@@ -350,7 +351,7 @@ static bool recommend(uint64_t *digest, Error *e)
     return ok;
 }
 
-/* ---- writers --------------------------------------------------------------------------------------------------------- */
+/* ---- writers --------------------------------------------------------------------------------- */
 
 static const char *out_path(const char *name)
 {
@@ -364,7 +365,8 @@ static bool write_safetensors(uint64_t *digest, Error *e)
     (void)digest;
     static const float x[50000] = {1, 2, 3};
     SafetensorsOut *s = folder_make(out, e) ? safetensors_open(out_path("x.safetensors"), NULL, e) : NULL;
-    bool ok = s && safetensors_meta(s, "a", "b", e) && safetensors_declare(s, "x", F32, 1, (const int64_t[]){COUNT(x)}, e) &&
+    bool ok = s && safetensors_meta(s, "a", "b", e) &&
+              safetensors_declare(s, "x", F32, 1, (const int64_t[]){COUNT(x)}, e) &&
               safetensors_data(s, x, sizeof x, e);
     if (ok)
         return safetensors_commit(s, e);
@@ -391,7 +393,8 @@ static bool split(uint64_t *digest, Error *e)
 
 static bool train_into(const char *folder, Error *e)
 {
-    static const char *const SET[] = {"epochs=2", "factors=4", "batch_size=16", "validation_rate=1", "checkpoint_seconds=0"};
+    static const char *const SET[] = {"epochs=2", "factors=4", "batch_size=16", "validation_rate=1",
+                                      "checkpoint_seconds=0"};
     char train[300];
     snprintf(train, sizeof train, "%s", in("train.tsv"));
     TrainResult r;
@@ -413,7 +416,7 @@ static bool train(uint64_t *digest, Error *e)
     return train_into(out, e);
 }
 
-/* ---- commands -------------------------------------------------------------------------------------------------------- */
+/* ---- commands -------------------------------------------------------------------------------- */
 
 extern const Option extract_options[], encode_options[], train_options[], recommend_options[];
 
@@ -423,7 +426,8 @@ static bool command(const Command *k, int argc, const char *const *words, Error 
     char *argv[16];
     char said[2048];
     fflush(stdout);
-    int saved[2] = {dup(1), dup(2)}, none = memfd_create("stdout", MFD_CLOEXEC), file = memfd_create("stderr", MFD_CLOEXEC);
+    int saved[2] = {dup(1), dup(2)}, none = memfd_create("stdout", MFD_CLOEXEC),
+        file = memfd_create("stderr", MFD_CLOEXEC);
     assert_true(argc < 16 && saved[0] >= 0 && saved[1] >= 0 && none >= 0 && file >= 0);
     for (int i = 0; i < argc; i++)
         argv[i] = (char *)(uintptr_t)words[i];
@@ -464,7 +468,8 @@ static bool encode_two(const char *first, const char *second, Error *e)
 {
     char to[400];
     snprintf(to, sizeof to, "%s", out_path("x.npy"));
-    const char *words[] = {"encode", "colour-statistics", first, second, "-o", to, "--strict", "--quiet", "--threads", "2"};
+    const char *words[] = {"encode", "colour-statistics", first,     second,      "-o",
+                           to,       "--strict",          "--quiet", "--threads", "2"};
     return folder_make(out, e) && command(&ENCODE, COUNT(words), words, e);
 }
 

@@ -1,13 +1,14 @@
-/* tests/faults_test.c: every reader, writer and command while the system refuses. For each: the 1st, 2nd, ... allocation is refused, the 1st,
- * 2nd, ... call to a file fails, the disk is full from some byte on, calls are interrupted, reads and writes are short, the process is
- * killed before its 1st, 2nd, ... change to a file. What ends well must give what it gives undisturbed; what fails says so in one line, leaks
- * nothing, leaves no file half-written; and the same again, undisturbed, gives the same bytes. FAULTS=all tries each place; the default
- * tries the first ones and ever fewer of the later. */
+/* tests/faults_test.c: every reader, writer and command while the system refuses. For each: the 1st, 2nd, ...
+ * allocation is refused, the 1st, 2nd, ... call to a file fails, the disk is full from some byte on, calls are
+ * interrupted, reads and writes are short, the process is killed before its 1st, 2nd, ... change to a file. What ends
+ * well must give what it gives undisturbed; what fails says so in one line, leaks nothing, leaves no file half-written;
+ * and the same again, undisturbed, gives the same bytes. FAULTS=all tries each place; the default tries the first ones
+ * and ever fewer of the later. */
 #include "tests/faults_subjects.h"
 
 #include <sys/wait.h>
 
-/* ---- what must hold ------------------------------------------------------------------------------------------------------ */
+/* ---- what must hold -------------------------------------------------------------------------- */
 
 /* Names and bytes of everything in a folder; a temporary file in it is a fault. */
 static void mix_folder(const char *path, uint64_t *digest)
@@ -209,7 +210,8 @@ static uint64_t pair_digest(void)
     if (!file_exists(out_path("x.npy"))) {
         digest = 0;
     } else {
-        assert_ok(file_read(&bytes[0], a, out_path("x.npy"), 0, &e) && file_read(&bytes[1], a, out_path("x.ids.txt"), 0, &e),
+        assert_ok(file_read(&bytes[0], a, out_path("x.npy"), 0, &e) &&
+                      file_read(&bytes[1], a, out_path("x.ids.txt"), 0, &e),
                   e);
         for (size_t i = 0; i < 2; i++)
             mix(&digest, bytes[i].p, bytes[i].n);
@@ -309,7 +311,7 @@ static void parts_belong_together(void **state)
         }
 }
 
-/* ---- files to work on ---------------------------------------------------------------------------------------------------- */
+/* ---- files to work on ------------------------------------------------------------------------ */
 
 static void put(const char *name, const char *text)
 {
@@ -335,8 +337,8 @@ static void put_fortran(const char *name, int rows, int columns, const float *x)
     FILE *f = fopen(in(name), "wb");
     assert_non_null(f);
     memset(header, ' ', sizeof header);
-    int n = snprintf(header + 10, sizeof header - 10, "{'descr': '<f4', 'fortran_order': True, 'shape': (%d, %d), }", rows,
-                     columns);
+    int n = snprintf(header + 10, sizeof header - 10, "{'descr': '<f4', 'fortran_order': True, 'shape': (%d, %d), }",
+                     rows, columns);
     memcpy(header, "\x93NUMPY\1\0\x76\0", 10);
     header[10 + n] = ' ';
     fwrite(header, 1, sizeof header, f);

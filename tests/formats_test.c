@@ -3,7 +3,7 @@
 
 #include "tests/recsys_testing.h"
 
-/* ---- tables -------------------------------------------------------------------------------------------------------------- */
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 /* The rows as "line:field|field;" */
 static void check_table(Text content, char cut, bool loose, bool trim, const char *expected)
@@ -82,7 +82,7 @@ static void rows_of_fields(void **state)
     free(many);
 }
 
-/* ---- interactions ------------------------------------------------------------------------------------------------------- */
+/* ---- interactions ---------------------------------------------------------------------------- */
 
 /* "format cut columns: user item rating time; ..." or the error. */
 static void check_ratings(const char *content, Format f, const char *columns, char cut, const char *expected)
@@ -95,9 +95,9 @@ static void check_ratings(const char *content, Format f, const char *columns, ch
     if (ratings_read_as(&r, put("r", content), f, &layout, a, &e) && ratings_sure(&r, &e)) {
         snprintf(text, sizeof text, "%s (%s):", format_words(r.format, r.cut), r.columns);
         for (size_t i = 0; i < r.count; i++)
-            snprintf(text + strlen(text), sizeof text - strlen(text), " %s %s %g %lld;", text_index_at(r.users, r.user[i]).p,
-                     text_index_at(r.items, r.item[i]).p, r.rating ? (double)r.rating[i] : 1,
-                     r.time ? (long long)r.time[i] : 0);
+            snprintf(text + strlen(text), sizeof text - strlen(text), " %s %s %g %lld;",
+                     text_index_at(r.users, r.user[i]).p, text_index_at(r.items, r.item[i]).p,
+                     r.rating ? (double)r.rating[i] : 1, r.time ? (long long)r.time[i] : 0);
         assert_string_equal(text, expected);
     } else if (!strstr(e.message, expected)) {
         fail_msg("%s: wanted \"%s\", got \"%s\"", content, expected, e.message);
@@ -124,7 +124,8 @@ static void blanks_and_lists(void **state)
         {"0 4 2 7\n1 5 3 7\n", FORMAT_AUTO, "(user item rating time): choose by --format lightgcn or --format tsv"},
         {"0 4 2\n1 5 3\n", FORMAT_LIGHTGCN, "LightGCN text (user, items): 0 4 1 0; 0 2 1 0; 1 5 1 0; 1 3 1 0;"},
         {"0 4 2\n1 5 3\n", FORMAT_TSV, "table between blanks (user, item, rating): 0 4 2 0; 1 5 3 0;"},
-        {"user item rating\n0 4 2\n1 5 3\n", FORMAT_AUTO, "table between blanks (user, item, rating): 0 4 2 0; 1 5 3 0;"},
+        {"user item rating\n0 4 2\n1 5 3\n", FORMAT_AUTO,
+         "table between blanks (user, item, rating): 0 4 2 0; 1 5 3 0;"},
     };
     for (size_t i = 0; i < COUNT(cases); i++)
         check_ratings(cases[i].text, cases[i].format, NULL, 0, cases[i].expected);
@@ -147,7 +148,8 @@ static void names_of_columns(void **state)
         {"userID\tartistID\tweight\n2\t51\t13883\n", NULL, "(userID, artistID): 2 51 1 0;"}, /* Last.fm */
         {"\"User-ID\";\"ISBN\";\"Book-Rating\"\n\"276725\";\"034545104X\";\"0\"\n", NULL,    /* Book-Crossing */
          "table between semicolons (User-ID, ISBN, Book-Rating): 276725 034545104X 0 0;"},
-        {"reviewerID,asin,reviewerName,overall,unixReviewTime,reviewTime\nA,B,\"Doe, J\",5,1252800000,\"09 13, 2009\"\n",
+        {"reviewerID,asin,reviewerName,overall,unixReviewTime,reviewTime\nA,B,\"Doe, J\",5,1252800000,\"09 13, "
+         "2009\"\n",
          NULL, "(reviewerID, asin, overall, unixReviewTime): A B 5 1252800000;"},
         {"user_id,parent_asin,rating,timestamp\nA,B,5.0,1588687728923\n", NULL,
          "(user_id, parent_asin, rating, timestamp): A B 5 1588687728923;"},

@@ -1,4 +1,5 @@
-/* tests/image_bounds_test.c: small files that say that they are large, or that take time or memory out of proportion. */
+/* tests/image_bounds_test.c: small files that say that they are large, or that take time or memory out of
+ * proportion. */
 #include "extractors/extractors.h"
 
 #include "tests/testing.h"
@@ -51,7 +52,7 @@ static void must_refuse(Bytes *b, const char *why)
     *b = (Bytes){0};
 }
 
-/* ---- PNG ------------------------------------------------------------------------------------------------------------------ */
+/* ---- PNG ------------------------------------------------------------------------------------- */
 
 static uint32_t crc_of(const unsigned char *p, size_t n)
 {
@@ -158,7 +159,7 @@ static void chunks_that_inflate(void **state)
 }
 #endif
 
-/* ---- JPEG ----------------------------------------------------------------------------------------------------------------- */
+/* ---- JPEG ------------------------------------------------------------------------------------ */
 
 static void segment(Bytes *b, int marker, const void *data, size_t n)
 {
@@ -167,7 +168,8 @@ static void segment(Bytes *b, int marker, const void *data, size_t n)
     append(b, data, n);
 }
 
-/* A progressive file: a scan of all DC coefficients, zeros, then scans of AC coefficients whose blocks all end at once. */
+/* A progressive file: a scan of all DC coefficients, zeros, then scans of AC coefficients whose blocks all end at
+ * once. */
 static void progressive(Bytes *b, int width, int height, int components, int scans)
 {
     unsigned char quantise[65] = {0}, codes[18] = {0, 1}, frame[15] = {8}, first[10] = {0}, body[4096];
@@ -219,9 +221,10 @@ static void scans_of_jpegs(void **state)
 #endif
 }
 
-/* ---- resizing --------------------------------------------------------------------------------------------------------------- */
+/* ---- resizing -------------------------------------------------------------------------------- */
 
-/* Pictures that are far longer than wide: tables of weights are made in blocks, to the same bytes as columns or rows one by one. */
+/* Pictures that are far longer than wide: tables of weights are made in blocks, to the same bytes as columns or rows
+ * one by one. */
 static void long_pictures_are_resized_in_blocks(void **state)
 {
     (void)state;
@@ -237,7 +240,8 @@ static void long_pictures_are_resized_in_blocks(void **state)
         Resampling how = {.filter = FILTER_BICUBIC};
         Image whole, part;
         ArenaMark mark = arena_mark(a);
-        Arena *few = arena_new(NULL, 22 << 20); /* the result and one block; a table of all weights would be 10 MB twice */
+        /* the result and one block; a table of all weights would be 10 MB twice */
+        Arena *few = arena_new(NULL, 22 << 20);
         assert_ok(image_resize(&whole, &im, w, h, how, few, &e), e);
         for (int64_t i = 0; i < 230; i += 23) {
             bool ok = turned ? image_resize_part(&part, &im, w, h, 0, i, w, 23, how, a, &e)
@@ -254,7 +258,7 @@ static void long_pictures_are_resized_in_blocks(void **state)
     arena_free(a);
 }
 
-/* ---- a batch ---------------------------------------------------------------------------------------------------------------- */
+/* ---- a batch --------------------------------------------------------------------------------- */
 
 /* Sixteen files of one batch, 48 MB of pixels each: a thread holds one of them at a time. */
 static void a_batch_holds_a_picture_a_thread(void **state)
@@ -278,7 +282,8 @@ static void a_batch_holds_a_picture_a_thread(void **state)
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        execl(sapor, sapor, "encode", "colour-statistics", folder, "-o", out, "--threads", "1", "--quiet", (char *)NULL);
+        execl(sapor, sapor, "encode", "colour-statistics", folder, "-o", out, "--threads", "1", "--quiet",
+              (char *)NULL);
         _exit(127);
     }
     int status;
@@ -290,7 +295,8 @@ static void a_batch_holds_a_picture_a_thread(void **state)
         skip();
     }
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && defined(HAVE_PNG) /* they have memory of their own */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) &&                                                 \
+    defined(HAVE_PNG) /* they have memory of their own */
     if (used.ru_maxrss > 112 << 10)
         fail_msg("%ld KB", used.ru_maxrss);
 #endif

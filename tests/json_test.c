@@ -41,7 +41,8 @@ static void values_are_read(void **state)
     assert_null(json_get(list, "a"));
     assert_null(json_get(root, "b"));
     assert_false(json_i64(NULL, &v) || json_is_true(NULL));
-    for (const char *const *word = (const char *const[]){"7", "\"s\"", "null", "[]", "{}", " true ", NULL}; *word; word++)
+    for (const char *const *word = (const char *const[]){"7", "\"s\"", "null", "[]", "{}", " true ", NULL}; *word;
+         word++)
         assert_non_null(json_parse(a, text_of(*word), "t", &e));
     arena_free(a);
 }
@@ -190,7 +191,7 @@ static void big_containers_are_fast(void **state)
     int64_t v;
     for (int i = 0; i < KEYS; i++) {
         char key[32];
-        snprintf(key, sizeof(key), "token%d", i);
+        snprintf(key, sizeof key, "token%d", i);
         assert_true(json_i64(json_get(root, key), &v) && v == i);
     }
     assert_null(json_get(root, "token50000"));

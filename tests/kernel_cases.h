@@ -1,34 +1,42 @@
-/* tests/kernel_cases.h: the one table of kernel cases. A family holds the cases of one kernel of kernels/kernels.h and drives
- *   correctness   its call against a reference in plain double precision, or, for a backward kernel, against finite differences of the
- *                 forward loss in double; with guard pages round every buffer, inputs that must stay as they were, results that must
- *                 have the same bits for 1, 2 and 3 threads, for any alignment, and in place where that is allowed
+/* tests/kernel_cases.h: the one table of kernel cases. A family holds the cases of one kernel of kernels/kernels.h and
+ * drives
+ *   correctness   its call against a reference in plain double precision, or, for a backward kernel, against finite
+ *   differences of the
+ *                 forward loss in double; with guard pages round every buffer, inputs that must stay as they were,
+ *                 results that must have the same bits for 1, 2 and 3 threads, for any alignment, and in place where
+ *                 that is allowed
  *   speed         flops and bytes of each case, for whoever times `call`
  *   coverage      every member of Kernels is named below, and a name without a family does not link.
  *
- * To add a kernel: one line in KERNEL_FAMILIES and `const Family family_NAME = {...}` in tests/cases/. To add a case: one line in its
- * family's list. */
+ * To add a kernel: one line in KERNEL_FAMILIES and `const Family family_NAME = {...}` in tests/cases/. To add a case:
+ * one line in its family's list. */
 #ifndef SAPOR_KERNEL_CASES_H
 #define SAPOR_KERNEL_CASES_H
 
 #include "kernels/kernels.h"
 
 /* clang-format off */
-#define KERNEL_FAMILIES(FAMILY)                                                                                               \
-    FAMILY(layer_norm) FAMILY(layer_norm_back) FAMILY(softmax) FAMILY(softmax_back) FAMILY(row_normalize)                     \
-    FAMILY(row_normalize_back) FAMILY(row_dot) FAMILY(row_scale) FAMILY(row_sum) FAMILY(col_sum) FAMILY(copy_cols)            \
-    FAMILY(act) FAMILY(act_back) FAMILY(binary) FAMILY(axpby) FAMILY(add_bias) FAMILY(dropout) FAMILY(fill) FAMILY(sum)       \
-    FAMILY(sum_squares) FAMILY(gather) FAMILY(segment_sum) FAMILY(segment_pool) FAMILY(segment_pool_back) FAMILY(group_ids)   \
-    FAMILY(spmm) FAMILY(sddmm) FAMILY(edge_softmax) FAMILY(edge_softmax_back) FAMILY(edge_row_sum) FAMILY(edge_scale)         \
-    FAMILY(knn) FAMILY(topk) FAMILY(topk_rows) FAMILY(bpr) FAMILY(bpr_back) FAMILY(adam) FAMILY(adam_replay) FAMILY(adam_rows)                 \
-    FAMILY(adam_factored) FAMILY(sgd) FAMILY(gemm) FAMILY(conv) FAMILY(max_pool) FAMILY(mean_pool) FAMILY(attention)           \
+#define KERNEL_FAMILIES(FAMILY) \
+    FAMILY(layer_norm) FAMILY(layer_norm_back) FAMILY(softmax) FAMILY(softmax_back) FAMILY(row_normalize) \
+    FAMILY(row_normalize_back) FAMILY(row_dot) FAMILY(row_scale) FAMILY(row_sum) FAMILY(col_sum) FAMILY(copy_cols) \
+    FAMILY(act) FAMILY(act_back) FAMILY(binary) FAMILY(axpby) FAMILY(add_bias) FAMILY(dropout) FAMILY(fill) \
+        FAMILY(sum) \
+    FAMILY(sum_squares) FAMILY(gather) FAMILY(segment_sum) FAMILY(segment_pool) FAMILY(segment_pool_back) \
+        FAMILY(group_ids) \
+    FAMILY(spmm) FAMILY(sddmm) FAMILY(edge_softmax) FAMILY(edge_softmax_back) FAMILY(edge_row_sum) FAMILY(edge_scale) \
+    FAMILY(knn) FAMILY(topk) FAMILY(topk_rows) FAMILY(bpr) FAMILY(bpr_back) FAMILY(adam) FAMILY(adam_replay) \
+        FAMILY(adam_rows) \
+    FAMILY(adam_factored) FAMILY(sgd) FAMILY(gemm) FAMILY(conv) FAMILY(max_pool) FAMILY(mean_pool) FAMILY(attention) \
     FAMILY(attention_back)
 /* More of a kernel's cases, with another tolerance */
 #define KERNEL_VARIANTS(FAMILY) FAMILY(conv_wide)
 /* Called by a family's cases: how much scratch, and packing */
-#define KERNEL_COMPANIONS(COMPANION)                                                                                          \
-    COMPANION(layer_norm_back_work) COMPANION(col_sum_work) COMPANION(sum_work) COMPANION(knn_work) COMPANION(topk_work)      \
-    COMPANION(adam_factored_work) COMPANION(gemm_packs) COMPANION(gemm_pack_bytes) COMPANION(gemm_pack) COMPANION(gemm_work)                         \
-    COMPANION(conv_pack_bytes) COMPANION(conv_pack) COMPANION(conv_work) COMPANION(attention_work)                            \
+#define KERNEL_COMPANIONS(COMPANION) \
+    COMPANION(layer_norm_back_work) COMPANION(col_sum_work) COMPANION(sum_work) COMPANION(knn_work) \
+        COMPANION(topk_work) \
+    COMPANION(adam_factored_work) COMPANION(gemm_packs) COMPANION(gemm_pack_bytes) COMPANION(gemm_pack) \
+        COMPANION(gemm_work) \
+    COMPANION(conv_pack_bytes) COMPANION(conv_pack) COMPANION(conv_work) COMPANION(attention_work) \
     COMPANION(attention_back_work)
 /* Memory, tested in kernels_test.c */
 #define KERNEL_MEMORY(MEMORY) MEMORY(alloc) MEMORY(free) MEMORY(upload) MEMORY(download) MEMORY(copy) MEMORY(zero)
@@ -81,8 +89,8 @@ typedef struct Family {
     void (*make)(Job *j, const int64_t *s);
     void (*call)(Job *j, const int64_t *s);
     void (*reference)(Job *j, const int64_t *s); /* naive; NULL where loss takes its place */
-    /* A backward kernel: a scalar in double of the exact inputs, of whose derivative by buffer by[i][0] is expected in buffer by[i][1]
-     * (added to what INOUT held) */
+    /* A backward kernel: a scalar in double of the exact inputs, of whose derivative by buffer by[i][0] is expected in
+     * buffer by[i][1] (added to what INOUT held) */
     double (*loss)(const Job *j, const int64_t *s);
     int by[6][2], by_count;
     double tolerance;   /* |got - want| <= tolerance (1 + |want|); 0: 1e-5 */
@@ -94,9 +102,10 @@ typedef struct Family {
 KERNEL_FAMILIES(DECLARE_FAMILY) KERNEL_VARIANTS(DECLARE_FAMILY) extern const Family *const kernel_families[];
 extern const size_t kernel_family_count;
 
-/* ---- buffers, for a family's functions ------------------------------------------------------------------------------------------ */
+/* ---- buffers, for a family's functions ------------------------------------------------------- */
 
-/* Each returns what the kernel will get. Inputs are filled at once with draws of the job's seed: floats in [-1.5, 1.5). */
+/* Each returns what the kernel will get. Inputs are filled at once with draws of the job's seed: floats in [-1.5,
+ * 1.5). */
 float *case_f32(Job *j, const char *name, Role role, int64_t count);
 int32_t *case_i32(Job *j, const char *name, Role role, int64_t count);
 int64_t *case_i64(Job *j, const char *name, Role role, int64_t count);
@@ -131,7 +140,7 @@ static inline int32_t *WANT(const Job *j, int buffer)
 /* act(x) in double; slope is LEAKY_RELU's */
 double case_act(Act act, double slope, double x);
 
-/* ---- for tests and benchmarks ----------------------------------------------------------------------------------------------------- */
+/* ---- for tests and benchmarks ---------------------------------------------------------------- */
 
 /* Makes a case ready to be called. False: out of memory (nothing to close). */
 bool job_open(Job *j, const Family *f, const Case *c, const Kernels *k, Pool *pool, bool at_front);

@@ -1,5 +1,5 @@
-/* Every case of tests/kernel_cases.h at every level of instructions that this machine can run. With names of kernels, `kernels_test clip`, only
- * their cases; the TIMED ones are then also timed, on one thread. */
+/* Every case of tests/kernel_cases.h at every level of instructions that this machine can run. With names of kernels,
+ * `kernels_test clip`, only their cases; the TIMED ones are then also timed, on one thread. */
 #include "tests/kernel_cases.h"
 #include "tests/testing.h"
 
@@ -36,7 +36,8 @@ static void check_family(void **state)
     }
 }
 
-/* Sixty steps, each with a gradient for some rows: the dense form over the whole table, the lazy ones over the rows named. */
+/* Sixty steps, each with a gradient for some rows: the dense form over the whole table, the lazy ones over the rows
+ * named. */
 static void check_lazy_adam(void **state)
 {
     const OneTest *t = *state;
@@ -160,8 +161,8 @@ static void time_family(void **state)
             least = MIN(least, now_seconds() - begun);
         }
         case_name(name, t->family, c);
-        print_message("%s at %s: %.4f ms, %.1f GFLOP/s, %.1f GB/s\n", name, t->level, least * 1e3, j.flops / least / 1e9,
-                      j.bytes / least / 1e9);
+        print_message("%s at %s: %.4f ms, %.1f GFLOP/s, %.1f GB/s\n", name, t->level, least * 1e3,
+                      j.flops / least / 1e9, j.bytes / least / 1e9);
         job_close(&j);
     }
 }

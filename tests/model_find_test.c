@@ -1,4 +1,5 @@
-/* model_find_test: where models are looked up by name, and what the line says that ends a search or refuses what was found. */
+/* model_find_test: where models are looked up by name, and what the line says that ends a search or refuses what was
+ * found. */
 #include "extractors/extractors.h" /* before cmocka, which has a macro named fail */
 
 #include "tests/testing.h"
@@ -182,15 +183,17 @@ static void arch_is_for_bare_files(void **state)
                   safetensors_data(out, (float[]){1}, 4, &b->e) && safetensors_commit(out, &b->e),
               b->e);
     assert_null(encoder_open(&b->d, path, &(EncoderOptions){0}, &b->e));
-    assert_error(b->e, SP_UNSUPPORTED,
-                 "no known architecture (bert, distilbert, mpnet, vit, resnet, efficientnet-lite); name one with --arch");
+    assert_error(
+        b->e, SP_UNSUPPORTED,
+        "no known architecture (bert, distilbert, mpnet, vit, resnet, efficientnet-lite); name one with --arch");
     assert_null(encoder_open(&b->d, folder, &(EncoderOptions){0}, &b->e));
     assert_null(strstr(b->e.message, "--arch"));
     assert_error(b->e, SP_UNSUPPORTED, "no known architecture");
     write_file(folder, "config.json", "{\"model_type\": \"bert\"}");
     assert_null(encoder_open(&b->d, folder, &(EncoderOptions){0}, &b->e));
     assert_null(strstr(b->e.message, "--arch"));
-    assert_error(b->e, SP_FORMAT, "config.json says bert, but these tensors (some.weight, ...) are not those of a bert");
+    assert_error(b->e, SP_FORMAT,
+                 "config.json says bert, but these tensors (some.weight, ...) are not those of a bert");
     test_folder_remove(folder);
 }
 

@@ -139,7 +139,8 @@ static void learned_graphs(void **state)
     Csr *fixed = csr_bipartite(s, "fixed", 9, n - 9, (int64_t[10]){0}, NULL, ADJ_ROW_SELF, &error);
     Csr *graphs[] = {gx, gy, fixed};
     Tensor *weights[] = {w, NULL, NULL};
-    Csr *mixed = graph_mix(t, 3, graphs, weights), *normal = graph_normalize(t, gy), *set = graph_set_diagonal(t, gx, 0.25f);
+    Csr *mixed = graph_mix(t, 3, graphs, weights), *normal = graph_normalize(t, gy),
+        *set = graph_set_diagonal(t, gx, 0.25f);
     tape_must(t);
     double want[n * n];
     for (int i = 0; i < n * n; i++)
@@ -241,7 +242,8 @@ static void rows_of_graphs(void **state)
     store_free(s);
 }
 
-/* A graph whose values carry gradient, its rows taken, all else dropped: the gradient of the whole. What was dropped is refused. */
+/* A graph whose values carry gradient, its rows taken, all else dropped: the gradient of the whole. What was dropped is
+ * refused. */
 static void dropped(void **state)
 {
     (void)state;
@@ -285,8 +287,8 @@ static void dropped(void **state)
     store_free(s);
 }
 
-/* Entries dropped at random, as NGCF's node dropout does it: each entry is gone or larger, and the graphs of many epochs have the whole
- * one for their mean. */
+/* Entries dropped at random, as NGCF's node dropout does it: each entry is gone or larger, and the graphs of many
+ * epochs have the whole one for their mean. */
 static void thinned_graphs(void **state)
 {
     (void)state;

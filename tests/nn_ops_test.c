@@ -37,10 +37,10 @@ static Tensor *made(Tape *t, Tensor *x)
     return scale(t, x, 1.5f);
 }
 
-#define BUILD(name, ...)                                                                                                    \
-    static Tensor *name(Tape *t, Tensor **p)                                                                                \
-    {                                                                                                                       \
-        __VA_ARGS__                                                                                                         \
+#define BUILD(name, ...)                                                                                               \
+    static Tensor *name(Tape *t, Tensor **p)                                                                           \
+    {                                                                                                                  \
+        __VA_ARGS__                                                                                                    \
     }
 BUILD(b_linear, Linear l = layer(p[1], p[2]); return linear(t, p[0], &l);)
 BUILD(b_linear_made, Linear l = layer(p[1], NULL); return linear(t, made(t, p[0]), &l);)
@@ -335,7 +335,7 @@ static void distinct_ids(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(gradients), cmocka_unit_test(detached), cmocka_unit_test(at_zero),
-                                       cmocka_unit_test(distinct_ids)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(gradients), cmocka_unit_test(detached),
+                                       cmocka_unit_test(at_zero), cmocka_unit_test(distinct_ids)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

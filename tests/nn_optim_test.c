@@ -22,7 +22,8 @@ static Model model_new(const Heap *heap, int threads)
     m.items = test_param(m.s, "items", I, D, 2);
     m.features = test_param(m.s, "features", I, F, 3);
     m.once = test_param(m.s, "once", 5, 0, 4);
-    m.project = linear_new(m.s, "project", D, F, true, (Init){INIT_XAVIER_NORMAL, 0}, (Init){INIT_UNIFORM, 0.1}, 7, &error);
+    m.project =
+        linear_new(m.s, "project", D, F, true, (Init){INIT_XAVIER_NORMAL, 0}, (Init){INIT_UNIFORM, 0.1}, 7, &error);
     return m;
 }
 
@@ -41,8 +42,8 @@ static Tensor *loss_of(Model *m, int step, Kinds kinds)
     int32_t id[3][B];
     for (int k = 0; k < 3; k++)
         for (int b = 0; b < B; b++) /* few distinct ones: duplicates inside a batch, rows left alone for long */
-            id[k][b] =
-                (int32_t)draw_below((Draw){100 + (uint64_t)k, DRAW_TEST, (uint32_t)step}, (uint64_t)b, step % 7 ? 9 : I);
+            id[k][b] = (int32_t)draw_below((Draw){100 + (uint64_t)k, DRAW_TEST, (uint32_t)step}, (uint64_t)b,
+                                           step % 7 ? 9 : I);
     Tape *t = m->t;
     Tensor *u = gather(t, m->users, input_i32(t, id[0], B));
     Tensor *pos = input_i32(t, id[1], B), *neg = input_i32(t, id[2], B);
@@ -57,9 +58,9 @@ static Tensor *loss_of(Model *m, int step, Kinds kinds)
         loss = loss ? add(t, loss, x) : x;
     }
     if (kinds & MIXED && step % 3 == 1)
-        loss =
-            add(t, loss,
-                add(t, sum_squares(t, m->users), sum(t, mul(t, gather(t, m->features, pos), gather(t, m->features, neg)))));
+        loss = add(
+            t, loss,
+            add(t, sum_squares(t, m->users), sum(t, mul(t, gather(t, m->features, pos), gather(t, m->features, neg)))));
     if (step == 0)
         loss = add(t, loss, sum_squares(t, m->once));
     return loss;
@@ -179,7 +180,8 @@ static void against_the_formula(void **state)
                 double g = missing ? 0 : 3.0 * now[i] * now[i];
                 m[i] = 0.9 * m[i] + 0.1 * g;
                 v[i] = 0.999 * v[i] + 0.001 * g * g;
-                p[i] -= 0.1 * (m[i] / (1 - pow(0.9, (double)count))) / (sqrt(v[i] / (1 - pow(0.999, (double)count))) + 1e-8);
+                p[i] -= 0.1 * (m[i] / (1 - pow(0.9, (double)count))) /
+                        (sqrt(v[i] / (1 - pow(0.999, (double)count))) + 1e-8);
             }
         }
         tensor_read(&d, x, 0, 12, now);
@@ -280,7 +282,8 @@ static void steady_step_allocates_nothing(void **state)
     assert_int_equal(h.live, 0);
 }
 
-/* Memory that runs out anywhere: an error, no crash, no leak, and parameters that were not half stepped are not looked at. */
+/* Memory that runs out anywhere: an error, no crash, no leak, and parameters that were not half stepped are not looked
+ * at. */
 static void out_of_memory(void **state)
 {
     (void)state;
@@ -299,8 +302,8 @@ static void out_of_memory(void **state)
             tape_reset(t, (Draw){0});
             int32_t ids[] = {2, 4, 2};
             Linear l = {.w = w, .N = 3, .K = 4};
-            Tensor *y =
-                add(t, linear(t, gather(t, x, input_i32(t, ids, 3)), &l), linear(t, gather(t, x, input_i32(t, ids, 3)), &l));
+            Tensor *y = add(t, linear(t, gather(t, x, input_i32(t, ids, 3)), &l),
+                            linear(t, gather(t, x, input_i32(t, ids, 3)), &l));
             ok = backward(t, sum_squares(t, spmm(t, knn_graph(t, y, 2), y)), &e) && optim_step(&o, s, t, &e);
         }
         assert_int_equal(ok, e.code == SP_OK);

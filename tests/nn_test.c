@@ -28,7 +28,7 @@ static void near_all(const float *a, const float *b, int64_t n, double tolerance
             fail_msg("number %lld: %g, not %g", (long long)i, (double)a[i], (double)b[i]);
 }
 
-/* ---- planned inference: a little of everything that encoders use ------------------------------------------------------ */
+/* ---- planned inference: a little of everything that encoders use ----------------------------- */
 
 enum { WIDTH = 12, VOCABULARY = 9 };
 typedef struct Net {
@@ -56,7 +56,8 @@ static void load(Linear *l, Store *s, uint64_t seed, int64_t N, int64_t K)
     free((void *)b.data);
 }
 
-static void load_conv(Conv2d *c, Store *s, uint64_t seed, int64_t O, int64_t C, int64_t k, int64_t stride, int64_t groups)
+static void load_conv(Conv2d *c, Store *s, uint64_t seed, int64_t O, int64_t C, int64_t k, int64_t stride,
+                      int64_t groups)
 {
     Array w = array("w", seed, SHAPE(O, C / groups, k, k)), b = array("b", seed + 1, SHAPE(O));
     assert_true(conv_load(c, s, &w, &b, NULL, NULL, NULL, NULL, 0, stride, k / 2, groups, &error));
@@ -138,7 +139,8 @@ static void planned_inference(void **state)
     Device d = test_device(&h.heap, 2);
     Net m = net_new(&d);
     Tape *planned = tape_new(&d, false, &error), *plain = tape_new(&d, false, &error);
-    static const int32_t ids[] = {3, 1, 4, 1, 5, 8, 2, 6, 5, 3, 5, 8}, a[] = {0, 5, 12}, b[] = {0, 1, 1, 9}, c[] = {0, 12};
+    static const int32_t ids[] = {3, 1, 4, 1, 5, 8, 2, 6, 5, 3, 5, 8}, a[] = {0, 5, 12}, b[] = {0, 1, 1, 9},
+                         c[] = {0, 12};
     const Texts texts[] = {{ids, {2, 12, 7, a}}, {ids, {3, 9, 8, b}}, {ids, {1, 12, 12, c}}};
     size_t requests = 0;
     for (int round = 0; round < 3; round++) {
@@ -185,7 +187,7 @@ static void many_shapes(void **state)
     store_free(m.s);
 }
 
-/* ---- layers ----------------------------------------------------------------------------------------------------------- */
+/* ---- layers ---------------------------------------------------------------------------------- */
 
 /* The store's choice of squares reaches the kernel, and what was loaded before keeps its own. */
 static void wider_squares(void **state)
@@ -322,7 +324,8 @@ static void arrays_in_the_store(void **state)
     odd.data = bytes + 1;
     const uint16_t halves[] = {0x3c00, 0xc000};
     half.data = halves;
-    Tensor *copy = store_array(s, &odd, &error), *wide = store_array(s, &half, &error); /* the name is taken: it has none */
+    /* the name is taken: it has none */
+    Tensor *copy = store_array(s, &odd, &error), *wide = store_array(s, &half, &error);
     float *x = test_read(&device, copy), *y = test_read(&device, wide);
     assert_memory_equal(x, a.data, 48);
     assert_true(y[0] == 1 && y[1] == -2);
@@ -341,7 +344,7 @@ static void arrays_in_the_store(void **state)
     store_free(s);
 }
 
-/* ---- failures --------------------------------------------------------------------------------------------------------- */
+/* ---- failures -------------------------------------------------------------------------------- */
 
 static void failures_stick(void **state)
 {
@@ -425,8 +428,8 @@ static void traced(void **state)
     Tape *t = tape_new(&d, true, &error);
     Tensor *x = test_param(s, "x", 30, 4, 1), *w = test_param(s, "w", 5, 4, 2);
     Optim o = optim_adam(0.1);
-    assert_true(
-        backward(t, sum_squares(t, matmul(t, gather(t, x, input_i32(t, (int32_t[]){3, 3}, 2)), false, w, true)), &error));
+    assert_true(backward(t, sum_squares(t, matmul(t, gather(t, x, input_i32(t, (int32_t[]){3, 3}, 2)), false, w, true)),
+                         &error));
     assert_true(optim_step(&o, s, t, &error));
     char *text = NULL;
     size_t bytes = 0;

@@ -1,5 +1,6 @@
-/* Ten steps of each recipe against float64 PyTorch (tests/golden/recommenders_float64.py): the losses, the gradients of step 1, the
- * parameters after step 10, each within 1e-4 of its tensor's largest number. SAPOR_RECIPES names a folder with larger cases.
+/* Ten steps of each recipe against float64 PyTorch (tests/golden/recommenders_float64.py): the losses, the gradients of
+ * step 1, the parameters after step 10, each within 1e-4 of its tensor's largest number. SAPOR_RECIPES names a folder
+ * with larger cases.
  *
  * Data, settings and numbers all come from the golden file: a new recipe is a row of `recipes`. */
 #include "tests/testing.h"
@@ -18,10 +19,10 @@ typedef struct Case {
     Error e;
 } Case;
 
-#define OK(c, condition)                                                                                                    \
-    do {                                                                                                                    \
-        if (!(condition))                                                                                                   \
-            fail_msg("%s: %s", #condition, (c)->e.message);                                                                 \
+#define OK(c, condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition))                                                                                              \
+            fail_msg("%s: %s", #condition, (c)->e.message);                                                            \
     } while (0)
 
 static const Array *array(Case *c, const char *format, const char *name)
@@ -214,10 +215,12 @@ static void run_recipe(void **state)
 int main(void)
 {
     static const char *const recipes[] = {
-        "vbpr_elliot", "vbpr_mmrec", "lattice_elliot", "lattice_mmrec", "lightgcn_elliot", "lightgcn_mmrec", "ngcf_elliot",
+        "vbpr_elliot",     "vbpr_mmrec",     "lattice_elliot", "lattice_mmrec",
+        "lightgcn_elliot", "lightgcn_mmrec", "ngcf_elliot",
     };
     struct CMUnitTest tests[COUNT(recipes)];
     for (size_t i = 0; i < COUNT(recipes); i++)
-        tests[i] = (struct CMUnitTest){.name = recipes[i], .test_func = run_recipe, .initial_state = (void *)recipes[i]};
+        tests[i] =
+            (struct CMUnitTest){.name = recipes[i], .test_func = run_recipe, .initial_state = (void *)recipes[i]};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

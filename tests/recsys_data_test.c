@@ -3,8 +3,7 @@
 
 #include "tests/recsys_testing.h"
 
-/* ---- ratings -----------------------------------------------------------------------------------------------------------
- */
+/* ---- ratings --------------------------------------------------------------------------------- */
 
 static void check_row(const Ratings *r, size_t i, const char *user, const char *item, double rating)
 {
@@ -27,8 +26,8 @@ static void reads_every_format(void **state)
         {"u1,i1,5,10\n\n\"u2\",\"i2\",3,20.0\n", FORMAT_TSV, true, false},
         {"timestamp,item_id,user_id,rating\n10,i1,u1,5\n20,i2,u2,3\n", FORMAT_TSV, true, false},
         {"itemID\tx_label\tuserID\trating\ni1\t0\tu1\t5\ni2\t2\tu2\t3\n", FORMAT_INTER, false, true},
-        {"user_id:token\titem_id:token\trating:float\ttimestamp:float\nu1\ti1\t5\t10\nu2\ti2\t3\t20\n", FORMAT_RECBOLE, true,
-         false},
+        {"user_id:token\titem_id:token\trating:float\ttimestamp:float\nu1\ti1\t5\t10\nu2\ti2\t3\t20\n", FORMAT_RECBOLE,
+         true, false},
     };
     for (size_t c = 0; c < COUNT(cases); c++) {
         Error e = {0};
@@ -109,8 +108,10 @@ static void malformed_ratings_name_their_line(void **state)
         {"0\t1\t0\n", 0, "the first line must name the columns", FORMAT_INTER},
         {"0\t1\t0\n", 0, "the first line must name the columns", FORMAT_RECBOLE},
         {"0 1 2\n1 two\n", 0,
-         ":2: a line is 'user item item ...' in whole numbers (other formats have tabs or commas), not 'two'", FORMAT_AUTO},
-        {"0 1 -2\n", 0, ":1: a line is 'user item item ...' in whole numbers (other formats have tabs or commas), not '-2'",
+         ":2: a line is 'user item item ...' in whole numbers (other formats have tabs or commas), not 'two'",
+         FORMAT_AUTO},
+        {"0 1 -2\n", 0,
+         ":1: a line is 'user item item ...' in whole numbers (other formats have tabs or commas), not '-2'",
          FORMAT_AUTO},
         {"a sentence of words\n", 0, ":1: a line is 'user item item ...'", FORMAT_AUTO},
         {"0 1 99999999999999999999\n", 0, ":1: a line is 'user item item ...'", FORMAT_AUTO},
@@ -134,15 +135,14 @@ static void malformed_ratings_name_their_line(void **state)
     arena_free(a);
 }
 
-/* ---- data sets
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- data sets ------------------------------------------------------------------------------- */
 
 static void check_pairs(const Pairs *p, int64_t U, const char *expected)
 {
     char text[256] = "";
     for (int64_t u = 0; u < U; u++)
         for (int64_t k = p->start[u]; k < p->start[u + 1]; k++)
-            snprintf(text + strlen(text), sizeof(text) - strlen(text), "%lld:%d=%g ", (long long)u, p->item[k],
+            snprintf(text + strlen(text), sizeof text - strlen(text), "%lld:%d=%g ", (long long)u, p->item[k],
                      (double)p->rating[k]);
     assert_string_equal(text, expected);
     assert_int_equal(p->count, p->start[U]);
@@ -183,9 +183,9 @@ static void mmrec_counts_ids_over_all_rows(void **state)
     Error e = {0};
     Arena *a = arena_new(NULL, 0);
     DataSet d;
-    DataConfig c = {.protocol = PROTOCOL_MMREC,
-                    .train =
-                        put("d.inter", "userID\titemID\tx_label\n0\t2\t0\n0\t5\t1\n3\t1\t0\n3\t0\t2\n2\t0\t2\n4\t1\t1\n")};
+    DataConfig c = {
+        .protocol = PROTOCOL_MMREC,
+        .train = put("d.inter", "userID\titemID\tx_label\n0\t2\t0\n0\t5\t1\n3\t1\t0\n3\t0\t2\n2\t0\t2\n4\t1\t1\n")};
     assert_ok(dataset_load(&d, &c, a, &e), e);
     assert_int_equal(d.U, 5);
     assert_int_equal(d.I, 6);
@@ -227,8 +227,7 @@ static void data_sets_that_cannot_be(void **state)
     }
 }
 
-/* ---- features
- * ------------------------------------------------------------------------------------------------------------------ */
+/* ---- features -------------------------------------------------------------------------------- */
 
 static const char *put_npy(const char *name, int dims, const int64_t *shape, const float *data)
 {
@@ -256,7 +255,7 @@ static void check_features(const char *spec)
     assert_string_equal(d.features[0].name, "visual");
     assert_int_equal(d.features[0].D, 2);
     const float expected[] = {1, 10, 2, 20, 4, 40};
-    assert_memory_equal(d.features[0].data, expected, sizeof(expected));
+    assert_memory_equal(d.features[0].data, expected, sizeof expected);
     dataset_close(&d);
     arena_free(a);
 }
@@ -267,33 +266,34 @@ static void features_of_every_kind(void **state)
     char spec[700];
     const int64_t row[] = {1, 2}, matrix[] = {5, 2}, named[] = {3, 2};
     const float by_number[] = {0, 0, 1, 10, 2, 20, 3, 30, 4, 40}, by_name[] = {4, 40, 1, 10, 2, 20};
-    snprintf(spec, sizeof(spec), "visual=%s", put_npy("m.npy", 2, matrix, by_number));
+    snprintf(spec, sizeof spec, "visual=%s", put_npy("m.npy", 2, matrix, by_number));
     check_features(spec);
     put("n.ids.txt", "4\n1\n2\n");
-    snprintf(spec, sizeof(spec), "visual=%s", put_npy("n.npy", 2, named, by_name));
+    snprintf(spec, sizeof spec, "visual=%s", put_npy("n.npy", 2, named, by_name));
     check_features(spec);
     put("n.ids.txt", "posters/4.jpg\nposters/1.jpg\r\nposters/2.jpg");
     check_features(spec);
-    snprintf(spec, sizeof(spec), "%s/items", dir);
+    snprintf(spec, sizeof spec, "%s/items", dir);
     Error e = {0};
     assert_ok(folder_make(spec, &e), e);
     put_npy("items/1.npy", 2, row, by_number + 2);
     put_npy("items/2.npy", 2, row, by_number + 4);
     put_npy("items/4.npy", 1, row + 1, by_number + 8);
-    snprintf(spec, sizeof(spec), "visual=%s/items", dir);
+    snprintf(spec, sizeof spec, "visual=%s/items", dir);
     check_features(spec);
 }
 
 static void features_that_do_not_fit(void **state)
 {
     (void)state;
-    const int64_t three[] = {3, 2}, five[] = {5, 2}, cube[] = {5, 1, 2}, wide[] = {1, 3}, row[] = {1, 2}, square[] = {2, 2};
+    const int64_t three[] = {3, 2}, five[] = {5, 2}, cube[] = {5, 1, 2}, wide[] = {1, 3}, row[] = {1, 2},
+                  square[] = {2, 2};
     const float x[10] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, bad[10] = {[3] = 0.0f / 0.0f};
     static const char *const folders[] = {"none", "wide", "square"};
     Error e = {0};
     for (size_t f = 0; f < COUNT(folders); f++) {
         char path[600];
-        snprintf(path, sizeof(path), "%s/%s", dir, folders[f]);
+        snprintf(path, sizeof path, "%s/%s", dir, folders[f]);
         assert_ok(folder_make(path, &e), e);
     }
     put_npy("three.npy", 2, three, x);
@@ -330,7 +330,7 @@ static void features_that_do_not_fit(void **state)
     };
     for (size_t c = 0; c < COUNT(cases); c++) {
         char spec[700];
-        snprintf(spec, sizeof(spec), "visual=%s/%s", dir, cases[c].file);
+        snprintf(spec, sizeof spec, "visual=%s/%s", dir, cases[c].file);
         Arena *a = arena_new(NULL, 0);
         DataSet d;
         assert_false(load_features(&d, cases[c].protocol, spec, a, &e));
@@ -346,8 +346,7 @@ static void features_that_do_not_fit(void **state)
     arena_free(a);
 }
 
-/* ---- failing memory
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- failing memory -------------------------------------------------------------------------- */
 
 static void memory_that_fails_is_an_error(void **state)
 {
@@ -357,7 +356,7 @@ static void memory_that_fails_is_an_error(void **state)
     const float x[10] = {0};
     const char *train = put("heap.tsv", "userID\titemID\tx_label\n0\t1\t0\n0\t2\t0\n1\t4\t0\n1\t2\t1\n");
     put("heap.ids.txt", "0\n1\n2\n3\n4\n");
-    snprintf(spec, sizeof(spec), "visual=%s", put_npy("heap.npy", 2, shape, x));
+    snprintf(spec, sizeof spec, "visual=%s", put_npy("heap.npy", 2, shape, x));
     const char *specs[] = {spec};
     DataConfig c = {.train = train, .features = specs, .feature_count = 1};
     bool ok = false;

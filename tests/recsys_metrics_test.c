@@ -32,14 +32,15 @@ static void check_table(Protocol p, const Expected *x, size_t n)
             double expected[] = {x[m].u0[c], x[m].u1[c], (x[m].u0[c] + x[m].u1[c]) / 2};
             for (int f = 0; f < 3; f++)
                 if (!(figures[f] - expected[f] < 1e-9 && expected[f] - figures[f] < 1e-9))
-                    fail_msg("%s@%d: figure %d is %.12f, not %.12f", x[m].name, (int)cutoffs[c], f, figures[f], expected[f]);
+                    fail_msg("%s@%d: figure %d is %.12f, not %.12f", x[m].name, (int)cutoffs[c], f, figures[f],
+                             expected[f]);
         }
     }
     arena_free(a);
 }
 
-/* Discounts: 1, 0.6309297536 (1/log2 3), 0.5, 0.4306765581 (1/log2 5). u0's gains by rating: 5 -> 63, 3 -> 15, 1 -> 3; u1's
- * 4 -> 31. u0 hits at ranks 1 (gain 3) and 3 (gain 63), u1 at rank 3. */
+/* Discounts: 1, 0.6309297536 (1/log2 3), 0.5, 0.4306765581 (1/log2 5). u0's gains by rating: 5 -> 63, 3 -> 15, 1 -> 3;
+ * u1's 4 -> 31. u0 hits at ranks 1 (gain 3) and 3 (gain 63), u1 at rank 3. */
 static void elliot_as_by_hand(void **state)
 {
     (void)state;
@@ -92,7 +93,8 @@ static void who_counts(void **state)
     arena_free(a);
 }
 
-/* Elliot: an item rated below 0 is neither a hit nor part of the truth, and a user of such items alone does not count. */
+/* Elliot: an item rated below 0 is neither a hit nor part of the truth, and a user of such items alone does not
+ * count. */
 static void ratings_below_zero(void **state)
 {
     (void)state;
@@ -106,7 +108,8 @@ static void ratings_below_zero(void **state)
     assert_ok(score_lists(&s, PROTOCOL_ELLIOT, users, 3, 5, top, &rated, names, 4, cutoffs, 1, a, &e), e);
     assert_int_equal(s.users, 1);
     assert_true(relevant_users(&rated, PROTOCOL_ELLIOT, 3) == 1 && relevant_users(&rated, PROTOCOL_MMREC, 3) == 2);
-    assert_true(s.mean[0] == 0.5 && s.mean[1] == 0.25); /* the hit is item 1, at rank 3; 7 is relevant and not in the list */
+    /* the hit is item 1, at rank 3; 7 is relevant and not in the list */
+    assert_true(s.mean[0] == 0.5 && s.mean[1] == 0.25);
     assert_true(fabs(s.mean[2] - 63 * 0.5 / (63 + 0.63092975357145743)) < 1e-12);
     assert_true(fabs(s.mean[3] - 0.5 / 1.63092975357145743) < 1e-12);
     assert_ok(score_lists(&s, PROTOCOL_MMREC, users, 3, 5, top, &rated, names, 4, cutoffs, 1, a, &e), e);
@@ -126,7 +129,8 @@ static void many_cutoffs_at_once(void **state)
         for (int p = PROTOCOL_ELLIOT; p <= PROTOCOL_MMREC; p++) {
             Scores all = {0}, one = {0};
             const char *name = metric_at(m)->name;
-            assert_ok(score_lists(&all, (Protocol)p, users, 3, 5, top, &truth, &name, 1, cutoffs, COUNT(cutoffs), a, &e), e);
+            assert_ok(
+                score_lists(&all, (Protocol)p, users, 3, 5, top, &truth, &name, 1, cutoffs, COUNT(cutoffs), a, &e), e);
             for (size_t c = 0; c < COUNT(cutoffs); c++) {
                 assert_ok(score_lists(&one, (Protocol)p, users, 3, 5, top, &truth, &name, 1, &cutoffs[c], 1, a, &e), e);
                 assert_true(all.at[c] == cutoffs[c] && all.mean[c] == one.mean[0]);
@@ -160,10 +164,11 @@ static void lists_of_any_length(void **state)
         for (int p = PROTOCOL_ELLIOT; p <= PROTOCOL_MMREC; p++) {
             Scores x = {0}, y = {0};
             const char *name = metric_at(m)->name;
-            assert_ok(
-                score_lists_of(&x, (Protocol)p, &lists, &truth, &(EvalConfig){&name, 1, cutoffs, COUNT(cutoffs)}, a, &e), e);
-            assert_ok(score_lists(&y, (Protocol)p, users, 3, 5, filled, &truth, &name, 1, cutoffs, COUNT(cutoffs), a, &e),
+            assert_ok(score_lists_of(&x, (Protocol)p, &lists, &truth, &(EvalConfig){&name, 1, cutoffs, COUNT(cutoffs)},
+                                     a, &e),
                       e);
+            assert_ok(
+                score_lists(&y, (Protocol)p, users, 3, 5, filled, &truth, &name, 1, cutoffs, COUNT(cutoffs), a, &e), e);
             assert_int_equal(x.users, y.users);
             for (size_t c = 0; c < COUNT(cutoffs); c++)
                 assert_float_equal(x.mean[c], y.mean[c], 1e-15);

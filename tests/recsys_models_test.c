@@ -1,4 +1,5 @@
-/* tests/recsys_models_test.c: the recommenders without training, against plain dense code and the figures of recipes.md 6.4; samplers. */
+/* tests/recsys_models_test.c: the recommenders without training, against plain dense code and the figures of recipes.md
+ * 6.4; samplers. */
 #include "recsys/recsys.h"
 
 #include "tests/testing.h"
@@ -145,8 +146,10 @@ static void itemknn_is_its_formula(void **state)
                  {"normalize=false", "implementation=aiolli"}};
     for (size_t i = 0; i < COUNT(wrong); i++) {
         Error e = {0};
-        Model m = {
-            .kind = recommender_find("ItemKNN"), .data = &b->data, .arena = b->arena, .store = store_new(&b->device, &e)};
+        Model m = {.kind = recommender_find("ItemKNN"),
+                   .data = &b->data,
+                   .arena = b->arena,
+                   .store = store_new(&b->device, &e)};
         m.settings = settings_make(m.kind->settings, PROTOCOL_ELLIOT, &wrong[i].set, 1, b->arena, &e);
         assert_false(m.kind->init(&m, &e));
         assert_error(e, SP_USAGE, wrong[i].says);
@@ -167,16 +170,17 @@ static void popular_and_random(void **state)
     }
     score_all(b, "Random", NULL, 0, scores);
     score_all(b, "Random", NULL, 0, again);
-    assert_memory_equal(scores, again, sizeof(scores));
+    assert_memory_equal(scores, again, sizeof scores);
     double mean = 0;
     for (int k = 0; k < USERS * ITEMS; k++)
         mean += (double)scores[k] / (USERS * ITEMS);
     assert_true(mean > 0.46 && mean < 0.54 && scores[0] != scores[ITEMS]);
 }
 
-/* ---- samplers ---------------------------------------------------------------------------------------------------------------- */
+/* ---- samplers -------------------------------------------------------------------------------- */
 
-/* Elliot's NGCF draws as many distinct users for the last batch of an epoch as for the others; LATTICE's sampler cuts it. */
+/* Elliot's NGCF draws as many distinct users for the last batch of an epoch as for the others; LATTICE's sampler cuts
+ * it. */
 static void batches_of_distinct_users(void **state)
 {
     Bench *b = *state;
@@ -208,7 +212,7 @@ static void batches_of_distinct_users(void **state)
     }
 }
 
-/* ---- LATTICE's short batches ----------------------------------------------------------------------------------------------- */
+/* ---- LATTICE's short batches ----------------------------------------------------------------- */
 
 static float lattice_loss(Bench *b, const char *variant, const char *l_w, const char *batch_size)
 {
@@ -250,7 +254,7 @@ static void lattice_divides_by_the_batch_size(void **state)
                 lattice_loss(b, "variant=elliot", "l_w=1", "batch_size=16"));
 }
 
-/* ---- NGCF's dropout -------------------------------------------------------------------------------------------------------- */
+/* ---- NGCF's dropout -------------------------------------------------------------------------- */
 
 /* Loss of one batch in an epoch, under the draws of a step; represented: layers 1 to 3 of user 0 as scored with. */
 static float ngcf_loss(Bench *b, const char *const *set, size_t n, int64_t epoch, uint32_t step, float *represented)
@@ -298,7 +302,8 @@ static void ngcf_drops_while_it_learns(void **state)
     assert_true(of_step != plain && ngcf_loss(b, message, 5, 1, 0, dropped) == of_step);
     assert_true(ngcf_loss(b, message, 5, 0, 1, dropped) != of_step);
 
-    /* Elliot's way is the default under its protocol: evaluation drops 0.4 of a layer's numbers, by draws of its own. */
+    /* Elliot's way is the default under its protocol: evaluation drops 0.4 of a layer's numbers, by draws of its
+     * own. */
     assert_true(ngcf_loss(b, message, 4, 0, 0, dropped) == of_step);
     int zeros = 0;
     for (int i = 0; i < 24; i++)
@@ -320,7 +325,7 @@ static void ngcf_drops_while_it_learns(void **state)
     }
 }
 
-/* ---- recipes.md 6.4 ------------------------------------------------------------------------------------------------------------ */
+/* ---- recipes.md 6.4 -------------------------------------------------------------------------- */
 
 static void itemknn_gives_the_published_figures(void **state)
 {
@@ -359,7 +364,8 @@ static void itemknn_gives_the_published_figures(void **state)
         const double expected[] = {cases[c].recall, cases[c].graded, cases[c].binary, cases[c].hr};
         assert_int_equal(r.test.users, cases[c].users);
         printf("  %s %s %d: Recall %.3f nDCG %.3f binary %.3f HR %.3f\n", cases[c].data, cases[c].similarity,
-               cases[c].neighbours, r.test.mean[0] * 100, r.test.mean[1] * 100, r.test.mean[2] * 100, r.test.mean[3] * 100);
+               cases[c].neighbours, r.test.mean[0] * 100, r.test.mean[1] * 100, r.test.mean[2] * 100,
+               r.test.mean[3] * 100);
         for (int f = 0; f < 4; f++)
             if (expected[f] > 0 && fabs(r.test.mean[f] * 100 - expected[f]) > 0.01)
                 fail_msg("%s, %d neighbours: figure %d is %.4f, not %.2f", cases[c].data, cases[c].neighbours, f,

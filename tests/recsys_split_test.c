@@ -14,7 +14,7 @@ static const char *data_file(const char *name)
 static void check_file(const char *name, const char *expected)
 {
     char path[600];
-    snprintf(path, sizeof(path), "%s/%s", dir, name);
+    snprintf(path, sizeof path, "%s/%s", dir, name);
     Error e = {0};
     Arena *a = arena_new(NULL, 0);
     Text content;
@@ -28,7 +28,7 @@ static void split(const char *ratings, const char *into, SplitConfig c, size_t t
     char path[600];
     size_t counts[3];
     Error e = {0};
-    snprintf(path, sizeof(path), "%s/%s", dir, into);
+    snprintf(path, sizeof path, "%s/%s", dir, into);
     assert_ok(split_file(put("ratings.tsv", ratings), path, &c, counts, &e), e);
     assert_int_equal(counts[0], train);
     assert_int_equal(counts[1], valid);
@@ -40,7 +40,8 @@ static void the_latest_rows_are_test(void **state)
     (void)state;
     const char *ratings = "u\ta\t1\t30\nu\tb\t1\t10\nv\ta\t1\t1\nu\tc\t1\t20\nu\td\t1\t30\nu\te\t1\t5";
     SplitConfig c = {.strategy = SPLIT_TEMPORAL, .test_ratio = 0.2, .validation_ratio = 0.25};
-    split(ratings, "temporal", c, 3, 1, 2);                       /* v's only row goes to test: floor(1 * 0.8) = 0 stay */
+    /* v's only row goes to test: floor(1 * 0.8) = 0 stay */
+    split(ratings, "temporal", c, 3, 1, 2);
     check_file("temporal/test.tsv", "v\ta\t1\t1\nu\td\t1\t30\n"); /* of two at time 30 the later line */
     check_file("temporal/val.tsv", "u\ta\t1\t30\n");
     check_file("temporal/train.tsv", "u\tb\t1\t10\nu\tc\t1\t20\nu\te\t1\t5\n");
@@ -96,7 +97,7 @@ static void the_random_split_is_numpys(void **state)
     (void)state;
     char ratings[1024] = "";
     for (int i = 0; i < 10; i++)
-        snprintf(ratings + strlen(ratings), sizeof(ratings) - strlen(ratings), "10\t%d\n2\t%d\n", i, 100 + i);
+        snprintf(ratings + strlen(ratings), sizeof ratings - strlen(ratings), "10\t%d\n2\t%d\n", i, 100 + i);
     SplitConfig c = {.strategy = SPLIT_RANDOM, .test_ratio = 0.2, .validation_ratio = 0.5, .seed = 7};
     split(ratings, "random", c, 8, 8, 4);
     check_file("random/test.tsv", "2\t100\n10\t4\n2\t105\n10\t9\n");
@@ -121,7 +122,7 @@ static void splits_that_cannot_be(void **state)
     char path[600];
     size_t counts[3];
     Error e = {0};
-    snprintf(path, sizeof(path), "%s/never", dir);
+    snprintf(path, sizeof path, "%s/never", dir);
     for (size_t c = 0; c < COUNT(cases); c++) {
         assert_false(split_file(ratings, path, &cases[c].c, counts, &e));
         assert_error(e, SP_USAGE, cases[c].why);
@@ -130,11 +131,11 @@ static void splits_that_cannot_be(void **state)
     SplitConfig both = {.strategy = SPLIT_LEAVE_N_OUT, .leave_n = 1, .validation_ratio = 0.1}, one = both;
     one.validation_ratio = 0;
     const char *longer = put("longer.tsv", "u\ta\nu\tb\nu\tc\n");
-    snprintf(path, sizeof(path), "%s/stale", dir);
+    snprintf(path, sizeof path, "%s/stale", dir);
     assert_ok(split_file(longer, path, &both, counts, &e), e);
     assert_false(split_file(longer, path, &one, counts, &e));
     assert_error(e, SP_USAGE, "val.tsv: is left from an earlier split");
-    snprintf(path, sizeof(path), "%s/longer.tsv", dir);
+    snprintf(path, sizeof path, "%s/longer.tsv", dir);
     assert_false(split_file(longer, path, &one, counts, &e)); /* a file stands where the folder should */
     assert_error(e, SP_IO, "longer.tsv");
 }
@@ -158,7 +159,7 @@ static void amazon_splits_are_reproduced(void **state)
     static const char *const names[] = {"amazon-office", "amazon-baby"};
     for (size_t n = 0; n < COUNT(names); n++) {
         char file[300], out[600], ours[700];
-        snprintf(file, sizeof(file), "%s/reviews.tsv", names[n]);
+        snprintf(file, sizeof file, "%s/reviews.tsv", names[n]);
         if (!file_exists(data_file(file))) {
             printf("skipped: no %s; SAPOR_DATA names the folder of data sets\n", data_file(file));
             skip();
@@ -166,12 +167,12 @@ static void amazon_splits_are_reproduced(void **state)
         SplitConfig c = {.strategy = SPLIT_RANDOM, .test_ratio = 0.2, .validation_ratio = 0.1, .seed = 42};
         size_t counts[3];
         Error e = {0};
-        snprintf(out, sizeof(out), "%s/%s", dir, names[n]);
+        snprintf(out, sizeof out, "%s/%s", dir, names[n]);
         assert_ok(split_file(data_file(file), out, &c, counts, &e), e);
         static const char *const parts[] = {"train.tsv", "val.tsv", "test.tsv"};
         for (size_t p = 0; p < COUNT(parts); p++) {
-            snprintf(file, sizeof(file), "%s/%s", names[n], parts[p]);
-            snprintf(ours, sizeof(ours), "%s/%s", out, parts[p]);
+            snprintf(file, sizeof file, "%s/%s", names[n], parts[p]);
+            snprintf(ours, sizeof ours, "%s/%s", out, parts[p]);
             check_same(data_file(file), ours);
         }
     }

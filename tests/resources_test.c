@@ -1,6 +1,7 @@
-/* tests/resources_test.c: small hostile files. Each reader of texts and weights stays under 64 MB and 20 bytes for each byte of its input,
- * whatever is in it, and takes time in proportion. The heap refuses more memory. The whole program has SECONDS of the processor: a reader
- * of quadratic time needs minutes for these sizes. Either the file is read, or one line says why not. */
+/* tests/resources_test.c: small hostile files. Each reader of texts and weights stays under 64 MB and 20 bytes for each
+ * byte of its input, whatever is in it, and takes time in proportion. The heap refuses more memory. The whole program
+ * has SECONDS of the processor: a reader of quadratic time needs minutes for these sizes. Either the file is read, or
+ * one line says why not. */
 #include "extractors/extractors.h"
 #include "tokenizers/tokenizers.h"
 #include "tools/ducho/extract.h"
@@ -16,7 +17,7 @@ static void number(Bytes *b, uint64_t v, int bytes)
     }
 }
 
-/* ---- JSON and safetensors ------------------------------------------------------------------------------------------------ */
+/* ---- JSON and safetensors -------------------------------------------------------------------- */
 
 static void json(const char *what, Bytes *b, const char *why)
 {
@@ -98,7 +99,7 @@ static void safetensors_headers(void **state)
     free(b.p);
 }
 
-/* ---- torch files ----------------------------------------------------------------------------------------------------------- */
+/* ---- torch files ----------------------------------------------------------------------------- */
 
 #define STORAGE "(U\7storagectorch\nFloatStorage\nU\0010U\3cpuK\4tQ"
 #define TENSOR  "ctorch._utils\n_rebuild_tensor_v2\n(" STORAGE "K\0(K\4t(K\1t\x89NtR"
@@ -216,14 +217,16 @@ static void torch_files(void **state)
     free(b.p);
 }
 
-/* ---- tokenizers ------------------------------------------------------------------------------------------------------------ */
+/* ---- tokenizers ------------------------------------------------------------------------------ */
 
 #define VOCABULARY "{\"[UNK]\":0,\"a\":1,\"##a\":2,\"b\":3}"
 
 static void tokenizer_json(Bytes *b, const Bytes *added, const Bytes *after, const char *vocabulary)
 {
-    print(b, "{\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"},\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"[UNK]\","
-             "\"vocab\":");
+    print(
+        b,
+        "{\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"},\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"[UNK]\","
+        "\"vocab\":");
     add_bytes(b, vocabulary, strlen(vocabulary));
     print(b, "},\"added_tokens\":[");
     add_bytes(b, added ? added->p : "", added ? added->n : 0);
@@ -304,10 +307,9 @@ static void templates(void **state)
     (void)state;
     Bytes b = {0};
     for (size_t n = 100000; n <= 1000000; n *= 10) {
-        print(
-            &b,
-            "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"x\"}},{\"Sequence\":{\"id\":\"A\"}}],"
-            "\"special_tokens\":{\"x\":{\"ids\":[");
+        print(&b, "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"x\"}},{\"Sequence\":{"
+                  "\"id\":\"A\"}}],"
+                  "\"special_tokens\":{\"x\":{\"ids\":[");
         repeat(&b, TEXT("10,"), n);
         print(&b, "1]}}}");
         with_processor("a special token of many ids", &b,
@@ -366,7 +368,7 @@ static void vocabularies(void **state)
     free(text.p);
 }
 
-/* ---- YAML ------------------------------------------------------------------------------------------------------------------- */
+/* ---- YAML ------------------------------------------------------------------------------------ */
 
 #ifdef HAVE_YAML
 
@@ -433,7 +435,7 @@ static void configurations(void **state)
 }
 #endif
 
-/* ---- a model's settings ------------------------------------------------------------------------------------------------------ */
+/* ---- a model's settings ---------------------------------------------------------------------- */
 
 static void modules_of_a_pipeline(void **state)
 {

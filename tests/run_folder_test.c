@@ -1,5 +1,5 @@
-/* A run's folder as input: each file changed in one place is refused by one line that names the file and the place; a run that was killed is
- * not answered from; what a finished run wrote is. */
+/* A run's folder as input: each file changed in one place is refused by one line that names the file and the place; a
+ * run that was killed is not answered from; what a finished run wrote is. */
 #include "tests/testing.h"
 
 #include <math.h>
@@ -155,7 +155,8 @@ static void config_is_checked(void **state)
         {"\"epochs\": \"2\"", "\"epochs\": \"two\"", "setting epochs=two"},
         {"\"epochs\": \"2\"", "\"epochs\": 2", "setting epochs: its value must be a text"},
         {"\"epochs\": \"2\"", "\"epochz\": \"2\"", "no setting is called epochz"},
-        {"\"metrics\": \"Recall,", "\"metrics\": \"Recall,Recall,", "config.json: setting metrics: Recall is given twice"},
+        {"\"metrics\": \"Recall,", "\"metrics\": \"Recall,Recall,",
+         "config.json: setting metrics: Recall is given twice"},
         {"\"metrics\": \"Recall,", "\"metrics\": \"Recal,", "no metric 'Recal'"},
         {"\"cutoffs\": \"20\"", "\"cutoffs\": \"20,20\"", "config.json: setting cutoffs: 20 is given twice"},
         {"\"settings\": {", "\"settings\": [], \"was\": {", "key settings: is a list, an object"},
@@ -426,8 +427,10 @@ static void layouts_come_back(void **state)
             for (int k = 0; k < 4; k++)
                 fprintf(f, cases[i].row, u, (u + k) % ITEMS);
         fclose(f);
-        TrainConfig c = {
-            .model = "ItemKNN", .data = {.train = path, .layout = {cases[i].columns, cases[i].cut}}, .out = out, .seed = 3};
+        TrainConfig c = {.model = "ItemKNN",
+                         .data = {.train = path, .layout = {cases[i].columns, cases[i].cut}},
+                         .out = out,
+                         .seed = 3};
         assert_ok(train_run(&b->device, &c, &r, b->arena, &e), e);
         RunConfig config;
         assert_ok(run_config_read(&config, out, b->arena, &e), e);

@@ -1,5 +1,5 @@
-/* tests/settings_test.c: settings under the names of MMRec, RecBole and Elliot: accepted where they mean the same, else refused with what to
- * set; recommenders under their other names. */
+/* tests/settings_test.c: settings under the names of MMRec, RecBole and Elliot: accepted where they mean the same, else
+ * refused with what to set; recommenders under their other names. */
 #include "recsys/recsys.h"
 
 #include "tests/testing.h"
@@ -110,8 +110,8 @@ static void names_that_do_not(void **state)
     arena_free(a);
 }
 
-/* Every name of the systems' own configurations (MMRec's and RecBole's overall.yaml and their models' files, Elliot's documentation) is
- * accepted or refused with what to do; none is unknown. */
+/* Every name of the systems' own configurations (MMRec's and RecBole's overall.yaml and their models' files, Elliot's
+ * documentation) is accepted or refused with what to do; none is unknown. */
 static void no_name_is_unknown(void **state)
 {
     (void)state;
@@ -119,23 +119,28 @@ static void no_name_is_unknown(void **state)
         const char *model, *names;
     } cases[] = {
         {"BPR",
-         "gpu_id use_gpu seed data_path inter_splitting_label filter_out_cod_start_users is_multimodal_model checkpoint_dir "
+         "gpu_id use_gpu seed data_path inter_splitting_label filter_out_cod_start_users is_multimodal_model "
+         "checkpoint_dir "
          "save_recommended_topk recommend_topk embedding_size weight_decay req_training epochs stopping_step "
          "train_batch_size learner learning_rate learning_rate_scheduler eval_step training_neg_sample_num "
          "use_neg_sampling use_full_sampling NEG_PREFIX USER_ID_FIELD ITEM_ID_FIELD TIME_FIELD field_separator metrics "
          "topk valid_metric eval_batch_size use_raw_features end2end hyper_parameters reg_weight clip_grad_norm"},
-        {"BPR", "worker state reproducibility show_progress save_dataset dataset_save_path save_dataloaders "
-                "dataloaders_save_path log_wandb wandb_project shuffle train_neg_sample_args loss_decimal_place require_pow "
-                "enable_amp enable_scaler transform eval_args repeatable valid_metric_bigger metric_decimal_place"},
-        {"BPR", "backend dataset data_config side_information prefiltering splitting negative_sampling binarize random_seed "
-                "align_side_with_train top_k cutoffs simple_metrics complex_metrics relevance_threshold paired_ttest "
-                "wilcoxon_test gpu hyper_opt_alg hyper_max_evals verbose save_weights save_recs validation_rate "
-                "validation_metric restore optimize_internal_loss batch_size early_stopping lr l_w l_b factors"},
+        {"BPR",
+         "worker state reproducibility show_progress save_dataset dataset_save_path save_dataloaders "
+         "dataloaders_save_path log_wandb wandb_project shuffle train_neg_sample_args loss_decimal_place require_pow "
+         "enable_amp enable_scaler transform eval_args repeatable valid_metric_bigger metric_decimal_place"},
+        {"BPR",
+         "backend dataset data_config side_information prefiltering splitting negative_sampling binarize random_seed "
+         "align_side_with_train top_k cutoffs simple_metrics complex_metrics relevance_threshold paired_ttest "
+         "wilcoxon_test gpu hyper_opt_alg hyper_max_evals verbose save_weights save_recs validation_rate "
+         "validation_metric restore optimize_internal_loss batch_size early_stopping lr l_w l_b factors"},
         {"VBPR", "modalities loaders comb_mod embedding_size reg_weight factors lr l_w"},
-        {"LATTICE", "embedding_size feat_embed_dim weight_size lambda_coeff reg_weight cf_model mess_dropout n_layers knn_k "
-                    "n_ui_layers top_k l_m factors_multimod modalities loaders"},
+        {"LATTICE",
+         "embedding_size feat_embed_dim weight_size lambda_coeff reg_weight cf_model mess_dropout n_layers knn_k "
+         "n_ui_layers top_k l_m factors_multimod modalities loaders"},
         {"LightGCN", "embedding_size n_layers reg_weight normalize"},
-        {"NGCF", "embedding_size hidden_size_list node_dropout message_dropout reg_weight weight_size n_layers normalize"},
+        {"NGCF",
+         "embedding_size hidden_size_list node_dropout message_dropout reg_weight weight_size n_layers normalize"},
         {"ItemKNN",
          "k shrink knn_method neighbors similarity implementation implicit normalize asymmetric_alpha tversky_alpha "
          "tversky_beta row_weights"},

@@ -1,5 +1,6 @@
-/* steady_test: once warm, training steps and encoding allocate nothing: neither from their heap nor, where the C library lets us look, from
- * malloc behind its back (qsort does). Inputs that were seen before come again; the count must stand still. */
+/* steady_test: once warm, training steps and encoding allocate nothing: neither from their heap nor, where the C
+ * library lets us look, from malloc behind its back (qsort does). Inputs that were seen before come again; the count
+ * must stand still. */
 #include "tests/testing.h"
 
 #include <stdatomic.h>
@@ -43,7 +44,7 @@ int posix_memalign(void **p, size_t align, size_t bytes)
 enum { SEES_MALLOC = 0 };
 #endif
 
-/* ---- training ---------------------------------------------------------------------------------------------------------- */
+/* ---- training -------------------------------------------------------------------------------- */
 
 enum { USERS = 300, ITEMS = 200, OWN = 8, BATCHES = 4, ROUNDS = 4 };
 
@@ -53,8 +54,9 @@ static void make_data(DataSet *d, Arena *a)
     static const char *const names[] = {"visual", "textual"};
     Error e = {0};
     *d = (DataSet){.U = USERS, .I = ITEMS, .arena = a, .feature_count = 2, .features = NEW(a, Feature, 2, &e)};
-    d->train = (Pairs){
-        .count = (int64_t)USERS * OWN, .start = NEW(a, int64_t, USERS + 1, &e), .item = NEW(a, int32_t, USERS * OWN, &e)};
+    d->train = (Pairs){.count = (int64_t)USERS * OWN,
+                       .start = NEW(a, int64_t, USERS + 1, &e),
+                       .item = NEW(a, int32_t, USERS * OWN, &e)};
     for (int u = 0; u <= USERS; u++)
         d->train.start[u] = (int64_t)u * OWN;
     for (int i = 0; i < USERS * OWN; i++)
@@ -115,7 +117,8 @@ static void steps_allocate_nothing(void **state)
                 behind += mallocs - malloced;
             }
         }
-        print_message("%s: %zu requests to the heap, %zu to malloc in %d steps\n", kind->name, asked, behind, 2 * BATCHES);
+        print_message("%s: %zu requests to the heap, %zu to malloc in %d steps\n", kind->name, asked, behind,
+                      2 * BATCHES);
         assert_int_equal(asked, 0);
         assert_true(behind == 0);
         tape_free(t);
@@ -126,7 +129,7 @@ static void steps_allocate_nothing(void **state)
     assert_int_equal(heap.live, 0);
 }
 
-/* ---- encoding ---------------------------------------------------------------------------------------------------------- */
+/* ---- encoding -------------------------------------------------------------------------------- */
 
 static void encoding_allocates_nothing(void **state)
 {

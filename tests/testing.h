@@ -52,8 +52,8 @@ static inline void test_write(const char *folder, const char *name, Text bytes)
     assert_int_equal(fclose(f), 0);
 }
 
-/* A heap that counts what is out, now and at most, and refuses the `refuse_at`th request (0: none) and what would be over `most` (0: no
- * limit). `peak` is exact where one thread asks at a time. */
+/* A heap that counts what is out, now and at most, and refuses the `refuse_at`th request (0: none) and what would be
+ * over `most` (0: no limit). `peak` is exact where one thread asks at a time. */
 typedef struct TestHeap {
     Heap heap;
     _Atomic size_t live, requests; /* several threads may ask */
@@ -84,8 +84,8 @@ static inline void test_heap(TestHeap *h, size_t refuse_at)
     *h = (TestHeap){.heap = {test_resize, h}, .refuse_at = refuse_at};
 }
 
-/* The bound of every reader of files: 64 MB and 20 bytes for each byte of input. Over it, requests are refused: a reader that needs more fails
- * for lack of memory, whatever machine the test runs on. */
+/* The bound of every reader of files: 64 MB and 20 bytes for each byte of input. Over it, requests are refused: a
+ * reader that needs more fails for lack of memory, whatever machine the test runs on. */
 static inline size_t test_bound(size_t input_bytes)
 {
     return ((size_t)64 << 20) + 20 * input_bytes;
@@ -97,17 +97,17 @@ static inline void test_heap_bounded(TestHeap *h, size_t input_bytes)
     h->most = test_bound(input_bytes);
 }
 
-#define assert_error(e, status, text)                                                                                       \
-    do {                                                                                                                    \
-        assert_int_equal((e).code, (status));                                                                               \
-        if (!strstr((e).message, (text)))                                                                                   \
-            fail_msg("\"%s\" is not in \"%s\"", (text), (e).message);                                                       \
-        error_clear(&(e));                                                                                                  \
+#define assert_error(e, status, text)                                                                                  \
+    do {                                                                                                               \
+        assert_int_equal((e).code, (status));                                                                          \
+        if (!strstr((e).message, (text)))                                                                              \
+            fail_msg("\"%s\" is not in \"%s\"", (text), (e).message);                                                  \
+        error_clear(&(e));                                                                                             \
     } while (0)
-#define assert_ok(call, e)                                                                                                  \
-    do {                                                                                                                    \
-        if (!(call))                                                                                                        \
-            fail_msg("%s: %s", #call, (e).message);                                                                         \
+#define assert_ok(call, e)                                                                                             \
+    do {                                                                                                               \
+        if (!(call))                                                                                                   \
+            fail_msg("%s: %s", #call, (e).message);                                                                    \
     } while (0)
 
 #endif

@@ -1,6 +1,7 @@
-/* tests/tokenizers_test.c: WordPiece against ids made by Hugging Face (tests/golden/make_tokenizer.py), and malformed files.
- * With arguments it is a filter for tests/golden/check_tokenizer.py: `tokenizers_test MODEL MAX_LENGTH ids|words` reads texts from
- * standard input, each behind its length in 4 bytes, and writes a line of ids, or the words, each behind its length. */
+/* tests/tokenizers_test.c: WordPiece against ids made by Hugging Face (tests/golden/make_tokenizer.py), and malformed
+ * files. With arguments it is a filter for tests/golden/check_tokenizer.py: `tokenizers_test MODEL MAX_LENGTH
+ * ids|words` reads texts from standard input, each behind its length in 4 bytes, and writes a line of ids, or the
+ * words, each behind its length. */
 #include "tokenizers/private.h" /* before cmocka, which has a macro named fail */
 
 #include <stdarg.h>
@@ -11,7 +12,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* ---- the filter ---------------------------------------------------------------------------------------------------- */
+/* ---- the filter ------------------------------------------------------------------------------ */
 
 static void write_block(Text t)
 {
@@ -67,7 +68,7 @@ static int filter(char **argv)
     return e.code != SP_OK;
 }
 
-/* ---- tests --------------------------------------------------------------------------------------------------------- */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 #define GOLDEN "tests/golden/tokenizer/"
 
@@ -230,7 +231,8 @@ static char *json_with(Arena *a, const char *normalizer, const char *split, cons
     return arena_printf(
         a, &e, "{\"normalizer\":%s,\"pre_tokenizer\":%s,\"post_processor\":%s,\"added_tokens\":%s,\"model\":%s}",
         normalizer ? normalizer : "null", split ? split : "{\"type\":\"BertPreTokenizer\"}", post ? post : "null",
-        added ? added : "[]", model ? model : "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"u\":0,\"a\":1}}");
+        added ? added : "[]",
+        model ? model : "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"u\":0,\"a\":1}}");
 }
 
 static void malformed(void **state)
@@ -252,11 +254,12 @@ static void malformed(void **state)
         {.post = "{\"type\":\"TemplateProcessing\"}", .why = "no place for the text"},
         {.post = "{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"B\"}}]}",
          .why = "special tokens around A"},
-        {.post =
-             "{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"A\"}},{\"Sequence\":{\"id\":\"A\"}}]}",
+        {.post = "{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"A\"}},{\"Sequence\":{\"id\":"
+                 "\"A\"}}]}",
          .why = "special tokens around A"},
         {.post = "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"x\"}}]}", .why = "names x"},
-        {.post = "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"x\"}}],\"special_tokens\":{\"x\":"
+        {.post = "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"x\"}}],\"special_tokens\":{"
+                 "\"x\":"
                  "{\"ids\":"
                  "[\"1\"]}}}",
          .why = "without an id"},
@@ -269,7 +272,8 @@ static void malformed(void **state)
         {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":[\"a\"]}", .why = "needs a vocab"},
         {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":\"0\"}}", .why = "token 'a' has no id"},
         {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":0.5}}", .why = "token 'a' has no id"},
-        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":-1}}", .why = "token id -1 is out of range"},
+        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":-1}}",
+         .why = "token id -1 is out of range"},
         {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":2147483647}}",
          .why = "out of range for 1 tokens"},
         {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":0,\"b\":0}}",
@@ -335,7 +339,8 @@ static void malformed(void **state)
     assert_int_equal(ids.count, 3);
     arena_free(a);
     a = arena_new(NULL, 0);
-    char *text = json_with(a, NULL, NULL, NULL, NULL, "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":0}}");
+    char *text =
+        json_with(a, NULL, NULL, NULL, NULL, "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":0}}");
     t = load(put("t.json", text, strlen(text)), a);
     ids = (TokenIds){0};
     assert_false(tokenize(t, TEXT("b"), 0, &ids, a, &e));

@@ -1,5 +1,5 @@
-/* A run's folder: the same bytes for 1 and 2 threads, and after any number of kills; other settings are refused; what cannot start leaves
- * nothing behind; recommendations come from the folder alone. */
+/* A run's folder: the same bytes for 1 and 2 threads, and after any number of kills; other settings are refused; what
+ * cannot start leaves nothing behind; recommendations come from the folder alone. */
 #include "tests/testing.h"
 
 #include <math.h>
@@ -164,8 +164,8 @@ static void same_bytes_after_kills(void **state)
         const char *cut = arena_printf(b->arena, &(Error){0}, "%s/%s-cut", b->folder, recommender_at(i)->name);
         int kills = 0;
         for (unsigned k = 0; k < 12; k++)
-            kills +=
-                !run_and_kill(b, recommender_at(i)->name, cut, 1 + draw_below((Draw){9, DRAW_TEST, (uint32_t)i}, k, 40));
+            kills += !run_and_kill(b, recommender_at(i)->name, cut,
+                                   1 + draw_below((Draw){9, DRAW_TEST, (uint32_t)i}, k, 40));
         run_well(b, recommender_at(i)->name, cut, 1, &r);
         assert_same_folders(b, whole, cut);
         printf("  %-8s %d kills\n", recommender_at(i)->name, kills);
@@ -174,7 +174,8 @@ static void same_bytes_after_kills(void **state)
 
 enum { MOST = 20 };
 
-/* A run that is evaluated after each epoch; figures: Recall@20 of the validation part as history.tsv has it. Returns its epochs. */
+/* A run that is evaluated after each epoch; figures: Recall@20 of the validation part as history.tsv has it. Returns
+ * its epochs. */
 static int64_t run_patiently(Bench *b, const char *out, const char *patience, Protocol p, bool valid, TrainResult *r,
                              double *figures)
 {
@@ -213,7 +214,8 @@ static int64_t elliot_stops(const double *x, int64_t n, int64_t patience)
     return n;
 }
 
-/* MMRec's count: steps without a figure, rounded to four decimals, above the best; the end is at more than `patience` of them. */
+/* MMRec's count: steps without a figure, rounded to four decimals, above the best; the end is at more than `patience`
+ * of them. */
 static int64_t mmrec_stops(const double *x, int64_t n, int64_t patience)
 {
     double best = -1;
@@ -395,7 +397,8 @@ static void recommends_from_the_folder(void **state)
     pool_free(d.pool);
 }
 
-/* Each file of a trained folder lost, emptied, cut and overwritten: one line that says what, or what a run that goes on mends. */
+/* Each file of a trained folder lost, emptied, cut and overwritten: one line that says what, or what a run that goes on
+ * mends. */
 static void damaged_folders_are_refused(void **state)
 {
     Bench *b = *state;

@@ -30,7 +30,8 @@ static void safetensors_malformed(void **state)
          "shape [3] of F32 does not fill its 8 bytes"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,0]}}", 0, "does not fill"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904],\"data_offsets\":[0,0]}}", 0, "does not fill"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[9223372036854775807,0,2],\"data_offsets\":[0,0]}}", 8, "behind the last"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[9223372036854775807,0,2],\"data_offsets\":[0,0]}}", 8,
+         "behind the last"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", 4, "not a length"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1.5],\"data_offsets\":[0,4]}}", 4, "not a length"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[\"1\"],\"data_offsets\":[0,4]}}", 4, "not a length"},
@@ -163,7 +164,8 @@ static void safetensors_index(void **state)
     static const struct {
         const char *text, *why;
     } table[] = {
-        {"{\"weight_map\":{\"a\":\"m-1.safetensors\",\"b\":\"m-1.safetensors\"}}", "tensor b: is not in m-1.safetensors"},
+        {"{\"weight_map\":{\"a\":\"m-1.safetensors\",\"b\":\"m-1.safetensors\"}}",
+         "tensor b: is not in m-1.safetensors"},
         {"{\"weight_map\":{\"a\":\"m-1.safetensors\",\"b\":\"m-3.safetensors\"}}", "No such file"},
         {"{\"weight_map\":{\"a\":\"../m-1.safetensors\"}}", "beside the index"},
         {"{\"weight_map\":{\"a\":\"/etc/passwd\"}}", "beside the index"},

@@ -1,4 +1,5 @@
-/* tests/weights_testing.h: what the tests of weights/ share: a folder for the whole program, files in it, errors that must come. */
+/* tests/weights_testing.h: what the tests of weights/ share: a folder for the whole program, files in it, errors that
+ * must come. */
 #ifndef SAPOR_WEIGHTS_TESTING_H
 #define SAPOR_WEIGHTS_TESTING_H
 

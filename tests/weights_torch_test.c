@@ -42,8 +42,8 @@ static void torch_goldens(void **state)
                 snprintf(shape + strlen(shape), 20, "%s%d", d ? "," : "", (int)t->shape[d]);
             for (size_t b = 0; b < (size_t)t->count * dtype_bytes(t->type); b++)
                 snprintf(hex + 2 * b, 3, "%02x", ((const unsigned char *)t->data)[b]);
-            if (!text_equal(t->name, column[1]) || !text_is(column[2], dtype_name(t->type)) || !text_is(column[3], shape) ||
-                !text_is(column[4], hex))
+            if (!text_equal(t->name, column[1]) || !text_is(column[2], dtype_name(t->type)) ||
+                !text_is(column[3], shape) || !text_is(column[4], hex))
                 fail_msg("%s: tensor %s differs", entries[i].name, t->name.p);
             checked++;
         }
@@ -114,13 +114,13 @@ static void put_zip(const char *archive, const Member *members, size_t count)
 }
 
 #define STORAGE(type, key, length) "(U\7storagectorch\n" type "\nU\1" key "U\3cpuK" length "tQ"
-#define REBUILD(storage, offset, size, stride)                                                                              \
-    "ctorch._utils\n_rebuild_tensor_v2\n(" storage "K" offset size stride "\x89Nt"                                          \
+#define REBUILD(storage, offset, size, stride)                                                                         \
+    "ctorch._utils\n_rebuild_tensor_v2\n(" storage "K" offset size stride "\x89Nt"                                     \
     "R"
 #define FLOATS(offset, size, stride) "}U\1a" REBUILD(STORAGE("FloatStorage", "0", "\4"), offset, size, stride) "s."
-#define PICKLE(text, why)                                                                                                   \
-    {                                                                                                                       \
-        text, sizeof(text) - 1, why                                                                                         \
+#define PICKLE(text, why)                                                                                              \
+    {                                                                                                                  \
+        text, sizeof text - 1, why                                                                                     \
     }
 #define PAIR(a, b) "(K" a "K" b "t"
 
@@ -138,7 +138,8 @@ static const struct {
     PICKLE("\x80\2" FLOATS("\0", ")", ")"), NULL),
     /* circles, and calls that are not made */
     PICKLE("}q\0U\4selfh\0sU\1a" REBUILD(STORAGE("FloatStorage", "0", "\4"), "\0", ")", ")") "s.", NULL),
-    PICKLE("}U\3bomcos\nsystem\n(U\4exittRsU\1a" REBUILD(STORAGE("FloatStorage", "0", "\4"), "\0", ")", ")") "s.", NULL),
+    PICKLE("}U\3bomcos\nsystem\n(U\4exittRsU\1a" REBUILD(STORAGE("FloatStorage", "0", "\4"), "\0", ")", ")") "s.",
+           NULL),
     PICKLE("cmodel\nThing\n)\x81}U\1a" REBUILD(STORAGE("FloatStorage", "0", "\4"), "\0", ")", ")") "sb.", NULL),
     PICKLE("(imodel\nThing\n}U\1a" REBUILD(STORAGE("FloatStorage", "0", "\4"), "\0", ")", ")") "sb.", NULL),
     PICKLE("((cmodel\nThing\noU\1xt}U\1a" REBUILD(STORAGE("FloatStorage", "0", "\4"), "\0", ")", ")") "s.", NULL),
@@ -326,7 +327,8 @@ static void torch_legacy(void **state)
         PICKLE(MAGIC "M\351\3." SYSTEM OBJECT "N.", "lacks the list of its storages"),
         PICKLE(MAGIC "M\351\3." SYSTEM OBJECT "]K\0a.", "storage 0 of its list is unknown"),
         PICKLE(MAGIC "M\351\3." SYSTEM OBJECT "]U\0011a.", "storage 0 of its list is unknown"),
-        PICKLE(MAGIC "M\351\3." SYSTEM OBJECT "](U\0010U\0010e.\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", "storage 1 of its list"),
+        PICKLE(MAGIC "M\351\3." SYSTEM OBJECT "](U\0010U\0010e.\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+               "storage 1 of its list"),
         PICKLE(MAGIC "M\351\3." SYSTEM, "truncated?"),
         PICKLE(MAGIC "M\350\3." SYSTEM OBJECT KEYS, "a version that is not read"),
         PICKLE(MAGIC "M\351\3."

@@ -49,7 +49,8 @@ bool added_build(AddedSet *set, const Added *tokens, size_t count, bool normaliz
     return true;
 }
 
-/* How many bytes p and q have in common, of n; the first `from` are known to be. Eight at a time: hostile tokens share hundreds. */
+/* How many bytes p and q have in common, of n; the first `from` are known to be. Eight at a time: hostile tokens share
+ * hundreds. */
 static size_t common(const char *p, const char *q, size_t from, size_t n)
 {
     uint64_t x, y;
@@ -64,8 +65,9 @@ static size_t common(const char *p, const char *q, size_t from, size_t n)
     return from;
 }
 
-/* The longest token that t, which is not empty, begins with; NULL: none. By halves among the tokens of its first byte to the last one that
- * is not behind t: every token that t begins with is that one or above it. Time: log n comparisons of at most MAX_ADDED_BYTES. */
+/* The longest token that t, which is not empty, begins with; NULL: none. By halves among the tokens of its first byte
+ * to the last one that is not behind t: every token that t begins with is that one or above it. Time: log n comparisons
+ * of at most MAX_ADDED_BYTES. */
 static const Added *longest_token(const AddedSet *set, Text t)
 {
     unsigned char b = (unsigned char)t.p[0];
@@ -86,7 +88,8 @@ static const Added *longest_token(const AddedSet *set, Text t)
             above = same;
         }
     }
-    uint32_t node = low > least ? low : 0; /* its last comparison to the left was with low - 1: it shares `below` bytes */
+    /* its last comparison to the left was with low - 1: it shares `below` bytes */
+    uint32_t node = low > least ? low : 0;
     while (node && set->tokens[node - 1].content.n > below) {
         uint32_t jump = set->nodes[node].jump;
         node = jump && set->tokens[jump - 1].content.n > below ? jump : set->nodes[node].parent;
@@ -154,7 +157,8 @@ bool added_next(const AddedSet *set, AddedScan *scan, Text *gap, int32_t *id)
             continue;
         if (hit->lstrip)
             begin -= begin > scan->at ? spaces_before(t.p, begin, scan->at) : 0;
-        if (hit->rstrip) { /* the white space behind the token may be tokens itself, each with the same white space behind it */
+        /* the white space behind the token may be tokens itself, each with the same white space behind it */
+        if (hit->rstrip) {
             if (end < scan->white || end > scan->white_end) {
                 scan->white = end;
                 scan->white_end = end + spaces_after(t.p + end, t.n - end);

@@ -27,7 +27,7 @@ static bool room_for_id(Load *l, int64_t id, size_t count)
     return true;
 }
 
-/* ---- stages of tokenizer.json -------------------------------------------------------------------------------------- */
+/* ---- stages of tokenizer.json ---------------------------------------------------------------- */
 
 static bool unsupported(Load *l, const char *stage, const Json *j, const char *known)
 {
@@ -135,8 +135,8 @@ static bool read_added(Load *l, const Json *list)
     if (is_nothing(list))
         return true;
     if (list->count > MAX_ADDED)
-        return fail(l->e, SP_UNSUPPORTED, "%s:%u: %zu added tokens; at most %d are supported", l->path, (unsigned)list->line,
-                    list->count, MAX_ADDED);
+        return fail(l->e, SP_UNSUPPORTED, "%s:%u: %zu added tokens; at most %d are supported", l->path,
+                    (unsigned)list->line, list->count, MAX_ADDED);
     if (!(l->added = NEW(l->a, Added, list->count + 16, l->e)))
         return false;
     l->added_capacity = list->count + 16;
@@ -186,8 +186,9 @@ static bool read_template(Load *l, const Json *j)
     const Json *single = json_get(j, "single"), *tokens = json_get(j, "special_tokens");
     bool behind = false;
     if (single && single->count > 2 * MAX_AROUND + 1)
-        return fail(l->e, SP_UNSUPPORTED, "%s:%u: the template of a single text has %zu parts; at most %d are supported",
-                    l->path, (unsigned)single->line, single->count, 2 * MAX_AROUND + 1);
+        return fail(l->e, SP_UNSUPPORTED,
+                    "%s:%u: the template of a single text has %zu parts; at most %d are supported", l->path,
+                    (unsigned)single->line, single->count, 2 * MAX_AROUND + 1);
     for (const Json *part = single ? single->first : NULL; part; part = part->next) {
         const Json *special = json_get(json_get(part, "SpecialToken"), "id"),
                    *sequence = json_get(json_get(part, "Sequence"), "id");
@@ -224,8 +225,8 @@ static bool read_post_processor(Load *l, const Json *j)
     return unsupported(l, "post_processor", j, "TemplateProcessing, BertProcessing or RobertaProcessing");
 }
 
-/* Gives every added token its id as Hugging Face does: the vocabulary's, else the next one free; the ids that the file states
- * are not used. Then the two sets to look for. */
+/* Gives every added token its id as Hugging Face does: the vocabulary's, else the next one free; the ids that the file
+ * states are not used. Then the two sets to look for. */
 static bool finish(Load *l)
 {
     Tokenizer *t = l->t;
@@ -284,7 +285,8 @@ static bool finish(Load *l)
             return fail(l->e, SP_FORMAT, "%s: post_processor: special token id %d is not in the vocabulary", l->path,
                         (int)id);
     }
-    return added_build(&t->raw, normal, kept, false, l->a, l->e) && added_build(&t->normal, normal, kept, true, l->a, l->e);
+    return added_build(&t->raw, normal, kept, false, l->a, l->e) &&
+           added_build(&t->normal, normal, kept, true, l->a, l->e);
 }
 
 static bool load_json(Load *l)
@@ -303,7 +305,7 @@ static bool load_json(Load *l)
     return read_post_processor(l, json_get(root, "post_processor")) && finish(l);
 }
 
-/* ---- vocab.txt ----------------------------------------------------------------------------------------------------- */
+/* ---- vocab.txt ------------------------------------------------------------------------------- */
 
 static bool read_vocab(Load *l)
 {
@@ -324,10 +326,10 @@ static bool read_vocab(Load *l)
     return l->t->ids ? wordpiece_build(l->t, &l->distinct, l->a, l->e) : fail(l->e, SP_FORMAT, "%s: is empty", l->path);
 }
 
-/* The named special token from special_tokens_map.json or tokenizer_config.json, as a string or an object, else fallback. It
- * becomes an added token; *id is -1 where fallback is NULL and no file names one. */
-static bool special_token(Load *l, const Json *map, const Json *config, const char *name, const char *fallback, bool lstrip,
-                          Text *text)
+/* The named special token from special_tokens_map.json or tokenizer_config.json, as a string or an object, else
+ * fallback. It becomes an added token; *id is -1 where fallback is NULL and no file names one. */
+static bool special_token(Load *l, const Json *map, const Json *config, const char *name, const char *fallback,
+                          bool lstrip, Text *text)
 {
     const Json *j = json_get(map, name);
     if (is_nothing(j))
@@ -371,14 +373,15 @@ static bool load_vocab(Load *l, const Json *config, const Json *map)
     Text name = class && class->type == JSON_STRING ? class->text : TEXT("BertTokenizer");
     if (text_ends(name, "Fast"))
         name.n -= 4;
-    static const char *const BERTS[] = {"BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer", "MobileBertTokenizer"};
+    static const char *const BERTS[] = {"BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer",
+                                        "MobileBertTokenizer"};
     bool mpnet = text_is(name, "MPNetTokenizer"), known = mpnet;
     for (size_t i = 0; i < COUNT(BERTS); i++)
         known |= text_is(name, BERTS[i]);
     if (!known)
         return fail(l->e, SP_UNSUPPORTED,
-                    "%s: tokenizer_class %.*s is not read from vocab.txt (BertTokenizer and MPNetTokenizer are)", l->path,
-                    NAME(name));
+                    "%s: tokenizer_class %.*s is not read from vocab.txt (BertTokenizer and MPNetTokenizer are)",
+                    l->path, NAME(name));
     if (!read_added(l, json_get(config, "added_tokens_decoder")) || !read_vocab(l))
         return false;
     const Json *lower = json_get(config, "do_lower_case"), *chinese = json_get(config, "tokenize_chinese_chars"),
@@ -401,7 +404,7 @@ static bool load_vocab(Load *l, const Json *config, const Json *map)
     return wraps_with(l, false, cls) && wraps_with(l, true, sep) && finish(l);
 }
 
-/* ---- the door ------------------------------------------------------------------------------------------------------ */
+/* ---- the door -------------------------------------------------------------------------------- */
 
 /* FOLDER/name when it is there. */
 static bool beside(Load *l, const char *folder, const char *name, const char **path)
@@ -454,7 +457,8 @@ static bool load(Load *l, const char *path)
         !beside(l, folder, "special_tokens_map.json", &map_path))
         return false;
     const Json *config = NULL, *map = NULL;
-    if ((config_path && !(config = read_json(l, config_path))) || (vocab && map_path && !(map = read_json(l, map_path))))
+    if ((config_path && !(config = read_json(l, config_path))) ||
+        (vocab && map_path && !(map = read_json(l, map_path))))
         return false;
     const Json *longest = json_get(config, "model_max_length");
     if (!longest || !json_i64(longest, &l->t->max_length) || l->t->max_length < 0 || l->t->max_length > 1 << 30)
@@ -464,8 +468,9 @@ static bool load(Load *l, const char *path)
     return l->t->path && (json ? load_json(l) : load_vocab(l, config, map));
 }
 
-/* Memory: what json_parse takes of the files, or the bytes of a vocab.txt; 16 bytes an id (at most 2 ids a token and 65,536, in all MAX_TOKENS),
- * 12 to 48 bytes a token for its hashes, 250 bytes an added token (at most MAX_ADDED). Time: n log n. */
+/* Memory: what json_parse takes of the files, or the bytes of a vocab.txt; 16 bytes an id (at most 2 ids a token and
+ * 65,536, in all MAX_TOKENS), 12 to 48 bytes a token for its hashes, 250 bytes an added token (at most MAX_ADDED).
+ * Time: n log n. */
 Tokenizer *tokenizer_load(const char *path, Arena *a, Error *e)
 {
     Load l = {.t = NEW(a, Tokenizer, 1, e), .path = path, .a = a, .e = e};

@@ -1,5 +1,6 @@
-/* tokenizers/normalize.c: BertNormalizer and BertPreTokenizer of Hugging Face tokenizers: clean_text, spaces around Chinese
- * characters, NFD without marks, lower case, in this order, in one pass; then words at white space and punctuation. */
+/* tokenizers/normalize.c: BertNormalizer and BertPreTokenizer of Hugging Face tokenizers: clean_text, spaces around
+ * Chinese characters, NFD without marks, lower case, in this order, in one pass; then words at white space and
+ * punctuation. */
 #include "tokenizers/private.h"
 
 void normalize_prepare(Tokenizer *t)
@@ -18,8 +19,8 @@ typedef struct Sink {
     const Tokenizer *t;
     char *out;
     size_t n;
-    /* The combining characters since the last starter, for canonical order: they begin at out[run]. Marks that are dropped
-     * at once are not among them: taking some away does not change the order of the rest. */
+    /* The combining characters since the last starter, for canonical order: they begin at out[run]. Marks that are
+     * dropped at once are not among them: taking some away does not change the order of the rest. */
     size_t run;
     int last_class;
     bool disorder;

@@ -5,7 +5,7 @@
 
 #include "tokenizers/tokenizers.h"
 
-/* ---- unicode.c: what the pinned Hugging Face tokenizers think of a code point ---------------------------------------- */
+/* ---- unicode.c: what the pinned Hugging Face tokenizers think of a code point ---------------- */
 
 enum { U_DROP = 1, U_SPACE = 2, U_CLEAN = 4, U_PUNCT = 8, U_MARK = 16, U_KNOWN = 32, U_UPPER = 64, U_CHINESE = 128 };
 enum { UNICODE_PLANE = 0x10000 };
@@ -17,7 +17,7 @@ bool unicode_is_word(uint32_t c);                 /* \w */
 int unicode_decompose(uint32_t c, uint32_t out[4]);
 int unicode_class(uint32_t c);
 
-/* ---- added.c: tokens found in the text before anything splits it ----------------------------------------------------- */
+/* ---- added.c: tokens found in the text before anything splits it ----------------------------- */
 
 typedef struct Added {
     Text content; /* what is looked for: normalised already where `normalized` */
@@ -26,7 +26,8 @@ typedef struct Added {
 } Added;
 
 typedef struct AddedNode { /* of token - 1; node 0 is the empty text */
-    uint32_t parent, jump; /* the longest other token that this one begins with; one further up, to climb in few steps */
+    /* the longest other token that this one begins with; one further up, to climb in few steps */
+    uint32_t parent, jump;
     uint32_t depth;
 } AddedNode;
 
@@ -48,7 +49,7 @@ typedef struct AddedScan {
 } AddedScan;
 bool added_next(const AddedSet *set, AddedScan *scan, Text *gap, int32_t *id);
 
-/* ---- the tokenizer ----------------------------------------------------------------------------------------------------- */
+/* ---- the tokenizer --------------------------------------------------------------------------- */
 
 typedef struct Slot { /* open addressing; id -1: empty */
     uint32_t tag;
@@ -68,8 +69,8 @@ struct Tokenizer {
     /* WordPiece: pieces by hash, those that continue a word a second time without their prefix */
     Slot *slots;
     uint32_t slot_mask;
-    uint64_t
-        seed[2]; /* of hashes, by an address: a file cannot be prepared to collide. A word's beginning, its continuation */
+    /* of hashes, by an address: a file cannot be prepared to collide. A word's beginning, its continuation */
+    uint64_t seed[2];
     size_t longest[2]; /* bytes of the longest piece that begins, that continues a word */
     Text prefix;
     int32_t unknown; /* -1: not in the vocabulary */
@@ -103,7 +104,8 @@ static inline uint32_t next_code(const char *p, size_t n, size_t *length)
     return 0xfffd;
 }
 
-/* BertNormalizer. out has room for NORMAL_ROOM(text.n) bytes; a is used only for texts with misplaced combining marks. */
+/* BertNormalizer. out has room for NORMAL_ROOM(text.n) bytes; a is used only for texts with misplaced combining
+ * marks. */
 #define NORMAL_ROOM(n) (3 * (n) + 16)
 bool normalize(const Tokenizer *t, Text text, char *out, size_t *n, Arena *a, Error *e);
 void normalize_prepare(Tokenizer *t); /* fills ascii and plane from the switches */

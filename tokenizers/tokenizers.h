@@ -7,7 +7,8 @@
 /* Immutable after loading; shared by threads. Lives in the arena it was loaded with. */
 typedef struct Tokenizer Tokenizer;
 
-/* PATH is a model folder (tokenizer.json is preferred, then vocab.txt with tokenizer_config.json), or one of those files. */
+/* PATH is a model folder (tokenizer.json is preferred, then vocab.txt with tokenizer_config.json), or one of those
+ * files. */
 Tokenizer *tokenizer_load(const char *path, Arena *a, Error *e);
 const char *tokenizer_kind(const Tokenizer *t); /* "WordPiece" */
 int64_t tokenizer_vocabulary(const Tokenizer *t);
@@ -17,10 +18,11 @@ typedef struct TokenIds {
     int32_t *ids;
     size_t count, capacity; /* grown by tokenize inside the arena */
 } TokenIds;
-/* Appends the ids of one text, special tokens included, at most max_length of them (0: no limit; truncation keeps the closing
- * special token, as Hugging Face). Invalid UTF-8 is read as U+FFFD, one for each bad byte.
- * Memory: up to 3 bytes a byte of text for its normal form, 4 bytes an id (16 while the list grows). Time: linear in the text, with a factor
- * that follows from the longest piece (256 characters at most) and the logarithm of the number of added tokens. */
+/* Appends the ids of one text, special tokens included, at most max_length of them (0: no limit; truncation keeps the
+ * closing special token, as Hugging Face). Invalid UTF-8 is read as U+FFFD, one for each bad byte.
+ * Memory: up to 3 bytes a byte of text for its normal form, 4 bytes an id (16 while the list grows). Time: linear in
+ * the text, with a factor that follows from the longest piece (256 characters at most) and the logarithm of the number
+ * of added tokens. */
 bool tokenize(const Tokenizer *t, Text text, size_t max_length, TokenIds *out, Arena *a, Error *e);
 Text token_text(const Tokenizer *t, int32_t id);  /* its piece, "" for an unknown id */
 int32_t token_id(const Tokenizer *t, Text piece); /* -1 when absent */

@@ -6,14 +6,14 @@
 #include "tokenizers/unicode_tables.h"
 
 /* The last entry whose `from` is not above c; entries begin at or below c. */
-#define FIND(table, c, at)                                                                                                  \
-    size_t at = 0, above_##at = COUNT(table);                                                                               \
-    while (above_##at - at > 1) {                                                                                           \
-        size_t middle = (at + above_##at) / 2;                                                                              \
-        if (table[middle].from <= (c))                                                                                      \
-            at = middle;                                                                                                    \
-        else                                                                                                                \
-            above_##at = middle;                                                                                            \
+#define FIND(table, c, at)                                                                                             \
+    size_t at = 0, above_##at = COUNT(table);                                                                          \
+    while (above_##at - at > 1) {                                                                                      \
+        size_t middle = (at + above_##at) / 2;                                                                         \
+        if (table[middle].from <= (c))                                                                                 \
+            at = middle;                                                                                               \
+        else                                                                                                           \
+            above_##at = middle;                                                                                       \
     }
 
 static bool is_upper(uint32_t c, size_t i)

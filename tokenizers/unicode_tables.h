@@ -1,8 +1,9 @@
 /* tokenizers/unicode_tables.h: how Hugging Face tokenizers 0.23.3 treat every code point. Made by
  * tests/golden/unicode_probe.py; do not edit. */
 /* clang-format off */
-/* Flags hold from their code point to the next. DROP 1: removed by clean_text. SPACE 2: white space. CLEAN 4: made a space by
- * clean_text. PUNCT 8: a word of its own. MARK 16: removed with accents. KNOWN 32: NFD may change or move it. */
+/* Flags hold from their code point to the next. DROP 1: removed by clean_text. SPACE 2: white space. CLEAN 4: made a
+ * space by clean_text. PUNCT 8: a word of its own. MARK 16: removed with accents. KNOWN 32: NFD may change or move
+ * it. */
 static const struct { uint32_t from; uint8_t flags; } FLAGS[] = {
     {0x0,1}, {0x9,6}, {0xb,3}, {0xd,6}, {0xe,1}, {0x20,6}, {0x21,8}, {0x30,0}, {0x3a,8}, {0x41,0}, {0x5b,8}, {0x61,0},
     {0x7b,8}, {0x7f,1}, {0x85,3}, {0x86,1}, {0xa0,6}, {0xa1,8}, {0xa2,0}, {0xa7,8}, {0xa8,0}, {0xab,8}, {0xac,0}, {0xad,1},

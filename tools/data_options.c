@@ -5,7 +5,8 @@ bool text_file_read(Text *out, Arena *a, const char *path, Error *e)
 {
     bool in = strcmp(path, "-") == 0;
     const char *name = in ? "standard input" : path;
-    return (in ? input_read(out, a, stdin, name, 0, e) : stream_read(out, a, path, 0, e)) && text_decode(out, name, a, e);
+    return (in ? input_read(out, a, stdin, name, 0, e) : stream_read(out, a, path, 0, e)) &&
+           text_decode(out, name, a, e);
 }
 
 bool read_format(const Context *c, Format *f, Layout *layout, Error *e)

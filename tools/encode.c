@@ -1,8 +1,9 @@
 /* tools/encode.c: sapor encode MODEL INPUT... -o OUT.npy.
  *
- * Rows have ids where inputs are pictures (the files' names), rows of a table (--id-column) or named by --ids: they go to OUT.ids.txt, and an
- * input that cannot be read has no row; it is listed in missing_OUT.tsv. Lines of a text file are known by their position alone, as is all
- * that goes to standard output: there the first input that cannot be read ends the command. */
+ * Rows have ids where inputs are pictures (the files' names), rows of a table (--id-column) or named by --ids: they go
+ * to OUT.ids.txt, and an input that cannot be read has no row; it is listed in missing_OUT.tsv. Lines of a text file
+ * are known by their position alone, as is all that goes to standard output: there the first input that cannot be read
+ * ends the command. */
 #include "tools/ducho/extract.h"
 
 const Option encode_options[] = {
@@ -133,8 +134,8 @@ static bool add_argument(Inputs *in, Arena *a, const char *path, Error *e)
     if (strcmp(path, "-") == 0 || text_ends(text_of(path), ".txt"))
         return add_texts(in, a, path, e);
     if (!file_exists(path))
-        return fail(e, SP_IO, "%s: there is no such file or folder; a text itself is read from standard input (INPUT -)",
-                    path);
+        return fail(e, SP_IO,
+                    "%s: there is no such file or folder; a text itself is read from standard input (INPUT -)", path);
     if (is_table_name(path))
         return fail(e, SP_USAGE, "%s: a table needs --id-column and --text-column", path);
     return add_picture(in, a, path, e);
@@ -184,8 +185,9 @@ static bool check_ids(const Inputs *in, const char *ids, Arena *a, Error *e)
             continue;
         const char *here = id_place(in, i, ids, a, e), *there = id_place(in, (size_t)number, ids, a, e);
         return here && there &&
-               fail(e, SP_FORMAT, "%s: the id \"%.60s\" is that of %s already; give each row an id of its own (--ids FILE)",
-                    here, one->name, there);
+               fail(e, SP_FORMAT,
+                    "%s: the id \"%.60s\" is that of %s already; give each row an id of its own (--ids FILE)", here,
+                    one->name, there);
     }
     return seen != NULL;
 }
@@ -223,9 +225,10 @@ static const char *missing_path(const char *out, Arena *a, Error *e)
     return arena_printf(a, e, "%.*smissing_%.*s.tsv", before, out, n, base.p);
 }
 
-/* --pool none: a row for every token, named ID:TOKEN. How many there are is known at the end only, so they wait in memory. */
-static bool encode_tokens(Context *c, const Extractor *x, const Inputs *in, const char *out, int64_t *rows, Unread *unread,
-                          Error *e)
+/* --pool none: a row for every token, named ID:TOKEN. How many there are is known at the end only, so they wait in
+ * memory. */
+static bool encode_tokens(Context *c, const Extractor *x, const Inputs *in, const char *out, int64_t *rows,
+                          Unread *unread, Error *e)
 {
     const Device *d = context_device(c, e);
     Tape *t = d && x->encoder ? tape_new(d, false, e) : NULL;
@@ -255,8 +258,9 @@ static bool encode_tokens(Context *c, const Extractor *x, const Inputs *in, cons
             tokens[i] = 0;
         }
         for (int64_t k = 0; ok && k < tokens[i]; k++, total++) {
-            names =
-                (size_t)total < name_room ? names : arena_grow(c->arena, names, (size_t)total, &name_room, sizeof *names, e);
+            names = (size_t)total < name_room
+                        ? names
+                        : arena_grow(c->arena, names, (size_t)total, &name_room, sizeof *names, e);
             ok = names && (names[total] = arena_printf(c->arena, e, "%s:%lld", one->name, (long long)k));
         }
         progress_step(&p, (double)(i + 1), NULL);
@@ -310,8 +314,8 @@ bool encode_command(Context *c, Error *e)
         if (option_given(c, CHOICES[i]))
             return fail(e, SP_USAGE, "--%s: %s has no such choice; leave it out", CHOICES[i], c->args[0]);
     const char *ids = npy_ids_path(out, c->arena, e);
-    if (!ids || !output_check(c, "out", ids, e) || (missing && !output_check(c, "out", missing, e)) || !collect(&in, c, e) ||
-        !extractor_open(&x, c, c->args[0], &o, e))
+    if (!ids || !output_check(c, "out", ids, e) || (missing && !output_check(c, "out", missing, e)) ||
+        !collect(&in, c, e) || !extractor_open(&x, c, c->args[0], &o, e))
         return false;
     int64_t rows = (int64_t)in.count, features = x.features;
     double loaded = now_seconds();
@@ -326,7 +330,8 @@ bool encode_command(Context *c, Error *e)
     if (ok)
         unread_warn(&list, in.count, missing, c->progress);
     if (ok && c->json)
-        printf("{\"event\":\"result\",\"inputs\":%zu,\"rows\":%lld,\"missing\":%zu,\"features\":%lld,\"load_seconds\":%.4f,"
+        printf("{\"event\":\"result\",\"inputs\":%zu,\"rows\":%lld,\"missing\":%zu,\"features\":%lld,\"load_seconds\":%"
+               ".4f,"
                "\"seconds\":%.4f,\"items_per_second\":%.2f,\"peak_rss_bytes\":%zu}\n",
                in.count, (long long)rows, list.count, (long long)features, loaded - begun, seconds,
                (double)in.count / seconds, peak_rss_bytes());

@@ -36,7 +36,8 @@ static bool make_lists(Lists *l, const Recs *r, int64_t K, Arena *a, Error *e)
     return true;
 }
 
-/* Users with relevant test items and no list. `all_count`: they count with 0 in every metric, so the means of the others are scaled. */
+/* Users with relevant test items and no list. `all_count`: they count with 0 in every metric, so the means of the
+ * others are scaled. */
 static int64_t count_without(Scores *s, const DataSet *d, bool all_count)
 {
     int64_t judged = relevant_users(&d->test, d->protocol, d->U), without = judged - s->users;
@@ -102,8 +103,9 @@ static bool read_cutoffs(const Context *c, int64_t **at, size_t *count, int64_t 
     return true;
 }
 
-/* --few N: other items are removed from the lists, whose ranks close up, and from the truth. Items that train does not have stay: they have
- * no interactions. A user whose list has no such item counts as 0 under both protocols: else every model is judged on users of its own. */
+/* --few N: other items are removed from the lists, whose ranks close up, and from the truth. Items that train does not
+ * have stay: they have no interactions. A user whose list has no such item counts as 0 under both protocols: else every
+ * model is judged on users of its own. */
 static bool keep_few(Recs *r, DataSet *d, int64_t few, Arena *a, Error *e)
 {
     int64_t *count = NEW(a, int64_t, text_index_count(d->items), e), kept = 0, first = 0;
@@ -161,8 +163,8 @@ bool evaluate_command(Context *c, Error *e)
     Scores s = {0};
     bool ok = dataset_load(&d, &data, c->arena, e) &&
               (d.test.start || fail(e, SP_FORMAT, "%s: holds no test rows (x_label 2)", data.test)) &&
-              recommendations_read(&recs, c->args[0], &d, c->arena, e) && (!few || keep_few(&recs, &d, few, c->arena, e)) &&
-              make_lists(&lists, &recs, K, c->arena, e) &&
+              recommendations_read(&recs, c->args[0], &d, c->arena, e) &&
+              (!few || keep_few(&recs, &d, few, c->arena, e)) && make_lists(&lists, &recs, K, c->arena, e) &&
               score_lists_of(&s, data.protocol, &lists, &d.test, &(EvalConfig){metrics, metric_count, at, cutoff_count},
                              c->arena, e);
     /* Under Elliot users without a list do not count. MMRec's lists have every user. */

@@ -69,15 +69,16 @@ void extractor_close(Extractor *x)
     *x = (Extractor){0};
 }
 
-/* ---- batches -------------------------------------------------------------------------------------------------------------- */
+/* ---- batches --------------------------------------------------------------------------------- */
 
-/* Bytes of scratch memory that a thread keeps from one picture to the next, and of fitted pictures that wait for the encoder. */
+/* Bytes of scratch memory that a thread keeps from one picture to the next, and of fitted pictures that wait for the
+ * encoder. */
 enum { KEPT = 64 << 20, WAITING = 64 << 20 };
 /* An encoder that fails on so many inputs and has done none is itself at fault: the run ends. */
 enum { TRIES = 16 };
 
-/* One batch at work. A thread opens one picture at a time and keeps only its fitted pixels, so that a batch of large files takes no more
- * memory than its threads do. */
+/* One batch at work. A thread opens one picture at a time and keeps only its fitted pixels, so that a batch of large
+ * files takes no more memory than its threads do. */
 typedef struct Work {
     Context *c;
     const Extractor *x;
@@ -94,8 +95,8 @@ typedef struct Work {
     size_t done, refused; /* inputs that the encoder did and did not take */
 } Work;
 
-/* Opens a picture and makes it small; statistics of pictures are taken here too. Pictures that keep their size stay in their scratch, which
- * is then one a picture. */
+/* Opens a picture and makes it small; statistics of pictures are taken here too. Pictures that keep their size stay in
+ * their scratch, which is then one a picture. */
 static void picture_task(void *arg, size_t i, int worker)
 {
     Work *w = arg;
@@ -110,8 +111,8 @@ static void picture_task(void *arg, size_t i, int worker)
         x->own->of_image(&whole, w->rows + (int64_t)i * x->features, a, e);
     else if (x->as_they_are)
         w->fitted[i] = whole;
-    else if ((x->first_width == 0 ||
-              image_resize(&first, &whole, x->first_width, x->first_height, (Resampling){.filter = FILTER_BICUBIC}, a, e)) &&
+    else if ((x->first_width == 0 || image_resize(&first, &whole, x->first_width, x->first_height,
+                                                  (Resampling){.filter = FILTER_BICUBIC}, a, e)) &&
              image_fit(&fitted, x->first_width ? &first : &whole, &x->encoder->preset, a, e))
         memcpy(w->fitted[i].pixels, fitted.pixels, (size_t)(fitted.width * fitted.height * 3));
 }
@@ -175,8 +176,8 @@ static bool ends_run(const Work *w, size_t i, Error *e)
     return ends;
 }
 
-/* The rows of the batch's n inputs: w->good[0 .. *done-1] are those that have one. Inputs that fail together are tried one by one: a row
- * does not depend on its neighbours. */
+/* The rows of the batch's n inputs: w->good[0 .. *done-1] are those that have one. Inputs that fail together are tried
+ * one by one: a row does not depend on its neighbours. */
 static bool do_batch(Work *w, size_t n, size_t *done, Error *e)
 {
     size_t read = 0;
@@ -273,9 +274,11 @@ bool extract_readable(Context *c, const Extractor *x, const Input *inputs, size_
     for (size_t i = 0; i < n; i++)
         if (!(x->modalities & (inputs[i].picture ? MODALITY_IMAGE : MODALITY_TEXT)))
             return inputs[i].picture
-                       ? fail(e, SP_USAGE, "%s: this model reads texts only: a .txt file with one text a line, or a table",
+                       ? fail(e, SP_USAGE,
+                              "%s: this model reads texts only: a .txt file with one text a line, or a table",
                               inputs[i].picture)
-                       : fail(e, SP_USAGE, "text %s: this model reads pictures only (.jpg, .jpeg, .png, .webp), no texts",
+                       : fail(e, SP_USAGE,
+                              "text %s: this model reads pictures only (.jpg, .jpeg, .png, .webp), no texts",
                               inputs[i].name);
     batch = MAX(MIN(batch, n), 1);
     const Device *d = x->encoder || (x->modalities & MODALITY_IMAGE) ? context_device(c, e) : NULL;
@@ -306,7 +309,7 @@ bool extract_features(Context *c, const Extractor *x, const Input *inputs, size_
     return extract_readable(c, x, inputs, n, batch, label, sink, arg, NULL, e);
 }
 
-/* ---- to a file --------------------------------------------------------------------------------------------------------- */
+/* ---- to a file ------------------------------------------------------------------------------- */
 
 typedef struct RowsOut {
     NpyOut *npy;
@@ -341,8 +344,8 @@ bool features_commit(Context *c, NpyOut *npy, const char *out, const char *const
     return false;
 }
 
-bool features_write_readable(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label,
-                             const char *out, Unread *unread, Error *e)
+bool features_write_readable(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch,
+                             const char *label, const char *out, Unread *unread, Error *e)
 {
     RowsOut o = {npy_create(out, F32, 2, (int64_t[]){(int64_t)n, x->features}, c->heap, e), x->features};
     const char **names = NEW(c->arena, const char *, n, e);

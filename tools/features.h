@@ -12,7 +12,8 @@ typedef struct Input {
     uint32_t line;      /* in source, from 1 */
     bool by_place;      /* the row is known by its position alone: it cannot be left out */
 } Input;                /* short: a table may have a row for every three bytes */
-/* Why the text of an input cannot be read ("is not valid UTF-8"), or NULL. An image's reason is known when it is decoded. */
+/* Why the text of an input cannot be read ("is not valid UTF-8"), or NULL. An image's reason is known when it is
+ * decoded. */
 const char *input_problem(const Input *in);
 
 /* Inputs that could not be read, in their order (unread.c). */
@@ -30,7 +31,8 @@ void unread_place(const Unreadable *one, char *buffer, size_t size);
 bool unread_add(Unread *u, const Input *in, const Error *why, Arena *a, Error *e);
 /* The failure of a run that could read none of its n inputs. */
 bool unread_fail(const Unread *u, size_t n, Error *e);
-/* Writes PATH, a TSV of id and reason with a header. With nothing to list, an earlier list at PATH is removed; another file there stays. */
+/* Writes PATH, a TSV of id and reason with a header. With nothing to list, an earlier list at PATH is removed; another
+ * file there stays. */
 bool unread_write(const Unread *u, const char *path, const Heap *heap, Error *e);
 /* One line, where there is something to list; `to` may be NULL. */
 void unread_warn(const Unread *u, size_t n, const char *path, FILE *to);
@@ -53,19 +55,21 @@ bool option_winograd(const Context *c, int *outputs, Error *e); /* --winograd 6;
 
 /* Receives rows first .. first+n-1, [n, features]. */
 typedef bool FeatureSink(void *arg, size_t first, size_t n, const float *rows, Error *e);
-/* All inputs in order, `batch` at a time; pictures of a batch are decoded by all threads, each of which keeps one decoded picture at a time.
- * An input that cannot be read goes to `unread`, its row does not come, and the run goes on. The run fails at the first such input where
- * `unread` is NULL or the input is by_place; and where memory is refused, or an encoder takes none of the first inputs. */
+/* All inputs in order, `batch` at a time; pictures of a batch are decoded by all threads, each of which keeps one
+ * decoded picture at a time. An input that cannot be read goes to `unread`, its row does not come, and the run goes on.
+ * The run fails at the first such input where `unread` is NULL or the input is by_place; and where memory is refused,
+ * or an encoder takes none of the first inputs. */
 bool extract_readable(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label,
                       FeatureSink *sink, void *arg, Unread *unread, Error *e);
 /* The same without `unread`. */
 bool extract_features(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label,
                       FeatureSink *sink, void *arg, Error *e);
 
-/* The same into OUT.npy [n, features] and OUT.ids.txt, which appear whole or not at all: the .npy is what says done. What is in `unread` has
- * no row; that nothing could be read is a failure. OUT "-": the .npy goes to standard output, and there are no names. */
-bool features_write_readable(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label,
-                             const char *out, Unread *unread, Error *e);
+/* The same into OUT.npy [n, features] and OUT.ids.txt, which appear whole or not at all: the .npy is what says done.
+ * What is in `unread` has no row; that nothing could be read is a failure. OUT "-": the .npy goes to standard output,
+ * and there are no names. */
+bool features_write_readable(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch,
+                             const char *label, const char *out, Unread *unread, Error *e);
 bool features_write(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label,
                     const char *out, Error *e);
 /* Ends an OUT.npy: the names of its rows go beside it, one a line. Frees `npy`. */

@@ -84,7 +84,7 @@ static const char *compiler(void)
 #endif
 }
 
-/* ---- which way the kernels go: asked of the table, for shapes that matter ---------------------------------------------- */
+/* ---- which way the kernels go: asked of the table, for shapes that matter -------------------- */
 
 typedef struct Choice {
     const char *kernel, *shape, *why;
@@ -206,8 +206,8 @@ static void kernels_text(Context *c, const Device *d)
         else
             printf(" not here");
     }
-    printf(" GFLOP/s\n           memory %.1f GB/s\n\n%-7s %-23s %-14s %s\n", memory_gbs(c, d), "kernel", "shape", "variant",
-           "why");
+    printf(" GFLOP/s\n           memory %.1f GB/s\n\n%-7s %-23s %-14s %s\n", memory_gbs(c, d), "kernel", "shape",
+           "variant", "why");
     for (size_t i = 0; i < CHOICES; i++)
         printf("%-7s %-23s %-14s %s\n", list[i].kernel, list[i].shape, list[i].variant, list[i].why);
     printf("\nall others go one way for every shape:\n");
@@ -255,8 +255,8 @@ static void info_json(const Kernels *k, const char *cpu, const struct utsname *u
         choose(k, list);
         printf("},\"variants\":[");
         for (size_t i = 0; i < CHOICES; i++)
-            printf("%s{\"kernel\":\"%s\",\"shape\":\"%s\",\"variant\":\"%s\",\"why\":\"%s\"}", i ? "," : "", list[i].kernel,
-                   list[i].shape, list[i].variant, list[i].why);
+            printf("%s{\"kernel\":\"%s\",\"shape\":\"%s\",\"variant\":\"%s\",\"why\":\"%s\"}", i ? "," : "",
+                   list[i].kernel, list[i].shape, list[i].variant, list[i].why);
         printf("]");
     }
     printf("}\n");
@@ -284,8 +284,8 @@ bool info_command(Context *c, Error *e)
         printf("%-10s %-9s %s%s\n", i ? "" : "levels", names[i], usable[i] ? "usable" : why[i],
                strcmp(names[i], d->k->level) == 0 ? ", chosen" : "");
     for (size_t i = 0; i < COUNT(LIBRARIES); i++)
-        printf("%-10s %-9s %s (%s)\n", i ? "" : "libraries", LIBRARIES[i].name, LIBRARIES[i].in ? "in" : "not in this build",
-               LIBRARIES[i].what_for);
+        printf("%-10s %-9s %s (%s)\n", i ? "" : "libraries", LIBRARIES[i].name,
+               LIBRARIES[i].in ? "in" : "not in this build", LIBRARIES[i].what_for);
     printf("%-10s cpu (cuda is not in this build)\n", "devices");
     if (kernels)
         kernels_text(c, d);

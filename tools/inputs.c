@@ -1,5 +1,6 @@
-/* tools/inputs.c: an output may not replace what the command reads: the files that the command line names, and what is read of the folders that it
- * names. A folder may hold outputs of earlier runs too, so of a folder only the names count that something reads. */
+/* tools/inputs.c: an output may not replace what the command reads: the files that the command line names, and what is
+ * read of the folders that it names. A folder may hold outputs of earlier runs too, so of a folder only the names count
+ * that something reads. */
 #include "tools/features.h"
 
 /* What models and finished runs are made of. */
@@ -61,7 +62,8 @@ static bool add_file(FileSet *s, const char *path, Arena *a, Error *e)
     return ids && file_set_add(s, path, e) && (ids == path || file_set_add(s, ids, e));
 }
 
-/* A file, or what is read of a folder and of those inside it. With depth 1, every .npy of a folder: it is one of features. */
+/* A file, or what is read of a folder and of those inside it. With depth 1, every .npy of a folder: it is one of
+ * features. */
 static bool add_path(FileSet *s, const char *path, int depth, Arena *a, Error *e)
 {
     FolderEntry *entries;
@@ -75,8 +77,9 @@ static bool add_path(FileSet *s, const char *path, int depth, Arena *a, Error *e
         const char *name = entries[i].name, *inside = path_join(a, path, name, e);
         if (!inside)
             return false;
-        bool counts = entries[i].is_folder ? depth == 0
-                                           : is_read_of_a_folder(name) || (depth == 1 && text_ends(text_of(name), ".npy"));
+        bool counts = entries[i].is_folder
+                          ? depth == 0
+                          : is_read_of_a_folder(name) || (depth == 1 && text_ends(text_of(name), ".npy"));
         if (counts && !add_path(s, inside, depth + 2, a, e))
             return false;
         if (depth == 0 && strcmp(name, "config.json") == 0 && !add_data_of_run(s, inside, a, e))

@@ -9,24 +9,30 @@ extern const Option extract_options[], encode_options[], tokenize_options[], spl
 
 static const Command COMMANDS[] = {
     {"extract", "pictures and texts to features, as a Ducho configuration says", "CONFIG.yml",
-     "Writes dataset_path/output_path/backend/model/layer/<item>.npy, each float32 (1, D). What is there already and was "
+     "Writes dataset_path/output_path/backend/model/layer/<item>.npy, each float32 (1, D). What is there already and "
+     "was "
      "made by the\n"
-     "same settings from the same input is not made again. --key.path=value overrides the configuration (a number walks "
+     "same settings from the same input is not made again. --key.path=value overrides the configuration (a number "
+     "walks "
      "into a list).\n"
      "What cannot be read is listed in model/missing_<layer>.tsv; the rest is done.",
      "sapor extract config.yml --dataset_path=data --visual.items.model.0.batch_size=32", extract_options, 1, 1, true,
      extract_command},
     {"encode", "pictures and texts to features, by one encoder", "MODEL INPUT... -o OUT.npy",
-     "MODEL is a folder, a weights file, a name that is looked up ($SAPOR_MODELS, the Hugging Face and torch caches), or "
+     "MODEL is a folder, a weights file, a name that is looked up ($SAPOR_MODELS, the Hugging Face and torch caches), "
+     "or "
      "one of the\n"
-     "statistics of `sapor models`. INPUT is pictures, folders of pictures (sorted by name), a .txt file or - (standard "
+     "statistics of `sapor models`. INPUT is pictures, folders of pictures (sorted by name), a .txt file or - "
+     "(standard "
      "input)\n"
-     "with one text a line, or with --id-column and --text-column a table. What has an id and cannot be read has no row: "
+     "with one text a line, or with --id-column and --text-column a table. What has an id and cannot be read has no "
+     "row: "
      "it is\n"
      "listed in missing_OUT.tsv. An id is UTF-8 without control characters, and none comes twice.",
      "sapor encode models/all-MiniLM-L6-v2 titles.txt -o titles.npy", encode_options, 2, -1, false, encode_command},
     {"nearest", "the most alike rows of features", "FEATURES (--id ID | --query TEXT|IMAGE --model MODEL)",
-     "FEATURES is an .npy (its row names in .ids.txt beside it, else row numbers) or a folder of <id>.npy, as encode and\n"
+     "FEATURES is an .npy (its row names in .ids.txt beside it, else row numbers) or a folder of <id>.npy, as encode "
+     "and\n"
      "extract write them. Alike by cosine, best first; of equal rows the first. Rows of zeros are left out.",
      "sapor nearest titles.npy --query 'a red leather bag' --model models/all-MiniLM-L6-v2 -k 5", nearest_options, 1, 1,
      false, nearest_command},
@@ -39,23 +45,26 @@ static const Command COMMANDS[] = {
      "sapor split reviews.tsv --out data --test-ratio 0.2 --validation-ratio 0.1 --seed 42", split_options, 1, 1, false,
      split_command},
     {"train", "trains a recommender and measures it", "MODEL --train F [--valid F] [--test F]",
-     "MODEL is a recommender of `sapor models`. F is a table of user, item[, rating[, time]] between tabs or commas, or a\n"
+     "MODEL is a recommender of `sapor models`. F is a table of user, item[, rating[, time]] between tabs or commas, "
+     "or a\n"
      "file of MMRec, RecBole or LightGCN. DIR is the run folder, for `sapor recommend` and `sapor report`.",
-     "sapor train LATTICE --train train.tsv --valid val.tsv --test test.tsv --features visual=img.npy,textual=txt.npy --out "
+     "sapor train LATTICE --train train.tsv --valid val.tsv --test test.tsv --features visual=img.npy,textual=txt.npy "
+     "--out "
      "run",
      train_options, 1, 1, false, train_command},
     {"recommend", "the best items for users, from a run folder", "RUN",
      "RUN is a folder that `sapor train --out` wrote. Items that a user has in the train part are not recommended.",
      "sapor recommend run --users u1,u2 -k 10", recommend_options, 1, 1, false, recommend_command},
     {"evaluate", "measures any system's recommendations", "RECS.tsv --test F",
-     "RECS.tsv has user, item, score between tabs or commas, as `sapor recommend -o` writes it, or MMRec's top-k columns;\n"
+     "RECS.tsv has user, item, score between tabs or commas, as `sapor recommend -o` writes it, or MMRec's top-k "
+     "columns;\n"
      "a user's items count by falling score.",
-     "sapor evaluate recs.tsv --test test.tsv --train train.tsv --metrics Recall,nDCG --cutoffs 10,20", evaluate_options, 1,
-     1, false, evaluate_command},
+     "sapor evaluate recs.tsv --test test.tsv --train train.tsv --metrics Recall,nDCG --cutoffs 10,20",
+     evaluate_options, 1, 1, false, evaluate_command},
     {"models", "lists encoders and recommenders; with a NAME, its settings", "[NAME]", NULL, "sapor models LATTICE",
      models_options, 0, 1, false, models_command},
-    {"info", "what this machine has, and which kernels were chosen and why", "", NULL, "sapor info --kernels", info_options,
-     0, 0, false, info_command},
+    {"info", "what this machine has, and which kernels were chosen and why", "", NULL, "sapor info --kernels",
+     info_options, 0, 0, false, info_command},
     {"bench", "how fast, as a share of what the machine can do at most", "[WHAT [MODEL]]",
      "WHAT: peak, gemm, conv, attention, norm, spmm, topk, optimizer, tokenizer [MODEL], image [FILE or FOLDER],\n"
      "encoder MODEL, train MODEL (a recommender); nothing: all that need no MODEL. `of peak`: the share of what\n"
@@ -63,10 +72,11 @@ static const Command COMMANDS[] = {
      "sapor bench gemm --threads 1 --json", bench_options, 0, 2, false, bench_command},
     {"report", "a page about finished runs, to look at", "RUN...",
      "RUN is a run folder, which `sapor train --out` wrote; all of the same data, with a test part.",
-     "sapor report out/demo/LATTICE out/demo/VBPR --items out/demo/items.tsv --pictures out/demo/pictures -o report.html",
+     "sapor report out/demo/LATTICE out/demo/VBPR --items out/demo/items.tsv --pictures out/demo/pictures -o "
+     "report.html",
      report_options, 1, -1, false, report_command},
-    {"demo", "the tour: a small catalogue drawn, encoded, learnt and compared", "", NULL, "sapor demo", demo_options, 0, 0,
-     false, demo_command},
+    {"demo", "the tour: a small catalogue drawn, encoded, learnt and compared", "", NULL, "sapor demo", demo_options, 0,
+     0, false, demo_command},
 };
 
 /* What `sapor help` prints of all rows; `make install` puts it where man and the shells look. */
@@ -84,8 +94,10 @@ static void print_overview(FILE *to)
             bold, plain);
     for (size_t i = 0; i < COUNT(COMMANDS); i++)
         fprintf(to, "  %s%-10s%s %s\n", bold, COMMANDS[i].name, plain, COMMANDS[i].summary);
-    fprintf(to, "\n`sapor COMMAND --help` shows a command's options and an example; `sapor --version` (-V) the version.\n"
-                "`sapor help --man`, `--bash-completion` and `--zsh-completion` write what `make install` puts in place.\n");
+    fprintf(
+        to,
+        "\n`sapor COMMAND --help` shows a command's options and an example; `sapor --version` (-V) the version.\n"
+        "`sapor help --man`, `--bash-completion` and `--zsh-completion` write what `make install` puts in place.\n");
 }
 
 static const Command *find_command(const char *name)

@@ -36,7 +36,8 @@ static void json_encoder(const Entry *k)
     printf("{\"encoder\":");
     json_print_string(stdout, text_of(k->name));
     printf(",\"modalities\":[%s%s%s],\"about\":", k->modalities & MODALITY_IMAGE ? "\"image\"" : "",
-           k->modalities == (MODALITY_IMAGE | MODALITY_TEXT) ? "," : "", k->modalities & MODALITY_TEXT ? "\"text\"" : "");
+           k->modalities == (MODALITY_IMAGE | MODALITY_TEXT) ? "," : "",
+           k->modalities & MODALITY_TEXT ? "\"text\"" : "");
     json_print_string(stdout, text_of(k->about));
     printf("}\n");
 }
@@ -90,8 +91,8 @@ static void json_recommender(const Recommender *r)
     printf(",\"needs_features\":%s,\"settings\":[", r->needs_features ? "true" : "false");
     const Setting *s;
     for (size_t k = 0; (s = setting_at(r, k)); k++) {
-        const char *const fields[] = {s->key, s->elliot, s->mmrec, s->about}, *const names[] = {"key", "elliot", "mmrec",
-                                                                                                "about"};
+        const char *const fields[] = {s->key, s->elliot, s->mmrec, s->about}, *const names[] = {"key", "elliot",
+                                                                                                "mmrec", "about"};
         for (size_t i = 0; i < COUNT(fields); i++) {
             printf("%s\"%s\":", i ? "," : k ? ",{" : "{", names[i]);
             json_print_string(stdout, text_of(fields[i]));
@@ -146,7 +147,8 @@ static bool print_all(const Context *c, Error *e)
     memcpy(cells, (const char *const[]){"encoder", "reads", "which models"}, 3 * sizeof *cells);
     for (size_t i = 0; i < encoders; i++) {
         Entry k = entry_at(i);
-        memcpy(cells + 3 * (i + 1), (const char *const[]){k.name, modalities(k.modalities), k.about}, 3 * sizeof *cells);
+        memcpy(cells + 3 * (i + 1), (const char *const[]){k.name, modalities(k.modalities), k.about},
+               3 * sizeof *cells);
     }
     if (!table_print(stdout, cells, encoders + 1, 3, "llw", c->arena, e))
         return false;

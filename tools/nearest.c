@@ -4,12 +4,14 @@
 #include "tools/features.h"
 
 const Option nearest_options[] = {
-    {"id", 0, "ID", "the row to start from: its name in .ids.txt, its file's name, or its number from 0; not listed itself"},
+    {"id", 0, "ID",
+     "the row to start from: its name in .ids.txt, its file's name, or its number from 0; not listed itself"},
     {"query", 0, "TEXT|IMAGE", "start from a text, or from an image file (.jpg, .jpeg, .png, .webp)"},
     {"model", 0, "MODEL", "with --query: the model that encodes it; it must be the one that made FEATURES"},
     {"top", 'k', "K", "how many rows (default 10)"},
     {"out", 'o', "FILE", "rank, id, similarity by tabs (default: standard output, a table on a terminal)"},
-    {"pool", 0, "P", "with --query: cls, mean or max; it must be what FEATURES were made with (default: the model's own)"},
+    {"pool", 0, "P",
+     "with --query: cls, mean or max; it must be what FEATURES were made with (default: the model's own)"},
     {"layer", 0, "NAME", "with --query: which output of the model (default: the model's own)"},
     {"arch", 0, "NAME", "with --query: take a bare weights file for this architecture (`sapor models` lists them)"},
     {NULL, 0, NULL, NULL},
@@ -46,8 +48,8 @@ static bool encode_query(Context *c, const char *query, int64_t D, float **row, 
         return false;
     float *to[2] = {NULL};
     bool ok = x.features == D ||
-              fail(e, SP_SHAPE, "--model: %s gives %lld numbers, %s has %lld columns: take the model that made it", model,
-                   (long long)x.features, c->args[0], (long long)D);
+              fail(e, SP_SHAPE, "--model: %s gives %lld numbers, %s has %lld columns: take the model that made it",
+                   model, (long long)x.features, c->args[0], (long long)D);
     ok = ok && (to[0] = NEW(c->arena, float, D, e));
     to[1] = to[0] + (ok ? D : 0);
     ok = ok && extract_features(c, &x, &input, 1, 1, "encode", keep_row, to, e);
@@ -65,8 +67,9 @@ static bool read_query(Context *c, const FeatureTable *t, float **query, int64_t
         return encode_query(c, text, D, query, e);
     if ((*except = feature_table_find(t, text_of(id))) < 0) {
         if (!t->names)
-            return fail(e, SP_USAGE, "--id: %s is not a row of %s: it has no .ids.txt, so rows are numbers from 0 to %lld",
-                        id, t->path, (long long)t->rows.shape[0] - 1);
+            return fail(e, SP_USAGE,
+                        "--id: %s is not a row of %s: it has no .ids.txt, so rows are numbers from 0 to %lld", id,
+                        t->path, (long long)t->rows.shape[0] - 1);
         Text first = text_index_at(t->names, 0);
         return fail(e, SP_USAGE, "--id: no row of %s is called %s; its %lld rows begin with %.*s", t->path, id,
                     (long long)t->rows.shape[0], (int)MIN(first.n, (size_t)60), first.p);
@@ -85,7 +88,8 @@ static bool name_of(const FeatureTable *t, int32_t row, Arena *a, const char **n
     return true;
 }
 
-static bool write_list(Context *c, const FeatureTable *t, const int32_t *ids, const float *similarity, int64_t n, Error *e)
+static bool write_list(Context *c, const FeatureTable *t, const int32_t *ids, const float *similarity, int64_t n,
+                       Error *e)
 {
     enum { TABLE_ROWS = 1000 };
     const char *path = option_text(c, "out");
@@ -149,7 +153,8 @@ bool nearest_command(Context *c, Error *e)
     while (ok && n < k && ids[n] >= 0)
         n++;
     if (ok && zeros && c->progress)
-        fprintf(c->progress, "%s: rows of zeros, which have no cosine and are left out: %lld\n", t.path, (long long)zeros);
+        fprintf(c->progress, "%s: rows of zeros, which have no cosine and are left out: %lld\n", t.path,
+                (long long)zeros);
     ok = ok && write_list(c, &t, ids, similarity, n, e);
     feature_table_close(&t);
     return ok;

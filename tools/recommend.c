@@ -63,8 +63,8 @@ static bool write_user(void *arg, Text user, int64_t k, const Text *items, const
     Writer *w = arg;
     for (int64_t i = 0; i < k; i++) {
         if (w->out) {
-            if (!out_tsv_field(w->out, user, e) || !out_write(w->out, "\t", 1, e) || !out_tsv_field(w->out, items[i], e) ||
-                !out_printf(w->out, e, "\t%.9g\n", (double)scores[i]))
+            if (!out_tsv_field(w->out, user, e) || !out_write(w->out, "\t", 1, e) ||
+                !out_tsv_field(w->out, items[i], e) || !out_printf(w->out, e, "\t%.9g\n", (double)scores[i]))
                 return false;
         } else if (w->json) {
             printf("{\"user\":");

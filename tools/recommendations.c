@@ -116,7 +116,8 @@ static bool add_row(Recs *r, const Table *t, const Shape *s, DataSet *d, Arena *
         Text text = t->field[s->at[2]];
         if (!text_f64(text, &score) || isnan(score))
             return fail(e, SP_FORMAT, "%s:%zu: the score \"%.*s\" is not a number%s", t->name, t->line,
-                        (int)MIN(text.n, (size_t)40), text.p, s->header ? "" : "; a header has the names user, item, score");
+                        (int)MIN(text.n, (size_t)40), text.p,
+                        s->header ? "" : "; a header has the names user, item, score");
     }
     return add_rec(r, u, item, score, t->line, d, a, e);
 }
@@ -137,7 +138,8 @@ bool recommendations_read(Recs *r, const char *path, DataSet *d, Arena *a, Error
     if (e->code)
         return false;
     if (r->count == 0)
-        return fail(e, SP_FORMAT, r->unknown ? "%s: none of its users is in the data" : "%s: holds no recommendation", path);
+        return fail(e, SP_FORMAT, r->unknown ? "%s: none of its users is in the data" : "%s: holds no recommendation",
+                    path);
     qsort(r->list, r->count, sizeof *r->list, by_user_item);
     for (size_t i = 1; i < r->count; i++)
         if (r->list[i].user == r->list[i - 1].user && r->list[i].item == r->list[i - 1].item)

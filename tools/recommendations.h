@@ -16,8 +16,9 @@ typedef struct Recs {
     size_t unknown; /* lines of users that do not count */
 } Recs;
 
-/* Reads user, item, score between tabs, commas, semicolons or "::", with or without a first line of names; or MMRec's table of `id`, `top_0`,
- * `top_1`, ... with a line a user. Items that the data set does not know still take their place in a list: they get numbers behind its own. */
+/* Reads user, item, score between tabs, commas, semicolons or "::", with or without a first line of names; or MMRec's
+ * table of `id`, `top_0`, `top_1`, ... with a line a user. Items that the data set does not know still take their place
+ * in a list: they get numbers behind its own. */
 bool recommendations_read(Recs *r, const char *path, DataSet *d, Arena *a, Error *e);
 
 #endif

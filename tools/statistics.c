@@ -22,8 +22,8 @@ static void unit_length(float *x, int64_t n)
         x[i] = (float)(x[i] / sqrt(sum));
 }
 
-/* The share of each of 4 x 4 x 4 colours, then mean and deviation of red, green and blue in each cell of a 3 x 3 grid, each part of length 1
- * before both are put together. Pictures larger than 64 x 64 are made that size first. */
+/* The share of each of 4 x 4 x 4 colours, then mean and deviation of red, green and blue in each cell of a 3 x 3 grid,
+ * each part of length 1 before both are put together. Pictures larger than 64 x 64 are made that size first. */
 static bool colour_statistics(const Image *im, float *out, Arena *scratch, Error *e)
 {
     Image small = *im;
@@ -55,8 +55,8 @@ static bool colour_statistics(const Image *im, float *out, Arena *scratch, Error
     return true;
 }
 
-/* Counts of words (runs of letters and digits and of all bytes above ASCII, lower case) and of pairs of neighbours, hashed to 256 places with a
- * sign (Weinberger et al. 2009), log(1 + count), length 1. */
+/* Counts of words (runs of letters and digits and of all bytes above ASCII, lower case) and of pairs of neighbours,
+ * hashed to 256 places with a sign (Weinberger et al. 2009), log(1 + count), length 1. */
 static void word_statistics(Text text, float *out)
 {
     uint64_t before = 0;
@@ -87,10 +87,10 @@ static void word_statistics(Text text, float *out)
 }
 
 static const Statistics STATISTICS[] = {
-    {"colour-statistics", "built in, no weights: shares of 64 colours, mean and deviation of a 3 x 3 grid", MODALITY_IMAGE,
-     COLOUR_FEATURES, colour_statistics, NULL},
-    {"word-statistics", "built in, no weights: words and pairs of words hashed to 256 counts", MODALITY_TEXT, WORD_FEATURES,
-     NULL, word_statistics},
+    {"colour-statistics", "built in, no weights: shares of 64 colours, mean and deviation of a 3 x 3 grid",
+     MODALITY_IMAGE, COLOUR_FEATURES, colour_statistics, NULL},
+    {"word-statistics", "built in, no weights: words and pairs of words hashed to 256 counts", MODALITY_TEXT,
+     WORD_FEATURES, NULL, word_statistics},
 };
 
 size_t statistics_count(void)

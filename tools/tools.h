@@ -1,7 +1,8 @@
-/* tools/tools.h: what the files of the `sapor` command share. One file a subcommand; main.c holds the table of commands.
+/* tools/tools.h: what the files of the `sapor` command share. One file a subcommand; main.c holds the table of
+ * commands.
  *
- * A command is a row of that table: its name, one line about it, its options, an example that works and the function that runs
- * it. --help, the reading of options and the suggestions for misspelt ones are made from the row. */
+ * A command is a row of that table: its name, one line about it, its options, an example that works and the function
+ * that runs it. --help, the reading of options and the suggestions for misspelt ones are made from the row. */
 #ifndef SAPOR_TOOLS_H
 #define SAPOR_TOOLS_H
 
@@ -12,8 +13,8 @@ typedef struct Option {
     const char *name;  /* "batch" for --batch; NULL ends a table */
     char letter;       /* 'o' for -o; 0: none */
     const char *value; /* "N", "FILE"; NULL: a switch */
-    const char
-        *about; /* one line, with the default. Where it begins with "a, b or c", these are the values (option_words) */
+    /* one line, with the default. Where it begins with "a, b or c", these are the values (option_words) */
+    const char *about;
 } Option;
 
 typedef struct Context Context;
@@ -47,7 +48,8 @@ struct Context {
 /* The last value given for an option, or NULL. */
 const char *option_text(const Context *c, const char *name);
 bool option_given(const Context *c, const char *name);
-/* All values of an option that may be repeated, each cut at `sep` (0: not cut), in order; *list is in the context's arena. */
+/* All values of an option that may be repeated, each cut at `sep` (0: not cut), in order; *list is in the context's
+ * arena. */
 bool option_list(const Context *c, const char *name, char sep, const char *const **list, size_t *count, Error *e);
 /* The whole text as a number from low to high; *value keeps its default where the option is not given. */
 bool option_i64(const Context *c, const char *name, int64_t low, int64_t high, int64_t *value, Error *e);
@@ -62,8 +64,8 @@ const char *near_words(const char *word, const char *const *words, size_t count,
 /* An error of `command`: there is no such recommender, and which ones are near (models.c). */
 bool unknown_recommender(const Context *c, const char *command, const char *name, Error *e);
 
-/* Refuses to write `path`, named by `option`, where it is one of the files that the command reads: SP_USAGE (inputs.c). What --out and --trace
- * say is checked before a command runs; it checks other names that follow from them itself. */
+/* Refuses to write `path`, named by `option`, where it is one of the files that the command reads: SP_USAGE (inputs.c).
+ * What --out and --trace say is checked before a command runs; it checks other names that follow from them itself. */
 bool output_check(Context *c, const char *option, const char *path, Error *e);
 
 /* Kernels, threads and trace as the common options ask; made at the first call. */
@@ -83,7 +85,8 @@ size_t option_words(const Option *o, Text *words, size_t room);
 void manual_page(const Command *commands, size_t count, FILE *to);
 void bash_completion(const Command *commands, size_t count, FILE *to);
 void zsh_completion(const Command *commands, size_t count, FILE *to);
-/* The first call of main: descriptors 0 to 2 are open from then on, and signals leave no temporary file behind (process.c). */
+/* The first call of main: descriptors 0 to 2 are open from then on, and signals leave no temporary file behind
+ * (process.c). */
 void process_begin(void);
 /* Whether all that was printed on standard output has arrived. A command that prints for long asks now and then. */
 bool output_whole(Error *e);
@@ -94,23 +97,24 @@ extern const Option COMMON_OPTIONS[];
 int report_error(const Error *e);
 bool is_colourful(FILE *to); /* a terminal that wants colours */
 
-/* A table of texts: rows x cols cells, the first row is the heading. align has a letter for each column: 'l' left, 'r' right (numbers), as
- * wide as needed; 'w' left and wrapped behind blanks and commas, as narrow as its longest word, or up to 100 columns where it is the last. */
+/* A table of texts: rows x cols cells, the first row is the heading. align has a letter for each column: 'l' left, 'r'
+ * right (numbers), as wide as needed; 'w' left and wrapped behind blanks and commas, as narrow as its longest word, or
+ * up to 100 columns where it is the last. */
 bool table_print(FILE *to, const char *const *cells, size_t rows, size_t cols, const char *align, Arena *a, Error *e);
 
-/* Words and a line end, in lines of 100 columns; the first begins behind `at` columns that are there already, the others behind as many blanks
- * (help.c). */
+/* Words and a line end, in lines of 100 columns; the first begins behind `at` columns that are there already, the
+ * others behind as many blanks (help.c). */
 void print_filled(FILE *to, const char *text, int at);
 
 /* A file of text, or standard input where path is "-", as text_decode leaves it. */
 bool text_file_read(Text *out, Arena *a, const char *path, Error *e);
 
 /* Options of every command that reads interactions; "format" is the command's own words. */
-#define FORMAT_OPTIONS(files)                                                                                               \
-    {"format", 0, "K", files "auto, tsv, csv, inter, recbole or lightgcn (default auto)"},                                  \
-        {"separator", 0, "C", "between columns: tab, comma, semicolon, colons (::) or blank (default: found)"},             \
-    {                                                                                                                       \
-        "columns", 0, "U,I[,R[,T]]", "names of the columns of users, items, ratings, times (default: found)"                \
+#define FORMAT_OPTIONS(files)                                                                                          \
+    {"format", 0, "K", files "auto, tsv, csv, inter, recbole or lightgcn (default auto)"},                             \
+        {"separator", 0, "C", "between columns: tab, comma, semicolon, colons (::) or blank (default: found)"},        \
+    {                                                                                                                  \
+        "columns", 0, "U,I[,R[,T]]", "names of the columns of users, items, ratings, times (default: found)"           \
     }
 /* FORMAT_OPTIONS and --protocol (data_options.c). */
 bool read_format(const Context *c, Format *f, Layout *layout, Error *e);

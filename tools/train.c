@@ -42,7 +42,8 @@ bool train_command(Context *c, Error *e)
     if (!read_format(c, &t.data.format, &t.data.layout, e) || !read_protocol(c, &t.data.protocol, e) ||
         !option_list(c, "features", ',', &t.data.features, &t.data.feature_count, e) ||
         !option_list(c, "set", 0, &t.set, &t.set_count, e) ||
-        !check_pairs("features", t.data.features, t.data.feature_count, e) || !check_pairs("set", t.set, t.set_count, e))
+        !check_pairs("features", t.data.features, t.data.feature_count, e) ||
+        !check_pairs("set", t.set, t.set_count, e))
         return false;
     if (!recommender_find(t.model))
         return unknown_recommender(c, "train", t.model, e);

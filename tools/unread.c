@@ -35,14 +35,17 @@ void unread_place(const Unreadable *one, char *buffer, size_t size)
 bool unread_add(Unread *u, const Input *in, const Error *why, Arena *a, Error *e)
 {
     char place[sizeof why->message];
-    Unreadable one = {.id = in->name, .path = in->picture ? in->picture : in->source, .line = in->picture ? 0 : in->line};
+    Unreadable one = {
+        .id = in->name, .path = in->picture ? in->picture : in->source, .line = in->picture ? 0 : in->line};
     unread_place(&one, place, sizeof place);
     const char *reason = bare_reason(why->message, place);
     if (!u)
         return fail(e, why->code, "%s: %s", place, reason);
-    const char *last = u->count ? u->list[u->count - 1].reason : NULL; /* kept once for a whole file of the wrong encoding */
+    /* kept once for a whole file of the wrong encoding */
+    const char *last = u->count ? u->list[u->count - 1].reason : NULL;
     one.reason = last && strcmp(last, reason) == 0 ? last : arena_strndup(a, reason, strlen(reason), e);
-    if (!one.reason || (u->count == u->room && !(u->list = arena_grow(a, u->list, u->count, &u->room, sizeof *u->list, e))))
+    if (!one.reason ||
+        (u->count == u->room && !(u->list = arena_grow(a, u->list, u->count, &u->room, sizeof *u->list, e))))
         return false;
     u->list[u->count++] = one;
     return true;
@@ -90,6 +93,6 @@ bool unread_write(const Unread *u, const char *path, const Heap *heap, Error *e)
 void unread_warn(const Unread *u, size_t n, const char *path, FILE *to)
 {
     if (to && u->count)
-        fprintf(to, "sapor: warning: %zu of %zu inputs could not be read and have no features; %s lists them\n", u->count, n,
-                path);
+        fprintf(to, "sapor: warning: %zu of %zu inputs could not be read and have no features; %s lists them\n",
+                u->count, n, path);
 }

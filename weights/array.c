@@ -46,8 +46,8 @@ const char *shape_text(int dims, const int64_t *shape, char *buffer, size_t size
     return buffer;
 }
 
-/* IEEE binary16: every value is exact in float32. Subnormals count 2^-24 steps; integers only, so that flush-to-zero modes
- * cannot touch them. */
+/* IEEE binary16: every value is exact in float32. Subnormals count 2^-24 steps; integers only, so that flush-to-zero
+ * modes cannot touch them. */
 static float from_f16(uint16_t h)
 {
     uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, fraction = h & 0x3ff, bits;
@@ -74,12 +74,12 @@ static float from_bf16(uint16_t h)
 }
 
 /* `for` over elements of C type T at any alignment; v is the element. */
-#define EACH(T, store)                                                                                                      \
-    for (int64_t i = 0; i < n; i++) {                                                                                       \
-        T v;                                                                                                                \
-        memcpy(&v, from + (size_t)i * sizeof v, sizeof v);                                                                  \
-        out[i] = (store);                                                                                                   \
-    }                                                                                                                       \
+#define EACH(T, store)                                                                                                 \
+    for (int64_t i = 0; i < n; i++) {                                                                                  \
+        T v;                                                                                                           \
+        memcpy(&v, from + (size_t)i * sizeof v, sizeof v);                                                             \
+        out[i] = (store);                                                                                              \
+    }                                                                                                                  \
     break
 
 void array_f32(const Array *a, int64_t first, int64_t n, float *out)

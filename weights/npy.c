@@ -9,7 +9,7 @@ static const struct {
 } DESCRS[] = {{"<f4", F32}, {"<f8", F64}, {"<f2", F16}, {"<i8", I64},  {"<i4", I32},
               {"<i2", I16}, {"|i1", I8},  {"|u1", U8},  {"|b1", BOOL8}};
 
-/* ---- the header: a Python dictionary literal with three keys --------------------------------------------------------- */
+/* ---- the header: a Python dictionary literal with three keys --------------------------------- */
 
 static void blanks(Text *t)
 {
@@ -72,7 +72,10 @@ static bool header_parse(Text t, Array *a, bool *fortran, const char *path, Erro
         Text key, descr;
         if (!comma || !take_string(&t, &key) || !take(&t, ":"))
             return fail(e, SP_FORMAT, "%s: the .npy header is malformed", path);
-        int bit = text_is(key, "descr") ? DESCR : text_is(key, "fortran_order") ? ORDER : text_is(key, "shape") ? SHAPE : 0;
+        int bit = text_is(key, "descr")           ? DESCR
+                  : text_is(key, "fortran_order") ? ORDER
+                  : text_is(key, "shape")         ? SHAPE
+                                                  : 0;
         if (!bit || seen & bit)
             return fail(e, SP_FORMAT, "%s: the .npy header has %s key '%.*s'", path, bit ? "twice the" : "an unknown",
                         NAME(key));
@@ -100,7 +103,8 @@ static bool header_parse(Text t, Array *a, bool *fortran, const char *path, Erro
     }
     blanks(&t);
     if (seen != (DESCR | ORDER | SHAPE) || t.n)
-        return fail(e, SP_FORMAT, "%s: the .npy header %s", path, t.n ? "goes on behind its dictionary" : "lacks a key");
+        return fail(e, SP_FORMAT, "%s: the .npy header %s", path,
+                    t.n ? "goes on behind its dictionary" : "lacks a key");
     return true;
 }
 
@@ -149,7 +153,9 @@ static bool npy_parse(Npy *n, const char *path, Arena *arena, Error *e)
         return not_npy(&n->map, path, e);
     if (p[6] < 1 || p[6] > 3)
         return fail(e, SP_UNSUPPORTED, "%s: .npy version %d is not read (1 to 3 are)", path, p[6]);
-    size_t start = p[6] == 1 ? 10 : 12, length = p[6] == 1 ? little(p + 8, 2) : bytes < 12 ? SIZE_MAX : little(p + 8, 4);
+    size_t start = p[6] == 1 ? 10 : 12, length = p[6] == 1    ? little(p + 8, 2)
+                                                 : bytes < 12 ? SIZE_MAX
+                                                              : little(p + 8, 4);
     if (length > bytes || start > bytes - length)
         return fail(e, SP_FORMAT, "%s: the .npy header is truncated", path);
     Array *a = &n->array;
@@ -159,8 +165,8 @@ static bool npy_parse(Npy *n, const char *path, Arena *arena, Error *e)
     size_t needs, has = bytes - start - length;
     char text[SHAPE_TEXT];
     if (!array_size(a, &needs) || needs != has)
-        return fail(e, SP_FORMAT, "%s: an array %s of %s does not fill the %zu bytes behind the header: truncated?", path,
-                    shape_text(a->dims, a->shape, text, sizeof text), dtype_name(a->type), has);
+        return fail(e, SP_FORMAT, "%s: an array %s of %s does not fill the %zu bytes behind the header: truncated?",
+                    path, shape_text(a->dims, a->shape, text, sizeof text), dtype_name(a->type), has);
     a->data = p + start + length;
     return !fortran || a->dims < 2 || to_c_order(a, arena, e);
 }
@@ -192,7 +198,7 @@ void npy_close(Npy *n)
     map_close(&n->map);
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 const char *npy_ids_path(const char *path, Arena *a, Error *e)
 {
@@ -219,7 +225,8 @@ static bool npy_header(NpyOut *n, const Array *a, bool again, Error *e)
     if (!descr)
         return fail(e, SP_USAGE, "%s: NumPy has no type %s", n->path, dtype_name(a->type));
     char header[512] = "\x93NUMPY\1\0\0", digits[32];
-    int at = 10 + snprintf(header + 10, sizeof header - 10, "{'descr': '%s', 'fortran_order': False, 'shape': (", descr);
+    int at =
+        10 + snprintf(header + 10, sizeof header - 10, "{'descr': '%s', 'fortran_order': False, 'shape': (", descr);
     for (int d = 0; d < a->dims; d++)
         at += snprintf(header + at, sizeof header - (size_t)at, d ? " %lld%s" : "%lld%s", (long long)a->shape[d],
                        d + 1 < a->dims || a->dims == 1 ? "," : "");

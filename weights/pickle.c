@@ -23,7 +23,7 @@ static bool bad(const Machine *m, const char *what)
     return false;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static bool take(Machine *m, size_t n, const unsigned char **out)
 {
@@ -63,7 +63,7 @@ static bool take_line(Machine *m, Text *out)
     return true;
 }
 
-/* ---- stack and memo ------------------------------------------------------------------------------------------------- */
+/* ---- stack and memo -------------------------------------------------------------------------- */
 
 static bool list_push(Machine *m, Value ***items, size_t *count, size_t *capacity, Value *v)
 {
@@ -173,7 +173,7 @@ static bool memo_get(Machine *m, uint64_t at)
     return push(m, m->memo[at]);
 }
 
-/* ---- containers and objects ----------------------------------------------------------------------------------------- */
+/* ---- containers and objects ------------------------------------------------------------------ */
 
 static bool add_items(Machine *m, Value *to, Value **items, size_t count, bool pairs)
 {
@@ -287,7 +287,7 @@ static bool push_persistent(Machine *m)
     return list_push(m, &m->persistent, &m->persistent_count, &m->persistent_capacity, v) && push(m, v);
 }
 
-/* ---- numbers --------------------------------------------------------------------------------------------------------- */
+/* ---- numbers --------------------------------------------------------------------------------- */
 
 static bool push_long(Machine *m, int length_bytes)
 {
@@ -359,7 +359,7 @@ static bool push_line_text(Machine *m, bool quoted)
     return push_text(m, V_TEXT, t);
 }
 
-/* ---- the machine ----------------------------------------------------------------------------------------------------- */
+/* ---- the machine ----------------------------------------------------------------------------- */
 
 static bool with_number(Machine *m, int bytes, bool (*then)(Machine *, uint64_t))
 {
@@ -494,7 +494,7 @@ bool pickle_read(Pickle *out, Arena *a, Text source, const char *path, Error *e)
     return bad(&m, "takes too many steps");
 }
 
-/* ---- looking at values ------------------------------------------------------------------------------------------------ */
+/* ---- looking at values ----------------------------------------------------------------------- */
 
 bool value_is_global(const Value *v, const char *module, const char *name)
 {

@@ -1,5 +1,6 @@
-/* weights/pickle.h: Python pickles as inert values. Nothing is imported, looked up or called: a class or function is the pair of
- * its names, and what a pickle would make by calling one is an object that remembers class, arguments and state. */
+/* weights/pickle.h: Python pickles as inert values. Nothing is imported, looked up or called: a class or function is
+ * the pair of its names, and what a pickle would make by calling one is an object that remembers class, arguments and
+ * state. */
 #ifndef SAPOR_WEIGHTS_PICKLE_H
 #define SAPOR_WEIGHTS_PICKLE_H
 
@@ -52,12 +53,13 @@ typedef struct Pickle {
 } Pickle;
 
 /* Reads one pickle at the start of source, protocols 0 to 5. Values live in the arena, their texts in source.
- * Memory: up to 90 bytes for a byte of source (64 for a value, which one byte can make, the rest for stack and memo): the caller bounds it by the
- * limit of the arena. Time: linear, at most 8,000,000 steps. */
+ * Memory: up to 90 bytes for a byte of source (64 for a value, which one byte can make, the rest for stack and memo):
+ * the caller bounds it by the limit of the arena. Time: linear, at most 8,000,000 steps. */
 bool pickle_read(Pickle *p, Arena *a, Text source, const char *path, Error *e);
 
 bool value_is_global(const Value *v, const char *module, const char *name);
-const Value *value_item(const Value *v, size_t i);          /* of a tuple or list; NULL when absent or v is NULL */
-const Value *value_get(const Value *dict, const char *key); /* of a dictionary or an object with pairs; NULL when absent */
+const Value *value_item(const Value *v, size_t i); /* of a tuple or list; NULL when absent or v is NULL */
+/* of a dictionary or an object with pairs; NULL when absent */
+const Value *value_get(const Value *dict, const char *key);
 
 #endif

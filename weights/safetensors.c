@@ -1,4 +1,5 @@
-/* weights/safetensors.c: 8 bytes header length, a JSON header {name: {dtype, shape, data_offsets}}, the tensors' bytes. */
+/* weights/safetensors.c: 8 bytes header length, a JSON header {name: {dtype, shape, data_offsets}}, the tensors'
+ * bytes. */
 #include "weights/private.h"
 
 #include <stdlib.h>
@@ -37,8 +38,8 @@ static bool entry_read(Array *a, const Json *j, const unsigned char *data, size_
         return fail(e, SP_FORMAT, "%s: tensor %.*s: needs dtype, shape and two data_offsets", path, NAME(j->key));
     if (!dtype_parse(dtype->text, &a->type))
         return fail(e, SP_UNSUPPORTED,
-                    "%s: tensor %.*s: dtype %.*s is not one that is read (F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL)", path,
-                    NAME(j->key), NAME(dtype->text));
+                    "%s: tensor %.*s: dtype %.*s is not one that is read (F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL)",
+                    path, NAME(j->key), NAME(dtype->text));
     if (shape->count > MAX_DIMS)
         return fail(e, SP_UNSUPPORTED, "%s: tensor %.*s: has %zu dimensions, at most %d are read", path, NAME(j->key),
                     shape->count, MAX_DIMS);
@@ -71,18 +72,20 @@ static bool metadata_check(const Json *meta, const char *path, Error *e)
 }
 
 /* The tensors must cover the rest of the file without gap or overlap, as the reference reader demands.
- * Memory: what json_parse takes of the header, and about 200 bytes a tensor; the data stay in the map. Time: n log n of n tensors. */
+ * Memory: what json_parse takes of the header, and about 200 bytes a tensor; the data stay in the map. Time: n log n of
+ * n tensors. */
 bool safetensors_read(Weights *w, const Map *m, const char *path, Error *e)
 {
     if (m->bytes < 10)
         return fail(e, SP_FORMAT, "%s: %zu bytes are too few for a safetensors file", path, m->bytes);
     uint64_t length = little(m->data, 8);
     if (length > MAX_HEADER)
-        return fail(e, SP_FORMAT, "%s: not a safetensors file: the header says it has %llu bytes; at most %d are allowed",
-                    path, (unsigned long long)length, MAX_HEADER);
+        return fail(e, SP_FORMAT,
+                    "%s: not a safetensors file: the header says it has %llu bytes; at most %d are allowed", path,
+                    (unsigned long long)length, MAX_HEADER);
     if (length > m->bytes - 8)
-        return fail(e, SP_FORMAT, "%s: the header says it has %llu bytes, the file has %zu: truncated? fetch it again", path,
-                    (unsigned long long)length, m->bytes);
+        return fail(e, SP_FORMAT, "%s: the header says it has %llu bytes, the file has %zu: truncated? fetch it again",
+                    path, (unsigned long long)length, m->bytes);
     if (!length || m->data[8] != '{')
         return fail(e, SP_FORMAT, "%s: the header does not begin with '{': not a safetensors file", path);
     const unsigned char *data = m->data + 8 + length;
@@ -120,7 +123,7 @@ bool safetensors_read(Weights *w, const Map *m, const char *path, Error *e)
     return weights_add_all(w, entries, n, e);
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 typedef struct Declared {
     const char *name;
@@ -166,7 +169,8 @@ bool safetensors_meta(SafetensorsOut *s, const char *key, const char *value, Err
 {
     size_t n = (size_t)text_index_count(s->meta_keys);
     if (s->begun || text_index_find(s->meta_keys, text_of(key)) >= 0)
-        return fail(e, SP_USAGE, "%s: metadata %s: %s", s->path, key, s->begun ? "comes after the data" : "is given twice");
+        return fail(e, SP_USAGE, "%s: metadata %s: %s", s->path, key,
+                    s->begun ? "comes after the data" : "is given twice");
     const char **grown = arena_grow(s->arena, s->meta_values, n, &s->meta_capacity, sizeof *grown, e);
     char *copy = grown ? arena_strndup(s->arena, value, strlen(value), e) : NULL;
     if (!copy || text_index_add(s->meta_keys, text_of(key), e) < 0)
@@ -197,7 +201,8 @@ bool safetensors_declare(SafetensorsOut *s, const char *name, DType type, int di
     if (number < 0)
         return false;
     Declared *t = &s->tensors[s->count++];
-    *t = (Declared){.name = text_index_at(s->names, number).p, .type = type, .dims = dims, .begin = s->bytes, .end = end};
+    *t = (Declared){
+        .name = text_index_at(s->names, number).p, .type = type, .dims = dims, .begin = s->bytes, .end = end};
     memcpy(t->shape, a.shape, sizeof t->shape);
     s->bytes = end;
     return true;

@@ -1,18 +1,19 @@
-/* weights/torch.c: what torch.save writes, as torch/serialization.py does: the zip archive (1.6 and later: data.pkl beside
- * data/<key>, one file a storage) and the legacy stream before it (pickles, then the storages in order).
+/* weights/torch.c: what torch.save writes, as torch/serialization.py does: the zip archive (1.6 and later: data.pkl
+ * beside data/<key>, one file a storage) and the legacy stream before it (pickles, then the storages in order).
  *
- * Names. A dictionary's tensors get its keys, nested ones joined by '.'; a pickled module's get what state_dict() would give:
- * its _parameters, its persistent _buffers, then its _modules; any other object is searched by attribute. A dictionary without a
- * tensor of its own that has a key state_dict, model_state_dict or model stands for that one's value, repeatedly. When every name
- * begins with "module." (DataParallel), that is cut off. */
+ * Names. A dictionary's tensors get its keys, nested ones joined by '.'; a pickled module's get what state_dict() would
+ * give: its _parameters, its persistent _buffers, then its _modules; any other object is searched by attribute. A
+ * dictionary without a tensor of its own that has a key state_dict, model_state_dict or model stands for that one's
+ * value, repeatedly. When every name begins with "module." (DataParallel), that is cut off. */
 #include "weights/pickle.h"
 #include "weights/zip.h"
 
 enum { MAX_DEPTH = 256, MAX_LOOKS = 10 * 1000 * 1000 };
 
-/* Memory for a file of n bytes: 32 MB + 10 n for the pickle's values, the archive's directory and the tensors found, in the scratch arena;
- * 56 MB + 18 n for these and the tensors of the model together, and what had to be unpacked or copied for them. A pickle can name one value
- * a thousand times and is packed a thousandfold, so all of it is counted, and a file that needs more is refused. Time: linear in that. */
+/* Memory for a file of n bytes: 32 MB + 10 n for the pickle's values, the archive's directory and the tensors found, in
+ * the scratch arena; 56 MB + 18 n for these and the tensors of the model together, and what had to be unpacked or
+ * copied for them. A pickle can name one value a thousand times and is packed a thousandfold, so all of it is counted,
+ * and a file that needs more is refused. Time: linear in that. */
 static size_t in_proportion(size_t n, size_t megabytes, size_t each)
 {
     return (megabytes << 20) + each * MIN(n, SIZE_MAX / 32);
@@ -36,11 +37,13 @@ typedef struct Torch {
     size_t count, capacity;
     char *name; /* of the value being looked at */
     size_t name_capacity;
-    size_t looks;              /* at values: a small pickle can hang one list into another a thousandfold, again and again */
+    /* at values: a small pickle can hang one list into another a thousandfold, again and again */
+    size_t looks;
     size_t file_bytes, before; /* of the file; of w's arena before it */
 } Torch;
 
-enum { TENSOR_COST = sizeof(Array) + 100 }; /* of a tensor in w, which follows later: its Array and its entry of the index */
+/* of a tensor in w, which follows later: its Array and its entry of the index */
+enum { TENSOR_COST = sizeof(Array) + 100 };
 
 /* What may still be unpacked or copied. */
 static size_t room_left(const Torch *t)
@@ -50,15 +53,16 @@ static size_t room_left(const Torch *t)
     return used < limit ? limit - used : 0;
 }
 
-/* ---- storages ------------------------------------------------------------------------------------------------------- */
+/* ---- storages -------------------------------------------------------------------------------- */
 
 static const struct {
     const char *storage, *dtype;
     DType type;
-} TORCH_TYPES[] = {{"FloatStorage", "float32", F32},      {"DoubleStorage", "float64", F64}, {"HalfStorage", "float16", F16},
-                   {"BFloat16Storage", "bfloat16", BF16}, {"LongStorage", "int64", I64},     {"IntStorage", "int32", I32},
-                   {"ShortStorage", "int16", I16},        {"CharStorage", "int8", I8},       {"ByteStorage", "uint8", U8},
-                   {"BoolStorage", "bool", BOOL8}};
+} TORCH_TYPES[] = {{"FloatStorage", "float32", F32}, {"DoubleStorage", "float64", F64},
+                   {"HalfStorage", "float16", F16},  {"BFloat16Storage", "bfloat16", BF16},
+                   {"LongStorage", "int64", I64},    {"IntStorage", "int32", I32},
+                   {"ShortStorage", "int16", I16},   {"CharStorage", "int8", I8},
+                   {"ByteStorage", "uint8", U8},     {"BoolStorage", "bool", BOOL8}};
 
 static bool type_of(const Value *global, DType *type)
 {
@@ -110,7 +114,7 @@ static bool storage_find(Torch *t, Text key, Storage *out)
     return out->data != NULL;
 }
 
-/* ---- tensors -------------------------------------------------------------------------------------------------------- */
+/* ---- tensors --------------------------------------------------------------------------------- */
 
 /* Copies a strided view into the arena, in C order. */
 static bool make_contiguous(Torch *t, Array *a, const unsigned char *from, const int64_t *stride, size_t bytes)
@@ -169,8 +173,8 @@ static bool add_tensor(Torch *t, const Value *args, const Value *dtype, Text nam
         !lengths(plain_tuple(value_item(args, 2)), a.shape, &dims) ||
         !lengths(plain_tuple(value_item(args, 3)), stride, &strides) || dims != strides)
         return fail(t->e, SP_FORMAT,
-                    "%s: tensor %.*s: its storage, offset, size (at most %d dimensions) or strides are not ones", t->path,
-                    NAME(name), MAX_DIMS);
+                    "%s: tensor %.*s: its storage, offset, size (at most %d dimensions) or strides are not ones",
+                    t->path, NAME(name), MAX_DIMS);
     if (!type_of(dtype ? dtype : class, &a.type))
         return fail(t->e, SP_UNSUPPORTED, "%s: tensor %.*s: type %.*s is not one that is read", t->path, NAME(name),
                     NAME((dtype ? dtype : class)->name));
@@ -181,7 +185,8 @@ static bool add_tensor(Torch *t, const Value *args, const Value *dtype, Text nam
     /* old views: (key, offset, length) within the storage */
     const Value *view = value_item(storage->class, 5);
     int64_t shift = 0;
-    if (view && view->type == V_TUPLE && (!integer(value_item(view, 1), &shift) || shift < 0 || offset > INT64_MAX - shift))
+    if (view && view->type == V_TUPLE &&
+        (!integer(value_item(view, 1), &shift) || shift < 0 || offset > INT64_MAX - shift))
         return fail(t->e, SP_FORMAT, "%s: tensor %.*s: its storage is a view that is not one", t->path, NAME(name));
     offset += shift;
     int64_t room = (int64_t)MIN(s.bytes / dtype_bytes(a.type), (uint64_t)INT64_MAX), last = offset, dense = 1;
@@ -196,8 +201,8 @@ static bool add_tensor(Torch *t, const Value *args, const Value *dtype, Text nam
             last += stride[d] * (a.shape[d] - 1);
     }
     if (!inside)
-        return fail(t->e, SP_FORMAT, "%s: tensor %.*s: reaches beyond its storage of %lld elements", t->path, NAME(name),
-                    (long long)room);
+        return fail(t->e, SP_FORMAT, "%s: tensor %.*s: reaches beyond its storage of %lld elements", t->path,
+                    NAME(name), (long long)room);
     a.data = a.count ? s.data + (size_t)offset * dtype_bytes(a.type) : s.data;
     if (a.count && !contiguous && !make_contiguous(t, &a, a.data, stride, bytes))
         return false;
@@ -243,7 +248,7 @@ static const Value *tensor_args(const Value *v, const Value **dtype)
     return NULL;
 }
 
-/* ---- the search ------------------------------------------------------------------------------------------------------ */
+/* ---- the search ------------------------------------------------------------------------------ */
 
 static bool is_dict(const Value *v)
 {
@@ -324,7 +329,8 @@ static bool walk_dict(Torch *t, const Value *dict, const Value *except, size_t n
     }
     for (size_t i = 0; i + 1 < dict->count; i += 2) {
         Value *key = dict->items[i];
-        if (!(key->type == V_TEXT && set_holds(t, except, key->text)) && !walk_child(t, key, dict->items[i + 1], n, depth))
+        if (!(key->type == V_TEXT && set_holds(t, except, key->text)) &&
+            !walk_child(t, key, dict->items[i + 1], n, depth))
             return false;
     }
     return true;
@@ -384,8 +390,8 @@ static Value *unwrap(Value *v)
                 return v;
         for (size_t i = 0; i < COUNT(KEYS) && !inner; i++)
             for (size_t j = 0; j + 1 < v->count && !inner; j += 2)
-                if (v->items[j]->type == V_TEXT && text_is(v->items[j]->text, KEYS[i]) && v->items[j + 1]->type >= V_DICT &&
-                    v->items[j + 1]->type != V_GLOBAL)
+                if (v->items[j]->type == V_TEXT && text_is(v->items[j]->text, KEYS[i]) &&
+                    v->items[j + 1]->type >= V_DICT && v->items[j + 1]->type != V_GLOBAL)
                     inner = v->items[j + 1];
         if (!inner)
             return v;
@@ -419,7 +425,7 @@ static bool collect(Torch *t, Value *root)
     return weights_add_all(t->w, list, t->count, t->e);
 }
 
-/* ---- the two containers ----------------------------------------------------------------------------------------------- */
+/* ---- the two containers ---------------------------------------------------------------------- */
 
 static bool read_zip(Torch *t, const Map *m)
 {
@@ -466,7 +472,8 @@ static bool read_storages(Torch *t, const Pickle *object, const Value *keys, Tex
         if (!storage_id(object->persistent[i], &class, &key, &length))
             continue; /* a class with its source text */
         if (!type_of(class, &type))
-            return fail(t->e, SP_UNSUPPORTED, "%s: a storage of type %.*s, which is not read", t->path, NAME(class->name));
+            return fail(t->e, SP_UNSUPPORTED, "%s: a storage of type %.*s, which is not read", t->path,
+                        NAME(class->name));
         if ((n = text_index_add(known, key, t->e)) < 0)
             return false;
         types[n] = type;

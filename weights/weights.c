@@ -60,8 +60,8 @@ static const char *unread_format(Text name)
 
 static bool open_file(Weights *w, const char *path, bool index_allowed, Error *e);
 
-/* model.safetensors.index.json: {"weight_map": {tensor: file beside the index}}. Every mapped tensor must be in its file.
- * Memory: what json_parse takes of the index, and what each file takes. Time: linear, each file is read once. */
+/* model.safetensors.index.json: {"weight_map": {tensor: file beside the index}}. Every mapped tensor must be in its
+ * file. Memory: what json_parse takes of the index, and what each file takes. Time: linear, each file is read once. */
 static bool index_read(Weights *w, const Map *m, const char *path, Error *e)
 {
     if (m->bytes > MAX_INDEX_BYTES)
@@ -114,12 +114,14 @@ static bool open_file(Weights *w, const char *path, bool index_allowed, Error *e
     if (m->bytes >= 4 && !memcmp(m->data, "PK\3\4", 4))
         return torch_zip_read(w, m, name, e);
     size_t frame = m->bytes > 2 && m->data[2] == 0x95 ? 9 : 0; /* protocols 4 and 5 frame what they write */
-    if (m->bytes >= 2 + frame + sizeof LEGACY && m->data[0] == 0x80 && !memcmp(m->data + 2 + frame, LEGACY, sizeof LEGACY))
+    if (m->bytes >= 2 + frame + sizeof LEGACY && m->data[0] == 0x80 &&
+        !memcmp(m->data + 2 + frame, LEGACY, sizeof LEGACY))
         return torch_legacy_read(w, m, name, e);
     if (m->bytes >= 9 && m->data[8] == '{' && !little(m->data + 4, 4)) /* no text has four zeros there */
         return safetensors_read(w, m, name, e);
     if (m->bytes >= 1 && (m->data[0] == '{' || m->data[0] == '\n' || m->data[0] == ' '))
-        return index_allowed ? index_read(w, m, name, e) : fail(e, SP_FORMAT, "%s: an index where weights are due", name);
+        return index_allowed ? index_read(w, m, name, e)
+                             : fail(e, SP_FORMAT, "%s: an index where weights are due", name);
     if (m->bytes >= 6 && !memcmp(m->data, "\x93NUMPY", 6))
         return fail(e, SP_FORMAT, "%s: a NumPy array, not a model's weights", name);
     if (m->bytes >= 2 && m->data[0] == 0x80 && m->data[1] <= 5)
@@ -147,8 +149,8 @@ static void no_weights(const char *folder, Arena *a, Error *e)
         bool shard = strstr(entry[i].name, "-of-") && (text_ends(name, ".bin") || text_ends(name, ".safetensors"));
         if (shard) {
             fail(e, SP_IO,
-                 "%s: holds %s, a part of the weights, but not their index (%s.index.json); fetch the whole folder", folder,
-                 entry[i].name, text_ends(name, ".bin") ? "pytorch_model.bin" : "model.safetensors");
+                 "%s: holds %s, a part of the weights, but not their index (%s.index.json); fetch the whole folder",
+                 folder, entry[i].name, text_ends(name, ".bin") ? "pytorch_model.bin" : "model.safetensors");
             return;
         }
     }
@@ -261,7 +263,7 @@ const Array *weights_need_shape(const Weights *w, Error *e, const char *name, in
     if (same)
         return a;
     char has[SHAPE_TEXT], needs[SHAPE_TEXT];
-    fail(e, SP_SHAPE, "%s: tensor %s: has shape %s, needs %s", a->file, name, shape_text(a->dims, a->shape, has, sizeof has),
-         shape_text(dims, shape, needs, sizeof needs));
+    fail(e, SP_SHAPE, "%s: tensor %s: has shape %s, needs %s", a->file, name,
+         shape_text(a->dims, a->shape, has, sizeof has), shape_text(dims, shape, needs, sizeof needs));
     return NULL;
 }

@@ -29,23 +29,25 @@ bool array_is_integer(const Array *a);
 /* The tensors of a model: one file or several. Opening maps; reading converts. */
 typedef struct Weights Weights;
 /* PATH is a .safetensors file, a model.safetensors.index.json, a torch file (.pth, .pt, .bin: zip archive or the legacy
- * stream; a pickled module is searched for tensors, names joined by '.'), or a folder holding model.safetensors, its index, or
- * pytorch_model.bin. The kind is told by content, not by name. */
-Weights *weights_open(const char *path, Arena *a, Error *e);   /* maps the files */
-Weights *weights_read(const char *path, Arena *a, Error *e);   /* reads them into the arena: for what is copied from them */
+ * stream; a pickled module is searched for tensors, names joined by '.'), or a folder holding model.safetensors, its
+ * index, or pytorch_model.bin. The kind is told by content, not by name. */
+Weights *weights_open(const char *path, Arena *a, Error *e); /* maps the files */
+/* reads them into the arena: for what is copied from them */
+Weights *weights_read(const char *path, Arena *a, Error *e);
 void weights_close(Weights *w);                                /* unmaps; arena memory goes with the arena */
 const Array *weights_find(const Weights *w, const char *name); /* NULL when absent */
 size_t weights_count(const Weights *w);
 const Array *weights_at(const Weights *w, size_t i); /* in file order */
 const char *weights_path(const Weights *w);
-/* The tensor `name` with exactly this shape (dims numbers follow; -1 takes any length), or NULL and "file: tensor name: has
- * shape [..], needs [..]". */
+/* The tensor `name` with exactly this shape (dims numbers follow; -1 takes any length), or NULL and "file: tensor name:
+ * has shape [..], needs [..]". */
 #define weights_need(w, e, name, dims, ...) weights_need_shape((w), (e), (name), (dims), (const int64_t[]){__VA_ARGS__})
 const Array *weights_need_shape(const Weights *w, Error *e, const char *name, int dims, const int64_t *shape);
 /* The string map under "__metadata__" of a safetensors file, or NULL. */
 const Json *weights_metadata(const Weights *w);
 
-/* Writing safetensors: declare every tensor, then give the bytes in the same order. Bytes are the same for the same input. */
+/* Writing safetensors: declare every tensor, then give the bytes in the same order. Bytes are the same for the same
+ * input. */
 typedef struct SafetensorsOut SafetensorsOut;
 SafetensorsOut *safetensors_open(const char *path, const Heap *heap, Error *e);
 bool safetensors_meta(SafetensorsOut *s, const char *key, const char *value, Error *e);
@@ -56,8 +58,8 @@ bool safetensors_commit(SafetensorsOut *s, Error *e); /* frees s; fails unless e
 Out *safetensors_finish(SafetensorsOut *s, Error *e); /* as npy_finish */
 void safetensors_discard(SafetensorsOut *s);
 
-/* .npy, versions 1 to 3, little-endian; f2 f4 f8 i1 i2 i4 i8 u1 b1. An array in Fortran order is copied into the arena in C order. Objects are
- * refused. */
+/* .npy, versions 1 to 3, little-endian; f2 f4 f8 i1 i2 i4 i8 u1 b1. An array in Fortran order is copied into the arena
+ * in C order. Objects are refused. */
 typedef struct Npy {
     Array array;
     Map map;
@@ -73,7 +75,8 @@ NpyOut *npy_create(const char *path, DType type, int dims, const int64_t *shape,
 bool npy_data(NpyOut *n, const void *data, size_t bytes, Error *e);
 bool npy_rows(NpyOut *n, int64_t rows, Error *e); /* before the commit: fewer rows than declared; a plain file only */
 bool npy_commit(NpyOut *n, Error *e);
-Out *npy_finish(NpyOut *n, Error *e); /* frees n and gives its file to be committed with others (out_commit_set), or NULL */
+/* frees n and gives its file to be committed with others (out_commit_set), or NULL */
+Out *npy_finish(NpyOut *n, Error *e);
 void npy_discard(NpyOut *n);
 bool npy_write_f32(const char *path, int dims, const int64_t *shape, const float *data, const Heap *heap, Error *e);
 

@@ -42,7 +42,8 @@ static bool find_directory(const Zip *z, Directory *d, Error *e)
         const unsigned char *wide = bytes_at(m, little(locator + 8, 8), 56);
         if (!wide || little(wide, 4) != END64)
             return bad(z, e, "its zip64 directory is not where it says");
-        *d = (Directory){.entries = little(wide + 32, 8), .bytes = little(wide + 40, 8), .offset = little(wide + 48, 8)};
+        *d =
+            (Directory){.entries = little(wide + 32, 8), .bytes = little(wide + 40, 8), .offset = little(wide + 48, 8)};
     }
     if (!bytes_at(m, d->offset, d->bytes) || d->entries > d->bytes / 46)
         return bad(z, e, "its directory lies outside the file: truncated?");
@@ -163,8 +164,8 @@ const unsigned char *zip_bytes(Zip *z, ZipEntry *entry, Arena *a, Error *e)
     if (entry->method == 8) {
         unsigned char *out = NULL;
         if (entry->bytes / 1032 > entry->packed || entry->bytes >= z->room) /* deflate's best is 1032 to 1 */
-            fail(e, SP_FORMAT, "%s: zip archive: %.*s claims to unpack to %llu bytes from %llu", z->path, NAME(entry->name),
-                 (unsigned long long)entry->bytes, (unsigned long long)entry->packed);
+            fail(e, SP_FORMAT, "%s: zip archive: %.*s claims to unpack to %llu bytes from %llu", z->path,
+                 NAME(entry->name), (unsigned long long)entry->bytes, (unsigned long long)entry->packed);
         else if ((out = NEW(a, unsigned char, entry->bytes + 1, e)) && !unpack(data, entry, out))
             fail(e, SP_FORMAT, "%s: zip archive: %.*s does not unpack", z->path, NAME(entry->name));
         if (e->code)

@@ -1,5 +1,5 @@
-/* bench/ladder/ladder.c: checks and times the steps of a ladder. Usage: NAME [--check | --rounds N] [STEP ...]; STEP is how a step's
- * file begins ("03"). */
+/* bench/ladder/ladder.c: checks and times the steps of a ladder. Usage: NAME [--check | --rounds N] [STEP ...]; STEP is
+ * how a step's file begins ("03"). */
 #include "bench/ladder/ladder.h"
 
 #include <math.h>
@@ -170,13 +170,14 @@ static bool print_table(Row *rows, int count, const Work *w, double gflops, doub
     }
     printf("\n%s: ", w->name);
     if (bandwidth) {
-        printf("%.4g MB are to be moved, %.1f GB/s can be read from what holds them; %.4g ms at best\n\n", w->bytes / 1e6,
-               gbs, memory * 1e3);
+        printf("%.4g MB are to be moved, %.1f GB/s can be read from what holds them; %.4g ms at best\n\n",
+               w->bytes / 1e6, gbs, memory * 1e3);
     } else {
-        printf("%.4g million operations, peak %.1f GFLOP/s; %.4g ms at best\n\n", w->flops / 1e6, gflops, compute * 1e3);
+        printf("%.4g million operations, peak %.1f GFLOP/s; %.4g ms at best\n\n", w->flops / 1e6, gflops,
+               compute * 1e3);
     }
-    printf("| %-18s | %-*s | %9s | %9s | %8s | %8s | %7s | %7s |\n|---|---|---:|---:|---:|---:|---:|---:|\n", "file", wide,
-           "step", "ms", "median", bandwidth ? "GB/s" : "GFLOP/s", "of peak", "gain", "error");
+    printf("| %-18s | %-*s | %9s | %9s | %8s | %8s | %7s | %7s |\n|---|---|---:|---:|---:|---:|---:|---:|\n", "file",
+           wide, "step", "ms", "median", bandwidth ? "GB/s" : "GFLOP/s", "of peak", "gain", "error");
     double before = 0;
     for (int i = 0; i < count; i++) {
         Row *r = &rows[i];
@@ -220,8 +221,8 @@ static bool measure(int shape, int rounds, Row *rows, int count, const float *me
     for (int round = 0; round < rounds; round++) {
         gflops = fmax(gflops, peak_gflops(kernels->level, "f32", NULL, 0.03));
         if (w.bytes > 0) {
-            gbs =
-                fmax(gbs, peak_read_gbs(kernels->level, memory, (size_t)fmin(fmax(w.lives, 32768), READ_BYTES), NULL, 0.03));
+            gbs = fmax(
+                gbs, peak_read_gbs(kernels->level, memory, (size_t)fmin(fmax(w.lives, 32768), READ_BYTES), NULL, 0.03));
         }
         for (int i = 0; i < count; i++) {
             sample(&rows[i], c);
@@ -230,7 +231,8 @@ static bool measure(int shape, int rounds, Row *rows, int count, const float *me
     return print_table(rows, count, &w, gflops, gbs);
 }
 
-/* Rows for the steps whose names begin with one of `asked`, or for all where none is; Sapor's, the last, always. Returns how many. */
+/* Rows for the steps whose names begin with one of `asked`, or for all where none is; Sapor's, the last, always.
+ * Returns how many. */
 static int find_steps(Row *rows, int count_asked, char **asked)
 {
     int count = 0;

@@ -1,11 +1,13 @@
-/* bench/ladder/ladder.h: a kernel from its definition to Sapor's own, one file a step. `make ladder KERNEL=gemm` builds a folder of steps
- * for this machine (-march=native), holds each against a reference in double precision, times them in turn and prints a table.
+/* bench/ladder/ladder.h: a kernel from its definition to Sapor's own, one file a step. `make ladder KERNEL=gemm` builds
+ * a folder of steps for this machine (-march=native), holds each against a reference in double precision, times them in
+ * turn and prints a table.
  *
  * docs/kernels/README.md says how to read the table.
  *
- * A folder has case.h (the kernel's inputs and outputs: struct Case, the one argument of every step), main.c (shapes, reference, and
- * Sapor's kernel as the last step), and NN-name.c, the steps in order. A new file is found by itself. A step is plain C, or speaks the
- * vectors of kernels/cpu/vec.h, which are those of GCC and clang; a line "// flags: ..." in it adds compiler flags. */
+ * A folder has case.h (the kernel's inputs and outputs: struct Case, the one argument of every step), main.c (shapes,
+ * reference, and Sapor's kernel as the last step), and NN-name.c, the steps in order. A new file is found by itself. A
+ * step is plain C, or speaks the vectors of kernels/cpu/vec.h, which are those of GCC and clang; a line "// flags: ..."
+ * in it adds compiler flags. */
 #ifndef SAPOR_LADDER_H
 #define SAPOR_LADDER_H
 
@@ -28,13 +30,14 @@ typedef struct Step {
 } Step;
 
 /* At the end of a step's file. The linker gathers the steps, in the order of their files. */
-#define LADDER_STEP(what, prepare, run, aside)                                                                              \
-    static const Step ladder_step = {__FILE__, what, prepare, run, aside};                                                  \
+#define LADDER_STEP(what, prepare, run, aside)                                                                         \
+    static const Step ladder_step = {__FILE__, what, prepare, run, aside};                                             \
     static const Step *const ladder_place __attribute__((used, section("ladder_steps"))) = &ladder_step;
 #define STEP(what, prepare, run)  LADDER_STEP(what, prepare, run, false)
 #define ASIDE(what, prepare, run) LADDER_STEP(what, prepare, run, true)
 
-/* What one run of a shape is: its bound is the larger of flops / peak and bytes / the bandwidth of what holds `lives` bytes. */
+/* What one run of a shape is: its bound is the larger of flops / peak and bytes / the bandwidth of what holds `lives`
+ * bytes. */
 typedef struct Work {
     char name[64];
     double flops, bytes, lives;
@@ -47,18 +50,21 @@ typedef struct Ladder {
     Case *(*make)(int shape, Work *work);
     void (*reset)(
         Case *); /* before a step is prepared and checked: outputs become NaN, what is updated in place starts anew */
-    /* The largest difference from what was expected, as a share of the largest number expected; NaN or infinity if anything is wrong */
+    /* The largest difference from what was expected, as a share of the largest number expected; NaN or infinity if
+     * anything is wrong */
     double (*error)(const Case *);
 } Ladder;
 extern const Ladder ladder; /* main.c's */
 
-/* For main.c. Memory is 64-byte aligned, zeroed, and taken back after the shape; the program ends where there is none. */
+/* For main.c. Memory is 64-byte aligned, zeroed, and taken back after the shape; the program ends where there is
+ * none. */
 void *ladder_room(size_t count, size_t size);
 float *ladder_numbers(size_t n); /* uniform in [-1, 1), others at each call */
 double ladder_difference(const float *x, const double *expected, size_t n);
 Arena *ladder_arena(void);           /* what ladder_room takes from */
 const Kernels *ladder_kernels(void); /* Sapor's, of this machine */
-/* C[M,N] = or += alpha A[M,K] times a B that gemm_pack has packed, by Sapor's kernel: for the ladders of what stands on products */
+/* C[M,N] = or += alpha A[M,K] times a B that gemm_pack has packed, by Sapor's kernel: for the ladders of what stands on
+ * products */
 void ladder_product(const Run *run, int64_t M, int64_t N, int64_t K, float alpha, const float *A, int64_t lda,
                     const float *packed, float *C, int64_t ldc, bool adds);
 

@@ -4,7 +4,8 @@
 
 #include "extractors/media/media.h"
 
-/* A decoder gets bytes that begin with its format's mark. It leaves RGB pixels in the arena, or fails with one line that begins with name. */
+/* A decoder gets bytes that begin with its format's mark. It leaves RGB pixels in the arena, or fails with one line
+ * that begins with name. */
 typedef bool ImageDecoder(Image *im, Text bytes, const char *name, int64_t max_pixels, Arena *a, Error *e);
 ImageDecoder decode_jpeg, decode_png, decode_webp, decode_stb;
 

@@ -1,16 +1,18 @@
-/* extractors/media/image.c: from the bytes of a picture to RGB, and from RGB to the tensor that an encoder reads. The formats are in
- * image_jpeg.c, image_png.c, image_webp.c; the resampling is in resize.c.
+/* extractors/media/image.c: from the bytes of a picture to RGB, and from RGB to the tensor that an encoder reads. The
+ * formats are in image_jpeg.c, image_png.c, image_webp.c; the resampling is in resize.c.
  *
- * Pillow is the reference for what a damaged picture is, too: truncated data is refused, a PNG that lacks only its end or a JPEG with
- * garbage behind it is read. Stricter than Pillow: a palette PNG whose palette is missing or misshapen; what takes time or memory out of
- * proportion: sides of more than a million, 16-bit PNGs of more than 716 MB of samples, JPEGs of more than 100 scans or whose coefficients
- * take too much. Milder: all of a PNG but its palette and pixels is skipped. GIF, BMP, TIFF and AVIF are not read at all. */
+ * Pillow is the reference for what a damaged picture is, too: truncated data is refused, a PNG that lacks only its end
+ * or a JPEG with garbage behind it is read. Stricter than Pillow: a palette PNG whose palette is missing or misshapen;
+ * what takes time or memory out of proportion: sides of more than a million, 16-bit PNGs of more than 716 MB of
+ * samples, JPEGs of more than 100 scans or whose coefficients take too much. Milder: all of a PNG but its palette and
+ * pixels is skipped. GIF, BMP, TIFF and AVIF are not read at all. */
 #include "extractors/media/decode.h"
 
 #include <math.h>
 
-/* Pillow refuses pictures of more than twice its MAX_IMAGE_PIXELS (1 GiB / 4 / 3); libpng by itself those with a side of more than a million,
- * which Pillow reads. What a decoder takes beside the pixels, 3 bytes each, is stated in its own file. */
+/* Pillow refuses pictures of more than twice its MAX_IMAGE_PIXELS (1 GiB / 4 / 3); libpng by itself those with a side
+ * of more than a million, which Pillow reads. What a decoder takes beside the pixels, 3 bytes each, is stated in its
+ * own file. */
 enum { PILLOW_MAX_PIXELS = 178956970, MAX_SIDE = 1000000 };
 
 bool image_room(Image *im, int64_t width, int64_t height, const char *name, int64_t max_pixels, Arena *a, Error *e)
@@ -53,7 +55,8 @@ bool image_open(Image *im, const char *path, Arena *a, Error *e)
     return ok;
 }
 
-bool image_crop(Image *out, const Image *in, int64_t left, int64_t top, int64_t width, int64_t height, Arena *a, Error *e)
+bool image_crop(Image *out, const Image *in, int64_t left, int64_t top, int64_t width, int64_t height, Arena *a,
+                Error *e)
 {
     if (!image_room(out, width, height, "crop", 0, a, e))
         return false;
@@ -64,8 +67,8 @@ bool image_crop(Image *out, const Image *in, int64_t left, int64_t top, int64_t 
     return true;
 }
 
-/* Where a centre crop of `crop` begins in `size`; negative where the picture is smaller and black is put around it. torchvision
- * rounds the half to even, Hugging Face's processors round down. */
+/* Where a centre crop of `crop` begins in `size`; negative where the picture is smaller and black is put around it.
+ * torchvision rounds the half to even, Hugging Face's processors round down. */
 static int64_t crop_start(int64_t size, int64_t crop, CropRounding rounding)
 {
     int64_t room = size - crop;
@@ -78,8 +81,8 @@ bool image_fit(Image *out, const Image *im, const Preset *p, Arena *a, Error *e)
 {
     int64_t W = p->width, H = p->height, left = 0, top = 0, full_w = W, full_h = H;
     if (W <= 0 || H <= 0 || (p->fit == FIT_SHORT_SIDE && (p->resize <= 0 || p->resize > INT32_MAX)))
-        return fail(e, SP_USAGE, "a picture cannot be resized to %lld x %lld (short side %lld)", (long long)W, (long long)H,
-                    (long long)p->resize);
+        return fail(e, SP_USAGE, "a picture cannot be resized to %lld x %lld (short side %lld)", (long long)W,
+                    (long long)H, (long long)p->resize);
     if (p->fit == FIT_SHORT_SIDE) { /* int(size * long / short) as torchvision and Hugging Face */
         int64_t brief = MIN(im->width, im->height), extent = MAX(im->width, im->height);
         int64_t longer = (int64_t)((double)(p->resize * extent) / (double)brief);

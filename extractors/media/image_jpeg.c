@@ -1,5 +1,5 @@
-/* extractors/media/image_jpeg.c: JPEG by libjpeg-turbo with its defaults (islow DCT, fancy upsampling, block smoothing), which are Pillow's;
- * baseline and progressive, grey, RGB, YCbCr, CMYK and YCCK. */
+/* extractors/media/image_jpeg.c: JPEG by libjpeg-turbo with its defaults (islow DCT, fancy upsampling, block
+ * smoothing), which are Pillow's; baseline and progressive, grey, RGB, YCbCr, CMYK and YCCK. */
 #include "extractors/media/decode.h"
 
 #ifdef HAVE_JPEG
@@ -9,10 +9,11 @@
 #include <jpeglib.h>
 #include <jerror.h>
 
-/* Bounds. A file of one scan is decoded row by row: 3 bytes a pixel for the result, and some rows. One of several scans (progressive, or not
- * interleaved) is kept whole, 2 bytes a coefficient: at most 64 MB, 3 bytes a pixel and 20 bytes a byte of the file together, which all
- * pictures of halved colours (4:2:0) keep. Each scan goes over all coefficients, however short it is: at most 100 of them, where encoders
- * write about ten, and at most so many that all together go over WORK blocks of 64. */
+/* Bounds. A file of one scan is decoded row by row: 3 bytes a pixel for the result, and some rows. One of several scans
+ * (progressive, or not interleaved) is kept whole, 2 bytes a coefficient: at most 64 MB, 3 bytes a pixel and 20 bytes a
+ * byte of the file together, which all pictures of halved colours (4:2:0) keep. Each scan goes over all coefficients,
+ * however short it is: at most 100 of them, where encoders write about ten, and at most so many that all together go
+ * over WORK blocks of 64. */
 enum { MAX_SCANS = 100, MEMORY = 64 << 20, MEMORY_A_BYTE = 20 };
 static const double WORK = 2e8;
 
@@ -66,7 +67,7 @@ static void count_scans(j_common_ptr jpeg)
     if (d->input_scan_number <= most)
         return;
     Failure *f = (Failure *)jpeg->err;
-    snprintf(f->message, sizeof(f->message), "it has more than %d scans", most);
+    snprintf(f->message, sizeof f->message, "it has more than %d scans", most);
     longjmp(f->jump, 1);
 }
 
@@ -76,7 +77,8 @@ static inline unsigned char over_255(int a, int b) /* a b / 255, rounded as Pill
     return (unsigned char)(((t >> 8) + t) >> 8);
 }
 
-/* One row as libjpeg gives it to RGB. Four channels are inverted CMYK, as Adobe writes them and Pillow assumes for all. */
+/* One row as libjpeg gives it to RGB. Four channels are inverted CMYK, as Adobe writes them and Pillow assumes for
+ * all. */
 static void row_to_rgb(const unsigned char *in, int channels, int64_t n, unsigned char *out)
 {
     for (int64_t i = 0; i < n; i++, in += channels, out += 3)
@@ -109,8 +111,8 @@ bool decode_jpeg(Image *im, Text bytes, const char *name, int64_t max_pixels, Ar
     if (setjmp(failure.jump)) { /* nothing that changes after this line is read here, except through `jpeg` */
         jpeg_destroy_decompress(&jpeg);
         if (failure.manager.msg_code == JERR_NO_BACKING_STORE)
-            return fail(e, SP_FORMAT, "%s: JPEG of several scans is too large for its %zu bytes; save it without them", name,
-                        bytes.n);
+            return fail(e, SP_FORMAT, "%s: JPEG of several scans is too large for its %zu bytes; save it without them",
+                        name, bytes.n);
         return failure.manager.msg_code == JERR_INPUT_EOF
                    ? fail(e, SP_FORMAT, "%s: JPEG is truncated after %zu bytes; fetch the file again", name, bytes.n)
                    : fail(e, SP_FORMAT, "%s: damaged JPEG: %s", name, failure.message);

@@ -1,13 +1,15 @@
-/* extractors/media/image_png.c: PNG by libpng, to the pixels that Pillow's convert("RGB") gives: alpha and tRNS are dropped without blending,
- * no gamma, 16-bit colour keeps its high byte, 16-bit grey is clipped at 255, grey of 1, 2, 4 bits is stretched. */
+/* extractors/media/image_png.c: PNG by libpng, to the pixels that Pillow's convert("RGB") gives: alpha and tRNS are
+ * dropped without blending, no gamma, 16-bit colour keeps its high byte, 16-bit grey is clipped at 255, grey of 1, 2, 4
+ * bits is stretched. */
 #include "extractors/media/decode.h"
 
 #ifdef HAVE_PNG
 #include <png.h>
 
-/* Bounds. Rows are decoded into the result, 3 bytes a pixel; libpng keeps two rows of at most 8 MB (a side has at most a million pixels). Of
- * the chunks only the header, the palette and the pixels are read: the others could inflate without end. All rows together, as they are in
- * the file, have at most ROWS bytes, as many as 8 bits with alpha of the most pixels that are read: the time follows from them. */
+/* Bounds. Rows are decoded into the result, 3 bytes a pixel; libpng keeps two rows of at most 8 MB (a side has at most
+ * a million pixels). Of the chunks only the header, the palette and the pixels are read: the others could inflate
+ * without end. All rows together, as they are in the file, have at most ROWS bytes, as many as 8 bits with alpha of the
+ * most pixels that are read: the time follows from them. */
 static const double ROWS = 4.0 * 178956970;
 
 typedef struct Reader {
@@ -18,7 +20,7 @@ typedef struct Reader {
 static void on_error(png_structp png, png_const_charp message)
 {
     Reader *r = png_get_error_ptr(png);
-    snprintf(r->message, sizeof(r->message), "%s", message);
+    snprintf(r->message, sizeof r->message, "%s", message);
     png_longjmp(png, 1);
 }
 
@@ -37,8 +39,8 @@ static void take(png_structp png, png_bytep to, size_t bytes)
     r->rest.n -= bytes;
 }
 
-/* One row as libpng leaves it at the beginning of its place to RGB, from its end: what is written has been read. wide: big-endian 16-bit
- * grey. */
+/* One row as libpng leaves it at the beginning of its place to RGB, from its end: what is written has been read. wide:
+ * big-endian 16-bit grey. */
 static void row_to_rgb(unsigned char *row, int64_t n, int type, bool wide, const unsigned char palette[256][3])
 {
     for (int64_t x = n - 1; x >= 0 && type == PNG_COLOR_TYPE_PALETTE; x--)

@@ -1,4 +1,5 @@
-/* extractors/media/image_stb.c: stb_image for builds without libjpeg or libpng (MINIMAL). Its JPEG pixels are near Pillow's, not equal. */
+/* extractors/media/image_stb.c: stb_image for builds without libjpeg or libpng (MINIMAL). Its JPEG pixels are near
+ * Pillow's, not equal. */
 #include "extractors/media/decode.h"
 
 #if !defined(HAVE_JPEG) || !defined(HAVE_PNG)
@@ -12,7 +13,8 @@
 #ifdef STB_HEADER
 #include <stdlib.h>
 
-/* The most that stb_image may ask for at once in this thread's call: small files that say or inflate to a lot end there. */
+/* The most that stb_image may ask for at once in this thread's call: small files that say or inflate to a lot end
+ * there. */
 static _Thread_local size_t most;
 
 /* Zeroed: before 2.28 a table that the file lacks was read as it lay in memory. */
@@ -39,12 +41,13 @@ static void *resize(void *p, size_t n)
 #include STB_HEADER
 #pragma GCC diagnostic pop
 
-/* Bounds. stb_image holds a picture whole and several times, with what its file inflates to: up to 20 bytes a pixel at once. So it gets
- * pictures of at most PIXELS, 33 million, and JPEGs of at most 100 scans, as each goes over all coefficients. */
+/* Bounds. stb_image holds a picture whole and several times, with what its file inflates to: up to 20 bytes a pixel at
+ * once. So it gets pictures of at most PIXELS, 33 million, and JPEGs of at most 100 scans, as each goes over all
+ * coefficients. */
 enum { PIXELS = 1 << 25, MAX_SCANS = 100 };
 
-/* stb_image before 2.28 writes behind a Huffman table of more than 256 codes; it takes one as a whole even where its segment ends
- * sooner. Walks the markers of a JPEG as stb_image does: NULL, or what is wrong. */
+/* stb_image before 2.28 writes behind a Huffman table of more than 256 codes; it takes one as a whole even where its
+ * segment ends sooner. Walks the markers of a JPEG as stb_image does: NULL, or what is wrong. */
 static const char *jpeg_problem(const stbi_uc *p, size_t n)
 {
     int scans = 0;
@@ -91,7 +94,8 @@ bool decode_stb(Image *im, Text bytes, const char *name, int64_t max_pixels, Are
     if (!image_room(im, width, height, name, max_pixels, a, e))
         return false;
     most +=
-        20 * (size_t)(im->width + 64) * (size_t)(im->height + 64); /* 16-bit RGBA, doubled as it grows; padded to blocks */
+        /* 16-bit RGBA, doubled as it grows; padded to blocks */
+        20 * (size_t)(im->width + 64) * (size_t)(im->height + 64);
     stbi_uc *pixels = stbi_load_from_memory(data, (int)bytes.n, &width, &height, &channels, 3);
     if (!pixels)
         return fail(e, SP_FORMAT, "%s: damaged picture: %s", name, stbi_failure_reason());
@@ -105,8 +109,8 @@ bool decode_stb(Image *im, Text bytes, const char *name, int64_t max_pixels, Are
 bool decode_stb(Image *im, Text bytes, const char *name, int64_t max_pixels, Arena *a, Error *e)
 {
     (void)im, (void)bytes, (void)max_pixels, (void)a;
-    return fail(e, SP_UNSUPPORTED, "%s: this build reads no such picture: it was made without libjpeg, libpng and stb_image",
-                name);
+    return fail(e, SP_UNSUPPORTED,
+                "%s: this build reads no such picture: it was made without libjpeg, libpng and stb_image", name);
 }
 
 #endif

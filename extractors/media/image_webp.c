@@ -1,12 +1,12 @@
-/* extractors/media/image_webp.c: WebP by libwebp with its defaults, which are Pillow's; alpha is dropped without blending. Of an animation the
- * first frame, as Pillow: where it does not cover the canvas, black. */
+/* extractors/media/image_webp.c: WebP by libwebp with its defaults, which are Pillow's; alpha is dropped without
+ * blending. Of an animation the first frame, as Pillow: where it does not cover the canvas, black. */
 #include "extractors/media/decode.h"
 
 #ifdef HAVE_WEBP
 #include <webp/decode.h>
 
-/* Bounds. A side has at most 16,383 pixels; lossy pictures take some rows beside the result, lossless ones and alpha 4 bytes a pixel. Of an
- * animation one frame is decoded; other chunks (ICC, EXIF, XMP) are not read. */
+/* Bounds. A side has at most 16,383 pixels; lossy pictures take some rows beside the result, lossless ones and alpha 4
+ * bytes a pixel. Of an animation one frame is decoded; other chunks (ICC, EXIF, XMP) are not read. */
 
 typedef struct Frame { /* what WebPDecodeRGBInto reads, and where on the canvas it goes */
     Text bytes;

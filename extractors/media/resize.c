@@ -1,5 +1,6 @@
-/* extractors/media/resize.c: Pillow's antialiased resampling for 8-bit RGB, to the last bit (libImaging/Resample.c): weights of a filter
- * stretched by the scale, computed in double, normalised, rounded to fixed point; two passes, each rounded to 8 bits. */
+/* extractors/media/resize.c: Pillow's antialiased resampling for 8-bit RGB, to the last bit (libImaging/Resample.c):
+ * weights of a filter stretched by the scale, computed in double, normalised, rounded to fixed point; two passes, each
+ * rounded to 8 bits. */
 #include "extractors/media/decode.h"
 
 #include <math.h>
@@ -22,7 +23,9 @@ typedef struct Axis {
     int64_t *start, *count;
     int32_t *weight;
     int32_t *
-        pairs; /* [n, size + 1]: of weights 2 j and 2 j + 1 the upper parts (>> HALF_BITS), 16 bits each, then the lower ones */
+        /* [n, size + 1]: of weights 2 j and 2 j + 1 the upper parts (>> HALF_BITS), 16 bits each, then the lower
+         * ones */
+        pairs;
 } Axis;
 
 static double triangle(double x)
@@ -40,8 +43,8 @@ static double cubic(double x) /* Keys's kernel with a = -0.5 */
     return x < 2.0 ? (((x - 5.0) * x + 8.0) * x - 4.0) * a : 0.0;
 }
 
-/* How many weights a table has at most: of a longer axis, a million pixels say, it would be larger than the picture, so that it is made for
- * a block of positions at a time. 8 bytes each. */
+/* How many weights a table has at most: of a longer axis, a million pixels say, it would be larger than the picture, so
+ * that it is made for a block of positions at a time. 8 bytes each. */
 enum { TABLE_MOST = 1 << 20 };
 
 static double stretch_of(const Stretch *s)
@@ -112,7 +115,8 @@ static bool axis_make(Axis *ax, const Stretch *s, Arena *a, Error *e)
         }
         for (int64_t j = 0; j < count; j += 2) {
             const int32_t *x = ax->weight + i * ax->size + j, y = j + 1 < count ? x[1] : 0, low = (1 << HALF_BITS) - 1;
-            ax->pairs[i * (ax->size + 1) + j] = (int32_t)((uint32_t)(y >> HALF_BITS) << 16 | (uint16_t)(x[0] >> HALF_BITS));
+            ax->pairs[i * (ax->size + 1) + j] =
+                (int32_t)((uint32_t)(y >> HALF_BITS) << 16 | (uint16_t)(x[0] >> HALF_BITS));
             ax->pairs[i * (ax->size + 1) + j + 1] = (y & low) << 16 | (x[0] & low);
         }
         ax->start[i] = start;
@@ -132,8 +136,8 @@ static inline unsigned char clip(int32_t sum)
     return (unsigned char)(v < 0 ? 0 : v > 255 ? 255 : v);
 }
 
-/* to[0 .. 15] = the sums for place i of 16 bytes at p, p + step, ... SSE2 multiplies 16 bits by 16 and adds pairs, so weights come as
- * pairs in two halves: the same whole numbers. */
+/* to[0 .. 15] = the sums for place i of 16 bytes at p, p + step, ... SSE2 multiplies 16 bits by 16 and adds pairs, so
+ * weights come as pairs in two halves: the same whole numbers. */
 static inline void weigh(const Axis *ax, int64_t i, const unsigned char *p, int64_t step, unsigned char *to)
 {
 #if defined(__SSE2__)
@@ -183,20 +187,20 @@ static void weigh_few(const Axis *ax, int64_t i, const unsigned char *p, int64_t
     }
 }
 
-/* to[j,r] = from[r,j], 16 x 16 bytes. Interleaving the halves of 16 rows moves each bit of a byte's address up by one: four times
- * swaps row and column. */
+/* to[j,r] = from[r,j], 16 x 16 bytes. Interleaving the halves of 16 rows moves each bit of a byte's address up by one:
+ * four times swaps row and column. */
 static void turn(const unsigned char *from, int64_t ld_from, unsigned char *to, int64_t ld_to)
 {
     Bytes a[SIDE], b[SIDE];
     UNROLL
     for (int r = 0; r < SIDE; r++)
         a[r] = *(const BytesAny *)(from + r * ld_from);
-#define INTERLEAVE(x, y)                                                                                                    \
-    UNROLL                                                                                                                  \
-    for (int r = 0; r < SIDE / 2; r++) {                                                                                    \
-        y[2 * r] = __builtin_shufflevector(x[r], x[r + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);         \
-        y[2 * r + 1] =                                                                                                      \
-            __builtin_shufflevector(x[r], x[r + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);          \
+#define INTERLEAVE(x, y)                                                                                               \
+    UNROLL                                                                                                             \
+    for (int r = 0; r < SIDE / 2; r++) {                                                                               \
+        y[2 * r] = __builtin_shufflevector(x[r], x[r + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);    \
+        y[2 * r + 1] =                                                                                                 \
+            __builtin_shufflevector(x[r], x[r + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);     \
     }
     INTERLEAVE(a, b)
     INTERLEAVE(b, a)
@@ -208,11 +212,12 @@ static void turn(const unsigned char *from, int64_t ld_from, unsigned char *to, 
         *(BytesAny *)(to + r * ld_to) = a[r];
 }
 
-/* Columns x0 .. of `out`, the axis's, from rows first .. of `in` across; column 0 of `in` is column `shift` of the picture that the axis speaks
- * of. Sixteen rows are turned, so that the same place of all stands together and they go side by side; the last squares and the last sixteen
- * rows begin where whole ones are left. docs/kernels/resize.md has the steps. */
-static bool pass_across(Image *out, const Image *in, const Axis *across, int64_t x0, int64_t first, int64_t shift, Arena *a,
-                        Error *e)
+/* Columns x0 .. of `out`, the axis's, from rows first .. of `in` across; column 0 of `in` is column `shift` of the
+ * picture that the axis speaks of. Sixteen rows are turned, so that the same place of all stands together and they go
+ * side by side; the last squares and the last sixteen rows begin where whole ones are left. docs/kernels/resize.md has
+ * the steps. */
+static bool pass_across(Image *out, const Image *in, const Axis *across, int64_t x0, int64_t first, int64_t shift,
+                        Arena *a, Error *e)
 {
     const int64_t from = in->width * 3, to = out->width * 3, n = across->n * 3, begin = across->start[0],
                   end = across->start[across->n - 1] + across->count[across->n - 1], read = (end - begin) * 3;
@@ -235,7 +240,8 @@ static bool pass_across(Image *out, const Image *in, const Axis *across, int64_t
             turn(source + y * from + at, from, turned + at * SIDE, SIDE);
         }
         for (int64_t x = 0; x < n; x++)
-            weigh(across, x / 3, turned + ((across->start[x / 3] - begin) * 3 + x % 3) * SIDE, 3 * SIDE, results + x * SIDE);
+            weigh(across, x / 3, turned + ((across->start[x / 3] - begin) * 3 + x % 3) * SIDE, 3 * SIDE,
+                  results + x * SIDE);
         for (int64_t x = 0; x < n; x += SIDE) {
             const int64_t at = MIN(x, n - SIDE);
             turn(results + at * SIDE, SIDE, target + y * to + at, to);
@@ -244,7 +250,8 @@ static bool pass_across(Image *out, const Image *in, const Axis *across, int64_t
     return true;
 }
 
-/* Rows y0 .. of `out`, the axis's. Row 0 of `in` is row `first` of the picture that the axis speaks of; columns left .. left + out->width - 1. */
+/* Rows y0 .. of `out`, the axis's. Row 0 of `in` is row `first` of the picture that the axis speaks of; columns left ..
+ * left + out->width - 1. */
 static void pass_down(Image *out, const Image *in, const Axis *down, int64_t y0, int64_t first, int64_t left)
 {
     const int64_t from = in->width * 3, to = out->width * 3;
@@ -288,10 +295,10 @@ static bool all_down(Image *out, const Image *in, const Stretch *s, int64_t firs
     return true;
 }
 
-/* Takes, beside the result, the picture between the passes and 8 MB for a table, or 16 bytes for each pixel of the longer side where that is
- * more; 48 bytes for each pixel of a row that is read. */
-bool image_resize_part(Image *out, const Image *in, int64_t full_w, int64_t full_h, int64_t left, int64_t top, int64_t width,
-                       int64_t height, Resampling r, Arena *a, Error *e)
+/* Takes, beside the result, the picture between the passes and 8 MB for a table, or 16 bytes for each pixel of the
+ * longer side where that is more; 48 bytes for each pixel of a row that is read. */
+bool image_resize_part(Image *out, const Image *in, int64_t full_w, int64_t full_h, int64_t left, int64_t top,
+                       int64_t width, int64_t height, Resampling r, Arena *a, Error *e)
 {
     if (full_w > INT32_MAX || full_h > INT32_MAX)
         return fail(e, SP_USAGE, "a picture of %lld x %lld cannot be resized to %lld x %lld", (long long)in->width,
@@ -307,8 +314,8 @@ bool image_resize_part(Image *out, const Image *in, int64_t full_w, int64_t full
                all_down(&middle, in, &down, 0, first, a, e) && all_across(out, &middle, &across, 0, first, a, e);
     }
     range_of(&down, &first, &last); /* the rows that the second pass reads */
-    return image_room(&middle, width, last - first, "resize", 0, a, e) && all_across(&middle, in, &across, first, 0, a, e) &&
-           all_down(out, &middle, &down, first, 0, a, e);
+    return image_room(&middle, width, last - first, "resize", 0, a, e) &&
+           all_across(&middle, in, &across, first, 0, a, e) && all_down(out, &middle, &down, first, 0, a, e);
 }
 
 bool image_resize(Image *out, const Image *in, int64_t width, int64_t height, Resampling r, Arena *a, Error *e)

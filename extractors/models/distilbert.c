@@ -1,5 +1,6 @@
 /* extractors/models/distilbert.c: DistilBERT (Sanh et al. 2019) as Hugging Face's DistilBertModel computes it:
- * distilbert-base-uncased and sentence-transformers made of it. BERT without token types and pooler, under other names. */
+ * distilbert-base-uncased and sentence-transformers made of it. BERT without token types and pooler, under other
+ * names. */
 #include "extractors/models/postnorm.h"
 
 static const PostNormNames NAMES = {.words = "embeddings.word_embeddings",
@@ -17,7 +18,8 @@ static const PostNormNames NAMES = {.words = "embeddings.word_embeddings",
 
 static bool matches(const ModelSource *s)
 {
-    return s->arch ? strcmp(s->arch, "distilbert") == 0 : model_has(s, "transformer.layer.0.attention.q_lin.weight", NULL);
+    return s->arch ? strcmp(s->arch, "distilbert") == 0
+                   : model_has(s, "transformer.layer.0.attention.q_lin.weight", NULL);
 }
 
 static bool load(Encoder *en, const ModelSource *s, Error *e)
@@ -28,11 +30,13 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
         return false;
     m->H = config_heads(&l, "n_heads", 12);
     m->layers = config_i64(&l, "n_layers", 6);
-    return config_act(&l, "activation", ACT_GELU, &m->act) && e->code == SP_OK && postnorm_load(&l, m, &NAMES, 1e-12, 0);
+    return config_act(&l, "activation", ACT_GELU, &m->act) && e->code == SP_OK &&
+           postnorm_load(&l, m, &NAMES, 1e-12, 0);
 }
 
 const EncoderKind distilbert_kind = {.name = "distilbert",
-                                     .about = "DistilBERT: distilbert-base-uncased, multi-qa-distilbert-cos-v1 (folders)",
+                                     .about =
+                                         "DistilBERT: distilbert-base-uncased, multi-qa-distilbert-cos-v1 (folders)",
                                      .modalities = MODALITY_TEXT,
                                      .narrow = true,
                                      .matches = matches,

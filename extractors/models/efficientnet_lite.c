@@ -1,6 +1,7 @@
-/* extractors/models/efficientnet_lite.c: EfficientNet-Lite 0 to 4 (Tan & Le 2019 without squeeze-and-excitation and swish) with the tensor names of
- * lukemelas' EfficientNet-PyTorch, as the efficientnet_lite_pytorch package has them (efficientnet-lite0-57934424.pth). Convolutions pad as
- * TensorFlow's "SAME"; widths, kernels and depth are read from the tensors. */
+/* extractors/models/efficientnet_lite.c: EfficientNet-Lite 0 to 4 (Tan & Le 2019 without squeeze-and-excitation and
+ * swish) with the tensor names of lukemelas' EfficientNet-PyTorch, as the efficientnet_lite_pytorch package has them
+ * (efficientnet-lite0-57934424.pth). Convolutions pad as TensorFlow's "SAME"; widths, kernels and depth are read from
+ * the tensors. */
 #include "extractors/loading.h"
 
 typedef struct Block {
@@ -43,15 +44,15 @@ static bool load_block(Loader *l, Block *b, int at, int64_t stride, int64_t *C, 
     int64_t in = *C, wide = in;
     b->has_expand = loader_has(l, "_blocks.%d._expand_conv.weight", at);
     if (b->has_expand) {
-        if (!load_conv(l, &b->expand, in, load_name(l, "_blocks.%d._expand_conv", at), load_name(l, "_blocks.%d._bn0", at),
-                       EPS, 1, 0, 1))
+        if (!load_conv(l, &b->expand, in, load_name(l, "_blocks.%d._expand_conv", at),
+                       load_name(l, "_blocks.%d._bn0", at), EPS, 1, 0, 1))
             return false;
         wide = b->expand.O;
     }
     if (!load_conv(l, &b->depthwise, wide, load_name(l, "_blocks.%d._depthwise_conv", at),
                    load_name(l, "_blocks.%d._bn1", at), EPS, stride, 0, wide) ||
-        !load_conv(l, &b->project, wide, load_name(l, "_blocks.%d._project_conv", at), load_name(l, "_blocks.%d._bn2", at),
-                   EPS, 1, 0, 1))
+        !load_conv(l, &b->project, wide, load_name(l, "_blocks.%d._project_conv", at),
+                   load_name(l, "_blocks.%d._bn2", at), EPS, 1, 0, 1))
         return false;
     pad_same(&b->depthwise, h, w);
     *C = b->project.O;
@@ -116,7 +117,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
     en->model = m;
     en->features = m->head.O;
     if (m->output == OUT_MAP) {
-        memcpy(en->map, (int64_t[]){m->head.O, h, w}, sizeof(en->map));
+        memcpy(en->map, (int64_t[]){m->head.O, h, w}, sizeof en->map);
         en->features = m->head.O * h * w;
     } else if (m->output == OUT_LOGITS) {
         if (!load_linear(&l, &m->fc, -1, m->head.O, "_fc"))

@@ -1,5 +1,6 @@
-/* extractors/models/mpnet.c: MPNet (Song et al. 2020) as Hugging Face's MPNetModel computes it: all-mpnet-base-v2. BERT without token types, its
- * positions counted from the padding token's number + 1, and a bias by relative position, in buckets, shared by all layers. */
+/* extractors/models/mpnet.c: MPNet (Song et al. 2020) as Hugging Face's MPNetModel computes it: all-mpnet-base-v2. BERT
+ * without token types, its positions counted from the padding token's number + 1, and a bias by relative position, in
+ * buckets, shared by all layers. */
 #include "extractors/models/postnorm.h"
 
 #include <math.h>
@@ -25,11 +26,12 @@ static bool matches(const ModelSource *s)
     return s->arch ? strcmp(s->arch, "mpnet") == 0 : model_has(s, "encoder.layer.0.attention.attn.q.weight", NULL);
 }
 
-/* The bucket of key - query = `distance`: half the buckets for each side; half of those exact, the rest logarithmic up to MAX_DISTANCE.
- * In float, as torch computes it: the edges fall where its rounding puts them. */
+/* The bucket of key - query = `distance`: half the buckets for each side; half of those exact, the rest logarithmic up
+ * to MAX_DISTANCE. In float, as torch computes it: the edges fall where its rounding puts them. */
 static int64_t bucket(int64_t distance, int64_t buckets)
 {
-    int64_t half = buckets / 2, exact = half / 2, n = distance < 0 ? -distance : distance, side = distance > 0 ? half : 0;
+    int64_t half = buckets / 2, exact = half / 2, n = distance < 0 ? -distance : distance,
+            side = distance > 0 ? half : 0;
     if (n < exact)
         return side + n;
     float span = (float)log((double)MAX_DISTANCE / (double)exact);
@@ -50,7 +52,8 @@ static bool load_bias(Loader *l, PostNormModel *m)
                     w->file, w->name.p, (long long)w->shape[0]);
     m->H = w->shape[1];
     ArenaMark mark = arena_mark(a);
-    float *from = NEW(a, float, w->count, l->error), *to = arena_alloc(a, (size_t)m->H, (size_t)W * sizeof(float), l->error);
+    float *from = NEW(a, float, w->count, l->error),
+          *to = arena_alloc(a, (size_t)m->H, (size_t)W * sizeof(float), l->error);
     if (from && to) {
         array_f32(w, 0, w->count, from);
         for (int64_t d = -R; d <= R; d++)

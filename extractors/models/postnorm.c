@@ -1,4 +1,5 @@
-/* extractors/models/postnorm.c: the post-norm transformer that BERT, MPNet and DistilBERT share: what differs is names, positions and a bias. */
+/* extractors/models/postnorm.c: the post-norm transformer that BERT, MPNet and DistilBERT share: what differs is names,
+ * positions and a bias. */
 #include "extractors/models/postnorm.h"
 
 static bool load_block(Loader *l, PostNorm *to, int64_t C, double eps, const char *block, const PostNormNames *n)
@@ -25,8 +26,8 @@ bool postnorm_load(Loader *l, PostNormModel *m, const PostNormNames *n, double e
     if (!config_fits(l, m->layers, found, m->H, C))
         return false;
     if (positions->shape[0] <= first_position)
-        return fail(l->error, SP_FORMAT, "%s: tensor %s: %lld positions are too few", positions->file, positions->name.p,
-                    (long long)positions->shape[0]);
+        return fail(l->error, SP_FORMAT, "%s: tensor %s: %lld positions are too few", positions->file,
+                    positions->name.p, (long long)positions->shape[0]);
     if (!(m->words = store_array(en->store, words, l->error)) ||
         (!m->positions && !(m->positions = store_array(en->store, positions, l->error))) ||
         !load_norm(l, &m->norm, C, eps, n->norm) || !(m->layer = NEW(en->arena, PostNorm, m->layers, l->error)))

@@ -23,8 +23,8 @@ typedef struct PostNormNames { /* what a family calls its parts; those of a bloc
     const char *words, *positions, *norm, *layer, *q, *k, *v, *out, *norm1, *fc1, *fc2, *norm2;
     const char *pooler; /* NULL: the family has none */
 } PostNormNames;
-/* Loads a model whose H, layers and act are set; positions unless the caller has. Sets the encoder's model, features, pools, first_position
- * and, from the positions, max_tokens. */
+/* Loads a model whose H, layers and act are set; positions unless the caller has. Sets the encoder's model, features,
+ * pools, first_position and, from the positions, max_tokens. */
 bool postnorm_load(Loader *l, PostNormModel *m, const PostNormNames *names, double eps, int32_t first_position);
 Forward postnorm_forward; /* of a TextBatch */
 

@@ -1,5 +1,6 @@
-/* extractors/models/resnet.c: ResNet-18, 34, 50, 101, 152 (He et al. 2016; the stride sits in the 3x3, as torchvision's) with the tensor names of
- * torchvision or of Hugging Face's ResNetModel. Depth and widths are read from the tensors. */
+/* extractors/models/resnet.c: ResNet-18, 34, 50, 101, 152 (He et al. 2016; the stride sits in the 3x3, as
+ * torchvision's) with the tensor names of torchvision or of Hugging Face's ResNetModel. Depth and widths are read from
+ * the tensors. */
 #include "extractors/loading.h"
 
 enum { STAGES = 4 };
@@ -25,7 +26,8 @@ static const char TORCHVISION[] = "layer1.0.conv1.weight",
 static const char *part(Loader *l, bool hf, int stage, int block, int i, bool norm)
 {
     if (hf && i < 0)
-        return load_name(l, "encoder.stages.%d.layers.%d.shortcut.%s", stage, block, norm ? "normalization" : "convolution");
+        return load_name(l, "encoder.stages.%d.layers.%d.shortcut.%s", stage, block,
+                         norm ? "normalization" : "convolution");
     if (hf)
         return load_name(l, "encoder.stages.%d.layers.%d.layer.%d.%s", stage, block, i,
                          norm ? "normalization" : "convolution");
@@ -88,12 +90,13 @@ static bool choose_output(Loader *l, ResNet *m, const int count[STAGES], const c
             return true;
         }
     }
-    return fail(l->error, SP_USAGE, "%s: has no layer %s; it has avgpool, fc, layer1 to layer4 and their blocks (layer4.%d)",
+    return fail(l->error, SP_USAGE,
+                "%s: has no layer %s; it has avgpool, fc, layer1 to layer4 and their blocks (layer4.%d)",
                 l->source->path, layer, count[STAGES - 1] - 1);
 }
 
-/* torchvision's preset of its default weights (V2 for 50, 101, 152), or of the V1 weights where the file has their name; Hugging Face's
- * models were trained on 224 of 256, bicubic. */
+/* torchvision's preset of its default weights (V2 for 50, 101, 152), or of the V1 weights where the file has their
+ * name; Hugging Face's models were trained on 224 of 256, bicubic. */
 static Preset preset_of(const ModelSource *s, bool hf, bool bottleneck)
 {
     static const char *const v1[] = {"-0676ba61", "-19c8e357", "-63fe2227", "-5d3b4d8f", "-394f9c45", "-b121ed2d"};
@@ -119,9 +122,9 @@ static bool check_arch(const ModelSource *s, const int count[STAGES], bool bottl
         return true;
     for (size_t i = 0; i < COUNT(known); i++)
         if (strcmp(s->arch, known[i].name) == 0)
-            return (known[i].bottleneck == bottleneck && memcmp(known[i].count, count, sizeof(known[i].count)) == 0) ||
-                   fail(e, SP_FORMAT, "%s: is no %s: it has %d, %d, %d, %d %s blocks", s->path, s->arch, count[0], count[1],
-                        count[2], count[3], bottleneck ? "bottleneck" : "basic");
+            return (known[i].bottleneck == bottleneck && memcmp(known[i].count, count, sizeof known[i].count) == 0) ||
+                   fail(e, SP_FORMAT, "%s: is no %s: it has %d, %d, %d, %d %s blocks", s->path, s->arch, count[0],
+                        count[1], count[2], count[3], bottleneck ? "bottleneck" : "basic");
     return fail(e, SP_USAGE, "there is no architecture %s; resnet18, 34, 50, 101 and 152 are known", s->arch);
 }
 
@@ -140,7 +143,8 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
         while (loader_has(&l, "%s.weight", part(&l, hf, stage, count[stage], 0, false)))
             count[stage]++;
         if (count[stage] == 0)
-            return fail(e, SP_FORMAT, "%s: has no tensor %s%s.weight", s->path, l.prefix, part(&l, hf, stage, 0, 0, false));
+            return fail(e, SP_FORMAT, "%s: has no tensor %s%s.weight", s->path, l.prefix,
+                        part(&l, hf, stage, 0, 0, false));
         m->blocks += count[stage];
     }
     m->block = NEW(en->arena, Block, m->blocks, e);
@@ -162,7 +166,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
     en->model = m;
     en->features = C;
     if (m->output == OUT_MAP) {
-        memcpy(en->map, (int64_t[]){C, h, w}, sizeof(en->map));
+        memcpy(en->map, (int64_t[]){C, h, w}, sizeof en->map);
         en->features = C * h * w;
     } else if (m->output == OUT_LOGITS) {
         l.prefix = hf ? "" : l.prefix; /* the classifier stands beside "resnet." */

@@ -1,7 +1,7 @@
-/* extractors/models/vit.c: ViT (Dosovitskiy et al. 2021) as Hugging Face's ViTModel and ViTForImageClassification compute it:
- * google/vit-base-patch16-224, facebook/dino-vitb16. Pre-norm blocks over a class token and one token a patch; the feature
- * is the class token behind the last norm. Tensors bear the names of published checkpoints, or those that transformers 5
- * gives its modules. */
+/* extractors/models/vit.c: ViT (Dosovitskiy et al. 2021) as Hugging Face's ViTModel and ViTForImageClassification
+ * compute it: google/vit-base-patch16-224, facebook/dino-vitb16. Pre-norm blocks over a class token and one token a
+ * patch; the feature is the class token behind the last norm. Tensors bear the names of published checkpoints, or those
+ * that transformers 5 gives its modules. */
 #include "extractors/loading.h"
 
 enum { MAX_TOKENS = 1 << 20 };
@@ -65,12 +65,14 @@ static bool image_size(Loader *l, int64_t patch, int64_t N, int64_t *height, int
         side++;
     *height = *width = side * patch;
     if (j && (!w || !json_i64(j, height) || !json_i64(w, width)))
-        return fail(l->error, SP_FORMAT, "%s/config.json:%u:%u: image_size should be a whole number or height and width",
-                    l->source->folder, j->line, j->column);
+        return fail(l->error, SP_FORMAT,
+                    "%s/config.json:%u:%u: image_size should be a whole number or height and width", l->source->folder,
+                    j->line, j->column);
     int64_t down = *height / patch, across = *width / patch;
     return (down > 0 && across > 0 && N % down == 0 && N / down == across) ||
-           fail(l->error, SP_FORMAT, "%s: pictures of %lld x %lld in patches of %lld x %lld do not give its %lld positions",
-                l->source->path, (long long)*width, (long long)*height, (long long)patch, (long long)patch, (long long)N);
+           fail(l->error, SP_FORMAT,
+                "%s: pictures of %lld x %lld in patches of %lld x %lld do not give its %lld positions", l->source->path,
+                (long long)*width, (long long)*height, (long long)patch, (long long)patch, (long long)N);
 }
 
 /* Patches, class token and positions; the preset is made or, where said already, checked. */
@@ -87,8 +89,9 @@ static bool load_embeddings(Loader *l, ViT *m)
     int64_t C = m->C = w->shape[0], patch = w->shape[2], height, width, N = p->shape[1] - 1;
     m->T = N + 1;
     if (C < 1 || patch < 1 || patch != w->shape[3] || N < 1 || m->T > MAX_TOKENS)
-        return fail(l->error, SP_UNSUPPORTED, "%s: %lld positions of width %lld, patches of %lld x %lld: are not understood",
-                    l->source->path, (long long)m->T, (long long)C, (long long)w->shape[3], (long long)patch);
+        return fail(l->error, SP_UNSUPPORTED,
+                    "%s: %lld positions of width %lld, patches of %lld x %lld: are not understood", l->source->path,
+                    (long long)m->T, (long long)C, (long long)w->shape[3], (long long)patch);
     if (!image_size(l, patch, N, &height, &width))
         return false;
     encoder_preset(en, (Preset){.fit = FIT_SQUASH, /* ViTImageProcessor's defaults, at the model's size */
@@ -110,7 +113,8 @@ static bool load_embeddings(Loader *l, ViT *m)
         m->positions = store_f32(s, "", 2, (int64_t[]){1, N * C}, table + C, l->error);
     }
     arena_rewind(en->arena, mark);
-    return m->first && m->positions && conv_load(&m->patches, s, w, bias, NULL, NULL, NULL, NULL, 0, patch, 0, 1, l->error);
+    return m->first && m->positions &&
+           conv_load(&m->patches, s, w, bias, NULL, NULL, NULL, NULL, 0, patch, 0, 1, l->error);
 }
 
 static bool load_block(Loader *l, Block *b, const Names *n, int64_t C, double eps, bool qkv_bias, int64_t at)
@@ -137,7 +141,8 @@ static bool load_output(Loader *l, ViT *m, const char *layer)
     if (layer && strcmp(layer, "last_hidden_state") == 0) {
         m->output = OUT_HIDDEN;
         en->features = m->T * m->C;
-    } else if (layer && ((classifier && strcmp(layer, "logits") == 0) || (pooler && strcmp(layer, "pooler_output") == 0))) {
+    } else if (layer &&
+               ((classifier && strcmp(layer, "logits") == 0) || (pooler && strcmp(layer, "pooler_output") == 0))) {
         m->output = strcmp(layer, "logits") ? OUT_POOLER : OUT_LOGITS;
         l->prefix = m->output == OUT_POOLER ? inner : "";
         ok = load_linear(l, &m->head, -1, m->C, m->output == OUT_POOLER ? "pooler.dense" : "classifier");
@@ -195,7 +200,8 @@ static Tensor *forward(Tape *t, const void *model, const void *input)
     int32_t *offsets = host_alloc(t, b->B + 1, sizeof *offsets);
     Ragged r = {.B = b->B, .total = b->B * m->T, .longest = m->T, .offsets = offsets};
     if (r.total > INT32_MAX)
-        tape_fail(t, SP_UNSUPPORTED, "%lld pictures of %lld patches in one batch", (long long)b->B, (long long)m->T - 1);
+        tape_fail(t, SP_UNSUPPORTED, "%lld pictures of %lld patches in one batch", (long long)b->B,
+                  (long long)m->T - 1);
     for (int64_t i = 0; offsets && i <= b->B; i++)
         offsets[i] = (int32_t)(i * m->T);
     Tensor *x = reshape(t, embed(t, m, b), 2, (int64_t[]){r.total, m->C});

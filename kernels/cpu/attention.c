@@ -1,6 +1,7 @@
-/* Attention over ragged batches: for TILE_ROWS queries at a time, scores against KEYS keys stand in the first level of cache, are
- * turned into weights, and multiply V at once. Long texts go on block after block with a running maximum (Milakov & Gimelshein 2018;
- * Dao et al. 2022). Blocks begin at multiples of KEYS: a row's bits depend on its own text alone. */
+/* Attention over ragged batches: for TILE_ROWS queries at a time, scores against KEYS keys stand in the first level of
+ * cache, are turned into weights, and multiply V at once. Long texts go on block after block with a running maximum
+ * (Milakov & Gimelshein 2018; Dao et al. 2022). Blocks begin at multiples of KEYS: a row's bits depend on its own text
+ * alone. */
 #include <math.h>
 
 #include "kernels/cpu/loops.h"
@@ -133,7 +134,8 @@ static void task(void *arg, size_t number, int worker)
             const int64_t n = MIN(end - j0, KEYS), whole = up(n, VW);
             const Tile score = product(query, D, D, keys + j0 * D, D, scores, SCORE_LD, true);
             K(tile_row)(score, (int)rows, whole);
-            for (int64_t i = 0; i < rows; i++) { /* all maxima before all exponentials: else each row waits for its own */
+            /* all maxima before all exponentials: else each row waits for its own */
+            for (int64_t i = 0; i < rows; i++) {
                 float *s = scores + i * SCORE_LD;
                 if (t->relative) {
                     add_relative(s, t->relative + h * (2 * t->R + 1), t->R, i0 + i, j0, n);
@@ -178,12 +180,14 @@ void K(attention)(const Run *run, const Attention *t)
     pool_run(run->pool, (size_t)(pairs * job.parts), task, &job);
 }
 
-/* ---- backward ----------------------------------------------------------------------------------------------------------------
- * P = e^(S - lse) is made again tile by tile. dV = P' dO, dP = dO V', dS = P (dP - dO.O), dQ = scale dS K, dK = scale dS' Q. Text and
- * head are one task: dK and dV add up over the queries in order, TILE_ROWS at a time. */
+/* ---- backward -------------------------------------------------------------------------------- */
+
+/* P = e^(S - lse) is made again tile by tile. dV = P' dO, dP = dO V', dS = P (dP - dO.O), dQ = scale dS K,
+ * dK = scale dS' Q. Text and head are one task: dK and dV add up over the queries in order, TILE_ROWS at a time. */
 
 typedef struct BackSizes {
-    size_t keys, k_rows, dk, tile, scores, all; /* floats; keys, k_rows and dk are each there for K (or dK) and V (or dV) */
+    /* floats; keys, k_rows and dk are each there for K (or dK) and V (or dV) */
+    size_t keys, k_rows, dk, tile, scores, all;
 } BackSizes;
 
 static BackSizes back_scratch(const Attention *t)
@@ -232,8 +236,8 @@ static void back_task(void *arg, size_t number, int worker)
     const AttentionBack *back = job->t;
     const Attention *t = &back->forward;
     const BackSizes *z = &job->sizes;
-    const int64_t h = (int64_t)number % t->H, b = (int64_t)number / t->H, row0 = t->offsets[b], T = t->offsets[b + 1] - row0,
-                  D = t->D;
+    const int64_t h = (int64_t)number % t->H, b = (int64_t)number / t->H, row0 = t->offsets[b],
+                  T = t->offsets[b + 1] - row0, D = t->D;
     const int64_t wide = up(D, TILE_COLS), from = row0 * t->ld + h * D;
     float *keys = job->work + z->all * (size_t)worker, *values = keys + z->keys, *k_rows = values + z->keys,
           *dk = k_rows + z->k_rows;

@@ -1,7 +1,7 @@
-/* Convolution, NHWC. 1x1 is gemm. k x k is a product whose A is never made: with channels last, the pixels under one row of the
- * kernel are contiguous, so that K = kh segments of kw C numbers, and the outputs of one image row are rows of A at distance
- * stride C. All that is copied is a band of the image with its zero border. Depthwise runs over channels, four pixels at a time.
- * Most 3 x 3 kernels of stride 1 go another way: winograd.c. */
+/* Convolution, NHWC. 1x1 is gemm. k x k is a product whose A is never made: with channels last, the pixels under one
+ * row of the kernel are contiguous, so that K = kh segments of kw C numbers, and the outputs of one image row are rows
+ * of A at distance stride C. All that is copied is a band of the image with its zero border. Depthwise runs over
+ * channels, four pixels at a time. Most 3 x 3 kernels of stride 1 go another way: winograd.c. */
 #include "kernels/cpu/winograd.h"
 
 enum {
@@ -163,7 +163,8 @@ typedef struct Job {
     float *work;
 } Job;
 
-/* The pixels that output rows oh0 .. oh0+rows-1 of image b read, into [input rows, width, pixel], zeros where the border is. */
+/* The pixels that output rows oh0 .. oh0+rows-1 of image b read, into [input rows, width, pixel], zeros where the
+ * border is. */
 static void copy_band(const Conv *c, const Plan *p, int64_t b, int64_t oh0, int64_t rows, float *to)
 {
     const float *x = c->x + b * c->H * c->W * c->C;
@@ -196,9 +197,10 @@ static void copy_band(const Conv *c, const Plan *p, int64_t b, int64_t oh0, int6
     }
 }
 
-/* One step of K for the band's outputs: `segs` runs of `len` numbers of A from `a`, B's rows from b; the last step finishes. */
-static void sweep(const Conv *c, const Plan *p, Tile t, int64_t rows, int64_t n0, int64_t N, float *y, const float *residual,
-                  bool last)
+/* One step of K for the band's outputs: `segs` runs of `len` numbers of A from `a`, B's rows from b; the last step
+ * finishes. */
+static void sweep(const Conv *c, const Plan *p, Tile t, int64_t rows, int64_t n0, int64_t N, float *y,
+                  const float *residual, bool last)
 {
     const Finish finish = {1, 0, c->bias ? c->bias + n0 : NULL, NULL, c->O, c->act, 0};
     const bool finishes = last && (c->bias || residual || c->act != ACT_NONE);
@@ -270,10 +272,10 @@ static void band(void *arg, size_t task, int worker)
     }
 }
 
-/* ---- depthwise -------------------------------------------------------------------------------------------------------------- */
+/* ---- depthwise ------------------------------------------------------------------------------- */
 
-/* `pixels` outputs in a row, all channels, from kernel rows i0 .. i1-1 and columns j0 .. j1-1. x is under the first output's
- * kernel, which may begin outside of the image. */
+/* `pixels` outputs in a row, all channels, from kernel rows i0 .. i1-1 and columns j0 .. j1-1. x is under the first
+ * output's kernel, which may begin outside of the image. */
 INLINE void deep_pixels(const Conv *c, const int pixels, const float *x, int64_t i0, int64_t i1, int64_t j0, int64_t j1,
                         float *y)
 {
@@ -286,7 +288,8 @@ INLINE void deep_pixels(const Conv *c, const int pixels, const float *x, int64_t
         }
         for (int64_t i = i0; i < i1; i++) {
             for (int64_t j = j0; j < j1; j++) {
-                const float *w = (const float *)c->packed + (i * c->kw + j) * C + ch, *from = x + (i * c->W + j) * C + ch;
+                const float *w = (const float *)c->packed + (i * c->kw + j) * C + ch,
+                            *from = x + (i * c->W + j) * C + ch;
                 const vf wj = rest == VW ? v_load(w) : v_load_n(w, rest);
                 for (int q = 0; q < pixels; q++) {
                     acc[q] = v_fma(rest == VW ? v_load(from + q * step) : v_load_n(from + q * step, rest), wj, acc[q]);
@@ -308,7 +311,8 @@ static void deep_row(void *arg, size_t task, int worker)
     (void)worker;
     const Job *job = arg;
     const Conv *c = job->c;
-    const int64_t ow = job->p.ow, b = (int64_t)task / job->p.oh, oh = (int64_t)task % job->p.oh, h = oh * c->stride - c->top;
+    const int64_t ow = job->p.ow, b = (int64_t)task / job->p.oh, oh = (int64_t)task % job->p.oh,
+                  h = oh * c->stride - c->top;
     const int64_t i0 = MAX(-h, 0), i1 = MIN(c->kh, c->H - h);
     const float *x = c->x + b * c->H * c->W * c->C + (h * c->W - c->left) * c->C;
     float *y = c->y + (int64_t)task * ow * c->C;

@@ -1,5 +1,5 @@
-/* kernels/cpu/cpu.h: names of the CPU kernels. Every file of this folder is compiled once a level; K(gemm) is gemm_avx512 there.
- * The functions are as kernels.h declares their members. */
+/* kernels/cpu/cpu.h: names of the CPU kernels. Every file of this folder is compiled once a level; K(gemm) is
+ * gemm_avx512 there. The functions are as kernels.h declares their members. */
 #ifndef SAPOR_CPU_H
 #define SAPOR_CPU_H
 

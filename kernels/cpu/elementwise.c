@@ -1,4 +1,5 @@
-/* Kernels that treat every number alone, and the sum of all. All are bound by memory; what they need is a full vector and no branch. */
+/* Kernels that treat every number alone, and the sum of all. All are bound by memory; what they need is a full vector
+ * and no branch. */
 #include "kernels/cpu/loops.h"
 
 enum { GRAIN = 16384 }; /* numbers a piece: 64 KB, a multiple of every vector width */
@@ -15,28 +16,28 @@ typedef struct Elements {
 } Elements;
 
 /* A switch whose cases make `act` a constant, so that each activation gets a loop of its own. */
-#define EACH_ACT(act, loop)                                                                                                 \
-    switch (act) {                                                                                                          \
-    case ACT_RELU: loop(ACT_RELU); break;                                                                                   \
-    case ACT_RELU6: loop(ACT_RELU6); break;                                                                                 \
-    case ACT_LEAKY_RELU: loop(ACT_LEAKY_RELU); break;                                                                       \
-    case ACT_GELU: loop(ACT_GELU); break;                                                                                   \
-    case ACT_GELU_TANH: loop(ACT_GELU_TANH); break;                                                                         \
-    case ACT_SIGMOID: loop(ACT_SIGMOID); break;                                                                             \
-    case ACT_TANH: loop(ACT_TANH); break;                                                                                   \
-    case ACT_SOFTPLUS: loop(ACT_SOFTPLUS); break;                                                                           \
-    case ACT_SWISH: loop(ACT_SWISH); break;                                                                                 \
-    case ACT_NONE:                                                                                                          \
-    case ACT_COUNT: loop(ACT_NONE); break;                                                                                  \
+#define EACH_ACT(act, loop)                                                                                            \
+    switch (act) {                                                                                                     \
+    case ACT_RELU: loop(ACT_RELU); break;                                                                              \
+    case ACT_RELU6: loop(ACT_RELU6); break;                                                                            \
+    case ACT_LEAKY_RELU: loop(ACT_LEAKY_RELU); break;                                                                  \
+    case ACT_GELU: loop(ACT_GELU); break;                                                                              \
+    case ACT_GELU_TANH: loop(ACT_GELU_TANH); break;                                                                    \
+    case ACT_SIGMOID: loop(ACT_SIGMOID); break;                                                                        \
+    case ACT_TANH: loop(ACT_TANH); break;                                                                              \
+    case ACT_SOFTPLUS: loop(ACT_SOFTPLUS); break;                                                                      \
+    case ACT_SWISH: loop(ACT_SWISH); break;                                                                            \
+    case ACT_NONE:                                                                                                     \
+    case ACT_COUNT: loop(ACT_NONE); break;                                                                             \
     }
 
 /* One body for whole vectors and the last: ten functions of many instructions each. */
 void K(act_span)(Act act, float param, int64_t n, const float *x, float *y)
 {
-#define LOOP(which)                                                                                                         \
-    for (int64_t i = 0; i < n; i += VW) {                                                                                   \
-        const int many = (int)MIN(n - i, VW);                                                                               \
-        store_part(y + i, v_act(which, param, load_part(x + i, many)), many);                                               \
+#define LOOP(which)                                                                                                    \
+    for (int64_t i = 0; i < n; i += VW) {                                                                              \
+        const int many = (int)MIN(n - i, VW);                                                                          \
+        store_part(y + i, v_act(which, param, load_part(x + i, many)), many);                                          \
     }
     EACH_ACT(act, LOOP)
 #undef LOOP
@@ -91,10 +92,10 @@ INLINE vf slope(Act act, float param, vf x)
 static void act_back_range(const void *arg, int64_t first, int64_t last)
 {
     const Elements *e = arg;
-#define LOOP(which)                                                                                                         \
-    for (int64_t i = first; i < last; i += VW) {                                                                            \
-        const int many = (int)MIN(last - i, VW);                                                                            \
-        store_part(e->y + i, load_part(e->b + i, many) * slope(which, e->alpha, load_part(e->a + i, many)), many);          \
+#define LOOP(which)                                                                                                    \
+    for (int64_t i = first; i < last; i += VW) {                                                                       \
+        const int many = (int)MIN(last - i, VW);                                                                       \
+        store_part(e->y + i, load_part(e->b + i, many) * slope(which, e->alpha, load_part(e->a + i, many)), many);     \
     }
     EACH_ACT(e->act, LOOP)
 #undef LOOP
@@ -109,11 +110,11 @@ void K(act_back)(const Run *run, int64_t n, Act act, float param, const float *x
 static void binary_range(const void *arg, int64_t first, int64_t last)
 {
     const Elements *e = arg;
-#define LOOP(expression)                                                                                                    \
-    FOR_VECTORS(first, last, {                                                                                              \
-        const vf a = load_part(e->a + i, n), b = load_part(e->b + i, n);                                                    \
-        store_part(e->y + i, expression, n);                                                                                \
-    })                                                                                                                      \
+#define LOOP(expression)                                                                                               \
+    FOR_VECTORS(first, last, {                                                                                         \
+        const vf a = load_part(e->a + i, n), b = load_part(e->b + i, n);                                               \
+        store_part(e->y + i, expression, n);                                                                           \
+    })                                                                                                                 \
     break
     switch (e->op) {
     case BIN_ADD: LOOP(a + b);
@@ -155,8 +156,9 @@ static void add_bias_rows(const void *arg, int64_t first, int64_t last)
     for (int64_t m = first; m < last; m += step) {
         const int64_t end = MIN(m + step, last);
         for (int64_t r = m; r < end; r++) {
-            FOR_VECTORS(0, e->C,
-                        store_part(e->y + r * e->C + i, load_part(e->a + r * e->C + i, n) + load_part(e->bias + i, n), n))
+            FOR_VECTORS(
+                0, e->C,
+                store_part(e->y + r * e->C + i, load_part(e->a + r * e->C + i, n) + load_part(e->bias + i, n), n))
         }
         if (e->act != ACT_NONE) {
             K(act_span)(e->act, e->alpha, (end - m) * e->C, e->y + m * e->C, e->y + m * e->C);
@@ -178,7 +180,8 @@ static void add_one_range(const void *arg, int64_t first, int64_t last)
     }
 }
 
-void K(add_bias)(const Run *run, int64_t M, int64_t C, const float *x, const float *bias, Act act, float param, float *y)
+void K(add_bias)(const Run *run, int64_t M, int64_t C, const float *x, const float *bias, Act act, float param,
+                 float *y)
 {
     Elements e = {.a = x, .bias = bias, .y = y, .act = act, .alpha = param, .C = C};
     if (C == 1) {
@@ -188,8 +191,8 @@ void K(add_bias)(const Run *run, int64_t M, int64_t C, const float *x, const flo
     }
 }
 
-/* Word 0 of draw4 for VW / 2 indices: base/random.c's Philox with a 32-bit word in the lower half of each lane. What the upper halves
- * are left with, vl_multiply does not look at. */
+/* Word 0 of draw4 for VW / 2 indices: base/random.c's Philox with a 32-bit word in the lower half of each lane. What
+ * the upper halves are left with, vl_multiply does not look at. */
 INLINE vl draw_lanes(Draw d, vl index)
 {
     uint32_t k0 = (uint32_t)d.seed, k1 = (uint32_t)(d.seed >> 32);
@@ -217,7 +220,8 @@ static void dropout_range(const void *arg, int64_t first, int64_t last)
     }
     FOR_VECTORS(first, last, {
         const vl a = draw_lanes(e->draw, even + (uint64_t)i), b = draw_lanes(e->draw, even + (uint64_t)i + 1);
-        const vf draws = v_from_int((vi)((a >> 8 & 0xffffff) | b >> 8 << 32) & 0xffffff) * 0x1p-24f; /* as draw_uniform's */
+        /* as draw_uniform's */
+        const vf draws = v_from_int((vi)((a >> 8 & 0xffffff) | b >> 8 << 32) & 0xffffff) * 0x1p-24f;
         store_part(e->y + i, v_select(draws >= e->alpha, kept * load_part(e->a + i, n), v_zero()), n);
     })
 }
@@ -241,7 +245,7 @@ void K(fill)(const Run *run, int64_t n, float value, float *y)
     run_ranges(run, n, GRAIN, fill_range, &e);
 }
 
-/* ---- the sum of all: blocks of BLOCK numbers in float32, their sums in double from the first to the last ----------------------- */
+/* ---- the sum of all: blocks of BLOCK numbers in float32, their sums in double from the first to the last ---- */
 
 enum { BLOCK = 4096 };
 

@@ -63,7 +63,7 @@ void K(segment_sum)(const Run *run, int64_t S, int64_t D, const int64_t *start, 
     K(gather_sum)(run, &g);
 }
 
-/* ---- pools of ragged rows ------------------------------------------------------------------------------------------------------------ */
+/* ---- pools of ragged rows -------------------------------------------------------------------- */
 
 typedef struct PoolRows {
     int64_t B, D;
@@ -159,7 +159,7 @@ void K(segment_pool_back)(const Run *run, int64_t B, int64_t D, const int32_t *o
     }
 }
 
-/* ---- grouping: least significant digit first, 11 bits a pass; stable, so places stay ascending inside a group ---------------------------- */
+/* ---- grouping: least significant digit first, 11 bits a pass; stable, so places stay ascending inside a group ---- */
 
 enum { DIGIT = 11, DIGITS = 1 << DIGIT };
 

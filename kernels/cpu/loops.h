@@ -1,5 +1,6 @@
-/* kernels/cpu/loops.h: the two loops of most kernels. A range is cut into pieces for the pool, for balance alone: what is computed for
- * an index must not depend on where its piece begins. A row is walked in vectors, the last one partial. */
+/* kernels/cpu/loops.h: the two loops of most kernels. A range is cut into pieces for the pool, for balance alone: what
+ * is computed for an index must not depend on where its piece begins. A row is walked in vectors, the last one
+ * partial. */
 #ifndef SAPOR_LOOPS_H
 #define SAPOR_LOOPS_H
 
@@ -41,19 +42,20 @@ INLINE void run_rows(const Run *run, int64_t M, int64_t C, RangeFn *fn, const vo
     run_ranges(run, M, MAX(1, 16384 / MAX(1, C)), fn, arg);
 }
 
-/* The last argument once for each vector of [first, last): i is where it begins, n how many lanes count (VW, fewer in the last). */
-#define FOR_VECTORS(first, last, ...)                                                                                       \
-    {                                                                                                                       \
-        const int64_t stop_ = (last);                                                                                       \
-        int64_t i = (first);                                                                                                \
-        for (; i + VW <= stop_; i += VW) {                                                                                  \
-            const int n = VW;                                                                                               \
-            __VA_ARGS__;                                                                                                    \
-        }                                                                                                                   \
-        if (i < stop_) {                                                                                                    \
-            const int n = (int)(stop_ - i);                                                                                 \
-            __VA_ARGS__;                                                                                                    \
-        }                                                                                                                   \
+/* The last argument once for each vector of [first, last): i is where it begins, n how many lanes count (VW, fewer in
+ * the last). */
+#define FOR_VECTORS(first, last, ...)                                                                                  \
+    {                                                                                                                  \
+        const int64_t stop_ = (last);                                                                                  \
+        int64_t i = (first);                                                                                           \
+        for (; i + VW <= stop_; i += VW) {                                                                             \
+            const int n = VW;                                                                                          \
+            __VA_ARGS__;                                                                                               \
+        }                                                                                                              \
+        if (i < stop_) {                                                                                               \
+            const int n = (int)(stop_ - i);                                                                            \
+            __VA_ARGS__;                                                                                               \
+        }                                                                                                              \
     }
 
 INLINE vf load_part(const float *p, int n)

@@ -1,5 +1,6 @@
-/* Kernels over the rows of x [M,C]: norms, softmax, products of rows, and sums over rows and columns. A row is read once from memory and
- * again from the first-level cache. Sums over a row run in four vectors and then by halves: an order that C alone decides. */
+/* Kernels over the rows of x [M,C]: norms, softmax, products of rows, and sums over rows and columns. A row is read
+ * once from memory and again from the first-level cache. Sums over a row run in four vectors and then by halves: an
+ * order that C alone decides. */
 #include "kernels/cpu/row_sum.h"
 
 typedef struct Rows {
@@ -10,7 +11,7 @@ typedef struct Rows {
     float eps, beta;
 } Rows;
 
-/* ---- layer norm ------------------------------------------------------------------------------------------------------------------ */
+/* ---- layer norm ------------------------------------------------------------------------------ */
 
 /* n numbers of x, which are put into y too */
 INLINE vf also(float *y, vf x, int n)
@@ -134,9 +135,10 @@ void K(layer_norm_back)(const Run *run, int64_t M, int64_t C, const float *x, co
                         const float *mean, const float *rstd, const float *dy, float *dx, float *dgamma, float *dbeta)
 {
     float *parts = dgamma || dbeta ? run->work : NULL;
-    NormBack b = {{.M = M, .C = C, .x = x, .residual = residual, .gamma = gamma, .dy = dy, .mean_in = mean, .rstd_in = rstd},
-                  dx,
-                  parts};
+    NormBack b = {
+        {.M = M, .C = C, .x = x, .residual = residual, .gamma = gamma, .dy = dy, .mean_in = mean, .rstd_in = rstd},
+        dx,
+        parts};
     if (M == 0 || C == 0) {
         return;
     }
@@ -149,7 +151,7 @@ void K(layer_norm_back)(const Run *run, int64_t M, int64_t C, const float *x, co
     }
 }
 
-/* ---- softmax ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- softmax --------------------------------------------------------------------------------- */
 
 static void softmax_rows(const void *arg, int64_t first, int64_t last)
 {
@@ -179,7 +181,7 @@ void K(softmax_back)(const Run *run, int64_t M, int64_t C, const float *y, const
     run_rows(run, M, C, softmax_back_rows, &r);
 }
 
-/* ---- length, products and sums of rows --------------------------------------------------------------------------------------------- */
+/* ---- length, products and sums of rows ------------------------------------------------------- */
 
 static void row_normalize_rows(const void *arg, int64_t first, int64_t last)
 {

@@ -1,8 +1,10 @@
-/* Optimisers. Every Adam here runs adam_vector on each vector of a row, whose operations are rounded one by one (no fma) and lane by
- * lane: a row gets the same bits from the dense form and from the lazy ones, however its vectors fall. */
+/* Optimisers. Every Adam here runs adam_vector on each vector of a row, whose operations are rounded one by one (no
+ * fma) and lane by lane: a row gets the same bits from the dense form and from the lazy ones, however its vectors
+ * fall. */
 #include "kernels/cpu/loops.h"
 
-/* Numbers below the normal range count as zero: a momentum that nothing feeds would otherwise stop at the least subnormal for good. */
+/* Numbers below the normal range count as zero: a momentum that nothing feeds would otherwise stop at the least
+ * subnormal for good. */
 INLINE vf flush(vf x)
 {
     return v_select(v_abs(x) < 1.17549435e-38f, v_zero(), x);
@@ -32,9 +34,9 @@ static void adam_range(const void *arg, int64_t first, int64_t last)
 {
     const Adam *a = arg;
     const AdamStep step = *a->history;
-    FOR_VECTORS(first, last, vf p = load_part(a->p + i, n); vf m = load_part(a->m + i, n); vf v = load_part(a->v + i, n);
-                adam_vector(&step, load_part(a->g + i, n), &p, &m, &v); store_part(a->p + i, p, n);
-                store_part(a->m + i, m, n); store_part(a->v + i, v, n))
+    FOR_VECTORS(first, last, vf p = load_part(a->p + i, n); vf m = load_part(a->m + i, n);
+                vf v = load_part(a->v + i, n); adam_vector(&step, load_part(a->g + i, n), &p, &m, &v);
+                store_part(a->p + i, p, n); store_part(a->m + i, m, n); store_part(a->v + i, v, n))
 }
 
 void K(adam)(const Run *run, int64_t n, const AdamStep *s, const float *g, float *p, float *m, float *v)
@@ -43,8 +45,9 @@ void K(adam)(const Run *run, int64_t n, const AdamStep *s, const float *g, float
     run_ranges(run, n, 8192, adam_range, &a);
 }
 
-/* Steps from+1 .. to of V vectors with no gradient; each waits for its own step before, so several go side by side. Where the momentum is
- * zero and nothing decays, p stands still and v only fades: what adam_vector would find, found sooner. */
+/* Steps from+1 .. to of V vectors with no gradient; each waits for its own step before, so several go side by side.
+ * Where the momentum is zero and nothing decays, p stands still and v only fades: what adam_vector would find, found
+ * sooner. */
 INLINE void replay(const AdamStep *history, int32_t from, int32_t to, int V, vf *p, vf *m, vf *v)
 {
     vi moving = *m != 0.0f, fading = *v != 0.0f;
@@ -73,8 +76,8 @@ INLINE void replay(const AdamStep *history, int32_t from, int32_t to, int V, vf 
 }
 
 /* V vectors of a row, the last of n lanes. */
-INLINE void catch_up_part(const Adam *a, int32_t from, int32_t to, const float *g, int V, int n, float *prow, float *mrow,
-                          float *vrow)
+INLINE void catch_up_part(const Adam *a, int32_t from, int32_t to, const float *g, int V, int n, float *prow,
+                          float *mrow, float *vrow)
 {
     vf p[4], m[4], v[4];
     UNROLL
@@ -145,7 +148,7 @@ void K(adam_rows)(const Run *run, int64_t n, int64_t D, const int32_t *ids, cons
     run_rows(run, n, 4 * D, adam_rows_rows, &a);
 }
 
-/* ---- factored: the gradient dy w of TILE rows at a time lives in the worker's scratch ---------------------------------------------------- */
+/* ---- factored: the gradient dy w of TILE rows at a time lives in the worker's scratch -------- */
 
 typedef struct Factored {
     Adam a;

@@ -1,32 +1,33 @@
-/* kernels/cpu/row_sum.h: one row of C numbers. Its sum runs in four vectors and then by halves: an order that C alone decides. */
+/* kernels/cpu/row_sum.h: one row of C numbers. Its sum runs in four vectors and then by halves: an order that C alone
+ * decides. */
 #ifndef SAPOR_ROW_SUM_H
 #define SAPOR_ROW_SUM_H
 
 #include "kernels/cpu/loops.h"
 
 /* Sum over i < C of `term`, an expression of i and n that is 0 in the lanes from n on. */
-#define ROW_SUM(result, C, term)                                                                                            \
-    float result;                                                                                                           \
-    {                                                                                                                       \
-        const int64_t stop_ = (C);                                                                                          \
-        vf s0_ = v_zero(), s1_ = s0_, s2_ = s0_, s3_ = s0_;                                                                 \
-        int64_t i = 0;                                                                                                      \
-        for (; i + 4 * VW <= stop_;) {                                                                                      \
-            const int n = VW;                                                                                               \
-            s0_ += (term), i += VW;                                                                                         \
-            s1_ += (term), i += VW;                                                                                         \
-            s2_ += (term), i += VW;                                                                                         \
-            s3_ += (term), i += VW;                                                                                         \
-        }                                                                                                                   \
-        for (; i + VW <= stop_; i += VW) {                                                                                  \
-            const int n = VW;                                                                                               \
-            s0_ += (term);                                                                                                  \
-        }                                                                                                                   \
-        if (i < stop_) {                                                                                                    \
-            const int n = (int)(stop_ - i);                                                                                 \
-            s1_ += (term);                                                                                                  \
-        }                                                                                                                   \
-        result = v_sum((s0_ + s1_) + (s2_ + s3_));                                                                          \
+#define ROW_SUM(result, C, term)                                                                                       \
+    float result;                                                                                                      \
+    {                                                                                                                  \
+        const int64_t stop_ = (C);                                                                                     \
+        vf s0_ = v_zero(), s1_ = s0_, s2_ = s0_, s3_ = s0_;                                                            \
+        int64_t i = 0;                                                                                                 \
+        for (; i + 4 * VW <= stop_;) {                                                                                 \
+            const int n = VW;                                                                                          \
+            s0_ += (term), i += VW;                                                                                    \
+            s1_ += (term), i += VW;                                                                                    \
+            s2_ += (term), i += VW;                                                                                    \
+            s3_ += (term), i += VW;                                                                                    \
+        }                                                                                                              \
+        for (; i + VW <= stop_; i += VW) {                                                                             \
+            const int n = VW;                                                                                          \
+            s0_ += (term);                                                                                             \
+        }                                                                                                              \
+        if (i < stop_) {                                                                                               \
+            const int n = (int)(stop_ - i);                                                                            \
+            s1_ += (term);                                                                                             \
+        }                                                                                                              \
+        result = v_sum((s0_ + s1_) + (s2_ + s3_));                                                                     \
     }
 #define PART(p) load_part((p) + i, n)
 

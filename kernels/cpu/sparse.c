@@ -1,6 +1,7 @@
 /* Products with a sparse matrix and sums over the entries of its rows. docs/kernels/spmm.md tells how spmm came to be.
  *
- * A row's result stays in registers while its entries go by; what is read is one row of x an entry, asked for AHEAD entries early. */
+ * A row's result stays in registers while its entries go by; what is read is one row of x an entry, asked for AHEAD
+ * entries early. */
 #include "kernels/cpu/sparse.h"
 
 enum { AHEAD = 8 };
@@ -89,10 +90,10 @@ INLINE void gather_rows(const GatherSum *g, Weight w, int64_t first, int64_t las
     }
 }
 
-#define ROWS_BY(name, weight)                                                                                               \
-    static void name(const void *arg, int64_t first, int64_t last)                                                          \
-    {                                                                                                                       \
-        gather_rows(arg, weight, first, last);                                                                              \
+#define ROWS_BY(name, weight)                                                                                          \
+    static void name(const void *arg, int64_t first, int64_t last)                                                     \
+    {                                                                                                                  \
+        gather_rows(arg, weight, first, last);                                                                         \
     }
 ROWS_BY(rows_of_ones, ONE)
 ROWS_BY(rows_in_order, ONE_IN_ORDER)
@@ -134,7 +135,7 @@ void K(spmm)(const Run *run, const Sparse *A, int64_t D, const float *x, int64_t
     K(gather_sum)(run, &g);
 }
 
-/* ---- one number an entry ----------------------------------------------------------------------------------------------------------- */
+/* ---- one number an entry --------------------------------------------------------------------- */
 
 typedef struct Edges {
     const Sparse *A;

@@ -4,8 +4,9 @@
 
 #include "kernels/cpu/row_sum.h"
 
-/* For each row r: y[to ? to[r] : r, :] = alpha row_scale[r] sum over e of w(e) x[c(e), :] + beta y, with c(e) = col ? col[e] : e and
- * w(e) = val[at ? at[e] : e] col_scale[c(e)]; NULL stands for ones. The sum runs from the first entry to the last. */
+/* For each row r: y[to ? to[r] : r, :] = alpha row_scale[r] sum over e of w(e) x[c(e), :] + beta y, with c(e) = col ?
+ * col[e] : e and w(e) = val[at ? at[e] : e] col_scale[c(e)]; NULL stands for ones. The sum runs from the first entry to
+ * the last. */
 typedef struct GatherSum {
     int64_t rows, D;
     const int64_t *start;
@@ -55,7 +56,8 @@ static inline void balanced_task(void *arg, size_t task, int worker)
     }
 }
 
-/* fn over rows in pieces of about the same number of entries; `cost` multiply-adds an entry decide how many pieces pay. */
+/* fn over rows in pieces of about the same number of entries; `cost` multiply-adds an entry decide how many pieces
+ * pay. */
 INLINE void run_balanced(const Run *run, int64_t rows, const int64_t *start, int64_t cost, RangeFn *fn, const void *arg)
 {
     if (rows <= 0) {

@@ -1,16 +1,17 @@
-/* Ranking: the k best of each row of a product that is never stored. Items go by in blocks (packed once), rows in tiles; a tile of scores is
- * computed, masked and read once more by the selection.
+/* Ranking: the k best of each row of a product that is never stored. Items go by in blocks (packed once), rows in
+ * tiles; a tile of scores is computed, masked and read once more by the selection.
  *
- * Selection of a row: the list of the k best so far, best first, lives in the output itself. Scores are compared with the last of them, 64 at a
- * time; where those above are goes into a small buffer, which is sorted and merged in when it is full and at the block's end. Ids ascend and
- * sorting is stable, so an equal score never passes an earlier one: ties stay with the lower id. Where the list is still empty a floor is
- * found first: the k-th largest of the maxima of 4 k groups or more is at most the k-th largest score, and not much less. */
+ * Selection of a row: the list of the k best so far, best first, lives in the output itself. Scores are compared with
+ * the last of them, 64 at a time; where those above are goes into a small buffer, which is sorted and merged in when it
+ * is full and at the block's end. Ids ascend and sorting is stable, so an equal score never passes an earlier one: ties
+ * stay with the lower id. Where the list is still empty a floor is found first: the k-th largest of the maxima of 4 k
+ * groups or more is at most the k-th largest score, and not much less. */
 #include "kernels/cpu/loops.h"
 #include "kernels/cpu/gemm/tile.h"
 
 static const float LOWEST = -__builtin_inff();
 
-/* ---- the list and its buffer --------------------------------------------------------------------------------------------------------- */
+/* ---- the list and its buffer ----------------------------------------------------------------- */
 
 enum { WAITING = 256, AT_ONCE = 64 };
 
@@ -26,8 +27,8 @@ typedef struct Waiting {
     int n;
 } Waiting;
 
-/* Sorts the scores s[w->at[.]] into value, descending and stable, and their ids. A number's place is how many go before it, counted for VW
- * numbers at a time. For the few at hand that is fast. */
+/* Sorts the scores s[w->at[.]] into value, descending and stable, and their ids. A number's place is how many go before
+ * it, counted for VW numbers at a time. For the few at hand that is fast. */
 INLINE void sort(const Waiting *w, const float *s, int32_t first_id, float *value, int32_t *id)
 {
     float x[WAITING];
@@ -106,7 +107,7 @@ static void finish(Best *b)
     }
 }
 
-/* ---- the floor ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the floor ------------------------------------------------------------------------------- */
 
 enum { GROUP_VECTORS = 1024 / VW, HELD = 8 /* in registers, as many at a time */ };
 
@@ -120,7 +121,8 @@ static float just_below(float x)
     return x;
 }
 
-/* A number that at least k of s [n] exceed, LOWEST where none is found: the k-th largest of group maxima, by bisection. */
+/* A number that at least k of s [n] exceed, LOWEST where none is found: the k-th largest of group maxima, by
+ * bisection. */
 static float floor_of(const float *s, int64_t n, int64_t k)
 {
     const int64_t vectors = (4 * k + HELD * VW - 1) / (HELD * VW) * HELD, step = vectors * VW;
@@ -195,10 +197,11 @@ static void drop(Waiting *w, int32_t first_id, const int32_t **skip, int64_t *sk
     w->n = kept;
 }
 
-/* Enters what belongs to the k best among scores s [I] of ids first_id, first_id + 1, ... `skip` [skips], ascending, are left out.
- * Whether the next score is above cannot be foreseen, so nothing branches on it: of 64 scores as many as FEW are written to the buffer whether
- * there are or not, and more than that are rare. */
-static NOINLINE void select_from(Best *b, const float *s, int64_t I, int32_t first_id, const int32_t *skip, int64_t skips)
+/* Enters what belongs to the k best among scores s [I] of ids first_id, first_id + 1, ... `skip` [skips], ascending,
+ * are left out. Whether the next score is above cannot be foreseen, so nothing branches on it: of 64 scores as many as
+ * FEW are written to the buffer whether there are or not, and more than that are rare. */
+static NOINLINE void select_from(Best *b, const float *s, int64_t I, int32_t first_id, const int32_t *skip,
+                                 int64_t skips)
 {
     enum { FEW = 3 };
     if (b->count == 0) {
@@ -233,7 +236,7 @@ static NOINLINE void select_from(Best *b, const float *s, int64_t I, int32_t fir
     }
 }
 
-/* ---- products, tile by tile -------------------------------------------------------------------------------------------------------------- */
+/* ---- products, tile by tile ------------------------------------------------------------------ */
 
 typedef struct Ranking {
     int64_t B, I, D, k;
@@ -254,7 +257,8 @@ typedef struct Ranking {
     char *scratch;
 } Ranking;
 
-/* Tiles are whole register tiles; tile and block stay in the second-level cache. With wide rows the product itself needs larger tiles. */
+/* Tiles are whole register tiles; tile and block stay in the second-level cache. With wide rows the product itself
+ * needs larger tiles. */
 static int64_t most_rows(const Ranking *r)
 {
     return r->D <= 256 ? 2 * TILE_ROWS : 24 * TILE_ROWS;
@@ -284,7 +288,8 @@ static Gemm tile_product(const Ranking *r, int64_t M, const float *A, float *C)
                   .bias = r->bias ? r->bias + r->block : NULL};
 }
 
-/* Rows that wait together in `turned`: 1,008 a thread where a register tile has 14, of four threads at most, for they all meet in the cache. */
+/* Rows that wait together in `turned`: 1,008 a thread where a register tile has 14, of four threads at most, for they
+ * all meet in the cache. */
 static int64_t most_slab(const Ranking *r)
 {
     return MIN((int64_t)72 * TILE_ROWS * MIN(r->threads, 4), r->B);
@@ -412,13 +417,14 @@ static void rank_turned(const void *arg, int64_t first, int64_t last)
     const Ranking *r = arg;
     const int64_t behind = MAX(r->block + r->block_items, r->slab);
     for (int64_t j = first; j < last; j++) {
-        go_on(r, r->block + j, r->turned + j * turned_ld(r) + (behind - r->slab), r->slab + r->slab_rows - behind, behind);
+        go_on(r, r->block + j, r->turned + j * turned_ld(r) + (behind - r->slab), r->slab + r->slab_rows - behind,
+              behind);
     }
 }
 
-/* A symmetric product is so to the bit, and a block meets itself and what is behind it only: a tile's rows rank its columns, and turned over
- * its columns rank its rows. To every item ids come in ascending order: those of earlier blocks, behind which it was a row; those of its
- * own block; those of the rows behind. */
+/* A symmetric product is so to the bit, and a block meets itself and what is behind it only: a tile's rows rank its
+ * columns, and turned over its columns rank its rows. To every item ids come in ascending order: those of earlier
+ * blocks, behind which it was a row; those of its own block; those of the rows behind. */
 static void rank(const Run *run, Ranking r)
 {
     if (r.k == 0 || r.B == 0) {
@@ -442,7 +448,8 @@ static void rank(const Run *run, Ranking r)
         K(gemm_pack)(run, PACK_F32, r.D, r.block_items, r.items + r.block * r.D, 1, r.D, r.packed);
         for (r.slab = r.symmetric ? r.block : 0; r.slab < r.B; r.slab += r.slab_rows) {
             r.slab_rows = r.symmetric ? MIN(most_slab(&r), r.B - r.slab) : r.B;
-            const int64_t fair = (r.slab_rows / (2 * r.threads) / TILE_ROWS + 1) * TILE_ROWS; /* something for all threads */
+            /* something for all threads */
+            const int64_t fair = (r.slab_rows / (2 * r.threads) / TILE_ROWS + 1) * TILE_ROWS;
             r.tile = r.threads == 1 ? most_rows(&r) : MIN(most_rows(&r), fair);
             pool_run(run->pool, (size_t)((r.slab_rows + r.tile - 1) / r.tile), rank_tile, &r);
             if (r.symmetric && r.block + r.block_items < r.slab + r.slab_rows) {
@@ -496,7 +503,7 @@ void K(topk)(const Run *run, int64_t B, int64_t I, int64_t D, int64_t k, const f
                         .scores = scores});
 }
 
-/* ---- dense scores -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- dense scores ---------------------------------------------------------------------------- */
 
 static void topk_rows_range(const void *arg, int64_t first, int64_t last)
 {
@@ -511,8 +518,8 @@ static void topk_rows_range(const void *arg, int64_t first, int64_t last)
     }
 }
 
-void K(topk_rows)(const Run *run, int64_t B, int64_t I, int64_t k, const float *scores, const Exclude *exclude, int32_t *ids,
-                  float *values)
+void K(topk_rows)(const Run *run, int64_t B, int64_t I, int64_t k, const float *scores, const Exclude *exclude,
+                  int32_t *ids, float *values)
 {
     const Ranking r = {.I = I, .k = k, .rows = scores, .exclude = exclude, .ids = ids, .scores = values};
     if (k > 0) {

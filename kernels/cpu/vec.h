@@ -1,10 +1,12 @@
-/* kernels/cpu/vec.h: the small vector vocabulary that every CPU kernel is written in, over the vector types of GCC and clang.
+/* kernels/cpu/vec.h: the small vector vocabulary that every CPU kernel is written in, over the vector types of GCC and
+ * clang.
  *
- * A `vf` holds VW floats: 16 at the AVX-512 level, 8 at AVX2, 4 at the baseline: SSE2, NEON on 64-bit ARM, elsewhere what the compiler makes of
- * it. (NEON of 32-bit ARM is not used: it flushes denormals and has no division.)
- * Loads and stores need no alignment. `_n` variants touch only the first n lanes (0 <= n <= VW); the other lanes load as 0.
- * Nothing here fuses or reorders: v_fma is one rounding where the level has it, two elsewhere; v_sum adds halves, always the same way.
- * Errors of the functions in units in the last place (ulp) were measured against double on every 61st float. */
+ * A `vf` holds VW floats: 16 at the AVX-512 level, 8 at AVX2, 4 at the baseline: SSE2, NEON on 64-bit ARM, elsewhere
+ * what the compiler makes of it. (NEON of 32-bit ARM is not used: it flushes denormals and has no division.)
+ * Loads and stores need no alignment. `_n` variants touch only the first n lanes (0 <= n <= VW); the other lanes load
+ * as 0. Nothing here fuses or reorders: v_fma is one rounding where the level has it, two elsewhere; v_sum adds halves,
+ * always the same way. Errors of the functions in units in the last place (ulp) were measured against double on every
+ * 61st float. */
 #ifndef SAPOR_VEC_H
 #define SAPOR_VEC_H
 
@@ -43,7 +45,7 @@ typedef int32_t vi_one __attribute__((may_alias));
 #define NOINLINE  __attribute__((noinline))      /* what is called seldom enough to stand once */
 #define FORGET(p) __asm__ volatile("" : "+r"(p)) /* what the compiler knows of p: it reads again what hangs on it */
 
-/* ---- loads, stores, lanes ------------------------------------------------------------------------------------------- */
+/* ---- loads, stores, lanes -------------------------------------------------------------------- */
 
 INLINE vf v_load(const float *p)
 {
@@ -115,7 +117,7 @@ INLINE void v_store_n(float *p, vf x, int n)
 #endif
 }
 
-/* ---- four by four ------------------------------------------------------------------------------------------------------- */
+/* ---- four by four ---------------------------------------------------------------------------- */
 
 typedef float v4 __attribute__((vector_size(16)));
 typedef float v4_any __attribute__((vector_size(16), aligned(4), may_alias));
@@ -133,7 +135,7 @@ INLINE void transpose4(const float *from, int64_t ld_from, float *to, int64_t ld
     *(v4_any *)(to + 3 * ld_to) = __builtin_shufflevector(AB, CD, 2, 3, 6, 7);
 }
 
-/* ---- arithmetic: + - * / and comparisons are the compiler's own ------------------------------------------------------------ */
+/* ---- arithmetic: + - * / and comparisons are the compiler's own ------------------------------ */
 
 /* a b + c */
 INLINE vf v_fma(vf a, vf b, vf c)
@@ -255,8 +257,8 @@ INLINE vl vl_multiply(vl a, uint32_t b)
 #endif
 }
 
-/* acc + the four products of a's unsigned and b's signed bytes, lane by lane. a's bytes are at most V_BYTE_TOP: AVX2 sums two products
- * in 16 bits. */
+/* acc + the four products of a's unsigned and b's signed bytes, lane by lane. a's bytes are at most V_BYTE_TOP: AVX2
+ * sums two products in 16 bits. */
 #define V_BYTE_TOP (VW == 8 ? 127 : 255)
 INLINE vi v_dot_int8(vi acc, vi a, vi b)
 {
@@ -273,7 +275,7 @@ INLINE vi v_dot_int8(vi acc, vi a, vi b)
 #endif
 }
 
-/* ---- 16 bits: vh holds VW of them --------------------------------------------------------------------------------------------- */
+/* ---- 16 bits: vh holds VW of them ------------------------------------------------------------ */
 
 typedef uint16_t vh __attribute__((vector_size(2 * VW)));
 typedef uint16_t vh_any __attribute__((vector_size(2 * VW), aligned(2), may_alias));
@@ -297,8 +299,9 @@ INLINE vf v_from_bf16(vh x)
 {
     return (vf)(__builtin_convertvector(x, vi) << 16);
 }
-/* The nearest f16 (but where a subnormal one is rounded twice), in the lower half; numbers beyond +-65504 become that, infinity and NaN
- * stay. Scaling by 2^-112 moves the exponent's bias from 127 to 15, and subnormal numbers to where f16's lie. */
+/* The nearest f16 (but where a subnormal one is rounded twice), in the lower half; numbers beyond +-65504 become that,
+ * infinity and NaN stay. Scaling by 2^-112 moves the exponent's bias from 127 to 15, and subnormal numbers to where
+ * f16's lie. */
 INLINE vi v_to_f16(vf x)
 {
     const vi y = (vi)(v_min(v_set(65504.0f), v_abs(x)) * 0x1p-112f), sign = (vi)x >> 16 & 0x8000;
@@ -363,9 +366,10 @@ INLINE float v_max_lane(vf x)
     return v_fold(x, true);
 }
 
-/* ---- functions: coefficients fitted by weighted least squares on Chebyshev points, minimax-refined ---------------------------- */
+/* ---- functions: coefficients fitted by weighted least squares on Chebyshev points, minimax-refined ---- */
 
-/* e^x, 1.1 ulp, subnormal results too; 0 below -104, infinity above 88.73, NaN kept. x = n ln 2 + r, |r| <= ln 2 / 2. */
+/* e^x, 1.1 ulp, subnormal results too; 0 below -104, infinity above 88.73, NaN kept. x = n ln 2 + r, |r| <= ln 2 /
+ * 2. */
 INLINE vf v_exp(vf x)
 {
     x = v_max(v_set(-105.0f), v_min(v_set(89.0f), x));
@@ -450,7 +454,8 @@ INLINE vf v_erf(vf x)
     q = v_fma(q, t, v_set(1.834475697e-04f));
     return v_select(t < 1.0f, v_fma(p, x, x), v_copysign(1.0f - v_exp(q), x));
 }
-/* x Phi(x) as max(x, 0) - |x| erfc(|x| / sqrt 2) / 2, where nothing cancels: 2 ulp above 0, within 6e-8 below. ln erfc is a polynomial up to
+/* x Phi(x) as max(x, 0) - |x| erfc(|x| / sqrt 2) / 2, where nothing cancels: 2 ulp above 0, within 6e-8 below. ln erfc
+ * is a polynomial up to
  * |x| = 5.5, which goes on down behind. A third less work than by v_erf, whose two halves are both made for every x. */
 INLINE vf v_gelu(vf x)
 {
@@ -483,7 +488,8 @@ INLINE vf v_act(Act act, float param, vf x)
     case ACT_RELU6: return v_min(v_set(6.0f), v_max(v_zero(), x));
     case ACT_LEAKY_RELU: return v_select(x > 0.0f, x, x * param);
     case ACT_GELU: return v_gelu(x);
-    case ACT_GELU_TANH: return 0.5f * x * (v_tanh(x * 0.797884561f * v_fma(x * x, v_set(0.044715f), v_set(1.0f))) + 1.0f);
+    case ACT_GELU_TANH:
+        return 0.5f * x * (v_tanh(x * 0.797884561f * v_fma(x * x, v_set(0.044715f), v_set(1.0f))) + 1.0f);
     case ACT_SIGMOID: return v_sigmoid(x);
     case ACT_TANH: return v_tanh(x);
     case ACT_SOFTPLUS: return v_softplus(x);

@@ -1,10 +1,11 @@
-/* 3 x 3 convolutions of stride 1 by Winograd's method (Lavin & Gray 2016), mostly F(4x4, 3x3): each 4 x 4 square of outputs comes from its 6 x 6 square
- * of inputs by 36 products where the direct way takes 144. Squares of a band of the image, taken apart by B', make 36 matrices
- * [squares, C], each multiplied with its [C, O] of the weights (made at packing, in double), and put together by A'.
- * F(6x6, 3x3) makes 6 x 6 outputs of 8 x 8 inputs by 64 products instead of 324: a fifth less again, and rounds four times as much; who
- * asks for it (Conv.winograd) gets it up to 128 channels. From 385 channels on F(2x2, 3x3): 4 x 4 inputs, 16 products instead of 36, and
- * less than half the weights, which come from memory.
- * Of a convolution's shape only C and O decide who comes here, and a square's bits depend on nothing but its own pixels. */
+/* 3 x 3 convolutions of stride 1 by Winograd's method (Lavin & Gray 2016), mostly F(4x4, 3x3): each 4 x 4 square of
+ * outputs comes from its 6 x 6 square of inputs by 36 products where the direct way takes 144. Squares of a band of the
+ * image, taken apart by B', make 36 matrices [squares, C], each multiplied with its [C, O] of the weights (made at
+ * packing, in double), and put together by A'. F(6x6, 3x3) makes 6 x 6 outputs of 8 x 8 inputs by 64 products instead
+ * of 324: a fifth less again, and rounds four times as much; who asks for it (Conv.winograd) gets it up to 128
+ * channels. From 385 channels on F(2x2, 3x3): 4 x 4 inputs, 16 products instead of 36, and less than half the weights,
+ * which come from memory. Of a convolution's shape only C and O decide who comes here, and a square's bits depend on
+ * nothing but its own pixels. */
 #include "kernels/cpu/winograd.h"
 
 enum {
@@ -30,8 +31,9 @@ typedef struct Points {
     float power[3][6]; /* p[i]^j */
 } Points;
 
-/* Lavin & Gray's 1 and 2 would save a few products, but err 2.2 times as much (root mean square, 256 channels); these err 1.7 times as
- * much as the direct way. 0.5, 1 and 2 err 7 times as much, and no others by sixteenths are better. Every constant is a float32 number. */
+/* Lavin & Gray's 1 and 2 would save a few products, but err 2.2 times as much (root mean square, 256 channels); these
+ * err 1.7 times as much as the direct way. 0.5, 1 and 2 err 7 times as much, and no others by sixteenths are better.
+ * Every constant is a float32 number. */
 #define P  0.6875f
 #define Q  1.5f
 #define PP (P * P)
@@ -53,8 +55,8 @@ static const Points by_6 = {
 
 bool K(winograd_takes)(const Conv *c)
 {
-    return c->kh == 3 && c->kw == 3 && c->stride == 1 && c->groups == 1 && c->C % 16 == 0 && c->O % 16 == 0 && c->C >= 32 &&
-           c->O >= 32 && c->C <= LARGEST && c->O <= LARGEST;
+    return c->kh == 3 && c->kw == 3 && c->stride == 1 && c->groups == 1 && c->C % 16 == 0 && c->O % 16 == 0 &&
+           c->C >= 32 && c->O >= 32 && c->C <= LARGEST && c->O <= LARGEST;
 }
 
 static const Points *points_of(const Conv *c)
@@ -81,7 +83,7 @@ static int64_t cut(int64_t n, int64_t parts, int64_t i) /* part i of n things in
     return n / parts * i + MIN(n % parts, i);
 }
 
-/* ---- weights ---------------------------------------------------------------------------------------------------------------- */
+/* ---- weights --------------------------------------------------------------------------------- */
 
 size_t K(winograd_pack_bytes)(const Conv *c)
 {
@@ -142,7 +144,7 @@ void K(winograd_pack)(const Run *run, const Conv *c, const float *weights, void 
     pool_run(run->pool, (size_t)up(c->O, TILE_COLS), pack_panel, &p);
 }
 
-/* ---- squares ---------------------------------------------------------------------------------------------------------------- */
+/* ---- squares --------------------------------------------------------------------------------- */
 
 typedef struct Job {
     const Conv *c;
@@ -323,15 +325,15 @@ typedef struct Transform {
     void (*take_apart)(const Conv *c, const float *x, int64_t h, int64_t w, float *to, int64_t ld);
     void (*put_together)(const float *from, int64_t ld, int64_t O, int64_t rows, int64_t cols, float *y, int64_t y_row);
 } Transform;
-#define TRANSFORM(out)                                                                                                      \
-    static void take_apart_##out(const Conv *c, const float *x, int64_t h, int64_t w, float *to, int64_t ld)                \
-    {                                                                                                                       \
-        take_apart(&by_##out, out / 2, c, x, h, w, to, ld);                                                                 \
-    }                                                                                                                       \
-    static void put_together_##out(const float *from, int64_t ld, int64_t O, int64_t rows, int64_t cols, float *y,          \
-                                   int64_t y_row)                                                                           \
-    {                                                                                                                       \
-        put_together(&by_##out, out / 2, from, ld, O, rows, cols, y, y_row);                                                \
+#define TRANSFORM(out)                                                                                                 \
+    static void take_apart_##out(const Conv *c, const float *x, int64_t h, int64_t w, float *to, int64_t ld)           \
+    {                                                                                                                  \
+        take_apart(&by_##out, out / 2, c, x, h, w, to, ld);                                                            \
+    }                                                                                                                  \
+    static void put_together_##out(const float *from, int64_t ld, int64_t O, int64_t rows, int64_t cols, float *y,     \
+                                   int64_t y_row)                                                                      \
+    {                                                                                                                  \
+        put_together(&by_##out, out / 2, from, ld, O, rows, cols, y, y_row);                                           \
     }
 TRANSFORM(2)
 TRANSFORM(4)
@@ -350,7 +352,8 @@ static void take_row(void *arg, size_t task, int worker)
     const Part *p = arg;
     const Job *j = p->job;
     const Conv *c = j->c;
-    const int64_t row = p->first + (int64_t)task, b = row / j->high, h = row % j->high * j->points->out, ld = c->C + SLACK;
+    const int64_t row = p->first + (int64_t)task, b = row / j->high, h = row % j->high * j->points->out,
+                  ld = c->C + SLACK;
     const float *x = c->x + b * c->H * c->W * c->C;
     float *to = p->in + (int64_t)task * j->wide * ld;
     for (int64_t w = 0; w < j->ow; w += j->points->out, to += ld) {
@@ -387,8 +390,10 @@ static void put_row(void *arg, size_t task, int worker)
     const Part *p = arg;
     const Job *j = p->job;
     const Conv *c = j->c;
-    const int64_t row = p->first + (int64_t)task, b = row / j->high, h = row % j->high * j->points->out, ld = c->O + SLACK;
-    const int64_t side = j->points->out, rows = MIN(side, j->oh - h), y_row = j->ow * c->O, at = (b * j->oh + h) * y_row;
+    const int64_t row = p->first + (int64_t)task, b = row / j->high, h = row % j->high * j->points->out,
+                  ld = c->O + SLACK;
+    const int64_t side = j->points->out, rows = MIN(side, j->oh - h), y_row = j->ow * c->O,
+                  at = (b * j->oh + h) * y_row;
     const float *from = p->out + (int64_t)task * j->wide * ld;
     for (int64_t w = 0; w < j->ow; w += side, from += ld) {
         transform_of(j->points)->put_together(from, p->rows * j->wide * ld, c->O, rows, MIN(side, j->ow - w),

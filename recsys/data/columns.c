@@ -1,25 +1,30 @@
-/* recsys/data/columns.c: which column of a table of interactions is the user, the item, the rating, the time. docs/formats.md has the table of names. */
+/* recsys/data/columns.c: which column of a table of interactions is the user, the item, the rating, the time.
+ * docs/formats.md has the table of names. */
 #include "recsys/data/data.h"
 
 #include <math.h>
 
-/* Names in lower case, without '_', '-', '.' and blanks. Of two groups the first wins: a column of ids before one of names. Inside a group of users or
- * items two different columns are an error; of ratings and times the name that comes first here is taken. */
+/* Names in lower case, without '_', '-', '.' and blanks. Of two groups the first wins: a column of ids before one of
+ * names. Inside a group of users or items two different columns are an error; of ratings and times the name that comes
+ * first here is taken. */
 static const char *const KNOWN[ROLES] = {
-    [ROLE_USER] = "userid user uid reviewerid customerid memberid visitorid steamid accountid personid playerid readerid "
-                  "listenerid buyerid "
-                  "| username reviewer reviewername reviewprofilename profilename customer member visitor person player "
-                  "reader listener "
-                  "viewer buyer authorid author sessionid session nickname",
+    [ROLE_USER] =
+        "userid user uid reviewerid customerid memberid visitorid steamid accountid personid playerid readerid "
+        "listenerid buyerid "
+        "| username reviewer reviewername reviewprofilename profilename customer member visitor person player "
+        "reader listener "
+        "viewer buyer authorid author sessionid session nickname",
     [ROLE_ITEM] =
-        "itemid item iid asin parentasin productid movieid businessid recipeid bookid artistid trackid songid gameid appid "
-        "newsid articleid videoid animeid beerid beerbeerid poiid venueid locationid placeid gmapid restaurantid hotelid "
+        "itemid item iid asin parentasin productid movieid businessid recipeid bookid artistid trackid songid gameid "
+        "appid "
+        "newsid articleid videoid animeid beerid beerbeerid poiid venueid locationid placeid gmapid restaurantid "
+        "hotelid "
         "postid courseid eventid goodsid skuid adid workid showid "
         "| product movie business recipe book isbn artist track song game app news article video anime beer poi venue "
         "location place restaurant hotel post course event sku "
         "| title itemname productname moviename movietitle gametitle booktitle artistname trackname songname beername",
-    [ROLE_RATING] =
-        "rating ratings stars starrating overall score reviewoverall bookrating reviewscore reviewrating userrating label",
+    [ROLE_RATING] = "rating ratings stars starrating overall score reviewoverall bookrating reviewscore reviewrating "
+                    "userrating label",
     [ROLE_TIME] =
         "timestamp unixtimestamp unixreviewtime time datetime date createdat reviewdate ratingdate ratedat reviewtime",
     [ROLE_PART] = "xlabel",
@@ -158,13 +163,14 @@ bool columns_find(Columns *c, const Text *field, size_t n, const char *told, con
         *c = (Columns){.count = (int)n, .told = true};
         memcpy(c->at, NONE.at, sizeof c->at);
         if (!told_places(c, told, &count))
-            return fail(e, SP_FORMAT,
-                        "%s:%zu: --columns %s: not all of these names are in the first line (%s); without a line of names, "
-                        "say user, item, rating, time or - for each column",
-                        path, line, told, fields_text(field, n, names, sizeof names));
+            return fail(
+                e, SP_FORMAT,
+                "%s:%zu: --columns %s: not all of these names are in the first line (%s); without a line of names, "
+                "say user, item, rating, time or - for each column",
+                path, line, told, fields_text(field, n, names, sizeof names));
         if (count != (int)n)
-            return fail(e, SP_FORMAT, "%s:%zu: has %zu column%s; --columns %s names %d", path, line, n, n == 1 ? "" : "s",
-                        told, count);
+            return fail(e, SP_FORMAT, "%s:%zu: has %zu column%s; --columns %s names %d", path, line, n,
+                        n == 1 ? "" : "s", told, count);
         return true;
     }
     size_t second[ROLES];
@@ -174,9 +180,10 @@ bool columns_find(Columns *c, const Text *field, size_t n, const char *told, con
     for (int role = ROLE_USER; c->header && role <= ROLE_ITEM; role++)
         if (second[role]) {
             Text a = field[c->at[role]], b = field[second[role]];
-            return fail(e, SP_FORMAT,
-                        "%s:%zu: both \"%.*s\" and \"%.*s\" may be the %s; choose by --columns USER,ITEM[,RATING[,TIME]]",
-                        path, line, (int)MIN(a.n, (size_t)40), a.p, (int)MIN(b.n, (size_t)40), b.p, role_names[role]);
+            return fail(
+                e, SP_FORMAT,
+                "%s:%zu: both \"%.*s\" and \"%.*s\" may be the %s; choose by --columns USER,ITEM[,RATING[,TIME]]", path,
+                line, (int)MIN(a.n, (size_t)40), a.p, (int)MIN(b.n, (size_t)40), b.p, role_names[role]);
         }
     if (c->header)
         return true;
@@ -209,7 +216,7 @@ bool recommendations_header(const Text *field, size_t n, int at[3])
     return true;
 }
 
-/* ---- times ------------------------------------------------------------------------------------------------------------- */
+/* ---- times ----------------------------------------------------------------------------------- */
 
 /* `digits` decimal digits at *t, then `end` where it is not 0. */
 static bool take_digits(Text *t, size_t digits, char end, int64_t *value)
@@ -232,8 +239,9 @@ static int64_t days_of(int64_t year, int64_t month, int64_t day)
 static bool date_parse(Text t, int64_t *seconds)
 {
     int64_t year, month, day, hour = 0, minute = 0, second = 0, zone_hour = 0, zone_minute = 0;
-    if (!take_digits(&t, 4, '-', &year) || !take_digits(&t, 2, '-', &month) || !take_digits(&t, 2, 0, &day) || month < 1 ||
-        month > 12 || day < 1 || days_of(year, month, day) >= days_of(year + month / 12, month % 12 + 1, 1))
+    if (!take_digits(&t, 4, '-', &year) || !take_digits(&t, 2, '-', &month) || !take_digits(&t, 2, 0, &day) ||
+        month < 1 || month > 12 || day < 1 ||
+        days_of(year, month, day) >= days_of(year + month / 12, month % 12 + 1, 1))
         return false;
     if (t.n) {
         if (*t.p != 'T' && *t.p != ' ')
@@ -263,8 +271,8 @@ static bool date_parse(Text t, int64_t *seconds)
     } else if (text_is(t, "Z") || text_is(t, " UTC")) {
         t.n = 0;
     }
-    *seconds =
-        days_of(year, month, day) * 86400 + (hour - sign * zone_hour) * 3600 + (minute - sign * zone_minute) * 60 + second;
+    *seconds = days_of(year, month, day) * 86400 + (hour - sign * zone_hour) * 3600 +
+               (minute - sign * zone_minute) * 60 + second;
     return t.n == 0;
 }
 

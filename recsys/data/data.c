@@ -1,4 +1,5 @@
-/* recsys/data/data.c: from rows of text to numbered users and items, as Elliot (recipes.md 2.1) and MMRec (recipes.md 2.2) number them. */
+/* recsys/data/data.c: from rows of text to numbered users and items, as Elliot (recipes.md 2.1) and MMRec (recipes.md
+ * 2.2) number them. */
 #include "recsys/data/data.h"
 
 #include <stdlib.h>
@@ -21,7 +22,7 @@ bool all_whole(const Text *ids, size_t n, int64_t *numbers)
 static void sort_by(const Row *rows, bool by_item, size_t n, const uint32_t *order, uint32_t *sorted, int64_t *count,
                     int64_t keys)
 {
-    memset(count, 0, sizeof(*count) * (size_t)(keys + 1));
+    memset(count, 0, sizeof *count * (size_t)(keys + 1));
     for (size_t r = 0; r < n; r++)
         count[(by_item ? rows[r].item : rows[r].user) + 1]++;
     for (int64_t k = 0; k < keys; k++)
@@ -63,8 +64,7 @@ bool pairs_build(Pairs *p, int64_t users, int64_t items, const Row *rows, size_t
     return ok;
 }
 
-/* ---- numbering
- * -------------------------------------------------------------------------------------------------------------- */
+/* ---- numbering ------------------------------------------------------------------------------- */
 
 enum { TRAIN, VALID, TEST, PARTS };
 typedef struct Source { /* the rows of one part before they are numbered: all of a file, or those with one x_label */
@@ -111,9 +111,9 @@ static int32_t renumber(Renumber *n, int32_t id, Error *e)
     return n->number[id];
 }
 
-/* Numbers the items anew: whole numbers ascend; texts go from the last that appeared to the first. Elliot's order of texts is that of a
- * Python set, thus any; this one, with equal scores going to the lower number, gives the lists that the figures of recipes.md 6.4 were taken
- * from. */
+/* Numbers the items anew: whole numbers ascend; texts go from the last that appeared to the first. Elliot's order of
+ * texts is that of a Python set, thus any; this one, with equal scores going to the lower number, gives the lists that
+ * the figures of recipes.md 6.4 were taken from. */
 static bool order_items(DataSet *d, const TextIndex *found, Arena *scratch, Error *e)
 {
     size_t n = (size_t)text_index_count(found);
@@ -125,13 +125,13 @@ static bool order_items(DataSet *d, const TextIndex *found, Arena *scratch, Erro
         ids[i] = text_index_at(found, (int64_t)(n - 1 - i));
     bool whole = all_whole(ids, n, numbers);
     if (whole)
-        qsort(numbers, n, sizeof(*numbers), compare_number);
+        qsort(numbers, n, sizeof *numbers, compare_number);
     if (!(d->items = text_index_new(d->arena, e)) || !text_index_reserve(d->items, n, e))
         return false;
     for (size_t i = 0; i < n; i++) {
         char text[24];
         if (whole)
-            ids[i] = (Text){text, (size_t)snprintf(text, sizeof(text), "%lld", (long long)numbers[i])};
+            ids[i] = (Text){text, (size_t)snprintf(text, sizeof text, "%lld", (long long)numbers[i])};
         if (text_index_add(d->items, ids[i], e) < 0)
             return false;
     }
@@ -155,7 +155,8 @@ static bool number_rows(DataSet *d, const Source *train, Arena *scratch, Error *
 static bool number_elliot(DataSet *d, const Source *train, Error *e)
 {
     Arena *scratch = arena_new(arena_heap(d->arena), 0);
-    bool ok = scratch ? number_rows(d, train, scratch, e) : fail_memory(e, train->r->count, "numbering users and items");
+    bool ok =
+        scratch ? number_rows(d, train, scratch, e) : fail_memory(e, train->r->count, "numbering users and items");
     arena_free(scratch);
     if (!ok)
         return false;
@@ -174,7 +175,8 @@ static uint32_t first_line(const Ratings *r, bool of_items, int64_t number)
     return r->line[row];
 }
 
-/* The largest id + 1 of a file, in users or in items. A number far above the row count is a wrong file, not a data set. */
+/* The largest id + 1 of a file, in users or in items. A number far above the row count is a wrong file, not a data
+ * set. */
 static bool largest_id(const Ratings *r, bool of_items, int64_t *n, Error *e)
 {
     const TextIndex *ids = of_items ? r->items : r->users;
@@ -184,12 +186,12 @@ static bool largest_id(const Ratings *r, bool of_items, int64_t *n, Error *e)
         int64_t id;
         if (!all_whole(&text, 1, &id))
             return fail(e, SP_FORMAT,
-                        "%s:%u: %s id '%.*s' is not a whole number, as protocol mmrec wants; take protocol elliot", r->path,
-                        first_line(r, of_items, i), what, (int)MIN(text.n, (size_t)60), text.p);
+                        "%s:%u: %s id '%.*s' is not a whole number, as protocol mmrec wants; take protocol elliot",
+                        r->path, first_line(r, of_items, i), what, (int)MIN(text.n, (size_t)60), text.p);
         if (id > (int64_t)r->count * 100 + 1000000 || id > INT32_MAX / 2)
             return fail(e, SP_FORMAT,
-                        "%s:%u: %s id %lld is too large: protocol mmrec counts ids from 0; take protocol elliot", r->path,
-                        first_line(r, of_items, i), what, (long long)id);
+                        "%s:%u: %s id %lld is too large: protocol mmrec counts ids from 0; take protocol elliot",
+                        r->path, first_line(r, of_items, i), what, (long long)id);
         *n = MAX(*n, id + 1);
     }
     return true;
@@ -201,7 +203,7 @@ static bool count_up(TextIndex **ix, int64_t n, Arena *a, Error *e)
         return false;
     for (int64_t i = 0; i < n; i++) {
         char text[24];
-        int length = snprintf(text, sizeof(text), "%lld", (long long)i);
+        int length = snprintf(text, sizeof text, "%lld", (long long)i);
         if (text_index_add(*ix, (Text){text, (size_t)length}, e) < 0)
             return false;
     }
@@ -306,7 +308,8 @@ static bool check_labels(Ratings *r, int part, Error *e)
 {
     for (size_t row = 0; r->part && row < r->count; row++)
         if (r->part[row] != part)
-            return fail(e, SP_USAGE, "%s: splits itself by its x_label column: give it as the train file, alone", r->path);
+            return fail(e, SP_USAGE, "%s: splits itself by its x_label column: give it as the train file, alone",
+                        r->path);
     r->part = NULL;
     return true;
 }
@@ -330,7 +333,8 @@ static bool read_parts(Ratings r[PARTS], Source source[PARTS], const DataConfig 
             source[p] = (Source){&r[TRAIN], 0};
             continue; /* labels: below */
         }
-        if (!ratings_read_as(&r[p], path[p], c->format, &c->layout, scratch, e) || (p == TRAIN && !ratings_sure(&r[p], e)))
+        if (!ratings_read_as(&r[p], path[p], c->format, &c->layout, scratch, e) ||
+            (p == TRAIN && !ratings_sure(&r[p], e)))
             return false;
         if (p != TRAIN && r[TRAIN].part)
             return fail(e, SP_USAGE, "%s: splits itself by its x_label column: leave %s out, or take that column away",
@@ -389,7 +393,7 @@ bool dataset_load(DataSet *d, const DataConfig *c, Arena *a, Error *e)
     *d = (DataSet){.protocol = c->protocol, .arena = a};
     Arena *scratch = arena_new(arena_heap(a), 0);
     if (!scratch)
-        return fail_memory(e, sizeof(*d), "reading interactions");
+        return fail_memory(e, sizeof *d, "reading interactions");
     bool ok = load(d, c, scratch, e);
     arena_free(scratch);
     if (!ok)
@@ -413,7 +417,7 @@ bool dataset_load(DataSet *d, const DataConfig *c, Arena *a, Error *e)
     return true;
 }
 
-/* ---- what was read ----------------------------------------------------------------------------------------------------- */
+/* ---- what was read --------------------------------------------------------------------------- */
 
 static const char *const PART_NAMES[PARTS] = {"train", "valid", "test"};
 
@@ -424,12 +428,12 @@ static void describe_json(const DataSet *d, double density, FILE *to)
     for (int p = 0; p < PARTS; p++)
         if (d->counted[p].rows) {
             const Counted *n = &d->counted[p];
-            fprintf(
-                to,
-                ",\"%s\":{\"rows\":%lld,\"left_out\":{\"user_not_in_train\":%lld,\"repeated\":%lld,\"rating_below_0\":%lld},"
-                "\"item_not_in_train\":%lld}",
-                PART_NAMES[p], (long long)n->rows, (long long)n->cold, (long long)n->repeated, (long long)n->below,
-                (long long)n->unknown);
+            fprintf(to,
+                    ",\"%s\":{\"rows\":%lld,\"left_out\":{\"user_not_in_train\":%lld,\"repeated\":%lld,\"rating_below_"
+                    "0\":%lld},"
+                    "\"item_not_in_train\":%lld}",
+                    PART_NAMES[p], (long long)n->rows, (long long)n->cold, (long long)n->repeated, (long long)n->below,
+                    (long long)n->unknown);
         }
     fputs("}\n", to);
 }

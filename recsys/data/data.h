@@ -4,7 +4,7 @@
 
 #include "recsys/recsys.h"
 
-/* ---- columns.c: what the columns of a table of interactions are ---- */
+/* ---- columns.c: what the columns of a table of interactions are ------------------------------ */
 
 enum { NO_COLUMN = -1 };
 typedef enum Role { ROLE_USER, ROLE_ITEM, ROLE_RATING, ROLE_TIME, ROLE_PART, ROLES } Role;
@@ -17,32 +17,36 @@ typedef struct Columns {
     bool half;     /* no header, but its first row has a name for one of user and item */
     bool told;     /* by Layout.columns */
 } Columns;
-/* From the fields of the first row. False with an error where two columns fit a role equally, or where `told` does not fit the row. */
+/* From the fields of the first row. False with an error where two columns fit a role equally, or where `told` does not
+ * fit the row. */
 bool columns_find(Columns *c, const Text *field, size_t n, const char *told, const char *path, size_t line, Error *e);
 /* Fields of a row for a message: "a, b, c", at most four. */
 const char *fields_text(const Text *field, size_t n, char *buffer, size_t size);
 /* Seconds from "881250949", "1.3e9", "2005-09-06" or "2005-09-06T22:09:11Z" (a date without a zone is UTC). */
 bool time_parse(Text text, int64_t *seconds);
 
-/* ---- formats.c ---- */
+/* ---- formats.c ------------------------------------------------------------------------------- */
 
 /* Begins an object {"event":"data",...: how a file was read. */
 void describe_reading(Format f, char cut, const char *columns, FILE *json);
 
-/* ---- data.c, features.c, feature_table.c ---- */
+/* ---- data.c, features.c, feature_table.c ----------------------------------------------------- */
 
 typedef struct Row {
     int32_t user, item;
     float rating;
 } Row;
-/* Orders rows by user, then item; of rows with the same two the last one's rating stays. items: above every item number. */
+/* Orders rows by user, then item; of rows with the same two the last one's rating stays. items: above every item
+ * number. */
 bool pairs_build(Pairs *p, int64_t users, int64_t items, const Row *rows, size_t n, Arena *a, Error *e);
-/* Reads the row names of OUT.npy from OUT.ids.txt into an index, line l as number l; NULL where there is no such file. */
+/* Reads the row names of OUT.npy from OUT.ids.txt into an index, line l as number l; NULL where there is no such
+ * file. */
 bool feature_names(TextIndex **names, const char **ids_path, const char *path, int64_t rows, Arena *a, Error *e);
 /* Opens one item's features, (1, D) or (D,), D at least 1. */
 bool feature_row_open(Npy *n, const char *file, Arena *a, Error *e);
 bool feature_load(Feature *f, const DataSet *d, const char *spec, Arena *a, Error *e);
-/* The numbers of ids in their order; false where one is not a whole number from 0 on in its plain spelling (no sign, no zero before it). numbers [n] may be NULL. */
+/* The numbers of ids in their order; false where one is not a whole number from 0 on in its plain spelling (no sign, no
+ * zero before it). numbers [n] may be NULL. */
 bool all_whole(const Text *ids, size_t n, int64_t *numbers);
 
 #endif

@@ -22,20 +22,20 @@ static bool report_missing(const Missing *m, const DataSet *d, const char *path,
     if (m->count == 0)
         return true;
     if (m->count == d->I && !*hint && folder_exists(path))
-        return fail(
-            e, SP_SHAPE,
-            "%s: has no <item id>.npy for any of the %lld items: is this the folder of features? `sapor encode` and `sapor "
-            "extract` make them",
-            path, (long long)m->count);
+        return fail(e, SP_SHAPE,
+                    "%s: has no <item id>.npy for any of the %lld items: is this the folder of features? `sapor "
+                    "encode` and `sapor "
+                    "extract` make them",
+                    path, (long long)m->count);
     char names[256] = "";
     for (int64_t i = 0; i < MIN(m->count, (int64_t)3); i++) {
         Text id = text_index_at(d->items, m->first[i]);
         size_t used = strlen(names);
-        snprintf(names + used, sizeof(names) - used, "%s%.*s", i ? ", " : "", (int)MIN(id.n, (size_t)60), id.p);
+        snprintf(names + used, sizeof names - used, "%s%.*s", i ? ", " : "", (int)MIN(id.n, (size_t)60), id.p);
     }
     return fail(e, SP_SHAPE,
-                "%s: %lld of %lld items have no features (%s%s): extract them, or drop these items' interactions%s", path,
-                (long long)m->count, (long long)d->I, names, m->count > 3 ? ", ..." : "", hint);
+                "%s: %lld of %lld items have no features (%s%s): extract them, or drop these items' interactions%s",
+                path, (long long)m->count, (long long)d->I, names, m->count > 3 ? ", ..." : "", hint);
 }
 
 static bool check_finite(const Feature *f, const DataSet *d, const char *path, Error *e)
@@ -62,10 +62,10 @@ static Text bare_name(Text name)
     return dot && dot > name.p ? (Text){name.p, (size_t)(dot - name.p)} : name;
 }
 
-/* ---- a folder of <item id>.npy
- * ------------------------------------------------------------------------------------------------ */
+/* ---- a folder of <item id>.npy --------------------------------------------------------------- */
 
-/* The file of an item: its id, or as Ducho cuts it, its id up to the first dot. "" where there is none; *cut: the shortened name was taken. */
+/* The file of an item: its id, or as Ducho cuts it, its id up to the first dot. "" where there is none; *cut: the
+ * shortened name was taken. */
 static const char *file_of(Text id, const char *path, Text *cut, Arena *scratch, Error *e)
 {
     *cut = (Text){0};
@@ -82,7 +82,8 @@ static const char *file_of(Text id, const char *path, Text *cut, Arena *scratch,
     return file;
 }
 
-/* Two items may not share a file: `owners` has the names of the cut files, `whose` their items; the full id of another item is one too. */
+/* Two items may not share a file: `owners` has the names of the cut files, `whose` their items; the full id of another
+ * item is one too. */
 static bool check_owner(TextIndex *owners, int64_t **whose, size_t *room, Text cut, int64_t item, const DataSet *d,
                         const char *file, Arena *a, Error *e)
 {
@@ -101,9 +102,10 @@ static bool check_owner(TextIndex *owners, int64_t **whose, size_t *room, Text c
         other = (*whose)[number];
     }
     Text x = text_index_at(d->items, other), y = text_index_at(d->items, item);
-    return fail(e, SP_FORMAT,
-                "%s: may be of item %.*s or of item %.*s, as names are cut at the first dot; name each file by its whole id",
-                file, (int)MIN(x.n, (size_t)60), x.p, (int)MIN(y.n, (size_t)60), y.p);
+    return fail(
+        e, SP_FORMAT,
+        "%s: may be of item %.*s or of item %.*s, as names are cut at the first dot; name each file by its whole id",
+        file, (int)MIN(x.n, (size_t)60), x.p, (int)MIN(y.n, (size_t)60), y.p);
 }
 
 bool feature_row_open(Npy *n, const char *file, Arena *a, Error *e)
@@ -132,7 +134,8 @@ static bool read_item(Feature *f, const DataSet *d, const char *file, int64_t i,
         ok = (*data = arena_alloc(a, (size_t)d->I, (size_t)f->D * sizeof(float), e)) != NULL;
     }
     if (ok && x->count != f->D)
-        ok = fail(e, SP_SHAPE, "%s: has %lld columns, the files before it %lld", file, (long long)x->count, (long long)f->D);
+        ok = fail(e, SP_SHAPE, "%s: has %lld columns, the files before it %lld", file, (long long)x->count,
+                  (long long)f->D);
     if (ok)
         array_f32(x, 0, f->D, *data + i * f->D);
     npy_close(&n);
@@ -166,8 +169,7 @@ static bool from_folder(Feature *f, const DataSet *d, const char *path, Arena *a
     return ok && report_missing(&missing, d, path, "", e);
 }
 
-/* ---- one .npy
- * -------------------------------------------------------------------------------------------------------------------- */
+/* ---- one .npy -------------------------------------------------------------------------------- */
 
 bool feature_names(TextIndex **names, const char **ids_path, const char *path, int64_t rows, Arena *a, Error *e)
 {
@@ -188,11 +190,12 @@ bool feature_names(TextIndex **names, const char **ids_path, const char *path, i
         if (number < 0)
             return false;
         if (number != count++)
-            return fail(e, SP_FORMAT, "%s:%lld: row name '%.*s' stands in line %lld already", *ids_path, (long long)count,
-                        (int)MIN(line.n, (size_t)60), line.p, (long long)number + 1);
+            return fail(e, SP_FORMAT, "%s:%lld: row name '%.*s' stands in line %lld already", *ids_path,
+                        (long long)count, (int)MIN(line.n, (size_t)60), line.p, (long long)number + 1);
     }
     if (count != rows)
-        return fail(e, SP_SHAPE, "%s: names %lld rows, but %s has %lld", *ids_path, (long long)count, path, (long long)rows);
+        return fail(e, SP_SHAPE, "%s: names %lld rows, but %s has %lld", *ids_path, (long long)count, path,
+                    (long long)rows);
     return true;
 }
 
@@ -236,8 +239,8 @@ static bool find_rows(int64_t *row, const DataSet *d, const char *path, int64_t 
             if (b >= 0)
                 row[i] = bare_row[b];
             if (row[i] == -2)
-                return fail(e, SP_FORMAT, "%s: several rows are named after item %.*s", ids_path, (int)MIN(id.n, (size_t)60),
-                            id.p);
+                return fail(e, SP_FORMAT, "%s: several rows are named after item %.*s", ids_path,
+                            (int)MIN(id.n, (size_t)60), id.p);
         } else if (!all_whole(&id, 1, &row[i])) {
             return fail(e, SP_SHAPE, "%s: item '%.*s' is not a row number; put the row names in %s, one a line", path,
                         (int)MIN(id.n, (size_t)60), id.p, ids_path);
@@ -250,8 +253,8 @@ static bool find_rows(int64_t *row, const DataSet *d, const char *path, int64_t 
     char hint[96] = "";
     if (names && rows) {
         Text first = text_index_at(names, 0);
-        snprintf(hint, sizeof hint, " (the .ids.txt beside it calls the first row '%.*s')", (int)MIN(first.n, (size_t)40),
-                 first.p);
+        snprintf(hint, sizeof hint, " (the .ids.txt beside it calls the first row '%.*s')",
+                 (int)MIN(first.n, (size_t)40), first.p);
     }
     return report_missing(&missing, d, path, hint, e);
 }
@@ -292,7 +295,8 @@ bool feature_load(Feature *f, const DataSet *d, const char *spec, Arena *a, Erro
     *f = (Feature){0};
     const char *equals = strchr(spec, '=');
     if (!equals || equals == spec || !equals[1])
-        return fail(e, SP_USAGE, "features '%s': give them as name=path, for example visual=features/resnet50.npy", spec);
+        return fail(e, SP_USAGE, "features '%s': give them as name=path, for example visual=features/resnet50.npy",
+                    spec);
     const char *path = equals + 1;
     if (!(f->name = arena_strndup(a, spec, (size_t)(equals - spec), e)))
         return false;

@@ -1,4 +1,5 @@
-/* recsys/data/formats.c: interactions, from the text files that people have. docs/formats.md says how each is recognised. */
+/* recsys/data/formats.c: interactions, from the text files that people have. docs/formats.md says how each is
+ * recognised. */
 #include "recsys/data/data.h"
 
 #include <math.h>
@@ -59,7 +60,7 @@ bool layout_separator(const char *word, char *cut)
     return false;
 }
 
-/* ---- the first row ----------------------------------------------------------------------------------------------------- */
+/* ---- the first row --------------------------------------------------------------------------- */
 
 /* The format of a text that is not a table, by its first line; NULL where it may be a table. */
 static const char *other_text(Text line)
@@ -160,11 +161,12 @@ static bool tell_blanks(Ratings *r, Arena *a, Error *e)
     else if (!b.natural)
         r->format = FORMAT_LIGHTGCN; /* which names the number below 0 */
     else
-        return fail(e, SP_FORMAT,
-                    "%s: may be LightGCN text (user item item ...) or a table between blanks (user item rating%s): choose "
-                    "by --format "
-                    "lightgcn or --format tsv",
-                    r->path, b.columns > 3 ? " time" : "");
+        return fail(
+            e, SP_FORMAT,
+            "%s: may be LightGCN text (user item item ...) or a table between blanks (user item rating%s): choose "
+            "by --format "
+            "lightgcn or --format tsv",
+            r->path, b.columns > 3 ? " time" : "");
     return true;
 }
 
@@ -179,8 +181,8 @@ static bool choose_cut(Ratings *r, const Layout *layout, Text line, Text rows, s
         Columns c = {0};
         Error ignored = {0};
         t.trim = true;
-        if (table_next(&t, &ignored) && columns_find(&c, t.field, t.count, layout->columns, r->path, number, &ignored) &&
-            c.header) {
+        if (table_next(&t, &ignored) &&
+            columns_find(&c, t.field, t.count, layout->columns, r->path, number, &ignored) && c.header) {
             r->cut = found[i];
             headers++;
         }
@@ -191,8 +193,8 @@ static bool choose_cut(Ratings *r, const Layout *layout, Text line, Text rows, s
     }
     if (!layout->cut && n > 1 && headers != 1)
         return fail(e, SP_FORMAT,
-                    "%s:%zu: may be cut at \"%s\" or at \"%s\": choose by --separator colons, comma or semicolon", r->path,
-                    number, found[0] == ':' ? "::" : ",", found[n - 1] == ',' ? "," : ";");
+                    "%s:%zu: may be cut at \"%s\" or at \"%s\": choose by --separator colons, comma or semicolon",
+                    r->path, number, found[0] == ':' ? "::" : ",", found[n - 1] == ',' ? "," : ";");
     return true;
 }
 
@@ -211,11 +213,12 @@ static bool first_row(Ratings *r, const Layout *layout, const Table *t, Columns 
                     r->format == FORMAT_INTER ? "userID and itemID among them"
                                               : "user_id:token and item_id:token among them");
     if (!c->header && !c->told && (t->count < 2 || t->count > 4))
-        return fail(
-            e, SP_FORMAT,
-            "%s:%zu: has %zu column%s; a file without column names has user, item[, rating[, time]] between tabs, commas, "
-            "semicolons or \"::\"; if these are names, or other columns: --columns names them (%s)",
-            r->path, t->line, t->count, t->count == 1 ? "" : "s", fields_text(t->field, t->count, names, sizeof names));
+        return fail(e, SP_FORMAT,
+                    "%s:%zu: has %zu column%s; a file without column names has user, item[, rating[, time]] between "
+                    "tabs, commas, "
+                    "semicolons or \"::\"; if these are names, or other columns: --columns names them (%s)",
+                    r->path, t->line, t->count, t->count == 1 ? "" : "s",
+                    fields_text(t->field, t->count, names, sizeof names));
     return true;
 }
 
@@ -233,8 +236,7 @@ static bool describe_columns(Ratings *r, const Columns *c, const Table *t, Arena
     return r->columns != NULL;
 }
 
-/* ---- rows
- * ------------------------------------------------------------------------------------------------------------------ */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 typedef struct Reader {
     Ratings *r;
@@ -261,7 +263,8 @@ static bool make_room(Reader *in)
            (!table || in->c.at[ROLE_PART] == NO_COLUMN || (r->part = NEW(in->a, int8_t, most, in->e)));
 }
 
-/* The number of an id of a line; a new one must keep the rule of ids, as it is written to other files. -1 on failure. */
+/* The number of an id of a line; a new one must keep the rule of ids, as it is written to other files. -1 on
+ * failure. */
 static int32_t number_id(const Reader *in, TextIndex *ids, Text id, size_t line)
 {
     int64_t before = text_index_count(ids), number = text_index_add(ids, id, in->e);
@@ -280,8 +283,8 @@ static bool at_line(Reader *in, size_t line, const char *what, Text value, const
     char names[256] = "";
     if (first)
         fields_text(first->field, first->count, names, sizeof names);
-    return fail(in->e, SP_FORMAT, "%s:%zu: %s '%.*s'%s%s", in->r->path, line, what, (int)MIN(value.n, (size_t)60), value.p,
-                first ? "; if the first line names the columns, --columns must say which: " : "", names);
+    return fail(in->e, SP_FORMAT, "%s:%zu: %s '%.*s'%s%s", in->r->path, line, what, (int)MIN(value.n, (size_t)60),
+                value.p, first ? "; if the first line names the columns, --columns must say which: " : "", names);
 }
 
 static bool table_row(Reader *in, const Table *t)
@@ -290,7 +293,8 @@ static bool table_row(Reader *in, const Table *t)
     const int *at = in->c.at;
     size_t row = r->count;
     if (t->count != (size_t)in->c.count)
-        return fail(in->e, SP_FORMAT, "%s:%zu: has %zu column%s, %s", r->path, t->line, t->count, t->count == 1 ? "" : "s",
+        return fail(in->e, SP_FORMAT, "%s:%zu: has %zu column%s, %s", r->path, t->line, t->count,
+                    t->count == 1 ? "" : "s",
                     (size_t)in->c.count == t->count + 1 ? "one fewer than the first line" : "unlike the first line");
     const Table *first = row == 0 && !r->header ? t : NULL;
     Text user = t->field[at[ROLE_USER]], item = t->field[at[ROLE_ITEM]];
@@ -332,8 +336,8 @@ static bool lightgcn_line(Reader *in, Text line, size_t number)
             continue;
         if (!text_i64(id, &value) || value < 0)
             return at_line(in, number,
-                           "a line is 'user item item ...' in whole numbers (other formats have tabs or commas), not", id,
-                           NULL);
+                           "a line is 'user item item ...' in whole numbers (other formats have tabs or commas), not",
+                           id, NULL);
         if (!user.n) {
             user = id;
             continue;
@@ -349,13 +353,14 @@ static bool lightgcn_line(Reader *in, Text line, size_t number)
     return true;
 }
 
-/* ---- a first row that may be a header ---------------------------------------------------------------------------------- */
+/* ---- a first row that may be a header -------------------------------------------------------- */
 
 static bool all_letters(Text id)
 {
     for (size_t i = 0; i < id.n; i++) {
         char c = id.p[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (i && (c == '_' || c == '-' || c == ' ' || c == '.'))))
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+              (i && (c == '_' || c == '-' || c == ' ' || c == '.'))))
             return false;
     }
     return id.n > 1;
@@ -411,7 +416,7 @@ bool ratings_sure(const Ratings *r, Error *e)
     return !r->doubt || fail(e, SP_FORMAT, "%s", r->doubt);
 }
 
-/* ---- files ------------------------------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static bool read_rows(Reader *in, const Layout *layout, Arena *a, Error *e)
 {
@@ -465,8 +470,8 @@ static bool choose_format(Ratings *r, const Layout *layout, Arena *a, Error *e)
     const char *kind = other_text(line);
     if (kind)
         return fail(e, SP_FORMAT,
-                    "%s: is %s; a table with a row for each interaction is expected: user, item[, rating[, time]]", r->path,
-                    kind);
+                    "%s: is %s; a table with a row for each interaction is expected: user, item[, rating[, time]]",
+                    r->path, kind);
     if (!choose_cut(r, layout, line, rows, number, a, e))
         return false;
     if (r->format != FORMAT_AUTO || r->cut != ' ' || layout->cut || layout->columns)

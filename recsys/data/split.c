@@ -31,7 +31,8 @@ static int compare_names(const void *a, const void *b)
     return x->value != y->value ? (x->value > y->value) - (x->value < y->value) : text_compare(x->text, y->text);
 }
 
-/* Elliot goes through users in pandas' order of the id column: as numbers where all ids are whole numbers, else as texts. */
+/* Elliot goes through users in pandas' order of the id column: as numbers where all ids are whole numbers, else as
+ * texts. */
 static bool order_users(Work *w, Arena *a, Error *e)
 {
     Name *names = NEW(a, Name, w->users, e);
@@ -45,7 +46,7 @@ static bool order_users(Work *w, Arena *a, Error *e)
     bool numbers = all_whole(ids, (size_t)w->users, values);
     for (int64_t u = 0; u < w->users; u++)
         names[u] = (Name){ids[u], numbers ? values[u] : 0, (int32_t)u};
-    qsort(names, (size_t)w->users, sizeof(*names), compare_names);
+    qsort(names, (size_t)w->users, sizeof *names, compare_names);
     for (int64_t u = 0; u < w->users; u++)
         w->sorted[u] = names[u].number;
     return true;
@@ -63,7 +64,7 @@ static bool begin(Work *w, Arena *a, Error *e)
 static bool drop_rare(Work *w, const int32_t *of, int64_t *count, int64_t n)
 {
     bool some = false;
-    memset(count, 0, sizeof(*count) * (size_t)n);
+    memset(count, 0, sizeof *count * (size_t)n);
     for (size_t r = 0; r < w->r->count; r++)
         count[of[r]] += w->part[r] != DROPPED;
     for (size_t r = 0; r < w->r->count; r++)
@@ -112,7 +113,8 @@ static bool group_rows(Work *w, Arena *a, Error *e)
     return w->flag && w->order;
 }
 
-/* Zeros for what stays, then ones, shuffled as numpy.random.shuffle does; the k-th of the user's rows follows the k-th flag.
+/* Zeros for what stays, then ones, shuffled as numpy.random.shuffle does; the k-th of the user's rows follows the k-th
+ * flag.
  */
 static void flag_random(Work *w, int64_t n, int64_t stay)
 {
@@ -138,8 +140,9 @@ static int compare_times(const void *a, const void *b)
     return x->time != y->time ? (x->time > y->time) - (x->time < y->time) : (x->tie > y->tie) - (x->tie < y->tie);
 }
 
-/* The latest rows get a one. Rows with the same time: Elliot ranks them in file order, by rising time for a share of the rows and by
- * falling time for a number of them. A share thus takes the last of them in the file, a number (`first_of_ties`) the first. */
+/* The latest rows get a one. Rows with the same time: Elliot ranks them in file order, by rising time for a share of
+ * the rows and by falling time for a number of them. A share thus takes the last of them in the file, a number
+ * (`first_of_ties`) the first. */
 static bool flag_latest(Work *w, const uint32_t *rows, int64_t n, int64_t stay, bool first_of_ties, Arena *a, Error *e)
 {
     ArenaMark mark = arena_mark(a);
@@ -148,7 +151,7 @@ static bool flag_latest(Work *w, const uint32_t *rows, int64_t n, int64_t stay, 
         return false;
     for (int64_t k = 0; k < n; k++)
         t[k] = (Timed){w->r->time[rows[k]], first_of_ties ? -k : k, k};
-    qsort(t, (size_t)n, sizeof(*t), compare_times);
+    qsort(t, (size_t)n, sizeof *t, compare_times);
     for (int64_t k = 0; k < n; k++)
         w->flag[t[k].at] = k >= stay;
     arena_rewind(a, mark);
@@ -180,8 +183,7 @@ static bool take(Work *w, int8_t part, double ratio, Arena *a, Error *e)
     return true;
 }
 
-/* ---- writing
- * ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static bool write_part(const Work *w, Out *o, int8_t part, Arena *a, Error *e)
 {
@@ -210,7 +212,7 @@ static bool write_parts(const Work *w, const char *dir, size_t counts[3], Arena 
 {
     static const char *const names[PARTS] = {"train.tsv", "val.tsv", "test.tsv"};
     const char *path[PARTS];
-    memset(counts, 0, sizeof(*counts) * PARTS);
+    memset(counts, 0, sizeof *counts * PARTS);
     for (size_t r = 0; r < w->r->count; r++)
         if (w->part[r] != DROPPED)
             counts[w->part[r]]++;
@@ -277,17 +279,19 @@ static void describe(const Work *w, const Kept *n)
     long long dropped = (long long)r->count - (long long)n->rows;
     if (c->json) {
         describe_reading(r->format, r->cut, r->columns, c->json);
-        fprintf(c->json,
-                ",\"users\":%lld,\"items\":%lld,\"rows\":%lld,\"density\":%.6g,\"left_out\":{\"core\":%lld},\"repeated\":%"
-                "lld}\n",
-                (long long)n->users, (long long)n->items, (long long)n->rows, density, dropped, (long long)n->repeated);
+        fprintf(
+            c->json,
+            ",\"users\":%lld,\"items\":%lld,\"rows\":%lld,\"density\":%.6g,\"left_out\":{\"core\":%lld},\"repeated\":%"
+            "lld}\n",
+            (long long)n->users, (long long)n->items, (long long)n->rows, density, dropped, (long long)n->repeated);
     }
     if (c->progress) {
         fprintf(c->progress, "%s: %s (%s), %lld users, %lld items, %lld interactions, density %.3g%%", r->path,
-                format_words(r->format, r->cut), r->columns, (long long)n->users, (long long)n->items, (long long)n->rows,
-                100 * density);
+                format_words(r->format, r->cut), r->columns, (long long)n->users, (long long)n->items,
+                (long long)n->rows, 100 * density);
         if (dropped)
-            fprintf(c->progress, "; left out by the %lld-core: %lld of %zu rows", (long long)c->k_core, dropped, r->count);
+            fprintf(c->progress, "; left out by the %lld-core: %lld of %zu rows", (long long)c->k_core, dropped,
+                    r->count);
         if (n->repeated)
             fprintf(c->progress, "; pairs that repeat an earlier one, kept: %lld", (long long)n->repeated);
         fputc('\n', c->progress);
@@ -323,7 +327,8 @@ bool split_file(const char *ratings, const char *dir, const SplitConfig *c, size
     if (ok && c->strategy == SPLIT_TEMPORAL && !r.time)
         ok = fail(e, SP_USAGE, "%s: has no times, which a temporal split needs", ratings);
     ok = ok && begin(&w, a, e) && keep_core(&w, a, e) && group_rows(&w, a, e) && take(&w, TEST, c->test_ratio, a, e) &&
-         take(&w, VALID, c->validation_ratio, a, e) && count_kept(&kept, &w, a, e) && write_parts(&w, dir, counts, a, e);
+         take(&w, VALID, c->validation_ratio, a, e) && count_kept(&kept, &w, a, e) &&
+         write_parts(&w, dir, counts, a, e);
     if (ok) /* now that nothing can fail: an error is one line */
         describe(&w, &kept);
     arena_free(a);

@@ -1,8 +1,9 @@
-/* ItemKNN: Sarwar et al. 2001 (standard) and Aiolli 2013 in Ferrari Dacrema's form (aiolli), as Elliot computes them (recipes.md 7.3).
+/* ItemKNN: Sarwar et al. 2001 (standard) and Aiolli 2013 in Ferrari Dacrema's form (aiolli), as Elliot computes them
+ * (recipes.md 7.3).
  *
- * S [I, I] holds the similarities of the columns of the ratings R [U, I]; W keeps the `neighbors` largest entries that are not zero of
- * each column of S; scores = R W. Only pairs of items that share a user have an entry: one item's similarities are summed in a row of I
- * numbers and its neighbours picked from there. */
+ * S [I, I] holds the similarities of the columns of the ratings R [U, I]; W keeps the `neighbors` largest entries that
+ * are not zero of each column of S; scores = R W. Only pairs of items that share a user have an entry: one item's
+ * similarities are summed in a row of I numbers and its neighbours picked from there. */
 #include <float.h>
 #include <math.h>
 
@@ -23,8 +24,10 @@ static const Setting settings[] = {
     {"neighbors", "40", "40", "neighbours kept for an item", 1,
      ALIASES({"k", NULL, ALIAS_SAME, 0}, {"knn_method", "neighbours are items: leave it out", ALIAS_REFUSED, 0})},
     {"similarity", "cosine", "cosine", "cosine or dot", 0,
-     ALIASES({"asymmetric_alpha", NOT_A_SIMILARITY, ALIAS_REFUSED, 0}, {"tversky_alpha", NOT_A_SIMILARITY, ALIAS_REFUSED, 0},
-             {"tversky_beta", NOT_A_SIMILARITY, ALIAS_REFUSED, 0}, {"row_weights", NOT_A_SIMILARITY, ALIAS_REFUSED, 0})},
+     ALIASES({"asymmetric_alpha", NOT_A_SIMILARITY, ALIAS_REFUSED, 0},
+             {"tversky_alpha", NOT_A_SIMILARITY, ALIAS_REFUSED, 0},
+             {"tversky_beta", NOT_A_SIMILARITY, ALIAS_REFUSED, 0},
+             {"row_weights", NOT_A_SIMILARITY, ALIAS_REFUSED, 0})},
     {"implementation", "standard", "standard",
      "standard: an item is its own neighbour; aiolli: it is not, and shrink counts", 0, NULL},
     {"implicit", "false", "false", "take every rating as 1", 0, NULL},
@@ -39,7 +42,7 @@ static Sampling sampling(const Model *m)
     return SAMPLE_NONE;
 }
 
-/* ---- similarities ---------------------------------------------------------------------------------------------------------- */
+/* ---- similarities ---------------------------------------------------------------------------- */
 
 typedef struct Similar {
     double value;
@@ -147,14 +150,14 @@ static bool prepare(Build *b, int64_t U, int workers, Arena *a, Error *e)
     b->first = NEW(a, int64_t, b->I + 1, e);
     b->count = NEW(a, int64_t, b->I, e);
     int64_t *at = NEW(a, int64_t, b->I, e);
-    if (!b->start || !b->user || !b->by_item || !b->length || !b->sum || !b->met || !b->mark || !b->first || !b->count ||
-        !at)
+    if (!b->start || !b->user || !b->by_item || !b->length || !b->sum || !b->met || !b->mark || !b->first ||
+        !b->count || !at)
         return false;
     for (int64_t k = 0; k < t->count; k++)
         b->start[t->item[k] + 1]++;
     for (int64_t i = 0; i < b->I; i++)
         b->start[i + 1] += b->start[i];
-    memcpy(at, b->start, sizeof(*at) * (size_t)b->I);
+    memcpy(at, b->start, sizeof *at * (size_t)b->I);
     for (int64_t u = 0; u < U; u++)
         for (int64_t k = t->start[u]; k < t->start[u + 1]; k++) {
             int32_t i = t->item[k];
@@ -208,7 +211,8 @@ static bool check_range(const ItemKnn *w, const Pairs *train, int64_t I, int64_t
         longest = MAX(longest, train->start[u + 1] - train->start[u]);
     return weight * rating * (double)longest < (double)FLT_MAX ||
            fail(e, SP_FORMAT,
-                "ItemKNN: ratings up to %g give scores beyond float32; scale the ratings, or set implicit=true", rating);
+                "ItemKNN: ratings up to %g give scores beyond float32; scale the ratings, or set implicit=true",
+                rating);
 }
 
 static bool one_of(const Settings *s, const char *key, const char *a, const char *b, bool *is_b, Error *e)
@@ -233,7 +237,8 @@ static bool init(Model *m, Error *e)
         !one_of(s, "implementation", "standard", "aiolli", &b.aiolli, e))
         return false;
     if (!b.aiolli && (b.shrink != 0 || !b.normalize)) /* Elliot's standard similarity leaves them out too */
-        return fail(e, SP_USAGE, "settings shrink and normalize belong to implementation=aiolli: set it, or leave them out");
+        return fail(e, SP_USAGE,
+                    "settings shrink and normalize belong to implementation=aiolli: set it, or leave them out");
     w->rating = b.rating;
     Pool *pool = store_device(m->store)->pool;
     Arena *scratch = arena_new(arena_heap(m->arena), 0);
@@ -245,7 +250,7 @@ static bool init(Model *m, Error *e)
     return ok;
 }
 
-/* ---- scores ------------------------------------------------------------------------------------------------------------------- */
+/* ---- scores ---------------------------------------------------------------------------------- */
 
 typedef struct Scoring {
     const Model *m;
@@ -261,7 +266,7 @@ static void score_user(void *arg, size_t task, int worker)
     const Pairs *train = &s->m->data->train;
     int64_t I = s->m->data->I, u = s->ids[task];
     double *sum = s->sum + worker * I;
-    memset(sum, 0, sizeof(*sum) * (size_t)I);
+    memset(sum, 0, sizeof *sum * (size_t)I);
     for (int64_t k = train->start[u]; k < train->start[u + 1]; k++) {
         double r = w->rating ? (double)w->rating[k] : 1;
         for (int64_t l = w->start[train->item[k]]; l < w->start[train->item[k] + 1]; l++)

@@ -1,12 +1,13 @@
-/* LATTICE: Zhang et al. 2021, "Mining Latent Structures for Multimedia Recommendation", as the benchmark's Elliot and MMRec train it
- * (recipes.md 7.8).
+/* LATTICE: Zhang et al. 2021, "Mining Latent Structures for Multimedia Recommendation", as the benchmark's Elliot and
+ * MMRec train it (recipes.md 7.8).
  *
- * A graph of alike items is mined from each modality's features: once from the raw ones, and once an epoch from their learned
- * projections. Both kinds are mixed over modalities with learned weights, then with each other; item embeddings are smoothed on the
- * mixture and added to those of a graph convolution on users and items.
+ * A graph of alike items is mined from each modality's features: once from the raw ones, and once an epoch from their
+ * learned projections. Both kinds are mixed over modalities with learned weights, then with each other; item embeddings
+ * are smoothed on the mixture and added to those of a graph convolution on users and items.
  *
- * The mixture is made with gradient on an epoch's first batch and is a constant for its others. The reference code holds dense item x
- * item matrices; here every graph keeps k entries a row, and gradients flow through the kept cosines alone, as they do there. */
+ * The mixture is made with gradient on an epoch's first batch and is a constant for its others. The reference code
+ * holds dense item x item matrices; here every graph keeps k entries a row, and gradients flow through the kept cosines
+ * alone, as they do there. */
 #include <math.h>
 
 #include "recsys/models/models.h"
@@ -96,14 +97,15 @@ static bool init(Model *m, Error *e)
         !(l->originals = NEW(m->arena, Csr *, M, e)) || !(l->weights = NEW(m->arena, Tensor *, M, e)))
         return false;
     l->modalities = M;
-    if (!(l->hop =
-              NEW(m->arena, Hop, MAX(setting_i64(m->settings, "n_layers"), setting_i64(m->settings, "n_ui_layers")) + 1, e)))
+    if (!(l->hop = NEW(m->arena, Hop,
+                       MAX(setting_i64(m->settings, "n_layers"), setting_i64(m->settings, "n_ui_layers")) + 1, e)))
         return false;
     Init xavier = {INIT_XAVIER_UNIFORM, 0};
     int64_t D = setting_i64(m->settings, "factors"), P = setting_i64(m->settings, "factors_multimod");
     l->user = param_new(m->store, "user", d->U, D, xavier, m->seed, e);
     l->item = param_new(m->store, "item", d->I, D, xavier, m->seed, e);
-    l->modal_weight = param_new(m->store, "modal_weight", (int64_t)M, 0, (Init){INIT_CONSTANT, 1.0 / (double)M}, m->seed, e);
+    l->modal_weight =
+        param_new(m->store, "modal_weight", (int64_t)M, 0, (Init){INIT_CONSTANT, 1.0 / (double)M}, m->seed, e);
     for (size_t i = 0; i < M && e->code == SP_OK; i++) {
         const Feature *f = &d->features[i];
         Init bound = {INIT_UNIFORM, 1 / sqrt((double)f->D)}; /* torch's Linear default */
@@ -122,7 +124,8 @@ static bool init(Model *m, Error *e)
     return l->adjacency != NULL;
 }
 
-/* Neighbours by projected features. An epoch begins with the parameters that were evaluated last: what was found then is kept. */
+/* Neighbours by projected features. An epoch begins with the parameters that were evaluated last: what was found then
+ * is kept. */
 static Csr *learned(Tape *t, const Model *m, Modality *x)
 {
     const Lattice *l = m->own;
@@ -211,8 +214,8 @@ static void propagate(Tape *t, Model *m, const Csr *graph, Tensor **users, Tenso
     int64_t mark = tape_mark(t);
     Tensor *h = smooth_items(t, l, graph, *items, setting_i64(m->settings, "n_layers"));
     int64_t U = *users ? rows_of(*users) : m->data->U, I = *items ? rows_of(*items) : m->data->I;
-    Tensor *x =
-        convolve(t, m, *users ? ids_join(t, *users, m->data->U, *items) : NULL, setting_i64(m->settings, "n_ui_layers"));
+    Tensor *x = convolve(t, m, *users ? ids_join(t, *users, m->data->U, *items) : NULL,
+                         setting_i64(m->settings, "n_ui_layers"));
     *users = rows(t, x, 0, U);
     *items = add(t, rows(t, x, U, I), row_normalize(t, h, 1e-12f));
     tape_drop(t, mark, 2, (Tensor *[]){*users, *items});
@@ -237,7 +240,8 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
     propagate(t, m, graph, &users, &items);
     tape_drop(t, mark, 2, (Tensor *[]){users, items});
     const Triples triples = {gather(t, users, user_at), gather(t, items, pos_at), gather(t, items, neg_at), 0};
-    /* MMRec divides the squares by the configured batch size, of an epoch's short last batch too; Elliot by the batch's rows. */
+    /* MMRec divides the squares by the configured batch size, of an epoch's short last batch too; Elliot by the batch's
+     * rows. */
     double size = is_mmrec(m) ? (double)setting_i64(m->settings, "batch_size") : (double)b->B;
     return bpr_loss(t, 1, &triples, (float)(setting_f64(m->settings, "l_w") / 2 * ((double)b->B / size)));
 }

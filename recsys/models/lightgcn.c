@@ -1,9 +1,9 @@
 /* LightGCN: He et al. 2020, as the benchmark's Elliot and MMRec train it (recipes.md 7.5).
  *
- * E_l+1 = A E_l on the graph of users and items, A = D^-1/2 R D^-1/2 without self loops; a node's vector is the mean of its layers 0 to
- * n_layers, score(u, i) their dot product. Both regularise layer 0 of the batch's rows. They differ in the start (N(0, 0.1) or
- * xavier_uniform), in the degree (MMRec adds 1e-7) and in the norm. Elliot passes scores through a sigmoid, which
- * ranks alike but above about 17, where all are 1 in float32: not done here. */
+ * E_l+1 = A E_l on the graph of users and items, A = D^-1/2 R D^-1/2 without self loops; a node's vector is the mean of
+ * its layers 0 to n_layers, score(u, i) their dot product. Both regularise layer 0 of the batch's rows. They differ in
+ * the start (N(0, 0.1) or xavier_uniform), in the degree (MMRec adds 1e-7) and in the norm. Elliot passes scores
+ * through a sigmoid, which ranks alike but above about 17, where all are 1 in float32: not done here. */
 #include "recsys/models/models.h"
 
 typedef struct LightGcn {

@@ -6,25 +6,25 @@
 
 /* Whether the setting `variant` says mmrec, not elliot (recipes.md 7). The default follows the protocol. */
 bool is_mmrec(const Model *m);
-#define VARIANT_SETTING                                                                                                     \
-    {                                                                                                                       \
-        "variant", "elliot", "mmrec", "whose recipe: elliot or mmrec", 0, NULL                                              \
+#define VARIANT_SETTING                                                                                                \
+    {                                                                                                                  \
+        "variant", "elliot", "mmrec", "whose recipe: elliot or mmrec", 0, NULL                                         \
     }
-#define FACTORS_SETTING                                                                                                     \
-    {                                                                                                                       \
-        "factors", "64", "64", "length D of the embeddings", 1, ALIASES({"embedding_size", NULL, ALIAS_SAME, 0})            \
+#define FACTORS_SETTING                                                                                                \
+    {                                                                                                                  \
+        "factors", "64", "64", "length D of the embeddings", 1, ALIASES({"embedding_size", NULL, ALIAS_SAME, 0})       \
     }
 /* reg_weight is MMRec's; Elliot's l_w weighs halves of squares. */
-#define L_W_SETTING(elliot, mmrec)                                                                                          \
-    {                                                                                                                       \
-        "l_w", elliot, mmrec, "weight of the regularisation", 0,                                                            \
-            ALIASES({"reg_weight", REG_WEIGHT_INSTEAD, ALIAS_VARIANT_MMREC, 0})                                             \
+#define L_W_SETTING(elliot, mmrec)                                                                                     \
+    {                                                                                                                  \
+        "l_w", elliot, mmrec, "weight of the regularisation", 0,                                                       \
+            ALIASES({"reg_weight", REG_WEIGHT_INSTEAD, ALIAS_VARIANT_MMREC, 0})                                        \
     }
-#define REG_WEIGHT_INSTEAD                                                                                                  \
+#define REG_WEIGHT_INSTEAD                                                                                             \
     "set variant=mmrec for the recipe that it belongs to, or l_w, the weight in the recipe of variant elliot"
 
-/* l_w as each system means it, on the batch's rows x[0..n): elliot and LATTICE, l_w/2 sum of squares / B; MMRec's EmbLoss,
- * l_w sum of Frobenius norms / B. Returns loss + that. */
+/* l_w as each system means it, on the batch's rows x[0..n): elliot and LATTICE, l_w/2 sum of squares / B; MMRec's
+ * EmbLoss, l_w sum of Frobenius norms / B. Returns loss + that. */
 Tensor *add_l2(Tape *t, Tensor *loss, double l_w, int n, Tensor *const *x, int64_t B);
 Tensor *add_norms(Tape *t, Tensor *loss, double l_w, int n, Tensor *const *x, int64_t B);
 

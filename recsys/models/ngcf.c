@@ -1,12 +1,14 @@
-/* NGCF: Wang et al. 2019, as the benchmark's Elliot trains it (recipes.md 7.6). MMRec has no NGCF: its protocol gets the same recipe.
+/* NGCF: Wang et al. 2019, as the benchmark's Elliot trains it (recipes.md 7.6). MMRec has no NGCF: its protocol gets
+ * the same recipe.
  *
  *   M = L E_l,  E_l+1 = normalize(dropout(LeakyReLU_0.2(M W1' + b1 + (M * E_l) W2' + b2))),  L = D^-1 (A + I)
  *
- * A node's vector is its layers 0 to n_layers side by side, score(u, i) their dot product; the vectors of the batch are regularised.
- * Node dropout drops entries of L, once an epoch. Message dropout stays on in evaluation under Elliot: its code keeps the dropout layers in a
- * plain list, which eval() does not reach. evaluation_dropout=false is what the authors' code does. A run writes the vectors that were
- * evaluated. Elliot differs from the authors' code in three places: one LeakyReLU over the sum where they have two, the next layer starts from
- * the normalised rows, and node dropout is on. */
+ * A node's vector is its layers 0 to n_layers side by side, score(u, i) their dot product; the vectors of the batch are
+ * regularised. Node dropout drops entries of L, once an epoch. Message dropout stays on in evaluation under Elliot: its
+ * code keeps the dropout layers in a plain list, which eval() does not reach. evaluation_dropout=false is what the
+ * authors' code does. A run writes the vectors that were evaluated. Elliot differs from the authors' code in three
+ * places: one LeakyReLU over the sum where they have two, the next layer starts from the normalised rows, and node
+ * dropout is on. */
 #include <math.h>
 
 #include "recsys/models/models.h"
@@ -24,8 +26,8 @@ typedef struct Ngcf {
 static const Setting settings[] = {
     FACTORS_SETTING,
     {"weight_size", "64", "64", "length of each layer's output", 1,
-     ALIASES(
-         {"hidden_size_list", "set weight_size and n_layers: [64, 64, 64] is weight_size=64 n_layers=3", ALIAS_REFUSED, 0})},
+     ALIASES({"hidden_size_list", "set weight_size and n_layers: [64, 64, 64] is weight_size=64 n_layers=3",
+              ALIAS_REFUSED, 0})},
     {"n_layers", "3", "3", "hops on the graph of users and items", 0, NULL},
     {"node_dropout", "0.1", "0.1", "share of the graph's entries left out in an epoch, below 1", 0, NULL},
     {"message_dropout", "0.1", "0.1", "share of a layer's numbers left out in a step, below 1", 0, NULL},
@@ -38,7 +40,8 @@ static const Setting settings[] = {
 static Sampling sampling(const Model *m)
 {
     (void)m;
-    return SAMPLE_DISTINCT_USERS_FULL; /* its own sampler draws batch_size users for every batch; LATTICE's cuts the last */
+    /* its own sampler draws batch_size users for every batch; LATTICE's cuts the last */
+    return SAMPLE_DISTINCT_USERS_FULL;
 }
 
 static bool below_one(const Model *m, const char *key, Error *e)
@@ -70,8 +73,8 @@ static bool init(Model *m, Error *e)
         g->sum[l] = linear_new(m->store, sum, out, l ? out : D, true, xavier, bias, m->seed, e);
         g->product[l] = linear_new(m->store, product, out, l ? out : D, true, xavier, bias, m->seed, e);
     }
-    if (e->code != SP_OK ||
-        !(g->adjacency = csr_bipartite(m->store, "adjacency", d->U, d->I, d->train.start, d->train.item, ADJ_ROW_SELF, e)))
+    if (e->code != SP_OK || !(g->adjacency = csr_bipartite(m->store, "adjacency", d->U, d->I, d->train.start,
+                                                           d->train.item, ADJ_ROW_SELF, e)))
         return false;
     g->epoch = g->adjacency;
     g->ones = NEW(m->arena, float, g->adjacency->entries, e);
@@ -109,8 +112,9 @@ static void propagate(Tape *t, const Model *m, const Csr *graph)
     }
 }
 
-/* Layers side by side, of nodes first to first + count: those of ids [n], counted from first, or of all where ids is NULL. Rows are
- * gathered before they are joined: the joined table [U + I, D + n_layers weight_size] exists in evaluation alone. */
+/* Layers side by side, of nodes first to first + count: those of ids [n], counted from first, or of all where ids is
+ * NULL. Rows are gathered before they are joined: the joined table [U + I, D + n_layers weight_size] exists in
+ * evaluation alone. */
 static Tensor *vectors(Tape *t, const Ngcf *g, int64_t first, int64_t count, Tensor *ids)
 {
     Tensor *out = NULL;

@@ -3,8 +3,8 @@
  * elliot: score(u, i) = g_u . g_i + t_u . normalize(W f_i + b)
  * mmrec:  score(u, i) = g_u . [g_i || W f_i + b], g_u of twice the length
  *
- * f_i is the concatenation of all modalities, frozen. W is kept in one piece a modality: W f = sum over m of W_m f_m, so that the
- * concatenated table never exists. Only the items of a batch are projected, each once. */
+ * f_i is the concatenation of all modalities, frozen. W is kept in one piece a modality: W f = sum over m of W_m f_m,
+ * so that the concatenated table never exists. Only the items of a batch are projected, each once. */
 #include <math.h>
 
 #include "recsys/models/models.h"
@@ -45,7 +45,8 @@ static bool init(Model *m, Error *e)
         width += d->features[i].D;
     Init xavier = {INIT_XAVIER_UNIFORM, 0};
     /* elliot: torch's Linear default; mmrec: xavier_normal and no bias to begin with. Both of the whole width. */
-    Init w = mmrec ? (Init){INIT_NORMAL, sqrt(2.0 / (double)(D + width))} : (Init){INIT_UNIFORM, 1 / sqrt((double)width)};
+    Init w =
+        mmrec ? (Init){INIT_NORMAL, sqrt(2.0 / (double)(D + width))} : (Init){INIT_UNIFORM, 1 / sqrt((double)width)};
     Init b = mmrec ? (Init){INIT_ZERO, 0} : w;
     v->user = param_new(m->store, "user", d->U, mmrec ? 2 * D : D, xavier, m->seed, e);
     v->item = param_new(m->store, "item", d->I, D, xavier, m->seed, e);
@@ -71,8 +72,8 @@ static Tensor *project(Tape *t, const Vbpr *v, Tensor *ids)
     return sum;
 }
 
-/* Elliot clamps differences of scores to -80 and above: a triple that is wrong by more has no gradient there. Not done here: differences
- * start at a few units, and the triple that is most wrong should learn. */
+/* Elliot clamps differences of scores to -80 and above: a triple that is wrong by more has no gradient there. Not done
+ * here: differences start at a few units, and the triple that is most wrong should learn. */
 static Tensor *loss_elliot(Tape *t, Model *m, const Batch *b)
 {
     const Vbpr *v = m->own;
@@ -92,8 +93,8 @@ static Tensor *loss_mmrec(Tape *t, Model *m, const Batch *b)
     Tensor *p = project(t, v, items);
     Tensor *i = concat(t, gather(t, v->item, b->pos), gather(t, p, pos_at));
     Tensor *j = concat(t, gather(t, v->item, b->neg), gather(t, p, neg_at));
-    return add_norms(t, bpr_loss(t, 1, &(Triples){u, i, j, 0}, 0), setting_f64(m->settings, "l_w"), 3, (Tensor *[]){u, i, j},
-                     b->B);
+    return add_norms(t, bpr_loss(t, 1, &(Triples){u, i, j, 0}, 0), setting_f64(m->settings, "l_w"), 3,
+                     (Tensor *[]){u, i, j}, b->B);
 }
 
 static Tensor *loss(Tape *t, Model *m, const Batch *b)

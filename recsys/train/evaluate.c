@@ -9,8 +9,8 @@ enum {
 }; /* at most: users ranked at once by models that score densely, and their scores */
 
 /* Models without vectors: dense scores of a block of users, ranked by the device. */
-static bool rank_by_scores(Model *m, const int32_t *ids, int64_t n, int64_t k, int32_t *top, float *scores, Arena *scratch,
-                           Error *e)
+static bool rank_by_scores(Model *m, const int32_t *ids, int64_t n, int64_t k, int32_t *top, float *scores,
+                           Arena *scratch, Error *e)
 {
     const Device *d = store_device(m->store);
     const Run run = {.pool = d->pool, .trace = d->trace};
@@ -28,8 +28,8 @@ static bool rank_by_scores(Model *m, const int32_t *ids, int64_t n, int64_t k, i
     return true;
 }
 
-bool rank_users(Model *m, const Tensor *users, const Tensor *items, const int32_t *ids, int64_t n, int64_t k, int32_t *top,
-                float *scores, Error *e)
+bool rank_users(Model *m, const Tensor *users, const Tensor *items, const int32_t *ids, int64_t n, int64_t k,
+                int32_t *top, float *scores, Error *e)
 {
     const Pairs *train = &m->data->train;
     if (users)
@@ -45,8 +45,8 @@ static bool has_pairs(const Pairs *p, int64_t user)
     return p->start && p->start[user + 1] > p->start[user];
 }
 
-bool evaluate_model(Model *m, const Tensor *users, const Tensor *items, const EvalConfig *c, Scores *valid, Scores *test,
-                    Arena *a, Error *e)
+bool evaluate_model(Model *m, const Tensor *users, const Tensor *items, const EvalConfig *c, Scores *valid,
+                    Scores *test, Arena *a, Error *e)
 {
     const DataSet *d = m->data;
     int64_t K = 1, n = 0;

@@ -1,7 +1,7 @@
 /* recsys/train/metrics.c: how good lists are, as Elliot (recipes.md 6.2) and MMRec (recipes.md 6.3) count it.
  *
- * Both average over users. They agree on Recall, Precision, HR and MRR; Elliot's nDCG takes graded gains and its MAP is a
- * mean of precisions, not of precisions at hits. */
+ * Both average over users. They agree on Recall, Precision, HR and MRR; Elliot's nDCG takes graded gains and its MAP is
+ * a mean of precisions, not of precisions at hits. */
 #include "recsys/data/data.h"
 
 #include <math.h>
@@ -173,8 +173,7 @@ int metric_find(const char *name)
     return -1;
 }
 
-/* ---- lists
- * ------------------------------------------------------------------------------------------------------------------ */
+/* ---- lists ----------------------------------------------------------------------------------- */
 
 static int compare_down(const void *a, const void *b)
 {
@@ -187,7 +186,8 @@ static double gain_of(float rating)
     return exp2((double)rating + 1) - 1; /* Elliot's threshold is 0 */
 }
 
-/* Elliot: a rating below its threshold of 0 says that the item is not relevant. MMRec reads no ratings: every item of the truth is. */
+/* Elliot: a rating below its threshold of 0 says that the item is not relevant. MMRec reads no ratings: every item of
+ * the truth is. */
 static bool is_relevant(const Pairs *truth, Protocol p, int64_t at)
 {
     return p == PROTOCOL_MMREC || truth->rating[at] >= 0;
@@ -263,7 +263,8 @@ bool measures_check(const EvalConfig *c, Arena *a, Error *e)
                 return fail(e, SP_USAGE, "metrics: %s is given twice", METRICS[found].metric.name);
     }
     if (c->cutoff_count > MANY_CUTOFFS)
-        return fail(e, SP_USAGE, "cutoffs: there are %zu of them, at most %d are measured", c->cutoff_count, MANY_CUTOFFS);
+        return fail(e, SP_USAGE, "cutoffs: there are %zu of them, at most %d are measured", c->cutoff_count,
+                    MANY_CUTOFFS);
     int64_t *sorted = NEW(a, int64_t, c->cutoff_count, e);
     for (size_t i = 0; sorted && i < c->cutoff_count; i++) {
         sorted[i] = c->cutoffs[i];
@@ -308,9 +309,9 @@ static bool counts(const Lists *l, int64_t i, Protocol p, int64_t relevant)
     return relevant > 0 && (p == PROTOCOL_MMREC || (list_length(l, i) > 0 && list_at(l, i)[0] >= 0));
 }
 
-bool score_lists(Scores *s, Protocol p, const int32_t *users, int64_t n, int64_t K, const int32_t *top, const Pairs *truth,
-                 const char *const *metrics, size_t metric_count, const int64_t *cutoffs, size_t cutoff_count, Arena *a,
-                 Error *e)
+bool score_lists(Scores *s, Protocol p, const int32_t *users, int64_t n, int64_t K, const int32_t *top,
+                 const Pairs *truth, const char *const *metrics, size_t metric_count, const int64_t *cutoffs,
+                 size_t cutoff_count, Arena *a, Error *e)
 {
     const Lists l = {.users = users, .n = n, .K = K, .top = top};
     if (K < 1)
@@ -318,7 +319,8 @@ bool score_lists(Scores *s, Protocol p, const int32_t *users, int64_t n, int64_t
     return score_lists_of(s, p, &l, truth, &(EvalConfig){metrics, metric_count, cutoffs, cutoff_count}, a, e);
 }
 
-bool score_lists_of(Scores *s, Protocol p, const Lists *l, const Pairs *truth, const EvalConfig *config, Arena *a, Error *e)
+bool score_lists_of(Scores *s, Protocol p, const Lists *l, const Pairs *truth, const EvalConfig *config, Arena *a,
+                    Error *e)
 {
     size_t metric_count = config->metric_count, cutoff_count = config->cutoff_count;
     const int64_t *cutoffs = config->cutoffs;

@@ -1,5 +1,6 @@
-/* recsys/train/run_config.c: what a run's folder says about the run, read back. config.json, result.json and history.tsv are checked like any other
- * input: every value before it is used, and each error names the file, the line and the key. */
+/* recsys/train/run_config.c: what a run's folder says about the run, read back. config.json, result.json and
+ * history.tsv are checked like any other input: every value before it is used, and each error names the file, the line
+ * and the key. */
 #include "recsys/train/train.h"
 
 #include <math.h>
@@ -19,8 +20,8 @@ static bool wrong_kind(const Reader *r, const char *key, const Json *j, const ch
     if (j->type == JSON_NUMBER)
         return fail(e, SP_FORMAT, "%s:%u: key %s%s: %.*s, %s is expected; train again", r->path, (unsigned)j->line,
                     r->within, key, (int)MIN(j->text.n, (size_t)40), j->text.p, expected);
-    return fail(e, SP_FORMAT, "%s:%u: key %s%s: is %s, %s is expected; train again", r->path, (unsigned)j->line, r->within,
-                key, KINDS[j->type], expected);
+    return fail(e, SP_FORMAT, "%s:%u: key %s%s: is %s, %s is expected; train again", r->path, (unsigned)j->line,
+                r->within, key, KINDS[j->type], expected);
 }
 
 static const Json *need(const Reader *r, const char *key, JsonType type, Error *e)
@@ -143,13 +144,14 @@ bool run_config_read(RunConfig *c, const char *dir, Arena *a, Error *e)
     if (!there)
         return false;
     if (!file_exists(there))
-        return fail(e, SP_IO, "%s: is not a run folder (no config.json); `sapor train MODEL --out %s` makes one", dir, dir);
+        return fail(e, SP_IO, "%s: is not a run folder (no config.json); `sapor train MODEL --out %s` makes one", dir,
+                    dir);
     if (!(r.object = read_object(dir, "config.json", &r.path, a, e)) || !(c->train.model = need_text(&r, "model", e)))
         return false;
     c->path = r.path;
     if (!(c->kind = recommender_find(c->train.model)))
-        return fail(e, SP_FORMAT, "%s:%u: key model: there is no recommender \"%.60s\"; `sapor models` lists them", r.path,
-                    (unsigned)json_get(r.object, "model")->line, c->train.model);
+        return fail(e, SP_FORMAT, "%s:%u: key model: there is no recommender \"%.60s\"; `sapor models` lists them",
+                    r.path, (unsigned)json_get(r.object, "model")->line, c->train.model);
     int64_t seed = 0;
     if (!read_word(&r, "protocol", protocol_names, COUNT(protocol_names), "elliot or mmrec", &protocol, e) ||
         !read_count(&r, "seed", 0, &seed, e) || !read_path(&r, "train", &c->train.data.train, e) ||
@@ -168,7 +170,7 @@ bool run_config_read(RunConfig *c, const char *dir, Arena *a, Error *e)
            read_features(c, &r, a, e) && read_settings(c, &r, a, e);
 }
 
-/* ---- the result ------------------------------------------------------------------------------------------------------------------- */
+/* ---- the result ------------------------------------------------------------------------------ */
 
 static bool read_figures(const Reader *r, const char *key, const Json **figures, Error *e)
 {
@@ -176,8 +178,8 @@ static bool read_figures(const Reader *r, const char *key, const Json **figures,
         return false;
     for (const Json *f = (*figures)->first; f; f = f->next)
         if (f->type != JSON_NUMBER || !isfinite(f->number))
-            return fail(e, SP_FORMAT, "%s:%u: key %s.%.*s: a number is expected; train again", r->path, (unsigned)f->line,
-                        key, (int)MIN(f->key.n, (size_t)40), f->key.p);
+            return fail(e, SP_FORMAT, "%s:%u: key %s.%.*s: a number is expected; train again", r->path,
+                        (unsigned)f->line, key, (int)MIN(f->key.n, (size_t)40), f->key.p);
     return true;
 }
 
@@ -207,7 +209,7 @@ bool run_result_read(RunResult *result, const RunConfig *c, const char *dir, Are
            read_figures(&r, "valid", &result->valid, e) && read_figures(&r, "test", &result->test, e);
 }
 
-/* ---- the history ------------------------------------------------------------------------------------------------------------------ */
+/* ---- the history ----------------------------------------------------------------------------- */
 
 bool history_read(Text rest, const char *path, const char *column, HistoryVisit *visit, void *arg, Error *e)
 {
@@ -227,16 +229,17 @@ bool history_read(Text rest, const char *path, const char *column, HistoryVisit 
         number++;
         for (Text left = line; text_next(&left, '\t', &cell); at++) {
             if (!text_f64(cell, &value) || !isfinite(value))
-                return fail(e, SP_FORMAT, "%s:%zu: column %zu: \"%.*s\" is not a number; train again", path, number, at + 1,
-                            (int)MIN(cell.n, (size_t)40), cell.p);
+                return fail(e, SP_FORMAT, "%s:%zu: column %zu: \"%.*s\" is not a number; train again", path, number,
+                            at + 1, (int)MIN(cell.n, (size_t)40), cell.p);
             epoch = at == 0 ? value : epoch;
             figure = at == wanted ? value : figure;
         }
         if (at != columns)
-            return fail(e, SP_FORMAT, "%s:%zu: has %zu columns, the first line names %zu; train again", path, number, at,
-                        columns);
+            return fail(e, SP_FORMAT, "%s:%zu: has %zu columns, the first line names %zu; train again", path, number,
+                        at, columns);
         if (epoch <= before || epoch != floor(epoch))
-            return fail(e, SP_FORMAT, "%s:%zu: epoch %g does not follow epoch %g; train again", path, number, epoch, before);
+            return fail(e, SP_FORMAT, "%s:%zu: epoch %g does not follow epoch %g; train again", path, number, epoch,
+                        before);
         before = epoch;
         if (wanted && visit && !visit(arg, epoch, figure, e))
             return false;

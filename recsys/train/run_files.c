@@ -1,5 +1,5 @@
-/* recsys/train/run_files.c: the folder of a run. Every file appears whole or not at all; a run that was cut off finds its last checkpoint and goes on
- * to the same bytes. */
+/* recsys/train/run_files.c: the folder of a run. Every file appears whole or not at all; a run that was cut off finds
+ * its last checkpoint and goes on to the same bytes. */
 #include "recsys/train/train.h"
 
 #include <math.h>
@@ -14,9 +14,9 @@ static uint64_t hash_pairs(const Pairs *p, int64_t U, uint64_t h)
 {
     if (!p->start)
         return hash_bytes("", 0, h);
-    h = hash_bytes(p->start, (size_t)(U + 1) * sizeof(*p->start), h);
-    h = hash_bytes(p->item, (size_t)p->count * sizeof(*p->item), h);
-    return p->rating ? hash_bytes(p->rating, (size_t)p->count * sizeof(*p->rating), h) : h;
+    h = hash_bytes(p->start, (size_t)(U + 1) * sizeof *p->start, h);
+    h = hash_bytes(p->item, (size_t)p->count * sizeof *p->item, h);
+    return p->rating ? hash_bytes(p->rating, (size_t)p->count * sizeof *p->rating, h) : h;
 }
 
 static uint64_t hash_data(const DataSet *d)
@@ -42,8 +42,8 @@ static void print_path(FILE *f, const char *key, const char *path)
 static void print_description(FILE *f, const Trainer *t)
 {
     const DataConfig *c = &t->config->data;
-    fprintf(f, "{\n  \"sapor\": \"%s\",\n  \"model\": \"%s\",\n  \"protocol\": \"%s\",\n  \"seed\": %llu,\n", SAPOR_VERSION,
-            t->model.kind->name, protocol_names[c->protocol], (unsigned long long)t->config->seed);
+    fprintf(f, "{\n  \"sapor\": \"%s\",\n  \"model\": \"%s\",\n  \"protocol\": \"%s\",\n  \"seed\": %llu,\n",
+            SAPOR_VERSION, t->model.kind->name, protocol_names[c->protocol], (unsigned long long)t->config->seed);
     print_path(f, "train", c->train);
     print_path(f, "valid", c->valid);
     print_path(f, "test", c->test);
@@ -58,7 +58,8 @@ static void print_description(FILE *f, const Trainer *t)
         json_print_string(f, text_of(c->features[i]));
     }
     fprintf(f,
-            "],\n  \"data\": {\"users\": %lld, \"items\": %lld, \"train\": %lld, \"valid\": %lld, \"test\": %lld, \"hash\": "
+            "],\n  \"data\": {\"users\": %lld, \"items\": %lld, \"train\": %lld, \"valid\": %lld, \"test\": %lld, "
+            "\"hash\": "
             "\"%016llx\"},\n",
             (long long)t->data.U, (long long)t->data.I, (long long)t->data.train.count, (long long)t->data.valid.count,
             (long long)t->data.test.count, (unsigned long long)hash_data(&t->data));
@@ -97,7 +98,7 @@ static Out *write_text(const char *path, const char *text, Error *e)
     return NULL;
 }
 
-/* ---- checkpoints ---------------------------------------------------------------------------------------------------------------- */
+/* ---- checkpoints ----------------------------------------------------------------------------- */
 
 static const char *numbers_text(const Trainer *t, const Scores *s, Error *e)
 {
@@ -133,12 +134,13 @@ bool run_checkpoint(Trainer *t, Error *e)
     const char *path = in_folder(t, "checkpoint.safetensors", e);
     const char *valid = numbers_text(t, &t->best_valid, e), *test = numbers_text(t, &t->best_test, e);
     SafetensorsOut *o = path && valid && test ? safetensors_open(path, t->device->heap, e) : NULL;
-    bool ok = o && safetensors_meta(o, "model", t->model.kind->name, e) && meta_number(o, t, "epoch", (double)t->epoch, e) &&
-              meta_number(o, t, "best_epoch", (double)t->best_epoch, e) && meta_number(o, t, "best", t->best, e) &&
-              meta_number(o, t, "unimproved", (double)t->unimproved, e) && meta_number(o, t, "finished", t->finished, e) &&
-              safetensors_meta(o, "valid", valid, e) && safetensors_meta(o, "test", test, e) &&
-              safetensors_meta(o, "history", t->history.n ? t->history.p : "", e) && store_declare(t->model.store, o, e) &&
-              store_save(t->model.store, o, e);
+    bool ok =
+        o && safetensors_meta(o, "model", t->model.kind->name, e) && meta_number(o, t, "epoch", (double)t->epoch, e) &&
+        meta_number(o, t, "best_epoch", (double)t->best_epoch, e) && meta_number(o, t, "best", t->best, e) &&
+        meta_number(o, t, "unimproved", (double)t->unimproved, e) && meta_number(o, t, "finished", t->finished, e) &&
+        safetensors_meta(o, "valid", valid, e) && safetensors_meta(o, "test", test, e) &&
+        safetensors_meta(o, "history", t->history.n ? t->history.p : "", e) && store_declare(t->model.store, o, e) &&
+        store_save(t->model.store, o, e);
     if (ok)
         ok = safetensors_commit(o, e);
     else
@@ -163,8 +165,8 @@ static bool read_whole(const Json *meta, const char *key, const char *path, int6
     if (!read_number(meta, key, path, &number, e))
         return false;
     if (number < 0 || number > (double)most || number != floor(number))
-        return fail(e, SP_FORMAT, "%s: metadata %s: %g, a whole number from 0 to %lld is expected; %s", path, key, number,
-                    (long long)most, START_AGAIN);
+        return fail(e, SP_FORMAT, "%s: metadata %s: %g, a whole number from 0 to %lld is expected; %s", path, key,
+                    number, (long long)most, START_AGAIN);
     *value = (int64_t)number;
     return true;
 }
@@ -181,8 +183,8 @@ static bool read_scores(Trainer *t, const Json *meta, const char *key, const cha
     s->mean = NEW(t->arena, double, n, e);
     if (!s->names || !s->at || !s->mean)
         return false;
-    memcpy(s->names, t->eval.metrics, s->metrics * sizeof(*s->names));
-    memcpy(s->at, t->eval.cutoffs, s->cutoffs * sizeof(*s->at));
+    memcpy(s->names, t->eval.metrics, s->metrics * sizeof *s->names);
+    memcpy(s->at, t->eval.cutoffs, s->cutoffs * sizeof *s->at);
     for (Text rest = j->text, part; text_next(&rest, ' ', &part); i++)
         if (i >= n || !text_f64(part, &s->mean[i]) || !isfinite(s->mean[i]))
             return fail(e, SP_FORMAT, "%s: metadata %s does not hold %zu numbers; %s", path, key, n, START_AGAIN);
@@ -224,12 +226,15 @@ static bool load_checkpoint(Trainer *t, const char *path, Error *e)
         return false;
     const Json *meta = weights_metadata(w), *model = json_get(meta, "model");
     int64_t last = MAX(setting_i64(t->settings, "epochs"), (int64_t)1), finished = 0;
-    bool ok = (model && model->type == JSON_STRING && text_is(model->text, t->model.kind->name)) ||
-              fail(e, SP_FORMAT, "%s: metadata model is missing or is not %s; %s", path, t->model.kind->name, START_AGAIN);
+    bool ok =
+        (model && model->type == JSON_STRING && text_is(model->text, t->model.kind->name)) ||
+        fail(e, SP_FORMAT, "%s: metadata model is missing or is not %s; %s", path, t->model.kind->name, START_AGAIN);
     ok = ok && read_whole(meta, "epoch", path, last, &t->epoch, e) &&
-         read_whole(meta, "best_epoch", path, t->epoch, &t->best_epoch, e) && read_number(meta, "best", path, &t->best, e) &&
+         read_whole(meta, "best_epoch", path, t->epoch, &t->best_epoch, e) &&
+         read_number(meta, "best", path, &t->best, e) &&
          read_whole(meta, "unimproved", path, t->epoch, &t->unimproved, e) &&
-         read_whole(meta, "finished", path, 1, &finished, e) && read_scores(t, meta, "valid", path, &t->best_valid, e) &&
+         read_whole(meta, "finished", path, 1, &finished, e) &&
+         read_scores(t, meta, "valid", path, &t->best_valid, e) &&
          read_scores(t, meta, "test", path, &t->best_test, e) && read_history(t, meta, path, e) &&
          check_tensors(w, path, e) && store_load(t->model.store, w, e);
     weights_close(w);
@@ -309,14 +314,15 @@ bool run_open(Trainer *t, Error *e)
         return false;
     if (!text_equal(there, text_of(description)))
         return fail(e, SP_USAGE,
-                    "%s: was made by a run with other settings or data; choose another folder or remove this one", path);
+                    "%s: was made by a run with other settings or data; choose another folder or remove this one",
+                    path);
     if (file_exists(checkpoint) && !load_checkpoint(t, checkpoint, e))
         return false;
     /* What says that the run has finished goes before its vectors change again. */
     return t->finished || file_remove(result, e);
 }
 
-/* ---- results ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- results --------------------------------------------------------------------------------- */
 
 static Out *write_ids(const Trainer *t, const char *name, const TextIndex *ids, int64_t n, Error *e)
 {
@@ -354,8 +360,8 @@ static Out *write_seen(const Trainer *t, Error *e)
     SafetensorsOut *o = path ? safetensors_open(path, t->device->heap, e) : NULL;
     bool ok = o && safetensors_declare(o, "start", I64, 1, (int64_t[]){t->data.U + 1}, e) &&
               safetensors_declare(o, "item", I32, 1, (int64_t[]){p->count}, e) &&
-              safetensors_data(o, p->start, (size_t)(t->data.U + 1) * sizeof(*p->start), e) &&
-              safetensors_data(o, p->item, (size_t)p->count * sizeof(*p->item), e);
+              safetensors_data(o, p->start, (size_t)(t->data.U + 1) * sizeof *p->start, e) &&
+              safetensors_data(o, p->item, (size_t)p->count * sizeof *p->item, e);
     if (ok)
         return safetensors_finish(o, e);
     safetensors_discard(o);
@@ -366,10 +372,10 @@ bool run_write_vectors(Trainer *t, const Tensor *users, const Tensor *items, Err
 {
     ArenaMark mark = arena_mark(t->scratch);
     Out *set[5] = {NULL}; /* user.npy says that vectors are there: it goes first and comes last */
-    bool ok =
-        (set[4] = write_seen(t, e)) && (set[3] = write_ids(t, "item.ids.txt", t->data.items, t->data.I, e)) &&
-        (set[2] = write_ids(t, "user.ids.txt", t->data.users, t->data.U, e)) &&
-        (!users || ((set[1] = write_tensor(t, "item.npy", items, e)) && (set[0] = write_tensor(t, "user.npy", users, e))));
+    bool ok = (set[4] = write_seen(t, e)) && (set[3] = write_ids(t, "item.ids.txt", t->data.items, t->data.I, e)) &&
+              (set[2] = write_ids(t, "user.ids.txt", t->data.users, t->data.U, e)) &&
+              (!users ||
+               ((set[1] = write_tensor(t, "item.npy", items, e)) && (set[0] = write_tensor(t, "user.npy", users, e))));
     if (ok)
         ok = out_commit_set(set, COUNT(set), e);
     else

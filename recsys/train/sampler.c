@@ -1,5 +1,6 @@
-/* recsys/train/sampler.c: the events of an epoch, as the systems draw them (recipes.md 4.1), but from counters: event n's numbers are a
- * function of (seed, epoch, n) alone, whoever draws it, and an epoch that was cut off is drawn again alike. */
+/* recsys/train/sampler.c: the events of an epoch, as the systems draw them (recipes.md 4.1), but from counters: event
+ * n's numbers are a function of (seed, epoch, n) alone, whoever draws it, and an epoch that was cut off is drawn again
+ * alike. */
 #include "recsys/recsys.h"
 
 struct Sampler {
@@ -69,7 +70,8 @@ static bool list_users(Sampler *s, Arena *a, Error *e)
     }
     if (!every_edge(s->how))
         s->events = train->count;
-    return s->user_count > 0 || fail(e, SP_FORMAT, "the train part has no user with an item left to draw as a negative");
+    return s->user_count > 0 ||
+           fail(e, SP_FORMAT, "the train part has no user with an item left to draw as a negative");
 }
 
 Sampler *sampler_new(const DataSet *d, Sampling how, int64_t batch_size, uint64_t seed, Arena *a, Error *e)
@@ -159,7 +161,7 @@ static void draw_chunk(void *arg, size_t task, int worker)
 /* Floyd's sampling without replacement (Bentley and Floyd 1987): B draws for B distinct users. */
 static void draw_distinct_users(Sampler *s)
 {
-    memset(s->mark, 0, (size_t)s->data->U * sizeof(*s->mark));
+    memset(s->mark, 0, (size_t)s->data->U * sizeof *s->mark);
     for (int64_t b = 0; b < sampler_batches(s); b++) {
         int64_t first = b * s->batch, n = MIN(s->batch, s->events - first);
         for (int64_t i = 0; i < n; i++) {

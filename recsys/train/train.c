@@ -1,13 +1,13 @@
 /* recsys/train/train.c: epochs, evaluations, the best one, and the end. recipes.md 5.
  *
- * A checkpoint holds everything that the rest of the run depends on, and every random number is a function of (seed, epoch, event): a run
- * that was killed anywhere and started again ends with the bytes of one that was not. */
+ * A checkpoint holds everything that the rest of the run depends on, and every random number is a function of (seed,
+ * epoch, event): a run that was killed anywhere and started again ends with the bytes of one that was not. */
 #include "recsys/train/train.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-/* ---- settings that are lists ------------------------------------------------------------------------------------------------------- */
+/* ---- settings that are lists ----------------------------------------------------------------- */
 
 static size_t count_parts(const char *list)
 {
@@ -110,7 +110,7 @@ bool trainer_load(Trainer *t, Error *e)
     return t->sampler != NULL;
 }
 
-/* ---- an epoch ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- an epoch -------------------------------------------------------------------------------- */
 
 static bool step(Trainer *t, Tape *tape, int64_t b, double *loss_sum, Error *e)
 {
@@ -128,8 +128,9 @@ static bool step(Trainer *t, Tape *tape, int64_t b, double *loss_sum, Error *e)
     float value;
     tensor_read(t->device, loss, 0, 1, &value);
     if (!isfinite(value))
-        return fail(e, SP_FORMAT, "%s: the loss is %f in epoch %lld, batch %lld; try a smaller lr than %s", m->kind->name,
-                    (double)value, (long long)t->epoch + 1, (long long)b + 1, setting_text(t->settings, "lr"));
+        return fail(e, SP_FORMAT, "%s: the loss is %f in epoch %lld, batch %lld; try a smaller lr than %s",
+                    m->kind->name, (double)value, (long long)t->epoch + 1, (long long)b + 1,
+                    setting_text(t->settings, "lr"));
     *loss_sum += value;
     return backward(tape, loss, e) && optim_step(&t->optim, m->store, tape, e);
 }
@@ -157,7 +158,7 @@ static bool train_epoch(Trainer *t, Progress *p, double *loss, Error *e)
     return ok;
 }
 
-/* ---- evaluation ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- evaluation ------------------------------------------------------------------------------ */
 
 static bool copy_scores(Scores *to, const Scores *from, Arena *a, Error *e)
 {
@@ -173,17 +174,18 @@ static bool copy_scores(Scores *to, const Scores *from, Arena *a, Error *e)
         if (!to->names || !to->at || !to->mean)
             return false;
     }
-    memcpy(to->names, from->names, from->metrics * sizeof(*to->names));
-    memcpy(to->at, from->at, from->cutoffs * sizeof(*to->at));
-    memcpy(to->mean, from->mean, n * sizeof(*to->mean));
+    memcpy(to->names, from->names, from->metrics * sizeof *to->names);
+    memcpy(to->at, from->at, from->cutoffs * sizeof *to->at);
+    memcpy(to->mean, from->mean, n * sizeof *to->mean);
     to->users = from->users;
     return true;
 }
 
-/* Takes note of an evaluation's figure; true where it is the best so far. Both systems keep the first of equal figures. MMRec compares
- * figures rounded to four decimals (recipes.md 5.3).
+/* Takes note of an evaluation's figure; true where it is the best so far. Both systems keep the first of equal figures.
+ * MMRec compares figures rounded to four decimals (recipes.md 5.3).
  *
- * Without a validation part the last epoch is taken: Elliot then chooses by the test part, which makes the test figure too high. */
+ * Without a validation part the last epoch is taken: Elliot then chooses by the test part, which makes the test figure
+ * too high. */
 static bool improves(Trainer *t, double figure)
 {
     bool better = !t->data.valid.start || figure > t->best, as_good = figure == t->best;
@@ -192,8 +194,8 @@ static bool improves(Trainer *t, double figure)
     return better;
 }
 
-/* Elliot stops when the first of the last patience + 1 figures is above all others: at the patience-th evaluation in a row below the best
- * one. MMRec stops at one more, and an equal figure counts as one of them. */
+/* Elliot stops when the first of the last patience + 1 figures is above all others: at the patience-th evaluation in a
+ * row below the best one. MMRec stops at one more, and an equal figure counts as one of them. */
 static bool out_of_patience(const Trainer *t)
 {
     int64_t patience = setting_i64(t->settings, "patience");
@@ -220,15 +222,16 @@ static bool check_finite(const Trainer *t, const Tensor *x, const char *whose, d
     return true;
 }
 
-/* A step can end beyond float32 after its loss was computed: nothing is ranked by such vectors, and none that trained_open would refuse are
- * written. */
+/* A step can end beyond float32 after its loss was computed: nothing is ranked by such vectors, and none that
+ * trained_open would refuse are written. */
 static bool check_vectors(const Trainer *t, const Tensor *users, const Tensor *items, Error *e)
 {
     double user, item;
     return check_finite(t, users, "users'", &user, e) && check_finite(t, items, "items'", &item, e) &&
            (products_fit(user, item, cols_of(users)) ||
             fail(e, SP_FORMAT,
-                 "%s: the users' vectors hold %g and the items' %g after epoch %lld: their products are beyond float32; try "
+                 "%s: the users' vectors hold %g and the items' %g after epoch %lld: their products are beyond "
+                 "float32; try "
                  "a "
                  "smaller lr than %s",
                  t->model.kind->name, user, item, (long long)t->epoch, setting_text(t->settings, "lr")));
@@ -259,7 +262,7 @@ static bool evaluate(Trainer *t, Scores *valid, Scores *test, Error *e)
     return ok;
 }
 
-/* ---- the run --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the run --------------------------------------------------------------------------------- */
 
 typedef struct Times {
     double *seconds;
@@ -268,7 +271,7 @@ typedef struct Times {
 
 static bool times_add(Times *t, double seconds, Arena *a, Error *e)
 {
-    double *grown = arena_grow(a, t->seconds, t->count, &t->capacity, sizeof(*grown), e);
+    double *grown = arena_grow(a, t->seconds, t->count, &t->capacity, sizeof *grown, e);
     if (!grown)
         return false;
     t->seconds = grown;
@@ -286,7 +289,7 @@ static double median(Times *t)
 {
     if (t->count == 0)
         return 0;
-    qsort(t->seconds, t->count, sizeof(*t->seconds), by_value);
+    qsort(t->seconds, t->count, sizeof *t->seconds, by_value);
     return t->seconds[t->count / 2];
 }
 
@@ -301,7 +304,7 @@ static bool note_history(Trainer *t, double loss, const Scores *valid, const Sco
             return false;
         for (size_t p = 0; p < COUNT(part); p++)
             for (size_t i = 0; part[p]->mean && i < part[p]->metrics * part[p]->cutoffs; i++) {
-                snprintf(text, sizeof(text), "\t%s %s@%lld", names[p], part[p]->names[i / part[p]->cutoffs],
+                snprintf(text, sizeof text, "\t%s %s@%lld", names[p], part[p]->names[i / part[p]->cutoffs],
                          (long long)part[p]->at[i % part[p]->cutoffs]);
                 if (!history_add(t, text, e))
                     return false;
@@ -309,24 +312,25 @@ static bool note_history(Trainer *t, double loss, const Scores *valid, const Sco
         if (!history_add(t, "\n", e))
             return false;
     }
-    snprintf(text, sizeof(text), "%lld\t%.9g", (long long)t->epoch, loss);
+    snprintf(text, sizeof text, "%lld\t%.9g", (long long)t->epoch, loss);
     bool ok = history_add(t, text, e);
     for (size_t p = 0; p < COUNT(part); p++)
         for (size_t i = 0; ok && part[p]->mean && i < part[p]->metrics * part[p]->cutoffs; i++) {
-            snprintf(text, sizeof(text), "\t%.9g", part[p]->mean[i]);
+            snprintf(text, sizeof text, "\t%.9g", part[p]->mean[i]);
             ok = history_add(t, text, e);
         }
     return ok && history_add(t, "\n", e);
 }
 
 /* An event that nobody can read any more ends the run; its last checkpoint stays. */
-static bool print_epoch(const Trainer *t, double loss, double seconds, const Scores *valid, const Scores *test, Error *e)
+static bool print_epoch(const Trainer *t, double loss, double seconds, const Scores *valid, const Scores *test,
+                        Error *e)
 {
     FILE *f = t->config->json;
     if (!f || !sampler_batches(t->sampler))
         return true;
-    fprintf(f, "{\"event\":\"epoch\",\"model\":\"%s\",\"epoch\":%lld,\"loss\":%.9g,\"seconds\":%.4f", t->model.kind->name,
-            (long long)t->epoch, loss, seconds);
+    fprintf(f, "{\"event\":\"epoch\",\"model\":\"%s\",\"epoch\":%lld,\"loss\":%.9g,\"seconds\":%.4f",
+            t->model.kind->name, (long long)t->epoch, loss, seconds);
     if (valid->mean || test->mean) {
         fputs(",\"valid\":", f);
         scores_print_json(f, valid);
@@ -357,8 +361,8 @@ static bool advance(Trainer *t, Progress *p, Times *epochs, Times *evals, Error 
     t->epoch = MIN(t->epoch + 1, last);
     double trained = now_seconds();
     t->op_seconds += traced_seconds(t) - traced;
-    /* The last epoch is always evaluated. Elliot and MMRec evaluate every validation_rate-th epoch alone: where the number of epochs is no
-     * multiple, what they train after the last evaluation has no effect on any figure. */
+    /* The last epoch is always evaluated. Elliot and MMRec evaluate every validation_rate-th epoch alone: where the
+     * number of epochs is no multiple, what they train after the last evaluation has no effect on any figure. */
     bool due = t->epoch == last || t->epoch % setting_i64(t->settings, "validation_rate") == 0;
     if (!times_add(epochs, trained - begun, t->arena, e) || (due && !evaluate(t, &valid, &test, e)) ||
         (due && !note_history(t, loss, &valid, &test, e)) ||
@@ -369,14 +373,15 @@ static bool advance(Trainer *t, Progress *p, Times *epochs, Times *evals, Error 
         return false;
     char note[160];
     int n = !sampler_batches(t->sampler)
-                ? snprintf(note, sizeof(note), "evaluated")
-                : snprintf(note, sizeof(note), "epoch %lld/%lld  loss %.4f", (long long)t->epoch, (long long)last, loss);
+                ? snprintf(note, sizeof note, "evaluated")
+                : snprintf(note, sizeof note, "epoch %lld/%lld  loss %.4f", (long long)t->epoch, (long long)last, loss);
     if (sampler_batches(t->sampler) && t->data.valid.start)
-        snprintf(note + n, sizeof(note) - (size_t)n, "  best %s@%lld %.4f", t->metric, (long long)t->metric_cutoff,
+        snprintf(note + n, sizeof note - (size_t)n, "  best %s@%lld %.4f", t->metric, (long long)t->metric_cutoff,
                  t->best < 0 ? 0.0 : t->best);
     progress_step(p, (double)(t->epoch * sampler_batches(t->sampler)), note);
     arena_rewind(t->scratch, (ArenaMark){0});
-    bool checkpoint_due = t->finished || now_seconds() - t->checkpointed >= setting_f64(t->settings, "checkpoint_seconds");
+    bool checkpoint_due =
+        t->finished || now_seconds() - t->checkpointed >= setting_f64(t->settings, "checkpoint_seconds");
     return !t->config->out || !checkpoint_due || run_checkpoint(t, e);
 }
 
@@ -390,7 +395,8 @@ static bool train_all(Trainer *t, TrainResult *r, Error *e)
     bool ok = true;
     if (t->config->progress && sampler_batches(t->sampler) && !t->data.valid.start)
         fprintf(t->config->progress,
-                "%s: no validation part: the last epoch is taken, and nothing stops the run early (Elliot chooses the epoch "
+                "%s: no validation part: the last epoch is taken, and nothing stops the run early (Elliot chooses the "
+                "epoch "
                 "by the "
                 "test part)\n",
                 t->model.kind->name);
@@ -445,7 +451,8 @@ static void print_names(const Trainer *t)
         fprintf(t->config->progress, strcasecmp(given, name) ? "%s (%s):" : "%s:", name, given);
         for (size_t i = 0; i < settings_count(s); i++)
             if (settings_alias(s, i))
-                fprintf(t->config->progress, " %s=%s (%s)", settings_key(s, i), settings_value(s, i), settings_alias(s, i));
+                fprintf(t->config->progress, " %s=%s (%s)", settings_key(s, i), settings_value(s, i),
+                        settings_alias(s, i));
         fputc('\n', t->config->progress);
     }
     if (!some || !t->config->json)

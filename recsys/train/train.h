@@ -1,4 +1,5 @@
-/* recsys/train/train.h: what the files of a run share: train.c trains, run_files.c keeps its folder, trained.c reads it again. */
+/* recsys/train/train.h: what the files of a run share: train.c trains, run_files.c keeps its folder, trained.c reads it
+ * again. */
 #ifndef SAPOR_TRAIN_H
 #define SAPOR_TRAIN_H
 
@@ -33,12 +34,14 @@ typedef struct Trainer {
 
 /* config.json's text: the whole run with every default filled in, and a hash of the data. */
 const char *run_describe(const Trainer *t, Error *e);
-/* Refuses a folder whose files, as this run would write them, are inputs of the run; and paths that config.json cannot hold. */
+/* Refuses a folder whose files, as this run would write them, are inputs of the run; and paths that config.json cannot
+ * hold. */
 bool run_spares_inputs(const Trainer *t, Error *e);
 /* Creates the folder, refuses one that another run made, writes config.json, loads a checkpoint where there is one. */
 bool run_open(Trainer *t, Error *e);
 bool run_checkpoint(Trainer *t, Error *e);
-/* user.npy, item.npy and their ids; seen.safetensors, the train pairs that recommendations leave out. users NULL: no vectors. */
+/* user.npy, item.npy and their ids; seen.safetensors, the train pairs that recommendations leave out. users NULL: no
+ * vectors. */
 bool run_write_vectors(Trainer *t, const Tensor *users, const Tensor *items, Error *e);
 bool history_add(Trainer *t, const char *text, Error *e); /* appends to t->history, NUL-terminated behind its end */
 /* result.json and history.tsv, without times: the same bytes for the same run. */
@@ -46,8 +49,8 @@ bool run_write_result(const Trainer *t, Error *e);
 void scores_print_json(FILE *to, const Scores *s); /* {"Recall@20":0.1,...} */
 /* The settings that t->config gives t->model.kind, and what is measured by them. */
 bool trainer_settings(Trainer *t, Error *e);
-/* Refuses vectors of D numbers, at most `user` and `item` in magnitude, whose dot products may be beyond float32: for a run that would write
- * them and for one that is read. */
+/* Refuses vectors of D numbers, at most `user` and `item` in magnitude, whose dot products may be beyond float32: for a
+ * run that would write them and for one that is read. */
 bool products_fit(double user, double item, int64_t D);
 /* Loads data and settings and makes the model, not yet trained. */
 bool trainer_load(Trainer *t, Error *e);

@@ -1,5 +1,5 @@
-/* recsys/train/trained.c: a folder that train_run wrote, opened to recommend from. Models with vectors need only what is in it; the others (ItemKNN,
- * MostPop, Random) are made again from the data that config.json names. */
+/* recsys/train/trained.c: a folder that train_run wrote, opened to recommend from. Models with vectors need only what
+ * is in it; the others (ItemKNN, MostPop, Random) are made again from the data that config.json names. */
 #include "recsys/train/train.h"
 
 #include <float.h>
@@ -25,8 +25,8 @@ static bool check_data(Trained *t, const char *dir, Error *e)
 {
     const DataSet *d = &t->trainer.data;
     bool same = d->U == t->config.users && d->I == t->config.items && d->train.count == t->config.pairs;
-    same =
-        same && text_index_count(t->users) == d->U && text_index_count(t->items) == d->I && t->start[d->U] == d->train.count;
+    same = same && text_index_count(t->users) == d->U && text_index_count(t->items) == d->I &&
+           t->start[d->U] == d->train.count;
     for (int64_t u = 0; same && u < d->U; u++)
         same = t->start[u] == d->train.start[u] && text_equal(text_index_at(t->users, u), text_index_at(d->users, u));
     for (int64_t i = 0; same && i < d->I; i++)
@@ -37,8 +37,8 @@ static bool check_data(Trained *t, const char *dir, Error *e)
                         t->config.train.data.train, dir);
 }
 
-/* A model that scores by itself, made again as the run made it. Under MMRec all parts say which users and items there are; otherwise train
- * does, and the others may be gone. */
+/* A model that scores by itself, made again as the run made it. Under MMRec all parts say which users and items there
+ * are; otherwise train does, and the others may be gone. */
 static bool open_model(Trained *t, const char *dir, Error *e)
 {
     if (!t->config.train.data.train)
@@ -65,8 +65,8 @@ static TextIndex *read_ids(Trained *t, const char *dir, const char *name, int64_
             return NULL;
     }
     if (ids && text_index_count(ids) != expected) {
-        fail(e, SP_SHAPE, "%s: has %lld ids, config.json says %lld; train again", path, (long long)text_index_count(ids),
-             (long long)expected);
+        fail(e, SP_SHAPE, "%s: has %lld ids, config.json says %lld; train again", path,
+             (long long)text_index_count(ids), (long long)expected);
         return NULL;
     }
     return ids;
@@ -97,7 +97,8 @@ static Tensor *read_vectors(Trained *t, const char *dir, const char *name, int64
     if (!path)
         return NULL;
     if (!file_exists(path)) {
-        fail(e, SP_IO, "%s: is not there: the run has no vectors yet; the same `sapor train` command goes on with it", path);
+        fail(e, SP_IO, "%s: is not there: the run has no vectors yet; the same `sapor train` command goes on with it",
+             path);
         return NULL;
     }
     if (!npy_open(file, path, t->arena, e))
@@ -133,7 +134,7 @@ static bool read_seen(Trained *t, const char *dir, Error *e)
     if (!t->start || !t->left_out)
         return false;
     array_i64(start, 0, start->count, t->start);
-    memcpy(t->left_out, item->data, (size_t)item->count * sizeof(*t->left_out));
+    memcpy(t->left_out, item->data, (size_t)item->count * sizeof *t->left_out);
     bool ok = t->start[0] == 0 && t->start[U] == item->count;
     for (int64_t u = 0; ok && u < U; u++)
         ok = t->start[u + 1] >= t->start[u];
@@ -159,8 +160,8 @@ static bool open_vectors(Trained *t, const char *dir, Error *e)
         return fail(e, SP_SHAPE, "%s: user.npy has vectors of %lld, item.npy of %lld; train again", dir,
                     (long long)cols_of(t->user), (long long)cols_of(t->item));
     return products_fit(user, item, cols_of(t->user)) ||
-           fail(e, SP_FORMAT, "%s: user.npy holds %g and item.npy %g: their products are beyond float32; train again", dir,
-                user, item);
+           fail(e, SP_FORMAT, "%s: user.npy holds %g and item.npy %g: their products are beyond float32; train again",
+                dir, user, item);
 }
 
 static bool open_folder(Trained *t, const char *dir, bool unfinished, Error *e)
@@ -210,7 +211,8 @@ static bool rank(Trained *t, const int32_t *ids, int64_t n, int64_t k, int32_t *
     return rank_users(&t->trainer.model, NULL, NULL, ids, n, k, top, scores, e);
 }
 
-enum { USERS_AT_ONCE = 1024, LISTED_AT_ONCE = 1 << 24 }; /* at most: users ranked at once, and the items in their lists */
+/* at most: users ranked at once, and the items in their lists */
+enum { USERS_AT_ONCE = 1024, LISTED_AT_ONCE = 1 << 24 };
 
 bool trained_recommend(Trained *t, const Text *users, size_t n, int64_t k, RecommendVisit *visit, void *arg, Error *e)
 {
@@ -229,8 +231,9 @@ bool trained_recommend(Trained *t, const Text *users, size_t n, int64_t k, Recom
     for (int64_t i = 0; ok && i < count; i++) {
         int64_t number = users ? text_index_find(t->users, users[i]) : i;
         ids[i] = (int32_t)number;
-        ok = (number >= 0 && number < all) || fail(e, SP_USAGE, "no user is called %.*s among the %lld that were trained on",
-                                                   (int)users[i].n, users[i].p, (long long)all);
+        ok = (number >= 0 && number < all) ||
+             fail(e, SP_USAGE, "no user is called %.*s among the %lld that were trained on", (int)users[i].n,
+                  users[i].p, (long long)all);
     }
     for (int64_t first = 0; ok && first < count; first += block) {
         int64_t now = MIN(block, count - first);

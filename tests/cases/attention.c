@@ -4,7 +4,8 @@
 
 #include "tests/kernel_cases.h"
 
-enum { B_, T_, H_, D_, R_, CAUSAL }; /* B texts of up to T tokens, the last of T, the second empty; R 0: no relative bias */
+/* B texts of up to T tokens, the last of T, the second empty; R 0: no relative bias */
+enum { B_, T_, H_, D_, R_, CAUSAL };
 enum { AT_OFFSETS, AT_QKV, AT_RELATIVE, AT_OUT, AT_LSE, AT_DOUT, AT_DQKV };
 
 static int64_t texts_make(Job *j, const int64_t *s)
@@ -89,7 +90,7 @@ static bool attend(const Job *j, const int64_t *s, double *out, double *lse)
     return p != NULL;
 }
 
-/* ---- attention ---------------------------------------------------------------------------------------------------------------- */
+/* ---- attention ------------------------------------------------------------------------------- */
 
 static const Case attention_cases[] = {
     CASE(0, 1, 2, 8, 0, 0),       CASE(1, 1, 1, 5, 0, 1),      CASE(5, 40, 2, 32, 0, 0),    CASE(5, 31, 3, 64, 4, 0),
@@ -126,7 +127,7 @@ const Family family_attention = {.kernel = "attention",
                                  .call = attention_call,
                                  .reference = attention_reference};
 
-/* ---- attention_back ------------------------------------------------------------------------------------------------------------- */
+/* ---- attention_back -------------------------------------------------------------------------- */
 
 static const Case attention_back_cases[] = {
     CASE(1, 1, 1, 5, 0, 1),    CASE(4, 20, 2, 32, 0, 0),  CASE(3, 31, 3, 5, 4, 0),     CASE(3, 33, 1, 40, 9, 1),

@@ -3,7 +3,7 @@
 
 #include "tests/kernel_cases.h"
 
-/* ---- conv ------------------------------------------------------------------------------------------------------------------- */
+/* ---- conv ------------------------------------------------------------------------------------ */
 
 enum {
     B_,
@@ -171,10 +171,11 @@ const Family family_conv_wide = {.kernel = "conv_wide",
                                  .reference = conv_reference,
                                  .tolerance = 6e-5};
 
-/* ---- max_pool, mean_pool ------------------------------------------------------------------------------------------------------ */
+/* ---- max_pool, mean_pool --------------------------------------------------------------------- */
 
-static const Case max_pool_cases[] = {CASE(0, 4, 4, 3, 2, 2, 0), CASE(2, 13, 11, 19, 3, 2, 1), CASE(1, 7, 7, 64, 2, 2, 0),
-                                      CASE(1, 20, 10, 5, 5, 1, 2), TIMED(1, 112, 112, 64, 3, 2, 1)};
+static const Case max_pool_cases[] = {CASE(0, 4, 4, 3, 2, 2, 0), CASE(2, 13, 11, 19, 3, 2, 1),
+                                      CASE(1, 7, 7, 64, 2, 2, 0), CASE(1, 20, 10, 5, 5, 1, 2),
+                                      TIMED(1, 112, 112, 64, 3, 2, 1)};
 enum { P_B, P_H, P_W, P_C, P_K, P_STRIDE, P_PAD };
 enum { POOL_X, POOL_Y };
 static void max_pool_make(Job *j, const int64_t *s)
@@ -188,7 +189,8 @@ static void max_pool_make(Job *j, const int64_t *s)
 }
 static void max_pool_call(Job *j, const int64_t *s)
 {
-    j->k->max_pool(&j->run, s[P_B], s[P_H], s[P_W], s[P_C], s[P_K], s[P_STRIDE], s[P_PAD], F32(j, POOL_X), F32(j, POOL_Y));
+    j->k->max_pool(&j->run, s[P_B], s[P_H], s[P_W], s[P_C], s[P_K], s[P_STRIDE], s[P_PAD], F32(j, POOL_X),
+                   F32(j, POOL_Y));
 }
 static void max_pool_reference(Job *j, const int64_t *s)
 {
@@ -213,7 +215,8 @@ const Family family_max_pool = {.kernel = "max_pool",
                                 .call = max_pool_call,
                                 .reference = max_pool_reference};
 
-static const Case mean_pool_cases[] = {CASE(0, 4, 3), CASE(2, 1, 19), CASE(3, 49, 64), CASE(1, 200, 5), TIMED(1, 49, 2048)};
+static const Case mean_pool_cases[] = {CASE(0, 4, 3), CASE(2, 1, 19), CASE(3, 49, 64), CASE(1, 200, 5),
+                                       TIMED(1, 49, 2048)};
 static void mean_pool_make(Job *j, const int64_t *s)
 {
     case_f32(j, "x", IN, s[0] * s[1] * s[2]);

@@ -35,7 +35,7 @@ double case_act(Act act, double slope, double x)
     return x;
 }
 
-/* ---- act, act_back -------------------------------------------------------------------------------------------------------------------- */
+/* ---- act, act_back --------------------------------------------------------------------------- */
 
 enum { LONG = 40003 };
 static const Case act_cases[] = {
@@ -113,7 +113,7 @@ const Family family_act_back = {.kernel = "act_back",
                                 .in_place = {{2, 0}, {2, 1}},
                                 .in_place_count = 2};
 
-/* ---- binary, axpby, add_bias ------------------------------------------------------------------------------------------------------------ */
+/* ---- binary, axpby, add_bias ----------------------------------------------------------------- */
 
 static const Case binary_cases[] = {CASE(0, BIN_ADD),  CASE(3, BIN_ADD),  CASE(40001, BIN_SUB),   CASE(77, BIN_MUL),
                                     CASE(77, BIN_DIV), CASE(77, BIN_MAX), TIMED(1 << 18, BIN_ADD)};
@@ -211,7 +211,7 @@ const Family family_add_bias = {.kernel = "add_bias",
                                 .in_place = {{2, 0}},
                                 .in_place_count = 1};
 
-/* ---- dropout, fill ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- dropout, fill --------------------------------------------------------------------------- */
 
 static const Case dropout_cases[] = {CASE(0, 10, 0),           CASE(7, 50, 0), CASE(40, 30, 4294967270),
                                      CASE(40001, 10, 1000003), CASE(50, 0, 7), TIMED(1 << 18, 10, 0)};
@@ -233,7 +233,8 @@ static void dropout_reference(Job *j, const int64_t *s)
 {
     const float p = 0.01f * (float)s[1];
     for (int64_t i = 0; i < s[0]; i++) {
-        EXACT(j, 1)[i] = draw_uniform(dropout_draw(j), (uint64_t)(s[2] + i)) >= p ? EXACT(j, 0)[i] / (1 - (double)p) : 0;
+        EXACT(j, 1)
+        [i] = draw_uniform(dropout_draw(j), (uint64_t)(s[2] + i)) >= p ? EXACT(j, 0)[i] / (1 - (double)p) : 0;
     }
 }
 const Family family_dropout = {.kernel = "dropout",
@@ -271,9 +272,10 @@ const Family family_fill = {.kernel = "fill",
                             .call = fill_call,
                             .reference = fill_reference};
 
-/* ---- sum, sum_squares ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- sum, sum_squares ------------------------------------------------------------------------ */
 
-static const Case sum_cases[] = {CASE(0), CASE(1), CASE(63), CASE(64), CASE(4096), CASE(4097), CASE(123457), TIMED(1 << 20)};
+static const Case sum_cases[] = {CASE(0),    CASE(1),    CASE(63),     CASE(64),
+                                 CASE(4096), CASE(4097), CASE(123457), TIMED(1 << 20)};
 static void sum_make(Job *j, const int64_t *s)
 {
     case_f32(j, "x", IN, s[0]);

@@ -18,7 +18,7 @@ _Static_assert(KERNEL_FAMILIES(MEMBER) KERNEL_COMPANIONS(MEMBER)
 
 enum { FILLER = 0xff }; /* NaN as a float: what was not written, or was read and should not have been, shows */
 
-/* ---- buffers ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- buffers --------------------------------------------------------------------------------- */
 
 static Buffer *new_buffer(Job *j, const char *name, Role role, char type, size_t size, size_t count)
 {
@@ -29,7 +29,8 @@ static Buffer *new_buffer(Job *j, const char *name, Role role, char type, size_t
     }
     const size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = size * count, inside = (bytes + page - 1) / page * page;
     Buffer *b = &j->b[j->n];
-    *b = (Buffer){.name = name, .role = role, .type = type, .count = count, .size = size, .page_bytes = inside + 2 * page};
+    *b = (Buffer){
+        .name = name, .role = role, .type = type, .count = count, .size = size, .page_bytes = inside + 2 * page};
     b->pages = mmap(NULL, b->page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (b->pages == MAP_FAILED) {
         j->ok = false;
@@ -131,13 +132,15 @@ void case_name(char text[160], const Family *f, const Case *c)
     size_t n = (size_t)snprintf(text, 160, "%s", f->kernel);
     Text rest = text_of(f->letters), letter;
     for (int i = 0; i < CASE_SIZES && n < 140 && text_next(&rest, ' ', &letter); i++) {
-        n += (size_t)snprintf(text + n, 160 - n, " %.*s=%lld", (int)MIN(letter.n, (size_t)20), letter.p, (long long)c->s[i]);
+        n += (size_t)snprintf(text + n, 160 - n, " %.*s=%lld", (int)MIN(letter.n, (size_t)20), letter.p,
+                              (long long)c->s[i]);
     }
 }
 
-/* ---- comparison --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- comparison ------------------------------------------------------------------------------ */
 
-/* Nothing outside the buffer was written, nothing in an input. `shared` is an input that an output was given the memory of. */
+/* Nothing outside the buffer was written, nothing in an input. `shared` is an input that an output was given the memory
+ * of. */
 static bool untouched(const Job *j, int shared, char why[512])
 {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);

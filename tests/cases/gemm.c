@@ -3,7 +3,7 @@
 
 #include "tests/kernel_cases.h"
 
-/* ---- gemm ------------------------------------------------------------------------------------------------------------------ */
+/* ---- gemm ------------------------------------------------------------------------------------ */
 
 enum { BY_ROWS, BY_COLUMNS, STRIDED, PACKED }; /* how A and B lie; PACKED + p: packed to Pack p */
 enum {
@@ -19,13 +19,16 @@ enum {
     ACT,
     PAD
 }; /* alpha and beta in quarters; residual 2: C itself */
-#define NARROW(pack)                                                                                                        \
-    CASE(0, 5, 5, 0, PACKED + (pack), 4, 0, 0, 0, 0, 0), CASE(5, 7, 0, 0, PACKED + (pack), 4, 0, 1, 0, 0, 0),               \
-        CASE(1, 70, 33, 0, PACKED + (pack), 4, 0, 1, 0, 0, 0), CASE(5, 31, 7, 0, PACKED + (pack), 2, 1, 1, 1, ACT_RELU, 3), \
-        CASE(13, 63, 41, 0, PACKED + (pack), 4, 4, 0, 2, 0, 0),                                                             \
-        CASE(29, 40, 70, 0, PACKED + (pack), 4, 4, 1, 1, ACT_GELU, 1),                                                      \
-        CASE(40, 70, 1001, 0, PACKED + (pack), 4, 0, 1, 2, 0, 3), CASE(130, 700, 50, 0, PACKED + (pack), 4, 0, 0, 0, 0, 0), \
-        CASE(6, 33, 3072, 0, PACKED + (pack), 4, 2, 1, 0, 0, 0), CASE(15, 32, 1025, 0, PACKED + (pack), 4, 0, 0, 0, 0, 0)
+#define NARROW(pack)                                                                                                   \
+    CASE(0, 5, 5, 0, PACKED + (pack), 4, 0, 0, 0, 0, 0), CASE(5, 7, 0, 0, PACKED + (pack), 4, 0, 1, 0, 0, 0),          \
+        CASE(1, 70, 33, 0, PACKED + (pack), 4, 0, 1, 0, 0, 0),                                                         \
+        CASE(5, 31, 7, 0, PACKED + (pack), 2, 1, 1, 1, ACT_RELU, 3),                                                   \
+        CASE(13, 63, 41, 0, PACKED + (pack), 4, 4, 0, 2, 0, 0),                                                        \
+        CASE(29, 40, 70, 0, PACKED + (pack), 4, 4, 1, 1, ACT_GELU, 1),                                                 \
+        CASE(40, 70, 1001, 0, PACKED + (pack), 4, 0, 1, 2, 0, 3),                                                      \
+        CASE(130, 700, 50, 0, PACKED + (pack), 4, 0, 0, 0, 0, 0),                                                      \
+        CASE(6, 33, 3072, 0, PACKED + (pack), 4, 2, 1, 0, 0, 0),                                                       \
+        CASE(15, 32, 1025, 0, PACKED + (pack), 4, 0, 0, 0, 0, 0)
 static const Case gemm_cases[] = {CASE(0, 5, 5, 0, 0, 4, 0, 0, 0, 0, 0),
                                   CASE(5, 0, 5, 0, 0, 4, 0, 0, 0, 0, 0),
                                   CASE(5, 7, 0, 0, 0, 4, 0, 1, 0, 0, 0),
@@ -148,7 +151,8 @@ static double round_bits(double x, int bits, int low)
     const double step = ldexp(1, MAX(exponent - bits, low));
     return nearbyint(x / step) * step;
 }
-/* What narrow weights leave of B, and of A where it meets them narrow: kernels.h, Pack. The bytes by the same float32 steps. */
+/* What narrow weights leave of B, and of A where it meets them narrow: kernels.h, Pack. The bytes by the same float32
+ * steps. */
 static void narrow_exact(Job *j, const int64_t *s, const Gemm *g)
 {
     double *A = EXACT(j, GEMM_A), *B = EXACT(j, GEMM_B);
@@ -175,8 +179,9 @@ static void narrow_exact(Job *j, const int64_t *s, const Gemm *g)
         const float range = high - low, by = range > 0 ? top / range : 0, zero = nearbyintf(-low * by);
         for (int64_t k = 0; k < g->K; k++) {
             double *a = &A[m * g->a_row + k];
-            *a = bf16 ? round_bits(*a, 8, -133)
-                      : (double)(range / top) * (double)(nearbyintf(fminf(fmaxf((float)*a * by + zero, 0), top)) - zero);
+            *a = bf16
+                     ? round_bits(*a, 8, -133)
+                     : (double)(range / top) * (double)(nearbyintf(fminf(fmaxf((float)*a * by + zero, 0), top)) - zero);
         }
     }
 }

@@ -3,7 +3,8 @@
 
 #include "tests/kernel_cases.h"
 
-/* Two parts, of D and E numbers, the second's items normalised (E 0: one part). Buffers: user, pos, neg of each part, then the rest. */
+/* Two parts, of D and E numbers, the second's items normalised (E 0: one part). Buffers: user, pos, neg of each part,
+ * then the rest. */
 enum { B_, D_, E_, WIDTH_, L2_ };
 enum { LOSS = 6, SLOPE, DX = 6, SLOPES = 12, DLOSS };
 static const float eps = 0.5f; /* some rows are shorter, in cases of few numbers */
@@ -97,7 +98,7 @@ const Family family_bpr = {.kernel = "bpr",
                            .reference = bpr_reference,
                            .tolerance = 1e-5};
 
-/* ---- bpr_back: the first part's gradients are added, the second's written ------------------------------------------------------ */
+/* ---- bpr_back: the first part's gradients are added, the second's written -------------------- */
 
 static const float scale = 0.25f;
 static void bpr_back_make(Job *j, const int64_t *s)

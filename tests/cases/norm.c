@@ -3,7 +3,7 @@
 
 #include "tests/kernel_cases.h"
 
-/* ---- layer_norm, layer_norm_back ---------------------------------------------------------------------------------------------------------- */
+/* ---- layer_norm, layer_norm_back ------------------------------------------------------------- */
 
 static const Case layer_norm_cases[] = {CASE(0, 8, 0),     CASE(3, 1, 0),      CASE(5, 7, 0),
                                         CASE(5, 7, 1),     CASE(2, 16, 1),     CASE(40, 67, 1),
@@ -38,8 +38,8 @@ static void layer_norm_make(Job *j, const int64_t *s)
 }
 static void layer_norm_call(Job *j, const int64_t *s)
 {
-    j->k->layer_norm(&j->run, s[0], s[1], F32(j, LN_X), s[2] ? F32(j, LN_RESIDUAL) : NULL, F32(j, LN_GAMMA), F32(j, LN_BETA),
-                     1e-5f, F32(j, LN_Y), F32(j, LN_MEAN), F32(j, LN_RSTD));
+    j->k->layer_norm(&j->run, s[0], s[1], F32(j, LN_X), s[2] ? F32(j, LN_RESIDUAL) : NULL, F32(j, LN_GAMMA),
+                     F32(j, LN_BETA), 1e-5f, F32(j, LN_Y), F32(j, LN_MEAN), F32(j, LN_RSTD));
 }
 static void layer_norm_reference(Job *j, const int64_t *s)
 {
@@ -98,7 +98,8 @@ static double layer_norm_back_loss(const Job *j, const int64_t *s)
     for (int64_t m = 0; m < s[0]; m++) {
         norm_of_row(j, m, s[1], s[2] != 0, EPS, row, &mean, &rstd);
         for (int64_t c = 0; c < s[1]; c++) {
-            loss += EXACT(j, LB_DY)[m * s[1] + c] * ((row[c] - mean) * rstd * EXACT(j, LN_GAMMA)[c] + EXACT(j, LN_BETA)[c]);
+            loss +=
+                EXACT(j, LB_DY)[m * s[1] + c] * ((row[c] - mean) * rstd * EXACT(j, LN_GAMMA)[c] + EXACT(j, LN_BETA)[c]);
         }
     }
     return loss;
@@ -115,7 +116,7 @@ const Family family_layer_norm_back = {.kernel = "layer_norm_back",
                                        .in_place = {{LB_DX, LB_DY}},
                                        .in_place_count = 1};
 
-/* ---- softmax, softmax_back ------------------------------------------------------------------------------------------------------------------ */
+/* ---- softmax, softmax_back ------------------------------------------------------------------- */
 
 static const Case softmax_cases[] = {CASE(0, 5),   CASE(4, 1),     CASE(5, 7),          CASE(3, 16),
                                      CASE(64, 50), CASE(500, 197), TIMED(12 * 197, 197)};
@@ -208,9 +209,10 @@ const Family family_softmax_back = {.kernel = "softmax_back",
                                     .in_place = {{3, 2}},
                                     .in_place_count = 1};
 
-/* ---- row_normalize, row_normalize_back ---------------------------------------------------------------------------------------------------------- */
+/* ---- row_normalize, row_normalize_back ------------------------------------------------------- */
 
-static const Case normalize_cases[] = {CASE(0, 5), CASE(4, 1), CASE(5, 7), CASE(9, 64), CASE(300, 100), TIMED(9300, 64)};
+static const Case normalize_cases[] = {CASE(0, 5),  CASE(4, 1),     CASE(5, 7),
+                                       CASE(9, 64), CASE(300, 100), TIMED(9300, 64)};
 static const float NORM_EPS = 0.25f; /* large, so that some rows are under it */
 static double norm_of(const double *x, int64_t C)
 {
@@ -302,7 +304,7 @@ const Family family_row_normalize_back = {.kernel = "row_normalize_back",
                                           .in_place = {{4, 3}},
                                           .in_place_count = 1};
 
-/* ---- row_dot, row_scale, row_sum, col_sum, copy_cols --------------------------------------------------------------------------------------------- */
+/* ---- row_dot, row_scale, row_sum, col_sum, copy_cols ----------------------------------------- */
 
 static const Case row_cases[] = {CASE(0, 5),  CASE(3, 0),     CASE(4, 1),     CASE(5, 7),
                                  CASE(9, 64), CASE(700, 100), TIMED(2048, 64)};

@@ -26,7 +26,7 @@ static void positive(Job *j, int buffer)
     case_set(j, buffer);
 }
 
-/* ---- adam ------------------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- adam ------------------------------------------------------------------------------------ */
 
 static const Case adam_cases[] = {CASE(0, 1, 0), CASE(1, 1, 0), CASE(77, 3, 1), CASE(40001, 100, 0),
                                   TIMED(9300 * 64, 10, 0)};
@@ -62,7 +62,7 @@ const Family family_adam = {.kernel = "adam",
                             .reference = adam_reference,
                             .tolerance = 1e-6};
 
-/* ---- the lazy forms. rows of the table, n of them named (every third from 1), `now` steps of history ------------------------------------------------ */
+/* ---- the lazy forms. rows of the table, n of them named (every third from 1), `now` steps of history ---- */
 
 static const Case lazy_cases[] = {CASE(0, 8, 5, 4, 3, 0, 1),       CASE(3, 0, 9, 4, 3, 0, 1),
                                   CASE(1, 1, 3, 2, 0, 0, 1),       CASE(5, 7, 20, 9, 3, 0, 1),
@@ -198,7 +198,7 @@ const Family family_adam_factored = {.kernel = "adam_factored",
                                      .call = adam_factored_call,
                                      .reference = adam_rows_reference};
 
-/* ---- sgd -------------------------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- sgd ------------------------------------------------------------------------------------- */
 
 static const Case sgd_cases[] = {CASE(0, 0), CASE(1, 1), CASE(77, 0), CASE(40001, 3), TIMED(9300 * 64, 0)};
 static void sgd_make(Job *j, const int64_t *s)

@@ -3,10 +3,11 @@
 
 #include "tests/kernel_cases.h"
 
-/* ---- gather -------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- gather ---------------------------------------------------------------------------------- */
 
-static const Case gather_cases[] = {CASE(0, 8, 5, 0),      CASE(5, 0, 5, 0),     CASE(7, 3, 4, 0),        CASE(7, 3, 4, 1),
-                                    CASE(1000, 67, 50, 0), CASE(900, 33, 50, 3), TIMED(6144, 64, 9300, 0)};
+static const Case gather_cases[] = {CASE(0, 8, 5, 0),        CASE(5, 0, 5, 0),      CASE(7, 3, 4, 0),
+                                    CASE(7, 3, 4, 1),        CASE(1000, 67, 50, 0), CASE(900, 33, 50, 3),
+                                    TIMED(6144, 64, 9300, 0)};
 static void gather_make(Job *j, const int64_t *s)
 {
     case_f32(j, "table", IN, s[2] * s[1]);
@@ -39,7 +40,7 @@ const Family family_gather = {.kernel = "gather",
                               .reference = gather_reference,
                               .tolerance = 1e-6};
 
-/* ---- segment_sum: about `mean` rows a segment, some none; with order and to where asked ---------------------------------------------------------- */
+/* ---- segment_sum: about `mean` rows a segment, some none; with order and to where asked ------ */
 
 static const Case segment_sum_cases[] = {CASE(0, 8, 2, 1, 0),     CASE(5, 0, 2, 1, 0),     CASE(5, 3, 2, 0, 0),
                                          CASE(5, 7, 3, 1, 1),     CASE(40, 64, 5, 1, 2),   CASE(300, 67, 9, 1, 0),
@@ -67,8 +68,8 @@ static void segment_sum_make(Job *j, const int64_t *s)
 }
 static void segment_sum_call(Job *j, const int64_t *s)
 {
-    j->k->segment_sum(&j->run, s[0], s[1], I64(j, SEG_START), s[3] ? I32(j, SEG_ORDER) : NULL, s[3] ? I32(j, SEG_TO) : NULL,
-                      F32(j, SEG_X), 0.5f, (float)s[4], F32(j, SEG_Y));
+    j->k->segment_sum(&j->run, s[0], s[1], I64(j, SEG_START), s[3] ? I32(j, SEG_ORDER) : NULL,
+                      s[3] ? I32(j, SEG_TO) : NULL, F32(j, SEG_X), 0.5f, (float)s[4], F32(j, SEG_Y));
 }
 static void segment_sum_reference(Job *j, const int64_t *s)
 {
@@ -90,11 +91,12 @@ const Family family_segment_sum = {.kernel = "segment_sum",
                                    .call = segment_sum_call,
                                    .reference = segment_sum_reference};
 
-/* ---- segment_pool, segment_pool_back ----------------------------------------------------------------------------------------------------------------- */
+/* ---- segment_pool, segment_pool_back --------------------------------------------------------- */
 
-static const Case segment_pool_cases[] = {CASE(0, 8, REDUCE_SUM),   CASE(3, 0, REDUCE_MEAN),   CASE(5, 7, REDUCE_SUM),
-                                          CASE(5, 7, REDUCE_MEAN),  CASE(5, 7, REDUCE_MAX),    CASE(5, 7, REDUCE_FIRST),
-                                          CASE(60, 67, REDUCE_MAX), CASE(60, 67, REDUCE_MEAN), TIMED(32, 384, REDUCE_MEAN)};
+static const Case segment_pool_cases[] = {
+    CASE(0, 8, REDUCE_SUM),   CASE(3, 0, REDUCE_MEAN),   CASE(5, 7, REDUCE_SUM),
+    CASE(5, 7, REDUCE_MEAN),  CASE(5, 7, REDUCE_MAX),    CASE(5, 7, REDUCE_FIRST),
+    CASE(60, 67, REDUCE_MAX), CASE(60, 67, REDUCE_MEAN), TIMED(32, 384, REDUCE_MEAN)};
 enum { POOL_OFFSETS, POOL_X, POOL_Y, POOL_ARG };
 static int64_t make_offsets(Job *j, int64_t B)
 {
@@ -151,8 +153,9 @@ const Family family_segment_pool = {.kernel = "segment_pool",
                                     .call = segment_pool_call,
                                     .reference = segment_pool_reference};
 
-static const Case segment_pool_back_cases[] = {CASE(0, 8, REDUCE_SUM), CASE(5, 7, REDUCE_SUM),   CASE(5, 7, REDUCE_MEAN),
-                                               CASE(5, 7, REDUCE_MAX), CASE(5, 7, REDUCE_FIRST), CASE(40, 33, REDUCE_MEAN)};
+static const Case segment_pool_back_cases[] = {CASE(0, 8, REDUCE_SUM),   CASE(5, 7, REDUCE_SUM),
+                                               CASE(5, 7, REDUCE_MEAN),  CASE(5, 7, REDUCE_MAX),
+                                               CASE(5, 7, REDUCE_FIRST), CASE(40, 33, REDUCE_MEAN)};
 enum { PB_DY = 2, PB_ARG, PB_DX };
 static void segment_pool_back_make(Job *j, const int64_t *s)
 {
@@ -189,7 +192,7 @@ const Family family_segment_pool_back = {.kernel = "segment_pool_back",
                                          .by = {{POOL_X, PB_DX}},
                                          .by_count = 1};
 
-/* ---- group_ids ----------------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- group_ids ------------------------------------------------------------------------------- */
 
 static const Case group_ids_cases[] = {
     CASE(0, 1),       CASE(1, 1), CASE(50, 1), CASE(7, 100), CASE(1000, 30), CASE(3000, 5000), CASE(5000, 2000000000),
@@ -210,8 +213,8 @@ static void group_ids_make(Job *j, const int64_t *s)
 }
 static void group_ids_call(Job *j, const int64_t *s)
 {
-    int64_t groups =
-        j->k->group_ids(&j->run, s[0], I32(j, GR_IDS), I32(j, GR_UNIQUE), I64(j, GR_START), I32(j, GR_ORDER), I32(j, 5));
+    int64_t groups = j->k->group_ids(&j->run, s[0], I32(j, GR_IDS), I32(j, GR_UNIQUE), I64(j, GR_START),
+                                     I32(j, GR_ORDER), I32(j, 5));
     I32(j, GR_COUNT)[0] = (int32_t)groups;
     for (int64_t i = groups; i < s[0]; i++) { /* what follows the groups means nothing */
         I32(j, GR_UNIQUE)[i] = -1;

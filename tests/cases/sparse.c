@@ -1,4 +1,5 @@
-/* Cases of kernels/cpu/sparse.c. Rows have from none to many entries, one row most of them: what a graph of users and items looks like. */
+/* Cases of kernels/cpu/sparse.c. Rows have from none to many entries, one row most of them: what a graph of users and
+ * items looks like. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -18,7 +19,8 @@ static int64_t make_graph(Job *j, int64_t rows, int64_t cols, int64_t mean)
     }
     const int64_t E = j->ok ? start[rows] : 0;
     int32_t *col = case_i32(j, "col", IN, E);
-    for (int64_t r = 0; j->ok && r < rows; r++) { /* ascending: `many` of `cols` by an even stride and a draw inside it */
+    /* ascending: `many` of `cols` by an even stride and a draw inside it */
+    for (int64_t r = 0; j->ok && r < rows; r++) {
         const int64_t many = start[r + 1] - start[r];
         for (int64_t i = 0; i < many; i++) {
             const int64_t low = i * cols / many, high = (i + 1) * cols / many;
@@ -54,7 +56,7 @@ static double value_of(const Job *j, int64_t has, int64_t r, int64_t e)
            (has & HAS_COL_SCALE ? EXACT(j, A_COL_SCALE)[I32(j, A_COL)[e]] : 1);
 }
 
-/* ---- spmm: movielens-1m's shape is 9,300 rows with 172 entries on average ------------------------------------------------------------------------ */
+/* ---- spmm: movielens-1m's shape is 9,300 rows with 172 entries on average -------------------- */
 
 enum { SCALES = HAS_ROW_SCALE | HAS_COL_SCALE, ALL = 15 };
 static const Case spmm_cases[] = {
@@ -112,7 +114,7 @@ const Family family_spmm = {.kernel = "spmm",
                             .call = spmm_call,
                             .reference = spmm_reference};
 
-/* ---- sddmm: also the derivative of spmm's result by its values ------------------------------------------------------------------------------------ */
+/* ---- sddmm: also the derivative of spmm's result by its values ------------------------------- */
 
 static const Case sddmm_cases[] = {CASE(0, 5, 3, 64, 0, 0),
                                    CASE(7, 9, 2, 0, 0, 0),
@@ -174,7 +176,7 @@ const Family family_sddmm = {.kernel = "sddmm",
                              .by = {{A_VAL, SD_OUT}},
                              .by_count = 1};
 
-/* ---- edge_softmax, edge_softmax_back ------------------------------------------------------------------------------------------------------------------ */
+/* ---- edge_softmax, edge_softmax_back --------------------------------------------------------- */
 
 static const Case edge_cases[] = {CASE(0, 5, 3, 0), CASE(1, 1, 1, 0), CASE(7, 9, 2, 0), CASE(500, 300, 12, 0),
                                   TIMED(9300, 9300, 172, 0)};
@@ -261,10 +263,10 @@ const Family family_edge_softmax_back = {.kernel = "edge_softmax_back",
                                          .in_place = {{ED_DX, ED_DY}},
                                          .in_place_count = 1};
 
-/* ---- edge_row_sum, edge_scale --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- edge_row_sum, edge_scale ---------------------------------------------------------------- */
 
-static const Case edge_row_sum_cases[] = {CASE(0, 5, 3, 0), CASE(7, 9, 2, 0), CASE(7, 9, 2, HAS_AT), CASE(500, 300, 12, 0),
-                                          CASE(500, 300, 12, HAS_AT)};
+static const Case edge_row_sum_cases[] = {CASE(0, 5, 3, 0), CASE(7, 9, 2, 0), CASE(7, 9, 2, HAS_AT),
+                                          CASE(500, 300, 12, 0), CASE(500, 300, 12, HAS_AT)};
 static void edge_row_sum_make(Job *j, const int64_t *s)
 {
     make_graph(j, s[0], s[1], s[2]);

@@ -1,5 +1,5 @@
-/* Cases of kernels/cpu/topk.c. Factors are multiples of 1/4: every product is exact, so that ties are true ties and the ids
- * must be the reference's. */
+/* Cases of kernels/cpu/topk.c. Factors are multiples of 1/4: every product is exact, so that ties are true ties and the
+ * ids must be the reference's. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -31,14 +31,16 @@ static void best_of(double *score, int64_t I, int64_t k, int32_t *ids, double *v
     }
 }
 
-/* ---- knn --------------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- knn ------------------------------------------------------------------------------------- */
 
 enum { ITSELF = 4 /* q is x */ };
 static const Case knn_cases[] = {
-    CASE(0, 5, 3, 2, 0),        CASE(3, 0, 3, 2, 0),         CASE(3, 5, 3, 0, 0),           CASE(3, 5, 0, 2, 0),
-    CASE(5, 3, 4, 5, 0),        CASE(50, 70, 8, 10, 0),      CASE(100, 600, 17, 10, 0),     CASE(45, 5000, 8, 20, 0),
-    CASE(200, 700, 300, 5, 0),  CASE(9, 9, 4, 12, 1),        CASE(70, 70, 8, 10, 1),        CASE(600, 600, 8, 10, 0),
-    CASE(1200, 1200, 5, 40, 1), CASE(1100, 1100, 300, 7, 1), TIMED(7050, 7050, 384, 10, 1), TIMED(1000, 7050, 4096, 10, 0)};
+    CASE(0, 5, 3, 2, 0),           CASE(3, 0, 3, 2, 0),         CASE(3, 5, 3, 0, 0),
+    CASE(3, 5, 0, 2, 0),           CASE(5, 3, 4, 5, 0),         CASE(50, 70, 8, 10, 0),
+    CASE(100, 600, 17, 10, 0),     CASE(45, 5000, 8, 20, 0),    CASE(200, 700, 300, 5, 0),
+    CASE(9, 9, 4, 12, 1),          CASE(70, 70, 8, 10, 1),      CASE(600, 600, 8, 10, 0),
+    CASE(1200, 1200, 5, 40, 1),    CASE(1100, 1100, 300, 7, 1), TIMED(7050, 7050, 384, 10, 1),
+    TIMED(1000, 7050, 4096, 10, 0)};
 enum { KNN_Q, KNN_X, KNN_IDS, KNN_VALUES, KNN_SCORE };
 static void knn_make(Job *j, const int64_t *s)
 {
@@ -85,7 +87,7 @@ const Family family_knn = {.kernel = "knn",
                            .reference = knn_reference,
                            .tolerance = 1e-6};
 
-/* ---- topk, topk_rows ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- topk, topk_rows ------------------------------------------------------------------------- */
 
 enum { BY_ROW = 1, WITH_BIAS = 2, WITH_EXCLUDE = 4, HEAVY_EXCLUDE = 8 };
 /* bench: evaluation on movielens-1m */
@@ -143,9 +145,9 @@ static Exclude exclude_of(const Job *j, int64_t flags, int start, const int32_t 
 static void topk_call(Job *j, const int64_t *s)
 {
     const Exclude x = exclude_of(j, s[4], TK_START, I32(j, TK_ROW));
-    j->k->topk(&j->run, s[0], s[1], s[2], s[3], F32(j, TK_USERS), s[4] & BY_ROW ? I32(j, TK_ROW) : NULL, F32(j, TK_ITEMS),
-               s[4] & WITH_BIAS ? F32(j, TK_BIAS) : NULL, s[4] & WITH_EXCLUDE ? &x : NULL, I32(j, TK_IDS),
-               F32(j, TK_SCORES));
+    j->k->topk(&j->run, s[0], s[1], s[2], s[3], F32(j, TK_USERS), s[4] & BY_ROW ? I32(j, TK_ROW) : NULL,
+               F32(j, TK_ITEMS), s[4] & WITH_BIAS ? F32(j, TK_BIAS) : NULL, s[4] & WITH_EXCLUDE ? &x : NULL,
+               I32(j, TK_IDS), F32(j, TK_SCORES));
 }
 static void leave_out(const Job *j, int64_t flags, int start, int64_t list, double *score)
 {
@@ -186,7 +188,8 @@ static void topk_rows_make(Job *j, const int64_t *s)
     case_f32(j, "scores", IN, s[0] * s[1]);
     for (int64_t i = 0; j->ok && i < s[0] * s[1]; i++) { /* exact ties, and some that are never kept */
         const double x = EXACT(j, TR_SCORES)[i];
-        F32(j, TR_SCORES)[i] = i % 13 == 4 ? -INFINITY : i % 101 == 7 ? NAN : i % 2 ? (float)x : (float)floor(64 * x) / 64;
+        F32(j, TR_SCORES)
+        [i] = i % 13 == 4 ? -INFINITY : i % 101 == 7 ? NAN : i % 2 ? (float)x : (float)floor(64 * x) / 64;
     }
     case_set(j, TR_SCORES);
     int32_t *row = case_i32(j, "row", IN, s[0]);

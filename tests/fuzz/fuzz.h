@@ -1,5 +1,5 @@
-/* tests/fuzz/fuzz.h: what the fuzz targets share. A target gives LLVMFuzzerTestOneInput; tests/fuzz/run.sh runs them. Whatever the bytes
- * are, a reader ends with what it read or with one line; the sanitizers see the rest. */
+/* tests/fuzz/fuzz.h: what the fuzz targets share. A target gives LLVMFuzzerTestOneInput; tests/fuzz/run.sh runs them.
+ * Whatever the bytes are, a reader ends with what it read or with one line; the sanitizers see the rest. */
 #ifndef SAPOR_FUZZ_H
 #define SAPOR_FUZZ_H
 
@@ -12,12 +12,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define REQUIRE(what)                                                                                                       \
-    do {                                                                                                                    \
-        if (!(what)) {                                                                                                      \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #what);                                              \
-            abort();                                                                                                        \
-        }                                                                                                                   \
+#define REQUIRE(what)                                                                                                  \
+    do {                                                                                                               \
+        if (!(what)) {                                                                                                 \
+            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #what);                                         \
+            abort();                                                                                                   \
+        }                                                                                                              \
     } while (0)
 
 /* The bytes as a file in memory, for readers that open a path; the path stays valid until the next call. */

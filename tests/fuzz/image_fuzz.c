@@ -11,7 +11,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool ok = image_decode(&im, (Text){(const char *)data, size}, "fuzz", 1 << 16, a, &e);
     check_end(ok, &e);
     if (ok) {
-        static const Preset PRESET = {.fit = FIT_SHORT_SIDE, .resize = 10, .width = 8, .height = 8, .scale = SCALE_MINMAX};
+        static const Preset PRESET = {
+            .fit = FIT_SHORT_SIDE, .resize = 10, .width = 8, .height = 8, .scale = SCALE_MINMAX};
         float x[8 * 8 * 3];
         unsigned sum = 0;
         for (int64_t i = 0; i < im.width * im.height * 3; i++)

@@ -1,16 +1,20 @@
-/* tests/hostile/make_files.c: files of binary formats for tests/hostile.sh, right in form and hostile in content. No library is used:
- * deflate streams are of zeros, CRCs are right unless said.
+/* tests/hostile/make_files.c: files of binary formats for tests/hostile.sh, right in form and hostile in content. No
+ * library is used: deflate streams are of zeros, CRCs are right unless said.
  * usage: make_files KIND FILE ARGUMENT ...
- *   png FILE WIDTH HEIGHT DEPTH COLOUR [ROWS] [PART]  zeros; ROWS that IDAT has in place of HEIGHT; PART: badcrc, noend, twice, text, icc, apng
- *   jpeg FILE WIDTH HEIGHT SCANS [cut]         progressive, one component, DC then SCANS - 1 AC scans of nothing; cut: no end
- *   webp FILE WIDTH HEIGHT                     lossless, one colour: about 40 bytes
+ *   png FILE WIDTH HEIGHT DEPTH COLOUR [ROWS] [PART]  zeros; ROWS that IDAT has in place of HEIGHT; PART: badcrc,
+ *   noend, twice, text, icc, apng jpeg FILE WIDTH HEIGHT SCANS [cut]         progressive, one component, DC then SCANS
+ *   - 1 AC scans of nothing; cut: no end webp FILE WIDTH HEIGHT                     lossless, one colour: about 40
+ *     bytes
  *   gzip FILE BYTES                            that many zeros
  *   safetensors FILE HEADER BYTES [LENGTH]     LENGTH: what the first eight bytes say
  *   npy FILE MAJOR HEADER BYTES [LENGTH]       zeros behind the header
- *   zip FILE (NAME METHOD SOURCE) ...          METHOD: store, zeros (deflated; SOURCE: how many), lie (stored; its directory says 2^32 - 16
+ *   zip FILE (NAME METHOD SOURCE) ...          METHOD: store, zeros (deflated; SOURCE: how many), lie (stored; its
+ *   directory says 2^32 - 16
  *                                              bytes), crc (wrong CRC); SOURCE: a file
- *   pickle FILE KIND N                         a torch file (zip): laughs (dictionaries of aliases), key (one long key N times), deep (N lists),
- *                                              tensor (shape of 2^40), stride, offset, storage (missing), negative, call (os.system), memo, loop
+ *   pickle FILE KIND N                         a torch file (zip): laughs (dictionaries of aliases), key (one long key
+ *   N times), deep (N lists),
+ *                                              tensor (shape of 2^40), stride, offset, storage (missing), negative,
+ *                                              call (os.system), memo, loop
  *   links FILE FORMAT N                        hard links of FILE by the names of FORMAT (with %d)
  *   socket FILE                                one that nobody listens to
  *   bytes FILE FORMAT N                        FORMAT (with %d: the number) N times */
@@ -93,7 +97,7 @@ static Bytes load(const char *path)
     return b;
 }
 
-/* ---- sums and deflate ---------------------------------------------------------------------------------------------- */
+/* ---- sums and deflate ------------------------------------------------------------------------ */
 
 static uint32_t crc(uint32_t start, const unsigned char *p, size_t n)
 {
@@ -165,7 +169,7 @@ static void put_deflated_zeros(Bytes *b, uint64_t n)
         put_bits(b, 0, 8 - b->bit_count);
 }
 
-/* ---- pictures ------------------------------------------------------------------------------------------------------ */
+/* ---- pictures -------------------------------------------------------------------------------- */
 
 static void put_chunk(Bytes *b, const char *type, const Bytes *data, bool is_bad)
 {
@@ -291,7 +295,7 @@ static int make_webp(const char *path, int n, char **a)
     return 0;
 }
 
-/* ---- arrays and archives --------------------------------------------------------------------------------------------- */
+/* ---- arrays and archives --------------------------------------------------------------------- */
 
 static int make_gzip(const char *path, int n, char **a)
 {
@@ -392,7 +396,7 @@ static int make_zip(const char *path, int n, char **a)
     return 0;
 }
 
-/* ---- pickles --------------------------------------------------------------------------------------------------------- */
+/* ---- pickles --------------------------------------------------------------------------------- */
 
 static void put_string(Bytes *b, const char *text)
 {

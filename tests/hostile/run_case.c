@@ -1,6 +1,7 @@
-/* tests/hostile/run_case.c: runs one command with limits and says which rules of tests/hostile.sh it broke, a line each.
- * usage: run_case RULE ... -- COMMAND [ARGUMENT ...]
- * Exit status 0: every rule held. 1: a line of standard output for each broken rule. 2: this program was called wrongly.
+/* tests/hostile/run_case.c: runs one command with limits and says which rules of tests/hostile.sh it broke, a line
+ * each. usage: run_case RULE ... -- COMMAND [ARGUMENT ...]
+ * Exit status 0: every rule held. 1: a line of standard output for each broken rule. 2: this program was called
+ * wrongly.
  *
  *   status=012        exit statuses that are right (default 012)
  *   tree=DIR          the folder that is compared before and after (default .)
@@ -86,7 +87,7 @@ static void stop(const char *what)
     exit(2);
 }
 
-/* ---- the folder ------------------------------------------------------------------------------------------------- */
+/* ---- the folder ------------------------------------------------------------------------------ */
 
 /* FNV-1a of a file's bytes; of larger files than MOST_HASHED only the first and the last of them. */
 static uint64_t hash_file(const char *path, uint64_t bytes)
@@ -223,7 +224,7 @@ static void tree_compare(const Rules *r, const Tree *before, const Tree *after, 
     }
 }
 
-/* ---- standard error --------------------------------------------------------------------------------------------- */
+/* ---- standard error -------------------------------------------------------------------------- */
 
 static bool printable(const char *p, size_t n)
 {
@@ -283,7 +284,7 @@ static void check_error_lines(const Rules *r, const char *path, int status)
     fclose(in);
 }
 
-/* ---- the process ------------------------------------------------------------------------------------------------- */
+/* ---- the process ----------------------------------------------------------------------------- */
 
 static double now(void)
 {
@@ -446,7 +447,7 @@ static uint64_t bytes_named(const char *tree, char **command)
     return sum;
 }
 
-/* ---- the rules ---------------------------------------------------------------------------------------------------- */
+/* ---- the rules ------------------------------------------------------------------------------- */
 
 static bool is_rule(const char *arg, const char *key, const char **value)
 {

@@ -66,7 +66,7 @@ static int ascending(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* ---- yardsticks: measured when first asked for ------------------------------------------------------------------------- */
+/* ---- yardsticks: measured when first asked for ----------------------------------------------- */
 
 enum { LARGEST = 28 }; /* 256 MB count as memory */
 
@@ -96,7 +96,7 @@ static double peak_of(Bench *b, const char *dtype)
     return b->peak[i] > 0 || i == 0 ? b->peak[i] : peak_of(b, "f32");
 }
 
-/* ---- one figure -------------------------------------------------------------------------------------------------------- */
+/* ---- one figure ------------------------------------------------------------------------------ */
 
 /* Two columns and the last one say what the figure is about: heading by heading. */
 static void print_heading(Bench *b, const Figure *f)
@@ -112,10 +112,10 @@ static void print_heading(Bench *b, const Figure *f)
     if (b->heading == heading)
         return;
     if (!b->heading)
-        printf("%s kernels, %d thread%s; f32 but where another type is named\n", b->d->k->level, pool_threads(b->d->pool),
-               pool_threads(b->d->pool) == 1 ? "" : "s");
-    printf("%-9s %-24s %-13s %8s %8s %6s %8s %8s %s\n", "bench", "shape", "variant", "ms min", "median", "spread", speed,
-           rate, last);
+        printf("%s kernels, %d thread%s; f32 but where another type is named\n", b->d->k->level,
+               pool_threads(b->d->pool), pool_threads(b->d->pool) == 1 ? "" : "s");
+    printf("%-9s %-24s %-13s %8s %8s %6s %8s %8s %s\n", "bench", "shape", "variant", "ms min", "median", "spread",
+           speed, rate, last);
     b->heading = heading;
 }
 
@@ -214,7 +214,8 @@ bool bench_measure(Bench *b, const Figure *f, BenchBody *body, void *arg, Error 
     once = now_seconds();
     body(arg);
     once = now_seconds() - once;
-    inner = once > 0 && once < 2e-4 ? (size_t)(2e-4 / MAX(once, 1e-8)) + 1 : 1; /* the clock and the call must not count */
+    /* the clock and the call must not count */
+    inner = once > 0 && once < 2e-4 ? (size_t)(2e-4 / MAX(once, 1e-8)) + 1 : 1;
     while (n < MOST && (n < 3 || now_seconds() - begun < b->seconds)) {
         double start = now_seconds();
         for (size_t i = 0; i < inner; i++)
@@ -224,7 +225,7 @@ bool bench_measure(Bench *b, const Figure *f, BenchBody *body, void *arg, Error 
     return bench_print(b, f, times, n, e);
 }
 
-/* ---- what the machine can do ------------------------------------------------------------------------------------------- */
+/* ---- what the machine can do ----------------------------------------------------------------- */
 
 static bool print_peak(Bench *b, const char *shape, const char *dtype, const char *level, const Peak *p, double gbs,
                        int threads, Error *e)
@@ -238,10 +239,11 @@ static bool print_peak(Bench *b, const char *shape, const char *dtype, const cha
         printf("peak  %-5s %-15s %3d thread%s %9.1f %-7s %s\n", dtype, shape, threads, threads == 1 ? " " : "s", value,
                p ? "GFLOP/s" : "GB/s", clock);
     else
-        printf("{\"bench\":\"peak\",\"shape\":\"%s\",\"dtype\":\"%s\",\"threads\":%d,\"level\":\"%s\",\"variant\":\"%s\","
-               "\"ms_min\":%.6g,\"ms_median\":%.6g,\"%s\":%.5g,\"share_of_peak\":%.4f",
-               shape, dtype, threads, level, level, 1e3 * b->seconds, 1e3 * b->seconds, p ? "gflops" : "gbs", value,
-               p && p->ghz > 0 ? p->share : 1);
+        printf(
+            "{\"bench\":\"peak\",\"shape\":\"%s\",\"dtype\":\"%s\",\"threads\":%d,\"level\":\"%s\",\"variant\":\"%s\","
+            "\"ms_min\":%.6g,\"ms_median\":%.6g,\"%s\":%.5g,\"share_of_peak\":%.4f",
+            shape, dtype, threads, level, level, 1e3 * b->seconds, 1e3 * b->seconds, p ? "gflops" : "gbs", value,
+            p && p->ghz > 0 ? p->share : 1);
     if (b->c->json && p && p->ghz > 0)
         printf(",\"ghz\":%.4g,\"per_cycle\":%.4g,\"instruction\":\"%s\"", p->ghz, p->per_cycle, p->instruction);
     if (b->c->json)
@@ -250,7 +252,8 @@ static bool print_peak(Bench *b, const char *shape, const char *dtype, const cha
     return against_note(b, &(Figure){.bench = "peak", .shape = shape, .dtype = dtype}, threads, value, 0, e);
 }
 
-/* A multiply-add loop for each level and type that this machine can run, and reading caches and memory; memory also by one thread. */
+/* A multiply-add loop for each level and type that this machine can run, and reading caches and memory; memory also by
+ * one thread. */
 static bool bench_peak(Bench *b, Error *e)
 {
     int threads = pool_threads(b->d->pool);
@@ -280,7 +283,7 @@ static bool bench_peak(Bench *b, Error *e)
     return ok;
 }
 
-/* ---- the command ------------------------------------------------------------------------------------------------------- */
+/* ---- the command ----------------------------------------------------------------------------- */
 
 typedef struct Job {
     const char *name;
@@ -339,10 +342,11 @@ static bool run_jobs(Bench *b, const char *what, const char *arg, Error *e)
             return false;
     }
     if (!known)
-        return fail(e, SP_USAGE,
-                    "bench: there is no \"%s\"; choose one of peak, gemm, conv, attention, norm, spmm, topk, optimizer, "
-                    "tokenizer, image, encoder, train",
-                    what);
+        return fail(
+            e, SP_USAGE,
+            "bench: there is no \"%s\"; choose one of peak, gemm, conv, attention, norm, spmm, topk, optimizer, "
+            "tokenizer, image, encoder, train",
+            what);
     if (b->filter && !b->found)
         return fail(e, SP_USAGE, "--shape: no shape of bench %s contains \"%s\"; without --shape all are listed", what,
                     b->filter);
@@ -354,7 +358,8 @@ bool bench_command(Context *c, Error *e)
     Bench b = {.c = c, .seconds = 0.3, .filter = option_text(c, "shape"), .d = context_device(c, e)};
     const char *against = option_text(c, "against");
     double margin = 5;
-    bool ok = b.d && option_f64(c, "seconds", 0.001, 600, &b.seconds, e) && option_f64(c, "margin", 0, 1000, &margin, e) &&
+    bool ok = b.d && option_f64(c, "seconds", 0.001, 600, &b.seconds, e) &&
+              option_f64(c, "margin", 0, 1000, &margin, e) &&
               (!against || against_open(&b, against, margin / 100, e)) &&
               run_jobs(&b, c->arg_count ? c->args[0] : "all", c->arg_count > 1 ? c->args[1] : NULL, e);
     arena_free(b.arena);

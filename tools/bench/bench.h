@@ -20,8 +20,8 @@ typedef struct Bench {
 } Bench;
 
 typedef void BenchBody(void *arg);
-/* What a figure is about. Its bound is the larger of two times at peak: flops / peak, and bytes / the bandwidth of the cache or memory that holds
- * so many. */
+/* What a figure is about. Its bound is the larger of two times at peak: flops / peak, and bytes / the bandwidth of the
+ * cache or memory that holds so many. */
 typedef struct Figure {
     const char *bench, *shape;
     const char *dtype, *variant; /* NULL: "f32"; the level of instructions serves all shapes alike */
@@ -54,7 +54,8 @@ bool bench_dense(Bench *b, const char *what, Error *e);     /* gemm, conv, atten
 bool bench_sparse(Bench *b, const char *what, Error *e);    /* spmm, topk, optimizer (bench_sparse.c) */
 bool bench_encoder(Bench *b, const char *model, Error *e);  /* bench_encoder.c */
 bool bench_tokenizer(Bench *b, const char *path, Error *e); /* NULL: the demo's (bench_input.c) */
-bool bench_image(Bench *b, const char *path, Error *e); /* a picture or a folder of them; NULL: drawn ones (bench_input.c) */
+/* a picture or a folder of them; NULL: drawn ones (bench_input.c) */
+bool bench_image(Bench *b, const char *path, Error *e);
 bool bench_train(Bench *b, const char *model, Error *e); /* bench_train.c */
 
 #endif

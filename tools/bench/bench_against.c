@@ -1,4 +1,5 @@
-/* tools/bench/bench_against.c: `sapor bench --against FILE`: this run's figures beside those of an earlier one, which --json wrote. */
+/* tools/bench/bench_against.c: `sapor bench --against FILE`: this run's figures beside those of an earlier one, which
+ * --json wrote. */
 #include <math.h>
 
 #include "tools/bench/bench.h"
@@ -47,7 +48,8 @@ bool against_open(Bench *b, const char *path, double margin, Error *e)
         const Json *j = where ? json_parse(a, line, where, e) : NULL;
         if (!j)
             return false;
-        if (!json_get(j, "bench") || json_get(j, "cosine_min")) /* profiles, --check, the lines of an earlier comparison */
+        /* profiles, --check, the lines of an earlier comparison */
+        if (!json_get(j, "bench") || json_get(j, "cosine_min"))
             continue;
         const char *name = json_cstring(json_get(j, "bench")), *shape = json_cstring(json_get(j, "shape"));
         if (!name || !shape || !json_cstring(json_get(j, "dtype")) || speed_of(j) <= 0)
@@ -88,8 +90,8 @@ bool against_note(Bench *b, const Figure *f, int threads, double speed, double s
     if (!(g->changes = arena_grow(a, g->changes, g->changed, &g->change_room, sizeof *g->changes, e)))
         return false;
     const char *shape = arena_strndup(a, f->shape, strlen(f->shape), e); /* the figure's goes with its memory */
-    g->changes[g->changed++] =
-        (Change){f->bench, shape, json_cstring(json_get(j, "dtype")), speed_of(j), speed, MAX(spread, number(j, "spread"))};
+    g->changes[g->changed++] = (Change){f->bench,    shape, json_cstring(json_get(j, "dtype")),
+                                        speed_of(j), speed, MAX(spread, number(j, "spread"))};
     return shape != NULL;
 }
 
@@ -111,8 +113,8 @@ bool against_show(Bench *b, Error *e)
                    "\"margin\":%.4f}\n",
                    c->bench, c->shape, c->dtype, verdict, ratio, margin - 1);
         else if (is_slower || is_faster)
-            printf("  %s  %-9s %-30.30s %-5s %.3f times as fast (margin %.1f%%)\n", verdict, c->bench, c->shape, c->dtype,
-                   ratio, 100 * (margin - 1));
+            printf("  %s  %-9s %-30.30s %-5s %.3f times as fast (margin %.1f%%)\n", verdict, c->bench, c->shape,
+                   c->dtype, ratio, 100 * (margin - 1));
     }
     if (!b->c->json)
         printf("  %zu slower, %zu faster, %zu the same; %zu not in that file\n", slower, faster,

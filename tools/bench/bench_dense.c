@@ -4,7 +4,7 @@
 #include "tools/bench/bench.h"
 #include "tools/bench/variants.h"
 
-/* ---- gemm ------------------------------------------------------------------------------------------------------------------ */
+/* ---- gemm ------------------------------------------------------------------------------------ */
 
 typedef struct GemmCase {
     int64_t M, N, K;
@@ -15,8 +15,8 @@ typedef struct GemmCase {
         A_TURNED /* A [K,M] */
     } how;
 } GemmCase;
-/* Transformer blocks at 197 and 128 tokens, ResNet's tail, one row; a recommender's scores and projection, each with its two backward
- * products; a square. */
+/* Transformer blocks at 197 and 128 tokens, ResNet's tail, one row; a recommender's scores and projection, each with
+ * its two backward products; a square. */
 static const GemmCase GEMMS[] = {{197, 768, 768, WEIGHT},  {197, 3072, 768, WEIGHT},   {197, 768, 3072, WEIGHT},
                                  {128, 1536, 384, WEIGHT}, {128, 384, 1536, WEIGHT},   {49, 2048, 512, WEIGHT},
                                  {49, 512, 2048, WEIGHT},  {1, 768, 768, WEIGHT},      {2048, 7050, 64, B_TURNED},
@@ -94,7 +94,7 @@ static bool is_product(const char *text, GemmCase *c)
     return n == COUNT(at);
 }
 
-/* ---- convolution --------------------------------------------------------------------------------------------------------------- */
+/* ---- convolution ----------------------------------------------------------------------------- */
 
 static const struct {
     int64_t H, C, O, k, stride, groups;
@@ -155,7 +155,7 @@ static bool bench_conv(Bench *b, size_t i, const char *shape, Error *e)
     return bench_measure(b, &f, conv_body, &r, e);
 }
 
-/* ---- attention ----------------------------------------------------------------------------------------------------------------- */
+/* ---- attention ------------------------------------------------------------------------------- */
 
 static const struct {
     int64_t B, T, H, D;
@@ -175,7 +175,8 @@ static void attention_body(void *arg)
 
 static bool bench_attention(Bench *b, size_t i, const char *shape, Error *e)
 {
-    int64_t B = ATTENTIONS[i].B, T = ATTENTIONS[i].T, H = ATTENTIONS[i].H, D = ATTENTIONS[i].D, rows = B * T, ld = 3 * H * D;
+    int64_t B = ATTENTIONS[i].B, T = ATTENTIONS[i].T, H = ATTENTIONS[i].H, D = ATTENTIONS[i].D, rows = B * T,
+            ld = 3 * H * D;
     float *qkv = bench_floats(b, (size_t)(rows * ld), e), *out = NEW(b->arena, float, rows *H *D, e);
     int32_t *offsets = NEW(b->arena, int32_t, B + 1, e);
     if (!qkv || !out || !offsets)
@@ -201,7 +202,7 @@ static bool bench_attention(Bench *b, size_t i, const char *shape, Error *e)
     return bench_measure(b, &f, attention_body, &r, e);
 }
 
-/* ---- rows ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 typedef struct NormRun {
     const Kernels *k;
@@ -223,7 +224,8 @@ static void norm_body(void *arg)
         r->k->row_normalize(&r->run, r->M, r->C, 1e-12f, r->x, r->y, NULL);
 }
 
-/* flops: operations a number, about: two sums, scale, shift; maximum, exponential (counted as 10), sum, scale; square, sum, scale */
+/* flops: operations a number, about: two sums, scale, shift; maximum, exponential (counted as 10), sum, scale; square,
+ * sum, scale */
 static const struct {
     int which;
     int64_t M, C;
@@ -259,8 +261,8 @@ bool bench_dense(Bench *b, const char *what, Error *e)
                      (long long)CONVS[i].H, (long long)CONVS[i].C, (long long)CONVS[i].k, (long long)CONVS[i].k,
                      (long long)CONVS[i].O, (long long)CONVS[i].stride, CONVS[i].groups > 1 ? "-dw" : "");
         else if (attention)
-            snprintf(shape, sizeof shape, "B%lld-T%lld-H%lld-D%lld", (long long)ATTENTIONS[i].B, (long long)ATTENTIONS[i].T,
-                     (long long)ATTENTIONS[i].H, (long long)ATTENTIONS[i].D);
+            snprintf(shape, sizeof shape, "B%lld-T%lld-H%lld-D%lld", (long long)ATTENTIONS[i].B,
+                     (long long)ATTENTIONS[i].T, (long long)ATTENTIONS[i].H, (long long)ATTENTIONS[i].D);
         else
             snprintf(shape, sizeof shape, "%s-%lldx%lld", NORM_NAMES[NORMS[i].which], (long long)NORMS[i].M,
                      (long long)NORMS[i].C);

@@ -95,7 +95,8 @@ static bool check_cost(Bench *b, const char *model, EncoderOptions o, const Enco
     o.dtype = PACK_F32;
     o.winograd = 0;
     Encoder *exact = got && want ? encoder_open(b->d, model, &o, e) : NULL;
-    bool ok = exact && measure_encoder(b, en, batch, tokens, got, e) && measure_encoder(b, exact, batch, tokens, want, e);
+    bool ok =
+        exact && measure_encoder(b, en, batch, tokens, got, e) && measure_encoder(b, exact, batch, tokens, want, e);
     encoder_close(exact);
     double worst = 2, mean = 0, most = 0;
     for (int64_t i = 0; ok && i < batch; i++) {
@@ -113,10 +114,10 @@ static bool check_cost(Bench *b, const char *model, EncoderOptions o, const Enco
         most = fmax(most, largest > 0 ? apart / largest : apart);
     }
     if (ok && b->c->json)
-        printf(
-            "{\"bench\":\"check\",\"dtype\":\"%s\",\"winograd\":%d,\"inputs\":%lld,\"cosine_min\":%.6f,\"cosine_mean\":%.6f,"
-            "\"max_difference\":%.3g}\n",
-            dtype, winograd, (long long)batch, worst, mean, most);
+        printf("{\"bench\":\"check\",\"dtype\":\"%s\",\"winograd\":%d,\"inputs\":%lld,\"cosine_min\":%.6f,\"cosine_"
+               "mean\":%.6f,"
+               "\"max_difference\":%.3g}\n",
+               dtype, winograd, (long long)batch, worst, mean, most);
     else if (ok)
         printf("check      %s%s against f32, %lld inputs: cosine >= %.6f, mean %.6f; |a-b| <= %.2g max|b|\n", dtype,
                winograd == 6 ? "-w6" : "", (long long)batch, worst, mean, most);

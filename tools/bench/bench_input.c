@@ -1,4 +1,5 @@
-/* tools/bench/bench_input.c: what comes before an encoder: texts to tokens, files to pixels to numbers. Shared out among all threads. */
+/* tools/bench/bench_input.c: what comes before an encoder: texts to tokens, files to pixels to numbers. Shared out
+ * among all threads. */
 #include <stdlib.h>
 
 #include "tools/bench/bench.h"
@@ -9,7 +10,7 @@
 #include <jpeglib.h>
 #endif
 
-/* ---- tokenizer --------------------------------------------------------------------------------------------------------- */
+/* ---- tokenizer ------------------------------------------------------------------------------- */
 
 typedef struct TokenRun {
     const Tokenizer *tokenizer;
@@ -60,7 +61,9 @@ bool bench_tokenizer(Bench *b, const char *path, Error *e)
     enum { TEXTS = 64, WORDS = 2000 };
     const char *found = path ? model_find(path, b->arena, e) : demo_encoder("text", b->arena, e);
     if (!found)
-        return path ? false : e->code ? false : fail(e, SP_USAGE, "bench tokenizer: name a model; the demo's is not there");
+        return path      ? false
+               : e->code ? false
+                         : fail(e, SP_USAGE, "bench tokenizer: name a model; the demo's is not there");
     TokenRun r = {.tokenizer = tokenizer_load(found, b->arena, e),
                   .b = b,
                   .texts = NEW(b->arena, Text, TEXTS, e),
@@ -93,7 +96,7 @@ bool bench_tokenizer(Bench *b, const char *path, Error *e)
     return ok;
 }
 
-/* ---- pictures ---------------------------------------------------------------------------------------------------------- */
+/* ---- pictures -------------------------------------------------------------------------------- */
 
 typedef struct PictureRun {
     const Bench *b;
@@ -192,7 +195,8 @@ static bool draw_jpeg(Bench *b, uint32_t which, unsigned char **data, unsigned l
     if (!blots.pixels || !image_resize(&drawn, &blots, WIDE, HIGH, (Resampling){.filter = FILTER_BICUBIC}, b->arena, e))
         return false;
     for (uint32_t i = 0; i < 3 * WIDE * HIGH; i++)
-        drawn.pixels[i] = (unsigned char)MIN(drawn.pixels[i] + (int)draw_below((Draw){4, DRAW_TEST, which}, i, 16), 255);
+        drawn.pixels[i] =
+            (unsigned char)MIN(drawn.pixels[i] + (int)draw_below((Draw){4, DRAW_TEST, which}, i, 16), 255);
     struct jpeg_compress_struct j = {0};
     struct jpeg_error_mgr errors;
     jmp_buf back;
@@ -241,7 +245,8 @@ static bool bench_drawn(Bench *b, Error *e)
 static bool bench_drawn(Bench *b, Error *e)
 {
     return !b->c->arg_count || strcmp(b->c->args[0], "image") != 0 || /* all but what this build cannot */
-           fail(e, SP_UNSUPPORTED, "bench image: name a picture or a folder; this build cannot write a JPEG of its own");
+           fail(e, SP_UNSUPPORTED,
+                "bench image: name a picture or a folder; this build cannot write a JPEG of its own");
 }
 #endif
 

@@ -3,7 +3,7 @@
 
 #include "tools/bench/bench.h"
 
-/* ---- spmm: the graph of users and items, D^-1/2 A D^-1/2, as LightGCN takes it; on the tape, as training runs it ---------------- */
+/* ---- spmm: normalised graph of users and items, as LightGCN takes it; on the tape ------------ */
 
 enum { USERS = 6040, ITEMS = 3260, EDGES = 801218 }; /* movielens-1m's sizes, where no --pairs are given */
 
@@ -90,15 +90,15 @@ static bool bench_spmm(Bench *b, int64_t D, Error *e)
     const DataConfig config = {.train = path};
     DataSet d = {0};
     Store *store = store_new(b->d, e);
-    bool ok =
-        store && (path ? dataset_load(&d, &config, b->arena, e) : bench_pairs(b, &d, e)) && measure_spmm(b, store, &d, D, e);
+    bool ok = store && (path ? dataset_load(&d, &config, b->arena, e) : bench_pairs(b, &d, e)) &&
+              measure_spmm(b, store, &d, D, e);
     if (path)
         dataset_close(&d);
     store_free(store);
     return ok;
 }
 
-/* ---- ranking --------------------------------------------------------------------------------------------------------------------- */
+/* ---- ranking --------------------------------------------------------------------------------- */
 
 typedef struct RankRun {
     const Kernels *k;
@@ -152,7 +152,7 @@ static bool bench_rank(Bench *b, bool knn, int64_t Q, int64_t I, int64_t D, int6
     return bench_measure(b, &f, rank_body, &r, e);
 }
 
-/* ---- optimisers ------------------------------------------------------------------------------------------------------------------- */
+/* ---- optimisers ------------------------------------------------------------------------------ */
 
 typedef struct AdamRun {
     const Kernels *k;
@@ -187,9 +187,10 @@ bool bench_sparse(Bench *b, const char *what, Error *e)
     static const struct {
         const char *what, *shape;
         int64_t a, i, d, k;
-    } CASES[] = {{"topk", "6040x3260x64-k50", 6040, 3260, 64, 50}, {"topk", "knn-1024x7050x384-k10", 1024, 7050, 384, 10},
-                 {"topk", "knn-7050x64-k10", 7050, 7050, 64, 10},  {"topk", "knn-7050x4096-k10", 7050, 7050, 4096, 10},
-                 {"optimizer", "adam-595200", 595200, 0, 0, 0},    {"optimizer", "adam-16777216", 16777216, 0, 0, 0}};
+    } CASES[] = {
+        {"topk", "6040x3260x64-k50", 6040, 3260, 64, 50}, {"topk", "knn-1024x7050x384-k10", 1024, 7050, 384, 10},
+        {"topk", "knn-7050x64-k10", 7050, 7050, 64, 10},  {"topk", "knn-7050x4096-k10", 7050, 7050, 4096, 10},
+        {"optimizer", "adam-595200", 595200, 0, 0, 0},    {"optimizer", "adam-16777216", 16777216, 0, 0, 0}};
     for (int64_t D = 64; D <= 128 && strcmp(what, "spmm") == 0; D *= 2) {
         arena_rewind(b->arena, (ArenaMark){0});
         if (!bench_spmm(b, D, e))
@@ -199,8 +200,8 @@ bool bench_sparse(Bench *b, const char *what, Error *e)
         if (strcmp(CASES[i].what, what) != 0 || !bench_wants(b, CASES[i].shape))
             continue;
         arena_rewind(b->arena, (ArenaMark){0});
-        bool ok = strcmp(what, "topk") == 0 ? bench_rank(b, strncmp(CASES[i].shape, "knn", 3) == 0, CASES[i].a, CASES[i].i,
-                                                         CASES[i].d, CASES[i].k, CASES[i].shape, e)
+        bool ok = strcmp(what, "topk") == 0 ? bench_rank(b, strncmp(CASES[i].shape, "knn", 3) == 0, CASES[i].a,
+                                                         CASES[i].i, CASES[i].d, CASES[i].k, CASES[i].shape, e)
                                             : bench_adam(b, CASES[i].a, CASES[i].shape, e);
         if (!ok)
             return false;

@@ -1,4 +1,5 @@
-/* tools/bench/bench_train.c: whole epochs of a recommender, with random features where it wants some, and what of them is not in kernels. */
+/* tools/bench/bench_train.c: whole epochs of a recommender, with random features where it wants some, and what of them
+ * is not in kernels. */
 #include "tools/bench/bench.h"
 
 /* A picture's and a text's features, as ResNet-50's and MiniLM's are wide. */
@@ -15,8 +16,8 @@ static bool add_features(Bench *b, DataSet *d, Error *e)
     return d->features != NULL;
 }
 
-static bool measure_epochs(Bench *b, const Recommender *kind, const DataSet *d, const char *const *set, size_t set_count,
-                           Error *e)
+static bool measure_epochs(Bench *b, const Recommender *kind, const DataSet *d, const char *const *set,
+                           size_t set_count, Error *e)
 {
     enum { MOST = 50 };
     double *times = NEW(b->arena, double, MOST, e), spent = 0, in_ops = 0;

@@ -1,4 +1,5 @@
-/* tools/bench/counters.h: the processor's own counters, of this process and the threads it starts later, where the system lends them. */
+/* tools/bench/counters.h: the processor's own counters, of this process and the threads it starts later, where the
+ * system lends them. */
 #ifndef SAPOR_COUNTERS_H
 #define SAPOR_COUNTERS_H
 

@@ -1,10 +1,12 @@
-/* tools/bench/peak.c: register-only multiply-add loops, one a level of instructions and a type of numbers, and a read loop.
+/* tools/bench/peak.c: register-only multiply-add loops, one a level of instructions and a type of numbers, and a read
+ * loop.
  *
- * Twelve independent sums hide the latency of the multiply-add (4 or 5 cycles, two a cycle); nothing is loaded or stored. The empty
- * asm keeps the compiler from folding the loop: it claims to change a register without doing so.
+ * Twelve independent sums hide the latency of the multiply-add (4 or 5 cycles, two a cycle); nothing is loaded or
+ * stored. The empty asm keeps the compiler from folding the loop: it claims to change a register without doing so.
  *
- * The clock is the rate of a chain of additions, each of which waits a cycle for the one before; it runs between the rounds of a loop, since
- * wide instructions may slow the clock. Of the two the share of what clock and units allow follows. */
+ * The clock is the rate of a chain of additions, each of which waits a cycle for the one before; it runs between the
+ * rounds of a loop, since wide instructions may slow the clock. Of the two the share of what clock and units allow
+ * follows. */
 #include <math.h>
 
 #include "kernels/kernels.h"
@@ -19,47 +21,48 @@
 
 enum { SUMS = 12, ROUNDS = 4096 };
 
-/* A level's two loops. The first does ROUNDS x SUMS x lanes multiply-adds and returns how many floating-point operations that is; the second reads
- * count floats (what is left over of 8 vectors is not read). Sums have names, not places in an array, so that they are registers whatever the
- * compiler does. */
+/* A level's two loops. The first does ROUNDS x SUMS x lanes multiply-adds and returns how many floating-point
+ * operations that is; the second reads count floats (what is left over of 8 vectors is not read). Sums have names, not
+ * places in an array, so that they are registers whatever the compiler does. */
 typedef double FmaLoop(void);
 typedef void ReadLoop(const float *p, size_t count);
 #define ALL_SUMS(DO) DO(s0) DO(s1) DO(s2) DO(s3) DO(s4) DO(s5) DO(s6) DO(s7) DO(s8) DO(s9) DO(s10) DO(s11)
 #define DECLARE(s)   s = b,
 #define KEEP(s)      __asm__ volatile("" : KEPT(s));
 #define STEPS        ALL_SUMS(STEP)
-#define FMA_LOOP(Vector, set, lanes)                                                                                        \
-    Vector a = set(0.999f), b = set(0.001f);                                                                                \
-    KEEP(a) KEEP(b) Vector ALL_SUMS(DECLARE) unused = a;                                                                    \
-    (void)unused;                                                                                                           \
-    for (int r = 0; r < ROUNDS; r++) {                                                                                      \
-        STEPS                                                                                                               \
-    }                                                                                                                       \
+#define FMA_LOOP(Vector, set, lanes)                                                                                   \
+    Vector a = set(0.999f), b = set(0.001f);                                                                           \
+    KEEP(a) KEEP(b) Vector ALL_SUMS(DECLARE) unused = a;                                                               \
+    (void)unused;                                                                                                      \
+    for (int r = 0; r < ROUNDS; r++) {                                                                                 \
+        STEPS                                                                                                          \
+    }                                                                                                                  \
     return 2.0 * (lanes)*SUMS * ROUNDS
-#define READ_LOOP(Vector, set, load, add, lanes)                                                                            \
-    Vector s0 = set(0.0f), s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0;                                   \
-    for (size_t i = 0; i + 8 * (lanes) <= count; i += 8 * (lanes), p += 8 * (lanes)) {                                      \
-        s0 = add(s0, load(p)), s1 = add(s1, load(p + (lanes))), s2 = add(s2, load(p + 2 * (lanes))),                        \
-        s3 = add(s3, load(p + 3 * (lanes)));                                                                                \
-        s4 = add(s4, load(p + 4 * (lanes))), s5 = add(s5, load(p + 5 * (lanes))), s6 = add(s6, load(p + 6 * (lanes)));      \
-        s7 = add(s7, load(p + 7 * (lanes)));                                                                                \
-    }                                                                                                                       \
+#define READ_LOOP(Vector, set, load, add, lanes)                                                                       \
+    Vector s0 = set(0.0f), s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0;                              \
+    for (size_t i = 0; i + 8 * (lanes) <= count; i += 8 * (lanes), p += 8 * (lanes)) {                                 \
+        s0 = add(s0, load(p)), s1 = add(s1, load(p + (lanes))), s2 = add(s2, load(p + 2 * (lanes))),                   \
+        s3 = add(s3, load(p + 3 * (lanes)));                                                                           \
+        s4 = add(s4, load(p + 4 * (lanes))), s5 = add(s5, load(p + 5 * (lanes))), s6 = add(s6, load(p + 6 * (lanes))); \
+        s7 = add(s7, load(p + 7 * (lanes)));                                                                           \
+    }                                                                                                                  \
     KEEP(s0) KEEP(s1) KEEP(s2) KEEP(s3) KEEP(s4) KEEP(s5) KEEP(s6) KEEP(s7)
 
 #if defined(__x86_64__)
 #define KEPT(s) "+x"(s)
-/* SSE2 has no fused one: half of the sums are multiplied while the others are added to, two by two, as the units come in pairs. */
-#define TIMES(s)                                                                                                            \
-    s = _mm_mul_ps(s, a);                                                                                                   \
+/* SSE2 has no fused one: half of the sums are multiplied while the others are added to, two by two, as the units come
+ * in pairs. */
+#define TIMES(s)                                                                                                       \
+    s = _mm_mul_ps(s, a);                                                                                              \
     KEEP(s)
-#define PLUS(s)                                                                                                             \
-    s = _mm_add_ps(s, b);                                                                                                   \
+#define PLUS(s)                                                                                                        \
+    s = _mm_add_ps(s, b);                                                                                              \
     KEEP(s)
 #define FOUR(s, t, u, v) TIMES(s) TIMES(t) PLUS(u) PLUS(v)
 #undef STEPS
-#define STEPS                                                                                                               \
-    FOUR(s0, s1, s6, s7)                                                                                                    \
-    FOUR(s2, s3, s8, s9)                                                                                                    \
+#define STEPS                                                                                                          \
+    FOUR(s0, s1, s6, s7)                                                                                               \
+    FOUR(s2, s3, s8, s9)                                                                                               \
     FOUR(s4, s5, s10, s11) FOUR(s6, s7, s0, s1) FOUR(s8, s9, s2, s3) FOUR(s10, s11, s4, s5)
 static double fma_baseline(void)
 {
@@ -71,8 +74,8 @@ static void read_baseline(const float *p, size_t count)
 }
 #undef STEPS
 #define STEPS ALL_SUMS(STEP)
-#define STEP(s)                                                                                                             \
-    s = _mm256_fmadd_ps(s, a, b);                                                                                           \
+#define STEP(s)                                                                                                        \
+    s = _mm256_fmadd_ps(s, a, b);                                                                                      \
     KEEP(s)
 __attribute__((target("avx2,fma"))) static double fma_avx2(void)
 {
@@ -85,8 +88,8 @@ __attribute__((target("avx2,fma"))) static void read_avx2(const float *p, size_t
 #undef STEP
 #undef KEPT
 #define KEPT(s) "+v"(s)
-#define STEP(s)                                                                                                             \
-    s = _mm512_fmadd_ps(s, a, b);                                                                                           \
+#define STEP(s)                                                                                                        \
+    s = _mm512_fmadd_ps(s, a, b);                                                                                      \
     KEEP(s)
 __attribute__((target("avx512f"))) static double fma_avx512(void)
 {
@@ -96,14 +99,15 @@ __attribute__((target("avx512f"))) static void read_avx512(const float *p, size_
 {
     READ_LOOP(__m512, _mm512_set1_ps, _mm512_loadu_ps, _mm512_add_ps, 16)
 }
-/* What gcc 12 and clang 14 have no portable name for is written as the instruction itself: products of pairs of bfloat16 and of fours of bytes. */
-#define NARROW_LOOP(ones, products)                                                                                         \
-    const __m512i a = _mm512_set1_epi32(ones), b = _mm512_setzero_si512();                                                  \
-    __m512i ALL_SUMS(DECLARE) unused = a;                                                                                   \
-    (void)unused;                                                                                                           \
-    for (int r = 0; r < ROUNDS; r++) {                                                                                      \
-        STEPS                                                                                                               \
-    }                                                                                                                       \
+/* What gcc 12 and clang 14 have no portable name for is written as the instruction itself: products of pairs of
+ * bfloat16 and of fours of bytes. */
+#define NARROW_LOOP(ones, products)                                                                                    \
+    const __m512i a = _mm512_set1_epi32(ones), b = _mm512_setzero_si512();                                             \
+    __m512i ALL_SUMS(DECLARE) unused = a;                                                                              \
+    (void)unused;                                                                                                      \
+    for (int r = 0; r < ROUNDS; r++) {                                                                                 \
+        STEPS                                                                                                          \
+    }                                                                                                                  \
     return 2.0 * (products)*SUMS * ROUNDS
 #undef STEP
 #define STEP(s) __asm__ volatile("vdpbf16ps %2, %1, %0" : "+v"(s) : "v"(a), "v"(b));
@@ -123,19 +127,20 @@ __attribute__((target("avx512f,avx512vnni"))) static double dot_int8(void)
 {
     NARROW_LOOP(0x01010101, 64);
 }
-/* AMX, Intel's matrix unit: 16 rows of 16 columns, each the sum of 16 units' products. Six of its eight registers are sums. */
-#define AMX_LOOP(product, products)                                                                                         \
-    static const struct {                                                                                                   \
-        uint8_t palette, begin, reserved[14];                                                                               \
-        uint16_t row_bytes[16];                                                                                             \
-        uint8_t rows[16];                                                                                                   \
-    } shape = {1, 0, {0}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};                              \
-    __asm__ volatile("ldtilecfg %0" : : "m"(shape));                                                                        \
-    for (int r = 0; r < 2 * ROUNDS; r++)                                                                                    \
-        __asm__ volatile(product " %tmm7, %tmm6, %tmm0\n\t" product " %tmm7, %tmm6, %tmm1\n\t" product                      \
-                                 " %tmm7, %tmm6, %tmm2\n\t" product " %tmm7, %tmm6, %tmm3\n\t" product                      \
-                                 " %tmm7, %tmm6, %tmm4\n\t" product " %tmm7, %tmm6, %tmm5");                                \
-    __asm__ volatile("tilerelease");                                                                                        \
+/* AMX, Intel's matrix unit: 16 rows of 16 columns, each the sum of 16 units' products. Six of its eight registers are
+ * sums. */
+#define AMX_LOOP(product, products)                                                                                    \
+    static const struct {                                                                                              \
+        uint8_t palette, begin, reserved[14];                                                                          \
+        uint16_t row_bytes[16];                                                                                        \
+        uint8_t rows[16];                                                                                              \
+    } shape = {1, 0, {0}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};                         \
+    __asm__ volatile("ldtilecfg %0" : : "m"(shape));                                                                   \
+    for (int r = 0; r < 2 * ROUNDS; r++)                                                                               \
+        __asm__ volatile(product " %tmm7, %tmm6, %tmm0\n\t" product " %tmm7, %tmm6, %tmm1\n\t" product                 \
+                                 " %tmm7, %tmm6, %tmm2\n\t" product " %tmm7, %tmm6, %tmm3\n\t" product                 \
+                                 " %tmm7, %tmm6, %tmm4\n\t" product " %tmm7, %tmm6, %tmm5");                           \
+    __asm__ volatile("tilerelease");                                                                                   \
     return 2.0 * 256 * (products)*SUMS * ROUNDS
 static double amx_bf16(void)
 {
@@ -145,7 +150,8 @@ static double amx_int8(void)
 {
     AMX_LOOP("tdpbusd", 64);
 }
-/* Intel's Software Developer's Manual, CPUID leaf 7: a feature's bit in EDX. The compilers' own tests do not know all of them. */
+/* Intel's Software Developer's Manual, CPUID leaf 7: a feature's bit in EDX. The compilers' own tests do not know all
+ * of them. */
 static bool has_bit(int bit)
 {
     unsigned a, b, c, d;
@@ -153,8 +159,8 @@ static bool has_bit(int bit)
 }
 #elif defined(__aarch64__)
 #define KEPT(s) "+w"(s)
-#define STEP(s)                                                                                                             \
-    s = vfmaq_f32(b, s, a);                                                                                                 \
+#define STEP(s)                                                                                                        \
+    s = vfmaq_f32(b, s, a);                                                                                            \
     KEEP(s)
 static double fma_baseline(void)
 {
@@ -166,8 +172,8 @@ static void read_baseline(const float *p, size_t count)
 }
 #else
 #define KEPT(s) "+m"(s)
-#define STEP(s)                                                                                                             \
-    s = s * a + b;                                                                                                          \
+#define STEP(s)                                                                                                        \
+    s = s * a + b;                                                                                                     \
     KEEP(s)
 #define VALUE(p)     (*(p))
 #define PLUS_F(a, b) ((a) + (b))
@@ -232,7 +238,8 @@ typedef struct PeakRun {
     size_t count; /* floats of each task */
 } PeakRun;
 
-/* CHAIN additions one after the other: a cycle each on every processor that we know of. Of registers: some fold additions of constants. */
+/* CHAIN additions one after the other: a cycle each on every processor that we know of. Of registers: some fold
+ * additions of constants. */
 enum { CHAIN = 1 << 20 };
 static void chain_task(void *arg, size_t task, int worker)
 {
@@ -264,7 +271,8 @@ static void measure(const Loop *l, Pool *pool, double seconds, Peak *p)
     PeakRun r = {.loop = l, .times = 1};
     double threads = (double)pool_threads(pool), begun = now_seconds(), flops = l->fma(), lanes, times;
     while (now_seconds() - begun <
-           seconds) { /* rounds long enough for the clock, short enough to fall between interruptions; the best counts */
+           /* rounds long enough for the clock, short enough to fall between interruptions; the best counts */
+           seconds) {
         double start = now_seconds(), took, chained;
         pool_run(pool, (size_t)threads, fma_task, &r);
         took = now_seconds() - start;
@@ -284,7 +292,8 @@ static void measure(const Loop *l, Pool *pool, double seconds, Peak *p)
     lanes = flops / ((double)SUMS * ROUNDS); /* operations of one instruction */
     p->per_cycle = p->gflops / threads / p->ghz / lanes;
     times = p->per_cycle >= 0.75 ? nearbyint(p->per_cycle) : 1 / nearbyint(1 / p->per_cycle);
-    p->share = p->per_cycle / times; /* of the units: a whole number of instructions a cycle, or one in so many cycles */
+    /* of the units: a whole number of instructions a cycle, or one in so many cycles */
+    p->share = p->per_cycle / times;
 }
 
 size_t peak_count(void)
@@ -322,7 +331,8 @@ static void read_task(void *arg, size_t task, int worker)
 double peak_read_gbs(const char *level, const float *data, size_t bytes, Pool *pool, double seconds)
 {
     enum { ROUND = 8 << 20 }; /* bytes of a round: what is larger is read a part after the other, round and round */
-    size_t threads = (size_t)pool_threads(pool), parts = (bytes + ROUND - 1) / ROUND, part = bytes / MAX(parts, 1), at = 0;
+    size_t threads = (size_t)pool_threads(pool), parts = (bytes + ROUND - 1) / ROUND, part = bytes / MAX(parts, 1),
+           at = 0;
     PeakRun r = {.loop = f32_loop(level), .count = part / sizeof *data / threads, .times = 1};
     double best = 0, begun = now_seconds();
     if (!r.loop || r.count < 128 || !parts)

@@ -1,7 +1,8 @@
 /* tools/bench/variants.c: see variants.h. */
 #include "tools/bench/variants.h"
 
-/* A panel of packed B is as wide as a tile; what a transposed A of one tile's rows takes grows by its rows with each step of K. */
+/* A panel of packed B is as wide as a tile; what a transposed A of one tile's rows takes grows by its rows with each
+ * step of K. */
 void variant_tile(const Kernels *k, int64_t *rows, int64_t *cols)
 {
     Gemm g = {.M = 1,
@@ -57,8 +58,15 @@ const char *variant_of_conv(const Kernels *k, const Conv *conv, char text[VARIAN
     c.packed = c.y = (float *)64; /* nobody reads or writes there: only sizes are asked for */
     const size_t bytes = k->conv_pack_bytes(&c), product = k->gemm_pack_bytes(PACK_F32, c.kh * c.kw * c.C, c.O),
                  panel = k->gemm_pack_bytes(PACK_F32, c.C, c.O);
-    const Gemm g = {
-        .M = c.B * c.H * c.W, .N = c.O, .K = c.C, .a_row = c.C, .a_col = 1, .packed = c.y, .C = c.y, .ldc = c.O, .alpha = 1};
+    const Gemm g = {.M = c.B * c.H * c.W,
+                    .N = c.O,
+                    .K = c.C,
+                    .a_row = c.C,
+                    .a_col = 1,
+                    .packed = c.y,
+                    .C = c.y,
+                    .ldc = c.O,
+                    .alpha = 1};
     const bool one = c.kh * c.kw == 1;
     int m = 2;
     while (m < 6 && (size_t)((m + 2) * (m + 2)) * panel < bytes) /* Winograd's F(m,3) has (m + 2)^2 products of C x O */

@@ -1,4 +1,5 @@
-/* tools/command/completion.c: completions for bash and zsh, made from the rows of main.c: commands, options, and the values that a row names. */
+/* tools/command/completion.c: completions for bash and zsh, made from the rows of main.c: commands, options, and the
+ * values that a row names. */
 #include "tools/tools.h"
 
 enum { WORDS = 16 };
@@ -48,7 +49,7 @@ static void put_words(const Text *words, size_t n, FILE *to)
         fprintf(to, "%s%.*s", i ? " " : "", (int)words[i].n, words[i].p);
 }
 
-/* ---- bash ---------------------------------------------------------------------------------------------------------------- */
+/* ---- bash ------------------------------------------------------------------------------------ */
 
 static void bash_values(const Option *options, FILE *to)
 {
@@ -116,14 +117,15 @@ void bash_completion(const Command *commands, size_t count, FILE *to)
           "    if [[ $kind != words && $cur == -* ]]; then words=$options kind=words; fi\n"
           "    [[ -z $words ]] || COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
           "    case $kind in\n"
-          "    file) compopt -o filenames 2>/dev/null; mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -f -- \"$cur\") "
+          "    file) compopt -o filenames 2>/dev/null; mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -f -- "
+          "\"$cur\") "
           ";;\n"
           "    folder) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -d -- \"$cur\") ;;\n"
           "    esac\n}\ncomplete -F _sapor sapor\n",
           to);
 }
 
-/* ---- zsh ----------------------------------------------------------------------------------------------------------------- */
+/* ---- zsh ------------------------------------------------------------------------------------- */
 
 /* Inside single quotes; `special` takes a backslash. */
 static void zsh_text(const char *text, const char *special, FILE *to)
@@ -182,7 +184,8 @@ void zsh_completion(const Command *commands, size_t count, FILE *to)
         zsh_text(k->summary, ":\\", to);
         fputs("'\n", to);
     }
-    fputs("        'help:the list of commands, or the page of one'\n    )\n    if ((CURRENT == 2)); then\n        _describe "
+    fputs("        'help:the list of commands, or the page of one'\n    )\n    if ((CURRENT == 2)); then\n        "
+          "_describe "
           "command commands\n        return\n    fi\n"
           "    local command=$words[2]\n    shift words\n    ((CURRENT--))\n    case $command in\n"
           "    help) ((CURRENT == 2)) && _describe command commands ;;\n",

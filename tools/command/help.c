@@ -1,4 +1,5 @@
-/* tools/command/help.c: a command's page of --help, and what help, the manual page and the completions all read from a row. */
+/* tools/command/help.c: a command's page of --help, and what help, the manual page and the completions all read from a
+ * row. */
 #include "tools/tools.h"
 
 void print_filled(FILE *to, const char *text, int at)
@@ -26,7 +27,8 @@ static void print_option(FILE *to, const Option *o, const char *bold, const char
     print_filled(to, o->about, MAX(n, 22) + 3);
 }
 
-/* Common options that do nothing for a command, each between blanks: accepted, as scripts may give them to every command, but not shown. */
+/* Common options that do nothing for a command, each between blanks: accepted, as scripts may give them to every
+ * command, but not shown. */
 static const char *idle_options(const Command *k)
 {
     static const char *const IDLE[][2] = {
@@ -70,7 +72,8 @@ void put_idle(const Command *k, const char *before, FILE *to)
     fputs(".\n", to);
 }
 
-/* "a, b (what b is) or c": words with notes in parentheses, commas between them and "or" before the last; then the end, ':', ';' or a note. */
+/* "a, b (what b is) or c": words with notes in parentheses, commas between them and "or" before the last; then the end,
+ * ':', ';' or a note. */
 size_t option_words(const Option *o, Text *words, size_t room)
 {
     static const char LETTERS[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";

@@ -68,7 +68,8 @@ static const Entry ENVIRONMENT[] = {
 static const Entry FILES[] = {
     {"$SAPOR_MODELS/MODEL",
      "a model: a Hugging Face folder (config.json, model.safetensors, tokenizer.json) or a weights file"},
-    {"~/.cache/huggingface/hub/models--ORG--NAME/snapshots/COMMIT", "a model that `hf download` (huggingface-cli) fetched"},
+    {"~/.cache/huggingface/hub/models--ORG--NAME/snapshots/COMMIT",
+     "a model that `hf download` (huggingface-cli) fetched"},
     {"~/.cache/torch/hub/checkpoints/NAME-HASH.pth", "a model that torchvision fetched"},
     {"PREFIX/share/sapor/encoders/demo", "the pair of encoders of sapor demo; found from the place of the command"},
     {"OUT.npy, OUT.ids.txt", "what encode writes: float32 [N, D], and the name of each row"},
@@ -78,7 +79,8 @@ static const Entry FILES[] = {
      "what train --out writes: every setting, the final figures, the figures after each "
      "evaluated epoch"},
     {"RUN/user.npy, item.npy, user.ids.txt, item.ids.txt", "vectors of a trained model and the ids of their rows"},
-    {"RUN/checkpoint.safetensors, seen.safetensors", "what a resumed run goes on from; the items that each user has chosen"},
+    {"RUN/checkpoint.safetensors, seen.safetensors",
+     "what a resumed run goes on from; the items that each user has chosen"},
     {".NAME.tmp", "a file that is being written: it is renamed to NAME when it is whole"},
     {".sapor.lock", "locked while a run writes to the folder"},
 };

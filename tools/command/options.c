@@ -1,4 +1,5 @@
-/* tools/command/options.c: options read, help printed, contexts made. Everything comes from the command's row in main.c. */
+/* tools/command/options.c: options read, help printed, contexts made. Everything comes from the command's row in
+ * main.c. */
 #include <getopt.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -84,7 +85,7 @@ int report_error(const Error *e)
     return e->code == SP_USAGE ? 2 : 1;
 }
 
-/* ---- options read -------------------------------------------------------------------------------------------------- */
+/* ---- options read ---------------------------------------------------------------------------- */
 
 bool option_given(const Context *c, const char *name)
 {
@@ -188,8 +189,8 @@ static bool option_bytes(const Context *c, const char *name, int64_t *value, Err
         t.n--;
     }
     int64_t v = 0;
-    if (!text_i64(t, &v) || v <= 0 || (uint64_t)v > SIZE_MAX / 2 || !size_mul((size_t)v, (size_t)1 << shift, &product) ||
-        product > SIZE_MAX / 2)
+    if (!text_i64(t, &v) || v <= 0 || (uint64_t)v > SIZE_MAX / 2 ||
+        !size_mul((size_t)v, (size_t)1 << shift, &product) || product > SIZE_MAX / 2)
         return fail(e, SP_USAGE, "--%s: \"%s\" is not a number of bytes, such as 800000000 or 2G", name, text);
     *value = (int64_t)product;
     return true;
@@ -249,7 +250,8 @@ static bool unknown_option(const Context *c, const char *given, Error *e)
                     c->command->name, name, bare);
     if (near)
         return fail(e, SP_USAGE, "%s has no option %s; did you mean --%s?", c->command->name, name, near);
-    return fail(e, SP_USAGE, "%s has no option %s; `sapor %s --help` lists them", c->command->name, name, c->command->name);
+    return fail(e, SP_USAGE, "%s has no option %s; `sapor %s --help` lists them", c->command->name, name,
+                c->command->name);
 }
 
 /* Names what getopt_long stopped at: `code` is what it returned ('?' or ':'), `at` the word it read last. */
@@ -335,7 +337,8 @@ static bool read_options(Context *c, int argc, char **argv, Error *e)
             return false;
         p->given[p->given_count++] = (Given){o, o->value ? optarg : ""};
         if (o->value && !*optarg)
-            return fail(e, SP_USAGE, "--%s: its value is empty; `sapor %s --help` shows how", o->name, c->command->name);
+            return fail(e, SP_USAGE, "--%s: its value is empty; `sapor %s --help` shows how", o->name,
+                        c->command->name);
     }
     c->args = (const char *const *)argv + optind;
     c->arg_count = (size_t)(argc - optind);
@@ -427,8 +430,8 @@ static void show_counters(const Counters *k, bool any, bool json)
     }
 }
 
-/* For people a table on standard error; with --json one object an op behind the command's own. The peak is that of --dtype, where the
- * command has one and the machine its products. */
+/* For people a table on standard error; with --json one object an op behind the command's own. The peak is that of
+ * --dtype, where the command has one and the machine its products. */
 static void show_profile(const Context *c)
 {
     const Device *d = &c->parsed->device;
@@ -445,8 +448,9 @@ static void show_profile(const Context *c)
                 pool_threads(d->pool) == 1 ? "" : "s");
     }
     for (size_t i = 0; json && i < n; i++)
-        printf("{\"event\":\"profile\",\"op\":\"%s\",\"calls\":%llu,\"seconds\":%.9g,\"flops\":%.17g,\"bytes\":%.17g}\n",
-               total[i].op, (unsigned long long)total[i].calls, total[i].seconds, total[i].flops, total[i].bytes);
+        printf(
+            "{\"event\":\"profile\",\"op\":\"%s\",\"calls\":%llu,\"seconds\":%.9g,\"flops\":%.17g,\"bytes\":%.17g}\n",
+            total[i].op, (unsigned long long)total[i].calls, total[i].seconds, total[i].flops, total[i].bytes);
 }
 
 /* After the command: the profile, the trace, and what standard output could not take. */

@@ -1,6 +1,7 @@
-/* tools/command/process.c: what the command has and a library may not: descriptors 0 to 2 opened, signals handled, and a list of the files that are mapped or
- * half-written, so that a handler can name the one and remove the other. The list is of fixed size: handlers may not allocate. What finds
- * no room in it is not named; a temporary file that is left is removed by the next run that writes there. */
+/* tools/command/process.c: what the command has and a library may not: descriptors 0 to 2 opened, signals handled, and
+ * a list of the files that are mapped or half-written, so that a handler can name the one and remove the other. The
+ * list is of fixed size: handlers may not allocate. What finds no room in it is not named; a temporary file that is
+ * left is removed by the next run that writes there. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -72,7 +73,7 @@ static void note_temporary(const char *path, bool is_there)
     pthread_mutex_unlock(&lock);
 }
 
-/* ---- in handlers: what POSIX calls async-signal-safe --------------------------------------------------------------------- */
+/* ---- in handlers: what POSIX calls async-signal-safe ----------------------------------------- */
 
 static void remove_temporaries(void)
 {
@@ -111,10 +112,11 @@ static void on_fault(int number, siginfo_t *info, void *context)
     (void)context;
     for (size_t i = 0; i < MAPS; i++)
         if (maps[i].ready && at >= maps[i].at && (size_t)(at - maps[i].at) < maps[i].bytes)
-            end(maps[i].path, ": was cut short or could not be read while it was in use; run again when it is complete\n");
-    signal(
-        number,
-        SIG_DFL); /* not in a mapped file: a defect, or a signal of another process; both end this one as without a handler */
+            end(maps[i].path,
+                ": was cut short or could not be read while it was in use; run again when it is complete\n");
+    signal(number,
+           /* not in a mapped file: a defect, or a signal of another process; both end this one as without a handler */
+           SIG_DFL);
     raise(number);
 }
 
@@ -131,10 +133,11 @@ static void on_end(int number)
     raise(number);
 }
 
-/* ---- at the start ---------------------------------------------------------------------------------------------------------- */
+/* ---- at the start ---------------------------------------------------------------------------- */
 
-/* Opens /dev/null on descriptors 0 to 2 where the caller closed them, so that no file that is opened later becomes standard output or error.
- * Standard input is opened to write and standard output to read: a command that uses one of them fails with a message. */
+/* Opens /dev/null on descriptors 0 to 2 where the caller closed them, so that no file that is opened later becomes
+ * standard output or error. Standard input is opened to write and standard output to read: a command that uses one of
+ * them fails with a message. */
 static void open_standard_descriptors(void)
 {
     static const int WAY[] = {O_WRONLY, O_RDONLY, O_WRONLY};

@@ -1,5 +1,5 @@
-/* tools/demo/catalogue.c: draws the catalogue. An item is a kind of thing, a colour, a pattern and a material; a user likes some of each, and chooses by taste,
- * by popularity and by chance. Every number is a Philox draw. */
+/* tools/demo/catalogue.c: draws the catalogue. An item is a kind of thing, a colour, a pattern and a material; a user
+ * likes some of each, and chooses by taste, by popularity and by chance. Every number is a Philox draw. */
 #include "tools/demo/catalogue.h"
 
 enum { KINDS = CATALOGUE_KINDS, HUES = CATALOGUE_HUES, PATTERNS = CATALOGUE_PATTERNS, MATERIALS = 5, ADJECTIVES = 6 };
@@ -35,7 +35,7 @@ void thing_draw(Thing *t, uint64_t seed, uint64_t i)
     t->adjective = (int)draw_below(d, at + 4, ADJECTIVES);
 }
 
-/* ---- pictures -------------------------------------------------------------------------------------------------------------- */
+/* ---- pictures -------------------------------------------------------------------------------- */
 
 static bool in_box(double x, double y, double left, double top, double right, double bottom)
 {
@@ -138,7 +138,7 @@ void thing_picture(const Thing *t, uint64_t seed, uint64_t item, unsigned char *
         }
 }
 
-/* ---- texts ----------------------------------------------------------------------------------------------------------------- */
+/* ---- texts ----------------------------------------------------------------------------------- */
 
 void thing_describe(const Thing *t, ThingText what, char text[THING_TEXT])
 {
@@ -178,7 +178,7 @@ static bool write_items(const char *path, const Thing *things, const Heap *heap,
     return out_commit(o, e);
 }
 
-/* ---- users ----------------------------------------------------------------------------------------------------------------- */
+/* ---- users ----------------------------------------------------------------------------------- */
 
 typedef struct Taste {
     double kind[KINDS], hue[HUES], pattern[PATTERNS], material[MATERIALS];
@@ -191,7 +191,8 @@ static void make_taste(Taste *t, uint64_t user)
         all[k] = (double)draw_normal(stream(FOR_TASTE), 64 * user + k);
 }
 
-/* Utility of every item: taste, popularity, and a Gumbel draw, so that taking the largest ones is sampling without replacement (Gumbel top-k). */
+/* Utility of every item: taste, popularity, and a Gumbel draw, so that taking the largest ones is sampling without
+ * replacement (Gumbel top-k). */
 static void utilities(const Taste *t, const Thing *things, uint64_t user, double *out)
 {
     for (uint64_t i = 0; i < CATALOGUE_ITEMS; i++) {
@@ -231,7 +232,7 @@ static bool write_interactions(const char *path, const Thing *things, size_t *in
     return out_commit(o, e);
 }
 
-/* ---- all together ------------------------------------------------------------------------------------------------------------ */
+/* ---- all together ---------------------------------------------------------------------------- */
 
 static const char README[] =
     "Synthetic: every picture, text and choice in this folder was drawn by `sapor demo` (tools/demo/catalogue.c).\n";
@@ -274,8 +275,8 @@ static bool write_configuration(Out *o, const char *folder, Error *e)
                       "      - { model_name: word-statistics, backend: sentence_transformers, output_layers: all }\n");
 }
 
-static bool write_file(const char *folder, const char *name, bool (*write)(Out *o, const char *folder, Error *e), Arena *a,
-                       Error *e)
+static bool write_file(const char *folder, const char *name, bool (*write)(Out *o, const char *folder, Error *e),
+                       Arena *a, Error *e)
 {
     const char *path = path_join(a, folder, name, e);
     Out *o = path ? open_unsynced(path, arena_heap(a), e) : NULL;

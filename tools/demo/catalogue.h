@@ -1,4 +1,5 @@
-/* tools/demo/catalogue.h: the small catalogue that `sapor demo` draws: pictures, descriptions, users with known tastes. All of it is synthetic. */
+/* tools/demo/catalogue.h: the small catalogue that `sapor demo` draws: pictures, descriptions, users with known tastes.
+ * All of it is synthetic. */
 #ifndef SAPOR_CATALOGUE_H
 #define SAPOR_CATALOGUE_H
 
@@ -21,7 +22,8 @@ enum {
 
 /* Writes FOLDER/pictures/<item>.png, items.tsv (item, title, description), interactions.tsv (user, item, rating, time),
  * extract.yml and, as the first, README.txt.
- * The bytes depend on the numbers above alone, and every call writes all of them: nothing is synced. *interactions: how many. */
+ * The bytes depend on the numbers above alone, and every call writes all of them: nothing is synced. *interactions: how
+ * many. */
 bool catalogue_draw(const char *folder, size_t *interactions, FILE *progress, const Heap *heap, Error *e);
 /* Refuses a folder that holds files, but no README.txt of a catalogue: they might be replaced. */
 bool catalogue_may_fill(const char *folder, Arena *a, Error *e);

@@ -27,7 +27,8 @@ typedef struct Demo {
     Context *c;
     const char *out, *visual, *textual, *train, *valid, *test;
     const char *see, *read; /* the encoders: the project's own pair, or statistics where it is not found */
-    double matched;         /* of the catalogue's texts, the share whose own picture is the nearest; -1: not comparable */
+    /* of the catalogue's texts, the share whose own picture is the nearest; -1: not comparable */
+    double matched;
     Out *stages;
     double stage_begun;
 } Demo;
@@ -39,7 +40,8 @@ static const char *inside(const Demo *d, const char *name, Error *e)
 
 const char *demo_encoder(const char *which, Arena *a, Error *e)
 {
-    static const char *const PLACES[] = {"share/encoders/demo", "../share/encoders/demo", "../share/sapor/encoders/demo"};
+    static const char *const PLACES[] = {"share/encoders/demo", "../share/encoders/demo",
+                                         "../share/sapor/encoders/demo"};
     char self[4096];
     ssize_t n = readlink("/proc/self/exe", self, sizeof self);
     Text name = {self, n > 0 ? (size_t)n : 0};
@@ -240,8 +242,8 @@ static bool run_demo(Demo *d, Error *e)
                    d->matched);
         return true;
     }
-    printf("\nSynthetic catalogue: %d items, %d users, %zu interactions (%zu to learn from, %zu to test)\n", CATALOGUE_ITEMS,
-           CATALOGUE_USERS, interactions, counts[0], counts[2]);
+    printf("\nSynthetic catalogue: %d items, %d users, %zu interactions (%zu to learn from, %zu to test)\n",
+           CATALOGUE_ITEMS, CATALOGUE_USERS, interactions, counts[0], counts[2]);
     if (d->matched >= 0)
         printf("Encoders of %s: of %d descriptions %.1f %% find their own picture first (chance: %.1f %%)\n",
                path_base(d->read).p == d->read ? d->read : "the project", CATALOGUE_ITEMS, 100 * d->matched,

@@ -4,7 +4,8 @@
 
 #include "tools/tools.h"
 
-/* Draws pictures and descriptions, trains a picture and a text encoder on them and writes FOLDER/vision and FOLDER/text (demo_encoder.c). */
+/* Draws pictures and descriptions, trains a picture and a text encoder on them and writes FOLDER/vision and FOLDER/text
+ * (demo_encoder.c). */
 #ifndef SAPOR_MINIMAL
 bool demo_encoder_train(Context *c, const char *folder, Error *e);
 #else /* 14 KB that an embedded device has no use for */
@@ -15,8 +16,8 @@ static inline bool demo_encoder_train(Context *c, const char *folder, Error *e)
 }
 #endif
 
-/* The folder of one of that pair, "vision" or "text", as the project ships it: beside the program, or where `make install` puts it. NULL where
- * it is not there. */
+/* The folder of one of that pair, "vision" or "text", as the project ships it: beside the program, or where `make
+ * install` puts it. NULL where it is not there. */
 const char *demo_encoder(const char *which, Arena *a, Error *e);
 
 #endif

@@ -1,9 +1,11 @@
-/* tools/demo/demo_encoder.c: trains the pair of encoders behind `sapor demo`: a picture tower (ViT, Dosovitskiy et al. 2021) and a text tower (BERT, Devlin et
- * al. 2019) whose outputs meet on the unit sphere, on things that the catalogue draws with a seed of its own. The loss is that of SigLIP (Zhai et
- * al. 2023): for each picture x_i and text y_j of a batch, -log sigmoid(+-(a x_i . y_j + b)), plus where they belong together.
+/* tools/demo/demo_encoder.c: trains the pair of encoders behind `sapor demo`: a picture tower (ViT, Dosovitskiy et al.
+ * 2021) and a text tower (BERT, Devlin et al. 2019) whose outputs meet on the unit sphere, on things that the catalogue
+ * draws with a seed of its own. The loss is that of SigLIP (Zhai et al. 2023): for each picture x_i and text y_j of a
+ * batch, -log sigmoid(+-(a x_i . y_j + b)), plus where they belong together.
  *
- * `sapor demo --train-encoder DIR` writes DIR/vision and DIR/text as Hugging Face folders, which `sapor encode`, transformers and
- * sentence-transformers read. The numbers are those of this seed at this level of instructions, for any number of threads. */
+ * `sapor demo --train-encoder DIR` writes DIR/vision and DIR/text as Hugging Face folders, which `sapor encode`,
+ * transformers and sentence-transformers read. The numbers are those of this seed at this level of instructions, for
+ * any number of threads. */
 #include "tools/demo/catalogue.h"
 #include "tools/demo/demo.h"
 
@@ -50,7 +52,7 @@ typedef struct Pair {
     unsigned char *pixels; /* [LOOKS EACH, SIDE, SIDE, 3] */
 } Pair;
 
-/* ---- the towers -------------------------------------------------------------------------------------------------------- */
+/* ---- the towers ------------------------------------------------------------------------------ */
 
 static const Init SMALL = {INIT_NORMAL, 0.02}, ZERO = {INIT_ZERO, 0}, ONE = {INIT_CONSTANT, 1};
 
@@ -64,8 +66,9 @@ static const Names VIT = {"encoder.layer",
                           "layernorm_after",
                           "intermediate.dense",
                           "output.dense"},
-                   BERT = {"encoder.layer",    "attention.output.LayerNorm", "attention.self.qkv", "attention.output.dense",
-                           "output.LayerNorm", "intermediate.dense",         "output.dense"};
+                   BERT = {
+                       "encoder.layer",    "attention.output.LayerNorm", "attention.self.qkv", "attention.output.dense",
+                       "output.LayerNorm", "intermediate.dense",         "output.dense"};
 
 static Norm norm_new(Pair *p, Store *s, const char *name, Error *e)
 {
@@ -99,12 +102,13 @@ static bool towers_new(Pair *p, Error *e)
         return false;
     p->cls = param_new(p->vision, "embeddings.cls_token", 1, WIDTH, SMALL, SEED, e);
     p->place = param_new(p->vision, "embeddings.position_embeddings", PATCHES + 1, WIDTH, SMALL, SEED, e);
-    p->patches = linear_new(p->vision, "embeddings.patch_embeddings.projection", WIDTH, PIXELS, true, SMALL, ZERO, SEED, e);
+    p->patches =
+        linear_new(p->vision, "embeddings.patch_embeddings.projection", WIDTH, PIXELS, true, SMALL, ZERO, SEED, e);
     for (int i = 0; i < PICTURE_LAYERS; i++)
         block_new(p, p->vision, &VIT, i, &p->picture_block[i], e);
     p->picture_norm = norm_new(p, p->vision, "layernorm", e);
-    p->words =
-        param_new(p->text, "embeddings.word_embeddings.weight", tokenizer_vocabulary(p->tokenizer), WIDTH, SMALL, SEED, e);
+    p->words = param_new(p->text, "embeddings.word_embeddings.weight", tokenizer_vocabulary(p->tokenizer), WIDTH, SMALL,
+                         SEED, e);
     p->positions = param_new(p->text, "embeddings.position_embeddings.weight", POSITIONS, WIDTH, SMALL, SEED, e);
     p->kind = param_new(p->text, "embeddings.token_type_embeddings.weight", 2, WIDTH, SMALL, SEED, e);
     p->text_norm = norm_new(p, p->text, "embeddings.LayerNorm", e);
@@ -155,7 +159,8 @@ static Tensor *read_texts(Tape *t, const Pair *p, const PairBatch *b)
     return row_normalize(t, pool_texts(t, x, &r, REDUCE_MEAN), 1e-12f);
 }
 
-/* sum over i, j of softplus(l_ij) - sum over i of l_ii, by picture; l = a X Y' + b. -log sigmoid(l) = softplus(l) - l. */
+/* sum over i, j of softplus(l_ij) - sum over i of l_ii, by picture; l = a X Y' + b. -log sigmoid(l) = softplus(l) -
+ * l. */
 static Tensor *pair_loss(Tape *t, const Pair *p, const PairBatch *b)
 {
     Tensor *x = see_pictures(t, p, b), *y = read_texts(t, p, b);
@@ -164,7 +169,7 @@ static Tensor *pair_loss(Tape *t, const Pair *p, const PairBatch *b)
     return scale(t, add_scaled(t, all, sum(t, row_dot(t, x, y)), -TEMPERATURE), 1.0f / BATCH);
 }
 
-/* ---- what they learn from ------------------------------------------------------------------------------------------------ */
+/* ---- what they learn from -------------------------------------------------------------------- */
 
 /* Thing number `at` of a look; its material and adjective are drawn. */
 static Thing thing_of(int look, uint64_t at)
@@ -264,7 +269,7 @@ static bool write_vocabulary(const char *path, Arena *a, const Heap *heap, Error
     return false;
 }
 
-/* ---- files --------------------------------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static bool write_text(const Pair *p, const char *folder, const char *name, const char *text, Error *e)
 {
@@ -288,42 +293,44 @@ static bool write_settings(const Pair *p, const char *vision, const char *text, 
                *of_text = arena_printf(a, e, numbers, WIDTH, TEXT_LAYERS, HEADS, INNER);
     if (!pooling || !of_vision || !of_text || !folder_make(pooling, e))
         return false;
-    const char *
-        vision_config = arena_printf(
-           a, e,
-           "{\"model_type\": \"vit\", \"architectures\": [\"ViTModel\"], %s\"image_size\": %d, \"patch_size\": %d, "
-           "\"num_channels\": 3, \"qkv_bias\": true}",
-           of_vision, SIDE, PATCH),
-       *preprocessor =
-           arena_printf(a, e,
-                        "{\"image_processor_type\": \"ViTImageProcessor\", \"do_resize\": true, \"size\": {\"height\": %d, "
-                        "\"width\": %d}, "
-                        "\"resample\": 2, \"do_rescale\": true, \"do_normalize\": true, \"image_mean\": [0.5, 0.5, 0.5], "
-                        "\"image_std\": [0.5, 0.5, 0.5]}",
-                        SIDE, SIDE),
-       *text_config = arena_printf(
-           a, e,
-           "{\"model_type\": \"bert\", \"architectures\": [\"BertModel\"], %s\"vocab_size\": %lld, \"type_vocab_size\": 2, "
-           "\"max_position_embeddings\": %d, \"pad_token_id\": 0}",
-           of_text, (long long)tokenizer_vocabulary(p->tokenizer), POSITIONS),
-       *mean = arena_printf(
-           a, e, "{\"word_embedding_dimension\": %d, \"pooling_mode_cls_token\": false, \"pooling_mode_mean_tokens\": true}",
-           WIDTH);
-    return vision_config && preprocessor && text_config && mean && write_text(p, vision, "config.json", vision_config, e) &&
+    const char
+        *vision_config = arena_printf(
+            a, e,
+            "{\"model_type\": \"vit\", \"architectures\": [\"ViTModel\"], %s\"image_size\": %d, \"patch_size\": %d, "
+            "\"num_channels\": 3, \"qkv_bias\": true}",
+            of_vision, SIDE, PATCH),
+        *preprocessor = arena_printf(
+            a, e,
+            "{\"image_processor_type\": \"ViTImageProcessor\", \"do_resize\": true, \"size\": {\"height\": %d, "
+            "\"width\": %d}, "
+            "\"resample\": 2, \"do_rescale\": true, \"do_normalize\": true, \"image_mean\": [0.5, 0.5, 0.5], "
+            "\"image_std\": [0.5, 0.5, 0.5]}",
+            SIDE, SIDE),
+        *text_config = arena_printf(a, e,
+                                    "{\"model_type\": \"bert\", \"architectures\": [\"BertModel\"], %s\"vocab_size\": "
+                                    "%lld, \"type_vocab_size\": 2, "
+                                    "\"max_position_embeddings\": %d, \"pad_token_id\": 0}",
+                                    of_text, (long long)tokenizer_vocabulary(p->tokenizer), POSITIONS),
+        *mean = arena_printf(
+            a, e,
+            "{\"word_embedding_dimension\": %d, \"pooling_mode_cls_token\": false, \"pooling_mode_mean_tokens\": true}",
+            WIDTH);
+    return vision_config && preprocessor && text_config && mean &&
+           write_text(p, vision, "config.json", vision_config, e) &&
            write_text(p, vision, "preprocessor_config.json", preprocessor, e) &&
            write_text(p, text, "config.json", text_config, e) && write_text(p, pooling, "config.json", mean, e) &&
-           write_text(
-               p, text, "modules.json",
-               "[{\"idx\": 0, \"name\": \"0\", \"path\": \"\", \"type\": \"sentence_transformers.models.Transformer\"},\n"
-               " {\"idx\": 1, \"name\": \"1\", \"path\": \"1_Pooling\", \"type\": "
-               "\"sentence_transformers.models.Pooling\"},\n"
-               " {\"idx\": 2, \"name\": \"2\", \"path\": \"2_Normalize\", \"type\": "
-               "\"sentence_transformers.models.Normalize\"}]",
-               e);
+           write_text(p, text, "modules.json",
+                      "[{\"idx\": 0, \"name\": \"0\", \"path\": \"\", \"type\": "
+                      "\"sentence_transformers.models.Transformer\"},\n"
+                      " {\"idx\": 1, \"name\": \"1\", \"path\": \"1_Pooling\", \"type\": "
+                      "\"sentence_transformers.models.Pooling\"},\n"
+                      " {\"idx\": 2, \"name\": \"2\", \"path\": \"2_Normalize\", \"type\": "
+                      "\"sentence_transformers.models.Normalize\"}]",
+                      e);
 }
 
-/* A parameter of the store as the file's tensors: a fused projection in its three parts, the picture's tokens with the shapes of torch's modules.
- * `write`: their numbers, else their declarations. */
+/* A parameter of the store as the file's tensors: a fused projection in its three parts, the picture's tokens with the
+ * shapes of torch's modules. `write`: their numbers, else their declarations. */
 static bool put_param(SafetensorsOut *out, const Pair *p, const Store *s, const Tensor *x, bool write, Error *e)
 {
     static const char *const PARTS[] = {"query", "key", "value"};
@@ -369,14 +376,15 @@ static bool write_weights(const Pair *p, const Store *s, const char *folder, Err
     return false;
 }
 
-/* Weights of an earlier run go before anything of this one is there, and are written last: a folder holds files of one run. */
+/* Weights of an earlier run go before anything of this one is there, and are written last: a folder holds files of one
+ * run. */
 static bool remove_weights(const Pair *p, const char *folder, Error *e)
 {
     const char *path = path_join(p->c->arena, folder, "model.safetensors", e);
     return path && file_remove(path, e);
 }
 
-/* ---- training ------------------------------------------------------------------------------------------------------------ */
+/* ---- training -------------------------------------------------------------------------------- */
 
 static bool train(Pair *p, Error *e)
 {

@@ -1,7 +1,8 @@
-/* tools/ducho/clear_text.c: Ducho's `clear_text: True`, pass by pass (recipes.md 9.2; Ducho's TextualDataset._pre_processing, which follows ReviewGraph).
+/* tools/ducho/clear_text.c: Ducho's `clear_text: True`, pass by pass (recipes.md 9.2; Ducho's
+ * TextualDataset._pre_processing, which follows ReviewGraph).
  *
- * After the first pass only ASCII letters, digits and ',.!;?() and spaces are left, so bytes are characters from there on. Ducho's last call,
- * strip().lower(), throws its result away: there is no lower-casing and no trimming. */
+ * After the first pass only ASCII letters, digits and ',.!;?() and spaces are left, so bytes are characters from there
+ * on. Ducho's last call, strip().lower(), throws its result away: there is no lower-casing and no trimming. */
 #include <ctype.h>
 
 #include "tools/ducho/extract.h"

@@ -1,11 +1,13 @@
-/* tools/ducho/extract.c: sapor extract CONFIG.yml: Ducho's configuration in, Ducho's folders of .npy out (recipes.md 9.3).
+/* tools/ducho/extract.c: sapor extract CONFIG.yml: Ducho's configuration in, Ducho's folders of .npy out (recipes.md
+ * 9.3).
  *
- * Resuming: beside the features, in OUTPUT/.sapor/<key>/manifest.tsv (key: a hash of the settings that make them, model files included), stands a line
- * for every finished item: id, hash of its input, hash of its features. An item is skipped when its line fits both its input as it is now and the file
- * that is there. The manifest is rewritten every few seconds, whole; a run that was killed repeats what it had not noted.
+ * Resuming: beside the features, in OUTPUT/.sapor/<key>/manifest.tsv (key: a hash of the settings that make them, model
+ * files included), stands a line for every finished item: id, hash of its input, hash of its features. An item is
+ * skipped when its line fits both its input as it is now and the file that is there. The manifest is rewritten every
+ * few seconds, whole; a run that was killed repeats what it had not noted.
  *
- * An item that cannot be read does not stop the others: it is listed with its reason in OUTPUT/backend/model/missing_<layer>.tsv, beside the
- * folder of the features, and tried again by the next run. */
+ * An item that cannot be read does not stop the others: it is listed with its reason in
+ * OUTPUT/backend/model/missing_<layer>.tsv, beside the folder of the features, and tried again by the next run. */
 #include "tools/ducho/extract.h"
 
 #include <stdlib.h>
@@ -48,7 +50,7 @@ typedef struct Extracting {
     bool opened; /* the extractor */
 } Extracting;
 
-/* ---- settings as a number ---------------------------------------------------------------------------------------------- */
+/* ---- settings as a number -------------------------------------------------------------------- */
 
 static bool hash_file(uint64_t *h, const char *path, Error *e)
 {
@@ -101,7 +103,7 @@ static bool hash_settings(uint64_t *h, const Extraction *x, const char *model, A
     return text && (statistics_find(x->model) || hash_model(h, model, 0, a, e));
 }
 
-/* ---- the manifest ------------------------------------------------------------------------------------------------------ */
+/* ---- the manifest ---------------------------------------------------------------------------- */
 
 static bool note_done(Extracting *w, Text id, Done d, Error *e)
 {
@@ -189,7 +191,7 @@ static bool write_manifest(Extracting *w, Error *e)
     return false;
 }
 
-/* ---- one extraction ---------------------------------------------------------------------------------------------------- */
+/* ---- one extraction -------------------------------------------------------------------------- */
 
 static const char *feature_path(const Extracting *w, Arena *a, const char *id, Error *e)
 {
@@ -214,7 +216,8 @@ static bool is_done(const Extracting *w, const Input *in, uint64_t input, Arena 
     return same;
 }
 
-/* Keeps those of the shard's items that are still to do; counts those whose features are there, notes those that cannot be read. */
+/* Keeps those of the shard's items that are still to do; counts those whose features are there, notes those that cannot
+ * be read. */
 static bool choose_items(Extracting *w, Shard s, Error *e)
 {
     size_t kept = 0;
@@ -277,7 +280,8 @@ static EncoderOptions encoder_options(const Extraction *x, Preset *p)
     if (strcmp(x->backend, "sentence_transformers") != 0) /* whose output_layers is only a folder's name */
         o.layer = x->layer;
     if (strcmp(x->backend, "torch") == 0) {
-        *p = (Preset){.fit = FIT_SQUASH, .width = x->reshape[0], .height = x->reshape[1], .how = {.filter = FILTER_BICUBIC}};
+        *p = (Preset){
+            .fit = FIT_SQUASH, .width = x->reshape[0], .height = x->reshape[1], .how = {.filter = FILTER_BICUBIC}};
         p->scale = x->scale == SCALE_ZSCORE ? SCALE_ZSCORE : x->scale == SCALE_MINMAX ? SCALE_MINMAX : SCALE_UNIT;
         memcpy(p->mean, x->mean, sizeof p->mean);
         memcpy(p->std, x->std, sizeof p->std);
@@ -316,15 +320,17 @@ static bool open_model(Extracting *w, const char *model, Error *e)
 static bool encode_rest(Extracting *w, Error *e)
 {
     const Extraction *x = w->x;
-    const char *label = arena_printf(w->arena, e, "%.*s/%s", (int)path_base(x->model).n, path_base(x->model).p, x->layer);
-    bool ok = label && extract_readable(w->c, &w->extractor, w->items, w->count, (size_t)x->batch, label, write_features, w,
-                                        &w->unread, e);
+    const char *label =
+        arena_printf(w->arena, e, "%.*s/%s", (int)path_base(x->model).n, path_base(x->model).p, x->layer);
+    bool ok = label && extract_readable(w->c, &w->extractor, w->items, w->count, (size_t)x->batch, label,
+                                        write_features, w, &w->unread, e);
     Error later = {0}; /* what was done is noted even when the run fails */
     bool noted = write_manifest(w, ok ? e : &later);
     return ok && noted;
 }
 
-/* Lists the items that could not be read. Features that such an item has from an earlier input are removed: they are not its own now. */
+/* Lists the items that could not be read. Features that such an item has from an earlier input are removed: they are
+ * not its own now. */
 static bool list_unread(const Extracting *w, size_t all, Error *e)
 {
     const Context *c = w->c;
@@ -341,8 +347,8 @@ static bool list_unread(const Extracting *w, size_t all, Error *e)
     if (u->count && option_given(c, "strict")) {
         char place[sizeof e->message];
         unread_place(&u->list[0], place, sizeof place);
-        fail(w->strict, SP_FORMAT, "%s: %s; %zu of %zu items could not be read, %s lists them", place, u->list[0].reason,
-             u->count, all, w->missing);
+        fail(w->strict, SP_FORMAT, "%s: %s; %zu of %zu items could not be read, %s lists them", place,
+             u->list[0].reason, u->count, all, w->missing);
     } else {
         unread_warn(u, all, w->missing, c->progress);
     }
@@ -359,8 +365,8 @@ static void report(const Extracting *w, size_t made, double seconds)
         json_print_string(stdout, text_of(w->x->layer));
         printf(",\"output\":");
         json_print_string(stdout, text_of(w->x->folder));
-        printf(",\"made\":%zu,\"skipped\":%zu,\"missing\":%zu,\"seconds\":%.2f,\"peak_rss_bytes\":%zu}\n", made, w->skipped,
-               w->unread.count, seconds, peak_rss_bytes());
+        printf(",\"made\":%zu,\"skipped\":%zu,\"missing\":%zu,\"seconds\":%.2f,\"peak_rss_bytes\":%zu}\n", made,
+               w->skipped, w->unread.count, seconds, peak_rss_bytes());
         fflush(stdout);
     } else if (c->progress) {
         fprintf(c->progress, "%s: %zu made, %zu were there already, %.2f s\n", w->x->folder, made, w->skipped, seconds);
@@ -410,7 +416,8 @@ static bool run_extraction(Context *c, const Extraction *x, Shard s, Error *stri
         !hash_settings(&key, x, model, a, e) ||
         !(w.state = arena_printf(a, e, "%s/.sapor/%s-%016llx", x->output, x->backend, (unsigned long long)key)))
         return false;
-    /* One run at a time writes a folder of features, whatever its settings; the shards I/N of one setting and one N share it. */
+    /* One run at a time writes a folder of features, whatever its settings; the shards I/N of one setting and one N
+     * share it. */
     const char *place = x->folder + strlen(x->output);
     const char *all =
         arena_printf(a, e, "%s/.sapor/%016llx", x->output, (unsigned long long)hash_bytes(place, strlen(place), 0));
@@ -426,8 +433,8 @@ static bool run_extraction(Context *c, const Extraction *x, Shard s, Error *stri
     if (!own || !w.manifest || !w.missing ||
         (!folder_exists(own) && !open_model(&w, model, e))) /* a model that does not fit leaves no folder behind */
         return false;
-    bool ok =
-        folder_make(w.state, e) && folder_make(own, e) && folder_make(x->folder, e) && folder_join(&group, all, sharing, e);
+    bool ok = folder_make(w.state, e) && folder_make(own, e) && folder_make(x->folder, e) &&
+              folder_join(&group, all, sharing, e);
     if (ok) {
         ok = folder_lock(&lock, own, e);
         if (ok) {
@@ -446,7 +453,7 @@ static bool run_extraction(Context *c, const Extraction *x, Shard s, Error *stri
     return ok;
 }
 
-/* ---- the command ------------------------------------------------------------------------------------------------------- */
+/* ---- the command ----------------------------------------------------------------------------- */
 
 static bool read_shard(const Context *c, Shard *s, Error *e)
 {

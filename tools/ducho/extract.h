@@ -22,12 +22,15 @@ typedef struct Extraction {
     int64_t batch;
 } Extraction;
 
-/* Reads and checks everything before anything runs: unknown keys, wrong types and missing ones are errors with their line. */
+/* Reads and checks everything before anything runs: unknown keys, wrong types and missing ones are errors with their
+ * line. */
 bool extraction_plan(Extraction **list, size_t *count, const Yaml *root, Arena *a, Error *e);
-/* The items of one extraction in order: pictures by file name, texts by row. Of rows with the same id the first counts. */
+/* The items of one extraction in order: pictures by file name, texts by row. Of rows with the same id the first
+ * counts. */
 bool extraction_items(Input **items, size_t *count, const Extraction *x, FILE *notes, Arena *a, Error *e);
-/* The columns `item` and `text` of a table with a header, between tabs, commas or semicolons; fields in double quotes as pandas reads them.
- * path "-": standard input. Ids keep the rule of id_check; one may come twice. A text that is not UTF-8 is the row's `problem`. */
+/* The columns `item` and `text` of a table with a header, between tabs, commas or semicolons; fields in double quotes
+ * as pandas reads them. path "-": standard input. Ids keep the rule of id_check; one may come twice. A text that is not
+ * UTF-8 is the row's `problem`. */
 bool table_rows(Input **rows, size_t *count, const char *path, const char *item, const char *text, Arena *a, Error *e);
 /* The same, but ids must be names of files, and a text that is not UTF-8 is an error. */
 bool table_read(Input **rows, size_t *count, const char *path, const char *item, const char *text, Arena *a, Error *e);

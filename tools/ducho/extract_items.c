@@ -23,7 +23,8 @@ static bool find_columns(Table *t, const char *const names[2], size_t at[2], Err
     return true;
 }
 
-/* The separator of a table of texts: a tab, as Ducho has it; comma or semicolon where the header has both names only so. */
+/* The separator of a table of texts: a tab, as Ducho has it; comma or semicolon where the header has both names only
+ * so. */
 static char texts_cut(Text content, const char *path, const char *const names[2], Arena *a)
 {
     for (const char *cut = ",;"; *cut; cut++) {
@@ -68,7 +69,8 @@ bool table_rows(Input **rows, size_t *count, const char *path, const char *item,
             return fail(e, SP_FORMAT, "%s:%zu: the column \"%s\" is empty", path, t.line, item);
         if (!id_check(id, path, t.line, e))
             return false;
-        list[n] = (Input){.name = arena_strndup(a, id.p, id.n, e), .text = words, .source = path, .line = (uint32_t)t.line};
+        list[n] =
+            (Input){.name = arena_strndup(a, id.p, id.n, e), .text = words, .source = path, .line = (uint32_t)t.line};
         if (!list[n++].name)
             return false;
     }
@@ -87,7 +89,8 @@ static bool check_file_names(const Input *rows, size_t n, Error *e)
     for (size_t i = 0; i < n; i++) {
         const char *id = rows[i].name;
         if (strchr(id, '/') || strlen(id) > 240 || strcmp(id, ".") == 0 || strcmp(id, "..") == 0)
-            return fail(e, SP_FORMAT, "%s:%u: the id \"%.60s\" cannot be a file's name", rows[i].source, rows[i].line, id);
+            return fail(e, SP_FORMAT, "%s:%u: the id \"%.60s\" cannot be a file's name", rows[i].source, rows[i].line,
+                        id);
     }
     return true;
 }
@@ -144,8 +147,8 @@ static bool list_pictures(Input **items, size_t *count, const Extraction *x, FIL
         if (number < 0)
             return false;
         if (number < (int64_t)kept)
-            return fail(e, SP_FORMAT, "%s: %s and %s are both item \"%.*s\" (names count up to their first dot)", x->input,
-                        path_base(list[number].picture).p, name, (int)length, name);
+            return fail(e, SP_FORMAT, "%s: %s and %s are both item \"%.*s\" (names count up to their first dot)",
+                        x->input, path_base(list[number].picture).p, name, (int)length, name);
         in->name = text_index_at(ids, number).p;
         kept++;
     }
@@ -162,8 +165,8 @@ bool extraction_items(Input **items, size_t *count, const Extraction *x, FILE *n
 {
     if (x->modality == MODALITY_IMAGE)
         return list_pictures(items, count, x, notes, a, e);
-    if (!table_rows(items, count, x->input, x->item_column, x->text_column, a, e) || !check_file_names(*items, *count, e) ||
-        !drop_repeats(*items, count, x, notes, a, e))
+    if (!table_rows(items, count, x->input, x->item_column, x->text_column, a, e) ||
+        !check_file_names(*items, *count, e) || !drop_repeats(*items, count, x, notes, a, e))
         return false;
     for (size_t i = 0; x->clear_text && i < *count; i++)
         if (!input_problem(&(*items)[i]) && !clear_text(&(*items)[i].text, a, e))

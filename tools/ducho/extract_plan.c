@@ -4,18 +4,21 @@
 #include "tools/ducho/extract.h"
 
 enum { MAX_RESHAPED = 1 << 26 }; /* pixels; what resize makes at most is a little more */
-/* Of a plan. By aliases a short file can name each of many layers for each of many models; a path is made for each of them. */
+/* Of a plan. By aliases a short file can name each of many layers for each of many models; a path is made for each of
+ * them. */
 enum { MAX_EXTRACTIONS = 4096, MAX_PATH = 4096 };
-static const double LEAST_STD = 1e-6, LARGEST_STD = 1e6; /* of pixels from 0 to 1; also of the distance of a mean from 0 */
+/* of pixels from 0 to 1; also of the distance of a mean from 0 */
+static const double LEAST_STD = 1e-6, LARGEST_STD = 1e6;
 
 static const char *const TOP_KEYS[] = {"dataset_path", "gpu list", "gpu_list",       "model map",
                                        "visual",       "textual",  "visual_textual", "audio"},
                          *const MODALITY_KEYS[] = {"items", "interactions"},
                          *const SOURCE_KEYS[] = {"input_path", "output_path", "item_column", "text_column", "model"},
-                         *const MODEL_KEYS[] = {"model_name",     "backend",       "output_layers",  "reshape",
-                                                "clear_text",     "preprocessing", "mean",           "std",
-                                                "batch_size",     "fusion",        "tokenizer_name", "image_processor_name",
-                                                "image_processor"};
+                         *const MODEL_KEYS[] = {
+                             "model_name",     "backend",       "output_layers",  "reshape",
+                             "clear_text",     "preprocessing", "mean",           "std",
+                             "batch_size",     "fusion",        "tokenizer_name", "image_processor_name",
+                             "image_processor"};
 
 static bool check_map(const Yaml *y, const char *const *keys, size_t n, Arena *a, Error *e)
 {
@@ -64,8 +67,8 @@ static const char *stem(const char *path, Arena *a, Error *e)
     return arena_strndup(a, base.p, n > 1 ? n - 1 : base.n, e);
 }
 
-/* A model's folder: a picture model's bare name; otherwise the full name, organisation and all, as Ducho. A path that leads out of the
- * output folder is cut to its last part. */
+/* A model's folder: a picture model's bare name; otherwise the full name, organisation and all, as Ducho. A path that
+ * leads out of the output folder is cut to its last part. */
 static const char *model_folder(const Extraction *x, Arena *a, Error *e)
 {
     if (x->modality == MODALITY_IMAGE)
@@ -104,7 +107,8 @@ static bool read_backend(Extraction *x, const Yaml *model, Error *e)
 
 static bool read_preparation(Extraction *x, const Yaml *model, Error *e)
 {
-    static const double MEAN[3] = {0.485, 0.456, 0.406}, STD[3] = {0.229, 0.224, 0.225}; /* ImageNet's, as torchvision */
+    /* ImageNet's, as torchvision */
+    static const double MEAN[3] = {0.485, 0.456, 0.406}, STD[3] = {0.229, 0.224, 0.225};
     const Yaml *how = yaml_get(model, "preprocessing"), *mean = yaml_get(model, "mean"), *std = yaml_get(model, "std"),
                *reshape = yaml_get(model, "reshape"), *clear = yaml_get(model, "clear_text"),
                *batch = yaml_get(model, "batch_size");
@@ -129,8 +133,8 @@ static bool read_preparation(Extraction *x, const Yaml *model, Error *e)
         if (!(s[k] > 0))
             return fail(e, SP_FORMAT, "%s: std: numbers above 0 are expected", std ? std->where : model->where);
         if (!(s[k] >= LEAST_STD && s[k] <= LARGEST_STD))
-            return fail(e, SP_FORMAT, "%s: std: expected numbers from %g to %g", std ? std->where : model->where, LEAST_STD,
-                        LARGEST_STD);
+            return fail(e, SP_FORMAT, "%s: std: expected numbers from %g to %g", std ? std->where : model->where,
+                        LEAST_STD, LARGEST_STD);
         if (!(m[k] >= -LARGEST_STD && m[k] <= LARGEST_STD))
             return fail(e, SP_FORMAT, "%s: mean: expected numbers from %g to %g", mean ? mean->where : model->where,
                         -LARGEST_STD, LARGEST_STD);
@@ -168,7 +172,8 @@ static bool add_layer(Plan *p, Extraction x, const Yaml *layer, Error *e)
     if (layer && layer->type != YAML_TEXT)
         return fail(e, SP_FORMAT, "%s: output_layers: names are expected", layer->where);
     if (strcmp(x.backend, "torch") == 0 && (!layer || yaml_i64(layer, &number)))
-        return fail(e, SP_FORMAT, "%s: output_layers: the output layer's name (such as avgpool) is expected, not its index",
+        return fail(e, SP_FORMAT,
+                    "%s: output_layers: the output layer's name (such as avgpool) is expected, not its index",
                     layer ? layer->where : x.where);
     x.layer = layer ? layer->text.p : strcmp(x.backend, "transformers") == 0 ? "pooler_output" : "1";
     if (!x.layer || strchr(x.layer, '/') || strcmp(x.layer, "..") == 0 || strcmp(x.layer, ".") == 0 || !*x.layer)
@@ -185,7 +190,8 @@ static bool add_layer(Plan *p, Extraction x, const Yaml *layer, Error *e)
         return false;
     for (size_t i = 0; i < p->count; i++)
         if (strcmp(p->list[i].folder, x.folder) == 0)
-            return fail(e, SP_FORMAT, "%s: writes to %s, as the extraction at %s does", x.where, x.folder, p->list[i].where);
+            return fail(e, SP_FORMAT, "%s: writes to %s, as the extraction at %s does", x.where, x.folder,
+                        p->list[i].where);
     p->list[p->count++] = x;
     return true;
 }
@@ -199,7 +205,8 @@ static bool add_model(Plan *p, Extraction x, const Yaml *model, Error *e)
     const Yaml *other = yaml_get(model, "tokenizer_name"), *fusion = yaml_get(model, "fusion"),
                *layers = yaml_get(model, "output_layers");
     if (other && !yaml_is_null(other) && !text_is(other->text, x.model))
-        return fail(e, SP_UNSUPPORTED, "%s: a tokenizer_name other than the model's own is not available", other->where);
+        return fail(e, SP_UNSUPPORTED, "%s: a tokenizer_name other than the model's own is not available",
+                    other->where);
     if (fusion && !yaml_is_null(fusion))
         return fail(e, SP_FORMAT, "%s: fusion belongs to visual_textual", fusion->where);
     layers = layers && yaml_is_null(layers) ? NULL : layers;
@@ -216,9 +223,9 @@ static bool add_model(Plan *p, Extraction x, const Yaml *model, Error *e)
 static bool add_source(Plan *p, Extraction x, const Yaml *source, const char *root, Error *e)
 {
     const char *input = NULL, *output = NULL;
-    if (!check_map(source, SOURCE_KEYS, COUNT(SOURCE_KEYS), p->arena, e) || !need_text(source, "input_path", &input, e) ||
-        !need_text(source, "output_path", &output, e) || !(x.input = path_join(p->arena, root, input, e)) ||
-        !(x.output = path_join(p->arena, root, output, e)))
+    if (!check_map(source, SOURCE_KEYS, COUNT(SOURCE_KEYS), p->arena, e) ||
+        !need_text(source, "input_path", &input, e) || !need_text(source, "output_path", &output, e) ||
+        !(x.input = path_join(p->arena, root, input, e)) || !(x.output = path_join(p->arena, root, output, e)))
         return false;
     if (x.modality == MODALITY_TEXT &&
         (!need_text(source, "item_column", &x.item_column, e) || !need_text(source, "text_column", &x.text_column, e)))
@@ -241,7 +248,8 @@ bool extraction_plan(Extraction **list, size_t *count, const Yaml *root, Arena *
     static const struct {
         const char *key;
         unsigned modality;
-    } MODALITIES[] = {{"visual", MODALITY_IMAGE}, {"textual", MODALITY_TEXT}}; /* in Ducho's order, whatever the file's */
+        /* in Ducho's order, whatever the file's */
+    } MODALITIES[] = {{"visual", MODALITY_IMAGE}, {"textual", MODALITY_TEXT}};
     static const char *const LATER[] = {"visual_textual", "audio"};
     Plan p = {.arena = a};
     const char *dataset = NULL;

@@ -3,7 +3,8 @@
 
 #include <math.h>
 
-/* Each chart is drawn twice, for wide screens and for phones, where the wide one's letters would be too small; the style sheet shows one. */
+/* Each chart is drawn twice, for wide screens and for phones, where the wide one's letters would be too small; the
+ * style sheet shows one. */
 enum { WIDE = 640, NARROW = 360, HEIGHT = 300, LEFT = 64, RIGHT = 24, TOP = 14, BOTTOM = 44, TICKS = 5 };
 
 /* Where labels stand already, and dots: none may cover another. */
@@ -20,7 +21,8 @@ static bool is_free(const Label *labels, size_t count, const Label *l, int width
     return l->left > LEFT && l->right < width && l->y > TOP && l->y < HEIGHT - BOTTOM + 6;
 }
 
-/* The free place nearest to the dot at (x, y) for n letters: right of it, left of it, then lines further below and above. */
+/* The free place nearest to the dot at (x, y) for n letters: right of it, left of it, then lines further below and
+ * above. */
 static Label place_label(const Label *labels, size_t count, double x, double y, size_t n, int width)
 {
     const double wide = (width == NARROW ? 7.2 : 8) * (double)n;
@@ -100,7 +102,8 @@ static void put_labels(Page *p, const Chart *c, int width)
 {
     put(p, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">", (LEFT + width - RIGHT) / 2, HEIGHT - 8);
     put_text(p, text_of(c->x_label));
-    put(p, "</text><text transform=\"translate(13 %d) rotate(-90)\" text-anchor=\"middle\">", (TOP + HEIGHT - BOTTOM) / 2);
+    put(p, "</text><text transform=\"translate(13 %d) rotate(-90)\" text-anchor=\"middle\">",
+        (TOP + HEIGHT - BOTTOM) / 2);
     put_text(p, text_of(c->y_label));
     put(p, "</text></svg>\n");
 }
@@ -175,8 +178,8 @@ void put_chart(Page *p, const Chart *c, const Series *s, size_t n)
     draw_chart(p, c, s, n, NARROW);
 }
 
-static void draw_bars(Page *p, const Chart *c, const char *const *names, size_t n, const char *const *group, size_t groups,
-                      const double *value, int width)
+static void draw_bars(Page *p, const Chart *c, const char *const *names, size_t n, const char *const *group,
+                      size_t groups, const double *value, int width)
 {
     double most = 0;
     for (size_t i = 0; i < n * groups; i++)

@@ -1,5 +1,5 @@
-/* tools/report/page.h: one self-contained HTML page: text, tables, SVG charts and thumbnails. Writing is sticky: after a failure every call does
- * nothing, and page_close says what went wrong. */
+/* tools/report/page.h: one self-contained HTML page: text, tables, SVG charts and thumbnails. Writing is sticky: after
+ * a failure every call does nothing, and page_close says what went wrong. */
 #ifndef SAPOR_PAGE_H
 #define SAPOR_PAGE_H
 
@@ -17,7 +17,7 @@ bool page_close(Page *p);                                     /* the file appear
 void put(Page *p, const char *format, ...) PRINTF_LIKE(2, 3); /* as it is */
 void put_text(Page *p, Text text);                            /* escaped */
 
-/* ---- charts (chart.c) ---------------------------------------------------------------------------------------------------- */
+/* ---- charts (chart.c) ------------------------------------------------------------------------ */
 
 typedef struct Series {
     const char *name;
@@ -38,7 +38,7 @@ void put_bars(Page *p, const Chart *c, const char *const *names, size_t n, const
               const double *value);
 void put_legend(Page *p, const Series *s, size_t n);
 
-/* ---- pictures (thumbnail.c) -------------------------------------------------------------------------------------------------- */
+/* ---- pictures (thumbnail.c) ------------------------------------------------------------------ */
 
 enum { THUMBNAIL = 64 }; /* pixels of the longer side */
 /* A style rule that shows the picture on elements of class pN. False, and no rule, where it cannot be read. */

@@ -14,7 +14,7 @@ const Option report_options[] = {
     {NULL, 0, NULL, NULL},
 };
 
-/* ---- reading ------------------------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 typedef struct Curve {
     Contender *run;
@@ -80,7 +80,8 @@ static bool read_data(Report *r, Error *e)
         const Contender *run = &r->run[i];
         const DataConfig *own = &run->config.train.data, *most = &with->config.train.data;
         if (strcmp(own->train, most->train) || strcmp(own->test, most->test))
-            return fail(e, SP_USAGE, "%s and %s are of different data; make a report of each", with->folder, run->folder);
+            return fail(e, SP_USAGE, "%s and %s are of different data; make a report of each", with->folder,
+                        run->folder);
         if (own->protocol != most->protocol)
             return fail(e, SP_USAGE, "%s is of protocol %s and %s of %s, whose figures differ; make a report of each",
                         with->folder, protocol_names[most->protocol], run->folder, protocol_names[own->protocol]);
@@ -149,7 +150,7 @@ static bool read_lists(Report *r, Contender *run, const Device *d, Error *e)
     return ok;
 }
 
-/* ---- all together --------------------------------------------------------------------------------------------------------- */
+/* ---- all together ---------------------------------------------------------------------------- */
 
 static bool write_sections(Report *r, Error *e)
 {

@@ -70,7 +70,8 @@ static int by_number(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Of held-out pairs, by how often their item was seen in training, the share that stands in the first K. Four groups of about equal size. */
+/* Of held-out pairs, by how often their item was seen in training, the share that stands in the first K. Four groups of
+ * about equal size. */
 bool put_popularity(Report *r, Error *e)
 {
     Arena *a = r->c->arena;
@@ -109,7 +110,8 @@ bool put_popularity(Report *r, Error *e)
             share[m * QUARTERS + q] /= pairs[q] > 0 ? pairs[q] : 1;
     }
     put(&r->page,
-        "<h2>Rare and popular items</h2>\n<p class=\"soft\">The share of held-out items found among the first %d, by how "
+        "<h2>Rare and popular items</h2>\n<p class=\"soft\">The share of held-out items found among the first %d, by "
+        "how "
         "many training interactions the item "
         "has.</p>\n",
         K);
@@ -145,8 +147,9 @@ bool put_stages(Report *r, Error *e)
         return true;
     if (!stream_read(&rest, r->c->arena, r->config->stages, 1 << 20, e))
         return false;
-    put(&r->page, "<h2>Time and memory</h2>\n<p class=\"soft\">Wall-clock seconds; MB are the largest that the process had "
-                  "held by then.</p>\n<div class=\"wide\"><table>\n");
+    put(&r->page,
+        "<h2>Time and memory</h2>\n<p class=\"soft\">Wall-clock seconds; MB are the largest that the process had "
+        "held by then.</p>\n<div class=\"wide\"><table>\n");
     for (bool head = true; text_line(&rest, &line); head = false) {
         put(&r->page, "<tr>");
         while (text_next(&line, '\t', &cell)) {
@@ -179,7 +182,8 @@ static bool read_ops(Report *r, TraceTotal **out, size_t *count, Error *e)
         return false;
     while (text_line(&rest, &line)) {
         Error ignored = {0};
-        const Json *j = text_starts(line, "{\"event\":\"profile\"") ? json_parse(a, line, r->config->ops, &ignored) : NULL;
+        const Json *j =
+            text_starts(line, "{\"event\":\"profile\"") ? json_parse(a, line, r->config->ops, &ignored) : NULL;
         const Json *op = json_get(j, "op");
         double v[COUNT(KEYS)] = {0};
         if (!op || op->type != JSON_STRING)
@@ -251,11 +255,13 @@ bool put_roofline(Report *r, Error *e)
     Series s[] = {{.name = "what this machine can do", .n = 3, .x = roof_x, .y = roof_y, .colour = 7},
                   {.name = "ops", .n = shown, .x = x, .y = y, .labels = labels}};
     put(&r->page,
-        "<h2>Roofline</h2>\n<p class=\"soft\">The %zu ops that took longest: %s kernels, %d threads. The line: %.0f GFLOP/s "
+        "<h2>Roofline</h2>\n<p class=\"soft\">The %zu ops that took longest: %s kernels, %d threads. The line: %.0f "
+        "GFLOP/s "
         "in registers, %.1f GB/s from memory. "
         "Above it: data that stayed in caches.</p>\n",
         shown, d->k->level, pool_threads(d->pool), peak, speed);
-    put_chart(&r->page, &(Chart){"Speed of the ops against operations a byte", "operations a byte", "GFLOP/s", true, true},
-              s, COUNT(s));
+    put_chart(&r->page,
+              &(Chart){"Speed of the ops against operations a byte", "operations a byte", "GFLOP/s", true, true}, s,
+              COUNT(s));
     return true;
 }

@@ -1,4 +1,5 @@
-/* tools/report/report_items.c: what users liked and models recommend, and which items the features say are alike, as pictures or titles. */
+/* tools/report/report_items.c: what users liked and models recommend, and which items the features say are alike, as
+ * pictures or titles. */
 #include "tools/report/report_parts.h"
 
 #include <math.h>
@@ -13,7 +14,8 @@ static void want_picture(Report *r, int64_t item)
     for (size_t i = 0; i < COUNT(ENDS) && !r->pictured[item]; i++) {
         Error ignored = {0};
         Text id = text_index_at(r->data.items, item);
-        const char *path = arena_printf(r->c->arena, &ignored, "%s/%.*s.%s", r->config->pictures, (int)id.n, id.p, ENDS[i]);
+        const char *path =
+            arena_printf(r->c->arena, &ignored, "%s/%.*s.%s", r->config->pictures, (int)id.n, id.p, ENDS[i]);
         if (path && file_exists(path))
             r->pictured[item] = put_thumbnail(&r->page, path, item);
     }
@@ -84,7 +86,8 @@ void put_users(Report *r)
             for (int k = 0; k < SHOWN; k++)
                 want_picture(r, r->run[m].top[at * K + k]);
     }
-    put(p, "</style>\n<h2>What users liked, and what is recommended to them</h2>\n<p class=\"soft\">Users evenly spaced in "
+    put(p, "</style>\n<h2>What users liked, and what is recommended to them</h2>\n<p class=\"soft\">Users evenly "
+           "spaced in "
            "the list. Framed in green: held out, and "
            "found.</p>\n<div class=\"cards\">\n");
     for (int i = 0; i < USERS && i < r->judged_count; i++) {

@@ -1,4 +1,5 @@
-/* tools/report/report_parts.h: what the parts of a report share: the runs and their data as read, and the page's sections. */
+/* tools/report/report_parts.h: what the parts of a report share: the runs and their data as read, and the page's
+ * sections. */
 #ifndef SAPOR_REPORT_PARTS_H
 #define SAPOR_REPORT_PARTS_H
 
@@ -32,12 +33,12 @@ typedef struct Report {
     const char *metric; /* of the curves: "Recall@20" */
 } Report;
 
-/* ---- pictures of items (report_items.c) ------------------------------------------------------------------------------------- */
+/* ---- pictures of items (report_items.c) ------------------------------------------------------ */
 
 void put_users(Report *r);      /* what a few liked, and what each run recommends to them */
 void put_neighbours(Report *r); /* nothing where no run has features */
 
-/* ---- tables and charts (report_figures.c) ----------------------------------------------------------------------------------- */
+/* ---- tables and charts (report_figures.c) ---------------------------------------------------- */
 
 void put_figures(Report *r);
 bool put_popularity(Report *r, Error *e);

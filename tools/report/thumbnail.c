@@ -36,7 +36,8 @@ bool put_thumbnail(Page *p, const char *path, int64_t number)
         int64_t longer = MAX(im.width, im.height), w = MAX(im.width * THUMBNAIL / longer, 1),
                 h = MAX(im.height * THUMBNAIL / longer, 1);
         small = im;
-        ok = longer <= THUMBNAIL || image_resize(&small, &im, w, h, (Resampling){.filter = FILTER_BICUBIC}, a, &ignored);
+        ok =
+            longer <= THUMBNAIL || image_resize(&small, &im, w, h, (Resampling){.filter = FILTER_BICUBIC}, a, &ignored);
     }
     Text file = {0};
     const char *type = "png";

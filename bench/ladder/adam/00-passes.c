@@ -2,9 +2,9 @@
 #include "bench/ladder/adam/case.h"
 
 /* Inlined, each call is a loop of its own that the compiler makes vectors of. */
-#define PASS(expression)                                                                                                    \
-    for (int64_t i = 0; i < n; i++) {                                                                                       \
-        expression;                                                                                                         \
+#define PASS(expression)                                                                                               \
+    for (int64_t i = 0; i < n; i++) {                                                                                  \
+        expression;                                                                                                    \
     }
 
 static void adam(Case *c)

@@ -1,4 +1,5 @@
-/* Adam: a table that every step touches all of, and one that it touches a part of; reference, and Sapor's kernel as the last step. */
+/* Adam: a table that every step touches all of, and one that it touches a part of; reference, and Sapor's kernel as the
+ * last step. */
 #include <math.h>
 
 #include "bench/ladder/adam/case.h"
@@ -6,7 +7,8 @@
 typedef struct Size {
     int64_t R, D, S, n;
 } Size;
-/* LightGCN's embeddings of movielens-1m; a trainable table of features under batches of 2,048; one that is read once an epoch */
+/* LightGCN's embeddings of movielens-1m; a trainable table of features under batches of 2,048; one that is read once an
+ * epoch */
 static const Size SIZES[] = {{9300, 64, 4, 9300}, {28224, 384, 8, 2048}, {7050, 256, 57, 124}}, TINY = {40, 64, 6, 9};
 
 static void reference(const Case *c, const double lr, double *m, double *v)
@@ -87,8 +89,8 @@ static void sapor(Case *c)
     const Run run = {0};
     memset(c->last, 0, (size_t)c->R * sizeof *c->last);
     for (int32_t t = 1; t <= c->S; t++) {
-        ladder_kernels()->adam_rows(&run, c->n, c->D, c->ids + (t - 1) * c->n, c->history, t, c->g + (t - 1) * c->n * c->D,
-                                    c->last, c->p, c->m, c->v);
+        ladder_kernels()->adam_rows(&run, c->n, c->D, c->ids + (t - 1) * c->n, c->history, t,
+                                    c->g + (t - 1) * c->n * c->D, c->last, c->p, c->m, c->v);
     }
     ladder_kernels()->adam_replay(&run, c->R, c->D, NULL, c->history, (int32_t)c->S, c->last, c->p, c->m, c->v);
 }

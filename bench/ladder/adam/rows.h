@@ -1,5 +1,5 @@
-/* Rows that have no gradient are left alone. When one gets a gradient again, and at the end, the steps that it owes are made up, each with its own
- * numbers: what dense Adam would have computed, at another time. */
+/* Rows that have no gradient are left alone. When one gets a gradient again, and at the end, the steps that it owes are
+ * made up, each with its own numbers: what dense Adam would have computed, at another time. */
 #ifndef SAPOR_LADDER_ROWS_H
 #define SAPOR_LADDER_ROWS_H
 
@@ -22,8 +22,8 @@ INLINE void step(const AdamStep *s, vf g, vf *p, vf *m, vf *v)
     *p -= s->step_size * *m / (v_sqrt(*v) * s->root_scale + s->eps);
 }
 
-/* V vectors of a row from step from + 1 to step to with no gradient, then, where g is given, step to + 1. V is a constant where this is
- * inlined. `still`: a row without momentum and without decay does not move, v only fades. */
+/* V vectors of a row from step from + 1 to step to with no gradient, then, where g is given, step to + 1. V is a
+ * constant where this is inlined. `still`: a row without momentum and without decay does not move, v only fades. */
 INLINE void catch_up(const Case *c, const int V, const bool still, int32_t from, int32_t to, int64_t at, const float *g)
 {
     vf p[4], m[4], v[4];

@@ -1,4 +1,5 @@
-/* As written: a query's scores, their softmax, the weighted sum of values. The dot product waits for each of its additions. */
+/* As written: a query's scores, their softmax, the weighted sum of values. The dot product waits for each of its
+ * additions. */
 #include <math.h>
 
 #include "bench/ladder/attention/case.h"

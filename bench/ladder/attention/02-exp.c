@@ -1,4 +1,5 @@
-/* The exponential by vectors (kernels/cpu/vec.h has its polynomial): one a token pair and head, it cost more than both products. */
+/* The exponential by vectors (kernels/cpu/vec.h has its polynomial): one a token pair and head, it cost more than both
+ * products. */
 #include "bench/ladder/attention/rows.h"
 #include "bench/ladder/attention/softmax.h"
 

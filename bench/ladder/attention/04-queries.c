@@ -1,5 +1,6 @@
-/* As many queries at a time as a register tile has rows: their scores, 14 x T numbers, are turned into weights and multiplied with V while they
- * are in the first-level cache. The division by the sum comes last, on D numbers instead of T. */
+/* As many queries at a time as a register tile has rows: their scores, 14 x T numbers, are turned into weights and
+ * multiplied with V while they are in the first-level cache. The division by the sum comes last, on D numbers instead
+ * of T. */
 #include "bench/ladder/attention/softmax.h"
 
 enum { QUERIES = VW == 16 ? 14 : 6 };
@@ -12,7 +13,8 @@ static void attention(Case *c)
         for (int64_t i0 = 0; i0 < T; i0 += QUERIES) {
             const int64_t rows = MIN(QUERIES, T - i0);
             float sum[QUERIES], *out = c->out + i0 * ldo + h * D;
-            ladder_product(&c->run, rows, T, D, c->scale, c->q + i0 * c->ld + h * D, c->ld, c->keys, c->scores, ld, false);
+            ladder_product(&c->run, rows, T, D, c->scale, c->q + i0 * c->ld + h * D, c->ld, c->keys, c->scores, ld,
+                           false);
             for (int64_t i = 0; i < rows; i++) {
                 float top = -INFINITY;
                 pad(c->scores + i * ld, T);

@@ -1,5 +1,5 @@
-/* Keys in blocks of 256 with a running maximum (Milakov & Gimelshein 2018): when a block raises it, what was summed before shrinks by
- * e^(old - new). Scores are 14 x 256 numbers however long the text is. */
+/* Keys in blocks of 256 with a running maximum (Milakov & Gimelshein 2018): when a block raises it, what was summed
+ * before shrinks by e^(old - new). Scores are 14 x 256 numbers however long the text is. */
 #include "bench/ladder/attention/softmax.h"
 
 enum { QUERIES = VW == 16 ? 14 : 6, KEYS = 256, LD = KEYS + 16 };
@@ -33,7 +33,8 @@ static void attention(Case *c)
                         out[i * ldo + d] *= shrink;
                     }
                 }
-                ladder_product(&c->run, rows, D, n, 1.0f, c->scores, LD, values + (size_t)b * value_floats, out, ldo, b > 0);
+                ladder_product(&c->run, rows, D, n, 1.0f, c->scores, LD, values + (size_t)b * value_floats, out, ldo,
+                               b > 0);
             }
             for (int64_t i = 0; i < rows; i++) {
                 for (int64_t d = 0; d < D; d++) {

@@ -1,5 +1,5 @@
-/* out = softmax(scale Q K' ) V for each of H heads of a text of T tokens. Row t, head h, feature d of q, k and v is at t ld + h D + d: a fused
- * projection has ld 3 H D. out is [T, H D]. D is a multiple of 16, T is any. */
+/* out = softmax(scale Q K' ) V for each of H heads of a text of T tokens. Row t, head h, feature d of q, k and v is at
+ * t ld + h D + d: a fused projection has ld 3 H D. out is [T, H D]. D is a multiple of 16, T is any. */
 #ifndef SAPOR_LADDER_CASE_H
 #define SAPOR_LADDER_CASE_H
 

@@ -61,14 +61,16 @@ static Case *make(int shape, Work *work)
     c->run.work_bytes = k->gemm_work(&largest, 1);
     c->run.work = ladder_room(1, c->run.work_bytes);
     offsets[1] = (int32_t)T;
-    c->attention = (Attention){.B = 1, .H = H, .D = D, .offsets = offsets, .q = c->q, .k = c->k, .v = c->v, .ld = c->ld};
+    c->attention =
+        (Attention){.B = 1, .H = H, .D = D, .offsets = offsets, .q = c->q, .k = c->k, .v = c->v, .ld = c->ld};
     c->attention.out = c->out;
     c->attention.ldo = H * D;
     c->attention.scale = c->scale;
     c->attention_run.work_bytes = k->attention_work(&c->attention, 1);
     c->attention_run.work = ladder_room(1, c->attention_run.work_bytes);
     *work = (Work){.flops = 4.0 * (double)(T * T) * (double)(H * D), .limit = 1e-5};
-    snprintf(work->name, sizeof work->name, "%lld tokens, %lld heads of %lld", (long long)T, (long long)H, (long long)D);
+    snprintf(work->name, sizeof work->name, "%lld tokens, %lld heads of %lld", (long long)T, (long long)H,
+             (long long)D);
     return c;
 }
 

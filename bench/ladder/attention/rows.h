@@ -1,5 +1,5 @@
-/* What the steps before the register tile share: a head's keys are transposed once, so that both products are row operations that the
- * compiler makes vectors of. */
+/* What the steps before the register tile share: a head's keys are transposed once, so that both products are row
+ * operations that the compiler makes vectors of. */
 #include <math.h>
 
 #include "bench/ladder/attention/case.h"

@@ -1,5 +1,5 @@
-/* Weights turned once, so that output channels stand together: the inner loop runs along them, in weights and in y. It is a matrix product in the
- * order i k j, and as slow. */
+/* Weights turned once, so that output channels stand together: the inner loop runs along them, in weights and in y. It
+ * is a matrix product in the order i k j, and as slow. */
 #include "bench/ladder/conv/taps.h"
 
 static void turn(Case *c)

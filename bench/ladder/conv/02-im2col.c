@@ -1,4 +1,5 @@
-/* The classic: each output's 9 C inputs are copied into a row of a matrix, nine times the image, and one gemm does the rest. */
+/* The classic: each output's 9 C inputs are copied into a row of a matrix, nine times the image, and one gemm does the
+ * rest. */
 #include "bench/ladder/conv/taps.h"
 
 static void pack(Case *c)

@@ -1,5 +1,6 @@
-/* The matrix is there already. With channels last, the three pixels under a row of the kernel are 3 C numbers in one line, and the next output's
- * begin C further on: rows of A that overlap. Only the zero border needs a copy. A row of outputs is three products, K = 3 C each. */
+/* The matrix is there already. With channels last, the three pixels under a row of the kernel are 3 C numbers in one
+ * line, and the next output's begin C further on: rows of A that overlap. Only the zero border needs a copy. A row of
+ * outputs is three products, K = 3 C each. */
 #include "bench/ladder/conv/taps.h"
 
 static void pack(Case *c)
@@ -21,8 +22,8 @@ static void conv(Case *c)
     }
     for (int64_t h = 0; h < c->H; h++) {
         for (int64_t i = 0; i < 3; i++) {
-            ladder_product(&c->run, c->W, c->O, 3 * c->C, 1.0f, c->work + (h + i) * row, c->C, c->packed + (size_t)i * piece,
-                           c->y + h * c->W * c->O, c->O, i > 0);
+            ladder_product(&c->run, c->W, c->O, 3 * c->C, 1.0f, c->work + (h + i) * row, c->C,
+                           c->packed + (size_t)i * piece, c->y + h * c->W * c->O, c->O, i > 0);
         }
     }
 }

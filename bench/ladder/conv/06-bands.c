@@ -1,5 +1,5 @@
-/* A band of rows of squares at a time, so many that inputs and products taken apart, 36 places each, stay in three quarters of a 1 MB
- * second-level cache. */
+/* A band of rows of squares at a time, so many that inputs and products taken apart, 36 places each, stay in three
+ * quarters of a 1 MB second-level cache. */
 #include "bench/ladder/conv/winograd.h"
 
 enum { BAND_FLOATS = 3 << 16 };

@@ -1,5 +1,5 @@
-/* A 3 x 3 convolution of stride 1 with a border of one zero: y[h,w,o] = sum over i, j, c of x[h+i-1, w+j-1, c] weights[o,c,i,j]; x [H,W,C] and
- * y [H,W,O], channels last. C and O are multiples of 16. */
+/* A 3 x 3 convolution of stride 1 with a border of one zero: y[h,w,o] = sum over i, j, c of x[h+i-1, w+j-1, c]
+ * weights[o,c,i,j]; x [H,W,C] and y [H,W,O], channels last. C and O are multiples of 16. */
 #ifndef SAPOR_LADDER_CASE_H
 #define SAPOR_LADDER_CASE_H
 

@@ -3,7 +3,8 @@
 
 #include "bench/ladder/conv/case.h"
 
-static const int64_t SHAPES[][3] = {{56, 64, 64}, {28, 128, 128}, {14, 256, 256}, {7, 512, 512}}, TINY[3] = {13, 32, 48};
+static const int64_t SHAPES[][3] = {{56, 64, 64}, {28, 128, 128}, {14, 256, 256}, {7, 512, 512}},
+                     TINY[3] = {13, 32, 48};
 
 static void reference(const Case *c)
 {

@@ -1,4 +1,5 @@
-/* Weights as a product wants them: B[(i, j, channel), o], packed for gemm, either in one piece or a piece for each row i of the kernel. */
+/* Weights as a product wants them: B[(i, j, channel), o], packed for gemm, either in one piece or a piece for each row
+ * i of the kernel. */
 #include "bench/ladder/conv/case.h"
 
 static inline float *rows_of_b(const Case *c, float *to) /* [9 C, O] */

@@ -1,6 +1,9 @@
-/* Winograd's F(4 x 4, 3 x 3) (Lavin & Gray 2016), for the later steps: a 4 x 4 square of outputs from its 6 x 6 square of inputs by 36 products instead of
- * 144. Along one axis: inputs and kernel are taken as polynomials, valued at the six points 0, +-P, +-Q, infinity, multiplied value by value,
- * and put together again; two axes do so twice. Place p of all squares is a matrix [squares, C], multiplied with place p of the weights. */
+/* Winograd's F(4 x 4, 3 x 3) (Lavin & Gray 2016), for the later steps: a 4 x 4 square of outputs from its 6 x 6 square
+ * of inputs by 36 products instead of
+ * 144. Along one axis: inputs and kernel are taken as polynomials, valued at the six points 0, +-P, +-Q, infinity,
+ *      multiplied value by value,
+ * and put together again; two axes do so twice. Place p of all squares is a matrix [squares, C], multiplied with place
+ * p of the weights. */
 #ifndef SAPOR_LADDER_WINOGRAD_H
 #define SAPOR_LADDER_WINOGRAD_H
 
@@ -100,8 +103,8 @@ INLINE void take_apart(const Case *c, const double P, const double Q, int64_t h,
     }
 }
 
-INLINE void put_together(const Case *c, const double P, const double Q, const float *from, int64_t ld, int64_t o, int64_t h,
-                         int64_t w)
+INLINE void put_together(const Case *c, const double P, const double Q, const float *from, int64_t ld, int64_t o,
+                         int64_t h, int64_t w)
 {
     vf half[OUT][IN], m[IN], t[OUT];
     for (int j = 0; j < IN; j++) {
@@ -124,7 +127,8 @@ INLINE void put_together(const Case *c, const double P, const double Q, const fl
 /* Squares in bands of `rows` rows of squares. P and Q are constants where this is inlined. */
 INLINE void winograd(Case *c, const double P, const double Q, int64_t rows)
 {
-    const int64_t high = (c->H + OUT - 1) / OUT, wide = (c->W + OUT - 1) / OUT, in_ld = c->C + SLACK, out_ld = c->O + SLACK;
+    const int64_t high = (c->H + OUT - 1) / OUT, wide = (c->W + OUT - 1) / OUT, in_ld = c->C + SLACK,
+                  out_ld = c->O + SLACK;
     for (int64_t r0 = 0; r0 < high; r0 += rows) {
         const int64_t squares = MIN(rows, high - r0) * wide;
         float *in = c->work, *out = in + PLACES * squares * in_ld;

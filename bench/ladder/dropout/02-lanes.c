@@ -1,5 +1,5 @@
-/* VW draws side by side. A 64-bit lane holds a 32-bit word, so that a product's two halves are a shift and a mask away; two such vectors make
- * VW draws. */
+/* VW draws side by side. A 64-bit lane holds a 32-bit word, so that a product's two halves are a shift and a mask away;
+ * two such vectors make VW draws. */
 #include "bench/ladder/dropout/case.h"
 
 /* Word 0 of the draws whose counters begin with `index` */

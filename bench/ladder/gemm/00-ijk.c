@@ -1,5 +1,5 @@
-/* The definition. The inner loop walks down a column of B: every number from another cache line; and the sum waits for itself, four
- * cycles an addition, since the compiler may not reorder it. */
+/* The definition. The inner loop walks down a column of B: every number from another cache line; and the sum waits for
+ * itself, four cycles an addition, since the compiler may not reorder it. */
 #include "bench/ladder/gemm/case.h"
 
 static void gemm(Case *c)

@@ -1,5 +1,5 @@
-/* The loops change places: the inner one runs along a row of B and a row of C, and the compiler makes vectors of it. But it loads
- * twice and stores once for each multiply-add. */
+/* The loops change places: the inner one runs along a row of B and a row of C, and the compiler makes vectors of it.
+ * But it loads twice and stores once for each multiply-add. */
 #include "bench/ladder/gemm/case.h"
 
 static void gemm(Case *c)

@@ -1,4 +1,5 @@
-/* Four rows of C and four steps of k at once: 4 x 4 multiply-adds for 4 vectors of B, 4 loads and 4 stores of C. Still plain C. */
+/* Four rows of C and four steps of k at once: 4 x 4 multiply-adds for 4 vectors of B, 4 loads and 4 stores of C. Still
+ * plain C. */
 #include "bench/ladder/gemm/case.h"
 
 /* R rows of C += R x S numbers of A times S rows of B; R and S are constants where this is inlined. */

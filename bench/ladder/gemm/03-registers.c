@@ -1,5 +1,6 @@
-/* The step that counts: a block of C, 4 rows x 2 vectors, stays in registers while k runs through all of K. Nothing is stored before the
- * end. Eight sums hide the four cycles that each of them takes; but for 8 multiply-adds there are still 6 loads. */
+/* The step that counts: a block of C, 4 rows x 2 vectors, stays in registers while k runs through all of K. Nothing is
+ * stored before the end. Eight sums hide the four cycles that each of them takes; but for 8 multiply-adds there are
+ * still 6 loads. */
 #include "bench/ladder/gemm/case.h"
 
 /* R is a constant where this is inlined. */

@@ -1,5 +1,5 @@
-/* A tile reads 2 vectors from each row of B, a whole row apart: a new page every time, and with N a power of two always the same sets of the
- * cache. Packed into panels, once, when the model is loaded, B is read in one straight line. */
+/* A tile reads 2 vectors from each row of B, a whole row apart: a new page every time, and with N a power of two always
+ * the same sets of the cache. Packed into panels, once, when the model is loaded, B is read in one straight line. */
 #include "bench/ladder/gemm/tile.h"
 
 static void gemm(Case *c)

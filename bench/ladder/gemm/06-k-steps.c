@@ -1,5 +1,5 @@
-/* K in steps of at most 384: the tiles' part of A, 14 x 384 numbers or 21 KB, stays in the first-level cache while all panels of B go by.
- * C is loaded and stored once a step. */
+/* K in steps of at most 384: the tiles' part of A, 14 x 384 numbers or 21 KB, stays in the first-level cache while all
+ * panels of B go by. C is loaded and stored once a step. */
 #include "bench/ladder/gemm/tile.h"
 
 enum { K_STEP = 384 };
@@ -12,8 +12,8 @@ static void gemm(Case *c)
         for (int64_t t = 0; t < tiles; t++) {
             const int64_t m = cut(c->M, tiles, t), rows = cut(c->M, tiles, t + 1) - m;
             for (int64_t n = 0; n < c->N; n += COLS) {
-                tile(rows, len, c->A + m * c->K + k, c->K, c->packed + n * c->K + k * COLS, COLS, c->C + m * c->N + n, c->N,
-                     s == 0);
+                tile(rows, len, c->A + m * c->K + k, c->K, c->packed + n * c->K + k * COLS, COLS, c->C + m * c->N + n,
+                     c->N, s == 0);
             }
         }
     }

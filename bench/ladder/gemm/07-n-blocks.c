@@ -1,4 +1,5 @@
-/* N in blocks of 320: a step's part of B, 384 x 320 numbers or 480 KB, stays in the second-level cache while all rows of A go by. */
+/* N in blocks of 320: a step's part of B, 384 x 320 numbers or 480 KB, stays in the second-level cache while all rows
+ * of A go by. */
 #include "bench/ladder/gemm/tile.h"
 
 enum { K_STEP = 384, N_BLOCK = 320 };
@@ -12,8 +13,8 @@ static void gemm(Case *c)
             for (int64_t t = 0; t < tiles; t++) {
                 const int64_t m = cut(c->M, tiles, t), rows = cut(c->M, tiles, t + 1) - m;
                 for (int64_t n = n0; n < MIN(n0 + N_BLOCK, c->N); n += COLS) {
-                    tile(rows, len, c->A + m * c->K + k, c->K, c->packed + n * c->K + k * COLS, COLS, c->C + m * c->N + n,
-                         c->N, s == 0);
+                    tile(rows, len, c->A + m * c->K + k, c->K, c->packed + n * c->K + k * COLS, COLS,
+                         c->C + m * c->N + n, c->N, s == 0);
                 }
             }
         }

@@ -1,5 +1,5 @@
-/* Rows of A that lie a multiple of 2 KB apart fall into the same few sets of the first-level cache and throw each other out. The 14 rows of a
- * tile are copied to a small place of their own first, at a distance that is no power of two. */
+/* Rows of A that lie a multiple of 2 KB apart fall into the same few sets of the first-level cache and throw each other
+ * out. The 14 rows of a tile are copied to a small place of their own first, at a distance that is no power of two. */
 #include "bench/ladder/gemm/tile.h"
 
 enum { K_STEP = 384, N_BLOCK = 320, LDA = K_STEP + 16 };
@@ -16,7 +16,8 @@ static void gemm(Case *c)
                     memcpy(c->work + i * LDA, c->A + (m + i) * c->K + k, (size_t)len * sizeof *c->A);
                 }
                 for (int64_t n = n0; n < MIN(n0 + N_BLOCK, c->N); n += COLS) {
-                    tile(rows, len, c->work, LDA, c->packed + n * c->K + k * COLS, COLS, c->C + m * c->N + n, c->N, s == 0);
+                    tile(rows, len, c->work, LDA, c->packed + n * c->K + k * COLS, COLS, c->C + m * c->N + n, c->N,
+                         s == 0);
                 }
             }
         }

@@ -1,5 +1,5 @@
-/* N in blocks of 1024: B then comes from the third level for each row of tiles, which its prefetch hides, and A is copied a third
- * as often, which nothing hides. */
+/* N in blocks of 1024: B then comes from the third level for each row of tiles, which its prefetch hides, and A is
+ * copied a third as often, which nothing hides. */
 #include "bench/ladder/gemm/tile.h"
 
 enum { K_STEP = 384, N_BLOCK = 1024, LDA = K_STEP + 16 };
@@ -16,7 +16,8 @@ static void gemm(Case *c)
                     memcpy(c->work + i * LDA, c->A + (m + i) * c->K + k, (size_t)len * sizeof *c->A);
                 }
                 for (int64_t n = n0; n < MIN(n0 + N_BLOCK, c->N); n += COLS) {
-                    tile(rows, len, c->work, LDA, c->packed + n * c->K + k * COLS, COLS, c->C + m * c->N + n, c->N, s == 0);
+                    tile(rows, len, c->work, LDA, c->packed + n * c->K + k * COLS, COLS, c->C + m * c->N + n, c->N,
+                         s == 0);
                 }
             }
         }

@@ -27,7 +27,8 @@ static Case *make(int shape, Work *work)
             }
         }
     }
-    c->gemm = (Gemm){.M = M, .N = N, .K = K, .A = c->A, .a_row = K, .a_col = 1, .packed = c->packed, .C = c->C, .ldc = N};
+    c->gemm =
+        (Gemm){.M = M, .N = N, .K = K, .A = c->A, .a_row = K, .a_col = 1, .packed = c->packed, .C = c->C, .ldc = N};
     c->gemm.alpha = 1;
     c->run.work_bytes = k->gemm_work(&c->gemm, 1);
     c->run.work = ladder_room(1, c->run.work_bytes);

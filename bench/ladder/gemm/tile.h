@@ -8,8 +8,8 @@
 enum { ROWS = VW == 16 ? 14 : 6, VECS = 2, COLS = VECS * VW };
 
 /* C[rows, COLS] = or += A[rows, len] B[len, COLS]; rows is a constant where this is inlined. */
-INLINE void tile_of(int rows, int64_t len, const float *a, int64_t lda, const float *b, int64_t ldb, float *c, int64_t ldc,
-                    bool first)
+INLINE void tile_of(int rows, int64_t len, const float *a, int64_t lda, const float *b, int64_t ldb, float *c,
+                    int64_t ldc, bool first)
 {
     vf sum[ROWS][VECS];
     UNROLL
@@ -42,7 +42,7 @@ INLINE void tile_of(int rows, int64_t len, const float *a, int64_t lda, const fl
 static inline void tile(int64_t rows, int64_t len, const float *a, int64_t lda, const float *b, int64_t ldb, float *c,
                         int64_t ldc, bool first)
 {
-#define OF(n)                                                                                                               \
+#define OF(n)                                                                                                          \
     case n: tile_of(n, len, a, lda, b, ldb, c, ldc, first); break
     switch (rows) {
         OF(1);

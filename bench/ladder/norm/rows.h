@@ -1,4 +1,5 @@
-/* What the vector steps share: a sum in four vectors, so that no addition waits for the one before, and the last pass */
+/* What the vector steps share: a sum in four vectors, so that no addition waits for the one before, and the last
+ * pass */
 #ifndef SAPOR_LADDER_ROWS_H
 #define SAPOR_LADDER_ROWS_H
 

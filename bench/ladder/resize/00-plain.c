@@ -1,5 +1,5 @@
-/* The definition in two dimensions: each output is a weighted sum of a window, in floating point, rounded once. Pillow rounds twice, so that some
- * bytes differ by one: the error. */
+/* The definition in two dimensions: each output is a weighted sum of a window, in floating point, rounded once. Pillow
+ * rounds twice, so that some bytes differ by one: the error. */
 #include "bench/ladder/resize/case.h"
 
 static void resize(Case *c)

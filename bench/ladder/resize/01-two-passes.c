@@ -1,4 +1,5 @@
-/* One axis after the other: a + b multiplications instead of a b. In whole numbers, the middle in bytes, as Pillow has it. */
+/* One axis after the other: a + b multiplications instead of a b. In whole numbers, the middle in bytes, as Pillow has
+ * it. */
 // flags: -fno-tree-vectorize
 #include "bench/ladder/resize/passes.h"
 

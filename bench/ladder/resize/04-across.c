@@ -1,5 +1,6 @@
-/* Across, 16 rows at once: a band of rows is turned by squares of 16 x 16 bytes, so that the same place of all 16 stands together; a weight times 16 bytes
- * is then one vector operation, as in the pass down. The results are turned back. */
+/* Across, 16 rows at once: a band of rows is turned by squares of 16 x 16 bytes, so that the same place of all 16
+ * stands together; a weight times 16 bytes is then one vector operation, as in the pass down. The results are turned
+ * back. */
 #include "bench/ladder/resize/lanes.h"
 
 static void resize(Case *c)

@@ -1,6 +1,6 @@
-/* An RGB picture made smaller as Pillow does it: a triangle as wide as the scale (bilinear with antialiasing) along one axis, rounded to bytes, then
- * along the other. Output place i of an axis = sum over k < count[i] of weight[i size + k] input[start[i] + k] / 2^22, the weights being whole
- * numbers. */
+/* An RGB picture made smaller as Pillow does it: a triangle as wide as the scale (bilinear with antialiasing) along one
+ * axis, rounded to bytes, then along the other. Output place i of an axis = sum over k < count[i] of weight[i size + k]
+ * input[start[i] + k] / 2^22, the weights being whole numbers. */
 #ifndef SAPOR_LADDER_CASE_H
 #define SAPOR_LADDER_CASE_H
 

@@ -45,8 +45,8 @@ INLINE void weigh(const unsigned char *p, int64_t step, const int32_t *weight, i
     narrow(sum, to);
 }
 
-/* Square of 16 x 16 bytes, to[j,r] = from[r,j]. Interleaving the halves of 16 rows moves each bit of a byte's address up by one; four times swaps
- * row and column. */
+/* Square of 16 x 16 bytes, to[j,r] = from[r,j]. Interleaving the halves of 16 rows moves each bit of a byte's address
+ * up by one; four times swaps row and column. */
 INLINE void turn(const unsigned char *from, int64_t ld_from, unsigned char *to, int64_t ld_to)
 {
     bytes a[SIDE], b[SIDE];
@@ -100,7 +100,8 @@ INLINE void line_down(const Case *c, int64_t i)
     const int64_t bytes = c->across.out * 3;
     for (int64_t x = 0; x < bytes; x += SIDE) {
         const int64_t at = MIN(x, bytes - SIDE);
-        weigh(c->middle + y->start[i] * bytes + at, bytes, y->weight + i * y->size, y->count[i], c->out + i * bytes + at);
+        weigh(c->middle + y->start[i] * bytes + at, bytes, y->weight + i * y->size, y->count[i],
+              c->out + i * bytes + at);
     }
 }
 

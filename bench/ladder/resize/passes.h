@@ -25,7 +25,8 @@ static inline void row_across(const Case *c, int64_t y)
     }
 }
 
-/* Row i of the result: STRIP sums stay in registers while the rows of the window go by. The strips go on into the room behind the last row. */
+/* Row i of the result: STRIP sums stay in registers while the rows of the window go by. The strips go on into the room
+ * behind the last row. */
 static inline void row_down(const Case *c, int64_t i)
 {
     enum { STRIP = 64 };

@@ -1,5 +1,5 @@
-/* Which row of x comes next stands in col, far ahead of its use, but the processor sees an address only when the load is in its window. The
- * row of the entry 8 further on is asked for. */
+/* Which row of x comes next stands in col, far ahead of its use, but the processor sees an address only when the load
+ * is in its window. The row of the entry 8 further on is asked for. */
 #include "bench/ladder/spmm/rows.h"
 
 static void spmm(Case *c)

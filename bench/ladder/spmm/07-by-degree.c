@@ -1,5 +1,5 @@
-/* Nodes renumbered by degree, the popular ones first and so close together. A row of x is four whole cache lines wherever it lies: nothing
- * shares a line that did not before. */
+/* Nodes renumbered by degree, the popular ones first and so close together. A row of x is four whole cache lines
+ * wherever it lies: nothing shares a line that did not before. */
 #include <stdlib.h>
 
 #include "bench/ladder/spmm/rows.h"
@@ -12,7 +12,8 @@ typedef struct Node {
 static int by_degree(const void *a, const void *b)
 {
     const Node *x = a, *y = b;
-    return x->degree != y->degree ? (x->degree < y->degree) - (x->degree > y->degree) : (x->id > y->id) - (x->id < y->id);
+    return x->degree != y->degree ? (x->degree < y->degree) - (x->degree > y->degree)
+                                  : (x->id > y->id) - (x->id < y->id);
 }
 
 static Case *renumbered(const Case *c)

@@ -9,8 +9,8 @@ typedef struct Size {
 } Size;
 static const Size SIZES[] = {{6040, 3260, 801218}}, TINY = {70, 30, 500};
 
-/* Edges from users to items, whose numbers are squares of uniform draws, so that some are popular, in an order of their own; edge k belongs
- * to user k users / edges. Twins are left in: the product does not mind. */
+/* Edges from users to items, whose numbers are squares of uniform draws, so that some are popular, in an order of their
+ * own; edge k belongs to user k users / edges. Twins are left in: the product does not mind. */
 static int32_t item_of(const Size *s, int64_t k)
 {
     const float v = draw_uniform((Draw){2, DRAW_TEST, 0}, (uint64_t)k);
@@ -31,7 +31,8 @@ static Case *make(int shape, Work *work)
                 .y = ladder_room((size_t)(n * D), sizeof(float)),
                 .work = ladder_room((size_t)(n * (D + 10) + entries + 256), sizeof(float)),
                 .expected = ladder_room((size_t)(n * D), sizeof(double))};
-    int64_t *next = c->start + 1; /* counts, then where each row's next entry goes, in the end where the row after begins */
+    /* counts, then where each row's next entry goes, in the end where the row after begins */
+    int64_t *next = c->start + 1;
     for (int64_t k = 0; k < s->edges; k++) {
         next[k * s->users / s->edges + 1]++;
         next[item_of(s, k) + 1]++;
@@ -50,7 +51,8 @@ static Case *make(int shape, Work *work)
             const int32_t col = c->col[e];
             c->val[e] = c->scale[r] * c->scale[col];
             for (int d = 0; d < D; d++) {
-                c->expected[r * D + d] += (double)c->scale[r] * (double)c->scale[col] * (double)c->x[(int64_t)col * D + d];
+                c->expected[r * D + d] +=
+                    (double)c->scale[r] * (double)c->scale[col] * (double)c->x[(int64_t)col * D + d];
             }
         }
     }

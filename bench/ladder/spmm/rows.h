@@ -1,8 +1,8 @@
 /* The loop of the later steps; its arguments are constants where it is inlined. */
 #include "bench/ladder/spmm/case.h"
 
-/* Rows 0 .. nodes-1 of y; each asks for the row of x that entry e + ahead will read (0: none). Values are stored ones, or the
- * product of the nodes' scales. */
+/* Rows 0 .. nodes-1 of y; each asks for the row of x that entry e + ahead will read (0: none). Values are stored ones,
+ * or the product of the nodes' scales. */
 INLINE void rows(const Case *c, const int ahead, const bool stored, const float *all_x)
 {
     const int64_t last = c->start[c->nodes] - 1;

@@ -1,4 +1,5 @@
-/* All scores by one product, U x I numbers in memory (79 MB here), then masked, then ranked. The usual way of frameworks. */
+/* All scores by one product, U x I numbers in memory (79 MB here), then masked, then ranked. The usual way of
+ * frameworks. */
 #include "bench/ladder/topk/heap.h"
 
 static void topk(Case *c)

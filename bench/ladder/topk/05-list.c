@@ -1,5 +1,5 @@
-/* Each entry into a heap costs about log2 K steps whose branches nobody foresees. A small buffer takes what is above the last of a sorted list instead, and
- * is merged in when it is full. */
+/* Each entry into a heap costs about log2 K steps whose branches nobody foresees. A small buffer takes what is above
+ * the last of a sorted list instead, and is merged in when it is full. */
 #include "bench/ladder/topk/list.h"
 
 static void select_waiting(const Case *c, const float *s, int64_t u)

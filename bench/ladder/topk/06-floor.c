@@ -1,5 +1,6 @@
-/* At first everything enters. A floor to begin with: the scores in 4 K groups; the K-th largest of the groups' maxima is exceeded or met by at least K scores, and
- * not much below the K-th largest of all. Found by bisection over 4 K numbers, until few more than K of them are above. */
+/* At first everything enters. A floor to begin with: the scores in 4 K groups; the K-th largest of the groups' maxima
+ * is exceeded or met by at least K scores, and not much below the K-th largest of all. Found by bisection over 4 K
+ * numbers, until few more than K of them are above. */
 #include "bench/ladder/topk/floor.h"
 
 static void select_above_floor(const Case *c, const float *s, int64_t u)

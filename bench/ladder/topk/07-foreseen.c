@@ -1,6 +1,7 @@
-/* Whether the next sixteen scores have one above the floor, and how many, no branch predictor foresees: a fifth of them do. So nothing branches on it:
- * comparisons of 64 scores make one word of bits, and the places of its first three are written to the buffer, there or not; what was written too much
- * is overwritten. In the sort a score's place is counted by lanes, for sixteen scores at a time, and never leaves its register before the end. */
+/* Whether the next sixteen scores have one above the floor, and how many, no branch predictor foresees: a fifth of them
+ * do. So nothing branches on it: comparisons of 64 scores make one word of bits, and the places of its first three are
+ * written to the buffer, there or not; what was written too much is overwritten. In the sort a score's place is counted
+ * by lanes, for sixteen scores at a time, and never leaves its register before the end. */
 #include "bench/ladder/topk/floor.h"
 
 enum { AT_ONCE = 64, FEW = 3 };

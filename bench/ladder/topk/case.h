@@ -1,5 +1,5 @@
-/* For each of U users the K items of largest users[u,:] . items[i,:], best first, without those that the user knows already (exclude). users [U,D],
- * items [I,D]; ids and scores are [U,K]. D is a multiple of 16, K <= 128. */
+/* For each of U users the K items of largest users[u,:] . items[i,:], best first, without those that the user knows
+ * already (exclude). users [U,D], items [I,D]; ids and scores are [U,K]. D is a multiple of 16, K <= 128. */
 #ifndef SAPOR_LADDER_CASE_H
 #define SAPOR_LADDER_CASE_H
 
@@ -17,8 +17,10 @@ struct Case {
     Run run, topk_run;
 };
 
-/* Scores of users u .. u+n-1 with items i .. i+m-1, packed for gemm, into s [n, ld]; what is excluded becomes -infinity */
-static inline void score(const Case *c, int64_t u, int64_t n, int64_t i, int64_t m, const void *packed, float *s, int64_t ld)
+/* Scores of users u .. u+n-1 with items i .. i+m-1, packed for gemm, into s [n, ld]; what is excluded becomes
+ * -infinity */
+static inline void score(const Case *c, int64_t u, int64_t n, int64_t i, int64_t m, const void *packed, float *s,
+                         int64_t ld)
 {
     const Gemm g = {.M = n,
                     .N = m,

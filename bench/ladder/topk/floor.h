@@ -1,4 +1,5 @@
-/* The floor: the K-th largest of the maxima of 4 K groups of scores, or a little less; at least K scores exceed it. -infinity where none was found. */
+/* The floor: the K-th largest of the maxima of 4 K groups of scores, or a little less; at least K scores exceed it.
+ * -infinity where none was found. */
 #ifndef SAPOR_LADDER_FLOOR_H
 #define SAPOR_LADDER_FLOOR_H
 

@@ -1,5 +1,5 @@
-/* The K best so far as a binary heap with the worst on top, in the output itself. Items come by ascending id, so that of two equal ones the later
- * is the worse. */
+/* The K best so far as a binary heap with the worst on top, in the output itself. Items come by ascending id, so that
+ * of two equal ones the later is the worse. */
 #ifndef SAPOR_LADDER_HEAP_H
 #define SAPOR_LADDER_HEAP_H
 

@@ -1,5 +1,5 @@
-/* The K best so far as a list, best first, in the output itself, and behind it a buffer of scores that were above the list's last when they came by. A
- * full buffer is sorted and merged into the list. */
+/* The K best so far as a list, best first, in the output itself, and behind it a buffer of scores that were above the
+ * list's last when they came by. A full buffer is sorted and merged into the list. */
 #ifndef SAPOR_LADDER_LIST_H
 #define SAPOR_LADDER_LIST_H
 
@@ -17,7 +17,8 @@ typedef struct List {
     int32_t wait_id[WAITING];
 } List;
 
-/* A waiting score's place is the number of those before it: counted by vectors. Ids ascend, so of equal ones the earlier goes first. */
+/* A waiting score's place is the number of those before it: counted by vectors. Ids ascend, so of equal ones the
+ * earlier goes first. */
 static inline void merge(List *l)
 {
     if (l->waiting == 0) {

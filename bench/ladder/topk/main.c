@@ -74,7 +74,8 @@ static Case *make(int shape, Work *work)
     for (int64_t u = 0; u < U; u++) {
         reference(c, u);
     }
-    const Gemm largest = {.M = U, .N = I, .K = D, .A = c->users, .a_row = D, .a_col = 1, .packed = c->packed, .alpha = 1};
+    const Gemm largest = {
+        .M = U, .N = I, .K = D, .A = c->users, .a_row = D, .a_col = 1, .packed = c->packed, .alpha = 1};
     c->run.work_bytes = k->gemm_work(&largest, 1);
     c->run.work = ladder_room(1, c->run.work_bytes);
     c->topk_run.work_bytes = k->topk_work(U, I, D, 1);

@@ -1,5 +1,6 @@
-/* Users in tiles of 28, two rows of register tiles, so that a tile's scores (28 x 3,260 numbers, 365 KB) stay in the second-level cache between the
- * product and the selection; U x I numbers are never stored. Larger catalogues would also go in blocks of items. */
+/* Users in tiles of 28, two rows of register tiles, so that a tile's scores (28 x 3,260 numbers, 365 KB) stay in the
+ * second-level cache between the product and the selection; U x I numbers are never stored. Larger catalogues would
+ * also go in blocks of items. */
 #ifndef SAPOR_LADDER_TILES_H
 #define SAPOR_LADDER_TILES_H
 

@@ -1,9 +1,10 @@
-/* Products on AMX, the matrix unit of Intel's server processors since Sapphire Rapids (Intel's Software Developer's Manual, volume 1, chapter
- * 18): eight registers of 16 rows of 64 bytes. One instruction multiplies 16 rows of A, 16 units each, by 16 units of B, 16 columns each, and
- * adds to a register of C: sixteen times the work of the vector units' dots in as many cycles.
+/* Products on AMX, the matrix unit of Intel's server processors since Sapphire Rapids (Intel's Software Developer's
+ * Manual, volume 1, chapter 18): eight registers of 16 rows of 64 bytes. One instruction multiplies 16 rows of A, 16
+ * units each, by 16 units of B, 16 columns each, and adds to a register of C: sixteen times the work of the vector
+ * units' dots in as many cycles.
  *
- * C takes four registers, two by two, so that each of A's and B's two is loaded once for two products; a panel of dots.c's is B as the unit
- * wants it. The sum's order is the instruction's own: by K, whatever the rows. */
+ * C takes four registers, two by two, so that each of A's and B's two is loaded once for two products; a panel of
+ * dots.c's is B as the unit wants it. The sum's order is the instruction's own: by K, whatever the rows. */
 #include "kernels/cpu/gemm/narrow.h"
 
 #if defined(LEVEL_avx512) && defined(__linux__)
@@ -12,19 +13,22 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* What C has stored is about to be read: gcc's _tile_loadd does not say that it reads memory. Nor do the sanitizers see it: guard pages do. */
+/* What C has stored is about to be read: gcc's _tile_loadd does not say that it reads memory. Nor do the sanitizers see
+ * it: guard pages do. */
 #define READ_BY_UNIT() __asm__ volatile("" ::: "memory")
 
 enum { ROWS = AMX_ROWS / 2, COLS = TILE_COLS / 2 }; /* of one register */
 
-/* The system gives a process the registers when it asks, for good (Linux, Documentation/arch/x86/xstate.rst). Signal stacks (sigaltstack)
- * of less than 12 KB are refused from then on, and where a thread has one already, it is the request that is refused. */
+/* The system gives a process the registers when it asks, for good (Linux, Documentation/arch/x86/xstate.rst). Signal
+ * stacks (sigaltstack) of less than 12 KB are refused from then on, and where a thread has one already, it is the
+ * request that is refused. */
 bool K(amx_here)(void)
 {
     enum { ASK = 0x1023, TILE_DATA = 18, LEAF = 7, BF16_BIT = 22, TILE_BIT = 24, INT8_BIT = 25 };
     unsigned a, b, c, d;
     const unsigned all = 1u << BF16_BIT | 1u << TILE_BIT | 1u << INT8_BIT;
-    return __get_cpuid_count(LEAF, 0, &a, &b, &c, &d) && (d & all) == all && syscall(SYS_arch_prctl, ASK, TILE_DATA) == 0;
+    return __get_cpuid_count(LEAF, 0, &a, &b, &c, &d) && (d & all) == all &&
+           syscall(SYS_arch_prctl, ASK, TILE_DATA) == 0;
 }
 
 /* Registers 0 .. 3 are C, two by two; 4 and 5 are A, 6 and 7 are B. */
@@ -43,9 +47,10 @@ static void configure(int rows)
     __asm__ volatile("ldtilecfg %0" : : "m"(to));
 }
 
-/* Between two of the unit's instructions: asks for four lines of B, of those that come 4 KB later, and does nothing four times. On a core
- * whose other thread is busy the unit's instructions, one right behind the other, take three times as long as on a quiet one; with others
- * between them twice (docs/kernels/narrow.md). The quiet core does not mind. */
+/* Between two of the unit's instructions: asks for four lines of B, of those that come 4 KB later, and does nothing
+ * four times. On a core whose other thread is busy the unit's instructions, one right behind the other, take three
+ * times as long as on a quiet one; with others between them twice (docs/kernels/narrow.md). The quiet core does not
+ * mind. */
 INLINE void rest(const float *b, const int part)
 {
     enum { AHEAD = 1024, LINES = 4 * 16 }; /* floats */
@@ -56,18 +61,18 @@ INLINE void rest(const float *b, const int part)
 }
 
 /* C's four registers (two, unless low) += those of A times those of B. */
-#define MULTIPLY(dot)                                                                                                       \
-    rest(b, 4);                                                                                                             \
-    dot(0, 4, 6);                                                                                                           \
-    rest(b, 5);                                                                                                             \
-    dot(1, 4, 7);                                                                                                           \
-    rest(b, 6);                                                                                                             \
-    if (low) {                                                                                                              \
-        dot(2, 5, 6);                                                                                                       \
-    }                                                                                                                       \
-    rest(b, 7);                                                                                                             \
-    if (low) {                                                                                                              \
-        dot(3, 5, 7);                                                                                                       \
+#define MULTIPLY(dot)                                                                                                  \
+    rest(b, 4);                                                                                                        \
+    dot(0, 4, 6);                                                                                                      \
+    rest(b, 5);                                                                                                        \
+    dot(1, 4, 7);                                                                                                      \
+    rest(b, 6);                                                                                                        \
+    if (low) {                                                                                                         \
+        dot(2, 5, 6);                                                                                                  \
+    }                                                                                                                  \
+    rest(b, 7);                                                                                                        \
+    if (low) {                                                                                                         \
+        dot(3, 5, 7);                                                                                                  \
     }
 
 /* One panel. low: there are more than ROWS rows. */

@@ -1,6 +1,7 @@
-/* General matrix product. C is cut into blocks, the tasks of the pool; a block goes through K in steps, packs what needs packing into
- * its worker's scratch, and sweeps rows of tiles over a part of B that stays in the second-level cache. Goto & van de Geijn 2008,
- * with their roles turned: the panel of A (TILE_ROWS x K_STEP) sits in the first level, B streams. docs/kernels/gemm.md tells the story.
+/* General matrix product. C is cut into blocks, the tasks of the pool; a block goes through K in steps, packs what
+ * needs packing into its worker's scratch, and sweeps rows of tiles over a part of B that stays in the second-level
+ * cache. Goto & van de Geijn 2008, with their roles turned: the panel of A (TILE_ROWS x K_STEP) sits in the first
+ * level, B streams. docs/kernels/gemm.md tells the story.
  *
  * Blocks depend on the shape and the threads; bits do not (tile.h). */
 #include "kernels/cpu/gemm/narrow.h"
@@ -24,10 +25,11 @@ typedef struct Plan {
     int64_t rows, cols;      /* of the largest block; cols in whole panels */
     int64_t k_blocks, k_len; /* k_len of the longest */
     bool a_packs, b_packs;   /* per block, on the fly */
-    bool a_copies;           /* A's rows lie a multiple of 2 KB apart: they would evict each other from the first level */
-    bool b_direct;           /* b's full panels are read in place, its last one is packed */
-    bool b_widens;           /* a block of 16 bits becomes float32 as its first row of tiles goes over it */
-    bool partial;            /* C's old content is wanted at the end: partial sums live in scratch */
+    /* A's rows lie a multiple of 2 KB apart: they would evict each other from the first level */
+    bool a_copies;
+    bool b_direct; /* b's full panels are read in place, its last one is packed */
+    bool b_widens; /* a block of 16 bits becomes float32 as its first row of tiles goes over it */
+    bool partial;  /* C's old content is wanted at the end: partial sums live in scratch */
     size_t a_floats, b_floats, c_floats;
 } Plan;
 
@@ -53,8 +55,9 @@ static bool is_half(const Gemm *g)
 
 static Plan make_plan(const Gemm *g, int threads)
 {
-    Plan p = {
-        .panels = up(g->N, TILE_COLS), .tile = is_amx(pack_of(g)) ? AMX_ROWS : TILE_ROWS, .group = narrow_units(pack_of(g))};
+    Plan p = {.panels = up(g->N, TILE_COLS),
+              .tile = is_amx(pack_of(g)) ? AMX_ROWS : TILE_ROWS,
+              .group = narrow_units(pack_of(g))};
     const int64_t tile_rows = up(g->M, p.tile);
     p.a_packs = g->a_col != 1 && g->K > 1;
     p.a_copies = !p.a_packs && g->a_row % 512 == 0 && g->M > 4;
@@ -107,7 +110,8 @@ size_t K(gemm_work)(const Gemm *g, int threads)
     const NarrowA a = narrow ? K(narrow_a)(g, NULL) : (NarrowA){0};
     const Gemm u = in_units(g, &a);
     const Plan p = make_plan(&u, threads);
-    return (p.a_floats + p.b_floats + p.c_floats) * sizeof(float) * (size_t)threads + (narrow ? K(narrow_a_bytes)(g) : 0);
+    return (p.a_floats + p.b_floats + p.c_floats) * sizeof(float) * (size_t)threads +
+           (narrow ? K(narrow_a_bytes)(g) : 0);
 }
 
 /* Evenly: part i of n things in parts begins here. */
@@ -122,9 +126,9 @@ static int64_t tile_begin(int64_t M, int64_t tiles, int64_t r, bool even)
     return !even ? cut(M, tiles, r) : r == tiles ? M : cut(M / 2, tiles, r) * 2;
 }
 
-/* Columns k of A for the chunk of tile rows r0 .. r1-1 of `tile_rows`: the rows m .. of one tile go to [len, rows], with a vector
- * of slack behind. Transposed A is read line by line, and ahead: its lines lie too far apart for the hardware to foresee. A whole vector
- * is loaded where the block's rows go on for so long, whoever they belong to. */
+/* Columns k of A for the chunk of tile rows r0 .. r1-1 of `tile_rows`: the rows m .. of one tile go to [len, rows],
+ * with a vector of slack behind. Transposed A is read line by line, and ahead: its lines lie too far apart for the
+ * hardware to foresee. A whole vector is loaded where the block's rows go on for so long, whoever they belong to. */
 static void pack_a(int64_t M, int64_t tile_rows, int64_t r0, int64_t r1, int64_t len, const float *a, int64_t a_row,
                    int64_t a_col, float *to)
 {
@@ -156,8 +160,8 @@ static void pack_a(int64_t M, int64_t tile_rows, int64_t r0, int64_t r1, int64_t
     }
 }
 
-/* Whole panels of a B whose rows are contiguous, row by row and ahead of the hardware, which does not follow steps beyond a page. Returns
- * how many columns that were. */
+/* Whole panels of a B whose rows are contiguous, row by row and ahead of the hardware, which does not follow steps
+ * beyond a page. Returns how many columns that were. */
 static int64_t pack_rows(int64_t len, int64_t N, const float *B, int64_t b_row, int64_t b_col, float *to)
 {
     enum { AHEAD = 4 };
@@ -207,8 +211,8 @@ static void block(void *arg, size_t task, int worker)
     float *a_work = job->work + (p->a_floats + p->b_floats + p->c_floats) * (size_t)worker;
     float *b_work = a_work + p->a_floats, *c_work = b_work + p->b_floats;
     const int64_t tile_rows = up(M, p->tile), full = N / TILE_COLS * TILE_COLS;
-    const Finish finish = {g->alpha,    carries_on(g) ? 0.0f : g->beta, g->bias ? g->bias + n0 : NULL, NULL, g->ldr, g->act,
-                           g->act_param};
+    const Finish finish = {
+        g->alpha, carries_on(g) ? 0.0f : g->beta, g->bias ? g->bias + n0 : NULL, NULL, g->ldr, g->act, g->act_param};
     const Unit unit = narrow_unit(pack_of(g));
     const bool bytes = is_bytes(pack_of(g)), even = p->a_packs || unit != UNIT_F32;
     const int64_t b_row = is_half(g) ? TILE_COLS / 2 : TILE_COLS;
@@ -254,8 +258,8 @@ static void block(void *arg, size_t task, int worker)
                 t.a_step = 1;
             } else {
                 if (r % A_CHUNK == 0) {
-                    pack_a(M, tile_rows, r, MIN(r + A_CHUNK, tile_rows), len, g->A + (m0 + m) * g->a_row + k0 * g->a_col,
-                           g->a_row, g->a_col, a_work);
+                    pack_a(M, tile_rows, r, MIN(r + A_CHUNK, tile_rows), len,
+                           g->A + (m0 + m) * g->a_row + k0 * g->a_col, g->a_row, g->a_col, a_work);
                     a_next = a_work;
                 }
                 /* The lines of the next chunk are asked for, one a tile. */

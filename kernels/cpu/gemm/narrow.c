@@ -161,14 +161,16 @@ NarrowA K(narrow_a)(const Gemm *g, void *work)
     return a;
 }
 
-void K(narrow_scale)(const Gemm *g, const NarrowA *a, int64_t m0, int64_t rows, int64_t n0, int64_t n, float *c, int64_t ldc)
+void K(narrow_scale)(const Gemm *g, const NarrowA *a, int64_t m0, int64_t rows, int64_t n0, int64_t n, float *c,
+                     int64_t ldc)
 {
     const float *scale = (const float *)g->packed + whole(g->N) * narrow_count(g->pack, g->K) + n0;
     const int32_t *sum = (const int32_t *)(const void *)scale + whole(g->N);
     for (int64_t i = 0; i < rows; i++, c += ldc) {
         for (int64_t j = 0; j < n; j += VW) {
             const int many = (int)MIN(n - j, VW);
-            const vi dot = (vi)(many == VW ? v_load(c + j) : v_load_n(c + j, many)) - a->zero[m0 + i] * vi_load(sum + j);
+            const vi dot =
+                (vi)(many == VW ? v_load(c + j) : v_load_n(c + j, many)) - a->zero[m0 + i] * vi_load(sum + j);
             const vf x = v_from_int(dot) * (v_load(scale + j) * a->scale[m0 + i]);
             if (many == VW) {
                 v_store(c + j, x);

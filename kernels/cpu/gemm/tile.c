@@ -1,13 +1,13 @@
 /* The register tile: see tile.h. One inlined body; a table holds it for every number of rows and vectors. */
 #include "kernels/cpu/gemm/tile_body.h"
 
-#define BY_ROW(rows)                                                                                                        \
-    TILE(rows, by_row_1, 1, false, UNIT_F32)                                                                                \
-    TILE(rows, by_row_2, 2, false, UNIT_F32)                                                                                \
+#define BY_ROW(rows)                                                                                                   \
+    TILE(rows, by_row_1, 1, false, UNIT_F32)                                                                           \
+    TILE(rows, by_row_2, 2, false, UNIT_F32)                                                                           \
     TILE(rows, by_row_wide, WIDE(rows), false, UNIT_F32)
-#define BY_COLUMN(rows)                                                                                                     \
-    TILE(rows, by_column_1, 1, true, UNIT_F32)                                                                              \
-    TILE(rows, by_column_2, 2, true, UNIT_F32)                                                                              \
+#define BY_COLUMN(rows)                                                                                                \
+    TILE(rows, by_column_1, 1, true, UNIT_F32)                                                                         \
+    TILE(rows, by_column_2, 2, true, UNIT_F32)                                                                         \
     TILE(rows, by_column_wide, WIDE(rows), true, UNIT_F32)
 #define ROW_ENTRY(rows)    {by_row_1_##rows, by_row_2_##rows, by_row_wide_##rows},
 #define COLUMN_ENTRY(rows) {by_column_1_##rows, by_column_2_##rows, by_column_wide_##rows},

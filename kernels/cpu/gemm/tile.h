@@ -1,9 +1,9 @@
 /* kernels/cpu/gemm/tile.h: the register tile under gemm, convolution and attention. See docs/kernels/gemm.md.
  *
- * A tile is up to TILE_ROWS rows by some vectors of C. Each element is one chain of multiply-adds from zero, k = 0, 1, 2, ..., added
- * to C at its end: the same bits whatever tile, block or thread it falls into. Whoever cuts a long K does so by K alone; short
- * chains also round less: K = 4480 numbers in (-1, 1) end 2.4e-5 off instead of 6.1e-5. (amx.c goes on from what C holds, in the
- * unit's own order, which is by K alone, too.) */
+ * A tile is up to TILE_ROWS rows by some vectors of C. Each element is one chain of multiply-adds from zero, k = 0, 1,
+ * 2, ..., added to C at its end: the same bits whatever tile, block or thread it falls into. Whoever cuts a long K does
+ * so by K alone; short chains also round less: K = 4480 numbers in (-1, 1) end 2.4e-5 off instead of 6.1e-5. (amx.c
+ * goes on from what C holds, in the unit's own order, which is by K alone, too.) */
 #ifndef SAPOR_TILE_H
 #define SAPOR_TILE_H
 
@@ -21,8 +21,8 @@
 
 enum { TILE_PANELS_MAX = 4 }; /* few rows take several panels at once */
 
-/* Tiles over an A by columns, and dots.c's, are there for one row and for even numbers of rows only, to halve their code; another number
- * goes as two. */
+/* Tiles over an A by columns, and dots.c's, are there for one row and for even numbers of rows only, to halve their
+ * code; another number goes as two. */
 #if TILE_ROWS == 14
 #define TILE_EVEN_ROWS(X) X(1) X(2) X(4) X(6) X(8) X(10) X(12) X(14)
 #elif TILE_ROWS == 12
@@ -31,8 +31,9 @@ enum { TILE_PANELS_MAX = 4 }; /* few rows take several panels at once */
 #define TILE_EVEN_ROWS(X) X(1) X(2) X(4) X(6)
 #endif
 
-/* What a 32-bit unit of A and B holds: one float32, two bf16 or four bytes (A's unsigned, B's signed; C's units are int32). Or A's are
- * float32, and B has 16-bit numbers, which become float32 on their way to the registers; b_row and b_panel count 32 bits all the same. */
+/* What a 32-bit unit of A and B holds: one float32, two bf16 or four bytes (A's unsigned, B's signed; C's units are
+ * int32). Or A's are float32, and B has 16-bit numbers, which become float32 on their way to the registers; b_row and
+ * b_panel count 32 bits all the same. */
 typedef enum Unit { UNIT_F32, UNIT_BF16, UNIT_INT8, UNIT_BF16_AMX, UNIT_INT8_AMX, UNIT_HALF_F16, UNIT_HALF_BF16 } Unit;
 
 typedef struct Tile {
@@ -44,9 +45,10 @@ typedef struct Tile {
     int64_t b_row, b_panel; /* B[k,n] at k b_row + (n / TILE_COLS) b_panel + n % TILE_COLS */
     float *c;
     int64_t ldc;
-    bool first;        /* C is written, not added to */
-    Unit unit;         /* what all of this counts */
-    float *wide;       /* panels [len, TILE_COLS] where 16-bit numbers of B go as float32, for whoever comes next; or NULL */
+    bool first; /* C is written, not added to */
+    Unit unit;  /* what all of this counts */
+    /* panels [len, TILE_COLS] where 16-bit numbers of B go as float32, for whoever comes next; or NULL */
+    float *wide;
     const float *soon; /* prefetched only: what is read next at the places of C, its rows soon_ld apart; or NULL */
     int64_t soon_ld;
     const float *a_soon; /* prefetched only, where A lies by columns: a line with each k, a_soon_step apart; or NULL */
@@ -59,7 +61,8 @@ static inline bool tile_widens(int64_t rows)
     return 2 * rows >= TILE_ROWS;
 }
 
-/* C[rows, n] (+)= A B by tiles: rows <= TILE_ROWS (AMX_ROWS for its units), any n. B's last panel is whole (padded). Writes n columns, no more. */
+/* C[rows, n] (+)= A B by tiles: rows <= TILE_ROWS (AMX_ROWS for its units), any n. B's last panel is whole (padded).
+ * Writes n columns, no more. */
 void K(tile_row)(Tile t, int rows, int64_t n);
 
 /* The same with one set of tiles, by vectors: 1 (or 2 again), 2, widest; and by TILE_EVEN_ROWS of such sets. */

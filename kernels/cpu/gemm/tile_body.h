@@ -1,5 +1,5 @@
-/* kernels/cpu/gemm/tile_body.h: the register tile, inlined where its numbers of rows and vectors are constants: tile.c where A is
- * float32, dots.c for what lies several to a 32-bit unit. */
+/* kernels/cpu/gemm/tile_body.h: the register tile, inlined where its numbers of rows and vectors are constants: tile.c
+ * where A is float32, dots.c for what lies several to a 32-bit unit. */
 #ifndef SAPOR_TILE_BODY_H
 #define SAPOR_TILE_BODY_H
 
@@ -26,20 +26,21 @@ INLINE vf v_take(const Unit unit, const float *row, const int half)
                                     : v_load(row + half * VW);
 }
 
-/* acc + *a b, with a's load and spread inside the instruction: one less to decode than a load for two products would save. Where
- * another thread wants its half of the core's decoders, that is time: docs/kernels/gemm.md. */
+/* acc + *a b, with a's load and spread inside the instruction: one less to decode than a load for two products would
+ * save. Where another thread wants its half of the core's decoders, that is time: docs/kernels/gemm.md. */
 INLINE vf v_fma_from(const float *a, vf b, vf acc)
 {
 #if VW == 16
-    __asm__("vfmadd231ps (%1)%{1to16%}, %2, %0" : "+v"(acc) : "r"(a), "v"(b), "m"(*a)); /* indexed, it would be two again */
+    /* indexed, it would be two again */
+    __asm__("vfmadd231ps (%1)%{1to16%}, %2, %0" : "+v"(acc) : "r"(a), "v"(b), "m"(*a));
     return acc;
 #else
     return v_fma(v_set(*a), b, acc);
 #endif
 }
 
-/* rows, vecs and by_column are constants where this is inlined, acc lives in registers. Rows go by threes off one pointer, so that
- * x86 addressing reaches them by a_row and 2 a_row and few general registers are needed. */
+/* rows, vecs and by_column are constants where this is inlined, acc lives in registers. Rows go by threes off one
+ * pointer, so that x86 addressing reaches them by a_row and 2 a_row and few general registers are needed. */
 INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool by_column, const Unit unit)
 {
     enum { GROUPS = (TILE_ROWS + 2) / 3, AHEAD = 32 };
@@ -76,7 +77,8 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
             vf bk[VECS_MAX];
             UNROLL
             for (int v = 0; v < vecs; v++) {
-                if (!by_column) { /* weights that no cache holds yet; what lies behind the last panel is harmless to ask for */
+                /* weights that no cache holds yet; what lies behind the last panel is harmless to ask for */
+                if (!by_column) {
                     __builtin_prefetch(b + v / 2 * b_panel + v % 2 * VW + AHEAD * b_row);
                 }
                 bk[v] = v_take(unit, b + v / 2 * b_panel, v % 2);
@@ -97,8 +99,8 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
                     }
                     continue;
                 }
-                const vf ai =
-                    unit == UNIT_BF16 || unit == UNIT_INT8 ? (vf)vi_set(*(const vi_one *)(const void *)one) : v_set(*one);
+                const vf ai = unit == UNIT_BF16 || unit == UNIT_INT8 ? (vf)vi_set(*(const vi_one *)(const void *)one)
+                                                                     : v_set(*one);
                 UNROLL
                 for (int v = 0; v < vecs; v++) {
                     acc[i][v] = v_meet(unit, ai, bk[v], acc[i][v]);
@@ -117,7 +119,8 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
             }
         }
     }
-    FORGET(t); /* else the compiler keeps C's addresses from the prefetches until here, and puts A's and B's on the stack */
+    /* else the compiler keeps C's addresses from the prefetches until here, and puts A's and B's on the stack */
+    FORGET(t);
     c = t->c;
     if (t->first) {
         UNROLL
@@ -142,15 +145,16 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
 /* Vectors that the widest tile of so many rows takes: as many accumulators as 2 x TILE_ROWS. */
 #define WIDE(rows) ((rows)*8 <= 2 * TILE_ROWS ? 8 : (rows)*4 <= 2 * TILE_ROWS ? 4 : 2)
 
-#define TILE(rows, name, vecs, by_column, unit)                                                                             \
-    static void name##_##rows(const Tile *t)                                                                                \
-    {                                                                                                                       \
-        tile_body(t, rows, vecs, by_column, unit);                                                                          \
+#define TILE(rows, name, vecs, by_column, unit)                                                                        \
+    static void name##_##rows(const Tile *t)                                                                           \
+    {                                                                                                                  \
+        tile_body(t, rows, vecs, by_column, unit);                                                                     \
     }
 
-/* Both widths of a unit that needs no tile of a single vector; a set of tile_sweep's, whose first is the second again. */
-#define TILE_KIND(rows, name, unit)                                                                                         \
-    TILE(rows, name, 2, false, unit)                                                                                        \
+/* Both widths of a unit that needs no tile of a single vector; a set of tile_sweep's, whose first is the second
+ * again. */
+#define TILE_KIND(rows, name, unit)                                                                                    \
+    TILE(rows, name, 2, false, unit)                                                                                   \
     TILE(rows, name##_wide, WIDE(rows), false, unit)
 #define TILE_SET(rows, name) {name##_##rows, name##_##rows, name##_wide_##rows},
 
