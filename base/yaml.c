@@ -1,4 +1,4 @@
-/* yaml.c: libyaml's events made into a tree. */
+/* base/yaml.c: libyaml's events made into a tree. */
 #include "base/yaml.h"
 
 #ifdef HAVE_YAML

@@ -1,6 +1,6 @@
-/* Names the class of each picture whose path comes in on standard input, by the nearest class centre. The classes are
- * the folders in CLASSES: CLASSES/shoes/1.jpg, CLASSES/bags/7.png, ... Several threads share one model; each has a
- * session of its own.
+/* examples/classify_stream.c: Names the class of each picture whose path comes in on standard input, by the nearest
+ * class centre. The classes are the folders in CLASSES: CLASSES/shoes/1.jpg, CLASSES/bags/7.png, ... Several threads
+ * share one model; each has a session of its own.
  *
  *     cc classify_stream.c -o classify_stream $(pkg-config --cflags --libs sapor) -lm -pthread
  *     find inbox -name '*.jpg' | ./classify_stream resnet50.pth CLASSES 4

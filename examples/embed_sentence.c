@@ -1,4 +1,4 @@
-/* Turns sentences into vectors and says how close the first is to each of the others.
+/* examples/embed_sentence.c: Turns sentences into vectors and says how close the first is to each of the others.
  *
  *     cc embed_sentence.c -o embed_sentence $(pkg-config --cflags --libs sapor) -lm
  *     ./embed_sentence all-MiniLM-L6-v2 "a red bag" "a crimson purse" "a brass lamp"

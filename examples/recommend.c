@@ -1,4 +1,4 @@
-/* What a trained recommender has for one user, best first.
+/* examples/recommend.c: What a trained recommender has for one user, best first.
  *
  *     cc recommend.c -o recommend $(pkg-config --cflags --libs sapor)
  *     sapor train BPRMF --train ratings.tsv --out run

@@ -1,4 +1,4 @@
-/* Which table this machine gets, and what belongs to no level. */
+/* kernels/dispatch.c: Which table this machine gets, and what belongs to no level. */
 #include <math.h>
 #include <stdlib.h>
 

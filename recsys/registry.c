@@ -1,4 +1,4 @@
-/* The recommenders there are: one line each. */
+/* recsys/registry.c: The recommenders there are: one line each. */
 #include "recsys/recsys.h"
 
 #include <strings.h>

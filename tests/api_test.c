@@ -1,5 +1,5 @@
-/* api_test: sapor.h as a program that links the library uses it: several threads on one model, memory of the caller's,
- * wrong calls. */
+/* tests/api_test.c: api_test: sapor.h as a program that links the library uses it: several threads on one model, memory
+ * of the caller's, wrong calls. */
 #include "tests/testing.h"
 
 #include <pthread.h>

@@ -1,5 +1,5 @@
-/* What tests/kernel_cases.h cannot see: a row of a product, a text of a batch, an image of a batch has the same bits in
- * any company. */
+/* tests/dense_test.c: What tests/kernel_cases.h cannot see: a row of a product, a text of a batch, an image of a batch
+ * has the same bits in any company. */
 #include <math.h>
 
 #include "tests/testing.h"

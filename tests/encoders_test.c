@@ -1,5 +1,5 @@
-/* encoders_test: encoders equal transformers and torch on the tiny models of tests/golden/encoders (make_encoders.py);
- * models that are wrong, missing or too large for memory end in one line. */
+/* tests/encoders_test.c: encoders_test: encoders equal transformers and torch on the tiny models of
+ * tests/golden/encoders (make_encoders.py); models that are wrong, missing or too large for memory end in one line. */
 #include <math.h>
 
 #include "extractors/extractors.h" /* before cmocka, which has a macro named fail */

@@ -1,5 +1,5 @@
-/* extractors_test: pictures equal Pillow's (tests/golden/make_images.py), broken ones end in one line. Encoders are in
- * encoders_test.c.
+/* tests/extractors_test.c: extractors_test: pictures equal Pillow's (tests/golden/make_images.py), broken ones end in
+ * one line. Encoders are in encoders_test.c.
  *
  * extractors_test --pixels MODE LIST OUT writes, for tests/golden/check_pixels.py, the RGB bytes of every picture named
  * in LIST (a path a line): each as int32 width, int32 height, pixels; -1 -1 where decoding fails. MODE is "decode" or

@@ -1,5 +1,5 @@
-/* Every case of tests/kernel_cases.h at every level of instructions that this machine can run. With names of kernels,
- * `kernels_test clip`, only their cases; the TIMED ones are then also timed, on one thread. */
+/* tests/kernels_test.c: Every case of tests/kernel_cases.h at every level of instructions that this machine can run.
+ * With names of kernels, `kernels_test clip`, only their cases; the TIMED ones are then also timed, on one thread. */
 #include "tests/kernel_cases.h"
 #include "tests/testing.h"
 

@@ -1,5 +1,5 @@
-/* model_find_test: where models are looked up by name, and what the line says that ends a search or refuses what was
- * found. */
+/* tests/model_find_test.c: model_find_test: where models are looked up by name, and what the line says that ends a
+ * search or refuses what was found. */
 #include "extractors/extractors.h" /* before cmocka, which has a macro named fail */
 
 #include "tests/testing.h"

@@ -1,6 +1,6 @@
-/* Ten steps of each recipe against float64 PyTorch (tests/golden/recommenders_float64.py): the losses, the gradients of
- * step 1, the parameters after step 10, each within 1e-4 of its tensor's largest number. SAPOR_RECIPES names a folder
- * with larger cases.
+/* tests/recipes_test.c: Ten steps of each recipe against float64 PyTorch (tests/golden/recommenders_float64.py): the
+ * losses, the gradients of step 1, the parameters after step 10, each within 1e-4 of its tensor's largest number.
+ * SAPOR_RECIPES names a folder with larger cases.
  *
  * Data, settings and numbers all come from the golden file: a new recipe is a row of `recipes`. */
 #include "tests/testing.h"

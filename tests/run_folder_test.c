@@ -1,5 +1,5 @@
-/* A run's folder as input: each file changed in one place is refused by one line that names the file and the place; a
- * run that was killed is not answered from; what a finished run wrote is. */
+/* tests/run_folder_test.c: A run's folder as input: each file changed in one place is refused by one line that names
+ * the file and the place; a run that was killed is not answered from; what a finished run wrote is. */
 #include "tests/testing.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
-/* A run's folder: the same bytes for 1 and 2 threads, and after any number of kills; other settings are refused; what
- * cannot start leaves nothing behind; recommendations come from the folder alone. */
+/* tests/train_test.c: A run's folder: the same bytes for 1 and 2 threads, and after any number of kills; other settings
+ * are refused; what cannot start leaves nothing behind; recommendations come from the folder alone. */
 #include "tests/testing.h"
 
 #include <math.h>

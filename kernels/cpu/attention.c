@@ -1,7 +1,7 @@
-/* Attention over ragged batches: for TILE_ROWS queries at a time, scores against KEYS keys stand in the first level of
- * cache, are turned into weights, and multiply V at once. Long texts go on block after block with a running maximum
- * (Milakov & Gimelshein 2018; Dao et al. 2022). Blocks begin at multiples of KEYS: a row's bits depend on its own text
- * alone. */
+/* kernels/cpu/attention.c: Attention over ragged batches: for TILE_ROWS queries at a time, scores against KEYS keys
+ * stand in the first level of cache, are turned into weights, and multiply V at once. Long texts go on block after
+ * block with a running maximum (Milakov & Gimelshein 2018; Dao et al. 2022). Blocks begin at multiples of KEYS: a row's
+ * bits depend on its own text alone. */
 #include <math.h>
 
 #include "kernels/cpu/loops.h"

@@ -1,4 +1,5 @@
-/* Rows by index: gathers, sums and pools of rows, and the sort that turns a scatter-add into segment sums. */
+/* kernels/cpu/gather.c: Rows by index: gathers, sums and pools of rows, and the sort that turns a scatter-add into
+ * segment sums. */
 #include "kernels/cpu/sparse.h"
 
 enum { AHEAD = 8 }; /* rows asked for before they are needed */

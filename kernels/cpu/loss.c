@@ -1,4 +1,4 @@
-/* Losses over a batch. */
+/* kernels/cpu/loss.c: Losses over a batch. */
 #include "kernels/cpu/row_sum.h"
 
 /* ---- BPR: a user's rows against those of a wanted item and of another, in one pass each way ---- */

@@ -1,4 +1,4 @@
-/* Pooling over NHWC images: channels side by side in vectors, an output row a task. */
+/* kernels/cpu/pool.c: Pooling over NHWC images: channels side by side in vectors, an output row a task. */
 #include <math.h>
 
 #include "kernels/cpu/cpu.h"

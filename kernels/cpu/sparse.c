@@ -1,4 +1,5 @@
-/* Products with a sparse matrix and sums over the entries of its rows. docs/kernels/spmm.md tells how spmm came to be.
+/* kernels/cpu/sparse.c: Products with a sparse matrix and sums over the entries of its rows. docs/kernels/spmm.md tells
+ * how spmm came to be.
  *
  * A row's result stays in registers while its entries go by; what is read is one row of x an entry, asked for AHEAD
  * entries early. */

@@ -1,4 +1,4 @@
-/* The table of one level: the kernels that list.h names. */
+/* kernels/cpu/table.c: The table of one level: the kernels that list.h names. */
 #include "kernels/cpu/cpu.h"
 
 #define TEXT_OF_(x) #x

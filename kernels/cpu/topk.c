@@ -1,5 +1,5 @@
-/* Ranking: the k best of each row of a product that is never stored. Items go by in blocks (packed once), rows in
- * tiles; a tile of scores is computed, masked and read once more by the selection.
+/* kernels/cpu/topk.c: Ranking: the k best of each row of a product that is never stored. Items go by in blocks (packed
+ * once), rows in tiles; a tile of scores is computed, masked and read once more by the selection.
  *
  * Selection of a row: the list of the k best so far, best first, lives in the output itself. Scores are compared with
  * the last of them, 64 at a time; where those above are goes into a small buffer, which is sorted and merged in when it

@@ -1,11 +1,11 @@
-/* 3 x 3 convolutions of stride 1 by Winograd's method (Lavin & Gray 2016), mostly F(4x4, 3x3): each 4 x 4 square of
- * outputs comes from its 6 x 6 square of inputs by 36 products where the direct way takes 144. Squares of a band of the
- * image, taken apart by B', make 36 matrices [squares, C], each multiplied with its [C, O] of the weights (made at
- * packing, in double), and put together by A'. F(6x6, 3x3) makes 6 x 6 outputs of 8 x 8 inputs by 64 products instead
- * of 324: a fifth less again, and rounds four times as much; who asks for it (Conv.winograd) gets it up to 128
- * channels. From 385 channels on F(2x2, 3x3): 4 x 4 inputs, 16 products instead of 36, and less than half the weights,
- * which come from memory. Of a convolution's shape only C and O decide who comes here, and a square's bits depend on
- * nothing but its own pixels. */
+/* kernels/cpu/winograd.c: 3 x 3 convolutions of stride 1 by Winograd's method (Lavin & Gray 2016), mostly F(4x4, 3x3):
+ * each 4 x 4 square of outputs comes from its 6 x 6 square of inputs by 36 products where the direct way takes 144.
+ * Squares of a band of the image, taken apart by B', make 36 matrices [squares, C], each multiplied with its [C, O] of
+ * the weights (made at packing, in double), and put together by A'. F(6x6, 3x3) makes 6 x 6 outputs of 8 x 8 inputs by
+ * 64 products instead of 324: a fifth less again, and rounds four times as much; who asks for it (Conv.winograd) gets
+ * it up to 128 channels. From 385 channels on F(2x2, 3x3): 4 x 4 inputs, 16 products instead of 36, and less than half
+ * the weights, which come from memory. Of a convolution's shape only C and O decide who comes here, and a square's bits
+ * depend on nothing but its own pixels. */
 #include "kernels/cpu/winograd.h"
 
 enum {

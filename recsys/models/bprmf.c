@@ -1,4 +1,5 @@
-/* BPR-MF: Rendle et al. 2009, as Elliot and MMRec train it (recipes.md 7.4). score(u, i) = g_u . g_i, no biases. */
+/* recsys/models/bprmf.c: BPR-MF: Rendle et al. 2009, as Elliot and MMRec train it (recipes.md 7.4). score(u, i) = g_u .
+ * g_i, no biases. */
 #include "recsys/models/models.h"
 
 typedef struct Bprmf {

@@ -1,5 +1,5 @@
-/* ItemKNN: Sarwar et al. 2001 (standard) and Aiolli 2013 in Ferrari Dacrema's form (aiolli), as Elliot computes them
- * (recipes.md 7.3).
+/* recsys/models/itemknn.c: ItemKNN: Sarwar et al. 2001 (standard) and Aiolli 2013 in Ferrari Dacrema's form (aiolli),
+ * as Elliot computes them (recipes.md 7.3).
  *
  * S [I, I] holds the similarities of the columns of the ratings R [U, I]; W keeps the `neighbors` largest entries that
  * are not zero of each column of S; scores = R W. Only pairs of items that share a user have an entry: one item's

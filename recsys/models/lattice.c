@@ -1,5 +1,5 @@
-/* LATTICE: Zhang et al. 2021, "Mining Latent Structures for Multimedia Recommendation", as the benchmark's Elliot and
- * MMRec train it (recipes.md 7.8).
+/* recsys/models/lattice.c: LATTICE: Zhang et al. 2021, "Mining Latent Structures for Multimedia Recommendation", as the
+ * benchmark's Elliot and MMRec train it (recipes.md 7.8).
  *
  * A graph of alike items is mined from each modality's features: once from the raw ones, and once an epoch from their
  * learned projections. Both kinds are mixed over modalities with learned weights, then with each other; item embeddings

@@ -1,4 +1,4 @@
-/* LightGCN: He et al. 2020, as the benchmark's Elliot and MMRec train it (recipes.md 7.5).
+/* recsys/models/lightgcn.c: LightGCN: He et al. 2020, as the benchmark's Elliot and MMRec train it (recipes.md 7.5).
  *
  * E_l+1 = A E_l on the graph of users and items, A = D^-1/2 R D^-1/2 without self loops; a node's vector is the mean of
  * its layers 0 to n_layers, score(u, i) their dot product. Both regularise layer 0 of the batch's rows. They differ in

@@ -1,3 +1,4 @@
+/* recsys/models/models.c: what the recommenders share: see models.h. */
 #include "recsys/models/models.h"
 
 bool is_mmrec(const Model *m)

@@ -1,5 +1,6 @@
-/* MostPop: the same list for everybody, items by how many users train has for them. Elliot gives no list to a user
- * whose train items and the cutoff together reach the number of items; here every user has one. */
+/* recsys/models/mostpop.c: MostPop: the same list for everybody, items by how many users train has for them. Elliot
+ * gives no list to a user whose train items and the cutoff together reach the number of items; here every user has
+ * one. */
 #include "recsys/models/models.h"
 
 static const Setting settings[] = {{0}};

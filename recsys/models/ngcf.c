@@ -1,5 +1,5 @@
-/* NGCF: Wang et al. 2019, as the benchmark's Elliot trains it (recipes.md 7.6). MMRec has no NGCF: its protocol gets
- * the same recipe.
+/* recsys/models/ngcf.c: NGCF: Wang et al. 2019, as the benchmark's Elliot trains it (recipes.md 7.6). MMRec has no
+ * NGCF: its protocol gets the same recipe.
  *
  *   M = L E_l,  E_l+1 = normalize(dropout(LeakyReLU_0.2(M W1' + b1 + (M * E_l) W2' + b2))),  L = D^-1 (A + I)
  *

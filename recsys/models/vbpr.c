@@ -1,4 +1,4 @@
-/* VBPR: He and McAuley 2016, as the benchmark's Elliot and MMRec train it (recipes.md 7.7).
+/* recsys/models/vbpr.c: VBPR: He and McAuley 2016, as the benchmark's Elliot and MMRec train it (recipes.md 7.7).
  *
  * elliot: score(u, i) = g_u . g_i + t_u . normalize(W f_i + b)
  * mmrec:  score(u, i) = g_u . [g_i || W f_i + b], g_u of twice the length

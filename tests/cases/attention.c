@@ -1,4 +1,5 @@
-/* Cases of kernels/cpu/attention.c. The projections lie as layers make them: q, k and v side by side in a row. */
+/* tests/cases/attention.c: Cases of kernels/cpu/attention.c. The projections lie as layers make them: q, k and v side
+ * by side in a row. */
 #include <math.h>
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-/* Cases of kernels/cpu/elementwise.c. */
+/* tests/cases/elementwise.c: Cases of kernels/cpu/elementwise.c. */
 #include <math.h>
 
 #include "tests/kernel_cases.h"

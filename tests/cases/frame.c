@@ -1,4 +1,4 @@
-/* What runs a case: guarded buffers, comparison, finite differences. */
+/* tests/cases/frame.c: What runs a case: guarded buffers, comparison, finite differences. */
 #include <math.h>
 #include <stdlib.h>
 #include <sys/mman.h>

@@ -1,4 +1,4 @@
-/* Cases of kernels/cpu/gemm/gemm.c. */
+/* tests/cases/gemm.c: Cases of kernels/cpu/gemm/gemm.c. */
 #include <math.h>
 
 #include "tests/kernel_cases.h"

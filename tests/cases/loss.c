@@ -1,4 +1,4 @@
-/* Cases of kernels/cpu/loss.c. */
+/* tests/cases/loss.c: Cases of kernels/cpu/loss.c. */
 #include <math.h>
 
 #include "tests/kernel_cases.h"

@@ -1,4 +1,4 @@
-/* Cases of kernels/cpu/norm.c. */
+/* tests/cases/norm.c: Cases of kernels/cpu/norm.c. */
 #include <math.h>
 
 #include "tests/kernel_cases.h"

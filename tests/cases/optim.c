@@ -1,4 +1,5 @@
-/* Cases of kernels/cpu/optim.c. kernels_test.c also compares the lazy forms bit for bit with the dense one. */
+/* tests/cases/optim.c: Cases of kernels/cpu/optim.c. kernels_test.c also compares the lazy forms bit for bit with the
+ * dense one. */
 #include <math.h>
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-/* Cases of kernels/cpu/gather.c. */
+/* tests/cases/rows.c: Cases of kernels/cpu/gather.c. */
 #include <math.h>
 
 #include "tests/kernel_cases.h"

@@ -1,5 +1,5 @@
-/* Cases of kernels/cpu/sparse.c. Rows have from none to many entries, one row most of them: what a graph of users and
- * items looks like. */
+/* tests/cases/sparse.c: Cases of kernels/cpu/sparse.c. Rows have from none to many entries, one row most of them: what
+ * a graph of users and items looks like. */
 #include <math.h>
 #include <stdlib.h>
 

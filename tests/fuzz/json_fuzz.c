@@ -1,4 +1,4 @@
-/* The JSON reader, and back: what was read and written again reads the same. */
+/* tests/fuzz/json_fuzz.c: The JSON reader, and back: what was read and written again reads the same. */
 #include "tests/fuzz/fuzz.h"
 
 static size_t walk(const Json *j)

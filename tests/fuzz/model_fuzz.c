@@ -1,5 +1,5 @@
-/* A model's folder with one file replaced: the first byte says which. config.json and its kin are read with the weights
- * beside them. */
+/* tests/fuzz/model_fuzz.c: A model's folder with one file replaced: the first byte says which. config.json and its kin
+ * are read with the weights beside them. */
 #include "tests/fuzz/fuzz.h"
 
 #include "extractors/extractors.h"

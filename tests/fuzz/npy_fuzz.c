@@ -1,4 +1,4 @@
-/* NumPy's files. */
+/* tests/fuzz/npy_fuzz.c: NumPy's files. */
 #include "tests/fuzz/fuzz.h"
 
 #include "weights/weights.h"

@@ -1,5 +1,5 @@
-/* Interactions: the first byte chooses the format and the protocol, the rest is the file, which is read alone, then
- * made a data set. */
+/* tests/fuzz/ratings_fuzz.c: Interactions: the first byte chooses the format and the protocol, the rest is the file,
+ * which is read alone, then made a data set. */
 #include "tests/fuzz/fuzz.h"
 
 #include "recsys/recsys.h"

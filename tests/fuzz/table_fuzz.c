@@ -1,4 +1,4 @@
-/* Ducho's tables of texts. */
+/* tests/fuzz/table_fuzz.c: Ducho's tables of texts. */
 #include "tests/fuzz/fuzz.h"
 
 #include "tools/ducho/extract.h"

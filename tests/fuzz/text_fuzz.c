@@ -1,4 +1,5 @@
-/* Hostile texts through a tokenizer that reads cased words, one that does not, and the cleaning of Ducho's tables. */
+/* tests/fuzz/text_fuzz.c: Hostile texts through a tokenizer that reads cased words, one that does not, and the cleaning
+ * of Ducho's tables. */
 #include "tests/fuzz/fuzz.h"
 
 #include "tokenizers/tokenizers.h"

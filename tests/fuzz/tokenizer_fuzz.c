@@ -1,4 +1,5 @@
-/* tokenizer.json, or vocab.txt; then a text with a little of everything through what was read. */
+/* tests/fuzz/tokenizer_fuzz.c: tokenizer.json, or vocab.txt; then a text with a little of everything through what was
+ * read. */
 #include "tests/fuzz/fuzz.h"
 
 #include "tokenizers/tokenizers.h"

@@ -1,4 +1,5 @@
-/* A trained folder, of a model with vectors or of one without, with one file replaced: the first byte says which. */
+/* tests/fuzz/trained_fuzz.c: A trained folder, of a model with vectors or of one without, with one file replaced: the
+ * first byte says which. */
 #include "tests/fuzz/fuzz.h"
 
 #include <dirent.h>

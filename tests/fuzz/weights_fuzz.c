@@ -1,4 +1,5 @@
-/* Safetensors, its index, torch's archives and legacy streams: told by content, so one target for all. */
+/* tests/fuzz/weights_fuzz.c: Safetensors, its index, torch's archives and legacy streams: told by content, so one
+ * target for all. */
 #include "tests/fuzz/fuzz.h"
 
 #include "weights/weights.h"

@@ -1,4 +1,4 @@
-/* Ducho's configurations: the tree, an override, the plan. */
+/* tests/fuzz/yaml_fuzz.c: Ducho's configurations: the tree, an override, the plan. */
 #include "tests/fuzz/fuzz.h"
 
 #include "tools/ducho/extract.h"

@@ -1,7 +1,7 @@
-/* Products on AMX, the matrix unit of Intel's server processors since Sapphire Rapids (Intel's Software Developer's
- * Manual, volume 1, chapter 18): eight registers of 16 rows of 64 bytes. One instruction multiplies 16 rows of A, 16
- * units each, by 16 units of B, 16 columns each, and adds to a register of C: sixteen times the work of the vector
- * units' dots in as many cycles.
+/* kernels/cpu/gemm/amx.c: Products on AMX, the matrix unit of Intel's server processors since Sapphire Rapids (Intel's
+ * Software Developer's Manual, volume 1, chapter 18): eight registers of 16 rows of 64 bytes. One instruction
+ * multiplies 16 rows of A, 16 units each, by 16 units of B, 16 columns each, and adds to a register of C: sixteen times
+ * the work of the vector units' dots in as many cycles.
  *
  * C takes four registers, two by two, so that each of A's and B's two is loaded once for two products; a panel of
  * dots.c's is B as the unit wants it. The sum's order is the instruction's own: by K, whatever the rows. */

@@ -1,7 +1,7 @@
-/* General matrix product. C is cut into blocks, the tasks of the pool; a block goes through K in steps, packs what
- * needs packing into its worker's scratch, and sweeps rows of tiles over a part of B that stays in the second-level
- * cache. Goto & van de Geijn 2008, with their roles turned: the panel of A (TILE_ROWS x K_STEP) sits in the first
- * level, B streams. docs/kernels/gemm.md tells the story.
+/* kernels/cpu/gemm/gemm.c: General matrix product. C is cut into blocks, the tasks of the pool; a block goes through K
+ * in steps, packs what needs packing into its worker's scratch, and sweeps rows of tiles over a part of B that stays in
+ * the second-level cache. Goto & van de Geijn 2008, with their roles turned: the panel of A (TILE_ROWS x K_STEP) sits
+ * in the first level, B streams. docs/kernels/gemm.md tells the story.
  *
  * Blocks depend on the shape and the threads; bits do not (tile.h). */
 #include "kernels/cpu/gemm/narrow.h"

@@ -1,4 +1,4 @@
-/* Weights packed into 16 and 8 bits, and back: see narrow.h. */
+/* kernels/cpu/gemm/narrow.c: Weights packed into 16 and 8 bits, and back: see narrow.h. */
 #include "kernels/cpu/gemm/narrow.h"
 
 enum { CHUNK = 64 }; /* rows of a panel that wait as float32 */

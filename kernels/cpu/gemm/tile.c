@@ -1,4 +1,5 @@
-/* The register tile: see tile.h. One inlined body; a table holds it for every number of rows and vectors. */
+/* kernels/cpu/gemm/tile.c: The register tile: see tile.h. One inlined body; a table holds it for every number of rows
+ * and vectors. */
 #include "kernels/cpu/gemm/tile_body.h"
 
 #define BY_ROW(rows)                                                                                                   \
