@@ -209,7 +209,7 @@ $(PAGES): $(BUILD)/sapor
 	@mkdir -p $(@D)
 	$< help $(OPTION) >$@ || { rm -f $@; false; }
 # For a program that links libsapor.a: MINIMAL's own, else what pkg-config says of each library, the libraries that those need included.
-PRIVATE_LIBS = $(if $(call on,$(MINIMAL)),$(filter-out -Wl%,$(DEP_LIBS)),$(if $(UNPACKED),-L$(DEPS_LIB)) $(shell $(PKG_CONFIG) --static --libs $(filter-out yaml-0.1,$(PRODUCT_LIBS))) -lm)
+PRIVATE_LIBS = $(if $(call on,$(MINIMAL)),$(filter-out -Wl%,$(DEP_LIBS)),$(if $(UNPACKED),-L$(DEPS_LIB)) $(shell $(PKG_CONFIG) --static --libs $(PRODUCT_LIBS)) -lm)
 install: $(addprefix $(BUILD)/,sapor libsapor.a libsapor.so) $(PAGES)
 	install -d $(sort $(dir $(addprefix $(DESTDIR),$(INSTALLED))))
 	install -m 755 $(BUILD)/sapor $(DESTDIR)$(PREFIX)/bin

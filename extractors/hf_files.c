@@ -32,13 +32,12 @@ static bool read_size(const Json *j, const char *path, int64_t *w, int64_t *h, i
 {
     int64_t n;
     *shorter = 0;
-    if (json_i64(j, &n)) {
+    if (json_i64(j, &n))
         *w = *h = n;
-    } else if (json_i64(json_get(j, "shortest_edge"), &n)) {
+    else if (json_i64(json_get(j, "shortest_edge"), &n))
         *w = *h = *shorter = n;
-    } else if (!json_i64(json_get(j, "height"), h) || !json_i64(json_get(j, "width"), w)) {
+    else if (!json_i64(json_get(j, "height"), h) || !json_i64(json_get(j, "width"), w))
         return bad_value(e, path, j, "a size should be a number, height and width, or shortest_edge");
-    }
     if (!(*h > 0 && *h <= MAX_SIDE && *w > 0 && *w <= MAX_SIDE))
         return bad_value(e, path, j, "a size should be between 1 and 16384 pixels");
     return *h * *w <= MAX_PIXELS ||

@@ -32,13 +32,12 @@ static size_t find_levels(Level list[MAX_LEVELS])
                                                         : NULL;
     list[n++] = (Level){"avx2", &kernels_avx2, lack};
 #ifndef SAPOR_MINIMAL
-    if (lack == NULL) {
+    if (lack == NULL)
         lack = !__builtin_cpu_supports("avx512f")    ? "no AVX-512 (or the system does not save its registers)"
                : !__builtin_cpu_supports("avx512bw") ? "no AVX-512 BW"
                : !__builtin_cpu_supports("avx512vl") ? "no AVX-512 VL"
                : !__builtin_cpu_supports("avx512dq") ? "no AVX-512 DQ"
                                                      : NULL;
-    }
     list[n++] = (Level){"avx512", &kernels_avx512, lack};
 #endif
 #endif
@@ -74,9 +73,8 @@ const Kernels *kernels_cpu(const char *force, Error *e)
             snprintf(there + strlen(there), sizeof there - strlen(there), "%s%s", there[0] ? ", " : "", list[i].name);
         }
     }
-    if (force == NULL || force[0] == '\0') {
+    if (force == NULL || force[0] == '\0')
         return best;
-    }
     for (size_t i = 0; i < n; i++) {
         if (strcmp(list[i].name, force) == 0) {
             if (list[i].missing != NULL) {
@@ -100,18 +98,16 @@ const char *pack_name(Pack p)
 bool kernels_pack(const Kernels *k, const Heap *heap, Pack wish, Pack *best, Error *e)
 {
     *best = wish;
-    if (!k->gemm_packs(wish)) {
+    if (!k->gemm_packs(wish))
         return fail(e, SP_UNSUPPORTED, "%s: this processor lacks its products at level %s; SAPOR_CPU=avx2 has them",
                     pack_name(wish), k->level);
-    }
     const Pack amx = wish == PACK_BF16 ? PACK_BF16_AMX : wish == PACK_INT8 ? PACK_INT8_AMX : wish;
     if (amx != wish && k->gemm_packs(amx)) { /* eight times the rate of dots and more: nothing to measure */
         *best = amx;
         return true;
     }
-    if (wish != PACK_BF16 || !k->gemm_packs(PACK_BF16_DOTS)) {
+    if (wish != PACK_BF16 || !k->gemm_packs(PACK_BF16_DOTS))
         return true;
-    }
     /* A product of BERT's kind in little; what widens bf16 goes as float32 does. */
     const int64_t M = 56, N = 64, K = 384;
     const size_t floats = (size_t)(M * K + M * N), numbers = floats * sizeof(float),
@@ -126,9 +122,8 @@ bool kernels_pack(const Kernels *k, const Heap *heap, Pack wish, Pack *best, Err
     }
     const size_t bytes = numbers + 2 * packed + run.work_bytes;
     char *block = k->alloc(heap, bytes);
-    if (!block) {
+    if (!block)
         return fail_memory(e, bytes, "timing products");
-    }
     k->zero(&run, block, bytes);
     run.work = block + numbers + 2 * packed;
     double least[2] = {1, 1};
@@ -145,9 +140,8 @@ bool kernels_pack(const Kernels *k, const Heap *heap, Pack wish, Pack *best, Err
             k->gemm(&run, &g[i]);
             least[i] = MIN(least[i], now_seconds() - begin);
         }
-        if (round >= 10 && (least[1] < 0.7 * least[0] || least[1] > 1.4 * least[0])) {
+        if (round >= 10 && (least[1] < 0.7 * least[0] || least[1] > 1.4 * least[0]))
             break;
-        }
     }
     *best = least[1] < least[0] ? PACK_BF16_DOTS : PACK_BF16;
     k->free(heap, block, bytes);

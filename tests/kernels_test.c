@@ -27,12 +27,10 @@ static void check_family(void **state)
         }
         char name[160], why[512];
         case_name(name, t->family, &t->family->cases[i]);
-        if (getenv("VERBOSE")) {
+        if (getenv("VERBOSE"))
             print_message("%s\n", name); /* what crashes, crashed in the last one named */
-        }
-        if (!case_check(t->family, &t->family->cases[i], k, pools, why)) {
+        if (!case_check(t->family, &t->family->cases[i], k, pools, why))
             fail_msg("%s, %s: %s", name, t->level, why);
-        }
     }
 }
 
@@ -57,21 +55,18 @@ static void check_lazy_adam(void **state)
         const size_t work = k->adam_factored_work(R, D, INNER, 1);
         Run run = {.work = k->alloc(NULL, work), .work_bytes = work};
         assert_non_null(x);
-        for (int i = 0; i < TABLE; i++) {
+        for (int i = 0; i < TABLE; i++)
             x[i] = x[3 * TABLE + i] = x[6 * TABLE + i] = draw_normal((Draw){1, DRAW_TEST, 0}, (uint64_t)i);
-        }
         for (int step = 1; step <= STEPS; step++) {
             const Draw d = {2, DRAW_TEST, (uint32_t)step};
             history[step] = adam_step(0.01 / step, 0.9, 0.999, 1e-8, decays ? 0.1 : 0, step);
             int n = 0;
             for (int32_t r = 0; r < R; r++) { /* early rows seldom, row 0 never */
-                if ((int)draw_below(d, (uint64_t)r, R) < r / 2) {
+                if ((int)draw_below(d, (uint64_t)r, R) < r / 2)
                     ids[n++] = r;
-                }
             }
-            for (int i = 0; i < R * INNER + INNER * D; i++) {
+            for (int i = 0; i < R * INNER + INNER * D; i++)
                 dy[i] = draw_normal(d, (uint64_t)(1000 + i));
-            }
             const Gemm product = {.M = n,
                                   .N = D,
                                   .K = INNER,
@@ -89,9 +84,8 @@ static void check_lazy_adam(void **state)
             k->gemm(&gemm_run, &product);
             k->free(NULL, gemm_run.work, bytes + 1);
             memset(all, 0, TABLE * sizeof *all);
-            for (int i = 0; i < n; i++) {
+            for (int i = 0; i < n; i++)
                 memcpy(all + ids[i] * D, g + i * D, D * sizeof *g);
-            }
             k->adam(&run, TABLE, &history[step], all, x, x + TABLE, x + 2 * TABLE);
             float *y = x + 3 * TABLE, *z = x + 6 * TABLE;
             k->adam_rows(&run, n, D, ids, history, step, g, last[0], y, y + TABLE, y + 2 * TABLE);
@@ -100,9 +94,8 @@ static void check_lazy_adam(void **state)
         for (int form = 0; form < 2; form++) {
             float *y = x + (3 + 3 * form) * TABLE;
             k->adam_replay(&run, R, D, NULL, history, STEPS, last[form], y, y + TABLE, y + 2 * TABLE);
-            for (int32_t r = 0; r < R; r++) {
+            for (int32_t r = 0; r < R; r++)
                 assert_int_equal(last[form][r], STEPS);
-            }
             assert_memory_equal(x, y, 3 * TABLE * sizeof *x);
         }
         k->free(NULL, run.work, work);
@@ -182,9 +175,8 @@ int main(int argc, char **argv)
     char(*names)[64] = calloc(L * each, sizeof *names);
     pools[0] = pool_new(NULL, 2, &e);
     pools[1] = pool_new(NULL, 3, &e);
-    if (!list || !states || !names || !pools[0] || !pools[1]) {
+    if (!list || !states || !names || !pools[0] || !pools[1])
         return 1;
-    }
     size_t tests = 0;
     for (size_t i = 0; i < L * each; i++) {
         const size_t level = i / each, f = i % each;

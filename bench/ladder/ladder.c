@@ -35,9 +35,8 @@ float *ladder_numbers(size_t n)
     for (size_t i = 0; i < n; i += 4) {
         uint32_t four[4];
         draw4(d, i / 4, 0, four);
-        for (size_t k = 0; k < MIN(4, n - i); k++) {
+        for (size_t k = 0; k < MIN(4, n - i); k++)
             x[i + k] = (float)(four[k] >> 8) / 8388608.0f - 1.0f;
-        }
     }
     return x;
 }
@@ -47,9 +46,8 @@ double ladder_difference(const float *x, const double *expected, size_t n)
     double most = 0, largest = 0;
     for (size_t i = 0; i < n; i++) {
         const double off = fabs((double)x[i] - expected[i]);
-        if (isnan(off)) {
+        if (isnan(off))
             return off;
-        }
         most = fmax(most, off);
         largest = fmax(largest, fabs(expected[i]));
     }
@@ -96,22 +94,18 @@ enum { SLOW = 3 }; /* tenths of a second: such a step runs three times in all */
 /* Samples of about 40 ms, of single runs or of as many as make 0.2 ms */
 static void sample(Row *r, Case *c)
 {
-    if (r->once > 0.1 * SLOW && r->samples > 1) {
+    if (r->once > 0.1 * SLOW && r->samples > 1)
         return;
-    }
-    if (r->step->prepare) {
+    if (r->step->prepare)
         r->step->prepare(c);
-    }
-    if (r->once < 0.1 * SLOW) {
+    if (r->once < 0.1 * SLOW)
         r->step->run(c); /* caches */
-    }
     const int inner = r->once < 2e-4 ? (int)(2e-4 / fmax(r->once, 1e-8)) + 1 : 1, before = r->samples;
     const double begun = now_seconds();
     do {
         const double start = now_seconds();
-        for (int i = 0; i < inner; i++) {
+        for (int i = 0; i < inner; i++)
             r->step->run(c);
-        }
         r->times[r->samples++] = (now_seconds() - start) / inner;
     } while (now_seconds() - begun < 0.04 && r->samples < before + ROUND_SAMPLES);
 }
@@ -130,9 +124,8 @@ static bool right(const Row *r, const Work *w)
 static void check(Row *r, Case *c)
 {
     ladder.reset(c);
-    if (r->step->prepare) {
+    if (r->step->prepare)
         r->step->prepare(c);
-    }
     r->step->run(c);
     r->error = ladder.error(c);
 }
@@ -147,9 +140,8 @@ static void print_machine(void)
         sscanf(line, "cpu family : %63s", family);
         sscanf(line, "model : %63s", model);
     }
-    if (f) {
+    if (f)
         fclose(f);
-    }
     printf("%s (family %s, model %s), ", name[0] ? name : "a processor without a name", family, model);
 #if defined(__clang__)
     printf("clang %d", __clang_major__);
@@ -165,17 +157,15 @@ static bool print_table(Row *rows, int count, const Work *w, double gflops, doub
     const bool bandwidth = memory > compute;
     int wide = 4;
     bool all_right = true;
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count; i++)
         wide = MAX(wide, (int)strlen(rows[i].step->what) + (rows[i].step->aside ? 8 : 0));
-    }
     printf("\n%s: ", w->name);
-    if (bandwidth) {
+    if (bandwidth)
         printf("%.4g MB are to be moved, %.1f GB/s can be read from what holds them; %.4g ms at best\n\n",
                w->bytes / 1e6, gbs, memory * 1e3);
-    } else {
+    else
         printf("%.4g million operations, peak %.1f GFLOP/s; %.4g ms at best\n\n", w->flops / 1e6, gflops,
                compute * 1e3);
-    }
     printf("| %-18s | %-*s | %9s | %9s | %8s | %8s | %7s | %7s |\n|---|---|---:|---:|---:|---:|---:|---:|\n", "file",
            wide, "step", "ms", "median", bandwidth ? "GB/s" : "GFLOP/s", "of peak", "gain", "error");
     double before = 0;
@@ -188,11 +178,10 @@ static bool print_table(Row *rows, int count, const Work *w, double gflops, doub
         printf("| %-18s | %-*s | %9.4g | %9.4g | %8.4g | %6.1f %% | ", r->name, wide, what, least * 1e3,
                r->times[r->samples / 2] * 1e3, (bandwidth ? w->bytes : w->flops) / least / 1e9,
                100 * fmax(compute, memory) / least);
-        if (before > 0) {
+        if (before > 0)
             printf("%7.2f | ", before / least);
-        } else {
+        else
             printf("%7s | ", "");
-        }
         if (right(r, w)) {
             printf("%7.1e |\n", r->error);
         } else {
@@ -220,13 +209,11 @@ static bool measure(int shape, int rounds, Row *rows, int count, const float *me
     double gflops = 0, gbs = 0;
     for (int round = 0; round < rounds; round++) {
         gflops = fmax(gflops, peak_gflops(kernels->level, "f32", NULL, 0.03));
-        if (w.bytes > 0) {
+        if (w.bytes > 0)
             gbs = fmax(
                 gbs, peak_read_gbs(kernels->level, memory, (size_t)fmin(fmax(w.lives, 32768), READ_BYTES), NULL, 0.03));
-        }
-        for (int i = 0; i < count; i++) {
+        for (int i = 0; i < count; i++)
             sample(&rows[i], c);
-        }
     }
     return print_table(rows, count, &w, gflops, gbs);
 }
@@ -247,9 +234,8 @@ static int find_steps(Row *rows, int count_asked, char **asked)
             snprintf(r->name, sizeof r->name, "sapor");
             wanted = true;
         }
-        for (int a = 0; a < count_asked; a++) {
+        for (int a = 0; a < count_asked; a++)
             wanted = wanted || strncmp(r->name, asked[a], strlen(asked[a])) == 0;
-        }
         count += wanted;
     }
     return count;

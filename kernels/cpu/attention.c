@@ -21,9 +21,8 @@ static int64_t up(int64_t a, int64_t b)
 static Sizes scratch(const Attention *t)
 {
     int64_t T = 0;
-    for (int64_t b = 0; b < t->B; b++) {
+    for (int64_t b = 0; b < t->B; b++)
         T = MAX(T, (int64_t)t->offsets[b + 1] - t->offsets[b]);
-    }
     Sizes s = {
         .keys = (size_t)(up(T, TILE_COLS) * t->D),
         .values = (size_t)(T * up(t->D, TILE_COLS)),
@@ -79,9 +78,8 @@ static void add_relative(float *s, const float *table, int64_t R, int64_t query,
 static float largest(const float *s, int64_t n, float least)
 {
     vf most = v_set(least);
-    for (int64_t j = 0; j < n; j += VW) {
+    for (int64_t j = 0; j < n; j += VW)
         most = v_max(most, v_load(s + j));
-    }
     return v_max_lane(most);
 }
 
@@ -117,17 +115,14 @@ static void task(void *arg, size_t number, int worker)
     float *out = query + job->sizes.query, *scores = out + job->sizes.out;
     const float *Q = t->q + row0 * t->ld + h * D, *k = t->k + row0 * t->ld + h * D, *v = t->v + row0 * t->ld + h * D;
     const int64_t last_key = t->causal ? q_end : T;
-    for (int64_t j = 0; j < last_key; j += TILE_COLS) {
+    for (int64_t j = 0; j < last_key; j += TILE_COLS)
         K(tile_pack)(D, MIN(T - j, TILE_COLS), k + j * t->ld, 1, t->ld, keys + j * D);
-    }
-    for (int64_t d = 0; d < D; d += TILE_COLS) {
+    for (int64_t d = 0; d < D; d += TILE_COLS)
         K(tile_pack)(last_key, MIN(D - d, TILE_COLS), v + d, t->ld, 1, values + d * T);
-    }
     for (int64_t i0 = T * part / job->parts, rows; i0 < q_end; i0 += rows) {
         rows = MIN(q_end - i0, TILE_ROWS);
-        for (int64_t i = 0; i < rows; i++) {
+        for (int64_t i = 0; i < rows; i++)
             times(query + i * D, Q + (i0 + i) * t->ld, D, t->scale);
-        }
         float top[TILE_ROWS], before[TILE_ROWS], sum[TILE_ROWS] = {0};
         const int64_t end = t->causal ? i0 + rows : T;
         for (int64_t j0 = 0; j0 < end; j0 += KEYS) {
@@ -137,12 +132,10 @@ static void task(void *arg, size_t number, int worker)
             /* all maxima before all exponentials: else each row waits for its own */
             for (int64_t i = 0; i < rows; i++) {
                 float *s = scores + i * SCORE_LD;
-                if (t->relative) {
+                if (t->relative)
                     add_relative(s, t->relative + h * (2 * t->R + 1), t->R, i0 + i, j0, n);
-                }
-                for (int64_t j = t->causal ? MIN(MAX(i0 + i + 1 - j0, 0), n) : n; j < whole; j++) {
+                for (int64_t j = t->causal ? MIN(MAX(i0 + i + 1 - j0, 0), n) : n; j < whole; j++)
                     s[j] = -INFINITY;
-                }
                 before[i] = j0 ? top[i] : -INFINITY;
                 top[i] = largest(s, whole, before[i]);
             }
@@ -162,18 +155,16 @@ static void task(void *arg, size_t number, int worker)
         for (int64_t i = 0; i < rows; i++) {
             float *to = t->out + (row0 + i0 + i) * t->ldo + h * D;
             times(to, out + i * out_ld, D, 1.0f / sum[i]);
-            if (t->lse) {
+            if (t->lse)
                 t->lse[h * t->offsets[t->B] + row0 + i0 + i] = top[i] + v_log(v_set(sum[i]))[0];
-            }
         }
     }
 }
 
 void K(attention)(const Run *run, const Attention *t)
 {
-    if (t->B == 0 || t->H == 0) {
+    if (t->B == 0 || t->H == 0)
         return;
-    }
     const int threads = pool_threads(run->pool);
     const int64_t pairs = t->B * t->H;
     Job job = {t, scratch(t), threads > 1 && pairs < 2 * threads ? (2 * threads + pairs - 1) / pairs : 1, run->work};
@@ -247,9 +238,8 @@ static void back_task(void *arg, size_t number, int worker)
         K(tile_pack)(D, MIN(T - j, TILE_COLS), t->k + from + j * t->ld, 1, t->ld, keys + j * D);
         K(tile_pack)(D, MIN(T - j, TILE_COLS), t->v + from + j * t->ld, 1, t->ld, values + j * D);
     }
-    for (int64_t d = 0; d < D; d += TILE_COLS) {
+    for (int64_t d = 0; d < D; d += TILE_COLS)
         K(tile_pack)(T, MIN(D - d, TILE_COLS), t->k + from + d, t->ld, 1, k_rows + d * T);
-    }
     memset(dk, 0, (size_t)(T * wide) * sizeof(float));
     memset(dv, 0, (size_t)(T * wide) * sizeof(float));
     for (int64_t i0 = 0, rows; i0 < T; i0 += rows) {
@@ -277,12 +267,10 @@ static void back_task(void *arg, size_t number, int worker)
             K(tile_row)(slope, (int)rows, whole);
             for (int64_t i = 0; i < rows; i++) {
                 float *s = scores + i * SCORE_LD, *ds = slopes + i * SCORE_LD;
-                if (t->relative) {
+                if (t->relative)
                     add_relative(s, t->relative + h * (2 * t->R + 1), t->R, i0 + i, j0, n);
-                }
-                for (int64_t j = t->causal ? MIN(MAX(i0 + i + 1 - j0, 0), n) : n; j < whole; j++) {
+                for (int64_t j = t->causal ? MIN(MAX(i0 + i + 1 - j0, 0), n) : n; j < whole; j++)
                     s[j] = -INFINITY;
-                }
                 for (int64_t j = 0; j < n; j += VW) {
                     const vf p = v_exp(v_load(s + j) - lse[i]);
                     v_store(s + j, p);
@@ -294,9 +282,8 @@ static void back_task(void *arg, size_t number, int worker)
             add_transposed(scores, rows, n, dout, dv + j0 * wide, wide);
             add_transposed(slopes, rows, n, query, dk + j0 * wide, wide);
         }
-        for (int64_t i = 0; i < rows; i++) {
+        for (int64_t i = 0; i < rows; i++)
             times(back->dq + (row0 + i0 + i) * back->ldd + h * D, dq + i * wide, D, t->scale);
-        }
     }
     for (int64_t j = 0; j < T; j++) {
         const int64_t at = (row0 + j) * back->ldd + h * D;
@@ -307,9 +294,8 @@ static void back_task(void *arg, size_t number, int worker)
 
 void K(attention_back)(const Run *run, const AttentionBack *t)
 {
-    if (t->forward.B == 0 || t->forward.H == 0) {
+    if (t->forward.B == 0 || t->forward.H == 0)
         return;
-    }
     BackJob job = {t, back_scratch(&t->forward), run->work};
     pool_run(run->pool, (size_t)(t->forward.B * t->forward.H), back_task, &job);
 }

@@ -92,12 +92,10 @@ static bool nothing(const Conv *c)
 
 size_t K(conv_work)(const Conv *c, int threads)
 {
-    if (nothing(c)) {
+    if (nothing(c))
         return 0;
-    }
-    if (K(winograd_takes)(c)) {
+    if (K(winograd_takes)(c))
         return K(winograd_work)(c, threads);
-    }
     const Plan p = make_plan(c, threads);
     if (p.plain) {
         const Gemm g = as_gemm(c);
@@ -108,9 +106,8 @@ size_t K(conv_work)(const Conv *c, int threads)
 
 size_t K(conv_pack_bytes)(const Conv *c)
 {
-    if (K(winograd_takes)(c)) {
+    if (K(winograd_takes)(c))
         return K(winograd_pack_bytes)(c);
-    }
     return c->groups > 1 ? (size_t)(c->kh * c->kw * c->C) * sizeof(float)
                          : K(gemm_pack_bytes)(is_plain(c) ? c->pack : PACK_F32, c->kh * c->kw * c->C, c->O);
 }
@@ -139,9 +136,8 @@ void K(conv_pack)(const Run *run, const Conv *c, const float *weights, void *pac
     if (c->groups > 1) { /* [kh, kw, C] */
         float *to = packed;
         for (int64_t tap = 0; tap < c->kh * c->kw; tap++) {
-            for (int64_t ch = 0; ch < c->C; ch++) {
+            for (int64_t ch = 0; ch < c->C; ch++)
                 *to++ = weights[ch * c->kh * c->kw + tap];
-            }
         }
         return;
     }
@@ -189,9 +185,8 @@ static void copy_band(const Conv *c, const Plan *p, int64_t b, int64_t oh0, int6
             memcpy(at, x + h * c->W * c->C, (size_t)c->W * bytes);
             at += c->W * c->C;
         } else {
-            for (int64_t w = 0; w < c->W; w++, at += p->pixel) {
+            for (int64_t w = 0; w < c->W; w++, at += p->pixel)
                 memcpy(at, x + (h * c->W + w) * c->C, bytes);
-            }
         }
         memset(at, 0, (size_t)(c->right * p->pixel) * sizeof(float));
     }
@@ -283,25 +278,22 @@ INLINE void deep_pixels(const Conv *c, const int pixels, const float *x, int64_t
     for (int64_t ch = 0; ch < C; ch += VW) {
         const int rest = (int)MIN(C - ch, VW);
         vf acc[PIXELS];
-        for (int q = 0; q < pixels; q++) {
+        for (int q = 0; q < pixels; q++)
             acc[q] = v_zero();
-        }
         for (int64_t i = i0; i < i1; i++) {
             for (int64_t j = j0; j < j1; j++) {
                 const float *w = (const float *)c->packed + (i * c->kw + j) * C + ch,
                             *from = x + (i * c->W + j) * C + ch;
                 const vf wj = rest == VW ? v_load(w) : v_load_n(w, rest);
-                for (int q = 0; q < pixels; q++) {
+                for (int q = 0; q < pixels; q++)
                     acc[q] = v_fma(rest == VW ? v_load(from + q * step) : v_load_n(from + q * step, rest), wj, acc[q]);
-                }
             }
         }
         for (int q = 0; q < pixels; q++) {
-            if (rest == VW) {
+            if (rest == VW)
                 v_store(y + q * C + ch, acc[q]);
-            } else {
+            else
                 v_store_n(y + q * C + ch, acc[q], rest);
-            }
         }
     }
 }
@@ -340,9 +332,8 @@ static void deep_row(void *arg, size_t task, int worker)
 
 void K(conv)(const Run *run, const Conv *c)
 {
-    if (nothing(c)) {
+    if (nothing(c))
         return;
-    }
     if (K(winograd_takes)(c)) {
         K(winograd)(run, c);
         return;

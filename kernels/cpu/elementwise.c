@@ -160,9 +160,8 @@ static void add_bias_rows(const void *arg, int64_t first, int64_t last)
                 0, e->C,
                 store_part(e->y + r * e->C + i, load_part(e->a + r * e->C + i, n) + load_part(e->bias + i, n), n))
         }
-        if (e->act != ACT_NONE) {
+        if (e->act != ACT_NONE)
             K(act_span)(e->act, e->alpha, (end - m) * e->C, e->y + m * e->C, e->y + m * e->C);
-        }
     }
 }
 
@@ -174,9 +173,8 @@ static void add_one_range(const void *arg, int64_t first, int64_t last)
     for (int64_t m = first; m < last; m += 4096) {
         const int64_t end = MIN(m + 4096, last);
         FOR_VECTORS(m, end, store_part(e->y + i, load_part(e->a + i, n) + bias, n))
-        if (e->act != ACT_NONE) {
+        if (e->act != ACT_NONE)
             K(act_span)(e->act, e->alpha, end - m, e->y + m, e->y + m);
-        }
     }
 }
 
@@ -184,11 +182,10 @@ void K(add_bias)(const Run *run, int64_t M, int64_t C, const float *x, const flo
                  float *y)
 {
     Elements e = {.a = x, .bias = bias, .y = y, .act = act, .alpha = param, .C = C};
-    if (C == 1) {
+    if (C == 1)
         run_ranges(run, M, GRAIN, add_one_range, &e);
-    } else {
+    else
         run_rows(run, M, C, add_bias_rows, &e);
-    }
 }
 
 /* Word 0 of draw4 for VW / 2 indices: base/random.c's Philox with a 32-bit word in the lower half of each lane. What
@@ -215,9 +212,8 @@ static void dropout_range(const void *arg, int64_t first, int64_t last)
     const Elements *e = arg;
     const float kept = 1.0f / (1.0f - e->alpha);
     vl even = {0};
-    for (int k = 0; k < VW / 2; k++) {
+    for (int k = 0; k < VW / 2; k++)
         even[k] = e->begin + 2 * (uint64_t)k;
-    }
     FOR_VECTORS(first, last, {
         const vl a = draw_lanes(e->draw, even + (uint64_t)i), b = draw_lanes(e->draw, even + (uint64_t)i + 1);
         /* as draw_uniform's */
@@ -271,9 +267,8 @@ INLINE float block_sum(const float *x, int64_t n, bool squares)
         a2 = sum_term(v_load(x + i + 2 * VW), a2, squares);
         a3 = sum_term(v_load(x + i + 3 * VW), a3, squares);
     }
-    for (; i < n; i += VW) {
+    for (; i < n; i += VW)
         a0 = sum_term(load_part(x + i, (int)MIN(VW, n - i)), a0, squares);
-    }
     return v_sum((a0 + a1) + (a2 + a3));
 }
 
@@ -299,9 +294,8 @@ static void sum_all(const Run *run, int64_t n, const float *x, bool squares, flo
     int64_t blocks = (n + BLOCK - 1) / BLOCK;
     run_ranges(run, blocks, 8, sum_blocks, &s);
     double total = 0;
-    for (int64_t b = 0; b < blocks; b++) {
+    for (int64_t b = 0; b < blocks; b++)
         total += s.parts[b];
-    }
     *out = (float)total;
 }
 

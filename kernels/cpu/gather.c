@@ -20,9 +20,8 @@ static void gather_rows(const void *arg, int64_t first, int64_t last)
     for (int64_t r = first; r < last; r++) {
         const int32_t ahead = g->ids[MIN(r + AHEAD, g->n - 1)], id = g->ids[r];
         const float *next = g->table + MAX(ahead, 0) * D;
-        for (int64_t d = 0; d < MIN(D, 256); d += 16) {
+        for (int64_t d = 0; d < MIN(D, 256); d += 16)
             __builtin_prefetch(next + d);
-        }
         const float *row = g->table + MAX(id, 0) * D;
         float *y = g->y + r * D;
         if (g->beta == 0.0f) {
@@ -42,9 +41,8 @@ static void gather_rows(const void *arg, int64_t first, int64_t last)
 void K(gather)(const Run *run, int64_t n, int64_t D, const float *table, const int32_t *ids, float beta, float *y)
 {
     Gather g = {n, D, table, ids, beta, y};
-    if (D > 0) {
+    if (D > 0)
         run_rows(run, n, D, gather_rows, &g);
-    }
 }
 
 void K(segment_sum)(const Run *run, int64_t S, int64_t D, const int64_t *start, const int32_t *order, const int32_t *to,
@@ -88,9 +86,8 @@ static void max_pool_segment(const PoolRows *p, int64_t b)
             }
         }
         p->y[b * D + d] = best;
-        if (p->arg) {
+        if (p->arg)
             p->arg[b * D + d] = (int32_t)at;
-        }
     }
 }
 
@@ -110,9 +107,8 @@ static void segment_pool_rows(const void *arg, int64_t first, int64_t last)
         float *y = p->y + b * D;
         FOR_VECTORS(0, D, {
             vf sum = v_zero();
-            for (int64_t r = begin; r < end; r++) {
+            for (int64_t r = begin; r < end; r++)
                 sum += load_part(x + r * D + i, n);
-            }
             store_part(y + i, sum * scale, n);
         })
     }
@@ -122,9 +118,8 @@ void K(segment_pool)(const Run *run, int64_t B, int64_t D, const int32_t *offset
                      int32_t *arg)
 {
     PoolRows p = {.B = B, .D = D, .offsets = offsets, .how = how, .x = x, .y = y, .arg = arg};
-    if (D > 0) {
+    if (D > 0)
         run_ranges(run, B, 1, segment_pool_rows, &p);
-    }
 }
 
 static void segment_pool_back_rows(const void *arg, int64_t first, int64_t last)
@@ -144,9 +139,8 @@ static void segment_pool_back_rows(const void *arg, int64_t first, int64_t last)
             }
         }
         if (p->how == REDUCE_MAX && begin < end) {
-            for (int64_t d = 0; d < D; d++) {
+            for (int64_t d = 0; d < D; d++)
                 p->y[p->arg_in[b * D + d] * D + d] = dy[d];
-            }
         }
     }
 }
@@ -155,9 +149,8 @@ void K(segment_pool_back)(const Run *run, int64_t B, int64_t D, const int32_t *o
                           const float *dy, float *dx)
 {
     PoolRows p = {.B = B, .D = D, .offsets = offsets, .how = how, .arg_in = arg, .x = dy, .y = dx};
-    if (D > 0) {
+    if (D > 0)
         run_ranges(run, B, 1, segment_pool_back_rows, &p);
-    }
 }
 
 /* ---- grouping: least significant digit first, 11 bits a pass; stable, so places stay ascending inside a group ---- */
@@ -176,9 +169,8 @@ int64_t K(group_ids)(const Run *run, int64_t n, const int32_t *ids, int32_t *uni
     }
     for (int shift = 0; shift < 31 && top >> shift > 0; shift += DIGIT) {
         int32_t at[DIGITS] = {0}, sum = 0;
-        for (int64_t i = 0; i < n; i++) {
+        for (int64_t i = 0; i < n; i++)
             at[key[i] >> shift & (DIGITS - 1)]++;
-        }
         for (int d = 0; d < DIGITS; d++) {
             const int32_t count = at[d];
             at[d] = sum;

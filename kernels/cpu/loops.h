@@ -25,9 +25,8 @@ static inline void ranges_task(void *arg, size_t task, int worker)
 /* fn over [0, n) in pieces of `grain`, in one piece where there is one thread. */
 INLINE void run_ranges(const Run *run, int64_t n, int64_t grain, RangeFn *fn, const void *arg)
 {
-    if (n <= 0) {
+    if (n <= 0)
         return;
-    }
     if (n <= grain || pool_threads(run->pool) == 1) {
         fn(arg, 0, n);
         return;
@@ -64,11 +63,10 @@ INLINE vf load_part(const float *p, int n)
 }
 INLINE void store_part(float *p, vf x, int n)
 {
-    if (n == VW) {
+    if (n == VW)
         v_store(p, x);
-    } else {
+    else
         v_store_n(p, x, n);
-    }
 }
 /* x with zeros in the lanes from n on */
 INLINE vf keep_part(vf x, int n)

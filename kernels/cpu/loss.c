@@ -14,9 +14,8 @@ typedef struct Batch {
 /* What item row x is multiplied with before it is compared: 1, or 1 / max(|x|, eps). *length: |x| in that case. */
 static NOINLINE float to_unit(const float *x, int64_t D, float eps, float *length)
 {
-    if (eps <= 0.0f) {
+    if (eps <= 0.0f)
         return 1.0f;
-    }
     ROW_SUM(squares, D, square(PART(x)))
     *length = __builtin_sqrtf(squares);
     return 1.0f / (*length > eps ? *length : eps);
@@ -47,23 +46,20 @@ static void bpr_range(const void *arg, int64_t first, int64_t last)
     for (int64_t b = first; b < last; b += VW) { /* a vector of rows: the logarithm is the dearest part of one */
         const int n = (int)MIN(VW, last - b);
         float each[VW] = {0}, penalty[VW] = {0};
-        for (int i = 0; i < n; i++) {
+        for (int i = 0; i < n; i++)
             each[i] = differ(t, b + i, &penalty[i]);
-        }
         const vf d = v_load(each);
         store_part(t->loss + b, v_fma(v_set(t->l2), v_load(penalty), v_softplus(d)), n);
-        if (t->slope) {
+        if (t->slope)
             store_part(t->slope + b, -v_sigmoid(d), n);
-        }
     }
 }
 
 static int64_t numbers(int parts, const BprPart *part) /* that a row of the batch reads */
 {
     int64_t sum = 1;
-    for (int k = 0; k < parts; k++) {
+    for (int k = 0; k < parts; k++)
         sum += 3 * part[k].D;
-    }
     return sum;
 }
 
@@ -111,12 +107,10 @@ static void bpr_back_range(const void *arg, int64_t first, int64_t last)
                     store_part(du + i, beta == 0.0f ? d : v_fma(v_set(beta), PART(du), d), n);
                 })
             }
-            if (p->dx[BPR_POS]) {
+            if (p->dx[BPR_POS])
                 item_back(p, u, x, x_scale, x_length, slope, l2, p->beta[BPR_POS], p->dx[BPR_POS] + at);
-            }
-            if (p->dx[BPR_NEG]) {
+            if (p->dx[BPR_NEG])
                 item_back(p, u, y, y_scale, y_length, -slope, l2, p->beta[BPR_NEG], p->dx[BPR_NEG] + at);
-            }
         }
     }
 }

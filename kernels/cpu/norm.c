@@ -40,12 +40,10 @@ static void layer_norm_rows(const void *arg, int64_t first, int64_t last)
         ROW_SUM(squares, C, square(keep_part(PART(s) - mean, n)))
         const float rstd = 1.0f / __builtin_sqrtf(squares * scale + r->eps);
         FOR_VECTORS(0, C, store_part(y + i, v_fma((PART(s) - mean) * rstd, PART(r->gamma), PART(r->bias)), n))
-        if (r->mean) {
+        if (r->mean)
             r->mean[m] = mean;
-        }
-        if (r->rstd) {
+        if (r->rstd)
             r->rstd[m] = rstd;
-        }
     }
 }
 
@@ -101,9 +99,8 @@ static void layer_norm_back_parts(const void *arg, int64_t first, int64_t last)
     const float scale = 1.0f / (float)MAX(C, 1);
     for (int64_t p = first; p < last; p++) {
         float *dgamma = b->parts ? b->parts + p * 2 * C : NULL, *dbeta = dgamma ? dgamma + C : NULL;
-        if (dgamma) {
+        if (dgamma)
             memset(dgamma, 0, (size_t)(2 * C) * sizeof(float));
-        }
         for (int64_t m = p * part_rows(r->M); m < MIN(r->M, (p + 1) * part_rows(r->M)); m++) {
             const float *x = r->x + m * C, *residual = r->residual ? r->residual + m * C : NULL, *dy = r->dy + m * C;
             float *dx = b->dx + m * C;
@@ -139,16 +136,13 @@ void K(layer_norm_back)(const Run *run, int64_t M, int64_t C, const float *x, co
         {.M = M, .C = C, .x = x, .residual = residual, .gamma = gamma, .dy = dy, .mean_in = mean, .rstd_in = rstd},
         dx,
         parts};
-    if (M == 0 || C == 0) {
+    if (M == 0 || C == 0)
         return;
-    }
     run_ranges(run, part_count(M), 1, layer_norm_back_parts, &b);
-    if (dgamma) {
+    if (dgamma)
         add_parts(part_count(M), C, parts, 2 * C, 1.0f, dgamma);
-    }
-    if (dbeta) {
+    if (dbeta)
         add_parts(part_count(M), C, parts + C, 2 * C, 1.0f, dbeta);
-    }
 }
 
 /* ---- softmax --------------------------------------------------------------------------------- */
@@ -156,9 +150,8 @@ void K(layer_norm_back)(const Run *run, int64_t M, int64_t C, const float *x, co
 static void softmax_rows(const void *arg, int64_t first, int64_t last)
 {
     const Rows *r = arg;
-    for (int64_t m = first; m < last; m++) {
+    for (int64_t m = first; m < last; m++)
         softmax_row(r->C, r->x + m * r->C, r->y + m * r->C);
-    }
 }
 
 void K(softmax)(const Run *run, int64_t M, int64_t C, const float *x, float *y)
@@ -170,9 +163,8 @@ void K(softmax)(const Run *run, int64_t M, int64_t C, const float *x, float *y)
 static void softmax_back_rows(const void *arg, int64_t first, int64_t last)
 {
     const Rows *r = arg;
-    for (int64_t m = first; m < last; m++) {
+    for (int64_t m = first; m < last; m++)
         softmax_back_row(r->C, r->x + m * r->C, r->dy + m * r->C, r->y + m * r->C);
-    }
 }
 
 void K(softmax_back)(const Run *run, int64_t M, int64_t C, const float *y, const float *dy, float *dx)
@@ -194,9 +186,8 @@ static void row_normalize_rows(const void *arg, int64_t first, int64_t last)
         const float length = __builtin_sqrtf(squares), norm = length > r->eps ? length : r->eps,
                     scale = norm > 0.0f ? 1.0f / norm : 0.0f;
         FOR_VECTORS(0, C, store_part(y + i, PART(x) * scale, n))
-        if (r->mean) {
+        if (r->mean)
             r->mean[m] = norm;
-        }
     }
 }
 
@@ -304,9 +295,8 @@ size_t K(col_sum_work)(int64_t M, int64_t C, int threads)
 
 void K(col_sum)(const Run *run, int64_t M, int64_t C, const float *x, float beta, float *y)
 {
-    if (C == 0) {
+    if (C == 0)
         return;
-    }
     if (M == 0) {
         FOR_VECTORS(0, C, store_part(y + i, beta == 0.0f ? v_zero() : PART(y) * beta, n))
         return;

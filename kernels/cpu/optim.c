@@ -12,9 +12,8 @@ INLINE vf flush(vf x)
 
 INLINE void adam_vector(const AdamStep *s, vf g, vf *p, vf *m, vf *v)
 {
-    if (s->weight_decay != 0.0f) {
+    if (s->weight_decay != 0.0f)
         g = g + s->weight_decay * *p;
-    }
     *m = flush(*m + (1.0f - s->beta1) * (g - *m));
     *v = flush(s->beta2 * *v + (1.0f - s->beta2) * (g * g));
     *p = *p - s->step_size * *m / (v_sqrt(*v) * s->root_scale + s->eps);
@@ -57,21 +56,18 @@ INLINE void replay(const AdamStep *history, int32_t from, int32_t to, int V, vf 
         fading |= v[k] != 0.0f;
     }
     bool moves = v_mask(moving) != 0;
-    for (int32_t t = from + 1; t <= to && !moves; t++) {
+    for (int32_t t = from + 1; t <= to && !moves; t++)
         moves = history[t].weight_decay != 0.0f || history[t].eps == 0.0f;
-    }
     for (int32_t t = from + 1; t <= to && moves; t++) {
         const AdamStep s = history[t];
         UNROLL
-        for (int k = 0; k < V; k++) {
+        for (int k = 0; k < V; k++)
             adam_vector(&s, v_zero(), &p[k], &m[k], &v[k]);
-        }
     }
     for (int32_t t = from + 1; t <= to && !moves && v_mask(fading) != 0; t++) {
         UNROLL
-        for (int k = 0; k < V; k++) {
+        for (int k = 0; k < V; k++)
             v[k] = flush(history[t].beta2 * v[k]);
-        }
     }
 }
 
@@ -86,14 +82,12 @@ INLINE void catch_up_part(const Adam *a, int32_t from, int32_t to, const float *
         m[k] = load_part(mrow + k * VW, k == V - 1 ? n : VW);
         v[k] = load_part(vrow + k * VW, k == V - 1 ? n : VW);
     }
-    if (from < to) {
+    if (from < to)
         replay(a->history, from, to, V, p, m, v);
-    }
     UNROLL
     for (int k = 0; k < V; k++) {
-        if (g) {
+        if (g)
             adam_vector(&a->history[to + 1], load_part(g + k * VW, k == V - 1 ? n : VW), &p[k], &m[k], &v[k]);
-        }
         store_part(prow + k * VW, p[k], k == V - 1 ? n : VW);
         store_part(mrow + k * VW, m[k], k == V - 1 ? n : VW);
         store_part(vrow + k * VW, v[k], k == V - 1 ? n : VW);
@@ -106,12 +100,10 @@ INLINE void catch_up(const Adam *a, int64_t id, int32_t to, const float *g)
     const int32_t from = a->last[id];
     float *p = a->p + id * a->D, *m = a->m + id * a->D, *v = a->v + id * a->D;
     int64_t d = 0;
-    for (; d + 4 * VW <= a->D; d += 4 * VW) {
+    for (; d + 4 * VW <= a->D; d += 4 * VW)
         catch_up_part(a, from, to, g ? g + d : NULL, 4, VW, p + d, m + d, v + d);
-    }
-    for (; d < a->D; d += VW) {
+    for (; d < a->D; d += VW)
         catch_up_part(a, from, to, g ? g + d : NULL, 1, (int)MIN(a->D - d, VW), p + d, m + d, v + d);
-    }
     a->last[id] = g ? to + 1 : to;
 }
 
@@ -120,9 +112,8 @@ static void adam_replay_rows(const void *arg, int64_t first, int64_t last)
     const Adam *a = arg;
     for (int64_t r = first; r < last; r++) {
         const int64_t id = a->ids ? a->ids[r] : r;
-        if (a->last[id] < a->now) {
+        if (a->last[id] < a->now)
             catch_up(a, id, a->now, NULL);
-        }
     }
 }
 
@@ -136,9 +127,8 @@ void K(adam_replay)(const Run *run, int64_t n, int64_t D, const int32_t *ids, co
 static void adam_rows_rows(const void *arg, int64_t first, int64_t last)
 {
     const Adam *a = arg;
-    for (int64_t r = first; r < last; r++) {
+    for (int64_t r = first; r < last; r++)
         catch_up(a, a->ids ? a->ids[r] : r, a->now - 1, a->g + r * a->D);
-    }
 }
 
 void K(adam_rows)(const Run *run, int64_t n, int64_t D, const int32_t *ids, const AdamStep *history, int32_t now,
@@ -189,9 +179,8 @@ static void adam_factored_tile(void *arg, size_t task, int worker)
     const Run inner = {.work = (char *)g + g_bytes, .work_bytes = f->each - g_bytes};
     const Gemm product = tile_product(rows, a->D, f->K, f->dy + first * f->K, f->packed, g);
     K(gemm)(&inner, &product);
-    for (int64_t r = 0; r < rows; r++) {
+    for (int64_t r = 0; r < rows; r++)
         catch_up(a, a->ids ? a->ids[first + r] : first + r, a->now - 1, g + r * a->D);
-    }
 }
 
 size_t K(adam_factored_work)(int64_t n, int64_t D, int64_t K, int threads)
@@ -202,9 +191,8 @@ size_t K(adam_factored_work)(int64_t n, int64_t D, int64_t K, int threads)
 void K(adam_factored)(const Run *run, int64_t n, int64_t D, int64_t K, const int32_t *ids, const AdamStep *history,
                       int32_t now, const float *dy, const float *w, int32_t *last, float *p, float *m, float *v)
 {
-    if (n == 0) {
+    if (n == 0)
         return;
-    }
     K(gemm_pack)(run, PACK_F32, K, D, w, D, 1, run->work);
     Factored f = {.a = {.D = D, .ids = ids, .history = history, .now = now, .last = last, .p = p, .m = m, .v = v},
                   .n = n,

@@ -16,11 +16,10 @@ static vf load_some(const float *p, int64_t n)
 
 static void store_some(float *p, vf x, int64_t n)
 {
-    if (n >= VW) {
+    if (n >= VW)
         v_store(p, x);
-    } else {
+    else
         v_store_n(p, x, (int)n);
-    }
 }
 
 static void max_row(void *arg, size_t task, int worker)
@@ -34,9 +33,8 @@ static void max_row(void *arg, size_t task, int worker)
         for (int64_t c = 0; c < j->C; c += VW) {
             vf most = v_set(-INFINITY);
             for (int64_t i = MAX(h, 0); i < MIN(h + j->k, j->H); i++) {
-                for (int64_t l = MAX(w, 0); l < MIN(w + j->k, j->W); l++) {
+                for (int64_t l = MAX(w, 0); l < MIN(w + j->k, j->W); l++)
                     most = v_max(most, load_some(j->x + ((b * j->H + i) * j->W + l) * j->C + c, j->C - c));
-                }
             }
             store_some(y + c, most, j->C - c);
         }
@@ -46,9 +44,8 @@ static void max_row(void *arg, size_t task, int worker)
 void K(max_pool)(const Run *run, int64_t B, int64_t H, int64_t W, int64_t C, int64_t k, int64_t stride, int64_t pad,
                  const float *x, float *y)
 {
-    if (H + 2 * pad < k || W + 2 * pad < k) {
+    if (H + 2 * pad < k || W + 2 * pad < k)
         return;
-    }
     Job j = {B, H, W, C, k, stride, pad, conv_out(H, k, stride, 2 * pad), conv_out(W, k, stride, 2 * pad), x, y};
     pool_run(run->pool, (size_t)(B * j.oh), max_row, &j);
 }
@@ -64,9 +61,8 @@ static void mean_image(void *arg, size_t b, int worker)
         vf sum = v_zero();
         for (int64_t p0 = 0; p0 < j->H; p0 += MEAN_BLOCK) {
             vf part = v_zero();
-            for (int64_t p = p0; p < MIN(p0 + MEAN_BLOCK, j->H); p++) {
+            for (int64_t p = p0; p < MIN(p0 + MEAN_BLOCK, j->H); p++)
                 part = part + load_some(x + p * j->C + c, j->C - c);
-            }
             sum = sum + part;
         }
         store_some(j->y + (int64_t)b * j->C + c, sum / (float)j->H, j->C - c);

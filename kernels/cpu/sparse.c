@@ -30,30 +30,26 @@ INLINE void row_block(const GatherSum *g, Weight w, int V, int lanes, int64_t r,
     const int64_t ldx = g->ldx, last = g->start[g->rows] - 1;
     vf acc[8];
     UNROLL
-    for (int v = 0; v < V; v++) {
+    for (int v = 0; v < V; v++)
         acc[v] = v_zero();
-    }
     for (int64_t e = g->start[r]; e < g->start[r + 1]; e++) {
         const int64_t c = w == ONE_IN_ORDER ? e : g->col[e];
         if (w != ONE_IN_ORDER) {
             const float *next = x + g->col[MIN(e + AHEAD, last)] * ldx;
             UNROLL
-            for (int v = 0; v < V * VW; v += 16) {
+            for (int v = 0; v < V * VW; v += 16)
                 __builtin_prefetch(next + v);
-            }
         }
         const float *row = x + c * ldx;
         if (w == ONE || w == ONE_IN_ORDER) {
             UNROLL
-            for (int v = 0; v < V; v++) {
+            for (int v = 0; v < V; v++)
                 acc[v] += load_part(row + v * VW, v == V - 1 ? lanes : VW);
-            }
         } else {
             const vf weight = v_set(weight_of(g, w, e, c));
             UNROLL
-            for (int v = 0; v < V; v++) {
+            for (int v = 0; v < V; v++)
                 acc[v] = v_fma(weight, load_part(row + v * VW, v == V - 1 ? lanes : VW), acc[v]);
-            }
         }
     }
     const vf scale = v_set(g->row_scale ? g->alpha * g->row_scale[r] : g->alpha);
@@ -61,11 +57,10 @@ INLINE void row_block(const GatherSum *g, Weight w, int V, int lanes, int64_t r,
     UNROLL
     for (int v = 0; v < V; v++) {
         const int n = v == V - 1 ? lanes : VW;
-        if (g->beta == 0.0f) {
+        if (g->beta == 0.0f)
             store_part(y + v * VW, scale * acc[v], n);
-        } else {
+        else
             store_part(y + v * VW, v_fma(scale, acc[v], g->beta * load_part(y + v * VW, n)), n);
-        }
     }
 }
 
@@ -73,21 +68,16 @@ INLINE void gather_rows(const GatherSum *g, Weight w, int64_t first, int64_t las
 {
     for (int64_t r = first; r < last; r++) {
         int64_t d = 0;
-        for (; d + 8 * VW <= g->D; d += 8 * VW) {
+        for (; d + 8 * VW <= g->D; d += 8 * VW)
             row_block(g, w, 8, VW, r, d);
-        }
-        for (; d + 4 * VW <= g->D; d += 4 * VW) {
+        for (; d + 4 * VW <= g->D; d += 4 * VW)
             row_block(g, w, 4, VW, r, d);
-        }
-        for (; d + 2 * VW <= g->D; d += 2 * VW) {
+        for (; d + 2 * VW <= g->D; d += 2 * VW)
             row_block(g, w, 2, VW, r, d);
-        }
-        for (; d + VW <= g->D; d += VW) {
+        for (; d + VW <= g->D; d += VW)
             row_block(g, w, 1, VW, r, d);
-        }
-        if (d < g->D) {
+        if (d < g->D)
             row_block(g, w, 1, (int)(g->D - d), r, d);
-        }
     }
 }
 
@@ -111,9 +101,8 @@ void K(gather_sum)(const Run *run, const GatherSum *g)
                   : g->val                 ? rows_by_value
                   : g->col_scale           ? rows_by_col
                                            : rows_of_ones;
-    if (g->D > 0) {
+    if (g->D > 0)
         run_balanced(run, g->rows, g->start, g->D, fn, g);
-    }
 }
 
 void K(spmm)(const Run *run, const Sparse *A, int64_t D, const float *x, int64_t ldx, float alpha, float beta, float *y,
@@ -155,9 +144,8 @@ INLINE void sddmm_rows(const Edges *g, int64_t D, int64_t first, int64_t last)
         for (int64_t e = A->start[r]; e < A->start[r + 1]; e++) {
             const int64_t c = A->col[e];
             const float *next = g->y + A->col[MIN(e + AHEAD, last_entry)] * D, *y = g->y + c * D;
-            for (int64_t d = 0; d < D; d += 16) {
+            for (int64_t d = 0; d < D; d += 16)
                 __builtin_prefetch(next + d);
-            }
             ROW_SUM(dot, D, PART(x) * PART(y))
             const float term = (A->col_scale ? alpha * A->col_scale[c] : alpha) * dot;
             g->out[e] = g->beta == 0.0f ? term : g->beta * g->out[e] + term;
@@ -186,9 +174,8 @@ static void edge_softmax_rows(const void *arg, int64_t first, int64_t last)
     const Edges *g = arg;
     for (int64_t r = first; r < last; r++) {
         const int64_t e = g->A->start[r], n = g->A->start[r + 1] - e;
-        if (n > 0) {
+        if (n > 0)
             softmax_row(n, g->x + e, g->out + e);
-        }
     }
 }
 
@@ -220,9 +207,8 @@ static void edge_row_sum_rows(const void *arg, int64_t first, int64_t last)
         const int64_t e = g->A->start[r], n_entries = g->A->start[r + 1] - e;
         if (g->A->at) {
             float sum = 0;
-            for (int64_t j = e; j < e + n_entries; j++) {
+            for (int64_t j = e; j < e + n_entries; j++)
                 sum += g->val[g->A->at[j]];
-            }
             g->out[r] = sum;
         } else {
             const float *val = g->val + e;

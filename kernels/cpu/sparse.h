@@ -36,11 +36,10 @@ static inline int64_t balanced_cut(const Balanced *b, int64_t part)
     int64_t low = 0, high = b->rows;
     while (low < high) {
         int64_t middle = low + (high - low) / 2;
-        if (b->start[middle] - base + 2 * middle < want) {
+        if (b->start[middle] - base + 2 * middle < want)
             low = middle + 1;
-        } else {
+        else
             high = middle;
-        }
     }
     return low;
 }
@@ -51,18 +50,16 @@ static inline void balanced_task(void *arg, size_t task, int worker)
     const Balanced *b = arg;
     int64_t first = balanced_cut(b, (int64_t)task),
             last = (int64_t)task + 1 == b->pieces ? b->rows : balanced_cut(b, (int64_t)task + 1);
-    if (first < last) {
+    if (first < last)
         b->fn(b->arg, first, last);
-    }
 }
 
 /* fn over rows in pieces of about the same number of entries; `cost` multiply-adds an entry decide how many pieces
  * pay. */
 INLINE void run_balanced(const Run *run, int64_t rows, const int64_t *start, int64_t cost, RangeFn *fn, const void *arg)
 {
-    if (rows <= 0) {
+    if (rows <= 0)
         return;
-    }
     const int64_t threads = pool_threads(run->pool), work = (start[rows] - start[0] + rows) * cost;
     const int64_t pieces = MIN(threads * 8, work / 32768 + 1);
     if (threads == 1 || pieces == 1) {

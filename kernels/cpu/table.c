@@ -17,17 +17,15 @@ static void cpu_free(const Heap *heap, void *p, size_t bytes)
 static void cpu_copy(const Run *run, void *to, const void *from, size_t bytes)
 {
     (void)run;
-    if (bytes > 0) {
+    if (bytes > 0)
         memmove(to, from, bytes);
-    }
 }
 
 static void cpu_zero(const Run *run, void *p, size_t bytes)
 {
     (void)run;
-    if (bytes > 0) {
+    if (bytes > 0)
         memset(p, 0, bytes);
-    }
 }
 
 const Kernels K(kernels) = {.bytes = sizeof(Kernels),

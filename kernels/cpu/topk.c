@@ -32,25 +32,20 @@ typedef struct Waiting {
 INLINE void sort(const Waiting *w, const float *s, int32_t first_id, float *value, int32_t *id)
 {
     float x[WAITING];
-    for (int i = 0; i < w->n; i++) {
+    for (int i = 0; i < w->n; i++)
         x[i] = s[w->at[i]];
-    }
-    for (int i = w->n; i % VW != 0; i++) {
+    for (int i = w->n; i % VW != 0; i++)
         x[i] = LOWEST;
-    }
     for (int own = 0; own < w->n; own += VW) {
         const vf mine = v_load(x + own);
         const int next = MIN(own + VW, w->n);
         vi place = {0}; /* comparisons give -1 */
-        for (int i = 0; i < own; i++) {
+        for (int i = 0; i < own; i++)
             place -= v_set(x[i]) >= mine;
-        }
-        for (int i = own; i < next; i++) {
+        for (int i = own; i < next; i++)
             place -= (v_set(x[i]) > mine) | ((v_set(x[i]) == mine) & (v_lanes() > i - own));
-        }
-        for (int i = next; i < w->n; i++) {
+        for (int i = next; i < w->n; i++)
             place -= v_set(x[i]) > mine;
-        }
         int32_t to[VW];
         vi_store(to, place);
         for (int i = own; i < next; i++) {
@@ -68,11 +63,10 @@ static void merge(Best *b, Waiting *w, const float *s, int32_t first_id)
     sort(w, s, first_id, value, id);
     int64_t old = b->count, new = w->n;
     while (old + new > b->k) { /* the worst go; of equals the new one */
-        if (new > 0 && (old == 0 || value[new - 1] <= b->value[old - 1])) {
+        if (new > 0 && (old == 0 || value[new - 1] <= b->value[old - 1]))
             new --;
-        } else {
+        else
             old--;
-        }
     }
     b->count = old + new;
     if (old == 0) {
@@ -92,9 +86,8 @@ static void merge(Best *b, Waiting *w, const float *s, int32_t first_id)
             b->id[to] = id[new];
         }
     }
-    if (b->count == b->k) {
+    if (b->count == b->k)
         b->above = b->value[b->k - 1];
-    }
     w->n = 0;
 }
 
@@ -126,34 +119,29 @@ static float just_below(float x)
 static float floor_of(const float *s, int64_t n, int64_t k)
 {
     const int64_t vectors = (4 * k + HELD * VW - 1) / (HELD * VW) * HELD, step = vectors * VW;
-    if (vectors > GROUP_VECTORS || n < 2 * step) {
+    if (vectors > GROUP_VECTORS || n < 2 * step)
         return LOWEST;
-    }
     vf group[GROUP_VECTORS];
     const int64_t whole = n / step * step;
     int64_t first = 0;
     do {
         vf held[HELD];
         UNROLL
-        for (int v = 0; v < HELD; v++) {
+        for (int v = 0; v < HELD; v++)
             held[v] = v_load(s + (first + v) * VW);
-        }
         for (int64_t i = first * VW + step; i < whole; i += step) {
             UNROLL
-            for (int v = 0; v < HELD; v++) {
+            for (int v = 0; v < HELD; v++)
                 held[v] = v_max(held[v], v_load(s + i + v * VW));
-            }
         }
         memcpy(group + first, held, sizeof held);
         first += HELD;
     } while (first < vectors);
-    for (int64_t v = 0, i = whole; i + VW <= n; i += VW, v++) {
+    for (int64_t v = 0, i = whole; i + VW <= n; i += VW, v++)
         group[v] = v_max(group[v], v_load(s + i));
-    }
     vf most = group[0], least = v_set(-LOWEST);
-    for (int64_t v = 1; v < vectors; v++) {
+    for (int64_t v = 1; v < vectors; v++)
         most = v_max(most, group[v]);
-    }
     for (int64_t v = 0; v < vectors; v++) { /* groups that were left out whole do not count */
         least = v_min(least, v_select(group[v] > LOWEST, group[v], most));
     }
@@ -162,19 +150,16 @@ static float floor_of(const float *s, int64_t n, int64_t k)
         const float middle =
             round == 0 ? low : 0.5f * low + 0.5f * high; /* low itself may be too high where there is a NaN */
         int64_t sum = 0;
-        for (int64_t v = 0; v < vectors; v++) {
+        for (int64_t v = 0; v < vectors; v++)
             sum += __builtin_popcount(v_mask(group[v] >= middle));
-        }
         if (sum < k) {
-            if (round == 0) {
+            if (round == 0)
                 return LOWEST;
-            }
             high = middle;
         } else {
             low = middle;
-            if (sum == k) {
+            if (sum == k)
                 break;
-            }
         }
     }
     return low > LOWEST ? just_below(low) : LOWEST;
@@ -190,9 +175,8 @@ static void drop(Waiting *w, int32_t first_id, const int32_t **skip, int64_t *sk
             ++*skip;
             --*skips;
         }
-        if (*skips == 0 || **skip != id) {
+        if (*skips == 0 || **skip != id)
             w->at[kept++] = w->at[i];
-        }
     }
     w->n = kept;
 }
@@ -204,17 +188,15 @@ static NOINLINE void select_from(Best *b, const float *s, int64_t I, int32_t fir
                                  int64_t skips)
 {
     enum { FEW = 3 };
-    if (b->count == 0) {
+    if (b->count == 0)
         b->above = floor_of(s, I, b->k + skips);
-    }
     Waiting w;
     w.n = 0;
     for (int64_t i = 0; i < I; i += AT_ONCE) {
         uint64_t above = 0; /* bit j: score i + j is */
         if (i + AT_ONCE <= I) {
-            for (int v = 0; v < AT_ONCE; v += VW) {
+            for (int v = 0; v < AT_ONCE; v += VW)
                 above |= (uint64_t)v_mask(v_load(s + i + v) > b->above) << v;
-            }
         } else {
             for (int v = 0; i + v < I; v += VW) {
                 const int n = (int)MIN(I - i - v, VW);
@@ -222,12 +204,10 @@ static NOINLINE void select_from(Best *b, const float *s, int64_t I, int32_t fir
             }
         }
         const int n = __builtin_popcountll(above);
-        for (int j = 0; j < FEW; j++, above &= above - 1) {
+        for (int j = 0; j < FEW; j++, above &= above - 1)
             w.at[w.n + j] = (int32_t)i + __builtin_ctzll(above | 1ull << (AT_ONCE - 1));
-        }
-        for (int j = FEW; j < n; j++, above &= above - 1) {
+        for (int j = FEW; j < n; j++, above &= above - 1)
             w.at[w.n + j] = (int32_t)i + __builtin_ctzll(above);
-        }
         w.n += n;
         if (w.n > WAITING - AT_ONCE || (w.n > 0 && i + AT_ONCE >= I)) {
             drop(&w, first_id, &skip, &skips);
@@ -335,15 +315,13 @@ static void mask(const Ranking *r, int64_t b, float *scores)
     int64_t low = x->start[list], high = end;
     while (low < high) { /* the first that is in this block */
         const int64_t middle = low + (high - low) / 2;
-        if (x->item[middle] < r->block) {
+        if (x->item[middle] < r->block)
             low = middle + 1;
-        } else {
+        else
             high = middle;
-        }
     }
-    for (; low < end && x->item[low] < r->block + r->block_items; low++) {
+    for (; low < end && x->item[low] < r->block + r->block_items; low++)
         scores[x->item[low] - r->block] = LOWEST;
-    }
 }
 
 /* to[j,m] = from[m,j] of M x n scores, by squares of whole cache lines */
@@ -354,14 +332,12 @@ static void turn(int64_t M, int64_t n, const float *from, float *to, int64_t ld)
         for (int64_t j0 = 0; j0 < n; j0 += LINE) {
             const int64_t m1 = MIN(m0 + LINE, M), j1 = MIN(j0 + LINE, n), m4 = m1 - m1 % 4, j4 = j1 - j1 % 4;
             for (int64_t j = j0; j < j4; j += 4) {
-                for (int64_t m = m0; m < m4; m += 4) {
+                for (int64_t m = m0; m < m4; m += 4)
                     transpose4(from + m * n + j, n, to + j * ld + m, ld);
-                }
             }
             for (int64_t j = j0; j < j1; j++) {
-                for (int64_t m = j < j4 ? m4 : m0; m < m1; m++) {
+                for (int64_t m = j < j4 ? m4 : m0; m < m1; m++)
                     to[j * ld + m] = from[m * n + j];
-                }
             }
         }
     }
@@ -371,14 +347,12 @@ static void turn(int64_t M, int64_t n, const float *from, float *to, int64_t ld)
 static void go_on(const Ranking *r, int64_t b, const float *s, int64_t n, int64_t first_id)
 {
     Best best = {r->scores + b * r->k, r->ids + b * r->k, r->k, r->count[b], LOWEST};
-    if (best.count == best.k) {
+    if (best.count == best.k)
         best.above = best.value[best.k - 1];
-    }
     select_from(&best, s, n, (int32_t)first_id, NULL, 0);
     r->count[b] = (int32_t)best.count;
-    if (first_id + n == r->I) {
+    if (first_id + n == r->I)
         finish(&best);
-    }
 }
 
 static void rank_tile(void *arg, size_t task, int worker)
@@ -392,23 +366,20 @@ static void rank_tile(void *arg, size_t task, int worker)
     const float *A = r->rows + (r->slab + first) * r->D;
     if (r->row) {
         A = (const float *)(void *)scratch;
-        for (int64_t m = 0; m < M; m++) {
+        for (int64_t m = 0; m < M; m++)
             memcpy(scratch + (size_t)(m * r->D) * sizeof(float), r->rows + r->row[r->slab + first + m] * r->D,
                    (size_t)r->D * sizeof(float));
-        }
     }
     const Gemm product = tile_product(r, M, A, scores);
     const Run inner = {.work = scratch + space.rows + space.scores, .work_bytes = space.product};
     K(gemm)(&inner, &product);
     for (int64_t m = 0; m < M; m++) {
-        if (r->exclude && r->exclude->start) {
+        if (r->exclude && r->exclude->start)
             mask(r, r->slab + first + m, scores + m * r->block_items);
-        }
         go_on(r, r->slab + first + m, scores + m * r->block_items, r->block_items, r->block);
     }
-    if (r->symmetric && r->slab + first + M > behind) {
+    if (r->symmetric && r->slab + first + M > behind)
         turn(M, r->block_items, scores, r->turned + first, turned_ld(r));
-    }
 }
 
 /* Items of the block among the slab's rows behind it */
@@ -416,10 +387,9 @@ static void rank_turned(const void *arg, int64_t first, int64_t last)
 {
     const Ranking *r = arg;
     const int64_t behind = MAX(r->block + r->block_items, r->slab);
-    for (int64_t j = first; j < last; j++) {
+    for (int64_t j = first; j < last; j++)
         go_on(r, r->block + j, r->turned + j * turned_ld(r) + (behind - r->slab), r->slab + r->slab_rows - behind,
               behind);
-    }
 }
 
 /* A symmetric product is so to the bit, and a block meets itself and what is behind it only: a tile's rows rank its
@@ -427,13 +397,11 @@ static void rank_turned(const void *arg, int64_t first, int64_t last)
  * blocks, behind which it was a row; those of its own block; those of the rows behind. */
 static void rank(const Run *run, Ranking r)
 {
-    if (r.k == 0 || r.B == 0) {
+    if (r.k == 0 || r.B == 0)
         return;
-    }
     if (r.I == 0) {
-        for (int64_t b = 0; b < r.B; b++) {
+        for (int64_t b = 0; b < r.B; b++)
             finish(&(Best){r.scores + b * r.k, r.ids + b * r.k, r.k, 0, LOWEST});
-        }
         return;
     }
     r.threads = pool_threads(run->pool);
@@ -452,9 +420,8 @@ static void rank(const Run *run, Ranking r)
             const int64_t fair = (r.slab_rows / (2 * r.threads) / TILE_ROWS + 1) * TILE_ROWS;
             r.tile = r.threads == 1 ? most_rows(&r) : MIN(most_rows(&r), fair);
             pool_run(run->pool, (size_t)((r.slab_rows + r.tile - 1) / r.tile), rank_tile, &r);
-            if (r.symmetric && r.block + r.block_items < r.slab + r.slab_rows) {
+            if (r.symmetric && r.block + r.block_items < r.slab + r.slab_rows)
                 run_rows(run, r.block_items, r.slab_rows, rank_turned, &r);
-            }
         }
     }
 }
@@ -522,7 +489,6 @@ void K(topk_rows)(const Run *run, int64_t B, int64_t I, int64_t k, const float *
                   int32_t *ids, float *values)
 {
     const Ranking r = {.I = I, .k = k, .rows = scores, .exclude = exclude, .ids = ids, .scores = values};
-    if (k > 0) {
+    if (k > 0)
         run_rows(run, B, I, topk_rows_range, &r);
-    }
 }

@@ -95,9 +95,8 @@ INLINE vf v_load_n(const float *p, int n)
 #else
     vf x = {0};
     for (int i = 0; i < VW; i++) {
-        if (i < n) {
+        if (i < n)
             x[i] = p[i];
-        }
     }
     return x;
 #endif
@@ -110,9 +109,8 @@ INLINE void v_store_n(float *p, vf x, int n)
     _mm256_maskstore_ps(p, (__m256i)(v_lanes() < n), (__m256)x);
 #else
     for (int i = 0; i < VW; i++) {
-        if (i < n) {
+        if (i < n)
             p[i] = x[i];
-        }
     }
 #endif
 }
@@ -172,9 +170,8 @@ INLINE uint32_t v_mask(vi m)
     return (uint32_t)_mm_movemask_ps((__m128)m);
 #else
     uint32_t bits = 0;
-    for (int i = 0; i < VW; i++) {
+    for (int i = 0; i < VW; i++)
         bits |= (uint32_t)(m[i] & 1) << i;
-    }
     return bits;
 #endif
 }
@@ -214,9 +211,8 @@ INLINE vf v_sqrt(vf x)
 #elif defined(__aarch64__)
     return (vf)vsqrtq_f32((float32x4_t)x);
 #else
-    for (int i = 0; i < VW; i++) {
+    for (int i = 0; i < VW; i++)
         x[i] = __builtin_sqrtf(x[i]);
-    }
     return x;
 #endif
 }
@@ -268,9 +264,8 @@ INLINE vi v_dot_int8(vi acc, vi a, vi b)
     const __m256i pairs = _mm256_maddubs_epi16((__m256i)a, (__m256i)b);
     return acc + (vi)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 #else
-    for (int shift = 0; shift < 32; shift += 8) {
+    for (int shift = 0; shift < 32; shift += 8)
         acc += (a >> shift & 255) * (b << (24 - shift) >> 24);
-    }
     return acc;
 #endif
 }
@@ -350,9 +345,8 @@ INLINE float v_fold(vf x, bool max)
     float t[VW];
     memcpy(t, &x, sizeof t);
     for (int half = VW / 2; half > 0; half /= 2) {
-        for (int i = 0; i < half; i++) {
+        for (int i = 0; i < half; i++)
             t[i] = !max ? t[i] + t[i + half] : t[i] > t[i + half] ? t[i] : t[i + half];
-        }
     }
     return t[0];
 }

@@ -61,9 +61,8 @@ bool K(winograd_takes)(const Conv *c)
 
 static const Points *points_of(const Conv *c)
 {
-    if (c->C > LARGEST_4 || c->O > LARGEST_4) {
+    if (c->C > LARGEST_4 || c->O > LARGEST_4)
         return &by_2;
-    }
     return c->winograd == 6 && c->C <= LARGEST_6 && c->O <= LARGEST_6 ? &by_6 : &by_4;
 }
 
@@ -103,9 +102,8 @@ static void spread(const Points *f, const double w[3], double to[MOST_IN])
     for (int i = 0; i < f->pairs; i++) {
         const double p = f->p[i], pp = p * p;
         double slope = 2 * pp;
-        for (int j = 0; j < f->pairs; j++) {
+        for (int j = 0; j < f->pairs; j++)
             slope *= j == i ? 1 : pp - f->p[j] * f->p[j];
-        }
         to[2 * i + 1] = (w[0] + p * w[1] + pp * w[2]) / slope;
         to[2 * i + 2] = (w[0] - p * w[1] + pp * w[2]) / slope;
     }
@@ -130,9 +128,8 @@ static __attribute__((cold)) void pack_panel(void *arg, size_t panel, int worker
             }
             for (int i = 0; i < in; i++) {
                 spread(f, (double[]){column[0][i], column[1][i], column[2][i]}, row);
-                for (int j = 0; j < in; j++) {
+                for (int j = 0; j < in; j++)
                     to[((i * in + j) * panels * C + c) * TILE_COLS + n] = (float)row[j];
-                }
             }
         }
     }
@@ -173,15 +170,13 @@ static Job plan(const Conv *c, int threads)
     j.wide = up(j.ow, j.points->out);
     const int64_t row = places(c) * j.wide * (c->C + c->O + 2 * SLACK);
     j.bands = MIN(up(j.high * row, BAND_FLOATS), j.high);
-    if (threads > 1) {
+    if (threads > 1)
         j.bands = MIN(MAX(j.bands, up(2 * threads, MAX(c->B, 1))), j.high);
-    }
     j.rows = up(j.high, MAX(j.bands, 1));
     /* Too few images for the threads, and each band of so few squares would read weights that no second level holds. */
     j.shared = c->B < threads && j.high * j.wide <= FEW_SQUARES && places(c) * c->C * c->O > NEAR_FLOATS;
-    if (j.shared) {
+    if (j.shared)
         j.rows = MIN(c->B * j.high, up(MOST_SQUARES, j.wide));
-    }
     return j;
 }
 
@@ -201,9 +196,8 @@ INLINE vf even_sum(const int n, const float *by, const vf *d)
 {
     vf sum = d[2 * n - 2];
     UNROLL
-    for (int k = n - 2; k >= 0; k--) {
+    for (int k = n - 2; k >= 0; k--)
         sum = v_fma(v_set(by[k]), d[2 * k], sum);
-    }
     return sum;
 }
 
@@ -237,9 +231,8 @@ INLINE void together(const Points *f, const int pairs, const vf *m, vf *to)
         const float last = f->power[pairs - 1][j];
         sum = j < 2 * pairs - 1 ? x[pairs - 1] * last : v_fma(v_set(last), x[pairs - 1], m[2 * pairs + 1]);
         UNROLL
-        for (int i = pairs - 2; i >= 0; i--) {
+        for (int i = pairs - 2; i >= 0; i--)
             sum = v_fma(v_set(f->power[i][j]), x[i], sum);
-        }
         to[j] = sum;
     }
 }
@@ -270,22 +263,19 @@ INLINE void take_apart(const Points *f, const int pairs, const Conv *c, const fl
         for (int j = 0; j < in; j++) {
             vf d[IN], t[IN];
             UNROLL
-            for (int i = 0; i < in; i++) {
+            for (int i = 0; i < in; i++)
                 d[i] = v_load(pixel[i][j] + ch);
-            }
             apart(f, pairs, d, t);
             UNROLL
-            for (int i = 0; i < in; i++) {
+            for (int i = 0; i < in; i++)
                 half[i][j] = t[i];
-            }
         }
         for (int i = 0; i < in; i++) {
             vf t[IN];
             apart(f, pairs, half[i], t);
             UNROLL
-            for (int j = 0; j < in; j++) {
+            for (int j = 0; j < in; j++)
                 v_store(to + (i * in + j) * ld + ch, t[j]);
-            }
         }
     }
 }
@@ -299,23 +289,20 @@ INLINE void put_together(const Points *f, const int pairs, const float *from, in
         for (int j = 0; j < in; j++) {
             vf m[MOST_IN], t[MOST_OUT];
             UNROLL
-            for (int i = 0; i < in; i++) {
+            for (int i = 0; i < in; i++)
                 m[i] = v_load(from + (i * in + j) * ld + o);
-            }
             together(f, pairs, m, t);
             UNROLL
-            for (int i = 0; i < out; i++) {
+            for (int i = 0; i < out; i++)
                 half[i][j] = t[i];
-            }
         }
         for (int i = 0; i < out && i < rows; i++) {
             vf t[MOST_OUT];
             together(f, pairs, half[i], t);
             UNROLL
             for (int j = 0; j < out; j++) {
-                if (j < cols) {
+                if (j < cols)
                     v_store(y + i * y_row + j * O + o, t[j]);
-                }
             }
         }
     }
@@ -356,9 +343,8 @@ static void take_row(void *arg, size_t task, int worker)
                   ld = c->C + SLACK;
     const float *x = c->x + b * c->H * c->W * c->C;
     float *to = p->in + (int64_t)task * j->wide * ld;
-    for (int64_t w = 0; w < j->ow; w += j->points->out, to += ld) {
+    for (int64_t w = 0; w < j->ow; w += j->points->out, to += ld)
         transform_of(j->points)->take_apart(c, x, h, w, to, p->rows * j->wide * ld);
-    }
 }
 
 static void multiply_place(void *arg, size_t at, int worker)
@@ -395,10 +381,9 @@ static void put_row(void *arg, size_t task, int worker)
     const int64_t side = j->points->out, rows = MIN(side, j->oh - h), y_row = j->ow * c->O,
                   at = (b * j->oh + h) * y_row;
     const float *from = p->out + (int64_t)task * j->wide * ld;
-    for (int64_t w = 0; w < j->ow; w += side, from += ld) {
+    for (int64_t w = 0; w < j->ow; w += side, from += ld)
         transform_of(j->points)->put_together(from, p->rows * j->wide * ld, c->O, rows, MIN(side, j->ow - w),
                                               c->y + at + w * c->O, y_row);
-    }
     if (c->bias || c->residual || c->act != ACT_NONE) {
         const Finish f = {1, 0, c->bias, c->residual ? c->residual + at : NULL, c->O, c->act, 0};
         K(tile_finish)(&f, rows * j->ow, c->O, c->y + at, c->O, c->y + at, c->O);
@@ -418,15 +403,12 @@ static void band(void *arg, size_t task, int worker)
     const int64_t image = (int64_t)task / j->bands * j->high, strip = (int64_t)task % j->bands,
                   first = cut(j->high, j->bands, strip);
     Part p = part_of(j, image + first, cut(j->high, j->bands, strip + 1) - first, worker);
-    for (int64_t row = 0; row < p.rows; row++) {
+    for (int64_t row = 0; row < p.rows; row++)
         take_row(&p, (size_t)row, worker);
-    }
-    for (int at = 0; at < places(j->c); at++) {
+    for (int at = 0; at < places(j->c); at++)
         multiply_place(&p, (size_t)at, worker);
-    }
-    for (int64_t row = 0; row < p.rows; row++) {
+    for (int64_t row = 0; row < p.rows; row++)
         put_row(&p, (size_t)row, worker);
-    }
 }
 
 void K(winograd)(const Run *run, const Conv *c)

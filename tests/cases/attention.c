@@ -58,16 +58,14 @@ static bool attend(const Job *j, const int64_t *s, double *out, double *lse)
     for (int64_t at = 0; p && at < rows * t.H; at++) {
         const int64_t i = at / t.H, h = at % t.H;
         int64_t b = 0;
-        while (t.offsets[b + 1] <= i) {
+        while (t.offsets[b + 1] <= i)
             b++;
-        }
         const int64_t first = t.offsets[b], n = (s[CAUSAL] ? i + 1 : t.offsets[b + 1]) - first;
         double most = -INFINITY, sum = 0;
         for (int64_t key = 0; key < n; key++) {
             double score = 0;
-            for (int64_t d = h * D; d < h * D + D; d++) {
+            for (int64_t d = h * D; d < h * D + D; d++)
                 score += q[i * t.ld + d] * k[(first + key) * t.ld + d];
-            }
             const int64_t away = MIN(MAX(first + key - i, -t.R), t.R) + t.R;
             p[key] = score * scale + (t.relative ? EXACT(j, AT_RELATIVE)[h * (2 * t.R + 1) + away] : 0);
             most = fmax(most, p[key]);
@@ -78,14 +76,12 @@ static bool attend(const Job *j, const int64_t *s, double *out, double *lse)
         }
         for (int64_t d = h * D; d < h * D + D; d++) {
             double o = 0;
-            for (int64_t key = 0; key < n; key++) {
+            for (int64_t key = 0; key < n; key++)
                 o += p[key] * v[(first + key) * t.ld + d];
-            }
             out[i * C + d] = o / sum;
         }
-        if (lse) {
+        if (lse)
             lse[h * rows + i] = most + log(sum);
-        }
     }
     free(p);
     return p != NULL;
@@ -101,9 +97,8 @@ static const Case attention_cases[] = {
 static void attention_make(Job *j, const int64_t *s)
 {
     const int64_t rows = texts_make(j, s);
-    if (!j->ok) {
+    if (!j->ok)
         return;
-    }
     case_f32(j, "out", OUT, rows * s[H_] * s[D_]);
     case_f32(j, "lse", OUT, rows * s[H_]);
     const Attention t = attention_of(j, s);
@@ -116,9 +111,8 @@ static void attention_call(Job *j, const int64_t *s)
 }
 static void attention_reference(Job *j, const int64_t *s)
 {
-    if (!attend(j, s, EXACT(j, AT_OUT), EXACT(j, AT_LSE))) {
+    if (!attend(j, s, EXACT(j, AT_OUT), EXACT(j, AT_LSE)))
         EXACT(j, AT_OUT)[0] = NAN;
-    }
 }
 const Family family_attention = {.kernel = "attention",
                                  .letters = "B T H D R causal",
@@ -142,16 +136,14 @@ static AttentionBack attention_back_of(const Job *j, const int64_t *s)
 static void attention_back_make(Job *j, const int64_t *s)
 {
     const int64_t rows = texts_make(j, s);
-    if (!j->ok) {
+    if (!j->ok)
         return;
-    }
     case_f32(j, "out", IN, rows * s[H_] * s[D_]);
     case_f32(j, "lse", IN, rows * s[H_]);
     case_f32(j, "dout", IN, rows * s[H_] * s[D_]);
     case_f32(j, "dqkv", OUT, rows * 3 * s[H_] * s[D_]);
-    if (!j->ok) {
+    if (!j->ok)
         return;
-    }
     const AttentionBack t = attention_back_of(j, s);
     case_work(j, MAX(j->k->attention_work(&t.forward, j->threads), j->k->attention_back_work(&t, j->threads)));
     if (j->ok) {
@@ -171,12 +163,10 @@ static void attention_back_call(Job *j, const int64_t *s)
 static double attention_loss(const Job *j, const int64_t *s)
 {
     double sum = 0;
-    if (!attend(j, s, EXACT(j, AT_OUT), NULL)) {
+    if (!attend(j, s, EXACT(j, AT_OUT), NULL))
         return NAN;
-    }
-    for (size_t i = 0; i < j->b[AT_OUT].count; i++) {
+    for (size_t i = 0; i < j->b[AT_OUT].count; i++)
         sum += EXACT(j, AT_DOUT)[i] * EXACT(j, AT_OUT)[i];
-    }
     return sum;
 }
 const Family family_attention_back = {.kernel = "attention_back",

@@ -111,9 +111,8 @@ static void conv_make(Job *j, const int64_t *s)
     void *packed = case_bytes(j, "packed", IN, j->k->conv_pack_bytes(&shape));
     const Conv c = conv_of(j, s);
     case_work(j, j->k->conv_work(&c, j->threads));
-    if (j->ok) {
+    if (j->ok)
         j->k->conv_pack(&j->run, &shape, weights, packed);
-    }
     j->flops = 2.0 * (double)outputs * (double)taps;
     j->bytes = 4.0 * (double)(shape.B * shape.H * shape.W * shape.C + outputs + shape.O * taps);
 }
@@ -133,10 +132,9 @@ static void conv_reference(Job *j, const int64_t *s)
         for (int64_t i = 0; i < c.kh; i++) {
             for (int64_t l = 0; l < c.kw; l++) {
                 const int64_t h = p * c.stride + i - c.top, w = q * c.stride + l - c.left;
-                for (int64_t ch = 0; ch < group && h >= 0 && h < c.H && w >= 0 && w < c.W; ch++) {
+                for (int64_t ch = 0; ch < group && h >= 0 && h < c.H && w >= 0 && w < c.W; ch++)
                     sum += x[((b * c.H + h) * c.W + w) * c.C + (c.groups > 1 ? o : ch)] *
                            weights[((o * group + ch) * c.kh + i) * c.kw + l];
-                }
             }
         }
         EXACT(j, CONV_Y)[at] = case_act(c.act, 0, sum);
@@ -200,9 +198,8 @@ static void max_pool_reference(Job *j, const int64_t *s)
         const int64_t c = at % C, q = at / C % ow, p = at / C / ow % oh, b = at / C / ow / oh;
         double most = -INFINITY;
         for (int64_t h = MAX(p * step - pad, 0); h < MIN(p * step - pad + s[P_K], H); h++) {
-            for (int64_t w = MAX(q * step - pad, 0); w < MIN(q * step - pad + s[P_K], W); w++) {
+            for (int64_t w = MAX(q * step - pad, 0); w < MIN(q * step - pad + s[P_K], W); w++)
                 most = fmax(most, EXACT(j, POOL_X)[((b * H + h) * W + w) * C + c]);
-            }
         }
         EXACT(j, POOL_Y)[at] = most;
     }
@@ -232,9 +229,8 @@ static void mean_pool_reference(Job *j, const int64_t *s)
 {
     for (int64_t at = 0; at < s[0] * s[2]; at++) {
         double sum = 0;
-        for (int64_t i = 0; i < s[1]; i++) {
+        for (int64_t i = 0; i < s[1]; i++)
             sum += EXACT(j, POOL_X)[(at / s[2] * s[1] + i) * s[2] + at % s[2]];
-        }
         EXACT(j, POOL_Y)[at] = sum / (double)s[1];
     }
 }

@@ -7,9 +7,8 @@
 static void spread(Job *j, int buffer, double width)
 {
     float *x = F32(j, buffer);
-    for (size_t i = 0; j->ok && i < j->b[buffer].count; i++) {
+    for (size_t i = 0; j->ok && i < j->b[buffer].count; i++)
         x[i] = (float)(width * j->b[buffer].exact[i]);
-    }
     if (j->ok && j->b[buffer].count > 2) {
         x[0] = 0.0f;
         x[1] = -0.0f;
@@ -59,9 +58,8 @@ static void act_call(Job *j, const int64_t *s)
 }
 static void act_reference(Job *j, const int64_t *s)
 {
-    for (int64_t i = 0; i < s[0]; i++) {
+    for (int64_t i = 0; i < s[0]; i++)
         EXACT(j, 1)[i] = case_act((Act)s[1], (double)0.2f, EXACT(j, 0)[i]);
-    }
 }
 const Family family_act = {.kernel = "act",
                            .letters = "n act width",
@@ -96,9 +94,8 @@ static void act_back_call(Job *j, const int64_t *s)
 static double act_back_loss(const Job *j, const int64_t *s)
 {
     double sum = 0;
-    for (int64_t i = 0; i < s[0]; i++) {
+    for (int64_t i = 0; i < s[0]; i++)
         sum += case_act((Act)s[1], (double)0.2f, EXACT(j, 0)[i]) * EXACT(j, 1)[i];
-    }
     return sum;
 }
 const Family family_act_back = {.kernel = "act_back",
@@ -166,9 +163,8 @@ static void axpby_call(Job *j, const int64_t *s)
 }
 static void axpby_reference(Job *j, const int64_t *s)
 {
-    for (int64_t i = 0; i < s[0]; i++) {
+    for (int64_t i = 0; i < s[0]; i++)
         EXACT(j, 1)[i] = (double)0.7f * EXACT(j, 0)[i] + (s[1] == 0 ? 0 : 0.5 * (double)s[1] * EXACT(j, 1)[i]);
-    }
 }
 const Family family_axpby = {.kernel = "axpby",
                              .letters = "n 2b",
@@ -196,9 +192,8 @@ static void add_bias_call(Job *j, const int64_t *s)
 }
 static void add_bias_reference(Job *j, const int64_t *s)
 {
-    for (int64_t i = 0; i < s[0] * s[1]; i++) {
+    for (int64_t i = 0; i < s[0] * s[1]; i++)
         EXACT(j, 2)[i] = case_act((Act)s[2], 0, EXACT(j, 0)[i] + EXACT(j, 1)[i % s[1]]);
-    }
 }
 const Family family_add_bias = {.kernel = "add_bias",
                                 .letters = "M C act",
@@ -260,9 +255,8 @@ static void fill_call(Job *j, const int64_t *s)
 }
 static void fill_reference(Job *j, const int64_t *s)
 {
-    for (int64_t i = 0; i < s[0]; i++) {
+    for (int64_t i = 0; i < s[0]; i++)
         EXACT(j, 0)[i] = -0.25;
-    }
 }
 const Family family_fill = {.kernel = "fill",
                             .letters = "n",
@@ -295,16 +289,14 @@ static void sum_squares_call(Job *j, const int64_t *s)
 static void sum_reference(Job *j, const int64_t *s)
 {
     EXACT(j, 1)[0] = 0;
-    for (int64_t i = 0; i < s[0]; i++) {
+    for (int64_t i = 0; i < s[0]; i++)
         EXACT(j, 1)[0] += EXACT(j, 0)[i];
-    }
 }
 static void sum_squares_reference(Job *j, const int64_t *s)
 {
     EXACT(j, 1)[0] = 0;
-    for (int64_t i = 0; i < s[0]; i++) {
+    for (int64_t i = 0; i < s[0]; i++)
         EXACT(j, 1)[0] += EXACT(j, 0)[i] * EXACT(j, 0)[i];
-    }
 }
 const Family family_sum = {.kernel = "sum",
                            .letters = "n",

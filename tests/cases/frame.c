@@ -63,9 +63,8 @@ double case_uniform(Job *j, uint64_t index)
 void case_set(Job *j, int buffer)
 {
     const Buffer *b = &j->b[buffer];
-    for (size_t i = 0; b->type == 'f' && i < b->count; i++) {
+    for (size_t i = 0; b->type == 'f' && i < b->count; i++)
         b->exact[i] = (double)((float *)b->data)[i];
-    }
 }
 
 float *case_f32(Job *j, const char *name, Role role, int64_t count)
@@ -73,9 +72,8 @@ float *case_f32(Job *j, const char *name, Role role, int64_t count)
     Buffer *b = new_buffer(j, name, role, 'f', sizeof(float), (size_t)count);
     float *data = b->data;
     if (j->ok && (role == IN || role == INOUT)) {
-        for (int64_t i = 0; i < count; i++) {
+        for (int64_t i = 0; i < count; i++)
             data[i] = (float)(3.0 * case_uniform(j, (uint64_t)i) - 1.5);
-        }
         case_set(j, j->n - 1);
     }
     return data;
@@ -107,12 +105,10 @@ bool job_open(Job *j, const Family *f, const Case *c, const Kernels *k, Pool *po
     *j = (Job){.k = k, .run = {.pool = pool}, .threads = pool_threads(pool), .at_front = at_front, .ok = true};
     j->seed = hash_bytes(f->kernel, strlen(f->kernel), 1) ^ hash_bytes(c->s, sizeof c->s, 2);
     f->make(j, c->s);
-    for (int i = 0; j->ok && i < j->n; i++) {
+    for (int i = 0; j->ok && i < j->n; i++)
         memcpy(j->b[i].before, j->b[i].data, j->b[i].count * j->b[i].size);
-    }
-    if (!j->ok) {
+    if (!j->ok)
         job_close(j);
-    }
     return j->ok;
 }
 
@@ -131,10 +127,9 @@ void case_name(char text[160], const Family *f, const Case *c)
 {
     size_t n = (size_t)snprintf(text, 160, "%s", f->kernel);
     Text rest = text_of(f->letters), letter;
-    for (int i = 0; i < CASE_SIZES && n < 140 && text_next(&rest, ' ', &letter); i++) {
+    for (int i = 0; i < CASE_SIZES && n < 140 && text_next(&rest, ' ', &letter); i++)
         n += (size_t)snprintf(text + n, 160 - n, " %.*s=%lld", (int)MIN(letter.n, (size_t)20), letter.p,
                               (long long)c->s[i]);
-    }
 }
 
 /* ---- comparison ------------------------------------------------------------------------------ */
@@ -171,9 +166,8 @@ static bool same_bits(const Job *a, const Job *b, const char *how, char why[512]
         const Buffer *x = &a->b[i], *y = &b->b[i];
         if ((x->role == OUT || x->role == INOUT) && x->count > 0 && memcmp(x->data, y->data, x->count * x->size) != 0) {
             size_t at = 0;
-            while (memcmp((char *)x->data + at * x->size, (char *)y->data + at * x->size, x->size) == 0) {
+            while (memcmp((char *)x->data + at * x->size, (char *)y->data + at * x->size, x->size) == 0)
                 at++;
-            }
             snprintf(why, 512, "%s[%zu]: other bits %s", x->name, at, how);
             return false;
         }
@@ -184,9 +178,8 @@ static bool same_bits(const Job *a, const Job *b, const char *how, char why[512]
 static bool near(const Family *f, const char *name, size_t i, double got, double want, char why[512])
 {
     const double tolerance = f->tolerance > 0 ? f->tolerance : 1e-5;
-    if (got == want || (isnan(got) && isnan(want)) || fabs(got - want) <= tolerance * (1.0 + fabs(want))) {
+    if (got == want || (isnan(got) && isnan(want)) || fabs(got - want) <= tolerance * (1.0 + fabs(want)))
         return true;
-    }
     snprintf(why, 512, "%s[%zu] is %.9g, expected %.9g", name, i, got, want);
     return false;
 }
@@ -197,9 +190,8 @@ static bool as_expected(const Family *f, const Job *j, char why[512])
         const Buffer *b = &j->b[i];
         for (size_t at = 0; (b->role == OUT || b->role == INOUT) && at < b->count; at++) {
             if (b->type == 'f') {
-                if (!near(f, b->name, at, (double)((float *)b->data)[at], b->exact[at], why)) {
+                if (!near(f, b->name, at, (double)((float *)b->data)[at], b->exact[at], why))
                     return false;
-                }
             } else if (b->type != 'b') {
                 const int64_t got = b->type == 'i' ? ((int32_t *)b->data)[at] : ((int64_t *)b->data)[at];
                 if (got != b->want[at]) {
@@ -226,9 +218,8 @@ static bool as_differences(const Family *f, const Job *j, const int64_t *s, char
             const double below = f->loss(j, s);
             x->exact[i] = kept;
             const double base = d->role == INOUT ? (double)((float *)d->before)[i] : 0.0;
-            if (!near(f, d->name, i, (double)((float *)d->data)[i], base + (above - below) / (2 * h), why)) {
+            if (!near(f, d->name, i, (double)((float *)d->data)[i], base + (above - below) / (2 * h), why))
                 return false;
-            }
         }
     }
     return true;
@@ -238,18 +229,16 @@ bool case_check(const Family *f, const Case *c, const Kernels *k, Pool *const po
 {
     Job one, other;
     snprintf(why, 512, "out of memory");
-    if (!job_open(&one, f, c, k, NULL, false)) {
+    if (!job_open(&one, f, c, k, NULL, false))
         return false;
-    }
     f->call(&one, c->s);
     bool ok = untouched(&one, -1, why);
     for (int i = 0; ok && i < 2 + f->in_place_count; i++) {
         const int *pair = i >= 2 ? f->in_place[i - 2] : NULL;
         char how[64];
         ok = job_open(&other, f, c, k, i < 2 ? pools[i] : NULL, i == 0);
-        if (!ok) {
+        if (!ok)
             break;
-        }
         void *own = NULL;
         if (pair) {
             own = other.b[pair[0]].data;
@@ -260,9 +249,8 @@ bool case_check(const Family *f, const Case *c, const Kernels *k, Pool *const po
         }
         f->call(&other, c->s);
         ok = same_bits(&one, &other, how, why);
-        if (pair) {
+        if (pair)
             other.b[pair[0]].data = own;
-        }
         ok = ok && untouched(&other, pair ? pair[1] : -1, why);
         job_close(&other);
     }
@@ -270,9 +258,8 @@ bool case_check(const Family *f, const Case *c, const Kernels *k, Pool *const po
         f->reference(&one, c->s);
         ok = as_expected(f, &one, why);
     }
-    if (ok && f->loss) {
+    if (ok && f->loss)
         ok = as_differences(f, &one, c->s, why);
-    }
     job_close(&one);
     return ok;
 }

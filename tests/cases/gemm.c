@@ -132,9 +132,8 @@ static void gemm_make(Job *j, const int64_t *s)
     void *packed = case_bytes(j, "packed", IN, s[B_LIES] >= PACKED ? j->k->gemm_pack_bytes(pack_of(s), K, N) : 0);
     const Gemm g = gemm_of(j, s);
     case_work(j, j->k->gemm_work(&g, j->threads));
-    if (j->ok && s[B_LIES] >= PACKED) {
+    if (j->ok && s[B_LIES] >= PACKED)
         j->k->gemm_pack(&j->run, pack_of(s), K, N, B, shape.b_row, shape.b_col, packed);
-    }
     j->flops = 2.0 * (double)M * (double)N * (double)K;
     j->bytes = 4.0 * (double)(M * K + K * N + M * N);
 }
@@ -160,9 +159,8 @@ static void narrow_exact(Job *j, const int64_t *s, const Gemm *g)
     const bool bytes = pack == PACK_INT8 || pack == PACK_INT8_AMX, bf16 = !bytes && pack != PACK_F16;
     for (int64_t n = 0; n < g->N && pack != PACK_F32; n++) {
         float most = 0;
-        for (int64_t k = 0; k < g->K; k++) {
+        for (int64_t k = 0; k < g->K; k++)
             most = fmaxf(most, fabsf((float)B[k * g->b_row + n * g->b_col]));
-        }
         for (int64_t k = 0; k < g->K; k++) {
             double *b = &B[k * g->b_row + n * g->b_col];
             *b = !bytes ? round_bits(*b, bf16 ? 8 : 11, bf16 ? -133 : -24)
@@ -195,9 +193,8 @@ static void gemm_reference(Job *j, const int64_t *s)
     for (int64_t m = 0; m < g.M; m++) {
         for (int64_t n = 0; n < g.N; n++) {
             double x = 0;
-            for (int64_t k = 0; k < g.K; k++) {
+            for (int64_t k = 0; k < g.K; k++)
                 x += A[m * g.a_row + k * g.a_col] * B[k * g.b_row + n * g.b_col];
-            }
             x = (double)g.alpha * x + (s[BETA] ? (double)g.beta * C[m * g.ldc + n] : 0) +
                 (s[BIAS] ? EXACT(j, GEMM_BIAS)[n] : 0);
             x += s[RESIDUAL] ? residual[m * g.ldr + n] : 0;

@@ -85,9 +85,8 @@ static void bpr_call(Job *j, const int64_t *s)
 }
 static void bpr_reference(Job *j, const int64_t *s)
 {
-    for (int64_t b = 0; b < s[B_]; b++) {
+    for (int64_t b = 0; b < s[B_]; b++)
         EXACT(j, LOSS)[b] = row_loss(j, s, b, &EXACT(j, SLOPE)[b]);
-    }
 }
 const Family family_bpr = {.kernel = "bpr",
                            .letters = "B D E width l2",
@@ -132,9 +131,8 @@ static void bpr_back_call(Job *j, const int64_t *s)
 static double bpr_back_loss(const Job *j, const int64_t *s)
 {
     double sum = 0, slope;
-    for (int64_t b = 0; b < s[B_]; b++) {
+    for (int64_t b = 0; b < s[B_]; b++)
         sum += row_loss(j, s, b, &slope);
-    }
     return sum * (double)scale * EXACT(j, DLOSS)[0];
 }
 const Family family_bpr_back = {.kernel = "bpr_back",

@@ -18,9 +18,8 @@ static void norm_of_row(const Job *j, int64_t m, int64_t C, bool residual, doubl
         sum += row[c];
     }
     *mean = sum / (double)C;
-    for (int64_t c = 0; c < C; c++) {
+    for (int64_t c = 0; c < C; c++)
         squares += (row[c] - *mean) * (row[c] - *mean);
-    }
     *rstd = 1 / sqrt(squares / (double)C + eps);
 }
 static const double EPS = (double)1e-5f;
@@ -46,9 +45,8 @@ static void layer_norm_reference(Job *j, const int64_t *s)
     for (int64_t m = 0; m < s[0]; m++) {
         double *y = EXACT(j, LN_Y) + m * s[1], *mean = &EXACT(j, LN_MEAN)[m], *rstd = &EXACT(j, LN_RSTD)[m];
         norm_of_row(j, m, s[1], s[2] != 0, EPS, y, mean, rstd);
-        for (int64_t c = 0; c < s[1]; c++) {
+        for (int64_t c = 0; c < s[1]; c++)
             y[c] = (y[c] - *mean) * *rstd * EXACT(j, LN_GAMMA)[c] + EXACT(j, LN_BETA)[c];
-        }
     }
 }
 const Family family_layer_norm = {.kernel = "layer_norm",
@@ -97,10 +95,9 @@ static double layer_norm_back_loss(const Job *j, const int64_t *s)
     double loss = 0, mean, rstd, *row = EXACT(j, LB_ROW);
     for (int64_t m = 0; m < s[0]; m++) {
         norm_of_row(j, m, s[1], s[2] != 0, EPS, row, &mean, &rstd);
-        for (int64_t c = 0; c < s[1]; c++) {
+        for (int64_t c = 0; c < s[1]; c++)
             loss +=
                 EXACT(j, LB_DY)[m * s[1] + c] * ((row[c] - mean) * rstd * EXACT(j, LN_GAMMA)[c] + EXACT(j, LN_BETA)[c]);
-        }
     }
     return loss;
 }
@@ -123,16 +120,14 @@ static const Case softmax_cases[] = {CASE(0, 5),   CASE(4, 1),     CASE(5, 7),  
 static void softmax_of_row(const double *x, double *y, int64_t C)
 {
     double top = x[0], sum = 0;
-    for (int64_t c = 0; c < C; c++) {
+    for (int64_t c = 0; c < C; c++)
         top = fmax(top, x[c]);
-    }
     for (int64_t c = 0; c < C; c++) {
         y[c] = exp(x[c] - top);
         sum += y[c];
     }
-    for (int64_t c = 0; c < C; c++) {
+    for (int64_t c = 0; c < C; c++)
         y[c] /= sum;
-    }
 }
 static void softmax_make(Job *j, const int64_t *s)
 {
@@ -151,9 +146,8 @@ static void softmax_call(Job *j, const int64_t *s)
 }
 static void softmax_reference(Job *j, const int64_t *s)
 {
-    for (int64_t m = 0; m < s[0]; m++) {
+    for (int64_t m = 0; m < s[0]; m++)
         softmax_of_row(EXACT(j, 0) + m * s[1], EXACT(j, 1) + m * s[1], s[1]);
-    }
 }
 const Family family_softmax = {.kernel = "softmax",
                                .letters = "M C",
@@ -176,9 +170,8 @@ static void softmax_back_make(Job *j, const int64_t *s)
     case_f32(j, "row", IN, s[1]);
     for (int64_t m = 0; j->ok && m < s[0]; m++) {
         softmax_of_row(EXACT(j, 0) + m * s[1], EXACT(j, 4), s[1]);
-        for (int64_t c = 0; c < s[1]; c++) {
+        for (int64_t c = 0; c < s[1]; c++)
             y[m * s[1] + c] = (float)EXACT(j, 4)[c];
-        }
     }
 }
 static void softmax_back_call(Job *j, const int64_t *s)
@@ -190,9 +183,8 @@ static double softmax_back_loss(const Job *j, const int64_t *s)
     double loss = 0, *row = EXACT(j, 4);
     for (int64_t m = 0; m < s[0]; m++) {
         softmax_of_row(EXACT(j, 0) + m * s[1], row, s[1]);
-        for (int64_t c = 0; c < s[1]; c++) {
+        for (int64_t c = 0; c < s[1]; c++)
             loss += row[c] * EXACT(j, 2)[m * s[1] + c];
-        }
     }
     return loss;
 }
@@ -217,17 +209,15 @@ static const float NORM_EPS = 0.25f; /* large, so that some rows are under it */
 static double norm_of(const double *x, int64_t C)
 {
     double squares = 0;
-    for (int64_t c = 0; c < C; c++) {
+    for (int64_t c = 0; c < C; c++)
         squares += x[c] * x[c];
-    }
     return fmax(sqrt(squares), (double)NORM_EPS);
 }
 static void small_rows(Job *j, const int64_t *s) /* every fourth row is short, the one before it zero */
 {
     float *x = F32(j, 0);
-    for (int64_t i = 0; j->ok && i < s[0] * s[1]; i++) {
+    for (int64_t i = 0; j->ok && i < s[0] * s[1]; i++)
         x[i] *= i / s[1] % 4 == 3 ? 0.01f : i / s[1] % 4 == 2 ? 0.0f : 1.0f;
-    }
     case_set(j, 0);
 }
 static void row_normalize_make(Job *j, const int64_t *s)
@@ -247,9 +237,8 @@ static void row_normalize_reference(Job *j, const int64_t *s)
 {
     for (int64_t m = 0; m < s[0]; m++) {
         EXACT(j, 2)[m] = norm_of(EXACT(j, 0) + m * s[1], s[1]);
-        for (int64_t c = 0; c < s[1]; c++) {
+        for (int64_t c = 0; c < s[1]; c++)
             EXACT(j, 1)[m * s[1] + c] = EXACT(j, 0)[m * s[1] + c] / EXACT(j, 2)[m];
-        }
     }
 }
 const Family family_row_normalize = {.kernel = "row_normalize",
@@ -286,9 +275,8 @@ static double row_normalize_back_loss(const Job *j, const int64_t *s)
     double loss = 0;
     for (int64_t m = 0; m < s[0]; m++) {
         const double *x = EXACT(j, 0) + m * s[1], norm = norm_of(x, s[1]);
-        for (int64_t c = 0; c < s[1]; c++) {
+        for (int64_t c = 0; c < s[1]; c++)
             loss += x[c] / norm * EXACT(j, 3)[m * s[1] + c];
-        }
     }
     return loss;
 }
@@ -324,9 +312,8 @@ static void row_dot_reference(Job *j, const int64_t *s)
 {
     for (int64_t m = 0; m < s[0]; m++) {
         EXACT(j, 2)[m] = 0;
-        for (int64_t c = 0; c < s[1]; c++) {
+        for (int64_t c = 0; c < s[1]; c++)
             EXACT(j, 2)[m] += EXACT(j, 0)[m * s[1] + c] * EXACT(j, 1)[m * s[1] + c];
-        }
     }
 }
 const Family family_row_dot = {.kernel = "row_dot",
@@ -353,9 +340,8 @@ static void row_scale_call(Job *j, const int64_t *s)
 }
 static void row_scale_reference(Job *j, const int64_t *s)
 {
-    for (int64_t i = 0; i < s[0] * s[1]; i++) {
+    for (int64_t i = 0; i < s[0] * s[1]; i++)
         EXACT(j, 2)[i] = EXACT(j, 1)[i / s[1]] * EXACT(j, 0)[i] + (s[2] ? 0.5 * (double)s[2] * EXACT(j, 2)[i] : 0);
-    }
 }
 const Family family_row_scale = {.kernel = "row_scale",
                                  .letters = "M C 2beta",
@@ -381,9 +367,8 @@ static void row_sum_reference(Job *j, const int64_t *s)
 {
     for (int64_t m = 0; m < s[0]; m++) {
         EXACT(j, 1)[m] = 0;
-        for (int64_t c = 0; c < s[1]; c++) {
+        for (int64_t c = 0; c < s[1]; c++)
             EXACT(j, 1)[m] += EXACT(j, 0)[m * s[1] + c];
-        }
     }
 }
 const Family family_row_sum = {.kernel = "row_sum",
@@ -412,9 +397,8 @@ static void col_sum_reference(Job *j, const int64_t *s)
 {
     for (int64_t c = 0; c < s[1]; c++) {
         EXACT(j, 1)[c] = s[2] ? EXACT(j, 1)[c] : 0;
-        for (int64_t m = 0; m < s[0]; m++) {
+        for (int64_t m = 0; m < s[0]; m++)
             EXACT(j, 1)[c] += EXACT(j, 0)[m * s[1] + c];
-        }
     }
 }
 const Family family_col_sum = {.kernel = "col_sum",

@@ -21,9 +21,8 @@ static void adam_in_double(const AdamStep *s, double g, double *p, double *m, do
 
 static void positive(Job *j, int buffer)
 {
-    for (size_t i = 0; j->ok && i < j->b[buffer].count; i++) {
+    for (size_t i = 0; j->ok && i < j->b[buffer].count; i++)
         F32(j, buffer)[i] *= F32(j, buffer)[i];
-    }
     case_set(j, buffer);
 }
 
@@ -50,9 +49,8 @@ static void adam_call(Job *j, const int64_t *s)
 static void adam_reference(Job *j, const int64_t *s)
 {
     const AdamStep step = step_at(s[1], s[2] != 0);
-    for (int64_t i = 0; i < s[0]; i++) {
+    for (int64_t i = 0; i < s[0]; i++)
         adam_in_double(&step, EXACT(j, AD_G)[i], EXACT(j, AD_P) + i, EXACT(j, AD_M) + i, EXACT(j, AD_V) + i);
-    }
 }
 const Family family_adam = {.kernel = "adam",
                             .letters = "n step decay",
@@ -75,13 +73,11 @@ enum { N, WIDTH, ROWS, NOW, FACTORS, DECAY, NAMED };
 static void lazy_make(Job *j, const int64_t *s)
 {
     int32_t *ids = case_i32(j, "ids", IN, s[N]);
-    for (int64_t i = 0; j->ok && i < s[N]; i++) {
+    for (int64_t i = 0; j->ok && i < s[N]; i++)
         ids[i] = s[NAMED] ? (int32_t)(3 * (s[N] - 1 - i) + 1) : (int32_t)i;
-    }
     AdamStep *history = case_bytes(j, "history", IN, (size_t)(s[NOW] + 1) * sizeof *history);
-    for (int64_t t = 0; j->ok && t <= s[NOW]; t++) {
+    for (int64_t t = 0; j->ok && t <= s[NOW]; t++)
         history[t] = step_at(MAX(t, 1), s[DECAY] != 0);
-    }
     int32_t *last = case_i32(j, "last", INOUT, s[ROWS]);
     case_f32(j, "p", INOUT, s[ROWS] * s[WIDTH]);
     case_f32(j, "m", INOUT, s[ROWS] * s[WIDTH]);
@@ -89,9 +85,8 @@ static void lazy_make(Job *j, const int64_t *s)
     positive(j, LZ_V);
     for (int64_t r = 0; j->ok && r < s[ROWS]; r++) { /* every fourth row has never had a gradient */
         last[r] = r % 4 == 0 ? 0 : (int32_t)case_draw(j, (uint64_t)r, (uint32_t)s[NOW]);
-        for (int64_t d = 0; r % 4 == 0 && d < s[WIDTH]; d++) {
+        for (int64_t d = 0; r % 4 == 0 && d < s[WIDTH]; d++)
             F32(j, LZ_M)[r * s[WIDTH] + d] = F32(j, LZ_V)[r * s[WIDTH] + d] = 0.0f;
-        }
     }
     case_set(j, LZ_M);
     case_set(j, LZ_V);
@@ -102,18 +97,15 @@ static void lazy_reference(Job *j, const int64_t *s, const double *g, int64_t no
 {
     const AdamStep *history = j->b[LZ_HISTORY].data;
     const int32_t *last = j->b[LZ_LAST].before;
-    for (int64_t r = 0; r < s[ROWS]; r++) {
+    for (int64_t r = 0; r < s[ROWS]; r++)
         WANT(j, LZ_LAST)[r] = last[r];
-    }
     for (int64_t i = 0; i < s[N] * s[WIDTH]; i++) {
         const int64_t id = I32(j, LZ_IDS)[i / s[WIDTH]], at = id * s[WIDTH] + i % s[WIDTH];
         double *p = EXACT(j, LZ_P) + at, *m = EXACT(j, LZ_M) + at, *v = EXACT(j, LZ_V) + at;
-        for (int32_t t = last[id] + 1; t <= now; t++) {
+        for (int32_t t = last[id] + 1; t <= now; t++)
             adam_in_double(&history[t], 0, p, m, v);
-        }
-        if (g) {
+        if (g)
             adam_in_double(&history[now + 1], g[i], p, m, v);
-        }
     }
     for (int64_t i = 0; i < s[N]; i++) {
         const int32_t id = I32(j, LZ_IDS)[i];

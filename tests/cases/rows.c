@@ -12,9 +12,8 @@ static void gather_make(Job *j, const int64_t *s)
 {
     case_f32(j, "table", IN, s[2] * s[1]);
     int32_t *ids = case_i32(j, "ids", IN, s[0]);
-    for (int64_t i = 0; j->ok && i < s[0]; i++) {
+    for (int64_t i = 0; j->ok && i < s[0]; i++)
         ids[i] = i % 7 == 5 ? -1 : (int32_t)case_draw(j, (uint64_t)i, (uint32_t)s[2]);
-    }
     case_f32(j, "y", s[3] ? INOUT : OUT, s[0] * s[1]);
     j->bytes = (double)(s[0] * s[1]) * 8;
 }
@@ -55,12 +54,10 @@ static void segment_sum_make(Job *j, const int64_t *s)
     }
     n = j->ok ? start[s[0]] : 0;
     int32_t *order = case_i32(j, "order", IN, n), *to = case_i32(j, "to", IN, s[0]);
-    for (int64_t i = 0; j->ok && i < n; i++) {
+    for (int64_t i = 0; j->ok && i < n; i++)
         order[i] = (int32_t)(n - 1 - i);
-    }
-    for (int64_t i = 0; j->ok && i < s[0]; i++) {
+    for (int64_t i = 0; j->ok && i < s[0]; i++)
         to[i] = (int32_t)(s[0] - 1 - i);
-    }
     case_f32(j, "x", IN, n * s[1]);
     case_f32(j, "y", s[4] ? INOUT : OUT, s[0] * s[1]);
     j->flops = (double)(n * s[1]);
@@ -76,9 +73,8 @@ static void segment_sum_reference(Job *j, const int64_t *s)
     for (int64_t seg = 0; seg < s[0]; seg++) {
         for (int64_t d = 0; d < s[1]; d++) {
             double sum = 0, *y = &EXACT(j, SEG_Y)[(s[3] ? I32(j, SEG_TO)[seg] : seg) * s[1] + d];
-            for (int64_t i = I64(j, SEG_START)[seg]; i < I64(j, SEG_START)[seg + 1]; i++) {
+            for (int64_t i = I64(j, SEG_START)[seg]; i < I64(j, SEG_START)[seg + 1]; i++)
                 sum += EXACT(j, SEG_X)[(s[3] ? I32(j, SEG_ORDER)[i] : i) * s[1] + d];
-            }
             *y = 0.5 * sum + (s[4] ? (double)s[4] * *y : 0);
         }
     }
@@ -111,9 +107,8 @@ static void segment_pool_make(Job *j, const int64_t *s)
 {
     const int64_t T = make_offsets(j, s[0]);
     float *x = case_f32(j, "x", IN, T * s[1]);
-    for (int64_t i = 0; j->ok && s[2] == REDUCE_MAX && i < T * s[1]; i++) {
+    for (int64_t i = 0; j->ok && s[2] == REDUCE_MAX && i < T * s[1]; i++)
         x[i] = (float)(int)(4 * x[i]); /* ties */
-    }
     case_set(j, POOL_X);
     case_f32(j, "y", OUT, s[0] * s[1]);
     case_i32(j, "arg", s[2] == REDUCE_MAX ? OUT : IN, s[0] * s[1]);
@@ -132,18 +127,16 @@ static double pool_of(const Job *j, const int64_t *s, int64_t b, int64_t d, int3
     double y = 0;
     *arg = first < last ? first : -1;
     for (int32_t r = first; r < last; r++) {
-        if (s[2] == REDUCE_MAX && x[r * s[1] + d] > x[*arg * s[1] + d]) {
+        if (s[2] == REDUCE_MAX && x[r * s[1] + d] > x[*arg * s[1] + d])
             *arg = r;
-        }
         y += x[r * s[1] + d];
     }
     return first == last ? 0 : s[2] == REDUCE_SUM ? y : s[2] == REDUCE_MEAN ? y / (last - first) : x[*arg * s[1] + d];
 }
 static void segment_pool_reference(Job *j, const int64_t *s)
 {
-    for (int64_t i = 0; i < s[0] * s[1]; i++) {
+    for (int64_t i = 0; i < s[0] * s[1]; i++)
         EXACT(j, POOL_Y)[i] = pool_of(j, s, i / s[1], i % s[1], &WANT(j, POOL_ARG)[i]);
-    }
 }
 const Family family_segment_pool = {.kernel = "segment_pool",
                                     .letters = "B D how",
@@ -164,9 +157,8 @@ static void segment_pool_back_make(Job *j, const int64_t *s)
     case_f32(j, "dy", IN, s[0] * s[1]);
     int32_t *arg = case_i32(j, "arg", IN, s[0] * s[1]);
     case_f32(j, "dx", OUT, T * s[1]);
-    for (int64_t i = 0; j->ok && i < s[0] * s[1]; i++) {
+    for (int64_t i = 0; j->ok && i < s[0] * s[1]; i++)
         pool_of(j, s, i / s[1], i % s[1], &arg[i]);
-    }
 }
 static void segment_pool_back_call(Job *j, const int64_t *s)
 {
@@ -201,9 +193,8 @@ enum { GR_IDS, GR_UNIQUE, GR_START, GR_ORDER, GR_COUNT };
 static void group_ids_make(Job *j, const int64_t *s)
 {
     int32_t *ids = case_i32(j, "ids", IN, s[0]);
-    for (int64_t i = 0; j->ok && i < s[0]; i++) {
+    for (int64_t i = 0; j->ok && i < s[0]; i++)
         ids[i] = (int32_t)case_draw(j, (uint64_t)i, (uint32_t)s[1]);
-    }
     case_i32(j, "unique", OUT, s[0]);
     case_i64(j, "start", OUT, s[0] + 1);
     case_i32(j, "order", OUT, s[0]);
@@ -227,19 +218,16 @@ static void group_ids_reference(Job *j, const int64_t *s)
     int64_t groups = 0, placed = 0;
     for (int64_t smallest = -1;;) {
         int64_t next = INT64_MAX;
-        for (int64_t i = 0; i < s[0]; i++) {
+        for (int64_t i = 0; i < s[0]; i++)
             next = ids[i] > smallest ? MIN(next, ids[i]) : next;
-        }
-        if (next == INT64_MAX) {
+        if (next == INT64_MAX)
             break;
-        }
         smallest = next;
         WANT(j, GR_UNIQUE)[groups] = (int32_t)next;
         WANT(j, GR_START)[groups++] = (int32_t)placed;
         for (int64_t i = 0; i < s[0]; i++) {
-            if (ids[i] == next) {
+            if (ids[i] == next)
                 WANT(j, GR_ORDER)[placed++] = (int32_t)i;
-            }
         }
     }
     WANT(j, GR_START)[groups] = (int32_t)s[0];

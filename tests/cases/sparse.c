@@ -29,9 +29,8 @@ static int64_t make_graph(Job *j, int64_t rows, int64_t cols, int64_t mean)
     }
     case_f32(j, "val", IN, E);
     int32_t *at = case_i32(j, "at", IN, E);
-    for (int64_t e = 0; j->ok && e < E; e++) {
+    for (int64_t e = 0; j->ok && e < E; e++)
         at[e] = (int32_t)(E - 1 - e);
-    }
     case_f32(j, "row_scale", IN, rows);
     case_f32(j, "col_scale", IN, cols);
     return E;
@@ -99,9 +98,8 @@ static void spmm_reference(Job *j, const int64_t *s)
     for (int64_t r = 0; r < s[0]; r++) {
         for (int64_t d = 0; d < D; d++) {
             double sum = 0, *y = &EXACT(j, SP_Y)[r * ld + d];
-            for (int64_t e = I64(j, A_START)[r]; e < I64(j, A_START)[r + 1]; e++) {
+            for (int64_t e = I64(j, A_START)[r]; e < I64(j, A_START)[r + 1]; e++)
                 sum += value_of(j, s[4], r, e) * EXACT(j, SP_X)[I32(j, A_COL)[e] * ld + d];
-            }
             *y = 0.75 * sum + (s[6] ? 0.5 * (double)s[6] * *y : 0);
         }
     }
@@ -185,12 +183,10 @@ static void softmax_entries(const Job *j, int64_t rows, const double *x, double 
 {
     for (int64_t r = 0; r < rows; r++) {
         double sum = 0;
-        for (int64_t e = I64(j, A_START)[r]; e < I64(j, A_START)[r + 1]; e++) {
+        for (int64_t e = I64(j, A_START)[r]; e < I64(j, A_START)[r + 1]; e++)
             sum += y[e] = exp(x[e]);
-        }
-        for (int64_t e = I64(j, A_START)[r]; e < I64(j, A_START)[r + 1]; e++) {
+        for (int64_t e = I64(j, A_START)[r]; e < I64(j, A_START)[r + 1]; e++)
             y[e] /= sum;
-        }
     }
 }
 static void edge_softmax_make(Job *j, const int64_t *s)
@@ -229,12 +225,10 @@ static void edge_softmax_back_make(Job *j, const int64_t *s)
     float *y = case_f32(j, "y", IN, E);
     case_f32(j, "dy", IN, E);
     case_f32(j, "dx", OUT, E);
-    if (j->ok) {
+    if (j->ok)
         softmax_entries(j, s[0], EXACT(j, ED_X), EXACT(j, ED_Y));
-    }
-    for (int64_t e = 0; j->ok && e < E; e++) {
+    for (int64_t e = 0; j->ok && e < E; e++)
         y[e] = (float)EXACT(j, ED_Y)[e];
-    }
 }
 static void edge_softmax_back_call(Job *j, const int64_t *s)
 {
@@ -245,9 +239,8 @@ static double edge_softmax_back_loss(const Job *j, const int64_t *s)
 {
     double loss = 0;
     softmax_entries(j, s[0], EXACT(j, ED_X), EXACT(j, ED_Y));
-    for (int64_t e = 0; e < I64(j, A_START)[s[0]]; e++) {
+    for (int64_t e = 0; e < I64(j, A_START)[s[0]]; e++)
         loss += EXACT(j, ED_Y)[e] * EXACT(j, ED_DY)[e];
-    }
     return loss;
 }
 const Family family_edge_softmax_back = {.kernel = "edge_softmax_back",
@@ -281,9 +274,8 @@ static void edge_row_sum_reference(Job *j, const int64_t *s)
 {
     for (int64_t r = 0; r < s[0]; r++) {
         EXACT(j, A_COUNT)[r] = 0;
-        for (int64_t e = I64(j, A_START)[r]; e < I64(j, A_START)[r + 1]; e++) {
+        for (int64_t e = I64(j, A_START)[r]; e < I64(j, A_START)[r + 1]; e++)
             EXACT(j, A_COUNT)[r] += value_of(j, HAS_VAL | s[3], r, e);
-        }
     }
 }
 const Family family_edge_row_sum = {.kernel = "edge_row_sum",
@@ -309,9 +301,8 @@ static void edge_scale_call(Job *j, const int64_t *s)
 static void edge_scale_reference(Job *j, const int64_t *s)
 {
     for (int64_t r = 0; r < s[0]; r++) {
-        for (int64_t e = I64(j, A_START)[r]; e < I64(j, A_START)[r + 1]; e++) {
+        for (int64_t e = I64(j, A_START)[r]; e < I64(j, A_START)[r + 1]; e++)
             EXACT(j, A_COUNT)[e] = value_of(j, HAS_VAL | s[3], r, e);
-        }
     }
 }
 const Family family_edge_scale = {.kernel = "edge_scale",

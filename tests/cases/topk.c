@@ -7,9 +7,8 @@
 
 static void coarse_values(Job *j, int buffer)
 {
-    for (size_t i = 0; j->ok && i < j->b[buffer].count; i++) {
+    for (size_t i = 0; j->ok && i < j->b[buffer].count; i++)
         F32(j, buffer)[i] = (float)floor(4 * EXACT(j, buffer)[i]) / 4;
-    }
     case_set(j, buffer);
 }
 
@@ -19,15 +18,13 @@ static void best_of(double *score, int64_t I, int64_t k, int32_t *ids, double *v
     for (int64_t n = 0; n < k; n++) {
         int64_t best = -1;
         for (int64_t i = 0; i < I; i++) {
-            if (score[i] > -INFINITY && (best < 0 || score[i] > score[best])) {
+            if (score[i] > -INFINITY && (best < 0 || score[i] > score[best]))
                 best = i;
-            }
         }
         ids[n] = (int32_t)best;
         values[n] = best < 0 ? -INFINITY : score[best];
-        if (best >= 0) {
+        if (best >= 0)
             score[best] = -INFINITY;
-        }
     }
 }
 
@@ -70,9 +67,8 @@ static void knn_reference(Job *j, const int64_t *s)
         for (int64_t i = 0; i < s[1]; i++) {
             const double *x = EXACT(j, KNN_X) + i * s[2], *y = EXACT(j, knn_rows(s)) + q * s[2];
             double sum = 0;
-            for (int64_t d = 0; d < s[2]; d++) {
+            for (int64_t d = 0; d < s[2]; d++)
                 sum += y[d] * x[d];
-            }
             score[i] = sum;
         }
         best_of(score, s[1], s[3], WANT(j, KNN_IDS) + q * s[3], EXACT(j, KNN_VALUES) + q * s[3]);
@@ -113,9 +109,8 @@ static void make_exclude(Job *j, int64_t lists, int64_t I, int64_t flags)
     int32_t *item = case_i32(j, "item", IN, j->ok ? start[lists] : 0);
     for (int64_t u = 0; j->ok && u < lists; u++) {
         const int64_t many = start[u + 1] - start[u];
-        for (int64_t i = 0; i < many; i++) {
+        for (int64_t i = 0; i < many; i++)
             item[start[u] + i] = (int32_t)(i * I / many);
-        }
     }
 }
 static void topk_make(Job *j, const int64_t *s)
@@ -123,9 +118,8 @@ static void topk_make(Job *j, const int64_t *s)
     case_f32(j, "users", IN, users_of(s) * s[2]);
     coarse_values(j, TK_USERS);
     int32_t *row = case_i32(j, "row", IN, s[0]);
-    for (int64_t b = 0; j->ok && b < s[0]; b++) {
+    for (int64_t b = 0; j->ok && b < s[0]; b++)
         row[b] = (int32_t)((b * 7 + 2) % users_of(s));
-    }
     case_f32(j, "items", IN, s[1] * s[2]);
     coarse_values(j, TK_ITEMS);
     case_f32(j, "bias", IN, s[1]);
@@ -151,9 +145,8 @@ static void topk_call(Job *j, const int64_t *s)
 }
 static void leave_out(const Job *j, int64_t flags, int start, int64_t list, double *score)
 {
-    for (int64_t e = I64(j, start)[list]; flags & WITH_EXCLUDE && e < I64(j, start)[list + 1]; e++) {
+    for (int64_t e = I64(j, start)[list]; flags & WITH_EXCLUDE && e < I64(j, start)[list + 1]; e++)
         score[I32(j, start + 1)[e]] = -INFINITY;
-    }
 }
 static void topk_reference(Job *j, const int64_t *s)
 {
@@ -162,9 +155,8 @@ static void topk_reference(Job *j, const int64_t *s)
         const int64_t u = s[4] & BY_ROW ? I32(j, TK_ROW)[b] : b;
         for (int64_t i = 0; i < s[1]; i++) {
             score[i] = s[4] & WITH_BIAS ? EXACT(j, TK_BIAS)[i] : 0;
-            for (int64_t d = 0; d < s[2]; d++) {
+            for (int64_t d = 0; d < s[2]; d++)
                 score[i] += EXACT(j, TK_USERS)[u * s[2] + d] * EXACT(j, TK_ITEMS)[i * s[2] + d];
-            }
         }
         leave_out(j, s[4], TK_START, u, score);
         best_of(score, s[1], s[3], WANT(j, TK_IDS) + b * s[3], EXACT(j, TK_SCORES) + b * s[3]);
@@ -193,9 +185,8 @@ static void topk_rows_make(Job *j, const int64_t *s)
     }
     case_set(j, TR_SCORES);
     int32_t *row = case_i32(j, "row", IN, s[0]);
-    for (int64_t b = 0; j->ok && b < s[0]; b++) {
+    for (int64_t b = 0; j->ok && b < s[0]; b++)
         row[b] = (int32_t)((b * 7 + 2) % (s[0] + 3));
-    }
     make_exclude(j, s[0] + 3, s[1], s[3]);
     case_i32(j, "ids", OUT, s[0] * s[2]);
     case_f32(j, "values", OUT, s[0] * s[2]);

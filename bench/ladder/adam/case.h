@@ -27,18 +27,16 @@ struct Case {
 static inline const float *spread(const Case *c, int64_t t)
 {
     const float *g = c->g + (t - 1) * c->n * c->D;
-    for (int64_t i = 0; i < c->n && c->n < c->R; i++) {
+    for (int64_t i = 0; i < c->n && c->n < c->R; i++)
         memcpy(c->dense + c->ids[(t - 1) * c->n + i] * c->D, g + i * c->D, (size_t)c->D * sizeof *g);
-    }
     return c->n < c->R ? c->dense : g;
 }
 
 /* The zeros back */
 static inline void clear(const Case *c, int64_t t)
 {
-    for (int64_t i = 0; i < c->n && c->n < c->R; i++) {
+    for (int64_t i = 0; i < c->n && c->n < c->R; i++)
         memset(c->dense + c->ids[(t - 1) * c->n + i] * c->D, 0, (size_t)c->D * sizeof(float));
-    }
 }
 
 #endif

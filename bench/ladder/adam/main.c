@@ -57,9 +57,8 @@ static Case *make(int shape, Work *work)
                 .history = history,
                 .start = ladder_numbers(all),
                 .expected = ladder_room(all, sizeof(double))};
-    for (size_t i = 0; i < all; i++) {
+    for (size_t i = 0; i < all; i++)
         c->expected[i] = (double)c->start[i];
-    }
     reference(c, lr, ladder_room(all, sizeof(double)), ladder_room(all, sizeof(double)));
     *work = (Work){.bytes = 28.0 * (double)all * (double)S,
                    .lives = 16.0 * (double)all,
@@ -88,10 +87,9 @@ static void sapor(Case *c)
 {
     const Run run = {0};
     memset(c->last, 0, (size_t)c->R * sizeof *c->last);
-    for (int32_t t = 1; t <= c->S; t++) {
+    for (int32_t t = 1; t <= c->S; t++)
         ladder_kernels()->adam_rows(&run, c->n, c->D, c->ids + (t - 1) * c->n, c->history, t,
                                     c->g + (t - 1) * c->n * c->D, c->last, c->p, c->m, c->v);
-    }
     ladder_kernels()->adam_replay(&run, c->R, c->D, NULL, c->history, (int32_t)c->S, c->last, c->p, c->m, c->v);
 }
 STEP("Sapor", NULL, sapor)

@@ -38,23 +38,20 @@ INLINE void catch_up(const Case *c, const int V, const bool still, int32_t from,
     if (still && v_mask(moving) == 0) {
         for (int32_t t = from + 1; t <= to; t++) {
             UNROLL
-            for (int k = 0; k < V; k++) {
+            for (int k = 0; k < V; k++)
                 v[k] *= c->history[t].beta2;
-            }
         }
     } else {
         for (int32_t t = from + 1; t <= to; t++) {
             UNROLL
-            for (int k = 0; k < V; k++) {
+            for (int k = 0; k < V; k++)
                 step(&c->history[t], v_zero(), &p[k], &m[k], &v[k]);
-            }
         }
     }
     UNROLL
     for (int k = 0; k < V; k++) {
-        if (g) {
+        if (g)
             step(&c->history[to + 1], v_load(g + k * VW), &p[k], &m[k], &v[k]);
-        }
         v_store(c->p + at + k * VW, p[k]);
         v_store(c->m + at + k * VW, m[k]);
         v_store(c->v + at + k * VW, v[k]);
@@ -68,16 +65,14 @@ INLINE void adam_by_rows(const Case *c, const int V, const bool still)
     for (int32_t t = 1; t <= c->S; t++) {
         for (int64_t i = 0; i < c->n; i++) {
             const int64_t row = c->ids[(t - 1) * c->n + i];
-            for (int64_t d = 0; d < c->D; d += V * VW) {
+            for (int64_t d = 0; d < c->D; d += V * VW)
                 catch_up(c, V, still, c->last[row], t - 1, row * c->D + d, c->g + ((t - 1) * c->n + i) * c->D + d);
-            }
             c->last[row] = t;
         }
     }
     for (int64_t row = 0; row < c->R; row++) {
-        for (int64_t d = 0; d < c->D && c->last[row] < c->S; d += V * VW) {
+        for (int64_t d = 0; d < c->D && c->last[row] < c->S; d += V * VW)
             catch_up(c, V, still, c->last[row], (int32_t)c->S, row * c->D + d, NULL);
-        }
     }
 }
 

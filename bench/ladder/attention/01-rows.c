@@ -4,9 +4,8 @@
 static float exponentials(float *s, int64_t T)
 {
     float most = s[0], sum = 0;
-    for (int64_t j = 1; j < T; j++) {
+    for (int64_t j = 1; j < T; j++)
         most = s[j] > most ? s[j] : most;
-    }
     for (int64_t j = 0; j < T; j++) {
         s[j] = expf(s[j] - most);
         sum += s[j];

@@ -12,9 +12,8 @@ static void attention(Case *c)
             float *s = c->scores + i * ld, top = -INFINITY;
             pad(s, T);
             const float part = 1.0f / exponentials_of(s, T, &top);
-            for (int64_t j = 0; j < T; j++) {
+            for (int64_t j = 0; j < T; j++)
                 s[j] *= part;
-            }
         }
         ladder_product(&c->run, T, c->D, T, 1.0f, c->scores, ld, c->values, c->out + h * c->D, c->H * c->D, false);
     }

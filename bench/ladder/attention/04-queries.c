@@ -22,9 +22,8 @@ static void attention(Case *c)
             }
             ladder_product(&c->run, rows, D, T, 1.0f, c->scores, ld, c->values, out, ldo, false);
             for (int64_t i = 0; i < rows; i++) {
-                for (int64_t d = 0; d < D; d++) {
+                for (int64_t d = 0; d < D; d++)
                     out[i * ldo + d] /= sum[i];
-                }
             }
         }
     }

@@ -29,17 +29,15 @@ static void attention(Case *c)
                     pad(c->scores + i * LD, n);
                     const float part = exponentials_of(c->scores + i * LD, n, &top[i]), shrink = expf(before - top[i]);
                     sum[i] = b == 0 ? part : sum[i] * shrink + part;
-                    for (int64_t d = 0; d < D && b > 0; d++) {
+                    for (int64_t d = 0; d < D && b > 0; d++)
                         out[i * ldo + d] *= shrink;
-                    }
                 }
                 ladder_product(&c->run, rows, D, n, 1.0f, c->scores, LD, values + (size_t)b * value_floats, out, ldo,
                                b > 0);
             }
             for (int64_t i = 0; i < rows; i++) {
-                for (int64_t d = 0; d < D; d++) {
+                for (int64_t d = 0; d < D; d++)
                     out[i * ldo + d] /= sum[i];
-                }
             }
         }
     }

@@ -11,22 +11,19 @@ static void attend(const Case *c, int64_t h, int64_t i, double *s)
     double *out = c->expected + (i * c->H + h) * c->D, most = -INFINITY, sum = 0;
     for (int64_t j = 0; j < c->T; j++) {
         s[j] = 0;
-        for (int64_t d = 0; d < c->D; d++) {
+        for (int64_t d = 0; d < c->D; d++)
             s[j] += (double)c->q[i * c->ld + h * c->D + d] * (double)c->k[j * c->ld + h * c->D + d];
-        }
         s[j] *= (double)c->scale;
         most = fmax(most, s[j]);
     }
     for (int64_t j = 0; j < c->T; j++) {
         const double weight = exp(s[j] - most);
         sum += weight;
-        for (int64_t d = 0; d < c->D; d++) {
+        for (int64_t d = 0; d < c->D; d++)
             out[d] += weight * (double)c->v[j * c->ld + h * c->D + d];
-        }
     }
-    for (int64_t d = 0; d < c->D; d++) {
+    for (int64_t d = 0; d < c->D; d++)
         out[d] /= sum;
-    }
 }
 
 static Case *make(int shape, Work *work)
@@ -53,9 +50,8 @@ static Case *make(int shape, Work *work)
                 .keys = ladder_room(1, k->gemm_pack_bytes(PACK_F32, D, padded)),
                 .values = ladder_room(1, k->gemm_pack_bytes(PACK_F32, padded, D)),
                 .expected = ladder_room((size_t)(T * H * D), sizeof(double))};
-    for (int64_t i = 0; i < T * H; i++) {
+    for (int64_t i = 0; i < T * H; i++)
         attend(c, i % H, i / H, row);
-    }
     const Gemm largest = {
         .M = T, .N = T, .K = MAX(T, D), .A = c->q, .a_row = T + 16, .a_col = 1, .packed = c->keys, .alpha = 1};
     c->run.work_bytes = k->gemm_work(&largest, 1);
@@ -76,9 +72,8 @@ static Case *make(int shape, Work *work)
 
 static void reset(Case *c)
 {
-    for (int64_t i = 0; i < c->T * c->H * c->D; i++) {
+    for (int64_t i = 0; i < c->T * c->H * c->D; i++)
         c->out[i] = NAN;
-    }
 }
 
 static double error_of(const Case *c)

@@ -10,9 +10,8 @@
 static inline float exponentials_of(float *s, int64_t n, float *top)
 {
     vf most = v_set(*top), sum = v_zero();
-    for (int64_t j = 0; j < n; j += VW) {
+    for (int64_t j = 0; j < n; j += VW)
         most = v_max(most, v_load(s + j));
-    }
     *top = v_max_lane(most);
     for (int64_t j = 0; j < n; j += VW) {
         const vf e = v_exp(v_load(s + j) - *top);
@@ -24,9 +23,8 @@ static inline float exponentials_of(float *s, int64_t n, float *top)
 
 static inline void pad(float *s, int64_t n)
 {
-    for (; n % VW != 0; n++) {
+    for (; n % VW != 0; n++)
         s[n] = -INFINITY;
-    }
 }
 
 /* Head h's keys, transposed, and values from token j on, n of them, as gemm wants them */

@@ -12,9 +12,8 @@ static void conv(Case *c)
                     for (int64_t j = MAX(1 - w, 0); j < MIN(3, c->W + 1 - w); j++) {
                         const float *x = c->x + ((h + i - 1) * c->W + w + j - 1) * c->C,
                                     *k = c->weights + o * c->C * 9 + i * 3 + j;
-                        for (int64_t ch = 0; ch < c->C; ch++) {
+                        for (int64_t ch = 0; ch < c->C; ch++)
                             sum += x[ch] * k[ch * 9];
-                        }
                     }
                 }
                 c->y[(h * c->W + w) * c->O + o] = sum;

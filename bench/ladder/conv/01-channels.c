@@ -18,9 +18,8 @@ static void conv(Case *c)
                     const float *x = c->x + ((h + i - 1) * c->W + w + j - 1) * c->C;
                     for (int64_t ch = 0; ch < c->C; ch++) {
                         const float *k = c->packed + ((i * 3 + j) * c->C + ch) * c->O;
-                        for (int64_t o = 0; o < c->O; o++) {
+                        for (int64_t o = 0; o < c->O; o++)
                             y[o] += x[ch] * k[o];
-                        }
                     }
                 }
             }

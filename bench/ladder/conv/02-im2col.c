@@ -14,11 +14,10 @@ static void conv(Case *c)
         for (int64_t w = 0; w < c->W; w++) {
             for (int64_t i = h - 1; i <= h + 1; i++) {
                 for (int64_t j = w - 1; j <= w + 1; j++, to += c->C) {
-                    if (i >= 0 && i < c->H && j >= 0 && j < c->W) {
+                    if (i >= 0 && i < c->H && j >= 0 && j < c->W)
                         memcpy(to, c->x + (i * c->W + j) * c->C, (size_t)c->C * sizeof *to);
-                    } else {
+                    else
                         memset(to, 0, (size_t)c->C * sizeof *to);
-                    }
                 }
             }
         }

@@ -21,10 +21,9 @@ static void conv(Case *c)
         memset(to + row - c->C, 0, (size_t)c->C * sizeof *to);
     }
     for (int64_t h = 0; h < c->H; h++) {
-        for (int64_t i = 0; i < 3; i++) {
+        for (int64_t i = 0; i < 3; i++)
             ladder_product(&c->run, c->W, c->O, 3 * c->C, 1.0f, c->work + (h + i) * row, c->C,
                            c->packed + (size_t)i * piece, c->y + h * c->W * c->O, c->O, i > 0);
-        }
     }
 }
 STEP("implicit: rows of A overlap in the image, only its border is copied", pack, conv)

@@ -36,9 +36,8 @@ static Case *make(int shape, Work *work)
                 .packed = ladder_room((size_t)(64 * C * (O + 64)), sizeof(float)),
                 .work = ladder_room((size_t)MAX((H + 4) * (H + 4) * (6 * (C + O) + 64), 36 * C * O), sizeof(float)),
                 .expected = ladder_room((size_t)(H * H * O), sizeof(double))};
-    for (int64_t i = 0; i < O * C * 9; i++) {
+    for (int64_t i = 0; i < O * C * 9; i++)
         c->packed[(i % 9 * C + i / 9 % C) * O + i / 9 / C] = c->weights[i];
-    }
     reference(c);
     const Gemm largest = {
         .M = H * H, .N = O, .K = 9 * C, .A = c->x, .a_row = 512, .a_col = 1, .packed = c->packed, .alpha = 1};
@@ -61,9 +60,8 @@ static Case *make(int shape, Work *work)
 
 static void reset(Case *c)
 {
-    for (int64_t i = 0; i < c->H * c->W * c->O; i++) {
+    for (int64_t i = 0; i < c->H * c->W * c->O; i++)
         c->y[i] = NAN;
-    }
 }
 
 static double error_of(const Case *c)

@@ -34,21 +34,18 @@ static inline void pack_weights(Case *c, double P, double Q)
         for (int64_t ch = 0; ch < c->C; ch++) {
             const float *w = c->weights + (o * c->C + ch) * 9;
             double column[3][IN], row[IN];
-            for (int j = 0; j < 3; j++) {
+            for (int j = 0; j < 3; j++)
                 values_of_kernel((double[]){w[j], w[3 + j], w[6 + j]}, P, Q, column[j]);
-            }
             for (int i = 0; i < IN; i++) {
                 values_of_kernel((double[]){column[0][i], column[1][i], column[2][i]}, P, Q, row);
-                for (int j = 0; j < IN; j++) {
+                for (int j = 0; j < IN; j++)
                     c->work[((i * IN + j) * c->C + ch) * c->O + o] = (float)row[j];
-                }
             }
         }
     }
-    for (int64_t p = 0; p < PLACES; p++) {
+    for (int64_t p = 0; p < PLACES; p++)
         ladder_kernels()->gemm_pack(&c->run, PACK_F32, c->C, c->O, c->work + p * c->C * c->O, c->O, 1,
                                     c->packed + (size_t)p * weights_of_place(c));
-    }
 }
 
 INLINE vf times(double a, vf x, vf y) /* a x + y */
@@ -91,15 +88,13 @@ INLINE void take_apart(const Case *c, const double P, const double Q, int64_t h,
             d[i] = y >= 0 && y < c->H && x >= 0 && x < c->W ? v_load(c->x + (y * c->W + x) * c->C + ch) : v_zero();
         }
         apart(P, Q, d, t);
-        for (int i = 0; i < IN; i++) {
+        for (int i = 0; i < IN; i++)
             half[i][j] = t[i];
-        }
     }
     for (int i = 0; i < IN; i++) {
         apart(P, Q, half[i], t);
-        for (int j = 0; j < IN; j++) {
+        for (int j = 0; j < IN; j++)
             v_store(to + (i * IN + j) * ld + ch, t[j]);
-        }
     }
 }
 
@@ -108,19 +103,16 @@ INLINE void put_together(const Case *c, const double P, const double Q, const fl
 {
     vf half[OUT][IN], m[IN], t[OUT];
     for (int j = 0; j < IN; j++) {
-        for (int i = 0; i < IN; i++) {
+        for (int i = 0; i < IN; i++)
             m[i] = v_load(from + (i * IN + j) * ld + o);
-        }
         together(P, Q, m, t);
-        for (int i = 0; i < OUT; i++) {
+        for (int i = 0; i < OUT; i++)
             half[i][j] = t[i];
-        }
     }
     for (int i = 0; i < OUT && h + i < c->H; i++) {
         together(P, Q, half[i], t);
-        for (int j = 0; j < OUT && w + j < c->W; j++) {
+        for (int j = 0; j < OUT && w + j < c->W; j++)
             v_store(c->y + ((h + i) * c->W + w + j) * c->O + o, t[j]);
-        }
     }
 }
 
@@ -133,18 +125,15 @@ INLINE void winograd(Case *c, const double P, const double Q, int64_t rows)
         const int64_t squares = MIN(rows, high - r0) * wide;
         float *in = c->work, *out = in + PLACES * squares * in_ld;
         for (int64_t s = 0; s < squares; s++) {
-            for (int64_t ch = 0; ch < c->C; ch += VW) {
+            for (int64_t ch = 0; ch < c->C; ch += VW)
                 take_apart(c, P, Q, (r0 + s / wide) * OUT - 1, s % wide * OUT - 1, ch, in + s * in_ld, squares * in_ld);
-            }
         }
-        for (int64_t p = 0; p < PLACES; p++) {
+        for (int64_t p = 0; p < PLACES; p++)
             ladder_product(&c->run, squares, c->O, c->C, 1.0f, in + p * squares * in_ld, in_ld,
                            c->packed + (size_t)p * weights_of_place(c), out + p * squares * out_ld, out_ld, false);
-        }
         for (int64_t s = 0; s < squares; s++) {
-            for (int64_t o = 0; o < c->O; o += VW) {
+            for (int64_t o = 0; o < c->O; o += VW)
                 put_together(c, P, Q, out + s * out_ld, squares * out_ld, o, (r0 + s / wide) * OUT, s % wide * OUT);
-            }
         }
     }
 }

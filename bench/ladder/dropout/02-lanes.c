@@ -24,9 +24,8 @@ static void dropout(Case *c)
 {
     const float kept = 1.0f / (1.0f - c->p);
     vl even = {0};
-    for (int k = 0; k < VW / 2; k++) {
+    for (int k = 0; k < VW / 2; k++)
         even[k] = 2 * (uint64_t)k;
-    }
     int64_t i = 0;
     for (; i + VW <= c->n; i += VW) {
         const vl a = philox_lanes(&c->draw, even + (uint64_t)i), b = philox_lanes(&c->draw, even + (uint64_t)(i + 1));
@@ -34,8 +33,7 @@ static void dropout(Case *c)
         const vf u = v_from_int((vi)bits & 0xffffff) * 0x1p-24f;
         v_store(c->y + i, v_select(u >= c->p, kept * v_load(c->x + i), v_zero()));
     }
-    for (; i < c->n; i++) {
+    for (; i < c->n; i++)
         c->y[i] = draw_uniform(c->draw, (uint64_t)i) >= c->p ? c->x[i] * kept : 0.0f;
-    }
 }
 STEP("VW draws side by side in 64-bit lanes", NULL, dropout)

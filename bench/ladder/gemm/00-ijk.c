@@ -7,9 +7,8 @@ static void gemm(Case *c)
     for (int64_t m = 0; m < c->M; m++) {
         for (int64_t n = 0; n < c->N; n++) {
             float sum = 0;
-            for (int64_t k = 0; k < c->K; k++) {
+            for (int64_t k = 0; k < c->K; k++)
                 sum += c->A[m * c->K + k] * c->B[k * c->N + n];
-            }
             c->C[m * c->N + n] = sum;
         }
     }

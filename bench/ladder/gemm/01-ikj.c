@@ -9,9 +9,8 @@ static void gemm(Case *c)
         float *restrict C = c->C + m * c->N;
         for (int64_t k = 0; k < c->K; k++) {
             const float a = c->A[m * c->K + k], *B = c->B + k * c->N;
-            for (int64_t n = 0; n < c->N; n++) {
+            for (int64_t n = 0; n < c->N; n++)
                 C[n] += a * B[n];
-            }
         }
     }
 }

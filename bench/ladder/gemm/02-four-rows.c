@@ -10,9 +10,8 @@ INLINE void block(int R, int S, int64_t N, const float *A, int64_t lda, const fl
         for (int r = 0; r < R; r++) {
             float sum = C[r * N + n];
             UNROLL
-            for (int s = 0; s < S; s++) {
+            for (int s = 0; s < S; s++)
                 sum += A[r * lda + s] * B[s * N + n];
-            }
             C[r * N + n] = sum;
         }
     }
@@ -26,15 +25,14 @@ static void gemm(Case *c)
         for (int64_t k = 0; k < K; k += k + 4 <= K ? 4 : 1) {
             const float *A = c->A + m * K + k, *B = c->B + k * N;
             float *C = c->C + m * N;
-            if (m + 4 <= M && k + 4 <= K) {
+            if (m + 4 <= M && k + 4 <= K)
                 block(4, 4, N, A, K, B, C);
-            } else if (m + 4 <= M) {
+            else if (m + 4 <= M)
                 block(4, 1, N, A, K, B, C);
-            } else if (k + 4 <= K) {
+            else if (k + 4 <= K)
                 block(1, 4, N, A, K, B, C);
-            } else {
+            else
                 block(1, 1, N, A, K, B, C);
-            }
         }
     }
 }

@@ -10,9 +10,8 @@ INLINE void block(int R, const Case *c, int64_t m, int64_t n)
     float *to = c->C + m * c->N + n;
     vf sum[4][2];
     UNROLL
-    for (int r = 0; r < R; r++) {
+    for (int r = 0; r < R; r++)
         sum[r][0] = sum[r][1] = v_zero();
-    }
     for (int64_t k = 0; k < c->K; k++, a++, b += c->N) {
         const vf b0 = v_load(b), b1 = v_load(b + VW);
         UNROLL
@@ -33,11 +32,10 @@ static void gemm(Case *c)
 {
     for (int64_t m = 0; m < c->M; m += m + 4 <= c->M ? 4 : 1) {
         for (int64_t n = 0; n < c->N; n += 2 * VW) {
-            if (m + 4 <= c->M) {
+            if (m + 4 <= c->M)
                 block(4, c, m, n);
-            } else {
+            else
                 block(1, c, m, n);
-            }
         }
     }
 }

@@ -11,10 +11,9 @@ static void gemm(Case *c)
         const int64_t k = cut(c->K, steps, s), len = cut(c->K, steps, s + 1) - k;
         for (int64_t t = 0; t < tiles; t++) {
             const int64_t m = cut(c->M, tiles, t), rows = cut(c->M, tiles, t + 1) - m;
-            for (int64_t n = 0; n < c->N; n += COLS) {
+            for (int64_t n = 0; n < c->N; n += COLS)
                 tile(rows, len, c->A + m * c->K + k, c->K, c->packed + n * c->K + k * COLS, COLS, c->C + m * c->N + n,
                      c->N, s == 0);
-            }
         }
     }
 }

@@ -12,13 +12,11 @@ static void gemm(Case *c)
             const int64_t k = cut(c->K, steps, s), len = cut(c->K, steps, s + 1) - k;
             for (int64_t t = 0; t < tiles; t++) {
                 const int64_t m = cut(c->M, tiles, t), rows = cut(c->M, tiles, t + 1) - m;
-                for (int64_t i = 0; i < rows; i++) {
+                for (int64_t i = 0; i < rows; i++)
                     memcpy(c->work + i * LDA, c->A + (m + i) * c->K + k, (size_t)len * sizeof *c->A);
-                }
-                for (int64_t n = n0; n < MIN(n0 + N_BLOCK, c->N); n += COLS) {
+                for (int64_t n = n0; n < MIN(n0 + N_BLOCK, c->N); n += COLS)
                     tile(rows, len, c->work, LDA, c->packed + n * c->K + k * COLS, COLS, c->C + m * c->N + n, c->N,
                          s == 0);
-                }
             }
         }
     }

@@ -22,9 +22,8 @@ static Case *make(int shape, Work *work)
                 .expected = ladder_room((size_t)(M * N), sizeof(double))};
     for (int64_t m = 0; m < M; m++) {
         for (int64_t i = 0; i < K; i++) {
-            for (int64_t n = 0; n < N; n++) {
+            for (int64_t n = 0; n < N; n++)
                 c->expected[m * N + n] += (double)c->A[m * K + i] * (double)c->B[i * N + n];
-            }
         }
     }
     c->gemm =
@@ -39,9 +38,8 @@ static Case *make(int shape, Work *work)
 
 static void reset(Case *c)
 {
-    for (int64_t i = 0; i < c->M * c->N; i++) {
+    for (int64_t i = 0; i < c->M * c->N; i++)
         c->C[i] = NAN;
-    }
 }
 
 static double error_of(const Case *c)

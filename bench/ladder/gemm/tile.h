@@ -15,9 +15,8 @@ INLINE void tile_of(int rows, int64_t len, const float *a, int64_t lda, const fl
     UNROLL
     for (int i = 0; i < rows; i++) {
         UNROLL
-        for (int v = 0; v < VECS; v++) {
+        for (int v = 0; v < VECS; v++)
             sum[i][v] = v_zero();
-        }
     }
     for (int64_t k = 0; k < len; k++, a++, b += ldb) {
         const vf b0 = v_load(b), b1 = v_load(b + VW);

@@ -28,12 +28,10 @@ static Case *make(int shape, Work *work)
             s[i] = (double)x[m * C + i] + (double)c->residual[m * C + i];
             mean += s[i] / (double)C;
         }
-        for (int64_t i = 0; i < C; i++) {
+        for (int64_t i = 0; i < C; i++)
             variance += (s[i] - mean) * (s[i] - mean) / (double)C;
-        }
-        for (int64_t i = 0; i < C; i++) {
+        for (int64_t i = 0; i < C; i++)
             s[i] = (s[i] - mean) / sqrt(variance + (double)c->eps) * (double)c->gamma[i] + (double)c->beta[i];
-        }
     }
     *work = (Work){.bytes = 12.0 * (double)(M * C), .lives = 12.0 * (double)(M * C), .limit = 1e-3};
     snprintf(work->name, sizeof work->name, "%lld rows of %lld", (long long)M, (long long)C);
@@ -42,9 +40,8 @@ static Case *make(int shape, Work *work)
 
 static void reset(Case *c)
 {
-    for (int64_t i = 0; i < c->M * c->C; i++) {
+    for (int64_t i = 0; i < c->M * c->C; i++)
         c->y[i] = NAN;
-    }
 }
 
 static double error_of(const Case *c)

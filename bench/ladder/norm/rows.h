@@ -16,9 +16,8 @@ INLINE float sum_of(int64_t C, const float *s)
     vf sum[4] = {v_zero(), v_zero(), v_zero(), v_zero()};
     for (int64_t i = 0; i < C; i += 4 * VW) {
         UNROLL
-        for (int k = 0; k < 4; k++) {
+        for (int k = 0; k < 4; k++)
             sum[k] += v_load(s + i + k * VW);
-        }
     }
     return total(sum);
 }
@@ -40,9 +39,8 @@ INLINE float squares_of(int64_t C, const float *s, float mean)
 INLINE void scale_row(const Case *c, float *y, float mean, float variance)
 {
     const float rstd = 1.0f / __builtin_sqrtf(variance + c->eps);
-    for (int64_t i = 0; i < c->C; i += VW) {
+    for (int64_t i = 0; i < c->C; i += VW)
         v_store(y + i, v_fma((v_load(y + i) - mean) * rstd, v_load(c->gamma + i), v_load(c->beta + i)));
-    }
 }
 
 #endif

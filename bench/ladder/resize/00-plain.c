@@ -10,10 +10,9 @@ static void resize(Case *c)
             for (int ch = 0; ch < 3; ch++) {
                 double sum = 0;
                 for (int64_t k = 0; k < y->count[i]; k++) {
-                    for (int64_t l = 0; l < x->count[j]; l++) {
+                    for (int64_t l = 0; l < x->count[j]; l++)
                         sum += (double)y->weight[i * y->size + k] * (double)x->weight[j * x->size + l] *
                                c->in[((y->start[i] + k) * x->in + x->start[j] + l) * 3 + ch];
-                    }
                 }
                 c->out[(i * x->out + j) * 3 + ch] = (unsigned char)(sum * 0x1p-44 + 0.5);
             }

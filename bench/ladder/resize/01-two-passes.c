@@ -5,11 +5,9 @@
 
 static void resize(Case *c)
 {
-    for (int64_t y = 0; y < c->down.in; y++) {
+    for (int64_t y = 0; y < c->down.in; y++)
         row_across(c, y);
-    }
-    for (int64_t i = 0; i < c->down.out; i++) {
+    for (int64_t i = 0; i < c->down.out; i++)
         row_down(c, i);
-    }
 }
 STEP("an axis after the other, in whole numbers, scalar", NULL, resize)

@@ -3,11 +3,9 @@
 
 static void resize(Case *c)
 {
-    for (int64_t y = 0; y < c->down.in; y++) {
+    for (int64_t y = 0; y < c->down.in; y++)
         row_across(c, y);
-    }
-    for (int64_t i = 0; i < c->down.out; i++) {
+    for (int64_t i = 0; i < c->down.out; i++)
         line_down(c, i);
-    }
 }
 STEP("down: vectors of sums by name", NULL, resize)

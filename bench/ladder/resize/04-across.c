@@ -5,11 +5,9 @@
 
 static void resize(Case *c)
 {
-    for (int64_t y = 0; y < c->down.in; y += SIDE) {
+    for (int64_t y = 0; y < c->down.in; y += SIDE)
         band_across(c, MIN(y, c->down.in - SIDE));
-    }
-    for (int64_t i = 0; i < c->down.out; i++) {
+    for (int64_t i = 0; i < c->down.out; i++)
         line_down(c, i);
-    }
 }
 STEP("across: 16 rows turned into lanes", NULL, resize)

@@ -33,14 +33,12 @@ INLINE void weigh(const unsigned char *p, int64_t step, const int32_t *weight, i
 {
     vi sum[PARTS];
     UNROLL
-    for (int v = 0; v < PARTS; v++) {
+    for (int v = 0; v < PARTS; v++)
         sum[v] = vi_set(HALF);
-    }
     for (int64_t k = 0; k < n; k++) {
         UNROLL
-        for (int v = 0; v < PARTS; v++) {
+        for (int v = 0; v < PARTS; v++)
             sum[v] += widen(p + k * step + v * VW) * vi_set(weight[k]);
-        }
     }
     narrow(sum, to);
 }
@@ -51,9 +49,8 @@ INLINE void turn(const unsigned char *from, int64_t ld_from, unsigned char *to, 
 {
     bytes a[SIDE], b[SIDE];
     UNROLL
-    for (int r = 0; r < SIDE; r++) {
+    for (int r = 0; r < SIDE; r++)
         a[r] = *(const bytes *)(from + r * ld_from);
-    }
     UNROLL
     for (int round = 0; round < 4; round++) {
         UNROLL
@@ -63,14 +60,12 @@ INLINE void turn(const unsigned char *from, int64_t ld_from, unsigned char *to, 
                 __builtin_shufflevector(a[r], a[r + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
         }
         UNROLL
-        for (int r = 0; r < SIDE; r++) {
+        for (int r = 0; r < SIDE; r++)
             a[r] = b[r];
-        }
     }
     UNROLL
-    for (int r = 0; r < SIDE; r++) {
+    for (int r = 0; r < SIDE; r++)
         *(bytes *)(to + r * ld_to) = a[r];
-    }
 }
 
 /* Rows y .. y + 15 across; the last square of a row begins where a whole one is left. */
@@ -83,10 +78,9 @@ INLINE void band_across(const Case *c, int64_t y)
         const int64_t at = MIN(j, in - SIDE);
         turn(c->in + y * in + at, in, turned + at * SIDE, SIDE);
     }
-    for (int64_t j = 0; j < out; j++) {
+    for (int64_t j = 0; j < out; j++)
         weigh(turned + (x->start[j / 3] * 3 + j % 3) * SIDE, 3 * SIDE, x->weight + j / 3 * x->size, x->count[j / 3],
               results + j * SIDE);
-    }
     for (int64_t j = 0; j < out; j += SIDE) {
         const int64_t at = MIN(j, out - SIDE);
         turn(results + at * SIDE, SIDE, c->middle + y * out + at, out);

@@ -27,9 +27,8 @@ static Axis axis_of(int64_t in, int64_t out)
             w[k] = fmax(1 - fabs((double)(a.start[i] + k) - centre + 0.5) / scale, 0);
             sum += w[k];
         }
-        for (int64_t k = 0; k < a.count[i]; k++) {
+        for (int64_t k = 0; k < a.count[i]; k++)
             a.weight[i * a.size + k] = (int32_t)(w[k] / sum * (1 << BITS) + 0.5);
-        }
     }
     return a;
 }
@@ -40,17 +39,15 @@ static void reference(const Case *c)
     for (int64_t at = 0; at < y->in * x->out * 3; at++) {
         const int64_t i = at / (x->out * 3), j = at / 3 % x->out;
         int64_t sum = HALF;
-        for (int64_t k = 0; k < x->count[j]; k++) {
+        for (int64_t k = 0; k < x->count[j]; k++)
             sum += (int64_t)x->weight[j * x->size + k] * c->in[(i * x->in + x->start[j] + k) * 3 + at % 3];
-        }
         c->middle[at] = (unsigned char)(sum >> BITS);
     }
     for (int64_t at = 0; at < y->out * x->out * 3; at++) {
         const int64_t i = at / (x->out * 3), j = at % (x->out * 3);
         int64_t sum = HALF;
-        for (int64_t k = 0; k < y->count[i]; k++) {
+        for (int64_t k = 0; k < y->count[i]; k++)
             sum += (int64_t)y->weight[i * y->size + k] * c->middle[(y->start[i] + k) * x->out * 3 + j];
-        }
         c->expected[at] = (unsigned char)(sum >> BITS);
     }
 }
@@ -69,9 +66,8 @@ static Case *make(int shape, Work *work)
                 .room = ladder_room((size_t)(z->w + z->out_w) * 48, 1),
                 .expected = ladder_room((size_t)out, 1),
                 .arena = ladder_arena()};
-    for (int64_t i = 0; i < in; i++) {
+    for (int64_t i = 0; i < in; i++)
         c->in[i] = (unsigned char)(127.5f + 127.5f * draws[i]);
-    }
     c->picture = (Image){z->w, z->h, c->in};
     reference(c);
     *work = (Work){.bytes = (double)(in + 2 * middle + out), .lives = (double)(in + middle), .limit = 1.1 / 255};
@@ -88,9 +84,8 @@ static void reset(Case *c)
 static double error_of(const Case *c)
 {
     int most = 0;
-    for (int64_t i = 0; i < c->across.out * c->down.out * 3; i++) {
+    for (int64_t i = 0; i < c->across.out * c->down.out * 3; i++)
         most = MAX(most, abs(c->out[i] - c->expected[i]));
-    }
     return most / 255.0;
 }
 

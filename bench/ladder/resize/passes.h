@@ -35,19 +35,16 @@ static inline void row_down(const Case *c, int64_t i)
     for (int64_t x = 0; x < bytes; x += STRIP) {
         const int64_t n = MIN(STRIP, bytes - x);
         int32_t sum[STRIP];
-        for (int s = 0; s < STRIP; s++) {
+        for (int s = 0; s < STRIP; s++)
             sum[s] = HALF;
-        }
         for (int64_t k = 0; k < y->count[i]; k++) {
             const unsigned char *p = c->middle + (y->start[i] + k) * bytes + x;
             const int32_t w = y->weight[i * y->size + k];
-            for (int s = 0; s < STRIP; s++) {
+            for (int s = 0; s < STRIP; s++)
                 sum[s] += p[s] * w;
-            }
         }
-        for (int64_t s = 0; s < n; s++) {
+        for (int64_t s = 0; s < n; s++)
             c->out[i * bytes + x + s] = to_byte(sum[s]);
-        }
     }
 }
 

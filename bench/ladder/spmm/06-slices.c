@@ -10,26 +10,22 @@ static void spmm(Case *c)
     for (int d = 0; d < D; d += SLICE) {
         for (int64_t i = 0; i < c->nodes; i++) {
             UNROLL
-            for (int v = 0; v < V; v++) {
+            for (int v = 0; v < V; v++)
                 v_store(slice + i * SLICE + v * VW, c->scale[i] * v_load(c->x + i * D + d + v * VW));
-            }
         }
         for (int64_t r = 0; r < c->nodes; r++) {
             vf sum[V];
             UNROLL
-            for (int v = 0; v < V; v++) {
+            for (int v = 0; v < V; v++)
                 sum[v] = v_zero();
-            }
             for (int64_t e = c->start[r]; e < c->start[r + 1]; e++) {
                 UNROLL
-                for (int v = 0; v < V; v++) {
+                for (int v = 0; v < V; v++)
                     sum[v] += v_load(slice + (int64_t)c->col[e] * SLICE + v * VW);
-                }
             }
             UNROLL
-            for (int v = 0; v < V; v++) {
+            for (int v = 0; v < V; v++)
                 v_store(c->y + r * D + d + v * VW, c->scale[r] * sum[v]);
-            }
         }
     }
 }

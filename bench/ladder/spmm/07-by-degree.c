@@ -35,9 +35,8 @@ static void renumber(Case *c)
     new->scale = (float *)(node + n);
     c->place = (void *)(new->scale + n);
     new->col = c->place + n;
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < n; i++)
         node[i] = (Node){c->start[i + 1] - c->start[i], (int32_t)i};
-    }
     qsort(node, (size_t)n, sizeof *node, by_degree);
     new->start[0] = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -50,9 +49,8 @@ static void renumber(Case *c)
     for (int64_t i = 0; i < n;
          i++) { /* the graph is its own transpose: node i goes to its neighbours' rows, in ascending order */
         const int64_t old = node[i].id;
-        for (int64_t e = c->start[old]; e < c->start[old + 1]; e++) {
+        for (int64_t e = c->start[old]; e < c->start[old + 1]; e++)
             new->col[next[c->place[c->col[e]]]++] = (int32_t)i;
-        }
     }
 }
 

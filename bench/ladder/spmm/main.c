@@ -50,10 +50,9 @@ static Case *make(int shape, Work *work)
         for (int64_t e = c->start[r]; e < c->start[r + 1]; e++) {
             const int32_t col = c->col[e];
             c->val[e] = c->scale[r] * c->scale[col];
-            for (int d = 0; d < D; d++) {
+            for (int d = 0; d < D; d++)
                 c->expected[r * D + d] +=
                     (double)c->scale[r] * (double)c->scale[col] * (double)c->x[(int64_t)col * D + d];
-            }
         }
     }
     c->sparse =
@@ -69,9 +68,8 @@ static Case *make(int shape, Work *work)
 static void reset(Case *c)
 {
     c->place = NULL;
-    for (int64_t i = 0; i < c->nodes * D; i++) {
+    for (int64_t i = 0; i < c->nodes * D; i++)
         c->y[i] = NAN;
-    }
 }
 
 static double error_of(const Case *c)

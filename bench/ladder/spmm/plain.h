@@ -8,9 +8,8 @@ static void spmm_plain(Case *c)
         float *restrict y = c->y + r * D;
         for (int64_t e = c->start[r]; e < c->start[r + 1]; e++) {
             const float *x = c->x + (int64_t)c->col[e] * D;
-            for (int d = 0; d < D; d++) {
+            for (int d = 0; d < D; d++)
                 y[d] += c->val[e] * x[d];
-            }
         }
     }
 }

@@ -9,28 +9,24 @@ INLINE void rows(const Case *c, const int ahead, const bool stored, const float 
     for (int64_t r = 0; r < c->nodes; r++) {
         vf sum[VECTORS];
         UNROLL
-        for (int v = 0; v < VECTORS; v++) {
+        for (int v = 0; v < VECTORS; v++)
             sum[v] = v_zero();
-        }
         for (int64_t e = c->start[r]; e < c->start[r + 1]; e++) {
             const float *x = all_x + (int64_t)c->col[e] * D;
             if (ahead) {
                 const float *next = all_x + (int64_t)c->col[MIN(e + ahead, last)] * D;
                 UNROLL
-                for (int d = 0; d < D; d += 16) {
+                for (int d = 0; d < D; d += 16)
                     __builtin_prefetch(next + d);
-                }
             }
             const vf val = v_set(stored ? c->val[e] : c->scale[c->col[e]]);
             UNROLL
-            for (int v = 0; v < VECTORS; v++) {
+            for (int v = 0; v < VECTORS; v++)
                 sum[v] = v_fma(val, v_load(x + v * VW), sum[v]);
-            }
         }
         const float scale = stored ? 1.0f : c->scale[r];
         UNROLL
-        for (int v = 0; v < VECTORS; v++) {
+        for (int v = 0; v < VECTORS; v++)
             v_store(c->y + r * D + v * VW, stored ? sum[v] : scale * sum[v]);
-        }
     }
 }

@@ -20,9 +20,8 @@ static void topk(Case *c)
     Scored *all = (Scored *)(c->work + c->I);
     for (int64_t u = 0; u < c->U; u++) {
         plain_scores(c, u, s);
-        for (int64_t i = 0; i < c->I; i++) {
+        for (int64_t i = 0; i < c->I; i++)
             all[i] = (Scored){s[i], (int32_t)i};
-        }
         qsort(all, (size_t)c->I, sizeof *all, best_first);
         for (int64_t k = 0; k < c->K; k++) {
             c->ids[u * c->K + k] = all[k].id;

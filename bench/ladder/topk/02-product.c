@@ -8,9 +8,8 @@ static void topk(Case *c)
     score(c, 0, c->U, 0, c->I, c->packed, c->work, c->I);
     for (int64_t u = 0; u < c->U; u++) {
         Best best = {c->scores + u * c->K, c->ids + u * c->K, 0};
-        for (int64_t i = 0; i < c->I; i++) {
+        for (int64_t i = 0; i < c->I; i++)
             enter(&best, c->K, c->work[u * c->I + i], (int32_t)i);
-        }
         in_order(&best);
     }
 }

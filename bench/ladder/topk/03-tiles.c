@@ -5,9 +5,8 @@
 static void select_by_heap(const Case *c, const float *s, int64_t u)
 {
     Best best = {c->scores + u * c->K, c->ids + u * c->K, 0};
-    for (int64_t i = 0; i < c->I; i++) {
+    for (int64_t i = 0; i < c->I; i++)
         enter(&best, c->K, s[i], (int32_t)i);
-    }
     in_order(&best);
 }
 

@@ -6,12 +6,10 @@ static void select_above(const Case *c, const float *s, int64_t u)
 {
     Best best = {c->scores + u * c->K, c->ids + u * c->K, 0};
     int64_t i = 0;
-    for (; best.n < c->K; i++) {
+    for (; best.n < c->K; i++)
         enter(&best, c->K, s[i], (int32_t)i);
-    }
-    for (; i % VW != 0; i++) {
+    for (; i % VW != 0; i++)
         enter(&best, c->K, s[i], (int32_t)i);
-    }
     for (; i < c->I; i += VW) {
         for (uint32_t above = v_mask(v_load(s + i) > best.score[0]); above != 0; above &= above - 1) {
             const int at = __builtin_ctz(above);

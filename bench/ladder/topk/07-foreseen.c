@@ -11,16 +11,14 @@ static void place_all(const Case *c, const float *s, const int32_t *at, int n, i
 {
     float x[WAITING + VW], sorted[WAITING];
     int32_t id[WAITING], to[VW];
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n; i++)
         x[i] = s[at[i]];
-    }
     v_store(x + n, v_set(-__builtin_inff()));
     for (int own = 0; own < n; own += VW) {
         const vf mine = v_load(x + own);
         vi place = {0}; /* comparisons give -1 */
-        for (int i = 0; i < own; i++) {
+        for (int i = 0; i < own; i++)
             place -= v_set(x[i]) >= mine;
-        }
         for (int i = own; i < n; i++) { /* behind the sixteen, no lane is */
             place -= (v_set(x[i]) > mine) | ((v_set(x[i]) == mine) & (v_lanes() > i - own));
         }
@@ -43,20 +41,17 @@ static void select_without_branches(const Case *c, const float *s, int64_t u)
     int n = 0;
     for (int64_t i = 0; i < c->I; i += AT_ONCE) {
         uint64_t above = 0;
-        for (int v = 0; v < AT_ONCE && i + v < c->I; v += VW) {
+        for (int v = 0; v < AT_ONCE && i + v < c->I; v += VW)
             above |= (uint64_t)v_mask(v_load(s + i + v) > floor) << v;
-        }
         const int more = __builtin_popcountll(above);
         if (n + MAX(more, FEW) > WAITING) { /* a floor that does not hold back enough: as before */
             select_list(c, s, u, floor);
             return;
         }
-        for (int j = 0; j < FEW; j++, above &= above - 1) {
+        for (int j = 0; j < FEW; j++, above &= above - 1)
             at[n + j] = (int32_t)i + __builtin_ctzll(above | 1ull << (AT_ONCE - 1));
-        }
-        for (int j = FEW; j < more; j++, above &= above - 1) {
+        for (int j = FEW; j < more; j++, above &= above - 1)
             at[n + j] = (int32_t)i + __builtin_ctzll(above);
-        }
         n += more;
     }
     place_all(c, s, at, n, u);

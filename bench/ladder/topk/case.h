@@ -36,9 +36,8 @@ static inline void score(const Case *c, int64_t u, int64_t n, int64_t i, int64_t
     for (int64_t r = 0; r < n; r++) {
         for (int64_t e = c->exclude.start[u + r]; e < c->exclude.start[u + r + 1]; e++) {
             const int64_t item = c->exclude.item[e] - i;
-            if (item >= 0 && item < m) {
+            if (item >= 0 && item < m)
                 s[r * ld + item] = -__builtin_inff();
-            }
         }
     }
 }

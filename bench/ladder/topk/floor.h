@@ -11,12 +11,10 @@ static inline float floor_of(const float *s, int64_t I, int64_t K)
 {
     const int64_t groups = MIN(4 * K / VW + 1, I / VW); /* in vectors */
     vf most[GROUPS + 1], high = v_set(-__builtin_inff()), low = v_set(__builtin_inff());
-    for (int64_t v = 0; v < groups; v++) {
+    for (int64_t v = 0; v < groups; v++)
         most[v] = v_load(s + v * VW);
-    }
-    for (int64_t i = groups * VW, v = 0; i < I; i += VW, v = v + 1 < groups ? v + 1 : 0) {
+    for (int64_t i = groups * VW, v = 0; i < I; i += VW, v = v + 1 < groups ? v + 1 : 0)
         most[v] = v_max(most[v], v_load(s + i));
-    }
     for (int64_t v = 0; v < groups; v++) {
         high = v_max(high, most[v]);
         low = v_min(low, v_select(most[v] > -__builtin_inff(), most[v], low));
@@ -25,14 +23,12 @@ static inline float floor_of(const float *s, int64_t I, int64_t K)
     for (int step = 0; step < 8; step++) {
         const float middle = least + 0.5f * (largest - least);
         int64_t above = 0;
-        for (int64_t v = 0; v < groups; v++) {
+        for (int64_t v = 0; v < groups; v++)
             above += __builtin_popcount(v_mask(most[v] > middle));
-        }
-        if (above >= K) {
+        if (above >= K)
             found = least = middle;
-        } else {
+        else
             largest = middle;
-        }
     }
     return found;
 }

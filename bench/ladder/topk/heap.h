@@ -30,9 +30,8 @@ static inline void sink(Best *b, int64_t i)
 {
     for (int64_t child = 2 * i + 1; child < b->n; i = child, child = 2 * i + 1) {
         child += child + 1 < b->n && worse(b, child + 1, child);
-        if (!worse(b, child, i)) {
+        if (!worse(b, child, i))
             return;
-        }
         swap(b, i, child);
     }
 }
@@ -43,9 +42,8 @@ static inline void enter(Best *b, int64_t K, float score, int32_t id)
     if (b->n < K) {
         b->score[b->n] = score;
         b->id[b->n] = id;
-        for (int64_t i = b->n++; i > 0 && worse(b, i, (i - 1) / 2); i = (i - 1) / 2) {
+        for (int64_t i = b->n++; i > 0 && worse(b, i, (i - 1) / 2); i = (i - 1) / 2)
             swap(b, i, (i - 1) / 2);
-        }
     } else if (score > b->score[0]) {
         b->score[0] = score;
         b->id[0] = id;

@@ -21,9 +21,8 @@ typedef struct List {
  * earlier goes first. */
 static inline void merge(List *l)
 {
-    if (l->waiting == 0) {
+    if (l->waiting == 0)
         return;
-    }
     float sorted[WAITING], old[K_MAX];
     int32_t sorted_id[WAITING], old_id[K_MAX];
     v_store(l->wait_score + l->waiting, v_set(-__builtin_inff()));
@@ -52,9 +51,8 @@ static inline void merge(List *l)
     }
     l->n = n;
     l->waiting = 0;
-    if (n == l->K) {
+    if (n == l->K)
         l->above = l->score[n - 1];
-    }
 }
 
 /* `floor`: a number that at least K scores exceed, or -infinity */
@@ -67,9 +65,8 @@ INLINE void select_list(const Case *c, const float *s, int64_t u, float floor)
             l.wait_score[l.waiting] = s[i + at];
             l.wait_id[l.waiting++] = (int32_t)i + at;
         }
-        if (l.waiting > WAITING - VW) {
+        if (l.waiting > WAITING - VW)
             merge(&l);
-        }
     }
     merge(&l);
 }

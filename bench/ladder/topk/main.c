@@ -11,18 +11,16 @@ static const Size SIZES[] = {{6040, 3260, 64, 50}}, TINY = {61, 700, 32, 20};
 static double dot(const Case *c, int64_t u, int64_t i)
 {
     double sum = 0;
-    for (int64_t d = 0; d < c->D; d++) {
+    for (int64_t d = 0; d < c->D; d++)
         sum += (double)c->users[u * c->D + d] * (double)c->items[i * c->D + d];
-    }
     return sum;
 }
 
 static bool known(const Case *c, int64_t u, int64_t i)
 {
     for (int64_t e = c->exclude.start[u]; e < c->exclude.start[u + 1]; e++) {
-        if (c->exclude.item[e] == i) {
+        if (c->exclude.item[e] == i)
             return true;
-        }
     }
     return false;
 }
@@ -33,14 +31,12 @@ static void reference(const Case *c, int64_t u)
     int64_t n = 0;
     for (int64_t i = 0; i < c->I; i++) {
         const double s = dot(c, u, i);
-        if ((n == c->K && s <= best[n - 1]) || known(c, u, i)) {
+        if ((n == c->K && s <= best[n - 1]) || known(c, u, i))
             continue;
-        }
         n = MIN(n + 1, c->K);
         int64_t at = n - 1;
-        for (; at > 0 && best[at - 1] < s; at--) {
+        for (; at > 0 && best[at - 1] < s; at--)
             best[at] = best[at - 1];
-        }
         best[at] = s;
     }
 }
@@ -53,9 +49,8 @@ static Case *make(int shape, Work *work)
     int64_t *start = ladder_room((size_t)(U + 1), sizeof *start);
     int32_t *item = ladder_room((size_t)(U * each), sizeof *item);
     for (int64_t u = 0; u < U; u++) {
-        for (int64_t e = 0; e < each; e++) {
+        for (int64_t e = 0; e < each; e++)
             item[u * each + e] = (int32_t)(e * 40 + (u * 7 + e * 11) % 40);
-        }
         start[u + 1] = (u + 1) * each;
     }
     Case *c = ladder_room(1, sizeof *c);
@@ -71,9 +66,8 @@ static Case *make(int shape, Work *work)
                 .work = ladder_room((size_t)(U * (I + 16)) + 1024, sizeof(float)),
                 .packed = ladder_room(1, k->gemm_pack_bytes(PACK_F32, D, I)),
                 .expected = ladder_room((size_t)(U * z->K), sizeof(double))};
-    for (int64_t u = 0; u < U; u++) {
+    for (int64_t u = 0; u < U; u++)
         reference(c, u);
-    }
     const Gemm largest = {
         .M = U, .N = I, .K = D, .A = c->users, .a_row = D, .a_col = 1, .packed = c->packed, .alpha = 1};
     c->run.work_bytes = k->gemm_work(&largest, 1);
@@ -100,13 +94,11 @@ static double error_of(const Case *c)
     double most = ladder_difference(c->scores, c->expected, (size_t)(c->U * c->K));
     for (int64_t at = 0; at < c->U * c->K && most < INFINITY; at++) {
         const int64_t u = at / c->K, id = c->ids[at];
-        if (id < 0 || id >= c->I || known(c, u, id)) {
+        if (id < 0 || id >= c->I || known(c, u, id))
             return INFINITY;
-        }
         for (int64_t before = u * c->K; before < at; before++) {
-            if (c->ids[before] == id) {
+            if (c->ids[before] == id)
                 return INFINITY;
-            }
         }
         most = fmax(most, fabs(dot(c, u, id) - c->expected[at]) / c->expected[u * c->K]);
     }

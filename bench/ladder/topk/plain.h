@@ -10,7 +10,6 @@ static inline void plain_scores(const Case *c, int64_t u, float *s)
         }
         s[i] = dot;
     }
-    for (int64_t e = c->exclude.start[u]; e < c->exclude.start[u + 1]; e++) {
+    for (int64_t e = c->exclude.start[u]; e < c->exclude.start[u + 1]; e++)
         s[c->exclude.item[e]] = -__builtin_inff();
-    }
 }

@@ -19,9 +19,8 @@ INLINE void by_tiles(Case *c, Select *select)
         const int64_t n = MIN(USERS, c->U - u);
         score(c, u, n, 0, c->I, c->packed, c->work, ld);
         for (int64_t r = 0; r < n; r++) {
-            for (int64_t i = c->I; i < ld; i++) {
+            for (int64_t i = c->I; i < ld; i++)
                 c->work[r * ld + i] = -__builtin_inff();
-            }
             select(c, c->work + r * ld, u + r);
         }
     }

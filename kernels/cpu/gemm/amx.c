@@ -103,9 +103,8 @@ INLINE void panel(const Tile *t, float *c, int64_t ldc, const bool bytes, const 
         rest(b, 2);
         _tile_loadd(7, b + COLS, B_STEP);
         rest(b, 3);
-        if (low) {
+        if (low)
             _tile_loadd(5, a + ROWS * t->a_row, a_step);
-        }
         if (bytes) {
             MULTIPLY(_tile_dpbusd)
         } else {
@@ -134,14 +133,12 @@ void K(amx_row)(Tile t, int rows, int64_t n)
             memset(edge + i * TILE_COLS + n, 0, (size_t)(TILE_COLS - n) * sizeof *c);
         }
         READ_BY_UNIT();
-        if (bytes) {
+        if (bytes)
             low ? panel(&t, c, ldc, true, true) : panel(&t, c, ldc, true, false);
-        } else {
+        else
             low ? panel(&t, c, ldc, false, true) : panel(&t, c, ldc, false, false);
-        }
-        for (int i = 0; i < rows && !whole; i++) {
+        for (int i = 0; i < rows && !whole; i++)
             memcpy(t.c + i * t.ldc, edge + i * TILE_COLS, (size_t)n * sizeof *c);
-        }
     }
     _tile_release();
 }

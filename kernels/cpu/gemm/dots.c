@@ -68,10 +68,9 @@ void K(narrow_rows)(const Gemm *g, const NarrowA *to, int64_t m0, int64_t m1)
         if (is_amx(g->pack) && units > 0) { /* what the last group of AMX_UNITS reads behind K */
             memset(row + (units - AMX_UNITS), 0, AMX_UNITS * sizeof *row);
         }
-        if (is_bytes(g->pack)) {
+        if (is_bytes(g->pack))
             bytes_row(g->K, g->A + m * g->a_row, (uint8_t *)row, to->scale + m, to->zero + m);
-        } else {
+        else
             pairs_row(g->K, g->A + m * g->a_row, (uint16_t *)(void *)row);
-        }
     }
 }

@@ -66,12 +66,10 @@ static Plan make_plan(const Gemm *g, int threads)
     if (threads > 1) { /* about four tasks a thread, where the work allows: first by rows, so that B is packed once */
         const double work = (double)g->M * (double)g->N * (double)g->K;
         const int64_t most = (int64_t)MIN((double)(4 * threads), work / MIN_TASK) + 1;
-        if (p.m_blocks * p.n_blocks < most) {
+        if (p.m_blocks * p.n_blocks < most)
             p.m_blocks = MAX(MIN(up(most, p.n_blocks), tile_rows / 2), p.m_blocks);
-        }
-        if (p.m_blocks * p.n_blocks < most) {
+        if (p.m_blocks * p.n_blocks < most)
             p.n_blocks = MAX(MIN(up(most, p.m_blocks), p.panels / 2), p.n_blocks);
-        }
     }
     p.rows = up(tile_rows, p.m_blocks) * p.tile;
     p.cols = up(p.panels, p.n_blocks) * TILE_COLS;
@@ -103,9 +101,8 @@ static Gemm in_units(const Gemm *g, const NarrowA *a)
 
 size_t K(gemm_work)(const Gemm *g, int threads)
 {
-    if (g->M == 0 || g->N == 0) {
+    if (g->M == 0 || g->N == 0)
         return 0;
-    }
     const bool narrow = narrows(g);
     const NarrowA a = narrow ? K(narrow_a)(g, NULL) : (NarrowA){0};
     const Gemm u = in_units(g, &a);
@@ -134,9 +131,8 @@ static void pack_a(int64_t M, int64_t tile_rows, int64_t r0, int64_t r1, int64_t
 {
     const int64_t ahead = 8 * a_col, first = tile_begin(M, tile_rows, r0, true);
     int64_t at[A_CHUNK + 1] = {0};
-    for (int64_t r = r0; r <= r1; r++) {
+    for (int64_t r = r0; r <= r1; r++)
         at[r - r0] = tile_begin(M, tile_rows, r, true) - first;
-    }
     for (int64_t k = 0; k < len; k++) {
         float *panel = to;
         for (int64_t r = 0; r < r1 - r0; r++) {
@@ -144,16 +140,14 @@ static void pack_a(int64_t M, int64_t tile_rows, int64_t r0, int64_t r1, int64_t
             const float *from = a + k * a_col + at[r] * a_row;
             float *row = panel + k * rows;
             if (a_row == 1) {
-                if (k + 8 < len) {
+                if (k + 8 < len)
                     __builtin_prefetch(from + ahead);
-                }
                 for (int64_t i = 0; i < rows; i += VW) { /* what the last one spills is overwritten next, or slack */
                     v_store(row + i, left - i >= VW ? v_load(from + i) : v_load_n(from + i, (int)(left - i)));
                 }
             } else {
-                for (int64_t i = 0; i < rows; i++) {
+                for (int64_t i = 0; i < rows; i++)
                     row[i] = from[i * a_row];
-                }
             }
             panel += rows * len + VW;
         }
@@ -236,9 +230,8 @@ static void block(void *arg, size_t task, int worker)
             t.b = (const float *)g->packed + n0 / TILE_COLS * t.b_panel + k0 * b_row;
             t.wide = p->b_widens && tile_widens(tile_begin(M, tile_rows, 1, even)) ? b_work : NULL;
         } else if (p->b_packs) {
-            for (int64_t n = pack_rows(len, N, B, g->b_row, g->b_col, b_work); n < N; n += TILE_COLS) {
+            for (int64_t n = pack_rows(len, N, B, g->b_row, g->b_col, b_work); n < N; n += TILE_COLS)
                 K(tile_pack)(len, MIN(N - n, TILE_COLS), B + n * g->b_col, g->b_row, g->b_col, b_work + n * len);
-            }
         } else if (full < N) {
             K(tile_pack)(len, N - full, B + full * g->b_col, g->b_row, g->b_col, b_work);
         }
@@ -249,9 +242,8 @@ static void block(void *arg, size_t task, int worker)
                 t.a = a_work;
                 t.a_row = len + 16;
                 t.a_step = 1;
-                for (int64_t i = 0; i < rows; i++) {
+                for (int64_t i = 0; i < rows; i++)
                     memcpy(a_work + i * t.a_row, g->A + (m0 + m + i) * g->a_row + k0, (size_t)len * sizeof(float));
-                }
             } else if (!p->a_packs) {
                 t.a = g->A + (m0 + m) * g->a_row + k0;
                 t.a_row = g->a_row;
@@ -297,9 +289,8 @@ static void block(void *arg, size_t task, int worker)
                 t.b_panel = len * TILE_COLS;
                 t.wide = NULL;
             }
-            if (last && bytes) {
+            if (last && bytes)
                 K(narrow_scale)(job->numbers, &job->a, m0 + m, rows, n0, N, t.c, t.ldc);
-            }
             if (last && finishes) {
                 Finish f = finish;
                 f.residual = residual;
@@ -311,14 +302,12 @@ static void block(void *arg, size_t task, int worker)
 
 void K(gemm)(const Run *run, const Gemm *g)
 {
-    if (g->M == 0 || g->N == 0) {
+    if (g->M == 0 || g->N == 0)
         return;
-    }
     const bool units = narrows(g);
     Job job = {.numbers = g, .work = run->work};
-    if (units) {
+    if (units)
         job.a = K(narrow_a)(g, run->work);
-    }
     const Gemm u = in_units(g, &job.a);
     job.g = &u;
     job.p = make_plan(&u, pool_threads(run->pool));

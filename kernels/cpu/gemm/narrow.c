@@ -46,9 +46,8 @@ static int64_t take_rows(const Packing *p, Panel *panel, int64_t k)
     const int64_t rows = MIN(p->K - k, CHUNK), group = narrow_group(p->pack),
                   whole_groups = (rows + group - 1) / group * group;
     K(tile_pack)(rows, panel->columns, p->B + k * p->b_row + panel->n * p->b_col, p->b_row, p->b_col, panel->rows);
-    for (int64_t i = rows * TILE_COLS; i < whole_groups * TILE_COLS; i++) {
+    for (int64_t i = rows * TILE_COLS; i < whole_groups * TILE_COLS; i++)
         panel->rows[i] = 0;
-    }
     return whole_groups;
 }
 
@@ -70,9 +69,8 @@ static void pack_pairs(const Packing *p, Panel *panel, int32_t *to)
         const int64_t rows = take_rows(p, panel, k);
         for (int64_t i = 0; i < rows; i += 2) {
             const float *x = panel->rows + i * TILE_COLS;
-            for (int64_t j = 0; j < TILE_COLS; j += VW, to += VW) {
+            for (int64_t j = 0; j < TILE_COLS; j += VW, to += VW)
                 vi_store(to, (v_to_bf16(v_load(x + j)) >> 16 & 0xffff) | v_to_bf16(v_load(x + TILE_COLS + j)));
-            }
         }
     }
 }
@@ -172,11 +170,10 @@ void K(narrow_scale)(const Gemm *g, const NarrowA *a, int64_t m0, int64_t rows, 
             const vi dot =
                 (vi)(many == VW ? v_load(c + j) : v_load_n(c + j, many)) - a->zero[m0 + i] * vi_load(sum + j);
             const vf x = v_from_int(dot) * (v_load(scale + j) * a->scale[m0 + i]);
-            if (many == VW) {
+            if (many == VW)
                 v_store(c + j, x);
-            } else {
+            else
                 v_store_n(c + j, x, many);
-            }
         }
     }
 }

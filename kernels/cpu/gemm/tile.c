@@ -40,9 +40,8 @@ static NOINLINE void make_tile(Tile *t, int rows, int64_t cols, TileFn *fn)
     enum { LINE = 16 };
     if (t->soon) {
         for (int i = 0; i < rows; i++) {
-            for (int64_t j = 0; j < cols; j += LINE) {
+            for (int64_t j = 0; j < cols; j += LINE)
                 __builtin_prefetch(t->soon + i * t->soon_ld + j);
-            }
         }
     }
     fn(t);
@@ -55,12 +54,10 @@ static NOINLINE void make_tile(Tile *t, int rows, int64_t cols, TileFn *fn)
 void K(tile_sweep)(Tile t, int rows, int64_t n, TileFn *const fn[3])
 {
     const int64_t wide = WIDE(rows) * VW;
-    for (; n >= wide; n -= wide) {
+    for (; n >= wide; n -= wide)
         make_tile(&t, rows, wide, fn[2]);
-    }
-    for (; n >= TILE_COLS; n -= TILE_COLS) {
+    for (; n >= TILE_COLS; n -= TILE_COLS)
         make_tile(&t, rows, TILE_COLS, fn[1]);
-    }
     if (n == VW && fn[0] != fn[1]) {
         fn[0](&t);
     } else if (n > 0) { /* beside C's last columns may stand what is not ours */
@@ -74,9 +71,8 @@ void K(tile_sweep)(Tile t, int rows, int64_t n, TileFn *const fn[3])
         t.c = edge;
         t.ldc = TILE_COLS;
         fn[n > VW](&t);
-        for (int i = 0; i < rows; i++) {
+        for (int i = 0; i < rows; i++)
             memcpy(c + i * ldc, edge + i * TILE_COLS, (size_t)n * sizeof *c);
-        }
     }
 }
 
@@ -95,17 +91,16 @@ void K(tile_sweep_even)(Tile t, int rows, int64_t n, TileFn *const fns[][3])
 
 void K(tile_row)(Tile t, int rows, int64_t n)
 {
-    if (t.unit == UNIT_BF16_AMX || t.unit == UNIT_INT8_AMX) {
+    if (t.unit == UNIT_BF16_AMX || t.unit == UNIT_INT8_AMX)
         K(amx_row)(t, rows, n);
-    } else if (t.unit == UNIT_BF16 || t.unit == UNIT_INT8) {
+    else if (t.unit == UNIT_BF16 || t.unit == UNIT_INT8)
         K(dots_row)(t, rows, n);
-    } else if (t.unit != UNIT_F32) {
+    else if (t.unit != UNIT_F32)
         K(tile_sweep_even)(t, rows, n, t.unit == UNIT_HALF_F16 ? of_f16 : of_bf16);
-    } else if (t.a_step != 1) {
+    else if (t.a_step != 1)
         K(tile_sweep_even)(t, rows, n, by_column);
-    } else {
+    else
         K(tile_sweep)(t, rows, n, by_row[rows - 1]);
-    }
 }
 
 void K(tile_pack)(int64_t K, int64_t n, const float *B, int64_t b_row, int64_t b_col, float *panel)
@@ -122,15 +117,13 @@ void K(tile_pack)(int64_t K, int64_t n, const float *B, int64_t b_row, int64_t b
         squares_k = K / 4 * 4;
         squares_n = n / 4 * 4;
         for (int64_t j = 0; j < squares_n; j += 4) {
-            for (int64_t k = 0; k < squares_k; k += 4) {
+            for (int64_t k = 0; k < squares_k; k += 4)
                 transpose4(B + k + j * b_col, b_col, panel + k * TILE_COLS + j, TILE_COLS);
-            }
         }
     }
     for (int64_t k = 0; k < K; k++) {
-        for (int64_t j = k < squares_k ? squares_n : 0; j < TILE_COLS; j++) {
+        for (int64_t j = k < squares_k ? squares_n : 0; j < TILE_COLS; j++)
             panel[k * TILE_COLS + j] = j < n ? B[k * b_row + j * b_col] : 0.0f;
-        }
     }
 }
 
@@ -138,15 +131,12 @@ void K(tile_pack)(int64_t K, int64_t n, const float *B, int64_t b_row, int64_t b
 INLINE vf finish_vector(const Finish *f, vf low, vf high, vf x, vf y, vf bias, vf residual)
 {
     x = x * f->alpha;
-    if (f->beta != 0.0f) {
+    if (f->beta != 0.0f)
         x = v_fma(v_set(f->beta), y, x);
-    }
-    if (f->bias) {
+    if (f->bias)
         x = x + bias;
-    }
-    if (f->residual) {
+    if (f->residual)
         x = x + residual;
-    }
     return v_min(high, v_max(low, x));
 }
 
@@ -159,10 +149,9 @@ void K(tile_finish)(const Finish *finish, int64_t rows, int64_t n, const float *
     for (int64_t i = 0; i < rows; i++, x += ldx, y += ldy) {
         const float *residual = f.residual ? f.residual + i * f.ldr : NULL;
         int64_t j = 0;
-        for (; j + VW <= n; j += VW) {
+        for (; j + VW <= n; j += VW)
             v_store(y + j, finish_vector(&f, low, high, v_load(x + j), f.beta != 0.0f ? v_load(y + j) : none,
                                          f.bias ? v_load(f.bias + j) : none, residual ? v_load(residual + j) : none));
-        }
         if (j < n) {
             const int rest = (int)(n - j);
             v_store_n(y + j,
@@ -171,8 +160,7 @@ void K(tile_finish)(const Finish *finish, int64_t rows, int64_t n, const float *
                                     residual ? v_load_n(residual + j, rest) : none),
                       rest);
         }
-        if (!limits) {
+        if (!limits)
             K(act_span)(f.act, f.act_param, n, y, y);
-        }
     }
 }

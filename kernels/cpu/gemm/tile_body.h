@@ -53,16 +53,14 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
     UNROLL
     for (int i = 0; i < rows; i++) {
         UNROLL
-        for (int v = 0; v < vecs; v++) {
+        for (int v = 0; v < vecs; v++)
             acc[i][v] = v_zero();
-        }
     }
     UNROLL
     for (int i = 0; i < rows; i++) { /* C's lines are on their way while the products are made */
         UNROLL
-        for (int v = 0; v < vecs; v += 16 / VW) {
+        for (int v = 0; v < vecs; v += 16 / VW)
             __builtin_prefetch(c + v * VW, 1);
-        }
         c += ldc;
     }
     const float *b = t->b, *segment = t->a, *soon = t->a_soon ? t->a_soon : segment;
@@ -70,41 +68,35 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
     for (int64_t s = 0; s < t->segs; s++, segment += t->a_seg) {
         const float *a[GROUPS], *column = segment;
         UNROLL
-        for (int g = 0; g < GROUPS; g++) {
+        for (int g = 0; g < GROUPS; g++)
             a[g] = segment + (3 * g < rows ? 3 * g : 0) * a_row;
-        }
         for (int64_t k = t->len; k > 0; k--) {
             vf bk[VECS_MAX];
             UNROLL
             for (int v = 0; v < vecs; v++) {
                 /* weights that no cache holds yet; what lies behind the last panel is harmless to ask for */
-                if (!by_column) {
+                if (!by_column)
                     __builtin_prefetch(b + v / 2 * b_panel + v % 2 * VW + AHEAD * b_row);
-                }
                 bk[v] = v_take(unit, b + v / 2 * b_panel, v % 2);
-                if (widens && wide) {
+                if (widens && wide)
                     v_store(wide + v / 2 * t->len * TILE_COLS + v % 2 * VW, bk[v]);
-                }
             }
-            if (widens && wide) {
+            if (widens && wide)
                 wide += TILE_COLS;
-            }
             UNROLL
             for (int i = 0; i < rows; i++) {
                 const float *one = by_column ? &column[i] : &a[i / 3][i % 3 * a_row];
                 if (embeds && i % 3 == 0) { /* not all: two loads a cycle are the limit, too */
                     UNROLL
-                    for (int v = 0; v < vecs; v++) {
+                    for (int v = 0; v < vecs; v++)
                         acc[i][v] = v_fma_from(one, bk[v], acc[i][v]);
-                    }
                     continue;
                 }
                 const vf ai = unit == UNIT_BF16 || unit == UNIT_INT8 ? (vf)vi_set(*(const vi_one *)(const void *)one)
                                                                      : v_set(*one);
                 UNROLL
-                for (int v = 0; v < vecs; v++) {
+                for (int v = 0; v < vecs; v++)
                     acc[i][v] = v_meet(unit, ai, bk[v], acc[i][v]);
-                }
             }
             b += b_row;
             if (by_column) {
@@ -113,9 +105,8 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
                 column += a_step;
             } else {
                 UNROLL
-                for (int g = 0; g < GROUPS; g++) {
+                for (int g = 0; g < GROUPS; g++)
                     a[g]++;
-                }
             }
         }
     }
@@ -126,9 +117,8 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
         UNROLL
         for (int i = 0; i < rows; i++, c += t->ldc) {
             UNROLL
-            for (int v = 0; v < vecs; v++) {
+            for (int v = 0; v < vecs; v++)
                 v_store(c + v * VW, acc[i][v]);
-            }
         }
         return;
     }
