@@ -20,7 +20,7 @@ BUILD ?= build$(if $(SANITIZE),/$(if $(filter thread,$(SANITIZE)),thread,sanitiz
 TOOLS := $(if $(CROSS),$(shell $(CC) -dumpmachine)-)
 WARN = -Wall -Wextra $(if $(call on,$(WERROR)),-Werror)
 OPT = $(if $(call on,$(DEBUG) $(COVERAGE)),-O0,$(if $(SANITIZE),-O1,$(if $(call on,$(MINIMAL)),-Os,-O2))) -g
-SAN = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined -fno-omit-frame-pointer) $(if $(call on,$(COVERAGE)),--coverage)
+SAN = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined -fno-omit-frame-pointer) $(if $(call on,$(COVERAGE)),--coverage -fprofile-update=atomic)
 # -ffp-contract=off: what the source says is what is computed, the same on every compiler; kernels ask for fma by name.
 BASE_CFLAGS = -std=c11 -D_GNU_SOURCE $(OPT) $(WARN) $(SAN) -fPIC -fvisibility=hidden -ffp-contract=off -fno-math-errno -fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections -pthread -I. -MMD -MP
 
