@@ -1,15 +1,17 @@
 /* tests/kernel_cases.h: the one table of kernel cases. A family holds the cases of one kernel of kernels/kernels.h and
  * drives
  *   correctness   its call against a reference in plain double precision, or, for a backward kernel, against finite
- *   differences of the
- *                 forward loss in double; with guard pages round every buffer, inputs that must stay as they were,
- *                 results that must have the same bits for 1, 2 and 3 threads, for any alignment, and in place where
- *                 that is allowed
- *   speed         flops and bytes of each case, for whoever times `call`
- *   coverage      every member of Kernels is named below, and a name without a family does not link.
+ *                 differences of the forward loss in double; with guard pages round every buffer, unchanged inputs, and
+ *                 the same bits for 1, 2 and 3 threads, for any alignment, and in place where that is allowed
+ *   speed         flops and bytes of each case; `kernels_test NAME` times the cases that are `timed`
+ *   coverage      every member of Kernels is named below; a name without a family does not link.
  *
  * To add a kernel: one line in KERNEL_FAMILIES and `const Family family_NAME = {...}` in tests/cases/. To add a case:
- * one line in its family's list. */
+ * one line in its family's list. A family of more than four numbers has a struct in Case, so that rows name them.
+ *
+ * `sapor bench` (tools/bench/) and the ladders (bench/ladder/) have short lists of their own. The command may not link
+ * tests, and its shapes are names that --against compares from release to release; a step of a ladder needs the shapes
+ * that show what the step does. */
 #ifndef SAPOR_KERNEL_CASES_H
 #define SAPOR_KERNEL_CASES_H
 
@@ -113,14 +115,10 @@ typedef struct Case {
     bool timed; /* large enough to be timed, too long for the naive reference */
 } Case;
 /* A row of a family that uses `n` */
-#define CASE(...)                                                                                                      \
-    {                                                                                                                  \
-        .n = { __VA_ARGS__ }                                                                                           \
-    }
-#define TIMED(...)                                                                                                     \
-    {                                                                                                                  \
-        .n = {__VA_ARGS__}, .timed = true                                                                              \
-    }
+/* clang-format off */
+#define CASE(...)  {.n = {__VA_ARGS__}}
+#define TIMED(...) {.n = {__VA_ARGS__}, .timed = true}
+/* clang-format on */
 
 typedef struct Job {
     const Kernels *k;
@@ -144,7 +142,7 @@ typedef struct Family {
     void (*call)(Job *j, const Case *s);
     void (*reference)(Job *j, const Case *s); /* naive; NULL where `loss` is used instead */
     /* A backward kernel: a scalar in double of the exact inputs, of whose derivative by buffer by[i][0] is expected in
-     * buffer by[i][1] (added to what INOUT held) */
+     * buffer by[i][1] (added to what an INOUT buffer held) */
     double (*loss)(const Job *j, const Case *s);
     int by[6][2], by_count;
     double tolerance;   /* |got - expected| <= tolerance (1 + |expected|); 0: 1e-5 */

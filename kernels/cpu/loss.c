@@ -1,7 +1,7 @@
 /* kernels/cpu/loss.c: Losses over a batch. */
 #include "kernels/cpu/row_sum.h"
 
-/* ---- BPR: a user's rows against those of a wanted item and of another, in one pass each way ---- */
+/* ---- BPR: a user's rows against those of a positive and of a negative item, in one pass each way ---- */
 
 typedef struct Batch {
     int parts;

@@ -88,7 +88,7 @@ static void add_parts(int64_t count, int64_t C, const float *parts, int64_t ld, 
 
 typedef struct NormBack {
     Rows r;
-    float *dx, *parts; /* parts [part_count, 2 C]: dgamma, dbeta; NULL: not wanted */
+    float *dx, *parts; /* parts [part_count, 2 C]: dgamma, dbeta; NULL: not computed */
 } NormBack;
 
 static void layer_norm_back_parts(const void *arg, int64_t first, int64_t last)

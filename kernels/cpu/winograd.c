@@ -87,7 +87,7 @@ typedef struct Packing {
 } Packing;
 
 /* Filter transform G w: 3 numbers to out + 2 */
-static void filter_transform(const Points *f, const double w[3], double to[MAX_IN])
+static void filter_transform_1d(const Points *f, const double w[3], double to[MAX_IN])
 {
     to[0] = w[0] / (double)f->all_pairs[0];
     for (int i = 0; i < f->pairs; i++) {
@@ -115,10 +115,10 @@ static __attribute__((cold)) void pack_panel(void *arg, size_t panel, int worker
             double column[3][MAX_IN] = {{0}}, row[MAX_IN];
             for (int j = 0; j < 3 && o < p->c->O; j++) {
                 const float *w = p->weights + (o * C + c) * 9 + j;
-                filter_transform(f, (double[]){w[0], w[3], w[6]}, column[j]);
+                filter_transform_1d(f, (double[]){w[0], w[3], w[6]}, column[j]);
             }
             for (int i = 0; i < in; i++) {
-                filter_transform(f, (double[]){column[0][i], column[1][i], column[2][i]}, row);
+                filter_transform_1d(f, (double[]){column[0][i], column[1][i], column[2][i]}, row);
                 for (int j = 0; j < in; j++)
                     to[((i * in + j) * panels * C + c) * TILE_COLS + n] = (float)row[j];
             }
@@ -193,7 +193,7 @@ INLINE vf even_sum(const int n, const float *by, const vf *d)
 }
 
 /* Input transform B' d: out + 2 vectors to as many. What +-p share is computed once. */
-INLINE void input_transform(const Points *f, const int pairs, const vf *d, vf *to)
+INLINE void input_transform_1d(const Points *f, const int pairs, const vf *d, vf *to)
 {
     to[0] = even_sum(pairs + 1, f->all_pairs, d);
     UNROLL
@@ -206,7 +206,7 @@ INLINE void input_transform(const Points *f, const int pairs, const vf *d, vf *t
 }
 
 /* Output transform A' m: out + 2 vectors to out */
-INLINE void output_transform(const Points *f, const int pairs, const vf *m, vf *to)
+INLINE void output_transform_1d(const Points *f, const int pairs, const vf *m, vf *to)
 {
     vf even[3], odd[3], sum = m[0];
     UNROLL
@@ -242,8 +242,8 @@ static NOINLINE void find_pixels(const Conv *c, const float *x, int64_t h, int64
 }
 
 /* The square under outputs (h, w) .. of image x, all channels: place p goes to to + p ld. */
-INLINE void input_tile(const Points *f, const int pairs, const Conv *c, const float *x, int64_t h, int64_t w, float *to,
-                       int64_t ld)
+INLINE void input_transform_2d(const Points *f, const int pairs, const Conv *c, const float *x, int64_t h, int64_t w,
+                               float *to, int64_t ld)
 {
     enum { IN = MAX_IN };
     const int in = 2 * pairs + 2;
@@ -256,14 +256,14 @@ INLINE void input_tile(const Points *f, const int pairs, const Conv *c, const fl
             UNROLL
             for (int i = 0; i < in; i++)
                 d[i] = v_load(pixel[i][j] + ch);
-            input_transform(f, pairs, d, t);
+            input_transform_1d(f, pairs, d, t);
             UNROLL
             for (int i = 0; i < in; i++)
                 half[i][j] = t[i];
         }
         for (int i = 0; i < in; i++) {
             vf t[IN];
-            input_transform(f, pairs, half[i], t);
+            input_transform_1d(f, pairs, half[i], t);
             UNROLL
             for (int j = 0; j < in; j++)
                 v_store(to + (i * in + j) * ld + ch, t[j]);
@@ -271,8 +271,8 @@ INLINE void input_tile(const Points *f, const int pairs, const Conv *c, const fl
     }
 }
 /* The products of one square become its outputs, of which rows x cols are inside the image; y is the first. */
-INLINE void output_tile(const Points *f, const int pairs, const float *from, int64_t ld, int64_t O, int64_t rows,
-                        int64_t cols, float *y, int64_t y_row)
+INLINE void output_transform_2d(const Points *f, const int pairs, const float *from, int64_t ld, int64_t O,
+                                int64_t rows, int64_t cols, float *y, int64_t y_row)
 {
     const int out = 2 * pairs, in = out + 2;
     for (int64_t o = 0; o < O; o += VW) {
@@ -282,14 +282,14 @@ INLINE void output_tile(const Points *f, const int pairs, const float *from, int
             UNROLL
             for (int i = 0; i < in; i++)
                 m[i] = v_load(from + (i * in + j) * ld + o);
-            output_transform(f, pairs, m, t);
+            output_transform_1d(f, pairs, m, t);
             UNROLL
             for (int i = 0; i < out; i++)
                 half[i][j] = t[i];
         }
         for (int i = 0; i < out && i < rows; i++) {
             vf t[MAX_OUT];
-            output_transform(f, pairs, half[i], t);
+            output_transform_1d(f, pairs, half[i], t);
             UNROLL
             for (int j = 0; j < out; j++) {
                 if (j < cols)
@@ -300,24 +300,26 @@ INLINE void output_tile(const Points *f, const int pairs, const float *from, int
 }
 /* Both for each size, the numbers of loops known; the points are theirs. */
 typedef struct Transform {
-    void (*input_tile)(const Conv *c, const float *x, int64_t h, int64_t w, float *to, int64_t ld);
-    void (*output_tile)(const float *from, int64_t ld, int64_t O, int64_t rows, int64_t cols, float *y, int64_t y_row);
+    void (*input_transform_2d)(const Conv *c, const float *x, int64_t h, int64_t w, float *to, int64_t ld);
+    void (*output_transform_2d)(const float *from, int64_t ld, int64_t O, int64_t rows, int64_t cols, float *y,
+                                int64_t y_row);
 } Transform;
 #define TRANSFORM(out)                                                                                                 \
-    static void input_tile_##out(const Conv *c, const float *x, int64_t h, int64_t w, float *to, int64_t ld)           \
+    static void input_transform_##out(const Conv *c, const float *x, int64_t h, int64_t w, float *to, int64_t ld)      \
     {                                                                                                                  \
-        input_tile(&points_##out, out / 2, c, x, h, w, to, ld);                                                        \
+        input_transform_2d(&points_##out, out / 2, c, x, h, w, to, ld);                                                \
     }                                                                                                                  \
-    static void output_tile_##out(const float *from, int64_t ld, int64_t O, int64_t rows, int64_t cols, float *y,      \
-                                  int64_t y_row)                                                                       \
+    static void output_transform_##out(const float *from, int64_t ld, int64_t O, int64_t rows, int64_t cols, float *y, \
+                                       int64_t y_row)                                                                  \
     {                                                                                                                  \
-        output_tile(&points_##out, out / 2, from, ld, O, rows, cols, y, y_row);                                        \
+        output_transform_2d(&points_##out, out / 2, from, ld, O, rows, cols, y, y_row);                                \
     }
 TRANSFORM(2)
 TRANSFORM(4)
 TRANSFORM(6)
-static const Transform transforms[] = {
-    {input_tile_2, output_tile_2}, {input_tile_4, output_tile_4}, {input_tile_6, output_tile_6}};
+static const Transform transforms[] = {{input_transform_2, output_transform_2},
+                                       {input_transform_4, output_transform_4},
+                                       {input_transform_6, output_transform_6}};
 
 static const Transform *transform_of(const Points *f)
 {
@@ -335,7 +337,7 @@ static void input_row(void *arg, size_t task, int worker)
     const float *x = c->x + b * c->H * c->W * c->C;
     float *to = p->in + (int64_t)task * j->wide * ld;
     for (int64_t w = 0; w < j->ow; w += j->points->out, to += ld)
-        transform_of(j->points)->input_tile(c, x, h, w, to, p->rows * j->wide * ld);
+        transform_of(j->points)->input_transform_2d(c, x, h, w, to, p->rows * j->wide * ld);
 }
 
 static void multiply_place(void *arg, size_t at, int worker)
@@ -373,8 +375,8 @@ static void output_row(void *arg, size_t task, int worker)
                   at = (b * j->oh + h) * y_row;
     const float *from = p->out + (int64_t)task * j->wide * ld;
     for (int64_t w = 0; w < j->ow; w += side, from += ld)
-        transform_of(j->points)->output_tile(from, p->rows * j->wide * ld, c->O, rows, MIN(side, j->ow - w),
-                                             c->y + at + w * c->O, y_row);
+        transform_of(j->points)->output_transform_2d(from, p->rows * j->wide * ld, c->O, rows, MIN(side, j->ow - w),
+                                                     c->y + at + w * c->O, y_row);
     if (c->bias || c->residual || c->act != ACT_NONE) {
         const Finish f = {1, 0, c->bias, c->residual ? c->residual + at : NULL, c->O, c->act, 0};
         FN(tile_finish)(&f, rows * j->ow, c->O, c->y + at, c->O, c->y + at, c->O);

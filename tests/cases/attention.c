@@ -5,7 +5,7 @@
 
 #include "tests/kernel_cases.h"
 
-/* B texts of up to T tokens, the last of T, the second empty; R 0: no relative bias */
+/* A case has B texts of up to T tokens, the last of T, the second empty; R 0: no relative bias. */
 enum { AT_OFFSETS, AT_QKV, AT_RELATIVE, AT_OUT, AT_LSE, AT_DOUT, AT_DQKV };
 
 static int64_t texts_make(Job *j, const Case *s)
@@ -49,7 +49,7 @@ static Attention attention_of(const Job *j, const Case *s)
                        whole ? f32_of(j, AT_LSE) : NULL};
 }
 
-/* out and lse (NULL: not wanted) in double; false when out of memory. */
+/* out and lse (NULL: not computed) in double; false when out of memory. */
 static bool attend(const Job *j, const Case *s, double *out, double *lse)
 {
     const Attention t = attention_of(j, s);

@@ -99,7 +99,7 @@ const Family family_knn = {.kernel = "knn",
 /* ---- topk, topk_rows ------------------------------------------------------------------------- */
 
 enum { BY_ROW = 1, WITH_BIAS = 2, WITH_EXCLUDE = 4, HEAVY_EXCLUDE = 8 };
-/* bench: evaluation on movielens-1m */
+/* timed: evaluation on movielens-1m */
 static const Case topk_cases[] = {
     {.topk = {.B = 0, .I = 9, .D = 4, .k = 3}},
     {.topk = {.B = 3, .I = 0, .D = 4, .k = 3}},

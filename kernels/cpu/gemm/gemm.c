@@ -27,7 +27,7 @@ typedef struct Plan {
     bool a_copies;
     bool b_direct; /* b's full panels are read in place, its last one is packed */
     bool b_widens; /* a block of 16 bits becomes float32 as its first row of tiles goes over it */
-    bool partial;  /* C's old content is wanted at the end: partial sums live in scratch */
+    bool partial;  /* C's old content is read at the end: partial sums are in scratch */
     size_t a_floats, b_floats, c_floats;
 } Plan;
 
