@@ -27,7 +27,7 @@ static Buffer *new_buffer(Job *j, const char *name, Role role, char type, size_t
         j->ok = false;
         return &none;
     }
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = size * count, inside = (bytes + page - 1) / page * page;
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = size * count, inside = size_round_up(bytes, page);
     Buffer *b = &j->b[j->n];
     *b = (Buffer){
         .name = name, .role = role, .type = type, .count = count, .size = size, .page_bytes = inside + 2 * page};
@@ -42,7 +42,7 @@ static Buffer *new_buffer(Job *j, const char *name, Role role, char type, size_t
     mprotect(b->pages, page, PROT_NONE);
     mprotect(first + inside, page, PROT_NONE);
     const size_t step = role == ROLE_WORK || type == 'b' ? 64 : size;
-    b->data = j->at_front ? first : first + inside - (bytes + step - 1) / step * step;
+    b->data = j->at_front ? first : first + inside - size_round_up(bytes, step);
     b->before = malloc(bytes + 1);
     b->exact = type == 'f' ? malloc(count * sizeof(double) + 1) : NULL;
     b->expected = type == 'i' || type == 'l' ? malloc(count * sizeof(int32_t) + 1) : NULL;
