@@ -61,7 +61,7 @@ static void check_lazy_adam(void **state)
             const Draw d = {2, DRAW_TEST, (uint32_t)step};
             history[step] = adam_step(0.01 / step, 0.9, 0.999, 1e-8, decays ? 0.1 : 0, step);
             int n = 0;
-            for (int32_t r = 0; r < R; r++) { /* early rows seldom, row 0 never */
+            for (int32_t r = 0; r < R; r++) { /* early rows rarely, row 0 never */
                 if ((int)draw_below(d, (uint64_t)r, R) < r / 2)
                     ids[n++] = r;
             }

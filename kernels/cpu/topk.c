@@ -182,8 +182,8 @@ static void drop_excluded(Candidates *w, int32_t first_id, const int32_t **skip,
 }
 
 /* Enters what belongs to the k best among scores s [I] of ids first_id, first_id + 1, ... `skip` [skips], ascending,
- * are left out. Whether the next score is above cannot be foreseen, so nothing branches on it: of 64 scores as many as
- * FEW are written to the buffer whether there are or not, and more than that are rare. */
+ * are left out. Whether the next score is above cannot be predicted, so there is no branch on it: of 64 scores as many
+ * as FEW are written to the buffer whether there are or not, and more than that are rare. */
 static NOINLINE void select_from(Best *b, const float *s, int64_t I, int32_t first_id, const int32_t *skip,
                                  int64_t skips)
 {

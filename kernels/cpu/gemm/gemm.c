@@ -110,7 +110,7 @@ static int64_t tile_begin(int64_t M, int64_t tiles, int64_t r, bool even)
 
 /* Columns k of A for the chunk of tile rows r0 .. r1-1 of `tile_rows`: the rows m .. of one tile go to [len, rows],
  * with a vector of slack behind. Transposed A is read line by line, and ahead: its lines lie too far apart for the
- * hardware to foresee. A whole vector is loaded where the block's rows go on for so long, whoever they belong to. */
+ * hardware prefetcher. A whole vector is loaded where the block's rows go on for so long, whoever they belong to. */
 static void pack_a(int64_t M, int64_t tile_rows, int64_t r0, int64_t r1, int64_t len, const float *a, int64_t a_row,
                    int64_t a_col, float *to)
 {

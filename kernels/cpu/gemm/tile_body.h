@@ -39,7 +39,7 @@ INLINE vf v_fma_broadcast(const float *a, vf b, vf acc)
 #endif
 }
 
-/* rows, vecs and by_column are constants where this is inlined, acc lives in registers. Rows go by threes off one
+/* rows, vecs and by_column are constants where this is inlined, acc stays in registers. Rows go by threes off one
  * pointer, so that x86 addressing reaches them by a_row and 2 a_row and few general registers are needed. */
 INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool by_column, const Unit unit)
 {
