@@ -19,6 +19,24 @@ typedef sp_allocator Heap;
 #define COUNT(array)            (sizeof array / sizeof((array)[0]))
 #define MIN(a, b)               ((a) < (b) ? (a) : (b))
 #define MAX(a, b)               ((a) > (b) ? (a) : (b))
+/* n / step and n, rounded up to whole steps; n >= 0, step > 0 */
+static inline int64_t div_up(int64_t n, int64_t step)
+{
+    return (n + step - 1) / step;
+}
+static inline int64_t round_up(int64_t n, int64_t step)
+{
+    return div_up(n, step) * step;
+}
+static inline size_t size_round_up(size_t n, size_t step)
+{
+    return (n + step - 1) / step * step;
+}
+/* Where part i begins when n things are cut into parts whose sizes differ by one at most */
+static inline int64_t part_begin(int64_t n, int64_t parts, int64_t i)
+{
+    return n / parts * i + MIN(n % parts, i);
+}
 /* Before a loop over vectors that are to stay in registers: its count is a constant where it is inlined, and no copy of
  * it may loop. */
 #if !defined(__clang__)

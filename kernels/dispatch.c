@@ -27,18 +27,18 @@ static size_t find_levels(Level list[MAX_LEVELS])
     list[n++] = (Level){"baseline", &kernels_baseline, NULL};
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    const char *lack = !__builtin_cpu_supports("avx2")  ? "no AVX2 (or the system does not save its registers)"
-                       : !__builtin_cpu_supports("fma") ? "no FMA"
-                                                        : NULL;
-    list[n++] = (Level){"avx2", &kernels_avx2, lack};
+    const char *missing = !__builtin_cpu_supports("avx2")  ? "no AVX2 (or the system does not save its registers)"
+                          : !__builtin_cpu_supports("fma") ? "no FMA"
+                                                           : NULL;
+    list[n++] = (Level){"avx2", &kernels_avx2, missing};
 #ifndef SAPOR_MINIMAL
-    if (lack == NULL)
-        lack = !__builtin_cpu_supports("avx512f")    ? "no AVX-512 (or the system does not save its registers)"
-               : !__builtin_cpu_supports("avx512bw") ? "no AVX-512 BW"
-               : !__builtin_cpu_supports("avx512vl") ? "no AVX-512 VL"
-               : !__builtin_cpu_supports("avx512dq") ? "no AVX-512 DQ"
-                                                     : NULL;
-    list[n++] = (Level){"avx512", &kernels_avx512, lack};
+    if (missing == NULL)
+        missing = !__builtin_cpu_supports("avx512f")    ? "no AVX-512 (or the system does not save its registers)"
+                  : !__builtin_cpu_supports("avx512bw") ? "no AVX-512 BW"
+                  : !__builtin_cpu_supports("avx512vl") ? "no AVX-512 VL"
+                  : !__builtin_cpu_supports("avx512dq") ? "no AVX-512 DQ"
+                                                        : NULL;
+    list[n++] = (Level){"avx512", &kernels_avx512, missing};
 #endif
 #endif
     return n;
@@ -66,11 +66,12 @@ const Kernels *kernels_cpu(const char *force, Error *e)
         asked_by = "SAPOR_CPU";
     }
     const Kernels *best = NULL;
-    char there[256] = "";
+    char usable[256] = "";
     for (size_t i = 0; i < n; i++) {
         if (list[i].missing == NULL) {
             best = list[i].kernels;
-            snprintf(there + strlen(there), sizeof there - strlen(there), "%s%s", there[0] ? ", " : "", list[i].name);
+            const size_t used = strlen(usable);
+            snprintf(usable + used, sizeof usable - used, "%s%s", used ? ", " : "", list[i].name);
         }
     }
     if (force == NULL || force[0] == '\0')
@@ -79,13 +80,13 @@ const Kernels *kernels_cpu(const char *force, Error *e)
         if (strcmp(list[i].name, force) == 0) {
             if (list[i].missing != NULL) {
                 fail(e, SP_UNSUPPORTED, "%s=%s: this machine has %s; usable: %s", asked_by, force, list[i].missing,
-                     there);
+                     usable);
                 return NULL;
             }
             return list[i].kernels;
         }
     }
-    fail(e, SP_USAGE, "%s=%s: no such level; usable: %s", asked_by, force, there);
+    fail(e, SP_USAGE, "%s=%s: unknown level; usable: %s", asked_by, force, usable);
     return NULL;
 }
 
@@ -99,8 +100,9 @@ bool kernels_pack(const Kernels *k, const Heap *heap, Pack wish, Pack *best, Err
 {
     *best = wish;
     if (!k->gemm_packs(wish))
-        return fail(e, SP_UNSUPPORTED, "%s: this processor lacks its products at level %s; SAPOR_CPU=avx2 has them",
-                    pack_name(wish), k->level);
+        return fail(e, SP_UNSUPPORTED,
+                    "%s: this processor does not support its products at level %s; use SAPOR_CPU=avx2", pack_name(wish),
+                    k->level);
     const Pack amx = wish == PACK_BF16 ? PACK_BF16_AMX : wish == PACK_INT8 ? PACK_INT8_AMX : wish;
     if (amx != wish && k->gemm_packs(amx)) { /* eight times the rate of dots and more: nothing to measure */
         *best = amx;
@@ -117,7 +119,7 @@ bool kernels_pack(const Kernels *k, const Heap *heap, Pack wish, Pack *best, Err
     g[1].pack = PACK_BF16_DOTS;
     Run run = {0};
     for (int i = 0; i < 2; i++) {
-        g[i].packed = best; /* any: sizes are asked with it, not what it holds */
+        g[i].packed = best; /* any pointer: gemm_work only asks whether it is NULL */
         run.work_bytes = MAX(run.work_bytes, k->gemm_work(&g[i], 1));
     }
     const size_t bytes = numbers + 2 * packed + run.work_bytes;

@@ -147,7 +147,7 @@ typedef struct Exclude {  /* for each row of a batch, ascending ids that must no
 enum { BPR_USER, BPR_POS, BPR_NEG };
 typedef struct BprPart {
     int64_t D;
-    const float *x[3]; /* [B, D] of users, of wanted items, of others */
+    const float *x[3]; /* [B, D] of users, of positive items, of negative items */
     float eps;         /* > 0: items' rows are compared as x / max(|x|, eps), zeros as zeros */
     float *dx[3];      /* backward: where gradients go, or NULL */
     float beta[3];     /* 0: written; 1: added */
@@ -207,7 +207,7 @@ typedef struct Kernels {
      * may be x. */
     void (*layer_norm)(const Run *, int64_t M, int64_t C, const float *x, const float *residual, const float *gamma,
                        const float *beta, float eps, float *y, float *mean, float *rstd);
-    /* dx = gradient to s; dgamma, dbeta [C] are added to (NULL: not wanted) */
+    /* dx = gradient to s; dgamma, dbeta [C] are added to (NULL: not computed) */
     size_t (*layer_norm_back_work)(int64_t M, int64_t C, int threads);
     void (*layer_norm_back)(const Run *, int64_t M, int64_t C, const float *x, const float *residual,
                             const float *gamma, const float *mean, const float *rstd, const float *dy, float *dx,
@@ -308,7 +308,7 @@ typedef struct Kernels {
      * loss[b] = softplus(neg - pos) + l2 (squares of all rows compared) = -log sigmoid(pos - neg) + ..., stable;
      * slope[b] = -sigmoid(neg - pos) = d loss / d pos, or NULL */
     void (*bpr)(const Run *, int64_t B, int parts, const BprPart *part, float l2, float *loss, float *slope);
-    /* dx = beta dx + the gradients, each row's loss weighing scale dloss[0]. One dx may stand in several places, its
+    /* dx = beta dx + the gradients, each row's loss weighted by scale dloss[0]. One dx may be given several times, its
      * later betas 1: it is filled in the order of parts and, in each, of x[] */
     void (*bpr_back)(const Run *, int64_t B, int parts, const BprPart *part, float l2, const float *slope, float scale,
                      const float *dloss);

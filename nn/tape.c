@@ -136,7 +136,7 @@ Arena *tape_arena(Tape *t, int number, Error *e)
     return t->arenas[number];
 }
 
-static size_t round_up(size_t bytes)
+static size_t piece_bytes(size_t bytes)
 {
     return bytes > SIZE_MAX - ALIGN ? bytes : (MAX(bytes, (size_t)1) + ALIGN - 1) / ALIGN * ALIGN;
 }
@@ -146,7 +146,7 @@ void *step_alloc(Tape *t, size_t bytes)
     StepMemory *m = &t->step;
     if (t->error.code != SP_OK)
         return NULL;
-    bytes = round_up(bytes);
+    bytes = piece_bytes(bytes);
     size_t best = m->spare_count; /* the smallest piece given back that is large enough */
     for (size_t i = 0; i < m->spare_count; i++)
         if (m->spare[i].bytes >= bytes && (best == m->spare_count || m->spare[i].bytes < m->spare[best].bytes))
@@ -181,7 +181,7 @@ void *step_alloc(Tape *t, size_t bytes)
 void step_give(Tape *t, void *p, size_t bytes)
 {
     StepMemory *m = &t->step;
-    Piece own = {p, round_up(bytes)};
+    Piece own = {p, piece_bytes(bytes)};
     for (size_t i = 0; p && i < m->spare_count;) { /* with its neighbours it is one piece */
         Piece s = m->spare[i];
         if (s.p + s.bytes != own.p && own.p + own.bytes != s.p) {
@@ -334,7 +334,7 @@ bool node_out(Tape *t, Node *n, DType type, int dims, const int64_t *shape)
 {
     if (!node_add(t, n, type, dims, shape))
         return false;
-    size_t bytes = round_up((size_t)n->out.count * dtype_bytes(type));
+    size_t bytes = piece_bytes((size_t)n->out.count * dtype_bytes(type));
     if (t->mode == MODE_EAGER)
         return (n->out.data = step_alloc(t, bytes));
     n->buffer = (int32_t)t->buffer_count;

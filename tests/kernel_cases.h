@@ -1,15 +1,17 @@
 /* tests/kernel_cases.h: the one table of kernel cases. A family holds the cases of one kernel of kernels/kernels.h and
  * drives
  *   correctness   its call against a reference in plain double precision, or, for a backward kernel, against finite
- *   differences of the
- *                 forward loss in double; with guard pages round every buffer, inputs that must stay as they were,
- *                 results that must have the same bits for 1, 2 and 3 threads, for any alignment, and in place where
- *                 that is allowed
- *   speed         flops and bytes of each case, for whoever times `call`
- *   coverage      every member of Kernels is named below, and a name without a family does not link.
+ *                 differences of the forward loss in double; with guard pages round every buffer, unchanged inputs, and
+ *                 the same bits for 1, 2 and 3 threads, for any alignment, and in place where that is allowed
+ *   speed         flops and bytes of each case; `kernels_test NAME` times the cases that are `timed`
+ *   coverage      every member of Kernels is named below; a name without a family does not link.
  *
  * To add a kernel: one line in KERNEL_FAMILIES and `const Family family_NAME = {...}` in tests/cases/. To add a case:
- * one line in its family's list. */
+ * one line in its family's list. A family of more than four numbers has a struct in Case, so that rows name them.
+ *
+ * `sapor bench` (tools/bench/) and the ladders (bench/ladder/) have short lists of their own. The command may not link
+ * tests, and its shapes are names that --against compares from release to release; a step of a ladder needs the shapes
+ * that show what the step does. */
 #ifndef SAPOR_KERNEL_CASES_H
 #define SAPOR_KERNEL_CASES_H
 
@@ -42,7 +44,7 @@
 #define KERNEL_MEMORY(MEMORY) MEMORY(alloc) MEMORY(free) MEMORY(upload) MEMORY(download) MEMORY(copy) MEMORY(zero)
 /* clang-format on */
 
-typedef enum Role { IN, OUT, INOUT, WORK } Role;
+typedef enum Role { ROLE_IN, ROLE_OUT, ROLE_INOUT, ROLE_WORK } Role;
 
 typedef struct Buffer {
     const char *name;
@@ -51,21 +53,71 @@ typedef struct Buffer {
     size_t count, size; /* elements; bytes of one */
     void *data;         /* what the kernel gets; a guard page lies right behind it (or before it) */
     void *before;       /* its bytes before the call */
-    double *exact;      /* 'f', IN and INOUT: its numbers; the reference leaves what is expected in OUT and INOUT */
-    int32_t *want;      /* 'i' and 'l', OUT and INOUT: what is expected */
+    double *exact;      /* 'f': the numbers of an input; the reference leaves here what it expects of an output */
+    int32_t *expected;  /* 'i' and 'l': what the reference expects of an output */
     void *pages;
     size_t page_bytes;
 } Buffer;
 
 enum { CASE_BUFFERS = 16, CASE_SIZES = 12 };
 
+/* Sizes and settings: of most families up to four numbers, `n`; of the others a struct, so that each row of the table
+ * names its numbers. All are int64_t in the order of the family's letters. */
 typedef struct Case {
-    int64_t s[CASE_SIZES]; /* sizes and settings, named by the family's letters */
-    bool bench;            /* large enough to be timed */
+    union {
+        int64_t n[CASE_SIZES];
+        struct {
+            int64_t M, N, K;
+            int64_t A, B;           /* layouts: tests/cases/gemm.c */
+            int64_t alpha4, beta4;  /* in quarters */
+            int64_t bias, residual; /* 1: there is one; residual 2: it is C itself */
+            int64_t act, pad;
+        } gemm;
+        struct {
+            int64_t B, H, W, C, O; /* C 0: depthwise */
+            int64_t kh, kw, stride;
+            int64_t top_left, bottom_right; /* padding: 23 is 2 and 3 */
+            int64_t extra;                  /* bits: 1 bias, 2 residual, 4 Winograd's F(6,3) */
+            int64_t act;
+        } conv;
+        struct {
+            int64_t B, H, W, C, k, stride, pad;
+        } max_pool;
+        struct {
+            int64_t B, T, H, D, R, causal;
+        } attention;
+        struct {
+            int64_t rows, cols, mean, D, has, pad;
+            int64_t beta2; /* in halves */
+        } spmm;
+        struct {
+            int64_t rows, cols, mean, D, has, beta;
+        } sddmm;
+        struct {
+            int64_t S, D, mean, order, beta;
+        } segment_sum;
+        struct {
+            int64_t M, C, skip_x, skip_y, beta;
+        } copy_cols;
+        struct {
+            int64_t n, D, rows, now, K, decay, named;
+        } lazy_adam;
+        struct {
+            int64_t Q, I, D, k, itself; /* itself: q is x */
+        } knn;
+        struct {
+            int64_t B, I, D, k, flags;
+        } topk;
+        struct {
+            int64_t B, D, E, width, l2;
+        } bpr;
+    };
+    bool timed; /* large enough to be timed, too long for the naive reference */
 } Case;
+/* A row of a family that uses `n` */
 /* clang-format off */
-#define CASE(...)  {{__VA_ARGS__}, false}
-#define TIMED(...) {{__VA_ARGS__}, true}
+#define CASE(...)  {.n = {__VA_ARGS__}}
+#define TIMED(...) {.n = {__VA_ARGS__}, .timed = true}
 /* clang-format on */
 
 typedef struct Job {
@@ -82,18 +134,18 @@ typedef struct Job {
 
 typedef struct Family {
     const char *kernel;
-    const char *letters; /* "M C": the names of Case.s */
+    const char *letters; /* "M C": the names of a case's numbers */
     const Case *cases;
     size_t count;
-    /* makes the buffers, in the order that call and reference know them by; flops and bytes */
-    void (*make)(Job *j, const int64_t *s);
-    void (*call)(Job *j, const int64_t *s);
-    void (*reference)(Job *j, const int64_t *s); /* naive; NULL where loss takes its place */
+    /* makes the buffers, in the order of the numbers that call and reference use; flops and bytes */
+    void (*make)(Job *j, const Case *s);
+    void (*call)(Job *j, const Case *s);
+    void (*reference)(Job *j, const Case *s); /* naive; NULL where `loss` is used instead */
     /* A backward kernel: a scalar in double of the exact inputs, of whose derivative by buffer by[i][0] is expected in
-     * buffer by[i][1] (added to what INOUT held) */
-    double (*loss)(const Job *j, const int64_t *s);
+     * buffer by[i][1] (added to what an INOUT buffer held) */
+    double (*loss)(const Job *j, const Case *s);
     int by[6][2], by_count;
-    double tolerance;   /* |got - want| <= tolerance (1 + |want|); 0: 1e-5 */
+    double tolerance;   /* |got - expected| <= tolerance (1 + |expected|); 0: 1e-5 */
     int in_place[2][2]; /* pairs: output, input that may share its memory */
     int in_place_count;
 } Family;
@@ -116,25 +168,26 @@ double case_uniform(Job *j, uint64_t index); /* [0, 1) */
 /* After an input's numbers were set by hand: takes them over as exact. */
 void case_set(Job *j, int buffer);
 
-static inline float *F32(const Job *j, int buffer)
+/* A buffer's memory, by its type; its exact numbers; what is expected of it */
+static inline float *f32_of(const Job *j, int buffer)
 {
     return j->b[buffer].data;
 }
-static inline int32_t *I32(const Job *j, int buffer)
+static inline int32_t *i32_of(const Job *j, int buffer)
 {
     return j->b[buffer].data;
 }
-static inline int64_t *I64(const Job *j, int buffer)
+static inline int64_t *i64_of(const Job *j, int buffer)
 {
     return j->b[buffer].data;
 }
-static inline double *EXACT(const Job *j, int buffer)
+static inline double *exact_of(const Job *j, int buffer)
 {
     return j->b[buffer].exact;
 }
-static inline int32_t *WANT(const Job *j, int buffer)
+static inline int32_t *expected_of(const Job *j, int buffer)
 {
-    return j->b[buffer].want;
+    return j->b[buffer].expected;
 }
 
 /* act(x) in double; slope is LEAKY_RELU's */

@@ -22,7 +22,7 @@ static void check_family(void **state)
     assert_non_null(k);
     assert_true(t->family->count > 0);
     for (size_t i = 0; i < t->family->count; i++) {
-        if (t->family->cases[i].bench) {
+        if (t->family->cases[i].timed) {
             continue; /* too long for the naive reference; the shapes are others' */
         }
         char name[160], why[512];
@@ -61,7 +61,7 @@ static void check_lazy_adam(void **state)
             const Draw d = {2, DRAW_TEST, (uint32_t)step};
             history[step] = adam_step(0.01 / step, 0.9, 0.999, 1e-8, decays ? 0.1 : 0, step);
             int n = 0;
-            for (int32_t r = 0; r < R; r++) { /* early rows seldom, row 0 never */
+            for (int32_t r = 0; r < R; r++) { /* early rows rarely, row 0 never */
                 if ((int)draw_below(d, (uint64_t)r, R) < r / 2)
                     ids[n++] = r;
             }
@@ -144,13 +144,13 @@ static void time_family(void **state)
         const Case *c = &t->family->cases[i];
         Job j;
         char name[160];
-        if (!c->bench)
+        if (!c->timed)
             continue;
         assert_true(job_open(&j, t->family, c, k, NULL, false));
         double least = 1e9;
         for (double end = now_seconds() + 0.2, begun = 0; begun < end;) {
             begun = now_seconds();
-            t->family->call(&j, c->s);
+            t->family->call(&j, c);
             least = MIN(least, now_seconds() - begun);
         }
         case_name(name, t->family, c);

@@ -210,8 +210,8 @@ static bool measure(int shape, int rounds, Row *rows, int count, const float *me
     for (int round = 0; round < rounds; round++) {
         gflops = fmax(gflops, peak_gflops(kernels->level, "f32", NULL, 0.03));
         if (w.bytes > 0)
-            gbs = fmax(
-                gbs, peak_read_gbs(kernels->level, memory, (size_t)fmin(fmax(w.lives, 32768), READ_BYTES), NULL, 0.03));
+            gbs = fmax(gbs, peak_read_gbs(kernels->level, memory, (size_t)fmin(fmax(w.working_set, 32768), READ_BYTES),
+                                          NULL, 0.03));
         for (int i = 0; i < count; i++)
             sample(&rows[i], c);
     }

@@ -4,6 +4,8 @@
  *
  * docs/kernels/README.md says how to read the table.
  *
+ * Shapes are a ladder's own, not those of tests/kernel_cases.h: few, and chosen so that the steps differ on them.
+ *
  * A folder has case.h (the kernel's inputs and outputs: struct Case, the one argument of every step), main.c (shapes,
  * reference, and Sapor's kernel as the last step), and NN-name.c, the steps in order. A new file is found by itself. A
  * step is plain C, or speaks the vectors of kernels/cpu/vec.h, which are those of GCC and clang; a line "// flags: ..."
@@ -36,11 +38,11 @@ typedef struct Step {
 #define STEP(what, prepare, run)  LADDER_STEP(what, prepare, run, false)
 #define ASIDE(what, prepare, run) LADDER_STEP(what, prepare, run, true)
 
-/* What one run of a shape is: its bound is the larger of flops / peak and bytes / the bandwidth of what holds `lives`
- * bytes. */
+/* What one run of a shape is: its bound is the larger of flops / peak and bytes / the bandwidth of the cache
+ * or memory that holds `working_set` bytes, those that are read again and again. */
 typedef struct Work {
     char name[64];
-    double flops, bytes, lives;
+    double flops, bytes, working_set;
     double limit; /* the largest error that passes */
 } Work;
 

@@ -13,27 +13,22 @@ typedef struct Sizes { /* of a worker's scratch, in floats */
     size_t keys, values, query, out, all;
 } Sizes;
 
-static int64_t up(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b * b;
-}
-
 static Sizes scratch(const Attention *t)
 {
     int64_t T = 0;
     for (int64_t b = 0; b < t->B; b++)
         T = MAX(T, (int64_t)t->offsets[b + 1] - t->offsets[b]);
     Sizes s = {
-        .keys = (size_t)(up(T, TILE_COLS) * t->D),
-        .values = (size_t)(T * up(t->D, TILE_COLS)),
+        .keys = (size_t)(round_up(T, TILE_COLS) * t->D),
+        .values = (size_t)(T * round_up(t->D, TILE_COLS)),
         .query = (size_t)(TILE_ROWS * t->D),
-        .out = (size_t)(TILE_ROWS * up(t->D, TILE_COLS)),
+        .out = (size_t)(TILE_ROWS * round_up(t->D, TILE_COLS)),
     };
-    s.all = (size_t)up((int64_t)(s.keys + s.values + s.query + s.out) + TILE_ROWS * SCORE_LD, 16);
+    s.all = (size_t)round_up((int64_t)(s.keys + s.values + s.query + s.out) + TILE_ROWS * SCORE_LD, 16);
     return s;
 }
 
-size_t K(attention_work)(const Attention *t, int threads)
+size_t FN(attention_work)(const Attention *t, int threads)
 {
     return scratch(t).all * sizeof(float) * (size_t)threads;
 }
@@ -56,11 +51,11 @@ static Tile product(const float *a, int64_t a_row, int64_t len, const float *b, 
 }
 
 /* s += x, or + from where it is not NULL */
-INLINE void add(float *s, int64_t count, vf x, const float *from){
+INLINE void add_row(float *s, int64_t count, vf x, const float *from){
     FOR_VECTORS(0, count, store_part(s + i, load_part(s + i, n) + (from ? load_part(from + i, n) : x), n))}
 
 /* to = x times by */
-INLINE void times(float *to, const float *x, int64_t count, float by)
+INLINE void scale_row(float *to, const float *x, int64_t count, float by)
 {
     FOR_VECTORS(0, count, store_part(to + i, load_part(x + i, n) * by, n))
 }
@@ -69,9 +64,9 @@ INLINE void times(float *to, const float *x, int64_t count, float by)
 static void add_relative(float *s, const float *table, int64_t R, int64_t query, int64_t j0, int64_t n)
 {
     const int64_t near = MIN(MAX(query - R - j0, 0), n), far = MIN(MAX(query + R + 1 - j0, 0), n);
-    add(s, near, v_set(table[0]), NULL);
-    add(s + near, far - near, v_zero(), table + (j0 + near - query + R));
-    add(s + far, n - far, v_set(table[2 * R]), NULL);
+    add_row(s, near, v_set(table[0]), NULL);
+    add_row(s + near, far - near, v_zero(), table + (j0 + near - query + R));
+    add_row(s + far, n - far, v_set(table[2 * R]), NULL);
 }
 
 /* The largest of `least` and s [n, padded with -inf to whole vectors] */
@@ -108,7 +103,7 @@ static void task(void *arg, size_t number, int worker)
     const Attention *t = job->t;
     const int64_t part = (int64_t)number % job->parts, h = (int64_t)number / job->parts % t->H,
                   b = (int64_t)number / job->parts / t->H;
-    const int64_t row0 = t->offsets[b], T = t->offsets[b + 1] - row0, D = t->D, out_ld = up(D, TILE_COLS);
+    const int64_t row0 = t->offsets[b], T = t->offsets[b + 1] - row0, D = t->D, out_ld = round_up(D, TILE_COLS);
     const int64_t q_end = T * (part + 1) / job->parts;
     float *keys = job->work + job->sizes.all * (size_t)worker, *values = keys + job->sizes.keys,
           *query = values + job->sizes.values;
@@ -116,19 +111,19 @@ static void task(void *arg, size_t number, int worker)
     const float *Q = t->q + row0 * t->ld + h * D, *k = t->k + row0 * t->ld + h * D, *v = t->v + row0 * t->ld + h * D;
     const int64_t last_key = t->causal ? q_end : T;
     for (int64_t j = 0; j < last_key; j += TILE_COLS)
-        K(tile_pack)(D, MIN(T - j, TILE_COLS), k + j * t->ld, 1, t->ld, keys + j * D);
+        FN(tile_pack)(D, MIN(T - j, TILE_COLS), k + j * t->ld, 1, t->ld, keys + j * D);
     for (int64_t d = 0; d < D; d += TILE_COLS)
-        K(tile_pack)(last_key, MIN(D - d, TILE_COLS), v + d, t->ld, 1, values + d * T);
+        FN(tile_pack)(last_key, MIN(D - d, TILE_COLS), v + d, t->ld, 1, values + d * T);
     for (int64_t i0 = T * part / job->parts, rows; i0 < q_end; i0 += rows) {
         rows = MIN(q_end - i0, TILE_ROWS);
         for (int64_t i = 0; i < rows; i++)
-            times(query + i * D, Q + (i0 + i) * t->ld, D, t->scale);
+            scale_row(query + i * D, Q + (i0 + i) * t->ld, D, t->scale);
         float top[TILE_ROWS], before[TILE_ROWS], sum[TILE_ROWS] = {0};
         const int64_t end = t->causal ? i0 + rows : T;
         for (int64_t j0 = 0; j0 < end; j0 += KEYS) {
-            const int64_t n = MIN(end - j0, KEYS), whole = up(n, VW);
+            const int64_t n = MIN(end - j0, KEYS), whole = round_up(n, VW);
             const Tile score = product(query, D, D, keys + j0 * D, D, scores, SCORE_LD, true);
-            K(tile_row)(score, (int)rows, whole);
+            FN(tile_row)(score, (int)rows, whole);
             /* all maxima before all exponentials: else each row waits for its own */
             for (int64_t i = 0; i < rows; i++) {
                 float *s = scores + i * SCORE_LD;
@@ -146,28 +141,28 @@ static void task(void *arg, size_t number, int worker)
                 } else {
                     const float shrink = v_exp(v_set(before[i] - top[i]))[0];
                     sum[i] = sum[i] * shrink + e;
-                    times(out + i * out_ld, out + i * out_ld, D, shrink);
+                    scale_row(out + i * out_ld, out + i * out_ld, D, shrink);
                 }
             }
             const Tile value = product(scores, SCORE_LD, n, values + j0 * TILE_COLS, T, out, out_ld, j0 == 0);
-            K(tile_row)(value, (int)rows, out_ld);
+            FN(tile_row)(value, (int)rows, out_ld);
         }
         for (int64_t i = 0; i < rows; i++) {
             float *to = t->out + (row0 + i0 + i) * t->ldo + h * D;
-            times(to, out + i * out_ld, D, 1.0f / sum[i]);
+            scale_row(to, out + i * out_ld, D, 1.0f / sum[i]);
             if (t->lse)
                 t->lse[h * t->offsets[t->B] + row0 + i0 + i] = top[i] + v_log(v_set(sum[i]))[0];
         }
     }
 }
 
-void K(attention)(const Run *run, const Attention *t)
+void FN(attention)(const Run *run, const Attention *t)
 {
     if (t->B == 0 || t->H == 0)
         return;
     const int threads = pool_threads(run->pool);
     const int64_t pairs = t->B * t->H;
-    Job job = {t, scratch(t), threads > 1 && pairs < 2 * threads ? (2 * threads + pairs - 1) / pairs : 1, run->work};
+    Job job = {t, scratch(t), threads > 1 && pairs < 2 * threads ? div_up(2 * threads, pairs) : 1, run->work};
     pool_run(run->pool, (size_t)(pairs * job.parts), task, &job);
 }
 
@@ -185,11 +180,11 @@ static BackSizes back_scratch(const Attention *t)
 {
     const Sizes f = scratch(t);
     BackSizes s = {.keys = f.keys, .k_rows = f.values, .dk = f.values, .tile = f.out, .scores = TILE_ROWS * SCORE_LD};
-    s.all = (2 * s.keys + s.k_rows + 2 * s.dk + 4 * s.tile + 2 * s.scores + 15) / 16 * 16;
+    s.all = size_round_up(2 * s.keys + s.k_rows + 2 * s.dk + 4 * s.tile + 2 * s.scores, 16);
     return s;
 }
 
-size_t K(attention_back_work)(const AttentionBack *t, int threads)
+size_t FN(attention_back_work)(const AttentionBack *t, int threads)
 {
     return back_scratch(&t->forward).all * sizeof(float) * (size_t)threads;
 }
@@ -205,8 +200,8 @@ static void pack_rows(int64_t rows, int64_t D, const float *x, int64_t ld, float
 {
     for (int64_t d = 0; d < D; d += TILE_COLS) {
         float *panel = to + d * TILE_ROWS;
-        K(tile_pack)(rows, MIN(D - d, TILE_COLS), x + d, ld, 1, panel);
-        times(panel, panel, rows * TILE_COLS, scale);
+        FN(tile_pack)(rows, MIN(D - d, TILE_COLS), x + d, ld, 1, panel);
+        scale_row(panel, panel, rows * TILE_COLS, scale);
     }
 }
 
@@ -217,7 +212,7 @@ static void add_transposed(const float *weights, int64_t rows, int64_t keys, con
         many = MIN(keys - j, TILE_ROWS);
         Tile t = product(weights + j, 1, rows, B, TILE_ROWS, sums + j * ld, ld, false);
         t.a_step = SCORE_LD; /* by columns */
-        K(tile_row)(t, (int)many, ld);
+        FN(tile_row)(t, (int)many, ld);
     }
 }
 
@@ -229,17 +224,17 @@ static void back_task(void *arg, size_t number, int worker)
     const BackSizes *z = &job->sizes;
     const int64_t h = (int64_t)number % t->H, b = (int64_t)number / t->H, row0 = t->offsets[b],
                   T = t->offsets[b + 1] - row0, D = t->D;
-    const int64_t wide = up(D, TILE_COLS), from = row0 * t->ld + h * D;
+    const int64_t wide = round_up(D, TILE_COLS), from = row0 * t->ld + h * D;
     float *keys = job->work + z->all * (size_t)worker, *values = keys + z->keys, *k_rows = values + z->keys,
           *dk = k_rows + z->k_rows;
     float *dv = dk + z->dk, *query = dv + z->dk, *dout = query + z->tile, *dq = dout + z->tile, *scaled = dq + z->tile;
     float *scores = scaled + z->tile, *slopes = scores + z->scores;
     for (int64_t j = 0; j < T; j += TILE_COLS) {
-        K(tile_pack)(D, MIN(T - j, TILE_COLS), t->k + from + j * t->ld, 1, t->ld, keys + j * D);
-        K(tile_pack)(D, MIN(T - j, TILE_COLS), t->v + from + j * t->ld, 1, t->ld, values + j * D);
+        FN(tile_pack)(D, MIN(T - j, TILE_COLS), t->k + from + j * t->ld, 1, t->ld, keys + j * D);
+        FN(tile_pack)(D, MIN(T - j, TILE_COLS), t->v + from + j * t->ld, 1, t->ld, values + j * D);
     }
     for (int64_t d = 0; d < D; d += TILE_COLS)
-        K(tile_pack)(T, MIN(D - d, TILE_COLS), t->k + from + d, t->ld, 1, k_rows + d * T);
+        FN(tile_pack)(T, MIN(D - d, TILE_COLS), t->k + from + d, t->ld, 1, k_rows + d * T);
     memset(dk, 0, (size_t)(T * wide) * sizeof(float));
     memset(dv, 0, (size_t)(T * wide) * sizeof(float));
     for (int64_t i0 = 0, rows; i0 < T; i0 += rows) {
@@ -256,15 +251,15 @@ static void back_task(void *arg, size_t number, int worker)
                 sum = v_fma(v_load_n(dO + i * t->ldo + d, n), v_load_n(O + i * t->ldo + d, n), sum);
             }
             delta[i] = v_sum(sum);
-            times(scaled + i * D, Q + i * t->ld, D, t->scale);
+            scale_row(scaled + i * D, Q + i * t->ld, D, t->scale);
         }
         const int64_t end = t->causal ? i0 + rows : T;
         for (int64_t j0 = 0; j0 < end; j0 += KEYS) {
-            const int64_t n = MIN(end - j0, KEYS), whole = up(n, VW);
+            const int64_t n = MIN(end - j0, KEYS), whole = round_up(n, VW);
             const Tile score = product(scaled, D, D, keys + j0 * D, D, scores, SCORE_LD, true);
-            K(tile_row)(score, (int)rows, whole);
+            FN(tile_row)(score, (int)rows, whole);
             const Tile slope = product(dO, t->ldo, D, values + j0 * D, D, slopes, SCORE_LD, true);
-            K(tile_row)(slope, (int)rows, whole);
+            FN(tile_row)(slope, (int)rows, whole);
             for (int64_t i = 0; i < rows; i++) {
                 float *s = scores + i * SCORE_LD, *ds = slopes + i * SCORE_LD;
                 if (t->relative)
@@ -278,12 +273,12 @@ static void back_task(void *arg, size_t number, int worker)
                 }
             }
             const Tile to_query = product(slopes, SCORE_LD, n, k_rows + j0 * TILE_COLS, T, dq, wide, j0 == 0);
-            K(tile_row)(to_query, (int)rows, wide);
+            FN(tile_row)(to_query, (int)rows, wide);
             add_transposed(scores, rows, n, dout, dv + j0 * wide, wide);
             add_transposed(slopes, rows, n, query, dk + j0 * wide, wide);
         }
         for (int64_t i = 0; i < rows; i++)
-            times(back->dq + (row0 + i0 + i) * back->ldd + h * D, dq + i * wide, D, t->scale);
+            scale_row(back->dq + (row0 + i0 + i) * back->ldd + h * D, dq + i * wide, D, t->scale);
     }
     for (int64_t j = 0; j < T; j++) {
         const int64_t at = (row0 + j) * back->ldd + h * D;
@@ -292,7 +287,7 @@ static void back_task(void *arg, size_t number, int worker)
     }
 }
 
-void K(attention_back)(const Run *run, const AttentionBack *t)
+void FN(attention_back)(const Run *run, const AttentionBack *t)
 {
     if (t->forward.B == 0 || t->forward.H == 0)
         return;

@@ -6,20 +6,8 @@
 
 enum {
     BAND = 1 << 16, /* floats of padded input that a task copies: half a second-level cache */
-    K_STEP = 384,   /* as in gemm/gemm.c */
-    N_BLOCK = 320,
-    PIXELS = 4 /* of a depthwise step */
+    PIXELS = 4      /* of a depthwise step */
 };
-
-static int64_t up(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
-static int64_t cut(int64_t n, int64_t parts, int64_t i) /* part i of n things in parts begins here, evenly */
-{
-    return n / parts * i + MIN(n % parts, i);
-}
 
 typedef struct Plan {
     int64_t oh, ow;
@@ -71,45 +59,46 @@ static Plan make_plan(const Conv *c, int threads)
     p.pixel = p.taps && c->C * c->stride % 512 == 0 ? c->C + 16 : c->C; /* rows of A must not share cache sets */
     p.width = p.picks ? p.ow : c->W + c->left + c->right;
     const int64_t row = p.width * p.pixel * (p.picks ? 1 : c->stride); /* input of one more output row */
-    p.bands = MIN(up(p.oh * row, BAND), p.oh);
-    p.n_blocks = up(c->O, N_BLOCK);
+    p.bands = MIN(div_up(p.oh * row, BAND), p.oh);
+    p.n_blocks = div_up(c->O, N_BLOCK);
     if (threads > 1) {
-        const int64_t most = up(2 * threads, c->B);
+        const int64_t most = div_up(2 * threads, c->B);
         p.bands = MIN(MAX(p.bands, most), p.oh);
-        p.n_blocks = p.bands >= most ? p.n_blocks : MAX(p.n_blocks, MIN(up(most, p.bands), up(c->O, 2 * TILE_COLS)));
+        p.n_blocks =
+            p.bands >= most ? p.n_blocks : MAX(p.n_blocks, MIN(div_up(most, p.bands), div_up(c->O, 2 * TILE_COLS)));
     }
-    const int64_t rows = up(p.oh, p.bands);
+    const int64_t rows = div_up(p.oh, p.bands);
     p.floats = p.depthwise || p.plain
                    ? 0
-                   : (size_t)up((p.picks ? rows : (rows - 1) * c->stride + c->kh) * p.width * p.pixel, 16) * 16;
+                   : (size_t)round_up((p.picks ? rows : (rows - 1) * c->stride + c->kh) * p.width * p.pixel, 16);
     return p;
 }
 
-static bool nothing(const Conv *c)
+static bool is_empty(const Conv *c)
 {
     return c->B == 0 || c->O == 0 || c->H + c->top + c->bottom < c->kh || c->W + c->left + c->right < c->kw;
 }
 
-size_t K(conv_work)(const Conv *c, int threads)
+size_t FN(conv_work)(const Conv *c, int threads)
 {
-    if (nothing(c))
+    if (is_empty(c))
         return 0;
-    if (K(winograd_takes)(c))
-        return K(winograd_work)(c, threads);
+    if (FN(winograd_supports)(c))
+        return FN(winograd_work)(c, threads);
     const Plan p = make_plan(c, threads);
     if (p.plain) {
         const Gemm g = as_gemm(c);
-        return K(gemm_work)(&g, threads);
+        return FN(gemm_work)(&g, threads);
     }
     return p.floats * sizeof(float) * (size_t)threads;
 }
 
-size_t K(conv_pack_bytes)(const Conv *c)
+size_t FN(conv_pack_bytes)(const Conv *c)
 {
-    if (K(winograd_takes)(c))
-        return K(winograd_pack_bytes)(c);
+    if (FN(winograd_supports)(c))
+        return FN(winograd_pack_bytes)(c);
     return c->groups > 1 ? (size_t)(c->kh * c->kw * c->C) * sizeof(float)
-                         : K(gemm_pack_bytes)(is_plain(c) ? c->pack : PACK_F32, c->kh * c->kw * c->C, c->O);
+                         : FN(gemm_pack_bytes)(is_plain(c) ? c->pack : PACK_F32, c->kh * c->kw * c->C, c->O);
 }
 
 typedef struct Packing {
@@ -125,13 +114,13 @@ static void pack_panel(void *arg, size_t panel, int worker)
     const Packing *p = arg;
     const int64_t taps = p->c->kh * p->c->kw, C = p->c->C, o = (int64_t)panel * TILE_COLS;
     for (int64_t tap = 0; tap < taps; tap++) {
-        K(tile_pack)
+        FN(tile_pack)
         (C, MIN(p->c->O - o, TILE_COLS), p->weights + o * C * taps + tap, taps, C * taps,
          p->packed + o * C * taps + tap * C * TILE_COLS);
     }
 }
 
-void K(conv_pack)(const Run *run, const Conv *c, const float *weights, void *packed)
+void FN(conv_pack)(const Run *run, const Conv *c, const float *weights, void *packed)
 {
     if (c->groups > 1) { /* [kh, kw, C] */
         float *to = packed;
@@ -141,16 +130,16 @@ void K(conv_pack)(const Run *run, const Conv *c, const float *weights, void *pac
         }
         return;
     }
-    if (K(winograd_takes)(c)) {
-        K(winograd_pack)(run, c, weights, packed);
+    if (FN(winograd_supports)(c)) {
+        FN(winograd_pack)(run, c, weights, packed);
         return;
     }
     if (is_plain(c)) {
-        K(gemm_pack)(run, c->pack, c->C, c->O, weights, 1, c->C, packed);
+        FN(gemm_pack)(run, c->pack, c->C, c->O, weights, 1, c->C, packed);
         return;
     }
     Packing p = {c, weights, packed};
-    pool_run(run->pool, (size_t)up(c->O, TILE_COLS), pack_panel, &p);
+    pool_run(run->pool, (size_t)div_up(c->O, TILE_COLS), pack_panel, &p);
 }
 
 typedef struct Job {
@@ -199,23 +188,24 @@ static void sweep(const Conv *c, const Plan *p, Tile t, int64_t rows, int64_t n0
 {
     const Finish finish = {1, 0, c->bias ? c->bias + n0 : NULL, NULL, c->O, c->act, 0};
     const bool finishes = last && (c->bias || residual || c->act != ACT_NONE);
-    const int64_t lines = p->picks ? 1 : rows, line = p->picks ? rows * p->ow : p->ow, tiles = up(line, TILE_ROWS);
+    const int64_t lines = p->picks ? 1 : rows, line = p->picks ? rows * p->ow : p->ow, tiles = div_up(line, TILE_ROWS);
     const float *a = t.a;
     t.a_row = p->pixel * (p->picks ? 1 : c->stride);
     t.a_step = 1;
-    t.ldc = t.soon_ld = c->O;
+    t.ldc = t.prefetch_ld = c->O;
     for (int64_t r = 0; r < lines; r++) {
         for (int64_t i = 0; i < tiles; i++) {
-            const int64_t m = cut(line, tiles, i), many = cut(line, tiles, i + 1) - m, at = (r * line + m) * c->O;
+            const int64_t m = part_begin(line, tiles, i), count = part_begin(line, tiles, i + 1) - m,
+                          at = (r * line + m) * c->O;
             t.a = a + r * c->stride * p->width * p->pixel + m * t.a_row;
             t.c = y + at;
             const float *added = last && residual ? residual + at : NULL;
-            t.soon = added;
-            K(tile_row)(t, (int)many, N);
+            t.prefetch = added;
+            FN(tile_row)(t, (int)count, N);
             if (finishes) {
                 Finish f = finish;
                 f.residual = added;
-                K(tile_finish)(&f, many, N, t.c, c->O, t.c, c->O);
+                FN(tile_finish)(&f, count, N, t.c, c->O, t.c, c->O);
             }
         }
     }
@@ -228,9 +218,9 @@ static void band(void *arg, size_t task, int worker)
     const Plan *p = &job->p;
     const int64_t part = (int64_t)task % p->n_blocks, strip = (int64_t)task / p->n_blocks % p->bands,
                   b = (int64_t)task / p->n_blocks / p->bands;
-    const int64_t panels = up(c->O, TILE_COLS), n0 = cut(panels, p->n_blocks, part) * TILE_COLS;
-    const int64_t N = MIN(cut(panels, p->n_blocks, part + 1) * TILE_COLS, c->O) - n0;
-    const int64_t oh0 = cut(p->oh, p->bands, strip), rows = cut(p->oh, p->bands, strip + 1) - oh0;
+    const int64_t panels = div_up(c->O, TILE_COLS), n0 = part_begin(panels, p->n_blocks, part) * TILE_COLS;
+    const int64_t N = MIN(part_begin(panels, p->n_blocks, part + 1) * TILE_COLS, c->O) - n0;
+    const int64_t oh0 = part_begin(p->oh, p->bands, strip), rows = part_begin(p->oh, p->bands, strip + 1) - oh0;
     float *image = job->work + p->floats * (size_t)worker;
     copy_band(c, p, b, oh0, rows, image);
     const int64_t K = c->kh * c->kw * c->C, at = (b * p->oh + oh0) * p->ow * c->O + n0;
@@ -255,11 +245,11 @@ static void band(void *arg, size_t task, int worker)
     }
     t.segs = 1;
     for (int64_t tap = 0; tap < c->kh * c->kw; tap++) {
-        const int64_t steps = up(c->C, K_STEP + 128);
+        const int64_t steps = div_up(c->C, K_STEP + 128);
         for (int64_t s = 0; s < steps; s++) {
-            const int64_t ch = cut(c->C, steps, s);
+            const int64_t ch = part_begin(c->C, steps, s);
             t.a = image + tap / c->kw * t.a_seg + tap % c->kw * p->pixel + ch;
-            t.len = cut(c->C, steps, s + 1) - ch;
+            t.len = part_begin(c->C, steps, s + 1) - ch;
             sweep(c, p, t, rows, n0, N, y, residual, tap == c->kh * c->kw - 1 && s == steps - 1);
             t.b += t.len * TILE_COLS;
             t.first = false;
@@ -271,12 +261,12 @@ static void band(void *arg, size_t task, int worker)
 
 /* `pixels` outputs in a row, all channels, from kernel rows i0 .. i1-1 and columns j0 .. j1-1. x is under the first
  * output's kernel, which may begin outside of the image. */
-INLINE void deep_pixels(const Conv *c, const int pixels, const float *x, int64_t i0, int64_t i1, int64_t j0, int64_t j1,
-                        float *y)
+INLINE void depthwise_pixels(const Conv *c, const int pixels, const float *x, int64_t i0, int64_t i1, int64_t j0,
+                             int64_t j1, float *y)
 {
     const int64_t C = c->C, step = c->stride * C;
     for (int64_t ch = 0; ch < C; ch += VW) {
-        const int rest = (int)MIN(C - ch, VW);
+        const int lanes = (int)MIN(C - ch, VW);
         vf acc[PIXELS];
         for (int q = 0; q < pixels; q++)
             acc[q] = v_zero();
@@ -284,21 +274,22 @@ INLINE void deep_pixels(const Conv *c, const int pixels, const float *x, int64_t
             for (int64_t j = j0; j < j1; j++) {
                 const float *w = (const float *)c->packed + (i * c->kw + j) * C + ch,
                             *from = x + (i * c->W + j) * C + ch;
-                const vf wj = rest == VW ? v_load(w) : v_load_n(w, rest);
+                const vf wj = lanes == VW ? v_load(w) : v_load_n(w, lanes);
                 for (int q = 0; q < pixels; q++)
-                    acc[q] = v_fma(rest == VW ? v_load(from + q * step) : v_load_n(from + q * step, rest), wj, acc[q]);
+                    acc[q] =
+                        v_fma(lanes == VW ? v_load(from + q * step) : v_load_n(from + q * step, lanes), wj, acc[q]);
             }
         }
         for (int q = 0; q < pixels; q++) {
-            if (rest == VW)
+            if (lanes == VW)
                 v_store(y + q * C + ch, acc[q]);
             else
-                v_store_n(y + q * C + ch, acc[q], rest);
+                v_store_n(y + q * C + ch, acc[q], lanes);
         }
     }
 }
 
-static void deep_row(void *arg, size_t task, int worker)
+static void depthwise_row(void *arg, size_t task, int worker)
 {
     (void)worker;
     const Job *job = arg;
@@ -310,40 +301,40 @@ static void deep_row(void *arg, size_t task, int worker)
     float *y = c->y + (int64_t)task * ow * c->C;
     const int64_t inner_end =
         c->W + c->left - c->kw >= 0 ? (c->W + c->left - c->kw) / c->stride + 1 : 0; /* kernels wholly inside end here */
-    for (int64_t w = 0, many; w < ow; w += many) {
+    for (int64_t w = 0, count; w < ow; w += count) {
         const float *from = x + w * c->stride * c->C;
         float *to = y + w * c->C;
         const int64_t left = w * c->stride - c->left;
-        many = 1;
+        count = 1;
         if (left < 0 || w >= inner_end) {
-            deep_pixels(c, 1, from, i0, i1, MAX(-left, 0), MIN(c->kw, c->W - left), to);
+            depthwise_pixels(c, 1, from, i0, i1, MAX(-left, 0), MIN(c->kw, c->W - left), to);
         } else if (w + PIXELS <= MIN(inner_end, ow)) {
-            many = PIXELS;
-            deep_pixels(c, PIXELS, from, i0, i1, 0, c->kw, to);
+            count = PIXELS;
+            depthwise_pixels(c, PIXELS, from, i0, i1, 0, c->kw, to);
         } else {
-            deep_pixels(c, 1, from, i0, i1, 0, c->kw, to);
+            depthwise_pixels(c, 1, from, i0, i1, 0, c->kw, to);
         }
     }
     if (c->bias || c->residual || c->act != ACT_NONE) {
         const Finish f = {1, 0, c->bias, c->residual ? c->residual + (y - c->y) : NULL, c->O, c->act, 0};
-        K(tile_finish)(&f, ow, c->O, y, c->O, y, c->O);
+        FN(tile_finish)(&f, ow, c->O, y, c->O, y, c->O);
     }
 }
 
-void K(conv)(const Run *run, const Conv *c)
+void FN(conv)(const Run *run, const Conv *c)
 {
-    if (nothing(c))
+    if (is_empty(c))
         return;
-    if (K(winograd_takes)(c)) {
-        K(winograd)(run, c);
+    if (FN(winograd_supports)(c)) {
+        FN(winograd)(run, c);
         return;
     }
     Job job = {c, make_plan(c, pool_threads(run->pool)), run->work};
     if (job.p.plain) {
         const Gemm g = as_gemm(c);
-        K(gemm)(run, &g);
+        FN(gemm)(run, &g);
     } else if (job.p.depthwise) {
-        pool_run(run->pool, (size_t)(c->B * job.p.oh), deep_row, &job);
+        pool_run(run->pool, (size_t)(c->B * job.p.oh), depthwise_row, &job);
     } else {
         pool_run(run->pool, (size_t)(c->B * job.p.bands * job.p.n_blocks), band, &job);
     }

@@ -32,12 +32,12 @@ typedef struct Elements {
     }
 
 /* One body for whole vectors and the last: ten functions of many instructions each. */
-void K(act_span)(Act act, float param, int64_t n, const float *x, float *y)
+void FN(act_span)(Act act, float param, int64_t n, const float *x, float *y)
 {
 #define LOOP(which)                                                                                                    \
     for (int64_t i = 0; i < n; i += VW) {                                                                              \
-        const int many = (int)MIN(n - i, VW);                                                                          \
-        store_part(y + i, v_act(which, param, load_part(x + i, many)), many);                                          \
+        const int lanes = (int)MIN(n - i, VW);                                                                         \
+        store_part(y + i, v_act(which, param, load_part(x + i, lanes)), lanes);                                        \
     }
     EACH_ACT(act, LOOP)
 #undef LOOP
@@ -46,10 +46,10 @@ void K(act_span)(Act act, float param, int64_t n, const float *x, float *y)
 static void act_range(const void *arg, int64_t first, int64_t last)
 {
     const Elements *e = arg;
-    K(act_span)(e->act, e->alpha, last - first, e->a + first, e->y + first);
+    FN(act_span)(e->act, e->alpha, last - first, e->a + first, e->y + first);
 }
 
-void K(act)(const Run *run, int64_t n, Act act, float param, const float *x, float *y)
+void FN(act)(const Run *run, int64_t n, Act act, float param, const float *x, float *y)
 {
     Elements e = {.a = x, .y = y, .act = act, .alpha = param};
     run_ranges(run, n, GRAIN, act_range, &e);
@@ -94,14 +94,14 @@ static void act_back_range(const void *arg, int64_t first, int64_t last)
     const Elements *e = arg;
 #define LOOP(which)                                                                                                    \
     for (int64_t i = first; i < last; i += VW) {                                                                       \
-        const int many = (int)MIN(last - i, VW);                                                                       \
-        store_part(e->y + i, load_part(e->b + i, many) * slope(which, e->alpha, load_part(e->a + i, many)), many);     \
+        const int lanes = (int)MIN(last - i, VW);                                                                      \
+        store_part(e->y + i, load_part(e->b + i, lanes) * slope(which, e->alpha, load_part(e->a + i, lanes)), lanes);  \
     }
     EACH_ACT(e->act, LOOP)
 #undef LOOP
 }
 
-void K(act_back)(const Run *run, int64_t n, Act act, float param, const float *x, const float *dy, float *dx)
+void FN(act_back)(const Run *run, int64_t n, Act act, float param, const float *x, const float *dy, float *dx)
 {
     Elements e = {.a = x, .b = dy, .y = dx, .act = act, .alpha = param};
     run_ranges(run, n, GRAIN, act_back_range, &e);
@@ -126,7 +126,7 @@ static void binary_range(const void *arg, int64_t first, int64_t last)
 #undef LOOP
 }
 
-void K(binary)(const Run *run, int64_t n, Binary op, const float *a, const float *b, float *y)
+void FN(binary)(const Run *run, int64_t n, Binary op, const float *a, const float *b, float *y)
 {
     Elements e = {.a = a, .b = b, .y = y, .op = op};
     run_ranges(run, n, GRAIN, binary_range, &e);
@@ -143,7 +143,7 @@ static void axpby_range(const void *arg, int64_t first, int64_t last)
     }
 }
 
-void K(axpby)(const Run *run, int64_t n, float a, const float *x, float b, float *y)
+void FN(axpby)(const Run *run, int64_t n, float a, const float *x, float b, float *y)
 {
     Elements e = {.a = x, .y = y, .alpha = a, .beta = b};
     run_ranges(run, n, GRAIN, axpby_range, &e);
@@ -161,7 +161,7 @@ static void add_bias_rows(const void *arg, int64_t first, int64_t last)
                 store_part(e->y + r * e->C + i, load_part(e->a + r * e->C + i, n) + load_part(e->bias + i, n), n))
         }
         if (e->act != ACT_NONE)
-            K(act_span)(e->act, e->alpha, (end - m) * e->C, e->y + m * e->C, e->y + m * e->C);
+            FN(act_span)(e->act, e->alpha, (end - m) * e->C, e->y + m * e->C, e->y + m * e->C);
     }
 }
 
@@ -174,12 +174,12 @@ static void add_one_range(const void *arg, int64_t first, int64_t last)
         const int64_t end = MIN(m + 4096, last);
         FOR_VECTORS(m, end, store_part(e->y + i, load_part(e->a + i, n) + bias, n))
         if (e->act != ACT_NONE)
-            K(act_span)(e->act, e->alpha, end - m, e->y + m, e->y + m);
+            FN(act_span)(e->act, e->alpha, end - m, e->y + m, e->y + m);
     }
 }
 
-void K(add_bias)(const Run *run, int64_t M, int64_t C, const float *x, const float *bias, Act act, float param,
-                 float *y)
+void FN(add_bias)(const Run *run, int64_t M, int64_t C, const float *x, const float *bias, Act act, float param,
+                  float *y)
 {
     Elements e = {.a = x, .bias = bias, .y = y, .act = act, .alpha = param, .C = C};
     if (C == 1)
@@ -222,7 +222,7 @@ static void dropout_range(const void *arg, int64_t first, int64_t last)
     })
 }
 
-void K(dropout)(const Run *run, int64_t n, float p, Draw d, uint64_t first, const float *x, float *y)
+void FN(dropout)(const Run *run, int64_t n, float p, Draw d, uint64_t first, const float *x, float *y)
 {
     Elements e = {.a = x, .y = y, .alpha = p, .draw = d, .begin = first};
     run_ranges(run, n, GRAIN, dropout_range, &e);
@@ -235,7 +235,7 @@ static void fill_range(const void *arg, int64_t first, int64_t last)
     FOR_VECTORS(first, last, store_part(e->y + i, value, n))
 }
 
-void K(fill)(const Run *run, int64_t n, float value, float *y)
+void FN(fill)(const Run *run, int64_t n, float value, float *y)
 {
     Elements e = {.y = y, .alpha = value};
     run_ranges(run, n, GRAIN, fill_range, &e);
@@ -282,16 +282,16 @@ static void sum_blocks(const void *arg, int64_t first, int64_t last)
     }
 }
 
-size_t K(sum_work)(int64_t n, int threads)
+size_t FN(sum_work)(int64_t n, int threads)
 {
     (void)threads;
-    return (size_t)((n + BLOCK - 1) / BLOCK) * sizeof(float);
+    return (size_t)div_up(n, BLOCK) * sizeof(float);
 }
 
 static void sum_all(const Run *run, int64_t n, const float *x, bool squares, float *out)
 {
     Sum s = {x, n, run->work, squares};
-    int64_t blocks = (n + BLOCK - 1) / BLOCK;
+    int64_t blocks = div_up(n, BLOCK);
     run_ranges(run, blocks, 8, sum_blocks, &s);
     double total = 0;
     for (int64_t b = 0; b < blocks; b++)
@@ -299,12 +299,12 @@ static void sum_all(const Run *run, int64_t n, const float *x, bool squares, flo
     *out = (float)total;
 }
 
-void K(sum)(const Run *run, int64_t n, const float *x, float *out)
+void FN(sum)(const Run *run, int64_t n, const float *x, float *out)
 {
     sum_all(run, n, x, false, out);
 }
 
-void K(sum_squares)(const Run *run, int64_t n, const float *x, float *out)
+void FN(sum_squares)(const Run *run, int64_t n, const float *x, float *out)
 {
     sum_all(run, n, x, true, out);
 }

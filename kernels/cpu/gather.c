@@ -2,7 +2,7 @@
  * segment sums. */
 #include "kernels/cpu/sparse.h"
 
-enum { AHEAD = 8 }; /* rows asked for before they are needed */
+enum { PREFETCH_DISTANCE = 8 }; /* in rows */
 
 typedef struct Gather {
     int64_t n, D;
@@ -18,8 +18,8 @@ static void gather_rows(const void *arg, int64_t first, int64_t last)
     const int64_t D = g->D;
     const vf beta = v_set(g->beta);
     for (int64_t r = first; r < last; r++) {
-        const int32_t ahead = g->ids[MIN(r + AHEAD, g->n - 1)], id = g->ids[r];
-        const float *next = g->table + MAX(ahead, 0) * D;
+        const int32_t prefetch_id = g->ids[MIN(r + PREFETCH_DISTANCE, g->n - 1)], id = g->ids[r];
+        const float *next = g->table + MAX(prefetch_id, 0) * D;
         for (int64_t d = 0; d < MIN(D, 256); d += 16)
             __builtin_prefetch(next + d);
         const float *row = g->table + MAX(id, 0) * D;
@@ -28,25 +28,25 @@ static void gather_rows(const void *arg, int64_t first, int64_t last)
             if (id < 0) {
                 memset(y, 0, (size_t)D * sizeof(float));
             } else {
-                FOR_VECTORS(0, D, store_part(y + i, PART(row), n))
+                FOR_VECTORS(0, D, store_part(y + i, LOAD(row), n))
             }
         } else if (id < 0) {
-            FOR_VECTORS(0, D, store_part(y + i, beta * PART(y), n))
+            FOR_VECTORS(0, D, store_part(y + i, beta * LOAD(y), n))
         } else {
-            FOR_VECTORS(0, D, store_part(y + i, v_fma(beta, PART(y), PART(row)), n))
+            FOR_VECTORS(0, D, store_part(y + i, v_fma(beta, LOAD(y), LOAD(row)), n))
         }
     }
 }
 
-void K(gather)(const Run *run, int64_t n, int64_t D, const float *table, const int32_t *ids, float beta, float *y)
+void FN(gather)(const Run *run, int64_t n, int64_t D, const float *table, const int32_t *ids, float beta, float *y)
 {
     Gather g = {n, D, table, ids, beta, y};
     if (D > 0)
         run_rows(run, n, D, gather_rows, &g);
 }
 
-void K(segment_sum)(const Run *run, int64_t S, int64_t D, const int64_t *start, const int32_t *order, const int32_t *to,
-                    const float *x, float scale, float beta, float *y)
+void FN(segment_sum)(const Run *run, int64_t S, int64_t D, const int64_t *start, const int32_t *order,
+                     const int32_t *to, const float *x, float scale, float beta, float *y)
 {
     GatherSum g = {.rows = S,
                    .D = D,
@@ -59,7 +59,7 @@ void K(segment_sum)(const Run *run, int64_t S, int64_t D, const int64_t *start, 
                    .beta = beta,
                    .y = y,
                    .ldy = D};
-    K(gather_sum)(run, &g);
+    FN(gather_sum)(run, &g);
 }
 
 /* ---- pools of ragged rows -------------------------------------------------------------------- */
@@ -114,8 +114,8 @@ static void segment_pool_rows(const void *arg, int64_t first, int64_t last)
     }
 }
 
-void K(segment_pool)(const Run *run, int64_t B, int64_t D, const int32_t *offsets, Reduce how, const float *x, float *y,
-                     int32_t *arg)
+void FN(segment_pool)(const Run *run, int64_t B, int64_t D, const int32_t *offsets, Reduce how, const float *x,
+                      float *y, int32_t *arg)
 {
     PoolRows p = {.B = B, .D = D, .offsets = offsets, .how = how, .x = x, .y = y, .arg = arg};
     if (D > 0)
@@ -133,7 +133,7 @@ static void segment_pool_back_rows(const void *arg, int64_t first, int64_t last)
         for (int64_t r = begin; r < end; r++) {
             float *dx = p->y + r * D;
             if (p->how == REDUCE_SUM || p->how == REDUCE_MEAN || (p->how == REDUCE_FIRST && r == begin)) {
-                FOR_VECTORS(0, D, store_part(dx + i, PART(dy) * scale, n))
+                FOR_VECTORS(0, D, store_part(dx + i, LOAD(dy) * scale, n))
             } else {
                 memset(dx, 0, (size_t)D * sizeof(float));
             }
@@ -145,8 +145,8 @@ static void segment_pool_back_rows(const void *arg, int64_t first, int64_t last)
     }
 }
 
-void K(segment_pool_back)(const Run *run, int64_t B, int64_t D, const int32_t *offsets, Reduce how, const int32_t *arg,
-                          const float *dy, float *dx)
+void FN(segment_pool_back)(const Run *run, int64_t B, int64_t D, const int32_t *offsets, Reduce how, const int32_t *arg,
+                           const float *dy, float *dx)
 {
     PoolRows p = {.B = B, .D = D, .offsets = offsets, .how = how, .arg_in = arg, .x = dy, .y = dx};
     if (D > 0)
@@ -157,8 +157,8 @@ void K(segment_pool_back)(const Run *run, int64_t B, int64_t D, const int32_t *o
 
 enum { DIGIT = 11, DIGITS = 1 << DIGIT };
 
-int64_t K(group_ids)(const Run *run, int64_t n, const int32_t *ids, int32_t *unique, int64_t *start, int32_t *order,
-                     int32_t *scratch)
+int64_t FN(group_ids)(const Run *run, int64_t n, const int32_t *ids, int32_t *unique, int64_t *start, int32_t *order,
+                      int32_t *scratch)
 {
     (void)run;
     int32_t *key = scratch, *place = scratch + n, *next_key = scratch + 2 * n, *next_place = scratch + 3 * n, top = 0;

@@ -32,7 +32,7 @@ INLINE void run_ranges(const Run *run, int64_t n, int64_t grain, RangeFn *fn, co
         return;
     }
     Ranges r = {fn, arg, n, grain};
-    pool_run(run->pool, (size_t)((n + grain - 1) / grain), ranges_task, &r);
+    pool_run(run->pool, (size_t)div_up(n, grain), ranges_task, &r);
 }
 
 /* Rows of C numbers: pieces of about 64 KB. */

@@ -1,7 +1,7 @@
 /* kernels/cpu/loss.c: Losses over a batch. */
 #include "kernels/cpu/row_sum.h"
 
-/* ---- BPR: a user's rows against those of a wanted item and of another, in one pass each way ---- */
+/* ---- BPR: a user's rows against those of a positive and of a negative item, in one pass each way ---- */
 
 typedef struct Batch {
     int parts;
@@ -16,13 +16,13 @@ static NOINLINE float to_unit(const float *x, int64_t D, float eps, float *lengt
 {
     if (eps <= 0.0f)
         return 1.0f;
-    ROW_SUM(squares, D, square(PART(x)))
+    ROW_SUM(squares, D, square(LOAD(x)))
     *length = __builtin_sqrtf(squares);
     return 1.0f / (*length > eps ? *length : eps);
 }
 
 /* score of neg - score of pos of row b, adds up what the penalty counts */
-INLINE float differ(const Batch *t, int64_t b, float *penalty)
+INLINE float score_difference(const Batch *t, int64_t b, float *penalty)
 {
     float sum = 0, length;
     for (int k = 0; k < t->parts; k++) {
@@ -30,10 +30,10 @@ INLINE float differ(const Batch *t, int64_t b, float *penalty)
         const int64_t D = p->D;
         const float *u = p->x[BPR_USER] + b * D, *x = p->x[BPR_POS] + b * D, *y = p->x[BPR_NEG] + b * D;
         const vf sx = v_set(to_unit(x, D, p->eps, &length)), sy = v_set(to_unit(y, D, p->eps, &length));
-        ROW_SUM(dot, D, PART(u) * (sy * PART(y) - sx * PART(x)))
+        ROW_SUM(dot, D, LOAD(u) * (sy * LOAD(y) - sx * LOAD(x)))
         sum += dot;
         if (t->l2 != 0.0f) {
-            ROW_SUM(squares, D, square(PART(u)) + square(sx * PART(x)) + square(sy * PART(y)))
+            ROW_SUM(squares, D, square(LOAD(u)) + square(sx * LOAD(x)) + square(sy * LOAD(y)))
             *penalty += squares;
         }
     }
@@ -43,11 +43,11 @@ INLINE float differ(const Batch *t, int64_t b, float *penalty)
 static void bpr_range(const void *arg, int64_t first, int64_t last)
 {
     const Batch *t = arg;
-    for (int64_t b = first; b < last; b += VW) { /* a vector of rows: the logarithm is the dearest part of one */
+    for (int64_t b = first; b < last; b += VW) { /* a vector of rows: the logarithm costs most */
         const int n = (int)MIN(VW, last - b);
         float each[VW] = {0}, penalty[VW] = {0};
         for (int i = 0; i < n; i++)
-            each[i] = differ(t, b + i, &penalty[i]);
+            each[i] = score_difference(t, b + i, &penalty[i]);
         const vf d = v_load(each);
         store_part(t->loss + b, v_fma(v_set(t->l2), v_load(penalty), v_softplus(d)), n);
         if (t->slope)
@@ -55,7 +55,7 @@ static void bpr_range(const void *arg, int64_t first, int64_t last)
     }
 }
 
-static int64_t numbers(int parts, const BprPart *part) /* that a row of the batch reads */
+static int64_t row_floats(int parts, const BprPart *part) /* that a row of the batch reads */
 {
     int64_t sum = 1;
     for (int k = 0; k < parts; k++)
@@ -63,10 +63,10 @@ static int64_t numbers(int parts, const BprPart *part) /* that a row of the batc
     return sum;
 }
 
-void K(bpr)(const Run *run, int64_t B, int parts, const BprPart *part, float l2, float *loss, float *slope)
+void FN(bpr)(const Run *run, int64_t B, int parts, const BprPart *part, float l2, float *loss, float *slope)
 {
     const Batch t = {.parts = parts, .part = part, .l2 = l2, .loss = loss, .slope = slope};
-    run_rows(run, B, numbers(parts, part), bpr_range, &t);
+    run_rows(run, B, row_floats(parts, part), bpr_range, &t);
 }
 
 /* dx = beta dx + gradient of an item's row: of slope (u . y) + l2 |y|^2 with y = scale x, as to_unit says */
@@ -74,16 +74,16 @@ static NOINLINE void item_back(const BprPart *p, const float *u, const float *x,
                                float l2, float beta, float *dx)
 {
     const int64_t D = p->D;
-    float along = 0;
-    const vf s = v_set(slope), pull = v_set(2 * l2 * scale), to_y = v_set(scale);
-    if (p->eps > 0.0f && length > p->eps) { /* what lies along y only makes the row longer */
-        ROW_SUM(dot, D, v_fma(s, PART(u), pull * PART(x)) * PART(x))
-        along = dot * scale * scale;
+    float projection = 0;
+    const vf s = v_set(slope), penalty_scale = v_set(2 * l2 * scale), to_y = v_set(scale);
+    if (p->eps > 0.0f && length > p->eps) { /* the part of the gradient along y only makes the row longer */
+        ROW_SUM(dot, D, v_fma(s, LOAD(u), penalty_scale * LOAD(x)) * LOAD(x))
+        projection = dot * scale * scale;
     }
-    const vf less = v_set(along);
+    const vf projected = v_set(projection);
     FOR_VECTORS(0, D, {
-        const vf d = (v_fma(s, PART(u), pull * PART(x)) - less * PART(x)) * to_y;
-        store_part(dx + i, beta == 0.0f ? d : v_fma(v_set(beta), PART(dx), d), n);
+        const vf d = (v_fma(s, LOAD(u), penalty_scale * LOAD(x)) - projected * LOAD(x)) * to_y;
+        store_part(dx + i, beta == 0.0f ? d : v_fma(v_set(beta), LOAD(dx), d), n);
     })
 }
 
@@ -100,11 +100,11 @@ static void bpr_back_range(const void *arg, int64_t first, int64_t last)
             const float x_scale = to_unit(x, D, p->eps, &x_length), y_scale = to_unit(y, D, p->eps, &y_length);
             if (p->dx[BPR_USER]) {
                 float *du = p->dx[BPR_USER] + at;
-                const vf to_x = v_set(slope * x_scale), to_y = v_set(slope * y_scale), pull = v_set(2 * l2);
+                const vf to_x = v_set(slope * x_scale), to_y = v_set(slope * y_scale), penalty_scale = v_set(2 * l2);
                 const float beta = p->beta[BPR_USER];
                 FOR_VECTORS(0, D, {
-                    const vf d = v_fma(to_x, PART(x), v_fma(-to_y, PART(y), pull * PART(u)));
-                    store_part(du + i, beta == 0.0f ? d : v_fma(v_set(beta), PART(du), d), n);
+                    const vf d = v_fma(to_x, LOAD(x), v_fma(-to_y, LOAD(y), penalty_scale * LOAD(u)));
+                    store_part(du + i, beta == 0.0f ? d : v_fma(v_set(beta), LOAD(du), d), n);
                 })
             }
             if (p->dx[BPR_POS])
@@ -115,9 +115,9 @@ static void bpr_back_range(const void *arg, int64_t first, int64_t last)
     }
 }
 
-void K(bpr_back)(const Run *run, int64_t B, int parts, const BprPart *part, float l2, const float *slope, float scale,
-                 const float *dloss)
+void FN(bpr_back)(const Run *run, int64_t B, int parts, const BprPart *part, float l2, const float *slope, float scale,
+                  const float *dloss)
 {
     const Batch t = {.parts = parts, .part = part, .l2 = l2, .slope = (float *)slope, .each = scale * dloss[0]};
-    run_rows(run, B, 2 * numbers(parts, part), bpr_back_range, &t);
+    run_rows(run, B, 2 * row_floats(parts, part), bpr_back_range, &t);
 }

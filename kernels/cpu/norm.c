@@ -13,8 +13,8 @@ typedef struct Rows {
 
 /* ---- layer norm ------------------------------------------------------------------------------ */
 
-/* n numbers of x, which are put into y too */
-INLINE vf also(float *y, vf x, int n)
+/* Stores n numbers of x in y and returns x. */
+INLINE vf store_and_return(float *y, vf x, int n)
 {
     store_part(y, x, n);
     return x;
@@ -30,16 +30,16 @@ static void layer_norm_rows(const void *arg, int64_t first, int64_t last)
         float *y = r->y + m * C, mean;
         if (r->residual) { /* y holds x + residual until its last pass */
             const float *residual = r->residual + m * C;
-            ROW_SUM(sum, C, also(y + i, PART(s) + PART(residual), n))
+            ROW_SUM(sum, C, store_and_return(y + i, LOAD(s) + LOAD(residual), n))
             mean = sum * scale;
             s = y;
         } else {
-            ROW_SUM(sum, C, PART(s))
+            ROW_SUM(sum, C, LOAD(s))
             mean = sum * scale;
         }
-        ROW_SUM(squares, C, square(keep_part(PART(s) - mean, n)))
+        ROW_SUM(squares, C, square(keep_part(LOAD(s) - mean, n)))
         const float rstd = 1.0f / __builtin_sqrtf(squares * scale + r->eps);
-        FOR_VECTORS(0, C, store_part(y + i, v_fma((PART(s) - mean) * rstd, PART(r->gamma), PART(r->bias)), n))
+        FOR_VECTORS(0, C, store_part(y + i, v_fma((LOAD(s) - mean) * rstd, LOAD(r->gamma), LOAD(r->bias)), n))
         if (r->mean)
             r->mean[m] = mean;
         if (r->rstd)
@@ -47,8 +47,8 @@ static void layer_norm_rows(const void *arg, int64_t first, int64_t last)
     }
 }
 
-void K(layer_norm)(const Run *run, int64_t M, int64_t C, const float *x, const float *residual, const float *gamma,
-                   const float *beta, float eps, float *y, float *mean, float *rstd)
+void FN(layer_norm)(const Run *run, int64_t M, int64_t C, const float *x, const float *residual, const float *gamma,
+                    const float *beta, float eps, float *y, float *mean, float *rstd)
 {
     Rows r = {.M = M,
               .C = C,
@@ -68,11 +68,11 @@ enum { PARTS = 64, PART_ROWS = 32 };
 
 static int64_t part_rows(int64_t M)
 {
-    return MAX(PART_ROWS, (M + PARTS - 1) / PARTS);
+    return MAX(PART_ROWS, div_up(M, PARTS));
 }
 static int64_t part_count(int64_t M)
 {
-    return (M + part_rows(M) - 1) / part_rows(M);
+    return div_up(M, part_rows(M));
 }
 
 /* y = beta y + the sum of parts [count, ld] over their rows, columns 0 .. C-1 */
@@ -81,14 +81,14 @@ static void add_parts(int64_t count, int64_t C, const float *parts, int64_t ld, 
     for (int64_t p = 1; p < count; p++) {
         float *sum = (float *)parts;
         const float *next = parts + p * ld;
-        FOR_VECTORS(0, C, store_part(sum + i, PART(sum) + PART(next), n))
+        FOR_VECTORS(0, C, store_part(sum + i, LOAD(sum) + LOAD(next), n))
     }
-    FOR_VECTORS(0, C, store_part(y + i, beta == 0.0f ? PART(parts) : v_fma(v_set(beta), PART(y), PART(parts)), n))
+    FOR_VECTORS(0, C, store_part(y + i, beta == 0.0f ? LOAD(parts) : v_fma(v_set(beta), LOAD(y), LOAD(parts)), n))
 }
 
 typedef struct NormBack {
     Rows r;
-    float *dx, *parts; /* parts [part_count, 2 C]: dgamma, dbeta; NULL: not wanted */
+    float *dx, *parts; /* parts [part_count, 2 C]: dgamma, dbeta; NULL: not computed */
 } NormBack;
 
 static void layer_norm_back_parts(const void *arg, int64_t first, int64_t last)
@@ -105,31 +105,32 @@ static void layer_norm_back_parts(const void *arg, int64_t first, int64_t last)
             const float *x = r->x + m * C, *residual = r->residual ? r->residual + m * C : NULL, *dy = r->dy + m * C;
             float *dx = b->dx + m * C;
             const float mean = r->mean_in[m], rstd = r->rstd_in[m];
-#define XHAT (keep_part((residual ? PART(x) + PART(residual) : PART(x)) - mean, n) * rstd)
-            ROW_SUM(sum_dy, C, PART(dy) * PART(r->gamma))
-            ROW_SUM(sum_dyx, C, PART(dy) * PART(r->gamma) * XHAT)
+#define XHAT (keep_part((residual ? LOAD(x) + LOAD(residual) : LOAD(x)) - mean, n) * rstd)
+            ROW_SUM(sum_dy, C, LOAD(dy) * LOAD(r->gamma))
+            ROW_SUM(sum_dyx, C, LOAD(dy) * LOAD(r->gamma) * XHAT)
             const float mean_dy = sum_dy * scale, mean_dyx = sum_dyx * scale;
             FOR_VECTORS(0, C, {
-                const vf xhat = XHAT, d = PART(dy);
+                const vf xhat = XHAT, d = LOAD(dy);
                 if (dgamma) {
-                    store_part(dgamma + i, v_fma(d, xhat, PART(dgamma)), n);
-                    store_part(dbeta + i, d + PART(dbeta), n);
+                    store_part(dgamma + i, v_fma(d, xhat, LOAD(dgamma)), n);
+                    store_part(dbeta + i, d + LOAD(dbeta), n);
                 }
-                store_part(dx + i, (v_fma(d, PART(r->gamma), -xhat * mean_dyx) - mean_dy) * rstd, n);
+                store_part(dx + i, (v_fma(d, LOAD(r->gamma), -xhat * mean_dyx) - mean_dy) * rstd, n);
             })
 #undef XHAT
         }
     }
 }
 
-size_t K(layer_norm_back_work)(int64_t M, int64_t C, int threads)
+size_t FN(layer_norm_back_work)(int64_t M, int64_t C, int threads)
 {
     (void)threads;
     return (size_t)(part_count(M) * 2 * C) * sizeof(float);
 }
 
-void K(layer_norm_back)(const Run *run, int64_t M, int64_t C, const float *x, const float *residual, const float *gamma,
-                        const float *mean, const float *rstd, const float *dy, float *dx, float *dgamma, float *dbeta)
+void FN(layer_norm_back)(const Run *run, int64_t M, int64_t C, const float *x, const float *residual,
+                         const float *gamma, const float *mean, const float *rstd, const float *dy, float *dx,
+                         float *dgamma, float *dbeta)
 {
     float *parts = dgamma || dbeta ? run->work : NULL;
     NormBack b = {
@@ -154,7 +155,7 @@ static void softmax_rows(const void *arg, int64_t first, int64_t last)
         softmax_row(r->C, r->x + m * r->C, r->y + m * r->C);
 }
 
-void K(softmax)(const Run *run, int64_t M, int64_t C, const float *x, float *y)
+void FN(softmax)(const Run *run, int64_t M, int64_t C, const float *x, float *y)
 {
     Rows r = {.M = M, .C = C, .x = x, .y = y};
     run_rows(run, M, C, softmax_rows, &r);
@@ -167,7 +168,7 @@ static void softmax_back_rows(const void *arg, int64_t first, int64_t last)
         softmax_back_row(r->C, r->x + m * r->C, r->dy + m * r->C, r->y + m * r->C);
 }
 
-void K(softmax_back)(const Run *run, int64_t M, int64_t C, const float *y, const float *dy, float *dx)
+void FN(softmax_back)(const Run *run, int64_t M, int64_t C, const float *y, const float *dy, float *dx)
 {
     Rows r = {.M = M, .C = C, .x = y, .dy = dy, .y = dx};
     run_rows(run, M, C, softmax_back_rows, &r);
@@ -182,16 +183,16 @@ static void row_normalize_rows(const void *arg, int64_t first, int64_t last)
     for (int64_t m = first; m < last; m++) {
         const float *x = r->x + m * C;
         float *y = r->y + m * C;
-        ROW_SUM(squares, C, square(PART(x)))
+        ROW_SUM(squares, C, square(LOAD(x)))
         const float length = __builtin_sqrtf(squares), norm = length > r->eps ? length : r->eps,
                     scale = norm > 0.0f ? 1.0f / norm : 0.0f;
-        FOR_VECTORS(0, C, store_part(y + i, PART(x) * scale, n))
+        FOR_VECTORS(0, C, store_part(y + i, LOAD(x) * scale, n))
         if (r->mean)
             r->mean[m] = norm;
     }
 }
 
-void K(row_normalize)(const Run *run, int64_t M, int64_t C, float eps, const float *x, float *y, float *norm)
+void FN(row_normalize)(const Run *run, int64_t M, int64_t C, float eps, const float *x, float *y, float *norm)
 {
     Rows r = {.M = M, .C = C, .x = x, .y = y, .eps = eps, .mean = norm};
     run_rows(run, M, C, row_normalize_rows, &r);
@@ -206,14 +207,14 @@ static void row_normalize_back_rows(const void *arg, int64_t first, int64_t last
         const float *y = r->x + m * C, *dy = r->dy + m * C;
         float *dx = r->y + m * C;
         const float norm = r->mean_in[m], scale = norm > 0.0f ? 1.0f / norm : 0.0f;
-        ROW_SUM(dot, C, PART(y) * PART(dy))
+        ROW_SUM(dot, C, LOAD(y) * LOAD(dy))
         const float along = norm > r->eps ? dot : 0.0f;
-        FOR_VECTORS(0, C, store_part(dx + i, (PART(dy) - PART(y) * along) * scale, n))
+        FOR_VECTORS(0, C, store_part(dx + i, (LOAD(dy) - LOAD(y) * along) * scale, n))
     }
 }
 
-void K(row_normalize_back)(const Run *run, int64_t M, int64_t C, float eps, const float *y, const float *norm,
-                           const float *dy, float *dx)
+void FN(row_normalize_back)(const Run *run, int64_t M, int64_t C, float eps, const float *y, const float *norm,
+                            const float *dy, float *dx)
 {
     Rows r = {.M = M, .C = C, .x = y, .dy = dy, .y = dx, .eps = eps, .mean_in = norm};
     run_rows(run, M, C, row_normalize_back_rows, &r);
@@ -224,12 +225,12 @@ static void row_dot_rows(const void *arg, int64_t first, int64_t last)
     const Rows *r = arg;
     for (int64_t m = first; m < last; m++) {
         const float *a = r->x + m * r->C, *b = r->dy + m * r->C;
-        ROW_SUM(dot, r->C, PART(a) * PART(b))
+        ROW_SUM(dot, r->C, LOAD(a) * LOAD(b))
         r->y[m] = dot;
     }
 }
 
-void K(row_dot)(const Run *run, int64_t M, int64_t C, const float *a, const float *b, float *y)
+void FN(row_dot)(const Run *run, int64_t M, int64_t C, const float *a, const float *b, float *y)
 {
     Rows r = {.M = M, .C = C, .x = a, .dy = b, .y = y};
     run_rows(run, M, C, row_dot_rows, &r);
@@ -244,14 +245,14 @@ static void row_scale_rows(const void *arg, int64_t first, int64_t last)
         float *y = r->y + m * r->C;
         const vf s = v_set(r->gamma[m]);
         if (r->beta == 0.0f) {
-            FOR_VECTORS(0, r->C, store_part(y + i, s * PART(x), n))
+            FOR_VECTORS(0, r->C, store_part(y + i, s * LOAD(x), n))
         } else {
-            FOR_VECTORS(0, r->C, store_part(y + i, v_fma(s, PART(x), beta * PART(y)), n))
+            FOR_VECTORS(0, r->C, store_part(y + i, v_fma(s, LOAD(x), beta * LOAD(y)), n))
         }
     }
 }
 
-void K(row_scale)(const Run *run, int64_t M, int64_t C, const float *x, const float *s, float beta, float *y)
+void FN(row_scale)(const Run *run, int64_t M, int64_t C, const float *x, const float *s, float beta, float *y)
 {
     Rows r = {.M = M, .C = C, .x = x, .gamma = s, .beta = beta, .y = y};
     run_rows(run, M, C, row_scale_rows, &r);
@@ -262,12 +263,12 @@ static void row_sum_rows(const void *arg, int64_t first, int64_t last)
     const Rows *r = arg;
     for (int64_t m = first; m < last; m++) {
         const float *x = r->x + m * r->C;
-        ROW_SUM(sum, r->C, PART(x))
+        ROW_SUM(sum, r->C, LOAD(x))
         r->y[m] = sum;
     }
 }
 
-void K(row_sum)(const Run *run, int64_t M, int64_t C, const float *x, float *y)
+void FN(row_sum)(const Run *run, int64_t M, int64_t C, const float *x, float *y)
 {
     Rows r = {.M = M, .C = C, .x = x, .y = y};
     run_rows(run, M, C, row_sum_rows, &r);
@@ -282,23 +283,23 @@ static void col_sum_parts(const void *arg, int64_t first, int64_t last)
         memcpy(sum, r->x + p * step * C, (size_t)C * sizeof(float));
         for (int64_t m = p * step + 1; m < MIN(r->M, (p + 1) * step); m++) {
             const float *x = r->x + m * C;
-            FOR_VECTORS(0, C, store_part(sum + i, PART(sum) + PART(x), n))
+            FOR_VECTORS(0, C, store_part(sum + i, LOAD(sum) + LOAD(x), n))
         }
     }
 }
 
-size_t K(col_sum_work)(int64_t M, int64_t C, int threads)
+size_t FN(col_sum_work)(int64_t M, int64_t C, int threads)
 {
     (void)threads;
     return (size_t)(part_count(M) * C) * sizeof(float);
 }
 
-void K(col_sum)(const Run *run, int64_t M, int64_t C, const float *x, float beta, float *y)
+void FN(col_sum)(const Run *run, int64_t M, int64_t C, const float *x, float beta, float *y)
 {
     if (C == 0)
         return;
     if (M == 0) {
-        FOR_VECTORS(0, C, store_part(y + i, beta == 0.0f ? v_zero() : PART(y) * beta, n))
+        FOR_VECTORS(0, C, store_part(y + i, beta == 0.0f ? v_zero() : LOAD(y) * beta, n))
         return;
     }
     Rows r = {.M = M, .C = C, .x = x, .y = run->work};
@@ -314,14 +315,14 @@ static void copy_cols_rows(const void *arg, int64_t first, int64_t last)
         const float *x = r->x + m * r->ldx;
         float *y = r->y + m * r->ldy;
         if (r->beta == 0.0f) {
-            FOR_VECTORS(0, r->C, store_part(y + i, PART(x), n))
+            FOR_VECTORS(0, r->C, store_part(y + i, LOAD(x), n))
         } else {
-            FOR_VECTORS(0, r->C, store_part(y + i, v_fma(beta, PART(y), PART(x)), n))
+            FOR_VECTORS(0, r->C, store_part(y + i, v_fma(beta, LOAD(y), LOAD(x)), n))
         }
     }
 }
 
-void K(copy_cols)(const Run *run, int64_t M, int64_t C, const float *x, int64_t ldx, float beta, float *y, int64_t ldy)
+void FN(copy_cols)(const Run *run, int64_t M, int64_t C, const float *x, int64_t ldx, float beta, float *y, int64_t ldy)
 {
     Rows r = {.M = M, .C = C, .x = x, .ldx = ldx, .beta = beta, .y = y, .ldy = ldy};
     run_rows(run, M, C, copy_cols_rows, &r);

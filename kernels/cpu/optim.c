@@ -3,9 +3,9 @@
  * however its vectors fall. */
 #include "kernels/cpu/loops.h"
 
-/* Numbers below the normal range count as zero: a momentum that nothing feeds would otherwise stop at the least
- * subnormal for good. */
-INLINE vf flush(vf x)
+/* Numbers below the normal range count as zero: a momentum without new gradients would otherwise stay at the smallest
+ * subnormal number for ever. */
+INLINE vf flush_to_zero(vf x)
 {
     return v_select(v_abs(x) < 1.17549435e-38f, v_zero(), x);
 }
@@ -14,8 +14,8 @@ INLINE void adam_vector(const AdamStep *s, vf g, vf *p, vf *m, vf *v)
 {
     if (s->weight_decay != 0.0f)
         g = g + s->weight_decay * *p;
-    *m = flush(*m + (1.0f - s->beta1) * (g - *m));
-    *v = flush(s->beta2 * *v + (1.0f - s->beta2) * (g * g));
+    *m = flush_to_zero(*m + (1.0f - s->beta1) * (g - *m));
+    *v = flush_to_zero(s->beta2 * *v + (1.0f - s->beta2) * (g * g));
     *p = *p - s->step_size * *m / (v_sqrt(*v) * s->root_scale + s->eps);
 }
 
@@ -38,36 +38,36 @@ static void adam_range(const void *arg, int64_t first, int64_t last)
                 store_part(a->p + i, p, n); store_part(a->m + i, m, n); store_part(a->v + i, v, n))
 }
 
-void K(adam)(const Run *run, int64_t n, const AdamStep *s, const float *g, float *p, float *m, float *v)
+void FN(adam)(const Run *run, int64_t n, const AdamStep *s, const float *g, float *p, float *m, float *v)
 {
     Adam a = {.history = s, .g = g, .p = p, .m = m, .v = v};
     run_ranges(run, n, 8192, adam_range, &a);
 }
 
 /* Steps from+1 .. to of V vectors with no gradient; each waits for its own step before, so several go side by side.
- * Where the momentum is zero and nothing decays, p stands still and v only fades: what adam_vector would find, found
- * sooner. */
+ * Where m is zero and there is no weight decay, p does not change and v is only multiplied by beta2: the same numbers
+ * as adam_vector's, with less work. */
 INLINE void replay(const AdamStep *history, int32_t from, int32_t to, int V, vf *p, vf *m, vf *v)
 {
-    vi moving = *m != 0.0f, fading = *v != 0.0f;
+    vi m_nonzero = *m != 0.0f, v_nonzero = *v != 0.0f;
     UNROLL
     for (int k = 1; k < V; k++) {
-        moving |= m[k] != 0.0f;
-        fading |= v[k] != 0.0f;
+        m_nonzero |= m[k] != 0.0f;
+        v_nonzero |= v[k] != 0.0f;
     }
-    bool moves = v_mask(moving) != 0;
-    for (int32_t t = from + 1; t <= to && !moves; t++)
-        moves = history[t].weight_decay != 0.0f || history[t].eps == 0.0f;
-    for (int32_t t = from + 1; t <= to && moves; t++) {
+    bool p_changes = v_mask(m_nonzero) != 0;
+    for (int32_t t = from + 1; t <= to && !p_changes; t++)
+        p_changes = history[t].weight_decay != 0.0f || history[t].eps == 0.0f;
+    for (int32_t t = from + 1; t <= to && p_changes; t++) {
         const AdamStep s = history[t];
         UNROLL
         for (int k = 0; k < V; k++)
             adam_vector(&s, v_zero(), &p[k], &m[k], &v[k]);
     }
-    for (int32_t t = from + 1; t <= to && !moves && v_mask(fading) != 0; t++) {
+    for (int32_t t = from + 1; t <= to && !p_changes && v_mask(v_nonzero) != 0; t++) {
         UNROLL
         for (int k = 0; k < V; k++)
-            v[k] = flush(history[t].beta2 * v[k]);
+            v[k] = flush_to_zero(history[t].beta2 * v[k]);
     }
 }
 
@@ -94,7 +94,7 @@ INLINE void catch_up_part(const Adam *a, int32_t from, int32_t to, const float *
     }
 }
 
-/* Row id: replays what it owes up to step `to`; with g it then takes step to + 1. */
+/* Row id: replays the steps that it has not seen, up to step `to`; with g it then takes step to + 1. */
 INLINE void catch_up(const Adam *a, int64_t id, int32_t to, const float *g)
 {
     const int32_t from = a->last[id];
@@ -117,8 +117,8 @@ static void adam_replay_rows(const void *arg, int64_t first, int64_t last)
     }
 }
 
-void K(adam_replay)(const Run *run, int64_t n, int64_t D, const int32_t *ids, const AdamStep *history, int32_t now,
-                    int32_t *last, float *p, float *m, float *v)
+void FN(adam_replay)(const Run *run, int64_t n, int64_t D, const int32_t *ids, const AdamStep *history, int32_t now,
+                     int32_t *last, float *p, float *m, float *v)
 {
     Adam a = {.D = D, .ids = ids, .history = history, .now = now, .last = last, .p = p, .m = m, .v = v};
     run_rows(run, n, 4 * D, adam_replay_rows, &a);
@@ -131,14 +131,14 @@ static void adam_rows_rows(const void *arg, int64_t first, int64_t last)
         catch_up(a, a->ids ? a->ids[r] : r, a->now - 1, a->g + r * a->D);
 }
 
-void K(adam_rows)(const Run *run, int64_t n, int64_t D, const int32_t *ids, const AdamStep *history, int32_t now,
-                  const float *g, int32_t *last, float *p, float *m, float *v)
+void FN(adam_rows)(const Run *run, int64_t n, int64_t D, const int32_t *ids, const AdamStep *history, int32_t now,
+                   const float *g, int32_t *last, float *p, float *m, float *v)
 {
     Adam a = {.D = D, .ids = ids, .history = history, .now = now, .g = g, .last = last, .p = p, .m = m, .v = v};
     run_rows(run, n, 4 * D, adam_rows_rows, &a);
 }
 
-/* ---- factored: the gradient dy w of TILE rows at a time lives in the worker's scratch -------- */
+/* ---- factored: the gradient dy w of tile_rows at a time is in the worker's scratch -------- */
 
 typedef struct Factored {
     Adam a;
@@ -153,10 +153,6 @@ static int64_t tile_rows(int64_t D)
 {
     return D > 2048 ? 14 : 42; /* whole register tiles; the gradient stays in the second-level cache */
 }
-static size_t round_up(size_t bytes)
-{
-    return (bytes + 63) / 64 * 64;
-}
 static Gemm tile_product(int64_t M, int64_t D, int64_t K, const float *dy, const void *packed, float *g)
 {
     return (Gemm){
@@ -166,7 +162,7 @@ static size_t scratch_each(int64_t D, int64_t K)
 {
     const char any = 0; /* stands for the packed weights: only whether there are some is asked */
     const Gemm g = tile_product(tile_rows(D), D, K, NULL, &any, NULL);
-    return round_up((size_t)(tile_rows(D) * D) * sizeof(float)) + round_up(K(gemm_work)(&g, 1));
+    return size_round_up((size_t)(tile_rows(D) * D) * sizeof(float), 64) + size_round_up(FN(gemm_work)(&g, 1), 64);
 }
 
 static void adam_factored_tile(void *arg, size_t task, int worker)
@@ -175,33 +171,33 @@ static void adam_factored_tile(void *arg, size_t task, int worker)
     const Adam *a = &f->a;
     const int64_t first = (int64_t)task * tile_rows(a->D), rows = MIN(tile_rows(a->D), f->n - first);
     float *g = (float *)(void *)(f->scratch + f->each * (size_t)worker);
-    const size_t g_bytes = round_up((size_t)(tile_rows(a->D) * a->D) * sizeof(float));
+    const size_t g_bytes = size_round_up((size_t)(tile_rows(a->D) * a->D) * sizeof(float), 64);
     const Run inner = {.work = (char *)g + g_bytes, .work_bytes = f->each - g_bytes};
     const Gemm product = tile_product(rows, a->D, f->K, f->dy + first * f->K, f->packed, g);
-    K(gemm)(&inner, &product);
+    FN(gemm)(&inner, &product);
     for (int64_t r = 0; r < rows; r++)
         catch_up(a, a->ids ? a->ids[first + r] : first + r, a->now - 1, g + r * a->D);
 }
 
-size_t K(adam_factored_work)(int64_t n, int64_t D, int64_t K, int threads)
+size_t FN(adam_factored_work)(int64_t n, int64_t D, int64_t K, int threads)
 {
-    return n == 0 ? 0 : round_up(K(gemm_pack_bytes)(PACK_F32, K, D)) + scratch_each(D, K) * (size_t)threads;
+    return n == 0 ? 0 : size_round_up(FN(gemm_pack_bytes)(PACK_F32, K, D), 64) + scratch_each(D, K) * (size_t)threads;
 }
 
-void K(adam_factored)(const Run *run, int64_t n, int64_t D, int64_t K, const int32_t *ids, const AdamStep *history,
-                      int32_t now, const float *dy, const float *w, int32_t *last, float *p, float *m, float *v)
+void FN(adam_factored)(const Run *run, int64_t n, int64_t D, int64_t K, const int32_t *ids, const AdamStep *history,
+                       int32_t now, const float *dy, const float *w, int32_t *last, float *p, float *m, float *v)
 {
     if (n == 0)
         return;
-    K(gemm_pack)(run, PACK_F32, K, D, w, D, 1, run->work);
+    FN(gemm_pack)(run, PACK_F32, K, D, w, D, 1, run->work);
     Factored f = {.a = {.D = D, .ids = ids, .history = history, .now = now, .last = last, .p = p, .m = m, .v = v},
                   .n = n,
                   .K = K,
                   .dy = dy,
                   .packed = run->work,
-                  .scratch = (char *)run->work + round_up(K(gemm_pack_bytes)(PACK_F32, K, D)),
+                  .scratch = (char *)run->work + size_round_up(FN(gemm_pack_bytes)(PACK_F32, K, D), 64),
                   .each = scratch_each(D, K)};
-    pool_run(run->pool, (size_t)((n + tile_rows(D) - 1) / tile_rows(D)), adam_factored_tile, &f);
+    pool_run(run->pool, (size_t)div_up(n, tile_rows(D)), adam_factored_tile, &f);
 }
 
 typedef struct Sgd {
@@ -217,7 +213,7 @@ static void sgd_range(const void *arg, int64_t first, int64_t last)
                 store_part(s->p + i, p - s->lr * (load_part(s->g + i, n) + s->weight_decay * p), n))
 }
 
-void K(sgd)(const Run *run, int64_t n, float lr, float weight_decay, const float *g, float *p)
+void FN(sgd)(const Run *run, int64_t n, float lr, float weight_decay, const float *g, float *p)
 {
     Sgd s = {lr, weight_decay, g, p};
     run_ranges(run, n, 16384, sgd_range, &s);

@@ -41,8 +41,8 @@ static void max_row(void *arg, size_t task, int worker)
     }
 }
 
-void K(max_pool)(const Run *run, int64_t B, int64_t H, int64_t W, int64_t C, int64_t k, int64_t stride, int64_t pad,
-                 const float *x, float *y)
+void FN(max_pool)(const Run *run, int64_t B, int64_t H, int64_t W, int64_t C, int64_t k, int64_t stride, int64_t pad,
+                  const float *x, float *y)
 {
     if (H + 2 * pad < k || W + 2 * pad < k)
         return;
@@ -69,7 +69,7 @@ static void mean_image(void *arg, size_t b, int worker)
     }
 }
 
-void K(mean_pool)(const Run *run, int64_t B, int64_t HW, int64_t C, const float *x, float *y)
+void FN(mean_pool)(const Run *run, int64_t B, int64_t HW, int64_t C, const float *x, float *y)
 {
     Job j = {.B = B, .H = HW, .C = C, .x = x, .y = y};
     pool_run(run->pool, (size_t)B, mean_image, &j);

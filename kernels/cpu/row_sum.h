@@ -29,7 +29,7 @@
         }                                                                                                              \
         result = v_sum((s0_ + s1_) + (s2_ + s3_));                                                                     \
     }
-#define PART(p) load_part((p) + i, n)
+#define LOAD(p) load_part((p) + i, n)
 
 INLINE vf square(vf x)
 {
@@ -43,16 +43,16 @@ INLINE void softmax_row(int64_t C, const float *x, float *y)
     vf top = lowest;
     FOR_VECTORS(0, C, top = v_max(top, n == VW ? v_load(x + i) : v_select(v_lanes() < n, v_load_n(x + i, n), lowest)))
     const float max = v_max_lane(top);
-    FOR_VECTORS(0, C, store_part(y + i, v_exp(PART(x) - max), n))
-    ROW_SUM(sum, C, PART(y))
+    FOR_VECTORS(0, C, store_part(y + i, v_exp(LOAD(x) - max), n))
+    ROW_SUM(sum, C, LOAD(y))
     const float scale = 1.0f / sum;
-    FOR_VECTORS(0, C, store_part(y + i, PART(y) * scale, n))
+    FOR_VECTORS(0, C, store_part(y + i, LOAD(y) * scale, n))
 }
 /* dx = y (dy - y . dy) */
 INLINE void softmax_back_row(int64_t C, const float *y, const float *dy, float *dx)
 {
-    ROW_SUM(dot, C, PART(y) * PART(dy))
-    FOR_VECTORS(0, C, store_part(dx + i, PART(y) * (PART(dy) - dot), n))
+    ROW_SUM(dot, C, LOAD(y) * LOAD(dy))
+    FOR_VECTORS(0, C, store_part(dx + i, LOAD(y) * (LOAD(dy) - dot), n))
 }
 
 #endif

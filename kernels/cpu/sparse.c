@@ -1,11 +1,11 @@
 /* kernels/cpu/sparse.c: Products with a sparse matrix and sums over the entries of its rows. docs/kernels/spmm.md tells
  * how spmm came to be.
  *
- * A row's result stays in registers while its entries go by; what is read is one row of x an entry, asked for AHEAD
- * entries early. */
+ * A row's result stays in registers during the loop over its entries. Each entry reads one row of x, which is
+ * prefetched PREFETCH_DISTANCE entries early. */
 #include "kernels/cpu/sparse.h"
 
-enum { AHEAD = 8 };
+enum { PREFETCH_DISTANCE = 8 };
 
 /* How an entry gets its weight: a constant in each copy of the loop. */
 typedef enum Weight { ONE, ONE_IN_ORDER, BY_COL, BY_VALUE, BY_VALUE_AT, BY_ALL } Weight;
@@ -35,7 +35,7 @@ INLINE void row_block(const GatherSum *g, Weight w, int V, int lanes, int64_t r,
     for (int64_t e = g->start[r]; e < g->start[r + 1]; e++) {
         const int64_t c = w == ONE_IN_ORDER ? e : g->col[e];
         if (w != ONE_IN_ORDER) {
-            const float *next = x + g->col[MIN(e + AHEAD, last)] * ldx;
+            const float *next = x + g->col[MIN(e + PREFETCH_DISTANCE, last)] * ldx;
             UNROLL
             for (int v = 0; v < V * VW; v += 16)
                 __builtin_prefetch(next + v);
@@ -93,7 +93,7 @@ ROWS_BY(rows_by_value, BY_VALUE)
 ROWS_BY(rows_by_value_at, BY_VALUE_AT)
 ROWS_BY(rows_by_all, BY_ALL)
 
-void K(gather_sum)(const Run *run, const GatherSum *g)
+void FN(gather_sum)(const Run *run, const GatherSum *g)
 {
     RangeFn *fn = !g->col                  ? rows_in_order
                   : g->val && g->col_scale ? rows_by_all
@@ -105,8 +105,8 @@ void K(gather_sum)(const Run *run, const GatherSum *g)
         run_balanced(run, g->rows, g->start, g->D, fn, g);
 }
 
-void K(spmm)(const Run *run, const Sparse *A, int64_t D, const float *x, int64_t ldx, float alpha, float beta, float *y,
-             int64_t ldy)
+void FN(spmm)(const Run *run, const Sparse *A, int64_t D, const float *x, int64_t ldx, float alpha, float beta,
+              float *y, int64_t ldy)
 {
     GatherSum g = {.rows = A->rows,
                    .D = D,
@@ -122,7 +122,7 @@ void K(spmm)(const Run *run, const Sparse *A, int64_t D, const float *x, int64_t
                    .beta = beta,
                    .y = y,
                    .ldy = ldy};
-    K(gather_sum)(run, &g);
+    FN(gather_sum)(run, &g);
 }
 
 /* ---- one number an entry --------------------------------------------------------------------- */
@@ -143,10 +143,10 @@ INLINE void sddmm_rows(const Edges *g, int64_t D, int64_t first, int64_t last)
         const float *x = g->x + r * D, alpha = A->row_scale ? g->alpha * A->row_scale[r] : g->alpha;
         for (int64_t e = A->start[r]; e < A->start[r + 1]; e++) {
             const int64_t c = A->col[e];
-            const float *next = g->y + A->col[MIN(e + AHEAD, last_entry)] * D, *y = g->y + c * D;
+            const float *next = g->y + A->col[MIN(e + PREFETCH_DISTANCE, last_entry)] * D, *y = g->y + c * D;
             for (int64_t d = 0; d < D; d += 16)
                 __builtin_prefetch(next + d);
-            ROW_SUM(dot, D, PART(x) * PART(y))
+            ROW_SUM(dot, D, LOAD(x) * LOAD(y))
             const float term = (A->col_scale ? alpha * A->col_scale[c] : alpha) * dot;
             g->out[e] = g->beta == 0.0f ? term : g->beta * g->out[e] + term;
         }
@@ -162,8 +162,8 @@ static void sddmm_64(const void *arg, int64_t first, int64_t last)
     sddmm_rows(arg, 64, first, last);
 }
 
-void K(sddmm)(const Run *run, const Sparse *A, int64_t D, const float *x, const float *y, float alpha, float beta,
-              float *out)
+void FN(sddmm)(const Run *run, const Sparse *A, int64_t D, const float *x, const float *y, float alpha, float beta,
+               float *out)
 {
     Edges g = {.A = A, .D = D, .x = x, .y = y, .alpha = alpha, .beta = beta, .out = out};
     run_balanced(run, A->rows, A->start, MAX(D, 1), D == 64 ? sddmm_64 : sddmm_any, &g);
@@ -179,7 +179,7 @@ static void edge_softmax_rows(const void *arg, int64_t first, int64_t last)
     }
 }
 
-void K(edge_softmax)(const Run *run, const Sparse *A, const float *x, float *y)
+void FN(edge_softmax)(const Run *run, const Sparse *A, const float *x, float *y)
 {
     Edges g = {.A = A, .x = x, .out = y};
     run_balanced(run, A->rows, A->start, 4, edge_softmax_rows, &g);
@@ -194,7 +194,7 @@ static void edge_softmax_back_rows(const void *arg, int64_t first, int64_t last)
     }
 }
 
-void K(edge_softmax_back)(const Run *run, const Sparse *A, const float *y, const float *dy, float *dx)
+void FN(edge_softmax_back)(const Run *run, const Sparse *A, const float *y, const float *dy, float *dx)
 {
     Edges g = {.A = A, .x = y, .y = dy, .out = dx};
     run_balanced(run, A->rows, A->start, 2, edge_softmax_back_rows, &g);
@@ -212,13 +212,13 @@ static void edge_row_sum_rows(const void *arg, int64_t first, int64_t last)
             g->out[r] = sum;
         } else {
             const float *val = g->val + e;
-            ROW_SUM(sum, n_entries, PART(val))
+            ROW_SUM(sum, n_entries, LOAD(val))
             g->out[r] = sum;
         }
     }
 }
 
-void K(edge_row_sum)(const Run *run, const Sparse *A, const float *val, float *out)
+void FN(edge_row_sum)(const Run *run, const Sparse *A, const float *val, float *out)
 {
     Edges g = {.A = A, .val = val, .out = out};
     run_balanced(run, A->rows, A->start, 2, edge_row_sum_rows, &g);
@@ -236,7 +236,7 @@ static void edge_scale_rows(const void *arg, int64_t first, int64_t last)
     }
 }
 
-void K(edge_scale)(const Run *run, const Sparse *A, const float *val, const float *rs, const float *cs, float *out)
+void FN(edge_scale)(const Run *run, const Sparse *A, const float *val, const float *rs, const float *cs, float *out)
 {
     Edges g = {.A = A, .val = val, .row_scale = rs, .col_scale = cs, .out = out};
     run_balanced(run, A->rows, A->start, 2, edge_scale_rows, &g);

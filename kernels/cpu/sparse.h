@@ -18,7 +18,7 @@ typedef struct GatherSum {
     float *y;
     int64_t ldy;
 } GatherSum;
-void K(gather_sum)(const Run *run, const GatherSum *g);
+void FN(gather_sum)(const Run *run, const GatherSum *g);
 
 typedef struct Balanced {
     RangeFn *fn;
@@ -28,15 +28,15 @@ typedef struct Balanced {
 } Balanced;
 
 /* The first row with at least part/parts of the work before it; a row costs its entries and two more. */
-static inline int64_t balanced_cut(const Balanced *b, int64_t part)
+static inline int64_t balanced_begin(const Balanced *b, int64_t part)
 {
     const int64_t base = b->start[0];
     const int64_t work = b->start[b->rows] - base + 2 * b->rows,
-                  want = (int64_t)((double)work * (double)part / (double)b->pieces);
+                  target = (int64_t)((double)work * (double)part / (double)b->pieces);
     int64_t low = 0, high = b->rows;
     while (low < high) {
         int64_t middle = low + (high - low) / 2;
-        if (b->start[middle] - base + 2 * middle < want)
+        if (b->start[middle] - base + 2 * middle < target)
             low = middle + 1;
         else
             high = middle;
@@ -48,8 +48,8 @@ static inline void balanced_task(void *arg, size_t task, int worker)
 {
     (void)worker;
     const Balanced *b = arg;
-    int64_t first = balanced_cut(b, (int64_t)task),
-            last = (int64_t)task + 1 == b->pieces ? b->rows : balanced_cut(b, (int64_t)task + 1);
+    int64_t first = balanced_begin(b, (int64_t)task),
+            last = (int64_t)task + 1 == b->pieces ? b->rows : balanced_begin(b, (int64_t)task + 1);
     if (first < last)
         b->fn(b->arg, first, last);
 }

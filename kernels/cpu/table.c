@@ -28,17 +28,17 @@ static void cpu_zero(const Run *run, void *p, size_t bytes)
         memset(p, 0, bytes);
 }
 
-const Kernels K(kernels) = {.bytes = sizeof(Kernels),
-                            .version = KERNELS_VERSION,
-                            .device = "cpu",
-                            .level = TEXT_OF(LEVEL),
+const Kernels FN(kernels) = {.bytes = sizeof(Kernels),
+                             .version = KERNELS_VERSION,
+                             .device = "cpu",
+                             .level = TEXT_OF(LEVEL),
 
-                            .alloc = cpu_alloc,
-                            .free = cpu_free,
-                            .upload = cpu_copy,
-                            .download = cpu_copy,
-                            .copy = cpu_copy,
-                            .zero = cpu_zero,
+                             .alloc = cpu_alloc,
+                             .free = cpu_free,
+                             .upload = cpu_copy,
+                             .download = cpu_copy,
+                             .copy = cpu_copy,
+                             .zero = cpu_zero,
 
-#define LIST_KERNEL(name) .name = K(name),
-                            KERNEL_LIST(LIST_KERNEL)};
+#define LIST_KERNEL(name) .name = FN(name),
+                             KERNEL_LIST(LIST_KERNEL)};

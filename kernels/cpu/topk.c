@@ -1,11 +1,11 @@
 /* kernels/cpu/topk.c: Ranking: the k best of each row of a product that is never stored. Items go by in blocks (packed
  * once), rows in tiles; a tile of scores is computed, masked and read once more by the selection.
  *
- * Selection of a row: the list of the k best so far, best first, lives in the output itself. Scores are compared with
- * the last of them, 64 at a time; where those above are goes into a small buffer, which is sorted and merged in when it
- * is full and at the block's end. Ids ascend and sorting is stable, so an equal score never passes an earlier one: ties
- * stay with the lower id. Where the list is still empty a floor is found first: the k-th largest of the maxima of 4 k
- * groups or more is at most the k-th largest score, and not much less. */
+ * Selection of a row: the list of the k best so far, best first, is kept in the output itself. Scores are compared with
+ * the last of them, 64 at a time. The places of larger ones are the candidates, in a small buffer that is sorted and
+ * merged into the list when it is full and at the block's end. Ids ascend and sorting is stable, so an equal score
+ * never passes an earlier one: ties stay with the lower id. Where the list is still empty an initial threshold is found
+ * first: the k-th largest of the maxima of 4 k groups or more is at most the k-th largest score, and not much less. */
 #include "kernels/cpu/loops.h"
 #include "kernels/cpu/gemm/tile.h"
 
@@ -13,25 +13,25 @@ static const float LOWEST = -__builtin_inff();
 
 /* ---- the list and its buffer ----------------------------------------------------------------- */
 
-enum { WAITING = 256, AT_ONCE = 64 };
+enum { MAX_CANDIDATES = 256, BATCH = 64 };
 
 typedef struct Best {
     float *value; /* k places of the output, `count` of them taken */
     int32_t *id;
     int64_t k, count;
-    float above; /* what a score must exceed to enter */
+    float threshold; /* what a score must exceed to enter */
 } Best;
 
-typedef struct Waiting {
-    int32_t at[WAITING]; /* of the scores at hand, ascending */
+typedef struct Candidates {
+    int32_t at[MAX_CANDIDATES]; /* of the scores at hand, ascending */
     int n;
-} Waiting;
+} Candidates;
 
 /* Sorts the scores s[w->at[.]] into value, descending and stable, and their ids. A number's place is how many go before
  * it, counted for VW numbers at a time. For the few at hand that is fast. */
-INLINE void sort(const Waiting *w, const float *s, int32_t first_id, float *value, int32_t *id)
+INLINE void sort(const Candidates *w, const float *s, int32_t first_id, float *value, int32_t *id)
 {
-    float x[WAITING];
+    float x[MAX_CANDIDATES];
     for (int i = 0; i < w->n; i++)
         x[i] = s[w->at[i]];
     for (int i = w->n; i % VW != 0; i++)
@@ -55,11 +55,11 @@ INLINE void sort(const Waiting *w, const float *s, int32_t first_id, float *valu
     }
 }
 
-/* Merges what waits into the list, from the back, so that it can stay where it is. */
-static void merge(Best *b, Waiting *w, const float *s, int32_t first_id)
+/* Merges the candidates into the list, from the back, so that it can stay where it is. */
+static void merge(Best *b, Candidates *w, const float *s, int32_t first_id)
 {
-    float value[WAITING];
-    int32_t id[WAITING];
+    float value[MAX_CANDIDATES];
+    int32_t id[MAX_CANDIDATES];
     sort(w, s, first_id, value, id);
     int64_t old = b->count, new = w->n;
     while (old + new > b->k) { /* the worst go; of equals the new one */
@@ -87,12 +87,12 @@ static void merge(Best *b, Waiting *w, const float *s, int32_t first_id)
         }
     }
     if (b->count == b->k)
-        b->above = b->value[b->k - 1];
+        b->threshold = b->value[b->k - 1];
     w->n = 0;
 }
 
-/* Places not taken get id -1. */
-static void finish(Best *b)
+/* Places without an item get id -1. */
+static void fill_empty(Best *b)
 {
     for (int64_t i = b->count; i < b->k; i++) {
         b->value[i] = LOWEST;
@@ -100,7 +100,7 @@ static void finish(Best *b)
     }
 }
 
-/* ---- the floor ------------------------------------------------------------------------------- */
+/* ---- the initial threshold --------------------------------------------------------------------- */
 
 enum { GROUP_VECTORS = 1024 / VW, HELD = 8 /* in registers, as many at a time */ };
 
@@ -116,9 +116,9 @@ static float just_below(float x)
 
 /* A number that at least k of s [n] exceed, LOWEST where none is found: the k-th largest of group maxima, by
  * bisection. */
-static float floor_of(const float *s, int64_t n, int64_t k)
+static float initial_threshold(const float *s, int64_t n, int64_t k)
 {
-    const int64_t vectors = (4 * k + HELD * VW - 1) / (HELD * VW) * HELD, step = vectors * VW;
+    const int64_t vectors = div_up(4 * k, HELD * VW) * HELD, step = vectors * VW;
     if (vectors > GROUP_VECTORS || n < 2 * step)
         return LOWEST;
     vf group[GROUP_VECTORS];
@@ -165,8 +165,8 @@ static float floor_of(const float *s, int64_t n, int64_t k)
     return low > LOWEST ? just_below(low) : LOWEST;
 }
 
-/* Drops what waits and `skip` names. What was skipped is not looked at again: places ascend. */
-static void drop(Waiting *w, int32_t first_id, const int32_t **skip, int64_t *skips)
+/* Drops the candidates that `skip` names. Ids of both ascend, so each is compared once. */
+static void drop_excluded(Candidates *w, int32_t first_id, const int32_t **skip, int64_t *skips)
 {
     int kept = 0;
     for (int i = 0; i < w->n; i++) {
@@ -182,35 +182,35 @@ static void drop(Waiting *w, int32_t first_id, const int32_t **skip, int64_t *sk
 }
 
 /* Enters what belongs to the k best among scores s [I] of ids first_id, first_id + 1, ... `skip` [skips], ascending,
- * are left out. Whether the next score is above cannot be foreseen, so nothing branches on it: of 64 scores as many as
- * FEW are written to the buffer whether there are or not, and more than that are rare. */
+ * are left out. Whether the next score is above cannot be predicted, so there is no branch on it: of 64 scores as many
+ * as FEW are written to the buffer whether there are or not, and more than that are rare. */
 static NOINLINE void select_from(Best *b, const float *s, int64_t I, int32_t first_id, const int32_t *skip,
                                  int64_t skips)
 {
     enum { FEW = 3 };
     if (b->count == 0)
-        b->above = floor_of(s, I, b->k + skips);
-    Waiting w;
+        b->threshold = initial_threshold(s, I, b->k + skips);
+    Candidates w;
     w.n = 0;
-    for (int64_t i = 0; i < I; i += AT_ONCE) {
+    for (int64_t i = 0; i < I; i += BATCH) {
         uint64_t above = 0; /* bit j: score i + j is */
-        if (i + AT_ONCE <= I) {
-            for (int v = 0; v < AT_ONCE; v += VW)
-                above |= (uint64_t)v_mask(v_load(s + i + v) > b->above) << v;
+        if (i + BATCH <= I) {
+            for (int v = 0; v < BATCH; v += VW)
+                above |= (uint64_t)v_mask(v_load(s + i + v) > b->threshold) << v;
         } else {
             for (int v = 0; i + v < I; v += VW) {
                 const int n = (int)MIN(I - i - v, VW);
-                above |= (uint64_t)v_mask((v_load_n(s + i + v, n) > b->above) & (v_lanes() < n)) << v;
+                above |= (uint64_t)v_mask((v_load_n(s + i + v, n) > b->threshold) & (v_lanes() < n)) << v;
             }
         }
         const int n = __builtin_popcountll(above);
         for (int j = 0; j < FEW; j++, above &= above - 1)
-            w.at[w.n + j] = (int32_t)i + __builtin_ctzll(above | 1ull << (AT_ONCE - 1));
+            w.at[w.n + j] = (int32_t)i + __builtin_ctzll(above | 1ull << (BATCH - 1));
         for (int j = FEW; j < n; j++, above &= above - 1)
             w.at[w.n + j] = (int32_t)i + __builtin_ctzll(above);
         w.n += n;
-        if (w.n > WAITING - AT_ONCE || (w.n > 0 && i + AT_ONCE >= I)) {
-            drop(&w, first_id, &skip, &skips);
+        if (w.n > MAX_CANDIDATES - BATCH || (w.n > 0 && i + BATCH >= I)) {
+            drop_excluded(&w, first_id, &skip, &skips);
             merge(b, &w, s, first_id);
         }
     }
@@ -232,25 +232,21 @@ typedef struct Ranking {
     int64_t slab, slab_rows; /* first and number of the rows that are being multiplied */
     int64_t tile;            /* rows of a task */
     void *packed;
-    int32_t *count; /* [B] places taken */
-    float *turned;  /* [block_items, turned_ld] the slab's scores by items, where the product is symmetric */
+    int32_t *count;    /* [B] places taken */
+    float *transposed; /* [block_items, transposed_ld] the slab's scores by items, where the product is symmetric */
     char *scratch;
 } Ranking;
 
 /* Tiles are whole register tiles; tile and block stay in the second-level cache. With wide rows the product itself
  * needs larger tiles. */
-static int64_t most_rows(const Ranking *r)
+static int64_t max_rows(const Ranking *r)
 {
     return r->D <= 256 ? 2 * TILE_ROWS : 24 * TILE_ROWS;
 }
-static int64_t most_items(const Ranking *r)
+static int64_t max_items(const Ranking *r)
 {
-    const int64_t most = r->D > 256 ? 320 : r->symmetric ? 512 : 4096, blocks = (r->I + most - 1) / most;
-    return blocks == 0 ? 0 : ((r->I + blocks - 1) / blocks + 63) / 64 * 64;
-}
-static size_t round_up(size_t bytes)
-{
-    return (bytes + 63) / 64 * 64;
+    const int64_t most = r->D > 256 ? 320 : r->symmetric ? 512 : 4096, blocks = div_up(r->I, most);
+    return blocks == 0 ? 0 : round_up(div_up(r->I, blocks), 64);
 }
 
 static Gemm tile_product(const Ranking *r, int64_t M, const float *A, float *C)
@@ -268,43 +264,43 @@ static Gemm tile_product(const Ranking *r, int64_t M, const float *A, float *C)
                   .bias = r->bias ? r->bias + r->block : NULL};
 }
 
-/* Rows that wait together in `turned`: 1,008 a thread where a register tile has 14, of four threads at most, for they
- * all meet in the cache. */
-static int64_t most_slab(const Ranking *r)
+/* Rows that are kept together in `transposed`: 1,008 per thread where a register tile has 14. Four threads count at
+ * most, because all rows share the cache. */
+static int64_t max_slab_rows(const Ranking *r)
 {
     return MIN((int64_t)72 * TILE_ROWS * MIN(r->threads, 4), r->B);
 }
 /* Its rows lie an odd number of lines apart, so that they do not share cache sets. */
-static int64_t turned_ld(const Ranking *r)
+static int64_t transposed_ld(const Ranking *r)
 {
-    return most_slab(r) / 32 * 32 + 48;
+    return max_slab_rows(r) / 32 * 32 + 48;
 }
 
 /* Bytes of the parts of the workspace; a worker's scratch is rows, scores, the product's own. */
 typedef struct Space {
-    size_t packed, count, turned, rows, scores, product;
+    size_t packed, count, transposed, rows, scores, product;
 } Space;
 
 static Space space_for(const Ranking *r)
 {
     const char any = 0; /* stands for the packed block: only whether there is one is asked */
-    const int64_t M = most_rows(r);
-    const Ranking largest = {.D = r->D, .block_items = most_items(r), .packed = (void *)&any};
+    const int64_t M = max_rows(r);
+    const Ranking largest = {.D = r->D, .block_items = max_items(r), .packed = (void *)&any};
     const Gemm g = tile_product(&largest, M, NULL, NULL);
     return (Space){
-        .packed = round_up(K(gemm_pack_bytes)(PACK_F32, r->D, g.N)),
-        .count = round_up((size_t)r->B * sizeof(int32_t)),
-        .turned = r->symmetric ? round_up((size_t)(g.N * turned_ld(r)) * sizeof(float)) : 0,
-        .rows = r->row ? round_up((size_t)(M * r->D) * sizeof(float)) : 0,
-        .scores = round_up((size_t)(M * g.N) * sizeof(float)),
-        .product = round_up(K(gemm_work)(&g, 1)),
+        .packed = size_round_up(FN(gemm_pack_bytes)(PACK_F32, r->D, g.N), 64),
+        .count = size_round_up((size_t)r->B * sizeof(int32_t), 64),
+        .transposed = r->symmetric ? size_round_up((size_t)(g.N * transposed_ld(r)) * sizeof(float), 64) : 0,
+        .rows = r->row ? size_round_up((size_t)(M * r->D) * sizeof(float), 64) : 0,
+        .scores = size_round_up((size_t)(M * g.N) * sizeof(float), 64),
+        .product = size_round_up(FN(gemm_work)(&g, 1), 64),
     };
 }
 
 static size_t work_for(const Ranking *r)
 {
     const Space s = space_for(r);
-    return s.packed + s.count + s.turned + (s.rows + s.scores + s.product) * (size_t)r->threads;
+    return s.packed + s.count + s.transposed + (s.rows + s.scores + s.product) * (size_t)r->threads;
 }
 
 /* Lowers the scores [r->block_items] of batch row b that `exclude` names. */
@@ -325,7 +321,7 @@ static void mask(const Ranking *r, int64_t b, float *scores)
 }
 
 /* to[j,m] = from[m,j] of M x n scores, by squares of whole cache lines */
-static void turn(int64_t M, int64_t n, const float *from, float *to, int64_t ld)
+static void transpose(int64_t M, int64_t n, const float *from, float *to, int64_t ld)
 {
     enum { LINE = 16 };
     for (int64_t m0 = 0; m0 < M; m0 += LINE) {
@@ -343,16 +339,16 @@ static void turn(int64_t M, int64_t n, const float *from, float *to, int64_t ld)
     }
 }
 
-/* Batch row b goes on with what it has not met yet: s [n], ids from first_id on. */
-static void go_on(const Ranking *r, int64_t b, const float *s, int64_t n, int64_t first_id)
+/* Updates the list of batch row b with new scores s [n], ids from first_id on. */
+static void update_row(const Ranking *r, int64_t b, const float *s, int64_t n, int64_t first_id)
 {
     Best best = {r->scores + b * r->k, r->ids + b * r->k, r->k, r->count[b], LOWEST};
     if (best.count == best.k)
-        best.above = best.value[best.k - 1];
+        best.threshold = best.value[best.k - 1];
     select_from(&best, s, n, (int32_t)first_id, NULL, 0);
     r->count[b] = (int32_t)best.count;
     if (first_id + n == r->I)
-        finish(&best);
+        fill_empty(&best);
 }
 
 static void rank_tile(void *arg, size_t task, int worker)
@@ -372,61 +368,62 @@ static void rank_tile(void *arg, size_t task, int worker)
     }
     const Gemm product = tile_product(r, M, A, scores);
     const Run inner = {.work = scratch + space.rows + space.scores, .work_bytes = space.product};
-    K(gemm)(&inner, &product);
+    FN(gemm)(&inner, &product);
     for (int64_t m = 0; m < M; m++) {
         if (r->exclude && r->exclude->start)
             mask(r, r->slab + first + m, scores + m * r->block_items);
-        go_on(r, r->slab + first + m, scores + m * r->block_items, r->block_items, r->block);
+        update_row(r, r->slab + first + m, scores + m * r->block_items, r->block_items, r->block);
     }
     if (r->symmetric && r->slab + first + M > behind)
-        turn(M, r->block_items, scores, r->turned + first, turned_ld(r));
+        transpose(M, r->block_items, scores, r->transposed + first, transposed_ld(r));
 }
 
 /* Items of the block among the slab's rows behind it */
-static void rank_turned(const void *arg, int64_t first, int64_t last)
+static void rank_transposed(const void *arg, int64_t first, int64_t last)
 {
     const Ranking *r = arg;
     const int64_t behind = MAX(r->block + r->block_items, r->slab);
     for (int64_t j = first; j < last; j++)
-        go_on(r, r->block + j, r->turned + j * turned_ld(r) + (behind - r->slab), r->slab + r->slab_rows - behind,
-              behind);
+        update_row(r, r->block + j, r->transposed + j * transposed_ld(r) + (behind - r->slab),
+                   r->slab + r->slab_rows - behind, behind);
 }
 
-/* A symmetric product is so to the bit, and a block meets itself and what is behind it only: a tile's rows rank its
- * columns, and turned over its columns rank its rows. To every item ids come in ascending order: those of earlier
- * blocks, behind which it was a row; those of its own block; those of the rows behind. */
+/* A symmetric product has equal bits on both sides of its diagonal, so that a block is multiplied with itself and with
+ * later items only: a tile's rows rank its columns, and in the transposed tile its columns rank its rows. To every item
+ * ids come in ascending order: those of earlier blocks, for which it was a row; those of its own block; those of the
+ * rows behind. */
 static void rank(const Run *run, Ranking r)
 {
     if (r.k == 0 || r.B == 0)
         return;
     if (r.I == 0) {
         for (int64_t b = 0; b < r.B; b++)
-            finish(&(Best){r.scores + b * r.k, r.ids + b * r.k, r.k, 0, LOWEST});
+            fill_empty(&(Best){r.scores + b * r.k, r.ids + b * r.k, r.k, 0, LOWEST});
         return;
     }
     r.threads = pool_threads(run->pool);
     const Space space = space_for(&r);
     r.packed = run->work;
     r.count = (int32_t *)(void *)((char *)run->work + space.packed);
-    r.turned = (float *)(void *)((char *)r.count + space.count);
-    r.scratch = (char *)r.turned + space.turned;
+    r.transposed = (float *)(void *)((char *)r.count + space.count);
+    r.scratch = (char *)r.transposed + space.transposed;
     memset(r.count, 0, (size_t)r.B * sizeof *r.count);
     for (r.block = 0; r.block < r.I; r.block += r.block_items) {
-        r.block_items = MIN(most_items(&r), r.I - r.block);
-        K(gemm_pack)(run, PACK_F32, r.D, r.block_items, r.items + r.block * r.D, 1, r.D, r.packed);
+        r.block_items = MIN(max_items(&r), r.I - r.block);
+        FN(gemm_pack)(run, PACK_F32, r.D, r.block_items, r.items + r.block * r.D, 1, r.D, r.packed);
         for (r.slab = r.symmetric ? r.block : 0; r.slab < r.B; r.slab += r.slab_rows) {
-            r.slab_rows = r.symmetric ? MIN(most_slab(&r), r.B - r.slab) : r.B;
+            r.slab_rows = r.symmetric ? MIN(max_slab_rows(&r), r.B - r.slab) : r.B;
             /* something for all threads */
             const int64_t fair = (r.slab_rows / (2 * r.threads) / TILE_ROWS + 1) * TILE_ROWS;
-            r.tile = r.threads == 1 ? most_rows(&r) : MIN(most_rows(&r), fair);
-            pool_run(run->pool, (size_t)((r.slab_rows + r.tile - 1) / r.tile), rank_tile, &r);
+            r.tile = r.threads == 1 ? max_rows(&r) : MIN(max_rows(&r), fair);
+            pool_run(run->pool, (size_t)div_up(r.slab_rows, r.tile), rank_tile, &r);
             if (r.symmetric && r.block + r.block_items < r.slab + r.slab_rows)
-                run_rows(run, r.block_items, r.slab_rows, rank_turned, &r);
+                run_rows(run, r.block_items, r.slab_rows, rank_transposed, &r);
         }
     }
 }
 
-size_t K(knn_work)(int64_t Q, int64_t I, int64_t D, int threads)
+size_t FN(knn_work)(int64_t Q, int64_t I, int64_t D, int threads)
 {
     Ranking r = {.B = Q, .I = I, .D = D, .threads = threads};
     const size_t any = work_for(&r);
@@ -434,8 +431,8 @@ size_t K(knn_work)(int64_t Q, int64_t I, int64_t D, int threads)
     return MAX(any, work_for(&r));
 }
 
-void K(knn)(const Run *run, int64_t Q, int64_t I, int64_t D, int64_t k, const float *q, const float *x, int32_t *ids,
-            float *values)
+void FN(knn)(const Run *run, int64_t Q, int64_t I, int64_t D, int64_t k, const float *q, const float *x, int32_t *ids,
+             float *values)
 {
     rank(run, (Ranking){.B = Q,
                         .I = I,
@@ -448,14 +445,14 @@ void K(knn)(const Run *run, int64_t Q, int64_t I, int64_t D, int64_t k, const fl
                         .symmetric = q == x && Q == I});
 }
 
-size_t K(topk_work)(int64_t B, int64_t I, int64_t D, int threads)
+size_t FN(topk_work)(int64_t B, int64_t I, int64_t D, int threads)
 {
     const int32_t row = 0; /* stands for the batch: only whether there is one is asked */
     return work_for(&(Ranking){.B = B, .I = I, .D = D, .row = &row, .threads = threads});
 }
 
-void K(topk)(const Run *run, int64_t B, int64_t I, int64_t D, int64_t k, const float *users, const int32_t *row,
-             const float *items, const float *bias, const Exclude *exclude, int32_t *ids, float *scores)
+void FN(topk)(const Run *run, int64_t B, int64_t I, int64_t D, int64_t k, const float *users, const int32_t *row,
+              const float *items, const float *bias, const Exclude *exclude, int32_t *ids, float *scores)
 {
     rank(run, (Ranking){.B = B,
                         .I = I,
@@ -481,12 +478,12 @@ static void topk_rows_range(const void *arg, int64_t first, int64_t last)
         const int64_t list = x && x->start ? (x->row ? x->row[b] : b) : 0;
         const int64_t begin = x && x->start ? x->start[list] : 0, end = x && x->start ? x->start[list + 1] : 0;
         select_from(&best, r->rows + b * r->I, r->I, 0, begin < end ? x->item + begin : NULL, end - begin);
-        finish(&best);
+        fill_empty(&best);
     }
 }
 
-void K(topk_rows)(const Run *run, int64_t B, int64_t I, int64_t k, const float *scores, const Exclude *exclude,
-                  int32_t *ids, float *values)
+void FN(topk_rows)(const Run *run, int64_t B, int64_t I, int64_t k, const float *scores, const Exclude *exclude,
+                   int32_t *ids, float *values)
 {
     const Ranking r = {.I = I, .k = k, .rows = scores, .exclude = exclude, .ids = ids, .scores = values};
     if (k > 0)

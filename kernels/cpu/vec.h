@@ -39,11 +39,12 @@ typedef int32_t vi __attribute__((vector_size(4 * VW)));
 typedef uint64_t vl __attribute__((vector_size(4 * VW)));
 typedef float vf_any __attribute__((vector_size(4 * VW), aligned(4), may_alias));
 typedef int32_t vi_any __attribute__((vector_size(4 * VW), aligned(4), may_alias));
-typedef int32_t vi_one __attribute__((may_alias));
+typedef int32_t int32_any __attribute__((may_alias));
 
-#define INLINE    static inline __attribute__((always_inline, unused))
-#define NOINLINE  __attribute__((noinline))      /* what is called seldom enough to stand once */
-#define FORGET(p) __asm__ volatile("" : "+r"(p)) /* what the compiler knows of p: it reads again what hangs on it */
+#define INLINE   static inline __attribute__((always_inline, unused))
+#define NOINLINE __attribute__((noinline)) /* called rarely: one copy is enough */
+#define HIDE_FROM_OPTIMIZER(p)                                                                                         \
+    __asm__ volatile("" : "+r"(p)) /* the compiler knows nothing of p: it reloads what depends on it */
 
 /* ---- loads, stores, lanes -------------------------------------------------------------------- */
 
@@ -320,7 +321,7 @@ INLINE vf v_from_f16(vh x)
 
 /* Sums and maxima over the lanes, by halves: ((l0+l4)+(l2+l6)) + ((l1+l5)+(l3+l7)) for eight. */
 #if defined(__x86_64__)
-INLINE float v_fold(vf x, bool max)
+INLINE float v_reduce(vf x, bool max)
 {
 #if VW == 16
     const __m256 a = _mm512_castps512_ps256((__m512)x), b = _mm512_extractf32x8_ps((__m512)x, 1);
@@ -340,7 +341,7 @@ INLINE float v_fold(vf x, bool max)
     return _mm_cvtss_f32(max ? _mm_max_ss(q, second) : _mm_add_ss(q, second));
 }
 #else
-INLINE float v_fold(vf x, bool max)
+INLINE float v_reduce(vf x, bool max)
 {
     float t[VW];
     memcpy(t, &x, sizeof t);
@@ -353,11 +354,11 @@ INLINE float v_fold(vf x, bool max)
 #endif
 INLINE float v_sum(vf x)
 {
-    return v_fold(x, false);
+    return v_reduce(x, false);
 }
 INLINE float v_max_lane(vf x)
 {
-    return v_fold(x, true);
+    return v_reduce(x, true);
 }
 
 /* ---- functions: coefficients fitted by weighted least squares on Chebyshev points, minimax-refined ---- */

@@ -1,34 +1,34 @@
 /* kernels/cpu/winograd.c: 3 x 3 convolutions of stride 1 by Winograd's method (Lavin & Gray 2016), mostly F(4x4, 3x3):
- * each 4 x 4 square of outputs comes from its 6 x 6 square of inputs by 36 products where the direct way takes 144.
- * Squares of a band of the image, taken apart by B', make 36 matrices [squares, C], each multiplied with its [C, O] of
- * the weights (made at packing, in double), and put together by A'. F(6x6, 3x3) makes 6 x 6 outputs of 8 x 8 inputs by
- * 64 products instead of 324: a fifth less again, and rounds four times as much; who asks for it (Conv.winograd) gets
- * it up to 128 channels. From 385 channels on F(2x2, 3x3): 4 x 4 inputs, 16 products instead of 36, and less than half
- * the weights, which come from memory. Of a convolution's shape only C and O decide who comes here, and a square's bits
- * depend on nothing but its own pixels. */
+ * each 4 x 4 square of outputs comes from its 6 x 6 square of inputs by 36 products where the direct way takes 144. The
+ * input transform B' of a band's squares makes 36 matrices [squares, C]; each is multiplied with its [C, O] of the
+ * filter transform (G, made at packing, in double); the output transform A' makes outputs of the products. (The paper
+ * calls a square a tile; here a tile is gemm's.) F(6x6, 3x3) makes 6 x 6 outputs of 8 x 8 inputs by 64 products instead
+ * of 324: a fifth less again, but it rounds four times as much. It is used where Conv.winograd is 6, up to 128
+ * channels. From 385 channels on F(2x2, 3x3) is used: 4 x 4 inputs, 16 products instead of 36, and less than half the
+ * weights, which come from memory. Of a convolution's shape only C and O decide what is computed here, and a square's
+ * bits depend on nothing but its own pixels. */
 #include "kernels/cpu/winograd.h"
 
 enum {
-    MOST_OUT = 6,
-    MOST_IN = MOST_OUT + 2,
-    SLACK = 16, /* floats: rows of A and C a power of two apart would share cache sets */
-    BAND_FLOATS =
-        3 << 16, /* transformed squares before and after the product that a task works on: three quarters of 1 MB */
-    NEAR_FLOATS = 1 << 17, /* of weights that a second level has room for beside the squares */
+    MAX_OUT = 6,
+    MAX_IN = MAX_OUT + 2,
+    SLACK = 16,            /* floats: rows of A and C a power of two apart would share cache sets */
+    BAND_FLOATS = 3 << 16, /* transformed squares of a task, before and after the product: three quarters of 1 MB */
+    L2_FLOATS = 1 << 17,   /* of weights that a second level has room for beside the squares */
     FEW_SQUARES = 64,      /* of an image */
-    MOST_SQUARES = 256,    /* at a time, where threads share them */
-    LARGEST = 512,         /* channels, C and O, that come here; */
-    LARGEST_4 = 384,       /* by F(4,3): 36 matrices of more weights would all come from memory; */
-    LARGEST_6 = 128        /* by F(6,3): 64 matrices of more no longer stay near */
+    MAX_SQUARES = 256,     /* at a time, where threads share them */
+    MAX_CHANNELS = 512,    /* C and O */
+    MAX_CHANNELS_F4 = 384, /* F(4,3): 36 matrices of more weights would all come from memory */
+    MAX_CHANNELS_F6 = 128  /* F(6,3): 64 matrices of more weights do not stay in the second level */
 };
 
 /* One axis: out + 2 inputs and 3 weights are valued as polynomials at 0, +-p[0], +-p[1], ... and infinity. */
 typedef struct Points {
     int out, pairs;
     double p[3];
-    float full[4];     /* of the product of x^2 - p^2 over all pairs, the coefficients of x^0, x^2, ... */
-    float rest[3][3];  /* the same without pair i */
-    float power[3][6]; /* p[i]^j */
+    float all_pairs[4];       /* of the product of x^2 - p^2 over all pairs, the coefficients of x^0, x^2, ... */
+    float without_pair[3][3]; /* the same without pair i */
+    float power[3][6];        /* p[i]^j */
 } Points;
 
 /* Lavin & Gray's 1 and 2 would save a few products, but err 2.2 times as much (root mean square, 256 channels); these
@@ -38,32 +38,33 @@ typedef struct Points {
 #define Q  1.5f
 #define PP (P * P)
 #define QQ (Q * Q)
-static const Points by_2 = {.out = 2, .pairs = 1, .p = {1}, .full = {-1, 1}, .rest = {{1}}, .power = {{1, 1}}};
-static const Points by_4 = {.out = 4,
-                            .pairs = 2,
-                            .p = {P, Q},
-                            .full = {PP * QQ, -(PP + QQ), 1},
-                            .rest = {{-QQ, 1}, {-PP, 1}},
-                            .power = {{1, P, PP, P *PP}, {1, Q, QQ, Q *QQ}}};
-static const Points by_6 = {
+static const Points points_2 = {
+    .out = 2, .pairs = 1, .p = {1}, .all_pairs = {-1, 1}, .without_pair = {{1}}, .power = {{1, 1}}};
+static const Points points_4 = {.out = 4,
+                                .pairs = 2,
+                                .p = {P, Q},
+                                .all_pairs = {PP * QQ, -(PP + QQ), 1},
+                                .without_pair = {{-QQ, 1}, {-PP, 1}},
+                                .power = {{1, P, PP, P *PP}, {1, Q, QQ, Q *QQ}}};
+static const Points points_6 = {
     .out = 6,
     .pairs = 3,
     .p = {0.5, 1, 2},
-    .full = {-1, 5.25f, -5.25f, 1},
-    .rest = {{4, -5, 1}, {1, -4.25f, 1}, {0.25f, -1.25f, 1}},
+    .all_pairs = {-1, 5.25f, -5.25f, 1},
+    .without_pair = {{4, -5, 1}, {1, -4.25f, 1}, {0.25f, -1.25f, 1}},
     .power = {{1, 0.5f, 0.25f, 0.125f, 0.0625f, 0.03125f}, {1, 1, 1, 1, 1, 1}, {1, 2, 4, 8, 16, 32}}};
 
-bool K(winograd_takes)(const Conv *c)
+bool FN(winograd_supports)(const Conv *c)
 {
     return c->kh == 3 && c->kw == 3 && c->stride == 1 && c->groups == 1 && c->C % 16 == 0 && c->O % 16 == 0 &&
-           c->C >= 32 && c->O >= 32 && c->C <= LARGEST && c->O <= LARGEST;
+           c->C >= 32 && c->O >= 32 && c->C <= MAX_CHANNELS && c->O <= MAX_CHANNELS;
 }
 
 static const Points *points_of(const Conv *c)
 {
-    if (c->C > LARGEST_4 || c->O > LARGEST_4)
-        return &by_2;
-    return c->winograd == 6 && c->C <= LARGEST_6 && c->O <= LARGEST_6 ? &by_6 : &by_4;
+    if (c->C > MAX_CHANNELS_F4 || c->O > MAX_CHANNELS_F4)
+        return &points_2;
+    return c->winograd == 6 && c->C <= MAX_CHANNELS_F6 && c->O <= MAX_CHANNELS_F6 ? &points_6 : &points_4;
 }
 
 static int places(const Conv *c) /* of a transformed square */
@@ -72,21 +73,11 @@ static int places(const Conv *c) /* of a transformed square */
     return in * in;
 }
 
-static int64_t up(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
-static int64_t cut(int64_t n, int64_t parts, int64_t i) /* part i of n things in parts begins here, evenly */
-{
-    return n / parts * i + MIN(n % parts, i);
-}
-
 /* ---- weights --------------------------------------------------------------------------------- */
 
-size_t K(winograd_pack_bytes)(const Conv *c)
+size_t FN(winograd_pack_bytes)(const Conv *c)
 {
-    return (size_t)(places(c) * up(c->O, TILE_COLS) * TILE_COLS * c->C) * sizeof(float);
+    return (size_t)(places(c) * div_up(c->O, TILE_COLS) * TILE_COLS * c->C) * sizeof(float);
 }
 
 typedef struct Packing {
@@ -95,10 +86,10 @@ typedef struct Packing {
     float *packed;
 } Packing;
 
-/* G w: 3 numbers to out + 2 */
-static void spread(const Points *f, const double w[3], double to[MOST_IN])
+/* Filter transform G w: 3 numbers to out + 2 */
+static void filter_transform_1d(const Points *f, const double w[3], double to[MAX_IN])
 {
-    to[0] = w[0] / (double)f->full[0];
+    to[0] = w[0] / (double)f->all_pairs[0];
     for (int i = 0; i < f->pairs; i++) {
         const double p = f->p[i], pp = p * p;
         double slope = 2 * pp;
@@ -116,18 +107,18 @@ static __attribute__((cold)) void pack_panel(void *arg, size_t panel, int worker
     const Packing *p = arg;
     const Points *f = points_of(p->c);
     const int in = f->out + 2;
-    const int64_t C = p->c->C, panels = up(p->c->O, TILE_COLS);
+    const int64_t C = p->c->C, panels = div_up(p->c->O, TILE_COLS);
     float *to = p->packed + (int64_t)panel * C * TILE_COLS;
     for (int64_t c = 0; c < C; c++) {
         for (int64_t n = 0; n < TILE_COLS; n++) {
             const int64_t o = (int64_t)panel * TILE_COLS + n;
-            double column[3][MOST_IN] = {{0}}, row[MOST_IN];
+            double column[3][MAX_IN] = {{0}}, row[MAX_IN];
             for (int j = 0; j < 3 && o < p->c->O; j++) {
                 const float *w = p->weights + (o * C + c) * 9 + j;
-                spread(f, (double[]){w[0], w[3], w[6]}, column[j]);
+                filter_transform_1d(f, (double[]){w[0], w[3], w[6]}, column[j]);
             }
             for (int i = 0; i < in; i++) {
-                spread(f, (double[]){column[0][i], column[1][i], column[2][i]}, row);
+                filter_transform_1d(f, (double[]){column[0][i], column[1][i], column[2][i]}, row);
                 for (int j = 0; j < in; j++)
                     to[((i * in + j) * panels * C + c) * TILE_COLS + n] = (float)row[j];
             }
@@ -135,10 +126,10 @@ static __attribute__((cold)) void pack_panel(void *arg, size_t panel, int worker
     }
 }
 
-void K(winograd_pack)(const Run *run, const Conv *c, const float *weights, void *packed)
+void FN(winograd_pack)(const Run *run, const Conv *c, const float *weights, void *packed)
 {
     Packing p = {c, weights, packed};
-    pool_run(run->pool, (size_t)up(c->O, TILE_COLS), pack_panel, &p);
+    pool_run(run->pool, (size_t)div_up(c->O, TILE_COLS), pack_panel, &p);
 }
 
 /* ---- squares --------------------------------------------------------------------------------- */
@@ -153,7 +144,7 @@ typedef struct Job {
     float *work;
 } Job;
 
-/* Rows of squares from `first` on, counted through all images, where they are taken apart and multiplied */
+/* Rows of squares from `first` on, counted through all images, that are transformed and multiplied */
 typedef struct Part {
     const Job *job;
     int64_t first, rows;
@@ -166,17 +157,17 @@ static Job plan(const Conv *c, int threads)
              .points = points_of(c),
              .oh = conv_out(c->H, 3, 1, c->top + c->bottom),
              .ow = conv_out(c->W, 3, 1, c->left + c->right)};
-    j.high = up(j.oh, j.points->out);
-    j.wide = up(j.ow, j.points->out);
+    j.high = div_up(j.oh, j.points->out);
+    j.wide = div_up(j.ow, j.points->out);
     const int64_t row = places(c) * j.wide * (c->C + c->O + 2 * SLACK);
-    j.bands = MIN(up(j.high * row, BAND_FLOATS), j.high);
+    j.bands = MIN(div_up(j.high * row, BAND_FLOATS), j.high);
     if (threads > 1)
-        j.bands = MIN(MAX(j.bands, up(2 * threads, MAX(c->B, 1))), j.high);
-    j.rows = up(j.high, MAX(j.bands, 1));
+        j.bands = MIN(MAX(j.bands, div_up(2 * threads, MAX(c->B, 1))), j.high);
+    j.rows = div_up(j.high, MAX(j.bands, 1));
     /* Too few images for the threads, and each band of so few squares would read weights that no second level holds. */
-    j.shared = c->B < threads && j.high * j.wide <= FEW_SQUARES && places(c) * c->C * c->O > NEAR_FLOATS;
+    j.shared = c->B < threads && j.high * j.wide <= FEW_SQUARES && places(c) * c->C * c->O > L2_FLOATS;
     if (j.shared)
-        j.rows = MIN(c->B * j.high, up(MOST_SQUARES, j.wide));
+        j.rows = MIN(c->B * j.high, div_up(MAX_SQUARES, j.wide));
     return j;
 }
 
@@ -185,7 +176,7 @@ static size_t part_floats(const Job *j)
     return (size_t)(places(j->c) * j->rows * j->wide * (j->c->C + j->c->O + 2 * SLACK));
 }
 
-size_t K(winograd_work)(const Conv *c, int threads)
+size_t FN(winograd_work)(const Conv *c, int threads)
 {
     const Job j = plan(c, threads);
     return part_floats(&j) * sizeof(float) * (size_t)(j.shared ? 1 : threads);
@@ -201,21 +192,21 @@ INLINE vf even_sum(const int n, const float *by, const vf *d)
     return sum;
 }
 
-/* B' d: out + 2 vectors to as many. What +-p share is computed once. */
-INLINE void apart(const Points *f, const int pairs, const vf *d, vf *to)
+/* Input transform B' d: out + 2 vectors to as many. What +-p share is computed once. */
+INLINE void input_transform_1d(const Points *f, const int pairs, const vf *d, vf *to)
 {
-    to[0] = even_sum(pairs + 1, f->full, d);
+    to[0] = even_sum(pairs + 1, f->all_pairs, d);
     UNROLL
     for (int i = 0; i < pairs; i++) {
-        const vf even = even_sum(pairs, f->rest[i], d + 2), odd = even_sum(pairs, f->rest[i], d + 1);
+        const vf even = even_sum(pairs, f->without_pair[i], d + 2), odd = even_sum(pairs, f->without_pair[i], d + 1);
         to[2 * i + 1] = v_fma(v_set(f->power[i][1]), odd, even);
         to[2 * i + 2] = v_fma(v_set(-f->power[i][1]), odd, even);
     }
-    to[2 * pairs + 1] = even_sum(pairs + 1, f->full, d + 1);
+    to[2 * pairs + 1] = even_sum(pairs + 1, f->all_pairs, d + 1);
 }
 
-/* A' m: out + 2 vectors to out */
-INLINE void together(const Points *f, const int pairs, const vf *m, vf *to)
+/* Output transform A' m: out + 2 vectors to out */
+INLINE void output_transform_1d(const Points *f, const int pairs, const vf *m, vf *to)
 {
     vf even[3], odd[3], sum = m[0];
     UNROLL
@@ -239,9 +230,9 @@ INLINE void together(const Points *f, const int pairs, const vf *m, vf *to)
 
 /* Where the in x in inputs under outputs (h, w) .. of image x are; zeros beside the image */
 static NOINLINE void find_pixels(const Conv *c, const float *x, int64_t h, int64_t w, int in,
-                                 const float *pixel[MOST_IN][MOST_IN])
+                                 const float *pixel[MAX_IN][MAX_IN])
 {
-    static const float zeros[LARGEST] = {0};
+    static const float zeros[MAX_CHANNELS] = {0};
     for (int i = 0; i < in; i++) {
         for (int j = 0; j < in; j++) {
             const int64_t y = h - c->top + i, z = w - c->left + j;
@@ -251,10 +242,10 @@ static NOINLINE void find_pixels(const Conv *c, const float *x, int64_t h, int64
 }
 
 /* The square under outputs (h, w) .. of image x, all channels: place p goes to to + p ld. */
-INLINE void take_apart(const Points *f, const int pairs, const Conv *c, const float *x, int64_t h, int64_t w, float *to,
-                       int64_t ld)
+INLINE void input_transform_2d(const Points *f, const int pairs, const Conv *c, const float *x, int64_t h, int64_t w,
+                               float *to, int64_t ld)
 {
-    enum { IN = MOST_IN };
+    enum { IN = MAX_IN };
     const int in = 2 * pairs + 2;
     const float *pixel[IN][IN];
     find_pixels(c, x, h, w, in, pixel);
@@ -265,14 +256,14 @@ INLINE void take_apart(const Points *f, const int pairs, const Conv *c, const fl
             UNROLL
             for (int i = 0; i < in; i++)
                 d[i] = v_load(pixel[i][j] + ch);
-            apart(f, pairs, d, t);
+            input_transform_1d(f, pairs, d, t);
             UNROLL
             for (int i = 0; i < in; i++)
                 half[i][j] = t[i];
         }
         for (int i = 0; i < in; i++) {
             vf t[IN];
-            apart(f, pairs, half[i], t);
+            input_transform_1d(f, pairs, half[i], t);
             UNROLL
             for (int j = 0; j < in; j++)
                 v_store(to + (i * in + j) * ld + ch, t[j]);
@@ -280,25 +271,25 @@ INLINE void take_apart(const Points *f, const int pairs, const Conv *c, const fl
     }
 }
 /* The products of one square become its outputs, of which rows x cols are inside the image; y is the first. */
-INLINE void put_together(const Points *f, const int pairs, const float *from, int64_t ld, int64_t O, int64_t rows,
-                         int64_t cols, float *y, int64_t y_row)
+INLINE void output_transform_2d(const Points *f, const int pairs, const float *from, int64_t ld, int64_t O,
+                                int64_t rows, int64_t cols, float *y, int64_t y_row)
 {
     const int out = 2 * pairs, in = out + 2;
     for (int64_t o = 0; o < O; o += VW) {
-        vf half[MOST_OUT][MOST_IN];
+        vf half[MAX_OUT][MAX_IN];
         for (int j = 0; j < in; j++) {
-            vf m[MOST_IN], t[MOST_OUT];
+            vf m[MAX_IN], t[MAX_OUT];
             UNROLL
             for (int i = 0; i < in; i++)
                 m[i] = v_load(from + (i * in + j) * ld + o);
-            together(f, pairs, m, t);
+            output_transform_1d(f, pairs, m, t);
             UNROLL
             for (int i = 0; i < out; i++)
                 half[i][j] = t[i];
         }
         for (int i = 0; i < out && i < rows; i++) {
-            vf t[MOST_OUT];
-            together(f, pairs, half[i], t);
+            vf t[MAX_OUT];
+            output_transform_1d(f, pairs, half[i], t);
             UNROLL
             for (int j = 0; j < out; j++) {
                 if (j < cols)
@@ -309,31 +300,33 @@ INLINE void put_together(const Points *f, const int pairs, const float *from, in
 }
 /* Both for each size, the numbers of loops known; the points are theirs. */
 typedef struct Transform {
-    void (*take_apart)(const Conv *c, const float *x, int64_t h, int64_t w, float *to, int64_t ld);
-    void (*put_together)(const float *from, int64_t ld, int64_t O, int64_t rows, int64_t cols, float *y, int64_t y_row);
+    void (*input_transform_2d)(const Conv *c, const float *x, int64_t h, int64_t w, float *to, int64_t ld);
+    void (*output_transform_2d)(const float *from, int64_t ld, int64_t O, int64_t rows, int64_t cols, float *y,
+                                int64_t y_row);
 } Transform;
 #define TRANSFORM(out)                                                                                                 \
-    static void take_apart_##out(const Conv *c, const float *x, int64_t h, int64_t w, float *to, int64_t ld)           \
+    static void input_transform_##out(const Conv *c, const float *x, int64_t h, int64_t w, float *to, int64_t ld)      \
     {                                                                                                                  \
-        take_apart(&by_##out, out / 2, c, x, h, w, to, ld);                                                            \
+        input_transform_2d(&points_##out, out / 2, c, x, h, w, to, ld);                                                \
     }                                                                                                                  \
-    static void put_together_##out(const float *from, int64_t ld, int64_t O, int64_t rows, int64_t cols, float *y,     \
-                                   int64_t y_row)                                                                      \
+    static void output_transform_##out(const float *from, int64_t ld, int64_t O, int64_t rows, int64_t cols, float *y, \
+                                       int64_t y_row)                                                                  \
     {                                                                                                                  \
-        put_together(&by_##out, out / 2, from, ld, O, rows, cols, y, y_row);                                           \
+        output_transform_2d(&points_##out, out / 2, from, ld, O, rows, cols, y, y_row);                                \
     }
 TRANSFORM(2)
 TRANSFORM(4)
 TRANSFORM(6)
-static const Transform transforms[] = {
-    {take_apart_2, put_together_2}, {take_apart_4, put_together_4}, {take_apart_6, put_together_6}};
+static const Transform transforms[] = {{input_transform_2, output_transform_2},
+                                       {input_transform_4, output_transform_4},
+                                       {input_transform_6, output_transform_6}};
 
 static const Transform *transform_of(const Points *f)
 {
     return &transforms[f->pairs - 1];
 }
 
-static void take_row(void *arg, size_t task, int worker)
+static void input_row(void *arg, size_t task, int worker)
 {
     (void)worker;
     const Part *p = arg;
@@ -344,7 +337,7 @@ static void take_row(void *arg, size_t task, int worker)
     const float *x = c->x + b * c->H * c->W * c->C;
     float *to = p->in + (int64_t)task * j->wide * ld;
     for (int64_t w = 0; w < j->ow; w += j->points->out, to += ld)
-        transform_of(j->points)->take_apart(c, x, h, w, to, p->rows * j->wide * ld);
+        transform_of(j->points)->input_transform_2d(c, x, h, w, to, p->rows * j->wide * ld);
 }
 
 static void multiply_place(void *arg, size_t at, int worker)
@@ -352,25 +345,25 @@ static void multiply_place(void *arg, size_t at, int worker)
     (void)worker;
     const Part *p = arg;
     const Conv *c = p->job->c;
-    const int64_t squares = p->rows * p->job->wide, first = (int64_t)at * squares, tiles = up(squares, TILE_ROWS);
+    const int64_t squares = p->rows * p->job->wide, first = (int64_t)at * squares, tiles = div_up(squares, TILE_ROWS);
     Tile t = {.len = c->C,
               .segs = 1,
               .a_row = c->C + SLACK,
               .a_step = 1,
-              .b = (const float *)c->packed + (int64_t)at * up(c->O, TILE_COLS) * TILE_COLS * c->C,
+              .b = (const float *)c->packed + (int64_t)at * div_up(c->O, TILE_COLS) * TILE_COLS * c->C,
               .b_row = TILE_COLS,
               .b_panel = c->C * TILE_COLS,
               .ldc = c->O + SLACK,
               .first = true};
     for (int64_t i = 0; i < tiles; i++) {
-        const int64_t m = cut(squares, tiles, i);
+        const int64_t m = part_begin(squares, tiles, i);
         t.a = p->in + (first + m) * t.a_row;
         t.c = p->out + (first + m) * t.ldc;
-        K(tile_row)(t, (int)(cut(squares, tiles, i + 1) - m), c->O);
+        FN(tile_row)(t, (int)(part_begin(squares, tiles, i + 1) - m), c->O);
     }
 }
 
-static void put_row(void *arg, size_t task, int worker)
+static void output_row(void *arg, size_t task, int worker)
 {
     (void)worker;
     const Part *p = arg;
@@ -382,11 +375,11 @@ static void put_row(void *arg, size_t task, int worker)
                   at = (b * j->oh + h) * y_row;
     const float *from = p->out + (int64_t)task * j->wide * ld;
     for (int64_t w = 0; w < j->ow; w += side, from += ld)
-        transform_of(j->points)->put_together(from, p->rows * j->wide * ld, c->O, rows, MIN(side, j->ow - w),
-                                              c->y + at + w * c->O, y_row);
+        transform_of(j->points)->output_transform_2d(from, p->rows * j->wide * ld, c->O, rows, MIN(side, j->ow - w),
+                                                     c->y + at + w * c->O, y_row);
     if (c->bias || c->residual || c->act != ACT_NONE) {
         const Finish f = {1, 0, c->bias, c->residual ? c->residual + at : NULL, c->O, c->act, 0};
-        K(tile_finish)(&f, rows * j->ow, c->O, c->y + at, c->O, c->y + at, c->O);
+        FN(tile_finish)(&f, rows * j->ow, c->O, c->y + at, c->O, c->y + at, c->O);
     }
 }
 
@@ -401,17 +394,17 @@ static void band(void *arg, size_t task, int worker)
 {
     const Job *j = arg;
     const int64_t image = (int64_t)task / j->bands * j->high, strip = (int64_t)task % j->bands,
-                  first = cut(j->high, j->bands, strip);
-    Part p = part_of(j, image + first, cut(j->high, j->bands, strip + 1) - first, worker);
+                  first = part_begin(j->high, j->bands, strip);
+    Part p = part_of(j, image + first, part_begin(j->high, j->bands, strip + 1) - first, worker);
     for (int64_t row = 0; row < p.rows; row++)
-        take_row(&p, (size_t)row, worker);
+        input_row(&p, (size_t)row, worker);
     for (int at = 0; at < places(j->c); at++)
         multiply_place(&p, (size_t)at, worker);
     for (int64_t row = 0; row < p.rows; row++)
-        put_row(&p, (size_t)row, worker);
+        output_row(&p, (size_t)row, worker);
 }
 
-void K(winograd)(const Run *run, const Conv *c)
+void FN(winograd)(const Run *run, const Conv *c)
 {
     Job j = plan(c, pool_threads(run->pool));
     j.work = run->work;
@@ -421,8 +414,8 @@ void K(winograd)(const Run *run, const Conv *c)
     }
     for (int64_t row = 0; row < c->B * j.high; row += j.rows) {
         Part p = part_of(&j, row, MIN(j.rows, c->B * j.high - row), 0);
-        pool_run(run->pool, (size_t)p.rows, take_row, &p);
+        pool_run(run->pool, (size_t)p.rows, input_row, &p);
         pool_run(run->pool, (size_t)places(c), multiply_place, &p);
-        pool_run(run->pool, (size_t)p.rows, put_row, &p);
+        pool_run(run->pool, (size_t)p.rows, output_row, &p);
     }
 }

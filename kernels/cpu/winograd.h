@@ -5,10 +5,11 @@
 
 #include "kernels/cpu/gemm/tile.h"
 
-bool K(winograd_takes)(const Conv *c); /* by kernel, stride, groups, C and O: what is known when weights are packed */
-size_t K(winograd_pack_bytes)(const Conv *c);
-void K(winograd_pack)(const Run *run, const Conv *c, const float *weights, void *packed);
-size_t K(winograd_work)(const Conv *c, int threads);
-void K(winograd)(const Run *run, const Conv *c);
+/* By kernel, stride, groups, C and O: what is known when weights are packed */
+bool FN(winograd_supports)(const Conv *c);
+size_t FN(winograd_pack_bytes)(const Conv *c);
+void FN(winograd_pack)(const Run *run, const Conv *c, const float *weights, void *packed);
+size_t FN(winograd_work)(const Conv *c, int threads);
+void FN(winograd)(const Run *run, const Conv *c);
 
 #endif

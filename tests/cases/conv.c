@@ -5,81 +5,86 @@
 
 /* ---- conv ------------------------------------------------------------------------------------ */
 
-enum {
-    B_,
-    H_,
-    W_,
-    C_,
-    O_,
-    KH,
-    KW,
-    STRIDE,
-    TOP_LEFT,
-    BOTTOM_RIGHT,
-    EXTRA,
-    ACT
-}; /* padding as 10 a + b; extra 1: bias, 2: residual, 4: Winograd by 6; C 0: depthwise */
-static const Case conv_cases[] = {CASE(2, 9, 11, 3, 20, 7, 7, 2, 33, 33, 1, ACT_RELU),
-                                  CASE(1, 14, 14, 16, 40, 3, 3, 1, 11, 11, 3, ACT_RELU),
-                                  CASE(2, 7, 7, 130, 33, 3, 3, 1, 11, 11, 0, 0),
-                                  CASE(1, 14, 14, 32, 48, 3, 3, 1, 11, 11, 3, ACT_RELU),
-                                  CASE(2, 9, 30, 64, 32, 3, 3, 1, 11, 11, 1, ACT_RELU),
-                                  CASE(1, 5, 3, 256, 80, 3, 3, 1, 0, 0, 2, 0),
-                                  CASE(1, 2, 17, 48, 160, 3, 3, 1, 23, 12, 0, ACT_SWISH),
-                                  CASE(3, 1, 1, 384, 384, 3, 3, 1, 11, 11, 0, 0),
-                                  CASE(2, 7, 5, 400, 32, 3, 3, 1, 11, 11, 3, ACT_RELU),
-                                  CASE(1, 1, 6, 48, 512, 3, 3, 1, 12, 21, 1, 0),
-                                  CASE(1, 4, 4, 528, 32, 3, 3, 1, 11, 11, 1, 0),
-                                  CASE(0, 14, 14, 64, 64, 3, 3, 1, 11, 11, 0, 0),
-                                  CASE(1, 10, 9, 512, 35, 3, 3, 2, 11, 11, 1, ACT_RELU6),
-                                  CASE(1, 6, 5, 600, 17, 1, 1, 1, 0, 0, 3, ACT_SWISH),
-                                  CASE(2, 9, 7, 256, 64, 1, 1, 2, 0, 0, 2, 0),
-                                  CASE(1, 8, 8, 24, 100, 1, 1, 2, 0, 0, 1, ACT_RELU),
-                                  CASE(1, 8, 8, 5, 7, 1, 1, 1, 12, 1, 0, 0),
-                                  CASE(1, 13, 6, 8, 350, 2, 3, 3, 1, 10, 0, ACT_GELU),
-                                  CASE(1, 60, 90, 64, 10, 5, 1, 1, 20, 20, 0, 0),
-                                  CASE(1, 32, 32, 3, 48, 16, 16, 16, 0, 0, 1, 0),
-                                  CASE(2, 12, 13, 0, 32, 3, 3, 1, 11, 11, 1, ACT_RELU6),
-                                  CASE(1, 11, 12, 0, 37, 5, 5, 2, 11, 22, 1, ACT_RELU),
-                                  CASE(1, 3, 2, 0, 9, 5, 5, 1, 22, 22, 2, 0),
-                                  CASE(1, 4, 4, 0, 6, 3, 3, 1, 3, 43, 3, 0),
-                                  CASE(0, 4, 4, 6, 6, 3, 3, 1, 11, 11, 0, 0),
-                                  CASE(1, 2, 2, 4, 4, 5, 5, 1, 0, 0, 0, 0),
-                                  TIMED(1, 224, 224, 3, 64, 7, 7, 2, 33, 33, 1, ACT_RELU),
-                                  TIMED(1, 56, 56, 64, 64, 3, 3, 1, 11, 11, 1, ACT_RELU),
-                                  TIMED(1, 28, 28, 128, 128, 3, 3, 1, 11, 11, 1, ACT_RELU),
-                                  TIMED(1, 14, 14, 256, 256, 3, 3, 1, 11, 11, 1, ACT_RELU),
-                                  TIMED(1, 7, 7, 512, 512, 3, 3, 1, 11, 11, 1, ACT_RELU),
-                                  TIMED(1, 56, 56, 64, 256, 1, 1, 1, 0, 0, 3, ACT_RELU),
-                                  TIMED(1, 14, 14, 1024, 256, 1, 1, 1, 0, 0, 1, ACT_RELU),
-                                  TIMED(1, 56, 56, 256, 512, 1, 1, 2, 0, 0, 1, 0),
-                                  TIMED(1, 112, 112, 0, 32, 3, 3, 1, 11, 11, 1, ACT_RELU6),
-                                  TIMED(1, 14, 14, 0, 672, 5, 5, 1, 22, 22, 1, ACT_RELU6)};
+#define SAME_3X3 .kh = 3, .kw = 3, .stride = 1, .top_left = 11, .bottom_right = 11
+/* clang-format off */
+static const Case conv_cases[] = {
+    {.conv = {.B = 2, .H = 9, .W = 11, .C = 3, .O = 20, .kh = 7, .kw = 7, .stride = 2, .top_left = 33,
+              .bottom_right = 33, .extra = 1, .act = ACT_RELU}},
+    {.conv = {.B = 1, .H = 14, .W = 14, .C = 16, .O = 40, SAME_3X3, .extra = 3, .act = ACT_RELU}},
+    {.conv = {.B = 2, .H = 7, .W = 7, .C = 130, .O = 33, SAME_3X3}},
+    {.conv = {.B = 1, .H = 14, .W = 14, .C = 32, .O = 48, SAME_3X3, .extra = 3, .act = ACT_RELU}},
+    {.conv = {.B = 2, .H = 9, .W = 30, .C = 64, .O = 32, SAME_3X3, .extra = 1, .act = ACT_RELU}},
+    {.conv = {.B = 1, .H = 5, .W = 3, .C = 256, .O = 80, .kh = 3, .kw = 3, .stride = 1, .extra = 2}},
+    {.conv = {.B = 1, .H = 2, .W = 17, .C = 48, .O = 160, .kh = 3, .kw = 3, .stride = 1, .top_left = 23,
+              .bottom_right = 12, .act = ACT_SWISH}},
+    {.conv = {.B = 3, .H = 1, .W = 1, .C = 384, .O = 384, SAME_3X3}},
+    {.conv = {.B = 2, .H = 7, .W = 5, .C = 400, .O = 32, SAME_3X3, .extra = 3, .act = ACT_RELU}},
+    {.conv = {.B = 1, .H = 1, .W = 6, .C = 48, .O = 512, .kh = 3, .kw = 3, .stride = 1, .top_left = 12,
+              .bottom_right = 21, .extra = 1}},
+    {.conv = {.B = 1, .H = 4, .W = 4, .C = 528, .O = 32, SAME_3X3, .extra = 1}},
+    {.conv = {.B = 0, .H = 14, .W = 14, .C = 64, .O = 64, SAME_3X3}},
+    {.conv = {.B = 1, .H = 10, .W = 9, .C = 512, .O = 35, .kh = 3, .kw = 3, .stride = 2, .top_left = 11,
+              .bottom_right = 11, .extra = 1, .act = ACT_RELU6}},
+    {.conv = {.B = 1, .H = 6, .W = 5, .C = 600, .O = 17, .kh = 1, .kw = 1, .stride = 1, .extra = 3, .act = ACT_SWISH}},
+    {.conv = {.B = 2, .H = 9, .W = 7, .C = 256, .O = 64, .kh = 1, .kw = 1, .stride = 2, .extra = 2}},
+    {.conv = {.B = 1, .H = 8, .W = 8, .C = 24, .O = 100, .kh = 1, .kw = 1, .stride = 2, .extra = 1, .act = ACT_RELU}},
+    {.conv = {.B = 1, .H = 8, .W = 8, .C = 5, .O = 7, .kh = 1, .kw = 1, .stride = 1, .top_left = 12,
+              .bottom_right = 1}},
+    {.conv = {.B = 1, .H = 13, .W = 6, .C = 8, .O = 350, .kh = 2, .kw = 3, .stride = 3, .top_left = 1,
+              .bottom_right = 10, .act = ACT_GELU}},
+    {.conv = {.B = 1, .H = 60, .W = 90, .C = 64, .O = 10, .kh = 5, .kw = 1, .stride = 1, .top_left = 20,
+              .bottom_right = 20}},
+    {.conv = {.B = 1, .H = 32, .W = 32, .C = 3, .O = 48, .kh = 16, .kw = 16, .stride = 16, .extra = 1}},
+    {.conv = {.B = 2, .H = 12, .W = 13, .C = 0, .O = 32, SAME_3X3, .extra = 1, .act = ACT_RELU6}},
+    {.conv = {.B = 1, .H = 11, .W = 12, .C = 0, .O = 37, .kh = 5, .kw = 5, .stride = 2, .top_left = 11,
+              .bottom_right = 22, .extra = 1, .act = ACT_RELU}},
+    {.conv = {.B = 1, .H = 3, .W = 2, .C = 0, .O = 9, .kh = 5, .kw = 5, .stride = 1, .top_left = 22, .bottom_right = 22,
+              .extra = 2}},
+    {.conv = {.B = 1, .H = 4, .W = 4, .C = 0, .O = 6, .kh = 3, .kw = 3, .stride = 1, .top_left = 3, .bottom_right = 43,
+              .extra = 3}},
+    {.conv = {.B = 0, .H = 4, .W = 4, .C = 6, .O = 6, SAME_3X3}},
+    {.conv = {.B = 1, .H = 2, .W = 2, .C = 4, .O = 4, .kh = 5, .kw = 5, .stride = 1}},
+    {.conv = {.B = 1, .H = 224, .W = 224, .C = 3, .O = 64, .kh = 7, .kw = 7, .stride = 2, .top_left = 33,
+              .bottom_right = 33, .extra = 1, .act = ACT_RELU}, .timed = true},
+    {.conv = {.B = 1, .H = 56, .W = 56, .C = 64, .O = 64, SAME_3X3, .extra = 1, .act = ACT_RELU}, .timed = true},
+    {.conv = {.B = 1, .H = 28, .W = 28, .C = 128, .O = 128, SAME_3X3, .extra = 1, .act = ACT_RELU}, .timed = true},
+    {.conv = {.B = 1, .H = 14, .W = 14, .C = 256, .O = 256, SAME_3X3, .extra = 1, .act = ACT_RELU}, .timed = true},
+    {.conv = {.B = 1, .H = 7, .W = 7, .C = 512, .O = 512, SAME_3X3, .extra = 1, .act = ACT_RELU}, .timed = true},
+    {.conv = {.B = 1, .H = 56, .W = 56, .C = 64, .O = 256, .kh = 1, .kw = 1, .stride = 1, .extra = 3, .act = ACT_RELU},
+              .timed = true},
+    {.conv = {.B = 1, .H = 14, .W = 14, .C = 1024, .O = 256, .kh = 1, .kw = 1, .stride = 1, .extra = 1,
+              .act = ACT_RELU}, .timed = true},
+    {.conv = {.B = 1, .H = 56, .W = 56, .C = 256, .O = 512, .kh = 1, .kw = 1, .stride = 2, .extra = 1}, .timed = true},
+    {.conv = {.B = 1, .H = 112, .W = 112, .C = 0, .O = 32, SAME_3X3, .extra = 1, .act = ACT_RELU6}, .timed = true},
+    {.conv = {.B = 1, .H = 14, .W = 14, .C = 0, .O = 672, .kh = 5, .kw = 5, .stride = 1, .top_left = 22,
+              .bottom_right = 22, .extra = 1, .act = ACT_RELU6}, .timed = true},
+};
+/* clang-format on */
 enum { CONV_X, CONV_WEIGHTS, CONV_Y, CONV_BIAS, CONV_RESIDUAL, CONV_PACKED };
 
-static Conv conv_of(const Job *j, const int64_t *s)
+static Conv conv_of(const Job *j, const Case *s)
 {
-    Conv c = {.B = s[B_],
-              .H = s[H_],
-              .W = s[W_],
-              .C = s[C_] ? s[C_] : s[O_],
-              .O = s[O_],
-              .kh = s[KH],
-              .kw = s[KW],
-              .stride = s[STRIDE],
-              .groups = s[C_] ? 1 : s[O_],
-              .top = s[TOP_LEFT] / 10,
-              .left = s[TOP_LEFT] % 10,
-              .bottom = s[BOTTOM_RIGHT] / 10,
-              .right = s[BOTTOM_RIGHT] % 10,
-              .act = (Act)s[ACT],
-              .winograd = s[EXTRA] & 4 ? 6 : 0};
+    Conv c = {.B = s->conv.B,
+              .H = s->conv.H,
+              .W = s->conv.W,
+              .C = s->conv.C ? s->conv.C : s->conv.O,
+              .O = s->conv.O,
+              .kh = s->conv.kh,
+              .kw = s->conv.kw,
+              .stride = s->conv.stride,
+              .groups = s->conv.C ? 1 : s->conv.O,
+              .top = s->conv.top_left / 10,
+              .left = s->conv.top_left % 10,
+              .bottom = s->conv.bottom_right / 10,
+              .right = s->conv.bottom_right % 10,
+              .act = (Act)s->conv.act,
+              .winograd = s->conv.extra & 4 ? 6 : 0};
     if (j->n > CONV_PACKED) {
-        c.x = F32(j, CONV_X);
+        c.x = f32_of(j, CONV_X);
         c.packed = j->b[CONV_PACKED].data;
-        c.y = F32(j, CONV_Y);
-        c.bias = s[EXTRA] & 1 ? F32(j, CONV_BIAS) : NULL;
-        c.residual = s[EXTRA] & 2 ? F32(j, CONV_RESIDUAL) : NULL;
+        c.y = f32_of(j, CONV_Y);
+        c.bias = s->conv.extra & 1 ? f32_of(j, CONV_BIAS) : NULL;
+        c.residual = s->conv.extra & 2 ? f32_of(j, CONV_RESIDUAL) : NULL;
     }
     return c;
 }
@@ -91,13 +96,13 @@ static int64_t out_wide(const Conv *c)
 {
     return MAX(conv_out(c->W, c->kw, c->stride, c->left + c->right), 0);
 }
-static void conv_make(Job *j, const int64_t *s)
+static void conv_make(Job *j, const Case *s)
 {
     const Conv shape = conv_of(j, s);
     const int64_t outputs = shape.B * out_high(&shape) * out_wide(&shape) * shape.O,
                   taps = shape.C / shape.groups * shape.kh * shape.kw;
-    case_f32(j, "x", IN, shape.B * shape.H * shape.W * shape.C);
-    float *weights = case_f32(j, "weights", IN, shape.O * taps);
+    case_f32(j, "x", ROLE_IN, shape.B * shape.H * shape.W * shape.C);
+    float *weights = case_f32(j, "weights", ROLE_IN, shape.O * taps);
     for (int64_t i = 0; j->ok && i < shape.O * taps;
          i++) { /* results of order 1: the tolerance means the same for all sizes */
         weights[i] /= sqrtf((float)taps);
@@ -105,10 +110,10 @@ static void conv_make(Job *j, const int64_t *s)
     if (j->ok) {
         case_set(j, CONV_WEIGHTS);
     }
-    case_f32(j, "y", OUT, outputs);
-    case_f32(j, "bias", IN, shape.O);
-    case_f32(j, "residual", IN, outputs);
-    void *packed = case_bytes(j, "packed", IN, j->k->conv_pack_bytes(&shape));
+    case_f32(j, "y", ROLE_OUT, outputs);
+    case_f32(j, "bias", ROLE_IN, shape.O);
+    case_f32(j, "residual", ROLE_IN, outputs);
+    void *packed = case_bytes(j, "packed", ROLE_IN, j->k->conv_pack_bytes(&shape));
     const Conv c = conv_of(j, s);
     case_work(j, j->k->conv_work(&c, j->threads));
     if (j->ok)
@@ -116,19 +121,19 @@ static void conv_make(Job *j, const int64_t *s)
     j->flops = 2.0 * (double)outputs * (double)taps;
     j->bytes = 4.0 * (double)(shape.B * shape.H * shape.W * shape.C + outputs + shape.O * taps);
 }
-static void conv_call(Job *j, const int64_t *s)
+static void conv_call(Job *j, const Case *s)
 {
     const Conv c = conv_of(j, s);
     j->k->conv(&j->run, &c);
 }
-static void conv_reference(Job *j, const int64_t *s)
+static void conv_reference(Job *j, const Case *s)
 {
     const Conv c = conv_of(j, s);
     const int64_t oh = out_high(&c), ow = out_wide(&c), group = c.C / c.groups;
-    const double *x = EXACT(j, CONV_X), *weights = EXACT(j, CONV_WEIGHTS);
+    const double *x = exact_of(j, CONV_X), *weights = exact_of(j, CONV_WEIGHTS);
     for (int64_t at = 0; at < c.B * oh * ow * c.O; at++) {
         const int64_t o = at % c.O, q = at / c.O % ow, p = at / c.O / ow % oh, b = at / c.O / ow / oh;
-        double sum = (c.bias ? EXACT(j, CONV_BIAS)[o] : 0) + (c.residual ? EXACT(j, CONV_RESIDUAL)[at] : 0);
+        double sum = (c.bias ? exact_of(j, CONV_BIAS)[o] : 0) + (c.residual ? exact_of(j, CONV_RESIDUAL)[at] : 0);
         for (int64_t i = 0; i < c.kh; i++) {
             for (int64_t l = 0; l < c.kw; l++) {
                 const int64_t h = p * c.stride + i - c.top, w = q * c.stride + l - c.left;
@@ -137,7 +142,7 @@ static void conv_reference(Job *j, const int64_t *s)
                            weights[((o * group + ch) * c.kh + i) * c.kw + l];
             }
         }
-        EXACT(j, CONV_Y)[at] = case_act(c.act, 0, sum);
+        exact_of(j, CONV_Y)[at] = case_act(c.act, 0, sum);
     }
 }
 const Family family_conv = {.kernel = "conv",
@@ -150,16 +155,21 @@ const Family family_conv = {.kernel = "conv",
                             .tolerance = 1.5e-5};
 
 /* F(6,3), which rounds more; with images of less than a square, parts of squares, and more channels than it takes. */
-static const Case conv_wide_cases[] = {CASE(1, 14, 14, 32, 48, 3, 3, 1, 11, 11, 7, ACT_RELU),
-                                       CASE(2, 9, 30, 64, 32, 3, 3, 1, 11, 11, 5, ACT_RELU),
-                                       CASE(1, 5, 3, 128, 80, 3, 3, 1, 0, 0, 6, 0),
-                                       CASE(1, 2, 17, 48, 128, 3, 3, 1, 23, 12, 4, ACT_SWISH),
-                                       CASE(3, 1, 1, 128, 128, 3, 3, 1, 11, 11, 4, 0),
-                                       CASE(0, 14, 14, 64, 64, 3, 3, 1, 11, 11, 4, 0),
-                                       CASE(1, 6, 12, 256, 64, 3, 3, 1, 11, 11, 4, 0),
-                                       CASE(1, 8, 7, 24, 40, 3, 3, 1, 11, 11, 5, 0),
-                                       CASE(1, 24, 18, 96, 112, 3, 3, 1, 11, 11, 7, ACT_GELU),
-                                       TIMED(1, 56, 56, 64, 64, 3, 3, 1, 11, 11, 5, ACT_RELU)};
+/* clang-format off */
+static const Case conv_wide_cases[] = {
+    {.conv = {.B = 1, .H = 14, .W = 14, .C = 32, .O = 48, SAME_3X3, .extra = 7, .act = ACT_RELU}},
+    {.conv = {.B = 2, .H = 9, .W = 30, .C = 64, .O = 32, SAME_3X3, .extra = 5, .act = ACT_RELU}},
+    {.conv = {.B = 1, .H = 5, .W = 3, .C = 128, .O = 80, .kh = 3, .kw = 3, .stride = 1, .extra = 6}},
+    {.conv = {.B = 1, .H = 2, .W = 17, .C = 48, .O = 128, .kh = 3, .kw = 3, .stride = 1, .top_left = 23,
+              .bottom_right = 12, .extra = 4, .act = ACT_SWISH}},
+    {.conv = {.B = 3, .H = 1, .W = 1, .C = 128, .O = 128, SAME_3X3, .extra = 4}},
+    {.conv = {.B = 0, .H = 14, .W = 14, .C = 64, .O = 64, SAME_3X3, .extra = 4}},
+    {.conv = {.B = 1, .H = 6, .W = 12, .C = 256, .O = 64, SAME_3X3, .extra = 4}},
+    {.conv = {.B = 1, .H = 8, .W = 7, .C = 24, .O = 40, SAME_3X3, .extra = 5}},
+    {.conv = {.B = 1, .H = 24, .W = 18, .C = 96, .O = 112, SAME_3X3, .extra = 7, .act = ACT_GELU}},
+    {.conv = {.B = 1, .H = 56, .W = 56, .C = 64, .O = 64, SAME_3X3, .extra = 5, .act = ACT_RELU}, .timed = true},
+};
+/* clang-format on */
 const Family family_conv_wide = {.kernel = "conv_wide",
                                  .letters = "B H W C O kh kw stride top/left bottom/right extra act",
                                  .cases = conv_wide_cases,
@@ -171,37 +181,41 @@ const Family family_conv_wide = {.kernel = "conv_wide",
 
 /* ---- max_pool, mean_pool --------------------------------------------------------------------- */
 
-static const Case max_pool_cases[] = {CASE(0, 4, 4, 3, 2, 2, 0), CASE(2, 13, 11, 19, 3, 2, 1),
-                                      CASE(1, 7, 7, 64, 2, 2, 0), CASE(1, 20, 10, 5, 5, 1, 2),
-                                      TIMED(1, 112, 112, 64, 3, 2, 1)};
-enum { P_B, P_H, P_W, P_C, P_K, P_STRIDE, P_PAD };
+static const Case max_pool_cases[] = {
+    {.max_pool = {.B = 0, .H = 4, .W = 4, .C = 3, .k = 2, .stride = 2}},
+    {.max_pool = {.B = 2, .H = 13, .W = 11, .C = 19, .k = 3, .stride = 2, .pad = 1}},
+    {.max_pool = {.B = 1, .H = 7, .W = 7, .C = 64, .k = 2, .stride = 2}},
+    {.max_pool = {.B = 1, .H = 20, .W = 10, .C = 5, .k = 5, .stride = 1, .pad = 2}},
+    {.max_pool = {.B = 1, .H = 112, .W = 112, .C = 64, .k = 3, .stride = 2, .pad = 1}, .timed = true},
+};
 enum { POOL_X, POOL_Y };
-static void max_pool_make(Job *j, const int64_t *s)
+static void max_pool_make(Job *j, const Case *s)
 {
-    const int64_t oh = conv_out(s[P_H], s[P_K], s[P_STRIDE], 2 * s[P_PAD]),
-                  ow = conv_out(s[P_W], s[P_K], s[P_STRIDE], 2 * s[P_PAD]);
-    case_f32(j, "x", IN, s[P_B] * s[P_H] * s[P_W] * s[P_C]);
-    case_f32(j, "y", OUT, s[P_B] * oh * ow * s[P_C]);
-    j->flops = (double)(s[P_B] * oh * ow * s[P_C] * s[P_K] * s[P_K]);
-    j->bytes = 4.0 * (double)(s[P_B] * (s[P_H] * s[P_W] + oh * ow) * s[P_C]);
+    const int64_t oh = conv_out(s->max_pool.H, s->max_pool.k, s->max_pool.stride, 2 * s->max_pool.pad),
+                  ow = conv_out(s->max_pool.W, s->max_pool.k, s->max_pool.stride, 2 * s->max_pool.pad);
+    case_f32(j, "x", ROLE_IN, s->max_pool.B * s->max_pool.H * s->max_pool.W * s->max_pool.C);
+    case_f32(j, "y", ROLE_OUT, s->max_pool.B * oh * ow * s->max_pool.C);
+    j->flops = (double)(s->max_pool.B * oh * ow * s->max_pool.C * s->max_pool.k * s->max_pool.k);
+    j->bytes = 4.0 * (double)(s->max_pool.B * (s->max_pool.H * s->max_pool.W + oh * ow) * s->max_pool.C);
 }
-static void max_pool_call(Job *j, const int64_t *s)
+static void max_pool_call(Job *j, const Case *s)
 {
-    j->k->max_pool(&j->run, s[P_B], s[P_H], s[P_W], s[P_C], s[P_K], s[P_STRIDE], s[P_PAD], F32(j, POOL_X),
-                   F32(j, POOL_Y));
+    j->k->max_pool(&j->run, s->max_pool.B, s->max_pool.H, s->max_pool.W, s->max_pool.C, s->max_pool.k,
+                   s->max_pool.stride, s->max_pool.pad, f32_of(j, POOL_X), f32_of(j, POOL_Y));
 }
-static void max_pool_reference(Job *j, const int64_t *s)
+static void max_pool_reference(Job *j, const Case *s)
 {
-    const int64_t H = s[P_H], W = s[P_W], C = s[P_C], step = s[P_STRIDE], pad = s[P_PAD];
-    const int64_t oh = conv_out(H, s[P_K], step, 2 * pad), ow = conv_out(W, s[P_K], step, 2 * pad);
-    for (int64_t at = 0; at < s[P_B] * oh * ow * C; at++) {
+    const int64_t H = s->max_pool.H, W = s->max_pool.W, C = s->max_pool.C, step = s->max_pool.stride,
+                  pad = s->max_pool.pad;
+    const int64_t oh = conv_out(H, s->max_pool.k, step, 2 * pad), ow = conv_out(W, s->max_pool.k, step, 2 * pad);
+    for (int64_t at = 0; at < s->max_pool.B * oh * ow * C; at++) {
         const int64_t c = at % C, q = at / C % ow, p = at / C / ow % oh, b = at / C / ow / oh;
         double most = -INFINITY;
-        for (int64_t h = MAX(p * step - pad, 0); h < MIN(p * step - pad + s[P_K], H); h++) {
-            for (int64_t w = MAX(q * step - pad, 0); w < MIN(q * step - pad + s[P_K], W); w++)
-                most = fmax(most, EXACT(j, POOL_X)[((b * H + h) * W + w) * C + c]);
+        for (int64_t h = MAX(p * step - pad, 0); h < MIN(p * step - pad + s->max_pool.k, H); h++) {
+            for (int64_t w = MAX(q * step - pad, 0); w < MIN(q * step - pad + s->max_pool.k, W); w++)
+                most = fmax(most, exact_of(j, POOL_X)[((b * H + h) * W + w) * C + c]);
         }
-        EXACT(j, POOL_Y)[at] = most;
+        exact_of(j, POOL_Y)[at] = most;
     }
 }
 const Family family_max_pool = {.kernel = "max_pool",
@@ -214,24 +228,24 @@ const Family family_max_pool = {.kernel = "max_pool",
 
 static const Case mean_pool_cases[] = {CASE(0, 4, 3), CASE(2, 1, 19), CASE(3, 49, 64), CASE(1, 200, 5),
                                        TIMED(1, 49, 2048)};
-static void mean_pool_make(Job *j, const int64_t *s)
+static void mean_pool_make(Job *j, const Case *s)
 {
-    case_f32(j, "x", IN, s[0] * s[1] * s[2]);
-    case_f32(j, "y", OUT, s[0] * s[2]);
-    j->flops = (double)(s[0] * s[1] * s[2]);
-    j->bytes = 4.0 * (double)(s[0] * (s[1] + 1) * s[2]);
+    case_f32(j, "x", ROLE_IN, s->n[0] * s->n[1] * s->n[2]);
+    case_f32(j, "y", ROLE_OUT, s->n[0] * s->n[2]);
+    j->flops = (double)(s->n[0] * s->n[1] * s->n[2]);
+    j->bytes = 4.0 * (double)(s->n[0] * (s->n[1] + 1) * s->n[2]);
 }
-static void mean_pool_call(Job *j, const int64_t *s)
+static void mean_pool_call(Job *j, const Case *s)
 {
-    j->k->mean_pool(&j->run, s[0], s[1], s[2], F32(j, POOL_X), F32(j, POOL_Y));
+    j->k->mean_pool(&j->run, s->n[0], s->n[1], s->n[2], f32_of(j, POOL_X), f32_of(j, POOL_Y));
 }
-static void mean_pool_reference(Job *j, const int64_t *s)
+static void mean_pool_reference(Job *j, const Case *s)
 {
-    for (int64_t at = 0; at < s[0] * s[2]; at++) {
+    for (int64_t at = 0; at < s->n[0] * s->n[2]; at++) {
         double sum = 0;
-        for (int64_t i = 0; i < s[1]; i++)
-            sum += EXACT(j, POOL_X)[(at / s[2] * s[1] + i) * s[2] + at % s[2]];
-        EXACT(j, POOL_Y)[at] = sum / (double)s[1];
+        for (int64_t i = 0; i < s->n[1]; i++)
+            sum += exact_of(j, POOL_X)[(at / s->n[2] * s->n[1] + i) * s->n[2] + at % s->n[2]];
+        exact_of(j, POOL_Y)[at] = sum / (double)s->n[1];
     }
 }
 const Family family_mean_pool = {.kernel = "mean_pool",

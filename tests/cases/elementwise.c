@@ -6,7 +6,7 @@
 /* Wide enough to reach both branches and both ends of every function; 0 and -0 too. */
 static void spread(Job *j, int buffer, double width)
 {
-    float *x = F32(j, buffer);
+    float *x = f32_of(j, buffer);
     for (size_t i = 0; j->ok && i < j->b[buffer].count; i++)
         x[i] = (float)(width * j->b[buffer].exact[i]);
     if (j->ok && j->b[buffer].count > 2) {
@@ -44,22 +44,22 @@ static const Case act_cases[] = {
     CASE(LONG, ACT_TANH, 10),       CASE(LONG, ACT_SOFTPLUS, 60), CASE(LONG, ACT_SWISH, 40),
     TIMED(197 * 3072, ACT_GELU, 4),
 };
-static void act_make(Job *j, const int64_t *s)
+static void act_make(Job *j, const Case *s)
 {
-    case_f32(j, "x", IN, s[0]);
-    spread(j, 0, (double)s[2]);
-    case_f32(j, "y", OUT, s[0]);
-    j->flops = (double)s[0] * 20;
-    j->bytes = (double)s[0] * 8;
+    case_f32(j, "x", ROLE_IN, s->n[0]);
+    spread(j, 0, (double)s->n[2]);
+    case_f32(j, "y", ROLE_OUT, s->n[0]);
+    j->flops = (double)s->n[0] * 20;
+    j->bytes = (double)s->n[0] * 8;
 }
-static void act_call(Job *j, const int64_t *s)
+static void act_call(Job *j, const Case *s)
 {
-    j->k->act(&j->run, s[0], (Act)s[1], 0.2f, F32(j, 0), F32(j, 1));
+    j->k->act(&j->run, s->n[0], (Act)s->n[1], 0.2f, f32_of(j, 0), f32_of(j, 1));
 }
-static void act_reference(Job *j, const int64_t *s)
+static void act_reference(Job *j, const Case *s)
 {
-    for (int64_t i = 0; i < s[0]; i++)
-        EXACT(j, 1)[i] = case_act((Act)s[1], (double)0.2f, EXACT(j, 0)[i]);
+    for (int64_t i = 0; i < s->n[0]; i++)
+        exact_of(j, 1)[i] = case_act((Act)s->n[1], (double)0.2f, exact_of(j, 0)[i]);
 }
 const Family family_act = {.kernel = "act",
                            .letters = "n act width",
@@ -77,25 +77,25 @@ static const Case act_back_cases[] = {
     CASE(51, ACT_LEAKY_RELU, 1), CASE(51, ACT_GELU, 3),     CASE(51, ACT_GELU_TANH, 3), CASE(51, ACT_SIGMOID, 6),
     CASE(51, ACT_TANH, 3),       CASE(51, ACT_SOFTPLUS, 9), CASE(51, ACT_SWISH, 5),     CASE(33333, ACT_GELU, 2),
 };
-static void act_back_make(Job *j, const int64_t *s)
+static void act_back_make(Job *j, const Case *s)
 {
-    float *x = case_f32(j, "x", IN, s[0]);
-    for (int64_t i = 0; j->ok && i < s[0]; i++) { /* kinks have no derivative */
-        x[i] = fabsf(x[i]) < 0.01f ? 0.5f : (float)s[2] * x[i];
+    float *x = case_f32(j, "x", ROLE_IN, s->n[0]);
+    for (int64_t i = 0; j->ok && i < s->n[0]; i++) { /* kinks have no derivative */
+        x[i] = fabsf(x[i]) < 0.01f ? 0.5f : (float)s->n[2] * x[i];
     }
     case_set(j, 0);
-    case_f32(j, "dy", IN, s[0]);
-    case_f32(j, "dx", OUT, s[0]);
+    case_f32(j, "dy", ROLE_IN, s->n[0]);
+    case_f32(j, "dx", ROLE_OUT, s->n[0]);
 }
-static void act_back_call(Job *j, const int64_t *s)
+static void act_back_call(Job *j, const Case *s)
 {
-    j->k->act_back(&j->run, s[0], (Act)s[1], 0.2f, F32(j, 0), F32(j, 1), F32(j, 2));
+    j->k->act_back(&j->run, s->n[0], (Act)s->n[1], 0.2f, f32_of(j, 0), f32_of(j, 1), f32_of(j, 2));
 }
-static double act_back_loss(const Job *j, const int64_t *s)
+static double act_back_loss(const Job *j, const Case *s)
 {
     double sum = 0;
-    for (int64_t i = 0; i < s[0]; i++)
-        sum += case_act((Act)s[1], (double)0.2f, EXACT(j, 0)[i]) * EXACT(j, 1)[i];
+    for (int64_t i = 0; i < s->n[0]; i++)
+        sum += case_act((Act)s->n[1], (double)0.2f, exact_of(j, 0)[i]) * exact_of(j, 1)[i];
     return sum;
 }
 const Family family_act_back = {.kernel = "act_back",
@@ -114,28 +114,27 @@ const Family family_act_back = {.kernel = "act_back",
 
 static const Case binary_cases[] = {CASE(0, BIN_ADD),  CASE(3, BIN_ADD),  CASE(40001, BIN_SUB),   CASE(77, BIN_MUL),
                                     CASE(77, BIN_DIV), CASE(77, BIN_MAX), TIMED(1 << 18, BIN_ADD)};
-static void binary_make(Job *j, const int64_t *s)
+static void binary_make(Job *j, const Case *s)
 {
-    case_f32(j, "a", IN, s[0]);
-    case_f32(j, "b", IN, s[0]);
-    case_f32(j, "y", OUT, s[0]);
-    j->flops = (double)s[0];
-    j->bytes = (double)s[0] * 12;
+    case_f32(j, "a", ROLE_IN, s->n[0]);
+    case_f32(j, "b", ROLE_IN, s->n[0]);
+    case_f32(j, "y", ROLE_OUT, s->n[0]);
+    j->flops = (double)s->n[0];
+    j->bytes = (double)s->n[0] * 12;
 }
-static void binary_call(Job *j, const int64_t *s)
+static void binary_call(Job *j, const Case *s)
 {
-    j->k->binary(&j->run, s[0], (Binary)s[1], F32(j, 0), F32(j, 1), F32(j, 2));
+    j->k->binary(&j->run, s->n[0], (Binary)s->n[1], f32_of(j, 0), f32_of(j, 1), f32_of(j, 2));
 }
-static void binary_reference(Job *j, const int64_t *s)
+static void binary_reference(Job *j, const Case *s)
 {
-    for (int64_t i = 0; i < s[0]; i++) {
-        const double a = EXACT(j, 0)[i], b = EXACT(j, 1)[i];
-        EXACT(j, 2)
-        [i] = s[1] == BIN_ADD   ? a + b
-              : s[1] == BIN_SUB ? a - b
-              : s[1] == BIN_MUL ? a * b
-              : s[1] == BIN_DIV ? a / b
-                                : fmax(a, b);
+    for (int64_t i = 0; i < s->n[0]; i++) {
+        const double a = exact_of(j, 0)[i], b = exact_of(j, 1)[i];
+        exact_of(j, 2)[i] = s->n[1] == BIN_ADD   ? a + b
+                            : s->n[1] == BIN_SUB ? a - b
+                            : s->n[1] == BIN_MUL ? a * b
+                            : s->n[1] == BIN_DIV ? a / b
+                                                 : fmax(a, b);
     }
 }
 const Family family_binary = {.kernel = "binary",
@@ -150,21 +149,22 @@ const Family family_binary = {.kernel = "binary",
                               .in_place_count = 2};
 
 static const Case axpby_cases[] = {CASE(0, 1), CASE(5, 0), CASE(1003, 1), CASE(50000, -2), TIMED(1 << 18, 1)};
-static void axpby_make(Job *j, const int64_t *s)
+static void axpby_make(Job *j, const Case *s)
 {
-    case_f32(j, "x", IN, s[0]);
-    case_f32(j, "y", s[1] == 0 ? OUT : INOUT, s[0]);
-    j->flops = (double)s[0] * 3;
-    j->bytes = (double)s[0] * 12;
+    case_f32(j, "x", ROLE_IN, s->n[0]);
+    case_f32(j, "y", s->n[1] == 0 ? ROLE_OUT : ROLE_INOUT, s->n[0]);
+    j->flops = (double)s->n[0] * 3;
+    j->bytes = (double)s->n[0] * 12;
 }
-static void axpby_call(Job *j, const int64_t *s)
+static void axpby_call(Job *j, const Case *s)
 {
-    j->k->axpby(&j->run, s[0], 0.7f, F32(j, 0), 0.5f * (float)s[1], F32(j, 1));
+    j->k->axpby(&j->run, s->n[0], 0.7f, f32_of(j, 0), 0.5f * (float)s->n[1], f32_of(j, 1));
 }
-static void axpby_reference(Job *j, const int64_t *s)
+static void axpby_reference(Job *j, const Case *s)
 {
-    for (int64_t i = 0; i < s[0]; i++)
-        EXACT(j, 1)[i] = (double)0.7f * EXACT(j, 0)[i] + (s[1] == 0 ? 0 : 0.5 * (double)s[1] * EXACT(j, 1)[i]);
+    for (int64_t i = 0; i < s->n[0]; i++)
+        exact_of(j, 1)[i] =
+            (double)0.7f * exact_of(j, 0)[i] + (s->n[1] == 0 ? 0 : 0.5 * (double)s->n[1] * exact_of(j, 1)[i]);
 }
 const Family family_axpby = {.kernel = "axpby",
                              .letters = "n 2b",
@@ -178,22 +178,22 @@ const Family family_axpby = {.kernel = "axpby",
 static const Case add_bias_cases[] = {CASE(0, 5, ACT_NONE),     CASE(5, 0, ACT_NONE),     CASE(3, 7, ACT_NONE),
                                       CASE(700, 67, ACT_RELU),  CASE(9, 33, ACT_GELU),    CASE(5, 1, ACT_GELU),
                                       CASE(40000, 1, ACT_NONE), TIMED(197, 768, ACT_NONE)};
-static void add_bias_make(Job *j, const int64_t *s)
+static void add_bias_make(Job *j, const Case *s)
 {
-    case_f32(j, "x", IN, s[0] * s[1]);
-    case_f32(j, "bias", IN, s[1]);
-    case_f32(j, "y", OUT, s[0] * s[1]);
-    j->flops = (double)(s[0] * s[1]);
-    j->bytes = (double)(s[0] * s[1]) * 8;
+    case_f32(j, "x", ROLE_IN, s->n[0] * s->n[1]);
+    case_f32(j, "bias", ROLE_IN, s->n[1]);
+    case_f32(j, "y", ROLE_OUT, s->n[0] * s->n[1]);
+    j->flops = (double)(s->n[0] * s->n[1]);
+    j->bytes = (double)(s->n[0] * s->n[1]) * 8;
 }
-static void add_bias_call(Job *j, const int64_t *s)
+static void add_bias_call(Job *j, const Case *s)
 {
-    j->k->add_bias(&j->run, s[0], s[1], F32(j, 0), F32(j, 1), (Act)s[2], 0.0f, F32(j, 2));
+    j->k->add_bias(&j->run, s->n[0], s->n[1], f32_of(j, 0), f32_of(j, 1), (Act)s->n[2], 0.0f, f32_of(j, 2));
 }
-static void add_bias_reference(Job *j, const int64_t *s)
+static void add_bias_reference(Job *j, const Case *s)
 {
-    for (int64_t i = 0; i < s[0] * s[1]; i++)
-        EXACT(j, 2)[i] = case_act((Act)s[2], 0, EXACT(j, 0)[i] + EXACT(j, 1)[i % s[1]]);
+    for (int64_t i = 0; i < s->n[0] * s->n[1]; i++)
+        exact_of(j, 2)[i] = case_act((Act)s->n[2], 0, exact_of(j, 0)[i] + exact_of(j, 1)[i % s->n[1]]);
 }
 const Family family_add_bias = {.kernel = "add_bias",
                                 .letters = "M C act",
@@ -214,22 +214,23 @@ static Draw dropout_draw(const Job *j)
 {
     return (Draw){j->seed, DRAW_DROPOUT, 3};
 }
-static void dropout_make(Job *j, const int64_t *s)
+static void dropout_make(Job *j, const Case *s)
 {
-    case_f32(j, "x", IN, s[0]);
-    case_f32(j, "y", OUT, s[0]);
-    j->bytes = (double)s[0] * 8;
+    case_f32(j, "x", ROLE_IN, s->n[0]);
+    case_f32(j, "y", ROLE_OUT, s->n[0]);
+    j->bytes = (double)s->n[0] * 8;
 }
-static void dropout_call(Job *j, const int64_t *s)
+static void dropout_call(Job *j, const Case *s)
 {
-    j->k->dropout(&j->run, s[0], 0.01f * (float)s[1], dropout_draw(j), (uint64_t)s[2], F32(j, 0), F32(j, 1));
+    j->k->dropout(&j->run, s->n[0], 0.01f * (float)s->n[1], dropout_draw(j), (uint64_t)s->n[2], f32_of(j, 0),
+                  f32_of(j, 1));
 }
-static void dropout_reference(Job *j, const int64_t *s)
+static void dropout_reference(Job *j, const Case *s)
 {
-    const float p = 0.01f * (float)s[1];
-    for (int64_t i = 0; i < s[0]; i++) {
-        EXACT(j, 1)
-        [i] = draw_uniform(dropout_draw(j), (uint64_t)(s[2] + i)) >= p ? EXACT(j, 0)[i] / (1 - (double)p) : 0;
+    const float p = 0.01f * (float)s->n[1];
+    for (int64_t i = 0; i < s->n[0]; i++) {
+        exact_of(j, 1)[i] =
+            draw_uniform(dropout_draw(j), (uint64_t)(s->n[2] + i)) >= p ? exact_of(j, 0)[i] / (1 - (double)p) : 0;
     }
 }
 const Family family_dropout = {.kernel = "dropout",
@@ -244,19 +245,19 @@ const Family family_dropout = {.kernel = "dropout",
                                .in_place_count = 1};
 
 static const Case fill_cases[] = {CASE(0), CASE(1), CASE(100), CASE(50001)};
-static void fill_make(Job *j, const int64_t *s)
+static void fill_make(Job *j, const Case *s)
 {
-    case_f32(j, "y", OUT, s[0]);
-    j->bytes = (double)s[0] * 4;
+    case_f32(j, "y", ROLE_OUT, s->n[0]);
+    j->bytes = (double)s->n[0] * 4;
 }
-static void fill_call(Job *j, const int64_t *s)
+static void fill_call(Job *j, const Case *s)
 {
-    j->k->fill(&j->run, s[0], -0.25f, F32(j, 0));
+    j->k->fill(&j->run, s->n[0], -0.25f, f32_of(j, 0));
 }
-static void fill_reference(Job *j, const int64_t *s)
+static void fill_reference(Job *j, const Case *s)
 {
-    for (int64_t i = 0; i < s[0]; i++)
-        EXACT(j, 0)[i] = -0.25;
+    for (int64_t i = 0; i < s->n[0]; i++)
+        exact_of(j, 0)[i] = -0.25;
 }
 const Family family_fill = {.kernel = "fill",
                             .letters = "n",
@@ -270,33 +271,33 @@ const Family family_fill = {.kernel = "fill",
 
 static const Case sum_cases[] = {CASE(0),    CASE(1),    CASE(63),     CASE(64),
                                  CASE(4096), CASE(4097), CASE(123457), TIMED(1 << 20)};
-static void sum_make(Job *j, const int64_t *s)
+static void sum_make(Job *j, const Case *s)
 {
-    case_f32(j, "x", IN, s[0]);
-    case_f32(j, "out", OUT, 1);
-    case_work(j, j->k->sum_work(s[0], j->threads));
-    j->flops = (double)s[0];
-    j->bytes = (double)s[0] * 4;
+    case_f32(j, "x", ROLE_IN, s->n[0]);
+    case_f32(j, "out", ROLE_OUT, 1);
+    case_work(j, j->k->sum_work(s->n[0], j->threads));
+    j->flops = (double)s->n[0];
+    j->bytes = (double)s->n[0] * 4;
 }
-static void sum_call(Job *j, const int64_t *s)
+static void sum_call(Job *j, const Case *s)
 {
-    j->k->sum(&j->run, s[0], F32(j, 0), F32(j, 1));
+    j->k->sum(&j->run, s->n[0], f32_of(j, 0), f32_of(j, 1));
 }
-static void sum_squares_call(Job *j, const int64_t *s)
+static void sum_squares_call(Job *j, const Case *s)
 {
-    j->k->sum_squares(&j->run, s[0], F32(j, 0), F32(j, 1));
+    j->k->sum_squares(&j->run, s->n[0], f32_of(j, 0), f32_of(j, 1));
 }
-static void sum_reference(Job *j, const int64_t *s)
+static void sum_reference(Job *j, const Case *s)
 {
-    EXACT(j, 1)[0] = 0;
-    for (int64_t i = 0; i < s[0]; i++)
-        EXACT(j, 1)[0] += EXACT(j, 0)[i];
+    exact_of(j, 1)[0] = 0;
+    for (int64_t i = 0; i < s->n[0]; i++)
+        exact_of(j, 1)[0] += exact_of(j, 0)[i];
 }
-static void sum_squares_reference(Job *j, const int64_t *s)
+static void sum_squares_reference(Job *j, const Case *s)
 {
-    EXACT(j, 1)[0] = 0;
-    for (int64_t i = 0; i < s[0]; i++)
-        EXACT(j, 1)[0] += EXACT(j, 0)[i] * EXACT(j, 0)[i];
+    exact_of(j, 1)[0] = 0;
+    for (int64_t i = 0; i < s->n[0]; i++)
+        exact_of(j, 1)[0] += exact_of(j, 0)[i] * exact_of(j, 0)[i];
 }
 const Family family_sum = {.kernel = "sum",
                            .letters = "n",

@@ -27,7 +27,7 @@ static Buffer *new_buffer(Job *j, const char *name, Role role, char type, size_t
         j->ok = false;
         return &none;
     }
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = size * count, inside = (bytes + page - 1) / page * page;
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = size * count, inside = size_round_up(bytes, page);
     Buffer *b = &j->b[j->n];
     *b = (Buffer){
         .name = name, .role = role, .type = type, .count = count, .size = size, .page_bytes = inside + 2 * page};
@@ -41,12 +41,12 @@ static Buffer *new_buffer(Job *j, const char *name, Role role, char type, size_t
     memset(first, FILLER, inside);
     mprotect(b->pages, page, PROT_NONE);
     mprotect(first + inside, page, PROT_NONE);
-    const size_t step = role == WORK || type == 'b' ? 64 : size;
-    b->data = j->at_front ? first : first + inside - (bytes + step - 1) / step * step;
+    const size_t step = role == ROLE_WORK || type == 'b' ? 64 : size;
+    b->data = j->at_front ? first : first + inside - size_round_up(bytes, step);
     b->before = malloc(bytes + 1);
     b->exact = type == 'f' ? malloc(count * sizeof(double) + 1) : NULL;
-    b->want = type == 'i' || type == 'l' ? malloc(count * sizeof(int32_t) + 1) : NULL;
-    j->ok = b->before && (type != 'f' || b->exact) && (type == 'f' || type == 'b' || b->want);
+    b->expected = type == 'i' || type == 'l' ? malloc(count * sizeof(int32_t) + 1) : NULL;
+    j->ok = b->before && (type != 'f' || b->exact) && (type == 'f' || type == 'b' || b->expected);
     return b;
 }
 
@@ -71,7 +71,7 @@ float *case_f32(Job *j, const char *name, Role role, int64_t count)
 {
     Buffer *b = new_buffer(j, name, role, 'f', sizeof(float), (size_t)count);
     float *data = b->data;
-    if (j->ok && (role == IN || role == INOUT)) {
+    if (j->ok && (role == ROLE_IN || role == ROLE_INOUT)) {
         for (int64_t i = 0; i < count; i++)
             data[i] = (float)(3.0 * case_uniform(j, (uint64_t)i) - 1.5);
         case_set(j, j->n - 1);
@@ -96,15 +96,15 @@ void *case_bytes(Job *j, const char *name, Role role, size_t bytes)
 
 void case_work(Job *j, size_t bytes)
 {
-    j->run.work = new_buffer(j, "work", WORK, 'b', 1, bytes)->data;
+    j->run.work = new_buffer(j, "work", ROLE_WORK, 'b', 1, bytes)->data;
     j->run.work_bytes = bytes;
 }
 
 bool job_open(Job *j, const Family *f, const Case *c, const Kernels *k, Pool *pool, bool at_front)
 {
     *j = (Job){.k = k, .run = {.pool = pool}, .threads = pool_threads(pool), .at_front = at_front, .ok = true};
-    j->seed = hash_bytes(f->kernel, strlen(f->kernel), 1) ^ hash_bytes(c->s, sizeof c->s, 2);
-    f->make(j, c->s);
+    j->seed = hash_bytes(f->kernel, strlen(f->kernel), 1) ^ hash_bytes(c->n, sizeof c->n, 2);
+    f->make(j, c);
     for (int i = 0; j->ok && i < j->n; i++)
         memcpy(j->b[i].before, j->b[i].data, j->b[i].count * j->b[i].size);
     if (!j->ok)
@@ -118,7 +118,7 @@ void job_close(Job *j)
         munmap(j->b[i].pages, j->b[i].page_bytes);
         free(j->b[i].before);
         free(j->b[i].exact);
-        free(j->b[i].want);
+        free(j->b[i].expected);
     }
     j->n = 0;
 }
@@ -129,7 +129,7 @@ void case_name(char text[160], const Family *f, const Case *c)
     Text rest = text_of(f->letters), letter;
     for (int i = 0; i < CASE_SIZES && n < 140 && text_next(&rest, ' ', &letter); i++)
         n += (size_t)snprintf(text + n, 160 - n, " %.*s=%lld", (int)MIN(letter.n, (size_t)20), letter.p,
-                              (long long)c->s[i]);
+                              (long long)c->n[i]);
 }
 
 /* ---- comparison ------------------------------------------------------------------------------ */
@@ -152,7 +152,7 @@ static bool untouched(const Job *j, int shared, char why[512])
                 return false;
             }
         }
-        if (b->role == IN && i != shared && memcmp(b->data, b->before, bytes) != 0) {
+        if (b->role == ROLE_IN && i != shared && memcmp(b->data, b->before, bytes) != 0) {
             snprintf(why, 512, "%s: an input was written", b->name);
             return false;
         }
@@ -164,7 +164,8 @@ static bool same_bits(const Job *a, const Job *b, const char *how, char why[512]
 {
     for (int i = 0; i < a->n; i++) {
         const Buffer *x = &a->b[i], *y = &b->b[i];
-        if ((x->role == OUT || x->role == INOUT) && x->count > 0 && memcmp(x->data, y->data, x->count * x->size) != 0) {
+        if ((x->role == ROLE_OUT || x->role == ROLE_INOUT) && x->count > 0 &&
+            memcmp(x->data, y->data, x->count * x->size) != 0) {
             size_t at = 0;
             while (memcmp((char *)x->data + at * x->size, (char *)y->data + at * x->size, x->size) == 0)
                 at++;
@@ -175,12 +176,13 @@ static bool same_bits(const Job *a, const Job *b, const char *how, char why[512]
     return true;
 }
 
-static bool near(const Family *f, const char *name, size_t i, double got, double want, char why[512])
+static bool near(const Family *f, const char *name, size_t i, double got, double expected, char why[512])
 {
     const double tolerance = f->tolerance > 0 ? f->tolerance : 1e-5;
-    if (got == want || (isnan(got) && isnan(want)) || fabs(got - want) <= tolerance * (1.0 + fabs(want)))
+    if (got == expected || (isnan(got) && isnan(expected)) ||
+        fabs(got - expected) <= tolerance * (1.0 + fabs(expected)))
         return true;
-    snprintf(why, 512, "%s[%zu] is %.9g, expected %.9g", name, i, got, want);
+    snprintf(why, 512, "%s[%zu] is %.9g, expected %.9g", name, i, got, expected);
     return false;
 }
 
@@ -188,14 +190,14 @@ static bool as_expected(const Family *f, const Job *j, char why[512])
 {
     for (int i = 0; i < j->n; i++) {
         const Buffer *b = &j->b[i];
-        for (size_t at = 0; (b->role == OUT || b->role == INOUT) && at < b->count; at++) {
+        for (size_t at = 0; (b->role == ROLE_OUT || b->role == ROLE_INOUT) && at < b->count; at++) {
             if (b->type == 'f') {
                 if (!near(f, b->name, at, (double)((float *)b->data)[at], b->exact[at], why))
                     return false;
             } else if (b->type != 'b') {
                 const int64_t got = b->type == 'i' ? ((int32_t *)b->data)[at] : ((int64_t *)b->data)[at];
-                if (got != b->want[at]) {
-                    snprintf(why, 512, "%s[%zu] is %lld, expected %d", b->name, at, (long long)got, b->want[at]);
+                if (got != b->expected[at]) {
+                    snprintf(why, 512, "%s[%zu] is %lld, expected %d", b->name, at, (long long)got, b->expected[at]);
                     return false;
                 }
             }
@@ -205,7 +207,7 @@ static bool as_expected(const Family *f, const Job *j, char why[512])
 }
 
 /* Central differences of the loss at up to 48 places of each input; double precision leaves them about nine digits. */
-static bool as_differences(const Family *f, const Job *j, const int64_t *s, char why[512])
+static bool as_differences(const Family *f, const Job *j, const Case *s, char why[512])
 {
     for (int g = 0; g < f->by_count; g++) {
         const Buffer *x = &j->b[f->by[g][0]], *d = &j->b[f->by[g][1]];
@@ -217,7 +219,7 @@ static bool as_differences(const Family *f, const Job *j, const int64_t *s, char
             x->exact[i] = kept - h;
             const double below = f->loss(j, s);
             x->exact[i] = kept;
-            const double base = d->role == INOUT ? (double)((float *)d->before)[i] : 0.0;
+            const double base = d->role == ROLE_INOUT ? (double)((float *)d->before)[i] : 0.0;
             if (!near(f, d->name, i, (double)((float *)d->data)[i], base + (above - below) / (2 * h), why))
                 return false;
         }
@@ -231,7 +233,7 @@ bool case_check(const Family *f, const Case *c, const Kernels *k, Pool *const po
     snprintf(why, 512, "out of memory");
     if (!job_open(&one, f, c, k, NULL, false))
         return false;
-    f->call(&one, c->s);
+    f->call(&one, c);
     bool ok = untouched(&one, -1, why);
     for (int i = 0; ok && i < 2 + f->in_place_count; i++) {
         const int *pair = i >= 2 ? f->in_place[i - 2] : NULL;
@@ -247,7 +249,7 @@ bool case_check(const Family *f, const Case *c, const Kernels *k, Pool *const po
         } else {
             snprintf(how, sizeof how, "with %d threads%s", other.threads, i == 0 ? " and another alignment" : "");
         }
-        f->call(&other, c->s);
+        f->call(&other, c);
         ok = same_bits(&one, &other, how, why);
         if (pair)
             other.b[pair[0]].data = own;
@@ -255,11 +257,11 @@ bool case_check(const Family *f, const Case *c, const Kernels *k, Pool *const po
         job_close(&other);
     }
     if (ok && f->reference) {
-        f->reference(&one, c->s);
+        f->reference(&one, c);
         ok = as_expected(f, &one, why);
     }
     if (ok && f->loss)
-        ok = as_differences(f, &one, c->s, why);
+        ok = as_differences(f, &one, c, why);
     job_close(&one);
     return ok;
 }

@@ -5,50 +5,57 @@
 
 /* Two parts, of D and E numbers, the second's items normalised (E 0: one part). Buffers: user, pos, neg of each part,
  * then the rest. */
-enum { B_, D_, E_, WIDTH_, L2_ };
 enum { LOSS = 6, SLOPE, DX = 6, SLOPES = 12, DLOSS };
 static const float eps = 0.5f; /* some rows are shorter, in cases of few numbers */
 
-static int parts_of(const int64_t *s)
+static int parts_of(const Case *s)
 {
-    return s[E_] > 0 ? 2 : 1;
+    return s->bpr.E > 0 ? 2 : 1;
 }
-static float l2_of(const int64_t *s)
+static float l2_of(const Case *s)
 {
-    return 0.01f * (float)s[L2_];
+    return 0.01f * (float)s->bpr.l2;
 }
 
-static const Case bpr_cases[] = {CASE(0, 4, 0, 1, 0),    CASE(1, 1, 0, 1, 0),     CASE(45, 64, 0, 3, 0),
-                                 CASE(16, 128, 0, 1, 5), CASE(33, 7, 2, 1, 3),    CASE(100, 20, 64, 2, 0),
-                                 CASE(19, 3, 1, 40, 1),  CASE(700, 64, 33, 1, 2), TIMED(2048, 64, 0, 1, 1)};
+static const Case bpr_cases[] = {
+    {.bpr = {.B = 0, .D = 4, .E = 0, .width = 1, .l2 = 0}},
+    {.bpr = {.B = 1, .D = 1, .E = 0, .width = 1, .l2 = 0}},
+    {.bpr = {.B = 45, .D = 64, .E = 0, .width = 3, .l2 = 0}},
+    {.bpr = {.B = 16, .D = 128, .E = 0, .width = 1, .l2 = 5}},
+    {.bpr = {.B = 33, .D = 7, .E = 2, .width = 1, .l2 = 3}},
+    {.bpr = {.B = 100, .D = 20, .E = 64, .width = 2, .l2 = 0}},
+    {.bpr = {.B = 19, .D = 3, .E = 1, .width = 40, .l2 = 1}},
+    {.bpr = {.B = 700, .D = 64, .E = 33, .width = 1, .l2 = 2}},
+    {.bpr = {.B = 2048, .D = 64, .E = 0, .width = 1, .l2 = 1}, .timed = true},
+};
 
-static void inputs(Job *j, const int64_t *s)
+static void inputs(Job *j, const Case *s)
 {
     static const char *const names[] = {"user", "pos", "neg", "user 2", "pos 2", "neg 2"};
     for (int i = 0; i < 6; i++) {
-        const int64_t n = s[B_] * s[i < 3 ? D_ : E_];
-        case_f32(j, names[i], IN, n);
+        const int64_t n = s->bpr.B * (i < 3 ? s->bpr.D : s->bpr.E);
+        case_f32(j, names[i], ROLE_IN, n);
         for (int64_t k = 0; k < n; k++) { /* a row of zeros now and then */
-            F32(j, i)[k] *= k / MAX(s[i < 3 ? D_ : E_], 1) % 11 == 7 ? 0 : (float)s[WIDTH_];
+            f32_of(j, i)[k] *= k / MAX((i < 3 ? s->bpr.D : s->bpr.E), 1) % 11 == 7 ? 0 : (float)s->bpr.width;
         }
         case_set(j, i);
     }
 }
-static void parts(const Job *j, const int64_t *s, BprPart part[2])
+static void parts(const Job *j, const Case *s, BprPart part[2])
 {
     for (int i = 0; i < 6; i++) {
-        part[i / 3].D = s[i / 3 ? E_ : D_];
+        part[i / 3].D = (i / 3 ? s->bpr.E : s->bpr.D);
         part[i / 3].eps = i / 3 ? eps : 0;
-        part[i / 3].x[i % 3] = F32(j, i);
+        part[i / 3].x[i % 3] = f32_of(j, i);
     }
 }
 /* Scores, and the penalty's squares, of row b */
-static double score(const Job *j, const int64_t *s, int64_t b, int side, double *squares)
+static double score(const Job *j, const Case *s, int64_t b, int side, double *squares)
 {
     double sum = 0;
     for (int k = 0; k < parts_of(s); k++) {
-        const int64_t D = s[k ? E_ : D_];
-        const double *u = EXACT(j, 3 * k) + b * D, *x = EXACT(j, 3 * k + side) + b * D;
+        const int64_t D = (k ? s->bpr.E : s->bpr.D);
+        const double *u = exact_of(j, 3 * k) + b * D, *x = exact_of(j, 3 * k + side) + b * D;
         double dot = 0, uu = 0, xx = 0;
         for (int64_t d = 0; d < D; d++) {
             dot += u[d] * x[d];
@@ -61,7 +68,7 @@ static double score(const Job *j, const int64_t *s, int64_t b, int side, double 
     }
     return sum;
 }
-static double row_loss(const Job *j, const int64_t *s, int64_t b, double *slope)
+static double row_loss(const Job *j, const Case *s, int64_t b, double *slope)
 {
     double squares = 0;
     const double pos = score(j, s, b, BPR_POS, &squares), neg = score(j, s, b, BPR_NEG, &squares);
@@ -69,24 +76,24 @@ static double row_loss(const Job *j, const int64_t *s, int64_t b, double *slope)
     return case_act(ACT_SOFTPLUS, 0, neg - pos) + (double)l2_of(s) * squares;
 }
 
-static void bpr_make(Job *j, const int64_t *s)
+static void bpr_make(Job *j, const Case *s)
 {
     inputs(j, s);
-    case_f32(j, "loss", OUT, s[B_]);
-    case_f32(j, "slope", OUT, s[B_]);
-    j->flops = (double)s[B_] * (4.0 * (double)(s[D_] + s[E_]) + 20);
-    j->bytes = (double)s[B_] * (12.0 * (double)(s[D_] + s[E_]) + 8);
+    case_f32(j, "loss", ROLE_OUT, s->bpr.B);
+    case_f32(j, "slope", ROLE_OUT, s->bpr.B);
+    j->flops = (double)s->bpr.B * (4.0 * (double)(s->bpr.D + s->bpr.E) + 20);
+    j->bytes = (double)s->bpr.B * (12.0 * (double)(s->bpr.D + s->bpr.E) + 8);
 }
-static void bpr_call(Job *j, const int64_t *s)
+static void bpr_call(Job *j, const Case *s)
 {
     BprPart part[2] = {{0}};
     parts(j, s, part);
-    j->k->bpr(&j->run, s[B_], parts_of(s), part, l2_of(s), F32(j, LOSS), F32(j, SLOPE));
+    j->k->bpr(&j->run, s->bpr.B, parts_of(s), part, l2_of(s), f32_of(j, LOSS), f32_of(j, SLOPE));
 }
-static void bpr_reference(Job *j, const int64_t *s)
+static void bpr_reference(Job *j, const Case *s)
 {
-    for (int64_t b = 0; b < s[B_]; b++)
-        EXACT(j, LOSS)[b] = row_loss(j, s, b, &EXACT(j, SLOPE)[b]);
+    for (int64_t b = 0; b < s->bpr.B; b++)
+        exact_of(j, LOSS)[b] = row_loss(j, s, b, &exact_of(j, SLOPE)[b]);
 }
 const Family family_bpr = {.kernel = "bpr",
                            .letters = "B D E width l2",
@@ -100,40 +107,40 @@ const Family family_bpr = {.kernel = "bpr",
 /* ---- bpr_back: the first part's gradients are added, the second's written -------------------- */
 
 static const float scale = 0.25f;
-static void bpr_back_make(Job *j, const int64_t *s)
+static void bpr_back_make(Job *j, const Case *s)
 {
     static const char *const names[] = {"duser", "dpos", "dneg", "duser 2", "dpos 2", "dneg 2"};
     inputs(j, s);
     for (int i = 0; i < 6; i++) {
-        case_f32(j, names[i], i < 3 ? INOUT : OUT, s[B_] * s[i < 3 ? D_ : E_]);
+        case_f32(j, names[i], i < 3 ? ROLE_INOUT : ROLE_OUT, s->bpr.B * (i < 3 ? s->bpr.D : s->bpr.E));
     }
-    case_f32(j, "slope", IN, s[B_]);
-    for (int64_t b = 0; b < s[B_]; b++) {
+    case_f32(j, "slope", ROLE_IN, s->bpr.B);
+    for (int64_t b = 0; b < s->bpr.B; b++) {
         double slope;
         row_loss(j, s, b, &slope);
-        F32(j, SLOPES)[b] = (float)slope;
+        f32_of(j, SLOPES)[b] = (float)slope;
     }
     case_set(j, SLOPES);
-    case_f32(j, "dloss", IN, 1);
-    j->flops = (double)s[B_] * 9.0 * (double)(s[D_] + s[E_]);
-    j->bytes = (double)s[B_] * 24.0 * (double)(s[D_] + s[E_]);
+    case_f32(j, "dloss", ROLE_IN, 1);
+    j->flops = (double)s->bpr.B * 9.0 * (double)(s->bpr.D + s->bpr.E);
+    j->bytes = (double)s->bpr.B * 24.0 * (double)(s->bpr.D + s->bpr.E);
 }
-static void bpr_back_call(Job *j, const int64_t *s)
+static void bpr_back_call(Job *j, const Case *s)
 {
     BprPart part[2] = {{0}};
     parts(j, s, part);
     for (int i = 0; i < 6; i++) {
-        part[i / 3].dx[i % 3] = F32(j, DX + i);
+        part[i / 3].dx[i % 3] = f32_of(j, DX + i);
         part[i / 3].beta[i % 3] = i < 3 ? 1 : 0;
     }
-    j->k->bpr_back(&j->run, s[B_], parts_of(s), part, l2_of(s), F32(j, SLOPES), scale, F32(j, DLOSS));
+    j->k->bpr_back(&j->run, s->bpr.B, parts_of(s), part, l2_of(s), f32_of(j, SLOPES), scale, f32_of(j, DLOSS));
 }
-static double bpr_back_loss(const Job *j, const int64_t *s)
+static double bpr_back_loss(const Job *j, const Case *s)
 {
     double sum = 0, slope;
-    for (int64_t b = 0; b < s[B_]; b++)
+    for (int64_t b = 0; b < s->bpr.B; b++)
         sum += row_loss(j, s, b, &slope);
-    return sum * (double)scale * EXACT(j, DLOSS)[0];
+    return sum * (double)scale * exact_of(j, DLOSS)[0];
 }
 const Family family_bpr_back = {.kernel = "bpr_back",
                                 .letters = "B D E width l2",

@@ -14,7 +14,7 @@ static void norm_of_row(const Job *j, int64_t m, int64_t C, bool residual, doubl
 {
     double sum = 0, squares = 0;
     for (int64_t c = 0; c < C; c++) {
-        row[c] = EXACT(j, LN_X)[m * C + c] + (residual ? EXACT(j, LN_RESIDUAL)[m * C + c] : 0);
+        row[c] = exact_of(j, LN_X)[m * C + c] + (residual ? exact_of(j, LN_RESIDUAL)[m * C + c] : 0);
         sum += row[c];
     }
     *mean = sum / (double)C;
@@ -23,30 +23,31 @@ static void norm_of_row(const Job *j, int64_t m, int64_t C, bool residual, doubl
     *rstd = 1 / sqrt(squares / (double)C + eps);
 }
 static const double EPS = (double)1e-5f;
-static void layer_norm_make(Job *j, const int64_t *s)
+static void layer_norm_make(Job *j, const Case *s)
 {
-    case_f32(j, "x", IN, s[0] * s[1]);
-    case_f32(j, "residual", IN, s[2] ? s[0] * s[1] : 0);
-    case_f32(j, "gamma", IN, s[1]);
-    case_f32(j, "beta", IN, s[1]);
-    case_f32(j, "y", OUT, s[0] * s[1]);
-    case_f32(j, "mean", OUT, s[0]);
-    case_f32(j, "rstd", OUT, s[0]);
-    j->flops = (double)(s[0] * s[1]) * 8;
-    j->bytes = (double)(s[0] * s[1]) * (s[2] ? 12 : 8);
+    case_f32(j, "x", ROLE_IN, s->n[0] * s->n[1]);
+    case_f32(j, "residual", ROLE_IN, s->n[2] ? s->n[0] * s->n[1] : 0);
+    case_f32(j, "gamma", ROLE_IN, s->n[1]);
+    case_f32(j, "beta", ROLE_IN, s->n[1]);
+    case_f32(j, "y", ROLE_OUT, s->n[0] * s->n[1]);
+    case_f32(j, "mean", ROLE_OUT, s->n[0]);
+    case_f32(j, "rstd", ROLE_OUT, s->n[0]);
+    j->flops = (double)(s->n[0] * s->n[1]) * 8;
+    j->bytes = (double)(s->n[0] * s->n[1]) * (s->n[2] ? 12 : 8);
 }
-static void layer_norm_call(Job *j, const int64_t *s)
+static void layer_norm_call(Job *j, const Case *s)
 {
-    j->k->layer_norm(&j->run, s[0], s[1], F32(j, LN_X), s[2] ? F32(j, LN_RESIDUAL) : NULL, F32(j, LN_GAMMA),
-                     F32(j, LN_BETA), 1e-5f, F32(j, LN_Y), F32(j, LN_MEAN), F32(j, LN_RSTD));
+    j->k->layer_norm(&j->run, s->n[0], s->n[1], f32_of(j, LN_X), s->n[2] ? f32_of(j, LN_RESIDUAL) : NULL,
+                     f32_of(j, LN_GAMMA), f32_of(j, LN_BETA), 1e-5f, f32_of(j, LN_Y), f32_of(j, LN_MEAN),
+                     f32_of(j, LN_RSTD));
 }
-static void layer_norm_reference(Job *j, const int64_t *s)
+static void layer_norm_reference(Job *j, const Case *s)
 {
-    for (int64_t m = 0; m < s[0]; m++) {
-        double *y = EXACT(j, LN_Y) + m * s[1], *mean = &EXACT(j, LN_MEAN)[m], *rstd = &EXACT(j, LN_RSTD)[m];
-        norm_of_row(j, m, s[1], s[2] != 0, EPS, y, mean, rstd);
-        for (int64_t c = 0; c < s[1]; c++)
-            y[c] = (y[c] - *mean) * *rstd * EXACT(j, LN_GAMMA)[c] + EXACT(j, LN_BETA)[c];
+    for (int64_t m = 0; m < s->n[0]; m++) {
+        double *y = exact_of(j, LN_Y) + m * s->n[1], *mean = &exact_of(j, LN_MEAN)[m], *rstd = &exact_of(j, LN_RSTD)[m];
+        norm_of_row(j, m, s->n[1], s->n[2] != 0, EPS, y, mean, rstd);
+        for (int64_t c = 0; c < s->n[1]; c++)
+            y[c] = (y[c] - *mean) * *rstd * exact_of(j, LN_GAMMA)[c] + exact_of(j, LN_BETA)[c];
     }
 }
 const Family family_layer_norm = {.kernel = "layer_norm",
@@ -62,42 +63,42 @@ const Family family_layer_norm = {.kernel = "layer_norm",
 static const Case layer_norm_back_cases[] = {CASE(0, 8, 0),   CASE(1, 5, 0),    CASE(5, 7, 1),  CASE(33, 16, 0),
                                              CASE(70, 19, 1), CASE(2500, 3, 0), CASE(3, 100, 1)};
 enum { LB_MEAN = 4, LB_RSTD, LB_DY, LB_DX, LB_DGAMMA, LB_DBETA, LB_ROW };
-static void layer_norm_back_make(Job *j, const int64_t *s)
+static void layer_norm_back_make(Job *j, const Case *s)
 {
-    case_f32(j, "x", IN, s[0] * s[1]);
-    case_f32(j, "residual", IN, s[2] ? s[0] * s[1] : 0);
-    case_f32(j, "gamma", IN, s[1]);
-    case_f32(j, "beta", IN, s[1]);
-    float *mean = case_f32(j, "mean", IN, s[0]), *rstd = case_f32(j, "rstd", IN, s[0]);
-    case_f32(j, "dy", IN, s[0] * s[1]);
-    case_f32(j, "dx", OUT, s[0] * s[1]);
-    case_f32(j, "dgamma", INOUT, s[1]);
-    case_f32(j, "dbeta", INOUT, s[1]);
-    case_f32(j, "row", IN, s[1]); /* the reference's scratch */
-    case_work(j, j->k->layer_norm_back_work(s[0], s[1], j->threads));
-    for (int64_t m = 0; j->ok && m < s[0]; m++) {
+    case_f32(j, "x", ROLE_IN, s->n[0] * s->n[1]);
+    case_f32(j, "residual", ROLE_IN, s->n[2] ? s->n[0] * s->n[1] : 0);
+    case_f32(j, "gamma", ROLE_IN, s->n[1]);
+    case_f32(j, "beta", ROLE_IN, s->n[1]);
+    float *mean = case_f32(j, "mean", ROLE_IN, s->n[0]), *rstd = case_f32(j, "rstd", ROLE_IN, s->n[0]);
+    case_f32(j, "dy", ROLE_IN, s->n[0] * s->n[1]);
+    case_f32(j, "dx", ROLE_OUT, s->n[0] * s->n[1]);
+    case_f32(j, "dgamma", ROLE_INOUT, s->n[1]);
+    case_f32(j, "dbeta", ROLE_INOUT, s->n[1]);
+    case_f32(j, "row", ROLE_IN, s->n[1]); /* the reference's scratch */
+    case_work(j, j->k->layer_norm_back_work(s->n[0], s->n[1], j->threads));
+    for (int64_t m = 0; j->ok && m < s->n[0]; m++) {
         double mu, r;
-        norm_of_row(j, m, s[1], s[2] != 0, EPS, EXACT(j, LB_ROW), &mu, &r);
+        norm_of_row(j, m, s->n[1], s->n[2] != 0, EPS, exact_of(j, LB_ROW), &mu, &r);
         mean[m] = (float)mu;
         rstd[m] = (float)r;
     }
-    j->flops = (double)(s[0] * s[1]) * 14;
-    j->bytes = (double)(s[0] * s[1]) * (s[2] ? 16 : 12);
+    j->flops = (double)(s->n[0] * s->n[1]) * 14;
+    j->bytes = (double)(s->n[0] * s->n[1]) * (s->n[2] ? 16 : 12);
 }
-static void layer_norm_back_call(Job *j, const int64_t *s)
+static void layer_norm_back_call(Job *j, const Case *s)
 {
-    j->k->layer_norm_back(&j->run, s[0], s[1], F32(j, LN_X), s[2] ? F32(j, LN_RESIDUAL) : NULL, F32(j, LN_GAMMA),
-                          F32(j, LB_MEAN), F32(j, LB_RSTD), F32(j, LB_DY), F32(j, LB_DX), F32(j, LB_DGAMMA),
-                          F32(j, LB_DBETA));
+    j->k->layer_norm_back(&j->run, s->n[0], s->n[1], f32_of(j, LN_X), s->n[2] ? f32_of(j, LN_RESIDUAL) : NULL,
+                          f32_of(j, LN_GAMMA), f32_of(j, LB_MEAN), f32_of(j, LB_RSTD), f32_of(j, LB_DY),
+                          f32_of(j, LB_DX), f32_of(j, LB_DGAMMA), f32_of(j, LB_DBETA));
 }
-static double layer_norm_back_loss(const Job *j, const int64_t *s)
+static double layer_norm_back_loss(const Job *j, const Case *s)
 {
-    double loss = 0, mean, rstd, *row = EXACT(j, LB_ROW);
-    for (int64_t m = 0; m < s[0]; m++) {
-        norm_of_row(j, m, s[1], s[2] != 0, EPS, row, &mean, &rstd);
-        for (int64_t c = 0; c < s[1]; c++)
-            loss +=
-                EXACT(j, LB_DY)[m * s[1] + c] * ((row[c] - mean) * rstd * EXACT(j, LN_GAMMA)[c] + EXACT(j, LN_BETA)[c]);
+    double loss = 0, mean, rstd, *row = exact_of(j, LB_ROW);
+    for (int64_t m = 0; m < s->n[0]; m++) {
+        norm_of_row(j, m, s->n[1], s->n[2] != 0, EPS, row, &mean, &rstd);
+        for (int64_t c = 0; c < s->n[1]; c++)
+            loss += exact_of(j, LB_DY)[m * s->n[1] + c] *
+                    ((row[c] - mean) * rstd * exact_of(j, LN_GAMMA)[c] + exact_of(j, LN_BETA)[c]);
     }
     return loss;
 }
@@ -129,25 +130,25 @@ static void softmax_of_row(const double *x, double *y, int64_t C)
     for (int64_t c = 0; c < C; c++)
         y[c] /= sum;
 }
-static void softmax_make(Job *j, const int64_t *s)
+static void softmax_make(Job *j, const Case *s)
 {
-    float *x = case_f32(j, "x", IN, s[0] * s[1]);
-    for (int64_t i = 0; j->ok && i < s[0] * s[1]; i++) { /* some masked, some far apart */
-        x[i] = i % 11 == 3 && s[1] > 1 ? -INFINITY : x[i] * (float)(1 + i % 5 * 8);
+    float *x = case_f32(j, "x", ROLE_IN, s->n[0] * s->n[1]);
+    for (int64_t i = 0; j->ok && i < s->n[0] * s->n[1]; i++) { /* some masked, some far apart */
+        x[i] = i % 11 == 3 && s->n[1] > 1 ? -INFINITY : x[i] * (float)(1 + i % 5 * 8);
     }
     case_set(j, 0);
-    case_f32(j, "y", OUT, s[0] * s[1]);
-    j->flops = (double)(s[0] * s[1]) * 12;
-    j->bytes = (double)(s[0] * s[1]) * 8;
+    case_f32(j, "y", ROLE_OUT, s->n[0] * s->n[1]);
+    j->flops = (double)(s->n[0] * s->n[1]) * 12;
+    j->bytes = (double)(s->n[0] * s->n[1]) * 8;
 }
-static void softmax_call(Job *j, const int64_t *s)
+static void softmax_call(Job *j, const Case *s)
 {
-    j->k->softmax(&j->run, s[0], s[1], F32(j, 0), F32(j, 1));
+    j->k->softmax(&j->run, s->n[0], s->n[1], f32_of(j, 0), f32_of(j, 1));
 }
-static void softmax_reference(Job *j, const int64_t *s)
+static void softmax_reference(Job *j, const Case *s)
 {
-    for (int64_t m = 0; m < s[0]; m++)
-        softmax_of_row(EXACT(j, 0) + m * s[1], EXACT(j, 1) + m * s[1], s[1]);
+    for (int64_t m = 0; m < s->n[0]; m++)
+        softmax_of_row(exact_of(j, 0) + m * s->n[1], exact_of(j, 1) + m * s->n[1], s->n[1]);
 }
 const Family family_softmax = {.kernel = "softmax",
                                .letters = "M C",
@@ -161,30 +162,30 @@ const Family family_softmax = {.kernel = "softmax",
                                .in_place_count = 1};
 
 static const Case softmax_back_cases[] = {CASE(0, 5), CASE(4, 1), CASE(5, 7), CASE(6, 33), CASE(300, 70)};
-static void softmax_back_make(Job *j, const int64_t *s)
+static void softmax_back_make(Job *j, const Case *s)
 {
-    case_f32(j, "x", IN, s[0] * s[1]);
-    float *y = case_f32(j, "y", IN, s[0] * s[1]);
-    case_f32(j, "dy", IN, s[0] * s[1]);
-    case_f32(j, "dx", OUT, s[0] * s[1]);
-    case_f32(j, "row", IN, s[1]);
-    for (int64_t m = 0; j->ok && m < s[0]; m++) {
-        softmax_of_row(EXACT(j, 0) + m * s[1], EXACT(j, 4), s[1]);
-        for (int64_t c = 0; c < s[1]; c++)
-            y[m * s[1] + c] = (float)EXACT(j, 4)[c];
+    case_f32(j, "x", ROLE_IN, s->n[0] * s->n[1]);
+    float *y = case_f32(j, "y", ROLE_IN, s->n[0] * s->n[1]);
+    case_f32(j, "dy", ROLE_IN, s->n[0] * s->n[1]);
+    case_f32(j, "dx", ROLE_OUT, s->n[0] * s->n[1]);
+    case_f32(j, "row", ROLE_IN, s->n[1]);
+    for (int64_t m = 0; j->ok && m < s->n[0]; m++) {
+        softmax_of_row(exact_of(j, 0) + m * s->n[1], exact_of(j, 4), s->n[1]);
+        for (int64_t c = 0; c < s->n[1]; c++)
+            y[m * s->n[1] + c] = (float)exact_of(j, 4)[c];
     }
 }
-static void softmax_back_call(Job *j, const int64_t *s)
+static void softmax_back_call(Job *j, const Case *s)
 {
-    j->k->softmax_back(&j->run, s[0], s[1], F32(j, 1), F32(j, 2), F32(j, 3));
+    j->k->softmax_back(&j->run, s->n[0], s->n[1], f32_of(j, 1), f32_of(j, 2), f32_of(j, 3));
 }
-static double softmax_back_loss(const Job *j, const int64_t *s)
+static double softmax_back_loss(const Job *j, const Case *s)
 {
-    double loss = 0, *row = EXACT(j, 4);
-    for (int64_t m = 0; m < s[0]; m++) {
-        softmax_of_row(EXACT(j, 0) + m * s[1], row, s[1]);
-        for (int64_t c = 0; c < s[1]; c++)
-            loss += row[c] * EXACT(j, 2)[m * s[1] + c];
+    double loss = 0, *row = exact_of(j, 4);
+    for (int64_t m = 0; m < s->n[0]; m++) {
+        softmax_of_row(exact_of(j, 0) + m * s->n[1], row, s->n[1]);
+        for (int64_t c = 0; c < s->n[1]; c++)
+            loss += row[c] * exact_of(j, 2)[m * s->n[1] + c];
     }
     return loss;
 }
@@ -213,32 +214,32 @@ static double norm_of(const double *x, int64_t C)
         squares += x[c] * x[c];
     return fmax(sqrt(squares), (double)NORM_EPS);
 }
-static void small_rows(Job *j, const int64_t *s) /* every fourth row is short, the one before it zero */
+static void small_rows(Job *j, const Case *s) /* every fourth row is short, the one before it zero */
 {
-    float *x = F32(j, 0);
-    for (int64_t i = 0; j->ok && i < s[0] * s[1]; i++)
-        x[i] *= i / s[1] % 4 == 3 ? 0.01f : i / s[1] % 4 == 2 ? 0.0f : 1.0f;
+    float *x = f32_of(j, 0);
+    for (int64_t i = 0; j->ok && i < s->n[0] * s->n[1]; i++)
+        x[i] *= i / s->n[1] % 4 == 3 ? 0.01f : i / s->n[1] % 4 == 2 ? 0.0f : 1.0f;
     case_set(j, 0);
 }
-static void row_normalize_make(Job *j, const int64_t *s)
+static void row_normalize_make(Job *j, const Case *s)
 {
-    case_f32(j, "x", IN, s[0] * s[1]);
+    case_f32(j, "x", ROLE_IN, s->n[0] * s->n[1]);
     small_rows(j, s);
-    case_f32(j, "y", OUT, s[0] * s[1]);
-    case_f32(j, "norm", OUT, s[0]);
-    j->flops = (double)(s[0] * s[1]) * 3;
-    j->bytes = (double)(s[0] * s[1]) * 8;
+    case_f32(j, "y", ROLE_OUT, s->n[0] * s->n[1]);
+    case_f32(j, "norm", ROLE_OUT, s->n[0]);
+    j->flops = (double)(s->n[0] * s->n[1]) * 3;
+    j->bytes = (double)(s->n[0] * s->n[1]) * 8;
 }
-static void row_normalize_call(Job *j, const int64_t *s)
+static void row_normalize_call(Job *j, const Case *s)
 {
-    j->k->row_normalize(&j->run, s[0], s[1], NORM_EPS, F32(j, 0), F32(j, 1), F32(j, 2));
+    j->k->row_normalize(&j->run, s->n[0], s->n[1], NORM_EPS, f32_of(j, 0), f32_of(j, 1), f32_of(j, 2));
 }
-static void row_normalize_reference(Job *j, const int64_t *s)
+static void row_normalize_reference(Job *j, const Case *s)
 {
-    for (int64_t m = 0; m < s[0]; m++) {
-        EXACT(j, 2)[m] = norm_of(EXACT(j, 0) + m * s[1], s[1]);
-        for (int64_t c = 0; c < s[1]; c++)
-            EXACT(j, 1)[m * s[1] + c] = EXACT(j, 0)[m * s[1] + c] / EXACT(j, 2)[m];
+    for (int64_t m = 0; m < s->n[0]; m++) {
+        exact_of(j, 2)[m] = norm_of(exact_of(j, 0) + m * s->n[1], s->n[1]);
+        for (int64_t c = 0; c < s->n[1]; c++)
+            exact_of(j, 1)[m * s->n[1] + c] = exact_of(j, 0)[m * s->n[1] + c] / exact_of(j, 2)[m];
     }
 }
 const Family family_row_normalize = {.kernel = "row_normalize",
@@ -253,30 +254,31 @@ const Family family_row_normalize = {.kernel = "row_normalize",
                                      .in_place_count = 1};
 
 static const Case normalize_back_cases[] = {CASE(0, 5), CASE(5, 1), CASE(6, 7), CASE(9, 64), CASE(300, 33)};
-static void row_normalize_back_make(Job *j, const int64_t *s)
+static void row_normalize_back_make(Job *j, const Case *s)
 {
-    case_f32(j, "x", IN, s[0] * s[1]);
+    case_f32(j, "x", ROLE_IN, s->n[0] * s->n[1]);
     small_rows(j, s);
-    float *y = case_f32(j, "y", IN, s[0] * s[1]), *norm = case_f32(j, "norm", IN, s[0]);
-    case_f32(j, "dy", IN, s[0] * s[1]);
-    case_f32(j, "dx", OUT, s[0] * s[1]);
-    for (int64_t i = 0; j->ok && i < s[0] * s[1]; i++) {
-        const int64_t m = i / s[1];
-        norm[m] = (float)norm_of(EXACT(j, 0) + m * s[1], s[1]);
-        y[i] = F32(j, 0)[i] / norm[m];
+    float *y = case_f32(j, "y", ROLE_IN, s->n[0] * s->n[1]), *norm = case_f32(j, "norm", ROLE_IN, s->n[0]);
+    case_f32(j, "dy", ROLE_IN, s->n[0] * s->n[1]);
+    case_f32(j, "dx", ROLE_OUT, s->n[0] * s->n[1]);
+    for (int64_t i = 0; j->ok && i < s->n[0] * s->n[1]; i++) {
+        const int64_t m = i / s->n[1];
+        norm[m] = (float)norm_of(exact_of(j, 0) + m * s->n[1], s->n[1]);
+        y[i] = f32_of(j, 0)[i] / norm[m];
     }
 }
-static void row_normalize_back_call(Job *j, const int64_t *s)
+static void row_normalize_back_call(Job *j, const Case *s)
 {
-    j->k->row_normalize_back(&j->run, s[0], s[1], NORM_EPS, F32(j, 1), F32(j, 2), F32(j, 3), F32(j, 4));
+    j->k->row_normalize_back(&j->run, s->n[0], s->n[1], NORM_EPS, f32_of(j, 1), f32_of(j, 2), f32_of(j, 3),
+                             f32_of(j, 4));
 }
-static double row_normalize_back_loss(const Job *j, const int64_t *s)
+static double row_normalize_back_loss(const Job *j, const Case *s)
 {
     double loss = 0;
-    for (int64_t m = 0; m < s[0]; m++) {
-        const double *x = EXACT(j, 0) + m * s[1], norm = norm_of(x, s[1]);
-        for (int64_t c = 0; c < s[1]; c++)
-            loss += x[c] / norm * EXACT(j, 3)[m * s[1] + c];
+    for (int64_t m = 0; m < s->n[0]; m++) {
+        const double *x = exact_of(j, 0) + m * s->n[1], norm = norm_of(x, s->n[1]);
+        for (int64_t c = 0; c < s->n[1]; c++)
+            loss += x[c] / norm * exact_of(j, 3)[m * s->n[1] + c];
     }
     return loss;
 }
@@ -296,24 +298,24 @@ const Family family_row_normalize_back = {.kernel = "row_normalize_back",
 
 static const Case row_cases[] = {CASE(0, 5),  CASE(3, 0),     CASE(4, 1),     CASE(5, 7),
                                  CASE(9, 64), CASE(700, 100), TIMED(2048, 64)};
-static void row_dot_make(Job *j, const int64_t *s)
+static void row_dot_make(Job *j, const Case *s)
 {
-    case_f32(j, "a", IN, s[0] * s[1]);
-    case_f32(j, "b", IN, s[0] * s[1]);
-    case_f32(j, "y", OUT, s[0]);
-    j->flops = (double)(s[0] * s[1]) * 2;
-    j->bytes = (double)(s[0] * s[1]) * 8;
+    case_f32(j, "a", ROLE_IN, s->n[0] * s->n[1]);
+    case_f32(j, "b", ROLE_IN, s->n[0] * s->n[1]);
+    case_f32(j, "y", ROLE_OUT, s->n[0]);
+    j->flops = (double)(s->n[0] * s->n[1]) * 2;
+    j->bytes = (double)(s->n[0] * s->n[1]) * 8;
 }
-static void row_dot_call(Job *j, const int64_t *s)
+static void row_dot_call(Job *j, const Case *s)
 {
-    j->k->row_dot(&j->run, s[0], s[1], F32(j, 0), F32(j, 1), F32(j, 2));
+    j->k->row_dot(&j->run, s->n[0], s->n[1], f32_of(j, 0), f32_of(j, 1), f32_of(j, 2));
 }
-static void row_dot_reference(Job *j, const int64_t *s)
+static void row_dot_reference(Job *j, const Case *s)
 {
-    for (int64_t m = 0; m < s[0]; m++) {
-        EXACT(j, 2)[m] = 0;
-        for (int64_t c = 0; c < s[1]; c++)
-            EXACT(j, 2)[m] += EXACT(j, 0)[m * s[1] + c] * EXACT(j, 1)[m * s[1] + c];
+    for (int64_t m = 0; m < s->n[0]; m++) {
+        exact_of(j, 2)[m] = 0;
+        for (int64_t c = 0; c < s->n[1]; c++)
+            exact_of(j, 2)[m] += exact_of(j, 0)[m * s->n[1] + c] * exact_of(j, 1)[m * s->n[1] + c];
     }
 }
 const Family family_row_dot = {.kernel = "row_dot",
@@ -326,22 +328,23 @@ const Family family_row_dot = {.kernel = "row_dot",
 
 static const Case row_scale_cases[] = {CASE(0, 5, 0), CASE(3, 0, 1),    CASE(5, 7, 0),
                                        CASE(5, 7, 1), CASE(700, 67, 3), TIMED(2048, 64, 0)};
-static void row_scale_make(Job *j, const int64_t *s)
+static void row_scale_make(Job *j, const Case *s)
 {
-    case_f32(j, "x", IN, s[0] * s[1]);
-    case_f32(j, "s", IN, s[0]);
-    case_f32(j, "y", s[2] ? INOUT : OUT, s[0] * s[1]);
-    j->flops = (double)(s[0] * s[1]);
-    j->bytes = (double)(s[0] * s[1]) * 8;
+    case_f32(j, "x", ROLE_IN, s->n[0] * s->n[1]);
+    case_f32(j, "s", ROLE_IN, s->n[0]);
+    case_f32(j, "y", s->n[2] ? ROLE_INOUT : ROLE_OUT, s->n[0] * s->n[1]);
+    j->flops = (double)(s->n[0] * s->n[1]);
+    j->bytes = (double)(s->n[0] * s->n[1]) * 8;
 }
-static void row_scale_call(Job *j, const int64_t *s)
+static void row_scale_call(Job *j, const Case *s)
 {
-    j->k->row_scale(&j->run, s[0], s[1], F32(j, 0), F32(j, 1), 0.5f * (float)s[2], F32(j, 2));
+    j->k->row_scale(&j->run, s->n[0], s->n[1], f32_of(j, 0), f32_of(j, 1), 0.5f * (float)s->n[2], f32_of(j, 2));
 }
-static void row_scale_reference(Job *j, const int64_t *s)
+static void row_scale_reference(Job *j, const Case *s)
 {
-    for (int64_t i = 0; i < s[0] * s[1]; i++)
-        EXACT(j, 2)[i] = EXACT(j, 1)[i / s[1]] * EXACT(j, 0)[i] + (s[2] ? 0.5 * (double)s[2] * EXACT(j, 2)[i] : 0);
+    for (int64_t i = 0; i < s->n[0] * s->n[1]; i++)
+        exact_of(j, 2)[i] =
+            exact_of(j, 1)[i / s->n[1]] * exact_of(j, 0)[i] + (s->n[2] ? 0.5 * (double)s->n[2] * exact_of(j, 2)[i] : 0);
 }
 const Family family_row_scale = {.kernel = "row_scale",
                                  .letters = "M C 2beta",
@@ -352,23 +355,23 @@ const Family family_row_scale = {.kernel = "row_scale",
                                  .reference = row_scale_reference,
                                  .tolerance = 1e-6};
 
-static void row_sum_make(Job *j, const int64_t *s)
+static void row_sum_make(Job *j, const Case *s)
 {
-    case_f32(j, "x", IN, s[0] * s[1]);
-    case_f32(j, "y", OUT, s[0]);
-    j->flops = (double)(s[0] * s[1]);
-    j->bytes = (double)(s[0] * s[1]) * 4;
+    case_f32(j, "x", ROLE_IN, s->n[0] * s->n[1]);
+    case_f32(j, "y", ROLE_OUT, s->n[0]);
+    j->flops = (double)(s->n[0] * s->n[1]);
+    j->bytes = (double)(s->n[0] * s->n[1]) * 4;
 }
-static void row_sum_call(Job *j, const int64_t *s)
+static void row_sum_call(Job *j, const Case *s)
 {
-    j->k->row_sum(&j->run, s[0], s[1], F32(j, 0), F32(j, 1));
+    j->k->row_sum(&j->run, s->n[0], s->n[1], f32_of(j, 0), f32_of(j, 1));
 }
-static void row_sum_reference(Job *j, const int64_t *s)
+static void row_sum_reference(Job *j, const Case *s)
 {
-    for (int64_t m = 0; m < s[0]; m++) {
-        EXACT(j, 1)[m] = 0;
-        for (int64_t c = 0; c < s[1]; c++)
-            EXACT(j, 1)[m] += EXACT(j, 0)[m * s[1] + c];
+    for (int64_t m = 0; m < s->n[0]; m++) {
+        exact_of(j, 1)[m] = 0;
+        for (int64_t c = 0; c < s->n[1]; c++)
+            exact_of(j, 1)[m] += exact_of(j, 0)[m * s->n[1] + c];
     }
 }
 const Family family_row_sum = {.kernel = "row_sum",
@@ -381,24 +384,24 @@ const Family family_row_sum = {.kernel = "row_sum",
 
 static const Case col_sum_cases[] = {CASE(0, 5, 1),  CASE(0, 5, 0),   CASE(3, 0, 0),     CASE(1, 3, 0),
                                      CASE(32, 7, 1), CASE(33, 20, 0), CASE(2100, 19, 1), TIMED(2048, 256, 0)};
-static void col_sum_make(Job *j, const int64_t *s)
+static void col_sum_make(Job *j, const Case *s)
 {
-    case_f32(j, "x", IN, s[0] * s[1]);
-    case_f32(j, "y", s[2] ? INOUT : OUT, s[1]);
-    case_work(j, j->k->col_sum_work(s[0], s[1], j->threads));
-    j->flops = (double)(s[0] * s[1]);
-    j->bytes = (double)(s[0] * s[1]) * 4;
+    case_f32(j, "x", ROLE_IN, s->n[0] * s->n[1]);
+    case_f32(j, "y", s->n[2] ? ROLE_INOUT : ROLE_OUT, s->n[1]);
+    case_work(j, j->k->col_sum_work(s->n[0], s->n[1], j->threads));
+    j->flops = (double)(s->n[0] * s->n[1]);
+    j->bytes = (double)(s->n[0] * s->n[1]) * 4;
 }
-static void col_sum_call(Job *j, const int64_t *s)
+static void col_sum_call(Job *j, const Case *s)
 {
-    j->k->col_sum(&j->run, s[0], s[1], F32(j, 0), (float)s[2], F32(j, 1));
+    j->k->col_sum(&j->run, s->n[0], s->n[1], f32_of(j, 0), (float)s->n[2], f32_of(j, 1));
 }
-static void col_sum_reference(Job *j, const int64_t *s)
+static void col_sum_reference(Job *j, const Case *s)
 {
-    for (int64_t c = 0; c < s[1]; c++) {
-        EXACT(j, 1)[c] = s[2] ? EXACT(j, 1)[c] : 0;
-        for (int64_t m = 0; m < s[0]; m++)
-            EXACT(j, 1)[c] += EXACT(j, 0)[m * s[1] + c];
+    for (int64_t c = 0; c < s->n[1]; c++) {
+        exact_of(j, 1)[c] = s->n[2] ? exact_of(j, 1)[c] : 0;
+        for (int64_t m = 0; m < s->n[0]; m++)
+            exact_of(j, 1)[c] += exact_of(j, 0)[m * s->n[1] + c];
     }
 }
 const Family family_col_sum = {.kernel = "col_sum",
@@ -409,24 +412,33 @@ const Family family_col_sum = {.kernel = "col_sum",
                                .call = col_sum_call,
                                .reference = col_sum_reference};
 
-static const Case copy_cols_cases[] = {CASE(0, 5, 0, 0, 0), CASE(4, 0, 3, 3, 0),     CASE(5, 7, 0, 4, 0),
-                                       CASE(5, 7, 9, 0, 1), CASE(300, 64, 64, 1, 0), TIMED(2048, 64, 64, 0, 0)};
-static void copy_cols_make(Job *j, const int64_t *s)
+static const Case copy_cols_cases[] = {
+    {.copy_cols = {.M = 0, .C = 5}},
+    {.copy_cols = {.M = 4, .C = 0, .skip_x = 3, .skip_y = 3}},
+    {.copy_cols = {.M = 5, .C = 7, .skip_y = 4}},
+    {.copy_cols = {.M = 5, .C = 7, .skip_x = 9, .beta = 1}},
+    {.copy_cols = {.M = 300, .C = 64, .skip_x = 64, .skip_y = 1}},
+    {.copy_cols = {.M = 2048, .C = 64, .skip_x = 64}, .timed = true},
+};
+static void copy_cols_make(Job *j, const Case *s)
 {
-    case_f32(j, "x", IN, s[0] > 0 ? s[0] * (s[1] + s[2]) - s[2] : 0);
-    case_f32(j, "y", INOUT, s[0] > 0 ? s[0] * (s[1] + s[3]) - s[3] : 0);
-    j->bytes = (double)(s[0] * s[1]) * 8;
+    case_f32(j, "x", ROLE_IN,
+             s->copy_cols.M > 0 ? s->copy_cols.M * (s->copy_cols.C + s->copy_cols.skip_x) - s->copy_cols.skip_x : 0);
+    case_f32(j, "y", ROLE_INOUT,
+             s->copy_cols.M > 0 ? s->copy_cols.M * (s->copy_cols.C + s->copy_cols.skip_y) - s->copy_cols.skip_y : 0);
+    j->bytes = (double)(s->copy_cols.M * s->copy_cols.C) * 8;
 }
-static void copy_cols_call(Job *j, const int64_t *s)
+static void copy_cols_call(Job *j, const Case *s)
 {
-    j->k->copy_cols(&j->run, s[0], s[1], F32(j, 0), s[1] + s[2], (float)s[4], F32(j, 1), s[1] + s[3]);
+    j->k->copy_cols(&j->run, s->copy_cols.M, s->copy_cols.C, f32_of(j, 0), s->copy_cols.C + s->copy_cols.skip_x,
+                    (float)s->copy_cols.beta, f32_of(j, 1), s->copy_cols.C + s->copy_cols.skip_y);
 }
-static void copy_cols_reference(Job *j, const int64_t *s)
+static void copy_cols_reference(Job *j, const Case *s)
 {
-    for (int64_t m = 0; m < s[0]; m++) {
-        for (int64_t c = 0; c < s[1]; c++) {
-            double *y = &EXACT(j, 1)[m * (s[1] + s[3]) + c];
-            *y = EXACT(j, 0)[m * (s[1] + s[2]) + c] + (s[4] ? *y : 0);
+    for (int64_t m = 0; m < s->copy_cols.M; m++) {
+        for (int64_t c = 0; c < s->copy_cols.C; c++) {
+            double *y = &exact_of(j, 1)[m * (s->copy_cols.C + s->copy_cols.skip_y) + c];
+            *y = exact_of(j, 0)[m * (s->copy_cols.C + s->copy_cols.skip_x) + c] + (s->copy_cols.beta ? *y : 0);
         }
     }
 }

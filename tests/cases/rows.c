@@ -8,25 +8,26 @@
 static const Case gather_cases[] = {CASE(0, 8, 5, 0),        CASE(5, 0, 5, 0),      CASE(7, 3, 4, 0),
                                     CASE(7, 3, 4, 1),        CASE(1000, 67, 50, 0), CASE(900, 33, 50, 3),
                                     TIMED(6144, 64, 9300, 0)};
-static void gather_make(Job *j, const int64_t *s)
+static void gather_make(Job *j, const Case *s)
 {
-    case_f32(j, "table", IN, s[2] * s[1]);
-    int32_t *ids = case_i32(j, "ids", IN, s[0]);
-    for (int64_t i = 0; j->ok && i < s[0]; i++)
-        ids[i] = i % 7 == 5 ? -1 : (int32_t)case_draw(j, (uint64_t)i, (uint32_t)s[2]);
-    case_f32(j, "y", s[3] ? INOUT : OUT, s[0] * s[1]);
-    j->bytes = (double)(s[0] * s[1]) * 8;
+    case_f32(j, "table", ROLE_IN, s->n[2] * s->n[1]);
+    int32_t *ids = case_i32(j, "ids", ROLE_IN, s->n[0]);
+    for (int64_t i = 0; j->ok && i < s->n[0]; i++)
+        ids[i] = i % 7 == 5 ? -1 : (int32_t)case_draw(j, (uint64_t)i, (uint32_t)s->n[2]);
+    case_f32(j, "y", s->n[3] ? ROLE_INOUT : ROLE_OUT, s->n[0] * s->n[1]);
+    j->bytes = (double)(s->n[0] * s->n[1]) * 8;
 }
-static void gather_call(Job *j, const int64_t *s)
+static void gather_call(Job *j, const Case *s)
 {
-    j->k->gather(&j->run, s[0], s[1], F32(j, 0), I32(j, 1), 0.5f * (float)s[3], F32(j, 2));
+    j->k->gather(&j->run, s->n[0], s->n[1], f32_of(j, 0), i32_of(j, 1), 0.5f * (float)s->n[3], f32_of(j, 2));
 }
-static void gather_reference(Job *j, const int64_t *s)
+static void gather_reference(Job *j, const Case *s)
 {
-    for (int64_t i = 0; i < s[0]; i++) {
-        for (int64_t d = 0; d < s[1]; d++) {
-            double *y = &EXACT(j, 2)[i * s[1] + d];
-            *y = (I32(j, 1)[i] < 0 ? 0 : EXACT(j, 0)[I32(j, 1)[i] * s[1] + d]) + (s[3] ? 0.5 * (double)s[3] * *y : 0);
+    for (int64_t i = 0; i < s->n[0]; i++) {
+        for (int64_t d = 0; d < s->n[1]; d++) {
+            double *y = &exact_of(j, 2)[i * s->n[1] + d];
+            *y = (i32_of(j, 1)[i] < 0 ? 0 : exact_of(j, 0)[i32_of(j, 1)[i] * s->n[1] + d]) +
+                 (s->n[3] ? 0.5 * (double)s->n[3] * *y : 0);
         }
     }
 }
@@ -41,41 +42,51 @@ const Family family_gather = {.kernel = "gather",
 
 /* ---- segment_sum: about `mean` rows a segment, some none; with order and to where asked ------ */
 
-static const Case segment_sum_cases[] = {CASE(0, 8, 2, 1, 0),     CASE(5, 0, 2, 1, 0),     CASE(5, 3, 2, 0, 0),
-                                         CASE(5, 7, 3, 1, 1),     CASE(40, 64, 5, 1, 2),   CASE(300, 67, 9, 1, 0),
-                                         CASE(300, 130, 9, 0, 1), TIMED(3000, 64, 2, 1, 0)};
+static const Case segment_sum_cases[] = {
+    {.segment_sum = {.S = 0, .D = 8, .mean = 2, .order = 1}},
+    {.segment_sum = {.S = 5, .D = 0, .mean = 2, .order = 1}},
+    {.segment_sum = {.S = 5, .D = 3, .mean = 2}},
+    {.segment_sum = {.S = 5, .D = 7, .mean = 3, .order = 1, .beta = 1}},
+    {.segment_sum = {.S = 40, .D = 64, .mean = 5, .order = 1, .beta = 2}},
+    {.segment_sum = {.S = 300, .D = 67, .mean = 9, .order = 1}},
+    {.segment_sum = {.S = 300, .D = 130, .mean = 9, .beta = 1}},
+    {.segment_sum = {.S = 3000, .D = 64, .mean = 2, .order = 1}, .timed = true},
+};
 enum { SEG_START, SEG_ORDER, SEG_TO, SEG_X, SEG_Y };
-static void segment_sum_make(Job *j, const int64_t *s)
+static void segment_sum_make(Job *j, const Case *s)
 {
-    int64_t *start = case_i64(j, "start", IN, s[0] + 1), n = 0;
-    for (int64_t i = 0; j->ok && i <= s[0]; i++) {
+    int64_t *start = case_i64(j, "start", ROLE_IN, s->segment_sum.S + 1), n = 0;
+    for (int64_t i = 0; j->ok && i <= s->segment_sum.S; i++) {
         start[i] = n;
-        n += case_draw(j, (uint64_t)i, (uint32_t)(2 * s[2] + 1));
+        n += case_draw(j, (uint64_t)i, (uint32_t)(2 * s->segment_sum.mean + 1));
     }
-    n = j->ok ? start[s[0]] : 0;
-    int32_t *order = case_i32(j, "order", IN, n), *to = case_i32(j, "to", IN, s[0]);
+    n = j->ok ? start[s->segment_sum.S] : 0;
+    int32_t *order = case_i32(j, "order", ROLE_IN, n), *to = case_i32(j, "to", ROLE_IN, s->segment_sum.S);
     for (int64_t i = 0; j->ok && i < n; i++)
         order[i] = (int32_t)(n - 1 - i);
-    for (int64_t i = 0; j->ok && i < s[0]; i++)
-        to[i] = (int32_t)(s[0] - 1 - i);
-    case_f32(j, "x", IN, n * s[1]);
-    case_f32(j, "y", s[4] ? INOUT : OUT, s[0] * s[1]);
-    j->flops = (double)(n * s[1]);
-    j->bytes = (double)(n + s[0]) * (double)s[1] * 4;
+    for (int64_t i = 0; j->ok && i < s->segment_sum.S; i++)
+        to[i] = (int32_t)(s->segment_sum.S - 1 - i);
+    case_f32(j, "x", ROLE_IN, n * s->segment_sum.D);
+    case_f32(j, "y", s->segment_sum.beta ? ROLE_INOUT : ROLE_OUT, s->segment_sum.S * s->segment_sum.D);
+    j->flops = (double)(n * s->segment_sum.D);
+    j->bytes = (double)(n + s->segment_sum.S) * (double)s->segment_sum.D * 4;
 }
-static void segment_sum_call(Job *j, const int64_t *s)
+static void segment_sum_call(Job *j, const Case *s)
 {
-    j->k->segment_sum(&j->run, s[0], s[1], I64(j, SEG_START), s[3] ? I32(j, SEG_ORDER) : NULL,
-                      s[3] ? I32(j, SEG_TO) : NULL, F32(j, SEG_X), 0.5f, (float)s[4], F32(j, SEG_Y));
+    j->k->segment_sum(&j->run, s->segment_sum.S, s->segment_sum.D, i64_of(j, SEG_START),
+                      s->segment_sum.order ? i32_of(j, SEG_ORDER) : NULL,
+                      s->segment_sum.order ? i32_of(j, SEG_TO) : NULL, f32_of(j, SEG_X), 0.5f,
+                      (float)s->segment_sum.beta, f32_of(j, SEG_Y));
 }
-static void segment_sum_reference(Job *j, const int64_t *s)
+static void segment_sum_reference(Job *j, const Case *s)
 {
-    for (int64_t seg = 0; seg < s[0]; seg++) {
-        for (int64_t d = 0; d < s[1]; d++) {
-            double sum = 0, *y = &EXACT(j, SEG_Y)[(s[3] ? I32(j, SEG_TO)[seg] : seg) * s[1] + d];
-            for (int64_t i = I64(j, SEG_START)[seg]; i < I64(j, SEG_START)[seg + 1]; i++)
-                sum += EXACT(j, SEG_X)[(s[3] ? I32(j, SEG_ORDER)[i] : i) * s[1] + d];
-            *y = 0.5 * sum + (s[4] ? (double)s[4] * *y : 0);
+    for (int64_t seg = 0; seg < s->segment_sum.S; seg++) {
+        for (int64_t d = 0; d < s->segment_sum.D; d++) {
+            double sum = 0, *y = &exact_of(
+                                j, SEG_Y)[(s->segment_sum.order ? i32_of(j, SEG_TO)[seg] : seg) * s->segment_sum.D + d];
+            for (int64_t i = i64_of(j, SEG_START)[seg]; i < i64_of(j, SEG_START)[seg + 1]; i++)
+                sum += exact_of(j, SEG_X)[(s->segment_sum.order ? i32_of(j, SEG_ORDER)[i] : i) * s->segment_sum.D + d];
+            *y = 0.5 * sum + (s->segment_sum.beta ? (double)s->segment_sum.beta * *y : 0);
         }
     }
 }
@@ -96,47 +107,50 @@ static const Case segment_pool_cases[] = {
 enum { POOL_OFFSETS, POOL_X, POOL_Y, POOL_ARG };
 static int64_t make_offsets(Job *j, int64_t B)
 {
-    int32_t *offsets = case_i32(j, "offsets", IN, B + 1), n = 0;
+    int32_t *offsets = case_i32(j, "offsets", ROLE_IN, B + 1), n = 0;
     for (int64_t b = 0; j->ok && b <= B; b++) {
         offsets[b] = n;
         n += (int32_t)case_draw(j, (uint64_t)b, 12);
     }
     return j->ok ? offsets[B] : 0;
 }
-static void segment_pool_make(Job *j, const int64_t *s)
+static void segment_pool_make(Job *j, const Case *s)
 {
-    const int64_t T = make_offsets(j, s[0]);
-    float *x = case_f32(j, "x", IN, T * s[1]);
-    for (int64_t i = 0; j->ok && s[2] == REDUCE_MAX && i < T * s[1]; i++)
+    const int64_t T = make_offsets(j, s->n[0]);
+    float *x = case_f32(j, "x", ROLE_IN, T * s->n[1]);
+    for (int64_t i = 0; j->ok && s->n[2] == REDUCE_MAX && i < T * s->n[1]; i++)
         x[i] = (float)(int)(4 * x[i]); /* ties */
     case_set(j, POOL_X);
-    case_f32(j, "y", OUT, s[0] * s[1]);
-    case_i32(j, "arg", s[2] == REDUCE_MAX ? OUT : IN, s[0] * s[1]);
-    j->flops = (double)(T * s[1]);
-    j->bytes = (double)(T + s[0]) * (double)s[1] * 4;
+    case_f32(j, "y", ROLE_OUT, s->n[0] * s->n[1]);
+    case_i32(j, "arg", s->n[2] == REDUCE_MAX ? ROLE_OUT : ROLE_IN, s->n[0] * s->n[1]);
+    j->flops = (double)(T * s->n[1]);
+    j->bytes = (double)(T + s->n[0]) * (double)s->n[1] * 4;
 }
-static void segment_pool_call(Job *j, const int64_t *s)
+static void segment_pool_call(Job *j, const Case *s)
 {
-    j->k->segment_pool(&j->run, s[0], s[1], I32(j, POOL_OFFSETS), (Reduce)s[2], F32(j, POOL_X), F32(j, POOL_Y),
-                       s[2] == REDUCE_MAX ? I32(j, POOL_ARG) : NULL);
+    j->k->segment_pool(&j->run, s->n[0], s->n[1], i32_of(j, POOL_OFFSETS), (Reduce)s->n[2], f32_of(j, POOL_X),
+                       f32_of(j, POOL_Y), s->n[2] == REDUCE_MAX ? i32_of(j, POOL_ARG) : NULL);
 }
-static double pool_of(const Job *j, const int64_t *s, int64_t b, int64_t d, int32_t *arg)
+static double pool_of(const Job *j, const Case *s, int64_t b, int64_t d, int32_t *arg)
 {
-    const int32_t first = I32(j, POOL_OFFSETS)[b], last = I32(j, POOL_OFFSETS)[b + 1];
-    const double *x = EXACT(j, POOL_X);
+    const int32_t first = i32_of(j, POOL_OFFSETS)[b], last = i32_of(j, POOL_OFFSETS)[b + 1];
+    const double *x = exact_of(j, POOL_X);
     double y = 0;
     *arg = first < last ? first : -1;
     for (int32_t r = first; r < last; r++) {
-        if (s[2] == REDUCE_MAX && x[r * s[1] + d] > x[*arg * s[1] + d])
+        if (s->n[2] == REDUCE_MAX && x[r * s->n[1] + d] > x[*arg * s->n[1] + d])
             *arg = r;
-        y += x[r * s[1] + d];
+        y += x[r * s->n[1] + d];
     }
-    return first == last ? 0 : s[2] == REDUCE_SUM ? y : s[2] == REDUCE_MEAN ? y / (last - first) : x[*arg * s[1] + d];
+    return first == last            ? 0
+           : s->n[2] == REDUCE_SUM  ? y
+           : s->n[2] == REDUCE_MEAN ? y / (last - first)
+                                    : x[*arg * s->n[1] + d];
 }
-static void segment_pool_reference(Job *j, const int64_t *s)
+static void segment_pool_reference(Job *j, const Case *s)
 {
-    for (int64_t i = 0; i < s[0] * s[1]; i++)
-        EXACT(j, POOL_Y)[i] = pool_of(j, s, i / s[1], i % s[1], &WANT(j, POOL_ARG)[i]);
+    for (int64_t i = 0; i < s->n[0] * s->n[1]; i++)
+        exact_of(j, POOL_Y)[i] = pool_of(j, s, i / s->n[1], i % s->n[1], &expected_of(j, POOL_ARG)[i]);
 }
 const Family family_segment_pool = {.kernel = "segment_pool",
                                     .letters = "B D how",
@@ -150,27 +164,27 @@ static const Case segment_pool_back_cases[] = {CASE(0, 8, REDUCE_SUM),   CASE(5,
                                                CASE(5, 7, REDUCE_MEAN),  CASE(5, 7, REDUCE_MAX),
                                                CASE(5, 7, REDUCE_FIRST), CASE(40, 33, REDUCE_MEAN)};
 enum { PB_DY = 2, PB_ARG, PB_DX };
-static void segment_pool_back_make(Job *j, const int64_t *s)
+static void segment_pool_back_make(Job *j, const Case *s)
 {
-    const int64_t T = make_offsets(j, s[0]);
-    case_f32(j, "x", IN, T * s[1]);
-    case_f32(j, "dy", IN, s[0] * s[1]);
-    int32_t *arg = case_i32(j, "arg", IN, s[0] * s[1]);
-    case_f32(j, "dx", OUT, T * s[1]);
-    for (int64_t i = 0; j->ok && i < s[0] * s[1]; i++)
-        pool_of(j, s, i / s[1], i % s[1], &arg[i]);
+    const int64_t T = make_offsets(j, s->n[0]);
+    case_f32(j, "x", ROLE_IN, T * s->n[1]);
+    case_f32(j, "dy", ROLE_IN, s->n[0] * s->n[1]);
+    int32_t *arg = case_i32(j, "arg", ROLE_IN, s->n[0] * s->n[1]);
+    case_f32(j, "dx", ROLE_OUT, T * s->n[1]);
+    for (int64_t i = 0; j->ok && i < s->n[0] * s->n[1]; i++)
+        pool_of(j, s, i / s->n[1], i % s->n[1], &arg[i]);
 }
-static void segment_pool_back_call(Job *j, const int64_t *s)
+static void segment_pool_back_call(Job *j, const Case *s)
 {
-    j->k->segment_pool_back(&j->run, s[0], s[1], I32(j, POOL_OFFSETS), (Reduce)s[2],
-                            s[2] == REDUCE_MAX ? I32(j, PB_ARG) : NULL, F32(j, PB_DY), F32(j, PB_DX));
+    j->k->segment_pool_back(&j->run, s->n[0], s->n[1], i32_of(j, POOL_OFFSETS), (Reduce)s->n[2],
+                            s->n[2] == REDUCE_MAX ? i32_of(j, PB_ARG) : NULL, f32_of(j, PB_DY), f32_of(j, PB_DX));
 }
-static double segment_pool_back_loss(const Job *j, const int64_t *s)
+static double segment_pool_back_loss(const Job *j, const Case *s)
 {
     double loss = 0;
-    for (int64_t i = 0; i < s[0] * s[1]; i++) {
+    for (int64_t i = 0; i < s->n[0] * s->n[1]; i++) {
         int32_t arg;
-        loss += EXACT(j, PB_DY)[i] * pool_of(j, s, i / s[1], i % s[1], &arg);
+        loss += exact_of(j, PB_DY)[i] * pool_of(j, s, i / s->n[1], i % s->n[1], &arg);
     }
     return loss;
 }
@@ -190,51 +204,51 @@ static const Case group_ids_cases[] = {
     CASE(0, 1),       CASE(1, 1), CASE(50, 1), CASE(7, 100), CASE(1000, 30), CASE(3000, 5000), CASE(5000, 2000000000),
     TIMED(6144, 9300)};
 enum { GR_IDS, GR_UNIQUE, GR_START, GR_ORDER, GR_COUNT };
-static void group_ids_make(Job *j, const int64_t *s)
+static void group_ids_make(Job *j, const Case *s)
 {
-    int32_t *ids = case_i32(j, "ids", IN, s[0]);
-    for (int64_t i = 0; j->ok && i < s[0]; i++)
-        ids[i] = (int32_t)case_draw(j, (uint64_t)i, (uint32_t)s[1]);
-    case_i32(j, "unique", OUT, s[0]);
-    case_i64(j, "start", OUT, s[0] + 1);
-    case_i32(j, "order", OUT, s[0]);
-    case_i32(j, "count", OUT, 1);
-    case_i32(j, "scratch", WORK, 4 * s[0]);
-    j->bytes = (double)s[0] * 4;
+    int32_t *ids = case_i32(j, "ids", ROLE_IN, s->n[0]);
+    for (int64_t i = 0; j->ok && i < s->n[0]; i++)
+        ids[i] = (int32_t)case_draw(j, (uint64_t)i, (uint32_t)s->n[1]);
+    case_i32(j, "unique", ROLE_OUT, s->n[0]);
+    case_i64(j, "start", ROLE_OUT, s->n[0] + 1);
+    case_i32(j, "order", ROLE_OUT, s->n[0]);
+    case_i32(j, "count", ROLE_OUT, 1);
+    case_i32(j, "scratch", ROLE_WORK, 4 * s->n[0]);
+    j->bytes = (double)s->n[0] * 4;
 }
-static void group_ids_call(Job *j, const int64_t *s)
+static void group_ids_call(Job *j, const Case *s)
 {
-    int64_t groups = j->k->group_ids(&j->run, s[0], I32(j, GR_IDS), I32(j, GR_UNIQUE), I64(j, GR_START),
-                                     I32(j, GR_ORDER), I32(j, 5));
-    I32(j, GR_COUNT)[0] = (int32_t)groups;
-    for (int64_t i = groups; i < s[0]; i++) { /* what follows the groups means nothing */
-        I32(j, GR_UNIQUE)[i] = -1;
-        I64(j, GR_START)[i + 1] = -1;
+    int64_t groups = j->k->group_ids(&j->run, s->n[0], i32_of(j, GR_IDS), i32_of(j, GR_UNIQUE), i64_of(j, GR_START),
+                                     i32_of(j, GR_ORDER), i32_of(j, 5));
+    i32_of(j, GR_COUNT)[0] = (int32_t)groups;
+    for (int64_t i = groups; i < s->n[0]; i++) { /* what follows the groups means nothing */
+        i32_of(j, GR_UNIQUE)[i] = -1;
+        i64_of(j, GR_START)[i + 1] = -1;
     }
 }
-static void group_ids_reference(Job *j, const int64_t *s)
+static void group_ids_reference(Job *j, const Case *s)
 {
-    const int32_t *ids = I32(j, GR_IDS);
+    const int32_t *ids = i32_of(j, GR_IDS);
     int64_t groups = 0, placed = 0;
     for (int64_t smallest = -1;;) {
         int64_t next = INT64_MAX;
-        for (int64_t i = 0; i < s[0]; i++)
+        for (int64_t i = 0; i < s->n[0]; i++)
             next = ids[i] > smallest ? MIN(next, ids[i]) : next;
         if (next == INT64_MAX)
             break;
         smallest = next;
-        WANT(j, GR_UNIQUE)[groups] = (int32_t)next;
-        WANT(j, GR_START)[groups++] = (int32_t)placed;
-        for (int64_t i = 0; i < s[0]; i++) {
+        expected_of(j, GR_UNIQUE)[groups] = (int32_t)next;
+        expected_of(j, GR_START)[groups++] = (int32_t)placed;
+        for (int64_t i = 0; i < s->n[0]; i++) {
             if (ids[i] == next)
-                WANT(j, GR_ORDER)[placed++] = (int32_t)i;
+                expected_of(j, GR_ORDER)[placed++] = (int32_t)i;
         }
     }
-    WANT(j, GR_START)[groups] = (int32_t)s[0];
-    WANT(j, GR_COUNT)[0] = (int32_t)groups;
-    for (int64_t i = groups; i < s[0]; i++) {
-        WANT(j, GR_UNIQUE)[i] = -1;
-        WANT(j, GR_START)[i + 1] = -1;
+    expected_of(j, GR_START)[groups] = (int32_t)s->n[0];
+    expected_of(j, GR_COUNT)[0] = (int32_t)groups;
+    for (int64_t i = groups; i < s->n[0]; i++) {
+        expected_of(j, GR_UNIQUE)[i] = -1;
+        expected_of(j, GR_START)[i + 1] = -1;
     }
 }
 const Family family_group_ids = {.kernel = "group_ids",

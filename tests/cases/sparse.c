@@ -11,14 +11,14 @@ enum { HAS_VAL = 1, HAS_AT = 2, HAS_ROW_SCALE = 4, HAS_COL_SCALE = 8 };
 /* About `mean` entries a row: buffers 0 .. A_COUNT-1. Returns how many entries. */
 static int64_t make_graph(Job *j, int64_t rows, int64_t cols, int64_t mean)
 {
-    int64_t *start = case_i64(j, "start", IN, rows + 1);
+    int64_t *start = case_i64(j, "start", ROLE_IN, rows + 1);
     for (int64_t r = 0, n = 0; j->ok && r <= rows; r++) { /* squares of a uniform draw: many small rows, few large */
         const double u = case_uniform(j, (uint64_t)r);
         start[r] = n;
         n += MIN(cols, r == rows / 2 ? cols : (int64_t)(u * u * 3 * (double)mean));
     }
     const int64_t E = j->ok ? start[rows] : 0;
-    int32_t *col = case_i32(j, "col", IN, E);
+    int32_t *col = case_i32(j, "col", ROLE_IN, E);
     /* ascending: `many` of `cols` by an even stride and a draw inside it */
     for (int64_t r = 0; j->ok && r < rows; r++) {
         const int64_t many = start[r + 1] - start[r];
@@ -27,12 +27,12 @@ static int64_t make_graph(Job *j, int64_t rows, int64_t cols, int64_t mean)
             col[start[r] + i] = (int32_t)(low + case_draw(j, (uint64_t)(start[r] + i), (uint32_t)(high - low)));
         }
     }
-    case_f32(j, "val", IN, E);
-    int32_t *at = case_i32(j, "at", IN, E);
+    case_f32(j, "val", ROLE_IN, E);
+    int32_t *at = case_i32(j, "at", ROLE_IN, E);
     for (int64_t e = 0; j->ok && e < E; e++)
         at[e] = (int32_t)(E - 1 - e);
-    case_f32(j, "row_scale", IN, rows);
-    case_f32(j, "col_scale", IN, cols);
+    case_f32(j, "row_scale", ROLE_IN, rows);
+    case_f32(j, "col_scale", ROLE_IN, cols);
     return E;
 }
 
@@ -40,67 +40,69 @@ static Sparse graph_of(const Job *j, int64_t rows, int64_t cols, int64_t has)
 {
     return (Sparse){rows,
                     cols,
-                    I64(j, A_START),
-                    I32(j, A_COL),
-                    has & HAS_VAL ? F32(j, A_VAL) : NULL,
-                    has & HAS_AT ? I32(j, A_AT) : NULL,
-                    has & HAS_ROW_SCALE ? F32(j, A_ROW_SCALE) : NULL,
-                    has & HAS_COL_SCALE ? F32(j, A_COL_SCALE) : NULL};
+                    i64_of(j, A_START),
+                    i32_of(j, A_COL),
+                    has & HAS_VAL ? f32_of(j, A_VAL) : NULL,
+                    has & HAS_AT ? i32_of(j, A_AT) : NULL,
+                    has & HAS_ROW_SCALE ? f32_of(j, A_ROW_SCALE) : NULL,
+                    has & HAS_COL_SCALE ? f32_of(j, A_COL_SCALE) : NULL};
 }
 
 static double value_of(const Job *j, int64_t has, int64_t r, int64_t e)
 {
-    return (has & HAS_VAL ? EXACT(j, A_VAL)[has & HAS_AT ? I32(j, A_AT)[e] : e] : 1) *
-           (has & HAS_ROW_SCALE ? EXACT(j, A_ROW_SCALE)[r] : 1) *
-           (has & HAS_COL_SCALE ? EXACT(j, A_COL_SCALE)[I32(j, A_COL)[e]] : 1);
+    return (has & HAS_VAL ? exact_of(j, A_VAL)[has & HAS_AT ? i32_of(j, A_AT)[e] : e] : 1) *
+           (has & HAS_ROW_SCALE ? exact_of(j, A_ROW_SCALE)[r] : 1) *
+           (has & HAS_COL_SCALE ? exact_of(j, A_COL_SCALE)[i32_of(j, A_COL)[e]] : 1);
 }
 
 /* ---- spmm: movielens-1m's shape is 9,300 rows with 172 entries on average -------------------- */
 
 enum { SCALES = HAS_ROW_SCALE | HAS_COL_SCALE, ALL = 15 };
 static const Case spmm_cases[] = {
-    CASE(0, 5, 3, 64, 0, 0, 0),
-    CASE(5, 5, 0, 0, 0, 0, 0),
-    CASE(1, 1, 1, 1, SCALES, 0, 0),
-    CASE(7, 9, 2, 3, HAS_VAL, 0, 0),
-    CASE(50, 40, 6, 64, SCALES, 0, 0),
-    CASE(50, 40, 6, 64, 0, 0, 1),
-    CASE(50, 40, 6, 64, HAS_VAL, 3, 1),
-    CASE(50, 40, 6, 64, HAS_VAL | HAS_AT, 0, 0),
-    CASE(50, 40, 6, 128, ALL, 5, 2),
-    CASE(50, 40, 6, 128, HAS_COL_SCALE, 0, 0),
-    CASE(31, 300, 20, 100, SCALES, 1, 0),
-    CASE(31, 300, 20, 33, ALL, 0, 1),
-    CASE(31, 300, 20, 17, HAS_VAL | HAS_ROW_SCALE, 0, 0),
-    CASE(700, 500, 12, 64, SCALES, 0, 0),
-    CASE(700, 500, 12, 200, HAS_VAL, 0, 0),
-    TIMED(9300, 9300, 172, 64, SCALES, 0, 0),
-    TIMED(9300, 9300, 172, 64, HAS_VAL, 0, 0),
-    TIMED(9300, 9300, 172, 128, SCALES, 0, 0),
+    {.spmm = {.rows = 0, .cols = 5, .mean = 3, .D = 64}},
+    {.spmm = {.rows = 5, .cols = 5, .mean = 0, .D = 0}},
+    {.spmm = {.rows = 1, .cols = 1, .mean = 1, .D = 1, .has = SCALES}},
+    {.spmm = {.rows = 7, .cols = 9, .mean = 2, .D = 3, .has = HAS_VAL}},
+    {.spmm = {.rows = 50, .cols = 40, .mean = 6, .D = 64, .has = SCALES}},
+    {.spmm = {.rows = 50, .cols = 40, .mean = 6, .D = 64, .beta2 = 1}},
+    {.spmm = {.rows = 50, .cols = 40, .mean = 6, .D = 64, .has = HAS_VAL, .pad = 3, .beta2 = 1}},
+    {.spmm = {.rows = 50, .cols = 40, .mean = 6, .D = 64, .has = HAS_VAL | HAS_AT}},
+    {.spmm = {.rows = 50, .cols = 40, .mean = 6, .D = 128, .has = ALL, .pad = 5, .beta2 = 2}},
+    {.spmm = {.rows = 50, .cols = 40, .mean = 6, .D = 128, .has = HAS_COL_SCALE}},
+    {.spmm = {.rows = 31, .cols = 300, .mean = 20, .D = 100, .has = SCALES, .pad = 1}},
+    {.spmm = {.rows = 31, .cols = 300, .mean = 20, .D = 33, .has = ALL, .beta2 = 1}},
+    {.spmm = {.rows = 31, .cols = 300, .mean = 20, .D = 17, .has = HAS_VAL | HAS_ROW_SCALE}},
+    {.spmm = {.rows = 700, .cols = 500, .mean = 12, .D = 64, .has = SCALES}},
+    {.spmm = {.rows = 700, .cols = 500, .mean = 12, .D = 200, .has = HAS_VAL}},
+    {.spmm = {.rows = 9300, .cols = 9300, .mean = 172, .D = 64, .has = SCALES}, .timed = true},
+    {.spmm = {.rows = 9300, .cols = 9300, .mean = 172, .D = 64, .has = HAS_VAL}, .timed = true},
+    {.spmm = {.rows = 9300, .cols = 9300, .mean = 172, .D = 128, .has = SCALES}, .timed = true},
 };
 enum { SP_X = A_COUNT, SP_Y };
-static void spmm_make(Job *j, const int64_t *s)
+static void spmm_make(Job *j, const Case *s)
 {
-    const int64_t E = make_graph(j, s[0], s[1], s[2]), D = s[3], pad = s[5];
-    case_f32(j, "x", IN, s[1] > 0 ? s[1] * (D + pad) - pad : 0);
-    case_f32(j, "y", s[6] || pad ? INOUT : OUT, s[0] > 0 ? s[0] * (D + pad) - pad : 0);
+    const int64_t E = make_graph(j, s->spmm.rows, s->spmm.cols, s->spmm.mean), D = s->spmm.D, pad = s->spmm.pad;
+    case_f32(j, "x", ROLE_IN, s->spmm.cols > 0 ? s->spmm.cols * (D + pad) - pad : 0);
+    case_f32(j, "y", s->spmm.beta2 || pad ? ROLE_INOUT : ROLE_OUT,
+             s->spmm.rows > 0 ? s->spmm.rows * (D + pad) - pad : 0);
     j->flops = 2.0 * (double)(E * D);
-    j->bytes = (double)E * 4 + (double)(s[0] + s[1]) * (double)D * 4;
+    j->bytes = (double)E * 4 + (double)(s->spmm.rows + s->spmm.cols) * (double)D * 4;
 }
-static void spmm_call(Job *j, const int64_t *s)
+static void spmm_call(Job *j, const Case *s)
 {
-    const Sparse A = graph_of(j, s[0], s[1], s[4]);
-    j->k->spmm(&j->run, &A, s[3], F32(j, SP_X), s[3] + s[5], 0.75f, 0.5f * (float)s[6], F32(j, SP_Y), s[3] + s[5]);
+    const Sparse A = graph_of(j, s->spmm.rows, s->spmm.cols, s->spmm.has);
+    j->k->spmm(&j->run, &A, s->spmm.D, f32_of(j, SP_X), s->spmm.D + s->spmm.pad, 0.75f, 0.5f * (float)s->spmm.beta2,
+               f32_of(j, SP_Y), s->spmm.D + s->spmm.pad);
 }
-static void spmm_reference(Job *j, const int64_t *s)
+static void spmm_reference(Job *j, const Case *s)
 {
-    const int64_t D = s[3], ld = D + s[5];
-    for (int64_t r = 0; r < s[0]; r++) {
+    const int64_t D = s->spmm.D, ld = D + s->spmm.pad;
+    for (int64_t r = 0; r < s->spmm.rows; r++) {
         for (int64_t d = 0; d < D; d++) {
-            double sum = 0, *y = &EXACT(j, SP_Y)[r * ld + d];
-            for (int64_t e = I64(j, A_START)[r]; e < I64(j, A_START)[r + 1]; e++)
-                sum += value_of(j, s[4], r, e) * EXACT(j, SP_X)[I32(j, A_COL)[e] * ld + d];
-            *y = 0.75 * sum + (s[6] ? 0.5 * (double)s[6] * *y : 0);
+            double sum = 0, *y = &exact_of(j, SP_Y)[r * ld + d];
+            for (int64_t e = i64_of(j, A_START)[r]; e < i64_of(j, A_START)[r + 1]; e++)
+                sum += value_of(j, s->spmm.has, r, e) * exact_of(j, SP_X)[i32_of(j, A_COL)[e] * ld + d];
+            *y = 0.75 * sum + (s->spmm.beta2 ? 0.5 * (double)s->spmm.beta2 * *y : 0);
         }
     }
 }
@@ -114,51 +116,55 @@ const Family family_spmm = {.kernel = "spmm",
 
 /* ---- sddmm: also the derivative of spmm's result by its values ------------------------------- */
 
-static const Case sddmm_cases[] = {CASE(0, 5, 3, 64, 0, 0),
-                                   CASE(7, 9, 2, 0, 0, 0),
-                                   CASE(7, 9, 2, 3, 0, 0),
-                                   CASE(50, 40, 6, 64, SCALES, 1),
-                                   CASE(50, 40, 6, 64, HAS_VAL, 0),
-                                   CASE(31, 300, 20, 100, HAS_COL_SCALE, 1),
-                                   CASE(300, 500, 12, 128, SCALES, 0),
-                                   TIMED(9300, 9300, 172, 64, SCALES, 0)};
+static const Case sddmm_cases[] = {
+    {.sddmm = {.rows = 0, .cols = 5, .mean = 3, .D = 64}},
+    {.sddmm = {.rows = 7, .cols = 9, .mean = 2, .D = 0}},
+    {.sddmm = {.rows = 7, .cols = 9, .mean = 2, .D = 3}},
+    {.sddmm = {.rows = 50, .cols = 40, .mean = 6, .D = 64, .has = SCALES, .beta = 1}},
+    {.sddmm = {.rows = 50, .cols = 40, .mean = 6, .D = 64, .has = HAS_VAL}},
+    {.sddmm = {.rows = 31, .cols = 300, .mean = 20, .D = 100, .has = HAS_COL_SCALE, .beta = 1}},
+    {.sddmm = {.rows = 300, .cols = 500, .mean = 12, .D = 128, .has = SCALES}},
+    {.sddmm = {.rows = 9300, .cols = 9300, .mean = 172, .D = 64, .has = SCALES}, .timed = true},
+};
 enum { SD_X = A_COUNT, SD_Y, SD_OUT };
-static void sddmm_make(Job *j, const int64_t *s)
+static void sddmm_make(Job *j, const Case *s)
 {
-    const int64_t E = make_graph(j, s[0], s[1], s[2]), D = s[3];
-    case_f32(j, "x", IN, s[0] * D);
-    case_f32(j, "y", IN, s[1] * D);
-    case_f32(j, "out", s[5] ? INOUT : OUT, E);
+    const int64_t E = make_graph(j, s->sddmm.rows, s->sddmm.cols, s->sddmm.mean), D = s->sddmm.D;
+    case_f32(j, "x", ROLE_IN, s->sddmm.rows * D);
+    case_f32(j, "y", ROLE_IN, s->sddmm.cols * D);
+    case_f32(j, "out", s->sddmm.beta ? ROLE_INOUT : ROLE_OUT, E);
     j->flops = 2.0 * (double)(E * D);
-    j->bytes = (double)E * 8 + (double)(s[0] + s[1]) * (double)D * 4;
+    j->bytes = (double)E * 8 + (double)(s->sddmm.rows + s->sddmm.cols) * (double)D * 4;
 }
-static void sddmm_call(Job *j, const int64_t *s)
+static void sddmm_call(Job *j, const Case *s)
 {
-    const Sparse A = graph_of(j, s[0], s[1], s[4]);
-    j->k->sddmm(&j->run, &A, s[3], F32(j, SD_X), F32(j, SD_Y), 0.75f, (float)s[5], F32(j, SD_OUT));
+    const Sparse A = graph_of(j, s->sddmm.rows, s->sddmm.cols, s->sddmm.has);
+    j->k->sddmm(&j->run, &A, s->sddmm.D, f32_of(j, SD_X), f32_of(j, SD_Y), 0.75f, (float)s->sddmm.beta,
+                f32_of(j, SD_OUT));
 }
-static void sddmm_reference(Job *j, const int64_t *s)
+static void sddmm_reference(Job *j, const Case *s)
 {
-    for (int64_t r = 0; r < s[0]; r++) {
-        for (int64_t e = I64(j, A_START)[r]; e < I64(j, A_START)[r + 1]; e++) {
-            double dot = 0, *out = &EXACT(j, SD_OUT)[e];
-            for (int64_t d = 0; d < s[3]; d++) {
-                dot += EXACT(j, SD_X)[r * s[3] + d] * EXACT(j, SD_Y)[I32(j, A_COL)[e] * s[3] + d];
+    for (int64_t r = 0; r < s->sddmm.rows; r++) {
+        for (int64_t e = i64_of(j, A_START)[r]; e < i64_of(j, A_START)[r + 1]; e++) {
+            double dot = 0, *out = &exact_of(j, SD_OUT)[e];
+            for (int64_t d = 0; d < s->sddmm.D; d++) {
+                dot += exact_of(j, SD_X)[r * s->sddmm.D + d] * exact_of(j, SD_Y)[i32_of(j, A_COL)[e] * s->sddmm.D + d];
             }
-            *out = 0.75 * dot * value_of(j, s[4] & ~(int64_t)(HAS_VAL | HAS_AT), r, e) + (s[5] ? *out : 0);
+            *out = 0.75 * dot * value_of(j, s->sddmm.has & ~(int64_t)(HAS_VAL | HAS_AT), r, e) +
+                   (s->sddmm.beta ? *out : 0);
         }
     }
 }
-static double sddmm_loss(const Job *j, const int64_t *s) /* 0.75 x . (A y), by A's values */
+static double sddmm_loss(const Job *j, const Case *s) /* 0.75 x . (A y), by A's values */
 {
     double loss = 0;
-    for (int64_t r = 0; r < s[0]; r++) {
-        for (int64_t e = I64(j, A_START)[r]; e < I64(j, A_START)[r + 1]; e++) {
+    for (int64_t r = 0; r < s->sddmm.rows; r++) {
+        for (int64_t e = i64_of(j, A_START)[r]; e < i64_of(j, A_START)[r + 1]; e++) {
             double dot = 0;
-            for (int64_t d = 0; d < s[3]; d++) {
-                dot += EXACT(j, SD_X)[r * s[3] + d] * EXACT(j, SD_Y)[I32(j, A_COL)[e] * s[3] + d];
+            for (int64_t d = 0; d < s->sddmm.D; d++) {
+                dot += exact_of(j, SD_X)[r * s->sddmm.D + d] * exact_of(j, SD_Y)[i32_of(j, A_COL)[e] * s->sddmm.D + d];
             }
-            loss += 0.75 * value_of(j, (s[4] | HAS_VAL) & ~(int64_t)HAS_AT, r, e) * dot;
+            loss += 0.75 * value_of(j, (s->sddmm.has | HAS_VAL) & ~(int64_t)HAS_AT, r, e) * dot;
         }
     }
     return loss;
@@ -183,28 +189,28 @@ static void softmax_entries(const Job *j, int64_t rows, const double *x, double 
 {
     for (int64_t r = 0; r < rows; r++) {
         double sum = 0;
-        for (int64_t e = I64(j, A_START)[r]; e < I64(j, A_START)[r + 1]; e++)
+        for (int64_t e = i64_of(j, A_START)[r]; e < i64_of(j, A_START)[r + 1]; e++)
             sum += y[e] = exp(x[e]);
-        for (int64_t e = I64(j, A_START)[r]; e < I64(j, A_START)[r + 1]; e++)
+        for (int64_t e = i64_of(j, A_START)[r]; e < i64_of(j, A_START)[r + 1]; e++)
             y[e] /= sum;
     }
 }
-static void edge_softmax_make(Job *j, const int64_t *s)
+static void edge_softmax_make(Job *j, const Case *s)
 {
-    const int64_t E = make_graph(j, s[0], s[1], s[2]);
-    case_f32(j, "x", IN, E);
-    case_f32(j, "y", OUT, E);
+    const int64_t E = make_graph(j, s->n[0], s->n[1], s->n[2]);
+    case_f32(j, "x", ROLE_IN, E);
+    case_f32(j, "y", ROLE_OUT, E);
     j->flops = (double)E * 12;
     j->bytes = (double)E * 8;
 }
-static void edge_softmax_call(Job *j, const int64_t *s)
+static void edge_softmax_call(Job *j, const Case *s)
 {
-    const Sparse A = graph_of(j, s[0], s[1], 0);
-    j->k->edge_softmax(&j->run, &A, F32(j, ED_X), F32(j, ED_Y));
+    const Sparse A = graph_of(j, s->n[0], s->n[1], 0);
+    j->k->edge_softmax(&j->run, &A, f32_of(j, ED_X), f32_of(j, ED_Y));
 }
-static void edge_softmax_reference(Job *j, const int64_t *s)
+static void edge_softmax_reference(Job *j, const Case *s)
 {
-    softmax_entries(j, s[0], EXACT(j, ED_X), EXACT(j, ED_Y));
+    softmax_entries(j, s->n[0], exact_of(j, ED_X), exact_of(j, ED_Y));
 }
 const Family family_edge_softmax = {.kernel = "edge_softmax",
                                     .letters = "rows cols mean",
@@ -218,29 +224,29 @@ const Family family_edge_softmax = {.kernel = "edge_softmax",
                                     .in_place_count = 1};
 
 static const Case edge_softmax_back_cases[] = {CASE(0, 5, 3), CASE(1, 1, 1), CASE(7, 9, 2), CASE(200, 100, 12)};
-static void edge_softmax_back_make(Job *j, const int64_t *s)
+static void edge_softmax_back_make(Job *j, const Case *s)
 {
-    const int64_t E = make_graph(j, s[0], s[1], s[2]);
-    case_f32(j, "x", IN, E);
-    float *y = case_f32(j, "y", IN, E);
-    case_f32(j, "dy", IN, E);
-    case_f32(j, "dx", OUT, E);
+    const int64_t E = make_graph(j, s->n[0], s->n[1], s->n[2]);
+    case_f32(j, "x", ROLE_IN, E);
+    float *y = case_f32(j, "y", ROLE_IN, E);
+    case_f32(j, "dy", ROLE_IN, E);
+    case_f32(j, "dx", ROLE_OUT, E);
     if (j->ok)
-        softmax_entries(j, s[0], EXACT(j, ED_X), EXACT(j, ED_Y));
+        softmax_entries(j, s->n[0], exact_of(j, ED_X), exact_of(j, ED_Y));
     for (int64_t e = 0; j->ok && e < E; e++)
-        y[e] = (float)EXACT(j, ED_Y)[e];
+        y[e] = (float)exact_of(j, ED_Y)[e];
 }
-static void edge_softmax_back_call(Job *j, const int64_t *s)
+static void edge_softmax_back_call(Job *j, const Case *s)
 {
-    const Sparse A = graph_of(j, s[0], s[1], 0);
-    j->k->edge_softmax_back(&j->run, &A, F32(j, ED_Y), F32(j, ED_DY), F32(j, ED_DX));
+    const Sparse A = graph_of(j, s->n[0], s->n[1], 0);
+    j->k->edge_softmax_back(&j->run, &A, f32_of(j, ED_Y), f32_of(j, ED_DY), f32_of(j, ED_DX));
 }
-static double edge_softmax_back_loss(const Job *j, const int64_t *s)
+static double edge_softmax_back_loss(const Job *j, const Case *s)
 {
     double loss = 0;
-    softmax_entries(j, s[0], EXACT(j, ED_X), EXACT(j, ED_Y));
-    for (int64_t e = 0; e < I64(j, A_START)[s[0]]; e++)
-        loss += EXACT(j, ED_Y)[e] * EXACT(j, ED_DY)[e];
+    softmax_entries(j, s->n[0], exact_of(j, ED_X), exact_of(j, ED_Y));
+    for (int64_t e = 0; e < i64_of(j, A_START)[s->n[0]]; e++)
+        loss += exact_of(j, ED_Y)[e] * exact_of(j, ED_DY)[e];
     return loss;
 }
 const Family family_edge_softmax_back = {.kernel = "edge_softmax_back",
@@ -260,22 +266,22 @@ const Family family_edge_softmax_back = {.kernel = "edge_softmax_back",
 
 static const Case edge_row_sum_cases[] = {CASE(0, 5, 3, 0), CASE(7, 9, 2, 0), CASE(7, 9, 2, HAS_AT),
                                           CASE(500, 300, 12, 0), CASE(500, 300, 12, HAS_AT)};
-static void edge_row_sum_make(Job *j, const int64_t *s)
+static void edge_row_sum_make(Job *j, const Case *s)
 {
-    make_graph(j, s[0], s[1], s[2]);
-    case_f32(j, "out", OUT, s[0]);
+    make_graph(j, s->n[0], s->n[1], s->n[2]);
+    case_f32(j, "out", ROLE_OUT, s->n[0]);
 }
-static void edge_row_sum_call(Job *j, const int64_t *s)
+static void edge_row_sum_call(Job *j, const Case *s)
 {
-    const Sparse A = graph_of(j, s[0], s[1], s[3]);
-    j->k->edge_row_sum(&j->run, &A, F32(j, A_VAL), F32(j, A_COUNT));
+    const Sparse A = graph_of(j, s->n[0], s->n[1], s->n[3]);
+    j->k->edge_row_sum(&j->run, &A, f32_of(j, A_VAL), f32_of(j, A_COUNT));
 }
-static void edge_row_sum_reference(Job *j, const int64_t *s)
+static void edge_row_sum_reference(Job *j, const Case *s)
 {
-    for (int64_t r = 0; r < s[0]; r++) {
-        EXACT(j, A_COUNT)[r] = 0;
-        for (int64_t e = I64(j, A_START)[r]; e < I64(j, A_START)[r + 1]; e++)
-            EXACT(j, A_COUNT)[r] += value_of(j, HAS_VAL | s[3], r, e);
+    for (int64_t r = 0; r < s->n[0]; r++) {
+        exact_of(j, A_COUNT)[r] = 0;
+        for (int64_t e = i64_of(j, A_START)[r]; e < i64_of(j, A_START)[r + 1]; e++)
+            exact_of(j, A_COUNT)[r] += value_of(j, HAS_VAL | s->n[3], r, e);
     }
 }
 const Family family_edge_row_sum = {.kernel = "edge_row_sum",
@@ -288,21 +294,21 @@ const Family family_edge_row_sum = {.kernel = "edge_row_sum",
 
 static const Case edge_scale_cases[] = {CASE(0, 5, 3, SCALES), CASE(7, 9, 2, 0), CASE(7, 9, 2, HAS_ROW_SCALE),
                                         CASE(500, 300, 12, SCALES)};
-static void edge_scale_make(Job *j, const int64_t *s)
+static void edge_scale_make(Job *j, const Case *s)
 {
-    case_f32(j, "out", OUT, make_graph(j, s[0], s[1], s[2]));
+    case_f32(j, "out", ROLE_OUT, make_graph(j, s->n[0], s->n[1], s->n[2]));
 }
-static void edge_scale_call(Job *j, const int64_t *s)
+static void edge_scale_call(Job *j, const Case *s)
 {
-    const Sparse A = graph_of(j, s[0], s[1], 0);
-    j->k->edge_scale(&j->run, &A, F32(j, A_VAL), s[3] & HAS_ROW_SCALE ? F32(j, A_ROW_SCALE) : NULL,
-                     s[3] & HAS_COL_SCALE ? F32(j, A_COL_SCALE) : NULL, F32(j, A_COUNT));
+    const Sparse A = graph_of(j, s->n[0], s->n[1], 0);
+    j->k->edge_scale(&j->run, &A, f32_of(j, A_VAL), s->n[3] & HAS_ROW_SCALE ? f32_of(j, A_ROW_SCALE) : NULL,
+                     s->n[3] & HAS_COL_SCALE ? f32_of(j, A_COL_SCALE) : NULL, f32_of(j, A_COUNT));
 }
-static void edge_scale_reference(Job *j, const int64_t *s)
+static void edge_scale_reference(Job *j, const Case *s)
 {
-    for (int64_t r = 0; r < s[0]; r++) {
-        for (int64_t e = I64(j, A_START)[r]; e < I64(j, A_START)[r + 1]; e++)
-            EXACT(j, A_COUNT)[e] = value_of(j, HAS_VAL | s[3], r, e);
+    for (int64_t r = 0; r < s->n[0]; r++) {
+        for (int64_t e = i64_of(j, A_START)[r]; e < i64_of(j, A_START)[r + 1]; e++)
+            exact_of(j, A_COUNT)[e] = value_of(j, HAS_VAL | s->n[3], r, e);
     }
 }
 const Family family_edge_scale = {.kernel = "edge_scale",

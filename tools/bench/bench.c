@@ -21,11 +21,11 @@ const Option bench_options[] = {
     {NULL, 0, NULL, NULL},
 };
 
-bool bench_wants(Bench *b, const char *shape)
+bool bench_selects(Bench *b, const char *shape)
 {
-    bool wanted = !b->filter || strstr(shape, b->filter);
-    b->found = b->found || wanted;
-    return wanted;
+    bool selected = !b->filter || strstr(shape, b->filter);
+    b->found = b->found || selected;
+    return selected;
 }
 
 float *bench_floats(Bench *b, size_t n, Error *e)
@@ -70,7 +70,7 @@ static int ascending(const void *a, const void *b)
 
 enum { LARGEST = 28 }; /* 256 MB count as memory */
 
-/* GB/s where `bytes` live; 0 where there is no room to measure it. */
+/* GB/s of the cache or memory that holds `bytes`; 0 where there is no room to measure it. */
 static double bandwidth(Bench *b, double bytes)
 {
     Error ignored = {0};
@@ -185,7 +185,7 @@ bool bench_print(Bench *b, const Figure *figure, double *times, size_t n, Error 
     double least = times[0], median = times[n / 2], spread = (times[3 * n / 4] - times[n / 4]) / median;
     double at_compute = f.flops > 0 ? f.flops / peak_of(b, f.dtype) / 1e9 : 0, at_memory = 0;
     if (f.bytes > 0) {
-        double gbs = bandwidth(b, f.lives > 0 ? f.lives : f.bytes);
+        double gbs = bandwidth(b, f.working_set > 0 ? f.working_set : f.bytes);
         at_memory = gbs > 0 ? f.bytes / gbs / 1e9 : 0;
     }
     bool memory = at_memory > at_compute;
@@ -260,20 +260,21 @@ static bool bench_peak(Bench *b, Error *e)
     bool ok = true;
     for (size_t i = 0; ok && i < peak_count(); i++) {
         Peak p = peak_measure(i, NULL, 0);
-        if (!bench_wants(b, p.level))
+        if (!bench_selects(b, p.level))
             continue;
         if (p.here) {
             p = peak_measure(i, b->d->pool, b->seconds);
             ok = print_peak(b, p.level, p.dtype, p.level, &p, 0, threads, e);
         } else if (!b->c->json) {
-            printf("peak  %-5s %-15s not here: this processor or build has no %s\n", p.dtype, p.level, p.instruction);
+            printf("peak  %-5s %-15s not available: this processor or build has no %s\n", p.dtype, p.level,
+                   p.instruction);
         }
     }
     bandwidth(b, 1);
     for (int i = 15; ok && b->data && i <= LARGEST; i += i < 18 ? 3 : 5) {
         char shape[32];
         snprintf(shape, sizeof shape, i < 20 ? "read-%zuKiB" : "read-%zuMiB", ((size_t)1 << i) >> (i < 20 ? 10 : 20));
-        if (!bench_wants(b, shape))
+        if (!bench_selects(b, shape))
             continue;
         for (int all = i < LARGEST || threads == 1; ok && all < 2; all++) {
             double gbs = peak_read_gbs(b->d->k->level, b->data, (size_t)1 << i, all ? b->d->pool : NULL, b->seconds);

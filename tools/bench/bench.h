@@ -26,12 +26,13 @@ typedef struct Figure {
     const char *bench, *shape;
     const char *dtype, *variant; /* NULL: "f32"; the level of instructions serves all shapes alike */
     double flops, bytes;         /* of one run; 0: not known */
-    double lives; /* bytes that are read again and again, where they are fewer: they say which cache; 0: `bytes` */
-    double items, megabytes; /* of input in one run: texts, pictures, training pairs; else 0 */
-    const char *item;        /* NULL: "items/s" */
-    double outside;          /* share of the time that is not in kernels, where it is asked for; else 0 */
+    double working_set;          /* bytes that are read again and again: they decide which cache; 0: `bytes` */
+    double items, megabytes;     /* of input in one run: texts, pictures, training pairs; else 0 */
+    const char *item;            /* NULL: "items/s" */
+    double outside;              /* share of the time outside of kernels, where it is measured; else 0 */
 } Figure;
-bool bench_wants(Bench *b, const char *shape);
+/* Whether --shape selects it */
+bool bench_selects(Bench *b, const char *shape);
 /* Warms up, repeats for b->seconds, prints one figure. */
 bool bench_measure(Bench *b, const Figure *f, BenchBody *body, void *arg, Error *e);
 /* Prints a figure from times [n] in seconds, which it sorts. */

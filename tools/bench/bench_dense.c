@@ -11,17 +11,21 @@ typedef struct GemmCase {
     enum {
         WEIGHT /* B [N,K], packed once */,
         ROWS /* A [M,K], B [K,N] */,
-        B_TURNED /* B [N,K] */,
-        A_TURNED /* A [K,M] */
+        B_TRANSPOSED /* B [N,K] */,
+        A_TRANSPOSED /* A [K,M] */
     } how;
 } GemmCase;
-/* Transformer blocks at 197 and 128 tokens, ResNet's tail, one row; a recommender's scores and projection, each with
+/* The shapes of this file and of bench_sparse.c are the command's own, not those of tests/kernel_cases.h: a command
+ * does not link tests, and a shape is the name that --against finds an earlier figure by, so it never changes.
+ *
+ * Transformer blocks at 197 and 128 tokens, ResNet's tail, one row; a recommender's scores and projection, each with
  * its two backward products; a square. */
-static const GemmCase GEMMS[] = {{197, 768, 768, WEIGHT},  {197, 3072, 768, WEIGHT},   {197, 768, 3072, WEIGHT},
-                                 {128, 1536, 384, WEIGHT}, {128, 384, 1536, WEIGHT},   {49, 2048, 512, WEIGHT},
-                                 {49, 512, 2048, WEIGHT},  {1, 768, 768, WEIGHT},      {2048, 7050, 64, B_TURNED},
-                                 {2048, 64, 7050, ROWS},   {7050, 64, 2048, A_TURNED}, {2800, 64, 4480, B_TURNED},
-                                 {2800, 4480, 64, ROWS},   {64, 4480, 2800, A_TURNED}, {1024, 1024, 1024, WEIGHT}};
+static const GemmCase GEMMS[] = {
+    {197, 768, 768, WEIGHT},  {197, 3072, 768, WEIGHT},       {197, 768, 3072, WEIGHT},
+    {128, 1536, 384, WEIGHT}, {128, 384, 1536, WEIGHT},       {49, 2048, 512, WEIGHT},
+    {49, 512, 2048, WEIGHT},  {1, 768, 768, WEIGHT},          {2048, 7050, 64, B_TRANSPOSED},
+    {2048, 64, 7050, ROWS},   {7050, 64, 2048, A_TRANSPOSED}, {2800, 64, 4480, B_TRANSPOSED},
+    {2800, 4480, 64, ROWS},   {64, 4480, 2800, A_TRANSPOSED}, {1024, 1024, 1024, WEIGHT}};
 
 typedef struct GemmRun {
     const Kernels *k;
@@ -39,7 +43,7 @@ static bool bench_gemm(Bench *b, const GemmCase *c, const char *shape, Error *e)
 {
     GemmRun r = {.k = b->d->k};
     Run pack = {.pool = b->d->pool};
-    bool b_turned = c->how == WEIGHT || c->how == B_TURNED, a_turned = c->how == A_TURNED;
+    bool b_transposed = c->how == WEIGHT || c->how == B_TRANSPOSED, a_transposed = c->how == A_TRANSPOSED;
     size_t mk, kn, mn, weights;
     Pack wish, how = PACK_F32;
     if (!option_dtype(b->c, &wish, e) || (wish != PACK_F32 && !kernels_pack(b->d->k, b->c->heap, wish, &how, e)))
@@ -56,11 +60,11 @@ static bool bench_gemm(Bench *b, const GemmCase *c, const char *shape, Error *e)
                  .N = c->N,
                  .K = c->K,
                  .A = A,
-                 .a_row = a_turned ? 1 : c->K,
-                 .a_col = a_turned ? c->M : 1,
+                 .a_row = a_transposed ? 1 : c->K,
+                 .a_col = a_transposed ? c->M : 1,
                  .B = B,
-                 .b_row = b_turned ? 1 : c->N,
-                 .b_col = b_turned ? c->K : 1,
+                 .b_row = b_transposed ? 1 : c->N,
+                 .b_col = b_transposed ? c->K : 1,
                  .packed = packed,
                  .pack = how,
                  .C = C,
@@ -268,7 +272,7 @@ bool bench_dense(Bench *b, const char *what, Error *e)
                      (long long)NORMS[i].C);
         if (gemm && GEMMS[i].how != WEIGHT && option_given(b->c, "dtype")) /* only weights are made narrow */
             continue;
-        if (!bench_wants(b, shape))
+        if (!bench_selects(b, shape))
             continue;
         if (!(gemm        ? bench_gemm(b, &GEMMS[i], shape, e)
               : conv      ? bench_conv(b, i, shape, e)

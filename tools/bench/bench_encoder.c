@@ -90,23 +90,23 @@ static bool check_cost(Bench *b, const char *model, EncoderOptions o, const Enco
 {
     const int64_t D = en->features;
     const char *dtype = pack_name(o.dtype);
-    float *got = NEW(b->arena, float, batch *D, e), *want = NEW(b->arena, float, batch *D, e);
+    float *got = NEW(b->arena, float, batch *D, e), *expected = NEW(b->arena, float, batch *D, e);
     const int winograd = o.winograd ? o.winograd : 4;
     o.dtype = PACK_F32;
     o.winograd = 0;
-    Encoder *exact = got && want ? encoder_open(b->d, model, &o, e) : NULL;
+    Encoder *exact = got && expected ? encoder_open(b->d, model, &o, e) : NULL;
     bool ok =
-        exact && measure_encoder(b, en, batch, tokens, got, e) && measure_encoder(b, exact, batch, tokens, want, e);
+        exact && measure_encoder(b, en, batch, tokens, got, e) && measure_encoder(b, exact, batch, tokens, expected, e);
     encoder_close(exact);
     double worst = 2, mean = 0, most = 0;
     for (int64_t i = 0; ok && i < batch; i++) {
         double ab = 0, aa = 0, bb = 0, largest = 0, apart = 0;
         for (int64_t k = i * D; k < (i + 1) * D; k++) {
-            ab += (double)got[k] * want[k];
+            ab += (double)got[k] * expected[k];
             aa += (double)got[k] * got[k];
-            bb += (double)want[k] * want[k];
-            largest = fmax(largest, fabs((double)want[k]));
-            apart = fmax(apart, fabs((double)got[k] - want[k]));
+            bb += (double)expected[k] * expected[k];
+            largest = fmax(largest, fabs((double)expected[k]));
+            apart = fmax(apart, fabs((double)got[k] - expected[k]));
         }
         const double cosine = aa * bb > 0 ? ab / sqrt(aa * bb) : aa == bb;
         worst = fmin(worst, cosine);

@@ -91,7 +91,7 @@ bool bench_tokenizer(Bench *b, const char *path, Error *e)
     if (ok)
         snprintf(shape, sizeof shape, "%s-%zu-tokens", tokenizer_kind(r.tokenizer), tokens);
     Figure f = {"tokenizer", shape, .items = (double)tokens, .item = "tokens/s", .megabytes = (double)bytes / 1e6};
-    ok = ok && bench_wants(b, shape) ? bench_measure(b, &f, tokens_body, &r, e) : ok;
+    ok = ok && bench_selects(b, shape) ? bench_measure(b, &f, tokens_body, &r, e) : ok;
     close_arenas(r.arenas, TEXTS);
     return ok;
 }
@@ -156,7 +156,7 @@ static bool measure_pictures(Bench *b, PictureRun *r, const char *kind, Error *e
                  (long long)r->images[0].height);
         Figure f = {"image", shape, .items = (double)r->n, .megabytes = (s == RESIZE ? pixels : bytes) / 1e6};
         r->stage = s;
-        if (bench_wants(b, shape) && !bench_measure(b, &f, pictures_body, r, e))
+        if (bench_selects(b, shape) && !bench_measure(b, &f, pictures_body, r, e))
             return false;
     }
     return true;

@@ -66,14 +66,14 @@ static bool measure_spmm(Bench *b, Store *store, const DataSet *d, int64_t D, Er
         char shape[64];
         snprintf(shape, sizeof shape, "%lldx%lld-%lld-d%lld", (long long)n, (long long)n, (long long)r.graph->entries,
                  (long long)D);
-        if (!bench_wants(b, shape))
+        if (!bench_selects(b, shape))
             continue;
         r.trains = trains;
         r.tape = tape_new(b->d, trains, e);
         const double passes = 1 + trains, entries = (double)r.graph->entries, x_bytes = 4.0 * (double)(n * D);
         /* a row of x is read for each entry, from the cache that holds x */
         Figure f = {trains ? "spmm-train" : "spmm", shape, .flops = passes * 2 * entries * (double)D,
-                    .bytes = passes * (entries * (4 + 4 * (double)D) + x_bytes), .lives = x_bytes};
+                    .bytes = passes * (entries * (4 + 4 * (double)D) + x_bytes), .working_set = x_bytes};
         ok = r.tape && bench_measure(b, &f, spmm_body, &r, e);
         tape_free(r.tape);
         if (ok && r.error.code) {
@@ -178,7 +178,7 @@ static bool bench_adam(Bench *b, int64_t n, const char *shape, Error *e)
     if (!r.g || !r.p || !r.m || !r.v || !bench_run(b, &r.run, 0, e))
         return false;
     Figure f = {"optimizer", shape, .flops = 12.0 * (double)n, .bytes = 7.0 * 4 * (double)n,
-                .lives = 16.0 * (double)n}; /* reads g p m v, writes p m v */
+                .working_set = 16.0 * (double)n}; /* reads g p m v, writes p m v */
     return bench_measure(b, &f, adam_body, &r, e);
 }
 
@@ -197,7 +197,7 @@ bool bench_sparse(Bench *b, const char *what, Error *e)
             return false;
     }
     for (size_t i = 0; i < COUNT(CASES); i++) {
-        if (strcmp(CASES[i].what, what) != 0 || !bench_wants(b, CASES[i].shape))
+        if (strcmp(CASES[i].what, what) != 0 || !bench_selects(b, CASES[i].shape))
             continue;
         arena_rewind(b->arena, (ArenaMark){0});
         bool ok = strcmp(what, "topk") == 0 ? bench_rank(b, strncmp(CASES[i].shape, "knn", 3) == 0, CASES[i].a,

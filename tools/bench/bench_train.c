@@ -1,5 +1,5 @@
-/* tools/bench/bench_train.c: whole epochs of a recommender, with random features where it wants some, and what of them
- * is not in kernels. */
+/* tools/bench/bench_train.c: whole epochs of a recommender, with random features where it needs some, and the share of
+ * time outside of kernels. */
 #include "tools/bench/bench.h"
 
 /* A picture's and a text's features, as ResNet-50's and MiniLM's are wide. */

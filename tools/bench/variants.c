@@ -23,13 +23,13 @@ void variant_tile(const Kernels *k, int64_t *rows, int64_t *cols)
 
 const char *variant_of_gemm(const Kernels *k, const Gemm *g, char text[VARIANT])
 {
-    Gemm turned = *g, rows = *g;
+    Gemm transposed = *g, rows = *g;
     int64_t tile_rows, tile_cols;
-    turned.packed = rows.packed = NULL;
-    turned.b_row = rows.b_col = 1; /* columns of B cannot be read in place */
-    turned.b_col = MAX(g->K, 2);
+    transposed.packed = rows.packed = NULL;
+    transposed.b_row = rows.b_col = 1; /* columns of B cannot be read in place */
+    transposed.b_col = MAX(g->K, 2);
     rows.b_row = g->N;
-    const size_t most = k->gemm_work(&turned, 1);
+    const size_t most = k->gemm_work(&transposed, 1);
     const bool in_place = !g->packed && k->gemm_work(g, 1) < most;
     variant_tile(k, &tile_rows, &tile_cols);
     static const char *const PACKED[] = {"packed", "widened", "widened", "dots", "amx", "bytes", "amx"},
@@ -55,7 +55,7 @@ const char *variant_of_gemm(const Kernels *k, const Gemm *g, char text[VARIANT])
 const char *variant_of_conv(const Kernels *k, const Conv *conv, char text[VARIANT])
 {
     Conv c = *conv;
-    c.packed = c.y = (float *)64; /* nobody reads or writes there: only sizes are asked for */
+    c.packed = c.y = (float *)64; /* never read or written: only sizes are computed */
     const size_t bytes = k->conv_pack_bytes(&c), product = k->gemm_pack_bytes(PACK_F32, c.kh * c.kw * c.C, c.O),
                  panel = k->gemm_pack_bytes(PACK_F32, c.C, c.O);
     const Gemm g = {.M = c.B * c.H * c.W,

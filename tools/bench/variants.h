@@ -1,5 +1,5 @@
 /* tools/bench/variants.h: which way a kernel goes for a shape, by asking the table: what the companions of a kernel say
- * that it packs, and how much scratch it wants, differs with the way. Nothing here decides anything. */
+ * that it packs, and how much scratch it needs, differs with the way. Nothing here decides anything. */
 #ifndef SAPOR_VARIANTS_H
 #define SAPOR_VARIANTS_H
 

@@ -14,7 +14,7 @@ static void adam(Case *c)
                     *restrict b = c->temporary[1];
     for (int64_t t = 1; t <= c->S; t++) {
         const AdamStep s = c->history[t];
-        const float *g = spread(c, t);
+        const float *g = dense_gradient(c, t);
         PASS(a[i] = g[i] - m[i])
         PASS(m[i] += (1.0f - s.beta1) * a[i])
         PASS(v[i] *= s.beta2)
@@ -25,7 +25,7 @@ static void adam(Case *c)
         PASS(b[i] += s.eps)
         PASS(a[i] = m[i] / b[i])
         PASS(p[i] -= s.step_size * a[i])
-        clear(c, t);
+        clear_gradient(c, t);
     }
 }
 STEP("a pass over the table an operation", NULL, adam)

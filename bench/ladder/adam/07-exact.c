@@ -1,8 +1,8 @@
 /* Every operation rounded by itself, so that each level of instructions gives the same bits, and numbers below the
- * normal range taken for zero: momentum that nothing feeds would stop at the smallest number for good, and rows with it
- * would never stand still. */
+ * normal range taken for zero: momentum without new gradients would stay at the smallest number for ever, and its
+ * rows would never count as rows without momentum. */
 // flags: -ffp-contract=off
-#define FLUSH
+#define FLUSH_TO_ZERO
 #include "bench/ladder/adam/rows.h"
 
 static void adam(Case *c)

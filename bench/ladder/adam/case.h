@@ -24,7 +24,7 @@ struct Case {
 
 /* Step t's gradient as a table [R, D]: g itself where all rows have one (then ids count up), else written into the
  * table of zeros */
-static inline const float *spread(const Case *c, int64_t t)
+static inline const float *dense_gradient(const Case *c, int64_t t)
 {
     const float *g = c->g + (t - 1) * c->n * c->D;
     for (int64_t i = 0; i < c->n && c->n < c->R; i++)
@@ -32,8 +32,8 @@ static inline const float *spread(const Case *c, int64_t t)
     return c->n < c->R ? c->dense : g;
 }
 
-/* The zeros back */
-static inline void clear(const Case *c, int64_t t)
+/* Writes the zeros back. */
+static inline void clear_gradient(const Case *c, int64_t t)
 {
     for (int64_t i = 0; i < c->n && c->n < c->R; i++)
         memset(c->dense + c->ids[(t - 1) * c->n + i] * c->D, 0, (size_t)c->D * sizeof(float));

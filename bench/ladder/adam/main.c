@@ -16,14 +16,14 @@ static void reference(const Case *c, const double lr, double *m, double *v)
     for (int64_t t = 1; t <= c->S; t++) {
         const double b1 = (double)0.9f, b2 = (double)0.999f, size = lr / (1 - pow(b1, (double)t)),
                      scale = 1 / sqrt(1 - pow(b2, (double)t));
-        const float *gradient = spread(c, t);
+        const float *gradient = dense_gradient(c, t);
         for (int64_t i = 0; i < c->R * c->D; i++) {
             const double g = (double)gradient[i];
             m[i] += (1 - b1) * (g - m[i]);
             v[i] = b2 * v[i] + (1 - b2) * g * g;
             c->expected[i] -= size * m[i] / (sqrt(v[i]) * scale + 1e-8);
         }
-        clear(c, t);
+        clear_gradient(c, t);
     }
 }
 
@@ -61,7 +61,7 @@ static Case *make(int shape, Work *work)
         c->expected[i] = (double)c->start[i];
     reference(c, lr, ladder_room(all, sizeof(double)), ladder_room(all, sizeof(double)));
     *work = (Work){.bytes = 28.0 * (double)all * (double)S,
-                   .lives = 16.0 * (double)all,
+                   .working_set = 16.0 * (double)all,
                    .limit = 1e-6}; /* reads g p m v, writes p m v */
     snprintf(work->name, sizeof work->name, "%lld x %lld, %lld rows a step, %lld steps", (long long)R, (long long)D,
              (long long)n, (long long)S);

@@ -1,14 +1,14 @@
-/* Rows that have no gradient are left alone. When one gets a gradient again, and at the end, the steps that it owes are
- * made up, each with its own numbers: what dense Adam would have computed, at another time. */
+/* Rows that have no gradient are left alone. When one gets a gradient again, and at the end, the steps that it missed
+ * are computed, each with its own numbers: what dense Adam would have computed, at another time. */
 #ifndef SAPOR_LADDER_ROWS_H
 #define SAPOR_LADDER_ROWS_H
 
 #include "bench/ladder/adam/case.h"
 
-/* Where FLUSH is defined, numbers below the normal range count as zero. */
-INLINE vf flush(vf x)
+/* Where FLUSH_TO_ZERO is defined, numbers below the normal range count as zero. */
+INLINE vf flush_to_zero(vf x)
 {
-#ifdef FLUSH
+#ifdef FLUSH_TO_ZERO
     return v_select(v_abs(x) < 1.17549435e-38f, v_zero(), x);
 #else
     return x;
@@ -17,25 +17,27 @@ INLINE vf flush(vf x)
 
 INLINE void step(const AdamStep *s, vf g, vf *p, vf *m, vf *v)
 {
-    *m = flush(*m + (1.0f - s->beta1) * (g - *m));
-    *v = flush(s->beta2 * *v + (1.0f - s->beta2) * (g * g));
+    *m = flush_to_zero(*m + (1.0f - s->beta1) * (g - *m));
+    *v = flush_to_zero(s->beta2 * *v + (1.0f - s->beta2) * (g * g));
     *p -= s->step_size * *m / (v_sqrt(*v) * s->root_scale + s->eps);
 }
 
 /* V vectors of a row from step from + 1 to step to with no gradient, then, where g is given, step to + 1. V is a
- * constant where this is inlined. `still`: a row without momentum and without decay does not move, v only fades. */
-INLINE void catch_up(const Case *c, const int V, const bool still, int32_t from, int32_t to, int64_t at, const float *g)
+ * constant where this is inlined. skip_zero_m: where m is zero (there is no weight decay), p does
+ * not change, and only v is computed. */
+INLINE void catch_up(const Case *c, const int V, const bool skip_zero_m, int32_t from, int32_t to, int64_t at,
+                     const float *g)
 {
     vf p[4], m[4], v[4];
-    vi moving = {0};
+    vi m_nonzero = {0};
     UNROLL
     for (int k = 0; k < V; k++) {
         p[k] = v_load(c->p + at + k * VW);
         m[k] = v_load(c->m + at + k * VW);
         v[k] = v_load(c->v + at + k * VW);
-        moving |= m[k] != 0.0f;
+        m_nonzero |= m[k] != 0.0f;
     }
-    if (still && v_mask(moving) == 0) {
+    if (skip_zero_m && v_mask(m_nonzero) == 0) {
         for (int32_t t = from + 1; t <= to; t++) {
             UNROLL
             for (int k = 0; k < V; k++)
@@ -59,20 +61,21 @@ INLINE void catch_up(const Case *c, const int V, const bool still, int32_t from,
 }
 
 /* V vectors side by side; D is a multiple of 4 VW. */
-INLINE void adam_by_rows(const Case *c, const int V, const bool still)
+INLINE void adam_by_rows(const Case *c, const int V, const bool skip_zero_m)
 {
     memset(c->last, 0, (size_t)c->R * sizeof *c->last);
     for (int32_t t = 1; t <= c->S; t++) {
         for (int64_t i = 0; i < c->n; i++) {
             const int64_t row = c->ids[(t - 1) * c->n + i];
             for (int64_t d = 0; d < c->D; d += V * VW)
-                catch_up(c, V, still, c->last[row], t - 1, row * c->D + d, c->g + ((t - 1) * c->n + i) * c->D + d);
+                catch_up(c, V, skip_zero_m, c->last[row], t - 1, row * c->D + d,
+                         c->g + ((t - 1) * c->n + i) * c->D + d);
             c->last[row] = t;
         }
     }
     for (int64_t row = 0; row < c->R; row++) {
         for (int64_t d = 0; d < c->D && c->last[row] < c->S; d += V * VW)
-            catch_up(c, V, still, c->last[row], (int32_t)c->S, row * c->D + d, NULL);
+            catch_up(c, V, skip_zero_m, c->last[row], (int32_t)c->S, row * c->D + d, NULL);
     }
 }
 

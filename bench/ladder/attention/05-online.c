@@ -6,7 +6,7 @@ enum { QUERIES = VW == 16 ? 14 : 6, KEYS = 256, LD = KEYS + 16 };
 
 static void attention(Case *c)
 {
-    const int64_t T = c->T, D = c->D, ldo = c->H * D, blocks = (T + KEYS - 1) / KEYS;
+    const int64_t T = c->T, D = c->D, ldo = c->H * D, blocks = div_up(T, KEYS);
     float *keys = c->keys, *values = c->values;
     const size_t key_floats = ladder_kernels()->gemm_pack_bytes(PACK_F32, D, KEYS) / sizeof(float);
     const size_t value_floats = ladder_kernels()->gemm_pack_bytes(PACK_F32, KEYS, D) / sizeof(float);

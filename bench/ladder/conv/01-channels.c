@@ -1,8 +1,8 @@
-/* Weights turned once, so that output channels stand together: the inner loop runs along them, in weights and in y. It
- * is a matrix product in the order i k j, and as slow. */
+/* Weights transposed once, so that output channels stand together: the inner loop runs along them, in weights and in y.
+ * It is a matrix product in the order i k j, and as slow. */
 #include "bench/ladder/conv/taps.h"
 
-static void turn(Case *c)
+static void transpose(Case *c)
 {
     rows_of_b(c, c->packed);
 }
@@ -26,4 +26,4 @@ static void conv(Case *c)
         }
     }
 }
-STEP("weights turned: the inner loop runs along output channels", turn, conv)
+STEP("weights transposed: the inner loop runs along output channels", transpose, conv)

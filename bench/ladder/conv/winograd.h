@@ -1,9 +1,8 @@
 /* Winograd's F(4 x 4, 3 x 3) (Lavin & Gray 2016), for the later steps: a 4 x 4 square of outputs from its 6 x 6 square
- * of inputs by 36 products instead of
- * 144. Along one axis: inputs and kernel are taken as polynomials, valued at the six points 0, +-P, +-Q, infinity,
- *      multiplied value by value,
- * and put together again; two axes do so twice. Place p of all squares is a matrix [squares, C], multiplied with place
- * p of the weights. */
+ * of inputs by 36 products instead of 144. Along one axis, inputs and kernel are polynomials: the input and filter
+ * transforms compute their values at the six points 0, +-P, +-Q, infinity, the values are multiplied, and the output
+ * transform makes outputs of the products. Two axes do so twice. Place p of all transformed squares is a matrix
+ * [squares, C], multiplied with place p of the transformed weights. */
 #ifndef SAPOR_LADDER_WINOGRAD_H
 #define SAPOR_LADDER_WINOGRAD_H
 
@@ -11,7 +10,7 @@
 
 enum { IN = 6, OUT = 4, PLACES = IN * IN, SLACK = 16 /* rows of A a power of two apart would share cache sets */ };
 
-static inline void values_of_kernel(const double w[3], double P, double Q, double to[IN])
+static inline void filter_transform_1d(const double w[3], double P, double Q, double to[IN])
 {
     const double PP = P * P, QQ = Q * Q, p = 1 / (2 * PP * (PP - QQ)), q = 1 / (2 * QQ * (QQ - PP));
     to[0] = w[0] / (PP * QQ);
@@ -35,9 +34,9 @@ static inline void pack_weights(Case *c, double P, double Q)
             const float *w = c->weights + (o * c->C + ch) * 9;
             double column[3][IN], row[IN];
             for (int j = 0; j < 3; j++)
-                values_of_kernel((double[]){w[j], w[3 + j], w[6 + j]}, P, Q, column[j]);
+                filter_transform_1d((double[]){w[j], w[3 + j], w[6 + j]}, P, Q, column[j]);
             for (int i = 0; i < IN; i++) {
-                values_of_kernel((double[]){column[0][i], column[1][i], column[2][i]}, P, Q, row);
+                filter_transform_1d((double[]){column[0][i], column[1][i], column[2][i]}, P, Q, row);
                 for (int j = 0; j < IN; j++)
                     c->work[((i * IN + j) * c->C + ch) * c->O + o] = (float)row[j];
             }
@@ -48,38 +47,38 @@ static inline void pack_weights(Case *c, double P, double Q)
                                     c->packed + (size_t)p * weights_of_place(c));
 }
 
-INLINE vf times(double a, vf x, vf y) /* a x + y */
+INLINE vf multiply_add(double a, vf x, vf y) /* a x + y */
 {
     return v_fma(v_set((float)a), x, y);
 }
 
-/* Six vectors to their values at the six points */
-INLINE void apart(const double P, const double Q, const vf d[IN], vf to[IN])
+/* Input transform: six vectors to their values at the six points */
+INLINE void input_transform_1d(const double P, const double Q, const vf d[IN], vf to[IN])
 {
     const double PP = P * P, QQ = Q * Q;
-    const vf p = times(-QQ, d[2], d[4]), p_odd = times(-QQ, d[1], d[3]);
-    const vf q = times(-PP, d[2], d[4]), q_odd = times(-PP, d[1], d[3]);
-    to[0] = times(PP * QQ, d[0], times(-(PP + QQ), d[2], d[4]));
-    to[1] = times(P, p_odd, p);
-    to[2] = times(-P, p_odd, p);
-    to[3] = times(Q, q_odd, q);
-    to[4] = times(-Q, q_odd, q);
-    to[5] = times(PP * QQ, d[1], times(-(PP + QQ), d[3], d[5]));
+    const vf p = multiply_add(-QQ, d[2], d[4]), p_odd = multiply_add(-QQ, d[1], d[3]);
+    const vf q = multiply_add(-PP, d[2], d[4]), q_odd = multiply_add(-PP, d[1], d[3]);
+    to[0] = multiply_add(PP * QQ, d[0], multiply_add(-(PP + QQ), d[2], d[4]));
+    to[1] = multiply_add(P, p_odd, p);
+    to[2] = multiply_add(-P, p_odd, p);
+    to[3] = multiply_add(Q, q_odd, q);
+    to[4] = multiply_add(-Q, q_odd, q);
+    to[5] = multiply_add(PP * QQ, d[1], multiply_add(-(PP + QQ), d[3], d[5]));
 }
 
-/* Six products to four outputs */
-INLINE void together(const double P, const double Q, const vf m[IN], vf to[OUT])
+/* Output transform: six products to four outputs */
+INLINE void output_transform_1d(const double P, const double Q, const vf m[IN], vf to[OUT])
 {
     const vf p = m[1] + m[2], p_odd = m[1] - m[2], q = m[3] + m[4], q_odd = m[3] - m[4];
     to[0] = m[0] + p + q;
-    to[1] = times(P, p_odd, q_odd * (float)Q);
-    to[2] = times(P * P, p, q * (float)(Q * Q));
-    to[3] = times(P * P * P, p_odd, times(Q * Q * Q, q_odd, m[5]));
+    to[1] = multiply_add(P, p_odd, q_odd * (float)Q);
+    to[2] = multiply_add(P * P, p, q * (float)(Q * Q));
+    to[3] = multiply_add(P * P * P, p_odd, multiply_add(Q * Q * Q, q_odd, m[5]));
 }
 
 /* The 6 x 6 inputs whose corner is at (h, w), VW channels from ch on, to place p of the square at to + p ld */
-INLINE void take_apart(const Case *c, const double P, const double Q, int64_t h, int64_t w, int64_t ch, float *to,
-                       int64_t ld)
+INLINE void input_transform_2d(const Case *c, const double P, const double Q, int64_t h, int64_t w, int64_t ch,
+                               float *to, int64_t ld)
 {
     vf half[IN][IN], d[IN], t[IN];
     for (int j = 0; j < IN; j++) {
@@ -87,30 +86,30 @@ INLINE void take_apart(const Case *c, const double P, const double Q, int64_t h,
             const int64_t y = h + i, x = w + j;
             d[i] = y >= 0 && y < c->H && x >= 0 && x < c->W ? v_load(c->x + (y * c->W + x) * c->C + ch) : v_zero();
         }
-        apart(P, Q, d, t);
+        input_transform_1d(P, Q, d, t);
         for (int i = 0; i < IN; i++)
             half[i][j] = t[i];
     }
     for (int i = 0; i < IN; i++) {
-        apart(P, Q, half[i], t);
+        input_transform_1d(P, Q, half[i], t);
         for (int j = 0; j < IN; j++)
             v_store(to + (i * IN + j) * ld + ch, t[j]);
     }
 }
 
-INLINE void put_together(const Case *c, const double P, const double Q, const float *from, int64_t ld, int64_t o,
-                         int64_t h, int64_t w)
+INLINE void output_transform_2d(const Case *c, const double P, const double Q, const float *from, int64_t ld, int64_t o,
+                                int64_t h, int64_t w)
 {
     vf half[OUT][IN], m[IN], t[OUT];
     for (int j = 0; j < IN; j++) {
         for (int i = 0; i < IN; i++)
             m[i] = v_load(from + (i * IN + j) * ld + o);
-        together(P, Q, m, t);
+        output_transform_1d(P, Q, m, t);
         for (int i = 0; i < OUT; i++)
             half[i][j] = t[i];
     }
     for (int i = 0; i < OUT && h + i < c->H; i++) {
-        together(P, Q, half[i], t);
+        output_transform_1d(P, Q, half[i], t);
         for (int j = 0; j < OUT && w + j < c->W; j++)
             v_store(c->y + ((h + i) * c->W + w + j) * c->O + o, t[j]);
     }
@@ -119,21 +118,22 @@ INLINE void put_together(const Case *c, const double P, const double Q, const fl
 /* Squares in bands of `rows` rows of squares. P and Q are constants where this is inlined. */
 INLINE void winograd(Case *c, const double P, const double Q, int64_t rows)
 {
-    const int64_t high = (c->H + OUT - 1) / OUT, wide = (c->W + OUT - 1) / OUT, in_ld = c->C + SLACK,
-                  out_ld = c->O + SLACK;
+    const int64_t high = div_up(c->H, OUT), wide = div_up(c->W, OUT), in_ld = c->C + SLACK, out_ld = c->O + SLACK;
     for (int64_t r0 = 0; r0 < high; r0 += rows) {
         const int64_t squares = MIN(rows, high - r0) * wide;
         float *in = c->work, *out = in + PLACES * squares * in_ld;
         for (int64_t s = 0; s < squares; s++) {
             for (int64_t ch = 0; ch < c->C; ch += VW)
-                take_apart(c, P, Q, (r0 + s / wide) * OUT - 1, s % wide * OUT - 1, ch, in + s * in_ld, squares * in_ld);
+                input_transform_2d(c, P, Q, (r0 + s / wide) * OUT - 1, s % wide * OUT - 1, ch, in + s * in_ld,
+                                   squares * in_ld);
         }
         for (int64_t p = 0; p < PLACES; p++)
             ladder_product(&c->run, squares, c->O, c->C, 1.0f, in + p * squares * in_ld, in_ld,
                            c->packed + (size_t)p * weights_of_place(c), out + p * squares * out_ld, out_ld, false);
         for (int64_t s = 0; s < squares; s++) {
             for (int64_t o = 0; o < c->O; o += VW)
-                put_together(c, P, Q, out + s * out_ld, squares * out_ld, o, (r0 + s / wide) * OUT, s % wide * OUT);
+                output_transform_2d(c, P, Q, out + s * out_ld, squares * out_ld, o, (r0 + s / wide) * OUT,
+                                    s % wide * OUT);
         }
     }
 }

@@ -17,7 +17,7 @@ static Case *make(int shape, Work *work)
                 .expected = ladder_room((size_t)n, sizeof(double))};
     for (int64_t i = 0; i < n; i++)
         c->expected[i] = draw_uniform(c->draw, (uint64_t)i) >= c->p ? (double)c->x[i] / (1.0 - (double)c->p) : 0.0;
-    *work = (Work){.bytes = 8.0 * (double)n, .lives = 8.0 * (double)n, .limit = 1e-6};
+    *work = (Work){.bytes = 8.0 * (double)n, .working_set = 8.0 * (double)n, .limit = 1e-6};
     snprintf(work->name, sizeof work->name, "%lld numbers", (long long)n);
     return c;
 }

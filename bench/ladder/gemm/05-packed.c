@@ -4,9 +4,9 @@
 
 static void gemm(Case *c)
 {
-    const int64_t tiles = up(c->M, ROWS);
+    const int64_t tiles = div_up(c->M, ROWS);
     for (int64_t t = 0; t < tiles; t++) {
-        const int64_t m = cut(c->M, tiles, t), rows = cut(c->M, tiles, t + 1) - m;
+        const int64_t m = part_begin(c->M, tiles, t), rows = part_begin(c->M, tiles, t + 1) - m;
         for (int64_t n = 0; n < c->N; n += COLS)
             tile(rows, c->K, c->A + m * c->K, c->K, c->packed + n * c->K, COLS, c->C + m * c->N + n, c->N, true);
     }

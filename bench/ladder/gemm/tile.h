@@ -6,6 +6,9 @@
 
 /* With 32 registers (AVX-512): 14 x 2 sums, 2 vectors of B, 1 number of A. With 16: 6 x 2. */
 enum { ROWS = VW == 16 ? 14 : 6, VECS = 2, COLS = VECS * VW };
+/* From step 06 on, K is cut into steps of at most so many: 14 rows of A, 21 KB, stay in the first-level cache. From
+ * step 08 on, A is copied to rows of LDA numbers. */
+enum { K_STEP = 384, LDA = K_STEP + 16 };
 
 /* C[rows, COLS] = or += A[rows, len] B[len, COLS]; rows is a constant where this is inlined. */
 INLINE void tile_of(int rows, int64_t len, const float *a, int64_t lda, const float *b, int64_t ldb, float *c,
@@ -62,16 +65,6 @@ static inline void tile(int64_t rows, int64_t len, const float *a, int64_t lda, 
 #endif
     }
 #undef OF
-}
-
-/* Part i of n things in `parts` begins here: 50 rows are 13 + 13 + 12 + 12, not 14 + 14 + 14 + 8. */
-static inline int64_t cut(int64_t n, int64_t parts, int64_t i)
-{
-    return n / parts * i + MIN(n % parts, i);
-}
-static inline int64_t up(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
 }
 
 /* B in panels of COLS columns, each [K, COLS]: a tile reads one straight line. */

@@ -33,7 +33,7 @@ static Case *make(int shape, Work *work)
         for (int64_t i = 0; i < C; i++)
             s[i] = (s[i] - mean) / sqrt(variance + (double)c->eps) * (double)c->gamma[i] + (double)c->beta[i];
     }
-    *work = (Work){.bytes = 12.0 * (double)(M * C), .lives = 12.0 * (double)(M * C), .limit = 1e-3};
+    *work = (Work){.bytes = 12.0 * (double)(M * C), .working_set = 12.0 * (double)(M * C), .limit = 1e-3};
     snprintf(work->name, sizeof work->name, "%lld rows of %lld", (long long)M, (long long)C);
     return c;
 }

@@ -1,6 +1,6 @@
-/* Across, 16 rows at once: a band of rows is turned by squares of 16 x 16 bytes, so that the same place of all 16
- * stands together; a weight times 16 bytes is then one vector operation, as in the pass down. The results are turned
- * back. */
+/* Across, 16 rows at once: a band of rows is transposed by squares of 16 x 16 bytes, so that the same place of all 16
+ * stands together; a weight times 16 bytes is then one vector operation, as in the pass down. The results are
+ * transposed back. */
 #include "bench/ladder/resize/lanes.h"
 
 static void resize(Case *c)
@@ -10,4 +10,4 @@ static void resize(Case *c)
     for (int64_t i = 0; i < c->down.out; i++)
         line_down(c, i);
 }
-STEP("across: 16 rows turned into lanes", NULL, resize)
+STEP("across: 16 rows transposed into lanes", NULL, resize)

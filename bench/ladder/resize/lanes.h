@@ -29,7 +29,7 @@ INLINE void narrow(const vi sum[PARTS], unsigned char *to)
 }
 
 /* to [16] = sum over k < n of weight[k] p[k step + 0 .. 15] */
-INLINE void weigh(const unsigned char *p, int64_t step, const int32_t *weight, int64_t n, unsigned char *to)
+INLINE void weighted_sum(const unsigned char *p, int64_t step, const int32_t *weight, int64_t n, unsigned char *to)
 {
     vi sum[PARTS];
     UNROLL
@@ -45,7 +45,7 @@ INLINE void weigh(const unsigned char *p, int64_t step, const int32_t *weight, i
 
 /* Square of 16 x 16 bytes, to[j,r] = from[r,j]. Interleaving the halves of 16 rows moves each bit of a byte's address
  * up by one; four times swaps row and column. */
-INLINE void turn(const unsigned char *from, int64_t ld_from, unsigned char *to, int64_t ld_to)
+INLINE void transpose(const unsigned char *from, int64_t ld_from, unsigned char *to, int64_t ld_to)
 {
     bytes a[SIDE], b[SIDE];
     UNROLL
@@ -73,17 +73,17 @@ INLINE void band_across(const Case *c, int64_t y)
 {
     const Axis *x = &c->across;
     const int64_t in = x->in * 3, out = x->out * 3;
-    unsigned char *turned = c->room, *results = turned + in * SIDE;
+    unsigned char *transposed = c->room, *results = transposed + in * SIDE;
     for (int64_t j = 0; j < in; j += SIDE) {
         const int64_t at = MIN(j, in - SIDE);
-        turn(c->in + y * in + at, in, turned + at * SIDE, SIDE);
+        transpose(c->in + y * in + at, in, transposed + at * SIDE, SIDE);
     }
     for (int64_t j = 0; j < out; j++)
-        weigh(turned + (x->start[j / 3] * 3 + j % 3) * SIDE, 3 * SIDE, x->weight + j / 3 * x->size, x->count[j / 3],
-              results + j * SIDE);
+        weighted_sum(transposed + (x->start[j / 3] * 3 + j % 3) * SIDE, 3 * SIDE, x->weight + j / 3 * x->size,
+                     x->count[j / 3], results + j * SIDE);
     for (int64_t j = 0; j < out; j += SIDE) {
         const int64_t at = MIN(j, out - SIDE);
-        turn(results + at * SIDE, SIDE, c->middle + y * out + at, out);
+        transpose(results + at * SIDE, SIDE, c->middle + y * out + at, out);
     }
 }
 
@@ -94,8 +94,8 @@ INLINE void line_down(const Case *c, int64_t i)
     const int64_t bytes = c->across.out * 3;
     for (int64_t x = 0; x < bytes; x += SIDE) {
         const int64_t at = MIN(x, bytes - SIDE);
-        weigh(c->middle + y->start[i] * bytes + at, bytes, y->weight + i * y->size, y->count[i],
-              c->out + i * bytes + at);
+        weighted_sum(c->middle + y->start[i] * bytes + at, bytes, y->weight + i * y->size, y->count[i],
+                     c->out + i * bytes + at);
     }
 }
 

@@ -70,7 +70,7 @@ static Case *make(int shape, Work *work)
         c->in[i] = (unsigned char)(127.5f + 127.5f * draws[i]);
     c->picture = (Image){z->w, z->h, c->in};
     reference(c);
-    *work = (Work){.bytes = (double)(in + 2 * middle + out), .lives = (double)(in + middle), .limit = 1.1 / 255};
+    *work = (Work){.bytes = (double)(in + 2 * middle + out), .working_set = (double)(in + middle), .limit = 1.1 / 255};
     snprintf(work->name, sizeof work->name, "%lld x %lld to %lld x %lld", (long long)z->w, (long long)z->h,
              (long long)z->out_w, (long long)z->out_h);
     return c;

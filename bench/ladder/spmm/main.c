@@ -10,7 +10,8 @@ typedef struct Size {
 static const Size SIZES[] = {{6040, 3260, 801218}}, TINY = {70, 30, 500};
 
 /* Edges from users to items, whose numbers are squares of uniform draws, so that some are popular, in an order of their
- * own; edge k belongs to user k users / edges. Twins are left in: the product does not mind. */
+ * own; edge k belongs to user k users / edges. Duplicate edges are left in: the product does not depend on them being
+ * distinct. */
 static int32_t item_of(const Size *s, int64_t k)
 {
     const float v = draw_uniform((Draw){2, DRAW_TEST, 0}, (uint64_t)k);
@@ -59,7 +60,7 @@ static Case *make(int shape, Work *work)
         (Sparse){.rows = n, .cols = n, .start = c->start, .col = c->col, .row_scale = c->scale, .col_scale = c->scale};
     *work = (Work){.flops = 2.0 * (double)entries * D,
                    .bytes = (double)entries * (4 + 4 * D) + 4.0 * (double)n * D, /* col, a row of x an entry; y */
-                   .lives = 4.0 * (double)n * D,
+                   .working_set = 4.0 * (double)n * D,
                    .limit = 1e-5};
     snprintf(work->name, sizeof work->name, "%lld nodes, %lld entries, D = %d", (long long)n, (long long)entries, D);
     return c;

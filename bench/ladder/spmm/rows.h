@@ -1,9 +1,9 @@
 /* The loop of the later steps; its arguments are constants where it is inlined. */
 #include "bench/ladder/spmm/case.h"
 
-/* Rows 0 .. nodes-1 of y; each asks for the row of x that entry e + ahead will read (0: none). Values are stored ones,
- * or the product of the nodes' scales. */
-INLINE void rows(const Case *c, const int ahead, const bool stored, const float *all_x)
+/* Rows 0 .. nodes-1 of y; each prefetches the row of x that entry e + prefetch_distance will read (0: none). Values are
+ * stored ones, or the product of the nodes' scales. */
+INLINE void rows(const Case *c, const int prefetch_distance, const bool stored, const float *all_x)
 {
     const int64_t last = c->start[c->nodes] - 1;
     for (int64_t r = 0; r < c->nodes; r++) {
@@ -13,8 +13,8 @@ INLINE void rows(const Case *c, const int ahead, const bool stored, const float 
             sum[v] = v_zero();
         for (int64_t e = c->start[r]; e < c->start[r + 1]; e++) {
             const float *x = all_x + (int64_t)c->col[e] * D;
-            if (ahead) {
-                const float *next = all_x + (int64_t)c->col[MIN(e + ahead, last)] * D;
+            if (prefetch_distance) {
+                const float *next = all_x + (int64_t)c->col[MIN(e + prefetch_distance, last)] * D;
                 UNROLL
                 for (int d = 0; d < D; d += 16)
                     __builtin_prefetch(next + d);

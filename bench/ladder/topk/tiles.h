@@ -13,7 +13,7 @@ typedef void Select(const Case *c, const float *s, int64_t u);
 
 INLINE void by_tiles(Case *c, Select *select)
 {
-    const int64_t ld = (c->I + VW - 1) / VW * VW;
+    const int64_t ld = round_up(c->I, VW);
     ladder_kernels()->gemm_pack(&c->run, PACK_F32, c->D, c->I, c->items, 1, c->D, c->packed);
     for (int64_t u = 0; u < c->U; u += USERS) {
         const int64_t n = MIN(USERS, c->U - u);

@@ -22,7 +22,7 @@ enum { ROWS = AMX_ROWS / 2, COLS = TILE_COLS / 2 }; /* of one register */
 /* The system gives a process the registers when it asks, for good (Linux, Documentation/arch/x86/xstate.rst). Signal
  * stacks (sigaltstack) of less than 12 KB are refused from then on, and where a thread has one already, it is the
  * request that is refused. */
-bool K(amx_here)(void)
+bool FN(amx_available)(void)
 {
     enum { ASK = 0x1023, TILE_DATA = 18, LEAF = 7, BF16_BIT = 22, TILE_BIT = 24, INT8_BIT = 25 };
     unsigned a, b, c, d;
@@ -47,30 +47,29 @@ static void configure(int rows)
     __asm__ volatile("ldtilecfg %0" : : "m"(to));
 }
 
-/* Between two of the unit's instructions: asks for four lines of B, of those that come 4 KB later, and does nothing
- * four times. On a core whose other thread is busy the unit's instructions, one right behind the other, take three
- * times as long as on a quiet one; with others between them twice (docs/kernels/narrow.md). The quiet core does not
- * mind. */
-INLINE void rest(const float *b, const int part)
+/* Between two of the unit's instructions: prefetches four lines of B, 4 KB ahead, and adds four nops. On a core whose
+ * other thread is busy the unit's instructions, one right behind the other, take three times as long as on a quiet one;
+ * with others between them twice (docs/kernels/narrow.md). The quiet core does not mind. */
+INLINE void prefetch_with_nops(const float *b, const int part)
 {
-    enum { AHEAD = 1024, LINES = 4 * 16 }; /* floats */
+    enum { PREFETCH_DISTANCE = 1024, LINES = 4 * 16 }; /* floats */
     __asm__ volatile(
         "prefetcht0 (%0)\n\tprefetcht0 64(%0)\n\tprefetcht0 128(%0)\n\tprefetcht0 192(%0)\n\tnop\n\tnop\n\tnop\n\tnop"
         :
-        : "r"(b + AHEAD + part * LINES));
+        : "r"(b + PREFETCH_DISTANCE + part * LINES));
 }
 
 /* C's four registers (two, unless low) += those of A times those of B. */
 #define MULTIPLY(dot)                                                                                                  \
-    rest(b, 4);                                                                                                        \
+    prefetch_with_nops(b, 4);                                                                                          \
     dot(0, 4, 6);                                                                                                      \
-    rest(b, 5);                                                                                                        \
+    prefetch_with_nops(b, 5);                                                                                          \
     dot(1, 4, 7);                                                                                                      \
-    rest(b, 6);                                                                                                        \
+    prefetch_with_nops(b, 6);                                                                                          \
     if (low) {                                                                                                         \
         dot(2, 5, 6);                                                                                                  \
     }                                                                                                                  \
-    rest(b, 7);                                                                                                        \
+    prefetch_with_nops(b, 7);                                                                                          \
     if (low) {                                                                                                         \
         dot(3, 5, 7);                                                                                                  \
     }
@@ -96,13 +95,13 @@ INLINE void panel(const Tile *t, float *c, int64_t ldc, const bool bytes, const 
         }
     }
     for (int64_t k = 0; k < t->len; k += AMX_UNITS, a += AMX_UNITS, b += AMX_UNITS * TILE_COLS) {
-        rest(b, 0);
+        prefetch_with_nops(b, 0);
         _tile_loadd(4, a, a_step);
-        rest(b, 1);
+        prefetch_with_nops(b, 1);
         _tile_loadd(6, b, B_STEP);
-        rest(b, 2);
+        prefetch_with_nops(b, 2);
         _tile_loadd(7, b + COLS, B_STEP);
-        rest(b, 3);
+        prefetch_with_nops(b, 3);
         if (low)
             _tile_loadd(5, a + ROWS * t->a_row, a_step);
         if (bytes) {
@@ -119,7 +118,7 @@ INLINE void panel(const Tile *t, float *c, int64_t ldc, const bool bytes, const 
     }
 }
 
-void K(amx_row)(Tile t, int rows, int64_t n)
+void FN(amx_row)(Tile t, int rows, int64_t n)
 {
     const bool low = rows > ROWS, bytes = t.unit == UNIT_INT8_AMX;
     float edge[AMX_ROWS * TILE_COLS];
@@ -143,12 +142,12 @@ void K(amx_row)(Tile t, int rows, int64_t n)
     _tile_release();
 }
 #else
-bool K(amx_here)(void)
+bool FN(amx_available)(void)
 {
     return false;
 }
 
-void K(amx_row)(Tile t, int rows, int64_t n) /* never asked for */
+void FN(amx_row)(Tile t, int rows, int64_t n) /* never called */
 {
     (void)t, (void)rows, (void)n;
 }

@@ -14,12 +14,12 @@ static TileFn *const of_bytes[][3] = {TILE_EVEN_ROWS(BYTES_SET)};
 TILE_EVEN_ROWS(PAIRS)
 static TileFn *const of_pairs[][3] = {TILE_EVEN_ROWS(PAIRS_SET)};
 #else
-#define of_pairs of_bytes /* never asked for */
+#define of_pairs of_bytes /* never used */
 #endif
 
-void K(dots_row)(Tile t, int rows, int64_t n)
+void FN(dots_row)(Tile t, int rows, int64_t n)
 {
-    K(tile_sweep_even)(t, rows, n, t.unit == UNIT_BF16 ? of_pairs : of_bytes);
+    FN(tile_sweep_even)(t, rows, n, t.unit == UNIT_BF16 ? of_pairs : of_bytes);
 }
 
 static void pairs_row(int64_t K, const float *x, uint16_t *to)
@@ -60,7 +60,7 @@ static void bytes_row(int64_t K, const float *x, uint8_t *to, float *scale, int3
     }
 }
 
-void K(narrow_rows)(const Gemm *g, const NarrowA *to, int64_t m0, int64_t m1)
+void FN(narrow_rows)(const Gemm *g, const NarrowA *to, int64_t m0, int64_t m1)
 {
     const int64_t units = narrow_count(g->pack, g->K);
     for (int64_t m = m0; m < m1; m++) {

@@ -7,8 +7,6 @@
 #include "kernels/cpu/gemm/narrow.h"
 
 enum {
-    K_STEP = 384,             /* A's panel: 21 KB of the first level */
-    N_BLOCK = 320,            /* B's block: 480 KB of the second */
     N_BLOCK_COPIES = 1024,    /* where A is copied: B from the third level costs less than to copy A again */
     M_BLOCK = 32 * TILE_ROWS, /* by N_BLOCK; more where N is less, for B is packed once a block */
     A_CHUNK = 8, /* rows of tiles that are packed together when A is transposed: whole cache lines of its source */
@@ -29,21 +27,11 @@ typedef struct Plan {
     bool a_copies;
     bool b_direct; /* b's full panels are read in place, its last one is packed */
     bool b_widens; /* a block of 16 bits becomes float32 as its first row of tiles goes over it */
-    bool partial;  /* C's old content is wanted at the end: partial sums live in scratch */
+    bool partial;  /* C's old content is read at the end: partial sums are in scratch */
     size_t a_floats, b_floats, c_floats;
 } Plan;
 
-static int64_t up(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
-static size_t round64(size_t floats)
-{
-    return (floats + 15) / 16 * 16;
-}
-
-static bool carries_on(const Gemm *g) /* C += A B: the tiles add by themselves */
+static bool accumulates(const Gemm *g) /* C += A B: the tiles add by themselves */
 {
     return g->beta == 1.0f && g->alpha == 1.0f && g->residual != g->C && !is_bytes(pack_of(g));
 }
@@ -55,35 +43,38 @@ static bool is_half(const Gemm *g)
 
 static Plan make_plan(const Gemm *g, int threads)
 {
-    Plan p = {.panels = up(g->N, TILE_COLS),
+    Plan p = {.panels = div_up(g->N, TILE_COLS),
               .tile = is_amx(pack_of(g)) ? AMX_ROWS : TILE_ROWS,
               .group = narrow_units(pack_of(g))};
-    const int64_t tile_rows = up(g->M, p.tile);
+    const int64_t tile_rows = div_up(g->M, p.tile);
     p.a_packs = g->a_col != 1 && g->K > 1;
     p.a_copies = !p.a_packs && g->a_row % 512 == 0 && g->M > 4;
-    p.n_blocks = MAX(up(g->N, p.a_copies ? N_BLOCK_COPIES : N_BLOCK), 1);
-    p.m_blocks = MAX(up(g->M, (int64_t)M_BLOCK * N_BLOCK / MIN(MAX(p.panels, 1) * TILE_COLS, N_BLOCK)), 1);
+    p.n_blocks = MAX(div_up(g->N, p.a_copies ? N_BLOCK_COPIES : N_BLOCK), 1);
+    p.m_blocks = MAX(div_up(g->M, (int64_t)M_BLOCK * N_BLOCK / MIN(MAX(p.panels, 1) * TILE_COLS, N_BLOCK)), 1);
     if (threads > 1) { /* about four tasks a thread, where the work allows: first by rows, so that B is packed once */
         const double work = (double)g->M * (double)g->N * (double)g->K;
         const int64_t most = (int64_t)MIN((double)(4 * threads), work / MIN_TASK) + 1;
         if (p.m_blocks * p.n_blocks < most)
-            p.m_blocks = MAX(MIN(up(most, p.n_blocks), tile_rows / 2), p.m_blocks);
+            p.m_blocks = MAX(MIN(div_up(most, p.n_blocks), tile_rows / 2), p.m_blocks);
         if (p.m_blocks * p.n_blocks < most)
-            p.n_blocks = MAX(MIN(up(most, p.m_blocks), p.panels / 2), p.n_blocks);
+            p.n_blocks = MAX(MIN(div_up(most, p.m_blocks), p.panels / 2), p.n_blocks);
     }
-    p.rows = up(tile_rows, p.m_blocks) * p.tile;
-    p.cols = up(p.panels, p.n_blocks) * TILE_COLS;
-    p.k_blocks = MAX(up(g->K, K_STEP), 1);
-    p.k_len = up(g->K / p.group, p.k_blocks) * p.group;
+    p.rows = div_up(tile_rows, p.m_blocks) * p.tile;
+    p.cols = div_up(p.panels, p.n_blocks) * TILE_COLS;
+    p.k_blocks = MAX(div_up(g->K, K_STEP), 1);
+    p.k_len = div_up(g->K / p.group, p.k_blocks) * p.group;
     p.b_direct = !g->packed && (g->b_col == 1 || g->N == 1) && g->M <= SMALL_M;
     p.b_packs = !g->packed && !p.b_direct;
     p.b_widens = is_half(g) && g->M > TILE_ROWS;
-    p.partial = (g->beta != 0.0f && !carries_on(g)) || g->residual == g->C;
-    p.a_floats = p.a_packs    ? round64((size_t)(MIN(A_CHUNK * TILE_ROWS, p.rows) * p.k_len + A_CHUNK * VW))
-                 : p.a_copies ? round64((size_t)(p.tile * (p.k_len + 16)))
+    p.partial = (g->beta != 0.0f && !accumulates(g)) || g->residual == g->C;
+    p.a_floats = p.a_packs    ? size_round_up((size_t)(MIN(A_CHUNK * TILE_ROWS, p.rows) * p.k_len + A_CHUNK * VW), LINE)
+                 : p.a_copies ? size_round_up((size_t)(p.tile * (p.k_len + 16)), LINE)
                               : 0;
-    p.b_floats = round64((size_t)(p.k_len * (p.b_packs || p.b_widens ? p.cols : p.b_direct ? TILE_COLS : 0)));
-    p.c_floats = p.partial ? round64((size_t)((p.k_blocks > 1 ? p.rows : p.tile) * p.cols)) : 0;
+    p.b_floats = size_round_up((size_t)(p.k_len * (p.b_packs || p.b_widens ? p.cols
+                                                   : p.b_direct            ? TILE_COLS
+                                                                           : 0)),
+                               LINE);
+    p.c_floats = p.partial ? size_round_up((size_t)((p.k_blocks > 1 ? p.rows : p.tile) * p.cols), LINE) : 0;
     return p;
 }
 
@@ -99,37 +90,31 @@ static Gemm in_units(const Gemm *g, const NarrowA *a)
     return u;
 }
 
-size_t K(gemm_work)(const Gemm *g, int threads)
+size_t FN(gemm_work)(const Gemm *g, int threads)
 {
     if (g->M == 0 || g->N == 0)
         return 0;
     const bool narrow = narrows(g);
-    const NarrowA a = narrow ? K(narrow_a)(g, NULL) : (NarrowA){0};
+    const NarrowA a = narrow ? FN(narrow_a)(g, NULL) : (NarrowA){0};
     const Gemm u = in_units(g, &a);
     const Plan p = make_plan(&u, threads);
     return (p.a_floats + p.b_floats + p.c_floats) * sizeof(float) * (size_t)threads +
-           (narrow ? K(narrow_a_bytes)(g) : 0);
-}
-
-/* Evenly: part i of n things in parts begins here. */
-static int64_t cut(int64_t n, int64_t parts, int64_t i)
-{
-    return n / parts * i + MIN(n % parts, i);
+           (narrow ? FN(narrow_a_bytes)(g) : 0);
 }
 
 /* Row of tiles r of `tiles` begins at this row of M: even numbers of rows where there are no other tiles. */
 static int64_t tile_begin(int64_t M, int64_t tiles, int64_t r, bool even)
 {
-    return !even ? cut(M, tiles, r) : r == tiles ? M : cut(M / 2, tiles, r) * 2;
+    return !even ? part_begin(M, tiles, r) : r == tiles ? M : part_begin(M / 2, tiles, r) * 2;
 }
 
 /* Columns k of A for the chunk of tile rows r0 .. r1-1 of `tile_rows`: the rows m .. of one tile go to [len, rows],
  * with a vector of slack behind. Transposed A is read line by line, and ahead: its lines lie too far apart for the
- * hardware to foresee. A whole vector is loaded where the block's rows go on for so long, whoever they belong to. */
+ * hardware prefetcher. A whole vector is loaded where the block's rows go on for so long, whoever they belong to. */
 static void pack_a(int64_t M, int64_t tile_rows, int64_t r0, int64_t r1, int64_t len, const float *a, int64_t a_row,
                    int64_t a_col, float *to)
 {
-    const int64_t ahead = 8 * a_col, first = tile_begin(M, tile_rows, r0, true);
+    const int64_t prefetch_distance = 8 * a_col, first = tile_begin(M, tile_rows, r0, true);
     int64_t at[A_CHUNK + 1] = {0};
     for (int64_t r = r0; r <= r1; r++)
         at[r - r0] = tile_begin(M, tile_rows, r, true) - first;
@@ -141,7 +126,7 @@ static void pack_a(int64_t M, int64_t tile_rows, int64_t r0, int64_t r1, int64_t
             float *row = panel + k * rows;
             if (a_row == 1) {
                 if (k + 8 < len)
-                    __builtin_prefetch(from + ahead);
+                    __builtin_prefetch(from + prefetch_distance);
                 for (int64_t i = 0; i < rows; i += VW) { /* what the last one spills is overwritten next, or slack */
                     v_store(row + i, left - i >= VW ? v_load(from + i) : v_load_n(from + i, (int)(left - i)));
                 }
@@ -158,14 +143,14 @@ static void pack_a(int64_t M, int64_t tile_rows, int64_t r0, int64_t r1, int64_t
  * beyond a page. Returns how many columns that were. */
 static int64_t pack_rows(int64_t len, int64_t N, const float *B, int64_t b_row, int64_t b_col, float *to)
 {
-    enum { AHEAD = 4 };
+    enum { PREFETCH_DISTANCE = 4 };
     const int64_t full = b_col == 1 ? N / TILE_COLS * TILE_COLS : 0;
     for (int64_t k = 0; full > 0 && k < len; k++) {
         const float *row = B + k * b_row;
         for (int64_t n = 0; n < full; n += TILE_COLS) {
-            if (k + AHEAD < len) {
-                __builtin_prefetch(row + AHEAD * b_row + n);
-                __builtin_prefetch(row + AHEAD * b_row + n + VW);
+            if (k + PREFETCH_DISTANCE < len) {
+                __builtin_prefetch(row + PREFETCH_DISTANCE * b_row + n);
+                __builtin_prefetch(row + PREFETCH_DISTANCE * b_row + n + VW);
             }
             v_store(to + n * len + k * TILE_COLS, v_load(row + n));
             v_store(to + n * len + k * TILE_COLS + VW, v_load(row + n + VW));
@@ -189,7 +174,7 @@ static void narrow(void *arg, size_t task, int worker)
     (void)worker;
     const Job *job = arg;
     const int64_t m = (int64_t)task * ROWS_EACH;
-    K(narrow_rows)(job->numbers, &job->a, m, MIN(m + ROWS_EACH, job->numbers->M));
+    FN(narrow_rows)(job->numbers, &job->a, m, MIN(m + ROWS_EACH, job->numbers->M));
 }
 
 static void block(void *arg, size_t task, int worker)
@@ -198,31 +183,31 @@ static void block(void *arg, size_t task, int worker)
     const Gemm *g = job->g;
     const Plan *p = &job->p;
     const int64_t m_block = (int64_t)task % p->m_blocks, n_block = (int64_t)task / p->m_blocks;
-    const int64_t m0 = MIN(cut(up(g->M, p->tile), p->m_blocks, m_block) * p->tile, g->M);
-    const int64_t M = MIN(cut(up(g->M, p->tile), p->m_blocks, m_block + 1) * p->tile, g->M) - m0;
-    const int64_t n0 = MIN(cut(p->panels, p->n_blocks, n_block) * TILE_COLS, g->N);
-    const int64_t N = MIN(cut(p->panels, p->n_blocks, n_block + 1) * TILE_COLS, g->N) - n0;
+    const int64_t m0 = MIN(part_begin(div_up(g->M, p->tile), p->m_blocks, m_block) * p->tile, g->M);
+    const int64_t M = MIN(part_begin(div_up(g->M, p->tile), p->m_blocks, m_block + 1) * p->tile, g->M) - m0;
+    const int64_t n0 = MIN(part_begin(p->panels, p->n_blocks, n_block) * TILE_COLS, g->N);
+    const int64_t N = MIN(part_begin(p->panels, p->n_blocks, n_block + 1) * TILE_COLS, g->N) - n0;
     float *a_work = job->work + (p->a_floats + p->b_floats + p->c_floats) * (size_t)worker;
     float *b_work = a_work + p->a_floats, *c_work = b_work + p->b_floats;
-    const int64_t tile_rows = up(M, p->tile), full = N / TILE_COLS * TILE_COLS;
+    const int64_t tile_rows = div_up(M, p->tile), full = N / TILE_COLS * TILE_COLS;
     const Finish finish = {
-        g->alpha, carries_on(g) ? 0.0f : g->beta, g->bias ? g->bias + n0 : NULL, NULL, g->ldr, g->act, g->act_param};
+        g->alpha, accumulates(g) ? 0.0f : g->beta, g->bias ? g->bias + n0 : NULL, NULL, g->ldr, g->act, g->act_param};
     const Unit unit = narrow_unit(pack_of(g));
     const bool bytes = is_bytes(pack_of(g)), even = p->a_packs || unit != UNIT_F32;
     const int64_t b_row = is_half(g) ? TILE_COLS / 2 : TILE_COLS;
     const bool finishes = p->partial || g->alpha != 1.0f || g->bias || g->residual || g->act != ACT_NONE;
     for (int64_t kb = 0; kb < p->k_blocks; kb++) {
-        const int64_t k0 = cut(g->K / p->group, p->k_blocks, kb) * p->group;
-        const int64_t len = cut(g->K / p->group, p->k_blocks, kb + 1) * p->group - k0;
+        const int64_t k0 = part_begin(g->K / p->group, p->k_blocks, kb) * p->group;
+        const int64_t len = part_begin(g->K / p->group, p->k_blocks, kb + 1) * p->group - k0;
         const bool last = kb == p->k_blocks - 1;
         Tile t = {.unit = unit,
                   .len = len,
                   .segs = 1,
-                  .first = kb == 0 && !carries_on(g),
+                  .first = kb == 0 && !accumulates(g),
                   .b_row = TILE_COLS,
                   .b_panel = len * TILE_COLS,
                   .b = b_work,
-                  .soon_ld = g->ldr};
+                  .prefetch_ld = g->ldr};
         const float *B = g->packed ? NULL : g->B + k0 * g->b_row + n0 * g->b_col;
         if (g->packed) {
             t.b_row = b_row;
@@ -231,9 +216,9 @@ static void block(void *arg, size_t task, int worker)
             t.wide = p->b_widens && tile_widens(tile_begin(M, tile_rows, 1, even)) ? b_work : NULL;
         } else if (p->b_packs) {
             for (int64_t n = pack_rows(len, N, B, g->b_row, g->b_col, b_work); n < N; n += TILE_COLS)
-                K(tile_pack)(len, MIN(N - n, TILE_COLS), B + n * g->b_col, g->b_row, g->b_col, b_work + n * len);
+                FN(tile_pack)(len, MIN(N - n, TILE_COLS), B + n * g->b_col, g->b_row, g->b_col, b_work + n * len);
         } else if (full < N) {
-            K(tile_pack)(len, N - full, B + full * g->b_col, g->b_row, g->b_col, b_work);
+            FN(tile_pack)(len, N - full, B + full * g->b_col, g->b_row, g->b_col, b_work);
         }
         const float *a_next = a_work; /* packed rows of the next tile */
         for (int64_t r = 0; r < tile_rows; r++) {
@@ -257,8 +242,8 @@ static void block(void *arg, size_t task, int worker)
                 /* The lines of the next chunk are asked for, one a tile. */
                 const int64_t next = (r / A_CHUNK + 1) * A_CHUNK, line = r % A_CHUNK * LINE;
                 const bool asks = g->a_row == 1 && next < tile_rows && line < A_CHUNK * TILE_ROWS + LINE;
-                t.a_soon = asks ? g->A + m0 + tile_begin(M, tile_rows, next, true) + line + k0 * g->a_col : NULL;
-                t.a_soon_step = g->a_col;
+                t.a_prefetch = asks ? g->A + m0 + tile_begin(M, tile_rows, next, true) + line + k0 * g->a_col : NULL;
+                t.a_prefetch_step = g->a_col;
                 t.a = a_next;
                 a_next += rows * len + VW;
                 t.a_row = 1;
@@ -268,19 +253,19 @@ static void block(void *arg, size_t task, int worker)
             t.c = p->partial ? c_work + (p->k_blocks > 1 ? m * p->cols : 0) : C;
             t.ldc = p->partial ? p->cols : g->ldc;
             const float *residual = last && g->residual ? g->residual + (m0 + m) * g->ldr + n0 : NULL;
-            t.soon = residual;
+            t.prefetch = residual;
             if (p->b_direct) {
                 Tile d = t;
                 d.b = B;
                 d.b_row = g->b_row;
                 d.b_panel = TILE_COLS;
-                K(tile_row)(d, (int)rows, full);
+                FN(tile_row)(d, (int)rows, full);
                 d = t;
                 d.c += full;
-                d.soon = NULL;
-                K(tile_row)(d, (int)rows, N - full);
+                d.prefetch = NULL;
+                FN(tile_row)(d, (int)rows, N - full);
             } else {
-                K(tile_row)(t, (int)rows, N);
+                FN(tile_row)(t, (int)rows, N);
             }
             if (t.wide) { /* the first row of tiles has made the block float32 for all others */
                 t.unit = UNIT_F32;
@@ -290,30 +275,30 @@ static void block(void *arg, size_t task, int worker)
                 t.wide = NULL;
             }
             if (last && bytes)
-                K(narrow_scale)(job->numbers, &job->a, m0 + m, rows, n0, N, t.c, t.ldc);
+                FN(narrow_scale)(job->numbers, &job->a, m0 + m, rows, n0, N, t.c, t.ldc);
             if (last && finishes) {
                 Finish f = finish;
                 f.residual = residual;
-                K(tile_finish)(&f, rows, N, t.c, t.ldc, C, g->ldc);
+                FN(tile_finish)(&f, rows, N, t.c, t.ldc, C, g->ldc);
             }
         }
     }
 }
 
-void K(gemm)(const Run *run, const Gemm *g)
+void FN(gemm)(const Run *run, const Gemm *g)
 {
     if (g->M == 0 || g->N == 0)
         return;
     const bool units = narrows(g);
     Job job = {.numbers = g, .work = run->work};
     if (units)
-        job.a = K(narrow_a)(g, run->work);
+        job.a = FN(narrow_a)(g, run->work);
     const Gemm u = in_units(g, &job.a);
     job.g = &u;
     job.p = make_plan(&u, pool_threads(run->pool));
     if (units) {
-        pool_run(run->pool, (size_t)up(g->M, ROWS_EACH), narrow, &job);
-        job.work += K(narrow_a_bytes)(g) / sizeof(float);
+        pool_run(run->pool, (size_t)div_up(g->M, ROWS_EACH), narrow, &job);
+        job.work += FN(narrow_a_bytes)(g) / sizeof(float);
     }
     pool_run(run->pool, (size_t)(job.p.m_blocks * job.p.n_blocks), block, &job);
 }

@@ -3,7 +3,7 @@
 
 enum { CHUNK = 64 }; /* rows of a panel that wait as float32 */
 
-bool K(gemm_packs)(Pack p)
+bool FN(gemm_packs)(Pack p)
 {
 #if defined(LEVEL_avx512)
     __builtin_cpu_init();
@@ -11,17 +11,17 @@ bool K(gemm_packs)(Pack p)
 #else
     const bool bytes = true, pairs = false;
 #endif
-    return is_amx(p)             ? bytes && pairs && K(amx_here)() /* dots.c makes A narrow for amx.c */
+    return is_amx(p)             ? bytes && pairs && FN(amx_available)() /* dots.c makes A narrow for amx.c */
            : p == PACK_BF16_DOTS ? pairs
                                  : p != PACK_INT8 || bytes;
 }
 
 static int64_t whole(int64_t N) /* columns in whole panels */
 {
-    return (N + TILE_COLS - 1) / TILE_COLS * TILE_COLS;
+    return round_up(N, TILE_COLS);
 }
 
-size_t K(gemm_pack_bytes)(Pack pack, int64_t K, int64_t N)
+size_t FN(gemm_pack_bytes)(Pack pack, int64_t K, int64_t N)
 {
     const size_t n = (size_t)whole(N), units = n * (size_t)narrow_count(pack, K) * sizeof(float);
     return pack == PACK_F16 || pack == PACK_BF16 ? units / 2 : is_bytes(pack) ? units + 2 * n * sizeof(float) : units;
@@ -43,9 +43,8 @@ typedef struct Panel {
 /* Rows k .. of the panel, at most CHUNK, zeros behind the last; returns how many, in whole groups */
 static int64_t take_rows(const Packing *p, Panel *panel, int64_t k)
 {
-    const int64_t rows = MIN(p->K - k, CHUNK), group = narrow_group(p->pack),
-                  whole_groups = (rows + group - 1) / group * group;
-    K(tile_pack)(rows, panel->columns, p->B + k * p->b_row + panel->n * p->b_col, p->b_row, p->b_col, panel->rows);
+    const int64_t rows = MIN(p->K - k, CHUNK), group = narrow_group(p->pack), whole_groups = round_up(rows, group);
+    FN(tile_pack)(rows, panel->columns, p->B + k * p->b_row + panel->n * p->b_col, p->b_row, p->b_col, panel->rows);
     for (int64_t i = rows * TILE_COLS; i < whole_groups * TILE_COLS; i++)
         panel->rows[i] = 0;
     return whole_groups;
@@ -119,7 +118,7 @@ static void pack_panel(void *arg, size_t number, int worker)
     const int64_t at = panel.n * narrow_count(p->pack, p->K), units = whole(p->N) * narrow_count(p->pack, p->K);
     switch (p->pack) {
     case PACK_F32:
-        K(tile_pack)
+        FN(tile_pack)
         (p->K, panel.columns, p->B + panel.n * p->b_col, p->b_row, p->b_col, (float *)p->packed + at);
         break;
     case PACK_F16:
@@ -135,22 +134,22 @@ static void pack_panel(void *arg, size_t number, int worker)
     }
 }
 
-void K(gemm_pack)(const Run *run, Pack pack, int64_t K, int64_t N, const float *B, int64_t b_row, int64_t b_col,
-                  void *packed)
+void FN(gemm_pack)(const Run *run, Pack pack, int64_t K, int64_t N, const float *B, int64_t b_row, int64_t b_col,
+                   void *packed)
 {
     Packing p = {pack, K, N, B, b_row, b_col, packed};
     pool_run(run->pool, (size_t)(whole(N) / TILE_COLS), pack_panel, &p);
 }
 
-size_t K(narrow_a_bytes)(const Gemm *g)
+size_t FN(narrow_a_bytes)(const Gemm *g)
 {
-    const NarrowA a = K(narrow_a)(g, NULL);
-    return ((size_t)g->M * (size_t)(a.ld + 2) * sizeof(float) + 63) / 64 * 64;
+    const NarrowA a = FN(narrow_a)(g, NULL);
+    return size_round_up((size_t)g->M * (size_t)(a.ld + 2) * sizeof(float), 64);
 }
 
-NarrowA K(narrow_a)(const Gemm *g, void *work)
+NarrowA FN(narrow_a)(const Gemm *g, void *work)
 {
-    NarrowA a = {.ld = (narrow_count(g->pack, g->K) + 15) / 16 * 16, .units = work};
+    NarrowA a = {.ld = round_up(narrow_count(g->pack, g->K), 16), .units = work};
     a.ld += a.ld % 512 == 0 ? 16 : 0; /* rows 2 KB apart would evict each other */
     if (work) {
         a.scale = a.units + g->M * a.ld;
@@ -159,21 +158,21 @@ NarrowA K(narrow_a)(const Gemm *g, void *work)
     return a;
 }
 
-void K(narrow_scale)(const Gemm *g, const NarrowA *a, int64_t m0, int64_t rows, int64_t n0, int64_t n, float *c,
-                     int64_t ldc)
+void FN(narrow_scale)(const Gemm *g, const NarrowA *a, int64_t m0, int64_t rows, int64_t n0, int64_t n, float *c,
+                      int64_t ldc)
 {
     const float *scale = (const float *)g->packed + whole(g->N) * narrow_count(g->pack, g->K) + n0;
     const int32_t *sum = (const int32_t *)(const void *)scale + whole(g->N);
     for (int64_t i = 0; i < rows; i++, c += ldc) {
         for (int64_t j = 0; j < n; j += VW) {
-            const int many = (int)MIN(n - j, VW);
+            const int lanes = (int)MIN(n - j, VW);
             const vi dot =
-                (vi)(many == VW ? v_load(c + j) : v_load_n(c + j, many)) - a->zero[m0 + i] * vi_load(sum + j);
+                (vi)(lanes == VW ? v_load(c + j) : v_load_n(c + j, lanes)) - a->zero[m0 + i] * vi_load(sum + j);
             const vf x = v_from_int(dot) * (v_load(scale + j) * a->scale[m0 + i]);
-            if (many == VW)
+            if (lanes == VW)
                 v_store(c + j, x);
             else
-                v_store_n(c + j, x, many);
+                v_store_n(c + j, x, lanes);
         }
     }
 }

@@ -51,7 +51,7 @@ static inline bool narrows(const Gemm *g) /* A is made narrow, too */
 static inline int64_t narrow_count(Pack p, int64_t K)
 {
     const int64_t group = narrow_group(p);
-    return (K + group - 1) / group * narrow_units(p);
+    return div_up(K, group) * narrow_units(p);
 }
 
 /* A in units. */
@@ -61,13 +61,13 @@ typedef struct NarrowA {
     float *scale;  /* [M], INT8 */
     int32_t *zero; /* [M], INT8 */
 } NarrowA;
-size_t K(narrow_a_bytes)(const Gemm *g);
-NarrowA K(narrow_a)(const Gemm *g, void *work); /* where it goes */
+size_t FN(narrow_a_bytes)(const Gemm *g);
+NarrowA FN(narrow_a)(const Gemm *g, void *work); /* where it goes */
 /* Rows m0 .. m1-1 */
-void K(narrow_rows)(const Gemm *g, const NarrowA *to, int64_t m0, int64_t m1);
+void FN(narrow_rows)(const Gemm *g, const NarrowA *to, int64_t m0, int64_t m1);
 
 /* Exact sums to numbers, in place: c[i,j] = (sum - zero[m0 + i] sum_b[n0 + j]) scale[m0 + i] scale_b[n0 + j] */
-void K(narrow_scale)(const Gemm *g, const NarrowA *a, int64_t m0, int64_t rows, int64_t n0, int64_t n, float *c,
-                     int64_t ldc);
+void FN(narrow_scale)(const Gemm *g, const NarrowA *a, int64_t m0, int64_t rows, int64_t n0, int64_t n, float *c,
+                      int64_t ldc);
 
 #endif

@@ -38,20 +38,20 @@ static TileFn *const by_column[][3] = {TILE_EVEN_ROWS(COLUMN_ENTRY)};
 static NOINLINE void make_tile(Tile *t, int rows, int64_t cols, TileFn *fn)
 {
     enum { LINE = 16 };
-    if (t->soon) {
+    if (t->prefetch) {
         for (int i = 0; i < rows; i++) {
             for (int64_t j = 0; j < cols; j += LINE)
-                __builtin_prefetch(t->soon + i * t->soon_ld + j);
+                __builtin_prefetch(t->prefetch + i * t->prefetch_ld + j);
         }
     }
     fn(t);
     t->c += cols;
     t->b += cols / TILE_COLS * t->b_panel;
     t->wide = t->wide ? t->wide + cols * t->len : NULL;
-    t->soon = t->soon ? t->soon + cols : NULL;
+    t->prefetch = t->prefetch ? t->prefetch + cols : NULL;
 }
 
-void K(tile_sweep)(Tile t, int rows, int64_t n, TileFn *const fn[3])
+void FN(tile_sweep)(Tile t, int rows, int64_t n, TileFn *const fn[3])
 {
     const int64_t wide = WIDE(rows) * VW;
     for (; n >= wide; n -= wide)
@@ -76,34 +76,34 @@ void K(tile_sweep)(Tile t, int rows, int64_t n, TileFn *const fn[3])
     }
 }
 
-void K(tile_sweep_even)(Tile t, int rows, int64_t n, TileFn *const fns[][3])
+void FN(tile_sweep_even)(Tile t, int rows, int64_t n, TileFn *const fns[][3])
 {
     const int even = rows > 1 ? rows / 2 * 2 : 1;
-    K(tile_sweep)(t, even, n, fns[even / 2]);
+    FN(tile_sweep)(t, even, n, fns[even / 2]);
     if (even < rows) {
         t.a += even * t.a_row;
         t.c += even * t.ldc;
         t.wide = NULL;
-        t.soon = t.soon ? t.soon + even * t.soon_ld : NULL;
-        K(tile_sweep)(t, 1, n, fns[0]);
+        t.prefetch = t.prefetch ? t.prefetch + even * t.prefetch_ld : NULL;
+        FN(tile_sweep)(t, 1, n, fns[0]);
     }
 }
 
-void K(tile_row)(Tile t, int rows, int64_t n)
+void FN(tile_row)(Tile t, int rows, int64_t n)
 {
     if (t.unit == UNIT_BF16_AMX || t.unit == UNIT_INT8_AMX)
-        K(amx_row)(t, rows, n);
+        FN(amx_row)(t, rows, n);
     else if (t.unit == UNIT_BF16 || t.unit == UNIT_INT8)
-        K(dots_row)(t, rows, n);
+        FN(dots_row)(t, rows, n);
     else if (t.unit != UNIT_F32)
-        K(tile_sweep_even)(t, rows, n, t.unit == UNIT_HALF_F16 ? of_f16 : of_bf16);
+        FN(tile_sweep_even)(t, rows, n, t.unit == UNIT_HALF_F16 ? of_f16 : of_bf16);
     else if (t.a_step != 1)
-        K(tile_sweep_even)(t, rows, n, by_column);
+        FN(tile_sweep_even)(t, rows, n, by_column);
     else
-        K(tile_sweep)(t, rows, n, by_row[rows - 1]);
+        FN(tile_sweep)(t, rows, n, by_row[rows - 1]);
 }
 
-void K(tile_pack)(int64_t K, int64_t n, const float *B, int64_t b_row, int64_t b_col, float *panel)
+void FN(tile_pack)(int64_t K, int64_t n, const float *B, int64_t b_row, int64_t b_col, float *panel)
 {
     if (b_col == 1 && n == TILE_COLS) {
         for (int64_t k = 0; k < K; k++) {
@@ -140,7 +140,7 @@ INLINE vf finish_vector(const Finish *f, vf low, vf high, vf x, vf y, vf bias, v
     return v_min(high, v_max(low, x));
 }
 
-void K(tile_finish)(const Finish *finish, int64_t rows, int64_t n, const float *x, int64_t ldx, float *y, int64_t ldy)
+void FN(tile_finish)(const Finish *finish, int64_t rows, int64_t n, const float *x, int64_t ldx, float *y, int64_t ldy)
 {
     const Finish f = *finish; /* its own, so that no store to y can change it */
     const bool limits = f.act == ACT_NONE || f.act == ACT_RELU || f.act == ACT_RELU6;
@@ -161,6 +161,6 @@ void K(tile_finish)(const Finish *finish, int64_t rows, int64_t n, const float *
                       rest);
         }
         if (!limits)
-            K(act_span)(f.act, f.act_param, n, y, y);
+            FN(act_span)(f.act, f.act_param, n, y, y);
     }
 }

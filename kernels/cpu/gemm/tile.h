@@ -21,6 +21,12 @@
 
 enum { TILE_PANELS_MAX = 4 }; /* few rows take several panels at once */
 
+/* Long products are cut into blocks that stay in a cache (gemm.c, conv.c). */
+enum {
+    K_STEP = 384, /* A's panel of TILE_ROWS x K_STEP: 21 KB of the first level */
+    N_BLOCK = 320 /* B's block of K_STEP x N_BLOCK: 480 KB of the second */
+};
+
 /* Tiles over an A by columns, and dots.c's, are there for one row and for even numbers of rows only, to halve their
  * code; another number goes as two. */
 #if TILE_ROWS == 14
@@ -49,10 +55,12 @@ typedef struct Tile {
     Unit unit;  /* what all of this counts */
     /* panels [len, TILE_COLS] where 16-bit numbers of B go as float32, for whoever comes next; or NULL */
     float *wide;
-    const float *soon; /* prefetched only: what is read next at the places of C, its rows soon_ld apart; or NULL */
-    int64_t soon_ld;
-    const float *a_soon; /* prefetched only, where A lies by columns: a line with each k, a_soon_step apart; or NULL */
-    int64_t a_soon_step;
+    /* prefetched while C's tiles are made: what is read next at the places of C, its rows prefetch_ld apart; or NULL */
+    const float *prefetch;
+    int64_t prefetch_ld;
+    /* prefetched where A lies by columns: a line with each k, a_prefetch_step apart; or NULL */
+    const float *a_prefetch;
+    int64_t a_prefetch_step;
 } Tile;
 
 /* Tiles of so many rows fill `wide`: fewer are not worth the code. K is one segment then. */
@@ -63,22 +71,22 @@ static inline bool tile_widens(int64_t rows)
 
 /* C[rows, n] (+)= A B by tiles: rows <= TILE_ROWS (AMX_ROWS for its units), any n. B's last panel is whole (padded).
  * Writes n columns, no more. */
-void K(tile_row)(Tile t, int rows, int64_t n);
+void FN(tile_row)(Tile t, int rows, int64_t n);
 
 /* The same with one set of tiles, by vectors: 1 (or 2 again), 2, widest; and by TILE_EVEN_ROWS of such sets. */
 typedef void TileFn(const Tile *t);
-void K(tile_sweep)(Tile t, int rows, int64_t n, TileFn *const fn[3]);
-void K(tile_sweep_even)(Tile t, int rows, int64_t n, TileFn *const fns[][3]);
+void FN(tile_sweep)(Tile t, int rows, int64_t n, TileFn *const fn[3]);
+void FN(tile_sweep_even)(Tile t, int rows, int64_t n, TileFn *const fns[][3]);
 /* dots.c's part of tile_row, UNIT_BF16 and UNIT_INT8. Of all units but UNIT_F32, A lies by rows (a_step 1). */
-void K(dots_row)(Tile t, int rows, int64_t n);
+void FN(dots_row)(Tile t, int rows, int64_t n);
 
 /* amx.c's, for up to AMX_ROWS rows; len is a multiple of AMX_UNITS. */
 enum { AMX_ROWS = 32, AMX_UNITS = 16 };
-void K(amx_row)(Tile t, int rows, int64_t n);
-bool K(amx_here)(void); /* the processor has it, and the system lets this process use it */
+void FN(amx_row)(Tile t, int rows, int64_t n);
+bool FN(amx_available)(void); /* the processor has it, and the system lets this process use it */
 
 /* Packs columns 0 .. n-1 (n <= TILE_COLS) of B[K,:] into one panel [K, TILE_COLS], padded with zeros. */
-void K(tile_pack)(int64_t K, int64_t n, const float *B, int64_t b_row, int64_t b_col, float *panel);
+void FN(tile_pack)(int64_t K, int64_t n, const float *B, int64_t b_row, int64_t b_col, float *panel);
 
 /* What follows the product, on rows x n: y = act(alpha x + beta y + bias + residual). y may be x where beta is 0. */
 typedef struct Finish {
@@ -89,6 +97,6 @@ typedef struct Finish {
     Act act;
     float act_param;
 } Finish;
-void K(tile_finish)(const Finish *f, int64_t rows, int64_t n, const float *x, int64_t ldx, float *y, int64_t ldy);
+void FN(tile_finish)(const Finish *f, int64_t rows, int64_t n, const float *x, int64_t ldx, float *y, int64_t ldy);
 
 #endif

@@ -7,8 +7,8 @@
 
 enum { VECS_MAX = 2 * TILE_PANELS_MAX };
 
-/* acc + a b, of what the unit holds */
-INLINE vf v_meet(const Unit unit, vf a, vf b, vf acc)
+/* acc + a b: one float32, or the dot product of two bf16 or four bytes, as the unit holds */
+INLINE vf unit_multiply_add(const Unit unit, vf a, vf b, vf acc)
 {
 #if defined(__AVX512BF16__)
     if (unit == UNIT_BF16)
@@ -17,8 +17,8 @@ INLINE vf v_meet(const Unit unit, vf a, vf b, vf acc)
     return unit == UNIT_INT8 ? (vf)v_dot_int8((vi)acc, (vi)a, (vi)b) : v_fma(a, b, acc);
 }
 
-/* Vector `half` of a row of B's panel */
-INLINE vf v_take(const Unit unit, const float *row, const int half)
+/* Vector `half` of a row of B's panel, 16-bit numbers widened to float32 */
+INLINE vf load_b(const Unit unit, const float *row, const int half)
 {
     const uint16_t *narrow = (const uint16_t *)(const void *)row + half * VW;
     return unit == UNIT_HALF_F16    ? v_from_f16(vh_load(narrow))
@@ -26,9 +26,9 @@ INLINE vf v_take(const Unit unit, const float *row, const int half)
                                     : v_load(row + half * VW);
 }
 
-/* acc + *a b, with a's load and spread inside the instruction: one less to decode than a load for two products would
+/* acc + *a b, with a's load and broadcast inside the instruction: one less to decode than a load for two products would
  * save. Where another thread wants its half of the core's decoders, that is time: docs/kernels/gemm.md. */
-INLINE vf v_fma_from(const float *a, vf b, vf acc)
+INLINE vf v_fma_broadcast(const float *a, vf b, vf acc)
 {
 #if VW == 16
     /* indexed, it would be two again */
@@ -39,16 +39,16 @@ INLINE vf v_fma_from(const float *a, vf b, vf acc)
 #endif
 }
 
-/* rows, vecs and by_column are constants where this is inlined, acc lives in registers. Rows go by threes off one
+/* rows, vecs and by_column are constants where this is inlined, acc stays in registers. Rows go by threes off one
  * pointer, so that x86 addressing reaches them by a_row and 2 a_row and few general registers are needed. */
 INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool by_column, const Unit unit)
 {
-    enum { GROUPS = (TILE_ROWS + 2) / 3, AHEAD = 32 };
+    enum { GROUPS = (TILE_ROWS + 2) / 3, PREFETCH_DISTANCE = 32 };
     vf acc[TILE_ROWS][VECS_MAX];
     const int64_t ldc = t->ldc, a_row = by_column ? 1 : t->a_row, a_step = by_column ? t->a_step : 1;
     const int64_t b_row = t->b_row, b_panel = t->b_panel;
     const bool widens = (unit == UNIT_HALF_F16 || unit == UNIT_HALF_BF16) && tile_widens(rows);
-    const bool embeds = VW == 16 && unit == UNIT_F32 && vecs == 2 && rows > TILE_ROWS / 2 && !by_column;
+    const bool embedded_broadcast = VW == 16 && unit == UNIT_F32 && vecs == 2 && rows > TILE_ROWS / 2 && !by_column;
     float *c = t->c, *wide = t->wide;
     UNROLL
     for (int i = 0; i < rows; i++) {
@@ -63,8 +63,8 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
             __builtin_prefetch(c + v * VW, 1);
         c += ldc;
     }
-    const float *b = t->b, *segment = t->a, *soon = t->a_soon ? t->a_soon : segment;
-    const int64_t soon_step = t->a_soon ? t->a_soon_step : 0;
+    const float *b = t->b, *segment = t->a, *prefetch = t->a_prefetch ? t->a_prefetch : segment;
+    const int64_t prefetch_step = t->a_prefetch ? t->a_prefetch_step : 0;
     for (int64_t s = 0; s < t->segs; s++, segment += t->a_seg) {
         const float *a[GROUPS], *column = segment;
         UNROLL
@@ -74,10 +74,10 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
             vf bk[VECS_MAX];
             UNROLL
             for (int v = 0; v < vecs; v++) {
-                /* weights that no cache holds yet; what lies behind the last panel is harmless to ask for */
+                /* weights that no cache holds yet; a prefetch behind the last panel is harmless */
                 if (!by_column)
-                    __builtin_prefetch(b + v / 2 * b_panel + v % 2 * VW + AHEAD * b_row);
-                bk[v] = v_take(unit, b + v / 2 * b_panel, v % 2);
+                    __builtin_prefetch(b + v / 2 * b_panel + v % 2 * VW + PREFETCH_DISTANCE * b_row);
+                bk[v] = load_b(unit, b + v / 2 * b_panel, v % 2);
                 if (widens && wide)
                     v_store(wide + v / 2 * t->len * TILE_COLS + v % 2 * VW, bk[v]);
             }
@@ -86,22 +86,22 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
             UNROLL
             for (int i = 0; i < rows; i++) {
                 const float *one = by_column ? &column[i] : &a[i / 3][i % 3 * a_row];
-                if (embeds && i % 3 == 0) { /* not all: two loads a cycle are the limit, too */
+                if (embedded_broadcast && i % 3 == 0) { /* not all: two loads a cycle are the limit, too */
                     UNROLL
                     for (int v = 0; v < vecs; v++)
-                        acc[i][v] = v_fma_from(one, bk[v], acc[i][v]);
+                        acc[i][v] = v_fma_broadcast(one, bk[v], acc[i][v]);
                     continue;
                 }
-                const vf ai = unit == UNIT_BF16 || unit == UNIT_INT8 ? (vf)vi_set(*(const vi_one *)(const void *)one)
+                const vf ai = unit == UNIT_BF16 || unit == UNIT_INT8 ? (vf)vi_set(*(const int32_any *)(const void *)one)
                                                                      : v_set(*one);
                 UNROLL
                 for (int v = 0; v < vecs; v++)
-                    acc[i][v] = v_meet(unit, ai, bk[v], acc[i][v]);
+                    acc[i][v] = unit_multiply_add(unit, ai, bk[v], acc[i][v]);
             }
             b += b_row;
             if (by_column) {
-                __builtin_prefetch(soon, 0, 2);
-                soon += soon_step;
+                __builtin_prefetch(prefetch, 0, 2);
+                prefetch += prefetch_step;
                 column += a_step;
             } else {
                 UNROLL
@@ -111,7 +111,7 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
         }
     }
     /* else the compiler keeps C's addresses from the prefetches until here, and puts A's and B's on the stack */
-    FORGET(t);
+    HIDE_FROM_OPTIMIZER(t);
     c = t->c;
     if (t->first) {
         UNROLL

@@ -1,13 +1,13 @@
-/* The floor: the K-th largest of the maxima of 4 K groups of scores, or a little less; at least K scores exceed it.
- * -infinity where none was found. */
-#ifndef SAPOR_LADDER_FLOOR_H
-#define SAPOR_LADDER_FLOOR_H
+/* The initial threshold: the K-th largest of the maxima of 4 K groups of scores, or a little less; at least K scores
+ * exceed it. -infinity where none was found. */
+#ifndef SAPOR_LADDER_THRESHOLD_H
+#define SAPOR_LADDER_THRESHOLD_H
 
 #include "bench/ladder/topk/list.h"
 
 enum { GROUPS = 4 * K_MAX / VW };
 
-static inline float floor_of(const float *s, int64_t I, int64_t K)
+static inline float initial_threshold(const float *s, int64_t I, int64_t K)
 {
     const int64_t groups = MIN(4 * K / VW + 1, I / VW); /* in vectors */
     vf most[GROUPS + 1], high = v_set(-__builtin_inff()), low = v_set(__builtin_inff());

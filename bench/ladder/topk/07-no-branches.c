@@ -1,16 +1,16 @@
-/* Whether the next sixteen scores have one above the floor, and how many, no branch predictor foresees: a fifth of them
- * do. So nothing branches on it: comparisons of 64 scores make one word of bits, and the places of its first three are
- * written to the buffer, there or not; what was written too much is overwritten. In the sort a score's place is counted
- * by lanes, for sixteen scores at a time, and never leaves its register before the end. */
-#include "bench/ladder/topk/floor.h"
+/* No branch can be predicted that asks whether the next sixteen scores have one above the threshold, and how many: a
+ * fifth of them do. So there is no such branch: comparisons of 64 scores make one word of bits, and the places of its
+ * first three are written to the buffer, there or not; what was written too much is overwritten. In the sort a score's
+ * place is counted by lanes, for sixteen scores at a time, and never leaves its register before the end. */
+#include "bench/ladder/topk/threshold.h"
 
-enum { AT_ONCE = 64, FEW = 3 };
+enum { BATCH = 64, FEW = 3 };
 
 /* Sorts the n scores s[at[.]] into the list of user u; K of them stay. */
 static void place_all(const Case *c, const float *s, const int32_t *at, int n, int64_t u)
 {
-    float x[WAITING + VW], sorted[WAITING];
-    int32_t id[WAITING], to[VW];
+    float x[MAX_CANDIDATES + VW], sorted[MAX_CANDIDATES];
+    int32_t id[MAX_CANDIDATES], to[VW];
     for (int i = 0; i < n; i++)
         x[i] = s[at[i]];
     v_store(x + n, v_set(-__builtin_inff()));
@@ -36,20 +36,20 @@ static void place_all(const Case *c, const float *s, const int32_t *at, int n, i
 
 static void select_without_branches(const Case *c, const float *s, int64_t u)
 {
-    const float floor = floor_of(s, c->I, c->K);
-    int32_t at[WAITING];
+    const float threshold = initial_threshold(s, c->I, c->K);
+    int32_t at[MAX_CANDIDATES];
     int n = 0;
-    for (int64_t i = 0; i < c->I; i += AT_ONCE) {
+    for (int64_t i = 0; i < c->I; i += BATCH) {
         uint64_t above = 0;
-        for (int v = 0; v < AT_ONCE && i + v < c->I; v += VW)
-            above |= (uint64_t)v_mask(v_load(s + i + v) > floor) << v;
+        for (int v = 0; v < BATCH && i + v < c->I; v += VW)
+            above |= (uint64_t)v_mask(v_load(s + i + v) > threshold) << v;
         const int more = __builtin_popcountll(above);
-        if (n + MAX(more, FEW) > WAITING) { /* a floor that does not hold back enough: as before */
-            select_list(c, s, u, floor);
+        if (n + MAX(more, FEW) > MAX_CANDIDATES) { /* more candidates than there is room for: as before */
+            select_list(c, s, u, threshold);
             return;
         }
         for (int j = 0; j < FEW; j++, above &= above - 1)
-            at[n + j] = (int32_t)i + __builtin_ctzll(above | 1ull << (AT_ONCE - 1));
+            at[n + j] = (int32_t)i + __builtin_ctzll(above | 1ull << (BATCH - 1));
         for (int j = FEW; j < more; j++, above &= above - 1)
             at[n + j] = (int32_t)i + __builtin_ctzll(above);
         n += more;
@@ -61,4 +61,4 @@ static void topk(Case *c)
 {
     by_tiles(c, select_without_branches);
 }
-STEP("nothing branches on what cannot be foreseen", NULL, topk)
+STEP("no branches that cannot be predicted", NULL, topk)
