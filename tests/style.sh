@@ -2,7 +2,7 @@
 # tests/style.sh [FILE ...]: the rules of style and the words of CONTRIBUTING.md, checked in the whole tree or in some files (paths from
 # the root). Prints FILE:LINE: RULE: what to write instead; exit status 1 when something is found. It needs find, sort and awk.
 # No mark excepts a line. Some files are excepted from a rule:
-#   bench/ladder/                   banner: `make ladder` prints the first comment of a step; comment: "// flags:" is read by the Makefile
+#   bench/ladder/                   banner: `make ladder` prints the first comment of a step
 #   tokenizers/unicode_tables.h     width: a program wrote this table
 #   kernels/, bench/, tests/cases/  const: there it says what a loop may take as constant
 set -u
@@ -127,9 +127,9 @@ function head_end(i,    open, text) {
 
 function braces(    i, h, c, from, margin, all) {
     for (i = 1; i <= lines; i++) {
-        if (L[i] ~ /^[ \t]*else .*{$|^[ \t]*else if|} else/) {
+        if (L[i] ~ /^[ \t]*else .*[{]$|^[ \t]*else if|} else/) {
             h = L[i] ~ /else if/ ? head_end(i) : i
-            if ((L[i] ~ /} else/) != (L[h] ~ /{$/))
+            if ((L[i] ~ /} else/) != (L[h] ~ /[{]$/))
                 report(i, "braces", "all branches of a chain have braces where one needs them")
         }
         if (L[i] !~ /^[ \t]*(if|for|while) \(/ || of_macro[i])
@@ -137,7 +137,7 @@ function braces(    i, h, c, from, margin, all) {
         match(L[i], /^[ \t]*/)
         margin = substr(L[i], 1, RLENGTH)
         from = i
-        for (all = 1; L[h = head_end(from)] ~ /{$/; from = c) {
+        for (all = 1; L[h = head_end(from)] ~ /[{]$/; from = c) {
             for (c = h + 1; c <= lines && index(L[c], margin "}") != 1; c++)
                 ;
             all = all && h == from && !has_comment[h] && is_simple(h + 1, c - 1)
@@ -163,9 +163,9 @@ function list_macro(text, line,    parameter, uses) {
     parameter = substr(text, 9, RLENGTH - 9)
     text = substr(text, RSTART + RLENGTH)
     sub(/^.*\(/, "", parameter)
-    uses = gsub("[^A-Za-z_0-9]" parameter "\\(", "", text)
-    if (uses > 1 && parameter != "X" && text !~ /[;+?]/)
-        report(line, "list", "a macro that lists names calls its parameter X, as ENCODERS(X)")
+    uses = gsub("[^A-Za-z_0-9]" parameter "\\([a-z_][a-z_][a-z_0-9]+\\)", "", text)
+    if (uses > 1 && parameter != "LINE")
+        report(line, "list", "a macro that lists names calls its parameter LINE, as KERNEL_LIST(LINE)")
 }
 
 FNR == 1 {
@@ -244,7 +244,7 @@ FNR == 1 && !is_ladder && index($0, "/* " file ": ") != 1 { report(1, "banner", 
         words(literals, "text")
     if (comment != "")
         words(comment, file == "sapor.h" ? "text" : "comment")
-    if (slashes && !is_ladder)
+    if (slashes && !/^\/\/ flags[a-z0-9 ]*: /)
         report(FNR, "comment", "/* a comment */ instead of // a comment")
     if (in_comment && !was_open && code ~ /[^ \t]/)
         report(FNR, "comment", "a comment behind code ends in its line; a longer one stands above")

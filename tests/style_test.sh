@@ -179,8 +179,9 @@ broken comment 3 nn/a.c <<'END'
 bool some_name_of_a_function(int64_t a,
                              Error *e); /* a comment that is too long to stand behind the declaration */
 END
-clean 'comment: behind code, above, and flags of a step of a ladder' bench/ladder/a.c <<'END'
+clean 'comment: behind code, above, and flags of the file' nn/a.c <<'END'
 // flags: -O3
+// flags avx512: -mavx512vnni
 int a; /* b */
 /* A comment of
  * two lines */
@@ -190,18 +191,19 @@ END
 
 # list
 broken list 2 nn/a.c <<'END'
-#define MODELS(line) \
-    line(a)          \
-    line(b)
+#define MODEL_LIST(X) \
+    X(random)         \
+    X(bprmf)
 END
 broken list 2 nn/a.c <<<'const Recommender bprmf = {0};'
 broken list 2 nn/a.c <<<'const EncoderKind bert_kind = {0};'
 broken list 2 nn/a.c <<<'const Family gemm_family = {0};'
-clean 'list: X, TYPE_NAME, other macros' nn/a.c <<'END'
-#define MODELS(X) \
-    X(a)          \
-    X(b)
-#define TWICE(f) (f(1) + f(2))
+clean 'list: LINE, TYPE_NAME, other macros' nn/a.c <<'END'
+#define MODEL_LIST(LINE) \
+    LINE(random)         \
+    LINE(bprmf)
+#define TO_2(X) X(1) X(2)
+#define BOTH(f) (f(a) + f(b))
 const Recommender recommender_bprmf = {0};
 const EncoderKind encoder_bert = {0};
 const Family family_gemm = {0};
