@@ -1,4 +1,4 @@
-/* tests/api_test.c: api_test: sapor.h as a program that links the library uses it: several threads on one model, memory
+/* tests/api_test.c: sapor.h as a program that links the library uses it: several threads on one model, memory
  * of the caller's, wrong calls. */
 #include "tests/testing.h"
 

@@ -1,4 +1,4 @@
-/* tests/catalogue_test.c: catalogue_test: the demo's catalogue is drawn without waiting for the disk, file by file;
+/* tests/catalogue_test.c: the demo's catalogue is drawn without waiting for the disk, file by file;
  * other files are still synced. */
 #include "tools/demo/catalogue.h" /* before cmocka, which has a macro named fail */
 

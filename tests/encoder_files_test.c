@@ -1,4 +1,4 @@
-/* tests/encoder_files_test.c: encoder_files_test: models whose config.json asks for what the tensors cannot be, models
+/* tests/encoder_files_test.c: models whose config.json asks for what the tensors cannot be, models
  * with a tensor missing or of another shape: made from the tiny ones of tests/golden/encoders, each ends in one line
  * that says which. */
 #include "extractors/extractors.h" /* before cmocka, which has a macro named fail */

@@ -1,4 +1,4 @@
-/* tests/encoders_test.c: encoders_test: encoders equal transformers and torch on the tiny models of
+/* tests/encoders_test.c: encoders equal transformers and torch on the tiny models of
  * tests/golden/encoders (make_encoders.py); models that are wrong, missing or too large for memory end in one line. */
 #include <math.h>
 

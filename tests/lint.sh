@@ -1,6 +1,6 @@
 #!/bin/bash
-# tests/lint.sh COMPILER FLAG ... -- SOURCE ...: clang-format (nothing is changed), clang-tidy, cppcheck. Version 14 of the
-# first two where it is installed: other versions format and warn a little differently. Exit status 1 when one complains.
+# tests/lint.sh COMPILER FLAG ... -- SOURCE ...: the rules of style (tests/style.sh, of the whole tree), clang-format (nothing is changed),
+# clang-tidy, cppcheck. Version 14 of clang's where it is installed: other versions format and warn a little differently. Exit status 1 when one complains.
 set -u
 compile=()
 while [ "$1" != -- ]; do
@@ -21,6 +21,8 @@ say() { # NAME STATUS
     [ "$2" = 0 ] && echo "lint: $1 is content" || { echo "lint: $1 COMPLAINS"; status=1; }
 }
 
+tests/style.sh | sed 's/^/    /'
+say style "${PIPESTATUS[0]}"
 if format=$(tool clang-format); then
     "$format" --dry-run -Werror "${sources[@]}" 2>&1 | grep -E 'error:' | cut -d: -f1 | sort | uniq -c | sed 's/^/    /'
     say clang-format "${PIPESTATUS[0]}"

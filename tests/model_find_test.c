@@ -1,4 +1,4 @@
-/* tests/model_find_test.c: model_find_test: where models are looked up by name, and what the line says that ends a
+/* tests/model_find_test.c: where models are looked up by name, and what the line says that ends a
  * search or refuses what was found. */
 #include "extractors/extractors.h" /* before cmocka, which has a macro named fail */
 

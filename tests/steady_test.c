@@ -1,4 +1,4 @@
-/* tests/steady_test.c: steady_test: once warm, training steps and encoding allocate nothing: neither from their heap
+/* tests/steady_test.c: once warm, training steps and encoding allocate nothing: neither from their heap
  * nor, where the C library lets us look, from malloc behind its back (qsort does). Inputs that were seen before come
  * again; the count must stand still. */
 #include "tests/testing.h"
