@@ -3,6 +3,7 @@
  *
  * A row's result stays in registers while its entries go by; what is read is one row of x an entry, asked for AHEAD
  * entries early. */
+// flags baseline: -Os
 #include "kernels/cpu/sparse.h"
 
 enum { AHEAD = 8 };
