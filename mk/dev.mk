@@ -54,7 +54,9 @@ format:
 	$(firstword $(shell command -v clang-format-14 clang-format)) -i $(FILES)
 #: make compile_commands.json  how each source is compiled, for clangd and other editors' tools; make it again when flags change
 compile_commands.json: FORCE
-	@{ echo '['; $(MAKE) -s --no-print-directory commands | sed -E 's/[\\"]/\\&/g; s/(.*)\t(.*)\t(.*)/{"directory": "\1", "file": "\2", "command": "\3"}/; $$!s/$$/,/'; echo ']'; } >$@
+	@$(MAKE) -s --no-print-directory commands_json >$@
+commands_json:
+	@echo '['; $(MAKE) -s --no-print-directory commands | sed -E 's/[\\"]/\\&/g; s/(.*)\t(.*)\t(.*)/{"directory": "\1", "file": "\2", "command": "\3"}/; $$!s/$$/,/'; echo ']'
 # A line for each source: folder, file, command, with tabs between them. Kernels once for each level, the widest first: clangd takes the first.
 widest_first = $(if $(1),$(call widest_first,$(wordlist 2,$(words $(1)),$(1))) $(firstword $(1)))
 list_commands = for f in $(1); do set -- $(call own_flags,"$$f",$(3)); printf '%s\t%s\t%s %s %s -c %s\n' $(call quoted,$(CURDIR)) "$$f" $(call quoted,$(CC) $(filter-out -MMD -MP,$(2))) "$$*" $(call quoted,$(CFLAGS)) "$$f"; done
@@ -63,4 +65,4 @@ commands:
 	@$(call list_commands,$(LIB_SRC) $(TOOL_SRC) $(CASE_SRC) $(TEST_SRC) $(EXTRA_SRC),$(FILE_FLAGS))
 	@$(foreach l,$(call widest_first,$(LEVELS)),$(call list_commands,$(CPU_SRC),$(call level_flags,$(l)),$(l));)
 	@$(call list_commands,$(LADDER_SRC),$(STEP_FLAGS))
-.PHONY: lint format commands
+.PHONY: lint format commands commands_json
