@@ -94,8 +94,7 @@ INLINE void line_down(const Case *c, int64_t i)
     const int64_t line = c->across.out * 3;
     for (int64_t x = 0; x < line; x += SIDE) {
         const int64_t at = MIN(x, line - SIDE);
-        weigh(c->middle + y->start[i] * line + at, line, y->weight + i * y->size, y->count[i],
-              c->out + i * line + at);
+        weigh(c->middle + y->start[i] * line + at, line, y->weight + i * y->size, y->count[i], c->out + i * line + at);
     }
 }
 
