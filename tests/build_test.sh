@@ -91,6 +91,7 @@ if [ "$BUILD" = build ]; then # what must be there is looked for before anything
     check hashes_without_128_bits "$([ "$(sort -u "$BUILD/hash_halves.log" | wc -l)" = 1 ] && [ "$(wc -l <"$BUILD/hash_halves.log")" = 2 ] || cat "$BUILD/hash_halves.log")"
     rm -f "$BUILD/hash_halves" "$BUILD/hash_halves.log"
 fi
+# ---- the tree: which folder includes which -----------------------------------------------------------------------------
 upwards() { # FOLDER WHAT-IT-MAY-NOT-INCLUDE
     grep -nE "^#include \"($2)/" -r "$1" --include=*.c --include=*.h 2>/dev/null
 }
@@ -103,4 +104,76 @@ check uses_go_downwards_only "$(
     upwards extractors 'recsys|tools'
     upwards recsys 'tools'
 )"
+includes() { # FOLDER ...: "file includes header" for each header of ours
+    grep -rE '^ *# *include "' "$@" --include=*.c --include=*.h | sed -E 's/^([^:]*):.*include "([^"]*)".*/\1 includes \2/'
+}
+product='sapor.c sapor.h base kernels weights tokenizers nn extractors recsys tools'
+private() { # FOLDER: who includes a header of it from elsewhere in the product
+    includes $product | grep " includes $1/" | grep -v "^$1/"
+}
+check rooms_of_extractors "$(
+    includes extractors/media | grep -vE ' includes (base|extractors/media)/'
+    private extractors/models
+)"
+check rooms_of_recsys "$(
+    upwards recsys/data 'recsys/models|recsys/train'
+    upwards recsys/models 'recsys/train'
+    private recsys/models
+)"
+check rooms_of_kernels "$(includes $product tests bench examples | grep ' includes kernels/cpu/gemm/' | grep -v '^kernels/cpu/')"
+# A room of tools/ does not include another. The exceptions, each with its reason; one that is not needed any more is a problem too.
+tools_exceptions='
+tools/bench/bench_input.c includes tools/demo/demo.h            without a model, bench takes the encoders of the demo
+tools/demo/demo.c includes tools/ducho/extract.h                the demo reads its table of texts as extract does
+tools/demo/demo.c includes tools/report/report.h                the demo ends with a report page
+tools/report/report.c includes tools/ducho/extract.h            the page reads titles as extract reads texts
+tools/report/report_figures.c includes tools/bench/peak.h       the page has a roofline
+tools/command/options.c includes tools/bench/counters.h         --profile shows hardware counters
+tools/command/options.c includes tools/bench/peak.h             --profile compares with the peak
+'
+check rooms_of_tools "$(
+    for room in tools/*/; do includes "${room%/}" | grep -E ' includes tools/[a-z]+/' | grep -v " includes $room"; done | sort >"$BUILD/rooms"
+    awk 'NF { print $1, $2, $3 }' <<<"$tools_exceptions" | sort | diff - "$BUILD/rooms" |
+        sed -n 's/^> //p; s/^< \(.*\)/an exception that is not needed: \1/p'
+    rm -f "$BUILD/rooms"
+)"
+# Only extractors/registry.c names the encoders, and only recsys/registry.c the recommenders: seen in the symbols of the objects.
+users() { # FOLDER: "object symbol" for each object elsewhere in the product that needs a symbol of FOLDER
+    local object
+    for object in $(find $product -name '*.c' | sed "s,^,$BUILD/,; s/c$/o/"); do
+        [ ! -e "$object" ] || nm -A "$object"
+    done | awk -v mine="$BUILD/$1/" '
+        { file = substr($1, 1, index($1, ":") - 1); inside = index(file, mine) == 1 }
+        inside && $(NF - 1) ~ /^[BDRT]$/ { defined[$NF] = 1 }
+        !inside && $(NF - 1) == "U" { needs[file " " $NF] = $NF }
+        END { for (n in needs) if (needs[n] in defined) print n }'
+}
+check encoders_are_used_by_the_registry_only "$(users extractors/models | grep -v "/extractors/registry.o ")"
+check recommenders_are_used_by_the_registry_only "$(users recsys/models | grep -v "/recsys/registry.o ")"
+
+# ---- the tree: sizes, and lines of flags -----------------------------------------------------------------------------------
+check folders_have_at_most_twenty_source_files "$(find $product bench examples tests -name '*.[ch]' -printf '%h\n' |
+    grep -vE '(^tests|/models|/cases|/fuzz|/golden)$' | sort | uniq -c | awk '$1 > 20 { print $2 ": " $1 " source files, 20 at most" }')"
+check source_files_have_at_most_600_lines "$(find $product bench examples tests -name '*.[ch]' -exec wc -l {} + |
+    awk '$2 != "total" && $1 > 600 { print $2 ": " $1 " lines, 600 at most" }')"
+# A line of flags in another shape or place would do nothing: only kernels have levels, and other rules build the tests.
+check lines_of_flags_are_read "$({
+    grep -rnE '(^|[^"])// *flags' $product bench examples tests --include=*.[ch] | grep -vE '^[^:]*:[0-9]+:// flags( [a-z0-9]+)?: -[^ ].*$'
+    grep -rE '^// flags' examples tests --include=*.[ch] | grep -v '^tests/cases/'
+    grep -rE '^// flags' $product bench --include=*.h
+    grep -rE '^// flags [a-z0-9]+:' $product bench --include=*.c | grep -vE '^kernels/cpu/[^:]*:// flags (baseline|avx2|avx512): '
+} | sed 's/$/   (is not read)/')"
+check commands_of_sources_are_json "$(
+    env -u MAKEFLAGS "${MAKE:-make}" -s CFLAGS='-DQUOTED="a \"b\""' commands_json >"$BUILD/commands.json" 2>&1
+    [ "$(grep -cE '^\{"directory": "([^"\\]|\\.)*", "file": "[^"\\]*", "command": "([^"\\]|\\.)*"\},?$' "$BUILD/commands.json")" = "$(($(wc -l <"$BUILD/commands.json") - 2))" ] || echo 'lines of another shape'
+    [ "$(sed -n '1p;$p' "$BUILD/commands.json" | tr -d '\n')" = '[]' ] || echo 'no list'
+    [ "$(grep -c '},$' "$BUILD/commands.json")" = "$(($(wc -l <"$BUILD/commands.json") - 3))" ] || echo 'commas'
+    for f in sapor.c base/*.c kernels/cpu/*.c kernels/cpu/gemm/*.c extractors/models/*.c tools/*.c tests/*_test.c; do
+        grep -q "\"file\": \"$f\"" "$BUILD/commands.json" || echo "$f is missing"
+    done
+    grep -q '"kernels/cpu/gemm/tile.c", "command": ".* -O3 .*-DQUOTED=' "$BUILD/commands.json" || echo "the file's own flags, or CFLAGS, are missing"
+    ! command -v python3 >/dev/null || python3 -m json.tool "$BUILD/commands.json" /dev/null || echo 'no JSON'
+    rm -f "$BUILD/commands.json"
+)"
+check make_cuda_stops "$(env -u MAKEFLAGS "${MAKE:-make}" -s CUDA=1 2>&1 | grep -q 'CUDA=1: not available in this version' || echo 'make CUDA=1: went through')"
 echo "1..$n"

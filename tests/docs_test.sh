@@ -38,7 +38,7 @@ for page in "${pages[@]}"; do
     fi
     : >"$scratch/$name/missing"
     commands_of "$page" | sed -nE 's/^(sudo )?make ([a-z-]+).*/\2/p' | while read -r target; do
-        grep -qE "^([a-zA-Z -]* )?$target( [a-z -]+)?:" Makefile || echo "no target $target" >>"$scratch/$name/missing"
+        grep -qE "^([a-zA-Z -]* )?$target( [a-z -]+)?:" Makefile mk/*.mk || echo "no target $target" >>"$scratch/$name/missing"
     done
     for file in $(grep -oE '\b(base|kernels|weights|tokenizers|nn|extractors|recsys|tools|tests|docs|scripts|bench|examples)/[A-Za-z0-9_/.-]+\.(c|h|md|sh|py)\b' "$page" | sort -u); do
         [ -e "$file" ] || echo "no file $file" >>"$scratch/$name/missing"
@@ -79,7 +79,7 @@ result $? "names of columns in docs/formats.md, names of settings in docs/recipe
 
 # What comments cite is in the repository: sections of docs/recipes.md, as "recipes.md 4.1" or "recipes.md 6.2, 6.3".
 everywhere() { # GREP-OPTIONS...: in all sources and pages
-    grep "$@" --include='*.[ch]' --include='*.md' --include='*.sh' --include='*.py' --include=Makefile \
+    grep "$@" --include='*.[ch]' --include='*.md' --include='*.sh' --include='*.py' --include=Makefile --include='*.mk' \
         --exclude-dir=build --exclude-dir=.git .
 }
 everywhere -rnE '\b(DE|EN|M) [0-9]|shared/ref[e]rence|ducho-elliot[.]md' >"$scratch/cited"

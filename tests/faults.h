@@ -1,5 +1,5 @@
 /* tests/faults.h: the system refusing, as tests ask for it. A program that includes this is linked with --wrap for the
- * functions below (the Makefile's FAULTS), so that every call that Sapor makes to them comes by here first; the product
+ * functions below (FAULTS in mk/build.mk), so that every call that Sapor makes to them comes by here first; the product
  * knows nothing of it. */
 #ifndef SAPOR_FAULTS_H
 #define SAPOR_FAULTS_H

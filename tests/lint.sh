@@ -1,6 +1,7 @@
 #!/bin/bash
-# tests/lint.sh COMPILER FLAG ... -- SOURCE ...: the rules of style (tests/style.sh, of the whole tree), clang-format (nothing is changed),
-# clang-tidy, cppcheck. Version 14 of clang's where it is installed: other versions format and warn a little differently. Exit status 1 when one complains.
+# tests/lint.sh COMPILER FLAG ... -- SOURCE ...: the rules of style (tests/style.sh, of the whole tree), clang-format (nothing is
+# changed), gcc's warnings that the build does not ask for, clang-tidy, cppcheck. Version 14 of clang's tools is taken where it is
+# installed: other versions format and warn a little differently. Exit status 1 when one complains.
 set -u
 compile=()
 while [ "$1" != -- ]; do
@@ -26,6 +27,17 @@ say style "${PIPESTATUS[0]}"
 if format=$(tool clang-format); then
     "$format" --dry-run -Werror "${sources[@]}" 2>&1 | grep -E 'error:' | cut -d: -f1 | sort | uniq -c | sed 's/^/    /'
     say clang-format "${PIPESTATUS[0]}"
+fi
+# Every C file of every folder, kernels at every level: names that shadow others, conversions that may change a value.
+if "${compile[0]}" --version | grep -q 'Free Software Foundation'; then
+    commands=$("${MAKE:-make}" -s --no-print-directory commands) || exit 1
+    found=$(while IFS=$'\t' read -r _ file command; do
+        case " ${sources[*]} " in *" $file "*) printf '%s -fsyntax-only -Wshadow -Wconversion\0' "$command" ;; esac
+    done <<<"$commands" | xargs -0 -r -P "$(nproc)" -n 1 sh -c 2>&1 | grep -E '(error|warning): ' | sort -u)
+    [ -z "$found" ] || sed 's/^/    /' <<<"$found"
+    say "${compile[0]} -Wshadow -Wconversion (every folder)" "$([ -z "$found" ]; echo $?)"
+else
+    echo "lint: skipped: -Wshadow -Wconversion: ${compile[0]} is not gcc" >&2
 fi
 if tidy=$(tool clang-tidy); then
     log=$(mktemp)

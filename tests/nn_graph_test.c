@@ -198,11 +198,11 @@ static void rows_of_graph(Csr *g, Tensor *x, int64_t n, const int32_t *wanted, b
 {
     const int64_t D = cols_of(x);
     Tape *t = tape_new(&device, true, &error);
-    Tensor *ids = input_i32(t, wanted, (size_t)n), *from, *at;
+    Tensor *ids = input_i32(t, wanted, n), *from, *at;
     float *whole = calloc((size_t)x->count, sizeof *whole), *part = calloc((size_t)x->count, sizeof *part);
     assert_true(backward(t, sum_squares(t, gather(t, spmm(t, g, x), ids)), &error) && tensor_grad(t, x, whole, &error));
     tape_reset(t, (Draw){0});
-    ids = input_i32(t, wanted, (size_t)n);
+    ids = input_i32(t, wanted, n);
     Tensor *direct = gather(t, spmm(t, g, x), ids);
     const Csr *few = csr_rows(t, g, ids, &from, &at);
     assert_non_null(few);

@@ -149,17 +149,17 @@ static void lists_of_any_length(void **state)
     Arena *a = arena_new(NULL, 0);
     const int64_t cutoffs[] = {1, 2, 3, 5, 9, 1000};
     int32_t ragged[15], filled[15];
-    int64_t start[4] = {0};
+    int64_t first[4] = {0};
     const int lengths[] = {2, 5, 0};
     for (int i = 0; i < 3; i++) {
-        start[i + 1] = start[i] + lengths[i];
+        first[i + 1] = first[i] + lengths[i];
         for (int k = 0; k < 5; k++) {
             filled[i * 5 + k] = k < lengths[i] ? top[i * 5 + k] : -1;
             if (k < lengths[i])
-                ragged[start[i] + k] = top[i * 5 + k];
+                ragged[first[i] + k] = top[i * 5 + k];
         }
     }
-    const Lists lists = {.users = users, .n = 3, .start = start, .top = ragged};
+    const Lists lists = {.users = users, .n = 3, .start = first, .top = ragged};
     for (size_t m = 0; m < metric_count(); m++)
         for (int p = PROTOCOL_ELLIOT; p <= PROTOCOL_MMREC; p++) {
             Scores x = {0}, y = {0};

@@ -39,7 +39,7 @@ static void small_json_values(void **state)
     Bytes b = {0};
     for (size_t i = 0; i < COUNT(VALUES); i++) {
         print(&b, "[");
-        repeat(&b, text_of(VALUES[i]), (i ? 10 : 100) * 1000 * 1000 / strlen(VALUES[i]));
+        repeat(&b, text_of(VALUES[i]), (i ? 10u : 100u) * 1000 * 1000 / strlen(VALUES[i]));
         print(&b, "0]");
         json(VALUES[i], &b, "too many small values for a file of this size");
     }

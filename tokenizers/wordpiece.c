@@ -55,7 +55,7 @@ bool wordpiece_build(Tokenizer *t, size_t *distinct, Arena *a, Error *e)
     size_t slots = 1024, entries = 0;
     for (int64_t i = 0; i < t->ids; i++)
         if (t->pieces[i].p)
-            entries += 1 + (t->pieces[i].n >= t->prefix.n && !memcmp(t->pieces[i].p, t->prefix.p, t->prefix.n));
+            entries += t->pieces[i].n >= t->prefix.n && !memcmp(t->pieces[i].p, t->prefix.p, t->prefix.n) ? 2 : 1;
     while (slots < entries + entries / 2)
         slots *= 2;
     t->seed[0] = hash_bytes("begins", 6, (uint64_t)(uintptr_t)t);

@@ -2,6 +2,7 @@
  * pixels under one row of the kernel are contiguous, so that K = kh segments of kw C numbers, and the outputs of one
  * image row are rows of A at distance stride C. All that is copied is a band of the image with its zero border.
  * Depthwise runs over channels, four pixels at a time. Most 3 x 3 kernels of stride 1 go another way: winograd.c. */
+// flags: -O3
 #include "kernels/cpu/winograd.h"
 
 enum {

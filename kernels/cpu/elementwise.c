@@ -1,5 +1,6 @@
 /* kernels/cpu/elementwise.c: Kernels that treat every number alone, and the sum of all. All are bound by memory; what
  * they need is a full vector and no branch. */
+// flags baseline: -Os
 #include "kernels/cpu/loops.h"
 
 enum { GRAIN = 16384 }; /* numbers a piece: 64 KB, a multiple of every vector width */

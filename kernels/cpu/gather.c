@@ -1,5 +1,6 @@
 /* kernels/cpu/gather.c: Rows by index: gathers, sums and pools of rows, and the sort that turns a scatter-add into
  * segment sums. */
+// flags baseline: -Os
 #include "kernels/cpu/sparse.h"
 
 enum { PREFETCH_DISTANCE = 8 }; /* in rows */

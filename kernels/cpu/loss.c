@@ -1,4 +1,5 @@
 /* kernels/cpu/loss.c: Losses over a batch. */
+// flags baseline: -Os
 #include "kernels/cpu/row_sum.h"
 
 /* ---- BPR: a user's rows against those of a positive and of a negative item, in one pass each way ---- */

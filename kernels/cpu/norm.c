@@ -1,6 +1,7 @@
 /* kernels/cpu/norm.c: Kernels over the rows of x [M,C]: norms, softmax, products of rows, and sums over rows and
  * columns. A row is read once from memory and again from the first-level cache. Sums over a row run in four vectors and
  * then by halves: an order that C alone decides. */
+// flags baseline: -Os
 #include "kernels/cpu/row_sum.h"
 
 typedef struct Rows {

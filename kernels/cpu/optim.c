@@ -1,6 +1,7 @@
 /* kernels/cpu/optim.c: Optimisers. Every Adam here runs adam_vector on each vector of a row, whose operations are
  * rounded one by one (no fma) and lane by lane: a row gets the same bits from the dense form and from the lazy ones,
  * however its vectors fall. */
+// flags baseline: -Os
 #include "kernels/cpu/loops.h"
 
 /* Numbers below the normal range count as zero: a momentum without new gradients would otherwise stay at the smallest

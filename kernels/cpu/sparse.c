@@ -3,6 +3,7 @@
  *
  * A row's result stays in registers during the loop over its entries. Each entry reads one row of x, which is
  * prefetched PREFETCH_DISTANCE entries early. */
+// flags baseline: -Os
 #include "kernels/cpu/sparse.h"
 
 enum { PREFETCH_DISTANCE = 8 };

@@ -6,6 +6,7 @@
  * merged into the list when it is full and at the block's end. Ids ascend and sorting is stable, so an equal score
  * never passes an earlier one: ties stay with the lower id. Where the list is still empty an initial threshold is found
  * first: the k-th largest of the maxima of 4 k groups or more is at most the k-th largest score, and not much less. */
+// flags baseline: -Os
 #include "kernels/cpu/loops.h"
 #include "kernels/cpu/gemm/tile.h"
 

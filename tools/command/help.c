@@ -13,7 +13,8 @@ void print_filled(FILE *to, const char *text, int at)
             fprintf(to, "\n%*s", at, "");
         fprintf(to, "%s%.*s", breaks || column == at ? "" : " ", n, text);
         column = (breaks ? at : column + (column > at)) + n;
-        text += n + strspn(text + n, " \n");
+        text += n;
+        text += strspn(text, " \n");
     }
     fputc('\n', to);
 }

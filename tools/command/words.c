@@ -28,7 +28,7 @@ static const char *lower(const char *word, Arena *a)
 {
     char *copy = arena_strndup(a, word, strlen(word), &(Error){0});
     for (char *p = copy; p && *p; p++)
-        *p += *p >= 'A' && *p <= 'Z' ? 'a' - 'A' : 0;
+        *p = *p >= 'A' && *p <= 'Z' ? (char)(*p - 'A' + 'a') : *p;
     return copy;
 }
 

@@ -439,9 +439,9 @@ static bool run_extraction(Context *c, const Extraction *x, Shard s, Error *stri
         ok = folder_lock(&lock, own, e);
         if (ok) {
             ok = read_manifests(&w, e) && choose_items(&w, s, e);
-            size_t all = w.skipped + w.unread.count + w.count, early = w.unread.count;
+            size_t items = w.skipped + w.unread.count + w.count, early = w.unread.count;
             ok = ok && (w.count == 0 || ((w.opened || open_model(&w, model, e)) && encode_rest(&w, e))) &&
-                 list_unread(&w, all, e);
+                 list_unread(&w, items, e);
             made = w.count - (w.unread.count - early);
             folder_unlock(&lock);
         }

@@ -91,11 +91,11 @@ INLINE void band_across(const Case *c, int64_t y)
 INLINE void line_down(const Case *c, int64_t i)
 {
     const Axis *y = &c->down;
-    const int64_t bytes = c->across.out * 3;
-    for (int64_t x = 0; x < bytes; x += SIDE) {
-        const int64_t at = MIN(x, bytes - SIDE);
-        weighted_sum(c->middle + y->start[i] * bytes + at, bytes, y->weight + i * y->size, y->count[i],
-                     c->out + i * bytes + at);
+    const int64_t line = c->across.out * 3;
+    for (int64_t x = 0; x < line; x += SIDE) {
+        const int64_t at = MIN(x, line - SIDE);
+        weighted_sum(c->middle + y->start[i] * line + at, line, y->weight + i * y->size, y->count[i],
+                     c->out + i * line + at);
     }
 }
 

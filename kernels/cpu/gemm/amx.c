@@ -5,6 +5,7 @@
  *
  * C takes four registers, two by two, so that each of A's and B's two is loaded once for two products; a panel of
  * dots.c's is B as the unit wants it. The sum's order is the instruction's own: by K, whatever the rows. */
+// flags avx512: -mamx-tile -mamx-bf16 -mamx-int8
 #include "kernels/cpu/gemm/narrow.h"
 
 #if defined(LEVEL_avx512) && defined(__linux__)

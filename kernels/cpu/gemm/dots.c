@@ -1,6 +1,8 @@
 /* kernels/cpu/gemm/dots.c: Products of units that hold two bf16 or four bytes: their tiles, and A's rows made narrow,
  * for these tiles and amx.c's. Compiled at the AVX-512 level for processors with VNNI and BF16 instructions; gemm_packs
  * says which of the two this one has, and nothing here is called without. */
+// flags: -O3
+// flags avx512: -mavx512vnni -mavx512bf16
 #include "kernels/cpu/gemm/narrow.h"
 #include "kernels/cpu/gemm/tile_body.h"
 

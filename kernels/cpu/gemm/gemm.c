@@ -4,6 +4,7 @@
  * in the first level, B streams. docs/kernels/gemm.md tells the story.
  *
  * Blocks depend on the shape and the threads; bits do not (tile.h). */
+// flags: -O3
 #include "kernels/cpu/gemm/narrow.h"
 
 enum {

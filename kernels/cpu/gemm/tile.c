@@ -1,5 +1,6 @@
 /* kernels/cpu/gemm/tile.c: The register tile: see tile.h. One inlined body; a table holds it for every number of rows
  * and vectors. */
+// flags: -O3
 #include "kernels/cpu/gemm/tile_body.h"
 
 #define BY_ROW(rows)                                                                                                   \

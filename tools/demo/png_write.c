@@ -1,4 +1,4 @@
-/* tools/report/png_write.c: a PNG file (RFC 2083) whose zlib stream (RFC 1950, 1951) holds stored blocks. */
+/* tools/demo/png_write.c: a PNG file (RFC 2083) whose zlib stream (RFC 1950, 1951) holds stored blocks. */
 #include "tools/demo/catalogue.h"
 
 static uint32_t crc_of(uint32_t crc, const unsigned char *p, size_t n)

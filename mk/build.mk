@@ -1,0 +1,92 @@
+# mk/build.mk: what is built from what. $(BUILD)/ mirrors the tree; kernels/cpu/NAME.c becomes kernels/LEVEL/NAME.o.
+LIB_OBJ = $(LIB_SRC:%.c=$(BUILD)/%.o) $(foreach l,$(LEVELS),$(CPU_SRC:kernels/cpu/%.c=$(BUILD)/kernels/$(l)/%.o))
+TOOL_OBJ = $(TOOL_SRC:%.c=$(BUILD)/%.o)
+COMMAND_OBJ = $(filter-out $(BUILD)/tools/main.o,$(TOOL_OBJ))
+TESTS := $(if $(findstring musl-gcc,$(CC)),,$(TEST_SRC:tests/%.c=$(BUILD)/tests/%))
+COMPILE = $(CC) $(BASE_CFLAGS) $(DEP_CFLAGS) $(FEATURES) $(CFLAGS)
+LINK = $(CC) $(SAN) -pthread $(LDFLAGS) -Wl,--gc-sections
+
+# ---- flags of one file -------------------------------------------------------------------------------------------------
+# A line in the file says them: `// flags: -O3`, and for one level of instructions `// flags avx512: -mavx512vnni`. The lines of levels
+# are read where there are several levels. Builds at -O0 or -O1 ignore another -O in a line; MINIMAL takes -O2 for -O3, and ignores -Os.
+own_flags = $$(sed -n '$(OWN_OPT) s,^// flags: ,,p; $(if $(and $(2),$(word 2,$(LEVELS))),s$(comma)^// flags $(2): $(comma)$(comma)p)' $(1))
+OWN_OPT = $(if $(filter -O2,$(OPT)),,$(if $(filter -Os,$(OPT)),s/-O3/-O2/; s/-Os//;,s/-O[0-9a-z]*//;))
+# MINIMAL: smaller still, where the compiler has -Oz (gcc 12, clang). The kernels keep -Os.
+OZ := $(if $(call on,$(MINIMAL)),$(shell $(CC) -Oz -E -x c /dev/null >/dev/null 2>&1 && echo -Oz))
+FILE_FLAGS = $(BASE_CFLAGS) $(DEP_CFLAGS) $(FEATURES) $(if $(filter -Os,$(OPT)),$(OZ))
+level_flags = $(BASE_CFLAGS) $(FLAGS_$(1)) -DLEVEL=$(1) -DLEVEL_$(1)
+# Steps of a ladder are for this machine and may fuse a b + c.
+STEP_FLAGS = $(BASE_CFLAGS) $(DEP_CFLAGS) $(FEATURES) $(if $(filter -O2 -Os,$(OPT)),-O3) $(if $(CROSS),,-march=native) -ffp-contract=fast
+
+# ---- stamps: they change when the flags or the list of objects change; then what depends on them is made again ---------
+quoted = '$(subst ','\'',$(1))'
+stamp = @mkdir -p $(@D); printf '%s\n' $(call quoted,$(1)) | cmp -s - $@ || printf '%s\n' $(call quoted,$(1)) > $@
+$(BUILD)/flags: FORCE
+	@$(if $(strip $(REQUIRED)),echo 'make: nothing was compiled: a package is missing: $(strip $(REQUIRED)) (its name in Debian and Ubuntu)' >&2; \
+	    echo 'make: $(if $(CROSS),as root: dpkg --add-architecture $(FOREIGN); apt-get update; apt-get install $(strip $(REQUIRED)),`make deps$(if $(call on,$(MINIMAL)), MINIMAL=1)` gets it)' >&2; false)
+	$(call stamp,$(CC) $(FILE_FLAGS) $(foreach l,$(LEVELS),$(FLAGS_$(l))) $(CFLAGS))
+$(BUILD)/objects: FORCE
+	$(call stamp,$(LIB_OBJ) $(TOOL_OBJ) $(LINK) $(DEP_LIBS))
+
+# ---- objects -----------------------------------------------------------------------------------------------------------
+$(BUILD)/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(CC) $(FILE_FLAGS) $(call own_flags,$<) $(CFLAGS) -c $< -o $@
+# stb_image adds 0 to NULL, and shifts by 32 in damaged JPEGs; it discards those bits.
+$(BUILD)/extractors/media/image_stb.o: private SAN += $(if $(SANITIZE),-fno-sanitize=pointer-overflow$(comma)nonnull-attribute$(comma)shift)
+define level_rule
+$(BUILD)/kernels/$(1)/%.o: kernels/cpu/%.c $(BUILD)/flags
+	@mkdir -p $$(@D)
+	$$(CC) $$(call level_flags,$(1)) $$(call own_flags,$$<,$(1)) $$(CFLAGS) -c $$< -o $$@
+endef
+$(foreach l,$(LEVELS),$(eval $(call level_rule,$(l))))
+$(BUILD)/bench/ladder/%.o: bench/ladder/%.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(CC) $(STEP_FLAGS) $(call own_flags,$<) $(CFLAGS) -c $< -o $@
+
+# ---- sapor and the libraries: sapor and the tests see every function; the libraries export sp_* only -------------------
+$(BUILD)/internal.a: $(LIB_OBJ) $(BUILD)/objects
+	rm -f $@ && $(TOOLS)ar rcs $@ $(LIB_OBJ)
+$(BUILD)/sapor: $(TOOL_OBJ) $(BUILD)/internal.a
+	$(LINK) $(STATIC) -o $@ $^ $(DEP_LIBS)
+$(BUILD)/libsapor.a: $(BUILD)/internal.a
+	$(TOOLS)ld -r -o $(BUILD)/libsapor.o --whole-archive $< && $(TOOLS)objcopy --localize-hidden $(BUILD)/libsapor.o
+	rm -f $@ && $(TOOLS)ar rcs $@ $(BUILD)/libsapor.o
+SONAME = libsapor.so.0
+$(BUILD)/libsapor.so: $(BUILD)/internal.a
+	$(LINK) -shared -Wl,-soname,$(SONAME) -o $@ -Wl,--whole-archive $< -Wl,--no-whole-archive -Wl,--exclude-libs,libutf8proc.a $(DEP_LIBS)
+sapor libsapor.a libsapor.so: %: $(BUILD)/% FORCE
+	@cmp -s $< $@ || { rm -f $@ && cp $< $@; }
+
+# ---- tests, ladders ------------------------------------------------------------------------------------------------------
+# The kernels' cases: tests/kernels_test.c and the benchmarks run them.
+$(BUILD)/cases.a: $(CASE_SRC:%.c=$(BUILD)/%.o)
+	rm -f $@ && $(TOOLS)ar rcs $@ $^
+# The command without its main, for tests of what tools/ reads.
+$(BUILD)/commands.a: $(COMMAND_OBJ) $(BUILD)/objects
+	rm -f $@ && $(TOOLS)ar rcs $@ $(COMMAND_OBJ)
+TEST_LIBS = $(BUILD)/cases.a $(BUILD)/commands.a $(BUILD)/internal.a
+$(BUILD)/tests/%: tests/%.c $(TEST_LIBS)
+	@mkdir -p $(@D)
+	$(COMPILE) $(LDFLAGS) $< $(TEST_LIBS) -o $@ $(DEP_LIBS) $$($(PKG_CONFIG) --libs cmocka)
+# tests/faults.h has a function of its own for each of these.
+FAULTS = open fdopendir mmap read write fsync flock rename unlink mkdir readdir malloc calloc realloc free pthread_create \
+	arena_new arena_alloc arena_strndup arena_grow heap_alloc
+$(BUILD)/tests/faults_test: override LDFLAGS += $(addprefix -Wl$(comma)--wrap=,$(FAULTS))
+$(BUILD)/tests/faults_test: tests/faults.h tests/faults_subjects.h
+define ladder_rule
+$(BUILD)/ladder/$(1): $(patsubst %.c,$(BUILD)/%.o,$(sort $(filter-out %/main.c,$(wildcard bench/ladder/$(1)/*.c))) bench/ladder/$(1)/main.c bench/ladder/ladder.c) $(BUILD)/commands.a $(BUILD)/internal.a
+	@mkdir -p $$(@D)
+	$$(LINK) -o $$@ $$^ $$(DEP_LIBS)
+endef
+$(foreach l,$(LADDERS),$(eval $(call ladder_rule,$(l))))
+tests: $(TESTS) $(if $(TESTS),$(LADDERS:%=$(BUILD)/ladder/%)) $(addprefix $(BUILD)/,sapor libsapor.a libsapor.so)
+$(BUILD)/fuzz/%: tests/fuzz/%_fuzz.c tests/fuzz/fuzz.h $(BUILD)/commands.a $(BUILD)/internal.a
+	@mkdir -p $(@D)
+	$(COMPILE) -fsanitize=fuzzer $< $(BUILD)/commands.a $(BUILD)/internal.a -o $@ $(DEP_LIBS)
+#: make clean        removes what was built; packages under build/deps stay
+clean:
+	find build -mindepth 1 -maxdepth 1 ! -name deps -exec rm -rf {} + 2>/dev/null || true
+	rm -f sapor libsapor.a libsapor.so compile_commands.json
+.PHONY: tests clean
+-include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(TESTS:=.d) $(CASE_SRC:%.c=$(BUILD)/%.d) $(LADDER_SRC:%.c=$(BUILD)/%.d)
