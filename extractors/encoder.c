@@ -201,7 +201,7 @@ static Tensor *forward_texts(Tape *t, const void *model, const void *input)
     const TextBatch *b = input;
     Tensor *x = en->kind->forward_text(t, en->model, b);
     if (!en->pools)
-        x = pool_texts(t, x, &b->ragged, how[en->pool]);
+        x = pool_ragged(t, x, &b->ragged, how[en->pool]);
     return en->normalize ? row_normalize(t, x, 1e-12f) : x;
 }
 

@@ -178,11 +178,11 @@ Csr *csr_bipartite(Store *s, const char *name, int64_t U, int64_t I, const int64
 
 /* ---- on a tape ------------------------------------------------------------------------------- */
 
-const void *host_of(Tape *t, const Tensor *x)
+const void *tape_host(Tape *t, const Tensor *x)
 {
     if (device_is_host(t->d))
         return x->data;
-    void *host = host_alloc(t, x->count, dtype_bytes(x->type));
+    void *host = tape_scratch(t, x->count, dtype_bytes(x->type));
     if (host)
         t->k->download(&t->run, host, x->data, (size_t)x->count * dtype_bytes(x->type));
     return host;
@@ -190,7 +190,7 @@ const void *host_of(Tape *t, const Tensor *x)
 
 Csr *csr_on_tape(Tape *t, int64_t rows, int64_t cols, int64_t *start, int32_t *col)
 {
-    Csr *g = host_alloc(t, 1, sizeof *g);
+    Csr *g = tape_scratch(t, 1, sizeof *g);
     if (!g)
         return NULL;
     *g = (Csr){.rows = rows, .cols = cols, .entries = start[rows]};
@@ -215,15 +215,15 @@ static const Transposed *transposed(Tape *t, const Csr *g)
     for (const Transposed *k = t->transposed; k; k = k->next)
         if (k->col == g->col)
             return k;
-    Transposed *k = host_alloc(t, 1, sizeof *k);
+    Transposed *k = tape_scratch(t, 1, sizeof *k);
     if (!k)
         return NULL;
     *k = (Transposed){.next = t->transposed, .col = g->col, .start = g->tstart, .tcol = g->tcol, .at = g->tat};
     if (!g->tstart || !g->tcol || !g->tat) {
-        const int64_t *start = host_of(t, g->start);
-        const int32_t *col = host_of(t, g->col);
-        int64_t *tstart = stage(t, g->cols + 1, sizeof *tstart);
-        int32_t *tcol = stage(t, g->entries, sizeof *tcol), *tat = stage(t, g->entries, sizeof *tat);
+        const int64_t *start = tape_host(t, g->start);
+        const int32_t *col = tape_host(t, g->col);
+        int64_t *tstart = tape_stage(t, g->cols + 1, sizeof *tstart);
+        int32_t *tcol = tape_stage(t, g->entries, sizeof *tcol), *tat = tape_stage(t, g->entries, sizeof *tat);
         if (!start || !col || !tstart || !tcol || !tat)
             return NULL;
         transpose(g->rows, g->cols, start, col, tstart, tcol, tat);

@@ -152,7 +152,7 @@ Tensor *input_f32(Tape *t, const float *host, int dims, const int64_t *shape); /
 Tensor *input_i32(Tape *t, const int32_t *host, int64_t n);
 /* Host scratch of this step, zeroed: ids and offsets that a forward function makes up from shapes. NULL when the tape
  * has failed. */
-void *host_alloc(Tape *t, int64_t count, size_t size);
+void *tape_scratch(Tape *t, int64_t count, size_t size);
 
 Tensor *linear(Tape *t, Tensor *x, const Linear *w);                           /* [M,K] -> [M,N] */
 Tensor *linear_act(Tape *t, Tensor *x, const Linear *w, Act act, float param); /* act(x W' + b) */
@@ -204,7 +204,7 @@ typedef struct Relative { /* MPNet's position bias: relative[h][clamp(j-i)] (ker
 } Relative;
 Tensor *attention(Tape *t, Tensor *qkv, const Ragged *r, int64_t H, Relative bias,
                   bool causal);                                               /* [total, 3 C] -> [total, C] */
-Tensor *pool_texts(Tape *t, Tensor *x, const Ragged *r, Reduce how);          /* [total, C] -> [B, C] */
+Tensor *pool_ragged(Tape *t, Tensor *x, const Ragged *r, Reduce how);         /* [total, C] -> [B, C] */
 Tensor *conv(Tape *t, Tensor *x, const Conv2d *c, Tensor *residual, Act act); /* [B,H,W,C] -> [B,OH,OW,O] */
 Tensor *max_pool(Tape *t, Tensor *x, int64_t k, int64_t stride, int64_t pad);
 Tensor *mean_pool(Tape *t, Tensor *x); /* [B,H,W,C] -> [B,C] */

@@ -61,7 +61,7 @@ bool grad_dense(Tape *t, const ParamGrad *g, float *into)
 {
     int64_t D = param_width(g->param);
     for (const FactorPart *f = g->factors; f; f = f->next)
-        product(t, rows_of(g->param->x), D, f->K, f->dy, f->K, 1, f->w, D, 1, into, 1);
+        tape_product(t, rows_of(g->param->x), D, f->K, f->dy, f->K, 1, f->w, D, 1, into, 1);
     return (!g->rows || add_rows(t, g, 1, into)) && t->error.code == SP_OK;
 }
 
@@ -79,11 +79,11 @@ static Kind kind_of(const ParamGrad *g)
 /* Appends this step to the parameter's history; its number there. */
 static int32_t owe(Tape *t, const Optim *o, Param *p)
 {
-    if (p->owed == HISTORY)
+    if (p->pending == HISTORY)
         param_settle(p);
     AdamStep s = adam_step(o->lr, o->beta1, o->beta2, o->eps, o->weight_decay, p->steps + 1);
-    t->k->upload(&t->run, p->history + ++p->owed, &s, sizeof s);
-    return p->owed;
+    t->k->upload(&t->run, p->history + ++p->pending, &s, sizeof s);
+    return p->pending;
 }
 
 static void step_adam(Tape *t, const Optim *o, ParamGrad *g)
@@ -98,13 +98,13 @@ static void step_adam(Tape *t, const Optim *o, ParamGrad *g)
         AdamStep s = adam_step(o->lr, o->beta1, o->beta2, o->eps, o->weight_decay, p->steps + 1);
         param_settle(p);
         t->k->adam(&t->run, n, &s, g->dense, p->x->data, p->m, p->v);
-        kernel_trace(t, begun, "adam", 12.0 * (double)n, 28.0 * (double)n);
+        tape_trace(t, begun, "adam", 12.0 * (double)n, 28.0 * (double)n);
     } else if (kind == KIND_ROWS) {
         Merged r;
         if (!merge_rows(t, g, &r))
             return;
         int64_t count = r.groups.count;
-        float *sum = r.groups.as_is ? r.g : step_floats(t, count * D);
+        float *sum = r.groups.distinct ? r.g : step_floats(t, count * D);
         if (!sum)
             return;
         if (sum != r.g)
@@ -114,7 +114,7 @@ static void step_adam(Tape *t, const Optim *o, ParamGrad *g)
         if (sum != r.g)
             step_give_floats(t, sum, count * D);
         step_give_floats(t, r.own, r.n * D);
-        kernel_trace(t, begun, "adam rows", 12.0 * (double)(count * D), 28.0 * (double)(count * D));
+        tape_trace(t, begun, "adam rows", 12.0 * (double)(count * D), 28.0 * (double)(count * D));
     } else {
         const FactorPart *f = g->factors;
         if (!tape_work(t, t->k->adam_factored_work(rows, D, f->K, tape_threads(t))))
@@ -122,7 +122,7 @@ static void step_adam(Tape *t, const Optim *o, ParamGrad *g)
         t->k->adam_factored(&t->run, rows, D, f->K, NULL, p->history, owe(t, o, p), f->dy, f->w, p->last, p->x->data,
                             p->m, p->v);
         param_settled(&t->run, p); /* every row was stepped */
-        kernel_trace(t, begun, "adam factored", (12.0 + 2.0 * (double)f->K) * (double)n, 24.0 * (double)n);
+        tape_trace(t, begun, "adam factored", (12.0 + 2.0 * (double)f->K) * (double)n, 24.0 * (double)n);
     }
     p->steps++;
 }
@@ -160,7 +160,7 @@ static void step_sgd(Tape *t, const Optim *o, ParamGrad *g)
                              .beta = 1});
     else
         add_rows(t, g, -lr, p->x->data);
-    kernel_trace(t, begun, "sgd", 2.0 * (double)p->x->count, 12.0 * (double)p->x->count);
+    tape_trace(t, begun, "sgd", 2.0 * (double)p->x->count, 12.0 * (double)p->x->count);
     p->steps++;
 }
 

@@ -85,7 +85,7 @@ static const Plan *find_plan(Tape *t)
             p = q;
     }
     drop(t->heap, p);
-    Placed *order = host_alloc(t, 2 * (int64_t)n, sizeof *order);
+    Placed *order = tape_scratch(t, 2 * (int64_t)n, sizeof *order);
     size_t room = MAX(n, (size_t)1);
     p->buffers = n;
     p->buffer = heap_alloc(t->heap, room * sizeof *p->buffer);
@@ -134,7 +134,7 @@ bool infer(Tape *t, Forward *forward, const void *model, const void *input, floa
                       capacity);
         for (int i = 0; i < 4; i++)
             shape[i] = i < y->dims ? y->shape[i] : 1;
-        if (live(t))
+        if (tape_live(t))
             t->k->download(&t->run, out, y->data, (size_t)y->count * sizeof *out);
     }
     bool ok = tape_ok(t, e);

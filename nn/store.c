@@ -367,16 +367,16 @@ bool param_state(Param *p, bool lazy, Error *e)
 void param_settled(const Run *r, Param *p)
 {
     p->store->d.k->zero(r, p->last, (size_t)rows_of(p->x) * sizeof(int32_t));
-    p->owed = 0;
+    p->pending = 0;
 }
 
 void param_settle(Param *p)
 {
-    if (!p->owed)
+    if (!p->pending)
         return;
     Run run = store_run(p->store);
     double begun = trace_begin(run.trace);
-    p->store->d.k->adam_replay(&run, rows_of(p->x), param_width(p), NULL, p->history, p->owed, p->last, p->x->data,
+    p->store->d.k->adam_replay(&run, rows_of(p->x), param_width(p), NULL, p->history, p->pending, p->last, p->x->data,
                                p->m, p->v);
     trace_end(run.trace, begun, "adam replay", 0, 24.0 * (double)p->x->count);
     param_settled(&run, p);

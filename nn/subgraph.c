@@ -14,8 +14,8 @@ static bool lists(Tape *t, const char *op, const Tensor *a, const Tensor *b)
 Tensor *distinct(Tape *t, Tensor *a, Tensor *b, Tensor **a_at, Tensor **b_at)
 {
     int64_t n = a->count, m = b ? b->count : 0;
-    int32_t *ids = lists(t, "distinct", a, b) ? host_alloc(t, 8 * (n + m), sizeof *ids) : NULL;
-    int64_t *start = host_alloc(t, n + m + 1, sizeof *start);
+    int32_t *ids = lists(t, "distinct", a, b) ? tape_scratch(t, 8 * (n + m), sizeof *ids) : NULL;
+    int64_t *start = tape_scratch(t, n + m + 1, sizeof *start);
     *a_at = tape_failed(t);
     if (b)
         *b_at = tape_failed(t);
@@ -38,7 +38,7 @@ Tensor *distinct(Tape *t, Tensor *a, Tensor *b, Tensor **a_at, Tensor **b_at)
 Tensor *ids_join(Tape *t, Tensor *low, int64_t first, Tensor *high)
 {
     int64_t n = low->count, m = high->count;
-    int32_t *ids = lists(t, "ids_join", low, high) ? host_alloc(t, n + m, sizeof *ids) : NULL;
+    int32_t *ids = lists(t, "ids_join", low, high) ? tape_scratch(t, n + m, sizeof *ids) : NULL;
     if (!ids)
         return tape_failed(t);
     t->k->download(&t->run, ids, low->data, (size_t)n * sizeof *ids);
@@ -51,7 +51,7 @@ Tensor *ids_join(Tape *t, Tensor *low, int64_t first, Tensor *high)
 Tensor *ids_split(Tape *t, Tensor *ids, int64_t first, Tensor **high)
 {
     int64_t n = ids->count, low = 0;
-    int32_t *host = lists(t, "ids_split", ids, NULL) ? host_alloc(t, n, sizeof *host) : NULL;
+    int32_t *host = lists(t, "ids_split", ids, NULL) ? tape_scratch(t, n, sizeof *host) : NULL;
     *high = tape_failed(t);
     if (!host)
         return tape_failed(t);
@@ -106,12 +106,12 @@ static void sift_transposed(Tape *t, const Csr *g, int64_t n, const int32_t *row
     const Tensor *from = g->symmetric ? g->start : g->tstart, *rows_of_column = g->symmetric ? g->col : g->tcol;
     if (g->val || !from || !rows_of_column || !tape_training(t))
         return;
-    const int64_t *start = host_of(t, from);
-    const int32_t *col = host_of(t, rows_of_column);
-    int32_t *nth = host_alloc(t, g->rows, sizeof *nth); /* 1 + i for row[i], 0 for other rows */
-    int64_t *tstart = stage(t, count + 1, sizeof *tstart), to = 0;
-    int32_t *tcol =
-        stage(t, sub->entries + 1, sizeof *tcol); /* one more: a row that is not wanted is written, and written over */
+    const int64_t *start = tape_host(t, from);
+    const int32_t *col = tape_host(t, rows_of_column);
+    int32_t *nth = tape_scratch(t, g->rows, sizeof *nth); /* 1 + i for row[i], 0 for other rows */
+    int64_t *tstart = tape_stage(t, count + 1, sizeof *tstart), to = 0;
+    int32_t *tcol = tape_stage(t, sub->entries + 1,
+                               sizeof *tcol); /* one more: a row that is not wanted is written, and written over */
     if (!start || !col || !nth || !tstart || !tcol)
         return;
     for (int64_t i = 0; i < n; i++)
@@ -145,12 +145,12 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
         return NULL;
     }
     const double begun = trace_begin(t->run.trace);
-    const int64_t *start = host_of(t, g->start);
-    const int32_t *col = host_of(t, g->col), *row = host_of(t, ids);
+    const int64_t *start = tape_host(t, g->start);
+    const int32_t *col = tape_host(t, g->col), *row = tape_host(t, ids);
     int64_t n = ids->count, entries = 0;
-    int64_t *sub_start = stage(t, n + 1, sizeof *sub_start);
-    int32_t *mark = host_alloc(t, g->cols, sizeof *mark), *list = stage(t, g->cols, sizeof *list),
-            *where = stage(t, n, sizeof *where);
+    int64_t *sub_start = tape_stage(t, n + 1, sizeof *sub_start);
+    int32_t *mark = tape_scratch(t, g->cols, sizeof *mark), *list = tape_stage(t, g->cols, sizeof *list),
+            *where = tape_stage(t, n, sizeof *where);
     if (!start || !col || !row || !sub_start || !mark || !list || !where)
         return NULL;
     sub_start[0] = 0;
@@ -163,7 +163,8 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
     }
     const bool all = reads_most(g->cols, start, mark);
     int64_t count = all ? keep_numbers(g->cols, mark) : number(g->cols, mark, list);
-    int32_t *sub_col = stage(t, entries, sizeof *sub_col), *place = g->val ? stage(t, entries, sizeof *place) : NULL;
+    int32_t *sub_col = tape_stage(t, entries, sizeof *sub_col),
+            *place = g->val ? tape_stage(t, entries, sizeof *place) : NULL;
     if (!sub_col || (g->val && !place))
         return NULL;
     for (int64_t i = 0, to = 0; i < n; i++) {
@@ -178,9 +179,9 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
     if (!sub)
         return NULL;
     sift_transposed(t, g, n, row, count, all ? NULL : list, sub);
-    kernel_trace(t, begun, "graph rows", 0, 12.0 * (double)entries);
+    tape_trace(t, begun, "graph rows", 0, 12.0 * (double)entries);
     if (all)
-        unstage(t, list, (size_t)g->cols * sizeof *list);
+        tape_unstage(t, list, (size_t)g->cols * sizeof *list);
     *from = all ? NULL : tape_adopt(t, I32, count, list);
     *at = tape_adopt(t, I32, n, where);
     sub->val = g->val ? pick(t, g->val, tape_adopt(t, I32, entries, place)) : NULL;

@@ -90,7 +90,7 @@ static Tensor *encode_texts(Tape *t, const void *model, const void *input)
         h = layer_norm(t, linear_add(t, a, &m->out, h), &m->norm);
         h = layer_norm_add(t, linear(t, linear_act(t, h, &m->wide, ACT_GELU, 0), &m->narrow), h, &m->norm);
     }
-    return row_normalize(t, pool_texts(t, h, &x->r, REDUCE_MEAN), 1e-12f);
+    return row_normalize(t, pool_ragged(t, h, &x->r, REDUCE_MEAN), 1e-12f);
 }
 
 static Tensor *encode_images(Tape *t, const void *model, const void *input)

@@ -186,7 +186,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
 /* [B, T C] of pixels: patches and their positions by one convolution, the class token's row before them */
 static Tensor *embed(Tape *t, const ViT *m, const ImageBatch *b)
 {
-    const int32_t *zeros = host_alloc(t, b->B, sizeof *zeros); /* one row for every picture */
+    const int32_t *zeros = tape_scratch(t, b->B, sizeof *zeros); /* one row for every picture */
     Tensor *each = input_i32(t, zeros, b->B);
     Tensor *x = input_f32(t, b->pixels, 4, (int64_t[]){b->B, b->height, b->width, 3});
     x = conv(t, x, &m->patches, gather(t, m->positions, each), ACT_NONE);
@@ -197,7 +197,7 @@ static Tensor *forward(Tape *t, const void *model, const void *input)
 {
     const ViT *m = model;
     const ImageBatch *b = input;
-    int32_t *offsets = host_alloc(t, b->B + 1, sizeof *offsets);
+    int32_t *offsets = tape_scratch(t, b->B + 1, sizeof *offsets);
     Ragged r = {.B = b->B, .total = b->B * m->T, .longest = m->T, .offsets = offsets};
     if (r.total > INT32_MAX)
         tape_fail(t, SP_UNSUPPORTED, "%lld pictures of %lld patches in one batch", (long long)b->B,
@@ -209,8 +209,8 @@ static Tensor *forward(Tape *t, const void *model, const void *input)
         const Block *k = &m->block[i];
         Tensor *h = attention(t, linear(t, layer_norm(t, x, &k->norm1), &k->qkv), &r, m->H, (Relative){0}, false);
         if (i == m->blocks - 1 && m->output != OUT_HIDDEN) { /* from here on only the class token is asked for */
-            x = pool_texts(t, x, &r, REDUCE_FIRST);
-            h = pool_texts(t, h, &r, REDUCE_FIRST);
+            x = pool_ragged(t, x, &r, REDUCE_FIRST);
+            h = pool_ragged(t, h, &r, REDUCE_FIRST);
         }
         x = linear_add(t, h, &k->out, x);
         h = linear_act(t, layer_norm(t, x, &k->norm2), &k->fc1, m->act, 0);
