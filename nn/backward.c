@@ -73,7 +73,8 @@ float *grad_take(Node *n)
 bool backward(Tape *t, Tensor *loss, Error *e)
 {
     if (t->error.code == SP_OK && (!t->training || loss->id < 0 || loss->count != 1 || !loss->needs_grad))
-        tape_fail(t, SP_USAGE, "backward: needs a training tape and one number that depends on a parameter");
+        tape_fail(t, SP_USAGE,
+                  "backward: expected a training tape and a loss of one number that depends on a parameter");
     if (t->error.code == SP_OK) {
         Node *last = t->nodes[loss->id];
         if (!last->grad && (last->grad = step_floats(t, 1)))

@@ -40,15 +40,14 @@ static bool check_pattern(const char *name, int64_t rows, int64_t cols, const in
                           Error *e)
 {
     if (rows < 0 || cols < 0 || rows > INT32_MAX || cols > INT32_MAX || start[0] != 0)
-        return fail(e, SP_SHAPE, "graph %s: %lld x %lld is not a size of graphs", name, (long long)rows,
-                    (long long)cols);
+        return fail(e, SP_SHAPE, "graph %s: a size of %lld x %lld is out of range, or start[0] is not 0", name,
+                    (long long)rows, (long long)cols);
     for (int64_t r = 0; r < rows; r++) {
         if (start[r + 1] < start[r] || start[r + 1] > INT32_MAX)
-            return fail(e, SP_SHAPE, "graph %s: row %lld: entries run backwards or are more than 2^31", name,
-                        (long long)r);
+            return fail(e, SP_SHAPE, "graph %s: row %lld: start[] decreases or is above 2^31", name, (long long)r);
         for (int64_t i = start[r]; i < start[r + 1]; i++)
             if (col[i] < 0 || col[i] >= cols || (i > start[r] && col[i] <= col[i - 1]))
-                return fail(e, SP_SHAPE, "graph %s: row %lld: column %d is out of range, or not after the one before",
+                return fail(e, SP_SHAPE, "graph %s: row %lld: column %d is out of range or not in ascending order",
                             name, (long long)r, col[i]);
     }
     return true;
@@ -121,7 +120,7 @@ Csr *csr_bipartite(Store *s, const char *name, int64_t U, int64_t I, const int64
     bool self = how == ADJ_ROW_SELF || how == ADJ_BOTH_SELF || how == ADJ_SYM_SELF;
     int64_t N = U + I, pairs = start[U], entries = 2 * pairs + (self ? N : 0);
     if (N > INT32_MAX || entries > INT32_MAX) {
-        fail(e, SP_SHAPE, "graph %s: %lld nodes and %lld entries are more than 2^31", name, (long long)N,
+        fail(e, SP_SHAPE, "graph %s: %lld nodes and %lld entries are above the limit of 2^31", name, (long long)N,
              (long long)entries);
         return NULL;
     }
@@ -292,7 +291,7 @@ static Csr *keep(Tape *t, Store *s, const char *name, const Csr *g, bool transpo
 {
     Tensor *val = g ? edge_values(t, g) : NULL;
     if (!tape_ok(t, e) || !val) {
-        fail(e, SP_USAGE, "graph %s: missing", name);
+        fail(e, SP_USAGE, "graph %s: the graph is missing", name);
         return NULL;
     }
     Csr *k = store_kept(s, name, e);

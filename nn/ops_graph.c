@@ -253,7 +253,7 @@ static Tensor *place_values(Tape *t, int n_in, Tensor *const *in, int64_t entrie
 static bool eager(Tape *t, const char *op)
 {
     if (t->error.code == SP_OK && t->mode != MODE_EAGER)
-        tape_fail(t, SP_UNSUPPORTED, "%s: graphs are made from values, so not under an inference plan", op);
+        tape_fail(t, SP_UNSUPPORTED, "%s: a graph made from values is not supported in infer", op);
     return t->error.code == SP_OK;
 }
 
@@ -292,7 +292,7 @@ Csr *graph_mix(Tape *t, int n, Csr *const *graphs, Tensor *const *weights)
         if (!has_graph(t, "graph_mix", g))
             return NULL;
         if (g->rows != graphs[0]->rows || g->cols != graphs[0]->cols)
-            tape_fail(t, SP_SHAPE, "graph_mix: a graph of %lld x %lld among %lld x %lld", (long long)g->rows,
+            tape_fail(t, SP_SHAPE, "graph_mix: the sizes differ: %lld x %lld and %lld x %lld", (long long)g->rows,
                       (long long)g->cols, (long long)graphs[0]->rows, (long long)graphs[0]->cols);
         p[i] = host_pattern(t, g);
         val[i] = edge_values(t, g);
@@ -347,7 +347,7 @@ Csr *knn_graph(Tape *t, Tensor *x, int64_t k)
         return NULL;
     int64_t I = rows_of(z), D = cols_of(z);
     if (k < 1) {
-        tape_fail(t, SP_USAGE, "knn_graph: k is %lld", (long long)k);
+        tape_fail(t, SP_USAGE, "knn_graph: k is %lld, expected at least 1", (long long)k);
         return NULL;
     }
     int32_t *host = tape_stage(t, I * k, sizeof *host);

@@ -141,7 +141,7 @@ Tensor *bpr_loss(Tape *t, int parts, const Triples *x, float l2)
 {
     static const Op op = {.name = "bpr_loss", .back_name = "bpr_loss back", .back = bpr_loss_back};
     if (parts < 1)
-        tape_fail(t, SP_USAGE, "bpr_loss: there is nothing to compare");
+        tape_fail(t, SP_USAGE, "bpr_loss: expected at least one part");
     Node *n = t->error.code == SP_OK ? bpr_node(t, &op, parts, x) : NULL;
     const BprPart *part = n ? bpr_parts(t, n, false) : NULL;
     if (!part)

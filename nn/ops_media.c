@@ -7,7 +7,7 @@
 static Tensor *offsets_of(Tape *t, const Ragged *r)
 {
     if (t->error.code == SP_OK && (r->B < 1 || !r->offsets || r->offsets[0] != 0 || r->offsets[r->B] != r->total))
-        tape_fail(t, SP_USAGE, "texts: %lld offsets that do not run from 0 to %lld", (long long)r->B + 1,
+        tape_fail(t, SP_USAGE, "ragged rows: expected %lld offsets, from 0 to %lld", (long long)r->B + 1,
                   (long long)r->total);
     if (t->error.code == SP_OK && (!t->ragged || t->ragged_host != r->offsets || t->ragged->count != r->B + 1)) {
         t->ragged = tape_constant(t, I32, r->B + 1, r->offsets);

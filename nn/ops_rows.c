@@ -33,8 +33,8 @@ Tensor *gather(Tape *t, Tensor *table, Tensor *ids)
     int32_t lo, hi;
     tape_range(ids, &lo, &hi);
     if (tape_live(t) && ids->count && (hi >= rows_of(table) || (lo < 0 && n->out.needs_grad)))
-        tape_fail(t, SP_USAGE, "gather: row %d is asked for, the table has %lld", hi >= rows_of(table) ? hi : lo,
-                  (long long)rows_of(table));
+        tape_fail(t, SP_USAGE, "gather: row %d is out of range: the table has %lld rows",
+                  hi >= rows_of(table) ? hi : lo, (long long)rows_of(table));
     Param *p = table->param;
     if (tape_live(t) && p && p->pending) {
         Groups *g = tape_scratch(t, 1, sizeof *g);

@@ -107,7 +107,7 @@ bool infer(Tape *t, Forward *forward, const void *model, const void *input, floa
 {
     Draw draw = t->draw;
     if (t->training)
-        return fail(e, SP_USAGE, "infer: the tape was made for training");
+        return fail(e, SP_USAGE, "infer: the tape was made for training; expected one made for inference");
     tape_reset(t, draw);
     t->mode = MODE_DRY;
     Tensor *y = forward(t, model, input);
@@ -130,8 +130,8 @@ bool infer(Tape *t, Forward *forward, const void *model, const void *input, floa
     y = forward(t, model, input);
     if (tape_ok(t, e)) {
         if ((size_t)y->count > capacity || y->type != F32)
-            tape_fail(t, SP_SHAPE, "infer: the result has %lld numbers, there is room for %zu", (long long)y->count,
-                      capacity);
+            tape_fail(t, SP_SHAPE, "infer: the result has %lld numbers, the buffer has room for %zu",
+                      (long long)y->count, capacity);
         for (int i = 0; i < 4; i++)
             shape[i] = i < y->dims ? y->shape[i] : 1;
         if (tape_live(t))

@@ -149,13 +149,13 @@ Stored *store_tensor(Store *s, const char *name, DType type, int dims, const int
         return NULL;
     x->x = (Tensor){.type = type, .dims = dims, .id = -1};
     if (dims < 1 || dims > 4 || !shape_count(dims, shape, &x->x.count)) {
-        fail(e, SP_SHAPE, "tensor %s: a stored tensor has 1 to 4 dimensions that fit in memory, not %d", name, dims);
+        fail(e, SP_SHAPE, "tensor %s: expected 1 to 4 dimensions that fit in memory, found %d", name, dims);
         return NULL;
     }
     memcpy(x->x.shape, shape, sizeof shape[0] * (size_t)dims);
     if (name[0]) {
         if (store_find(s, name)) {
-            fail(e, SP_USAGE, "tensor %s: the store has one of this name already", name);
+            fail(e, SP_USAGE, "tensor %s: the store has a tensor of this name already", name);
             return NULL;
         }
         size_t *named = arena_grow(s->arena, s->named, s->named_count, &s->named_room, sizeof *named, e);
@@ -236,7 +236,7 @@ const float *array_view(const Array *a)
 Tensor *store_array(Store *s, const Array *a, Error *e)
 {
     if (a->dims < 1 || a->dims > 4) {
-        fail(e, SP_SHAPE, "%s: tensor %.*s: has %d dimensions, 1 to 4 are understood", a->file, (int)a->name.n,
+        fail(e, SP_SHAPE, "%s: tensor %.*s: has %d dimensions; 1 to 4 are supported", a->file, (int)a->name.n,
              a->name.p, a->dims);
         return NULL;
     }

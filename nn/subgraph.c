@@ -5,9 +5,9 @@
 static bool lists(Tape *t, const char *op, const Tensor *a, const Tensor *b)
 {
     if (t->error.code == SP_OK && (a == &t->failed || b == &t->failed || a->type != I32 || (b && b->type != I32)))
-        tape_fail(t, SP_USAGE, "%s: lists of ids are expected", op);
+        tape_fail(t, SP_USAGE, "%s: expected lists of ids", op);
     if (t->error.code == SP_OK && t->mode != MODE_EAGER)
-        tape_fail(t, SP_UNSUPPORTED, "%s: depends on values, so not under an inference plan", op);
+        tape_fail(t, SP_UNSUPPORTED, "%s: the result depends on values, which is not supported in infer", op);
     return t->error.code == SP_OK;
 }
 
@@ -140,8 +140,8 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
     int32_t lo, hi;
     tape_range(ids, &lo, &hi);
     if (g->rows != g->cols || (ids->count && (lo < 0 || hi >= g->rows))) {
-        tape_fail(t, SP_SHAPE, "csr_rows: rows %d to %d of a graph of %lld x %lld", lo, hi, (long long)g->rows,
-                  (long long)g->cols);
+        tape_fail(t, SP_SHAPE, "csr_rows: rows %d to %d are out of range of a square graph; the graph is %lld x %lld",
+                  lo, hi, (long long)g->rows, (long long)g->cols);
         return NULL;
     }
     const double begun = trace_begin(t->run.trace);

@@ -123,13 +123,14 @@ Node *node_new(Tape *t, const Op *op, int inputs, Tensor *const *in)
         if (!x || x == &t->failed)
             return tape_fail(t, SP_USAGE, "%s: input %d is missing", op->name, i), NULL;
         if (x->id != -1 && (x->id < 0 || (size_t)x->id >= t->count || &t->nodes[x->id]->out != x))
-            return tape_fail(t, SP_USAGE, "%s: input %d belongs to another tape or to a step that is over", op->name,
-                             i),
+            return tape_fail(t, SP_USAGE, "%s: input %d belongs to another tape or to an earlier step", op->name, i),
                    NULL;
         if (x->id >= 0 && t->nodes[x->id]->dropped)
             return tape_fail(t, SP_USAGE, "%s: input %d was dropped", op->name, i), NULL;
         if ((x->type != F32) != has_bit(op->integer, i))
-            return tape_fail(t, SP_SHAPE, "%s: input %d is %s", op->name, i, dtype_name(x->type)), NULL;
+            return tape_fail(t, SP_SHAPE, "%s: input %d has type %s, expected %s", op->name, i, dtype_name(x->type),
+                             x->type == F32 ? "integers" : "F32"),
+                   NULL;
         n->out.needs_grad |= t->training && x->needs_grad;
         int32_t b = x->id < 0 ? -1 : t->nodes[x->id]->buffer;
         if (t->mode == MODE_DRY && b >= 0)
@@ -188,7 +189,7 @@ bool node_out(Tape *t, Node *n, DType type, int dims, const int64_t *shape)
     if (t->mode == MODE_PLANNED) {
         size_t b = t->buffer_count++;
         if (b >= t->plan->buffers || t->plan->buffer[b].bytes != bytes || t->plan->buffer[b].first != n->out.id)
-            return tape_fail(t, SP_USAGE, "%s: the model took another path than on its dry run", n->op->name);
+            return tape_fail(t, SP_USAGE, "%s: the model did not call the same ops as on its dry run", n->op->name);
         n->out.data = t->block + t->plan->offset[b];
         return true;
     }

@@ -155,9 +155,9 @@ static void wrong_calls_are_told(void **state)
     assert_null(sp_encoder_open("no such model", NULL, &e));
     assert_true(e.code != SP_OK && strstr(e.message, "no such model") && !strchr(e.message, '\n'));
     assert_false(sp_encode_texts(m.image, s, TEXTS, 1, x, &e));
-    assert_error(e, SP_USAGE, "reads no texts");
+    assert_error(e, SP_USAGE, "does not read texts");
     assert_false(sp_encode_image_files(m.text, s, PICTURES, 1, x, &e));
-    assert_error(e, SP_USAGE, "reads no pictures");
+    assert_error(e, SP_USAGE, "does not read images");
     assert_false(sp_encode_image(m.image, s, "GIF89a", 6, x, &e));
     assert_error(e, SP_FORMAT, "is not a JPEG");
     assert_false(sp_encode_pixels(m.image, s, PIXELS, 0, 2, x, &e));

@@ -186,7 +186,7 @@ right 'extract goes on where items cannot be read' extract c.yml --json --quiet
 [ "$(grep -c '"made":2,"skipped":0,"missing":1,' out)" = 2 ]
 ok $? 'and counts them'
 list=o/torch/colour-statistics/missing_avgpool.tsv
-same 'the list of a folder of pictures' $list "id${tab}reason" "b${tab}is not a JPEG, PNG or WebP picture; convert it to one of these"
+same 'the list of a folder of pictures' $list "id${tab}reason" "b${tab}is not a JPEG, PNG or WebP image; convert it to one of these"
 same 'the list of a table' o/transformers/word-statistics/missing_pooler_output.tsv "id${tab}reason" \
     "y${tab}is not valid UTF-8; convert it (iconv -t UTF-8)"
 [ "$(ls o/torch/colour-statistics/avgpool)" = "$(printf 'a.npy\nc.npy')" ]

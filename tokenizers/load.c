@@ -32,9 +32,9 @@ static bool room_for_id(Load *l, int64_t id, size_t count)
 static bool unsupported(Load *l, const char *stage, const Json *j, const char *known)
 {
     const Json *type = json_get(j, "type");
-    Text name = type && type->type == JSON_STRING ? type->text : TEXT("of no type");
-    return fail(l->e, SP_UNSUPPORTED, "%s:%u: %s %.*s is not read (%s is)", l->path, j ? (unsigned)j->line : 0u, stage,
-                NAME(name), known);
+    Text name = type && type->type == JSON_STRING ? type->text : TEXT("(no type)");
+    return fail(l->e, SP_UNSUPPORTED, "%s:%u: %s %.*s is not supported (supported: %s)", l->path,
+                j ? (unsigned)j->line : 0u, stage, NAME(name), known);
 }
 
 static bool has_type(const Json *j, const char *type)
@@ -53,7 +53,7 @@ static bool pieces_new(Load *l, size_t ids)
 {
     enum { NAMED = 16 }; /* more than the special tokens that files beside a vocab.txt can name */
     if (ids > MAX_TOKENS)
-        return fail(l->e, SP_UNSUPPORTED, "%s: more than the %d tokens that are supported", l->path, MAX_TOKENS);
+        return fail(l->e, SP_UNSUPPORTED, "%s: more than %d tokens are not supported", l->path, MAX_TOKENS);
     return (l->t->pieces = NEW(l->a, Text, ids + l->added_count + NAMED, l->e)) != NULL;
 }
 
@@ -67,10 +67,10 @@ static bool read_model(Load *l, const Json *model)
     int64_t characters = 100;
     if (!vocab || vocab->type != JSON_OBJECT || !vocab->count || !unknown || unknown->type != JSON_STRING ||
         (prefix && prefix->type != JSON_STRING) || (longest && !json_i64(longest, &characters)))
-        return fail(l->e, SP_FORMAT, "%s: the WordPiece model needs a vocab, unk_token and continuing_subword_prefix",
-                    l->path);
+        return fail(l->e, SP_FORMAT,
+                    "%s: expected vocab, unk_token and continuing_subword_prefix in the WordPiece model", l->path);
     if (characters < 0 || characters > MAX_WORD)
-        return fail(l->e, SP_UNSUPPORTED, "%s: max_input_chars_per_word is %lld, at most %d is read", l->path,
+        return fail(l->e, SP_UNSUPPORTED, "%s: max_input_chars_per_word is %lld; at most %d is supported", l->path,
                     (long long)characters, MAX_WORD);
     t->max_word = (size_t)characters;
     t->prefix = prefix ? prefix->text : TEXT("##");
@@ -143,7 +143,7 @@ static bool read_added(Load *l, const Json *list)
     for (const Json *j = list->first; j; j = j->next) {
         const Json *content = json_get(j, "content");
         if (!content || content->type != JSON_STRING)
-            return fail(l->e, SP_FORMAT, "%s:%u: an added token without content", l->path, (unsigned)j->line);
+            return fail(l->e, SP_FORMAT, "%s:%u: an added token has no content", l->path, (unsigned)j->line);
         Added token = {.content = content->text,
                        .single_word = json_is_true(json_get(j, "single_word")),
                        .lstrip = json_is_true(json_get(j, "lstrip")),
@@ -163,7 +163,7 @@ static bool surround(Load *l, bool behind, const int32_t *ids, size_t count)
     size_t *had = behind ? &l->t->after_count : &l->t->before_count;
     if (*had + count > MAX_AROUND)
         return fail(l->e, SP_UNSUPPORTED,
-                    "%s: post_processor: more than the %d special tokens around a text that are supported", l->path,
+                    "%s: post_processor: more than %d special tokens around a text are not supported", l->path,
                     MAX_AROUND);
     if (!*list && !(*list = NEW(l->a, int32_t, MAX_AROUND, l->e)))
         return false;
@@ -176,7 +176,7 @@ static bool surround_json(Load *l, bool behind, const Json *id)
 {
     int64_t value;
     if (!id || !json_i64(id, &value) || value < 0 || value > INT32_MAX)
-        return fail(l->e, SP_FORMAT, "%s: post_processor: a special token without an id", l->path);
+        return fail(l->e, SP_FORMAT, "%s: post_processor: a special token has no id", l->path);
     return surround(l, behind, (const int32_t[]){(int32_t)value}, 1);
 }
 
@@ -198,16 +198,16 @@ static bool read_template(Load *l, const Json *j)
                 entry = entry->next;
             const Json *ids = json_get(entry, "ids");
             if (!ids || ids->type != JSON_ARRAY)
-                return fail(l->e, SP_FORMAT, "%s:%u: the template names %.*s, which special_tokens lacks", l->path,
-                            (unsigned)part->line, NAME(special->text));
+                return fail(l->e, SP_FORMAT, "%s:%u: the template names %.*s, which is missing from special_tokens",
+                            l->path, (unsigned)part->line, NAME(special->text));
             for (const Json *id = ids->first; id; id = id->next)
                 if (!surround_json(l, behind, id))
                     return false;
         } else if (sequence && sequence->type == JSON_STRING && text_is(sequence->text, "A") && !behind) {
             behind = true;
         } else {
-            return fail(l->e, SP_FORMAT, "%s:%u: the template of a single text is not special tokens around A", l->path,
-                        (unsigned)part->line);
+            return fail(l->e, SP_FORMAT, "%s:%u: expected special tokens around A in the template of a single text",
+                        l->path, (unsigned)part->line);
         }
     }
     return behind || fail(l->e, SP_FORMAT, "%s: post_processor: the template has no place for the text", l->path);
@@ -251,8 +251,8 @@ static bool finish(Load *l)
         if (token.id < 0) {
             token.id = (int32_t)next++;
             if (token.id < t->ids && t->pieces[token.id].p)
-                return fail(l->e, SP_FORMAT, "%s: added token '%.*s' gets id %d, which the vocabulary uses", l->path,
-                            NAME(token.content), (int)token.id);
+                return fail(l->e, SP_FORMAT, "%s: added token '%.*s' gets id %d, which the vocabulary already uses",
+                            l->path, NAME(token.content), (int)token.id);
             ids = MAX(ids, (int64_t)token.id + 1);
         }
         l->added[kept++] = token;
@@ -362,7 +362,7 @@ static bool wraps_with(Load *l, bool behind, Text token)
                 break;
             return surround(l, behind, &id, 1);
         }
-    return fail(l->e, SP_FORMAT, "%s: the vocabulary lacks the special token '%.*s'", l->path, NAME(token));
+    return fail(l->e, SP_FORMAT, "%s: the special token '%.*s' is missing from the vocabulary", l->path, NAME(token));
 }
 
 /* As BertTokenizer and MPNetTokenizer of transformers set themselves up. */
@@ -380,7 +380,7 @@ static bool load_vocab(Load *l, const Json *config, const Json *map)
         known |= text_is(name, BERTS[i]);
     if (!known)
         return fail(l->e, SP_UNSUPPORTED,
-                    "%s: tokenizer_class %.*s is not read from vocab.txt (BertTokenizer and MPNetTokenizer are)",
+                    "%s: tokenizer_class %.*s is not supported with vocab.txt (BertTokenizer and MPNetTokenizer are)",
                     l->path, NAME(name));
     if (!read_added(l, json_get(config, "added_tokens_decoder")) || !read_vocab(l))
         return false;
@@ -430,12 +430,13 @@ static bool no_tokenizer(Load *l, const char *folder)
             return false;
         if (path)
             return fail(l->e, SP_UNSUPPORTED,
-                        "%s: holds neither tokenizer.json nor vocab.txt, but %s (%s), which this version does not read",
-                        folder, UNREAD[i][0], UNREAD[i][1]);
+                        "%s: contains neither tokenizer.json nor vocab.txt; %s (%s) is not supported", folder,
+                        UNREAD[i][0], UNREAD[i][1]);
     }
-    return fail(l->e, SP_IO,
-                "%s: holds neither tokenizer.json nor vocab.txt; fetch the model's whole folder, with its tokenizer",
-                folder);
+    return fail(
+        l->e, SP_IO,
+        "%s: contains neither tokenizer.json nor vocab.txt; fetch the whole folder of the model, with its tokenizer",
+        folder);
 }
 
 static bool load(Load *l, const char *path)

@@ -25,7 +25,7 @@ bool image_room(Image *im, int64_t width, int64_t height, const char *name, int6
         fail(e, SP_FORMAT, "%s: %lld x %lld pixels are more than the limit of %lld", name, (long long)width,
              (long long)height, (long long)limit);
     else if (MAX(width, height) > MAX_SIDE)
-        fail(e, SP_FORMAT, "%s: %lld x %lld pixels: a side of more than %d is not read; cut the picture", name,
+        fail(e, SP_FORMAT, "%s: %lld x %lld pixels: a side of more than %d is not supported; crop the image", name,
              (long long)width, (long long)height, MAX_SIDE);
     else
         im->pixels = NEW(a, unsigned char, width *height * 3, e);
@@ -41,7 +41,7 @@ bool image_decode(Image *im, Text bytes, const char *name, int64_t max_pixels, A
         return decode_png(im, bytes, name, max_pixels, a, e);
     if (text_starts(bytes, "RIFF") && bytes.n >= 12 && memcmp(bytes.p + 8, "WEBP", 4) == 0)
         return decode_webp(im, bytes, name, max_pixels, a, e);
-    return bytes.n ? fail(e, SP_FORMAT, "%s: is not a JPEG, PNG or WebP picture; convert it to one of these", name)
+    return bytes.n ? fail(e, SP_FORMAT, "%s: is not a JPEG, PNG or WebP image; convert it to one of these", name)
                    : fail(e, SP_FORMAT, "%s: is empty; fetch the file again", name);
 }
 
@@ -81,7 +81,7 @@ bool image_fit(Image *out, const Image *im, const Preset *p, Arena *a, Error *e)
 {
     int64_t W = p->width, H = p->height, left = 0, top = 0, full_w = W, full_h = H;
     if (W <= 0 || H <= 0 || (p->fit == FIT_SHORT_SIDE && (p->resize <= 0 || p->resize > INT32_MAX)))
-        return fail(e, SP_USAGE, "a picture cannot be resized to %lld x %lld (short side %lld)", (long long)W,
+        return fail(e, SP_USAGE, "an image cannot be resized to %lld x %lld (short side %lld)", (long long)W,
                     (long long)H, (long long)p->resize);
     if (p->fit == FIT_SHORT_SIDE) { /* int(size * long / short) as torchvision and Hugging Face */
         int64_t brief = MIN(im->width, im->height), extent = MAX(im->width, im->height);

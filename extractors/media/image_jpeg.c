@@ -111,8 +111,9 @@ bool decode_jpeg(Image *im, Text bytes, const char *name, int64_t max_pixels, Ar
     if (setjmp(failure.jump)) { /* nothing that changes after this line is read here, except through `jpeg` */
         jpeg_destroy_decompress(&jpeg);
         if (failure.manager.msg_code == JERR_NO_BACKING_STORE)
-            return fail(e, SP_FORMAT, "%s: JPEG of several scans is too large for its %zu bytes; save it without them",
-                        name, bytes.n);
+            return fail(e, SP_FORMAT,
+                        "%s: JPEG of several scans is too large for its %zu bytes; save it as baseline JPEG", name,
+                        bytes.n);
         return failure.manager.msg_code == JERR_INPUT_EOF
                    ? fail(e, SP_FORMAT, "%s: JPEG is truncated after %zu bytes; fetch the file again", name, bytes.n)
                    : fail(e, SP_FORMAT, "%s: damaged JPEG: %s", name, failure.message);
@@ -126,7 +127,7 @@ bool decode_jpeg(Image *im, Text bytes, const char *name, int64_t max_pixels, Ar
     int channels = jpeg.num_components;
     jpeg.out_color_space = channels == 1 ? JCS_GRAYSCALE : channels == 3 ? JCS_RGB : JCS_CMYK;
     bool ok = channels == 1 || channels == 3 || channels == 4 ||
-              fail(e, SP_FORMAT, "%s: a JPEG of %d channels is neither grey, colour nor CMYK", name, channels);
+              fail(e, SP_FORMAT, "%s: a JPEG of %d channels is not supported (1, 3 and 4 are)", name, channels);
     ok = ok && image_room(im, jpeg.image_width, jpeg.image_height, name, max_pixels, a, e);
     unsigned char *row = ok ? NEW(a, unsigned char, im->width *channels, e) : NULL;
     if (row) {

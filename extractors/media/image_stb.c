@@ -85,12 +85,12 @@ bool decode_stb(Image *im, Text bytes, const char *name, int64_t max_pixels, Are
     const stbi_uc *data = (const stbi_uc *)bytes.p;
     const char *problem = data[0] == 0xff ? jpeg_problem(data, bytes.n) : NULL;
     if (problem)
-        return fail(e, SP_FORMAT, "%s: damaged picture: %s", name, problem);
+        return fail(e, SP_FORMAT, "%s: damaged image: %s", name, problem);
     if (max_pixels <= 0 || max_pixels > PIXELS)
         max_pixels = PIXELS;
     most = 2 * bytes.n + (1 << 20);
     if (!stbi_info_from_memory(data, (int)bytes.n, &width, &height, &channels))
-        return fail(e, SP_FORMAT, "%s: damaged picture: %s", name, stbi_failure_reason());
+        return fail(e, SP_FORMAT, "%s: damaged image: %s", name, stbi_failure_reason());
     if (!image_room(im, width, height, name, max_pixels, a, e))
         return false;
     most +=
@@ -98,7 +98,7 @@ bool decode_stb(Image *im, Text bytes, const char *name, int64_t max_pixels, Are
         20 * (size_t)(im->width + 64) * (size_t)(im->height + 64);
     stbi_uc *pixels = stbi_load_from_memory(data, (int)bytes.n, &width, &height, &channels, 3);
     if (!pixels)
-        return fail(e, SP_FORMAT, "%s: damaged picture: %s", name, stbi_failure_reason());
+        return fail(e, SP_FORMAT, "%s: damaged image: %s", name, stbi_failure_reason());
     memcpy(im->pixels, pixels, (size_t)(im->width * im->height * 3));
     stbi_image_free(pixels);
     return true;
@@ -110,7 +110,7 @@ bool decode_stb(Image *im, Text bytes, const char *name, int64_t max_pixels, Are
 {
     (void)im, (void)bytes, (void)max_pixels, (void)a;
     return fail(e, SP_UNSUPPORTED,
-                "%s: this build reads no such picture: it was made without libjpeg, libpng and stb_image", name);
+                "%s: this build does not read this format: it was made without libjpeg, libpng and stb_image", name);
 }
 
 #endif

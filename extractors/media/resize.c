@@ -301,7 +301,7 @@ bool image_resize_part(Image *out, const Image *in, int64_t full_w, int64_t full
                        int64_t width, int64_t height, Resampling r, Arena *a, Error *e)
 {
     if (full_w > INT32_MAX || full_h > INT32_MAX)
-        return fail(e, SP_USAGE, "a picture of %lld x %lld cannot be resized to %lld x %lld", (long long)in->width,
+        return fail(e, SP_USAGE, "an image of %lld x %lld cannot be resized to %lld x %lld", (long long)in->width,
                     (long long)in->height, (long long)full_w, (long long)full_h);
     Stretch across = {in->width, full_w, left, width, r.filter}, down = {in->height, full_h, top, height, r.filter};
     Image middle;

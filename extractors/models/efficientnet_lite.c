@@ -108,7 +108,8 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
         if (!p)
             return false;
         if (first && stage >= COUNT(strides))
-            return fail(e, SP_FORMAT, "%s: has more than %zu stages: no EfficientNet-Lite", s->path, COUNT(strides));
+            return fail(e, SP_FORMAT, "%s: has more than %zu stages: not an EfficientNet-Lite", s->path,
+                        COUNT(strides));
         if (!load_block(&l, &m->block[i], (int)i, first ? strides[stage++] : 1, &C, &h, &w))
             return false;
     }

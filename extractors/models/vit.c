@@ -66,12 +66,12 @@ static bool image_size(Loader *l, int64_t patch, int64_t N, int64_t *height, int
     *height = *width = side * patch;
     if (j && (!w || !json_i64(j, height) || !json_i64(w, width)))
         return fail(l->error, SP_FORMAT,
-                    "%s/config.json:%u:%u: image_size should be a whole number or height and width", l->source->folder,
+                    "%s/config.json:%u:%u: image_size: expected a whole number, or height and width", l->source->folder,
                     j->line, j->column);
     int64_t down = *height / patch, across = *width / patch;
     return (down > 0 && across > 0 && N % down == 0 && N / down == across) ||
            fail(l->error, SP_FORMAT,
-                "%s: pictures of %lld x %lld in patches of %lld x %lld do not give its %lld positions", l->source->path,
+                "%s: images of %lld x %lld in patches of %lld x %lld do not fit its %lld positions", l->source->path,
                 (long long)*width, (long long)*height, (long long)patch, (long long)patch, (long long)N);
 }
 
@@ -89,9 +89,8 @@ static bool load_embeddings(Loader *l, ViT *m)
     int64_t C = m->C = w->shape[0], patch = w->shape[2], height, width, N = p->shape[1] - 1;
     m->T = N + 1;
     if (C < 1 || patch < 1 || patch != w->shape[3] || N < 1 || m->T > MAX_TOKENS)
-        return fail(l->error, SP_UNSUPPORTED,
-                    "%s: %lld positions of width %lld, patches of %lld x %lld: are not understood", l->source->path,
-                    (long long)m->T, (long long)C, (long long)w->shape[3], (long long)patch);
+        return fail(l->error, SP_UNSUPPORTED, "%s: %lld positions of width %lld, patches of %lld x %lld: not supported",
+                    l->source->path, (long long)m->T, (long long)C, (long long)w->shape[3], (long long)patch);
     if (!image_size(l, patch, N, &height, &width))
         return false;
     encoder_preset(en, (Preset){.fit = FIT_SQUASH, /* ViTImageProcessor's defaults, at the model's size */
@@ -100,7 +99,7 @@ static bool load_embeddings(Loader *l, ViT *m)
                                 .mean = {0.5f, 0.5f, 0.5f},
                                 .std = {0.5f, 0.5f, 0.5f}});
     if (en->preset.width != width || en->preset.height != height)
-        return fail(l->error, SP_USAGE, "%s: takes pictures of %lld x %lld, not %lld x %lld", l->source->path,
+        return fail(l->error, SP_USAGE, "%s: expected images of %lld x %lld, not %lld x %lld", l->source->path,
                     (long long)width, (long long)height, (long long)en->preset.width, (long long)en->preset.height);
     ArenaMark mark = arena_mark(en->arena);
     float *table = NEW(en->arena, float, m->T *C, l->error), *first = NEW(en->arena, float, C, l->error);
@@ -200,7 +199,7 @@ static Tensor *forward(Tape *t, const void *model, const void *input)
     int32_t *offsets = tape_scratch(t, b->B + 1, sizeof *offsets);
     Ragged r = {.B = b->B, .total = b->B * m->T, .longest = m->T, .offsets = offsets};
     if (r.total > INT32_MAX)
-        tape_fail(t, SP_UNSUPPORTED, "%lld pictures of %lld patches in one batch", (long long)b->B,
+        tape_fail(t, SP_UNSUPPORTED, "%lld images of %lld patches are too many for one batch", (long long)b->B,
                   (long long)m->T - 1);
     for (int64_t i = 0; offsets && i <= b->B; i++)
         offsets[i] = (int32_t)(i * m->T);
