@@ -135,19 +135,19 @@ bool sp_encode_texts(const sp_encoder *m, sp_session *s, const char *const *text
     return list && encode_texts(m->encoder, s->tape, list, n, out, e);
 }
 
-enum { BATCH = 16, KEPT = 64 << 20 /* bytes that a thread keeps from one picture to the next */ };
+enum { BATCH = 16, KEPT = 64 << 20 /* bytes that a thread keeps from one image to the next */ };
 
-typedef struct Pictures {
+typedef struct ImageFiles {
     const char *const *paths;
     const Preset *preset;
     Image *fitted;   /* [BATCH], with room for their pixels */
-    Arena **scratch; /* one a thread: a thread opens one picture at a time and keeps only its fitted pixels */
+    Arena **scratch; /* one a thread: a thread opens one image at a time and keeps only its fitted pixels */
     Error *errors;
-} Pictures;
+} ImageFiles;
 
-static void open_picture(void *arg, size_t i, int worker)
+static void open_image(void *arg, size_t i, int worker)
 {
-    Pictures *p = arg;
+    ImageFiles *p = arg;
     Arena *a = p->scratch[worker];
     Image whole, fitted;
     if (image_open(&whole, p->paths[i], a, &p->errors[i]) && image_fit(&fitted, &whole, p->preset, a, &p->errors[i]))
@@ -156,11 +156,11 @@ static void open_picture(void *arg, size_t i, int worker)
 }
 
 /* One batch: decoded and fitted by all threads. */
-static bool encode_batch(const sp_encoder *m, sp_session *s, Pictures *p, size_t n, float *out, Error *e)
+static bool encode_batch(const sp_encoder *m, sp_session *s, ImageFiles *p, size_t n, float *out, Error *e)
 {
     for (size_t i = 0; i < n; i++)
         p->errors[i] = (Error){0};
-    pool_run(s->device.pool, n, open_picture, p);
+    pool_run(s->device.pool, n, open_image, p);
     for (size_t i = 0; i < n; i++)
         if (p->errors[i].code) {
             *e = p->errors[i];
@@ -179,10 +179,10 @@ bool sp_encode_image_files(const sp_encoder *m, sp_session *s, const char *const
     arena_rewind(s->scratch, (ArenaMark){0});
     const Preset *preset = &m->encoder->preset;
     size_t threads = (size_t)pool_threads(s->device.pool);
-    Pictures p = {.preset = preset,
-                  .fitted = fitted,
-                  .scratch = NEW(s->scratch, Arena *, threads, e),
-                  .errors = NEW(s->scratch, Error, BATCH, e)};
+    ImageFiles p = {.preset = preset,
+                    .fitted = fitted,
+                    .scratch = NEW(s->scratch, Arena *, threads, e),
+                    .errors = NEW(s->scratch, Error, BATCH, e)};
     size_t each, batch = 0;
     bool ok = p.scratch && p.errors;
     if (ok && !size_mul((size_t)preset->width * 3, (size_t)preset->height, &each))

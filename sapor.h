@@ -10,7 +10,7 @@
  *     `e` is never NULL. It need not be initialised: each call that takes one clears it first, so that an error does
  *     not stick.
  *   - What an `_open` returns is yours until its `_close`, in any order among objects; NULL may be closed. Buffers for
- *     results are yours throughout: the library keeps no pointer to one, nor to a text, path or picture, after the
+ *     results are yours throughout: the library keeps no pointer to one, nor to a text, path or image, after the
  *     call.
  *   - After an error in a call the object is as good as before. What stands in `out` is then not defined; *count is 0.
  *   - An encoder and a tokenizer are immutable and may be used by several threads at once; a session and a recommender
@@ -113,7 +113,7 @@ typedef struct sp_session sp_session;
 SP_API sp_session *sp_session_open(int threads, const sp_allocator *memory, sp_error *e);
 SP_API void sp_session_close(sp_session *s);
 
-/* ---- encoders: texts and pictures to features ------------------------------------------------ */
+/* ---- encoders: texts and images to features ------------------------------------------------ */
 
 /* `model` is a Hugging Face folder, a weights file of torchvision or timm, or a name that is looked up in
  * $SAPOR_MODELS, the Hugging Face cache and torch's. What comes out is what sentence-transformers, transformers or
@@ -143,10 +143,10 @@ SP_API bool sp_encode_texts(const sp_encoder *m, sp_session *s, const char *cons
 /* paths [n] of JPEG, PNG or WebP files; out [n, D] */
 SP_API bool sp_encode_image_files(const sp_encoder *m, sp_session *s, const char *const *paths, size_t n, float *out,
                                   sp_error *e);
-/* One picture that is in memory, as a file holds it (data, bytes); out [D] */
+/* One image that is in memory, as a file holds it (data, bytes); out [D] */
 SP_API bool sp_encode_image(const sp_encoder *m, sp_session *s, const void *data, size_t bytes, float *out,
                             sp_error *e);
-/* One picture as pixels, RGB with 8 bits, rows without padding; out [D] */
+/* One image as pixels, RGB with 8 bits, rows without padding; out [D] */
 SP_API bool sp_encode_pixels(const sp_encoder *m, sp_session *s, const unsigned char *rgb, size_t width, size_t height,
                              float *out, sp_error *e);
 

@@ -6,7 +6,7 @@
 /* What a thread gets of a batch, about. Chosen for caches alone, as no row's bits depend on its neighbours: of 128
  * tokens MiniLM's widest activations still lie in the second level, and a weight that was fetched serves all of
  * them. */
-enum { TOKENS_EACH = 128, PIXELS_EACH = 224 * 224, PICTURES_MOST = 16 };
+enum { TOKENS_EACH = 128, PIXELS_EACH = 224 * 224, IMAGES_MOST = 16 };
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
@@ -281,7 +281,7 @@ static bool run_texts(const Encoder *en, Tape *t, const Text *texts, size_t n, f
     if (!tokenize_all(en, texts, n, &tokens, a, e))
         return false;
     trace_end(trace, begun, "tokenize", 0, 4.0 * (double)tokens.ids.count);
-    const size_t most = TOKENS_EACH * (size_t)pool_threads(store_device(en->store)->pool);
+    size_t most = TOKENS_EACH * (size_t)pool_threads(store_device(en->store)->pool);
     size_t D = (size_t)en->features, room = MAX(most, (size_t)en->max_tokens);
     Length *length = NEW(a, Length, n, e);
     uint32_t *order = NEW(a, uint32_t, n, e);
@@ -390,8 +390,8 @@ static bool run_images(const Encoder *en, Tape *t, const Image *images, size_t n
     if (!size_mul((size_t)en->preset.width, (size_t)en->preset.height * 3 * sizeof(float), &each))
         return fail(e, SP_USAGE, "images of %lld x %lld are too large", (long long)en->preset.width,
                     (long long)en->preset.height);
-    size_t pictures = PIXELS_EACH * 3 * sizeof(float) / MAX(each, 1); /* of a thread */
-    size_t chunk = MIN(n, (size_t)pool_threads(d->pool) * MIN(MAX(pictures, 1), PICTURES_MOST));
+    size_t images_each = PIXELS_EACH * 3 * sizeof(float) / MAX(each, 1); /* of a thread */
+    size_t chunk = MIN(n, (size_t)pool_threads(d->pool) * MIN(MAX(images_each, 1), IMAGES_MOST));
     float *pixels = arena_alloc(a, chunk, each, e),
           *result = en->map[0] ? arena_alloc(a, chunk, D * sizeof(float), e) : NULL;
     Error *errors = NEW(a, Error, chunk, e);

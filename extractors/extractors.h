@@ -90,7 +90,7 @@ void encoder_close(Encoder *en);
 /* Each calling thread uses its own tape (inference). out [n, features] (with POOL_NONE: use encoder_hidden). */
 bool encode_texts(const Encoder *en, Tape *t, const Text *texts, size_t n, float *out, Error *e);
 bool encode_images(const Encoder *en, Tape *t, const Image *images, size_t n, float *out, Error *e);
-/* The same of pictures that image_fit made with the encoder's preset. */
+/* The same of images that image_fit made with the encoder's preset. */
 bool encode_fitted(const Encoder *en, Tape *t, const Image *images, size_t n, float *out, Error *e);
 /* One text's hidden states [T, C] (POOL_NONE); *out is in the arena. */
 bool encode_hidden(const Encoder *en, Tape *t, Text text, float **out, int64_t *tokens, Arena *a, Error *e);

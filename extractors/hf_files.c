@@ -2,7 +2,7 @@
  * sentence-transformers' modules.json with the files that it names. */
 #include "extractors/loading.h"
 
-/* Of a picture that a model reads, in pixels (published models read up to 1536 x 1536). Of a pipeline, which has three
+/* Of an image that a model reads, in pixels (published models read up to 1536 x 1536). Of a pipeline, which has three
  * modules as a rule: each file is read once for each module that names it, and takes what json_parse says. */
 enum { MAX_JSON = 1 << 16, MAX_SIDE = 1 << 14, MAX_PIXELS = 1 << 24, MAX_MODULES = 16 };
 

@@ -104,7 +104,7 @@ static void try_files(Search *s, const char *folder, const char *name)
 static void not_found(Search *s, const char *name, const char *models)
 {
     enum { MOST = 400 };
-    const bool is_file = text_ends(text_of(name), ".pth") || text_ends(text_of(name), ".safetensors");
+    bool is_file = text_ends(text_of(name), ".pth") || text_ends(text_of(name), ".safetensors");
     const char *tried = s->tried ? s->tried : name, *org = strchr(name, '/') ? "" : "ORGANISATION/";
     const char *fetch = "";
     if (!strncmp(name, "resnet", 6) && *org && !is_file) /* torchvision's name */

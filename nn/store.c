@@ -105,11 +105,11 @@ void *store_alloc(Store *s, size_t bytes, const char *what, Error *e)
 void *store_packed(Store *s, size_t bytes, Error *e)
 {
     enum { SMALL = 256 << 10, LEAST = 8 << 20, MOST = 64 << 20 };
-    const size_t whole = (bytes + ALIGN - 1) / ALIGN * ALIGN;
+    size_t whole = (bytes + ALIGN - 1) / ALIGN * ALIGN;
     if (whole < SMALL) /* a small model takes no more than it needs */
         return store_alloc(s, whole, "packed weights", e);
     if (whole > s->slab_left) {
-        const size_t slab = MAX(whole, MIN(MAX(s->packed_bytes / 4, (size_t)LEAST), (size_t)MOST));
+        size_t slab = MAX(whole, MIN(MAX(s->packed_bytes / 4, (size_t)LEAST), (size_t)MOST));
         char *p = store_alloc(s, slab, "packed weights", e);
         if (!p && slab > whole) { /* what is needed may fit still */
             error_clear(e);

@@ -118,9 +118,9 @@ static void sift_transposed(Tape *t, const Csr *g, int64_t n, const int32_t *row
         nth[row[i]] = (int32_t)i + 1;
     for (int64_t c = 0; c < count; c++) {
         tstart[c] = to;
-        const int64_t whole = list ? list[c] : c;
+        int64_t whole = list ? list[c] : c;
         for (int64_t e = start[whole]; e < start[whole + 1]; e++) {
-            const int32_t r = nth[col[e]] - 1;
+            int32_t r = nth[col[e]] - 1;
             tcol[to] = r;
             to += r >= 0;
         }
@@ -144,7 +144,7 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
                   lo, hi, (long long)g->rows, (long long)g->cols);
         return NULL;
     }
-    const double begun = trace_begin(t->run.trace);
+    double begun = trace_begin(t->run.trace);
     const int64_t *start = tape_host(t, g->start);
     const int32_t *col = tape_host(t, g->col), *row = tape_host(t, ids);
     int64_t n = ids->count, entries = 0;
@@ -161,7 +161,7 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
         entries += start[row[i] + 1] - start[row[i]];
         sub_start[i + 1] = entries;
     }
-    const bool all = reads_most(g->cols, start, mark);
+    bool all = reads_most(g->cols, start, mark);
     int64_t count = all ? keep_numbers(g->cols, mark) : number(g->cols, mark, list);
     int32_t *sub_col = tape_stage(t, entries, sizeof *sub_col),
             *place = g->val ? tape_stage(t, entries, sizeof *place) : NULL;

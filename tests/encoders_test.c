@@ -212,10 +212,10 @@ static double cosine(const float *a, const float *b, size_t D)
 }
 
 enum { NARROW_INPUTS = 3 };
-/* Features of the first texts, or of one picture again and again: in one call, then one by one: the same bits. */
+/* Features of the first texts, or of one image again and again: in one call, then one by one: the same bits. */
 static void features_alone_and_together(Bench *b, const Encoder *en, const Device *d, float *out)
 {
-    const bool texts = en->kind->modalities & MODALITY_TEXT;
+    bool texts = en->kind->modalities & MODALITY_TEXT;
     Tape *tape = tape_new(d, false, &b->e);
     Image im[NARROW_INPUTS];
     float *one = NEW(b->a, float, en->features, &b->e);
@@ -244,7 +244,7 @@ static void narrow_types_are_near(void **state)
     const Device one_thread = {.k = b->d.k};
     for (size_t m = 0; m < COUNT(models); m++) {
         Encoder *exact = open_model(b, models[m], (EncoderOptions){.normalize = -1});
-        const size_t D = (size_t)exact->features, bytes = NARROW_INPUTS * D * sizeof(float);
+        size_t D = (size_t)exact->features, bytes = NARROW_INPUTS * D * sizeof(float);
         float *want = malloc(bytes), *got = malloc(bytes), *again = malloc(bytes);
         features_alone_and_together(b, exact, &b->d, want);
         encoder_close(exact);

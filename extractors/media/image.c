@@ -1,7 +1,7 @@
-/* extractors/media/image.c: from the bytes of a picture to RGB, and from RGB to the tensor that an encoder reads. The
+/* extractors/media/image.c: from the bytes of an image to RGB, and from RGB to the tensor that an encoder reads. The
  * formats are in image_jpeg.c, image_png.c, image_webp.c; the resampling is in resize.c.
  *
- * Pillow is the reference for what a damaged picture is, too: truncated data is refused, a PNG that lacks only its end
+ * Pillow is the reference for what a damaged image is, too: truncated data is refused, a PNG that lacks only its end
  * or a JPEG with garbage behind it is read. Stricter than Pillow: a palette PNG whose palette is missing or misshapen;
  * what takes time or memory out of proportion: sides of more than a million, 16-bit PNGs of more than 716 MB of
  * samples, JPEGs of more than 100 scans or whose coefficients take too much. Milder: all of a PNG but its palette and
@@ -10,7 +10,7 @@
 
 #include <math.h>
 
-/* Pillow refuses pictures of more than twice its MAX_IMAGE_PIXELS (1 GiB / 4 / 3); libpng by itself those with a side
+/* Pillow refuses images of more than twice its MAX_IMAGE_PIXELS (1 GiB / 4 / 3); libpng by itself those with a side
  * of more than a million, which Pillow reads. What a decoder takes beside the pixels, 3 bytes each, is stated in its
  * own file. */
 enum { PILLOW_MAX_PIXELS = 178956970, MAX_SIDE = 1000000 };
@@ -67,7 +67,7 @@ bool image_crop(Image *out, const Image *in, int64_t left, int64_t top, int64_t 
     return true;
 }
 
-/* Where a centre crop of `crop` begins in `size`; negative where the picture is smaller and black is put around it.
+/* Where a centre crop of `crop` begins in `size`; negative where the image is smaller and black is put around it.
  * torchvision rounds the half to even, Hugging Face's processors round down. */
 static int64_t crop_start(int64_t size, int64_t crop, CropRounding rounding)
 {

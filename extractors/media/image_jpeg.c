@@ -11,7 +11,7 @@
 
 /* Bounds. A file of one scan is decoded row by row: 3 bytes a pixel for the result, and some rows. One of several scans
  * (progressive, or not interleaved) is kept whole, 2 bytes a coefficient: at most 64 MB, 3 bytes a pixel and 20 bytes a
- * byte of the file together, which all pictures of halved colours (4:2:0) keep. Each scan goes over all coefficients,
+ * byte of the file together, which all images of halved colours (4:2:0) keep. Each scan goes over all coefficients,
  * however short it is: at most 100 of them, where encoders write about ten, and at most so many that all together go
  * over WORK blocks of 64. */
 enum { MAX_SCANS = 100, MEMORY = 64 << 20, MEMORY_A_BYTE = 20 };

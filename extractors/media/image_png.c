@@ -95,9 +95,9 @@ bool decode_png(Image *im, Text bytes, const char *name, int64_t max_pixels, Are
         depth == 16 && type == PNG_COLOR_TYPE_GRAY; /* 16-bit grey with alpha is stripped like colour, as Pillow does */
     int passes = png_set_interlace_handling(png);
     png_read_update_info(png, info);
-    const int64_t stride = im->width * 3;
+    int64_t stride = im->width * 3;
     for (int pass = 0; pass < passes; pass++)
-        for (int64_t y = 0; y < im->height; y++) { /* rows of interlaced pictures grow from pass to pass */
+        for (int64_t y = 0; y < im->height; y++) { /* rows of interlaced images grow from pass to pass */
             png_read_row(png, im->pixels + y * stride, NULL);
             if (pass == passes - 1)
                 row_to_rgb(im->pixels + y * stride, im->width, type & ~PNG_COLOR_MASK_ALPHA, wide,

@@ -28,7 +28,7 @@ static void *resize(void *p, size_t n)
 #define STBI_ONLY_JPEG
 #define STBI_ONLY_PNG
 #define STBI_NO_STDIO
-#define STBI_ASSERT(x)     ((void)0) /* a damaged picture may not end the program */
+#define STBI_ASSERT(x)     ((void)0) /* a damaged image may not end the program */
 #define STBI_MALLOC(n)     resize(NULL, n)
 #define STBI_REALLOC(p, n) resize(p, n)
 #define STBI_FREE(p)       free(p)
@@ -41,8 +41,8 @@ static void *resize(void *p, size_t n)
 #include STB_HEADER
 #pragma GCC diagnostic pop
 
-/* Bounds. stb_image holds a picture whole and several times, with what its file inflates to: up to 20 bytes a pixel at
- * once. So it gets pictures of at most PIXELS, 33 million, and JPEGs of at most 100 scans, as each goes over all
+/* Bounds. stb_image holds an image whole and several times, with what its file inflates to: up to 20 bytes a pixel at
+ * once. So it gets images of at most PIXELS, 33 million, and JPEGs of at most 100 scans, as each goes over all
  * coefficients. */
 enum { PIXELS = 1 << 25, MAX_SCANS = 100 };
 

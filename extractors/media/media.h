@@ -26,7 +26,7 @@ typedef struct Resampling {
 } Resampling;
 /* Pillow's antialiased fixed-point resampling to the last bit. */
 bool image_resize(Image *out, const Image *in, int64_t width, int64_t height, Resampling r, Arena *a, Error *e);
-/* The part [left, left+width) x [top, top+height) of the picture resized to full_w x full_h, without making the
+/* The part [left, left+width) x [top, top+height) of the image resized to full_w x full_h, without making the
  * rest. */
 bool image_resize_part(Image *out, const Image *in, int64_t full_w, int64_t full_h, int64_t left, int64_t top,
                        int64_t width, int64_t height, Resampling r, Arena *a, Error *e);
@@ -42,10 +42,10 @@ typedef struct Preset { /* how pixels become a tensor */
     int64_t resize, width, height; /* SHORT_SIDE: resize; then crop to width x height */
     Resampling how;
     float mean[3], std[3];                                 /* of values / 255 */
-    enum { SCALE_ZSCORE, SCALE_MINMAX, SCALE_UNIT } scale; /* minmax over the whole picture, as Ducho */
+    enum { SCALE_ZSCORE, SCALE_MINMAX, SCALE_UNIT } scale; /* minmax over the whole image, as Ducho */
 } Preset;
-/* From a picture to what an encoder reads, in two steps: resized and cropped to the preset's width x height, still in
- * bytes; then its values [height, width, 3]. Between them a picture is small, whatever its file was. image_prepare is
+/* From an image to what an encoder reads, in two steps: resized and cropped to the preset's width x height, still in
+ * bytes; then its values [height, width, 3]. Between them an image is small, whatever its file was. image_prepare is
  * both. */
 bool image_fit(Image *out, const Image *im, const Preset *p, Arena *a, Error *e);
 void image_values(const Image *fitted, const Preset *p, float *out);

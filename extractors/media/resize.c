@@ -36,14 +36,14 @@ static double triangle(double x)
 
 static double cubic(double x) /* Keys's kernel with a = -0.5 */
 {
-    const double a = -0.5;
+    double a = -0.5;
     x = fabs(x);
     if (x < 1.0)
         return ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0;
     return x < 2.0 ? (((x - 5.0) * x + 8.0) * x - 4.0) * a : 0.0;
 }
 
-/* How many weights a table has at most: of a longer axis, a million pixels say, it would be larger than the picture, so
+/* How many weights a table has at most: of a longer axis, a million pixels say, it would be larger than the image, so
  * that it is made for a block of positions at a time. 8 bytes each. */
 enum { TABLE_MOST = 1 << 20 };
 
@@ -213,14 +213,14 @@ static void turn(const unsigned char *from, int64_t ld_from, unsigned char *to, 
 }
 
 /* Columns x0 .. of `out`, the axis's, from rows first .. of `in` across; column 0 of `in` is column `shift` of the
- * picture that the axis speaks of. Sixteen rows are turned, so that the same place of all stands together and they go
+ * image that the axis speaks of. Sixteen rows are turned, so that the same place of all stands together and they go
  * side by side; the last squares and the last sixteen rows begin where whole ones are left. docs/kernels/resize.md has
  * the steps. */
 static bool pass_across(Image *out, const Image *in, const Axis *across, int64_t x0, int64_t first, int64_t shift,
                         Arena *a, Error *e)
 {
-    const int64_t from = in->width * 3, to = out->width * 3, n = across->n * 3, begin = across->start[0],
-                  end = across->start[across->n - 1] + across->count[across->n - 1], read = (end - begin) * 3;
+    int64_t from = in->width * 3, to = out->width * 3, n = across->n * 3, begin = across->start[0],
+            end = across->start[across->n - 1] + across->count[across->n - 1], read = (end - begin) * 3;
     const unsigned char *source = in->pixels + first * from + (begin - shift) * 3;
     unsigned char *target = out->pixels + x0 * 3;
     if (out->height < SIDE || read < SIDE || n < SIDE) {
@@ -234,34 +234,34 @@ static bool pass_across(Image *out, const Image *in, const Axis *across, int64_t
         return false;
     results = turned + SIDE * read;
     for (int64_t band = 0; band < out->height; band += SIDE) {
-        const int64_t y = MIN(band, out->height - SIDE);
+        int64_t y = MIN(band, out->height - SIDE);
         for (int64_t x = 0; x < read; x += SIDE) {
-            const int64_t at = MIN(x, read - SIDE);
+            int64_t at = MIN(x, read - SIDE);
             turn(source + y * from + at, from, turned + at * SIDE, SIDE);
         }
         for (int64_t x = 0; x < n; x++)
             weigh(across, x / 3, turned + ((across->start[x / 3] - begin) * 3 + x % 3) * SIDE, 3 * SIDE,
                   results + x * SIDE);
         for (int64_t x = 0; x < n; x += SIDE) {
-            const int64_t at = MIN(x, n - SIDE);
+            int64_t at = MIN(x, n - SIDE);
             turn(results + at * SIDE, SIDE, target + y * to + at, to);
         }
     }
     return true;
 }
 
-/* Rows y0 .. of `out`, the axis's. Row 0 of `in` is row `first` of the picture that the axis speaks of; columns left ..
+/* Rows y0 .. of `out`, the axis's. Row 0 of `in` is row `first` of the image that the axis speaks of; columns left ..
  * left + out->width - 1. */
 static void pass_down(Image *out, const Image *in, const Axis *down, int64_t y0, int64_t first, int64_t left)
 {
-    const int64_t from = in->width * 3, to = out->width * 3;
+    int64_t from = in->width * 3, to = out->width * 3;
     for (int64_t y = 0; y < down->n; y++) {
         const unsigned char *p = in->pixels + (down->start[y] - first) * from + left * 3;
         unsigned char *target = out->pixels + (y0 + y) * to;
         if (to < SIDE)
             weigh_few(down, y, p, from, to, target);
         for (int64_t x = 0; x < to && to >= SIDE; x += SIDE) {
-            const int64_t at = MIN(x, to - SIDE);
+            int64_t at = MIN(x, to - SIDE);
             weigh(down, y, p + at, from, target + at);
         }
     }
@@ -295,7 +295,7 @@ static bool all_down(Image *out, const Image *in, const Stretch *s, int64_t firs
     return true;
 }
 
-/* Takes, beside the result, the picture between the passes and 8 MB for a table, or 16 bytes for each pixel of the
+/* Takes, beside the result, the image between the passes and 8 MB for a table, or 16 bytes for each pixel of the
  * longer side where that is more; 48 bytes for each pixel of a row that is read. */
 bool image_resize_part(Image *out, const Image *in, int64_t full_w, int64_t full_h, int64_t left, int64_t top,
                        int64_t width, int64_t height, Resampling r, Arena *a, Error *e)

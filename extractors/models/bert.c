@@ -61,10 +61,10 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
            postnorm_load(&l, m, &NAMES, eps, 0);
 }
 
-const EncoderKind bert_kind = {.name = "bert",
-                               .about = "BERT: sentence-transformers/all-MiniLM-L6-v2, bert-base-uncased (folders)",
-                               .modalities = MODALITY_TEXT,
-                               .narrow = true,
-                               .matches = matches,
-                               .load = load,
-                               .forward_text = postnorm_forward};
+const EncoderKind encoder_bert = {.name = "bert",
+                                  .about = "BERT: sentence-transformers/all-MiniLM-L6-v2, bert-base-uncased (folders)",
+                                  .modalities = MODALITY_TEXT,
+                                  .narrow = true,
+                                  .matches = matches,
+                                  .load = load,
+                                  .forward_text = postnorm_forward};

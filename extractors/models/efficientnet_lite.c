@@ -147,7 +147,7 @@ static Tensor *forward(Tape *t, const void *model, const void *input)
     return m->output == OUT_LOGITS ? linear(t, x, &m->fc) : x;
 }
 
-const EncoderKind efficientnet_lite_kind = {
+const EncoderKind encoder_efficientnet_lite = {
     .name = "efficientnet-lite",
     .about = "EfficientNet-Lite0 to Lite4: efficientnet-lite0-57934424.pth (lukemelas' names)",
     .modalities = MODALITY_IMAGE,

@@ -82,10 +82,10 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
     return postnorm_load(&l, m, &NAMES, eps, PADDING + 1);
 }
 
-const EncoderKind mpnet_kind = {.name = "mpnet",
-                                .about = "MPNet: sentence-transformers/all-mpnet-base-v2 (folders)",
-                                .modalities = MODALITY_TEXT,
-                                .narrow = true,
-                                .matches = matches,
-                                .load = load,
-                                .forward_text = postnorm_forward};
+const EncoderKind encoder_mpnet = {.name = "mpnet",
+                                   .about = "MPNet: sentence-transformers/all-mpnet-base-v2 (folders)",
+                                   .modalities = MODALITY_TEXT,
+                                   .narrow = true,
+                                   .matches = matches,
+                                   .load = load,
+                                   .forward_text = postnorm_forward};

@@ -198,7 +198,7 @@ static Tensor *forward(Tape *t, const void *model, const void *input)
     return m->output == OUT_LOGITS ? linear(t, x, &m->fc) : x;
 }
 
-const EncoderKind resnet_kind = {
+const EncoderKind encoder_resnet = {
     .name = "resnet",
     .about = "ResNet-18, 34, 50, 101, 152: torchvision files (resnet50-11ad3fa6.pth), microsoft/resnet-50",
     .modalities = MODALITY_IMAGE,

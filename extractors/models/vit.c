@@ -15,7 +15,7 @@ typedef struct ViT {
     Conv2d patches;
     Tensor *first, *positions; /* [1, C] class token and its position, [1, N C] of the patches */
     Block *block;
-    int64_t blocks, H, C, T; /* T: tokens a picture, N + 1 */
+    int64_t blocks, H, C, T; /* T: tokens an image, N + 1 */
     Act act, pooler_act;
     Norm norm;
     Linear head; /* pooler or classifier */
@@ -185,7 +185,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
 /* [B, T C] of pixels: patches and their positions by one convolution, the class token's row before them */
 static Tensor *embed(Tape *t, const ViT *m, const ImageBatch *b)
 {
-    const int32_t *zeros = tape_scratch(t, b->B, sizeof *zeros); /* one row for every picture */
+    const int32_t *zeros = tape_scratch(t, b->B, sizeof *zeros); /* one row for every image */
     Tensor *each = input_i32(t, zeros, b->B);
     Tensor *x = input_f32(t, b->pixels, 4, (int64_t[]){b->B, b->height, b->width, 3});
     x = conv(t, x, &m->patches, gather(t, m->positions, each), ACT_NONE);
@@ -223,10 +223,10 @@ static Tensor *forward(Tape *t, const void *model, const void *input)
     return linear_act(t, x, &m->head, m->output == OUT_POOLER ? m->pooler_act : ACT_NONE, 0);
 }
 
-const EncoderKind vit_kind = {.name = "vit",
-                              .about = "ViT: google/vit-base-patch16-224, facebook/dino-vitb16 (folders)",
-                              .modalities = MODALITY_IMAGE,
-                              .narrow = true,
-                              .matches = matches,
-                              .load = load,
-                              .forward_image = forward};
+const EncoderKind encoder_vit = {.name = "vit",
+                                 .about = "ViT: google/vit-base-patch16-224, facebook/dino-vitb16 (folders)",
+                                 .modalities = MODALITY_IMAGE,
+                                 .narrow = true,
+                                 .matches = matches,
+                                 .load = load,
+                                 .forward_image = forward};
