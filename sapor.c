@@ -7,7 +7,7 @@ const char *sp_version(void)
     return SAPOR_VERSION;
 }
 
-/* Every object lives in an arena of its own, which knows the caller's heap; it is the object's first member. */
+/* Every object is in an arena of its own, with the caller's allocator; the arena is the object's first member. */
 static void *new_object(size_t bytes, const sp_allocator *memory, Error *e)
 {
     Arena *a = arena_new(memory, 0);
@@ -141,7 +141,7 @@ typedef struct ImageFiles {
     const char *const *paths;
     const Preset *preset;
     Image *fitted;   /* [BATCH], with room for their pixels */
-    Arena **scratch; /* one a thread: a thread opens one image at a time and keeps only its fitted pixels */
+    Arena **scratch; /* one per thread: a thread opens one image at a time and keeps only its fitted pixels */
     Error *errors;
 } ImageFiles;
 

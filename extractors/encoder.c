@@ -3,14 +3,13 @@
 
 #include <stdlib.h>
 
-/* What a thread gets of a batch, about. Chosen for caches alone, as no row's bits depend on its neighbours: of 128
- * tokens MiniLM's widest activations still lie in the second level, and a weight that was fetched serves all of
- * them. */
+/* A thread's share of a batch, about. Chosen for caches only, as no row's bits depend on its neighbours: the widest
+ * activations of MiniLM for 128 tokens still fit the second level, and a fetched weight is used for all of them. */
 enum { TOKENS_EACH = 128, PIXELS_EACH = 224 * 224, IMAGES_MOST = 16 };
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-/* A weights file inside a Hugging Face folder stands for the folder. */
+/* A weights file inside a Hugging Face folder means the folder. */
 static const char *folder_of(const char *path, Arena *a, Error *e)
 {
     Text base = path_base(path);
@@ -72,7 +71,7 @@ static bool read_source(ModelSource *s, const char *name, const EncoderOptions *
         return true;
     bool has;
     const char *stated = stated_kind(s), *known = kind_names(stated, &has, a, &(Error){0});
-    if (stated && !has && !s->arch && e->code != SP_MEMORY) /* other files of weights would not help */
+    if (stated && !has && !s->arch && e->code != SP_MEMORY) /* weights in another format would not help */
         return unsupported_kind(s, stated, known, e);
     return false;
 }
@@ -135,7 +134,7 @@ static bool open_into(Encoder *en, const Device *d, const char *name, Error *e)
         return fail(e, SP_FORMAT, "%s: cannot be loaded as %s", s.path, en->kind->name);
     if (en->pool == POOL_MODEL)
         en->pool = POOL_MEAN;
-    if (en->pools) /* the pipeline's normalising is of the pipeline's pooling */
+    if (en->pools) /* the pipeline normalises only its own pooling */
         en->normalize = en->options.normalize == 1;
     if (en->kind->modalities & MODALITY_TEXT) {
         if (!s.folder)
@@ -177,7 +176,7 @@ void encoder_close(Encoder *en)
     arena_free(en->arena);
 }
 
-/* Damaged weights end here, not in a recommender: they give NaN or infinity, which would spread without a word. */
+/* Damaged weights give NaN or infinity. They are an error here, so that they do not reach a recommender unnoticed. */
 static bool check_finite(const Encoder *en, const float *x, size_t n, const char *what, size_t at, Error *e)
 {
     float sum = 0;
@@ -358,7 +357,7 @@ typedef struct Prepare {
     const Image *images;
     bool fitted;
     float *pixels;
-    Error *errors; /* one an image: tasks run side by side */
+    Error *errors; /* one per image: tasks run in parallel */
 } Prepare;
 
 static void prepare_one(void *arg, size_t i, int worker)

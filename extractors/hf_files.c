@@ -1,9 +1,9 @@
-/* extractors/hf_files.c: what a Hugging Face folder says beside its tensors: preprocessor_config.json, and
+/* extractors/hf_files.c: settings of a Hugging Face folder: preprocessor_config.json, and
  * sentence-transformers' modules.json with the files that it names. */
 #include "extractors/loading.h"
 
-/* Of an image that a model reads, in pixels (published models read up to 1536 x 1536). Of a pipeline, which has three
- * modules as a rule: each file is read once for each module that names it, and takes what json_parse says. */
+/* Limits of an image that a model reads, in pixels (published models read up to 1536 x 1536); and of a pipeline, which
+ * usually has three modules. Each file is read once for each module that names it; json_parse states its memory. */
 enum { MAX_JSON = 1 << 16, MAX_SIDE = 1 << 14, MAX_PIXELS = 1 << 24, MAX_MODULES = 16 };
 
 static bool bad_value(Error *e, const char *path, const Json *j, const char *what)
@@ -11,7 +11,7 @@ static bool bad_value(Error *e, const char *path, const Json *j, const char *wha
     return fail(e, SP_FORMAT, "%s:%u:%u: %s", path, j->line, j->column, what);
 }
 
-/* FOLDER/NAME, an object or a list as `type` says; NULL without an error where there is no such file. */
+/* FOLDER/NAME, an object or a list, of the given type; NULL without an error if there is no such file. */
 static const Json *read_json(const char *folder, const char *name, JsonType type, const char **path, Arena *a, Error *e)
 {
     Text text;
@@ -76,7 +76,7 @@ static bool read_number(const Json *config, const char *key, double least, doubl
     return true;
 }
 
-/* Memory and time: what json_parse says of a file of at most MAX_JSON bytes. Whatever passes gives finite means and
+/* Memory and time: as json_parse states for a file of at most MAX_JSON bytes. Accepted values give finite means and
  * deviations in float32. */
 bool preset_from_folder(Preset *p, const char *folder, Arena *a, Error *e)
 {
@@ -174,7 +174,7 @@ static bool read_pooling(Encoder *en, const char *folder, Arena *a, Error *e)
     const Json *config = read_json(folder, "config.json", JSON_OBJECT, &path, a, e),
                *mode = json_get(config, "pooling_mode");
     int found = 0;
-    if (!config) /* or broken: then its own error stands */
+    if (!config) /* or it is damaged: then its own error is kept */
         return fail(e, SP_IO, "%s: is missing: modules.json names it", path ? path : folder);
     for (size_t i = 0; i < COUNT(known); i++)
         if (mode ? mode->type == JSON_STRING && text_is(mode->text, known[i].mode)

@@ -109,10 +109,10 @@ static const Json *config_get(const ModelSource *s, const char *key)
     return j && j->type != JSON_NULL ? j : NULL;
 }
 
-static bool bad_config(Loader *l, const Json *j, const char *key, const char *wanted)
+static bool bad_config(Loader *l, const Json *j, const char *key, const char *expected)
 {
     return fail(l->error, SP_FORMAT, "%s/config.json:%u:%u: %s: expected %s", l->source->folder, j->line, j->column,
-                key, wanted);
+                key, expected);
 }
 
 int64_t config_i64(Loader *l, const char *key, int64_t fallback)

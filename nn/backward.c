@@ -83,12 +83,12 @@ bool backward(Tape *t, Tensor *loss, Error *e)
             Node *n = t->nodes[i];
             if (!n->grad)
                 continue;
-            int wanted = 0;
+            int needed = 0;
             for (int j = 0; j < n->inputs; j++)
-                wanted += grad_needed(n->in[j]);
+                needed += grad_needed(n->in[j]);
             double begun = trace_begin(t->run.trace);
             n->op->back(t, n);
-            tape_trace(t, begun, n->op->back_name, wanted * n->flops, wanted * n->bytes);
+            tape_trace(t, begun, n->op->back_name, needed * n->flops, needed * n->bytes);
             step_give_floats(t, grad_take(n), n->out.count);
             if (i != loss->id && !n->pinned) /* nothing before it reads it */
                 node_release(t, n);

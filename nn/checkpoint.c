@@ -1,7 +1,7 @@
-/* nn/checkpoint.c: parameters and what the optimiser knows of them, as safetensors.
+/* nn/checkpoint.c: parameters and their optimiser state, as safetensors.
  *
- * A parameter NAME is stored under its name; once it has been stepped, optim.step.NAME [1] I64 stands beside it, and
- * for Adam optim.m.NAME and optim.v.NAME. Rows that owe steps are brought up to date first, so a file does not depend
+ * A parameter NAME is stored under its name; once it has been stepped, optim.step.NAME [1] I64 is stored too, and for
+ * Adam optim.m.NAME and optim.v.NAME. Rows with pending steps are brought up to date first, so a file does not depend
  * on when rows were last read. */
 #include "nn/tape.h"
 
@@ -129,7 +129,7 @@ static bool load_param(Store *s, const Weights *w, Param *p, float *host, bool r
     }
     p->steps = steps;
     if (p->last)
-        param_settled(&run, p); /* what rows owed belonged to the numbers that are gone */
+        param_settled(&run, p); /* pending steps belong to the numbers that were replaced */
     return true;
 }
 

@@ -53,7 +53,7 @@ static bool check_pattern(const char *name, int64_t rows, int64_t cols, const in
     return true;
 }
 
-typedef struct Host { /* scratch of one function */
+typedef struct Host { /* host scratch of one function */
     const Heap *heap;
     void *p[6];
     size_t bytes[6];
@@ -149,7 +149,7 @@ Csr *csr_bipartite(Store *s, const char *name, int64_t U, int64_t I, const int64
             from[n + 1] += from[n];
             at[n] = from[n];
         }
-        /* a user's own column stands before its items', an item's behind its users' */
+        /* a user's own column is before its items' columns, an item's own is after its users' */
         for (int64_t u = 0; u < U; u++) {
             if (self)
                 col[at[u]++] = (int32_t)u;
@@ -259,10 +259,10 @@ bool csr_transposed(Tape *t, const Csr *g, const float *val, Sparse *out)
     return true;
 }
 
-/* ---- across ---------------------------------------------------------------------------------- */
+/* ---- kept graphs ---------------------------------------------------------------------------------- */
 
-/* n numbers of the device for x, in memory that it has already where they fit; a little more is taken so that the next
- * one fits too. */
+/* Copies n device numbers to x, into its memory if they fit. Else it gets an eighth more than it needs, so that the
+ * next graph fits too. */
 static bool refill(Store *s, Tensor **x, DType type, int64_t n, const void *from, Error *e)
 {
     size_t bytes = (size_t)n * dtype_bytes(type);

@@ -12,7 +12,7 @@ static void with_last(const Tensor *x, int64_t last, int64_t shape[4])
 
 enum { LINEAR_X, LINEAR_W, LINEAR_B, LINEAR_RESIDUAL };
 
-/* These act'(z) can be told from act(z), so z need not be kept. */
+/* Whether act'(z) follows from act(z), so that z need not be kept. */
 static bool from_output(Act act, float param)
 {
     return act == ACT_RELU || act == ACT_RELU6 || (act == ACT_LEAKY_RELU && param > 0);
@@ -239,7 +239,7 @@ Tensor *mul(Tape *t, Tensor *a, Tensor *b)
 /* ---- of one tensor --------------------------------------------------------------------------- */
 
 /* A node with x's shape; NULL when the tape has failed. */
-static Node *like(Tape *t, const Op *op, Tensor *x)
+static Node *node_like(Tape *t, const Op *op, Tensor *x)
 {
     Node *n = node_new(t, op, INPUTS(x));
     return n && node_out(t, n, F32, x->dims, x->shape) ? n : NULL;
@@ -254,7 +254,7 @@ static void scale_back(Tape *t, Node *n)
 Tensor *scale(Tape *t, Tensor *x, float a)
 {
     static const Op op = {.name = "scale", .back_name = "scale back", .back = scale_back};
-    Node *n = like(t, &op, x);
+    Node *n = node_like(t, &op, x);
     if (!n)
         return tape_failed(t);
     n->f = a;
@@ -273,7 +273,7 @@ static void activate_back(Tape *t, Node *n)
 Tensor *activate(Tape *t, Tensor *x, Act act, float param)
 {
     static const Op op = {.name = "activate", .back_name = "activate back", .back = activate_back};
-    Node *n = like(t, &op, x);
+    Node *n = node_like(t, &op, x);
     if (!n)
         return tape_failed(t);
     n->i[0] = act;
@@ -299,7 +299,7 @@ Tensor *dropout_always(Tape *t, Tensor *x, float p)
     static const Op op = {.name = "dropout", .back_name = "dropout back", .back = dropout_back};
     if (p <= 0)
         return x;
-    Node *n = like(t, &op, x);
+    Node *n = node_like(t, &op, x);
     if (!n)
         return tape_failed(t);
     n->f = p;

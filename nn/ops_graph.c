@@ -250,7 +250,7 @@ static Tensor *place_values(Tape *t, int n_in, Tensor *const *in, int64_t entrie
     return node_done(t, n, (double)entries * n_in, 12.0 * (double)entries * n_in);
 }
 
-static bool eager(Tape *t, const char *op)
+static bool check_eager(Tape *t, const char *op)
 {
     if (t->error.code == SP_OK && t->mode != MODE_EAGER)
         tape_fail(t, SP_UNSUPPORTED, "%s: a graph made from values is not supported in infer", op);
@@ -285,7 +285,7 @@ static Pattern host_pattern(Tape *t, const Csr *g)
 
 Csr *graph_mix(Tape *t, int n, Csr *const *graphs, Tensor *const *weights)
 {
-    Pattern *p = eager(t, "graph_mix") ? tape_scratch(t, n, sizeof *p) : NULL;
+    Pattern *p = check_eager(t, "graph_mix") ? tape_scratch(t, n, sizeof *p) : NULL;
     Tensor **val = p ? tape_scratch(t, n, sizeof *val) : NULL;
     for (int i = 0; val && i < n; i++) {
         const Csr *g = graphs[i];
@@ -310,7 +310,7 @@ Csr *graph_mix(Tape *t, int n, Csr *const *graphs, Tensor *const *weights)
 
 Csr *graph_set_diagonal(Tape *t, Csr *g, float value)
 {
-    if (!eager(t, "graph_set_diagonal") || !has_graph(t, "graph_set_diagonal", g))
+    if (!check_eager(t, "graph_set_diagonal") || !has_graph(t, "graph_set_diagonal", g))
         return NULL;
     int64_t n = MIN(g->rows, g->cols);
     int64_t *start = tape_scratch(t, g->rows + 1, sizeof *start);
@@ -342,7 +342,7 @@ Csr *graph_set_diagonal(Tape *t, Csr *g, float value)
 
 Csr *knn_graph(Tape *t, Tensor *x, int64_t k)
 {
-    Tensor *z = eager(t, "knn_graph") ? row_normalize(t, x, 1e-12f) : NULL;
+    Tensor *z = check_eager(t, "knn_graph") ? row_normalize(t, x, 1e-12f) : NULL;
     if (!z || t->error.code != SP_OK)
         return NULL;
     int64_t I = rows_of(z), D = cols_of(z);
@@ -456,7 +456,7 @@ static void graph_normalize_back(Tape *t, Node *n)
 Csr *graph_normalize(Tape *t, Csr *g)
 {
     static const Op op = {.name = "graph_normalize", .back_name = "graph_normalize back", .back = graph_normalize_back};
-    if (!has_graph(t, op.name, g) || !eager(t, op.name))
+    if (!has_graph(t, op.name, g) || !check_eager(t, op.name))
         return NULL;
     Node *n = node_new(t, &op, INPUTS(edge_values(t, g)));
     if (!n || !node_fits(t, n, g->rows == g->cols) || !node_out(t, n, F32, SHAPE(g->entries)))

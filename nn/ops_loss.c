@@ -2,7 +2,7 @@
  * one. */
 #include "nn/tape.h"
 
-/* Memory of x's size that an op fills beside its result. */
+/* Memory of x's size that an op fills in addition to its result. */
 static Tensor *scratch_like(Tape *t, const Tensor *x)
 {
     return tape_constant(t, F32, x ? x->count : 0, NULL);
@@ -77,7 +77,7 @@ static void frobenius_back(Tape *t, Node *n)
     add_times_scalar(t, n->in[0], 1, n->grad, n->in[1]->data);
 }
 
-/* The whole of x is one row: its norm, and x / norm for the way back. */
+/* The whole of x is one row: its norm, and x / norm for the backward pass. */
 Tensor *frobenius(Tape *t, Tensor *x)
 {
     static const Op op = {.name = "frobenius", .back_name = "frobenius back", .back = frobenius_back};
@@ -89,7 +89,7 @@ Tensor *frobenius(Tape *t, Tensor *x)
     return node_done(t, n, 2.0 * (double)x->count, 8.0 * (double)x->count);
 }
 
-/* ---- BPR: inputs are user, pos, neg of each part, then room for a loss a row ----------------- */
+/* ---- BPR: inputs are user, pos, neg of each part, then room for a loss per row --------------- */
 
 static const BprPart *bpr_parts(Tape *t, const Node *n, bool back)
 {

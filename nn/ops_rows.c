@@ -6,7 +6,7 @@
 static void gather_back(Tape *t, Node *n)
 {
     Tensor *table = n->in[0], *ids = n->in[1];
-    if (table->param) { /* the rows' gradient is the gradient of the result as it stands */
+    if (table->param) { /* the rows' gradient is the gradient of the result, unchanged */
         ParamGrad *g = grad_of_param(t, table->param, true);
         RowPart *r = g ? tape_scratch(t, 1, sizeof *r) : NULL;
         if (r) {

@@ -5,9 +5,9 @@
  *   factors   dy [rows, K] and w [K, D]: what linear leaves for a trainable table. Formed tile by tile inside the
  *   kernel
  *
- * One factor, or rows alone, stay what they are; everything else becomes dense. Adam moves rows without gradient too
- * (by their momentum): they owe those steps, which are replayed with the recorded numbers when the row is next read.
- * Every path gives the bits of the dense step. */
+ * One factor alone, or rows alone, are used as they are; everything else becomes dense. Adam moves rows without
+ * gradient too (by their momentum): these steps are kept in a history and done when the row is next read. Every path
+ * gives the bits of the dense step. */
 #include "nn/tape.h"
 
 Optim optim_adam(double lr)
@@ -77,7 +77,7 @@ static Kind kind_of(const ParamGrad *g)
 }
 
 /* Appends this step to the parameter's history; its number there. */
-static int32_t owe(Tape *t, const Optim *o, Param *p)
+static int32_t history_push(Tape *t, const Optim *o, Param *p)
 {
     if (p->pending == HISTORY)
         param_settle(p);
@@ -109,8 +109,8 @@ static void step_adam(Tape *t, const Optim *o, ParamGrad *g)
             return;
         if (sum != r.g)
             t->k->segment_sum(&t->run, count, D, r.groups.start, r.groups.order, NULL, r.g, 1, 0, sum);
-        t->k->adam_rows(&t->run, count, D, r.groups.unique, p->history, owe(t, o, p), sum, p->last, p->x->data, p->m,
-                        p->v);
+        t->k->adam_rows(&t->run, count, D, r.groups.unique, p->history, history_push(t, o, p), sum, p->last, p->x->data,
+                        p->m, p->v);
         if (sum != r.g)
             step_give_floats(t, sum, count * D);
         step_give_floats(t, r.own, r.n * D);
@@ -119,19 +119,19 @@ static void step_adam(Tape *t, const Optim *o, ParamGrad *g)
         const FactorPart *f = g->factors;
         if (!tape_work(t, t->k->adam_factored_work(rows, D, f->K, tape_threads(t))))
             return;
-        t->k->adam_factored(&t->run, rows, D, f->K, NULL, p->history, owe(t, o, p), f->dy, f->w, p->last, p->x->data,
-                            p->m, p->v);
+        t->k->adam_factored(&t->run, rows, D, f->K, NULL, p->history, history_push(t, o, p), f->dy, f->w, p->last,
+                            p->x->data, p->m, p->v);
         param_settled(&t->run, p); /* every row was stepped */
         tape_trace(t, begun, "adam factored", (12.0 + 2.0 * (double)f->K) * (double)n, 24.0 * (double)n);
     }
     p->steps++;
 }
 
-/* No gradient in this step, but one before: every row owes the step. */
+/* No gradient in this step, but one before: the step is pending for every row. */
 static void skip_adam(Tape *t, const Optim *o, Param *p)
 {
     if (param_state(p, true, &t->error)) {
-        owe(t, o, p);
+        history_push(t, o, p);
         p->steps++;
     }
 }

@@ -1,7 +1,7 @@
 /* nn/plan.c: inference with planned memory.
  *
  * The dry run records how large every tensor is and which nodes use it first and last; the plan gives each an offset in
- * one block such that two that live at the same time never overlap (greedy by size, as in Pisarchyk & Lee 2020, arXiv
+ * one block such that two in use at the same time never overlap (greedy by size, as in Pisarchyk & Lee 2020, arXiv
  * 2001.03288). */
 #include <stdlib.h>
 
@@ -51,7 +51,7 @@ static void place(Plan *p, Placed *order)
     for (size_t i = 0; i < n; i++) {
         const Buffer *b = &p->buffer[by_size[i].buffer];
         size_t at = 0;
-        for (size_t j = 0; j < placed; j++) { /* the lowest gap between those that live at the same time */
+        for (size_t j = 0; j < placed; j++) { /* the lowest gap between those in use at the same time */
             const Buffer *o = &p->buffer[order[j].buffer];
             if (o->last < b->first || b->last < o->first)
                 continue;
@@ -68,7 +68,7 @@ static void place(Plan *p, Placed *order)
     }
 }
 
-/* The plan of what the dry run recorded: a known one, or a new one in the place of the one used longest ago. */
+/* The plan of what the dry run recorded: a known one, or a new one that replaces the one used longest ago. */
 static const Plan *find_plan(Tape *t)
 {
     size_t n = t->buffer_count, bytes = n * sizeof *t->buffers;
@@ -112,7 +112,7 @@ bool infer(Tape *t, Forward *forward, const void *model, const void *input, floa
     t->mode = MODE_DRY;
     Tensor *y = forward(t, model, input);
     if (tape_ok(t, e) && y->id >= 0 && t->nodes[y->id]->buffer >= 0)
-        t->buffers[t->nodes[y->id]->buffer].last = (int64_t)t->count; /* the result lives to the end */
+        t->buffers[t->nodes[y->id]->buffer].last = (int64_t)t->count; /* the result is used to the end */
     t->plan = t->error.code == SP_OK ? find_plan(t) : NULL;
     if (t->plan && t->plan->bytes > t->block_bytes) {
         if (t->block)

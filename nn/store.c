@@ -23,7 +23,8 @@ struct Store {
     Kept *kept;
     Pack pack;
     int winograd;
-    /* packed weights lie close together, on large pages (base/memory.c): loading all-MiniLM-L6-v2 takes 18 ms less */
+    /* packed weights are next to each other, on large pages (base/memory.c): loading all-MiniLM-L6-v2 takes 18 ms
+     * less */
     char *slab;
     size_t slab_left, packed_bytes;
 };
@@ -111,7 +112,7 @@ void *store_packed(Store *s, size_t bytes, Error *e)
     if (whole > s->slab_left) {
         size_t slab = MAX(whole, MIN(MAX(s->packed_bytes / 4, (size_t)LEAST), (size_t)MOST));
         char *p = store_alloc(s, slab, "packed weights", e);
-        if (!p && slab > whole) { /* what is needed may fit still */
+        if (!p && slab > whole) { /* a smaller block may still fit */
             error_clear(e);
             return store_alloc(s, whole, "packed weights", e);
         }

@@ -1,8 +1,8 @@
 /* nn/subgraph.c: what a batch needs of a graph: some rows, and the nodes that they read. Lists of ids depend on values,
- * so none of this goes under an inference plan. */
+ * so infer does not support any of this. */
 #include "nn/tape.h"
 
-static bool lists(Tape *t, const char *op, const Tensor *a, const Tensor *b)
+static bool check_lists(Tape *t, const char *op, const Tensor *a, const Tensor *b)
 {
     if (t->error.code == SP_OK && (a == &t->failed || b == &t->failed || a->type != I32 || (b && b->type != I32)))
         tape_fail(t, SP_USAGE, "%s: expected lists of ids", op);
@@ -14,7 +14,7 @@ static bool lists(Tape *t, const char *op, const Tensor *a, const Tensor *b)
 Tensor *distinct(Tape *t, Tensor *a, Tensor *b, Tensor **a_at, Tensor **b_at)
 {
     int64_t n = a->count, m = b ? b->count : 0;
-    int32_t *ids = lists(t, "distinct", a, b) ? tape_scratch(t, 8 * (n + m), sizeof *ids) : NULL;
+    int32_t *ids = check_lists(t, "distinct", a, b) ? tape_scratch(t, 8 * (n + m), sizeof *ids) : NULL;
     int64_t *start = tape_scratch(t, n + m + 1, sizeof *start);
     *a_at = tape_failed(t);
     if (b)
@@ -38,7 +38,7 @@ Tensor *distinct(Tape *t, Tensor *a, Tensor *b, Tensor **a_at, Tensor **b_at)
 Tensor *ids_join(Tape *t, Tensor *low, int64_t first, Tensor *high)
 {
     int64_t n = low->count, m = high->count;
-    int32_t *ids = lists(t, "ids_join", low, high) ? tape_scratch(t, n + m, sizeof *ids) : NULL;
+    int32_t *ids = check_lists(t, "ids_join", low, high) ? tape_scratch(t, n + m, sizeof *ids) : NULL;
     if (!ids)
         return tape_failed(t);
     t->k->download(&t->run, ids, low->data, (size_t)n * sizeof *ids);
@@ -51,7 +51,7 @@ Tensor *ids_join(Tape *t, Tensor *low, int64_t first, Tensor *high)
 Tensor *ids_split(Tape *t, Tensor *ids, int64_t first, Tensor **high)
 {
     int64_t n = ids->count, low = 0;
-    int32_t *host = lists(t, "ids_split", ids, NULL) ? tape_scratch(t, n, sizeof *host) : NULL;
+    int32_t *host = check_lists(t, "ids_split", ids, NULL) ? tape_scratch(t, n, sizeof *host) : NULL;
     *high = tape_failed(t);
     if (!host)
         return tape_failed(t);
@@ -70,8 +70,8 @@ static Tensor *pick(Tape *t, Tensor *x, Tensor *ids)
     return reshape(t, gather(t, reshape(t, x, SHAPE(x->count, 1)), ids), SHAPE(ids->count));
 }
 
-/* Numbers the columns that are marked, in order, and lists them; how many there are. */
-static int64_t number(int64_t n, int32_t *mark, int32_t *list)
+/* Numbers the marked columns in order and lists them. Returns how many there are. */
+static int64_t number_marked(int64_t n, int32_t *mark, int32_t *list)
 {
     int64_t count = 0;
     for (int64_t c = 0; c < n; c++)
@@ -82,7 +82,7 @@ static int64_t number(int64_t n, int32_t *mark, int32_t *list)
     return count;
 }
 
-/* Whether the rows that are marked hold half of all entries: then the layer below is cheaper whole than cut out. */
+/* Whether the marked rows have half of all entries: then all rows of the layer below are cheaper than a selection. */
 static bool reads_most(int64_t rows, const int64_t *start, const int32_t *mark)
 {
     int64_t entries = 0;
@@ -91,7 +91,7 @@ static bool reads_most(int64_t rows, const int64_t *start, const int32_t *mark)
     return 2 * entries >= start[rows];
 }
 
-static int64_t keep_numbers(int64_t n, int32_t *mark)
+static int64_t number_all(int64_t n, int32_t *mark)
 {
     for (int64_t c = 0; c < n; c++)
         mark[c] = (int32_t)c;
@@ -110,8 +110,8 @@ static void sift_transposed(Tape *t, const Csr *g, int64_t n, const int32_t *row
     const int32_t *col = tape_host(t, rows_of_column);
     int32_t *nth = tape_scratch(t, g->rows, sizeof *nth); /* 1 + i for row[i], 0 for other rows */
     int64_t *tstart = tape_stage(t, count + 1, sizeof *tstart), to = 0;
-    int32_t *tcol = tape_stage(t, sub->entries + 1,
-                               sizeof *tcol); /* one more: a row that is not wanted is written, and written over */
+    /* one more: an entry of a row that is not selected is written too, and then overwritten */
+    int32_t *tcol = tape_stage(t, sub->entries + 1, sizeof *tcol);
     if (!start || !col || !nth || !tstart || !tcol)
         return;
     for (int64_t i = 0; i < n; i++)
@@ -135,7 +135,7 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
     *from = *at = ids ? tape_failed(t) : NULL;
     if (!g || !ids)
         return g;
-    if (!lists(t, "csr_rows", ids, NULL))
+    if (!check_lists(t, "csr_rows", ids, NULL))
         return NULL;
     int32_t lo, hi;
     tape_range(ids, &lo, &hi);
@@ -162,7 +162,7 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
         sub_start[i + 1] = entries;
     }
     bool all = reads_most(g->cols, start, mark);
-    int64_t count = all ? keep_numbers(g->cols, mark) : number(g->cols, mark, list);
+    int64_t count = all ? number_all(g->cols, mark) : number_marked(g->cols, mark, list);
     int32_t *sub_col = tape_stage(t, entries, sizeof *sub_col),
             *place = g->val ? tape_stage(t, entries, sizeof *place) : NULL;
     if (!sub_col || (g->val && !place))

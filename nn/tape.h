@@ -93,7 +93,7 @@ struct Node {
     int inputs;
     Tensor **in;
     float *grad;     /* of out, while the backward pass needs it */
-    int32_t buffer;  /* of the plan, that holds out; -1: none */
+    int32_t buffer;  /* number of the plan's buffer for out; -1: none */
     bool view;       /* out is part of another tensor's memory */
     Node *base;      /* of a view: the node of that tensor; NULL when the tensor is stored */
     bool pinned;     /* the backward pass reads out otherwise than through in[] */
@@ -195,7 +195,7 @@ struct Tape {
     StepMemory step;
     ParamGrad *grads;
     Transposed *transposed;
-    const int32_t *ragged_host; /* the offsets that `ragged` holds */
+    const int32_t *ragged_host; /* the offsets in `ragged` */
     Tensor *ragged;
     /* planned runs */
     Buffer *buffers;

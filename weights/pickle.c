@@ -1,4 +1,4 @@
-/* weights/pickle.c: the pickle machine (Python's Lib/pickletools.py documents every opcode), without its powers. */
+/* weights/pickle.c: the pickle machine (Python's Lib/pickletools.py documents every opcode), which calls nothing. */
 #include "weights/pickle.h"
 
 enum { MAX_STEPS = 8 * 1000 * 1000 }; /* bounds the time; whole pickled modules take thousands */
@@ -140,7 +140,7 @@ static bool mark(Machine *m)
     return true;
 }
 
-/* Takes what lies above the last mark: stays valid until the next push. */
+/* Takes the values above the last mark; they are valid until the next push. */
 static bool pop_mark(Machine *m, Value ***items, size_t *count)
 {
     if (!m->mark_count)
@@ -273,7 +273,7 @@ static bool build(Machine *m)
     Value *state = pop(m), *v = state ? top(m) : NULL;
     if (!v)
         return false;
-    if (v->type == V_OBJECT) /* what else has a state? Dictionaries' attributes do not matter here */
+    if (v->type == V_OBJECT) /* attributes of dictionaries are not needed */
         v->state = state;
     return true;
 }

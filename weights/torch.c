@@ -1,19 +1,19 @@
 /* weights/torch.c: what torch.save writes, as torch/serialization.py does: the zip archive (1.6 and later: data.pkl
- * beside data/<key>, one file a storage) and the legacy stream before it (pickles, then the storages in order).
+ * and data/<key>, one file per storage) and the legacy stream before it (pickles, then the storages in order).
  *
  * Names. A dictionary's tensors get its keys, nested ones joined by '.'; a pickled module's get what state_dict() would
  * give: its _parameters, its persistent _buffers, then its _modules; any other object is searched by attribute. A
- * dictionary without a tensor of its own that has a key state_dict, model_state_dict or model stands for that one's
- * value, repeatedly. When every name begins with "module." (DataParallel), that is cut off. */
+ * dictionary without a tensor of its own that has a key state_dict, model_state_dict or model is replaced by the
+ * value of that key, repeatedly. When every name begins with "module." (DataParallel), that is cut off. */
 #include "weights/pickle.h"
 #include "weights/zip.h"
 
-enum { MAX_DEPTH = 256, MAX_LOOKS = 10 * 1000 * 1000 };
+enum { MAX_DEPTH = 256, MAX_VISITS = 10 * 1000 * 1000 };
 
 /* Memory for a file of n bytes: 32 MB + 10 n for the pickle's values, the archive's directory and the tensors found, in
  * the scratch arena; 56 MB + 18 n for these and the tensors of the model together, and what had to be unpacked or
  * copied for them. A pickle can name one value a thousand times and is packed a thousandfold, so all of it is counted,
- * and a file that needs more is refused. Time: linear in that. */
+ * and a file that needs more is an error. Time: linear in that. */
 static size_t in_proportion(size_t n, size_t megabytes, size_t each)
 {
     return (megabytes << 20) + each * MIN(n, SIZE_MAX / 32);
@@ -37,8 +37,8 @@ typedef struct Torch {
     size_t count, capacity;
     char *name; /* of the value being looked at */
     size_t name_capacity;
-    /* at values: a small pickle can hang one list into another a thousandfold, again and again */
-    size_t looks;
+    /* to values: a small pickle can put one list into another a thousand times, again and again */
+    size_t visits;
     size_t file_bytes, before; /* of the file; of w's arena before it */
 } Torch;
 
@@ -182,7 +182,7 @@ static bool add_tensor(Torch *t, const Value *args, const Value *dtype, Text nam
     Storage s = {NULL, 0};
     if (!storage_find(t, key, &s))
         return false;
-    /* old views: (key, offset, length) within the storage */
+    /* views of old files: (key, offset, length) within the storage */
     const Value *view = value_item(storage->class, 5);
     int64_t shift = 0;
     if (view && view->type == V_TUPLE &&
@@ -256,10 +256,10 @@ static bool is_dict(const Value *v)
                  (v->type == V_OBJECT && (v->pairs || value_is_global(v->class, "collections", "OrderedDict"))));
 }
 
-static bool look(Torch *t, size_t values)
+static bool visit(Torch *t, size_t values)
 {
-    t->looks += values;
-    return t->looks <= MAX_LOOKS || fail(t->e, SP_FORMAT, "%s: pickle: too many nested values", t->path);
+    t->visits += values;
+    return t->visits <= MAX_VISITS || fail(t->e, SP_FORMAT, "%s: pickle: too many nested values", t->path);
 }
 
 /* set([names]) in whatever form */
@@ -267,7 +267,7 @@ static bool set_holds(Torch *t, const Value *set, Text name)
 {
     if (set && set->type == V_OBJECT)
         set = value_item(set->args, 0);
-    t->looks += set && (set->type == V_SET || set->type == V_LIST) ? set->count : 0;
+    t->visits += set && (set->type == V_SET || set->type == V_LIST) ? set->count : 0;
     for (size_t i = 0; set && (set->type == V_SET || set->type == V_LIST) && i < set->count; i++)
         if (set->items[i]->type == V_TEXT && text_equal(set->items[i]->text, name))
             return true;
@@ -286,7 +286,7 @@ static size_t name_push(Torch *t, size_t n, const Value *key)
     if (!text.n)
         return 0;
     size_t end = n + (n > 0) + text.n;
-    if (!look(t, text.n / 64)) /* long keys take time */
+    if (!visit(t, text.n / 64)) /* long keys take time */
         return 0;
     while (end >= t->name_capacity) {
         char *grown = arena_grow(t->scratch, t->name, t->name_capacity, &t->name_capacity, 1, t->e);
@@ -304,7 +304,7 @@ static bool walk(Torch *t, Value *v, size_t n, int depth);
 
 static bool walk_child(Torch *t, const Value *key, Value *child, size_t n, int depth)
 {
-    if (!look(t, 1))
+    if (!visit(t, 1))
         return false;
     if (child->type < V_LIST || child->type == V_GLOBAL || child->type == V_PERSISTENT)
         return true;
@@ -351,7 +351,7 @@ static bool walk_inside(Torch *t, Value *v, size_t n, int depth)
     const Value *state = v->state;
     if (state && state->type == V_TUPLE && state->count) /* attributes and slots */
         state = state->items[0];
-    if (state && is_dict(state) && !look(t, state->count))
+    if (state && is_dict(state) && !visit(t, state->count))
         return false;
     const Value *parameters = value_get(state, "_parameters"), *modules = value_get(state, "_modules");
     if (parameters || modules)
@@ -363,14 +363,14 @@ static bool walk_inside(Torch *t, Value *v, size_t n, int depth)
     return v->args && v->args->type == V_TUPLE ? walk(t, v->args, n, depth + 1) : true;
 }
 
-/* Adds every tensor in v; n bytes of t->name are its name. One that hangs in several places gets several names. */
+/* Adds every tensor in v; n bytes of t->name are its name. A tensor in several places gets several names. */
 static bool walk(Torch *t, Value *v, size_t n, int depth)
 {
     const Value *dtype, *args = v->type == V_OBJECT ? tensor_args(v, &dtype) : NULL;
     if (args)
         return add_tensor(t, args, dtype, (Text){n ? t->name : "", n});
     if (v->on_path)
-        return true; /* a circle */
+        return true; /* a cycle */
     if (depth > MAX_DEPTH)
         return fail(t->e, SP_FORMAT, "%s: pickle: more than %d levels of nesting", t->path, MAX_DEPTH);
     v->on_path = true;
@@ -456,7 +456,7 @@ static bool read_zip(Torch *t, const Map *m)
            collect(t, pickle.root);
 }
 
-/* Behind the pickles: for every key its length in elements as 8 bytes, then its bytes. */
+/* After the pickles: for every key its length in elements as 8 bytes, then its bytes. */
 static bool read_storages(Torch *t, const Pickle *object, const Value *keys, Text rest)
 {
     t->keys = text_index_new(t->scratch, t->e);

@@ -60,7 +60,7 @@ static const char *unread_format(Text name)
 
 static bool open_file(Weights *w, const char *path, bool index_allowed, Error *e);
 
-/* model.safetensors.index.json: {"weight_map": {tensor: file beside the index}}. Every mapped tensor must be in its
+/* model.safetensors.index.json: {"weight_map": {tensor: file in the same folder}}. Every mapped tensor must be in its
  * file. Memory: what json_parse takes of the index, and what each file takes. Time: linear, each file is read once. */
 static bool index_read(Weights *w, const Map *m, const char *path, Error *e)
 {
@@ -138,7 +138,7 @@ static bool open_file(Weights *w, const char *path, bool index_allowed, Error *e
     return fail(e, SP_FORMAT, "%s: neither safetensors nor a torch file (%zu bytes)", name, m->bytes);
 }
 
-/* A folder without weights that are read: what of a model it does hold. */
+/* The error for a folder without supported weights: it names the files of a model that the folder has. */
 static void no_weights(const char *folder, Arena *a, Error *e)
 {
     FolderEntry *entry;

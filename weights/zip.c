@@ -50,14 +50,14 @@ static bool find_directory(const Zip *z, Directory *d, Error *e)
     return true;
 }
 
-/* Sizes that do not fit 32 bits stand in extra field 1, in this order, each only where its short form is all ones. */
+/* Sizes that do not fit 32 bits are in extra field 1, in this order, each only where its short form is all ones. */
 static bool read_zip64(ZipEntry *entry, const unsigned char *extra, size_t n)
 {
     uint64_t *fields[] = {&entry->bytes, &entry->packed, &entry->offset};
-    bool wanted = false;
+    bool needed = false;
     for (int i = 0; i < 3; i++)
-        wanted |= *fields[i] == UINT32_MAX;
-    while (wanted && n >= 4) {
+        needed |= *fields[i] == UINT32_MAX;
+    while (needed && n >= 4) {
         size_t id = little(extra, 2), size = little(extra + 2, 2);
         if (size > n - 4)
             return false;
@@ -75,7 +75,7 @@ static bool read_zip64(ZipEntry *entry, const unsigned char *extra, size_t n)
         extra += 4 + size;
         n -= 4 + size;
     }
-    return true; /* an entry of exactly 4 GB - 1 needs no such field; a wrong one fails its bounds */
+    return true; /* an entry of exactly 4 GB - 1 needs no such field; a wrong size fails the check of its bounds */
 }
 
 bool zip_open(Zip *z, const Map *m, const char *path, Arena *a, Error *e)

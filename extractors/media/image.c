@@ -1,7 +1,7 @@
 /* extractors/media/image.c: from the bytes of an image to RGB, and from RGB to the tensor that an encoder reads. The
  * formats are in image_jpeg.c, image_png.c, image_webp.c; the resampling is in resize.c.
  *
- * Pillow is the reference for what a damaged image is, too: truncated data is refused, a PNG that lacks only its end
+ * Pillow also decides which images are damaged: truncated data is an error, a PNG that lacks only its end
  * or a JPEG with garbage behind it is read. Stricter than Pillow: a palette PNG whose palette is missing or misshapen;
  * what takes time or memory out of proportion: sides of more than a million, 16-bit PNGs of more than 716 MB of
  * samples, JPEGs of more than 100 scans or whose coefficients take too much. Milder: all of a PNG but its palette and
@@ -11,8 +11,8 @@
 #include <math.h>
 
 /* Pillow refuses images of more than twice its MAX_IMAGE_PIXELS (1 GiB / 4 / 3); libpng by itself those with a side
- * of more than a million, which Pillow reads. What a decoder takes beside the pixels, 3 bytes each, is stated in its
- * own file. */
+ * of more than a million, which Pillow reads. Each decoder states the memory that it takes in addition to the
+ * pixels, 3 bytes each. */
 enum { PILLOW_MAX_PIXELS = 178956970, MAX_SIDE = 1000000 };
 
 bool image_room(Image *im, int64_t width, int64_t height, const char *name, int64_t max_pixels, Arena *a, Error *e)
@@ -84,8 +84,8 @@ bool image_fit(Image *out, const Image *im, const Preset *p, Arena *a, Error *e)
         return fail(e, SP_USAGE, "an image cannot be resized to %lld x %lld (short side %lld)", (long long)W,
                     (long long)H, (long long)p->resize);
     if (p->fit == FIT_SHORT_SIDE) { /* int(size * long / short) as torchvision and Hugging Face */
-        int64_t brief = MIN(im->width, im->height), extent = MAX(im->width, im->height);
-        int64_t longer = (int64_t)((double)(p->resize * extent) / (double)brief);
+        int64_t short_side = MIN(im->width, im->height), long_side = MAX(im->width, im->height);
+        int64_t longer = (int64_t)((double)(p->resize * long_side) / (double)short_side);
         full_w = im->width <= im->height ? p->resize : longer;
         full_h = im->width <= im->height ? longer : p->resize;
         left = crop_start(full_w, W, p->crop);

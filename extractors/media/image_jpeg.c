@@ -30,7 +30,7 @@ static void on_error(j_common_ptr jpeg)
     longjmp(f->jump, 1);
 }
 
-/* Damaged but readable data decodes as Pillow decodes it: without a word. */
+/* Damaged but readable data is decoded without a message, as in Pillow. */
 static void on_message(j_common_ptr jpeg, int level)
 {
     (void)jpeg, (void)level;

@@ -13,11 +13,11 @@
 #ifdef STB_HEADER
 #include <stdlib.h>
 
-/* The most that stb_image may ask for at once in this thread's call: small files that say or inflate to a lot end
- * there. */
+/* The most that stb_image may allocate at once in this thread's call. It stops small files that claim or inflate to a
+ * lot. */
 static _Thread_local size_t most;
 
-/* Zeroed: before 2.28 a table that the file lacks was read as it lay in memory. */
+/* Zeroed: before 2.28 a table missing from the file was read uninitialised. */
 static void *resize(void *p, size_t n)
 {
     return n > most ? NULL : p ? realloc(p, n) : calloc(1, n);
@@ -34,7 +34,7 @@ static void *resize(void *p, size_t n)
 #define STBI_FREE(p)       free(p)
 #define STBI_NO_HDR
 #define STBI_NO_LINEAR
-#pragma GCC diagnostic ignored "-Wunused-function" /* told at the end of the file */
+#pragma GCC diagnostic ignored "-Wunused-function" /* gcc reports it at the end of the file */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #pragma GCC diagnostic ignored "-Wsign-compare"
@@ -93,9 +93,8 @@ bool decode_stb(Image *im, Text bytes, const char *name, int64_t max_pixels, Are
         return fail(e, SP_FORMAT, "%s: damaged image: %s", name, stbi_failure_reason());
     if (!image_room(im, width, height, name, max_pixels, a, e))
         return false;
-    most +=
-        /* 16-bit RGBA, doubled as it grows; padded to blocks */
-        20 * (size_t)(im->width + 64) * (size_t)(im->height + 64);
+    /* 16-bit RGBA, doubled as it grows; padded to blocks */
+    most += 20 * (size_t)(im->width + 64) * (size_t)(im->height + 64);
     stbi_uc *pixels = stbi_load_from_memory(data, (int)bytes.n, &width, &height, &channels, 3);
     if (!pixels)
         return fail(e, SP_FORMAT, "%s: damaged image: %s", name, stbi_failure_reason());

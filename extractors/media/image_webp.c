@@ -5,8 +5,8 @@
 #ifdef HAVE_WEBP
 #include <webp/decode.h>
 
-/* Bounds. A side has at most 16,383 pixels; lossy images take some rows beside the result, lossless ones and alpha 4
- * bytes a pixel. Of an animation one frame is decoded; other chunks (ICC, EXIF, XMP) are not read. */
+/* Bounds. A side has at most 16,383 pixels; lossy images take some rows in addition to the result, lossless ones and
+ * alpha 4 bytes a pixel. Of an animation one frame is decoded; other chunks (ICC, EXIF, XMP) are not read. */
 
 typedef struct Frame { /* what WebPDecodeRGBInto reads, and where on the canvas it goes */
     Text bytes;

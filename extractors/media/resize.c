@@ -22,10 +22,8 @@ typedef struct Axis {
     int64_t n, size;
     int64_t *start, *count;
     int32_t *weight;
-    int32_t *
-        /* [n, size + 1]: of weights 2 j and 2 j + 1 the upper parts (>> HALF_BITS), 16 bits each, then the lower
-         * ones */
-        pairs;
+    /* [n, size + 1]: of weights 2 j and 2 j + 1 the upper parts (>> HALF_BITS), 16 bits each, then the lower parts */
+    int32_t *pairs;
 } Axis;
 
 static double triangle(double x)
@@ -43,8 +41,8 @@ static double cubic(double x) /* Keys's kernel with a = -0.5 */
     return x < 2.0 ? (((x - 5.0) * x + 8.0) * x - 4.0) * a : 0.0;
 }
 
-/* How many weights a table has at most: of a longer axis, a million pixels say, it would be larger than the image, so
- * that it is made for a block of positions at a time. 8 bytes each. */
+/* The most weights in a table, 8 bytes each. For a longer axis, a million pixels for example, the table would be larger
+ * than the image; it is then made for a block of positions at a time. */
 enum { TABLE_MOST = 1 << 20 };
 
 static double stretch_of(const Stretch *s)
@@ -213,8 +211,8 @@ static void turn(const unsigned char *from, int64_t ld_from, unsigned char *to, 
 }
 
 /* Columns x0 .. of `out`, the axis's, from rows first .. of `in` across; column 0 of `in` is column `shift` of the
- * image that the axis speaks of. Sixteen rows are turned, so that the same place of all stands together and they go
- * side by side; the last squares and the last sixteen rows begin where whole ones are left. docs/kernels/resize.md has
+ * whole image. Sixteen rows are transposed, so that the same place of all is contiguous and they are computed together.
+ * The last squares and the last sixteen rows overlap the ones before. docs/kernels/resize.md has
  * the steps. */
 static bool pass_across(Image *out, const Image *in, const Axis *across, int64_t x0, int64_t first, int64_t shift,
                         Arena *a, Error *e)
@@ -250,8 +248,8 @@ static bool pass_across(Image *out, const Image *in, const Axis *across, int64_t
     return true;
 }
 
-/* Rows y0 .. of `out`, the axis's. Row 0 of `in` is row `first` of the image that the axis speaks of; columns left ..
- * left + out->width - 1. */
+/* Rows y0 .. of `out`, the axis's. Row 0 of `in` is row `first` of the whole image; columns left .. left + out->width -
+ * 1. */
 static void pass_down(Image *out, const Image *in, const Axis *down, int64_t y0, int64_t first, int64_t left)
 {
     int64_t from = in->width * 3, to = out->width * 3;
@@ -267,7 +265,7 @@ static void pass_down(Image *out, const Image *in, const Axis *down, int64_t y0,
     }
 }
 
-/* Both go block by block; a block's table is dropped behind it. */
+/* Both work block by block; a block's table is freed after it. */
 static bool all_across(Image *out, const Image *in, const Stretch *s, int64_t first, int64_t shift, Arena *a, Error *e)
 {
     Axis axis;
@@ -295,8 +293,8 @@ static bool all_down(Image *out, const Image *in, const Stretch *s, int64_t firs
     return true;
 }
 
-/* Takes, beside the result, the image between the passes and 8 MB for a table, or 16 bytes for each pixel of the
- * longer side where that is more; 48 bytes for each pixel of a row that is read. */
+/* Takes, in addition to the result, the image between the passes and 8 MB for a table, or 16 bytes for each pixel of
+ * the longer side where that is more; 48 bytes for each pixel of a row that is read. */
 bool image_resize_part(Image *out, const Image *in, int64_t full_w, int64_t full_h, int64_t left, int64_t top,
                        int64_t width, int64_t height, Resampling r, Arena *a, Error *e)
 {

@@ -169,7 +169,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
         memcpy(en->map, (int64_t[]){C, h, w}, sizeof en->map);
         en->features = C * h * w;
     } else if (m->output == OUT_LOGITS) {
-        l.prefix = hf ? "" : l.prefix; /* the classifier stands beside "resnet." */
+        l.prefix = hf ? "" : l.prefix; /* the classifier has no prefix "resnet." */
         if (!load_linear(&l, &m->fc, -1, C, hf ? "classifier.1" : "fc"))
             return false;
         en->features = m->fc.N;

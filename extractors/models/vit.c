@@ -1,6 +1,6 @@
 /* extractors/models/vit.c: ViT (Dosovitskiy et al. 2021) as Hugging Face's ViTModel and ViTForImageClassification
  * compute it: google/vit-base-patch16-224, facebook/dino-vitb16. Pre-norm blocks over a class token and one token a
- * patch; the feature is the class token behind the last norm. Tensors bear the names of published checkpoints, or those
+ * patch; the feature is the class token after the last norm. Tensors have the names of published checkpoints, or those
  * that transformers 5 gives its modules. */
 #include "extractors/loading.h"
 
@@ -15,14 +15,14 @@ typedef struct ViT {
     Conv2d patches;
     Tensor *first, *positions; /* [1, C] class token and its position, [1, N C] of the patches */
     Block *block;
-    int64_t blocks, H, C, T; /* T: tokens an image, N + 1 */
+    int64_t blocks, H, C, T; /* T: tokens per image, N + 1 */
     Act act, pooler_act;
     Norm norm;
     Linear head; /* pooler or classifier */
     enum { OUT_CLS, OUT_HIDDEN, OUT_POOLER, OUT_LOGITS } output;
 } ViT;
 
-typedef struct Names { /* of a block's parts; LAYER.i. stands before them */
+typedef struct Names { /* of a block's parts; they follow LAYER.i. */
     const char *layer, *q, *k, *v, *out, *fc1, *fc2;
 } Names;
 static const Names PUBLISHED = {.layer = "encoder.layer",
@@ -40,7 +40,7 @@ static const Names PUBLISHED = {.layer = "encoder.layer",
                               .fc1 = "mlp.fc1",
                               .fc2 = "mlp.fc2"};
 
-/* DeiT, YOLOS, BEiT and kin have these names and more: their config.json or their further tensors tell. */
+/* DeiT, YOLOS, BEiT and similar models have these names too; config.json or other tensors distinguish them. */
 static bool matches(const ModelSource *s)
 {
     if (s->arch)
@@ -75,7 +75,7 @@ static bool image_size(Loader *l, int64_t patch, int64_t N, int64_t *height, int
                 (long long)*width, (long long)*height, (long long)patch, (long long)patch, (long long)N);
 }
 
-/* Patches, class token and positions; the preset is made or, where said already, checked. */
+/* Patches, class token and positions; the preset is set or, if it is set already, checked. */
 static bool load_embeddings(Loader *l, ViT *m)
 {
     Encoder *en = l->encoder;
@@ -134,7 +134,7 @@ static bool load_output(Loader *l, ViT *m, const char *layer)
     Encoder *en = l->encoder;
     const char *inner = l->prefix;
     bool pooler = loader_has(l, "pooler.dense.weight"), ok = true;
-    l->prefix = ""; /* the classifier stands beside "vit." */
+    l->prefix = ""; /* the classifier has no prefix "vit." */
     bool classifier = loader_has(l, "classifier.weight");
     en->features = m->C;
     if (layer && strcmp(layer, "last_hidden_state") == 0) {
@@ -185,7 +185,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
 /* [B, T C] of pixels: patches and their positions by one convolution, the class token's row before them */
 static Tensor *embed(Tape *t, const ViT *m, const ImageBatch *b)
 {
-    const int32_t *zeros = tape_scratch(t, b->B, sizeof *zeros); /* one row for every image */
+    const int32_t *zeros = tape_scratch(t, b->B, sizeof *zeros); /* the same row for every image */
     Tensor *each = input_i32(t, zeros, b->B);
     Tensor *x = input_f32(t, b->pixels, 4, (int64_t[]){b->B, b->height, b->width, 3});
     x = conv(t, x, &m->patches, gather(t, m->positions, each), ACT_NONE);
