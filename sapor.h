@@ -102,7 +102,7 @@ typedef struct sp_allocator {
 
 SP_API const char *sp_version(void); /* SAPOR_VERSION of the library that runs */
 
-/* ---- sessions: threads and scratch memory ------------------------------------------------------------------ */
+/* ---- sessions: threads and scratch memory ---------------------------------------------------- */
 
 /* A session belongs to one thread: it has worker threads of its own and scratch memory that grows to the largest call
  * and is used again. A server opens one model, and a session for each of its threads (with threads 1: no
@@ -112,7 +112,7 @@ typedef struct sp_session sp_session;
 SP_API sp_session *sp_session_open(int threads, const sp_allocator *memory, sp_error *e);
 SP_API void sp_session_close(sp_session *s);
 
-/* ---- encoders: texts and images to features ------------------------------------------------ */
+/* ---- encoders: texts and images to features -------------------------------------------------- */
 
 /* `model` is a Hugging Face folder, a weights file of torchvision or timm, or a name that is looked up in
  * $SAPOR_MODELS, the Hugging Face cache and torch's. The features are those that sentence-transformers, transformers or

@@ -259,7 +259,7 @@ bool csr_transposed(Tape *t, const Csr *g, const float *val, Sparse *out)
     return true;
 }
 
-/* ---- kept graphs ---------------------------------------------------------------------------------- */
+/* ---- kept graphs ----------------------------------------------------------------------------- */
 
 /* Copies n device numbers to x, into its memory if they fit. Else it gets an eighth more than it needs, so that the
  * next graph fits too. */

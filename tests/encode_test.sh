@@ -65,7 +65,7 @@ same 'rows have the other ids' some.ids.txt a d e
 ok $? 'and the header has their number'
 cut -f 1 missing_some.tsv >list.ids
 same 'what is missing is listed' list.ids id b c
-grep -q "^c${tab}is not a JPEG, PNG or WebP picture" missing_some.tsv && [ ! -s err ]
+grep -q "^c${tab}is not a JPEG, PNG or WebP image" missing_some.tsv && [ ! -s err ]
 ok $? 'with its reason; --quiet says nothing'
 right 'the same with a warning' encode colour-statistics pictures -o some.npy
 grep -q '^sapor: warning: 2 of 5 inputs could not be read.*missing_some.tsv' err

@@ -57,7 +57,7 @@ static int pixels_main(const char *mode, const char *list, const char *path)
     return !ok;
 }
 
-/* ---- images -------------------------------------------------------------------------------- */
+/* ---- images ---------------------------------------------------------------------------------- */
 
 #define GOLDEN "tests/golden/"
 
@@ -205,7 +205,7 @@ static void must_refuse(const char *bytes, size_t n, int64_t max_pixels, const c
     arena_free(a);
 }
 
-/* ---- images made by hand ------------------------------------------------------------------- */
+/* ---- images made by hand --------------------------------------------------------------------- */
 
 typedef struct Bytes {
     unsigned char data[1 << 18];

@@ -404,7 +404,7 @@ static bool load_vocab(Load *l, const Json *config, const Json *map)
     return surround_with(l, false, cls) && surround_with(l, true, sep) && finish(l);
 }
 
-/* ---- loading -------------------------------------------------------------------------------- */
+/* ---- loading --------------------------------------------------------------------------------- */
 
 /* FOLDER/name if it exists, else NULL. */
 static bool in_folder(Load *l, const char *folder, const char *name, const char **path)

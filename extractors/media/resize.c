@@ -212,8 +212,7 @@ static void turn(const unsigned char *from, int64_t ld_from, unsigned char *to, 
 
 /* Columns x0 .. of `out`, the axis's, from rows first .. of `in` across; column 0 of `in` is column `shift` of the
  * whole image. Sixteen rows are transposed, so that the same place of all is contiguous and they are computed together.
- * The last squares and the last sixteen rows overlap the ones before. docs/kernels/resize.md has
- * the steps. */
+ * The last squares and the last sixteen rows overlap the ones before. docs/kernels/resize.md has the steps. */
 static bool pass_across(Image *out, const Image *in, const Axis *across, int64_t x0, int64_t first, int64_t shift,
                         Arena *a, Error *e)
 {
@@ -248,8 +247,8 @@ static bool pass_across(Image *out, const Image *in, const Axis *across, int64_t
     return true;
 }
 
-/* Rows y0 .. of `out`, the axis's. Row 0 of `in` is row `first` of the whole image; columns left .. left + out->width -
- * 1. */
+/* Rows y0 .. of `out`, the axis's. Row 0 of `in` is row `first` of the whole image; columns left ..
+ * left + out->width - 1. */
 static void pass_down(Image *out, const Image *in, const Axis *down, int64_t y0, int64_t first, int64_t left)
 {
     int64_t from = in->width * 3, to = out->width * 3;
