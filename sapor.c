@@ -7,7 +7,7 @@ const char *sp_version(void)
     return SAPOR_VERSION;
 }
 
-/* Every object lives in an arena of its own, which knows the caller's heap; it is the object's first member. */
+/* Every object is in an arena of its own, with the caller's allocator; the arena is the object's first member. */
 static void *new_object(size_t bytes, const sp_allocator *memory, Error *e)
 {
     Arena *a = arena_new(memory, 0);
@@ -33,7 +33,7 @@ struct sp_session {
 static bool open_device(Device *d, int threads, const sp_allocator *memory, Error *e)
 {
     if (threads < 0)
-        return fail(e, SP_USAGE, "threads: %d is below 0", threads);
+        return fail(e, SP_USAGE, "threads: %d is below 0; expected 0 or more", threads);
     d->heap = memory;
     d->k = kernels_cpu(NULL, e);
     return d->k && (d->pool = pool_new(memory, threads, e));
@@ -85,7 +85,7 @@ sp_encoder *sp_encoder_open_as(const char *model, const char *dtype, const sp_al
     while (dtype && o.dtype < PACK_COUNT && strcmp(pack_name(o.dtype), dtype) != 0)
         o.dtype++;
     if (o.dtype == PACK_COUNT) {
-        fail(e, SP_USAGE, "there is no type %s; choose one of f32, f16, bf16, int8", dtype);
+        fail(e, SP_USAGE, "unknown type %s; choose one of f32, f16, bf16, int8", dtype);
         return NULL;
     }
     sp_encoder *m = new_object(sizeof *m, memory, e);
@@ -127,7 +127,7 @@ bool sp_encode_texts(const sp_encoder *m, sp_session *s, const char *const *text
 {
     error_clear(e);
     if (!sp_encoder_reads_texts(m))
-        return fail(e, SP_USAGE, "this encoder reads no texts");
+        return fail(e, SP_USAGE, "this encoder does not read texts");
     arena_rewind(s->scratch, (ArenaMark){0});
     Text *list = NEW(s->scratch, Text, n, e);
     for (size_t i = 0; list && i < n; i++)
@@ -135,19 +135,19 @@ bool sp_encode_texts(const sp_encoder *m, sp_session *s, const char *const *text
     return list && encode_texts(m->encoder, s->tape, list, n, out, e);
 }
 
-enum { BATCH = 16, KEPT = 64 << 20 /* bytes that a thread keeps from one picture to the next */ };
+enum { BATCH = 16, KEPT = 64 << 20 /* bytes that a thread keeps from one image to the next */ };
 
-typedef struct Pictures {
+typedef struct ImageFiles {
     const char *const *paths;
     const Preset *preset;
     Image *fitted;   /* [BATCH], with room for their pixels */
-    Arena **scratch; /* one a thread: a thread opens one picture at a time and keeps only its fitted pixels */
+    Arena **scratch; /* one per thread: a thread opens one image at a time and keeps only its fitted pixels */
     Error *errors;
-} Pictures;
+} ImageFiles;
 
-static void open_picture(void *arg, size_t i, int worker)
+static void open_image(void *arg, size_t i, int worker)
 {
-    Pictures *p = arg;
+    ImageFiles *p = arg;
     Arena *a = p->scratch[worker];
     Image whole, fitted;
     if (image_open(&whole, p->paths[i], a, &p->errors[i]) && image_fit(&fitted, &whole, p->preset, a, &p->errors[i]))
@@ -156,11 +156,11 @@ static void open_picture(void *arg, size_t i, int worker)
 }
 
 /* One batch: decoded and fitted by all threads. */
-static bool encode_batch(const sp_encoder *m, sp_session *s, Pictures *p, size_t n, float *out, Error *e)
+static bool encode_batch(const sp_encoder *m, sp_session *s, ImageFiles *p, size_t n, float *out, Error *e)
 {
     for (size_t i = 0; i < n; i++)
         p->errors[i] = (Error){0};
-    pool_run(s->device.pool, n, open_picture, p);
+    pool_run(s->device.pool, n, open_image, p);
     for (size_t i = 0; i < n; i++)
         if (p->errors[i].code) {
             *e = p->errors[i];
@@ -175,22 +175,22 @@ bool sp_encode_image_files(const sp_encoder *m, sp_session *s, const char *const
     Image fitted[BATCH];
     error_clear(e);
     if (!sp_encoder_reads_images(m))
-        return fail(e, SP_USAGE, "this encoder reads no pictures");
+        return fail(e, SP_USAGE, "this encoder does not read images");
     arena_rewind(s->scratch, (ArenaMark){0});
     const Preset *preset = &m->encoder->preset;
     size_t threads = (size_t)pool_threads(s->device.pool);
-    Pictures p = {.preset = preset,
-                  .fitted = fitted,
-                  .scratch = NEW(s->scratch, Arena *, threads, e),
-                  .errors = NEW(s->scratch, Error, BATCH, e)};
+    ImageFiles p = {.preset = preset,
+                    .fitted = fitted,
+                    .scratch = NEW(s->scratch, Arena *, threads, e),
+                    .errors = NEW(s->scratch, Error, BATCH, e)};
     size_t each, batch = 0;
     bool ok = p.scratch && p.errors;
     if (ok && !size_mul((size_t)preset->width * 3, (size_t)preset->height, &each))
-        ok = fail_memory(e, SIZE_MAX, "a picture");
+        ok = fail_memory(e, SIZE_MAX, "an image");
     else if (ok)
         batch = MIN(MAX((size_t)KEPT / MAX(each, 1), 1), (size_t)BATCH);
     for (size_t i = 0; ok && i < threads; i++)
-        ok = (p.scratch[i] = arena_new(s->device.heap, 0)) || fail_memory(e, 1, "pictures");
+        ok = (p.scratch[i] = arena_new(s->device.heap, 0)) || fail_memory(e, 1, "images");
     for (size_t i = 0; ok && i < MIN(batch, n); i++) {
         fitted[i] = (Image){.width = preset->width, .height = preset->height};
         ok = (fitted[i].pixels = arena_alloc(s->scratch, each, 1, e)) != NULL;
@@ -210,9 +210,9 @@ bool sp_encode_image(const sp_encoder *m, sp_session *s, const void *data, size_
     Image im;
     error_clear(e);
     if (!sp_encoder_reads_images(m))
-        return fail(e, SP_USAGE, "this encoder reads no pictures");
+        return fail(e, SP_USAGE, "this encoder does not read images");
     arena_rewind(s->scratch, (ArenaMark){0});
-    return image_decode(&im, (Text){data, bytes}, "picture", 0, s->scratch, e) &&
+    return image_decode(&im, (Text){data, bytes}, "image", 0, s->scratch, e) &&
            encode_images(m->encoder, s->tape, &im, 1, out, e);
 }
 
@@ -222,9 +222,9 @@ bool sp_encode_pixels(const sp_encoder *m, sp_session *s, const unsigned char *r
     size_t pixels;
     error_clear(e);
     if (!sp_encoder_reads_images(m))
-        return fail(e, SP_USAGE, "this encoder reads no pictures");
+        return fail(e, SP_USAGE, "this encoder does not read images");
     if (!width || !height || !size_mul(width, height, &pixels) || pixels > INT32_MAX)
-        return fail(e, SP_USAGE, "a picture of %zu x %zu pixels", width, height);
+        return fail(e, SP_USAGE, "an image of %zu x %zu pixels is not supported", width, height);
     Image im = {(int64_t)width, (int64_t)height, (unsigned char *)rgb}; /* only read */
     return encode_images(m->encoder, s->tape, &im, 1, out, e);
 }
@@ -329,7 +329,7 @@ bool sp_recommend(sp_recommender *r, const char *user, size_t k, sp_recommendati
     error_clear(e);
     *count = 0;
     if (k == 0 || k > INT32_MAX)
-        return fail(e, SP_USAGE, "k: %zu is not from 1 to %d", k, INT32_MAX);
+        return fail(e, SP_USAGE, "k: %zu is out of range; expected 1 to %d", k, INT32_MAX);
     arena_rewind(r->answer, (ArenaMark){0});
     if (!trained_recommend(r->trained, &one, 1, (int64_t)k, keep_answer, &a, e))
         return false;

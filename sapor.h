@@ -1,28 +1,27 @@
 /* sapor.h: the public C API of Sapor, written as its own manual.
  *
- * Sapor turns product photos and texts into features with real encoders, trains graph recommenders on them and measures
- * what every modality is worth. This header is all that a program linking libsapor sees; everything else is hidden.
+ * Sapor computes features of product photos and texts with published encoders, trains recommenders on them and measures
+ * how much each modality contributes. This header is the whole interface of libsapor; everything else is hidden.
  *
  * Rules that hold everywhere
  *   - Errors are values. A function that can fail takes an `sp_error *` last; it returns false or NULL and fills it
- *     with one line: what, where (file, line, key, tensor), what to do. The library never prints, exits or aborts.
+ *     with one line: what is wrong, where (file, line, key, tensor), what to do. The library never prints, exits or
+ *     aborts. `e` is never NULL. It need not be initialised: each call that takes one clears it first.
  *   - Sizes are size_t or int64_t; products of sizes are checked.
- *     `e` is never NULL. It need not be initialised: each call that takes one clears it first, so that an error does
- *     not stick.
- *   - What an `_open` returns is yours until its `_close`, in any order among objects; NULL may be closed. Buffers for
- *     results are yours throughout: the library keeps no pointer to one, nor to a text, path or picture, after the
- *     call.
- *   - After an error in a call the object is as good as before. What stands in `out` is then not defined; *count is 0.
+ *   - An object of an `_open` function is valid until its `_close`; objects may be closed in any order, and NULL may be
+ *     closed. The caller owns the buffers for results: the library keeps no pointer to one, nor to a text, path or
+ *     image, after the call.
+ *   - After an error in a call the object can be used as before. The contents of `out` are then undefined; *count is 0.
  *   - An encoder and a tokenizer are immutable and may be used by several threads at once; a session and a recommender
  *     belong to one thread at a time. No call needs another thread to make progress, and there is no global state.
  *   - Files are read into memory, with two exceptions that stay mapped until the object's `_close`: a model's weight
  *     files, and the user.npy and item.npy (or features) of a recommender. These may be replaced by rename or removed
- *     meanwhile. They may not be cut short or written in place: the system then ends the process by SIGBUS. The library
- *     installs no signal handler.
+ *     meanwhile. They must not be truncated or written in place: the system then ends the process by SIGBUS. The
+ *     library installs no signal handler.
  *   - The library opens regular files only and never waits for a pipe. It keeps no descriptor below 3, so that a
  *     program may have closed its standard streams.
- *   - Texts and paths are UTF-8 and end with NUL, unless a length stands beside them. Same input, same bits: for any
- *     number of threads, and whatever else is in the call.
+ *   - Texts and paths are UTF-8 and end with NUL, unless a length is given too. The same input gives the same bits,
+ *     for any number of threads and any other inputs in the call.
  *
  * A whole program (cc program.c $(pkg-config --cflags --libs sapor); cc -static program.c $(pkg-config --static
  * --cflags --libs sapor)):
@@ -51,7 +50,7 @@
  *         return ok ? 0 : 1;
  *     }
  *
- * tests/embed.c is another: every function below, right and wrong, from C and C++.
+ * tests/embed.c is another program: it calls every function below, rightly and wrongly, from C and C++.
  */
 #ifndef SAPOR_H
 #define SAPOR_H
@@ -76,13 +75,13 @@ extern "C" {
 
 typedef enum sp_status {
     SP_OK = 0,
-    SP_IO,          /* the system refused: no such file, disk full, ... */
-    SP_FORMAT,      /* a file or text is not what it should be */
+    SP_IO,          /* an error of the system: no such file, disk full, ... */
+    SP_FORMAT,      /* a file or text is malformed */
     SP_MEMORY,      /* out of memory, or over the limit that the caller set */
-    SP_USAGE,       /* the caller asked for something that does not exist or does not fit */
-    SP_SHAPE,       /* two things that must match do not */
-    SP_UNSUPPORTED, /* understood, but not available in this build or for this model */
-    SP_CANCELLED    /* for cancel call-backs to come; no function of this version returns it */
+    SP_USAGE,       /* the arguments are wrong: unknown names, values out of range */
+    SP_SHAPE,       /* two shapes or sizes that must match do not */
+    SP_UNSUPPORTED, /* not available in this build or for this model */
+    SP_CANCELLED    /* for later versions; no function of this version returns it */
 } sp_status;
 
 typedef struct sp_error {
@@ -93,7 +92,7 @@ typedef struct sp_error {
 /* ---- memory ---------------------------------------------------------------------------------- */
 
 /* Where memory comes from. `resize(user, p, old_bytes, new_bytes)` works like realloc: p NULL allocates, new_bytes 0
- * frees and returns NULL; it returns NULL when it cannot, and p is then as before. Results are aligned for any C type.
+ * frees and returns NULL; it returns NULL on failure, and p is then unchanged. Results are aligned for any C type.
  * Calls come from the session's threads, several at a time. The struct is copied; what `user` points to must outlive
  * the object. NULL instead of an sp_allocator means malloc. */
 typedef struct sp_allocator {
@@ -103,23 +102,23 @@ typedef struct sp_allocator {
 
 SP_API const char *sp_version(void); /* SAPOR_VERSION of the library that runs */
 
-/* ---- sessions: who computes ------------------------------------------------------------------ */
+/* ---- sessions: threads and scratch memory ---------------------------------------------------- */
 
 /* A session belongs to one thread: it has worker threads of its own and scratch memory that grows to the largest call
- * and is used again. A server opens one model, and a session for each of its threads (threads 1: no workers
- * besides). */
+ * and is used again. A server opens one model, and a session for each of its threads (with threads 1: no
+ * workers). */
 typedef struct sp_session sp_session;
-/* threads 0: as many as the machine lends; 1: the calling thread only. */
+/* threads 0: as many as are available; 1: the calling thread only. */
 SP_API sp_session *sp_session_open(int threads, const sp_allocator *memory, sp_error *e);
 SP_API void sp_session_close(sp_session *s);
 
-/* ---- encoders: texts and pictures to features ------------------------------------------------ */
+/* ---- encoders: texts and images to features -------------------------------------------------- */
 
 /* `model` is a Hugging Face folder, a weights file of torchvision or timm, or a name that is looked up in
- * $SAPOR_MODELS, the Hugging Face cache and torch's. What comes out is what sentence-transformers, transformers or
+ * $SAPOR_MODELS, the Hugging Face cache and torch's. The features are those that sentence-transformers, transformers or
  * torchvision give for the same model: see `sapor models`. An open encoder may be used by several threads, each with a
- * session of its own; a row does not depend on what else is in the call. Encoding what a model does not read is
- * SP_USAGE.
+ * session of its own; a row does not depend on the other inputs in the call. Texts for an image encoder, or images for
+ * a text encoder, are SP_USAGE.
  *
  *     const char *paths[] = {"bag.jpg", "lamp.png"};
  *     float *out = malloc(2 * sp_encoder_features(m) * sizeof *out);
@@ -130,8 +129,8 @@ SP_API sp_encoder *sp_encoder_open(const char *model, const sp_allocator *memory
 /* The same in fewer bits, for transformers and ResNet: dtype "f32" (or NULL), "f16", "bf16" or "int8". Weights take a
  * half or a quarter of the memory. Where the processor has the instructions, bf16 is about 1.9 times as fast (cosine
  * with f32's features 0.9999), int8 about 3 times (0.99); four and five times on Intel's matrix unit (AMX; Linux then
- * refuses the process signal stacks of less than 12 KB). Rows still do not depend on threads or on what else is in the
- * call. */
+ * refuses the process signal stacks of less than 12 KB). Rows still do not depend on threads or on the other inputs in
+ * the call. */
 SP_API sp_encoder *sp_encoder_open_as(const char *model, const char *dtype, const sp_allocator *memory, sp_error *e);
 SP_API void sp_encoder_close(sp_encoder *m);
 SP_API size_t sp_encoder_features(const sp_encoder *m); /* D: floats of one row; 0 for NULL */
@@ -143,10 +142,10 @@ SP_API bool sp_encode_texts(const sp_encoder *m, sp_session *s, const char *cons
 /* paths [n] of JPEG, PNG or WebP files; out [n, D] */
 SP_API bool sp_encode_image_files(const sp_encoder *m, sp_session *s, const char *const *paths, size_t n, float *out,
                                   sp_error *e);
-/* One picture that is in memory, as a file holds it (data, bytes); out [D] */
+/* The contents of one image file, in memory (data, bytes); out [D] */
 SP_API bool sp_encode_image(const sp_encoder *m, sp_session *s, const void *data, size_t bytes, float *out,
                             sp_error *e);
-/* One picture as pixels, RGB with 8 bits, rows without padding; out [D] */
+/* The pixels of one image, RGB with 8 bits, rows without padding; out [D] */
 SP_API bool sp_encode_pixels(const sp_encoder *m, sp_session *s, const unsigned char *rgb, size_t width, size_t height,
                              float *out, sp_error *e);
 
@@ -162,15 +161,15 @@ SP_API bool sp_encode_pixels(const sp_encoder *m, sp_session *s, const unsigned 
 typedef struct sp_tokenizer sp_tokenizer;
 SP_API sp_tokenizer *sp_tokenizer_open(const char *path, const sp_allocator *memory, sp_error *e);
 SP_API void sp_tokenizer_close(sp_tokenizer *t);
-/* Writes at most `room` ids and says in *count how many there are (more than room: call again with more; room 0: ids
- * may be NULL). max_length: ids at most, special ones included; 0: not cut. */
+/* Writes at most `room` ids; *count is how many there are (if more than room: call again with more room; with room 0
+ * ids may be NULL). max_length: the most ids, special tokens included; 0: no limit. */
 SP_API bool sp_tokenize(const sp_tokenizer *t, const char *text, size_t bytes, size_t max_length, int32_t *ids,
                         size_t room, size_t *count, sp_error *e);
 
 /* ---- recommenders ---------------------------------------------------------------------------- */
 
-/* A folder that `sapor train --out DIR` wrote, opened to recommend from. One thread at a time. The folder is checked as
- * any input is; one whose training has not finished is refused.
+/* A folder that `sapor train --out DIR` wrote, opened to recommend from. One thread at a time. The folder is checked
+ * like any input; a folder of unfinished training is an error.
  *
  *     sp_recommendation best[10];
  *     size_t count;
@@ -180,13 +179,14 @@ SP_API bool sp_tokenize(const sp_tokenizer *t, const char *text, size_t bytes, s
  */
 typedef struct sp_recommender sp_recommender;
 typedef struct sp_recommendation {
-    const char *item; /* its id; lives until the next sp_recommend or the close */
+    const char *item; /* its id; valid until the next sp_recommend or the close */
     float score;
 } sp_recommendation;
 SP_API sp_recommender *sp_recommender_open(const char *folder, int threads, const sp_allocator *memory, sp_error *e);
 SP_API void sp_recommender_close(sp_recommender *r);
-/* The k best items that `user` has not had in training, best first, ties by the item's number; out [k]; *count: how
- * many there are, fewer than k where the catalogue is small. A user who was not in training is SP_USAGE. */
+/* The k best items for `user`, without those that the user has in training; best first, ties by the item's number;
+ * out [k]; *count: how many there are, fewer than k if the catalogue is small. A user who is not in training is
+ * SP_USAGE. */
 SP_API bool sp_recommend(sp_recommender *r, const char *user, size_t k, sp_recommendation *out, size_t *count,
                          sp_error *e);
 

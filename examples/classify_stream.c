@@ -1,12 +1,12 @@
-/* examples/classify_stream.c: Names the class of each picture whose path comes in on standard input, by the nearest
+/* examples/classify_stream.c: Prints the class of each image whose path is on standard input, by the nearest
  * class centre. The classes are the folders in CLASSES: CLASSES/shoes/1.jpg, CLASSES/bags/7.png, ... Several threads
  * share one model; each has a session of its own.
  *
  *     cc classify_stream.c -o classify_stream $(pkg-config --cflags --libs sapor) -lm -pthread
  *     find inbox -name '*.jpg' | ./classify_stream resnet50.pth CLASSES 4
  *
- * Prints path, class and cosine as each is done; a picture that cannot be read is told on standard error and passed
- * over.
+ * Prints path, class and cosine as each is done; an image that cannot be read is reported on standard error and
+ * skipped.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <dirent.h>
@@ -49,7 +49,7 @@ static bool encode(const Classifier *c, sp_session *s, const char *path, float *
     return true;
 }
 
-/* Adds up the pictures of one class; false when there is none. x [D] is scratch. */
+/* Adds up the images of one class; false when there is none. x [D] is scratch. */
 static bool learn_class(Classifier *c, sp_session *s, const char *folder, float *x)
 {
     float *centre = c->centres + c->classes * c->D;
@@ -96,7 +96,7 @@ static void *work(void *arg)
 {
     const Classifier *c = arg;
     sp_error e = {0};
-    sp_session *s = sp_session_open(1, NULL, &e); /* this thread only: the pictures are what runs in parallel */
+    sp_session *s = sp_session_open(1, NULL, &e); /* one thread: the images are encoded in parallel */
     float *x = malloc(c->D * sizeof *x);
     char *path = NULL;
     size_t room = 0;
@@ -138,7 +138,7 @@ int main(int argc, char **argv)
     if (!c.model)
         fprintf(stderr, "%s: %s\n", argv[0], e.message);
     else if (!learn(&c, argv[2]))
-        fprintf(stderr, "%s: no folder of pictures in %s\n", argv[0], argv[2]);
+        fprintf(stderr, "%s: no folder of images in %s\n", argv[0], argv[2]);
     else {
         pthread_t thread[MAX_THREADS];
         while (started < threads && pthread_create(&thread[started], NULL, work, &c) == 0)

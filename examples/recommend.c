@@ -1,4 +1,4 @@
-/* examples/recommend.c: What a trained recommender has for one user, best first.
+/* examples/recommend.c: Prints the recommendations for one user, best first.
  *
  *     cc recommend.c -o recommend $(pkg-config --cflags --libs sapor)
  *     sapor train BPRMF --train ratings.tsv --out run
@@ -25,6 +25,6 @@ int main(int argc, char **argv)
     for (size_t i = 0; ok && i < count; i++)
         printf("%s\t%.6g\n", best[i].item, best[i].score);
     free(best);
-    sp_recommender_close(model); /* the items' names end here */
+    sp_recommender_close(model); /* the items' ids are valid until here */
     return ok ? 0 : 1;
 }

@@ -3,14 +3,13 @@
 
 #include <stdlib.h>
 
-/* What a thread gets of a batch, about. Chosen for caches alone, as no row's bits depend on its neighbours: of 128
- * tokens MiniLM's widest activations still lie in the second level, and a weight that was fetched serves all of
- * them. */
-enum { TOKENS_EACH = 128, PIXELS_EACH = 224 * 224, PICTURES_MOST = 16 };
+/* A thread's share of a batch, about. Chosen for caches only, as no row's bits depend on its neighbours: the widest
+ * activations of MiniLM for 128 tokens still fit the second level, and a fetched weight is used for all of them. */
+enum { TOKENS_EACH = 128, PIXELS_EACH = 224 * 224, IMAGES_MOST = 16 };
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-/* A weights file inside a Hugging Face folder stands for the folder. */
+/* A weights file inside a Hugging Face folder means the folder. */
 static const char *folder_of(const char *path, Arena *a, Error *e)
 {
     Text base = path_base(path);
@@ -49,8 +48,8 @@ static const char *kind_names(const char *name, bool *has, Arena *a, Error *e)
 static bool unsupported_kind(const ModelSource *s, const char *stated, const char *known, Error *e)
 {
     error_clear(e);
-    return fail(e, SP_UNSUPPORTED, "%s: config.json says %s: this version has no %s models; it has %s", s->path, stated,
-                stated, known);
+    return fail(e, SP_UNSUPPORTED, "%s: config.json states %s, which is not supported (supported: %s)", s->path, stated,
+                known);
 }
 
 static bool read_source(ModelSource *s, const char *name, const EncoderOptions *o, Arena *a, Error *e)
@@ -65,14 +64,14 @@ static bool read_source(ModelSource *s, const char *name, const EncoderOptions *
         (!file_read(&text, a, config, 16 << 20, e) || !(s->config = json_parse(a, text, config, e))))
         return false;
     if (s->config && s->config->type != JSON_OBJECT)
-        return fail(e, SP_FORMAT, "%s:1:1: should be an object of the model's settings", config);
+        return fail(e, SP_FORMAT, "%s:1:1: expected an object of the model's settings", config);
     if (e->code != SP_OK)
         return false;
     if ((s->weights = weights_open(s->path, a, e)))
         return true;
     bool has;
     const char *stated = stated_kind(s), *known = kind_names(stated, &has, a, &(Error){0});
-    if (stated && !has && !s->arch && e->code != SP_MEMORY) /* other files of weights would not help */
+    if (stated && !has && !s->arch && e->code != SP_MEMORY) /* weights in another format would not help */
         return unsupported_kind(s, stated, known, e);
     return false;
 }
@@ -86,15 +85,15 @@ static const EncoderKind *find_kind(const ModelSource *s, Arena *a, Error *e)
     const char *stated = stated_kind(s), *known = kind_names(stated, &has, a, e),
                *first = weights_count(s->weights) ? weights_at(s->weights, 0)->name.p : "none";
     if (s->arch)
-        fail(e, SP_USAGE, "%s: there is no architecture %s; known are %s", s->path, s->arch, known);
+        fail(e, SP_USAGE, "%s: unknown architecture %s; known are %s", s->path, s->arch, known);
     else if (stated && !has)
         unsupported_kind(s, stated, known, e);
     else if (stated)
-        fail(e, SP_FORMAT, "%s: config.json says %s, but these tensors (%s, ...) are not those of a %s", s->path,
+        fail(e, SP_FORMAT, "%s: config.json states %s, but these tensors (%s, ...) are not those of a %s", s->path,
              stated, first, stated);
     else
         fail(e, SP_UNSUPPORTED, "%s: these tensors (%s, ...) belong to no known architecture (%s)%s", s->path, first,
-             known, s->folder ? "" : "; name one with --arch");
+             known, s->folder ? "" : "; choose one with --arch");
     return NULL;
 }
 
@@ -118,13 +117,12 @@ static bool open_into(Encoder *en, const Device *d, const char *name, Error *e)
         return false;
     Pack pack = PACK_F32;
     if (en->options.dtype != PACK_F32 && !en->kind->narrow)
-        return fail(e, SP_UNSUPPORTED, "%s: a %s runs in f32 only; leave --dtype out", s.path, en->kind->name);
+        return fail(e, SP_UNSUPPORTED, "%s: a %s runs in f32 only; remove --dtype", s.path, en->kind->name);
     if (!kernels_pack(d->k, d->heap, en->options.dtype, &pack, e))
         return false;
     store_set_pack(en->store, pack);
     if (en->options.winograd && !en->kind->winograd)
-        return fail(e, SP_UNSUPPORTED, "%s: %s has no convolutions that go by Winograd; leave --winograd out", s.path,
-                    en->kind->name);
+        return fail(e, SP_UNSUPPORTED, "%s: %s does not support --winograd; remove it", s.path, en->kind->name);
     store_set_winograd(en->store, en->options.winograd);
     if (s.folder && (en->kind->modalities & MODALITY_IMAGE) && !en->options.preset &&
         !preset_from_folder(&en->preset, s.folder, en->arena, e))
@@ -133,15 +131,15 @@ static bool open_into(Encoder *en, const Device *d, const char *name, Error *e)
         !pipeline_from_folder(en, s.folder, &max_seq_length, en->arena, e))
         return false;
     if (!en->kind->load(en, &s, e))
-        return fail(e, SP_FORMAT, "%s: does not load as %s", s.path, en->kind->name);
+        return fail(e, SP_FORMAT, "%s: cannot be loaded as %s", s.path, en->kind->name);
     if (en->pool == POOL_MODEL)
         en->pool = POOL_MEAN;
-    if (en->pools) /* the pipeline's normalising is of the pipeline's pooling */
+    if (en->pools) /* the pipeline normalises only its own pooling */
         en->normalize = en->options.normalize == 1;
     if (en->kind->modalities & MODALITY_TEXT) {
         if (!s.folder)
             return fail(e, SP_FORMAT,
-                        "%s: is a bare weights file; a text encoder needs its folder (config.json, tokenizer.json)",
+                        "%s: is only a weights file; give the folder of the text encoder (config.json, tokenizer.json)",
                         s.path);
         if (!(en->tokenizer = tokenizer_load(s.folder, en->arena, e)))
             return false;
@@ -178,7 +176,7 @@ void encoder_close(Encoder *en)
     arena_free(en->arena);
 }
 
-/* Damaged weights end here, not in a recommender: they give NaN or infinity, which would spread without a word. */
+/* Damaged weights give NaN or infinity. They are an error here, so that they do not reach a recommender unnoticed. */
 static bool check_finite(const Encoder *en, const float *x, size_t n, const char *what, size_t at, Error *e)
 {
     float sum = 0;
@@ -201,7 +199,7 @@ static Tensor *forward_texts(Tape *t, const void *model, const void *input)
     const TextBatch *b = input;
     Tensor *x = en->kind->forward_text(t, en->model, b);
     if (!en->pools)
-        x = pool_texts(t, x, &b->ragged, how[en->pool]);
+        x = pool_ragged(t, x, &b->ragged, how[en->pool]);
     return en->normalize ? row_normalize(t, x, 1e-12f) : x;
 }
 
@@ -219,14 +217,14 @@ static bool tokenize_all(const Encoder *en, const Text *texts, size_t n, Tokens 
         if (!tokenize(en->tokenizer, texts[i], (size_t)en->max_tokens, &out->ids, a, e))
             return false;
         if (out->ids.count == out->start[i])
-            return fail(e, SP_FORMAT, "text %zu: gives no token", i + 1);
+            return fail(e, SP_FORMAT, "text %zu: has no tokens", i + 1);
         for (size_t j = out->start[i]; en->vocabulary && j < out->ids.count; j++)
             if (out->ids.ids[j] >= en->vocabulary) {
                 Text piece = token_text(en->tokenizer, out->ids.ids[j]);
                 return fail(
                     e, SP_FORMAT,
-                    "text %zu: token '%.*s' is number %d, the model has %lld: is the tokenizer another model's?", i + 1,
-                    (int)MIN(piece.n, (size_t)50), piece.p, (int)out->ids.ids[j], (long long)en->vocabulary);
+                    "text %zu: token '%.*s' has id %d, the model has %lld tokens: is the tokenizer of another model?",
+                    i + 1, (int)MIN(piece.n, (size_t)50), piece.p, (int)out->ids.ids[j], (long long)en->vocabulary);
             }
         out->start[i + 1] = out->ids.count;
     }
@@ -269,9 +267,9 @@ static int longest_first(const void *a, const void *b)
 static bool can_encode(const Encoder *en, unsigned modality, size_t n, Error *e)
 {
     if (!(en->kind->modalities & modality))
-        return fail(e, SP_USAGE, "%s models take %s", en->kind->name,
+        return fail(e, SP_USAGE, "%s models encode %s", en->kind->name,
                     modality == MODALITY_TEXT ? "images, not texts" : "texts, not images");
-    return n <= INT32_MAX || fail(e, SP_USAGE, "%zu inputs in one call are too many", n);
+    return n <= INT32_MAX || fail(e, SP_USAGE, "%zu inputs are too many for one call", n);
 }
 
 static bool run_texts(const Encoder *en, Tape *t, const Text *texts, size_t n, float *out, Arena *a, Error *e)
@@ -282,7 +280,7 @@ static bool run_texts(const Encoder *en, Tape *t, const Text *texts, size_t n, f
     if (!tokenize_all(en, texts, n, &tokens, a, e))
         return false;
     trace_end(trace, begun, "tokenize", 0, 4.0 * (double)tokens.ids.count);
-    const size_t most = TOKENS_EACH * (size_t)pool_threads(store_device(en->store)->pool);
+    size_t most = TOKENS_EACH * (size_t)pool_threads(store_device(en->store)->pool);
     size_t D = (size_t)en->features, room = MAX(most, (size_t)en->max_tokens);
     Length *length = NEW(a, Length, n, e);
     uint32_t *order = NEW(a, uint32_t, n, e);
@@ -332,7 +330,8 @@ bool encode_hidden(const Encoder *en, Tape *t, Text text, float **out, int64_t *
     if (!can_encode(en, MODALITY_TEXT, 1, e) || !tokenize_all(en, &text, 1, &tokens, a, e))
         return false;
     if (en->pools)
-        return fail(e, SP_USAGE, "%s gives one row a text; hidden states are last_hidden_state", en->options.layer);
+        return fail(e, SP_USAGE, "%s gives one row per text; use last_hidden_state for hidden states",
+                    en->options.layer);
     size_t n = tokens.ids.count, D = (size_t)en->features;
     int32_t offsets[2], *ids = NEW(a, int32_t, n, e), *positions = NEW(a, int32_t, n, e);
     if (!ids || !positions || !(*out = arena_alloc(a, n, D * sizeof(float), e)))
@@ -358,7 +357,7 @@ typedef struct Prepare {
     const Image *images;
     bool fitted;
     float *pixels;
-    Error *errors; /* one an image: tasks run side by side */
+    Error *errors; /* one per image: tasks run in parallel */
 } Prepare;
 
 static void prepare_one(void *arg, size_t i, int worker)
@@ -388,10 +387,10 @@ static bool run_images(const Encoder *en, Tape *t, const Image *images, size_t n
     const Device *d = store_device(en->store);
     size_t D = (size_t)en->features, each;
     if (!size_mul((size_t)en->preset.width, (size_t)en->preset.height * 3 * sizeof(float), &each))
-        return fail(e, SP_USAGE, "pictures of %lld x %lld are too large", (long long)en->preset.width,
+        return fail(e, SP_USAGE, "images of %lld x %lld are too large", (long long)en->preset.width,
                     (long long)en->preset.height);
-    size_t pictures = PIXELS_EACH * 3 * sizeof(float) / MAX(each, 1); /* of a thread */
-    size_t chunk = MIN(n, (size_t)pool_threads(d->pool) * MIN(MAX(pictures, 1), PICTURES_MOST));
+    size_t images_each = PIXELS_EACH * 3 * sizeof(float) / MAX(each, 1); /* of a thread */
+    size_t chunk = MIN(n, (size_t)pool_threads(d->pool) * MIN(MAX(images_each, 1), IMAGES_MOST));
     float *pixels = arena_alloc(a, chunk, each, e),
           *result = en->map[0] ? arena_alloc(a, chunk, D * sizeof(float), e) : NULL;
     Error *errors = NEW(a, Error, chunk, e);

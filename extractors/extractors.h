@@ -14,9 +14,9 @@
 enum { MODALITY_IMAGE = 1, MODALITY_TEXT = 2 };
 typedef enum Pooling { POOL_MODEL, POOL_CLS, POOL_MEAN, POOL_MAX, POOL_NONE } Pooling;
 typedef struct EncoderOptions {
-    const char *arch;     /* NULL: told by tensors and config */
-    Pooling pool;         /* POOL_MODEL: as modules.json or the architecture says */
-    int normalize;        /* -1: as the model says; 0, 1 */
+    const char *arch;     /* NULL: found from tensors and config */
+    Pooling pool;         /* POOL_MODEL: as modules.json or the architecture states */
+    int normalize;        /* 0, 1; -1: as the model states */
     const char *layer;    /* which output: "avgpool", "pooler_output", "last_hidden_state", ...; NULL: the model's */
     int64_t max_tokens;   /* 0: the model's */
     const Preset *preset; /* NULL: the model's */
@@ -43,13 +43,13 @@ typedef struct ImageBatch {
 
 typedef struct Encoder Encoder;
 typedef struct EncoderKind {
-    const char *name;  /* "bert": what --arch and `sapor models` say */
+    const char *name;  /* "bert": for --arch and `sapor models` */
     const char *about; /* one line: which published models */
     unsigned modalities;
-    bool narrow;   /* other types than float32 are of use, and tested */
-    bool winograd; /* so are wider squares of 3 x 3 convolutions */
+    bool narrow;   /* supports other types than float32 */
+    bool winograd; /* supports wider squares of 3 x 3 convolutions */
     bool (*matches)(const ModelSource *s);
-    /* Loads into e->store and e->model; sets what the struct below says it may. */
+    /* Loads into e->store and e->model; sets the members that struct Encoder lists for it. */
     bool (*load)(Encoder *e, const ModelSource *s, Error *err);
     /* Of e->model and a TextBatch: [total, C] hidden states, pooled afterwards; [B, D] where e->pools. */
     Forward *forward_text;
@@ -70,27 +70,26 @@ struct Encoder { /* immutable after encoder_open; shared by threads */
     /* c, h, w of a feature map: outputs are then in that order, as torch's; zeros where the output is a vector. */
     int64_t map[3];
     bool pools;         /* forward_text gives [B, D] itself */
-    int64_t vocabulary; /* how many tokens have a vector: larger ids are refused; 0: not said */
-    int64_t max_tokens; /* load: how many the model can take; encoder_open: how many texts are cut to */
+    int64_t vocabulary; /* how many tokens have a vector: larger ids are an error; 0: not stated */
+    int64_t max_tokens; /* load: the most that the model supports; encoder_open: texts are cut to this length */
     /* of a text's first token: 0 for BERT; 2 for MPNet, whose padding token (1) keeps position 1 */
     int32_t first_position;
-    /* Set by load unless the options or the folder's files (preprocessor_config.json, modules.json) have said
-     * already: */
-    Preset preset; /* width 0: not said */
-    Pooling pool;  /* POOL_MODEL: not said */
+    /* Set by load unless the options or the folder's files (preprocessor_config.json, modules.json) state them: */
+    Preset preset; /* width 0: not set */
+    Pooling pool;  /* POOL_MODEL: not set */
     bool normalize;
 };
 
 /* NAME is a path (folder or weights file) or is looked up: in $SAPOR_MODELS, the Hugging Face hub cache, torch's hub
- * checkpoints; in the first and the last also as the beginning of torchvision's NAME-HASH.pth. The error lists what was
- * tried and ends in how to get the model. */
+ * checkpoints; in the first and the last also as the beginning of torchvision's NAME-HASH.pth. The error lists the
+ * paths that were tried, and says how to get the model. */
 const char *model_find(const char *name, Arena *a, Error *e);
 Encoder *encoder_open(const Device *d, const char *name, const EncoderOptions *o, Error *e);
 void encoder_close(Encoder *en);
 /* Each calling thread uses its own tape (inference). out [n, features] (with POOL_NONE: use encoder_hidden). */
 bool encode_texts(const Encoder *en, Tape *t, const Text *texts, size_t n, float *out, Error *e);
 bool encode_images(const Encoder *en, Tape *t, const Image *images, size_t n, float *out, Error *e);
-/* The same of pictures that image_fit made with the encoder's preset. */
+/* The same for images that image_fit made with the encoder's preset. */
 bool encode_fitted(const Encoder *en, Tape *t, const Image *images, size_t n, float *out, Error *e);
 /* One text's hidden states [T, C] (POOL_NONE); *out is in the arena. */
 bool encode_hidden(const Encoder *en, Tape *t, Text text, float **out, int64_t *tokens, Arena *a, Error *e);

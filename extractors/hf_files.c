@@ -1,9 +1,9 @@
-/* extractors/hf_files.c: what a Hugging Face folder says beside its tensors: preprocessor_config.json, and
+/* extractors/hf_files.c: settings of a Hugging Face folder: preprocessor_config.json, and
  * sentence-transformers' modules.json with the files that it names. */
 #include "extractors/loading.h"
 
-/* Of a picture that a model reads, in pixels (published models read up to 1536 x 1536). Of a pipeline, which has three
- * modules as a rule: each file is read once for each module that names it, and takes what json_parse says. */
+/* Limits of an image that a model reads, in pixels (published models read up to 1536 x 1536); and of a pipeline, which
+ * usually has three modules. Each file is read once for each module that names it; json_parse states its memory. */
 enum { MAX_JSON = 1 << 16, MAX_SIDE = 1 << 14, MAX_PIXELS = 1 << 24, MAX_MODULES = 16 };
 
 static bool bad_value(Error *e, const char *path, const Json *j, const char *what)
@@ -11,7 +11,7 @@ static bool bad_value(Error *e, const char *path, const Json *j, const char *wha
     return fail(e, SP_FORMAT, "%s:%u:%u: %s", path, j->line, j->column, what);
 }
 
-/* FOLDER/NAME, an object or a list as `type` says; NULL without an error where there is no such file. */
+/* FOLDER/NAME, an object or a list, of the given type; NULL without an error if there is no such file. */
 static const Json *read_json(const char *folder, const char *name, JsonType type, const char **path, Arena *a, Error *e)
 {
     Text text;
@@ -21,7 +21,7 @@ static const Json *read_json(const char *folder, const char *name, JsonType type
     const Json *j = json_parse(a, text, *path, e);
     if (!j || j->type == type)
         return j;
-    bad_value(e, *path, j, type == JSON_ARRAY ? "should be a list" : "should be an object");
+    bad_value(e, *path, j, type == JSON_ARRAY ? "expected a list" : "expected an object");
     return NULL;
 }
 
@@ -37,9 +37,9 @@ static bool read_size(const Json *j, const char *path, int64_t *w, int64_t *h, i
     else if (json_i64(json_get(j, "shortest_edge"), &n))
         *w = *h = *shorter = n;
     else if (!json_i64(json_get(j, "height"), h) || !json_i64(json_get(j, "width"), w))
-        return bad_value(e, path, j, "a size should be a number, height and width, or shortest_edge");
+        return bad_value(e, path, j, "expected a size: a number, height and width, or shortest_edge");
     if (!(*h > 0 && *h <= MAX_SIDE && *w > 0 && *w <= MAX_SIDE))
-        return bad_value(e, path, j, "a size should be between 1 and 16384 pixels");
+        return bad_value(e, path, j, "expected a size from 1 to 16384 pixels");
     return *h * *w <= MAX_PIXELS ||
            bad_value(e, path, j, "a size of more than 16,777,216 pixels in all is not supported");
 }
@@ -52,7 +52,7 @@ static bool read_three(const Json *config, const char *key, double least, double
     for (size_t c = 0; j && c < 3; c++) {
         const Json *v = j->type == JSON_ARRAY ? json_at(j, c) : NULL;
         if (!v || v->type != JSON_NUMBER)
-            return bad_value(e, path, j, "needs three numbers");
+            return bad_value(e, path, j, "expected three numbers");
         if (!(v->number >= least && v->number <= largest))
             return fail(e, SP_FORMAT, "%s:%u:%u: %s: expected numbers %sfrom %g to %g", path, v->line, v->column, key,
                         least > 0 ? "above 0, " : "", least, largest);
@@ -76,7 +76,7 @@ static bool read_number(const Json *config, const char *key, double least, doubl
     return true;
 }
 
-/* Memory and time: what json_parse says of a file of at most MAX_JSON bytes. Whatever passes gives finite means and
+/* Memory and time: as json_parse states for a file of at most MAX_JSON bytes. Accepted values give finite means and
  * deviations in float32. */
 bool preset_from_folder(Preset *p, const char *folder, Arena *a, Error *e)
 {
@@ -91,7 +91,7 @@ bool preset_from_folder(Preset *p, const char *folder, Arena *a, Error *e)
         return false;
     if ((j = json_get(config, "resample"))) {
         if (!json_i64(j, &n) || (n != 2 && n != 3))
-            return fail(e, SP_UNSUPPORTED, "%s:%u:%u: resample is neither 2 (bilinear) nor 3 (bicubic)", path, j->line,
+            return fail(e, SP_UNSUPPORTED, "%s:%u:%u: resample: expected 2 (bilinear) or 3 (bicubic)", path, j->line,
                         j->column);
         r.how.filter = n == 2 ? FILTER_BILINEAR : FILTER_BICUBIC;
     }
@@ -110,7 +110,7 @@ bool preset_from_folder(Preset *p, const char *folder, Arena *a, Error *e)
             .fit = FIT_SHORT_SIDE, .crop = CROP_FLOOR, .resize = shorter, .width = w, .height = h, .how = r.how};
         if (!crop)
             return fail(e, SP_UNSUPPORTED,
-                        "%s: pictures of different sizes (shortest_edge without a crop) are not understood", path);
+                        "%s: images of different sizes (shortest_edge without a crop) are not supported", path);
         if ((j = json_get(config, "crop_size")) && !read_size(j, path, &r.width, &r.height, &ignored, e))
             return false;
     } else {
@@ -118,7 +118,8 @@ bool preset_from_folder(Preset *p, const char *folder, Arena *a, Error *e)
         r.width = w;
         r.height = h;
         if (crop && json_get(config, "do_center_crop"))
-            return fail(e, SP_UNSUPPORTED, "%s: a centre crop of a squashed picture is not understood", path);
+            return fail(e, SP_UNSUPPORTED, "%s: a centre crop after a resize to height and width is not supported",
+                        path);
     }
     float mean[3] = {0.485f, 0.456f, 0.406f}, std[3] = {0.229f, 0.224f, 0.225f};
     double factor;
@@ -129,7 +130,7 @@ bool preset_from_folder(Preset *p, const char *folder, Arena *a, Error *e)
     if ((j = json_get(config, "do_rescale")) && !json_is_true(j))
         factor = 1.0;
     if ((j = json_get(config, "do_resize")) && !json_is_true(j))
-        return fail(e, SP_UNSUPPORTED, "%s:%u:%u: pictures that are not resized are not understood", path, j->line,
+        return fail(e, SP_UNSUPPORTED, "%s:%u:%u: images that are not resized are not supported", path, j->line,
                     j->column);
     bool normalize = !(j = json_get(config, "do_normalize")) || json_is_true(j);
     for (int c = 0; c < 3; c++) { /* (v factor - mean) / std, of v / 255 */
@@ -173,7 +174,7 @@ static bool read_pooling(Encoder *en, const char *folder, Arena *a, Error *e)
     const Json *config = read_json(folder, "config.json", JSON_OBJECT, &path, a, e),
                *mode = json_get(config, "pooling_mode");
     int found = 0;
-    if (!config) /* or broken: then its own error stands */
+    if (!config) /* or it is damaged: then its own error is kept */
         return fail(e, SP_IO, "%s: is missing: modules.json names it", path ? path : folder);
     for (size_t i = 0; i < COUNT(known); i++)
         if (mode ? mode->type == JSON_STRING && text_is(mode->text, known[i].mode)
@@ -184,7 +185,7 @@ static bool read_pooling(Encoder *en, const char *folder, Arena *a, Error *e)
     for (size_t i = 0; !mode && i < COUNT(unknown); i++)
         found += json_is_true(json_get(config, unknown[i])) ? 2 : 0;
     return found == 1 ||
-           fail(e, SP_UNSUPPORTED, "%s: one pooling of cls, mean and max is understood; choose one with --pool", path);
+           fail(e, SP_UNSUPPORTED, "%s: expected one pooling of cls, mean and max; choose one with --pool", path);
 }
 
 bool pipeline_from_folder(Encoder *en, const char *folder, int64_t *max_seq_length, Arena *a, Error *e)
@@ -201,7 +202,7 @@ bool pipeline_from_folder(Encoder *en, const char *folder, int64_t *max_seq_leng
         const Json *type = json_get(m, "type"), *place = json_get(m, "path");
         const char *where = json_cstring(place);
         if (!type || type->type != JSON_STRING || !where || where[0] == '/' || strstr(where, ".."))
-            return bad_value(e, path, m, "a module needs a type and a path inside the folder");
+            return bad_value(e, path, m, "expected a module with a type and a path inside the folder");
         sub = where[0] ? path_join(a, folder, where, e) : folder;
         if (!sub)
             return false;
@@ -212,15 +213,15 @@ bool pipeline_from_folder(Encoder *en, const char *folder, int64_t *max_seq_leng
             if (e->code != SP_OK)
                 return false;
             if (n && n->type != JSON_NULL && (!json_i64(n, max_seq_length) || *max_seq_length < 1))
-                return bad_value(e, name, n, "max_seq_length should be a whole number");
+                return bad_value(e, name, n, "max_seq_length: expected a whole number above 0");
         } else if (text_ends(type->text, "Pooling")) {
             if (en->pool == POOL_MODEL && !read_pooling(en, sub, a, e))
                 return false;
         } else if (text_ends(type->text, "Normalize")) {
             en->normalize = en->normalize || en->options.normalize < 0;
         } else {
-            return fail(e, SP_UNSUPPORTED, "%s:%u:%u: modules of type %.*s are not understood", path, m->line,
-                        m->column, (int)MIN(type->text.n, (size_t)100), type->text.p);
+            return fail(e, SP_UNSUPPORTED, "%s:%u:%u: modules of type %.*s are not supported", path, m->line, m->column,
+                        (int)MIN(type->text.n, (size_t)100), type->text.p);
         }
     }
     return true;

@@ -82,8 +82,8 @@ bool load_norm(Loader *l, Norm *to, int64_t C, double eps, const char *name)
 {
     bool old = loader_has(l, "%s.gamma", name);
     if (!(eps >= 0 && eps <= 1))
-        return fail(l->error, SP_FORMAT, "%s: %s: a norm's epsilon is between 0 and 1, not %g", l->source->path, name,
-                    eps);
+        return fail(l->error, SP_FORMAT, "%s: %s: expected a norm's epsilon from 0 to 1, found %g", l->source->path,
+                    name, eps);
     const Array *gamma = load_array(l, 1, &C, "%s.%s", name, old ? "gamma" : "weight");
     const Array *beta = load_array(l, 1, &C, "%s.%s", name, old ? "beta" : "bias");
     return gamma && beta && norm_load(to, l->encoder->store, gamma, beta, (float)eps, l->error);
@@ -109,10 +109,10 @@ static const Json *config_get(const ModelSource *s, const char *key)
     return j && j->type != JSON_NULL ? j : NULL;
 }
 
-static bool bad_config(Loader *l, const Json *j, const char *key, const char *wanted)
+static bool bad_config(Loader *l, const Json *j, const char *key, const char *expected)
 {
-    return fail(l->error, SP_FORMAT, "%s/config.json:%u:%u: %s should be %s", l->source->folder, j->line, j->column,
-                key, wanted);
+    return fail(l->error, SP_FORMAT, "%s/config.json:%u:%u: %s: expected %s", l->source->folder, j->line, j->column,
+                key, expected);
 }
 
 int64_t config_i64(Loader *l, const char *key, int64_t fallback)
@@ -127,7 +127,7 @@ int64_t config_i64(Loader *l, const char *key, int64_t fallback)
 int64_t config_heads(Loader *l, const char *key, int64_t fallback)
 {
     if (!l->source->config)
-        fail(l->error, SP_FORMAT, "%s: needs config.json beside it: the number of heads is not in the tensors",
+        fail(l->error, SP_FORMAT, "%s: config.json is missing: the tensors do not state the number of heads",
              l->source->path);
     return config_i64(l, key, fallback);
 }
@@ -155,9 +155,8 @@ bool config_fits(Loader *l, int64_t layers, int64_t found, int64_t heads, int64_
 {
     return (layers >= 1 && layers <= found && width >= 1 && heads >= 1 && width % heads == 0) ||
            fail(l->error, SP_FORMAT,
-                "%s: %lld layers and %lld heads (config.json, or the family's default) do not fit the tensors, which "
-                "have "
-                "%lld layers of width %lld",
+                "%s: %lld layers and %lld heads (config.json, or the family's default) do not fit the "
+                "tensors, which have %lld layers of width %lld",
                 l->source->path, (long long)layers, (long long)heads, (long long)found, (long long)width);
 }
 
@@ -181,6 +180,6 @@ bool config_act(Loader *l, const char *key, Act fallback, Act *act)
             return true;
         }
     return fail(l->error, SP_UNSUPPORTED,
-                "%s/config.json:%u:%u: %s is none of gelu, gelu_new, gelu_pytorch_tanh, relu, tanh", l->source->folder,
+                "%s/config.json:%u:%u: %s: expected gelu, gelu_new, gelu_pytorch_tanh, relu or tanh", l->source->folder,
                 j->line, j->column, key);
 }

@@ -14,16 +14,16 @@ typedef struct Loader {
     Error *error;
 } Loader;
 
-/* Whether a tensor is named SUFFIX, or ends in ".SUFFIX"; *prefix (NULL: not wanted) gets what stands before it. */
+/* Whether a tensor is named SUFFIX, or ends in ".SUFFIX"; *prefix (may be NULL) becomes the part before it. */
 bool model_has(const ModelSource *s, const char *suffix, Text *prefix);
-/* The prefix is what stands before the tensor that ends in `suffix`; fails where there is none. */
+/* The prefix is the part before `suffix` in the name of the tensor that ends in it; fails if there is none. */
 bool loader_start(Loader *l, Encoder *en, const ModelSource *s, const char *suffix, Error *e);
 bool loader_has(const Loader *l, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* The tensor of that name with that shape, -1 for any length; NULL on failure. */
 const Array *load_array(Loader *l, int dims, const int64_t *shape, const char *format, ...) PRINTF_LIKE(4, 5);
-/* NAME.weight [N, K] and NAME.bias [N]; N -1: any. n of them (at most 4) stacked along N: a fused QKV, whose biases a
- * family may lack. */
+/* NAME.weight [N, K] and NAME.bias [N]; N -1: any. n of them (at most 4) stacked along N: a fused QKV. bias
+ * false: without biases. */
 bool load_linear(Loader *l, Linear *to, int64_t N, int64_t K, const char *name);
 bool load_stacked(Loader *l, Linear *to, int n, int64_t N, int64_t K, bool bias, const char *const *names);
 /* NAME.weight and NAME.bias [C], or .gamma and .beta as old checkpoints have them. An eps outside [0, 1] is a
@@ -55,7 +55,7 @@ bool preset_from_folder(Preset *p, const char *folder, Arena *a, Error *e);
 bool pipeline_from_folder(Encoder *en, const char *folder, int64_t *max_seq_length, Arena *a, Error *e);
 /* ImageNet's mean and standard deviation with a given geometry: torchvision's presets. */
 Preset preset_imagenet(int64_t resize, int64_t crop, Filter filter);
-/* Gives e->preset this one unless it has been said already. */
+/* Sets e->preset unless it is set already. */
 void encoder_preset(Encoder *en, Preset p);
 
 #endif

@@ -104,14 +104,14 @@ static void try_files(Search *s, const char *folder, const char *name)
 static void not_found(Search *s, const char *name, const char *models)
 {
     enum { MOST = 400 };
-    const bool is_file = text_ends(text_of(name), ".pth") || text_ends(text_of(name), ".safetensors");
+    bool is_file = text_ends(text_of(name), ".pth") || text_ends(text_of(name), ".safetensors");
     const char *tried = s->tried ? s->tried : name, *org = strchr(name, '/') ? "" : "ORGANISATION/";
     const char *fetch = "";
     if (!strncmp(name, "resnet", 6) && *org && !is_file) /* torchvision's name */
         fetch = arena_printf(s->a, s->e, "fetch it by torchvision's `%.40s(weights=\"DEFAULT\")` in Python, or ", name);
     else if (!is_file)
-        fetch = arena_printf(s->a, s->e, "fetch it by `hf download %s%.100s` (once called huggingface-cli), or ", org,
-                             name);
+        fetch =
+            arena_printf(s->a, s->e, "fetch it by `hf download %s%.100s` (formerly huggingface-cli), or ", org, name);
     if (fetch)
         fail(s->e, SP_IO, "no model %.100s; tried %.*s%s; %sput its %s into %.200s", name, MOST, tried,
              strlen(tried) > MOST ? "..." : "", fetch, is_file ? "file" : "folder or weights file",
@@ -127,7 +127,7 @@ const char *model_find(const char *name, Arena *a, Error *e)
         return NULL;
     }
     if (!try_path(&s, arena_strndup(a, name, strlen(name), e)) && (name[0] == '/' || name[0] == '.')) {
-        fail(e, SP_IO, "no model %s: there is no such file or folder", name);
+        fail(e, SP_IO, "no model %s: no such file or folder", name);
         return NULL;
     }
     if (!s.found && models)

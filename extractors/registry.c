@@ -1,18 +1,21 @@
-/* extractors/registry.c: the encoders there are. A new one: its file, and its name here. */
+/* extractors/registry.c: the list of encoders. A new encoder needs a file in extractors/models/ and a line here. */
 #include "extractors/extractors.h"
 
-#define ENCODERS(X)                                                                                                    \
-    X(bert)                                                                                                            \
-    X(distilbert)                                                                                                      \
-    X(mpnet)                                                                                                           \
-    X(vit)                                                                                                             \
-    X(resnet)                                                                                                          \
-    X(efficientnet_lite)
+/* clang-format off */
+#define ENCODER_LIST(LINE)          \
+    LINE(bert)                      \
+    LINE(distilbert)                \
+    LINE(mpnet)                     \
+    LINE(vit)                       \
+    LINE(resnet)                    \
+    LINE(efficientnet_lite)         \
+    /* new lines above this one */
+/* clang-format on */
 
-#define DECLARE(name) extern const EncoderKind name##_kind;
-#define ENTRY(name)   &name##_kind,
-ENCODERS(DECLARE)
-static const EncoderKind *const kinds[] = {ENCODERS(ENTRY)};
+#define DECLARE(name) extern const EncoderKind encoder_##name;
+#define ENTRY(name)   &encoder_##name,
+ENCODER_LIST(DECLARE)
+static const EncoderKind *const kinds[] = {ENCODER_LIST(ENTRY)};
 
 size_t encoder_kind_count(void)
 {

@@ -1,7 +1,7 @@
-/* nn/checkpoint.c: parameters and what the optimiser knows of them, as safetensors.
+/* nn/checkpoint.c: parameters and their optimiser state, as safetensors.
  *
- * A parameter NAME is stored under its name; once it has been stepped, optim.step.NAME [1] I64 stands beside it, and
- * for Adam optim.m.NAME and optim.v.NAME. Rows that owe steps are brought up to date first, so a file does not depend
+ * A parameter NAME is stored under its name; once it has been stepped, optim.step.NAME [1] I64 is stored too, and for
+ * Adam optim.m.NAME and optim.v.NAME. Rows with pending steps are brought up to date first, so a file does not depend
  * on when rows were last read. */
 #include "nn/tape.h"
 
@@ -86,7 +86,8 @@ static const Array *part_array(Store *s, const Weights *w, const Param *p, Part 
     for (int k = 0; same && part != PART_STEP && k < a->dims; k++)
         same = a->shape[k] == p->x->shape[k];
     if (!same)
-        fail(e, SP_SHAPE, "%s: tensor %s: its shape is not the model's [%lld, %lld]: other settings or other data?",
+        fail(e, SP_SHAPE,
+             "%s: tensor %s: the model's shape is [%lld, %lld]: was it trained with other settings or data?",
              weights_path(w), name, (long long)rows_of(p->x), (long long)cols_of(p->x));
     return same ? a : NULL;
 }
@@ -111,8 +112,7 @@ static bool load_param(Store *s, const Weights *w, Param *p, float *host, bool r
     if (a[PART_STEP])
         array_i64(a[PART_STEP], 0, 1, &steps);
     if (e->code == SP_OK && (!a[PART_M] != !a[PART_V] || (a[PART_M] && steps < 1) || steps < 0))
-        fail(e, SP_FORMAT, "%s: tensor %s: the optimiser's state beside it is not complete", weights_path(w),
-             store_name(s, p->x));
+        fail(e, SP_FORMAT, "%s: tensor %s: its optimiser state is incomplete", weights_path(w), store_name(s, p->x));
     if (e->code != SP_OK || !really)
         return e->code == SP_OK;
     Run run = store_run(s);
@@ -129,7 +129,7 @@ static bool load_param(Store *s, const Weights *w, Param *p, float *host, bool r
     }
     p->steps = steps;
     if (p->last)
-        param_settled(&run, p); /* what rows owed belonged to the numbers that are gone */
+        param_settled(&run, p); /* pending steps belong to the numbers that were replaced */
     return true;
 }
 

@@ -40,21 +40,20 @@ static bool check_pattern(const char *name, int64_t rows, int64_t cols, const in
                           Error *e)
 {
     if (rows < 0 || cols < 0 || rows > INT32_MAX || cols > INT32_MAX || start[0] != 0)
-        return fail(e, SP_SHAPE, "graph %s: %lld x %lld is not a size of graphs", name, (long long)rows,
-                    (long long)cols);
+        return fail(e, SP_SHAPE, "graph %s: a size of %lld x %lld is out of range, or start[0] is not 0", name,
+                    (long long)rows, (long long)cols);
     for (int64_t r = 0; r < rows; r++) {
         if (start[r + 1] < start[r] || start[r + 1] > INT32_MAX)
-            return fail(e, SP_SHAPE, "graph %s: row %lld: entries run backwards or are more than 2^31", name,
-                        (long long)r);
+            return fail(e, SP_SHAPE, "graph %s: row %lld: start[] decreases or is above 2^31", name, (long long)r);
         for (int64_t i = start[r]; i < start[r + 1]; i++)
             if (col[i] < 0 || col[i] >= cols || (i > start[r] && col[i] <= col[i - 1]))
-                return fail(e, SP_SHAPE, "graph %s: row %lld: column %d is out of range, or not after the one before",
+                return fail(e, SP_SHAPE, "graph %s: row %lld: column %d is out of range or not in ascending order",
                             name, (long long)r, col[i]);
     }
     return true;
 }
 
-typedef struct Host { /* scratch of one function */
+typedef struct Host { /* host scratch of one function */
     const Heap *heap;
     void *p[6];
     size_t bytes[6];
@@ -121,7 +120,7 @@ Csr *csr_bipartite(Store *s, const char *name, int64_t U, int64_t I, const int64
     bool self = how == ADJ_ROW_SELF || how == ADJ_BOTH_SELF || how == ADJ_SYM_SELF;
     int64_t N = U + I, pairs = start[U], entries = 2 * pairs + (self ? N : 0);
     if (N > INT32_MAX || entries > INT32_MAX) {
-        fail(e, SP_SHAPE, "graph %s: %lld nodes and %lld entries are more than 2^31", name, (long long)N,
+        fail(e, SP_SHAPE, "graph %s: %lld nodes and %lld entries are above the limit of 2^31", name, (long long)N,
              (long long)entries);
         return NULL;
     }
@@ -150,7 +149,7 @@ Csr *csr_bipartite(Store *s, const char *name, int64_t U, int64_t I, const int64
             from[n + 1] += from[n];
             at[n] = from[n];
         }
-        /* a user's own column stands before its items', an item's behind its users' */
+        /* a user's own column is before its items' columns, an item's own is after its users' */
         for (int64_t u = 0; u < U; u++) {
             if (self)
                 col[at[u]++] = (int32_t)u;
@@ -178,11 +177,11 @@ Csr *csr_bipartite(Store *s, const char *name, int64_t U, int64_t I, const int64
 
 /* ---- on a tape ------------------------------------------------------------------------------- */
 
-const void *host_of(Tape *t, const Tensor *x)
+const void *tape_host(Tape *t, const Tensor *x)
 {
     if (device_is_host(t->d))
         return x->data;
-    void *host = host_alloc(t, x->count, dtype_bytes(x->type));
+    void *host = tape_scratch(t, x->count, dtype_bytes(x->type));
     if (host)
         t->k->download(&t->run, host, x->data, (size_t)x->count * dtype_bytes(x->type));
     return host;
@@ -190,7 +189,7 @@ const void *host_of(Tape *t, const Tensor *x)
 
 Csr *csr_on_tape(Tape *t, int64_t rows, int64_t cols, int64_t *start, int32_t *col)
 {
-    Csr *g = host_alloc(t, 1, sizeof *g);
+    Csr *g = tape_scratch(t, 1, sizeof *g);
     if (!g)
         return NULL;
     *g = (Csr){.rows = rows, .cols = cols, .entries = start[rows]};
@@ -215,15 +214,15 @@ static const Transposed *transposed(Tape *t, const Csr *g)
     for (const Transposed *k = t->transposed; k; k = k->next)
         if (k->col == g->col)
             return k;
-    Transposed *k = host_alloc(t, 1, sizeof *k);
+    Transposed *k = tape_scratch(t, 1, sizeof *k);
     if (!k)
         return NULL;
     *k = (Transposed){.next = t->transposed, .col = g->col, .start = g->tstart, .tcol = g->tcol, .at = g->tat};
     if (!g->tstart || !g->tcol || !g->tat) {
-        const int64_t *start = host_of(t, g->start);
-        const int32_t *col = host_of(t, g->col);
-        int64_t *tstart = stage(t, g->cols + 1, sizeof *tstart);
-        int32_t *tcol = stage(t, g->entries, sizeof *tcol), *tat = stage(t, g->entries, sizeof *tat);
+        const int64_t *start = tape_host(t, g->start);
+        const int32_t *col = tape_host(t, g->col);
+        int64_t *tstart = tape_stage(t, g->cols + 1, sizeof *tstart);
+        int32_t *tcol = tape_stage(t, g->entries, sizeof *tcol), *tat = tape_stage(t, g->entries, sizeof *tat);
         if (!start || !col || !tstart || !tcol || !tat)
             return NULL;
         transpose(g->rows, g->cols, start, col, tstart, tcol, tat);
@@ -260,10 +259,10 @@ bool csr_transposed(Tape *t, const Csr *g, const float *val, Sparse *out)
     return true;
 }
 
-/* ---- across ---------------------------------------------------------------------------------- */
+/* ---- kept graphs ----------------------------------------------------------------------------- */
 
-/* n numbers of the device for x, in memory that it has already where they fit; a little more is taken so that the next
- * one fits too. */
+/* Copies n device numbers to x, into its memory if they fit. Else it gets an eighth more than it needs, so that the
+ * next graph fits too. */
 static bool refill(Store *s, Tensor **x, DType type, int64_t n, const void *from, Error *e)
 {
     size_t bytes = (size_t)n * dtype_bytes(type);
@@ -292,7 +291,7 @@ static Csr *keep(Tape *t, Store *s, const char *name, const Csr *g, bool transpo
 {
     Tensor *val = g ? edge_values(t, g) : NULL;
     if (!tape_ok(t, e) || !val) {
-        fail(e, SP_USAGE, "graph %s: missing", name);
+        fail(e, SP_USAGE, "graph %s: the graph is missing", name);
         return NULL;
     }
     Csr *k = store_kept(s, name, e);

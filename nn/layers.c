@@ -34,11 +34,10 @@ bool linear_load(Linear *l, Store *s, int n, const Array *const *w, const Array 
     for (int i = 0; i < n; i++) {
         const Array *a = w[i];
         if (a->dims < 1 || a->shape[0] <= 0 || a->count / a->shape[0] != K)
-            return fail(e, SP_SHAPE, "%s: tensor %s: its rows should have %lld numbers", a->file, a->name.p,
-                        (long long)K);
+            return fail(e, SP_SHAPE, "%s: tensor %s: expected %lld numbers per row", a->file, a->name.p, (long long)K);
         if (b && b[i] && b[i]->count != a->shape[0])
-            return fail(e, SP_SHAPE, "%s: tensor %s: a bias needs %lld numbers, it has %lld", b[i]->file, b[i]->name.p,
-                        (long long)a->shape[0], (long long)b[i]->count);
+            return fail(e, SP_SHAPE, "%s: tensor %s: expected a bias of %lld numbers, found %lld", b[i]->file,
+                        b[i]->name.p, (long long)a->shape[0], (long long)b[i]->count);
         N += a->shape[0];
     }
     *l = (Linear){.N = N, .K = K, .pack = K <= PACK_INT8_K ? store_pack(s) : PACK_F32};
@@ -81,15 +80,16 @@ bool conv_load(Conv2d *c, Store *s, const Array *w, const Array *bias, const Arr
 {
     const Device *d = store_device(s);
     if (w->dims != 4 || w->shape[0] <= 0 || w->count <= 0)
-        return fail(e, SP_SHAPE, "%s: tensor %s: a convolution needs [out, in, height, width]", w->file, w->name.p);
+        return fail(e, SP_SHAPE, "%s: tensor %s: expected a convolution of shape [out, in, height, width]", w->file,
+                    w->name.p);
     int64_t O = w->shape[0], per = w->count / O;
     const Array *by_channel[] = {bias, gamma, beta, mean, var};
     for (size_t i = 0; i < COUNT(by_channel); i++)
         if (by_channel[i] && by_channel[i]->count != O)
-            return fail(e, SP_SHAPE, "%s: tensor %s: needs %lld numbers, one a channel of %s", by_channel[i]->file,
+            return fail(e, SP_SHAPE, "%s: tensor %s: expected %lld numbers, one per channel of %s", by_channel[i]->file,
                         by_channel[i]->name.p, (long long)O, w->name.p);
     if (groups != 1 && (groups != O || w->shape[1] != 1))
-        return fail(e, SP_UNSUPPORTED, "%s: tensor %s: convolutions have 1 group or one a channel", w->file, w->name.p);
+        return fail(e, SP_UNSUPPORTED, "%s: tensor %s: expected 1 group or one group per channel", w->file, w->name.p);
     *c = (Conv2d){.O = O,
                   .C = groups == 1 ? w->shape[1] : groups,
                   .kh = w->shape[2],

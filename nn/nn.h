@@ -6,19 +6,19 @@
  *     x = linear_act(t, x, &m->fc1, ACT_RELU, 0);
  *     return mean(t, row_dot(t, x, y));
  *
- * Ops compute at once; on a training tape they also record how to go back. The tape owns what they return. A failed op
- * (out of memory, shapes that do not fit) makes the tape fail: it and every later op return the tape's failed tensor,
- * never NULL, and the caller asks once, at the end, with tape_ok. Model code branches on shapes and settings, never on
- * values.
+ * Ops compute at once; on a training tape they also record their backward pass. The tape owns what they return. A
+ * failed op (out of memory, shapes that do not fit) makes the tape fail: it and every later op return the tape's failed
+ * tensor, never NULL, and the caller checks once, at the end, with tape_ok. Model code branches on shapes and settings,
+ * never on values.
  *
- * Nobody outside kernels/ dereferences tensor data: tensor_read and tensor_write copy. */
+ * Only kernels/ dereferences tensor data: tensor_read and tensor_write copy. */
 #ifndef SAPOR_NN_H
 #define SAPOR_NN_H
 
 #include "kernels/kernels.h"
 #include "weights/weights.h"
 
-/* What computes, with how many threads. Shared by everything above; lives longer than they do. */
+/* What computes, and with how many threads. Stores and tapes share it; it must outlive them. */
 typedef struct Device {
     const Kernels *k;
     const Heap *heap;
@@ -35,7 +35,7 @@ typedef struct Tensor {
     int64_t shape[4];
     int64_t count;
     void *data;      /* device memory: for kernels only */
-    Param *param;    /* not NULL: a leaf with an optimiser state behind it */
+    Param *param;    /* a parameter with an optimiser state; NULL for all other tensors */
     bool needs_grad; /* a gradient flows through it */
     int32_t id;      /* its number on the tape; -1 for stored tensors */
 } Tensor;
@@ -49,7 +49,7 @@ typedef struct Store Store;
 Store *store_new(const Device *d, Error *e);
 void store_free(Store *s);
 const Device *store_device(const Store *s);
-/* What linear_load and conv_load pack to from now on (kernels_pack's answer); float32 before. */
+/* The type that linear_load and conv_load pack to from now on (from kernels_pack); float32 by default. */
 void store_set_pack(Store *s, Pack pack);
 Pack store_pack(const Store *s);
 void store_set_winograd(Store *s, int outputs); /* Conv.winograd of what conv_load packs from now on */
@@ -57,11 +57,11 @@ int store_winograd(const Store *s);
 typedef enum InitKind {
     INIT_ZERO,
     INIT_CONSTANT,
-    INIT_UNIFORM /* [-a, a] */,
-    INIT_NORMAL /* mean 0, std a */,
-    INIT_XAVIER_UNIFORM,
+    INIT_UNIFORM,        /* [-a, a] */
+    INIT_NORMAL,         /* mean 0, standard deviation a */
+    INIT_XAVIER_UNIFORM, /* fan_in = cols, fan_out = rows (recipes.md 5.5) */
     INIT_XAVIER_NORMAL
-} InitKind; /* xavier: fan_in = cols, fan_out = rows (recipes.md 5.5) */
+} InitKind;
 typedef struct Init {
     InitKind kind;
     double a;
@@ -76,15 +76,14 @@ Tensor *store_i64(Store *s, const char *name, int dims, const int64_t *shape, co
 /* A constant from a file's array: a view of the mapped file where it is aligned float32 (the file must outlive the
  * store), else converted. */
 Tensor *store_array(Store *s, const Array *a, Error *e);
-/* A trainable one that starts with given numbers (feature tables). */
+/* A trainable tensor that starts with given numbers (feature tables). */
 Tensor *param_from(Store *s, const char *name, int64_t rows, int64_t cols, const float *data, Error *e);
 Tensor *store_find(const Store *s, const char *name);
 size_t store_count(const Store *s);
 Tensor *store_at(const Store *s, size_t i);
 const char *store_name(const Store *s, const Tensor *x);
 size_t store_bytes(const Store *s); /* values and optimiser states */
-/* Host copies; first and n in elements. Reading a parameter first replays the optimiser steps that its rows still
- * owe. */
+/* Host copies; first and n in elements. A parameter's pending optimiser steps are done first. */
 void tensor_read(const Device *d, const Tensor *x, int64_t first, int64_t n, void *host);
 void tensor_write(const Device *d, Tensor *x, int64_t first, int64_t n, const void *host);
 
@@ -96,7 +95,7 @@ typedef struct Linear {
     int64_t N, K;
 } Linear;
 Linear linear_new(Store *s, const char *name, int64_t N, int64_t K, bool bias, Init w, Init b, uint64_t seed, Error *e);
-/* Packs a constant [N, K] (K rows of a fused weight may come from several arrays: n of them stacked along N). */
+/* Packs a constant [N, K], from n arrays stacked along N (a fused weight may come from several). */
 bool linear_load(Linear *l, Store *s, int n, const Array *const *w, const Array *const *b, Error *e);
 typedef struct Norm {
     Tensor *gamma, *beta;
@@ -121,21 +120,21 @@ Tape *tape_new(const Device *d, bool training, Error *e);
 void tape_free(Tape *t);
 /* Forgets all that was recorded; memory is kept, so a steady step allocates nothing. `draw` seeds dropout. */
 void tape_reset(Tape *t, Draw draw);
-bool tape_ok(const Tape *t, Error *e); /* false and the first failure's line */
+bool tape_ok(const Tape *t, Error *e); /* false: e is the first failure */
 bool tape_fail(Tape *t, sp_status code, const char *format, ...) PRINTF_LIKE(3, 4);
 bool tape_training(const Tape *t);
-/* Host memory of those who drive the tape, which stays with it from call to call: number 0, and others for tasks. Comes
- * empty; the first call with a number makes it and those below it, and no two threads may do that at a time. NULL when
- * out of memory. */
+/* Host memory for the callers of the tape, kept with it from call to call: number 0, and others for tasks. It is empty
+ * at each call. The first call with a number makes this arena and those below it; only one thread at a time may do
+ * that. NULL when out of memory. */
 Arena *tape_arena(Tape *t, int number, Error *e);
-/* Of the tensors made since `mark` the model will read only those in `keep` again (some may be NULL): the memory of the
- * others, where the way back does not need it, serves later ops. */
+/* Of the tensors made since `mark` the model will read only those in `keep` again (some may be NULL). Later ops use the
+ * memory of the others, unless the backward pass needs it. */
 int64_t tape_mark(const Tape *t);
 void tape_drop(Tape *t, int64_t mark, int n_keep, Tensor *const *keep);
 /* Gradients of a scalar loss for every parameter it reaches; the optimiser takes them from the tape. */
 bool backward(Tape *t, Tensor *loss, Error *e);
-/* For tests: the gradient of a parameter as a dense host array [count] (zeros where none), before the optimiser has
- * taken it. */
+/* For tests: the gradient of a parameter as a dense host array [count] (zeros if there is none), before the optimiser's
+ * step. */
 bool tensor_grad(Tape *t, const Tensor *x, float *host, Error *e);
 
 /* Inference with planned memory: `forward` runs dry (shapes and last uses), then for real at planned offsets in one
@@ -150,9 +149,9 @@ size_t plan_bytes(const Tape *t); /* of the last plan */
 
 Tensor *input_f32(Tape *t, const float *host, int dims, const int64_t *shape); /* copied; not read on a dry run */
 Tensor *input_i32(Tape *t, const int32_t *host, int64_t n);
-/* Host scratch of this step, zeroed: ids and offsets that a forward function makes up from shapes. NULL when the tape
- * has failed. */
-void *host_alloc(Tape *t, int64_t count, size_t size);
+/* Host scratch of this step, zeroed: for ids and offsets that a forward function computes from shapes. NULL when the
+ * tape has failed. */
+void *tape_scratch(Tape *t, int64_t count, size_t size);
 
 Tensor *linear(Tape *t, Tensor *x, const Linear *w);                           /* [M,K] -> [M,N] */
 Tensor *linear_act(Tape *t, Tensor *x, const Linear *w, Act act, float param); /* act(x W' + b) */
@@ -165,7 +164,7 @@ Tensor *scale(Tape *t, Tensor *x, float a);
 Tensor *add_scaled(Tape *t, Tensor *x, Tensor *y, float a); /* x + a y */
 Tensor *activate(Tape *t, Tensor *x, Act act, float param);
 Tensor *dropout(Tape *t, Tensor *x, float p);                   /* identity when not training */
-Tensor *dropout_always(Tape *t, Tensor *x, float p);            /* drops when not training too */
+Tensor *dropout_always(Tape *t, Tensor *x, float p);            /* also when not training */
 Tensor *detach(Tape *t, Tensor *x);                             /* same values, no gradient */
 Tensor *gather(Tape *t, Tensor *table, Tensor *ids);            /* [R,D], [n] -> [n,D]; row-sparse gradient */
 Tensor *rows(Tape *t, Tensor *x, int64_t first, int64_t count); /* x[first : first+count] */
@@ -194,7 +193,7 @@ typedef struct Triples {
 Tensor *bpr_loss(Tape *t, int parts, const Triples *x, float l2);
 
 /* texts and images */
-typedef struct Ragged { /* B texts as [total, C] rows; text b owns rows offsets[b] .. offsets[b+1]-1 */
+typedef struct Ragged { /* B texts (or images) as [total, C] rows; text b has rows offsets[b] .. offsets[b+1]-1 */
     int64_t B, total, longest;
     const int32_t *offsets; /* host, [B+1] */
 } Ragged;
@@ -202,9 +201,9 @@ typedef struct Relative { /* MPNet's position bias: relative[h][clamp(j-i)] (ker
     Tensor *table;        /* [H, 2 R + 1] */
     int64_t R;
 } Relative;
-Tensor *attention(Tape *t, Tensor *qkv, const Ragged *r, int64_t H, Relative bias,
-                  bool causal);                                               /* [total, 3 C] -> [total, C] */
-Tensor *pool_texts(Tape *t, Tensor *x, const Ragged *r, Reduce how);          /* [total, C] -> [B, C] */
+/* [total, 3 C] -> [total, C] */
+Tensor *attention(Tape *t, Tensor *qkv, const Ragged *r, int64_t H, Relative bias, bool causal);
+Tensor *pool_ragged(Tape *t, Tensor *x, const Ragged *r, Reduce how);         /* [total, C] -> [B, C] */
 Tensor *conv(Tape *t, Tensor *x, const Conv2d *c, Tensor *residual, Act act); /* [B,H,W,C] -> [B,OH,OW,O] */
 Tensor *max_pool(Tape *t, Tensor *x, int64_t k, int64_t stride, int64_t pad);
 Tensor *mean_pool(Tape *t, Tensor *x); /* [B,H,W,C] -> [B,C] */
@@ -218,21 +217,22 @@ typedef struct Csr {
     Tensor *start, *col;           /* I64 [rows+1], I32 [entries] ascending in a row */
     Tensor *val;                   /* F32 [entries] or NULL: ones */
     Tensor *row_scale, *col_scale; /* or NULL */
-    /* The transpose: I64 [cols+1], I32, I32 [entries] entry of this one; NULL where symmetric. tat alone is NULL
-     * where there are no values to be found by it. */
+    /* The transpose: I64 [cols+1], I32, I32 [entries] (numbers of this graph's entries); NULL if symmetric. tat alone
+     * is NULL if there are no values. */
     Tensor *tstart, *tcol, *tat;
     bool symmetric; /* equal to its transpose, values too */
 } Csr;
 /* From host arrays (copied into the store); val may be NULL. Builds the transpose index unless symmetric. */
 Csr *csr_new(Store *s, const char *name, int64_t rows, int64_t cols, const int64_t *start, const int32_t *col,
              const float *val, bool symmetric, Error *e);
+/* recipes.md 5.6 */
 typedef enum Adjacency {
     ADJ_SYM,
-    ADJ_SYM_EPS /* degree + 1e-7 */,
-    ADJ_ROW_SELF /* D^-1 (A+I) */,
-    ADJ_BOTH_SELF /* D^-1 (A+I) D^-1 */,
+    ADJ_SYM_EPS,   /* degree + 1e-7 */
+    ADJ_ROW_SELF,  /* D^-1 (A+I) */
+    ADJ_BOTH_SELF, /* D^-1 (A+I) D^-1 */
     ADJ_SYM_SELF
-} Adjacency; /* recipes.md 5.6 */
+} Adjacency;
 /* The graph of users and items, users first: [U+I, U+I] from the U x I train pairs. */
 Csr *csr_bipartite(Store *s, const char *name, int64_t U, int64_t I, const int64_t *start, const int32_t *item,
                    Adjacency how, Error *e);
@@ -240,12 +240,12 @@ Tensor *spmm(Tape *t, const Csr *a, Tensor *x); /* [rows, cols] [cols, D] -> [ro
 /* x[row] . y[col] for each entry of the pattern -> [entries] */
 Tensor *sddmm(Tape *t, const Csr *g, Tensor *x, Tensor *y);
 Tensor *edge_softmax(Tape *t, const Csr *g, Tensor *x); /* over each row's entries: [entries] -> [entries] */
-/* Graphs that live on the tape; NULL when it has failed (later ops take that as they take a failed tensor). */
-/* The k rows most alike by cosine for each row of x (itself included): top-k outside the gradient, values = the kept
- * cosines, inside it. A row of zeros has cosine 0 with all. */
+/* Graphs on the tape; NULL when it has failed (later ops accept NULL as they accept a failed tensor). */
+/* For each row of x, the k rows with the largest cosine (itself included). The choice has no gradient; the values, the
+ * cosines, have one. A row of zeros has cosine 0 with every row. */
 Csr *knn_graph(Tape *t, Tensor *x, int64_t k);
-Csr *cosine_graph(Tape *t, Tensor *x,
-                  const Csr *pattern); /* the same with the neighbours given: a knn_graph kept from before */
+/* The same with given neighbours: those of an earlier knn_graph. */
+Csr *cosine_graph(Tape *t, Tensor *x, const Csr *pattern);
 /* sum over g of weight[g] graph[g] (weights [1], or NULL for 1), on the union of their patterns. */
 Csr *graph_mix(Tape *t, int n, Csr *const *graphs, Tensor *const *weights);
 /* Value s_r^-1/2 v s_c^-1/2 with s = row sums of values at both ends (recipes.md 5.7); sums <= 0 count as no edge
@@ -253,24 +253,23 @@ Csr *graph_mix(Tape *t, int n, Csr *const *graphs, Tensor *const *weights);
 Csr *graph_normalize(Tape *t, Csr *g);
 Csr *graph_set_diagonal(Tape *t, Csr *g, float value); /* every diagonal entry present and equal to value, a constant */
 /* Copies a tape's graph into the store under a name: it outlives the tape and carries no gradient. The same name gives
- * the same Csr, refilled in place: tapes that still use the older one must not go back over it. */
+ * the same Csr, refilled in place: tapes that still use the older one must not call backward. */
 Csr *csr_keep(Tape *t, Store *s, const char *name, const Csr *g, Error *e);
-/* Without the transpose's index, half the memory: for graphs that are mixed or read by csr_rows, not gone back over as
- * a whole. */
+/* Without the transpose's index, half the memory: for graphs that are mixed or read by csr_rows, and have no backward
+ * pass as a whole. */
 Csr *csr_keep_rows(Tape *t, Store *s, const char *name, const Csr *g, Error *e);
-/* What a batch needs of a graph (subgraph.c); lists of ids are I32, and nothing here goes under an inference plan.
- * The ids that a [n] and b [m] hold, ascending, each once; a_at [n] and b_at [m]: where they stand there. b may be
- * NULL. */
+/* What a batch needs of a graph (subgraph.c); lists of ids are I32. infer does not support these.
+ * The ids of a [n] and b [m], ascending, each once; a_at [n] and b_at [m]: their places in this list. b may be NULL. */
 Tensor *distinct(Tape *t, Tensor *a, Tensor *b, Tensor **a_at, Tensor **b_at);
 Tensor *ids_join(Tape *t, Tensor *low, int64_t first, Tensor *high); /* low, then first + high */
-Tensor *ids_split(Tape *t, Tensor *ids, int64_t first,
-                  Tensor **high); /* ascending ids below `first`; *high: the others, less it */
-/* Rows ids (distinct, ascending) of a square graph as [n, |from|]: from lists, ascending, the nodes that these rows
- * read and ids themselves, or is NULL, for all nodes, where their own rows hold half of the graph's entries; at [n]:
- * where ids stand in it. Then (A x)[ids] = spmm(rows, x[from]). ids NULL: g itself, *from and *at NULL. */
+/* Ascending ids below `first`; *high: the others, minus `first`. */
+Tensor *ids_split(Tape *t, Tensor *ids, int64_t first, Tensor **high);
+/* Rows ids (distinct, ascending) of a square graph as [n, |from|]. `from` lists, ascending, the nodes that these rows
+ * read and ids themselves. It is NULL, for all nodes, if the rows of these nodes have half of the graph's entries. at
+ * [n]: the places of ids in `from`. Then (A x)[ids] = spmm(rows, x[from]). ids NULL: g itself, *from and *at NULL. */
 const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **at);
-void csr_read(const Device *d, const Csr *g, int64_t *start, int32_t *col,
-              float *val); /* host copies; any may be NULL; scales applied */
+/* Host copies; any may be NULL; scales applied. */
+void csr_read(const Device *d, const Csr *g, int64_t *start, int32_t *col, float *val);
 
 /* ---- optimisers and checkpoints -------------------------------------------------------------- */
 
@@ -284,7 +283,7 @@ typedef struct Optim {
 } Optim;
 Optim optim_adam(double lr);
 /* One step for all parameters of the store with the gradients on the tape. Row-sparse and factored gradients touch only
- * their rows; the others owe the step and are brought up to date when next read: the same bits as the dense step. */
+ * their rows; the other rows get the step when they are next read: the same bits as the dense step. */
 bool optim_step(const Optim *o, Store *s, Tape *t, Error *e);
 void store_settle(Store *s); /* brings every row up to date */
 /* All parameters, optimiser states and step counts (not constants); what follows the load goes on bit for bit. */

@@ -12,7 +12,7 @@ static void with_last(const Tensor *x, int64_t last, int64_t shape[4])
 
 enum { LINEAR_X, LINEAR_W, LINEAR_B, LINEAR_RESIDUAL };
 
-/* These act'(z) can be told from act(z), so z need not be kept. */
+/* Whether act'(z) follows from act(z), so that z need not be kept. */
 static bool from_output(Act act, float param)
 {
     return act == ACT_RELU || act == ACT_RELU6 || (act == ACT_LEAKY_RELU && param > 0);
@@ -26,27 +26,27 @@ static void linear_back(Tape *t, Node *n)
     float *dz = grad_take(n), beta;
     if (act != ACT_NONE)
         t->k->act_back(&t->run, M * N, act, n->f, n->keep[0] ? n->keep[0] : n->out.data, dz, dz);
-    if (wants(w)) {
+    if (grad_needed(w)) {
         float *dw = grad_into(t, w, &beta);
-        product(t, N, K, M, dz, 1, N, x->data, K, 1, dw, beta);
+        tape_product(t, N, K, M, dz, 1, N, x->data, K, 1, dw, beta);
     }
-    float *db = wants(n->in[LINEAR_B]) ? grad_into(t, n->in[LINEAR_B], &beta) : NULL;
+    float *db = grad_needed(n->in[LINEAR_B]) ? grad_into(t, n->in[LINEAR_B], &beta) : NULL;
     if (db && tape_work(t, t->k->col_sum_work(M, N, tape_threads(t))))
         t->k->col_sum(&t->run, M, N, dz, beta, db);
-    if (wants(x) && x->param) { /* the gradient of a trainable table stays in two factors */
+    if (grad_needed(x) && x->param) { /* the gradient of a trainable table stays in two factors */
         ParamGrad *g = grad_of_param(t, x->param, true);
-        FactorPart *f = g ? host_alloc(t, 1, sizeof *f) : NULL;
+        FactorPart *f = g ? tape_scratch(t, 1, sizeof *f) : NULL;
         if (f) {
-            if (wants(n->in[LINEAR_RESIDUAL]))
+            if (grad_needed(n->in[LINEAR_RESIDUAL]))
                 grad_axpy(t, n->in[LINEAR_RESIDUAL], 1, dz);
             *f = (FactorPart){g->factors, N, dz, w->data};
             g->factors = f;
         }
         return;
     }
-    if (wants(x)) {
+    if (grad_needed(x)) {
         float *dx = grad_into(t, x, &beta);
-        product(t, M, K, N, dz, N, 1, w->data, K, 1, dx, beta);
+        tape_product(t, M, K, N, dz, N, 1, w->data, K, 1, dx, beta);
     }
     if (n->in[LINEAR_RESIDUAL])
         grad_put(t, n->in[LINEAR_RESIDUAL], dz);
@@ -60,10 +60,11 @@ static Tensor *linear_op(Tape *t, Tensor *x, const Linear *l, Tensor *residual, 
                           .back_name = "linear back",
                           .back = linear_back,
                           .optional = 1 << LINEAR_W | 1 << LINEAR_B | 1 << LINEAR_RESIDUAL};
-    Node *n = node_new(t, &op, IN(x, l->w, l->b, residual));
+    Node *n = node_new(t, &op, INPUTS(x, l->w, l->b, residual));
     int64_t shape[4];
     if (!n ||
-        !node_fits(t, n, x->dims >= 1 && last_dim(x) == l->K && (!l->b || l->b->count == l->N) && (l->w || l->packed)))
+        !node_fits(t, n,
+                   x->dims >= 1 && tensor_last_dim(x) == l->K && (!l->b || l->b->count == l->N) && (l->w || l->packed)))
         return tape_failed(t);
     with_last(x, l->N, shape);
     int64_t M = l->K ? x->count / l->K : 0;
@@ -82,7 +83,7 @@ static Tensor *linear_op(Tape *t, Tensor *x, const Linear *l, Tensor *residual, 
     bool keep = n->out.needs_grad && act != ACT_NONE && !from_output(act, param);
     if (keep)
         n->keep[0] = step_floats(t, M * l->N);
-    if (live(t)) {
+    if (tape_live(t)) {
         tape_gemm(t, &(Gemm){.M = M,
                              .N = l->N,
                              .K = l->K,
@@ -136,34 +137,34 @@ static void matmul_back(Tape *t, Node *n)
     int64_t M = n->i[0], N = n->i[1], K = n->i[2];
     int64_t ar = at ? 1 : K, ac = at ? M : 1, br = bt ? 1 : N, bc = bt ? K : 1;
     float beta;
-    if (wants(a)) {
+    if (grad_needed(a)) {
         float *da = grad_into(t, a, &beta);
         if (at)
-            product(t, K, M, N, b->data, br, bc, n->grad, 1, N, da, beta);
+            tape_product(t, K, M, N, b->data, br, bc, n->grad, 1, N, da, beta);
         else
-            product(t, M, K, N, n->grad, N, 1, b->data, bc, br, da, beta);
+            tape_product(t, M, K, N, n->grad, N, 1, b->data, bc, br, da, beta);
     }
-    if (wants(b)) {
+    if (grad_needed(b)) {
         float *db = grad_into(t, b, &beta);
         if (bt)
-            product(t, N, K, M, n->grad, 1, N, a->data, ar, ac, db, beta);
+            tape_product(t, N, K, M, n->grad, 1, N, a->data, ar, ac, db, beta);
         else
-            product(t, K, N, M, a->data, ac, ar, n->grad, N, 1, db, beta);
+            tape_product(t, K, N, M, a->data, ac, ar, n->grad, N, 1, db, beta);
     }
 }
 
 Tensor *matmul(Tape *t, Tensor *a, bool at, Tensor *b, bool bt)
 {
     static const Op op = {.name = "matmul", .back_name = "matmul back", .back = matmul_back};
-    Node *n = node_new(t, &op, IN(a, b));
+    Node *n = node_new(t, &op, INPUTS(a, b));
     if (!n || !node_fits(t, n, a->dims == 2 && b->dims == 2 && a->shape[at ? 0 : 1] == b->shape[bt ? 1 : 0]))
         return tape_failed(t);
     int64_t M = a->shape[at ? 1 : 0], K = a->shape[at ? 0 : 1], N = b->shape[bt ? 0 : 1];
     if (!node_out(t, n, F32, SHAPE(M, N)))
         return tape_failed(t);
     memcpy(n->i, (int64_t[]){M, N, K, (at ? 1 : 0) | (bt ? 2 : 0)}, sizeof n->i);
-    if (live(t))
-        product(t, M, N, K, a->data, at ? 1 : K, at ? M : 1, b->data, bt ? 1 : N, bt ? K : 1, n->out.data, 0);
+    if (tape_live(t))
+        tape_product(t, M, N, K, a->data, at ? 1 : K, at ? M : 1, b->data, bt ? 1 : N, bt ? K : 1, n->out.data, 0);
     return node_done(t, n, 2.0 * (double)M * (double)N * (double)K, 4.0 * (double)(M * K + K * N + M * N));
 }
 
@@ -178,14 +179,14 @@ static void sum_of_two_back(Tape *t, Node *n)
 
 static Tensor *sum_of_two(Tape *t, const Op *op, Tensor *x, Tensor *y, float a)
 {
-    Node *n = node_new(t, op, IN(x, y));
-    if (!n || !node_fits(t, n, same_shape(x, y)) || !node_out(t, n, F32, x->dims, x->shape))
+    Node *n = node_new(t, op, INPUTS(x, y));
+    if (!n || !node_fits(t, n, tensor_same_shape(x, y)) || !node_out(t, n, F32, x->dims, x->shape))
         return tape_failed(t);
     n->f = a;
     n->unread = UNREAD_ALL;
-    if (live(t) && (a == 1 || a == -1))
+    if (tape_live(t) && (a == 1 || a == -1))
         t->k->binary(&t->run, x->count, a == 1 ? BIN_ADD : BIN_SUB, x->data, y->data, n->out.data);
-    else if (live(t)) {
+    else if (tape_live(t)) {
         t->k->copy(&t->run, n->out.data, x->data, (size_t)x->count * sizeof(float));
         t->k->axpby(&t->run, x->count, a, y->data, 1, n->out.data);
     }
@@ -213,12 +214,12 @@ Tensor *add_scaled(Tape *t, Tensor *x, Tensor *y, float a)
 static void mul_back(Tape *t, Node *n)
 {
     Tensor *a = n->in[0], *b = n->in[1];
-    float *db = wants(b) ? step_floats(t, n->out.count) : NULL;
+    float *db = grad_needed(b) ? step_floats(t, n->out.count) : NULL;
     if (db) {
         t->k->binary(&t->run, n->out.count, BIN_MUL, n->grad, a->data, db);
         grad_put(t, b, db);
     }
-    if (wants(a)) {
+    if (grad_needed(a)) {
         t->k->binary(&t->run, n->out.count, BIN_MUL, n->grad, b->data, n->grad);
         grad_put(t, a, grad_take(n));
     }
@@ -227,10 +228,10 @@ static void mul_back(Tape *t, Node *n)
 Tensor *mul(Tape *t, Tensor *a, Tensor *b)
 {
     static const Op op = {.name = "mul", .back_name = "mul back", .back = mul_back};
-    Node *n = node_new(t, &op, IN(a, b));
-    if (!n || !node_fits(t, n, same_shape(a, b)) || !node_out(t, n, F32, a->dims, a->shape))
+    Node *n = node_new(t, &op, INPUTS(a, b));
+    if (!n || !node_fits(t, n, tensor_same_shape(a, b)) || !node_out(t, n, F32, a->dims, a->shape))
         return tape_failed(t);
-    if (live(t))
+    if (tape_live(t))
         t->k->binary(&t->run, a->count, BIN_MUL, a->data, b->data, n->out.data);
     return node_done(t, n, (double)a->count, 12.0 * (double)a->count);
 }
@@ -238,9 +239,9 @@ Tensor *mul(Tape *t, Tensor *a, Tensor *b)
 /* ---- of one tensor --------------------------------------------------------------------------- */
 
 /* A node with x's shape; NULL when the tape has failed. */
-static Node *like(Tape *t, const Op *op, Tensor *x)
+static Node *node_like(Tape *t, const Op *op, Tensor *x)
 {
-    Node *n = node_new(t, op, IN(x));
+    Node *n = node_new(t, op, INPUTS(x));
     return n && node_out(t, n, F32, x->dims, x->shape) ? n : NULL;
 }
 
@@ -253,12 +254,12 @@ static void scale_back(Tape *t, Node *n)
 Tensor *scale(Tape *t, Tensor *x, float a)
 {
     static const Op op = {.name = "scale", .back_name = "scale back", .back = scale_back};
-    Node *n = like(t, &op, x);
+    Node *n = node_like(t, &op, x);
     if (!n)
         return tape_failed(t);
     n->f = a;
     n->unread = UNREAD_ALL;
-    if (live(t))
+    if (tape_live(t))
         t->k->axpby(&t->run, x->count, a, x->data, 0, n->out.data);
     return node_done(t, n, (double)x->count, 8.0 * (double)x->count);
 }
@@ -272,12 +273,12 @@ static void activate_back(Tape *t, Node *n)
 Tensor *activate(Tape *t, Tensor *x, Act act, float param)
 {
     static const Op op = {.name = "activate", .back_name = "activate back", .back = activate_back};
-    Node *n = like(t, &op, x);
+    Node *n = node_like(t, &op, x);
     if (!n)
         return tape_failed(t);
     n->i[0] = act;
     n->f = param;
-    if (live(t))
+    if (tape_live(t))
         t->k->act(&t->run, x->count, act, param, x->data, n->out.data);
     return node_done(t, n, (double)x->count, 8.0 * (double)x->count);
 }
@@ -298,13 +299,13 @@ Tensor *dropout_always(Tape *t, Tensor *x, float p)
     static const Op op = {.name = "dropout", .back_name = "dropout back", .back = dropout_back};
     if (p <= 0)
         return x;
-    Node *n = like(t, &op, x);
+    Node *n = node_like(t, &op, x);
     if (!n)
         return tape_failed(t);
     n->f = p;
     n->i[0] = (int64_t)t->drawn; /* no two dropouts of a step share draws */
     t->drawn += (uint64_t)x->count;
-    if (live(t))
+    if (tape_live(t))
         t->k->dropout(&t->run, x->count, p, t->draw, (uint64_t)n->i[0], x->data, n->out.data);
     return node_done(t, n, (double)x->count, 8.0 * (double)x->count);
 }
@@ -318,7 +319,7 @@ Tensor *reshape(Tape *t, Tensor *x, int dims, const int64_t *shape)
 {
     static const Op op = {.name = "reshape", .back_name = "reshape back", .back = reshape_back};
     int64_t count;
-    Node *n = node_new(t, &op, IN(x));
+    Node *n = node_new(t, &op, INPUTS(x));
     if (!n || !node_fits(t, n, dims >= 1 && dims <= 4 && shape_count(dims, shape, &count) && count == x->count) ||
         !node_view(t, n, x, 0, dims, shape))
         return tape_failed(t);
@@ -334,7 +335,7 @@ static void nothing_back(Tape *t, Node *n)
 Tensor *detach(Tape *t, Tensor *x)
 {
     static const Op op = {.name = "detach", .back = nothing_back};
-    Node *n = node_new(t, &op, IN(x));
+    Node *n = node_new(t, &op, INPUTS(x));
     if (!n || !node_view(t, n, x, 0, x->dims, x->shape))
         return tape_failed(t);
     n->out.needs_grad = false;

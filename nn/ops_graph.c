@@ -21,12 +21,12 @@ static void spmm_back(Tape *t, Node *n)
     int64_t D = cols_of(x);
     float beta;
     Sparse s;
-    if (wants(x) && csr_transposed(t, a, NULL, &s)) {
+    if (grad_needed(x) && csr_transposed(t, a, NULL, &s)) {
         float *dx = grad_into(t, x, &beta);
         if (dx)
             t->k->spmm(&t->run, &s, D, n->grad, D, 1, beta, dx, D);
     }
-    if (wants(val)) {
+    if (grad_needed(val)) {
         float *dval = grad_into(t, val, &beta);
         s = csr_sparse(a);
         if (dval)
@@ -37,16 +37,16 @@ static void spmm_back(Tape *t, Node *n)
 Tensor *spmm(Tape *t, const Csr *a, Tensor *x)
 {
     static const Op op = {.name = "spmm", .back_name = "spmm back", .back = spmm_back, .optional = 2};
-    Node *n = has_graph(t, op.name, a) ? node_new(t, &op, IN(x, a->val)) : NULL;
+    Node *n = has_graph(t, op.name, a) ? node_new(t, &op, INPUTS(x, a->val)) : NULL;
     if (!n || !node_fits(t, n, rows_of(x) == a->cols) || !node_out(t, n, F32, SHAPE(a->rows, cols_of(x))))
         return tape_failed(t);
     int64_t D = cols_of(x);
     Sparse s = csr_sparse(a);
     n->spec = a;
-    n->unread = UNREAD(RESULT) | (wants(a->val) ? 0 : UNREAD(0));
+    n->unread = UNREAD(RESULT) | (grad_needed(a->val) ? 0 : UNREAD(0));
     if (n->out.needs_grad)
         csr_pin(t, a);
-    if (live(t))
+    if (tape_live(t))
         t->k->spmm(&t->run, &s, D, x->data, D, 1, 0, n->out.data, D);
     return node_done(t, n, 2.0 * (double)a->entries * (double)D,
                      (double)a->entries * (8.0 + 4.0 * (double)D) + 4.0 * (double)n->out.count);
@@ -89,7 +89,7 @@ static void sddmm_back(Tape *t, Node *n)
 Tensor *sddmm(Tape *t, const Csr *g, Tensor *x, Tensor *y)
 {
     static const Op op = {.name = "sddmm", .back_name = "sddmm back", .back = sddmm_back};
-    Node *n = has_graph(t, op.name, g) ? node_new(t, &op, IN(x, y)) : NULL;
+    Node *n = has_graph(t, op.name, g) ? node_new(t, &op, INPUTS(x, y)) : NULL;
     if (!n || !node_fits(t, n, rows_of(x) == g->rows && rows_of(y) == g->cols && cols_of(x) == cols_of(y)) ||
         !node_out(t, n, F32, SHAPE(g->entries)))
         return tape_failed(t);
@@ -98,7 +98,7 @@ Tensor *sddmm(Tape *t, const Csr *g, Tensor *x, Tensor *y)
     if (n->out.needs_grad)
         csr_pin(t, g);
     Sparse s = pattern_of(g);
-    if (live(t))
+    if (tape_live(t))
         t->k->sddmm(&t->run, &s, cols_of(x), x->data, y->data, 1, 0, n->out.data);
     return node_done(t, n, 2.0 * (double)g->entries * (double)cols_of(x),
                      (double)g->entries * (8.0 + 4.0 * (double)cols_of(x)));
@@ -117,14 +117,14 @@ static void edge_softmax_op_back(Tape *t, Node *n)
 Tensor *edge_softmax(Tape *t, const Csr *g, Tensor *x)
 {
     static const Op op = {.name = "edge_softmax", .back_name = "edge_softmax back", .back = edge_softmax_op_back};
-    Node *n = has_graph(t, op.name, g) ? node_new(t, &op, IN(x)) : NULL;
+    Node *n = has_graph(t, op.name, g) ? node_new(t, &op, INPUTS(x)) : NULL;
     if (!n || !node_fits(t, n, x->count == g->entries) || !node_out(t, n, F32, x->dims, x->shape))
         return tape_failed(t);
     n->spec = g;
     if (n->out.needs_grad)
         csr_pin(t, g);
     Sparse s = pattern_of(g);
-    if (live(t))
+    if (tape_live(t))
         t->k->edge_softmax(&t->run, &s, x->data, n->out.data);
     return node_done(t, n, 5.0 * (double)x->count, 8.0 * (double)x->count);
 }
@@ -155,16 +155,16 @@ Tensor *edge_values(Tape *t, const Csr *g)
         return tape_failed(t);
     if (g->val && !g->row_scale && !g->col_scale)
         return g->val;
-    Node *n = node_new(t, &op, IN(g->val));
+    Node *n = node_new(t, &op, INPUTS(g->val));
     if (!n || !node_out(t, n, F32, SHAPE(g->entries)))
         return tape_failed(t);
     n->spec = g;
     n->unread = UNREAD_ALL;
     if (n->out.needs_grad)
         csr_pin(t, g);
-    if (live(t) && !g->val)
+    if (tape_live(t) && !g->val)
         t->k->fill(&t->run, g->entries, 1, n->out.data);
-    if (live(t))
+    if (tape_live(t))
         scaled_values(t, g, g->val ? g->val->data : n->out.data, n->out.data);
     return node_done(t, n, 2.0 * (double)g->entries, 8.0 * (double)g->entries);
 }
@@ -231,45 +231,45 @@ static Tensor *place_values(Tape *t, int n_in, Tensor *const *in, int64_t entrie
 {
     static const Op op = {.name = "graph_mix", .back_name = "graph_mix back", .back = place_values_back};
     Node *n = node_new(t, &op, n_in, in);
-    Places *p = n ? host_alloc(t, 1, sizeof *p) : NULL;
-    if (!p || !(p->map = host_alloc(t, n_in, sizeof *p->map)) || !(p->back = host_alloc(t, n_in, sizeof *p->back)) ||
-        !node_out(t, n, F32, SHAPE(entries)))
+    Places *p = n ? tape_scratch(t, 1, sizeof *p) : NULL;
+    if (!p || !(p->map = tape_scratch(t, n_in, sizeof *p->map)) ||
+        !(p->back = tape_scratch(t, n_in, sizeof *p->back)) || !node_out(t, n, F32, SHAPE(entries)))
         return tape_failed(t);
     n->spec = p;
     n->unread = UNREAD_ALL;
     for (int g = 0; g < n_in; g++) {
         size_t map = (size_t)entries * sizeof(int32_t), back = (size_t)in[g]->count * sizeof(int32_t);
-        if (!(p->map[g] = staged(t, host->map[g], map)) ||
-            (wants(in[g]) && !(p->back[g] = staged(t, host->back[g], back))))
+        if (!(p->map[g] = tape_upload(t, host->map[g], map)) ||
+            (grad_needed(in[g]) && !(p->back[g] = tape_upload(t, host->back[g], back))))
             return tape_failed(t);
-        if (!wants(in[g]))
-            unstage(t, host->back[g], back);
+        if (!grad_needed(in[g]))
+            tape_unstage(t, host->back[g], back);
         t->k->gather(&t->run, entries, 1, in[g]->data, p->map[g], g ? 1 : 0, n->out.data);
         step_give(t, p->map[g], map);
     }
     return node_done(t, n, (double)entries * n_in, 12.0 * (double)entries * n_in);
 }
 
-static bool eager(Tape *t, const char *op)
+static bool check_eager(Tape *t, const char *op)
 {
     if (t->error.code == SP_OK && t->mode != MODE_EAGER)
-        tape_fail(t, SP_UNSUPPORTED, "%s: graphs are made from values, so not under an inference plan", op);
+        tape_fail(t, SP_UNSUPPORTED, "%s: a graph made from values is not supported in infer", op);
     return t->error.code == SP_OK;
 }
 
 /* The union of n patterns, with places; values are the caller's. */
 static Csr *unite(Tape *t, int n, const Pattern *p, int64_t rows, int64_t cols, Places *places)
 {
-    int64_t *next = host_alloc(t, n, sizeof *next), *start = stage(t, rows + 1, sizeof *start);
-    places->map = host_alloc(t, n, sizeof *places->map);
-    places->back = host_alloc(t, n, sizeof *places->back);
+    int64_t *next = tape_scratch(t, n, sizeof *next), *start = tape_stage(t, rows + 1, sizeof *start);
+    places->map = tape_scratch(t, n, sizeof *places->map);
+    places->back = tape_scratch(t, n, sizeof *places->back);
     if (!next || !start || !places->map || !places->back)
         return NULL;
     int64_t entries = merge(n, p, rows, next, NULL, NULL, NULL, NULL);
-    int32_t *col = stage(t, entries, sizeof *col);
+    int32_t *col = tape_stage(t, entries, sizeof *col);
     for (int g = 0; g < n; g++) {
-        places->map[g] = stage(t, entries, sizeof(int32_t));
-        places->back[g] = stage(t, p[g].start[rows], sizeof(int32_t));
+        places->map[g] = tape_stage(t, entries, sizeof(int32_t));
+        places->back[g] = tape_stage(t, p[g].start[rows], sizeof(int32_t));
     }
     if (t->error.code != SP_OK)
         return NULL;
@@ -280,19 +280,19 @@ static Csr *unite(Tape *t, int n, const Pattern *p, int64_t rows, int64_t cols, 
 
 static Pattern host_pattern(Tape *t, const Csr *g)
 {
-    return (Pattern){host_of(t, g->start), host_of(t, g->col)};
+    return (Pattern){tape_host(t, g->start), tape_host(t, g->col)};
 }
 
 Csr *graph_mix(Tape *t, int n, Csr *const *graphs, Tensor *const *weights)
 {
-    Pattern *p = eager(t, "graph_mix") ? host_alloc(t, n, sizeof *p) : NULL;
-    Tensor **val = p ? host_alloc(t, n, sizeof *val) : NULL;
+    Pattern *p = check_eager(t, "graph_mix") ? tape_scratch(t, n, sizeof *p) : NULL;
+    Tensor **val = p ? tape_scratch(t, n, sizeof *val) : NULL;
     for (int i = 0; val && i < n; i++) {
         const Csr *g = graphs[i];
         if (!has_graph(t, "graph_mix", g))
             return NULL;
         if (g->rows != graphs[0]->rows || g->cols != graphs[0]->cols)
-            tape_fail(t, SP_SHAPE, "graph_mix: a graph of %lld x %lld among %lld x %lld", (long long)g->rows,
+            tape_fail(t, SP_SHAPE, "graph_mix: the sizes differ: %lld x %lld and %lld x %lld", (long long)g->rows,
                       (long long)g->cols, (long long)graphs[0]->rows, (long long)graphs[0]->cols);
         p[i] = host_pattern(t, g);
         val[i] = edge_values(t, g);
@@ -310,11 +310,11 @@ Csr *graph_mix(Tape *t, int n, Csr *const *graphs, Tensor *const *weights)
 
 Csr *graph_set_diagonal(Tape *t, Csr *g, float value)
 {
-    if (!eager(t, "graph_set_diagonal") || !has_graph(t, "graph_set_diagonal", g))
+    if (!check_eager(t, "graph_set_diagonal") || !has_graph(t, "graph_set_diagonal", g))
         return NULL;
     int64_t n = MIN(g->rows, g->cols);
-    int64_t *start = host_alloc(t, g->rows + 1, sizeof *start);
-    int32_t *col = host_alloc(t, n, sizeof *col);
+    int64_t *start = tape_scratch(t, g->rows + 1, sizeof *start);
+    int32_t *col = tape_scratch(t, n, sizeof *col);
     if (!start || !col)
         return NULL;
     for (int64_t r = 0; r < g->rows; r++)
@@ -342,23 +342,23 @@ Csr *graph_set_diagonal(Tape *t, Csr *g, float value)
 
 Csr *knn_graph(Tape *t, Tensor *x, int64_t k)
 {
-    Tensor *z = eager(t, "knn_graph") ? row_normalize(t, x, 1e-12f) : NULL;
+    Tensor *z = check_eager(t, "knn_graph") ? row_normalize(t, x, 1e-12f) : NULL;
     if (!z || t->error.code != SP_OK)
         return NULL;
     int64_t I = rows_of(z), D = cols_of(z);
     if (k < 1) {
-        tape_fail(t, SP_USAGE, "knn_graph: k is %lld", (long long)k);
+        tape_fail(t, SP_USAGE, "knn_graph: k is %lld, expected at least 1", (long long)k);
         return NULL;
     }
-    int32_t *host = stage(t, I * k, sizeof *host);
+    int32_t *host = tape_stage(t, I * k, sizeof *host);
     int32_t *ids = device_is_host(t->d) ? host : step_alloc(t, (size_t)(I * k) * sizeof *ids);
-    int64_t *start = stage(t, I + 1, sizeof *start);
+    int64_t *start = tape_stage(t, I + 1, sizeof *start);
     float *cosines = step_floats(t, I * k);
     if (!ids || !cosines || !host || !start || !tape_work(t, t->k->knn_work(I, I, D, tape_threads(t))))
         return NULL;
     double begun = trace_begin(t->run.trace);
     t->k->knn(&t->run, I, I, D, k, z->data, z->data, ids, cosines);
-    kernel_trace(t, begun, "knn", (double)I * (double)(I + 1) * (double)D, 4.0 * (double)z->count); /* each pair once */
+    tape_trace(t, begun, "knn", (double)I * (double)(I + 1) * (double)D, 4.0 * (double)z->count); /* each pair once */
     if (ids != host) {
         t->k->download(&t->run, host, ids, (size_t)(I * k) * sizeof *ids);
         step_give(t, ids, (size_t)(I * k) * sizeof *ids);
@@ -387,7 +387,7 @@ Csr *knn_graph(Tape *t, Tensor *x, int64_t k)
 
 Csr *cosine_graph(Tape *t, Tensor *x, const Csr *pattern)
 {
-    Csr *g = has_graph(t, "cosine_graph", pattern) ? host_alloc(t, 1, sizeof *g) : NULL;
+    Csr *g = has_graph(t, "cosine_graph", pattern) ? tape_scratch(t, 1, sizeof *g) : NULL;
     if (!g)
         return NULL;
     *g = (Csr){.rows = pattern->rows,
@@ -400,12 +400,12 @@ Csr *cosine_graph(Tape *t, Tensor *x, const Csr *pattern)
     return t->error.code == SP_OK ? g : NULL;
 }
 
-/* ---- normalising by row sums at both ends: v'_ij = v_ij r_i r_j with r = (sum_j v_ij)^-1/2 ---- */
+/* ---- normalising by row sums at both ends: v'_ij = v_ij r_i r_j with r = (sum_j v_ij)^-1/2 --- */
 
 /* [rows] numbers changed on the host by fn: a handful of operations once an epoch. */
 static bool root_of_sums(Tape *t, int64_t n, const float *sums, float *r)
 {
-    float *host = host_alloc(t, n, sizeof *host);
+    float *host = tape_scratch(t, n, sizeof *host);
     if (!host || !r)
         return false;
     t->k->download(&t->run, host, sums, (size_t)n * sizeof *host);
@@ -418,7 +418,7 @@ static bool root_of_sums(Tape *t, int64_t n, const float *sums, float *r)
 /* dr becomes the gradient to the sums: -1/2 r^3 dr. */
 static bool back_to_sums(Tape *t, int64_t n, const float *r, float *dr)
 {
-    float *host_r = host_alloc(t, n, sizeof *host_r), *host = host_alloc(t, n, sizeof *host);
+    float *host_r = tape_scratch(t, n, sizeof *host_r), *host = tape_scratch(t, n, sizeof *host);
     if (!host_r || !host)
         return false;
     t->k->download(&t->run, host_r, r, (size_t)n * sizeof *host);
@@ -456,12 +456,12 @@ static void graph_normalize_back(Tape *t, Node *n)
 Csr *graph_normalize(Tape *t, Csr *g)
 {
     static const Op op = {.name = "graph_normalize", .back_name = "graph_normalize back", .back = graph_normalize_back};
-    if (!has_graph(t, op.name, g) || !eager(t, op.name))
+    if (!has_graph(t, op.name, g) || !check_eager(t, op.name))
         return NULL;
-    Node *n = node_new(t, &op, IN(edge_values(t, g)));
+    Node *n = node_new(t, &op, INPUTS(edge_values(t, g)));
     if (!n || !node_fits(t, n, g->rows == g->cols) || !node_out(t, n, F32, SHAPE(g->entries)))
         return NULL;
-    Csr *out = host_alloc(t, 1, sizeof *out);
+    Csr *out = tape_scratch(t, 1, sizeof *out);
     float *sums = step_floats(t, g->rows);
     n->keep[0] = step_floats(t, g->rows);
     n->spec = g;

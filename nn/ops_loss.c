@@ -2,7 +2,7 @@
  * one. */
 #include "nn/tape.h"
 
-/* Memory of x's size that an op fills beside its result. */
+/* Memory of x's size that an op fills in addition to its result. */
 static Tensor *scratch_like(Tape *t, const Tensor *x)
 {
     return tape_constant(t, F32, x ? x->count : 0, NULL);
@@ -11,7 +11,7 @@ static Tensor *scratch_like(Tape *t, const Tensor *x)
 /* Adds a dy[0] x to the gradient of `to`; x has to's count. */
 static void add_times_scalar(Tape *t, Tensor *to, float a, const float *dy, const float *x)
 {
-    float *s = wants(to) ? step_floats(t, 1) : NULL, beta;
+    float *s = grad_needed(to) ? step_floats(t, 1) : NULL, beta;
     if (!s)
         return;
     t->k->axpby(&t->run, 1, a, dy, 0, s);
@@ -32,11 +32,11 @@ static void sum_back(Tape *t, Node *n)
 /* factor times the sum of x */
 static Tensor *sum_op(Tape *t, const Op *op, Tensor *x, bool by_count)
 {
-    Node *n = node_new(t, op, IN(x));
+    Node *n = node_new(t, op, INPUTS(x));
     if (!n || !node_out(t, n, F32, SHAPE(1)))
         return tape_failed(t);
     n->f = by_count && x->count ? 1.0f / (float)x->count : 1.0f;
-    if (live(t) && tape_work(t, t->k->sum_work(x->count, tape_threads(t)))) {
+    if (tape_live(t) && tape_work(t, t->k->sum_work(x->count, tape_threads(t)))) {
         t->k->sum(&t->run, x->count, x->data, n->out.data);
         if (n->f != 1)
             t->k->axpby(&t->run, 1, n->f, n->out.data, 0, n->out.data);
@@ -64,10 +64,10 @@ static void sum_squares_back(Tape *t, Node *n)
 Tensor *sum_squares(Tape *t, Tensor *x)
 {
     static const Op op = {.name = "sum_squares", .back_name = "sum_squares back", .back = sum_squares_back};
-    Node *n = node_new(t, &op, IN(x));
+    Node *n = node_new(t, &op, INPUTS(x));
     if (!n || !node_out(t, n, F32, SHAPE(1)))
         return tape_failed(t);
-    if (live(t) && tape_work(t, t->k->sum_work(x->count, tape_threads(t))))
+    if (tape_live(t) && tape_work(t, t->k->sum_work(x->count, tape_threads(t))))
         t->k->sum_squares(&t->run, x->count, x->data, n->out.data);
     return node_done(t, n, 2.0 * (double)x->count, 4.0 * (double)x->count);
 }
@@ -77,25 +77,25 @@ static void frobenius_back(Tape *t, Node *n)
     add_times_scalar(t, n->in[0], 1, n->grad, n->in[1]->data);
 }
 
-/* The whole of x is one row: its norm, and x / norm for the way back. */
+/* The whole of x is one row: its norm, and x / norm for the backward pass. */
 Tensor *frobenius(Tape *t, Tensor *x)
 {
     static const Op op = {.name = "frobenius", .back_name = "frobenius back", .back = frobenius_back};
-    Node *n = node_new(t, &op, IN(x, scratch_like(t, x)));
+    Node *n = node_new(t, &op, INPUTS(x, scratch_like(t, x)));
     if (!n || !node_out(t, n, F32, SHAPE(1)))
         return tape_failed(t);
-    if (live(t)) /* below 1e-30 the norm counts as zero and has no direction */
+    if (tape_live(t)) /* below 1e-30 the norm counts as zero and has no direction */
         t->k->row_normalize(&t->run, 1, x->count, 1e-30f, x->data, n->in[1]->data, n->out.data);
     return node_done(t, n, 2.0 * (double)x->count, 8.0 * (double)x->count);
 }
 
-/* ---- BPR: inputs are user, pos, neg of each part, then room for a loss a row ----------------- */
+/* ---- BPR: inputs are user, pos, neg of each part, then room for a loss per row --------------- */
 
 static const BprPart *bpr_parts(Tape *t, const Node *n, bool back)
 {
     int parts = n->inputs / 3;
     const float *eps = n->spec;
-    BprPart *part = host_alloc(t, parts, sizeof *part);
+    BprPart *part = tape_scratch(t, parts, sizeof *part);
     for (int k = 0; part && k < parts; k++) {
         Tensor **in = &n->in[3 * k];
         part[k] = (BprPart){.D = cols_of(in[0]), .eps = eps[k]};
@@ -117,8 +117,8 @@ static void bpr_loss_back(Tape *t, Node *n)
 
 static Node *bpr_node(Tape *t, const Op *op, int parts, const Triples *x)
 {
-    Tensor **in = host_alloc(t, 3 * parts + 1, sizeof *in);
-    float *eps = host_alloc(t, parts, sizeof *eps);
+    Tensor **in = tape_scratch(t, 3 * parts + 1, sizeof *in);
+    float *eps = tape_scratch(t, parts, sizeof *eps);
     if (!in || !eps)
         return NULL;
     for (int k = 0; k < parts; k++) {
@@ -129,7 +129,8 @@ static Node *bpr_node(Tape *t, const Op *op, int parts, const Triples *x)
     Node *n = node_new(t, op, 3 * parts + 1, in);
     for (int k = 0; n && k < 3 * parts; k++)
         if (!node_fits(t, n,
-                       rows_of(in[k]) == rows_of(in[0]) && rows_of(in[0]) > 0 && same_shape(in[k], in[k / 3 * 3])))
+                       rows_of(in[k]) == rows_of(in[0]) && rows_of(in[0]) > 0 &&
+                           tensor_same_shape(in[k], in[k / 3 * 3])))
             return NULL;
     if (n)
         n->spec = eps;
@@ -140,7 +141,7 @@ Tensor *bpr_loss(Tape *t, int parts, const Triples *x, float l2)
 {
     static const Op op = {.name = "bpr_loss", .back_name = "bpr_loss back", .back = bpr_loss_back};
     if (parts < 1)
-        tape_fail(t, SP_USAGE, "bpr_loss: there is nothing to compare");
+        tape_fail(t, SP_USAGE, "bpr_loss: expected at least one part");
     Node *n = t->error.code == SP_OK ? bpr_node(t, &op, parts, x) : NULL;
     const BprPart *part = n ? bpr_parts(t, n, false) : NULL;
     if (!part)
@@ -152,7 +153,7 @@ Tensor *bpr_loss(Tape *t, int parts, const Triples *x, float l2)
     n->keep[0] = n->out.needs_grad ? step_floats(t, B) : NULL;
     for (int k = 0; k < parts; k++)
         D += part[k].D;
-    if (live(t) && tape_work(t, t->k->sum_work(B, tape_threads(t)))) {
+    if (tape_live(t) && tape_work(t, t->k->sum_work(B, tape_threads(t)))) {
         t->k->bpr(&t->run, B, parts, part, l2, loss, n->keep[0]);
         t->k->sum(&t->run, B, loss, n->out.data);
         t->k->axpby(&t->run, 1, 1.0f / (float)B, n->out.data, 0, n->out.data);

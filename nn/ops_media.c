@@ -7,7 +7,7 @@
 static Tensor *offsets_of(Tape *t, const Ragged *r)
 {
     if (t->error.code == SP_OK && (r->B < 1 || !r->offsets || r->offsets[0] != 0 || r->offsets[r->B] != r->total))
-        tape_fail(t, SP_USAGE, "texts: %lld offsets that do not run from 0 to %lld", (long long)r->B + 1,
+        tape_fail(t, SP_USAGE, "ragged rows: expected %lld offsets, from 0 to %lld", (long long)r->B + 1,
                   (long long)r->total);
     if (t->error.code == SP_OK && (!t->ragged || t->ragged_host != r->offsets || t->ragged->count != r->B + 1)) {
         t->ragged = tape_constant(t, I32, r->B + 1, r->offsets);
@@ -64,13 +64,13 @@ Tensor *attention(Tape *t, Tensor *qkv, const Ragged *r, int64_t H, Relative bia
                           .back = attention_op_back,
                           .optional = 1 << ATTENTION_TABLE,
                           .integer = 1 << ATTENTION_OFFSETS};
-    Node *n = node_new(t, &op, IN(qkv, offsets_of(t, r), bias.table));
+    Node *n = node_new(t, &op, INPUTS(qkv, offsets_of(t, r), bias.table));
     if (!n || !node_fits(t, n,
                          qkv->dims == 2 && qkv->shape[0] == r->total && H > 0 && qkv->shape[1] % (3 * H) == 0 &&
                              (!bias.table || bias.table->count == H * (2 * bias.R + 1))))
         return tape_failed(t);
     int64_t C = qkv->shape[1] / 3;
-    if (wants(bias.table))
+    if (grad_needed(bias.table))
         tape_fail(t, SP_UNSUPPORTED, "attention: the relative position table has no gradient");
     if (!node_out(t, n, F32, SHAPE(r->total, C)))
         return tape_failed(t);
@@ -82,7 +82,7 @@ Tensor *attention(Tape *t, Tensor *qkv, const Ragged *r, int64_t H, Relative bia
     double pairs = 0;
     for (int64_t b = 0; b < r->B; b++)
         pairs += (double)(r->offsets[b + 1] - r->offsets[b]) * (double)(r->offsets[b + 1] - r->offsets[b]);
-    if (live(t)) {
+    if (tape_live(t)) {
         Attention a = attention_of(n);
         if (tape_work(t, t->k->attention_work(&a, tape_threads(t))))
             t->k->attention(&t->run, &a);
@@ -92,7 +92,7 @@ Tensor *attention(Tape *t, Tensor *qkv, const Ragged *r, int64_t H, Relative bia
 
 /* ---- pooling of texts ------------------------------------------------------------------------ */
 
-static void pool_texts_back(Tape *t, Node *n)
+static void pool_ragged_back(Tape *t, Node *n)
 {
     Tensor *x = n->in[0];
     float *dx = step_floats(t, x->count);
@@ -103,17 +103,18 @@ static void pool_texts_back(Tape *t, Node *n)
     grad_put(t, x, dx);
 }
 
-Tensor *pool_texts(Tape *t, Tensor *x, const Ragged *r, Reduce how)
+Tensor *pool_ragged(Tape *t, Tensor *x, const Ragged *r, Reduce how)
 {
-    static const Op op = {.name = "pool_texts", .back_name = "pool_texts back", .back = pool_texts_back, .integer = 2};
-    Node *n = node_new(t, &op, IN(x, offsets_of(t, r)));
+    static const Op op = {
+        .name = "pool_ragged", .back_name = "pool_ragged back", .back = pool_ragged_back, .integer = 2};
+    Node *n = node_new(t, &op, INPUTS(x, offsets_of(t, r)));
     if (!n || !node_fits(t, n, x->dims == 2 && x->shape[0] == r->total) ||
         !node_out(t, n, F32, SHAPE(r->B, cols_of(x))))
         return tape_failed(t);
     n->i[0] = how;
     int32_t *arg = n->out.needs_grad && how == REDUCE_MAX ? step_alloc(t, (size_t)n->out.count * sizeof *arg) : NULL;
     n->spec = arg;
-    if (live(t))
+    if (tape_live(t))
         t->k->segment_pool(&t->run, r->B, cols_of(x), n->in[1]->data, how, x->data, n->out.data, arg);
     return node_done(t, n, (double)x->count, 4.0 * (double)x->count);
 }
@@ -123,7 +124,7 @@ Tensor *pool_texts(Tape *t, Tensor *x, const Ragged *r, Reduce how)
 Tensor *conv(Tape *t, Tensor *x, const Conv2d *c, Tensor *residual, Act act)
 {
     static const Op op = {.name = "conv", .optional = 2 | 4};
-    Node *n = node_new(t, &op, IN(x, c->bias, residual));
+    Node *n = node_new(t, &op, INPUTS(x, c->bias, residual));
     if (!n || !node_fits(t, n,
                          x->dims == 4 && x->shape[3] == c->C && c->packed &&
                              x->shape[1] + c->top + c->bottom >= c->kh && x->shape[2] + c->left + c->right >= c->kw))
@@ -154,7 +155,7 @@ Tensor *conv(Tape *t, Tensor *x, const Conv2d *c, Tensor *residual, Act act)
               .bias = c->bias ? c->bias->data : NULL,
               .residual = residual ? residual->data : NULL,
               .act = act};
-    if (live(t) && tape_work(t, t->k->conv_work(&k, tape_threads(t))))
+    if (tape_live(t) && tape_work(t, t->k->conv_work(&k, tape_threads(t))))
         t->k->conv(&t->run, &k);
     double each = (double)(c->kh * c->kw) * (double)c->C / (double)c->groups;
     return node_done(t, n, 2.0 * (double)n->out.count * each,
@@ -164,7 +165,7 @@ Tensor *conv(Tape *t, Tensor *x, const Conv2d *c, Tensor *residual, Act act)
 Tensor *max_pool(Tape *t, Tensor *x, int64_t k, int64_t stride, int64_t pad)
 {
     static const Op op = {.name = "max_pool"};
-    Node *n = node_new(t, &op, IN(x));
+    Node *n = node_new(t, &op, INPUTS(x));
     if (!n ||
         !node_fits(t, n,
                    x->dims == 4 && k > 0 && stride > 0 && x->shape[1] + 2 * pad >= k && x->shape[2] + 2 * pad >= k))
@@ -172,7 +173,7 @@ Tensor *max_pool(Tape *t, Tensor *x, int64_t k, int64_t stride, int64_t pad)
     int64_t B = x->shape[0], H = x->shape[1], W = x->shape[2], C = x->shape[3];
     if (!node_out(t, n, F32, SHAPE(B, conv_out(H, k, stride, 2 * pad), conv_out(W, k, stride, 2 * pad), C)))
         return tape_failed(t);
-    if (live(t))
+    if (tape_live(t))
         t->k->max_pool(&t->run, B, H, W, C, k, stride, pad, x->data, n->out.data);
     return node_done(t, n, (double)(k * k) * (double)n->out.count, 4.0 * (double)(x->count + n->out.count));
 }
@@ -180,10 +181,10 @@ Tensor *max_pool(Tape *t, Tensor *x, int64_t k, int64_t stride, int64_t pad)
 Tensor *mean_pool(Tape *t, Tensor *x)
 {
     static const Op op = {.name = "mean_pool"};
-    Node *n = node_new(t, &op, IN(x));
+    Node *n = node_new(t, &op, INPUTS(x));
     if (!n || !node_fits(t, n, x->dims == 4) || !node_out(t, n, F32, SHAPE(x->shape[0], x->shape[3])))
         return tape_failed(t);
-    if (live(t))
+    if (tape_live(t))
         t->k->mean_pool(&t->run, x->shape[0], x->shape[1] * x->shape[2], x->shape[3], x->data, n->out.data);
     return node_done(t, n, (double)x->count, 4.0 * (double)x->count);
 }

@@ -6,9 +6,9 @@
 static void gather_back(Tape *t, Node *n)
 {
     Tensor *table = n->in[0], *ids = n->in[1];
-    if (table->param) { /* the rows' gradient is the gradient of the result as it stands */
+    if (table->param) { /* the rows' gradient is the gradient of the result, unchanged */
         ParamGrad *g = grad_of_param(t, table->param, true);
-        RowPart *r = g ? host_alloc(t, 1, sizeof *r) : NULL;
+        RowPart *r = g ? tape_scratch(t, 1, sizeof *r) : NULL;
         if (r) {
             *r = (RowPart){g->rows, ids->count, ids->data, n->spec, grad_take(n)};
             g->rows = r;
@@ -25,26 +25,26 @@ static void gather_back(Tape *t, Node *n)
 Tensor *gather(Tape *t, Tensor *table, Tensor *ids)
 {
     static const Op op = {.name = "gather", .back_name = "gather back", .back = gather_back, .integer = 2, .by_row = 1};
-    Node *n = node_new(t, &op, IN(table, ids));
+    Node *n = node_new(t, &op, INPUTS(table, ids));
     if (!n || !node_fits(t, n, ids->dims == 1 && ids->type == I32) ||
         !node_out(t, n, F32, SHAPE(ids->count, cols_of(table))))
         return tape_failed(t);
     n->unread = UNREAD(RESULT) | UNREAD(0);
     int32_t lo, hi;
     tape_range(ids, &lo, &hi);
-    if (live(t) && ids->count && (hi >= rows_of(table) || (lo < 0 && n->out.needs_grad)))
-        tape_fail(t, SP_USAGE, "gather: row %d is asked for, the table has %lld", hi >= rows_of(table) ? hi : lo,
-                  (long long)rows_of(table));
+    if (tape_live(t) && ids->count && (hi >= rows_of(table) || (lo < 0 && n->out.needs_grad)))
+        tape_fail(t, SP_USAGE, "gather: row %d is out of range: the table has %lld rows",
+                  hi >= rows_of(table) ? hi : lo, (long long)rows_of(table));
     Param *p = table->param;
-    if (live(t) && p && p->owed) {
-        Groups *g = host_alloc(t, 1, sizeof *g);
+    if (tape_live(t) && p && p->pending) {
+        Groups *g = tape_scratch(t, 1, sizeof *g);
         if (g && tape_group(t, ids->count, ids->data, g)) {
-            t->k->adam_replay(&t->run, g->count, param_width(p), g->unique, p->history, p->owed, p->last, table->data,
-                              p->m, p->v);
+            t->k->adam_replay(&t->run, g->count, param_width(p), g->unique, p->history, p->pending, p->last,
+                              table->data, p->m, p->v);
             n->spec = g; /* sorted once: the optimiser needs them again */
         }
     }
-    if (live(t))
+    if (tape_live(t))
         t->k->gather(&t->run, ids->count, cols_of(table), table->data, ids->data, 0, n->out.data);
     return node_done(t, n, 0, 8.0 * (double)n->out.count);
 }
@@ -68,7 +68,7 @@ static void rows_back(Tape *t, Node *n)
 Tensor *rows(Tape *t, Tensor *x, int64_t first, int64_t count)
 {
     static const Op op = {.name = "rows", .back_name = "rows back", .back = rows_back};
-    Node *n = node_new(t, &op, IN(x));
+    Node *n = node_new(t, &op, INPUTS(x));
     if (!n || !node_fits(t, n, first >= 0 && count >= 0 && first + count <= rows_of(x)))
         return tape_failed(t);
     int64_t shape[4];
@@ -95,7 +95,7 @@ static void stack_rows_back(Tape *t, Node *n)
 Tensor *stack_rows(Tape *t, Tensor *a, Tensor *b)
 {
     static const Op op = {.name = "stack_rows", .back_name = "stack_rows back", .back = stack_rows_back};
-    Node *n = node_new(t, &op, IN(a, b));
+    Node *n = node_new(t, &op, INPUTS(a, b));
     if (!n || !node_fits(t, n, a->dims == b->dims && cols_of(a) == cols_of(b)))
         return tape_failed(t);
     int64_t shape[4];
@@ -104,7 +104,7 @@ Tensor *stack_rows(Tape *t, Tensor *a, Tensor *b)
     if (!node_out(t, n, F32, a->dims, shape))
         return tape_failed(t);
     n->unread = UNREAD_ALL;
-    if (live(t)) {
+    if (tape_live(t)) {
         t->k->copy(&t->run, n->out.data, a->data, (size_t)a->count * sizeof(float));
         t->k->copy(&t->run, (float *)n->out.data + a->count, b->data, (size_t)b->count * sizeof(float));
     }
@@ -126,13 +126,13 @@ static void concat_back(Tape *t, Node *n)
 Tensor *concat(Tape *t, Tensor *a, Tensor *b)
 {
     static const Op op = {.name = "concat", .back_name = "concat back", .back = concat_back};
-    Node *n = node_new(t, &op, IN(a, b));
+    Node *n = node_new(t, &op, INPUTS(a, b));
     if (!n || !node_fits(t, n, rows_of(a) == rows_of(b)))
         return tape_failed(t);
     int64_t M = rows_of(a), da = cols_of(a), db = cols_of(b);
     if (!node_out(t, n, F32, SHAPE(M, da + db)))
         return tape_failed(t);
-    if (live(t)) {
+    if (tape_live(t)) {
         t->k->copy_cols(&t->run, M, da, a->data, da, 0, n->out.data, da + db);
         t->k->copy_cols(&t->run, M, db, b->data, db, 0, (float *)n->out.data + da, da + db);
     }
@@ -150,12 +150,12 @@ static void cols_back(Tape *t, Node *n)
 Tensor *cols(Tape *t, Tensor *x, int64_t first, int64_t count)
 {
     static const Op op = {.name = "cols", .back_name = "cols back", .back = cols_back};
-    Node *n = node_new(t, &op, IN(x));
+    Node *n = node_new(t, &op, INPUTS(x));
     if (!n || !node_fits(t, n, first >= 0 && count >= 0 && first + count <= cols_of(x)) ||
         !node_out(t, n, F32, SHAPE(rows_of(x), count)))
         return tape_failed(t);
     n->i[0] = first;
-    if (live(t))
+    if (tape_live(t))
         t->k->copy_cols(&t->run, rows_of(x), count, (const float *)x->data + first, cols_of(x), 0, n->out.data, count);
     return node_done(t, n, 0, 8.0 * (double)n->out.count);
 }
@@ -175,10 +175,10 @@ static void row_dot_back(Tape *t, Node *n)
 Tensor *row_dot(Tape *t, Tensor *a, Tensor *b)
 {
     static const Op op = {.name = "row_dot", .back_name = "row_dot back", .back = row_dot_back};
-    Node *n = node_new(t, &op, IN(a, b));
-    if (!n || !node_fits(t, n, same_shape(a, b)) || !node_out(t, n, F32, SHAPE(rows_of(a))))
+    Node *n = node_new(t, &op, INPUTS(a, b));
+    if (!n || !node_fits(t, n, tensor_same_shape(a, b)) || !node_out(t, n, F32, SHAPE(rows_of(a))))
         return tape_failed(t);
-    if (live(t))
+    if (tape_live(t))
         t->k->row_dot(&t->run, rows_of(a), cols_of(a), a->data, b->data, n->out.data);
     return node_done(t, n, 2.0 * (double)a->count, 8.0 * (double)a->count);
 }
@@ -187,7 +187,7 @@ static void row_scale_back(Tape *t, Node *n)
 {
     Tensor *x = n->in[0], *s = n->in[1];
     int64_t M = rows_of(x), C = cols_of(x);
-    float *ds = wants(s) ? step_floats(t, M) : NULL;
+    float *ds = grad_needed(s) ? step_floats(t, M) : NULL;
     if (ds) {
         t->k->row_dot(&t->run, M, C, x->data, n->grad, ds);
         grad_put(t, s, ds);
@@ -200,11 +200,11 @@ static void row_scale_back(Tape *t, Node *n)
 Tensor *row_scale(Tape *t, Tensor *x, Tensor *s)
 {
     static const Op op = {.name = "row_scale", .back_name = "row_scale back", .back = row_scale_back};
-    Node *n = node_new(t, &op, IN(x, s));
+    Node *n = node_new(t, &op, INPUTS(x, s));
     if (!n || !node_fits(t, n, s->count == rows_of(x)) || !node_out(t, n, F32, x->dims, x->shape))
         return tape_failed(t);
-    n->unread = UNREAD(RESULT) | (wants(s) ? 0 : UNREAD(0));
-    if (live(t))
+    n->unread = UNREAD(RESULT) | (grad_needed(s) ? 0 : UNREAD(0));
+    if (tape_live(t))
         t->k->row_scale(&t->run, rows_of(x), cols_of(x), x->data, s->data, 0, n->out.data);
     return node_done(t, n, (double)x->count, 8.0 * (double)x->count);
 }
@@ -221,21 +221,21 @@ static void row_normalize_back(Tape *t, Node *n)
 Tensor *row_normalize(Tape *t, Tensor *x, float eps)
 {
     static const Op op = {.name = "row_normalize", .back_name = "row_normalize back", .back = row_normalize_back};
-    Node *n = node_new(t, &op, IN(x));
+    Node *n = node_new(t, &op, INPUTS(x));
     if (!n || !node_out(t, n, F32, x->dims, x->shape))
         return tape_failed(t);
     n->f = eps;
     n->unread = UNREAD(0);
     if (n->out.needs_grad)
         n->keep[0] = step_floats(t, rows_of(x));
-    if (live(t))
+    if (tape_live(t))
         t->k->row_normalize(&t->run, rows_of(x), cols_of(x), eps, x->data, n->out.data, n->keep[0]);
     return node_done(t, n, 3.0 * (double)x->count, 8.0 * (double)x->count);
 }
 
 static void softmax_op_back(Tape *t, Node *n)
 {
-    int64_t C = last_dim(&n->out);
+    int64_t C = tensor_last_dim(&n->out);
     float *dx = step_floats(t, n->out.count);
     if (!dx)
         return;
@@ -246,11 +246,11 @@ static void softmax_op_back(Tape *t, Node *n)
 Tensor *softmax(Tape *t, Tensor *x)
 {
     static const Op op = {.name = "softmax", .back_name = "softmax back", .back = softmax_op_back};
-    Node *n = node_new(t, &op, IN(x));
-    if (!n || !node_fits(t, n, last_dim(x) > 0) || !node_out(t, n, F32, x->dims, x->shape))
+    Node *n = node_new(t, &op, INPUTS(x));
+    if (!n || !node_fits(t, n, tensor_last_dim(x) > 0) || !node_out(t, n, F32, x->dims, x->shape))
         return tape_failed(t);
-    if (live(t))
-        t->k->softmax(&t->run, x->count / last_dim(x), last_dim(x), x->data, n->out.data);
+    if (tape_live(t))
+        t->k->softmax(&t->run, x->count / tensor_last_dim(x), tensor_last_dim(x), x->data, n->out.data);
     return node_done(t, n, 5.0 * (double)x->count, 8.0 * (double)x->count);
 }
 
@@ -261,7 +261,7 @@ enum { NORM_X, NORM_RESIDUAL, NORM_GAMMA, NORM_BETA };
 static void layer_norm_op_back(Tape *t, Node *n)
 {
     Tensor *residual = n->in[NORM_RESIDUAL];
-    int64_t C = last_dim(&n->out), M = n->out.count / C;
+    int64_t C = tensor_last_dim(&n->out), M = n->out.count / C;
     float *dx = step_floats(t, n->out.count), *dgamma = grad_zeroed(t, n->in[NORM_GAMMA]),
           *dbeta = grad_zeroed(t, n->in[NORM_BETA]);
     if (!dx || !tape_work(t, t->k->layer_norm_back_work(M, C, tape_threads(t))))
@@ -279,19 +279,19 @@ static Tensor *layer_norm_op(Tape *t, Tensor *x, Tensor *residual, const Norm *n
                           .back_name = "layer_norm back",
                           .back = layer_norm_op_back,
                           .optional = 1 << NORM_RESIDUAL};
-    Node *n = node_new(t, &op, IN(x, residual, norm->gamma, norm->beta));
+    Node *n = node_new(t, &op, INPUTS(x, residual, norm->gamma, norm->beta));
     if (!n ||
         !node_fits(t, n,
-                   last_dim(x) > 0 && norm->gamma->count == last_dim(x) && norm->beta->count == last_dim(x) &&
-                       (!residual || residual->count == x->count)) ||
+                   tensor_last_dim(x) > 0 && norm->gamma->count == tensor_last_dim(x) &&
+                       norm->beta->count == tensor_last_dim(x) && (!residual || residual->count == x->count)) ||
         !node_out(t, n, F32, x->dims, x->shape))
         return tape_failed(t);
-    int64_t C = last_dim(x), M = x->count / C;
+    int64_t C = tensor_last_dim(x), M = x->count / C;
     if (n->out.needs_grad) {
         n->keep[0] = step_floats(t, M);
         n->keep[1] = step_floats(t, M);
     }
-    if (live(t))
+    if (tape_live(t))
         t->k->layer_norm(&t->run, M, C, x->data, residual ? residual->data : NULL, norm->gamma->data, norm->beta->data,
                          norm->eps, n->out.data, n->keep[0], n->keep[1]);
     return node_done(t, n, 8.0 * (double)x->count, (residual ? 12.0 : 8.0) * (double)x->count);

@@ -5,9 +5,9 @@
  *   factors   dy [rows, K] and w [K, D]: what linear leaves for a trainable table. Formed tile by tile inside the
  *   kernel
  *
- * One factor, or rows alone, stay what they are; everything else becomes dense. Adam moves rows without gradient too
- * (by their momentum): they owe those steps, which are replayed with the recorded numbers when the row is next read.
- * Every path gives the bits of the dense step. */
+ * One factor alone, or rows alone, are used as they are; everything else becomes dense. Adam moves rows without
+ * gradient too (by their momentum): these steps are kept in a history and done when the row is next read. Every path
+ * gives the bits of the dense step. */
 #include "nn/tape.h"
 
 Optim optim_adam(double lr)
@@ -61,7 +61,7 @@ bool grad_dense(Tape *t, const ParamGrad *g, float *into)
 {
     int64_t D = param_width(g->param);
     for (const FactorPart *f = g->factors; f; f = f->next)
-        product(t, rows_of(g->param->x), D, f->K, f->dy, f->K, 1, f->w, D, 1, into, 1);
+        tape_product(t, rows_of(g->param->x), D, f->K, f->dy, f->K, 1, f->w, D, 1, into, 1);
     return (!g->rows || add_rows(t, g, 1, into)) && t->error.code == SP_OK;
 }
 
@@ -77,13 +77,13 @@ static Kind kind_of(const ParamGrad *g)
 }
 
 /* Appends this step to the parameter's history; its number there. */
-static int32_t owe(Tape *t, const Optim *o, Param *p)
+static int32_t history_push(Tape *t, const Optim *o, Param *p)
 {
-    if (p->owed == HISTORY)
+    if (p->pending == HISTORY)
         param_settle(p);
     AdamStep s = adam_step(o->lr, o->beta1, o->beta2, o->eps, o->weight_decay, p->steps + 1);
-    t->k->upload(&t->run, p->history + ++p->owed, &s, sizeof s);
-    return p->owed;
+    t->k->upload(&t->run, p->history + ++p->pending, &s, sizeof s);
+    return p->pending;
 }
 
 static void step_adam(Tape *t, const Optim *o, ParamGrad *g)
@@ -98,40 +98,40 @@ static void step_adam(Tape *t, const Optim *o, ParamGrad *g)
         AdamStep s = adam_step(o->lr, o->beta1, o->beta2, o->eps, o->weight_decay, p->steps + 1);
         param_settle(p);
         t->k->adam(&t->run, n, &s, g->dense, p->x->data, p->m, p->v);
-        kernel_trace(t, begun, "adam", 12.0 * (double)n, 28.0 * (double)n);
+        tape_trace(t, begun, "adam", 12.0 * (double)n, 28.0 * (double)n);
     } else if (kind == KIND_ROWS) {
         Merged r;
         if (!merge_rows(t, g, &r))
             return;
         int64_t count = r.groups.count;
-        float *sum = r.groups.as_is ? r.g : step_floats(t, count * D);
+        float *sum = r.groups.distinct ? r.g : step_floats(t, count * D);
         if (!sum)
             return;
         if (sum != r.g)
             t->k->segment_sum(&t->run, count, D, r.groups.start, r.groups.order, NULL, r.g, 1, 0, sum);
-        t->k->adam_rows(&t->run, count, D, r.groups.unique, p->history, owe(t, o, p), sum, p->last, p->x->data, p->m,
-                        p->v);
+        t->k->adam_rows(&t->run, count, D, r.groups.unique, p->history, history_push(t, o, p), sum, p->last, p->x->data,
+                        p->m, p->v);
         if (sum != r.g)
             step_give_floats(t, sum, count * D);
         step_give_floats(t, r.own, r.n * D);
-        kernel_trace(t, begun, "adam rows", 12.0 * (double)(count * D), 28.0 * (double)(count * D));
+        tape_trace(t, begun, "adam rows", 12.0 * (double)(count * D), 28.0 * (double)(count * D));
     } else {
         const FactorPart *f = g->factors;
         if (!tape_work(t, t->k->adam_factored_work(rows, D, f->K, tape_threads(t))))
             return;
-        t->k->adam_factored(&t->run, rows, D, f->K, NULL, p->history, owe(t, o, p), f->dy, f->w, p->last, p->x->data,
-                            p->m, p->v);
+        t->k->adam_factored(&t->run, rows, D, f->K, NULL, p->history, history_push(t, o, p), f->dy, f->w, p->last,
+                            p->x->data, p->m, p->v);
         param_settled(&t->run, p); /* every row was stepped */
-        kernel_trace(t, begun, "adam factored", (12.0 + 2.0 * (double)f->K) * (double)n, 24.0 * (double)n);
+        tape_trace(t, begun, "adam factored", (12.0 + 2.0 * (double)f->K) * (double)n, 24.0 * (double)n);
     }
     p->steps++;
 }
 
-/* No gradient in this step, but one before: every row owes the step. */
+/* No gradient in this step, but one before: the step is pending for every row. */
 static void skip_adam(Tape *t, const Optim *o, Param *p)
 {
     if (param_state(p, true, &t->error)) {
-        owe(t, o, p);
+        history_push(t, o, p);
         p->steps++;
     }
 }
@@ -160,7 +160,7 @@ static void step_sgd(Tape *t, const Optim *o, ParamGrad *g)
                              .beta = 1});
     else
         add_rows(t, g, -lr, p->x->data);
-    kernel_trace(t, begun, "sgd", 2.0 * (double)p->x->count, 12.0 * (double)p->x->count);
+    tape_trace(t, begun, "sgd", 2.0 * (double)p->x->count, 12.0 * (double)p->x->count);
     p->steps++;
 }
 

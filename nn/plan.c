@@ -1,7 +1,7 @@
 /* nn/plan.c: inference with planned memory.
  *
  * The dry run records how large every tensor is and which nodes use it first and last; the plan gives each an offset in
- * one block such that two that live at the same time never overlap (greedy by size, as in Pisarchyk & Lee 2020, arXiv
+ * one block such that two in use at the same time never overlap (greedy by size, as in Pisarchyk & Lee 2020, arXiv
  * 2001.03288). */
 #include <stdlib.h>
 
@@ -51,7 +51,7 @@ static void place(Plan *p, Placed *order)
     for (size_t i = 0; i < n; i++) {
         const Buffer *b = &p->buffer[by_size[i].buffer];
         size_t at = 0;
-        for (size_t j = 0; j < placed; j++) { /* the lowest gap between those that live at the same time */
+        for (size_t j = 0; j < placed; j++) { /* the lowest gap between those in use at the same time */
             const Buffer *o = &p->buffer[order[j].buffer];
             if (o->last < b->first || b->last < o->first)
                 continue;
@@ -68,7 +68,7 @@ static void place(Plan *p, Placed *order)
     }
 }
 
-/* The plan of what the dry run recorded: a known one, or a new one in the place of the one used longest ago. */
+/* The plan of what the dry run recorded: a known one, or a new one that replaces the one used longest ago. */
 static const Plan *find_plan(Tape *t)
 {
     size_t n = t->buffer_count, bytes = n * sizeof *t->buffers;
@@ -85,7 +85,7 @@ static const Plan *find_plan(Tape *t)
             p = q;
     }
     drop(t->heap, p);
-    Placed *order = host_alloc(t, 2 * (int64_t)n, sizeof *order);
+    Placed *order = tape_scratch(t, 2 * (int64_t)n, sizeof *order);
     size_t room = MAX(n, (size_t)1);
     p->buffers = n;
     p->buffer = heap_alloc(t->heap, room * sizeof *p->buffer);
@@ -107,12 +107,12 @@ bool infer(Tape *t, Forward *forward, const void *model, const void *input, floa
 {
     Draw draw = t->draw;
     if (t->training)
-        return fail(e, SP_USAGE, "infer: the tape was made for training");
+        return fail(e, SP_USAGE, "infer: the tape was made for training; expected one made for inference");
     tape_reset(t, draw);
     t->mode = MODE_DRY;
     Tensor *y = forward(t, model, input);
     if (tape_ok(t, e) && y->id >= 0 && t->nodes[y->id]->buffer >= 0)
-        t->buffers[t->nodes[y->id]->buffer].last = (int64_t)t->count; /* the result lives to the end */
+        t->buffers[t->nodes[y->id]->buffer].last = (int64_t)t->count; /* the result is used to the end */
     t->plan = t->error.code == SP_OK ? find_plan(t) : NULL;
     if (t->plan && t->plan->bytes > t->block_bytes) {
         if (t->block)
@@ -130,11 +130,11 @@ bool infer(Tape *t, Forward *forward, const void *model, const void *input, floa
     y = forward(t, model, input);
     if (tape_ok(t, e)) {
         if ((size_t)y->count > capacity || y->type != F32)
-            tape_fail(t, SP_SHAPE, "infer: the result has %lld numbers, there is room for %zu", (long long)y->count,
-                      capacity);
+            tape_fail(t, SP_SHAPE, "infer: the result has %lld numbers, the buffer has room for %zu",
+                      (long long)y->count, capacity);
         for (int i = 0; i < 4; i++)
             shape[i] = i < y->dims ? y->shape[i] : 1;
-        if (live(t))
+        if (tape_live(t))
             t->k->download(&t->run, out, y->data, (size_t)y->count * sizeof *out);
     }
     bool ok = tape_ok(t, e);

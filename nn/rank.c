@@ -6,11 +6,11 @@ bool rank_items(const Device *d, const Tensor *users, const Tensor *items, const
 {
     int64_t U = rows_of(users), I = rows_of(items), D = cols_of(users);
     if (cols_of(items) != D || k < 1 || B < 0)
-        return fail(e, SP_SHAPE, "ranking: users have %lld features, items %lld; k is %lld", (long long)D,
+        return fail(e, SP_SHAPE, "ranking: users have %lld features, items have %lld; k is %lld", (long long)D,
                     (long long)cols_of(items), (long long)k);
     for (int64_t b = 0; b < B; b++)
         if (ids[b] < 0 || ids[b] >= U)
-            return fail(e, SP_USAGE, "ranking: user %d is asked for, there are %lld", ids[b], (long long)U);
+            return fail(e, SP_USAGE, "ranking: user %d is out of range: there are %lld users", ids[b], (long long)U);
     if (users->param)
         param_settle(users->param);
     if (items->param)

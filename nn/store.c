@@ -23,7 +23,8 @@ struct Store {
     Kept *kept;
     Pack pack;
     int winograd;
-    /* packed weights lie close together, on large pages (base/memory.c): loading all-MiniLM-L6-v2 takes 18 ms less */
+    /* packed weights are next to each other, on large pages (base/memory.c): loading all-MiniLM-L6-v2 takes 18 ms
+     * less */
     char *slab;
     size_t slab_left, packed_bytes;
 };
@@ -105,13 +106,13 @@ void *store_alloc(Store *s, size_t bytes, const char *what, Error *e)
 void *store_packed(Store *s, size_t bytes, Error *e)
 {
     enum { SMALL = 256 << 10, LEAST = 8 << 20, MOST = 64 << 20 };
-    const size_t whole = (bytes + ALIGN - 1) / ALIGN * ALIGN;
+    size_t whole = (bytes + ALIGN - 1) / ALIGN * ALIGN;
     if (whole < SMALL) /* a small model takes no more than it needs */
         return store_alloc(s, whole, "packed weights", e);
     if (whole > s->slab_left) {
-        const size_t slab = MAX(whole, MIN(MAX(s->packed_bytes / 4, (size_t)LEAST), (size_t)MOST));
+        size_t slab = MAX(whole, MIN(MAX(s->packed_bytes / 4, (size_t)LEAST), (size_t)MOST));
         char *p = store_alloc(s, slab, "packed weights", e);
-        if (!p && slab > whole) { /* what is needed may fit still */
+        if (!p && slab > whole) { /* a smaller block may still fit */
             error_clear(e);
             return store_alloc(s, whole, "packed weights", e);
         }
@@ -149,13 +150,13 @@ Stored *store_tensor(Store *s, const char *name, DType type, int dims, const int
         return NULL;
     x->x = (Tensor){.type = type, .dims = dims, .id = -1};
     if (dims < 1 || dims > 4 || !shape_count(dims, shape, &x->x.count)) {
-        fail(e, SP_SHAPE, "tensor %s: a stored tensor has 1 to 4 dimensions that fit in memory, not %d", name, dims);
+        fail(e, SP_SHAPE, "tensor %s: expected 1 to 4 dimensions that fit in memory, found %d", name, dims);
         return NULL;
     }
     memcpy(x->x.shape, shape, sizeof shape[0] * (size_t)dims);
     if (name[0]) {
         if (store_find(s, name)) {
-            fail(e, SP_USAGE, "tensor %s: the store has one of this name already", name);
+            fail(e, SP_USAGE, "tensor %s: the store has a tensor of this name already", name);
             return NULL;
         }
         size_t *named = arena_grow(s->arena, s->named, s->named_count, &s->named_room, sizeof *named, e);
@@ -236,7 +237,7 @@ const float *array_view(const Array *a)
 Tensor *store_array(Store *s, const Array *a, Error *e)
 {
     if (a->dims < 1 || a->dims > 4) {
-        fail(e, SP_SHAPE, "%s: tensor %.*s: has %d dimensions, 1 to 4 are understood", a->file, (int)a->name.n,
+        fail(e, SP_SHAPE, "%s: tensor %.*s: has %d dimensions; 1 to 4 are supported", a->file, (int)a->name.n,
              a->name.p, a->dims);
         return NULL;
     }
@@ -367,16 +368,16 @@ bool param_state(Param *p, bool lazy, Error *e)
 void param_settled(const Run *r, Param *p)
 {
     p->store->d.k->zero(r, p->last, (size_t)rows_of(p->x) * sizeof(int32_t));
-    p->owed = 0;
+    p->pending = 0;
 }
 
 void param_settle(Param *p)
 {
-    if (!p->owed)
+    if (!p->pending)
         return;
     Run run = store_run(p->store);
     double begun = trace_begin(run.trace);
-    p->store->d.k->adam_replay(&run, rows_of(p->x), param_width(p), NULL, p->history, p->owed, p->last, p->x->data,
+    p->store->d.k->adam_replay(&run, rows_of(p->x), param_width(p), NULL, p->history, p->pending, p->last, p->x->data,
                                p->m, p->v);
     trace_end(run.trace, begun, "adam replay", 0, 24.0 * (double)p->x->count);
     param_settled(&run, p);

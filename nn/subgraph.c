@@ -1,21 +1,21 @@
 /* nn/subgraph.c: what a batch needs of a graph: some rows, and the nodes that they read. Lists of ids depend on values,
- * so none of this goes under an inference plan. */
+ * so infer does not support any of this. */
 #include "nn/tape.h"
 
-static bool lists(Tape *t, const char *op, const Tensor *a, const Tensor *b)
+static bool check_lists(Tape *t, const char *op, const Tensor *a, const Tensor *b)
 {
     if (t->error.code == SP_OK && (a == &t->failed || b == &t->failed || a->type != I32 || (b && b->type != I32)))
-        tape_fail(t, SP_USAGE, "%s: lists of ids are expected", op);
+        tape_fail(t, SP_USAGE, "%s: expected lists of ids", op);
     if (t->error.code == SP_OK && t->mode != MODE_EAGER)
-        tape_fail(t, SP_UNSUPPORTED, "%s: depends on values, so not under an inference plan", op);
+        tape_fail(t, SP_UNSUPPORTED, "%s: the result depends on values, which is not supported in infer", op);
     return t->error.code == SP_OK;
 }
 
 Tensor *distinct(Tape *t, Tensor *a, Tensor *b, Tensor **a_at, Tensor **b_at)
 {
     int64_t n = a->count, m = b ? b->count : 0;
-    int32_t *ids = lists(t, "distinct", a, b) ? host_alloc(t, 8 * (n + m), sizeof *ids) : NULL;
-    int64_t *start = host_alloc(t, n + m + 1, sizeof *start);
+    int32_t *ids = check_lists(t, "distinct", a, b) ? tape_scratch(t, 8 * (n + m), sizeof *ids) : NULL;
+    int64_t *start = tape_scratch(t, n + m + 1, sizeof *start);
     *a_at = tape_failed(t);
     if (b)
         *b_at = tape_failed(t);
@@ -38,7 +38,7 @@ Tensor *distinct(Tape *t, Tensor *a, Tensor *b, Tensor **a_at, Tensor **b_at)
 Tensor *ids_join(Tape *t, Tensor *low, int64_t first, Tensor *high)
 {
     int64_t n = low->count, m = high->count;
-    int32_t *ids = lists(t, "ids_join", low, high) ? host_alloc(t, n + m, sizeof *ids) : NULL;
+    int32_t *ids = check_lists(t, "ids_join", low, high) ? tape_scratch(t, n + m, sizeof *ids) : NULL;
     if (!ids)
         return tape_failed(t);
     t->k->download(&t->run, ids, low->data, (size_t)n * sizeof *ids);
@@ -51,7 +51,7 @@ Tensor *ids_join(Tape *t, Tensor *low, int64_t first, Tensor *high)
 Tensor *ids_split(Tape *t, Tensor *ids, int64_t first, Tensor **high)
 {
     int64_t n = ids->count, low = 0;
-    int32_t *host = lists(t, "ids_split", ids, NULL) ? host_alloc(t, n, sizeof *host) : NULL;
+    int32_t *host = check_lists(t, "ids_split", ids, NULL) ? tape_scratch(t, n, sizeof *host) : NULL;
     *high = tape_failed(t);
     if (!host)
         return tape_failed(t);
@@ -70,8 +70,8 @@ static Tensor *pick(Tape *t, Tensor *x, Tensor *ids)
     return reshape(t, gather(t, reshape(t, x, SHAPE(x->count, 1)), ids), SHAPE(ids->count));
 }
 
-/* Numbers the columns that are marked, in order, and lists them; how many there are. */
-static int64_t number(int64_t n, int32_t *mark, int32_t *list)
+/* Numbers the marked columns in order and lists them. Returns how many there are. */
+static int64_t number_marked(int64_t n, int32_t *mark, int32_t *list)
 {
     int64_t count = 0;
     for (int64_t c = 0; c < n; c++)
@@ -82,7 +82,7 @@ static int64_t number(int64_t n, int32_t *mark, int32_t *list)
     return count;
 }
 
-/* Whether the rows that are marked hold half of all entries: then the layer below is cheaper whole than cut out. */
+/* Whether the marked rows have half of all entries: then all rows of the layer below are cheaper than a selection. */
 static bool reads_most(int64_t rows, const int64_t *start, const int32_t *mark)
 {
     int64_t entries = 0;
@@ -91,7 +91,7 @@ static bool reads_most(int64_t rows, const int64_t *start, const int32_t *mark)
     return 2 * entries >= start[rows];
 }
 
-static int64_t keep_numbers(int64_t n, int32_t *mark)
+static int64_t number_all(int64_t n, int32_t *mark)
 {
     for (int64_t c = 0; c < n; c++)
         mark[c] = (int32_t)c;
@@ -106,21 +106,21 @@ static void sift_transposed(Tape *t, const Csr *g, int64_t n, const int32_t *row
     const Tensor *from = g->symmetric ? g->start : g->tstart, *rows_of_column = g->symmetric ? g->col : g->tcol;
     if (g->val || !from || !rows_of_column || !tape_training(t))
         return;
-    const int64_t *start = host_of(t, from);
-    const int32_t *col = host_of(t, rows_of_column);
-    int32_t *nth = host_alloc(t, g->rows, sizeof *nth); /* 1 + i for row[i], 0 for other rows */
-    int64_t *tstart = stage(t, count + 1, sizeof *tstart), to = 0;
-    int32_t *tcol =
-        stage(t, sub->entries + 1, sizeof *tcol); /* one more: a row that is not wanted is written, and written over */
+    const int64_t *start = tape_host(t, from);
+    const int32_t *col = tape_host(t, rows_of_column);
+    int32_t *nth = tape_scratch(t, g->rows, sizeof *nth); /* 1 + i for row[i], 0 for other rows */
+    int64_t *tstart = tape_stage(t, count + 1, sizeof *tstart), to = 0;
+    /* one more: an entry of a row that is not selected is written too, and then overwritten */
+    int32_t *tcol = tape_stage(t, sub->entries + 1, sizeof *tcol);
     if (!start || !col || !nth || !tstart || !tcol)
         return;
     for (int64_t i = 0; i < n; i++)
         nth[row[i]] = (int32_t)i + 1;
     for (int64_t c = 0; c < count; c++) {
         tstart[c] = to;
-        const int64_t whole = list ? list[c] : c;
+        int64_t whole = list ? list[c] : c;
         for (int64_t e = start[whole]; e < start[whole + 1]; e++) {
-            const int32_t r = nth[col[e]] - 1;
+            int32_t r = nth[col[e]] - 1;
             tcol[to] = r;
             to += r >= 0;
         }
@@ -135,22 +135,22 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
     *from = *at = ids ? tape_failed(t) : NULL;
     if (!g || !ids)
         return g;
-    if (!lists(t, "csr_rows", ids, NULL))
+    if (!check_lists(t, "csr_rows", ids, NULL))
         return NULL;
     int32_t lo, hi;
     tape_range(ids, &lo, &hi);
     if (g->rows != g->cols || (ids->count && (lo < 0 || hi >= g->rows))) {
-        tape_fail(t, SP_SHAPE, "csr_rows: rows %d to %d of a graph of %lld x %lld", lo, hi, (long long)g->rows,
-                  (long long)g->cols);
+        tape_fail(t, SP_SHAPE, "csr_rows: rows %d to %d are out of range of a square graph; the graph is %lld x %lld",
+                  lo, hi, (long long)g->rows, (long long)g->cols);
         return NULL;
     }
-    const double begun = trace_begin(t->run.trace);
-    const int64_t *start = host_of(t, g->start);
-    const int32_t *col = host_of(t, g->col), *row = host_of(t, ids);
+    double begun = trace_begin(t->run.trace);
+    const int64_t *start = tape_host(t, g->start);
+    const int32_t *col = tape_host(t, g->col), *row = tape_host(t, ids);
     int64_t n = ids->count, entries = 0;
-    int64_t *sub_start = stage(t, n + 1, sizeof *sub_start);
-    int32_t *mark = host_alloc(t, g->cols, sizeof *mark), *list = stage(t, g->cols, sizeof *list),
-            *where = stage(t, n, sizeof *where);
+    int64_t *sub_start = tape_stage(t, n + 1, sizeof *sub_start);
+    int32_t *mark = tape_scratch(t, g->cols, sizeof *mark), *list = tape_stage(t, g->cols, sizeof *list),
+            *where = tape_stage(t, n, sizeof *where);
     if (!start || !col || !row || !sub_start || !mark || !list || !where)
         return NULL;
     sub_start[0] = 0;
@@ -161,9 +161,10 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
         entries += start[row[i] + 1] - start[row[i]];
         sub_start[i + 1] = entries;
     }
-    const bool all = reads_most(g->cols, start, mark);
-    int64_t count = all ? keep_numbers(g->cols, mark) : number(g->cols, mark, list);
-    int32_t *sub_col = stage(t, entries, sizeof *sub_col), *place = g->val ? stage(t, entries, sizeof *place) : NULL;
+    bool all = reads_most(g->cols, start, mark);
+    int64_t count = all ? number_all(g->cols, mark) : number_marked(g->cols, mark, list);
+    int32_t *sub_col = tape_stage(t, entries, sizeof *sub_col),
+            *place = g->val ? tape_stage(t, entries, sizeof *place) : NULL;
     if (!sub_col || (g->val && !place))
         return NULL;
     for (int64_t i = 0, to = 0; i < n; i++) {
@@ -178,9 +179,9 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
     if (!sub)
         return NULL;
     sift_transposed(t, g, n, row, count, all ? NULL : list, sub);
-    kernel_trace(t, begun, "graph rows", 0, 12.0 * (double)entries);
+    tape_trace(t, begun, "graph rows", 0, 12.0 * (double)entries);
     if (all)
-        unstage(t, list, (size_t)g->cols * sizeof *list);
+        tape_unstage(t, list, (size_t)g->cols * sizeof *list);
     *from = all ? NULL : tape_adopt(t, I32, count, list);
     *at = tape_adopt(t, I32, n, where);
     sub->val = g->val ? pick(t, g->val, tape_adopt(t, I32, entries, place)) : NULL;

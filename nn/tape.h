@@ -1,4 +1,4 @@
-/* nn/tape.h: inside nn/. What an op is made of: nodes, memory of a step, gradients.
+/* nn/tape.h: private to nn/. What an op is made of: nodes, the memory of a step, gradients.
  *
  * An op is one public function and, where it has a gradient, one backward function:
  *
@@ -6,10 +6,10 @@
  *     Tensor *add(Tape *t, Tensor *a, Tensor *b)
  *     {
  *         static const Op op = {.name = "add", .back_name = "add back", .back = add_back};
- *         Node *n = node_new(t, &op, IN(a, b));
- *         if (!n || !node_fits(t, n, same_shape(a, b)) || !node_out(t, n, F32, a->dims, a->shape))
+ *         Node *n = node_new(t, &op, INPUTS(a, b));
+ *         if (!n || !node_fits(t, n, tensor_same_shape(a, b)) || !node_out(t, n, F32, a->dims, a->shape))
  *             return tape_failed(t);
- *         if (live(t))
+ *         if (tape_live(t))
  *             t->k->binary(&t->run, a->count, BIN_ADD, a->data, b->data, n->out.data);
  *         return node_done(t, n, flops, bytes);
  *     } */
@@ -22,20 +22,22 @@ enum { ALIGN = 64 }; /* bytes; every buffer of a tape starts on this */
 
 /* ---- stored tensors (store.c) ---------------------------------------------------------------- */
 
-/* History of optimiser steps that rows may still owe: at most this many, then all rows are brought up to date. */
+/* Rows without a gradient get the optimiser's steps later, from a history. At most this many steps are kept; then every
+ * row is brought up to date. */
 enum { HISTORY = 512 };
 
-/* A parameter's optimiser state. Steps are counted from `settled`, the last time when every row was up to date, so that
- * the history stays short: row r has seen history[1 .. last[r]], and owes up to history[owed]. */
+/* A parameter's optimiser state. The history starts again each time every row is up to date. Row r has had
+ * history[1 .. last[r]]; history[last[r] + 1 .. pending] are still to come. */
 struct Param {
     Store *store;
     Tensor *x;
-    float *m, *v;      /* NULL until the first step */
+    float *m, *v;      /* Adam's moments; NULL until the first step */
     int32_t *last;     /* NULL until a step leaves rows behind */
     AdamStep *history; /* device, [HISTORY + 1] */
-    int32_t owed;
+    int32_t pending;
     int64_t steps; /* of the optimiser, in all */
 };
+
 typedef struct Stored { /* a stored tensor; Tensor.id is -1 */
     Tensor x;
     const char *name;
@@ -46,22 +48,22 @@ static inline int64_t param_width(const Param *p)
 {
     return cols_of(p->x);
 }
-void param_settle(Param *p);                     /* every row up to date */
-void param_settled(const Run *r, Param *p);      /* says that they are */
+void param_settle(Param *p);                     /* brings every row up to date */
+void param_settled(const Run *r, Param *p);      /* marks every row as up to date */
 bool param_state(Param *p, bool lazy, Error *e); /* allocates m, v; and last, history */
 Run store_run(const Store *s);
-/* Device memory that goes with the store. */
+/* Device memory that is freed with the store. */
 void *store_alloc(Store *s, size_t bytes, const char *what, Error *e);
-/* For packed weights: many, of all sizes, kept as long as the store: not for store_release. */
+/* For packed weights: many pieces of all sizes, kept as long as the store. Not for store_release. */
 void *store_packed(Store *s, size_t bytes, Error *e);
 void store_release(Store *s, void *p);
 Arena *store_arena(Store *s);
 bool device_is_host(const Device *d);    /* kernels read host memory */
-const float *array_view(const Array *a); /* its numbers where they are aligned float32; else NULL */
+const float *array_view(const Array *a); /* the array's numbers if they are aligned float32, else NULL */
 /* A tensor without memory; indexed by name unless name is "" */
 Stored *store_tensor(Store *s, const char *name, DType type, int dims, const int64_t *shape, Error *e);
 
-/* Host arrays where kernels reach them, for one call (mirror.c). */
+/* Host arrays as device arrays, for one call (mirror.c): the arrays themselves on the CPU, copies on other devices. */
 typedef struct MirrorPart {
     void *device, *back;
     size_t bytes;
@@ -83,23 +85,24 @@ typedef struct Op {
     void (*back)(Tape *t, Node *n); /* NULL: the op has no gradient */
     uint32_t optional;              /* bit i: input i may be NULL */
     uint32_t integer;               /* bit i: input i is not float32 */
-    uint32_t by_row;                /* bit i: the op itself brings up to date the rows of parameter i that it reads */
+    uint32_t by_row;                /* bit i: the op itself brings the rows of parameter i that it reads up to date */
 } Op;
 struct Node {
     Tensor out;
     const Op *op;
     int inputs;
     Tensor **in;
-    float *grad;    /* of out, while the backward pass needs it */
-    int32_t buffer; /* that out lies in; -1: none of the tape's */
-    Node *base;     /* of a view: what it lies in; NULL when that is stored */
-    bool view, pinned,
-        dropped;     /* pinned: the way back reads it by another path than in[]; dropped: its memory is given back */
-    uint32_t unread; /* what the way back does not read: bit i, input i's numbers; bit RESULT, out's */
+    float *grad;     /* of out, while the backward pass needs it */
+    int32_t buffer;  /* number of the plan's buffer for out; -1: none */
+    bool view;       /* out is part of another tensor's memory */
+    Node *base;      /* of a view: the node of that tensor; NULL when the tensor is stored */
+    bool pinned;     /* the backward pass reads out otherwise than through in[] */
+    bool dropped;    /* the memory of out is given back */
+    uint32_t unread; /* what the backward pass does not read: bit i, input i's numbers; bit RESULT, out's */
     int32_t lo, hi;  /* of an I32 input: smallest and largest value */
-    double begun, flops;
-    double bytes;
-    /* kept for the backward pass, each op as it likes */
+    double begun;    /* for the trace */
+    double flops, bytes;
+    /* kept for the backward pass; each op has its own use */
     float f;
     int64_t i[4];
     float *keep[2];
@@ -108,7 +111,12 @@ struct Node {
 enum { RESULT = 31 };
 #define UNREAD_ALL 0xffffffffu
 #define UNREAD(i)  (1u << (i))
-typedef struct Buffer { /* of a planned run: bytes, the first and last node that use it, where it lies */
+static inline bool has_bit(uint32_t set, int i) /* inputs after the 32nd have no bit */
+{
+    return i < 32 && set >> i & 1;
+}
+
+typedef struct Buffer { /* of a planned run: its size, the first and the last node that use it */
     size_t bytes;
     int64_t first, last;
 } Buffer;
@@ -123,8 +131,8 @@ enum { PLANS = 32 };
 
 typedef enum Mode { MODE_EAGER, MODE_DRY, MODE_PLANNED } Mode;
 
-/* Memory of a step: blocks cut from the front, and pieces given back. A reset makes one block of them, as large as the
- * step was. */
+/* The memory of a step (step.c): blocks, used from the front, and pieces given back. A reset replaces the blocks by one
+ * that is as large as all of them. */
 typedef struct Piece {
     unsigned char *p;
     size_t bytes;
@@ -135,12 +143,12 @@ typedef struct StepMemory {
     size_t used, total; /* of the last block; of the blocks before it */
 } StepMemory;
 
-/* Ids sorted: segment s holds the places order[start[s]] .. order[start[s+1] - 1] of unique[s]. Device arrays. */
+/* Ids, sorted: unique[s] is at the places order[start[s]] .. order[start[s+1] - 1] of the ids. Device arrays. */
 typedef struct Groups {
     int64_t count;
     int32_t *unique, *order;
     int64_t *start;
-    bool as_is; /* the ids are distinct and ascending already: there is nothing to sum */
+    bool distinct; /* the ids are distinct and ascending already: there is nothing to sum */
 } Groups;
 typedef struct RowPart { /* gradient g [n, D] of rows ids */
     struct RowPart *next;
@@ -161,7 +169,7 @@ typedef struct ParamGrad { /* the sum of its parts */
     RowPart *rows;
     FactorPart *factors;
 } ParamGrad;
-typedef struct Transposed { /* of a tape's graph, made when first asked for */
+typedef struct Transposed { /* of a graph on the tape, made at the first use */
     struct Transposed *next;
     const Tensor *col;
     Tensor *start, *tcol, *at;
@@ -187,7 +195,7 @@ struct Tape {
     StepMemory step;
     ParamGrad *grads;
     Transposed *transposed;
-    const int32_t *ragged_host; /* the offsets that `ragged` holds */
+    const int32_t *ragged_host; /* the offsets in `ragged` */
     Tensor *ragged;
     /* planned runs */
     Buffer *buffers;
@@ -199,7 +207,8 @@ struct Tape {
     size_t block_bytes;
 };
 
-#define IN(...)                                                                                                        \
+/* Arguments of node_new and node_out: a count and an array. */
+#define INPUTS(...)                                                                                                    \
     (int)(sizeof((Tensor *[]){__VA_ARGS__}) / sizeof(Tensor *)), (Tensor *[])                                          \
     {                                                                                                                  \
         __VA_ARGS__                                                                                                    \
@@ -210,7 +219,7 @@ struct Tape {
         __VA_ARGS__                                                                                                    \
     }
 
-static inline bool live(const Tape *t) /* kernels are to run */
+static inline bool tape_live(const Tape *t) /* kernels run: not a dry run, and no failure */
 {
     return t->mode != MODE_DRY && t->error.code == SP_OK;
 }
@@ -218,75 +227,86 @@ static inline Tensor *tape_failed(Tape *t)
 {
     return &t->failed;
 }
-static inline int64_t last_dim(const Tensor *x)
+static inline int64_t tensor_last_dim(const Tensor *x)
 {
     return x->dims > 0 ? x->shape[x->dims - 1] : 1;
 }
-static inline bool same_shape(const Tensor *a, const Tensor *b)
+static inline bool tensor_same_shape(const Tensor *a, const Tensor *b)
 {
     return a->dims == b->dims && memcmp(a->shape, b->shape, sizeof a->shape[0] * (size_t)a->dims) == 0;
 }
-static inline bool wants(const Tensor *x)
+static inline bool grad_needed(const Tensor *x)
 {
     return x && x->needs_grad;
 }
 
-/* A node with its inputs checked, owed rows of parameters replayed; NULL when the tape has failed. */
+/* A node. Its inputs are checked, and parameters among them are brought up to date. NULL when the tape has failed. */
 Node *node_new(Tape *t, const Op *op, int inputs, Tensor *const *in);
-bool node_fits(Tape *t, const Node *n, bool fits); /* not: the tape fails and names the inputs' shapes */
-bool node_out(Tape *t, Node *n, DType type, int dims, const int64_t *shape); /* memory for the result */
-bool node_view(Tape *t, Node *n, Tensor *base, int64_t first, int dims,
-               const int64_t *shape); /* the result lies inside base */
+/* Returns `fits`; where it is false the tape fails, and the message lists the inputs' shapes. */
+bool node_fits(Tape *t, const Node *n, bool fits);
+/* Memory for the result. */
+bool node_out(Tape *t, Node *n, DType type, int dims, const int64_t *shape);
+/* The result is a part of base's memory, from element `first`. */
+bool node_view(Tape *t, Node *n, Tensor *base, int64_t first, int dims, const int64_t *shape);
 Tensor *node_done(Tape *t, Node *n, double flops, double bytes);
+void node_release(Tape *t, Node *n);                              /* gives its memory back to the step */
 bool shape_count(int dims, const int64_t *shape, int64_t *count); /* false on a negative size or overflow */
 void tape_range(const Tensor *ids, int32_t *lo, int32_t *hi);
 int tape_threads(const Tape *t);
 
-/* Memory of the tape: until the reset, or until given back. NULL and a failed tape when there is none. */
+/* Memory of a step (step.c): valid until the reset, or until given back. NULL and a failed tape when there is none. */
+static inline size_t aligned_bytes(size_t bytes) /* at least one ALIGN; a size that overflows stays as it is */
+{
+    return bytes > SIZE_MAX - ALIGN ? bytes : (MAX(bytes, (size_t)1) + ALIGN - 1) / ALIGN * ALIGN;
+}
+void step_reset(Tape *t);
+void step_free(Tape *t);
 void *step_alloc(Tape *t, size_t bytes);
 void step_give(Tape *t, void *p, size_t bytes);
 float *step_floats(Tape *t, int64_t n);
 void step_give_floats(Tape *t, float *p, int64_t n);
+/* Room for one more element in a list of `count`; *room is its capacity. */
+bool tape_grow(Tape *t, void **list, size_t count, size_t *room, size_t size);
 bool tape_work(Tape *t, size_t bytes);                                   /* makes run.work at least this large */
-Tensor *tape_constant(Tape *t, DType type, int64_t n, const void *host); /* host NULL: not written; owned by the step */
+Tensor *tape_constant(Tape *t, DType type, int64_t n, const void *host); /* host NULL: not written */
 bool tape_group(Tape *t, int64_t n, const int32_t *ids, Groups *g);
-/* Memory that the host fills for kernels to read, not zeroed: memory of the step where they are one, else host scratch.
- * Its end is one of: `staged`, the kernels' copy; `tape_adopt`, a constant of the tape; `unstage`, given back
- * unused. */
-void *stage(Tape *t, int64_t count, size_t size);
-void *staged(Tape *t, void *host, size_t bytes);
-void unstage(Tape *t, void *host, size_t bytes);
+/* Memory that the host fills for kernels to read, not zeroed: memory of the step if kernels read host memory, else host
+ * scratch. One of three functions must follow: tape_upload gives the kernels' copy, tape_adopt makes a constant of the
+ * tape, tape_unstage gives the memory back unused. */
+void *tape_stage(Tape *t, int64_t count, size_t size);
+void *tape_upload(Tape *t, void *host, size_t bytes);
+void tape_unstage(Tape *t, void *host, size_t bytes);
 Tensor *tape_adopt(Tape *t, DType type, int64_t count, void *host);
-void tape_pin(Tape *t, const Tensor *x);
+void tape_pin(Tape *t, const Tensor *x);         /* sets Node.pinned */
+const void *tape_host(Tape *t, const Tensor *x); /* its numbers in host memory */
 
-/* Gradients in backward functions. All do nothing for an input that wants none. */
-float *grad_into(Tape *t, Tensor *x, float *beta);           /* where to add: *beta is 0 where nothing is there yet */
-float *grad_zeroed(Tape *t, Tensor *x);                      /* the same for kernels that always add */
-void grad_put(Tape *t, Tensor *x, float *p);                 /* adds p [x's count] of the step's memory and takes it */
+/* Gradients in backward functions (backward.c). All do nothing for an input that needs no gradient. */
+float *grad_into(Tape *t, Tensor *x, float *beta); /* where to add; *beta is 0 if it is not written yet, else 1 */
+float *grad_zeroed(Tape *t, Tensor *x);            /* the same for kernels that always add */
+void grad_put(Tape *t, Tensor *x, float *p);       /* adds p [x's count], memory of the step, and owns p from now on */
 void grad_axpy(Tape *t, Tensor *x, float a, const float *p); /* adds a p */
-float *grad_take(Node *n);                                   /* n's gradient, now the caller's */
+float *grad_take(Node *n);                                   /* n's gradient; the caller owns it */
 ParamGrad *grad_of_param(Tape *t, Param *p, bool make);
 bool grad_dense(Tape *t, const ParamGrad *g, float *into); /* adds rows and factors to a dense [rows, D] */
 
 void tape_gemm(Tape *t, const Gemm *g); /* with its workspace */
-void kernel_trace(Tape *t, double begun, const char *name, double flops, double bytes);
+void tape_trace(Tape *t, double begun, const char *name, double flops, double bytes);
 
 /* C [M,N] = A B + beta C with strides: A[m,k] at m ar + k ac, B[k,n] at k br + n bc. */
-void product(Tape *t, int64_t M, int64_t N, int64_t K, const float *A, int64_t ar, int64_t ac, const float *B,
-             int64_t br, int64_t bc, float *C, float beta);
+void tape_product(Tape *t, int64_t M, int64_t N, int64_t K, const float *A, int64_t ar, int64_t ac, const float *B,
+                  int64_t br, int64_t bc, float *C, float beta);
 
 /* ---- graphs (graph.c, ops_graph.c) ----------------------------------------------------------- */
 
 Sparse csr_sparse(const Csr *g);
-/* The transpose of g, with val [entries] in the place of its values where not NULL. */
+/* The transpose of g; val [entries] replaces its values unless NULL. */
 bool csr_transposed(Tape *t, const Csr *g, const float *val, Sparse *out);
-/* pattern only, of staged arrays */
+/* A pattern without values, from arrays of tape_stage. */
 Csr *csr_on_tape(Tape *t, int64_t rows, int64_t cols, int64_t *start, int32_t *col);
-/* the way back reads its pattern */
+/* For graphs whose pattern the backward pass reads. */
 void csr_pin(Tape *t, const Csr *g);
-const void *host_of(Tape *t, const Tensor *x); /* its numbers on the host */
-Tensor *edge_values(Tape *t, const Csr *g);    /* [entries], scales applied */
-/* what csr_keep fills: one a name */
+Tensor *edge_values(Tape *t, const Csr *g); /* [entries], scales applied */
+/* The graph that csr_keep fills: one per name. */
 Csr *store_kept(Store *s, const char *name, Error *e);
 
 void plan_forget(Tape *t);

@@ -14,7 +14,7 @@ enum { THREADS = 4, ROUNDS = 3 };
 
 static const char *const TEXTS[] = {"the red shirt", "A soft, warm cotton shirt for women.", "",
                                     "blue leathers unknownword", "the shoe of the kids"};
-static const char *const PICTURES[] = {IMAGES "RGB.png", IMAGES "L.png", IMAGES "RGBA.png"};
+static const char *const IMAGE_FILES[] = {IMAGES "RGB.png", IMAGES "L.png", IMAGES "RGBA.png"};
 static const unsigned char PIXELS[12] = {10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120};
 
 typedef struct Models {
@@ -24,7 +24,7 @@ typedef struct Models {
 
 /* What one thread computes: all features and token ids, as bytes to be compared. */
 typedef struct Result {
-    float texts[COUNT(TEXTS)][64], pictures[COUNT(PICTURES) + 2][64];
+    float texts[COUNT(TEXTS)][64], images[COUNT(IMAGE_FILES) + 2][64];
     int32_t ids[COUNT(TEXTS)][64];
     size_t counts[COUNT(TEXTS)];
 } Result;
@@ -41,9 +41,9 @@ typedef struct Caller {
 
 static bool compute(const Models *m, sp_session *s, bool whole, Result *r, sp_error *e)
 {
-    const size_t D = sp_encoder_features(m->text);
+    size_t D = sp_encoder_features(m->text);
     float x[COUNT(TEXTS) * 64] = {0};
-    Text picture;
+    Text file;
     bool ok = true;
     for (size_t i = 0; ok && i < COUNT(TEXTS); i++) {
         if (whole ? i == 0 : true)
@@ -51,12 +51,12 @@ static bool compute(const Models *m, sp_session *s, bool whole, Result *r, sp_er
         memcpy(r->texts[i], x + i * D, D * sizeof(float));
         ok = ok && sp_tokenize(m->tokenizer, TEXTS[i], strlen(TEXTS[i]), 0, r->ids[i], 64, &r->counts[i], e);
     }
-    for (size_t i = 0; ok && i < COUNT(PICTURES); i++)
-        ok = sp_encode_image_files(m->image, s, PICTURES + i, 1, r->pictures[i], e);
+    for (size_t i = 0; ok && i < COUNT(IMAGE_FILES); i++)
+        ok = sp_encode_image_files(m->image, s, IMAGE_FILES + i, 1, r->images[i], e);
     Arena *a = arena_new(NULL, 0);
-    ok = ok && a && file_read(&picture, a, PICTURES[0], 0, e) &&
-         sp_encode_image(m->image, s, picture.p, picture.n, r->pictures[COUNT(PICTURES)], e) &&
-         sp_encode_pixels(m->image, s, PIXELS, 2, 2, r->pictures[COUNT(PICTURES) + 1], e);
+    ok = ok && a && file_read(&file, a, IMAGE_FILES[0], 0, e) &&
+         sp_encode_image(m->image, s, file.p, file.n, r->images[COUNT(IMAGE_FILES)], e) &&
+         sp_encode_pixels(m->image, s, PIXELS, 2, 2, r->images[COUNT(IMAGE_FILES) + 1], e);
     arena_free(a);
     return ok;
 }
@@ -108,9 +108,9 @@ static void threads_share_a_model(void **state)
         assert_ok(callers[i].ok, callers[i].e);
         assert_memory_equal(&callers[i].result, &callers[THREADS].result, sizeof(Result));
     }
-    /* A file is the same picture in memory. */
-    assert_memory_equal(callers[0].result.pictures[0], callers[0].result.pictures[COUNT(PICTURES)],
-                        sizeof callers[0].result.pictures[0]);
+    /* A file is the same image in memory. */
+    assert_memory_equal(callers[0].result.images[0], callers[0].result.images[COUNT(IMAGE_FILES)],
+                        sizeof callers[0].result.images[0]);
     close_models(&m);
 }
 
@@ -155,18 +155,18 @@ static void wrong_calls_are_told(void **state)
     assert_null(sp_encoder_open("no such model", NULL, &e));
     assert_true(e.code != SP_OK && strstr(e.message, "no such model") && !strchr(e.message, '\n'));
     assert_false(sp_encode_texts(m.image, s, TEXTS, 1, x, &e));
-    assert_error(e, SP_USAGE, "reads no texts");
-    assert_false(sp_encode_image_files(m.text, s, PICTURES, 1, x, &e));
-    assert_error(e, SP_USAGE, "reads no pictures");
+    assert_error(e, SP_USAGE, "does not read texts");
+    assert_false(sp_encode_image_files(m.text, s, IMAGE_FILES, 1, x, &e));
+    assert_error(e, SP_USAGE, "does not read images");
     assert_false(sp_encode_image(m.image, s, "GIF89a", 6, x, &e));
     assert_error(e, SP_FORMAT, "is not a JPEG");
     assert_false(sp_encode_pixels(m.image, s, PIXELS, 0, 2, x, &e));
     assert_error(e, SP_USAGE, "0 x 2");
-    const char *absent[] = {PICTURES[0], IMAGES "absent.png"};
+    const char *absent[] = {IMAGE_FILES[0], IMAGES "absent.png"};
     assert_false(sp_encode_image_files(m.image, s, absent, 2, x, &e));
     assert_error(e, SP_IO, "absent.png");
     assert_ok(sp_encode_texts(m.text, s, TEXTS, 0, x, &e), e);
-    assert_ok(sp_encode_image_files(m.image, s, PICTURES, 0, x, &e), e);
+    assert_ok(sp_encode_image_files(m.image, s, IMAGE_FILES, 0, x, &e), e);
     assert_int_equal(sp_encoder_features(NULL), 0);
     int32_t ids[2] = {-1, -1};
     assert_ok(sp_tokenize(m.tokenizer, TEXTS[0], strlen(TEXTS[0]), 0, ids, 1, &count, &e), e);

@@ -53,8 +53,8 @@ static void rows_apart(const Kernels *k)
 {
     static const int64_t shapes[][3] = {{64, 100, 50}, {61, 33, 900}, {100, 20, 7}, {45, 340, 400}, {30, 64, 1024}};
     for (size_t i = 0; i < COUNT(shapes) * 8; i++) {
-        const int64_t M = shapes[i / 8][0], N = shapes[i / 8][1], K = shapes[i / 8][2];
-        const bool columns_a = i & 1, columns_b = i & 2, packs = i & 4;
+        int64_t M = shapes[i / 8][0], N = shapes[i / 8][1], K = shapes[i / 8][2];
+        bool columns_a = i & 1, columns_b = i & 2, packs = i & 4;
         float *A = numbers(M * K, 1), *B = numbers(K * N, 2), *C = numbers(M * N, 3), *apart = numbers(M * N, 4),
               *residual = numbers(M * N, 5);
         Gemm g = {.M = M,
@@ -137,7 +137,7 @@ static void texts_apart(const Kernels *k)
 {
     static const int32_t offsets[] = {0, 1, 1, 14, 31, 48, 348, 353};
     enum { H = 3, D = 40, R = 9, B = COUNT(offsets) - 1, C = H * D };
-    const int64_t rows = offsets[B];
+    int64_t rows = offsets[B];
     for (int causal = 0; causal < 2; causal++) {
         float *qkv = numbers(rows * 3 * C, 1), *relative = numbers((2 * R + 1) * H, 2), *out = numbers(rows * C, 3),
               *apart = numbers(rows * C, 4);
@@ -146,7 +146,7 @@ static void texts_apart(const Kernels *k)
         k->attention(&r, &t);
         for (int b = 0; b < B; b++) {
             const int32_t alone[2] = {0, offsets[b + 1] - offsets[b]};
-            const int64_t at = (int64_t)offsets[b] * 3 * C;
+            int64_t at = (int64_t)offsets[b] * 3 * C;
             Attention one = {1, H,    D,        alone, qkv + at, qkv + C + at, qkv + 2 * C + at, 3 * C, apart + at / 3,
                              C, 0.2f, relative, R,     causal,   NULL};
             k->attention(&r, &one);
@@ -183,8 +183,8 @@ static void images_apart(const Kernels *k)
                   .right = pad,
                   .act = ACT_SWISH,
                   .winograd = (int)s[7]};
-        const int64_t in = s[0] * s[1] * s[2],
-                      outputs = conv_out(s[0], s[4], s[5], 2 * pad) * conv_out(s[1], s[4], s[5], 2 * pad) * s[3];
+        int64_t in = s[0] * s[1] * s[2],
+                outputs = conv_out(s[0], s[4], s[5], 2 * pad) * conv_out(s[1], s[4], s[5], 2 * pad) * s[3];
         float *x = numbers(B * in, 1), *w = numbers(s[3] * s[2] / s[6] * s[4] * s[4], 2), *y = numbers(B * outputs, 3),
               *apart = numbers(B * outputs, 4);
         void *packed = heap_alloc(NULL, k->conv_pack_bytes(&c));

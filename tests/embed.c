@@ -1,5 +1,5 @@
 /* tests/embed.c: a program that sees only sapor.h and a library, as one outside the tree does. tests/build_test.sh
- * compiles it as C and as C++, against libsapor.so and libsapor.a, and runs it: embed TEXT_MODEL PICTURE_MODEL PICTURE
+ * compiles it as C and as C++, against libsapor.so and libsapor.a, and runs it: embed TEXT_MODEL IMAGE_MODEL IMAGE
  * RUN USER. Exit 0 when all is as the header says. */
 #include <pthread.h>
 #include <stdio.h>
@@ -78,7 +78,7 @@ static void check_texts(const char *model, const sp_allocator *memory)
         CHECK(memcmp(shared, both, 2 * D * sizeof *both) == 0 &&
               memcmp(shared + 2 * D, both, 2 * D * sizeof *both) == 0);
         CHECK(sp_encode_texts(m, s, TEXTS, 0, NULL, &e));
-        CHECK(!sp_encode_image(m, s, "x", 1, one, &e) && e.code == SP_USAGE); /* it reads no pictures */
+        CHECK(!sp_encode_image(m, s, "x", 1, one, &e) && e.code == SP_USAGE); /* it does not read images */
         CHECK(sp_encode_texts(m, s, TEXTS, 1, one, &e) && e.code == SP_OK);   /* an error does not stick */
         free(both);
         free(one);
@@ -88,14 +88,14 @@ static void check_texts(const char *model, const sp_allocator *memory)
     sp_session_close(s);
 }
 
-static void check_pictures(const char *model, const char *picture, const sp_allocator *memory)
+static void check_images(const char *model, const char *path, const sp_allocator *memory)
 {
     sp_error e;
     sp_session *s = sp_session_open(1, memory, &e);
     sp_encoder *m = sp_encoder_open(model, memory, &e);
     size_t D = sp_encoder_features(m);
     CHECK(s && m && D > 0 && sp_encoder_reads_images(m));
-    FILE *f = fopen(picture, "rb");
+    FILE *f = fopen(path, "rb");
     static char data[1 << 20];
     size_t bytes = f ? fread(data, 1, sizeof data, f) : 0;
     if (f)
@@ -105,7 +105,7 @@ static void check_pictures(const char *model, const char *picture, const sp_allo
         const char *absent = "absent.png";
         float *a = (float *)malloc(D * sizeof *a), *b = (float *)malloc(D * sizeof *b);
         static const unsigned char grey[3 * 8 * 8] = {0};
-        CHECK(sp_encode_image_files(m, s, &picture, 1, a, &e));
+        CHECK(sp_encode_image_files(m, s, &path, 1, a, &e));
         CHECK(sp_encode_image(m, s, data, bytes, b, &e));
         CHECK(memcmp(a, b, D * sizeof *a) == 0);
         CHECK(sp_encode_pixels(m, s, grey, 8, 8, b, &e));
@@ -164,7 +164,7 @@ int main(int argc, char **argv)
         return 2;
     CHECK(strcmp(sp_version(), SAPOR_VERSION) == 0);
     check_texts(argv[1], &memory);
-    check_pictures(argv[2], argv[3], &memory);
+    check_images(argv[2], argv[3], &memory);
     check_tokens(argv[1], &memory);
     check_recommender(argv[4], argv[5], &memory);
     CHECK(meter.calls > 0 && meter.bytes == 0);

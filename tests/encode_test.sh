@@ -65,7 +65,7 @@ same 'rows have the other ids' some.ids.txt a d e
 ok $? 'and the header has their number'
 cut -f 1 missing_some.tsv >list.ids
 same 'what is missing is listed' list.ids id b c
-grep -q "^c${tab}is not a JPEG, PNG or WebP picture" missing_some.tsv && [ ! -s err ]
+grep -q "^c${tab}is not a JPEG, PNG or WebP image" missing_some.tsv && [ ! -s err ]
 ok $? 'with its reason; --quiet says nothing'
 right 'the same with a warning' encode colour-statistics pictures -o some.npy
 grep -q '^sapor: warning: 2 of 5 inputs could not be read.*missing_some.tsv' err
@@ -186,7 +186,7 @@ right 'extract goes on where items cannot be read' extract c.yml --json --quiet
 [ "$(grep -c '"made":2,"skipped":0,"missing":1,' out)" = 2 ]
 ok $? 'and counts them'
 list=o/torch/colour-statistics/missing_avgpool.tsv
-same 'the list of a folder of pictures' $list "id${tab}reason" "b${tab}is not a JPEG, PNG or WebP picture; convert it to one of these"
+same 'the list of a folder of pictures' $list "id${tab}reason" "b${tab}is not a JPEG, PNG or WebP image; convert it to one of these"
 same 'the list of a table' o/transformers/word-statistics/missing_pooler_output.tsv "id${tab}reason" \
     "y${tab}is not valid UTF-8; convert it (iconv -t UTF-8)"
 [ "$(ls o/torch/colour-statistics/avgpool)" = "$(printf 'a.npy\nc.npy')" ]

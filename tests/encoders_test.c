@@ -212,10 +212,10 @@ static double cosine(const float *a, const float *b, size_t D)
 }
 
 enum { NARROW_INPUTS = 3 };
-/* Features of the first texts, or of one picture again and again: in one call, then one by one: the same bits. */
+/* Features of the first texts, or of one image again and again: in one call, then one by one: the same bits. */
 static void features_alone_and_together(Bench *b, const Encoder *en, const Device *d, float *out)
 {
-    const bool texts = en->kind->modalities & MODALITY_TEXT;
+    bool texts = en->kind->modalities & MODALITY_TEXT;
     Tape *tape = tape_new(d, false, &b->e);
     Image im[NARROW_INPUTS];
     float *one = NEW(b->a, float, en->features, &b->e);
@@ -244,7 +244,7 @@ static void narrow_types_are_near(void **state)
     const Device one_thread = {.k = b->d.k};
     for (size_t m = 0; m < COUNT(models); m++) {
         Encoder *exact = open_model(b, models[m], (EncoderOptions){.normalize = -1});
-        const size_t D = (size_t)exact->features, bytes = NARROW_INPUTS * D * sizeof(float);
+        size_t D = (size_t)exact->features, bytes = NARROW_INPUTS * D * sizeof(float);
         float *want = malloc(bytes), *got = malloc(bytes), *again = malloc(bytes);
         features_alone_and_together(b, exact, &b->d, want);
         encoder_close(exact);
@@ -284,15 +284,16 @@ static void wrong_models_fail_in_one_line(void **state)
     Bench *b = *state;
     char folder[256];
     refuses(b, "no-such-model", (EncoderOptions){0}, SP_IO, "tried no-such-model");
-    refuses(b, ENCODERS "bert", (EncoderOptions){.arch = "vgg"}, SP_USAGE, "no architecture vgg; known are bert");
+    refuses(b, ENCODERS "bert", (EncoderOptions){.arch = "vgg"}, SP_USAGE, "unknown architecture vgg; known are bert");
     refuses(b, ENCODERS "bert", (EncoderOptions){.arch = "mpnet"}, SP_FORMAT, "relative_attention_bias");
     refuses(b, ENCODERS "bert", (EncoderOptions){.layer = "layer9"}, SP_USAGE, "no layer layer9");
     refuses(b, ENCODERS "resnet_basic", (EncoderOptions){.layer = "layer9"}, SP_USAGE, "no layer layer9");
     refuses(b, ENCODERS "resnet_basic.safetensors", (EncoderOptions){.layer = "layer2.7"}, SP_USAGE,
             "no layer layer2.7");
-    refuses(b, ENCODERS "resnet_basic.safetensors", (EncoderOptions){.arch = "resnet50"}, SP_FORMAT, "is no resnet50");
+    refuses(b, ENCODERS "resnet_basic.safetensors", (EncoderOptions){.arch = "resnet50"}, SP_FORMAT,
+            "is not a resnet50");
     refuses(b, ENCODERS "resnet_basic.safetensors", (EncoderOptions){.arch = "resnet51"}, SP_USAGE,
-            "no architecture resnet51");
+            "unknown architecture resnet51");
     refuses(b, ENCODERS "efficientnet_lite.safetensors", (EncoderOptions){.layer = "x"}, SP_USAGE, "no layer x");
     refuses(b, ENCODERS "expected.safetensors", (EncoderOptions){0}, SP_UNSUPPORTED, "no known architecture");
     refuses(b, GOLDEN "images", (EncoderOptions){0}, SP_IO, "images");
@@ -304,7 +305,7 @@ static void wrong_models_fail_in_one_line(void **state)
     refuses(b, ENCODERS "vit_pooler", (EncoderOptions){.layer = "logits"}, SP_USAGE,
             "it has last_hidden_state, pooler_output");
     refuses(b, ENCODERS "vit", (EncoderOptions){.preset = &(Preset){.width = 40, .height = 24}}, SP_USAGE,
-            "takes pictures of 32 x 32, not 40 x 24");
+            "expected images of 32 x 32, not 40 x 24");
     refuses(b, ENCODERS "vit/model.safetensors", (EncoderOptions){.arch = "distilbert"}, SP_FORMAT,
             "is this a distilbert model");
 
@@ -319,7 +320,7 @@ static void wrong_models_fail_in_one_line(void **state)
     put(folder, "config.json", "{\"num_attention_heads\": 3, \"num_hidden_layers\": 2}");
     refuses(b, folder, (EncoderOptions){0}, SP_FORMAT, "3 heads");
     put(folder, "config.json", "{\"num_attention_heads\": \"2\"}");
-    refuses(b, folder, (EncoderOptions){0}, SP_FORMAT, "num_attention_heads should be a whole number");
+    refuses(b, folder, (EncoderOptions){0}, SP_FORMAT, "num_attention_heads: expected a whole number");
     put(folder, "config.json", "{\"num_attention_heads\": 2, \"num_hidden_layers\": 2, \"hidden_act\": \"mish\"}");
     refuses(b, folder, (EncoderOptions){0}, SP_UNSUPPORTED, "hidden_act");
     put(folder, "config.json", "{\"num_attention_heads\": 2, \"num_hidden_layers\": 2}");
@@ -344,8 +345,8 @@ static void changed_files_fail_in_one_line(void **state)
         const char *name, *text, *why; /* why NULL: opens */
     } cases[] = {
         {"config.json", "", "config.json:1:1"},
-        {"config.json", "null", "should be an object"},
-        {"config.json", "[]", "should be an object"},
+        {"config.json", "null", "expected an object"},
+        {"config.json", "[]", "expected an object"},
         {"config.json", "{\"num_attention_heads\": 9223372036854775807, \"num_hidden_layers\": 2}",
          "9223372036854775807 heads"},
         {"config.json", "{\"num_attention_heads\": -1, \"num_hidden_layers\": 2}", "-1 heads"},
@@ -364,12 +365,12 @@ static void changed_files_fail_in_one_line(void **state)
         {"config.json",
          "{\"num_attention_heads\": 2, \"num_hidden_layers\": 2, \"position_embedding_type\": \"relative_key\"}",
          "only absolute"},
-        {"modules.json", "{}", "modules.json:1:1: should be a list"},
-        {"modules.json", "[1]", "needs a type and a path"},
+        {"modules.json", "{}", "modules.json:1:1: expected a list"},
+        {"modules.json", "[1]", "expected a module with a type and a path"},
         {"modules.json", "[{\"type\": \"Pooling\", \"path\": \"/etc\"}]", "inside the folder"},
         {"modules.json", "[{\"type\": \"Pooling\", \"path\": \"a\\u0000b\"}]", "inside the folder"},
-        {"sentence_bert_config.json", "[]", "should be an object"},
-        {"sentence_bert_config.json", "{\"max_seq_length\": 0}", "max_seq_length should be"},
+        {"sentence_bert_config.json", "[]", "expected an object"},
+        {"sentence_bert_config.json", "{\"max_seq_length\": 0}", "max_seq_length: expected"},
         {"sentence_bert_config.json", "{\"max_seq_length\": 9223372036854775807}", NULL},
         {"tokenizer.json", "null", "not a tokenizer.json"},
         {"model.safetensors", "x", "too few"},
@@ -423,7 +424,7 @@ static void wrong_numbers_fail_where_they_show(void **state)
     Encoder *en = encoder_open(&b->d, folder, &(EncoderOptions){0}, &b->e);
     assert_non_null(en);
     assert_false(encode_texts(en, t, (Text[]){TEXT("[SEP]"), TEXT("cat")}, 2, x, &b->e));
-    assert_error(b->e, SP_FORMAT, "text 2: token 'cat' is number 304");
+    assert_error(b->e, SP_FORMAT, "text 2: token 'cat' has id 304");
     encoder_close(en);
     copy_file(b, ENCODERS "bert/vocab.txt", folder, "vocab.txt");
     assert_ok(file_read(&weights, b->a, ENCODERS "bert/model.safetensors", 0, &b->e), b->e);
@@ -459,10 +460,10 @@ static void processors_of_hugging_face(void **state)
          "true}",
          NULL, FIT_SHORT_SIDE, 70, 66, 64},
         {"{\"size\": {\"shortest_edge\": 70}}", "different sizes", 0, 0, 0, 0},
-        {"{\"size\": {\"longest\": 70}}", "a size should be", 0, 0, 0, 0},
-        {"{\"size\": 0}", "between 1 and 16384", 0, 0, 0, 0},
-        {"{\"size\": 4611686018427387904, \"crop_pct\": 0.5}", "between 1 and 16384", 0, 0, 0, 0},
-        {"{\"size\": {\"height\": -3, \"width\": 5}}", "between 1 and 16384", 0, 0, 0, 0},
+        {"{\"size\": {\"longest\": 70}}", "expected a size", 0, 0, 0, 0},
+        {"{\"size\": 0}", "from 1 to 16384", 0, 0, 0, 0},
+        {"{\"size\": 4611686018427387904, \"crop_pct\": 0.5}", "from 1 to 16384", 0, 0, 0, 0},
+        {"{\"size\": {\"height\": -3, \"width\": 5}}", "from 1 to 16384", 0, 0, 0, 0},
         {"{\"image_std\": [1, 0, 1]}", "above 0", 0, 0, 0, 0},
         {"{\"rescale_factor\": 0}", "above 0", 0, 0, 0, 0},
         {"{\"image_std\": [1, 1e300, 1]}", "image_std: expected numbers above 0, from 1e-06 to 1e+06", 0, 0, 0, 0},
@@ -473,10 +474,10 @@ static void processors_of_hugging_face(void **state)
         {"{\"size\": 224, \"crop_pct\": 1e-9}", "crop_pct: expected a number above 0, from 0.05 to 1", 0, 0, 0, 0},
         {"{\"size\": 16384}", "more than 16,777,216 pixels", 0, 0, 0, 0},
         {"{\"do_resize\": false}", "not resized", 0, 0, 0, 0},
-        {"[]", "should be an object", 0, 0, 0, 0},
-        {"{\"resample\": 1}", "resample is neither", 0, 0, 0, 0},
-        {"{\"image_mean\": [1, 2]}", "needs three numbers", 0, 0, 0, 0},
-        {"{\"size\": 64, \"crop_size\": 32, \"do_center_crop\": true}", "squashed", 0, 0, 0, 0},
+        {"[]", "expected an object", 0, 0, 0, 0},
+        {"{\"resample\": 1}", "resample: expected 2", 0, 0, 0, 0},
+        {"{\"image_mean\": [1, 2]}", "expected three numbers", 0, 0, 0, 0},
+        {"{\"size\": 64, \"crop_size\": 32, \"do_center_crop\": true}", "a centre crop after", 0, 0, 0, 0},
     };
     Bench *b = *state;
     char folder[256];

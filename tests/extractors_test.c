@@ -1,7 +1,7 @@
-/* tests/extractors_test.c: extractors_test: pictures equal Pillow's (tests/golden/make_images.py), broken ones end in
+/* tests/extractors_test.c: extractors_test: images equal Pillow's (tests/golden/make_images.py), broken ones end in
  * one line. Encoders are in encoders_test.c.
  *
- * extractors_test --pixels MODE LIST OUT writes, for tests/golden/check_pixels.py, the RGB bytes of every picture named
+ * extractors_test --pixels MODE LIST OUT writes, for tests/golden/check_pixels.py, the RGB bytes of every image named
  * in LIST (a path a line): each as int32 width, int32 height, pixels; -1 -1 where decoding fails. MODE is "decode" or
  * "FILTER W H" (squash) or "FILTER W H SHORT" (short side, then centre crop); FILTER is bilinear or bicubic, with
  * 12 behind it for the passes of Pillow 12. */
@@ -57,7 +57,7 @@ static int pixels_main(const char *mode, const char *list, const char *path)
     return !ok;
 }
 
-/* ---- pictures -------------------------------------------------------------------------------- */
+/* ---- images ---------------------------------------------------------------------------------- */
 
 #define GOLDEN "tests/golden/"
 
@@ -138,8 +138,8 @@ static void pixels_are_pillows(void **state)
     arena_free(a);
 }
 
-/* Each picture cut anywhere either decodes or fails with one line that names it; nothing leaks (sanitizers watch). */
-static void cut_pictures_fail_in_one_line(void **state)
+/* Each image cut anywhere either decodes or fails with one line that names it; nothing leaks (sanitizers watch). */
+static void cut_images_fail_in_one_line(void **state)
 {
     (void)state;
     Error e = {0};
@@ -199,13 +199,13 @@ static void must_refuse(const char *bytes, size_t n, int64_t max_pixels, const c
     Error e = {0};
     Arena *a = arena_new(NULL, 0);
     Image im;
-    bool ok = image_decode(&im, (Text){bytes, n}, "picture", max_pixels, a, &e);
-    if (by_stb(bytes, n) ? !ok && strncmp(e.message, "picture: ", 9) != 0 : ok || !strstr(e.message, why))
+    bool ok = image_decode(&im, (Text){bytes, n}, "image", max_pixels, a, &e);
+    if (by_stb(bytes, n) ? !ok && strncmp(e.message, "image: ", 9) != 0 : ok || !strstr(e.message, why))
         fail_msg("wanted \"%s\", got \"%s\"", why, ok ? "success" : e.message);
     arena_free(a);
 }
 
-/* ---- pictures made by hand ------------------------------------------------------------------- */
+/* ---- images made by hand --------------------------------------------------------------------- */
 
 typedef struct Bytes {
     unsigned char data[1 << 18];
@@ -397,7 +397,7 @@ static void hostile_webps(void **state)
 #endif
 }
 
-static void hostile_pictures_are_refused(void **state)
+static void hostile_images_are_refused(void **state)
 {
     (void)state;
     must_refuse("", 0, 0, "is empty");
@@ -479,8 +479,8 @@ int main(int argc, char **argv)
         return pixels_main(argv[2], argv[3], argv[4]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pixels_are_pillows),
-        cmocka_unit_test(cut_pictures_fail_in_one_line),
-        cmocka_unit_test(hostile_pictures_are_refused),
+        cmocka_unit_test(cut_images_fail_in_one_line),
+        cmocka_unit_test(hostile_images_are_refused),
         cmocka_unit_test(hostile_pngs),
         cmocka_unit_test(hostile_jpegs),
         cmocka_unit_test(hostile_webps),

@@ -37,7 +37,7 @@ static void append_big(Bytes *b, uint32_t v, int bytes)
 
 static bool decode(Image *im, const Bytes *b, Arena *a, Error *e)
 {
-    return image_decode(im, (Text){(const char *)b->p, b->n}, "picture", 0, a, e);
+    return image_decode(im, (Text){(const char *)b->p, b->n}, "image", 0, a, e);
 }
 
 static void must_refuse(Bytes *b, const char *why)
@@ -109,7 +109,7 @@ static void sizes_of_pngs(void **state)
 #ifdef HAVE_PNG
         must_refuse(&b, cases[i].why);
 #else
-        must_refuse(&b, "picture"); /* stb_image has words and limits of its own */
+        must_refuse(&b, "image"); /* stb_image has words and limits of its own */
 #endif
     }
 }
@@ -213,7 +213,7 @@ static void scans_of_jpegs(void **state)
     assert_true(im.pixels[0] == 128);
     arena_free(a);
     free(b.p);
-    progressive(&b, 640, 480, 1, 9000); /* ten times as many scans as took ten seconds on a large picture */
+    progressive(&b, 640, 480, 1, 9000); /* ten times as many scans as took ten seconds on a large image */
     must_refuse(&b, "more than 100 scans");
 #ifdef HAVE_JPEG
     progressive(&b, 4900, 4900, 3, 10); /* 144 MB of coefficients and 72 MB of pixels from 140 KB */
@@ -223,9 +223,9 @@ static void scans_of_jpegs(void **state)
 
 /* ---- resizing -------------------------------------------------------------------------------- */
 
-/* Pictures that are far longer than wide: tables of weights are made in blocks, to the same bytes as columns or rows
+/* Images that are far longer than wide: tables of weights are made in blocks, to the same bytes as columns or rows
  * one by one. */
-static void long_pictures_are_resized_in_blocks(void **state)
+static void long_images_are_resized_in_blocks(void **state)
 {
     (void)state;
     enum { LONG = 300000, SHORT = 17 };
@@ -236,7 +236,7 @@ static void long_pictures_are_resized_in_blocks(void **state)
         pixels[i] = (unsigned char)(i * 2654435761u >> 13);
     for (int turned = 0; turned < 2; turned++) {
         const Image im = {turned ? SHORT : LONG, turned ? LONG : SHORT, pixels};
-        const int64_t w = turned ? 20 : 230, h = turned ? 230 : 20;
+        int64_t w = turned ? 20 : 230, h = turned ? 230 : 20;
         Resampling how = {.filter = FILTER_BICUBIC};
         Image whole, part;
         ArenaMark mark = arena_mark(a);
@@ -261,7 +261,7 @@ static void long_pictures_are_resized_in_blocks(void **state)
 /* ---- a batch --------------------------------------------------------------------------------- */
 
 /* Sixteen files of one batch, 48 MB of pixels each: a thread holds one of them at a time. */
-static void a_batch_holds_a_picture_a_thread(void **state)
+static void a_batch_holds_one_image_per_thread(void **state)
 {
     (void)state;
 #ifndef HAVE_ZLIB
@@ -313,8 +313,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(chunks_that_inflate),
 #endif
         cmocka_unit_test(scans_of_jpegs),
-        cmocka_unit_test(long_pictures_are_resized_in_blocks),
-        cmocka_unit_test(a_batch_holds_a_picture_a_thread),
+        cmocka_unit_test(long_images_are_resized_in_blocks),
+        cmocka_unit_test(a_batch_holds_one_image_per_thread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

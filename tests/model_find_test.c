@@ -86,14 +86,14 @@ static void names_are_found(void **state)
     assert_non_null(strstr(b->e.message, "models/org/none"));
     assert_non_null(strstr(
         b->e.message,
-        "; fetch it by `hf download org/none` (once called huggingface-cli), or put its folder or weights file into "));
+        "; fetch it by `hf download org/none` (formerly huggingface-cli), or put its folder or weights file into "));
     assert_true(text_ends(text_of(b->e.message), "/models"));
     assert_error(b->e, SP_IO, "models--org--none");
     assert_null(model_find("resnet50-00000000.pth", b->a, &b->e)); /* a file is not fetched from a hub by its name */
     assert_null(strstr(b->e.message, "huggingface-cli"));
     assert_error(b->e, SP_IO, "; put its file into ");
     assert_null(model_find("./none", b->a, &b->e));
-    assert_error(b->e, SP_IO, "no model ./none: there is no such file or folder");
+    assert_error(b->e, SP_IO, "no model ./none: no such file or folder");
     unsetenv("SAPOR_MODELS");
     assert_null(model_find("none", b->a, &b->e));
     assert_true(text_ends(text_of(b->e.message), "into a folder and set SAPOR_MODELS to that folder"));
@@ -137,21 +137,23 @@ static void unsupported_folders(void **state)
         const char *file, *text, *more, *why; /* `more`: an empty file beside */
     } cases[] = {
         {"config.json", "{\"model_type\": \"clip\"}", NULL,
-         "config.json says clip: this version has no clip models; it has bert, "},
+         "config.json states clip, which is not supported (supported: bert, "},
         {"config.json", "{\"model_type\": \"clip\"}", "flax_model.msgpack",
-         "this version has no clip models; it has bert, "},
+         "config.json states clip, which is not supported (supported: bert, "},
         {"config.json", "{\"architecture\": \"convnext_base\"}", "pytorch_model.bin",
-         "has no convnext_base models; it has bert, "},
-        {"config.json", "{\"model_type\": \"clip\\n\"}", NULL, "this version has no clip? models; it has bert, "},
+         "states convnext_base, which is not supported (supported: bert, "},
+        {"config.json", "{\"model_type\": \"clip\\n\"}", NULL,
+         "config.json states clip?, which is not supported (supported: bert, "},
         {"config.json", "{\"model_type\": \"bert\"}", "tf_model.h5",
-         "but tf_model.h5 (Keras), which is not read; fetch or save"},
-        {"config.json", "{}", "model.onnx", "but model.onnx (ONNX), which is not read; fetch or save"},
-        {"model.gguf", "GGUF", NULL, "but model.gguf (GGUF, as llama.cpp reads)"},
-        {"flax_model.msgpack", "", NULL, "but flax_model.msgpack (Flax)"},
-        {"pytorch_model-00001-of-00002.bin", "", NULL, "but not their index (pytorch_model.bin.index.json); fetch"},
-        {"model-00001-of-00002.safetensors", "", NULL, "but not their index (model.safetensors.index.json); fetch"},
-        {"resnet50-11ad3fa6.pth", "", NULL, "but resnet50-11ad3fa6.pth; is that the model? Name the file itself"},
-        {"notes.txt", "", NULL, "is this the model's folder?"},
+         "the format of tf_model.h5 (Keras) is not supported; fetch or save"},
+        {"config.json", "{}", "model.onnx", "the format of model.onnx (ONNX) is not supported; fetch or save"},
+        {"model.gguf", "GGUF", NULL, "the format of model.gguf (GGUF of llama.cpp) is"},
+        {"flax_model.msgpack", "", NULL, "the format of flax_model.msgpack (Flax)"},
+        {"pytorch_model-00001-of-00002.bin", "", NULL, "but not the index (pytorch_model.bin.index.json); fetch"},
+        {"model-00001-of-00002.safetensors", "", NULL, "but not the index (model.safetensors.index.json); fetch"},
+        {"resnet50-11ad3fa6.pth", "", NULL,
+         "but resnet50-11ad3fa6.pth; if this is the model, give the path of the file"},
+        {"notes.txt", "", NULL, "is this the folder of the model?"},
     };
     Bench *b = *state;
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -185,7 +187,7 @@ static void arch_is_for_bare_files(void **state)
     assert_null(encoder_open(&b->d, path, &(EncoderOptions){0}, &b->e));
     assert_error(
         b->e, SP_UNSUPPORTED,
-        "no known architecture (bert, distilbert, mpnet, vit, resnet, efficientnet-lite); name one with --arch");
+        "no known architecture (bert, distilbert, mpnet, vit, resnet, efficientnet-lite); choose one with --arch");
     assert_null(encoder_open(&b->d, folder, &(EncoderOptions){0}, &b->e));
     assert_null(strstr(b->e.message, "--arch"));
     assert_error(b->e, SP_UNSUPPORTED, "no known architecture");
@@ -193,7 +195,7 @@ static void arch_is_for_bare_files(void **state)
     assert_null(encoder_open(&b->d, folder, &(EncoderOptions){0}, &b->e));
     assert_null(strstr(b->e.message, "--arch"));
     assert_error(b->e, SP_FORMAT,
-                 "config.json says bert, but these tensors (some.weight, ...) are not those of a bert");
+                 "config.json states bert, but these tensors (some.weight, ...) are not those of a bert");
     test_folder_remove(folder);
 }
 
@@ -205,7 +207,7 @@ static void unread_tokenizers_are_named(void **state)
     write_file(folder, "spiece.model", "");
     assert_null(tokenizer_load(folder, b->a, &b->e));
     assert_error(b->e, SP_UNSUPPORTED,
-                 "holds neither tokenizer.json nor vocab.txt, but spiece.model (SentencePiece), which this version");
+                 "contains neither tokenizer.json nor vocab.txt; spiece.model (SentencePiece) is not supported");
     test_folder_remove(folder);
 }
 

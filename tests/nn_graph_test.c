@@ -196,7 +196,7 @@ static void learned_graphs(void **state)
 /* Some rows of A x by way of the nodes that they read: the same bits, the same gradients. */
 static void rows_of_graph(Csr *g, Tensor *x, int64_t n, const int32_t *wanted, bool all)
 {
-    const int64_t D = cols_of(x);
+    int64_t D = cols_of(x);
     Tape *t = tape_new(&device, true, &error);
     Tensor *ids = input_i32(t, wanted, n), *from, *at;
     float *whole = calloc((size_t)x->count, sizeof *whole), *part = calloc((size_t)x->count, sizeof *part);
@@ -295,8 +295,8 @@ static void thinned_graphs(void **state)
     Store *s = store_new(&device, &error);
     Csr *g = csr_bipartite(s, "pairs", U, I, pairs_start, pairs_item, ADJ_ROW_SELF, &error);
     double *whole = dense(g), mean[N * N] = {0};
-    const float p = 0.25f;
-    const int epochs = 4000;
+    float p = 0.25f;
+    int epochs = 4000;
     float ones[64];
     assert_true(g->entries <= (int64_t)COUNT(ones));
     for (int64_t i = 0; i < g->entries; i++)

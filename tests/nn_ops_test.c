@@ -90,16 +90,16 @@ BUILD(b_bpr_shared, Tensor *x = made(t, p[0]);
       return bpr_loss(t, 2, (Triples[]){{x, p[1], x, 0}, {x, x, p[1], 0.1f}}, 0.2f);)
 BUILD(b_attention, return attention(t, p[0], texts(), 2, (Relative){0}, false);)
 BUILD(b_attention_causal, return attention(t, made(t, p[0]), texts(), 3, (Relative){0}, true);)
-BUILD(b_pool_sum, return pool_texts(t, p[0], texts(), REDUCE_SUM);)
-BUILD(b_pool_mean, return pool_texts(t, p[0], texts(), REDUCE_MEAN);)
-BUILD(b_pool_max, return pool_texts(t, p[0], texts(), REDUCE_MAX);)
-BUILD(b_pool_first, return pool_texts(t, p[0], texts(), REDUCE_FIRST);)
+BUILD(b_pool_sum, return pool_ragged(t, p[0], texts(), REDUCE_SUM);)
+BUILD(b_pool_mean, return pool_ragged(t, p[0], texts(), REDUCE_MEAN);)
+BUILD(b_pool_max, return pool_ragged(t, p[0], texts(), REDUCE_MAX);)
+BUILD(b_pool_first, return pool_ragged(t, p[0], texts(), REDUCE_FIRST);)
 BUILD(b_spmm_symmetric, return spmm(t, graph_sym, p[0]);)
 BUILD(b_spmm_rows, return spmm(t, graph_row, spmm(t, graph_row, p[0]));)
 BUILD(b_spmm_values, return spmm(t, graph_values, p[0]);)
-BUILD(b_spmm_to_values, Csr g = *graph_values; g.val = p[1]; Csr *on = host_alloc(t, 1, sizeof g); *on = g;
+BUILD(b_spmm_to_values, Csr g = *graph_values; g.val = p[1]; Csr *on = tape_scratch(t, 1, sizeof g); *on = g;
       return spmm(t, on, p[0]);)
-BUILD(b_spmm_scaled, Csr g = *graph_row; g.val = p[1]; g.tat = NULL; Csr *on = host_alloc(t, 1, sizeof g); *on = g;
+BUILD(b_spmm_scaled, Csr g = *graph_row; g.val = p[1]; g.tat = NULL; Csr *on = tape_scratch(t, 1, sizeof g); *on = g;
       return spmm(t, on, p[0]);)
 BUILD(b_sddmm, return sddmm(t, graph_values, p[0], p[1]);)
 BUILD(b_sddmm_self, return sddmm(t, graph_sym, p[0], p[0]);)
@@ -168,10 +168,10 @@ static const Case cases[] = {
     {"bpr_loss, shared rows", b_bpr_shared, {{4, 6}, {4, 6}}},
     {"attention", b_attention, {{7, 24}}},
     {"attention, causal", b_attention_causal, {{7, 27}}},
-    {"pool_texts sum", b_pool_sum, {{7, 5}}},
-    {"pool_texts mean", b_pool_mean, {{7, 5}}},
-    {"pool_texts max", b_pool_max, {{7, 5}}},
-    {"pool_texts first", b_pool_first, {{7, 5}}},
+    {"pool_ragged sum", b_pool_sum, {{7, 5}}},
+    {"pool_ragged mean", b_pool_mean, {{7, 5}}},
+    {"pool_ragged max", b_pool_max, {{7, 5}}},
+    {"pool_ragged first", b_pool_first, {{7, 5}}},
     {"spmm, symmetric", b_spmm_symmetric, {{7, 5}}},
     {"spmm, by rows", b_spmm_rows, {{7, 5}}},
     {"spmm, values", b_spmm_values, {{7, 5}}},

@@ -233,7 +233,7 @@ static void checkpoints_go_on(void **state)
     train(&m, o, 0, 11, ROWS | FACTORS | MIXED, false);
     save(&m, path);
     train(&m, o, 11, 23, ROWS | FACTORS | MIXED, false);
-    train(&fresh, o, 50, 53, ROWS, false); /* leaves owed rows that the load must forget */
+    train(&fresh, o, 50, 53, ROWS, false); /* leaves rows with pending steps, which the load must clear */
     Arena *a = arena_new(NULL, 0);
     Weights *w = weights_open(path, a, &error);
     assert_non_null(w);

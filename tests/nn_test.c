@@ -90,7 +90,7 @@ static Tensor *encode_texts(Tape *t, const void *model, const void *input)
         h = layer_norm(t, linear_add(t, a, &m->out, h), &m->norm);
         h = layer_norm_add(t, linear(t, linear_act(t, h, &m->wide, ACT_GELU, 0), &m->narrow), h, &m->norm);
     }
-    return row_normalize(t, pool_texts(t, h, &x->r, REDUCE_MEAN), 1e-12f);
+    return row_normalize(t, pool_ragged(t, h, &x->r, REDUCE_MEAN), 1e-12f);
 }
 
 static Tensor *encode_images(Tape *t, const void *model, const void *input)
@@ -163,7 +163,7 @@ static void planned_inference(void **state)
     assert_error(e, SP_USAGE, "gather: row 9");
     wrong.r.total = 2;
     assert_false(infer(planned, encode_texts, &m, &wrong, few, COUNT(few), shape, &e));
-    assert_error(e, SP_USAGE, "texts");
+    assert_error(e, SP_USAGE, "ragged rows");
     tape_free(planned);
     tape_free(plain);
     store_free(m.s);
@@ -298,7 +298,7 @@ static void stacked_linear(void **state)
     w[2].shape[1] = 6;
     w[2].count = 18;
     assert_false(linear_load(&l, s, 3, ws, bs, &e));
-    assert_error(e, SP_SHAPE, "rows should have 7");
+    assert_error(e, SP_SHAPE, "expected 7 numbers per row");
     for (int i = 0; i < 3; i++)
         free((void *)w[i].data);
     free((void *)b.data);
@@ -372,14 +372,14 @@ static void failures_stick(void **state)
     tape_reset(t, (Draw){0});
     assert_true(tape_ok(t, &e));
 
-    Tensor *a = scale(t, x, 2); /* a tensor of another tape, of a step that is over, none at all, of another type */
+    Tensor *a = scale(t, x, 2); /* a tensor of another tape, of an earlier step, none at all, of another type */
     add(other, a, a);
     assert_false(tape_ok(other, &e));
     assert_error(e, SP_USAGE, "add: input 0 belongs to another tape");
     tape_reset(t, (Draw){0});
     scale(t, a, 2);
     assert_false(tape_ok(t, &e));
-    assert_error(e, SP_USAGE, "a step that is over");
+    assert_error(e, SP_USAGE, "an earlier step");
     tape_reset(t, (Draw){0});
     add(t, x, NULL);
     assert_false(tape_ok(t, &e));
@@ -387,7 +387,7 @@ static void failures_stick(void **state)
     tape_reset(t, (Draw){0});
     add(t, x, input_i32(t, (int32_t[]){1}, 1));
     assert_false(tape_ok(t, &e));
-    assert_error(e, SP_SHAPE, "add: input 1 is I32");
+    assert_error(e, SP_SHAPE, "add: input 1 has type I32");
     tape_reset(t, (Draw){0});
     gather(t, x, input_i32(t, (int32_t[]){1, -1}, 2));
     assert_false(tape_ok(t, &e));

@@ -170,7 +170,7 @@ static void levels(Bytes *b, int depth, int fan)
 static void torch_files(void **state)
 {
     (void)state;
-    static const char PROPORTION[] = "out of proportion to the file";
+    static const char PROPORTION[] = "too large for a file of this size";
     Bytes b = {0};
     add_bytes(&b,
               "}" TENSOR "q\0"
@@ -209,10 +209,10 @@ static void torch_files(void **state)
               8);
     repeat(&b, (Text){"h\1", 2}, 1000000);
     print(&b, "e.");
-    torch_file("a long key of nothing, again and again", &b, 0, "too many values hang into each other");
+    torch_file("a long key of nothing, again and again", &b, 0, "too many nested values");
 #ifdef HAVE_ZLIB
     repeat(&b, TEXT("0"), 1000 * 1000);
-    torch_file("a packed pickle", &b, 1000 * 1000 * 1000, "claims to unpack to");
+    torch_file("a packed pickle", &b, 1000 * 1000 * 1000, "cannot unpack to");
 #endif
     free(b.p);
 }
@@ -314,7 +314,7 @@ static void templates(void **state)
         print(&b, "1]}}}");
         with_processor("a special token of many ids", &b,
                        n > 100000 ? "too many small values for a file of this size"
-                                  : "more than the 64 special tokens around a text");
+                                  : "more than 64 special tokens around a text");
     }
     print(&b, "{\"type\":\"TemplateProcessing\",\"single\":[");
     for (int i = 0; i < 20000; i++)
@@ -340,7 +340,7 @@ static void vocabularies(void **state)
     b.n = 0;
     print(&b, "[UNK]\n[CLS]\n[SEP]\n[PAD]\n[MASK]\n");
     repeat(&b, TEXT("\n"), 10 * 1000 * 1000);
-    tokenizer("empty lines", put("vocab.txt", &b), b.n, NULL, "more than the 2097152 tokens");
+    tokenizer("empty lines", put("vocab.txt", &b), b.n, NULL, "more than 2097152 tokens");
     b.n = strlen("[UNK]\n[CLS]\n[SEP]\n[PAD]\n[MASK]\n");
     repeat(&b, TEXT("\n"), 2 * 1000 * 1000);
     tokenizer("fewer empty lines", put("vocab.txt", &b), b.n, NULL, NULL);

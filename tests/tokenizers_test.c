@@ -155,7 +155,7 @@ static void faces(void **state)
     assert_int_equal(token_text(t, -1).n + token_text(t, 1 << 30).n, 0);
     TokenIds ids = {0};
     assert_false(tokenize(t, TEXT("a"), 1, &ids, a, &e));
-    assert_non_null(strstr(e.message, "no room for the 2 special ones"));
+    assert_non_null(strstr(e.message, "no room for the 2 special tokens"));
     arena_free(a);
 }
 
@@ -241,14 +241,14 @@ static void malformed(void **state)
     static const struct {
         const char *normalizer, *split, *post, *added, *model, *why;
     } table[] = {
-        {.normalizer = "{\"type\":\"NFKC\"}", .why = "normalizer NFKC is not read (BertNormalizer is)"},
+        {.normalizer = "{\"type\":\"NFKC\"}", .why = "normalizer NFKC is not supported (supported: BertNormalizer)"},
         {.normalizer = "{\"type\":\"Sequence\",\"normalizers\":[]}", .why = "normalizer Sequence"},
-        {.normalizer = "[]", .why = "normalizer of no type"},
-        {.split = "{\"type\":\"ByteLevel\"}", .why = "pre_tokenizer ByteLevel is not read"},
-        {.split = "null", .why = "pre_tokenizer of no type"},
+        {.normalizer = "[]", .why = "normalizer (no type)"},
+        {.split = "{\"type\":\"ByteLevel\"}", .why = "pre_tokenizer ByteLevel is not supported"},
+        {.split = "null", .why = "pre_tokenizer (no type)"},
         {.post = "{\"type\":\"ByteLevel\"}", .why = "post_processor ByteLevel"},
-        {.post = "{\"type\":\"BertProcessing\",\"cls\":[\"a\"],\"sep\":[\"a\",1]}", .why = "without an id"},
-        {.post = "{\"type\":\"BertProcessing\",\"cls\":[\"a\",-1],\"sep\":[\"a\",1]}", .why = "without an id"},
+        {.post = "{\"type\":\"BertProcessing\",\"cls\":[\"a\"],\"sep\":[\"a\",1]}", .why = "has no id"},
+        {.post = "{\"type\":\"BertProcessing\",\"cls\":[\"a\",-1],\"sep\":[\"a\",1]}", .why = "has no id"},
         {.post = "{\"type\":\"BertProcessing\",\"cls\":[\"a\",2],\"sep\":[\"a\",1]}",
          .why = "id 2 is not in the vocabulary"},
         {.post = "{\"type\":\"TemplateProcessing\"}", .why = "no place for the text"},
@@ -262,14 +262,15 @@ static void malformed(void **state)
                  "\"x\":"
                  "{\"ids\":"
                  "[\"1\"]}}}",
-         .why = "without an id"},
-        {.added = "[{\"id\":1}]", .why = "added token without content"},
-        {.added = "[3]", .why = "added token without content"},
-        {.model = "{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]}", .why = "model BPE is not read (WordPiece is)"},
-        {.model = "{\"vocab\":{\"a\":0}}", .why = "model of no type"},
-        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{}}", .why = "needs a vocab"},
-        {.model = "{\"type\":\"WordPiece\",\"vocab\":{\"a\":0}}", .why = "needs a vocab, unk_token"},
-        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":[\"a\"]}", .why = "needs a vocab"},
+         .why = "has no id"},
+        {.added = "[{\"id\":1}]", .why = "added token has no content"},
+        {.added = "[3]", .why = "added token has no content"},
+        {.model = "{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]}",
+         .why = "model BPE is not supported (supported: WordPiece)"},
+        {.model = "{\"vocab\":{\"a\":0}}", .why = "model (no type)"},
+        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{}}", .why = "expected vocab"},
+        {.model = "{\"type\":\"WordPiece\",\"vocab\":{\"a\":0}}", .why = "expected vocab, unk_token"},
+        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":[\"a\"]}", .why = "expected vocab"},
         {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":\"0\"}}", .why = "token 'a' has no id"},
         {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":0.5}}", .why = "token 'a' has no id"},
         {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":-1}}",
@@ -286,7 +287,7 @@ static void malformed(void **state)
         {.model = "null", .why = "no \"model\""},
         {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"u\":0,\"a\":2}}",
          .added = "[{\"content\":\"b\"}]",
-         .why = "gets id 2, which the vocabulary uses"},
+         .why = "gets id 2, which the vocabulary already uses"},
     };
     for (size_t i = 0; i < COUNT(table); i++) {
         Error e = {0};
@@ -303,7 +304,7 @@ static void malformed(void **state)
         {"t.json", "{\"a\":[1,", "t.json:1:"},
         {"t.json", "[]", "no \"model\""},
         {"vocab.txt", "", "is empty"},
-        {"vocab.txt", "a\nb\n", "lacks the special token '[CLS]'"},
+        {"vocab.txt", "a\nb\n", "the special token '[CLS]' is missing"},
         {"vocab.txt", "a\n\xff\n", "byte 2 is not UTF-8"},
     };
     for (size_t i = 0; i < COUNT(files); i++) {
@@ -319,14 +320,14 @@ static void malformed(void **state)
     put("vocab.txt", "[CLS]\n[SEP]\n", 12);
     put("tokenizer_config.json", "{\"tokenizer_class\":\"XLNetTokenizer\"}", 36);
     assert_null(tokenizer_load(folder, a, &e));
-    assert_non_null(strstr(e.message, "tokenizer_class XLNetTokenizer is not read"));
+    assert_non_null(strstr(e.message, "tokenizer_class XLNetTokenizer is not supported"));
     error_clear(&e);
     put("tokenizer_config.json", "{", 1);
     assert_null(tokenizer_load(folder, a, &e));
     assert_non_null(strstr(e.message, "tokenizer_config.json:1:"));
     error_clear(&e);
     assert_null(tokenizer_load("tests/golden", a, &e));
-    assert_non_null(strstr(e.message, "holds neither tokenizer.json nor vocab.txt; fetch the model's whole folder"));
+    assert_non_null(strstr(e.message, "contains neither tokenizer.json nor vocab.txt; fetch the whole folder"));
     error_clear(&e);
     assert_null(tokenizer_load("tests/golden/absent", a, &e));
     assert_non_null(strstr(e.message, "No such file"));

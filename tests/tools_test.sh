@@ -303,7 +303,7 @@ table <<'END'
 1|torchvision's .resnet18(weights="DEFAULT").|a model of torchvision that is not there|encode resnet18 texts.txt -o other.npy
 1|no model absent; tried|a model that is not there|encode absent texts.txt -o other.npy
 1|did you mean "word-statistics"|a model misspelt|encode word-statistic texts.txt -o other.npy
-1|folder: holds no model|a folder that is no model|encode bad/folder texts.txt -o other.npy
+1|folder: contains no model|a folder that is no model|encode bad/folder texts.txt -o other.npy
 1|neither safetensors nor a torch file|a weights file that is none|encode bad/file texts.txt -o other.npy
 1|safetensors|an empty weights file|encode bad/empty.safetensors texts.txt -o other.npy
 1|the header says|a header longer than any file|encode bad/long.safetensors texts.txt -o other.npy
@@ -325,7 +325,7 @@ table <<'END'
 2|int8|a type that there is not|encode word-statistics texts.txt -o other.npy --dtype f64
 1|folder.npy: is a folder|features into a folder|encode word-statistics texts.txt -o bad/folder.npy
 1|nowhere/x.npy: cannot create|features into a missing folder|encode word-statistics texts.txt -o nowhere/x.npy
-1|holds neither tokenizer.json|a folder without a tokenizer|tokenize bad/folder texts.txt
+1|contains neither tokenizer.json|a folder without a tokenizer|tokenize bad/folder texts.txt
 1|binary.json:1|a tokenizer.json that is none|tokenize bad/binary.json texts.txt
 1|empty.txt: is empty|an empty vocabulary|tokenize bad/empty.txt texts.txt
 1|holds no .yml|a folder without a configuration|extract bad/folder
@@ -377,8 +377,8 @@ ok $? 'a full disk behind standard output'
 # ---- profile and trace ---------------------------------------------------------------------------------------------------
 mkdir some
 for name in L P RGB RGBA LA; do cp "$root/tests/golden/images/$name.png" some; done
-wrong 1 'no convolutions that go by Winograd' 'squares for a model of texts' encode "$root/share/encoders/demo/text" texts.txt -o other.npy --winograd 6
-wrong 1 'no convolutions that go by Winograd' 'squares for a model without them' encode "$root/share/encoders/demo/vision" some -o other.npy --winograd 6
+wrong 1 'does not support --winograd' 'squares for a model of texts' encode "$root/share/encoders/demo/text" texts.txt -o other.npy --winograd 6
+wrong 1 'does not support --winograd' 'squares for a model without them' encode "$root/share/encoders/demo/vision" some -o other.npy --winograd 6
 right 'encode with a profile' encode "$root/share/encoders/demo/vision" some -o seen.npy --profile --quiet
 [ "$(wc -L <err)" -le 100 ] && grep -q '^op .* calls .*ms .*GFLOP/s .*GB/s .*% of peak .*MB$' err && grep -q '^decode ' err &&
     grep -q '^open model ' err && grep -q '^hardware counters: ' err

@@ -25,33 +25,32 @@ static void safetensors_malformed(void **state)
          "\"data_offsets\":[8,8]}}",
          8, "a"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 7, "tensor a: ends at byte 8 of 7"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 9, "1 bytes behind the last tensor"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 9, "1 bytes after the last tensor"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,8]}}", 8,
-         "shape [3] of F32 does not fill its 8 bytes"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,0]}}", 0, "does not fill"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904],\"data_offsets\":[0,0]}}", 0, "does not fill"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[9223372036854775807,0,2],\"data_offsets\":[0,0]}}", 8,
-         "behind the last"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", 4, "not a length"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1.5],\"data_offsets\":[0,4]}}", 4, "not a length"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[\"1\"],\"data_offsets\":[0,4]}}", 4, "not a length"},
+         "shape [3] of F32 does not fit its 8 bytes"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,0]}}", 0, "does not fit"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904],\"data_offsets\":[0,0]}}", 0, "does not fit"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[9223372036854775807,0,2],\"data_offsets\":[0,0]}}", 8, "after the last"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", 4, "invalid length"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1.5],\"data_offsets\":[0,4]}}", 4, "invalid length"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[\"1\"],\"data_offsets\":[0,4]}}", 4, "invalid length"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,4]}}", 4, "9 dimensions"},
         {"{\"a\":{\"dtype\":\"F8_E4M3\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "dtype F8_E4M3"},
-        {"{\"a\":{\"dtype\":32,\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "needs dtype"},
-        {"{\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,4]}}", 4, "needs dtype"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1]}}", 4, "needs dtype"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0]}}", 4, "needs dtype"},
+        {"{\"a\":{\"dtype\":32,\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "expected dtype"},
+        {"{\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,4]}}", 4, "expected dtype"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1]}}", 4, "expected dtype"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0]}}", 4, "expected dtype"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,0]}}", 4, "not a range"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[-4,0]}}", 4, "not a range"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[18446744073709551612,0]}}", 4, "not a range"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", 8, "leaving a hole"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", 8, "leaving a gap"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"b\":{\"dtype\":\"F32\",\"shape\":[2],"
          "\"data_offsets\":[4,12]}}",
          12, "tensor b: begins at byte 4, inside"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"F32\",\"shape\":[1],"
          "\"data_offsets\":[8,12]}}",
-         12, "tensor b: begins at byte 8, leaving a hole"},
-        {"{\"a\":[]}", 0, "needs dtype"},
+         12, "tensor b: begins at byte 8, leaving a gap"},
+        {"{\"a\":[]}", 0, "expected dtype"},
         {"{\"a\\u0000b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "NUL"},
         {"{\"__metadata__\":[]}", 0, "__metadata__ is not an object"},
         {"{\"__metadata__\":{\"a\":1}}", 0, "not a string"},
@@ -70,18 +69,18 @@ static void safetensors_malformed(void **state)
     must_fail(at("x.safetensors"), "at most 100000000");
     put("x.safetensors", "\3\0\0\0\0\0\0\0{}", 10);
     must_fail(at("x.safetensors"), "truncated?");
-    put("x.safetensors", "\0\xe1\xf5\5\0\0\0\0{",
-        9); /* 100,000,000, and as many bytes behind it, which a hole in the file holds */
+    /* 100,000,000, and as many bytes after it: a sparse file */
+    put("x.safetensors", "\0\xe1\xf5\5\0\0\0\0{", 9);
     assert_int_equal(truncate(at("x.safetensors"), 100000008), 0);
     must_fail(at("x.safetensors"), "x.safetensors:1:");
     must_fail(at("absent.safetensors"), "No such file");
-    must_fail(folder, "holds no model.safetensors");
+    must_fail(folder, "contains no model.safetensors");
     put("x.bin", "version https://git-lfs.github.com/spec/v1\n", 43);
     must_fail(at("x.bin"), "git lfs pull");
     put("x.bin", "\x93NUMPY\1\0 ", 9);
     must_fail(at("x.bin"), "NumPy");
     put("x.bin", "\x80\4N.", 4);
-    must_fail(at("x.bin"), "bare pickle");
+    must_fail(at("x.bin"), "plain pickle");
     put("x.bin", "\xff\xd8\xff", 3);
     must_fail(at("x.bin"), "neither safetensors nor a torch file");
 }
@@ -134,7 +133,7 @@ static void safetensors_round(void **state)
     assert_int_equal(steps, -7);
     assert_string_equal(json_cstring(json_get(weights_metadata(w), "said")), "a \"quote\"\n");
     assert_null(weights_need(w, &e, "layer.weight", 2, 3, 2));
-    assert_non_null(strstr(e.message, "tensor layer.weight: has shape [2, 3], needs [3, 2]"));
+    assert_non_null(strstr(e.message, "tensor layer.weight: has shape [2, 3], expected [3, 2]"));
     error_clear(&e);
     assert_null(weights_need(w, &e, "layer.bias", 1, 3));
     assert_non_null(strstr(e.message, "tensor layer.bias: is missing"));
@@ -167,10 +166,10 @@ static void safetensors_index(void **state)
         {"{\"weight_map\":{\"a\":\"m-1.safetensors\",\"b\":\"m-1.safetensors\"}}",
          "tensor b: is not in m-1.safetensors"},
         {"{\"weight_map\":{\"a\":\"m-1.safetensors\",\"b\":\"m-3.safetensors\"}}", "No such file"},
-        {"{\"weight_map\":{\"a\":\"../m-1.safetensors\"}}", "beside the index"},
-        {"{\"weight_map\":{\"a\":\"/etc/passwd\"}}", "beside the index"},
-        {"{\"weight_map\":{\"a\":\"model.safetensors.index.json\"}}", "an index where weights are due"},
-        {"{\"weight_map\":{\"a\":1}}", "beside the index"},
+        {"{\"weight_map\":{\"a\":\"../m-1.safetensors\"}}", "in the folder of the index"},
+        {"{\"weight_map\":{\"a\":\"/etc/passwd\"}}", "in the folder of the index"},
+        {"{\"weight_map\":{\"a\":\"model.safetensors.index.json\"}}", "an index of weights; expected weights"},
+        {"{\"weight_map\":{\"a\":1}}", "in the folder of the index"},
         {"{\"weight_map\":{}}", "weight_map"},
         {"{\"a\":1}", "weight_map"},
         {"{\"weight_map\":", "index.json:1:"},

@@ -152,7 +152,7 @@ bool added_next(const AddedSet *set, AddedScan *scan, Text *gap, int32_t *id)
             continue;
         }
         size_t begin = scan->found, end = begin + hit->content.n;
-        scan->found = end; /* a refused match is passed over whole */
+        scan->found = end; /* a match that does not count is skipped as a whole */
         if (hit->single_word && !stands_alone(t, begin, end))
             continue;
         if (hit->lstrip)

@@ -32,9 +32,9 @@ static bool room_for_id(Load *l, int64_t id, size_t count)
 static bool unsupported(Load *l, const char *stage, const Json *j, const char *known)
 {
     const Json *type = json_get(j, "type");
-    Text name = type && type->type == JSON_STRING ? type->text : TEXT("of no type");
-    return fail(l->e, SP_UNSUPPORTED, "%s:%u: %s %.*s is not read (%s is)", l->path, j ? (unsigned)j->line : 0u, stage,
-                NAME(name), known);
+    Text name = type && type->type == JSON_STRING ? type->text : TEXT("(no type)");
+    return fail(l->e, SP_UNSUPPORTED, "%s:%u: %s %.*s is not supported (supported: %s)", l->path,
+                j ? (unsigned)j->line : 0u, stage, NAME(name), known);
 }
 
 static bool has_type(const Json *j, const char *type)
@@ -43,7 +43,7 @@ static bool has_type(const Json *j, const char *type)
     return t && t->type == JSON_STRING && text_is(t->text, type);
 }
 
-static bool is_nothing(const Json *j)
+static bool is_absent(const Json *j)
 {
     return !j || j->type == JSON_NULL;
 }
@@ -51,9 +51,9 @@ static bool is_nothing(const Json *j)
 /* Room for the pieces of a vocabulary of this many ids, and for the added tokens that get ids behind them. */
 static bool pieces_new(Load *l, size_t ids)
 {
-    enum { NAMED = 16 }; /* more than the special tokens that files beside a vocab.txt can name */
+    enum { NAMED = 16 }; /* more than the special tokens that files next to a vocab.txt can name */
     if (ids > MAX_TOKENS)
-        return fail(l->e, SP_UNSUPPORTED, "%s: more than the %d tokens that are supported", l->path, MAX_TOKENS);
+        return fail(l->e, SP_UNSUPPORTED, "%s: more than %d tokens are not supported", l->path, MAX_TOKENS);
     return (l->t->pieces = NEW(l->a, Text, ids + l->added_count + NAMED, l->e)) != NULL;
 }
 
@@ -67,10 +67,10 @@ static bool read_model(Load *l, const Json *model)
     int64_t characters = 100;
     if (!vocab || vocab->type != JSON_OBJECT || !vocab->count || !unknown || unknown->type != JSON_STRING ||
         (prefix && prefix->type != JSON_STRING) || (longest && !json_i64(longest, &characters)))
-        return fail(l->e, SP_FORMAT, "%s: the WordPiece model needs a vocab, unk_token and continuing_subword_prefix",
-                    l->path);
+        return fail(l->e, SP_FORMAT,
+                    "%s: expected vocab, unk_token and continuing_subword_prefix in the WordPiece model", l->path);
     if (characters < 0 || characters > MAX_WORD)
-        return fail(l->e, SP_UNSUPPORTED, "%s: max_input_chars_per_word is %lld, at most %d is read", l->path,
+        return fail(l->e, SP_UNSUPPORTED, "%s: max_input_chars_per_word is %lld; at most %d is supported", l->path,
                     (long long)characters, MAX_WORD);
     t->max_word = (size_t)characters;
     t->prefix = prefix ? prefix->text : TEXT("##");
@@ -103,7 +103,7 @@ static bool read_normalizer(Load *l, const Json *j)
     const Json *inner = json_get(j, "normalizers");
     if (has_type(j, "Sequence") && inner && inner->type == JSON_ARRAY && inner->count == 1)
         j = inner->first;
-    if (!is_nothing(j)) {
+    if (!is_absent(j)) {
         if (!has_type(j, "BertNormalizer"))
             return unsupported(l, "normalizer", j, "BertNormalizer");
         t->normalizes = true;
@@ -111,7 +111,7 @@ static bool read_normalizer(Load *l, const Json *j)
         t->chinese = json_is_true(json_get(j, "handle_chinese_chars"));
         t->lower = json_is_true(json_get(j, "lowercase"));
         const Json *strip = json_get(j, "strip_accents");
-        t->strip = is_nothing(strip) ? t->lower : json_is_true(strip);
+        t->strip = is_absent(strip) ? t->lower : json_is_true(strip);
     }
     normalize_prepare(t);
     return true;
@@ -132,7 +132,7 @@ static bool add_token(Load *l, Added token, const char *path, uint32_t line)
 
 static bool read_added(Load *l, const Json *list)
 {
-    if (is_nothing(list))
+    if (is_absent(list))
         return true;
     if (list->count > MAX_ADDED)
         return fail(l->e, SP_UNSUPPORTED, "%s:%u: %zu added tokens; at most %d are supported", l->path,
@@ -143,7 +143,7 @@ static bool read_added(Load *l, const Json *list)
     for (const Json *j = list->first; j; j = j->next) {
         const Json *content = json_get(j, "content");
         if (!content || content->type != JSON_STRING)
-            return fail(l->e, SP_FORMAT, "%s:%u: an added token without content", l->path, (unsigned)j->line);
+            return fail(l->e, SP_FORMAT, "%s:%u: an added token has no content", l->path, (unsigned)j->line);
         Added token = {.content = content->text,
                        .single_word = json_is_true(json_get(j, "single_word")),
                        .lstrip = json_is_true(json_get(j, "lstrip")),
@@ -163,7 +163,7 @@ static bool surround(Load *l, bool behind, const int32_t *ids, size_t count)
     size_t *had = behind ? &l->t->after_count : &l->t->before_count;
     if (*had + count > MAX_AROUND)
         return fail(l->e, SP_UNSUPPORTED,
-                    "%s: post_processor: more than the %d special tokens around a text that are supported", l->path,
+                    "%s: post_processor: more than %d special tokens around a text are not supported", l->path,
                     MAX_AROUND);
     if (!*list && !(*list = NEW(l->a, int32_t, MAX_AROUND, l->e)))
         return false;
@@ -176,7 +176,7 @@ static bool surround_json(Load *l, bool behind, const Json *id)
 {
     int64_t value;
     if (!id || !json_i64(id, &value) || value < 0 || value > INT32_MAX)
-        return fail(l->e, SP_FORMAT, "%s: post_processor: a special token without an id", l->path);
+        return fail(l->e, SP_FORMAT, "%s: post_processor: a special token has no id", l->path);
     return surround(l, behind, (const int32_t[]){(int32_t)value}, 1);
 }
 
@@ -198,16 +198,16 @@ static bool read_template(Load *l, const Json *j)
                 entry = entry->next;
             const Json *ids = json_get(entry, "ids");
             if (!ids || ids->type != JSON_ARRAY)
-                return fail(l->e, SP_FORMAT, "%s:%u: the template names %.*s, which special_tokens lacks", l->path,
-                            (unsigned)part->line, NAME(special->text));
+                return fail(l->e, SP_FORMAT, "%s:%u: the template names %.*s, which is missing from special_tokens",
+                            l->path, (unsigned)part->line, NAME(special->text));
             for (const Json *id = ids->first; id; id = id->next)
                 if (!surround_json(l, behind, id))
                     return false;
         } else if (sequence && sequence->type == JSON_STRING && text_is(sequence->text, "A") && !behind) {
             behind = true;
         } else {
-            return fail(l->e, SP_FORMAT, "%s:%u: the template of a single text is not special tokens around A", l->path,
-                        (unsigned)part->line);
+            return fail(l->e, SP_FORMAT, "%s:%u: expected special tokens around A in the template of a single text",
+                        l->path, (unsigned)part->line);
         }
     }
     return behind || fail(l->e, SP_FORMAT, "%s: post_processor: the template has no place for the text", l->path);
@@ -215,7 +215,7 @@ static bool read_template(Load *l, const Json *j)
 
 static bool read_post_processor(Load *l, const Json *j)
 {
-    if (is_nothing(j))
+    if (is_absent(j))
         return true;
     if (has_type(j, "TemplateProcessing"))
         return read_template(l, j);
@@ -251,8 +251,8 @@ static bool finish(Load *l)
         if (token.id < 0) {
             token.id = (int32_t)next++;
             if (token.id < t->ids && t->pieces[token.id].p)
-                return fail(l->e, SP_FORMAT, "%s: added token '%.*s' gets id %d, which the vocabulary uses", l->path,
-                            NAME(token.content), (int)token.id);
+                return fail(l->e, SP_FORMAT, "%s: added token '%.*s' gets id %d, which the vocabulary already uses",
+                            l->path, NAME(token.content), (int)token.id);
             ids = MAX(ids, (int64_t)token.id + 1);
         }
         l->added[kept++] = token;
@@ -295,7 +295,7 @@ static bool load_json(Load *l)
     if (!root)
         return false;
     const Json *split = json_get(root, "pre_tokenizer"), *model = json_get(root, "model");
-    if (is_nothing(model))
+    if (is_absent(model))
         return fail(l->e, SP_FORMAT, "%s: no \"model\": this JSON file is not a tokenizer.json", l->path);
     if (!read_added(l, json_get(root, "added_tokens")) || !read_model(l, model) ||
         !read_normalizer(l, json_get(root, "normalizer")))
@@ -332,7 +332,7 @@ static bool special_token(Load *l, const Json *map, const Json *config, const ch
                           bool lstrip, Text *text)
 {
     const Json *j = json_get(map, name);
-    if (is_nothing(j))
+    if (is_absent(j))
         j = json_get(config, name);
     const Json *content = j && j->type == JSON_OBJECT ? json_get(j, "content") : j;
     Added token = {.lstrip = lstrip, .special = true};
@@ -353,7 +353,7 @@ static bool special_token(Load *l, const Json *map, const Json *config, const ch
     return add_token(l, token, l->path, j ? j->line : 0);
 }
 
-static bool wraps_with(Load *l, bool behind, Text token)
+static bool surround_with(Load *l, bool behind, Text token)
 {
     for (size_t i = 0; i < l->added_count; i++)
         if (text_equal(l->added[i].content, token)) {
@@ -362,10 +362,10 @@ static bool wraps_with(Load *l, bool behind, Text token)
                 break;
             return surround(l, behind, &id, 1);
         }
-    return fail(l->e, SP_FORMAT, "%s: the vocabulary lacks the special token '%.*s'", l->path, NAME(token));
+    return fail(l->e, SP_FORMAT, "%s: the special token '%.*s' is missing from the vocabulary", l->path, NAME(token));
 }
 
-/* As BertTokenizer and MPNetTokenizer of transformers set themselves up. */
+/* The defaults of BertTokenizer and MPNetTokenizer of transformers. */
 static bool load_vocab(Load *l, const Json *config, const Json *map)
 {
     Tokenizer *t = l->t;
@@ -380,16 +380,16 @@ static bool load_vocab(Load *l, const Json *config, const Json *map)
         known |= text_is(name, BERTS[i]);
     if (!known)
         return fail(l->e, SP_UNSUPPORTED,
-                    "%s: tokenizer_class %.*s is not read from vocab.txt (BertTokenizer and MPNetTokenizer are)",
+                    "%s: tokenizer_class %.*s is not supported with vocab.txt (BertTokenizer and MPNetTokenizer are)",
                     l->path, NAME(name));
     if (!read_added(l, json_get(config, "added_tokens_decoder")) || !read_vocab(l))
         return false;
     const Json *lower = json_get(config, "do_lower_case"), *chinese = json_get(config, "tokenize_chinese_chars"),
                *strip = json_get(config, "strip_accents");
     t->normalizes = t->clean = true;
-    t->lower = is_nothing(lower) || json_is_true(lower);
-    t->chinese = is_nothing(chinese) || json_is_true(chinese);
-    t->strip = is_nothing(strip) ? t->lower : json_is_true(strip);
+    t->lower = is_absent(lower) || json_is_true(lower);
+    t->chinese = is_absent(chinese) || json_is_true(chinese);
+    t->strip = is_absent(strip) ? t->lower : json_is_true(strip);
     normalize_prepare(t);
     Text cls, sep, unknown, other;
     if (!special_token(l, map, config, "bos_token", mpnet ? "<s>" : NULL, false, &other) ||
@@ -401,20 +401,20 @@ static bool load_vocab(Load *l, const Json *config, const Json *map)
         !special_token(l, map, config, "mask_token", mpnet ? "<mask>" : "[MASK]", mpnet, &other))
         return false;
     t->unknown = piece_find(t, unknown, false);
-    return wraps_with(l, false, cls) && wraps_with(l, true, sep) && finish(l);
+    return surround_with(l, false, cls) && surround_with(l, true, sep) && finish(l);
 }
 
-/* ---- the door -------------------------------------------------------------------------------- */
+/* ---- loading --------------------------------------------------------------------------------- */
 
-/* FOLDER/name when it is there. */
-static bool beside(Load *l, const char *folder, const char *name, const char **path)
+/* FOLDER/name if it exists, else NULL. */
+static bool in_folder(Load *l, const char *folder, const char *name, const char **path)
 {
     const char *joined = path_join(l->a, folder, name, l->e);
     *path = joined && file_exists(joined) ? joined : NULL;
     return joined;
 }
 
-/* A folder without a tokenizer that is read: what it holds instead. */
+/* The error for a folder without a supported tokenizer: it names the one that the folder has. */
 static bool no_tokenizer(Load *l, const char *folder)
 {
     static const char *const UNREAD[][2] = {{"spiece.model", "SentencePiece"},
@@ -426,23 +426,24 @@ static bool no_tokenizer(Load *l, const char *folder)
                                             {"bpe_simple_vocab_16e6.txt.gz", "CLIP's BPE"}};
     const char *path;
     for (size_t i = 0; i < COUNT(UNREAD); i++) {
-        if (!beside(l, folder, UNREAD[i][0], &path))
+        if (!in_folder(l, folder, UNREAD[i][0], &path))
             return false;
         if (path)
             return fail(l->e, SP_UNSUPPORTED,
-                        "%s: holds neither tokenizer.json nor vocab.txt, but %s (%s), which this version does not read",
-                        folder, UNREAD[i][0], UNREAD[i][1]);
+                        "%s: contains neither tokenizer.json nor vocab.txt; %s (%s) is not supported", folder,
+                        UNREAD[i][0], UNREAD[i][1]);
     }
-    return fail(l->e, SP_IO,
-                "%s: holds neither tokenizer.json nor vocab.txt; fetch the model's whole folder, with its tokenizer",
-                folder);
+    return fail(
+        l->e, SP_IO,
+        "%s: contains neither tokenizer.json nor vocab.txt; fetch the whole folder of the model, with its tokenizer",
+        folder);
 }
 
 static bool load(Load *l, const char *path)
 {
     const char *folder = path, *json = NULL, *vocab = NULL, *config_path, *map_path;
     if (folder_exists(path)) {
-        if (!beside(l, folder, "tokenizer.json", &json) || (!json && !beside(l, folder, "vocab.txt", &vocab)))
+        if (!in_folder(l, folder, "tokenizer.json", &json) || (!json && !in_folder(l, folder, "vocab.txt", &vocab)))
             return false;
         if (!json && !vocab)
             return no_tokenizer(l, path);
@@ -453,8 +454,8 @@ static bool load(Load *l, const char *path)
         if (!folder)
             return false;
     }
-    if (!beside(l, folder, "tokenizer_config.json", &config_path) ||
-        !beside(l, folder, "special_tokens_map.json", &map_path))
+    if (!in_folder(l, folder, "tokenizer_config.json", &config_path) ||
+        !in_folder(l, folder, "special_tokens_map.json", &map_path))
         return false;
     const Json *config = NULL, *map = NULL;
     if ((config_path && !(config = read_json(l, config_path))) ||

@@ -4,7 +4,7 @@
 
 #include "base/base.h"
 
-/* Immutable after loading; shared by threads. Lives in the arena it was loaded with. */
+/* Immutable after loading; shared by threads. Valid until its arena is freed. */
 typedef struct Tokenizer Tokenizer;
 
 /* PATH is a model folder (tokenizer.json is preferred, then vocab.txt with tokenizer_config.json), or one of those
@@ -20,7 +20,7 @@ typedef struct TokenIds {
 } TokenIds;
 /* Appends the ids of one text, special tokens included, at most max_length of them (0: no limit; truncation keeps the
  * closing special token, as Hugging Face). Invalid UTF-8 is read as U+FFFD, one for each bad byte.
- * Memory: up to 3 bytes a byte of text for its normal form, 4 bytes an id (16 while the list grows). Time: linear in
+ * Memory: up to 3 bytes per byte of text for its normal form, 4 bytes per id (16 while the list grows). Time: linear in
  * the text, with a factor that follows from the longest piece (256 characters at most) and the logarithm of the number
  * of added tokens. */
 bool tokenize(const Tokenizer *t, Text text, size_t max_length, TokenIds *out, Arena *a, Error *e);

@@ -123,8 +123,8 @@ bool wordpiece_word(const Tokenizer *t, Text word, TokenIds *out, Arena *a, Erro
         if (id < 0) {
             out->count = begin;
             if (t->unknown < 0)
-                return fail(e, SP_FORMAT, "%s: the vocabulary has no token for unknown words, and the text needs it",
-                            t->path);
+                return fail(e, SP_FORMAT,
+                            "%s: the vocabulary has no token for unknown words, and the text has such a word", t->path);
             return ids_push(out, t->unknown, a, e);
         }
         if (!ids_push(out, id, a, e))

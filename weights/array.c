@@ -101,7 +101,7 @@ void array_f32(const Array *a, int64_t first, int64_t n, float *out)
     }
 }
 
-/* Towards zero; what int64 cannot hold goes to its ends, NaN to 0. */
+/* Towards zero; values outside int64 become its smallest or largest value, NaN becomes 0. */
 static int64_t whole(double v)
 {
     if (v != v)

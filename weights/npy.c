@@ -77,7 +77,7 @@ static bool header_parse(Text t, Array *a, bool *fortran, const char *path, Erro
                   : text_is(key, "shape")         ? SHAPE
                                                   : 0;
         if (!bit || seen & bit)
-            return fail(e, SP_FORMAT, "%s: the .npy header has %s key '%.*s'", path, bit ? "twice the" : "an unknown",
+            return fail(e, SP_FORMAT, "%s: the .npy header has %s key '%.*s'", path, bit ? "a duplicate" : "an unknown",
                         NAME(key));
         seen |= bit;
         if (bit == ORDER) {
@@ -90,21 +90,20 @@ static bool header_parse(Text t, Array *a, bool *fortran, const char *path, Erro
                             MAX_DIMS);
         } else {
             if (!take_string(&t, &descr))
-                return fail(e, SP_UNSUPPORTED, "%s: structured .npy arrays are not read", path);
+                return fail(e, SP_UNSUPPORTED, "%s: structured .npy arrays are not supported", path);
             size_t i = 0;
             while (i < COUNT(DESCRS) && !text_is(descr, DESCRS[i].descr))
                 i++;
             if (i == COUNT(DESCRS))
                 return fail(e, SP_UNSUPPORTED,
-                            "%s: .npy type '%.*s' is not read (only little-endian f2 f4 f8 i1 i2 i4 i8 u1 b1)", path,
-                            NAME(descr));
+                            "%s: .npy type '%.*s' is not supported (little-endian f2 f4 f8 i1 i2 i4 i8 u1 b1 are)",
+                            path, NAME(descr));
             a->type = DESCRS[i].type;
         }
     }
     blanks(&t);
     if (seen != (DESCR | ORDER | SHAPE) || t.n)
-        return fail(e, SP_FORMAT, "%s: the .npy header %s", path,
-                    t.n ? "goes on behind its dictionary" : "lacks a key");
+        return fail(e, SP_FORMAT, "%s: the .npy header %s", path, t.n ? "goes on after its dictionary" : "lacks a key");
     return true;
 }
 
@@ -142,7 +141,7 @@ static bool not_npy(const Map *m, const char *path, Error *e)
     if (!kind)
         return fail(e, SP_FORMAT, "%s: not a NumPy .npy file", path);
     return fail(e, SP_FORMAT, "%s: is %s, not a NumPy .npy file%s", path, kind,
-                !strncmp(kind, "a zip", 5) ? "; of an .npz, save the one array by numpy.save" : "");
+                !strncmp(kind, "a zip", 5) ? "; to use an array of an .npz, save it with numpy.save" : "");
 }
 
 static bool npy_parse(Npy *n, const char *path, Arena *arena, Error *e)
@@ -152,7 +151,7 @@ static bool npy_parse(Npy *n, const char *path, Arena *arena, Error *e)
     if (bytes < 10 || memcmp(p, "\x93NUMPY", 6))
         return not_npy(&n->map, path, e);
     if (p[6] < 1 || p[6] > 3)
-        return fail(e, SP_UNSUPPORTED, "%s: .npy version %d is not read (1 to 3 are)", path, p[6]);
+        return fail(e, SP_UNSUPPORTED, "%s: .npy version %d is not supported (1 to 3 are)", path, p[6]);
     size_t start = p[6] == 1 ? 10 : 12, length = p[6] == 1    ? little(p + 8, 2)
                                                  : bytes < 12 ? SIZE_MAX
                                                               : little(p + 8, 4);
@@ -165,8 +164,8 @@ static bool npy_parse(Npy *n, const char *path, Arena *arena, Error *e)
     size_t needs, has = bytes - start - length;
     char text[SHAPE_TEXT];
     if (!array_size(a, &needs) || needs != has)
-        return fail(e, SP_FORMAT, "%s: an array %s of %s does not fill the %zu bytes behind the header: truncated?",
-                    path, shape_text(a->dims, a->shape, text, sizeof text), dtype_name(a->type), has);
+        return fail(e, SP_FORMAT, "%s: an array %s of %s does not fit the %zu bytes after the header: truncated?", path,
+                    shape_text(a->dims, a->shape, text, sizeof text), dtype_name(a->type), has);
     a->data = p + start + length;
     return !fortran || a->dims < 2 || to_c_order(a, arena, e);
 }
@@ -247,7 +246,7 @@ NpyOut *npy_create(const char *path, DType type, int dims, const int64_t *shape,
         array.shape[d] = shape[d];
     size_t bytes;
     if (dims < 0 || dims > MAX_DIMS || !array_size(&array, &bytes)) {
-        fail(e, SP_USAGE, "%s: %d dimensions, or a size that overflows", path, dims);
+        fail(e, SP_USAGE, "%s: %d dimensions are not supported, or the size overflows", path, dims);
         return NULL;
     }
     Arena *a = arena_new(heap, 0);
@@ -279,7 +278,7 @@ bool npy_rows(NpyOut *n, int64_t rows, Error *e)
 {
     Array *a = &n->array;
     if (a->dims < 1 || rows < 0 || rows > a->shape[0])
-        return fail(e, SP_USAGE, "%s: %lld rows are not fewer than declared", n->path, (long long)rows);
+        return fail(e, SP_USAGE, "%s: %lld rows are more than declared", n->path, (long long)rows);
     a->shape[0] = rows;
     return array_size(a, &n->bytes) && npy_header(n, a, true, e);
 }

@@ -1,4 +1,4 @@
-/* weights/pickle.c: the pickle machine (Python's Lib/pickletools.py documents every opcode), without its powers. */
+/* weights/pickle.c: the pickle machine (Python's Lib/pickletools.py documents every opcode), which calls nothing. */
 #include "weights/pickle.h"
 
 enum { MAX_STEPS = 8 * 1000 * 1000 }; /* bounds the time; whole pickled modules take thousands */
@@ -28,7 +28,7 @@ static bool bad(const Machine *m, const char *what)
 static bool take(Machine *m, size_t n, const unsigned char **out)
 {
     if (n > (size_t)(m->end - m->p))
-        return bad(m, "ends too soon: truncated?");
+        return bad(m, "the data end too early: truncated?");
     *out = m->p;
     m->p += n;
     return true;
@@ -48,7 +48,7 @@ static bool take_text(Machine *m, int length_bytes, Text *out)
     uint64_t n;
     const unsigned char *p;
     if (!take_number(m, length_bytes, &n) || n > SIZE_MAX || !take(m, (size_t)n, &p))
-        return bad(m, "a text ends too soon: truncated?");
+        return bad(m, "a string ends too early: truncated?");
     *out = (Text){(const char *)p, (size_t)n};
     return true;
 }
@@ -57,7 +57,7 @@ static bool take_line(Machine *m, Text *out)
 {
     const unsigned char *newline = memchr(m->p, '\n', (size_t)(m->end - m->p));
     if (!newline)
-        return bad(m, "a line does not end");
+        return bad(m, "a line has no end");
     *out = (Text){(const char *)m->p, (size_t)(newline - m->p)};
     m->p = newline + 1;
     return true;
@@ -115,7 +115,7 @@ static size_t bottom(const Machine *m)
 static Value *pop(Machine *m)
 {
     if (!m->stack || m->depth == bottom(m)) {
-        bad(m, "takes from an empty stack");
+        bad(m, "reads from an empty stack");
         return NULL;
     }
     return m->stack[--m->depth];
@@ -124,7 +124,7 @@ static Value *pop(Machine *m)
 static Value *top(Machine *m)
 {
     if (!m->stack || m->depth == bottom(m)) {
-        bad(m, "looks at an empty stack");
+        bad(m, "reads from an empty stack");
         return NULL;
     }
     return m->stack[m->depth - 1];
@@ -140,11 +140,11 @@ static bool mark(Machine *m)
     return true;
 }
 
-/* Takes what lies above the last mark: stays valid until the next push. */
+/* Takes the values above the last mark; they are valid until the next push. */
 static bool pop_mark(Machine *m, Value ***items, size_t *count)
 {
     if (!m->mark_count)
-        return bad(m, "lacks a mark");
+        return bad(m, "a mark is missing");
     size_t from = m->marks[--m->mark_count];
     *items = m->stack ? m->stack + from : NULL; /* a mark may be the first of all */
     *count = m->depth - from;
@@ -169,7 +169,7 @@ static bool memo_put(Machine *m, uint64_t at)
 static bool memo_get(Machine *m, uint64_t at)
 {
     if (at >= m->memo_count || !m->memo[at])
-        return bad(m, "asks for what is not in the memo");
+        return bad(m, "unknown memo number");
     return push(m, m->memo[at]);
 }
 
@@ -183,7 +183,7 @@ static bool add_items(Machine *m, Value *to, Value **items, size_t count, bool p
         fits = true;
     }
     if (!fits || (pairs && count % 2))
-        return m->e->code ? false : bad(m, "adds items to what cannot hold them");
+        return m->e->code ? false : bad(m, "items are added to a value that is not a container");
     for (size_t i = 0; i < count; i++)
         if (!list_push(m, &to->items, &to->count, &to->capacity, items[i]))
             return false;
@@ -196,7 +196,7 @@ static bool push_items(Machine *m, ValueType type, Value **items, size_t count)
     if (!v)
         return false;
     if (type == V_DICT && count % 2)
-        return bad(m, "a dictionary with a key and no value");
+        return bad(m, "a dictionary key has no value");
     for (size_t i = 0; i < count; i++)
         if (!list_push(m, &v->items, &v->count, &v->capacity, items[i]))
             return false;
@@ -220,7 +220,7 @@ static bool collect_into(Machine *m, bool pairs)
 static bool push_tuple(Machine *m, size_t count)
 {
     if (m->depth - bottom(m) < count)
-        return bad(m, "takes from an empty stack");
+        return bad(m, "reads from an empty stack");
     m->depth -= count;
     return push_items(m, V_TUPLE, m->stack + m->depth, count);
 }
@@ -264,7 +264,7 @@ static bool push_old_object(Machine *m, bool class_on_stack)
         return false;
     Value *all = pop(m);
     if (!all->count)
-        return bad(m, "makes an object of no class");
+        return bad(m, "an object has no class");
     return push_items(m, V_TUPLE, all->items + 1, all->count - 1) && push_object(m, all->items[0], pop(m));
 }
 
@@ -273,7 +273,7 @@ static bool build(Machine *m)
     Value *state = pop(m), *v = state ? top(m) : NULL;
     if (!v)
         return false;
-    if (v->type == V_OBJECT) /* what else has a state? Dictionaries' attributes do not matter here */
+    if (v->type == V_OBJECT) /* attributes of dictionaries are not needed */
         v->state = state;
     return true;
 }
@@ -324,7 +324,7 @@ static bool push_float(Machine *m, bool text)
         return false;
     if (text) {
         if (!take_line(m, &line) || !text_f64(line, &v->number))
-            return bad(m, "a number is not one");
+            return bad(m, "invalid number");
     } else {
         uint64_t bits = 0;
         if (!take(m, 8, &p))
@@ -341,7 +341,7 @@ static bool memo_line(Machine *m, bool put)
     Text t;
     int64_t at;
     if (!take_line(m, &t) || !text_i64(t, &at) || at < 0)
-        return bad(m, "a memo number is not one");
+        return bad(m, "invalid memo number");
     return put ? memo_put(m, (uint64_t)at) : memo_get(m, (uint64_t)at);
 }
 
@@ -353,7 +353,7 @@ static bool push_line_text(Machine *m, bool quoted)
         return false;
     if (quoted) {
         if (t.n < 2 || (*t.p != '\'' && *t.p != '"') || t.p[t.n - 1] != *t.p)
-            return bad(m, "a text lacks its quotes");
+            return bad(m, "a string has no quotes");
         t = (Text){t.p + 1, t.n - 2};
     }
     return push_text(m, V_TEXT, t);
@@ -414,7 +414,7 @@ static bool step_container(Machine *m, unsigned char op)
     case 'b': return build(m);
     case 'Q': return push_persistent(m);
     default:
-        fail(m->e, SP_UNSUPPORTED, "%s: pickle, byte %zu: opcode 0x%02x is not one that is read", m->path,
+        fail(m->e, SP_UNSUPPORTED, "%s: pickle, byte %zu: opcode 0x%02x is not supported", m->path,
              (size_t)(m->p - m->start) - 1, op);
         return false;
     }
@@ -428,7 +428,7 @@ static bool step(Machine *m, unsigned char op)
     Value **items;
     size_t count;
     switch (op) {
-    case 0x80: return take(m, 1, &p) && (*p <= 5 || bad(m, "a protocol over 5"));
+    case 0x80: return take(m, 1, &p) && (*p <= 5 || bad(m, "protocols above 5 are not supported"));
     case 0x95: return take(m, 8, &p); /* FRAME: only a hint */
     case '(': return mark(m);
     case '0': return m->mark_count && m->depth == bottom(m) ? pop_mark(m, &items, &count) : pop(m) != NULL;
@@ -462,7 +462,7 @@ static bool step(Machine *m, unsigned char op)
         if (!(w = pop(m)) || !(v = pop(m)))
             return false;
         return v->type == V_TEXT && w->type == V_TEXT ? push_global(m, v->text, w->text)
-                                                      : bad(m, "a class whose name is no text");
+                                                      : bad(m, "a class name is not a string");
     case 'p': return memo_line(m, true);
     case 'g': return memo_line(m, false);
     case 'q': return with_number(m, 1, memo_put);
@@ -491,7 +491,7 @@ bool pickle_read(Pickle *out, Arena *a, Text source, const char *path, Error *e)
         if (!step(&m, *op))
             return false;
     }
-    return bad(&m, "takes too many steps");
+    return bad(&m, "too many opcodes");
 }
 
 /* ---- looking at values ----------------------------------------------------------------------- */

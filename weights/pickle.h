@@ -27,7 +27,7 @@ typedef struct Value Value;
 struct Value {
     ValueType type;
     bool pairs;   /* of an object: items are keys and values, as of a dictionary */
-    bool on_path; /* for who walks the values: they may hold circles */
+    bool on_path; /* for walks over the values, which may have cycles */
     union {
         int64_t integer; /* bool too */
         double number;
@@ -49,12 +49,12 @@ typedef struct Pickle {
     Value *root;
     Value **persistent; /* every persistent id met */
     size_t persistent_count;
-    size_t bytes; /* from the start to behind its STOP */
+    size_t bytes; /* from the start to the end of its STOP */
 } Pickle;
 
-/* Reads one pickle at the start of source, protocols 0 to 5. Values live in the arena, their texts in source.
- * Memory: up to 90 bytes for a byte of source (64 for a value, which one byte can make, the rest for stack and memo):
- * the caller bounds it by the limit of the arena. Time: linear, at most 8,000,000 steps. */
+/* Reads one pickle at the start of source, protocols 0 to 5. Values are in the arena, their texts in source.
+ * Memory: up to 90 bytes per byte of source (64 for a value, which one byte can make, the rest for stack and memo): the
+ * caller sets the limit of the arena. Time: linear, at most 8,000,000 steps. */
 bool pickle_read(Pickle *p, Arena *a, Text source, const char *path, Error *e);
 
 bool value_is_global(const Value *v, const char *module, const char *name);

@@ -23,7 +23,7 @@ struct Weights {
     const Json *metadata;
 };
 
-/* Appends a tensor whose data lies in a map or the arena; a name that is there already or holds a NUL is an error. */
+/* Appends a tensor whose data lies in a map or the arena; a duplicate name or one with a NUL is an error. */
 bool weights_add(Weights *w, const Array *a, Error *e);
 /* The same for n tensors of one file; `list` lies in the arena of w, which may keep it. */
 bool weights_add_all(Weights *w, Array *list, size_t n, Error *e);

@@ -35,24 +35,24 @@ static bool entry_read(Array *a, const Json *j, const unsigned char *data, size_
     const Json *dtype = json_get(j, "dtype"), *shape = json_get(j, "shape"), *offsets = json_get(j, "data_offsets");
     if (!dtype || dtype->type != JSON_STRING || !shape || shape->type != JSON_ARRAY || !offsets ||
         offsets->type != JSON_ARRAY || offsets->count != 2)
-        return fail(e, SP_FORMAT, "%s: tensor %.*s: needs dtype, shape and two data_offsets", path, NAME(j->key));
+        return fail(e, SP_FORMAT, "%s: tensor %.*s: expected dtype, shape and two data_offsets", path, NAME(j->key));
     if (!dtype_parse(dtype->text, &a->type))
         return fail(e, SP_UNSUPPORTED,
-                    "%s: tensor %.*s: dtype %.*s is not one that is read (F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL)",
-                    path, NAME(j->key), NAME(dtype->text));
+                    "%s: tensor %.*s: dtype %.*s is not supported (F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL are)", path,
+                    NAME(j->key), NAME(dtype->text));
     if (shape->count > MAX_DIMS)
-        return fail(e, SP_UNSUPPORTED, "%s: tensor %.*s: has %zu dimensions, at most %d are read", path, NAME(j->key),
-                    shape->count, MAX_DIMS);
+        return fail(e, SP_UNSUPPORTED, "%s: tensor %.*s: has %zu dimensions; at most %d are supported", path,
+                    NAME(j->key), shape->count, MAX_DIMS);
     for (const Json *d = shape->first; d; d = d->next)
         if (!json_i64(d, &a->shape[a->dims]) || a->shape[a->dims++] < 0)
-            return fail(e, SP_FORMAT, "%s: tensor %.*s: shape holds what is not a length", path, NAME(j->key));
+            return fail(e, SP_FORMAT, "%s: tensor %.*s: shape has an invalid length", path, NAME(j->key));
     int64_t begin, end;
     size_t bytes;
     if (!json_i64(offsets->first, &begin) || !json_i64(offsets->first->next, &end) || begin < 0 || end < begin)
         return fail(e, SP_FORMAT, "%s: tensor %.*s: data_offsets are not a range", path, NAME(j->key));
     char text[SHAPE_TEXT];
     if (!array_size(a, &bytes) || bytes != (size_t)(end - begin))
-        return fail(e, SP_FORMAT, "%s: tensor %.*s: shape %s of %s does not fill its %lld bytes", path, NAME(j->key),
+        return fail(e, SP_FORMAT, "%s: tensor %.*s: shape %s of %s does not fit its %lld bytes", path, NAME(j->key),
                     shape_text(a->dims, a->shape, text, sizeof text), dtype_name(a->type), (long long)(end - begin));
     if ((size_t)end > limit)
         return fail(e, SP_FORMAT, "%s: tensor %.*s: ends at byte %lld of %zu: truncated? fetch the file again", path,
@@ -115,11 +115,11 @@ bool safetensors_read(Weights *w, const Map *m, const char *path, Error *e)
         size_t begin = (size_t)((const unsigned char *)t->data - data);
         if (begin != at)
             return fail(e, SP_FORMAT, "%s: tensor %.*s: begins at byte %zu, %s %zu", path, NAME(t->name), begin,
-                        begin < at ? "inside the tensor before it, which ends at" : "leaving a hole behind byte", at);
+                        begin < at ? "inside the previous tensor, which ends at" : "leaving a gap after byte", at);
         at += (size_t)t->count * dtype_bytes(t->type);
     }
     if (at != bytes)
-        return fail(e, SP_FORMAT, "%s: %zu bytes behind the last tensor belong to none", path, bytes - at);
+        return fail(e, SP_FORMAT, "%s: %zu bytes after the last tensor belong to no tensor", path, bytes - at);
     return weights_add_all(w, entries, n, e);
 }
 
@@ -170,7 +170,7 @@ bool safetensors_meta(SafetensorsOut *s, const char *key, const char *value, Err
     size_t n = (size_t)text_index_count(s->meta_keys);
     if (s->begun || text_index_find(s->meta_keys, text_of(key)) >= 0)
         return fail(e, SP_USAGE, "%s: metadata %s: %s", s->path, key,
-                    s->begun ? "comes after the data" : "is given twice");
+                    s->begun ? "declared after the data" : "duplicate key");
     const char **grown = arena_grow(s->arena, s->meta_values, n, &s->meta_capacity, sizeof *grown, e);
     char *copy = grown ? arena_strndup(s->arena, value, strlen(value), e) : NULL;
     if (!copy || text_index_add(s->meta_keys, text_of(key), e) < 0)
@@ -184,9 +184,10 @@ bool safetensors_declare(SafetensorsOut *s, const char *name, DType type, int di
 {
     if (s->begun || !strcmp(name, "__metadata__") || text_index_find(s->names, text_of(name)) >= 0)
         return fail(e, SP_USAGE, "%s: tensor %s: %s", s->path, name,
-                    s->begun ? "declared after the data" : "the name is taken");
+                    s->begun ? "declared after the data" : "duplicate name");
     if (dims < 0 || dims > MAX_DIMS)
-        return fail(e, SP_USAGE, "%s: tensor %s: %d dimensions, at most %d are written", s->path, name, dims, MAX_DIMS);
+        return fail(e, SP_USAGE, "%s: tensor %s: %d dimensions; at most %d are supported", s->path, name, dims,
+                    MAX_DIMS);
     Array a = {.type = type, .dims = dims};
     for (int d = 0; d < dims; d++)
         a.shape[d] = shape[d];
@@ -251,7 +252,7 @@ static bool header_write(SafetensorsOut *s, Error *e)
     unsigned char length[8];
     for (int i = 0; i < 8; i++)
         length[i] = (unsigned char)((uint64_t)n >> 8 * i);
-    bool ok = n <= MAX_HEADER || fail(e, SP_USAGE, "%s: a header of %zu bytes is over the format's limit", s->path, n);
+    bool ok = n <= MAX_HEADER || fail(e, SP_USAGE, "%s: a header of %zu bytes is above the format's limit", s->path, n);
     ok = ok && out_write(s->out, length, 8, e) && out_write(s->out, text, n, e);
     free(text);
     return ok;

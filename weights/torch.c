@@ -1,19 +1,19 @@
 /* weights/torch.c: what torch.save writes, as torch/serialization.py does: the zip archive (1.6 and later: data.pkl
- * beside data/<key>, one file a storage) and the legacy stream before it (pickles, then the storages in order).
+ * and data/<key>, one file per storage) and the legacy stream before it (pickles, then the storages in order).
  *
  * Names. A dictionary's tensors get its keys, nested ones joined by '.'; a pickled module's get what state_dict() would
  * give: its _parameters, its persistent _buffers, then its _modules; any other object is searched by attribute. A
- * dictionary without a tensor of its own that has a key state_dict, model_state_dict or model stands for that one's
- * value, repeatedly. When every name begins with "module." (DataParallel), that is cut off. */
+ * dictionary without a tensor of its own that has a key state_dict, model_state_dict or model is replaced by the
+ * value of that key, repeatedly. When every name begins with "module." (DataParallel), that is cut off. */
 #include "weights/pickle.h"
 #include "weights/zip.h"
 
-enum { MAX_DEPTH = 256, MAX_LOOKS = 10 * 1000 * 1000 };
+enum { MAX_DEPTH = 256, MAX_VISITS = 10 * 1000 * 1000 };
 
 /* Memory for a file of n bytes: 32 MB + 10 n for the pickle's values, the archive's directory and the tensors found, in
  * the scratch arena; 56 MB + 18 n for these and the tensors of the model together, and what had to be unpacked or
  * copied for them. A pickle can name one value a thousand times and is packed a thousandfold, so all of it is counted,
- * and a file that needs more is refused. Time: linear in that. */
+ * and a file that needs more is an error. Time: linear in that. */
 static size_t in_proportion(size_t n, size_t megabytes, size_t each)
 {
     return (megabytes << 20) + each * MIN(n, SIZE_MAX / 32);
@@ -37,8 +37,8 @@ typedef struct Torch {
     size_t count, capacity;
     char *name; /* of the value being looked at */
     size_t name_capacity;
-    /* at values: a small pickle can hang one list into another a thousandfold, again and again */
-    size_t looks;
+    /* to values: a small pickle can put one list into another a thousand times, again and again */
+    size_t visits;
     size_t file_bytes, before; /* of the file; of w's arena before it */
 } Torch;
 
@@ -99,7 +99,7 @@ static bool storage_find(Torch *t, Text key, Storage *out)
     if (t->keys) {
         int64_t i = text_index_find(t->keys, key);
         if (i < 0)
-            return fail(t->e, SP_FORMAT, "%s: storage %.*s is not in the file", t->path, NAME(key));
+            return fail(t->e, SP_FORMAT, "%s: storage %.*s is missing", t->path, NAME(key));
         *out = t->storages[i];
         return true;
     }
@@ -122,8 +122,8 @@ static bool make_contiguous(Torch *t, Array *a, const unsigned char *from, const
     size_t size = dtype_bytes(a->type);
     unsigned char *out = NULL;
     if (bytes > room_left(t)) /* a stride of 0 makes much out of little */
-        return fail(t->e, SP_FORMAT, "%s: tensor %.*s: a view of %zu bytes, out of proportion to the file", t->path,
-                    NAME(a->name), bytes);
+        return fail(t->e, SP_FORMAT, "%s: tensor %.*s: a view of %zu bytes is too large for a file of this size",
+                    t->path, NAME(a->name), bytes);
     out = NEW(t->w->arena, unsigned char, bytes, t->e);
     if (!out)
         return false;
@@ -173,21 +173,21 @@ static bool add_tensor(Torch *t, const Value *args, const Value *dtype, Text nam
         !lengths(plain_tuple(value_item(args, 2)), a.shape, &dims) ||
         !lengths(plain_tuple(value_item(args, 3)), stride, &strides) || dims != strides)
         return fail(t->e, SP_FORMAT,
-                    "%s: tensor %.*s: its storage, offset, size (at most %d dimensions) or strides are not ones",
-                    t->path, NAME(name), MAX_DIMS);
+                    "%s: tensor %.*s: invalid storage, offset, size (at most %d dimensions) or strides", t->path,
+                    NAME(name), MAX_DIMS);
     if (!type_of(dtype ? dtype : class, &a.type))
-        return fail(t->e, SP_UNSUPPORTED, "%s: tensor %.*s: type %.*s is not one that is read", t->path, NAME(name),
+        return fail(t->e, SP_UNSUPPORTED, "%s: tensor %.*s: type %.*s is not supported", t->path, NAME(name),
                     NAME((dtype ? dtype : class)->name));
     a.dims = (int)dims;
     Storage s = {NULL, 0};
     if (!storage_find(t, key, &s))
         return false;
-    /* old views: (key, offset, length) within the storage */
+    /* views of old files: (key, offset, length) within the storage */
     const Value *view = value_item(storage->class, 5);
     int64_t shift = 0;
     if (view && view->type == V_TUPLE &&
         (!integer(value_item(view, 1), &shift) || shift < 0 || offset > INT64_MAX - shift))
-        return fail(t->e, SP_FORMAT, "%s: tensor %.*s: its storage is a view that is not one", t->path, NAME(name));
+        return fail(t->e, SP_FORMAT, "%s: tensor %.*s: its storage is an invalid view", t->path, NAME(name));
     offset += shift;
     int64_t room = (int64_t)MIN(s.bytes / dtype_bytes(a.type), (uint64_t)INT64_MAX), last = offset, dense = 1;
     if (!array_size(&a, &bytes))
@@ -256,10 +256,10 @@ static bool is_dict(const Value *v)
                  (v->type == V_OBJECT && (v->pairs || value_is_global(v->class, "collections", "OrderedDict"))));
 }
 
-static bool look(Torch *t, size_t values)
+static bool visit(Torch *t, size_t values)
 {
-    t->looks += values;
-    return t->looks <= MAX_LOOKS || fail(t->e, SP_FORMAT, "%s: pickle: too many values hang into each other", t->path);
+    t->visits += values;
+    return t->visits <= MAX_VISITS || fail(t->e, SP_FORMAT, "%s: pickle: too many nested values", t->path);
 }
 
 /* set([names]) in whatever form */
@@ -267,7 +267,7 @@ static bool set_holds(Torch *t, const Value *set, Text name)
 {
     if (set && set->type == V_OBJECT)
         set = value_item(set->args, 0);
-    t->looks += set && (set->type == V_SET || set->type == V_LIST) ? set->count : 0;
+    t->visits += set && (set->type == V_SET || set->type == V_LIST) ? set->count : 0;
     for (size_t i = 0; set && (set->type == V_SET || set->type == V_LIST) && i < set->count; i++)
         if (set->items[i]->type == V_TEXT && text_equal(set->items[i]->text, name))
             return true;
@@ -286,7 +286,7 @@ static size_t name_push(Torch *t, size_t n, const Value *key)
     if (!text.n)
         return 0;
     size_t end = n + (n > 0) + text.n;
-    if (!look(t, text.n / 64)) /* long keys take time */
+    if (!visit(t, text.n / 64)) /* long keys take time */
         return 0;
     while (end >= t->name_capacity) {
         char *grown = arena_grow(t->scratch, t->name, t->name_capacity, &t->name_capacity, 1, t->e);
@@ -304,7 +304,7 @@ static bool walk(Torch *t, Value *v, size_t n, int depth);
 
 static bool walk_child(Torch *t, const Value *key, Value *child, size_t n, int depth)
 {
-    if (!look(t, 1))
+    if (!visit(t, 1))
         return false;
     if (child->type < V_LIST || child->type == V_GLOBAL || child->type == V_PERSISTENT)
         return true;
@@ -351,7 +351,7 @@ static bool walk_inside(Torch *t, Value *v, size_t n, int depth)
     const Value *state = v->state;
     if (state && state->type == V_TUPLE && state->count) /* attributes and slots */
         state = state->items[0];
-    if (state && is_dict(state) && !look(t, state->count))
+    if (state && is_dict(state) && !visit(t, state->count))
         return false;
     const Value *parameters = value_get(state, "_parameters"), *modules = value_get(state, "_modules");
     if (parameters || modules)
@@ -363,16 +363,16 @@ static bool walk_inside(Torch *t, Value *v, size_t n, int depth)
     return v->args && v->args->type == V_TUPLE ? walk(t, v->args, n, depth + 1) : true;
 }
 
-/* Adds every tensor in v; n bytes of t->name are its name. One that hangs in several places gets several names. */
+/* Adds every tensor in v; n bytes of t->name are its name. A tensor in several places gets several names. */
 static bool walk(Torch *t, Value *v, size_t n, int depth)
 {
     const Value *dtype, *args = v->type == V_OBJECT ? tensor_args(v, &dtype) : NULL;
     if (args)
         return add_tensor(t, args, dtype, (Text){n ? t->name : "", n});
     if (v->on_path)
-        return true; /* a circle */
+        return true; /* a cycle */
     if (depth > MAX_DEPTH)
-        return fail(t->e, SP_FORMAT, "%s: pickle: nested more than %d deep", t->path, MAX_DEPTH);
+        return fail(t->e, SP_FORMAT, "%s: pickle: more than %d levels of nesting", t->path, MAX_DEPTH);
     v->on_path = true;
     bool ok = walk_inside(t, v, n, depth);
     v->on_path = false;
@@ -405,7 +405,7 @@ static bool collect(Torch *t, Value *root)
     if (!walk(t, unwrap(root), 0, 0))
         return false;
     if (!t->count)
-        return fail(t->e, SP_FORMAT, "%s: holds no tensors", t->path);
+        return fail(t->e, SP_FORMAT, "%s: contains no tensors", t->path);
     size_t cut = strlen("module."), bytes = 0;
     for (size_t i = 0; i < t->count; i++) {
         bytes += t->found[i].name.n;
@@ -413,8 +413,8 @@ static bool collect(Torch *t, Value *root)
             cut = 0;
     }
     if (bytes > room_left(t))
-        return fail(t->e, SP_FORMAT, "%s: the names of its tensors, of %zu bytes, are out of proportion to the file",
-                    t->path, bytes);
+        return fail(t->e, SP_FORMAT, "%s: its tensor names of %zu bytes are too large for a file of this size", t->path,
+                    bytes);
     Array *list = NEW(t->w->arena, Array, t->count, t->e);
     if (!list)
         return false;
@@ -449,14 +449,14 @@ static bool read_zip(Torch *t, const Map *m)
     if (!name || (order && !bytes))
         return false;
     if (order && !text_is((Text){(const char *)bytes, order->bytes}, "little"))
-        return fail(t->e, SP_UNSUPPORTED, "%s: written on a big-endian machine", t->path);
+        return fail(t->e, SP_UNSUPPORTED, "%s: written on a big-endian machine, which is not supported", t->path);
     t->zip.room = room_left(t); /* the scratch arena's own limit holds too */
     bytes = zip_bytes(&t->zip, data, t->scratch, t->e);
     return bytes && pickle_read(&pickle, t->scratch, (Text){(const char *)bytes, data->bytes}, t->path, t->e) &&
            collect(t, pickle.root);
 }
 
-/* Behind the pickles: for every key its length in elements as 8 bytes, then its bytes. */
+/* After the pickles: for every key its length in elements as 8 bytes, then its bytes. */
 static bool read_storages(Torch *t, const Pickle *object, const Value *keys, Text rest)
 {
     t->keys = text_index_new(t->scratch, t->e);
@@ -472,14 +472,13 @@ static bool read_storages(Torch *t, const Pickle *object, const Value *keys, Tex
         if (!storage_id(object->persistent[i], &class, &key, &length))
             continue; /* a class with its source text */
         if (!type_of(class, &type))
-            return fail(t->e, SP_UNSUPPORTED, "%s: a storage of type %.*s, which is not read", t->path,
-                        NAME(class->name));
+            return fail(t->e, SP_UNSUPPORTED, "%s: storage type %.*s is not supported", t->path, NAME(class->name));
         if ((n = text_index_add(known, key, t->e)) < 0)
             return false;
         types[n] = type;
     }
     if (!keys || keys->type != V_LIST)
-        return fail(t->e, SP_FORMAT, "%s: lacks the list of its storages", t->path);
+        return fail(t->e, SP_FORMAT, "%s: the list of its storages is missing", t->path);
     t->storages = NEW(t->scratch, Storage, keys->count + 1, t->e);
     if (!t->storages)
         return false;
@@ -487,11 +486,11 @@ static bool read_storages(Torch *t, const Pickle *object, const Value *keys, Tex
         const Value *key = keys->items[i];
         int64_t n = key->type == V_TEXT ? text_index_find(known, key->text) : -1;
         if (n < 0 || text_index_add(t->keys, key->text, t->e) != (int64_t)i)
-            return fail(t->e, SP_FORMAT, "%s: storage %zu of its list is unknown or there twice", t->path, i);
+            return fail(t->e, SP_FORMAT, "%s: storage %zu of its list is unknown or duplicate", t->path, i);
         size_t size = dtype_bytes(types[n]);
         uint64_t length = rest.n >= 8 ? little((const unsigned char *)rest.p, 8) : 0;
         if (rest.n < 8 || length > (rest.n - 8) / size)
-            return fail(t->e, SP_FORMAT, "%s: storage %.*s ends too soon: truncated?", t->path, NAME(key->text));
+            return fail(t->e, SP_FORMAT, "%s: storage %.*s is incomplete: truncated?", t->path, NAME(key->text));
         t->storages[i] = (Storage){(const unsigned char *)rest.p + 8, length * size};
         rest.p += 8 + length * size;
         rest.n -= 8 + length * size;
@@ -511,9 +510,10 @@ static bool read_legacy(Torch *t, const Map *m)
     }
     const Value *little_endian = value_get(part[2].root, "little_endian");
     if (part[1].root->type != V_INT || part[1].root->integer != 1001)
-        return fail(t->e, SP_UNSUPPORTED, "%s: a legacy torch file of a version that is not read (1001 is)", t->path);
+        return fail(t->e, SP_UNSUPPORTED, "%s: this version of the legacy torch format is not supported (1001 is)",
+                    t->path);
     if (!little_endian || little_endian->type != V_BOOL || !little_endian->integer)
-        return fail(t->e, SP_UNSUPPORTED, "%s: written on a big-endian machine", t->path);
+        return fail(t->e, SP_UNSUPPORTED, "%s: written on a big-endian machine, which is not supported", t->path);
     return read_storages(t, &part[3], part[4].root, rest) && collect(t, part[3].root);
 }
 
@@ -526,7 +526,7 @@ static bool read_with_scratch(Weights *w, const Map *m, const char *path, Error 
     bool ok = read(&t, m);
     if (!ok && arena_full(t.scratch)) {
         error_clear(e);
-        fail(e, SP_FORMAT, "%s: its values need over %zu MB, out of proportion to the file's %zu bytes", path,
+        fail(e, SP_FORMAT, "%s: its values of over %zu MB are too large for a file of this size (%zu bytes)", path,
              in_proportion(m->bytes, 32, 10) >> 20, m->bytes);
     }
     arena_free(t.scratch);

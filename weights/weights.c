@@ -6,9 +6,9 @@ enum { MAX_INDEX_BYTES = 100 * 1000 * 1000 };
 bool weights_add(Weights *w, const Array *a, Error *e)
 {
     if (memchr(a->name.p, 0, a->name.n))
-        return fail(e, SP_FORMAT, "%s: tensor name '%.*s' holds a NUL byte", a->file, NAME(a->name));
+        return fail(e, SP_FORMAT, "%s: tensor name '%.*s' contains a NUL byte", a->file, NAME(a->name));
     if (text_index_find(w->names, a->name) >= 0)
-        return fail(e, SP_FORMAT, "%s: tensor %.*s: is there twice", a->file, NAME(a->name));
+        return fail(e, SP_FORMAT, "%s: tensor %.*s: duplicate name", a->file, NAME(a->name));
     Array *grown = arena_grow(w->arena, w->arrays, w->count, &w->capacity, sizeof(Array), e);
     if (!grown)
         return false;
@@ -42,8 +42,8 @@ static const char *unread_format(Text name)
                                              {".h5", "Keras"},
                                              {".keras", "Keras"},
                                              {".msgpack", "Flax"},
-                                             {".gguf", "GGUF, as llama.cpp reads"},
-                                             {".ggml", "GGML, as llama.cpp reads"},
+                                             {".gguf", "GGUF of llama.cpp"},
+                                             {".ggml", "GGML of llama.cpp"},
                                              {".pb", "TensorFlow"},
                                              {".tflite", "TensorFlow Lite"},
                                              {".ot", "rust-bert"},
@@ -60,12 +60,13 @@ static const char *unread_format(Text name)
 
 static bool open_file(Weights *w, const char *path, bool index_allowed, Error *e);
 
-/* model.safetensors.index.json: {"weight_map": {tensor: file beside the index}}. Every mapped tensor must be in its
+/* model.safetensors.index.json: {"weight_map": {tensor: file in the same folder}}. Every mapped tensor must be in its
  * file. Memory: what json_parse takes of the index, and what each file takes. Time: linear, each file is read once. */
 static bool index_read(Weights *w, const Map *m, const char *path, Error *e)
 {
     if (m->bytes > MAX_INDEX_BYTES)
-        return fail(e, SP_FORMAT, "%s: an index of %zu bytes; at most %d are read", path, m->bytes, MAX_INDEX_BYTES);
+        return fail(e, SP_FORMAT, "%s: an index of %zu bytes; at most %d are supported", path, m->bytes,
+                    MAX_INDEX_BYTES);
     const Json *root = json_parse(w->arena, (Text){(const char *)m->data, m->bytes}, path, e);
     if (!root)
         return false;
@@ -83,8 +84,8 @@ static bool index_read(Weights *w, const Map *m, const char *path, Error *e)
     for (const Json *j = map->first; j; j = j->next) {
         const char *file = json_cstring(j);
         if (!file || !*file || strchr(file, '/') || !strcmp(file, ".."))
-            return fail(e, SP_FORMAT, "%s:%u: tensor %.*s: needs the name of a file beside the index", path,
-                        (unsigned)j->line, NAME(j->key));
+            return fail(e, SP_FORMAT, "%s:%u: tensor %.*s: expected the name of a file in the folder of the index",
+                        path, (unsigned)j->line, NAME(j->key));
         if (text_index_find(files, j->text) >= 0)
             continue;
         const char *shard = path_join(w->arena, folder, file, e);
@@ -121,23 +122,23 @@ static bool open_file(Weights *w, const char *path, bool index_allowed, Error *e
         return safetensors_read(w, m, name, e);
     if (m->bytes >= 1 && (m->data[0] == '{' || m->data[0] == '\n' || m->data[0] == ' '))
         return index_allowed ? index_read(w, m, name, e)
-                             : fail(e, SP_FORMAT, "%s: an index where weights are due", name);
+                             : fail(e, SP_FORMAT, "%s: an index of weights; expected weights", name);
     if (m->bytes >= 6 && !memcmp(m->data, "\x93NUMPY", 6))
         return fail(e, SP_FORMAT, "%s: a NumPy array, not a model's weights", name);
     if (m->bytes >= 2 && m->data[0] == 0x80 && m->data[1] <= 5)
-        return fail(e, SP_FORMAT, "%s: a bare pickle; only what torch.save writes is read", name);
+        return fail(e, SP_FORMAT, "%s: a plain pickle; only files written by torch.save are supported", name);
     if (m->bytes >= 7 && !memcmp(m->data, "version", 7))
         return fail(e, SP_FORMAT, "%s: a Git LFS pointer: fetch the real file with 'git lfs pull'", name);
     /* a safetensors file with a broken start gets the reader's own message */
     if (text_ends(text_of(name), ".safetensors"))
         return safetensors_read(w, m, name, e);
     if (unread_format(text_of(name)))
-        return fail(e, SP_UNSUPPORTED, "%s: weights of another format (%s), which is not read" TO_DO, name,
+        return fail(e, SP_UNSUPPORTED, "%s: the format of these weights (%s) is not supported" TO_DO, name,
                     unread_format(text_of(name)));
     return fail(e, SP_FORMAT, "%s: neither safetensors nor a torch file (%zu bytes)", name, m->bytes);
 }
 
-/* A folder without weights that are read: what of a model it does hold. */
+/* The error for a folder without supported weights: it names the files of a model that the folder has. */
 static void no_weights(const char *folder, Arena *a, Error *e)
 {
     FolderEntry *entry;
@@ -149,7 +150,7 @@ static void no_weights(const char *folder, Arena *a, Error *e)
         bool shard = strstr(entry[i].name, "-of-") && (text_ends(name, ".bin") || text_ends(name, ".safetensors"));
         if (shard) {
             fail(e, SP_IO,
-                 "%s: holds %s, a part of the weights, but not their index (%s.index.json); fetch the whole folder",
+                 "%s: contains %s, one part of the weights, but not the index (%s.index.json); fetch the whole folder",
                  folder, entry[i].name, text_ends(name, ".bin") ? "pytorch_model.bin" : "model.safetensors");
             return;
         }
@@ -157,19 +158,21 @@ static void no_weights(const char *folder, Arena *a, Error *e)
     for (size_t i = 0; i < n; i++)
         if (unread_format(text_of(entry[i].name))) {
             fail(e, SP_UNSUPPORTED,
-                 "%s: holds no model.safetensors or pytorch_model.bin, but %s (%s), which is not read" TO_DO, folder,
-                 entry[i].name, unread_format(text_of(entry[i].name)));
+                 "%s: contains no model.safetensors or pytorch_model.bin; the format of %s (%s) is not supported" TO_DO,
+                 folder, entry[i].name, unread_format(text_of(entry[i].name)));
             return;
         }
     for (size_t i = 0; i < n; i++)
         if (text_ends(text_of(entry[i].name), ".safetensors") || text_ends(text_of(entry[i].name), ".bin") ||
             text_ends(text_of(entry[i].name), ".pth")) {
             fail(e, SP_IO,
-                 "%s: holds no model.safetensors or pytorch_model.bin, but %s; is that the model? Name the file itself",
+                 "%s: contains no model.safetensors or pytorch_model.bin, but %s; if this is the model, give the path "
+                 "of the file",
                  folder, entry[i].name);
             return;
         }
-    fail(e, SP_IO, "%s: holds no model.safetensors, pytorch_model.bin or index of them; is this the model's folder?",
+    fail(e, SP_IO,
+         "%s: contains no model.safetensors, pytorch_model.bin or index of them; is this the folder of the model?",
          folder);
 }
 
@@ -263,7 +266,7 @@ const Array *weights_need_shape(const Weights *w, Error *e, const char *name, in
     if (same)
         return a;
     char has[SHAPE_TEXT], needs[SHAPE_TEXT];
-    fail(e, SP_SHAPE, "%s: tensor %s: has shape %s, needs %s", a->file, name,
+    fail(e, SP_SHAPE, "%s: tensor %s: has shape %s, expected %s", a->file, name,
          shape_text(a->dims, a->shape, has, sizeof has), shape_text(dims, shape, needs, sizeof needs));
     return NULL;
 }

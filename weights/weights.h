@@ -30,7 +30,7 @@ bool array_is_integer(const Array *a);
 typedef struct Weights Weights;
 /* PATH is a .safetensors file, a model.safetensors.index.json, a torch file (.pth, .pt, .bin: zip archive or the legacy
  * stream; a pickled module is searched for tensors, names joined by '.'), or a folder holding model.safetensors, its
- * index, or pytorch_model.bin. The kind is told by content, not by name. */
+ * index, or pytorch_model.bin. The kind follows from the content, not from the name. */
 Weights *weights_open(const char *path, Arena *a, Error *e); /* maps the files */
 /* reads them into the arena: for what is copied from them */
 Weights *weights_read(const char *path, Arena *a, Error *e);
@@ -40,7 +40,7 @@ size_t weights_count(const Weights *w);
 const Array *weights_at(const Weights *w, size_t i); /* in file order */
 const char *weights_path(const Weights *w);
 /* The tensor `name` with exactly this shape (dims numbers follow; -1 takes any length), or NULL and "file: tensor name:
- * has shape [..], needs [..]". */
+ * has shape [..], expected [..]". */
 #define weights_need(w, e, name, dims, ...) weights_need_shape((w), (e), (name), (dims), (const int64_t[]){__VA_ARGS__})
 const Array *weights_need_shape(const Weights *w, Error *e, const char *name, int dims, const int64_t *shape);
 /* The string map under "__metadata__" of a safetensors file, or NULL. */
@@ -52,14 +52,14 @@ typedef struct SafetensorsOut SafetensorsOut;
 SafetensorsOut *safetensors_open(const char *path, const Heap *heap, Error *e);
 bool safetensors_meta(SafetensorsOut *s, const char *key, const char *value, Error *e);
 bool safetensors_declare(SafetensorsOut *s, const char *name, DType type, int dims, const int64_t *shape, Error *e);
-bool safetensors_data(SafetensorsOut *s, const void *data, size_t bytes,
-                      Error *e);                      /* any split of the whole payload, in order */
-bool safetensors_commit(SafetensorsOut *s, Error *e); /* frees s; fails unless exactly the declared bytes came */
+/* Any split of the whole payload, in order. */
+bool safetensors_data(SafetensorsOut *s, const void *data, size_t bytes, Error *e);
+bool safetensors_commit(SafetensorsOut *s, Error *e); /* frees s; fails unless exactly the declared bytes were given */
 Out *safetensors_finish(SafetensorsOut *s, Error *e); /* as npy_finish */
 void safetensors_discard(SafetensorsOut *s);
 
 /* .npy, versions 1 to 3, little-endian; f2 f4 f8 i1 i2 i4 i8 u1 b1. An array in Fortran order is copied into the arena
- * in C order. Objects are refused. */
+ * in C order. Arrays of objects are an error. */
 typedef struct Npy {
     Array array;
     Map map;
@@ -67,7 +67,7 @@ typedef struct Npy {
 bool npy_open(Npy *n, const char *path, Arena *a, Error *e); /* maps it */
 bool npy_read(Npy *n, const char *path, Arena *a, Error *e); /* reads it into the arena: for what is copied from it */
 void npy_close(Npy *n);
-/* The file of an .npy's row names, one a line: X.ids.txt of X.npy. In the arena; NULL on failure. */
+/* The file of an .npy's row names, one per line: X.ids.txt of X.npy. In the arena; NULL on failure. */
 const char *npy_ids_path(const char *path, Arena *a, Error *e);
 /* Writes a header for shape, then as many rows as follow; the count is checked at commit. path "-": standard output. */
 typedef struct NpyOut NpyOut;

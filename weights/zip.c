@@ -34,30 +34,30 @@ static bool find_directory(const Zip *z, Directory *d, Error *e)
             p = at;
     }
     if (!p)
-        return bad(z, e, "has no directory at its end: truncated?");
+        return bad(z, e, "the directory at its end is missing: truncated?");
     *d = (Directory){.entries = little(p + 10, 2), .bytes = little(p + 12, 4), .offset = little(p + 16, 4)};
     uint64_t at = (uint64_t)(p - m->data);
     const unsigned char *locator = at >= 20 ? p - 20 : NULL;
     if (locator && little(locator, 4) == LOCATOR64) {
         const unsigned char *wide = bytes_at(m, little(locator + 8, 8), 56);
         if (!wide || little(wide, 4) != END64)
-            return bad(z, e, "its zip64 directory is not where it says");
+            return bad(z, e, "its zip64 directory is not at the stated place");
         *d =
             (Directory){.entries = little(wide + 32, 8), .bytes = little(wide + 40, 8), .offset = little(wide + 48, 8)};
     }
     if (!bytes_at(m, d->offset, d->bytes) || d->entries > d->bytes / 46)
-        return bad(z, e, "its directory lies outside the file: truncated?");
+        return bad(z, e, "its directory is outside the file: truncated?");
     return true;
 }
 
-/* Sizes that do not fit 32 bits stand in extra field 1, in this order, each only where its short form is all ones. */
+/* Sizes that do not fit 32 bits are in extra field 1, in this order, each only where its short form is all ones. */
 static bool read_zip64(ZipEntry *entry, const unsigned char *extra, size_t n)
 {
     uint64_t *fields[] = {&entry->bytes, &entry->packed, &entry->offset};
-    bool wanted = false;
+    bool needed = false;
     for (int i = 0; i < 3; i++)
-        wanted |= *fields[i] == UINT32_MAX;
-    while (wanted && n >= 4) {
+        needed |= *fields[i] == UINT32_MAX;
+    while (needed && n >= 4) {
         size_t id = little(extra, 2), size = little(extra + 2, 2);
         if (size > n - 4)
             return false;
@@ -75,7 +75,7 @@ static bool read_zip64(ZipEntry *entry, const unsigned char *extra, size_t n)
         extra += 4 + size;
         n -= 4 + size;
     }
-    return true; /* an entry of exactly 4 GB - 1 needs no such field; a wrong one fails its bounds */
+    return true; /* an entry of exactly 4 GB - 1 needs no such field; a wrong size fails the check of its bounds */
 }
 
 bool zip_open(Zip *z, const Map *m, const char *path, Arena *a, Error *e)
@@ -101,14 +101,15 @@ bool zip_open(Zip *z, const Map *m, const char *path, Arena *a, Error *e)
                             .bytes = little(p + 24, 4),
                             .offset = little(p + 42, 4)};
         if (little(p + 8, 2) & 1)
-            return fail(e, SP_UNSUPPORTED, "%s: zip archive: %.*s is encrypted", path, NAME(entry->name));
+            return fail(e, SP_UNSUPPORTED, "%s: zip archive: %.*s is encrypted, which is not supported", path,
+                        NAME(entry->name));
         if (!read_zip64(entry, p + 46 + name, extra))
             return bad(z, e, "a zip64 field is damaged");
         int64_t number = text_index_add(z->names, entry->name, e);
         if (number < 0)
             return false;
         if (number != (int64_t)z->count)
-            return fail(e, SP_FORMAT, "%s: zip archive: holds %.*s twice", path, NAME(entry->name));
+            return fail(e, SP_FORMAT, "%s: zip archive: duplicate entry %.*s", path, NAME(entry->name));
         p += 46 + name + extra + comment;
     }
     return true;
@@ -151,23 +152,23 @@ const unsigned char *zip_bytes(Zip *z, ZipEntry *entry, Arena *a, Error *e)
     if (local && little(local, 4) == LOCAL)
         data = bytes_at(z->map, entry->offset + 30 + little(local + 26, 2) + little(local + 28, 2), entry->packed);
     if (!data) {
-        fail(e, SP_FORMAT, "%s: zip archive: %.*s lies outside the file: truncated?", z->path, NAME(entry->name));
+        fail(e, SP_FORMAT, "%s: zip archive: %.*s is outside the file: truncated?", z->path, NAME(entry->name));
         return NULL;
     }
     if (entry->method == 0) {
         if (entry->packed == entry->bytes)
             return entry->unpacked = data;
-        fail(e, SP_FORMAT, "%s: zip archive: %.*s is stored and has two sizes", z->path, NAME(entry->name));
+        fail(e, SP_FORMAT, "%s: zip archive: %.*s is stored but its two sizes differ", z->path, NAME(entry->name));
         return NULL;
     }
 #ifdef HAVE_ZLIB
     if (entry->method == 8) {
         unsigned char *out = NULL;
         if (entry->bytes / 1032 > entry->packed || entry->bytes >= z->room) /* deflate's best is 1032 to 1 */
-            fail(e, SP_FORMAT, "%s: zip archive: %.*s claims to unpack to %llu bytes from %llu", z->path,
+            fail(e, SP_FORMAT, "%s: zip archive: %.*s: cannot unpack to %llu bytes from %llu", z->path,
                  NAME(entry->name), (unsigned long long)entry->bytes, (unsigned long long)entry->packed);
         else if ((out = NEW(a, unsigned char, entry->bytes + 1, e)) && !unpack(data, entry, out))
-            fail(e, SP_FORMAT, "%s: zip archive: %.*s does not unpack", z->path, NAME(entry->name));
+            fail(e, SP_FORMAT, "%s: zip archive: %.*s is damaged: cannot be unpacked", z->path, NAME(entry->name));
         if (e->code)
             return NULL;
         return entry->unpacked = out;
@@ -175,7 +176,7 @@ const unsigned char *zip_bytes(Zip *z, ZipEntry *entry, Arena *a, Error *e)
 #else
     (void)a;
 #endif
-    fail(e, SP_UNSUPPORTED, "%s: zip archive: %.*s is compressed by method %d, which this build does not read", z->path,
+    fail(e, SP_UNSUPPORTED, "%s: zip archive: %.*s: this build does not support compression method %d", z->path,
          NAME(entry->name), entry->method);
     return NULL;
 }

@@ -1,7 +1,7 @@
-/* extractors/media/image.c: from the bytes of a picture to RGB, and from RGB to the tensor that an encoder reads. The
+/* extractors/media/image.c: from the bytes of an image to RGB, and from RGB to the tensor that an encoder reads. The
  * formats are in image_jpeg.c, image_png.c, image_webp.c; the resampling is in resize.c.
  *
- * Pillow is the reference for what a damaged picture is, too: truncated data is refused, a PNG that lacks only its end
+ * Pillow also decides which images are damaged: truncated data is an error, a PNG that lacks only its end
  * or a JPEG with garbage behind it is read. Stricter than Pillow: a palette PNG whose palette is missing or misshapen;
  * what takes time or memory out of proportion: sides of more than a million, 16-bit PNGs of more than 716 MB of
  * samples, JPEGs of more than 100 scans or whose coefficients take too much. Milder: all of a PNG but its palette and
@@ -10,9 +10,9 @@
 
 #include <math.h>
 
-/* Pillow refuses pictures of more than twice its MAX_IMAGE_PIXELS (1 GiB / 4 / 3); libpng by itself those with a side
- * of more than a million, which Pillow reads. What a decoder takes beside the pixels, 3 bytes each, is stated in its
- * own file. */
+/* Pillow refuses images of more than twice its MAX_IMAGE_PIXELS (1 GiB / 4 / 3); libpng by itself those with a side
+ * of more than a million, which Pillow reads. Each decoder states the memory that it takes in addition to the
+ * pixels, 3 bytes each. */
 enum { PILLOW_MAX_PIXELS = 178956970, MAX_SIDE = 1000000 };
 
 bool image_room(Image *im, int64_t width, int64_t height, const char *name, int64_t max_pixels, Arena *a, Error *e)
@@ -25,7 +25,7 @@ bool image_room(Image *im, int64_t width, int64_t height, const char *name, int6
         fail(e, SP_FORMAT, "%s: %lld x %lld pixels are more than the limit of %lld", name, (long long)width,
              (long long)height, (long long)limit);
     else if (MAX(width, height) > MAX_SIDE)
-        fail(e, SP_FORMAT, "%s: %lld x %lld pixels: a side of more than %d is not read; cut the picture", name,
+        fail(e, SP_FORMAT, "%s: %lld x %lld pixels: a side of more than %d is not supported; crop the image", name,
              (long long)width, (long long)height, MAX_SIDE);
     else
         im->pixels = NEW(a, unsigned char, width *height * 3, e);
@@ -41,7 +41,7 @@ bool image_decode(Image *im, Text bytes, const char *name, int64_t max_pixels, A
         return decode_png(im, bytes, name, max_pixels, a, e);
     if (text_starts(bytes, "RIFF") && bytes.n >= 12 && memcmp(bytes.p + 8, "WEBP", 4) == 0)
         return decode_webp(im, bytes, name, max_pixels, a, e);
-    return bytes.n ? fail(e, SP_FORMAT, "%s: is not a JPEG, PNG or WebP picture; convert it to one of these", name)
+    return bytes.n ? fail(e, SP_FORMAT, "%s: is not a JPEG, PNG or WebP image; convert it to one of these", name)
                    : fail(e, SP_FORMAT, "%s: is empty; fetch the file again", name);
 }
 
@@ -67,7 +67,7 @@ bool image_crop(Image *out, const Image *in, int64_t left, int64_t top, int64_t 
     return true;
 }
 
-/* Where a centre crop of `crop` begins in `size`; negative where the picture is smaller and black is put around it.
+/* Where a centre crop of `crop` begins in `size`; negative where the image is smaller and black is put around it.
  * torchvision rounds the half to even, Hugging Face's processors round down. */
 static int64_t crop_start(int64_t size, int64_t crop, CropRounding rounding)
 {
@@ -81,11 +81,11 @@ bool image_fit(Image *out, const Image *im, const Preset *p, Arena *a, Error *e)
 {
     int64_t W = p->width, H = p->height, left = 0, top = 0, full_w = W, full_h = H;
     if (W <= 0 || H <= 0 || (p->fit == FIT_SHORT_SIDE && (p->resize <= 0 || p->resize > INT32_MAX)))
-        return fail(e, SP_USAGE, "a picture cannot be resized to %lld x %lld (short side %lld)", (long long)W,
+        return fail(e, SP_USAGE, "an image cannot be resized to %lld x %lld (short side %lld)", (long long)W,
                     (long long)H, (long long)p->resize);
     if (p->fit == FIT_SHORT_SIDE) { /* int(size * long / short) as torchvision and Hugging Face */
-        int64_t brief = MIN(im->width, im->height), extent = MAX(im->width, im->height);
-        int64_t longer = (int64_t)((double)(p->resize * extent) / (double)brief);
+        int64_t short_side = MIN(im->width, im->height), long_side = MAX(im->width, im->height);
+        int64_t longer = (int64_t)((double)(p->resize * long_side) / (double)short_side);
         full_w = im->width <= im->height ? p->resize : longer;
         full_h = im->width <= im->height ? longer : p->resize;
         left = crop_start(full_w, W, p->crop);

@@ -11,7 +11,7 @@
 
 /* Bounds. A file of one scan is decoded row by row: 3 bytes a pixel for the result, and some rows. One of several scans
  * (progressive, or not interleaved) is kept whole, 2 bytes a coefficient: at most 64 MB, 3 bytes a pixel and 20 bytes a
- * byte of the file together, which all pictures of halved colours (4:2:0) keep. Each scan goes over all coefficients,
+ * byte of the file together, which all images of halved colours (4:2:0) keep. Each scan goes over all coefficients,
  * however short it is: at most 100 of them, where encoders write about ten, and at most so many that all together go
  * over WORK blocks of 64. */
 enum { MAX_SCANS = 100, MEMORY = 64 << 20, MEMORY_A_BYTE = 20 };
@@ -30,7 +30,7 @@ static void on_error(j_common_ptr jpeg)
     longjmp(f->jump, 1);
 }
 
-/* Damaged but readable data decodes as Pillow decodes it: without a word. */
+/* Damaged but readable data is decoded without a message, as in Pillow. */
 static void on_message(j_common_ptr jpeg, int level)
 {
     (void)jpeg, (void)level;
@@ -111,8 +111,9 @@ bool decode_jpeg(Image *im, Text bytes, const char *name, int64_t max_pixels, Ar
     if (setjmp(failure.jump)) { /* nothing that changes after this line is read here, except through `jpeg` */
         jpeg_destroy_decompress(&jpeg);
         if (failure.manager.msg_code == JERR_NO_BACKING_STORE)
-            return fail(e, SP_FORMAT, "%s: JPEG of several scans is too large for its %zu bytes; save it without them",
-                        name, bytes.n);
+            return fail(e, SP_FORMAT,
+                        "%s: JPEG of several scans is too large for its %zu bytes; save it as baseline JPEG", name,
+                        bytes.n);
         return failure.manager.msg_code == JERR_INPUT_EOF
                    ? fail(e, SP_FORMAT, "%s: JPEG is truncated after %zu bytes; fetch the file again", name, bytes.n)
                    : fail(e, SP_FORMAT, "%s: damaged JPEG: %s", name, failure.message);
@@ -126,7 +127,7 @@ bool decode_jpeg(Image *im, Text bytes, const char *name, int64_t max_pixels, Ar
     int channels = jpeg.num_components;
     jpeg.out_color_space = channels == 1 ? JCS_GRAYSCALE : channels == 3 ? JCS_RGB : JCS_CMYK;
     bool ok = channels == 1 || channels == 3 || channels == 4 ||
-              fail(e, SP_FORMAT, "%s: a JPEG of %d channels is neither grey, colour nor CMYK", name, channels);
+              fail(e, SP_FORMAT, "%s: a JPEG of %d channels is not supported (1, 3 and 4 are)", name, channels);
     ok = ok && image_room(im, jpeg.image_width, jpeg.image_height, name, max_pixels, a, e);
     unsigned char *row = ok ? NEW(a, unsigned char, im->width *channels, e) : NULL;
     if (row) {

@@ -63,7 +63,7 @@ bool decode_png(Image *im, Text bytes, const char *name, int64_t max_pixels, Are
         return fail(e, SP_FORMAT, "%s: damaged PNG: %s", name, reader.message);
     }
     png_set_read_fn(png, &reader, take);
-    png_set_user_limits(png, INT32_MAX, INT32_MAX); /* image_room has its own, with words of its own */
+    png_set_user_limits(png, INT32_MAX, INT32_MAX); /* image_room has its own limits and messages */
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
     png_read_info(png, info);
     int type = png_get_color_type(png, info), depth = png_get_bit_depth(png, info);
@@ -76,7 +76,7 @@ bool decode_png(Image *im, Text bytes, const char *name, int64_t max_pixels, Are
         png_destroy_read_struct(&png, &info, NULL); /* now: png_read_update_info makes room for a row of any width */
         return false;
     }
-    unsigned char palette[256][3] = {{0}}; /* entries that the file lacks are black */
+    unsigned char palette[256][3] = {{0}}; /* entries missing from the file are black */
     png_colorp colours;
     int n;
     if (type == PNG_COLOR_TYPE_PALETTE && png_get_PLTE(png, info, &colours, &n))
@@ -91,13 +91,13 @@ bool decode_png(Image *im, Text bytes, const char *name, int64_t max_pixels, Are
         png_set_strip_alpha(png);
     if (depth == 16 && type != PNG_COLOR_TYPE_GRAY)
         png_set_strip_16(png);
-    bool wide =
-        depth == 16 && type == PNG_COLOR_TYPE_GRAY; /* 16-bit grey with alpha is stripped like colour, as Pillow does */
+    /* 16-bit grey with alpha is stripped like colour, as Pillow does */
+    bool wide = depth == 16 && type == PNG_COLOR_TYPE_GRAY;
     int passes = png_set_interlace_handling(png);
     png_read_update_info(png, info);
-    const int64_t stride = im->width * 3;
+    int64_t stride = im->width * 3;
     for (int pass = 0; pass < passes; pass++)
-        for (int64_t y = 0; y < im->height; y++) { /* rows of interlaced pictures grow from pass to pass */
+        for (int64_t y = 0; y < im->height; y++) { /* rows of interlaced images grow from pass to pass */
             png_read_row(png, im->pixels + y * stride, NULL);
             if (pass == passes - 1)
                 row_to_rgb(im->pixels + y * stride, im->width, type & ~PNG_COLOR_MASK_ALPHA, wide,

@@ -13,11 +13,11 @@
 #ifdef STB_HEADER
 #include <stdlib.h>
 
-/* The most that stb_image may ask for at once in this thread's call: small files that say or inflate to a lot end
- * there. */
+/* The most that stb_image may allocate at once in this thread's call. It stops small files that claim or inflate to a
+ * lot. */
 static _Thread_local size_t most;
 
-/* Zeroed: before 2.28 a table that the file lacks was read as it lay in memory. */
+/* Zeroed: before 2.28 a table missing from the file was read uninitialised. */
 static void *resize(void *p, size_t n)
 {
     return n > most ? NULL : p ? realloc(p, n) : calloc(1, n);
@@ -28,21 +28,21 @@ static void *resize(void *p, size_t n)
 #define STBI_ONLY_JPEG
 #define STBI_ONLY_PNG
 #define STBI_NO_STDIO
-#define STBI_ASSERT(x)     ((void)0) /* a damaged picture may not end the program */
+#define STBI_ASSERT(x)     ((void)0) /* a damaged image may not end the program */
 #define STBI_MALLOC(n)     resize(NULL, n)
 #define STBI_REALLOC(p, n) resize(p, n)
 #define STBI_FREE(p)       free(p)
 #define STBI_NO_HDR
 #define STBI_NO_LINEAR
-#pragma GCC diagnostic ignored "-Wunused-function" /* told at the end of the file */
+#pragma GCC diagnostic ignored "-Wunused-function" /* gcc reports it at the end of the file */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #pragma GCC diagnostic ignored "-Wsign-compare"
 #include STB_HEADER
 #pragma GCC diagnostic pop
 
-/* Bounds. stb_image holds a picture whole and several times, with what its file inflates to: up to 20 bytes a pixel at
- * once. So it gets pictures of at most PIXELS, 33 million, and JPEGs of at most 100 scans, as each goes over all
+/* Bounds. stb_image holds an image whole and several times, with what its file inflates to: up to 20 bytes a pixel at
+ * once. So it gets images of at most PIXELS, 33 million, and JPEGs of at most 100 scans, as each goes over all
  * coefficients. */
 enum { PIXELS = 1 << 25, MAX_SCANS = 100 };
 
@@ -85,20 +85,19 @@ bool decode_stb(Image *im, Text bytes, const char *name, int64_t max_pixels, Are
     const stbi_uc *data = (const stbi_uc *)bytes.p;
     const char *problem = data[0] == 0xff ? jpeg_problem(data, bytes.n) : NULL;
     if (problem)
-        return fail(e, SP_FORMAT, "%s: damaged picture: %s", name, problem);
+        return fail(e, SP_FORMAT, "%s: damaged image: %s", name, problem);
     if (max_pixels <= 0 || max_pixels > PIXELS)
         max_pixels = PIXELS;
     most = 2 * bytes.n + (1 << 20);
     if (!stbi_info_from_memory(data, (int)bytes.n, &width, &height, &channels))
-        return fail(e, SP_FORMAT, "%s: damaged picture: %s", name, stbi_failure_reason());
+        return fail(e, SP_FORMAT, "%s: damaged image: %s", name, stbi_failure_reason());
     if (!image_room(im, width, height, name, max_pixels, a, e))
         return false;
-    most +=
-        /* 16-bit RGBA, doubled as it grows; padded to blocks */
-        20 * (size_t)(im->width + 64) * (size_t)(im->height + 64);
+    /* 16-bit RGBA, doubled as it grows; padded to blocks */
+    most += 20 * (size_t)(im->width + 64) * (size_t)(im->height + 64);
     stbi_uc *pixels = stbi_load_from_memory(data, (int)bytes.n, &width, &height, &channels, 3);
     if (!pixels)
-        return fail(e, SP_FORMAT, "%s: damaged picture: %s", name, stbi_failure_reason());
+        return fail(e, SP_FORMAT, "%s: damaged image: %s", name, stbi_failure_reason());
     memcpy(im->pixels, pixels, (size_t)(im->width * im->height * 3));
     stbi_image_free(pixels);
     return true;
@@ -110,7 +109,7 @@ bool decode_stb(Image *im, Text bytes, const char *name, int64_t max_pixels, Are
 {
     (void)im, (void)bytes, (void)max_pixels, (void)a;
     return fail(e, SP_UNSUPPORTED,
-                "%s: this build reads no such picture: it was made without libjpeg, libpng and stb_image", name);
+                "%s: this build does not read this format: it was made without libjpeg, libpng and stb_image", name);
 }
 
 #endif

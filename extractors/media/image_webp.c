@@ -5,8 +5,8 @@
 #ifdef HAVE_WEBP
 #include <webp/decode.h>
 
-/* Bounds. A side has at most 16,383 pixels; lossy pictures take some rows beside the result, lossless ones and alpha 4
- * bytes a pixel. Of an animation one frame is decoded; other chunks (ICC, EXIF, XMP) are not read. */
+/* Bounds. A side has at most 16,383 pixels; lossy images take some rows in addition to the result, lossless ones and
+ * alpha 4 bytes a pixel. Of an animation one frame is decoded; other chunks (ICC, EXIF, XMP) are not read. */
 
 typedef struct Frame { /* what WebPDecodeRGBInto reads, and where on the canvas it goes */
     Text bytes;
@@ -48,7 +48,7 @@ bool decode_webp(Image *im, Text bytes, const char *name, int64_t max_pixels, Ar
 {
     WebPBitstreamFeatures f;
     if (WebPGetFeatures((const uint8_t *)bytes.p, bytes.n, &f) != VP8_STATUS_OK)
-        return fail(e, SP_FORMAT, "%s: damaged WebP: its header does not read; fetch the file again", name);
+        return fail(e, SP_FORMAT, "%s: damaged WebP: its header cannot be read; fetch the file again", name);
     if (!image_room(im, f.width, f.height, name, max_pixels, a, e))
         return false;
     Frame frame = {.bytes = bytes, .width = f.width, .height = f.height};
@@ -56,7 +56,7 @@ bool decode_webp(Image *im, Text bytes, const char *name, int64_t max_pixels, Ar
         (!first_frame(bytes, &frame) || frame.left + frame.width > im->width || frame.top + frame.height > im->height ||
          WebPGetFeatures((const uint8_t *)frame.bytes.p, frame.bytes.n, &f) != VP8_STATUS_OK || f.has_animation ||
          f.width != frame.width || f.height != frame.height))
-        return fail(e, SP_FORMAT, "%s: damaged WebP: its first frame does not read; fetch the file again", name);
+        return fail(e, SP_FORMAT, "%s: damaged WebP: its first frame cannot be read; fetch the file again", name);
     uint8_t *to = im->pixels + (frame.top * im->width + frame.left) * 3;
     size_t room = (size_t)(((frame.height - 1) * im->width + frame.width) * 3);
     if (!WebPDecodeRGBInto((const uint8_t *)frame.bytes.p, frame.bytes.n, to, room, (int)(im->width * 3)))
@@ -69,7 +69,7 @@ bool decode_webp(Image *im, Text bytes, const char *name, int64_t max_pixels, Ar
 bool decode_webp(Image *im, Text bytes, const char *name, int64_t max_pixels, Arena *a, Error *e)
 {
     (void)im, (void)bytes, (void)max_pixels, (void)a;
-    return fail(e, SP_UNSUPPORTED, "%s: is a WebP picture and this build has no libwebp; convert it to PNG", name);
+    return fail(e, SP_UNSUPPORTED, "%s: is a WebP image and this build has no libwebp; convert it to PNG", name);
 }
 
 #endif

@@ -22,10 +22,8 @@ typedef struct Axis {
     int64_t n, size;
     int64_t *start, *count;
     int32_t *weight;
-    int32_t *
-        /* [n, size + 1]: of weights 2 j and 2 j + 1 the upper parts (>> HALF_BITS), 16 bits each, then the lower
-         * ones */
-        pairs;
+    /* [n, size + 1]: of weights 2 j and 2 j + 1 the upper parts (>> HALF_BITS), 16 bits each, then the lower parts */
+    int32_t *pairs;
 } Axis;
 
 static double triangle(double x)
@@ -36,15 +34,15 @@ static double triangle(double x)
 
 static double cubic(double x) /* Keys's kernel with a = -0.5 */
 {
-    const double a = -0.5;
+    double a = -0.5;
     x = fabs(x);
     if (x < 1.0)
         return ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0;
     return x < 2.0 ? (((x - 5.0) * x + 8.0) * x - 4.0) * a : 0.0;
 }
 
-/* How many weights a table has at most: of a longer axis, a million pixels say, it would be larger than the picture, so
- * that it is made for a block of positions at a time. 8 bytes each. */
+/* The most weights in a table, 8 bytes each. For a longer axis, a million pixels for example, the table would be larger
+ * than the image; it is then made for a block of positions at a time. */
 enum { TABLE_MOST = 1 << 20 };
 
 static double stretch_of(const Stretch *s)
@@ -213,14 +211,13 @@ static void turn(const unsigned char *from, int64_t ld_from, unsigned char *to, 
 }
 
 /* Columns x0 .. of `out`, the axis's, from rows first .. of `in` across; column 0 of `in` is column `shift` of the
- * picture that the axis speaks of. Sixteen rows are turned, so that the same place of all stands together and they go
- * side by side; the last squares and the last sixteen rows begin where whole ones are left. docs/kernels/resize.md has
- * the steps. */
+ * whole image. Sixteen rows are transposed, so that the same place of all is contiguous and they are computed together.
+ * The last squares and the last sixteen rows overlap the ones before. docs/kernels/resize.md has the steps. */
 static bool pass_across(Image *out, const Image *in, const Axis *across, int64_t x0, int64_t first, int64_t shift,
                         Arena *a, Error *e)
 {
-    const int64_t from = in->width * 3, to = out->width * 3, n = across->n * 3, begin = across->start[0],
-                  end = across->start[across->n - 1] + across->count[across->n - 1], read = (end - begin) * 3;
+    int64_t from = in->width * 3, to = out->width * 3, n = across->n * 3, begin = across->start[0],
+            end = across->start[across->n - 1] + across->count[across->n - 1], read = (end - begin) * 3;
     const unsigned char *source = in->pixels + first * from + (begin - shift) * 3;
     unsigned char *target = out->pixels + x0 * 3;
     if (out->height < SIDE || read < SIDE || n < SIDE) {
@@ -234,40 +231,40 @@ static bool pass_across(Image *out, const Image *in, const Axis *across, int64_t
         return false;
     results = turned + SIDE * read;
     for (int64_t band = 0; band < out->height; band += SIDE) {
-        const int64_t y = MIN(band, out->height - SIDE);
+        int64_t y = MIN(band, out->height - SIDE);
         for (int64_t x = 0; x < read; x += SIDE) {
-            const int64_t at = MIN(x, read - SIDE);
+            int64_t at = MIN(x, read - SIDE);
             turn(source + y * from + at, from, turned + at * SIDE, SIDE);
         }
         for (int64_t x = 0; x < n; x++)
             weigh(across, x / 3, turned + ((across->start[x / 3] - begin) * 3 + x % 3) * SIDE, 3 * SIDE,
                   results + x * SIDE);
         for (int64_t x = 0; x < n; x += SIDE) {
-            const int64_t at = MIN(x, n - SIDE);
+            int64_t at = MIN(x, n - SIDE);
             turn(results + at * SIDE, SIDE, target + y * to + at, to);
         }
     }
     return true;
 }
 
-/* Rows y0 .. of `out`, the axis's. Row 0 of `in` is row `first` of the picture that the axis speaks of; columns left ..
+/* Rows y0 .. of `out`, the axis's. Row 0 of `in` is row `first` of the whole image; columns left ..
  * left + out->width - 1. */
 static void pass_down(Image *out, const Image *in, const Axis *down, int64_t y0, int64_t first, int64_t left)
 {
-    const int64_t from = in->width * 3, to = out->width * 3;
+    int64_t from = in->width * 3, to = out->width * 3;
     for (int64_t y = 0; y < down->n; y++) {
         const unsigned char *p = in->pixels + (down->start[y] - first) * from + left * 3;
         unsigned char *target = out->pixels + (y0 + y) * to;
         if (to < SIDE)
             weigh_few(down, y, p, from, to, target);
         for (int64_t x = 0; x < to && to >= SIDE; x += SIDE) {
-            const int64_t at = MIN(x, to - SIDE);
+            int64_t at = MIN(x, to - SIDE);
             weigh(down, y, p + at, from, target + at);
         }
     }
 }
 
-/* Both go block by block; a block's table is dropped behind it. */
+/* Both work block by block; a block's table is freed after it. */
 static bool all_across(Image *out, const Image *in, const Stretch *s, int64_t first, int64_t shift, Arena *a, Error *e)
 {
     Axis axis;
@@ -295,13 +292,13 @@ static bool all_down(Image *out, const Image *in, const Stretch *s, int64_t firs
     return true;
 }
 
-/* Takes, beside the result, the picture between the passes and 8 MB for a table, or 16 bytes for each pixel of the
- * longer side where that is more; 48 bytes for each pixel of a row that is read. */
+/* Takes, in addition to the result, the image between the passes and 8 MB for a table, or 16 bytes for each pixel of
+ * the longer side where that is more; 48 bytes for each pixel of a row that is read. */
 bool image_resize_part(Image *out, const Image *in, int64_t full_w, int64_t full_h, int64_t left, int64_t top,
                        int64_t width, int64_t height, Resampling r, Arena *a, Error *e)
 {
     if (full_w > INT32_MAX || full_h > INT32_MAX)
-        return fail(e, SP_USAGE, "a picture of %lld x %lld cannot be resized to %lld x %lld", (long long)in->width,
+        return fail(e, SP_USAGE, "an image of %lld x %lld cannot be resized to %lld x %lld", (long long)in->width,
                     (long long)in->height, (long long)full_w, (long long)full_h);
     Stretch across = {in->width, full_w, left, width, r.filter}, down = {in->height, full_h, top, height, r.filter};
     Image middle;

@@ -1,5 +1,5 @@
 /* extractors/models/bert.c: BERT (Devlin et al. 2019) as Hugging Face's BertModel computes it: all-MiniLM-L6-v2,
- * bert-base-uncased and kin. */
+ * bert-base-uncased and similar models. */
 #include "extractors/models/postnorm.h"
 
 static const PostNormNames NAMES = {.words = "embeddings.word_embeddings",
@@ -53,7 +53,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
     if (!m || !loader_start(&l, en, s, "embeddings.word_embeddings.weight", e))
         return false;
     if (config_has(s, "position_embedding_type") && !config_is(s, "position_embedding_type", "absolute"))
-        return fail(e, SP_UNSUPPORTED, "%s/config.json: only absolute position embeddings are understood", s->folder);
+        return fail(e, SP_UNSUPPORTED, "%s/config.json: only absolute position embeddings are supported", s->folder);
     double eps = config_f64(&l, "layer_norm_eps", 1e-12);
     m->H = config_heads(&l, "num_attention_heads", 12);
     m->layers = config_i64(&l, "num_hidden_layers", 12);
@@ -61,10 +61,10 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
            postnorm_load(&l, m, &NAMES, eps, 0);
 }
 
-const EncoderKind bert_kind = {.name = "bert",
-                               .about = "BERT: sentence-transformers/all-MiniLM-L6-v2, bert-base-uncased (folders)",
-                               .modalities = MODALITY_TEXT,
-                               .narrow = true,
-                               .matches = matches,
-                               .load = load,
-                               .forward_text = postnorm_forward};
+const EncoderKind encoder_bert = {.name = "bert",
+                                  .about = "BERT: sentence-transformers/all-MiniLM-L6-v2, bert-base-uncased (folders)",
+                                  .modalities = MODALITY_TEXT,
+                                  .narrow = true,
+                                  .matches = matches,
+                                  .load = load,
+                                  .forward_text = postnorm_forward};

@@ -34,11 +34,11 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
            postnorm_load(&l, m, &NAMES, 1e-12, 0);
 }
 
-const EncoderKind distilbert_kind = {.name = "distilbert",
-                                     .about =
-                                         "DistilBERT: distilbert-base-uncased, multi-qa-distilbert-cos-v1 (folders)",
-                                     .modalities = MODALITY_TEXT,
-                                     .narrow = true,
-                                     .matches = matches,
-                                     .load = load,
-                                     .forward_text = postnorm_forward};
+const EncoderKind encoder_distilbert = {.name = "distilbert",
+                                        .about =
+                                            "DistilBERT: distilbert-base-uncased, multi-qa-distilbert-cos-v1 (folders)",
+                                        .modalities = MODALITY_TEXT,
+                                        .narrow = true,
+                                        .matches = matches,
+                                        .load = load,
+                                        .forward_text = postnorm_forward};

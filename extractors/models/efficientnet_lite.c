@@ -108,7 +108,8 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
         if (!p)
             return false;
         if (first && stage >= COUNT(strides))
-            return fail(e, SP_FORMAT, "%s: has more than %zu stages: no EfficientNet-Lite", s->path, COUNT(strides));
+            return fail(e, SP_FORMAT, "%s: has more than %zu stages: not an EfficientNet-Lite", s->path,
+                        COUNT(strides));
         if (!load_block(&l, &m->block[i], (int)i, first ? strides[stage++] : 1, &C, &h, &w))
             return false;
     }
@@ -146,7 +147,7 @@ static Tensor *forward(Tape *t, const void *model, const void *input)
     return m->output == OUT_LOGITS ? linear(t, x, &m->fc) : x;
 }
 
-const EncoderKind efficientnet_lite_kind = {
+const EncoderKind encoder_efficientnet_lite = {
     .name = "efficientnet-lite",
     .about = "EfficientNet-Lite0 to Lite4: efficientnet-lite0-57934424.pth (lukemelas' names)",
     .modalities = MODALITY_IMAGE,

@@ -48,7 +48,7 @@ static bool load_bias(Loader *l, PostNormModel *m)
     if (!w)
         return false;
     if (w->shape[0] < 4 || w->shape[0] / 4 >= MAX_DISTANCE || w->shape[1] < 1)
-        return fail(l->error, SP_UNSUPPORTED, "%s: tensor %s: %lld buckets of relative positions are not understood",
+        return fail(l->error, SP_UNSUPPORTED, "%s: tensor %s: %lld buckets of relative positions are not supported",
                     w->file, w->name.p, (long long)w->shape[0]);
     m->H = w->shape[1];
     ArenaMark mark = arena_mark(a);
@@ -77,15 +77,15 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
         return false;
     int64_t heads = config_i64(&l, "num_attention_heads", m->H);
     if (heads != m->H)
-        return fail(e, SP_FORMAT, "%s: config.json says %lld heads, the table of relative positions has %lld", s->path,
-                    (long long)heads, (long long)m->H);
+        return fail(e, SP_FORMAT, "%s: config.json states %lld heads, the table of relative positions has %lld",
+                    s->path, (long long)heads, (long long)m->H);
     return postnorm_load(&l, m, &NAMES, eps, PADDING + 1);
 }
 
-const EncoderKind mpnet_kind = {.name = "mpnet",
-                                .about = "MPNet: sentence-transformers/all-mpnet-base-v2 (folders)",
-                                .modalities = MODALITY_TEXT,
-                                .narrow = true,
-                                .matches = matches,
-                                .load = load,
-                                .forward_text = postnorm_forward};
+const EncoderKind encoder_mpnet = {.name = "mpnet",
+                                   .about = "MPNet: sentence-transformers/all-mpnet-base-v2 (folders)",
+                                   .modalities = MODALITY_TEXT,
+                                   .narrow = true,
+                                   .matches = matches,
+                                   .load = load,
+                                   .forward_text = postnorm_forward};

@@ -67,5 +67,5 @@ Tensor *postnorm_forward(Tape *t, const void *model, const void *input)
         h = linear_act(t, x, &w->fc1, m->act, 0);
         x = layer_norm(t, linear_add(t, h, &w->fc2, x), &w->norm2);
     }
-    return m->pooled ? linear_act(t, pool_texts(t, x, &b->ragged, REDUCE_FIRST), &m->pooler, ACT_TANH, 0) : x;
+    return m->pooled ? linear_act(t, pool_ragged(t, x, &b->ragged, REDUCE_FIRST), &m->pooler, ACT_TANH, 0) : x;
 }

@@ -1,4 +1,4 @@
-/* extractors/models/postnorm.h: post-norm text encoders (postnorm.c): BERT, Devlin et al. 2019, and its kin. */
+/* extractors/models/postnorm.h: post-norm text encoders (postnorm.c): BERT, Devlin et al. 2019, and similar models. */
 #ifndef SAPOR_POSTNORM_H
 #define SAPOR_POSTNORM_H
 
@@ -19,7 +19,7 @@ typedef struct PostNormModel {
     Linear pooler; /* where `pooled`: tanh(pooler(first token)) is the result */
     bool pooled;
 } PostNormModel;
-typedef struct PostNormNames { /* what a family calls its parts; those of a block stand behind LAYER.i. */
+typedef struct PostNormNames { /* a family's names of the parts; those of a block follow LAYER.i. */
     const char *words, *positions, *norm, *layer, *q, *k, *v, *out, *norm1, *fc1, *fc2, *norm2;
     const char *pooler; /* NULL: the family has none */
 } PostNormNames;

@@ -62,8 +62,8 @@ static bool load_block(Loader *l, bool hf, bool early_stride, int stage, int at,
     return (b->has_shortcut ? b->shortcut.O
             : stride == 1   ? in
                             : -1) == *C ||
-           fail(l->error, SP_FORMAT, "%s: block %d of stage %d has no shortcut of its shape", l->source->path, at,
-                stage + 1);
+           fail(l->error, SP_FORMAT, "%s: block %d of stage %d has no shortcut of the expected shape", l->source->path,
+                at, stage + 1);
 }
 
 /* How many blocks of all[] run for the layer asked for (NULL: pooled features), and what comes out. */
@@ -123,9 +123,9 @@ static bool check_arch(const ModelSource *s, const int count[STAGES], bool bottl
     for (size_t i = 0; i < COUNT(known); i++)
         if (strcmp(s->arch, known[i].name) == 0)
             return (known[i].bottleneck == bottleneck && memcmp(known[i].count, count, sizeof known[i].count) == 0) ||
-                   fail(e, SP_FORMAT, "%s: is no %s: it has %d, %d, %d, %d %s blocks", s->path, s->arch, count[0],
+                   fail(e, SP_FORMAT, "%s: is not a %s: it has %d, %d, %d, %d %s blocks", s->path, s->arch, count[0],
                         count[1], count[2], count[3], bottleneck ? "bottleneck" : "basic");
-    return fail(e, SP_USAGE, "there is no architecture %s; resnet18, 34, 50, 101 and 152 are known", s->arch);
+    return fail(e, SP_USAGE, "unknown architecture %s; known are resnet18, 34, 50, 101 and 152", s->arch);
 }
 
 static bool load(Encoder *en, const ModelSource *s, Error *e)
@@ -169,7 +169,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
         memcpy(en->map, (int64_t[]){C, h, w}, sizeof en->map);
         en->features = C * h * w;
     } else if (m->output == OUT_LOGITS) {
-        l.prefix = hf ? "" : l.prefix; /* the classifier stands beside "resnet." */
+        l.prefix = hf ? "" : l.prefix; /* the classifier has no prefix "resnet." */
         if (!load_linear(&l, &m->fc, -1, C, hf ? "classifier.1" : "fc"))
             return false;
         en->features = m->fc.N;
@@ -198,7 +198,7 @@ static Tensor *forward(Tape *t, const void *model, const void *input)
     return m->output == OUT_LOGITS ? linear(t, x, &m->fc) : x;
 }
 
-const EncoderKind resnet_kind = {
+const EncoderKind encoder_resnet = {
     .name = "resnet",
     .about = "ResNet-18, 34, 50, 101, 152: torchvision files (resnet50-11ad3fa6.pth), microsoft/resnet-50",
     .modalities = MODALITY_IMAGE,

@@ -1,6 +1,6 @@
 /* extractors/models/vit.c: ViT (Dosovitskiy et al. 2021) as Hugging Face's ViTModel and ViTForImageClassification
  * compute it: google/vit-base-patch16-224, facebook/dino-vitb16. Pre-norm blocks over a class token and one token a
- * patch; the feature is the class token behind the last norm. Tensors bear the names of published checkpoints, or those
+ * patch; the feature is the class token after the last norm. Tensors have the names of published checkpoints, or those
  * that transformers 5 gives its modules. */
 #include "extractors/loading.h"
 
@@ -15,14 +15,14 @@ typedef struct ViT {
     Conv2d patches;
     Tensor *first, *positions; /* [1, C] class token and its position, [1, N C] of the patches */
     Block *block;
-    int64_t blocks, H, C, T; /* T: tokens a picture, N + 1 */
+    int64_t blocks, H, C, T; /* T: tokens per image, N + 1 */
     Act act, pooler_act;
     Norm norm;
     Linear head; /* pooler or classifier */
     enum { OUT_CLS, OUT_HIDDEN, OUT_POOLER, OUT_LOGITS } output;
 } ViT;
 
-typedef struct Names { /* of a block's parts; LAYER.i. stands before them */
+typedef struct Names { /* of a block's parts; they follow LAYER.i. */
     const char *layer, *q, *k, *v, *out, *fc1, *fc2;
 } Names;
 static const Names PUBLISHED = {.layer = "encoder.layer",
@@ -40,7 +40,7 @@ static const Names PUBLISHED = {.layer = "encoder.layer",
                               .fc1 = "mlp.fc1",
                               .fc2 = "mlp.fc2"};
 
-/* DeiT, YOLOS, BEiT and kin have these names and more: their config.json or their further tensors tell. */
+/* DeiT, YOLOS, BEiT and similar models have these names too; config.json or other tensors distinguish them. */
 static bool matches(const ModelSource *s)
 {
     if (s->arch)
@@ -66,16 +66,16 @@ static bool image_size(Loader *l, int64_t patch, int64_t N, int64_t *height, int
     *height = *width = side * patch;
     if (j && (!w || !json_i64(j, height) || !json_i64(w, width)))
         return fail(l->error, SP_FORMAT,
-                    "%s/config.json:%u:%u: image_size should be a whole number or height and width", l->source->folder,
+                    "%s/config.json:%u:%u: image_size: expected a whole number, or height and width", l->source->folder,
                     j->line, j->column);
     int64_t down = *height / patch, across = *width / patch;
     return (down > 0 && across > 0 && N % down == 0 && N / down == across) ||
            fail(l->error, SP_FORMAT,
-                "%s: pictures of %lld x %lld in patches of %lld x %lld do not give its %lld positions", l->source->path,
+                "%s: images of %lld x %lld in patches of %lld x %lld do not fit its %lld positions", l->source->path,
                 (long long)*width, (long long)*height, (long long)patch, (long long)patch, (long long)N);
 }
 
-/* Patches, class token and positions; the preset is made or, where said already, checked. */
+/* Patches, class token and positions; the preset is set or, if it is set already, checked. */
 static bool load_embeddings(Loader *l, ViT *m)
 {
     Encoder *en = l->encoder;
@@ -89,9 +89,8 @@ static bool load_embeddings(Loader *l, ViT *m)
     int64_t C = m->C = w->shape[0], patch = w->shape[2], height, width, N = p->shape[1] - 1;
     m->T = N + 1;
     if (C < 1 || patch < 1 || patch != w->shape[3] || N < 1 || m->T > MAX_TOKENS)
-        return fail(l->error, SP_UNSUPPORTED,
-                    "%s: %lld positions of width %lld, patches of %lld x %lld: are not understood", l->source->path,
-                    (long long)m->T, (long long)C, (long long)w->shape[3], (long long)patch);
+        return fail(l->error, SP_UNSUPPORTED, "%s: %lld positions of width %lld, patches of %lld x %lld: not supported",
+                    l->source->path, (long long)m->T, (long long)C, (long long)w->shape[3], (long long)patch);
     if (!image_size(l, patch, N, &height, &width))
         return false;
     encoder_preset(en, (Preset){.fit = FIT_SQUASH, /* ViTImageProcessor's defaults, at the model's size */
@@ -100,7 +99,7 @@ static bool load_embeddings(Loader *l, ViT *m)
                                 .mean = {0.5f, 0.5f, 0.5f},
                                 .std = {0.5f, 0.5f, 0.5f}});
     if (en->preset.width != width || en->preset.height != height)
-        return fail(l->error, SP_USAGE, "%s: takes pictures of %lld x %lld, not %lld x %lld", l->source->path,
+        return fail(l->error, SP_USAGE, "%s: expected images of %lld x %lld, not %lld x %lld", l->source->path,
                     (long long)width, (long long)height, (long long)en->preset.width, (long long)en->preset.height);
     ArenaMark mark = arena_mark(en->arena);
     float *table = NEW(en->arena, float, m->T *C, l->error), *first = NEW(en->arena, float, C, l->error);
@@ -135,7 +134,7 @@ static bool load_output(Loader *l, ViT *m, const char *layer)
     Encoder *en = l->encoder;
     const char *inner = l->prefix;
     bool pooler = loader_has(l, "pooler.dense.weight"), ok = true;
-    l->prefix = ""; /* the classifier stands beside "vit." */
+    l->prefix = ""; /* the classifier has no prefix "vit." */
     bool classifier = loader_has(l, "classifier.weight");
     en->features = m->C;
     if (layer && strcmp(layer, "last_hidden_state") == 0) {
@@ -186,7 +185,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
 /* [B, T C] of pixels: patches and their positions by one convolution, the class token's row before them */
 static Tensor *embed(Tape *t, const ViT *m, const ImageBatch *b)
 {
-    const int32_t *zeros = host_alloc(t, b->B, sizeof *zeros); /* one row for every picture */
+    const int32_t *zeros = tape_scratch(t, b->B, sizeof *zeros); /* the same row for every image */
     Tensor *each = input_i32(t, zeros, b->B);
     Tensor *x = input_f32(t, b->pixels, 4, (int64_t[]){b->B, b->height, b->width, 3});
     x = conv(t, x, &m->patches, gather(t, m->positions, each), ACT_NONE);
@@ -197,10 +196,10 @@ static Tensor *forward(Tape *t, const void *model, const void *input)
 {
     const ViT *m = model;
     const ImageBatch *b = input;
-    int32_t *offsets = host_alloc(t, b->B + 1, sizeof *offsets);
+    int32_t *offsets = tape_scratch(t, b->B + 1, sizeof *offsets);
     Ragged r = {.B = b->B, .total = b->B * m->T, .longest = m->T, .offsets = offsets};
     if (r.total > INT32_MAX)
-        tape_fail(t, SP_UNSUPPORTED, "%lld pictures of %lld patches in one batch", (long long)b->B,
+        tape_fail(t, SP_UNSUPPORTED, "%lld images of %lld patches are too many for one batch", (long long)b->B,
                   (long long)m->T - 1);
     for (int64_t i = 0; offsets && i <= b->B; i++)
         offsets[i] = (int32_t)(i * m->T);
@@ -209,8 +208,8 @@ static Tensor *forward(Tape *t, const void *model, const void *input)
         const Block *k = &m->block[i];
         Tensor *h = attention(t, linear(t, layer_norm(t, x, &k->norm1), &k->qkv), &r, m->H, (Relative){0}, false);
         if (i == m->blocks - 1 && m->output != OUT_HIDDEN) { /* from here on only the class token is asked for */
-            x = pool_texts(t, x, &r, REDUCE_FIRST);
-            h = pool_texts(t, h, &r, REDUCE_FIRST);
+            x = pool_ragged(t, x, &r, REDUCE_FIRST);
+            h = pool_ragged(t, h, &r, REDUCE_FIRST);
         }
         x = linear_add(t, h, &k->out, x);
         h = linear_act(t, layer_norm(t, x, &k->norm2), &k->fc1, m->act, 0);
@@ -224,10 +223,10 @@ static Tensor *forward(Tape *t, const void *model, const void *input)
     return linear_act(t, x, &m->head, m->output == OUT_POOLER ? m->pooler_act : ACT_NONE, 0);
 }
 
-const EncoderKind vit_kind = {.name = "vit",
-                              .about = "ViT: google/vit-base-patch16-224, facebook/dino-vitb16 (folders)",
-                              .modalities = MODALITY_IMAGE,
-                              .narrow = true,
-                              .matches = matches,
-                              .load = load,
-                              .forward_image = forward};
+const EncoderKind encoder_vit = {.name = "vit",
+                                 .about = "ViT: google/vit-base-patch16-224, facebook/dino-vitb16 (folders)",
+                                 .modalities = MODALITY_IMAGE,
+                                 .narrow = true,
+                                 .matches = matches,
+                                 .load = load,
+                                 .forward_image = forward};

@@ -139,7 +139,7 @@ static Tensor *see_pictures(Tape *t, const Pair *p, const PairBatch *b)
         h = linear_act(t, layer_norm(t, x, &k->norm2), &k->fc1, ACT_GELU, 0);
         x = linear_add(t, h, &k->fc2, x);
     }
-    return row_normalize(t, layer_norm(t, pool_texts(t, x, &r, REDUCE_FIRST), &p->picture_norm), 1e-12f);
+    return row_normalize(t, layer_norm(t, pool_ragged(t, x, &r, REDUCE_FIRST), &p->picture_norm), 1e-12f);
 }
 
 /* Texts to unit vectors [B, C]: post-norm blocks, the mean over tokens. */
@@ -156,7 +156,7 @@ static Tensor *read_texts(Tape *t, const Pair *p, const PairBatch *b)
         h = linear_act(t, x, &k->fc1, ACT_GELU, 0);
         x = layer_norm(t, linear_add(t, h, &k->fc2, x), &k->norm2);
     }
-    return row_normalize(t, pool_texts(t, x, &r, REDUCE_MEAN), 1e-12f);
+    return row_normalize(t, pool_ragged(t, x, &r, REDUCE_MEAN), 1e-12f);
 }
 
 /* sum over i, j of softplus(l_ij) - sum over i of l_ii, by picture; l = a X Y' + b. -log sigmoid(l) = softplus(l) -

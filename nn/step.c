@@ -1,0 +1,238 @@
+/* nn/step.c: the memory of a step: taken, given back, and tensors that no later op reads. */
+#include "nn/tape.h"
+
+bool tape_grow(Tape *t, void **list, size_t count, size_t *room, size_t size)
+{
+    if (count < *room)
+        return true;
+    size_t more = MAX((size_t)64, 2 * *room);
+    void *p = heap_alloc(t->heap, more * size);
+    if (!p)
+        return fail_memory(&t->error, more * size, "a tape");
+    if (*list) {
+        memcpy(p, *list, count * size);
+        heap_free(t->heap, *list, *room * size);
+    }
+    *list = p;
+    *room = more;
+    return true;
+}
+
+Arena *tape_arena(Tape *t, int number, Error *e)
+{
+    while (t->arena_count <= (size_t)number) {
+        if (!tape_grow(t, (void **)&t->arenas, t->arena_count, &t->arena_room, sizeof *t->arenas) ||
+            !(t->arenas[t->arena_count] = arena_new(t->heap, 0))) {
+            fail_memory(e, sizeof *t->arenas, "a tape");
+            return NULL;
+        }
+        t->arena_count++;
+    }
+    arena_rewind(t->arenas[number], (ArenaMark){0});
+    return t->arenas[number];
+}
+
+static void free_list(const Heap *heap, void *p, size_t room, size_t size)
+{
+    if (p)
+        heap_free(heap, p, room * size);
+}
+
+static void free_blocks(Tape *t)
+{
+    for (size_t i = 0; i < t->step.block_count; i++)
+        t->k->free(t->heap, t->step.blocks[i].p, t->step.blocks[i].bytes);
+    t->step.block_count = 0;
+}
+
+void step_reset(Tape *t)
+{
+    StepMemory *m = &t->step;
+    if (m->block_count > 1) { /* one block as large as they were together */
+        size_t bytes = m->total + m->used;
+        free_blocks(t);
+        unsigned char *p = t->k->alloc(t->heap, bytes);
+        if (p)
+            m->blocks[m->block_count++] = (Piece){p, bytes};
+    }
+    m->used = m->total = m->spare_count = 0;
+}
+
+void step_free(Tape *t)
+{
+    free_blocks(t);
+    if (t->run.work)
+        t->k->free(t->heap, t->run.work, t->run.work_bytes);
+    free_list(t->heap, t->step.blocks, t->step.block_room, sizeof *t->step.blocks);
+    free_list(t->heap, t->step.spare, t->step.spare_room, sizeof *t->step.spare);
+    while (t->arena_count)
+        arena_free(t->arenas[--t->arena_count]);
+    free_list(t->heap, t->arenas, t->arena_room, sizeof *t->arenas);
+}
+
+void *step_alloc(Tape *t, size_t bytes)
+{
+    StepMemory *m = &t->step;
+    if (t->error.code != SP_OK)
+        return NULL;
+    bytes = aligned_bytes(bytes);
+    size_t best = m->spare_count; /* the smallest piece given back that is large enough */
+    for (size_t i = 0; i < m->spare_count; i++)
+        if (m->spare[i].bytes >= bytes && (best == m->spare_count || m->spare[i].bytes < m->spare[best].bytes))
+            best = i;
+    if (best < m->spare_count) {
+        Piece *s = &m->spare[best];
+        void *p = s->p;
+        s->p += bytes;
+        s->bytes -= bytes;
+        if (!s->bytes)
+            *s = m->spare[--m->spare_count];
+        return p;
+    }
+    if (!m->block_count || m->blocks[m->block_count - 1].bytes - m->used < bytes) {
+        if (!tape_grow(t, (void **)&m->blocks, m->block_count, &m->block_room, sizeof *m->blocks))
+            return NULL;
+        size_t size = MAX(bytes, MAX((size_t)1 << 18, m->total / 2));
+        unsigned char *p = t->k->alloc(t->heap, size);
+        if (!p) {
+            fail_memory(&t->error, size, "a step's tensors");
+            return NULL;
+        }
+        m->total += m->used;
+        m->used = 0;
+        m->blocks[m->block_count++] = (Piece){p, size};
+    }
+    void *p = m->blocks[m->block_count - 1].p + m->used;
+    m->used += bytes;
+    return p;
+}
+
+void step_give(Tape *t, void *p, size_t bytes)
+{
+    StepMemory *m = &t->step;
+    Piece own = {p, aligned_bytes(bytes)};
+    for (size_t i = 0; p && i < m->spare_count;) { /* with its neighbours it is one piece */
+        Piece s = m->spare[i];
+        if (s.p + s.bytes != own.p && own.p + own.bytes != s.p) {
+            i++;
+            continue;
+        }
+        own = (Piece){MIN(s.p, own.p), s.bytes + own.bytes};
+        m->spare[i] = m->spare[--m->spare_count];
+    }
+    /* where the list cannot grow the piece is lost until the reset */
+    if (p && tape_grow(t, (void **)&m->spare, m->spare_count, &m->spare_room, sizeof *m->spare))
+        m->spare[m->spare_count++] = own;
+}
+
+float *step_floats(Tape *t, int64_t n)
+{
+    return step_alloc(t, (size_t)n * sizeof(float));
+}
+
+void step_give_floats(Tape *t, float *p, int64_t n)
+{
+    step_give(t, p, (size_t)n * sizeof(float));
+}
+
+bool tape_work(Tape *t, size_t bytes)
+{
+    if (bytes <= t->run.work_bytes)
+        return true;
+    if (t->run.work)
+        t->k->free(t->heap, t->run.work, t->run.work_bytes);
+    t->run.work_bytes = 0;
+    if (!(t->run.work = t->k->alloc(t->heap, bytes)))
+        return fail_memory(&t->error, bytes, "workspace");
+    t->run.work_bytes = bytes;
+    return true;
+}
+
+void *tape_scratch(Tape *t, int64_t count, size_t size)
+{
+    return t->error.code == SP_OK ? arena_alloc(t->meta, (size_t)MAX(count, 1), size, &t->error) : NULL;
+}
+
+/* ---- memory that the host fills -------------------------------------------------------------- */
+
+void *tape_stage(Tape *t, int64_t count, size_t size)
+{
+    size_t bytes;
+    if (!device_is_host(t->d))
+        return tape_scratch(t, count, size);
+    if (!size_mul((size_t)MAX(count, 1), size, &bytes))
+        return tape_fail(t, SP_MEMORY, "a step's lists do not fit in memory"), NULL;
+    return step_alloc(t, bytes);
+}
+
+void *tape_upload(Tape *t, void *host, size_t bytes)
+{
+    if (device_is_host(t->d))
+        return host;
+    void *p = step_alloc(t, bytes);
+    if (p)
+        t->k->upload(&t->run, p, host, bytes);
+    return p;
+}
+
+void tape_unstage(Tape *t, void *host, size_t bytes)
+{
+    if (device_is_host(t->d))
+        step_give(t, host, bytes);
+}
+
+/* ---- tensors that no later op reads ---------------------------------------------------------- */
+
+void tape_pin(Tape *t, const Tensor *x)
+{
+    if (x && x->id >= 0)
+        t->nodes[x->id]->pinned = true;
+}
+
+static Node *view_root(Node *n)
+{
+    while (n && n->view)
+        n = n->base;
+    return n;
+}
+
+void node_release(Tape *t, Node *n)
+{
+    if (!n->view && !n->dropped && n->out.data)
+        step_give(t, n->out.data, (size_t)n->out.count * dtype_bytes(n->out.type));
+    n->dropped = true;
+}
+
+int64_t tape_mark(const Tape *t)
+{
+    return (int64_t)t->count;
+}
+
+void tape_drop(Tape *t, int64_t mark, int n_keep, Tensor *const *keep)
+{
+    bool *needed = t->mode == MODE_EAGER ? tape_scratch(t, (int64_t)t->count, sizeof *needed) : NULL;
+    if (!needed)
+        return;
+    for (int i = 0; i < n_keep; i++)
+        if (keep[i] && keep[i]->id >= 0)
+            needed[view_root(t->nodes[keep[i]->id])->out.id] = true;
+    for (int64_t i = mark; i < (int64_t)t->count; i++) {
+        Node *n = t->nodes[i], *own = view_root(n);
+        if (own && (n->pinned || (n->out.needs_grad && !has_bit(n->unread, RESULT))))
+            needed[own->out.id] = true;
+        for (int j = 0; n->out.needs_grad && j < n->inputs; j++) {
+            Node *in = n->in[j] && n->in[j]->id >= 0 ? view_root(t->nodes[n->in[j]->id]) : NULL;
+            if (in && (j >= RESULT || !has_bit(n->unread, j)))
+                needed[in->out.id] = true;
+        }
+    }
+    for (int64_t i = mark; i < (int64_t)t->count; i++) {
+        Node *own = view_root(t->nodes[i]);
+        if (!own || needed[own->out.id])
+            continue;
+        if (t->nodes[i]->view)
+            t->nodes[i]->dropped = true;
+        else
+            node_release(t, own);
+    }
+}
