@@ -38,7 +38,7 @@ static bool make_lists(Lists *l, const Recs *r, int64_t K, Arena *a, Error *e)
 
 /* Users with relevant test items and no list. `all_count`: they count with 0 in every metric, so the means of the
  * others are scaled. */
-static int64_t count_without(Scores *s, const DataSet *d, bool all_count)
+static int64_t count_users_without_list(Scores *s, const DataSet *d, bool all_count)
 {
     int64_t judged = relevant_users(&d->test, d->protocol, d->U), without = judged - s->users;
     if (!all_count || !without)
@@ -169,7 +169,7 @@ bool evaluate_command(Context *c, Error *e)
                              c->arena, e);
     /* Under Elliot users without a list do not count. MMRec's lists have every user. */
     bool all_count = few || data.protocol == PROTOCOL_MMREC;
-    int64_t without = ok ? count_without(&s, &d, all_count) : 0;
+    int64_t without = ok ? count_users_without_list(&s, &d, all_count) : 0;
     if (ok && !s.users)
         ok = fail(e, SP_FORMAT, "%s: no user of %s has a relevant item in it%s", data.test, c->args[0],
                   data.protocol == PROTOCOL_MMREC ? "" : " (elliot: an item rated 0 or more)");

@@ -25,22 +25,22 @@ static const Library LIBRARIES[] = {
     {"utf8proc", "Unicode in tokenizers", false},
 #endif
 #ifdef HAVE_JPEG
-    {"libjpeg", "JPEG pictures", true},
+    {"libjpeg", "JPEG images", true},
 #else
-    {"libjpeg", "JPEG pictures", false},
+    {"libjpeg", "JPEG images", false},
 #endif
 #ifdef HAVE_PNG
-    {"libpng", "PNG pictures", true},
+    {"libpng", "PNG images", true},
 #else
-    {"libpng", "PNG pictures", false},
+    {"libpng", "PNG images", false},
 #endif
 #if (!defined(HAVE_JPEG) || !defined(HAVE_PNG)) && (__has_include(<stb/stb_image.h>) || __has_include(<stb_image.h>))
-    {"stb_image", "JPEG and PNG pictures in their place", true},
+    {"stb_image", "JPEG and PNG images in their place", true},
 #endif
 #ifdef HAVE_WEBP
-    {"libwebp", "WebP pictures", true},
+    {"libwebp", "WebP images", true},
 #else
-    {"libwebp", "WebP pictures", false},
+    {"libwebp", "WebP images", false},
 #endif
 #ifdef HAVE_YAML
     {"libyaml", "sapor extract", true},
@@ -197,7 +197,7 @@ static void kernels_text(Context *c, const Device *d)
     printf("peaks      %d thread%s:", pool_threads(d->pool), pool_threads(d->pool) == 1 ? "" : "s");
     for (size_t i = 0; i < peak_count(); i++) {
         Peak p = peak_measure(i, d->pool, 0);
-        const bool amx = text_ends(text_of(p.instruction), "tmm");
+        bool amx = text_ends(text_of(p.instruction), "tmm");
         if (strcmp(p.level, d->k->level) != 0 || (amx && !p.here))
             continue;
         printf("%s %s%s", strcmp(p.dtype, "f32") == 0 ? "" : ",", amx ? "amx " : "", p.dtype);

@@ -4,7 +4,7 @@
 #include "tools/features.h"
 
 /* What models and finished runs are made of. */
-static bool is_read_of_a_folder(const char *name)
+static bool is_input_name(const char *name)
 {
     static const char *const NAMES[] = {"modules.json",
                                         "preprocessor_config.json",
@@ -29,7 +29,7 @@ static bool is_read_of_a_folder(const char *name)
     for (size_t i = 0; i < COUNT(ENDS); i++)
         if (text_ends(text_of(name), ENDS[i]))
             return true;
-    return is_picture_name(name);
+    return is_image_name(name);
 }
 
 static bool add_path(FileSet *s, const char *path, int depth, Arena *a, Error *e);
@@ -77,9 +77,8 @@ static bool add_path(FileSet *s, const char *path, int depth, Arena *a, Error *e
         const char *name = entries[i].name, *inside = path_join(a, path, name, e);
         if (!inside)
             return false;
-        bool counts = entries[i].is_folder
-                          ? depth == 0
-                          : is_read_of_a_folder(name) || (depth == 1 && text_ends(text_of(name), ".npy"));
+        bool counts =
+            entries[i].is_folder ? depth == 0 : is_input_name(name) || (depth == 1 && text_ends(text_of(name), ".npy"));
         if (counts && !add_path(s, inside, depth + 2, a, e))
             return false;
         if (depth == 0 && strcmp(name, "config.json") == 0 && !add_data_of_run(s, inside, a, e))

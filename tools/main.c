@@ -8,7 +8,7 @@ extern const Option extract_options[], encode_options[], tokenize_options[], spl
     report_options[], nearest_options[];
 
 static const Command COMMANDS[] = {
-    {"extract", "pictures and texts to features, as a Ducho configuration says", "CONFIG.yml",
+    {"extract", "images and texts to features, as a Ducho configuration says", "CONFIG.yml",
      "Writes dataset_path/output_path/backend/model/layer/<item>.npy, each float32 (1, D). What is there already and "
      "was "
      "made by the\n"
@@ -18,11 +18,11 @@ static const Command COMMANDS[] = {
      "What cannot be read is listed in model/missing_<layer>.tsv; the rest is done.",
      "sapor extract config.yml --dataset_path=data --visual.items.model.0.batch_size=32", extract_options, 1, 1, true,
      extract_command},
-    {"encode", "pictures and texts to features, by one encoder", "MODEL INPUT... -o OUT.npy",
+    {"encode", "images and texts to features, by one encoder", "MODEL INPUT... -o OUT.npy",
      "MODEL is a folder, a weights file, a name that is looked up ($SAPOR_MODELS, the Hugging Face and torch caches), "
      "or "
      "one of the\n"
-     "statistics of `sapor models`. INPUT is pictures, folders of pictures (sorted by name), a .txt file or - "
+     "statistics of `sapor models`. INPUT is images, folders of images (sorted by name), a .txt file or - "
      "(standard "
      "input)\n"
      "with one text a line, or with --id-column and --text-column a table. What has an id and cannot be read has no "

@@ -114,7 +114,7 @@ static bool print_recommender(const Context *c, const Recommender *r, Error *e)
     const Setting *s;
     printf("%s%s%s%s\n", r->name, r->alias ? ", also " : "", r->alias ? r->alias : "",
            r->needs_features ? "; needs --features" : "");
-    print_filled(stdout, r->paper, 0);
+    print_wrapped(stdout, r->paper, 0);
     while (setting_at(r, n))
         n++;
     const char **cells = NEW(c->arena, const char *, 5 * (n + 1), e);
@@ -135,7 +135,7 @@ static void print_encoder(const Entry *k)
 {
     int at = printf("%s: ", k->name);
     printf("reads %s\n%*s", modalities(k->modalities), at, "");
-    print_filled(stdout, k->about, at);
+    print_wrapped(stdout, k->about, at);
 }
 
 static bool print_all(const Context *c, Error *e)

@@ -37,14 +37,14 @@ static bool encode_query(Context *c, const char *query, int64_t D, float **row, 
                     "nearest: --model MODEL is missing: --query is encoded by the model that FEATURES come from");
     if (!option_choice(c, "pool", POOLS, COUNT(POOLS), &pool, e))
         return false;
-    bool is_image = is_picture_name(query);
+    bool is_image = is_image_name(query);
     if (is_image && !file_exists(query))
         return fail(e, SP_IO, "--query: there is no image file %s", query);
     EncoderOptions o = {
         .arch = option_text(c, "arch"), .pool = CODES[pool], .normalize = -1, .layer = option_text(c, "layer")};
-    Input input = {.name = "--query", .picture = is_image ? query : NULL, .text = text_of(query)};
-    Extractor x;
-    if (!extractor_open(&x, c, model, &o, e))
+    Input input = {.name = "--query", .image = is_image ? query : NULL, .text = text_of(query)};
+    FeatureSource x;
+    if (!feature_source_open(&x, c, model, &o, e))
         return false;
     float *to[2] = {NULL};
     bool ok = x.features == D ||
@@ -53,7 +53,7 @@ static bool encode_query(Context *c, const char *query, int64_t D, float **row, 
     ok = ok && (to[0] = NEW(c->arena, float, D, e));
     to[1] = to[0] + (ok ? D : 0);
     ok = ok && extract_features(c, &x, &input, 1, 1, "encode", keep_row, to, e);
-    extractor_close(&x);
+    feature_source_close(&x);
     *row = to[0];
     return ok;
 }

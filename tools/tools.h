@@ -20,12 +20,12 @@ typedef struct Option {
 typedef struct Context Context;
 typedef struct Command {
     const char *name, *summary;
-    const char *arguments; /* as in the usage line: "MODEL INPUT... -o OUT.npy" */
-    const char *more;      /* further lines of --help, or NULL */
-    const char *example;   /* a command line that works */
-    const Option *options; /* NULL: only the common ones */
-    int least, most;       /* how many arguments; most -1: any number */
-    bool overrides;        /* takes --key.path=value */
+    const char *arguments;  /* as in the usage line: "MODEL INPUT... -o OUT.npy" */
+    const char *details;    /* further text of --help, or NULL */
+    const char *example;    /* a command line that works */
+    const Option *options;  /* NULL: only the common ones */
+    int min_args, max_args; /* max_args -1: any number */
+    bool overrides;         /* takes --key.path=value */
     bool (*run)(Context *c, Error *e);
 } Command;
 
@@ -78,7 +78,7 @@ void command_help(const Command *k, FILE *to); /* help.c, with the three below *
 /* Whether a common option does something in this command; all are accepted. */
 bool common_applies(const Command *k, const Option *common);
 /* A line of those that do nothing, behind `before`; nothing where all do something. */
-void put_idle(const Command *k, const char *before, FILE *to);
+void print_ignored_options(const Command *k, const char *before, FILE *to);
 /* The values that an option's line names; 0 where it names none, or more than `room`. */
 size_t option_words(const Option *o, Text *words, size_t room);
 /* All commands and what every command takes, in roff (manpage.c) and for the shells (completion.c). */
@@ -104,7 +104,7 @@ bool table_print(FILE *to, const char *const *cells, size_t rows, size_t cols, c
 
 /* Words and a line end, in lines of 100 columns; the first begins behind `at` columns that are there already, the
  * others behind as many blanks (help.c). */
-void print_filled(FILE *to, const char *text, int at);
+void print_wrapped(FILE *to, const char *text, int at);
 
 /* A file of text, or standard input where path is "-", as text_decode leaves it. */
 bool text_file_read(Text *out, Arena *a, const char *path, Error *e);

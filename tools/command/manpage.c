@@ -110,12 +110,12 @@ void manual_page(const Command *commands, size_t count, FILE *to)
         fputs(k->overrides ? " [\\-\\-key.path=value ...]\n" : "\n", to);
         put(to, k->summary);
         fputs(".\n", to);
-        if (k->more) {
-            put(to, k->more);
+        if (k->details) {
+            put(to, k->details);
             fputc('\n', to);
         }
         put_options(to, k->options);
-        put_idle(k, ".PP\n", to);
+        print_ignored_options(k, ".PP\n", to);
         fputs(".PP\nExample:\n.PP\n.RS\n.nf\n", to);
         put(to, k->example);
         fputs("\n.fi\n.RE\n", to);

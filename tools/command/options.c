@@ -372,11 +372,11 @@ static bool read_common(Context *c, Error *e)
     p->trace_path = option_text(c, "trace");
     p->limit.most = (size_t)c->max_memory;
     const Command *k = c->command;
-    if (c->arg_count < (size_t)k->least)
+    if (c->arg_count < (size_t)k->min_args)
         return fail(e, SP_USAGE, "%s: an argument is missing; usage: sapor %s %s", k->name, k->name, k->arguments);
-    if (k->most >= 0 && c->arg_count > (size_t)k->most)
-        return fail(e, SP_USAGE, "%s: \"%s\" is one argument too many; usage: sapor %s%s%s", k->name, c->args[k->most],
-                    k->name, *k->arguments ? " " : "", k->arguments);
+    if (k->max_args >= 0 && c->arg_count > (size_t)k->max_args)
+        return fail(e, SP_USAGE, "%s: \"%s\" is one argument too many; usage: sapor %s%s%s", k->name,
+                    c->args[k->max_args], k->name, *k->arguments ? " " : "", k->arguments);
     const char *out = option_text(c, "out");
     if ((out && !output_check(c, "out", out, e)) || (p->trace_path && !output_check(c, "trace", p->trace_path, e)))
         return false;

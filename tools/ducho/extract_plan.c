@@ -67,7 +67,7 @@ static const char *stem(const char *path, Arena *a, Error *e)
     return arena_strndup(a, base.p, n > 1 ? n - 1 : base.n, e);
 }
 
-/* A model's folder: a picture model's bare name; otherwise the full name, organisation and all, as Ducho. A path that
+/* A model's folder: an image model's bare name; otherwise the full name, organisation and all, as Ducho. A path that
  * leads out of the output folder is cut to its last part. */
 static const char *model_folder(const Extraction *x, Arena *a, Error *e)
 {

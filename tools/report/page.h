@@ -38,10 +38,10 @@ void put_bars(Page *p, const Chart *c, const char *const *names, size_t n, const
               const double *value);
 void put_legend(Page *p, const Series *s, size_t n);
 
-/* ---- pictures (thumbnail.c) ------------------------------------------------------------------ */
+/* ---- images (thumbnail.c) -------------------------------------------------------------------- */
 
 enum { THUMBNAIL = 64 }; /* pixels of the longer side */
-/* A style rule that shows the picture on elements of class pN. False, and no rule, where it cannot be read. */
+/* A style rule that shows the image on elements of class pN. False, and no rule, where it cannot be read. */
 bool put_thumbnail(Page *p, const char *path, int64_t number);
 
 #endif

@@ -8,7 +8,7 @@
 
 enum { QUARTERS = 4, OPS = 12 };
 
-static double figure(const Contender *run, Text metric)
+static double figure(const ReportRun *run, Text metric)
 {
     const Json *test = json_get(run->result, "test");
     for (const Json *j = test ? test->first : NULL; j; j = j->next)
@@ -25,7 +25,8 @@ void put_figures(Report *r)
     for (size_t i = 0; i < r->runs; i++)
         best = fmax(best, figure(&r->run[i], text_of(r->metric)));
     put(p,
-        "<h2>Figures</h2>\n<p class=\"soft\">%lld interactions of %lld users with %lld items to learn from; judged on "
+        "<h2>Figures</h2>\n<p class=\"soft\">%lld interactions of %lld users with %lld items to learn from; test_users "
+        "on "
         "%lld held out. Means over users.</p>\n"
         "<div class=\"wide\"><table><tr><th>model</th><th class=\"l more\">features</th>",
         (long long)r->data.train.count, (long long)r->data.U, (long long)r->data.I, (long long)r->data.test.count);
@@ -41,7 +42,7 @@ void put_figures(Report *r)
     }
     put(p, "<th>best epoch</th></tr>\n");
     for (size_t i = 0; i < r->runs; i++) {
-        const Contender *run = &r->run[i];
+        const ReportRun *run = &r->run[i];
         const Json *epoch = json_get(run->result, "best_epoch");
         put(p, "<tr%s><td", figure(run, text_of(r->metric)) >= best ? " class=\"best\"" : "");
         if (strcmp(run->features, "-") != 0) { /* on a narrow screen below the name */
@@ -95,8 +96,8 @@ bool put_popularity(Report *r, Error *e)
     for (size_t m = 0; m < r->runs; m++) {
         names[m] = r->run[m].name;
         memset(pairs, 0, sizeof pairs);
-        for (int64_t u = 0; u < r->judged_count; u++)
-            for (int64_t i = test->start[r->judged[u]]; i < test->start[r->judged[u] + 1]; i++) {
+        for (int64_t u = 0; u < r->test_user_count; u++)
+            for (int64_t i = test->start[r->test_users[u]]; i < test->start[r->test_users[u] + 1]; i++) {
                 int q = 0;
                 if (test->item[i] >= r->data.I)
                     continue;
@@ -127,7 +128,7 @@ void put_curves(Report *r)
     Series s[MANY_RUNS];
     size_t n = 0;
     for (size_t i = 0; i < r->runs; i++) {
-        const Contender *run = &r->run[i];
+        const ReportRun *run = &r->run[i];
         if (run->points > 1) {
             s[n] = (Series){.name = run->name, .n = run->points, .x = run->epoch, .y = run->curve, .colour = (int)i};
             n++;
