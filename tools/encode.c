@@ -7,18 +7,20 @@
 #include "tools/ducho/extract.h"
 
 const Option encode_options[] = {
-    {"out", 'o', "OUT.npy", "float32 [N, D], rows in the order given, ids in OUT.ids.txt; -: standard output, no ids"},
-    {"id-column", 0, "C", "INPUT is a table (.tsv, .csv, -) with a header: the column of the rows' ids"},
-    {"text-column", 0, "C", "and the column of their texts"},
-    {"ids", 0, "FILE", "the rows' ids, one a line, for texts and images in the order given"},
-    {"strict", 0, NULL, "stop at the first input that cannot be read, whether it has an id or not"},
-    {"pool", 0, "P", "cls, mean, max, model or none (every token a row); default: as the model says"},
-    {"normalize", 0, NULL, "rows of length 1, whatever the model says"},
-    {"layer", 0, "NAME", "which output (default: the model's own)"},
-    {"arch", 0, "NAME", "take a bare weights file for this architecture (`sapor models` lists them)"},
-    {"batch", 0, "N", "inputs at a time (default 16)"},
-    {"dtype", 0, "T", "f32 (default), f16, bf16 or int8: fewer bits, for transformers and ResNet"},
-    {"winograd", 0, "N", "3x3 convolutions by squares of 4 (default) or 6: quicker on large images, coarser"},
+    {"out", 'o', "OUT.npy",
+     "output file: float32 [N, D], rows in input order, ids in OUT.ids.txt; -: standard output, no ids"},
+    {"id-column", 0, "C", "INPUT is a table (.tsv, .csv, -) with a header; C is its column of ids"},
+    {"text-column", 0, "C", "the column of texts in that table"},
+    {"ids", 0, "FILE", "file with the ids of texts and images: one per line, in input order"},
+    {"strict", 0, NULL, "stop at the first input that cannot be read, even if it has an id"},
+    {"pool", 0, "P", "cls, mean, max, model or none (one row per token); default: the model's own pooling"},
+    {"normalize", 0, NULL, "scale every row to length 1, even if the model does not"},
+    {"layer", 0, "NAME", "output layer (default: the model's own)"},
+    {"arch", 0, "NAME", "architecture of a bare weights file (`sapor models` lists them)"},
+    {"batch", 0, "N", "inputs per batch (default 16)"},
+    {"dtype", 0, "T", "f32 (default), f16, bf16 or int8: number type of the weights; for transformers and ResNet"},
+    {"winograd", 0, "N",
+     "tile of Winograd 3x3 convolutions: 4 (default) or 6; 6 is faster on large images, less accurate"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -99,7 +101,7 @@ static bool add_texts(Inputs *in, Arena *a, const char *path, Error *e)
         if (!name || !add_input(in, a, one, e))
             return false;
     }
-    return in->count > before || fail(e, SP_FORMAT, "%s: is empty; one text a line is expected", path);
+    return in->count > before || fail(e, SP_FORMAT, "%s: is empty; one text per line is expected", path);
 }
 
 static bool add_table(Inputs *in, Arena *a, const char *path, const char *const columns[2], Error *e)
@@ -107,7 +109,7 @@ static bool add_table(Inputs *in, Arena *a, const char *path, const char *const 
     Input *rows;
     size_t n;
     if (folder_exists(path) || is_image_name(path))
-        return fail(e, SP_USAGE, "%s: is not a table; --id-column and --text-column are for tables (.tsv, .csv)", path);
+        return fail(e, SP_USAGE, "%s: is not a table; --id-column and --text-column need a table (.tsv, .csv)", path);
     if (!table_rows(&rows, &n, path, columns[0], columns[1], a, e))
         return false;
     if (in->count == 0) { /* as it is, the usual case */
@@ -134,8 +136,8 @@ static bool add_argument(Inputs *in, Arena *a, const char *path, Error *e)
     if (strcmp(path, "-") == 0 || text_ends(text_of(path), ".txt"))
         return add_texts(in, a, path, e);
     if (!file_exists(path))
-        return fail(e, SP_IO,
-                    "%s: there is no such file or folder; a text itself is read from standard input (INPUT -)", path);
+        return fail(e, SP_IO, "%s: no such file or folder; to encode a text itself, use INPUT - (standard input)",
+                    path);
     if (is_table_name(path))
         return fail(e, SP_USAGE, "%s: a table needs --id-column and --text-column", path);
     return add_image(in, a, path, e);
@@ -158,7 +160,7 @@ static bool read_ids(Inputs *in, Arena *a, const char *path, Error *e)
             return false;
         one->by_position = false;
     }
-    return n == in->count || fail(e, SP_SHAPE, "%s: has %zu ids, there are %zu inputs", path, n, in->count);
+    return n == in->count || fail(e, SP_SHAPE, "%s: has %zu ids, but there are %zu inputs", path, n, in->count);
 }
 
 /* Where input i has its id from, for messages. */
@@ -185,9 +187,8 @@ static bool check_ids(const Inputs *in, const char *ids, Arena *a, Error *e)
             continue;
         const char *here = id_place(in, i, ids, a, e), *there = id_place(in, (size_t)number, ids, a, e);
         return here && there &&
-               fail(e, SP_FORMAT,
-                    "%s: the id \"%.60s\" is that of %s already; give each row an id of its own (--ids FILE)", here,
-                    one->name, there);
+               fail(e, SP_FORMAT, "%s: duplicate id \"%.60s\", first used at %s; give each row its own id (--ids FILE)",
+                    here, one->name, there);
     }
     return seen != NULL;
 }
@@ -201,7 +202,7 @@ static bool collect(Inputs *in, const Context *c, Error *e)
         return fail(e, SP_USAGE, "--%s is missing: a table needs --id-column and --text-column",
                     columns[0] ? "text-column" : "id-column");
     if (table && ids)
-        return fail(e, SP_USAGE, "--ids: a table has its ids in --id-column; leave one of them out");
+        return fail(e, SP_USAGE, "--ids: a table has its ids in --id-column; remove one of them");
     for (size_t i = 1; i < c->arg_count; i++)
         readers += strcmp(c->args[i], "-") == 0;
     if (readers > 1)
@@ -233,7 +234,7 @@ static bool encode_tokens(Context *c, const FeatureSource *x, const Inputs *in, 
     const Device *d = context_device(c, e);
     Tape *t = d && x->encoder ? tape_new(d, false, e) : NULL;
     if (!x->encoder)
-        return fail(e, SP_USAGE, "--pool none: these statistics have no tokens");
+        return fail(e, SP_USAGE, "--pool none: statistics have no tokens");
     if (!t)
         return false;
     float **states = NEW(c->arena, float *, in->count, e);
@@ -247,7 +248,7 @@ static bool encode_tokens(Context *c, const FeatureSource *x, const Inputs *in, 
         const Input *one = &in->list[i];
         Error why = {0};
         if (one->image)
-            ok = fail(e, SP_USAGE, "%s: --pool none is for texts", one->image);
+            ok = fail(e, SP_USAGE, "%s: --pool none supports texts only", one->image);
         else if (input_problem(one))
             fail(&why, SP_FORMAT, "%s", input_problem(one));
         else
@@ -290,10 +291,10 @@ bool encode_command(Context *c, Error *e)
     UnreadableList list = {0}, *unreadable = option_given(c, "strict") ? NULL : &list;
     const char *out = option_text(c, "out");
     if (!out)
-        return fail(e, SP_USAGE, "encode: -o OUT.npy is missing: where the features go");
+        return fail(e, SP_USAGE, "encode: -o OUT.npy (output file) is missing");
     bool to_stdout = strcmp(out, "-") == 0;
     if (to_stdout && c->json)
-        return fail(e, SP_USAGE, "-o -: --json writes to standard output too; leave one of them out");
+        return fail(e, SP_USAGE, "-o -: --json writes to standard output too; remove one of them");
     const char *missing = to_stdout ? NULL : missing_path(out, c->arena, e);
     if (!to_stdout && (!missing || !output_check(c, "out", missing, e)))
         return false;
@@ -312,7 +313,7 @@ bool encode_command(Context *c, Error *e)
     static const char *const CHOICES[] = {"pool", "normalize", "layer", "arch", "dtype", "winograd"};
     for (size_t i = 0; i < COUNT(CHOICES) && statistics_find(c->args[0]); i++)
         if (option_given(c, CHOICES[i]))
-            return fail(e, SP_USAGE, "--%s: %s has no such choice; leave it out", CHOICES[i], c->args[0]);
+            return fail(e, SP_USAGE, "--%s: %s does not support this option; remove it", CHOICES[i], c->args[0]);
     const char *ids = npy_ids_path(out, c->arena, e);
     if (!ids || !output_check(c, "out", ids, e) || (missing && !output_check(c, "out", missing, e)) ||
         !collect(&in, c, e) || !feature_source_open(&x, c, c->args[0], &o, e))

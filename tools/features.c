@@ -275,9 +275,10 @@ bool extract_readable(Context *c, const FeatureSource *x, const Input *inputs, s
         if (!(x->modalities & (inputs[i].image ? MODALITY_IMAGE : MODALITY_TEXT)))
             return inputs[i].image
                        ? fail(e, SP_USAGE,
-                              "%s: this model reads texts only: a .txt file with one text a line, or a table",
+                              "%s: this model supports texts only; a .txt file with one text per line, or a table, is "
+                              "expected",
                               inputs[i].image)
-                       : fail(e, SP_USAGE, "text %s: this model reads images only (.jpg, .jpeg, .png, .webp), no texts",
+                       : fail(e, SP_USAGE, "text %s: this model supports images only (.jpg, .jpeg, .png, .webp)",
                               inputs[i].name);
     batch = MAX(MIN(batch, n), 1);
     const Device *d = x->encoder || (x->modalities & MODALITY_IMAGE) ? context_device(c, e) : NULL;

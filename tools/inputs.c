@@ -108,7 +108,7 @@ bool output_check(Context *c, const char *option, const char *path, Error *e)
     for (size_t i = 0; i < COUNT(OUTPUTS); i++) {
         const char *other = strcmp(OUTPUTS[i], option) ? option_text(c, OUTPUTS[i]) : NULL;
         if (other && strcmp(other, path) == 0)
-            return fail(e, SP_USAGE, "%s: is the file of --out and of --trace; name two", path);
+            return fail(e, SP_USAGE, "%s: --out and --trace name the same file; choose two files", path);
     }
     if (!file_exists(path))
         return true;

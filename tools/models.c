@@ -120,7 +120,7 @@ static bool print_recommender(const Context *c, const Recommender *r, Error *e)
     const char **cells = NEW(c->arena, const char *, 5 * (n + 1), e);
     if (!cells)
         return false;
-    memcpy(cells, (const char *const[]){"--set", "elliot", "mmrec", "also accepted", "what it is"}, 5 * sizeof *cells);
+    memcpy(cells, (const char *const[]){"--set", "elliot", "mmrec", "also accepted", "meaning"}, 5 * sizeof *cells);
     for (size_t i = 0; (s = setting_at(r, i)); i++) {
         const char *names = accepted_names(s, c->arena, e);
         if (!names)
@@ -144,7 +144,7 @@ static bool print_all(const Context *c, Error *e)
     const char **cells = NEW(c->arena, const char *, 3 * (1 + encoders + recommenders), e);
     if (!cells)
         return false;
-    memcpy(cells, (const char *const[]){"encoder", "reads", "which models"}, 3 * sizeof *cells);
+    memcpy(cells, (const char *const[]){"encoder", "input", "models"}, 3 * sizeof *cells);
     for (size_t i = 0; i < encoders; i++) {
         Entry k = entry_at(i);
         memcpy(cells + 3 * (i + 1), (const char *const[]){k.name, modalities(k.modalities), k.about},
@@ -153,7 +153,7 @@ static bool print_all(const Context *c, Error *e)
     if (!table_print(stdout, cells, encoders + 1, 3, "llw", c->arena, e))
         return false;
     printf("\n");
-    memcpy(cells, (const char *const[]){"recommender", "features", "after"}, 3 * sizeof *cells);
+    memcpy(cells, (const char *const[]){"recommender", "features", "paper"}, 3 * sizeof *cells);
     for (size_t i = 0; i < recommenders; i++) {
         const Recommender *r = recommender_at(i);
         const char *name = r->alias ? arena_printf(c->arena, e, "%s, %s", r->name, r->alias) : r->name;
@@ -175,8 +175,8 @@ bool unknown_recommender(const Context *c, const char *command, const char *name
             names[n++] = recommender_at(i)->alias;
     }
     const char *near = names ? near_words(name, names, n, c->arena) : NULL;
-    return near ? fail(e, SP_USAGE, "%s: there is no recommender \"%s\"; did you mean %s?", command, name, near)
-                : fail(e, SP_USAGE, "%s: there is no recommender \"%s\"; `sapor models` lists them", command, name);
+    return near ? fail(e, SP_USAGE, "%s: unknown recommender \"%s\"; did you mean %s?", command, name, near)
+                : fail(e, SP_USAGE, "%s: unknown recommender \"%s\"; `sapor models` lists them", command, name);
 }
 
 static bool unknown_model(const Context *c, Error *e)
@@ -193,8 +193,8 @@ static bool unknown_model(const Context *c, Error *e)
             names[n++] = recommender_at(i)->alias;
     }
     const char *near = near_words(c->args[0], names, n, c->arena);
-    return near ? fail(e, SP_USAGE, "there is no model \"%s\"; did you mean %s?", c->args[0], near)
-                : fail(e, SP_USAGE, "there is no model \"%s\"; `sapor models` lists them", c->args[0]);
+    return near ? fail(e, SP_USAGE, "unknown model \"%s\"; did you mean %s?", c->args[0], near)
+                : fail(e, SP_USAGE, "unknown model \"%s\"; `sapor models` lists them", c->args[0]);
 }
 
 bool models_command(Context *c, Error *e)

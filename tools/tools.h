@@ -90,8 +90,8 @@ void zsh_completion(const Command *commands, size_t count, FILE *to);
 void process_begin(void);
 /* Whether all that was printed on standard output has arrived. A command that prints for long asks now and then. */
 bool output_whole(Error *e);
-#define SAPOR_SUMMARY "multimodal recommendation, from a photo and a sentence to Recall@20"
-#define EXIT_STATUS   "0 done, 1 failed, 2 wrong usage"
+#define SAPOR_SUMMARY "multimodal recommendation, from images and texts to Recall@20"
+#define EXIT_STATUS   "0 success, 1 failure, 2 wrong usage"
 extern const Option COMMON_OPTIONS[];
 /* Prints "sapor: message" on standard error and returns the exit status that goes with the code. */
 int report_error(const Error *e);
@@ -112,9 +112,9 @@ bool text_file_read(Text *out, Arena *a, const char *path, Error *e);
 /* Options of every command that reads interactions; "format" is the command's own words. */
 #define FORMAT_OPTIONS(files)                                                                                          \
     {"format", 0, "K", files "auto, tsv, csv, inter, recbole or lightgcn (default auto)"},                             \
-        {"separator", 0, "C", "between columns: tab, comma, semicolon, colons (::) or blank (default: found)"},        \
+        {"separator", 0, "C", "column separator: tab, comma, semicolon, colons (::) or blank (default: detected)"},    \
     {                                                                                                                  \
-        "columns", 0, "U,I[,R[,T]]", "names of the columns of users, items, ratings, times (default: found)"           \
+        "columns", 0, "U,I[,R[,T]]", "names of the user, item, rating and time columns (default: detected)"            \
     }
 /* FORMAT_OPTIONS and --protocol (data_options.c). */
 bool read_format(const Context *c, Format *f, Layout *layout, Error *e);

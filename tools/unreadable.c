@@ -54,7 +54,7 @@ bool unreadable_add(UnreadableList *u, const Input *in, const Error *why, Arena 
 bool unreadable_fail(const UnreadableList *u, size_t n, Error *e)
 {
     if (!u || u->count == 0)
-        return fail(e, SP_FORMAT, "there is nothing to read");
+        return fail(e, SP_FORMAT, "there are no inputs");
     char place[sizeof e->message];
     unreadable_place(&u->list[0], place, sizeof place);
     return n == 1 ? fail(e, SP_FORMAT, "%s: %s", place, u->list[0].reason)

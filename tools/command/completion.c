@@ -184,7 +184,7 @@ void zsh_completion(const Command *commands, size_t count, FILE *to)
         zsh_text(k->summary, ":\\", to);
         fputs("'\n", to);
     }
-    fputs("        'help:the list of commands, or the page of one'\n    )\n    if ((CURRENT == 2)); then\n        "
+    fputs("        'help:lists the commands, or shows the help of one'\n    )\n    if ((CURRENT == 2)); then\n        "
           "_describe "
           "command commands\n        return\n    fi\n"
           "    local command=$words[2]\n    shift words\n    ((CURRENT--))\n    case $command in\n"

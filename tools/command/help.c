@@ -110,7 +110,7 @@ void command_help(const Command *k, FILE *to)
         fprintf(to, "\noptions of %s:\n", k->name);
     for (const Option *o = k->options; o && o->name; o++)
         print_option(to, o, bold, plain);
-    fprintf(to, "\noptions everywhere:\n");
+    fprintf(to, "\ncommon options:\n");
     for (const Option *o = COMMON_OPTIONS; o->name; o++)
         if (common_applies(k, o))
             print_option(to, o, bold, plain);

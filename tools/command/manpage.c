@@ -42,46 +42,43 @@ typedef struct Entry {
 } Entry;
 
 static const Entry EXITS[] = {
-    {"0", "done"},
-    {"1", "failed: standard error has one line with what failed, where, and what to do"},
-    {"2", "wrong usage: an unknown command, option or value, or an argument missing"},
+    {"0", "success"},
+    {"1", "failure: one line on standard error says what failed, where, and what to do"},
+    {"2", "wrong usage: an unknown command, option or value, or a missing argument"},
 };
 
 /* Every variable that the command reads: tests/help_test.sh looks for each getenv of the sources here. */
 static const Entry ENVIRONMENT[] = {
     {"SAPOR_CPU",
-     "level of instructions: baseline, avx2 or avx512; default: the best that the processor and the build have. "
-     "On ARM baseline is NEON and the only level."},
+     "instruction level: baseline, avx2 or avx512; default: the best level of the processor and the build. "
+     "On ARM, baseline (NEON) is the only level."},
     {"SAPOR_MODELS",
-     "folder of models: MODEL is looked up there before the caches, as a folder, a weights file, or the beginning of "
-     "a torchvision file's name (resnet50 is resnet50-11ad3fa6.pth)"},
+     "folder of models: MODEL is looked up there first, then in the caches. MODEL is the name of a folder or a weights "
+     "file, or the beginning of a torchvision file name (resnet50 finds resnet50-11ad3fa6.pth)."},
     {"HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE", "the Hugging Face hub cache; default: $HF_HOME/hub"},
     {"HF_HOME", "default: $XDG_CACHE_HOME/huggingface"},
-    {"TORCH_HOME", "torch's folder, with hub/checkpoints; default: $XDG_CACHE_HOME/torch"},
+    {"TORCH_HOME", "folder of torch, with hub/checkpoints; default: $XDG_CACHE_HOME/torch"},
     {"XDG_CACHE_HOME", "default: $HOME/.cache"},
-    {"HOME", "the home folder, where the caches are when nothing else names them"},
-    {"NO_COLOR", "any text: no colours on a terminal"},
-    {"TERM", "dumb: no colours either"},
-    {"LC_ALL, LC_CTYPE, LANG", "character set of the terminal; numbers are written the same in every locale"},
+    {"HOME", "the home folder; it holds the caches if no other variable names them"},
+    {"NO_COLOR", "if not empty, no colours on a terminal"},
+    {"TERM", "with the value dumb, no colours on a terminal"},
+    {"LC_ALL, LC_CTYPE, LANG", "character set of the terminal; the format of numbers does not depend on them"},
 };
 
 static const Entry FILES[] = {
     {"$SAPOR_MODELS/MODEL",
      "a model: a Hugging Face folder (config.json, model.safetensors, tokenizer.json) or a weights file"},
-    {"~/.cache/huggingface/hub/models--ORG--NAME/snapshots/COMMIT",
-     "a model that `hf download` (huggingface-cli) fetched"},
-    {"~/.cache/torch/hub/checkpoints/NAME-HASH.pth", "a model that torchvision fetched"},
-    {"PREFIX/share/sapor/encoders/demo", "the pair of encoders of sapor demo; found from the place of the command"},
-    {"OUT.npy, OUT.ids.txt", "what encode writes: float32 [N, D], and the name of each row"},
+    {"~/.cache/huggingface/hub/models--ORG--NAME/snapshots/COMMIT", "a model from `hf download` (huggingface-cli)"},
+    {"~/.cache/torch/hub/checkpoints/NAME-HASH.pth", "a model from torchvision"},
+    {"PREFIX/share/sapor/encoders/demo", "the two encoders of sapor demo; looked up relative to the command"},
+    {"OUT.npy, OUT.ids.txt", "output of encode: float32 [N, D], and the id of each row"},
     {"missing_OUT.tsv; missing_LAYER.tsv in the model's folder",
-     "what encode and extract could not read: the id, the reason; gone when all is read"},
+     "inputs that encode and extract could not read: id and reason; removed when all inputs can be read"},
     {"RUN/config.json, result.json, history.tsv",
-     "what train --out writes: every setting, the final figures, the figures after each "
-     "evaluated epoch"},
+     "output of train --out: every setting, the final metrics, the metrics after each evaluated epoch"},
     {"RUN/user.npy, item.npy, user.ids.txt, item.ids.txt", "vectors of a trained model and the ids of their rows"},
-    {"RUN/checkpoint.safetensors, seen.safetensors",
-     "what a resumed run goes on from; the items that each user has chosen"},
-    {".NAME.tmp", "a file that is being written: it is renamed to NAME when it is whole"},
+    {"RUN/checkpoint.safetensors, seen.safetensors", "state from which a run resumes; the training items of each user"},
+    {".NAME.tmp", "a file that is being written; renamed to NAME when it is complete"},
     {".sapor.lock", "locked while a run writes to the folder"},
 };
 
@@ -120,7 +117,7 @@ void manual_page(const Command *commands, size_t count, FILE *to)
         put(to, k->example);
         fputs("\n.fi\n.RE\n", to);
     }
-    fputs(".SH OPTIONS EVERYWHERE\n", to);
+    fputs(".SH COMMON OPTIONS\n", to);
     put_options(to, COMMON_OPTIONS);
     put_entries(to, "EXIT STATUS", EXITS, COUNT(EXITS));
     put_entries(to, "ENVIRONMENT", ENVIRONMENT, COUNT(ENVIRONMENT));

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 const Option demo_options[] = {
-    {"out", 'o', "DIR", "where images, features and trained models go (default out/demo)"},
-    {"train-encoder", 0, "DIR", "only train the demo's pair of encoders, about ten minutes, into DIR"},
+    {"out", 'o', "DIR", "output folder of images, features and trained models (default out/demo)"},
+    {"train-encoder", 0, "DIR", "only train the two encoders of the demo into DIR; takes about ten minutes"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -188,16 +188,15 @@ static bool write_page(Demo *d, Error *e)
     for (size_t i = 0; i < COUNT(CONTESTANTS); i++)
         if (!(runs[i] = inside(d, CONTESTANTS[i].model, e)))
             return false;
-    about = "Synthetic: Sapor drew the images, wrote the descriptions and made up the users, whose tastes are "
-            "known. It shows that the path works, "
-            "from an image and a sentence to a recommendation; it does not show which model is better.";
+    about = "All data are synthetic: Sapor drew the images, wrote the descriptions and simulated the users. The demo "
+            "shows that all steps work, from an image and a text to a recommendation. It does not show which model is "
+            "better.";
     if (d->matched >= 0)
         about = arena_printf(c->arena, e,
-                             "%s The encoders are the project's own small pair, trained on other drawings: of %d "
-                             "descriptions, %.0f %% find their own "
-                             "image first; chance would be %.1f %%.",
-                             about, CATALOGUE_ITEMS, 100 * d->matched, 100.0 / CATALOGUE_ITEMS);
-    ReportConfig r = {.title = "Sapor: a catalogue, its users, and what they would like next",
+                             "%s The two small encoders are trained on other drawings: for %.0f %% of %d descriptions, "
+                             "the nearest image is the right one (chance: %.1f %%).",
+                             about, 100 * d->matched, CATALOGUE_ITEMS, 100.0 / CATALOGUE_ITEMS);
+    ReportConfig r = {.title = "Sapor demo: recommendations for a synthetic catalogue",
                       .about = about,
                       .runs = runs,
                       .run_count = COUNT(runs),
@@ -222,7 +221,7 @@ static bool run_demo(Demo *d, Error *e)
     if (!ratings || !stages || !(d->stages = out_open(stages, c->heap, e)) ||
         !out_printf(d->stages, e, "stage\tseconds\tMB\n") || !find_encoders(d, e) ||
         !catalogue_draw(d->out, &interactions, c->progress, c->heap, e) ||
-        !stage(d, "draw images, texts and choices", e) || !make_features(d, e) || !measure_match(d, e) ||
+        !stage(d, "draw images, texts and interactions", e) || !make_features(d, e) || !measure_match(d, e) ||
         !stage(d, "encode images and texts", e) || !split_file(ratings, d->out, &split, counts, e))
         return false;
     const char **cells = NEW(c->arena, const char *, COLUMNS *(COUNT(CONTESTANTS) + 1), e);
@@ -242,17 +241,17 @@ static bool run_demo(Demo *d, Error *e)
                    d->matched);
         return true;
     }
-    printf("\nSynthetic catalogue: %d items, %d users, %zu interactions (%zu to learn from, %zu to test)\n",
+    printf("\nSynthetic catalogue: %d items, %d users, %zu interactions (%zu for training, %zu for testing)\n",
            CATALOGUE_ITEMS, CATALOGUE_USERS, interactions, counts[0], counts[2]);
     if (d->matched >= 0)
-        printf("Encoders of %s: of %d descriptions %.1f %% find their own image first (chance: %.1f %%)\n",
-               path_base(d->text).p == d->text ? d->text : "the project", CATALOGUE_ITEMS, 100 * d->matched,
+        printf("Encoders of %s: for %.1f %% of %d descriptions, the nearest image is the right one (chance: %.1f %%)\n",
+               path_base(d->text).p == d->text ? d->text : "the project", 100 * d->matched, CATALOGUE_ITEMS,
                100.0 / CATALOGUE_ITEMS);
     printf("\n");
     if (!table_print(stdout, cells, COUNT(CONTESTANTS) + 1, COLUMNS, "llrrrrrr", c->arena, e))
         return false;
     if (!c->quiet)
-        printf("\n%.1f s in all. To look at: %s/report.html. Next:\n  %s recommend %s/LATTICE --users u007 -k 5\n"
+        printf("\n%.1f s in total. Open %s/report.html. Next:\n  %s recommend %s/LATTICE --users u007 -k 5\n"
                "  %s encode %s %s/pictures -o %s/images.npy\n",
                now_seconds() - begun, d->out, program_invocation_name, d->out, program_invocation_name, d->vision,
                d->out, d->out);

@@ -13,9 +13,10 @@
 #include <stdlib.h>
 
 const Option extract_options[] = {
-    {"shard", 0, "I/N", "only every Nth item, beginning with the Ith: 1/4, 2/4, ... share the work among processes"},
-    {"dataset_path", 0, "DIR", "in place of the configuration's"},
-    {"strict", 0, NULL, "exit status 1 where an item could not be read; the rest is done in any case"},
+    {"shard", 0, "I/N",
+     "process only every Nth item, starting with the Ith: 1/4, 2/4, ... divide the work among processes"},
+    {"dataset_path", 0, "DIR", "replaces dataset_path of the configuration"},
+    {"strict", 0, NULL, "exit status 1 if an item cannot be read; the other items are still processed"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -305,7 +306,7 @@ static bool open_model(Extracting *w, const char *model, Error *e)
     w->opened = true;
     if (!(w->source.modalities & x->modality)) {
         feature_source_close(&w->source);
-        return fail(e, SP_FORMAT, "%s: %s reads no %s", x->where, x->model,
+        return fail(e, SP_FORMAT, "%s: %s does not support %s", x->where, x->model,
                     x->modality == MODALITY_IMAGE ? "images" : "texts");
     }
     w->source.keep_size = torch && x->reshape[0] == 0;
@@ -369,7 +370,8 @@ static void report(const Extracting *w, size_t made, double seconds)
                w->skipped, w->unread.count, seconds, peak_rss_bytes());
         fflush(stdout);
     } else if (c->progress) {
-        fprintf(c->progress, "%s: %zu made, %zu were there already, %.2f s\n", w->x->folder, made, w->skipped, seconds);
+        fprintf(c->progress, "%s: %zu made, %zu skipped (unchanged), %.2f s\n", w->x->folder, made, w->skipped,
+                seconds);
     }
 }
 
@@ -462,7 +464,7 @@ static bool read_shard(const Context *c, Shard *s, Error *e)
     *s = (Shard){0, 1};
     if (!text_next(&rest, '/', &first) || !text_next(&rest, '/', &none) || rest.p || !text_i64(first, &s->index) ||
         !text_i64(none, &s->count) || s->index < 1 || s->index > s->count || s->count > 1 << 20)
-        return fail(e, SP_USAGE, "--shard: \"%s\" is not I/N with I from 1 to N", given);
+        return fail(e, SP_USAGE, "--shard: \"%s\" is not I/N, such as 1/4, with I from 1 to N", given);
     s->index--;
     return true;
 }
@@ -480,7 +482,7 @@ static const char *find_config(const char *path, Arena *a, Error *e)
         if (!entries[i].is_folder &&
             (text_ends(text_of(entries[i].name), ".yml") || text_ends(text_of(entries[i].name), ".yaml")))
             return path_join(a, path, entries[i].name, e);
-    fail(e, SP_IO, "%s: holds no .yml or .yaml", path);
+    fail(e, SP_IO, "%s: holds no .yml or .yaml file", path);
     return NULL;
 }
 

@@ -19,7 +19,7 @@ static bool find_columns(Table *t, const char *const names[2], size_t at[2], Err
                                  (int)MIN(t->field[i].n, (size_t)40), t->field[i].p);
     for (int k = 0; k < 2; k++)
         if (!found[k])
-            return fail(e, SP_FORMAT, "%s:1: there is no column \"%s\" in the header (%s)", t->name, names[k], have);
+            return fail(e, SP_FORMAT, "%s:1: the header has no column \"%s\" (%s)", t->name, names[k], have);
     return true;
 }
 
@@ -77,7 +77,7 @@ bool table_rows(Input **rows, size_t *count, const char *path, const char *item,
     if (e->code)
         return false;
     if (n == 0)
-        return fail(e, SP_FORMAT, "%s: has a header and no rows", path);
+        return fail(e, SP_FORMAT, "%s: has a header but no rows", path);
     *rows = list;
     *count = n;
     return true;
@@ -89,7 +89,7 @@ static bool check_file_names(const Input *rows, size_t n, Error *e)
     for (size_t i = 0; i < n; i++) {
         const char *id = rows[i].name;
         if (strchr(id, '/') || strlen(id) > 240 || strcmp(id, ".") == 0 || strcmp(id, "..") == 0)
-            return fail(e, SP_FORMAT, "%s:%u: the id \"%.60s\" cannot be a file's name", rows[i].source, rows[i].line,
+            return fail(e, SP_FORMAT, "%s:%u: the id \"%.60s\" cannot be a file name", rows[i].source, rows[i].line,
                         id);
     }
     return true;
@@ -118,7 +118,8 @@ static bool drop_repeats(Input *list, size_t *count, const Extraction *x, FILE *
             list[kept++] = list[i];
     }
     if (notes && kept < *count)
-        fprintf(notes, "%s: rows that repeat an item: %zu; an item's first row counts\n", x->input, *count - kept);
+        fprintf(notes, "%s: skipped rows with a duplicate item: %zu; the first row of an item is used\n", x->input,
+                *count - kept);
     *count = kept;
     return seen != NULL;
 }
@@ -147,7 +148,7 @@ static bool list_images(Input **items, size_t *count, const Extraction *x, FILE 
         if (number < 0)
             return false;
         if (number < (int64_t)kept)
-            return fail(e, SP_FORMAT, "%s: %s and %s are both item \"%.*s\" (names count up to their first dot)",
+            return fail(e, SP_FORMAT, "%s: %s and %s have the same item id \"%.*s\" (an id ends at the first dot)",
                         x->input, path_base(list[number].image).p, name, (int)length, name);
         in->name = text_index_at(ids, number).p;
         kept++;
@@ -155,7 +156,7 @@ static bool list_images(Input **items, size_t *count, const Extraction *x, FILE 
     if (kept == 0)
         return fail(e, SP_IO, "%s: holds no image (.jpg, .jpeg, .png, .webp)", x->input);
     if (notes && kept < n)
-        fprintf(notes, "%s: left out, no images: %zu\n", x->input, n - kept);
+        fprintf(notes, "%s: skipped files that are not images: %zu\n", x->input, n - kept);
     *items = list;
     *count = kept;
     return true;

@@ -4,13 +4,13 @@
 #include "tools/ducho/extract.h"
 
 const Option report_options[] = {
-    {"out", 'o', "FILE", "the page (default report.html)"},
-    {"title", 0, "TEXT", "its heading"},
-    {"items", 0, "FILE", "table with a column `item` and one of titles"},
-    {"text-column", 0, "NAME", "the column of titles (default title)"},
-    {"pictures", 0, "DIR", "folder of <item>.jpg, .png or .webp"},
+    {"out", 'o', "FILE", "output page (default report.html)"},
+    {"title", 0, "TEXT", "heading of the page"},
+    {"items", 0, "FILE", "table with a column `item` and a column of titles"},
+    {"text-column", 0, "NAME", "column of titles in that table (default title)"},
+    {"pictures", 0, "DIR", "folder of item images: <item>.jpg, .png or .webp"},
     {"stages", 0, "FILE", "table with the columns stage, seconds, MB"},
-    {"ops", 0, "FILE", "what train or encode printed with --json --profile, for the roofline"},
+    {"ops", 0, "FILE", "output of train or encode with --json --profile, for the roofline"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -59,8 +59,7 @@ static bool read_run(Report *r, ReportRun *run, const char *folder, Error *e)
     run->result = result.object;
     run->name = run->config.kind->name;
     if (!d->train || !d->test)
-        return fail(e, SP_FORMAT, "%s: names no train or no test file; a report needs a run with a test part",
-                    run->config.path);
+        return fail(e, SP_FORMAT, "%s: has no train or no test file; a report needs both", run->config.path);
     for (size_t i = 0; i < d->feature_count; i++) {
         int n = (int)(strchr(d->features[i], '=') - d->features[i]);
         run->features = i ? arena_printf(r->c->arena, e, "%s, %.*s", run->features, n, d->features[i])
@@ -80,11 +79,11 @@ static bool read_data(Report *r, Error *e)
         const ReportRun *run = &r->run[i];
         const DataConfig *own = &run->config.train.data, *most = &with->config.train.data;
         if (strcmp(own->train, most->train) || strcmp(own->test, most->test))
-            return fail(e, SP_USAGE, "%s and %s are of different data; make a report of each", with->folder,
+            return fail(e, SP_USAGE, "%s and %s use different data; write one report for each", with->folder,
                         run->folder);
         if (own->protocol != most->protocol)
-            return fail(e, SP_USAGE, "%s is of protocol %s and %s of %s, whose figures differ; make a report of each",
-                        with->folder, protocol_names[most->protocol], run->folder, protocol_names[own->protocol]);
+            return fail(e, SP_USAGE, "%s uses protocol %s, but %s uses %s; write one report for each", with->folder,
+                        protocol_names[most->protocol], run->folder, protocol_names[own->protocol]);
         if (own->feature_count > most->feature_count)
             with = run;
     }
@@ -180,7 +179,8 @@ bool report_write(Context *c, const ReportConfig *config, Error *e)
     Report r = {.c = c, .config = config, .runs = config->run_count};
     const Device *d = context_device(c, e);
     if (config->run_count > MANY_RUNS)
-        return fail(e, SP_USAGE, "report: %zu runs are more than a page holds (%d)", config->run_count, MANY_RUNS);
+        return fail(e, SP_USAGE, "report: %zu runs are too many; at most %d are supported", config->run_count,
+                    MANY_RUNS);
     if (!d || !(r.run = NEW(c->arena, ReportRun, r.runs, e)) || !(r.metric = arena_printf(c->arena, e, "Recall@%d", K)))
         return false;
     for (size_t i = 0; i < r.runs; i++)
@@ -211,11 +211,11 @@ bool report_command(Context *c, Error *e)
                       .pictures = option_text(c, "pictures"),
                       .stages = option_text(c, "stages"),
                       .ops = option_text(c, "ops")};
-    r.title = r.title ? r.title : "What was recommended, and how well";
+    r.title = r.title ? r.title : "Recommenders and their metrics";
     r.out = r.out ? r.out : "report.html";
     r.text_column = r.text_column ? r.text_column : "title";
     if (r.pictures && !folder_exists(r.pictures))
-        return fail(e, SP_IO, "%s: there is no such folder of images", r.pictures);
+        return fail(e, SP_IO, "%s: no such folder of images", r.pictures);
     if (!report_write(c, &r, e))
         return false;
     if (c->json) {

@@ -25,9 +25,8 @@ void put_figures(Report *r)
     for (size_t i = 0; i < r->runs; i++)
         best = fmax(best, figure(&r->run[i], text_of(r->metric)));
     put(p,
-        "<h2>Figures</h2>\n<p class=\"soft\">%lld interactions of %lld users with %lld items to learn from; test_users "
-        "on "
-        "%lld held out. Means over users.</p>\n"
+        "<h2>Metrics</h2>\n<p class=\"soft\">Trained on %lld interactions of %lld users with %lld items; evaluated on "
+        "%lld held-out interactions. Each value is the mean over the users.</p>\n"
         "<div class=\"wide\"><table><tr><th>model</th><th class=\"l more\">features</th>",
         (long long)r->data.train.count, (long long)r->data.U, (long long)r->data.I, (long long)r->data.test.count);
     for (const Json *m = metrics ? metrics->first : NULL; m; m = m->next) {
@@ -111,10 +110,8 @@ bool put_popularity(Report *r, Error *e)
             share[m * QUARTERS + q] /= pairs[q] > 0 ? pairs[q] : 1;
     }
     put(&r->page,
-        "<h2>Rare and popular items</h2>\n<p class=\"soft\">The share of held-out items found among the first %d, by "
-        "how "
-        "many training interactions the item "
-        "has.</p>\n",
+        "<h2>Rare and popular items</h2>\n<p class=\"soft\">Share of the held-out items that are among the first %d "
+        "recommendations, by the number of training interactions of the item.</p>\n",
         K);
     put_bars(&r->page,
              &(Chart){"Share of held-out items found, by training interactions", "training interactions of the item",
@@ -137,7 +134,7 @@ void put_curves(Report *r)
     if (!n)
         return;
     put(&r->page, "<h2>Learning curves</h2>\n<p class=\"soft\">%s on the validation part.</p>\n", r->metric);
-    put_chart(&r->page, &(Chart){"Validation figure after each epoch", "epoch", r->metric, false, false}, s, n);
+    put_chart(&r->page, &(Chart){"Validation metric after each epoch", "epoch", r->metric, false, false}, s, n);
     put_legend(&r->page, s, n);
 }
 
@@ -149,8 +146,8 @@ bool put_stages(Report *r, Error *e)
     if (!stream_read(&rest, r->c->arena, r->config->stages, 1 << 20, e))
         return false;
     put(&r->page,
-        "<h2>Time and memory</h2>\n<p class=\"soft\">Wall-clock seconds; MB are the largest that the process had "
-        "held by then.</p>\n<div class=\"wide\"><table>\n");
+        "<h2>Time and memory</h2>\n<p class=\"soft\">Wall-clock seconds. MB is the peak memory of the process so "
+        "far.</p>\n<div class=\"wide\"><table>\n");
     for (bool head = true; text_line(&rest, &line); head = false) {
         put(&r->page, "<tr>");
         while (text_next(&line, '\t', &cell)) {
@@ -253,16 +250,17 @@ bool put_roofline(Report *r, Error *e)
         high = fmax(high, x[i]);
     }
     double roof_x[] = {low / 2, peak / speed, high * 2}, roof_y[] = {low / 2 * speed, peak, peak};
-    Series s[] = {{.name = "what this machine can do", .n = 3, .x = roof_x, .y = roof_y, .colour = 7},
+    Series s[] = {{.name = "limit of this machine", .n = 3, .x = roof_x, .y = roof_y, .colour = 7},
                   {.name = "ops", .n = shown, .x = x, .y = y, .labels = labels}};
     put(&r->page,
-        "<h2>Roofline</h2>\n<p class=\"soft\">The %zu ops that took longest: %s kernels, %d threads. The line: %.0f "
-        "GFLOP/s "
-        "in registers, %.1f GB/s from memory. "
-        "Above it: data that stayed in caches.</p>\n",
+        "<h2>Roofline</h2>\n<p class=\"soft\">The %zu ops with the longest total time: %s kernels, %d threads. The "
+        "line is the limit of "
+        "this "
+        "machine: %.0f GFLOP/s in registers, %.1f GB/s from memory. Ops above the line read their data from "
+        "caches.</p>\n",
         shown, d->k->level, pool_threads(d->pool), peak, speed);
     put_chart(&r->page,
-              &(Chart){"Speed of the ops against operations a byte", "operations a byte", "GFLOP/s", true, true}, s,
+              &(Chart){"Speed of the ops by operations per byte", "operations per byte", "GFLOP/s", true, true}, s,
               COUNT(s));
     return true;
 }

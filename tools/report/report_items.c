@@ -86,10 +86,9 @@ void put_users(Report *r)
             for (int k = 0; k < SHOWN; k++)
                 add_thumbnail(r, r->run[m].top[at * K + k]);
     }
-    put(p, "</style>\n<h2>What users liked, and what is recommended to them</h2>\n<p class=\"soft\">Users evenly "
-           "spaced in "
-           "the list. Framed in green: held out, and "
-           "found.</p>\n<div class=\"cards\">\n");
+    put(p, "</style>\n<h2>What users liked and what is recommended to them</h2>\n<p class=\"soft\">A few users, evenly "
+           "spaced in the list. A green frame marks a recommended item that is in the user's test "
+           "part.</p>\n<div class=\"cards\">\n");
     for (int i = 0; i < USERS && i < r->test_user_count; i++) {
         int64_t at = shown_user(r, i);
         int32_t user = r->test_users[at];
@@ -159,8 +158,8 @@ void put_neighbours(Report *r)
             for (int k = 0; k < SHOWN; k++)
                 add_thumbnail(r, list[k]);
         }
-    put(p, "</style>\n<h2>What the features say is alike</h2>\n<p class=\"soft\">Nearest neighbours by cosine, each "
-           "modality by itself.</p>\n<div class=\"cards\">\n");
+    put(p, "</style>\n<h2>Items with similar features</h2>\n<p class=\"soft\">Nearest neighbours by cosine, for each "
+           "modality.</p>\n<div class=\"cards\">\n");
     for (int n = 0; n < NEIGHBOURS; n++) {
         int64_t item = d->I * (2 * n + 1) / (2 * NEIGHBOURS);
         put(p, "<div class=\"card\"><h3>");
