@@ -43,12 +43,10 @@ bool show_scores(FILE *to, Context *c, const char *const *labels, const Scores *
 {
     const Scores *first = scores[0];
     size_t columns = 1 + first->metrics * first->cutoffs;
-    const char **cells = NEW(c->arena, const char *, (n + 1) * columns, e);
-    char *align = arena_alloc(c->arena, columns, 1, e);
-    if (!cells || !align)
+    const char **cells;
+    char *align;
+    if (!table_cells(&cells, &align, n + 1, columns, c->arena, e))
         return false;
-    memset(align, 'r', columns);
-    align[0] = 'l';
     cells[0] = "";
     for (size_t r = 0; r < n; r++)
         cells[(r + 1) * columns] = labels[r];

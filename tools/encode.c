@@ -54,14 +54,10 @@ static bool add_input(Inputs *in, Arena *a, Input one, Error *e)
     return true;
 }
 
-/* The id of an image's row: its file's name without folder and last ending. */
+/* The id of an image's row is the stem of its file name. */
 static bool add_image(Inputs *in, Arena *a, const char *path, Error *e)
 {
-    Text base = path_base(path);
-    size_t n = base.n;
-    while (n > 0 && base.p[n - 1] != '.')
-        n--;
-    const char *name = arena_strndup(a, base.p, n > 1 ? n - 1 : base.n, e);
+    const char *name = file_stem(path, a, e);
     return name && add_input(in, a, (Input){.name = name, .image = path}, e);
 }
 

@@ -61,12 +61,10 @@ static bool print_result(Context *c, const Scores *s, int64_t without, size_t un
         printf("}\n");
         return true;
     }
-    const char **cells = NEW(c->arena, const char *, (1 + s->metrics) * columns, e);
-    char *align = arena_alloc(c->arena, columns, 1, e);
-    if (!cells || !align)
+    const char **cells;
+    char *align;
+    if (!table_cells(&cells, &align, 1 + s->metrics, columns, c->arena, e))
         return false;
-    memset(align, 'r', columns);
-    align[0] = 'l';
     cells[0] = "metric";
     for (size_t k = 0; k < s->cutoffs; k++) {
         cells[1 + k] = arena_printf(c->arena, e, "@%lld", (long long)s->at[k]);

@@ -97,6 +97,8 @@ extern const Option COMMON_OPTIONS[];
 int report_error(const Error *e);
 bool is_colourful(FILE *to); /* a terminal that wants colours */
 
+/* Cells [rows, cols] for table_print, and an alignment: 'l' for the first column, 'r' for the others. */
+bool table_cells(const char ***cells, char **align, size_t rows, size_t cols, Arena *a, Error *e);
 /* A table of texts: rows x cols cells, the first row is the heading. align has a letter for each column: 'l' left, 'r'
  * right (numbers), as wide as needed; 'w' left and wrapped behind blanks and commas, as narrow as its longest word, or
  * up to 100 columns where it is the last. */

@@ -81,3 +81,12 @@ bool table_print(FILE *to, const char *const *cells, size_t rows, size_t cols, c
     }
     return true;
 }
+
+bool table_cells(const char ***cells, char **align, size_t rows, size_t cols, Arena *a, Error *e)
+{
+    if (!(*cells = NEW(a, const char *, rows *cols, e)) || !(*align = arena_alloc(a, cols, 1, e)))
+        return false;
+    memset(*align, 'r', cols);
+    (*align)[0] = 'l';
+    return true;
+}

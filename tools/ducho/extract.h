@@ -34,6 +34,8 @@ bool extraction_items(Input **items, size_t *count, const Extraction *x, FILE *n
 bool table_rows(Input **rows, size_t *count, const char *path, const char *item, const char *text, Arena *a, Error *e);
 /* The same, but ids must be names of files, and a text that is not UTF-8 is an error. */
 bool table_read(Input **rows, size_t *count, const char *path, const char *item, const char *text, Arena *a, Error *e);
+/* A file name without its folder and its last ending: "ResNet50" of "./x/ResNet50.pt", as os.path.splitext. */
+const char *file_stem(const char *path, Arena *a, Error *e);
 /* Ducho's clear_text; *text is replaced by one in the arena. */
 bool clear_text(Text *text, Arena *a, Error *e);
 

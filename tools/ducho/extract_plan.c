@@ -57,8 +57,7 @@ static bool read_numbers(const Yaml *y, size_t n, double *out, Error *e)
            fail(e, SP_FORMAT, "%s: %s: a list of %zu numbers is expected", y->where, y->key.p, n);
 }
 
-/* "ResNet50" of "./x/ResNet50.pt"; what stands before the last dot, as os.path.splitext. */
-static const char *stem(const char *path, Arena *a, Error *e)
+const char *file_stem(const char *path, Arena *a, Error *e)
 {
     Text base = path_base(path);
     size_t n = base.n;
@@ -72,7 +71,7 @@ static const char *stem(const char *path, Arena *a, Error *e)
 static const char *model_folder(const Extraction *x, Arena *a, Error *e)
 {
     if (x->modality == MODALITY_IMAGE)
-        return stem(x->model, a, e);
+        return file_stem(x->model, a, e);
     Text rest = text_of(x->model), part;
     bool leads_out = x->model[0] == '/';
     while (text_next(&rest, '/', &part))
