@@ -173,7 +173,7 @@ static void plans_that_cannot_be(void **state)
         {HEAD "      - {model_name: color, backend: [torch, transformers]}\n", "backend: one name is expected"},
         {HEAD "      - {model_name: color, backend: torch}\n", "output_layers: a layer name"},
         {HEAD "      - {model_name: color, backend: torch, output_layers: []}\n", "the list is empty"},
-        {HEAD "      - {model_name: color, backend: torch, output_layers: 3}\n", "not its index"},
+        {HEAD "      - {model_name: color, backend: torch, output_layers: 3}\n", "instead of an index"},
         {HEAD "      - {model_name: color, backend: torch, output_layers: [[a]]}\n",
          "output_layers: names are expected"},
         {HEAD "      - {model_name: color, backend: torch, output_layers: ../x}\n", "cannot be a folder name"},

@@ -16,17 +16,17 @@ static const Command COMMANDS[] = {
      "sapor extract config.yml --dataset_path=data --visual.items.model.0.batch_size=32", extract_options, 1, 1, true,
      extract_command},
     {"encode", "computes features of images and texts with one encoder", "MODEL INPUT... -o OUT.npy",
-     "MODEL is a folder, a weights file, a model name, or one of the statistics of `sapor models`.\n"
+     "MODEL is a folder, a weights file, a model name, or a statistic (no weights) of `sapor models`.\n"
      "A name is looked up in $SAPOR_MODELS and in the caches of Hugging Face and torch. INPUT is an\n"
-     "image, a folder of images (sorted by name), or a .txt file with one text per line. INPUT - reads\n"
-     "texts from standard input. With --id-column and --text-column, INPUT is a table. An input that\n"
+     "image, a folder of images (sorted by name), or a .txt file with one text per line. INPUT - is\n"
+     "standard input, one text per line. With --id-column and --text-column, INPUT is a table. An input that\n"
      "has an id and cannot be read has no row; it is listed in missing_OUT.tsv. Ids are unique UTF-8\n"
      "without control characters.",
      "sapor encode models/all-MiniLM-L6-v2 titles.txt -o titles.npy", encode_options, 2, -1, false, encode_command},
     {"nearest", "finds the most similar rows of features", "FEATURES (--id ID | --query TEXT|IMAGE --model MODEL)",
      "FEATURES is an .npy or a folder of <id>.npy, as encode and extract write them. The ids of the rows\n"
-     "of an .npy are in .ids.txt; without that file, rows are numbered. The similarity is the cosine.\n"
-     "The most similar rows come first; of equal rows, the lower row. Rows of zeros are skipped.",
+     "of an .npy are in .ids.txt; without that file, rows are numbered from 0. The similarity is the cosine.\n"
+     "The most similar rows come first; of equally similar rows, the lower number. Rows of zeros are skipped.",
      "sapor nearest titles.npy --query 'a red leather bag' --model models/all-MiniLM-L6-v2 -k 5", nearest_options, 1, 1,
      false, nearest_command},
     {"tokenize", "converts texts to token ids with the tokenizer of a model", "MODEL [FILE]",
