@@ -91,8 +91,7 @@ static void print_overview(FILE *to)
         fprintf(to, "  %s%-10s%s %s\n", bold, COMMANDS[i].name, plain, COMMANDS[i].summary);
     fprintf(to, "\n`sapor COMMAND --help` shows the options of a command and an example.\n"
                 "`sapor --version` (-V) shows the version.\n"
-                "`sapor help --man`, `--bash-completion` and `--zsh-completion` print the files that `make install` "
-                "installs.\n");
+                "`sapor help --man`, `--bash-completion` and `--zsh-completion` print the files of `make install`.\n");
 }
 
 static const Command *find_command(const char *name)

@@ -7,8 +7,8 @@ const Option train_options[] = {
     {"test", 0, "F", "test interactions for the final metrics"},
     FORMAT_OPTIONS(""),
     {"features", 0, "NAME=A,...",
-     "visual=A,textual=B: each is a folder of <item id>.npy, an .npy with row numbers as item ids, or an .npy with "
-     ".ids.txt"},
+     "such as visual=A,textual=B; A is a folder of <item id>.npy, an .npy with .ids.txt, or an .npy whose row numbers "
+     "are the item ids"},
     {"protocol", 0, "P", "elliot or mmrec: rules for data, batches and metrics (default elliot)"},
     {"set", 0, "KEY=VALUE", "a hyperparameter (`sapor models MODEL` lists them); may be repeated"},
     {"out", 'o', "DIR",
