@@ -1,9 +1,8 @@
 /* tools/encode.c: sapor encode MODEL INPUT... -o OUT.npy.
  *
- * Rows have ids where inputs are images (the files' names), rows of a table (--id-column) or named by --ids: they go
- * to OUT.ids.txt, and an input that cannot be read has no row; it is listed in missing_OUT.tsv. Lines of a text file
- * are known by their position alone, as is all that goes to standard output: there the first input that cannot be read
- * ends the command. */
+ * A row has an id if the input is an image (its file name) or a row of a table (--id-column), or if --ids names it. Ids
+ * go to OUT.ids.txt. An input with an id that cannot be read has no row; it is listed in missing_OUT.tsv. Lines of a
+ * text file and rows on standard output have no id: the first of them that cannot be read ends the command. */
 #include "tools/ducho/extract.h"
 
 const Option encode_options[] = {
@@ -77,7 +76,7 @@ static bool add_folder(Inputs *in, Arena *a, const char *folder, Error *e)
     return in->count > before || fail(e, SP_IO, "%s: holds no image (.jpg, .jpeg, .png, .webp)", folder);
 }
 
-/* The name of a text's row: its number among the lines of all text files, from 1. */
+/* The id of a text is its line number over all text files, from 1. */
 static bool add_texts(Inputs *in, Arena *a, const char *path, Error *e)
 {
     Text rest, line;
@@ -108,7 +107,7 @@ static bool add_table(Inputs *in, Arena *a, const char *path, const char *const 
         return fail(e, SP_USAGE, "%s: is not a table; --id-column and --text-column need a table (.tsv, .csv)", path);
     if (!table_rows(&rows, &n, path, columns[0], columns[1], a, e))
         return false;
-    if (in->count == 0) { /* as it is, the usual case */
+    if (in->count == 0) { /* the usual case: no copy */
         *in = (Inputs){.list = rows, .count = n, .room = n, .lines = in->lines, .named = in->named};
         return true;
     }
@@ -159,7 +158,7 @@ static bool read_ids(Inputs *in, Arena *a, const char *path, Error *e)
     return n == in->count || fail(e, SP_SHAPE, "%s: has %zu ids, but there are %zu inputs", path, n, in->count);
 }
 
-/* Where input i has its id from, for messages. */
+/* The place of the id of input i, for messages. */
 static const char *id_place(const Inputs *in, size_t i, const char *ids, Arena *a, Error *e)
 {
     const Input *one = &in->list[i];
@@ -168,7 +167,7 @@ static const char *id_place(const Inputs *in, size_t i, const char *ids, Arena *
                         : arena_printf(a, e, "%s:%u", one->source, one->line);
 }
 
-/* Ids that go to OUT.ids.txt keep the rule, and none comes twice. */
+/* Ids in OUT.ids.txt pass id_check and are unique. */
 static bool check_ids(const Inputs *in, const char *ids, Arena *a, Error *e)
 {
     TextIndex *seen = text_index_new(a, e);
@@ -222,8 +221,7 @@ static const char *missing_path(const char *out, Arena *a, Error *e)
     return arena_printf(a, e, "%.*smissing_%.*s.tsv", before, out, n, base.p);
 }
 
-/* --pool none: a row for every token, named ID:TOKEN. How many there are is known at the end only, so they wait in
- * memory. */
+/* --pool none: one row per token, with the id ID:TOKEN. The rows stay in memory until their number is known. */
 static bool encode_tokens(Context *c, const FeatureSource *x, const Inputs *in, const char *out, int64_t *rows,
                           UnreadableList *unreadable, Error *e)
 {

@@ -127,13 +127,13 @@ static void open_images(Work *w, size_t n)
     trace_end(trace, begun, w->x->statistics ? "decode, count" : "decode", 0, bytes);
 }
 
-/* Rows of n of the batch's inputs, `which`, one behind the other. */
+/* Computes the rows of the inputs which[0 .. n-1] of the batch, without gaps. */
 static bool encode_some(const Work *w, const size_t *which, size_t n, float *rows, Error *e)
 {
     const FeatureSource *x = w->x;
     bool images = w->inputs[which[0]].image != NULL;
     if (x->statistics) {
-        for (size_t i = 0; i < n; i++) { /* an image's are there already, at its own place or behind it */
+        for (size_t i = 0; i < n; i++) { /* rows of images are computed already, in w->rows */
             float *to = rows + (int64_t)i * x->features, *from = w->rows + (int64_t)which[i] * x->features;
             if (!images)
                 x->statistics->of_text(w->inputs[which[i]].text, to);

@@ -1,9 +1,8 @@
-/* tools/inputs.c: an output may not replace what the command reads: the files that the command line names, and what is
- * read of the folders that it names. A folder may hold outputs of earlier runs too, so of a folder only the names count
- * that something reads. */
+/* tools/inputs.c: an output may not replace an input: a file of the command line, or a file that is read from a folder
+ * of the command line. Such a folder may also hold outputs of earlier runs, so only known input names count. */
 #include "tools/features.h"
 
-/* What models and finished runs are made of. */
+/* File names of models and finished runs. */
 static bool is_input_name(const char *name)
 {
     static const char *const NAMES[] = {"modules.json",

@@ -23,7 +23,7 @@ static bool add_user(Context *c, TextIndex *seen, Text user, Text **list, size_t
     return true;
 }
 
-/* A file has an id a line, as it stands; the option's value is a row of CSV. */
+/* A file has one id per line; the value of the option is a row of CSV. */
 static bool read_users(Context *c, Text **users, size_t *count, Error *e)
 {
     const char *given = option_text(c, "users");

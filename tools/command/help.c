@@ -1,5 +1,4 @@
-/* tools/command/help.c: a command's page of --help, and what help, the manual page and the completions all read from a
- * row. */
+/* tools/command/help.c: the --help page of a command; functions on rows for help, manual page and completions. */
 #include "tools/tools.h"
 
 void print_wrapped(FILE *to, const char *text, int at)
@@ -27,8 +26,8 @@ static void print_option(FILE *to, const Option *o, const char *bold, const char
     print_wrapped(to, o->about, MAX(n, 22) + 3);
 }
 
-/* Common options that do nothing for a command, each between blanks: accepted, as scripts may give them to every
- * command, but not shown. */
+/* Common options without effect in a command, each between blanks. They are accepted, because scripts may pass them to
+ * every command, but not shown. */
 static const char *ignored_options(const Command *k)
 {
     static const char *const IGNORED[][2] = {
@@ -116,7 +115,7 @@ void command_help(const Command *k, FILE *to)
             print_option(to, o, bold, plain);
     print_ignored_options(k, "", to);
     size_t cut = strlen(k->example);
-    if (cut > 98) /* the shell reads on behind a backslash */
+    if (cut > 98) /* a backslash continues the command line */
         for (cut = 95; cut > 0 && k->example[cut] != ' ';)
             cut--;
     fprintf(to, "\nexample:\n  %.*s", (int)cut, k->example);

@@ -1,7 +1,7 @@
 /* tools/command/manpage.c: the rows of main.c as a page for man(1), in roff. `make` writes build/sapor.1 with it. */
 #include "tools/tools.h"
 
-/* Text that roff takes as it is: what is special is escaped, and no line begins with a dot or a quote. */
+/* Escapes the special characters of roff; no line begins with a dot or a quote. */
 static void put(FILE *to, const char *text)
 {
     static const char SPECIAL[] = "\\-'`^~\"", *const ESCAPED[] = {"\\(rs", "\\-",   "\\(aq", "\\(ga",

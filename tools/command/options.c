@@ -28,7 +28,7 @@ typedef struct Given {
     const char *value;
 } Given;
 
-/* What a run owns beside what commands see. */
+/* State of a run that commands do not see. */
 typedef struct Limit { /* the heap behind --max-memory */
     size_t most;
     atomic_size_t used;
@@ -254,7 +254,7 @@ static bool unknown_option(const Context *c, const char *given, Error *e)
                 c->command->name);
 }
 
-/* Names what getopt_long stopped at: `code` is what it returned ('?' or ':'), `at` the word it read last. */
+/* The error for the option at which getopt_long stopped: `code` is its result ('?' or ':'), `at` the last word. */
 static bool bad_option(const Context *c, int code, const char *at, Error *e)
 {
     char letter[3] = {'-', (char)optopt, 0};
@@ -269,7 +269,7 @@ static bool bad_option(const Context *c, int code, const char *at, Error *e)
     return unknown_option(c, at, e); /* unknown, or the beginning of several */
 }
 
-/* Takes --key.path=value (and --key.path value is refused) out of argv; returns the new argc. */
+/* Moves --key.path=value from argv to the overrides and reduces *argc; --key.path without a value is an error. */
 static bool take_overrides(Context *c, int *argc, char **argv, Error *e)
 {
     const char **list = NEW(c->arena, const char *, *argc, e);
@@ -379,8 +379,8 @@ static bool read_common(Context *c, Error *e)
     const char *out = option_text(c, "out");
     if ((out && !output_check(c, "out", out, e)) || (p->trace_path && !output_check(c, "trace", p->trace_path, e)))
         return false;
-    Out *trace = p->trace_path ? out_open(p->trace_path, c->heap, e)
-                               : NULL; /* hours later would be late to learn that it cannot be written */
+    Out *trace =
+        p->trace_path ? out_open(p->trace_path, c->heap, e) : NULL; /* fail now, not at the end of a long run */
     out_discard(trace);
     return trace || !p->trace_path;
 }
@@ -429,8 +429,8 @@ static void show_counters(const Counters *k, bool any, bool json)
     }
 }
 
-/* For people a table on standard error; with --json one object an op behind the command's own. The peak is that of
- * --dtype, where the command has one and the machine its products. */
+/* Prints a table on standard error, or with --json one object per op after those of the command. The peak is that of
+ * --dtype if the command has this option and the machine supports the type. */
 static void show_profile(const Context *c)
 {
     const Device *d = &c->parsed->device;
@@ -452,7 +452,7 @@ static void show_profile(const Context *c)
             total[i].op, (unsigned long long)total[i].calls, total[i].seconds, total[i].flops, total[i].bytes);
 }
 
-/* After the command: the profile, the trace, and what standard output could not take. */
+/* After the command: prints the profile, writes the trace and flushes standard output. */
 static bool finish(Context *c, Error *e)
 {
     struct Parsed *p = c->parsed;

@@ -1,4 +1,4 @@
-/* tools/demo/demo_encoder.c: trains the pair of encoders behind `sapor demo`: an image tower (ViT, Dosovitskiy et al.
+/* tools/demo/demo_encoder.c: trains the pair of encoders of `sapor demo`: an image tower (ViT, Dosovitskiy et al.
  * 2021) and a text tower (BERT, Devlin et al. 2019) whose outputs meet on the unit sphere, on things that the catalogue
  * draws with a seed of its own. The loss is that of SigLIP (Zhai et al. 2023): for each image x_i and text y_j of a
  * batch, -log sigmoid(+-(a x_i . y_j + b)), plus where they belong together.
@@ -281,7 +281,7 @@ static bool write_text(const Pair *p, const char *folder, const char *name, cons
     return false;
 }
 
-/* What stands beside the weights. */
+/* The files next to the weights. */
 static bool write_settings(const Pair *p, const char *vision, const char *text, Error *e)
 {
     Arena *a = p->c->arena;

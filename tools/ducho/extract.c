@@ -1,13 +1,13 @@
-/* tools/ducho/extract.c: sapor extract CONFIG.yml: Ducho's configuration in, Ducho's folders of .npy out (recipes.md
- * 9.3).
+/* tools/ducho/extract.c: sapor extract CONFIG.yml: reads a configuration of Ducho and writes its folders of .npy files
+ * (recipes.md 9.3).
  *
- * Resuming: beside the features, in OUTPUT/.sapor/<key>/manifest.tsv (key: a hash of the settings that make them, model
- * files included), stands a line for every finished item: id, hash of its input, hash of its features. An item is
- * skipped when its line fits both its input as it is now and the file that is there. The manifest is rewritten every
- * few seconds, whole; a run that was killed repeats what it had not noted.
+ * Resuming: OUTPUT/.sapor/<key>/manifest.tsv has one line per finished item: id, hash of its input, hash of its
+ * features. The key is a hash of the settings and the model files. An item is skipped if its line matches its present
+ * input and its present file. The whole manifest is rewritten every few seconds; after a kill, items without a line are
+ * computed again.
  *
- * An item that cannot be read does not stop the others: it is listed with its reason in
- * OUTPUT/backend/model/missing_<layer>.tsv, beside the folder of the features, and tried again by the next run. */
+ * An item that cannot be read does not stop the others. It is listed with its reason in
+ * OUTPUT/backend/model/missing_<layer>.tsv, and the next run tries it again. */
 #include "tools/ducho/extract.h"
 
 #include <stdlib.h>
@@ -24,7 +24,7 @@ typedef struct Shard {
     int64_t index, count; /* index from 0 */
 } Shard;
 
-/* What an item's features are made of and what they are. */
+/* Hashes of an item's input and of its features. */
 typedef struct Done {
     uint64_t input, output;
 } Done;
@@ -42,9 +42,9 @@ typedef struct Extracting {
     uint64_t *inputs; /* their hashes */
     size_t count;
     UnreadableList unread;
-    size_t skipped;      /* items whose features are there already */
+    size_t skipped;      /* items with unchanged features */
     const char *missing; /* the list of unreadable items */
-    Error *strict;       /* with --strict: the first of them, the end of the whole command */
+    Error *strict;       /* with --strict: the first error, reported at the end */
     int64_t features;
     double noted; /* when the manifest was written */
     FeatureSource source;
@@ -433,7 +433,7 @@ static bool run_extraction(Context *c, const Extraction *x, Shard s, Error *stri
                                              (long long)s.count);
     w.missing = missing_path(x, s, a, e);
     if (!own || !w.manifest || !w.missing ||
-        (!folder_exists(own) && !open_model(&w, model, e))) /* a model that does not fit leaves no folder behind */
+        (!folder_exists(own) && !open_model(&w, model, e))) /* an unsupported model creates no folder */
         return false;
     bool ok = folder_make(w.state, e) && folder_make(own, e) && folder_make(x->folder, e) &&
               folder_join(&group, all, sharing, e);
@@ -469,7 +469,7 @@ static bool read_shard(const Context *c, Shard *s, Error *e)
     return true;
 }
 
-/* As Ducho: a folder stands for the first .yml or .yaml in it. */
+/* As in Ducho: for a folder, the first .yml or .yaml file in it. */
 static const char *find_config(const char *path, Arena *a, Error *e)
 {
     FolderEntry *entries;

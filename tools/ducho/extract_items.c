@@ -83,7 +83,7 @@ bool table_rows(Input **rows, size_t *count, const char *path, const char *item,
     return true;
 }
 
-/* Ids that are to be names of files in one folder. */
+/* Ids become file names in one folder. */
 static bool check_file_names(const Input *rows, size_t n, Error *e)
 {
     for (size_t i = 0; i < n; i++) {
@@ -105,7 +105,7 @@ bool table_read(Input **rows, size_t *count, const char *path, const char *item,
     return true;
 }
 
-/* Rows whose id came before are left out: Ducho looks rows up by id and takes the first. */
+/* Removes rows with a duplicate id: Ducho looks rows up by id and uses the first. */
 static bool drop_repeats(Input *list, size_t *count, const Extraction *x, FILE *notes, Arena *a, Error *e)
 {
     TextIndex *seen = text_index_new(a, e);

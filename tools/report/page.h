@@ -13,8 +13,8 @@ typedef struct Page {
 
 /* Opens PATH with the head of a page: style sheet for light and dark, phone and desktop. */
 bool page_open(Page *p, const char *path, const char *title, const Heap *heap, Error *e);
-bool page_close(Page *p);                                     /* the file appears, or nothing does */
-void put(Page *p, const char *format, ...) PRINTF_LIKE(2, 3); /* as it is */
+bool page_close(Page *p);                                     /* completes the file; on failure there is none */
+void put(Page *p, const char *format, ...) PRINTF_LIKE(2, 3); /* not escaped */
 void put_text(Page *p, Text text);                            /* escaped */
 
 /* ---- charts (chart.c) ------------------------------------------------------------------------ */

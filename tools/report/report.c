@@ -70,7 +70,7 @@ static bool read_run(Report *r, ReportRun *run, const char *folder, Error *e)
     return read_history(r, run, e);
 }
 
-/* The data of the run with the most modalities stands for all. */
+/* Reads the data of the run with the most modalities. */
 static bool read_data(Report *r, Error *e)
 {
     const ReportRun *with = &r->run[0];

@@ -167,7 +167,7 @@ static int by_seconds(const void *a, const void *b)
     return (x->seconds < y->seconds) - (x->seconds > y->seconds);
 }
 
-/* The profile lines of a log, one total an op; lines that are no such objects are passed over. */
+/* Sums the profile lines of a log per op; other lines are skipped. */
 static bool read_ops(Report *r, TraceTotal **out, size_t *count, Error *e)
 {
     static const char *const KEYS[] = {"calls", "seconds", "flops", "bytes"};
