@@ -104,7 +104,7 @@ static bool add_table(Inputs *in, Arena *a, const char *path, const char *const 
     Input *rows;
     size_t n;
     if (folder_exists(path) || is_image_name(path))
-        return fail(e, SP_USAGE, "%s: is not a table; --id-column and --text-column need a table (.tsv, .csv)", path);
+        return fail(e, SP_USAGE, "%s: is not a table (.tsv, .csv); --id-column needs one", path);
     if (!table_rows(&rows, &n, path, columns[0], columns[1], a, e))
         return false;
     if (in->count == 0) { /* the usual case: no copy */
@@ -316,7 +316,7 @@ bool encode_command(Context *c, Error *e)
     double loaded = now_seconds();
     bool ok = o.pool == POOL_NONE
                   ? encode_tokens(c, &x, &in, out, &rows, unreadable, e)
-                  : features_write_readable(c, &x, in.list, in.count, (size_t)batch, "encode", out, unreadable, e);
+                  : features_write(c, &x, in.list, in.count, (size_t)batch, "encode", out, unreadable, e);
     if (o.pool != POOL_NONE)
         rows -= (int64_t)list.count;
     feature_source_close(&x);

@@ -268,15 +268,13 @@ static bool image_room(Work *w, size_t batch, size_t threads, size_t *images, Er
     return pixels != NULL;
 }
 
-bool extract_readable(Context *c, const FeatureSource *x, const Input *inputs, size_t n, size_t batch,
+bool extract_features(Context *c, const FeatureSource *x, const Input *inputs, size_t n, size_t batch,
                       const char *label, FeatureSink *sink, void *arg, UnreadableList *unreadable, Error *e)
 {
     for (size_t i = 0; i < n; i++)
         if (!(x->modalities & (inputs[i].image ? MODALITY_IMAGE : MODALITY_TEXT)))
             return inputs[i].image
-                       ? fail(e, SP_USAGE,
-                              "%s: this model supports texts only; a .txt file with one text per line, or a table, is "
-                              "expected",
+                       ? fail(e, SP_USAGE, "%s: this model supports texts only (.txt files and tables)",
                               inputs[i].image)
                        : fail(e, SP_USAGE, "text %s: this model supports images only (.jpg, .jpeg, .png, .webp)",
                               inputs[i].name);
@@ -301,12 +299,6 @@ bool extract_readable(Context *c, const FeatureSource *x, const Input *inputs, s
         arena_free(w.scratch[i]);
     tape_free(w.tape);
     return ok;
-}
-
-bool extract_features(Context *c, const FeatureSource *x, const Input *inputs, size_t n, size_t batch,
-                      const char *label, FeatureSink *sink, void *arg, Error *e)
-{
-    return extract_readable(c, x, inputs, n, batch, label, sink, arg, NULL, e);
 }
 
 /* ---- to a file ------------------------------------------------------------------------------- */
@@ -344,13 +336,13 @@ bool features_commit(Context *c, NpyOut *npy, const char *out, const char *const
     return false;
 }
 
-bool features_write_readable(Context *c, const FeatureSource *x, const Input *inputs, size_t n, size_t batch,
-                             const char *label, const char *out, UnreadableList *unreadable, Error *e)
+bool features_write(Context *c, const FeatureSource *x, const Input *inputs, size_t n, size_t batch, const char *label,
+                    const char *out, UnreadableList *unreadable, Error *e)
 {
     RowsOut o = {npy_create(out, F32, 2, (int64_t[]){(int64_t)n, x->features}, c->heap, e), x->features};
     const char **names = NEW(c->arena, const char *, n, e);
     size_t rows = 0, left_out = 0;
-    bool ok = o.npy && names && extract_readable(c, x, inputs, n, batch, label, write_rows, &o, unreadable, e);
+    bool ok = o.npy && names && extract_features(c, x, inputs, n, batch, label, write_rows, &o, unreadable, e);
     for (size_t i = 0; ok && i < n; i++)
         if (unreadable && left_out < unreadable->count && unreadable->list[left_out].id == inputs[i].name)
             left_out++;
@@ -361,10 +353,4 @@ bool features_write_readable(Context *c, const FeatureSource *x, const Input *in
         return features_commit(c, o.npy, out, names, rows, e);
     npy_discard(o.npy);
     return false;
-}
-
-bool features_write(Context *c, const FeatureSource *x, const Input *inputs, size_t n, size_t batch, const char *label,
-                    const char *out, Error *e)
-{
-    return features_write_readable(c, x, inputs, n, batch, label, out, NULL, e);
 }

@@ -59,19 +59,14 @@ typedef bool FeatureSink(void *arg, size_t first, size_t n, const float *rows, E
  * holds one decoded image at a time. An input that cannot be read is added to `unreadable` and has no row. The run
  * fails at the first such input if `unreadable` is NULL or the input is by_position. It also fails when out of memory,
  * and when an encoder fails on the first inputs. */
-bool extract_readable(Context *c, const FeatureSource *x, const Input *inputs, size_t n, size_t batch,
-                      const char *label, FeatureSink *sink, void *arg, UnreadableList *unreadable, Error *e);
-/* The same without `unreadable`. */
 bool extract_features(Context *c, const FeatureSource *x, const Input *inputs, size_t n, size_t batch,
-                      const char *label, FeatureSink *sink, void *arg, Error *e);
+                      const char *label, FeatureSink *sink, void *arg, UnreadableList *unreadable, Error *e);
 
 /* The same into OUT.npy [n, features] and OUT.ids.txt. Both appear whole or not at all; the .npy is renamed last.
  * Inputs in `unreadable` have no row; it is an error if no input could be read. OUT "-": the .npy goes to standard
  * output, and no ids are written. */
-bool features_write_readable(Context *c, const FeatureSource *x, const Input *inputs, size_t n, size_t batch,
-                             const char *label, const char *out, UnreadableList *unreadable, Error *e);
 bool features_write(Context *c, const FeatureSource *x, const Input *inputs, size_t n, size_t batch, const char *label,
-                    const char *out, Error *e);
+                    const char *out, UnreadableList *unreadable, Error *e);
 /* Completes OUT.npy and writes the ids of its rows to OUT.ids.txt, one per line. Frees `npy`. */
 bool features_commit(Context *c, NpyOut *npy, const char *out, const char *const *names, size_t n, Error *e);
 

@@ -19,7 +19,7 @@ static const Command COMMANDS[] = {
      "MODEL is a folder, a weights file, a model name, or a statistic (no weights) of `sapor models`.\n"
      "A name is looked up in $SAPOR_MODELS and in the caches of Hugging Face and torch. INPUT is an\n"
      "image, a folder of images (sorted by name), or a .txt file with one text per line. INPUT - is\n"
-     "standard input, one text per line. With --id-column and --text-column, INPUT is a table. An input that\n"
+     "standard input, one text per line; a table needs --id-column and --text-column. An input that\n"
      "has an id and cannot be read has no row; it is listed in missing_OUT.tsv. Ids are unique UTF-8\n"
      "without control characters.",
      "sapor encode models/all-MiniLM-L6-v2 titles.txt -o titles.npy", encode_options, 2, -1, false, encode_command},
@@ -46,8 +46,7 @@ static const Command COMMANDS[] = {
      "--out run",
      train_options, 1, 1, false, train_command},
     {"recommend", "recommends items to users with a trained model", "RUN",
-     "RUN is a run folder of `sapor train --out`. Items from a user's training interactions are not\n"
-     "recommended to that user.",
+     "RUN is a run folder of `sapor train --out`. Training items of a user are not recommended to that user.",
      "sapor recommend run --users u1,u2 -k 10", recommend_options, 1, 1, false, recommend_command},
     {"evaluate", "evaluates the recommendations of any system", "RECS.tsv --test F",
      "RECS.tsv has the columns user, item, score, separated by tabs or commas, as `sapor recommend -o`\n"

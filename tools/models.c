@@ -165,42 +165,29 @@ static bool print_all(const Context *c, Error *e)
     return table_print(stdout, cells, recommenders + 1, 3, "llw", c->arena, e);
 }
 
-/* The names of all recommenders, behind *n names that the list has already. */
-static void add_recommender_names(const char **names, size_t *n)
-{
-    for (size_t i = 0; i < recommender_count(); i++) {
-        const Recommender *r = recommender_at(i);
-        names[(*n)++] = r->name;
-        if (r->alias)
-            names[(*n)++] = r->alias;
-    }
-}
-
-bool unknown_recommender(const Context *c, const char *command, const char *name, Error *e)
-{
-    size_t n = 0;
-    const char **names = NEW(c->arena, const char *, 2 * recommender_count(), e);
-    if (names)
-        add_recommender_names(names, &n);
-    const char *near = names ? near_words(name, names, n, c->arena) : NULL;
-    return near ? fail(e, SP_USAGE, "%s: unknown recommender \"%s\"; did you mean %s?", command, name, near)
-                : fail(e, SP_USAGE, "%s: unknown recommender \"%s\"; `sapor models` lists them", command, name);
-}
-
-static bool unknown_model(const Context *c, Error *e)
+/* The error for an unknown name, with near names. `what`: "train: unknown recommender". */
+static bool unknown_name(const Context *c, const char *what, const char *name, bool encoders, Error *e)
 {
     size_t n = 0;
     const char **names = NEW(c->arena, const char *, entry_count() + 2 * recommender_count(), e);
     if (!names)
         return false;
-    while (n < entry_count()) {
-        names[n] = entry_at(n).name;
-        n++;
+    for (size_t i = 0; encoders && i < entry_count(); i++)
+        names[n++] = entry_at(i).name;
+    for (size_t i = 0; i < recommender_count(); i++) {
+        names[n++] = recommender_at(i)->name;
+        if (recommender_at(i)->alias)
+            names[n++] = recommender_at(i)->alias;
     }
-    add_recommender_names(names, &n);
-    const char *near = near_words(c->args[0], names, n, c->arena);
-    return near ? fail(e, SP_USAGE, "unknown model \"%s\"; did you mean %s?", c->args[0], near)
-                : fail(e, SP_USAGE, "unknown model \"%s\"; `sapor models` lists them", c->args[0]);
+    const char *near = near_words(name, names, n, c->arena);
+    return near ? fail(e, SP_USAGE, "%s \"%s\"; did you mean %s?", what, name, near)
+                : fail(e, SP_USAGE, "%s \"%s\"; `sapor models` lists them", what, name);
+}
+
+bool unknown_recommender(const Context *c, const char *command, const char *name, Error *e)
+{
+    const char *what = arena_printf(c->arena, e, "%s: unknown recommender", command);
+    return what && unknown_name(c, what, name, false, e);
 }
 
 bool models_command(Context *c, Error *e)
@@ -229,5 +216,5 @@ bool models_command(Context *c, Error *e)
         else if (!print_recommender(c, r, e))
             return false;
     }
-    return found || unknown_model(c, e);
+    return found || unknown_name(c, "unknown model", name, true, e);
 }

@@ -7,7 +7,7 @@ const Option nearest_options[] = {
     {"id", 0, "ID",
      "start from this row, which is not listed: its name in .ids.txt, its file name, or its number from 0"},
     {"query", 0, "TEXT|IMAGE", "start from a text or an image file (.jpg, .jpeg, .png, .webp)"},
-    {"model", 0, "MODEL", "with --query: the model that encodes the query; must be the model that made FEATURES"},
+    {"model", 0, "MODEL", "with --query: the model that made FEATURES; it encodes the query"},
     {"top", 'k', "K", "number of rows (default 10)"},
     {"out", 'o', "FILE",
      "output file: rank, id, similarity separated by tabs (default: standard output; a table on a terminal)"},
@@ -51,7 +51,7 @@ static bool encode_query(Context *c, const char *query, int64_t D, float **row, 
                    model, (long long)x.features, c->args[0], (long long)D);
     ok = ok && (to[0] = NEW(c->arena, float, D, e));
     to[1] = to[0] + (ok ? D : 0);
-    ok = ok && extract_features(c, &x, &input, 1, 1, "encode", keep_row, to, e);
+    ok = ok && extract_features(c, &x, &input, 1, 1, "encode", keep_row, to, NULL, e);
     feature_source_close(&x);
     *row = to[0];
     return ok;

@@ -17,7 +17,7 @@ const Option bench_options[] = {
     {"arch", 0, "NAME", "encoder: architecture of a weights file without config.json"},
     {"dtype", 0, "T", "f32 (default), f16, bf16 or int8: number type of the weights; for encoder and gemm"},
     {"winograd", 0, "N", "4 (default) or 6: tile of Winograd 3x3 convolutions; for conv and encoder"},
-    {"check", 0, NULL, "encoder: the accuracy lost by --dtype and --winograd against the defaults"},
+    {"check", 0, NULL, "encoder: the accuracy lost by --dtype and --winograd"},
     {"set", 0, "KEY=VALUE", "train: a setting of the model, as in `sapor train`"},
     {NULL, 0, NULL, NULL},
 };

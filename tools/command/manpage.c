@@ -43,26 +43,22 @@ typedef struct Entry {
 
 static const Entry EXITS[] = {
     {"0", "success"},
-    {"1", "failure: one line on standard error says what failed, where, and what to do"},
+    {"1", "failure: one line on standard error names the problem"},
     {"2", "wrong usage: an unknown command, option or value, or a missing argument"},
 };
 
 /* Every variable that the command reads: tests/help_test.sh looks for each getenv of the sources here. */
 static const Entry ENVIRONMENT[] = {
-    {"SAPOR_CPU",
-     "instruction level: baseline, avx2 or avx512; default: the best level of the processor and the build. "
-     "On ARM, baseline (NEON) is the only level."},
-    {"SAPOR_MODELS",
-     "folder of models: MODEL is looked up there first, then in the caches. MODEL is the name of a folder or a weights "
-     "file, or the beginning of a torchvision file name (resnet50 finds resnet50-11ad3fa6.pth)."},
+    {"SAPOR_CPU", "instruction level: baseline (on ARM: NEON, the only level), avx2 or avx512; default: the best one"},
+    {"SAPOR_MODELS", "folder of models, searched before the caches; the name resnet50 finds resnet50-11ad3fa6.pth"},
     {"HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE", "the Hugging Face hub cache; default: $HF_HOME/hub"},
     {"HF_HOME", "default: $XDG_CACHE_HOME/huggingface"},
     {"TORCH_HOME", "folder of torch, with hub/checkpoints; default: $XDG_CACHE_HOME/torch"},
     {"XDG_CACHE_HOME", "default: $HOME/.cache"},
-    {"HOME", "the home folder; it holds the caches if no other variable names them"},
+    {"HOME", "folder of the caches, if no other variable names them"},
     {"NO_COLOR", "if not empty, no colours on a terminal"},
     {"TERM", "with the value dumb, no colours on a terminal"},
-    {"LC_ALL, LC_CTYPE, LANG", "character set of the terminal; the format of numbers does not depend on them"},
+    {"LC_ALL, LC_CTYPE, LANG", "character set of the terminal"},
 };
 
 static const Entry FILES[] = {
@@ -72,13 +68,12 @@ static const Entry FILES[] = {
     {"~/.cache/torch/hub/checkpoints/NAME-HASH.pth", "a model from torchvision"},
     {"PREFIX/share/sapor/encoders/demo", "the two encoders of sapor demo; looked up relative to the command"},
     {"OUT.npy, OUT.ids.txt", "output of encode: float32 [N, D], and the id of each row"},
-    {"missing_OUT.tsv; missing_LAYER.tsv in the model's folder",
-     "inputs that encode and extract could not read: id and reason; removed when all inputs can be read"},
+    {"missing_OUT.tsv; missing_LAYER.tsv in the model's folder", "inputs that could not be read: id and reason"},
     {"RUN/config.json, result.json, history.tsv",
      "output of train --out: every setting, the final metrics, the metrics after each evaluated epoch"},
     {"RUN/user.npy, item.npy, user.ids.txt, item.ids.txt", "vectors of a trained model and the ids of their rows"},
-    {"RUN/checkpoint.safetensors, seen.safetensors", "state from which a run resumes; the training items of each user"},
-    {".NAME.tmp", "a file that is being written; renamed to NAME when it is complete"},
+    {"RUN/checkpoint.safetensors, seen.safetensors", "state of a stopped run; the training items of each user"},
+    {".NAME.tmp", "incomplete file; renamed to NAME when complete"},
     {".sapor.lock", "locked while a run writes to the folder"},
 };
 

@@ -14,7 +14,7 @@ const Option COMMON_OPTIONS[] = {
     {"device", 0, "D", "cpu or auto; cuda is not available in this build (default cpu)"},
     {"blas", 0, "B", "own; cublas and cudnn are not available in this build (default own)"},
     {"seed", 0, "N", "seed of the random numbers (default 42)"},
-    {"json", 0, NULL, "print one JSON object per line on standard output; progress goes to standard error"},
+    {"json", 0, NULL, "print JSON lines on standard output; progress goes to standard error"},
     {"trace", 0, "FILE", "write a trace file for Chrome or Perfetto"},
     {"profile", 0, NULL, "print the time of each op at the end, on standard error; with --json as JSON lines"},
     {"max-memory", 0, "BYTES", "fail instead of using more memory than this (suffix K, M or G)"},

@@ -122,7 +122,7 @@ static bool make_features(const Demo *d, Error *e)
     if (!table || !images || !table_read(&rows, &n, table, "item", "description", c->arena, e) ||
         !feature_source_open(&x, c, d->text, &(EncoderOptions){.normalize = -1}, e))
         return false;
-    bool ok = features_write(c, &x, rows, n, 64, "texts", d->textual, e);
+    bool ok = features_write(c, &x, rows, n, 64, "texts", d->textual, NULL, e);
     feature_source_close(&x);
     if (!ok)
         return false;
@@ -131,7 +131,7 @@ static bool make_features(const Demo *d, Error *e)
             return false;
     if (!feature_source_open(&x, c, d->vision, &(EncoderOptions){.normalize = -1}, e))
         return false;
-    ok = features_write(c, &x, rows, n, 64, "images", d->visual, e);
+    ok = features_write(c, &x, rows, n, 64, "images", d->visual, NULL, e);
     feature_source_close(&x);
     return ok;
 }
@@ -188,9 +188,8 @@ static bool write_page(Demo *d, Error *e)
     for (size_t i = 0; i < COUNT(CONTESTANTS); i++)
         if (!(runs[i] = inside(d, CONTESTANTS[i].model, e)))
             return false;
-    about = "All data are synthetic: Sapor drew the images, wrote the descriptions and simulated the users. The demo "
-            "shows that all steps work, from an image and a text to a recommendation. It does not show which model is "
-            "better.";
+    about = "All data are synthetic: Sapor drew the images, wrote the texts and simulated the users. The demo "
+            "shows that all steps work, not which model is better.";
     if (d->matched >= 0)
         about = arena_printf(c->arena, e,
                              "%s The two small encoders are trained on other drawings: for %.0f %% of %d descriptions, "

@@ -323,7 +323,7 @@ static bool encode_rest(Extracting *w, Error *e)
     const Extraction *x = w->x;
     const char *label =
         arena_printf(w->arena, e, "%.*s/%s", (int)path_base(x->model).n, path_base(x->model).p, x->layer);
-    bool ok = label && extract_readable(w->c, &w->source, w->items, w->count, (size_t)x->batch, label, write_features,
+    bool ok = label && extract_features(w->c, &w->source, w->items, w->count, (size_t)x->batch, label, write_features,
                                         w, &w->unread, e);
     Error later = {0}; /* what was done is noted even when the run fails */
     bool noted = write_manifest(w, ok ? e : &later);

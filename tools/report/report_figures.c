@@ -110,7 +110,7 @@ bool put_popularity(Report *r, Error *e)
             share[m * QUARTERS + q] /= pairs[q] > 0 ? pairs[q] : 1;
     }
     put(&r->page,
-        "<h2>Rare and popular items</h2>\n<p class=\"soft\">Share of the held-out items that are among the first %d "
+        "<h2>Rare and popular items</h2>\n<p class=\"soft\">Share of the held-out items among the first %d "
         "recommendations, by the number of training interactions of the item.</p>\n",
         K);
     put_bars(&r->page,
