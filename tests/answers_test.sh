@@ -3,33 +3,7 @@
 # damaged; models without epochs; items with few interactions judged apart. Speaks TAP; $BUILD is the folder of the build.
 test=answers
 . "$(dirname "$0")/shell.sh"
-number=0
 tab=$(printf '\t')
-
-ok() { # STATUS NAME
-    number=$((number + 1))
-    if [ "$1" = 0 ]; then echo "ok $number - $2"; else echo "not ok $number - $2"; fi
-}
-
-right() { # NAME COMMAND...: exit 0, its output in ./out
-    name=$1
-    shift
-    "$sapor" "$@" >out 2>err
-    status=$?
-    [ $status = 0 ] || sed "s/^/# /" err
-    ok $status "$name"
-}
-
-wrong() { # STATUS PATTERN NAME COMMAND...: one line that matches
-    wanted=$1 pattern=$2 name=$3
-    shift 3
-    "$sapor" "$@" >out 2>err </dev/null
-    status=$?
-    bad=0
-    [ $status = "$wanted" ] && [ "$(grep -c . err)" = 1 ] && grep -q -- "^sapor: .*$pattern" err || bad=1
-    [ $bad = 0 ] || sed "s/^/# exit status $status: /" err
-    ok $bad "$name"
-}
 
 is() { # NAME EXPECTED: the last output
     printf "$2" | cmp -s - out
@@ -49,7 +23,7 @@ one='\0\0\200\77' two='\0\0\0\100' nought='\0\0\0\0' minus='\0\0\200\277' nan='\
 npy f.npy '<f4' '6, 2' "$one$nought$two$two$nought$nought$one$one$minus$nought$nought$one"
 right 'nearest by row number' nearest f.npy --id 0
 is 'by cosine, ties to the lower row, not itself, no row of zeros' "1\t1\t0.707106769\n2\t3\t0.707106769\n3\t5\t0\n4\t4\t-1\n"
-grep -q 'rows of zeros, .*: 1$' err
+grep -q 'skipped rows of zeros .*: 1$' err
 ok $? 'rows of zeros are counted'
 right 'the nearest two' nearest f.npy --id 1 -k 2 --quiet
 is 'the same direction is 1' "1\t3\t1\n2\t0\t0.707106769\n"
@@ -85,8 +59,8 @@ wrong 1 'holds a tab; rename it' 'in JSON too' nearest odd --id x --json
 wrong 2 'id ID or --query' 'no query' nearest f.npy
 wrong 2 'id and --query together' 'two queries' nearest f.npy --id a --query b
 wrong 2 'model MODEL is missing' 'a query without a model' nearest f.npy --query b
-wrong 2 'model is used with --query only' 'a model without a query' nearest f.npy --id a --model m
-wrong 2 'no row of f.npy is called 0; its 6 rows begin with a' 'an unknown name' nearest f.npy --id 0
+wrong 2 'model is only valid with --query' 'a model without a query' nearest f.npy --id a --model m
+wrong 2 'no row of f.npy is named 0; the first of its 6 rows is a' 'an unknown name' nearest f.npy --id 0
 wrong 1 'query.s features are all zero' 'a row of zeros as a query' nearest f.npy --id c
 wrong 1 'no such file\|No such file' 'features that are not there' nearest absent.npy --id 0
 mkdir quoted
@@ -117,12 +91,12 @@ right 'nearest to a text' nearest titles.npy --query 'a red bag' --model word-st
 [ "$(cut -f 2 out | tr '\n' ' ')" = '1 4 ' ] || [ "$(cut -f 2 out | tr '\n' ' ')" = '4 1 ' ]
 ok $? 'the two red bags'
 rm f.ids.txt
-wrong 1 'word-statistics gives 256 numbers, f.npy has 2 columns: take the model that made it' 'a model of another width' nearest f.npy --query x --model word-statistics
+wrong 1 'word-statistics gives 256 numbers, but f.npy has 2 columns; use the model that made it' 'a model of another width' nearest f.npy --query x --model word-statistics
 right 'encode images' encode colour-statistics "$root/tests/golden/images/RGB.png" "$root/tests/golden/images/L.png" -o images.npy --quiet
 right 'nearest to an image' nearest images.npy --query "$root/tests/golden/images/RGB.png" --model colour-statistics -k 1
 is 'itself' "1\tRGB\t1\n"
 wrong 1 'no image file none.png' 'an image that is not there' nearest images.npy --query none.png --model colour-statistics
-wrong 2 'reads pictures only' 'a text for an image model' nearest images.npy --query red --model colour-statistics
+wrong 2 'supports images only' 'a text for an image model' nearest images.npy --query red --model colour-statistics
 
 # ---- runs: what train says, what recommend refuses -------------------------------------------------------------------------
 i=0
@@ -132,16 +106,16 @@ while [ $i -lt 12 ]; do
 done >train.tsv
 awk -F'\t' -v OFS='\t' 'NR % 3 == 1 { sub("i", "", $2); print $1, "i" (($2 + 9) % 15), 5 }' train.tsv >test.tsv
 right 'a model without epochs' train ItemKNN --train train.tsv --test test.tsv --out knn
-! grep -q 'epoch [0-9]\|an epoch' out && grep -q '^ItemKNN: learns without epochs, .* an evaluation' out && grep -q 'recommend knn' out
+! grep -q 'epoch [0-9]\|per epoch' out && grep -q '^ItemKNN: has no epochs, .* per evaluation' out && grep -q 'recommend knn' out
 ok $? 'names no epoch, and where its result is'
 right 'the same for programs' train MostPop --train train.tsv --test test.tsv --json
 ! grep -q epoch out && grep -q '"event":"result","model":"MostPop","valid":{},"test":{' out
 ok $? 'without an epoch'
 right 'train without validation and test' train BPRMF --train train.tsv --set epochs=3 --set factors=4 --out run
-grep -q '^BPRMF: last epoch 3 of 3 (no validation part).*nothing measured (no --valid and no --test)' out
+grep -q '^BPRMF: last epoch 3 of 3 (no validation part).*not evaluated (no --valid and no --test)' out
 ok $? 'says what was measured'
 right 'train without a folder' train BPRMF --train train.tsv --set epochs=1 --set factors=4
-grep -q 'not kept: --out DIR' out
+grep -q 'not saved; --out DIR' out
 ok $? 'says that nothing is kept'
 right 'recommend' recommend run --users u3 -k 2
 mv run/result.json kept.json
@@ -172,7 +146,7 @@ ok $? 'leaves nothing'
 printf '1\t1\n1\t2\n2\t2\n2\t0\n' >whole.tsv
 printf '1\t0\n2\t1\n' >held.tsv
 for p in elliot mmrec; do "$sapor" train MostPop --train whole.tsv --test held.tsv --protocol $p --out of-$p --quiet >out 2>err; done
-wrong 2 'of-elliot is of protocol elliot and of-mmrec of mmrec, whose figures differ' 'a report of two protocols' report of-elliot of-mmrec -o no.html
+wrong 2 'of-elliot uses protocol elliot, but of-mmrec uses mmrec; write one report for each' 'a report of two protocols' report of-elliot of-mmrec -o no.html
 wrong 2 'setting epochs=0: must be at least 1' 'no epoch at all' train BPRMF --train train.tsv --set epochs=0
 
 # ---- evaluate --------------------------------------------------------------------------------------------------------------
@@ -194,7 +168,7 @@ eval "$(grep '^users_and_recall=' "$root/scripts/demo-movielens.sh")"
 is 'the MovieLens demo reads that' '2 1\n'
 grep -v 'v.c' r.tsv >some.tsv
 right 'a list without such items' evaluate some.tsv --test e.tsv --train t.tsv --cutoffs 2 --metrics Recall --json --few 2
-grep -q '"users":2,"without_list":1,.*"Recall@2":0.5}' out && grep -q '^warning: 1 of 2 users with such test items have no such item in their list: each counts as 0 (--few)$' err
+grep -q '"users":2,"without_list":1,.*"Recall@2":0.5}' out && grep -q '^warning: 1 of 2 users with test items that --few keeps have no such item in their list: each counts as 0 (--few)$' err
 ok $? 'counts as 0'
 printf 'u\ta\t-1\nu\tb\t5\nv\ta\t-2\nw\tb\t3\n' >below.tsv
 printf 'u\ta\t2\nu\tb\t1\nv\ta\t1\n' >lists.tsv
@@ -203,10 +177,10 @@ grep -q '"rating_below_0":2' out && grep -q '"users":1,"without_list":1,.*"Recal
     grep -q '^warning: 1 of 2 users with test items have no list' err
 ok $? 'are not relevant, and a user who has no others needs no list'
 printf 'v\ta\t-2\n' >v.tsv
-wrong 1 'v.tsv: no user of lists.tsv has a relevant item in it (elliot: an item rated 0 or more)' 'nobody to judge' evaluate lists.tsv --test v.tsv
+wrong 1 'v.tsv: has no relevant item for any user of lists.tsv (elliot: relevant items have a rating of at least 0)' 'nobody to judge' evaluate lists.tsv --test v.tsv
 cat below.tsv | "$sapor" evaluate lists.tsv --test /dev/stdin --quiet >out 2>err && grep -q '^1 users$' out
 ok $? 'a test file from a pipe is read once'
 wrong 2 'few: --train F is missing' 'few of what' evaluate r.tsv --test e.tsv --few 2
 printf 'u\ta\t9\n' >none.tsv
-wrong 1 'few 2: no recommendation is of an item' 'no recommendation of such items' evaluate none.tsv --test e.tsv --train t.tsv --few 2
+wrong 1 'few 2: no recommendation has an item with fewer than 2 interactions' 'no recommendation of such items' evaluate none.tsv --test e.tsv --train t.tsv --few 2
 printf '1..%d\n' $number

@@ -195,12 +195,12 @@ static void recommendations(void **state)
         {"0::1::.5\n", "0 1 0.5; "},
         {"id\ttop_0\ttop_1\n0\t2\t1\n1\t0\t2\n", "0 2 -1; 0 1 -2; 1 0 -1; 1 2 -2; "}, /* MMRec's file */
         {"id\ttop_0\ttop_1\n0\t2\n", ":2: has 2 columns, the header has 3"},
-        {"0,1,.5\n0,2\n", ":2: has 2 columns; three columns are expected"},
-        {"0 1\n", ":1: has 2 columns; three columns are expected"},
+        {"0,1,.5\n0,2\n", ":2: has 2 columns; without a header, three columns are expected"},
+        {"0 1\n", ":1: has 2 columns; without a header, three columns are expected"},
         {"user,item,score\n0,1,x\n", ":2: the score \"x\" is not a number"},
-        {"a,b,c\n0,1,3\n", ":1: the score \"c\" is not a number; a header has the names user, item, score"},
+        {"a,b,c\n0,1,3\n", ":1: the score \"c\" is not a number; a header names the columns user, item, score"},
         {"user,item,score\n", "holds no recommendation"},
-        {"id\ttop_0\n9\t1\n", "none of its users is in the data"},
+        {"id\ttop_0\n9\t1\n", "all its users are unknown"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         Error e = {0};

@@ -51,7 +51,7 @@ right 'its columns told' '"columns":"reader, novel","users":2,"items":2,' train 
 right 'a run knows them' '"user":"ann","item":"emma"' recommend run -k 1 --json
 wrong 'one column told' '"reader" is one name' train MostPop --train names.csv --columns reader
 wrong 'a separator that there is not' 'choose one of tab, comma' train MostPop --train names.csv --separator pipe
-wrong 'columns of LightGCN text' 'its lines have no columns' train MostPop --train either.txt --format lightgcn --columns a,b
+wrong 'columns of LightGCN text' 'this format has no columns; remove --columns' train MostPop --train either.txt --format lightgcn --columns a,b
 printf 'u;a;3,5\nu;b;4,5\n' >comma.csv
 wrong 'two separators' 'comma.csv:1: may be cut at "," or at ";": choose by --separator' train MostPop --train comma.csv
 right 'one of them told' 'table between commas (user, item)' train MostPop --train comma.csv --separator comma
@@ -99,7 +99,7 @@ right 'an .inter as truth' '^warning: 1 of 2 users with test items have no list:
 right 'users without a list count under mmrec' '"users":2,"without_list":1,"lines_of_unknown_users":0,"Recall@2":0.5}' \
     evaluate half.tsv --test d.inter --protocol mmrec --cutoffs 2 --metrics Recall --json
 right 'and not under elliot' '"users":1,"without_list":1,"lines_of_unknown_users":0,"Recall@2":1}' evaluate half.tsv --test d.inter --cutoffs 2 --metrics Recall --json
-right 'which is said too' 'warning: 1 of 2 users with test items have no list: they do not count (elliot)' evaluate half.tsv --test d.inter
+right 'which is said too' 'warning: 1 of 2 users with test items have no list: they are skipped (elliot)' evaluate half.tsv --test d.inter
 right 'the file named twice' '"Recall@2":0.5}' evaluate half.tsv --train d.inter --test d.inter --protocol mmrec --cutoffs 2 --metrics Recall --json
 mkfifo pipe
 cat d.inter >pipe &

@@ -32,7 +32,7 @@ check demo demo first.jsonl
 check "six models" test "$(grep -c '"event":"result"' "$work/first.jsonl")" = 6
 check "texts find their pictures, chance is 1/360" awk -F'[:}]' '/"event":"match"/ { found = $NF == "" ? $(NF - 1) : $NF } END { print found; exit !(found >= 10 / 360) }' "$work/first.jsonl"
 page=$work/out/demo/report.html
-for part in Figures 'What users liked' 'What the features say' 'Rare and popular' 'Learning curves' 'Time and memory' Roofline; do
+for part in Metrics 'What users liked' 'Items with similar features' 'Rare and popular' 'Learning curves' 'Time and memory' Roofline; do
     check "page: $part" grep -q "<h2>$part" "$page"
 done
 check "page: nothing from elsewhere" bash -c "! grep -qE 'https?://|<script|<link|src=' '$page'"
@@ -47,7 +47,7 @@ figures "$work/first.jsonl" >"$work/a"
 figures "$work/second.jsonl" >"$work/b"
 check "again: the same figures" diff "$work/a" "$work/b"
 check "quiet: the table and no more" bash -c 'cd "$1" && "$2" demo --quiet >out.txt 2>err.txt && [ ! -s err.txt ] && grep -q "^LATTICE " out.txt &&
-    ! grep -qE "To look at|recommend" out.txt' _ "$work" "$sapor"
+    ! grep -qE "^Open|report.html|recommend" out.txt' _ "$work" "$sapor"
 # It takes ten minutes, so it is stopped. The weights of an earlier run may not be left with the vocabulary of this one.
 half() {
     mkdir -p "$work/e/vision" "$work/e/text" && touch "$work/e/vision/model.safetensors" "$work/e/text/model.safetensors"

@@ -4,38 +4,7 @@
 test=encode
 . "$(dirname "$0")/shell.sh"
 images=$root/tests/golden/images
-number=0
 tab=$(printf '\t')
-
-ok() { # STATUS NAME
-    number=$((number + 1))
-    if [ "$1" = 0 ]; then echo "ok $number - $2"; else echo "not ok $number - $2"; fi
-}
-
-right() { # NAME COMMAND...: exit 0, its output in ./out, standard error in ./err
-    name=$1
-    shift
-    "$sapor" "$@" >out 2>err </dev/null
-    status=$?
-    [ $status = 0 ] || sed "s/^/# /" err
-    ok $status "$name"
-}
-
-wrong() { # STATUS PATTERN NAME COMMAND...: one line on standard error that matches; nothing else appears
-    expected=$1 pattern=$2 name=$3
-    shift 3
-    find . ! -name out ! -name err ! -name list.\* | sort >list.before
-    "$sapor" "$@" >out 2>err </dev/null
-    status=$?
-    find . ! -name out ! -name err ! -name list.\* | sort >list.after
-    bad=0
-    [ $status = "$expected" ] || { bad=1; echo "# exit status $status, not $expected"; }
-    [ "$(grep -c . err)" = 1 ] && grep -q '^sapor: ' err || { bad=1; echo "# not one line"; }
-    grep -q -- "$pattern" err || { bad=1; echo "# does not match $pattern"; }
-    cmp -s list.before list.after || { bad=1; diff list.before list.after | sed 's/^/# /'; }
-    [ $bad = 0 ] || sed 's/^/# /' err
-    ok $bad "$name"
-}
 
 same() { # NAME FILE LINE...: the file's lines
     name=$1 file=$2
@@ -133,21 +102,21 @@ table() {
     done
 }
 table <<'END'
-1|repeat.txt:2: the id "i7" is that of repeat.txt:1|an id twice in --ids|encode word-statistics lines.txt --ids repeat.txt -o other.npy
-1|has 3 ids, there are 2 inputs|too many ids|encode word-statistics lines.txt --ids more.txt -o other.npy
+1|repeat.txt:2: duplicate id "i7", first used at repeat.txt:1|an id twice in --ids|encode word-statistics lines.txt --ids repeat.txt -o other.npy
+1|has 3 ids, but there are 2 inputs|too many ids|encode word-statistics lines.txt --ids more.txt -o other.npy
 1|tabbed.txt:2: the id .* holds a tab|an id with a tab|encode word-statistics lines.txt --ids tabbed.txt -o other.npy
-1|repeat.tsv:3: the id "x" is that of repeat.tsv:2|an id twice in a table|encode word-statistics repeat.tsv --id-column id --text-column title -o other.npy
+1|repeat.tsv:3: duplicate id "x", first used at repeat.tsv:2|an id twice in a table|encode word-statistics repeat.tsv --id-column id --text-column title -o other.npy
 1|ended.tsv:2: the id .* holds a line end|an id of two lines|encode word-statistics ended.tsv --id-column id --text-column title -o other.npy
 1|control.tsv:2: the id .* holds a control character|an id with an escape sequence|encode word-statistics control.tsv --id-column id --text-column title -o other.npy
 1|the id "a?b" holds a line end|a picture with a line end in its name|encode colour-statistics n -o other.npy
-1|r/1.png: the id "1" is that of r/1.jpg|two pictures of one name|encode colour-statistics r -o other.npy
+1|r/1.png: duplicate id "1", first used at r/1.jpg|two pictures of one name|encode colour-statistics r -o other.npy
 1|no column "words"|a column that is not there|encode word-statistics titles.tsv --id-column id --text-column words -o other.npy
 2|text-column is missing|half of the columns|encode word-statistics titles.tsv --id-column id -o other.npy
 2|a table needs --id-column|a table without its columns|encode word-statistics titles.tsv -o other.npy
-2|leave one of them out|ids from two places|encode word-statistics titles.tsv --id-column id --text-column title --ids ids.txt -o other.npy
+2|remove one of them|ids from two places|encode word-statistics titles.tsv --id-column id --text-column title --ids ids.txt -o other.npy
 2|is not a table|a folder for a table|encode word-statistics pictures --id-column id --text-column title -o other.npy
 2|read once only|standard input twice|encode word-statistics - - -o other.npy
-2|leave one of them out|-o - with --json|encode word-statistics lines.txt -o - --json
+2|remove one of them|-o - with --json|encode word-statistics lines.txt -o - --json
 1|standard input: is empty|nothing on standard input|encode word-statistics - -o -
 END
 if [ -n "$latin" ]; then
@@ -192,7 +161,7 @@ same 'the list of a table' o/transformers/word-statistics/missing_pooler_output.
 [ "$(ls o/torch/colour-statistics/avgpool)" = "$(printf 'a.npy\nc.npy')" ]
 ok $? 'features of the others'
 right 'extract again with a warning' extract c.yml
-grep -q '^sapor: warning: 1 of 3 inputs could not be read.*missing_avgpool.tsv' err && grep -q '0 made, 2 were there already' err
+grep -q '^sapor: warning: 1 of 3 inputs could not be read.*missing_avgpool.tsv' err && grep -q '0 made, 2 skipped (unchanged)' err
 ok $? 'the item is tried again'
 wrong 1 'pictures/b.png: is not a JPEG.*1 of 3 items could not be read' 'extract --strict' extract c.yml --strict --quiet
 cp "$images/grey.jpg" pictures/b.png

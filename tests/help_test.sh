@@ -3,23 +3,17 @@
 # Speaks TAP; $BUILD is the folder of the build.
 test=help
 . "$(dirname "$0")/shell.sh"
-number=0
 check() { # NAME PROBLEM: the problem is shown; none is a pass
     number=$((number + 1))
     [ -z "$2" ] && echo "ok $number - $1" && return
     echo "not ok $number - $1"
     echo "$2" | head -n 20 | sed 's/^/# /'
 }
-skip() { # NAME REASON
-    number=$((number + 1))
-    echo "skipped: $2"
-    echo "ok $number - $1 # SKIP $2"
-}
 commands=$("$sapor" --help | sed -n 's/^  \([a-z][a-z]*\)  *.*/\1/p')
 everywhere="threads device blas seed json trace profile max-memory quiet help"
 
 # ---- options that every command takes ----------------------------------------------------------------------------------------
-shown() { "$sapor" "$1" --help | sed -n '/^options everywhere/,/^example/p' | grep -cE '^  (-., |    )--'; }
+shown() { "$sapor" "$1" --help | sed -n '/^common options/,/^example/p' | grep -cE '^  (-., |    )--'; }
 check 'a short help where little applies' "$(n=$(shown models); [ "$n" -le 3 ] || echo "models --help shows $n common options")"
 check 'all of them where all apply' "$(n=$(shown train); [ "$n" = 10 ] || echo "train --help shows $n common options")"
 check 'each is shown, or said to do nothing' "$(for c in $commands; do
@@ -76,7 +70,7 @@ fi
 # ---- the manual page -----------------------------------------------------------------------------------------------------------
 "$sapor" help --man >page || exit 1
 sed 's/\\f[BIR]//g; s/\\-/-/g' page | sed -n '/^\.SH ENVIRONMENT/,/^\.SH FILES/p' >environment
-check 'manual: its sections' "$(for s in NAME SYNOPSIS COMMANDS 'OPTIONS EVERYWHERE' 'EXIT STATUS' ENVIRONMENT FILES; do grep -qx "\.SH $s" page || echo "no $s"; done)"
+check 'manual: its sections' "$(for s in NAME SYNOPSIS COMMANDS 'COMMON OPTIONS' 'EXIT STATUS' ENVIRONMENT FILES; do grep -qx "\.SH $s" page || echo "no $s"; done)"
 check 'manual: every variable that is read' "$(cd "$root" && grep -ohE '(getenv|variable)\("[A-Z_]+"\)' base weights tokenizers kernels nn extractors recsys tools sapor.c -r --include=*.c |
     grep -oE '[A-Z_]+' | sort -u | while read -r name; do grep -qw "$name" "$work/environment" || echo "$name"; done)"
 check 'manual: each exit status' "$(for s in 0 1 2; do sed -n '/^\.SH EXIT STATUS/,/^\.SH ENV/p' page | grep -qx "\\\\fB$s\\\\fR" || echo "$s"; done)"

@@ -64,8 +64,8 @@ else
     # Each line of every --help, as roff has it back; either may break lines where it likes.
     sed 's/\\f[BIR]//g; s/\\&//g; s/\\-/-/g; s/\\(ga/`/g; s/\\(aq/'"'"'/g; s/\\(ha/^/g; s/\\(ti/~/g; s/\\(dq/"/g; s/\\(rs/\\/g' "$page" >"$work/page"
     for command in $("$root/bin/sapor" help | sed -n 's/^  \([a-z]*\) .*/\1/p'); do
-        sed -n "/^\.SS $command/,/^\.S[SH]/p; /OPTIONS EVERYWHERE/,\$p" "$work/page" | sed '/^\.[A-Z]/d' | tr -s ' \n' ' ' >"$work/section"
-        "$root/bin/sapor" "$command" --help | sed -E "/^(usage|options .*|exit status|example|$command):/d; s/^ +//; s/ [\\]$//; s/^((-., )?--[^ ]+( [^ ]+)?) +/\1\n/" |
+        sed -n "/^\.SS $command/,/^\.S[SH]/p; /COMMON OPTIONS/,\$p" "$work/page" | sed '/^\.[A-Z]/d' | tr -s ' \n' ' ' >"$work/section"
+        "$root/bin/sapor" "$command" --help | sed -E "/^(usage|options .*|common options|exit status|example|$command):/d; s/^ +//; s/ [\\]$//; s/^((-., )?--[^ ]+( [^ ]+)?) +/\1\n/" |
             while read -r line; do grep -qF -e "$line" "$work/section" || [ -z "$line" ] || echo "$command: $line"; done
     done >"$work/log" 2>&1
     [ ! -s "$work/log" ] && [ "$(grep -c '^\.SS' "$page")" -ge 12 ]

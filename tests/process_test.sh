@@ -3,13 +3,7 @@
 # without an end, outputs that are inputs, planted links, signals and limits. Speaks TAP; $BUILD is the folder of the build.
 test=process
 . "$(dirname "$0")/shell.sh"
-number=0
 limit="timeout 60"
-
-ok() { # STATUS NAME
-    number=$((number + 1))
-    if [ "$1" = 0 ]; then echo "ok $number - $2"; else echo "not ok $number - $2"; fi
-}
 
 ended() { # STATUS PATTERN NAME: the last command ended with $status as given, with one line in ./err that matches, and no temporary file
     bad=0
@@ -252,9 +246,7 @@ await() { # FILE
 }
 for signal in TERM HUP; do
     if sh -c "kill -$signal \$\$; true" 2>/dev/null; then # as under nohup
-        number=$((number + 1))
-        echo "skipped: SIG$signal is ignored here"
-        echo "ok $number - SIG$signal: ended by it, nothing left # SKIP SIG$signal is ignored here"
+        skip "SIG$signal: ended by it, nothing left" "SIG$signal is ignored here"
         continue
     fi
     "$sapor" encode word-statistics more.txt -o z.npy -q 2>err &
@@ -271,7 +263,7 @@ await .z.npy.tmp
 : >bert/model.safetensors
 wait $!
 status=$?
-ended 1 'bert/model.safetensors: was cut short' 'weights cut short while they are in use'
+ended 1 'bert/model.safetensors: was truncated' 'weights cut short while they are in use'
 [ ! -e z.npy ]
 ok $? 'no output is left of that'
 echo "1..$number"

@@ -426,7 +426,7 @@ static void configurations(void **state)
     print(&b, "]}\n");
     for (int i = 0; i < 1500; i++)
         print(&b, "      - {model_name: m%d, backend: torch, output_layers: *l}\n", i);
-    yaml("layers times models", &b, "more than the 4096 extractions");
+    yaml("layers times models", &b, "more than 4096 extractions are not supported");
     print(&b, MODELS "      - {model_name: ");
     repeat(&b, TEXT("m"), 1000000);
     print(&b, ", backend: torch, output_layers: [a, b]}\n");

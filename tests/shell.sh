@@ -1,6 +1,6 @@
 # tests/shell.sh: how a test of the built command begins; sourced by tests/*_test.sh with the name of the test in $test.
 # Gives $root, the repository; $sapor, the command of the build in $BUILD, behind $EMULATOR where that is set; $binary, the file itself;
-# $work, an empty folder that is removed in the end, and the current folder.
+# $work, an empty folder that is removed in the end, and the current folder; and the functions below, which speak TAP. A test may define its own.
 set -u
 LC_ALL=C
 export LC_ALL
@@ -17,3 +17,41 @@ if [ -n "${EMULATOR:-}" ]; then
     chmod +x emulated
     sapor=$work/emulated
 fi
+number=0
+
+ok() { # STATUS NAME
+    number=$((number + 1))
+    if [ "$1" = 0 ]; then echo "ok $number - $2"; else echo "not ok $number - $2"; fi
+}
+
+skip() { # NAME REASON
+    number=$((number + 1))
+    echo "skipped: $2"
+    echo "ok $number - $1 # SKIP $2"
+}
+
+right() { # NAME COMMAND...: exit status 0; its output is in ./out, standard error in ./err
+    name=$1
+    shift
+    "$sapor" "$@" >out 2>err </dev/null
+    status=$?
+    [ $status = 0 ] || sed "s/^/# /" err
+    ok $status "$name"
+}
+
+wrong() { # STATUS PATTERN NAME COMMAND...: one line on standard error that matches PATTERN; no file appears or goes
+    expected=$1 pattern=$2 name=$3
+    shift 3
+    find . ! -name out ! -name err ! -name list.\* | sort >list.before
+    "$sapor" "$@" >out 2>err </dev/null
+    status=$?
+    find . ! -name out ! -name err ! -name list.\* | sort >list.after
+    bad=0
+    [ $status = "$expected" ] || { bad=1; echo "# exit status $status, not $expected"; }
+    [ "$(grep -c . err)" = 1 ] || { bad=1; echo "# not one line:"; }
+    grep -q '^sapor: ' err || bad=1
+    grep -q -- "$pattern" err || { bad=1; echo "# does not match $pattern:"; }
+    cmp -s list.before list.after || { bad=1; echo "# files appeared or went:"; diff list.before list.after | sed 's/^/# /'; }
+    [ $bad = 0 ] || sed 's/^/# /' err
+    ok $bad "$name"
+}

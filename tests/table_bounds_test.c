@@ -50,7 +50,7 @@ static void texts_of(const char *what, Bytes *b)
     TestHeap h;
     Input *rows;
     size_t n;
-    Unread unread = {0};
+    UnreadableList unreadable = {0};
     const char *path = put("texts", b);
     test_heap_bounded(&h, b->n);
 #ifdef __SANITIZE_ADDRESS__
@@ -62,7 +62,7 @@ static void texts_of(const char *what, Bytes *b)
         const char *problem = input_problem(&rows[i]);
         Error why = {.code = SP_FORMAT};
         snprintf(why.message, sizeof why.message, "%s", problem ? problem : "");
-        ok = !problem || unread_add(&unread, &rows[i], &why, a, &e);
+        ok = !problem || unreadable_add(&unreadable, &rows[i], &why, a, &e);
     }
     check(what, ok, NULL, &e, &h);
     arena_free(a);

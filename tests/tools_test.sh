@@ -3,44 +3,6 @@
 # A wrong call must end with the stated exit status, one line on standard error that begins with "sapor: ", and nothing written.
 test=tools
 . "$(dirname "$0")/shell.sh"
-number=0
-
-ok() { # STATUS NAME
-    number=$((number + 1))
-    if [ "$1" = 0 ]; then echo "ok $number - $2"; else echo "not ok $number - $2"; fi
-}
-
-skip() { # NAME REASON
-    number=$((number + 1))
-    echo "skipped: $2"
-    echo "ok $number - $1 # SKIP $2"
-}
-
-right() { # NAME COMMAND...: exit 0, its output in ./out
-    name=$1
-    shift
-    "$sapor" "$@" >out 2>err
-    status=$?
-    [ $status = 0 ] || sed "s/^/# /" err
-    ok $status "$name"
-}
-
-wrong() { # STATUS PATTERN NAME COMMAND...: the error matches PATTERN; files of the folder stay as they were
-    wanted=$1 pattern=$2 name=$3
-    shift 3
-    find . ! -name out ! -name err ! -name list.\* | sort >list.before
-    "$sapor" "$@" >out 2>err </dev/null
-    status=$?
-    find . ! -name out ! -name err ! -name list.\* | sort >list.after
-    bad=0
-    [ $status = "$wanted" ] || { bad=1; echo "# exit status $status, not $wanted"; }
-    [ "$(grep -c . err)" = 1 ] || { bad=1; echo "# not one line:"; }
-    grep -q '^sapor: ' err || bad=1
-    grep -q -- "$pattern" err || { bad=1; echo "# does not match $pattern:"; }
-    cmp -s list.before list.after || { bad=1; echo "# files appeared or went:"; diff list.before list.after | sed 's/^/# /'; }
-    [ $bad = 0 ] || sed 's/^/# /' err
-    ok $bad "$name"
-}
 
 says() { # PATTERN NAME: the last output matches
     grep -q -- "$1" out
@@ -48,13 +10,13 @@ says() { # PATTERN NAME: the last output matches
 }
 
 # ---- the frame -----------------------------------------------------------------------------------------------------------
-wrong 2 'no command "evaluat"; did you mean "evaluate"' 'a misspelt command' evaluat
-wrong 2 'no command "Encode"; did you mean "encode"' 'a command in other case' Encode
-wrong 2 'no command "xyzzy"; .*--help' 'an unknown command' xyzzy
-wrong 2 'no option --thraeds; did you mean --threads' 'a misspelt option' info --thraeds 2
-wrong 2 'no option -Z' 'an unknown letter' info -Z
-wrong 2 'no option --epochs; settings of a recommender are given as --set epochs=VALUE' 'a setting as an option' train BPRMF --epochs 3
-wrong 2 'given as --set learning_rate=VALUE' 'an accepted name of a setting as an option' train BPRMF --learning_rate 1
+wrong 2 'unknown command "evaluat"; did you mean "evaluate"' 'a misspelt command' evaluat
+wrong 2 'unknown command "Encode"; did you mean "encode"' 'a command in other case' Encode
+wrong 2 'unknown command "xyzzy"; .*--help' 'an unknown command' xyzzy
+wrong 2 'unknown option --thraeds; did you mean --threads' 'a misspelt option' info --thraeds 2
+wrong 2 'unknown option -Z' 'an unknown letter' info -Z
+wrong 2 'unknown option --epochs; write a setting of a recommender as --set epochs=VALUE' 'a setting as an option' train BPRMF --epochs 3
+wrong 2 'write a setting of a recommender as --set learning_rate=VALUE' 'an accepted name of a setting as an option' train BPRMF --learning_rate 1
 wrong 2 '"f.npy" is not NAME=PATH, such as visual=' 'features without a name' train VBPR --train t.tsv --features f.npy
 wrong 2 '"0" is not a whole number from 1' 'threads out of range' info --threads 0
 wrong 2 '"2x" is not a whole number' 'a number with a tail' info --threads 2x
@@ -96,7 +58,7 @@ says '"train":.*"val":.*"test":' 'split counts its parts'
 cat parts/train.tsv parts/val.tsv parts/test.tsv | sort >together
 sort ratings.tsv | cmp -s - together
 ok $? 'split keeps every line'
-wrong 2 'out DIR is missing' 'split without --out' split ratings.tsv
+wrong 2 'out DIR (output folder) is missing' 'split without --out' split ratings.tsv
 wrong 1 'absent.tsv' 'split of a file that is not there' split absent.tsv --out other
 wrong 2 '"1.5" is not a number from 0 to 1' 'a share above 1' split ratings.tsv --out other --test-ratio 1.5
 wrong 2 'choose one of random' 'an unknown strategy' split ratings.tsv --out other --strategy rnd
@@ -113,8 +75,8 @@ wrong 1 'two.tsv:1.*three columns' 'a line of two columns' evaluate two.tsv --te
 printf 'u1\ti1\t1\nu1\ti2\t2\nu1\ti1\t3\n' >twice.tsv
 wrong 1 'twice.tsv:3.*line 1' 'an item twice' evaluate twice.tsv --test parts/test.tsv
 : >empty.tsv
-wrong 1 'holds no recommendation' 'no recommendation at all' evaluate empty.tsv --test parts/test.tsv
-wrong 2 'test F is missing' 'evaluate without --test' evaluate recs.tsv
+wrong 1 'holds no recommendations' 'no recommendation at all' evaluate empty.tsv --test parts/test.tsv
+wrong 2 'test F (test interactions) is missing' 'evaluate without --test' evaluate recs.tsv
 wrong 2 'Recal' 'an unknown metric' evaluate recs.tsv --test parts/test.tsv --metrics Recal
 wrong 2 'cutoffs' 'a cutoff of nothing' evaluate recs.tsv --test parts/test.tsv --cutoffs 0
 
@@ -127,7 +89,7 @@ right 'recommend some users' recommend run -k 3 --users u1,u2
 ok $? 'three items for each of two users'
 right 'evaluate what was recommended' evaluate best.tsv --train parts/train.tsv --test parts/test.tsv --cutoffs 5
 wrong 2 'did you mean "BPRMF"' 'a misspelt recommender' train BPRM --train parts/train.tsv
-wrong 2 'train F is missing' 'train without --train' train BPRMF
+wrong 2 'train F (training interactions) is missing' 'train without --train' train BPRMF
 wrong 1 'absent.tsv' 'training data that are not there' train BPRMF --train absent.tsv --out other
 wrong 1 'broken.tsv:2' 'a malformed line of training data' train BPRMF --train broken.tsv --out other
 wrong 2 'no setting is called epoks' 'an unknown setting' train BPRMF --train parts/train.tsv --set epoks=3 --out other
@@ -310,17 +272,17 @@ table <<'END'
 1|tensor a: shape|a tensor that does not fit its bytes|encode bad/span.safetensors texts.txt -o other.npy
 1|binary.pth|a torch file that is none|encode bad/binary.pth texts.txt -o other.npy
 1|latin.txt:2: is not valid UTF-8|texts that are not UTF-8|encode word-statistics bad/latin.txt -o other.npy
-1|is empty; one text a line|no texts at all|encode word-statistics bad/empty.txt -o other.npy
-1|no such file or folder; a text itself is read from standard input|an input that is not there|encode colour-statistics absent.png -o other.npy
-1|holds no picture|a folder without pictures|encode colour-statistics bad/folder -o other.npy
+1|is empty; one text per line|no texts at all|encode word-statistics bad/empty.txt -o other.npy
+1|no such file or folder; to encode a text itself, use INPUT - (standard input)|an input that is not there|encode colour-statistics absent.png -o other.npy
+1|holds no image|a folder without pictures|encode colour-statistics bad/folder -o other.npy
 1|1.png: is not a JPEG, PNG or WebP|a picture that is none|encode colour-statistics bad/data/junk -o other.npy
-1|no column "id" in the header (.*text|a column that is not there|encode word-statistics bad/data/t.tsv --id-column id --text-column text -o other.npy
+1|the header has no column "id" (.*text|a column that is not there|encode word-statistics bad/data/t.tsv --id-column id --text-column text -o other.npy
 2|t.tsv: a table needs --id-column|a table without its columns|encode word-statistics bad/data/t.tsv -o other.npy
-2|reads pictures only|texts for a model of pictures|encode colour-statistics texts.txt -o other.npy
-2|has no such choice|a layer that statistics do not have|encode word-statistics texts.txt -o other.npy --layer x
+2|supports images only|texts for a model of pictures|encode colour-statistics texts.txt -o other.npy
+2|does not support this option|a layer that statistics do not have|encode word-statistics texts.txt -o other.npy --layer x
 2|from 1 to 65536|a batch of nothing|encode word-statistics texts.txt -o other.npy --batch 0
-2|has no such choice|a type that statistics do not have|encode word-statistics texts.txt -o other.npy --dtype bf16
-2|has no such choice|convolutions that statistics do not have|encode colour-statistics bad/folder -o other.npy --winograd 6
+2|does not support this option|a type that statistics do not have|encode word-statistics texts.txt -o other.npy --dtype bf16
+2|does not support this option|convolutions that statistics do not have|encode colour-statistics bad/folder -o other.npy --winograd 6
 2|4, 6|squares that there are not|encode word-statistics texts.txt -o other.npy --winograd 5
 2|int8|a type that there is not|encode word-statistics texts.txt -o other.npy --dtype f64
 1|folder.npy: is a folder|features into a folder|encode word-statistics texts.txt -o bad/folder.npy
@@ -337,14 +299,14 @@ table <<'END'
 1|tab.yml:3|a tab in YAML|extract bad/tab.yml
 1|cycle.yml:1|YAML that holds itself|extract bad/cycle.yml
 1|nested too deeply|YAML without end|extract bad/deep.yml
-1|backend.yml:9.*"tensorflow" is not available|a backend that there is not|extract bad/backend.yml
+1|backend.yml:9.*"tensorflow" is not supported|a backend that there is not|extract bad/backend.yml
 1|batch.yml:9.*batch_size|a batch size of 0|extract bad/batch.yml
 1|model.yml:9:9: no model nowhere|a model that is nowhere|extract bad/model.yml
-1|colour-statistics reads no texts|a model of the other modality|extract bad/pictures.yml
+1|colour-statistics does not support texts|a model of the other modality|extract bad/pictures.yml
 1|no column "words"|a column that is not there|extract bad/column.yml
-1|audio is not available yet|a modality that is not there yet|extract bad/later.yml
+1|audio is not supported yet|a modality that is not there yet|extract bad/later.yml
 1|cells.tsv:3: has 1 columns|a row too short|extract bad/cells.yml
-1|cannot be a file's name|an id that leads out of the folder|extract bad/escape.yml
+1|cannot be a file name|an id that leads out of the folder|extract bad/escape.yml
 1|never closed|a quote without end|extract bad/quote.yml
 1|latin.tsv:2: is not valid UTF-8|a table that is not UTF-8|extract bad/latin.yml
 1|absent.tsv|a table that is not there|extract bad/absent.yml
@@ -359,7 +321,7 @@ table <<'END'
 2|write it as|an override without its value|extract bad/works.yml --textual.items.model.0.batch_size
 2|did you mean --dataset_path|a misspelt override|extract bad/works.yml --dataset_pth=x
 1|is a file, a folder is expected|a demo into a file|demo --out bad/file
-2|there is no model "nope"|a model that nobody lists|models nope
+2|unknown model "nope"|a model that nobody lists|models nope
 END
 if [ $has_yaml = 1 ]; then
     right 'extract by word statistics' extract bad/works.yml --json
@@ -439,6 +401,6 @@ wrong 2 'no pictures' 'bench image of a folder without any' bench image empty.d
 awk 'BEGIN { for (u = 0; u < 40; u++) for (k = 0; k < 6; k++) printf "u%d\ti%d\n", u, (u * 3 + k * 5) % 30 }' >pairs.tsv
 right 'bench train' bench train VBPR --pairs pairs.tsv --set batch_size=64 --seconds 0.001 --threads 1 --json
 says '"bench":"train","shape":"VBPR-40x30-240".*"gflops":.*"outside_kernels":' 'an epoch, and what of it is outside of kernels'
-wrong 2 'there is no recommender "VPBR"' 'bench train of none' bench train VPBR
+wrong 2 'unknown recommender "VPBR"' 'bench train of none' bench train VPBR
 
 echo "1..$number"

@@ -19,13 +19,13 @@ bool read_format(const Context *c, Format *f, Layout *layout, Error *e)
     *f = format_find(FORMATS[format]);
     *layout = (Layout){.columns = option_text(c, "columns")};
     if (separator && !layout_separator(separator, &layout->cut))
-        return fail(e, SP_USAGE, "--separator: \"%s\" is unknown; choose one of tab, comma, semicolon, colons, blank",
-                    separator);
+        return fail(e, SP_USAGE,
+                    "--separator: unknown value \"%s\"; choose one of tab, comma, semicolon, colons, blank", separator);
     if (layout->columns && !strchr(layout->columns, ','))
         return fail(e, SP_USAGE, "--columns: \"%s\" is one name; at least two are expected: USER,ITEM[,RATING[,TIME]]",
                     layout->columns);
     if (*f == FORMAT_LIGHTGCN && (layout->columns || layout->cut))
-        return fail(e, SP_USAGE, "--format lightgcn: its lines have no columns; leave --%s out",
+        return fail(e, SP_USAGE, "--format lightgcn: this format has no columns; remove --%s",
                     layout->columns ? "columns" : "separator");
     return true;
 }
@@ -43,12 +43,10 @@ bool show_scores(FILE *to, Context *c, const char *const *labels, const Scores *
 {
     const Scores *first = scores[0];
     size_t columns = 1 + first->metrics * first->cutoffs;
-    const char **cells = NEW(c->arena, const char *, (n + 1) * columns, e);
-    char *align = arena_alloc(c->arena, columns, 1, e);
-    if (!cells || !align)
+    const char **cells;
+    char *align;
+    if (!table_cells(&cells, &align, n + 1, columns, c->arena, e))
         return false;
-    memset(align, 'r', columns);
-    align[0] = 'l';
     cells[0] = "";
     for (size_t r = 0; r < n; r++)
         cells[(r + 1) * columns] = labels[r];

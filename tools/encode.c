@@ -1,24 +1,25 @@
 /* tools/encode.c: sapor encode MODEL INPUT... -o OUT.npy.
  *
- * Rows have ids where inputs are pictures (the files' names), rows of a table (--id-column) or named by --ids: they go
- * to OUT.ids.txt, and an input that cannot be read has no row; it is listed in missing_OUT.tsv. Lines of a text file
- * are known by their position alone, as is all that goes to standard output: there the first input that cannot be read
- * ends the command. */
+ * A row has an id if the input is an image (its file name) or a row of a table (--id-column), or if --ids names it. Ids
+ * go to OUT.ids.txt. An input with an id that cannot be read has no row; it is listed in missing_OUT.tsv. Lines of a
+ * text file and rows on standard output have no id: the first of them that cannot be read ends the command. */
 #include "tools/ducho/extract.h"
 
 const Option encode_options[] = {
-    {"out", 'o', "OUT.npy", "float32 [N, D], rows in the order given, ids in OUT.ids.txt; -: standard output, no ids"},
-    {"id-column", 0, "C", "INPUT is a table (.tsv, .csv, -) with a header: the column of the rows' ids"},
-    {"text-column", 0, "C", "and the column of their texts"},
-    {"ids", 0, "FILE", "the rows' ids, one a line, for texts and pictures in the order given"},
-    {"strict", 0, NULL, "stop at the first input that cannot be read, whether it has an id or not"},
-    {"pool", 0, "P", "cls, mean, max, model or none (every token a row); default: as the model says"},
-    {"normalize", 0, NULL, "rows of length 1, whatever the model says"},
-    {"layer", 0, "NAME", "which output (default: the model's own)"},
-    {"arch", 0, "NAME", "take a bare weights file for this architecture (`sapor models` lists them)"},
-    {"batch", 0, "N", "inputs at a time (default 16)"},
-    {"dtype", 0, "T", "f32 (default), f16, bf16 or int8: fewer bits, for transformers and ResNet"},
-    {"winograd", 0, "N", "3x3 convolutions by squares of 4 (default) or 6: quicker on large pictures, coarser"},
+    {"out", 'o', "OUT.npy",
+     "output file: float32 [N, D], rows in input order, ids in OUT.ids.txt; -: standard output, no ids"},
+    {"id-column", 0, "C", "INPUT is a table (.tsv, .csv, -) with a header; C is its column of ids"},
+    {"text-column", 0, "C", "the column of texts in that table"},
+    {"ids", 0, "FILE", "file with the ids of texts and images: one per line, in input order"},
+    {"strict", 0, NULL, "stop at the first input that cannot be read, even if it has an id"},
+    {"pool", 0, "P", "cls, mean, max, model or none (one row per token); default: the model's own pooling"},
+    {"normalize", 0, NULL, "scale every row to length 1, even if the model does not"},
+    {"layer", 0, "NAME", "output layer (default: the model's own)"},
+    {"arch", 0, "NAME", "architecture of a weights file without config.json (`sapor models` lists them)"},
+    {"batch", 0, "N", "inputs per batch (default 16)"},
+    {"dtype", 0, "T", "f32 (default), f16, bf16 or int8: number type of the weights; for transformers and ResNet"},
+    {"winograd", 0, "N",
+     "tile of Winograd 3x3 convolutions: 4 (default) or 6; 6 is faster on large images, less accurate"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -52,15 +53,11 @@ static bool add_input(Inputs *in, Arena *a, Input one, Error *e)
     return true;
 }
 
-/* The id of a picture's row: its file's name without folder and last ending. */
-static bool add_picture(Inputs *in, Arena *a, const char *path, Error *e)
+/* The id of an image's row is the stem of its file name. */
+static bool add_image(Inputs *in, Arena *a, const char *path, Error *e)
 {
-    Text base = path_base(path);
-    size_t n = base.n;
-    while (n > 0 && base.p[n - 1] != '.')
-        n--;
-    const char *name = arena_strndup(a, base.p, n > 1 ? n - 1 : base.n, e);
-    return name && add_input(in, a, (Input){.name = name, .picture = path}, e);
+    const char *name = file_stem(path, a, e);
+    return name && add_input(in, a, (Input){.name = name, .image = path}, e);
 }
 
 static bool add_folder(Inputs *in, Arena *a, const char *folder, Error *e)
@@ -70,16 +67,16 @@ static bool add_folder(Inputs *in, Arena *a, const char *folder, Error *e)
     if (!folder_list(&entries, &n, a, folder, e))
         return false;
     for (size_t i = 0; i < n; i++) {
-        if (entries[i].is_folder || !is_picture_name(entries[i].name))
+        if (entries[i].is_folder || !is_image_name(entries[i].name))
             continue;
         const char *path = path_join(a, folder, entries[i].name, e);
-        if (!path || !add_picture(in, a, path, e))
+        if (!path || !add_image(in, a, path, e))
             return false;
     }
-    return in->count > before || fail(e, SP_IO, "%s: holds no picture (.jpg, .jpeg, .png, .webp)", folder);
+    return in->count > before || fail(e, SP_IO, "%s: holds no image (.jpg, .jpeg, .png, .webp)", folder);
 }
 
-/* The name of a text's row: its number among the lines of all text files, from 1. */
+/* The id of a text is its line number over all text files, from 1. */
 static bool add_texts(Inputs *in, Arena *a, const char *path, Error *e)
 {
     Text rest, line;
@@ -95,22 +92,22 @@ static bool add_texts(Inputs *in, Arena *a, const char *path, Error *e)
         return false;
     while (text_line(&rest, &line)) {
         const char *name = arena_printf(a, e, "%zu", ++in->lines);
-        Input one = {.name = name, .text = line, .source = path, .line = (uint32_t)++number, .by_place = true};
+        Input one = {.name = name, .text = line, .source = path, .line = (uint32_t)++number, .by_position = true};
         if (!name || !add_input(in, a, one, e))
             return false;
     }
-    return in->count > before || fail(e, SP_FORMAT, "%s: is empty; one text a line is expected", path);
+    return in->count > before || fail(e, SP_FORMAT, "%s: is empty; one text per line is expected", path);
 }
 
 static bool add_table(Inputs *in, Arena *a, const char *path, const char *const columns[2], Error *e)
 {
     Input *rows;
     size_t n;
-    if (folder_exists(path) || is_picture_name(path))
-        return fail(e, SP_USAGE, "%s: is not a table; --id-column and --text-column are for tables (.tsv, .csv)", path);
+    if (folder_exists(path) || is_image_name(path))
+        return fail(e, SP_USAGE, "%s: is not a table (.tsv, .csv); --id-column needs one", path);
     if (!table_rows(&rows, &n, path, columns[0], columns[1], a, e))
         return false;
-    if (in->count == 0) { /* as it is, the usual case */
+    if (in->count == 0) { /* the usual case: no copy */
         *in = (Inputs){.list = rows, .count = n, .room = n, .lines = in->lines, .named = in->named};
         return true;
     }
@@ -134,11 +131,11 @@ static bool add_argument(Inputs *in, Arena *a, const char *path, Error *e)
     if (strcmp(path, "-") == 0 || text_ends(text_of(path), ".txt"))
         return add_texts(in, a, path, e);
     if (!file_exists(path))
-        return fail(e, SP_IO,
-                    "%s: there is no such file or folder; a text itself is read from standard input (INPUT -)", path);
+        return fail(e, SP_IO, "%s: no such file or folder; to encode a text itself, use INPUT - (standard input)",
+                    path);
     if (is_table_name(path))
         return fail(e, SP_USAGE, "%s: a table needs --id-column and --text-column", path);
-    return add_picture(in, a, path, e);
+    return add_image(in, a, path, e);
 }
 
 /* --ids: line i is the id of input i. */
@@ -156,27 +153,27 @@ static bool read_ids(Inputs *in, Arena *a, const char *path, Error *e)
         Input *one = &in->list[n];
         if (!(one->name = arena_strndup(a, line.p, line.n, e)))
             return false;
-        one->by_place = false;
+        one->by_position = false;
     }
-    return n == in->count || fail(e, SP_SHAPE, "%s: has %zu ids, there are %zu inputs", path, n, in->count);
+    return n == in->count || fail(e, SP_SHAPE, "%s: has %zu ids, but there are %zu inputs", path, n, in->count);
 }
 
-/* Where input i has its id from, for messages. */
+/* The place of the id of input i, for messages. */
 static const char *id_place(const Inputs *in, size_t i, const char *ids, Arena *a, Error *e)
 {
     const Input *one = &in->list[i];
-    return ids            ? arena_printf(a, e, "%s:%zu", ids, i + 1)
-           : one->picture ? one->picture
-                          : arena_printf(a, e, "%s:%u", one->source, one->line);
+    return ids          ? arena_printf(a, e, "%s:%zu", ids, i + 1)
+           : one->image ? one->image
+                        : arena_printf(a, e, "%s:%u", one->source, one->line);
 }
 
-/* Ids that go to OUT.ids.txt keep the rule, and none comes twice. */
+/* Ids in OUT.ids.txt pass id_check and are unique. */
 static bool check_ids(const Inputs *in, const char *ids, Arena *a, Error *e)
 {
     TextIndex *seen = text_index_new(a, e);
     for (size_t i = 0; seen && i < in->count; i++) {
         const Input *one = &in->list[i];
-        if (one->picture && !ids && !id_check(text_of(one->name), one->picture, 0, e))
+        if (one->image && !ids && !id_check(text_of(one->name), one->image, 0, e))
             return false;
         int64_t number = text_index_add(seen, text_of(one->name), e);
         if (number < 0)
@@ -185,9 +182,8 @@ static bool check_ids(const Inputs *in, const char *ids, Arena *a, Error *e)
             continue;
         const char *here = id_place(in, i, ids, a, e), *there = id_place(in, (size_t)number, ids, a, e);
         return here && there &&
-               fail(e, SP_FORMAT,
-                    "%s: the id \"%.60s\" is that of %s already; give each row an id of its own (--ids FILE)", here,
-                    one->name, there);
+               fail(e, SP_FORMAT, "%s: duplicate id \"%.60s\", first used at %s; give each row its own id (--ids FILE)",
+                    here, one->name, there);
     }
     return seen != NULL;
 }
@@ -201,7 +197,7 @@ static bool collect(Inputs *in, const Context *c, Error *e)
         return fail(e, SP_USAGE, "--%s is missing: a table needs --id-column and --text-column",
                     columns[0] ? "text-column" : "id-column");
     if (table && ids)
-        return fail(e, SP_USAGE, "--ids: a table has its ids in --id-column; leave one of them out");
+        return fail(e, SP_USAGE, "--ids: a table has its ids in --id-column; remove one of them");
     for (size_t i = 1; i < c->arg_count; i++)
         readers += strcmp(c->args[i], "-") == 0;
     if (readers > 1)
@@ -213,7 +209,7 @@ static bool collect(Inputs *in, const Context *c, Error *e)
     if (ids && !read_ids(in, c->arena, ids, e))
         return false;
     for (size_t i = 0; i < in->count && !in->named; i++)
-        in->list[i].by_place = true;
+        in->list[i].by_position = true;
     return !in->named || check_ids(in, ids, c->arena, e);
 }
 
@@ -225,15 +221,14 @@ static const char *missing_path(const char *out, Arena *a, Error *e)
     return arena_printf(a, e, "%.*smissing_%.*s.tsv", before, out, n, base.p);
 }
 
-/* --pool none: a row for every token, named ID:TOKEN. How many there are is known at the end only, so they wait in
- * memory. */
-static bool encode_tokens(Context *c, const Extractor *x, const Inputs *in, const char *out, int64_t *rows,
-                          Unread *unread, Error *e)
+/* --pool none: one row per token, with the id ID:TOKEN. The rows stay in memory until their number is known. */
+static bool encode_tokens(Context *c, const FeatureSource *x, const Inputs *in, const char *out, int64_t *rows,
+                          UnreadableList *unreadable, Error *e)
 {
     const Device *d = context_device(c, e);
     Tape *t = d && x->encoder ? tape_new(d, false, e) : NULL;
     if (!x->encoder)
-        return fail(e, SP_USAGE, "--pool none: these statistics have no tokens");
+        return fail(e, SP_USAGE, "--pool none: statistics have no tokens");
     if (!t)
         return false;
     float **states = NEW(c->arena, float *, in->count, e);
@@ -246,15 +241,15 @@ static bool encode_tokens(Context *c, const Extractor *x, const Inputs *in, cons
     for (size_t i = 0; ok && i < in->count; i++) {
         const Input *one = &in->list[i];
         Error why = {0};
-        if (one->picture)
-            ok = fail(e, SP_USAGE, "%s: --pool none is for texts", one->picture);
+        if (one->image)
+            ok = fail(e, SP_USAGE, "%s: --pool none supports texts only", one->image);
         else if (input_problem(one))
             fail(&why, SP_FORMAT, "%s", input_problem(one));
         else
             encode_hidden(x->encoder, t, one->text, &states[i], &tokens[i], c->arena, &why);
         if (why.code) {
-            bool ends = one->by_place || why.code == SP_MEMORY || why.code == SP_USAGE;
-            ok = unread_add(ends ? NULL : unread, one, &why, c->arena, e);
+            bool ends = one->by_position || why.code == SP_MEMORY || why.code == SP_USAGE;
+            ok = unreadable_add(ends ? NULL : unreadable, one, &why, c->arena, e);
             tokens[i] = 0;
         }
         for (int64_t k = 0; ok && k < tokens[i]; k++, total++) {
@@ -266,7 +261,7 @@ static bool encode_tokens(Context *c, const Extractor *x, const Inputs *in, cons
         progress_step(&p, (double)(i + 1), NULL);
     }
     tape_free(t);
-    ok = ok && (total > 0 || unread_fail(unread, in->count, e));
+    ok = ok && (total > 0 || unreadable_fail(unreadable, in->count, e));
     if (ok)
         progress_end(&p, NULL);
     NpyOut *npy = ok ? npy_create(out, F32, 2, (int64_t[]){total, x->features}, c->heap, e) : NULL;
@@ -287,13 +282,13 @@ bool encode_command(Context *c, Error *e)
     Pack dtype = PACK_F32;
     int winograd = 0;
     int64_t batch = 16;
-    Unread list = {0}, *unread = option_given(c, "strict") ? NULL : &list;
+    UnreadableList list = {0}, *unreadable = option_given(c, "strict") ? NULL : &list;
     const char *out = option_text(c, "out");
     if (!out)
-        return fail(e, SP_USAGE, "encode: -o OUT.npy is missing: where the features go");
+        return fail(e, SP_USAGE, "encode: -o OUT.npy (output file) is missing");
     bool to_stdout = strcmp(out, "-") == 0;
     if (to_stdout && c->json)
-        return fail(e, SP_USAGE, "-o -: --json writes to standard output too; leave one of them out");
+        return fail(e, SP_USAGE, "-o -: --json writes to standard output too; remove one of them");
     const char *missing = to_stdout ? NULL : missing_path(out, c->arena, e);
     if (!to_stdout && (!missing || !output_check(c, "out", missing, e)))
         return false;
@@ -306,29 +301,29 @@ bool encode_command(Context *c, Error *e)
                         .layer = option_text(c, "layer"),
                         .dtype = dtype,
                         .winograd = winograd};
-    Extractor x;
+    FeatureSource x;
     Inputs in = {.named = !to_stdout};
     double begun = now_seconds();
     static const char *const CHOICES[] = {"pool", "normalize", "layer", "arch", "dtype", "winograd"};
     for (size_t i = 0; i < COUNT(CHOICES) && statistics_find(c->args[0]); i++)
         if (option_given(c, CHOICES[i]))
-            return fail(e, SP_USAGE, "--%s: %s has no such choice; leave it out", CHOICES[i], c->args[0]);
+            return fail(e, SP_USAGE, "--%s: %s does not support this option; remove it", CHOICES[i], c->args[0]);
     const char *ids = npy_ids_path(out, c->arena, e);
     if (!ids || !output_check(c, "out", ids, e) || (missing && !output_check(c, "out", missing, e)) ||
-        !collect(&in, c, e) || !extractor_open(&x, c, c->args[0], &o, e))
+        !collect(&in, c, e) || !feature_source_open(&x, c, c->args[0], &o, e))
         return false;
     int64_t rows = (int64_t)in.count, features = x.features;
     double loaded = now_seconds();
     bool ok = o.pool == POOL_NONE
-                  ? encode_tokens(c, &x, &in, out, &rows, unread, e)
-                  : features_write_readable(c, &x, in.list, in.count, (size_t)batch, "encode", out, unread, e);
+                  ? encode_tokens(c, &x, &in, out, &rows, unreadable, e)
+                  : features_write(c, &x, in.list, in.count, (size_t)batch, "encode", out, unreadable, e);
     if (o.pool != POOL_NONE)
         rows -= (int64_t)list.count;
-    extractor_close(&x);
+    feature_source_close(&x);
     double seconds = now_seconds() - loaded;
-    ok = ok && (!missing || unread_write(&list, missing, c->heap, e));
+    ok = ok && (!missing || unreadable_write(&list, missing, c->heap, e));
     if (ok)
-        unread_warn(&list, in.count, missing, c->progress);
+        unreadable_warn(&list, in.count, missing, c->progress);
     if (ok && c->json)
         printf("{\"event\":\"result\",\"inputs\":%zu,\"rows\":%lld,\"missing\":%zu,\"features\":%lld,\"load_seconds\":%"
                ".4f,"

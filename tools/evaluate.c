@@ -2,14 +2,14 @@
 #include "tools/recommendations.h"
 
 const Option evaluate_options[] = {
-    {"test", 0, "F", "what users chose in the end: the truth"},
-    {"train", 0, "F", "defines the users and items that count (default: the test's)"},
-    {"metrics", 0, "M,...", "which figures (default Recall,nDCG,HR)"},
-    {"cutoffs", 0, "K,...", "at which lengths of the list (default 10,20)"},
-    {"protocol", 0, "P", "elliot or mmrec: whose definitions (default elliot)"},
+    {"test", 0, "F", "test interactions; they define the relevant items of each user"},
+    {"train", 0, "F", "training interactions; they define the users and items that count (default: the --test file)"},
+    {"metrics", 0, "M,...", "metrics to compute (default Recall,nDCG,HR)"},
+    {"cutoffs", 0, "K,...", "list lengths to evaluate (default 10,20)"},
+    {"protocol", 0, "P", "elliot or mmrec: definitions of the metrics (default elliot)"},
     {"few", 0, "N",
-     "judge only the items with fewer than N interactions in --train: the others are removed from lists and truth"},
-    FORMAT_OPTIONS("of --test and --train: "),
+     "evaluate only items with fewer than N interactions in --train; other items are removed from lists and test data"},
+    FORMAT_OPTIONS("format of --test and --train: "),
     {NULL, 0, NULL, NULL},
 };
 
@@ -38,7 +38,7 @@ static bool make_lists(Lists *l, const Recs *r, int64_t K, Arena *a, Error *e)
 
 /* Users with relevant test items and no list. `all_count`: they count with 0 in every metric, so the means of the
  * others are scaled. */
-static int64_t count_without(Scores *s, const DataSet *d, bool all_count)
+static int64_t count_users_without_list(Scores *s, const DataSet *d, bool all_count)
 {
     int64_t judged = relevant_users(&d->test, d->protocol, d->U), without = judged - s->users;
     if (!all_count || !without)
@@ -61,12 +61,10 @@ static bool print_result(Context *c, const Scores *s, int64_t without, size_t un
         printf("}\n");
         return true;
     }
-    const char **cells = NEW(c->arena, const char *, (1 + s->metrics) * columns, e);
-    char *align = arena_alloc(c->arena, columns, 1, e);
-    if (!cells || !align)
+    const char **cells;
+    char *align;
+    if (!table_cells(&cells, &align, 1 + s->metrics, columns, c->arena, e))
         return false;
-    memset(align, 'r', columns);
-    align[0] = 'l';
     cells[0] = "metric";
     for (size_t k = 0; k < s->cutoffs; k++) {
         cells[1 + k] = arena_printf(c->arena, e, "@%lld", (long long)s->at[k]);
@@ -129,8 +127,8 @@ static bool keep_few(Recs *r, DataSet *d, int64_t few, Arena *a, Error *e)
         d->test.start[u + 1] = kept;
     }
     d->test.count = kept;
-    return (n && kept) || fail(e, SP_FORMAT, "--few %lld: no %s is of an item with fewer interactions", (long long)few,
-                               kept ? "recommendation" : "interaction of --test");
+    return (n && kept) || fail(e, SP_FORMAT, "--few %lld: no %s has an item with fewer than %lld interactions",
+                               (long long)few, kept ? "recommendation" : "interaction of --test", (long long)few);
 }
 
 bool evaluate_command(Context *c, Error *e)
@@ -141,7 +139,7 @@ bool evaluate_command(Context *c, Error *e)
     size_t metric_count, cutoff_count;
     int64_t *at, K, few = 0;
     if (!data.test)
-        return fail(e, SP_USAGE, "evaluate: --test F is missing: what users chose in the end");
+        return fail(e, SP_USAGE, "evaluate: --test F (test interactions) is missing");
     if (!read_format(c, &data.format, &data.layout, e) || !read_protocol(c, &data.protocol, e) ||
         !option_list(c, "metrics", ',', &metrics, &metric_count, e) || !option_i64(c, "few", 1, INT32_MAX, &few, e) ||
         !read_cutoffs(c, &at, &cutoff_count, &K, e))
@@ -155,7 +153,7 @@ bool evaluate_command(Context *c, Error *e)
         return false;
     }
     if (few && !data.train)
-        return fail(e, SP_USAGE, "--few: --train F is missing: the interactions that are counted");
+        return fail(e, SP_USAGE, "--few: --train F is missing; its interactions are counted");
     data.train = data.train ? data.train : data.test;
     DataSet d = {0};
     Recs recs = {0};
@@ -169,10 +167,10 @@ bool evaluate_command(Context *c, Error *e)
                              c->arena, e);
     /* Under Elliot users without a list do not count. MMRec's lists have every user. */
     bool all_count = few || data.protocol == PROTOCOL_MMREC;
-    int64_t without = ok ? count_without(&s, &d, all_count) : 0;
+    int64_t without = ok ? count_users_without_list(&s, &d, all_count) : 0;
     if (ok && !s.users)
-        ok = fail(e, SP_FORMAT, "%s: no user of %s has a relevant item in it%s", data.test, c->args[0],
-                  data.protocol == PROTOCOL_MMREC ? "" : " (elliot: an item rated 0 or more)");
+        ok = fail(e, SP_FORMAT, "%s: has no relevant item for any user of %s%s", data.test, c->args[0],
+                  data.protocol == PROTOCOL_MMREC ? "" : " (elliot: relevant items have a rating of at least 0)");
     if (!option_given(c, "train") && d.format != FORMAT_INTER) /* its rows are the test's, and are printed as those */
         d.counted[0] = (Counted){0};
     if (ok) /* now that nothing can fail: an error is one line */
@@ -181,12 +179,11 @@ bool evaluate_command(Context *c, Error *e)
     if (ok && without && c->progress)
         fprintf(c->progress, "warning: %lld of %lld users with %s: %s\n", (long long)without,
                 (long long)(all_count ? s.users : s.users + without),
-                few ? "such test items have no such item in their list" : "test items have no list",
+                few ? "test items that --few keeps have no such item in their list" : "test items have no list",
                 few         ? "each counts as 0 (--few)"
                 : all_count ? "each counts as 0 (mmrec)"
-                            : "they do not count (elliot)");
+                            : "they are skipped (elliot)");
     if (ok && recs.unknown && c->progress)
-        fprintf(c->progress, "%s: lines of users that are not in the data and do not count: %zu\n", c->args[0],
-                recs.unknown);
+        fprintf(c->progress, "%s: skipped lines of unknown users: %zu\n", c->args[0], recs.unknown);
     return ok && print_result(c, &s, without, recs.unknown, e);
 }

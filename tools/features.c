@@ -1,9 +1,9 @@
-/* tools/features.c: batches of pictures and texts through an encoder. */
+/* tools/features.c: features of images and texts in batches. */
 #include <strings.h>
 
 #include "tools/features.h"
 
-bool is_picture_name(const char *name)
+bool is_image_name(const char *name)
 {
     static const char *const ENDS[] = {".jpg", ".jpeg", ".png", ".webp"};
     size_t n = strlen(name);
@@ -38,12 +38,12 @@ bool option_winograd(const Context *c, int *outputs, Error *e)
     return true;
 }
 
-bool extractor_open(Extractor *x, Context *c, const char *name, const EncoderOptions *o, Error *e)
+bool feature_source_open(FeatureSource *x, Context *c, const char *name, const EncoderOptions *o, Error *e)
 {
-    *x = (Extractor){.own = statistics_find(name)};
-    if (x->own) {
-        x->features = x->own->features;
-        x->modalities = x->own->modality;
+    *x = (FeatureSource){.statistics = statistics_find(name)};
+    if (x->statistics) {
+        x->features = x->statistics->features;
+        x->modalities = x->statistics->modality;
         return true;
     }
     const Device *d = context_device(c, e);
@@ -63,91 +63,91 @@ bool extractor_open(Extractor *x, Context *c, const char *name, const EncoderOpt
     return true;
 }
 
-void extractor_close(Extractor *x)
+void feature_source_close(FeatureSource *x)
 {
     encoder_close(x->encoder);
-    *x = (Extractor){0};
+    *x = (FeatureSource){0};
 }
 
 /* ---- batches --------------------------------------------------------------------------------- */
 
-/* Bytes of scratch memory that a thread keeps from one picture to the next, and of fitted pictures that wait for the
+/* Bytes of scratch memory that a thread keeps from one image to the next, and of fitted images that wait for the
  * encoder. */
 enum { KEPT = 64 << 20, WAITING = 64 << 20 };
 /* An encoder that fails on so many inputs and has done none is itself at fault: the run ends. */
 enum { TRIES = 16 };
 
-/* One batch at work. A thread opens one picture at a time and keeps only its fitted pixels, so that a batch of large
+/* One batch at work. A thread opens one image at a time and keeps only its fitted pixels, so that a batch of large
  * files takes no more memory than its threads do. */
 typedef struct Work {
     Context *c;
-    const Extractor *x;
+    const FeatureSource *x;
     const Device *device;
     Tape *tape;
-    const Input *inputs;  /* of this batch */
-    Arena **scratch;      /* one a thread */
-    Image *fitted;        /* [batch] */
-    Text *texts;          /* [batch] */
-    Error *errors;        /* [batch] */
-    size_t *good;         /* [batch]: which inputs the rows are of */
-    float *rows;          /* [batch, features] */
-    Unread *unread;       /* NULL: the first failure ends the run */
-    size_t done, refused; /* inputs that the encoder did and did not take */
+    const Input *inputs;        /* of this batch */
+    Arena **scratch;            /* one a thread */
+    Image *fitted;              /* [batch] */
+    Text *texts;                /* [batch] */
+    Error *errors;              /* [batch] */
+    size_t *good;               /* [batch]: which inputs the rows are of */
+    float *rows;                /* [batch, features] */
+    UnreadableList *unreadable; /* NULL: the first failure ends the run */
+    size_t done, refused;       /* inputs that the encoder did and did not take */
 } Work;
 
-/* Opens a picture and makes it small; statistics of pictures are taken here too. Pictures that keep their size stay in
- * their scratch, which is then one a picture. */
-static void picture_task(void *arg, size_t i, int worker)
+/* Opens an image and makes it small; statistics of images are taken here too. Images that keep their size stay in
+ * their scratch, which is then one an image. */
+static void image_task(void *arg, size_t i, int worker)
 {
     Work *w = arg;
-    const Extractor *x = w->x;
+    const FeatureSource *x = w->x;
     Error *e = &w->errors[i];
-    Arena *a = w->scratch[x->as_they_are ? (int)i : worker];
+    Arena *a = w->scratch[x->keep_size ? (int)i : worker];
     Image whole, first, fitted;
     arena_trim(a, KEPT);
-    if (!image_open(&whole, w->inputs[i].picture, a, e))
+    if (!image_open(&whole, w->inputs[i].image, a, e))
         return;
-    if (x->own)
-        x->own->of_image(&whole, w->rows + (int64_t)i * x->features, a, e);
-    else if (x->as_they_are)
+    if (x->statistics)
+        x->statistics->of_image(&whole, w->rows + (int64_t)i * x->features, a, e);
+    else if (x->keep_size)
         w->fitted[i] = whole;
-    else if ((x->first_width == 0 || image_resize(&first, &whole, x->first_width, x->first_height,
-                                                  (Resampling){.filter = FILTER_BICUBIC}, a, e)) &&
-             image_fit(&fitted, x->first_width ? &first : &whole, &x->encoder->preset, a, e))
+    else if ((x->reshape_width == 0 || image_resize(&first, &whole, x->reshape_width, x->reshape_height,
+                                                    (Resampling){.filter = FILTER_BICUBIC}, a, e)) &&
+             image_fit(&fitted, x->reshape_width ? &first : &whole, &x->encoder->preset, a, e))
         memcpy(w->fitted[i].pixels, fitted.pixels, (size_t)(fitted.width * fitted.height * 3));
 }
 
-static void open_pictures(Work *w, size_t n)
+static void open_images(Work *w, size_t n)
 {
     Trace *trace = w->device->trace;
     double begun = trace_begin(trace), bytes = 0;
-    pool_run(w->device->pool, n, picture_task, w);
-    for (size_t i = 0; i < n && !w->x->own; i++)
+    pool_run(w->device->pool, n, image_task, w);
+    for (size_t i = 0; i < n && !w->x->statistics; i++)
         bytes += 3.0 * (double)w->fitted[i].width * (double)w->fitted[i].height;
-    trace_end(trace, begun, w->x->own ? "decode, count" : "decode", 0, bytes);
+    trace_end(trace, begun, w->x->statistics ? "decode, count" : "decode", 0, bytes);
 }
 
-/* Rows of n of the batch's inputs, `which`, one behind the other. */
+/* Computes the rows of the inputs which[0 .. n-1] of the batch, without gaps. */
 static bool encode_some(const Work *w, const size_t *which, size_t n, float *rows, Error *e)
 {
-    const Extractor *x = w->x;
-    bool pictures = w->inputs[which[0]].picture != NULL;
-    if (x->own) {
-        for (size_t i = 0; i < n; i++) { /* a picture's are there already, at its own place or behind it */
+    const FeatureSource *x = w->x;
+    bool images = w->inputs[which[0]].image != NULL;
+    if (x->statistics) {
+        for (size_t i = 0; i < n; i++) { /* rows of images are computed already, in w->rows */
             float *to = rows + (int64_t)i * x->features, *from = w->rows + (int64_t)which[i] * x->features;
-            if (!pictures)
-                x->own->of_text(w->inputs[which[i]].text, to);
+            if (!images)
+                x->statistics->of_text(w->inputs[which[i]].text, to);
             else if (to != from)
                 memmove(to, from, (size_t)x->features * sizeof *to);
         }
         return true;
     }
-    if (!pictures) {
+    if (!images) {
         for (size_t i = 0; i < n; i++)
             w->texts[i] = w->inputs[which[i]].text;
         return encode_texts(x->encoder, w->tape, w->texts, n, rows, e);
     }
-    for (size_t i = 0; x->as_they_are && i < n; i++) { /* the same encoder, but made for this picture's size */
+    for (size_t i = 0; x->keep_size && i < n; i++) { /* the same encoder, but made for this image's size */
         const Image *im = &w->fitted[which[i]];
         Encoder sized = *x->encoder;
         sized.preset.fit = FIT_SQUASH;
@@ -156,7 +156,7 @@ static bool encode_some(const Work *w, const size_t *which, size_t n, float *row
         if (!encode_images(&sized, w->tape, im, 1, rows + (int64_t)i * x->features, e))
             return false;
     }
-    if (x->as_they_are)
+    if (x->keep_size)
         return true;
     if (n == 1)
         return encode_fitted(x->encoder, w->tape, &w->fitted[which[0]], 1, rows, e);
@@ -170,9 +170,9 @@ static bool encode_some(const Work *w, const size_t *which, size_t n, float *row
 static bool ends_run(const Work *w, size_t i, Error *e)
 {
     const Input *in = &w->inputs[i];
-    bool ends = !w->unread || in->by_place || w->errors[i].code == SP_MEMORY;
+    bool ends = !w->unreadable || in->by_position || w->errors[i].code == SP_MEMORY;
     if (ends)
-        unread_add(NULL, in, &w->errors[i], w->c->arena, e);
+        unreadable_add(NULL, in, &w->errors[i], w->c->arena, e);
     return ends;
 }
 
@@ -184,8 +184,8 @@ static bool do_batch(Work *w, size_t n, size_t *done, Error *e)
     *done = 0;
     for (size_t i = 0; i < n; i++)
         w->errors[i] = (Error){0};
-    if (w->inputs[0].picture)
-        open_pictures(w, n);
+    if (w->inputs[0].image)
+        open_images(w, n);
     for (size_t i = 0; i < n; i++) {
         if (input_problem(&w->inputs[i]))
             fail(&w->errors[i], SP_FORMAT, "%s", input_problem(&w->inputs[i]));
@@ -208,30 +208,30 @@ static bool do_batch(Work *w, size_t n, size_t *done, Error *e)
         else if (ends_run(w, at, e))
             return false;
         else if (w->done + *done == 0 && ++w->refused >= TRIES)
-            return unread_add(NULL, &w->inputs[at], &w->errors[at], w->c->arena, e);
+            return unreadable_add(NULL, &w->inputs[at], &w->errors[at], w->c->arena, e);
     }
     for (size_t i = 0; i < n; i++)
-        if (w->errors[i].code != SP_OK && !unread_add(w->unread, &w->inputs[i], &w->errors[i], w->c->arena, e))
+        if (w->errors[i].code != SP_OK && !unreadable_add(w->unreadable, &w->inputs[i], &w->errors[i], w->c->arena, e))
             return false;
     return true;
 }
 
-static bool run_batches(Work *w, const Input *inputs, size_t n, size_t batch, size_t pictures, const char *label,
+static bool run_batches(Work *w, const Input *inputs, size_t n, size_t batch, size_t images, const char *label,
                         FeatureSink *sink, void *arg, Error *e)
 {
     Progress p;
     progress_start(&p, w->c->progress, label, "items", (double)n);
     for (size_t first = 0, now, done; first < n; first += now) {
-        bool picture = inputs[first].picture != NULL;
+        bool image = inputs[first].image != NULL;
         for (now = 1;
-             now < (picture ? pictures : batch) && first + now < n && (inputs[first + now].picture != NULL) == picture;)
+             now < (image ? images : batch) && first + now < n && (inputs[first + now].image != NULL) == image;)
             now++;
         w->inputs = inputs + first;
         ArenaMark mark = arena_mark(w->c->arena);
-        size_t unread = w->unread ? w->unread->count : 0;
+        size_t unreadable = w->unreadable ? w->unreadable->count : 0;
         if (!do_batch(w, now, &done, e))
             return false;
-        if (!w->unread || w->unread->count == unread) /* what was noted stays */
+        if (!w->unreadable || w->unreadable->count == unreadable) /* what was noted stays */
             arena_rewind(w->c->arena, mark);
         for (size_t i = 0, run; i < done; i += run) { /* rows whose inputs follow each other */
             for (run = 1; i + run < done && w->good[i + run] == w->good[i] + run;)
@@ -247,42 +247,40 @@ static bool run_batches(Work *w, const Input *inputs, size_t n, size_t batch, si
     return true;
 }
 
-/* Room for the pictures of a batch; *pictures: how many are opened before they are encoded. */
-static bool picture_room(Work *w, size_t batch, size_t threads, size_t *pictures, Error *e)
+/* Room for the images of a batch; *images: how many are opened before they are encoded. */
+static bool image_room(Work *w, size_t batch, size_t threads, size_t *images, Error *e)
 {
-    const Extractor *x = w->x;
+    const FeatureSource *x = w->x;
     Context *c = w->c;
-    const Preset *p = x->encoder && !x->as_they_are ? &x->encoder->preset : &(Preset){.width = 0};
+    const Preset *p = x->encoder && !x->keep_size ? &x->encoder->preset : &(Preset){.width = 0};
     size_t each;
     if (!size_mul((size_t)p->width * 3, (size_t)p->height, &each))
-        return fail_memory(e, SIZE_MAX, "a picture");
-    *pictures = x->as_they_are ? MIN(batch, threads) : MIN(batch, MAX((size_t)WAITING / MAX(each, 1), 1));
-    if (!(w->scratch = NEW(c->arena, Arena *, threads, e)) || !(w->fitted = NEW(c->arena, Image, *pictures, e)))
+        return fail_memory(e, SIZE_MAX, "an image");
+    *images = x->keep_size ? MIN(batch, threads) : MIN(batch, MAX((size_t)WAITING / MAX(each, 1), 1));
+    if (!(w->scratch = NEW(c->arena, Arena *, threads, e)) || !(w->fitted = NEW(c->arena, Image, *images, e)))
         return false;
     for (size_t i = 0; i < threads; i++)
         if (!(w->scratch[i] = arena_new(c->heap, 0)))
-            return fail_memory(e, 1, "pictures");
-    unsigned char *pixels = arena_alloc(c->arena, *pictures, each, e);
-    for (size_t i = 0; pixels && i < *pictures; i++)
+            return fail_memory(e, 1, "images");
+    unsigned char *pixels = arena_alloc(c->arena, *images, each, e);
+    for (size_t i = 0; pixels && i < *images; i++)
         w->fitted[i] = (Image){p->width, p->height, pixels + i * each};
     return pixels != NULL;
 }
 
-bool extract_readable(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label,
-                      FeatureSink *sink, void *arg, Unread *unread, Error *e)
+bool extract_features(Context *c, const FeatureSource *x, const Input *inputs, size_t n, size_t batch,
+                      const char *label, FeatureSink *sink, void *arg, UnreadableList *unreadable, Error *e)
 {
     for (size_t i = 0; i < n; i++)
-        if (!(x->modalities & (inputs[i].picture ? MODALITY_IMAGE : MODALITY_TEXT)))
-            return inputs[i].picture
-                       ? fail(e, SP_USAGE,
-                              "%s: this model reads texts only: a .txt file with one text a line, or a table",
-                              inputs[i].picture)
-                       : fail(e, SP_USAGE,
-                              "text %s: this model reads pictures only (.jpg, .jpeg, .png, .webp), no texts",
+        if (!(x->modalities & (inputs[i].image ? MODALITY_IMAGE : MODALITY_TEXT)))
+            return inputs[i].image
+                       ? fail(e, SP_USAGE, "%s: this model supports texts only (.txt files and tables)",
+                              inputs[i].image)
+                       : fail(e, SP_USAGE, "text %s: this model supports images only (.jpg, .jpeg, .png, .webp)",
                               inputs[i].name);
     batch = MAX(MIN(batch, n), 1);
     const Device *d = x->encoder || (x->modalities & MODALITY_IMAGE) ? context_device(c, e) : NULL;
-    size_t numbers = 0, threads = d ? (size_t)pool_threads(d->pool) : 1, pictures = batch;
+    size_t numbers = 0, threads = d ? (size_t)pool_threads(d->pool) : 1, images = batch;
     Work w = {.c = c,
               .x = x,
               .device = d,
@@ -290,23 +288,17 @@ bool extract_readable(Context *c, const Extractor *x, const Input *inputs, size_
               .texts = NEW(c->arena, Text, batch, e),
               .errors = NEW(c->arena, Error, batch, e),
               .good = NEW(c->arena, size_t, batch, e),
-              .unread = unread};
+              .unreadable = unreadable};
     bool ok = e->code == SP_OK;
     if (ok && !size_mul(batch, (size_t)x->features, &numbers))
         ok = fail_memory(e, SIZE_MAX, "a batch of features");
     ok = ok && (w.rows = NEW(c->arena, float, numbers, e)) &&
-         (!(x->modalities & MODALITY_IMAGE) || picture_room(&w, batch, threads, &pictures, e)) &&
-         run_batches(&w, inputs, n, batch, pictures, label, sink, arg, e);
+         (!(x->modalities & MODALITY_IMAGE) || image_room(&w, batch, threads, &images, e)) &&
+         run_batches(&w, inputs, n, batch, images, label, sink, arg, e);
     for (size_t i = 0; w.scratch && i < threads; i++)
         arena_free(w.scratch[i]);
     tape_free(w.tape);
     return ok;
-}
-
-bool extract_features(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label,
-                      FeatureSink *sink, void *arg, Error *e)
-{
-    return extract_readable(c, x, inputs, n, batch, label, sink, arg, NULL, e);
 }
 
 /* ---- to a file ------------------------------------------------------------------------------- */
@@ -344,27 +336,21 @@ bool features_commit(Context *c, NpyOut *npy, const char *out, const char *const
     return false;
 }
 
-bool features_write_readable(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch,
-                             const char *label, const char *out, Unread *unread, Error *e)
+bool features_write(Context *c, const FeatureSource *x, const Input *inputs, size_t n, size_t batch, const char *label,
+                    const char *out, UnreadableList *unreadable, Error *e)
 {
     RowsOut o = {npy_create(out, F32, 2, (int64_t[]){(int64_t)n, x->features}, c->heap, e), x->features};
     const char **names = NEW(c->arena, const char *, n, e);
     size_t rows = 0, left_out = 0;
-    bool ok = o.npy && names && extract_readable(c, x, inputs, n, batch, label, write_rows, &o, unread, e);
+    bool ok = o.npy && names && extract_features(c, x, inputs, n, batch, label, write_rows, &o, unreadable, e);
     for (size_t i = 0; ok && i < n; i++)
-        if (unread && left_out < unread->count && unread->list[left_out].id == inputs[i].name)
+        if (unreadable && left_out < unreadable->count && unreadable->list[left_out].id == inputs[i].name)
             left_out++;
         else
             names[rows++] = inputs[i].name;
-    ok = ok && (rows > 0 || unread_fail(unread, n, e)) && (rows == n || npy_rows(o.npy, (int64_t)rows, e));
+    ok = ok && (rows > 0 || unreadable_fail(unreadable, n, e)) && (rows == n || npy_rows(o.npy, (int64_t)rows, e));
     if (ok)
         return features_commit(c, o.npy, out, names, rows, e);
     npy_discard(o.npy);
     return false;
-}
-
-bool features_write(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label,
-                    const char *out, Error *e)
-{
-    return features_write_readable(c, x, inputs, n, batch, label, out, NULL, e);
 }

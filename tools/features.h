@@ -1,81 +1,76 @@
-/* tools/features.h: pictures and texts through an encoder in batches: what encode, extract and the demo share. */
+/* tools/features.h: features of images and texts in batches, for encode, extract, nearest and the demo. */
 #ifndef SAPOR_TOOLS_FEATURES_H
 #define SAPOR_TOOLS_FEATURES_H
 
 #include "tools/tools.h"
 
 typedef struct Input {
-    const char *name;    /* the row's or item's id, as id_check wants it */
-    const char *picture; /* path of an image file, or NULL: `text` it is */
+    const char *name;  /* the id of the row or item; id_check checks it */
+    const char *image; /* path of an image file; NULL: the input is `text` */
     Text text;
     const char *source; /* of a text: its file, or NULL */
     uint32_t line;      /* in source, from 1 */
-    bool by_place;      /* the row is known by its position alone: it cannot be left out */
-} Input;                /* short: a table may have a row for every three bytes */
-/* Why the text of an input cannot be read ("is not valid UTF-8"), or NULL. An image's reason is known when it is
- * decoded. */
+    bool by_position;   /* the position alone names the row, so the row cannot be skipped */
+} Input;                /* small: a table may have one row per three bytes */
+/* Why the text of an input cannot be read ("is not valid UTF-8"), or NULL. The problem of an image is known after
+ * decoding. */
 const char *input_problem(const Input *in);
 
-/* Inputs that could not be read, in their order (unread.c). */
-typedef struct Unreadable {
+/* Inputs that could not be read, in input order (unreadable.c). */
+typedef struct UnreadableInput {
     const char *id, *path, *reason; /* path: of the image or of the text's file, or NULL */
     uint32_t line;                  /* of a text in its file; 0: an image */
-} Unreadable;
-typedef struct Unread {
-    Unreadable *list;
+} UnreadableInput;
+typedef struct UnreadableList {
+    UnreadableInput *list;
     size_t count, room;
-} Unread;
-/* Where it stands, "path" or "path:line" or "text ID", cut to the buffer. */
-void unread_place(const Unreadable *one, char *buffer, size_t size);
-/* Keeps the input and its reason in the arena; with u NULL fails: "place: reason". */
-bool unread_add(Unread *u, const Input *in, const Error *why, Arena *a, Error *e);
-/* The failure of a run that could read none of its n inputs. */
-bool unread_fail(const Unread *u, size_t n, Error *e);
-/* Writes PATH, a TSV of id and reason with a header. With nothing to list, an earlier list at PATH is removed; another
- * file there stays. */
-bool unread_write(const Unread *u, const char *path, const Heap *heap, Error *e);
-/* One line, where there is something to list; `to` may be NULL. */
-void unread_warn(const Unread *u, size_t n, const char *path, FILE *to);
+} UnreadableList;
+/* Writes "path", "path:line" or "text ID" to the buffer, truncated to its size. */
+void unreadable_place(const UnreadableInput *one, char *buffer, size_t size);
+/* Copies the input and its reason into the arena. With u NULL it fails with "place: reason". */
+bool unreadable_add(UnreadableList *u, const Input *in, const Error *why, Arena *a, Error *e);
+/* The error of a run that could read none of its n inputs. */
+bool unreadable_fail(const UnreadableList *u, size_t n, Error *e);
+/* Writes PATH, a TSV of id and reason with a header. If the list is empty, a list that an earlier run wrote to PATH is
+ * removed; any other file there stays. */
+bool unreadable_write(const UnreadableList *u, const char *path, const Heap *heap, Error *e);
+/* Prints one line if the list is not empty; `to` may be NULL. */
+void unreadable_warn(const UnreadableList *u, size_t n, const char *path, FILE *to);
 
-/* What turns inputs into rows of features: an encoder, or one of the statistics of statistics.h. */
-typedef struct Extractor {
-    Encoder *encoder;             /* NULL: statistics */
-    const struct Statistics *own; /* NULL: an encoder */
+/* Computes rows of features: an encoder, or one of the statistics below. */
+typedef struct FeatureSource {
+    Encoder *encoder;                    /* NULL: statistics */
+    const struct Statistics *statistics; /* NULL: an encoder */
     int64_t features;
     unsigned modalities;
-    bool as_they_are;                  /* pictures keep their size: no resize and no crop, one at a time */
-    int64_t first_width, first_height; /* > 0: bicubic resize to this before the encoder's own preparation */
-} Extractor;
+    bool keep_size;                        /* no resize and no crop; images are encoded one at a time */
+    int64_t reshape_width, reshape_height; /* > 0: bicubic resize before the encoder's own preparation */
+} FeatureSource;
 
 /* NAME is a model (model_find) or one of the statistics. */
-bool extractor_open(Extractor *x, Context *c, const char *name, const EncoderOptions *o, Error *e);
-void extractor_close(Extractor *x);
+bool feature_source_open(FeatureSource *x, Context *c, const char *name, const EncoderOptions *o, Error *e);
+void feature_source_close(FeatureSource *x);
 bool option_dtype(const Context *c, Pack *dtype, Error *e);     /* --dtype */
 bool option_winograd(const Context *c, int *outputs, Error *e); /* --winograd 6; else 0 */
 
 /* Receives rows first .. first+n-1, [n, features]. */
 typedef bool FeatureSink(void *arg, size_t first, size_t n, const float *rows, Error *e);
-/* All inputs in order, `batch` at a time; pictures of a batch are decoded by all threads, each of which keeps one
- * decoded picture at a time. An input that cannot be read goes to `unread`, its row does not come, and the run goes on.
- * The run fails at the first such input where `unread` is NULL or the input is by_place; and where memory is refused,
- * or an encoder takes none of the first inputs. */
-bool extract_readable(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label,
-                      FeatureSink *sink, void *arg, Unread *unread, Error *e);
-/* The same without `unread`. */
-bool extract_features(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label,
-                      FeatureSink *sink, void *arg, Error *e);
+/* Computes the rows of all inputs in order, `batch` at a time. All threads decode the images of a batch; each thread
+ * holds one decoded image at a time. An input that cannot be read is added to `unreadable` and has no row. The run
+ * fails at the first such input if `unreadable` is NULL or the input is by_position. It also fails when out of memory,
+ * and when an encoder fails on the first inputs. */
+bool extract_features(Context *c, const FeatureSource *x, const Input *inputs, size_t n, size_t batch,
+                      const char *label, FeatureSink *sink, void *arg, UnreadableList *unreadable, Error *e);
 
-/* The same into OUT.npy [n, features] and OUT.ids.txt, which appear whole or not at all: the .npy is what says done.
- * What is in `unread` has no row; that nothing could be read is a failure. OUT "-": the .npy goes to standard output,
- * and there are no names. */
-bool features_write_readable(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch,
-                             const char *label, const char *out, Unread *unread, Error *e);
-bool features_write(Context *c, const Extractor *x, const Input *inputs, size_t n, size_t batch, const char *label,
-                    const char *out, Error *e);
-/* Ends an OUT.npy: the names of its rows go beside it, one a line. Frees `npy`. */
+/* The same into OUT.npy [n, features] and OUT.ids.txt. Both appear whole or not at all; the .npy is renamed last.
+ * Inputs in `unreadable` have no row; it is an error if no input could be read. OUT "-": the .npy goes to standard
+ * output, and no ids are written. */
+bool features_write(Context *c, const FeatureSource *x, const Input *inputs, size_t n, size_t batch, const char *label,
+                    const char *out, UnreadableList *unreadable, Error *e);
+/* Completes OUT.npy and writes the ids of its rows to OUT.ids.txt, one per line. Frees `npy`. */
 bool features_commit(Context *c, NpyOut *npy, const char *out, const char *const *names, size_t n, Error *e);
 
-/* Statistics that need no weights, for the demo and for trying things out (statistics.c). */
+/* Features that need no weights, for the demo and for trials (statistics.c). */
 typedef struct Statistics {
     const char *name, *about;
     unsigned modality;
@@ -85,9 +80,9 @@ typedef struct Statistics {
 } Statistics;
 size_t statistics_count(void);
 const Statistics *statistics_at(size_t i);
-const Statistics *statistics_find(const char *name); /* NULL when there is none of that name */
+const Statistics *statistics_find(const char *name); /* NULL if the name is unknown */
 
-/* Whether a file's name ends like a picture's: .jpg .jpeg .png .webp, in any case. */
-bool is_picture_name(const char *name);
+/* Whether a file name ends like that of an image: .jpg .jpeg .png .webp, in any case. */
+bool is_image_name(const char *name);
 
 #endif

@@ -9,7 +9,7 @@
 #include "tools/bench/variants.h"
 
 const Option info_options[] = {
-    {"kernels", 0, NULL, "which variant of each kernel runs here, for which shapes, and why; measured peaks"},
+    {"kernels", 0, NULL, "show the chosen kernel variants with the reasons, and the measured peaks"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -25,22 +25,22 @@ static const Library LIBRARIES[] = {
     {"utf8proc", "Unicode in tokenizers", false},
 #endif
 #ifdef HAVE_JPEG
-    {"libjpeg", "JPEG pictures", true},
+    {"libjpeg", "JPEG images", true},
 #else
-    {"libjpeg", "JPEG pictures", false},
+    {"libjpeg", "JPEG images", false},
 #endif
 #ifdef HAVE_PNG
-    {"libpng", "PNG pictures", true},
+    {"libpng", "PNG images", true},
 #else
-    {"libpng", "PNG pictures", false},
+    {"libpng", "PNG images", false},
 #endif
 #if (!defined(HAVE_JPEG) || !defined(HAVE_PNG)) && (__has_include(<stb/stb_image.h>) || __has_include(<stb_image.h>))
-    {"stb_image", "JPEG and PNG pictures in their place", true},
+    {"stb_image", "JPEG and PNG images without libjpeg or libpng", true},
 #endif
 #ifdef HAVE_WEBP
-    {"libwebp", "WebP pictures", true},
+    {"libwebp", "WebP images", true},
 #else
-    {"libwebp", "WebP pictures", false},
+    {"libwebp", "WebP images", false},
 #endif
 #ifdef HAVE_YAML
     {"libyaml", "sapor extract", true},
@@ -132,8 +132,8 @@ static void choose(const Kernels *k, Choice list[CHOICES])
         if (kernels_pack(k, NULL, NARROW[i].pack, &g.pack, &why)) {
             list->why = variant_of_gemm(k, &g, list->variant);
         } else {
-            snprintf(list->variant, sizeof list->variant, "not here");
-            list->why = "the processor or this level has no such products";
+            snprintf(list->variant, sizeof list->variant, "not available");
+            list->why = "not supported by the processor or by this level";
         }
     }
     for (size_t i = 0; i < COUNT(PRODUCTS); i++, list++) {
@@ -190,27 +190,27 @@ static void kernels_text(Context *c, const Device *d)
     choose(d->k, list);
     variant_tile(d->k, &rows, &cols);
     printf("\nkernels    %s: %s\n", d->k->level,
-           getenv("SAPOR_CPU") ? "SAPOR_CPU asks for it"
-                               : "the best level that this processor and build have (SAPOR_CPU= forces another)");
+           getenv("SAPOR_CPU") ? "chosen by SAPOR_CPU"
+                               : "the best level of this processor and build (SAPOR_CPU= chooses another)");
     printf("           vectors of %lld floats; a register tile is %lld rows by 2 vectors\n", (long long)cols / 2,
            (long long)rows);
     printf("peaks      %d thread%s:", pool_threads(d->pool), pool_threads(d->pool) == 1 ? "" : "s");
     for (size_t i = 0; i < peak_count(); i++) {
         Peak p = peak_measure(i, d->pool, 0);
-        const bool amx = text_ends(text_of(p.instruction), "tmm");
+        bool amx = text_ends(text_of(p.instruction), "tmm");
         if (strcmp(p.level, d->k->level) != 0 || (amx && !p.here))
             continue;
         printf("%s %s%s", strcmp(p.dtype, "f32") == 0 ? "" : ",", amx ? "amx " : "", p.dtype);
         if (p.here)
             printf(" %.0f", peak_measure(i, d->pool, 0.03).gflops);
         else
-            printf(" not here");
+            printf(" not available");
     }
     printf(" GFLOP/s\n           memory %.1f GB/s\n\n%-7s %-23s %-14s %s\n", memory_gbs(c, d), "kernel", "shape",
            "variant", "why");
     for (size_t i = 0; i < CHOICES; i++)
         printf("%-7s %-23s %-14s %s\n", list[i].kernel, list[i].shape, list[i].variant, list[i].why);
-    printf("\nall others go one way for every shape:\n");
+    printf("\nkernels with one variant for all shapes:\n");
     for (size_t i = 0, at = 0; i < COUNT(KERNELS); i++) {
         Text name = text_of(KERNELS[i]);
         if (text_is(name, "gemm") || text_is(name, "conv") || text_ends(name, "_work") || text_ends(name, "_bytes") ||
@@ -285,7 +285,7 @@ bool info_command(Context *c, Error *e)
                strcmp(names[i], d->k->level) == 0 ? ", chosen" : "");
     for (size_t i = 0; i < COUNT(LIBRARIES); i++)
         printf("%-10s %-9s %s (%s)\n", i ? "" : "libraries", LIBRARIES[i].name,
-               LIBRARIES[i].in ? "in" : "not in this build", LIBRARIES[i].what_for);
+               LIBRARIES[i].in ? "available" : "not in this build", LIBRARIES[i].what_for);
     printf("%-10s cpu (cuda is not in this build)\n", "devices");
     if (kernels)
         kernels_text(c, d);

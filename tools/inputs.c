@@ -1,10 +1,9 @@
-/* tools/inputs.c: an output may not replace what the command reads: the files that the command line names, and what is
- * read of the folders that it names. A folder may hold outputs of earlier runs too, so of a folder only the names count
- * that something reads. */
+/* tools/inputs.c: an output may not replace an input: a file of the command line, or a file that is read from a folder
+ * of the command line. Such a folder may also hold outputs of earlier runs, so only known input names count. */
 #include "tools/features.h"
 
-/* What models and finished runs are made of. */
-static bool is_read_of_a_folder(const char *name)
+/* File names of models and finished runs. */
+static bool is_input_name(const char *name)
 {
     static const char *const NAMES[] = {"modules.json",
                                         "preprocessor_config.json",
@@ -29,7 +28,7 @@ static bool is_read_of_a_folder(const char *name)
     for (size_t i = 0; i < COUNT(ENDS); i++)
         if (text_ends(text_of(name), ENDS[i]))
             return true;
-    return is_picture_name(name);
+    return is_image_name(name);
 }
 
 static bool add_path(FileSet *s, const char *path, int depth, Arena *a, Error *e);
@@ -77,9 +76,8 @@ static bool add_path(FileSet *s, const char *path, int depth, Arena *a, Error *e
         const char *name = entries[i].name, *inside = path_join(a, path, name, e);
         if (!inside)
             return false;
-        bool counts = entries[i].is_folder
-                          ? depth == 0
-                          : is_read_of_a_folder(name) || (depth == 1 && text_ends(text_of(name), ".npy"));
+        bool counts =
+            entries[i].is_folder ? depth == 0 : is_input_name(name) || (depth == 1 && text_ends(text_of(name), ".npy"));
         if (counts && !add_path(s, inside, depth + 2, a, e))
             return false;
         if (depth == 0 && strcmp(name, "config.json") == 0 && !add_data_of_run(s, inside, a, e))
@@ -109,7 +107,7 @@ bool output_check(Context *c, const char *option, const char *path, Error *e)
     for (size_t i = 0; i < COUNT(OUTPUTS); i++) {
         const char *other = strcmp(OUTPUTS[i], option) ? option_text(c, OUTPUTS[i]) : NULL;
         if (other && strcmp(other, path) == 0)
-            return fail(e, SP_USAGE, "%s: is the file of --out and of --trace; name two", path);
+            return fail(e, SP_USAGE, "%s: --out and --trace name the same file; choose two files", path);
     }
     if (!file_exists(path))
         return true;

@@ -8,78 +8,72 @@ extern const Option extract_options[], encode_options[], tokenize_options[], spl
     report_options[], nearest_options[];
 
 static const Command COMMANDS[] = {
-    {"extract", "pictures and texts to features, as a Ducho configuration says", "CONFIG.yml",
-     "Writes dataset_path/output_path/backend/model/layer/<item>.npy, each float32 (1, D). What is there already and "
-     "was "
-     "made by the\n"
-     "same settings from the same input is not made again. --key.path=value overrides the configuration (a number "
-     "walks "
-     "into a list).\n"
-     "What cannot be read is listed in model/missing_<layer>.tsv; the rest is done.",
+    {"extract", "computes features of images and texts from a Ducho configuration", "CONFIG.yml",
+     "Writes the features of each item to dataset_path/output_path/backend/model/layer/<item>.npy,\n"
+     "float32 (1, D). Items with unchanged settings and unchanged input are skipped. --key.path=value\n"
+     "overrides a key of the configuration; a number in the path is an index into a list. Items that\n"
+     "cannot be read are listed in model/missing_<layer>.tsv; the other items are processed.",
      "sapor extract config.yml --dataset_path=data --visual.items.model.0.batch_size=32", extract_options, 1, 1, true,
      extract_command},
-    {"encode", "pictures and texts to features, by one encoder", "MODEL INPUT... -o OUT.npy",
-     "MODEL is a folder, a weights file, a name that is looked up ($SAPOR_MODELS, the Hugging Face and torch caches), "
-     "or "
-     "one of the\n"
-     "statistics of `sapor models`. INPUT is pictures, folders of pictures (sorted by name), a .txt file or - "
-     "(standard "
-     "input)\n"
-     "with one text a line, or with --id-column and --text-column a table. What has an id and cannot be read has no "
-     "row: "
-     "it is\n"
-     "listed in missing_OUT.tsv. An id is UTF-8 without control characters, and none comes twice.",
+    {"encode", "computes features of images and texts with one encoder", "MODEL INPUT... -o OUT.npy",
+     "MODEL is a folder, a weights file, a model name, or a statistic (no weights) of `sapor models`.\n"
+     "A name is looked up in $SAPOR_MODELS and in the caches of Hugging Face and torch. INPUT is an\n"
+     "image, a folder of images (sorted by name), or a .txt file with one text per line. INPUT - is\n"
+     "standard input, one text per line; a table needs --id-column and --text-column. An input that\n"
+     "has an id and cannot be read has no row; it is listed in missing_OUT.tsv. Ids are unique UTF-8\n"
+     "without control characters.",
      "sapor encode models/all-MiniLM-L6-v2 titles.txt -o titles.npy", encode_options, 2, -1, false, encode_command},
-    {"nearest", "the most alike rows of features", "FEATURES (--id ID | --query TEXT|IMAGE --model MODEL)",
-     "FEATURES is an .npy (its row names in .ids.txt beside it, else row numbers) or a folder of <id>.npy, as encode "
-     "and\n"
-     "extract write them. Alike by cosine, best first; of equal rows the first. Rows of zeros are left out.",
+    {"nearest", "finds the most similar rows of features", "FEATURES (--id ID | --query TEXT|IMAGE --model MODEL)",
+     "FEATURES is an .npy or a folder of <id>.npy, as encode and extract write them. The ids of the rows\n"
+     "of an .npy are in .ids.txt; without that file, rows are numbered from 0. The similarity is the cosine.\n"
+     "The most similar rows come first; of equally similar rows, the lower number. Rows of zeros are skipped.",
      "sapor nearest titles.npy --query 'a red leather bag' --model models/all-MiniLM-L6-v2 -k 5", nearest_options, 1, 1,
      false, nearest_command},
-    {"tokenize", "texts to token ids, as the model's own tokenizer gives them", "MODEL [FILE]",
-     "Reads FILE, or standard input, one text a line; prints one line of ids for each.",
+    {"tokenize", "converts texts to token ids with the tokenizer of a model", "MODEL [FILE]",
+     "Reads one text per line from FILE or standard input; prints one line of ids per text.",
      "echo 'a red leather bag' | sapor tokenize models/all-MiniLM-L6-v2 --tokens", tokenize_options, 1, 2, false,
      tokenize_command},
-    {"split", "cuts a rating file into train.tsv, val.tsv and test.tsv", "RATINGS.tsv --out DIR",
-     "Lines keep their order and their bytes. The random strategy draws as Elliot does (NumPy's MT19937).",
+    {"split", "splits interactions into train.tsv, val.tsv and test.tsv", "RATINGS.tsv --out DIR",
+     "Lines keep their order and their bytes. The random strategy uses the random numbers of Elliot\n"
+     "(NumPy's MT19937).",
      "sapor split reviews.tsv --out data --test-ratio 0.2 --validation-ratio 0.1 --seed 42", split_options, 1, 1, false,
      split_command},
-    {"train", "trains a recommender and measures it", "MODEL --train F [--valid F] [--test F]",
-     "MODEL is a recommender of `sapor models`. F is a table of user, item[, rating[, time]] between tabs or commas, "
-     "or a\n"
-     "file of MMRec, RecBole or LightGCN. DIR is the run folder, for `sapor recommend` and `sapor report`.",
+    {"train", "trains a recommender and evaluates it", "MODEL --train F [--valid F] [--test F]",
+     "MODEL is a recommender of `sapor models`. F is a table of user, item[, rating[, time]] separated by\n"
+     "tabs or commas, or a file of MMRec, RecBole or LightGCN. DIR is the run folder, which\n"
+     "`sapor recommend` and `sapor report` read.",
      "sapor train LATTICE --train train.tsv --valid val.tsv --test test.tsv --features visual=img.npy,textual=txt.npy "
-     "--out "
-     "run",
+     "--out run",
      train_options, 1, 1, false, train_command},
-    {"recommend", "the best items for users, from a run folder", "RUN",
-     "RUN is a folder that `sapor train --out` wrote. Items that a user has in the train part are not recommended.",
+    {"recommend", "recommends items to users with a trained model", "RUN",
+     "RUN is a run folder of `sapor train --out`. Training items of a user are not recommended to that user.",
      "sapor recommend run --users u1,u2 -k 10", recommend_options, 1, 1, false, recommend_command},
-    {"evaluate", "measures any system's recommendations", "RECS.tsv --test F",
-     "RECS.tsv has user, item, score between tabs or commas, as `sapor recommend -o` writes it, or MMRec's top-k "
-     "columns;\n"
-     "a user's items count by falling score.",
+    {"evaluate", "evaluates the recommendations of any system", "RECS.tsv --test F",
+     "RECS.tsv has the columns user, item, score, separated by tabs or commas, as `sapor recommend -o`\n"
+     "writes it. A table of MMRec (id, top_0, top_1, ...) is accepted too. The items of a user are\n"
+     "ranked by score, highest first.",
      "sapor evaluate recs.tsv --test test.tsv --train train.tsv --metrics Recall,nDCG --cutoffs 10,20",
      evaluate_options, 1, 1, false, evaluate_command},
-    {"models", "lists encoders and recommenders; with a NAME, its settings", "[NAME]", NULL, "sapor models LATTICE",
+    {"models", "lists encoders and recommenders, or the settings of one", "[NAME]", NULL, "sapor models LATTICE",
      models_options, 0, 1, false, models_command},
-    {"info", "what this machine has, and which kernels were chosen and why", "", NULL, "sapor info --kernels",
-     info_options, 0, 0, false, info_command},
-    {"bench", "how fast, as a share of what the machine can do at most", "[WHAT [MODEL]]",
-     "WHAT: peak, gemm, conv, attention, norm, spmm, topk, optimizer, tokenizer [MODEL], image [FILE or FOLDER],\n"
-     "encoder MODEL, train MODEL (a recommender); nothing: all that need no MODEL. `of peak`: the share of what\n"
-     "arithmetic, or memory (m), allows here at most. With --against: exit status 1 where something got slower.",
+    {"info", "shows the machine, the build and the chosen kernels", "", NULL, "sapor info --kernels", info_options, 0,
+     0, false, info_command},
+    {"bench", "measures speed and compares it with the peak of the machine", "[WHAT [MODEL]]",
+     "WHAT is peak, gemm, conv, attention, norm, spmm, topk, optimizer, tokenizer [MODEL],\n"
+     "image [FILE or FOLDER], encoder MODEL or train MODEL (a recommender). Without WHAT, all that need\n"
+     "no MODEL are measured. The column `of peak` is the share of the highest possible speed; it is\n"
+     "limited by arithmetic or by memory (m). With --against, the exit status is 1 if a figure is slower.",
      "sapor bench gemm --threads 1 --json", bench_options, 0, 2, false, bench_command},
-    {"report", "a page about finished runs, to look at", "RUN...",
-     "RUN is a run folder, which `sapor train --out` wrote; all of the same data, with a test part.",
+    {"report", "writes an HTML page about finished runs", "RUN...",
+     "RUN is a run folder of `sapor train --out`. All runs must use the same data and have a test part.",
      "sapor report out/demo/LATTICE out/demo/VBPR --items out/demo/items.tsv --pictures out/demo/pictures -o "
      "report.html",
      report_options, 1, -1, false, report_command},
-    {"demo", "the tour: a small catalogue drawn, encoded, learnt and compared", "", NULL, "sapor demo", demo_options, 0,
-     0, false, demo_command},
+    {"demo", "runs all steps on a small synthetic catalogue", "", NULL, "sapor demo", demo_options, 0, 0, false,
+     demo_command},
 };
 
-/* What `sapor help` prints of all rows; `make install` puts it where man and the shells look. */
+/* The files that `sapor help` prints and `make install` installs for man and the shells. */
 static const struct {
     const char *option;
     void (*print)(const Command *commands, size_t count, FILE *to);
@@ -94,10 +88,9 @@ static void print_overview(FILE *to)
             bold, plain);
     for (size_t i = 0; i < COUNT(COMMANDS); i++)
         fprintf(to, "  %s%-10s%s %s\n", bold, COMMANDS[i].name, plain, COMMANDS[i].summary);
-    fprintf(
-        to,
-        "\n`sapor COMMAND --help` shows a command's options and an example; `sapor --version` (-V) the version.\n"
-        "`sapor help --man`, `--bash-completion` and `--zsh-completion` write what `make install` puts in place.\n");
+    fprintf(to, "\n`sapor COMMAND --help` shows the options of a command and an example.\n"
+                "`sapor --version` (-V) shows the version.\n"
+                "`sapor help --man`, `--bash-completion` and `--zsh-completion` print the files of `make install`.\n");
 }
 
 static const Command *find_command(const char *name)
@@ -117,14 +110,14 @@ static int unknown_command(const char *name)
     Arena *a = arena_new(NULL, 0);
     const char *near = a ? nearest_word(name, words, COUNT(COMMANDS), a) : NULL;
     if (near)
-        fail(&e, SP_USAGE, "there is no command \"%s\"; did you mean \"%s\"?", name, near);
+        fail(&e, SP_USAGE, "unknown command \"%s\"; did you mean \"%s\"?", name, near);
     else
-        fail(&e, SP_USAGE, "there is no command \"%s\"; `sapor --help` lists them", name);
+        fail(&e, SP_USAGE, "unknown command \"%s\"; `sapor --help` lists them", name);
     arena_free(a);
     return report_error(&e);
 }
 
-/* The exit status of what only printed. */
+/* The exit status of a command that only printed. */
 static int printed(void)
 {
     Error e = {0};

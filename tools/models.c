@@ -114,13 +114,13 @@ static bool print_recommender(const Context *c, const Recommender *r, Error *e)
     const Setting *s;
     printf("%s%s%s%s\n", r->name, r->alias ? ", also " : "", r->alias ? r->alias : "",
            r->needs_features ? "; needs --features" : "");
-    print_filled(stdout, r->paper, 0);
+    print_wrapped(stdout, r->paper, 0);
     while (setting_at(r, n))
         n++;
     const char **cells = NEW(c->arena, const char *, 5 * (n + 1), e);
     if (!cells)
         return false;
-    memcpy(cells, (const char *const[]){"--set", "elliot", "mmrec", "also accepted", "what it is"}, 5 * sizeof *cells);
+    memcpy(cells, (const char *const[]){"--set", "elliot", "mmrec", "also accepted", "meaning"}, 5 * sizeof *cells);
     for (size_t i = 0; (s = setting_at(r, i)); i++) {
         const char *names = accepted_names(s, c->arena, e);
         if (!names)
@@ -135,7 +135,7 @@ static void print_encoder(const Entry *k)
 {
     int at = printf("%s: ", k->name);
     printf("reads %s\n%*s", modalities(k->modalities), at, "");
-    print_filled(stdout, k->about, at);
+    print_wrapped(stdout, k->about, at);
 }
 
 static bool print_all(const Context *c, Error *e)
@@ -144,7 +144,7 @@ static bool print_all(const Context *c, Error *e)
     const char **cells = NEW(c->arena, const char *, 3 * (1 + encoders + recommenders), e);
     if (!cells)
         return false;
-    memcpy(cells, (const char *const[]){"encoder", "reads", "which models"}, 3 * sizeof *cells);
+    memcpy(cells, (const char *const[]){"encoder", "input", "models"}, 3 * sizeof *cells);
     for (size_t i = 0; i < encoders; i++) {
         Entry k = entry_at(i);
         memcpy(cells + 3 * (i + 1), (const char *const[]){k.name, modalities(k.modalities), k.about},
@@ -153,7 +153,7 @@ static bool print_all(const Context *c, Error *e)
     if (!table_print(stdout, cells, encoders + 1, 3, "llw", c->arena, e))
         return false;
     printf("\n");
-    memcpy(cells, (const char *const[]){"recommender", "features", "after"}, 3 * sizeof *cells);
+    memcpy(cells, (const char *const[]){"recommender", "features", "paper"}, 3 * sizeof *cells);
     for (size_t i = 0; i < recommenders; i++) {
         const Recommender *r = recommender_at(i);
         const char *name = r->alias ? arena_printf(c->arena, e, "%s, %s", r->name, r->alias) : r->name;
@@ -165,36 +165,29 @@ static bool print_all(const Context *c, Error *e)
     return table_print(stdout, cells, recommenders + 1, 3, "llw", c->arena, e);
 }
 
-bool unknown_recommender(const Context *c, const char *command, const char *name, Error *e)
-{
-    size_t n = 0;
-    const char **names = NEW(c->arena, const char *, 2 * recommender_count(), e);
-    for (size_t i = 0; names && i < recommender_count(); i++) {
-        names[n++] = recommender_at(i)->name;
-        if (recommender_at(i)->alias)
-            names[n++] = recommender_at(i)->alias;
-    }
-    const char *near = names ? near_words(name, names, n, c->arena) : NULL;
-    return near ? fail(e, SP_USAGE, "%s: there is no recommender \"%s\"; did you mean %s?", command, name, near)
-                : fail(e, SP_USAGE, "%s: there is no recommender \"%s\"; `sapor models` lists them", command, name);
-}
-
-static bool unknown_model(const Context *c, Error *e)
+/* The error for an unknown name, with near names. `what`: "train: unknown recommender". */
+static bool unknown_name(const Context *c, const char *what, const char *name, bool encoders, Error *e)
 {
     size_t n = 0;
     const char **names = NEW(c->arena, const char *, entry_count() + 2 * recommender_count(), e);
     if (!names)
         return false;
-    for (size_t i = 0; i < entry_count(); i++)
+    for (size_t i = 0; encoders && i < entry_count(); i++)
         names[n++] = entry_at(i).name;
     for (size_t i = 0; i < recommender_count(); i++) {
         names[n++] = recommender_at(i)->name;
         if (recommender_at(i)->alias)
             names[n++] = recommender_at(i)->alias;
     }
-    const char *near = near_words(c->args[0], names, n, c->arena);
-    return near ? fail(e, SP_USAGE, "there is no model \"%s\"; did you mean %s?", c->args[0], near)
-                : fail(e, SP_USAGE, "there is no model \"%s\"; `sapor models` lists them", c->args[0]);
+    const char *near = near_words(name, names, n, c->arena);
+    return near ? fail(e, SP_USAGE, "%s \"%s\"; did you mean %s?", what, name, near)
+                : fail(e, SP_USAGE, "%s \"%s\"; `sapor models` lists them", what, name);
+}
+
+bool unknown_recommender(const Context *c, const char *command, const char *name, Error *e)
+{
+    const char *what = arena_printf(c->arena, e, "%s: unknown recommender", command);
+    return what && unknown_name(c, what, name, false, e);
 }
 
 bool models_command(Context *c, Error *e)
@@ -223,5 +216,5 @@ bool models_command(Context *c, Error *e)
         else if (!print_recommender(c, r, e))
             return false;
     }
-    return found || unknown_model(c, e);
+    return found || unknown_name(c, "unknown model", name, true, e);
 }

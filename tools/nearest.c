@@ -5,15 +5,15 @@
 
 const Option nearest_options[] = {
     {"id", 0, "ID",
-     "the row to start from: its name in .ids.txt, its file's name, or its number from 0; not listed itself"},
-    {"query", 0, "TEXT|IMAGE", "start from a text, or from an image file (.jpg, .jpeg, .png, .webp)"},
-    {"model", 0, "MODEL", "with --query: the model that encodes it; it must be the one that made FEATURES"},
-    {"top", 'k', "K", "how many rows (default 10)"},
-    {"out", 'o', "FILE", "rank, id, similarity by tabs (default: standard output, a table on a terminal)"},
-    {"pool", 0, "P",
-     "with --query: cls, mean or max; it must be what FEATURES were made with (default: the model's own)"},
-    {"layer", 0, "NAME", "with --query: which output of the model (default: the model's own)"},
-    {"arch", 0, "NAME", "with --query: take a bare weights file for this architecture (`sapor models` lists them)"},
+     "start from this row, which is not listed: its name in .ids.txt, its file name, or its number from 0"},
+    {"query", 0, "TEXT|IMAGE", "start from a text or an image file (.jpg, .jpeg, .png, .webp)"},
+    {"model", 0, "MODEL", "with --query: the model that made FEATURES; it encodes the query"},
+    {"top", 'k', "K", "number of rows (default 10)"},
+    {"out", 'o', "FILE",
+     "output file: rank, id, similarity separated by tabs (default: standard output; a table on a terminal)"},
+    {"pool", 0, "P", "with --query: cls, mean or max; must be the pooling of FEATURES (default: the model's own)"},
+    {"layer", 0, "NAME", "with --query: output layer of the model (default: the model's own)"},
+    {"arch", 0, "NAME", "with --query: architecture of a weights file without config.json (`sapor models` lists them)"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -33,27 +33,26 @@ static bool encode_query(Context *c, const char *query, int64_t D, float **row, 
     const char *model = option_text(c, "model");
     int pool = 0;
     if (!model)
-        return fail(e, SP_USAGE,
-                    "nearest: --model MODEL is missing: --query is encoded by the model that FEATURES come from");
+        return fail(e, SP_USAGE, "nearest: --model MODEL is missing; --query needs the model that made FEATURES");
     if (!option_choice(c, "pool", POOLS, COUNT(POOLS), &pool, e))
         return false;
-    bool is_image = is_picture_name(query);
+    bool is_image = is_image_name(query);
     if (is_image && !file_exists(query))
         return fail(e, SP_IO, "--query: there is no image file %s", query);
     EncoderOptions o = {
         .arch = option_text(c, "arch"), .pool = CODES[pool], .normalize = -1, .layer = option_text(c, "layer")};
-    Input input = {.name = "--query", .picture = is_image ? query : NULL, .text = text_of(query)};
-    Extractor x;
-    if (!extractor_open(&x, c, model, &o, e))
+    Input input = {.name = "--query", .image = is_image ? query : NULL, .text = text_of(query)};
+    FeatureSource x;
+    if (!feature_source_open(&x, c, model, &o, e))
         return false;
     float *to[2] = {NULL};
     bool ok = x.features == D ||
-              fail(e, SP_SHAPE, "--model: %s gives %lld numbers, %s has %lld columns: take the model that made it",
+              fail(e, SP_SHAPE, "--model: %s gives %lld numbers, but %s has %lld columns; use the model that made it",
                    model, (long long)x.features, c->args[0], (long long)D);
     ok = ok && (to[0] = NEW(c->arena, float, D, e));
     to[1] = to[0] + (ok ? D : 0);
-    ok = ok && extract_features(c, &x, &input, 1, 1, "encode", keep_row, to, e);
-    extractor_close(&x);
+    ok = ok && extract_features(c, &x, &input, 1, 1, "encode", keep_row, to, NULL, e);
+    feature_source_close(&x);
     *row = to[0];
     return ok;
 }
@@ -68,10 +67,10 @@ static bool read_query(Context *c, const FeatureTable *t, float **query, int64_t
     if ((*except = feature_table_find(t, text_of(id))) < 0) {
         if (!t->names)
             return fail(e, SP_USAGE,
-                        "--id: %s is not a row of %s: it has no .ids.txt, so rows are numbers from 0 to %lld", id,
+                        "--id: %s is not a row of %s; without .ids.txt, a number from 0 to %lld is expected", id,
                         t->path, (long long)t->rows.shape[0] - 1);
         Text first = text_index_at(t->names, 0);
-        return fail(e, SP_USAGE, "--id: no row of %s is called %s; its %lld rows begin with %.*s", t->path, id,
+        return fail(e, SP_USAGE, "--id: no row of %s is named %s; the first of its %lld rows is %.*s", t->path, id,
                     (long long)t->rows.shape[0], (int)MIN(first.n, (size_t)60), first.p);
     }
     if (!(*query = NEW(c->arena, float, D, e)))
@@ -138,7 +137,7 @@ bool nearest_command(Context *c, Error *e)
                                           : "--id ID or --query TEXT|IMAGE is missing");
     for (size_t i = 0; i < COUNT(WITH_QUERY) && option_given(c, "id"); i++)
         if (option_given(c, WITH_QUERY[i]))
-            return fail(e, SP_USAGE, "--%s is used with --query only; a row of FEATURES needs no model", WITH_QUERY[i]);
+            return fail(e, SP_USAGE, "--%s is only valid with --query; --id needs no model", WITH_QUERY[i]);
     if (!option_i64(c, "top", 1, INT32_MAX, &k, e))
         return false;
     FeatureTable t;
@@ -153,8 +152,7 @@ bool nearest_command(Context *c, Error *e)
     while (ok && n < k && ids[n] >= 0)
         n++;
     if (ok && zeros && c->progress)
-        fprintf(c->progress, "%s: rows of zeros, which have no cosine and are left out: %lld\n", t.path,
-                (long long)zeros);
+        fprintf(c->progress, "%s: skipped rows of zeros (no cosine is defined): %lld\n", t.path, (long long)zeros);
     ok = ok && write_list(c, &t, ids, similarity, n, e);
     feature_table_close(&t);
     return ok;

@@ -2,10 +2,10 @@
 #include "tools/tools.h"
 
 const Option recommend_options[] = {
-    {"users", 0, "U", "user ids, comma separated, or a file with one a line (default: all)"},
-    {"top", 'k', "K", "how many items for each (default 20)"},
-    {"out", 'o', "FILE", "user, item, score by tabs (default: standard output)"},
-    {"unfinished", 0, NULL, "answer from a run that was killed or still trains: from its best epoch so far"},
+    {"users", 0, "U", "user ids separated by commas, or a file with one id per line (default: all users)"},
+    {"top", 'k', "K", "number of items per user (default 20)"},
+    {"out", 'o', "FILE", "output file: user, item, score separated by tabs (default: standard output)"},
+    {"unfinished", 0, NULL, "accept a run that was killed or is still training; use its best epoch so far"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -23,7 +23,7 @@ static bool add_user(Context *c, TextIndex *seen, Text user, Text **list, size_t
     return true;
 }
 
-/* A file has an id a line, as it stands; the option's value is a row of CSV. */
+/* A file has one id per line; the value of the option is a row of CSV. */
 static bool read_users(Context *c, Text **users, size_t *count, Error *e)
 {
     const char *given = option_text(c, "users");

@@ -75,7 +75,7 @@ static bool open_recs(Table *t, Shape *s, Text content, const char *path, Arena 
     *t = table_open(content, cut, path, a);
     t->trim = cut == ' ';
     if (fits > 1)
-        return fail(e, SP_FORMAT, "%s:1: may be cut at several separators; write user, item, score between tabs", path);
+        return fail(e, SP_FORMAT, "%s:1: the separator is ambiguous; separate user, item and score by tabs", path);
     return true;
 }
 
@@ -95,11 +95,12 @@ static bool add_rec(Recs *r, int64_t user, Text item, double score, size_t line,
 static bool add_row(Recs *r, const Table *t, const Shape *s, DataSet *d, Arena *a, Error *e)
 {
     if (t->count != s->columns || (!s->header && t->count != 3))
-        return s->header ? fail(e, SP_FORMAT, "%s:%zu: has %zu columns, the header has %zu", t->name, t->line, t->count,
-                                s->columns)
-                         : fail(e, SP_FORMAT,
-                                "%s:%zu: has %zu columns; three columns are expected (user, item, score), or a header",
-                                t->name, t->line, t->count);
+        return s->header
+                   ? fail(e, SP_FORMAT, "%s:%zu: has %zu columns, the header has %zu", t->name, t->line, t->count,
+                          s->columns)
+                   : fail(e, SP_FORMAT,
+                          "%s:%zu: has %zu columns; without a header, three columns are expected: user, item, score",
+                          t->name, t->line, t->count);
     Text user = t->field[s->lists ? 0 : s->at[0]];
     int64_t u = text_index_find(d->users, user);
     if (s->lists) {
@@ -117,7 +118,7 @@ static bool add_row(Recs *r, const Table *t, const Shape *s, DataSet *d, Arena *
         if (!text_f64(text, &score) || isnan(score))
             return fail(e, SP_FORMAT, "%s:%zu: the score \"%.*s\" is not a number%s", t->name, t->line,
                         (int)MIN(text.n, (size_t)40), text.p,
-                        s->header ? "" : "; a header has the names user, item, score");
+                        s->header ? "" : "; a header names the columns user, item, score");
     }
     return add_rec(r, u, item, score, t->line, d, a, e);
 }
@@ -138,13 +139,12 @@ bool recommendations_read(Recs *r, const char *path, DataSet *d, Arena *a, Error
     if (e->code)
         return false;
     if (r->count == 0)
-        return fail(e, SP_FORMAT, r->unknown ? "%s: none of its users is in the data" : "%s: holds no recommendation",
-                    path);
+        return fail(e, SP_FORMAT, r->unknown ? "%s: all its users are unknown" : "%s: holds no recommendations", path);
     qsort(r->list, r->count, sizeof *r->list, by_user_item);
     for (size_t i = 1; i < r->count; i++)
         if (r->list[i].user == r->list[i - 1].user && r->list[i].item == r->list[i - 1].item)
-            return fail(e, SP_FORMAT, "%s:%zu: recommends an item that line %zu recommends to the same user", path,
-                        r->list[i].line, r->list[i - 1].line);
+            return fail(e, SP_FORMAT, "%s:%zu: repeats the user and the item of line %zu", path, r->list[i].line,
+                        r->list[i - 1].line);
     qsort(r->list, r->count, sizeof *r->list, by_user_score);
     return true;
 }

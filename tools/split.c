@@ -2,12 +2,12 @@
 #include "tools/tools.h"
 
 const Option split_options[] = {
-    {"out", 'o', "DIR", "where train.tsv, val.tsv and test.tsv go"},
-    {"strategy", 0, "S", "random, temporal (each user's latest) or leave-n-out (default random)"},
-    {"test-ratio", 0, "R", "share of each user's rows (default 0.2)"},
-    {"validation-ratio", 0, "R", "share of what is left of them (default 0: no val.tsv)"},
-    {"leave-n", 0, "N", "N rows of each user in place of a share (leave-n-out: default 1)"},
-    {"k-core", 0, "N", "first drop users and items of fewer than N rows, again and again"},
+    {"out", 'o', "DIR", "output folder of train.tsv, val.tsv and test.tsv"},
+    {"strategy", 0, "S", "random, temporal (each user's latest rows) or leave-n-out (default random)"},
+    {"test-ratio", 0, "R", "share of each user's rows for testing (default 0.2)"},
+    {"validation-ratio", 0, "R", "share of the remaining rows for validation (default 0: no val.tsv)"},
+    {"leave-n", 0, "N", "N rows of each user instead of a share (default 1 with leave-n-out)"},
+    {"k-core", 0, "N", "first remove users and items with fewer than N rows, until all have N"},
     FORMAT_OPTIONS(""),
     {NULL, 0, NULL, NULL},
 };
@@ -23,9 +23,9 @@ bool split_command(Context *c, Error *e)
     int strategy = 0;
     size_t counts[3] = {0};
     if (!out)
-        return fail(e, SP_USAGE, "split: --out DIR is missing: where the parts go");
+        return fail(e, SP_USAGE, "split: --out DIR (output folder) is missing");
     if (c->seed > UINT32_MAX)
-        return fail(e, SP_USAGE, "--seed: splits take a seed below 4294967296");
+        return fail(e, SP_USAGE, "--seed: split needs a seed below 4294967296");
     if (!option_choice(c, "strategy", STRATEGIES, COUNT(STRATEGIES), &strategy, e) ||
         !read_format(c, &s.format, &s.layout, e) || !option_f64(c, "test-ratio", 0, 1, &s.test_ratio, e) ||
         !option_f64(c, "validation-ratio", 0, 1, &s.validation_ratio, e) ||

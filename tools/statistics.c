@@ -1,4 +1,4 @@
-/* tools/statistics.c: features that need no weights: the colours of a picture, the words of a text. */
+/* tools/statistics.c: features that need no weights: the colours of an image, the words of a text. */
 #include <ctype.h>
 #include <math.h>
 
@@ -23,7 +23,7 @@ static void unit_length(float *x, int64_t n)
 }
 
 /* The share of each of 4 x 4 x 4 colours, then mean and deviation of red, green and blue in each cell of a 3 x 3 grid,
- * each part of length 1 before both are put together. Pictures larger than 64 x 64 are made that size first. */
+ * each part of length 1 before both are put together. Images larger than 64 x 64 are made that size first. */
 static bool colour_statistics(const Image *im, float *out, Arena *scratch, Error *e)
 {
     Image small = *im;

@@ -2,8 +2,8 @@
 #include "tools/tools.h"
 
 const Option tokenize_options[] = {
-    {"tokens", 0, NULL, "print the pieces instead of their ids"},
-    {"max-length", 0, "N", "at most N ids a line, special tokens included (default: not cut)"},
+    {"tokens", 0, NULL, "print the tokens instead of their ids"},
+    {"max-length", 0, "N", "at most N ids per text, special tokens included (default: no limit)"},
     {NULL, 0, NULL, NULL},
 };
 

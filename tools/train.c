@@ -2,15 +2,17 @@
 #include "tools/tools.h"
 
 const Option train_options[] = {
-    {"train", 0, "F", "interactions to learn from (an MMRec .inter splits itself by x_label)"},
-    {"valid", 0, "F", "interactions that choose the best epoch"},
-    {"test", 0, "F", "interactions for the final figures"},
+    {"train", 0, "F", "training interactions (an MMRec .inter is split by its column x_label)"},
+    {"valid", 0, "F", "validation interactions; they choose the best epoch"},
+    {"test", 0, "F", "test interactions for the final metrics"},
     FORMAT_OPTIONS(""),
     {"features", 0, "NAME=A,...",
-     "visual=A,textual=B: a folder of <item id>.npy, an .npy by integer item id, or an .npy with .ids.txt"},
-    {"protocol", 0, "P", "elliot or mmrec: how data are read, batches drawn and figures taken (default elliot)"},
-    {"set", 0, "KEY=VALUE", "a hyper-parameter (`sapor models MODEL` lists them); may be repeated"},
-    {"out", 'o', "DIR", "checkpoints, user and item vectors, configuration; the same command again goes on from there"},
+     "such as visual=A,textual=B; A is a folder of <item id>.npy, an .npy with .ids.txt, or an .npy whose row numbers "
+     "are the item ids"},
+    {"protocol", 0, "P", "elliot or mmrec: rules for data, batches and metrics (default elliot)"},
+    {"set", 0, "KEY=VALUE", "a hyperparameter (`sapor models MODEL` lists them); may be repeated"},
+    {"out", 'o', "DIR",
+     "run folder: checkpoints, user and item vectors, configuration; the same command resumes a stopped run"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -38,7 +40,7 @@ bool train_command(Context *c, Error *e)
         .summary = c->progress,
         .json = c->json ? stdout : NULL};
     if (!t.data.train)
-        return fail(e, SP_USAGE, "train: --train F is missing: the interactions to learn from");
+        return fail(e, SP_USAGE, "train: --train F (training interactions) is missing");
     if (!read_format(c, &t.data.format, &t.data.layout, e) || !read_protocol(c, &t.data.protocol, e) ||
         !option_list(c, "features", ',', &t.data.features, &t.data.feature_count, e) ||
         !option_list(c, "set", 0, &t.set, &t.set_count, e) ||
@@ -70,18 +72,18 @@ bool train_command(Context *c, Error *e)
         return true;
     const char *name = recommender_find(t.model)->name;
     if (r.epochs)
-        printf("%s: %s epoch %lld of %lld%s, %.3f s an epoch, ", name, r.valid.metrics ? "best" : "last",
+        printf("%s: %s epoch %lld of %lld%s, %.3f s per epoch, ", name, r.valid.metrics ? "best" : "last",
                (long long)r.best_epoch, (long long)r.epochs, r.valid.metrics ? "" : " (no validation part)",
                r.epoch_seconds);
     else
-        printf("%s: learns without epochs, ", name);
+        printf("%s: has no epochs, ", name);
     if (n)
-        printf("%.3f s an evaluation, %.0f MB at most\n", r.eval_seconds, (double)peak_rss_bytes() / 1e6);
+        printf("%.3f s per evaluation, peak memory %.0f MB\n", r.eval_seconds, (double)peak_rss_bytes() / 1e6);
     else
-        printf("nothing measured (no --valid and no --test), %.0f MB at most\n", (double)peak_rss_bytes() / 1e6);
+        printf("not evaluated (no --valid and no --test), peak memory %.0f MB\n", (double)peak_rss_bytes() / 1e6);
     if (t.out)
-        printf("The result is in %s: `sapor recommend %s` answers from it\n", t.out, t.out);
+        printf("The result is in %s; `sapor recommend %s` uses it\n", t.out, t.out);
     else
-        printf("The result is not kept: --out DIR writes it\n");
+        printf("The result is not saved; --out DIR saves it\n");
     return true;
 }

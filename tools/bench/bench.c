@@ -6,18 +6,19 @@
 #include "tools/bench/peak.h"
 
 const Option bench_options[] = {
-    {"seconds", 0, "S", "for each figure (default 0.3)"},
-    {"shape", 0, "TEXT", "only shapes that contain TEXT; gemm: MxNxK, any"},
-    {"against", 0, "FILE", "an earlier run's --json lines: what got slower or faster"},
-    {"margin", 0, "PERCENT", "--against: a smaller change is none (default 5)"},
-    {"pairs", 0, "FILE", "spmm, train: users and their items (default: drawn, of movielens-1m's size)"},
-    {"batch", 0, "N", "encoder: inputs at a time (default 1)"},
-    {"tokens", 0, "N", "encoder: tokens of a text (default 128)"},
-    {"arch", 0, "NAME", "encoder: architecture of a bare weights file"},
-    {"dtype", 0, "T", "f32 (default), f16, bf16 or int8: weights of encoder, gemm"},
-    {"winograd", 0, "N", "4 (default) or 6: outputs a side of the squares in 3x3 convolutions; conv, encoder"},
-    {"check", 0, NULL, "encoder: what --dtype and --winograd cost in accuracy, against the defaults"},
-    {"set", 0, "KEY=VALUE", "train: a setting of the model, as train takes it"},
+    {"seconds", 0, "S", "time per figure (default 0.3)"},
+    {"shape", 0, "TEXT", "only shapes that contain TEXT; gemm: any MxNxK"},
+    {"against", 0, "FILE", "output of an earlier run with --json; shows what is slower or faster"},
+    {"margin", 0, "PERCENT", "with --against: ignore smaller changes (default 5)"},
+    {"pairs", 0, "FILE",
+     "spmm, train: file of users and their items (default: random pairs of the size of movielens-1m)"},
+    {"batch", 0, "N", "encoder: inputs per batch (default 1)"},
+    {"tokens", 0, "N", "encoder: tokens per text (default 128)"},
+    {"arch", 0, "NAME", "encoder: architecture of a weights file without config.json"},
+    {"dtype", 0, "T", "f32 (default), f16, bf16 or int8: number type of the weights; for encoder and gemm"},
+    {"winograd", 0, "N", "4 (default) or 6: tile of Winograd 3x3 convolutions; for conv and encoder"},
+    {"check", 0, NULL, "encoder: the accuracy lost by --dtype and --winograd"},
+    {"set", 0, "KEY=VALUE", "train: a setting of the model, as in `sapor train`"},
     {NULL, 0, NULL, NULL},
 };
 

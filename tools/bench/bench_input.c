@@ -267,7 +267,7 @@ bool bench_image(Bench *b, const char *path, Error *e)
     if (!folder)
         paths[n++] = path;
     for (size_t i = 0; i < count && n < MOST; i++)
-        if (is_picture_name(list[i].name) && !(paths[n++] = path_join(b->arena, path, list[i].name, e)))
+        if (is_image_name(list[i].name) && !(paths[n++] = path_join(b->arena, path, list[i].name, e)))
             return false;
     if (!n)
         return fail(e, SP_USAGE, "%s: no pictures (.jpg, .jpeg, .png, .webp) are in this folder", path);

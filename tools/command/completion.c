@@ -5,7 +5,7 @@
 enum { WORDS = 16 };
 typedef enum Kind { KIND_NONE, KIND_WORDS, KIND_FILE, KIND_FOLDER } Kind;
 
-/* What an option's value is: the words of its row, or a file where its placeholder says so. */
+/* The kind of an option's value: the words of its row, or a file if its placeholder says so. */
 static Kind kind_of(const Option *o, Text *words, size_t *n)
 {
     static const char *const FILES[] = {"F", "FILE", "U"};
@@ -31,7 +31,7 @@ static bool has_names(const Command *k)
     return false;
 }
 
-/* Where a command's first argument is one of a list: its names, each behind a blank. */
+/* The names that the first argument of a command can have, each after a blank. */
 static void put_names(const Command *k, FILE *to)
 {
     bool recommenders = strcmp(k->name, "train") == 0 || strcmp(k->name, "models") == 0;
@@ -184,7 +184,7 @@ void zsh_completion(const Command *commands, size_t count, FILE *to)
         zsh_text(k->summary, ":\\", to);
         fputs("'\n", to);
     }
-    fputs("        'help:the list of commands, or the page of one'\n    )\n    if ((CURRENT == 2)); then\n        "
+    fputs("        'help:lists the commands, or shows the help of one'\n    )\n    if ((CURRENT == 2)); then\n        "
           "_describe "
           "command commands\n        return\n    fi\n"
           "    local command=$words[2]\n    shift words\n    ((CURRENT--))\n    case $command in\n"

@@ -1,8 +1,7 @@
-/* tools/command/help.c: a command's page of --help, and what help, the manual page and the completions all read from a
- * row. */
+/* tools/command/help.c: the --help page of a command; functions on rows for help, manual page and completions. */
 #include "tools/tools.h"
 
-void print_filled(FILE *to, const char *text, int at)
+void print_wrapped(FILE *to, const char *text, int at)
 {
     enum { COLUMNS = 100 };
     int column = at;
@@ -25,14 +24,14 @@ static void print_option(FILE *to, const Option *o, const char *bold, const char
     int n = snprintf(left, sizeof left, "%s%c%s--%s %s", o->letter ? "-" : "", o->letter ? o->letter : ' ',
                      o->letter ? ", " : "   ", o->name, o->value ? o->value : "");
     fprintf(to, "  %s%s%s%*s ", bold, left, plain, n < 22 ? 22 - n : 0, "");
-    print_filled(to, o->about, MAX(n, 22) + 3);
+    print_wrapped(to, o->about, MAX(n, 22) + 3);
 }
 
-/* Common options that do nothing for a command, each between blanks: accepted, as scripts may give them to every
- * command, but not shown. */
-static const char *idle_options(const Command *k)
+/* Common options without effect in a command, each between blanks. They are accepted, because scripts may pass them to
+ * every command, but not shown. */
+static const char *ignored_options(const Command *k)
 {
-    static const char *const IDLE[][2] = {
+    static const char *const IGNORED[][2] = {
         {"extract", " seed "},
         {"encode", " seed "},
         {"nearest", " seed "},
@@ -44,21 +43,21 @@ static const char *idle_options(const Command *k)
         {"info", " blas seed trace profile max-memory quiet "},
         {"report", " seed "},
     };
-    for (size_t i = 0; i < COUNT(IDLE); i++)
-        if (strcmp(IDLE[i][0], k->name) == 0)
-            return IDLE[i][1];
+    for (size_t i = 0; i < COUNT(IGNORED); i++)
+        if (strcmp(IGNORED[i][0], k->name) == 0)
+            return IGNORED[i][1];
     return "";
 }
 
 bool common_applies(const Command *k, const Option *common)
 {
-    const char *idle = idle_options(k), *at = strstr(idle, common->name);
+    const char *idle = ignored_options(k), *at = strstr(idle, common->name);
     return !at || at[-1] != ' ' || at[strlen(common->name)] != ' ';
 }
 
-void put_idle(const Command *k, const char *before, FILE *to)
+void print_ignored_options(const Command *k, const char *before, FILE *to)
 {
-    if (!*idle_options(k))
+    if (!*ignored_options(k))
         return;
     int column = 24; /* lines of 100 columns, as the rest of the page */
     const char *between = "";
@@ -105,19 +104,19 @@ void command_help(const Command *k, FILE *to)
     const char *bold = colour ? "\033[1m" : "", *plain = colour ? "\033[0m" : "";
     fprintf(to, "usage: %ssapor %s%s%s%s%s [options]\n\n%s: %s.\n", bold, k->name, plain, *k->arguments ? " " : "",
             k->arguments, k->overrides ? " [--key.path=value ...]" : "", k->name, k->summary);
-    if (k->more)
-        print_filled(to, k->more, 0);
+    if (k->details)
+        print_wrapped(to, k->details, 0);
     if (k->options && k->options->name)
         fprintf(to, "\noptions of %s:\n", k->name);
     for (const Option *o = k->options; o && o->name; o++)
         print_option(to, o, bold, plain);
-    fprintf(to, "\noptions everywhere:\n");
+    fprintf(to, "\ncommon options:\n");
     for (const Option *o = COMMON_OPTIONS; o->name; o++)
         if (common_applies(k, o))
             print_option(to, o, bold, plain);
-    put_idle(k, "", to);
+    print_ignored_options(k, "", to);
     size_t cut = strlen(k->example);
-    if (cut > 98) /* the shell reads on behind a backslash */
+    if (cut > 98) /* a backslash continues the command line */
         for (cut = 95; cut > 0 && k->example[cut] != ' ';)
             cut--;
     fprintf(to, "\nexample:\n  %.*s", (int)cut, k->example);

@@ -1,7 +1,7 @@
 /* tools/command/manpage.c: the rows of main.c as a page for man(1), in roff. `make` writes build/sapor.1 with it. */
 #include "tools/tools.h"
 
-/* Text that roff takes as it is: what is special is escaped, and no line begins with a dot or a quote. */
+/* Escapes the special characters of roff; no line begins with a dot or a quote. */
 static void put(FILE *to, const char *text)
 {
     static const char SPECIAL[] = "\\-'`^~\"", *const ESCAPED[] = {"\\(rs", "\\-",   "\\(aq", "\\(ga",
@@ -42,46 +42,38 @@ typedef struct Entry {
 } Entry;
 
 static const Entry EXITS[] = {
-    {"0", "done"},
-    {"1", "failed: standard error has one line with what failed, where, and what to do"},
-    {"2", "wrong usage: an unknown command, option or value, or an argument missing"},
+    {"0", "success"},
+    {"1", "failure: one line on standard error names the problem"},
+    {"2", "wrong usage: an unknown command, option or value, or a missing argument"},
 };
 
 /* Every variable that the command reads: tests/help_test.sh looks for each getenv of the sources here. */
 static const Entry ENVIRONMENT[] = {
-    {"SAPOR_CPU",
-     "level of instructions: baseline, avx2 or avx512; default: the best that the processor and the build have. "
-     "On ARM baseline is NEON and the only level."},
-    {"SAPOR_MODELS",
-     "folder of models: MODEL is looked up there before the caches, as a folder, a weights file, or the beginning of "
-     "a torchvision file's name (resnet50 is resnet50-11ad3fa6.pth)"},
+    {"SAPOR_CPU", "instruction level: baseline (on ARM: NEON, the only level), avx2 or avx512; default: the best one"},
+    {"SAPOR_MODELS", "folder of models, searched before the caches; the name resnet50 finds resnet50-11ad3fa6.pth"},
     {"HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE", "the Hugging Face hub cache; default: $HF_HOME/hub"},
     {"HF_HOME", "default: $XDG_CACHE_HOME/huggingface"},
-    {"TORCH_HOME", "torch's folder, with hub/checkpoints; default: $XDG_CACHE_HOME/torch"},
+    {"TORCH_HOME", "folder of torch, with hub/checkpoints; default: $XDG_CACHE_HOME/torch"},
     {"XDG_CACHE_HOME", "default: $HOME/.cache"},
-    {"HOME", "the home folder, where the caches are when nothing else names them"},
-    {"NO_COLOR", "any text: no colours on a terminal"},
-    {"TERM", "dumb: no colours either"},
-    {"LC_ALL, LC_CTYPE, LANG", "character set of the terminal; numbers are written the same in every locale"},
+    {"HOME", "folder of the caches, if no other variable names them"},
+    {"NO_COLOR", "if not empty, no colours on a terminal"},
+    {"TERM", "with the value dumb, no colours on a terminal"},
+    {"LC_ALL, LC_CTYPE, LANG", "character set of the terminal"},
 };
 
 static const Entry FILES[] = {
     {"$SAPOR_MODELS/MODEL",
      "a model: a Hugging Face folder (config.json, model.safetensors, tokenizer.json) or a weights file"},
-    {"~/.cache/huggingface/hub/models--ORG--NAME/snapshots/COMMIT",
-     "a model that `hf download` (huggingface-cli) fetched"},
-    {"~/.cache/torch/hub/checkpoints/NAME-HASH.pth", "a model that torchvision fetched"},
-    {"PREFIX/share/sapor/encoders/demo", "the pair of encoders of sapor demo; found from the place of the command"},
-    {"OUT.npy, OUT.ids.txt", "what encode writes: float32 [N, D], and the name of each row"},
-    {"missing_OUT.tsv; missing_LAYER.tsv in the model's folder",
-     "what encode and extract could not read: the id, the reason; gone when all is read"},
+    {"~/.cache/huggingface/hub/models--ORG--NAME/snapshots/COMMIT", "a model from `hf download` (huggingface-cli)"},
+    {"~/.cache/torch/hub/checkpoints/NAME-HASH.pth", "a model from torchvision"},
+    {"PREFIX/share/sapor/encoders/demo", "the two encoders of sapor demo; looked up relative to the command"},
+    {"OUT.npy, OUT.ids.txt", "output of encode: float32 [N, D], and the id of each row"},
+    {"missing_OUT.tsv; missing_LAYER.tsv in the model's folder", "inputs that could not be read: id and reason"},
     {"RUN/config.json, result.json, history.tsv",
-     "what train --out writes: every setting, the final figures, the figures after each "
-     "evaluated epoch"},
+     "output of train --out: every setting, the final metrics, the metrics after each evaluated epoch"},
     {"RUN/user.npy, item.npy, user.ids.txt, item.ids.txt", "vectors of a trained model and the ids of their rows"},
-    {"RUN/checkpoint.safetensors, seen.safetensors",
-     "what a resumed run goes on from; the items that each user has chosen"},
-    {".NAME.tmp", "a file that is being written: it is renamed to NAME when it is whole"},
+    {"RUN/checkpoint.safetensors, seen.safetensors", "state of a stopped run; the training items of each user"},
+    {".NAME.tmp", "incomplete file; renamed to NAME when complete"},
     {".sapor.lock", "locked while a run writes to the folder"},
 };
 
@@ -110,17 +102,17 @@ void manual_page(const Command *commands, size_t count, FILE *to)
         fputs(k->overrides ? " [\\-\\-key.path=value ...]\n" : "\n", to);
         put(to, k->summary);
         fputs(".\n", to);
-        if (k->more) {
-            put(to, k->more);
+        if (k->details) {
+            put(to, k->details);
             fputc('\n', to);
         }
         put_options(to, k->options);
-        put_idle(k, ".PP\n", to);
+        print_ignored_options(k, ".PP\n", to);
         fputs(".PP\nExample:\n.PP\n.RS\n.nf\n", to);
         put(to, k->example);
         fputs("\n.fi\n.RE\n", to);
     }
-    fputs(".SH OPTIONS EVERYWHERE\n", to);
+    fputs(".SH COMMON OPTIONS\n", to);
     put_options(to, COMMON_OPTIONS);
     put_entries(to, "EXIT STATUS", EXITS, COUNT(EXITS));
     put_entries(to, "ENVIRONMENT", ENVIRONMENT, COUNT(ENVIRONMENT));

@@ -10,16 +10,16 @@
 #include "tools/tools.h"
 
 const Option COMMON_OPTIONS[] = {
-    {"threads", 0, "N", "threads to use (default: all processors that this process may use)"},
-    {"device", 0, "D", "cpu or auto; cuda is not in this build (default cpu)"},
-    {"blas", 0, "B", "own; cublas and cudnn are not in this build (default own)"},
-    {"seed", 0, "N", "seed of everything that is drawn (default 42)"},
-    {"json", 0, NULL, "one JSON object a line on standard output, progress on standard error"},
-    {"trace", 0, "FILE", "write a Chrome/Perfetto trace"},
-    {"profile", 0, NULL, "at the end: where the time went, op by op (standard error; or --json lines)"},
-    {"max-memory", 0, "BYTES", "stop cleanly rather than allocate more than this (K, M, G may follow)"},
-    {"quiet", 'q', NULL, "results and errors only: no progress, no notes"},
-    {"help", 'h', NULL, "this page"},
+    {"threads", 0, "N", "number of threads (default: all processors that the process may use)"},
+    {"device", 0, "D", "cpu or auto; cuda is not available in this build (default cpu)"},
+    {"blas", 0, "B", "own; cublas and cudnn are not available in this build (default own)"},
+    {"seed", 0, "N", "seed of the random numbers (default 42)"},
+    {"json", 0, NULL, "print JSON lines on standard output; progress goes to standard error"},
+    {"trace", 0, "FILE", "write a trace file for Chrome or Perfetto"},
+    {"profile", 0, NULL, "print the time of each op at the end, on standard error; with --json as JSON lines"},
+    {"max-memory", 0, "BYTES", "fail instead of using more memory than this (suffix K, M or G)"},
+    {"quiet", 'q', NULL, "print results and errors only"},
+    {"help", 'h', NULL, "show this page"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -28,7 +28,7 @@ typedef struct Given {
     const char *value;
 } Given;
 
-/* What a run owns beside what commands see. */
+/* State of a run that commands do not see. */
 typedef struct Limit { /* the heap behind --max-memory */
     size_t most;
     atomic_size_t used;
@@ -116,7 +116,7 @@ bool option_list(const Context *c, const char *name, char sep, const char *const
             if (!items || !(items[n] = arena_strndup(c->arena, part.p, part.n, e)))
                 return false;
             if (!*items[n++])
-                return fail(e, SP_USAGE, "--%s: an empty part in \"%s\"", name, c->parsed->given[i].value);
+                return fail(e, SP_USAGE, "--%s: \"%s\" has an empty part", name, c->parsed->given[i].value);
             if (!sep)
                 break;
         }
@@ -172,7 +172,7 @@ bool option_choice(const Context *c, const char *name, const char *const *words,
         return false;
     for (size_t i = 0; i < count; i++)
         strcat(strcat(list, i ? ", " : ""), words[i]);
-    return fail(e, SP_USAGE, "--%s: there is no \"%s\"; choose one of %s", name, text, list);
+    return fail(e, SP_USAGE, "--%s: unknown value \"%s\"; choose one of %s", name, text, list);
 }
 
 static bool option_bytes(const Context *c, const char *name, int64_t *value, Error *e)
@@ -246,21 +246,21 @@ static bool unknown_option(const Context *c, const char *given, Error *e)
     const char *bare = name + strspn(name, "-");
     const char *near = name[0] == '-' && name[1] == '-' ? nearest_word(bare, names, count, c->arena) : NULL;
     if (option_exists(c->command, "set") && is_setting(bare))
-        return fail(e, SP_USAGE, "%s has no option %s; settings of a recommender are given as --set %s=VALUE",
+        return fail(e, SP_USAGE, "%s: unknown option %s; write a setting of a recommender as --set %s=VALUE",
                     c->command->name, name, bare);
     if (near)
-        return fail(e, SP_USAGE, "%s has no option %s; did you mean --%s?", c->command->name, name, near);
-    return fail(e, SP_USAGE, "%s has no option %s; `sapor %s --help` lists them", c->command->name, name,
+        return fail(e, SP_USAGE, "%s: unknown option %s; did you mean --%s?", c->command->name, name, near);
+    return fail(e, SP_USAGE, "%s: unknown option %s; `sapor %s --help` lists the options", c->command->name, name,
                 c->command->name);
 }
 
-/* Names what getopt_long stopped at: `code` is what it returned ('?' or ':'), `at` the word it read last. */
+/* The error for the option at which getopt_long stopped: `code` is its result ('?' or ':'), `at` the last word. */
 static bool bad_option(const Context *c, int code, const char *at, Error *e)
 {
     char letter[3] = {'-', (char)optopt, 0};
     bool is_letter = optopt > 0 && optopt < 256;
     if (code == ':')
-        return fail(e, SP_USAGE, "%s: a value is missing; `sapor %s --help` shows how", is_letter ? letter : at,
+        return fail(e, SP_USAGE, "%s: a value is missing; see `sapor %s --help`", is_letter ? letter : at,
                     c->command->name);
     if (is_letter)
         return unknown_option(c, letter, e);
@@ -269,7 +269,7 @@ static bool bad_option(const Context *c, int code, const char *at, Error *e)
     return unknown_option(c, at, e); /* unknown, or the beginning of several */
 }
 
-/* Takes --key.path=value (and --key.path value is refused) out of argv; returns the new argc. */
+/* Moves --key.path=value from argv to the overrides and reduces *argc; --key.path without a value is an error. */
 static bool take_overrides(Context *c, int *argc, char **argv, Error *e)
 {
     const char **list = NEW(c->arena, const char *, *argc, e);
@@ -337,8 +337,7 @@ static bool read_options(Context *c, int argc, char **argv, Error *e)
             return false;
         p->given[p->given_count++] = (Given){o, o->value ? optarg : ""};
         if (o->value && !*optarg)
-            return fail(e, SP_USAGE, "--%s: its value is empty; `sapor %s --help` shows how", o->name,
-                        c->command->name);
+            return fail(e, SP_USAGE, "--%s: the value is empty; see `sapor %s --help`", o->name, c->command->name);
     }
     c->args = (const char *const *)argv + optind;
     c->arg_count = (size_t)(argc - optind);
@@ -361,9 +360,9 @@ static bool read_common(Context *c, Error *e)
         !option_bytes(c, "max-memory", &c->max_memory, e))
         return false;
     if (device == 2)
-        return fail(e, SP_UNSUPPORTED, "--device cuda: CUDA is not in this build; use --device cpu");
+        return fail(e, SP_UNSUPPORTED, "--device cuda: CUDA is not available in this build; use --device cpu");
     if (blas)
-        return fail(e, SP_UNSUPPORTED, "--blas %s: CUDA is not in this build; use --blas own", BLAS[blas]);
+        return fail(e, SP_UNSUPPORTED, "--blas %s: CUDA is not available in this build; use --blas own", BLAS[blas]);
     c->seed = (uint64_t)seed;
     c->json = option_given(c, "json");
     c->quiet = option_given(c, "quiet");
@@ -372,16 +371,16 @@ static bool read_common(Context *c, Error *e)
     p->trace_path = option_text(c, "trace");
     p->limit.most = (size_t)c->max_memory;
     const Command *k = c->command;
-    if (c->arg_count < (size_t)k->least)
+    if (c->arg_count < (size_t)k->min_args)
         return fail(e, SP_USAGE, "%s: an argument is missing; usage: sapor %s %s", k->name, k->name, k->arguments);
-    if (k->most >= 0 && c->arg_count > (size_t)k->most)
-        return fail(e, SP_USAGE, "%s: \"%s\" is one argument too many; usage: sapor %s%s%s", k->name, c->args[k->most],
-                    k->name, *k->arguments ? " " : "", k->arguments);
+    if (k->max_args >= 0 && c->arg_count > (size_t)k->max_args)
+        return fail(e, SP_USAGE, "%s: \"%s\" is one argument too many; usage: sapor %s%s%s", k->name,
+                    c->args[k->max_args], k->name, *k->arguments ? " " : "", k->arguments);
     const char *out = option_text(c, "out");
     if ((out && !output_check(c, "out", out, e)) || (p->trace_path && !output_check(c, "trace", p->trace_path, e)))
         return false;
-    Out *trace = p->trace_path ? out_open(p->trace_path, c->heap, e)
-                               : NULL; /* hours later would be late to learn that it cannot be written */
+    Out *trace =
+        p->trace_path ? out_open(p->trace_path, c->heap, e) : NULL; /* fail now, not at the end of a long run */
     out_discard(trace);
     return trace || !p->trace_path;
 }
@@ -423,15 +422,15 @@ static void show_counters(const Counters *k, bool any, bool json)
             if (k->value[i] > 0)
                 fprintf(stderr, "%s %s %.4g", i ? "," : "", counter_names[i], k->value[i]);
         if (k->value[0] > 0 && k->value[1] > 0)
-            fprintf(stderr, "; %.2f instructions a cycle", k->value[0] / k->value[1]);
+            fprintf(stderr, "; %.2f instructions per cycle", k->value[0] / k->value[1]);
         fputc('\n', stderr);
     } else {
-        fprintf(stderr, "hardware counters: not here: %s\n", counters_why(k));
+        fprintf(stderr, "hardware counters: not available: %s\n", counters_why(k));
     }
 }
 
-/* For people a table on standard error; with --json one object an op behind the command's own. The peak is that of
- * --dtype, where the command has one and the machine its products. */
+/* Prints a table on standard error, or with --json one object per op after those of the command. The peak is that of
+ * --dtype if the command has this option and the machine supports the type. */
 static void show_profile(const Context *c)
 {
     const Device *d = &c->parsed->device;
@@ -453,7 +452,7 @@ static void show_profile(const Context *c)
             total[i].op, (unsigned long long)total[i].calls, total[i].seconds, total[i].flops, total[i].bytes);
 }
 
-/* After the command: the profile, the trace, and what standard output could not take. */
+/* After the command: prints the profile, writes the trace and flushes standard output. */
 static bool finish(Context *c, Error *e)
 {
     struct Parsed *p = c->parsed;

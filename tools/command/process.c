@@ -112,8 +112,7 @@ static void on_fault(int number, siginfo_t *info, void *context)
     (void)context;
     for (size_t i = 0; i < MAPS; i++)
         if (maps[i].ready && at >= maps[i].at && (size_t)(at - maps[i].at) < maps[i].bytes)
-            end(maps[i].path,
-                ": was cut short or could not be read while it was in use; run again when it is complete\n");
+            end(maps[i].path, ": was truncated or unreadable while in use; run again when it is complete\n");
     signal(number,
            /* not in a mapped file: a defect, or a signal of another process; both end this one as without a handler */
            SIG_DFL);
@@ -123,7 +122,7 @@ static void on_fault(int number, siginfo_t *info, void *context)
 static void on_limit(int number)
 {
     (void)number;
-    end("", "the limit on processor time is reached (ulimit -t)\n");
+    end("", "the limit on CPU time is reached (ulimit -t)\n");
 }
 
 static void on_end(int number)

@@ -65,19 +65,28 @@ bool table_print(FILE *to, const char *const *cells, size_t rows, size_t cols, c
         memcpy(rest, cells + r * cols, cols * sizeof *rest);
         fputs(r == 0 ? bold : "", to);
         for (bool more = true; more;) {
-            int owed = 0; /* blanks before the next text: none are printed at the end of a line */
+            int gap = 0; /* blanks before the next text; none are printed at the end of a line */
             more = false;
             for (size_t c = 0; c < cols; c++) {
                 const char *text = rest[c];
                 size_t n = line_of(text, align[c] == 'w' ? width[c] : INT_MAX, &rest[c]);
                 int pad = width[c] - width_of(text, n);
                 if (n > 0)
-                    fprintf(to, "%*s%.*s", owed + (align[c] == 'r' ? pad : 0), "", (int)n, text);
-                owed = (n > 0 ? 0 : owed) + (align[c] == 'r' && n > 0 ? 0 : pad) + 2;
+                    fprintf(to, "%*s%.*s", gap + (align[c] == 'r' ? pad : 0), "", (int)n, text);
+                gap = (n > 0 ? 0 : gap) + (align[c] == 'r' && n > 0 ? 0 : pad) + 2;
                 more = more || *rest[c];
             }
             fprintf(to, "%s\n", r == 0 && !more ? plain : "");
         }
     }
+    return true;
+}
+
+bool table_cells(const char ***cells, char **align, size_t rows, size_t cols, Arena *a, Error *e)
+{
+    if (!(*cells = NEW(a, const char *, rows *cols, e)) || !(*align = arena_alloc(a, cols, 1, e)))
+        return false;
+    memset(*align, 'r', cols);
+    (*align)[0] = 'l';
     return true;
 }

@@ -35,7 +35,7 @@ void thing_draw(Thing *t, uint64_t seed, uint64_t i)
     t->adjective = (int)draw_below(d, at + 4, ADJECTIVES);
 }
 
-/* ---- pictures -------------------------------------------------------------------------------- */
+/* ---- images ---------------------------------------------------------------------------------- */
 
 static bool in_box(double x, double y, double left, double top, double right, double bottom)
 {
@@ -96,7 +96,7 @@ static bool on_pattern(int pattern, double x, double y)
     }
 }
 
-/* One sample of the picture, colours in [0, 1]. */
+/* One sample of the image, colours in [0, 1]. */
 static void sample(const Thing *t, double x, double y, double shade, double out[3])
 {
     int part = part_at(t->kind, x, y);
@@ -113,7 +113,7 @@ static void sample(const Thing *t, double x, double y, double shade, double out[
     }
 }
 
-void thing_picture(const Thing *t, uint64_t seed, uint64_t item, unsigned char *rgb)
+void thing_image(const Thing *t, uint64_t seed, uint64_t item, unsigned char *rgb)
 {
     enum { SIDE = CATALOGUE_SIDE, FINE = 3 }; /* 3 x 3 samples a pixel */
     Draw d = {seed, DRAW_CATALOGUE, FOR_PIXEL};
@@ -255,9 +255,7 @@ bool catalogue_may_fill(const char *folder, Arena *a, Error *e)
     for (size_t i = 0; i < n; i++)
         seen += entries[i].name[0] != '.';
     return seen == 0 || (file_read(&text, a, path, sizeof README, &ignored) && text_is(text, README)) ||
-           fail(e, SP_USAGE,
-                "%s: holds files and is not of an earlier demo, which would replace files in it; choose another folder",
-                folder);
+           fail(e, SP_USAGE, "%s: holds files that are not of an earlier demo; choose another folder", folder);
 }
 
 /* A configuration for `sapor extract`: the statistics that need no weights, where other models' names may stand. */
@@ -292,15 +290,15 @@ bool catalogue_draw(const char *folder, size_t *interactions, FILE *progress, co
     Arena *a = arena_new(heap, 0);
     Thing *things = a ? NEW(a, Thing, CATALOGUE_ITEMS, e) : NULL;
     unsigned char *rgb = a ? NEW(a, unsigned char, 3 * CATALOGUE_SIDE * CATALOGUE_SIDE, e) : NULL;
-    const char *pictures = rgb ? path_join(a, folder, "pictures", e) : NULL;
-    bool ok = things && pictures && folder_make(folder, e) && write_file(folder, "README.txt", write_readme, a, e) &&
-              folder_make(pictures, e);
+    const char *images = rgb ? path_join(a, folder, "pictures", e) : NULL;
+    bool ok = things && images && folder_make(folder, e) && write_file(folder, "README.txt", write_readme, a, e) &&
+              folder_make(images, e);
     Progress p;
     progress_start(&p, progress, "draw", "items", CATALOGUE_ITEMS);
     for (uint64_t i = 0; ok && i < CATALOGUE_ITEMS; i++) {
         thing_draw(&things[i], CATALOGUE_SEED, i);
-        thing_picture(&things[i], CATALOGUE_SEED, i, rgb);
-        const char *path = arena_printf(a, e, "%s/i%03d.png", pictures, (int)i);
+        thing_image(&things[i], CATALOGUE_SEED, i, rgb);
+        const char *path = arena_printf(a, e, "%s/i%03d.png", images, (int)i);
         ok = path && png_write(path, CATALOGUE_SIDE, CATALOGUE_SIDE, rgb, heap, e);
         progress_step(&p, (double)(i + 1), NULL);
     }

@@ -1,4 +1,4 @@
-/* tools/demo/catalogue.h: the small catalogue that `sapor demo` draws: pictures, descriptions, users with known tastes.
+/* tools/demo/catalogue.h: the small catalogue that `sapor demo` draws: images, descriptions, users with known tastes.
  * All of it is synthetic. */
 #ifndef SAPOR_CATALOGUE_H
 #define SAPOR_CATALOGUE_H
@@ -9,11 +9,11 @@
 enum {
     CATALOGUE_ITEMS = 360,
     CATALOGUE_USERS = 800,
-    CATALOGUE_SIDE = 64,  /* of a picture, pixels */
+    CATALOGUE_SIDE = 64,  /* of an image, pixels */
     CATALOGUE_FEWEST = 5, /* interactions of a user */
     CATALOGUE_MOST = 13,
     CATALOGUE_SEED = 20250101,
-    CATALOGUE_KINDS = 6, /* what a picture shows: a kind of thing in a colour with a pattern */
+    CATALOGUE_KINDS = 6, /* what an image shows: a kind of thing in a colour with a pattern */
     CATALOGUE_HUES = 8,
     CATALOGUE_PATTERNS = 4
 };
@@ -35,8 +35,8 @@ typedef struct Thing {
 typedef enum ThingText { THING_TITLE, THING_DESCRIPTION } ThingText;
 enum { THING_TEXT = 160 }; /* bytes of a text, NUL included, are fewer */
 void thing_draw(Thing *t, uint64_t seed, uint64_t i);
-/* Its picture [CATALOGUE_SIDE, CATALOGUE_SIDE, 3]; seed and item decide place, size, light and noise. */
-void thing_picture(const Thing *t, uint64_t seed, uint64_t item, unsigned char *rgb);
+/* Its image [CATALOGUE_SIDE, CATALOGUE_SIDE, 3]; seed and item decide place, size, light and noise. */
+void thing_image(const Thing *t, uint64_t seed, uint64_t item, unsigned char *rgb);
 void thing_describe(const Thing *t, ThingText what, char text[THING_TEXT]);
 
 /* RGB, 8 bits, stored without compression: needs no library and gives the same bytes everywhere. Not synced. */

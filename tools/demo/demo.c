@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 const Option demo_options[] = {
-    {"out", 'o', "DIR", "where pictures, features and trained models go (default out/demo)"},
-    {"train-encoder", 0, "DIR", "only train the demo's pair of encoders, about ten minutes, into DIR"},
+    {"out", 'o', "DIR", "output folder of images, features and trained models (default out/demo)"},
+    {"train-encoder", 0, "DIR", "only train the two encoders of the demo into DIR; takes about ten minutes"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -26,8 +26,8 @@ static const struct {
 typedef struct Demo {
     Context *c;
     const char *out, *visual, *textual, *train, *valid, *test;
-    const char *see, *read; /* the encoders: the project's own pair, or statistics where it is not found */
-    /* of the catalogue's texts, the share whose own picture is the nearest; -1: not comparable */
+    const char *vision, *text; /* the encoders: the project's own pair, or statistics where it is not found */
+    /* of the catalogue's texts, the share whose own image is the nearest; -1: not comparable */
     double matched;
     Out *stages;
     double stage_begun;
@@ -58,8 +58,8 @@ const char *demo_encoder(const char *which, Arena *a, Error *e)
 static bool find_encoders(Demo *d, Error *e)
 {
     const char *vision = demo_encoder("vision", d->c->arena, e), *text = demo_encoder("text", d->c->arena, e);
-    d->see = vision && text ? vision : "colour-statistics";
-    d->read = vision && text ? text : "word-statistics";
+    d->vision = vision && text ? vision : "colour-statistics";
+    d->text = vision && text ? text : "word-statistics";
     return !e->code;
 }
 
@@ -115,31 +115,31 @@ static bool measure_match(Demo *d, Error *e)
 static bool make_features(const Demo *d, Error *e)
 {
     Context *c = d->c;
-    const char *table = inside(d, "items.tsv", e), *pictures = inside(d, "pictures", e);
+    const char *table = inside(d, "items.tsv", e), *images = inside(d, "pictures", e);
     Input *rows;
     size_t n;
-    Extractor x;
-    if (!table || !pictures || !table_read(&rows, &n, table, "item", "description", c->arena, e) ||
-        !extractor_open(&x, c, d->read, &(EncoderOptions){.normalize = -1}, e))
+    FeatureSource x;
+    if (!table || !images || !table_read(&rows, &n, table, "item", "description", c->arena, e) ||
+        !feature_source_open(&x, c, d->text, &(EncoderOptions){.normalize = -1}, e))
         return false;
-    bool ok = features_write(c, &x, rows, n, 64, "texts", d->textual, e);
-    extractor_close(&x);
+    bool ok = features_write(c, &x, rows, n, 64, "texts", d->textual, NULL, e);
+    feature_source_close(&x);
     if (!ok)
         return false;
     for (size_t i = 0; i < n; i++)
-        if (!(rows[i].picture = arena_printf(c->arena, e, "%s/%s.png", pictures, rows[i].name)))
+        if (!(rows[i].image = arena_printf(c->arena, e, "%s/%s.png", images, rows[i].name)))
             return false;
-    if (!extractor_open(&x, c, d->see, &(EncoderOptions){.normalize = -1}, e))
+    if (!feature_source_open(&x, c, d->vision, &(EncoderOptions){.normalize = -1}, e))
         return false;
-    ok = features_write(c, &x, rows, n, 64, "pictures", d->visual, e);
-    extractor_close(&x);
+    ok = features_write(c, &x, rows, n, 64, "images", d->visual, NULL, e);
+    feature_source_close(&x);
     return ok;
 }
 
 enum { COLUMNS = 8 };
 
 /* Trains one model and fills its row of the table. */
-static bool contest(const Demo *d, size_t i, const char **row, Error *e)
+static bool train_model(const Demo *d, size_t i, const char **row, Error *e)
 {
     Context *c = d->c;
     const Device *device = context_device(c, e);
@@ -163,7 +163,7 @@ static bool contest(const Demo *d, size_t i, const char **row, Error *e)
     if (!device || e->code || !train_run(device, &t, &r, c->arena, e))
         return false;
     row[0] = CONTESTANTS[i].model;
-    row[1] = CONTESTANTS[i].features ? "pictures, texts" : "-";
+    row[1] = CONTESTANTS[i].features ? "images, texts" : "-";
     static const char *const METRICS[] = {"Recall", "nDCG", "HR"};
     for (size_t m = 0; m < COUNT(METRICS); m++)
         if (!(row[2 + m] = arena_printf(c->arena, e, "%.4f", score_of(&r.test, METRICS[m], 20))))
@@ -188,16 +188,14 @@ static bool write_page(Demo *d, Error *e)
     for (size_t i = 0; i < COUNT(CONTESTANTS); i++)
         if (!(runs[i] = inside(d, CONTESTANTS[i].model, e)))
             return false;
-    about = "Synthetic: Sapor drew the pictures, wrote the descriptions and made up the users, whose tastes are "
-            "known. It shows that the path works, "
-            "from a picture and a sentence to a recommendation; it does not show which model is better.";
+    about = "All data are synthetic: Sapor drew the images, wrote the texts and simulated the users. The demo "
+            "shows that all steps work, not which model is better.";
     if (d->matched >= 0)
         about = arena_printf(c->arena, e,
-                             "%s The encoders are the project's own small pair, trained on other drawings: of %d "
-                             "descriptions, %.0f %% find their own "
-                             "picture first; chance would be %.1f %%.",
-                             about, CATALOGUE_ITEMS, 100 * d->matched, 100.0 / CATALOGUE_ITEMS);
-    ReportConfig r = {.title = "Sapor: a catalogue, its users, and what they would like next",
+                             "%s The two small encoders are trained on other drawings: for %.0f %% of %d descriptions, "
+                             "the nearest image is the right one (chance: %.1f %%).",
+                             about, 100 * d->matched, CATALOGUE_ITEMS, 100.0 / CATALOGUE_ITEMS);
+    ReportConfig r = {.title = "Sapor demo: recommendations for a synthetic catalogue",
                       .about = about,
                       .runs = runs,
                       .run_count = COUNT(runs),
@@ -222,15 +220,15 @@ static bool run_demo(Demo *d, Error *e)
     if (!ratings || !stages || !(d->stages = out_open(stages, c->heap, e)) ||
         !out_printf(d->stages, e, "stage\tseconds\tMB\n") || !find_encoders(d, e) ||
         !catalogue_draw(d->out, &interactions, c->progress, c->heap, e) ||
-        !stage(d, "draw pictures, texts and choices", e) || !make_features(d, e) || !measure_match(d, e) ||
-        !stage(d, "encode pictures and texts", e) || !split_file(ratings, d->out, &split, counts, e))
+        !stage(d, "draw images, texts and interactions", e) || !make_features(d, e) || !measure_match(d, e) ||
+        !stage(d, "encode images and texts", e) || !split_file(ratings, d->out, &split, counts, e))
         return false;
     const char **cells = NEW(c->arena, const char *, COLUMNS *(COUNT(CONTESTANTS) + 1), e);
     if (!cells)
         return false;
     memcpy(cells, HEADING, sizeof HEADING);
     for (size_t i = 0; i < COUNT(CONTESTANTS); i++)
-        if (!contest(d, i, cells + (i + 1) * COLUMNS, e) || !stage(d, CONTESTANTS[i].model, e))
+        if (!train_model(d, i, cells + (i + 1) * COLUMNS, e) || !stage(d, CONTESTANTS[i].model, e))
             return false;
     Out *stages_out = d->stages;
     d->stages = NULL;
@@ -242,20 +240,20 @@ static bool run_demo(Demo *d, Error *e)
                    d->matched);
         return true;
     }
-    printf("\nSynthetic catalogue: %d items, %d users, %zu interactions (%zu to learn from, %zu to test)\n",
+    printf("\nSynthetic catalogue: %d items, %d users, %zu interactions (%zu for training, %zu for testing)\n",
            CATALOGUE_ITEMS, CATALOGUE_USERS, interactions, counts[0], counts[2]);
     if (d->matched >= 0)
-        printf("Encoders of %s: of %d descriptions %.1f %% find their own picture first (chance: %.1f %%)\n",
-               path_base(d->read).p == d->read ? d->read : "the project", CATALOGUE_ITEMS, 100 * d->matched,
+        printf("Encoders of %s: for %.1f %% of %d descriptions, the nearest image is the right one (chance: %.1f %%)\n",
+               path_base(d->text).p == d->text ? d->text : "the project", 100 * d->matched, CATALOGUE_ITEMS,
                100.0 / CATALOGUE_ITEMS);
     printf("\n");
     if (!table_print(stdout, cells, COUNT(CONTESTANTS) + 1, COLUMNS, "llrrrrrr", c->arena, e))
         return false;
     if (!c->quiet)
-        printf("\n%.1f s in all. To look at: %s/report.html. Next:\n  %s recommend %s/LATTICE --users u007 -k 5\n"
-               "  %s encode %s %s/pictures -o %s/pictures.npy\n",
-               now_seconds() - begun, d->out, program_invocation_name, d->out, program_invocation_name, d->see, d->out,
-               d->out);
+        printf("\n%.1f s in total. Open %s/report.html. Next:\n  %s recommend %s/LATTICE --users u007 -k 5\n"
+               "  %s encode %s %s/pictures -o %s/images.npy\n",
+               now_seconds() - begun, d->out, program_invocation_name, d->out, program_invocation_name, d->vision,
+               d->out, d->out);
     return true;
 }
 

@@ -4,7 +4,7 @@
 
 #include "tools/tools.h"
 
-/* Draws pictures and descriptions, trains a picture and a text encoder on them and writes FOLDER/vision and FOLDER/text
+/* Draws images and descriptions, trains an image and a text encoder on them and writes FOLDER/vision and FOLDER/text
  * (demo_encoder.c). */
 #ifndef SAPOR_MINIMAL
 bool demo_encoder_train(Context *c, const char *folder, Error *e);

@@ -1,6 +1,6 @@
-/* tools/demo/demo_encoder.c: trains the pair of encoders behind `sapor demo`: a picture tower (ViT, Dosovitskiy et al.
+/* tools/demo/demo_encoder.c: trains the pair of encoders of `sapor demo`: an image tower (ViT, Dosovitskiy et al.
  * 2021) and a text tower (BERT, Devlin et al. 2019) whose outputs meet on the unit sphere, on things that the catalogue
- * draws with a seed of its own. The loss is that of SigLIP (Zhai et al. 2023): for each picture x_i and text y_j of a
+ * draws with a seed of its own. The loss is that of SigLIP (Zhai et al. 2023): for each image x_i and text y_j of a
  * batch, -log sigmoid(+-(a x_i . y_j + b)), plus where they belong together.
  *
  * `sapor demo --train-encoder DIR` writes DIR/vision and DIR/text as Hugging Face folders, which `sapor encode`,
@@ -15,7 +15,7 @@ enum {
     WIDTH = 64,
     HEADS = 4,
     INNER = 4 * WIDTH,
-    PICTURE_LAYERS = 4,
+    IMAGE_LAYERS = 4,
     TEXT_LAYERS = 2,
     SIDE = CATALOGUE_SIDE,
     PATCH = 16,
@@ -24,7 +24,7 @@ enum {
     POSITIONS = 64,             /* of a text */
     LOOKS = CATALOGUE_KINDS * CATALOGUE_HUES * CATALOGUE_PATTERNS,
     SEED = 7,   /* of the things learnt from; the demo's catalogue has another */
-    EACH = 32,  /* pictures of a look */
+    EACH = 32,  /* images of a look */
     BATCH = 96, /* things of different looks */
     STEPS = 1500,
     WARM_UP = 100,
@@ -45,8 +45,8 @@ typedef struct Pair {
     Store *vision, *text;
     Linear patches;
     Tensor *cls, *place; /* [1, C], [PATCHES + 1, C] */
-    Block picture_block[PICTURE_LAYERS], text_block[TEXT_LAYERS];
-    Norm picture_norm, text_norm;
+    Block image_block[IMAGE_LAYERS], text_block[TEXT_LAYERS];
+    Norm image_norm, text_norm;
     Tensor *words, *positions, *kind; /* [V, C], [POSITIONS, C]; kind of token [2, C]: the first is every token's */
     Tokenizer *tokenizer;
     unsigned char *pixels; /* [LOOKS EACH, SIDE, SIDE, 3] */
@@ -104,9 +104,9 @@ static bool towers_new(Pair *p, Error *e)
     p->place = param_new(p->vision, "embeddings.position_embeddings", PATCHES + 1, WIDTH, SMALL, SEED, e);
     p->patches =
         linear_new(p->vision, "embeddings.patch_embeddings.projection", WIDTH, PIXELS, true, SMALL, ZERO, SEED, e);
-    for (int i = 0; i < PICTURE_LAYERS; i++)
-        block_new(p, p->vision, &VIT, i, &p->picture_block[i], e);
-    p->picture_norm = norm_new(p, p->vision, "layernorm", e);
+    for (int i = 0; i < IMAGE_LAYERS; i++)
+        block_new(p, p->vision, &VIT, i, &p->image_block[i], e);
+    p->image_norm = norm_new(p, p->vision, "layernorm", e);
     p->words = param_new(p->text, "embeddings.word_embeddings.weight", tokenizer_vocabulary(p->tokenizer), WIDTH, SMALL,
                          SEED, e);
     p->positions = param_new(p->text, "embeddings.position_embeddings.weight", POSITIONS, WIDTH, SMALL, SEED, e);
@@ -125,25 +125,25 @@ typedef struct PairBatch { /* a batch, on the host */
     int64_t longest;
 } PairBatch;
 
-/* Pictures to unit vectors [B, C]: class token and patches, pre-norm blocks, the class token behind the last norm. */
-static Tensor *see_pictures(Tape *t, const Pair *p, const PairBatch *b)
+/* Images to unit vectors [B, C]: class token and patches, pre-norm blocks, the class token behind the last norm. */
+static Tensor *image_tower(Tape *t, const Pair *p, const PairBatch *b)
 {
     Ragged r = {.B = BATCH, .total = BATCH * (PATCHES + 1), .longest = PATCHES + 1, .offsets = b->offsets};
     Tensor *x = linear(t, input_f32(t, b->pixels, 2, (int64_t[]){BATCH * PATCHES, PIXELS}), &p->patches);
     x = gather(t, stack_rows(t, p->cls, x), input_i32(t, b->token, r.total)); /* row 0 is the class token */
     x = add(t, x, gather(t, p->place, input_i32(t, b->place, r.total)));
-    for (int i = 0; i < PICTURE_LAYERS; i++) {
-        const Block *k = &p->picture_block[i];
+    for (int i = 0; i < IMAGE_LAYERS; i++) {
+        const Block *k = &p->image_block[i];
         Tensor *h = attention(t, linear(t, layer_norm(t, x, &k->norm1), &k->qkv), &r, HEADS, (Relative){0}, false);
         x = linear_add(t, h, &k->out, x);
         h = linear_act(t, layer_norm(t, x, &k->norm2), &k->fc1, ACT_GELU, 0);
         x = linear_add(t, h, &k->fc2, x);
     }
-    return row_normalize(t, layer_norm(t, pool_ragged(t, x, &r, REDUCE_FIRST), &p->picture_norm), 1e-12f);
+    return row_normalize(t, layer_norm(t, pool_ragged(t, x, &r, REDUCE_FIRST), &p->image_norm), 1e-12f);
 }
 
 /* Texts to unit vectors [B, C]: post-norm blocks, the mean over tokens. */
-static Tensor *read_texts(Tape *t, const Pair *p, const PairBatch *b)
+static Tensor *text_tower(Tape *t, const Pair *p, const PairBatch *b)
 {
     Ragged r = {.B = BATCH, .total = b->text_offsets[BATCH], .longest = b->longest, .offsets = b->text_offsets};
     Tensor *x = gather(t, p->words, input_i32(t, b->ids, r.total));
@@ -159,11 +159,11 @@ static Tensor *read_texts(Tape *t, const Pair *p, const PairBatch *b)
     return row_normalize(t, pool_ragged(t, x, &r, REDUCE_MEAN), 1e-12f);
 }
 
-/* sum over i, j of softplus(l_ij) - sum over i of l_ii, by picture; l = a X Y' + b. -log sigmoid(l) = softplus(l) -
+/* sum over i, j of softplus(l_ij) - sum over i of l_ii, by image; l = a X Y' + b. -log sigmoid(l) = softplus(l) -
  * l. */
 static Tensor *pair_loss(Tape *t, const Pair *p, const PairBatch *b)
 {
-    Tensor *x = see_pictures(t, p, b), *y = read_texts(t, p, b);
+    Tensor *x = image_tower(t, p, b), *y = text_tower(t, p, b);
     Tensor *l = scale(t, matmul(t, x, false, y, true), TEMPERATURE);
     Tensor *all = sum(t, activate(t, add(t, l, input_f32(t, b->bias, 2, (int64_t[]){BATCH, BATCH})), ACT_SOFTPLUS, 0));
     return scale(t, add_scaled(t, all, sum(t, row_dot(t, x, y)), -TEMPERATURE), 1.0f / BATCH);
@@ -187,10 +187,10 @@ static void draw_one(void *arg, size_t i, int worker)
     Pair *p = arg;
     Thing t = thing_of((int)(i / EACH), i);
     (void)worker;
-    thing_picture(&t, SEED, i, p->pixels + i * SIDE * SIDE * 3);
+    thing_image(&t, SEED, i, p->pixels + i * SIDE * SIDE * 3);
 }
 
-/* A picture as rows of its patches, each [3, PATCH, PATCH] as torch's convolution has them; bytes to [-1, 1]. */
+/* An image as rows of its patches, each [3, PATCH, PATCH] as torch's convolution has them; bytes to [-1, 1]. */
 static void cut_patches(const unsigned char *rgb, float *out)
 {
     for (int at = 0; at < PATCHES; at++)
@@ -281,7 +281,7 @@ static bool write_text(const Pair *p, const char *folder, const char *name, cons
     return false;
 }
 
-/* What stands beside the weights. */
+/* The files next to the weights. */
 static bool write_settings(const Pair *p, const char *vision, const char *text, Error *e)
 {
     Arena *a = p->c->arena;
@@ -289,7 +289,7 @@ static bool write_settings(const Pair *p, const char *vision, const char *text, 
     const char *numbers = "\"hidden_size\": %d, \"num_hidden_layers\": %d, \"num_attention_heads\": %d, "
                           "\"intermediate_size\": %d, \"hidden_act\": \"gelu\", "
                           "\"layer_norm_eps\": 1e-12, ";
-    const char *of_vision = arena_printf(a, e, numbers, WIDTH, PICTURE_LAYERS, HEADS, INNER),
+    const char *of_vision = arena_printf(a, e, numbers, WIDTH, IMAGE_LAYERS, HEADS, INNER),
                *of_text = arena_printf(a, e, numbers, WIDTH, TEXT_LAYERS, HEADS, INNER);
     if (!pooling || !of_vision || !of_text || !folder_make(pooling, e))
         return false;
@@ -329,7 +329,7 @@ static bool write_settings(const Pair *p, const char *vision, const char *text, 
                       e);
 }
 
-/* A parameter of the store as the file's tensors: a fused projection in its three parts, the picture's tokens with the
+/* A parameter of the store as the file's tensors: a fused projection in its three parts, the image's tokens with the
  * shapes of torch's modules. `write`: their numbers, else their declarations. */
 static bool put_param(SafetensorsOut *out, const Pair *p, const Store *s, const Tensor *x, bool write, Error *e)
 {

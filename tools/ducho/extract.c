@@ -1,21 +1,22 @@
-/* tools/ducho/extract.c: sapor extract CONFIG.yml: Ducho's configuration in, Ducho's folders of .npy out (recipes.md
- * 9.3).
+/* tools/ducho/extract.c: sapor extract CONFIG.yml: reads a configuration of Ducho and writes its folders of .npy files
+ * (recipes.md 9.3).
  *
- * Resuming: beside the features, in OUTPUT/.sapor/<key>/manifest.tsv (key: a hash of the settings that make them, model
- * files included), stands a line for every finished item: id, hash of its input, hash of its features. An item is
- * skipped when its line fits both its input as it is now and the file that is there. The manifest is rewritten every
- * few seconds, whole; a run that was killed repeats what it had not noted.
+ * Resuming: OUTPUT/.sapor/<key>/manifest.tsv has one line per finished item: id, hash of its input, hash of its
+ * features. The key is a hash of the settings and the model files. An item is skipped if its line matches its present
+ * input and its present file. The whole manifest is rewritten every few seconds; after a kill, items without a line are
+ * computed again.
  *
- * An item that cannot be read does not stop the others: it is listed with its reason in
- * OUTPUT/backend/model/missing_<layer>.tsv, beside the folder of the features, and tried again by the next run. */
+ * An item that cannot be read does not stop the others. It is listed with its reason in
+ * OUTPUT/backend/model/missing_<layer>.tsv, and the next run tries it again. */
 #include "tools/ducho/extract.h"
 
 #include <stdlib.h>
 
 const Option extract_options[] = {
-    {"shard", 0, "I/N", "only every Nth item, beginning with the Ith: 1/4, 2/4, ... share the work among processes"},
-    {"dataset_path", 0, "DIR", "in place of the configuration's"},
-    {"strict", 0, NULL, "exit status 1 where an item could not be read; the rest is done in any case"},
+    {"shard", 0, "I/N",
+     "process only every Nth item, starting with the Ith: 1/4, 2/4, ... divide the work among processes"},
+    {"dataset_path", 0, "DIR", "replaces dataset_path of the configuration"},
+    {"strict", 0, NULL, "exit status 1 if an item cannot be read; the other items are still processed"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -23,7 +24,7 @@ typedef struct Shard {
     int64_t index, count; /* index from 0 */
 } Shard;
 
-/* What an item's features are made of and what they are. */
+/* Hashes of an item's input and of its features. */
 typedef struct Done {
     uint64_t input, output;
 } Done;
@@ -40,14 +41,14 @@ typedef struct Extracting {
     Input *items;     /* still to do */
     uint64_t *inputs; /* their hashes */
     size_t count;
-    Unread unread;
-    size_t skipped;      /* items whose features are there already */
-    const char *missing; /* the list of unread items */
-    Error *strict;       /* with --strict: the first of them, the end of the whole command */
+    UnreadableList unread;
+    size_t skipped;      /* items with unchanged features */
+    const char *missing; /* the list of unreadable items */
+    Error *strict;       /* with --strict: the first error, reported at the end */
     int64_t features;
     double noted; /* when the manifest was written */
-    Extractor extractor;
-    bool opened; /* the extractor */
+    FeatureSource source;
+    bool opened; /* the source */
 } Extracting;
 
 /* ---- settings as a number -------------------------------------------------------------------- */
@@ -62,7 +63,7 @@ static bool hash_file(uint64_t *h, const char *path, Error *e)
     return true;
 }
 
-static bool says_something(const char *name)
+static bool is_model_file(const char *name)
 {
     static const char *const ENDS[] = {".json", ".txt", ".model", ".safetensors", ".bin", ".pth", ".pt"};
     for (size_t i = 0; i < COUNT(ENDS); i++)
@@ -83,7 +84,7 @@ static bool hash_model(uint64_t *h, const char *path, int depth, Arena *a, Error
     for (size_t i = 0; i < n; i++) {
         const char *inside = path_join(a, path, entries[i].name, e);
         bool wanted = entries[i].is_folder ? depth == 0
-                      : depth == 0         ? says_something(entries[i].name)
+                      : depth == 0         ? is_model_file(entries[i].name)
                                            : text_ends(text_of(entries[i].name), ".json");
         if (!inside || (wanted && !hash_model(h, inside, depth + 1, a, e)))
             return false;
@@ -226,7 +227,7 @@ static bool choose_items(Extracting *w, Shard s, Error *e)
     bool ok = (w->inputs = NEW(w->arena, uint64_t, w->count, e)) != NULL && scratch && read &&
               file_set_add(read, w->c->args[0], e) && file_set_add(read, w->x->input, e);
     for (size_t i = 0; ok && i < w->count; i++)
-        ok = !w->items[i].picture || file_set_add(read, w->items[i].picture, e);
+        ok = !w->items[i].image || file_set_add(read, w->items[i].image, e);
     ok = ok && file_set_lacks(read, w->missing, e);
     for (size_t i = 0; ok && i < w->count; i++) {
         const Input *in = &w->items[i];
@@ -236,12 +237,12 @@ static bool choose_items(Extracting *w, Shard s, Error *e)
             continue;
         if (input_problem(in))
             fail(&why, SP_FORMAT, "%s", input_problem(in));
-        else if (in->picture)
-            hash_file(&h, in->picture, &why);
+        else if (in->image)
+            hash_file(&h, in->image, &why);
         else
             h = hash_bytes(in->text.p, in->text.n, 0);
         if (why.code) {
-            ok = unread_add(&w->unread, in, &why, w->arena, e);
+            ok = unreadable_add(&w->unread, in, &why, w->arena, e);
         } else if (is_done(w, in, h, scratch)) {
             w->skipped++;
         } else {
@@ -285,7 +286,7 @@ static EncoderOptions encoder_options(const Extraction *x, Preset *p)
         p->scale = x->scale == SCALE_ZSCORE ? SCALE_ZSCORE : x->scale == SCALE_MINMAX ? SCALE_MINMAX : SCALE_UNIT;
         memcpy(p->mean, x->mean, sizeof p->mean);
         memcpy(p->std, x->std, sizeof p->std);
-        if (p->width == 0) /* pictures keep their sizes; each gets its own */
+        if (p->width == 0) /* images keep their sizes; each gets its own */
             p->width = p->height = 224;
         o.preset = p;
     }
@@ -297,23 +298,23 @@ static bool open_model(Extracting *w, const char *model, Error *e)
     const Extraction *x = w->x;
     Preset preset;
     EncoderOptions o = encoder_options(x, &preset);
-    if (!extractor_open(&w->extractor, w->c, model, &o, e)) {
+    if (!feature_source_open(&w->source, w->c, model, &o, e)) {
         error_prefix(e, "%s: ", x->where);
         return false;
     }
     bool torch = strcmp(x->backend, "torch") == 0;
     w->opened = true;
-    if (!(w->extractor.modalities & x->modality)) {
-        extractor_close(&w->extractor);
-        return fail(e, SP_FORMAT, "%s: %s reads no %s", x->where, x->model,
-                    x->modality == MODALITY_IMAGE ? "pictures" : "texts");
+    if (!(w->source.modalities & x->modality)) {
+        feature_source_close(&w->source);
+        return fail(e, SP_FORMAT, "%s: %s does not support %s", x->where, x->model,
+                    x->modality == MODALITY_IMAGE ? "images" : "texts");
     }
-    w->extractor.as_they_are = torch && x->reshape[0] == 0;
+    w->source.keep_size = torch && x->reshape[0] == 0;
     if (!torch) {
-        w->extractor.first_width = x->reshape[0];
-        w->extractor.first_height = x->reshape[1];
+        w->source.reshape_width = x->reshape[0];
+        w->source.reshape_height = x->reshape[1];
     }
-    w->features = w->extractor.features;
+    w->features = w->source.features;
     return true;
 }
 
@@ -322,8 +323,8 @@ static bool encode_rest(Extracting *w, Error *e)
     const Extraction *x = w->x;
     const char *label =
         arena_printf(w->arena, e, "%.*s/%s", (int)path_base(x->model).n, path_base(x->model).p, x->layer);
-    bool ok = label && extract_readable(w->c, &w->extractor, w->items, w->count, (size_t)x->batch, label,
-                                        write_features, w, &w->unread, e);
+    bool ok = label && extract_features(w->c, &w->source, w->items, w->count, (size_t)x->batch, label, write_features,
+                                        w, &w->unread, e);
     Error later = {0}; /* what was done is noted even when the run fails */
     bool noted = write_manifest(w, ok ? e : &later);
     return ok && noted;
@@ -331,26 +332,26 @@ static bool encode_rest(Extracting *w, Error *e)
 
 /* Lists the items that could not be read. Features that such an item has from an earlier input are removed: they are
  * not its own now. */
-static bool list_unread(const Extracting *w, size_t all, Error *e)
+static bool list_unreadable(const Extracting *w, size_t all, Error *e)
 {
     const Context *c = w->c;
-    const Unread *u = &w->unread;
+    const UnreadableList *u = &w->unread;
     if (all && u->count == all) /* perhaps the disk is at fault: nothing is changed */
-        return unread_fail(u, all, e);
+        return unreadable_fail(u, all, e);
     for (size_t i = 0; i < u->count; i++) {
         const char *path = feature_path(w, w->arena, u->list[i].id, e);
         if (!path || !file_remove(path, e))
             return false;
     }
-    if (!unread_write(u, w->missing, c->heap, e))
+    if (!unreadable_write(u, w->missing, c->heap, e))
         return false;
     if (u->count && option_given(c, "strict")) {
         char place[sizeof e->message];
-        unread_place(&u->list[0], place, sizeof place);
+        unreadable_place(&u->list[0], place, sizeof place);
         fail(w->strict, SP_FORMAT, "%s: %s; %zu of %zu items could not be read, %s lists them", place,
              u->list[0].reason, u->count, all, w->missing);
     } else {
-        unread_warn(u, all, w->missing, c->progress);
+        unreadable_warn(u, all, w->missing, c->progress);
     }
     return true;
 }
@@ -369,7 +370,8 @@ static void report(const Extracting *w, size_t made, double seconds)
                w->skipped, w->unread.count, seconds, peak_rss_bytes());
         fflush(stdout);
     } else if (c->progress) {
-        fprintf(c->progress, "%s: %zu made, %zu were there already, %.2f s\n", w->x->folder, made, w->skipped, seconds);
+        fprintf(c->progress, "%s: %zu made, %zu skipped (unchanged), %.2f s\n", w->x->folder, made, w->skipped,
+                seconds);
     }
 }
 
@@ -384,20 +386,20 @@ static const char *missing_path(const Extraction *x, Shard s, Arena *a, Error *e
 }
 
 /* False where not one text is UTF-8: nothing is made then, not even a folder. */
-static bool some_can_be_read(const Extracting *w, Error *e)
+static bool any_readable(const Extracting *w, Error *e)
 {
     for (size_t i = 0; i < w->count; i++)
         if (!input_problem(&w->items[i]))
             return true;
     Error why = {0};
-    Unread u = {0};
+    UnreadableList u = {0};
     for (size_t i = 0; i < w->count; i++) {
         error_clear(&why);
         fail(&why, SP_FORMAT, "%s", input_problem(&w->items[i]));
-        if (!unread_add(&u, &w->items[i], &why, w->arena, e))
+        if (!unreadable_add(&u, &w->items[i], &why, w->arena, e))
             return false;
     }
-    return unread_fail(&u, w->count, e);
+    return unreadable_fail(&u, w->count, e);
 }
 
 static bool run_extraction(Context *c, const Extraction *x, Shard s, Error *strict, Arena *a, Error *e)
@@ -412,7 +414,7 @@ static bool run_extraction(Context *c, const Extraction *x, Shard s, Error *stri
         error_prefix(e, "%s: ", x->where);
         return false;
     }
-    if (!extraction_items(&w.items, &w.count, x, c->progress, a, e) || !some_can_be_read(&w, e) ||
+    if (!extraction_items(&w.items, &w.count, x, c->progress, a, e) || !any_readable(&w, e) ||
         !hash_settings(&key, x, model, a, e) ||
         !(w.state = arena_printf(a, e, "%s/.sapor/%s-%016llx", x->output, x->backend, (unsigned long long)key)))
         return false;
@@ -431,7 +433,7 @@ static bool run_extraction(Context *c, const Extraction *x, Shard s, Error *stri
                                              (long long)s.count);
     w.missing = missing_path(x, s, a, e);
     if (!own || !w.manifest || !w.missing ||
-        (!folder_exists(own) && !open_model(&w, model, e))) /* a model that does not fit leaves no folder behind */
+        (!folder_exists(own) && !open_model(&w, model, e))) /* an unsupported model creates no folder */
         return false;
     bool ok = folder_make(w.state, e) && folder_make(own, e) && folder_make(x->folder, e) &&
               folder_join(&group, all, sharing, e);
@@ -441,13 +443,13 @@ static bool run_extraction(Context *c, const Extraction *x, Shard s, Error *stri
             ok = read_manifests(&w, e) && choose_items(&w, s, e);
             size_t items = w.skipped + w.unread.count + w.count, early = w.unread.count;
             ok = ok && (w.count == 0 || ((w.opened || open_model(&w, model, e)) && encode_rest(&w, e))) &&
-                 list_unread(&w, items, e);
+                 list_unreadable(&w, items, e);
             made = w.count - (w.unread.count - early);
             folder_unlock(&lock);
         }
         folder_unlock(&group);
     }
-    extractor_close(&w.extractor);
+    feature_source_close(&w.source);
     if (ok)
         report(&w, made, now_seconds() - begun);
     return ok;
@@ -462,12 +464,12 @@ static bool read_shard(const Context *c, Shard *s, Error *e)
     *s = (Shard){0, 1};
     if (!text_next(&rest, '/', &first) || !text_next(&rest, '/', &none) || rest.p || !text_i64(first, &s->index) ||
         !text_i64(none, &s->count) || s->index < 1 || s->index > s->count || s->count > 1 << 20)
-        return fail(e, SP_USAGE, "--shard: \"%s\" is not I/N with I from 1 to N", given);
+        return fail(e, SP_USAGE, "--shard: \"%s\" is not I/N, such as 1/4, with I from 1 to N", given);
     s->index--;
     return true;
 }
 
-/* As Ducho: a folder stands for the first .yml or .yaml in it. */
+/* As in Ducho: for a folder, the first .yml or .yaml file in it. */
 static const char *find_config(const char *path, Arena *a, Error *e)
 {
     FolderEntry *entries;
@@ -480,7 +482,7 @@ static const char *find_config(const char *path, Arena *a, Error *e)
         if (!entries[i].is_folder &&
             (text_ends(text_of(entries[i].name), ".yml") || text_ends(text_of(entries[i].name), ".yaml")))
             return path_join(a, path, entries[i].name, e);
-    fail(e, SP_IO, "%s: holds no .yml or .yaml", path);
+    fail(e, SP_IO, "%s: holds no .yml or .yaml file", path);
     return NULL;
 }
 

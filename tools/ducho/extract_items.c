@@ -1,4 +1,4 @@
-/* tools/ducho/extract_items.c: what an extraction runs over: pictures of a folder, rows of a table. */
+/* tools/ducho/extract_items.c: what an extraction runs over: images of a folder, rows of a table. */
 #include "tools/ducho/extract.h"
 
 static bool find_columns(Table *t, const char *const names[2], size_t at[2], Error *e)
@@ -19,7 +19,7 @@ static bool find_columns(Table *t, const char *const names[2], size_t at[2], Err
                                  (int)MIN(t->field[i].n, (size_t)40), t->field[i].p);
     for (int k = 0; k < 2; k++)
         if (!found[k])
-            return fail(e, SP_FORMAT, "%s:1: there is no column \"%s\" in the header (%s)", t->name, names[k], have);
+            return fail(e, SP_FORMAT, "%s:1: the header has no column \"%s\" (%s)", t->name, names[k], have);
     return true;
 }
 
@@ -77,19 +77,19 @@ bool table_rows(Input **rows, size_t *count, const char *path, const char *item,
     if (e->code)
         return false;
     if (n == 0)
-        return fail(e, SP_FORMAT, "%s: has a header and no rows", path);
+        return fail(e, SP_FORMAT, "%s: has a header but no rows", path);
     *rows = list;
     *count = n;
     return true;
 }
 
-/* Ids that are to be names of files in one folder. */
+/* Ids become file names in one folder. */
 static bool check_file_names(const Input *rows, size_t n, Error *e)
 {
     for (size_t i = 0; i < n; i++) {
         const char *id = rows[i].name;
         if (strchr(id, '/') || strlen(id) > 240 || strcmp(id, ".") == 0 || strcmp(id, "..") == 0)
-            return fail(e, SP_FORMAT, "%s:%u: the id \"%.60s\" cannot be a file's name", rows[i].source, rows[i].line,
+            return fail(e, SP_FORMAT, "%s:%u: the id \"%.60s\" cannot be a file name", rows[i].source, rows[i].line,
                         id);
     }
     return true;
@@ -105,7 +105,7 @@ bool table_read(Input **rows, size_t *count, const char *path, const char *item,
     return true;
 }
 
-/* Rows whose id came before are left out: Ducho looks rows up by id and takes the first. */
+/* Removes rows with a duplicate id: Ducho looks rows up by id and uses the first. */
 static bool drop_repeats(Input *list, size_t *count, const Extraction *x, FILE *notes, Arena *a, Error *e)
 {
     TextIndex *seen = text_index_new(a, e);
@@ -118,12 +118,13 @@ static bool drop_repeats(Input *list, size_t *count, const Extraction *x, FILE *
             list[kept++] = list[i];
     }
     if (notes && kept < *count)
-        fprintf(notes, "%s: rows that repeat an item: %zu; an item's first row counts\n", x->input, *count - kept);
+        fprintf(notes, "%s: skipped rows with a duplicate item: %zu; the first row of an item is used\n", x->input,
+                *count - kept);
     *count = kept;
     return seen != NULL;
 }
 
-static bool list_pictures(Input **items, size_t *count, const Extraction *x, FILE *notes, Arena *a, Error *e)
+static bool list_images(Input **items, size_t *count, const Extraction *x, FILE *notes, Arena *a, Error *e)
 {
     FolderEntry *entries;
     size_t n, kept = 0;
@@ -135,27 +136,27 @@ static bool list_pictures(Input **items, size_t *count, const Extraction *x, FIL
         return false;
     for (size_t i = 0; i < n; i++) {
         const char *name = entries[i].name;
-        if (entries[i].is_folder || !is_picture_name(name))
+        if (entries[i].is_folder || !is_image_name(name))
             continue;
         size_t length = strcspn(name, "."); /* Ducho's id: up to the first dot */
         Input *in = &list[kept];
         if (length == 0)
             continue; /* a hidden file */
-        if (!(in->picture = path_join(a, x->input, name, e)) || !id_check((Text){name, length}, in->picture, 0, e))
+        if (!(in->image = path_join(a, x->input, name, e)) || !id_check((Text){name, length}, in->image, 0, e))
             return false;
         int64_t number = text_index_add(ids, (Text){name, length}, e);
         if (number < 0)
             return false;
         if (number < (int64_t)kept)
-            return fail(e, SP_FORMAT, "%s: %s and %s are both item \"%.*s\" (names count up to their first dot)",
-                        x->input, path_base(list[number].picture).p, name, (int)length, name);
+            return fail(e, SP_FORMAT, "%s: %s and %s have the same item id \"%.*s\" (an id ends at the first dot)",
+                        x->input, path_base(list[number].image).p, name, (int)length, name);
         in->name = text_index_at(ids, number).p;
         kept++;
     }
     if (kept == 0)
-        return fail(e, SP_IO, "%s: holds no picture (.jpg, .jpeg, .png, .webp)", x->input);
+        return fail(e, SP_IO, "%s: holds no image (.jpg, .jpeg, .png, .webp)", x->input);
     if (notes && kept < n)
-        fprintf(notes, "%s: left out, no pictures: %zu\n", x->input, n - kept);
+        fprintf(notes, "%s: skipped files that are not images: %zu\n", x->input, n - kept);
     *items = list;
     *count = kept;
     return true;
@@ -164,7 +165,7 @@ static bool list_pictures(Input **items, size_t *count, const Extraction *x, FIL
 bool extraction_items(Input **items, size_t *count, const Extraction *x, FILE *notes, Arena *a, Error *e)
 {
     if (x->modality == MODALITY_IMAGE)
-        return list_pictures(items, count, x, notes, a, e);
+        return list_images(items, count, x, notes, a, e);
     if (!table_rows(items, count, x->input, x->item_column, x->text_column, a, e) ||
         !check_file_names(*items, *count, e) || !drop_repeats(*items, count, x, notes, a, e))
         return false;

@@ -23,7 +23,7 @@ static const char *const TOP_KEYS[] = {"dataset_path", "gpu list", "gpu_list",  
 static bool check_map(const Yaml *y, const char *const *keys, size_t n, Arena *a, Error *e)
 {
     if (y->type != YAML_MAP)
-        return fail(e, SP_FORMAT, "%s: keys are expected here", y->where);
+        return fail(e, SP_FORMAT, "%s: a map of keys and values is expected", y->where);
     for (const Yaml *k = y->first; k; k = k->next) {
         bool known = false;
         for (size_t i = 0; i < n; i++)
@@ -57,8 +57,7 @@ static bool read_numbers(const Yaml *y, size_t n, double *out, Error *e)
            fail(e, SP_FORMAT, "%s: %s: a list of %zu numbers is expected", y->where, y->key.p, n);
 }
 
-/* "ResNet50" of "./x/ResNet50.pt"; what stands before the last dot, as os.path.splitext. */
-static const char *stem(const char *path, Arena *a, Error *e)
+const char *file_stem(const char *path, Arena *a, Error *e)
 {
     Text base = path_base(path);
     size_t n = base.n;
@@ -67,12 +66,12 @@ static const char *stem(const char *path, Arena *a, Error *e)
     return arena_strndup(a, base.p, n > 1 ? n - 1 : base.n, e);
 }
 
-/* A model's folder: a picture model's bare name; otherwise the full name, organisation and all, as Ducho. A path that
+/* A model's folder: an image model's bare name; otherwise the full name, organisation and all, as Ducho. A path that
  * leads out of the output folder is cut to its last part. */
 static const char *model_folder(const Extraction *x, Arena *a, Error *e)
 {
     if (x->modality == MODALITY_IMAGE)
-        return stem(x->model, a, e);
+        return file_stem(x->model, a, e);
     Text rest = text_of(x->model), part;
     bool leads_out = x->model[0] == '/';
     while (text_next(&rest, '/', &part))
@@ -100,8 +99,8 @@ static bool read_backend(Extraction *x, const Yaml *model, Error *e)
     else if (!visual && (text_is(y->text, "sentence_transformers") || text_is(y->text, "sentence-transformers")))
         x->backend = "sentence_transformers";
     else
-        return fail(e, SP_UNSUPPORTED, "%s: backend \"%s\" is not available for this modality; there is %s", y->where,
-                    y->text.p, visual ? "torch and transformers" : "sentence_transformers and transformers");
+        return fail(e, SP_UNSUPPORTED, "%s: backend \"%s\" is not supported for this modality; choose %s", y->where,
+                    y->text.p, visual ? "torch or transformers" : "sentence_transformers or transformers");
     return true;
 }
 
@@ -124,7 +123,8 @@ static bool read_preparation(Extraction *x, const Yaml *model, Error *e)
     mean = mean && yaml_is_null(mean) ? NULL : mean;
     std = std && yaml_is_null(std) ? NULL : std;
     if ((mean || std) && x->scale != SCALE_ZSCORE)
-        return fail(e, SP_FORMAT, "%s: mean and std go with preprocessing: zscore only", (mean ? mean : std)->where);
+        return fail(e, SP_FORMAT, "%s: mean and std are only valid with preprocessing: zscore",
+                    (mean ? mean : std)->where);
     if ((mean && !read_numbers(mean, 3, m, e)) || (std && !read_numbers(std, 3, s, e)))
         return false;
     for (int k = 0; k < 3; k++) {
@@ -133,10 +133,10 @@ static bool read_preparation(Extraction *x, const Yaml *model, Error *e)
         if (!(s[k] > 0))
             return fail(e, SP_FORMAT, "%s: std: numbers above 0 are expected", std ? std->where : model->where);
         if (!(s[k] >= LEAST_STD && s[k] <= LARGEST_STD))
-            return fail(e, SP_FORMAT, "%s: std: expected numbers from %g to %g", std ? std->where : model->where,
+            return fail(e, SP_FORMAT, "%s: std: numbers from %g to %g are expected", std ? std->where : model->where,
                         LEAST_STD, LARGEST_STD);
         if (!(m[k] >= -LARGEST_STD && m[k] <= LARGEST_STD))
-            return fail(e, SP_FORMAT, "%s: mean: expected numbers from %g to %g", mean ? mean->where : model->where,
+            return fail(e, SP_FORMAT, "%s: mean: numbers from %g to %g are expected", mean ? mean->where : model->where,
                         -LARGEST_STD, LARGEST_STD);
     }
     if (reshape && !yaml_is_null(reshape)) {
@@ -147,8 +147,8 @@ static bool read_preparation(Extraction *x, const Yaml *model, Error *e)
                 return fail(e, SP_FORMAT, "%s: reshape: [width, height], whole numbers from 1 to 16384, is expected",
                             reshape->where);
         if (size[0] * size[1] > MAX_RESHAPED)
-            return fail(e, SP_FORMAT, "%s: reshape: %g x %g are more than %d pixels", reshape->where, size[0], size[1],
-                        MAX_RESHAPED);
+            return fail(e, SP_FORMAT, "%s: reshape: %g x %g are more than %d pixels, the maximum", reshape->where,
+                        size[0], size[1], MAX_RESHAPED);
         x->reshape[0] = (int64_t)size[0];
         x->reshape[1] = (int64_t)size[1];
     }
@@ -172,25 +172,24 @@ static bool add_layer(Plan *p, Extraction x, const Yaml *layer, Error *e)
     if (layer && layer->type != YAML_TEXT)
         return fail(e, SP_FORMAT, "%s: output_layers: names are expected", layer->where);
     if (strcmp(x.backend, "torch") == 0 && (!layer || yaml_i64(layer, &number)))
-        return fail(e, SP_FORMAT,
-                    "%s: output_layers: the output layer's name (such as avgpool) is expected, not its index",
+        return fail(e, SP_FORMAT, "%s: output_layers: a layer name, such as avgpool, is expected instead of an index",
                     layer ? layer->where : x.where);
     x.layer = layer ? layer->text.p : strcmp(x.backend, "transformers") == 0 ? "pooler_output" : "1";
     if (!x.layer || strchr(x.layer, '/') || strcmp(x.layer, "..") == 0 || strcmp(x.layer, ".") == 0 || !*x.layer)
-        return fail(e, SP_FORMAT, "%s: output_layers: \"%s\" cannot be a folder's name", layer ? layer->where : x.where,
+        return fail(e, SP_FORMAT, "%s: output_layers: \"%s\" cannot be a folder name", layer ? layer->where : x.where,
                     x.layer ? x.layer : "");
     const char *model = strlen(x.model) <= MAX_PATH ? model_folder(&x, p->arena, e) : x.model;
     if (p->count == MAX_EXTRACTIONS)
-        return fail(e, SP_FORMAT, "%s: more than the %d extractions that are supported", x.where, MAX_EXTRACTIONS);
+        return fail(e, SP_FORMAT, "%s: more than %d extractions are not supported", x.where, MAX_EXTRACTIONS);
     if (model && strlen(x.output) + strlen(model) + strlen(x.layer) > MAX_PATH)
-        return fail(e, SP_FORMAT, "%s: the path of its output is longer than %d bytes", x.where, MAX_PATH);
+        return fail(e, SP_FORMAT, "%s: the output path is longer than %d bytes", x.where, MAX_PATH);
     x.folder = model ? arena_printf(p->arena, e, "%s/%s/%s/%s", x.output, x.backend, model, x.layer) : NULL;
     if (!x.folder ||
         (p->count == p->room && !(p->list = arena_grow(p->arena, p->list, p->count, &p->room, sizeof *p->list, e))))
         return false;
     for (size_t i = 0; i < p->count; i++)
         if (strcmp(p->list[i].folder, x.folder) == 0)
-            return fail(e, SP_FORMAT, "%s: writes to %s, as the extraction at %s does", x.where, x.folder,
+            return fail(e, SP_FORMAT, "%s: writes to %s, the same folder as the extraction at %s", x.where, x.folder,
                         p->list[i].where);
     p->list[p->count++] = x;
     return true;
@@ -205,10 +204,10 @@ static bool add_model(Plan *p, Extraction x, const Yaml *model, Error *e)
     const Yaml *other = yaml_get(model, "tokenizer_name"), *fusion = yaml_get(model, "fusion"),
                *layers = yaml_get(model, "output_layers");
     if (other && !yaml_is_null(other) && !text_is(other->text, x.model))
-        return fail(e, SP_UNSUPPORTED, "%s: a tokenizer_name other than the model's own is not available",
+        return fail(e, SP_UNSUPPORTED, "%s: a tokenizer_name other than the model's own is not supported",
                     other->where);
     if (fusion && !yaml_is_null(fusion))
-        return fail(e, SP_FORMAT, "%s: fusion belongs to visual_textual", fusion->where);
+        return fail(e, SP_FORMAT, "%s: fusion is only valid in visual_textual", fusion->where);
     layers = layers && yaml_is_null(layers) ? NULL : layers;
     if (!layers || layers->type != YAML_LIST)
         return add_layer(p, x, layers, e);
@@ -257,7 +256,7 @@ bool extraction_plan(Extraction **list, size_t *count, const Yaml *root, Arena *
         return false;
     for (size_t i = 0; i < COUNT(LATER); i++)
         if (yaml_get(root, LATER[i]))
-            return fail(e, SP_UNSUPPORTED, "%s: the modality %s is not available yet; there is visual and textual",
+            return fail(e, SP_UNSUPPORTED, "%s: the modality %s is not supported yet; use visual or textual",
                         yaml_get(root, LATER[i])->where, LATER[i]);
     for (size_t i = 0; i < COUNT(MODALITIES); i++) {
         const Yaml *y = yaml_get(root, MODALITIES[i].key);
@@ -266,14 +265,14 @@ bool extraction_plan(Extraction **list, size_t *count, const Yaml *root, Arena *
         if (!check_map(y, MODALITY_KEYS, COUNT(MODALITY_KEYS), a, e))
             return false;
         if (yaml_get(y, "interactions"))
-            return fail(e, SP_UNSUPPORTED, "%s: interactions are not available yet; there is items",
+            return fail(e, SP_UNSUPPORTED, "%s: interactions are not supported yet; use items",
                         yaml_get(y, "interactions")->where);
         if (yaml_get(y, "items") &&
             !add_source(&p, (Extraction){.modality = MODALITIES[i].modality}, yaml_get(y, "items"), dataset, e))
             return false;
     }
     if (p.count == 0)
-        return fail(e, SP_FORMAT, "%s: nothing to extract: neither visual: items: nor textual: items:", root->where);
+        return fail(e, SP_FORMAT, "%s: nothing to extract; visual: items: or textual: items: is expected", root->where);
     *list = p.list;
     *count = p.count;
     return true;

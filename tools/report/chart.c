@@ -25,7 +25,7 @@ static bool is_free(const Label *labels, size_t count, const Label *l, int width
  * above. */
 static Label place_label(const Label *labels, size_t count, double x, double y, size_t n, int width)
 {
-    const double wide = (width == NARROW ? 7.2 : 8) * (double)n;
+    double wide = (width == NARROW ? 7.2 : 8) * (double)n;
     Label l = {0};
     for (int step = 0; step < 64; step++) {
         double line = y + (step / 2 + 1) / 2 * (step / 2 % 2 ? LINE : -LINE);

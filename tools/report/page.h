@@ -13,8 +13,8 @@ typedef struct Page {
 
 /* Opens PATH with the head of a page: style sheet for light and dark, phone and desktop. */
 bool page_open(Page *p, const char *path, const char *title, const Heap *heap, Error *e);
-bool page_close(Page *p);                                     /* the file appears, or nothing does */
-void put(Page *p, const char *format, ...) PRINTF_LIKE(2, 3); /* as it is */
+bool page_close(Page *p);                                     /* completes the file; on failure there is none */
+void put(Page *p, const char *format, ...) PRINTF_LIKE(2, 3); /* not escaped */
 void put_text(Page *p, Text text);                            /* escaped */
 
 /* ---- charts (chart.c) ------------------------------------------------------------------------ */
@@ -38,10 +38,10 @@ void put_bars(Page *p, const Chart *c, const char *const *names, size_t n, const
               const double *value);
 void put_legend(Page *p, const Series *s, size_t n);
 
-/* ---- pictures (thumbnail.c) ------------------------------------------------------------------ */
+/* ---- images (thumbnail.c) -------------------------------------------------------------------- */
 
 enum { THUMBNAIL = 64 }; /* pixels of the longer side */
-/* A style rule that shows the picture on elements of class pN. False, and no rule, where it cannot be read. */
+/* A style rule that shows the image on elements of class pN. False, and no rule, where it cannot be read. */
 bool put_thumbnail(Page *p, const char *path, int64_t number);
 
 #endif

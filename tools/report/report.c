@@ -4,20 +4,20 @@
 #include "tools/ducho/extract.h"
 
 const Option report_options[] = {
-    {"out", 'o', "FILE", "the page (default report.html)"},
-    {"title", 0, "TEXT", "its heading"},
-    {"items", 0, "FILE", "table with a column `item` and one of titles"},
-    {"text-column", 0, "NAME", "the column of titles (default title)"},
-    {"pictures", 0, "DIR", "folder of <item>.jpg, .png or .webp"},
+    {"out", 'o', "FILE", "output page (default report.html)"},
+    {"title", 0, "TEXT", "heading of the page"},
+    {"items", 0, "FILE", "table with a column `item` and a column of titles"},
+    {"text-column", 0, "NAME", "column of titles in that table (default title)"},
+    {"pictures", 0, "DIR", "folder of item images: <item>.jpg, .png or .webp"},
     {"stages", 0, "FILE", "table with the columns stage, seconds, MB"},
-    {"ops", 0, "FILE", "what train or encode printed with --json --profile, for the roofline"},
+    {"ops", 0, "FILE", "output of train or encode with --json --profile, for the roofline"},
     {NULL, 0, NULL, NULL},
 };
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
 typedef struct Curve {
-    Contender *run;
+    ReportRun *run;
     Arena *arena;
     size_t room, room2;
 } Curve;
@@ -25,7 +25,7 @@ typedef struct Curve {
 static bool add_point(void *arg, double epoch, double figure, Error *e)
 {
     Curve *c = arg;
-    Contender *run = c->run;
+    ReportRun *run = c->run;
     size_t n = run->points;
     if ((n == c->room && !(run->epoch = arena_grow(c->arena, run->epoch, n, &c->room, sizeof *run->epoch, e))) ||
         (n == c->room2 && !(run->curve = arena_grow(c->arena, run->curve, n, &c->room2, sizeof *run->curve, e))))
@@ -37,7 +37,7 @@ static bool add_point(void *arg, double epoch, double figure, Error *e)
 }
 
 /* Epoch and the curve's metric on validation data; a run without a validation part has no such column. */
-static bool read_history(Report *r, Contender *run, Error *e)
+static bool read_history(Report *r, ReportRun *run, Error *e)
 {
     Arena *a = r->c->arena;
     const char *path = path_join(a, run->folder, "history.tsv", e), *column = arena_printf(a, e, "valid %s", r->metric);
@@ -48,9 +48,9 @@ static bool read_history(Report *r, Contender *run, Error *e)
     return file_read(&history, a, path, 0, e) && history_read(history, path, column, add_point, &c, e);
 }
 
-static bool read_run(Report *r, Contender *run, const char *folder, Error *e)
+static bool read_run(Report *r, ReportRun *run, const char *folder, Error *e)
 {
-    *run = (Contender){.folder = folder, .features = "-"};
+    *run = (ReportRun){.folder = folder, .features = "-"};
     RunResult result;
     if (!run_config_read(&run->config, folder, r->c->arena, e) ||
         !run_result_read(&result, &run->config, folder, r->c->arena, e))
@@ -59,8 +59,7 @@ static bool read_run(Report *r, Contender *run, const char *folder, Error *e)
     run->result = result.object;
     run->name = run->config.kind->name;
     if (!d->train || !d->test)
-        return fail(e, SP_FORMAT, "%s: names no train or no test file; a report needs a run with a test part",
-                    run->config.path);
+        return fail(e, SP_FORMAT, "%s: has no train or no test file; a report needs both", run->config.path);
     for (size_t i = 0; i < d->feature_count; i++) {
         int n = (int)(strchr(d->features[i], '=') - d->features[i]);
         run->features = i ? arena_printf(r->c->arena, e, "%s, %.*s", run->features, n, d->features[i])
@@ -71,41 +70,41 @@ static bool read_run(Report *r, Contender *run, const char *folder, Error *e)
     return read_history(r, run, e);
 }
 
-/* The data of the run with the most modalities stands for all. */
+/* Reads the data of the run with the most modalities. */
 static bool read_data(Report *r, Error *e)
 {
-    const Contender *with = &r->run[0];
+    const ReportRun *with = &r->run[0];
     Arena *a = r->c->arena;
     for (size_t i = 0; i < r->runs; i++) {
-        const Contender *run = &r->run[i];
+        const ReportRun *run = &r->run[i];
         const DataConfig *own = &run->config.train.data, *most = &with->config.train.data;
         if (strcmp(own->train, most->train) || strcmp(own->test, most->test))
-            return fail(e, SP_USAGE, "%s and %s are of different data; make a report of each", with->folder,
+            return fail(e, SP_USAGE, "%s and %s use different data; write one report for each", with->folder,
                         run->folder);
         if (own->protocol != most->protocol)
-            return fail(e, SP_USAGE, "%s is of protocol %s and %s of %s, whose figures differ; make a report of each",
-                        with->folder, protocol_names[most->protocol], run->folder, protocol_names[own->protocol]);
+            return fail(e, SP_USAGE, "%s uses protocol %s, but %s uses %s; write one report for each", with->folder,
+                        protocol_names[most->protocol], run->folder, protocol_names[own->protocol]);
         if (own->feature_count > most->feature_count)
             with = run;
     }
     if (!dataset_load(&r->data, &with->config.train.data, a, e))
         return false;
     const DataSet *s = &r->data;
-    r->judged = NEW(a, int32_t, s->U, e);
-    r->judged_name = NEW(a, Text, s->U, e);
+    r->test_users = NEW(a, int32_t, s->U, e);
+    r->test_user_name = NEW(a, Text, s->U, e);
     r->count = NEW(a, int64_t, s->I, e);
     r->title = NEW(a, Text, s->I, e);
-    r->pictured = NEW(a, bool, s->I, e);
+    r->has_thumbnail = NEW(a, bool, s->I, e);
     if (e->code != SP_OK)
         return false;
     for (int64_t u = 0; u < s->U; u++)
         if (s->test.start && s->test.start[u + 1] > s->test.start[u]) {
-            r->judged[r->judged_count] = (int32_t)u;
-            r->judged_name[r->judged_count++] = text_index_at(s->users, u);
+            r->test_users[r->test_user_count] = (int32_t)u;
+            r->test_user_name[r->test_user_count++] = text_index_at(s->users, u);
         }
     for (int64_t i = 0; i < s->train.count; i++)
         r->count[s->train.item[i]]++;
-    return r->judged_count > 0 || fail(e, SP_FORMAT, "%s: no user has a test item", with->folder);
+    return r->test_user_count > 0 || fail(e, SP_FORMAT, "%s: no user has a test item", with->folder);
 }
 
 static bool read_titles(Report *r, Error *e)
@@ -129,7 +128,7 @@ typedef struct Listing {
     int32_t *next;
 } Listing;
 
-static bool take_list(void *arg, Text user, int64_t k, const Text *items, const float *scores, Error *e)
+static bool keep_list(void *arg, Text user, int64_t k, const Text *items, const float *scores, Error *e)
 {
     Listing *l = arg;
     (void)user, (void)scores, (void)e;
@@ -141,11 +140,11 @@ static bool take_list(void *arg, Text user, int64_t k, const Text *items, const 
     return true;
 }
 
-static bool read_lists(Report *r, Contender *run, const Device *d, Error *e)
+static bool read_lists(Report *r, ReportRun *run, const Device *d, Error *e)
 {
     Trained *t = trained_open(d, run->folder, false, e);
-    Listing l = {r, run->top = NEW(r->c->arena, int32_t, r->judged_count * K, e)};
-    bool ok = t && l.next && trained_recommend(t, r->judged_name, (size_t)r->judged_count, K, take_list, &l, e);
+    Listing l = {r, run->top = NEW(r->c->arena, int32_t, r->test_user_count * K, e)};
+    bool ok = t && l.next && trained_recommend(t, r->test_user_name, (size_t)r->test_user_count, K, keep_list, &l, e);
     trained_close(t);
     return ok;
 }
@@ -180,8 +179,9 @@ bool report_write(Context *c, const ReportConfig *config, Error *e)
     Report r = {.c = c, .config = config, .runs = config->run_count};
     const Device *d = context_device(c, e);
     if (config->run_count > MANY_RUNS)
-        return fail(e, SP_USAGE, "report: %zu runs are more than a page holds (%d)", config->run_count, MANY_RUNS);
-    if (!d || !(r.run = NEW(c->arena, Contender, r.runs, e)) || !(r.metric = arena_printf(c->arena, e, "Recall@%d", K)))
+        return fail(e, SP_USAGE, "report: %zu runs are too many; at most %d are supported", config->run_count,
+                    MANY_RUNS);
+    if (!d || !(r.run = NEW(c->arena, ReportRun, r.runs, e)) || !(r.metric = arena_printf(c->arena, e, "Recall@%d", K)))
         return false;
     for (size_t i = 0; i < r.runs; i++)
         if (!read_run(&r, &r.run[i], config->runs[i], e))
@@ -211,11 +211,11 @@ bool report_command(Context *c, Error *e)
                       .pictures = option_text(c, "pictures"),
                       .stages = option_text(c, "stages"),
                       .ops = option_text(c, "ops")};
-    r.title = r.title ? r.title : "What was recommended, and how well";
+    r.title = r.title ? r.title : "Recommenders and their metrics";
     r.out = r.out ? r.out : "report.html";
     r.text_column = r.text_column ? r.text_column : "title";
     if (r.pictures && !folder_exists(r.pictures))
-        return fail(e, SP_IO, "%s: there is no such folder of pictures", r.pictures);
+        return fail(e, SP_IO, "%s: no such folder of images", r.pictures);
     if (!report_write(c, &r, e))
         return false;
     if (c->json) {

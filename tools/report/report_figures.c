@@ -8,7 +8,7 @@
 
 enum { QUARTERS = 4, OPS = 12 };
 
-static double figure(const Contender *run, Text metric)
+static double figure(const ReportRun *run, Text metric)
 {
     const Json *test = json_get(run->result, "test");
     for (const Json *j = test ? test->first : NULL; j; j = j->next)
@@ -25,8 +25,8 @@ void put_figures(Report *r)
     for (size_t i = 0; i < r->runs; i++)
         best = fmax(best, figure(&r->run[i], text_of(r->metric)));
     put(p,
-        "<h2>Figures</h2>\n<p class=\"soft\">%lld interactions of %lld users with %lld items to learn from; judged on "
-        "%lld held out. Means over users.</p>\n"
+        "<h2>Metrics</h2>\n<p class=\"soft\">Trained on %lld interactions of %lld users with %lld items; evaluated on "
+        "%lld held-out interactions. Each value is the mean over the users.</p>\n"
         "<div class=\"wide\"><table><tr><th>model</th><th class=\"l more\">features</th>",
         (long long)r->data.train.count, (long long)r->data.U, (long long)r->data.I, (long long)r->data.test.count);
     for (const Json *m = metrics ? metrics->first : NULL; m; m = m->next) {
@@ -41,7 +41,7 @@ void put_figures(Report *r)
     }
     put(p, "<th>best epoch</th></tr>\n");
     for (size_t i = 0; i < r->runs; i++) {
-        const Contender *run = &r->run[i];
+        const ReportRun *run = &r->run[i];
         const Json *epoch = json_get(run->result, "best_epoch");
         put(p, "<tr%s><td", figure(run, text_of(r->metric)) >= best ? " class=\"best\"" : "");
         if (strcmp(run->features, "-") != 0) { /* on a narrow screen below the name */
@@ -95,8 +95,8 @@ bool put_popularity(Report *r, Error *e)
     for (size_t m = 0; m < r->runs; m++) {
         names[m] = r->run[m].name;
         memset(pairs, 0, sizeof pairs);
-        for (int64_t u = 0; u < r->judged_count; u++)
-            for (int64_t i = test->start[r->judged[u]]; i < test->start[r->judged[u] + 1]; i++) {
+        for (int64_t u = 0; u < r->test_user_count; u++)
+            for (int64_t i = test->start[r->test_users[u]]; i < test->start[r->test_users[u] + 1]; i++) {
                 int q = 0;
                 if (test->item[i] >= r->data.I)
                     continue;
@@ -110,10 +110,8 @@ bool put_popularity(Report *r, Error *e)
             share[m * QUARTERS + q] /= pairs[q] > 0 ? pairs[q] : 1;
     }
     put(&r->page,
-        "<h2>Rare and popular items</h2>\n<p class=\"soft\">The share of held-out items found among the first %d, by "
-        "how "
-        "many training interactions the item "
-        "has.</p>\n",
+        "<h2>Rare and popular items</h2>\n<p class=\"soft\">Share of the held-out items among the first %d "
+        "recommendations, by the number of training interactions of the item.</p>\n",
         K);
     put_bars(&r->page,
              &(Chart){"Share of held-out items found, by training interactions", "training interactions of the item",
@@ -127,7 +125,7 @@ void put_curves(Report *r)
     Series s[MANY_RUNS];
     size_t n = 0;
     for (size_t i = 0; i < r->runs; i++) {
-        const Contender *run = &r->run[i];
+        const ReportRun *run = &r->run[i];
         if (run->points > 1) {
             s[n] = (Series){.name = run->name, .n = run->points, .x = run->epoch, .y = run->curve, .colour = (int)i};
             n++;
@@ -136,7 +134,7 @@ void put_curves(Report *r)
     if (!n)
         return;
     put(&r->page, "<h2>Learning curves</h2>\n<p class=\"soft\">%s on the validation part.</p>\n", r->metric);
-    put_chart(&r->page, &(Chart){"Validation figure after each epoch", "epoch", r->metric, false, false}, s, n);
+    put_chart(&r->page, &(Chart){"Validation metric after each epoch", "epoch", r->metric, false, false}, s, n);
     put_legend(&r->page, s, n);
 }
 
@@ -148,8 +146,8 @@ bool put_stages(Report *r, Error *e)
     if (!stream_read(&rest, r->c->arena, r->config->stages, 1 << 20, e))
         return false;
     put(&r->page,
-        "<h2>Time and memory</h2>\n<p class=\"soft\">Wall-clock seconds; MB are the largest that the process had "
-        "held by then.</p>\n<div class=\"wide\"><table>\n");
+        "<h2>Time and memory</h2>\n<p class=\"soft\">Wall-clock seconds. MB is the peak memory of the process so "
+        "far.</p>\n<div class=\"wide\"><table>\n");
     for (bool head = true; text_line(&rest, &line); head = false) {
         put(&r->page, "<tr>");
         while (text_next(&line, '\t', &cell)) {
@@ -169,7 +167,7 @@ static int by_seconds(const void *a, const void *b)
     return (x->seconds < y->seconds) - (x->seconds > y->seconds);
 }
 
-/* The profile lines of a log, one total an op; lines that are no such objects are passed over. */
+/* Sums the profile lines of a log per op; other lines are skipped. */
 static bool read_ops(Report *r, TraceTotal **out, size_t *count, Error *e)
 {
     static const char *const KEYS[] = {"calls", "seconds", "flops", "bytes"};
@@ -252,16 +250,17 @@ bool put_roofline(Report *r, Error *e)
         high = fmax(high, x[i]);
     }
     double roof_x[] = {low / 2, peak / speed, high * 2}, roof_y[] = {low / 2 * speed, peak, peak};
-    Series s[] = {{.name = "what this machine can do", .n = 3, .x = roof_x, .y = roof_y, .colour = 7},
+    Series s[] = {{.name = "limit of this machine", .n = 3, .x = roof_x, .y = roof_y, .colour = 7},
                   {.name = "ops", .n = shown, .x = x, .y = y, .labels = labels}};
     put(&r->page,
-        "<h2>Roofline</h2>\n<p class=\"soft\">The %zu ops that took longest: %s kernels, %d threads. The line: %.0f "
-        "GFLOP/s "
-        "in registers, %.1f GB/s from memory. "
-        "Above it: data that stayed in caches.</p>\n",
+        "<h2>Roofline</h2>\n<p class=\"soft\">The %zu ops with the longest total time: %s kernels, %d threads. The "
+        "line is the limit of "
+        "this "
+        "machine: %.0f GFLOP/s in registers, %.1f GB/s from memory. Ops above the line read their data from "
+        "caches.</p>\n",
         shown, d->k->level, pool_threads(d->pool), peak, speed);
     put_chart(&r->page,
-              &(Chart){"Speed of the ops against operations a byte", "operations a byte", "GFLOP/s", true, true}, s,
+              &(Chart){"Speed of the ops by operations per byte", "operations per byte", "GFLOP/s", true, true}, s,
               COUNT(s));
     return true;
 }

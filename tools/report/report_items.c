@@ -1,23 +1,23 @@
 /* tools/report/report_items.c: what users liked and models recommend, and which items the features say are alike, as
- * pictures or titles. */
+ * images or titles. */
 #include "tools/report/report_parts.h"
 
 #include <math.h>
 
 enum { SHOWN = 6, USERS = 4, NEIGHBOURS = 4 };
 
-static void want_picture(Report *r, int64_t item)
+static void add_thumbnail(Report *r, int64_t item)
 {
     static const char *const ENDS[] = {"jpg", "png", "webp", "jpeg"};
-    if (item < 0 || item >= r->data.I || r->pictured[item] || !r->config->pictures)
+    if (item < 0 || item >= r->data.I || r->has_thumbnail[item] || !r->config->pictures)
         return;
-    for (size_t i = 0; i < COUNT(ENDS) && !r->pictured[item]; i++) {
+    for (size_t i = 0; i < COUNT(ENDS) && !r->has_thumbnail[item]; i++) {
         Error ignored = {0};
         Text id = text_index_at(r->data.items, item);
         const char *path =
             arena_printf(r->c->arena, &ignored, "%s/%.*s.%s", r->config->pictures, (int)id.n, id.p, ENDS[i]);
         if (path && file_exists(path))
-            r->pictured[item] = put_thumbnail(&r->page, path, item);
+            r->has_thumbnail[item] = put_thumbnail(&r->page, path, item);
     }
 }
 
@@ -32,13 +32,13 @@ static Text title_of(const Report *r, int64_t item)
     return title;
 }
 
-/* A picture with its title for a label; where there is none the whole title. */
+/* An image with its title for a label; where there is none the whole title. */
 static void put_item(Report *r, int64_t item, bool hit)
 {
     Page *p = &r->page;
     Text title = title_of(r, item);
     const char *frame = hit ? " hit" : "";
-    if (r->pictured[item]) {
+    if (r->has_thumbnail[item]) {
         put(p, "<li class=\"pic p%lld%s\" role=\"img\" aria-label=\"", (long long)item, frame);
         put_text(p, title);
         put(p, "\" title=\"");
@@ -69,7 +69,7 @@ static bool in_test(const Report *r, int32_t user, int32_t item)
 
 static int64_t shown_user(const Report *r, int i)
 {
-    return r->judged_count * (2 * i + 1) / (2 * USERS);
+    return r->test_user_count * (2 * i + 1) / (2 * USERS);
 }
 
 /* A few users, evenly spaced: nobody chose them. */
@@ -79,22 +79,21 @@ void put_users(Report *r)
     const Pairs *train = &r->data.train;
     put(p, "<style>\n");
     for (int i = 0; i < USERS; i++) {
-        int64_t at = shown_user(r, i), user = r->judged[at];
+        int64_t at = shown_user(r, i), user = r->test_users[at];
         for (int64_t k = train->start[user]; k < MIN(train->start[user + 1], train->start[user] + SHOWN); k++)
-            want_picture(r, train->item[k]);
+            add_thumbnail(r, train->item[k]);
         for (size_t m = 0; m < r->runs; m++)
             for (int k = 0; k < SHOWN; k++)
-                want_picture(r, r->run[m].top[at * K + k]);
+                add_thumbnail(r, r->run[m].top[at * K + k]);
     }
-    put(p, "</style>\n<h2>What users liked, and what is recommended to them</h2>\n<p class=\"soft\">Users evenly "
-           "spaced in "
-           "the list. Framed in green: held out, and "
-           "found.</p>\n<div class=\"cards\">\n");
-    for (int i = 0; i < USERS && i < r->judged_count; i++) {
+    put(p, "</style>\n<h2>What users liked and what is recommended to them</h2>\n<p class=\"soft\">A few users, evenly "
+           "spaced in the list. A green frame marks a recommended item that is in the user's test "
+           "part.</p>\n<div class=\"cards\">\n");
+    for (int i = 0; i < USERS && i < r->test_user_count; i++) {
         int64_t at = shown_user(r, i);
-        int32_t user = r->judged[at];
+        int32_t user = r->test_users[at];
         put(p, "<div class=\"card\"><h3>user ");
-        put_text(p, r->judged_name[at]);
+        put_text(p, r->test_user_name[at]);
         put(p, "</h3>\n");
         begin_row(r, "liked");
         for (int64_t k = train->start[user]; k < MIN(train->start[user + 1], train->start[user] + SHOWN); k++)
@@ -155,12 +154,12 @@ void put_neighbours(Report *r)
         for (size_t f = 0; f < d->feature_count; f++) {
             int64_t item = d->I * (2 * n + 1) / (2 * NEIGHBOURS), *list = best[(size_t)n * d->feature_count + f];
             nearest(r, &d->features[f], item, list);
-            want_picture(r, item);
+            add_thumbnail(r, item);
             for (int k = 0; k < SHOWN; k++)
-                want_picture(r, list[k]);
+                add_thumbnail(r, list[k]);
         }
-    put(p, "</style>\n<h2>What the features say is alike</h2>\n<p class=\"soft\">Nearest neighbours by cosine, each "
-           "modality by itself.</p>\n<div class=\"cards\">\n");
+    put(p, "</style>\n<h2>Items with similar features</h2>\n<p class=\"soft\">Nearest neighbours by cosine, for each "
+           "modality.</p>\n<div class=\"cards\">\n");
     for (int n = 0; n < NEIGHBOURS; n++) {
         int64_t item = d->I * (2 * n + 1) / (2 * NEIGHBOURS);
         put(p, "<div class=\"card\"><h3>");

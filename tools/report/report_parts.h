@@ -8,32 +8,32 @@
 
 enum { K = 20, MANY_RUNS = 64 }; /* items a user is recommended; runs a page holds */
 
-typedef struct Contender {
+typedef struct ReportRun {
     const char *folder, *name, *features; /* features: "visual, textual", or "-" */
     RunConfig config;
     const Json *result;    /* result.json */
-    int32_t *top;          /* [judged, K] item numbers, -1: none */
+    int32_t *top;          /* [test_users, K] item numbers, -1: none */
     double *epoch, *curve; /* [points] validation figure after an epoch */
     size_t points;
-} Contender;
+} ReportRun;
 
 typedef struct Report {
     Context *c;
     const ReportConfig *config;
     Page page;
-    Contender *run;
+    ReportRun *run;
     size_t runs;
     DataSet data;
-    int32_t *judged; /* users with a test item */
-    Text *judged_name;
-    int64_t judged_count;
-    int64_t *count;     /* [I] training interactions of an item */
-    Text *title;        /* [I] n 0: unknown */
-    bool *pictured;     /* [I] its picture is in the page */
-    const char *metric; /* of the curves: "Recall@20" */
+    int32_t *test_users; /* users with a test item */
+    Text *test_user_name;
+    int64_t test_user_count;
+    int64_t *count;      /* [I] training interactions of an item */
+    Text *title;         /* [I] n 0: unknown */
+    bool *has_thumbnail; /* [I] its image is in the page */
+    const char *metric;  /* of the curves: "Recall@20" */
 } Report;
 
-/* ---- pictures of items (report_items.c) ------------------------------------------------------ */
+/* ---- images of items (report_items.c) -------------------------------------------------------- */
 
 void put_users(Report *r);      /* what a few liked, and what each run recommends to them */
 void put_neighbours(Report *r); /* nothing where no run has features */

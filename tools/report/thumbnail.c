@@ -1,4 +1,4 @@
-/* tools/report/thumbnail.c: a picture made small, as PNG inside the page itself. */
+/* tools/report/thumbnail.c: an image made small, as PNG inside the page itself. */
 #include "extractors/extractors.h"
 #include "tools/report/page.h"
 
@@ -55,7 +55,7 @@ bool put_thumbnail(Page *p, const char *path, int64_t number)
         file = (Text){data, bytes};
     png_image_free(&png);
 #else
-    ok = ok && file_read(&file, a, path, 1 << 16, &ignored); /* small pictures only, as they are */
+    ok = ok && file_read(&file, a, path, 1 << 16, &ignored); /* small images only, as they are */
     type = text_starts(file, "\x89PNG") ? type : text_starts(file, "RIFF") ? "webp" : "jpeg";
 #endif
     if (file.n) {

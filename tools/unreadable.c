@@ -1,4 +1,4 @@
-/* tools/unread.c: inputs that could not be read: kept with their reasons, listed in a file, counted in a warning. */
+/* tools/unreadable.c: inputs that could not be read: a list with their reasons, written to a file, and a warning. */
 #include "tools/features.h"
 
 /* The reason without the place or the number of the input, which the caller writes itself. */
@@ -16,13 +16,13 @@ static const char *bare_reason(const char *reason, const char *place)
 const char *input_problem(const Input *in)
 {
     Text text = in->text;
-    return in->picture                           ? NULL
+    return in->image                             ? NULL
            : text.n && memchr(text.p, 0, text.n) ? "holds a NUL byte: not a text file"
            : utf8_valid(text, NULL)              ? NULL
                                                  : "is not valid UTF-8; convert it (iconv -t UTF-8)";
 }
 
-void unread_place(const Unreadable *one, char *buffer, size_t size)
+void unreadable_place(const UnreadableInput *one, char *buffer, size_t size)
 {
     if (!one->path)
         snprintf(buffer, size, "text %s", one->id);
@@ -32,12 +32,12 @@ void unread_place(const Unreadable *one, char *buffer, size_t size)
         snprintf(buffer, size, "%s:%lu", one->path, (unsigned long)one->line);
 }
 
-bool unread_add(Unread *u, const Input *in, const Error *why, Arena *a, Error *e)
+bool unreadable_add(UnreadableList *u, const Input *in, const Error *why, Arena *a, Error *e)
 {
     char place[sizeof why->message];
-    Unreadable one = {
-        .id = in->name, .path = in->picture ? in->picture : in->source, .line = in->picture ? 0 : in->line};
-    unread_place(&one, place, sizeof place);
+    UnreadableInput one = {
+        .id = in->name, .path = in->image ? in->image : in->source, .line = in->image ? 0 : in->line};
+    unreadable_place(&one, place, sizeof place);
     const char *reason = bare_reason(why->message, place);
     if (!u)
         return fail(e, why->code, "%s: %s", place, reason);
@@ -51,19 +51,19 @@ bool unread_add(Unread *u, const Input *in, const Error *why, Arena *a, Error *e
     return true;
 }
 
-bool unread_fail(const Unread *u, size_t n, Error *e)
+bool unreadable_fail(const UnreadableList *u, size_t n, Error *e)
 {
     if (!u || u->count == 0)
-        return fail(e, SP_FORMAT, "there is nothing to read");
+        return fail(e, SP_FORMAT, "there are no inputs");
     char place[sizeof e->message];
-    unread_place(&u->list[0], place, sizeof place);
+    unreadable_place(&u->list[0], place, sizeof place);
     return n == 1 ? fail(e, SP_FORMAT, "%s: %s", place, u->list[0].reason)
                   : fail(e, SP_FORMAT, "%s: %s; none of the %zu inputs could be read", place, u->list[0].reason, n);
 }
 
 #define HEADING "id\treason\n"
 
-/* Whether a file is a list that unread_write wrote: any other file of that name belongs to the user. */
+/* Whether a file is a list that unreadable_write wrote: any other file of that name belongs to the user. */
 static bool is_list(const char *path)
 {
     Error ignored = {0};
@@ -75,7 +75,7 @@ static bool is_list(const char *path)
     return is;
 }
 
-bool unread_write(const Unread *u, const char *path, const Heap *heap, Error *e)
+bool unreadable_write(const UnreadableList *u, const char *path, const Heap *heap, Error *e)
 {
     if (u->count == 0)
         return !is_list(path) || file_remove(path, e);
@@ -90,7 +90,7 @@ bool unread_write(const Unread *u, const char *path, const Heap *heap, Error *e)
     return false;
 }
 
-void unread_warn(const Unread *u, size_t n, const char *path, FILE *to)
+void unreadable_warn(const UnreadableList *u, size_t n, const char *path, FILE *to)
 {
     if (to && u->count)
         fprintf(to, "sapor: warning: %zu of %zu inputs could not be read and have no features; %s lists them\n",
