@@ -323,6 +323,8 @@ bool evaluate_model(Model *m, const Tensor *users, const Tensor *items, const Ev
 bool rank_users(Model *m, const Tensor *users, const Tensor *items, const int32_t *ids, int64_t n, int64_t k,
                 int32_t *top, float *scores, Error *e);
 double score_of(const Scores *s, const char *metric, int64_t cutoff); /* the mean; NaN when absent */
+/* The name of mean[i]: "Recall@20". */
+const char *score_name(const Scores *s, size_t i, char *buffer, size_t size);
 
 /* ---- training (train.c) ---------------------------------------------------------------------- */
 

@@ -38,11 +38,11 @@ const char *format_words(Format f, char cut)
     }
 }
 
-void describe_reading(Format f, char cut, const char *columns, FILE *json)
+JsonWriter describe_reading(Format f, char cut, const char *columns, FILE *json)
 {
-    fprintf(json, "{\"event\":\"data\",\"format\":\"%s\",\"read_as\":\"%s\",\"columns\":", format_name(f),
-            format_words(f, cut));
-    json_print_string(json, text_of(columns));
+    JsonWriter w = json_record(json, "event", "data");
+    json_members(&w, "format %s read_as %s columns %s", format_name(f), format_words(f, cut), columns);
+    return w;
 }
 
 bool layout_separator(const char *word, char *cut)

@@ -18,7 +18,7 @@ static void write_back(const Json *j, Arena *a)
     Error e = {0};
     FILE *to = open_memstream(&text, &n);
     REQUIRE(to);
-    json_print_string(to, j->text);
+    json_put_text(&(JsonWriter){.to = to}, NULL, j->text);
     fclose(to);
     const Json *again = json_parse(a, (Text){text, n}, "again", &e);
     REQUIRE(again && text_equal(again->text, j->text));
