@@ -311,6 +311,8 @@ typedef struct JsonWriter {
     bool filled; /* the container that is open has a value */
     int depth;
     JsonLevel level[JSON_WRITE_DEPTH];
+    size_t used;
+    char buffer[256]; /* passed on when it is full and when nothing is open */
 } JsonWriter;
 /* Begins an object on a line of its own, by the member that says what it is: {"event":"result" */
 JsonWriter json_record(FILE *to, const char *key, const char *value);

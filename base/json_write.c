@@ -1,13 +1,32 @@
 /* base/json_write.c: the one writer of JSON. Commas, quotes and escapes are its own work. */
 #include "base/base.h"
 
+static void pass_on(JsonWriter *w, const char *text, size_t n)
+{
+    if (w->out) {
+        Error ignored = {0}; /* the Out keeps it */
+        out_write(w->out, text, n, &ignored);
+    } else {
+        fwrite(text, 1, n, w->to);
+    }
+}
+
+static void flush(JsonWriter *w)
+{
+    pass_on(w, w->buffer, w->used);
+    w->used = 0;
+}
+
 static void put(JsonWriter *w, const char *text, size_t n)
 {
-    Error ignored = {0}; /* the Out keeps it */
-    if (w->out)
-        out_write(w->out, text, n, &ignored);
-    else
-        fwrite(text, 1, n, w->to);
+    if (n > sizeof w->buffer - w->used)
+        flush(w);
+    if (n > sizeof w->buffer) {
+        pass_on(w, text, n);
+    } else {
+        memcpy(w->buffer + w->used, text, n);
+        w->used += n;
+    }
 }
 
 /* Bytes that are not UTF-8 (a file's name may have some) become U+FFFD: what is written can always be read. */
@@ -16,18 +35,20 @@ static void put_quoted(JsonWriter *w, Text t)
     put(w, "\"", 1);
     for (size_t i = 0, run = 0; i <= t.n;) {
         uint32_t code = 0;
+        while (i < t.n && (signed char)t.p[i] >= ' ' && t.p[i] != '"' && t.p[i] != '\\') /* ASCII */
+            i++;
         size_t length = i < t.n ? utf8_decode(t.p + i, t.n - i, &code) : 0;
-        if (length && code >= 0x20 && code != '"' && code != '\\') {
+        if (length > 1) {
             i += length;
             continue;
         }
-        bool is_mark = length && code >= 0x20;
-        char escape[8];
-        snprintf(escape, sizeof escape, is_mark ? "\\%c" : "\\u%04x", length ? code & 0xff : 0xfffdU);
-        if (i > run)
-            put(w, t.p + run, i - run);
-        if (i < t.n)
-            put(w, escape, strlen(escape));
+        put(w, t.p + run, i - run);
+        if (i < t.n) {
+            char escape[8];
+            int n = snprintf(escape, sizeof escape, length && code >= ' ' ? "\\%c" : "\\u%04x",
+                             length ? code & 0xff : 0xfffdU);
+            put(w, escape, (size_t)n);
+        }
         run = ++i;
     }
     put(w, "\"", 1);
@@ -85,6 +106,8 @@ void json_end(JsonWriter *w)
     put_line(w, l->indent > 0 ? l->indent - 2 : l->indent);
     put(w, &l->close, 1);
     w->filled = true;
+    if (!w->depth)
+        flush(w);
 }
 
 void json_finish(JsonWriter *w)
@@ -92,6 +115,7 @@ void json_finish(JsonWriter *w)
     while (w->depth)
         json_end(w);
     put(w, "\n", 1);
+    flush(w);
 }
 
 void json_put_text(JsonWriter *w, const char *key, Text value)

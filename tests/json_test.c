@@ -219,7 +219,9 @@ static void strings_are_written_back(void **state)
         char *text = NULL;
         size_t n = 0;
         FILE *to = open_memstream(&text, &n);
-        json_put_text(&(JsonWriter){.to = to}, NULL, strings[i]);
+        JsonWriter w = {.to = to};
+        json_put_text(&w, NULL, strings[i]);
+        json_finish(&w);
         fclose(to);
         Error e = {0};
         Arena *a = arena_new(NULL, 0);

@@ -61,13 +61,13 @@ typedef struct Writer {
 static bool write_user(void *arg, Text user, int64_t k, const Text *items, const float *scores, Error *e)
 {
     Writer *w = arg;
+    JsonWriter j = {.to = stdout};
     for (int64_t i = 0; i < k; i++) {
         if (w->out) {
             if (!out_tsv_field(w->out, user, e) || !out_write(w->out, "\t", 1, e) ||
                 !out_tsv_field(w->out, items[i], e) || !out_printf(w->out, e, "\t%.9g\n", (double)scores[i]))
                 return false;
         } else if (w->json) {
-            JsonWriter j = {.to = stdout};
             json_object(&j, NULL);
             json_put_text(&j, "user", user);
             json_put_text(&j, "item", items[i]);
