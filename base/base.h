@@ -277,7 +277,7 @@ bool id_check(Text id, const char *path, size_t line, Error *e);
 bool out_tsv_field(Out *o, Text field, Error *e);
 void tsv_print_field(FILE *to, Text field);
 
-/* ---- JSON (json.c) --------------------------------------------------------------------------- */
+/* ---- JSON read (json.c) ---------------------------------------------------------------------- */
 
 typedef enum JsonType { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT } JsonType;
 typedef struct Json Json;
@@ -306,9 +306,51 @@ const Json *json_at(const Json *array, size_t index);
 bool json_i64(const Json *j, int64_t *value); /* false unless a number without fraction that fits */
 const char *json_cstring(const Json *j);      /* NULL unless a string without NUL bytes */
 bool json_is_true(const Json *j);
-/* Writes a JSON string with its quotes. */
-bool out_json_string(Out *o, Text text, Error *e);
-void json_print_string(FILE *to, Text text);
+
+/* ---- JSON written (json_write.c) ------------------------------------------------------------- */
+
+/* Writes one value to a stream or an Out, piece by piece; nothing is allocated. In an object each value has a key, in an
+ * array and at the top none: NULL. Failures are kept by the stream and the Out: stream_whole and out_commit report them.
+ *
+ *     JsonWriter w = json_record(stdout, "event", "result");    {"event":"result"
+ *     json_members(&w, "users %lld share %.2g", n, share);      ,"users":7,"share":0.25
+ *     json_array(&w, "ids");                                    ,"ids":[
+ *     json_put_text(&w, NULL, id);                              "u1"
+ *     json_finish(&w);                                          ]} and a line end */
+enum { JSON_WRITE_DEPTH = 8 };
+typedef struct JsonLevel {
+    char close;
+    signed char indent; /* -1: all in one line */
+} JsonLevel;
+typedef struct JsonWriter {
+    FILE *to;    /* or */
+    Out *out;    /* one of them is set, the rest is 0 */
+    bool spaced; /* a blank after each comma and colon; may change at any time */
+    bool filled; /* the container that is open has a value */
+    int depth;
+    JsonLevel level[JSON_WRITE_DEPTH];
+    size_t used;
+    char buffer[256]; /* passed on when it is full and when nothing is open */
+} JsonWriter;
+/* Begins an object on a line of its own, by the member that says what it is: {"event":"result" */
+JsonWriter json_record(FILE *to, const char *key, const char *value);
+void json_object(JsonWriter *w, const char *key); /* begins an object or an array, at most JSON_WRITE_DEPTH deep */
+void json_array(JsonWriter *w, const char *key);
+/* The container that was just begun has each value on a line of its own, after `indent` blanks: 0, or 2 more than the one around it,
+ * 10 at most. */
+void json_lines(JsonWriter *w, int indent);
+void json_end(JsonWriter *w);    /* closes the last object or array that is open */
+void json_finish(JsonWriter *w); /* closes all that are open, and ends the line */
+/* A string in quotes: '"', '\' and control characters escaped, bytes that are not UTF-8 as U+FFFD. */
+void json_put_text(JsonWriter *w, const char *key, Text value);
+void json_put_string(JsonWriter *w, const char *key, const char *value); /* NULL writes null */
+void json_put_bool(JsonWriter *w, const char *key, bool value);
+void json_put_i64(JsonWriter *w, const char *key, int64_t value);
+/* Several members: keys, each followed by its conversion: "name %s users %lld rows %zu share %.6g". A %s is a string in
+ * quotes or null; %lld and %zu are whole numbers, all else is of doubles. */
+void json_members(JsonWriter *w, const char *format, ...) PRINTF_LIKE(2, 3);
+/* A number as printf writes it; nan and inf, which JSON does not have, become null. */
+void json_put_number(JsonWriter *w, const char *key, const char *format, ...) PRINTF_LIKE(3, 4);
 
 /* ---- threads (pool.c) ------------------------------------------------------------------------ */
 

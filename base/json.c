@@ -1,4 +1,4 @@
-/* base/json.c: a strict RFC 8259 reader for files that may be hostile or huge, and the writer of strings. */
+/* base/json.c: a strict RFC 8259 reader for files that may be hostile or huge. json_write.c writes. */
 #include "base/base.h"
 
 #include <math.h>
@@ -408,54 +408,4 @@ const char *json_cstring(const Json *j)
 bool json_is_true(const Json *j)
 {
     return j && j->type == JSON_BOOL && j->boolean;
-}
-
-/* ---- writing --------------------------------------------------------------------------------- */
-
-typedef bool Sink(void *to, const char *p, size_t n, Error *e);
-
-static bool to_out(void *to, const char *p, size_t n, Error *e)
-{
-    return out_write(to, p, n, e);
-}
-
-static bool to_stream(void *to, const char *p, size_t n, Error *e)
-{
-    (void)e;
-    return fwrite(p, 1, n, to) == n;
-}
-
-/* Bytes that are no UTF-8 (a file's name may hold some) become U+FFFD: what is written can always be read. */
-static bool write_string(Text t, Sink *sink, void *to, Error *e)
-{
-    bool ok = sink(to, "\"", 1, e);
-    for (size_t i = 0, run = 0; ok && i <= t.n;) {
-        uint32_t code = 0;
-        size_t length = i < t.n ? utf8_decode(t.p + i, t.n - i, &code) : 0;
-        if (length && code >= 0x20 && code != '"' && code != '\\') {
-            i += length;
-            continue;
-        }
-        char escape[8] = "\\ufffd";
-        if (length && code < 0x20)
-            snprintf(escape, sizeof escape, "\\u%04x", code & 0xff);
-        else if (length)
-            snprintf(escape, sizeof escape, "\\%c", (char)code);
-        ok = i == run || sink(to, t.p + run, i - run, e);
-        if (ok && i < t.n)
-            ok = sink(to, escape, strlen(escape), e);
-        run = ++i;
-    }
-    return ok && sink(to, "\"", 1, e);
-}
-
-bool out_json_string(Out *o, Text text, Error *e)
-{
-    return write_string(text, to_out, o, e);
-}
-
-void json_print_string(FILE *to, Text text)
-{
-    Error unused = {0};
-    write_string(text, to_stream, to, &unused);
 }

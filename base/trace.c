@@ -132,31 +132,54 @@ static const char *op_around(const Event *v, const Event *ops, size_t n)
     return "tasks";
 }
 
-static bool name_thread(Out *o, long process, int thread, int worker, Error *e)
+/* Begins an event, up to its `args`. */
+static void begin_event(JsonWriter *w, const char *name, const char *category, const char *phase, long process)
 {
-    return out_printf(o, e, ",\n{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":%ld,\"tid\":%d,\"args\":{\"name\":\"",
-                      process, thread) &&
-           out_printf(o, e, worker > 0 ? "worker %d" : "caller", worker) &&
-           out_printf(o, e,
-                      "\"}},\n{\"name\":\"thread_sort_index\",\"ph\":\"M\",\"pid\":%ld,\"tid\":%d,\"args\":{\"sort_"
-                      "index\":%d}}",
-                      process, thread, worker);
+    json_object(w, NULL);
+    json_put_string(w, "name", name);
+    if (category)
+        json_put_string(w, "cat", category);
+    json_members(w, "ph %s pid %lld", phase, (long long)process);
 }
 
-static bool write_event(Out *o, const Trace *t, long process, const Event *v, const Event *ops, size_t op_count,
-                        Error *e)
+/* Closes its args too. */
+static void end_event(JsonWriter *w)
 {
-    bool tasks = v->worker >= 0 && !v->op;
-    return out_printf(o, e, ",\n{\"name\":") &&
-           out_json_string(o, text_of(tasks ? op_around(v, ops, op_count) : v->op), e) &&
-           out_printf(o, e, ",\"cat\":\"%s\",\"ph\":\"X\",\"pid\":%ld,\"tid\":%d,\"ts\":%.3f,\"dur\":%.3f",
-                      tasks            ? "tasks"
-                      : v->worker >= 0 ? "wait"
-                                       : "op",
-                      process, v->thread, 1e6 * (v->begun - t->started), 1e6 * v->seconds) &&
-           (tasks            ? out_printf(o, e, ",\"args\":{\"tasks\":%.0f}}", v->flops)
-            : v->worker >= 0 ? out_printf(o, e, "}")
-                             : out_printf(o, e, ",\"args\":{\"flops\":%.17g,\"bytes\":%.17g}}", v->flops, v->bytes));
+    enum { EVENTS = 2 }; /* the depth of their list */
+    while (w->depth > EVENTS)
+        json_end(w);
+}
+
+static void name_thread(JsonWriter *w, long process, int thread, int worker)
+{
+    char name[32] = "caller";
+    if (worker > 0)
+        snprintf(name, sizeof name, "worker %d", worker);
+    begin_event(w, "thread_name", NULL, "M", process);
+    json_put_i64(w, "tid", thread);
+    json_object(w, "args");
+    json_put_string(w, "name", name);
+    end_event(w);
+    begin_event(w, "thread_sort_index", NULL, "M", process);
+    json_put_i64(w, "tid", thread);
+    json_object(w, "args");
+    json_put_i64(w, "sort_index", worker);
+    end_event(w);
+}
+
+static void write_event(JsonWriter *w, const Trace *t, long process, const Event *v, const Event *ops, size_t op_count)
+{
+    bool tasks = v->worker >= 0 && !v->op, wait = v->worker >= 0 && v->op;
+    begin_event(w, tasks ? op_around(v, ops, op_count) : v->op, tasks ? "tasks" : wait ? "wait" : "op", "X", process);
+    json_members(w, "tid %lld ts %.3f dur %.3f", (long long)v->thread, 1e6 * (v->begun - t->started), 1e6 * v->seconds);
+    if (!wait)
+        json_object(w, "args");
+    if (tasks) {
+        json_put_number(w, "tasks", "%.0f", v->flops);
+    } else if (!wait) {
+        json_members(w, "flops %.17g bytes %.17g", v->flops, v->bytes);
+    }
+    end_event(w);
 }
 
 /* The Trace Event Format's complete events ("X", microseconds), as chrome://tracing and ui.perfetto.dev read them: ops,
@@ -172,10 +195,18 @@ bool trace_write(const Trace *t, const char *path, Error *e)
         arena_free(a);
         return fail_memory(e, t->event_count * sizeof *ops, "writing a trace"); /* keeps an earlier error */
     }
-    bool ok = out_printf(o, e, "{\"displayTimeUnit\":\"ms\",\"otherData\":{\"lost_events\":%zu},\"traceEvents\":[\n",
-                         t->lost);
-    ok = ok && out_printf(o, e, "{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":%ld,\"args\":{\"name\":\"sapor\"}}",
-                          process);
+    JsonWriter w = {.out = o};
+    json_object(&w, NULL);
+    json_put_string(&w, "displayTimeUnit", "ms");
+    json_object(&w, "otherData");
+    json_put_i64(&w, "lost_events", (int64_t)t->lost);
+    json_end(&w);
+    json_array(&w, "traceEvents");
+    json_lines(&w, 0);
+    begin_event(&w, "process_name", NULL, "M", process);
+    json_object(&w, "args");
+    json_put_string(&w, "name", "sapor");
+    end_event(&w);
     int named = -1; /* workers up to this one have a name; they come in any order, but are few */
     for (size_t i = 0; i < t->event_count; i++) {
         if (t->events[i].worker < 0)
@@ -183,18 +214,15 @@ bool trace_write(const Trace *t, const char *path, Error *e)
         named = MAX(named, t->events[i].worker);
     }
     qsort(ops, op_count, sizeof *ops, by_begin);
-    for (int worker = 0; ok && worker <= named; worker++)
-        for (size_t i = 0, done = 0; ok && i < t->event_count && !done; i++)
+    for (int worker = 0; worker <= named; worker++)
+        for (size_t i = 0, done = 0; i < t->event_count && !done; i++)
             if ((done = t->events[i].worker == worker))
-                ok = name_thread(o, process, t->events[i].thread, worker, e);
-    for (size_t i = 0; ok && i < t->event_count; i++)
-        ok = write_event(o, t, process, &t->events[i], ops, op_count, e);
-    ok = ok && out_printf(o, e, "\n]}\n");
+                name_thread(&w, process, t->events[i].thread, worker);
+    for (size_t i = 0; i < t->event_count; i++)
+        write_event(&w, t, process, &t->events[i], ops, op_count);
+    json_finish(&w);
     arena_free(a);
-    if (ok)
-        return out_commit(o, e);
-    out_discard(o);
-    return false;
+    return out_commit(o, e);
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */

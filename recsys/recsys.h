@@ -16,8 +16,17 @@ typedef enum Format {
     FORMAT_RECBOLE,  /* columns by typed name: user_id:token */
     FORMAT_LIGHTGCN, /* user item item ... */
 } Format;
-Format format_find(const char *name); /* "auto", "tsv" or "csv", "inter", "recbole", "lightgcn"; -1 when unknown */
-const char *format_name(Format f);
+/* Every name of a format, once: what links it to the one before in a sentence, the name, the format, and its words for
+ * people where it is not a table. */
+#define FORMAT_NAMES(ENTRY)                                                                                            \
+    ENTRY("", "auto", FORMAT_AUTO, NULL)                                                                               \
+    ENTRY(", ", "tsv", FORMAT_TSV, NULL)                                                                               \
+    ENTRY(", ", "csv", FORMAT_TSV, NULL)                                                                               \
+    ENTRY(", ", "inter", FORMAT_INTER, "MMRec .inter")                                                                 \
+    ENTRY(", ", "recbole", FORMAT_RECBOLE, "RecBole .inter")                                                           \
+    ENTRY(" or ", "lightgcn", FORMAT_LIGHTGCN, "LightGCN text")
+Format format_find(const char *name);         /* -1 when unknown */
+const char *format_name(Format f);            /* the first that it has */
 const char *format_words(Format f, char cut); /* "table between tabs", "LightGCN text" */
 /* How a file of interactions is laid out, where its content does not say so: docs/formats.md. */
 typedef struct Layout {
@@ -323,6 +332,8 @@ bool evaluate_model(Model *m, const Tensor *users, const Tensor *items, const Ev
 bool rank_users(Model *m, const Tensor *users, const Tensor *items, const int32_t *ids, int64_t n, int64_t k,
                 int32_t *top, float *scores, Error *e);
 double score_of(const Scores *s, const char *metric, int64_t cutoff); /* the mean; NaN when absent */
+/* The name of mean[i]: "Recall@20". */
+const char *score_name(const Scores *s, size_t i, char *buffer, size_t size);
 
 /* ---- training (train.c) ---------------------------------------------------------------------- */
 

@@ -1,4 +1,4 @@
-/* tests/json_test.c: the JSON reader on good, bad, deep and huge input. */
+/* tests/json_test.c: the JSON reader on good, bad, deep and huge input, and the writer. */
 #include "tests/testing.h"
 
 #include <math.h>
@@ -219,7 +219,9 @@ static void strings_are_written_back(void **state)
         char *text = NULL;
         size_t n = 0;
         FILE *to = open_memstream(&text, &n);
-        json_print_string(to, strings[i]);
+        JsonWriter w = {.to = to};
+        json_put_text(&w, NULL, strings[i]);
+        json_finish(&w);
         fclose(to);
         Error e = {0};
         Arena *a = arena_new(NULL, 0);
@@ -229,6 +231,98 @@ static void strings_are_written_back(void **state)
         arena_free(a);
         free(text);
     }
+}
+
+/* What `write` writes is `expected`, to a stream and to a file. */
+static void check_written(void (*write)(JsonWriter *w), const char *expected)
+{
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    char *text = NULL, folder[256];
+    size_t n = 0;
+    FILE *to = open_memstream(&text, &n);
+    JsonWriter stream = {.to = to};
+    write(&stream);
+    fclose(to);
+    assert_string_equal(text, expected);
+    free(text);
+    const char *path = path_join(a, test_folder(folder), "written.json", &e);
+    assert_ok(path, e);
+    Out *out = out_open(path, NULL, &e);
+    assert_ok(out, e);
+    JsonWriter file = {.out = out};
+    write(&file);
+    assert_ok(out_commit(out, &e), e);
+    Text got;
+    assert_ok(file_read(&got, a, path, 0, &e), e);
+    assert_string_equal(got.p, expected);
+    assert_ok(json_parse(a, got, path, &e), e);
+    test_folder_remove(folder);
+    arena_free(a);
+}
+
+static void write_compact(JsonWriter *w)
+{
+    json_object(w, NULL);
+    json_put_string(w, "a \"key\"", "\x01\\");
+    json_put_string(w, "none", NULL);
+    json_put_bool(w, "yes", true);
+    json_put_i64(w, "least", INT64_MIN);
+    json_put_number(w, "most", "%llu", (unsigned long long)UINT64_MAX);
+    json_put_number(w, "x", "%.3g", 0.5);
+    json_put_number(w, "large", "%.0f", 0x1p70);
+    json_put_number(w, "nan", "%g", (double)NAN);
+    json_put_number(w, "inf", "%g", -(double)INFINITY);
+    json_array(w, "empty");
+    json_end(w);
+    json_array(w, "list");
+    json_put_bool(w, NULL, false);
+    json_object(w, NULL);
+    json_end(w);
+    json_put_i64(w, NULL, 2);
+    json_end(w);
+    json_members(w, "name %s users %lld rows %zu share %.2g", "a\tb", -7LL, (size_t)9, 0.25);
+    json_finish(w);
+}
+
+static void write_lines(JsonWriter *w)
+{
+    w->spaced = true;
+    json_object(w, NULL);
+    json_lines(w, 2);
+    json_array(w, "list");
+    json_put_i64(w, NULL, 1);
+    json_put_i64(w, NULL, 2);
+    json_end(w);
+    json_object(w, "more");
+    json_lines(w, 4);
+    json_put_text(w, "b", TEXT("c"));
+    json_put_text(w, "d", TEXT("e"));
+    json_end(w);
+    json_array(w, "rows");
+    json_lines(w, 0);
+    json_put_i64(w, NULL, 3);
+    json_finish(w);
+}
+
+static void values_are_written(void **state)
+{
+    (void)state;
+    check_written(write_compact,
+                  "{\"a \\\"key\\\"\":\"\\u0001\\\\\",\"none\":null,\"yes\":true,"
+                  "\"least\":-9223372036854775808,\"most\":18446744073709551615,\"x\":0.5,"
+                  "\"large\":1180591620717411303424,\"nan\":null,\"inf\":null,\"empty\":[],"
+                  "\"list\":[false,{},2],\"name\":\"a\\u0009b\",\"users\":-7,\"rows\":9,\"share\":0.25}\n");
+    check_written(write_lines, "{\n  \"list\": [1, 2],\n  \"more\": {\n    \"b\": \"c\",\n    \"d\": \"e\"\n  },\n"
+                               "  \"rows\": [\n3\n]\n}\n");
+    FILE *to = tmpfile();
+    JsonWriter w = json_record(to, "event", "end");
+    json_finish(&w);
+    char line[32] = "";
+    rewind(to);
+    assert_non_null(fgets(line, sizeof line, to));
+    assert_string_equal(line, "{\"event\":\"end\"}\n");
+    fclose(to);
 }
 
 static void refused_memory_is_an_error(void **state)
@@ -264,6 +358,7 @@ int main(void)
         cmocka_unit_test(depth_is_limited),
         cmocka_unit_test(big_containers_are_fast),
         cmocka_unit_test(strings_are_written_back),
+        cmocka_unit_test(values_are_written),
         cmocka_unit_test(refused_memory_is_an_error),
     };
     return cmocka_run_group_tests_name("json", tests, NULL, NULL);

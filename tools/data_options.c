@@ -11,7 +11,9 @@ bool text_file_read(Text *out, Arena *a, const char *path, Error *e)
 
 bool read_format(const Context *c, Format *f, Layout *layout, Error *e)
 {
-    static const char *const FORMATS[] = {"auto", "tsv", "csv", "inter", "recbole", "lightgcn"};
+#define ENTRY(link, name, format, words) name,
+    static const char *const FORMATS[] = {FORMAT_NAMES(ENTRY)};
+#undef ENTRY
     const char *separator = option_text(c, "separator");
     int format = 0;
     if (!option_choice(c, "format", FORMATS, COUNT(FORMATS), &format, e))

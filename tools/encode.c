@@ -324,11 +324,13 @@ bool encode_command(Context *c, Error *e)
     ok = ok && (!missing || unreadable_write(&list, missing, c->heap, e));
     if (ok)
         unreadable_warn(&list, in.count, missing, c->progress);
-    if (ok && c->json)
-        printf("{\"event\":\"result\",\"inputs\":%zu,\"rows\":%lld,\"missing\":%zu,\"features\":%lld,\"load_seconds\":%"
-               ".4f,"
-               "\"seconds\":%.4f,\"items_per_second\":%.2f,\"peak_rss_bytes\":%zu}\n",
-               in.count, (long long)rows, list.count, (long long)features, loaded - begun, seconds,
-               (double)in.count / seconds, peak_rss_bytes());
+    if (ok && c->json) {
+        JsonWriter w = json_record(stdout, "event", "result");
+        json_members(&w, "inputs %zu rows %lld missing %zu features %lld load_seconds %.4f", in.count, (long long)rows,
+                     list.count, (long long)features, loaded - begun);
+        json_members(&w, "seconds %.4f items_per_second %.2f peak_rss_bytes %zu", seconds, (double)in.count / seconds,
+                     peak_rss_bytes());
+        json_finish(&w);
+    }
     return ok;
 }

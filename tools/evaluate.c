@@ -53,12 +53,13 @@ static bool print_result(Context *c, const Scores *s, int64_t without, size_t un
 {
     size_t columns = 1 + s->cutoffs;
     if (c->json) {
-        printf("{\"event\":\"result\",\"users\":%lld,\"without_list\":%lld,\"lines_of_unknown_users\":%zu",
-               (long long)s->users, (long long)without, unknown);
-        for (size_t m = 0; m < s->metrics; m++)
-            for (size_t k = 0; k < s->cutoffs; k++)
-                printf(",\"%s@%lld\":%.17g", s->names[m], (long long)s->at[k], s->mean[m * s->cutoffs + k]);
-        printf("}\n");
+        char name[64];
+        JsonWriter w = json_record(stdout, "event", "result");
+        json_members(&w, "users %lld without_list %lld lines_of_unknown_users %zu", (long long)s->users,
+                     (long long)without, unknown);
+        for (size_t i = 0; i < s->metrics * s->cutoffs; i++)
+            json_put_number(&w, score_name(s, i, name, sizeof name), "%.17g", s->mean[i]);
+        json_finish(&w);
         return true;
     }
     const char **cells;

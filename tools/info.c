@@ -228,38 +228,39 @@ static void info_json(const Kernels *k, const char *cpu, const struct utsname *u
     const char *names[8], *why[8];
     bool usable[8];
     size_t levels = kernels_levels(names, usable, why);
-    printf("{\"version\":\"" SAPOR_VERSION "\",\"cpu\":");
-    json_print_string(stdout, text_of(cpu ? cpu : ""));
-    printf(",\"system\":");
-    json_print_string(stdout, text_of(u->sysname));
-    printf(",\"machine\":");
-    json_print_string(stdout, text_of(u->machine));
-    printf(",\"threads\":%d,\"memory_bytes\":%lld,\"compiler\":", threads,
-           (long long)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
-    json_print_string(stdout, text_of(compiler()));
-    printf(",\"level\":\"%s\",\"levels\":[", k->level);
+    JsonWriter w = json_record(stdout, "version", SAPOR_VERSION);
+    json_members(&w, "cpu %s system %s machine %s threads %lld memory_bytes %lld compiler %s level %s", cpu ? cpu : "",
+                 u->sysname, u->machine, (long long)threads, (long long)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE),
+                 compiler(), k->level);
+    json_array(&w, "levels");
     for (size_t i = 0; i < levels; i++) {
-        printf("%s{\"name\":\"%s\",\"usable\":%s,\"why\":", i ? "," : "", names[i], usable[i] ? "true" : "false");
-        json_print_string(stdout, text_of(why[i] ? why[i] : ""));
-        printf("}");
+        json_object(&w, NULL);
+        json_put_string(&w, "name", names[i]);
+        json_put_bool(&w, "usable", usable[i]);
+        json_put_string(&w, "why", why[i] ? why[i] : "");
+        json_end(&w);
     }
-    printf("],\"libraries\":{");
+    json_end(&w);
+    json_object(&w, "libraries");
     for (size_t i = 0; i < COUNT(LIBRARIES); i++)
-        printf("%s\"%s\":%s", i ? "," : "", LIBRARIES[i].name, LIBRARIES[i].in ? "true" : "false");
-    printf("}");
+        json_put_bool(&w, LIBRARIES[i].name, LIBRARIES[i].in);
+    json_end(&w);
     if (kernels) {
-        printf(",\"kernels\":{");
+        json_object(&w, "kernels");
         for (size_t i = 0; i < COUNT(KERNELS); i++)
-            printf("%s\"%s\":\"%s\"", i ? "," : "", KERNELS[i], k->level);
+            json_put_string(&w, KERNELS[i], k->level);
+        json_end(&w);
         Choice list[CHOICES];
         choose(k, list);
-        printf("},\"variants\":[");
-        for (size_t i = 0; i < CHOICES; i++)
-            printf("%s{\"kernel\":\"%s\",\"shape\":\"%s\",\"variant\":\"%s\",\"why\":\"%s\"}", i ? "," : "",
-                   list[i].kernel, list[i].shape, list[i].variant, list[i].why);
-        printf("]");
+        json_array(&w, "variants");
+        for (size_t i = 0; i < CHOICES; i++) {
+            json_object(&w, NULL);
+            json_members(&w, "kernel %s shape %s variant %s why %s", list[i].kernel, list[i].shape, list[i].variant,
+                         list[i].why);
+            json_end(&w);
+        }
     }
-    printf("}\n");
+    json_finish(&w);
 }
 
 bool info_command(Context *c, Error *e)

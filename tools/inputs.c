@@ -34,23 +34,20 @@ static bool is_input_name(const char *name)
 static bool add_path(FileSet *s, const char *path, int depth, Arena *a, Error *e);
 
 /* The data of a run, which recommending and reporting read again. */
-static bool add_data_of_run(FileSet *s, const char *config, Arena *a, Error *e)
+static bool add_data_of_run(FileSet *s, const char *dir, Arena *a, Error *e)
 {
-    static const char *const KEYS[] = {"train", "valid", "test"};
     Error ignored = {0};
-    Text text;
-    const Json *j = file_read(&text, a, config, 1 << 20, &ignored) ? json_parse(a, text, config, &ignored) : NULL;
-    const Json *features = json_get(j, "features");
-    for (size_t i = 0; i < COUNT(KEYS); i++) {
-        const char *path = json_cstring(json_get(j, KEYS[i]));
-        if (path && !file_set_add(s, path, e))
+    RunConfig run;
+    if (!run_config_read(&run, dir, a, &ignored))
+        return true; /* no run; or the command that reads it fails with the reason */
+    const DataConfig *data = &run.train.data;
+    const char *const paths[] = {data->train, data->valid, data->test};
+    for (size_t i = 0; i < COUNT(paths); i++)
+        if (paths[i] && !file_set_add(s, paths[i], e))
             return false;
-    }
-    for (const Json *f = features && features->type == JSON_ARRAY ? features->first : NULL; f; f = f->next) {
-        const char *path = json_cstring(f), *equals = path ? strchr(path, '=') : NULL;
-        if (equals && !add_path(s, equals + 1, 1, a, e))
+    for (size_t i = 0; i < data->feature_count; i++)
+        if (!add_path(s, strchr(data->features[i], '=') + 1, 1, a, e))
             return false;
-    }
     return true;
 }
 
@@ -80,7 +77,7 @@ static bool add_path(FileSet *s, const char *path, int depth, Arena *a, Error *e
             entries[i].is_folder ? depth == 0 : is_input_name(name) || (depth == 1 && text_ends(text_of(name), ".npy"));
         if (counts && !add_path(s, inside, depth + 2, a, e))
             return false;
-        if (depth == 0 && strcmp(name, "config.json") == 0 && !add_data_of_run(s, inside, a, e))
+        if (depth == 0 && strcmp(name, "config.json") == 0 && !add_data_of_run(s, path, a, e))
             return false;
     }
     return true;

@@ -33,13 +33,15 @@ static Entry entry_at(size_t i)
 
 static void json_encoder(const Entry *k)
 {
-    printf("{\"encoder\":");
-    json_print_string(stdout, text_of(k->name));
-    printf(",\"modalities\":[%s%s%s],\"about\":", k->modalities & MODALITY_IMAGE ? "\"image\"" : "",
-           k->modalities == (MODALITY_IMAGE | MODALITY_TEXT) ? "," : "",
-           k->modalities & MODALITY_TEXT ? "\"text\"" : "");
-    json_print_string(stdout, text_of(k->about));
-    printf("}\n");
+    JsonWriter w = json_record(stdout, "encoder", k->name);
+    json_array(&w, "modalities");
+    if (k->modalities & MODALITY_IMAGE)
+        json_put_string(&w, NULL, "image");
+    if (k->modalities & MODALITY_TEXT)
+        json_put_string(&w, NULL, "text");
+    json_end(&w);
+    json_put_string(&w, "about", k->about);
+    json_finish(&w);
 }
 
 /* A recommender's settings: its own, then the common ones whose defaults it does not change. NULL at the end. */
@@ -69,43 +71,27 @@ static const char *accepted_names(const Setting *s, Arena *a, Error *e)
     return names;
 }
 
-static void json_aliases(const Setting *s)
-{
-    const char *cut = "";
-    printf(",\"also\":[");
-    for (const Alias *x = s->aliases; x && x->name; x++)
-        if (x->use != ALIAS_REFUSED) {
-            printf("%s", cut);
-            json_print_string(stdout, text_of(x->name));
-            cut = ",";
-        }
-    printf("]");
-}
-
 static void json_recommender(const Recommender *r)
 {
-    printf("{\"recommender\":");
-    json_print_string(stdout, text_of(r->name));
-    printf(",\"paper\":");
-    json_print_string(stdout, text_of(r->paper));
-    printf(",\"needs_features\":%s,\"settings\":[", r->needs_features ? "true" : "false");
+    JsonWriter w = json_record(stdout, "recommender", r->name);
+    json_put_string(&w, "paper", r->paper);
+    json_put_bool(&w, "needs_features", r->needs_features);
+    json_array(&w, "settings");
     const Setting *s;
     for (size_t k = 0; (s = setting_at(r, k)); k++) {
-        const char *const fields[] = {s->key, s->elliot, s->mmrec, s->about}, *const names[] = {"key", "elliot",
-                                                                                                "mmrec", "about"};
-        for (size_t i = 0; i < COUNT(fields); i++) {
-            printf("%s\"%s\":", i ? "," : k ? ",{" : "{", names[i]);
-            json_print_string(stdout, text_of(fields[i]));
-        }
-        json_aliases(s);
-        printf("}");
+        json_object(&w, NULL);
+        json_members(&w, "key %s elliot %s mmrec %s about %s", s->key, s->elliot, s->mmrec, s->about);
+        json_array(&w, "also");
+        for (const Alias *x = s->aliases; x && x->name; x++)
+            if (x->use != ALIAS_REFUSED)
+                json_put_string(&w, NULL, x->name);
+        json_end(&w);
+        json_end(&w);
     }
-    printf("]");
-    if (r->alias) {
-        printf(",\"also\":");
-        json_print_string(stdout, text_of(r->alias));
-    }
-    printf("}\n");
+    json_end(&w);
+    if (r->alias)
+        json_put_string(&w, "also", r->alias);
+    json_finish(&w);
 }
 
 static bool print_recommender(const Context *c, const Recommender *r, Error *e)

@@ -116,9 +116,12 @@ static bool write_list(Context *c, const FeatureTable *t, const int32_t *ids, co
                 return false;
             }
         } else if (c->json) {
-            printf("{\"rank\":%s,\"id\":", cell[0]);
-            json_print_string(stdout, text_of(cell[1]));
-            printf(",\"similarity\":%s}\n", cell[2]);
+            JsonWriter w = {.to = stdout};
+            json_object(&w, NULL);
+            json_put_number(&w, "rank", "%s", cell[0]);
+            json_put_string(&w, "id", cell[1]);
+            json_put_number(&w, "similarity", "%s", cell[2]);
+            json_finish(&w);
         } else {
             printf("%s\t", cell[0]);
             tsv_print_field(stdout, text_of(cell[1]));

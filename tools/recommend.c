@@ -61,17 +61,18 @@ typedef struct Writer {
 static bool write_user(void *arg, Text user, int64_t k, const Text *items, const float *scores, Error *e)
 {
     Writer *w = arg;
+    JsonWriter j = {.to = stdout};
     for (int64_t i = 0; i < k; i++) {
         if (w->out) {
             if (!out_tsv_field(w->out, user, e) || !out_write(w->out, "\t", 1, e) ||
                 !out_tsv_field(w->out, items[i], e) || !out_printf(w->out, e, "\t%.9g\n", (double)scores[i]))
                 return false;
         } else if (w->json) {
-            printf("{\"user\":");
-            json_print_string(stdout, user);
-            printf(",\"item\":");
-            json_print_string(stdout, items[i]);
-            printf(",\"score\":%.9g}\n", (double)scores[i]);
+            json_object(&j, NULL);
+            json_put_text(&j, "user", user);
+            json_put_text(&j, "item", items[i]);
+            json_put_number(&j, "score", "%.9g", (double)scores[i]);
+            json_finish(&j);
         } else {
             tsv_print_field(stdout, user);
             putchar('\t');
@@ -107,7 +108,10 @@ bool recommend_command(Context *c, Error *e)
     progress_end(&w.progress, NULL);
     if (path && !out_commit(w.out, e))
         return false;
-    if (path && c->json)
-        printf("{\"event\":\"result\",\"users\":%.0f,\"k\":%lld}\n", w.progress.done, (long long)k);
+    if (path && c->json) {
+        JsonWriter j = json_record(stdout, "event", "result");
+        json_members(&j, "users %.0f k %lld", w.progress.done, (long long)k);
+        json_finish(&j);
+    }
     return true;
 }

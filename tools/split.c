@@ -36,10 +36,13 @@ bool split_command(Context *c, Error *e)
         s.leave_n = 1;
     if (!split_file(c->args[0], out, &s, counts, e))
         return false;
-    if (c->json)
-        printf("{\"event\":\"result\",\"train\":%zu,\"val\":%zu,\"test\":%zu}\n", counts[0], counts[1], counts[2]);
-    else if (!c->quiet)
+    if (c->json) {
+        JsonWriter w = json_record(stdout, "event", "result");
+        json_members(&w, "train %zu val %zu test %zu", counts[0], counts[1], counts[2]);
+        json_finish(&w);
+    } else if (!c->quiet) {
         fprintf(stderr, "%s: %zu rows for training, %zu for validation, %zu for testing\n", out, counts[0], counts[1],
                 counts[2]);
+    }
     return true;
 }

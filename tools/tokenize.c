@@ -7,23 +7,32 @@ const Option tokenize_options[] = {
     {NULL, 0, NULL, NULL},
 };
 
-static void print_ids(const Context *c, const Tokenizer *t, const TokenIds *ids, bool pieces)
+static void print_json(const Tokenizer *t, const TokenIds *ids, bool pieces)
 {
-    if (c->json)
-        printf("{\"ids\":[");
-    for (size_t i = 0; i < ids->count && (c->json || !pieces); i++)
-        printf("%s%d", i == 0 ? "" : c->json ? "," : " ", (int)ids->ids[i]);
-    if (c->json && pieces)
-        printf("],\"tokens\":[");
-    for (size_t i = 0; i < ids->count && pieces; i++) {
-        Text piece = token_text(t, ids->ids[i]);
-        fputs(i == 0 ? "" : c->json ? "," : " ", stdout);
-        if (c->json)
-            json_print_string(stdout, piece);
-        else
+    JsonWriter w = {.to = stdout};
+    json_object(&w, NULL);
+    json_array(&w, "ids");
+    for (size_t i = 0; i < ids->count; i++)
+        json_put_i64(&w, NULL, ids->ids[i]);
+    json_end(&w);
+    if (pieces)
+        json_array(&w, "tokens");
+    for (size_t i = 0; i < ids->count && pieces; i++)
+        json_put_text(&w, NULL, token_text(t, ids->ids[i]));
+    json_finish(&w);
+}
+
+static void print_ids(const Tokenizer *t, const TokenIds *ids, bool pieces)
+{
+    for (size_t i = 0; i < ids->count; i++) {
+        Text piece = pieces ? token_text(t, ids->ids[i]) : (Text){0};
+        fputs(i ? " " : "", stdout);
+        if (pieces)
             fwrite(piece.p, 1, piece.n, stdout);
+        else
+            printf("%d", (int)ids->ids[i]);
     }
-    fputs(c->json ? "]}\n" : "\n", stdout);
+    putchar('\n');
 }
 
 bool tokenize_command(Context *c, Error *e)
@@ -44,7 +53,7 @@ bool tokenize_command(Context *c, Error *e)
         TokenIds ids = {0};
         if (!tokenize(t, line, (size_t)most, &ids, c->arena, e))
             return false;
-        print_ids(c, t, &ids, pieces);
+        (c->json ? print_json : print_ids)(t, &ids, pieces);
         if (ferror(stdout))
             return output_whole(e);
         arena_rewind(c->arena, mark);

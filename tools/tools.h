@@ -112,8 +112,9 @@ void print_wrapped(FILE *to, const char *text, int at);
 bool text_file_read(Text *out, Arena *a, const char *path, Error *e);
 
 /* Options of every command that reads interactions; `files` begins the text of --format. */
+#define FORMAT_LINKED(link, name, format, words) link name
 #define FORMAT_OPTIONS(files)                                                                                          \
-    {"format", 0, "K", files "auto, tsv, csv, inter, recbole or lightgcn (default auto)"},                             \
+    {"format", 0, "K", files FORMAT_NAMES(FORMAT_LINKED) " (default auto)"},                                           \
         {"separator", 0, "C", "column separator: tab, comma, semicolon, colons (::) or blank (default: detected)"},    \
     {                                                                                                                  \
         "columns", 0, "U,I[,R[,T]]", "names of the user, item, rating and time columns (default: detected)"            \

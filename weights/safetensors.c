@@ -211,25 +211,32 @@ bool safetensors_declare(SafetensorsOut *s, const char *name, DType type, int di
 
 static void header_print(const SafetensorsOut *s, FILE *to)
 {
-    char text[SHAPE_TEXT];
+    JsonWriter w = {.to = to};
     int64_t metas = text_index_count(s->meta_keys);
-    fputc('{', to);
-    for (int64_t i = 0; i < metas; i++) {
-        fputs(i ? "," : "\"__metadata__\":{", to);
-        json_print_string(to, text_index_at(s->meta_keys, i));
-        fputc(':', to);
-        json_print_string(to, text_of(s->meta_values[i]));
-    }
+    json_object(&w, NULL);
     if (metas)
-        fputs(s->count ? "}," : "}", to);
+        json_object(&w, "__metadata__");
+    for (int64_t i = 0; i < metas; i++)
+        json_put_string(&w, text_index_at(s->meta_keys, i).p, s->meta_values[i]);
+    if (metas)
+        json_end(&w);
     for (size_t i = 0; i < s->count; i++) {
         const Declared *t = &s->tensors[i];
-        fputs(i ? "," : "", to);
-        json_print_string(to, text_of(t->name));
-        fprintf(to, ":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[%zu,%zu]}", dtype_name(t->type),
-                shape_text(t->dims, t->shape, text, sizeof text), t->begin, t->end);
+        json_object(&w, t->name);
+        json_put_string(&w, "dtype", dtype_name(t->type));
+        json_array(&w, "shape");
+        w.spaced = true;
+        for (int d = 0; d < t->dims; d++)
+            json_put_i64(&w, NULL, t->shape[d]);
+        w.spaced = false;
+        json_end(&w);
+        json_array(&w, "data_offsets");
+        json_put_i64(&w, NULL, (int64_t)t->begin);
+        json_put_i64(&w, NULL, (int64_t)t->end);
+        json_end(&w);
+        json_end(&w);
     }
-    fputc('}', to);
+    json_end(&w);
 }
 
 /* The header is padded with spaces so that the data begin at a multiple of 64 in the file: maps are then aligned. */

@@ -423,19 +423,21 @@ static const char *const PART_NAMES[PARTS] = {"train", "valid", "test"};
 
 static void describe_json(const DataSet *d, double density, FILE *to)
 {
-    describe_reading(d->format, d->cut, d->columns, to);
-    fprintf(to, ",\"users\":%lld,\"items\":%lld,\"density\":%.6g", (long long)d->U, (long long)d->I, density);
+    JsonWriter w = describe_reading(d->format, d->cut, d->columns, to);
+    json_members(&w, "users %lld items %lld density %.6g", (long long)d->U, (long long)d->I, density);
     for (int p = 0; p < PARTS; p++)
         if (d->counted[p].rows) {
             const Counted *n = &d->counted[p];
-            fprintf(to,
-                    ",\"%s\":{\"rows\":%lld,\"left_out\":{\"user_not_in_train\":%lld,\"repeated\":%lld,\"rating_below_"
-                    "0\":%lld},"
-                    "\"item_not_in_train\":%lld}",
-                    PART_NAMES[p], (long long)n->rows, (long long)n->cold, (long long)n->repeated, (long long)n->below,
-                    (long long)n->unknown);
+            json_object(&w, PART_NAMES[p]);
+            json_put_i64(&w, "rows", n->rows);
+            json_object(&w, "left_out");
+            json_members(&w, "user_not_in_train %lld repeated %lld rating_below_0 %lld", (long long)n->cold,
+                         (long long)n->repeated, (long long)n->below);
+            json_end(&w);
+            json_put_i64(&w, "item_not_in_train", n->unknown);
+            json_end(&w);
         }
-    fputs("}\n", to);
+    json_finish(&w);
 }
 
 void dataset_describe(const DataSet *d, FILE *text, FILE *json)

@@ -27,8 +27,8 @@ bool time_parse(Text text, int64_t *seconds);
 
 /* ---- formats.c ------------------------------------------------------------------------------- */
 
-/* Begins an object {"event":"data",...: how a file was read. */
-void describe_reading(Format f, char cut, const char *columns, FILE *json);
+/* Begins the record {"event":"data",...: how a file was read. */
+JsonWriter describe_reading(Format f, char cut, const char *columns, FILE *json);
 
 /* ---- data.c, features.c, feature_table.c ----------------------------------------------------- */
 

@@ -6,29 +6,40 @@
 
 static const size_t LARGEST_FILE = (size_t)1 << 38;
 
-static const char *const FORMATS[] = {"auto", "tsv", "inter", "recbole", "lightgcn"};
+typedef struct FormatName {
+    const char *name;
+    Format format;
+    const char *words;
+} FormatName;
+#define ENTRY(link, name, format, words) {name, format, words},
+static const FormatName FORMATS[] = {FORMAT_NAMES(ENTRY)};
+#undef ENTRY
 
 Format format_find(const char *name)
 {
     for (size_t i = 0; i < COUNT(FORMATS); i++)
-        if (!strcmp(name, FORMATS[i]))
-            return (Format)i;
-    return !strcmp(name, "csv") ? FORMAT_TSV : (Format)-1;
+        if (!strcmp(name, FORMATS[i].name))
+            return FORMATS[i].format;
+    return (Format)-1;
+}
+
+static const FormatName *entry_of(Format f)
+{
+    const FormatName *entry = FORMATS;
+    while (entry->format != f)
+        entry++;
+    return entry;
 }
 
 const char *format_name(Format f)
 {
-    return FORMATS[f];
+    return entry_of(f)->name;
 }
 
 const char *format_words(Format f, char cut)
 {
-    switch (f) {
-    case FORMAT_INTER: return "MMRec .inter";
-    case FORMAT_RECBOLE: return "RecBole .inter";
-    case FORMAT_LIGHTGCN: return "LightGCN text";
-    default: break;
-    }
+    if (entry_of(f)->words)
+        return entry_of(f)->words;
     switch (cut) {
     case '\t': return "table between tabs";
     case ',': return "table between commas";
@@ -38,11 +49,11 @@ const char *format_words(Format f, char cut)
     }
 }
 
-void describe_reading(Format f, char cut, const char *columns, FILE *json)
+JsonWriter describe_reading(Format f, char cut, const char *columns, FILE *json)
 {
-    fprintf(json, "{\"event\":\"data\",\"format\":\"%s\",\"read_as\":\"%s\",\"columns\":", format_name(f),
-            format_words(f, cut));
-    json_print_string(json, text_of(columns));
+    JsonWriter w = json_record(json, "event", "data");
+    json_members(&w, "format %s read_as %s columns %s", format_name(f), format_words(f, cut), columns);
+    return w;
 }
 
 bool layout_separator(const char *word, char *cut)

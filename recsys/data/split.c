@@ -278,12 +278,14 @@ static void describe(const Work *w, const Kept *n)
     double density = (double)(n->rows - n->repeated) / ((double)n->users * (double)n->items);
     long long dropped = (long long)r->count - (long long)n->rows;
     if (c->json) {
-        describe_reading(r->format, r->cut, r->columns, c->json);
-        fprintf(
-            c->json,
-            ",\"users\":%lld,\"items\":%lld,\"rows\":%lld,\"density\":%.6g,\"left_out\":{\"core\":%lld},\"repeated\":%"
-            "lld}\n",
-            (long long)n->users, (long long)n->items, (long long)n->rows, density, dropped, (long long)n->repeated);
+        JsonWriter j = describe_reading(r->format, r->cut, r->columns, c->json);
+        json_members(&j, "users %lld items %lld rows %lld density %.6g", (long long)n->users, (long long)n->items,
+                     (long long)n->rows, density);
+        json_object(&j, "left_out");
+        json_put_i64(&j, "core", dropped);
+        json_end(&j);
+        json_put_i64(&j, "repeated", n->repeated);
+        json_finish(&j);
     }
     if (c->progress) {
         fprintf(c->progress, "%s: %s (%s), %lld users, %lld items, %lld interactions, density %.3g%%", r->path,

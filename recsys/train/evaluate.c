@@ -72,6 +72,12 @@ bool evaluate_model(Model *m, const Tensor *users, const Tensor *items, const Ev
     return true;
 }
 
+const char *score_name(const Scores *s, size_t i, char *buffer, size_t size)
+{
+    snprintf(buffer, size, "%s@%lld", s->names[i / s->cutoffs], (long long)s->at[i % s->cutoffs]);
+    return buffer;
+}
+
 double score_of(const Scores *s, const char *metric, int64_t cutoff)
 {
     for (size_t i = 0; i < s->metrics; i++)

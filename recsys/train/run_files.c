@@ -29,46 +29,37 @@ static uint64_t hash_data(const DataSet *d)
     return h;
 }
 
-static void print_path(FILE *f, const char *key, const char *path)
-{
-    fprintf(f, "  \"%s\": ", key);
-    if (path)
-        json_print_string(f, text_of(path));
-    else
-        fputs("null", f);
-    fputs(",\n", f);
-}
-
+/* The same bytes for the same run: run_open compares them. */
 static void print_description(FILE *f, const Trainer *t)
 {
     const DataConfig *c = &t->config->data;
-    fprintf(f, "{\n  \"sapor\": \"%s\",\n  \"model\": \"%s\",\n  \"protocol\": \"%s\",\n  \"seed\": %llu,\n",
-            SAPOR_VERSION, t->model.kind->name, protocol_names[c->protocol], (unsigned long long)t->config->seed);
-    print_path(f, "train", c->train);
-    print_path(f, "valid", c->valid);
-    print_path(f, "test", c->test);
-    fprintf(f, "  \"format\": \"%s\",\n", format_name(c->format));
+    JsonWriter w = {.to = f, .spaced = true};
+    json_object(&w, NULL);
+    json_lines(&w, 2);
+    json_members(&w, "sapor %s model %s protocol %s", SAPOR_VERSION, t->model.kind->name, protocol_names[c->protocol]);
+    json_put_number(&w, "seed", "%llu", (unsigned long long)t->config->seed);
+    json_members(&w, "train %s valid %s test %s format %s", c->train, c->valid, c->test, format_name(c->format));
     if (c->layout.columns) /* absent where not given, as in runs of versions without it */
-        print_path(f, "columns", c->layout.columns);
+        json_put_string(&w, "columns", c->layout.columns);
     if (c->layout.cut)
-        print_path(f, "separator", c->layout.cut == ':' ? "::" : (char[2]){c->layout.cut, 0});
-    fputs("  \"features\": [", f);
-    for (size_t i = 0; i < c->feature_count; i++) {
-        fputs(i ? ", " : "", f);
-        json_print_string(f, text_of(c->features[i]));
-    }
-    fprintf(f,
-            "],\n  \"data\": {\"users\": %lld, \"items\": %lld, \"train\": %lld, \"valid\": %lld, \"test\": %lld, "
-            "\"hash\": "
-            "\"%016llx\"},\n",
-            (long long)t->data.U, (long long)t->data.I, (long long)t->data.train.count, (long long)t->data.valid.count,
-            (long long)t->data.test.count, (unsigned long long)hash_data(&t->data));
-    fputs("  \"settings\": {", f);
-    for (size_t i = 0; i < settings_count(t->settings); i++) {
-        fprintf(f, "%s\n    \"%s\": ", i ? "," : "", settings_key(t->settings, i));
-        json_print_string(f, text_of(settings_value(t->settings, i)));
-    }
-    fputs("\n  }\n}\n", f);
+        json_put_string(&w, "separator", c->layout.cut == ':' ? "::" : (char[2]){c->layout.cut, 0});
+    json_array(&w, "features");
+    for (size_t i = 0; i < c->feature_count; i++)
+        json_put_string(&w, NULL, c->features[i]);
+    json_end(&w);
+    json_object(&w, "data");
+    json_members(&w, "users %lld items %lld train %lld valid %lld test %lld", (long long)t->data.U,
+                 (long long)t->data.I, (long long)t->data.train.count, (long long)t->data.valid.count,
+                 (long long)t->data.test.count);
+    char hash[17];
+    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)hash_data(&t->data));
+    json_put_string(&w, "hash", hash);
+    json_end(&w);
+    json_object(&w, "settings");
+    json_lines(&w, 4);
+    for (size_t i = 0; i < settings_count(t->settings); i++)
+        json_put_string(&w, settings_key(t->settings, i), settings_value(t->settings, i));
+    json_finish(&w);
 }
 
 const char *run_describe(const Trainer *t, Error *e)
@@ -385,14 +376,19 @@ bool run_write_vectors(Trainer *t, const Tensor *users, const Tensor *items, Err
     return ok;
 }
 
-void scores_print_json(FILE *to, const Scores *s)
+static void put_scores(JsonWriter *w, const char *part, const Scores *s)
 {
-    fputc('{', to);
-    for (size_t i = 0; s->mean && i < s->metrics; i++)
-        for (size_t j = 0; j < s->cutoffs; j++)
-            fprintf(to, "%s\"%s@%lld\":%.9g", i + j ? "," : "", s->names[i], (long long)s->at[j],
-                    s->mean[i * s->cutoffs + j]);
-    fputc('}', to);
+    char name[64];
+    json_object(w, part);
+    for (size_t i = 0; s->mean && i < s->metrics * s->cutoffs; i++)
+        json_put_number(w, score_name(s, i, name, sizeof name), "%.9g", s->mean[i]);
+    json_end(w);
+}
+
+void scores_json(JsonWriter *w, const Scores *valid, const Scores *test)
+{
+    put_scores(w, "valid", valid);
+    put_scores(w, "test", test);
 }
 
 bool run_write_result(const Trainer *t, Error *e)
@@ -402,12 +398,10 @@ bool run_write_result(const Trainer *t, Error *e)
     FILE *f = open_memstream(&text, &bytes);
     if (!f)
         return fail_memory(e, 4096, "a run's result");
-    fprintf(f, "{\"model\":\"%s\",\"best_epoch\":%lld,\"epochs\":%lld,\"valid\":", t->model.kind->name,
-            (long long)t->best_epoch, (long long)t->epoch);
-    scores_print_json(f, &t->best_valid);
-    fputs(",\"test\":", f);
-    scores_print_json(f, &t->best_test);
-    fputs("}\n", f);
+    JsonWriter w = json_record(f, "model", t->model.kind->name);
+    json_members(&w, "best_epoch %lld epochs %lld", (long long)t->best_epoch, (long long)t->epoch);
+    scores_json(&w, &t->best_valid, &t->best_test);
+    json_finish(&w);
     bool ok = fclose(f) == 0 || fail_memory(e, 4096, "a run's result");
     Out *set[2] = {NULL}; /* result.json says that the run is finished: it comes last */
     ok = ok && (set[0] = write_text(in_folder(t, "result.json", e), text, e)) &&

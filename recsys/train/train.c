@@ -304,8 +304,8 @@ static bool note_history(Trainer *t, double loss, const Scores *valid, const Sco
             return false;
         for (size_t p = 0; p < COUNT(part); p++)
             for (size_t i = 0; part[p]->mean && i < part[p]->metrics * part[p]->cutoffs; i++) {
-                snprintf(text, sizeof text, "\t%s %s@%lld", names[p], part[p]->names[i / part[p]->cutoffs],
-                         (long long)part[p]->at[i % part[p]->cutoffs]);
+                char name[48];
+                snprintf(text, sizeof text, "\t%s %s", names[p], score_name(part[p], i, name, sizeof name));
                 if (!history_add(t, text, e))
                     return false;
             }
@@ -329,15 +329,12 @@ static bool print_epoch(const Trainer *t, double loss, double seconds, const Sco
     FILE *f = t->config->json;
     if (!f || !sampler_batches(t->sampler))
         return true;
-    fprintf(f, "{\"event\":\"epoch\",\"model\":\"%s\",\"epoch\":%lld,\"loss\":%.9g,\"seconds\":%.4f",
-            t->model.kind->name, (long long)t->epoch, loss, seconds);
-    if (valid->mean || test->mean) {
-        fputs(",\"valid\":", f);
-        scores_print_json(f, valid);
-        fputs(",\"test\":", f);
-        scores_print_json(f, test);
-    }
-    fputs("}\n", f);
+    JsonWriter w = json_record(f, "event", "epoch");
+    json_members(&w, "model %s epoch %lld loss %.9g seconds %.4f", t->model.kind->name, (long long)t->epoch, loss,
+                 seconds);
+    if (valid->mean || test->mean)
+        scores_json(&w, valid, test);
+    json_finish(&w);
     return stream_whole(f, "standard output", e);
 }
 
@@ -421,28 +418,27 @@ static void print_result(const Trainer *t, const TrainResult *r)
     FILE *f = t->config->json;
     if (!f)
         return;
-    fprintf(f, "{\"event\":\"result\",\"model\":\"%s\"", t->model.kind->name);
+    JsonWriter w = json_record(f, "event", "result");
+    json_put_string(&w, "model", t->model.kind->name);
     if (r->epochs)
-        fprintf(f, ",\"best_epoch\":%lld", (long long)r->best_epoch);
-    fputs(",\"valid\":", f);
-    scores_print_json(f, &r->valid);
-    fputs(",\"test\":", f);
-    scores_print_json(f, &r->test);
+        json_put_i64(&w, "best_epoch", r->best_epoch);
+    scores_json(&w, &r->valid, &r->test);
     if (r->epochs)
-        fprintf(f, ",\"epoch_seconds\":%.6g", r->epoch_seconds);
-    fprintf(f, ",\"eval_seconds\":%.6g,\"peak_rss_bytes\":%zu", r->eval_seconds, peak_rss_bytes());
-    if (sampler_batches(t->sampler) && t->data.valid.start)
-        fprintf(f, ",\"chosen_by\":\"%s@%lld of valid\"", t->metric, (long long)t->metric_cutoff);
-    else if (sampler_batches(t->sampler))
-        fputs(",\"chosen_by\":\"the last epoch\"", f);
-    fputs("}\n", f);
+        json_put_number(&w, "epoch_seconds", "%.6g", r->epoch_seconds);
+    json_members(&w, "eval_seconds %.6g peak_rss_bytes %zu", r->eval_seconds, peak_rss_bytes());
+    char chosen_by[80] = "the last epoch";
+    if (t->data.valid.start)
+        snprintf(chosen_by, sizeof chosen_by, "%s@%lld of valid", t->metric, (long long)t->metric_cutoff);
+    if (sampler_batches(t->sampler))
+        json_put_string(&w, "chosen_by", chosen_by);
+    json_finish(&w);
     fflush(f);
 }
 
 /* Which settings were given under another system's name, and the recommender too: one line, or one object. */
 static void print_names(const Trainer *t)
 {
-    const char *name = t->model.kind->name, *given = t->config->model, *cut = "";
+    const char *name = t->model.kind->name, *given = t->config->model;
     const Settings *s = t->settings;
     bool some = strcasecmp(given, name) != 0;
     for (size_t i = 0; i < settings_count(s); i++)
@@ -457,15 +453,13 @@ static void print_names(const Trainer *t)
     }
     if (!some || !t->config->json)
         return;
-    fprintf(t->config->json, "{\"event\":\"names\",\"model\":\"%s\",\"given_as\":", name);
-    json_print_string(t->config->json, text_of(given));
-    fputs(",\"settings\":{", t->config->json);
+    JsonWriter w = json_record(t->config->json, "event", "names");
+    json_members(&w, "model %s given_as %s", name, given);
+    json_object(&w, "settings");
     for (size_t i = 0; i < settings_count(s); i++)
-        if (settings_alias(s, i)) {
-            fprintf(t->config->json, "%s\"%s\":\"%s\"", cut, settings_key(s, i), settings_alias(s, i));
-            cut = ",";
-        }
-    fputs("}}\n", t->config->json);
+        if (settings_alias(s, i))
+            json_put_string(&w, settings_key(s, i), settings_alias(s, i));
+    json_finish(&w);
 }
 
 bool train_run(const Device *d, const TrainConfig *c, TrainResult *r, Arena *a, Error *e)

@@ -46,7 +46,8 @@ bool run_write_vectors(Trainer *t, const Tensor *users, const Tensor *items, Err
 bool history_add(Trainer *t, const char *text, Error *e); /* appends to t->history, NUL-terminated behind its end */
 /* result.json and history.tsv, without times: the same bytes for the same run. */
 bool run_write_result(const Trainer *t, Error *e);
-void scores_print_json(FILE *to, const Scores *s); /* {"Recall@20":0.1,...} */
+/* Members "valid" and "test": {"Recall@20":0.1,...}, empty where there is no such part. */
+void scores_json(JsonWriter *w, const Scores *valid, const Scores *test);
 /* The settings that t->config gives t->model.kind, and what is measured by them. */
 bool trainer_settings(Trainer *t, Error *e);
 /* Refuses vectors of D numbers, at most `user` and `item` in magnitude, whose dot products may be beyond float32: for a

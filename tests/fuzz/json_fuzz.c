@@ -18,7 +18,9 @@ static void write_back(const Json *j, Arena *a)
     Error e = {0};
     FILE *to = open_memstream(&text, &n);
     REQUIRE(to);
-    json_print_string(to, j->text);
+    JsonWriter w = {.to = to};
+    json_put_text(&w, NULL, j->text);
+    json_finish(&w);
     fclose(to);
     const Json *again = json_parse(a, (Text){text, n}, "again", &e);
     REQUIRE(again && text_equal(again->text, j->text));

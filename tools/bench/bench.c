@@ -157,25 +157,24 @@ static void print_text(const Figure *f, double least, double median, double spre
 static void print_json(const Bench *b, const Figure *f, double least, double median, double spread, double share,
                        bool memory)
 {
-    printf("{\"bench\":\"%s\",\"shape\":", f->bench);
-    json_print_string(stdout, text_of(f->shape));
-    printf(",\"dtype\":\"%s\",\"threads\":%d,\"level\":\"%s\",\"variant\":\"%s\",\"ms_min\":%.6g,\"ms_median\":%.6g,"
-           "\"spread\":%.4f",
-           f->dtype, pool_threads(b->d->pool), b->d->k->level, f->variant ? f->variant : b->d->k->level, least * 1e3,
-           median * 1e3, spread);
+    JsonWriter w = json_record(stdout, "bench", f->bench);
+    json_members(&w, "shape %s dtype %s threads %lld level %s variant %s ms_min %.6g ms_median %.6g spread %.4f",
+                 f->shape, f->dtype, (long long)pool_threads(b->d->pool), b->d->k->level,
+                 f->variant ? f->variant : b->d->k->level, least * 1e3, median * 1e3, spread);
     if (f->flops > 0)
-        printf(",\"gflops\":%.5g", f->flops / least / 1e9);
+        json_put_number(&w, "gflops", "%.5g", f->flops / least / 1e9);
     if (f->bytes > 0)
-        printf(",\"gbs\":%.5g", f->bytes / least / 1e9);
+        json_put_number(&w, "gbs", "%.5g", f->bytes / least / 1e9);
     if (f->megabytes > 0)
-        printf(",\"mbs\":%.5g", f->megabytes / least);
-    if (share > 0)
-        printf(",\"share_of_peak\":%.4f,\"bound\":\"%s\"", share, memory ? "memory" : "compute");
+        json_put_number(&w, "mbs", "%.5g", f->megabytes / least);
+    if (share > 0) {
+        json_members(&w, "share_of_peak %.4f bound %s", share, memory ? "memory" : "compute");
+    }
     if (f->items > 0)
-        printf(",\"items_per_second\":%.5g", f->items / least);
+        json_put_number(&w, "items_per_second", "%.5g", f->items / least);
     if (f->outside > 0)
-        printf(",\"outside_kernels\":%.4f", f->outside);
-    printf("}\n");
+        json_put_number(&w, "outside_kernels", "%.4f", f->outside);
+    json_finish(&w);
 }
 
 bool bench_print(Bench *b, const Figure *figure, double *times, size_t n, Error *e)
@@ -236,19 +235,20 @@ static bool print_peak(Bench *b, const char *shape, const char *dtype, const cha
     if (p && p->ghz > 0)
         snprintf(clock, sizeof clock, "%.1f%% of %.3g a cycle at %.2f GHz: %s", 100 * p->share, p->per_cycle / p->share,
                  p->ghz, p->instruction);
-    if (!b->c->json)
+    if (b->c->json) {
+        JsonWriter w = json_record(stdout, "bench", "peak");
+        json_members(&w, "shape %s dtype %s threads %lld level %s variant %s ms_min %.6g ms_median %.6g", shape, dtype,
+                     (long long)threads, level, level, 1e3 * b->seconds, 1e3 * b->seconds);
+        json_put_number(&w, p ? "gflops" : "gbs", "%.5g", value);
+        json_put_number(&w, "share_of_peak", "%.4f", p && p->ghz > 0 ? p->share : 1);
+        if (p && p->ghz > 0) {
+            json_members(&w, "ghz %.4g per_cycle %.4g instruction %s", p->ghz, p->per_cycle, p->instruction);
+        }
+        json_finish(&w);
+    } else {
         printf("peak  %-5s %-15s %3d thread%s %9.1f %-7s %s\n", dtype, shape, threads, threads == 1 ? " " : "s", value,
                p ? "GFLOP/s" : "GB/s", clock);
-    else
-        printf(
-            "{\"bench\":\"peak\",\"shape\":\"%s\",\"dtype\":\"%s\",\"threads\":%d,\"level\":\"%s\",\"variant\":\"%s\","
-            "\"ms_min\":%.6g,\"ms_median\":%.6g,\"%s\":%.5g,\"share_of_peak\":%.4f",
-            shape, dtype, threads, level, level, 1e3 * b->seconds, 1e3 * b->seconds, p ? "gflops" : "gbs", value,
-            p && p->ghz > 0 ? p->share : 1);
-    if (b->c->json && p && p->ghz > 0)
-        printf(",\"ghz\":%.4g,\"per_cycle\":%.4g,\"instruction\":\"%s\"", p->ghz, p->per_cycle, p->instruction);
-    if (b->c->json)
-        printf("}\n");
+    }
     fflush(stdout);
     return against_note(b, &(Figure){.bench = "peak", .shape = shape, .dtype = dtype}, threads, value, 0, e);
 }

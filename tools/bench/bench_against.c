@@ -108,13 +108,15 @@ bool against_show(Bench *b, Error *e)
         const char *verdict = is_slower ? "slower" : is_faster ? "faster" : "same";
         slower += is_slower;
         faster += is_faster;
-        if (b->c->json)
-            printf("{\"against\":\"%s\",\"shape\":\"%s\",\"dtype\":\"%s\",\"verdict\":\"%s\",\"times_as_fast\":%.4f,"
-                   "\"margin\":%.4f}\n",
-                   c->bench, c->shape, c->dtype, verdict, ratio, margin - 1);
-        else if (is_slower || is_faster)
+        if (b->c->json) {
+            JsonWriter w = json_record(stdout, "against", c->bench);
+            json_members(&w, "shape %s dtype %s verdict %s times_as_fast %.4f margin %.4f", c->shape, c->dtype, verdict,
+                         ratio, margin - 1);
+            json_finish(&w);
+        } else if (is_slower || is_faster) {
             printf("  %s  %-9s %-30.30s %-5s %.3f times as fast (margin %.1f%%)\n", verdict, c->bench, c->shape,
                    c->dtype, ratio, 100 * (margin - 1));
+        }
     }
     if (!b->c->json)
         printf("  %zu slower, %zu faster, %zu the same; %zu not in that file\n", slower, faster,

@@ -113,14 +113,15 @@ static bool check_cost(Bench *b, const char *model, EncoderOptions o, const Enco
         mean += cosine / (double)batch;
         most = fmax(most, largest > 0 ? apart / largest : apart);
     }
-    if (ok && b->c->json)
-        printf("{\"bench\":\"check\",\"dtype\":\"%s\",\"winograd\":%d,\"inputs\":%lld,\"cosine_min\":%.6f,\"cosine_"
-               "mean\":%.6f,"
-               "\"max_difference\":%.3g}\n",
-               dtype, winograd, (long long)batch, worst, mean, most);
-    else if (ok)
+    if (ok && b->c->json) {
+        JsonWriter w = json_record(stdout, "bench", "check");
+        json_members(&w, "dtype %s winograd %lld inputs %lld cosine_min %.6f cosine_mean %.6f max_difference %.3g",
+                     dtype, (long long)winograd, (long long)batch, worst, mean, most);
+        json_finish(&w);
+    } else if (ok) {
         printf("check      %s%s against f32, %lld inputs: cosine >= %.6f, mean %.6f; |a-b| <= %.2g max|b|\n", dtype,
                winograd == 6 ? "-w6" : "", (long long)batch, worst, mean, most);
+    }
     return ok;
 }
 

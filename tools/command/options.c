@@ -411,11 +411,13 @@ const Device *context_device(Context *c, Error *e)
 static void show_counters(const Counters *k, bool any, bool json)
 {
     if (json) {
-        printf("{\"event\":\"counters\"");
+        JsonWriter w = json_record(stdout, "event", "counters");
         for (int i = 0; i < COUNTERS; i++)
             if (k->value[i] > 0)
-                printf(",\"%s\":%.0f", counter_names[i], k->value[i]);
-        printf(any ? "}\n" : ",\"not_here\":\"%s\"}\n", counters_why(k));
+                json_put_number(&w, counter_names[i], "%.0f", k->value[i]);
+        if (!any)
+            json_put_string(&w, "not_here", counters_why(k));
+        json_finish(&w);
     } else if (any) {
         fprintf(stderr, "hardware counters:");
         for (int i = 0; i < COUNTERS; i++)
@@ -446,10 +448,12 @@ static void show_profile(const Context *c)
         fprintf(stderr, "peak: %.1f GFLOP/s of %s, %s, %d thread%s\n", peak, dtype, d->k->level, pool_threads(d->pool),
                 pool_threads(d->pool) == 1 ? "" : "s");
     }
-    for (size_t i = 0; json && i < n; i++)
-        printf(
-            "{\"event\":\"profile\",\"op\":\"%s\",\"calls\":%llu,\"seconds\":%.9g,\"flops\":%.17g,\"bytes\":%.17g}\n",
-            total[i].op, (unsigned long long)total[i].calls, total[i].seconds, total[i].flops, total[i].bytes);
+    for (size_t i = 0; json && i < n; i++) {
+        JsonWriter w = json_record(stdout, "event", "profile");
+        json_members(&w, "op %s calls %lld seconds %.9g flops %.17g bytes %.17g", total[i].op,
+                     (long long)total[i].calls, total[i].seconds, total[i].flops, total[i].bytes);
+        json_finish(&w);
+    }
 }
 
 /* After the command: prints the profile, writes the trace and flushes standard output. */

@@ -137,6 +137,8 @@ static bool make_features(const Demo *d, Error *e)
 }
 
 enum { COLUMNS = 8 };
+static const char *const HEADING[COLUMNS] = {"model", "features",   "Recall@20", "nDCG@20",
+                                             "HR@20", "best epoch", "ms/epoch",  "seconds"};
 
 /* Trains one model and fills its row of the table. */
 static bool train_model(const Demo *d, size_t i, const char **row, Error *e)
@@ -172,11 +174,16 @@ static bool train_model(const Demo *d, size_t i, const char **row, Error *e)
     row[5] = CONTESTANTS[i].learns ? arena_printf(c->arena, e, "%lld", (long long)r.best_epoch) : "-";
     row[6] = trained ? arena_printf(c->arena, e, "%.1f", 1e3 * r.epoch_seconds) : "-";
     row[7] = arena_printf(c->arena, e, "%.2f", now_seconds() - begun);
-    if (c->json)
-        printf("{\"event\":\"result\",\"model\":\"%s\",\"Recall@20\":%s,\"nDCG@20\":%s,\"HR@20\":%s,\"best_epoch\":%s,"
-               "\"epoch_seconds\":%.6f,"
-               "\"seconds\":%s}\n",
-               row[0], row[2], row[3], row[4], CONTESTANTS[i].learns ? row[5] : "null", r.epoch_seconds, row[7]);
+    if (c->json) {
+        JsonWriter w = json_record(stdout, "event", "result");
+        json_put_string(&w, "model", row[0]);
+        for (size_t m = 0; m < COUNT(METRICS); m++)
+            json_put_number(&w, HEADING[2 + m], "%s", row[2 + m]);
+        json_put_number(&w, "best_epoch", "%s", CONTESTANTS[i].learns ? row[5] : "null");
+        json_put_number(&w, "epoch_seconds", "%.6f", r.epoch_seconds);
+        json_put_number(&w, "seconds", "%s", row[7]);
+        json_finish(&w);
+    }
     return !e->code;
 }
 
@@ -210,8 +217,6 @@ static bool write_page(Demo *d, Error *e)
 
 static bool run_demo(Demo *d, Error *e)
 {
-    static const char *const HEADING[COLUMNS] = {"model", "features",   "Recall@20", "nDCG@20",
-                                                 "HR@20", "best epoch", "ms/epoch",  "seconds"};
     Context *c = d->c;
     SplitConfig split = {.strategy = SPLIT_RANDOM, .test_ratio = 0.2, .validation_ratio = 0.1, .seed = 42};
     size_t interactions, counts[3];
@@ -235,9 +240,11 @@ static bool run_demo(Demo *d, Error *e)
     if (!out_commit(stages_out, e) || !write_page(d, e))
         return false;
     if (c->json) {
-        if (d->matched >= 0)
-            printf("{\"event\":\"match\",\"items\":%d,\"texts_that_find_their_picture\":%.6f}\n", CATALOGUE_ITEMS,
-                   d->matched);
+        if (d->matched >= 0) {
+            JsonWriter w = json_record(stdout, "event", "match");
+            json_members(&w, "items %lld texts_that_find_their_picture %.6f", (long long)CATALOGUE_ITEMS, d->matched);
+            json_finish(&w);
+        }
         return true;
     }
     printf("\nSynthetic catalogue: %d items, %d users, %zu interactions (%zu for training, %zu for testing)\n",

@@ -360,14 +360,11 @@ static void report(const Extracting *w, size_t made, double seconds)
 {
     const Context *c = w->c;
     if (c->json) {
-        printf("{\"event\":\"extraction\",\"model\":");
-        json_print_string(stdout, text_of(w->x->model));
-        printf(",\"layer\":");
-        json_print_string(stdout, text_of(w->x->layer));
-        printf(",\"output\":");
-        json_print_string(stdout, text_of(w->x->folder));
-        printf(",\"made\":%zu,\"skipped\":%zu,\"missing\":%zu,\"seconds\":%.2f,\"peak_rss_bytes\":%zu}\n", made,
-               w->skipped, w->unread.count, seconds, peak_rss_bytes());
+        JsonWriter j = json_record(stdout, "event", "extraction");
+        json_members(&j, "model %s layer %s output %s made %zu skipped %zu missing %zu seconds %.2f peak_rss_bytes %zu",
+                     w->x->model, w->x->layer, w->x->folder, made, w->skipped, w->unread.count, seconds,
+                     peak_rss_bytes());
+        json_finish(&j);
         fflush(stdout);
     } else if (c->progress) {
         fprintf(c->progress, "%s: %zu made, %zu skipped (unchanged), %.2f s\n", w->x->folder, made, w->skipped,

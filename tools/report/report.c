@@ -219,9 +219,9 @@ bool report_command(Context *c, Error *e)
     if (!report_write(c, &r, e))
         return false;
     if (c->json) {
-        printf("{\"event\":\"result\",\"page\":");
-        json_print_string(stdout, text_of(r.out));
-        printf("}\n");
+        JsonWriter w = json_record(stdout, "event", "result");
+        json_put_string(&w, "page", r.out);
+        json_finish(&w);
     } else if (!c->quiet) {
         fprintf(stderr, "%s\n", r.out);
     }
