@@ -117,8 +117,8 @@ bool utf8_valid(Text a, size_t *bad_at);
 /* Maps texts to 0, 1, 2, ... in order of first appearance: user ids, item ids, vocabularies. */
 typedef struct TextIndex TextIndex;
 TextIndex *text_index_new(Arena *a, Error *e);
-bool text_index_reserve(TextIndex *ix, size_t n,
-                        Error *e); /* room for n keys in all, so that none is taken twice on the way */
+/* room for n keys in all, so that none is taken twice on the way */
+bool text_index_reserve(TextIndex *ix, size_t n, Error *e);
 int64_t text_index_add(TextIndex *ix, Text key, Error *e); /* its number, new or old; -1 on failure; copies the key */
 int64_t text_index_find(const TextIndex *ix, Text key);    /* -1 when absent */
 Text text_index_at(const TextIndex *ix, int64_t number);   /* NUL-terminated behind its end */
@@ -168,8 +168,8 @@ Text path_base(const char *path); /* what follows the last '/' */
  * any link. */
 typedef struct FileSet FileSet;
 FileSet *file_set_new(Arena *a, Error *e); /* lives in the arena */
-bool file_set_add(FileSet *s, const char *path,
-                  Error *e); /* keeps the pointer. "-": standard input. What is no regular file is left out */
+/* keeps the pointer. "-": standard input. What is no regular file is left out */
+bool file_set_add(FileSet *s, const char *path, Error *e);
 bool file_set_lacks(FileSet *s, const char *out, Error *e); /* or SP_USAGE "OUT: is an input too ..." */
 
 /* A file that appears whole or not at all: written beside its name, synced and renamed by `out_commit`. */
@@ -309,8 +309,9 @@ bool json_is_true(const Json *j);
 
 /* ---- JSON written (json_write.c) ------------------------------------------------------------- */
 
-/* Writes one value to a stream or an Out, piece by piece; nothing is allocated. In an object each value has a key, in an
- * array and at the top none: NULL. Failures are kept by the stream and the Out: stream_whole and out_commit report them.
+/* Writes one value to a stream or an Out, piece by piece; nothing is allocated. In an object each value has a key; in
+ * an array and at the top the key is NULL. Failures are kept by the stream and the Out: stream_whole and out_commit
+ * report them.
  *
  *     JsonWriter w = json_record(stdout, "event", "result");    {"event":"result"
  *     json_members(&w, "users %lld share %.2g", n, share);      ,"users":7,"share":0.25
@@ -336,8 +337,8 @@ typedef struct JsonWriter {
 JsonWriter json_record(FILE *to, const char *key, const char *value);
 void json_object(JsonWriter *w, const char *key); /* begins an object or an array, at most JSON_WRITE_DEPTH deep */
 void json_array(JsonWriter *w, const char *key);
-/* The container that was just begun has each value on a line of its own, after `indent` blanks: 0, or 2 more than the one around it,
- * 10 at most. */
+/* The container that was just begun has each value on its own line, after `indent` blanks: 0, or 2 more than the
+ * container around it, 10 at most. */
 void json_lines(JsonWriter *w, int indent);
 void json_end(JsonWriter *w);    /* closes the last object or array that is open */
 void json_finish(JsonWriter *w); /* closes all that are open, and ends the line */

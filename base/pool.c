@@ -190,8 +190,8 @@ Pool *pool_new(const Heap *heap, int threads, Error *e)
     pthread_cond_init(&p->wake, NULL);
     pthread_cond_init(&p->done, NULL);
     static const int FAULTS[] = {SIGBUS, SIGSEGV, SIGFPE, SIGILL};
-    sigset_t all,
-        old; /* signals are the main program's business, but a blocked fault would end the process past its handler */
+    /* signals are the main program's business, but a blocked fault would end the process past its handler */
+    sigset_t all, old;
     sigfillset(&all);
     for (size_t i = 0; i < COUNT(FAULTS); i++)
         sigdelset(&all, FAULTS[i]);

@@ -174,11 +174,10 @@ static void write_event(JsonWriter *w, const Trace *t, long process, const Event
     json_members(w, "tid %lld ts %.3f dur %.3f", (long long)v->thread, 1e6 * (v->begun - t->started), 1e6 * v->seconds);
     if (!wait)
         json_object(w, "args");
-    if (tasks) {
+    if (tasks)
         json_put_number(w, "tasks", "%.0f", v->flops);
-    } else if (!wait) {
+    else if (!wait)
         json_members(w, "flops %.17g bytes %.17g", v->flops, v->bytes);
-    }
     end_event(w);
 }
 

@@ -135,11 +135,11 @@ int main(int argc, char **argv)
     sp_error e = {0};
     Classifier c = {.model = sp_encoder_open(argv[1], NULL, &e)};
     c.D = sp_encoder_features(c.model);
-    if (!c.model)
+    if (!c.model) {
         fprintf(stderr, "%s: %s\n", argv[0], e.message);
-    else if (!learn(&c, argv[2]))
+    } else if (!learn(&c, argv[2])) {
         fprintf(stderr, "%s: no folder of images in %s\n", argv[0], argv[2]);
-    else {
+    } else {
         pthread_t thread[MAX_THREADS];
         while (started < threads && pthread_create(&thread[started], NULL, work, &c) == 0)
             started++;

@@ -164,9 +164,9 @@ Csr *csr_bipartite(Store *s, const char *name, int64_t U, int64_t I, const int64
     }
     if (g && (g->row_scale = store_f32(s, "", 1, &N, scale, e))) {
         g->symmetric = how != ADJ_ROW_SELF;
-        if (g->symmetric)
+        if (g->symmetric) {
             g->col_scale = g->row_scale;
-        else { /* the pattern is its own transpose */
+        } else { /* the pattern is its own transpose */
             g->tstart = g->start;
             g->tcol = g->col;
         }

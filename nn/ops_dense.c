@@ -184,9 +184,9 @@ static Tensor *sum_of_two(Tape *t, const Op *op, Tensor *x, Tensor *y, float a)
         return tape_failed(t);
     n->f = a;
     n->unread = UNREAD_ALL;
-    if (tape_live(t) && (a == 1 || a == -1))
+    if (tape_live(t) && (a == 1 || a == -1)) {
         t->k->binary(&t->run, x->count, a == 1 ? BIN_ADD : BIN_SUB, x->data, y->data, n->out.data);
-    else if (tape_live(t)) {
+    } else if (tape_live(t)) {
         t->k->copy(&t->run, n->out.data, x->data, (size_t)x->count * sizeof(float));
         t->k->axpby(&t->run, x->count, a, y->data, 1, n->out.data);
     }

@@ -400,7 +400,7 @@ Csr *cosine_graph(Tape *t, Tensor *x, const Csr *pattern)
     return t->error.code == SP_OK ? g : NULL;
 }
 
-/* ---- normalising by row sums at both ends: v'_ij = v_ij r_i r_j with r = (sum_j v_ij)^-1/2 --- */
+/* ---- normalising by row sums at both ends: v'_ij = v_ij r_i r_j with r = (sum_j v_ij)^-1/2 ---- */
 
 /* [rows] numbers changed on the host by fn: a handful of operations once an epoch. */
 static bool root_of_sums(Tape *t, int64_t n, const float *sums, float *r)

@@ -40,8 +40,8 @@ typedef struct Layout {
 bool layout_separator(const char *word, char *cut);
 typedef struct Ratings { /* as read, in file order */
     size_t count;
-    TextIndex *users,
-        *items; /* ids, numbered by their first appearance in the file; each keeps the rule of ids (id_check) */
+    /* ids, numbered by their first appearance in the file; each keeps the rule of ids (id_check) */
+    TextIndex *users, *items;
     int32_t *user, *item; /* [count] numbers in users and items */
     float *rating;        /* NULL where the file has none: each is 1 */
     int64_t *time;        /* NULL where the file has none */

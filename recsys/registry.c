@@ -4,15 +4,15 @@
 #include <strings.h>
 
 /* clang-format off */
-#define RECOMMENDERS(line)              \
-    line(random)                        \
-    line(mostpop)                       \
-    line(itemknn)                       \
-    line(bprmf)                         \
-    line(lightgcn)                      \
-    line(ngcf)                          \
-    line(vbpr)                          \
-    line(lattice)                       \
+#define RECOMMENDERS(LINE)              \
+    LINE(random)                        \
+    LINE(mostpop)                       \
+    LINE(itemknn)                       \
+    LINE(bprmf)                         \
+    LINE(lightgcn)                      \
+    LINE(ngcf)                          \
+    LINE(vbpr)                          \
+    LINE(lattice)                       \
     /* new lines above this one */
 /* clang-format on */
 

@@ -437,7 +437,7 @@ static void groups_share_a_folder(void **state)
     test_folder(folder);
     Error e = {0};
     FolderLock a, b, c;
-    const int64_t most = INT64_C(1) << 62;
+    int64_t most = INT64_C(1) << 62;
     assert_ok(folder_join(&a, folder, 7, &e), e);
     assert_ok(folder_join(&b, folder, 7, &e), e);
     for (size_t i = 0; i < 4; i++) {

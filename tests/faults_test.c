@@ -350,7 +350,7 @@ static void put_fortran(const char *name, int rows, int columns, const float *x)
 static void put_gzip(const char *name)
 {
     static const char CONTENT[] = "a,x,1\nb,y,2\n";
-    const unsigned n = sizeof CONTENT - 1;
+    unsigned n = sizeof CONTENT - 1;
     uint32_t sum = ~0u;
     FILE *f = fopen(in(name), "wb");
     assert_non_null(f);

@@ -18,30 +18,30 @@
 #include "kernels/kernels.h"
 
 /* clang-format off */
-#define KERNEL_FAMILIES(FAMILY) \
-    FAMILY(layer_norm) FAMILY(layer_norm_back) FAMILY(softmax) FAMILY(softmax_back) FAMILY(row_normalize) \
-    FAMILY(row_normalize_back) FAMILY(row_dot) FAMILY(row_scale) FAMILY(row_sum) FAMILY(col_sum) FAMILY(copy_cols) \
-    FAMILY(act) FAMILY(act_back) FAMILY(binary) FAMILY(axpby) FAMILY(add_bias) FAMILY(dropout) FAMILY(fill) \
-        FAMILY(sum) \
-    FAMILY(sum_squares) FAMILY(gather) FAMILY(segment_sum) FAMILY(segment_pool) FAMILY(segment_pool_back) \
-        FAMILY(group_ids) \
-    FAMILY(spmm) FAMILY(sddmm) FAMILY(edge_softmax) FAMILY(edge_softmax_back) FAMILY(edge_row_sum) FAMILY(edge_scale) \
-    FAMILY(knn) FAMILY(topk) FAMILY(topk_rows) FAMILY(bpr) FAMILY(bpr_back) FAMILY(adam) FAMILY(adam_replay) \
-        FAMILY(adam_rows) \
-    FAMILY(adam_factored) FAMILY(sgd) FAMILY(gemm) FAMILY(conv) FAMILY(max_pool) FAMILY(mean_pool) FAMILY(attention) \
-    FAMILY(attention_back)
+#define KERNEL_FAMILIES(LINE) \
+    LINE(layer_norm) LINE(layer_norm_back) LINE(softmax) LINE(softmax_back) LINE(row_normalize) \
+    LINE(row_normalize_back) LINE(row_dot) LINE(row_scale) LINE(row_sum) LINE(col_sum) LINE(copy_cols) \
+    LINE(act) LINE(act_back) LINE(binary) LINE(axpby) LINE(add_bias) LINE(dropout) LINE(fill) \
+        LINE(sum) \
+    LINE(sum_squares) LINE(gather) LINE(segment_sum) LINE(segment_pool) LINE(segment_pool_back) \
+        LINE(group_ids) \
+    LINE(spmm) LINE(sddmm) LINE(edge_softmax) LINE(edge_softmax_back) LINE(edge_row_sum) LINE(edge_scale) \
+    LINE(knn) LINE(topk) LINE(topk_rows) LINE(bpr) LINE(bpr_back) LINE(adam) LINE(adam_replay) \
+        LINE(adam_rows) \
+    LINE(adam_factored) LINE(sgd) LINE(gemm) LINE(conv) LINE(max_pool) LINE(mean_pool) LINE(attention) \
+    LINE(attention_back)
 /* More of a kernel's cases, with another tolerance */
-#define KERNEL_VARIANTS(FAMILY) FAMILY(conv_wide)
+#define KERNEL_VARIANTS(LINE) LINE(conv_wide)
 /* Called by a family's cases: how much scratch, and packing */
-#define KERNEL_COMPANIONS(COMPANION) \
-    COMPANION(layer_norm_back_work) COMPANION(col_sum_work) COMPANION(sum_work) COMPANION(knn_work) \
-        COMPANION(topk_work) \
-    COMPANION(adam_factored_work) COMPANION(gemm_packs) COMPANION(gemm_pack_bytes) COMPANION(gemm_pack) \
-        COMPANION(gemm_work) \
-    COMPANION(conv_pack_bytes) COMPANION(conv_pack) COMPANION(conv_work) COMPANION(attention_work) \
-    COMPANION(attention_back_work)
+#define KERNEL_COMPANIONS(LINE) \
+    LINE(layer_norm_back_work) LINE(col_sum_work) LINE(sum_work) LINE(knn_work) \
+        LINE(topk_work) \
+    LINE(adam_factored_work) LINE(gemm_packs) LINE(gemm_pack_bytes) LINE(gemm_pack) \
+        LINE(gemm_work) \
+    LINE(conv_pack_bytes) LINE(conv_pack) LINE(conv_work) LINE(attention_work) \
+    LINE(attention_back_work)
 /* Memory, tested in kernels_test.c */
-#define KERNEL_MEMORY(MEMORY) MEMORY(alloc) MEMORY(free) MEMORY(upload) MEMORY(download) MEMORY(copy) MEMORY(zero)
+#define KERNEL_MEMORY(LINE) LINE(alloc) LINE(free) LINE(upload) LINE(download) LINE(copy) LINE(zero)
 /* clang-format on */
 
 typedef enum Role { ROLE_IN, ROLE_OUT, ROLE_INOUT, ROLE_WORK } Role;

@@ -52,7 +52,7 @@ static void check_lazy_adam(void **state)
         float *w = dy + R * INNER; /* three copies of p, m, v: dense, by rows, factored */
         AdamStep history[STEPS + 1];
         int32_t ids[R], last[2][R] = {{0}};
-        const size_t work = k->adam_factored_work(R, D, INNER, 1);
+        size_t work = k->adam_factored_work(R, D, INNER, 1);
         Run run = {.work = k->alloc(NULL, work), .work_bytes = work};
         assert_non_null(x);
         for (int i = 0; i < TABLE; i++)
@@ -79,7 +79,7 @@ static void check_lazy_adam(void **state)
                                   .C = g,
                                   .ldc = D,
                                   .alpha = 1.0f};
-            const size_t bytes = k->gemm_work(&product, 1);
+            size_t bytes = k->gemm_work(&product, 1);
             Run gemm_run = {.work = k->alloc(NULL, bytes + 1), .work_bytes = bytes};
             k->gemm(&gemm_run, &product);
             k->free(NULL, gemm_run.work, bytes + 1);
@@ -169,7 +169,7 @@ int main(int argc, char **argv)
     } others[] = {{"memory", check_memory}, {"lazy Adam", check_lazy_adam}};
     const char *levels[8], *why[8];
     bool usable[8];
-    const size_t L = kernels_levels(levels, usable, why), each = kernel_family_count + COUNT(others);
+    size_t L = kernels_levels(levels, usable, why), each = kernel_family_count + COUNT(others);
     struct CMUnitTest *list = calloc(L * each, sizeof *list);
     OneTest *states = calloc(L * each, sizeof *states);
     char(*names)[64] = calloc(L * each, sizeof *names);
@@ -179,7 +179,7 @@ int main(int argc, char **argv)
         return 1;
     size_t tests = 0;
     for (size_t i = 0; i < L * each; i++) {
-        const size_t level = i / each, f = i % each;
+        size_t level = i / each, f = i % each;
         const Family *family = f < kernel_family_count ? kernel_families[f] : NULL;
         const char *name = family ? family->kernel : others[f - kernel_family_count].name;
         bool wanted = argc < 2;
@@ -197,7 +197,7 @@ int main(int argc, char **argv)
     }
     if (tests == 0)
         fprintf(stderr, "kernels_test: no kernel of that name; tests/kernel_cases.h lists them\n");
-    const int failed = tests == 0 || _cmocka_run_group_tests("kernels", list, tests, NULL, NULL);
+    int failed = tests == 0 || _cmocka_run_group_tests("kernels", list, tests, NULL, NULL);
     pool_free(pools[0]);
     pool_free(pools[1]);
     free(list);

@@ -44,7 +44,7 @@ static void check_table(Protocol p, const Expected *x, size_t n)
 static void elliot_as_by_hand(void **state)
 {
     (void)state;
-    const double ideal2 = 63 + 15 * 0.63092975357145743, ideal3 = ideal2 + 3 * 0.5;
+    double ideal2 = 63 + 15 * 0.63092975357145743, ideal3 = ideal2 + 3 * 0.5;
     const Expected table[] = {
         {"Recall", {1.0 / 3, 2.0 / 3}, {0, 1}},
         {"Precision", {0.5, 0.5}, {0, 0.25}},
@@ -183,7 +183,7 @@ static void wrong_metrics_and_cutoffs(void **state)
     Arena *a = arena_new(NULL, 0);
     Scores s = {0};
     const char *wrong = "Recal", *right = "recall";
-    const int64_t zero = 0, long_one = (1 << 20) + 1, one = 1, twice[] = {3, 1, 3};
+    int64_t zero = 0, long_one = (1 << 20) + 1, one = 1, twice[] = {3, 1, 3};
     int64_t many[MANY_CUTOFFS + 1];
     for (int64_t i = 0; i <= MANY_CUTOFFS; i++)
         many[i] = i + 1;

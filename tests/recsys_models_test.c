@@ -194,7 +194,7 @@ static void batches_of_distinct_users(void **state)
         assert_ok(m.settings, e);
         Sampler *s = sampler_new(&b->data, kind->sampling(&m), SIZE, 1, b->arena, &e);
         assert_ok(s, e);
-        const int64_t rest = b->data.train.count % SIZE, batches = sampler_batches(s);
+        int64_t rest = b->data.train.count % SIZE, batches = sampler_batches(s);
         assert_true(rest > 0 && batches == b->data.train.count / SIZE + 1);
         sampler_epoch(s, b->device.pool, 0);
         for (int64_t i = 0; i < batches; i++) {

@@ -327,12 +327,13 @@ static void checkpoints_are_checked(void **state)
             uint64_t header;
             memcpy(&header, copy, sizeof header);
             memcpy(copy + 8 + header, &(float){NAN}, 4);
-        } else if (!at)
+        } else if (!at) {
             fail_msg("%s is not in the checkpoint", cases[i].old);
-        else if (strlen(cases[i].new) == old)
+        } else if (strlen(cases[i].new) == old) {
             memcpy(at, cases[i].new, old);
-        else /* "0" becomes "-" */
+        } else { /* "0" becomes "-" */
             at[old] = '-';
+        }
         put(path, (Text){copy, whole.n});
         TrainResult r;
         Error e = {0};

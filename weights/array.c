@@ -51,11 +51,11 @@ const char *shape_text(int dims, const int64_t *shape, char *buffer, size_t size
 static float from_f16(uint16_t h)
 {
     uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, fraction = h & 0x3ff, bits;
-    if (exponent == 31)
+    if (exponent == 31) {
         bits = 0x7f800000 | fraction << 13;
-    else if (exponent)
+    } else if (exponent) {
         bits = (exponent + 112) << 23 | fraction << 13;
-    else {
+    } else {
         float steps = (float)fraction * 0x1p-24f;
         memcpy(&bits, &steps, 4);
     }

@@ -139,7 +139,7 @@ void FN(adam_rows)(const Run *run, int64_t n, int64_t D, const int32_t *ids, con
     run_rows(run, n, 4 * D, adam_rows_rows, &a);
 }
 
-/* ---- factored: the gradient dy w of tile_rows at a time is in the worker's scratch -------- */
+/* ---- factored: the gradient dy w of tile_rows at a time is in the worker's scratch ----------- */
 
 typedef struct Factored {
     Adam a;

@@ -101,7 +101,7 @@ static void fill_empty(Best *b)
     }
 }
 
-/* ---- the initial threshold --------------------------------------------------------------------- */
+/* ---- the initial threshold ------------------------------------------------------------------- */
 
 enum { GROUP_VECTORS = 1024 / VW, HELD = 8 /* in registers, as many at a time */ };
 

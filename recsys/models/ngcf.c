@@ -58,8 +58,8 @@ static bool init(Model *m, Error *e)
         return false;
     int64_t L = g->layers = setting_i64(m->settings, "n_layers");
     int64_t D = setting_i64(m->settings, "factors"), out = setting_i64(m->settings, "weight_size");
-    Init xavier = {INIT_XAVIER_UNIFORM, 0},
-         bias = {INIT_UNIFORM, sqrt(6.0 / (1.0 + (double)out))}; /* xavier's of [1, out] */
+    /* xavier's of [1, out] */
+    Init xavier = {INIT_XAVIER_UNIFORM, 0}, bias = {INIT_UNIFORM, sqrt(6.0 / (1.0 + (double)out))};
     if (!(g->sum = NEW(m->arena, Linear, L, e)) || !(g->product = NEW(m->arena, Linear, L, e)) ||
         !(g->layer = NEW(m->arena, Tensor *, L + 1, e)))
         return false;

@@ -228,10 +228,9 @@ static void dropout_call(Job *j, const Case *s)
 static void dropout_reference(Job *j, const Case *s)
 {
     const float p = 0.01f * (float)s->n[1];
-    for (int64_t i = 0; i < s->n[0]; i++) {
+    for (int64_t i = 0; i < s->n[0]; i++)
         exact_of(j, 1)[i] =
             draw_uniform(dropout_draw(j), (uint64_t)(s->n[2] + i)) >= p ? exact_of(j, 0)[i] / (1 - (double)p) : 0;
-    }
 }
 const Family family_dropout = {.kernel = "dropout",
                                .letters = "n percent first",

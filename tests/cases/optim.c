@@ -185,10 +185,9 @@ static void adam_factored_make(Job *j, const Case *s)
     case_work(j, j->k->adam_factored_work(s->lazy_adam.n, s->lazy_adam.D, s->lazy_adam.K, j->threads));
     for (int64_t i = 0; j->ok && i < s->lazy_adam.n * s->lazy_adam.D; i++) {
         exact_of(j, LZ_G)[i] = 0;
-        for (int64_t k = 0; k < s->lazy_adam.K; k++) {
+        for (int64_t k = 0; k < s->lazy_adam.K; k++)
             exact_of(j, LZ_G)[i] += exact_of(j, LZ_DY)[i / s->lazy_adam.D * s->lazy_adam.K + k] *
                                     exact_of(j, LZ_W)[k * s->lazy_adam.D + i % s->lazy_adam.D];
-        }
     }
     j->flops += 2.0 * (double)(s->lazy_adam.n * s->lazy_adam.D * s->lazy_adam.K);
 }

@@ -474,29 +474,29 @@ static void read_rule(Rules *r, const char *arg)
         is_rule(arg, "in", &r->in) || is_rule(arg, "out", &r->out) || is_rule(arg, "err", &r->err) ||
         is_rule(arg, "closed", &r->closed) || is_rule(arg, "says", &r->says) || is_rule(arg, "user", &r->user))
         return;
-    if (is_rule(arg, "new", &v) && r->new_count < MOST_GLOBS)
+    if (is_rule(arg, "new", &v) && r->new_count < MOST_GLOBS) {
         r->new[r->new_count++] = v;
-    else if (is_rule(arg, "left", &v) && r->left_count < MOST_GLOBS)
+    } else if (is_rule(arg, "left", &v) && r->left_count < MOST_GLOBS) {
         r->left[r->left_count++] = v;
-    else if (is_rule(arg, "seconds", &v))
+    } else if (is_rule(arg, "seconds", &v)) {
         r->seconds = atof(v);
-    else if (is_rule(arg, "base", &v))
+    } else if (is_rule(arg, "base", &v)) {
         r->base = strtoull(v, NULL, 10);
-    else if (is_rule(arg, "extra", &v))
+    } else if (is_rule(arg, "extra", &v)) {
         r->extra = strtoull(v, NULL, 10);
-    else if (!strcmp(arg, "memory=off"))
+    } else if (!strcmp(arg, "memory=off")) {
         r->any_memory = true;
-    else if (!strcmp(arg, "loud"))
+    } else if (!strcmp(arg, "loud")) {
         r->loud = true;
-    else if (!strcmp(arg, "peak"))
+    } else if (!strcmp(arg, "peak")) {
         r->peak = true;
-    else if (!strcmp(arg, "gone"))
+    } else if (!strcmp(arg, "gone")) {
         r->gone = true;
-    else if (!strcmp(arg, "xfsz=ignore"))
+    } else if (!strcmp(arg, "xfsz=ignore")) {
         r->ignore_xfsz = true;
-    else if (!strcmp(arg, "pipe=ignore"))
+    } else if (!strcmp(arg, "pipe=ignore")) {
         r->ignore_pipe = true;
-    else if (is_rule(arg, "kill", &v)) {
+    } else if (is_rule(arg, "kill", &v)) {
         for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
             if (!strncmp(v, signals[i].name, strlen(signals[i].name)))
                 r->kill_signal = signals[i].number;

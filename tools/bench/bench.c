@@ -167,9 +167,8 @@ static void print_json(const Bench *b, const Figure *f, double least, double med
         json_put_number(&w, "gbs", "%.5g", f->bytes / least / 1e9);
     if (f->megabytes > 0)
         json_put_number(&w, "mbs", "%.5g", f->megabytes / least);
-    if (share > 0) {
+    if (share > 0)
         json_members(&w, "share_of_peak %.4f bound %s", share, memory ? "memory" : "compute");
-    }
     if (f->items > 0)
         json_put_number(&w, "items_per_second", "%.5g", f->items / least);
     if (f->outside > 0)
@@ -241,9 +240,8 @@ static bool print_peak(Bench *b, const char *shape, const char *dtype, const cha
                      (long long)threads, level, level, 1e3 * b->seconds, 1e3 * b->seconds);
         json_put_number(&w, p ? "gflops" : "gbs", "%.5g", value);
         json_put_number(&w, "share_of_peak", "%.4f", p && p->ghz > 0 ? p->share : 1);
-        if (p && p->ghz > 0) {
+        if (p && p->ghz > 0)
             json_members(&w, "ghz %.4g per_cycle %.4g instruction %s", p->ghz, p->per_cycle, p->instruction);
-        }
         json_finish(&w);
     } else {
         printf("peak  %-5s %-15s %3d thread%s %9.1f %-7s %s\n", dtype, shape, threads, threads == 1 ? " " : "s", value,

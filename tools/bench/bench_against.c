@@ -104,7 +104,7 @@ bool against_show(Bench *b, Error *e)
     for (size_t i = 0; i < g->changed; i++) {
         const Change *c = &g->changes[i];
         double ratio = c->now / c->before, margin = 1 + MAX(g->margin, c->noise);
-        const bool is_slower = ratio * margin < 1, is_faster = !is_slower && ratio > margin;
+        bool is_slower = ratio * margin < 1, is_faster = !is_slower && ratio > margin;
         const char *verdict = is_slower ? "slower" : is_faster ? "faster" : "same";
         slower += is_slower;
         faster += is_faster;

@@ -9,10 +9,10 @@
 typedef struct GemmCase {
     int64_t M, N, K;
     enum {
-        WEIGHT /* B [N,K], packed once */,
-        ROWS /* A [M,K], B [K,N] */,
-        B_TRANSPOSED /* B [N,K] */,
-        A_TRANSPOSED /* A [K,M] */
+        WEIGHT,       /* B [N,K], packed once */
+        ROWS,         /* A [M,K], B [K,N] */
+        B_TRANSPOSED, /* B [N,K] */
+        A_TRANSPOSED  /* A [K,M] */
     } how;
 } GemmCase;
 /* The shapes of this file and of bench_sparse.c are the command's own, not those of tests/kernel_cases.h: a command

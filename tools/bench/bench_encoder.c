@@ -88,10 +88,10 @@ static bool measure_encoder(Bench *b, const Encoder *en, int64_t batch, int64_t 
 static bool check_cost(Bench *b, const char *model, EncoderOptions o, const Encoder *en, int64_t batch, int64_t tokens,
                        Error *e)
 {
-    const int64_t D = en->features;
+    int64_t D = en->features;
     const char *dtype = pack_name(o.dtype);
     float *got = NEW(b->arena, float, batch *D, e), *expected = NEW(b->arena, float, batch *D, e);
-    const int winograd = o.winograd ? o.winograd : 4;
+    int winograd = o.winograd ? o.winograd : 4;
     o.dtype = PACK_F32;
     o.winograd = 0;
     Encoder *exact = got && expected ? encoder_open(b->d, model, &o, e) : NULL;
@@ -108,7 +108,7 @@ static bool check_cost(Bench *b, const char *model, EncoderOptions o, const Enco
             largest = fmax(largest, fabs((double)expected[k]));
             apart = fmax(apart, fabs((double)got[k] - expected[k]));
         }
-        const double cosine = aa * bb > 0 ? ab / sqrt(aa * bb) : aa == bb;
+        double cosine = aa * bb > 0 ? ab / sqrt(aa * bb) : aa == bb;
         worst = fmin(worst, cosine);
         mean += cosine / (double)batch;
         most = fmax(most, largest > 0 ? apart / largest : apart);

@@ -40,7 +40,7 @@ bool bench_pairs(Bench *b, DataSet *d, Error *e)
         return false;
     int64_t total = 0;
     for (int64_t u = 0, k = 0; u < USERS; u++) {
-        const int64_t first = total;
+        int64_t first = total;
         for (; k < (u + 1) * (int64_t)EDGES / USERS; k++) {
             float v = draw_uniform((Draw){2, DRAW_TEST, 0}, (uint64_t)k);
             item[total++] = (int32_t)(v * v * ITEMS);
@@ -58,7 +58,7 @@ bool bench_pairs(Bench *b, DataSet *d, Error *e)
 
 static bool measure_spmm(Bench *b, Store *store, const DataSet *d, int64_t D, Error *e)
 {
-    const int64_t n = d->U + d->I;
+    int64_t n = d->U + d->I;
     SpmmRun r = {.graph = csr_bipartite(store, "graph", d->U, d->I, d->train.start, d->train.item, ADJ_SYM, e)};
     r.x = r.graph ? param_new(store, "x", n, D, (Init){INIT_UNIFORM, 1}, 1, e) : NULL;
     bool ok = r.x != NULL;
@@ -70,7 +70,7 @@ static bool measure_spmm(Bench *b, Store *store, const DataSet *d, int64_t D, Er
             continue;
         r.trains = trains;
         r.tape = tape_new(b->d, trains, e);
-        const double passes = 1 + trains, entries = (double)r.graph->entries, x_bytes = 4.0 * (double)(n * D);
+        double passes = 1 + trains, entries = (double)r.graph->entries, x_bytes = 4.0 * (double)(n * D);
         /* a row of x is read for each entry, from the cache that holds x */
         Figure f = {trains ? "spmm-train" : "spmm", shape, .flops = passes * 2 * entries * (double)D,
                     .bytes = passes * (entries * (4 + 4 * (double)D) + x_bytes), .working_set = x_bytes};
@@ -146,7 +146,7 @@ static bool bench_rank(Bench *b, bool knn, int64_t Q, int64_t I, int64_t D, int6
     if (!r.q || !r.x || !r.ids || !r.values || (!knn && !draw_known(b, &r, e)) ||
         !bench_run(b, &r.run, knn ? r.k->knn_work(Q, I, D, threads) : r.k->topk_work(Q, I, D, threads), e))
         return false;
-    const double pairs =
+    double pairs =
         r.q == r.x ? 0.5 * (double)I * (double)(I + 1) : (double)Q * (double)I; /* of themselves: each once */
     Figure f = {"topk", shape, .flops = 2.0 * pairs * (double)D, .bytes = 4.0 * (double)((Q + I) * D)};
     return bench_measure(b, &f, rank_body, &r, e);

@@ -29,8 +29,8 @@ const char *variant_of_gemm(const Kernels *k, const Gemm *g, char text[VARIANT])
     transposed.b_row = rows.b_col = 1; /* columns of B cannot be read in place */
     transposed.b_col = MAX(g->K, 2);
     rows.b_row = g->N;
-    const size_t most = k->gemm_work(&transposed, 1);
-    const bool in_place = !g->packed && k->gemm_work(g, 1) < most;
+    size_t most = k->gemm_work(&transposed, 1);
+    bool in_place = !g->packed && k->gemm_work(g, 1) < most;
     variant_tile(k, &tile_rows, &tile_cols);
     static const char *const PACKED[] = {"packed", "widened", "widened", "dots", "amx", "bytes", "amx"},
                              *const WHY[] = {"B is a weight: packed once, at load",
@@ -40,7 +40,7 @@ const char *variant_of_gemm(const Kernels *k, const Gemm *g, char text[VARIANT])
                                              "pairs of bf16 on the matrix unit",
                                              "fours of bytes, exact sums, then scales",
                                              "fours of bytes on the matrix unit, then scales"};
-    const bool amx = g->packed && (g->pack == PACK_BF16_AMX || g->pack == PACK_INT8_AMX);
+    bool amx = g->packed && (g->pack == PACK_BF16_AMX || g->pack == PACK_INT8_AMX);
     snprintf(text, VARIANT, "%s %lldx%lld",
              g->packed  ? PACKED[g->pack]
              : in_place ? "in place"
@@ -56,8 +56,8 @@ const char *variant_of_conv(const Kernels *k, const Conv *conv, char text[VARIAN
 {
     Conv c = *conv;
     c.packed = c.y = (float *)64; /* never read or written: only sizes are computed */
-    const size_t bytes = k->conv_pack_bytes(&c), product = k->gemm_pack_bytes(PACK_F32, c.kh * c.kw * c.C, c.O),
-                 panel = k->gemm_pack_bytes(PACK_F32, c.C, c.O);
+    size_t bytes = k->conv_pack_bytes(&c), product = k->gemm_pack_bytes(PACK_F32, c.kh * c.kw * c.C, c.O),
+           panel = k->gemm_pack_bytes(PACK_F32, c.C, c.O);
     const Gemm g = {.M = c.B * c.H * c.W,
                     .N = c.O,
                     .K = c.C,
@@ -67,7 +67,7 @@ const char *variant_of_conv(const Kernels *k, const Conv *conv, char text[VARIAN
                     .C = c.y,
                     .ldc = c.O,
                     .alpha = 1};
-    const bool one = c.kh * c.kw == 1;
+    bool one = c.kh * c.kw == 1;
     int m = 2;
     while (m < 6 && (size_t)((m + 2) * (m + 2)) * panel < bytes) /* Winograd's F(m,3) has (m + 2)^2 products of C x O */
         m++;

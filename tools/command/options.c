@@ -80,8 +80,8 @@ int report_error(const Error *e)
 {
     const char *red = is_colourful(stderr) ? "\033[1;31m" : "", *plain = is_colourful(stderr) ? "\033[0m" : "";
     fflush(stdout);
-    fprintf(stderr, "%s%ssapor:%s %s\n", isatty(fileno(stderr)) ? "\r\033[K" : "", red, plain,
-            e->message); /* over a progress line */
+    /* over a progress line */
+    fprintf(stderr, "%s%ssapor:%s %s\n", isatty(fileno(stderr)) ? "\r\033[K" : "", red, plain, e->message);
     return e->code == SP_USAGE ? 2 : 1;
 }
 
@@ -483,13 +483,14 @@ int command_run(const Command *command, int argc, char **argv)
     p.heap.user = &p.limit;
     Context c = {.command = command, .heap = &p.heap, .parsed = &p, .arena = arena_new(&p.heap, 0)};
     int status = 0;
-    if (!c.arena)
+    if (!c.arena) {
         fail_memory(&e, 1, "the command line");
-    else if (read_options(&c, argc, argv, &e) && option_given(&c, "help")) {
+    } else if (read_options(&c, argc, argv, &e) && option_given(&c, "help")) {
         command_help(command, stdout);
         output_whole(&e);
-    } else if (!e.code && read_common(&c, &e) && command->run(&c, &e))
+    } else if (!e.code && read_common(&c, &e) && command->run(&c, &e)) {
         finish(&c, &e);
+    }
     if (e.code == SP_MEMORY && c.max_memory)
         error_prefix(&e, "--max-memory %s: ", option_text(&c, "max-memory"));
     if (e.code)

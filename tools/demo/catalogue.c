@@ -234,13 +234,13 @@ static bool write_interactions(const char *path, const Thing *things, size_t *in
 
 /* ---- all together ---------------------------------------------------------------------------- */
 
-static const char README[] =
-    "Synthetic: every picture, text and choice in this folder was drawn by `sapor demo` (tools/demo/catalogue.c).\n";
+/* How the README.txt of a demo's folder begins. */
+static const char README[] = "Synthetic: every picture, text and choice in this folder was drawn by `sapor demo`";
 
 static bool write_readme(Out *o, const char *folder, Error *e)
 {
     (void)folder;
-    return out_write(o, README, strlen(README), e);
+    return out_printf(o, e, "%s.\n", README);
 }
 
 bool catalogue_may_fill(const char *folder, Arena *a, Error *e)
@@ -254,7 +254,7 @@ bool catalogue_may_fill(const char *folder, Arena *a, Error *e)
         return false;
     for (size_t i = 0; i < n; i++)
         seen += entries[i].name[0] != '.';
-    return seen == 0 || (file_read(&text, a, path, sizeof README, &ignored) && text_is(text, README)) ||
+    return seen == 0 || (file_read(&text, a, path, 256, &ignored) && text_starts(text, README)) ||
            fail(e, SP_USAGE, "%s: holds files that are not of an earlier demo; choose another folder", folder);
 }
 

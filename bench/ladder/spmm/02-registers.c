@@ -21,4 +21,4 @@ static void spmm(Case *c)
             v_store(c->y + r * D + v * VW, sum[v]);
     }
 }
-STEP("the row of y in registers while its entries go by", NULL, spmm)
+STEP("the row of y in registers during its entries", NULL, spmm)
