@@ -317,7 +317,7 @@ static void foreign_files_are_named(void **state)
     } arrays[] = {
         {"", 0, "x.npy: is empty, not a NumPy .npy file"},
         {"PK\3\4\0\0", 6,
-         "is a zip archive (.zip, .npz or .xlsx), not a NumPy .npy file; of an .npz, save the one array"},
+         "is a zip archive (.zip, .npz or .xlsx), not a NumPy .npy file; to use an array of an .npz, save it"},
         {"\x93NUMPY\1\0", 8, "header is truncated"},
         {"text", 4, "x.npy: not a NumPy .npy file"},
     };

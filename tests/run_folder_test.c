@@ -265,7 +265,7 @@ static void ids_and_train_pairs_are_checked(void **state)
                         safetensors_declare(o, "item", I32, 1, (int64_t[]){USERS * 3}, &e) &&
                         safetensors_data(o, start, sizeof *start * (size_t)(USERS + !!broken), &e) &&
                         safetensors_data(o, item, sizeof item, &e) && safetensors_commit(o, &e));
-            opens(b, in(b, runs[k], NULL), false, broken ? "do not fit" : "has shape [12], needs [13]");
+            opens(b, in(b, runs[k], NULL), false, broken ? "do not fit" : "has shape [12], expected [13]");
         }
         put(path, whole);
         opens(b, in(b, runs[k], NULL), false, NULL);
