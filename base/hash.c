@@ -25,7 +25,7 @@ static uint64_t fold(uint64_t a, uint64_t b)
 
 uint64_t hash_bytes(const void *data, size_t bytes, uint64_t seed)
 {
-    const uint64_t odd = UINT64_C(0x9e3779b97f4a7c15); /* 2^64 over the golden ratio */
+    uint64_t odd = UINT64_C(0x9e3779b97f4a7c15); /* 2^64 over the golden ratio */
     const unsigned char *p = data;
     uint64_t h = fold(seed ^ odd, (uint64_t)bytes ^ UINT64_C(0xd1b54a32d192ed03));
     for (; bytes > 0; p += MIN(bytes, (size_t)8), bytes -= MIN(bytes, (size_t)8)) {

@@ -1,25 +1,22 @@
-/* recsys/registry.c: The recommenders there are: one line each. */
+/* recsys/registry.c: the recommenders there are. A new one: its file, and its name here. */
 #include "recsys/recsys.h"
 
 #include <strings.h>
 
-/* clang-format off */
-#define RECOMMENDERS(line)              \
-    line(random)                        \
-    line(mostpop)                       \
-    line(itemknn)                       \
-    line(bprmf)                         \
-    line(lightgcn)                      \
-    line(ngcf)                          \
-    line(vbpr)                          \
-    line(lattice)                       \
-    /* new lines above this one */
-/* clang-format on */
+#define RECOMMENDERS(ENTRY)                                                                                            \
+    ENTRY(random)                                                                                                      \
+    ENTRY(mostpop)                                                                                                     \
+    ENTRY(itemknn)                                                                                                     \
+    ENTRY(bprmf)                                                                                                       \
+    ENTRY(lightgcn)                                                                                                    \
+    ENTRY(ngcf)                                                                                                        \
+    ENTRY(vbpr)                                                                                                        \
+    ENTRY(lattice)
 
 #define DECLARE(name) extern const Recommender recommender_##name;
+#define ADDRESS(name) &recommender_##name,
 RECOMMENDERS(DECLARE)
-#define LIST(name) &recommender_##name,
-static const Recommender *const list[] = {RECOMMENDERS(LIST)};
+static const Recommender *const list[] = {RECOMMENDERS(ADDRESS)};
 
 size_t recommender_count(void)
 {

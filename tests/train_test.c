@@ -279,7 +279,7 @@ static void what_cannot_start_leaves_nothing(void **state)
                  {"BPRMF", "validation_metric=F1@20", "among"},
                  {"BPRMF", "variant=other", "elliot"},
                  {"BPRMF", "cutoffs=0", "cutoffs"},
-                 {"BPRMF", "metrics=Recal", "no metric 'Recal'"}};
+                 {"BPRMF", "metrics=Recal", "unknown metric 'Recal'"}};
     const char *out = in(b, "nothing");
     for (size_t i = 0; i < COUNT(cases); i++) {
         TrainResult r;
