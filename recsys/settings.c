@@ -27,7 +27,7 @@ const Setting common_settings[] = {
     {"cutoffs", "20", "5,10,20,50", "lengths of the lists that are evaluated", 0,
      ALIASES({"topk", NULL, ALIAS_SAME, 0},
              {"top_k", "set cutoffs: lists are as long as the largest of them", ALIAS_REFUSED, 0})},
-    {"checkpoint_seconds", "60", "60", "minimum time between checkpoints (0: after every epoch)", 0, NULL},
+    {"checkpoint_seconds", "60", "60", "minimum seconds between checkpoints (0: after every epoch)", 0, NULL},
     {0},
 };
 

@@ -130,7 +130,7 @@ static void bombs_do_not_explode(void **state)
     for (int i = 0; i < MANY; i++)
         p += sprintf(p, "k%d: \n", i);
     assert_null(read_yaml(text, (size_t)(p - text), a, &e));
-    check_error("keys", &e, "more keys than");
+    check_error("keys", &e, "keys in one map, the limit");
     error_clear(&e);
     p = text;
     for (int i = 0; i < MANY; i++)

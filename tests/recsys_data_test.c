@@ -316,7 +316,7 @@ static void features_that_do_not_fit(void **state)
         const char *why;
     } cases[] = {
         {"three.npy", PROTOCOL_ELLIOT, "three.npy: 1 of 3 items have no features (4)"},
-        {"three.npy", PROTOCOL_MMREC, "three.npy: has 3 rows, the interactions 5 items"},
+        {"three.npy", PROTOCOL_MMREC, "three.npy: has 3 rows, but the interactions have 5 items"},
         {"cube.npy", PROTOCOL_ELLIOT, "cube.npy: has 3 dimensions"},
         {"nan.npy", PROTOCOL_ELLIOT, "features of item 1 hold"},
         {"few.npy", PROTOCOL_ELLIOT, "few.ids.txt: names 2 rows, but"},

@@ -355,7 +355,7 @@ table <<'END'
 1|are more than|a size beyond memory|extract bad/large.yml
 2|--shard|a shard that there is not|extract bad/works.yml --shard 3/2
 1|unknown key "nope"|an override of nothing|extract bad/works.yml --textual.items.nope=3
-2|no entry of the list|an override beyond the list|extract bad/works.yml --textual.items.model.7.batch_size=3
+2|not an index of the list|an override beyond the list|extract bad/works.yml --textual.items.model.7.batch_size=3
 2|write it as|an override without its value|extract bad/works.yml --textual.items.model.0.batch_size
 2|did you mean --dataset_path|a misspelt override|extract bad/works.yml --dataset_pth=x
 1|is a file, a folder is expected|a demo into a file|demo --out bad/file
