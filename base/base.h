@@ -167,8 +167,8 @@ Text path_base(const char *path); /* what follows the last '/' */
 /* The files that a command reads, by device and inode: what it writes may not be one of them, under any name or through
  * any link. */
 typedef struct FileSet FileSet;
-FileSet *file_set_new(Arena *a, Error *e); /* lives in the arena */
-/* keeps the pointer. "-": standard input. What is no regular file is left out */
+FileSet *file_set_new(Arena *a, Error *e); /* in the arena */
+/* Keeps the pointer. "-": standard input. What is no regular file is left out. */
 bool file_set_add(FileSet *s, const char *path, Error *e);
 bool file_set_lacks(FileSet *s, const char *out, Error *e); /* or SP_USAGE "OUT: is an input too ..." */
 
@@ -296,7 +296,7 @@ struct Json {
     const Json *next;
 };
 /* RFC 8259, UTF-8, strict: no trailing bytes, duplicate keys are errors, depth at most 64. `name` is for messages:
- * "name:line:column: what". The tree lives in the arena and points into it, not into `source`.
+ * "name:line:column: what". The tree is in the arena and points into it, not into `source`.
  * Memory: at most 32 MB + 15 bytes for a byte of source; a source of more than 400,000 values with fewer than about six
  * bytes each is refused.
  * Time: linear. */
@@ -357,7 +357,7 @@ void json_put_number(JsonWriter *w, const char *key, const char *format, ...) PR
 
 typedef struct Pool Pool;
 typedef void PoolTask(void *arg, size_t task, int worker); /* worker in [0, threads) */
-Pool *pool_new(const Heap *heap, int threads, Error *e);   /* threads 0: as many as the machine lends */
+Pool *pool_new(const Heap *heap, int threads, Error *e);   /* threads 0: as many as are available */
 int pool_threads(const Pool *p);                           /* 1 for NULL */
 /* Runs task 0 .. tasks-1, each once, on any worker in any order; the caller works too; returns when all are done. What
  * is computed must not depend on the worker. A call from inside a task runs its tasks in place, on the same worker,

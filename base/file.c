@@ -80,7 +80,7 @@ static bool has_changed(int fd, const struct stat *st)
 }
 
 /* Reads until the end; `st` is what fstat said. What is not a regular file ends at a NUL byte too: a text with one is
- * refused anyway, and a stream without an end mostly has one soon. */
+ * refused anyway, and a stream without an end usually has one early. */
 static bool read_all(Text *out, Arena *a, int fd, const struct stat *st, const char *name, size_t max_bytes, Error *e)
 {
     bool regular = S_ISREG(st->st_mode), sized = regular && st->st_size > 0; /* /proc says 0 */
@@ -108,10 +108,11 @@ static bool read_all(Text *out, Arena *a, int fd, const struct stat *st, const c
         bool binary = !regular && memchr(buffer + n, 0, (size_t)got);
         n += (size_t)got;
         if (n > limit && limit == max_bytes)
-            return fail(e, SP_FORMAT, "%s: is larger than the %zu bytes that are read of such a file", name, limit);
+            return fail(e, SP_FORMAT, "%s: is larger than %zu bytes, the limit for such a file", name, limit);
         if (n > limit)
-            return fail(e, SP_FORMAT, "%s: has more than %zu bytes, the limit of what is no file; write them to a file",
-                        name, limit);
+            return fail(e, SP_FORMAT,
+                        "%s: more than %zu bytes, the limit for a pipe or device; write them to a file first", name,
+                        limit);
         bool ended = got == 0 || binary;
         if (sized && (n > size || (ended && n != size)) && has_changed(fd, st))
             return fail(e, SP_IO, "%s: changed while it was read; wait until it is complete", name);

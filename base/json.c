@@ -101,7 +101,7 @@ static bool read_code(Parser *s, const char *begin)
     if (high >= 0xd800 && high <= 0xdfff) {
         int32_t low = s->end - s->p >= 2 && s->p[0] == '\\' && s->p[1] == 'u' ? hex4(s->p + 2, s->end) : -1;
         if (high > 0xdbff || low < 0xdc00 || low > 0xdfff)
-            return wrong(s, begin, "half of a surrogate pair is no character");
+            return wrong(s, begin, "an unpaired surrogate is not a character");
         s->p += 6;
         code = 0x10000 + (((uint32_t)high & 0x3ff) << 10) + ((uint32_t)low & 0x3ff);
     }
@@ -121,7 +121,7 @@ static bool read_string(Parser *s, Text *out)
         memcpy(s->text, run, (size_t)(s->p - run));
         s->text += s->p - run;
         if (s->p == s->end)
-            return wrong(s, begin, "this string has no end");
+            return wrong(s, begin, "this string is not closed");
         if (*s->p == '"')
             break;
         if (*s->p != '\\')
@@ -136,7 +136,7 @@ static bool read_string(Parser *s, Text *out)
             if (!read_code(s, escape))
                 return false;
         } else {
-            return wrong(s, escape, "no such escape");
+            return wrong(s, escape, "unknown escape");
         }
     }
     s->p++;
@@ -171,7 +171,7 @@ static bool read_number(Parser *s, Json *j)
         ok = p > power;
     }
     if (!ok)
-        return wrong(s, begin, "not a number as JSON writes them");
+        return wrong(s, begin, "not a valid JSON number");
     j->text = (Text){s->text, (size_t)(p - begin)};
     memcpy(s->text, begin, j->text.n);
     s->text += j->text.n;
@@ -206,7 +206,7 @@ static const Json **slot_of(JsonIndex *ix, Text key)
 
 static bool duplicate(Parser *s, const Json *j)
 {
-    return fail(s->e, SP_FORMAT, "%s:%u:%u: the key \"%.*s\" stands twice in this object", s->name, j->line, j->column,
+    return fail(s->e, SP_FORMAT, "%s:%u:%u: duplicate key \"%.*s\" in this object", s->name, j->line, j->column,
                 (int)MIN(j->key.n, (size_t)200), j->key.p);
 }
 
@@ -308,7 +308,7 @@ static const Json *read_tree(Parser *s)
             if (depth == 0) {
                 if (s->p == s->end)
                     return root;
-                wrong(s, s->p, "nothing may follow the value");
+                wrong(s, s->p, "unexpected text after the value");
                 return NULL;
             }
             Json *box = open[depth - 1].box;

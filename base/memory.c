@@ -126,7 +126,7 @@ static Block *next_block(Arena *a, size_t bytes, size_t align, Error *e)
     size_t room = a->max_bytes ? a->max_bytes - a->bytes : SIZE_MAX;
     if (room < sizeof(Block) || bytes > room - sizeof(Block)) {
         a->full = true;
-        fail(e, SP_MEMORY, "out of memory: %zu bytes more do not fit under the limit of %zu", bytes, a->max_bytes);
+        fail(e, SP_MEMORY, "out of memory: %zu more bytes would exceed the limit of %zu", bytes, a->max_bytes);
         return NULL;
     }
     size_t step = MIN(MAX(a->bytes, (size_t)FIRST_BLOCK), (size_t)LARGEST_STEP) - sizeof(Block);
@@ -169,7 +169,7 @@ void *arena_alloc(Arena *a, size_t count, size_t size, Error *e)
 {
     size_t bytes;
     if (!size_mul(count, size, &bytes)) {
-        fail(e, SP_MEMORY, "out of memory: %zu items of %zu bytes are more than an address can count", count, size);
+        fail(e, SP_MEMORY, "out of memory: %zu items of %zu bytes exceed the address space", count, size);
         return NULL;
     }
     return alloc(a, bytes, bytes + GAP < ALIGN ? 16 : ALIGN, e);

@@ -62,14 +62,14 @@ static bool remove_leftover(const Out *o, Error *e)
     if (fd < 0 && errno == ENOENT)
         return true;
     if (fd < 0 && errno == ELOOP)
-        return fail(e, SP_IO, "%s: is a link in the place of a temporary file; remove it", o->temporary);
+        return fail(e, SP_IO, "%s: is a link with the name of a temporary file; remove it", o->temporary);
     if (fd < 0)
         return fail_system(e, o->temporary, "open", errno);
     bool ok = false;
     if (fstat(fd, &here) != 0)
         fail_system(e, o->temporary, "look at", errno);
     else if (!S_ISREG(here.st_mode))
-        fail(e, SP_IO, "%s: is in the place of a temporary file; remove it", o->temporary);
+        fail(e, SP_IO, "%s: has the name of a temporary file, but is not a regular file; remove it", o->temporary);
     else if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
         fail(e, SP_IO, "%s: is being written by another process or thread", o->path);
     else /* whoever held the lock may have renamed the file since it was opened here */
@@ -121,7 +121,7 @@ static bool open_temporary(Out *o, Error *e)
 static bool open_stream(Out *o, const char *path, mode_t mode, Error *e)
 {
     if (!S_ISCHR(mode) && !S_ISFIFO(mode))
-        return fail(e, SP_IO, "%s: is no file that can be written", path);
+        return fail(e, SP_IO, "%s: is not a file, a pipe or a character device, so it cannot be written", path);
     double begun = now_seconds();
     while ((o->fd = descriptor_open(path, O_WRONLY | O_NONBLOCK, 0)) < 0 && errno == ENXIO && S_ISFIFO(mode)) {
         if (now_seconds() - begun > PIPE_SECONDS)
@@ -283,7 +283,7 @@ bool out_write(Out *o, const void *data, size_t bytes, Error *e)
 bool out_patch(Out *o, size_t at, const void *data, size_t bytes, Error *e)
 {
     if (!o->temporary)
-        fail(&o->error, SP_IO, "%s: is not a plain file: what was written cannot be changed", o->path);
+        fail(&o->error, SP_IO, "%s: is not a regular file: what was written cannot be changed", o->path);
     if (!out_flush(o))
         return out_fail(o, e);
     bool ok = lseek(o->fd, (off_t)at, SEEK_SET) >= 0 || fail_system(&o->error, o->path, "write", errno);
@@ -435,7 +435,7 @@ static bool lock_open(FolderLock *l, const char *folder, const char *name, Error
     int why = errno;
     bool ok = l->fd >= 0 && fstat(l->fd, &st) == 0 && S_ISREG(st.st_mode);
     if (!ok && (l->fd >= 0 || why == ELOOP))
-        fail(e, SP_IO, "%s: is no regular file and cannot lock the folder; remove it", path);
+        fail(e, SP_IO, "%s: is not a regular file, so it cannot lock the folder; remove it", path);
     else if (!ok)
         fail_system(e, folder, "lock the folder", why);
     if (!ok)

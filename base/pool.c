@@ -168,7 +168,7 @@ static int lent_threads(void)
 Pool *pool_new(const Heap *heap, int threads, Error *e)
 {
     if (threads < 0 || threads > 4096) {
-        fail(e, SP_USAGE, "%d threads: a number from 1 to 4096 is expected, or 0 for all that there are", threads);
+        fail(e, SP_USAGE, "%d threads: a number from 1 to 4096 is expected, or 0 for all that are available", threads);
         return NULL;
     }
     if (threads == 0)
@@ -210,7 +210,7 @@ Pool *pool_new(const Heap *heap, int threads, Error *e)
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (!failed)
         return p;
-    fail_system(e, "threads", "start one more", failed);
+    fail_system(e, "threads", "start another one", failed);
     pool_free(p);
     return NULL;
 }

@@ -52,7 +52,7 @@ bool yaml_f64(const Yaml *y, double *value)
 #ifdef HAVE_YAML
 
 /* A reader at work: the open lists and maps are a stack. */
-typedef struct Reader {
+typedef struct YamlReader {
     Arena *arena;
     const char *name;
     Yaml *stack[YAML_DEPTH];
@@ -65,17 +65,17 @@ typedef struct Reader {
     Yaml **anchored;
     size_t anchor_room;
     Yaml *root;
-} Reader;
+} YamlReader;
 
-static bool fail_at(const Reader *r, const yaml_mark_t *m, Error *e, const char *what)
+static bool fail_at(const YamlReader *r, const yaml_mark_t *m, Error *e, const char *what)
 {
     return fail(e, SP_FORMAT, "%s:%zu:%zu: %s", r->name, (size_t)m->line + 1, (size_t)m->column + 1, what);
 }
 
-static Yaml *new_node(Reader *r, YamlType type, const yaml_mark_t *m, Error *e)
+static Yaml *new_node(YamlReader *r, YamlType type, const yaml_mark_t *m, Error *e)
 {
     if (r->values++ == YAML_VALUES) {
-        fail(e, SP_FORMAT, "%s:%zu:%zu: more values than the %d that are supported", r->name, (size_t)m->line + 1,
+        fail(e, SP_FORMAT, "%s:%zu:%zu: more than %d values, the limit", r->name, (size_t)m->line + 1,
              (size_t)m->column + 1, YAML_VALUES);
         return NULL;
     }
@@ -88,7 +88,7 @@ static Yaml *new_node(Reader *r, YamlType type, const yaml_mark_t *m, Error *e)
 }
 
 /* Hangs a node where the reader stands: as a key, as a value, as an entry of a list, or as the root. */
-static bool place(Reader *r, Yaml *y, const yaml_mark_t *m, Error *e)
+static bool place(YamlReader *r, Yaml *y, const yaml_mark_t *m, Error *e)
 {
     if (r->depth == 0) {
         r->root = y;
@@ -100,11 +100,10 @@ static bool place(Reader *r, Yaml *y, const yaml_mark_t *m, Error *e)
         if (y->type != YAML_TEXT)
             return fail_at(r, m, e, "a key must be a word");
         if (parent->count == YAML_KEYS)
-            return fail(e, SP_FORMAT, "%s: more keys than the %d that are read of one map", y->where, YAML_KEYS);
+            return fail(e, SP_FORMAT, "%s: more than %d keys in one map, the limit", y->where, YAML_KEYS);
         for (const Yaml *other = parent->first; other; other = other->next)
             if (text_equal(other->key, y->text))
-                return fail(e, SP_FORMAT, "%s: the key \"%s\" is here twice (first %s)", y->where, y->text.p,
-                            other->where);
+                return fail(e, SP_FORMAT, "%s: duplicate key \"%s\" (first %s)", y->where, y->text.p, other->where);
         r->key[top] = y->text;
         r->has_key[top] = true;
         return true;
@@ -120,7 +119,7 @@ static bool place(Reader *r, Yaml *y, const yaml_mark_t *m, Error *e)
     return true;
 }
 
-static bool keep_anchor(Reader *r, const yaml_char_t *anchor, Yaml *y, Error *e)
+static bool keep_anchor(YamlReader *r, const yaml_char_t *anchor, Yaml *y, Error *e)
 {
     if (!anchor)
         return true;
@@ -129,7 +128,7 @@ static bool keep_anchor(Reader *r, const yaml_char_t *anchor, Yaml *y, Error *e)
     int64_t before = text_index_count(r->anchors),
             number = text_index_add(r->anchors, text_of((const char *)anchor), e);
     if (number == YAML_ANCHORS)
-        return fail(e, SP_FORMAT, "%s: more anchors than the %d that are read", y->where, YAML_ANCHORS);
+        return fail(e, SP_FORMAT, "%s: more than %d anchors, the limit", y->where, YAML_ANCHORS);
     if (number == before || !r->anchored) {
         Yaml **grown = arena_grow(r->arena, r->anchored, (size_t)before, &r->anchor_room, sizeof *grown, e);
         if (!grown)
@@ -141,11 +140,11 @@ static bool keep_anchor(Reader *r, const yaml_char_t *anchor, Yaml *y, Error *e)
     return number >= 0;
 }
 
-static bool open_node(Reader *r, YamlType type, const yaml_char_t *anchor, const yaml_char_t *tag, const yaml_mark_t *m,
-                      Error *e)
+static bool open_node(YamlReader *r, YamlType type, const yaml_char_t *anchor, const yaml_char_t *tag,
+                      const yaml_mark_t *m, Error *e)
 {
     if (tag)
-        return fail_at(r, m, e, "tags (!...) are not read");
+        return fail_at(r, m, e, "tags (!...) are not supported");
     if (r->depth == YAML_DEPTH)
         return fail_at(r, m, e, "nested too deeply");
     Yaml *y = new_node(r, type, m, e);
@@ -157,12 +156,12 @@ static bool open_node(Reader *r, YamlType type, const yaml_char_t *anchor, const
     return true;
 }
 
-static bool read_scalar(Reader *r, const yaml_event_t *ev, Error *e)
+static bool read_scalar(YamlReader *r, const yaml_event_t *ev, Error *e)
 {
     const yaml_char_t *value = ev->data.scalar.value;
     size_t n = ev->data.scalar.length;
     if (ev->data.scalar.tag)
-        return fail_at(r, &ev->start_mark, e, "tags (!...) are not read");
+        return fail_at(r, &ev->start_mark, e, "tags (!...) are not supported");
     if (memchr(value, 0, n))
         return fail_at(r, &ev->start_mark, e, "a NUL character");
     Yaml *y = new_node(r, YAML_TEXT, &ev->start_mark, e);
@@ -174,17 +173,17 @@ static bool read_scalar(Reader *r, const yaml_event_t *ev, Error *e)
     return place(r, y, &ev->start_mark, e) && keep_anchor(r, ev->data.scalar.anchor, y, e);
 }
 
-static bool read_alias(Reader *r, const yaml_event_t *ev, Error *e)
+static bool read_alias(YamlReader *r, const yaml_event_t *ev, Error *e)
 {
     const char *name = (const char *)ev->data.alias.anchor;
     int64_t number = r->anchors ? text_index_find(r->anchors, text_of(name)) : -1;
     if (number < 0 || !r->anchored)
-        return fail(e, SP_FORMAT, "%s:%zu:%zu: there is no anchor &%s before this", r->name,
+        return fail(e, SP_FORMAT, "%s:%zu:%zu: no anchor &%s is defined before this alias", r->name,
                     (size_t)ev->start_mark.line + 1, (size_t)ev->start_mark.column + 1, name);
     const Yaml *of = r->anchored[number];
     for (int d = 0; d < r->depth; d++)
         if (r->stack[d] == of)
-            return fail_at(r, &ev->start_mark, e, "an alias of what it stands in");
+            return fail_at(r, &ev->start_mark, e, "an alias inside its own anchor");
     Yaml *y = new_node(r, of->type, &ev->start_mark, e);
     if (!y)
         return false;
@@ -197,7 +196,7 @@ static bool read_alias(Reader *r, const yaml_event_t *ev, Error *e)
     return place(r, y, &ev->start_mark, e);
 }
 
-static bool read_event(Reader *r, const yaml_event_t *ev, Error *e)
+static bool read_event(YamlReader *r, const yaml_event_t *ev, Error *e)
 {
     switch (ev->type) {
     case YAML_DOCUMENT_START_EVENT:
@@ -233,9 +232,9 @@ static bool too_many_tags(Text source)
 Yaml *yaml_parse(Arena *a, Text source, const char *name, Error *e)
 {
     yaml_parser_t p;
-    Reader r = {.arena = a, .name = name};
+    YamlReader r = {.arena = a, .name = name};
     if (too_many_tags(source)) {
-        fail(e, SP_FORMAT, "%s: more than the %d %%TAG lines that are supported", name, YAML_TAGS);
+        fail(e, SP_FORMAT, "%s: more than %d %%TAG lines, the limit", name, YAML_TAGS);
         return NULL;
     }
     if (!yaml_parser_initialize(&p)) {
@@ -287,8 +286,8 @@ bool yaml_override(Yaml *root, Text path, Text value, Arena *a, Error *e)
             while (child && index-- > 0)
                 child = child->next;
             if (!child)
-                return fail(e, SP_USAGE, "%s: \"%.*s\" is no entry of the list at %s (0 .. %zu)", where, (int)part.n,
-                            part.p, at->where, at->count - 1);
+                return fail(e, SP_USAGE, "%s: \"%.*s\" is not an index of the list at %s (0 to %zu)", where,
+                            (int)part.n, part.p, at->where, at->count - 1);
         } else if (at->type == YAML_MAP) {
             for (link = &at->first; *link && !text_equal((*link)->key, part);)
                 link = &(*link)->next;
@@ -303,7 +302,7 @@ bool yaml_override(Yaml *root, Text path, Text value, Arena *a, Error *e)
             }
             child = *link;
         } else {
-            return fail(e, SP_USAGE, "%s: %s holds a word, not keys", where, at->where);
+            return fail(e, SP_USAGE, "%s: %s has a single value, not keys", where, at->where);
         }
         at = child;
     }

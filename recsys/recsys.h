@@ -27,7 +27,7 @@ typedef enum Format {
     ENTRY(" or ", "lightgcn", FORMAT_LIGHTGCN, "LightGCN text")
 Format format_find(const char *name);         /* -1 when unknown */
 const char *format_name(Format f);            /* the first that it has */
-const char *format_words(Format f, char cut); /* "table between tabs", "LightGCN text" */
+const char *format_words(Format f, char cut); /* "tab-separated table", "LightGCN text" */
 /* How a file of interactions is laid out, where its content does not say so: docs/formats.md. */
 typedef struct Layout {
     /* Names of the file's columns for user, item[, rating[, time]]; or, for a file without names, what its columns are
@@ -250,7 +250,7 @@ extern const Setting common_settings[];
 extern const Alias lr_decay_aliases[]; /* for a model with a default of its own */
 /* The protocol's defaults, a model's own (ends with key NULL, may be NULL), then "key=value" texts; a key may be an
  * alias, a list may be written as in YAML, "[5, 10]". Unknown keys, values of the wrong kind and a setting that is
- * given under two names are errors that name what there is. Lives in the arena. */
+ * given under two names are errors that name what there is. Valid until the arena is freed. */
 Settings *settings_make(const Setting *own, Protocol p, const char *const *set, size_t set_count, Arena *a, Error *e);
 size_t settings_count(const Settings *s);
 const char *settings_key(const Settings *s, size_t i);

@@ -1,25 +1,25 @@
-/* recsys/registry.c: The recommenders there are: one line each. */
+/* recsys/registry.c: the list of recommenders. A new recommender needs a file in recsys/models/ and a line here. */
 #include "recsys/recsys.h"
 
 #include <strings.h>
 
 /* clang-format off */
-#define RECOMMENDERS(LINE)              \
-    LINE(random)                        \
-    LINE(mostpop)                       \
-    LINE(itemknn)                       \
-    LINE(bprmf)                         \
-    LINE(lightgcn)                      \
-    LINE(ngcf)                          \
-    LINE(vbpr)                          \
-    LINE(lattice)                       \
+#define RECOMMENDER_LIST(LINE) \
+    LINE(random)               \
+    LINE(mostpop)              \
+    LINE(itemknn)              \
+    LINE(bprmf)                \
+    LINE(lightgcn)             \
+    LINE(ngcf)                 \
+    LINE(vbpr)                 \
+    LINE(lattice)              \
     /* new lines above this one */
 /* clang-format on */
 
 #define DECLARE(name) extern const Recommender recommender_##name;
-RECOMMENDERS(DECLARE)
-#define LIST(name) &recommender_##name,
-static const Recommender *const list[] = {RECOMMENDERS(LIST)};
+#define ENTRY(name)   &recommender_##name,
+RECOMMENDER_LIST(DECLARE)
+static const Recommender *const list[] = {RECOMMENDER_LIST(ENTRY)};
 
 size_t recommender_count(void)
 {

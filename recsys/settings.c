@@ -4,30 +4,30 @@
 #include <math.h>
 
 const Alias lr_decay_aliases[] = {
-    {"learning_rate_scheduler", "set lr_decay, the factor in 50 epochs: [0.96, 50] is lr_decay=0.96", ALIAS_SAME, 0},
+    {"learning_rate_scheduler", "set lr_decay, the factor per 50 epochs: [0.96, 50] is lr_decay=0.96", ALIAS_SAME, 0},
     {0}};
 const Setting common_settings[] = {
     {"lr", "0.001", "0.001", "learning rate of Adam", 0, ALIASES({"learning_rate", NULL, ALIAS_SAME, 0})},
-    {"lr_decay", "1.0", "1.0", "factor on the learning rate in 50 epochs", 0, lr_decay_aliases},
+    {"lr_decay", "1.0", "1.0", "factor on the learning rate per 50 epochs", 0, lr_decay_aliases},
     {"weight_decay", "0.0", "0.0", "L2 added to the gradients by the optimiser", 0, NULL},
-    {"batch_size", "1024", "2048", "triples in a training step", 1, ALIASES({"train_batch_size", NULL, ALIAS_SAME, 0})},
+    {"batch_size", "1024", "2048", "triples per training step", 1, ALIASES({"train_batch_size", NULL, ALIAS_SAME, 0})},
     {"epochs", "200", "1000", "epochs at most", 1, NULL},
     {"validation_rate", "10", "1", "epochs between evaluations", 1, ALIASES({"eval_step", NULL, ALIAS_SAME, 0})},
-    {"validation_metric", "Recall@20", "Recall@20", "what the best epoch is chosen by", 0,
+    {"validation_metric", "Recall@20", "Recall@20", "the metric that chooses the best epoch", 0,
      ALIASES({"valid_metric", NULL, ALIAS_SAME, 0})},
     {"patience", "0", "20",
      "evaluations in a row without improvement: elliot stops at this many, mmrec at one more (0: no early stop)", 0,
      ALIASES({"stopping_step",
-              "set patience: with protocol mmrec patience=N is stopping_step N from 1 on, with protocol elliot "
-              "patience=N+1 is",
+              "set patience: stopping_step=N, N at least 1, is patience=N with protocol mmrec and patience=N+1 with "
+              "protocol elliot",
               ALIAS_PROTOCOL_MMREC, 1},
              {"early_stopping", "set patience=N for early_stopping: {patience: N}", ALIAS_REFUSED, 0})},
-    {"metrics", "Recall,Precision,nDCG,HR", "Recall,nDCG,Precision,MAP", "what is measured", 0,
+    {"metrics", "Recall,Precision,nDCG,HR", "Recall,nDCG,Precision,MAP", "the metrics that are computed", 0,
      ALIASES({"simple_metrics", NULL, ALIAS_SAME, 0})},
-    {"cutoffs", "20", "5,10,20,50", "lengths of the lists that are measured", 0,
+    {"cutoffs", "20", "5,10,20,50", "lengths of the lists that are evaluated", 0,
      ALIASES({"topk", NULL, ALIAS_SAME, 0},
              {"top_k", "set cutoffs: lists are as long as the largest of them", ALIAS_REFUSED, 0})},
-    {"checkpoint_seconds", "60", "60", "least time between checkpoints (0: after every epoch)", 0, NULL},
+    {"checkpoint_seconds", "60", "60", "minimum seconds between checkpoints (0: after every epoch)", 0, NULL},
     {0},
 };
 
@@ -40,26 +40,26 @@ static const struct {
     {"worker state reproducibility show_progress verbose eval_batch_size log_wandb wandb_project loss_decimal_place "
      "metric_decimal_place",
      "no result depends on it: leave it out"},
-    {"shuffle", "the batches of every epoch are drawn anew: leave it out"},
+    {"shuffle", "every epoch draws new batches: leave it out"},
     {"enable_amp enable_scaler", "training is in float32: leave it out"},
     {"learner", "Adam is the optimiser of every recommender: leave it out"},
     {"clip_grad_norm", "gradients are not clipped: leave it out"},
     {"training_neg_sample_num train_neg_sample_args use_neg_sampling use_full_sampling NEG_PREFIX",
      "one negative is drawn for each positive, uniformly: leave it out"},
-    {"negative_sampling repeatable", "all items that train does not have for the user are ranked: leave it out"},
-    {"eval_args splitting prefiltering", "`sapor split` cuts the data"},
+    {"negative_sampling repeatable", "all items are ranked but those of the user in train: leave it out"},
+    {"eval_args splitting prefiltering", "split the data by `sapor split`"},
     {"data_path data_config dataset dataset_path inter_file_name inter_splitting_label field_separator USER_ID_FIELD "
      "ITEM_ID_FIELD TIME_FIELD",
-     "--train, --valid, --test and --format say what is read"},
-    {"filter_out_cod_start_users", "users without a train row are left out: leave it out"},
+     "give the data by --train, --valid, --test and --format"},
+    {"filter_out_cod_start_users", "users without a train row are always skipped: leave it out"},
     {"modalities loaders side_information align_side_with_train is_multimodal_model vision_feature_file "
      "text_feature_file",
-     "--features names the modalities"},
+     "give the modalities by --features"},
     {"comb_mod", "modalities are concatenated: leave it out"},
     {"normalize", "graphs are normalised, as with normalize: True: leave it out"},
     {"binarize", "set implicit=true for ItemKNN; nDCGRendle2020 is nDCG without ratings"},
-    {"relevance_threshold", "it is 0: leave it out"},
-    {"valid_metric_bigger", "of every metric the larger value is better: leave it out"},
+    {"relevance_threshold", "it is always 0: leave it out"},
+    {"valid_metric_bigger", "for every metric a larger value is better: leave it out"},
     {"optimize_internal_loss", "validation_metric chooses the best epoch: leave it out"},
     {"hyper_parameters hyper_opt_alg hyper_max_evals", "train once for each combination"},
     {"checkpoint_dir restore save_weights save_recs save_recommended_topk recommend_topk save_dataset save_dataloaders "
@@ -108,7 +108,7 @@ static Entry *find_alias(const Settings *s, Text name, const Alias **alias)
     return NULL;
 }
 
-/* What to do in place of a name of not_settings; NULL where it is none. */
+/* What to do instead of giving a name of not_settings; NULL where it is none. */
 static const char *instead_of(Text name)
 {
     for (size_t i = 0; i < COUNT(not_settings); i++)
@@ -174,7 +174,7 @@ static bool unknown_key(const Settings *s, Text key, Arena *a, Error *e)
     const char *known = "";
     for (size_t i = 0; i < s->count && known; i++)
         known = arena_printf(a, e, "%s%s%s", known, i ? ", " : "", s->entries[i].declared->key);
-    return known && fail(e, SP_USAGE, "no setting is called %.*s; there are %s", (int)key.n, key.p, known);
+    return known && fail(e, SP_USAGE, "unknown setting %.*s; choose one of %s", (int)key.n, key.p, known);
 }
 
 /* Takes out what YAML and Python write around a list: "[5, 10]", "['Recall']". True is true. */

@@ -84,7 +84,7 @@ wrong 1 'n.npy: has 1 dimensions' 'features that are no table' nearest n.npy --i
 printf 'a\nb\n' >f.ids.txt
 wrong 1 'f.ids.txt: names 2 rows, but f.npy has 6' 'names of other rows' nearest f.npy --id a
 npy folder/v.npy '<f4' '1, 1' "$one"
-wrong 1 'has 2 columns, the files before it 1' 'files of different lengths' nearest folder --id x
+wrong 1 'has 2 columns, the earlier files have 1' 'files of different lengths' nearest folder --id x
 printf 'a red leather bag\na blue cotton shirt\na green woollen hat\nthe red bag\n' >titles.txt
 right 'encode' encode word-statistics titles.txt -o titles.npy --quiet
 right 'nearest to a text' nearest titles.npy --query 'a red bag' --model word-statistics -k 2
@@ -151,8 +151,8 @@ wrong 2 'setting epochs=0: must be at least 1' 'no epoch at all' train BPRMF --t
 
 # ---- evaluate --------------------------------------------------------------------------------------------------------------
 many=$(awk 'BEGIN { printf "1"; for (i = 2; i <= 20000; i++) printf ",%d", i }')
-wrong 2 'cutoffs: there are 20000 of them, at most 1000' 'too many cutoffs' evaluate train.tsv --test test.tsv --cutoffs "$many"
-wrong 2 'setting cutoffs: there are 20000 of them, at most 1000' 'the same in train' train MostPop --train train.tsv --test test.tsv --set "cutoffs=$many"
+wrong 2 'cutoffs: 20000 are given, at most 1000' 'too many cutoffs' evaluate train.tsv --test test.tsv --cutoffs "$many"
+wrong 2 'setting cutoffs: 20000 are given, at most 1000' 'the same in train' train MostPop --train train.tsv --test test.tsv --set "cutoffs=$many"
 # item a has 3 interactions, b 2, c 1, d none
 printf 'u\ta\nv\ta\nw\ta\nu\tb\nv\tb\nw\tc\n' >t.tsv
 printf 'u\tc\nu\td\nv\tc\nw\tb\n' >e.tsv

@@ -28,7 +28,7 @@ static void files_are_read_and_mapped(void **state)
     assert_ok(file_read(&t, a, path, 6, &e), e);
     assert_string_equal(t.p, "hello\n");
     assert_false(file_read(&t, a, path, 5, &e));
-    assert_error(e, SP_FORMAT, "larger than the 5 bytes");
+    assert_error(e, SP_FORMAT, "larger than 5 bytes");
     assert_ok(map_open(&m, path, &e), e);
     assert_int_equal(m.bytes, 6);
     assert_memory_equal(m.data, "hello\n", 6);
@@ -298,7 +298,7 @@ static void pipes_and_devices_are_not_waited_for(void **state)
         if (k)
             assert_true(t.n == 3 && t.p[2] == '\0');
         else
-            assert_error(e, SP_FORMAT, "standard input: is larger than the 7 bytes");
+            assert_error(e, SP_FORMAT, "standard input: is larger than 7 bytes");
         fclose(in);
         if (k)
             close(ends[1]);
@@ -326,11 +326,11 @@ static void temporary_files_are_new(void **state)
     assert_ok(file_read(&t, a, path, 0, &e) && text_is(t, "new"), e);
     assert_int_equal(symlink("other", temporary), 0);
     assert_null(out_open(path, NULL, &e));
-    assert_error(e, SP_IO, ".x.tmp: is a link in the place of a temporary file");
+    assert_error(e, SP_IO, ".x.tmp: is a link with the name of a temporary file");
     unlink(temporary);
     assert_int_equal(mkdir(temporary, 0700), 0);
     assert_null(out_open(path, NULL, &e));
-    assert_error(e, SP_IO, ".x.tmp: is in the place of a temporary file");
+    assert_error(e, SP_IO, ".x.tmp: has the name of a temporary file");
     rmdir(temporary);
     assert_ok(file_read(&t, a, other, 0, &e) && text_is(t, "precious"), e);
     snprintf(temporary, sizeof temporary, "%s/.sapor.lock", folder);
@@ -338,7 +338,7 @@ static void temporary_files_are_new(void **state)
     assert_int_equal(symlink("absent", temporary), 0);
     FolderLock lock;
     assert_false(folder_lock(&lock, folder, &e));
-    assert_error(e, SP_IO, ".sapor.lock: is no regular file");
+    assert_error(e, SP_IO, ".sapor.lock: is not a regular file");
     assert_false(file_exists(other));
     arena_free(a);
     test_folder_remove(folder);

@@ -55,7 +55,7 @@ static void sizes_are_checked(void **state)
     Error e = {0};
     Arena *a = arena_new(NULL, 0);
     assert_null(arena_alloc(a, SIZE_MAX / 2, 3, &e));
-    assert_error(e, SP_MEMORY, "more than an address can count");
+    assert_error(e, SP_MEMORY, "exceed the address space");
     assert_null(arena_alloc(a, SIZE_MAX - 10, 1, &e));
     assert_int_equal(e.code, SP_MEMORY);
     error_clear(&e);
@@ -111,7 +111,7 @@ static void arenas_obey_their_limit(void **state)
         got += 1000;
     assert_true(got > 80000 && got <= 100000);
     assert_true(arena_bytes(a) <= 100000);
-    assert_error(e, SP_MEMORY, "under the limit of 100000");
+    assert_error(e, SP_MEMORY, "exceed the limit of 100000");
     assert_non_null(arena_alloc(a, 1, 1, &e));
     arena_free(a);
 }

@@ -71,12 +71,12 @@ static void malformed_yaml_names_its_place(void **state)
         CASE("a: b: c\n", "c.yml:1:5: "),
         CASE("a: 1\n b: 2\n", "c.yml:2:3: "),
         CASE("\tx: 1\n", "c.yml:1:1: "),
-        CASE("a: 1\na: 2\n", "c.yml:2:1: the key \"a\" is here twice (first c.yml:1:4)"),
+        CASE("a: 1\na: 2\n", "c.yml:2:1: duplicate key \"a\" (first c.yml:1:4)"),
         CASE("a: 1\n---\nb: 2\n", "a second document"),
-        CASE("a: *b\n", "there is no anchor &b"),
-        CASE("a: &a [*a]\n", "an alias of what it stands in"),
-        CASE("a: !!python/object/apply:os.system [id]\n", "c.yml:1:4: tags (!...) are not read"),
-        CASE("a: !!str 1\n", "tags (!...) are not read"),
+        CASE("a: *b\n", "no anchor &b"),
+        CASE("a: &a [*a]\n", "an alias inside its own anchor"),
+        CASE("a: !!python/object/apply:os.system [id]\n", "c.yml:1:4: tags (!...) are not supported"),
+        CASE("a: !!str 1\n", "tags (!...) are not supported"),
         CASE("!map {a: 1}\n", "c.yml:1:1: tags"),
         CASE("[a]: 1\n", "a key must be a word"),
         CASE("{a: 1}: 1\n", "a key must be a word"),
@@ -130,13 +130,13 @@ static void bombs_do_not_explode(void **state)
     for (int i = 0; i < MANY; i++)
         p += sprintf(p, "k%d: \n", i);
     assert_null(read_yaml(text, (size_t)(p - text), a, &e));
-    check_error("keys", &e, "more keys than");
+    check_error("keys", &e, "keys in one map, the limit");
     error_clear(&e);
     p = text;
     for (int i = 0; i < MANY; i++)
         p += sprintf(p, "- &k%d \n", i);
     assert_null(read_yaml(text, (size_t)(p - text), a, &e));
-    check_error("anchors", &e, "more anchors than");
+    check_error("anchors", &e, "anchors, the limit");
     assert_true(now_seconds() - begun < 20);
     arena_free(a);
     free(text);
@@ -224,14 +224,14 @@ static void overrides_that_lead_nowhere(void **state)
     static const struct {
         const char *path, *value, *why;
     } cases[] = {
-        {"visual.items.model.1.backend", "x", "--visual.items.model.1.backend: \"1\" is no entry of the list"},
-        {"visual.items.model.-1", "x", "is no entry of the list"},
-        {"visual.items.model.first", "x", "is no entry of the list"},
-        {"dataset_path.x", "y", "holds a word, not keys"},
+        {"visual.items.model.1.backend", "x", "--visual.items.model.1.backend: \"1\" is not an index of the list"},
+        {"visual.items.model.-1", "x", "is not an index of the list"},
+        {"visual.items.model.first", "x", "is not an index of the list"},
+        {"dataset_path.x", "y", "has a single value, not keys"},
         {"visual..items", "x", "an empty part of the path"},
         {"dataset_path", "[", "--dataset_path:2:1: "},
-        {"dataset_path", "*a", "there is no anchor &a"},
-        {"dataset_path", "!!str x", "tags (!...) are not read"},
+        {"dataset_path", "*a", "no anchor &a"},
+        {"dataset_path", "!!str x", "tags (!...) are not supported"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         Error e = {0};

@@ -107,7 +107,7 @@ static void what_is_left_out_is_counted(void **state)
     fclose(j);
     assert_string_equal(
         text,
-        "data: table between tabs (user, item, rating), 2 users, 2 items, density 50%, train 3, test 3; left out: 1 "
+        "data: tab-separated table (user, item, rating), 2 users, 2 items, density 50%, train 3, test 3; left out: 1 "
         "train "
         "rows that a later row repeats, 1 test rows whose user is not in train; counted as missed: 1 test rows whose "
         "item is not in train\n");
@@ -157,7 +157,7 @@ static void labels_split_one_file(void **state)
     assert_true(d.train.count == 2 && d.valid.count == 1 && d.test.count == 1);
     /* its train rows are no test rows */
     assert_false(load(&d, a, PROTOCOL_MMREC, put("t.tsv", "0\t1\n"), path, NULL, &e));
-    assert_error(e, SP_USAGE, "a.inter: splits itself by its x_label column");
+    assert_error(e, SP_USAGE, "a.inter: is split by its own x_label column");
     error_clear(&e);
     assert_ok(load(&d, a, PROTOCOL_MMREC, put("t.tsv", "0\t1\n"), put("b.inter", "userID\titemID\tx_label\n0\t2\t2\n"),
                    NULL, &e),
@@ -389,7 +389,7 @@ static void names_cut_at_the_first_dot(void **state)
     static const char *const shared[] = {"u\tB00.1\nu\tB00.2\n", "u\tB00\nu\tB00.2\n", "u\tB00.2\nu\tB00\n"};
     for (size_t i = 0; i < COUNT(shared); i++) {
         assert_false(load(&d, a, PROTOCOL_ELLIOT, put("t.tsv", shared[i]), NULL, spec, &e));
-        assert_error(e, SP_FORMAT, "items/B00.npy: may be of item B00");
+        assert_error(e, SP_FORMAT, "items/B00.npy: may belong to item B00");
         error_clear(&e);
     }
     arena_free(a);

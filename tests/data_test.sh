@@ -33,16 +33,16 @@ wrong() { # NAME PATTERN COMMAND...: exit 1 or 2, one line on standard error tha
 
 # ---- how a file is read, in split, train and evaluate --------------------------------------------------------------------------------
 printf '1 10 4 100\n1 11 3 101\n2 10 5 102\n2 12 5 103\n' >blanks.txt
-right 'a table between blanks' 'blanks.txt: table between blanks (user, item, rating, time), 2 users, 3 items, 4 interactions, density 66.7%' \
+right 'a space-separated table' 'blanks.txt: space-separated table (user, item, rating, time), 2 users, 3 items, 4 interactions, density 66.7%' \
     split blanks.txt --out parts --strategy temporal --leave-n 1
 [ "$(cat parts/test.tsv)" = "$(printf '1 11 3 101\n2 12 5 103')" ]
 ok $? 'its times are times'
 printf '1 10 4\n2 11 3\n' >either.txt
 for command in 'split either.txt --out made' 'train MostPop --train either.txt --out made' 'evaluate recs.tsv --test either.txt'; do
-    wrong "${command%% *}: LightGCN text or a table" 'either.txt: may be LightGCN text .* or a table between blanks .*--format lightgcn or --format tsv' $command
+    wrong "${command%% *}: LightGCN text or a table" 'either.txt: may be LightGCN text .* or a space-separated table .*--format lightgcn or --format tsv' $command
 done
 right 'told to be LightGCN text' 'LightGCN text (user, items), 2 users, 4 items, density 50%, train 4' train MostPop --train either.txt --format lightgcn
-right 'told to be a table' 'table between blanks (user, item, rating), 2 users, 2 items, density 50%, train 2' train MostPop --train either.txt --format tsv
+right 'told to be a table' 'space-separated table (user, item, rating), 2 users, 2 items, density 50%, train 2' train MostPop --train either.txt --format tsv
 printf 'reader,novel\nann,dune\nbob,emma\nbob,dune\n' >names.csv
 for command in 'split names.csv --out made' 'train MostPop --train names.csv --out made' 'evaluate recs.tsv --test names.csv'; do
     wrong "${command%% *}: a header of unknown names" 'names.csv:1: .*--columns reader,novel (names) or --columns user,item (an interaction)' $command
@@ -53,10 +53,10 @@ wrong 'one column told' '"reader" is one name' train MostPop --train names.csv -
 wrong 'a separator that there is not' 'choose one of tab, comma' train MostPop --train names.csv --separator pipe
 wrong 'columns of LightGCN text' 'this format has no columns; remove --columns' train MostPop --train either.txt --format lightgcn --columns a,b
 printf 'u;a;3,5\nu;b;4,5\n' >comma.csv
-wrong 'two separators' 'comma.csv:1: may be cut at "," or at ";": choose by --separator' train MostPop --train comma.csv
-right 'one of them told' 'table between commas (user, item)' train MostPop --train comma.csv --separator comma
+wrong 'two separators' 'comma.csv:1: the separator may be "," or ";": choose by --separator' train MostPop --train comma.csv
+right 'one of them told' 'comma-separated table (user, item)' train MostPop --train comma.csv --separator comma
 printf '1::10::4::100\n1::11::3::101\n' >ml.dat
-right 'MovieLens text' 'table between :: (user, item, rating, time), 1 users, 2 items' train MostPop --train ml.dat
+right 'MovieLens text' 'table separated by :: (user, item, rating, time), 1 users, 2 items' train MostPop --train ml.dat
 printf '\037\213\010\000\000\000\000\000\002\003\053\065\324\311\064\324\061\341\052\065\322\311\064\322\061\345\002\000\254\171\303\011\020\000\000\000' >broken.gz
 if "$sapor" info | grep -q '^ *zlib *not in'; then
     wrong 'gzip without zlib' 'this build has no zlib' train MostPop --train broken.gz
@@ -69,11 +69,11 @@ printf 'u\ta\t5\nu\tb\t5\nv\ta\t4\nv\ta\t4\n' >train.tsv
 printf 'u\tc\t5\nv\tb\t4\nz\ta\t1\n' >test.tsv
 printf 'u\ta\t1\nv\tb\t1\n' >recs.tsv
 said='2 users, 2 items, density 75%, train 4, test 3; left out: 1 train rows that a later row repeats, 1 test rows whose user is not in train; counted as missed: 1 test rows whose item is not in train'
-right 'train says what it read' "^data: table between tabs (user, item, rating), $said\$" train MostPop --train train.tsv --test test.tsv
+right 'train says what it read' "^data: tab-separated table (user, item, rating), $said\$" train MostPop --train train.tsv --test test.tsv
 right 'evaluate too' "^data: .*$said\$" evaluate recs.tsv --train train.tsv --test test.tsv
 right 'and programs' '^{"event":"data","format":"tsv",.*"users":2,"items":2,.*"test":{"rows":3,"left_out":{"user_not_in_train":1,' \
     evaluate recs.tsv --train train.tsv --test test.tsv --json
-right 'split says what the core leaves out' '1 users, 1 items, 2 interactions, density 100%; left out by the 2-core: 2 of 4 rows; pairs that repeat an earlier one, kept: 1' \
+right 'split says what the core leaves out' '1 users, 1 items, 2 interactions, density 100%; left out by the 2-core: 2 of 4 rows; repeated pairs, kept: 1' \
     split train.tsv --out parts2 --k-core 2 --leave-n 1
 right 'and programs' '^{"event":"data",.*"rows":2,.*"left_out":{"core":2},"repeated":1}' split train.tsv --out parts2 --k-core 2 --leave-n 1 --json
 "$sapor" train MostPop --train train.tsv --test test.tsv --quiet >out 2>err && ! grep -q . err && ! grep -q data: out

@@ -536,7 +536,7 @@ static const Subject SUBJECTS[] = {
     {"CSV", csv, false},
     {"CSV, quoted", quoted_csv, false},
     {"CSV, two separators", two_separators, false},
-    {"a table between blanks", blanks, false},
+    {"a space-separated table", blanks, false},
 #ifdef HAVE_ZLIB
     {"gzip", gzip, false},
 #endif

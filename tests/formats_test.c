@@ -114,18 +114,18 @@ static void blanks_and_lists(void **state)
         const char *expected;
     } cases[] = {
         {"1 10 4 881250949\n1 11 3 881250950\n2 10 5 881250951\n", FORMAT_AUTO,
-         "table between blanks (user, item, rating, time): 1 10 4 881250949; 1 11 3 881250950; 2 10 5 881250951;"},
-        {"u1 i1 4.5\nu2  i2 3\n", FORMAT_AUTO, "table between blanks (user, item, rating): u1 i1 4.5 0; u2 i2 3 0;"},
-        {"u1 i1\nu2 i2\n", FORMAT_AUTO, "table between blanks (user, item): u1 i1 1 0; u2 i2 1 0;"},
+         "space-separated table (user, item, rating, time): 1 10 4 881250949; 1 11 3 881250950; 2 10 5 881250951;"},
+        {"u1 i1 4.5\nu2  i2 3\n", FORMAT_AUTO, "space-separated table (user, item, rating): u1 i1 4.5 0; u2 i2 3 0;"},
+        {"u1 i1\nu2 i2\n", FORMAT_AUTO, "space-separated table (user, item): u1 i1 1 0; u2 i2 1 0;"},
         {"0 4 2\n1\n3 7 1\n", FORMAT_AUTO, "LightGCN text (user, items): 0 4 1 0; 0 2 1 0; 3 7 1 0; 3 1 1 0;"},
         {"0 4\n1 5\n", FORMAT_AUTO, "LightGCN text (user, items): 0 4 1 0; 1 5 1 0;"},
         {"0 4 2\n1 5 3\n", FORMAT_AUTO,
-         "may be LightGCN text (user item item ...) or a table between blanks (user item rating)"},
+         "may be LightGCN text (user item item ...) or a space-separated table (user item rating)"},
         {"0 4 2 7\n1 5 3 7\n", FORMAT_AUTO, "(user item rating time): choose by --format lightgcn or --format tsv"},
         {"0 4 2\n1 5 3\n", FORMAT_LIGHTGCN, "LightGCN text (user, items): 0 4 1 0; 0 2 1 0; 1 5 1 0; 1 3 1 0;"},
-        {"0 4 2\n1 5 3\n", FORMAT_TSV, "table between blanks (user, item, rating): 0 4 2 0; 1 5 3 0;"},
+        {"0 4 2\n1 5 3\n", FORMAT_TSV, "space-separated table (user, item, rating): 0 4 2 0; 1 5 3 0;"},
         {"user item rating\n0 4 2\n1 5 3\n", FORMAT_AUTO,
-         "table between blanks (user, item, rating): 0 4 2 0; 1 5 3 0;"},
+         "space-separated table (user, item, rating): 0 4 2 0; 1 5 3 0;"},
     };
     for (size_t i = 0; i < COUNT(cases); i++)
         check_ratings(cases[i].text, cases[i].format, NULL, 0, cases[i].expected);
@@ -147,7 +147,7 @@ static void names_of_columns(void **state)
          "(user_id, book_id, rating): 0 948 5 0;"},                                          /* Goodreads */
         {"userID\tartistID\tweight\n2\t51\t13883\n", NULL, "(userID, artistID): 2 51 1 0;"}, /* Last.fm */
         {"\"User-ID\";\"ISBN\";\"Book-Rating\"\n\"276725\";\"034545104X\";\"0\"\n", NULL,    /* Book-Crossing */
-         "table between semicolons (User-ID, ISBN, Book-Rating): 276725 034545104X 0 0;"},
+         "semicolon-separated table (User-ID, ISBN, Book-Rating): 276725 034545104X 0 0;"},
         {"reviewerID,asin,reviewerName,overall,unixReviewTime,reviewTime\nA,B,\"Doe, J\",5,1252800000,\"09 13, "
          "2009\"\n",
          NULL, "(reviewerID, asin, overall, unixReviewTime): A B 5 1252800000;"},
@@ -189,8 +189,8 @@ static void names_of_columns(void **state)
         char expected[400] = "";
         snprintf(expected, sizeof expected, "%s%s",
                  *cases[i].expected != '('     ? ""
-                 : strchr(cases[i].text, '\t') ? "table between tabs "
-                                               : "table between commas ",
+                 : strchr(cases[i].text, '\t') ? "tab-separated table "
+                                               : "comma-separated table ",
                  cases[i].expected);
         check_ratings(cases[i].text, FORMAT_AUTO, cases[i].columns, 0, expected);
     }
@@ -240,18 +240,18 @@ static void separators(void **state)
         char cut;
         const char *expected;
     } cases[] = {
-        {"1::1193::5::978300760\n", 0, "table between :: (user, item, rating, time): 1 1193 5 978300760;"},
-        {"UserID::MovieID::Rating\n1::1193::5\n", 0, "table between :: (UserID, MovieID, Rating): 1 1193 5 0;"},
-        {"1;1193;5\n", 0, "table between semicolons (user, item, rating): 1 1193 5 0;"},
-        {"u;i;3,5\n", 0, "r:1: may be cut at \",\" or at \";\": choose by --separator"},
+        {"1::1193::5::978300760\n", 0, "table separated by :: (user, item, rating, time): 1 1193 5 978300760;"},
+        {"UserID::MovieID::Rating\n1::1193::5\n", 0, "table separated by :: (UserID, MovieID, Rating): 1 1193 5 0;"},
+        {"1;1193;5\n", 0, "semicolon-separated table (user, item, rating): 1 1193 5 0;"},
+        {"u;i;3,5\n", 0, "r:1: the separator may be \",\" or \";\": choose by --separator"},
         {"u;i;3,5\n", ';', "the rating is not a number: '3,5'"},
-        {"u1,a::b,5\n", 0, "may be cut at \"::\" or at \",\""},
-        {"u1,a::b,5\n", ',', "table between commas (user, item, rating): u1 a::b 5 0;"},
-        {"u1,\"a::b;c\",5\n", 0, "table between commas (user, item, rating): u1 a::b;c 5 0;"},
-        {"user;item;note\nu;i;a, b\n", 0, "table between semicolons (user, item): u i 1 0;"},
+        {"u1,a::b,5\n", 0, "the separator may be \"::\" or \",\""},
+        {"u1,a::b,5\n", ',', "comma-separated table (user, item, rating): u1 a::b 5 0;"},
+        {"u1,\"a::b;c\",5\n", 0, "comma-separated table (user, item, rating): u1 a::b;c 5 0;"},
+        {"user;item;note\nu;i;a, b\n", 0, "semicolon-separated table (user, item): u i 1 0;"},
         {"{\"user_id\":\"u\",\"item_id\":\"i\"}\n", 0, "is JSON; a table"},
         {"[\n{\"user\":1}]\n", 0, "is JSON"},
-        {"{u1}\t%i1\t5\n", 0, "table between tabs (user, item, rating): {u1} %i1 5 0;"},
+        {"{u1}\t%i1\t5\n", 0, "tab-separated table (user, item, rating): {u1} %i1 5 0;"},
         {"1:\n1488844,3,2005-09-06\n", 0, "is Netflix Prize text"},
         {"%%MatrixMarket matrix\n1 1 5\n", 0, "is Matrix Market text"},
     };

@@ -228,7 +228,7 @@ $limit "$sapor" split ratings.tsv --out g >out 2>err
 status=$?
 [ ! -e absent ]
 ok $? 'a link in the place of a lock is not followed'
-ended 1 'g/.sapor.lock: is no regular file' 'it is named'
+ended 1 'g/.sapor.lock: is not a regular file' 'it is named'
 
 # ---- limits and signals ---------------------------------------------------------------------------------------------------
 (ulimit -f 1; exec $limit "$sapor" recommend run -k 40 -o big.tsv -q >/dev/null 2>err)

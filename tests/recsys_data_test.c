@@ -210,7 +210,7 @@ static void data_sets_that_cannot_be(void **state)
         {"0\t1\n01\t1\n", NULL, PROTOCOL_MMREC, ":2: user id '01' is not a whole number"},
         {"0\t1\n1\t2000000000\n", NULL, PROTOCOL_MMREC, ":2: item id 2000000000 is too large"},
         {"userID\titemID\tx_label\n0\t2\t1\n", NULL, PROTOCOL_MMREC, "holds no train rows"},
-        {"userID\titemID\tx_label\n0\t2\t0\n", "0\t2\n", PROTOCOL_ELLIOT, "splits itself by its x_label column"},
+        {"userID\titemID\tx_label\n0\t2\t0\n", "0\t2\n", PROTOCOL_ELLIOT, "is split by its own x_label column"},
         {"u\ti\n", "v\ti\n", PROTOCOL_ELLIOT, "none of its users has interactions"},
     };
     for (size_t c = 0; c < COUNT(cases); c++) {
@@ -316,16 +316,16 @@ static void features_that_do_not_fit(void **state)
         const char *why;
     } cases[] = {
         {"three.npy", PROTOCOL_ELLIOT, "three.npy: 1 of 3 items have no features (4)"},
-        {"three.npy", PROTOCOL_MMREC, "three.npy: has 3 rows, the interactions 5 items"},
+        {"three.npy", PROTOCOL_MMREC, "three.npy: has 3 rows, but the interactions have 5 items"},
         {"cube.npy", PROTOCOL_ELLIOT, "cube.npy: has 3 dimensions"},
         {"nan.npy", PROTOCOL_ELLIOT, "features of item 1 hold"},
         {"few.npy", PROTOCOL_ELLIOT, "few.ids.txt: names 2 rows, but"},
-        {"twice.npy", PROTOCOL_ELLIOT, "twice.ids.txt:3: row name '1' stands in line 1 already"},
-        {"same.npy", PROTOCOL_ELLIOT, "same.ids.txt: several rows are named after item 1"},
+        {"twice.npy", PROTOCOL_ELLIOT, "twice.ids.txt:3: duplicate row name '1' (first in line 1)"},
+        {"same.npy", PROTOCOL_ELLIOT, "same.ids.txt: several rows have the name of item 1"},
         {"text.npy", PROTOCOL_ELLIOT, "text.npy"},
         {"absent.npy", PROTOCOL_ELLIOT, "absent.npy"},
         {"none", PROTOCOL_ELLIOT, "none: has no <item id>.npy for any of the 3 items"},
-        {"wide", PROTOCOL_ELLIOT, "2.npy: has 3 columns, the files before it 2"},
+        {"wide", PROTOCOL_ELLIOT, "2.npy: has 3 columns, the earlier files have 2"},
         {"square", PROTOCOL_ELLIOT, "1.npy: holds 4 numbers in 2 dimensions"},
     };
     for (size_t c = 0; c < COUNT(cases); c++) {

@@ -188,7 +188,7 @@ static void wrong_metrics_and_cutoffs(void **state)
     for (int64_t i = 0; i <= MANY_CUTOFFS; i++)
         many[i] = i + 1;
     assert_false(score_lists(&s, PROTOCOL_ELLIOT, users, 3, 5, top, &truth, &wrong, 1, &one, 1, a, &e));
-    assert_error(e, SP_USAGE, "no metric 'Recal'");
+    assert_error(e, SP_USAGE, "unknown metric 'Recal'");
     assert_false(score_lists(&s, PROTOCOL_ELLIOT, users, 3, 5, top, &truth, &right, 1, &zero, 1, a, &e));
     assert_error(e, SP_USAGE, "cutoffs: 0");
     assert_false(score_lists(&s, PROTOCOL_ELLIOT, users, 3, 5, top, &truth, &right, 1, &long_one, 1, a, &e));
@@ -196,7 +196,7 @@ static void wrong_metrics_and_cutoffs(void **state)
     assert_false(score_lists(&s, PROTOCOL_ELLIOT, users, 3, 5, top, &truth, &right, 1, twice, 3, a, &e));
     assert_error(e, SP_USAGE, "cutoffs: 3 is given twice");
     assert_false(score_lists(&s, PROTOCOL_ELLIOT, users, 3, 5, top, &truth, &right, 1, many, COUNT(many), a, &e));
-    assert_error(e, SP_USAGE, "cutoffs: there are 1001 of them, at most 1000");
+    assert_error(e, SP_USAGE, "cutoffs: 1001 are given, at most 1000");
     assert_false(
         score_lists(&s, PROTOCOL_ELLIOT, users, 3, 5, top, &truth, (const char *[]){"HR", "hr"}, 2, &one, 1, a, &e));
     assert_error(e, SP_USAGE, "metrics: HR is given twice");

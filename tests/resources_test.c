@@ -398,7 +398,7 @@ static void configurations(void **state)
         print(&b, "a%d: &n%d x\n", i, i);
     print(&b, "b:\n");
     repeat(&b, TEXT("- *n0\n"), 3000000);
-    yaml("aliases", &b, "more values than the 20000");
+    yaml("aliases", &b, "more than 20000 values");
     print(&b, "b:\n");
     size_t from = b.n;
     print(&b, "- {");
@@ -411,15 +411,15 @@ static void configurations(void **state)
     repeat(&b, (Text){map, b.n - from}, 8900);
     free(map);
     assert_true(b.n > 70 * 1000 * 1000);
-    yaml("keys", &b, "more values than the 20000");
+    yaml("keys", &b, "more than 20000 values");
     for (int i = 0; i < 1000000; i++)
         print(&b, "k%d: x\n", i);
     repeat(&b, TEXT("k: x\n"), 12000000); /* 70 MB in all */
-    yaml("keys of one map", &b, "more keys than the 1000");
+    yaml("keys of one map", &b, "more than 1000 keys");
     for (int i = 0; i < 200000; i++)
         print(&b, "%%TAG !a%d! x%s", i, i % 2 ? "\r" : "\n");
     print(&b, "---\na: b\n");
-    yaml("tags", &b, "more than the 100 %TAG lines");
+    yaml("tags", &b, "more than 100 %TAG lines");
     print(&b, MODELS "      - {model_name: m, backend: torch, output_layers: &l [");
     for (int i = 0; i < 4000; i++)
         print(&b, "x%d,", i);

@@ -136,28 +136,28 @@ static void config_is_checked(void **state)
     static const struct {
         const char *old, *new, *says;
     } cases[] = {
-        {"\"seed\": 3", "\"seed\": -1", "config.json:5: key seed: -1, a whole number from 0 on"},
+        {"\"seed\": 3", "\"seed\": -1", "config.json:5: key seed: -1, a whole number of at least 0"},
         {"\"seed\": 3", "\"seed\": 3.5", "key seed: 3.5"},
-        {"\"seed\": 3", "\"seed\": \"3\"", "key seed: is a text"},
+        {"\"seed\": 3", "\"seed\": \"3\"", "key seed: is a string"},
         {"\"seed\": 3", "\"sede\": 3", "key seed is missing"},
-        {"\"features\": []", "\"features\": \"visual=x.npy\"", "key features: is a text, a list is expected"},
-        {"\"features\": []", "\"features\": [\"visual\"]", "key features: each must be a text NAME=PATH"},
+        {"\"features\": []", "\"features\": \"visual=x.npy\"", "key features: is a string, a list is expected"},
+        {"\"features\": []", "\"features\": [\"visual\"]", "key features: each must be a string NAME=PATH"},
         {"\"features\": []", "\"features\": [7]", "key features: each must"},
         {"\"protocol\": \"elliot\"", "\"protocol\": \"elliott\"", "key protocol: \"elliott\", elliot or mmrec"},
         {"\"protocol\": \"elliot\"", "\"protocol\": null", "key protocol: is null"},
-        {"\"format\": \"auto\"", "\"format\": \"cvs\"", "key format: there is no format \"cvs\""},
-        {"\"train\": \"", "\"train\": 7, \"was\": \"", "key train: 7, a text is expected"},
-        {"\"users\": 12", "\"users\": 0", "key data.users: 0, a whole number from 1 on"},
+        {"\"format\": \"auto\"", "\"format\": \"cvs\"", "key format: unknown format \"cvs\""},
+        {"\"train\": \"", "\"train\": 7, \"was\": \"", "key train: 7, a string is expected"},
+        {"\"users\": 12", "\"users\": 0", "key data.users: 0, a whole number of at least 1"},
         {"\"users\": 12", "\"users\": 13", "has 12 ids, config.json says 13"},
         {"\"items\": 15", "\"items\": 1e99", "key data.items: 1e99"},
         {"\"data\": {", "\"data\": 5, \"was\": {", "key data: 5, an object"},
         {"\"epochs\": \"2\"", "\"epochs\": \"0\"", "config.json: setting epochs=0: must be at least 1"},
         {"\"epochs\": \"2\"", "\"epochs\": \"two\"", "setting epochs=two"},
-        {"\"epochs\": \"2\"", "\"epochs\": 2", "setting epochs: its value must be a text"},
-        {"\"epochs\": \"2\"", "\"epochz\": \"2\"", "no setting is called epochz"},
+        {"\"epochs\": \"2\"", "\"epochs\": 2", "setting epochs: its value must be a string"},
+        {"\"epochs\": \"2\"", "\"epochz\": \"2\"", "unknown setting epochz"},
         {"\"metrics\": \"Recall,", "\"metrics\": \"Recall,Recall,",
          "config.json: setting metrics: Recall is given twice"},
-        {"\"metrics\": \"Recall,", "\"metrics\": \"Recal,", "no metric 'Recal'"},
+        {"\"metrics\": \"Recall,", "\"metrics\": \"Recal,", "unknown metric 'Recal'"},
         {"\"cutoffs\": \"20\"", "\"cutoffs\": \"20,20\"", "config.json: setting cutoffs: 20 is given twice"},
         {"\"settings\": {", "\"settings\": [], \"was\": {", "key settings: is a list, an object"},
         {"{", "[{", "config.json:"},
@@ -172,7 +172,7 @@ static void config_is_checked(void **state)
             opens(b, in(b, runs[k], NULL), false, cases[i].says);
         }
         put(path, replaced(b, whole, k ? "ItemKNN" : "BPRMF", "BPX"));
-        opens(b, in(b, runs[k], NULL), false, "key model: there is no recommender \"BPX\"");
+        opens(b, in(b, runs[k], NULL), false, "key model: unknown recommender \"BPX\"");
         put(path, replaced(b, whole, k ? "ItemKNN" : "BPRMF", k ? "BPRMF" : "ItemKNN"));
         opens(b, in(b, runs[k], NULL), false, "");
         put(path, (Text){"7", 1});
@@ -225,7 +225,7 @@ static void vectors_are_checked(void **state)
     char *copy = arena_strndup(b->arena, whole.p, whole.n, &e);
     memcpy(strstr(copy + 10, "<f4"), "<i4", 3);
     put(path, (Text){copy, whole.n});
-    opens(b, in(b, "bprmf", NULL), false, "user.npy: holds I32, vectors are of float numbers");
+    opens(b, in(b, "bprmf", NULL), false, "user.npy: holds I32, floating-point numbers are expected");
     put(path, whole);
     opens(b, in(b, "bprmf", NULL), false, NULL);
 }
@@ -363,7 +363,7 @@ static void unfinished_runs_are_refused(void **state)
     assert_false(run(b, "BPRMF", in(b, "bprmf", NULL), "factors=4", PROTOCOL_ELLIOT, &r, &e));
     assert_int_equal(rmdir(user), 0);
     opens(b, in(b, "bprmf", NULL), false, "has not finished");
-    opens(b, in(b, "bprmf", NULL), true, "user.npy: is not there");
+    opens(b, in(b, "bprmf", NULL), true, "user.npy: is missing");
     put(user, vectors);
     put(checkpoint, state_of);
     put(result, whole);
@@ -486,7 +486,7 @@ static void settings_are_refused_by_train_too(void **state)
     for (int k = 2; k <= 20000; k++)
         used += (size_t)sprintf(many + used, ",%d", k);
     assert_false(run(b, "MostPop", NULL, many, PROTOCOL_ELLIOT, &r, &e));
-    assert_error(e, SP_USAGE, "setting cutoffs: there are 20000 of them, at most 1000");
+    assert_error(e, SP_USAGE, "setting cutoffs: 20000 are given, at most 1000");
     *strstr(many, ",1001") = 0;
     assert_ok(run(b, "MostPop", in(b, "curve", NULL), many, PROTOCOL_ELLIOT, &r, &e), e);
     assert_int_equal(r.test.cutoffs, 1000);

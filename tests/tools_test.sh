@@ -92,7 +92,7 @@ wrong 2 'did you mean "BPRMF"' 'a misspelt recommender' train BPRM --train parts
 wrong 2 'train F (training interactions) is missing' 'train without --train' train BPRMF
 wrong 1 'absent.tsv' 'training data that are not there' train BPRMF --train absent.tsv --out other
 wrong 1 'broken.tsv:2' 'a malformed line of training data' train BPRMF --train broken.tsv --out other
-wrong 2 'no setting is called epoks' 'an unknown setting' train BPRMF --train parts/train.tsv --set epoks=3 --out other
+wrong 2 'unknown setting epoks' 'an unknown setting' train BPRMF --train parts/train.tsv --set epoks=3 --out other
 wrong 2 '"epochs" is not KEY=VALUE, such as' 'a setting without a value' train BPRMF --train parts/train.tsv --set epochs --out other
 wrong 2 'needs features' 'features missing' train VBPR --train parts/train.tsv --out other
 wrong 1 'nowhere' 'features that are not there' train VBPR --train parts/train.tsv --features visual=nowhere --out other
@@ -244,7 +244,7 @@ table <<'END'
 1|narrow.npy: its rows are empty|features of no numbers|train VBPR --train numbers.tsv --features v=bad/narrow.npy --out other
 1|item 39 hold nan at column 1|a NaN among features|train VBPR --train numbers.tsv --features v=bad/nan.npy --out other
 1|twice.ids.txt:2.*line 1|a row name twice|train VBPR --train ratings.tsv --features v=bad/twice.npy --out other
-1|40 of 40 items have no features.*calls the first row '1'|rows named by their lines|train VBPR --train ratings.tsv --features v=bad/lines.npy --out other
+1|40 of 40 items have no features.*the first row is '1'|rows named by their lines|train VBPR --train ratings.tsv --features v=bad/lines.npy --out other
 1|names.ids.txt: names 1 rows|fewer names than rows|train VBPR --train ratings.tsv --features v=bad/names.npy --out other
 1|i7.npy: has 3 columns|rows of different lengths|train VBPR --train ratings.tsv --features v=bad/mixed --out other
 1|has no <item id>.npy for any of the 40 items|a folder without features|train VBPR --train ratings.tsv --features v=bad/folder --out other
@@ -295,7 +295,7 @@ table <<'END'
 1|binary.yml|a binary configuration|extract bad/binary.yml
 1|key.yml:7.*did you mean "text_column"|a misspelt key|extract bad/key.yml
 1|missing.yml:4.*"output_path" is missing|a missing key|extract bad/missing.yml
-1|again.yml:10.*here twice|a key twice|extract bad/again.yml
+1|again.yml:10.*duplicate key|a key twice|extract bad/again.yml
 1|tab.yml:3|a tab in YAML|extract bad/tab.yml
 1|cycle.yml:1|YAML that holds itself|extract bad/cycle.yml
 1|nested too deeply|YAML without end|extract bad/deep.yml
@@ -317,7 +317,7 @@ table <<'END'
 1|are more than|a size beyond memory|extract bad/large.yml
 2|--shard|a shard that there is not|extract bad/works.yml --shard 3/2
 1|unknown key "nope"|an override of nothing|extract bad/works.yml --textual.items.nope=3
-2|no entry of the list|an override beyond the list|extract bad/works.yml --textual.items.model.7.batch_size=3
+2|not an index of the list|an override beyond the list|extract bad/works.yml --textual.items.model.7.batch_size=3
 2|write it as|an override without its value|extract bad/works.yml --textual.items.model.0.batch_size
 2|did you mean --dataset_path|a misspelt override|extract bad/works.yml --dataset_pth=x
 1|is a file, a folder is expected|a demo into a file|demo --out bad/file

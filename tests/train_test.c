@@ -269,8 +269,8 @@ static void what_cannot_start_leaves_nothing(void **state)
     Bench *b = *state;
     const struct {
         const char *model, *set, *says;
-    } cases[] = {{"NoSuchModel", NULL, "there are"},
-                 {"BPRMF", "learn_rate=1", "no setting"},
+    } cases[] = {{"NoSuchModel", NULL, "choose one of"},
+                 {"BPRMF", "learn_rate=1", "unknown setting"},
                  {"BPRMF", "lr=fast", "a number"},
                  {"BPRMF", "factors=0", "at least 1"},
                  {"BPRMF", "lr=1e300", "lr=1e300: is too large"},
@@ -279,7 +279,7 @@ static void what_cannot_start_leaves_nothing(void **state)
                  {"BPRMF", "validation_metric=F1@20", "among"},
                  {"BPRMF", "variant=other", "elliot"},
                  {"BPRMF", "cutoffs=0", "cutoffs"},
-                 {"BPRMF", "metrics=Recal", "no metric 'Recal'"}};
+                 {"BPRMF", "metrics=Recal", "unknown metric 'Recal'"}};
     const char *out = in(b, "nothing");
     for (size_t i = 0; i < COUNT(cases); i++) {
         TrainResult r;

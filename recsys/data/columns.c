@@ -163,11 +163,10 @@ bool columns_find(Columns *c, const Text *field, size_t n, const char *told, con
         *c = (Columns){.count = (int)n, .told = true};
         memcpy(c->at, NONE.at, sizeof c->at);
         if (!told_places(c, told, &count))
-            return fail(
-                e, SP_FORMAT,
-                "%s:%zu: --columns %s: not all of these names are in the first line (%s); without a line of names, "
-                "say user, item, rating, time or - for each column",
-                path, line, told, fields_text(field, n, names, sizeof names));
+            return fail(e, SP_FORMAT,
+                        "%s:%zu: --columns %s: not all of these names are in the first line (%s); for a file without "
+                        "column names, give user, item, rating, time or - for each column",
+                        path, line, told, fields_text(field, n, names, sizeof names));
         if (count != (int)n)
             return fail(e, SP_FORMAT, "%s:%zu: has %zu column%s; --columns %s names %d", path, line, n,
                         n == 1 ? "" : "s", told, count);

@@ -186,11 +186,11 @@ static bool largest_id(const Ratings *r, bool of_items, int64_t *n, Error *e)
         int64_t id;
         if (!all_whole(&text, 1, &id))
             return fail(e, SP_FORMAT,
-                        "%s:%u: %s id '%.*s' is not a whole number, as protocol mmrec wants; take protocol elliot",
+                        "%s:%u: %s id '%.*s' is not a whole number, which protocol mmrec requires; use protocol elliot",
                         r->path, first_line(r, of_items, i), what, (int)MIN(text.n, (size_t)60), text.p);
         if (id > (int64_t)r->count * 100 + 1000000 || id > INT32_MAX / 2)
             return fail(e, SP_FORMAT,
-                        "%s:%u: %s id %lld is too large: protocol mmrec counts ids from 0; take protocol elliot",
+                        "%s:%u: %s id %lld is too large: with protocol mmrec the ids count from 0; use protocol elliot",
                         r->path, first_line(r, of_items, i), what, (long long)id);
         *n = MAX(*n, id + 1);
     }
@@ -308,8 +308,7 @@ static bool check_labels(Ratings *r, int part, Error *e)
 {
     for (size_t row = 0; r->part && row < r->count; row++)
         if (r->part[row] != part)
-            return fail(e, SP_USAGE, "%s: splits itself by its x_label column: give it as the train file, alone",
-                        r->path);
+            return fail(e, SP_USAGE, "%s: is split by its own x_label column: give it as the train file only", r->path);
     r->part = NULL;
     return true;
 }
@@ -337,7 +336,7 @@ static bool read_parts(Ratings r[PARTS], Source source[PARTS], const DataConfig 
             (p == TRAIN && !ratings_sure(&r[p], e)))
             return false;
         if (p != TRAIN && r[TRAIN].part)
-            return fail(e, SP_USAGE, "%s: splits itself by its x_label column: leave %s out, or take that column away",
+            return fail(e, SP_USAGE, "%s: is split by its own x_label column: leave %s out, or remove that column",
                         path[TRAIN], path[p]);
         if (p != TRAIN && !check_labels(&r[p], p, e))
             return false;

@@ -16,7 +16,7 @@ static bool read_row(FeatureTable *t, const char *file, size_t row, size_t rows,
         ok = (t->rows.data = arena_alloc(a, rows, (size_t)x->count * sizeof(float), e)) != NULL;
     }
     if (ok && x->count != t->rows.shape[1])
-        ok = fail(e, SP_SHAPE, "%s: has %lld columns, the files before it %lld", file, (long long)x->count,
+        ok = fail(e, SP_SHAPE, "%s: has %lld columns, the earlier files have %lld", file, (long long)x->count,
                   (long long)t->rows.shape[1]);
     if (ok)
         array_f32(x, 0, x->count, (float *)(uintptr_t)t->rows.data + (int64_t)row * x->count);

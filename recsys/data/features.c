@@ -102,10 +102,10 @@ static bool check_owner(TextIndex *owners, int64_t **whose, size_t *room, Text c
         other = (*whose)[number];
     }
     Text x = text_index_at(d->items, other), y = text_index_at(d->items, item);
-    return fail(
-        e, SP_FORMAT,
-        "%s: may be of item %.*s or of item %.*s, as names are cut at the first dot; name each file by its whole id",
-        file, (int)MIN(x.n, (size_t)60), x.p, (int)MIN(y.n, (size_t)60), y.p);
+    return fail(e, SP_FORMAT,
+                "%s: may belong to item %.*s or to item %.*s, because names end at the first dot; name each file by "
+                "its full id",
+                file, (int)MIN(x.n, (size_t)60), x.p, (int)MIN(y.n, (size_t)60), y.p);
 }
 
 bool feature_row_open(Npy *n, const char *file, Arena *a, Error *e)
@@ -134,7 +134,7 @@ static bool read_item(Feature *f, const DataSet *d, const char *file, int64_t i,
         ok = (*data = arena_alloc(a, (size_t)d->I, (size_t)f->D * sizeof(float), e)) != NULL;
     }
     if (ok && x->count != f->D)
-        ok = fail(e, SP_SHAPE, "%s: has %lld columns, the files before it %lld", file, (long long)x->count,
+        ok = fail(e, SP_SHAPE, "%s: has %lld columns, the earlier files have %lld", file, (long long)x->count,
                   (long long)f->D);
     if (ok)
         array_f32(x, 0, f->D, *data + i * f->D);
@@ -190,7 +190,7 @@ bool feature_names(TextIndex **names, const char **ids_path, const char *path, i
         if (number < 0)
             return false;
         if (number != count++)
-            return fail(e, SP_FORMAT, "%s:%lld: row name '%.*s' stands in line %lld already", *ids_path,
+            return fail(e, SP_FORMAT, "%s:%lld: duplicate row name '%.*s' (first in line %lld)", *ids_path,
                         (long long)count, (int)MIN(line.n, (size_t)60), line.p, (long long)number + 1);
     }
     if (count != rows)
@@ -228,8 +228,8 @@ static bool find_rows(int64_t *row, const DataSet *d, const char *path, int64_t 
     if (names && !index_bare(&bare, &bare_row, names, a, e))
         return false;
     if (!names && d->protocol == PROTOCOL_MMREC && rows != d->I)
-        return fail(e, SP_SHAPE, "%s: has %lld rows, the interactions %lld items: row r must belong to item r", path,
-                    (long long)rows, (long long)d->I);
+        return fail(e, SP_SHAPE, "%s: has %lld rows, but the interactions have %lld items: row r must belong to item r",
+                    path, (long long)rows, (long long)d->I);
     for (int64_t i = 0; i < d->I; i++) {
         Text id = text_index_at(d->items, i);
         row[i] = -1;
@@ -239,10 +239,10 @@ static bool find_rows(int64_t *row, const DataSet *d, const char *path, int64_t 
             if (b >= 0)
                 row[i] = bare_row[b];
             if (row[i] == -2)
-                return fail(e, SP_FORMAT, "%s: several rows are named after item %.*s", ids_path,
+                return fail(e, SP_FORMAT, "%s: several rows have the name of item %.*s", ids_path,
                             (int)MIN(id.n, (size_t)60), id.p);
         } else if (!all_whole(&id, 1, &row[i])) {
-            return fail(e, SP_SHAPE, "%s: item '%.*s' is not a row number; put the row names in %s, one a line", path,
+            return fail(e, SP_SHAPE, "%s: item '%.*s' is not a row number; put the row names in %s, one per line", path,
                         (int)MIN(id.n, (size_t)60), id.p, ids_path);
         } else if (row[i] >= rows) {
             row[i] = -1;
@@ -253,8 +253,8 @@ static bool find_rows(int64_t *row, const DataSet *d, const char *path, int64_t 
     char hint[96] = "";
     if (names && rows) {
         Text first = text_index_at(names, 0);
-        snprintf(hint, sizeof hint, " (the .ids.txt beside it calls the first row '%.*s')",
-                 (int)MIN(first.n, (size_t)40), first.p);
+        snprintf(hint, sizeof hint, " (in its .ids.txt the first row is '%.*s')", (int)MIN(first.n, (size_t)40),
+                 first.p);
     }
     return report_missing(&missing, d, path, hint, e);
 }

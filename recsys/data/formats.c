@@ -41,11 +41,11 @@ const char *format_words(Format f, char cut)
     if (entry_of(f)->words)
         return entry_of(f)->words;
     switch (cut) {
-    case '\t': return "table between tabs";
-    case ',': return "table between commas";
-    case ';': return "table between semicolons";
-    case ':': return "table between ::";
-    default: return "table between blanks";
+    case '\t': return "tab-separated table";
+    case ',': return "comma-separated table";
+    case ';': return "semicolon-separated table";
+    case ':': return "table separated by ::";
+    default: return "space-separated table";
     }
 }
 
@@ -86,8 +86,8 @@ static const char *other_text(Text line)
         {"<?xml", "XML"},
         {"<html", "HTML"},
         {"<!DOCTYPE", "HTML"},
-        {"%%MatrixMarket", "Matrix Market text, with lines of remarks"},
-        {"% ", "KONECT text, with lines of remarks"},
+        {"%%MatrixMarket", "Matrix Market text, with comment lines"},
+        {"% ", "KONECT text, with comment lines"},
     };
     for (size_t i = 0; i < COUNT(KINDS); i++)
         if (text_starts(line, KINDS[i].begins))
@@ -112,7 +112,7 @@ static size_t words_of(Text line, Text *word, size_t most)
     return n;
 }
 
-/* What the lines of a text between blanks have in common. */
+/* What the lines of a space-separated text have in common. */
 typedef struct Blanks {
     size_t columns;
     bool alike;          /* as many words in each line, 2 to 4, those behind the second numbers */
@@ -156,7 +156,7 @@ static bool compare_lines(Blanks *b, Text content, Arena *scratch, Error *e)
     return users != NULL;
 }
 
-/* LightGCN text or a table between blanks. */
+/* LightGCN text or a space-separated table. */
 static bool tell_blanks(Ratings *r, Arena *a, Error *e)
 {
     Blanks b = {0};
@@ -172,12 +172,10 @@ static bool tell_blanks(Ratings *r, Arena *a, Error *e)
     else if (!b.natural)
         r->format = FORMAT_LIGHTGCN; /* which names the number below 0 */
     else
-        return fail(
-            e, SP_FORMAT,
-            "%s: may be LightGCN text (user item item ...) or a table between blanks (user item rating%s): choose "
-            "by --format "
-            "lightgcn or --format tsv",
-            r->path, b.columns > 3 ? " time" : "");
+        return fail(e, SP_FORMAT,
+                    "%s: may be LightGCN text (user item item ...) or a space-separated table (user item rating%s): "
+                    "choose by --format lightgcn or --format tsv",
+                    r->path, b.columns > 3 ? " time" : "");
     return true;
 }
 
@@ -204,7 +202,7 @@ static bool choose_cut(Ratings *r, const Layout *layout, Text line, Text rows, s
     }
     if (!layout->cut && n > 1 && headers != 1)
         return fail(e, SP_FORMAT,
-                    "%s:%zu: may be cut at \"%s\" or at \"%s\": choose by --separator colons, comma or semicolon",
+                    "%s:%zu: the separator may be \"%s\" or \"%s\": choose by --separator colons, comma or semicolon",
                     r->path, number, found[0] == ':' ? "::" : ",", found[n - 1] == ',' ? "," : ";");
     return true;
 }
@@ -225,9 +223,9 @@ static bool first_row(Ratings *r, const Layout *layout, const Table *t, Columns 
                                               : "user_id:token and item_id:token among them");
     if (!c->header && !c->told && (t->count < 2 || t->count > 4))
         return fail(e, SP_FORMAT,
-                    "%s:%zu: has %zu column%s; a file without column names has user, item[, rating[, time]] between "
-                    "tabs, commas, "
-                    "semicolons or \"::\"; if these are names, or other columns: --columns names them (%s)",
+                    "%s:%zu: has %zu column%s; a file without column names has user, item[, rating[, time]], separated "
+                    "by tabs, commas, semicolons or \"::\"; if these are column names, or the columns are others, name "
+                    "them by --columns (%s)",
                     r->path, t->line, t->count, t->count == 1 ? "" : "s",
                     fields_text(t->field, t->count, names, sizeof names));
     return true;
@@ -249,16 +247,16 @@ static bool describe_columns(Ratings *r, const Columns *c, const Table *t, Arena
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
-typedef struct Reader {
+typedef struct RatingsReader {
     Ratings *r;
     Columns c;
     size_t rated, timed; /* rows that have one */
     Arena *a;
     Error *e;
-} Reader;
+} RatingsReader;
 
 /* Room for all rows that the file can hold, counted by its line ends or, of LightGCN's, its blanks. */
-static bool make_room(Reader *in)
+static bool make_room(RatingsReader *in)
 {
     Ratings *r = in->r;
     bool table = r->format != FORMAT_LIGHTGCN;
@@ -276,7 +274,7 @@ static bool make_room(Reader *in)
 
 /* The number of an id of a line; a new one must keep the rule of ids, as it is written to other files. -1 on
  * failure. */
-static int32_t number_id(const Reader *in, TextIndex *ids, Text id, size_t line)
+static int32_t number_id(const RatingsReader *in, TextIndex *ids, Text id, size_t line)
 {
     int64_t before = text_index_count(ids), number = text_index_add(ids, id, in->e);
     if (number >= before && !id_check(id, in->r->path, line, in->e))
@@ -289,7 +287,7 @@ static int32_t number_id(const Reader *in, TextIndex *ids, Text id, size_t line)
 }
 
 /* `first`: the fields of a first row that may be names, or NULL. */
-static bool at_line(Reader *in, size_t line, const char *what, Text value, const Table *first)
+static bool at_line(RatingsReader *in, size_t line, const char *what, Text value, const Table *first)
 {
     char names[256] = "";
     if (first)
@@ -298,7 +296,7 @@ static bool at_line(Reader *in, size_t line, const char *what, Text value, const
                 value.p, first ? "; if the first line names the columns, --columns must say which: " : "", names);
 }
 
-static bool table_row(Reader *in, const Table *t)
+static bool table_row(RatingsReader *in, const Table *t)
 {
     Ratings *r = in->r;
     const int *at = in->c.at;
@@ -335,7 +333,7 @@ static bool table_row(Reader *in, const Table *t)
            (r->item[row] = number_id(in, r->items, item, t->line)) >= 0;
 }
 
-static bool lightgcn_line(Reader *in, Text line, size_t number)
+static bool lightgcn_line(RatingsReader *in, Text line, size_t number)
 {
     Ratings *r = in->r;
     Text rest = line, user = {0}, id;
@@ -398,7 +396,7 @@ static bool unlike_the_rest(const int32_t *id, size_t n, const TextIndex *ids)
 }
 
 /* In a file without ratings only the ids show whether the first line is a header of unknown names. */
-static bool note_doubt(Reader *in, Error *e)
+static bool note_doubt(RatingsReader *in, Error *e)
 {
     Ratings *r = in->r;
     const Columns *c = &in->c;
@@ -429,7 +427,7 @@ bool ratings_sure(const Ratings *r, Error *e)
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-static bool read_rows(Reader *in, const Layout *layout, Arena *a, Error *e)
+static bool read_rows(RatingsReader *in, const Layout *layout, Arena *a, Error *e)
 {
     Ratings *r = in->r;
     Table t = table_open(r->content, r->cut, r->path, a);
@@ -451,7 +449,7 @@ static bool read_rows(Reader *in, const Layout *layout, Arena *a, Error *e)
     return e->code == SP_OK;
 }
 
-static bool read_lists(Reader *in, Error *e)
+static bool read_lists(RatingsReader *in, Error *e)
 {
     Ratings *r = in->r;
     size_t number = 0;
@@ -500,7 +498,7 @@ bool ratings_read_as(Ratings *r, const char *path, Format f, const Layout *layou
     if (!stream_read(&r->content, a, path, LARGEST_FILE, e) || !text_decode(&r->content, path, a, e) ||
         !choose_format(r, layout, a, e))
         return false;
-    Reader in = {.r = r, .a = a, .e = e};
+    RatingsReader in = {.r = r, .a = a, .e = e};
     if (!(r->format == FORMAT_LIGHTGCN ? read_lists(&in, e) : read_rows(&in, layout, a, e)))
         return false;
     if (r->count == 0)

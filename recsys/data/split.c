@@ -6,7 +6,7 @@
 
 enum { TRAIN, VALID, TEST, PARTS, DROPPED = PARTS };
 
-typedef struct Work {
+typedef struct Splitting {
     const SplitConfig *c;
     const Ratings *r;
     int64_t users, items;
@@ -17,7 +17,7 @@ typedef struct Work {
     uint8_t *flag;   /* [longest user] */
     uint32_t *order; /* [longest user] */
     Mt19937 random;
-} Work;
+} Splitting;
 
 typedef struct Name {
     Text text;
@@ -33,7 +33,7 @@ static int compare_names(const void *a, const void *b)
 
 /* Elliot goes through users in pandas' order of the id column: as numbers where all ids are whole numbers, else as
  * texts. */
-static bool order_users(Work *w, Arena *a, Error *e)
+static bool order_users(Splitting *w, Arena *a, Error *e)
 {
     Name *names = NEW(a, Name, w->users, e);
     Text *ids = NEW(a, Text, w->users, e);
@@ -52,7 +52,7 @@ static bool order_users(Work *w, Arena *a, Error *e)
     return true;
 }
 
-static bool begin(Work *w, Arena *a, Error *e)
+static bool begin(Splitting *w, Arena *a, Error *e)
 {
     w->users = text_index_count(w->r->users);
     w->items = text_index_count(w->r->items);
@@ -61,7 +61,7 @@ static bool begin(Work *w, Arena *a, Error *e)
 }
 
 /* Drops the rows of every user or item that has fewer than k; true if one was dropped. */
-static bool drop_rare(Work *w, const int32_t *of, int64_t *count, int64_t n)
+static bool drop_rare(Splitting *w, const int32_t *of, int64_t *count, int64_t n)
 {
     bool some = false;
     memset(count, 0, sizeof *count * (size_t)n);
@@ -75,7 +75,7 @@ static bool drop_rare(Work *w, const int32_t *of, int64_t *count, int64_t n)
     return some;
 }
 
-static bool keep_core(Work *w, Arena *a, Error *e)
+static bool keep_core(Splitting *w, Arena *a, Error *e)
 {
     int64_t *count = NEW(a, int64_t, MAX(w->users, w->items), e);
     if (!count)
@@ -89,7 +89,7 @@ static bool keep_core(Work *w, Arena *a, Error *e)
 }
 
 /* Lists the rows of each user in file order, DROPPED left out. */
-static bool group_rows(Work *w, Arena *a, Error *e)
+static bool group_rows(Splitting *w, Arena *a, Error *e)
 {
     size_t n = w->r->count;
     int64_t *at = NEW(a, int64_t, w->users, e), longest = 0;
@@ -116,7 +116,7 @@ static bool group_rows(Work *w, Arena *a, Error *e)
 /* Zeros for what stays, then ones, shuffled as numpy.random.shuffle does; the k-th of the user's rows follows the k-th
  * flag.
  */
-static void flag_random(Work *w, int64_t n, int64_t stay)
+static void flag_random(Splitting *w, int64_t n, int64_t stay)
 {
     for (int64_t k = 0; k < n; k++)
         w->flag[k] = k >= stay;
@@ -143,7 +143,8 @@ static int compare_times(const void *a, const void *b)
 /* The latest rows get a one. Rows with the same time: Elliot ranks them in file order, by rising time for a share of
  * the rows and by falling time for a number of them. A share thus takes the last of them in the file, a number
  * (`first_of_ties`) the first. */
-static bool flag_latest(Work *w, const uint32_t *rows, int64_t n, int64_t stay, bool first_of_ties, Arena *a, Error *e)
+static bool flag_latest(Splitting *w, const uint32_t *rows, int64_t n, int64_t stay, bool first_of_ties, Arena *a,
+                        Error *e)
 {
     ArenaMark mark = arena_mark(a);
     Timed *t = NEW(a, Timed, n, e);
@@ -159,7 +160,7 @@ static bool flag_latest(Work *w, const uint32_t *rows, int64_t n, int64_t stay, 
 }
 
 /* Moves a share of what is still in train to `part`, user by user. */
-static bool take(Work *w, int8_t part, double ratio, Arena *a, Error *e)
+static bool take(Splitting *w, int8_t part, double ratio, Arena *a, Error *e)
 {
     const SplitConfig *c = w->c;
     bool by_count = c->strategy == SPLIT_LEAVE_N_OUT || c->leave_n > 0;
@@ -185,7 +186,7 @@ static bool take(Work *w, int8_t part, double ratio, Arena *a, Error *e)
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-static bool write_part(const Work *w, Out *o, int8_t part, Arena *a, Error *e)
+static bool write_part(const Splitting *w, Out *o, int8_t part, Arena *a, Error *e)
 {
     const Ratings *r = w->r;
     bool ok = true;
@@ -208,7 +209,7 @@ static bool write_part(const Work *w, Out *o, int8_t part, Arena *a, Error *e)
     return ok && e->code == SP_OK;
 }
 
-static bool write_parts(const Work *w, const char *dir, size_t counts[3], Arena *a, Error *e)
+static bool write_parts(const Splitting *w, const char *dir, size_t counts[3], Arena *a, Error *e)
 {
     static const char *const names[PARTS] = {"train.tsv", "val.tsv", "test.tsv"};
     const char *path[PARTS];
@@ -250,7 +251,7 @@ typedef struct Kept { /* what is split, in numbers */
     int64_t users, items, rows, repeated;
 } Kept;
 
-static bool count_kept(Kept *n, const Work *w, Arena *a, Error *e)
+static bool count_kept(Kept *n, const Splitting *w, Arena *a, Error *e)
 {
     ArenaMark mark = arena_mark(a);
     int32_t *seen = NEW(a, int32_t, w->items, e); /* the last user that had the item, + 1 */
@@ -271,7 +272,7 @@ static bool count_kept(Kept *n, const Work *w, Arena *a, Error *e)
 }
 
 /* What was read and what the core leaves out, to people and programs. */
-static void describe(const Work *w, const Kept *n)
+static void describe(const Splitting *w, const Kept *n)
 {
     const SplitConfig *c = w->c;
     const Ratings *r = w->r;
@@ -295,7 +296,7 @@ static void describe(const Work *w, const Kept *n)
             fprintf(c->progress, "; left out by the %lld-core: %lld of %zu rows", (long long)c->k_core, dropped,
                     r->count);
         if (n->repeated)
-            fprintf(c->progress, "; pairs that repeat an earlier one, kept: %lld", (long long)n->repeated);
+            fprintf(c->progress, "; repeated pairs, kept: %lld", (long long)n->repeated);
         fputc('\n', c->progress);
     }
 }
@@ -310,7 +311,7 @@ static bool check_config(const SplitConfig *c, Error *e)
     if (c->leave_n < 0 || c->k_core < 0)
         return fail(e, SP_USAGE, "leave-n and k-core count rows: they cannot be negative");
     if (c->strategy == SPLIT_LEAVE_N_OUT && c->leave_n == 0)
-        return fail(e, SP_USAGE, "leave-n-out needs how many: --leave-n N, N at least 1");
+        return fail(e, SP_USAGE, "leave-n-out needs --leave-n N, with N at least 1");
     return true;
 }
 
@@ -322,7 +323,7 @@ bool split_file(const char *ratings, const char *dir, const SplitConfig *c, size
     if (!a)
         return fail_memory(e, 4096, "splitting");
     Ratings r;
-    Work w = {.c = c, .r = &r};
+    Splitting w = {.c = c, .r = &r};
     Kept kept = {0};
     mt_seed(&w.random, c->seed); /* once: validation goes on where test ended */
     bool ok = ratings_read_as(&r, ratings, c->format, &c->layout, a, e) && ratings_sure(&r, e);

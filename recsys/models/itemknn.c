@@ -16,12 +16,12 @@ typedef struct Neighbour {
 typedef struct ItemKnn {
     const float *rating; /* of each train pair; NULL: all are 1 */
     int64_t *start;      /* [I+1] */
-    Neighbour *heir;     /* W by row: the items whose scores item i adds to */
+    Neighbour *target;   /* W by row: the items whose scores item i adds to */
 } ItemKnn;
 
 #define NOT_A_SIMILARITY "the similarities are cosine and dot: leave it out"
 static const Setting settings[] = {
-    {"neighbors", "40", "40", "neighbours kept for an item", 1,
+    {"neighbors", "40", "40", "neighbours kept per item", 1,
      ALIASES({"k", NULL, ALIAS_SAME, 0}, {"knn_method", "neighbours are items: leave it out", ALIAS_REFUSED, 0})},
     {"similarity", "cosine", "cosine", "cosine or dot", 0,
      ALIASES({"asymmetric_alpha", NOT_A_SIMILARITY, ALIAS_REFUSED, 0},
@@ -29,7 +29,7 @@ static const Setting settings[] = {
              {"tversky_beta", NOT_A_SIMILARITY, ALIAS_REFUSED, 0},
              {"row_weights", NOT_A_SIMILARITY, ALIAS_REFUSED, 0})},
     {"implementation", "standard", "standard",
-     "standard: an item is its own neighbour; aiolli: it is not, and shrink counts", 0, NULL},
+     "standard: an item is its own neighbour; aiolli: it is not, and shrink is used", 0, NULL},
     {"implicit", "false", "false", "take every rating as 1", 0, NULL},
     {"shrink", "0.0", "0.0", "aiolli: added to the denominator of the similarity", 0, NULL},
     {"normalize", "true", "true", "aiolli: divide by the items' lengths", 0, NULL},
@@ -182,15 +182,15 @@ static bool turn(ItemKnn *w, const Build *b, Arena *a, Error *e)
     for (int64_t j = 0; w->start && j < b->I; j++)
         for (int64_t k = 0; k < b->count[j]; k++, total++)
             w->start[b->kept[b->first[j] + k].item + 1]++;
-    w->heir = NEW(a, Neighbour, total, e);
-    if (!w->start || !w->heir)
+    w->target = NEW(a, Neighbour, total, e);
+    if (!w->start || !w->target)
         return false;
     for (int64_t i = 0; i < b->I; i++)
         w->start[i + 1] += w->start[i];
     for (int64_t j = 0; j < b->I; j++)
         for (int64_t k = 0; k < b->count[j]; k++) {
             const Similar *s = &b->kept[b->first[j] + k];
-            w->heir[w->start[s->item]++] = (Neighbour){(int32_t)j, (float)s->value};
+            w->target[w->start[s->item]++] = (Neighbour){(int32_t)j, (float)s->value};
         }
     for (int64_t i = b->I; i > 0; i--) /* filling moved each row's start to its end */
         w->start[i] = w->start[i - 1];
@@ -204,7 +204,7 @@ static bool check_range(const ItemKnn *w, const Pairs *train, int64_t I, int64_t
     double weight = 0, rating = w->rating ? 0 : 1;
     int64_t longest = 0;
     for (int64_t k = 0; k < w->start[I]; k++)
-        weight = fmax(weight, fabs((double)w->heir[k].weight));
+        weight = fmax(weight, fabs((double)w->target[k].weight));
     for (int64_t k = 0; w->rating && k < train->count; k++)
         rating = fmax(rating, fabs((double)w->rating[k]));
     for (int64_t u = 0; u < U; u++)
@@ -238,7 +238,7 @@ static bool init(Model *m, Error *e)
         return false;
     if (!b.aiolli && (b.shrink != 0 || !b.normalize)) /* Elliot's standard similarity leaves them out too */
         return fail(e, SP_USAGE,
-                    "settings shrink and normalize belong to implementation=aiolli: set it, or leave them out");
+                    "settings shrink and normalize apply to implementation=aiolli only: set it, or leave them out");
     w->rating = b.rating;
     Pool *pool = store_device(m->store)->pool;
     Arena *scratch = arena_new(arena_heap(m->arena), 0);
@@ -270,7 +270,7 @@ static void score_user(void *arg, size_t task, int worker)
     for (int64_t k = train->start[u]; k < train->start[u + 1]; k++) {
         double r = w->rating ? (double)w->rating[k] : 1;
         for (int64_t l = w->start[train->item[k]]; l < w->start[train->item[k] + 1]; l++)
-            sum[w->heir[l].item] += r * (double)w->heir[l].weight;
+            sum[w->target[l].item] += r * (double)w->target[l].weight;
     }
     for (int64_t i = 0; i < I; i++)
         s->scores[(int64_t)task * I + i] = (float)sum[i];

@@ -45,11 +45,11 @@ static const Setting settings[] = {
      ALIASES({"weight_size", "set n_ui_layers, the length of that list", ALIAS_REFUSED, 0},
              {"cf_model", "the convolution is LightGCN's: leave it out", ALIAS_REFUSED, 0},
              {"mess_dropout", "it belongs to cf_model ngcf, which is not supported: leave it out", ALIAS_REFUSED, 0})},
-    {"top_k", "20", "10", "neighbours kept for an item", 1, ALIASES({"knn_k", NULL, ALIAS_SAME, 0})},
-    {"l_m", "0.7", "0.9", "share of the raw features' graph; the learned one has the rest", 0,
+    {"top_k", "20", "10", "neighbours kept per item", 1, ALIASES({"knn_k", NULL, ALIAS_SAME, 0})},
+    {"l_m", "0.7", "0.9", "weight of the graph of raw features; the learned graph has the rest", 0,
      ALIASES({"lambda_coeff", NULL, ALIAS_SAME, 0})},
     L_W_SETTING("1e-5", "1e-3"),
-    {"lr_decay", "0.96", "0.96", "factor on the learning rate in 50 epochs", 0, lr_decay_aliases},
+    {"lr_decay", "0.96", "0.96", "factor on the learning rate per 50 epochs", 0, lr_decay_aliases},
     {0},
 };
 

@@ -137,7 +137,7 @@ static const struct {
     Metric metric;
     Figure *of[2]; /* by protocol */
 } METRICS[] = {
-    {{"Recall", "hits / items in the truth"}, {recall, recall}},
+    {{"Recall", "hits / relevant items"}, {recall, recall}},
     {{"Precision", "hits / cutoff"}, {precision, precision}},
     {{"nDCG", "discounted gain / the ideal one; elliot: gain 2^(rating+1)-1, mmrec: 1"}, {ndcg_graded, ndcg_binary}},
     {{"HR", "1 if anything was hit"}, {hit_rate, hit_rate}},
@@ -257,14 +257,13 @@ bool measures_check(const EvalConfig *c, Arena *a, Error *e)
     for (size_t m = 0; m < c->metric_count; m++) {
         int found = metric_find(c->metrics[m]);
         if (found < 0)
-            return fail(e, SP_USAGE, "metrics: there is no metric '%s'; there are %s", c->metrics[m], metric_names());
+            return fail(e, SP_USAGE, "metrics: unknown metric '%s'; choose one of %s", c->metrics[m], metric_names());
         for (size_t k = 0; k < m; k++)
             if (metric_find(c->metrics[k]) == found)
                 return fail(e, SP_USAGE, "metrics: %s is given twice", METRICS[found].metric.name);
     }
     if (c->cutoff_count > MANY_CUTOFFS)
-        return fail(e, SP_USAGE, "cutoffs: there are %zu of them, at most %d are measured", c->cutoff_count,
-                    MANY_CUTOFFS);
+        return fail(e, SP_USAGE, "cutoffs: %zu are given, at most %d are supported", c->cutoff_count, MANY_CUTOFFS);
     int64_t *sorted = NEW(a, int64_t, c->cutoff_count, e);
     for (size_t i = 0; sorted && i < c->cutoff_count; i++) {
         sorted[i] = c->cutoffs[i];
@@ -315,7 +314,7 @@ bool score_lists(Scores *s, Protocol p, const int32_t *users, int64_t n, int64_t
 {
     const Lists l = {.users = users, .n = n, .K = K, .top = top};
     if (K < 1)
-        return fail(e, SP_USAGE, "the lists to judge are empty");
+        return fail(e, SP_USAGE, "the lists to evaluate are empty");
     return score_lists_of(s, p, &l, truth, &(EvalConfig){metrics, metric_count, cutoffs, cutoff_count}, a, e);
 }
 

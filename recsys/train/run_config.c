@@ -5,15 +5,15 @@
 
 #include <math.h>
 
-typedef struct Reader {
+typedef struct ConfigReader {
     const char *path;
     const Json *object;
     const char *within; /* "data." inside that object, else "" */
-} Reader;
+} ConfigReader;
 
-static const char *const KINDS[] = {"null", "true or false", "a number", "a text", "a list", "an object"};
+static const char *const KINDS[] = {"null", "true or false", "a number", "a string", "a list", "an object"};
 
-static bool wrong_kind(const Reader *r, const char *key, const Json *j, const char *expected, Error *e)
+static bool wrong_kind(const ConfigReader *r, const char *key, const Json *j, const char *expected, Error *e)
 {
     if (!j)
         return fail(e, SP_FORMAT, "%s: key %s%s is missing; train again", r->path, r->within, key);
@@ -24,7 +24,7 @@ static bool wrong_kind(const Reader *r, const char *key, const Json *j, const ch
                 r->within, key, KINDS[j->type], expected);
 }
 
-static const Json *need(const Reader *r, const char *key, JsonType type, Error *e)
+static const Json *need(const ConfigReader *r, const char *key, JsonType type, Error *e)
 {
     const Json *j = json_get(r->object, key);
     if (j && j->type == type)
@@ -33,7 +33,7 @@ static const Json *need(const Reader *r, const char *key, JsonType type, Error *
     return NULL;
 }
 
-static const char *need_text(const Reader *r, const char *key, Error *e)
+static const char *need_text(const ConfigReader *r, const char *key, Error *e)
 {
     const Json *j = need(r, key, JSON_STRING, e);
     const char *text = j ? json_cstring(j) : NULL;
@@ -44,22 +44,22 @@ static const char *need_text(const Reader *r, const char *key, Error *e)
 }
 
 /* A path or null: parts that the run did not have. */
-static bool read_path(const Reader *r, const char *key, const char **path, Error *e)
+static bool read_path(const ConfigReader *r, const char *key, const char **path, Error *e)
 {
     const Json *j = json_get(r->object, key);
     *path = NULL;
     return (j && j->type == JSON_NULL) || (*path = need_text(r, key, e));
 }
 
-static bool read_count(const Reader *r, const char *key, int64_t least, int64_t *value, Error *e)
+static bool read_count(const ConfigReader *r, const char *key, int64_t least, int64_t *value, Error *e)
 {
     const Json *j = json_get(r->object, key);
     if (j && j->type == JSON_NUMBER && json_i64(j, value) && *value >= least)
         return true;
-    return wrong_kind(r, key, j, least ? "a whole number from 1 on" : "a whole number from 0 on", e);
+    return wrong_kind(r, key, j, least ? "a whole number of at least 1" : "a whole number of at least 0", e);
 }
 
-static bool read_word(const Reader *r, const char *key, const char *const *words, size_t n, const char *expected,
+static bool read_word(const ConfigReader *r, const char *key, const char *const *words, size_t n, const char *expected,
                       size_t *which, Error *e)
 {
     const char *text = need_text(r, key, e);
@@ -71,18 +71,18 @@ static bool read_word(const Reader *r, const char *key, const char *const *words
 }
 
 /* `columns` and `separator` are missing where the run was not given them. */
-static bool read_layout(Layout *layout, const Reader *r, Error *e)
+static bool read_layout(Layout *layout, const ConfigReader *r, Error *e)
 {
     const Json *separator = json_get(r->object, "separator");
     if (json_get(r->object, "columns") && !(layout->columns = need_text(r, "columns", e)))
         return false;
     const char *text = separator ? need_text(r, "separator", e) : NULL;
     return !separator || (text && (layout_separator(text, &layout->cut) ||
-                                   fail(e, SP_FORMAT, "%s:%u: key separator: \"%.60s\" is no separator; train again",
+                                   fail(e, SP_FORMAT, "%s:%u: key separator: \"%.60s\" is not a separator; train again",
                                         r->path, (unsigned)separator->line, text)));
 }
 
-static bool read_features(RunConfig *c, const Reader *r, Arena *a, Error *e)
+static bool read_features(RunConfig *c, const ConfigReader *r, Arena *a, Error *e)
 {
     const Json *list = need(r, "features", JSON_ARRAY, e);
     const char **specs = list ? NEW(a, const char *, list->count, e) : NULL;
@@ -91,7 +91,7 @@ static bool read_features(RunConfig *c, const Reader *r, Arena *a, Error *e)
     for (const Json *f = list->first; f; f = f->next) {
         const char *text = json_cstring(f), *equals = text ? strchr(text, '=') : NULL;
         if (!equals || equals == text || !equals[1])
-            return fail(e, SP_FORMAT, "%s:%u: key features: each must be a text NAME=PATH; train again", r->path,
+            return fail(e, SP_FORMAT, "%s:%u: key features: each must be a string NAME=PATH; train again", r->path,
                         (unsigned)f->line);
         specs[c->train.data.feature_count++] = text;
     }
@@ -100,7 +100,7 @@ static bool read_features(RunConfig *c, const Reader *r, Arena *a, Error *e)
 }
 
 /* Keys and values by the tables of settings, as `train --set` reads them. */
-static bool read_settings(RunConfig *c, const Reader *r, Arena *a, Error *e)
+static bool read_settings(RunConfig *c, const ConfigReader *r, Arena *a, Error *e)
 {
     const Json *settings = need(r, "settings", JSON_OBJECT, e);
     const char **set = settings ? NEW(a, const char *, settings->count, e) : NULL;
@@ -109,7 +109,7 @@ static bool read_settings(RunConfig *c, const Reader *r, Arena *a, Error *e)
     for (const Json *s = settings->first; s; s = s->next) {
         const char *value = json_cstring(s);
         if (!value || memchr(s->key.p, 0, s->key.n) || memchr(s->key.p, '=', s->key.n))
-            return fail(e, SP_FORMAT, "%s:%u: setting %.*s: its value must be a text; train again", r->path,
+            return fail(e, SP_FORMAT, "%s:%u: setting %.*s: its value must be a string; train again", r->path,
                         (unsigned)s->line, (int)MIN(s->key.n, (size_t)40), s->key.p);
         if (!(set[c->train.set_count++] = arena_printf(a, e, "%.*s=%s", (int)s->key.n, s->key.p, value)))
             return false;
@@ -138,7 +138,7 @@ static const Json *read_object(const char *dir, const char *name, const char **p
 bool run_config_read(RunConfig *c, const char *dir, Arena *a, Error *e)
 {
     *c = (RunConfig){0};
-    Reader r = {.within = ""};
+    ConfigReader r = {.within = ""};
     const char *there = path_join(a, dir, "config.json", e), *format;
     size_t protocol = 0;
     if (!there)
@@ -150,8 +150,8 @@ bool run_config_read(RunConfig *c, const char *dir, Arena *a, Error *e)
         return false;
     c->path = r.path;
     if (!(c->kind = recommender_find(c->train.model)))
-        return fail(e, SP_FORMAT, "%s:%u: key model: there is no recommender \"%.60s\"; `sapor models` lists them",
-                    r.path, (unsigned)json_get(r.object, "model")->line, c->train.model);
+        return fail(e, SP_FORMAT, "%s:%u: key model: unknown recommender \"%.60s\"; `sapor models` lists them", r.path,
+                    (unsigned)json_get(r.object, "model")->line, c->train.model);
     int64_t seed = 0;
     if (!read_word(&r, "protocol", protocol_names, COUNT(protocol_names), "elliot or mmrec", &protocol, e) ||
         !read_count(&r, "seed", 0, &seed, e) || !read_path(&r, "train", &c->train.data.train, e) ||
@@ -162,9 +162,9 @@ bool run_config_read(RunConfig *c, const char *dir, Arena *a, Error *e)
     c->train.seed = (uint64_t)seed;
     c->train.data.format = format_find(format);
     if ((int)c->train.data.format < 0)
-        return fail(e, SP_FORMAT, "%s:%u: key format: there is no format \"%.60s\"; train again", r.path,
+        return fail(e, SP_FORMAT, "%s:%u: key format: unknown format \"%.60s\"; train again", r.path,
                     (unsigned)json_get(r.object, "format")->line, format);
-    Reader data = {r.path, need(&r, "data", JSON_OBJECT, e), "data."};
+    ConfigReader data = {r.path, need(&r, "data", JSON_OBJECT, e), "data."};
     return data.object && read_layout(&c->train.data.layout, &r, e) && read_count(&data, "users", 1, &c->users, e) &&
            read_count(&data, "items", 1, &c->items, e) && read_count(&data, "train", 1, &c->pairs, e) &&
            read_features(c, &r, a, e) && read_settings(c, &r, a, e);
@@ -172,7 +172,7 @@ bool run_config_read(RunConfig *c, const char *dir, Arena *a, Error *e)
 
 /* ---- the result ------------------------------------------------------------------------------ */
 
-static bool read_figures(const Reader *r, const char *key, const Json **figures, Error *e)
+static bool read_figures(const ConfigReader *r, const char *key, const Json **figures, Error *e)
 {
     if (!(*figures = need(r, key, JSON_OBJECT, e)))
         return false;
@@ -185,17 +185,16 @@ static bool read_figures(const Reader *r, const char *key, const Json **figures,
 
 bool run_result_read(RunResult *result, const RunConfig *c, const char *dir, Arena *a, Error *e)
 {
-    Reader r = {.within = ""};
+    ConfigReader r = {.within = ""};
     *result = (RunResult){0};
     const char *there = path_join(a, dir, "result.json", e);
     if (!there)
         return false;
     if (!file_exists(there))
-        return fail(
-            e, SP_IO,
-            "%s: its training has not finished (no result.json); the same `sapor train` command goes on with it, and "
-            "`sapor recommend --unfinished` answers from its best epoch so far",
-            dir);
+        return fail(e, SP_IO,
+                    "%s: its training has not finished (no result.json); the same `sapor train` command resumes it, "
+                    "and `sapor recommend --unfinished` uses its best epoch so far",
+                    dir);
     if (!(r.object = read_object(dir, "result.json", &r.path, a, e)))
         return false;
     result->object = r.object;

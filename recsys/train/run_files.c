@@ -179,7 +179,8 @@ static bool read_scores(Trainer *t, const Json *meta, const char *key, const cha
     for (Text rest = j->text, part; text_next(&rest, ' ', &part); i++)
         if (i >= n || !text_f64(part, &s->mean[i]) || !isfinite(s->mean[i]))
             return fail(e, SP_FORMAT, "%s: metadata %s does not hold %zu numbers; %s", path, key, n, START_AGAIN);
-    return i == n || fail(e, SP_FORMAT, "%s: metadata %s holds %zu numbers of %zu; %s", path, key, i, n, START_AGAIN);
+    return i == n ||
+           fail(e, SP_FORMAT, "%s: metadata %s holds %zu numbers, %zu are expected; %s", path, key, i, n, START_AGAIN);
 }
 
 static bool read_history(Trainer *t, const Json *meta, const char *path, Error *e)

@@ -29,13 +29,14 @@ static bool read_metrics(Trainer *t, Error *e)
         const char *name = arena_strndup(t->arena, text_trim(part).p, text_trim(part).n, e);
         int found = name ? metric_find(name) : -1;
         if (found < 0)
-            return name && fail(e, SP_USAGE, "setting metrics=%s: there is no metric '%s'; there are %s", list, name,
+            return name && fail(e, SP_USAGE, "setting metrics=%s: unknown metric '%s'; choose one of %s", list, name,
                                 metric_names());
         names[t->eval.metric_count++] = metric_at((size_t)found)->name;
     }
     for (Text rest = text_of(cutoffs), part; text_next(&rest, ',', &part);)
         if (!text_i64(text_trim(part), &at[t->eval.cutoff_count++]))
-            return fail(e, SP_USAGE, "setting cutoffs=%.60s: \"%.*s\" is not a whole number; such as 10,20 is expected",
+            return fail(e, SP_USAGE,
+                        "setting cutoffs=%.60s: \"%.*s\" is not a whole number; a list such as 10,20 is expected",
                         cutoffs, (int)MIN(part.n, (size_t)40), part.p);
     if (measures_check(&t->eval, t->arena, e))
         return true;
@@ -82,7 +83,7 @@ bool trainer_load(Trainer *t, Error *e)
         for (size_t i = 0; i < recommender_count() && known; i++)
             known = arena_printf(t->arena, e, "%s%s%s", known, i ? ", " : "", recommender_at(i)->name);
         if (known)
-            fail(e, SP_USAGE, "no recommender is called %s; there are %s", c->model, known);
+            fail(e, SP_USAGE, "unknown recommender %s; choose one of %s", c->model, known);
         return false;
     }
     t->model.kind = kind;
@@ -135,7 +136,7 @@ static bool step(Trainer *t, Tape *tape, int64_t b, double *loss_sum, Error *e)
     return backward(tape, loss, e) && optim_step(&t->optim, m->store, tape, e);
 }
 
-/* The tape lives for an epoch: its memory is free when the model is evaluated. */
+/* The tape is freed after the epoch: its memory is free when the model is evaluated. */
 static bool train_epoch(Trainer *t, Progress *p, double *loss, Error *e)
 {
     Model *m = &t->model;
@@ -392,10 +393,8 @@ static bool train_all(Trainer *t, TrainResult *r, Error *e)
     bool ok = true;
     if (t->config->progress && sampler_batches(t->sampler) && !t->data.valid.start)
         fprintf(t->config->progress,
-                "%s: no validation part: the last epoch is taken, and nothing stops the run early (Elliot chooses the "
-                "epoch "
-                "by the "
-                "test part)\n",
+                "%s: no validation part: the last epoch is taken, without early stopping (Elliot chooses the epoch by "
+                "the test part)\n",
                 t->model.kind->name);
     while (ok && !t->finished)
         ok = advance(t, &p, &epochs, &evals, e);

@@ -97,8 +97,7 @@ static Tensor *read_vectors(Trained *t, const char *dir, const char *name, int64
     if (!path)
         return NULL;
     if (!file_exists(path)) {
-        fail(e, SP_IO, "%s: is not there: the run has no vectors yet; the same `sapor train` command goes on with it",
-             path);
+        fail(e, SP_IO, "%s: is missing: the run has no vectors yet; the same `sapor train` command resumes it", path);
         return NULL;
     }
     if (!npy_open(file, path, t->arena, e))
@@ -110,7 +109,7 @@ static Tensor *read_vectors(Trained *t, const char *dir, const char *name, int64
                           : "%s: is not a table of rows; train again",
              path, (long long)x->shape[0], (long long)x->shape[1], (long long)rows);
     else if (array_is_integer(x))
-        fail(e, SP_FORMAT, "%s: holds %s, vectors are of float numbers; train again", path, dtype_name(x->type));
+        fail(e, SP_FORMAT, "%s: holds %s, floating-point numbers are expected; train again", path, dtype_name(x->type));
     if (e->code || !check_numbers(x, path, t->arena, largest, e))
         return NULL;
     file->array.name = text_of(name);
@@ -218,7 +217,7 @@ bool trained_recommend(Trained *t, const Text *users, size_t n, int64_t k, Recom
 {
     int64_t I = t->config.items, all = t->config.users, count = users ? (int64_t)n : all;
     if (k < 1)
-        return fail(e, SP_USAGE, "-k %lld: a whole number from 1 on is expected", (long long)k);
+        return fail(e, SP_USAGE, "-k %lld: a whole number of at least 1 is expected", (long long)k);
     k = MIN(k, I);
     Arena *scratch = arena_new(t->device->heap, 0); /* its own: threads may share t */
     if (!scratch)
@@ -232,7 +231,7 @@ bool trained_recommend(Trained *t, const Text *users, size_t n, int64_t k, Recom
         int64_t number = users ? text_index_find(t->users, users[i]) : i;
         ids[i] = (int32_t)number;
         ok = (number >= 0 && number < all) ||
-             fail(e, SP_USAGE, "no user is called %.*s among the %lld that were trained on", (int)users[i].n,
+             fail(e, SP_USAGE, "unknown user %.*s: it is not among the %lld that were trained on", (int)users[i].n,
                   users[i].p, (long long)all);
     }
     for (int64_t first = 0; ok && first < count; first += block) {
