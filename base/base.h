@@ -324,7 +324,8 @@ void json_array(JsonWriter *w, const char *key);
 void json_lines(JsonWriter *w, int indent);
 void json_end(JsonWriter *w);    /* closes the last object or array that is open */
 void json_finish(JsonWriter *w); /* closes all that are open, and ends the line */
-/* A string in quotes: quotes, backslashes and control characters are escaped, bytes that are not UTF-8 become U+FFFD. */
+/* A string in quotes: quotes, backslashes and control characters are escaped; bytes that are not UTF-8 become
+ * U+FFFD. */
 void json_put_text(JsonWriter *w, const char *key, Text value);
 void json_put_string(JsonWriter *w, const char *key, const char *value); /* NULL writes null */
 void json_put_bool(JsonWriter *w, const char *key, bool value);
