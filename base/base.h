@@ -309,9 +309,9 @@ bool json_is_true(const Json *j);
 
 /* ---- JSON written (json_write.c) ------------------------------------------------------------- */
 
-/* Writes one value to a stream or an Out, piece by piece; nothing is allocated. In an object each value has a key; in
- * an array and at the top the key is NULL. Failures are kept by the stream and the Out: stream_whole and out_commit
- * report them.
+/* Writes values to a stream or an Out, piece by piece, without allocating. In an object each value has a key; in an
+ * array, and outside both, the key is NULL. The stream and the Out keep a failure: stream_whole and out_commit report
+ * it. A writer that has finished may write the next value.
  *
  *     JsonWriter w = json_record(stdout, "event", "result");    {"event":"result"
  *     json_members(&w, "users %lld share %.2g", n, share);      ,"users":7,"share":0.25
@@ -327,7 +327,7 @@ typedef struct JsonWriter {
     FILE *to;    /* or */
     Out *out;    /* one of them is set, the rest is 0 */
     bool spaced; /* a blank after each comma and colon; may change at any time */
-    bool filled; /* the container that is open has a value */
+    bool filled; /* the object or array that is open has a value */
     int depth;
     JsonLevel level[JSON_WRITE_DEPTH];
     size_t used;
@@ -337,18 +337,19 @@ typedef struct JsonWriter {
 JsonWriter json_record(FILE *to, const char *key, const char *value);
 void json_object(JsonWriter *w, const char *key); /* begins an object or an array, at most JSON_WRITE_DEPTH deep */
 void json_array(JsonWriter *w, const char *key);
-/* The container that was just begun has each value on its own line, after `indent` blanks: 0, or 2 more than the
- * container around it, 10 at most. */
+/* In the object or array that was just begun each value is on a line of its own, after `indent` blanks: 0, or 2 more
+ * than in the one around it; at most 10. */
 void json_lines(JsonWriter *w, int indent);
 void json_end(JsonWriter *w);    /* closes the last object or array that is open */
 void json_finish(JsonWriter *w); /* closes all that are open, and ends the line */
-/* A string in quotes: '"', '\' and control characters escaped, bytes that are not UTF-8 as U+FFFD. */
+/* A string in quotes: quotes, backslashes and control characters are escaped; bytes that are not UTF-8 become
+ * U+FFFD. */
 void json_put_text(JsonWriter *w, const char *key, Text value);
 void json_put_string(JsonWriter *w, const char *key, const char *value); /* NULL writes null */
 void json_put_bool(JsonWriter *w, const char *key, bool value);
 void json_put_i64(JsonWriter *w, const char *key, int64_t value);
-/* Several members: keys, each followed by its conversion: "name %s users %lld rows %zu share %.6g". A %s is a string in
- * quotes or null; %lld and %zu are whole numbers, all else is of doubles. */
+/* Several members: each key and its conversion, "name %s users %lld rows %zu share %.6g", in less than 256 bytes. %s is
+ * json_put_string, %lld and %zu are whole numbers, every other conversion is of a double. */
 void json_members(JsonWriter *w, const char *format, ...) PRINTF_LIKE(2, 3);
 /* A number as printf writes it; nan and inf, which JSON does not have, become null. */
 void json_put_number(JsonWriter *w, const char *key, const char *format, ...) PRINTF_LIKE(3, 4);
