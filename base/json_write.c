@@ -97,7 +97,7 @@ void json_array(JsonWriter *w, const char *key)
 
 void json_lines(JsonWriter *w, int indent)
 {
-    w->level[w->depth - 1].indent = indent;
+    w->level[w->depth - 1].indent = (signed char)indent;
 }
 
 void json_end(JsonWriter *w)
