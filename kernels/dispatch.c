@@ -100,9 +100,8 @@ bool kernels_pack(const Kernels *k, const Heap *heap, Pack wish, Pack *best, Err
 {
     *best = wish;
     if (!k->gemm_packs(wish))
-        return fail(e, SP_UNSUPPORTED,
-                    "%s: this processor does not support its products at level %s; use SAPOR_CPU=avx2", pack_name(wish),
-                    k->level);
+        return fail(e, SP_UNSUPPORTED, "%s: is not supported at level %s of this processor; use SAPOR_CPU=avx2",
+                    pack_name(wish), k->level);
     const Pack amx = wish == PACK_BF16 ? PACK_BF16_AMX : wish == PACK_INT8 ? PACK_INT8_AMX : wish;
     if (amx != wish && k->gemm_packs(amx)) { /* eight times the rate of dots and more: nothing to measure */
         *best = amx;

@@ -75,7 +75,7 @@ wrong 2 'folder/x.npy: is an input too' 'a row of the folder as the output' near
 mkdir bare
 wrong 1 'bare: holds no <id>.npy' 'a folder without features' nearest bare --id 0
 npy n.npy '<f4' '2, 2' "$one$nought$nan$nought"
-wrong 1 'n.npy: row 1 holds a number that is not finite' 'a row that is not finite' nearest n.npy --id 0
+wrong 1 'n.npy: row 1 contains a number that is not finite' 'a row that is not finite' nearest n.npy --id 0
 wrong 2 'not a row of n.npy.*from 0 to 1' 'a number beyond the rows' nearest n.npy --id 2
 npy n.npy '<f4' '2, 0' ''
 wrong 1 'n.npy: is empty: \[2, 0\]' 'features without columns' nearest n.npy --id 0
@@ -137,7 +137,7 @@ wrong 1 'run/config.json:5: key seed: -1' 'in a report' report run -o no.html
 [ ! -e no.tsv ] && [ ! -e no.html ]
 ok $? 'nothing is written'
 printf 'u\ta\t3e38\nu\tb\t3e38\nv\ta\t3e38\n' >huge.tsv
-wrong 1 'ItemKNN: ratings up to 3e+38 give scores beyond float32' 'scores beyond float32' train ItemKNN --train huge.tsv --set similarity=dot --quiet
+wrong 1 'ItemKNN: ratings up to 3e+38 give scores too large for float32' 'scores beyond float32' train ItemKNN --train huge.tsv --set similarity=dot --quiet
 odd=$(printf 'odd\377.tsv')
 cp train.tsv "$odd"
 wrong 2 'path is not valid UTF-8, so config.json cannot hold it' 'a path that config.json cannot hold' train MostPop --train "$odd" --out path

@@ -197,7 +197,7 @@ static void vectors_are_checked(void **state)
                  {"item.npy", "user.npy has vectors of 4, item.npy of 5", ITEMS, 5, -1, 0},
                  {"user.npy", "user.npy: has shape [11, 4], config.json says 12 rows", USERS - 1, 4, -1, 0},
                  {"item.npy", "item.npy: has shape [16, 4], config.json says 15 rows", ITEMS + 1, 4, -1, 0},
-                 {"item.npy", "beyond float32", ITEMS, 4, 7, 1e38f}};
+                 {"item.npy", "too large for float32", ITEMS, 4, 7, 1e38f}};
     for (size_t i = 0; i < COUNT(cases); i++) {
         const char *path = in(b, "bprmf", cases[i].file);
         Text whole = read_all(b, path);
@@ -401,7 +401,7 @@ static void vectors_whose_products_are_too_large_are_not_written(void **state)
                      .out = in(b, "large", NULL),
                      .seed = 3};
     assert_false(train_run(&b->device, &c, &r, b->arena, &e));
-    assert_error(e, SP_FORMAT, "products are beyond float32; try a smaller lr than 1e25");
+    assert_error(e, SP_FORMAT, "products are too large for float32; try a smaller lr than 1e25");
     assert_false(file_exists(in(b, "large", "user.npy")));
 }
 

@@ -87,7 +87,7 @@ static void names_that_do_not(void **state)
         {"BPR", ELLIOT, "top_k=20", "set cutoffs"},
         {"BPR", MMREC, "learning_rate_scheduler=[0.96, 10]", "set lr_decay"},
         {"BPR", MMREC, "learning_rate_scheduler=0.96", "set lr_decay"},
-        {"BPR", MMREC, "seed=999", "give --seed N"},
+        {"BPR", MMREC, "seed=999", "use --seed N instead"},
         {"BPR", MMREC, "learner=sgd", "Adam"},
         {"LightGCN", ELLIOT, "normalize=True", "leave it out"},
         {"ItemKNN", ELLIOT, "tversky_alpha=1", "cosine and dot"},

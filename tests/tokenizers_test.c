@@ -251,7 +251,7 @@ static void malformed(void **state)
         {.post = "{\"type\":\"BertProcessing\",\"cls\":[\"a\",-1],\"sep\":[\"a\",1]}", .why = "has no id"},
         {.post = "{\"type\":\"BertProcessing\",\"cls\":[\"a\",2],\"sep\":[\"a\",1]}",
          .why = "id 2 is not in the vocabulary"},
-        {.post = "{\"type\":\"TemplateProcessing\"}", .why = "no place for the text"},
+        {.post = "{\"type\":\"TemplateProcessing\"}", .why = "does not contain the text"},
         {.post = "{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"B\"}}]}",
          .why = "special tokens around A"},
         {.post = "{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"A\"}},{\"Sequence\":{\"id\":"

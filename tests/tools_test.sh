@@ -379,7 +379,7 @@ sed 's/"ms_min":[^,]*/"ms_min":1e9/' bench.json >slow.json
 sed 's/"ms_min":[^,]*/"ms_min":1e-9/' bench.json >fast.json
 right 'bench against a slow run' bench gemm --shape 1x768x768 --seconds 0.001 --threads 1 --against slow.json
 says '0 slower, 1 faster, 0 the same; 0 not in that file' 'what got faster'
-wrong 1 '1 of 1 figures are slower than in fast.json by more than 5%' 'bench against a fast run' \
+wrong 1 '1 of 1 measurements are slower than in fast.json, by more than 5%' 'bench against a fast run' \
     bench gemm --shape 1x768x768 --seconds 0.001 --threads 1 --against fast.json
 grep -q '  slower  gemm      1x768x768' out
 ok $? 'what got slower'
@@ -390,14 +390,14 @@ wrong 1 'bad.json:1:1:' 'bench against a line that is cut' bench gemm --against 
 echo '{"bench":1,"shape":2,"dtype":3,"ms_min":"4"}' >bad.json
 wrong 1 'bad.json:1: a line of' 'bench against lines of other types' bench gemm --against bad.json
 printf '[]\n\n7\n' >bad.json
-wrong 1 'bad.json: no figures' 'bench against no figures' bench gemm --against bad.json
+wrong 1 'bad.json: contains no measurements' 'bench against no figures' bench gemm --against bad.json
 wrong 1 'absent.json' 'bench against a file that is not there' bench gemm --against absent.json
 right 'bench tokenizer' bench tokenizer "$root/share/encoders/demo/text" --seconds 0.001 --threads 1 --json
 says '"bench":"tokenizer".*"mbs":.*"items_per_second":' 'tokens and bytes a second'
 right 'bench image' bench image "$root/tests/golden/images/P.png" --seconds 0.001 --threads 1 --json
 says '"bench":"image","shape":"whole-.*"mbs":.*"items_per_second":' 'pictures and bytes a second'
 mkdir empty.d
-wrong 2 'no pictures' 'bench image of a folder without any' bench image empty.d
+wrong 2 'holds no image' 'bench image of a folder without any' bench image empty.d
 awk 'BEGIN { for (u = 0; u < 40; u++) for (k = 0; k < 6; k++) printf "u%d\ti%d\n", u, (u * 3 + k * 5) % 30 }' >pairs.tsv
 right 'bench train' bench train VBPR --pairs pairs.tsv --set batch_size=64 --seconds 0.001 --threads 1 --json
 says '"bench":"train","shape":"VBPR-40x30-240".*"gflops":.*"outside_kernels":' 'an epoch, and what of it is outside of kernels'

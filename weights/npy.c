@@ -103,7 +103,8 @@ static bool header_parse(Text t, Array *a, bool *fortran, const char *path, Erro
     }
     blanks(&t);
     if (seen != (DESCR | ORDER | SHAPE) || t.n)
-        return fail(e, SP_FORMAT, "%s: the .npy header %s", path, t.n ? "goes on after its dictionary" : "lacks a key");
+        return fail(e, SP_FORMAT, "%s: the .npy header %s", path,
+                    t.n ? "continues after its dictionary" : "lacks a key");
     return true;
 }
 

@@ -459,7 +459,8 @@ void dataset_describe(const DataSet *d, FILE *text, FILE *json)
             before = ", ";
         }
         if (n->repeated) {
-            fprintf(text, "%s%lld %s rows that a later row repeats", before, (long long)n->repeated, PART_NAMES[p]);
+            fprintf(text, "%s%lld %s rows whose user and item occur again later", before, (long long)n->repeated,
+                    PART_NAMES[p]);
             before = ", ";
         }
         if (n->below) {

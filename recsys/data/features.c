@@ -44,7 +44,8 @@ static bool check_finite(const Feature *f, const DataSet *d, const char *path, E
         for (int64_t c = 0; c < f->D; c++)
             if (!isfinite(f->data[i * f->D + c])) {
                 Text id = text_index_at(d->items, i);
-                return fail(e, SP_FORMAT, "%s: features of item %.*s hold %g at column %lld", path,
+                return fail(e, SP_FORMAT,
+                            "%s: features of item %.*s contain %g in column %lld; finite numbers are expected", path,
                             (int)MIN(id.n, (size_t)60), id.p, (double)f->data[i * f->D + c], (long long)c);
             }
     return true;

@@ -8,7 +8,7 @@
 bool is_mmrec(const Model *m);
 #define VARIANT_SETTING                                                                                                \
     {                                                                                                                  \
-        "variant", "elliot", "mmrec", "whose recipe: elliot or mmrec", 0, NULL                                         \
+        "variant", "elliot", "mmrec", "the recipe to follow: elliot or mmrec", 0, NULL                                 \
     }
 #define FACTORS_SETTING                                                                                                \
     {                                                                                                                  \

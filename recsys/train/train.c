@@ -231,7 +231,7 @@ static bool check_vectors(const Trainer *t, const Tensor *users, const Tensor *i
     return check_finite(t, users, "users'", &user, e) && check_finite(t, items, "items'", &item, e) &&
            (products_fit(user, item, cols_of(users)) ||
             fail(e, SP_FORMAT,
-                 "%s: the users' vectors hold %g and the items' %g after epoch %lld: their products are beyond "
+                 "%s: the users' vectors hold %g and the items' %g after epoch %lld: their products are too large for "
                  "float32; try "
                  "a "
                  "smaller lr than %s",
@@ -393,8 +393,8 @@ static bool train_all(Trainer *t, TrainResult *r, Error *e)
     bool ok = true;
     if (t->config->progress && sampler_batches(t->sampler) && !t->data.valid.start)
         fprintf(t->config->progress,
-                "%s: no validation part: the last epoch is taken, without early stopping (Elliot chooses the epoch by "
-                "the test part)\n",
+                "%s: no validation part: the last epoch is used, without early stopping (Elliot would choose the epoch "
+                "by the test part)\n",
                 t->model.kind->name);
     while (ok && !t->finished)
         ok = advance(t, &p, &epochs, &evals, e);
