@@ -26,7 +26,8 @@ static const Command COMMANDS[] = {
     {"nearest", "finds the most similar rows of features", "FEATURES (--id ID | --query TEXT|IMAGE --model MODEL)",
      "FEATURES is an .npy or a folder of <id>.npy, as encode and extract write them. The ids of the rows\n"
      "of an .npy are in .ids.txt; without that file, rows are numbered from 0. The similarity is the cosine.\n"
-     "The most similar rows come first; of equally similar rows, the lower number. Rows of zeros are skipped.",
+     "The most similar rows come first; rows with the same similarity are ordered by number. Rows of zeros\n"
+     "are skipped.",
      "sapor nearest titles.npy --query 'a red leather bag' --model models/all-MiniLM-L6-v2 -k 5", nearest_options, 1, 1,
      false, nearest_command},
     {"tokenize", "converts texts to token ids with the tokenizer of a model", "MODEL [FILE]",
