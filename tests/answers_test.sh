@@ -129,7 +129,7 @@ cp run/user.npy kept.npy
     printf "$nan"
     tail -c +133 kept.npy
 } >run/user.npy
-wrong 1 'run/user.npy: row 0 holds nan at column 0' 'vectors that are not finite' recommend run -o no.tsv
+wrong 1 'run/user.npy: row 0 contains nan in column 0' 'vectors that are not finite' recommend run -o no.tsv
 mv kept.npy run/user.npy
 sed -i 's/"seed": 42/"seed": -1/' run/config.json
 wrong 1 'run/config.json:5: key seed: -1' 'a seed below 0' recommend run -o no.tsv

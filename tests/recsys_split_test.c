@@ -115,7 +115,7 @@ static void splits_that_cannot_be(void **state)
         {{.strategy = SPLIT_RANDOM, .validation_ratio = -0.5}, "validation ratio -0.5"},
         {{.strategy = SPLIT_LEAVE_N_OUT}, "--leave-n"},
         {{.strategy = SPLIT_TEMPORAL, .test_ratio = 0.2}, "has no times"},
-        {{.strategy = SPLIT_RANDOM, .test_ratio = 0.2, .k_core = 9}, "nothing to train on; use a smaller --k-core"},
+        {{.strategy = SPLIT_RANDOM, .test_ratio = 0.2, .k_core = 9}, "no training rows; use a smaller --k-core"},
         {{.strategy = SPLIT_RANDOM, .leave_n = -1}, "cannot be negative"},
     };
     const char *ratings = put("plain.tsv", "u\ta\nu\tb\nv\ta\n");

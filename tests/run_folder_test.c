@@ -189,8 +189,8 @@ static void vectors_are_checked(void **state)
         const char *file, *says;
         int64_t rows, D, at; /* at: where `value` goes in ones */
         float value;
-    } cases[] = {{"user.npy", "user.npy: row 2 holds nan at column 1", USERS, 4, 9, NAN},
-                 {"item.npy", "item.npy: row 14 holds inf at column 3", ITEMS, 4, 59, INFINITY},
+    } cases[] = {{"user.npy", "user.npy: row 2 contains nan in column 1", USERS, 4, 9, NAN},
+                 {"item.npy", "item.npy: row 14 contains inf in column 3", ITEMS, 4, 59, INFINITY},
                  {"item.npy", "item.npy: row 0 holds -inf at column 0", ITEMS, 4, 0, -INFINITY},
                  {"user.npy", "user.npy: has shape [12, 0]", USERS, 0, -1, 0},
                  {"item.npy", "item.npy: has shape [15, 0]", ITEMS, 0, -1, 0},
@@ -338,7 +338,7 @@ static void checkpoints_are_checked(void **state)
         TrainResult r;
         Error e = {0};
         assert_false(run(b, "BPRMF", out, "factors=4", PROTOCOL_ELLIOT, &r, &e));
-        assert_error(e, SP_FORMAT, i < COUNT(cases) ? cases[i].says : "holds nan");
+        assert_error(e, SP_FORMAT, i < COUNT(cases) ? cases[i].says : "contains nan");
     }
     put(path, whole);
 }

@@ -208,7 +208,7 @@ table <<'END'
 2|test-ratio|a share that is no number|split ratings.tsv --out other --test-ratio nan
 2|less than 1|nothing left to train on|split ratings.tsv --out other --test-ratio 1
 2|leave-n|a count too large for any integer|split ratings.tsv --out other --leave-n 99999999999999999999
-2|nothing to train on|a core that nobody belongs to|split ratings.tsv --out other --k-core 1000
+2|no training rows|a core that nobody belongs to|split ratings.tsv --out other --k-core 1000
 1|is a file, a folder is expected|an output folder that is a file|split ratings.tsv --out bad/file/x
 1|/proc/x|an output folder that cannot be made|split ratings.tsv --out /proc/x
 1|is a folder, a [a-z ]*file is expected|a folder in place of ratings|split bad/folder.tsv --out other
@@ -242,7 +242,7 @@ table <<'END'
 1|minus.npy: the shape|a shape below 0|train VBPR --train numbers.tsv --features v=bad/minus.npy --out other
 1|has 1 dimensions|features without columns|train VBPR --train numbers.tsv --features v=bad/flat.npy --out other
 1|narrow.npy: its rows are empty|features of no numbers|train VBPR --train numbers.tsv --features v=bad/narrow.npy --out other
-1|item 39 hold nan at column 1|a NaN among features|train VBPR --train numbers.tsv --features v=bad/nan.npy --out other
+1|item 39 contain nan in column 1|a NaN among features|train VBPR --train numbers.tsv --features v=bad/nan.npy --out other
 1|twice.ids.txt:2.*line 1|a row name twice|train VBPR --train ratings.tsv --features v=bad/twice.npy --out other
 1|40 of 40 items have no features.*the first row is '1'|rows named by their lines|train VBPR --train ratings.tsv --features v=bad/lines.npy --out other
 1|names.ids.txt: names 1 rows|fewer names than rows|train VBPR --train ratings.tsv --features v=bad/names.npy --out other

@@ -67,7 +67,7 @@ static void count_scans(j_common_ptr jpeg)
     if (d->input_scan_number <= most)
         return;
     Failure *f = (Failure *)jpeg->err;
-    snprintf(f->message, sizeof f->message, "it has more than %d progressive scans", most);
+    snprintf(f->message, sizeof f->message, "it has more than %d scans", most);
     longjmp(f->jump, 1);
 }
 

@@ -60,7 +60,7 @@ static const char *jpeg_problem(const stbi_uc *p, size_t n)
             return NULL;
         int marker = p[i++];
         if (marker == 0xda && ++scans > MAX_SCANS)
-            return "it has more than 100 progressive scans";
+            return "it has more than 100 scans";
         if (marker == 0x00 || (marker >= 0xd0 && marker <= 0xd8)) /* of a scan's data */
             continue;
         size_t end = i + (size_t)(p[i] << 8 | p[i + 1]);

@@ -119,7 +119,7 @@ bool against_show(Bench *b, Error *e)
         }
     }
     if (!b->c->json)
-        printf("  %zu slower, %zu faster, %zu the same; %zu are not in that file\n", slower, faster,
+        printf("  %zu slower, %zu faster, %zu the same; %zu not in that file\n", slower, faster,
                g->changed - slower - faster, g->unknown);
     if (slower)
         return fail(e, SP_FORMAT,
