@@ -47,7 +47,7 @@ static int open_any(const char *path, struct stat *st, Error *e)
     }
     if (fstat(fd, st) == 0)
         return fd;
-    fail_system(e, path, "look at", errno);
+    fail_system(e, path, "access", errno);
     close(fd);
     return -1;
 }

@@ -67,7 +67,7 @@ static bool remove_leftover(const Out *o, Error *e)
         return fail_system(e, o->temporary, "open", errno);
     bool ok = false;
     if (fstat(fd, &here) != 0)
-        fail_system(e, o->temporary, "look at", errno);
+        fail_system(e, o->temporary, "access", errno);
     else if (!S_ISREG(here.st_mode))
         fail(e, SP_IO, "%s: has the name of a temporary file, but is not a regular file; remove it", o->temporary);
     else if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)

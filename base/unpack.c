@@ -45,7 +45,8 @@ static bool inflate_all(Text packed, char *out, size_t *bytes, const char *name,
         return fail_memory(e, 1 << 16, "unpacking gzip");
     if (state != Z_STREAM_END)
         return fail(e, SP_FORMAT, "%s: the gzip data are %s", name,
-                    state == Z_OK || state == Z_BUF_ERROR ? "truncated" : "damaged");
+                    state == Z_OK || state == Z_BUF_ERROR ? "truncated; fetch the file again"
+                                                          : "damaged; fetch the file again");
     if (p < end)
         return fail(e, SP_FORMAT, "%s: the bytes after the gzip data are not gzip data; fetch the file again", name);
     *bytes = n;

@@ -79,14 +79,14 @@ const Kernels *kernels_cpu(const char *force, Error *e)
     for (size_t i = 0; i < n; i++) {
         if (strcmp(list[i].name, force) == 0) {
             if (list[i].missing != NULL) {
-                fail(e, SP_UNSUPPORTED, "%s=%s: this machine has %s; usable: %s", asked_by, force, list[i].missing,
-                     usable);
+                fail(e, SP_UNSUPPORTED, "%s=%s: this machine has %s; usable levels: %s", asked_by, force,
+                     list[i].missing, usable);
                 return NULL;
             }
             return list[i].kernels;
         }
     }
-    fail(e, SP_USAGE, "%s=%s: unknown level; usable: %s", asked_by, force, usable);
+    fail(e, SP_USAGE, "%s=%s: unknown level; usable levels: %s", asked_by, force, usable);
     return NULL;
 }
 

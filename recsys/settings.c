@@ -40,7 +40,7 @@ static const struct {
     {"worker state reproducibility show_progress verbose eval_batch_size log_wandb wandb_project loss_decimal_place "
      "metric_decimal_place",
      "it does not change the result: leave it out"},
-    {"shuffle", "every epoch always draws new batches: leave it out"},
+    {"shuffle", "training always draws new batches in every epoch: leave it out"},
     {"enable_amp enable_scaler", "training always uses float32: leave it out"},
     {"learner", "Adam is the optimiser of every recommender: leave it out"},
     {"clip_grad_norm", "gradients are never clipped: leave it out"},
@@ -57,7 +57,7 @@ static const struct {
      "use --features instead"},
     {"comb_mod", "modalities are always concatenated: leave it out"},
     {"normalize", "graphs are always normalised, as with normalize=True: leave it out"},
-    {"binarize", "set implicit=true for ItemKNN; nDCGRendle2020 is nDCG without ratings"},
+    {"binarize", "for ItemKNN set implicit=true; for nDCG without ratings use the metric nDCGRendle2020"},
     {"relevance_threshold", "its value is always 0: leave it out"},
     {"valid_metric_bigger", "for every metric a larger value is better: leave it out"},
     {"optimize_internal_loss", "validation_metric chooses the best epoch: leave it out"},

@@ -119,9 +119,9 @@ grep -q 'not saved; --out DIR' out
 ok $? 'says that nothing is kept'
 right 'recommend' recommend run --users u3 -k 2
 mv run/result.json kept.json
-wrong 1 'run: its training has not finished' 'a run that was killed' recommend run -o no.tsv
+wrong 1 'run: its training is not finished' 'a run that was killed' recommend run -o no.tsv
 right 'its best epoch so far' recommend run --users u3 -k 2 --unfinished
-wrong 1 'run: its training has not finished' 'a report of a run that was killed' report run -o no.html
+wrong 1 'run: its training is not finished' 'a report of a run that was killed' report run -o no.html
 mv kept.json run/result.json
 cp run/user.npy kept.npy
 {

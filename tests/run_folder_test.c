@@ -350,7 +350,7 @@ static void unfinished_runs_are_refused(void **state)
     const char *result = in(b, "bprmf", "result.json"), *checkpoint = in(b, "bprmf", "checkpoint.safetensors");
     Text whole = read_all(b, result), state_of = read_all(b, checkpoint);
     unlink(result);
-    opens(b, in(b, "bprmf", NULL), false, "has not finished");
+    opens(b, in(b, "bprmf", NULL), false, "is not finished");
     opens(b, in(b, "bprmf", NULL), true, NULL);
     put(result, whole);
     unlink(checkpoint); /* trained again from the start, into a file that cannot be written: user.npy is a folder */
@@ -362,14 +362,14 @@ static void unfinished_runs_are_refused(void **state)
     Error e = {0};
     assert_false(run(b, "BPRMF", in(b, "bprmf", NULL), "factors=4", PROTOCOL_ELLIOT, &r, &e));
     assert_int_equal(rmdir(user), 0);
-    opens(b, in(b, "bprmf", NULL), false, "has not finished");
+    opens(b, in(b, "bprmf", NULL), false, "is not finished");
     opens(b, in(b, "bprmf", NULL), true, "user.npy: is missing");
     put(user, vectors);
     put(checkpoint, state_of);
     put(result, whole);
     opens(b, in(b, "bprmf", NULL), false, NULL);
     unlink(in(b, "knn", "result.json"));
-    opens(b, in(b, "knn", NULL), false, "has not finished");
+    opens(b, in(b, "knn", NULL), false, "is not finished");
 }
 
 /* What the folder would be refused for is not written either: a step beyond float32 after the last loss. */

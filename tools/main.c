@@ -115,7 +115,7 @@ static int unknown_command(const char *name)
     if (near)
         fail(&e, SP_USAGE, "unknown command \"%s\"; did you mean \"%s\"?", name, near);
     else
-        fail(&e, SP_USAGE, "unknown command \"%s\"; `sapor --help` lists them", name);
+        fail(&e, SP_USAGE, "unknown command \"%s\"; `sapor --help` lists the commands", name);
     arena_free(a);
     return report_error(&e);
 }

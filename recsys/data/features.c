@@ -34,7 +34,8 @@ static bool report_missing(const Missing *m, const DataSet *d, const char *path,
         snprintf(names + used, sizeof names - used, "%s%.*s", i ? ", " : "", (int)MIN(id.n, (size_t)60), id.p);
     }
     return fail(e, SP_SHAPE,
-                "%s: %lld of %lld items have no features (%s%s): extract them, or drop these items' interactions%s",
+                "%s: %lld of %lld items have no features (%s%s): extract the missing features, or remove the "
+                "interactions of these items%s",
                 path, (long long)m->count, (long long)d->I, names, m->count > 3 ? ", ..." : "", hint);
 }
 
@@ -240,7 +241,7 @@ static bool find_rows(int64_t *row, const DataSet *d, const char *path, int64_t 
             if (b >= 0)
                 row[i] = bare_row[b];
             if (row[i] == -2)
-                return fail(e, SP_FORMAT, "%s: several rows have the name of item %.*s", ids_path,
+                return fail(e, SP_FORMAT, "%s: several rows have the name of item %.*s; remove all but one", ids_path,
                             (int)MIN(id.n, (size_t)60), id.p);
         } else if (!all_whole(&id, 1, &row[i])) {
             return fail(e, SP_SHAPE, "%s: item '%.*s' is not a row number; put the row names in %s, one per line", path,

@@ -433,7 +433,7 @@ static bool read_rows(RatingsReader *in, const Layout *layout, Arena *a, Error *
     t.trim = true;
     for (bool begun = false; table_next(&t, e);) {
         if (t.next > UINT32_MAX)
-            return fail(e, SP_UNSUPPORTED, "%s: has more than %u lines", r->path, UINT32_MAX);
+            return fail(e, SP_UNSUPPORTED, "%s: has more than %u lines, the limit", r->path, UINT32_MAX);
         if (!begun) {
             if (!first_row(r, layout, &t, &in->c, e) || !make_room(in) || !describe_columns(r, &in->c, &t, a, e))
                 return false;
@@ -457,7 +457,7 @@ static bool read_lists(RatingsReader *in, Error *e)
         return false;
     for (Text rest = r->content, line; text_line(&rest, &line);) {
         if (++number > UINT32_MAX)
-            return fail(e, SP_UNSUPPORTED, "%s: has more than %u lines", r->path, UINT32_MAX);
+            return fail(e, SP_UNSUPPORTED, "%s: has more than %u lines, the limit", r->path, UINT32_MAX);
         if (!lightgcn_line(in, line, number))
             return false;
     }

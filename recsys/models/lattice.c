@@ -44,7 +44,7 @@ static const Setting settings[] = {
     {"n_ui_layers", "2", "2", "propagation steps on the graph of users and items", 0,
      ALIASES(
          {"weight_size", "set n_ui_layers, the length of that list", ALIAS_REFUSED, 0},
-         {"cf_model", "the convolution is LightGCN's: leave it out", ALIAS_REFUSED, 0},
+         {"cf_model", "the convolution is always that of LightGCN: leave it out", ALIAS_REFUSED, 0},
          {"mess_dropout", "it is a setting of cf_model=ngcf, which is not supported: leave it out", ALIAS_REFUSED, 0})},
     {"top_k", "20", "10", "neighbours kept per item", 1, ALIASES({"knn_k", NULL, ALIAS_SAME, 0})},
     {"l_m", "0.7", "0.9", "weight of the graph of the input features; the learned graph has weight 1 - l_m", 0,

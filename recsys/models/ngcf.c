@@ -33,8 +33,8 @@ static const Setting settings[] = {
     {"message_dropout", "0.1", "0.1", "share of layer outputs dropped per step (below 1)", 0, NULL},
     {"evaluation_dropout", "true", "false", "use message_dropout in evaluation too, as Elliot's code does", 0, NULL},
     {"l_w", "1e-5", "1e-5", "weight of the regularisation", 0,
-     ALIASES(
-         {"reg_weight", "set l_w: NGCF follows Elliot's recipe here, l_w times half the squares", ALIAS_REFUSED, 0})},
+     ALIASES({"reg_weight", "set l_w: NGCF follows Elliot's recipe, whose penalty is l_w times half the sum of squares",
+              ALIAS_REFUSED, 0})},
     {0},
 };
 

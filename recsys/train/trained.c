@@ -42,8 +42,10 @@ static bool check_data(Trained *t, const char *dir, Error *e)
 static bool open_model(Trained *t, const char *dir, Error *e)
 {
     if (!t->config.train.data.train)
-        return fail(e, SP_USAGE, "%s: %s scores from the data files, and the run had none; train again from files",
-                    t->config.path, t->config.kind->name);
+        return fail(
+            e, SP_USAGE,
+            "%s: %s needs the data files to recommend, and this run was trained without files; train again from files",
+            t->config.path, t->config.kind->name);
     TrainConfig c = t->config.train;
     if (c.data.protocol == PROTOCOL_ELLIOT)
         c.data.valid = c.data.test = NULL;
