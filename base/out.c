@@ -284,7 +284,7 @@ bool out_patch(Out *o, size_t at, const void *data, size_t bytes, Error *e)
 {
     if (!o->temporary)
         fail(&o->error, SP_IO,
-             "%s: is a pipe or a device, so bytes already written cannot be replaced; write to a regular file",
+             "%s: is not a regular file, so bytes already written cannot be replaced; write to a regular file",
              o->path);
     if (!out_flush(o))
         return out_fail(o, e);
@@ -450,7 +450,8 @@ static bool lock_refused(FolderLock *l, const char *folder, int why, Error *e)
 {
     folder_unlock(l);
     if (why == EWOULDBLOCK)
-        return fail(e, SP_IO, "%s: another run is writing here; wait for it or choose another folder", folder);
+        return fail(e, SP_IO, "%s: another run is writing to this folder; wait until it ends or choose another folder",
+                    folder);
     return fail_system(e, folder, "lock the folder", why);
 }
 

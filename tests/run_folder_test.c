@@ -191,7 +191,7 @@ static void vectors_are_checked(void **state)
         float value;
     } cases[] = {{"user.npy", "user.npy: row 2 contains nan in column 1", USERS, 4, 9, NAN},
                  {"item.npy", "item.npy: row 14 contains inf in column 3", ITEMS, 4, 59, INFINITY},
-                 {"item.npy", "item.npy: row 0 holds -inf at column 0", ITEMS, 4, 0, -INFINITY},
+                 {"item.npy", "item.npy: row 0 contains -inf in column 0", ITEMS, 4, 0, -INFINITY},
                  {"user.npy", "user.npy: has shape [12, 0]", USERS, 0, -1, 0},
                  {"item.npy", "item.npy: has shape [15, 0]", ITEMS, 0, -1, 0},
                  {"item.npy", "user.npy has vectors of 4, item.npy of 5", ITEMS, 5, -1, 0},

@@ -76,11 +76,11 @@ static void names_that_do_not(void **state)
         const char *set, *says;
     } cases[] = {
         {"BPR", ELLIOT, "reg_weight=0.1", "set variant=mmrec"},
-        {"BPR", MMREC, "reg_weight=0.1;variant=elliot", "or l_w"},
+        {"BPR", MMREC, "reg_weight=0.1;variant=elliot", "or set l_w"},
         {"NGCF", MMREC, "reg_weight=0.1", "set l_w"},
         {"NGCF", ELLIOT, "hidden_size_list=[64, 64, 64]", "weight_size=64 n_layers=3"},
         {"LATTICE", MMREC, "weight_size=[64, 64]", "set n_ui_layers"},
-        {"LATTICE", MMREC, "cf_model=ngcf", "LightGCN's"},
+        {"LATTICE", MMREC, "cf_model=ngcf", "that of LightGCN"},
         {"BPR", ELLIOT, "stopping_step=5", "patience=N+1"},
         {"BPR", MMREC, "stopping_step=0", "N at least 1"},
         {"BPR", ELLIOT, "early_stopping={patience: 5}", "set patience=N"},

@@ -241,7 +241,7 @@ table <<'END'
 1|huge.npy|a shape of more bytes than there are|train VBPR --train numbers.tsv --features v=bad/huge.npy --out other
 1|minus.npy: the shape|a shape below 0|train VBPR --train numbers.tsv --features v=bad/minus.npy --out other
 1|has 1 dimensions|features without columns|train VBPR --train numbers.tsv --features v=bad/flat.npy --out other
-1|narrow.npy: its rows are empty|features of no numbers|train VBPR --train numbers.tsv --features v=bad/narrow.npy --out other
+1|narrow.npy: its rows have no numbers|features of no numbers|train VBPR --train numbers.tsv --features v=bad/narrow.npy --out other
 1|item 39 contain nan in column 1|a NaN among features|train VBPR --train numbers.tsv --features v=bad/nan.npy --out other
 1|twice.ids.txt:2.*line 1|a row name twice|train VBPR --train ratings.tsv --features v=bad/twice.npy --out other
 1|40 of 40 items have no features.*the first row is '1'|rows named by their lines|train VBPR --train ratings.tsv --features v=bad/lines.npy --out other

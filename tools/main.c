@@ -92,8 +92,7 @@ static void print_overview(FILE *to)
         fprintf(to, "  %s%-10s%s %s\n", bold, COMMANDS[i].name, plain, COMMANDS[i].summary);
     fprintf(to, "\n`sapor COMMAND --help` shows the options of a command and an example.\n"
                 "`sapor --version` (-V) shows the version.\n"
-                "`sapor help --man`, `--bash-completion` and `--zsh-completion` print the man page and the shell "
-                "completions.\n");
+                "`sapor help --man`, `--bash-completion` and `--zsh-completion` print man page and completions.\n");
 }
 
 static const Command *find_command(const char *name)

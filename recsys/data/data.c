@@ -309,7 +309,7 @@ static bool check_labels(Ratings *r, int part, Error *e)
 {
     for (size_t row = 0; r->part && row < r->count; row++)
         if (r->part[row] != part)
-            return fail(e, SP_USAGE, "%s: is split by its own x_label column: give it as the train file only", r->path);
+            return fail(e, SP_USAGE, "%s: is split by its own x_label column: give it only as the train file", r->path);
     r->part = NULL;
     return true;
 }

@@ -269,7 +269,7 @@ static bool from_matrix(Feature *f, const DataSet *d, const char *path, Arena *s
     if (x->dims != 2)
         return fail(e, SP_SHAPE, "%s: has %d dimensions; features are [rows, D]", path, x->dims);
     if (x->shape[1] < 1)
-        return fail(e, SP_SHAPE, "%s: its rows are empty: [%lld, 0]", path, (long long)x->shape[0]);
+        return fail(e, SP_SHAPE, "%s: its rows have no numbers: [%lld, 0]", path, (long long)x->shape[0]);
     f->D = x->shape[1];
     int64_t *row = NEW(scratch, int64_t, d->I, e);
     if (!row || !find_rows(row, d, path, x->shape[0], scratch, e))

@@ -238,8 +238,7 @@ static bool init(Model *m, Error *e)
         !one_of(s, "implementation", "standard", "aiolli", &b.aiolli, e))
         return false;
     if (!b.aiolli && (b.shrink != 0 || !b.normalize)) /* Elliot's standard similarity leaves them out too */
-        return fail(e, SP_USAGE,
-                    "settings shrink and normalize apply to implementation=aiolli only: set it, or leave them out");
+        return fail(e, SP_USAGE, "settings shrink and normalize need implementation=aiolli: set it, or leave them out");
     w->rating = b.rating;
     Pool *pool = store_device(m->store)->pool;
     Arena *scratch = arena_new(arena_heap(m->arena), 0);

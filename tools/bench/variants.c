@@ -48,7 +48,7 @@ const char *variant_of_gemm(const Kernels *k, const Gemm *g, char text[VARIANT])
              amx ? 32LL : (long long)tile_rows, (long long)tile_cols); /* AMX: four registers of 16 x 16 */
     return g->packed                       ? WHY[g->pack]
            : in_place                      ? "few rows: packing B would cost more than it saves"
-           : k->gemm_work(&rows, 1) < most ? "B's rows are not contiguous: few rows do not help"
+           : k->gemm_work(&rows, 1) < most ? "B is not contiguous: packed even for few rows"
                                            : "many rows: each thread packs the block of B it uses";
 }
 
@@ -77,7 +77,7 @@ const char *variant_of_conv(const Kernels *k, const Conv *conv, char text[VARIAN
     }
     if (bytes > product) {
         snprintf(text, VARIANT, "winograd %d,3", m);
-        return "3x3, stride 1: fewer products than a direct one";
+        return "3x3, stride 1: fewer multiplications than direct";
     }
     if (one && k->conv_work(&c, 1) == k->gemm_work(&g, 1)) {
         snprintf(text, VARIANT, "1x1: gemm");
