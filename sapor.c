@@ -85,7 +85,7 @@ sp_encoder *sp_encoder_open_as(const char *model, const char *dtype, const sp_al
     while (dtype && o.dtype < PACK_COUNT && strcmp(pack_name(o.dtype), dtype) != 0)
         o.dtype++;
     if (o.dtype == PACK_COUNT) {
-        fail(e, SP_USAGE, "unknown type %s; choose one of f32, f16, bf16, int8", dtype);
+        fail(e, SP_USAGE, "unknown number type %s; choose one of f32, f16, bf16, int8", dtype);
         return NULL;
     }
     sp_encoder *m = new_object(sizeof *m, memory, e);

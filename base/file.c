@@ -47,7 +47,7 @@ static int open_any(const char *path, struct stat *st, Error *e)
     }
     if (fstat(fd, st) == 0)
         return fd;
-    fail_system(e, path, "look at", errno);
+    fail_system(e, path, "access", errno);
     close(fd);
     return -1;
 }
@@ -108,7 +108,7 @@ static bool read_all(Text *out, Arena *a, int fd, const struct stat *st, const c
         bool binary = !regular && memchr(buffer + n, 0, (size_t)got);
         n += (size_t)got;
         if (n > limit && limit == max_bytes)
-            return fail(e, SP_FORMAT, "%s: is larger than %zu bytes, the limit for such a file", name, limit);
+            return fail(e, SP_FORMAT, "%s: is larger than %zu bytes, the limit for a file of this kind", name, limit);
         if (n > limit)
             return fail(e, SP_FORMAT,
                         "%s: more than %zu bytes, the limit for a pipe or device; write them to a file first", name,

@@ -67,7 +67,7 @@ static bool remove_leftover(const Out *o, Error *e)
         return fail_system(e, o->temporary, "open", errno);
     bool ok = false;
     if (fstat(fd, &here) != 0)
-        fail_system(e, o->temporary, "look at", errno);
+        fail_system(e, o->temporary, "access", errno);
     else if (!S_ISREG(here.st_mode))
         fail(e, SP_IO, "%s: has the name of a temporary file, but is not a regular file; remove it", o->temporary);
     else if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
@@ -186,7 +186,7 @@ static const char *through_links(Arena *a, const char *path, Error *e)
         at = to[0] == '/' ? arena_strndup(a, to, (size_t)n, e) : arena_printf(a, e, "%.*s%s", (int)folder, at, to);
     }
     if (at)
-        fail(e, SP_IO, "%s: is a link to itself", path);
+        fail(e, SP_IO, "%s: is a link to itself; remove it", path);
     return NULL;
 }
 
@@ -283,7 +283,9 @@ bool out_write(Out *o, const void *data, size_t bytes, Error *e)
 bool out_patch(Out *o, size_t at, const void *data, size_t bytes, Error *e)
 {
     if (!o->temporary)
-        fail(&o->error, SP_IO, "%s: is not a regular file: what was written cannot be changed", o->path);
+        fail(&o->error, SP_IO,
+             "%s: is not a regular file, so bytes already written cannot be replaced; write to a regular file",
+             o->path);
     if (!out_flush(o))
         return out_fail(o, e);
     bool ok = lseek(o->fd, (off_t)at, SEEK_SET) >= 0 || fail_system(&o->error, o->path, "write", errno);
@@ -448,7 +450,8 @@ static bool lock_refused(FolderLock *l, const char *folder, int why, Error *e)
 {
     folder_unlock(l);
     if (why == EWOULDBLOCK)
-        return fail(e, SP_IO, "%s: another run is writing here; wait for it or choose another folder", folder);
+        return fail(e, SP_IO, "%s: another run is writing to this folder; wait until it ends or choose another folder",
+                    folder);
     return fail_system(e, folder, "lock the folder", why);
 }
 

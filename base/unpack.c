@@ -37,17 +37,18 @@ static bool inflate_all(Text packed, char *out, size_t *bytes, const char *name,
     }
     inflateEnd(&s);
     if (n > limit)
-        return fail(
-            e, SP_FORMAT,
-            "%s: the gzip file unpacks to more than %zu bytes from %zu; if that is right, unpack it first (gunzip)",
-            name, limit, packed.n);
+        return fail(e, SP_FORMAT,
+                    "%s: the gzip file unpacks to more than %zu bytes (its own size is %zu); if that is correct, "
+                    "unpack it first (gunzip)",
+                    name, limit, packed.n);
     if (state == Z_MEM_ERROR)
         return fail_memory(e, 1 << 16, "unpacking gzip");
     if (state != Z_STREAM_END)
         return fail(e, SP_FORMAT, "%s: the gzip data are %s", name,
-                    state == Z_OK || state == Z_BUF_ERROR ? "truncated" : "damaged");
+                    state == Z_OK || state == Z_BUF_ERROR ? "truncated; fetch the file again"
+                                                          : "damaged; fetch the file again");
     if (p < end)
-        return fail(e, SP_FORMAT, "%s: bytes that are not gzip follow the gzip data", name);
+        return fail(e, SP_FORMAT, "%s: the bytes after the gzip data are not gzip data; fetch the file again", name);
     *bytes = n;
     return true;
 }

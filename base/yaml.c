@@ -163,7 +163,7 @@ static bool read_scalar(YamlReader *r, const yaml_event_t *ev, Error *e)
     if (ev->data.scalar.tag)
         return fail_at(r, &ev->start_mark, e, "tags (!...) are not supported");
     if (memchr(value, 0, n))
-        return fail_at(r, &ev->start_mark, e, "a NUL character");
+        return fail_at(r, &ev->start_mark, e, "a NUL character is not supported");
     Yaml *y = new_node(r, YAML_TEXT, &ev->start_mark, e);
     const char *copy = y ? arena_strndup(r->arena, (const char *)value, n, e) : NULL;
     if (!copy)
@@ -183,7 +183,7 @@ static bool read_alias(YamlReader *r, const yaml_event_t *ev, Error *e)
     const Yaml *of = r->anchored[number];
     for (int d = 0; d < r->depth; d++)
         if (r->stack[d] == of)
-            return fail_at(r, &ev->start_mark, e, "an alias inside its own anchor");
+            return fail_at(r, &ev->start_mark, e, "an alias is inside the value of its own anchor");
     Yaml *y = new_node(r, of->type, &ev->start_mark, e);
     if (!y)
         return false;
@@ -200,7 +200,7 @@ static bool read_event(YamlReader *r, const yaml_event_t *ev, Error *e)
 {
     switch (ev->type) {
     case YAML_DOCUMENT_START_EVENT:
-        return !r->root || fail_at(r, &ev->start_mark, e, "a second document; one is expected");
+        return !r->root || fail_at(r, &ev->start_mark, e, "a second document begins here; one document is expected");
     case YAML_SCALAR_EVENT: return read_scalar(r, ev, e);
     case YAML_ALIAS_EVENT: return read_alias(r, ev, e);
     case YAML_SEQUENCE_START_EVENT:

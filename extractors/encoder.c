@@ -64,7 +64,7 @@ static bool read_source(ModelSource *s, const char *name, const EncoderOptions *
         (!file_read(&text, a, config, 16 << 20, e) || !(s->config = json_parse(a, text, config, e))))
         return false;
     if (s->config && s->config->type != JSON_OBJECT)
-        return fail(e, SP_FORMAT, "%s:1:1: expected an object of the model's settings", config);
+        return fail(e, SP_FORMAT, "%s:1:1: expected a JSON object with the model's settings", config);
     if (e->code != SP_OK)
         return false;
     if ((s->weights = weights_open(s->path, a, e)))

@@ -130,8 +130,8 @@ bool preset_from_folder(Preset *p, const char *folder, Arena *a, Error *e)
     if ((j = json_get(config, "do_rescale")) && !json_is_true(j))
         factor = 1.0;
     if ((j = json_get(config, "do_resize")) && !json_is_true(j))
-        return fail(e, SP_UNSUPPORTED, "%s:%u:%u: images that are not resized are not supported", path, j->line,
-                    j->column);
+        return fail(e, SP_UNSUPPORTED, "%s:%u:%u: do_resize: false is not supported; images are always resized", path,
+                    j->line, j->column);
     bool normalize = !(j = json_get(config, "do_normalize")) || json_is_true(j);
     for (int c = 0; c < 3; c++) { /* (v factor - mean) / std, of v / 255 */
         r.mean[c] = normalize ? (float)(mean[c] / (255.0 * factor)) : 0.0f;
@@ -175,7 +175,8 @@ static bool read_pooling(Encoder *en, const char *folder, Arena *a, Error *e)
                *mode = json_get(config, "pooling_mode");
     int found = 0;
     if (!config) /* or it is damaged: then its own error is kept */
-        return fail(e, SP_IO, "%s: is missing: modules.json names it", path ? path : folder);
+        return fail(e, SP_IO, "%s: is missing, but modules.json names it; fetch the whole folder of the model",
+                    path ? path : folder);
     for (size_t i = 0; i < COUNT(known); i++)
         if (mode ? mode->type == JSON_STRING && text_is(mode->text, known[i].mode)
                  : json_is_true(json_get(config, known[i].key))) {
@@ -185,7 +186,7 @@ static bool read_pooling(Encoder *en, const char *folder, Arena *a, Error *e)
     for (size_t i = 0; !mode && i < COUNT(unknown); i++)
         found += json_is_true(json_get(config, unknown[i])) ? 2 : 0;
     return found == 1 ||
-           fail(e, SP_UNSUPPORTED, "%s: expected one pooling of cls, mean and max; choose one with --pool", path);
+           fail(e, SP_UNSUPPORTED, "%s: expected exactly one pooling: cls, mean or max; choose it with --pool", path);
 }
 
 bool pipeline_from_folder(Encoder *en, const char *folder, int64_t *max_seq_length, Arena *a, Error *e)

@@ -79,14 +79,14 @@ const Kernels *kernels_cpu(const char *force, Error *e)
     for (size_t i = 0; i < n; i++) {
         if (strcmp(list[i].name, force) == 0) {
             if (list[i].missing != NULL) {
-                fail(e, SP_UNSUPPORTED, "%s=%s: this machine has %s; usable: %s", asked_by, force, list[i].missing,
-                     usable);
+                fail(e, SP_UNSUPPORTED, "%s=%s: this machine has %s; usable levels: %s", asked_by, force,
+                     list[i].missing, usable);
                 return NULL;
             }
             return list[i].kernels;
         }
     }
-    fail(e, SP_USAGE, "%s=%s: unknown level; usable: %s", asked_by, force, usable);
+    fail(e, SP_USAGE, "%s=%s: unknown level; usable levels: %s", asked_by, force, usable);
     return NULL;
 }
 
@@ -100,9 +100,8 @@ bool kernels_pack(const Kernels *k, const Heap *heap, Pack wish, Pack *best, Err
 {
     *best = wish;
     if (!k->gemm_packs(wish))
-        return fail(e, SP_UNSUPPORTED,
-                    "%s: this processor does not support its products at level %s; use SAPOR_CPU=avx2", pack_name(wish),
-                    k->level);
+        return fail(e, SP_UNSUPPORTED, "%s: is not supported at level %s of this processor; use SAPOR_CPU=avx2",
+                    pack_name(wish), k->level);
     const Pack amx = wish == PACK_BF16 ? PACK_BF16_AMX : wish == PACK_INT8 ? PACK_INT8_AMX : wish;
     if (amx != wish && k->gemm_packs(amx)) { /* eight times the rate of dots and more: nothing to measure */
         *best = amx;

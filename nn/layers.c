@@ -71,7 +71,8 @@ bool norm_load(Norm *n, Store *s, const Array *gamma, const Array *beta, float e
 {
     *n = (Norm){.eps = eps};
     if (gamma->count != beta->count)
-        return fail(e, SP_SHAPE, "%s: tensor %s: a norm's weight and bias differ in length", beta->file, beta->name.p);
+        return fail(e, SP_SHAPE, "%s: tensor %s: the weight and the bias of a norm differ in length", beta->file,
+                    beta->name.p);
     return (n->gamma = store_array(s, gamma, e)) && (n->beta = store_array(s, beta, e));
 }
 

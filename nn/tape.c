@@ -189,7 +189,7 @@ bool node_out(Tape *t, Node *n, DType type, int dims, const int64_t *shape)
     if (t->mode == MODE_PLANNED) {
         size_t b = t->buffer_count++;
         if (b >= t->plan->buffers || t->plan->buffer[b].bytes != bytes || t->plan->buffer[b].first != n->out.id)
-            return tape_fail(t, SP_USAGE, "%s: the model did not call the same ops as on its dry run", n->op->name);
+            return tape_fail(t, SP_USAGE, "%s: the model did not call the same ops as in the first pass", n->op->name);
         n->out.data = t->block + t->plan->offset[b];
         return true;
     }

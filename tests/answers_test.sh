@@ -75,7 +75,7 @@ wrong 2 'folder/x.npy: is an input too' 'a row of the folder as the output' near
 mkdir bare
 wrong 1 'bare: holds no <id>.npy' 'a folder without features' nearest bare --id 0
 npy n.npy '<f4' '2, 2' "$one$nought$nan$nought"
-wrong 1 'n.npy: row 1 holds a number that is not finite' 'a row that is not finite' nearest n.npy --id 0
+wrong 1 'n.npy: row 1 contains a number that is not finite' 'a row that is not finite' nearest n.npy --id 0
 wrong 2 'not a row of n.npy.*from 0 to 1' 'a number beyond the rows' nearest n.npy --id 2
 npy n.npy '<f4' '2, 0' ''
 wrong 1 'n.npy: is empty: \[2, 0\]' 'features without columns' nearest n.npy --id 0
@@ -119,9 +119,9 @@ grep -q 'not saved; --out DIR' out
 ok $? 'says that nothing is kept'
 right 'recommend' recommend run --users u3 -k 2
 mv run/result.json kept.json
-wrong 1 'run: its training has not finished' 'a run that was killed' recommend run -o no.tsv
+wrong 1 'run: its training is not finished' 'a run that was killed' recommend run -o no.tsv
 right 'its best epoch so far' recommend run --users u3 -k 2 --unfinished
-wrong 1 'run: its training has not finished' 'a report of a run that was killed' report run -o no.html
+wrong 1 'run: its training is not finished' 'a report of a run that was killed' report run -o no.html
 mv kept.json run/result.json
 cp run/user.npy kept.npy
 {
@@ -129,7 +129,7 @@ cp run/user.npy kept.npy
     printf "$nan"
     tail -c +133 kept.npy
 } >run/user.npy
-wrong 1 'run/user.npy: row 0 holds nan at column 0' 'vectors that are not finite' recommend run -o no.tsv
+wrong 1 'run/user.npy: row 0 contains nan in column 0' 'vectors that are not finite' recommend run -o no.tsv
 mv kept.npy run/user.npy
 sed -i 's/"seed": 42/"seed": -1/' run/config.json
 wrong 1 'run/config.json:5: key seed: -1' 'a seed below 0' recommend run -o no.tsv
@@ -137,7 +137,7 @@ wrong 1 'run/config.json:5: key seed: -1' 'in a report' report run -o no.html
 [ ! -e no.tsv ] && [ ! -e no.html ]
 ok $? 'nothing is written'
 printf 'u\ta\t3e38\nu\tb\t3e38\nv\ta\t3e38\n' >huge.tsv
-wrong 1 'ItemKNN: ratings up to 3e+38 give scores beyond float32' 'scores beyond float32' train ItemKNN --train huge.tsv --set similarity=dot --quiet
+wrong 1 'ItemKNN: ratings up to 3e+38 give scores too large for float32' 'scores beyond float32' train ItemKNN --train huge.tsv --set similarity=dot --quiet
 odd=$(printf 'odd\377.tsv')
 cp train.tsv "$odd"
 wrong 2 'path is not valid UTF-8, so config.json cannot hold it' 'a path that config.json cannot hold' train MostPop --train "$odd" --out path

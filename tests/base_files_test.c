@@ -166,7 +166,7 @@ static void outputs_appear_whole_or_not(void **state)
     unlink(link);
     assert_int_equal(symlink("link", link), 0);
     assert_null(out_open(link, NULL, &e));
-    assert_error(e, SP_IO, "is a link to itself");
+    assert_error(e, SP_IO, "is a link to itself; remove it");
     unlink(link);
     assert_int_equal(symlink("no/folder", link), 0);
     assert_null(out_open(link, NULL, &e));
@@ -420,7 +420,7 @@ static void folders_are_locked(void **state)
     FolderLock first, second;
     assert_ok(folder_lock(&first, folder, &e), e);
     assert_false(folder_lock(&second, folder, &e));
-    assert_error(e, SP_IO, "another run is writing here");
+    assert_error(e, SP_IO, "another run is writing to this folder");
     folder_unlock(&second);
     folder_unlock(&first);
     assert_ok(folder_lock(&second, folder, &e), e);
@@ -442,15 +442,15 @@ static void groups_share_a_folder(void **state)
     assert_ok(folder_join(&b, folder, 7, &e), e);
     for (size_t i = 0; i < 4; i++) {
         assert_false(folder_join(&c, folder, (const int64_t[]){6, 8, 1, most}[i], &e));
-        assert_error(e, SP_IO, "another run is writing here");
+        assert_error(e, SP_IO, "another run is writing to this folder");
     }
     folder_unlock(&a);
     assert_false(folder_join(&a, folder, 6, &e));
-    assert_error(e, SP_IO, "another run is writing here");
+    assert_error(e, SP_IO, "another run is writing to this folder");
     folder_unlock(&b);
     assert_ok(folder_join(&a, folder, most, &e), e);
     assert_false(folder_join(&b, folder, 7, &e));
-    assert_error(e, SP_IO, "another run is writing here");
+    assert_error(e, SP_IO, "another run is writing to this folder");
     folder_unlock(&a);
     test_folder_remove(folder);
 }

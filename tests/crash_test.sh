@@ -133,13 +133,13 @@ held() { # LOCK PATTERN NAME COMMAND...: refused while another holds the lock
     exec 8>&-
 }
 if command -v flock >/dev/null; then
-    held run/.sapor.lock 'run: another run is writing here' 'train: a second run stops' "$sapor" "${train[@]}" --quiet
+    held run/.sapor.lock 'run: another run is writing to this folder' 'train: a second run stops' "$sapor" "${train[@]}" --quiet
     "$sapor" split train.tsv --out parts --quiet
-    held parts/.sapor.lock 'parts: another run is writing here' 'split: a second run stops' "$sapor" split train.tsv --out parts --quiet
+    held parts/.sapor.lock 'parts: another run is writing to this folder' 'split: a second run stops' "$sapor" split train.tsv --out parts --quiet
     held .x.npy.tmp 'x.npy: is being written by another' 'encode: a second run stops' "$sapor" encode word-statistics lines.txt -o x.npy --quiet
     if [ $has_yaml = 1 ]; then
         lock=$(find features/.sapor -name .sapor.lock | sort | head -n 1)
-        held "$lock" 'another run is writing here' 'extract: a second run stops' "$sapor" extract c.yml --quiet
+        held "$lock" 'another run is writing to this folder' 'extract: a second run stops' "$sapor" extract c.yml --quiet
     fi
     "$sapor" "${train[@]}" --quiet >out.txt 2>&1
     ok $? 'train: goes on when the first is gone'
@@ -176,7 +176,7 @@ textual:
     text_column: text
     model: [{model_name: word-statistics, backend: sentence_transformers, output_layers: all}]
 EOF
-    busy='another run is writing here'
+    busy='another run is writing to this folder'
     waits shards --shard 1/2
     refused "$busy" 'extract: all of it beside a shard' shards
     refused "$busy" 'extract: the same shard twice' shards --shard 1/2

@@ -109,7 +109,8 @@ static void what_is_left_out_is_counted(void **state)
         text,
         "data: tab-separated table (user, item, rating), 2 users, 2 items, density 50%, train 3, test 3; left out: 1 "
         "train "
-        "rows that a later row repeats, 1 test rows whose user is not in train; counted as missed: 1 test rows whose "
+        "rows whose user and item occur again later, 1 test rows whose user is not in train; counted as missed: 1 test "
+        "rows whose "
         "item is not in train\n");
     assert_non_null(json_parse(a, text_of(json), "json", &e));
     assert_non_null(strstr(json, "\"users\":2,\"items\":2,\"density\":0.5,\"train\":{\"rows\":3,"));
@@ -260,7 +261,7 @@ static void gzip_files(void **state)
     }
     memcpy(packed + n, "tail", 4);
     assert_false(ratings_read(&r, put_bytes("bad.gz", packed, n + 4), FORMAT_AUTO, a, &e));
-    assert_error(e, SP_FORMAT, "bytes that are not gzip follow");
+    assert_error(e, SP_FORMAT, "the bytes after the gzip data are not gzip");
     error_clear(&e);
     arena_free(a);
     /* a bomb: 96 MB of zeros in 94 KB, refused in little memory */

@@ -53,7 +53,7 @@ wrong 'one column told' '"reader" is one name' train MostPop --train names.csv -
 wrong 'a separator that there is not' 'choose one of tab, comma' train MostPop --train names.csv --separator pipe
 wrong 'columns of LightGCN text' 'this format has no columns; remove --columns' train MostPop --train either.txt --format lightgcn --columns a,b
 printf 'u;a;3,5\nu;b;4,5\n' >comma.csv
-wrong 'two separators' 'comma.csv:1: the separator may be "," or ";": choose by --separator' train MostPop --train comma.csv
+wrong 'two separators' 'comma.csv:1: the separator may be "," or ";": choose with --separator' train MostPop --train comma.csv
 right 'one of them told' 'comma-separated table (user, item)' train MostPop --train comma.csv --separator comma
 printf '1::10::4::100\n1::11::3::101\n' >ml.dat
 right 'MovieLens text' 'table separated by :: (user, item, rating, time), 1 users, 2 items' train MostPop --train ml.dat
@@ -68,7 +68,7 @@ fi
 printf 'u\ta\t5\nu\tb\t5\nv\ta\t4\nv\ta\t4\n' >train.tsv
 printf 'u\tc\t5\nv\tb\t4\nz\ta\t1\n' >test.tsv
 printf 'u\ta\t1\nv\tb\t1\n' >recs.tsv
-said='2 users, 2 items, density 75%, train 4, test 3; left out: 1 train rows that a later row repeats, 1 test rows whose user is not in train; counted as missed: 1 test rows whose item is not in train'
+said='2 users, 2 items, density 75%, train 4, test 3; left out: 1 train rows whose user and item occur again later, 1 test rows whose user is not in train; counted as missed: 1 test rows whose item is not in train'
 right 'train says what it read' "^data: tab-separated table (user, item, rating), $said\$" train MostPop --train train.tsv --test test.tsv
 right 'evaluate too' "^data: .*$said\$" evaluate recs.tsv --train train.tsv --test test.tsv
 right 'and programs' '^{"event":"data","format":"tsv",.*"users":2,"items":2,.*"test":{"rows":3,"left_out":{"user_not_in_train":1,' \

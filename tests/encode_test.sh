@@ -115,7 +115,7 @@ table <<'END'
 2|a table needs --id-column|a table without its columns|encode word-statistics titles.tsv -o other.npy
 2|remove one of them|ids from two places|encode word-statistics titles.tsv --id-column id --text-column title --ids ids.txt -o other.npy
 2|is not a table|a folder for a table|encode word-statistics pictures --id-column id --text-column title -o other.npy
-2|read once only|standard input twice|encode word-statistics - - -o other.npy
+2|read only once|standard input twice|encode word-statistics - - -o other.npy
 2|remove one of them|-o - with --json|encode word-statistics lines.txt -o - --json
 1|standard input: is empty|nothing on standard input|encode word-statistics - -o -
 END

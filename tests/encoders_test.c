@@ -345,8 +345,8 @@ static void changed_files_fail_in_one_line(void **state)
         const char *name, *text, *why; /* why NULL: opens */
     } cases[] = {
         {"config.json", "", "config.json:1:1"},
-        {"config.json", "null", "expected an object"},
-        {"config.json", "[]", "expected an object"},
+        {"config.json", "null", "expected a JSON object"},
+        {"config.json", "[]", "expected a JSON object"},
         {"config.json", "{\"num_attention_heads\": 9223372036854775807, \"num_hidden_layers\": 2}",
          "9223372036854775807 heads"},
         {"config.json", "{\"num_attention_heads\": -1, \"num_hidden_layers\": 2}", "-1 heads"},
@@ -473,7 +473,7 @@ static void processors_of_hugging_face(void **state)
         {"{\"rescale_factor\": \"1\"}", "rescale_factor: expected a number", 0, 0, 0, 0},
         {"{\"size\": 224, \"crop_pct\": 1e-9}", "crop_pct: expected a number above 0, from 0.05 to 1", 0, 0, 0, 0},
         {"{\"size\": 16384}", "more than 16,777,216 pixels", 0, 0, 0, 0},
-        {"{\"do_resize\": false}", "not resized", 0, 0, 0, 0},
+        {"{\"do_resize\": false}", "do_resize: false is not supported", 0, 0, 0, 0},
         {"[]", "expected an object", 0, 0, 0, 0},
         {"{\"resample\": 1}", "resample: expected 2", 0, 0, 0, 0},
         {"{\"image_mean\": [1, 2]}", "expected three numbers", 0, 0, 0, 0},

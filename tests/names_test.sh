@@ -34,7 +34,7 @@ run train BPR --train train.tsv --set epochs=1 --set topk=5 --set valid_metric=R
 has out '^\{"event":"names","model":"BPRMF","given_as":"BPR","settings":\{"validation_metric":"valid_metric","cutoffs":"topk"\}\}$' 'both names for programs'
 has out '"event":"result".*"chosen_by":"the last epoch"' 'no validation file: the result says so'
 run train BPRMF --train train.tsv --test test.tsv --set epochs=1
-has err 'no validation part: the last epoch is taken' 'no validation file: said before the first epoch'
+has err 'no validation part: the last epoch is used' 'no validation file: said before the first epoch'
 has out '^BPRMF: last epoch 1 of 1' 'no validation file: said at the end'
 run train BPRMF --train train.tsv --valid test.tsv --set epochs=1 --json
 has out '"event":"result".*"chosen_by":"Recall@20 of valid"' 'with one: what chose the epoch'

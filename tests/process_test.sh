@@ -137,7 +137,7 @@ mkdir mine
 echo mine >mine/README.txt
 $limit "$sapor" demo --out mine >out 2>err
 status=$?
-ended 2 'mine: holds files' 'demo into a folder of other files'
+ended 2 'mine: contains files' 'demo into a folder of other files'
 case $sapor in *minimal*) echo "skipped: extract needs YAML, which is not in this build" ;; *)
     printf 'dataset_path: .\nvisual:\n  items:\n    input_path: pictures\n    output_path: feats\n    model:\n      - { model_name: colour-statistics, backend: torch, output_layers: all }\n' >c.yml
     mkdir -p feats/torch/colour-statistics/all
@@ -263,7 +263,7 @@ await .z.npy.tmp
 : >bert/model.safetensors
 wait $!
 status=$?
-ended 1 'bert/model.safetensors: was truncated' 'weights cut short while they are in use'
+ended 1 'bert/model.safetensors: became shorter' 'weights cut short while they are in use'
 [ ! -e z.npy ]
 ok $? 'no output is left of that'
 echo "1..$number"

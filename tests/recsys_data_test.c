@@ -318,7 +318,7 @@ static void features_that_do_not_fit(void **state)
         {"three.npy", PROTOCOL_ELLIOT, "three.npy: 1 of 3 items have no features (4)"},
         {"three.npy", PROTOCOL_MMREC, "three.npy: has 3 rows, but the interactions have 5 items"},
         {"cube.npy", PROTOCOL_ELLIOT, "cube.npy: has 3 dimensions"},
-        {"nan.npy", PROTOCOL_ELLIOT, "features of item 1 hold"},
+        {"nan.npy", PROTOCOL_ELLIOT, "features of item 1 contain"},
         {"few.npy", PROTOCOL_ELLIOT, "few.ids.txt: names 2 rows, but"},
         {"twice.npy", PROTOCOL_ELLIOT, "twice.ids.txt:3: duplicate row name '1' (first in line 1)"},
         {"same.npy", PROTOCOL_ELLIOT, "same.ids.txt: several rows have the name of item 1"},

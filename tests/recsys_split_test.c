@@ -115,7 +115,7 @@ static void splits_that_cannot_be(void **state)
         {{.strategy = SPLIT_RANDOM, .validation_ratio = -0.5}, "validation ratio -0.5"},
         {{.strategy = SPLIT_LEAVE_N_OUT}, "--leave-n"},
         {{.strategy = SPLIT_TEMPORAL, .test_ratio = 0.2}, "has no times"},
-        {{.strategy = SPLIT_RANDOM, .test_ratio = 0.2, .k_core = 9}, "nothing to train on; is the k-core too large?"},
+        {{.strategy = SPLIT_RANDOM, .test_ratio = 0.2, .k_core = 9}, "no training rows; use a smaller --k-core"},
         {{.strategy = SPLIT_RANDOM, .leave_n = -1}, "cannot be negative"},
     };
     const char *ratings = put("plain.tsv", "u\ta\nu\tb\nv\ta\n");
@@ -134,7 +134,7 @@ static void splits_that_cannot_be(void **state)
     snprintf(path, sizeof path, "%s/stale", dir);
     assert_ok(split_file(longer, path, &both, counts, &e), e);
     assert_false(split_file(longer, path, &one, counts, &e));
-    assert_error(e, SP_USAGE, "val.tsv: is left from an earlier split");
+    assert_error(e, SP_USAGE, "val.tsv: is a file of an earlier split");
     snprintf(path, sizeof path, "%s/longer.tsv", dir);
     assert_false(split_file(longer, path, &one, counts, &e)); /* a file stands where the folder should */
     assert_error(e, SP_IO, "longer.tsv");

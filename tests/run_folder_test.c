@@ -189,15 +189,15 @@ static void vectors_are_checked(void **state)
         const char *file, *says;
         int64_t rows, D, at; /* at: where `value` goes in ones */
         float value;
-    } cases[] = {{"user.npy", "user.npy: row 2 holds nan at column 1", USERS, 4, 9, NAN},
-                 {"item.npy", "item.npy: row 14 holds inf at column 3", ITEMS, 4, 59, INFINITY},
-                 {"item.npy", "item.npy: row 0 holds -inf at column 0", ITEMS, 4, 0, -INFINITY},
+    } cases[] = {{"user.npy", "user.npy: row 2 contains nan in column 1", USERS, 4, 9, NAN},
+                 {"item.npy", "item.npy: row 14 contains inf in column 3", ITEMS, 4, 59, INFINITY},
+                 {"item.npy", "item.npy: row 0 contains -inf in column 0", ITEMS, 4, 0, -INFINITY},
                  {"user.npy", "user.npy: has shape [12, 0]", USERS, 0, -1, 0},
                  {"item.npy", "item.npy: has shape [15, 0]", ITEMS, 0, -1, 0},
                  {"item.npy", "user.npy has vectors of 4, item.npy of 5", ITEMS, 5, -1, 0},
                  {"user.npy", "user.npy: has shape [11, 4], config.json says 12 rows", USERS - 1, 4, -1, 0},
                  {"item.npy", "item.npy: has shape [16, 4], config.json says 15 rows", ITEMS + 1, 4, -1, 0},
-                 {"item.npy", "beyond float32", ITEMS, 4, 7, 1e38f}};
+                 {"item.npy", "too large for float32", ITEMS, 4, 7, 1e38f}};
     for (size_t i = 0; i < COUNT(cases); i++) {
         const char *path = in(b, "bprmf", cases[i].file);
         Text whole = read_all(b, path);
@@ -338,7 +338,7 @@ static void checkpoints_are_checked(void **state)
         TrainResult r;
         Error e = {0};
         assert_false(run(b, "BPRMF", out, "factors=4", PROTOCOL_ELLIOT, &r, &e));
-        assert_error(e, SP_FORMAT, i < COUNT(cases) ? cases[i].says : "holds nan");
+        assert_error(e, SP_FORMAT, i < COUNT(cases) ? cases[i].says : "contains nan");
     }
     put(path, whole);
 }
@@ -350,7 +350,7 @@ static void unfinished_runs_are_refused(void **state)
     const char *result = in(b, "bprmf", "result.json"), *checkpoint = in(b, "bprmf", "checkpoint.safetensors");
     Text whole = read_all(b, result), state_of = read_all(b, checkpoint);
     unlink(result);
-    opens(b, in(b, "bprmf", NULL), false, "has not finished");
+    opens(b, in(b, "bprmf", NULL), false, "is not finished");
     opens(b, in(b, "bprmf", NULL), true, NULL);
     put(result, whole);
     unlink(checkpoint); /* trained again from the start, into a file that cannot be written: user.npy is a folder */
@@ -362,14 +362,14 @@ static void unfinished_runs_are_refused(void **state)
     Error e = {0};
     assert_false(run(b, "BPRMF", in(b, "bprmf", NULL), "factors=4", PROTOCOL_ELLIOT, &r, &e));
     assert_int_equal(rmdir(user), 0);
-    opens(b, in(b, "bprmf", NULL), false, "has not finished");
+    opens(b, in(b, "bprmf", NULL), false, "is not finished");
     opens(b, in(b, "bprmf", NULL), true, "user.npy: is missing");
     put(user, vectors);
     put(checkpoint, state_of);
     put(result, whole);
     opens(b, in(b, "bprmf", NULL), false, NULL);
     unlink(in(b, "knn", "result.json"));
-    opens(b, in(b, "knn", NULL), false, "has not finished");
+    opens(b, in(b, "knn", NULL), false, "is not finished");
 }
 
 /* What the folder would be refused for is not written either: a step beyond float32 after the last loss. */
@@ -401,7 +401,7 @@ static void vectors_whose_products_are_too_large_are_not_written(void **state)
                      .out = in(b, "large", NULL),
                      .seed = 3};
     assert_false(train_run(&b->device, &c, &r, b->arena, &e));
-    assert_error(e, SP_FORMAT, "products are beyond float32; try a smaller lr than 1e25");
+    assert_error(e, SP_FORMAT, "products are too large for float32; try a smaller lr than 1e25");
     assert_false(file_exists(in(b, "large", "user.npy")));
 }
 

@@ -155,7 +155,7 @@ static void faces(void **state)
     assert_int_equal(token_text(t, -1).n + token_text(t, 1 << 30).n, 0);
     TokenIds ids = {0};
     assert_false(tokenize(t, TEXT("a"), 1, &ids, a, &e));
-    assert_non_null(strstr(e.message, "no room for the 2 special tokens"));
+    assert_non_null(strstr(e.message, "too short for the 2 special tokens"));
     arena_free(a);
 }
 
@@ -251,7 +251,7 @@ static void malformed(void **state)
         {.post = "{\"type\":\"BertProcessing\",\"cls\":[\"a\",-1],\"sep\":[\"a\",1]}", .why = "has no id"},
         {.post = "{\"type\":\"BertProcessing\",\"cls\":[\"a\",2],\"sep\":[\"a\",1]}",
          .why = "id 2 is not in the vocabulary"},
-        {.post = "{\"type\":\"TemplateProcessing\"}", .why = "no place for the text"},
+        {.post = "{\"type\":\"TemplateProcessing\"}", .why = "does not contain the text"},
         {.post = "{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"B\"}}]}",
          .why = "special tokens around A"},
         {.post = "{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"A\"}},{\"Sequence\":{\"id\":"

@@ -208,7 +208,7 @@ table <<'END'
 2|test-ratio|a share that is no number|split ratings.tsv --out other --test-ratio nan
 2|less than 1|nothing left to train on|split ratings.tsv --out other --test-ratio 1
 2|leave-n|a count too large for any integer|split ratings.tsv --out other --leave-n 99999999999999999999
-2|nothing to train on|a core that nobody belongs to|split ratings.tsv --out other --k-core 1000
+2|no training rows|a core that nobody belongs to|split ratings.tsv --out other --k-core 1000
 1|is a file, a folder is expected|an output folder that is a file|split ratings.tsv --out bad/file/x
 1|/proc/x|an output folder that cannot be made|split ratings.tsv --out /proc/x
 1|is a folder, a [a-z ]*file is expected|a folder in place of ratings|split bad/folder.tsv --out other
@@ -241,8 +241,8 @@ table <<'END'
 1|huge.npy|a shape of more bytes than there are|train VBPR --train numbers.tsv --features v=bad/huge.npy --out other
 1|minus.npy: the shape|a shape below 0|train VBPR --train numbers.tsv --features v=bad/minus.npy --out other
 1|has 1 dimensions|features without columns|train VBPR --train numbers.tsv --features v=bad/flat.npy --out other
-1|narrow.npy: its rows are empty|features of no numbers|train VBPR --train numbers.tsv --features v=bad/narrow.npy --out other
-1|item 39 hold nan at column 1|a NaN among features|train VBPR --train numbers.tsv --features v=bad/nan.npy --out other
+1|narrow.npy: its rows have no numbers|features of no numbers|train VBPR --train numbers.tsv --features v=bad/narrow.npy --out other
+1|item 39 contain nan in column 1|a NaN among features|train VBPR --train numbers.tsv --features v=bad/nan.npy --out other
 1|twice.ids.txt:2.*line 1|a row name twice|train VBPR --train ratings.tsv --features v=bad/twice.npy --out other
 1|40 of 40 items have no features.*the first row is '1'|rows named by their lines|train VBPR --train ratings.tsv --features v=bad/lines.npy --out other
 1|names.ids.txt: names 1 rows|fewer names than rows|train VBPR --train ratings.tsv --features v=bad/names.npy --out other
@@ -266,7 +266,7 @@ table <<'END'
 1|no model absent; tried|a model that is not there|encode absent texts.txt -o other.npy
 1|did you mean "word-statistics"|a model misspelt|encode word-statistic texts.txt -o other.npy
 1|folder: contains no model|a folder that is no model|encode bad/folder texts.txt -o other.npy
-1|neither safetensors nor a torch file|a weights file that is none|encode bad/file texts.txt -o other.npy
+1|neither a safetensors file nor a torch file|a weights file that is none|encode bad/file texts.txt -o other.npy
 1|safetensors|an empty weights file|encode bad/empty.safetensors texts.txt -o other.npy
 1|the header says|a header longer than any file|encode bad/long.safetensors texts.txt -o other.npy
 1|tensor a: shape|a tensor that does not fit its bytes|encode bad/span.safetensors texts.txt -o other.npy
@@ -379,7 +379,7 @@ sed 's/"ms_min":[^,]*/"ms_min":1e9/' bench.json >slow.json
 sed 's/"ms_min":[^,]*/"ms_min":1e-9/' bench.json >fast.json
 right 'bench against a slow run' bench gemm --shape 1x768x768 --seconds 0.001 --threads 1 --against slow.json
 says '0 slower, 1 faster, 0 the same; 0 not in that file' 'what got faster'
-wrong 1 '1 of 1 figures are slower than in fast.json by more than 5%' 'bench against a fast run' \
+wrong 1 '1 of 1 measurements are slower than in fast.json, by more than 5%' 'bench against a fast run' \
     bench gemm --shape 1x768x768 --seconds 0.001 --threads 1 --against fast.json
 grep -q '  slower  gemm      1x768x768' out
 ok $? 'what got slower'
@@ -390,14 +390,14 @@ wrong 1 'bad.json:1:1:' 'bench against a line that is cut' bench gemm --against 
 echo '{"bench":1,"shape":2,"dtype":3,"ms_min":"4"}' >bad.json
 wrong 1 'bad.json:1: a line of' 'bench against lines of other types' bench gemm --against bad.json
 printf '[]\n\n7\n' >bad.json
-wrong 1 'bad.json: no figures' 'bench against no figures' bench gemm --against bad.json
+wrong 1 'bad.json: contains no measurements' 'bench against no figures' bench gemm --against bad.json
 wrong 1 'absent.json' 'bench against a file that is not there' bench gemm --against absent.json
 right 'bench tokenizer' bench tokenizer "$root/share/encoders/demo/text" --seconds 0.001 --threads 1 --json
 says '"bench":"tokenizer".*"mbs":.*"items_per_second":' 'tokens and bytes a second'
 right 'bench image' bench image "$root/tests/golden/images/P.png" --seconds 0.001 --threads 1 --json
 says '"bench":"image","shape":"whole-.*"mbs":.*"items_per_second":' 'pictures and bytes a second'
 mkdir empty.d
-wrong 2 'no pictures' 'bench image of a folder without any' bench image empty.d
+wrong 2 'holds no image' 'bench image of a folder without any' bench image empty.d
 awk 'BEGIN { for (u = 0; u < 40; u++) for (k = 0; k < 6; k++) printf "u%d\ti%d\n", u, (u * 3 + k * 5) % 30 }' >pairs.tsv
 right 'bench train' bench train VBPR --pairs pairs.tsv --set batch_size=64 --seconds 0.001 --threads 1 --json
 says '"bench":"train","shape":"VBPR-40x30-240".*"gflops":.*"outside_kernels":' 'an epoch, and what of it is outside of kernels'

@@ -110,7 +110,7 @@ static void npy_files(void **state)
         {"{'descr': '<f4', 'fortran_order': False, }", 4, "lacks"},
         {"{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (1,)}", 4, "duplicate"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (1,), 'os': 'x'}", 4, "unknown key 'os'"},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (1,)} + 1", 4, "goes on"},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (1,)} + 1", 4, "continues"},
         {"{'descr': '<f4", 4, "structured"},
         {"{", 4, "malformed"},
         {"", 4, "not a dictionary"},

@@ -82,7 +82,7 @@ static void safetensors_malformed(void **state)
     put("x.bin", "\x80\4N.", 4);
     must_fail(at("x.bin"), "plain pickle");
     put("x.bin", "\xff\xd8\xff", 3);
-    must_fail(at("x.bin"), "neither safetensors nor a torch file");
+    must_fail(at("x.bin"), "neither a safetensors file nor a torch file");
 }
 
 static void write_two(const char *path)
@@ -166,10 +166,11 @@ static void safetensors_index(void **state)
         {"{\"weight_map\":{\"a\":\"m-1.safetensors\",\"b\":\"m-1.safetensors\"}}",
          "tensor b: is not in m-1.safetensors"},
         {"{\"weight_map\":{\"a\":\"m-1.safetensors\",\"b\":\"m-3.safetensors\"}}", "No such file"},
-        {"{\"weight_map\":{\"a\":\"../m-1.safetensors\"}}", "in the folder of the index"},
-        {"{\"weight_map\":{\"a\":\"/etc/passwd\"}}", "in the folder of the index"},
-        {"{\"weight_map\":{\"a\":\"model.safetensors.index.json\"}}", "an index of weights; expected weights"},
-        {"{\"weight_map\":{\"a\":1}}", "in the folder of the index"},
+        {"{\"weight_map\":{\"a\":\"../m-1.safetensors\"}}", "in the same folder"},
+        {"{\"weight_map\":{\"a\":\"/etc/passwd\"}}", "in the same folder"},
+        {"{\"weight_map\":{\"a\":\"model.safetensors.index.json\"}}",
+         "is an index of weights; expected a file of weights"},
+        {"{\"weight_map\":{\"a\":1}}", "in the same folder"},
         {"{\"weight_map\":{}}", "weight_map"},
         {"{\"a\":1}", "weight_map"},
         {"{\"weight_map\":", "index.json:1:"},

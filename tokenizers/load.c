@@ -210,7 +210,7 @@ static bool read_template(Load *l, const Json *j)
                         l->path, (unsigned)part->line);
         }
     }
-    return behind || fail(l->e, SP_FORMAT, "%s: post_processor: the template has no place for the text", l->path);
+    return behind || fail(l->e, SP_FORMAT, "%s: post_processor: the template does not contain the text (A)", l->path);
 }
 
 static bool read_post_processor(Load *l, const Json *j)

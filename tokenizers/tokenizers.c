@@ -61,7 +61,7 @@ bool tokenize(const Tokenizer *t, Text text, size_t max_length, TokenIds *out, A
 {
     size_t around = t->before_count + t->after_count, limit = SIZE_MAX;
     if (max_length && max_length < around)
-        return fail(e, SP_USAGE, "%s: a length of %zu tokens has no room for the %zu special tokens", t->path,
+        return fail(e, SP_USAGE, "%s: a maximum length of %zu tokens is too short for the %zu special tokens", t->path,
                     max_length, around);
     for (size_t i = 0; i < t->before_count; i++)
         if (!ids_push(out, t->before[i], a, e))

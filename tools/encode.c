@@ -201,7 +201,7 @@ static bool collect(Inputs *in, const Context *c, Error *e)
     for (size_t i = 1; i < c->arg_count; i++)
         readers += strcmp(c->args[i], "-") == 0;
     if (readers > 1)
-        return fail(e, SP_USAGE, "-: standard input can be read once only");
+        return fail(e, SP_USAGE, "-: standard input can be read only once; use - for one input");
     for (size_t i = 1; i < c->arg_count; i++) {
         if (!(table ? add_table(in, c->arena, c->args[i], columns, e) : add_argument(in, c->arena, c->args[i], e)))
             return false;

@@ -3,7 +3,7 @@
 
 const Option evaluate_options[] = {
     {"test", 0, "F", "test interactions; they define the relevant items of each user"},
-    {"train", 0, "F", "training interactions; they define the users and items that count (default: the --test file)"},
+    {"train", 0, "F", "training interactions; they define the known users and items (default: those of --test)"},
     {"metrics", 0, "M,...", "metrics to compute (default Recall,nDCG,HR)"},
     {"cutoffs", 0, "K,...", "list lengths to evaluate (default 10,20)"},
     {"protocol", 0, "P", "elliot or mmrec: definitions of the metrics (default elliot)"},

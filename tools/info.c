@@ -9,7 +9,7 @@
 #include "tools/bench/variants.h"
 
 const Option info_options[] = {
-    {"kernels", 0, NULL, "show the chosen kernel variants with the reasons, and the measured peaks"},
+    {"kernels", 0, NULL, "show the chosen kernel variants with the reasons, and the measured peak speeds"},
     {NULL, 0, NULL, NULL},
 };
 

@@ -16,17 +16,18 @@ static const Command COMMANDS[] = {
      "sapor extract config.yml --dataset_path=data --visual.items.model.0.batch_size=32", extract_options, 1, 1, true,
      extract_command},
     {"encode", "computes features of images and texts with one encoder", "MODEL INPUT... -o OUT.npy",
-     "MODEL is a folder, a weights file, a model name, or a statistic (no weights) of `sapor models`.\n"
+     "MODEL is a folder, a weights file, a model name, or an encoder without weights (see `sapor models`).\n"
      "A name is looked up in $SAPOR_MODELS and in the caches of Hugging Face and torch. INPUT is an\n"
      "image, a folder of images (sorted by name), or a .txt file with one text per line. INPUT - is\n"
-     "standard input, one text per line; a table needs --id-column and --text-column. An input that\n"
-     "has an id and cannot be read has no row; it is listed in missing_OUT.tsv. Ids are unique UTF-8\n"
-     "without control characters.",
+     "standard input: one text per line, or a table. A table needs --id-column and --text-column. An input\n"
+     "that cannot be read gets no row and is listed in missing_OUT.tsv if it has an id; if not, the command\n"
+     "fails. Ids are unique UTF-8 without control characters.",
      "sapor encode models/all-MiniLM-L6-v2 titles.txt -o titles.npy", encode_options, 2, -1, false, encode_command},
     {"nearest", "finds the most similar rows of features", "FEATURES (--id ID | --query TEXT|IMAGE --model MODEL)",
      "FEATURES is an .npy or a folder of <id>.npy, as encode and extract write them. The ids of the rows\n"
      "of an .npy are in .ids.txt; without that file, rows are numbered from 0. The similarity is the cosine.\n"
-     "The most similar rows come first; of equally similar rows, the lower number. Rows of zeros are skipped.",
+     "The most similar rows come first; rows with the same similarity are ordered by number. Rows of zeros\n"
+     "are skipped.",
      "sapor nearest titles.npy --query 'a red leather bag' --model models/all-MiniLM-L6-v2 -k 5", nearest_options, 1, 1,
      false, nearest_command},
     {"tokenize", "converts texts to token ids with the tokenizer of a model", "MODEL [FILE]",
@@ -34,8 +35,8 @@ static const Command COMMANDS[] = {
      "echo 'a red leather bag' | sapor tokenize models/all-MiniLM-L6-v2 --tokens", tokenize_options, 1, 2, false,
      tokenize_command},
     {"split", "splits interactions into train.tsv, val.tsv and test.tsv", "RATINGS.tsv --out DIR",
-     "Lines keep their order and their bytes. The random strategy uses the random numbers of Elliot\n"
-     "(NumPy's MT19937).",
+     "Lines are copied unchanged and in the same order. The random strategy uses the random numbers of\n"
+     "Elliot (NumPy's MT19937).",
      "sapor split reviews.tsv --out data --test-ratio 0.2 --validation-ratio 0.1 --seed 42", split_options, 1, 1, false,
      split_command},
     {"train", "trains a recommender and evaluates it", "MODEL --train F [--valid F] [--test F]",
@@ -60,9 +61,10 @@ static const Command COMMANDS[] = {
      0, false, info_command},
     {"bench", "measures speed and compares it with the peak of the machine", "[WHAT [MODEL]]",
      "WHAT is peak, gemm, conv, attention, norm, spmm, topk, optimizer, tokenizer [MODEL],\n"
-     "image [FILE or FOLDER], encoder MODEL or train MODEL (a recommender). Without WHAT, all that need\n"
-     "no MODEL are measured. The column `of peak` is the share of the highest possible speed; it is\n"
-     "limited by arithmetic or by memory (m). With --against, the exit status is 1 if a figure is slower.",
+     "image [FILE or FOLDER], encoder MODEL or train MODEL (a recommender). Without WHAT, everything that\n"
+     "needs no MODEL is measured. The column `of peak` is the share of the highest possible speed; that\n"
+     "speed is limited by arithmetic, or by memory where it is marked m. With --against, the exit status is\n"
+     "1 if a measurement is slower.",
      "sapor bench gemm --threads 1 --json", bench_options, 0, 2, false, bench_command},
     {"report", "writes an HTML page about finished runs", "RUN...",
      "RUN is a run folder of `sapor train --out`. All runs must use the same data and have a test part.",
@@ -90,7 +92,7 @@ static void print_overview(FILE *to)
         fprintf(to, "  %s%-10s%s %s\n", bold, COMMANDS[i].name, plain, COMMANDS[i].summary);
     fprintf(to, "\n`sapor COMMAND --help` shows the options of a command and an example.\n"
                 "`sapor --version` (-V) shows the version.\n"
-                "`sapor help --man`, `--bash-completion` and `--zsh-completion` print the files of `make install`.\n");
+                "`sapor help --man`, `--bash-completion` and `--zsh-completion` print man page and completions.\n");
 }
 
 static const Command *find_command(const char *name)
@@ -112,7 +114,7 @@ static int unknown_command(const char *name)
     if (near)
         fail(&e, SP_USAGE, "unknown command \"%s\"; did you mean \"%s\"?", name, near);
     else
-        fail(&e, SP_USAGE, "unknown command \"%s\"; `sapor --help` lists them", name);
+        fail(&e, SP_USAGE, "unknown command \"%s\"; `sapor --help` lists the commands", name);
     arena_free(a);
     return report_error(&e);
 }

@@ -5,13 +5,15 @@
 
 const Option nearest_options[] = {
     {"id", 0, "ID",
-     "start from this row, which is not listed: its name in .ids.txt, its file name, or its number from 0"},
-    {"query", 0, "TEXT|IMAGE", "start from a text or an image file (.jpg, .jpeg, .png, .webp)"},
+     "find rows similar to this row, given by its name in .ids.txt, its file name, or its number from 0; the row "
+     "itself is not listed"},
+    {"query", 0, "TEXT|IMAGE", "find rows similar to a text or an image file (.jpg, .jpeg, .png, .webp)"},
     {"model", 0, "MODEL", "with --query: the model that made FEATURES; it encodes the query"},
     {"top", 'k', "K", "number of rows (default 10)"},
     {"out", 'o', "FILE",
      "output file: rank, id, similarity separated by tabs (default: standard output; a table on a terminal)"},
-    {"pool", 0, "P", "with --query: cls, mean or max; must be the pooling of FEATURES (default: the model's own)"},
+    {"pool", 0, "P",
+     "with --query: cls, mean or max; must be the pooling that made FEATURES (default: the model's own)"},
     {"layer", 0, "NAME", "with --query: output layer of the model (default: the model's own)"},
     {"arch", 0, "NAME", "with --query: architecture of a weights file without config.json (`sapor models` lists them)"},
     {NULL, 0, NULL, NULL},

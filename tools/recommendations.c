@@ -139,12 +139,15 @@ bool recommendations_read(Recs *r, const char *path, DataSet *d, Arena *a, Error
     if (e->code)
         return false;
     if (r->count == 0)
-        return fail(e, SP_FORMAT, r->unknown ? "%s: all its users are unknown" : "%s: holds no recommendations", path);
+        return fail(e, SP_FORMAT,
+                    r->unknown ? "%s: all its users are unknown; use --test and --train of the same data"
+                               : "%s: holds no recommendations",
+                    path);
     qsort(r->list, r->count, sizeof *r->list, by_user_item);
     for (size_t i = 1; i < r->count; i++)
         if (r->list[i].user == r->list[i - 1].user && r->list[i].item == r->list[i - 1].item)
-            return fail(e, SP_FORMAT, "%s:%zu: repeats the user and the item of line %zu", path, r->list[i].line,
-                        r->list[i - 1].line);
+            return fail(e, SP_FORMAT, "%s:%zu: has the same user and item as line %zu; remove one of the lines", path,
+                        r->list[i].line, r->list[i - 1].line);
     qsort(r->list, r->count, sizeof *r->list, by_user_score);
     return true;
 }

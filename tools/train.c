@@ -3,7 +3,7 @@
 
 const Option train_options[] = {
     {"train", 0, "F", "training interactions (an MMRec .inter is split by its column x_label)"},
-    {"valid", 0, "F", "validation interactions; they choose the best epoch"},
+    {"valid", 0, "F", "validation interactions, used to choose the best epoch"},
     {"test", 0, "F", "test interactions for the final metrics"},
     FORMAT_OPTIONS(""),
     {"features", 0, "NAME=A,...",

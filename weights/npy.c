@@ -103,7 +103,8 @@ static bool header_parse(Text t, Array *a, bool *fortran, const char *path, Erro
     }
     blanks(&t);
     if (seen != (DESCR | ORDER | SHAPE) || t.n)
-        return fail(e, SP_FORMAT, "%s: the .npy header %s", path, t.n ? "goes on after its dictionary" : "lacks a key");
+        return fail(e, SP_FORMAT, "%s: the .npy header %s", path,
+                    t.n ? "continues after its dictionary" : "lacks a key");
     return true;
 }
 
@@ -136,7 +137,7 @@ static bool to_c_order(Array *a, Arena *arena, Error *e)
 static bool not_npy(const Map *m, const char *path, Error *e)
 {
     if (m->bytes >= 6 && !memcmp(m->data, "\x93NUMPY", 6))
-        return fail(e, SP_FORMAT, "%s: the .npy header is truncated", path);
+        return fail(e, SP_FORMAT, "%s: the .npy header is truncated; write or fetch the file again", path);
     const char *kind = m->bytes ? foreign_kind((Text){(const char *)m->data, m->bytes}) : "empty";
     if (!kind)
         return fail(e, SP_FORMAT, "%s: not a NumPy .npy file", path);
@@ -156,7 +157,7 @@ static bool npy_parse(Npy *n, const char *path, Arena *arena, Error *e)
                                                  : bytes < 12 ? SIZE_MAX
                                                               : little(p + 8, 4);
     if (length > bytes || start > bytes - length)
-        return fail(e, SP_FORMAT, "%s: the .npy header is truncated", path);
+        return fail(e, SP_FORMAT, "%s: the .npy header is truncated; write or fetch the file again", path);
     Array *a = &n->array;
     bool fortran = false;
     if (!header_parse((Text){(const char *)p + start, length}, a, &fortran, path, e))
@@ -164,8 +165,10 @@ static bool npy_parse(Npy *n, const char *path, Arena *arena, Error *e)
     size_t needs, has = bytes - start - length;
     char text[SHAPE_TEXT];
     if (!array_size(a, &needs) || needs != has)
-        return fail(e, SP_FORMAT, "%s: an array %s of %s does not fit the %zu bytes after the header: truncated?", path,
-                    shape_text(a->dims, a->shape, text, sizeof text), dtype_name(a->type), has);
+        return fail(e, SP_FORMAT,
+                    "%s: an array %s of %s does not fit the %zu bytes after the header: truncated? write or fetch the "
+                    "file again",
+                    path, shape_text(a->dims, a->shape, text, sizeof text), dtype_name(a->type), has);
     a->data = p + start + length;
     return !fortran || a->dims < 2 || to_c_order(a, arena, e);
 }

@@ -119,7 +119,8 @@ bool safetensors_read(Weights *w, const Map *m, const char *path, Error *e)
         at += (size_t)t->count * dtype_bytes(t->type);
     }
     if (at != bytes)
-        return fail(e, SP_FORMAT, "%s: %zu bytes after the last tensor belong to no tensor", path, bytes - at);
+        return fail(e, SP_FORMAT, "%s: %zu bytes after the last tensor belong to no tensor; fetch the file again", path,
+                    bytes - at);
     return weights_add_all(w, entries, n, e);
 }
 

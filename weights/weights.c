@@ -84,8 +84,8 @@ static bool index_read(Weights *w, const Map *m, const char *path, Error *e)
     for (const Json *j = map->first; j; j = j->next) {
         const char *file = json_cstring(j);
         if (!file || !*file || strchr(file, '/') || !strcmp(file, ".."))
-            return fail(e, SP_FORMAT, "%s:%u: tensor %.*s: expected the name of a file in the folder of the index",
-                        path, (unsigned)j->line, NAME(j->key));
+            return fail(e, SP_FORMAT, "%s:%u: tensor %.*s: expected the name of a file in the same folder", path,
+                        (unsigned)j->line, NAME(j->key));
         if (text_index_find(files, j->text) >= 0)
             continue;
         const char *shard = path_join(w->arena, folder, file, e);
@@ -122,20 +122,20 @@ static bool open_file(Weights *w, const char *path, bool index_allowed, Error *e
         return safetensors_read(w, m, name, e);
     if (m->bytes >= 1 && (m->data[0] == '{' || m->data[0] == '\n' || m->data[0] == ' '))
         return index_allowed ? index_read(w, m, name, e)
-                             : fail(e, SP_FORMAT, "%s: an index of weights; expected weights", name);
+                             : fail(e, SP_FORMAT, "%s: is an index of weights; expected a file of weights", name);
     if (m->bytes >= 6 && !memcmp(m->data, "\x93NUMPY", 6))
-        return fail(e, SP_FORMAT, "%s: a NumPy array, not a model's weights", name);
+        return fail(e, SP_FORMAT, "%s: is a NumPy array, not the weights of a model", name);
     if (m->bytes >= 2 && m->data[0] == 0x80 && m->data[1] <= 5)
-        return fail(e, SP_FORMAT, "%s: a plain pickle; only files written by torch.save are supported", name);
+        return fail(e, SP_FORMAT, "%s: is a plain pickle; only files written by torch.save are supported", name);
     if (m->bytes >= 7 && !memcmp(m->data, "version", 7))
-        return fail(e, SP_FORMAT, "%s: a Git LFS pointer: fetch the real file with 'git lfs pull'", name);
+        return fail(e, SP_FORMAT, "%s: is a Git LFS pointer; fetch the real file with 'git lfs pull'", name);
     /* a safetensors file with a broken start gets the reader's own message */
     if (text_ends(text_of(name), ".safetensors"))
         return safetensors_read(w, m, name, e);
     if (unread_format(text_of(name)))
         return fail(e, SP_UNSUPPORTED, "%s: the format of these weights (%s) is not supported" TO_DO, name,
                     unread_format(text_of(name)));
-    return fail(e, SP_FORMAT, "%s: neither safetensors nor a torch file (%zu bytes)", name, m->bytes);
+    return fail(e, SP_FORMAT, "%s: is neither a safetensors file nor a torch file (%zu bytes)", name, m->bytes);
 }
 
 /* The error for a folder without supported weights: it names the files of a model that the folder has. */

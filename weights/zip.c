@@ -158,7 +158,8 @@ const unsigned char *zip_bytes(Zip *z, ZipEntry *entry, Arena *a, Error *e)
     if (entry->method == 0) {
         if (entry->packed == entry->bytes)
             return entry->unpacked = data;
-        fail(e, SP_FORMAT, "%s: zip archive: %.*s is stored but its two sizes differ", z->path, NAME(entry->name));
+        fail(e, SP_FORMAT, "%s: zip archive: %.*s is not compressed, but its two sizes differ", z->path,
+             NAME(entry->name));
         return NULL;
     }
 #ifdef HAVE_ZLIB

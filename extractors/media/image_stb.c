@@ -81,7 +81,7 @@ bool decode_stb(Image *im, Text bytes, const char *name, int64_t max_pixels, Are
 {
     int width, height, channels;
     if (bytes.n > INT32_MAX)
-        return fail(e, SP_FORMAT, "%s: is larger than 2 GiB", name);
+        return fail(e, SP_FORMAT, "%s: is larger than 2 GiB, the limit", name);
     const stbi_uc *data = (const stbi_uc *)bytes.p;
     const char *problem = data[0] == 0xff ? jpeg_problem(data, bytes.n) : NULL;
     if (problem)

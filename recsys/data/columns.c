@@ -179,10 +179,10 @@ bool columns_find(Columns *c, const Text *field, size_t n, const char *told, con
     for (int role = ROLE_USER; c->header && role <= ROLE_ITEM; role++)
         if (second[role]) {
             Text a = field[c->at[role]], b = field[second[role]];
-            return fail(
-                e, SP_FORMAT,
-                "%s:%zu: both \"%.*s\" and \"%.*s\" may be the %s; choose by --columns USER,ITEM[,RATING[,TIME]]", path,
-                line, (int)MIN(a.n, (size_t)40), a.p, (int)MIN(b.n, (size_t)40), b.p, role_names[role]);
+            return fail(e, SP_FORMAT,
+                        "%s:%zu: both \"%.*s\" and \"%.*s\" may be the %s column; choose with --columns "
+                        "USER,ITEM[,RATING[,TIME]]",
+                        path, line, (int)MIN(a.n, (size_t)40), a.p, (int)MIN(b.n, (size_t)40), b.p, role_names[role]);
         }
     if (c->header)
         return true;

@@ -190,7 +190,8 @@ static bool largest_id(const Ratings *r, bool of_items, int64_t *n, Error *e)
                         r->path, first_line(r, of_items, i), what, (int)MIN(text.n, (size_t)60), text.p);
         if (id > (int64_t)r->count * 100 + 1000000 || id > INT32_MAX / 2)
             return fail(e, SP_FORMAT,
-                        "%s:%u: %s id %lld is too large: with protocol mmrec the ids count from 0; use protocol elliot",
+                        "%s:%u: %s id %lld is too large: with protocol mmrec ids are used as numbers from 0 on; use "
+                        "protocol elliot",
                         r->path, first_line(r, of_items, i), what, (long long)id);
         *n = MAX(*n, id + 1);
     }
@@ -308,7 +309,7 @@ static bool check_labels(Ratings *r, int part, Error *e)
 {
     for (size_t row = 0; r->part && row < r->count; row++)
         if (r->part[row] != part)
-            return fail(e, SP_USAGE, "%s: is split by its own x_label column: give it as the train file only", r->path);
+            return fail(e, SP_USAGE, "%s: is split by its own x_label column: give it only as the train file", r->path);
     r->part = NULL;
     return true;
 }
@@ -380,7 +381,8 @@ static bool load(DataSet *d, const DataConfig *c, Arena *scratch, Error *e)
             return false;
         if (p != TRAIN && source[p].r && pairs[p]->start && !pairs[p]->count) {
             if (source[p].r != source[TRAIN].r)
-                return fail(e, SP_FORMAT, "%s: none of its users has interactions in %s", source[p].r->path, c->train);
+                return fail(e, SP_FORMAT, "%s: none of its users has interactions in %s; use files of the same data",
+                            source[p].r->path, c->train);
             *pairs[p] = (Pairs){0}; /* no row has that x_label */
         }
     }
@@ -459,7 +461,8 @@ void dataset_describe(const DataSet *d, FILE *text, FILE *json)
             before = ", ";
         }
         if (n->repeated) {
-            fprintf(text, "%s%lld %s rows that a later row repeats", before, (long long)n->repeated, PART_NAMES[p]);
+            fprintf(text, "%s%lld %s rows whose user and item occur again later", before, (long long)n->repeated,
+                    PART_NAMES[p]);
             before = ", ";
         }
         if (n->below) {

@@ -134,7 +134,7 @@ bool feature_table_nearest(const FeatureTable *t, const Device *d, const float *
     for (int64_t c = 0; c < D; c++)
         square += (double)query[c] * (double)query[c];
     if (!isfinite(square) || square == 0)
-        return fail(e, SP_FORMAT, "the query's features %s, so it has no cosine with any row",
+        return fail(e, SP_FORMAT, "the query's features %s, so no similarity can be computed; use another query",
                     square == 0 ? "are all zero" : "hold a number that is not finite");
     if (N > INT32_MAX)
         return fail(e, SP_UNSUPPORTED, "%s: more than %d rows", t->path, INT32_MAX);
@@ -154,7 +154,7 @@ bool feature_table_nearest(const FeatureTable *t, const Device *d, const float *
     }
     if (ok && bad) {
         Text name = t->names ? text_index_at(t->names, bad - 1) : (Text){"", 0};
-        ok = fail(e, SP_FORMAT, "%s: row %lld%s%.*s holds a number that is not finite", t->path, (long long)bad - 1,
+        ok = fail(e, SP_FORMAT, "%s: row %lld%s%.*s contains a number that is not finite", t->path, (long long)bad - 1,
                   name.n ? ", " : "", (int)MIN(name.n, (size_t)60), name.p);
     }
     if (ok) {

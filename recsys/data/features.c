@@ -34,7 +34,8 @@ static bool report_missing(const Missing *m, const DataSet *d, const char *path,
         snprintf(names + used, sizeof names - used, "%s%.*s", i ? ", " : "", (int)MIN(id.n, (size_t)60), id.p);
     }
     return fail(e, SP_SHAPE,
-                "%s: %lld of %lld items have no features (%s%s): extract them, or drop these items' interactions%s",
+                "%s: %lld of %lld items have no features (%s%s): extract the missing features, or remove the "
+                "interactions of these items%s",
                 path, (long long)m->count, (long long)d->I, names, m->count > 3 ? ", ..." : "", hint);
 }
 
@@ -44,7 +45,8 @@ static bool check_finite(const Feature *f, const DataSet *d, const char *path, E
         for (int64_t c = 0; c < f->D; c++)
             if (!isfinite(f->data[i * f->D + c])) {
                 Text id = text_index_at(d->items, i);
-                return fail(e, SP_FORMAT, "%s: features of item %.*s hold %g at column %lld", path,
+                return fail(e, SP_FORMAT,
+                            "%s: features of item %.*s contain %g in column %lld; finite numbers are expected", path,
                             (int)MIN(id.n, (size_t)60), id.p, (double)f->data[i * f->D + c], (long long)c);
             }
     return true;
@@ -239,7 +241,7 @@ static bool find_rows(int64_t *row, const DataSet *d, const char *path, int64_t 
             if (b >= 0)
                 row[i] = bare_row[b];
             if (row[i] == -2)
-                return fail(e, SP_FORMAT, "%s: several rows have the name of item %.*s", ids_path,
+                return fail(e, SP_FORMAT, "%s: several rows have the name of item %.*s; remove all but one", ids_path,
                             (int)MIN(id.n, (size_t)60), id.p);
         } else if (!all_whole(&id, 1, &row[i])) {
             return fail(e, SP_SHAPE, "%s: item '%.*s' is not a row number; put the row names in %s, one per line", path,
@@ -267,7 +269,7 @@ static bool from_matrix(Feature *f, const DataSet *d, const char *path, Arena *s
     if (x->dims != 2)
         return fail(e, SP_SHAPE, "%s: has %d dimensions; features are [rows, D]", path, x->dims);
     if (x->shape[1] < 1)
-        return fail(e, SP_SHAPE, "%s: its rows are empty: [%lld, 0]", path, (long long)x->shape[0]);
+        return fail(e, SP_SHAPE, "%s: its rows have no numbers: [%lld, 0]", path, (long long)x->shape[0]);
     f->D = x->shape[1];
     int64_t *row = NEW(scratch, int64_t, d->I, e);
     if (!row || !find_rows(row, d, path, x->shape[0], scratch, e))

@@ -174,7 +174,7 @@ static bool tell_blanks(Ratings *r, Arena *a, Error *e)
     else
         return fail(e, SP_FORMAT,
                     "%s: may be LightGCN text (user item item ...) or a space-separated table (user item rating%s): "
-                    "choose by --format lightgcn or --format tsv",
+                    "choose with --format lightgcn or --format tsv",
                     r->path, b.columns > 3 ? " time" : "");
     return true;
 }
@@ -202,7 +202,7 @@ static bool choose_cut(Ratings *r, const Layout *layout, Text line, Text rows, s
     }
     if (!layout->cut && n > 1 && headers != 1)
         return fail(e, SP_FORMAT,
-                    "%s:%zu: the separator may be \"%s\" or \"%s\": choose by --separator colons, comma or semicolon",
+                    "%s:%zu: the separator may be \"%s\" or \"%s\": choose with --separator colons, comma or semicolon",
                     r->path, number, found[0] == ':' ? "::" : ",", found[n - 1] == ',' ? "," : ";");
     return true;
 }
@@ -224,8 +224,8 @@ static bool first_row(Ratings *r, const Layout *layout, const Table *t, Columns 
     if (!c->header && !c->told && (t->count < 2 || t->count > 4))
         return fail(e, SP_FORMAT,
                     "%s:%zu: has %zu column%s; a file without column names has user, item[, rating[, time]], separated "
-                    "by tabs, commas, semicolons or \"::\"; if these are column names, or the columns are others, name "
-                    "them by --columns (%s)",
+                    "by tabs, commas, semicolons or \"::\"; if the first line has the column names, or the columns are "
+                    "others, name them with --columns (%s)",
                     r->path, t->line, t->count, t->count == 1 ? "" : "s",
                     fields_text(t->field, t->count, names, sizeof names));
     return true;
@@ -409,14 +409,13 @@ static bool note_doubt(RatingsReader *in, Error *e)
         return true;
     char text[256];
     fields_text((Text[]){user, item}, 2, text, sizeof text);
-    r->doubt = arena_printf(
-        in->a, e,
-        "%s:%u: the first line may name the columns or be an interaction: choose by --columns %s (names) or --columns "
-        "user,item%s (an interaction)",
-        r->path, r->line[0], text,
-        c->count == 3   ? ",rating"
-        : c->count == 4 ? ",rating,time"
-                        : "");
+    r->doubt = arena_printf(in->a, e,
+                            "%s:%u: the first line may name the columns or be an interaction: choose with --columns %s "
+                            "(names) or --columns user,item%s (an interaction)",
+                            r->path, r->line[0], text,
+                            c->count == 3   ? ",rating"
+                            : c->count == 4 ? ",rating,time"
+                                            : "");
     return r->doubt != NULL;
 }
 
@@ -434,7 +433,7 @@ static bool read_rows(RatingsReader *in, const Layout *layout, Arena *a, Error *
     t.trim = true;
     for (bool begun = false; table_next(&t, e);) {
         if (t.next > UINT32_MAX)
-            return fail(e, SP_UNSUPPORTED, "%s: has more than %u lines", r->path, UINT32_MAX);
+            return fail(e, SP_UNSUPPORTED, "%s: has more than %u lines, the limit", r->path, UINT32_MAX);
         if (!begun) {
             if (!first_row(r, layout, &t, &in->c, e) || !make_room(in) || !describe_columns(r, &in->c, &t, a, e))
                 return false;
@@ -458,7 +457,7 @@ static bool read_lists(RatingsReader *in, Error *e)
         return false;
     for (Text rest = r->content, line; text_line(&rest, &line);) {
         if (++number > UINT32_MAX)
-            return fail(e, SP_UNSUPPORTED, "%s: has more than %u lines", r->path, UINT32_MAX);
+            return fail(e, SP_UNSUPPORTED, "%s: has more than %u lines, the limit", r->path, UINT32_MAX);
         if (!lightgcn_line(in, line, number))
             return false;
     }

@@ -218,8 +218,8 @@ static bool write_parts(const Splitting *w, const char *dir, size_t counts[3], A
         if (w->part[r] != DROPPED)
             counts[w->part[r]]++;
     if (counts[TRAIN] == 0)
-        return fail(e, SP_USAGE, "%s: the split leaves nothing to train on%s", w->r->path,
-                    w->c->k_core > 0 ? "; is the k-core too large?" : "");
+        return fail(e, SP_USAGE, "%s: the split leaves no training rows%s", w->r->path,
+                    w->c->k_core > 0 ? "; use a smaller --k-core" : "");
     FileSet *inputs = file_set_new(a, e);
     if (!inputs || !file_set_add(inputs, w->r->path, e) || !folder_make(dir, e))
         return false;
@@ -228,8 +228,8 @@ static bool write_parts(const Splitting *w, const char *dir, size_t counts[3], A
             return false;
     for (int p = 0; p < PARTS; p++)
         if (counts[p] == 0 && file_exists(path[p]))
-            return fail(e, SP_USAGE, "%s: is left from an earlier split and this one has no such part: remove it first",
-                        path[p]);
+            return fail(e, SP_USAGE,
+                        "%s: is a file of an earlier split, and this split has no such part; remove it first", path[p]);
     FolderLock lock;
     if (!folder_lock(&lock, dir, e))
         return false;

@@ -19,20 +19,21 @@ typedef struct ItemKnn {
     Neighbour *target;   /* W by row: the items whose scores item i adds to */
 } ItemKnn;
 
-#define NOT_A_SIMILARITY "the similarities are cosine and dot: leave it out"
+#define NOT_A_SIMILARITY "only cosine and dot are available: leave it out"
 static const Setting settings[] = {
     {"neighbors", "40", "40", "neighbours kept per item", 1,
-     ALIASES({"k", NULL, ALIAS_SAME, 0}, {"knn_method", "neighbours are items: leave it out", ALIAS_REFUSED, 0})},
+     ALIASES({"k", NULL, ALIAS_SAME, 0},
+             {"knn_method", "neighbours are always items: leave it out", ALIAS_REFUSED, 0})},
     {"similarity", "cosine", "cosine", "cosine or dot", 0,
      ALIASES({"asymmetric_alpha", NOT_A_SIMILARITY, ALIAS_REFUSED, 0},
              {"tversky_alpha", NOT_A_SIMILARITY, ALIAS_REFUSED, 0},
              {"tversky_beta", NOT_A_SIMILARITY, ALIAS_REFUSED, 0},
              {"row_weights", NOT_A_SIMILARITY, ALIAS_REFUSED, 0})},
     {"implementation", "standard", "standard",
-     "standard: an item is its own neighbour; aiolli: it is not, and shrink is used", 0, NULL},
-    {"implicit", "false", "false", "take every rating as 1", 0, NULL},
+     "standard: an item is a neighbour of itself; aiolli: it is not, and shrink is used", 0, NULL},
+    {"implicit", "false", "false", "replace every rating by 1", 0, NULL},
     {"shrink", "0.0", "0.0", "aiolli: added to the denominator of the similarity", 0, NULL},
-    {"normalize", "true", "true", "aiolli: divide by the items' lengths", 0, NULL},
+    {"normalize", "true", "true", "aiolli: divide by the lengths of the item vectors", 0, NULL},
     {0},
 };
 
@@ -211,7 +212,7 @@ static bool check_range(const ItemKnn *w, const Pairs *train, int64_t I, int64_t
         longest = MAX(longest, train->start[u + 1] - train->start[u]);
     return weight * rating * (double)longest < (double)FLT_MAX ||
            fail(e, SP_FORMAT,
-                "ItemKNN: ratings up to %g give scores beyond float32; scale the ratings, or set implicit=true",
+                "ItemKNN: ratings up to %g give scores too large for float32; scale the ratings, or set implicit=true",
                 rating);
 }
 
@@ -237,8 +238,7 @@ static bool init(Model *m, Error *e)
         !one_of(s, "implementation", "standard", "aiolli", &b.aiolli, e))
         return false;
     if (!b.aiolli && (b.shrink != 0 || !b.normalize)) /* Elliot's standard similarity leaves them out too */
-        return fail(e, SP_USAGE,
-                    "settings shrink and normalize apply to implementation=aiolli only: set it, or leave them out");
+        return fail(e, SP_USAGE, "settings shrink and normalize need implementation=aiolli: set it, or leave them out");
     w->rating = b.rating;
     Pool *pool = store_device(m->store)->pool;
     Arena *scratch = arena_new(arena_heap(m->arena), 0);

@@ -14,7 +14,7 @@ typedef struct LightGcn {
 static const Setting settings[] = {
     VARIANT_SETTING,
     FACTORS_SETTING,
-    {"n_layers", "3", "3", "hops on the graph of users and items", 0, NULL},
+    {"n_layers", "3", "3", "propagation steps on the graph of users and items", 0, NULL},
     L_W_SETTING("1e-5", "1e-4"),
     {0},
 };

@@ -8,7 +8,7 @@
 bool is_mmrec(const Model *m);
 #define VARIANT_SETTING                                                                                                \
     {                                                                                                                  \
-        "variant", "elliot", "mmrec", "whose recipe: elliot or mmrec", 0, NULL                                         \
+        "variant", "elliot", "mmrec", "the recipe to follow: elliot or mmrec", 0, NULL                                 \
     }
 #define FACTORS_SETTING                                                                                                \
     {                                                                                                                  \
@@ -21,7 +21,7 @@ bool is_mmrec(const Model *m);
             ALIASES({"reg_weight", REG_WEIGHT_INSTEAD, ALIAS_VARIANT_MMREC, 0})                                        \
     }
 #define REG_WEIGHT_INSTEAD                                                                                             \
-    "set variant=mmrec for the recipe that it belongs to, or l_w, the weight in the recipe of variant elliot"
+    "set variant=mmrec, whose recipe has this setting, or set l_w, the weight in the recipe of variant elliot"
 
 /* l_w as each system means it, on the batch's rows x[0..n): elliot and LATTICE, l_w/2 sum of squares / B; MMRec's
  * EmbLoss, l_w sum of Frobenius norms / B. Returns loss + that. */

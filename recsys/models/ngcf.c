@@ -28,13 +28,13 @@ static const Setting settings[] = {
     {"weight_size", "64", "64", "length of each layer's output", 1,
      ALIASES({"hidden_size_list", "set weight_size and n_layers: [64, 64, 64] is weight_size=64 n_layers=3",
               ALIAS_REFUSED, 0})},
-    {"n_layers", "3", "3", "hops on the graph of users and items", 0, NULL},
-    {"node_dropout", "0.1", "0.1", "share of the graph's entries dropped per epoch, below 1", 0, NULL},
-    {"message_dropout", "0.1", "0.1", "share of a layer's outputs dropped per step, below 1", 0, NULL},
-    {"evaluation_dropout", "true", "false", "keep message_dropout on in evaluation, as Elliot's code does", 0, NULL},
+    {"n_layers", "3", "3", "propagation steps on the graph of users and items", 0, NULL},
+    {"node_dropout", "0.1", "0.1", "share of graph entries dropped per epoch (below 1)", 0, NULL},
+    {"message_dropout", "0.1", "0.1", "share of layer outputs dropped per step (below 1)", 0, NULL},
+    {"evaluation_dropout", "true", "false", "use message_dropout in evaluation too, as Elliot's code does", 0, NULL},
     {"l_w", "1e-5", "1e-5", "weight of the regularisation", 0,
-     ALIASES(
-         {"reg_weight", "set l_w: NGCF follows Elliot's recipe here, l_w times half the squares", ALIAS_REFUSED, 0})},
+     ALIASES({"reg_weight", "set l_w: NGCF follows Elliot's recipe, whose penalty is l_w times half the sum of squares",
+              ALIAS_REFUSED, 0})},
     {0},
 };
 

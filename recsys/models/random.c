@@ -30,7 +30,7 @@ static bool score(Model *m, const int32_t *ids, int64_t n, float *scores, Error 
 
 const Recommender recommender_random = {
     .name = "Random",
-    .paper = "uniform draws",
+    .paper = "random scores",
     .settings = settings,
     .sampling = sampling,
     .init = init,

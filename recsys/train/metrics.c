@@ -137,11 +137,12 @@ static const struct {
     Metric metric;
     Figure *of[2]; /* by protocol */
 } METRICS[] = {
-    {{"Recall", "hits / relevant items"}, {recall, recall}},
-    {{"Precision", "hits / cutoff"}, {precision, precision}},
-    {{"nDCG", "discounted gain / the ideal one; elliot: gain 2^(rating+1)-1, mmrec: 1"}, {ndcg_graded, ndcg_binary}},
-    {{"HR", "1 if anything was hit"}, {hit_rate, hit_rate}},
-    {{"MRR", "1 / rank of the first hit"}, {reciprocal_rank, reciprocal_rank}},
+    {{"Recall", "relevant items in the list / relevant items"}, {recall, recall}},
+    {{"Precision", "relevant items in the list / cutoff"}, {precision, precision}},
+    {{"nDCG", "discounted gain / highest possible one; gain of an item: 2^(rating+1)-1 (elliot), 1 (mmrec)"},
+     {ndcg_graded, ndcg_binary}},
+    {{"HR", "1 if the list has a relevant item"}, {hit_rate, hit_rate}},
+    {{"MRR", "1 / rank of the first relevant item"}, {reciprocal_rank, reciprocal_rank}},
     {{"MAP", "elliot: mean of Precision@1..cutoff; mmrec: average precision"}, {mean_precision, average_precision}},
     {{"MAR", "mean of Recall@1..cutoff"}, {mean_recall, mean_recall}},
     {{"F1", "harmonic mean of Precision and Recall"}, {f1, f1}},

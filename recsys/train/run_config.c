@@ -192,7 +192,7 @@ bool run_result_read(RunResult *result, const RunConfig *c, const char *dir, Are
         return false;
     if (!file_exists(there))
         return fail(e, SP_IO,
-                    "%s: its training has not finished (no result.json); the same `sapor train` command resumes it, "
+                    "%s: its training is not finished (no result.json); the same `sapor train` command resumes it, "
                     "and `sapor recommend --unfinished` uses its best epoch so far",
                     dir);
     if (!(r.object = read_object(dir, "result.json", &r.path, a, e)))

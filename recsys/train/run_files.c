@@ -204,8 +204,8 @@ static bool check_tensors(const Weights *w, const char *path, Error *e)
             array_f32(a, at, n, x);
             for (int64_t k = 0; k < n; k++)
                 if (!isfinite(x[k]))
-                    return fail(e, SP_FORMAT, "%s: tensor %.*s: holds %g at %lld; %s", path, (int)a->name.n, a->name.p,
-                                (double)x[k], (long long)(at + k), START_AGAIN);
+                    return fail(e, SP_FORMAT, "%s: tensor %.*s: contains %g at position %lld; %s", path, (int)a->name.n,
+                                a->name.p, (double)x[k], (long long)(at + k), START_AGAIN);
         }
     }
     return true;

@@ -71,7 +71,7 @@ static bool list_users(Sampler *s, Arena *a, Error *e)
     if (!every_edge(s->how))
         s->events = train->count;
     return s->user_count > 0 ||
-           fail(e, SP_FORMAT, "the train part has no user for whom an item can be drawn as a negative");
+           fail(e, SP_FORMAT, "every user of the train part has all items, so no negative can be drawn");
 }
 
 Sampler *sampler_new(const DataSet *d, Sampling how, int64_t batch_size, uint64_t seed, Arena *a, Error *e)

@@ -214,7 +214,7 @@ static bool check_finite(const Trainer *t, const Tensor *x, const char *whose, d
         tensor_read(t->device, x, at, n, host);
         for (int64_t i = 0; i < n; i++) {
             if (!isfinite(host[i]))
-                return fail(e, SP_FORMAT, "%s: the %s vectors hold %f after epoch %lld; try a smaller lr than %s",
+                return fail(e, SP_FORMAT, "%s: the %s vectors contain %f after epoch %lld; try a smaller lr than %s",
                             t->model.kind->name, whose, (double)host[i], (long long)t->epoch,
                             setting_text(t->settings, "lr"));
             *largest = fmax(*largest, fabs((double)host[i]));
@@ -231,7 +231,8 @@ static bool check_vectors(const Trainer *t, const Tensor *users, const Tensor *i
     return check_finite(t, users, "users'", &user, e) && check_finite(t, items, "items'", &item, e) &&
            (products_fit(user, item, cols_of(users)) ||
             fail(e, SP_FORMAT,
-                 "%s: the users' vectors hold %g and the items' %g after epoch %lld: their products are beyond "
+                 "%s: the users' vectors contain %g and the items' %g after epoch %lld: their products are too large "
+                 "for "
                  "float32; try "
                  "a "
                  "smaller lr than %s",
@@ -393,8 +394,8 @@ static bool train_all(Trainer *t, TrainResult *r, Error *e)
     bool ok = true;
     if (t->config->progress && sampler_batches(t->sampler) && !t->data.valid.start)
         fprintf(t->config->progress,
-                "%s: no validation part: the last epoch is taken, without early stopping (Elliot chooses the epoch by "
-                "the test part)\n",
+                "%s: no validation part: the last epoch is used, without early stopping (Elliot would choose the epoch "
+                "by the test part)\n",
                 t->model.kind->name);
     while (ok && !t->finished)
         ok = advance(t, &p, &epochs, &evals, e);

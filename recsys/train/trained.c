@@ -42,8 +42,10 @@ static bool check_data(Trained *t, const char *dir, Error *e)
 static bool open_model(Trained *t, const char *dir, Error *e)
 {
     if (!t->config.train.data.train)
-        return fail(e, SP_USAGE, "%s: %s scores from the data files, and the run had none; train again from files",
-                    t->config.path, t->config.kind->name);
+        return fail(
+            e, SP_USAGE,
+            "%s: %s needs the data files to recommend, and this run was trained without files; train again from files",
+            t->config.path, t->config.kind->name);
     TrainConfig c = t->config.train;
     if (c.data.protocol == PROTOCOL_ELLIOT)
         c.data.valid = c.data.test = NULL;
@@ -82,7 +84,7 @@ static bool check_numbers(const Array *x, const char *path, Arena *a, double *la
         array_f32(x, r * D, D, row);
         for (int64_t c = 0; c < D; c++) {
             if (!isfinite(row[c]))
-                return fail(e, SP_FORMAT, "%s: row %lld holds %g at column %lld; train again", path, (long long)r,
+                return fail(e, SP_FORMAT, "%s: row %lld contains %g in column %lld; train again", path, (long long)r,
                             (double)row[c], (long long)c);
             *largest = fmax(*largest, fabs((double)row[c]));
         }
@@ -159,8 +161,9 @@ static bool open_vectors(Trained *t, const char *dir, Error *e)
         return fail(e, SP_SHAPE, "%s: user.npy has vectors of %lld, item.npy of %lld; train again", dir,
                     (long long)cols_of(t->user), (long long)cols_of(t->item));
     return products_fit(user, item, cols_of(t->user)) ||
-           fail(e, SP_FORMAT, "%s: user.npy holds %g and item.npy %g: their products are beyond float32; train again",
-                dir, user, item);
+           fail(e, SP_FORMAT,
+                "%s: user.npy holds %g and item.npy %g: their products are too large for float32; train again", dir,
+                user, item);
 }
 
 static bool open_folder(Trained *t, const char *dir, bool unfinished, Error *e)
@@ -231,8 +234,8 @@ bool trained_recommend(Trained *t, const Text *users, size_t n, int64_t k, Recom
         int64_t number = users ? text_index_find(t->users, users[i]) : i;
         ids[i] = (int32_t)number;
         ok = (number >= 0 && number < all) ||
-             fail(e, SP_USAGE, "unknown user %.*s: it is not among the %lld that were trained on", (int)users[i].n,
-                  users[i].p, (long long)all);
+             fail(e, SP_USAGE, "unknown user %.*s: it is not among the %lld users of the training data",
+                  (int)users[i].n, users[i].p, (long long)all);
     }
     for (int64_t first = 0; ok && first < count; first += block) {
         int64_t now = MIN(block, count - first);

@@ -6,7 +6,7 @@
 #include "tools/bench/peak.h"
 
 const Option bench_options[] = {
-    {"seconds", 0, "S", "time per figure (default 0.3)"},
+    {"seconds", 0, "S", "time per measurement (default 0.3)"},
     {"shape", 0, "TEXT", "only shapes that contain TEXT; gemm: any MxNxK"},
     {"against", 0, "FILE", "output of an earlier run with --json; shows what is slower or faster"},
     {"margin", 0, "PERCENT", "with --against: ignore smaller changes (default 5)"},
@@ -17,7 +17,7 @@ const Option bench_options[] = {
     {"arch", 0, "NAME", "encoder: architecture of a weights file without config.json"},
     {"dtype", 0, "T", "f32 (default), f16, bf16 or int8: number type of the weights; for encoder and gemm"},
     {"winograd", 0, "N", "4 (default) or 6: tile of Winograd 3x3 convolutions; for conv and encoder"},
-    {"check", 0, NULL, "encoder: the accuracy lost by --dtype and --winograd"},
+    {"check", 0, NULL, "encoder: show how much --dtype and --winograd change the features"},
     {"set", 0, "KEY=VALUE", "train: a setting of the model, as in `sapor train`"},
     {NULL, 0, NULL, NULL},
 };
@@ -113,8 +113,8 @@ static void print_heading(Bench *b, const Figure *f)
     if (b->heading == heading)
         return;
     if (!b->heading)
-        printf("%s kernels, %d thread%s; f32 but where another type is named\n", b->d->k->level,
-               pool_threads(b->d->pool), pool_threads(b->d->pool) == 1 ? "" : "s");
+        printf("%s kernels, %d thread%s; f32 unless another type is named\n", b->d->k->level, pool_threads(b->d->pool),
+               pool_threads(b->d->pool) == 1 ? "" : "s");
     printf("%-9s %-24s %-13s %8s %8s %6s %8s %8s %s\n", "bench", "shape", "variant", "ms min", "median", "spread",
            speed, rate, last);
     b->heading = heading;
@@ -336,7 +336,7 @@ static bool run_jobs(Bench *b, const char *what, const char *arg, Error *e)
             return fail(e, SP_USAGE, "bench %s: name the model", what);
         b->arena = b->arena ? b->arena : arena_new(b->c->heap, 0);
         if (!b->arena)
-            return fail_memory(e, 1, "a bench");
+            return fail_memory(e, 1, "a benchmark");
         arena_rewind(b->arena, (ArenaMark){0});
         if (!j->with(b, j->takes ? arg : j->name, e))
             return false;
@@ -344,7 +344,7 @@ static bool run_jobs(Bench *b, const char *what, const char *arg, Error *e)
     if (!known)
         return fail(
             e, SP_USAGE,
-            "bench: there is no \"%s\"; choose one of peak, gemm, conv, attention, norm, spmm, topk, optimizer, "
+            "bench: unknown benchmark \"%s\"; choose one of peak, gemm, conv, attention, norm, spmm, topk, optimizer, "
             "tokenizer, image, encoder, train",
             what);
     if (b->filter && !b->found)

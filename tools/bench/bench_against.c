@@ -60,7 +60,7 @@ bool against_open(Bench *b, const char *path, double margin, Error *e)
         g->figures[g->count++] = j;
     }
     if (!g->count)
-        return fail(e, SP_FORMAT, "%s: no figures; `sapor bench --json >FILE` writes them", path);
+        return fail(e, SP_FORMAT, "%s: contains no measurements; `sapor bench --json >FILE` writes them", path);
     return true;
 }
 
@@ -122,7 +122,8 @@ bool against_show(Bench *b, Error *e)
         printf("  %zu slower, %zu faster, %zu the same; %zu not in that file\n", slower, faster,
                g->changed - slower - faster, g->unknown);
     if (slower)
-        return fail(e, SP_FORMAT, "%zu of %zu figures are slower than in %s by more than %g%% and their spread", slower,
-                    g->changed, g->path, 100 * g->margin);
+        return fail(e, SP_FORMAT,
+                    "%zu of %zu measurements are slower than in %s, by more than %g%% and by more than their spread",
+                    slower, g->changed, g->path, 100 * g->margin);
     return true;
 }

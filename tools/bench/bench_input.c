@@ -44,7 +44,7 @@ static Arena **open_arenas(Bench *b, size_t n, Error *e)
     Arena **list = NEW(b->arena, Arena *, n, e);
     for (size_t i = 0; list && i < n; i++)
         if (!(list[i] = arena_new(b->c->heap, 0))) {
-            fail_memory(e, 1, "a bench");
+            fail_memory(e, 1, "a benchmark");
             break;
         }
     return list;
@@ -63,7 +63,7 @@ bool bench_tokenizer(Bench *b, const char *path, Error *e)
     if (!found)
         return path      ? false
                : e->code ? false
-                         : fail(e, SP_USAGE, "bench tokenizer: name a model; the demo's is not there");
+                         : fail(e, SP_USAGE, "bench tokenizer: name a model; the model of the demo is missing");
     TokenRun r = {.tokenizer = tokenizer_load(found, b->arena, e),
                   .b = b,
                   .texts = NEW(b->arena, Text, TEXTS, e),
@@ -205,7 +205,7 @@ static bool draw_jpeg(Bench *b, uint32_t which, unsigned char **data, unsigned l
     j.client_data = &back;
     if (setjmp(back)) {
         jpeg_destroy_compress(&j);
-        return fail(e, SP_IO, "bench image: libjpeg could not write a picture");
+        return fail(e, SP_IO, "bench image: libjpeg could not write an image");
     }
     jpeg_create_compress(&j);
     jpeg_mem_dest(&j, data, bytes);
@@ -246,7 +246,7 @@ static bool bench_drawn(Bench *b, Error *e)
 {
     return !b->c->arg_count || strcmp(b->c->args[0], "image") != 0 || /* all but what this build cannot */
            fail(e, SP_UNSUPPORTED,
-                "bench image: name a picture or a folder; this build cannot write a JPEG of its own");
+                "bench image: name an image or a folder; this build cannot write a JPEG to measure with");
 }
 #endif
 
@@ -270,7 +270,7 @@ bool bench_image(Bench *b, const char *path, Error *e)
         if (is_image_name(list[i].name) && !(paths[n++] = path_join(b->arena, path, list[i].name, e)))
             return false;
     if (!n)
-        return fail(e, SP_USAGE, "%s: no pictures (.jpg, .jpeg, .png, .webp) are in this folder", path);
+        return fail(e, SP_USAGE, "%s: holds no image (.jpg, .jpeg, .png, .webp)", path);
     for (size_t i = 0; i < n; i++)
         if (!file_read(&files[i], b->arena, paths[i], 0, e))
             return false;

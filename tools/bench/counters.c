@@ -58,8 +58,8 @@ bool counters_read(Counters *c)
 const char *counters_why(const Counters *c)
 {
     return c->refused == EACCES || c->refused == EPERM
-               ? "the system refuses them: kernel.perf_event_paranoid, or the container"
+               ? "the system or the container refuses access; see kernel.perf_event_paranoid"
            : c->refused == ENOSYS ? "this build or system has no perf_event_open"
-           : c->refused           ? "the system gives access to none, as in many virtual machines"
+           : c->refused           ? "this machine gives no access to counters, as many virtual machines"
                                   : "nothing was counted";
 }

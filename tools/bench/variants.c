@@ -34,12 +34,12 @@ const char *variant_of_gemm(const Kernels *k, const Gemm *g, char text[VARIANT])
     variant_tile(k, &tile_rows, &tile_cols);
     static const char *const PACKED[] = {"packed", "widened", "widened", "dots", "amx", "bytes", "amx"},
                              *const WHY[] = {"B is a weight: packed once, at load",
-                                             "half the bytes; widened to f32 once a block",
-                                             "half the bytes; widened to f32 once a block",
+                                             "half the bytes; converted to f32 once per block",
+                                             "half the bytes; converted to f32 once per block",
                                              "pairs of bf16: timed at load, faster than f32 here",
                                              "pairs of bf16 on the matrix unit",
-                                             "fours of bytes, exact sums, then scales",
-                                             "fours of bytes on the matrix unit, then scales"};
+                                             "groups of 4 bytes, exact sums, then scales",
+                                             "groups of 4 bytes on the matrix unit, then scales"};
     bool amx = g->packed && (g->pack == PACK_BF16_AMX || g->pack == PACK_INT8_AMX);
     snprintf(text, VARIANT, "%s %lldx%lld",
              g->packed  ? PACKED[g->pack]
@@ -48,8 +48,8 @@ const char *variant_of_gemm(const Kernels *k, const Gemm *g, char text[VARIANT])
              amx ? 32LL : (long long)tile_rows, (long long)tile_cols); /* AMX: four registers of 16 x 16 */
     return g->packed                       ? WHY[g->pack]
            : in_place                      ? "few rows: packing B would cost more than it saves"
-           : k->gemm_work(&rows, 1) < most ? "B's rows are not contiguous: few rows do not help"
-                                           : "many rows: each thread packs the block of B it is at";
+           : k->gemm_work(&rows, 1) < most ? "B is not contiguous: packed even for few rows"
+                                           : "many rows: each thread packs the block of B it uses";
 }
 
 const char *variant_of_conv(const Kernels *k, const Conv *conv, char text[VARIANT])
@@ -73,18 +73,18 @@ const char *variant_of_conv(const Kernels *k, const Conv *conv, char text[VARIAN
         m++;
     if (c.groups > 1) {
         snprintf(text, VARIANT, "depthwise");
-        return "each channel by itself; vectors run over channels";
+        return "each channel separately; vectors of channels";
     }
     if (bytes > product) {
         snprintf(text, VARIANT, "winograd %d,3", m);
-        return "3x3, stride 1: fewer products than the direct way";
+        return "3x3, stride 1: fewer multiplications than direct";
     }
     if (one && k->conv_work(&c, 1) == k->gemm_work(&g, 1)) {
         snprintf(text, VARIANT, "1x1: gemm");
         return "all pixels are the rows of one product";
     }
     snprintf(text, VARIANT, one ? "picked pixels" : "implicit gemm");
-    return one                                 ? "stride: only the picked pixels are rows of a product"
-           : c.kh * c.kw == 9 && c.stride == 1 ? "channels that do not suit Winograd; a product"
+    return one                                 ? "stride: only the used pixels are rows of a product"
+           : c.kh * c.kw == 9 && c.stride == 1 ? "too few or odd channels for Winograd; a product"
                                                : "a product whose A is read from a padded image";
 }

@@ -51,13 +51,13 @@ static const Entry EXITS[] = {
 static const Entry ENVIRONMENT[] = {
     {"SAPOR_CPU", "instruction level: baseline (on ARM: NEON, the only level), avx2 or avx512; default: the best one"},
     {"SAPOR_MODELS", "folder of models, searched before the caches; the name resnet50 finds resnet50-11ad3fa6.pth"},
-    {"HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE", "the Hugging Face hub cache; default: $HF_HOME/hub"},
-    {"HF_HOME", "default: $XDG_CACHE_HOME/huggingface"},
+    {"HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE", "folder of models from the Hugging Face hub; default: $HF_HOME/hub"},
+    {"HF_HOME", "folder of Hugging Face; default: $XDG_CACHE_HOME/huggingface"},
     {"TORCH_HOME", "folder of torch, with hub/checkpoints; default: $XDG_CACHE_HOME/torch"},
-    {"XDG_CACHE_HOME", "default: $HOME/.cache"},
-    {"HOME", "folder of the caches, if no other variable names them"},
+    {"XDG_CACHE_HOME", "folder of all caches; default: $HOME/.cache"},
+    {"HOME", "home folder; contains .cache if no other variable names the caches"},
     {"NO_COLOR", "if not empty, no colours on a terminal"},
-    {"TERM", "with the value dumb, no colours on a terminal"},
+    {"TERM", "if its value is dumb, no colours on a terminal"},
     {"LC_ALL, LC_CTYPE, LANG", "character set of the terminal"},
 };
 

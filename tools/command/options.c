@@ -12,7 +12,7 @@
 const Option COMMON_OPTIONS[] = {
     {"threads", 0, "N", "number of threads (default: all processors that the process may use)"},
     {"device", 0, "D", "cpu or auto; cuda is not available in this build (default cpu)"},
-    {"blas", 0, "B", "own; cublas and cudnn are not available in this build (default own)"},
+    {"blas", 0, "B", "own (Sapor's kernels); cublas and cudnn are not available in this build (default own)"},
     {"seed", 0, "N", "seed of the random numbers (default 42)"},
     {"json", 0, NULL, "print JSON lines on standard output; progress goes to standard error"},
     {"trace", 0, "FILE", "write a trace file for Chrome or Perfetto"},

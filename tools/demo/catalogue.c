@@ -255,7 +255,7 @@ bool catalogue_may_fill(const char *folder, Arena *a, Error *e)
     for (size_t i = 0; i < n; i++)
         seen += entries[i].name[0] != '.';
     return seen == 0 || (file_read(&text, a, path, 256, &ignored) && text_starts(text, README)) ||
-           fail(e, SP_USAGE, "%s: holds files that are not of an earlier demo; choose another folder", folder);
+           fail(e, SP_USAGE, "%s: contains files that no earlier demo wrote; choose another folder", folder);
 }
 
 /* A configuration for `sapor extract`: the statistics that need no weights, where other models' names may stand. */

@@ -11,7 +11,8 @@
 
 const Option demo_options[] = {
     {"out", 'o', "DIR", "output folder of images, features and trained models (default out/demo)"},
-    {"train-encoder", 0, "DIR", "only train the two encoders of the demo into DIR; takes about ten minutes"},
+    {"train-encoder", 0, "DIR",
+     "only train the two encoders of the demo and write them to DIR; takes about ten minutes"},
     {NULL, 0, NULL, NULL},
 };
 

@@ -61,7 +61,7 @@ bool table_rows(Input **rows, size_t *count, const char *path, const char *item,
         return false;
     while (table_next(&t, e)) {
         if (t.next > UINT32_MAX)
-            return fail(e, SP_UNSUPPORTED, "%s: has more than %u lines", path, UINT32_MAX);
+            return fail(e, SP_UNSUPPORTED, "%s: has more than %u lines, the limit", path, UINT32_MAX);
         if (t.count != columns)
             return fail(e, SP_FORMAT, "%s:%zu: has %zu columns, the header has %zu", path, t.line, t.count, columns);
         Text id = t.field[at[0]], words = t.field[at[1]];
@@ -148,8 +148,10 @@ static bool list_images(Input **items, size_t *count, const Extraction *x, FILE 
         if (number < 0)
             return false;
         if (number < (int64_t)kept)
-            return fail(e, SP_FORMAT, "%s: %s and %s have the same item id \"%.*s\" (an id ends at the first dot)",
-                        x->input, path_base(list[number].image).p, name, (int)length, name);
+            return fail(
+                e, SP_FORMAT,
+                "%s: %s and %s have the same item id \"%.*s\" (the file name up to the first dot); rename one of them",
+                x->input, path_base(list[number].image).p, name, (int)length, name);
         in->name = text_index_at(ids, number).p;
         kept++;
     }

@@ -110,12 +110,12 @@ bool put_popularity(Report *r, Error *e)
             share[m * QUARTERS + q] /= pairs[q] > 0 ? pairs[q] : 1;
     }
     put(&r->page,
-        "<h2>Rare and popular items</h2>\n<p class=\"soft\">Share of the held-out items among the first %d "
-        "recommendations, by the number of training interactions of the item.</p>\n",
+        "<h2>Rare and popular items</h2>\n<p class=\"soft\">Share of the held-out items that are among the "
+        "first %d recommendations, by the number of training interactions of the item.</p>\n",
         K);
     put_bars(&r->page,
              &(Chart){"Share of held-out items found, by training interactions", "training interactions of the item",
-                      "found", false, false},
+                      "share found", false, false},
              names, r->runs, group, QUARTERS, share);
     return true;
 }

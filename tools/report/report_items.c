@@ -86,9 +86,10 @@ void put_users(Report *r)
             for (int k = 0; k < SHOWN; k++)
                 add_thumbnail(r, r->run[m].top[at * K + k]);
     }
-    put(p, "</style>\n<h2>What users liked and what is recommended to them</h2>\n<p class=\"soft\">A few users, evenly "
-           "spaced in the list. A green frame marks a recommended item that is in the user's test "
-           "part.</p>\n<div class=\"cards\">\n");
+    put(p,
+        "</style>\n<h2>What users liked and what is recommended to them</h2>\n<p class=\"soft\">A few users, taken at "
+        "equal distances from the list of users. A green frame marks a recommended item that is in the user's test "
+        "part.</p>\n<div class=\"cards\">\n");
     for (int i = 0; i < USERS && i < r->test_user_count; i++) {
         int64_t at = shown_user(r, i);
         int32_t user = r->test_users[at];
