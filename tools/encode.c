@@ -14,7 +14,7 @@ const Option encode_options[] = {
     {"strict", 0, NULL, "stop at the first input that cannot be read, even if it has an id"},
     {"pool", 0, "P", "cls, mean, max, model or none (one row per token); default: the model's own pooling"},
     {"normalize", 0, NULL, "scale every row to length 1, even if the model does not"},
-    {"layer", 0, "NAME", "output layer (default: the model's own)"},
+    {"layer", 0, "NAME", "output layer (default: the layer that is usual for the model)"},
     {"arch", 0, "NAME", "architecture of a weights file without config.json (`sapor models` lists them)"},
     {"batch", 0, "N", "inputs per batch (default 16)"},
     {"dtype", 0, "T", "f32 (default), f16, bf16 or int8: number type of the weights; for transformers and ResNet"},

@@ -14,7 +14,7 @@ const Option nearest_options[] = {
      "output file: rank, id, similarity separated by tabs (default: standard output; a table on a terminal)"},
     {"pool", 0, "P",
      "with --query: cls, mean or max; must be the pooling that made FEATURES (default: the model's own)"},
-    {"layer", 0, "NAME", "with --query: output layer of the model (default: the model's own)"},
+    {"layer", 0, "NAME", "with --query: output layer of the model (default: the layer that is usual for the model)"},
     {"arch", 0, "NAME", "with --query: architecture of a weights file without config.json (`sapor models` lists them)"},
     {NULL, 0, NULL, NULL},
 };

@@ -59,9 +59,9 @@ void print_ignored_options(const Command *k, const char *before, FILE *to)
 {
     if (!*ignored_options(k))
         return;
-    int column = 24; /* lines of 100 columns, as the rest of the page */
+    int column = 51; /* lines of 100 columns, as the rest of the page */
     const char *between = "";
-    fprintf(to, "%sAccepted without effect:", before);
+    fprintf(to, "%sThese options are accepted and have no effect here:", before);
     for (const Option *o = COMMON_OPTIONS; o->name; o++)
         if (!common_applies(k, o)) {
             int n = (int)strlen(o->name) + 4;
