@@ -397,7 +397,7 @@ says '"bench":"tokenizer".*"mbs":.*"items_per_second":' 'tokens and bytes a seco
 right 'bench image' bench image "$root/tests/golden/images/P.png" --seconds 0.001 --threads 1 --json
 says '"bench":"image","shape":"whole-.*"mbs":.*"items_per_second":' 'pictures and bytes a second'
 mkdir empty.d
-wrong 2 'no pictures' 'bench image of a folder without any' bench image empty.d
+wrong 2 'no images' 'bench image of a folder without any' bench image empty.d
 awk 'BEGIN { for (u = 0; u < 40; u++) for (k = 0; k < 6; k++) printf "u%d\ti%d\n", u, (u * 3 + k * 5) % 30 }' >pairs.tsv
 right 'bench train' bench train VBPR --pairs pairs.tsv --set batch_size=64 --seconds 0.001 --threads 1 --json
 says '"bench":"train","shape":"VBPR-40x30-240".*"gflops":.*"outside_kernels":' 'an epoch, and what of it is outside of kernels'
