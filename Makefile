@@ -40,7 +40,7 @@ FLAGS_avx2 = -mavx2 -mfma -mf16c
 FLAGS_avx512 = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mprefer-vector-width=512
 endif
 
-# ---- sources: a new .c file in one of these folders is found by itself -------------------------------------------------
+# ---- sources: a new .c file in one of these folders is found automatically -----------------------------------------------
 FOLDERS = base weights tokenizers nn extractors extractors/media extractors/models recsys recsys/data recsys/models recsys/train kernels
 LIB_SRC := sapor.c $(wildcard $(addsuffix /*.c,$(FOLDERS)))
 CPU_SRC := $(wildcard kernels/cpu/*.c kernels/cpu/*/*.c)

@@ -29,7 +29,8 @@ static void put(JsonWriter *w, const char *text, size_t n)
     }
 }
 
-/* Bytes that are not UTF-8 (a file's name may have some) become U+FFFD: what is written can always be read. */
+/* Bytes that are not UTF-8 (a file's name may have some) become U+FFFD: what is written can always be read. The bytes
+ * from `run` to i are written as they are. */
 static void put_quoted(JsonWriter *w, Text t)
 {
     put(w, "\"", 1);

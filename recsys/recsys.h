@@ -18,13 +18,13 @@ typedef enum Format {
 } Format;
 /* Every name of a format, once: what links it to the one before in a sentence, the name, the format, and its words for
  * people where it is not a table. */
-#define FORMAT_NAMES(ENTRY)                                                                                            \
-    ENTRY("", "auto", FORMAT_AUTO, NULL)                                                                               \
-    ENTRY(", ", "tsv", FORMAT_TSV, NULL)                                                                               \
-    ENTRY(", ", "csv", FORMAT_TSV, NULL)                                                                               \
-    ENTRY(", ", "inter", FORMAT_INTER, "MMRec .inter")                                                                 \
-    ENTRY(", ", "recbole", FORMAT_RECBOLE, "RecBole .inter")                                                           \
-    ENTRY(" or ", "lightgcn", FORMAT_LIGHTGCN, "LightGCN text")
+#define FORMAT_NAMES(LINE)                                                                                             \
+    LINE("", "auto", FORMAT_AUTO, NULL)                                                                                \
+    LINE(", ", "tsv", FORMAT_TSV, NULL)                                                                                \
+    LINE(", ", "csv", FORMAT_TSV, NULL)                                                                                \
+    LINE(", ", "inter", FORMAT_INTER, "MMRec .inter")                                                                  \
+    LINE(", ", "recbole", FORMAT_RECBOLE, "RecBole .inter")                                                            \
+    LINE(" or ", "lightgcn", FORMAT_LIGHTGCN, "LightGCN text")
 Format format_find(const char *name);         /* -1 when unknown */
 const char *format_name(Format f);            /* the first that it has */
 const char *format_words(Format f, char cut); /* "tab-separated table", "LightGCN text" */

@@ -233,6 +233,35 @@ static void strings_are_written_back(void **state)
     }
 }
 
+/* Keys and values around the size of the writer's buffer, with an escape and a character cut off at their ends. */
+static void long_strings_are_written_back(void **state)
+{
+    (void)state;
+    static char text[801], expected[804];
+    for (size_t length = 240; length < 800; length++) {
+        memset(text, 'a' + (int)(length % 26), length);
+        memcpy(text + length - 3, "\n\xe2\x82", 4);
+        memcpy(expected, text, length - 2);
+        memcpy(expected + length - 2, "\xef\xbf\xbd\xef\xbf\xbd", 7);
+        char *written = NULL;
+        size_t n = 0;
+        FILE *to = open_memstream(&written, &n);
+        JsonWriter w = json_record(to, "short", "value");
+        json_put_string(&w, text, text);
+        json_finish(&w);
+        fclose(to);
+        Error e = {0};
+        Arena *a = arena_new(NULL, 0);
+        const Json *j = json_parse(a, (Text){written, n}, "j", &e);
+        assert_ok(j, e);
+        assert_string_equal(json_cstring(json_get(j, "short")), "value");
+        assert_non_null(json_get(j, expected));
+        assert_string_equal(json_cstring(json_get(j, expected)), expected);
+        arena_free(a);
+        free(written);
+    }
+}
+
 /* What `write` writes is `expected`, to a stream and to a file. */
 static void check_written(void (*write)(JsonWriter *w), const char *expected)
 {
@@ -358,6 +387,7 @@ int main(void)
         cmocka_unit_test(depth_is_limited),
         cmocka_unit_test(big_containers_are_fast),
         cmocka_unit_test(strings_are_written_back),
+        cmocka_unit_test(long_strings_are_written_back),
         cmocka_unit_test(values_are_written),
         cmocka_unit_test(refused_memory_is_an_error),
     };

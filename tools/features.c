@@ -85,7 +85,7 @@ typedef struct Work {
     const Device *device;
     Tape *tape;
     const Input *inputs;        /* of this batch */
-    Arena **scratch;            /* one a thread */
+    Arena **scratch;            /* one per thread */
     Image *fitted;              /* [batch] */
     Text *texts;                /* [batch] */
     Error *errors;              /* [batch] */
@@ -96,7 +96,7 @@ typedef struct Work {
 } Work;
 
 /* Opens an image and makes it small; statistics of images are taken here too. Images that keep their size stay in
- * their scratch, which is then one an image. */
+ * their scratch, one per image then. */
 static void image_task(void *arg, size_t i, int worker)
 {
     Work *w = arg;

@@ -32,11 +32,3 @@ Tensor *feature_tensor(Model *m, const Feature *f, Error *e)
                   .file = f->name};
     return name ? store_array(m->store, &view, e) : NULL;
 }
-
-const Feature *feature_find(const DataSet *d, const char *name)
-{
-    for (size_t i = 0; i < d->feature_count; i++)
-        if (!strcmp(d->features[i].name, name))
-            return &d->features[i];
-    return NULL;
-}

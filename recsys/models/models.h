@@ -30,6 +30,5 @@ Tensor *add_norms(Tape *t, Tensor *loss, double l_w, int n, Tensor *const *x, in
 
 /* A data set's features as a constant [I, D]: a view, not a copy, where the file allows. */
 Tensor *feature_tensor(Model *m, const Feature *f, Error *e);
-const Feature *feature_find(const DataSet *d, const char *name); /* NULL when absent */
 
 #endif

@@ -27,7 +27,7 @@ typedef struct Figure {
     const char *dtype, *variant; /* NULL: "f32"; the level of instructions serves all shapes alike */
     double flops, bytes;         /* of one run; 0: not known */
     double working_set;          /* bytes that are read again and again: they decide which cache; 0: `bytes` */
-    double items, megabytes;     /* of input in one run: texts, pictures, training pairs; else 0 */
+    double items, megabytes;     /* of input in one run: texts, images, training pairs; else 0 */
     const char *item;            /* NULL: "items/s" */
     double outside;              /* share of the time outside of kernels, where it is measured; else 0 */
 } Figure;
@@ -55,7 +55,7 @@ bool bench_dense(Bench *b, const char *what, Error *e);     /* gemm, conv, atten
 bool bench_sparse(Bench *b, const char *what, Error *e);    /* spmm, topk, optimizer (bench_sparse.c) */
 bool bench_encoder(Bench *b, const char *model, Error *e);  /* bench_encoder.c */
 bool bench_tokenizer(Bench *b, const char *path, Error *e); /* NULL: the demo's (bench_input.c) */
-/* a picture or a folder of them; NULL: drawn ones (bench_input.c) */
+/* an image or a folder of images; NULL: drawn ones (bench_input.c) */
 bool bench_image(Bench *b, const char *path, Error *e);
 bool bench_train(Bench *b, const char *model, Error *e); /* bench_train.c */
 

@@ -1,4 +1,4 @@
-/* tools/bench/bench_encoder.c: a whole encoder, texts or pictures in, features out. */
+/* tools/bench/bench_encoder.c: a whole encoder, texts or images in, features out. */
 #include <math.h>
 
 #include "tools/bench/bench.h"

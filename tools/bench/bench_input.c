@@ -96,9 +96,9 @@ bool bench_tokenizer(Bench *b, const char *path, Error *e)
     return ok;
 }
 
-/* ---- pictures -------------------------------------------------------------------------------- */
+/* ---- images ---------------------------------------------------------------------------------- */
 
-typedef struct PictureRun {
+typedef struct ImageRun {
     const Bench *b;
     enum { DECODE, RESIZE, WHOLE } stage;
     size_t n;
@@ -109,13 +109,13 @@ typedef struct PictureRun {
     Arena **arenas;
     Error *errors;
     float *pixels; /* [n, SIDE, SIDE, 3] */
-} PictureRun;
+} ImageRun;
 
 enum { SIDE = 224 };
 
-static void picture_one(void *arg, size_t i, int worker)
+static void image_one(void *arg, size_t i, int worker)
 {
-    /* as ResNet-50 and ViT read pictures */
+    /* as ResNet-50 and ViT read images */
     static const Preset PRESET = {.fit = FIT_SHORT_SIDE,
                                   .resize = 256,
                                   .width = SIDE,
@@ -123,7 +123,7 @@ static void picture_one(void *arg, size_t i, int worker)
                                   .how = {.filter = FILTER_BILINEAR},
                                   .mean = {0.485f, 0.456f, 0.406f},
                                   .std = {0.229f, 0.224f, 0.225f}};
-    PictureRun *r = arg;
+    ImageRun *r = arg;
     Arena *a = r->arenas[i];
     Image out;
     (void)worker;
@@ -134,17 +134,17 @@ static void picture_one(void *arg, size_t i, int worker)
         image_prepare(&out, &PRESET, r->pixels + i * (size_t)SIDE * SIDE * 3, a, &r->errors[i]);
 }
 
-static void pictures_body(void *arg)
+static void images_body(void *arg)
 {
-    PictureRun *r = arg;
-    pool_run(r->b->d->pool, r->n, picture_one, r);
+    ImageRun *r = arg;
+    pool_run(r->b->d->pool, r->n, image_one, r);
 }
 
-static bool measure_pictures(Bench *b, PictureRun *r, const char *kind, Error *e)
+static bool measure_images(Bench *b, ImageRun *r, const char *kind, Error *e)
 {
     static const char *const STAGES[] = {"decode", "resize-224", "whole"};
     double bytes = 0, pixels = 0;
-    for (size_t i = 0; i < r->n; i++) { /* decoded once, for the resizing, and to tell which picture is bad */
+    for (size_t i = 0; i < r->n; i++) { /* decoded once, for the resizing, and to tell which image is bad */
         if (!image_decode(&r->images[i], r->files[i], r->names[i], 0, r->kept[i], e))
             return false;
         bytes += (double)r->files[i].n;
@@ -156,24 +156,24 @@ static bool measure_pictures(Bench *b, PictureRun *r, const char *kind, Error *e
                  (long long)r->images[0].height);
         Figure f = {"image", shape, .items = (double)r->n, .megabytes = (s == RESIZE ? pixels : bytes) / 1e6};
         r->stage = s;
-        if (bench_selects(b, shape) && !bench_measure(b, &f, pictures_body, r, e))
+        if (bench_selects(b, shape) && !bench_measure(b, &f, images_body, r, e))
             return false;
     }
     return true;
 }
 
-static bool bench_pictures(Bench *b, const Text *files, const char *const *names, size_t n, const char *kind, Error *e)
+static bool bench_images(Bench *b, const Text *files, const char *const *names, size_t n, const char *kind, Error *e)
 {
-    PictureRun r = {.b = b,
-                    .n = n,
-                    .files = files,
-                    .names = names,
-                    .images = NEW(b->arena, Image, n, e),
-                    .kept = open_arenas(b, n, e),
-                    .arenas = open_arenas(b, n, e),
-                    .errors = NEW(b->arena, Error, n, e),
-                    .pixels = NEW(b->arena, float, n *SIDE *SIDE * 3, e)};
-    bool ok = r.images && r.kept && r.arenas && r.errors && r.pixels && !e->code && measure_pictures(b, &r, kind, e);
+    ImageRun r = {.b = b,
+                  .n = n,
+                  .files = files,
+                  .names = names,
+                  .images = NEW(b->arena, Image, n, e),
+                  .kept = open_arenas(b, n, e),
+                  .arenas = open_arenas(b, n, e),
+                  .errors = NEW(b->arena, Error, n, e),
+                  .pixels = NEW(b->arena, float, n *SIDE *SIDE * 3, e)};
+    bool ok = r.images && r.kept && r.arenas && r.errors && r.pixels && !e->code && measure_images(b, &r, kind, e);
     close_arenas(r.kept, n);
     close_arenas(r.arenas, n);
     return ok;
@@ -225,19 +225,19 @@ static bool draw_jpeg(Bench *b, uint32_t which, unsigned char **data, unsigned l
 
 static bool bench_drawn(Bench *b, Error *e)
 {
-    enum { PICTURES = 16 };
-    unsigned char *data[PICTURES] = {0};
-    const char *names[PICTURES];
-    Text files[PICTURES];
+    enum { IMAGES = 16 };
+    unsigned char *data[IMAGES] = {0};
+    const char *names[IMAGES];
+    Text files[IMAGES];
     bool ok = true;
-    for (uint32_t i = 0; ok && i < PICTURES; i++) {
+    for (uint32_t i = 0; ok && i < IMAGES; i++) {
         unsigned long bytes = 0;
         ok = draw_jpeg(b, i, &data[i], &bytes, e);
-        names[i] = "a drawn picture";
+        names[i] = "a drawn image";
         files[i] = (Text){(const char *)data[i], bytes};
     }
-    ok = ok && bench_pictures(b, files, names, PICTURES, "jpeg", e);
-    for (size_t i = 0; i < PICTURES; i++)
+    ok = ok && bench_images(b, files, names, IMAGES, "jpeg", e);
+    for (size_t i = 0; i < IMAGES; i++)
         free(data[i]);
     return ok;
 }
@@ -274,5 +274,5 @@ bool bench_image(Bench *b, const char *path, Error *e)
     for (size_t i = 0; i < n; i++)
         if (!file_read(&files[i], b->arena, paths[i], 0, e))
             return false;
-    return bench_pictures(b, files, paths, n, "files", e);
+    return bench_images(b, files, paths, n, "files", e);
 }

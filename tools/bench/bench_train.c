@@ -2,7 +2,7 @@
  * time outside of kernels. */
 #include "tools/bench/bench.h"
 
-/* A picture's and a text's features, as ResNet-50's and MiniLM's are wide. */
+/* An image's and a text's features, as ResNet-50's and MiniLM's are wide. */
 static bool add_features(Bench *b, DataSet *d, Error *e)
 {
     static const Feature KINDS[] = {{.name = "visual", .D = 2048}, {.name = "textual", .D = 384}};

@@ -270,9 +270,8 @@ static void measure(const Loop *l, Pool *pool, double seconds, Peak *p)
 {
     PeakRun r = {.loop = l, .times = 1};
     double threads = (double)pool_threads(pool), begun = now_seconds(), flops = l->fma(), lanes, times;
-    while (now_seconds() - begun <
-           /* rounds long enough for the clock, short enough to fall between interruptions; the best counts */
-           seconds) {
+    /* rounds long enough for the clock, short enough to fall between interruptions; the best counts */
+    while (now_seconds() - begun < seconds) {
         double start = now_seconds(), took, chained;
         pool_run(pool, (size_t)threads, fma_task, &r);
         took = now_seconds() - start;

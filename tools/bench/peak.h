@@ -10,9 +10,8 @@ typedef struct Peak {
     const char *dtype, *level, *instruction;
     bool here;          /* the machine has the instruction; else the figures are 0 */
     double gflops, ghz; /* all threads; one thread's clock, 0 where it cannot be measured */
-    double per_cycle,
-        /* instructions a cycle and thread, and as a share of the whole number (or 1 in n) that it is nearest to */
-        share;
+    /* instructions per cycle and thread, and as a share of the whole number (or 1 in n) that it is nearest to */
+    double per_cycle, share;
 } Peak;
 size_t peak_count(void);
 /* Loop i, for about `seconds` (0: only what it is and whether the machine has it). */

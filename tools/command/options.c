@@ -379,8 +379,8 @@ static bool read_common(Context *c, Error *e)
     const char *out = option_text(c, "out");
     if ((out && !output_check(c, "out", out, e)) || (p->trace_path && !output_check(c, "trace", p->trace_path, e)))
         return false;
-    Out *trace =
-        p->trace_path ? out_open(p->trace_path, c->heap, e) : NULL; /* fail now, not at the end of a long run */
+    /* fail now, not at the end of a long run */
+    Out *trace = p->trace_path ? out_open(p->trace_path, c->heap, e) : NULL;
     out_discard(trace);
     return trace || !p->trace_path;
 }

@@ -113,9 +113,8 @@ static void on_fault(int number, siginfo_t *info, void *context)
     for (size_t i = 0; i < MAPS; i++)
         if (maps[i].ready && at >= maps[i].at && (size_t)(at - maps[i].at) < maps[i].bytes)
             end(maps[i].path, ": became shorter or unreadable while it was read; run again when it is complete\n");
-    signal(number,
-           /* not in a mapped file: a defect, or a signal of another process; both end this one as without a handler */
-           SIG_DFL);
+    /* not in a mapped file: a defect, or a signal of another process; both end this one as without a handler */
+    signal(number, SIG_DFL);
     raise(number);
 }
 

@@ -41,7 +41,7 @@ typedef struct Extracting {
     Input *items;     /* still to do */
     uint64_t *inputs; /* their hashes */
     size_t count;
-    UnreadableList unread;
+    UnreadableList unreadable;
     size_t skipped;      /* items with unchanged features */
     const char *missing; /* the list of unreadable items */
     Error *strict;       /* with --strict: the first error, reported at the end */
@@ -242,7 +242,7 @@ static bool choose_items(Extracting *w, Shard s, Error *e)
         else
             h = hash_bytes(in->text.p, in->text.n, 0);
         if (why.code) {
-            ok = unreadable_add(&w->unread, in, &why, w->arena, e);
+            ok = unreadable_add(&w->unreadable, in, &why, w->arena, e);
         } else if (is_done(w, in, h, scratch)) {
             w->skipped++;
         } else {
@@ -324,7 +324,7 @@ static bool encode_rest(Extracting *w, Error *e)
     const char *label =
         arena_printf(w->arena, e, "%.*s/%s", (int)path_base(x->model).n, path_base(x->model).p, x->layer);
     bool ok = label && extract_features(w->c, &w->source, w->items, w->count, (size_t)x->batch, label, write_features,
-                                        w, &w->unread, e);
+                                        w, &w->unreadable, e);
     Error later = {0}; /* what was done is noted even when the run fails */
     bool noted = write_manifest(w, ok ? e : &later);
     return ok && noted;
@@ -335,7 +335,7 @@ static bool encode_rest(Extracting *w, Error *e)
 static bool list_unreadable(const Extracting *w, size_t all, Error *e)
 {
     const Context *c = w->c;
-    const UnreadableList *u = &w->unread;
+    const UnreadableList *u = &w->unreadable;
     if (all && u->count == all) /* perhaps the disk is at fault: nothing is changed */
         return unreadable_fail(u, all, e);
     for (size_t i = 0; i < u->count; i++) {
@@ -362,7 +362,7 @@ static void report(const Extracting *w, size_t made, double seconds)
     if (c->json) {
         JsonWriter j = json_record(stdout, "event", "extraction");
         json_members(&j, "model %s layer %s output %s made %zu skipped %zu missing %zu seconds %.2f peak_rss_bytes %zu",
-                     w->x->model, w->x->layer, w->x->folder, made, w->skipped, w->unread.count, seconds,
+                     w->x->model, w->x->layer, w->x->folder, made, w->skipped, w->unreadable.count, seconds,
                      peak_rss_bytes());
         json_finish(&j);
         fflush(stdout);
@@ -438,10 +438,10 @@ static bool run_extraction(Context *c, const Extraction *x, Shard s, Error *stri
         ok = folder_lock(&lock, own, e);
         if (ok) {
             ok = read_manifests(&w, e) && choose_items(&w, s, e);
-            size_t items = w.skipped + w.unread.count + w.count, early = w.unread.count;
+            size_t items = w.skipped + w.unreadable.count + w.count, early = w.unreadable.count;
             ok = ok && (w.count == 0 || ((w.opened || open_model(&w, model, e)) && encode_rest(&w, e))) &&
                  list_unreadable(&w, items, e);
-            made = w.count - (w.unread.count - early);
+            made = w.count - (w.unreadable.count - early);
             folder_unlock(&lock);
         }
         folder_unlock(&group);
