@@ -450,7 +450,7 @@ typedef struct TraceTotal {
     uint64_t calls;
     double seconds, flops, bytes;
 } TraceTotal;
-/* One per op, in order of first use; in the trace. Not while calls are made. */
+/* *list: one per op, in order of first use; it is in the trace. Not while calls are made. Returns how many. */
 size_t trace_totals(const Trace *t, const TraceTotal **list);
 void trace_table(const Trace *t, FILE *to, double peak_gflops); /* op, calls, ms, GFLOP/s, GB/s, % of peak, MB */
 void trace_free(Trace *t);

@@ -22,8 +22,8 @@ bool loader_has(const Loader *l, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* The tensor of that name with that shape, -1 for any length; NULL on failure. */
 const Array *load_array(Loader *l, int dims, const int64_t *shape, const char *format, ...) PRINTF_LIKE(4, 5);
-/* NAME.weight [N, K] and NAME.bias [N]; N -1: any. n of them (at most 4) stacked along N: a fused QKV. bias
- * false: without biases. */
+/* NAME.weight [N, K] and NAME.bias [N]; N -1: any. n of them (at most 4) stacked along N: a fused QKV.
+ * bias false: without biases. */
 bool load_linear(Loader *l, Linear *to, int64_t N, int64_t K, const char *name);
 bool load_stacked(Loader *l, Linear *to, int n, int64_t N, int64_t K, bool bias, const char *const *names);
 /* NAME.weight and NAME.bias [C], or .gamma and .beta as old checkpoints have them. An eps outside [0, 1] is a

@@ -241,6 +241,7 @@ Tensor *spmm(Tape *t, const Csr *a, Tensor *x); /* [rows, cols] [cols, D] -> [ro
 Tensor *sddmm(Tape *t, const Csr *g, Tensor *x, Tensor *y);
 Tensor *edge_softmax(Tape *t, const Csr *g, Tensor *x); /* over each row's entries: [entries] -> [entries] */
 /* Graphs on the tape; NULL when it has failed (later ops accept NULL as they accept a failed tensor). */
+
 /* For each row of x, the k rows with the largest cosine (itself included). The choice has no gradient; the values, the
  * cosines, have one. A row of zeros has cosine 0 with every row. */
 Csr *knn_graph(Tape *t, Tensor *x, int64_t k);
@@ -258,8 +259,9 @@ Csr *csr_keep(Tape *t, Store *s, const char *name, const Csr *g, Error *e);
 /* Without the transpose's index, half the memory: for graphs that are mixed or read by csr_rows, and have no backward
  * pass as a whole. */
 Csr *csr_keep_rows(Tape *t, Store *s, const char *name, const Csr *g, Error *e);
-/* What a batch needs of a graph (subgraph.c); lists of ids are I32. infer does not support these.
- * The ids of a [n] and b [m], ascending, each once; a_at [n] and b_at [m]: their places in this list. b may be NULL. */
+/* What a batch needs of a graph (subgraph.c); lists of ids are I32. infer does not support these functions. */
+
+/* The ids of a [n] and b [m], ascending, each once; a_at [n] and b_at [m]: their places in this list. b may be NULL. */
 Tensor *distinct(Tape *t, Tensor *a, Tensor *b, Tensor **a_at, Tensor **b_at);
 Tensor *ids_join(Tape *t, Tensor *low, int64_t first, Tensor *high); /* low, then first + high */
 /* Ascending ids below `first`; *high: the others, minus `first`. */

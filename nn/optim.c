@@ -2,8 +2,8 @@
  *
  *   dense     g [rows, D]
  *   rows      ids [n] and g [n, D]: what gather leaves. Sorted and summed by segments; only these rows are touched
- *   factors   dy [rows, K] and w [K, D]: what linear leaves for a trainable table. Formed tile by tile inside the
- *   kernel
+ *   factors   dy [rows, K] and w [K, D]: what linear leaves for a trainable table. Formed tile by tile inside
+ *             the kernel
  *
  * One factor alone, or rows alone, are used as they are; everything else becomes dense. Adam moves rows without
  * gradient too (by their momentum): these steps are kept in a history and done when the row is next read. Every path

@@ -254,11 +254,12 @@ bool shape_count(int dims, const int64_t *shape, int64_t *count); /* false on a 
 void tape_range(const Tensor *ids, int32_t *lo, int32_t *hi);
 int tape_threads(const Tape *t);
 
-/* Memory of a step (step.c): valid until the reset, or until given back. NULL and a failed tape when there is none. */
 static inline size_t aligned_bytes(size_t bytes) /* at least one ALIGN; a size that overflows stays as it is */
 {
     return bytes > SIZE_MAX - ALIGN ? bytes : (MAX(bytes, (size_t)1) + ALIGN - 1) / ALIGN * ALIGN;
 }
+
+/* Memory of a step (step.c): valid until the reset, or until given back. NULL and a failed tape when there is none. */
 void step_reset(Tape *t);
 void step_free(Tape *t);
 void *step_alloc(Tape *t, size_t bytes);

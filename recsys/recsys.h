@@ -83,12 +83,13 @@ typedef struct Feature { /* one modality; row i belongs to item i of the data se
 } Feature;
 typedef enum Protocol { PROTOCOL_ELLIOT, PROTOCOL_MMREC } Protocol;
 extern const char *const protocol_names[2]; /* "elliot", "mmrec" */
-typedef struct Counted {                    /* rows of one part, in numbers */
-    int64_t rows;                           /* in the file */
-    int64_t cold;                           /* left out: train has no row of their user */
-    int64_t repeated;                       /* left out: a later row has the same user and item */
-    int64_t below;   /* of valid and test under Elliot, left out by the metrics: the rating is below 0 */
-    int64_t unknown; /* kept, and always missed: train has no row of their item */
+
+typedef struct Counted { /* rows of one part, in numbers */
+    int64_t rows;        /* in the file */
+    int64_t cold;        /* left out: train has no row of their user */
+    int64_t repeated;    /* left out: a later row has the same user and item */
+    int64_t below;       /* of valid and test under Elliot, left out by the metrics: the rating is below 0 */
+    int64_t unknown;     /* kept, and always missed: train has no row of their item */
 } Counted;
 typedef struct DataSet {
     int64_t U, I;
@@ -324,8 +325,8 @@ const Recommender *recommender_find(const char *name);
 /* ---- evaluation (evaluate.c) ----------------------------------------------------------------- */
 
 /* Ranks all items but a user's train items (recipes.md 6.1) for every user with a pair in `truth` and scores the
- * lists. */
-/* valid and test are filled where the data set has the part; users and items NULL for a model that scores by itself. */
+ * lists. valid and test are filled where the data set has the part; users and items NULL for a model that scores by
+ * itself. */
 bool evaluate_model(Model *m, const Tensor *users, const Tensor *items, const EvalConfig *c, Scores *valid,
                     Scores *test, Arena *a, Error *e);
 /* The k best items for users ids [n], train items left out; top, scores [n, k] host (scores may be NULL). */

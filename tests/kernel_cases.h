@@ -21,25 +21,19 @@
 #define KERNEL_FAMILIES(LINE) \
     LINE(layer_norm) LINE(layer_norm_back) LINE(softmax) LINE(softmax_back) LINE(row_normalize) \
     LINE(row_normalize_back) LINE(row_dot) LINE(row_scale) LINE(row_sum) LINE(col_sum) LINE(copy_cols) \
-    LINE(act) LINE(act_back) LINE(binary) LINE(axpby) LINE(add_bias) LINE(dropout) LINE(fill) \
-        LINE(sum) \
-    LINE(sum_squares) LINE(gather) LINE(segment_sum) LINE(segment_pool) LINE(segment_pool_back) \
-        LINE(group_ids) \
+    LINE(act) LINE(act_back) LINE(binary) LINE(axpby) LINE(add_bias) LINE(dropout) LINE(fill) LINE(sum) \
+    LINE(sum_squares) LINE(gather) LINE(segment_sum) LINE(segment_pool) LINE(segment_pool_back) LINE(group_ids) \
     LINE(spmm) LINE(sddmm) LINE(edge_softmax) LINE(edge_softmax_back) LINE(edge_row_sum) LINE(edge_scale) \
     LINE(knn) LINE(topk) LINE(topk_rows) LINE(bpr) LINE(bpr_back) LINE(adam) LINE(adam_replay) \
-        LINE(adam_rows) \
-    LINE(adam_factored) LINE(sgd) LINE(gemm) LINE(conv) LINE(max_pool) LINE(mean_pool) LINE(attention) \
-    LINE(attention_back)
+    LINE(adam_rows) LINE(adam_factored) LINE(sgd) LINE(gemm) LINE(conv) LINE(max_pool) LINE(mean_pool) \
+    LINE(attention) LINE(attention_back)
 /* More of a kernel's cases, with another tolerance */
 #define KERNEL_VARIANTS(LINE) LINE(conv_wide)
 /* Called by a family's cases: how much scratch, and packing */
 #define KERNEL_COMPANIONS(LINE) \
-    LINE(layer_norm_back_work) LINE(col_sum_work) LINE(sum_work) LINE(knn_work) \
-        LINE(topk_work) \
-    LINE(adam_factored_work) LINE(gemm_packs) LINE(gemm_pack_bytes) LINE(gemm_pack) \
-        LINE(gemm_work) \
-    LINE(conv_pack_bytes) LINE(conv_pack) LINE(conv_work) LINE(attention_work) \
-    LINE(attention_back_work)
+    LINE(layer_norm_back_work) LINE(col_sum_work) LINE(sum_work) LINE(knn_work) LINE(topk_work) \
+    LINE(adam_factored_work) LINE(gemm_packs) LINE(gemm_pack_bytes) LINE(gemm_pack) LINE(gemm_work) \
+    LINE(conv_pack_bytes) LINE(conv_pack) LINE(conv_work) LINE(attention_work) LINE(attention_back_work)
 /* Memory, tested in kernels_test.c */
 #define KERNEL_MEMORY(LINE) LINE(alloc) LINE(free) LINE(upload) LINE(download) LINE(copy) LINE(zero)
 /* clang-format on */
@@ -142,7 +136,7 @@ typedef struct Family {
     void (*call)(Job *j, const Case *s);
     void (*reference)(Job *j, const Case *s); /* naive; NULL where `loss` is used instead */
     /* A backward kernel: a scalar in double of the exact inputs, of whose derivative by buffer by[i][0] is expected in
-     * buffer by[i][1] (added to what an INOUT buffer held) */
+     * buffer by[i][1] (added to what a ROLE_INOUT buffer held) */
     double (*loss)(const Job *j, const Case *s);
     int by[6][2], by_count;
     double tolerance;   /* |got - expected| <= tolerance (1 + |expected|); 0: 1e-5 */

@@ -51,8 +51,10 @@ static Tile product(const float *a, int64_t a_row, int64_t len, const float *b, 
 }
 
 /* s += x, or + from where it is not NULL */
-INLINE void add_row(float *s, int64_t count, vf x, const float *from){
-    FOR_VECTORS(0, count, store_part(s + i, load_part(s + i, n) + (from ? load_part(from + i, n) : x), n))}
+INLINE void add_row(float *s, int64_t count, vf x, const float *from)
+{
+    FOR_VECTORS(0, count, store_part(s + i, load_part(s + i, n) + (from ? load_part(from + i, n) : x), n));
+}
 
 /* to = x times by */
 INLINE void scale_row(float *to, const float *x, int64_t count, float by)

@@ -39,14 +39,14 @@ static Gemm as_gemm(const Conv *c)
                   .act = c->act};
 }
 
-static bool is_one(const Conv *c)
+static bool is_1x1(const Conv *c)
 {
     return c->kh == 1 && c->kw == 1 && c->top == 0 && c->left == 0 && c->bottom == 0 && c->right == 0;
 }
 
 static bool is_plain(const Conv *c)
 {
-    return c->groups == 1 && is_one(c) && c->stride == 1;
+    return c->groups == 1 && is_1x1(c) && c->stride == 1;
 }
 
 static Plan make_plan(const Conv *c, int threads)
@@ -55,7 +55,7 @@ static Plan make_plan(const Conv *c, int threads)
               .ow = conv_out(c->W, c->kw, c->stride, c->left + c->right)};
     p.depthwise = c->groups > 1;
     p.plain = is_plain(c);
-    p.picks = !p.depthwise && is_one(c) && c->stride > 1;
+    p.picks = !p.depthwise && is_1x1(c) && c->stride > 1;
     p.taps = c->C >= 128;
     p.pixel = p.taps && c->C * c->stride % 512 == 0 ? c->C + 16 : c->C; /* rows of A must not share cache sets */
     p.width = p.picks ? p.ow : c->W + c->left + c->right;

@@ -167,7 +167,7 @@ static void add_bias_rows(const void *arg, int64_t first, int64_t last)
 }
 
 /* Rows of one number would waste the vectors. */
-static void add_one_range(const void *arg, int64_t first, int64_t last)
+static void add_scalar_range(const void *arg, int64_t first, int64_t last)
 {
     const Elements *e = arg;
     const vf bias = v_set(e->bias[0]);
@@ -184,7 +184,7 @@ void FN(add_bias)(const Run *run, int64_t M, int64_t C, const float *x, const fl
 {
     Elements e = {.a = x, .bias = bias, .y = y, .act = act, .alpha = param, .C = C};
     if (C == 1)
-        run_ranges(run, M, GRAIN, add_one_range, &e);
+        run_ranges(run, M, GRAIN, add_scalar_range, &e);
     else
         run_rows(run, M, C, add_bias_rows, &e);
 }

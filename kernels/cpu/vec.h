@@ -43,8 +43,8 @@ typedef int32_t int32_any __attribute__((may_alias));
 
 #define INLINE   static inline __attribute__((always_inline, unused))
 #define NOINLINE __attribute__((noinline)) /* called rarely: one copy is enough */
-#define HIDE_FROM_OPTIMIZER(p)                                                                                         \
-    __asm__ volatile("" : "+r"(p)) /* the compiler knows nothing of p: it reloads what depends on it */
+/* The compiler knows nothing of p: it reloads what depends on it */
+#define HIDE_FROM_OPTIMIZER(p) __asm__ volatile("" : "+r"(p))
 
 /* ---- loads, stores, lanes -------------------------------------------------------------------- */
 
@@ -363,8 +363,8 @@ INLINE float v_max_lane(vf x)
 
 /* ---- functions: coefficients fitted by weighted least squares on Chebyshev points, minimax-refined ---- */
 
-/* e^x, 1.1 ulp, subnormal results too; 0 below -104, infinity above 88.73, NaN kept. x = n ln 2 + r, |r| <= ln 2 /
- * 2. */
+/* e^x, 1.1 ulp, subnormal results too; 0 below -104, infinity above 88.73, NaN kept.
+ * x = n ln 2 + r, |r| <= ln 2 / 2. */
 INLINE vf v_exp(vf x)
 {
     x = v_max(v_set(-105.0f), v_min(v_set(89.0f), x));
@@ -450,8 +450,8 @@ INLINE vf v_erf(vf x)
     return v_select(t < 1.0f, v_fma(p, x, x), v_copysign(1.0f - v_exp(q), x));
 }
 /* x Phi(x) as max(x, 0) - |x| erfc(|x| / sqrt 2) / 2, where nothing cancels: 2 ulp above 0, within 6e-8 below. ln erfc
- * is a polynomial up to
- * |x| = 5.5, which goes on down behind. A third less work than by v_erf, whose two halves are both made for every x. */
+ * is a polynomial up to |x| = 5.5, which goes on down behind. A third less work than by v_erf, whose two halves are
+ * both made for every x. */
 INLINE vf v_gelu(vf x)
 {
     const vf u = v_min(v_set(40.0f), v_abs(x));

@@ -36,7 +36,7 @@ static void inputs(Job *j, const Case *s)
         const int64_t n = s->bpr.B * (i < 3 ? s->bpr.D : s->bpr.E);
         case_f32(j, names[i], ROLE_IN, n);
         for (int64_t k = 0; k < n; k++) { /* a row of zeros now and then */
-            f32_of(j, i)[k] *= k / MAX((i < 3 ? s->bpr.D : s->bpr.E), 1) % 11 == 7 ? 0 : (float)s->bpr.width;
+            f32_of(j, i)[k] *= k / MAX(i < 3 ? s->bpr.D : s->bpr.E, 1) % 11 == 7 ? 0 : (float)s->bpr.width;
         }
         case_set(j, i);
     }
@@ -44,7 +44,7 @@ static void inputs(Job *j, const Case *s)
 static void parts(const Job *j, const Case *s, BprPart part[2])
 {
     for (int i = 0; i < 6; i++) {
-        part[i / 3].D = (i / 3 ? s->bpr.E : s->bpr.D);
+        part[i / 3].D = i / 3 ? s->bpr.E : s->bpr.D;
         part[i / 3].eps = i / 3 ? eps : 0;
         part[i / 3].x[i % 3] = f32_of(j, i);
     }
@@ -54,7 +54,7 @@ static double score(const Job *j, const Case *s, int64_t b, int side, double *sq
 {
     double sum = 0;
     for (int k = 0; k < parts_of(s); k++) {
-        const int64_t D = (k ? s->bpr.E : s->bpr.D);
+        const int64_t D = k ? s->bpr.E : s->bpr.D;
         const double *u = exact_of(j, 3 * k) + b * D, *x = exact_of(j, 3 * k + side) + b * D;
         double dot = 0, uu = 0, xx = 0;
         for (int64_t d = 0; d < D; d++) {

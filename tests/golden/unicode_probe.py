@@ -109,8 +109,9 @@ for c in pads:
 print("/* tokenizers/unicode_tables.h: how Hugging Face tokenizers %s treat every code point. Made by\n"
       " * tests/golden/unicode_probe.py; do not edit. */" % tokenizers.__version__)
 print("/* clang-format off */")
-print("/* Flags hold from their code point to the next. DROP 1: removed by clean_text. SPACE 2: white space. CLEAN 4: made a space by\n"
-      " * clean_text. PUNCT 8: a word of its own. MARK 16: removed with accents. KNOWN 32: NFD may change or move it. */")
+print("/* Flags hold from their code point to the next. DROP 1: removed by clean_text. SPACE 2: white space. CLEAN 4: made a\n"
+      " * space by clean_text. PUNCT 8: a word of its own. MARK 16: removed with accents. KNOWN 32: NFD may change or move\n"
+      " * it. */")
 print_list("static const struct { uint32_t from; uint8_t flags; } FLAGS[] = {", ["{0x%x,%d}," % r for r in flag_ranges()])
 print("/* Lower case: from, from + step, ..., to become themselves + delta. U+0130 alone becomes two, i and U+0307. */")
 print_list("static const struct { uint32_t from, to; int32_t step, delta; } LOWER[] = {", ["{0x%x,0x%x,%d,%d}," % r for r in lower_ranges()])

@@ -1,20 +1,21 @@
 /* tests/hostile/make_files.c: files of binary formats for tests/hostile.sh, right in form and hostile in content. No
  * library is used: deflate streams are of zeros, CRCs are right unless said.
  * usage: make_files KIND FILE ARGUMENT ...
- *   png FILE WIDTH HEIGHT DEPTH COLOUR [ROWS] [PART]  zeros; ROWS that IDAT has in place of HEIGHT; PART: badcrc,
- *   noend, twice, text, icc, apng jpeg FILE WIDTH HEIGHT SCANS [cut]         progressive, one component, DC then SCANS
- *   - 1 AC scans of nothing; cut: no end webp FILE WIDTH HEIGHT                     lossless, one colour: about 40
- *     bytes
+ *
+ *   png FILE WIDTH HEIGHT DEPTH COLOUR [ROWS] [PART]
+ *                                              zeros; ROWS that IDAT has in place of HEIGHT;
+ *                                              PART: badcrc, noend, twice, text, icc, apng
+ *   jpeg FILE WIDTH HEIGHT SCANS [cut]         progressive, one component, DC then SCANS - 1 AC scans of nothing;
+ *                                              cut: no end
+ *   webp FILE WIDTH HEIGHT                     lossless, one colour: about 40 bytes
  *   gzip FILE BYTES                            that many zeros
  *   safetensors FILE HEADER BYTES [LENGTH]     LENGTH: what the first eight bytes say
  *   npy FILE MAJOR HEADER BYTES [LENGTH]       zeros behind the header
  *   zip FILE (NAME METHOD SOURCE) ...          METHOD: store, zeros (deflated; SOURCE: how many), lie (stored; its
- *   directory says 2^32 - 16
- *                                              bytes), crc (wrong CRC); SOURCE: a file
- *   pickle FILE KIND N                         a torch file (zip): laughs (dictionaries of aliases), key (one long key
- *   N times), deep (N lists),
- *                                              tensor (shape of 2^40), stride, offset, storage (missing), negative,
- *                                              call (os.system), memo, loop
+ *                                              directory says 2^32 - 16 bytes), crc (wrong CRC); SOURCE: a file
+ *   pickle FILE KIND N                         a torch file (zip): laughs (dictionaries of aliases), key (one long
+ *                                              key N times), deep (N lists), tensor (shape of 2^40), stride, offset,
+ *                                              storage (missing), negative, call (os.system), memo, loop
  *   links FILE FORMAT N                        hard links of FILE by the names of FORMAT (with %d)
  *   socket FILE                                one that nobody listens to
  *   bytes FILE FORMAT N                        FORMAT (with %d: the number) N times */

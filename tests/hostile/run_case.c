@@ -1,5 +1,8 @@
 /* tests/hostile/run_case.c: runs one command with limits and says which rules of tests/hostile.sh it broke, a line
- * each. usage: run_case RULE ... -- COMMAND [ARGUMENT ...]
+ * each.
+ *
+ *   usage: run_case RULE ... -- COMMAND [ARGUMENT ...]
+ *
  * Exit status 0: every rule held. 1: a line of standard output for each broken rule. 2: this program was called
  * wrongly.
  *

@@ -16,14 +16,14 @@ bool FN(gemm_packs)(Pack p)
                                  : p != PACK_INT8 || bytes;
 }
 
-static int64_t whole(int64_t N) /* columns in whole panels */
+static int64_t whole_columns(int64_t N) /* columns in whole panels */
 {
     return round_up(N, TILE_COLS);
 }
 
 size_t FN(gemm_pack_bytes)(Pack pack, int64_t K, int64_t N)
 {
-    const size_t n = (size_t)whole(N), units = n * (size_t)narrow_count(pack, K) * sizeof(float);
+    const size_t n = (size_t)whole_columns(N), units = n * (size_t)narrow_count(pack, K) * sizeof(float);
     return pack == PACK_F16 || pack == PACK_BF16 ? units / 2 : is_bytes(pack) ? units + 2 * n * sizeof(float) : units;
 }
 
@@ -115,7 +115,7 @@ static void pack_panel(void *arg, size_t number, int worker)
     const Packing *p = arg;
     Panel panel = {.n = (int64_t)number * TILE_COLS};
     panel.columns = MIN(p->N - panel.n, TILE_COLS);
-    const int64_t at = panel.n * narrow_count(p->pack, p->K), units = whole(p->N) * narrow_count(p->pack, p->K);
+    const int64_t at = panel.n * narrow_count(p->pack, p->K), units = whole_columns(p->N) * narrow_count(p->pack, p->K);
     switch (p->pack) {
     case PACK_F32:
         FN(tile_pack)
@@ -128,7 +128,7 @@ static void pack_panel(void *arg, size_t number, int worker)
     case PACK_INT8:
     case PACK_INT8_AMX:
         pack_bytes(p, &panel, (int32_t *)p->packed + at, (float *)p->packed + units + panel.n,
-                   (int32_t *)p->packed + units + whole(p->N) + panel.n);
+                   (int32_t *)p->packed + units + whole_columns(p->N) + panel.n);
         break;
     case PACK_COUNT: break;
     }
@@ -138,7 +138,7 @@ void FN(gemm_pack)(const Run *run, Pack pack, int64_t K, int64_t N, const float 
                    void *packed)
 {
     Packing p = {pack, K, N, B, b_row, b_col, packed};
-    pool_run(run->pool, (size_t)(whole(N) / TILE_COLS), pack_panel, &p);
+    pool_run(run->pool, (size_t)(whole_columns(N) / TILE_COLS), pack_panel, &p);
 }
 
 size_t FN(narrow_a_bytes)(const Gemm *g)
@@ -161,8 +161,8 @@ NarrowA FN(narrow_a)(const Gemm *g, void *work)
 void FN(narrow_scale)(const Gemm *g, const NarrowA *a, int64_t m0, int64_t rows, int64_t n0, int64_t n, float *c,
                       int64_t ldc)
 {
-    const float *scale = (const float *)g->packed + whole(g->N) * narrow_count(g->pack, g->K) + n0;
-    const int32_t *sum = (const int32_t *)(const void *)scale + whole(g->N);
+    const float *scale = (const float *)g->packed + whole_columns(g->N) * narrow_count(g->pack, g->K) + n0;
+    const int32_t *sum = (const int32_t *)(const void *)scale + whole_columns(g->N);
     for (int64_t i = 0; i < rows; i++, c += ldc) {
         for (int64_t j = 0; j < n; j += VW) {
             const int lanes = (int)MIN(n - j, VW);

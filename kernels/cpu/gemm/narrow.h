@@ -1,9 +1,9 @@
 /* kernels/cpu/gemm/narrow.h: packed weights of 16 and 8 bits. Panels of TILE_COLS columns as in float32, of
  *   F16, BF16      [K, TILE_COLS] 16-bit numbers
  *   BF16_DOTS      [units, TILE_COLS] pairs: rows 2u (low half) and 2u + 1 of B
- *   INT8           [units, TILE_COLS] of four signed bytes; behind the panels scale [N'] and sum [N'], N' = whole
- *   panels:
- *                  B[k,n] = scale[n] byte, |byte| <= 127; sum[n] is the sum of column n's bytes
+ *   INT8           [units, TILE_COLS] of four signed bytes; behind the panels scale [N'] and sum [N'], N'
+ *                  columns in whole panels: B[k,n] = scale[n] byte, |byte| <= 127; sum[n] is the sum of column n's
+ *                  bytes
  *   BF16_AMX       as BF16_DOTS, INT8_AMX as INT8, with zeros up to a multiple of AMX_UNITS units
  * A meets all but the first in its own units, made once a product: bf16 pairs, or bytes: A[m,k] = scale[m] (byte -
  * zero[m]). */
