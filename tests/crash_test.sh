@@ -14,6 +14,7 @@ root=${TMPDIR:-/tmp}
 work=$(mktemp -d "$root/sapor-crash-XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
+export GCOV_PREFIX=$work/counts # a coverage build that is killed would spoil the counts of the other runs
 RANDOM=${SEED:-1}
 number=0
 
