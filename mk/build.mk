@@ -32,8 +32,6 @@ $(BUILD)/objects: FORCE
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) $(FILE_FLAGS) $(call own_flags,$<) $(CFLAGS) -c $< -o $@
-# MINIMAL is one static file: what only the command has need not be relocatable.
-$(if $(call on,$(MINIMAL)),$(TOOL_OBJ)): private OZ += -fno-pic
 # stb_image adds 0 to NULL, and shifts by 32 in damaged JPEGs; it discards those bits.
 $(BUILD)/extractors/media/image_stb.o: private SAN += $(if $(SANITIZE),-fno-sanitize=pointer-overflow$(comma)nonnull-attribute$(comma)shift)
 define level_rule
