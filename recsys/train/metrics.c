@@ -3,6 +3,7 @@
  * Both average over users. They agree on Recall, Precision, HR and MRR; Elliot's nDCG takes graded gains and its MAP is
  * a mean of precisions, not of precisions at hits. */
 #include "recsys/data/data.h"
+#include "recsys/train/train.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -210,20 +211,6 @@ int64_t relevant_users(const Pairs *truth, Protocol p, int64_t U)
     return n;
 }
 
-/* Where an item stands in the user's truth; -1 when it does not. */
-static int64_t find_item(const Pairs *p, int64_t user, int32_t item)
-{
-    int64_t low = p->start[user], high = p->start[user + 1];
-    while (low < high) {
-        int64_t middle = low + (high - low) / 2;
-        if (p->item[middle] < item)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < p->start[user + 1] && p->item[low] == item ? low : -1;
-}
-
 typedef struct Scratch {
     int64_t *hits;
     bool *hit;
@@ -235,7 +222,7 @@ static Judged judge(const Scratch *s, const Pairs *truth, Protocol p, int64_t us
 {
     int64_t relevant = 0;
     for (int64_t r = 0; r < n; r++) {
-        int64_t at = top[r] < 0 ? -1 : find_item(truth, user, top[r]);
+        int64_t at = top[r] < 0 ? -1 : pairs_find(truth, user, top[r]);
         s->hit[r] = at >= 0 && is_relevant(truth, p, at);
         s->hits[r + 1] = s->hits[r] + s->hit[r];
         s->gain[r] = s->hit[r] ? gain_of(truth->rating[at]) : 0;

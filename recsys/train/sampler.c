@@ -1,7 +1,7 @@
 /* recsys/train/sampler.c: the events of an epoch, as the systems draw them (recipes.md 4.1), but from counters: event
  * n's numbers are a function of (seed, epoch, n) alone, whoever draws it, and an epoch that was cut off is drawn again
  * alike. */
-#include "recsys/recsys.h"
+#include "recsys/train/train.h"
 
 struct Sampler {
     const DataSet *data;
@@ -108,19 +108,6 @@ int64_t sampler_batches(const Sampler *s)
     return s->how == SAMPLE_NONE ? 0 : (s->events + s->batch - 1) / s->batch;
 }
 
-static bool has_item(const Pairs *p, int32_t user, int32_t item)
-{
-    int64_t low = p->start[user], high = p->start[user + 1];
-    while (low < high) {
-        int64_t middle = low + (high - low) / 2;
-        if (p->item[middle] < item)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < p->start[user + 1] && p->item[low] == item;
-}
-
 static Draw draw_of(const Sampler *s, Purpose purpose)
 {
     return (Draw){s->seed, purpose, (uint32_t)s->epoch};
@@ -131,7 +118,7 @@ static int32_t draw_negative(const Sampler *s, int32_t user, uint64_t event)
     Draw d = draw_of(s, DRAW_NEGATIVE);
     for (uint64_t attempt = 0;; attempt++) {
         int32_t item = s->candidates[draw_below(d, event | attempt << 32, (uint32_t)s->candidate_count)];
-        if (!has_item(&s->data->train, user, item))
+        if (pairs_find(&s->data->train, user, item) < 0)
             return item;
     }
 }

@@ -56,4 +56,18 @@ bool products_fit(double user, double item, int64_t D);
 /* Loads data and settings and makes the model, not yet trained. */
 bool trainer_load(Trainer *t, Error *e);
 
+/* Where an item is among a user's, which ascend: its place in p->item; -1 where the user does not have it. */
+static inline int64_t pairs_find(const Pairs *p, int64_t user, int32_t item)
+{
+    int64_t low = p->start[user], high = p->start[user + 1];
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+        if (p->item[middle] < item)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < p->start[user + 1] && p->item[low] == item ? low : -1;
+}
+
 #endif
