@@ -174,7 +174,7 @@ Csr *graph_with(Tape *t, const Csr *g, Tensor *val)
     Csr *out = has_graph(t, "graph_with", g) ? tape_scratch(t, 1, sizeof *out) : NULL;
     if (!out)
         return NULL;
-    if (val->count != g->entries) {
+    if (val && val->count != g->entries) {
         tape_fail(t, SP_SHAPE, "graph_with: the graph has %lld entries; %lld values are given", (long long)g->entries,
                   (long long)val->count);
         return NULL;

@@ -7,8 +7,8 @@
 #include "recsys/models/models.h"
 
 typedef struct LightGcn {
-    Tensor *user, *item; /* [U, D], [I, D] */
-    Csr *adjacency;      /* [U + I, U + I] */
+    Tables x;
+    Csr *adjacency; /* [U + I, U + I] */
 } LightGcn;
 
 typedef struct LightGcnSettings {
