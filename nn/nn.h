@@ -107,9 +107,9 @@ typedef struct Adapter {
     float scale, dropout;
 } Adapter;
 
-/* y = x W' + b, plus what the adapters add. The weights are either w [N, K], a constant, a parameter or parameters below
- * one another, or `packed`; b [N] or NULL. Gradients flow to x through packed weights, too: as they are after packing.
- * A training tape multiplies by these weights in float32, also where inference makes x narrow. */
+/* y = x W' + b, plus what the adapters add. The weights are either w [N, K] (a constant, a parameter, or parameters
+ * below one another) or `packed`; b [N] or NULL. Gradients flow to x through packed weights, too: as they are after
+ * packing. A training tape multiplies by these weights in float32, also where inference makes x narrow. */
 typedef struct Linear {
     Tensor *w, *b;
     const void *packed;
@@ -136,9 +136,9 @@ typedef struct Norm2d {
     double eps, momentum;
     bool batch;
 } Norm2d;
-/* A convolution with its batch norm (mean etc. NULL: none); w [O, C/groups, kh, kw]. Frozen, the norm is folded into the
- * weights. Where how->train_w has bit 0 (of w) or 1 (of gamma), or train_b has bit 0 (of bias) or 1 (of beta), nothing
- * is packed or folded: w, bias and norm are tensors. how->plain: folded, but not packed. */
+/* A convolution with its batch norm (mean etc. NULL: none); w [O, C/groups, kh, kw]. Frozen, the norm is folded into
+ * the weights. Where how->train_w has bit 0 (of w) or 1 (of gamma), or train_b has bit 0 (of bias) or 1 (of beta),
+ * nothing is packed or folded: w, bias and norm are tensors. how->plain: folded, but not packed. */
 typedef struct Conv2d {
     const void *packed; /* or NULL: w */
     Pack pack;

@@ -8,7 +8,7 @@ static void with_last(const Tensor *x, int64_t last, int64_t shape[4])
     shape[x->dims - 1] = last;
 }
 
-/* ---- linear: y = act(x W' + b + residual) ----------------------------------------------------- */
+/* ---- linear: y = act(x W' + b + residual) ---------------------------------------------------- */
 
 enum { LINEAR_X, LINEAR_W, LINEAR_B, LINEAR_RESIDUAL };
 
@@ -111,7 +111,7 @@ static Tensor *linear_op(Tape *t, Tensor *x, const Linear *l, Tensor *residual, 
                      4.0 * (double)M * (double)(l->K + l->N) + (double)weights);
 }
 
-/* ---- low-rank adapters: residual + scale B A x ------------------------------------------------ */
+/* ---- low-rank adapters: residual + scale B A x ----------------------------------------------- */
 
 /* spec: the layer; inputs: the residual, then A x and B of each adapter */
 static void adapters_back(Tape *t, Node *n)

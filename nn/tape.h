@@ -43,8 +43,8 @@ typedef struct Stored { /* a stored tensor; Tensor.id is -1 */
     const char *name;
     size_t bytes;   /* of x.data when the store owns it; 0: a view */
     int32_t lo, hi; /* of an I32: smallest and largest value */
-    /* of stacked parameters: the tensors whose memory is the rows of this one, parameters or constants. x.param is NULL;
-     * a gradient of x is handed to the parts at the end of the backward pass */
+    /* of stacked parameters: the tensors whose memory is the rows of this one, parameters or constants. x.param is
+     * NULL; a gradient of x is handed to the parts at the end of the backward pass */
     Tensor **part;
     int parts;
 } Stored;

@@ -1,5 +1,5 @@
-/* extractors/models/prenorm.h: the pre-norm transformer (prenorm.c) of ViT, Dosovitskiy et al. 2021, of CLIP's two towers
- * and of similar models. */
+/* extractors/models/prenorm.h: the pre-norm transformer (prenorm.c) of ViT, Dosovitskiy et al. 2021, of CLIP's two
+ * towers and of similar models. */
 #ifndef SAPOR_PRENORM_H
 #define SAPOR_PRENORM_H
 
