@@ -46,7 +46,8 @@ typedef struct Modality {
 } Modality;
 typedef struct ModalityPlan {
     bool trained;  /* the features are parameters that start at the data's numbers: BM3, FREEDOM, LATTICE, MGCN */
-    int64_t width; /* of the projection; 0: none */
+    bool joined;   /* one projection of all features side by side, in one piece a modality; the first has its bias */
+    int64_t width; /* of a projection; 0: none */
     Init w, b;     /* (Init){INIT_FAN_IN, 0} is torch's default for both */
 } ModalityPlan;
 /* The data set's modalities, in its order: m->data->feature_count of them. NULL on failure. Without `trained` the
@@ -55,6 +56,9 @@ Modality *modalities_new(Model *m, ModalityPlan plan, Error *e);
 /* W f + b of items ids [n], or of all where ids is NULL -> [n, width]. Give each item once (batch_rows): a projection
  * costs D_m x width products an item. */
 Tensor *project(Tape *t, const Modality *x, Tensor *ids);
+/* sum over n modalities of W_m f_m, with one b: W [f_1 || f_2] + b of a joined plan. The table of all features side by
+ * side never exists. VBPR, NGCF-M. */
+Tensor *project_joined(Tape *t, const Modality *x, size_t n, Tensor *ids);
 /* A data set's features as a constant [I, D_m]: a view, not a copy, where the file allows. */
 Tensor *feature_tensor(Model *m, const Feature *f, Error *e);
 
@@ -63,8 +67,8 @@ Tensor *feature_tensor(Model *m, const Feature *f, Error *e);
 /* A batch's users and items, each once and ascending, and where the batch's rows are in these lists. What a step
  * computes for `users` and `items` alone it computes once. LATTICE, VBPR, FREEDOM, BM3, MGCN. */
 typedef struct BatchRows {
-    Tensor *users, *items;     /* I32 [n] */
-    Tensor *user, *pos, *neg;  /* I32 [B]: users[user[b]] is b's user; neg NULL where the batch has none */
+    Tensor *users, *items;    /* I32 [n] */
+    Tensor *user, *pos, *neg; /* I32 [B]: users[user[b]] is b's user; neg NULL where the batch has none */
 } BatchRows;
 BatchRows batch_rows(Tape *t, const Batch *b);
 
@@ -93,6 +97,10 @@ void split_nodes(Tape *t, const Model *m, Tensor *x, Tensor **users, Tensor **it
 
 /* The train pairs as a graph [U + I, U + I], users first. Call csr_index for graph_with (GRCN, DGCF). */
 Csr *user_item_graph(Model *m, const char *name, Adjacency how, Error *e);
+
+/* g (without values) with each entry dropped with probability p and the others divided by 1 - p, drawn for m->epoch:
+ * NGCF's node dropout. Call it from `epoch`. */
+Csr *dropped_graph(Model *m, const char *name, const Csr *g, double p, Error *e);
 
 typedef enum Share {
     SHARE_ONES, /* R */

@@ -1,4 +1,6 @@
 /* recsys/models/shared/tables.c: embeddings, features and their projections: see models.h. */
+#include <math.h>
+
 #include "recsys/models/models.h"
 
 bool tables_new(Model *m, Tables *x, int64_t D, Init init, Error *e)
@@ -21,10 +23,24 @@ Tensor *feature_tensor(Model *m, const Feature *f, Error *e)
     return name ? store_array(m->store, &view, e) : NULL;
 }
 
+/* `init` of a piece of a matrix [rows, cols] or of its bias: by the size of the whole. */
+static Init of_whole(Init init, int64_t rows, int64_t cols)
+{
+    switch (init.kind) {
+    case INIT_XAVIER_UNIFORM: return (Init){INIT_UNIFORM, sqrt(6.0 / (double)(rows + cols))};
+    case INIT_XAVIER_NORMAL: return (Init){INIT_NORMAL, sqrt(2.0 / (double)(rows + cols))};
+    case INIT_FAN_IN: return (Init){INIT_UNIFORM, 1 / sqrt((double)cols)};
+    default: return init;
+    }
+}
+
 Modality *modalities_new(Model *m, ModalityPlan plan, Error *e)
 {
     size_t n = m->data->feature_count;
     Modality *x = NEW(m->arena, Modality, n, e);
+    int64_t whole = 0;
+    for (size_t i = 0; i < n; i++)
+        whole += m->data->features[i].D;
     for (size_t i = 0; x && i < n; i++) {
         const Feature *f = &m->data->features[i];
         const char *table = arena_printf(m->arena, e, "features.%s", f->name),
@@ -34,15 +50,30 @@ Modality *modalities_new(Model *m, ModalityPlan plan, Error *e)
         x[i].name = f->name;
         x[i].features =
             plan.trained ? param_from(m->store, table, m->data->I, f->D, f->data, e) : feature_tensor(m, f, e);
+        Init w = plan.joined ? of_whole(plan.w, plan.width, whole) : plan.w,
+             b = plan.joined ? of_whole(plan.b, plan.width, whole) : plan.b;
         if (x[i].features && plan.width)
-            x[i].linear = linear_new(m->store, linear, plan.width, f->D, true, plan.w, plan.b, m->seed, e);
+            x[i].linear = linear_new(m->store, linear, plan.width, f->D, !plan.joined || i == 0, w, b, m->seed, e);
         if (e->code != SP_OK)
             return NULL;
     }
     return x;
 }
 
+static Tensor *pick(Tape *t, Tensor *x, Tensor *ids)
+{
+    return ids ? gather(t, x, ids) : x;
+}
+
 Tensor *project(Tape *t, const Modality *x, Tensor *ids)
 {
-    return linear(t, ids ? gather(t, x->features, ids) : x->features, &x->linear);
+    return linear(t, pick(t, x->features, ids), &x->linear);
+}
+
+Tensor *project_joined(Tape *t, const Modality *x, size_t n, Tensor *ids)
+{
+    Tensor *sum = project(t, &x[0], ids);
+    for (size_t i = 1; i < n; i++)
+        sum = linear_add(t, pick(t, x[i].features, ids), &x[i].linear, sum);
+    return sum;
 }

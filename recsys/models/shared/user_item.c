@@ -9,6 +9,23 @@ Csr *user_item_graph(Model *m, const char *name, Adjacency how, Error *e)
     return csr_bipartite(m->store, name, d->U, d->I, d->train.start, d->train.item, how, e);
 }
 
+Csr *dropped_graph(Model *m, const char *name, const Csr *g, double p, Error *e)
+{
+    Tape *t = tape_new(store_device(m->store), true, e);
+    Csr *kept = NULL;
+    if (t) {
+        tape_reset(t, (Draw){m->seed, DRAW_GRAPH, (uint32_t)m->epoch});
+        float *ones = tape_scratch(t, g->entries, sizeof *ones);
+        for (int64_t i = 0; ones && i < g->entries; i++)
+            ones[i] = 1;
+        Csr thinned = *g;
+        thinned.val = dropout(t, input_f32(t, ones, 1, &g->entries), (float)p);
+        kept = csr_keep(t, m->store, name, &thinned, e);
+    }
+    tape_free(t);
+    return kept;
+}
+
 /* Numbers of pairs of each user [U], then of each item [I] */
 static int32_t *degrees(const DataSet *d, Arena *a, Error *e)
 {
@@ -51,9 +68,9 @@ Csr *interaction_graph(Model *m, const char *name, Share how, Error *e)
  * uniform, or exponential with rate 1 / sqrt(d_u d_i), whose smallest are a sample without replacement. */
 typedef struct Keys {
     Draw draw;
-    uint64_t base;          /* number of the first thing */
-    int64_t n;              /* uniform keys: of how many things */
-    const DataSet *data;    /* weighted keys */
+    uint64_t base;       /* number of the first thing */
+    int64_t n;           /* uniform keys: of how many things */
+    const DataSet *data; /* weighted keys */
     const int32_t *degree;
     uint32_t *key;
 } Keys;
