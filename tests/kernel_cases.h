@@ -184,8 +184,7 @@ static inline int32_t *expected_of(const Job *j, int buffer)
     return j->b[buffer].expected;
 }
 
-/* act(x) in double; slope is LEAKY_RELU's */
-double case_act(Act act, double slope, double x);
+double case_act(Act act, double param, double x); /* act(x) */
 
 /* ---- for tests and benchmarks ---------------------------------------------------------------- */
 
