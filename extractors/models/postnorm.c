@@ -35,37 +35,41 @@ bool postnorm_load(Loader *l, PostNormModel *m, const PostNormNames *n, double e
     for (int64_t i = 0; i < m->layers; i++)
         if (!load_block(l, &m->layer[i], C, eps, load_name(l, "%s.%lld", n->layer, (long long)i), n))
             return false;
-    const char *layer = en->options.layer ? en->options.layer : "1";
-    m->pooled = strcmp(layer, "pooler_output") == 0;
-    if (!m->pooled && strcmp(layer, "1") && strcmp(layer, "last_hidden_state"))
-        return fail(l->error, SP_USAGE, "%s: has no layer %s; it has last_hidden_state%s (1: the pooled sentence)",
-                    l->source->path, layer, n->pooler ? " and pooler_output" : "");
-    if (m->pooled && !n->pooler)
-        return fail(l->error, SP_USAGE, "%s: a %s model has no pooler_output; use last_hidden_state", l->source->path,
-                    en->kind->name);
-    if (m->pooled && !load_linear(l, &m->pooler, C, C, n->pooler))
+    m->last = output_add(
+        l,
+        (Output){.name = "last_hidden_state", .also = "1", .modality = MODALITY_TEXT, .rows = ROWS_TOKENS, .width = C});
+    m->pooled =
+        !n->pooler
+            ? -1
+            : output_add(l,
+                         (Output){.name = "pooler_output", .modality = MODALITY_TEXT, .rows = ROWS_VECTOR, .width = C});
+    m->hidden = output_add_hidden(l, MODALITY_TEXT, m->layers, C);
+    if (m->pooled >= 0 && !load_linear(l, &m->pooler, C, C, n->pooler))
         return false;
     en->model = m;
-    en->features = C;
-    en->vocabulary = words->shape[0];
-    en->pools = m->pooled;
-    en->first_position = first_position;
-    en->max_tokens = positions->shape[0] - first_position;
-    return true;
+    en->text.vocabulary = words->shape[0];
+    en->text.first_position = first_position;
+    en->text.max_tokens = positions->shape[0] - first_position;
+    return l->error->code == SP_OK;
 }
 
-Tensor *postnorm_forward(Tape *t, const void *model, const void *input)
+void postnorm_forward(Tape *t, const void *model, Pass *p)
 {
     const PostNormModel *m = model;
-    const TextBatch *b = input;
+    const TextBatch *b = p->texts;
+    int64_t layers = pass_blocks(p, m->hidden, m->layers);
     Tensor *x = gather(t, m->words, input_i32(t, b->ids, b->ragged.total));
     x = layer_norm_add(t, x, gather(t, m->positions, input_i32(t, b->positions, b->ragged.total)), &m->norm);
-    for (int64_t i = 0; i < m->layers; i++) {
+    pass_put(p, m->hidden, x);
+    for (int64_t i = 0; i < layers; i++) {
         const PostNorm *w = &m->layer[i];
         Tensor *h = attention(t, linear(t, x, &w->qkv), &b->ragged, m->H, m->bias, false);
         x = layer_norm(t, linear_add(t, h, &w->out, x), &w->norm1);
         h = linear_act(t, x, &w->fc1, m->act, 0);
         x = layer_norm(t, linear_add(t, h, &w->fc2, x), &w->norm2);
+        pass_put(p, m->hidden + (int)i + 1, x);
     }
-    return m->pooled ? linear_act(t, pool_ragged(t, x, &b->ragged, REDUCE_FIRST), &m->pooler, ACT_TANH, 0) : x;
+    pass_put(p, m->last, x);
+    if (pass_asks(p, m->pooled))
+        pass_put(p, m->pooled, linear_act(t, pool_ragged(t, x, &b->ragged, REDUCE_FIRST), &m->pooler, ACT_TANH, 0));
 }

@@ -18,8 +18,9 @@ typedef struct ViT {
     int64_t blocks, H, C, T; /* T: tokens per image, N + 1 */
     Act act, pooler_act;
     Norm norm;
-    Linear head; /* pooler or classifier */
-    enum { OUT_CLS, OUT_HIDDEN, OUT_POOLER, OUT_LOGITS } output;
+    Linear pooler, classifier;
+    int64_t height, width;                 /* of its images */
+    int cls, last, pooled, logits, hidden; /* numbers of outputs; `hidden`: of hidden_states.0 */
 } ViT;
 
 typedef struct Names { /* of a block's parts; they follow LAYER.i. */
@@ -40,16 +41,12 @@ static const Names PUBLISHED = {.layer = "encoder.layer",
                               .fc1 = "mlp.fc1",
                               .fc2 = "mlp.fc2"};
 
-/* DeiT, YOLOS, BEiT and similar models have these names too; config.json or other tensors distinguish them. */
+/* DeiT, YOLOS, BEiT and similar models have these names too; config.json's model_type distinguishes them. */
 static bool matches(const ModelSource *s)
 {
-    if (s->arch)
-        return strcmp(s->arch, "vit") == 0;
     return model_has(s, "embeddings.patch_embeddings.projection.weight", NULL) &&
            (model_has(s, "encoder.layer.0.layernorm_before.weight", NULL) ||
-            model_has(s, "layers.0.layernorm_before.weight", NULL)) &&
-           !model_has(s, "embeddings.distillation_token", NULL) && !model_has(s, "encoder.layer.0.lambda_1", NULL) &&
-           (!config_has(s, "model_type") || config_is(s, "model_type", "vit"));
+            model_has(s, "layers.0.layernorm_before.weight", NULL));
 }
 
 /* image_size: a number or [height, width]; where absent, the square that the positions make. */
@@ -93,14 +90,17 @@ static bool load_embeddings(Loader *l, ViT *m)
                     l->source->path, (long long)m->T, (long long)C, (long long)w->shape[3], (long long)patch);
     if (!image_size(l, patch, N, &height, &width))
         return false;
+    m->height = height;
+    m->width = width;
     encoder_preset(en, (Preset){.fit = FIT_SQUASH, /* ViTImageProcessor's defaults, at the model's size */
                                 .width = width,
                                 .height = height,
                                 .mean = {0.5f, 0.5f, 0.5f},
                                 .std = {0.5f, 0.5f, 0.5f}});
-    if (en->preset.width != width || en->preset.height != height)
+    const Preset *preset = &en->image.preset;
+    if (preset->width != width || preset->height != height)
         return fail(l->error, SP_USAGE, "%s: expected images of %lld x %lld, not %lld x %lld", l->source->path,
-                    (long long)width, (long long)height, (long long)en->preset.width, (long long)en->preset.height);
+                    (long long)width, (long long)height, (long long)preset->width, (long long)preset->height);
     ArenaMark mark = arena_mark(en->arena);
     float *table = NEW(en->arena, float, m->T *C, l->error), *first = NEW(en->arena, float, C, l->error);
     if (table && first) {
@@ -129,29 +129,30 @@ static bool load_block(Loader *l, Block *b, const Names *n, int64_t C, double ep
            load_linear(l, &b->fc2, C, b->fc1.N, load_name(l, "%s.%s", block, n->fc2));
 }
 
-static bool load_output(Loader *l, ViT *m, const char *layer)
+static bool load_outputs(Loader *l, ViT *m)
 {
-    Encoder *en = l->encoder;
     const char *inner = l->prefix;
-    bool pooler = loader_has(l, "pooler.dense.weight"), ok = true;
+    Output o = {.modality = MODALITY_IMAGE, .rows = ROWS_VECTOR, .width = m->C, .name = "cls"};
+    m->cls = output_add(l, o); /* the class token's row of last_hidden_state */
+    o.name = "last_hidden_state";
+    o.rows = ROWS_TOKENS;
+    m->last = output_add(l, o);
+    m->pooled = m->logits = -1;
+    o.rows = ROWS_VECTOR;
+    o.name = "pooler_output";
+    if ((o.width = loader_rows(l, "pooler.dense")) > 0)
+        m->pooled = output_add(l, o);
+    if (m->pooled >= 0 && !load_linear(l, &m->pooler, -1, m->C, "pooler.dense"))
+        return false;
     l->prefix = ""; /* the classifier has no prefix "vit." */
-    bool classifier = loader_has(l, "classifier.weight");
-    en->features = m->C;
-    if (layer && strcmp(layer, "last_hidden_state") == 0) {
-        m->output = OUT_HIDDEN;
-        en->features = m->T * m->C;
-    } else if (layer &&
-               ((classifier && strcmp(layer, "logits") == 0) || (pooler && strcmp(layer, "pooler_output") == 0))) {
-        m->output = strcmp(layer, "logits") ? OUT_POOLER : OUT_LOGITS;
-        l->prefix = m->output == OUT_POOLER ? inner : "";
-        ok = load_linear(l, &m->head, -1, m->C, m->output == OUT_POOLER ? "pooler.dense" : "classifier");
-        en->features = m->head.N;
-    } else if (layer) {
-        ok = fail(l->error, SP_USAGE, "%s: has no layer %s; it has last_hidden_state%s%s (none: its first token)",
-                  l->source->path, layer, pooler ? ", pooler_output" : "", classifier ? ", logits" : "");
-    }
+    o.name = "logits";
+    if ((o.width = loader_rows(l, "classifier")) > 0)
+        m->logits = output_add(l, o);
+    if (m->logits >= 0 && !load_linear(l, &m->classifier, -1, m->C, "classifier"))
+        return false;
     l->prefix = inner;
-    return ok;
+    m->hidden = output_add_hidden(l, MODALITY_IMAGE, m->blocks, m->C);
+    return l->error->code == SP_OK;
 }
 
 static bool load(Encoder *en, const ModelSource *s, Error *e)
@@ -179,7 +180,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
         if (!load_block(&l, &m->block[i], names, m->C, eps, qkv_bias, i))
             return false;
     en->model = m;
-    return load_output(&l, m, en->options.layer);
+    return load_outputs(&l, m);
 }
 
 /* [B, T C] of pixels: patches and their positions by one convolution, the class token's row before them */
@@ -192,39 +193,52 @@ static Tensor *embed(Tape *t, const ViT *m, const ImageBatch *b)
     return concat(t, gather(t, m->first, each), reshape(t, x, 2, (int64_t[]){b->B, (m->T - 1) * m->C}));
 }
 
-static Tensor *forward(Tape *t, const void *model, const void *input)
+static void forward(Tape *t, const void *model, Pass *p)
 {
     const ViT *m = model;
-    const ImageBatch *b = input;
+    const ImageBatch *b = p->images;
     int32_t *offsets = tape_scratch(t, b->B + 1, sizeof *offsets);
     Ragged r = {.B = b->B, .total = b->B * m->T, .longest = m->T, .offsets = offsets};
+    if (b->height != m->height || b->width != m->width)
+        tape_fail(t, SP_USAGE, "expected images of %lld x %lld, not %lld x %lld", (long long)m->width,
+                  (long long)m->height, (long long)b->width, (long long)b->height);
     if (r.total > INT32_MAX)
         tape_fail(t, SP_UNSUPPORTED, "%lld images of %lld patches are too many for one batch", (long long)b->B,
                   (long long)m->T - 1);
     for (int64_t i = 0; offsets && i <= b->B; i++)
         offsets[i] = (int32_t)(i * m->T);
+    int64_t blocks = pass_blocks(p, m->hidden, m->blocks);
+    bool rows = pass_asks(p, m->last) || pass_asks(p, m->hidden + (int)m->blocks); /* of all tokens, to the end */
     Tensor *x = reshape(t, embed(t, m, b), 2, (int64_t[]){r.total, m->C});
-    for (int64_t i = 0; i < m->blocks; i++) {
+    pass_put(p, m->hidden, x);
+    for (int64_t i = 0; i < blocks; i++) {
         const Block *k = &m->block[i];
         Tensor *h = attention(t, linear(t, layer_norm(t, x, &k->norm1), &k->qkv), &r, m->H, (Relative){0}, false);
-        if (i == m->blocks - 1 && m->output != OUT_HIDDEN) { /* from here on only the class token is asked for */
+        if (i == m->blocks - 1 && !rows) { /* from here on only the class token is asked for */
             x = pool_ragged(t, x, &r, REDUCE_FIRST);
             h = pool_ragged(t, h, &r, REDUCE_FIRST);
         }
         x = linear_add(t, h, &k->out, x);
         h = linear_act(t, layer_norm(t, x, &k->norm2), &k->fc1, m->act, 0);
         x = linear_add(t, h, &k->fc2, x);
+        pass_put(p, m->hidden + (int)i + 1, x);
     }
+    if (blocks < m->blocks)
+        return;
     x = layer_norm(t, x, &m->norm);
-    if (m->output == OUT_HIDDEN)
-        return reshape(t, x, 2, (int64_t[]){b->B, m->T * m->C});
-    if (m->output == OUT_CLS)
-        return x;
-    return linear_act(t, x, &m->head, m->output == OUT_POOLER ? m->pooler_act : ACT_NONE, 0);
+    pass_put(p, m->last, x);
+    if (rows)
+        x = pool_ragged(t, x, &r, REDUCE_FIRST);
+    pass_put(p, m->cls, x);
+    if (pass_asks(p, m->pooled))
+        pass_put(p, m->pooled, linear_act(t, x, &m->pooler, m->pooler_act, 0));
+    if (pass_asks(p, m->logits))
+        pass_put(p, m->logits, linear_act(t, x, &m->classifier, ACT_NONE, 0));
 }
 
 const EncoderKind encoder_vit = {.name = "vit",
                                  .about = "ViT: google/vit-base-patch16-224, facebook/dino-vitb16 (folders)",
+                                 .model_type = "vit",
                                  .modalities = MODALITY_IMAGE,
                                  .narrow = true,
                                  .matches = matches,
