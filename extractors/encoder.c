@@ -180,11 +180,11 @@ static bool use_precision(Encoder *en, const Device *d, Error *e)
         return fail(e, SP_UNSUPPORTED, "%s: a %s runs in f32 only; remove --dtype", en->path, en->kind->name);
     if (!kernels_pack(d->k, d->heap, o->dtype, &pack, e))
         return false;
-    store_set_pack(en->store, pack);
+    en->hold.pack = pack;
     if (o->winograd && !en->kind->winograd)
         return fail(e, SP_UNSUPPORTED, "%s: %s does not support --winograd; remove it", en->path, en->kind->name);
-    store_set_winograd(en->store, o->winograd);
-    return true;
+    en->hold.winograd = o->winograd;
+    return tuning_open(en, e);
 }
 
 /* The outputs that calls will ask for must be among the model's. */
@@ -218,7 +218,7 @@ static bool open_into(Encoder *en, const Device *d, const char *name, Error *e)
             return false;
     if (!en->kind->load(en, &s, e))
         return fail(e, SP_FORMAT, "%s: cannot be loaded as %s", s.path, en->kind->name);
-    if (!check_outputs(en, e))
+    if (!tuning_check(en, &s, e) || !check_outputs(en, e))
         return false;
     return !(en->towers & MODALITY_TEXT) || finish_text(en, &s, max_seq_length, e) || tower_fails(en, MODALITY_TEXT, e);
 }

@@ -92,6 +92,17 @@ typedef struct EncoderKind {
     TowerForward *forward_text, *forward_image; /* of e->model; NULL: no such tower */
 } EncoderKind;
 
+/* Which weights of an encoder are trained, and how. Lists are patterns between commas: a name, or its end behind a dot,
+ * with * ? [] as in file names; after ! a pattern takes names out again, and the last that fits decides. "*" is all
+ * weights, "encoder.layer.11.*, pooler.*, !*.key.bias" some. A pattern that no weight fits is an error. */
+typedef struct TrainOptions {
+    const char *weights;  /* names of tensors, as "encoder.layer.0.output.dense.weight"; NULL: all are frozen */
+    const char *adapters; /* names of linear layers with a low-rank adapter, as "query, value"; NULL: none */
+    int64_t rank;         /* of adapters; 0: 8 */
+    double alpha;         /* 0: the rank; the adapter's part of the result is scaled by alpha / rank */
+    float dropout;        /* of the adapter's input */
+    uint64_t seed;
+} TrainOptions;
 typedef struct EncoderOptions { /* how a model is opened; zeros are the defaults */
     const char *arch;           /* NULL: found from config.json and tensors */
     /* Which towers calls will use; the others are not opened. 0: all that the folder has the files for, at least one.
@@ -103,6 +114,7 @@ typedef struct EncoderOptions { /* how a model is opened; zeros are the defaults
     size_t output_count;
     Pack dtype;   /* of weights and products: PACK_F32, _F16, _BF16 or _INT8 */
     int winograd; /* 6: wider squares for 3 x 3 convolutions, coarser (Conv.winograd) */
+    TrainOptions train;
 } EncoderOptions;
 
 typedef struct ImageTower {
@@ -130,7 +142,9 @@ struct Encoder { /* immutable after encoder_open; shared by threads */
     Arena *arena;
     Store *store;
     Weights *weights;
-    Output *outputs; /* those of one tower are in the order of `sapor models`; its usual one is the first */
+    Hold hold;             /* of frozen weights */
+    struct Tuning *tuning; /* options.train, read; NULL: all weights are frozen */
+    Output *outputs;       /* those of one tower are in the order of `sapor models`; its usual one is the first */
     size_t output_count, output_room;
     const void *model; /* the architecture's own struct, in `arena`; set by load */
     ImageTower image;
@@ -150,6 +164,9 @@ const EncoderKind *encoder_kind_of(const ModelSource *s, Arena *a, Error *e);
 const char *model_find(const char *name, Arena *a, Error *e);
 Encoder *encoder_open(const Device *d, const char *name, const EncoderOptions *o, Error *e);
 void encoder_close(Encoder *en);
+/* The weights as a safetensors file with the names and shapes of the file that was opened: parameters as they are now,
+ * float32; adapters merged, W + alpha / rank B A; all others unchanged. PATH may be the file that was opened. */
+bool encoder_save(const Encoder *en, const char *path, Error *e);
 
 /* ---- calls ----------------------------------------------------------------------------------- */
 

@@ -6,6 +6,8 @@
 #include "tools/ducho/extract.h"
 #include "tools/recommendations.h"
 
+#include "tests/encoder_testing.h"
+
 #include "tests/faults.h"
 
 static char root[256], out[300];
