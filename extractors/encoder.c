@@ -113,9 +113,10 @@ static bool read_source(ModelSource *s, const char *name, const EncoderOptions *
         return false;
     if ((s->weights = weights_open(s->path, a, e)))
         return true;
-    const char *type = model_type_of(s);
-    if (type && !kind_of_type(type) && !s->arch && e->code != SP_MEMORY) /* other weights would not help */
-        unsupported_kind(s, type, a, e);
+    const char *type = model_type_of(s), *timm = json_cstring(json_get(s->config, "architecture"));
+    bool known = type ? kind_of_type(type) != NULL : !timm || !*timm || kind_of_arch(timm);
+    if (!known && !s->arch && e->code != SP_MEMORY) /* other weights would not help */
+        unsupported_kind(s, type ? type : timm, a, e);
     return false;
 }
 

@@ -1,5 +1,5 @@
-/* extractors/images.c: images to features: files, bytes or pixels are decoded and resized by all threads, then encoded in
- * batches. */
+/* extractors/images.c: images to features: files, bytes or pixels are decoded and resized by all threads, then encoded
+ * in batches. */
 #include "extractors/loading.h"
 
 /* A thread's share of a batch: about this many pixels, at most so many images. KEPT: bytes of scratch memory that a
@@ -35,15 +35,15 @@ static void decode_one(void *arg, size_t i, int worker)
         d->use(d->arg, i, im, a, e);
 }
 
-/* The tape's arenas for the workers: FIRST, FIRST + 1, ... */
-enum { CALL_ARENA = 0, FIRST = 1 };
+/* The tape's arenas: of the call, and of each worker from FIRST_WORKER on. Texts have numbers 0 and 1. */
+enum { CALL_ARENA = 2, FIRST_WORKER = 3 };
 
 static Arena **worker_arenas(Tape *t, Arena *a, Error *e)
 {
     size_t threads = (size_t)pool_threads(tape_device(t)->pool);
     Arena **scratch = NEW(a, Arena *, threads, e);
     for (size_t i = 0; scratch && i < threads; i++)
-        if (!(scratch[i] = tape_arena(t, FIRST + (int)i, e)))
+        if (!(scratch[i] = tape_arena(t, FIRST_WORKER + (int)i, e)))
             return NULL;
     return scratch;
 }

