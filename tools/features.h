@@ -57,8 +57,8 @@ bool option_winograd(const Context *c, int *outputs, Error *e); /* --winograd 6;
 /* Receives rows first .. first+n-1, [n, features]. */
 typedef bool FeatureSink(void *arg, size_t first, size_t n, const float *rows, Error *e);
 /* Computes the rows of all inputs in order, `batch` at a time. An input that cannot be read has no row and is added to
- * `unreadable`. The run fails at the first such input if `unreadable` is NULL or the input is by_position. It also fails
- * when out of memory, and when an encoder fails on the first inputs. */
+ * `unreadable`. The run fails at the first such input if `unreadable` is NULL or the input is by_position. It also
+ * fails when out of memory, and when an encoder fails on the first inputs. */
 bool extract_features(Context *c, const FeatureSource *x, const Input *inputs, size_t n, size_t batch,
                       const char *label, FeatureSink *sink, void *arg, UnreadableList *unreadable, Error *e);
 
