@@ -326,8 +326,8 @@ Tensor *sddmm(Tape *t, const Csr *g, Tensor *x, Tensor *y);
 Tensor *edge_softmax(Tape *t, const Csr *g, Tensor *x); /* over each row's entries: [entries] -> [entries] */
 /* Graphs on the tape; NULL when it has failed (later ops accept NULL as they accept a failed tensor). */
 
-/* The pattern of g with values val [entries] (NULL: ones), without scales: for attention over edges (GAT, GRCN). A gradient flows to
- * val. After csr_index a step reads the transpose's index; without it each step makes it. */
+/* The pattern of g with values val [entries] (NULL: ones), without scales: for attention over edges (GAT, GRCN). A
+ * gradient flows to val. After csr_index a step reads the transpose's index; without it each step makes it. */
 Csr *graph_with(Tape *t, const Csr *g, Tensor *val);
 /* For each row of x, the k rows with the largest cosine (itself included). The choice has no gradient; the values, the
  * cosines, have one. A row of zeros has cosine 0 with every row. */

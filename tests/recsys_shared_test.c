@@ -283,7 +283,7 @@ static int64_t pairs_of(Bench *b, const double *a, bool kept[U][I])
     return n;
 }
 
-/* A thinned graph is a function of seed, epoch and stream; it has the pairs that were asked for, and its own degrees. */
+/* A thinned graph is a function of seed, epoch and stream; it has as many pairs as asked for, and its own degrees. */
 static void thinned(void **state)
 {
     Bench *b = *state;

@@ -154,9 +154,9 @@ Tensor *add_norms(Tape *t, Tensor *loss, double l_w, int n, Tensor *const *x, in
 /* cos(a[b], b[b]) of each row -> [B], as F.cosine_similarity: BM3, SELFCF. */
 Tensor *cosines(Tape *t, Tensor *a, Tensor *b);
 /* InfoNCE, van den Oord et al. 2018: for each row log sum over n of exp(a_i . all_n / tau) - a_i . pos_i / tau -> [B].
- * all NULL: pos, the batch's own rows. Rows are taken as they are: row_normalize makes cosines of products. The products
- * [B, N] are never stored. Over the batch: SLMRec, SimGCL, MGCN, PGL, SMORE; over all nodes: SGL, LGMRec, DiffMM,
- * MENTOR. mean() or sum() follows. */
+ * all NULL: pos, the batch's own rows. Rows are taken as they are: row_normalize makes cosines of products. The
+ * products [B, N] are never stored. Over the batch: SLMRec, SimGCL, MGCN, PGL, SMORE; over all nodes: SGL, LGMRec,
+ * DiffMM, MENTOR. mean() or sum() follows. */
 Tensor *info_nce(Tape *t, Tensor *a, Tensor *pos, Tensor *all, double tau);
 
 #endif
