@@ -115,12 +115,11 @@ static bool open_into(Encoder *en, const Device *d, const char *name, Error *e)
         en->preset = *en->options.preset;
     if (!(en->kind = find_kind(&s, en->arena, e)) || !(en->store = store_new(d, e)))
         return false;
-    Pack pack = PACK_F32;
     if (en->options.dtype != PACK_F32 && !en->kind->narrow)
         return fail(e, SP_UNSUPPORTED, "%s: a %s runs in f32 only; remove --dtype", s.path, en->kind->name);
-    if (!kernels_pack(d->k, d->heap, en->options.dtype, &pack, e))
+    if (!kernels_packs(d->k, en->options.dtype, e))
         return false;
-    store_set_pack(en->store, pack);
+    store_set_pack(en->store, en->options.dtype);
     if (en->options.winograd && !en->kind->winograd)
         return fail(e, SP_UNSUPPORTED, "%s: %s does not support --winograd; remove it", s.path, en->kind->name);
     store_set_winograd(en->store, en->options.winograd);

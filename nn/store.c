@@ -84,7 +84,7 @@ Arena *store_arena(Store *s)
 
 Run store_run(const Store *s)
 {
-    return (Run){.pool = s->d.pool, .trace = s->d.trace};
+    return device_run(&s->d);
 }
 
 void *store_alloc(Store *s, size_t bytes, const char *what, Error *e)
@@ -222,11 +222,6 @@ Tensor *store_i64(Store *s, const char *name, int dims, const int64_t *shape, co
 {
     Stored *x = store_filled(s, name, I64, dims, shape, data, e);
     return x ? &x->x : NULL;
-}
-
-bool device_is_host(const Device *d)
-{
-    return strcmp(d->k->device, "cpu") == 0;
 }
 
 const float *array_view(const Array *a)
@@ -426,7 +421,7 @@ void tensor_read(const Device *d, const Tensor *x, int64_t first, int64_t n, voi
 {
     if (x->param)
         param_settle(x->param);
-    Run run = {.pool = d->pool};
+    Run run = device_run(d);
     size_t size = dtype_bytes(x->type);
     d->k->download(&run, host, (const char *)x->data + (size_t)first * size, (size_t)n * size);
 }
@@ -435,7 +430,7 @@ void tensor_write(const Device *d, Tensor *x, int64_t first, int64_t n, const vo
 {
     if (x->param)
         param_settle(x->param);
-    Run run = {.pool = d->pool};
+    Run run = device_run(d);
     size_t size = dtype_bytes(x->type);
     d->k->upload(&run, (char *)x->data + (size_t)first * size, host, (size_t)n * size);
 }

@@ -12,12 +12,7 @@ Tape *tape_new(const Device *d, bool training, Error *e)
         fail_memory(e, sizeof *t, "a tape");
         return NULL;
     }
-    *t = (Tape){.d = d,
-                .k = d->k,
-                .heap = d->heap,
-                .run = {.pool = d->pool, .trace = d->trace},
-                .training = training,
-                .meta = meta};
+    *t = (Tape){.d = d, .k = d->k, .heap = d->heap, .run = device_run(d), .training = training, .meta = meta};
     t->empty = arena_mark(meta);
     t->failed = (Tensor){.type = F32, .dims = 1, .id = -2};
     return t;
@@ -69,11 +64,6 @@ bool tape_fail(Tape *t, sp_status code, const char *format, ...)
 bool tape_training(const Tape *t)
 {
     return t->training;
-}
-
-int tape_threads(const Tape *t)
-{
-    return pool_threads(t->run.pool);
 }
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
@@ -282,7 +272,7 @@ Tensor *tape_adopt(Tape *t, DType type, int64_t count, void *host)
 
 void tape_gemm(Tape *t, const Gemm *g)
 {
-    if (tape_work(t, t->k->gemm_work(g, tape_threads(t))))
+    if (tape_work(t, t->k->gemm_work(&t->run, g)))
         t->k->gemm(&t->run, g);
 }
 
