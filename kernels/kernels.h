@@ -7,8 +7,8 @@
  *
  * The same bits every time (DESIGN 6): the order of a sum depends on its length alone, never on threads, batch or cache
  * sizes; ties go to the lower index. Kernels that need scratch say how much through their `_work` companion; Run.work
- * has at least that. A `_work` or `_way` companion gets the same Run, or one without work, and reads sizes and whether a
- * pointer is NULL, never device memory.
+ * has at least that. A `_work` or `_way` companion gets the same Run, or one without work; it reads sizes and whether
+ * a pointer is NULL, never device memory.
  *
  * A new kernel is: its member here, its function in kernels/cpu/, its name in cpu/list.h, its cases (CONTRIBUTING.md; a
  * kernel without cases does not pass). */
@@ -48,8 +48,8 @@ typedef enum Act {
 
 /* What weights are packed to. All else stays float32. F16 and BF16 take half the bytes; F16 is multiplied as float32,
  * BF16 as float32 or with A rounded to bf16, too, whichever the processor does faster. INT8 has a scale for each column
- * of B, a scale and a zero point for each row of A, and exact 32-bit sums: up to PACK_INT8_K of them. The packed form is
- * the table's own: it depends on the processor, and only the table that packed reads it. */
+ * of B, a scale and a zero point for each row of A, and exact 32-bit sums: up to PACK_INT8_K of them. The packed form
+ * is the table's own: it depends on the processor, and only the table that packed reads it. */
 typedef enum Pack { PACK_F32, PACK_F16, PACK_BF16, PACK_INT8, PACK_COUNT } Pack;
 enum { PACK_INT8_K = 1 << 15 };
 const char *pack_name(Pack p); /* "f32", "f16", "bf16" or "int8" */
@@ -151,7 +151,14 @@ typedef struct BprPart {
     float beta[3];     /* 0: written; 1: added */
 } BprPart;
 
-typedef enum Binary { BIN_ADD, BIN_SUB, BIN_MUL, BIN_DIV, BIN_MAX } Binary;
+/* BIN_ABOVE: 1 where a > b, 1/2 where they are equal, else 0: the derivative of max(a, b) by a */
+typedef enum Binary { BIN_ADD, BIN_SUB, BIN_MUL, BIN_DIV, BIN_MAX, BIN_ABOVE } Binary;
+/* What the second operand of a [M,C] matrix is: a row [C], a column [M], or one number [1] */
+typedef enum Spread { SPREAD_ROW, SPREAD_COLUMN, SPREAD_NUMBER } Spread;
+/* UN_CLAMP: x between lo and hi; UN_INSIDE: its derivative, 1 where lo <= x <= hi, else 0 */
+typedef enum Unary { UN_EXP, UN_LOG, UN_SQRT, UN_SIGN, UN_CLAMP, UN_INSIDE } Unary;
+/* NOISE_UNIFORM: draw_uniform, [0, 1); NOISE_NORMAL: draw_normal; NOISE_GUMBEL: -log(-log u), u uniform in (0, 1) */
+typedef enum Noise { NOISE_UNIFORM, NOISE_NORMAL, NOISE_GUMBEL } Noise;
 typedef enum Reduce { REDUCE_SUM, REDUCE_MEAN, REDUCE_MAX, REDUCE_FIRST } Reduce;
 
 /* One Adam, Kingma & Ba 2015, as torch.optim.Adam computes it: bias-corrected, eps after the root, weight decay added
@@ -224,6 +231,8 @@ typedef struct Kernels {
     /* y = s[m] x + beta y */
     void (*row_scale)(const Run *, int64_t M, int64_t C, const float *x, const float *s, float beta, float *y);
     void (*row_sum)(const Run *, int64_t M, int64_t C, const float *x, float *y); /* y [M] */
+    /* y[m] = log(exp(y[m]) + sum over c of exp(x[m,c])), without overflow: -inf to begin with, then block by block */
+    void (*log_sum_exp)(const Run *, int64_t M, int64_t C, const float *x, float *y);
     size_t (*col_sum_work)(const Run *, int64_t M, int64_t C);
     /* y [C] = sum over m + beta y */
     void (*col_sum)(const Run *, int64_t M, int64_t C, const float *x, float beta, float *y);
@@ -243,6 +252,12 @@ typedef struct Kernels {
     /* dx = dy act'(x), written; x is act's input */
     void (*act_back)(const Run *, int64_t n, Act act, float param, const float *x, const float *dy, float *dx);
     void (*binary)(const Run *, int64_t n, Binary op, const float *a, const float *b, float *y);
+    /* y[m,c] = x[m,c] op v, v as `how` says */
+    void (*broadcast)(const Run *, int64_t M, int64_t C, Binary op, Spread how, const float *x, const float *v,
+                      float *y);
+    void (*unary)(const Run *, int64_t n, Unary op, float lo, float hi, const float *x, float *y);
+    /* y[i] = number first + i of the stream */
+    void (*noise)(const Run *, int64_t n, Noise kind, Draw d, uint64_t first, float *y);
     /* y = a x + b y; b 0: y is not read */
     void (*axpby)(const Run *, int64_t n, float a, const float *x, float b, float *y);
     void (*add_bias)(const Run *, int64_t M, int64_t C, const float *x, const float *bias, Act act, float param,
