@@ -15,7 +15,7 @@
 #ifndef SAPOR_KERNELS_H
 #define SAPOR_KERNELS_H
 
-#include "base/base.h"
+#include "kernels/act.h"
 
 typedef struct Run {
     void *context; /* where the device computes: a Pool of the CPU (NULL: one thread) */
@@ -31,20 +31,6 @@ typedef struct Way {
 } Way;
 
 /* ---- dense products -------------------------------------------------------------------------- */
-
-typedef enum Act {
-    ACT_NONE,
-    ACT_RELU,
-    ACT_RELU6,
-    ACT_LEAKY_RELU,
-    ACT_GELU,
-    ACT_GELU_TANH,
-    ACT_SIGMOID,
-    ACT_TANH,
-    ACT_SOFTPLUS,
-    ACT_SWISH,
-    ACT_COUNT
-} Act; /* GELU is erf's; LEAKY_RELU takes its slope as parameter */
 
 /* What weights are packed to. All else stays float32. F16 and BF16 take half the bytes; F16 is multiplied as float32,
  * BF16 as float32 or with A rounded to bf16, too, whichever the processor does faster. INT8 has a scale for each column

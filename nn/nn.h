@@ -27,8 +27,9 @@ typedef struct Device {
     Trace *trace;
 } Device;
 /* name: "cpu", "cpu:avx2" (a level: kernels_cpu), NULL for "cpu". threads 0: as many as the machine has. The heap
- * (NULL: malloc) and the trace (NULL: off) stay the caller's. After a failure device_close has nothing to do. A program adds a
- * device of its own by opening "cpu" and putting its table and its context there before the first store or tape. */
+ * (NULL: malloc) and the trace (NULL: off) stay the caller's. After a failure device_close has nothing to do. A program
+ * adds a device of its own by opening "cpu" and putting its table and its context there, before the first store or
+ * tape. */
 bool device_open(Device *d, const char *name, int threads, const Heap *heap, Trace *trace, Error *e);
 void device_close(Device *d);
 Run device_run(const Device *d); /* for calls of kernels that need no scratch */
