@@ -305,8 +305,7 @@ static Csr *keep(Tape *t, Store *s, const char *name, const Csr *g, bool transpo
     k->cols = g->cols;
     k->entries = g->entries;
     lists_send(t);
-    bool ok =
-        refill(t, s, &k->start, g->start, e) && refill(t, s, &k->col, g->col, e) && refill(t, s, &k->val, val, e);
+    bool ok = refill(t, s, &k->start, g->start, e) && refill(t, s, &k->col, g->col, e) && refill(t, s, &k->val, val, e);
     if (back)
         ok = ok && refill(t, s, &k->tstart, back->start, e) && refill(t, s, &k->tcol, back->tcol, e) &&
              refill(t, s, &k->tat, back->at, e);

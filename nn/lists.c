@@ -228,8 +228,8 @@ Tensor *list_renumbered(Tape *t, Tensor *ids, const Groups *of)
     const int32_t *now = tape_host(t, ids);
     for (int64_t s = 0; s < of->count; s++)
         unique[s] = now[of->host.order[of->host.start[s]]];
-    Groups *g = groups_new(t, of->count, unique, (int32_t *)(uintptr_t)of->host.order,
-                           (int64_t *)(uintptr_t)of->host.start);
+    Groups *g =
+        groups_new(t, of->count, unique, (int32_t *)(uintptr_t)of->host.order, (int64_t *)(uintptr_t)of->host.start);
     if (g)
         g->distinct = g->count == n && (n == 0 || memcmp(now, unique, (size_t)n * sizeof *now) == 0);
     t->nodes[ids->id]->groups = g;
@@ -246,29 +246,44 @@ const void *tape_host(Tape *t, const Tensor *x)
     return host;
 }
 
+void ids_together(Tape *t, int lists, Tensor *const *ids)
+{
+    IdSet *set = t->training ? tape_scratch(t, 1, sizeof *set) : NULL;
+    Tensor **member = set ? tape_scratch(t, lists, sizeof *member) : NULL;
+    int64_t n = 0;
+    for (int i = 0; i < lists && member; i++) {
+        int32_t lo, hi;
+        tape_range(member[i] = ids[i], &lo, &hi);
+        n += ids[i]->count;
+        if (ids[i]->id < 0 || lo < 0)
+            return;
+    }
+    int32_t *all = member ? tape_scratch(t, n, sizeof *all) : NULL;
+    n = 0;
+    for (int i = 0; i < lists && all; n += ids[i]->count, i++) {
+        const int32_t *host = tape_host(t, ids[i]);
+        if (!host)
+            return;
+        memcpy(all + n, host, (size_t)ids[i]->count * sizeof *all);
+    }
+    const Groups *groups = all ? list_group(t, n, all) : NULL;
+    for (int i = 0; i < lists && groups; i++)
+        t->nodes[ids[i]->id]->set = set;
+    if (groups)
+        *set = (IdSet){lists, member, groups};
+}
+
 bool input_ids(Tape *t, int lists, const int32_t *const *host, int64_t n, Tensor **out)
 {
-    IdSet *set = tape_scratch(t, 1, sizeof *set);
-    Tensor **member = tape_scratch(t, lists, sizeof *member);
-    bool grouped = t->training && set && member;
+    int32_t lo = 0, hi;
     for (int i = 0; i < lists; i++) {
         out[i] = input_i32(t, host[i], n);
-        int32_t lo = 0, hi;
-        if (grouped && t->error.code == SP_OK)
+        if (t->training && t->error.code == SP_OK)
             tape_range(out[i], &lo, &hi);
-        grouped = grouped && t->error.code == SP_OK && lo >= 0;
-        if (grouped)
-            member[i] = out[i];
+        if (t->training && t->error.code == SP_OK && lo >= 0)
+            ids_groups(t, out[i]);
     }
-    for (int i = 0; i < lists && grouped; i++)
-        ids_groups(t, out[i]);
-    if (!grouped || lists < 2)
-        return t->error.code == SP_OK;
-    int32_t *all = tape_scratch(t, lists * n, sizeof *all);
-    for (int i = 0; i < lists && all; i++)
-        memcpy(all + i * n, host[i], (size_t)n * sizeof *all);
-    *set = (IdSet){lists, member, list_group(t, lists * n, all)};
-    for (int i = 0; i < lists && set->groups; i++)
-        t->nodes[out[i]->id]->set = set;
+    if (lists > 1)
+        ids_together(t, lists, out);
     return t->error.code == SP_OK;
 }

@@ -65,7 +65,8 @@ static bool add_rows(Tape *t, const ParamGrad *grad, float a, float *table)
     int64_t D = param_width(grad->param);
     if (!merge_rows(t, grad, &m))
         return false;
-    t->k->segment_sum(&t->run, m.groups->count, D, m.groups->device.start, m.groups->device.order, m.groups->device.unique, m.g, a, 1, table);
+    t->k->segment_sum(&t->run, m.groups->count, D, m.groups->device.start, m.groups->device.order,
+                      m.groups->device.unique, m.g, a, 1, table);
     step_give_floats(t, m.own, m.n * D);
     return true;
 }
@@ -122,8 +123,8 @@ static void step_adam(Tape *t, const Optim *o, ParamGrad *g)
             return;
         if (sum != r.g)
             t->k->segment_sum(&t->run, count, D, r.groups->device.start, r.groups->device.order, NULL, r.g, 1, 0, sum);
-        t->k->adam_rows(&t->run, count, D, r.groups->device.unique, p->history, history_push(t, o, p), sum, p->last, p->x->data,
-                        p->m, p->v);
+        t->k->adam_rows(&t->run, count, D, r.groups->device.unique, p->history, history_push(t, o, p), sum, p->last,
+                        p->x->data, p->m, p->v);
         if (sum != r.g)
             step_give_floats(t, sum, count * D);
         step_give_floats(t, r.own, r.n * D);

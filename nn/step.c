@@ -48,8 +48,8 @@ static void free_blocks(Tape *t)
 void step_reset(Tape *t)
 {
     StepMemory *m = &t->step;
-    if (m->block_count > 1) { /* one block as large as they were together */
-        size_t bytes = m->total + m->used;
+    if (m->block_count > 1) { /* one block as large as they were together, and some: graphs grow and shrink a little */
+        size_t bytes = aligned_bytes((m->total + m->used) / 32 * 33);
         free_blocks(t);
         unsigned char *p = t->k->alloc(t->heap, bytes);
         if (p)

@@ -267,22 +267,19 @@ static Tensor *input(Tape *t, DType type, const void *host, int dims, const int6
     Node *n = node_new(t, &INPUT, 0, NULL);
     int64_t count;
     size_t bytes = n && shape_count(dims, shape, &count) ? (size_t)count * dtype_bytes(type) : SIZE_MAX;
-    if (!n || !host || (type == F32 && (t->mode != MODE_EAGER || bytes > SMALL_INPUT))) {
-        if (!n || !node_out(t, n, type, dims, shape))
-            return tape_failed(t);
-        if (tape_live(t) && host)
-            t->k->upload(&t->run, n->out.data, host, bytes);
-        return node_done(t, n, 0, (double)bytes);
-    }
-    if (!node_add(t, n, type, dims, shape))
+    bool list = type != F32 || (host && t->mode == MODE_EAGER && bytes <= SMALL_INPUT);
+    if (!n || !(list ? node_add(t, n, type, dims, shape) : node_out(t, n, type, dims, shape)))
         return tape_failed(t);
-    void *copy = tape_live(t) ? list_alloc(t, count, dtype_bytes(type)) : NULL;
+    void *copy = list && tape_live(t) ? list_alloc(t, count, dtype_bytes(type)) : NULL;
     if (copy) {
-        memcpy(copy, host, bytes);
+        if (bytes)
+            memcpy(copy, host, bytes);
         n->host = copy;
         n->out.data = list_device(t, copy);
         if (type == I32)
             note_range(n, copy);
+    } else if (tape_live(t) && host) {
+        t->k->upload(&t->run, n->out.data, host, bytes);
     }
     return node_done(t, n, 0, (double)bytes);
 }

@@ -97,18 +97,18 @@ struct Node {
     const Op *op;
     int inputs;
     Tensor **in;
-    float *grad;     /* of out, while the backward pass needs it */
-    int32_t buffer;  /* number of the plan's buffer for out; -1: none */
-    bool view;       /* out is part of another tensor's memory */
-    Node *base;      /* of a view: the node of that tensor; NULL when the tensor is stored */
-    bool pinned;     /* the backward pass reads out otherwise than through in[] */
-    bool dropped;    /* the memory of out is given back */
-    uint32_t unread; /* what the backward pass does not read: bit i, input i's numbers; bit RESULT, out's */
-    int32_t lo, hi;  /* of an I32 input: smallest and largest value */
+    float *grad;                 /* of out, while the backward pass needs it */
+    int32_t buffer;              /* number of the plan's buffer for out; -1: none */
+    bool view;                   /* out is part of another tensor's memory */
+    Node *base;                  /* of a view: the node of that tensor; NULL when the tensor is stored */
+    bool pinned;                 /* the backward pass reads out otherwise than through in[] */
+    bool dropped;                /* the memory of out is given back */
+    uint32_t unread;             /* what the backward pass does not read: bit i, input i's numbers; bit RESULT, out's */
+    int32_t lo, hi;              /* of an I32 input: smallest and largest value */
     const void *host;            /* a list's own copy (lists.c); NULL for what kernels compute */
     const struct Groups *groups; /* of a list of ids, or NULL: not sorted yet */
     const struct IdSet *set;     /* the lists that were given together with this one, or NULL */
-    double begun;    /* for the trace */
+    double begun;                /* for the trace */
     double flops, bytes;
     /* kept for the backward pass; each op has its own use */
     float f;
@@ -299,7 +299,7 @@ void step_give_floats(Tape *t, float *p, int64_t n);
 bool tape_grow(Tape *t, void **list, size_t count, size_t *room, size_t size);
 bool tape_work(Tape *t, size_t bytes);                                   /* makes run.work at least this large */
 Tensor *tape_constant(Tape *t, DType type, int64_t n, const void *host); /* host NULL: not written */
-void tape_pin(Tape *t, const Tensor *x);         /* sets Node.pinned */
+void tape_pin(Tape *t, const Tensor *x);                                 /* sets Node.pinned */
 
 /* Lists (lists.c): valid until the reset. */
 void lists_reset(Tape *t);
@@ -309,15 +309,14 @@ void lists_free(Tape *t);
 void *list_alloc(Tape *t, int64_t count, size_t size);
 void *list_device(Tape *t, const void *host);
 void lists_send(Tape *t);
-void list_trim(Tape *t, void *host, size_t bytes, size_t left); /* of a list not sent yet, `left` bytes are kept */
+void list_trim(Tape *t, void *host, size_t bytes, size_t left);      /* of a list not sent yet, `left` bytes are kept */
 Tensor *list_tensor(Tape *t, DType type, int64_t count, void *host); /* a list as a constant of the tape */
 Tensor *list_ascending(Tape *t, Tensor *ids); /* ids ascend, each once: their groups are made without sorting */
-Tensor *list_renumbered(Tape *t, Tensor *ids, const Groups *of); /* ids are in the same groups as those of `of` */
+Tensor *list_renumbered(Tape *t, Tensor *ids, const Groups *of);  /* ids are in the same groups as those of `of` */
 const Groups *list_group(Tape *t, int64_t n, const int32_t *ids); /* ids: host */
 const Groups *ids_groups(Tape *t, const Tensor *ids);             /* sorted once a step */
 /* The host's copy of a list; the tape fails where there is none. */
 const void *tape_host(Tape *t, const Tensor *x);
-
 
 /* Gradients in backward functions (backward.c). All do nothing for an input that needs no gradient. */
 float *grad_into(Tape *t, Tensor *x, float *beta); /* where to add; *beta is 0 if it is not written yet, else 1 */

@@ -75,9 +75,7 @@ static void train_step(Model *m, Sampler *s, Optim *o, Tape *t, int64_t b, Error
     float loss;
     batch.B = sampler_batch(s, b, &batch.users, &batch.positives, &batch.negatives);
     tape_reset(t, (Draw){1, DRAW_DROPOUT, (uint32_t)b});
-    batch.user = input_i32(t, batch.users, batch.B);
-    batch.pos = input_i32(t, batch.positives, batch.B);
-    batch.neg = batch.negatives ? input_i32(t, batch.negatives, batch.B) : NULL;
+    batch_inputs(t, &batch);
     Tensor *x = m->kind->loss(t, m, &batch);
     assert_ok(tape_ok(t, e), *e);
     tensor_read(store_device(m->store), x, 0, 1, &loss);
