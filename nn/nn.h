@@ -190,6 +190,22 @@ Tensor *mean(Tape *t, Tensor *x);
 Tensor *sum_squares(Tape *t, Tensor *x); /* -> [1] */
 Tensor *frobenius(Tape *t, Tensor *x);   /* sqrt(sum x^2) -> [1]; gradient 0 at 0 */
 
+/* numbers by numbers (ops_math.c) */
+Tensor *divide(Tape *t, Tensor *a, Tensor *b);  /* a / b, element by element */
+Tensor *maximum(Tape *t, Tensor *a, Tensor *b); /* where both are equal each gets half of the gradient, as in torch */
+/* x op v for x [M,C] and v a row [C], a column [M] or one number [1]: BIN_ADD, BIN_SUB, BIN_MUL, BIN_DIV, BIN_MAX */
+Tensor *broadcast(Tape *t, Binary op, Spread how, Tensor *x, Tensor *v);
+/* UN_EXP, UN_LOG, UN_SQRT; UN_SIGN has no gradient. The gradient of UN_LOG and UN_SQRT at 0 is infinite. */
+Tensor *unary(Tape *t, Tensor *x, Unary op);
+Tensor *clamp(Tape *t, Tensor *x, float lo, float hi); /* no gradient beyond the limits */
+Tensor *row_sum(Tape *t, Tensor *x);                   /* [M,C] -> [M] */
+Tensor *col_sum(Tape *t, Tensor *x);                   /* [M,C] -> [C] */
+/* A constant of draws of the step (tape_reset), other ones at each call, and other ones than dropout's. */
+Tensor *noise(Tape *t, Noise kind, int dims, const int64_t *shape);
+/* log sum over n of exp(scale a[m] . b[n]) without overflow: [M,D], [N,D] -> [M], N > 0. The product [M,N] is made in
+ * tiles of 1 MB, and made again in the backward pass. */
+Tensor *log_sum_exp(Tape *t, Tensor *a, Tensor *b, float scale);
+
 /* BPR, Rendle et al. 2009: mean over b of -log sigmoid(score of pos - score of neg) + l2 (squares of all rows compared)
  * -> [1], in one pass each way. A score is the sum over parts of the dot products of users' and items' rows; D may
  * differ from part to part. */

@@ -20,8 +20,10 @@
 /* clang-format off */
 #define KERNEL_FAMILIES(LINE) \
     LINE(layer_norm) LINE(layer_norm_back) LINE(softmax) LINE(softmax_back) LINE(row_normalize) \
-    LINE(row_normalize_back) LINE(row_dot) LINE(row_scale) LINE(row_sum) LINE(col_sum) LINE(copy_cols) \
-    LINE(act) LINE(act_back) LINE(binary) LINE(axpby) LINE(add_bias) LINE(dropout) LINE(fill) LINE(sum) \
+    LINE(row_normalize_back) LINE(row_dot) LINE(row_scale) LINE(row_sum) LINE(log_sum_exp) LINE(col_sum) \
+    LINE(copy_cols) \
+    LINE(act) LINE(act_back) LINE(binary) LINE(broadcast) LINE(unary) LINE(noise) LINE(axpby) LINE(add_bias) \
+    LINE(dropout) LINE(fill) LINE(sum) \
     LINE(sum_squares) LINE(gather) LINE(segment_sum) LINE(segment_pool) LINE(segment_pool_back) LINE(group_ids) \
     LINE(spmm) LINE(sddmm) LINE(edge_softmax) LINE(edge_softmax_back) LINE(edge_row_sum) LINE(edge_scale) \
     LINE(knn) LINE(topk) LINE(topk_rows) LINE(bpr) LINE(bpr_back) LINE(adam) LINE(adam_replay) \

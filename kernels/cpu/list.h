@@ -8,11 +8,11 @@
     /* conv.c, pool.c */ LINE(conv_pack_bytes) LINE(conv_pack) LINE(conv_work) LINE(conv) LINE(max_pool) \
         LINE(mean_pool) \
     /* attention.c */ LINE(attention_work) LINE(attention) LINE(attention_back_work) LINE(attention_back) \
-    /* elementwise.c */ LINE(act) LINE(act_back) LINE(binary) LINE(axpby) LINE(add_bias) LINE(dropout) LINE(fill) \
-        LINE(sum_work) LINE(sum) LINE(sum_squares) \
+    /* elementwise.c */ LINE(act) LINE(act_back) LINE(binary) LINE(broadcast) LINE(unary) LINE(noise) LINE(axpby) \
+        LINE(add_bias) LINE(dropout) LINE(fill) LINE(sum_work) LINE(sum) LINE(sum_squares) \
     /* norm.c */ LINE(layer_norm) LINE(layer_norm_back_work) LINE(layer_norm_back) LINE(softmax) LINE(softmax_back) \
-        LINE(row_normalize) LINE(row_normalize_back) LINE(row_dot) LINE(row_scale) LINE(row_sum) LINE(col_sum_work) \
-        LINE(col_sum) LINE(copy_cols) \
+        LINE(row_normalize) LINE(row_normalize_back) LINE(row_dot) LINE(row_scale) LINE(row_sum) LINE(log_sum_exp) \
+        LINE(col_sum_work) LINE(col_sum) LINE(copy_cols) \
     /* gather.c */ LINE(gather) LINE(segment_sum) LINE(segment_pool) LINE(segment_pool_back) LINE(group_ids) \
     /* sparse.c */ LINE(spmm) LINE(sddmm) LINE(edge_softmax) LINE(edge_softmax_back) LINE(edge_row_sum) \
         LINE(edge_scale) \
