@@ -45,12 +45,17 @@ typedef struct Stored { /* a stored tensor; Tensor.id is -1 */
     int32_t lo, hi; /* of an I32: smallest and largest value */
     void *host;     /* the numbers where the host knows them (integers, scales of graphs): x.data itself on the CPU */
     size_t host_bytes; /* of host when it is the store's copy */
+    /* of stacked parameters: the tensors whose memory is the rows of this one, parameters or constants. x.param is
+     * NULL; a gradient of x is handed to the parts at the end of the backward pass */
+    Tensor **part;
+    int parts;
 } Stored;
 static inline int64_t param_width(const Param *p)
 {
     return cols_of(p->x);
 }
 void param_settle(Param *p);                     /* brings every row up to date */
+void tensor_settle(const Tensor *x);             /* of x.param or of its parts */
 void param_settled(const Run *r, Param *p);      /* marks every row as up to date */
 bool param_state(Param *p, bool lazy, Error *e); /* allocates m, v; and last, history */
 Run store_run(const Store *s);
@@ -65,6 +70,9 @@ const float *array_view(const Array *a); /* the array's numbers if they are alig
 /* The host's copy of a list or of a graph's scales: data itself on the CPU. data NULL: zeros. */
 bool stored_host(Store *s, Stored *x, const void *data, Error *e);
 Tensor *store_scale(Store *s, int64_t n, const float *data, Error *e);
+/* Arrays stacked along their rows, `rows` each; NULL is zeros. Bit i of `train`: array i is a parameter. One parameter
+ * alone has the dimensions of its array. */
+Tensor *store_stack(Store *s, int n, const Array *const *a, const int64_t *rows, uint32_t train, Error *e);
 /* A tensor without memory; indexed by name unless name is "" */
 Stored *store_tensor(Store *s, const char *name, DType type, int dims, const int64_t *shape, Error *e);
 
@@ -194,6 +202,11 @@ typedef struct ParamGrad { /* the sum of its parts */
     RowPart *rows;
     FactorPart *factors;
 } ParamGrad;
+typedef struct StackGrad { /* dense, of a tensor with parts */
+    struct StackGrad *next;
+    Stored *x;
+    float *g;
+} StackGrad;
 typedef struct Transposed { /* of a graph on the tape, made at the first use */
     struct Transposed *next;
     const Tensor *col, *places;
@@ -223,6 +236,7 @@ struct Tape {
     int32_t *same_order; /* [same_count] 0, 1, 2, ... as lists of this step */
     int64_t *same_start, same_count;
     ParamGrad *grads;
+    StackGrad *stacks;
     Transposed *transposed;
     const int32_t *ragged_host; /* the offsets in `ragged` */
     Tensor *ragged;
