@@ -1,5 +1,5 @@
-/* nn/lists.c: lists of integers: ids, offsets, patterns of graphs. The host makes them and keeps its copy, so that no op
- * reads one back from a device.
+/* nn/lists.c: lists of integers: ids, offsets, patterns of graphs. The host makes them and keeps its copy: no op reads
+ * one back from a device.
  *
  * On the CPU kernels read the host's copy. On other devices a list has a place in a block of device memory that mirrors
  * a block of host memory; lists_send copies what was added since the last call, all lists in one upload. A step whose
@@ -112,8 +112,8 @@ void lists_send(Tape *t)
 
 /* ---- groups ---------------------------------------------------------------------------------- */
 
-/* Sorts ids [n] (>= 0): unique [n], start [n+1], order [n] such that segment s holds the places of unique[s], ascending.
- * Returns how many are unique. scratch [4 n] */
+/* Sorts ids [n] (>= 0): unique [n], start [n+1], order [n] such that segment s holds the places of unique[s],
+ * ascending. Returns how many are unique. scratch [4 n] */
 static int64_t sort_ids(int64_t n, const int32_t *ids, int32_t *unique, int64_t *start, int32_t *order,
                         int32_t *scratch)
 {

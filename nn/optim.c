@@ -22,7 +22,7 @@ typedef struct Merged {
     float *g, *own; /* own: g where it is a copy */
 } Merged;
 
-/* The groups of several parts, one behind the other: those of input_ids where the parts are its lists in their order. */
+/* The groups of several parts, one behind the other: those of input_ids where the parts are its lists in order. */
 static const Groups *groups_of_parts(Tape *t, const RowPart *p, int64_t n)
 {
     const IdSet *set = p->ids->id >= 0 ? t->nodes[p->ids->id]->set : NULL;
