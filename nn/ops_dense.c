@@ -12,12 +12,6 @@ static void with_last(const Tensor *x, int64_t last, int64_t shape[4])
 
 enum { LINEAR_X, LINEAR_W, LINEAR_B, LINEAR_RESIDUAL };
 
-/* Whether act'(z) follows from act(z), so that z need not be kept. */
-static bool from_output(Act act, float param)
-{
-    return act == ACT_RELU || act == ACT_RELU6 || (act == ACT_LEAKY_RELU && param > 0);
-}
-
 static void linear_back(Tape *t, Node *n)
 {
     Tensor *x = n->in[LINEAR_X], *w = n->in[LINEAR_W];
@@ -80,7 +74,7 @@ static Tensor *linear_op(Tape *t, Tensor *x, const Linear *l, Tensor *residual, 
     memcpy(n->i, (int64_t[]){M, l->N, l->K, act}, sizeof n->i);
     n->unread = (act == ACT_NONE ? UNREAD(RESULT) : 0) | UNREAD(LINEAR_RESIDUAL);
     n->f = param;
-    bool keep = n->out.needs_grad && act != ACT_NONE && !from_output(act, param);
+    bool keep = n->out.needs_grad && !act_from_result(act, param);
     if (keep)
         n->keep[0] = step_floats(t, M * l->N);
     if (tape_live(t)) {

@@ -184,6 +184,13 @@ static bool node_add(Tape *t, Node *n, DType type, int dims, const int64_t *shap
     return true;
 }
 
+bool node_trains(Tape *t, const Node *n, bool has_kernel)
+{
+    return !n->out.needs_grad || has_kernel ||
+           tape_fail(t, SP_UNSUPPORTED, "%s: this build has no backward pass of it (MINIMAL trains no encoders)",
+                     n->op->name);
+}
+
 bool node_out(Tape *t, Node *n, DType type, int dims, const int64_t *shape)
 {
     if (!node_add(t, n, type, dims, shape))
