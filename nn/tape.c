@@ -75,6 +75,11 @@ bool tape_training(const Tape *t)
     return t->training;
 }
 
+const Device *tape_device(const Tape *t)
+{
+    return t->d;
+}
+
 int tape_threads(const Tape *t)
 {
     return pool_threads(t->run.pool);
