@@ -456,7 +456,7 @@ static void modules_of_a_pipeline(void **state)
     put("modules.json", &b);
     Device d;
     assert_ok(device_open(&d, NULL, 1, NULL, NULL, &e), e);
-    assert_null(encoder_open(&d, folder, &(EncoderOptions){.normalize = -1}, &e));
+    assert_null(encoder_open(&d, folder, &(EncoderOptions){0}, &e));
     assert_error(e, SP_UNSUPPORTED, "1501 modules; at most 16 are supported");
     device_close(&d);
     arena_free(a);
