@@ -23,8 +23,7 @@ typedef struct Bench {
 static int setup(void **state)
 {
     Bench *b = calloc(1, sizeof *b);
-    b->device = (Device){.k = kernels_cpu(NULL, &b->e), .pool = pool_new(NULL, 2, &b->e)};
-    assert_ok(b->device.k && b->device.pool, b->e);
+    assert_ok(device_open(&b->device, NULL, 2, NULL, NULL, &b->e), b->e);
     b->arena = arena_new(NULL, 0);
     b->store = store_new(&b->device, &b->e);
     Pairs *train = &b->data.train;
@@ -62,7 +61,7 @@ static int teardown(void **state)
     Bench *b = *state;
     store_free(b->store);
     arena_free(b->arena);
-    pool_free(b->device.pool);
+    device_close(&b->device);
     free(b);
     return 0;
 }
@@ -95,7 +94,7 @@ static double *dense(Bench *b, const Csr *g)
     int32_t *col = NEW(b->arena, int32_t, MAX(g->entries, 1), &b->e);
     float *val = NEW(b->arena, float, MAX(g->entries, 1), &b->e);
     double *a = NEW(b->arena, double, g->rows * g->cols, &b->e);
-    csr_read(&b->device, g, start, col, val);
+    OK(b, csr_read(&b->device, g, start, col, val, &b->e));
     for (int64_t r = 0; r < g->rows; r++)
         for (int64_t e = start[r]; e < start[r + 1]; e++)
             a[r * g->cols + col[e]] = (double)val[e];
@@ -176,7 +175,8 @@ static void propagation(void **state)
         Tape *t = fresh_tape(b, true);
         naive_layers(b, &cases[c], x0, expected);
         Tensor *all = propagate(t, &cases[c], x.user, x.item, NULL), *users, *items;
-        Tensor *few = propagate(t, &cases[c], x.user, x.item, input_i32(t, some, COUNT(some)));
+        Reach reached = reach(t, &cases[c], x.user, x.item, input_i32(t, some, COUNT(some)));
+        Tensor *few = propagate(t, &cases[c], x.user, x.item, &reached);
         Tensor *one = propagate(t, &cases[c], stack_rows(t, x.user, x.item), NULL, NULL);
         split_nodes(t, &b->model, all, &users, &items);
         OK(b, tape_ok(t, &b->e));
@@ -351,7 +351,7 @@ static void thinned_by_degree(void **state)
         OK(b, g && g->entries == 2);
         int32_t col[2];
         int64_t start[N + 1];
-        csr_read(&b->device, g, start, col, NULL);
+        OK(b, csr_read(&b->device, g, start, col, NULL, &b->e));
         for (int u = 0; u < U; u++)
             if (start[u + 1] > start[u])
                 kept[u * I + col[0] - U]++;

@@ -160,9 +160,12 @@ static void compute(Tape *t, Model *m, const Csr *graph, Tensor **users, Tensor 
     const Propagation smooth = {.graph = graph, .layers = s->n_layers, .combine = COMBINE_LAST},
                       convolve = {.graph = l->adjacency, .layers = s->n_ui_layers, .normalize = !is_mmrec(m)};
     int64_t mark = tape_mark(t), U = *users ? rows_of(*users) : m->data->U, I = *items ? rows_of(*items) : m->data->I;
-    Tensor *h = propagate(t, &smooth, l->x.item, NULL, *items);
-    Tensor *nodes = *users ? ids_join(t, *users, m->data->U, *items) : NULL;
-    Tensor *x = propagate(t, &convolve, l->x.user, l->x.item, nodes);
+    Reach near = reach(t, &smooth, l->x.item, NULL, *items);
+    Reach far = reach(t, &convolve, l->x.user, l->x.item, *users ? ids_join(t, *users, m->data->U, *items) : NULL);
+    if (near.low && far.high)
+        ids_together(t, 2, (Tensor *[]){near.low, far.high});
+    Tensor *h = propagate(t, &smooth, l->x.item, NULL, &near);
+    Tensor *x = propagate(t, &convolve, l->x.user, l->x.item, &far);
     *users = rows(t, x, 0, U);
     *items = add(t, rows(t, x, U, I), row_normalize(t, h, 1e-12f));
     tape_drop(t, mark, 2, (Tensor *[]){*users, *items});

@@ -86,10 +86,18 @@ typedef struct Propagation {
     bool normalize;  /* each layer by row_normalize: GRCN, Elliot's LATTICE */
     float noise;     /* > 0: E_l += noise sign(E_l) normalize(draws of [0, 1)): SimGCL, MENTOR */
 } Propagation;
-/* Rows ids (ascending, each once; NULL: all) of the result. E_0 is `low` with the rows of `high` behind it, or `low`
- * alone where high is NULL. With ids only the nodes that these rows read are computed: cheaper than all where layers
- * are few and the graph is sparse, and no gradient is dense. */
-Tensor *propagate(Tape *t, const Propagation *p, Tensor *low, Tensor *high, Tensor *ids);
+/* What some rows of the result read of each layer below, as lists of ids. */
+typedef struct Reach {
+    Tensor *low, *high;    /* layer 0: these rows of each table; NULL: all rows */
+    const struct Hop *hop; /* the layers above; NULL: all rows of all layers */
+} Reach;
+/* Of rows ids, ascending and each once; NULL: all. Make the lists of a step before its first op that computes: they
+ * travel to the device in one upload. Where two reaches read one table, say so by ids_together. */
+Reach reach(Tape *t, const Propagation *p, Tensor *low, Tensor *high, Tensor *ids);
+/* The rows of the result that `of` says (NULL: all). E_0 is `low` with the rows of `high` behind it, or `low` alone
+ * where high is NULL. With a reach only the nodes that its rows read are computed: cheaper than all where layers are
+ * few and the graph is sparse, and the gradients of low and high are those of rows. */
+Tensor *propagate(Tape *t, const Propagation *p, Tensor *low, Tensor *high, const Reach *of);
 /* A tensor [U + I, D] as users [U, D] and items [I, D]. */
 void split_nodes(Tape *t, const Model *m, Tensor *x, Tensor **users, Tensor **items);
 

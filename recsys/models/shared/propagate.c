@@ -14,16 +14,19 @@ typedef struct Hop { /* of one layer: the graph's rows `ids`, where these stand 
     Tensor *ids, *at;
 } Hop;
 
-/* hop[n] to hop[1]: what each layer of n reads of the one below, to end with rows ids (NULL: all). */
-static Hop *plan_hops(Tape *t, const Propagation *p, Tensor *ids)
+Reach reach(Tape *t, const Propagation *p, Tensor *low, Tensor *high, Tensor *ids)
 {
-    Hop *hop = tape_scratch(t, p->layers + 1, sizeof *hop);
+    Hop *hop = ids ? tape_scratch(t, p->layers + 1, sizeof *hop) : NULL;
+    Reach r = {.hop = hop};
     if (!hop)
-        return NULL;
+        return r;
     hop[p->layers].ids = ids;
     for (int64_t n = p->layers; n > 0; n--)
         hop[n].graph = csr_rows(t, p->graphs ? p->graphs[n - 1] : p->graph, hop[n].ids, &hop[n - 1].ids, &hop[n].at);
-    return hop;
+    r.low = hop[0].ids;
+    if (high && r.low)
+        r.low = ids_split(t, r.low, rows_of(low), &r.high);
+    return r;
 }
 
 static Tensor *pick(Tape *t, Tensor *x, Tensor *ids)
@@ -37,28 +40,26 @@ static Tensor *disturbed(Tape *t, Tensor *x, float by)
     return add_scaled(t, x, mul(t, unary(t, x, UN_SIGN), direction), by);
 }
 
-Tensor *propagate(Tape *t, const Propagation *p, Tensor *low, Tensor *high, Tensor *ids)
+Tensor *propagate(Tape *t, const Propagation *p, Tensor *low, Tensor *high, const Reach *of)
 {
-    Hop *hop = plan_hops(t, p, ids);
+    const Hop *hop = of ? of->hop : NULL;
     int64_t mark = tape_mark(t), combined = p->layers + !p->skip_input;
-    if (!hop || combined == 0) {
+    if (combined == 0)
         tape_fail(t, SP_USAGE, "propagate: no layer is left to combine");
-        return scale(t, low, 1); /* the failed tensor */
-    }
-    Tensor *low_ids = hop[0].ids, *high_ids = NULL;
-    if (high && low_ids)
-        low_ids = ids_split(t, hop[0].ids, rows_of(low), &high_ids);
-    Tensor *x = pick(t, low, low_ids);
+    Tensor *x = pick(t, low, of ? of->low : NULL);
     if (high)
-        x = stack_rows(t, x, pick(t, high, high_ids));
-    Tensor *sum = p->skip_input ? NULL : x;
+        x = stack_rows(t, x, pick(t, high, of ? of->high : NULL));
+    Tensor *sum = x;
     for (int64_t l = 1; l <= p->layers; l++) {
-        x = spmm(t, hop[l].graph, x);
+        x = spmm(t, hop ? hop[l].graph : p->graphs ? p->graphs[l - 1] : p->graph, x);
         if (p->noise > 0)
             x = disturbed(t, x, p->noise);
         if (p->normalize)
             x = row_normalize(t, x, 1e-12f);
-        sum = p->combine == COMBINE_LAST || !sum ? x : add(t, pick(t, sum, hop[l].at), x);
+        if (p->combine == COMBINE_LAST || (p->skip_input && l == 1))
+            sum = x;
+        else
+            sum = add(t, pick(t, sum, hop ? hop[l].at : NULL), x);
         tape_drop(t, mark, 2, (Tensor *[]){x, sum});
     }
     return p->combine == COMBINE_MEAN ? scale(t, sum, 1.0f / (float)combined) : sum;
