@@ -114,6 +114,12 @@ size_t utf8_decode(const char *p, size_t n, uint32_t *code);
 size_t utf8_encode(uint32_t code, char out[4]);
 bool utf8_valid(Text a, size_t *bad_at);
 
+/* The word that is nearest to a misspelt word, in any case, or NULL if none is near (words.c). */
+const char *nearest_word(const char *word, const char *const *words, size_t count, Arena *a);
+
+/* All near words for a message, the nearest first: "A", "B" or "C". NULL if none is near. */
+const char *near_words(const char *word, const char *const *words, size_t count, Arena *a);
+
 /* Maps texts to 0, 1, 2, ... in order of first appearance: user ids, item ids, vocabularies. */
 typedef struct TextIndex TextIndex;
 TextIndex *text_index_new(Arena *a, Error *e);

@@ -14,7 +14,7 @@
 #ifndef SAPOR_KERNELS_H
 #define SAPOR_KERNELS_H
 
-#include "base/base.h"
+#include "kernels/act.h"
 
 typedef struct Run {
     Pool *pool; /* NULL: one thread */
@@ -24,20 +24,6 @@ typedef struct Run {
 } Run;
 
 /* ---- dense products -------------------------------------------------------------------------- */
-
-typedef enum Act {
-    ACT_NONE,
-    ACT_RELU,
-    ACT_RELU6,
-    ACT_LEAKY_RELU,
-    ACT_GELU,
-    ACT_GELU_TANH,
-    ACT_SIGMOID,
-    ACT_TANH,
-    ACT_SOFTPLUS,
-    ACT_SWISH,
-    ACT_COUNT
-} Act; /* GELU is erf's; LEAKY_RELU takes its slope as parameter */
 
 /* What packed weights are made of. All else stays float32. F16 and BF16 take half the bytes and are multiplied as
  * float32; BF16_DOTS and BF16_AMX round A to bf16, too, and sum products in float32, by pairs or by 16 pairs; INT8 has
@@ -153,7 +139,14 @@ typedef struct BprPart {
     float beta[3];     /* 0: written; 1: added */
 } BprPart;
 
-typedef enum Binary { BIN_ADD, BIN_SUB, BIN_MUL, BIN_DIV, BIN_MAX } Binary;
+/* BIN_ABOVE: 1 where a > b, 1/2 where they are equal, else 0: the derivative of max(a, b) by a */
+typedef enum Binary { BIN_ADD, BIN_SUB, BIN_MUL, BIN_DIV, BIN_MAX, BIN_ABOVE } Binary;
+/* What the second operand of a [M,C] matrix is: a row [C], a column [M], or one number [1] */
+typedef enum Spread { SPREAD_ROW, SPREAD_COLUMN, SPREAD_NUMBER } Spread;
+/* UN_CLAMP: x between lo and hi; UN_INSIDE: its derivative, 1 where lo <= x <= hi, else 0 */
+typedef enum Unary { UN_EXP, UN_LOG, UN_SQRT, UN_SIGN, UN_CLAMP, UN_INSIDE } Unary;
+/* NOISE_UNIFORM: draw_uniform, [0, 1); NOISE_NORMAL: draw_normal; NOISE_GUMBEL: -log(-log u), u uniform in (0, 1) */
+typedef enum Noise { NOISE_UNIFORM, NOISE_NORMAL, NOISE_GUMBEL } Noise;
 typedef enum Reduce { REDUCE_SUM, REDUCE_MEAN, REDUCE_MAX, REDUCE_FIRST } Reduce;
 
 /* One Adam, Kingma & Ba 2015, as torch.optim.Adam computes it: bias-corrected, eps after the root, weight decay added
@@ -223,6 +216,8 @@ typedef struct Kernels {
     /* y = s[m] x + beta y */
     void (*row_scale)(const Run *, int64_t M, int64_t C, const float *x, const float *s, float beta, float *y);
     void (*row_sum)(const Run *, int64_t M, int64_t C, const float *x, float *y); /* y [M] */
+    /* y[m] = log(exp(y[m]) + sum over c of exp(x[m,c])), without overflow: -inf to begin with, then block by block */
+    void (*log_sum_exp)(const Run *, int64_t M, int64_t C, const float *x, float *y);
     size_t (*col_sum_work)(int64_t M, int64_t C, int threads);
     /* y [C] = sum over m + beta y */
     void (*col_sum)(const Run *, int64_t M, int64_t C, const float *x, float beta, float *y);
@@ -241,6 +236,12 @@ typedef struct Kernels {
     /* dx = dy act'(x), written; x is act's input */
     void (*act_back)(const Run *, int64_t n, Act act, float param, const float *x, const float *dy, float *dx);
     void (*binary)(const Run *, int64_t n, Binary op, const float *a, const float *b, float *y);
+    /* y[m,c] = x[m,c] op v, v as `how` says */
+    void (*broadcast)(const Run *, int64_t M, int64_t C, Binary op, Spread how, const float *x, const float *v,
+                      float *y);
+    void (*unary)(const Run *, int64_t n, Unary op, float lo, float hi, const float *x, float *y);
+    /* y[i] = number first + i of the stream */
+    void (*noise)(const Run *, int64_t n, Noise kind, Draw d, uint64_t first, float *y);
     /* y = a x + b y; b 0: y is not read */
     void (*axpby)(const Run *, int64_t n, float a, const float *x, float b, float *y);
     void (*add_bias)(const Run *, int64_t M, int64_t C, const float *x, const float *bias, Act act, float param,

@@ -221,6 +221,8 @@ int64_t relevant_users(const Pairs *truth, Protocol p, int64_t U);
 
 /* ---- recommenders ---------------------------------------------------------------------------- */
 
+typedef struct Recommender Recommender;
+
 /* What MMRec, RecBole or Elliot call a setting. A name that means something else there, or nothing here, is refused
  * with what to set. */
 typedef enum AliasUse { ALIAS_SAME, ALIAS_VARIANT_MMREC, ALIAS_PROTOCOL_MMREC, ALIAS_REFUSED } AliasUse;
@@ -230,11 +232,50 @@ typedef struct Alias {
     AliasUse use;        /* accepted always, with variant mmrec, under protocol mmrec, or never */
     double least;        /* smallest value that means the same */
 } Alias;
-typedef struct Setting { /* a hyper-parameter; its value is a text until the model asks */
-    /* defaults by protocol; a whole number, a number or a word: values must be of the same kind */
-    const char *key, *elliot, *mmrec;
+/* Where a setting's value goes: a member of a struct of settings, by its kind. */
+typedef enum SettingKind {
+    SETTING_I64,  /* int64_t */
+    SETTING_F64,  /* double; finite as a float too */
+    SETTING_BOOL, /* bool: true or false */
+    SETTING_WORD, /* int: the number of one of `words` */
+    SETTING_TEXT, /* const char * */
+    SETTING_I64S, /* I64List: numbers between commas */
+    SETTING_TEXTS /* TextList: texts between commas */
+} SettingKind;
+typedef struct I64List {
+    const int64_t *at;
+    size_t count;
+} I64List;
+typedef struct TextList {
+    const char *const *at;
+    size_t count;
+} TextList;
+typedef struct Member {
+    SettingKind kind;
+    size_t at;                /* offsetof */
+    const char *const *words; /* of SETTING_WORD */
+    size_t word_count;
+} Member;
+/* A member that is missing or has another type is a compile error. */
+#define MEMBER_OF(S, member, type, kind, ...)                                                                          \
+    {                                                                                                                  \
+        kind, _Generic(((S *)0)->member, type : offsetof(S, member)), __VA_ARGS__                                      \
+    }
+#define I64_OF(S, member)         MEMBER_OF(S, member, int64_t, SETTING_I64, NULL, 0)
+#define F64_OF(S, member)         MEMBER_OF(S, member, double, SETTING_F64, NULL, 0)
+#define BOOL_OF(S, member)        MEMBER_OF(S, member, bool, SETTING_BOOL, NULL, 0)
+#define WORD_OF(S, member, words) MEMBER_OF(S, member, int, SETTING_WORD, words, COUNT(words))
+#define TEXT_OF(S, member)        MEMBER_OF(S, member, const char *, SETTING_TEXT, NULL, 0)
+#define I64S_OF(S, member)        MEMBER_OF(S, member, I64List, SETTING_I64S, NULL, 0)
+#define TEXTS_OF(S, member)       MEMBER_OF(S, member, TextList, SETTING_TEXTS, NULL, 0)
+/* `most` of a number that must be below 1 as a float */
+#define BELOW_ONE 0x1.fffffep-1
+
+typedef struct Setting {              /* a hyper-parameter */
+    const char *key, *elliot, *mmrec; /* defaults by protocol */
     const char *about;
-    double least;         /* smallest value that a number may have */
+    Member member;
+    double least, most;   /* of SETTING_I64 and SETTING_F64 */
     const Alias *aliases; /* ends with name NULL; NULL: none */
 } Setting;
 #define ALIASES(...)                                                                                                   \
@@ -245,24 +286,43 @@ typedef struct Setting { /* a hyper-parameter; its value is a text until the mod
             0                                                                                                          \
         }                                                                                                              \
     }
-typedef struct Settings Settings;
-/* Every recommender has these; ends with key NULL. A model's table may change their defaults. */
+/* The settings that every recommender has. A recommender's own struct begins with this one and goes on with its own
+ * settings:
+ *
+ *     typedef struct NameSettings {
+ *         CommonSettings common;
+ *         int64_t layers;
+ *     } NameSettings;
+ *
+ * Its table of settings names each member (I64_OF(NameSettings, layers)); its functions read
+ * `const NameSettings *s = m->settings`. */
+typedef struct CommonSettings {
+    const struct Written *written; /* the values as texts: settings_value */
+    int variant; /* a Protocol: the recipe to follow. Without a setting `variant` the data's protocol */
+    double lr, lr_decay, weight_decay;
+    int64_t batch_size, epochs, validation_rate, patience, checkpoint_seconds;
+    const char *validation_metric;
+    TextList metrics;
+    I64List cutoffs;
+} CommonSettings;
+/* Their table; ends with key NULL. A recommender's table may have a row with one of its keys and another default. */
 extern const Setting common_settings[];
-extern const Alias lr_decay_aliases[]; /* for a model with a default of its own */
-/* The protocol's defaults, a model's own (ends with key NULL, may be NULL), then "key=value" texts; a key may be an
- * alias, a list may be written as in YAML, "[5, 10]". Unknown keys, values of the wrong kind and a setting that is
- * given under two names are errors that name what there is. Valid until the arena is freed. */
-Settings *settings_make(const Setting *own, Protocol p, const char *const *set, size_t set_count, Arena *a, Error *e);
-size_t settings_count(const Settings *s);
-const char *settings_key(const Settings *s, size_t i);
-const char *settings_value(const Settings *s, size_t i);
+extern const Alias lr_decay_aliases[]; /* for a recommender with a default of its own */
+/* The protocol's defaults, those of the recommender's table, then "key=value" texts; a key may be an alias, a list may
+ * be written as in YAML, "[5, 10]". Unknown keys, values of the wrong kind or outside the bounds and a setting that is
+ * given under two names are errors that name what there is. The result is the recommender's own struct, valid until the
+ * arena is freed. */
+const CommonSettings *settings_make(const Recommender *kind, Protocol p, const char *const *set, size_t set_count,
+                                    Arena *a, Error *e);
+/* The settings as texts, in the order of the tables. */
+size_t settings_count(const CommonSettings *s);
+const char *settings_key(const CommonSettings *s, size_t i);
+const char *settings_value(const CommonSettings *s, size_t i);
 /* the name it was given under, where that is another; else NULL */
-const char *settings_alias(const Settings *s, size_t i);
-/* The getters take keys that the tables have; a key that is in none gives 0, "" or false. */
-double setting_f64(const Settings *s, const char *key);
-int64_t setting_i64(const Settings *s, const char *key);
-const char *setting_text(const Settings *s, const char *key);
-bool setting_bool(const Settings *s, const char *key);
+const char *settings_alias(const CommonSettings *s, size_t i);
+/* The text of the setting whose member is at this offset, for messages: settings_text(s, offsetof(CommonSettings,
+ * lr)). */
+const char *settings_text(const CommonSettings *s, size_t member);
 
 /* What an epoch is made of: recipes.md 4.1. */
 typedef enum Sampling {
@@ -293,19 +353,20 @@ typedef struct Batch {        /* tensors on the tape, and host copies for those 
 } Batch;
 
 typedef struct Model { /* one recommender at work */
-    const struct Recommender *kind;
+    const Recommender *kind;
     const DataSet *data;
-    const Settings *settings;
+    const void *settings; /* the recommender's struct of settings, which begins with CommonSettings */
     Store *store;
     Arena *arena;
     uint64_t seed;
     int64_t epoch;
     void *own; /* the recommender's struct, in `arena` */
 } Model;
-typedef struct Recommender {
+struct Recommender {
     const char *name, *paper;
     const char *alias;       /* its name in other systems, or NULL */
-    const Setting *settings; /* ends with key NULL */
+    const Setting *settings; /* ends with key NULL; NULL: it has the common ones alone */
+    size_t settings_size;    /* of its struct of settings; 0: CommonSettings */
     Sampling (*sampling)(const Model *m);
     bool needs_features;
     bool (*init)(Model *m, Error *e);
@@ -316,7 +377,7 @@ typedef struct Recommender {
     bool (*represent)(Tape *t, Model *m, Tensor **users, Tensor **items);
     /* Dense scores [n, I] of users ids, for models without vectors (ItemKNN, MostPop, Random). */
     bool (*score)(Model *m, const int32_t *ids, int64_t n, float *scores, Error *e);
-} Recommender;
+};
 size_t recommender_count(void);
 const Recommender *recommender_at(size_t i);
 /* By name or alias, in any case, with or without Elliot's "external."; NULL when absent. */

@@ -1,33 +1,42 @@
-/* recsys/settings.c: hyper-parameters as key=value, checked against the tables that declare them. */
+/* recsys/settings.c: hyper-parameters as key=value, checked against the tables that declare them and parsed once into
+ * the recommender's struct. */
 #include "recsys/recsys.h"
 
+#include <float.h>
 #include <math.h>
 
 const Alias lr_decay_aliases[] = {
     {"learning_rate_scheduler", "set lr_decay, the factor per 50 epochs: [0.96, 50] is lr_decay=0.96", ALIAS_SAME, 0},
     {0}};
 const Setting common_settings[] = {
-    {"lr", "0.001", "0.001", "learning rate of Adam", 0, ALIASES({"learning_rate", NULL, ALIAS_SAME, 0})},
-    {"lr_decay", "1.0", "1.0", "the learning rate is multiplied by this over 50 epochs", 0, lr_decay_aliases},
-    {"weight_decay", "0.0", "0.0", "weight of the L2 penalty in Adam's gradients", 0, NULL},
-    {"batch_size", "1024", "2048", "triples per training step", 1, ALIASES({"train_batch_size", NULL, ALIAS_SAME, 0})},
-    {"epochs", "200", "1000", "maximum number of epochs", 1, NULL},
-    {"validation_rate", "10", "1", "epochs between evaluations", 1, ALIASES({"eval_step", NULL, ALIAS_SAME, 0})},
-    {"validation_metric", "Recall@20", "Recall@20", "metric that chooses the best epoch", 0,
-     ALIASES({"valid_metric", NULL, ALIAS_SAME, 0})},
+    {"lr", "0.001", "0.001", "learning rate of Adam", F64_OF(CommonSettings, lr), 0, FLT_MAX,
+     ALIASES({"learning_rate", NULL, ALIAS_SAME, 0})},
+    {"lr_decay", "1.0", "1.0", "the learning rate is multiplied by this over 50 epochs",
+     F64_OF(CommonSettings, lr_decay), 0, FLT_MAX, lr_decay_aliases},
+    {"weight_decay", "0.0", "0.0", "weight of the L2 penalty in Adam's gradients", F64_OF(CommonSettings, weight_decay),
+     0, FLT_MAX, NULL},
+    {"batch_size", "1024", "2048", "triples per training step", I64_OF(CommonSettings, batch_size), 1, INT32_MAX,
+     ALIASES({"train_batch_size", NULL, ALIAS_SAME, 0})},
+    {"epochs", "200", "1000", "maximum number of epochs", I64_OF(CommonSettings, epochs), 1, INT32_MAX, NULL},
+    {"validation_rate", "10", "1", "epochs between evaluations", I64_OF(CommonSettings, validation_rate), 1, INT32_MAX,
+     ALIASES({"eval_step", NULL, ALIAS_SAME, 0})},
+    {"validation_metric", "Recall@20", "Recall@20", "metric that chooses the best epoch",
+     TEXT_OF(CommonSettings, validation_metric), 0, 0, ALIASES({"valid_metric", NULL, ALIAS_SAME, 0})},
     {"patience", "0", "20",
-     "stop after this many evaluations in a row without improvement (mmrec: one more); 0: no early stopping", 0,
+     "stop after this many evaluations in a row without improvement (mmrec: one more); 0: no early stopping",
+     I64_OF(CommonSettings, patience), 0, INT32_MAX,
      ALIASES({"stopping_step",
               "set patience: stopping_step=N, N at least 1, is patience=N with protocol mmrec and patience=N+1 with "
               "protocol elliot",
               ALIAS_PROTOCOL_MMREC, 1},
              {"early_stopping", "set patience=N for early_stopping: {patience: N}", ALIAS_REFUSED, 0})},
-    {"metrics", "Recall,Precision,nDCG,HR", "Recall,nDCG,Precision,MAP", "metrics to compute", 0,
-     ALIASES({"simple_metrics", NULL, ALIAS_SAME, 0})},
-    {"cutoffs", "20", "5,10,20,50", "list lengths to evaluate", 0,
+    {"metrics", "Recall,Precision,nDCG,HR", "Recall,nDCG,Precision,MAP", "metrics to compute",
+     TEXTS_OF(CommonSettings, metrics), 0, 0, ALIASES({"simple_metrics", NULL, ALIAS_SAME, 0})},
+    {"cutoffs", "20", "5,10,20,50", "list lengths to evaluate", I64S_OF(CommonSettings, cutoffs), 0, 0,
      ALIASES({"topk", NULL, ALIAS_SAME, 0},
              {"top_k", "set cutoffs: the largest cutoff is the length of the lists", ALIAS_REFUSED, 0})},
-    {"checkpoint_seconds", "60", "60", "minimum seconds between checkpoints (0: after every epoch)", 0, NULL},
+    {"checkpoint_seconds", "60", "60", "minimum seconds between checkpoints (0: after every epoch)",
+     I64_OF(CommonSettings, checkpoint_seconds), 0, INT32_MAX, NULL},
     {0},
 };
 
@@ -79,12 +88,12 @@ typedef struct Entry {
     const char *value;
     const char *given; /* the name that it was given under; NULL: its default holds */
 } Entry;
-struct Settings {
+typedef struct Written {
     size_t count;
     Entry *entries;
-};
+} Written;
 
-static Entry *find(const Settings *s, Text key)
+static Entry *find(const Written *s, Text key)
 {
     for (size_t i = 0; i < s->count; i++)
         if (text_is(key, s->entries[i].declared->key))
@@ -100,7 +109,7 @@ static const Alias *alias_in(const Alias *list, Text name)
     return NULL;
 }
 
-static Entry *find_alias(const Settings *s, Text name, const Alias **alias)
+static Entry *find_alias(const Written *s, Text name, const Alias **alias)
 {
     for (size_t i = 0; i < s->count; i++)
         if ((*alias = alias_in(s->entries[i].declared->aliases, name)))
@@ -118,42 +127,95 @@ static const char *instead_of(Text name)
     return NULL;
 }
 
-static bool is_whole(const char *text)
+static bool parse_word(const Setting *d, const char *value, int *to, Arena *a, Error *e)
 {
-    int64_t ignored;
-    return text_i64(text_of(text), &ignored);
+    const Member *m = &d->member;
+    const char *known = "";
+    for (size_t i = 0; i < m->word_count && known; i++) {
+        *to = (int)i;
+        if (!strcmp(value, m->words[i]))
+            return true;
+        known = arena_printf(a, e, "%s%s%s", known, !i ? "" : i + 1 < m->word_count ? ", " : " or ", m->words[i]);
+    }
+    return known && fail(e, SP_USAGE, "setting %s=%s: %s is expected", d->key, value, known);
 }
 
-static bool is_number(const char *text)
+static size_t count_parts(const char *list)
 {
-    double ignored;
-    return text_f64(text_of(text), &ignored);
+    size_t n = 0;
+    for (Text rest = text_of(list), part; text_next(&rest, ',', &part);)
+        n++;
+    return n;
 }
 
-/* The value must be of the default's kind. "cutoffs" is a list whose default may look like a number: words are checked
- * by who reads them. */
-static bool check_value(const Setting *d, Protocol p, const char *value, Error *e)
+static bool parse_i64s(const Setting *d, const char *value, I64List *to, Arena *a, Error *e)
+{
+    int64_t *at = NEW(a, int64_t, count_parts(value), e);
+    *to = (I64List){at, 0};
+    for (Text rest = text_of(value), part; at && text_next(&rest, ',', &part);)
+        if (!text_i64(text_trim(part), &at[to->count++]))
+            return fail(e, SP_USAGE,
+                        "setting %s=%.60s: \"%.*s\" is not a whole number; a list such as 10,20 is expected", d->key,
+                        value, (int)MIN(part.n, (size_t)40), part.p);
+    return at != NULL;
+}
+
+static bool parse_texts(const char *value, TextList *to, Arena *a, Error *e)
+{
+    const char **at = NEW(a, const char *, count_parts(value), e);
+    *to = (TextList){at, 0};
+    for (Text rest = text_of(value), part; at && text_next(&rest, ',', &part);)
+        if (!(at[to->count++] = arena_strndup(a, text_trim(part).p, text_trim(part).n, e)))
+            return false;
+    return at != NULL;
+}
+
+/* `largest` is the number as the models compute with it. */
+static bool in_bounds(const Setting *d, const char *value, double number, double largest, Error *e)
+{
+    if (number < d->least)
+        return fail(e, SP_USAGE, "setting %s=%s: must be at least %g", d->key, value, d->least);
+    if (largest <= d->most)
+        return true;
+    return d->most == BELOW_ONE ? fail(e, SP_USAGE, "setting %s=%s: must be below 1", d->key, value)
+                                : fail(e, SP_USAGE, "setting %s=%s: must be at most %.10g", d->key, value, d->most);
+}
+
+static bool parse_number(const Setting *d, const char *usual, const char *value, double *to, Error *e)
+{
+    if (!text_f64(text_of(value), to) || !isfinite(*to))
+        return fail(e, SP_USAGE, "setting %s=%s: a number is expected (such as %s)", d->key, value, usual);
+    if (!isfinite((float)*to)) /* models compute in float32 */
+        return fail(e, SP_USAGE, "setting %s=%s: is too large: at most 3e38 is expected", d->key, value);
+    return in_bounds(d, value, *to, (double)(float)*to, e);
+}
+
+static bool parse_value(const Setting *d, Protocol p, const char *value, CommonSettings *s, Arena *a, Error *e)
 {
     const char *usual = p == PROTOCOL_ELLIOT ? d->elliot : d->mmrec;
-    bool list = !strcmp(d->key, "cutoffs");
-    double number = 0;
-    if (!list && is_whole(usual) && !is_whole(value))
-        return fail(e, SP_USAGE, "setting %s=%s: a whole number is expected (such as %s)", d->key, value, usual);
-    if (!list && is_number(usual) && (!text_f64(text_of(value), &number) || !isfinite(number)))
-        return fail(e, SP_USAGE, "setting %s=%s: a number is expected (such as %s)", d->key, value, usual);
-    if (!list && is_number(usual) && !isfinite((float)number)) /* models compute in float32 */
-        return fail(e, SP_USAGE, "setting %s=%s: is too large: at most 3e38 is expected", d->key, value);
-    if (!list && is_number(usual) && number < d->least)
-        return fail(e, SP_USAGE, "setting %s=%s: must be at least %g", d->key, value, d->least);
-    if (!strcmp(d->key, "variant") && strcmp(value, "elliot") && strcmp(value, "mmrec"))
-        return fail(e, SP_USAGE, "setting variant=%s: elliot or mmrec is expected", value);
-    bool flag = !strcmp(usual, "true") || !strcmp(usual, "false");
-    if (flag && strcmp(value, "true") && strcmp(value, "false"))
-        return fail(e, SP_USAGE, "setting %s=%s: true or false is expected", d->key, value);
+    void *to = (char *)s + d->member.at;
+    int64_t whole;
+    switch (d->member.kind) {
+    case SETTING_I64:
+        if (!text_i64(text_of(value), &whole))
+            return fail(e, SP_USAGE, "setting %s=%s: a whole number is expected (such as %s)", d->key, value, usual);
+        *(int64_t *)to = whole;
+        return in_bounds(d, value, (double)whole, (double)whole, e);
+    case SETTING_F64: return parse_number(d, usual, value, to, e);
+    case SETTING_BOOL:
+        *(bool *)to = !strcmp(value, "true");
+        return *(bool *)to || !strcmp(value, "false") ||
+               fail(e, SP_USAGE, "setting %s=%s: true or false is expected", d->key, value);
+    case SETTING_WORD: return parse_word(d, value, to, a, e);
+    case SETTING_I64S: return parse_i64s(d, value, to, a, e);
+    case SETTING_TEXTS: return parse_texts(value, to, a, e);
+    case SETTING_TEXT: break;
+    }
+    *(const char **)to = value;
     return true;
 }
 
-static void add_defaults(Settings *s, const Setting *table, Protocol p)
+static void add_defaults(Written *s, const Setting *table, Protocol p)
 {
     for (const Setting *d = table; d && d->key; d++) {
         Entry *there = find(s, text_of(d->key));
@@ -169,18 +231,25 @@ static Protocol variant_asked(Protocol p, const char *const *set, size_t set_cou
     return p;
 }
 
-static bool unknown_key(const Settings *s, Text key, Arena *a, Error *e)
+static bool unknown_key(const Written *s, Text key, Arena *a, Error *e)
 {
-    const char *known = "";
-    for (size_t i = 0; i < s->count && known; i++)
-        known = arena_printf(a, e, "%s%s%s", known, i ? ", " : "", s->entries[i].declared->key);
-    return known && fail(e, SP_USAGE, "unknown setting %.*s; choose one of %s", (int)key.n, key.p, known);
+    const char **keys = NEW(a, const char *, s->count, e), *known = "";
+    const char *name = arena_strndup(a, key.p, key.n, e);
+    for (size_t i = 0; i < s->count && keys && known; i++) {
+        keys[i] = s->entries[i].declared->key;
+        known = arena_printf(a, e, "%s%s%s", known, i ? ", " : "", keys[i]);
+    }
+    if (!keys || !name || !known)
+        return false;
+    const char *near = near_words(name, keys, s->count, a);
+    return near ? fail(e, SP_USAGE, "unknown setting %s; did you mean %s?", name, near)
+                : fail(e, SP_USAGE, "unknown setting %s; choose one of %s", name, known);
 }
 
 /* Takes out what YAML and Python write around a list: "[5, 10]", "['Recall']". True is true. */
 static void plain_value(const Setting *d, char *value)
 {
-    bool list = !strcmp(d->key, "cutoffs") || !strcmp(d->key, "metrics") || !strcmp(d->key, "lr_decay");
+    bool list = d->member.kind == SETTING_I64S || d->member.kind == SETTING_TEXTS || !strcmp(d->key, "lr_decay");
     char *to = value;
     for (const char *from = value; list && *from; from++)
         if (!strchr("[]()'\" ", *from))
@@ -206,7 +275,8 @@ static bool alias_holds(const Alias *a, Protocol p, Protocol variant, char *valu
     return same && (a->least == 0 || !text_f64(text_of(value), &number) || number >= a->least);
 }
 
-static bool set_one(Settings *s, Protocol p, Protocol variant, const char *given, Arena *a, Error *e)
+static bool set_one(CommonSettings *values, Written *s, Protocol p, Protocol variant, const char *given, Arena *a,
+                    Error *e)
 {
     Text value = text_of(given), key;
     if (!strchr(given, '='))
@@ -231,66 +301,58 @@ static bool set_one(Settings *s, Protocol p, Protocol variant, const char *given
         return fail(e, SP_USAGE, "%s and %s are the same setting: give one of them", entry->given, name);
     entry->given = name;
     entry->value = copy;
-    return check_value(entry->declared, p, copy, e);
+    return parse_value(entry->declared, p, copy, values, a, e);
 }
 
-Settings *settings_make(const Setting *own, Protocol p, const char *const *set, size_t set_count, Arena *a, Error *e)
+const CommonSettings *settings_make(const Recommender *kind, Protocol p, const char *const *set, size_t set_count,
+                                    Arena *a, Error *e)
 {
     size_t most = COUNT(common_settings);
-    for (const Setting *d = own; d && d->key; d++)
+    for (const Setting *d = kind->settings; d && d->key; d++)
         most++;
-    Settings *s = NEW(a, Settings, 1, e);
-    if (!s || !(s->entries = NEW(a, Entry, most, e)))
+    Written *s = NEW(a, Written, 1, e);
+    CommonSettings *values = arena_alloc(a, 1, MAX(kind->settings_size, sizeof *values), e);
+    if (!s || !values || !(s->entries = NEW(a, Entry, most, e)))
         return NULL;
+    values->written = s;
+    values->variant = (int)p;
     Protocol variant = variant_asked(p, set, set_count);
     add_defaults(s, common_settings, p);
-    add_defaults(s, own, variant);
-    for (size_t i = 0; i < set_count; i++)
-        if (!set_one(s, p, variant, set[i], a, e))
+    add_defaults(s, kind->settings, variant);
+    for (size_t i = 0; i < s->count; i++)
+        if (!parse_value(s->entries[i].declared, p, s->entries[i].value, values, a, e))
             return NULL;
-    return s;
+    for (size_t i = 0; i < set_count; i++)
+        if (!set_one(values, s, p, variant, set[i], a, e))
+            return NULL;
+    return values;
 }
 
-size_t settings_count(const Settings *s)
+size_t settings_count(const CommonSettings *s)
 {
-    return s->count;
+    return s->written->count;
 }
 
-const char *settings_key(const Settings *s, size_t i)
+const char *settings_key(const CommonSettings *s, size_t i)
 {
-    return s->entries[i].declared->key;
+    return s->written->entries[i].declared->key;
 }
 
-const char *settings_value(const Settings *s, size_t i)
+const char *settings_value(const CommonSettings *s, size_t i)
 {
-    return s->entries[i].value;
+    return s->written->entries[i].value;
 }
 
-const char *settings_alias(const Settings *s, size_t i)
+const char *settings_alias(const CommonSettings *s, size_t i)
 {
-    const Entry *entry = &s->entries[i];
+    const Entry *entry = &s->written->entries[i];
     return entry->given && strcmp(entry->given, entry->declared->key) != 0 ? entry->given : NULL;
 }
 
-const char *setting_text(const Settings *s, const char *key)
+const char *settings_text(const CommonSettings *s, size_t member)
 {
-    const Entry *entry = find(s, text_of(key));
-    return entry ? entry->value : "";
-}
-
-double setting_f64(const Settings *s, const char *key)
-{
-    double value = 0;
-    return text_f64(text_of(setting_text(s, key)), &value) ? value : 0;
-}
-
-int64_t setting_i64(const Settings *s, const char *key)
-{
-    int64_t value = 0;
-    return text_i64(text_of(setting_text(s, key)), &value) ? value : 0;
-}
-
-bool setting_bool(const Settings *s, const char *key)
-{
-    return !strcmp(setting_text(s, key), "true");
+    size_t i = 0;
+    while (i + 1 < s->written->count && s->written->entries[i].declared->member.at != member)
+        i++;
+    return settings_value(s, i);
 }

@@ -88,8 +88,10 @@ BUILD(b_bpr_loss, return bpr_loss(t, 1, &(Triples){p[0], p[1], p[2], 0}, 0);)
 BUILD(b_bpr_parts, return bpr_loss(t, 2, (Triples[]){{p[0], p[1], p[2], 0}, {p[3], p[4], p[5], 1e-12f}}, 0.3f);)
 BUILD(b_bpr_shared, Tensor *x = made(t, p[0]);
       return bpr_loss(t, 2, (Triples[]){{x, p[1], x, 0}, {x, x, p[1], 0.1f}}, 0.2f);)
+#ifndef SAPOR_MINIMAL
 BUILD(b_attention, return attention(t, p[0], texts(), 2, (Relative){0}, false);)
 BUILD(b_attention_causal, return attention(t, made(t, p[0]), texts(), 3, (Relative){0}, true);)
+#endif
 BUILD(b_pool_sum, return pool_ragged(t, p[0], texts(), REDUCE_SUM);)
 BUILD(b_pool_mean, return pool_ragged(t, p[0], texts(), REDUCE_MEAN);)
 BUILD(b_pool_max, return pool_ragged(t, p[0], texts(), REDUCE_MAX);)
@@ -112,6 +114,24 @@ BUILD(b_set_diagonal, return spmm(t, graph_set_diagonal(t, knn_graph(t, p[0], 3)
 BUILD(b_lattice, Csr *g[] = {knn_graph(t, p[0], 3), knn_graph(t, p[1], 3)}; Tensor *w = softmax(t, p[2]);
       Tensor * by[] = {rows(t, w, 0, 1), rows(t, w, 1, 1)}; Csr *mixed = graph_normalize(t, graph_mix(t, 2, g, by));
       return add(t, spmm(t, graph_sym, p[3]), row_normalize(t, spmm(t, mixed, p[3]), 1e-12f));)
+
+BUILD(b_divide, return divide(t, p[0], p[1]);)
+BUILD(b_maximum, return maximum(t, made(t, p[0]), p[1]);)
+BUILD(b_log, return unary(t, mul(t, p[0], p[0]), UN_LOG);)
+BUILD(b_sqrt, return unary(t, mul(t, p[0], p[0]), UN_SQRT);)
+BUILD(b_exp, return unary(t, made(t, p[0]), UN_EXP);)
+BUILD(b_sign, return mul(t, unary(t, p[0], UN_SIGN), p[0]);)
+BUILD(b_clamp, return clamp(t, made(t, p[0]), -0.61f, 0.73f);)
+BUILD(b_row_sum, return row_sum(t, made(t, p[0]));)
+BUILD(b_col_sum, return col_sum(t, made(t, p[0]));)
+BUILD(b_noise, return mul(t, noise(t, NOISE_NORMAL, 2, p[0]->shape), p[0]);)
+BUILD(b_log_sum_exp, return log_sum_exp(t, p[0], p[1], 3.0f);)
+BUILD(b_log_sum_exp_self, Tensor *x = row_normalize(t, p[0], 1e-12f); return log_sum_exp(t, x, x, 5.0f);)
+
+static Binary binary_now;
+BUILD(b_broadcast_row, return broadcast(t, binary_now, SPREAD_ROW, made(t, p[0]), p[1]);)
+BUILD(b_broadcast_column, return broadcast(t, binary_now, SPREAD_COLUMN, p[0], scale(t, p[1], 0.8f));)
+BUILD(b_broadcast_number, return broadcast(t, binary_now, SPREAD_NUMBER, p[0], p[1]);)
 
 static Tensor *b_bpr_many(Tape *t, Tensor **p) /* more inputs than an op's masks have bits */
 {
@@ -162,12 +182,26 @@ static const Case cases[] = {
     {"mean", b_mean, {{5, 7}}},
     {"sum_squares", b_sum_squares, {{5, 7}}},
     {"frobenius", b_frobenius, {{5, 7}}},
+    {"divide", b_divide, {{5, 7}, {5, 7}}},
+    {"maximum", b_maximum, {{5, 7}, {5, 7}}},
+    {"log", b_log, {{5, 7}}},
+    {"sqrt", b_sqrt, {{5, 7}}},
+    {"exp", b_exp, {{5, 7}}},
+    {"sign", b_sign, {{5, 7}}},
+    {"clamp", b_clamp, {{5, 7}}},
+    {"row_sum", b_row_sum, {{5, 7}}},
+    {"col_sum", b_col_sum, {{5, 7}}},
+    {"noise", b_noise, {{5, 7}}},
+    {"log_sum_exp", b_log_sum_exp, {{4, 5}, {6, 5}}},
+    {"log_sum_exp with itself", b_log_sum_exp_self, {{5, 4}}},
     {"bpr_loss", b_bpr_loss, {{5, 7}, {5, 7}, {5, 7}}},
     {"bpr_loss, two parts", b_bpr_parts, {{3, 7}, {3, 7}, {3, 7}, {3, 5}, {3, 5}, {3, 5}}},
     {"bpr_loss, many parts", b_bpr_many, {{3, 5}, {3, 5}, {3, 5}}},
     {"bpr_loss, shared rows", b_bpr_shared, {{4, 6}, {4, 6}}},
+#ifndef SAPOR_MINIMAL /* has no kernels that only the training of encoders needs */
     {"attention", b_attention, {{7, 24}}},
     {"attention, causal", b_attention_causal, {{7, 27}}},
+#endif
     {"pool_ragged sum", b_pool_sum, {{7, 5}}},
     {"pool_ragged mean", b_pool_mean, {{7, 5}}},
     {"pool_ragged max", b_pool_max, {{7, 5}}},
@@ -263,6 +297,11 @@ static void gradients(void **state)
     Device d = test_device(NULL, 2);
     for (size_t i = 0; i < COUNT(cases); i++)
         check_case(&d, &cases[i]);
+    for (binary_now = BIN_ADD; binary_now <= BIN_MAX; binary_now++) {
+        check_case(&d, &(Case){"broadcast, row", b_broadcast_row, {{5, 7}, {7, 0}}});
+        check_case(&d, &(Case){"broadcast, column", b_broadcast_column, {{5, 7}, {5, 0}}});
+        check_case(&d, &(Case){"broadcast, number", b_broadcast_number, {{5, 7}, {1, 0}}});
+    }
     for (act_now = ACT_NONE; act_now < ACT_COUNT; act_now++) {
         char name[64];
         snprintf(name, sizeof name, "linear_act %d", act_now);

@@ -142,7 +142,7 @@ static void ten_steps(Case *c)
     const int32_t *index = array(c, "batch.%s", "index")->data;
     float *expected = floats(c, "%s", "loss", NULL), ours[10];
     int64_t B = users->shape[1], epoch = 0;
-    double lr = setting_f64(c->model.settings, "lr"), decay = setting_f64(c->model.settings, "lr_decay");
+    const CommonSettings *common = c->model.settings;
     Tape *t = tape_new(&c->device, true, &c->e);
     OK(c, t != NULL);
     each_parameter(c, set_start, t);
@@ -168,7 +168,7 @@ static void ten_steps(Case *c)
         OK(c, backward(t, loss, &c->e));
         if (s == 0)
             each_parameter(c, check_gradient, t);
-        c->optim.lr = lr * pow(decay, (double)epoch / 50);
+        c->optim.lr = common->lr * pow(common->lr_decay, (double)epoch / 50);
         OK(c, optim_step(&c->optim, c->model.store, t, &c->e));
     }
     assert_close(c, "loss", "ten steps", ours, expected, 10);
@@ -177,14 +177,14 @@ static void ten_steps(Case *c)
 }
 
 /* "a=1 b=2" as two texts; batch_size is that of the golden batches, which are all full. */
-static Settings *settings_of(Case *c, const Setting *own)
+static const CommonSettings *settings_of(Case *c, const Recommender *kind)
 {
     const char *set[32];
     size_t n = 0;
     set[n++] = arena_printf(c->arena, &c->e, "batch_size=%lld", (long long)array(c, "batch.%s", "user")->shape[1]);
     for (Text rest = text_of(meta(c, "settings")), word; text_next(&rest, ' ', &word) && n < COUNT(set);)
         set[n++] = arena_strndup(c->arena, word.p, word.n, &c->e);
-    return settings_make(own, PROTOCOL_ELLIOT, set, n, c->arena, &c->e);
+    return settings_make(kind, PROTOCOL_ELLIOT, set, n, c->arena, &c->e);
 }
 
 static void run_recipe(void **state)
@@ -200,9 +200,9 @@ static void run_recipe(void **state)
     assert_non_null(kind);
     c.model = (Model){.kind = kind, .data = &c.data, .arena = c.arena, .seed = 1};
     load_data(&c);
-    OK(&c, (c.model.settings = settings_of(&c, kind->settings)) != NULL);
+    OK(&c, (c.model.settings = settings_of(&c, kind)) != NULL);
     OK(&c, (c.model.store = store_new(&c.device, &c.e)) != NULL && kind->init(&c.model, &c.e));
-    c.optim = optim_adam(setting_f64(c.model.settings, "lr"));
+    c.optim = optim_adam(((const CommonSettings *)c.model.settings)->lr);
     c.optim.skip_missing = !strcmp(meta(&c, "variant"), "elliot");
     printf("%s\n", (char *)*state);
     ten_steps(&c);

@@ -1,5 +1,5 @@
 /* tests/settings_test.c: settings under the names of MMRec, RecBole and Elliot: accepted where they mean the same, else
- * refused with what to set; recommenders under their other names. */
+ * refused with what to set; values parsed into typed structs; recommenders under their other names. */
 #include "recsys/recsys.h"
 
 #include "tests/testing.h"
@@ -9,13 +9,13 @@
 #define ELLIOT PROTOCOL_ELLIOT
 #define MMREC  PROTOCOL_MMREC
 
-static Settings *make(const char *model, Protocol p, const char *words, Arena *a, Error *e)
+static const CommonSettings *make(const char *model, Protocol p, const char *words, Arena *a, Error *e)
 {
     const char *set[8];
     size_t n = 0;
     for (Text rest = text_of(words), word; text_next(&rest, ';', &word);)
         set[n++] = arena_strndup(a, word.p, word.n, e);
-    return settings_make(recommender_find(model)->settings, p, set, n, a, e);
+    return settings_make(recommender_find(model), p, set, n, a, e);
 }
 
 static void names_that_mean_the_same(void **state)
@@ -52,12 +52,14 @@ static void names_that_mean_the_same(void **state)
     Arena *a = arena_new(NULL, 0);
     for (size_t i = 0; i < COUNT(cases); i++) {
         Error e = {0};
-        Settings *s = make(cases[i].model, cases[i].p, cases[i].set, a, &e);
+        const CommonSettings *s = make(cases[i].model, cases[i].p, cases[i].set, a, &e);
         if (!s)
             fail_msg("%s: %s", cases[i].set, e.message);
-        assert_string_equal(setting_text(s, cases[i].key), cases[i].value);
         for (size_t k = 0; k < settings_count(s); k++) {
-            const char *alias = strcmp(settings_key(s, k), cases[i].key) ? NULL : cases[i].alias;
+            bool given = !strcmp(settings_key(s, k), cases[i].key);
+            const char *alias = given ? cases[i].alias : NULL;
+            if (given)
+                assert_string_equal(settings_value(s, k), cases[i].value);
             if (!alias)
                 assert_null(settings_alias(s, k));
             else
@@ -96,7 +98,21 @@ static void names_that_do_not(void **state)
         {"BPR", MMREC, "learning_rate=fast", "a number"},
         {"BPR", MMREC, "embedding_size=0", "factors=0: must be at least 1"},
         {"BPR", MMREC, "knn_k=7", "unknown setting knn_k"},
-        {"ItemKNN", MMREC, "embedding_size=7", "unknown setting embedding_size"},
+        {"ItemKNN", MMREC, "embedding_size=7", "unknown setting embedding_size; choose one of lr, "},
+        {"BPR", MMREC, "epoch=3", "unknown setting epoch; did you mean \"epochs\"?"},
+        {"LATTICE", MMREC, "l_x=3", "unknown setting l_x; did you mean \"l_m\" or \"l_w\"?"},
+        {"ItemKNN", MMREC, "similarity=euclid", "similarity=euclid: cosine or dot is expected"},
+        {"ItemKNN", MMREC, "implicit=yes", "implicit=yes: true or false is expected"},
+        {"BPR", MMREC, "variant=paper", "variant=paper: elliot or mmrec is expected"},
+        {"NGCF", ELLIOT, "node_dropout=1.0", "node_dropout=1.0: must be below 1"},
+        {"NGCF", ELLIOT, "message_dropout=1.5", "must be below 1"},
+        {"NGCF", ELLIOT, "message_dropout=0.99999999", "must be below 1"}, /* it is 1 in float32 */
+        {"NGCF", ELLIOT, "n_layers=1001", "n_layers=1001: must be at most 1000"},
+        {"BPR", MMREC, "batch_size=2147483648", "must be at most 2147483647"},
+        {"BPR", MMREC, "epochs=2.5", "epochs=2.5: a whole number is expected (such as 1000)"},
+        {"BPR", MMREC, "lr=nan", "lr=nan: a number is expected (such as 0.001)"},
+        {"BPR", MMREC, "lr=-1", "lr=-1: must be at least 0"},
+        {"BPR", MMREC, "cutoffs=10,x", "cutoffs=10,x: \"x\" is not a whole number"},
     };
     Arena *a = arena_new(NULL, 0);
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -106,6 +122,67 @@ static void names_that_do_not(void **state)
         assert_int_equal(e.code, SP_USAGE);
         if (!strstr(e.message, cases[i].says))
             fail_msg("%s: '%s' does not say '%s'", cases[i].set, e.message, cases[i].says);
+    }
+    arena_free(a);
+}
+
+/* A test's own recommender, with a setting of each kind. */
+typedef struct KindSettings {
+    CommonSettings common;
+    int64_t count;
+    double rate;
+    bool flag;
+    int word;
+    const char *text;
+    I64List sizes;
+    TextList names;
+} KindSettings;
+static const char *const words[] = {"first", "second", "third"};
+static const Setting kind_settings[] = {
+    {"lr", "0.5", "0.25", "a default of its own", F64_OF(KindSettings, common.lr), 0, 1, NULL},
+    {"count", "3", "4", "", I64_OF(KindSettings, count), -1, 9, NULL},
+    {"rate", "0.5", "1.5", "", F64_OF(KindSettings, rate), 0, 2, NULL},
+    {"flag", "true", "false", "", BOOL_OF(KindSettings, flag), 0, 0, NULL},
+    {"word", "first", "third", "", WORD_OF(KindSettings, word, words), 0, 0, NULL},
+    {"text", "a", "b", "", TEXT_OF(KindSettings, text), 0, 0, NULL},
+    {"sizes", "64", "64,32", "", I64S_OF(KindSettings, sizes), 0, 0, NULL},
+    {"names", "x", "y,z", "", TEXTS_OF(KindSettings, names), 0, 0, NULL},
+    {0},
+};
+
+static void values_are_parsed_once(void **state)
+{
+    (void)state;
+    static const Recommender kind = {.name = "Kinds", .settings = kind_settings, .settings_size = sizeof(KindSettings)};
+    static const char *const set[] = {"count=-1", "rate=2",         "flag=True",    "word=second",
+                                      "text=c d", "sizes=[1, 2,3]", "names=p, 'q'", "epochs=7"};
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    const KindSettings *s = (const KindSettings *)settings_make(&kind, MMREC, NULL, 0, a, &e);
+    assert_ok(s, e);
+    assert_true(s->common.lr == 0.25 && s->count == 4 && s->rate == 1.5 && !s->flag && s->word == 2);
+    assert_true(s->common.epochs == 1000 && s->common.variant == PROTOCOL_MMREC && s->common.lr_decay == 1);
+    assert_string_equal(s->text, "b");
+    assert_true(s->sizes.count == 2 && s->sizes.at[0] == 64 && s->sizes.at[1] == 32);
+    assert_true(s->names.count == 2 && !strcmp(s->names.at[1], "z"));
+    s = (const KindSettings *)settings_make(&kind, ELLIOT, set, COUNT(set), a, &e);
+    assert_ok(s, e);
+    assert_true(s->common.lr == 0.5 && s->count == -1 && s->rate == 2 && s->flag && s->word == 1);
+    assert_true(s->common.epochs == 7 && s->common.variant == PROTOCOL_ELLIOT);
+    assert_string_equal(s->text, "c d");
+    assert_true(s->sizes.count == 3 && s->sizes.at[2] == 3 && s->names.count == 2 && !strcmp(s->names.at[1], "q"));
+    assert_string_equal(settings_text(&s->common, offsetof(KindSettings, sizes)), "1,2,3");
+    static const struct {
+        const char *set, *says;
+    } wrong[] = {{"count=10", "setting count=10: must be at most 9"},
+                 {"count=-2", "setting count=-2: must be at least -1"},
+                 {"rate=2.5", "setting rate=2.5: must be at most 2"},
+                 {"word=fourth", "setting word=fourth: first, second or third is expected"},
+                 {"lr=2", "setting lr=2: must be at most 1"}};
+    for (size_t i = 0; i < COUNT(wrong); i++) {
+        Error refused = {0};
+        assert_null(settings_make(&kind, ELLIOT, &wrong[i].set, 1, a, &refused));
+        assert_error(refused, SP_USAGE, wrong[i].says);
     }
     arena_free(a);
 }
@@ -164,11 +241,11 @@ static void no_name_stands_for_two(void **state)
         const Recommender *kind = recommender_at(r);
         const Setting *all[64];
         size_t n = 0;
-        for (const Setting *s = kind->settings; s->key; s++)
+        for (const Setting *s = kind->settings; s && s->key; s++)
             all[n++] = s;
         for (const Setting *s = common_settings; s->key; s++) {
             bool own = false;
-            for (const Setting *o = kind->settings; o->key; o++)
+            for (const Setting *o = kind->settings; o && o->key; o++)
                 own = own || !strcmp(o->key, s->key);
             if (!own)
                 all[n++] = s;
@@ -196,8 +273,9 @@ static void recommenders_under_other_names(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(names_that_mean_the_same), cmocka_unit_test(names_that_do_not),
-                                       cmocka_unit_test(no_name_is_unknown), cmocka_unit_test(no_name_stands_for_two),
-                                       cmocka_unit_test(recommenders_under_other_names)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names_that_mean_the_same), cmocka_unit_test(names_that_do_not),
+        cmocka_unit_test(values_are_parsed_once),   cmocka_unit_test(no_name_is_unknown),
+        cmocka_unit_test(no_name_stands_for_two),   cmocka_unit_test(recommenders_under_other_names)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

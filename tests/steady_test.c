@@ -96,7 +96,7 @@ static void steps_allocate_nothing(void **state)
     make_data(&data, a);
     Device d = {.k = kernels_cpu(NULL, &e), .heap = &heap.heap, .pool = pool_new(NULL, 2, &e)};
     Model m = {.kind = kind, .data = &data, .arena = a, .seed = 1};
-    m.settings = settings_make(kind->settings, PROTOCOL_ELLIOT, set, COUNT(set), a, &e);
+    m.settings = settings_make(kind, PROTOCOL_ELLIOT, set, COUNT(set), a, &e);
     m.store = store_new(&d, &e);
     assert_ok(m.settings && m.store && kind->init(&m, &e), e);
     Sampler *s = sampler_new(&data, kind->sampling(&m), 512, 1, a, &e);

@@ -56,11 +56,6 @@ bool option_i64(const Context *c, const char *name, int64_t low, int64_t high, i
 bool option_f64(const Context *c, const char *name, double low, double high, double *value, Error *e);
 /* The index of the value in `count` words. */
 bool option_choice(const Context *c, const char *name, const char *const *words, size_t count, int *value, Error *e);
-/* The word that is nearest to a misspelt word, in any case, or NULL if none is near. */
-const char *nearest_word(const char *word, const char *const *words, size_t count, Arena *a);
-
-/* All near words for a message, the nearest first: "A", "B" or "C". NULL if none is near. */
-const char *near_words(const char *word, const char *const *words, size_t count, Arena *a);
 /* The error of `command` for an unknown recommender, with near names (models.c). */
 bool unknown_recommender(const Context *c, const char *command, const char *name, Error *e);
 

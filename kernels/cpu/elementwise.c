@@ -1,6 +1,7 @@
 /* kernels/cpu/elementwise.c: Kernels that treat every number alone, and the sum of all. All are bound by memory; what
  * they need is a full vector and no branch. */
 // flags baseline: -Os
+#include "kernels/cpu/act.h"
 #include "kernels/cpu/loops.h"
 
 enum { GRAIN = 16384 }; /* numbers a piece: 64 KB, a multiple of every vector width */
@@ -11,37 +12,29 @@ typedef struct Elements {
     float alpha, beta;
     Act act;
     Binary op;
+    Spread how;
+    Unary unary;
+    Noise noise;
     int64_t C;
     Draw draw;
     uint64_t begin;
 } Elements;
 
-/* A switch whose cases make `act` a constant, so that each activation gets a loop of its own. */
-#define EACH_ACT(act, loop)                                                                                            \
-    switch (act) {                                                                                                     \
-    case ACT_RELU: loop(ACT_RELU); break;                                                                              \
-    case ACT_RELU6: loop(ACT_RELU6); break;                                                                            \
-    case ACT_LEAKY_RELU: loop(ACT_LEAKY_RELU); break;                                                                  \
-    case ACT_GELU: loop(ACT_GELU); break;                                                                              \
-    case ACT_GELU_TANH: loop(ACT_GELU_TANH); break;                                                                    \
-    case ACT_SIGMOID: loop(ACT_SIGMOID); break;                                                                        \
-    case ACT_TANH: loop(ACT_TANH); break;                                                                              \
-    case ACT_SOFTPLUS: loop(ACT_SOFTPLUS); break;                                                                      \
-    case ACT_SWISH: loop(ACT_SWISH); break;                                                                            \
-    case ACT_NONE:                                                                                                     \
-    case ACT_COUNT: loop(ACT_NONE); break;                                                                             \
-    }
-
-/* One body for whole vectors and the last: ten functions of many instructions each. */
+/* One loop per activation; one body for whole vectors and the last: many functions of many instructions each. */
 void FN(act_span)(Act act, float param, int64_t n, const float *x, float *y)
 {
-#define LOOP(which)                                                                                                    \
-    for (int64_t i = 0; i < n; i += VW) {                                                                              \
-        const int lanes = (int)MIN(n - i, VW);                                                                         \
-        store_part(y + i, v_act(which, param, load_part(x + i, lanes)), lanes);                                        \
+    switch (act) {
+#define ACT_LOOP(NAME, ...)                                                                                            \
+    case ACT_##NAME:                                                                                                   \
+        for (int64_t i = 0; i < n; i += VW) {                                                                          \
+            const int lanes = (int)MIN(n - i, VW);                                                                     \
+            store_part(y + i, act_##NAME(load_part(x + i, lanes), param), lanes);                                      \
+        }                                                                                                              \
+        break;
+        ACT_LIST(ACT_LOOP)
+#undef ACT_LOOP
+    case ACT_COUNT: break;
     }
-    EACH_ACT(act, LOOP)
-#undef LOOP
 }
 
 static void act_range(const void *arg, int64_t first, int64_t last)
@@ -56,50 +49,22 @@ void FN(act)(const Run *run, int64_t n, Act act, float param, const float *x, fl
     run_ranges(run, n, GRAIN, act_range, &e);
 }
 
-/* act'(x) */
-INLINE vf slope(Act act, float param, vf x)
-{
-    const vf zero = v_zero(), one = v_set(1.0f);
-    switch (act) {
-    case ACT_RELU: return v_select(x > 0.0f, one, zero);
-    case ACT_RELU6: return v_select((x > 0.0f) & (x < 6.0f), one, zero);
-    case ACT_LEAKY_RELU: return v_select(x > 0.0f, one, v_set(param));
-    case ACT_GELU: /* Phi(x) + x phi(x) */
-        return v_fma(x * 0.398942280f, v_exp(x * x * -0.5f), 0.5f * (v_erf(x * 0.707106781f) + 1.0f));
-    case ACT_GELU_TANH: {
-        vf xx = x * x, t = v_tanh(x * 0.797884561f * v_fma(xx, v_set(0.044715f), one));
-        vf du = 0.797884561f * v_fma(xx, v_set(3 * 0.044715f), one);
-        return 0.5f * (t + 1.0f) + 0.5f * x * (1.0f - t * t) * du;
-    }
-    case ACT_SIGMOID: {
-        vf s = v_sigmoid(x);
-        return s * (1.0f - s);
-    }
-    case ACT_TANH: {
-        vf t = v_tanh(x);
-        return 1.0f - t * t;
-    }
-    case ACT_SOFTPLUS: return v_sigmoid(x);
-    case ACT_SWISH: {
-        vf s = v_sigmoid(x);
-        return v_fma(x * s, 1.0f - s, s);
-    }
-    case ACT_NONE:
-    case ACT_COUNT: break;
-    }
-    return one;
-}
-
 static void act_back_range(const void *arg, int64_t first, int64_t last)
 {
     const Elements *e = arg;
-#define LOOP(which)                                                                                                    \
-    for (int64_t i = first; i < last; i += VW) {                                                                       \
-        const int lanes = (int)MIN(last - i, VW);                                                                      \
-        store_part(e->y + i, load_part(e->b + i, lanes) * slope(which, e->alpha, load_part(e->a + i, lanes)), lanes);  \
+    switch (e->act) {
+#define ACT_LOOP(NAME, ...)                                                                                            \
+    case ACT_##NAME:                                                                                                   \
+        for (int64_t i = first; i < last; i += VW) {                                                                   \
+            const int lanes = (int)MIN(last - i, VW);                                                                  \
+            const vf slope = slope_##NAME(load_part(e->a + i, lanes), e->alpha);                                       \
+            store_part(e->y + i, load_part(e->b + i, lanes) * slope, lanes);                                           \
+        }                                                                                                              \
+        break;
+        ACT_LIST(ACT_LOOP)
+#undef ACT_LOOP
+    case ACT_COUNT: break;
     }
-    EACH_ACT(e->act, LOOP)
-#undef LOOP
 }
 
 void FN(act_back)(const Run *run, int64_t n, Act act, float param, const float *x, const float *dy, float *dx)
@@ -108,29 +73,101 @@ void FN(act_back)(const Run *run, int64_t n, Act act, float param, const float *
     run_ranges(run, n, GRAIN, act_back_range, &e);
 }
 
-static void binary_range(const void *arg, int64_t first, int64_t last)
+static void binary_span(Binary op, int64_t count, const float *x, const float *v, float *y)
 {
-    const Elements *e = arg;
 #define LOOP(expression)                                                                                               \
-    FOR_VECTORS(first, last, {                                                                                         \
-        const vf a = load_part(e->a + i, n), b = load_part(e->b + i, n);                                               \
-        store_part(e->y + i, expression, n);                                                                           \
+    FOR_VECTORS(0, count, {                                                                                            \
+        const vf a = load_part(x + i, n), b = load_part(v + i, n);                                                     \
+        store_part(y + i, expression, n);                                                                              \
     })                                                                                                                 \
     break
-    switch (e->op) {
+    switch (op) {
     case BIN_ADD: LOOP(a + b);
     case BIN_SUB: LOOP(a - b);
     case BIN_MUL: LOOP(a * b);
     case BIN_DIV: LOOP(a / b);
     case BIN_MAX: LOOP(v_max(a, b));
+    case BIN_ABOVE: LOOP(v_select(a > b, v_set(1.0f), v_select(a == b, v_set(0.5f), v_zero())));
     }
 #undef LOOP
+}
+
+static void binary_range(const void *arg, int64_t first, int64_t last)
+{
+    const Elements *e = arg;
+    binary_span(e->op, last - first, e->a + first, e->b + first, e->y + first);
 }
 
 void FN(binary)(const Run *run, int64_t n, Binary op, const float *a, const float *b, float *y)
 {
     Elements e = {.a = a, .b = b, .y = y, .op = op};
     run_ranges(run, n, GRAIN, binary_range, &e);
+}
+
+static void number_span(Binary op, int64_t n, const float *x, float v, float *y)
+{
+    enum { BLOCK_V = 256 };
+    float same[BLOCK_V];
+    for (int i = 0; i < MIN(BLOCK_V, n); i++)
+        same[i] = v;
+    for (int64_t i = 0; i < n; i += BLOCK_V)
+        binary_span(op, MIN(BLOCK_V, n - i), x + i, same, y + i);
+}
+
+static void number_range(const void *arg, int64_t first, int64_t last)
+{
+    const Elements *e = arg;
+    number_span(e->op, last - first, e->a + first, e->b[0], e->y + first);
+}
+
+static void broadcast_rows(const void *arg, int64_t first, int64_t last)
+{
+    const Elements *e = arg;
+    for (int64_t m = first; m < last; m++) {
+        if (e->how == SPREAD_ROW)
+            binary_span(e->op, e->C, e->a + m * e->C, e->b, e->y + m * e->C);
+        else
+            number_span(e->op, e->C, e->a + m * e->C, e->b[m], e->y + m * e->C);
+    }
+}
+
+void FN(broadcast)(const Run *run, int64_t M, int64_t C, Binary op, Spread how, const float *x, const float *v,
+                   float *y)
+{
+    Elements e = {.a = x, .b = v, .y = y, .op = op, .how = how, .C = C};
+    if (how == SPREAD_NUMBER || (how == SPREAD_ROW && C == 1))
+        run_ranges(run, M * C, GRAIN, number_range, &e);
+    else if (C == 1)
+        run_ranges(run, M, GRAIN, binary_range, &e);
+    else
+        run_rows(run, M, C, broadcast_rows, &e);
+}
+
+static void unary_range(const void *arg, int64_t first, int64_t last)
+{
+    const Elements *e = arg;
+    const vf lo = v_set(e->alpha), hi = v_set(e->beta), one = v_set(1.0f), zero = v_zero();
+#define LOOP(expression)                                                                                               \
+    FOR_VECTORS(first, last, {                                                                                         \
+        const vf x = load_part(e->a + i, n);                                                                           \
+        store_part(e->y + i, expression, n);                                                                           \
+    })                                                                                                                 \
+    break
+    switch (e->unary) {
+    case UN_EXP: LOOP(v_exp(x));
+    case UN_LOG: LOOP(v_log(x));
+    case UN_SQRT: LOOP(v_sqrt(x));
+    case UN_SIGN: LOOP(v_select(x == zero, zero, v_copysign(one, x)));
+    case UN_CLAMP: LOOP(v_min(hi, v_max(lo, x)));
+    case UN_INSIDE: LOOP(v_select((x >= lo) & (x <= hi), one, zero));
+    }
+#undef LOOP
+}
+
+void FN(unary)(const Run *run, int64_t n, Unary op, float lo, float hi, const float *x, float *y)
+{
+    Elements e = {.a = x, .y = y, .unary = op, .alpha = lo, .beta = hi};
+    run_ranges(run, n, GRAIN, unary_range, &e);
 }
 
 static void axpby_range(const void *arg, int64_t first, int64_t last)
@@ -208,17 +245,29 @@ INLINE vl draw_lanes(Draw d, vl index)
     return c0;
 }
 
+/* The even indices of a vector of draws that begins at `first` */
+INLINE vl even_indices(uint64_t first)
+{
+    vl even = {0};
+    for (int k = 0; k < VW / 2; k++)
+        even[k] = first + 2 * (uint64_t)k;
+    return even;
+}
+
+/* draw_uniform for VW indices from `first` on, of which `even` has those at 0, 2, ... */
+INLINE vf uniform_lanes(Draw d, vl even, int64_t first)
+{
+    const vl a = draw_lanes(d, even + (uint64_t)first), b = draw_lanes(d, even + (uint64_t)first + 1);
+    return v_from_int((vi)((a >> 8 & 0xffffff) | b >> 8 << 32) & 0xffffff) * 0x1p-24f;
+}
+
 static void dropout_range(const void *arg, int64_t first, int64_t last)
 {
     const Elements *e = arg;
     const float kept = 1.0f / (1.0f - e->alpha);
-    vl even = {0};
-    for (int k = 0; k < VW / 2; k++)
-        even[k] = e->begin + 2 * (uint64_t)k;
+    const vl even = even_indices(e->begin);
     FOR_VECTORS(first, last, {
-        const vl a = draw_lanes(e->draw, even + (uint64_t)i), b = draw_lanes(e->draw, even + (uint64_t)i + 1);
-        /* as draw_uniform's */
-        const vf draws = v_from_int((vi)((a >> 8 & 0xffffff) | b >> 8 << 32) & 0xffffff) * 0x1p-24f;
+        const vf draws = uniform_lanes(e->draw, even, i);
         store_part(e->y + i, v_select(draws >= e->alpha, kept * load_part(e->a + i, n), v_zero()), n);
     })
 }
@@ -227,6 +276,29 @@ void FN(dropout)(const Run *run, int64_t n, float p, Draw d, uint64_t first, con
 {
     Elements e = {.a = x, .y = y, .alpha = p, .draw = d, .begin = first};
     run_ranges(run, n, GRAIN, dropout_range, &e);
+}
+
+static void noise_range(const void *arg, int64_t first, int64_t last)
+{
+    const Elements *e = arg;
+    const vl even = even_indices(e->begin);
+    if (e->noise == NOISE_UNIFORM) {
+        FOR_VECTORS(first, last, store_part(e->y + i, uniform_lanes(e->draw, even, i), n))
+        return;
+    }
+    for (int64_t i = first; i < last; i++) {
+        const uint64_t index = e->begin + (uint64_t)i;
+        if (e->noise == NOISE_NORMAL)
+            e->y[i] = draw_normal(e->draw, index);
+        else
+            e->y[i] = (float)-own_log(-own_log((double)draw_uniform(e->draw, index) + 0x1p-25));
+    }
+}
+
+void FN(noise)(const Run *run, int64_t n, Noise kind, Draw d, uint64_t first, float *y)
+{
+    Elements e = {.y = y, .noise = kind, .draw = d, .begin = first};
+    run_ranges(run, n, GRAIN, noise_range, &e);
 }
 
 static void fill_range(const void *arg, int64_t first, int64_t last)

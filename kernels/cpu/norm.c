@@ -275,6 +275,28 @@ void FN(row_sum)(const Run *run, int64_t M, int64_t C, const float *x, float *y)
     run_rows(run, M, C, row_sum_rows, &r);
 }
 
+static void log_sum_exp_rows(const void *arg, int64_t first, int64_t last)
+{
+    const Rows *r = arg;
+    for (int64_t m = first; m < last; m++) {
+        const float *x = r->x + m * r->C;
+        const vf before = v_set(r->y[m]);
+        vf top = before;
+        FOR_VECTORS(0, r->C, top = v_max(top, n == VW ? LOAD(x) : v_select(v_lanes() < n, LOAD(x), before)))
+        const float max = v_max_lane(top);
+        if (max == -__builtin_inff())
+            continue;
+        ROW_SUM(sum, r->C, keep_part(v_exp(LOAD(x) - max), n))
+        r->y[m] = max + v_log(v_set(sum + v_exp(before - max)[0]))[0];
+    }
+}
+
+void FN(log_sum_exp)(const Run *run, int64_t M, int64_t C, const float *x, float *y)
+{
+    Rows r = {.M = M, .C = C, .x = x, .y = y};
+    run_rows(run, M, C, log_sum_exp_rows, &r);
+}
+
 static void col_sum_parts(const void *arg, int64_t first, int64_t last)
 {
     const Rows *r = arg;

@@ -23,8 +23,8 @@ static const char *const KNOWN[ROLES] = {
         "| product movie business recipe book isbn artist track song game app news article video anime beer poi venue "
         "location place restaurant hotel post course event sku "
         "| title itemname productname moviename movietitle gametitle booktitle artistname trackname songname beername",
-    [ROLE_RATING] = "rating ratings stars starrating overall score reviewoverall bookrating reviewscore reviewrating "
-                    "userrating label",
+    [ROLE_RATING] = ("rating ratings stars starrating overall score reviewoverall bookrating reviewscore reviewrating "
+                     "userrating label"), /* in brackets: clang warns of two strings in a list otherwise */
     [ROLE_TIME] =
         "timestamp unixtimestamp unixreviewtime time datetime date createdat reviewdate ratingdate ratedat reviewtime",
     [ROLE_PART] = "xlabel",

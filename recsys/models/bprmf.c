@@ -6,10 +6,15 @@ typedef struct Bprmf {
     Tensor *user, *item; /* [U, D], [I, D] */
 } Bprmf;
 
+typedef struct BprmfSettings {
+    CommonSettings common;
+    int64_t factors;
+    double l_w;
+} BprmfSettings;
 static const Setting settings[] = {
     VARIANT_SETTING,
-    FACTORS_SETTING,
-    L_W_SETTING("1e-5", "1e-2"),
+    FACTORS_SETTING(BprmfSettings),
+    L_W_SETTING(BprmfSettings, "1e-5", "1e-2"),
     {0},
 };
 
@@ -20,24 +25,24 @@ static Sampling sampling(const Model *m)
 
 static bool init(Model *m, Error *e)
 {
+    const BprmfSettings *s = m->settings;
     Bprmf *b = m->own = NEW(m->arena, Bprmf, 1, e);
     if (!b)
         return false;
     Init xavier = {is_mmrec(m) ? INIT_XAVIER_NORMAL : INIT_XAVIER_UNIFORM, 0};
-    int64_t D = setting_i64(m->settings, "factors");
-    b->user = param_new(m->store, "user", m->data->U, D, xavier, m->seed, e);
-    b->item = param_new(m->store, "item", m->data->I, D, xavier, m->seed, e);
+    b->user = param_new(m->store, "user", m->data->U, s->factors, xavier, m->seed, e);
+    b->item = param_new(m->store, "item", m->data->I, s->factors, xavier, m->seed, e);
     return b->user && b->item;
 }
 
 static Tensor *loss(Tape *t, Model *m, const Batch *b)
 {
+    const BprmfSettings *s = m->settings;
     const Bprmf *w = m->own;
     Tensor *x[] = {gather(t, w->user, b->user), gather(t, w->item, b->pos), gather(t, w->item, b->neg)};
     const Triples triples = {x[0], x[1], x[2], 0};
-    double l_w = setting_f64(m->settings, "l_w");
-    return is_mmrec(m) ? add_norms(t, bpr_loss(t, 1, &triples, 0), l_w, 3, x, b->B)
-                       : bpr_loss(t, 1, &triples, (float)(l_w / 2));
+    return is_mmrec(m) ? add_norms(t, bpr_loss(t, 1, &triples, 0), s->l_w, 3, x, b->B)
+                       : bpr_loss(t, 1, &triples, (float)(s->l_w / 2));
 }
 
 static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
@@ -54,6 +59,7 @@ const Recommender recommender_bprmf = {
     .alias = "BPR",
     .paper = "BPR: Bayesian Personalized Ranking from Implicit Feedback (Rendle et al., UAI 2009)",
     .settings = settings,
+    .settings_size = sizeof(BprmfSettings),
     .sampling = sampling,
     .init = init,
     .loss = loss,

@@ -19,21 +19,34 @@ typedef struct ItemKnn {
     Neighbour *target;   /* W by row: the items whose scores item i adds to */
 } ItemKnn;
 
+typedef struct ItemKnnSettings {
+    CommonSettings common;
+    int64_t neighbors;
+    int similarity;     /* 0: cosine, 1: dot */
+    int implementation; /* 0: standard, 1: aiolli */
+    bool implicit, normalize;
+    double shrink;
+} ItemKnnSettings;
+static const char *const similarities[] = {"cosine", "dot"};
+static const char *const implementations[] = {"standard", "aiolli"};
 #define NOT_A_SIMILARITY "only cosine and dot are available: leave it out"
 static const Setting settings[] = {
-    {"neighbors", "40", "40", "neighbours kept per item", 1,
+    {"neighbors", "40", "40", "neighbours kept per item", I64_OF(ItemKnnSettings, neighbors), 1, INT32_MAX,
      ALIASES({"k", NULL, ALIAS_SAME, 0},
              {"knn_method", "neighbours are always items: leave it out", ALIAS_REFUSED, 0})},
-    {"similarity", "cosine", "cosine", "cosine or dot", 0,
+    {"similarity", "cosine", "cosine", "cosine or dot", WORD_OF(ItemKnnSettings, similarity, similarities), 0, 0,
      ALIASES({"asymmetric_alpha", NOT_A_SIMILARITY, ALIAS_REFUSED, 0},
              {"tversky_alpha", NOT_A_SIMILARITY, ALIAS_REFUSED, 0},
              {"tversky_beta", NOT_A_SIMILARITY, ALIAS_REFUSED, 0},
              {"row_weights", NOT_A_SIMILARITY, ALIAS_REFUSED, 0})},
     {"implementation", "standard", "standard",
-     "standard: an item is a neighbour of itself; aiolli: it is not, and shrink is used", 0, NULL},
-    {"implicit", "false", "false", "replace every rating by 1", 0, NULL},
-    {"shrink", "0.0", "0.0", "aiolli: added to the denominator of the similarity", 0, NULL},
-    {"normalize", "true", "true", "aiolli: divide by the lengths of the item vectors", 0, NULL},
+     "standard: an item is a neighbour of itself; aiolli: it is not, and shrink is used",
+     WORD_OF(ItemKnnSettings, implementation, implementations), 0, 0, NULL},
+    {"implicit", "false", "false", "replace every rating by 1", BOOL_OF(ItemKnnSettings, implicit), 0, 0, NULL},
+    {"shrink", "0.0", "0.0", "aiolli: added to the denominator of the similarity", F64_OF(ItemKnnSettings, shrink), 0,
+     FLT_MAX, NULL},
+    {"normalize", "true", "true", "aiolli: divide by the lengths of the item vectors",
+     BOOL_OF(ItemKnnSettings, normalize), 0, 0, NULL},
     {0},
 };
 
@@ -216,26 +229,20 @@ static bool check_range(const ItemKnn *w, const Pairs *train, int64_t I, int64_t
                 rating);
 }
 
-static bool one_of(const Settings *s, const char *key, const char *a, const char *b, bool *is_b, Error *e)
-{
-    *is_b = !strcmp(setting_text(s, key), b);
-    return *is_b || !strcmp(setting_text(s, key), a) ||
-           fail(e, SP_USAGE, "setting %s=%s: %s or %s is expected", key, setting_text(s, key), a, b);
-}
-
 static bool init(Model *m, Error *e)
 {
     ItemKnn *w = m->own = NEW(m->arena, ItemKnn, 1, e);
     const Pairs *train = &m->data->train;
-    const Settings *s = m->settings;
+    const ItemKnnSettings *s = m->settings;
     Build b = {.train = train,
                .I = m->data->I,
-               .neighbors = setting_i64(s, "neighbors"),
-               .normalize = setting_bool(s, "normalize"),
-               .shrink = setting_f64(s, "shrink"),
-               .rating = setting_bool(s, "implicit") ? NULL : train->rating};
-    if (!w || !one_of(s, "similarity", "cosine", "dot", &b.dot, e) ||
-        !one_of(s, "implementation", "standard", "aiolli", &b.aiolli, e))
+               .neighbors = s->neighbors,
+               .dot = s->similarity == 1,
+               .aiolli = s->implementation == 1,
+               .normalize = s->normalize,
+               .shrink = s->shrink,
+               .rating = s->implicit ? NULL : train->rating};
+    if (!w)
         return false;
     if (!b.aiolli && (b.shrink != 0 || !b.normalize)) /* Elliot's standard similarity leaves them out too */
         return fail(e, SP_USAGE, "settings shrink and normalize need implementation=aiolli: set it, or leave them out");
@@ -292,6 +299,7 @@ const Recommender recommender_itemknn = {
     .name = "ItemKNN",
     .paper = "Item-based Collaborative Filtering Recommendation Algorithms (Sarwar et al., WWW 2001)",
     .settings = settings,
+    .settings_size = sizeof(ItemKnnSettings),
     .sampling = sampling,
     .init = init,
     .score = score,

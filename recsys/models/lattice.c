@@ -35,22 +35,31 @@ typedef struct Lattice {
     bool evaluated;             /* no step since the last evaluation: `nearest` holds for the next epoch */
 } Lattice;
 
+typedef struct LatticeSettings {
+    CommonSettings common;
+    int64_t factors, factors_multimod, n_layers, n_ui_layers, top_k;
+    double l_m, l_w;
+} LatticeSettings;
 static const Setting settings[] = {
     VARIANT_SETTING,
-    FACTORS_SETTING,
-    {"factors_multimod", "64", "64", "length of the projected features", 1,
-     ALIASES({"feat_embed_dim", NULL, ALIAS_SAME, 0})},
-    {"n_layers", "1", "1", "propagation steps on the item graph", 0, NULL},
-    {"n_ui_layers", "2", "2", "propagation steps on the graph of users and items", 0,
+    FACTORS_SETTING(LatticeSettings),
+    {"factors_multimod", "64", "64", "length of the projected features", I64_OF(LatticeSettings, factors_multimod), 1,
+     INT32_MAX, ALIASES({"feat_embed_dim", NULL, ALIAS_SAME, 0})},
+    {"n_layers", "1", "1", "propagation steps on the item graph", I64_OF(LatticeSettings, n_layers), 0, MOST_LAYERS,
+     NULL},
+    {"n_ui_layers", "2", "2", "propagation steps on the graph of users and items", I64_OF(LatticeSettings, n_ui_layers),
+     0, MOST_LAYERS,
      ALIASES(
          {"weight_size", "set n_ui_layers, the length of that list", ALIAS_REFUSED, 0},
          {"cf_model", "the convolution is always that of LightGCN: leave it out", ALIAS_REFUSED, 0},
          {"mess_dropout", "it is a setting of cf_model=ngcf, which is not supported: leave it out", ALIAS_REFUSED, 0})},
-    {"top_k", "20", "10", "neighbours kept per item", 1, ALIASES({"knn_k", NULL, ALIAS_SAME, 0})},
-    {"l_m", "0.7", "0.9", "weight of the graph of the input features; the learned graph has weight 1 - l_m", 0,
-     ALIASES({"lambda_coeff", NULL, ALIAS_SAME, 0})},
-    L_W_SETTING("1e-5", "1e-3"),
-    {"lr_decay", "0.96", "0.96", "the learning rate is multiplied by this over 50 epochs", 0, lr_decay_aliases},
+    {"top_k", "20", "10", "neighbours kept per item", I64_OF(LatticeSettings, top_k), 1, INT32_MAX,
+     ALIASES({"knn_k", NULL, ALIAS_SAME, 0})},
+    {"l_m", "0.7", "0.9", "weight of the graph of the input features; the learned graph has weight 1 - l_m",
+     F64_OF(LatticeSettings, l_m), 0, FLT_MAX, ALIASES({"lambda_coeff", NULL, ALIAS_SAME, 0})},
+    L_W_SETTING(LatticeSettings, "1e-5", "1e-3"),
+    {"lr_decay", "0.96", "0.96", "the learning rate is multiplied by this over 50 epochs",
+     F64_OF(LatticeSettings, common.lr_decay), 0, FLT_MAX, lr_decay_aliases},
     {0},
 };
 
@@ -67,7 +76,8 @@ static Csr *normalized(Tape *t, const Model *m, Csr *g)
 
 static Csr *neighbours(Tape *t, const Model *m, Tensor *x)
 {
-    return knn_graph(t, x, setting_i64(m->settings, "top_k"));
+    const LatticeSettings *s = m->settings;
+    return knn_graph(t, x, s->top_k);
 }
 
 /* g alone stays of what was made since `mark`. */
@@ -91,6 +101,7 @@ static bool mine_original(Model *m, Modality *x, const char *name, Error *e)
 
 static bool init(Model *m, Error *e)
 {
+    const LatticeSettings *s = m->settings;
     const DataSet *d = m->data;
     Lattice *l = m->own = NEW(m->arena, Lattice, 1, e);
     size_t M = d->feature_count;
@@ -98,11 +109,10 @@ static bool init(Model *m, Error *e)
         !(l->originals = NEW(m->arena, Csr *, M, e)) || !(l->weights = NEW(m->arena, Tensor *, M, e)))
         return false;
     l->modalities = M;
-    if (!(l->hop = NEW(m->arena, Hop,
-                       MAX(setting_i64(m->settings, "n_layers"), setting_i64(m->settings, "n_ui_layers")) + 1, e)))
+    if (!(l->hop = NEW(m->arena, Hop, MAX(s->n_layers, s->n_ui_layers) + 1, e)))
         return false;
     Init xavier = {INIT_XAVIER_UNIFORM, 0};
-    int64_t D = setting_i64(m->settings, "factors"), P = setting_i64(m->settings, "factors_multimod");
+    int64_t D = s->factors, P = s->factors_multimod;
     l->user = param_new(m->store, "user", d->U, D, xavier, m->seed, e);
     l->item = param_new(m->store, "item", d->I, D, xavier, m->seed, e);
     l->modal_weight =
@@ -143,6 +153,7 @@ static Csr *learned(Tape *t, const Model *m, Modality *x)
 /* (1 - l_m) normalise(sum w_m knn(W_m f + b)) + l_m sum w_m original_m, w = softmax(modal_weight) */
 static Csr *mine_items(Tape *t, Model *m)
 {
+    const LatticeSettings *s = m->settings;
     const Lattice *l = m->own;
     int M = (int)l->modalities;
     int64_t mark = tape_mark(t), part;
@@ -153,7 +164,7 @@ static Csr *mine_items(Tape *t, Model *m)
         l->learned[i] = only(t, part, learned(t, m, &l->m[i]));
         l->originals[i] = l->m[i].original;
     }
-    float l_m = (float)setting_f64(m->settings, "l_m"), rest = 1 - l_m;
+    float l_m = (float)s->l_m, rest = 1 - l_m;
     part = tape_mark(t);
     Csr *mixed = only(t, part, normalized(t, m, graph_mix(t, M, l->learned, l->weights)));
     part = tape_mark(t);
@@ -211,12 +222,12 @@ static Tensor *convolve(Tape *t, const Model *m, Tensor *ids, int64_t n)
 /* Final vectors of users and items (NULL: of all). A batch reads few rows, and these read few of a large graph. */
 static void propagate(Tape *t, Model *m, const Csr *graph, Tensor **users, Tensor **items)
 {
+    const LatticeSettings *s = m->settings;
     const Lattice *l = m->own;
     int64_t mark = tape_mark(t);
-    Tensor *h = smooth_items(t, l, graph, *items, setting_i64(m->settings, "n_layers"));
+    Tensor *h = smooth_items(t, l, graph, *items, s->n_layers);
     int64_t U = *users ? rows_of(*users) : m->data->U, I = *items ? rows_of(*items) : m->data->I;
-    Tensor *x = convolve(t, m, *users ? ids_join(t, *users, m->data->U, *items) : NULL,
-                         setting_i64(m->settings, "n_ui_layers"));
+    Tensor *x = convolve(t, m, *users ? ids_join(t, *users, m->data->U, *items) : NULL, s->n_ui_layers);
     *users = rows(t, x, 0, U);
     *items = add(t, rows(t, x, U, I), row_normalize(t, h, 1e-12f));
     tape_drop(t, mark, 2, (Tensor *[]){*users, *items});
@@ -224,6 +235,7 @@ static void propagate(Tape *t, Model *m, const Csr *graph, Tensor **users, Tenso
 
 static Tensor *loss(Tape *t, Model *m, const Batch *b)
 {
+    const LatticeSettings *s = m->settings;
     Lattice *l = m->own;
     const Csr *graph = l->items;
     Tensor *user_at, *pos_at, *neg_at;
@@ -243,8 +255,8 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
     const Triples triples = {gather(t, users, user_at), gather(t, items, pos_at), gather(t, items, neg_at), 0};
     /* MMRec divides the squares by the configured batch size, of an epoch's short last batch too; Elliot by the batch's
      * rows. */
-    double size = is_mmrec(m) ? (double)setting_i64(m->settings, "batch_size") : (double)b->B;
-    return bpr_loss(t, 1, &triples, (float)(setting_f64(m->settings, "l_w") / 2 * ((double)b->B / size)));
+    double size = is_mmrec(m) ? (double)s->common.batch_size : (double)b->B;
+    return bpr_loss(t, 1, &triples, (float)(s->l_w / 2 * ((double)b->B / size)));
 }
 
 static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
@@ -260,6 +272,7 @@ const Recommender recommender_lattice = {
     .name = "LATTICE",
     .paper = "Mining Latent Structures for Multimedia Recommendation (Zhang et al., MM 2021)",
     .settings = settings,
+    .settings_size = sizeof(LatticeSettings),
     .sampling = sampling,
     .needs_features = true,
     .init = init,

@@ -11,11 +11,17 @@ typedef struct LightGcn {
     Csr *adjacency;      /* [U + I, U + I] */
 } LightGcn;
 
+typedef struct LightGcnSettings {
+    CommonSettings common;
+    int64_t factors, n_layers;
+    double l_w;
+} LightGcnSettings;
 static const Setting settings[] = {
     VARIANT_SETTING,
-    FACTORS_SETTING,
-    {"n_layers", "3", "3", "propagation steps on the graph of users and items", 0, NULL},
-    L_W_SETTING("1e-5", "1e-4"),
+    FACTORS_SETTING(LightGcnSettings),
+    {"n_layers", "3", "3", "propagation steps on the graph of users and items", I64_OF(LightGcnSettings, n_layers), 0,
+     MOST_LAYERS, NULL},
+    L_W_SETTING(LightGcnSettings, "1e-5", "1e-4"),
     {0},
 };
 
@@ -27,13 +33,13 @@ static Sampling sampling(const Model *m)
 static bool init(Model *m, Error *e)
 {
     const DataSet *d = m->data;
+    const LightGcnSettings *s = m->settings;
     LightGcn *g = m->own = NEW(m->arena, LightGcn, 1, e);
     if (!g)
         return false;
     Init start = is_mmrec(m) ? (Init){INIT_XAVIER_UNIFORM, 0} : (Init){INIT_NORMAL, 0.1};
-    int64_t D = setting_i64(m->settings, "factors");
-    g->user = param_new(m->store, "user", d->U, D, start, m->seed, e);
-    g->item = param_new(m->store, "item", d->I, D, start, m->seed, e);
+    g->user = param_new(m->store, "user", d->U, s->factors, start, m->seed, e);
+    g->item = param_new(m->store, "item", d->I, s->factors, start, m->seed, e);
     g->adjacency = csr_bipartite(m->store, "adjacency", d->U, d->I, d->train.start, d->train.item,
                                  is_mmrec(m) ? ADJ_SYM_EPS : ADJ_SYM, e);
     return g->user && g->item && g->adjacency;
@@ -41,14 +47,14 @@ static bool init(Model *m, Error *e)
 
 static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
 {
+    const LightGcnSettings *s = m->settings;
     const LightGcn *g = m->own;
-    int64_t layers = setting_i64(m->settings, "n_layers");
     Tensor *x = stack_rows(t, g->user, g->item), *sum = x;
-    for (int64_t l = 0; l < layers; l++) {
+    for (int64_t l = 0; l < s->n_layers; l++) {
         x = spmm(t, g->adjacency, x);
         sum = add(t, sum, x);
     }
-    x = scale(t, sum, 1.0f / (float)(layers + 1));
+    x = scale(t, sum, 1.0f / (float)(s->n_layers + 1));
     *users = rows(t, x, 0, m->data->U);
     *items = rows(t, x, m->data->U, m->data->I);
     return true;
@@ -56,20 +62,21 @@ static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
 
 static Tensor *loss(Tape *t, Model *m, const Batch *b)
 {
+    const LightGcnSettings *s = m->settings;
     const LightGcn *g = m->own;
     Tensor *users, *items;
     represent(t, m, &users, &items);
     const Triples triples = {gather(t, users, b->user), gather(t, items, b->pos), gather(t, items, b->neg), 0};
     Tensor *bpr = bpr_loss(t, 1, &triples, 0);
     Tensor *ego[] = {gather(t, g->user, b->user), gather(t, g->item, b->pos), gather(t, g->item, b->neg)};
-    double l_w = setting_f64(m->settings, "l_w");
-    return is_mmrec(m) ? add_norms(t, bpr, l_w, 3, ego, b->B) : add_l2(t, bpr, l_w, 3, ego, b->B);
+    return is_mmrec(m) ? add_norms(t, bpr, s->l_w, 3, ego, b->B) : add_l2(t, bpr, s->l_w, 3, ego, b->B);
 }
 
 const Recommender recommender_lightgcn = {
     .name = "LightGCN",
     .paper = "LightGCN: Simplifying and Powering Graph Convolution Network for Recommendation (He et al., SIGIR 2020)",
     .settings = settings,
+    .settings_size = sizeof(LightGcnSettings),
     .sampling = sampling,
     .init = init,
     .loss = loss,

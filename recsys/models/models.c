@@ -3,7 +3,8 @@
 
 bool is_mmrec(const Model *m)
 {
-    return !strcmp(setting_text(m->settings, "variant"), "mmrec");
+    const CommonSettings *s = m->settings;
+    return s->variant == PROTOCOL_MMREC;
 }
 
 Tensor *add_l2(Tape *t, Tensor *loss, double l_w, int n, Tensor *const *x, int64_t B)

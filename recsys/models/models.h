@@ -2,22 +2,28 @@
 #ifndef SAPOR_MODELS_H
 #define SAPOR_MODELS_H
 
+#include <float.h>
+
 #include "recsys/recsys.h"
 
 /* Whether the setting `variant` says mmrec, not elliot (recipes.md 7). The default follows the protocol. */
 bool is_mmrec(const Model *m);
+enum { MOST_LAYERS = 1000 };
+/* Rows that several tables of settings have; S is the recommender's struct, with the member that the row names. */
 #define VARIANT_SETTING                                                                                                \
     {                                                                                                                  \
-        "variant", "elliot", "mmrec", "the recipe to follow: elliot or mmrec", 0, NULL                                 \
+        "variant", "elliot", "mmrec", "the recipe to follow: elliot or mmrec",                                         \
+            WORD_OF(CommonSettings, variant, protocol_names), 0, 0, NULL                                               \
     }
-#define FACTORS_SETTING                                                                                                \
+#define FACTORS_SETTING(S)                                                                                             \
     {                                                                                                                  \
-        "factors", "64", "64", "length D of the embeddings", 1, ALIASES({"embedding_size", NULL, ALIAS_SAME, 0})       \
+        "factors", "64", "64", "length D of the embeddings", I64_OF(S, factors), 1, INT32_MAX,                         \
+            ALIASES({"embedding_size", NULL, ALIAS_SAME, 0})                                                           \
     }
 /* reg_weight is MMRec's; Elliot's l_w weighs halves of squares. */
-#define L_W_SETTING(elliot, mmrec)                                                                                     \
+#define L_W_SETTING(S, elliot, mmrec)                                                                                  \
     {                                                                                                                  \
-        "l_w", elliot, mmrec, "weight of the regularisation", 0,                                                       \
+        "l_w", elliot, mmrec, "weight of the regularisation", F64_OF(S, l_w), 0, FLT_MAX,                              \
             ALIASES({"reg_weight", REG_WEIGHT_INSTEAD, ALIAS_VARIANT_MMREC, 0})                                        \
     }
 #define REG_WEIGHT_INSTEAD                                                                                             \

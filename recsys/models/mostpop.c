@@ -3,8 +3,6 @@
  * one. */
 #include "recsys/models/models.h"
 
-static const Setting settings[] = {{0}};
-
 static Sampling sampling(const Model *m)
 {
     (void)m;
@@ -33,7 +31,6 @@ const Recommender recommender_mostpop = {
     .name = "MostPop",
     .alias = "Pop",
     .paper = "popularity in the train part",
-    .settings = settings,
     .sampling = sampling,
     .init = init,
     .score = score,

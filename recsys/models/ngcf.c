@@ -23,16 +23,26 @@ typedef struct Ngcf {
     float *ones;      /* [its entries] */
 } Ngcf;
 
+typedef struct NgcfSettings {
+    CommonSettings common;
+    int64_t factors, weight_size, n_layers;
+    double node_dropout, message_dropout, l_w;
+    bool evaluation_dropout;
+} NgcfSettings;
 static const Setting settings[] = {
-    FACTORS_SETTING,
-    {"weight_size", "64", "64", "length of each layer's output", 1,
+    FACTORS_SETTING(NgcfSettings),
+    {"weight_size", "64", "64", "length of each layer's output", I64_OF(NgcfSettings, weight_size), 1, INT32_MAX,
      ALIASES({"hidden_size_list", "set weight_size and n_layers: [64, 64, 64] is weight_size=64 n_layers=3",
               ALIAS_REFUSED, 0})},
-    {"n_layers", "3", "3", "propagation steps on the graph of users and items", 0, NULL},
-    {"node_dropout", "0.1", "0.1", "share of graph entries dropped per epoch (below 1)", 0, NULL},
-    {"message_dropout", "0.1", "0.1", "share of layer outputs dropped per step (below 1)", 0, NULL},
-    {"evaluation_dropout", "true", "false", "use message_dropout in evaluation too, as Elliot's code does", 0, NULL},
-    {"l_w", "1e-5", "1e-5", "weight of the regularisation", 0,
+    {"n_layers", "3", "3", "propagation steps on the graph of users and items", I64_OF(NgcfSettings, n_layers), 0,
+     MOST_LAYERS, NULL},
+    {"node_dropout", "0.1", "0.1", "share of graph entries dropped per epoch (below 1)",
+     F64_OF(NgcfSettings, node_dropout), 0, BELOW_ONE, NULL},
+    {"message_dropout", "0.1", "0.1", "share of layer outputs dropped per step (below 1)",
+     F64_OF(NgcfSettings, message_dropout), 0, BELOW_ONE, NULL},
+    {"evaluation_dropout", "true", "false", "use message_dropout in evaluation too, as Elliot's code does",
+     BOOL_OF(NgcfSettings, evaluation_dropout), 0, 0, NULL},
+    {"l_w", "1e-5", "1e-5", "weight of the regularisation", F64_OF(NgcfSettings, l_w), 0, FLT_MAX,
      ALIASES({"reg_weight", "set l_w: NGCF follows Elliot's recipe, whose penalty is l_w times half the sum of squares",
               ALIAS_REFUSED, 0})},
     {0},
@@ -45,20 +55,14 @@ static Sampling sampling(const Model *m)
     return SAMPLE_DISTINCT_USERS_FULL;
 }
 
-static bool below_one(const Model *m, const char *key, Error *e)
-{
-    return setting_f64(m->settings, key) < 1 ||
-           fail(e, SP_USAGE, "setting %s=%s: must be below 1", key, setting_text(m->settings, key));
-}
-
 static bool init(Model *m, Error *e)
 {
+    const NgcfSettings *s = m->settings;
     const DataSet *d = m->data;
     Ngcf *g = m->own = NEW(m->arena, Ngcf, 1, e);
-    if (!g || !below_one(m, "node_dropout", e) || !below_one(m, "message_dropout", e))
+    if (!g)
         return false;
-    int64_t L = g->layers = setting_i64(m->settings, "n_layers");
-    int64_t D = setting_i64(m->settings, "factors"), out = setting_i64(m->settings, "weight_size");
+    int64_t L = g->layers = s->n_layers, D = s->factors, out = s->weight_size;
     /* xavier's of [1, out] */
     Init xavier = {INIT_XAVIER_UNIFORM, 0}, bias = {INIT_UNIFORM, sqrt(6.0 / (1.0 + (double)out))};
     if (!(g->sum = NEW(m->arena, Linear, L, e)) || !(g->product = NEW(m->arena, Linear, L, e)) ||
@@ -86,8 +90,9 @@ static bool init(Model *m, Error *e)
 
 static bool epoch(Model *m, Error *e)
 {
+    const NgcfSettings *s = m->settings;
     Ngcf *g = m->own;
-    float p = (float)setting_f64(m->settings, "node_dropout");
+    float p = (float)s->node_dropout;
     Tape *t = p > 0 ? tape_new(store_device(m->store), true, e) : NULL;
     if (t) {
         tape_reset(t, (Draw){m->seed, DRAW_GRAPH, (uint32_t)m->epoch});
@@ -101,9 +106,9 @@ static bool epoch(Model *m, Error *e)
 
 static void propagate(Tape *t, const Model *m, const Csr *graph)
 {
+    const NgcfSettings *s = m->settings;
     const Ngcf *g = m->own;
-    bool drops = tape_training(t) || setting_bool(m->settings, "evaluation_dropout");
-    float p = drops ? (float)setting_f64(m->settings, "message_dropout") : 0;
+    float p = tape_training(t) || s->evaluation_dropout ? (float)s->message_dropout : 0;
     g->layer[0] = stack_rows(t, g->user, g->item);
     for (int64_t l = 0; l < g->layers; l++) {
         Tensor *x = g->layer[l], *message = spmm(t, graph, x);
@@ -129,11 +134,12 @@ static Tensor *vectors(Tape *t, const Ngcf *g, int64_t first, int64_t count, Ten
 
 static Tensor *loss(Tape *t, Model *m, const Batch *b)
 {
+    const NgcfSettings *s = m->settings;
     const Ngcf *g = m->own;
     int64_t U = m->data->U, I = m->data->I;
     propagate(t, m, g->epoch);
     const Triples triples = {vectors(t, g, 0, U, b->user), vectors(t, g, U, I, b->pos), vectors(t, g, U, I, b->neg), 0};
-    return bpr_loss(t, 1, &triples, (float)(setting_f64(m->settings, "l_w") / 2));
+    return bpr_loss(t, 1, &triples, (float)(s->l_w / 2));
 }
 
 static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
@@ -149,6 +155,7 @@ const Recommender recommender_ngcf = {
     .name = "NGCF",
     .paper = "Neural Graph Collaborative Filtering (Wang et al., SIGIR 2019)",
     .settings = settings,
+    .settings_size = sizeof(NgcfSettings),
     .sampling = sampling,
     .init = init,
     .epoch = epoch,

@@ -2,8 +2,6 @@
  * draws the items of a list with replacement; here a list has each item once. */
 #include "recsys/models/models.h"
 
-static const Setting settings[] = {{0}};
-
 static Sampling sampling(const Model *m)
 {
     (void)m;
@@ -31,7 +29,6 @@ static bool score(Model *m, const int32_t *ids, int64_t n, float *scores, Error 
 const Recommender recommender_random = {
     .name = "Random",
     .paper = "random scores",
-    .settings = settings,
     .sampling = sampling,
     .init = init,
     .score = score,

@@ -16,10 +16,15 @@ typedef struct Vbpr {
     Linear *projection; /* [D, D_m]; the first carries the bias */
 } Vbpr;
 
+typedef struct VbprSettings {
+    CommonSettings common;
+    int64_t factors;
+    double l_w;
+} VbprSettings;
 static const Setting settings[] = {
     VARIANT_SETTING,
-    FACTORS_SETTING,
-    L_W_SETTING("1e-5", "1e-2"),
+    FACTORS_SETTING(VbprSettings),
+    L_W_SETTING(VbprSettings, "1e-5", "1e-2"),
     {0},
 };
 
@@ -30,6 +35,7 @@ static Sampling sampling(const Model *m)
 
 static bool init(Model *m, Error *e)
 {
+    const VbprSettings *s = m->settings;
     const DataSet *d = m->data;
     Vbpr *v = m->own = NEW(m->arena, Vbpr, 1, e);
     if (!v)
@@ -40,7 +46,7 @@ static bool init(Model *m, Error *e)
     if (!v->features || !v->projection)
         return false;
     bool mmrec = is_mmrec(m);
-    int64_t D = setting_i64(m->settings, "factors"), width = 0;
+    int64_t D = s->factors, width = 0;
     for (size_t i = 0; i < v->modalities; i++)
         width += d->features[i].D;
     Init xavier = {INIT_XAVIER_UNIFORM, 0};
@@ -76,25 +82,26 @@ static Tensor *project(Tape *t, const Vbpr *v, Tensor *ids)
  * here: differences start at a few units, and the triple that is most wrong should learn. */
 static Tensor *loss_elliot(Tape *t, Model *m, const Batch *b)
 {
+    const VbprSettings *s = m->settings;
     const Vbpr *v = m->own;
     Tensor *gu = gather(t, v->user, b->user), *tu = gather(t, v->user_visual, b->user);
     Tensor *pos_at, *neg_at, *items = distinct(t, b->pos, b->neg, &pos_at, &neg_at);
     Tensor *p = project(t, v, items);
     const Triples triples[] = {{gu, gather(t, v->item, b->pos), gather(t, v->item, b->neg), 0},
                                {tu, gather(t, p, pos_at), gather(t, p, neg_at), 1e-12f}};
-    return bpr_loss(t, 2, triples, (float)(setting_f64(m->settings, "l_w") / 2));
+    return bpr_loss(t, 2, triples, (float)(s->l_w / 2));
 }
 
 static Tensor *loss_mmrec(Tape *t, Model *m, const Batch *b)
 {
+    const VbprSettings *s = m->settings;
     const Vbpr *v = m->own;
     Tensor *u = gather(t, v->user, b->user);
     Tensor *pos_at, *neg_at, *items = distinct(t, b->pos, b->neg, &pos_at, &neg_at);
     Tensor *p = project(t, v, items);
     Tensor *i = concat(t, gather(t, v->item, b->pos), gather(t, p, pos_at));
     Tensor *j = concat(t, gather(t, v->item, b->neg), gather(t, p, neg_at));
-    return add_norms(t, bpr_loss(t, 1, &(Triples){u, i, j, 0}, 0), setting_f64(m->settings, "l_w"), 3,
-                     (Tensor *[]){u, i, j}, b->B);
+    return add_norms(t, bpr_loss(t, 1, &(Triples){u, i, j, 0}, 0), s->l_w, 3, (Tensor *[]){u, i, j}, b->B);
 }
 
 static Tensor *loss(Tape *t, Model *m, const Batch *b)
@@ -115,6 +122,7 @@ const Recommender recommender_vbpr = {
     .name = "VBPR",
     .paper = "VBPR: Visual Bayesian Personalized Ranking from Implicit Feedback (He and McAuley, AAAI 2016)",
     .settings = settings,
+    .settings_size = sizeof(VbprSettings),
     .sampling = sampling,
     .needs_features = true,
     .init = init,

@@ -217,7 +217,7 @@ static bool load_checkpoint(Trainer *t, const char *path, Error *e)
     if (!w)
         return false;
     const Json *meta = weights_metadata(w), *model = json_get(meta, "model");
-    int64_t last = MAX(setting_i64(t->settings, "epochs"), (int64_t)1), finished = 0;
+    int64_t last = MAX(t->settings->epochs, (int64_t)1), finished = 0;
     bool ok =
         (model && model->type == JSON_STRING && text_is(model->text, t->model.kind->name)) ||
         fail(e, SP_FORMAT, "%s: metadata model is missing or is not %s; %s", path, t->model.kind->name, START_AGAIN);

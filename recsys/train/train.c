@@ -9,35 +9,21 @@
 
 /* ---- settings that are lists ----------------------------------------------------------------- */
 
-static size_t count_parts(const char *list)
-{
-    size_t n = 0;
-    for (Text rest = text_of(list), part; text_next(&rest, ',', &part);)
-        n++;
-    return n;
-}
-
 static bool read_metrics(Trainer *t, Error *e)
 {
-    const char *list = setting_text(t->settings, "metrics"), *cutoffs = setting_text(t->settings, "cutoffs");
-    const char **names = NEW(t->arena, const char *, count_parts(list), e);
-    int64_t *at = NEW(t->arena, int64_t, count_parts(cutoffs), e);
-    if (!names || !at)
+    const TextList *given = &t->settings->metrics;
+    const I64List *cutoffs = &t->settings->cutoffs;
+    const char **names = NEW(t->arena, const char *, given->count, e);
+    if (!names)
         return false;
-    t->eval = (EvalConfig){.metrics = names, .cutoffs = at};
-    for (Text rest = text_of(list), part; text_next(&rest, ',', &part);) {
-        const char *name = arena_strndup(t->arena, text_trim(part).p, text_trim(part).n, e);
-        int found = name ? metric_find(name) : -1;
+    for (size_t i = 0; i < given->count; i++) {
+        int found = metric_find(given->at[i]);
         if (found < 0)
-            return name && fail(e, SP_USAGE, "setting metrics=%s: unknown metric '%s'; choose one of %s", list, name,
-                                metric_names());
-        names[t->eval.metric_count++] = metric_at((size_t)found)->name;
+            return fail(e, SP_USAGE, "setting metrics=%s: unknown metric '%s'; choose one of %s",
+                        TEXT_AS_GIVEN(t, metrics), given->at[i], metric_names());
+        names[i] = metric_at((size_t)found)->name;
     }
-    for (Text rest = text_of(cutoffs), part; text_next(&rest, ',', &part);)
-        if (!text_i64(text_trim(part), &at[t->eval.cutoff_count++]))
-            return fail(e, SP_USAGE,
-                        "setting cutoffs=%.60s: \"%.*s\" is not a whole number; a list such as 10,20 is expected",
-                        cutoffs, (int)MIN(part.n, (size_t)40), part.p);
+    t->eval = (EvalConfig){names, given->count, cutoffs->at, cutoffs->count};
     if (measures_check(&t->eval, t->arena, e))
         return true;
     error_prefix(e, "setting ");
@@ -47,7 +33,7 @@ static bool read_metrics(Trainer *t, Error *e)
 /* "Recall@20" must be one of the figures that are measured. */
 static bool read_validation_metric(Trainer *t, Error *e)
 {
-    const char *text = setting_text(t->settings, "validation_metric");
+    const char *text = t->settings->validation_metric;
     Text rest = text_of(text), name;
     text_next(&rest, '@', &name);
     bool known = false;
@@ -64,13 +50,13 @@ static bool read_validation_metric(Trainer *t, Error *e)
     if (!copy)
         return false;
     return known || fail(e, SP_USAGE, "setting validation_metric=%s: is not among metrics=%s at cutoffs=%s", text,
-                         setting_text(t->settings, "metrics"), setting_text(t->settings, "cutoffs"));
+                         TEXT_AS_GIVEN(t, metrics), TEXT_AS_GIVEN(t, cutoffs));
 }
 
 bool trainer_settings(Trainer *t, Error *e)
 {
     const TrainConfig *c = t->config;
-    t->settings = settings_make(t->model.kind->settings, c->data.protocol, c->set, c->set_count, t->arena, e);
+    t->settings = settings_make(t->model.kind, c->data.protocol, c->set, c->set_count, t->arena, e);
     return t->settings && read_metrics(t, e) && read_validation_metric(t, e);
 }
 
@@ -101,13 +87,11 @@ bool trainer_load(Trainer *t, Error *e)
     t->model.store = store_new(t->device, e);
     if (!t->model.store || !kind->init(&t->model, e))
         return false;
-    t->optim = optim_adam(setting_f64(t->settings, "lr"));
-    t->optim.weight_decay = setting_f64(t->settings, "weight_decay");
+    t->optim = optim_adam(t->settings->lr);
+    t->optim.weight_decay = t->settings->weight_decay;
     /* torch 2's zero_grad leaves no gradient behind, torch 1's (MMRec) leaves zeros: recipes.md 5.1 */
-    const char *variant = setting_text(t->settings, "variant");
-    t->optim.skip_missing = *variant ? !strcmp(variant, "elliot") : c->data.protocol == PROTOCOL_ELLIOT;
-    t->sampler =
-        sampler_new(&t->data, kind->sampling(&t->model), setting_i64(t->settings, "batch_size"), c->seed, t->arena, e);
+    t->optim.skip_missing = t->settings->variant == PROTOCOL_ELLIOT;
+    t->sampler = sampler_new(&t->data, kind->sampling(&t->model), t->settings->batch_size, c->seed, t->arena, e);
     return t->sampler != NULL;
 }
 
@@ -130,8 +114,7 @@ static bool step(Trainer *t, Tape *tape, int64_t b, double *loss_sum, Error *e)
     tensor_read(t->device, loss, 0, 1, &value);
     if (!isfinite(value))
         return fail(e, SP_FORMAT, "%s: the loss is %f in epoch %lld, batch %lld; try a smaller lr than %s",
-                    m->kind->name, (double)value, (long long)t->epoch + 1, (long long)b + 1,
-                    setting_text(t->settings, "lr"));
+                    m->kind->name, (double)value, (long long)t->epoch + 1, (long long)b + 1, TEXT_AS_GIVEN(t, lr));
     *loss_sum += value;
     return backward(tape, loss, e) && optim_step(&t->optim, m->store, tape, e);
 }
@@ -145,7 +128,7 @@ static bool train_epoch(Trainer *t, Progress *p, double *loss, Error *e)
         return false;
     sampler_epoch(t->sampler, t->device->pool, t->epoch);
     /* LambdaLR with a^(epoch/50): recipes.md 5.2 */
-    t->optim.lr = setting_f64(t->settings, "lr") * pow(setting_f64(t->settings, "lr_decay"), (double)t->epoch / 50);
+    t->optim.lr = t->settings->lr * pow(t->settings->lr_decay, (double)t->epoch / 50);
     int64_t batches = sampler_batches(t->sampler);
     double sum = 0;
     Tape *tape = tape_new(t->device, true, e);
@@ -199,7 +182,7 @@ static bool improves(Trainer *t, double figure)
  * row below the best one. MMRec stops at one more, and an equal figure counts as one of them. */
 static bool out_of_patience(const Trainer *t)
 {
-    int64_t patience = setting_i64(t->settings, "patience");
+    int64_t patience = t->settings->patience;
     return patience > 0 && t->unimproved >= patience + (t->data.protocol == PROTOCOL_MMREC);
 }
 
@@ -215,8 +198,7 @@ static bool check_finite(const Trainer *t, const Tensor *x, const char *whose, d
         for (int64_t i = 0; i < n; i++) {
             if (!isfinite(host[i]))
                 return fail(e, SP_FORMAT, "%s: the %s vectors contain %f after epoch %lld; try a smaller lr than %s",
-                            t->model.kind->name, whose, (double)host[i], (long long)t->epoch,
-                            setting_text(t->settings, "lr"));
+                            t->model.kind->name, whose, (double)host[i], (long long)t->epoch, TEXT_AS_GIVEN(t, lr));
             *largest = fmax(*largest, fabs((double)host[i]));
         }
     }
@@ -236,7 +218,7 @@ static bool check_vectors(const Trainer *t, const Tensor *users, const Tensor *i
                  "float32; try "
                  "a "
                  "smaller lr than %s",
-                 t->model.kind->name, user, item, (long long)t->epoch, setting_text(t->settings, "lr")));
+                 t->model.kind->name, user, item, (long long)t->epoch, TEXT_AS_GIVEN(t, lr)));
 }
 
 static bool evaluate(Trainer *t, Scores *valid, Scores *test, Error *e)
@@ -352,7 +334,7 @@ static double traced_seconds(const Trainer *t)
 /* Trains the next epoch, evaluates where one is due, decides whether it was the last. */
 static bool advance(Trainer *t, Progress *p, Times *epochs, Times *evals, Error *e)
 {
-    int64_t last = sampler_batches(t->sampler) ? setting_i64(t->settings, "epochs") : 1;
+    int64_t last = sampler_batches(t->sampler) ? t->settings->epochs : 1;
     double loss = 0, begun = now_seconds(), traced = traced_seconds(t);
     Scores valid = {0}, test = {0};
     if (sampler_batches(t->sampler) && t->epoch < last && !train_epoch(t, p, &loss, e))
@@ -362,7 +344,7 @@ static bool advance(Trainer *t, Progress *p, Times *epochs, Times *evals, Error 
     t->op_seconds += traced_seconds(t) - traced;
     /* The last epoch is always evaluated. Elliot and MMRec evaluate every validation_rate-th epoch alone: where the
      * number of epochs is no multiple, what they train after the last evaluation has no effect on any figure. */
-    bool due = t->epoch == last || t->epoch % setting_i64(t->settings, "validation_rate") == 0;
+    bool due = t->epoch == last || t->epoch % t->settings->validation_rate == 0;
     if (!times_add(epochs, trained - begun, t->arena, e) || (due && !evaluate(t, &valid, &test, e)) ||
         (due && !note_history(t, loss, &valid, &test, e)) ||
         (due && !times_add(evals, now_seconds() - trained, t->arena, e)))
@@ -379,8 +361,7 @@ static bool advance(Trainer *t, Progress *p, Times *epochs, Times *evals, Error 
                  t->best < 0 ? 0.0 : t->best);
     progress_step(p, (double)(t->epoch * sampler_batches(t->sampler)), note);
     arena_rewind(t->scratch, (ArenaMark){0});
-    bool checkpoint_due =
-        t->finished || now_seconds() - t->checkpointed >= setting_f64(t->settings, "checkpoint_seconds");
+    bool checkpoint_due = t->finished || now_seconds() - t->checkpointed >= (double)t->settings->checkpoint_seconds;
     return !t->config->out || !checkpoint_due || run_checkpoint(t, e);
 }
 
@@ -389,7 +370,7 @@ static bool train_all(Trainer *t, TrainResult *r, Error *e)
     Times epochs = {0}, evals = {0};
     Progress p;
     progress_start(&p, t->config->progress, t->model.kind->name, "batches",
-                   (double)(setting_i64(t->settings, "epochs") * sampler_batches(t->sampler)));
+                   (double)(t->settings->epochs * sampler_batches(t->sampler)));
     p.done = p.before = (double)(t->epoch * sampler_batches(t->sampler)); /* where a checkpoint left off */
     bool ok = true;
     if (t->config->progress && sampler_batches(t->sampler) && !t->data.valid.start)
@@ -439,7 +420,7 @@ static void print_result(const Trainer *t, const TrainResult *r)
 static void print_names(const Trainer *t)
 {
     const char *name = t->model.kind->name, *given = t->config->model;
-    const Settings *s = t->settings;
+    const CommonSettings *s = t->settings;
     bool some = strcasecmp(given, name) != 0;
     for (size_t i = 0; i < settings_count(s); i++)
         some = some || settings_alias(s, i);

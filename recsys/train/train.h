@@ -11,7 +11,7 @@ typedef struct Trainer {
     Arena *arena;   /* the run's */
     Arena *scratch; /* an evaluation's */
     DataSet data;
-    Settings *settings;
+    const CommonSettings *settings; /* the model's */
     EvalConfig eval;
     const char *metric; /* what the best epoch is chosen by */
     int64_t metric_cutoff;
@@ -31,6 +31,9 @@ typedef struct Trainer {
     double checkpointed; /* clock */
     double op_seconds;   /* TrainResult's */
 } Trainer;
+
+/* The text that a common setting was given as, for messages. */
+#define TEXT_AS_GIVEN(t, member) settings_text((t)->settings, offsetof(CommonSettings, member))
 
 /* config.json's text: the whole run with every default filled in, and a hash of the data. */
 const char *run_describe(const Trainer *t, Error *e);

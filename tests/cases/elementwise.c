@@ -16,19 +16,13 @@ static void spread(Job *j, int buffer, double width)
     case_set(j, buffer);
 }
 
-double case_act(Act act, double slope, double x)
+double case_act(Act act, double param, double x)
 {
     switch (act) {
-    case ACT_RELU: return x > 0 ? x : 0;
-    case ACT_RELU6: return fmin(fmax(x, 0), 6);
-    case ACT_LEAKY_RELU: return x > 0 ? x : slope * x;
-    case ACT_GELU: return 0.5 * x * erfc(-x * sqrt(0.5));
-    case ACT_GELU_TANH: return 0.5 * x * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
-    case ACT_SIGMOID: return 1 / (1 + exp(-x));
-    case ACT_TANH: return tanh(x);
-    case ACT_SOFTPLUS: return fmax(x, 0) + log1p(exp(-fabs(x)));
-    case ACT_SWISH: return x / (1 + exp(-x));
-    case ACT_NONE:
+#define ACT_VALUE(NAME, names, from_result, formula)                                                                   \
+    case ACT_##NAME: return formula;
+        ACT_LIST(ACT_VALUE)
+#undef ACT_VALUE
     case ACT_COUNT: break;
     }
     return x;
@@ -38,11 +32,12 @@ double case_act(Act act, double slope, double x)
 
 enum { LONG = 40003 };
 static const Case act_cases[] = {
-    CASE(0, ACT_GELU, 3),           CASE(1, ACT_TANH, 3),         CASE(LONG, ACT_NONE, 3),
-    CASE(LONG, ACT_RELU, 3),        CASE(LONG, ACT_RELU6, 6),     CASE(LONG, ACT_LEAKY_RELU, 3),
-    CASE(LONG, ACT_GELU, 4),        CASE(LONG, ACT_GELU_TANH, 4), CASE(LONG, ACT_SIGMOID, 40),
-    CASE(LONG, ACT_TANH, 10),       CASE(LONG, ACT_SOFTPLUS, 60), CASE(LONG, ACT_SWISH, 40),
-    TIMED(197 * 3072, ACT_GELU, 4),
+    CASE(0, ACT_GELU, 3),
+    CASE(1, ACT_TANH, 3),
+#define ACT_CASES(NAME, ...) CASE(LONG, ACT_##NAME, 4), CASE(LONG, ACT_##NAME, 60),
+    ACT_LIST(ACT_CASES)
+#undef ACT_CASES
+        TIMED(197 * 3072, ACT_GELU, 4),
 };
 static void act_make(Job *j, const Case *s)
 {
@@ -73,9 +68,11 @@ const Family family_act = {.kernel = "act",
                            .in_place_count = 1};
 
 static const Case act_back_cases[] = {
-    CASE(0, ACT_GELU, 1),        CASE(51, ACT_NONE, 1),     CASE(51, ACT_RELU, 1),      CASE(51, ACT_RELU6, 6),
-    CASE(51, ACT_LEAKY_RELU, 1), CASE(51, ACT_GELU, 3),     CASE(51, ACT_GELU_TANH, 3), CASE(51, ACT_SIGMOID, 6),
-    CASE(51, ACT_TANH, 3),       CASE(51, ACT_SOFTPLUS, 9), CASE(51, ACT_SWISH, 5),     CASE(33333, ACT_GELU, 2),
+    CASE(0, ACT_GELU, 1),
+#define ACT_CASES(NAME, ...) CASE(51, ACT_##NAME, 1), CASE(51, ACT_##NAME, 3), CASE(51, ACT_##NAME, 6),
+    ACT_LIST(ACT_CASES)
+#undef ACT_CASES
+        CASE(33333, ACT_GELU, 2),
 };
 static void act_back_make(Job *j, const Case *s)
 {
@@ -112,8 +109,9 @@ const Family family_act_back = {.kernel = "act_back",
 
 /* ---- binary, axpby, add_bias ----------------------------------------------------------------- */
 
-static const Case binary_cases[] = {CASE(0, BIN_ADD),  CASE(3, BIN_ADD),  CASE(40001, BIN_SUB),   CASE(77, BIN_MUL),
-                                    CASE(77, BIN_DIV), CASE(77, BIN_MAX), TIMED(1 << 18, BIN_ADD)};
+static const Case binary_cases[] = {CASE(0, BIN_ADD),    CASE(3, BIN_ADD),       CASE(40001, BIN_SUB),
+                                    CASE(77, BIN_MUL),   CASE(77, BIN_DIV),      CASE(77, BIN_MAX),
+                                    CASE(77, BIN_ABOVE), TIMED(1 << 18, BIN_ADD)};
 static void binary_make(Job *j, const Case *s)
 {
     case_f32(j, "a", ROLE_IN, s->n[0]);
@@ -126,16 +124,22 @@ static void binary_call(Job *j, const Case *s)
 {
     j->k->binary(&j->run, s->n[0], (Binary)s->n[1], f32_of(j, 0), f32_of(j, 1), f32_of(j, 2));
 }
+static double binary_of(int64_t op, double a, double b)
+{
+    switch ((Binary)op) {
+    case BIN_ADD: return a + b;
+    case BIN_SUB: return a - b;
+    case BIN_MUL: return a * b;
+    case BIN_DIV: return a / b;
+    case BIN_MAX: return fmax(a, b);
+    case BIN_ABOVE: return a > b ? 1 : a == b ? 0.5 : 0;
+    }
+    return 0;
+}
 static void binary_reference(Job *j, const Case *s)
 {
-    for (int64_t i = 0; i < s->n[0]; i++) {
-        const double a = exact_of(j, 0)[i], b = exact_of(j, 1)[i];
-        exact_of(j, 2)[i] = s->n[1] == BIN_ADD   ? a + b
-                            : s->n[1] == BIN_SUB ? a - b
-                            : s->n[1] == BIN_MUL ? a * b
-                            : s->n[1] == BIN_DIV ? a / b
-                                                 : fmax(a, b);
-    }
+    for (int64_t i = 0; i < s->n[0]; i++)
+        exact_of(j, 2)[i] = binary_of(s->n[1], exact_of(j, 0)[i], exact_of(j, 1)[i]);
 }
 const Family family_binary = {.kernel = "binary",
                               .letters = "n op",
@@ -174,6 +178,134 @@ const Family family_axpby = {.kernel = "axpby",
                              .call = axpby_call,
                              .reference = axpby_reference,
                              .tolerance = 2e-7};
+
+/* ---- broadcast, unary, noise ----------------------------------------------------------------- */
+
+static const Case broadcast_cases[] = {
+    CASE(0, 5, BIN_ADD, SPREAD_ROW),        CASE(5, 0, BIN_ADD, SPREAD_COLUMN),
+    CASE(7, 33, BIN_ADD, SPREAD_ROW),       CASE(700, 67, BIN_SUB, SPREAD_ROW),
+    CASE(700, 300, BIN_DIV, SPREAD_COLUMN), CASE(9, 600, BIN_MUL, SPREAD_COLUMN),
+    CASE(33, 1, BIN_MAX, SPREAD_COLUMN),    CASE(33, 1, BIN_SUB, SPREAD_ROW),
+    CASE(1, 40001, BIN_MUL, SPREAD_NUMBER), CASE(80, 500, BIN_ABOVE, SPREAD_NUMBER),
+    TIMED(2048, 64, BIN_ADD, SPREAD_ROW),   TIMED(2048, 64, BIN_MUL, SPREAD_COLUMN),
+};
+static void broadcast_make(Job *j, const Case *s)
+{
+    case_f32(j, "x", ROLE_IN, s->n[0] * s->n[1]);
+    case_f32(j, "v", ROLE_IN, s->n[3] == SPREAD_ROW ? s->n[1] : s->n[3] == SPREAD_COLUMN ? s->n[0] : 1);
+    case_f32(j, "y", ROLE_OUT, s->n[0] * s->n[1]);
+    j->flops = (double)(s->n[0] * s->n[1]);
+    j->bytes = (double)(s->n[0] * s->n[1]) * 8;
+}
+static void broadcast_call(Job *j, const Case *s)
+{
+    j->k->broadcast(&j->run, s->n[0], s->n[1], (Binary)s->n[2], (Spread)s->n[3], f32_of(j, 0), f32_of(j, 1),
+                    f32_of(j, 2));
+}
+static void broadcast_reference(Job *j, const Case *s)
+{
+    for (int64_t i = 0; i < s->n[0] * s->n[1]; i++) {
+        const int64_t at = s->n[3] == SPREAD_ROW ? i % s->n[1] : s->n[3] == SPREAD_COLUMN ? i / s->n[1] : 0;
+        exact_of(j, 2)[i] = binary_of(s->n[2], exact_of(j, 0)[i], exact_of(j, 1)[at]);
+    }
+}
+const Family family_broadcast = {.kernel = "broadcast",
+                                 .letters = "M C op how",
+                                 .cases = broadcast_cases,
+                                 .count = COUNT(broadcast_cases),
+                                 .make = broadcast_make,
+                                 .call = broadcast_call,
+                                 .reference = broadcast_reference,
+                                 .tolerance = 2e-7,
+                                 .in_place = {{2, 0}},
+                                 .in_place_count = 1};
+
+static const Case unary_cases[] = {CASE(0, UN_EXP, 1),     CASE(LONG, UN_EXP, 20),   CASE(LONG, UN_LOG, 3),
+                                   CASE(LONG, UN_SQRT, 9), CASE(77, UN_SIGN, 1),     CASE(77, UN_CLAMP, 1),
+                                   CASE(77, UN_INSIDE, 1), TIMED(1 << 18, UN_EXP, 3)};
+enum { UNARY_LO = -1, UNARY_HI = 1 }; /* of quarters of `width`: some numbers are beyond either */
+static void unary_make(Job *j, const Case *s)
+{
+    case_f32(j, "x", ROLE_IN, s->n[0]);
+    spread(j, 0, (double)s->n[2]);
+    if (s->n[1] == UN_LOG || s->n[1] == UN_SQRT) {
+        for (int64_t i = 0; j->ok && i < s->n[0]; i++)
+            f32_of(j, 0)[i] = fabsf(f32_of(j, 0)[i]) + (s->n[1] == UN_LOG ? 1e-3f : 0.0f);
+        case_set(j, 0);
+    }
+    case_f32(j, "y", ROLE_OUT, s->n[0]);
+    j->flops = (double)s->n[0] * 20;
+    j->bytes = (double)s->n[0] * 8;
+}
+static void unary_call(Job *j, const Case *s)
+{
+    j->k->unary(&j->run, s->n[0], (Unary)s->n[1], 0.25f * UNARY_LO, 0.25f * UNARY_HI, f32_of(j, 0), f32_of(j, 1));
+}
+static double unary_of(int64_t op, double x)
+{
+    const double lo = 0.25 * UNARY_LO, hi = 0.25 * UNARY_HI;
+    switch ((Unary)op) {
+    case UN_EXP: return exp(x);
+    case UN_LOG: return log(x);
+    case UN_SQRT: return sqrt(x);
+    case UN_SIGN: return (x > 0) - (x < 0);
+    case UN_CLAMP: return fmin(hi, fmax(lo, x));
+    case UN_INSIDE: return x >= lo && x <= hi;
+    }
+    return 0;
+}
+static void unary_reference(Job *j, const Case *s)
+{
+    for (int64_t i = 0; i < s->n[0]; i++)
+        exact_of(j, 1)[i] = unary_of(s->n[1], exact_of(j, 0)[i]);
+}
+const Family family_unary = {.kernel = "unary",
+                             .letters = "n op width",
+                             .cases = unary_cases,
+                             .count = COUNT(unary_cases),
+                             .make = unary_make,
+                             .call = unary_call,
+                             .reference = unary_reference,
+                             .tolerance = 6e-7,
+                             .in_place = {{1, 0}},
+                             .in_place_count = 1};
+
+static const Case noise_cases[] = {
+    CASE(0, NOISE_UNIFORM, 0),       CASE(7, NOISE_UNIFORM, 4294967270),  CASE(40001, NOISE_UNIFORM, 1000003),
+    CASE(501, NOISE_NORMAL, 3),      CASE(501, NOISE_GUMBEL, 4294967270), TIMED(1 << 18, NOISE_UNIFORM, 0),
+    TIMED(1 << 18, NOISE_NORMAL, 0),
+};
+static Draw noise_draw(const Job *j)
+{
+    return (Draw){j->seed, DRAW_NOISE, 2};
+}
+static void noise_make(Job *j, const Case *s)
+{
+    case_f32(j, "y", ROLE_OUT, s->n[0]);
+    j->bytes = (double)s->n[0] * 4;
+}
+static void noise_call(Job *j, const Case *s)
+{
+    j->k->noise(&j->run, s->n[0], (Noise)s->n[1], noise_draw(j), (uint64_t)s->n[2], f32_of(j, 0));
+}
+static void noise_reference(Job *j, const Case *s)
+{
+    for (int64_t i = 0; i < s->n[0]; i++) {
+        const uint64_t at = (uint64_t)(s->n[2] + i);
+        const double u = (double)draw_uniform(noise_draw(j), at);
+        exact_of(j, 0)[i] = s->n[1] == NOISE_UNIFORM  ? u
+                            : s->n[1] == NOISE_NORMAL ? (double)draw_normal(noise_draw(j), at)
+                                                      : -log(-log(u + 0x1p-25));
+    }
+}
+const Family family_noise = {.kernel = "noise",
+                             .letters = "n kind first",
+                             .cases = noise_cases,
+                             .count = COUNT(noise_cases),
+                             .make = noise_make,
+                             .call = noise_call,
+                             .reference = noise_reference,
+                             .tolerance = 1e-6};
 
 static const Case add_bias_cases[] = {CASE(0, 5, ACT_NONE),     CASE(5, 0, ACT_NONE),     CASE(3, 7, ACT_NONE),
                                       CASE(700, 67, ACT_RELU),  CASE(9, 33, ACT_GELU),    CASE(5, 1, ACT_GELU),

@@ -382,6 +382,47 @@ const Family family_row_sum = {.kernel = "row_sum",
                                .call = row_sum_call,
                                .reference = row_sum_reference};
 
+/* `width` spreads the numbers: exp alone would overflow. Odd rows begin with -inf. */
+static const Case log_sum_exp_cases[] = {CASE(0, 5, 1),    CASE(4, 0, 1),     CASE(4, 1, 1),      CASE(5, 7, 300),
+                                         CASE(9, 64, 100), CASE(700, 100, 4), TIMED(256, 1024, 5)};
+static void log_sum_exp_make(Job *j, const Case *s)
+{
+    case_f32(j, "x", ROLE_IN, s->n[0] * s->n[1]);
+    for (int64_t i = 0; j->ok && i < s->n[0] * s->n[1]; i++)
+        f32_of(j, 0)[i] *= (float)s->n[2];
+    case_set(j, 0);
+    case_f32(j, "y", ROLE_INOUT, s->n[0]);
+    for (int64_t m = 1; j->ok && s->n[1] && m < s->n[0]; m += 2)
+        f32_of(j, 1)[m] = -INFINITY;
+    case_set(j, 1);
+    j->flops = (double)(s->n[0] * s->n[1]) * 20;
+    j->bytes = (double)(s->n[0] * s->n[1]) * 4;
+}
+static void log_sum_exp_call(Job *j, const Case *s)
+{
+    j->k->log_sum_exp(&j->run, s->n[0], s->n[1], f32_of(j, 0), f32_of(j, 1));
+}
+static void log_sum_exp_reference(Job *j, const Case *s)
+{
+    for (int64_t m = 0; m < s->n[0]; m++) {
+        const double *x = exact_of(j, 0) + m * s->n[1], before = exact_of(j, 1)[m];
+        double top = before, sum = 0;
+        for (int64_t c = 0; c < s->n[1]; c++)
+            top = fmax(top, x[c]);
+        for (int64_t c = 0; c < s->n[1]; c++)
+            sum += exp(x[c] - top);
+        exact_of(j, 1)[m] = top + log(sum + exp(before - top));
+    }
+}
+const Family family_log_sum_exp = {.kernel = "log_sum_exp",
+                                   .letters = "M C width",
+                                   .cases = log_sum_exp_cases,
+                                   .count = COUNT(log_sum_exp_cases),
+                                   .make = log_sum_exp_make,
+                                   .call = log_sum_exp_call,
+                                   .reference = log_sum_exp_reference,
+                                   .tolerance = 1e-6};
+
 static const Case col_sum_cases[] = {CASE(0, 5, 1),  CASE(0, 5, 0),   CASE(3, 0, 0),     CASE(1, 3, 0),
                                      CASE(32, 7, 1), CASE(33, 20, 0), CASE(2100, 19, 1), TIMED(2048, 256, 0)};
 static void col_sum_make(Job *j, const Case *s)

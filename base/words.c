@@ -1,5 +1,5 @@
-/* tools/command/words.c: which words of a list are near a misspelt one. */
-#include "tools/tools.h"
+/* base/words.c: which words of a list are near a misspelt one. */
+#include "base/base.h"
 
 /* Levenshtein's distance with swaps of neighbours; row [3 (n + 1)]. */
 static size_t word_distance(const char *a, const char *b, size_t *row)
