@@ -1,8 +1,9 @@
-/* tests/tokenizers_test.c: WordPiece against ids made by Hugging Face (tests/golden/make_tokenizer.py), and malformed
- * files. With arguments it is a filter for tests/golden/check_tokenizer.py: `tokenizers_test MODEL MAX_LENGTH MODE` reads
- * texts from standard input, each behind its length in 4 bytes. Modes: `ids` writes a line of ids; `words` the words, each
- * behind its length; `places` a line of tokens with their places, `places-pair` for every two texts (more words in the
- * mode: first, second, left, bare); `decode` reads ids and writes texts (more: special, clean). */
+/* tests/tokenizers_test.c: ids, places and decoded texts against those made by Hugging Face
+ * (tests/golden/make_tokenizer.py), and malformed files. With arguments it is a filter for
+ * tests/golden/check_tokenizer.py: `tokenizers_test MODEL MAX_LENGTH MODE` reads texts from standard input (a file),
+ * each behind its length in 4 bytes. Modes: `ids` writes a line of ids; `words` the words, each behind its length;
+ * `places` a line of tokens with their places, `places-pair` for every two texts (more words in the mode: first, second,
+ * left, bare); `decode` reads ids and writes texts (more: special, clean). */
 #include "tokenizers/pipeline.h" /* before cmocka, which has a macro named fail */
 
 #include <stdarg.h>

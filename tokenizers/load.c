@@ -9,7 +9,7 @@ static const Json *read_json(Load *l, const char *path)
     return file_read(&source, l->a, path, MAX_FILE, l->e) ? json_parse(l->a, source, path, l->e) : NULL;
 }
 
-/* ---- added tokens ----------------------------------------------------------------------------- */
+/* ---- added tokens ---------------------------------------------------------------------------- */
 
 static bool add_token(Load *l, Added token, const char *path, uint32_t line)
 {

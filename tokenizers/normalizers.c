@@ -69,8 +69,8 @@ bool work_begin(Work *w, Text text, size_t begin, size_t end)
 /* ---- normal forms ---------------------------------------------------------------------------- */
 
 /* Hugging Face's rule for places: the characters of the result take those of the source in their order. One that stands
- * for a source character has its place; an extra one has the place of the one before it. Canonical order moves characters,
- * but not the places. */
+ * for a source character has its place; an extra one has the place of the one before it. Canonical order moves
+ * characters, but not the places. */
 typedef struct Cursor {
     WorkCode source;
     uint32_t from;

@@ -7,9 +7,9 @@
  *     post_processor   special tokens around one text or two                                post_processors.c
  *     decoder          ids back to a text                                                   decoders.c
  *
- * pipeline.c runs them. A kind of a stage is a StageKind (or ModelKind) and a line in the lists of stages.c, which reads
- * the sections of tokenizer.json by these lists. BERT's normaliser and pre-tokeniser with WordPiece are also one pass
- * (bert.c), which `tokenize` uses: it gives the same ids and no places. */
+ * pipeline.c runs them. A kind of a stage is a StageKind (or ModelKind) and a line in the lists of stages.c, which
+ * reads the sections of tokenizer.json by these lists. BERT's normaliser and pre-tokeniser with WordPiece are also one
+ * pass (bert.c), which `tokenize` uses: it gives the same ids and no places. */
 #ifndef SAPOR_TOKENIZERS_PIPELINE_H
 #define SAPOR_TOKENIZERS_PIPELINE_H
 

@@ -65,11 +65,11 @@ typedef struct TokenList {
 } TokenList;
 /* One text, or two (a pair, n is 2) joined by the template of the tokenizer. *out is filled anew, in the arena. Fails
  * with SP_USAGE where max_length is shorter than the special tokens, or where CUT_FIRST or CUT_SECOND would leave
- * nothing of its text, and with SP_UNSUPPORTED where the tokenizer has no template for two texts, or for a text of 4 GB.
- * Memory: for each byte of text 5 bytes in its normal form (times what the normalisers make of a character: 18 at most
- * for compatibility forms, twice and one character for each BertNormalizer) and 12 bytes for each word, all of this up
- * to four times while it grows; 72 bytes per token. With max_length, and unless from_left, no more than that many tokens
- * of each text are kept. Time: linear in the text, times the number of stages (32 of a kind at most). */
+ * nothing of its text, and with SP_UNSUPPORTED where the tokenizer has no template for two texts, or for a text of
+ * 4 GB.
+ * Memory: 5 bytes for each byte of the normal form and 12 for each word, both up to four times while they grow, and 72
+ * bytes per token. With max_length, and unless from_left, no more than that many tokens of each text are kept. Time:
+ * linear in the text, times the number of stages (32 of a kind at most). */
 bool tokenize_texts(const Tokenizer *t, const Text *texts, size_t n, const TokenOptions *options, TokenList *out,
                     Arena *a, Error *e);
 /* Makes begin and end of the places in text 0 or 1 numbers of code points, as Hugging Face's Python gives them; a byte

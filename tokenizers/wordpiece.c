@@ -140,8 +140,8 @@ static bool ends_push(TokenEnds *ends, size_t end, Arena *a, Error *e)
     return true;
 }
 
-/* A word of more than max_word characters, or with a part that no piece covers, is one unknown token. Inlined twice: the
- * fused pass has no ends. */
+/* A word of more than max_word characters, or with a part that no piece covers, is one unknown token. Inlined twice:
+ * the fused pass has no ends. */
 static inline __attribute__((always_inline)) bool split_word(const WordPiece *m, Text word, TokenIds *out,
                                                              TokenEnds *ends, Arena *a, Error *e)
 {
