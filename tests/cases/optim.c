@@ -22,7 +22,7 @@ static void adam_in_double(const AdamStep *s, double g, double *p, double *m, do
 static void positive(Job *j, int buffer)
 {
     for (size_t i = 0; j->ok && i < j->b[buffer].count; i++)
-        f32_of(j, buffer)[i] *= f32_of(j, buffer)[i];
+        host_f32(j, buffer)[i] *= host_f32(j, buffer)[i];
     case_set(j, buffer);
 }
 
@@ -93,7 +93,7 @@ static void lazy_make(Job *j, const Case *s)
     for (int64_t r = 0; j->ok && r < s->lazy_adam.rows; r++) { /* every fourth row has never had a gradient */
         last[r] = r % 4 == 0 ? 0 : (int32_t)case_draw(j, (uint64_t)r, (uint32_t)s->lazy_adam.now);
         for (int64_t d = 0; r % 4 == 0 && d < s->lazy_adam.D; d++)
-            f32_of(j, LZ_M)[r * s->lazy_adam.D + d] = f32_of(j, LZ_V)[r * s->lazy_adam.D + d] = 0.0f;
+            host_f32(j, LZ_M)[r * s->lazy_adam.D + d] = host_f32(j, LZ_V)[r * s->lazy_adam.D + d] = 0.0f;
     }
     case_set(j, LZ_M);
     case_set(j, LZ_V);
@@ -107,7 +107,7 @@ static void lazy_reference(Job *j, const Case *s, const double *g, int64_t now)
     for (int64_t r = 0; r < s->lazy_adam.rows; r++)
         expected_of(j, LZ_LAST)[r] = last[r];
     for (int64_t i = 0; i < s->lazy_adam.n * s->lazy_adam.D; i++) {
-        const int64_t id = i32_of(j, LZ_IDS)[i / s->lazy_adam.D], at = id * s->lazy_adam.D + i % s->lazy_adam.D;
+        const int64_t id = host_i32(j, LZ_IDS)[i / s->lazy_adam.D], at = id * s->lazy_adam.D + i % s->lazy_adam.D;
         double *p = exact_of(j, LZ_P) + at, *m = exact_of(j, LZ_M) + at, *v = exact_of(j, LZ_V) + at;
         for (int32_t t = last[id] + 1; t <= now; t++)
             adam_in_double(&history[t], 0, p, m, v);
@@ -115,7 +115,7 @@ static void lazy_reference(Job *j, const Case *s, const double *g, int64_t now)
             adam_in_double(&history[now + 1], g[i], p, m, v);
     }
     for (int64_t i = 0; i < s->lazy_adam.n; i++) {
-        const int32_t id = i32_of(j, LZ_IDS)[i];
+        const int32_t id = host_i32(j, LZ_IDS)[i];
         expected_of(j, LZ_LAST)[id] = (int32_t)MAX(g ? now + 1 : now, last[id]);
     }
 }
@@ -124,9 +124,38 @@ static const int32_t *named(const Job *j, const Case *s)
     return s->lazy_adam.named ? i32_of(j, LZ_IDS) : NULL;
 }
 
+/* ---- adam_note ------------------------------------------------------------------------------- */
+
+static const Case adam_note_cases[] = {CASE(1, 4), CASE(3, 4), CASE(512, 513)};
+static void adam_note_make(Job *j, const Case *s)
+{
+    case_f32(j, "history", ROLE_INOUT, s->n[1] * (int64_t)(sizeof(AdamStep) / sizeof(float)));
+}
+static void adam_note_call(Job *j, const Case *s)
+{
+    const AdamStep step = step_at(s->n[0], true);
+    j->k->adam_note(&j->run, &step, (int32_t)s->n[0], device_of(j, 0));
+}
+static void adam_note_reference(Job *j, const Case *s)
+{
+    enum { NUMBERS = sizeof(AdamStep) / sizeof(float) };
+    const AdamStep step = step_at(s->n[0], true);
+    float number[NUMBERS];
+    memcpy(number, &step, sizeof step);
+    for (int64_t i = 0; i < NUMBERS; i++)
+        exact_of(j, 0)[s->n[0] * NUMBERS + i] = (double)number[i];
+}
+const Family family_adam_note = {.kernel = "adam_note",
+                                 .letters = "now steps",
+                                 .cases = adam_note_cases,
+                                 .count = COUNT(adam_note_cases),
+                                 .make = adam_note_make,
+                                 .call = adam_note_call,
+                                 .reference = adam_note_reference};
+
 static void adam_replay_call(Job *j, const Case *s)
 {
-    j->k->adam_replay(&j->run, s->lazy_adam.n, s->lazy_adam.D, named(j, s), j->b[LZ_HISTORY].data,
+    j->k->adam_replay(&j->run, s->lazy_adam.n, s->lazy_adam.D, named(j, s), device_of(j, LZ_HISTORY),
                       (int32_t)s->lazy_adam.now, i32_of(j, LZ_LAST), f32_of(j, LZ_P), f32_of(j, LZ_M), f32_of(j, LZ_V));
 }
 static void adam_replay_reference(Job *j, const Case *s)
@@ -149,7 +178,7 @@ static void adam_rows_make(Job *j, const Case *s)
 }
 static void adam_rows_call(Job *j, const Case *s)
 {
-    j->k->adam_rows(&j->run, s->lazy_adam.n, s->lazy_adam.D, named(j, s), j->b[LZ_HISTORY].data,
+    j->k->adam_rows(&j->run, s->lazy_adam.n, s->lazy_adam.D, named(j, s), device_of(j, LZ_HISTORY),
                     (int32_t)s->lazy_adam.now, f32_of(j, LZ_G), i32_of(j, LZ_LAST), f32_of(j, LZ_P), f32_of(j, LZ_M),
                     f32_of(j, LZ_V));
 }
@@ -193,7 +222,7 @@ static void adam_factored_make(Job *j, const Case *s)
 }
 static void adam_factored_call(Job *j, const Case *s)
 {
-    j->k->adam_factored(&j->run, s->lazy_adam.n, s->lazy_adam.D, s->lazy_adam.K, named(j, s), j->b[LZ_HISTORY].data,
+    j->k->adam_factored(&j->run, s->lazy_adam.n, s->lazy_adam.D, s->lazy_adam.K, named(j, s), device_of(j, LZ_HISTORY),
                         (int32_t)s->lazy_adam.now, f32_of(j, LZ_DY), f32_of(j, LZ_W), i32_of(j, LZ_LAST),
                         f32_of(j, LZ_P), f32_of(j, LZ_M), f32_of(j, LZ_V));
 }

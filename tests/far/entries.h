@@ -107,6 +107,8 @@
           (RUN(run), SPARSE(A), DEV(val), DEV(out))) \
     ENTRY(edge_scale, (const Run *run, const Sparse *A, const float *val, const float *rs, const float *cs, float *out), \
           (RUN(run), SPARSE(A), DEV(val), DEV(rs), DEV(cs), DEV(out))) \
+    ENTRY(inverse_root, (const Run *run, int64_t n, const float *x, float *y), (RUN(run), n, DEV(x), DEV(y))) \
+    ENTRY(inverse_root_back, (const Run *run, int64_t n, const float *y, float *d), (RUN(run), n, DEV(y), DEV(d))) \
     ENTRY(knn, (const Run *run, int64_t Q, int64_t I, int64_t D, int64_t k, const float *q, const float *x, int32_t *ids, \
                 float *values), (RUN(run), Q, I, D, k, DEV(q), DEV(x), DEV(ids), DEV(values))) \
     ENTRY(topk, (const Run *run, int64_t B, int64_t I, int64_t D, int64_t k, const float *users, const int32_t *row, \
@@ -125,6 +127,8 @@
     ENTRY(adam_replay, (const Run *run, int64_t n, int64_t D, const int32_t *ids, const AdamStep *history, int32_t now, \
                         int32_t *last, float *p, float *m, float *v), \
           (RUN(run), n, D, DEV(ids), DEV(history), now, DEV(last), DEV(p), DEV(m), DEV(v))) \
+    ENTRY(adam_note, (const Run *run, const AdamStep *s, int32_t now, AdamStep *history), \
+          (RUN(run), s, now, DEV(history))) \
     ENTRY(adam_rows, (const Run *run, int64_t n, int64_t D, const int32_t *ids, const AdamStep *history, int32_t now, \
                       const float *g, int32_t *last, float *p, float *m, float *v), \
           (RUN(run), n, D, DEV(ids), DEV(history), now, DEV(g), DEV(last), DEV(p), DEV(m), DEV(v))) \

@@ -12,8 +12,7 @@
 
 /* Every member of the table has a line in entries.h. */
 #define MEMBER(name, ...) sizeof(((Kernels *)0)->name) +
-_Static_assert(FAR_ENTRIES(MEMBER) FAR_ASKED(MEMBER) FAR_MEMORY(MEMBER) 0 ==
-                   sizeof(Kernels) - offsetof(Kernels, alloc),
+_Static_assert(FAR_ENTRIES(MEMBER) FAR_ASKED(MEMBER) FAR_MEMORY(MEMBER) 0 == sizeof(Kernels) - offsetof(Kernels, alloc),
                "a member of Kernels is unknown to the far device: add its line to tests/far/entries.h");
 
 enum { FILLER = 0xff };
@@ -321,8 +320,9 @@ void far_reset(void)
 
 FarCounts far_counts(void)
 {
-    FarCounts c = {far.kernels,        far.uploads, far.upload_bytes, far.downloads,
-                   far.download_bytes, far.copies,  far.allocations,  far.host_pointers, {0}};
+    FarCounts c = {far.kernels,     far.uploads,        far.upload_bytes,
+                   far.downloads,   far.download_bytes, far.copies,
+                   far.allocations, far.host_pointers,  {0}};
     memcpy(c.first, far.first, sizeof c.first);
     return c;
 }
