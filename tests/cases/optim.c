@@ -335,7 +335,7 @@ static void adagrad_reference(Job *j, const Case *s)
 {
     const AdagradStep step = adagrad_step(s);
     for (int64_t i = 0; i < s->adagrad.n * s->adagrad.D; i++) {
-        const int64_t at = i32_of(j, AG_IDS)[i / s->adagrad.D] * s->adagrad.D + i % s->adagrad.D;
+        const int64_t at = host_i32(j, AG_IDS)[i / s->adagrad.D] * s->adagrad.D + i % s->adagrad.D;
         double *p = &exact_of(j, AG_P)[at], *sum = &exact_of(j, AG_SUM)[at];
         const double d = exact_of(j, AG_G)[i] + (double)step.weight_decay * *p;
         *sum += d * d;
@@ -378,9 +378,9 @@ static void rmsprop_make(Job *j, const Case *s)
     case_f32(j, "mean", ROLE_INOUT, s->rmsprop.centred ? s->rmsprop.n : 0);
     case_f32(j, "buffer", ROLE_INOUT, s->rmsprop.momentum ? s->rmsprop.n : 0);
     for (int64_t i = 0; j->ok && i < s->rmsprop.n; i++) { /* v is above mean^2 */
-        f32_of(j, RM_V)[i] = 0.25f + f32_of(j, RM_V)[i] * f32_of(j, RM_V)[i];
+        host_f32(j, RM_V)[i] = 0.25f + host_f32(j, RM_V)[i] * host_f32(j, RM_V)[i];
         if (s->rmsprop.centred)
-            f32_of(j, RM_MEAN)[i] *= 0.25f;
+            host_f32(j, RM_MEAN)[i] *= 0.25f;
     }
     case_set(j, RM_V);
     case_set(j, RM_MEAN);

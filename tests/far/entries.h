@@ -3,14 +3,14 @@
  *
  *     ENTRY(name, (parameters), (arguments))
  *
- * An argument that is a pointer to memory of the device is in DEV(); Run, and a descriptor that has such pointers, in its
- * own macro of far.c. All else is passed on.
+ * An argument that is a pointer to memory of the device is in DEV(); Run, and a descriptor that has such pointers, in
+ * its own macro of far.c. All else is passed on.
  *
  * Host values by contract are the descriptors themselves (Run, Gemm, Conv, Attention, Sparse, Exclude, BprPart, ...: a
- * launch copies them), AdamStep where it is an argument, and the host's side of upload and download.
+ * launch copies them), the numbers of an optimiser's step (AdamStep, SgdStep, ...), and the host's side of upload and download.
  *
- * ASKED lists entries that compute nothing: they are the CPU's own. Their descriptors have the device's addresses, so one
- * that read memory would fault. */
+ * ASKED lists entries that compute nothing: they are the CPU's own. Their descriptors have the device's addresses, so
+ * one that read memory would fault. */
 #ifndef SAPOR_TESTS_FAR_ENTRIES_H
 #define SAPOR_TESTS_FAR_ENTRIES_H
 
@@ -31,12 +31,12 @@
     ENTRY(conv_pack, (const Run *run, const Conv *c, const float *weights, void *packed), \
           (RUN(run), CONV(c), DEV(weights), DEV(packed))) \
     ENTRY(conv, (const Run *run, const Conv *c), (RUN(run), CONV(c))) \
-    ENTRY(max_pool, (const Run *run, int64_t B, int64_t H, int64_t W, int64_t C, int64_t k, int64_t stride, int64_t pad, \
-                     const float *x, float *y), (RUN(run), B, H, W, C, k, stride, pad, DEV(x), DEV(y))) \
+    ENTRY(max_pool, (const Run *run, int64_t B, int64_t H, int64_t W, int64_t C, int64_t k, int64_t stride, \
+                     int64_t pad, const float *x, float *y), (RUN(run), B, H, W, C, k, stride, pad, DEV(x), DEV(y))) \
     ENTRY(mean_pool, (const Run *run, int64_t B, int64_t HW, int64_t C, const float *x, float *y), \
           (RUN(run), B, HW, C, DEV(x), DEV(y))) \
-    ENTRY(layer_norm, (const Run *run, int64_t M, int64_t C, const float *x, const float *residual, const float *gamma, \
-                       const float *beta, float eps, float *y, float *mean, float *rstd), \
+    ENTRY(layer_norm, (const Run *run, int64_t M, int64_t C, const float *x, const float *residual, \
+                       const float *gamma, const float *beta, float eps, float *y, float *mean, float *rstd), \
           (RUN(run), M, C, DEV(x), DEV(residual), DEV(gamma), DEV(beta), eps, DEV(y), DEV(mean), DEV(rstd))) \
     ENTRY(layer_norm_back, (const Run *run, int64_t M, int64_t C, const float *x, const float *residual, \
                             const float *gamma, const float *mean, const float *rstd, const float *dy, float *dx, \
@@ -85,8 +85,8 @@
     ENTRY(fill, (const Run *run, int64_t n, float value, float *y), (RUN(run), n, value, DEV(y))) \
     ENTRY(sum, (const Run *run, int64_t n, const float *x, float *out), (RUN(run), n, DEV(x), DEV(out))) \
     ENTRY(sum_squares, (const Run *run, int64_t n, const float *x, float *out), (RUN(run), n, DEV(x), DEV(out))) \
-    ENTRY(gather, (const Run *run, int64_t n, int64_t D, const float *table, const int32_t *ids, float beta, float *y), \
-          (RUN(run), n, D, DEV(table), DEV(ids), beta, DEV(y))) \
+    ENTRY(gather, (const Run *run, int64_t n, int64_t D, const float *table, const int32_t *ids, float beta, \
+                   float *y), (RUN(run), n, D, DEV(table), DEV(ids), beta, DEV(y))) \
     ENTRY(segment_sum, (const Run *run, int64_t S, int64_t D, const int64_t *start, const int32_t *order, \
                         const int32_t *to, const float *x, float scale, float beta, float *y), \
           (RUN(run), S, D, DEV(start), DEV(order), DEV(to), DEV(x), scale, beta, DEV(y))) \
@@ -105,15 +105,17 @@
           (RUN(run), SPARSE(A), DEV(y), DEV(dy), DEV(dx))) \
     ENTRY(edge_row_sum, (const Run *run, const Sparse *A, const float *val, float *out), \
           (RUN(run), SPARSE(A), DEV(val), DEV(out))) \
-    ENTRY(edge_scale, (const Run *run, const Sparse *A, const float *val, const float *rs, const float *cs, float *out), \
+    ENTRY(edge_scale, (const Run *run, const Sparse *A, const float *val, const float *rs, const float *cs, \
+                       float *out), \
           (RUN(run), SPARSE(A), DEV(val), DEV(rs), DEV(cs), DEV(out))) \
     ENTRY(inverse_root, (const Run *run, int64_t n, const float *x, float *y), (RUN(run), n, DEV(x), DEV(y))) \
     ENTRY(inverse_root_back, (const Run *run, int64_t n, const float *y, float *d), (RUN(run), n, DEV(y), DEV(d))) \
-    ENTRY(knn, (const Run *run, int64_t Q, int64_t I, int64_t D, int64_t k, const float *q, const float *x, int32_t *ids, \
-                float *values), (RUN(run), Q, I, D, k, DEV(q), DEV(x), DEV(ids), DEV(values))) \
+    ENTRY(knn, (const Run *run, int64_t Q, int64_t I, int64_t D, int64_t k, const float *q, const float *x, \
+                int32_t *ids, float *values), (RUN(run), Q, I, D, k, DEV(q), DEV(x), DEV(ids), DEV(values))) \
     ENTRY(topk, (const Run *run, int64_t B, int64_t I, int64_t D, int64_t k, const float *users, const int32_t *row, \
                  const float *items, const float *bias, const Exclude *exclude, int32_t *ids, float *scores), \
-          (RUN(run), B, I, D, k, DEV(users), DEV(row), DEV(items), DEV(bias), EXCLUDE(exclude), DEV(ids), DEV(scores))) \
+          (RUN(run), B, I, D, k, DEV(users), DEV(row), DEV(items), DEV(bias), EXCLUDE(exclude), DEV(ids), \
+           DEV(scores))) \
     ENTRY(topk_rows, (const Run *run, int64_t B, int64_t I, int64_t k, const float *scores, const Exclude *exclude, \
                       int32_t *ids, float *values), \
           (RUN(run), B, I, k, DEV(scores), EXCLUDE(exclude), DEV(ids), DEV(values))) \
@@ -124,19 +126,26 @@
           (RUN(run), B, parts, BPR(parts, part), l2, DEV(slope), scale, DEV(dloss))) \
     ENTRY(adam, (const Run *run, int64_t n, const AdamStep *s, const float *g, float *p, float *m, float *v), \
           (RUN(run), n, s, DEV(g), DEV(p), DEV(m), DEV(v))) \
-    ENTRY(adam_replay, (const Run *run, int64_t n, int64_t D, const int32_t *ids, const AdamStep *history, int32_t now, \
-                        int32_t *last, float *p, float *m, float *v), \
+    ENTRY(adam_replay, (const Run *run, int64_t n, int64_t D, const int32_t *ids, const AdamStep *history, \
+                        int32_t now, int32_t *last, float *p, float *m, float *v), \
           (RUN(run), n, D, DEV(ids), DEV(history), now, DEV(last), DEV(p), DEV(m), DEV(v))) \
     ENTRY(adam_note, (const Run *run, const AdamStep *s, int32_t now, AdamStep *history), \
           (RUN(run), s, now, DEV(history))) \
     ENTRY(adam_rows, (const Run *run, int64_t n, int64_t D, const int32_t *ids, const AdamStep *history, int32_t now, \
                       const float *g, int32_t *last, float *p, float *m, float *v), \
           (RUN(run), n, D, DEV(ids), DEV(history), now, DEV(g), DEV(last), DEV(p), DEV(m), DEV(v))) \
-    ENTRY(adam_factored, (const Run *run, int64_t n, int64_t D, int64_t K, const int32_t *ids, const AdamStep *history, \
-                          int32_t now, const float *dy, const float *w, int32_t *last, float *p, float *m, float *v), \
+    ENTRY(adam_factored, (const Run *run, int64_t n, int64_t D, int64_t K, const int32_t *ids, \
+                          const AdamStep *history, int32_t now, const float *dy, const float *w, int32_t *last, \
+                          float *p, float *m, float *v), \
           (RUN(run), n, D, K, DEV(ids), DEV(history), now, DEV(dy), DEV(w), DEV(last), DEV(p), DEV(m), DEV(v))) \
-    ENTRY(sgd, (const Run *run, int64_t n, float lr, float weight_decay, const float *g, float *p), \
-          (RUN(run), n, lr, weight_decay, DEV(g), DEV(p)))
+    ENTRY(sgd, (const Run *run, int64_t n, const SgdStep *s, const float *g, float *p, float *buffer), \
+          (RUN(run), n, s, DEV(g), DEV(p), DEV(buffer))) \
+    ENTRY(adagrad, (const Run *run, int64_t n, int64_t D, const int32_t *ids, const AdagradStep *s, const float *g, \
+                    float *p, float *sum), (RUN(run), n, D, DEV(ids), s, DEV(g), DEV(p), DEV(sum))) \
+    ENTRY(rmsprop, (const Run *run, int64_t n, const RmspropStep *s, const float *g, float *p, float *v, float *mean, \
+                    float *buffer), (RUN(run), n, s, DEV(g), DEV(p), DEV(v), DEV(mean), DEV(buffer))) \
+    ENTRY(clip_factor, (const Run *run, int64_t n, const float *squares, float most, float *out), \
+          (RUN(run), n, DEV(squares), most, DEV(out)))
 /* clang-format on */
 
 #endif
