@@ -118,7 +118,7 @@ static void conv_make(Job *j, const Case *s)
     case_work(j, j->k->conv_work(&j->run, &c));
     if (j->ok) {
         case_send(j, CONV_WEIGHTS);
-        j->k->conv_pack(&j->run, &shape, host_f32(j, CONV_WEIGHTS), device_of(j, CONV_PACKED));
+        j->k->conv_pack(&j->run, &shape, f32_of(j, CONV_WEIGHTS), device_of(j, CONV_PACKED));
         case_fetch(j, CONV_PACKED);
     }
     j->flops = 2.0 * (double)outputs * (double)taps;

@@ -130,7 +130,7 @@ static void gemm_make(Job *j, const Case *s)
     case_work(j, j->k->gemm_work(&j->run, &g));
     if (j->ok && s->gemm.B >= PACKED) {
         case_send(j, GEMM_B);
-        j->k->gemm_pack(&j->run, pack_of(s), K, N, host_f32(j, GEMM_B), shape.b_row, shape.b_col,
+        j->k->gemm_pack(&j->run, pack_of(s), K, N, f32_of(j, GEMM_B), shape.b_row, shape.b_col,
                         device_of(j, GEMM_PACKED));
         case_fetch(j, GEMM_PACKED);
     }
