@@ -120,18 +120,22 @@ static bool open_into(Encoder *en, const Device *d, const char *name, Error *e)
         return fail(e, SP_UNSUPPORTED, "%s: a %s runs in f32 only; remove --dtype", s.path, en->kind->name);
     if (!kernels_pack(d->k, d->heap, en->options.dtype, &pack, e))
         return false;
-    store_set_pack(en->store, pack);
+    en->hold.pack = pack;
     if (en->options.winograd && !en->kind->winograd)
         return fail(e, SP_UNSUPPORTED, "%s: %s does not support --winograd; remove it", s.path, en->kind->name);
-    store_set_winograd(en->store, en->options.winograd);
+    en->hold.winograd = en->options.winograd;
     if (s.folder && (en->kind->modalities & MODALITY_IMAGE) && !en->options.preset &&
         !preset_from_folder(&en->preset, s.folder, en->arena, e))
         return false;
     if (s.folder && (en->kind->modalities & MODALITY_TEXT) &&
         !pipeline_from_folder(en, s.folder, &max_seq_length, en->arena, e))
         return false;
+    if (!tuning_open(en, e))
+        return false;
     if (!en->kind->load(en, &s, e))
         return fail(e, SP_FORMAT, "%s: cannot be loaded as %s", s.path, en->kind->name);
+    if (!tuning_check(en, &s, e))
+        return false;
     if (en->pool == POOL_MODEL)
         en->pool = POOL_MEAN;
     if (en->pools) /* the pipeline normalises only its own pooling */

@@ -12,6 +12,17 @@
 /* ---- encoders -------------------------------------------------------------------------------- */
 
 enum { MODALITY_IMAGE = 1, MODALITY_TEXT = 2 };
+/* Which weights of an encoder are trained, and how. Lists are patterns between commas: a name, or its end behind a dot,
+ * with * ? [] as in file names; after ! a pattern takes names out again, and the last that fits decides. "*" is all
+ * weights, "encoder.layer.11.*, pooler.*, !*.key.bias" some. A pattern that no weight fits is an error. */
+typedef struct TrainOptions {
+    const char *weights;  /* names of tensors, as "encoder.layer.0.output.dense.weight"; NULL: all are frozen */
+    const char *adapters; /* names of linear layers with a low-rank adapter, as "query, value"; NULL: none */
+    int64_t rank;         /* of adapters; 0: 8 */
+    double alpha;         /* 0: the rank; the adapter's part of the result is scaled by alpha / rank */
+    float dropout;        /* of the adapter's input */
+    uint64_t seed;
+} TrainOptions;
 typedef enum Pooling { POOL_MODEL, POOL_CLS, POOL_MEAN, POOL_MAX, POOL_NONE } Pooling;
 typedef struct EncoderOptions {
     const char *arch;     /* NULL: found from tensors and config */
@@ -22,6 +33,7 @@ typedef struct EncoderOptions {
     const Preset *preset; /* NULL: the model's */
     Pack dtype;           /* of weights and products: PACK_F32, _F16, _BF16 or _INT8 */
     int winograd;         /* 6: wider squares for 3 x 3 convolutions, coarser (Conv.winograd) */
+    TrainOptions train;
 } EncoderOptions;
 
 /* What an architecture file sees when it is asked whether this is its model, and when it loads. */
@@ -64,6 +76,8 @@ struct Encoder { /* immutable after encoder_open; shared by threads */
     Store *store;
     Weights *weights;
     Tokenizer *tokenizer;
+    Hold hold;             /* of frozen weights */
+    struct Tuning *tuning; /* options.train, read; NULL: all weights are frozen */
     /* Set by load: */
     const void *model; /* the architecture's own struct, in `arena` */
     int64_t features;  /* D of the output; of a feature map c h w */
@@ -86,6 +100,9 @@ struct Encoder { /* immutable after encoder_open; shared by threads */
 const char *model_find(const char *name, Arena *a, Error *e);
 Encoder *encoder_open(const Device *d, const char *name, const EncoderOptions *o, Error *e);
 void encoder_close(Encoder *en);
+/* The weights as a safetensors file with the names and shapes of the file that was opened: parameters as they are now,
+ * float32; adapters merged, W + alpha / rank B A; all others unchanged. PATH may be the file that was opened. */
+bool encoder_save(const Encoder *en, const char *path, Error *e);
 /* Each calling thread uses its own tape (inference). out [n, features] (with POOL_NONE: use encoder_hidden). */
 bool encode_texts(const Encoder *en, Tape *t, const Text *texts, size_t n, float *out, Error *e);
 bool encode_images(const Encoder *en, Tape *t, const Image *images, size_t n, float *out, Error *e);

@@ -62,6 +62,19 @@ const Array *load_array(Loader *l, int dims, const int64_t *shape, const char *f
     return name ? weights_need_shape(l->source->weights, l->error, name, dims, shape) : NULL;
 }
 
+Tensor *load_tensor(Loader *l, int dims, const int64_t *shape, const char *format, ...)
+{
+    if (l->error->code != SP_OK)
+        return NULL;
+    va_list args;
+    va_start(args, format);
+    const char *name = name_of(l, format, args);
+    va_end(args);
+    const Array *a = name ? weights_need_shape(l->source->weights, l->error, name, dims, shape) : NULL;
+    Hold how = tuning_hold(l->encoder, a != NULL, &a, NULL, false);
+    return a ? tensor_load(l->encoder->store, a, &how, l->error) : NULL;
+}
+
 bool load_stacked(Loader *l, Linear *to, int n, int64_t N, int64_t K, bool bias, const char *const *names)
 {
     const Array *w[4], *b[4] = {NULL};
@@ -70,7 +83,8 @@ bool load_stacked(Loader *l, Linear *to, int n, int64_t N, int64_t K, bool bias,
         if (!w[i] || (bias && !(b[i] = load_array(l, 1, w[i]->shape, "%s.bias", names[i]))))
             return false;
     }
-    return linear_load(to, l->encoder->store, n, w, bias ? b : NULL, l->error);
+    Hold how = tuning_hold(l->encoder, n, w, b, true);
+    return linear_load(to, l->encoder->store, n, w, bias ? b : NULL, &how, l->error);
 }
 
 bool load_linear(Loader *l, Linear *to, int64_t N, int64_t K, const char *name)
@@ -86,18 +100,27 @@ bool load_norm(Loader *l, Norm *to, int64_t C, double eps, const char *name)
                     name, eps);
     const Array *gamma = load_array(l, 1, &C, "%s.%s", name, old ? "gamma" : "weight");
     const Array *beta = load_array(l, 1, &C, "%s.%s", name, old ? "beta" : "bias");
-    return gamma && beta && norm_load(to, l->encoder->store, gamma, beta, (float)eps, l->error);
+    if (!gamma || !beta)
+        return false;
+    Hold how = tuning_hold(l->encoder, 1, &gamma, &beta, false);
+    return norm_load(to, l->encoder->store, gamma, beta, (float)eps, &how, l->error);
 }
 
 bool load_conv(Loader *l, Conv2d *to, int64_t C, const char *conv, const char *norm, double eps, int64_t stride,
                int64_t pad, int64_t groups)
 {
     static const char *const parts[] = {"weight", "bias", "running_mean", "running_var"};
-    const Array *w = load_array(l, 4, (int64_t[]){-1, C / groups, -1, -1}, "%s.weight", conv), *n[4];
-    for (int i = 0; i < 4; i++)
+    const Array *w = load_array(l, 4, (int64_t[]){-1, C / groups, -1, -1}, "%s.weight", conv), *n[4] = {NULL};
+    const Array *bias =
+        w && !norm && loader_has(l, "%s.bias", conv) ? load_array(l, 1, w->shape, "%s.bias", conv) : NULL;
+    for (int i = 0; norm && i < 4; i++)
         if (!w || !(n[i] = load_array(l, 1, w->shape, "%s.%s", norm, parts[i])))
             return false;
-    return conv_load(to, l->encoder->store, w, NULL, n[0], n[1], n[2], n[3], eps, stride, pad, groups, l->error);
+    if (l->error->code != SP_OK)
+        return false;
+    Hold how = tuning_hold(l->encoder, 2, (const Array *[]){w, n[0]}, (const Array *[]){bias, n[1]}, false);
+    how.plain = l->encoder->tuning != NULL; /* below it there may be parameters */
+    return conv_load(to, l->encoder->store, w, bias, n[0], n[1], n[2], n[3], eps, stride, pad, groups, &how, l->error);
 }
 
 /* ---- config.json ----------------------------------------------------------------------------- */
@@ -162,24 +185,11 @@ bool config_fits(Loader *l, int64_t layers, int64_t found, int64_t heads, int64_
 
 bool config_act(Loader *l, const char *key, Act fallback, Act *act)
 {
-    static const struct {
-        const char *name;
-        Act act;
-    } known[] = {{"gelu", ACT_GELU},
-                 {"gelu_new", ACT_GELU_TANH},
-                 {"gelu_pytorch_tanh", ACT_GELU_TANH},
-                 {"relu", ACT_RELU},
-                 {"tanh", ACT_TANH}};
     const Json *j = config_get(l->source, key);
     *act = fallback;
-    if (!j)
+    if (!j || (j->type == JSON_STRING && act_find(j->text, act)))
         return true;
-    for (size_t i = 0; i < COUNT(known); i++)
-        if (j->type == JSON_STRING && text_is(j->text, known[i].name)) {
-            *act = known[i].act;
-            return true;
-        }
-    return fail(l->error, SP_UNSUPPORTED,
-                "%s/config.json:%u:%u: %s: expected gelu, gelu_new, gelu_pytorch_tanh, relu or tanh", l->source->folder,
-                j->line, j->column, key);
+    Text names = act_names();
+    return fail(l->error, SP_UNSUPPORTED, "%s/config.json:%u:%u: %s: expected %.*s", l->source->folder, j->line,
+                j->column, key, (int)names.n, names.p);
 }

@@ -22,6 +22,8 @@ bool loader_has(const Loader *l, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* The tensor of that name with that shape, -1 for any length; NULL on failure. */
 const Array *load_array(Loader *l, int dims, const int64_t *shape, const char *format, ...) PRINTF_LIKE(4, 5);
+/* The same as a tensor: a table of embeddings, a class token. */
+Tensor *load_tensor(Loader *l, int dims, const int64_t *shape, const char *format, ...) PRINTF_LIKE(4, 5);
 /* NAME.weight [N, K] and NAME.bias [N]; N -1: any. n of them (at most 4) stacked along N: a fused QKV.
  * bias false: without biases. */
 bool load_linear(Loader *l, Linear *to, int64_t N, int64_t K, const char *name);
@@ -29,11 +31,22 @@ bool load_stacked(Loader *l, Linear *to, int n, int64_t N, int64_t K, bool bias,
 /* NAME.weight and NAME.bias [C], or .gamma and .beta as old checkpoints have them. An eps outside [0, 1] is a
  * failure. */
 bool load_norm(Loader *l, Norm *to, int64_t C, double eps, const char *name);
-/* CONV.weight [-1, C / groups, k, k] with the batch norm NORM.weight, .bias, .running_mean, .running_var folded in. */
+/* CONV.weight [-1, C / groups, k, k] with the batch norm NORM.weight, .bias, .running_mean, .running_var; norm NULL:
+ * with CONV.bias, where there is one. */
 bool load_conv(Loader *l, Conv2d *to, int64_t C, const char *conv, const char *norm, double eps, int64_t stride,
                int64_t pad, int64_t groups);
+/* All of these hold the weights as the encoder's options say: packed, as parameters, with adapters (tuning.c). */
+
 /* PREFIX formatted into the encoder's arena; "" on failure. */
 const char *load_name(Loader *l, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* How weights are held (tuning.c). Reads options.train into en->tuning. */
+bool tuning_open(Encoder *en, Error *e);
+/* After the load: every pattern has matched a weight. */
+bool tuning_check(const Encoder *en, const ModelSource *s, Error *e);
+/* How arrays and their biases are held; b NULL or with NULL entries. `adapts`: a linear layer, which may have an
+ * adapter. */
+Hold tuning_hold(const Encoder *en, int n, const Array *const *w, const Array *const *b, bool adapts);
 
 /* config.json: the value of a key, or `fallback` where it is absent; a failure where it is of another kind. */
 int64_t config_i64(Loader *l, const char *key, int64_t fallback);

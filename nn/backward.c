@@ -14,6 +14,38 @@ ParamGrad *grad_of_param(Tape *t, Param *p, bool make)
     return g;
 }
 
+/* Of a tensor whose parts are parameters. */
+static float **stack_slot(Tape *t, Stored *x)
+{
+    for (StackGrad *g = t->stacks; g; g = g->next)
+        if (g->x == x)
+            return &g->g;
+    StackGrad *g = tape_scratch(t, 1, sizeof *g);
+    if (!g)
+        return NULL;
+    *g = (StackGrad){.next = t->stacks, .x = x};
+    t->stacks = g;
+    return &g->g;
+}
+
+/* Hands the gradients of stacked parameters to their parts. */
+static void split_stacks(Tape *t)
+{
+    for (StackGrad *s = t->stacks; s && s->g && t->error.code == SP_OK; s = s->next) {
+        float *g = s->g;
+        for (int i = 0; i < s->x->parts; i++) {
+            Tensor *part = s->x->part[i];
+            ParamGrad *to = part->param ? grad_of_param(t, part->param, true) : NULL;
+            if (to && to->dense)
+                t->k->axpby(&t->run, part->count, 1, g, 1, to->dense);
+            else if (to)
+                to->dense = g;
+            g += part->count;
+        }
+    }
+    t->stacks = NULL;
+}
+
 /* Where x's gradient is kept; NULL when x needs no gradient or the tape has failed. */
 static float **grad_slot(Tape *t, Tensor *x)
 {
@@ -21,6 +53,8 @@ static float **grad_slot(Tape *t, Tensor *x)
         return NULL;
     if (x->id >= 0)
         return &t->nodes[x->id]->grad;
+    if (!x->param)
+        return stack_slot(t, (Stored *)x);
     ParamGrad *g = grad_of_param(t, x->param, true);
     return g ? &g->dense : NULL;
 }
@@ -93,6 +127,7 @@ bool backward(Tape *t, Tensor *loss, Error *e)
             if (i != loss->id && !n->pinned) /* nothing before it reads it */
                 node_release(t, n);
         }
+        split_stacks(t);
     }
     return tape_ok(t, e);
 }

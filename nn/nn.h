@@ -49,11 +49,6 @@ typedef struct Store Store;
 Store *store_new(const Device *d, Error *e);
 void store_free(Store *s);
 const Device *store_device(const Store *s);
-/* The type that linear_load and conv_load pack to from now on (from kernels_pack); float32 by default. */
-void store_set_pack(Store *s, Pack pack);
-Pack store_pack(const Store *s);
-void store_set_winograd(Store *s, int outputs); /* Conv.winograd of what conv_load packs from now on */
-int store_winograd(const Store *s);
 typedef enum InitKind {
     INIT_ZERO,
     INIT_CONSTANT,
@@ -89,31 +84,74 @@ size_t store_bytes(const Store *s); /* values and optimiser states */
 void tensor_read(const Device *d, const Tensor *x, int64_t first, int64_t n, void *host);
 void tensor_write(const Device *d, Tensor *x, int64_t first, int64_t n, const void *host);
 
-/* y = x W' + b; w [N, K], b [N] or NULL. `packed` (made by linear_pack, for inference) replaces w's data. */
+/* ---- layers ---------------------------------------------------------------------------------- */
+
+/* How a layer holds the arrays that it is loaded from; {0}: frozen, packed as float32. */
+typedef struct Hold {
+    Pack pack;    /* of frozen weights of products */
+    int winograd; /* Conv.winograd */
+    bool plain;   /* frozen weights are not packed: constants */
+    /* Bit i: array i is a parameter, which has the name of the array. Weights with a parameter among them are not
+     * packed. */
+    uint32_t train_w, train_b;
+    /* Bit i: the rows of array i get a low-rank adapter (LoRA, Hu et al. 2021): rank > 0 adds y += alpha / rank B A
+     * dropout(x) with the parameters NAME.lora_A.weight [rank, K], uniform in +-1 / sqrt(K), and NAME.lora_B.weight
+     * [rows, rank], zeros; NAME is the array's without .weight. */
+    uint32_t adapt;
+    int64_t rank;
+    double alpha;
+    float dropout;
+    uint64_t seed;
+} Hold;
+typedef struct Adapter {
+    Tensor *a, *b; /* [rank, K], [rows, rank] */
+    int64_t first; /* the first of the layer's rows that it adds to */
+    float scale, dropout;
+} Adapter;
+
+/* y = x W' + b, plus what the adapters add. The weights are either w [N, K] (a constant, a parameter, or parameters
+ * below one another) or `packed`; b [N] or NULL. Gradients flow to x through packed weights, too: as they are after
+ * packing. A training tape multiplies by these weights in float32, also where inference makes x narrow. */
 typedef struct Linear {
     Tensor *w, *b;
     const void *packed;
     Pack pack;
     int64_t N, K;
+    const Adapter *adapter;
+    int adapters;
 } Linear;
 Linear linear_new(Store *s, const char *name, int64_t N, int64_t K, bool bias, Init w, Init b, uint64_t seed, Error *e);
-/* Packs a constant [N, K], from n arrays stacked along N (a fused weight may come from several). */
-bool linear_load(Linear *l, Store *s, int n, const Array *const *w, const Array *const *b, Error *e);
+/* From n arrays stacked along N (a fused weight may come from several; at most 32), and their biases; b NULL, or an
+ * entry of it: none. */
+bool linear_load(Linear *l, Store *s, int n, const Array *const *w, const Array *const *b, const Hold *how, Error *e);
 typedef struct Norm {
     Tensor *gamma, *beta;
     float eps;
 } Norm;
-bool norm_load(Norm *n, Store *s, const Array *gamma, const Array *beta, float eps, Error *e);
-/* A convolution with its batch norm folded in (mean etc. NULL: none); w [O, C/groups, kh, kw]. */
+bool norm_load(Norm *n, Store *s, const Array *gamma, const Array *beta, float eps, const Hold *how, Error *e);
+/* An array as a tensor: a parameter where how->train_w says so, else store_array. */
+Tensor *tensor_load(Store *s, const Array *a, const Hold *how, Error *e);
+/* Batch norm: y = (x - mean) / sqrt(var + eps) gamma + beta by channel [O]; gamma NULL: none. `batch`: a training tape
+ * normalises by the batch, and moves mean and var by `momentum`. */
+typedef struct Norm2d {
+    Tensor *gamma, *beta, *mean, *var;
+    double eps, momentum;
+    bool batch;
+} Norm2d;
+/* A convolution with its batch norm (mean etc. NULL: none); w [O, C/groups, kh, kw]. Frozen, the norm is folded into
+ * the weights. Where how->train_w has bit 0 (of w) or 1 (of gamma), or train_b has bit 0 (of bias) or 1 (of beta),
+ * nothing is packed or folded: w, bias and norm are tensors. how->plain: folded, but not packed. */
 typedef struct Conv2d {
-    const void *packed;
+    const void *packed; /* or NULL: w */
     Pack pack;
     int winograd; /* as in Conv */
-    Tensor *bias;
+    Tensor *w, *bias;
+    Norm2d norm;
     int64_t O, C, kh, kw, stride, groups, top, left, bottom, right;
 } Conv2d;
 bool conv_load(Conv2d *c, Store *s, const Array *w, const Array *bias, const Array *gamma, const Array *beta,
-               const Array *mean, const Array *var, double eps, int64_t stride, int64_t pad, int64_t groups, Error *e);
+               const Array *mean, const Array *var, double eps, int64_t stride, int64_t pad, int64_t groups,
+               const Hold *how, Error *e);
 
 /* ---- the tape -------------------------------------------------------------------------------- */
 
@@ -178,6 +216,7 @@ Tensor *stack_rows(Tape *t, Tensor *a, Tensor *b);              /* [M1,D], [M2,D
 Tensor *concat(Tape *t, Tensor *a, Tensor *b);                  /* [M,D1], [M,D2] -> [M,D1+D2] */
 Tensor *cols(Tape *t, Tensor *x, int64_t first, int64_t count); /* x[:, first : first+count] */
 Tensor *reshape(Tape *t, Tensor *x, int dims, const int64_t *shape);
+Tensor *swap_axes(Tape *t, Tensor *x);               /* [M,N] -> [N,M]; for small N, as it copies column by column */
 Tensor *row_dot(Tape *t, Tensor *a, Tensor *b);       /* [M,D], [M,D] -> [M] */
 Tensor *row_scale(Tape *t, Tensor *x, Tensor *s);     /* [M,D], [M] -> [M,D] */
 Tensor *row_normalize(Tape *t, Tensor *x, float eps); /* x / max(|x|, eps) */

@@ -8,15 +8,9 @@ static void with_last(const Tensor *x, int64_t last, int64_t shape[4])
     shape[x->dims - 1] = last;
 }
 
-/* ---- linear: y = act(x W' + b) + residual, one of the two ------------------------------------ */
+/* ---- linear: y = act(x W' + b + residual) ---------------------------------------------------- */
 
 enum { LINEAR_X, LINEAR_W, LINEAR_B, LINEAR_RESIDUAL };
-
-/* Whether act'(z) follows from act(z), so that z need not be kept. */
-static bool from_output(Act act, float param)
-{
-    return act == ACT_RELU || act == ACT_RELU6 || (act == ACT_LEAKY_RELU && param > 0);
-}
 
 static void linear_back(Tape *t, Node *n)
 {
@@ -80,7 +74,7 @@ static Tensor *linear_op(Tape *t, Tensor *x, const Linear *l, Tensor *residual, 
     memcpy(n->i, (int64_t[]){M, l->N, l->K, act}, sizeof n->i);
     n->unread = (act == ACT_NONE ? UNREAD(RESULT) : 0) | UNREAD(LINEAR_RESIDUAL);
     n->f = param;
-    bool keep = n->out.needs_grad && act != ACT_NONE && !from_output(act, param);
+    bool keep = n->out.needs_grad && !act_from_result(act, param);
     if (keep)
         n->keep[0] = step_floats(t, M * l->N);
     if (tape_live(t)) {
@@ -111,21 +105,121 @@ static Tensor *linear_op(Tape *t, Tensor *x, const Linear *l, Tensor *residual, 
                      4.0 * (double)M * (double)(l->K + l->N) + (double)weights);
 }
 
+/* ---- low-rank adapters: residual + scale B A x ----------------------------------------------- */
+
+/* spec: the layer; inputs: the residual, then A x and B of each adapter */
+static void adapters_back(Tape *t, Node *n)
+{
+    const Linear *l = n->spec;
+    int64_t M = n->i[0], N = l->N;
+    for (int i = 0; i < l->adapters; i++) {
+        const Adapter *a = &l->adapter[i];
+        Tensor *u = n->in[1 + 2 * i], *b = n->in[2 + 2 * i];
+        int64_t r = cols_of(b), rows = rows_of(b);
+        Gemm g = {.M = M,
+                  .N = r,
+                  .K = rows,
+                  .A = n->grad + a->first,
+                  .a_row = N,
+                  .a_col = 1,
+                  .B = b->data,
+                  .b_row = r,
+                  .b_col = 1,
+                  .ldc = r,
+                  .alpha = a->scale};
+        if (grad_needed(u) && (g.C = grad_into(t, u, &g.beta)))
+            tape_gemm(t, &g);
+        g = (Gemm){.M = rows,
+                   .N = r,
+                   .K = M,
+                   .A = n->grad + a->first,
+                   .a_row = 1,
+                   .a_col = N,
+                   .B = u->data,
+                   .b_row = r,
+                   .b_col = 1,
+                   .ldc = r,
+                   .alpha = a->scale};
+        if (grad_needed(b) && (g.C = grad_into(t, b, &g.beta)))
+            tape_gemm(t, &g);
+    }
+    if (n->in[0])
+        grad_put(t, n->in[0], grad_take(n));
+}
+
+/* What the adapters of a layer add to its result, and the residual. */
+static Tensor *adapters_add(Tape *t, Tensor *x, const Linear *l, Tensor *residual)
+{
+    static const Op op = {.name = "adapter", .back_name = "adapter back", .back = adapters_back, .optional = 1};
+    int count = 1 + 2 * l->adapters;
+    Tensor **in = tape_scratch(t, count, sizeof(Tensor *));
+    int64_t M = l->K ? x->count / l->K : 0;
+    if (!in)
+        return tape_failed(t);
+    in[0] = residual;
+    if (x->dims != 2)
+        x = reshape(t, x, SHAPE(M, l->K));
+    for (int i = 0; i < l->adapters; i++) {
+        const Adapter *a = &l->adapter[i];
+        in[1 + 2 * i] = matmul(t, dropout(t, x, a->dropout), false, a->a, true);
+        in[2 + 2 * i] = a->b;
+    }
+    Node *n = node_new(t, &op, count, in);
+    if (!n || !node_fits(t, n, !residual || residual->count == M * l->N) || !node_out(t, n, F32, SHAPE(M, l->N)))
+        return tape_failed(t);
+    n->spec = l;
+    n->i[0] = M;
+    n->unread = UNREAD(RESULT) | UNREAD(0);
+    double flops = 0;
+    if (tape_live(t) && residual)
+        t->k->copy(&t->run, n->out.data, residual->data, (size_t)n->out.count * sizeof(float));
+    else if (tape_live(t))
+        t->k->zero(&t->run, n->out.data, (size_t)n->out.count * sizeof(float));
+    for (int i = 0; i < l->adapters; i++) {
+        const Adapter *a = &l->adapter[i];
+        int64_t r = cols_of(a->b), rows = rows_of(a->b);
+        if (tape_live(t))
+            tape_gemm(t, &(Gemm){.M = M,
+                                 .N = rows,
+                                 .K = r,
+                                 .A = in[1 + 2 * i]->data,
+                                 .a_row = r,
+                                 .a_col = 1,
+                                 .B = a->b->data,
+                                 .b_row = 1,
+                                 .b_col = r,
+                                 .C = (float *)n->out.data + a->first,
+                                 .ldc = l->N,
+                                 .alpha = a->scale,
+                                 .beta = 1});
+        flops += 2.0 * (double)M * (double)r * (double)rows;
+    }
+    return node_done(t, n, flops, 8.0 * (double)n->out.count);
+}
+
+static Tensor *linear_with(Tape *t, Tensor *x, const Linear *l, Tensor *residual, Act act, float param)
+{
+    bool fits = x->dims >= 1 && tensor_last_dim(x) == l->K; /* else linear_op says so */
+    if (l->adapters && fits)
+        residual = adapters_add(t, x, l, residual);
+    return linear_op(t, x, l, residual, act, param);
+}
+
 Tensor *linear(Tape *t, Tensor *x, const Linear *w)
 {
-    return linear_op(t, x, w, NULL, ACT_NONE, 0);
+    return linear_with(t, x, w, NULL, ACT_NONE, 0);
 }
 
 Tensor *linear_act(Tape *t, Tensor *x, const Linear *w, Act act, float param)
 {
-    return linear_op(t, x, w, NULL, act, param);
+    return linear_with(t, x, w, NULL, act, param);
 }
 
 Tensor *linear_add(Tape *t, Tensor *x, const Linear *w, Tensor *residual)
 {
     if (!residual)
         tape_fail(t, SP_USAGE, "linear: the residual is missing");
-    return linear_op(t, x, w, residual, ACT_NONE, 0);
+    return linear_with(t, x, w, residual, ACT_NONE, 0);
 }
 
 /* ---- matmul: C = op(A) op(B) ----------------------------------------------------------------- */
@@ -325,6 +419,27 @@ Tensor *reshape(Tape *t, Tensor *x, int dims, const int64_t *shape)
         return tape_failed(t);
     n->unread = UNREAD_ALL;
     return node_done(t, n, 0, 0);
+}
+
+static void swap_axes_back(Tape *t, Node *n)
+{
+    int64_t M = n->out.shape[0], N = n->out.shape[1];
+    float beta, *d = grad_into(t, n->in[0], &beta);
+    for (int64_t i = 0; d && i < M; i++) /* x is [N, M] */
+        t->k->copy_cols(&t->run, N, 1, n->grad + i * N, 1, beta, d + i, M);
+}
+
+Tensor *swap_axes(Tape *t, Tensor *x)
+{
+    static const Op op = {.name = "swap_axes", .back_name = "swap_axes back", .back = swap_axes_back};
+    Node *n = node_new(t, &op, INPUTS(x));
+    if (!n || !node_fits(t, n, x->dims == 2) || !node_out(t, n, F32, SHAPE(x->shape[1], x->shape[0])))
+        return tape_failed(t);
+    int64_t M = x->shape[0], N = x->shape[1];
+    n->unread = UNREAD_ALL;
+    for (int64_t i = 0; tape_live(t) && i < N; i++)
+        t->k->copy_cols(&t->run, M, 1, (const float *)x->data + i, N, 0, (float *)n->out.data + i * M, 1);
+    return node_done(t, n, 0, 8.0 * (double)x->count);
 }
 
 static void nothing_back(Tape *t, Node *n)

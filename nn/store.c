@@ -21,8 +21,6 @@ struct Store {
     Piece *blobs; /* device memory to free */
     size_t blob_count, blob_room;
     Kept *kept;
-    Pack pack;
-    int winograd;
     /* packed weights are next to each other, on large pages (base/memory.c): loading all-MiniLM-L6-v2 takes 18 ms
      * less */
     char *slab;
@@ -50,26 +48,6 @@ void store_free(Store *s)
     for (size_t i = 0; i < s->blob_count; i++)
         s->d.k->free(s->d.heap, s->blobs[i].p, s->blobs[i].bytes);
     arena_free(s->arena);
-}
-
-void store_set_pack(Store *s, Pack pack)
-{
-    s->pack = pack;
-}
-
-Pack store_pack(const Store *s)
-{
-    return s->pack;
-}
-
-void store_set_winograd(Store *s, int outputs)
-{
-    s->winograd = outputs;
-}
-
-int store_winograd(const Store *s)
-{
-    return s->winograd;
 }
 
 const Device *store_device(const Store *s)
@@ -234,6 +212,22 @@ const float *array_view(const Array *a)
     return a->type == F32 && (uintptr_t)a->data % sizeof(float) == 0 ? a->data : NULL;
 }
 
+/* The array's numbers as float32 into x, from number `at`. */
+static bool array_upload(Store *s, const Array *a, Tensor *x, int64_t at, Error *e)
+{
+    enum { CHUNK = 1 << 16 };
+    float *chunk = heap_alloc(s->d.heap, CHUNK * sizeof(float));
+    if (!chunk)
+        return fail_memory(e, CHUNK * sizeof(float), "converting a tensor");
+    for (int64_t i = 0; i < a->count; i += CHUNK) {
+        int64_t n = MIN((int64_t)CHUNK, a->count - i);
+        array_f32(a, i, n, chunk);
+        tensor_write(&s->d, x, at + i, n, chunk);
+    }
+    heap_free(s->d.heap, chunk, CHUNK * sizeof(float));
+    return true;
+}
+
 Tensor *store_array(Store *s, const Array *a, Error *e)
 {
     if (a->dims < 1 || a->dims > 4) {
@@ -251,32 +245,61 @@ Tensor *store_array(Store *s, const Array *a, Error *e)
     }
     if (!(x = store_filled(s, name, F32, a->dims, a->shape, NULL, e)))
         return NULL;
-    enum { CHUNK = 1 << 16 };
-    float *chunk = heap_alloc(s->d.heap, CHUNK * sizeof(float));
-    if (!chunk) {
-        fail_memory(e, CHUNK * sizeof(float), "converting a tensor");
-        return NULL;
-    }
-    for (int64_t i = 0; i < a->count; i += CHUNK) {
-        int64_t n = MIN((int64_t)CHUNK, a->count - i);
-        array_f32(a, i, n, chunk);
-        tensor_write(&s->d, &x->x, i, n, chunk);
-    }
-    heap_free(s->d.heap, chunk, CHUNK * sizeof(float));
-    return &x->x;
+    return array_upload(s, a, &x->x, 0, e) ? &x->x : NULL;
 }
 
 /* ---- parameters ------------------------------------------------------------------------------ */
 
-Tensor *param_from(Store *s, const char *name, int64_t rows, int64_t cols, const float *data, Error *e)
+static bool make_param(Store *s, Stored *x, Error *e)
 {
-    Stored *x = store_filled(s, name, F32, cols ? 2 : 1, (int64_t[]){rows, cols}, data, e);
-    Param *p = x ? NEW(s->arena, Param, 1, e) : NULL;
+    Param *p = NEW(s->arena, Param, 1, e);
     if (!p)
-        return NULL;
+        return false;
     *p = (Param){.store = s, .x = &x->x};
     x->x.param = p;
     x->x.needs_grad = true;
+    return true;
+}
+
+Tensor *param_from(Store *s, const char *name, int64_t rows, int64_t cols, const float *data, Error *e)
+{
+    Stored *x = store_filled(s, name, F32, cols ? 2 : 1, (int64_t[]){rows, cols}, data, e);
+    return x && make_param(s, x, e) ? &x->x : NULL;
+}
+
+/* `rows` rows of a tensor, from number `first`, as a tensor of its own; a parameter under `name` unless NULL. */
+static Tensor *stack_part(Store *s, Stored *whole, int64_t first, int64_t rows, const char *name, Error *e)
+{
+    int64_t shape[4] = {rows, cols_of(&whole->x)};
+    Stored *x = store_tensor(s, name ? name : "", F32, whole->x.dims, shape, e);
+    if (!x)
+        return NULL;
+    x->x.data = (float *)whole->x.data + first;
+    return !name || make_param(s, x, e) ? &x->x : NULL;
+}
+
+Tensor *store_stack(Store *s, int n, const Array *const *a, const int64_t *rows, uint32_t train, Error *e)
+{
+    int64_t total = 0, width = 0;
+    if (n == 1 && a[0] && (train & 1)) {
+        Stored *x = store_filled(s, a[0]->name.p, F32, a[0]->dims, a[0]->shape, NULL, e);
+        return x && array_upload(s, a[0], &x->x, 0, e) && make_param(s, x, e) ? &x->x : NULL;
+    }
+    for (int i = 0; i < n; i++) {
+        total += rows[i];
+        width = a[i] && a[i]->dims > 1 ? a[i]->count / rows[i] : width;
+    }
+    Stored *x = store_filled(s, "", F32, width ? 2 : 1, (int64_t[]){total, width}, NULL, e);
+    if (!x || (train && !(x->part = NEW(s->arena, Tensor *, n, e))))
+        return NULL;
+    for (int64_t i = 0, first = 0; i < n; first += rows[i++] * MAX(width, 1)) {
+        bool trained = a[i] && train >> i & 1;
+        if ((a[i] && !array_upload(s, a[i], &x->x, first, e)) ||
+            (train && !(x->part[i] = stack_part(s, x, first, rows[i], trained ? a[i]->name.p : NULL, e))))
+            return NULL;
+    }
+    x->x.needs_grad = train != 0;
+    x->parts = train ? n : 0;
     return &x->x;
 }
 
@@ -383,6 +406,16 @@ void param_settle(Param *p)
     param_settled(&run, p);
 }
 
+void tensor_settle(const Tensor *x)
+{
+    const Stored *s = x->id == -1 ? (const Stored *)x : NULL;
+    if (x->param)
+        param_settle(x->param);
+    for (int i = 0; s && i < s->parts; i++)
+        if (s->part[i]->param)
+            param_settle(s->part[i]->param);
+}
+
 void store_settle(Store *s)
 {
     for (size_t i = 0; i < s->count; i++)
@@ -424,8 +457,7 @@ size_t store_bytes(const Store *s)
 
 void tensor_read(const Device *d, const Tensor *x, int64_t first, int64_t n, void *host)
 {
-    if (x->param)
-        param_settle(x->param);
+    tensor_settle(x);
     Run run = {.pool = d->pool};
     size_t size = dtype_bytes(x->type);
     d->k->download(&run, host, (const char *)x->data + (size_t)first * size, (size_t)n * size);
@@ -433,8 +465,7 @@ void tensor_read(const Device *d, const Tensor *x, int64_t first, int64_t n, voi
 
 void tensor_write(const Device *d, Tensor *x, int64_t first, int64_t n, const void *host)
 {
-    if (x->param)
-        param_settle(x->param);
+    tensor_settle(x);
     Run run = {.pool = d->pool};
     size_t size = dtype_bytes(x->type);
     d->k->upload(&run, (char *)x->data + (size_t)first * size, host, (size_t)n * size);

@@ -44,6 +44,7 @@ void tape_reset(Tape *t, Draw draw)
     t->drawn = 0;
     t->draw = draw;
     t->grads = NULL;
+    t->stacks = NULL;
     t->transposed = NULL;
     t->ragged = NULL;
     t->ragged_host = NULL;
@@ -135,8 +136,8 @@ Node *node_new(Tape *t, const Op *op, int inputs, Tensor *const *in)
         int32_t b = x->id < 0 ? -1 : t->nodes[x->id]->buffer;
         if (t->mode == MODE_DRY && b >= 0)
             t->buffers[b].last = (int64_t)t->count;
-        if (x->param && t->mode != MODE_DRY && !has_bit(op->by_row, i))
-            param_settle(x->param);
+        if (t->mode != MODE_DRY && !has_bit(op->by_row, i))
+            tensor_settle(x);
     }
     if (n->out.needs_grad && !op->back)
         return tape_fail(t, SP_UNSUPPORTED, "%s has no gradient: detach its input or freeze what it depends on",
@@ -176,6 +177,13 @@ static bool node_add(Tape *t, Node *n, DType type, int dims, const int64_t *shap
         return false;
     t->nodes[t->count++] = n;
     return true;
+}
+
+bool node_trains(Tape *t, const Node *n, bool has_kernel)
+{
+    return !n->out.needs_grad || has_kernel ||
+           tape_fail(t, SP_UNSUPPORTED, "%s: this build has no backward pass of it (MINIMAL trains no encoders)",
+                     n->op->name);
 }
 
 bool node_out(Tape *t, Node *n, DType type, int dims, const int64_t *shape)

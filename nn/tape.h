@@ -44,12 +44,17 @@ typedef struct Stored { /* a stored tensor; Tensor.id is -1 */
     bool kept;      /* kept_new's */
     size_t bytes;   /* of x.data when the store owns it; 0: a view */
     int32_t lo, hi; /* of an I32: smallest and largest value */
+    /* of stacked parameters: the tensors whose memory is the rows of this one, parameters or constants. x.param is
+     * NULL; a gradient of x is handed to the parts at the end of the backward pass */
+    Tensor **part;
+    int parts;
 } Stored;
 static inline int64_t param_width(const Param *p)
 {
     return cols_of(p->x);
 }
 void param_settle(Param *p);                     /* brings every row up to date */
+void tensor_settle(const Tensor *x);             /* of x.param or of its parts */
 void param_settled(const Run *r, Param *p);      /* marks every row as up to date */
 bool param_state(Param *p, bool lazy, Error *e); /* allocates m, v; and last, history */
 Run store_run(const Store *s);
@@ -61,6 +66,9 @@ void store_release(Store *s, void *p);
 Arena *store_arena(Store *s);
 bool device_is_host(const Device *d);    /* kernels read host memory */
 const float *array_view(const Array *a); /* the array's numbers if they are aligned float32, else NULL */
+/* Arrays stacked along their rows, `rows` each; NULL is zeros. Bit i of `train`: array i is a parameter. One parameter
+ * alone has the dimensions of its array. */
+Tensor *store_stack(Store *s, int n, const Array *const *a, const int64_t *rows, uint32_t train, Error *e);
 /* A tensor without memory; indexed by name unless name is "" */
 Stored *store_tensor(Store *s, const char *name, DType type, int dims, const int64_t *shape, Error *e);
 
@@ -170,6 +178,11 @@ typedef struct ParamGrad { /* the sum of its parts */
     RowPart *rows;
     FactorPart *factors;
 } ParamGrad;
+typedef struct StackGrad { /* dense, of a tensor with parts */
+    struct StackGrad *next;
+    Stored *x;
+    float *g;
+} StackGrad;
 typedef struct Transposed { /* of a graph on the tape, made at the first use */
     struct Transposed *next;
     const Tensor *col;
@@ -195,6 +208,7 @@ struct Tape {
     size_t count, room;
     StepMemory step;
     ParamGrad *grads;
+    StackGrad *stacks;
     Transposed *transposed;
     const int32_t *ragged_host; /* the offsets in `ragged` */
     Tensor *ragged;
@@ -245,6 +259,9 @@ static inline bool grad_needed(const Tensor *x)
 Node *node_new(Tape *t, const Op *op, int inputs, Tensor *const *in);
 /* Returns `fits`; where it is false the tape fails, and the message lists the inputs' shapes. */
 bool node_fits(Tape *t, const Node *n, bool fits);
+/* Whether n's backward pass can run, as the table has the kernel; else the tape fails. MINIMAL leaves out kernels that
+ * only the training of encoders needs. */
+bool node_trains(Tape *t, const Node *n, bool has_kernel);
 /* Memory for the result. */
 bool node_out(Tape *t, Node *n, DType type, int dims, const int64_t *shape);
 /* The result is a part of base's memory, from element `first`. */

@@ -4,6 +4,7 @@
 #include <math.h>
 
 static Device device;
+static Hold hold; /* packed as float32 */
 
 /* A named array of test numbers; the caller frees data. */
 static Array array(const char *name, uint64_t seed, int dims, const int64_t *shape)
@@ -51,7 +52,7 @@ static Array linear_array(uint64_t seed, int64_t N, int64_t K)
 static void load(Linear *l, Store *s, uint64_t seed, int64_t N, int64_t K)
 {
     Array w = linear_array(seed, N, K), b = array("b", seed + 1, SHAPE(N));
-    assert_true(linear_load(l, s, 1, (const Array *[]){&w}, (const Array *[]){&b}, &error));
+    assert_true(linear_load(l, s, 1, (const Array *[]){&w}, (const Array *[]){&b}, &hold, &error));
     free((void *)w.data);
     free((void *)b.data);
 }
@@ -60,7 +61,7 @@ static void load_conv(Conv2d *c, Store *s, uint64_t seed, int64_t O, int64_t C, 
                       int64_t groups)
 {
     Array w = array("w", seed, SHAPE(O, C / groups, k, k)), b = array("b", seed + 1, SHAPE(O));
-    assert_true(conv_load(c, s, &w, &b, NULL, NULL, NULL, NULL, 0, stride, k / 2, groups, &error));
+    assert_true(conv_load(c, s, &w, &b, NULL, NULL, NULL, NULL, 0, stride, k / 2, groups, &hold, &error));
     free((void *)w.data);
     free((void *)b.data);
 }
@@ -189,7 +190,7 @@ static void many_shapes(void **state)
 
 /* ---- layers ---------------------------------------------------------------------------------- */
 
-/* The store's choice of squares reaches the kernel, and what was loaded before keeps its own. */
+/* The choice of squares reaches the kernel. */
 static void wider_squares(void **state)
 {
     (void)state;
@@ -197,9 +198,9 @@ static void wider_squares(void **state)
     Store *s = store_new(&device, &error);
     Conv2d c[3];
     load_conv(&c[0], s, 5, C, C, 3, 1, 1);
-    store_set_winograd(s, 6);
+    hold.winograd = 6;
     load_conv(&c[1], s, 5, C, C, 3, 1, 1);
-    store_set_winograd(s, 0);
+    hold.winograd = 0;
     load_conv(&c[2], s, 5, C, C, 3, 1, 1);
     Tape *t = tape_new(&device, false, &error);
     float *x = test_numbers(6, N), *got[3];
@@ -228,7 +229,7 @@ static void folded_convolution(void **state)
     for (int o = 0; o < O; o++)
         ((float *)var.data)[o] = fabsf(at(&var, o));
     Conv2d c;
-    assert_true(conv_load(&c, s, &w, NULL, &gamma, &beta, &mean, &var, 1e-3, 1, 1, 1, &error));
+    assert_true(conv_load(&c, s, &w, NULL, &gamma, &beta, &mean, &var, 1e-3, 1, 1, 1, &hold, &error));
     Tape *t = tape_new(&device, false, &error);
     float *x = test_numbers(6, H * W * C), want[H * W * O];
     for (int h = 0; h < H; h++)
@@ -249,11 +250,11 @@ static void folded_convolution(void **state)
     near_all(got, want, H * W * O, 1e-5);
     Error e = {0};
     mean.count = 4;
-    assert_false(conv_load(&c, s, &w, NULL, &gamma, &beta, &mean, &var, 1e-3, 1, 1, 1, &e));
+    assert_false(conv_load(&c, s, &w, NULL, &gamma, &beta, &mean, &var, 1e-3, 1, 1, 1, &hold, &e));
     assert_error(e, SP_SHAPE, "tensor mean");
-    assert_false(conv_load(&c, s, &gamma, NULL, NULL, NULL, NULL, NULL, 0, 1, 1, 1, &e));
+    assert_false(conv_load(&c, s, &gamma, NULL, NULL, NULL, NULL, NULL, 0, 1, 1, 1, &hold, &e));
     assert_error(e, SP_SHAPE, "tensor gamma");
-    assert_false(conv_load(&c, s, &w, NULL, NULL, NULL, NULL, NULL, 0, 1, 1, 3, &e));
+    assert_false(conv_load(&c, s, &w, NULL, NULL, NULL, NULL, NULL, 0, 1, 1, 3, &hold, &e));
     assert_error(e, SP_UNSUPPORTED, "tensor w");
     free(got);
     free(x);
@@ -287,7 +288,7 @@ static void stacked_linear(void **state)
             }
     }
     Linear l;
-    assert_true(linear_load(&l, s, 3, ws, bs, &error));
+    assert_true(linear_load(&l, s, 3, ws, bs, &hold, &error));
     assert_true(l.N == 9 && l.K == 7);
     Tape *t = tape_new(&device, false, &error);
     Tensor *y = linear(t, input_f32(t, x, SHAPE(5, 7)), &l);
@@ -297,7 +298,7 @@ static void stacked_linear(void **state)
     Error e = {0};
     w[2].shape[1] = 6;
     w[2].count = 18;
-    assert_false(linear_load(&l, s, 3, ws, bs, &e));
+    assert_false(linear_load(&l, s, 3, ws, bs, &hold, &e));
     assert_error(e, SP_SHAPE, "expected 7 numbers per row");
     for (int i = 0; i < 3; i++)
         free((void *)w[i].data);
@@ -333,7 +334,7 @@ static void arrays_in_the_store(void **state)
     assert_string_equal(store_name(s, store_at(s, 2)), "half");
     Norm norm;
     Error e = {0};
-    assert_false(norm_load(&norm, s, &a, &half, 1e-5f, &e));
+    assert_false(norm_load(&norm, s, &a, &half, 1e-5f, &hold, &e));
     assert_error(e, SP_SHAPE, "tensor half");
     a.dims = 5;
     assert_null(store_array(s, &a, &e));
@@ -398,7 +399,7 @@ static void failures_stick(void **state)
     tape_reset(t, (Draw){0});
     Array w = linear_array(3, 2, 4);
     Linear packed;
-    assert_true(linear_load(&packed, s, 1, (const Array *[]){&w}, NULL, &error));
+    assert_true(linear_load(&packed, s, 1, (const Array *[]){&w}, NULL, &hold, &error));
     linear(t, x, &packed);
     assert_false(tape_ok(t, &e));
     assert_error(e, SP_UNSUPPORTED, "packed weights have no gradient");

@@ -4,6 +4,7 @@
 
 static const PostNormNames NAMES = {.words = "embeddings.word_embeddings",
                                     .positions = "embeddings.position_embeddings",
+                                    .types = "embeddings.token_type_embeddings",
                                     .norm = "embeddings.LayerNorm",
                                     .layer = "encoder.layer",
                                     .q = "attention.self.query",
@@ -24,28 +25,6 @@ static bool matches(const ModelSource *s)
            (!config_has(s, "model_type") || config_is(s, "model_type", "bert"));
 }
 
-/* Every text is one segment: the first token type's row is added to the positions once, here. [P, C] */
-static Tensor *load_positions(Loader *l)
-{
-    Arena *a = l->encoder->arena;
-    const Array *p = load_array(l, 2, (int64_t[]){-1, -1}, "%s.weight", NAMES.positions), *type;
-    if (!p || !(type = load_array(l, 2, (int64_t[]){-1, p->shape[1]}, "embeddings.token_type_embeddings.weight")))
-        return NULL;
-    int64_t C = p->shape[1];
-    ArenaMark mark = arena_mark(a);
-    float *sum = NEW(a, float, p->count, l->error), *first = NEW(a, float, C, l->error);
-    Tensor *x = NULL;
-    if (sum && first) {
-        array_f32(p, 0, p->count, sum);
-        array_f32(type, 0, MIN(C, type->count), first);
-        for (int64_t i = 0; i < p->count; i++)
-            sum[i] += first[i % C];
-        x = store_f32(l->encoder->store, "", 2, p->shape, sum, l->error);
-    }
-    arena_rewind(a, mark);
-    return x;
-}
-
 static bool load(Encoder *en, const ModelSource *s, Error *e)
 {
     Loader l;
@@ -57,8 +36,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
     double eps = config_f64(&l, "layer_norm_eps", 1e-12);
     m->H = config_heads(&l, "num_attention_heads", 12);
     m->layers = config_i64(&l, "num_hidden_layers", 12);
-    return config_act(&l, "hidden_act", ACT_GELU, &m->act) && e->code == SP_OK && (m->positions = load_positions(&l)) &&
-           postnorm_load(&l, m, &NAMES, eps, 0);
+    return config_act(&l, "hidden_act", ACT_GELU, &m->act) && e->code == SP_OK && postnorm_load(&l, m, &NAMES, eps, 0);
 }
 
 const EncoderKind encoder_bert = {.name = "bert",

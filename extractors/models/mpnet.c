@@ -39,30 +39,25 @@ static int64_t bucket(int64_t distance, int64_t buckets)
     return side + MIN(far, half - 1);
 }
 
-/* [buckets, H] in the file -> [H, 2 MAX_DISTANCE + 1] by distance; H comes from the file. */
+/* The table of biases [buckets, H] and the bucket of each distance; H comes from the file. */
 static bool load_bias(Loader *l, PostNormModel *m)
 {
-    Arena *a = l->encoder->arena;
-    int64_t R = MAX_DISTANCE, W = 2 * R + 1;
-    const Array *w = load_array(l, 2, (int64_t[]){-1, -1}, "encoder.relative_attention_bias.weight");
+    static const char NAME[] = "encoder.relative_attention_bias.weight";
+    const Array *w = load_array(l, 2, (int64_t[]){-1, -1}, "%s", NAME);
     if (!w)
         return false;
     if (w->shape[0] < 4 || w->shape[0] / 4 >= MAX_DISTANCE || w->shape[1] < 1)
         return fail(l->error, SP_UNSUPPORTED, "%s: tensor %s: %lld buckets of relative positions are not supported",
                     w->file, w->name.p, (long long)w->shape[0]);
+    int32_t *buckets = NEW(l->encoder->arena, int32_t, 2 * MAX_DISTANCE + 1, l->error);
+    if (!buckets || !(m->bias = load_tensor(l, 2, w->shape, "%s", NAME)))
+        return false;
+    for (int64_t d = -MAX_DISTANCE; d <= MAX_DISTANCE; d++)
+        buckets[d + MAX_DISTANCE] = (int32_t)bucket(d, w->shape[0]);
+    m->bucket = buckets;
+    m->R = MAX_DISTANCE;
     m->H = w->shape[1];
-    ArenaMark mark = arena_mark(a);
-    float *from = NEW(a, float, w->count, l->error),
-          *to = arena_alloc(a, (size_t)m->H, (size_t)W * sizeof(float), l->error);
-    if (from && to) {
-        array_f32(w, 0, w->count, from);
-        for (int64_t d = -R; d <= R; d++)
-            for (int64_t h = 0; h < m->H; h++)
-                to[h * W + d + R] = from[bucket(d, w->shape[0]) * m->H + h];
-        m->bias = (Relative){store_f32(l->encoder->store, "", 2, (int64_t[]){m->H, W}, to, l->error), R};
-    }
-    arena_rewind(a, mark);
-    return m->bias.table != NULL;
+    return true;
 }
 
 static bool load(Encoder *en, const ModelSource *s, Error *e)

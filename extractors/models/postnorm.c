@@ -28,8 +28,9 @@ bool postnorm_load(Loader *l, PostNormModel *m, const PostNormNames *n, double e
     if (positions->shape[0] <= first_position)
         return fail(l->error, SP_FORMAT, "%s: tensor %s: %lld positions are too few", positions->file,
                     positions->name.p, (long long)positions->shape[0]);
-    if (!(m->words = store_array(en->store, words, l->error)) ||
-        (!m->positions && !(m->positions = store_array(en->store, positions, l->error))) ||
+    if (!(m->words = load_tensor(l, 2, words->shape, "%s.weight", n->words)) ||
+        !(m->positions = load_tensor(l, 2, positions->shape, "%s.weight", n->positions)) ||
+        (n->types && !(m->types = load_tensor(l, 2, (int64_t[]){-1, C}, "%s.weight", n->types))) ||
         !load_norm(l, &m->norm, C, eps, n->norm) || !(m->layer = NEW(en->arena, PostNorm, m->layers, l->error)))
         return false;
     for (int64_t i = 0; i < m->layers; i++)
@@ -54,18 +55,35 @@ bool postnorm_load(Loader *l, PostNormModel *m, const PostNormNames *n, double e
     return true;
 }
 
+/* Words, positions and the first kind of token; the last two are added first. */
+static Tensor *embed(Tape *t, const PostNormModel *m, const TextBatch *b)
+{
+    int64_t n = b->ragged.total;
+    Tensor *words = gather(t, m->words, input_i32(t, b->ids, n)),
+           *others = gather(t, m->positions, input_i32(t, b->positions, n));
+    const int32_t *zeros = m->types ? tape_scratch(t, n, sizeof *zeros) : NULL;
+    if (m->types)
+        others = add(t, others, gather(t, m->types, input_i32(t, zeros, n)));
+    return layer_norm_add(t, words, others, &m->norm);
+}
+
+static Tensor *block(Tape *t, Tensor *x, const PostNorm *w, const Ragged *r, int64_t H, Act act, Relative bias)
+{
+    Tensor *h = attention(t, linear(t, x, &w->qkv), r, H, bias, false);
+    x = layer_norm(t, linear_add(t, h, &w->out, x), &w->norm1);
+    h = linear_act(t, x, &w->fc1, act, 0);
+    return layer_norm(t, linear_add(t, h, &w->fc2, x), &w->norm2);
+}
+
 Tensor *postnorm_forward(Tape *t, const void *model, const void *input)
 {
     const PostNormModel *m = model;
     const TextBatch *b = input;
-    Tensor *x = gather(t, m->words, input_i32(t, b->ids, b->ragged.total));
-    x = layer_norm_add(t, x, gather(t, m->positions, input_i32(t, b->positions, b->ragged.total)), &m->norm);
-    for (int64_t i = 0; i < m->layers; i++) {
-        const PostNorm *w = &m->layer[i];
-        Tensor *h = attention(t, linear(t, x, &w->qkv), &b->ragged, m->H, m->bias, false);
-        x = layer_norm(t, linear_add(t, h, &w->out, x), &w->norm1);
-        h = linear_act(t, x, &w->fc1, m->act, 0);
-        x = layer_norm(t, linear_add(t, h, &w->fc2, x), &w->norm2);
-    }
+    Tensor *x = embed(t, m, b);
+    Relative bias = {0};
+    if (m->bias) /* once for all blocks */
+        bias = (Relative){swap_axes(t, gather(t, m->bias, input_i32(t, m->bucket, 2 * m->R + 1))), m->R};
+    for (int64_t i = 0; i < m->layers; i++)
+        x = block(t, x, &m->layer[i], &b->ragged, m->H, m->act, bias);
     return m->pooled ? linear_act(t, pool_ragged(t, x, &b->ragged, REDUCE_FIRST), &m->pooler, ACT_TANH, 0) : x;
 }

@@ -11,19 +11,23 @@ typedef struct PostNorm {
 } PostNorm;
 typedef struct PostNormModel {
     Tensor *words, *positions; /* [V, C], [P, C] */
-    Norm norm;                 /* of words + positions */
+    Tensor *types;             /* [kinds of token, C]; every text is one segment, of the first kind. Or NULL */
+    Norm norm;                 /* of words + (positions + the first of types) */
     PostNorm *layer;
     int64_t layers, H;
     Act act;
-    Relative bias;
+    /* MPNet's bias by relative position: [buckets, H] or NULL, and the bucket of each distance from -R to R */
+    Tensor *bias;
+    const int32_t *bucket;
+    int64_t R;
     Linear pooler; /* where `pooled`: tanh(pooler(first token)) is the result */
     bool pooled;
 } PostNormModel;
 typedef struct PostNormNames { /* a family's names of the parts; those of a block follow LAYER.i. */
-    const char *words, *positions, *norm, *layer, *q, *k, *v, *out, *norm1, *fc1, *fc2, *norm2;
-    const char *pooler; /* NULL: the family has none */
+    const char *words, *positions, *types, *norm, *layer, *q, *k, *v, *out, *norm1, *fc1, *fc2, *norm2;
+    const char *pooler; /* types, pooler NULL: the family has none */
 } PostNormNames;
-/* Loads a model whose H, layers and act are set; positions unless the caller has. Sets the encoder's model, features,
+/* Loads a model whose H, layers, act and bias are set. Sets the encoder's model, features,
  * pools, first_position and, from the positions, max_tokens. */
 bool postnorm_load(Loader *l, PostNormModel *m, const PostNormNames *names, double eps, int32_t first_position);
 Forward postnorm_forward; /* of a TextBatch */

@@ -1,0 +1,129 @@
+/* extractors/models/prenorm.c: the pre-norm transformer that ViT, CLIP's two towers and similar models share: what
+ * differs is names, the tokens at the beginning, and what is taken at the end. */
+#include "extractors/models/prenorm.h"
+
+enum { MAX_TOKENS = 1 << 20 };
+
+/* ---- blocks ---------------------------------------------------------------------------------- */
+
+static bool load_block(Loader *l, PreNorm *b, const PreNormNames *n, int64_t C, double eps, bool qkv_bias, int64_t at)
+{
+    const char *block = load_name(l, "%s.%lld", n->layer, (long long)at);
+    const char *qkv[3] = {load_name(l, "%s.%s", block, n->q), load_name(l, "%s.%s", block, n->k),
+                          load_name(l, "%s.%s", block, n->v)};
+    return load_norm(l, &b->norm1, C, eps, load_name(l, "%s.%s", block, n->norm1)) &&
+           load_stacked(l, &b->qkv, 3, C, C, qkv_bias, qkv) &&
+           load_linear(l, &b->out, C, C, load_name(l, "%s.%s", block, n->out)) &&
+           load_norm(l, &b->norm2, C, eps, load_name(l, "%s.%s", block, n->norm2)) &&
+           load_linear(l, &b->fc1, -1, C, load_name(l, "%s.%s", block, n->fc1)) &&
+           load_linear(l, &b->fc2, C, b->fc1.N, load_name(l, "%s.%s", block, n->fc2));
+}
+
+bool prenorm_load(Loader *l, PreNormModel *m, const PreNormNames *n, int64_t C, double eps, bool qkv_bias)
+{
+    int64_t found = 0;
+    m->C = C;
+    while (loader_has(l, "%s.%lld.%s.weight", n->layer, (long long)found, n->norm1))
+        found++;
+    if (!config_fits(l, m->layers, found, m->H, C) ||
+        !(m->layer = NEW(l->encoder->arena, PreNorm, m->layers, l->error)))
+        return false;
+    for (int64_t i = 0; i < m->layers; i++)
+        if (!load_block(l, &m->layer[i], n, C, eps, qkv_bias, i))
+            return false;
+    return true;
+}
+
+static Tensor *attend(Tape *t, const PreNormModel *m, const PreNorm *b, Tensor *x, const Ragged *r)
+{
+    return attention(t, linear(t, layer_norm(t, x, &b->norm1), &b->qkv), r, m->H, (Relative){0}, m->causal);
+}
+
+/* The rest of the block, from the result of the attention on. */
+static Tensor *finish(Tape *t, const PreNormModel *m, const PreNorm *b, Tensor *x, Tensor *attended)
+{
+    x = linear_add(t, attended, &b->out, x);
+    Tensor *h = linear_act(t, layer_norm(t, x, &b->norm2), &b->fc1, m->act, 0);
+    return linear_add(t, h, &b->fc2, x);
+}
+
+Tensor *prenorm_block(Tape *t, const PreNormModel *m, int64_t i, Tensor *x, const Ragged *r)
+{
+    const PreNorm *b = &m->layer[i];
+    return finish(t, m, b, x, attend(t, m, b, x, r));
+}
+
+Tensor *prenorm_last(Tape *t, const PreNormModel *m, Tensor *x, const Ragged *r)
+{
+    const PreNorm *b = &m->layer[m->layers - 1];
+    Tensor *h = attend(t, m, b, x, r);
+    x = pool_ragged(t, x, r, REDUCE_FIRST);
+    return finish(t, m, b, x, pool_ragged(t, h, r, REDUCE_FIRST));
+}
+
+/* ---- tokens of images ------------------------------------------------------------------------ */
+
+/* image_size: a number or [height, width]; where absent, the square that the positions make. */
+static bool image_size(Loader *l, PatchTokens *p, int64_t patch, int64_t N)
+{
+    const Json *j = config_has(l->source, "image_size") ? json_get(l->source->config, "image_size") : NULL, *w = j;
+    if (j && j->type == JSON_ARRAY) {
+        w = json_at(j, 1);
+        j = json_at(j, 0);
+    }
+    int64_t side = 1;
+    while (side * side < N)
+        side++;
+    p->height = p->width = side * patch;
+    if (j && (!w || !json_i64(j, &p->height) || !json_i64(w, &p->width)))
+        return fail(l->error, SP_FORMAT,
+                    "%s/config.json:%u:%u: image_size: expected a whole number, or height and width", l->source->folder,
+                    j->line, j->column);
+    int64_t down = p->height / patch, across = p->width / patch;
+    return (down > 0 && across > 0 && N % down == 0 && N / down == across) ||
+           fail(l->error, SP_FORMAT,
+                "%s: images of %lld x %lld in patches of %lld x %lld do not fit its %lld positions", l->source->path,
+                (long long)p->width, (long long)p->height, (long long)patch, (long long)patch, (long long)N);
+}
+
+bool patch_tokens_load(Loader *l, PatchTokens *p, const PatchNames *n)
+{
+    const Array *w = load_array(l, 4, (int64_t[]){-1, 3, -1, -1}, "%s.weight", n->patches);
+    if (!w || (n->bias && !load_array(l, 1, w->shape, "%s.bias", n->patches)))
+        return false;
+    int64_t C = p->C = w->shape[0], patch = w->shape[2], one[] = {1, 1, C}, all[] = {1, -1, C};
+    int dims = n->flat ? 2 : 3;
+    if (n->cls && !(p->cls = load_tensor(l, n->flat ? 1 : 3, n->flat ? &C : one, "%s", n->cls)))
+        return false;
+    if (!(p->positions = load_tensor(l, dims, all + 3 - dims, "%s", n->positions)))
+        return false;
+    p->T = p->positions->shape[dims - 2];
+    int64_t N = p->T - (p->cls != NULL);
+    if (C < 1 || patch < 1 || patch != w->shape[3] || N < 1 || p->T > MAX_TOKENS)
+        return fail(l->error, SP_UNSUPPORTED, "%s: %lld positions of width %lld, patches of %lld x %lld: not supported",
+                    l->source->path, (long long)p->T, (long long)C, (long long)w->shape[3], (long long)patch);
+    return image_size(l, p, patch, N) && load_conv(l, &p->patches, 3, n->patches, NULL, 0, patch, 0, 1);
+}
+
+/* Patches and their positions by one convolution, the class token's row before them. */
+Tensor *patch_tokens(Tape *t, const PatchTokens *p, const ImageBatch *b, Ragged *r)
+{
+    int32_t *offsets = tape_scratch(t, b->B + 1, sizeof *offsets);
+    const int32_t *zeros = tape_scratch(t, b->B, sizeof *zeros); /* the same row for every image */
+    *r = (Ragged){.B = b->B, .total = b->B * p->T, .longest = p->T, .offsets = offsets};
+    if (r->total > INT32_MAX)
+        tape_fail(t, SP_UNSUPPORTED, "%lld images of %lld patches are too many for one batch", (long long)b->B,
+                  (long long)p->T - 1);
+    for (int64_t i = 0; offsets && i <= b->B; i++)
+        offsets[i] = (int32_t)(i * p->T);
+    int64_t cls = p->cls != NULL, N = p->T - cls;
+    Tensor *each = input_i32(t, zeros, b->B), *positions = reshape(t, p->positions, 2, (int64_t[]){p->T, p->C});
+    Tensor *of_patches = reshape(t, rows(t, positions, cls, N), 2, (int64_t[]){1, N * p->C});
+    Tensor *x = input_f32(t, b->pixels, 4, (int64_t[]){b->B, b->height, b->width, 3});
+    x = reshape(t, conv(t, x, &p->patches, gather(t, of_patches, each), ACT_NONE), 2, (int64_t[]){b->B, N * p->C});
+    if (p->cls) {
+        Tensor *first = add(t, reshape(t, p->cls, 2, (int64_t[]){1, p->C}), rows(t, positions, 0, 1));
+        x = concat(t, gather(t, first, each), x);
+    }
+    return reshape(t, x, 2, (int64_t[]){r->total, p->C});
+}
