@@ -1,5 +1,5 @@
-/* recsys/train/trained.c: a folder that train_run wrote, opened to recommend from: by vectors, or by a model that scores
- * by itself. Nothing outside the folder is read. */
+/* recsys/train/trained.c: a folder that train_run wrote, opened to recommend from: by vectors, or by a model that
+ * scores by itself. Nothing outside the folder is read. */
 #include "recsys/train/train.h"
 
 #include <math.h>
