@@ -20,25 +20,19 @@ static const char *in(Bench *b, const char *run, const char *name)
     return arena_printf(b->arena, &(Error){0}, "%s/%s%s%s", b->folder, run, name ? "/" : "", name ? name : "");
 }
 
-static void write_data(const char *path, int first, int n)
+static void write_rows(const char *path, const char *row, int first, int n)
 {
     FILE *f = fopen(path, "w");
     assert_non_null(f);
     for (int u = 0; u < USERS; u++)
         for (int j = first; j < first + n; j++)
-            fprintf(f, "u%d\ti%d\t5\n", u, (u + j * j) % ITEMS);
+            fprintf(f, row, u, (u + j * j) % ITEMS, 1 + (u + j) % 5);
     fclose(f);
 }
 
-/* The same with whole numbers as ids, and other ratings. */
-static void write_numbers(const char *path, int first, int n)
+static void write_data(const char *path, int first, int n)
 {
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    for (int u = 0; u < USERS; u++)
-        for (int j = first; j < first + n; j++)
-            fprintf(f, "%d\t%d\t%d\n", u, (u + j * j) % ITEMS, 1 + (u + j) % 5);
-    fclose(f);
+    write_rows(path, "u%d\ti%d\t5\n", first, n);
 }
 
 static bool run(Bench *b, const char *model, const char *out, const char *extra, Protocol p, TrainResult *r, Error *e)
@@ -315,17 +309,18 @@ static void folders_answer_without_the_data(void **state)
     static const struct {
         const char *model, *set;
     } cases[] = {{"ItemKNN", NULL}, {"ItemKNN", "implicit=true"}, {"MostPop", NULL}, {"Random", NULL}, {"BPRMF", NULL}};
+    static const char numbers[] = "%d\t%d\t%d\n";
     Text train = read_all(b, b->train), test = read_all(b, b->test);
     for (int p = 0; p < 2; p++)
         for (size_t i = 0; i < COUNT(cases); i++) {
             Error e = {0};
             TrainResult r;
             const char *out = arena_printf(b->arena, &e, "%s/alone%d%zu", b->folder, p, i);
-            write_numbers(b->train, 0, 3);
-            write_numbers(b->test, 3, 1);
+            write_rows(b->train, numbers, 0, 3);
+            write_rows(b->test, numbers, 3, 1);
             assert_ok(run(b, cases[i].model, out, cases[i].set, p ? PROTOCOL_MMREC : PROTOCOL_ELLIOT, &r, &e), e);
             const char *before = list_all(b, out);
-            write_numbers(b->train, 1, 3);
+            write_rows(b->train, numbers, 1, 3);
             assert_string_equal(list_all(b, out), before);
             unlink(b->train);
             unlink(b->test);
