@@ -159,9 +159,7 @@ static void ten_steps(Case *c)
                    .users = (const int32_t *)users->data + s * B,
                    .positives = (const int32_t *)positives->data + s * B,
                    .negatives = (const int32_t *)negatives->data + s * B};
-        b.user = input_i32(t, b.users, B);
-        b.pos = input_i32(t, b.positives, B);
-        b.neg = input_i32(t, b.negatives, B);
+        batch_inputs(t, &b);
         Tensor *loss = kind->loss(t, &c->model, &b);
         OK(c, tape_ok(t, &c->e));
         tensor_read(&c->device, loss, 0, 1, &ours[s]);

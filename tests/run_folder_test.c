@@ -280,18 +280,17 @@ static void ids_and_train_pairs_are_checked(void **state)
 /* Users, items and scores of a whole folder, as text. */
 static bool list_user(void *arg, Text user, int64_t k, const Text *items, const float *scores, Error *e)
 {
-    FILE *f = arg;
     (void)e;
     for (int64_t i = 0; i < k; i++)
-        fprintf(f, "%.*s %.*s %a\n", (int)user.n, user.p, (int)items[i].n, items[i].p, (double)scores[i]);
+        fprintf(arg, "%.*s %.*s %a\n", (int)user.n, user.p, (int)items[i].n, items[i].p, (double)scores[i]);
     return true;
 }
 
 static const char *list_all(Bench *b, const char *folder)
 {
     Error e = {0};
-    char *text = NULL;
-    size_t bytes = 0;
+    char *text;
+    size_t bytes;
     FILE *f = open_memstream(&text, &bytes);
     Trained *t = trained_open(&b->device, folder, false, &e);
     assert_ok(f && t && trained_recommend(t, NULL, 0, ITEMS, list_user, f, &e), e);
@@ -322,8 +321,7 @@ static void folders_answer_without_the_data(void **state)
             const char *before = list_all(b, out);
             write_rows(b->train, numbers, 1, 3);
             assert_string_equal(list_all(b, out), before);
-            unlink(b->train);
-            unlink(b->test);
+            assert_int_equal(unlink(b->train) + unlink(b->test), 0);
             assert_string_equal(list_all(b, out), before);
         }
     put(b->train, train);
@@ -339,19 +337,18 @@ static void neighbours_are_checked(void **state)
     const char *path = in(b, "knn", "model.safetensors");
     Text whole = read_all(b, path);
     for (int wrong = 0; wrong <= WRONG; wrong++) {
-        int64_t start[ITEMS + 1] = {0};
+        int64_t start[ITEMS + 1], pairs = PAIRS - (wrong == 7), weights = 2 - (wrong == 8);
         int32_t item[2] = {1, 2};
         float weight[2] = {0.5f, 0.25f}, rating[PAIRS];
-        for (int i = 0; i <= ITEMS; i++)
-            start[i] = i < 3 ? 0 : 2;
-        for (int i = 0; i < PAIRS; i++)
+        for (int i = 0; i < PAIRS; i++) {
             rating[i] = 5;
+            start[i % (ITEMS + 1)] = i % (ITEMS + 1) < 3 ? 0 : 2;
+        }
         start[2] = wrong == 1 ? 3 : start[2];
         start[0] = wrong == 2 ? -1 : start[0];
         item[1] = wrong == 3 ? ITEMS : wrong == 4 ? -1 : item[1];
         weight[0] = wrong == 5 ? NAN : weight[0];
         rating[7] = wrong == 6 ? INFINITY : rating[7];
-        int64_t pairs = PAIRS - (wrong == 7), weights = 2 - (wrong == 8);
         SafetensorsOut *o = safetensors_open(path, NULL, &e);
         assert_true(o && safetensors_declare(o, "start", I64, 1, (int64_t[]){ITEMS + 1}, &e) &&
                     safetensors_declare(o, "item", I32, 1, (int64_t[]){2}, &e) &&

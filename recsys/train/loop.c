@@ -89,9 +89,7 @@ static bool step(Loop *l, StepContext *c, Tape *tape, Error *e)
     batch.B = sampler_batch(l->sampler, c->batch, &batch.users, &batch.positives, &batch.negatives);
     uint32_t number = (uint32_t)(m->epoch * sampler_batches(l->sampler) + c->batch);
     tape_reset(tape, (Draw){m->seed, DRAW_DROPOUT, number});
-    batch.user = input_i32(tape, batch.users, batch.B);
-    batch.pos = input_i32(tape, batch.positives, batch.B);
-    batch.neg = batch.negatives ? input_i32(tape, batch.negatives, batch.B) : NULL;
+    batch_inputs(tape, &batch);
     if (m->kind->step)
         return m->kind->step(tape, m, &batch, c, e) && tape_ok(tape, e);
     return step_learn(c, tape, m->kind->loss(tape, m, &batch), c->optim, e);
