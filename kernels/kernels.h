@@ -351,8 +351,8 @@ typedef struct Kernels {
                           int32_t now, const float *dy, const float *w, int32_t *last, float *p, float *m, float *v);
     /* p -= lr d; with a buffer (NULL where momentum is 0), p -= lr buffer, or lr (d + momentum buffer) if nesterov */
     void (*sgd)(const Run *, int64_t n, const SgdStep *s, const float *g, float *p, float *buffer);
-    /* Rows ids (distinct; NULL: 0..n-1) of p and sum, with gradient g [n, D]: sum += d^2, p -= lr d / (sqrt(sum) + eps).
-     * A row whose gradient is zero does not change without weight decay. */
+    /* Rows ids (distinct; NULL: 0..n-1) of p and sum, with gradient g [n, D]: sum += d^2,
+     * p -= lr d / (sqrt(sum) + eps). Without weight decay a row whose gradient is zero does not change. */
     void (*adagrad)(const Run *, int64_t n, int64_t D, const int32_t *ids, const AdagradStep *s, const float *g,
                     float *p, float *sum);
     /* v = alpha v + (1 - alpha) d^2; mean (NULL: not centred) = alpha mean + (1 - alpha) d; u = d / (sqrt(v - mean^2) +

@@ -208,7 +208,7 @@ void FN(adam_factored)(const Run *run, int64_t n, int64_t D, int64_t K, const in
     pool_run(run->context, (size_t)div_up(n, tile_rows(D)), adam_factored_tile, &f);
 }
 
-/* ---- the other optimisers: without lazy forms ------------------------------------------------- */
+/* ---- the other optimisers: without lazy forms ------------------------------------------------ */
 
 typedef struct Sgd {
     SgdStep s;

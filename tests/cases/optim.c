@@ -67,7 +67,7 @@ const Family family_adam = {.kernel = "adam",
                             .reference = adam_reference,
                             .tolerance = 1e-6};
 
-/* ---- the lazy forms. rows of the table, n of them named (every third from 1), `now` steps of history ---- */
+/* ---- the lazy forms. rows of the table, n of them named (every third from 1), `now` steps of history  */
 
 static const Case lazy_cases[] = {
     {.lazy_adam = {.n = 0, .D = 8, .rows = 5, .now = 4, .K = 3, .named = 1}},
@@ -389,7 +389,7 @@ const Family family_rmsprop = {.kernel = "rmsprop",
                                .reference = rmsprop_reference,
                                .tolerance = 3e-6};
 
-/* ---- clip_factor: of n sums of squares, the limit in tenths ----------------------------------- */
+/* ---- clip_factor: of n sums of squares, the limit in tenths ---------------------------------- */
 
 static const Case clip_factor_cases[] = {CASE(0, 10), CASE(1, 1), CASE(1, 100), CASE(5, 10), CASE(100, 3)};
 static void clip_factor_make(Job *j, const Case *s)
