@@ -170,7 +170,8 @@ typedef struct AdagradStep { /* Duchi et al. 2011 */
     float eps, weight_decay;
 } AdagradStep;
 typedef struct RmspropStep { /* Tieleman & Hinton 2012; centred: Graves 2013 */
-    float lr, alpha, eps, weight_decay, momentum;
+    float lr, eps, weight_decay, momentum;
+    float alpha, fresh; /* fresh is 1 - alpha */
 } RmspropStep;
 
 /* ---- the table ------------------------------------------------------------------------------- */
@@ -358,7 +359,7 @@ typedef struct Kernels {
      * p -= lr d / (sqrt(sum) + eps). Without weight decay a row whose gradient is zero does not change. */
     void (*adagrad)(const Run *, int64_t n, int64_t D, const int32_t *ids, const AdagradStep *s, const float *g,
                     float *p, float *sum);
-    /* v = alpha v + (1 - alpha) d^2; mean (NULL: not centred) = alpha mean + (1 - alpha) d; u = d / (sqrt(v - mean^2) +
+    /* v = alpha v + fresh d^2; mean (NULL: not centred) = alpha mean + fresh d; u = d / (sqrt(v - mean^2) +
      * eps); p -= lr u, or with a buffer (NULL where momentum is 0) buffer = momentum buffer + u, p -= lr buffer */
     void (*rmsprop)(const Run *, int64_t n, const RmspropStep *s, const float *g, float *p, float *v, float *mean,
                     float *buffer);

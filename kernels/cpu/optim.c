@@ -288,13 +288,12 @@ typedef struct Rmsprop {
 INLINE void rmsprop_part(const Rmsprop *a, int64_t i, int n)
 {
     const RmspropStep s = a->s;
-    const float rest = 1.0f - s.alpha;
     const vf p = load_part(a->p + i, n), d = load_part(a->g + i, n) + s.weight_decay * p;
-    const vf v = s.alpha * load_part(a->v + i, n) + rest * (d * d);
+    const vf v = s.alpha * load_part(a->v + i, n) + s.fresh * (d * d);
     vf centred = v;
     store_part(a->v + i, v, n);
     if (a->mean) {
-        const vf mean = s.alpha * load_part(a->mean + i, n) + rest * d;
+        const vf mean = s.alpha * load_part(a->mean + i, n) + s.fresh * d;
         store_part(a->mean + i, mean, n);
         centred = v_max(v_zero(), v - mean * mean); /* rounding may leave it below zero */
     }
