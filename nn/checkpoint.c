@@ -159,7 +159,7 @@ static bool load_param(Store *s, const Weights *w, Param *p, float *host, bool r
     unsigned states = 0;
     for (int i = 0; i < STATE_COUNT; i++)
         states |= a[PART_STATE + i] ? 1u << i : 0;
-    const unsigned adam = states & STATES_ADAM;
+    unsigned adam = states & STATES_ADAM;
     if (e->code == SP_OK && ((adam && adam != STATES_ADAM) || (states && steps < 1) || steps < 0))
         fail(e, SP_FORMAT, "%s: tensor %s: its optimiser state is incomplete", weights_path(w), store_name(s, p->x));
     if (e->code != SP_OK || !really)
