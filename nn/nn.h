@@ -254,7 +254,7 @@ Tensor *mean(Tape *t, Tensor *x);
 Tensor *sum_squares(Tape *t, Tensor *x); /* -> [1] */
 Tensor *frobenius(Tape *t, Tensor *x);   /* sqrt(sum x^2) -> [1]; gradient 0 at 0 */
 
-/* numbers by numbers (ops_math.c) */
+/* numbers by numbers (ops/math.c) */
 Tensor *divide(Tape *t, Tensor *a, Tensor *b);  /* a / b, element by element */
 Tensor *maximum(Tape *t, Tensor *a, Tensor *b); /* where both are equal each gets half of the gradient, as in torch */
 /* x op v for x [M,C] and v a row [C], a column [M] or one number [1]: BIN_ADD, BIN_SUB, BIN_MUL, BIN_DIV, BIN_MAX */

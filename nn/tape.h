@@ -357,7 +357,7 @@ void tape_trace(Tape *t, double begun, const char *name, double flops, double by
 void tape_product(Tape *t, int64_t M, int64_t N, int64_t K, const float *A, int64_t ar, int64_t ac, const float *B,
                   int64_t br, int64_t bc, float *C, float beta);
 
-/* ---- graphs (graph.c, ops_graph.c) ----------------------------------------------------------- */
+/* ---- graphs (graph.c, ops/graph.c) ----------------------------------------------------------- */
 
 Sparse csr_sparse(const Csr *g);
 /* The transpose of g; val [entries] replaces its values unless NULL. */

@@ -1,4 +1,4 @@
-/* nn/ops_rows.c: ops on the rows and columns of matrices. */
+/* nn/ops/rows.c: ops on the rows and columns of matrices. */
 #include "nn/tape.h"
 
 /* ---- gather ---------------------------------------------------------------------------------- */
