@@ -432,6 +432,7 @@ static int teardown(void **state)
     (void)state;
     device_close(&device);
     char line[400];
+    device_close(&device);
     snprintf(line, sizeof line, "rm -rf '%s'", root);
     return system(line);
 }
