@@ -242,7 +242,7 @@ Tensor *stack_rows(Tape *t, Tensor *a, Tensor *b);              /* [M1,D], [M2,D
 Tensor *concat(Tape *t, Tensor *a, Tensor *b);                  /* [M,D1], [M,D2] -> [M,D1+D2] */
 Tensor *cols(Tape *t, Tensor *x, int64_t first, int64_t count); /* x[:, first : first+count] */
 Tensor *reshape(Tape *t, Tensor *x, int dims, const int64_t *shape);
-Tensor *swap_axes(Tape *t, Tensor *x);               /* [M,N] -> [N,M]; for small N, as it copies column by column */
+Tensor *swap_axes(Tape *t, Tensor *x);                /* [M,N] -> [N,M]; for small N, as it copies column by column */
 Tensor *row_dot(Tape *t, Tensor *a, Tensor *b);       /* [M,D], [M,D] -> [M] */
 Tensor *row_scale(Tape *t, Tensor *x, Tensor *s);     /* [M,D], [M] -> [M,D] */
 Tensor *row_normalize(Tape *t, Tensor *x, float eps); /* x / max(|x|, eps) */
@@ -399,5 +399,8 @@ bool store_load(Store *s, const Weights *w, Error *e);    /* into tensors that e
  * users. */
 bool rank_items(const Device *d, const Tensor *users, const Tensor *items, const int32_t *ids, int64_t B, int64_t k,
                 const int64_t *start, const int32_t *item, int32_t *top, float *scores, Error *e);
+/* The same of dense scores [B, I], which are the host's; -inf is never kept. ids may be NULL: row b is user b. */
+bool rank_scores(const Device *d, int64_t I, const float *scores, const int32_t *ids, int64_t B, int64_t k, int64_t U,
+                 const int64_t *start, const int32_t *item, int32_t *top, float *best, Error *e);
 
 #endif
