@@ -1,7 +1,7 @@
 /* tests/far_test.c: the far device (tests/far/far.h): what it refuses; the case table, recommenders and encoders with
  * the bits of the CPU; how often a step and an epoch copy between host and device.
  *
- * FAR=all runs every encoder, else a text and an image encoder. tests/far_programs_test.sh runs other programs on it. */
+ * FAR=all runs every encoder, else a text and an image encoder. tests/far_programs_test.sh runs other programs. */
 #include <setjmp.h>
 #include <signal.h>
 
@@ -275,8 +275,8 @@ static void try_recommender(const Device *d, const Recommender *kind, const char
 
 /* Copies between host and device in the last epoch: uploads of a step, all of them small; uploads and downloads of the
  * epoch's first step, of what a recommender does before an epoch, and of an evaluation. A step has no download. `why`
- * names what is more than one upload a step, or than an evaluation's lists of users and of what they have, and their two
- * results. */
+ * names what is more than one upload a step, or than an evaluation's lists of users and of what they have, and their
+ * two results. */
 typedef struct Expected {
     const char *name, *variant;
     uint64_t step, first[2], begin[2], evaluation[2];
