@@ -1,4 +1,4 @@
-/* nn/ops_graph.c: products with sparse graphs, and graphs whose values carry gradients.
+/* nn/ops/graph.c: products with sparse graphs, and graphs whose values carry gradients.
  *
  * Patterns are made on the host, outside the gradient; values are tensors [entries] of the tape. */
 #include <math.h>
