@@ -360,7 +360,7 @@ void tape_product(Tape *t, int64_t M, int64_t N, int64_t K, const float *A, int6
 /* ---- graphs (graph.c, ops/graph.c) ----------------------------------------------------------- */
 
 Sparse csr_sparse(const Csr *g);
-/* The transpose of g; val [entries] replaces its values unless NULL. */
+/* The transpose of g; val [entries] replaces its values unless NULL. It may make lists: lists_send before a kernel. */
 bool csr_transposed(Tape *t, const Csr *g, const float *val, Sparse *out);
 /* A pattern without values, from lists. */
 Csr *csr_on_tape(Tape *t, int64_t rows, int64_t cols, int64_t *start, int32_t *col);
