@@ -438,6 +438,7 @@ static void encoders_have_the_bits_of_the_cpu(void **state)
 
 int main(void)
 {
+    unsetenv("SAPOR_TEST_DEVICE"); /* both devices are opened here */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_host_cannot_touch_it),          cmocka_unit_test(host_pointers_are_counted),
         cmocka_unit_test(cases_have_the_bits_of_the_cpu),    cmocka_unit_test(recommenders_have_the_bits_of_the_cpu),

@@ -317,7 +317,8 @@ static void arrays_in_the_store(void **state)
     Array a = array("a", 1, SHAPE(3, 4));
     Tensor *view = store_array(s, &a, &error);
     assert_non_null(view);
-    assert_ptr_equal(view->data, a.data);
+    if (device_is_host(&device))
+        assert_ptr_equal(view->data, a.data);
     assert_ptr_equal(store_find(s, "a"), view);
     unsigned char bytes[49];
     memcpy(bytes + 1, a.data, 48);
