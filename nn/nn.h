@@ -18,13 +18,21 @@
 #include "kernels/kernels.h"
 #include "weights/weights.h"
 
-/* What computes, and with how many threads. Stores and tapes share it; it must outlive them. */
+/* What computes, and the threads of the host. Stores and tapes share it; it must outlive them. */
 typedef struct Device {
     const Kernels *k;
+    void *context; /* of every Run of the kernels */
     const Heap *heap;
-    Pool *pool;
+    Pool *pool; /* for tasks of the host, and the CPU's context */
     Trace *trace;
 } Device;
+/* name: "cpu", "cpu:avx2" (a level: kernels_cpu), NULL for "cpu". threads 0: as many as the machine has. The heap
+ * (NULL: malloc) and the trace (NULL: off) stay the caller's. After a failure device_close has nothing to do. A program
+ * adds a device of its own by opening "cpu" and putting its table and its context there, before the first store or
+ * tape. */
+bool device_open(Device *d, const char *name, int threads, const Heap *heap, Trace *trace, Error *e);
+void device_close(Device *d);
+Run device_run(const Device *d); /* for calls of kernels that need no scratch */
 
 /* ---- tensors --------------------------------------------------------------------------------- */
 

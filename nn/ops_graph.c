@@ -356,7 +356,7 @@ Csr *knn_graph(Tape *t, Tensor *x, int64_t k)
     int32_t *ids = list_device(t, host);
     int64_t *start = list_alloc(t, I + 1, sizeof *start);
     float *cosines = step_floats(t, I * k);
-    if (!ids || !cosines || !host || !start || !tape_work(t, t->k->knn_work(I, I, D, tape_threads(t))))
+    if (!ids || !cosines || !host || !start || !tape_work(t, t->k->knn_work(&t->run, I, I, D)))
         return NULL;
     double begun = trace_begin(t->run.trace);
     t->k->knn(&t->run, I, I, D, k, z->data, z->data, ids, cosines);

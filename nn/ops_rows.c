@@ -274,7 +274,7 @@ static void layer_norm_op_back(Tape *t, Node *n)
     int64_t C = tensor_last_dim(&n->out), M = n->out.count / C;
     float *dx = step_floats(t, n->out.count), *dgamma = grad_zeroed(t, n->in[NORM_GAMMA]),
           *dbeta = grad_zeroed(t, n->in[NORM_BETA]);
-    if (!dx || !tape_work(t, t->k->layer_norm_back_work(M, C, tape_threads(t))))
+    if (!dx || !tape_work(t, t->k->layer_norm_back_work(&t->run, M, C)))
         return;
     t->k->layer_norm_back(&t->run, M, C, n->in[NORM_X]->data, residual ? residual->data : NULL, n->in[NORM_GAMMA]->data,
                           n->keep[0], n->keep[1], n->grad, dx, dgamma, dbeta);

@@ -131,7 +131,7 @@ static void step_adam(Tape *t, const Optim *o, ParamGrad *g)
         tape_trace(t, begun, "adam rows", 12.0 * (double)(count * D), 28.0 * (double)(count * D));
     } else {
         const FactorPart *f = g->factors;
-        if (!tape_work(t, t->k->adam_factored_work(rows, D, f->K, tape_threads(t))))
+        if (!tape_work(t, t->k->adam_factored_work(&t->run, rows, D, f->K)))
             return;
         t->k->adam_factored(&t->run, rows, D, f->K, NULL, p->history, history_push(t, o, p), f->dy, f->w, p->last,
                             p->x->data, p->m, p->v);

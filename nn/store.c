@@ -65,7 +65,7 @@ Arena *store_arena(Store *s)
 
 Run store_run(const Store *s)
 {
-    return (Run){.pool = s->d.pool, .trace = s->d.trace};
+    return device_run(&s->d);
 }
 
 void *store_alloc(Store *s, size_t bytes, const char *what, Error *e)
@@ -232,11 +232,6 @@ Tensor *store_i64(Store *s, const char *name, int dims, const int64_t *shape, co
 {
     Stored *x = store_filled(s, name, I64, dims, shape, data, e);
     return x && stored_host(s, x, data, e) ? &x->x : NULL;
-}
-
-bool device_is_host(const Device *d)
-{
-    return strcmp(d->k->device, "cpu") == 0;
 }
 
 const float *array_view(const Array *a)
@@ -490,7 +485,7 @@ size_t store_bytes(const Store *s)
 void tensor_read(const Device *d, const Tensor *x, int64_t first, int64_t n, void *host)
 {
     tensor_settle(x);
-    Run run = {.pool = d->pool};
+    Run run = device_run(d);
     size_t size = dtype_bytes(x->type);
     d->k->download(&run, host, (const char *)x->data + (size_t)first * size, (size_t)n * size);
 }
@@ -498,7 +493,7 @@ void tensor_read(const Device *d, const Tensor *x, int64_t first, int64_t n, voi
 void tensor_write(const Device *d, Tensor *x, int64_t first, int64_t n, const void *host)
 {
     tensor_settle(x);
-    Run run = {.pool = d->pool};
+    Run run = device_run(d);
     size_t size = dtype_bytes(x->type);
     d->k->upload(&run, (char *)x->data + (size_t)first * size, host, (size_t)n * size);
 }

@@ -15,7 +15,7 @@ Tape *tape_new(const Device *d, bool training, Error *e)
     *t = (Tape){.d = d,
                 .k = d->k,
                 .heap = d->heap,
-                .run = {.pool = d->pool, .trace = d->trace},
+                .run = device_run(d),
                 .training = training,
                 .host_memory = device_is_host(d),
                 .meta = meta};
@@ -78,11 +78,6 @@ bool tape_training(const Tape *t)
 const Device *tape_device(const Tape *t)
 {
     return t->d;
-}
-
-int tape_threads(const Tape *t)
-{
-    return pool_threads(t->run.pool);
 }
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
@@ -316,7 +311,7 @@ Tensor *tape_constant(Tape *t, DType type, int64_t n, const void *host)
 
 void tape_gemm(Tape *t, const Gemm *g)
 {
-    if (tape_work(t, t->k->gemm_work(g, tape_threads(t))))
+    if (tape_work(t, t->k->gemm_work(&t->run, g)))
         t->k->gemm(&t->run, g);
 }
 

@@ -298,7 +298,6 @@ Tensor *node_done(Tape *t, Node *n, double flops, double bytes);
 void node_release(Tape *t, Node *n);                              /* gives its memory back to the step */
 bool shape_count(int dims, const int64_t *shape, int64_t *count); /* false on a negative size or overflow */
 void tape_range(const Tensor *ids, int32_t *lo, int32_t *hi);
-int tape_threads(const Tape *t);
 
 static inline size_t aligned_bytes(size_t bytes) /* at least one ALIGN; a size that overflows stays as it is */
 {

@@ -402,7 +402,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    pool_free(device.pool);
+    device_close(&device);
     return 0;
 }
 
