@@ -171,6 +171,9 @@ void encoder_close(Encoder *en);
  * float32; adapters merged, W + alpha / rank B A; all others unchanged. PATH may be the file that was opened. */
 bool encoder_save(const Encoder *en, const char *path, Error *e);
 
+/* The number of an output of these modalities; name NULL: the first, the usual one. -1: there is no such output. */
+int output_find(const Encoder *en, unsigned modality, const char *name);
+
 /* ---- calls ----------------------------------------------------------------------------------- */
 
 typedef struct OutputOptions { /* one output of a call */

@@ -84,7 +84,6 @@ void encoder_preset(Encoder *en, Preset p);
 
 /* ---- the encoder's files share these --------------------------------------------------------- */
 
-int output_find(const Encoder *en, unsigned modality, const char *name); /* -1: there is no such output */
 /* "PATH: has no layer NAME; it has ..." */
 bool output_unknown(const Encoder *en, unsigned modality, const char *name, Arena *a, Error *e);
 /* One pass of a call over a batch; results [call's outputs]. */
