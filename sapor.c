@@ -129,8 +129,7 @@ static bool read_dtype(const char *name, Pack *to, Error *e)
     *to = PACK_F32;
     while (name && *to < PACK_COUNT && strcmp(pack_name(*to), name) != 0)
         (*to)++;
-    return *to < PACK_COUNT ||
-           fail(e, SP_USAGE, "unknown number type %s; choose one of f32, f16, bf16, int8", name);
+    return *to < PACK_COUNT || fail(e, SP_USAGE, "unknown number type %s; choose one of f32, f16, bf16, int8", name);
 }
 
 static bool usual_call(sp_encoder *m, unsigned tower, const OutputOptions *usual, Call **call, Error *e)
@@ -182,8 +181,8 @@ static sp_encoder *open_encoder(const char *model, const Files *files, const sp_
         return NULL;
     m->device.heap = arena_heap(m->arena);
     if (open_device(&m->device, o.device, 1, m->device.heap, e) &&
-        (m->encoder = files ? encoder_open_files(&m->device, files, &wish, e)
-                            : encoder_open(&m->device, model, &wish, e)) &&
+        (m->encoder =
+             files ? encoder_open_files(&m->device, files, &wish, e) : encoder_open(&m->device, model, &wish, e)) &&
         usual_calls(m, &o, e))
         return m;
     sp_encoder_close(m);
@@ -399,8 +398,8 @@ static bool read_image(const sp_image *from, size_t i, ImageInput *to, Error *e)
     if (!from->width || !from->height || !size_mul(from->width, from->height, &pixels) || pixels > INT32_MAX)
         return fail(e, SP_USAGE, "an image of %zu x %zu pixels is not supported", from->width, from->height);
     if (from->bytes && (!size_mul(pixels, 3, &bytes) || bytes != from->bytes))
-        return fail(e, SP_USAGE, "image %zu: %zu bytes are not the pixels of %zu x %zu", i + 1, from->bytes, from->width,
-                    from->height);
+        return fail(e, SP_USAGE, "image %zu: %zu bytes are not the pixels of %zu x %zu", i + 1, from->bytes,
+                    from->width, from->height);
     to->pixels = (Image){(int64_t)from->width, (int64_t)from->height, (unsigned char *)from->data}; /* only read */
     return true;
 }
@@ -448,8 +447,7 @@ bool sp_encode_pixels(const sp_encoder *m, sp_session *s, const unsigned char *r
         return false;
     if (!width && !height)
         return fail(e, SP_USAGE, "an image of 0 x 0 pixels is not supported");
-    return read_image(&from, 0, &image, e) &&
-           encode_images(&call, s->tape, &image, 1, &(Results){.out = &out}, e);
+    return read_image(&from, 0, &image, e) && encode_images(&call, s->tape, &image, 1, &(Results){.out = &out}, e);
 }
 
 /* ---- tokenizers ------------------------------------------------------------------------------ */

@@ -129,13 +129,13 @@ SP_API void sp_session_close(sp_session *s);
  *     if (!out || !sp_encode_image_files(m, s, paths, 2, out, &e)) ...
  */
 typedef struct sp_encoder sp_encoder;
-enum { SP_IMAGES = 1, SP_TEXTS = 2 }; /* modalities */
-typedef enum sp_pool {                /* how the rows of a text's tokens, or of an image's patches, become one */
-    SP_POOL_MODEL = 0,                /* as the model does it */
-    SP_POOL_CLS,                      /* the first row */
-    SP_POOL_MEAN,
-    SP_POOL_MAX,
-    SP_POOL_NONE /* they stay: one row per token */
+enum { SP_IMAGES = 1, SP_TEXTS = 2 };     /* modalities */
+typedef enum sp_pool {                    /* how the rows of a text's tokens, or of an image's patches, become one */
+                       SP_POOL_MODEL = 0, /* as the model does it */
+                       SP_POOL_CLS,       /* the first row */
+                       SP_POOL_MEAN,
+                       SP_POOL_MAX,
+                       SP_POOL_NONE /* they stay: one row per token */
 } sp_pool;
 
 /* Structs with a member `size` may grow in later versions, at their end. Set it to sizeof; zeros are the defaults:
@@ -195,8 +195,8 @@ typedef struct sp_output {
     const char *name;  /* valid until the close */
     unsigned modality; /* SP_IMAGES or SP_TEXTS */
     sp_rows rows;
-    size_t width; /* floats of a vector, or of a token's row; channels of a map */
-    sp_pool pool; /* of tokens: what SP_POOL_MODEL is */
+    size_t width;    /* floats of a vector, or of a token's row; channels of a map */
+    sp_pool pool;    /* of tokens: what SP_POOL_MODEL is */
     bool normalized; /* rows have length 1, unless a call says otherwise */
     bool usual;      /* what calls without options give */
     bool loaded;     /* calls may ask for it: see sp_encoder_options.outputs */
@@ -217,15 +217,14 @@ typedef struct sp_call_options {
     const sp_output_options *outputs;
     size_t output_count; /* 0: the usual output, with the encoder's defaults */
     size_t max_length;   /* texts are cut to so many tokens, special tokens included; 0: the model's limit */
-    /* Called now and then on the thread of the call, with the number of inputs that are done; false ends the call, which
-     * then is SP_CANCELLED. May be NULL. */
+    /* Called now and then, on the thread of the call, with the number of inputs that are done; false ends the call, and
+     * its error is SP_CANCELLED. May be NULL. */
     bool (*progress)(void *user, size_t done, size_t n);
     void *user;
 } sp_call_options;
 /* How many floats one row has, of each output of such a call ([1] where o is NULL or names none): the sizes for the
  * buffers below. Of texts' tokens that are not pooled: one token's row. modality: SP_IMAGES or SP_TEXTS. */
-SP_API bool sp_row_sizes(const sp_encoder *m, unsigned modality, const sp_call_options *o, size_t *floats,
-                         sp_error *e);
+SP_API bool sp_row_sizes(const sp_encoder *m, unsigned modality, const sp_call_options *o, size_t *floats, sp_error *e);
 
 typedef struct sp_text {
     const char *text; /* UTF-8; need not end with NUL */
@@ -245,11 +244,11 @@ SP_API bool sp_encode_text_batch(const sp_encoder *m, sp_session *s, const sp_te
                                  const sp_call_options *o, float *const *out, sp_text_info *info, sp_error *status,
                                  sp_error *e);
 
-typedef struct sp_image {  /* a file, the bytes of a file, or pixels; set one of them */
-    const char *path;      /* of a JPEG, PNG or WebP file */
-    const void *data;      /* its contents, `bytes` of them; with a width: pixels */
-    size_t bytes;          /* of pixels 0, or 3 width height */
-    size_t width, height;  /* of pixels, RGB with 8 bits, rows without padding; else 0 */
+typedef struct sp_image { /* a file, the bytes of a file, or pixels; set one of them */
+    const char *path;     /* of a JPEG, PNG or WebP file */
+    const void *data;     /* its contents, `bytes` of them; with a width: pixels */
+    size_t bytes;         /* of pixels 0, or 3 width height */
+    size_t width, height; /* of pixels, RGB with 8 bits, rows without padding; else 0 */
 } sp_image;
 /* The same for images [n]. The session's threads decode and resize them. */
 SP_API bool sp_encode_image_batch(const sp_encoder *m, sp_session *s, const sp_image *images, size_t n,
