@@ -91,7 +91,7 @@ bool train_print(void *arg, const TrainEvent *event, Error *e)
 {
     TrainPrinter *p = arg;
     switch (event->kind) {
-    case TRAIN_DATA: dataset_describe(event->data, p->summary, p->json); break;
+    case TRAIN_DATA: print_dataset(event->data, p->summary, p->json); break;
     case TRAIN_BEGIN: begin(p, event); break;
     case TRAIN_BATCH:
         progress_step(&p->progress, (double)(event->epoch * event->batches + event->batch + 1), NULL);
