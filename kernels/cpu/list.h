@@ -5,6 +5,7 @@
 /* clang-format off */
 #define KERNEL_LIST(LINE) \
     /* gemm/narrow.c, gemm/gemm.c */ LINE(gemm_packs) LINE(gemm_pack_bytes) LINE(gemm_pack) LINE(gemm_work) LINE(gemm) \
+    /* gemm/unpack.c */ LINE(gemm_unpack) \
     /* conv.c, pool.c */ LINE(conv_pack_bytes) LINE(conv_pack) LINE(conv_work) LINE(conv) LINE(max_pool) \
         LINE(mean_pool) \
     /* attention.c */ LINE(attention_work) LINE(attention) LINE(attention_back_work) LINE(attention_back) \
