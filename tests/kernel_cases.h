@@ -27,7 +27,7 @@
     LINE(sum_squares) LINE(gather) LINE(segment_sum) LINE(segment_pool) LINE(segment_pool_back) LINE(group_ids) \
     LINE(spmm) LINE(sddmm) LINE(edge_softmax) LINE(edge_softmax_back) LINE(edge_row_sum) LINE(edge_scale) \
     LINE(knn) LINE(topk) LINE(topk_rows) LINE(bpr) LINE(bpr_back) LINE(adam) LINE(adam_replay) \
-    LINE(adam_rows) LINE(adam_factored) LINE(sgd) LINE(gemm) LINE(conv) LINE(max_pool) LINE(mean_pool) \
+    LINE(adam_rows) LINE(adam_factored) LINE(sgd) LINE(gemm) LINE(gemm_unpack) LINE(conv) LINE(max_pool) LINE(mean_pool) \
     LINE(attention) LINE(attention_back)
 /* More of a kernel's cases, with another tolerance */
 #define KERNEL_VARIANTS(LINE) LINE(conv_wide)
@@ -69,6 +69,9 @@ typedef struct Case {
             int64_t bias, residual; /* 1: there is one; residual 2: it is C itself */
             int64_t act, pad;
         } gemm;
+        struct {
+            int64_t pack, K, N, first, n, pad;
+        } unpack;
         struct {
             int64_t B, H, W, C, O; /* C 0: depthwise */
             int64_t kh, kw, stride;
