@@ -40,6 +40,13 @@ bool loader_has(const Loader *l, const char *format, ...)
     return name && weights_find(l->source->weights, name);
 }
 
+int64_t loader_rows(const Loader *l, const char *name)
+{
+    const char *whole = arena_printf(l->encoder->arena, l->error, "%s%s.weight", l->prefix, name);
+    const Array *x = whole ? weights_find(l->source->weights, whole) : NULL;
+    return x && x->dims > 0 ? x->shape[0] : 0;
+}
+
 const char *load_name(Loader *l, const char *format, ...)
 {
     char text[512];
@@ -185,24 +192,11 @@ bool config_fits(Loader *l, int64_t layers, int64_t found, int64_t heads, int64_
 
 bool config_act(Loader *l, const char *key, Act fallback, Act *act)
 {
-    static const struct {
-        const char *name;
-        Act act;
-    } known[] = {{"gelu", ACT_GELU},
-                 {"gelu_new", ACT_GELU_TANH},
-                 {"gelu_pytorch_tanh", ACT_GELU_TANH},
-                 {"relu", ACT_RELU},
-                 {"tanh", ACT_TANH}};
     const Json *j = config_get(l->source, key);
     *act = fallback;
-    if (!j)
+    if (!j || (j->type == JSON_STRING && act_find(j->text, act)))
         return true;
-    for (size_t i = 0; i < COUNT(known); i++)
-        if (j->type == JSON_STRING && text_is(j->text, known[i].name)) {
-            *act = known[i].act;
-            return true;
-        }
-    return fail(l->error, SP_UNSUPPORTED,
-                "%s/config.json:%u:%u: %s: expected gelu, gelu_new, gelu_pytorch_tanh, relu or tanh", l->source->folder,
-                j->line, j->column, key);
+    Text names = act_names();
+    return fail(l->error, SP_UNSUPPORTED, "%s/config.json:%u:%u: %s: expected %.*s", l->source->folder, j->line,
+                j->column, key, (int)names.n, names.p);
 }

@@ -14,7 +14,7 @@
 #ifndef SAPOR_KERNELS_H
 #define SAPOR_KERNELS_H
 
-#include "base/base.h"
+#include "kernels/act.h"
 
 typedef struct Run {
     Pool *pool; /* NULL: one thread */
@@ -24,20 +24,6 @@ typedef struct Run {
 } Run;
 
 /* ---- dense products -------------------------------------------------------------------------- */
-
-typedef enum Act {
-    ACT_NONE,
-    ACT_RELU,
-    ACT_RELU6,
-    ACT_LEAKY_RELU,
-    ACT_GELU,
-    ACT_GELU_TANH,
-    ACT_SIGMOID,
-    ACT_TANH,
-    ACT_SOFTPLUS,
-    ACT_SWISH,
-    ACT_COUNT
-} Act; /* GELU is erf's; LEAKY_RELU takes its slope as parameter */
 
 /* What packed weights are made of. All else stays float32. F16 and BF16 take half the bytes and are multiplied as
  * float32; BF16_DOTS and BF16_AMX round A to bf16, too, and sum products in float32, by pairs or by 16 pairs; INT8 has

@@ -14,7 +14,7 @@ OWN_OPT = $(if $(filter -O2,$(OPT)),,$(if $(filter -Os,$(OPT)),s/-O3/-O2/; s/-Os
 # MINIMAL: smaller still, where the compiler has -Oz (gcc 12, clang). The kernels keep -Os.
 OZ := $(if $(call on,$(MINIMAL)),$(shell $(CC) -Oz -E -x c /dev/null >/dev/null 2>&1 && echo -Oz))
 FILE_FLAGS = $(BASE_CFLAGS) $(DEP_CFLAGS) $(FEATURES) $(if $(filter -Os,$(OPT)),$(OZ))
-level_flags = $(BASE_CFLAGS) $(FLAGS_$(1)) -DLEVEL=$(1) -DLEVEL_$(1)
+level_flags = $(BASE_CFLAGS) $(FLAGS_$(1)) -DLEVEL=$(1) -DLEVEL_$(1) $(filter -DSAPOR_MINIMAL,$(FEATURES))
 # Steps of a ladder are for this machine and may fuse a b + c.
 STEP_FLAGS = $(BASE_CFLAGS) $(DEP_CFLAGS) $(FEATURES) $(if $(filter -O2 -Os,$(OPT)),-O3) $(if $(CROSS),,-march=native) -ffp-contract=fast
 

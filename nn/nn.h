@@ -161,6 +161,7 @@ void tape_reset(Tape *t, Draw draw);
 bool tape_ok(const Tape *t, Error *e); /* false: e is the first failure */
 bool tape_fail(Tape *t, sp_status code, const char *format, ...) PRINTF_LIKE(3, 4);
 bool tape_training(const Tape *t);
+const Device *tape_device(const Tape *t);
 /* Host memory for the callers of the tape, kept with it from call to call: number 0, and others for tasks. It is empty
  * at each call. The first call with a number makes this arena and those below it; only one thread at a time may do
  * that. NULL when out of memory. */
@@ -181,6 +182,16 @@ bool tensor_grad(Tape *t, const Tensor *x, float *host, Error *e);
 typedef Tensor *Forward(Tape *t, const void *model, const void *input);
 bool infer(Tape *t, Forward *forward, const void *model, const void *input, float *out, size_t capacity,
            int64_t shape[4], Error *e);
+/* The same for n results of one pass: forward sets out[0 .. n-1], which may be tensors on the way to each other. Where
+ * no result has memory (`to` NULL), only the shapes are computed. */
+typedef void ForwardAll(Tape *t, const void *model, const void *input, Tensor **out);
+typedef struct Inferred {
+    float *to; /* receives the result; room: how many floats it has memory for */
+    size_t room;
+    int64_t shape[4];
+} Inferred;
+bool infer_all(Tape *t, ForwardAll *forward, const void *model, const void *input, size_t n, Inferred *results,
+               Error *e);
 size_t plan_bytes(const Tape *t); /* of the last plan */
 
 /* ---- ops: [shapes] in comments --------------------------------------------------------------- */

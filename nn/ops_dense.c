@@ -12,12 +12,6 @@ static void with_last(const Tensor *x, int64_t last, int64_t shape[4])
 
 enum { LINEAR_X, LINEAR_W, LINEAR_B, LINEAR_RESIDUAL };
 
-/* Whether act'(z) follows from act(z), so that z need not be kept. */
-static bool from_output(Act act, float param)
-{
-    return act == ACT_RELU || act == ACT_RELU6 || (act == ACT_LEAKY_RELU && param > 0);
-}
-
 enum { UNPACKED = 256 }; /* columns of packed weights that are float32 at a time */
 
 /* Columns first .. first + n - 1 of the weights of a layer as [K, n], in memory of the step. */
@@ -114,13 +108,13 @@ static Tensor *linear_op(Tape *t, Tensor *x, const Linear *l, Tensor *residual, 
     int64_t M = l->K ? x->count / l->K : 0;
     if (residual && !node_fits(t, n, residual->count == M * l->N))
         return tape_failed(t);
-    if (!node_out(t, n, F32, x->dims, shape))
+    if (!node_trains(t, n, l->w || t->k->gemm_unpack) || !node_out(t, n, F32, x->dims, shape))
         return tape_failed(t);
     memcpy(n->i, (int64_t[]){M, l->N, l->K, act | (int)l->pack << 8}, sizeof n->i);
     n->spec = l->packed;
     n->unread = (act == ACT_NONE ? UNREAD(RESULT) : 0) | UNREAD(LINEAR_RESIDUAL);
     n->f = param;
-    bool keep = n->out.needs_grad && act != ACT_NONE && !from_output(act, param);
+    bool keep = n->out.needs_grad && !act_from_result(act, param);
     if (keep)
         n->keep[0] = step_floats(t, M * l->N);
     if (tape_live(t)) {
@@ -143,7 +137,7 @@ static Tensor *linear_op(Tape *t, Tensor *x, const Linear *l, Tensor *residual, 
                   .ldr = l->N,
                   .act = keep ? ACT_NONE : act,
                   .act_param = param};
-        if (t->training && l->packed && l->pack != PACK_F32)
+        if (t->training && l->packed && l->pack != PACK_F32 && t->k->gemm_unpack)
             unpacked_gemm(t, l, &g);
         else
             tape_gemm(t, &g);

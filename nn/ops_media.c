@@ -72,7 +72,7 @@ Tensor *attention(Tape *t, Tensor *qkv, const Ragged *r, int64_t H, Relative bia
     int64_t C = qkv->shape[1] / 3;
     if (grad_needed(bias.table))
         tape_fail(t, SP_UNSUPPORTED, "attention: the relative position table has no gradient");
-    if (!node_out(t, n, F32, SHAPE(r->total, C)))
+    if (!node_trains(t, n, t->k->attention_back != NULL) || !node_out(t, n, F32, SHAPE(r->total, C)))
         return tape_failed(t);
     memcpy(n->i, (int64_t[]){H, bias.R, causal}, 3 * sizeof n->i[0]);
     int64_t D = C / H;

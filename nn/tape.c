@@ -72,6 +72,11 @@ bool tape_training(const Tape *t)
     return t->training;
 }
 
+const Device *tape_device(const Tape *t)
+{
+    return t->d;
+}
+
 int tape_threads(const Tape *t)
 {
     return pool_threads(t->run.pool);
@@ -177,6 +182,13 @@ static bool node_add(Tape *t, Node *n, DType type, int dims, const int64_t *shap
         return false;
     t->nodes[t->count++] = n;
     return true;
+}
+
+bool node_trains(Tape *t, const Node *n, bool has_kernel)
+{
+    return !n->out.needs_grad || has_kernel ||
+           tape_fail(t, SP_UNSUPPORTED, "%s: this build has no backward pass of it (MINIMAL trains no encoders)",
+                     n->op->name);
 }
 
 bool node_out(Tape *t, Node *n, DType type, int dims, const int64_t *shape)

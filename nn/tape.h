@@ -258,6 +258,9 @@ static inline bool grad_needed(const Tensor *x)
 Node *node_new(Tape *t, const Op *op, int inputs, Tensor *const *in);
 /* Returns `fits`; where it is false the tape fails, and the message lists the inputs' shapes. */
 bool node_fits(Tape *t, const Node *n, bool fits);
+/* Whether n's backward pass can run, as the table has the kernel; else the tape fails. MINIMAL leaves out kernels that
+ * only the training of encoders needs. */
+bool node_trains(Tape *t, const Node *n, bool has_kernel);
 /* Memory for the result. */
 bool node_out(Tape *t, Node *n, DType type, int dims, const int64_t *shape);
 /* The result is a part of base's memory, from element `first`. */

@@ -124,7 +124,8 @@ static void memory_is_the_callers(void **state)
     test_heap(&heap, 0);
     open_models(&m, &heap.heap);
     sp_session *s = sp_session_open(1, &heap.heap, &e);
-    assert_ok(s && compute(&m, s, true, &once, &e), e);
+    for (int i = 0; s && i < 2; i++) /* once for room, once for the order of images of several sizes */
+        assert_ok(compute(&m, s, true, &once, &e), e);
     size_t live = heap.live;
     for (int i = 0; i < 3; i++)
         assert_ok(compute(&m, s, true, &again, &e), e);

@@ -27,8 +27,10 @@
     LINE(sum_squares) LINE(gather) LINE(segment_sum) LINE(segment_pool) LINE(segment_pool_back) LINE(group_ids) \
     LINE(spmm) LINE(sddmm) LINE(edge_softmax) LINE(edge_softmax_back) LINE(edge_row_sum) LINE(edge_scale) \
     LINE(knn) LINE(topk) LINE(topk_rows) LINE(bpr) LINE(bpr_back) LINE(adam) LINE(adam_replay) \
-    LINE(adam_rows) LINE(adam_factored) LINE(sgd) LINE(gemm) LINE(gemm_unpack) LINE(conv) LINE(max_pool) LINE(mean_pool) \
-    LINE(attention) LINE(attention_back)
+    LINE(adam_rows) LINE(adam_factored) LINE(sgd) LINE(gemm) LINE(conv) LINE(max_pool) LINE(mean_pool) \
+    LINE(attention)
+/* Kernels that MINIMAL leaves out */
+#define KERNEL_TRAINING_FAMILIES(LINE) LINE(attention_back) LINE(gemm_unpack)
 /* More of a kernel's cases, with another tolerance */
 #define KERNEL_VARIANTS(LINE) LINE(conv_wide)
 /* Called by a family's cases: how much scratch, and packing */
@@ -150,7 +152,8 @@ typedef struct Family {
 } Family;
 
 #define DECLARE_FAMILY(name) extern const Family family_##name;
-KERNEL_FAMILIES(DECLARE_FAMILY) KERNEL_VARIANTS(DECLARE_FAMILY) extern const Family *const kernel_families[];
+KERNEL_FAMILIES(DECLARE_FAMILY)
+KERNEL_TRAINING_FAMILIES(DECLARE_FAMILY) KERNEL_VARIANTS(DECLARE_FAMILY) extern const Family *const kernel_families[];
 extern const size_t kernel_family_count;
 
 /* ---- buffers, for a family's functions ------------------------------------------------------- */
@@ -189,8 +192,7 @@ static inline int32_t *expected_of(const Job *j, int buffer)
     return j->b[buffer].expected;
 }
 
-/* act(x) in double; slope is LEAKY_RELU's */
-double case_act(Act act, double slope, double x);
+double case_act(Act act, double param, double x); /* act(x) */
 
 /* ---- for tests and benchmarks ---------------------------------------------------------------- */
 

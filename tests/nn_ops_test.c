@@ -103,8 +103,10 @@ BUILD(b_bpr_loss, return bpr_loss(t, 1, &(Triples){p[0], p[1], p[2], 0}, 0);)
 BUILD(b_bpr_parts, return bpr_loss(t, 2, (Triples[]){{p[0], p[1], p[2], 0}, {p[3], p[4], p[5], 1e-12f}}, 0.3f);)
 BUILD(b_bpr_shared, Tensor *x = made(t, p[0]);
       return bpr_loss(t, 2, (Triples[]){{x, p[1], x, 0}, {x, x, p[1], 0.1f}}, 0.2f);)
+#ifndef SAPOR_MINIMAL
 BUILD(b_attention, return attention(t, p[0], texts(), 2, (Relative){0}, false);)
 BUILD(b_attention_causal, return attention(t, made(t, p[0]), texts(), 3, (Relative){0}, true);)
+#endif
 BUILD(b_pool_sum, return pool_ragged(t, p[0], texts(), REDUCE_SUM);)
 BUILD(b_pool_mean, return pool_ragged(t, p[0], texts(), REDUCE_MEAN);)
 BUILD(b_pool_max, return pool_ragged(t, p[0], texts(), REDUCE_MAX);)
@@ -215,8 +217,10 @@ static const Case cases[] = {
     {"bpr_loss, two parts", b_bpr_parts, {{3, 7}, {3, 7}, {3, 7}, {3, 5}, {3, 5}, {3, 5}}},
     {"bpr_loss, many parts", b_bpr_many, {{3, 5}, {3, 5}, {3, 5}}},
     {"bpr_loss, shared rows", b_bpr_shared, {{4, 6}, {4, 6}}},
+#ifndef SAPOR_MINIMAL /* has no kernels that only the training of encoders needs */
     {"attention", b_attention, {{7, 24}}},
     {"attention, causal", b_attention_causal, {{7, 27}}},
+#endif
     {"pool_ragged sum", b_pool_sum, {{7, 5}}},
     {"pool_ragged mean", b_pool_mean, {{7, 5}}},
     {"pool_ragged max", b_pool_max, {{7, 5}}},

@@ -457,7 +457,7 @@ static void modules_of_a_pipeline(void **state)
     const Kernels *k = kernels_cpu(NULL, &e);
     assert_non_null(k);
     Device d = {.k = k};
-    assert_null(encoder_open(&d, folder, &(EncoderOptions){.normalize = -1}, &e));
+    assert_null(encoder_open(&d, folder, &(EncoderOptions){0}, &e));
     assert_error(e, SP_UNSUPPORTED, "1501 modules; at most 16 are supported");
     arena_free(a);
     free(b.p);

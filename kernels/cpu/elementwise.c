@@ -1,6 +1,7 @@
 /* kernels/cpu/elementwise.c: Kernels that treat every number alone, and the sum of all. All are bound by memory; what
  * they need is a full vector and no branch. */
 // flags baseline: -Os
+#include "kernels/cpu/act.h"
 #include "kernels/cpu/loops.h"
 
 enum { GRAIN = 16384 }; /* numbers a piece: 64 KB, a multiple of every vector width */
@@ -19,32 +20,21 @@ typedef struct Elements {
     uint64_t begin;
 } Elements;
 
-/* A switch whose cases make `act` a constant, so that each activation gets a loop of its own. */
-#define EACH_ACT(act, loop)                                                                                            \
-    switch (act) {                                                                                                     \
-    case ACT_RELU: loop(ACT_RELU); break;                                                                              \
-    case ACT_RELU6: loop(ACT_RELU6); break;                                                                            \
-    case ACT_LEAKY_RELU: loop(ACT_LEAKY_RELU); break;                                                                  \
-    case ACT_GELU: loop(ACT_GELU); break;                                                                              \
-    case ACT_GELU_TANH: loop(ACT_GELU_TANH); break;                                                                    \
-    case ACT_SIGMOID: loop(ACT_SIGMOID); break;                                                                        \
-    case ACT_TANH: loop(ACT_TANH); break;                                                                              \
-    case ACT_SOFTPLUS: loop(ACT_SOFTPLUS); break;                                                                      \
-    case ACT_SWISH: loop(ACT_SWISH); break;                                                                            \
-    case ACT_NONE:                                                                                                     \
-    case ACT_COUNT: loop(ACT_NONE); break;                                                                             \
-    }
-
-/* One body for whole vectors and the last: ten functions of many instructions each. */
+/* One loop per activation; one body for whole vectors and the last: many functions of many instructions each. */
 void FN(act_span)(Act act, float param, int64_t n, const float *x, float *y)
 {
-#define LOOP(which)                                                                                                    \
-    for (int64_t i = 0; i < n; i += VW) {                                                                              \
-        const int lanes = (int)MIN(n - i, VW);                                                                         \
-        store_part(y + i, v_act(which, param, load_part(x + i, lanes)), lanes);                                        \
+    switch (act) {
+#define ACT_LOOP(NAME, ...)                                                                                            \
+    case ACT_##NAME:                                                                                                   \
+        for (int64_t i = 0; i < n; i += VW) {                                                                          \
+            const int lanes = (int)MIN(n - i, VW);                                                                     \
+            store_part(y + i, act_##NAME(load_part(x + i, lanes), param), lanes);                                      \
+        }                                                                                                              \
+        break;
+        ACT_LIST(ACT_LOOP)
+#undef ACT_LOOP
+    case ACT_COUNT: break;
     }
-    EACH_ACT(act, LOOP)
-#undef LOOP
 }
 
 static void act_range(const void *arg, int64_t first, int64_t last)
@@ -59,50 +49,22 @@ void FN(act)(const Run *run, int64_t n, Act act, float param, const float *x, fl
     run_ranges(run, n, GRAIN, act_range, &e);
 }
 
-/* act'(x) */
-INLINE vf slope(Act act, float param, vf x)
-{
-    const vf zero = v_zero(), one = v_set(1.0f);
-    switch (act) {
-    case ACT_RELU: return v_select(x > 0.0f, one, zero);
-    case ACT_RELU6: return v_select((x > 0.0f) & (x < 6.0f), one, zero);
-    case ACT_LEAKY_RELU: return v_select(x > 0.0f, one, v_set(param));
-    case ACT_GELU: /* Phi(x) + x phi(x) */
-        return v_fma(x * 0.398942280f, v_exp(x * x * -0.5f), 0.5f * (v_erf(x * 0.707106781f) + 1.0f));
-    case ACT_GELU_TANH: {
-        vf xx = x * x, t = v_tanh(x * 0.797884561f * v_fma(xx, v_set(0.044715f), one));
-        vf du = 0.797884561f * v_fma(xx, v_set(3 * 0.044715f), one);
-        return 0.5f * (t + 1.0f) + 0.5f * x * (1.0f - t * t) * du;
-    }
-    case ACT_SIGMOID: {
-        vf s = v_sigmoid(x);
-        return s * (1.0f - s);
-    }
-    case ACT_TANH: {
-        vf t = v_tanh(x);
-        return 1.0f - t * t;
-    }
-    case ACT_SOFTPLUS: return v_sigmoid(x);
-    case ACT_SWISH: {
-        vf s = v_sigmoid(x);
-        return v_fma(x * s, 1.0f - s, s);
-    }
-    case ACT_NONE:
-    case ACT_COUNT: break;
-    }
-    return one;
-}
-
 static void act_back_range(const void *arg, int64_t first, int64_t last)
 {
     const Elements *e = arg;
-#define LOOP(which)                                                                                                    \
-    for (int64_t i = first; i < last; i += VW) {                                                                       \
-        const int lanes = (int)MIN(last - i, VW);                                                                      \
-        store_part(e->y + i, load_part(e->b + i, lanes) * slope(which, e->alpha, load_part(e->a + i, lanes)), lanes);  \
+    switch (e->act) {
+#define ACT_LOOP(NAME, ...)                                                                                            \
+    case ACT_##NAME:                                                                                                   \
+        for (int64_t i = first; i < last; i += VW) {                                                                   \
+            const int lanes = (int)MIN(last - i, VW);                                                                  \
+            const vf slope = slope_##NAME(load_part(e->a + i, lanes), e->alpha);                                       \
+            store_part(e->y + i, load_part(e->b + i, lanes) * slope, lanes);                                           \
+        }                                                                                                              \
+        break;
+        ACT_LIST(ACT_LOOP)
+#undef ACT_LOOP
+    case ACT_COUNT: break;
     }
-    EACH_ACT(e->act, LOOP)
-#undef LOOP
 }
 
 void FN(act_back)(const Run *run, int64_t n, Act act, float param, const float *x, const float *dy, float *dx)

@@ -5,10 +5,9 @@
 /* clang-format off */
 #define KERNEL_LIST(LINE) \
     /* gemm/narrow.c, gemm/gemm.c */ LINE(gemm_packs) LINE(gemm_pack_bytes) LINE(gemm_pack) LINE(gemm_work) LINE(gemm) \
-    /* gemm/unpack.c */ LINE(gemm_unpack) \
     /* conv.c, pool.c */ LINE(conv_pack_bytes) LINE(conv_pack) LINE(conv_work) LINE(conv) LINE(max_pool) \
         LINE(mean_pool) \
-    /* attention.c */ LINE(attention_work) LINE(attention) LINE(attention_back_work) LINE(attention_back) \
+    /* attention.c */ LINE(attention_work) LINE(attention) \
     /* elementwise.c */ LINE(act) LINE(act_back) LINE(binary) LINE(broadcast) LINE(unary) LINE(noise) LINE(axpby) \
         LINE(add_bias) LINE(dropout) LINE(fill) LINE(sum_work) LINE(sum) LINE(sum_squares) \
     /* norm.c */ LINE(layer_norm) LINE(layer_norm_back_work) LINE(layer_norm_back) LINE(softmax) LINE(softmax_back) \
@@ -19,7 +18,17 @@
         LINE(edge_scale) \
     /* topk.c */ LINE(knn_work) LINE(knn) LINE(topk_work) LINE(topk) LINE(topk_rows) \
     /* loss.c */ LINE(bpr) LINE(bpr_back) \
-    /* optim.c */ LINE(adam) LINE(adam_replay) LINE(adam_rows) LINE(adam_factored_work) LINE(adam_factored) LINE(sgd)
+    /* optim.c */ LINE(adam) LINE(adam_replay) LINE(adam_rows) LINE(adam_factored_work) LINE(adam_factored) LINE(sgd) \
+    KERNEL_TRAINING_LIST(LINE)
+
+/* What only the training of encoders needs: MINIMAL leaves it out, and the members of the table are NULL. */
+#ifdef SAPOR_MINIMAL
+#define KERNEL_TRAINING_LIST(LINE)
+#else
+#define KERNEL_TRAINING_LIST(LINE) \
+    /* attention.c */ LINE(attention_back_work) LINE(attention_back) \
+    /* gemm/unpack.c */ LINE(gemm_unpack)
+#endif
 /* clang-format on */
 
 #endif

@@ -475,24 +475,4 @@ INLINE vf v_softplus(vf x)
     return v_max(v_zero(), x) + v_log1p(v_exp(-v_abs(x)));
 }
 
-/* The activation functions of kernels.h; param is LEAKY_RELU's slope. */
-INLINE vf v_act(Act act, float param, vf x)
-{
-    switch (act) {
-    case ACT_RELU: return v_max(v_zero(), x);
-    case ACT_RELU6: return v_min(v_set(6.0f), v_max(v_zero(), x));
-    case ACT_LEAKY_RELU: return v_select(x > 0.0f, x, x * param);
-    case ACT_GELU: return v_gelu(x);
-    case ACT_GELU_TANH:
-        return 0.5f * x * (v_tanh(x * 0.797884561f * v_fma(x * x, v_set(0.044715f), v_set(1.0f))) + 1.0f);
-    case ACT_SIGMOID: return v_sigmoid(x);
-    case ACT_TANH: return v_tanh(x);
-    case ACT_SOFTPLUS: return v_softplus(x);
-    case ACT_SWISH: return x * v_sigmoid(x);
-    case ACT_NONE:
-    case ACT_COUNT: break;
-    }
-    return x;
-}
-
 #endif

@@ -7,12 +7,16 @@
 #include "tests/kernel_cases.h"
 
 #define POINTER_TO(name) &family_##name,
-const Family *const kernel_families[] = {KERNEL_FAMILIES(POINTER_TO) KERNEL_VARIANTS(POINTER_TO)};
+const Family *const kernel_families[] = {KERNEL_FAMILIES(POINTER_TO) KERNEL_VARIANTS(POINTER_TO)
+#ifndef SAPOR_MINIMAL
+                                             KERNEL_TRAINING_FAMILIES(POINTER_TO)
+#endif
+};
 const size_t kernel_family_count = COUNT(kernel_families);
 
 /* Every member of the table is named once: adding one without a family stops here. */
 #define MEMBER(name) sizeof(((Kernels *)0)->name) +
-_Static_assert(KERNEL_FAMILIES(MEMBER) KERNEL_COMPANIONS(MEMBER)
+_Static_assert(KERNEL_FAMILIES(MEMBER) KERNEL_TRAINING_FAMILIES(MEMBER) KERNEL_COMPANIONS(MEMBER)
                        KERNEL_MEMORY(MEMBER) 0 == sizeof(Kernels) - offsetof(Kernels, alloc),
                "a member of Kernels has no case: name it in tests/kernel_cases.h and write its family");
 

@@ -65,7 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     snprintf(original, sizeof original, "%s/%s", MODELS[model], FILES[which]);
     put_file(path, data + 1, size - 1);
     Device d = {.k = kernels, .heap = fuzz_heap(size)};
-    EncoderOptions o = {.normalize = -1};
+    EncoderOptions o = {0};
     Encoder *en = encoder_open(&d, folder[model], &o, &e);
     check_end(en != NULL, &e);
     encoder_close(en);

@@ -1,6 +1,8 @@
 /* kernels/cpu/gemm/unpack.c: Packed weights as float32 again: what the backward pass of a frozen layer multiplies by. */
 #include "kernels/cpu/gemm/narrow.h"
 
+#ifndef SAPOR_MINIMAL
+
 typedef struct Unpacking {
     Pack pack;
     int64_t K, N, first, n;
@@ -61,3 +63,5 @@ void FN(gemm_unpack)(const Run *run, Pack pack, int64_t K, int64_t N, const void
     if (n > 0)
         pool_run(run->pool, (size_t)(div_up(first + n, TILE_COLS) - first / TILE_COLS), unpack_panel, &u);
 }
+
+#endif
