@@ -34,9 +34,7 @@ static bool open_device(Device *d, int threads, const sp_allocator *memory, Erro
 {
     if (threads < 0)
         return fail(e, SP_USAGE, "threads: %d is below 0; expected 0 or more", threads);
-    d->heap = memory;
-    d->k = kernels_cpu(NULL, e);
-    return d->k && (d->pool = pool_new(memory, threads, e));
+    return device_open(d, NULL, threads, memory, NULL, e);
 }
 
 sp_session *sp_session_open(int threads, const sp_allocator *memory, sp_error *e)
@@ -61,7 +59,7 @@ void sp_session_close(sp_session *s)
         return;
     arena_free(s->scratch);
     tape_free(s->tape);
-    pool_free(s->device.pool);
+    device_close(&s->device);
     arena_free(s->arena);
 }
 
@@ -114,7 +112,7 @@ void sp_encoder_close(sp_encoder *m)
     if (!m)
         return;
     encoder_close(m->encoder);
-    pool_free(m->device.pool);
+    device_close(&m->device);
     arena_free(m->arena);
 }
 
@@ -253,7 +251,7 @@ void sp_recommender_close(sp_recommender *r)
     if (!r)
         return;
     trained_close(r->trained);
-    pool_free(r->device.pool);
+    device_close(&r->device);
     arena_free(r->answer);
     arena_free(r->arena);
 }

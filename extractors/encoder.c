@@ -176,12 +176,11 @@ static bool tower_fails(Encoder *en, unsigned tower, Error *e)
 static bool use_precision(Encoder *en, const Device *d, Error *e)
 {
     const EncoderOptions *o = &en->options;
-    Pack pack = PACK_F32;
     if (o->dtype != PACK_F32 && !en->kind->narrow)
         return fail(e, SP_UNSUPPORTED, "%s: a %s runs in f32 only; remove --dtype", en->path, en->kind->name);
-    if (!kernels_pack(d->k, d->heap, o->dtype, &pack, e))
+    if (!kernels_packs(d->k, o->dtype, e))
         return false;
-    en->hold.pack = pack;
+    en->hold.pack = o->dtype;
     if (o->winograd && !en->kind->winograd)
         return fail(e, SP_UNSUPPORTED, "%s: %s does not support --winograd; remove it", en->path, en->kind->name);
     en->hold.winograd = o->winograd;

@@ -189,7 +189,8 @@ static void a_run_recommends(void **state)
     Error e = {0};
     char folder[256];
     Arena *a = arena_new(NULL, 0);
-    Device d = {.k = kernels_cpu(NULL, &e), .pool = pool_new(NULL, 1, &e)};
+    Device d;
+    assert_ok(device_open(&d, NULL, 1, NULL, NULL, &e), e);
     TestHeap heap;
     test_folder(folder);
     const char *train = arena_printf(a, &e, "%s/train.tsv", folder), *out = arena_printf(a, &e, "%s/run", folder);
@@ -228,7 +229,7 @@ static void a_run_recommends(void **state)
     assert_error(e, SP_USAGE, "k: 0");
     sp_recommender_close(r);
     assert_int_equal(heap.live, 0);
-    pool_free(d.pool);
+    device_close(&d);
     arena_free(a);
     test_folder_remove(folder);
 }

@@ -23,9 +23,9 @@ static int set_up(void **state)
     Bench *b = calloc(1, sizeof *b);
     Text rest, line;
     b->a = arena_new(NULL, 0);
-    b->d = (Device){.k = kernels_cpu(NULL, &b->e), .pool = pool_new(NULL, 2, &b->e)};
+    bool opened = device_open(&b->d, NULL, 2, NULL, NULL, &b->e);
     b->expected = weights_open(ENCODERS "expected.safetensors", b->a, &b->e);
-    if (!b->expected || !file_read(&rest, b->a, ENCODERS "texts.txt", 0, &b->e))
+    if (!opened || !b->expected || !file_read(&rest, b->a, ENCODERS "texts.txt", 0, &b->e))
         return -1;
     while (text_line(&rest, &line)) {
         b->texts = arena_grow(b->a, b->texts, b->count, &b->room, sizeof(Text), &b->e);
@@ -39,7 +39,7 @@ static int tear_down(void **state)
 {
     Bench *b = *state;
     weights_close(b->expected);
-    pool_free(b->d.pool);
+    device_close(&b->d);
     arena_free(b->a);
     free(b);
     return 0;
@@ -527,7 +527,8 @@ static void refused_memory_is_an_error(void **state)
             TestHeap h;
             Error e = {0};
             test_heap(&h, at);
-            Device d = {.k = b->d.k, .heap = &h.heap};
+            Device d = b->d;
+            d.heap = &h.heap;
             Preset p = {.width = 32, .height = 32, .std = {1, 1, 1}};
             Arena *a = arena_new(&h.heap, 0);
             Opened en = {0};

@@ -168,7 +168,7 @@ static void planned_inference(void **state)
     tape_free(planned);
     tape_free(plain);
     store_free(m.s);
-    pool_free(d.pool);
+    device_close(&d);
     assert_int_equal(h.live, 0);
 }
 
@@ -360,7 +360,7 @@ static void gradients_through_packed_weights(void **state)
         assert_true(
             linear_load(&l[0], s, 1, (const Array *[]){&w}, (const Array *[]){&b}, &(Hold){.pack = pack}, &error));
         float *left = malloc(sizeof *left * N * K), got[2][M * K], *bytes = malloc(sizeof *left * N * K), *y[2];
-        Run run = {.pool = device.pool};
+        Run run = device_run(&device);
         device.k->gemm_unpack(&run, pack, K, N, l[0].packed, 0, N, left, N); /* [K, N] */
         for (int64_t i = 0; i < N * K; i++)
             bytes[i] = left[i % K * N + i / K];
@@ -542,7 +542,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    pool_free(device.pool);
+    device_close(&device);
     return 0;
 }
 

@@ -75,9 +75,7 @@ static void train_step(Model *m, Sampler *s, Optim *o, Tape *t, int64_t b, Error
     float loss;
     batch.B = sampler_batch(s, b, &batch.users, &batch.positives, &batch.negatives);
     tape_reset(t, (Draw){1, DRAW_DROPOUT, (uint32_t)b});
-    batch.user = input_i32(t, batch.users, batch.B);
-    batch.pos = input_i32(t, batch.positives, batch.B);
-    batch.neg = batch.negatives ? input_i32(t, batch.negatives, batch.B) : NULL;
+    batch_inputs(t, &batch);
     Tensor *x = m->kind->loss(t, m, &batch);
     assert_ok(tape_ok(t, e), *e);
     tensor_read(store_device(m->store), x, 0, 1, &loss);
@@ -94,7 +92,8 @@ static void steps_allocate_nothing(void **state)
     Arena *a = arena_new(NULL, 0);
     DataSet data;
     make_data(&data, a);
-    Device d = {.k = kernels_cpu(NULL, &e), .heap = &heap.heap, .pool = pool_new(NULL, 2, &e)};
+    Device d;
+    assert_ok(device_open(&d, NULL, 2, &heap.heap, NULL, &e), e);
     Model m = {.kind = kind, .data = &data, .arena = a, .seed = 1};
     m.settings = settings_make(kind, PROTOCOL_ELLIOT, set, COUNT(set), a, &e);
     m.store = store_new(&d, &e);
@@ -124,7 +123,7 @@ static void steps_allocate_nothing(void **state)
         tape_free(t);
     }
     store_free(m.store);
-    pool_free(d.pool);
+    device_close(&d);
     arena_free(a);
     assert_int_equal(heap.live, 0);
 }
@@ -143,7 +142,8 @@ static void encoding_allocates_nothing(void **state)
         test_heap(&heap, 0);
         char path[256];
         snprintf(path, sizeof path, "tests/golden/encoders/%s", MODELS[i]);
-        Device d = {.k = kernels_cpu(NULL, &e), .heap = &heap.heap, .pool = pool_new(NULL, 2, &e)};
+        Device d;
+        assert_ok(device_open(&d, NULL, 2, &heap.heap, NULL, &e), e);
         Arena *a = arena_new(NULL, 0);
         Opened m = open_wish(&d, path, &(Wish){0}, a, &e);
         assert_ok(m.en, e);
@@ -176,7 +176,7 @@ static void encoding_allocates_nothing(void **state)
         arena_free(a);
         tape_free(t);
         encoder_close(m.en);
-        pool_free(d.pool);
+        device_close(&d);
         assert_int_equal(heap.live, 0);
     }
 }

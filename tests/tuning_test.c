@@ -19,15 +19,14 @@ static int set_up(void **state)
 {
     Bench *b = calloc(1, sizeof *b);
     b->a = arena_new(NULL, 0);
-    b->d = (Device){.k = kernels_cpu(NULL, &b->e), .pool = pool_new(NULL, 2, &b->e)};
     *state = b;
-    return b->d.k && b->d.pool ? 0 : -1;
+    return device_open(&b->d, NULL, 2, NULL, NULL, &b->e) ? 0 : -1;
 }
 
 static int tear_down(void **state)
 {
     Bench *b = *state;
-    pool_free(b->d.pool);
+    device_close(&b->d);
     arena_free(b->a);
     free(b);
     return 0;
@@ -165,7 +164,7 @@ static void set_adapters(Bench *b, Encoder *en, const Weights *golden, float fac
 
 static void check_adapters(Bench *b, const char *name, Pack dtype, const char *type, const Weights *golden)
 {
-    TrainOptions train = {.adapters = "query, key, value, dense", .rank = 3, .alpha = 2};
+    TrainOptions train = {.adapters = "query, key, value, dense, !pooler.dense", .rank = 3, .alpha = 2};
     Encoder *en = open_model(b, name, dtype, train);
     Batch batch;
     batch_of(&batch, en, golden);

@@ -47,7 +47,7 @@ void FN(max_pool)(const Run *run, int64_t B, int64_t H, int64_t W, int64_t C, in
     if (H + 2 * pad < k || W + 2 * pad < k)
         return;
     Job j = {B, H, W, C, k, stride, pad, conv_out(H, k, stride, 2 * pad), conv_out(W, k, stride, 2 * pad), x, y};
-    pool_run(run->pool, (size_t)(B * j.oh), max_row, &j);
+    pool_run(run->context, (size_t)(B * j.oh), max_row, &j);
 }
 
 enum { MEAN_BLOCK = 64 /* places whose sum is one chain; blocks are added in order */ };
@@ -72,5 +72,5 @@ static void mean_image(void *arg, size_t b, int worker)
 void FN(mean_pool)(const Run *run, int64_t B, int64_t HW, int64_t C, const float *x, float *y)
 {
     Job j = {.B = B, .H = HW, .C = C, .x = x, .y = y};
-    pool_run(run->pool, (size_t)B, mean_image, &j);
+    pool_run(run->context, (size_t)B, mean_image, &j);
 }

@@ -129,7 +129,7 @@ static __attribute__((cold)) void pack_panel(void *arg, size_t panel, int worker
 void FN(winograd_pack)(const Run *run, const Conv *c, const float *weights, void *packed)
 {
     Packing p = {c, weights, packed};
-    pool_run(run->pool, (size_t)div_up(c->O, TILE_COLS), pack_panel, &p);
+    pool_run(run->context, (size_t)div_up(c->O, TILE_COLS), pack_panel, &p);
 }
 
 /* ---- squares --------------------------------------------------------------------------------- */
@@ -176,8 +176,14 @@ static size_t part_floats(const Job *j)
     return (size_t)(places(j->c) * j->rows * j->wide * (j->c->C + j->c->O + 2 * SLACK));
 }
 
-size_t FN(winograd_work)(const Conv *c, int threads)
+int FN(winograd_outputs)(const Conv *c)
 {
+    return points_of(c)->out;
+}
+
+size_t FN(winograd_work)(const Run *run, const Conv *c)
+{
+    const int threads = threads_of(run);
     const Job j = plan(c, threads);
     return part_floats(&j) * sizeof(float) * (size_t)(j.shared ? 1 : threads);
 }
@@ -406,16 +412,16 @@ static void band(void *arg, size_t task, int worker)
 
 void FN(winograd)(const Run *run, const Conv *c)
 {
-    Job j = plan(c, pool_threads(run->pool));
+    Job j = plan(c, threads_of(run));
     j.work = run->work;
     if (!j.shared) {
-        pool_run(run->pool, (size_t)(c->B * j.bands), band, &j);
+        pool_run(run->context, (size_t)(c->B * j.bands), band, &j);
         return;
     }
     for (int64_t row = 0; row < c->B * j.high; row += j.rows) {
         Part p = part_of(&j, row, MIN(j.rows, c->B * j.high - row), 0);
-        pool_run(run->pool, (size_t)p.rows, input_row, &p);
-        pool_run(run->pool, (size_t)places(c), multiply_place, &p);
-        pool_run(run->pool, (size_t)p.rows, output_row, &p);
+        pool_run(run->context, (size_t)p.rows, input_row, &p);
+        pool_run(run->context, (size_t)places(c), multiply_place, &p);
+        pool_run(run->context, (size_t)p.rows, output_row, &p);
     }
 }

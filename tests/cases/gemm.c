@@ -1,11 +1,12 @@
 /* tests/cases/gemm.c: Cases of kernels/cpu/gemm/gemm.c. */
 #include <math.h>
 
+#include "kernels/cpu/forms.h"
 #include "tests/kernel_cases.h"
 
 /* ---- gemm ------------------------------------------------------------------------------------ */
 
-enum { BY_ROWS, BY_COLUMNS, STRIDED, PACKED }; /* how A and B lie; PACKED + p: packed to Pack p */
+enum { BY_ROWS, BY_COLUMNS, STRIDED, PACKED }; /* how A and B lie; PACKED + p: packed to form p */
 /* clang-format off */
 #define NARROW(pack) \
     {.gemm = {.M = 0, .N = 5, .K = 5, .B = PACKED + (pack), .alpha4 = 4}}, \
@@ -57,10 +58,10 @@ static const Case gemm_cases[] = {
     {.gemm = {.M = 40, .N = 40, .K = 1024, .alpha4 = 4}},
     {.gemm = {.M = 260, .N = 350, .K = 400, .alpha4 = 4, .beta4 = 1}},
     NARROW(PACK_F16),
-    NARROW(PACK_BF16),
+    NARROW(PACK_BF16_WIDE),
     NARROW(PACK_BF16_DOTS),
     NARROW(PACK_BF16_AMX),
-    NARROW(PACK_INT8),
+    NARROW(PACK_INT8_DOTS),
     NARROW(PACK_INT8_AMX),
     {.gemm = {.M = 197, .N = 768, .K = 768, .B = PACKED, .alpha4 = 4, .bias = 1}, .timed = true},
     {.gemm = {.M = 197, .N = 3072, .K = 768, .B = PACKED, .alpha4 = 4, .bias = 1, .act = ACT_GELU}, .timed = true},
@@ -126,7 +127,7 @@ static void gemm_make(Job *j, const Case *s)
     case_f32(j, "residual", ROLE_IN, span(M, shape.ldr, N, 1));
     void *packed = case_bytes(j, "packed", ROLE_IN, s->gemm.B >= PACKED ? j->k->gemm_pack_bytes(pack_of(s), K, N) : 0);
     const Gemm g = gemm_of(j, s);
-    case_work(j, j->k->gemm_work(&g, j->threads));
+    case_work(j, j->k->gemm_work(&j->run, &g));
     if (j->ok && s->gemm.B >= PACKED)
         j->k->gemm_pack(&j->run, pack_of(s), K, N, B, shape.b_row, shape.b_col, packed);
     j->flops = 2.0 * (double)M * (double)N * (double)K;
@@ -145,10 +146,14 @@ static double round_bits(double x, int bits, int low)
     const double step = ldexp(1, MAX(exponent - bits, low));
     return nearbyint(x / step) * step;
 }
+static bool is_bytes(Pack p)
+{
+    return p == PACK_INT8 || p == PACK_INT8_DOTS || p == PACK_INT8_AMX;
+}
 /* What packing leaves of B [K,N]; the bytes by the same float32 steps. */
 static void packed_exact(double *B, Pack pack, int64_t K, int64_t N, int64_t b_row, int64_t b_col)
 {
-    const bool bytes = pack == PACK_INT8 || pack == PACK_INT8_AMX, bf16 = !bytes && pack != PACK_F16;
+    const bool bytes = is_bytes(pack), bf16 = !bytes && pack != PACK_F16;
     for (int64_t n = 0; n < N && pack != PACK_F32; n++) {
         float most = 0;
         for (int64_t k = 0; k < K; k++)
@@ -166,7 +171,7 @@ static void narrow_exact(Job *j, const Case *s, const Gemm *g)
 {
     double *A = exact_of(j, GEMM_A), *B = exact_of(j, GEMM_B);
     const Pack pack = pack_of(s);
-    const bool bytes = pack == PACK_INT8 || pack == PACK_INT8_AMX, bf16 = !bytes && pack != PACK_F16;
+    const bool bytes = is_bytes(pack), bf16 = !bytes && pack != PACK_F16;
     packed_exact(B, pack, g->K, g->N, g->b_row, g->b_col);
     const float top = strcmp(j->k->level, "avx2") == 0 ? 127 : 255;
     for (int64_t m = 0; m < g->M && (pack == PACK_BF16_DOTS || pack == PACK_BF16_AMX || bytes); m++) {
@@ -222,7 +227,9 @@ const Family family_gemm = {.kernel = "gemm",
     {.unpack = {.pack = (of), .K = 130, .N = 97, .first = 64, .n = 33, .pad = 1}}, \
     {.unpack = {.pack = (of), .K = 5, .N = 40, .first = 33}}, \
     {.unpack = {.pack = (of), .K = 0, .N = 40, .first = 3, .n = 9}}
-static const Case gemm_unpack_cases[] = {UNPACK(PACK_F32), UNPACK(PACK_F16), UNPACK(PACK_BF16), UNPACK(PACK_INT8)};
+static const Case gemm_unpack_cases[] = {UNPACK(PACK_F32), UNPACK(PACK_F16), UNPACK(PACK_BF16),
+    UNPACK(PACK_INT8), UNPACK(PACK_BF16_WIDE), UNPACK(PACK_BF16_DOTS), UNPACK(PACK_BF16_AMX),
+    UNPACK(PACK_INT8_DOTS), UNPACK(PACK_INT8_AMX)};
 /* clang-format on */
 enum { UNPACK_B, UNPACK_OUT, UNPACK_PACKED };
 

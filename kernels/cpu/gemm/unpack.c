@@ -56,12 +56,12 @@ static void unpack_panel(void *arg, size_t number, int worker)
     }
 }
 
-void FN(gemm_unpack)(const Run *run, Pack pack, int64_t K, int64_t N, const void *packed, int64_t first, int64_t n,
+void FN(gemm_unpack)(const Run *run, Pack type, int64_t K, int64_t N, const void *packed, int64_t first, int64_t n,
                      float *B, int64_t ldb)
 {
-    Unpacking u = {pack, K, N, first, n, packed, B, ldb};
+    Unpacking u = {FN(pack_form)(type), K, N, first, n, packed, B, ldb};
     if (n > 0)
-        pool_run(run->pool, (size_t)(div_up(first + n, TILE_COLS) - first / TILE_COLS), unpack_panel, &u);
+        pool_run(run->context, (size_t)(div_up(first + n, TILE_COLS) - first / TILE_COLS), unpack_panel, &u);
 }
 
 #endif
