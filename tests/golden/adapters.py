@@ -104,6 +104,7 @@ def bert():
 def vit():
     folder = os.path.join(here, "encoders", "vit")
     raw = load_file(os.path.join(folder, "model.safetensors"))
+    prefix = "vit." if any(n.startswith("vit.") for n in raw) else ""
     raw = {n[4:] if n.startswith("vit.") else n: w for n, w in raw.items()}
     pairs = (("encoder.layer.", "layers."), ("attention.attention.query", "attention.q_proj"), ("attention.attention.key", "attention.k_proj"),
              ("attention.attention.value", "attention.v_proj"), ("attention.output.dense", "attention.o_proj"),
@@ -122,8 +123,8 @@ def vit():
         model = ViTModel(config_of(folder, ViTConfig), add_pooling_layer=False).double().eval()
         modules = any(n.startswith("layers.") for n, _ in model.named_parameters())
         model = loaded(model, raw, (lambda n: swap(n, pairs)) if modules else (lambda n: n))
-        back = (lambda n: swap(n, [(b, a) for a, b in pairs])) if modules else (lambda n: n)
-        run(kind, model, back, raw, lambda m: m(x).last_hidden_state[:, 0], c, out)
+        back = (lambda n: prefix + swap(n, [(b, a) for a, b in pairs])) if modules else (lambda n: prefix + n)
+        run(kind, model, back, {prefix + n: w for n, w in raw.items()}, lambda m: m(x).last_hidden_state[:, 0], c, out)
     save_file(out, os.path.join(here, "adapters_vit.safetensors"))
 
 
