@@ -21,8 +21,8 @@ static float *unpack(Tape *t, const Linear *l, int64_t first, int64_t n, float *
     return to;
 }
 
-/* g, the product by a packed layer, by its weights in float32. A training tape multiplies by them, so that gradients are
- * those of what was computed: inference may make x narrow, too. */
+/* g, the product by a packed layer, by its weights in float32. A training tape multiplies by them, so that gradients
+ * are those of what was computed: inference may make x narrow, too. */
 static void unpacked_gemm(Tape *t, const Linear *l, const Gemm *g)
 {
     float *w = step_floats(t, l->K * MIN(l->N, (int64_t)UNPACKED));

@@ -1,4 +1,4 @@
-/* kernels/cpu/gemm/unpack.c: Packed weights as float32 again: what the backward pass of a frozen layer multiplies by. */
+/* kernels/cpu/gemm/unpack.c: Packed weights as float32 again: the backward pass of a frozen layer needs them. */
 #include "kernels/cpu/gemm/narrow.h"
 
 #ifndef SAPOR_MINIMAL
