@@ -241,11 +241,14 @@ static void gemm_unpack_make(Job *j, const Case *s)
 {
     const Pack pack = (Pack)s->unpack.pack;
     const int64_t K = s->unpack.K, N = s->unpack.N, n = s->unpack.n;
-    const float *B = case_f32(j, "B", ROLE_IN, K * N);
+    case_f32(j, "B", ROLE_IN, K * N);
     case_f32(j, "out", s->unpack.pad ? ROLE_INOUT : ROLE_OUT, span(K, n + s->unpack.pad, n, 1));
-    void *packed = case_bytes(j, "packed", ROLE_IN, j->k->gemm_pack_bytes(pack, K, N));
-    if (j->ok)
-        j->k->gemm_pack(&j->run, pack, K, N, B, N, 1, packed);
+    case_bytes(j, "packed", ROLE_IN, j->k->gemm_pack_bytes(pack, K, N));
+    if (j->ok) {
+        case_send(j, UNPACK_B);
+        j->k->gemm_pack(&j->run, pack, K, N, f32_of(j, UNPACK_B), N, 1, device_of(j, UNPACK_PACKED));
+        case_fetch(j, UNPACK_PACKED);
+    }
     j->bytes = 6.0 * (double)(K * n);
 }
 static void gemm_unpack_call(Job *j, const Case *s)
