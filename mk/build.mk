@@ -69,6 +69,8 @@ TEST_LIBS = $(BUILD)/cases.a $(BUILD)/commands.a $(BUILD)/internal.a
 $(BUILD)/tests/%: tests/%.c $(TEST_LIBS)
 	@mkdir -p $(@D)
 	$(COMPILE) $(LDFLAGS) $< $(TEST_LIBS) -o $@ $(DEP_LIBS) $$($(PKG_CONFIG) --libs cmocka)
+# SAPOR_TEST_DEVICE=far: devices that a test opens are the far one (tests/far/far.h).
+$(TESTS): override LDFLAGS += -Wl,--wrap=device_open,--undefined=__wrap_device_open
 # tests/faults.h has a function of its own for each of these.
 FAULTS = open fdopendir mmap read write fsync flock rename unlink mkdir readdir malloc calloc realloc free pthread_create \
 	arena_new arena_alloc arena_strndup arena_grow heap_alloc
