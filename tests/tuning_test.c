@@ -38,6 +38,18 @@ static void must(const Error *e)
         fail_msg("%s", e->message);
 }
 
+/* MINIMAL does not train encoders. */
+static bool trains(Bench *b)
+{
+    Error e = {0};
+    EncoderOptions o = {.train = {.weights = "*"}};
+    Encoder *en = encoder_open(&b->d, ENCODERS "bert", &o, &e);
+    encoder_close(en);
+    if (e.code == SP_UNSUPPORTED)
+        print_message("skipped: %s\n", e.message);
+    return e.code != SP_UNSUPPORTED;
+}
+
 static Encoder *open_at(Bench *b, const char *path, Pack dtype, TrainOptions train)
 {
     EncoderOptions o = {.dtype = dtype, .train = train};
@@ -208,6 +220,8 @@ static void check_adapters(Bench *b, const char *name, Pack dtype, const char *t
 static void adapters_over_packed_weights(void **state)
 {
     Bench *b = *state;
+    if (!trains(b))
+        skip();
     static const struct {
         Pack dtype;
         const char *name;
@@ -363,6 +377,8 @@ static void trained(Bench *b, const char *folder, const Example *w, const char *
 static void one_forward_function(void **state)
 {
     Bench *b = *state;
+    if (!trains(b))
+        skip();
     char path[256];
     const char *folder = test_folder(path);
     for (size_t i = 0; i < COUNT(EXAMPLES); i++) {
@@ -385,6 +401,8 @@ static bool is_query(const char *name)
 static void parts_of_a_fused_projection(void **state)
 {
     Bench *b = *state;
+    if (!trains(b))
+        skip();
     char path[256];
     const char *folder = test_folder(path);
     Encoder *en = open_model(b, "bert", PACK_F32, (TrainOptions){.weights = "query.*"});
@@ -402,6 +420,8 @@ static void parts_of_a_fused_projection(void **state)
 static void wrong_options(void **state)
 {
     Bench *b = *state;
+    if (!trains(b))
+        skip();
     static const struct {
         TrainOptions train;
         const char *error;
