@@ -65,7 +65,7 @@ void bench_again(Bench *b)
     for (; b->memory; b->memory = b->memory->next)
         b->d->k->free(b->d->heap, b->memory->p, b->memory->bytes);
     if (b->arena)
-        bench_again(b);
+        arena_rewind(b->arena, (ArenaMark){0});
 }
 
 float *bench_floats(Bench *b, size_t n, Error *e)
