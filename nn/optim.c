@@ -157,7 +157,8 @@ static void step_sgd(Tape *t, const Optim *o, ParamGrad *g)
     float lr = (float)o->lr;
     double begun = trace_begin(t->run.trace);
     if (kind == KIND_DENSE)
-        t->k->sgd(&t->run, p->x->count, lr, (float)o->weight_decay, g->dense, p->x->data);
+        t->k->sgd(&t->run, p->x->count, &(SgdStep){.lr = lr, .weight_decay = (float)o->weight_decay}, g->dense,
+                  p->x->data, NULL);
     else if (kind == KIND_FACTORS)
         tape_gemm(t, &(Gemm){.M = rows_of(p->x),
                              .N = param_width(p),

@@ -30,7 +30,7 @@
     LINE(adam_rows) LINE(adam_factored) LINE(sgd) LINE(gemm) LINE(conv) LINE(max_pool) LINE(mean_pool) \
     LINE(attention)
 /* Kernels that MINIMAL leaves out */
-#define KERNEL_TRAINING_FAMILIES(LINE) LINE(attention_back)
+#define KERNEL_TRAINING_FAMILIES(LINE) LINE(attention_back) LINE(adagrad) LINE(rmsprop) LINE(clip_factor)
 /* More of a kernel's cases, with another tolerance */
 #define KERNEL_VARIANTS(LINE) LINE(conv_wide)
 /* Called by a family's cases: how much scratch, and packing */
@@ -102,6 +102,15 @@ typedef struct Case {
         struct {
             int64_t n, D, rows, now, K, decay, named;
         } lazy_adam;
+        struct {
+            int64_t n, decay, momentum, nesterov;
+        } sgd;
+        struct {
+            int64_t n, D, rows, decay, named;
+        } adagrad;
+        struct {
+            int64_t n, decay, centred, momentum;
+        } rmsprop;
         struct {
             int64_t Q, I, D, k, itself; /* itself: q is x */
         } knn;
