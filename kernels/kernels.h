@@ -87,8 +87,8 @@ static inline int64_t conv_out(int64_t in, int64_t kernel, int64_t stride, int64
 
 /* softmax(scale Q K' + bias) V for each text b and head h. Scores are never stored.
  *
- * Text b owns rows q_offsets[b] .. q_offsets[b+1]-1 of queries, and of keys and values those of k_offsets. The last query
- * is at the place of the last key: query i of Tq is at place i + Tk - Tq. A query sees key j where
+ * Text b owns rows q_offsets[b] .. q_offsets[b+1]-1 of queries, and of keys and values those of k_offsets. The last
+ * query is at the place of the last key: query i of Tq is at place i + Tk - Tq. A query sees key j where
  *   causal: j <= place; window > 0: |j - place| < window.
  * Where it sees none, its row of `out` is 0. Each head of keys serves H / Hk heads of queries, one after the other
  * (grouped-query attention, Ainslie et al. 2023). */
