@@ -63,7 +63,7 @@ static int64_t texts_make(Job *j, const Case *s)
     case_f32(j, "v", ROLE_IN, z.apart ? k_rows * z.v_ld : 0);
     case_f32(j, "relative", ROLE_IN, s->attention.R ? s->attention.H * (2 * s->attention.R + 1) : 0);
     for (int64_t b = 0; j->ok && b < s->attention.B; b++) {
-        const int32_t *o = i32_of(j, AT_OFFSETS), *ko = s->attention.Tk ? i32_of(j, AT_KEY_OFFSETS) : o;
+        const int32_t *o = host_i32(j, AT_OFFSETS), *ko = s->attention.Tk ? host_i32(j, AT_KEY_OFFSETS) : o;
         j->flops +=
             4 * (double)(o[b + 1] - o[b]) * (double)(ko[b + 1] - ko[b]) * (double)z.C * (s->attention.causal ? 0.5 : 1);
     }
@@ -104,17 +104,18 @@ static bool attend(const Job *j, const Case *s, double *out, double *lse)
 {
     const Attention t = attention_of(j, s);
     const Shape z = shape_of(s);
-    const int32_t *key_offsets = t.k_offsets ? t.k_offsets : t.q_offsets;
-    const int64_t C = z.C, D = t.D, rows = t.q_offsets[t.B], shared = z.C / z.Ck;
+    const int32_t *offsets = host_i32(j, AT_OFFSETS),
+                  *key_offsets = s->attention.Tk ? host_i32(j, AT_KEY_OFFSETS) : offsets;
+    const int64_t C = z.C, D = t.D, rows = offsets[t.B], shared = z.C / z.Ck;
     const double *q = exact_of(j, AT_Q), *k = z.apart ? exact_of(j, AT_K) : q + C,
                  *v = z.apart ? exact_of(j, AT_V) : q + 2 * C, scale = (double)t.scale;
     double *p = malloc((size_t)(z.longest_keys + 1) * sizeof *p);
     for (int64_t at = 0; p && at < rows * t.H; at++) {
         const int64_t i = at / t.H, h = at % t.H, kd = h / shared * D;
         int64_t b = 0;
-        while (t.q_offsets[b + 1] <= i)
+        while (offsets[b + 1] <= i)
             b++;
-        const int64_t first = key_offsets[b], n = key_offsets[b + 1] - first, place = i - t.q_offsets[b + 1] + n;
+        const int64_t first = key_offsets[b], n = key_offsets[b + 1] - first, place = i - offsets[b + 1] + n;
         double most = -INFINITY, sum = 0;
         for (int64_t key = 0; key < n; key++) {
             double score = 0;
@@ -249,7 +250,11 @@ static void attention_back_make(Job *j, const Case *s)
     const AttentionBack t = attention_back_of(j, s);
     case_work(j, MAX(j->k->attention_work(&j->run, &t.forward), j->k->attention_back_work(&j->run, &t)));
     if (j->ok) {
+        for (int i = AT_OFFSETS; i <= AT_RELATIVE; i++)
+            case_send(j, i);
         j->k->attention(&j->run, &t.forward);
+        case_fetch(j, AT_OUT);
+        case_fetch(j, AT_LSE);
         case_set(j, AT_OUT);
         case_set(j, AT_LSE);
     }
