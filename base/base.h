@@ -57,7 +57,12 @@ bool fail_system(Error *e, const char *path, const char *doing, int number); /* 
 void error_prefix(Error *e, const char *format, ...) PRINTF_LIKE(2, 3);      /* puts "where: " before the message */
 void error_clear(Error *e);
 
-/* ---- sizes and arenas (memory.c) ------------------------------------------------------------- */
+/* ---- types, sizes and arenas (memory.c) ------------------------------------------------------ */
+
+/* Types of numbers; F32 is 0, so that what names no type is float32 */
+typedef enum DType { F32, F64, F16, BF16, I64, I32, I16, I8, U8, BOOL8 } DType;
+size_t dtype_bytes(DType t);
+const char *dtype_name(DType t); /* "F32", as safetensors spells it */
 
 bool size_mul(size_t a, size_t b, size_t *product); /* false on overflow */
 bool size_add(size_t a, size_t b, size_t *sum);
@@ -157,6 +162,18 @@ bool stream_read(Text *out, Arena *a, const char *path, size_t max_bytes, Error 
 bool input_read(Text *out, Arena *a, FILE *in, const char *name, size_t max_bytes, Error *e);
 #define STREAM_MOST  ((size_t)1 << 29)
 #define PIPE_SECONDS 5
+/* The files of a folder, on disk or in memory, by names such as "1_Pooling/config.json". */
+typedef struct Files {
+    const char *folder;  /* its path; of files in memory, a name for messages */
+    const sp_file *list; /* [count] in memory; NULL: on disk */
+    size_t count;
+} Files;
+/* FOLDER/NAME where there is such a file, else NULL without an error. */
+const char *files_path(const Files *f, const char *name, Arena *a, Error *e);
+/* file_read and map_open of a file that is there; what is in memory is not copied, nor is a NUL put behind it. */
+bool files_read(Text *out, Arena *a, const Files *f, const char *name, size_t max_bytes, Error *e);
+bool files_map(Map *m, Arena *a, const Files *f, const char *name, Error *e);
+
 bool file_exists(const char *path);
 bool folder_exists(const char *path);
 bool file_remove(const char *path, Error *e); /* not an error where there is none */

@@ -7,10 +7,6 @@
 
 #include "base/base.h"
 
-typedef enum DType { F32, F64, F16, BF16, I64, I32, I16, I8, U8, BOOL8 } DType;
-size_t dtype_bytes(DType t);
-const char *dtype_name(DType t); /* "F32", as safetensors spells it */
-
 enum { MAX_DIMS = 8 };
 typedef struct Array { /* a named block of numbers, C order, somewhere in a mapped file or an arena */
     Text name;         /* "" in an .npy; NUL-terminated behind its end */
@@ -32,6 +28,8 @@ typedef struct Weights Weights;
  * stream; a pickled module is searched for tensors, names joined by '.'), or a folder holding model.safetensors, its
  * index, or pytorch_model.bin. The kind follows from the content, not from the name. */
 Weights *weights_open(const char *path, Arena *a, Error *e); /* maps the files */
+/* The same of a folder on disk or in memory; `f` and what it points to are kept until weights_close. */
+Weights *weights_open_files(const Files *f, Arena *a, Error *e);
 /* reads them into the arena: for what is copied from them */
 Weights *weights_read(const char *path, Arena *a, Error *e);
 void weights_close(Weights *w);                                /* unmaps; arena memory goes with the arena */
