@@ -21,7 +21,7 @@ run() { # PROGRAM ARGUMENT...
     ${MAKE:-make} -s -j"$(nproc)" DEBUG=1 BUILD=build "build/tests/$1" >log 2>&1 || return 2
     program=$1
     shift
-    SAPOR_TEST_DEVICE=far "build/tests/$program" "$@" >log 2>&1 || return 1
+    FAR=all SAPOR_TEST_DEVICE=far "build/tests/$program" "$@" >log 2>&1 || return 1
 }
 run far_test
 ok $? "far_test passes as it is"
