@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compares token ids and words with Hugging Face tokenizers on real texts, on every code point and on hostile ones.
+"""Compares token ids, words, places and decoded texts with Hugging Face tokenizers on real texts, on every code point and on hostile ones.
 
     pip install tokenizers==0.23.3 transformers==5.23.0
     make build/tests/tokenizers_test
@@ -26,8 +26,11 @@ failures = 0
 
 
 def run(model, texts, limit, mode):
-    data = b"".join(struct.pack("<I", len(b)) + b for b in (t.encode() for t in texts))
-    p = subprocess.run([BINARY, model, str(limit), mode], input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with tempfile.TemporaryFile() as f:  # a pipe is read as text, which has no NUL bytes
+        for b in (t if isinstance(t, bytes) else t.encode() for t in texts):
+            f.write(struct.pack("<I", len(b)) + b)
+        f.seek(0)
+        p = subprocess.run([BINARY, model, str(limit), mode], stdin=f, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     if p.returncode:
         sys.exit(p.stderr.decode())
     return p.stdout, p.stderr.decode().split("\n")[1]
@@ -52,17 +55,46 @@ def check_ids(name, model, hf, texts, limit=0):
     report(name, texts, ours, theirs, note)
 
 
-def check_words(name, model, hf, texts):
-    out, note = run(model, texts, 0, "words")
-    ours, at, words = [], 0, []
+def encoding(e):
+    rows = zip(e.ids, e.offsets, e.word_ids, e.type_ids, e.sequence_ids, e.special_tokens_mask)
+    return " ".join("%d:%d:%d:%d:%d:%d:%d" % (i, *o, -1 if w is None else w, t, n or 0, s) for i, o, w, t, n, s in rows)
+
+
+def check_places(name, model, hf, texts, limit=0):
+    """One text and pairs of two, whole and cut; and their ids back to texts."""
+    hf.no_padding()
+    for mode, direction in (("places", "right"), ("places-left", "left"), ("places-pair", "right"), ("places-pair-left-bare", "left")):
+        inputs = list(zip(texts[::2], texts[1::2])) if "pair" in mode else texts
+        flat = [t for pair in inputs for t in pair] if "pair" in mode else texts
+        hf.enable_truncation(limit, direction=direction) if limit else hf.no_truncation()
+        theirs = [encoding(e) for e in hf.encode_batch(inputs, add_special_tokens="bare" not in mode)]
+        out, _ = run(model, flat, limit, mode)
+        report("%s, %s" % (name, mode), inputs, out.decode().split("\n")[:-1], theirs)
+    hf.no_truncation()
+    ids = [e.ids for e in hf.encode_batch(texts)]
+    for mode in ("decode", "decode-special"):
+        out, _ = run(model, [struct.pack("<%di" % len(i), *i) for i in ids], 0, mode)
+        report("%s, %s" % (name, mode), ids, blocks(out), [hf.decode(i, skip_special_tokens=mode == "decode") for i in ids])
+
+
+def blocks(out):
+    at, texts = 0, []
     while at < len(out):
         (n,) = struct.unpack_from("<I", out, at)
-        if n:
-            words.append(out[at + 4 : at + 4 + n].decode())
+        texts.append(out[at + 4 : at + 4 + n].decode())
+        at += 4 + n
+    return texts
+
+
+def check_words(name, model, hf, texts):
+    out, note = run(model, texts, 0, "words")
+    ours, words = [], []
+    for word in blocks(out):
+        if word:
+            words.append(word)
         else:
             ours.append(words)
             words = []
-        at += 4 + n
     theirs = [[w for w, _ in hf.pre_tokenizer.pre_tokenize_str(hf.normalizer.normalize_str(t))] for t in texts]
     report(name, texts, ours, theirs)
 
@@ -150,6 +182,7 @@ def check_data(folder, data, scratch):
             check_ids("%s, %s" % (form, name), model, hf, some)
             texts |= set(some)
         texts = sorted(texts)
+        check_places("%s, all of them" % form, model, hf, texts)
         for limit in (384, 256, 16):
             check_ids("%s, all of them, at most %d" % (form, limit), model, hf, texts, limit)
 
@@ -179,9 +212,12 @@ def check_hostile(folder, tmp, rng):
         check_words("hostile words, " + name, path, changed, list(hostile(rng, 5000, tokens)))
     check_ids("hostile", folder, hf, list(hostile(rng, 30000, tokens)))
     check_ids("hostile, at most 12", folder, hf, list(hostile(rng, 10000, tokens)), 12)
+    check_places("hostile", folder, hf, list(hostile(rng, 10000, tokens)))
+    check_places("hostile, at most 12", folder, hf, list(hostile(rng, 5000, tokens)), 12)
     for name, path, contents in odd_added_tokens(model, tmp, rng):
         changed = Tokenizer.from_file(path)
         check_ids(name, path, changed, list(hostile(rng, 3000, contents + tokens)))
+        check_places(name, path, changed, list(hostile(rng, 1000, contents + tokens)))
 
 
 main()
