@@ -147,14 +147,31 @@ typedef enum Unary { UN_EXP, UN_LOG, UN_SQRT, UN_SIGN, UN_CLAMP, UN_INSIDE } Una
 typedef enum Noise { NOISE_UNIFORM, NOISE_NORMAL, NOISE_GUMBEL } Noise;
 typedef enum Reduce { REDUCE_SUM, REDUCE_MEAN, REDUCE_MAX, REDUCE_FIRST } Reduce;
 
-/* One Adam, Kingma & Ba 2015, as torch.optim.Adam computes it: bias-corrected, eps after the root, weight decay added
- * to the gradient. Step t's numbers are made once by `adam_step` so that replayed steps use the very same floats. */
+/* One step of Adam, Kingma & Ba 2015, as torch.optim.Adam computes it: bias-corrected, eps after the root, weight decay
+ * added to the gradient; and of AdamW, Loshchilov & Hutter 2019, whose weight decay multiplies the parameter before the
+ * step. Step t's numbers are made once, so that replayed steps use the very same floats. */
 typedef struct AdamStep {
     float step_size;  /* lr / (1 - beta1^t) */
     float root_scale; /* 1 / sqrt(1 - beta2^t) */
     float beta1, beta2, eps, weight_decay;
+    float shrink; /* AdamW: 1 - lr weight_decay; Adam: 1 */
 } AdamStep;
 AdamStep adam_step(double lr, double beta1, double beta2, double eps, double weight_decay, int64_t t);
+AdamStep adamw_step(double lr, double beta1, double beta2, double eps, double weight_decay, int64_t t);
+
+/* The other optimisers, as torch.optim defines them; with weight decay d = g + weight_decay p takes the place of g. */
+typedef struct SgdStep {
+    float lr, weight_decay;
+    float momentum, damped; /* buffer = momentum buffer + damped d; damped is 1 - dampening, and 1 in the first step */
+    bool nesterov;
+} SgdStep;
+typedef struct AdagradStep { /* Duchi et al. 2011 */
+    float lr;                /* lr / (1 + (t - 1) lr_decay) in step t */
+    float eps, weight_decay;
+} AdagradStep;
+typedef struct RmspropStep { /* Tieleman & Hinton 2012; centred: Graves 2013 */
+    float lr, alpha, eps, weight_decay, momentum;
+} RmspropStep;
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
@@ -270,10 +287,6 @@ typedef struct Kernels {
                          float *y, int32_t *arg);
     void (*segment_pool_back)(const Run *, int64_t B, int64_t D, const int32_t *offsets, Reduce how, const int32_t *arg,
                               const float *dy, float *dx);
-    /* Sorts ids [n] (>= 0): unique [n], start [n+1], order [n] such that segment s holds the places of unique[s],
-     * ascending. Returns how many are unique. Host arrays. scratch [4 n] int32 */
-    int64_t (*group_ids)(const Run *, int64_t n, const int32_t *ids, int32_t *unique, int64_t *start, int32_t *order,
-                         int32_t *scratch);
 
     /* sparse (sparse.c) */
     /* y = alpha A x + beta y */
@@ -289,6 +302,11 @@ typedef struct Kernels {
     void (*edge_row_sum)(const Run *, const Sparse *A, const float *val, float *out);
     /* out[e] = val[e] * rs[row] * cs[col] (NULL scales are 1): normalising values */
     void (*edge_scale)(const Run *, const Sparse *A, const float *val, const float *rs, const float *cs, float *out);
+
+    /* y = x > 0 ? x^-1/2 : 0, computed in float64: the scale of a node whose values sum to x */
+    void (*inverse_root)(const Run *, int64_t n, const float *x, float *y);
+    /* d = -1/2 y^3 d, in float64: from the gradient to y to that of x */
+    void (*inverse_root_back)(const Run *, int64_t n, const float *y, float *d);
 
     /* ranking (topk.c): tiles of a product are ranked while a cache holds them; the whole product is never stored */
     /* Of this very size: a smaller one may need more. So for topk and gemm. */
@@ -324,6 +342,8 @@ typedef struct Kernels {
      * rows 0..n-1 */
     void (*adam_replay)(const Run *, int64_t n, int64_t D, const int32_t *ids, const AdamStep *history, int32_t now,
                         int32_t *last, float *p, float *m, float *v);
+    /* history[now] = *s. s is an argument of the call, in host memory */
+    void (*adam_note)(const Run *, const AdamStep *s, int32_t now, AdamStep *history);
     /* Replay to step now-1, then step `now` with gradient g [n, D] for rows ids (distinct) */
     void (*adam_rows)(const Run *, int64_t n, int64_t D, const int32_t *ids, const AdamStep *history, int32_t now,
                       const float *g, int32_t *last, float *p, float *m, float *v);
@@ -332,7 +352,19 @@ typedef struct Kernels {
     size_t (*adam_factored_work)(const Run *, int64_t n, int64_t D, int64_t K);
     void (*adam_factored)(const Run *, int64_t n, int64_t D, int64_t K, const int32_t *ids, const AdamStep *history,
                           int32_t now, const float *dy, const float *w, int32_t *last, float *p, float *m, float *v);
-    void (*sgd)(const Run *, int64_t n, float lr, float weight_decay, const float *g, float *p);
+    /* p -= lr d; with a buffer (NULL where momentum is 0), p -= lr buffer, or lr (d + momentum buffer) if nesterov */
+    void (*sgd)(const Run *, int64_t n, const SgdStep *s, const float *g, float *p, float *buffer);
+    /* Rows ids (distinct; NULL: 0..n-1) of p and sum, with gradient g [n, D]: sum += d^2, p -= lr d / (sqrt(sum) + eps).
+     * A row whose gradient is zero does not change without weight decay. */
+    void (*adagrad)(const Run *, int64_t n, int64_t D, const int32_t *ids, const AdagradStep *s, const float *g,
+                    float *p, float *sum);
+    /* v = alpha v + (1 - alpha) d^2; mean (NULL: not centred) = alpha mean + (1 - alpha) d; u = d / (sqrt(v - mean^2) +
+     * eps); p -= lr u, or with a buffer (NULL where momentum is 0) buffer = momentum buffer + u, p -= lr buffer */
+    void (*rmsprop)(const Run *, int64_t n, const RmspropStep *s, const float *g, float *p, float *v, float *mean,
+                    float *buffer);
+    /* out [1] = min(1, most / (sqrt(sum of squares [n]) + 1e-6)): what torch.nn.utils.clip_grad_norm_ multiplies
+     * gradients by; squares are their sum_squares */
+    void (*clip_factor)(const Run *, int64_t n, const float *squares, float most, float *out);
 } Kernels;
 
 /* The CPU's table at the best level that this machine and build have; force ("baseline", "avx2", "avx512"; NULL: the
