@@ -66,7 +66,11 @@ static void malformed(void **state)
     static const struct {
         const char *normalizer, *split, *post, *added, *model, *why;
     } table[] = {
-        {.normalizer = "{\"type\":\"NFKC\"}", .why = "normalizer NFKC is not supported (supported: BertNormalizer)"},
+        {.normalizer = "{\"type\":\"Nothing\"}", .why = "normalizer Nothing is not supported (supported: BertNormalizer,"},
+        {.split = "{\"type\":\"Punctuation\",\"behavior\":\"Kept\"}", .why = "Punctuation: expected Removed, Isolated"},
+        {.split = "{\"type\":\"Punctuation\",\"behavior\":null}", .why = "Punctuation: expected Removed, Isolated"},
+        {.split = "{\"type\":\"Digits\"}", .why = "Digits: expected true or false as its individual_digits"},
+        {.split = "{\"type\":\"Digits\",\"individual_digits\":1}", .why = "Digits: expected true or false"},
         {.normalizer = "{\"type\":\"Sequence\",\"normalizers\":[]}", .why = "normalizer Sequence"},
         {.normalizer = "[]", .why = "normalizer (no type)"},
         {.split = "{\"type\":\"ByteLevel\"}", .why = "pre_tokenizer ByteLevel is not supported"},

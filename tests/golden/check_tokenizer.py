@@ -16,6 +16,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import unicodedata
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 from tokenizers import Tokenizer  # noqa: E402
@@ -134,6 +135,44 @@ def hostile(rng, count, tokens):
         yield "".join(parts)
 
 
+NORMALIZERS = ["NFD", "NFC", "NFKD", "NFKC", "Lowercase", "StripAccents"]
+PRE_TOKENIZERS = [dict(type=t) for t in ("Whitespace", "WhitespaceSplit", "BertPreTokenizer")]
+PRE_TOKENIZERS += [dict(type="Punctuation", behavior=b) for b in ("Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous")]
+PRE_TOKENIZERS += [dict(type="Digits", individual_digits=b) for b in (False, True)]
+
+
+def check_stages(model, folder, rng):
+    """Every normaliser alone and some in a row on every code point, on all marks in random order and on hostile texts; every
+    pre-tokeniser behind them."""
+    source = json.load(open(model))
+    points = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
+    moving = [c for c in points if unicodedata.combining(c)] + list("\u1100\u1161\u11a8\uac00\u1112\u1175\u11c2\ud7a3")
+    moving += [c for c in points if unicodedata.normalize("NFD", c) != c and not "\uac00" <= c <= "\ud7a3"] + list("aeiouAEIOU") * 30
+    runs = ["".join(rng.choice(moving) for _ in range(rng.randint(2, 6))) for _ in range(100000)]
+    runs += [rng.choice("aeiouy") + "".join(rng.choice(moving[:900]) for _ in range(rng.randint(1, 4))) for _ in range(100000)]
+    path = os.path.join(folder, "tokenizer.json")
+    for names in [[n] for n in NORMALIZERS] + [rng.sample(NORMALIZERS + ["BertNormalizer"], 3) for _ in range(4)]:
+        kinds = [dict(source["normalizer"], lowercase=False, strip_accents=False) if n == "BertNormalizer" else dict(type=n) for n in names]
+        source["normalizer"] = dict(type="Sequence", normalizers=kinds)
+        source["pre_tokenizer"] = dict(type="WhitespaceSplit")
+        json.dump(source, open(path, "w"))
+        hf, name = Tokenizer.from_file(path), " ".join(names)
+        for what, texts in (("code points", ["a" + c + "B" for c in points]), ("with marks", ["a\u0345" + c + "\u0334\u0301" for c in points]), ("runs", runs)):
+            out, _ = run(path, texts, 0, "normal")
+            report("%s, %s" % (name, what), texts, blocks(out), [hf.normalizer.normalize_str(t) for t in texts])
+        check_places(name, path, hf, list(hostile(rng, 3000, ["\ufb01", "\u1e9b\u0323"])) + runs[:3000])
+        for kind in rng.sample(PRE_TOKENIZERS, 3):
+            source["pre_tokenizer"] = dict(type="Sequence", pretokenizers=[rng.choice(PRE_TOKENIZERS), kind])
+            json.dump(source, open(path, "w"))
+            name = "%s, %s" % (" ".join(names), [v for k in source["pre_tokenizer"]["pretokenizers"] for v in k.values()])
+            check_places(name, path, Tokenizer.from_file(path), list(hostile(rng, 3000, ["1", "12", "!?", "\u2167x"])))
+        source = json.load(open(model))
+    for kind in PRE_TOKENIZERS:
+        source.update(pre_tokenizer=kind, normalizer=None)
+        json.dump(source, open(path, "w"))
+        check_places("code points, %s" % list(kind.values()), path, Tokenizer.from_file(path), [c + "a" + c + c + "b" for c in points])
+
+
 def odd_added_tokens(model, folder, rng):
     """Tokens with every combination of flags, overlapping, new and old."""
     source = json.load(open(model))
@@ -196,6 +235,7 @@ def main():
             check_data(folder, arguments[1], tmp)
         if "--data-only" not in sys.argv:
             check_hostile(folder, tmp, rng)
+            check_stages(os.path.join(folder, "tokenizer.json"), tmp, rng)
     sys.exit(failures > 0)
 
 
