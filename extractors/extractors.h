@@ -38,6 +38,7 @@ typedef struct Output {
 /* What an architecture file sees when it is asked whether this is its model, and when it loads. */
 typedef struct ModelSource {
     const char *path, *folder; /* folder NULL for a bare weights file */
+    const Files *files;        /* of the folder, on disk or in memory */
     const Json *config;        /* config.json, or NULL */
     const Weights *weights;
     const char *arch; /* --arch, or NULL */
@@ -163,10 +164,15 @@ const EncoderKind *encoder_kind_of(const ModelSource *s, Arena *a, Error *e);
  * paths that were tried, and says how to get the model. */
 const char *model_find(const char *name, Arena *a, Error *e);
 Encoder *encoder_open(const Device *d, const char *name, const EncoderOptions *o, Error *e);
+/* Of a folder on disk or in memory: what it points to is kept until the close. */
+Encoder *encoder_open_files(const Device *d, const Files *f, const EncoderOptions *o, Error *e);
 void encoder_close(Encoder *en);
 /* The weights as a safetensors file with the names and shapes of the file that was opened: parameters as they are now,
  * float32; adapters merged, W + alpha / rank B A; all others unchanged. PATH may be the file that was opened. */
 bool encoder_save(const Encoder *en, const char *path, Error *e);
+
+/* The number of an output of these modalities; name NULL: the first, the usual one. -1: there is no such output. */
+int output_find(const Encoder *en, unsigned modality, const char *name);
 
 /* ---- calls ----------------------------------------------------------------------------------- */
 

@@ -63,7 +63,8 @@ typedef enum InitKind {
     INIT_UNIFORM,        /* [-a, a] */
     INIT_NORMAL,         /* mean 0, standard deviation a */
     INIT_XAVIER_UNIFORM, /* fan_in = cols, fan_out = rows (recipes.md 5.5) */
-    INIT_XAVIER_NORMAL
+    INIT_XAVIER_NORMAL,
+    INIT_FAN_IN /* uniform in +-1 / sqrt(fan_in), torch's default for a Linear: for its bias too (linear_new) */
 } InitKind;
 typedef struct Init {
     InitKind kind;
@@ -72,6 +73,8 @@ typedef struct Init {
 /* A trainable [rows, cols] (cols 0: a vector [rows]); its numbers are draws of (seed, DRAW_INIT, hash of name). NULL on
  * failure. */
 Tensor *param_new(Store *s, const char *name, int64_t rows, int64_t cols, Init init, uint64_t seed, Error *e);
+/* A constant of the numbers that param_new would begin with: what a recipe draws and never trains. */
+Tensor *store_random(Store *s, const char *name, int64_t rows, int64_t cols, Init init, uint64_t seed, Error *e);
 /* A constant copied from host memory; NULL data: zeros. */
 Tensor *store_f32(Store *s, const char *name, int dims, const int64_t *shape, const float *data, Error *e);
 Tensor *store_i32(Store *s, const char *name, int dims, const int64_t *shape, const int32_t *data, Error *e);
@@ -242,7 +245,7 @@ Tensor *stack_rows(Tape *t, Tensor *a, Tensor *b);              /* [M1,D], [M2,D
 Tensor *concat(Tape *t, Tensor *a, Tensor *b);                  /* [M,D1], [M,D2] -> [M,D1+D2] */
 Tensor *cols(Tape *t, Tensor *x, int64_t first, int64_t count); /* x[:, first : first+count] */
 Tensor *reshape(Tape *t, Tensor *x, int dims, const int64_t *shape);
-Tensor *swap_axes(Tape *t, Tensor *x);               /* [M,N] -> [N,M]; for small N, as it copies column by column */
+Tensor *swap_axes(Tape *t, Tensor *x);                /* [M,N] -> [N,M]; for small N, as it copies column by column */
 Tensor *row_dot(Tape *t, Tensor *a, Tensor *b);       /* [M,D], [M,D] -> [M] */
 Tensor *row_scale(Tape *t, Tensor *x, Tensor *s);     /* [M,D], [M] -> [M,D] */
 Tensor *row_normalize(Tape *t, Tensor *x, float eps); /* x / max(|x|, eps) */
@@ -254,7 +257,7 @@ Tensor *mean(Tape *t, Tensor *x);
 Tensor *sum_squares(Tape *t, Tensor *x); /* -> [1] */
 Tensor *frobenius(Tape *t, Tensor *x);   /* sqrt(sum x^2) -> [1]; gradient 0 at 0 */
 
-/* numbers by numbers (ops_math.c) */
+/* numbers by numbers (ops/math.c) */
 Tensor *divide(Tape *t, Tensor *a, Tensor *b);  /* a / b, element by element */
 Tensor *maximum(Tape *t, Tensor *a, Tensor *b); /* where both are equal each gets half of the gradient, as in torch */
 /* x op v for x [M,C] and v a row [C], a column [M] or one number [1]: BIN_ADD, BIN_SUB, BIN_MUL, BIN_DIV, BIN_MAX */
@@ -309,10 +312,25 @@ typedef struct Csr {
      * is NULL if there are no values. */
     Tensor *tstart, *tcol, *tat;
     bool symmetric; /* equal to its transpose, values too */
+    Tensor *row;    /* I32 [entries]: the row of each entry; NULL without csr_index */
 } Csr;
-/* From host arrays (copied into the store); val may be NULL. Builds the transpose index unless symmetric. */
-Csr *csr_new(Store *s, const char *name, int64_t rows, int64_t cols, const int64_t *start, const int32_t *col,
-             const float *val, bool symmetric, Error *e);
+typedef struct HostGraph { /* a graph in host memory */
+    int64_t rows, cols;
+    const int64_t *start;                     /* [rows+1] */
+    const int32_t *col;                       /* [start[rows]] ascending in a row */
+    const float *val, *row_scale, *col_scale; /* as in Csr, or NULL; equal pointers become one tensor */
+    bool symmetric;                           /* equal to its transpose, values and scales too */
+    bool mirrored;                            /* its pattern is */
+} HostGraph;
+/* Copied into the store, scales as scales, with the index of the transpose unless symmetric. A name that the store has
+ * for a graph gives the same Csr, refilled in place (as csr_keep does): for graphs that are drawn anew each epoch. "":
+ * a graph without a name. */
+Csr *csr_new(Store *s, const char *name, const HostGraph *h, Error *e);
+/* Adds to a stored graph what graph_with and its gradient read: the row of each entry, and each entry's place in the
+ * transpose. A refill brings both up to date. */
+bool csr_index(Store *s, Csr *g, Error *e);
+/* The transpose of a stored graph without values: the same tensors, their parts exchanged. */
+Csr *csr_turned(Store *s, const Csr *g, Error *e);
 /* recipes.md 5.6 */
 typedef enum Adjacency {
     ADJ_SYM,
@@ -321,7 +339,7 @@ typedef enum Adjacency {
     ADJ_BOTH_SELF, /* D^-1 (A+I) D^-1 */
     ADJ_SYM_SELF
 } Adjacency;
-/* The graph of users and items, users first: [U+I, U+I] from the U x I train pairs. */
+/* The graph of users and items, users first: [U+I, U+I] from the U x I train pairs. Names as in csr_new. */
 Csr *csr_bipartite(Store *s, const char *name, int64_t U, int64_t I, const int64_t *start, const int32_t *item,
                    Adjacency how, Error *e);
 Tensor *spmm(Tape *t, const Csr *a, Tensor *x); /* [rows, cols] [cols, D] -> [rows, D]; gradient to x and to val */
@@ -330,6 +348,9 @@ Tensor *sddmm(Tape *t, const Csr *g, Tensor *x, Tensor *y);
 Tensor *edge_softmax(Tape *t, const Csr *g, Tensor *x); /* over each row's entries: [entries] -> [entries] */
 /* Graphs on the tape; NULL when it has failed (later ops accept NULL as they accept a failed tensor). */
 
+/* The pattern of g with values val [entries] (NULL: ones), without scales: for attention over edges (GAT, GRCN). A
+ * gradient flows to val. After csr_index a step reads the transpose's index; without it each step makes it. */
+Csr *graph_with(Tape *t, const Csr *g, Tensor *val);
 /* For each row of x, the k rows with the largest cosine (itself included). The choice has no gradient; the values, the
  * cosines, have one. A row of zeros has cosine 0 with every row. */
 Csr *knn_graph(Tape *t, Tensor *x, int64_t k);
@@ -367,10 +388,21 @@ typedef struct ParamGroup { /* parameters whose names begin with `prefix` ("": a
     const char *prefix;
     double rate; /* factor of lr */
 } ParamGroup;
-typedef enum OptimKind { OPTIM_ADAM, OPTIM_SGD } OptimKind;
+/* As torch.optim defines them: Adam, Kingma & Ba 2015; AdamW, Loshchilov & Hutter 2019; SGD with momentum; Adagrad,
+ * Duchi et al. 2011; RMSprop, Tieleman & Hinton 2012, centred: Graves 2013. */
+typedef enum OptimKind { OPTIM_ADAM, OPTIM_ADAMW, OPTIM_SGD, OPTIM_ADAGRAD, OPTIM_RMSPROP, OPTIM_COUNT } OptimKind;
 typedef struct Optim {
     OptimKind kind;
-    double lr, beta1, beta2, eps, weight_decay; /* optim_default: lr given, .9 .999 1e-8 0 */
+    double lr, eps, weight_decay;
+    double beta1, beta2;        /* Adam, AdamW */
+    double momentum, dampening; /* SGD; momentum: RMSprop too */
+    bool nesterov;              /* SGD */
+    double alpha;               /* RMSprop: of the mean of squares */
+    bool centred;               /* RMSprop: the mean is taken off */
+    double lr_decay;            /* Adagrad: lr / (1 + (step - 1) lr_decay) */
+    /* > 0: all gradients together have at most this norm (torch.nn.utils.clip_grad_norm_), and each number of them this
+     * magnitude; the norm comes first. Clipped gradients are dense. */
+    double clip_norm, clip_value;
     /* A parameter with no gradient in a step: true, it is not stepped at all (torch 2's zero_grad to None); false, it
      * moves by its momentum once it has had a gradient (torch 1's zero_grad to zero). */
     bool skip_missing;
@@ -380,7 +412,25 @@ typedef struct Optim {
     const ParamGroup *groups;
     size_t group_count;
 } Optim;
+Optim optim_default(OptimKind kind, double lr); /* torch's defaults */
 Optim optim_adam(double lr);
+const char *optim_name(OptimKind kind); /* "adamw" */
+int optim_find(const char *name);       /* -1 when unknown */
+/* The rate in a step, from 0 on, as a factor of the first one. A caller multiplies lr by it before each step, so that a
+ * resumed run needs the number of the step alone. Steps before `warm_up` have (step / warm_up). */
+typedef enum ScheduleKind {
+    RATE_CONSTANT,
+    RATE_STEP,        /* factor^(step / period), rounded down: torch's StepLR */
+    RATE_EXPONENTIAL, /* factor^step */
+    RATE_COSINE,      /* half a cosine from 1 to `factor` in step `period`: CosineAnnealingLR, transformers' cosine */
+    RATE_LINEAR       /* from 1 to `factor` in step `period`: transformers' linear */
+} ScheduleKind;
+typedef struct Schedule {
+    ScheduleKind kind;
+    int64_t warm_up, period;
+    double factor;
+} Schedule;
+double schedule_rate(const Schedule *s, int64_t step);
 /* One step for the parameters of the store with the gradients on the tape. Row-sparse and factored gradients touch only
  * their rows; the other rows get the step when they are next read: the same bits as the dense step. */
 bool optim_step(const Optim *o, Store *s, Tape *t, Error *e);
@@ -399,5 +449,8 @@ bool store_load(Store *s, const Weights *w, Error *e);    /* into tensors that e
  * users. */
 bool rank_items(const Device *d, const Tensor *users, const Tensor *items, const int32_t *ids, int64_t B, int64_t k,
                 const int64_t *start, const int32_t *item, int32_t *top, float *scores, Error *e);
+/* The same of dense scores [B, I], which are the host's; -inf is never kept. ids may be NULL: row b is user b. */
+bool rank_scores(const Device *d, int64_t I, const float *scores, const int32_t *ids, int64_t B, int64_t k, int64_t U,
+                 const int64_t *start, const int32_t *item, int32_t *top, float *best, Error *e);
 
 #endif

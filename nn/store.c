@@ -348,7 +348,7 @@ static void fill_task(void *arg, size_t task, int worker)
         uint64_t at = (uint64_t)(f->first + i);
         if (f->init.kind == INIT_CONSTANT)
             f->host[i] = (float)f->a;
-        else if (f->init.kind == INIT_UNIFORM || f->init.kind == INIT_XAVIER_UNIFORM)
+        else if (f->init.kind == INIT_UNIFORM || f->init.kind == INIT_XAVIER_UNIFORM || f->init.kind == INIT_FAN_IN)
             f->host[i] = (float)(f->a * (2.0 * draw_uniform(f->draw, at) - 1.0));
         else
             f->host[i] = (float)(f->a * draw_normal(f->draw, at));
@@ -364,17 +364,19 @@ static uint32_t name_hash(const char *name)
     return h;
 }
 
-Tensor *param_new(Store *s, const char *name, int64_t rows, int64_t cols, Init init, uint64_t seed, Error *e)
+/* Draws of (seed, DRAW_INIT, hash of name) into x [rows, cols] */
+static Tensor *drawn(Store *s, Tensor *x, const char *name, Init init, uint64_t seed, Error *e)
 {
-    Tensor *x = param_from(s, name, rows, cols, NULL, e);
     if (!x || init.kind == INIT_ZERO)
         return x;
     Filler f = {.draw = {seed, DRAW_INIT, name_hash(name)}, .init = init, .a = init.a};
-    double fans = (double)rows + (double)MAX(cols, 1);
+    double cols = (double)cols_of(x), fans = (double)rows_of(x) + cols;
     if (init.kind == INIT_XAVIER_UNIFORM)
         f.a = sqrt(6.0 / fans);
     if (init.kind == INIT_XAVIER_NORMAL)
         f.a = sqrt(2.0 / fans);
+    if (init.kind == INIT_FAN_IN)
+        f.a = 1 / sqrt(cols);
     size_t bytes = (size_t)MIN(x->count, (int64_t)FILL_CHUNK) * sizeof(float);
     if (!(f.host = heap_alloc(s->d.heap, bytes))) {
         fail_memory(e, bytes, name);
@@ -389,20 +391,30 @@ Tensor *param_new(Store *s, const char *name, int64_t rows, int64_t cols, Init i
     return x;
 }
 
-bool param_state(Param *p, bool lazy, Error *e)
+Tensor *param_new(Store *s, const char *name, int64_t rows, int64_t cols, Init init, uint64_t seed, Error *e)
+{
+    return drawn(s, param_from(s, name, rows, cols, NULL, e), name, init, seed, e);
+}
+
+Tensor *store_random(Store *s, const char *name, int64_t rows, int64_t cols, Init init, uint64_t seed, Error *e)
+{
+    return drawn(s, store_f32(s, name, 2, (int64_t[]){rows, cols}, NULL, e), name, init, seed, e);
+}
+
+bool param_state(Param *p, unsigned states, bool lazy, Error *e)
 {
     const Kernels *k = p->store->d.k;
     Run run = store_run(p->store);
     size_t bytes = (size_t)p->x->count * sizeof(float), rows = (size_t)rows_of(p->x) * sizeof(int32_t);
-    if (!p->m) {
-        if (!(p->m = store_alloc(p->store, bytes, "an optimiser's state", e)))
+    for (OptimState i = 0; i < STATE_COUNT; i++) {
+        if (!(states >> i & 1) || p->state[i])
+            continue;
+        if (p->steps)
+            return fail(e, SP_USAGE, "%s: another optimiser has stepped it %lld times", store_name(p->store, p->x),
+                        (long long)p->steps);
+        if (!(p->state[i] = store_alloc(p->store, bytes, "an optimiser's state", e)))
             return false;
-        k->zero(&run, p->m, bytes);
-    }
-    if (!p->v) {
-        if (!(p->v = store_alloc(p->store, bytes, "an optimiser's state", e)))
-            return false;
-        k->zero(&run, p->v, bytes);
+        k->zero(&run, p->state[i], bytes);
     }
     if (lazy && !p->history &&
         !(p->history = store_alloc(p->store, (HISTORY + 1) * sizeof(AdamStep), "an optimiser's history", e)))
@@ -428,7 +440,7 @@ void param_settle(Param *p)
     Run run = store_run(p->store);
     double begun = trace_begin(run.trace);
     p->store->d.k->adam_replay(&run, rows_of(p->x), param_width(p), NULL, p->history, p->pending, p->last, p->x->data,
-                               p->m, p->v);
+                               p->state[STATE_M], p->state[STATE_V]);
     trace_end(run.trace, begun, "adam replay", 0, 24.0 * (double)p->x->count);
     param_settled(&run, p);
 }

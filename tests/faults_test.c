@@ -36,7 +36,6 @@ static void mix_folder(const char *path, uint64_t *digest)
 static void remove_out(void)
 {
     char line[400];
-    device_close(&device);
     snprintf(line, sizeof line, "rm -rf '%s'", out);
     assert_int_equal(system(line), 0);
 }
@@ -431,7 +430,9 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
+    device_close(&device);
     char line[400];
+    device_close(&device);
     snprintf(line, sizeof line, "rm -rf '%s'", root);
     return system(line);
 }
