@@ -2,8 +2,8 @@
  * (tests/golden/make_tokenizer.py). With arguments it is a filter for tests/golden/check_tokenizer.py:
  * `tokenizers_test MODEL MAX_LENGTH MODE` reads texts from standard input (a file), each behind its length in 4 bytes.
  * Modes: `ids` writes a line of ids; `words` the words, each behind its length; `normal` the normal form; `places` a
- * line of tokens with their places, `places-pair` for every two texts (more words in the mode: first, second, left, bare); `decode` reads ids and
- * writes texts (more: special, clean). */
+ * line of tokens with their places, `places-pair` for every two texts (more words in the mode: first, second, left,
+ * bare); `decode` reads ids and writes texts (more: special, clean). */
 #include "tokenizers/pipeline.h" /* before cmocka, which has a macro named fail */
 
 #include <stdarg.h>

@@ -174,7 +174,7 @@ def print_list(head, items):
     print(head)
     line = "   "
     for item in items:
-        if len(line) + len(item) > 122:
+        if len(line) + len(item) > 500:
             print(line)
             line = "   "
         line += " " + item
