@@ -217,6 +217,10 @@ typedef struct Call { /* checked; immutable, shared by threads; valid until its 
 /* Checks the options and finds the sizes of the rows. */
 Call *call_new(const Encoder *en, unsigned modality, const CallOptions *o, Arena *a, Error *e);
 
+/* The call's outputs of a batch, `texts` or `images`, as tensors out [the call's outputs]: for training. On a training
+ * tape gradients flow to the weights and adapters of EncoderOptions.train. The tape says whether it failed. */
+void call_forward(Tape *t, const Call *c, const TextBatch *texts, const ImageBatch *images, Tensor **out);
+
 /* What a call gives. An input that fails leaves a row of zeros and its reason in `status`; with status NULL the first
  * one ends the call, with its number in the line ("text 3: ..."). */
 typedef struct Results {

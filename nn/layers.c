@@ -154,8 +154,8 @@ static bool conv_pack(Conv2d *c, Store *s, const float *host, Error *e)
 static bool conv_trained(Conv2d *c, Store *s, const Array *const *by_channel, const Array *w, double eps,
                          const Hold *how, Error *e)
 {
-    Tensor **const to[] = {&c->bias, &c->norm.gamma, &c->norm.beta, &c->norm.mean, &c->norm.var};
-    const uint32_t train[] = {how->train_b & 1, how->train_w >> 1 & 1, how->train_b >> 1 & 1, 0, 0};
+    Tensor **const to[] = {&c->bias, &c->norm.gamma, &c->norm.beta};
+    const uint32_t train[] = {how->train_b & 1, how->train_w >> 1 & 1, how->train_b >> 1 & 1};
     c->norm.eps = eps;
     c->norm.momentum = 0.1;
     if (!(c->w = tensor_load(s, w, how, e)))
@@ -163,6 +163,9 @@ static bool conv_trained(Conv2d *c, Store *s, const Array *const *by_channel, co
     for (size_t i = 0; i < COUNT(to); i++)
         if (by_channel[i] && !(*to[i] = tensor_load(s, by_channel[i], &(Hold){.train_w = train[i]}, e)))
             return false;
+    if (by_channel[3] && (!(c->norm.mean = store_copy(s, by_channel[3], e)) || /* a batch norm may move them */
+                          !(c->norm.var = store_copy(s, by_channel[4], e))))
+        return false;
     return true;
 }
 

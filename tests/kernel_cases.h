@@ -31,7 +31,8 @@
     LINE(adam_rows) LINE(adam_factored) LINE(sgd) LINE(gemm) LINE(conv) LINE(max_pool) LINE(mean_pool) \
     LINE(attention)
 /* Kernels that MINIMAL leaves out */
-#define KERNEL_TRAINING_FAMILIES(LINE) LINE(attention_back) LINE(adagrad) LINE(rmsprop) LINE(clip_factor)
+#define KERNEL_TRAINING_FAMILIES(LINE) \
+    LINE(attention_back) LINE(gemm_unpack) LINE(adagrad) LINE(rmsprop) LINE(clip_factor)
 /* More of a kernel's cases, with another tolerance */
 #define KERNEL_VARIANTS(LINE) LINE(conv_wide)
 /* Called by a family's cases: how much scratch, and packing */
@@ -76,6 +77,9 @@ typedef struct Case {
             int64_t act, pad;
         } gemm;
         struct {
+            int64_t pack, K, N, first, n, pad;
+        } unpack;
+        struct {
             int64_t B, H, W, C, O; /* C 0: depthwise */
             int64_t kh, kw, stride;
             int64_t top_left, bottom_right; /* padding: 23 is 2 and 3 */
@@ -87,6 +91,7 @@ typedef struct Case {
         } max_pool;
         struct {
             int64_t B, T, H, D, R, causal;
+            int64_t Tk, Hk, window; /* 0: as T, as H, none */
         } attention;
         struct {
             int64_t rows, cols, mean, D, has, pad;

@@ -30,6 +30,7 @@
 #else
 #define KERNEL_TRAINING_LIST(LINE) \
     /* attention.c */ LINE(attention_back_work) LINE(attention_back) \
+    /* gemm/unpack.c */ LINE(gemm_unpack) \
     /* optim.c */ LINE(adagrad) LINE(rmsprop) LINE(clip_factor)
 #endif
 /* clang-format on */
