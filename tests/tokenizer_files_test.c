@@ -66,7 +66,7 @@ static void malformed(void **state)
     static const struct {
         const char *normalizer, *split, *post, *added, *model, *why;
     } table[] = {
-        {.normalizer = "{\"type\":\"Nothing\"}", .why = "Nothing is not supported (supported: BertNormalizer, NFD"},
+        {.normalizer = "{\"type\":\"Nothing\"}", .why = "normalizer Nothing is not supported (supported: BertN"},
         {.split = "{\"type\":\"Punctuation\",\"behavior\":\"Kept\"}", .why = "Punctuation: expected Removed, Isolated"},
         {.split = "{\"type\":\"Punctuation\",\"behavior\":null}", .why = "Punctuation: expected Removed, Isolated"},
         {.split = "{\"type\":\"Digits\"}", .why = "Digits: expected true or false as its individual_digits"},
