@@ -5,9 +5,9 @@
  * stated where allowed. Dimension letters: M N K gemm; B batch, T tokens, C channels, H heads, D features, E edges
  * (stored entries).
  *
- * Types: an operand that may have others than float32 is a `void *` with a DType beside it: the member of that name in a
- * descriptor (Gemm.A_type; 0 is F32), the argument `type` for all `void *` of an entry without one. `supports` says which
- * types a table takes. Sums are float32 whatever the operands are.
+ * Types: an operand that may have others than float32 is a `void *` with a DType beside it. In a descriptor that is the
+ * member of its name (Gemm.A_type; 0 is F32), of an entry without one the argument `type`, for all its `void *`.
+ * `supports` says which types a table takes. Sums are float32 whatever the operands are.
  *
  * The same bits every time (DESIGN 6): the order of a sum depends on its length alone, never on threads, batch or cache
  * sizes; ties go to the lower index. Kernels that need scratch say how much through their `_work` companion; Run.work
