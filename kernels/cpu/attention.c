@@ -171,7 +171,8 @@ void FN(attention)(const Run *run, const Attention *t)
 /* ---- backward -------------------------------------------------------------------------------- */
 
 /* P = e^(S - lse) is made again tile by tile. dV = P' dO, dP = dO V', dS = P (dP - dO.O), dQ = scale dS K,
- * dK = scale dS' Q. Text and head are one task: dK and dV add up over the queries in order, TILE_ROWS at a time. */
+ * dK = scale dS' Q. Text and head are one task: dK and dV add up over the queries in order, TILE_ROWS at a time. The
+ * relative bias' gradient is dS by distance: each task has its own sums, and those of the texts are added in order. */
 
 typedef struct BackSizes {
     /* floats; keys, k_rows and dk are each there for K (or dK) and V (or dV) */
@@ -186,16 +187,40 @@ static BackSizes back_scratch(const Attention *t)
     return s;
 }
 
+/* Floats of the relative bias' gradient: one table per text. */
+static size_t tables(const AttentionBack *t)
+{
+    const Attention *f = &t->forward;
+    return t->drelative ? (size_t)round_up(f->B * f->H * (2 * f->R + 1), 16) : 0;
+}
+
 size_t FN(attention_back_work)(const AttentionBack *t, int threads)
 {
-    return back_scratch(&t->forward).all * sizeof(float) * (size_t)threads;
+    return (tables(t) + back_scratch(&t->forward).all * (size_t)threads) * sizeof(float);
 }
 
 typedef struct BackJob {
     const AttentionBack *t;
     BackSizes sizes;
-    float *work;
+    float *tables, *work;
 } BackJob;
+
+/* Adds up s [n]. */
+static float row_sum(const float *s, int64_t n)
+{
+    vf sum = v_zero();
+    FOR_VECTORS(0, n, sum = sum + load_part(s + i, n))
+    return v_sum(sum);
+}
+
+/* The slopes of a query against keys j0 .. j0+n-1, added to the table by distance */
+static void sum_relative(float *table, const float *s, int64_t R, int64_t query, int64_t j0, int64_t n)
+{
+    const int64_t near = MIN(MAX(query - R - j0, 0), n), far = MIN(MAX(query + R + 1 - j0, 0), n);
+    table[0] += row_sum(s, near);
+    add_row(table + (j0 + near - query + R), far - near, v_zero(), s + near);
+    table[2 * R] += row_sum(s + far, n - far);
+}
 
 /* rows x D numbers times `scale`, as B's panels [rows, TILE_COLS] at distance TILE_ROWS TILE_COLS; zeros behind D */
 static void pack_rows(int64_t rows, int64_t D, const float *x, int64_t ld, float scale, float *to)
@@ -231,6 +256,9 @@ static void back_task(void *arg, size_t number, int worker)
           *dk = k_rows + z->k_rows;
     float *dv = dk + z->dk, *query = dv + z->dk, *dout = query + z->tile, *dq = dout + z->tile, *scaled = dq + z->tile;
     float *scores = scaled + z->tile, *slopes = scores + z->scores;
+    float *table = back->drelative ? job->tables + (b * t->H + h) * (2 * t->R + 1) : NULL;
+    if (table)
+        memset(table, 0, (size_t)(2 * t->R + 1) * sizeof(float));
     for (int64_t j = 0; j < T; j += TILE_COLS) {
         FN(tile_pack)(D, MIN(T - j, TILE_COLS), t->k + from + j * t->ld, 1, t->ld, keys + j * D);
         FN(tile_pack)(D, MIN(T - j, TILE_COLS), t->v + from + j * t->ld, 1, t->ld, values + j * D);
@@ -273,6 +301,8 @@ static void back_task(void *arg, size_t number, int worker)
                     v_store(s + j, p);
                     v_store(ds + j, p * (v_load(ds + j) - delta[i]));
                 }
+                if (table)
+                    sum_relative(table, ds, t->R, i0 + i, j0, n);
             }
             const Tile to_query = product(slopes, SCORE_LD, n, k_rows + j0 * TILE_COLS, T, dq, wide, j0 == 0);
             FN(tile_row)(to_query, (int)rows, wide);
@@ -293,6 +323,9 @@ void FN(attention_back)(const Run *run, const AttentionBack *t)
 {
     if (t->forward.B == 0 || t->forward.H == 0)
         return;
-    BackJob job = {t, back_scratch(&t->forward), run->work};
+    BackJob job = {t, back_scratch(&t->forward), run->work, (float *)run->work + tables(t)};
     pool_run(run->pool, (size_t)(t->forward.B * t->forward.H), back_task, &job);
+    const int64_t entries = t->forward.H * (2 * t->forward.R + 1);
+    for (int64_t b = 0; t->drelative && b < t->forward.B; b++)
+        add_row(t->drelative, entries, v_zero(), job.tables + b * entries);
 }

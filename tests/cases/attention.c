@@ -6,7 +6,7 @@
 #include "tests/kernel_cases.h"
 
 /* A case has B texts of up to T tokens, the last of T, the second empty; R 0: no relative bias. */
-enum { AT_OFFSETS, AT_QKV, AT_RELATIVE, AT_OUT, AT_LSE, AT_DOUT, AT_DQKV };
+enum { AT_OFFSETS, AT_QKV, AT_RELATIVE, AT_OUT, AT_LSE, AT_DOUT, AT_DQKV, AT_DRELATIVE };
 
 static int64_t texts_make(Job *j, const Case *s)
 {
@@ -149,7 +149,13 @@ static AttentionBack attention_back_of(const Job *j, const Case *s)
 {
     const int64_t C = s->attention.H * s->attention.D;
     float *d = f32_of(j, AT_DQKV);
-    return (AttentionBack){attention_of(j, s), f32_of(j, AT_DOUT), d, d + C, d + 2 * C, 3 * C};
+    return (AttentionBack){attention_of(j, s),
+                           f32_of(j, AT_DOUT),
+                           d,
+                           d + C,
+                           d + 2 * C,
+                           3 * C,
+                           s->attention.R ? f32_of(j, AT_DRELATIVE) : NULL};
 }
 static void attention_back_make(Job *j, const Case *s)
 {
@@ -160,6 +166,7 @@ static void attention_back_make(Job *j, const Case *s)
     case_f32(j, "lse", ROLE_IN, rows * s->attention.H);
     case_f32(j, "dout", ROLE_IN, rows * s->attention.H * s->attention.D);
     case_f32(j, "dqkv", ROLE_OUT, rows * 3 * s->attention.H * s->attention.D);
+    case_f32(j, "drelative", ROLE_INOUT, s->attention.H * (2 * s->attention.R + 1));
     if (!j->ok)
         return;
     const AttentionBack t = attention_back_of(j, s);
@@ -194,6 +201,6 @@ const Family family_attention_back = {.kernel = "attention_back",
                                       .make = attention_back_make,
                                       .call = attention_back_call,
                                       .loss = attention_loss,
-                                      .by = {{AT_QKV, AT_DQKV}},
-                                      .by_count = 1,
+                                      .by = {{AT_QKV, AT_DQKV}, {AT_RELATIVE, AT_DRELATIVE}},
+                                      .by_count = 2,
                                       .tolerance = 3e-5};
