@@ -34,9 +34,7 @@ static bool open_device(Device *d, int threads, const sp_allocator *memory, Erro
 {
     if (threads < 0)
         return fail(e, SP_USAGE, "threads: %d is below 0; expected 0 or more", threads);
-    d->heap = memory;
-    d->k = kernels_cpu(NULL, e);
-    return d->k && (d->pool = pool_new(memory, threads, e));
+    return device_open(d, NULL, threads, memory, NULL, e);
 }
 
 sp_session *sp_session_open(int threads, const sp_allocator *memory, sp_error *e)
@@ -61,7 +59,7 @@ void sp_session_close(sp_session *s)
         return;
     arena_free(s->scratch);
     tape_free(s->tape);
-    pool_free(s->device.pool);
+    device_close(&s->device);
     arena_free(s->arena);
 }
 
@@ -71,6 +69,7 @@ struct sp_encoder {
     Arena *arena;
     Device device; /* for loading; calls compute on their session's */
     Encoder *encoder;
+    Call *texts, *images; /* of the usual outputs; NULL: no such tower */
 };
 
 sp_encoder *sp_encoder_open(const char *model, const sp_allocator *memory, sp_error *e)
@@ -78,10 +77,19 @@ sp_encoder *sp_encoder_open(const char *model, const sp_allocator *memory, sp_er
     return sp_encoder_open_as(model, NULL, memory, e);
 }
 
+static bool usual_calls(sp_encoder *m, Error *e)
+{
+    static const CallOptions USUAL = {0};
+    unsigned towers = m->encoder->towers;
+    return (!(towers & MODALITY_TEXT) || (m->texts = call_new(m->encoder, MODALITY_TEXT, &USUAL, m->arena, e))) &&
+           (!(towers & MODALITY_IMAGE) || (m->images = call_new(m->encoder, MODALITY_IMAGE, &USUAL, m->arena, e)));
+}
+
 sp_encoder *sp_encoder_open_as(const char *model, const char *dtype, const sp_allocator *memory, sp_error *e)
 {
     error_clear(e);
-    EncoderOptions o = {.normalize = -1};
+    const char *usual = NULL;
+    EncoderOptions o = {.outputs = &usual, .output_count = 1};
     while (dtype && o.dtype < PACK_COUNT && strcmp(pack_name(o.dtype), dtype) != 0)
         o.dtype++;
     if (o.dtype == PACK_COUNT) {
@@ -92,11 +100,11 @@ sp_encoder *sp_encoder_open_as(const char *model, const char *dtype, const sp_al
     if (!m)
         return NULL;
     m->device.heap = arena_heap(m->arena);
-    if (!open_device(&m->device, 1, m->device.heap, e) || !(m->encoder = encoder_open(&m->device, model, &o, e))) {
-        sp_encoder_close(m);
-        return NULL;
-    }
-    return m;
+    if (open_device(&m->device, 1, m->device.heap, e) && (m->encoder = encoder_open(&m->device, model, &o, e)) &&
+        usual_calls(m, e))
+        return m;
+    sp_encoder_close(m);
+    return NULL;
 }
 
 void sp_encoder_close(sp_encoder *m)
@@ -104,23 +112,23 @@ void sp_encoder_close(sp_encoder *m)
     if (!m)
         return;
     encoder_close(m->encoder);
-    pool_free(m->device.pool);
+    device_close(&m->device);
     arena_free(m->arena);
 }
 
 size_t sp_encoder_features(const sp_encoder *m)
 {
-    return m ? (size_t)m->encoder->features : 0;
+    return m ? (size_t)(m->texts ? m->texts : m->images)->outputs[0].floats : 0;
 }
 
 bool sp_encoder_reads_texts(const sp_encoder *m)
 {
-    return m && (m->encoder->kind->modalities & MODALITY_TEXT);
+    return m && m->texts;
 }
 
 bool sp_encoder_reads_images(const sp_encoder *m)
 {
-    return m && (m->encoder->kind->modalities & MODALITY_IMAGE);
+    return m && m->images;
 }
 
 bool sp_encode_texts(const sp_encoder *m, sp_session *s, const char *const *texts, size_t n, float *out, sp_error *e)
@@ -132,88 +140,33 @@ bool sp_encode_texts(const sp_encoder *m, sp_session *s, const char *const *text
     Text *list = NEW(s->scratch, Text, n, e);
     for (size_t i = 0; list && i < n; i++)
         list[i] = text_of(texts[i]);
-    return list && encode_texts(m->encoder, s->tape, list, n, out, e);
+    return list && encode_texts(m->texts, s->tape, list, n, &(Results){.out = &out}, e);
 }
 
-enum { BATCH = 16, KEPT = 64 << 20 /* bytes that a thread keeps from one image to the next */ };
-
-typedef struct ImageFiles {
-    const char *const *paths;
-    const Preset *preset;
-    Image *fitted;   /* [BATCH], with room for their pixels */
-    Arena **scratch; /* one per thread: a thread opens one image at a time and keeps only its fitted pixels */
-    Error *errors;
-} ImageFiles;
-
-static void open_image(void *arg, size_t i, int worker)
+static bool encode_list(const sp_encoder *m, sp_session *s, const ImageInput *images, size_t n, float *out, Error *e)
 {
-    ImageFiles *p = arg;
-    Arena *a = p->scratch[worker];
-    Image whole, fitted;
-    if (image_open(&whole, p->paths[i], a, &p->errors[i]) && image_fit(&fitted, &whole, p->preset, a, &p->errors[i]))
-        memcpy(p->fitted[i].pixels, fitted.pixels, (size_t)(fitted.width * fitted.height * 3));
-    arena_trim(a, KEPT);
-}
-
-/* One batch: decoded and fitted by all threads. */
-static bool encode_batch(const sp_encoder *m, sp_session *s, ImageFiles *p, size_t n, float *out, Error *e)
-{
-    for (size_t i = 0; i < n; i++)
-        p->errors[i] = (Error){0};
-    pool_run(s->device.pool, n, open_image, p);
-    for (size_t i = 0; i < n; i++)
-        if (p->errors[i].code) {
-            *e = p->errors[i];
-            return false;
-        }
-    return encode_fitted(m->encoder, s->tape, p->fitted, n, out, e);
+    return encode_images(m->images, s->tape, images, n, &(Results){.out = &out}, e);
 }
 
 bool sp_encode_image_files(const sp_encoder *m, sp_session *s, const char *const *paths, size_t n, float *out,
                            sp_error *e)
 {
-    Image fitted[BATCH];
     error_clear(e);
     if (!sp_encoder_reads_images(m))
         return fail(e, SP_USAGE, "this encoder does not read images");
     arena_rewind(s->scratch, (ArenaMark){0});
-    const Preset *preset = &m->encoder->preset;
-    size_t threads = (size_t)pool_threads(s->device.pool);
-    ImageFiles p = {.preset = preset,
-                    .fitted = fitted,
-                    .scratch = NEW(s->scratch, Arena *, threads, e),
-                    .errors = NEW(s->scratch, Error, BATCH, e)};
-    size_t each, batch = 0;
-    bool ok = p.scratch && p.errors;
-    if (ok && !size_mul((size_t)preset->width * 3, (size_t)preset->height, &each))
-        ok = fail_memory(e, SIZE_MAX, "an image");
-    else if (ok)
-        batch = MIN(MAX((size_t)KEPT / MAX(each, 1), 1), (size_t)BATCH);
-    for (size_t i = 0; ok && i < threads; i++)
-        ok = (p.scratch[i] = arena_new(s->device.heap, 0)) || fail_memory(e, 1, "images");
-    for (size_t i = 0; ok && i < MIN(batch, n); i++) {
-        fitted[i] = (Image){.width = preset->width, .height = preset->height};
-        ok = (fitted[i].pixels = arena_alloc(s->scratch, each, 1, e)) != NULL;
-    }
-    for (size_t first = 0; ok && first < n; first += batch) {
-        size_t now = MIN(batch, n - first);
-        p.paths = paths + first;
-        ok = encode_batch(m, s, &p, now, out + first * sp_encoder_features(m), e);
-    }
-    for (size_t i = 0; p.scratch && i < threads; i++)
-        arena_free(p.scratch[i]);
-    return ok;
+    ImageInput *images = NEW(s->scratch, ImageInput, n, e);
+    for (size_t i = 0; images && i < n; i++)
+        images[i].path = paths[i];
+    return images && encode_list(m, s, images, n, out, e);
 }
 
 bool sp_encode_image(const sp_encoder *m, sp_session *s, const void *data, size_t bytes, float *out, sp_error *e)
 {
-    Image im;
     error_clear(e);
     if (!sp_encoder_reads_images(m))
         return fail(e, SP_USAGE, "this encoder does not read images");
-    arena_rewind(s->scratch, (ArenaMark){0});
-    return image_decode(&im, (Text){data, bytes}, "image", 0, s->scratch, e) &&
-           encode_images(m->encoder, s->tape, &im, 1, out, e);
+    return encode_list(m, s, &(ImageInput){.bytes = {data, bytes}}, 1, out, e);
 }
 
 bool sp_encode_pixels(const sp_encoder *m, sp_session *s, const unsigned char *rgb, size_t width, size_t height,
@@ -226,7 +179,7 @@ bool sp_encode_pixels(const sp_encoder *m, sp_session *s, const unsigned char *r
     if (!width || !height || !size_mul(width, height, &pixels) || pixels > INT32_MAX)
         return fail(e, SP_USAGE, "an image of %zu x %zu pixels is not supported", width, height);
     Image im = {(int64_t)width, (int64_t)height, (unsigned char *)rgb}; /* only read */
-    return encode_images(m->encoder, s->tape, &im, 1, out, e);
+    return encode_list(m, s, &(ImageInput){.pixels = im}, 1, out, e);
 }
 
 /* ---- tokenizers ------------------------------------------------------------------------------ */
@@ -298,7 +251,7 @@ void sp_recommender_close(sp_recommender *r)
     if (!r)
         return;
     trained_close(r->trained);
-    pool_free(r->device.pool);
+    device_close(&r->device);
     arena_free(r->answer);
     arena_free(r->arena);
 }

@@ -1,7 +1,10 @@
 /* extractors/extractors.h: images and texts in, features out.
  *
- * A new encoder is one file in extractors/models/ (loading by tensor names, the forward function, its preprocessing)
- * and one line in extractors/registry.c. */
+ * A model has one or two towers: images, texts. A tower has outputs, each with a name. A call (Call) says which outputs
+ * it asks for and how they are pooled; all of them come from one forward pass.
+ *
+ * A new encoder is one file in extractors/models/ (loading by tensor names, its outputs, a forward function for each
+ * tower) and one line in extractors/registry.c. */
 #ifndef SAPOR_EXTRACTORS_H
 #define SAPOR_EXTRACTORS_H
 
@@ -9,9 +12,86 @@
 #include "nn/nn.h"
 #include "tokenizers/tokenizers.h"
 
-/* ---- encoders -------------------------------------------------------------------------------- */
-
 enum { MODALITY_IMAGE = 1, MODALITY_TEXT = 2 };
+
+/* ---- outputs --------------------------------------------------------------------------------- */
+
+typedef enum RowKind {
+    ROWS_VECTOR, /* one row per input */
+    ROWS_TOKENS, /* one row per token, or per patch of an image; a call may pool them to one row per input */
+    ROWS_MAP     /* a feature map; its numbers are in torch's order, [channels, height, width] */
+} RowKind;
+typedef enum Pooling { POOL_MODEL /* the output's own */, POOL_CLS, POOL_MEAN, POOL_MAX, POOL_NONE } Pooling;
+typedef struct Output {
+    const char *name; /* "last_hidden_state" */
+    const char *also; /* other names for it, between spaces; or NULL */
+    unsigned modality;
+    RowKind rows;
+    int64_t width;   /* of a vector; of a token's row; channels of a map */
+    Pooling pool;    /* what POOL_MODEL is for tokens: POOL_NONE unless the model states one */
+    bool normalized; /* where POOL_MODEL and no other wish hold, rows have length 1 */
+    bool loaded;     /* set by output_add: calls may ask for it */
+} Output;
+
+/* ---- architectures --------------------------------------------------------------------------- */
+
+/* What an architecture file sees when it is asked whether this is its model, and when it loads. */
+typedef struct ModelSource {
+    const char *path, *folder; /* folder NULL for a bare weights file */
+    const Json *config;        /* config.json, or NULL */
+    const Weights *weights;
+    const char *arch; /* --arch, or NULL */
+} ModelSource;
+
+typedef struct TextBatch { /* what a forward function sees of B texts */
+    Ragged ragged;
+    const int32_t *ids, *positions; /* host [total] */
+} TextBatch;
+typedef struct ImageBatch {
+    int64_t B, height, width;
+    const float *pixels; /* host [B, height, width, 3] */
+} ImageBatch;
+/* One forward pass through a tower. `texts` or `images` is the input. */
+typedef struct Pass {
+    const TextBatch *texts;
+    const ImageBatch *images;
+    size_t outputs;
+    const bool *asked; /* [outputs], by their numbers in the encoder's table */
+    Tensor **out;      /* [outputs]: the results of those asked for, by pass_put */
+} Pass;
+/* Puts the outputs asked for: vectors [B, width]; tokens [total, width] of texts, [B T, width] of images; maps
+ * [B, h, w, width]. It runs twice, first without numbers, and follows from shapes and `asked` alone. */
+typedef void TowerForward(Tape *t, const void *model, Pass *p);
+static inline bool pass_asks(const Pass *p, int output) /* output -1: none */
+{
+    return output >= 0 && p->asked[output];
+}
+static inline void pass_put(Pass *p, int output, Tensor *x)
+{
+    if (output >= 0)
+        p->out[output] = x;
+}
+/* How many of `blocks` blocks must run, where output first + i is what the first i blocks give and every other output
+ * needs all of them. */
+int64_t pass_blocks(const Pass *p, int first, int64_t blocks);
+
+typedef struct Encoder Encoder;
+typedef struct EncoderKind {
+    const char *name;       /* "bert": for --arch and `sapor models` */
+    const char *about;      /* one line: which published models */
+    const char *model_type; /* config.json's, several between spaces; NULL: files of this kind state none */
+    unsigned modalities;    /* of its towers */
+    bool narrow;            /* supports other types than float32 */
+    bool winograd;          /* supports wider squares of 3 x 3 convolutions */
+    bool sized;             /* --arch may add a size to the name: resnet50 */
+    /* Whether weights whose config.json states no model_type are of this kind, by their tensors. */
+    bool (*matches)(const ModelSource *s);
+    /* Loads into e->store and e->model, adds the outputs (output_add), sets the members of the towers that struct
+     * Encoder lists for it. */
+    bool (*load)(Encoder *e, const ModelSource *s, Error *err);
+    TowerForward *forward_text, *forward_image; /* of e->model; NULL: no such tower */
+} EncoderKind;
+
 /* Which weights of an encoder are trained, and how. Lists are patterns between commas: a name, or its end behind a dot,
  * with * ? [] as in file names; after ! a pattern takes names out again, and the last that fits decides. "*" is all
  * weights, "encoder.layer.11.*, pooler.*, !*.key.bias" some. A pattern that no weight fits is an error. */
@@ -23,76 +103,60 @@ typedef struct TrainOptions {
     float dropout;        /* of the adapter's input */
     uint64_t seed;
 } TrainOptions;
-typedef enum Pooling { POOL_MODEL, POOL_CLS, POOL_MEAN, POOL_MAX, POOL_NONE } Pooling;
-typedef struct EncoderOptions {
-    const char *arch;     /* NULL: found from tensors and config */
-    Pooling pool;         /* POOL_MODEL: as modules.json or the architecture states */
-    int normalize;        /* 0, 1; -1: as the model states */
-    const char *layer;    /* which output: "avgpool", "pooler_output", "last_hidden_state", ...; NULL: the model's */
-    int64_t max_tokens;   /* 0: the model's */
-    const Preset *preset; /* NULL: the model's */
-    Pack dtype;           /* of weights and products: PACK_F32, _F16, _BF16 or _INT8 */
-    int winograd;         /* 6: wider squares for 3 x 3 convolutions, coarser (Conv.winograd) */
+typedef struct EncoderOptions { /* how a model is opened; zeros are the defaults */
+    const char *arch;           /* NULL: found from config.json and tensors */
+    /* Which towers calls will use; the others are not opened. 0: all that the folder has the files for, at least one.
+     * Of a model that has none of these towers, all are opened. */
+    unsigned towers;
+    /* [output_count]: names of the outputs that calls will ask for, NULL for the usual one; weights that only other
+     * outputs need are not loaded. output_count 0: all. */
+    const char *const *outputs;
+    size_t output_count;
+    Pack dtype;   /* of weights and products: PACK_F32, _F16, _BF16 or _INT8 */
+    int winograd; /* 6: wider squares for 3 x 3 convolutions, coarser (Conv.winograd) */
     TrainOptions train;
 } EncoderOptions;
 
-/* What an architecture file sees when it is asked whether this is its model, and when it loads. */
-typedef struct ModelSource {
-    const char *path, *folder; /* folder NULL for a bare weights file */
-    const Json *config;        /* config.json, or NULL */
-    const Weights *weights;
-    const char *arch; /* --arch, or NULL */
-} ModelSource;
-
-typedef struct TextBatch { /* what forward sees of B texts */
-    Ragged ragged;
-    const int32_t *ids, *positions; /* host [total] */
-} TextBatch;
-typedef struct ImageBatch {
-    int64_t B, height, width;
-    const float *pixels; /* host [B, height, width, 3] */
-} ImageBatch;
-
-typedef struct Encoder Encoder;
-typedef struct EncoderKind {
-    const char *name;  /* "bert": for --arch and `sapor models` */
-    const char *about; /* one line: which published models */
-    unsigned modalities;
-    bool narrow;   /* supports other types than float32 */
-    bool winograd; /* supports wider squares of 3 x 3 convolutions */
-    bool (*matches)(const ModelSource *s);
-    /* Loads into e->store and e->model; sets the members that struct Encoder lists for it. */
-    bool (*load)(Encoder *e, const ModelSource *s, Error *err);
-    /* Of e->model and a TextBatch: [total, C] hidden states, pooled afterwards; [B, D] where e->pools. */
-    Forward *forward_text;
-    /* Of e->model and an ImageBatch: [B, D], or a feature map [B, h, w, c]. */
-    Forward *forward_image;
-} EncoderKind;
+typedef struct ImageTower {
+    const char *missing; /* why the tower is not open, or NULL */
+    Preset preset;       /* of the folder (preprocessor_config.json), else set by load; width 0: not set */
+} ImageTower;
+typedef struct TextTower {
+    const char *missing;
+    Tokenizer *tokenizer;
+    Pooling pool;        /* of the folder (modules.json), else POOL_MEAN: for all outputs that are tokens */
+    const char *no_pool; /* why the folder's is not supported, so that a call must choose one; or NULL */
+    bool normalize;      /* of the folder: pooled rows are scaled to length 1 */
+    /* Set by load: */
+    int64_t vocabulary; /* how many tokens have a vector: larger ids are an error; 0: not stated */
+    int64_t max_tokens; /* the most that the model supports; then: texts are cut to this length */
+    /* of a text's first token: 0 for BERT; 2 for MPNet, whose padding token (1) keeps position 1 */
+    int32_t first_position;
+} TextTower;
 
 struct Encoder { /* immutable after encoder_open; shared by threads */
     const EncoderKind *kind;
+    const char *path;
     EncoderOptions options;
+    unsigned towers; /* those that are open */
     Arena *arena;
     Store *store;
     Weights *weights;
-    Tokenizer *tokenizer;
     Hold hold;             /* of frozen weights */
     struct Tuning *tuning; /* options.train, read; NULL: all weights are frozen */
-    /* Set by load: */
-    const void *model; /* the architecture's own struct, in `arena` */
-    int64_t features;  /* D of the output; of a feature map c h w */
-    /* c, h, w of a feature map: outputs are then in that order, as torch's; zeros where the output is a vector. */
-    int64_t map[3];
-    bool pools;         /* forward_text gives [B, D] itself */
-    int64_t vocabulary; /* how many tokens have a vector: larger ids are an error; 0: not stated */
-    int64_t max_tokens; /* load: the most that the model supports; encoder_open: texts are cut to this length */
-    /* of a text's first token: 0 for BERT; 2 for MPNet, whose padding token (1) keeps position 1 */
-    int32_t first_position;
-    /* Set by load unless the options or the folder's files (preprocessor_config.json, modules.json) state them: */
-    Preset preset; /* width 0: not set */
-    Pooling pool;  /* POOL_MODEL: not set */
-    bool normalize;
+    Output *outputs;       /* those of one tower are in the order of `sapor models`; its usual one is the first */
+    size_t output_count, output_room;
+    const void *model; /* the architecture's own struct, in `arena`; set by load */
+    ImageTower image;
+    TextTower text;
 };
+
+size_t encoder_kind_count(void);
+const EncoderKind *encoder_kind_at(size_t i);
+/* The kind of a model: by --arch, else by config.json's model_type, else by tensors. */
+const EncoderKind *encoder_kind_of(const ModelSource *s, Arena *a, Error *e);
+
+/* ---- opening --------------------------------------------------------------------------------- */
 
 /* NAME is a path (folder or weights file) or is looked up: in $SAPOR_MODELS, the Hugging Face hub cache, torch's hub
  * checkpoints; in the first and the last also as the beginning of torchvision's NAME-HASH.pth. The error lists the
@@ -103,15 +167,81 @@ void encoder_close(Encoder *en);
 /* The weights as a safetensors file with the names and shapes of the file that was opened: parameters as they are now,
  * float32; adapters merged, W + alpha / rank B A; all others unchanged. PATH may be the file that was opened. */
 bool encoder_save(const Encoder *en, const char *path, Error *e);
-/* Each calling thread uses its own tape (inference). out [n, features] (with POOL_NONE: use encoder_hidden). */
-bool encode_texts(const Encoder *en, Tape *t, const Text *texts, size_t n, float *out, Error *e);
-bool encode_images(const Encoder *en, Tape *t, const Image *images, size_t n, float *out, Error *e);
-/* The same for images that image_fit made with the encoder's preset. */
-bool encode_fitted(const Encoder *en, Tape *t, const Image *images, size_t n, float *out, Error *e);
-/* One text's hidden states [T, C] (POOL_NONE); *out is in the arena. */
-bool encode_hidden(const Encoder *en, Tape *t, Text text, float **out, int64_t *tokens, Arena *a, Error *e);
 
-size_t encoder_kind_count(void);
-const EncoderKind *encoder_kind_at(size_t i);
+/* ---- calls ----------------------------------------------------------------------------------- */
+
+typedef struct OutputOptions { /* one output of a call */
+    const char *name;          /* NULL: the modality's usual one */
+    Pooling pool;
+    int normalize; /* 1: rows of length 1; -1: not; 0: as the model states */
+} OutputOptions;
+typedef struct CallOptions { /* zeros are the defaults. An option that does not apply is an error. */
+    const OutputOptions *outputs;
+    size_t output_count;                   /* 0: the usual one */
+    int64_t max_tokens;                    /* texts: a limit below the model's */
+    const Preset *preset;                  /* images: instead of the model's */
+    bool keep_size;                        /* images: no resize and no crop; each is encoded with its own size */
+    int64_t reshape_width, reshape_height; /* images: > 0: a bicubic resize before the preset's */
+} CallOptions;
+
+typedef struct CallOutput { /* an output that a call asks for, checked */
+    int number;             /* in the encoder's table */
+    Pooling pool;           /* POOL_NONE where nothing is pooled */
+    bool normalize;
+    /* How many floats an input's row has; of unpooled tokens of a text: one token's (`per_token`). */
+    int64_t floats;
+    bool per_token;
+    int64_t map[3]; /* c, h, w of a feature map, else zeros */
+} CallOutput;
+typedef struct Call { /* checked; immutable, shared by threads; valid until its arena is freed or the encoder closed */
+    const Encoder *encoder;
+    unsigned modality;
+    CallOutput *outputs;
+    size_t count;
+    const bool *asked; /* Pass.asked */
+    int64_t max_tokens;
+    Preset preset;
+    bool keep_size;
+    int64_t reshape_width, reshape_height;
+    /* Called between batches with the number of inputs that are done; false ends the call (SP_CANCELLED). May be
+     * NULL. */
+    bool (*progress)(void *arg, size_t done, size_t n);
+    void *progress_arg;
+} Call;
+/* Checks the options and finds the sizes of the rows. */
+Call *call_new(const Encoder *en, unsigned modality, const CallOptions *o, Arena *a, Error *e);
+
+/* What a call gives. An input that fails leaves a row of zeros and its reason in `status`; with status NULL the first
+ * one ends the call, with its number in the line ("text 3: ..."). */
+typedef struct Results {
+    float *const *out; /* [the call's outputs]: each receives [n, its floats] */
+    Error *status;     /* [n], or NULL */
+    size_t refused;    /* adds up: inputs that could be read, but that the encoder failed on */
+} Results;
+/* Each calling thread uses a tape of its own (inference); the threads of the tape's device do the work. */
+
+typedef struct TokenLists { /* text i owns ids[start[i]] .. ids[start[i + 1] - 1]: none, if it failed */
+    TokenIds ids;
+    size_t n, *start; /* [n + 1] */
+    bool *cut;        /* [n]: the text is longer than the call's max_tokens, its end was left out */
+} TokenLists;
+/* In the arena. */
+bool call_tokenize(const Call *c, Tape *t, const Text *texts, size_t n, TokenLists *out, Results *r, Arena *a,
+                   Error *e);
+/* Unpooled tokens are [start[n], floats]: rows in the order of the ids. */
+bool encode_tokens(const Call *c, Tape *t, const TokenLists *tokens, Results *r, Error *e);
+/* Both at once; not for unpooled tokens, whose number the caller does not know. */
+bool encode_texts(const Call *c, Tape *t, const Text *texts, size_t n, Results *r, Error *e);
+
+typedef struct ImageInput { /* a file, the bytes of a file, or pixels */
+    const char *path;
+    Text bytes;
+    Image pixels;
+} ImageInput;
+bool encode_images(const Call *c, Tape *t, const ImageInput *images, size_t n, Results *r, Error *e);
+/* Decodes images by the threads of the tape's device: each holds one image at a time, in its scratch arena, and gives
+ * it to `use`. A failure of either leaves its reason in errors [n]. False only when out of memory. */
+typedef bool ImageUse(void *arg, size_t i, const Image *image, Arena *scratch, Error *e);
+bool images_each(Tape *t, const ImageInput *images, size_t n, ImageUse *use, void *arg, Error *errors, Error *e);
 
 #endif

@@ -154,13 +154,13 @@ Preset preset_imagenet(int64_t resize, int64_t crop, Filter filter)
 
 void encoder_preset(Encoder *en, Preset p)
 {
-    if (en->preset.width == 0)
-        en->preset = p;
+    if (en->image.preset.width == 0)
+        en->image.preset = p;
 }
 
 /* ---- modules.json ---------------------------------------------------------------------------- */
 
-static bool read_pooling(Encoder *en, const char *folder, Arena *a, Error *e)
+static bool read_pooling(TextTower *t, const char *folder, Arena *a, Error *e)
 {
     static const struct {
         const char *key, *mode;
@@ -180,16 +180,19 @@ static bool read_pooling(Encoder *en, const char *folder, Arena *a, Error *e)
     for (size_t i = 0; i < COUNT(known); i++)
         if (mode ? mode->type == JSON_STRING && text_is(mode->text, known[i].mode)
                  : json_is_true(json_get(config, known[i].key))) {
-            en->pool = known[i].pool;
+            t->pool = known[i].pool;
             found++;
         }
     for (size_t i = 0; !mode && i < COUNT(unknown); i++)
         found += json_is_true(json_get(config, unknown[i])) ? 2 : 0;
-    return found == 1 ||
-           fail(e, SP_UNSUPPORTED, "%s: expected exactly one pooling: cls, mean or max; choose it with --pool", path);
+    if (found == 1)
+        return true;
+    t->pool = POOL_MODEL; /* a call that chooses its own can do without */
+    t->no_pool = arena_printf(a, e, "%s: expected exactly one pooling: cls, mean or max; choose it with --pool", path);
+    return t->no_pool != NULL;
 }
 
-bool pipeline_from_folder(Encoder *en, const char *folder, int64_t *max_seq_length, Arena *a, Error *e)
+bool pipeline_from_folder(TextTower *t, const char *folder, int64_t *max_seq_length, Arena *a, Error *e)
 {
     const char *path, *sub;
     const Json *modules = read_json(folder, "modules.json", JSON_ARRAY, &path, a, e);
@@ -216,10 +219,10 @@ bool pipeline_from_folder(Encoder *en, const char *folder, int64_t *max_seq_leng
             if (n && n->type != JSON_NULL && (!json_i64(n, max_seq_length) || *max_seq_length < 1))
                 return bad_value(e, name, n, "max_seq_length: expected a whole number above 0");
         } else if (text_ends(type->text, "Pooling")) {
-            if (en->pool == POOL_MODEL && !read_pooling(en, sub, a, e))
+            if (t->pool == POOL_MODEL && !t->no_pool && !read_pooling(t, sub, a, e))
                 return false;
         } else if (text_ends(type->text, "Normalize")) {
-            en->normalize = en->normalize || en->options.normalize < 0;
+            t->normalize = true;
         } else {
             return fail(e, SP_UNSUPPORTED, "%s:%u:%u: modules of type %.*s are not supported", path, m->line, m->column,
                         (int)MIN(type->text.n, (size_t)100), type->text.p);

@@ -40,6 +40,13 @@ bool loader_has(const Loader *l, const char *format, ...)
     return name && weights_find(l->source->weights, name);
 }
 
+int64_t loader_rows(const Loader *l, const char *name)
+{
+    const char *whole = arena_printf(l->encoder->arena, l->error, "%s%s.weight", l->prefix, name);
+    const Array *x = whole ? weights_find(l->source->weights, whole) : NULL;
+    return x && x->dims > 0 ? x->shape[0] : 0;
+}
+
 const char *load_name(Loader *l, const char *format, ...)
 {
     char text[512];

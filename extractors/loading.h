@@ -20,6 +20,17 @@ bool model_has(const ModelSource *s, const char *suffix, Text *prefix);
 bool loader_start(Loader *l, Encoder *en, const ModelSource *s, const char *suffix, Error *e);
 bool loader_has(const Loader *l, const char *format, ...) PRINTF_LIKE(2, 3);
 
+/* Adds an output to the encoder's table; its number, or -1 where no call will ask for it (EncoderOptions.outputs): then
+ * what only this output needs is not loaded. It is in the table either way, with the number that output_count had. */
+int output_add(Loader *l, Output o);
+/* Hidden states of a transformer: "hidden_states.0" (what the first block reads) to "hidden_states.BLOCKS"; the number
+ * of the first. */
+int output_add_hidden(Loader *l, unsigned modality, int64_t blocks, int64_t width);
+/* How many of `blocks` blocks are to be loaded: pass_blocks of all the outputs that calls may ask for. */
+int64_t load_blocks(const Loader *l, int first, int64_t blocks);
+/* The first length of a tensor: N of NAME.weight [N, K]; 0 if there is no such tensor. */
+int64_t loader_rows(const Loader *l, const char *name);
+
 /* The tensor of that name with that shape, -1 for any length; NULL on failure. */
 const Array *load_array(Loader *l, int dims, const int64_t *shape, const char *format, ...) PRINTF_LIKE(4, 5);
 /* The same as a tensor: a table of embeddings, a class token. */
@@ -65,10 +76,24 @@ bool config_act(Loader *l, const char *key, Act fallback, Act *act);
 bool preset_from_folder(Preset *p, const char *folder, Arena *a, Error *e);
 /* Reads modules.json and the files it names: pooling, normalise, max_seq_length (0: not stated). Untouched without the
  * file. */
-bool pipeline_from_folder(Encoder *en, const char *folder, int64_t *max_seq_length, Arena *a, Error *e);
+bool pipeline_from_folder(TextTower *t, const char *folder, int64_t *max_seq_length, Arena *a, Error *e);
 /* ImageNet's mean and standard deviation with a given geometry: torchvision's presets. */
 Preset preset_imagenet(int64_t resize, int64_t crop, Filter filter);
-/* Sets e->preset unless it is set already. */
+/* Sets e->image.preset unless it is set already. */
 void encoder_preset(Encoder *en, Preset p);
+
+/* ---- the encoder's files share these --------------------------------------------------------- */
+
+int output_find(const Encoder *en, unsigned modality, const char *name); /* -1: there is no such output */
+/* "PATH: has no layer NAME; it has ..." */
+bool output_unknown(const Encoder *en, unsigned modality, const char *name, Arena *a, Error *e);
+/* One pass of a call over a batch; results [call's outputs]. */
+bool call_infer(const Call *c, Tape *t, const TextBatch *texts, const ImageBatch *images, Inferred *results, Error *e);
+/* Damaged weights give NaN or infinity. They are an error, so that they do not reach a recommender unnoticed. */
+bool check_finite(const Encoder *en, const float *x, size_t n, Error *e);
+/* The reason why input i failed: kept in its status, or without one in e, behind "text 3: " (`what` NULL: behind
+ * nothing). False where the call ends. */
+bool input_failed(const Results *r, size_t i, const char *what, const Error *why, Error *e);
+bool call_goes_on(const Call *c, size_t done, size_t n, Error *e); /* false: cancelled */
 
 #endif

@@ -92,61 +92,15 @@ const Kernels *kernels_cpu(const char *force, Error *e)
 
 const char *pack_name(Pack p)
 {
-    static const char *const NAMES[PACK_COUNT] = {"f32", "f16", "bf16", "bf16", "bf16", "int8", "int8"};
+    static const char *const NAMES[PACK_COUNT] = {"f32", "f16", "bf16", "int8"};
     return NAMES[p];
 }
 
-bool kernels_pack(const Kernels *k, const Heap *heap, Pack wish, Pack *best, Error *e)
+bool kernels_packs(const Kernels *k, Pack type, Error *e)
 {
-    *best = wish;
-    if (!k->gemm_packs(wish))
-        return fail(e, SP_UNSUPPORTED, "%s: is not supported at level %s of this processor; use SAPOR_CPU=avx2",
-                    pack_name(wish), k->level);
-    const Pack amx = wish == PACK_BF16 ? PACK_BF16_AMX : wish == PACK_INT8 ? PACK_INT8_AMX : wish;
-    if (amx != wish && k->gemm_packs(amx)) { /* eight times the rate of dots and more: nothing to measure */
-        *best = amx;
-        return true;
-    }
-    if (wish != PACK_BF16 || !k->gemm_packs(PACK_BF16_DOTS))
-        return true;
-    /* A product of BERT's kind in little; what widens bf16 goes as float32 does. */
-    const int64_t M = 56, N = 64, K = 384;
-    const size_t floats = (size_t)(M * K + M * N), numbers = floats * sizeof(float),
-                 packed = k->gemm_pack_bytes(PACK_F32, K, N); /* dots take half */
-    Gemm g[2] = {{.M = M, .N = N, .K = K, .a_row = K, .a_col = 1, .pack = PACK_F32, .ldc = N, .alpha = 1}};
-    g[1] = g[0];
-    g[1].pack = PACK_BF16_DOTS;
-    Run run = {0};
-    for (int i = 0; i < 2; i++) {
-        g[i].packed = best; /* any pointer: gemm_work only asks whether it is NULL */
-        run.work_bytes = MAX(run.work_bytes, k->gemm_work(&g[i], 1));
-    }
-    const size_t bytes = numbers + 2 * packed + run.work_bytes;
-    char *block = k->alloc(heap, bytes);
-    if (!block)
-        return fail_memory(e, bytes, "timing products");
-    k->zero(&run, block, bytes);
-    run.work = block + numbers + 2 * packed;
-    double least[2] = {1, 1};
-    for (int i = 0; i < 2; i++) {
-        char *weights = block + numbers + (size_t)i * packed;
-        k->gemm_pack(&run, g[i].pack, K, N, (float *)(void *)block, N, 1, weights);
-        g[i].packed = weights;
-        g[i].A = (float *)(void *)block;
-        g[i].C = (float *)(void *)block + M * K;
-    }
-    for (int round = 0; round < 100; round++) { /* in turn, until they differ as they do on an idle machine */
-        for (int i = 0; i < 2; i++) {
-            const double begin = now_seconds();
-            k->gemm(&run, &g[i]);
-            least[i] = MIN(least[i], now_seconds() - begin);
-        }
-        if (round >= 10 && (least[1] < 0.7 * least[0] || least[1] > 1.4 * least[0]))
-            break;
-    }
-    *best = least[1] < least[0] ? PACK_BF16_DOTS : PACK_BF16;
-    k->free(heap, block, bytes);
-    return true;
+    return k->gemm_packs(type) ||
+           fail(e, SP_UNSUPPORTED, "%s: is not supported at level %s of this processor; use SAPOR_CPU=avx2",
+                pack_name(type), k->level);
 }
 
 AdamStep adam_step(double lr, double beta1, double beta2, double eps, double weight_decay, int64_t t)

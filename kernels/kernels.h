@@ -7,7 +7,8 @@
  *
  * The same bits every time (DESIGN 6): the order of a sum depends on its length alone, never on threads, batch or cache
  * sizes; ties go to the lower index. Kernels that need scratch say how much through their `_work` companion; Run.work
- * has at least that.
+ * has at least that. A `_work` or `_way` companion gets the same Run, or one without work; it reads sizes and whether
+ * a pointer is NULL, never device memory.
  *
  * A new kernel is: its member here, its function in kernels/cpu/, its name in cpu/list.h, its cases (CONTRIBUTING.md; a
  * kernel without cases does not pass). */
@@ -17,30 +18,27 @@
 #include "kernels/act.h"
 
 typedef struct Run {
-    Pool *pool; /* NULL: one thread */
-    void *work; /* 64-byte aligned scratch */
+    void *context; /* where the device computes: a Pool of the CPU (NULL: one thread) */
+    void *work;    /* 64-byte aligned scratch */
     size_t work_bytes;
     Trace *trace; /* NULL: off. The caller of a kernel records it, not the kernel */
 } Run;
 
+/* Which way a kernel goes for an operand, and why: for people (`sapor info --kernels`). */
+typedef struct Way {
+    char name[32];
+    const char *why;
+} Way;
+
 /* ---- dense products -------------------------------------------------------------------------- */
 
-/* What packed weights are made of. All else stays float32. F16 and BF16 take half the bytes and are multiplied as
- * float32; BF16_DOTS and BF16_AMX round A to bf16, too, and sum products in float32, by pairs or by 16 pairs; INT8 has
- * a scale for each column of B, a scale and a zero point for each row of A, and exact 32-bit sums: up to PACK_INT8_K of
- * them. AMX is Intel's matrix unit; INT8_AMX has INT8's bits. */
-typedef enum Pack {
-    PACK_F32,
-    PACK_F16,
-    PACK_BF16,
-    PACK_BF16_DOTS,
-    PACK_BF16_AMX,
-    PACK_INT8,
-    PACK_INT8_AMX,
-    PACK_COUNT
-} Pack;
+/* What weights are packed to. All else stays float32. F16 and BF16 take half the bytes; F16 is multiplied as float32,
+ * BF16 as float32 or with A rounded to bf16, too, whichever the processor does faster. INT8 has a scale for each column
+ * of B, a scale and a zero point for each row of A, and exact 32-bit sums: up to PACK_INT8_K of them. The packed form
+ * is the table's own: it depends on the processor, and only the table that packed reads it. */
+typedef enum Pack { PACK_F32, PACK_F16, PACK_BF16, PACK_INT8, PACK_COUNT } Pack;
 enum { PACK_INT8_K = 1 << 15 };
-const char *pack_name(Pack p); /* the type's name: "f32", "f16", "bf16" or "int8" */
+const char *pack_name(Pack p); /* "f32", "f16", "bf16" or "int8" */
 
 /* C[M,N] = act(alpha A[M,K] B[K,N] + beta C + bias[N] + residual[M,N]). Strides in elements, so A or B may be
  * transposed. */
@@ -195,6 +193,7 @@ typedef struct Kernels {
     uint32_t version;   /* KERNELS_VERSION */
     const char *device; /* "cpu" */
     const char *level;  /* "avx512" */
+    const char *about;  /* one line on the level: its vectors, its register tile */
 
     /* memory of the device; the CPU's is the heap's. Copies take bytes. */
     void *(*alloc)(const Heap *heap, size_t bytes);
@@ -204,20 +203,22 @@ typedef struct Kernels {
     void (*copy)(const Run *, void *to, const void *from, size_t bytes);
     void (*zero)(const Run *, void *p, size_t bytes);
 
-    /* dense (gemm/gemm.c). The packed form is opaque and belongs to this level. */
+    /* dense (gemm/gemm.c) */
     bool (*gemm_packs)(Pack); /* whether this level, on this processor, does */
     size_t (*gemm_pack_bytes)(Pack, int64_t K, int64_t N);
     void (*gemm_pack)(const Run *, Pack, int64_t K, int64_t N, const float *B, int64_t b_row, int64_t b_col,
                       void *packed);
-    size_t (*gemm_work)(const Gemm *, int threads);
+    size_t (*gemm_work)(const Run *, const Gemm *);
+    Way (*gemm_way)(const Run *, const Gemm *);
     void (*gemm)(const Run *, const Gemm *);
 
     /* convolution, pooling, batch norm (image/). Weights come as [O, C/groups, kh, kw]. */
     size_t (*conv_pack_bytes)(const Conv *);
     void (*conv_pack)(const Run *, const Conv *, const float *weights, void *packed);
-    size_t (*conv_work)(const Conv *, int threads);
+    size_t (*conv_work)(const Run *, const Conv *);
+    Way (*conv_way)(const Run *, const Conv *);
     void (*conv)(const Run *, const Conv *);
-    size_t (*conv_back_work)(const ConvBack *, int threads);
+    size_t (*conv_back_work)(const Run *, const ConvBack *);
     void (*conv_back)(const Run *, const ConvBack *);
     /* max over kh x kw windows, padding is -inf; x [B,H,W,C] */
     void (*max_pool)(const Run *, int64_t B, int64_t H, int64_t W, int64_t C, int64_t k, int64_t stride, int64_t pad,
@@ -228,9 +229,9 @@ typedef struct Kernels {
     void (*max_pool_back)(const Run *, int64_t B, int64_t H, int64_t W, int64_t C, int64_t k, int64_t stride,
                           int64_t pad, const float *x, const float *y, const float *dy, float *dx);
     void (*mean_pool_back)(const Run *, int64_t B, int64_t HW, int64_t C, const float *dy, float *dx);
-    size_t (*batch_norm_work)(const BatchNorm *, int threads);
+    size_t (*batch_norm_work)(const Run *, const BatchNorm *);
     void (*batch_norm)(const Run *, const BatchNorm *);
-    size_t (*batch_norm_back_work)(const BatchNormBack *, int threads);
+    size_t (*batch_norm_back_work)(const Run *, const BatchNormBack *);
     void (*batch_norm_back)(const Run *, const BatchNormBack *);
 
     /* rows (norm.c). x [M,C] */
@@ -239,7 +240,7 @@ typedef struct Kernels {
     void (*layer_norm)(const Run *, int64_t M, int64_t C, const float *x, const float *residual, const float *gamma,
                        const float *beta, float eps, float *y, float *mean, float *rstd);
     /* dx = gradient to s; dgamma, dbeta [C] are added to (NULL: not computed) */
-    size_t (*layer_norm_back_work)(int64_t M, int64_t C, int threads);
+    size_t (*layer_norm_back_work)(const Run *, int64_t M, int64_t C);
     void (*layer_norm_back)(const Run *, int64_t M, int64_t C, const float *x, const float *residual,
                             const float *gamma, const float *mean, const float *rstd, const float *dy, float *dx,
                             float *dgamma, float *dbeta);
@@ -256,7 +257,7 @@ typedef struct Kernels {
     void (*row_sum)(const Run *, int64_t M, int64_t C, const float *x, float *y); /* y [M] */
     /* y[m] = log(exp(y[m]) + sum over c of exp(x[m,c])), without overflow: -inf to begin with, then block by block */
     void (*log_sum_exp)(const Run *, int64_t M, int64_t C, const float *x, float *y);
-    size_t (*col_sum_work)(int64_t M, int64_t C, int threads);
+    size_t (*col_sum_work)(const Run *, int64_t M, int64_t C);
     /* y [C] = sum over m + beta y */
     void (*col_sum)(const Run *, int64_t M, int64_t C, const float *x, float beta, float *y);
     /* y[m, c] at m ldy + c = x[m, c] at m ldx + c: slices and concatenations; beta 1 adds */
@@ -264,9 +265,10 @@ typedef struct Kernels {
                       int64_t ldy);
 
     /* attention (attention.c) */
-    size_t (*attention_work)(const Attention *, int threads);
+    size_t (*attention_work)(const Run *, const Attention *);
+    Way (*attention_way)(const Run *, const Attention *);
     void (*attention)(const Run *, const Attention *);
-    size_t (*attention_back_work)(const AttentionBack *, int threads);
+    size_t (*attention_back_work)(const Run *, const AttentionBack *);
     void (*attention_back)(const Run *, const AttentionBack *);
 
     /* element by element (elementwise.c); y may be x */
@@ -288,7 +290,7 @@ typedef struct Kernels {
      * pass */
     void (*dropout)(const Run *, int64_t n, float p, Draw d, uint64_t first, const float *x, float *y);
     void (*fill)(const Run *, int64_t n, float value, float *y);
-    size_t (*sum_work)(int64_t n, int threads);
+    size_t (*sum_work)(const Run *, int64_t n);
     /* out [1] = sum of x; out = sum of x^2; both in fixed blocks */
     void (*sum)(const Run *, int64_t n, const float *x, float *out);
     void (*sum_squares)(const Run *, int64_t n, const float *x, float *out);
@@ -328,13 +330,14 @@ typedef struct Kernels {
 
     /* ranking (topk.c): tiles of a product are ranked while a cache holds them; the whole product is never stored */
     /* Of this very size: a smaller one may need more. So for topk and gemm. */
-    size_t (*knn_work)(int64_t Q, int64_t I, int64_t D, int threads);
+    size_t (*knn_work)(const Run *, int64_t Q, int64_t I, int64_t D);
     /* For each row of q [Q,D] the k rows of x [I,D] of largest dot product, best first, ties to the lower id; ids [Q,k]
      * (-1 where I < k), values [Q,k]. With normalised rows this is the cosine graph. Where q is x half of the product
      * is made. */
     void (*knn)(const Run *, int64_t Q, int64_t I, int64_t D, int64_t k, const float *q, const float *x, int32_t *ids,
                 float *values);
-    size_t (*topk_work)(int64_t B, int64_t I, int64_t D, int threads);
+    size_t (*topk_work)(const Run *, int64_t B, int64_t I, int64_t D);
+    Way (*topk_way)(const Run *, int64_t B, int64_t I, int64_t D, int64_t k);
     /* Scores users[row ? row[b] : b,:] . items[i,:] + (bias ? bias[i] : 0), leaves out what exclude names, keeps the k
      * best: ids, scores [B,k] */
     void (*topk)(const Run *, int64_t B, int64_t I, int64_t D, int64_t k, const float *users, const int32_t *row,
@@ -364,7 +367,7 @@ typedef struct Kernels {
                       const float *g, int32_t *last, float *p, float *m, float *v);
     /* The gradient of rows ids (NULL: all n) is dy[n,K] w[K,D], formed tile by tile and consumed; replay first, as
      * adam_rows */
-    size_t (*adam_factored_work)(int64_t n, int64_t D, int64_t K, int threads);
+    size_t (*adam_factored_work)(const Run *, int64_t n, int64_t D, int64_t K);
     void (*adam_factored)(const Run *, int64_t n, int64_t D, int64_t K, const int32_t *ids, const AdamStep *history,
                           int32_t now, const float *dy, const float *w, int32_t *last, float *p, float *m, float *v);
     void (*sgd)(const Run *, int64_t n, float lr, float weight_decay, const float *g, float *p);
@@ -373,11 +376,8 @@ typedef struct Kernels {
 /* The CPU's table at the best level that this machine and build have; force ("baseline", "avx2", "avx512"; NULL: the
  * environment's SAPOR_CPU, else the best) picks one, or fails and lists what there is. */
 const Kernels *kernels_cpu(const char *force, Error *e);
-/* What weights of `wish` (F32, F16, BF16 or INT8) are best packed to here: BF16 and INT8 to their AMX kinds where the
- * processor and the system have it; else BF16 to BF16_DOTS where a product timed on the spot, for half a millisecond,
- * is faster by it: processors that have the instruction differ by four in its rate, twice float32's or half of it,
- * which no clock mistakes for the other. Fails where there is no way. */
-bool kernels_pack(const Kernels *k, const Heap *heap, Pack wish, Pack *best, Error *e);
+/* Fails where the level does not pack weights to the type. */
+bool kernels_packs(const Kernels *k, Pack type, Error *e);
 /* Levels of this build, best last; usable[i] says whether this machine can run it and why[i] what is missing. Returns
  * how many. */
 size_t kernels_levels(const char *names[8], bool usable[8], const char *why[8]);

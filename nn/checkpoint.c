@@ -94,7 +94,7 @@ static const Array *part_array(Store *s, const Weights *w, const Param *p, Part 
 
 static bool load_part(const Device *d, const Array *a, float *to, float *host)
 {
-    Run run = {.pool = d->pool};
+    Run run = device_run(d);
     for (int64_t at = 0; at < a->count; at += CHUNK) {
         int64_t n = MIN((int64_t)CHUNK, a->count - at);
         array_f32(a, at, n, host);

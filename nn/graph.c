@@ -10,6 +10,7 @@ Sparse csr_sparse(const Csr *g)
                     .start = g->start->data,
                     .col = g->col->data,
                     .val = g->val ? g->val->data : NULL,
+                    .at = g->at ? g->at->data : NULL,
                     .row_scale = g->row_scale ? g->row_scale->data : NULL,
                     .col_scale = g->col_scale ? g->col_scale->data : NULL};
 }
@@ -162,7 +163,7 @@ Csr *csr_bipartite(Store *s, const char *name, int64_t U, int64_t I, const int64
             col[at[i]++] = (int32_t)i;
         g = csr_stored(s, N, N, from, col, e);
     }
-    if (g && (g->row_scale = store_f32(s, "", 1, &N, scale, e))) {
+    if (g && (g->row_scale = store_scale(s, N, scale, e))) {
         g->symmetric = how != ADJ_ROW_SELF;
         if (g->symmetric) {
             g->col_scale = g->row_scale;
@@ -177,24 +178,14 @@ Csr *csr_bipartite(Store *s, const char *name, int64_t U, int64_t I, const int64
 
 /* ---- on a tape ------------------------------------------------------------------------------- */
 
-const void *tape_host(Tape *t, const Tensor *x)
-{
-    if (device_is_host(t->d))
-        return x->data;
-    void *host = tape_scratch(t, x->count, dtype_bytes(x->type));
-    if (host)
-        t->k->download(&t->run, host, x->data, (size_t)x->count * dtype_bytes(x->type));
-    return host;
-}
-
 Csr *csr_on_tape(Tape *t, int64_t rows, int64_t cols, int64_t *start, int32_t *col)
 {
     Csr *g = tape_scratch(t, 1, sizeof *g);
     if (!g)
         return NULL;
     *g = (Csr){.rows = rows, .cols = cols, .entries = start[rows]};
-    g->start = tape_adopt(t, I64, rows + 1, start);
-    g->col = tape_adopt(t, I32, g->entries, col);
+    g->start = list_tensor(t, I64, rows + 1, start);
+    g->col = list_tensor(t, I32, g->entries, col);
     return t->error.code == SP_OK ? g : NULL;
 }
 
@@ -202,33 +193,40 @@ void csr_pin(Tape *t, const Csr *g)
 {
     tape_pin(t, g->start);
     tape_pin(t, g->col);
+    tape_pin(t, g->at);
     tape_pin(t, g->tstart);
     tape_pin(t, g->tcol);
     tape_pin(t, g->row_scale);
     tape_pin(t, g->col_scale);
 }
 
-/* The index of g's transpose with places of entries: g's own, or made once a step. */
+/* The index of g's transpose with places of values: g's own, or made once a step. */
 static const Transposed *transposed(Tape *t, const Csr *g)
 {
     for (const Transposed *k = t->transposed; k; k = k->next)
-        if (k->col == g->col)
+        if (k->col == g->col && k->places == g->at)
             return k;
     Transposed *k = tape_scratch(t, 1, sizeof *k);
     if (!k)
         return NULL;
-    *k = (Transposed){.next = t->transposed, .col = g->col, .start = g->tstart, .tcol = g->tcol, .at = g->tat};
-    if (!g->tstart || !g->tcol || !g->tat) {
+    *k = (Transposed){
+        .next = t->transposed, .col = g->col, .places = g->at, .start = g->tstart, .tcol = g->tcol, .at = g->tat};
+    if (!g->tstart || !g->tcol || !g->tat || g->at) {
         const int64_t *start = tape_host(t, g->start);
-        const int32_t *col = tape_host(t, g->col);
-        int64_t *tstart = tape_stage(t, g->cols + 1, sizeof *tstart);
-        int32_t *tcol = tape_stage(t, g->entries, sizeof *tcol), *tat = tape_stage(t, g->entries, sizeof *tat);
+        const int32_t *col = tape_host(t, g->col), *places = g->at ? tape_host(t, g->at) : NULL;
+        int64_t *tstart = list_alloc(t, g->cols + 1, sizeof *tstart);
+        int32_t *tcol = list_alloc(t, g->entries, sizeof *tcol), *tat = list_alloc(t, g->entries, sizeof *tat);
         if (!start || !col || !tstart || !tcol || !tat)
             return NULL;
         transpose(g->rows, g->cols, start, col, tstart, tcol, tat);
-        k->start = tape_adopt(t, I64, g->cols + 1, tstart);
-        k->tcol = tape_adopt(t, I32, g->entries, tcol);
-        k->at = tape_adopt(t, I32, g->entries, tat);
+        for (int64_t e = 0; places && e < g->entries; e++)
+            tat[e] = places[tat[e]];
+        k->start = list_tensor(t, I64, g->cols + 1, tstart);
+        k->tcol = list_tensor(t, I32, g->entries, tcol);
+        k->at = list_tensor(t, I32, g->entries, tat);
+        tape_pin(t, k->start);
+        tape_pin(t, k->tcol);
+        tape_pin(t, k->at);
     }
     t->transposed = k;
     return t->error.code == SP_OK ? k : NULL;
@@ -261,10 +259,12 @@ bool csr_transposed(Tape *t, const Csr *g, const float *val, Sparse *out)
 
 /* ---- kept graphs ----------------------------------------------------------------------------- */
 
-/* Copies n device numbers to x, into its memory if they fit. Else it gets an eighth more than it needs, so that the
+/* Copies n numbers of `from` to x, into its memory if they fit. Else it gets an eighth more than it needs, so that the
  * next graph fits too. */
-static bool refill(Store *s, Tensor **x, DType type, int64_t n, const void *from, Error *e)
+static bool refill(Tape *t, Store *s, Tensor **x, const Tensor *from, Error *e)
 {
+    DType type = from->type;
+    int64_t n = from->count;
     size_t bytes = (size_t)n * dtype_bytes(type);
     const Device *d = store_device(s);
     Run run = store_run(s);
@@ -283,8 +283,9 @@ static bool refill(Store *s, Tensor **x, DType type, int64_t n, const void *from
         own->bytes = bytes + bytes / 8;
     }
     own->x.shape[0] = own->x.count = n;
-    d->k->copy(&run, own->x.data, from, bytes);
-    return true;
+    d->k->copy(&run, own->x.data, from->data, bytes);
+    const void *host = type == F32 ? NULL : tape_host(t, from);
+    return type == F32 || (host ? stored_host(s, own, host, e) : tape_ok(t, e));
 }
 
 static Csr *keep(Tape *t, Store *s, const char *name, const Csr *g, bool transposes, Error *e)
@@ -303,12 +304,11 @@ static Csr *keep(Tape *t, Store *s, const char *name, const Csr *g, bool transpo
     k->rows = g->rows;
     k->cols = g->cols;
     k->entries = g->entries;
-    bool ok = refill(s, &k->start, I64, g->rows + 1, g->start->data, e) &&
-              refill(s, &k->col, I32, g->entries, g->col->data, e) && refill(s, &k->val, F32, g->entries, val->data, e);
+    lists_send(t);
+    bool ok = refill(t, s, &k->start, g->start, e) && refill(t, s, &k->col, g->col, e) && refill(t, s, &k->val, val, e);
     if (back)
-        ok = ok && refill(s, &k->tstart, I64, g->cols + 1, back->start->data, e) &&
-             refill(s, &k->tcol, I32, g->entries, back->tcol->data, e) &&
-             refill(s, &k->tat, I32, g->entries, back->at->data, e);
+        ok = ok && refill(t, s, &k->tstart, back->start, e) && refill(t, s, &k->tcol, back->tcol, e) &&
+             refill(t, s, &k->tat, back->at, e);
     return ok ? k : NULL;
 }
 
@@ -322,33 +322,33 @@ Csr *csr_keep_rows(Tape *t, Store *s, const char *name, const Csr *g, Error *e)
     return keep(t, s, name, g, false, e);
 }
 
-void csr_read(const Device *d, const Csr *g, int64_t *start, int32_t *col, float *val)
+/* The numbers of x: the host's copy, or one download. NULL: x is NULL, or out of memory. */
+static const void *numbers(Host *h, const Device *d, const Tensor *x, Error *e)
 {
-    if (start)
-        tensor_read(d, g->start, 0, g->rows + 1, start);
-    if (col)
-        tensor_read(d, g->col, 0, g->entries, col);
-    if (!val)
-        return;
-    if (g->val)
-        tensor_read(d, g->val, 0, g->entries, val);
-    else
-        for (int64_t i = 0; i < g->entries; i++)
-            val[i] = 1;
-    int64_t e = 0;
-    for (int64_t r = 0; r < g->rows && (g->row_scale || g->col_scale); r++) {
-        int64_t end;
-        float by = 1;
-        tensor_read(d, g->start, r + 1, 1, &end);
-        if (g->row_scale)
-            tensor_read(d, g->row_scale, r, 1, &by);
-        for (; e < end; e++) {
-            int32_t c;
-            float too = 1;
-            tensor_read(d, g->col, e, 1, &c);
-            if (g->col_scale)
-                tensor_read(d, g->col_scale, c, 1, &too);
-            val[e] *= by * too;
-        }
-    }
+    if (!x)
+        return NULL;
+    const void *host = x->id < 0 ? ((const Stored *)x)->host : ((const Node *)x)->host;
+    void *own = host ? NULL : host_take(h, x->count, dtype_bytes(x->type), e);
+    if (own)
+        tensor_read(d, x, 0, x->count, own);
+    return host ? host : own;
+}
+
+bool csr_read(const Device *d, const Csr *g, int64_t *start, int32_t *col, float *val, Error *e)
+{
+    Host h = {.heap = d->heap};
+    const int64_t *from = numbers(&h, d, g->start, e);
+    const int32_t *to = numbers(&h, d, g->col, e), *at = val ? numbers(&h, d, g->at, e) : NULL;
+    const float *x = val ? numbers(&h, d, g->val, e) : NULL, *by = val ? numbers(&h, d, g->row_scale, e) : NULL,
+                *too = val ? numbers(&h, d, g->col_scale, e) : NULL;
+    bool ok = e->code == SP_OK;
+    if (ok && start)
+        memcpy(start, from, (size_t)(g->rows + 1) * sizeof *start);
+    if (ok && col)
+        memcpy(col, to, (size_t)g->entries * sizeof *col);
+    for (int64_t r = 0; ok && val && r < g->rows; r++)
+        for (int64_t i = from[r]; i < from[r + 1]; i++)
+            val[i] = (x ? x[at ? at[i] : i] : 1) * ((by ? by[r] : 1) * (too ? too[to[i]] : 1));
+    host_free(&h);
+    return ok;
 }

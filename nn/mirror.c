@@ -10,7 +10,7 @@ static void *mirror(Mirror *m, void *host, size_t bytes, bool in, Error *e)
         fail_memory(e, bytes, "a copy on the device");
         return NULL;
     }
-    Run run = {.pool = m->d->pool};
+    Run run = device_run(m->d);
     if (in)
         m->d->k->upload(&run, device, host, bytes);
     m->part[m->count++] = (MirrorPart){device, in ? NULL : host, bytes};
@@ -29,7 +29,7 @@ void *mirror_out(Mirror *m, void *host, size_t bytes, Error *e)
 
 void mirror_close(Mirror *m)
 {
-    Run run = {.pool = m->d->pool};
+    Run run = device_run(m->d);
     while (m->count > 0) {
         MirrorPart *p = &m->part[--m->count];
         if (p->back)

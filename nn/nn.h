@@ -18,13 +18,21 @@
 #include "kernels/kernels.h"
 #include "weights/weights.h"
 
-/* What computes, and with how many threads. Stores and tapes share it; it must outlive them. */
+/* What computes, and the threads of the host. Stores and tapes share it; it must outlive them. */
 typedef struct Device {
     const Kernels *k;
+    void *context; /* of every Run of the kernels */
     const Heap *heap;
-    Pool *pool;
+    Pool *pool; /* for tasks of the host, and the CPU's context */
     Trace *trace;
 } Device;
+/* name: "cpu", "cpu:avx2" (a level: kernels_cpu), NULL for "cpu". threads 0: as many as the machine has. The heap
+ * (NULL: malloc) and the trace (NULL: off) stay the caller's. After a failure device_close has nothing to do. A program
+ * adds a device of its own by opening "cpu" and putting its table and its context there, before the first store or
+ * tape. */
+bool device_open(Device *d, const char *name, int threads, const Heap *heap, Trace *trace, Error *e);
+void device_close(Device *d);
+Run device_run(const Device *d); /* for calls of kernels that need no scratch */
 
 /* ---- tensors --------------------------------------------------------------------------------- */
 
@@ -161,6 +169,7 @@ void tape_reset(Tape *t, Draw draw);
 bool tape_ok(const Tape *t, Error *e); /* false: e is the first failure */
 bool tape_fail(Tape *t, sp_status code, const char *format, ...) PRINTF_LIKE(3, 4);
 bool tape_training(const Tape *t);
+const Device *tape_device(const Tape *t);
 /* Host memory for the callers of the tape, kept with it from call to call: number 0, and others for tasks. It is empty
  * at each call. The first call with a number makes this arena and those below it; only one thread at a time may do
  * that. NULL when out of memory. */
@@ -181,12 +190,29 @@ bool tensor_grad(Tape *t, const Tensor *x, float *host, Error *e);
 typedef Tensor *Forward(Tape *t, const void *model, const void *input);
 bool infer(Tape *t, Forward *forward, const void *model, const void *input, float *out, size_t capacity,
            int64_t shape[4], Error *e);
+/* The same for n results of one pass: forward sets out[0 .. n-1], which may be tensors on the way to each other. Where
+ * no result has memory (`to` NULL), only the shapes are computed. */
+typedef void ForwardAll(Tape *t, const void *model, const void *input, Tensor **out);
+typedef struct Inferred {
+    float *to; /* receives the result; room: how many floats it has memory for */
+    size_t room;
+    int64_t shape[4];
+} Inferred;
+bool infer_all(Tape *t, ForwardAll *forward, const void *model, const void *input, size_t n, Inferred *results,
+               Error *e);
 size_t plan_bytes(const Tape *t); /* of the last plan */
 
 /* ---- ops: [shapes] in comments --------------------------------------------------------------- */
 
 Tensor *input_f32(Tape *t, const float *host, int dims, const int64_t *shape); /* copied; not read on a dry run */
 Tensor *input_i32(Tape *t, const int32_t *host, int64_t n);
+/* Lists of ids [n] by which a step reads rows, `lists` of them into out: those of one call number the same rows, as
+ * positive and negative items do (ids_together). Made before the first op that computes, they travel to the device in
+ * one upload, with what the gradients of gathers and the optimiser need of them. */
+bool input_ids(Tape *t, int lists, const int32_t *const *host, int64_t n, Tensor **out);
+/* The step gathers rows of one parameter by all of these lists, in this order: what the optimiser needs of them is made
+ * now and not after the backward pass. Results do not depend on it. */
+void ids_together(Tape *t, int lists, Tensor *const *ids);
 /* Host scratch of this step, zeroed: for ids and offsets that a forward function computes from shapes. NULL when the
  * tape has failed. */
 void *tape_scratch(Tape *t, int64_t count, size_t size);
@@ -271,6 +297,7 @@ typedef struct Csr {
     int64_t rows, cols, entries;
     Tensor *start, *col;           /* I64 [rows+1], I32 [entries] ascending in a row */
     Tensor *val;                   /* F32 [entries] or NULL: ones */
+    Tensor *at;                    /* I32 [entries]: entry e has val[at[e]] of another graph; NULL: val[e] */
     Tensor *row_scale, *col_scale; /* or NULL */
     /* The transpose: I64 [cols+1], I32, I32 [entries] (numbers of this graph's entries); NULL if symmetric. tat alone
      * is NULL if there are no values. */
@@ -326,7 +353,7 @@ Tensor *ids_split(Tape *t, Tensor *ids, int64_t first, Tensor **high);
  * [n]: the places of ids in `from`. Then (A x)[ids] = spmm(rows, x[from]). ids NULL: g itself, *from and *at NULL. */
 const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **at);
 /* Host copies; any may be NULL; scales applied. */
-void csr_read(const Device *d, const Csr *g, int64_t *start, int32_t *col, float *val);
+bool csr_read(const Device *d, const Csr *g, int64_t *start, int32_t *col, float *val, Error *e);
 
 /* ---- optimisers and checkpoints -------------------------------------------------------------- */
 

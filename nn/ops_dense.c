@@ -25,7 +25,7 @@ static void linear_back(Tape *t, Node *n)
         tape_product(t, N, K, M, dz, 1, N, x->data, K, 1, dw, beta);
     }
     float *db = grad_needed(n->in[LINEAR_B]) ? grad_into(t, n->in[LINEAR_B], &beta) : NULL;
-    if (db && tape_work(t, t->k->col_sum_work(M, N, tape_threads(t))))
+    if (db && tape_work(t, t->k->col_sum_work(&t->run, M, N)))
         t->k->col_sum(&t->run, M, N, dz, beta, db);
     if (grad_needed(x) && x->param) { /* the gradient of a trainable table stays in two factors */
         ParamGrad *g = grad_of_param(t, x->param, true);

@@ -63,7 +63,7 @@ static Sparse pattern_of(const Csr *g)
 static bool pattern_back(Tape *t, const Csr *g, const float *val, Sparse *s, Sparse *back)
 {
     Csr bare = *g;
-    bare.val = bare.row_scale = bare.col_scale = NULL;
+    bare.val = bare.at = bare.row_scale = bare.col_scale = NULL;
     *s = pattern_of(g);
     s->val = val;
     return csr_transposed(t, &bare, val, back);
@@ -153,19 +153,22 @@ Tensor *edge_values(Tape *t, const Csr *g)
         .name = "edge_values", .back_name = "edge_values back", .back = edge_values_back, .optional = 1};
     if (!has_graph(t, op.name, g))
         return tape_failed(t);
-    if (g->val && !g->row_scale && !g->col_scale)
-        return g->val;
-    Node *n = node_new(t, &op, INPUTS(g->val));
+    Tensor *val = g->val;
+    if (val && g->at)
+        val = reshape(t, gather(t, reshape(t, val, SHAPE(val->count, 1)), g->at), SHAPE(g->entries));
+    if (val && !g->row_scale && !g->col_scale)
+        return val;
+    Node *n = node_new(t, &op, INPUTS(val));
     if (!n || !node_out(t, n, F32, SHAPE(g->entries)))
         return tape_failed(t);
     n->spec = g;
     n->unread = UNREAD_ALL;
     if (n->out.needs_grad)
         csr_pin(t, g);
-    if (tape_live(t) && !g->val)
+    if (tape_live(t) && !val)
         t->k->fill(&t->run, g->entries, 1, n->out.data);
     if (tape_live(t))
-        scaled_values(t, g, g->val ? g->val->data : n->out.data, n->out.data);
+        scaled_values(t, g, val ? val->data : n->out.data, n->out.data);
     return node_done(t, n, 2.0 * (double)g->entries, 8.0 * (double)g->entries);
 }
 
@@ -237,15 +240,14 @@ static Tensor *place_values(Tape *t, int n_in, Tensor *const *in, int64_t entrie
         return tape_failed(t);
     n->spec = p;
     n->unread = UNREAD_ALL;
-    for (int g = 0; g < n_in; g++) {
-        size_t map = (size_t)entries * sizeof(int32_t), back = (size_t)in[g]->count * sizeof(int32_t);
-        if (!(p->map[g] = tape_upload(t, host->map[g], map)) ||
-            (grad_needed(in[g]) && !(p->back[g] = tape_upload(t, host->back[g], back))))
-            return tape_failed(t);
-        if (!grad_needed(in[g]))
-            tape_unstage(t, host->back[g], back);
+    lists_send(t);
+    for (int g = 0; g < n_in && t->error.code == SP_OK; g++) {
+        p->map[g] = list_device(t, host->map[g]);
+        p->back[g] = list_device(t, host->back[g]);
         t->k->gather(&t->run, entries, 1, in[g]->data, p->map[g], g ? 1 : 0, n->out.data);
-        step_give(t, p->map[g], map);
+        if (!grad_needed(in[g]))
+            list_trim(t, host->back[g], (size_t)in[g]->count * sizeof(int32_t), 0);
+        list_trim(t, host->map[g], (size_t)entries * sizeof(int32_t), 0);
     }
     return node_done(t, n, (double)entries * n_in, 12.0 * (double)entries * n_in);
 }
@@ -260,16 +262,16 @@ static bool check_eager(Tape *t, const char *op)
 /* The union of n patterns, with places; values are the caller's. */
 static Csr *unite(Tape *t, int n, const Pattern *p, int64_t rows, int64_t cols, Places *places)
 {
-    int64_t *next = tape_scratch(t, n, sizeof *next), *start = tape_stage(t, rows + 1, sizeof *start);
+    int64_t *next = tape_scratch(t, n, sizeof *next), *start = list_alloc(t, rows + 1, sizeof *start);
     places->map = tape_scratch(t, n, sizeof *places->map);
     places->back = tape_scratch(t, n, sizeof *places->back);
     if (!next || !start || !places->map || !places->back)
         return NULL;
     int64_t entries = merge(n, p, rows, next, NULL, NULL, NULL, NULL);
-    int32_t *col = tape_stage(t, entries, sizeof *col);
+    int32_t *col = list_alloc(t, entries, sizeof *col);
     for (int g = 0; g < n; g++) {
-        places->map[g] = tape_stage(t, entries, sizeof(int32_t));
-        places->back[g] = tape_stage(t, p[g].start[rows], sizeof(int32_t));
+        places->map[g] = list_alloc(t, entries, sizeof(int32_t));
+        places->back[g] = list_alloc(t, p[g].start[rows], sizeof(int32_t));
     }
     if (t->error.code != SP_OK)
         return NULL;
@@ -350,19 +352,17 @@ Csr *knn_graph(Tape *t, Tensor *x, int64_t k)
         tape_fail(t, SP_USAGE, "knn_graph: k is %lld, expected at least 1", (long long)k);
         return NULL;
     }
-    int32_t *host = tape_stage(t, I * k, sizeof *host);
-    int32_t *ids = device_is_host(t->d) ? host : step_alloc(t, (size_t)(I * k) * sizeof *ids);
-    int64_t *start = tape_stage(t, I + 1, sizeof *start);
+    int32_t *host = list_alloc(t, I * k, sizeof *host);
+    int32_t *ids = list_device(t, host);
+    int64_t *start = list_alloc(t, I + 1, sizeof *start);
     float *cosines = step_floats(t, I * k);
-    if (!ids || !cosines || !host || !start || !tape_work(t, t->k->knn_work(I, I, D, tape_threads(t))))
+    if (!ids || !cosines || !host || !start || !tape_work(t, t->k->knn_work(&t->run, I, I, D)))
         return NULL;
     double begun = trace_begin(t->run.trace);
     t->k->knn(&t->run, I, I, D, k, z->data, z->data, ids, cosines);
     tape_trace(t, begun, "knn", (double)I * (double)(I + 1) * (double)D, 4.0 * (double)z->count); /* each pair once */
-    if (ids != host) {
+    if (!t->host_memory)
         t->k->download(&t->run, host, ids, (size_t)(I * k) * sizeof *ids);
-        step_give(t, ids, (size_t)(I * k) * sizeof *ids);
-    }
     start[0] = 0;
     step_give_floats(t, cosines, I * k);
     int64_t e = 0; /* rows of neighbours, best first, become rows of ascending columns, in place */

@@ -36,7 +36,7 @@ static Tensor *sum_op(Tape *t, const Op *op, Tensor *x, bool by_count)
     if (!n || !node_out(t, n, F32, SHAPE(1)))
         return tape_failed(t);
     n->f = by_count && x->count ? 1.0f / (float)x->count : 1.0f;
-    if (tape_live(t) && tape_work(t, t->k->sum_work(x->count, tape_threads(t)))) {
+    if (tape_live(t) && tape_work(t, t->k->sum_work(&t->run, x->count))) {
         t->k->sum(&t->run, x->count, x->data, n->out.data);
         if (n->f != 1)
             t->k->axpby(&t->run, 1, n->f, n->out.data, 0, n->out.data);
@@ -67,7 +67,7 @@ Tensor *sum_squares(Tape *t, Tensor *x)
     Node *n = node_new(t, &op, INPUTS(x));
     if (!n || !node_out(t, n, F32, SHAPE(1)))
         return tape_failed(t);
-    if (tape_live(t) && tape_work(t, t->k->sum_work(x->count, tape_threads(t))))
+    if (tape_live(t) && tape_work(t, t->k->sum_work(&t->run, x->count)))
         t->k->sum_squares(&t->run, x->count, x->data, n->out.data);
     return node_done(t, n, 2.0 * (double)x->count, 4.0 * (double)x->count);
 }
@@ -153,7 +153,7 @@ Tensor *bpr_loss(Tape *t, int parts, const Triples *x, float l2)
     n->keep[0] = n->out.needs_grad ? step_floats(t, B) : NULL;
     for (int k = 0; k < parts; k++)
         D += part[k].D;
-    if (tape_live(t) && tape_work(t, t->k->sum_work(B, tape_threads(t)))) {
+    if (tape_live(t) && tape_work(t, t->k->sum_work(&t->run, B))) {
         t->k->bpr(&t->run, B, parts, part, l2, loss, n->keep[0]);
         t->k->sum(&t->run, B, loss, n->out.data);
         t->k->axpby(&t->run, 1, 1.0f / (float)B, n->out.data, 0, n->out.data);

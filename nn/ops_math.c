@@ -26,9 +26,9 @@ static float *summed(Tape *t, const Node *n, float *x)
         return sum;
     if (n->i[1] == SPREAD_COLUMN)
         t->k->row_sum(&t->run, M, C, x, sum);
-    else if (n->i[1] == SPREAD_ROW && tape_work(t, t->k->col_sum_work(M, C, tape_threads(t))))
+    else if (n->i[1] == SPREAD_ROW && tape_work(t, t->k->col_sum_work(&t->run, M, C)))
         t->k->col_sum(&t->run, M, C, x, 0, sum);
-    else if (n->i[1] == SPREAD_NUMBER && tape_work(t, t->k->sum_work(M * C, tape_threads(t))))
+    else if (n->i[1] == SPREAD_NUMBER && tape_work(t, t->k->sum_work(&t->run, M * C)))
         t->k->sum(&t->run, M * C, x, sum);
     return sum;
 }
@@ -212,7 +212,7 @@ Tensor *col_sum(Tape *t, Tensor *x)
     if (!n || !node_out(t, n, F32, SHAPE(cols_of(x))))
         return tape_failed(t);
     n->unread = UNREAD_ALL;
-    if (tape_live(t) && tape_work(t, t->k->col_sum_work(rows_of(x), cols_of(x), tape_threads(t))))
+    if (tape_live(t) && tape_work(t, t->k->col_sum_work(&t->run, rows_of(x), cols_of(x))))
         t->k->col_sum(&t->run, rows_of(x), cols_of(x), x->data, 0, n->out.data);
     return node_done(t, n, (double)x->count, 4.0 * (double)x->count);
 }

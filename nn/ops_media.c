@@ -51,7 +51,7 @@ static void attention_op_back(Tape *t, Node *n)
         return;
     AttentionBack a = {
         .forward = attention_of(n), .dout = n->grad, .dq = d, .dk = d + C, .dv = d + 2 * C, .ldd = 3 * C};
-    if (tape_work(t, t->k->attention_back_work(&a, tape_threads(t)))) {
+    if (tape_work(t, t->k->attention_back_work(&t->run, &a))) {
         t->k->attention_back(&t->run, &a);
         grad_put(t, qkv, d);
     }
@@ -84,7 +84,7 @@ Tensor *attention(Tape *t, Tensor *qkv, const Ragged *r, int64_t H, Relative bia
         pairs += (double)(r->offsets[b + 1] - r->offsets[b]) * (double)(r->offsets[b + 1] - r->offsets[b]);
     if (tape_live(t)) {
         Attention a = attention_of(n);
-        if (tape_work(t, t->k->attention_work(&a, tape_threads(t))))
+        if (tape_work(t, t->k->attention_work(&t->run, &a)))
             t->k->attention(&t->run, &a);
     }
     return node_done(t, n, (causal ? 2.0 : 4.0) * pairs * (double)C, 16.0 * (double)n->out.count);
@@ -155,7 +155,7 @@ Tensor *conv(Tape *t, Tensor *x, const Conv2d *c, Tensor *residual, Act act)
               .bias = c->bias ? c->bias->data : NULL,
               .residual = residual ? residual->data : NULL,
               .act = act};
-    if (tape_live(t) && tape_work(t, t->k->conv_work(&k, tape_threads(t))))
+    if (tape_live(t) && tape_work(t, t->k->conv_work(&t->run, &k)))
         t->k->conv(&t->run, &k);
     double each = (double)(c->kh * c->kw) * (double)c->C / (double)c->groups;
     return node_done(t, n, 2.0 * (double)n->out.count * each,

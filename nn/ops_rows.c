@@ -10,16 +10,33 @@ static void gather_back(Tape *t, Node *n)
         ParamGrad *g = grad_of_param(t, table->param, true);
         RowPart *r = g ? tape_scratch(t, 1, sizeof *r) : NULL;
         if (r) {
-            *r = (RowPart){g->rows, ids->count, ids->data, n->spec, grad_take(n)};
+            *r = (RowPart){g->rows, ids, grad_take(n)};
             g->rows = r;
         }
         return;
     }
-    Groups groups;
-    float *d = grad_zeroed(t, table);
-    if (d && tape_group(t, ids->count, ids->data, &groups))
-        t->k->segment_sum(&t->run, groups.count, cols_of(table), groups.start, groups.order, groups.unique, n->grad, 1,
-                          1, d);
+    const Groups *g = ids_groups(t, ids);
+    float *d = g ? grad_zeroed(t, table) : NULL;
+    lists_send(t);
+    if (d)
+        t->k->segment_sum(&t->run, g->count, cols_of(table), g->device.start, g->device.order, g->device.unique,
+                          n->grad, 1, 1, d);
+}
+
+/* Brings rows ids of a parameter up to date, and those of the lists that were given together with ids: their groups are
+ * one. */
+static void replay_rows(Tape *t, Param *p, const Tensor *ids, int32_t lo)
+{
+    const IdSet *set = ids->id >= 0 ? t->nodes[ids->id]->set : NULL;
+    if (lo < 0) {
+        param_settle(p);
+        return;
+    }
+    const Groups *g = set ? set->groups : ids_groups(t, ids);
+    lists_send(t);
+    if (g)
+        t->k->adam_replay(&t->run, g->count, param_width(p), g->device.unique, p->history, p->pending, p->last,
+                          p->x->data, p->m, p->v);
 }
 
 Tensor *gather(Tape *t, Tensor *table, Tensor *ids)
@@ -35,15 +52,8 @@ Tensor *gather(Tape *t, Tensor *table, Tensor *ids)
     if (tape_live(t) && ids->count && (hi >= rows_of(table) || (lo < 0 && n->out.needs_grad)))
         tape_fail(t, SP_USAGE, "gather: row %d is out of range: the table has %lld rows",
                   hi >= rows_of(table) ? hi : lo, (long long)rows_of(table));
-    Param *p = table->param;
-    if (tape_live(t) && p && p->pending) {
-        Groups *g = tape_scratch(t, 1, sizeof *g);
-        if (g && tape_group(t, ids->count, ids->data, g)) {
-            t->k->adam_replay(&t->run, g->count, param_width(p), g->unique, p->history, p->pending, p->last,
-                              table->data, p->m, p->v);
-            n->spec = g; /* sorted once: the optimiser needs them again */
-        }
-    }
+    if (tape_live(t) && table->param && table->param->pending)
+        replay_rows(t, table->param, ids, lo);
     if (tape_live(t))
         t->k->gather(&t->run, ids->count, cols_of(table), table->data, ids->data, 0, n->out.data);
     return node_done(t, n, 0, 8.0 * (double)n->out.count);
@@ -264,7 +274,7 @@ static void layer_norm_op_back(Tape *t, Node *n)
     int64_t C = tensor_last_dim(&n->out), M = n->out.count / C;
     float *dx = step_floats(t, n->out.count), *dgamma = grad_zeroed(t, n->in[NORM_GAMMA]),
           *dbeta = grad_zeroed(t, n->in[NORM_BETA]);
-    if (!dx || !tape_work(t, t->k->layer_norm_back_work(M, C, tape_threads(t))))
+    if (!dx || !tape_work(t, t->k->layer_norm_back_work(&t->run, M, C)))
         return;
     t->k->layer_norm_back(&t->run, M, C, n->in[NORM_X]->data, residual ? residual->data : NULL, n->in[NORM_GAMMA]->data,
                           n->keep[0], n->keep[1], n->grad, dx, dgamma, dbeta);

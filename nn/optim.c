@@ -15,34 +15,47 @@ Optim optim_adam(double lr)
     return (Optim){.kind = OPTIM_ADAM, .lr = lr, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8};
 }
 
-/* All row parts as one, sorted: segment i of `groups` holds the places in g of row groups.unique[i]. */
+/* All row parts as one, sorted: segment i of `groups` holds the places in g of row groups->device.unique[i]. */
 typedef struct Merged {
-    Groups groups;
+    const Groups *groups;
     int64_t n;
     float *g, *own; /* own: g where it is a copy */
 } Merged;
+
+/* The groups of several parts, one behind the other: those of input_ids where the parts are its lists in order. */
+static const Groups *groups_of_parts(Tape *t, const RowPart *p, int64_t n)
+{
+    const IdSet *set = p->ids->id >= 0 ? t->nodes[p->ids->id]->set : NULL;
+    int same = 0;
+    for (const RowPart *q = p; set && q; q = q->next)
+        same = same >= 0 && same < set->n && q->ids == set->ids[same] ? same + 1 : -1;
+    if (set && same == set->n)
+        return set->groups;
+    int32_t *ids = tape_scratch(t, n, sizeof *ids);
+    int64_t at = 0;
+    for (const RowPart *q = p; q && ids; at += q->ids->count, q = q->next) {
+        const int32_t *host = tape_host(t, q->ids);
+        if (host)
+            memcpy(ids + at, host, (size_t)q->ids->count * sizeof *ids);
+    }
+    return ids && t->error.code == SP_OK ? list_group(t, n, ids) : NULL;
+}
 
 static bool merge_rows(Tape *t, const ParamGrad *grad, Merged *m)
 {
     const RowPart *p = grad->rows;
     int64_t D = param_width(grad->param);
-    *m = (Merged){.n = p->n, .g = p->g};
-    if (!p->next && p->groups) {
-        m->groups = *p->groups;
-        return true;
-    }
-    if (!p->next)
-        return tape_group(t, p->n, p->ids, &m->groups);
+    *m = (Merged){.n = p->ids->count, .g = p->g};
     for (const RowPart *q = p->next; q; q = q->next) /* several gathers of one table: one behind the other */
-        m->n += q->n;
-    int32_t *ids = step_alloc(t, (size_t)m->n * sizeof *ids);
-    m->g = m->own = step_floats(t, m->n * D);
+        m->n += q->ids->count;
+    m->groups = p->next ? groups_of_parts(t, p, m->n) : ids_groups(t, p->ids);
+    lists_send(t);
+    if (p->next)
+        m->g = m->own = step_floats(t, m->n * D);
     int64_t at = 0;
-    for (const RowPart *q = p; q && ids && m->g; at += q->n, q = q->next) {
-        t->k->copy(&t->run, ids + at, q->ids, (size_t)q->n * sizeof *ids);
-        t->k->copy(&t->run, m->g + at * D, q->g, (size_t)(q->n * D) * sizeof(float));
-    }
-    return ids && m->g && tape_group(t, m->n, ids, &m->groups);
+    for (const RowPart *q = p; q && m->own; at += q->ids->count, q = q->next)
+        t->k->copy(&t->run, m->g + at * D, q->g, (size_t)(q->ids->count * D) * sizeof(float));
+    return m->groups && m->g;
 }
 
 /* table[ids] += a g */
@@ -52,7 +65,8 @@ static bool add_rows(Tape *t, const ParamGrad *grad, float a, float *table)
     int64_t D = param_width(grad->param);
     if (!merge_rows(t, grad, &m))
         return false;
-    t->k->segment_sum(&t->run, m.groups.count, D, m.groups.start, m.groups.order, m.groups.unique, m.g, a, 1, table);
+    t->k->segment_sum(&t->run, m.groups->count, D, m.groups->device.start, m.groups->device.order,
+                      m.groups->device.unique, m.g, a, 1, table);
     step_give_floats(t, m.own, m.n * D);
     return true;
 }
@@ -103,21 +117,21 @@ static void step_adam(Tape *t, const Optim *o, ParamGrad *g)
         Merged r;
         if (!merge_rows(t, g, &r))
             return;
-        int64_t count = r.groups.count;
-        float *sum = r.groups.distinct ? r.g : step_floats(t, count * D);
+        int64_t count = r.groups->count;
+        float *sum = r.groups->distinct ? r.g : step_floats(t, count * D);
         if (!sum)
             return;
         if (sum != r.g)
-            t->k->segment_sum(&t->run, count, D, r.groups.start, r.groups.order, NULL, r.g, 1, 0, sum);
-        t->k->adam_rows(&t->run, count, D, r.groups.unique, p->history, history_push(t, o, p), sum, p->last, p->x->data,
-                        p->m, p->v);
+            t->k->segment_sum(&t->run, count, D, r.groups->device.start, r.groups->device.order, NULL, r.g, 1, 0, sum);
+        t->k->adam_rows(&t->run, count, D, r.groups->device.unique, p->history, history_push(t, o, p), sum, p->last,
+                        p->x->data, p->m, p->v);
         if (sum != r.g)
             step_give_floats(t, sum, count * D);
         step_give_floats(t, r.own, r.n * D);
         tape_trace(t, begun, "adam rows", 12.0 * (double)(count * D), 28.0 * (double)(count * D));
     } else {
         const FactorPart *f = g->factors;
-        if (!tape_work(t, t->k->adam_factored_work(rows, D, f->K, tape_threads(t))))
+        if (!tape_work(t, t->k->adam_factored_work(&t->run, rows, D, f->K)))
             return;
         t->k->adam_factored(&t->run, rows, D, f->K, NULL, p->history, history_push(t, o, p), f->dy, f->w, p->last,
                             p->x->data, p->m, p->v);

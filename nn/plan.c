@@ -102,17 +102,25 @@ static const Plan *find_plan(Tape *t)
     return p;
 }
 
-bool infer(Tape *t, Forward *forward, const void *model, const void *input, float *out, size_t capacity,
-           int64_t shape[4], Error *e)
+/* The pass that finds shapes, last uses and a plan; with `shapes` only the first of these. */
+static bool run_dry(Tape *t, ForwardAll *forward, const void *model, const void *input, size_t n, Inferred *results,
+                    bool shapes, Tensor **out, Error *e)
 {
-    Draw draw = t->draw;
-    if (t->training)
-        return fail(e, SP_USAGE, "infer: the tape was made for training; expected one made for inference");
-    tape_reset(t, draw);
     t->mode = MODE_DRY;
-    Tensor *y = forward(t, model, input);
-    if (tape_ok(t, e) && y->id >= 0 && t->nodes[y->id]->buffer >= 0)
-        t->buffers[t->nodes[y->id]->buffer].last = (int64_t)t->count; /* the result is used to the end */
+    forward(t, model, input, out);
+    for (size_t i = 0; i < n && t->error.code == SP_OK; i++) {
+        const Tensor *y = out[i];
+        if (!y || y->type != F32) {
+            tape_fail(t, SP_USAGE, "infer: the model has no result %zu", i);
+            break;
+        }
+        for (int k = 0; k < 4; k++)
+            results[i].shape[k] = k < y->dims ? y->shape[k] : 1;
+        if (y->id >= 0 && t->nodes[y->id]->buffer >= 0)
+            t->buffers[t->nodes[y->id]->buffer].last = (int64_t)t->count; /* a result is used to the end */
+    }
+    if (shapes)
+        return tape_ok(t, e);
     t->plan = t->error.code == SP_OK ? find_plan(t) : NULL;
     if (t->plan && t->plan->bytes > t->block_bytes) {
         if (t->block)
@@ -123,22 +131,69 @@ bool infer(Tape *t, Forward *forward, const void *model, const void *input, floa
             t->block_bytes = 0;
         }
     }
-    if (!tape_ok(t, e))
-        return false;
-    tape_reset(t, draw);
+    return tape_ok(t, e);
+}
+
+static bool run_planned(Tape *t, ForwardAll *forward, const void *model, const void *input, size_t n,
+                        const Inferred *results, Tensor **out, Error *e)
+{
     t->mode = MODE_PLANNED;
-    y = forward(t, model, input);
-    if (tape_ok(t, e)) {
-        if ((size_t)y->count > capacity || y->type != F32)
+    forward(t, model, input, out);
+    for (size_t i = 0; i < n && t->error.code == SP_OK; i++) {
+        const Tensor *y = out[i];
+        if ((size_t)y->count > results[i].room)
             tape_fail(t, SP_SHAPE, "infer: the result has %lld numbers, the buffer has room for %zu",
-                      (long long)y->count, capacity);
-        for (int i = 0; i < 4; i++)
-            shape[i] = i < y->dims ? y->shape[i] : 1;
-        if (tape_live(t))
-            t->k->download(&t->run, out, y->data, (size_t)y->count * sizeof *out);
+                      (long long)y->count, results[i].room);
+        else if (tape_live(t) && results[i].to)
+            t->k->download(&t->run, results[i].to, y->data, (size_t)y->count * sizeof(float));
     }
-    bool ok = tape_ok(t, e);
+    return tape_ok(t, e);
+}
+
+bool infer_all(Tape *t, ForwardAll *forward, const void *model, const void *input, size_t n, Inferred *results,
+               Error *e)
+{
+    Draw draw = t->draw;
+    bool shapes = true;
+    if (t->training)
+        return fail(e, SP_USAGE, "infer: the tape was made for training; expected one made for inference");
+    for (size_t i = 0; i < n; i++)
+        shapes = shapes && !results[i].to;
+    bool ok = false;
+    for (int planned = 0; planned < 2; planned++) {
+        tape_reset(t, draw);
+        Tensor **out = tape_scratch(t, (int64_t)n, sizeof(Tensor *));
+        if (!out) {
+            ok = tape_ok(t, e);
+            break;
+        }
+        ok = planned ? run_planned(t, forward, model, input, n, results, out, e)
+                     : run_dry(t, forward, model, input, n, results, shapes, out, e);
+        if (!ok || shapes)
+            break;
+    }
     t->mode = MODE_EAGER;
+    return ok;
+}
+
+typedef struct OneResult { /* infer as a case of infer_all */
+    Forward *forward;
+    const void *model;
+} OneResult;
+
+static void forward_one(Tape *t, const void *model, const void *input, Tensor **out)
+{
+    const OneResult *one = model;
+    out[0] = one->forward(t, one->model, input);
+}
+
+bool infer(Tape *t, Forward *forward, const void *model, const void *input, float *out, size_t capacity,
+           int64_t shape[4], Error *e)
+{
+    Inferred result = {.to = out, .room = capacity};
+    bool ok = infer_all(t, forward_one, &(OneResult){forward, model}, input, 1, &result, e);
+    if (ok)
+        memcpy(shape, result.shape, sizeof result.shape);
     return ok;
 }
 

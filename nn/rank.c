@@ -18,8 +18,9 @@ bool rank_items(const Device *d, const Tensor *users, const Tensor *items, const
     if (start && start[U] == 0)
         start = NULL;
     size_t count = (size_t)(B * k), own_bytes = MAX(count, (size_t)1) * sizeof(float);
-    size_t work_bytes = d->k->topk_work(B, I, D, pool_threads(d->pool));
-    Run run = {.pool = d->pool, .work = d->k->alloc(d->heap, MAX(work_bytes, (size_t)1)), .work_bytes = work_bytes};
+    Run run = device_run(d);
+    size_t work_bytes = run.work_bytes = d->k->topk_work(&run, B, I, D);
+    run.work = d->k->alloc(d->heap, MAX(work_bytes, (size_t)1));
     float *own = scores ? NULL : heap_alloc(d->heap, own_bytes); /* the kernel always writes scores */
     if (!run.work || !(scores || own))
         fail_memory(e, work_bytes + own_bytes, "ranking");

@@ -48,8 +48,8 @@ static void free_blocks(Tape *t)
 void step_reset(Tape *t)
 {
     StepMemory *m = &t->step;
-    if (m->block_count > 1) { /* one block as large as they were together */
-        size_t bytes = m->total + m->used;
+    if (m->block_count > 1) { /* one block as large as they were together, and some: graphs grow and shrink a little */
+        size_t bytes = aligned_bytes((m->total + m->used) / 32 * 33);
         free_blocks(t);
         unsigned char *p = t->k->alloc(t->heap, bytes);
         if (p)
@@ -153,34 +153,6 @@ void *tape_scratch(Tape *t, int64_t count, size_t size)
     return t->error.code == SP_OK ? arena_alloc(t->meta, (size_t)MAX(count, 1), size, &t->error) : NULL;
 }
 
-/* ---- memory that the host fills -------------------------------------------------------------- */
-
-void *tape_stage(Tape *t, int64_t count, size_t size)
-{
-    size_t bytes;
-    if (!device_is_host(t->d))
-        return tape_scratch(t, count, size);
-    if (!size_mul((size_t)MAX(count, 1), size, &bytes))
-        return tape_fail(t, SP_MEMORY, "a step's lists do not fit in memory"), NULL;
-    return step_alloc(t, bytes);
-}
-
-void *tape_upload(Tape *t, void *host, size_t bytes)
-{
-    if (device_is_host(t->d))
-        return host;
-    void *p = step_alloc(t, bytes);
-    if (p)
-        t->k->upload(&t->run, p, host, bytes);
-    return p;
-}
-
-void tape_unstage(Tape *t, void *host, size_t bytes)
-{
-    if (device_is_host(t->d))
-        step_give(t, host, bytes);
-}
-
 /* ---- tensors that no later op reads ---------------------------------------------------------- */
 
 void tape_pin(Tape *t, const Tensor *x)
@@ -198,7 +170,7 @@ static Node *view_root(Node *n)
 
 void node_release(Tape *t, Node *n)
 {
-    if (!n->view && !n->dropped && n->out.data)
+    if (!n->view && !n->dropped && n->out.data && (!n->host || t->host_memory))
         step_give(t, n->out.data, (size_t)n->out.count * dtype_bytes(n->out.type));
     n->dropped = true;
 }

@@ -47,6 +47,9 @@ void store_free(Store *s)
         return;
     for (size_t i = 0; i < s->blob_count; i++)
         s->d.k->free(s->d.heap, s->blobs[i].p, s->blobs[i].bytes);
+    for (size_t i = 0; i < s->count; i++)
+        if (s->items[i]->host_bytes)
+            heap_free(s->d.heap, s->items[i]->host, s->items[i]->host_bytes);
     arena_free(s->arena);
 }
 
@@ -62,7 +65,7 @@ Arena *store_arena(Store *s)
 
 Run store_run(const Store *s)
 {
-    return (Run){.pool = s->d.pool, .trace = s->d.trace};
+    return device_run(&s->d);
 }
 
 void *store_alloc(Store *s, size_t bytes, const char *what, Error *e)
@@ -184,10 +187,39 @@ Tensor *store_f32(Store *s, const char *name, int dims, const int64_t *shape, co
     return x ? &x->x : NULL;
 }
 
+bool stored_host(Store *s, Stored *x, const void *data, Error *e)
+{
+    if (device_is_host(&s->d)) {
+        x->host = x->x.data;
+        return true;
+    }
+    size_t bytes = (size_t)x->x.count * dtype_bytes(x->x.type);
+    if (x->host_bytes < bytes || !x->host) {
+        if (x->host_bytes)
+            heap_free(s->d.heap, x->host, x->host_bytes);
+        x->host_bytes = MAX(bytes + bytes / 8, (size_t)1);
+        if (!(x->host = heap_alloc(s->d.heap, x->host_bytes))) {
+            x->host_bytes = 0;
+            return fail_memory(e, bytes, "a list");
+        }
+    }
+    if (data)
+        memcpy(x->host, data, bytes);
+    else
+        memset(x->host, 0, bytes);
+    return true;
+}
+
+Tensor *store_scale(Store *s, int64_t n, const float *data, Error *e)
+{
+    Stored *x = store_filled(s, "", F32, 1, &n, data, e);
+    return x && stored_host(s, x, data, e) ? &x->x : NULL;
+}
+
 Tensor *store_i32(Store *s, const char *name, int dims, const int64_t *shape, const int32_t *data, Error *e)
 {
     Stored *x = store_filled(s, name, I32, dims, shape, data, e);
-    if (!x)
+    if (!x || !stored_host(s, x, data, e))
         return NULL;
     for (int64_t i = 0; data && i < x->x.count; i++) {
         x->lo = i ? MIN(x->lo, data[i]) : data[i];
@@ -199,12 +231,7 @@ Tensor *store_i32(Store *s, const char *name, int dims, const int64_t *shape, co
 Tensor *store_i64(Store *s, const char *name, int dims, const int64_t *shape, const int64_t *data, Error *e)
 {
     Stored *x = store_filled(s, name, I64, dims, shape, data, e);
-    return x ? &x->x : NULL;
-}
-
-bool device_is_host(const Device *d)
-{
-    return strcmp(d->k->device, "cpu") == 0;
+    return x && stored_host(s, x, data, e) ? &x->x : NULL;
 }
 
 const float *array_view(const Array *a)
@@ -458,7 +485,7 @@ size_t store_bytes(const Store *s)
 void tensor_read(const Device *d, const Tensor *x, int64_t first, int64_t n, void *host)
 {
     tensor_settle(x);
-    Run run = {.pool = d->pool};
+    Run run = device_run(d);
     size_t size = dtype_bytes(x->type);
     d->k->download(&run, host, (const char *)x->data + (size_t)first * size, (size_t)n * size);
 }
@@ -466,7 +493,7 @@ void tensor_read(const Device *d, const Tensor *x, int64_t first, int64_t n, voi
 void tensor_write(const Device *d, Tensor *x, int64_t first, int64_t n, const void *host)
 {
     tensor_settle(x);
-    Run run = {.pool = d->pool};
+    Run run = device_run(d);
     size_t size = dtype_bytes(x->type);
     d->k->upload(&run, (char *)x->data + (size_t)first * size, host, (size_t)n * size);
 }

@@ -11,63 +11,116 @@ static bool check_lists(Tape *t, const char *op, const Tensor *a, const Tensor *
     return t->error.code == SP_OK;
 }
 
+/* Places of a list's ids in the distinct ones; `of`: the groups of that list alone. */
+static Tensor *places(Tape *t, const Tensor *ids, const int32_t *at)
+{
+    int64_t n = ids->count;
+    int32_t *list = list_alloc(t, n, sizeof *list);
+    if (!list)
+        return tape_failed(t);
+    memcpy(list, at, (size_t)n * sizeof *list);
+    Tensor *x = list_tensor(t, I32, n, list);
+    const Groups *of = t->training && t->error.code == SP_OK ? ids_groups(t, ids) : NULL;
+    return of ? list_renumbered(t, x, of) : x;
+}
+
+/* The groups of a and b, one behind the other. */
+static const Groups *groups_of_both(Tape *t, const Tensor *a, const Tensor *b)
+{
+    if (!b)
+        return ids_groups(t, a);
+    const IdSet *set = a->id >= 0 ? t->nodes[a->id]->set : NULL;
+    if (set && set->n == 2 && set->ids[0] == a && set->ids[1] == b)
+        return set->groups;
+    int32_t *ids = tape_scratch(t, a->count + b->count, sizeof *ids);
+    const int32_t *of_a = tape_host(t, a), *of_b = tape_host(t, b);
+    if (!ids || !of_a || !of_b)
+        return NULL;
+    memcpy(ids, of_a, (size_t)a->count * sizeof *ids);
+    memcpy(ids + a->count, of_b, (size_t)b->count * sizeof *ids);
+    return list_group(t, a->count + b->count, ids);
+}
+
 Tensor *distinct(Tape *t, Tensor *a, Tensor *b, Tensor **a_at, Tensor **b_at)
 {
     int64_t n = a->count, m = b ? b->count : 0;
-    int32_t *ids = check_lists(t, "distinct", a, b) ? tape_scratch(t, 8 * (n + m), sizeof *ids) : NULL;
-    int64_t *start = tape_scratch(t, n + m + 1, sizeof *start);
+    const Groups *g = check_lists(t, "distinct", a, b) ? groups_of_both(t, a, b) : NULL;
+    int32_t *at = tape_scratch(t, n + m, sizeof *at), *unique = g ? list_alloc(t, g->count, sizeof *unique) : NULL;
     *a_at = tape_failed(t);
     if (b)
         *b_at = tape_failed(t);
-    if (!ids || !start)
+    if (!at || !unique)
         return tape_failed(t);
-    int32_t *unique = ids + n + m, *order = unique + n + m, *at = order + n + m;
-    t->k->download(&t->run, ids, a->data, (size_t)n * sizeof *ids);
+    for (int64_t s = 0; s < g->count; s++)
+        for (int64_t i = g->host.start[s]; i < g->host.start[s + 1]; i++)
+            at[g->host.order[i]] = (int32_t)s;
+    *a_at = places(t, a, at);
     if (b)
-        t->k->download(&t->run, ids + n, b->data, (size_t)m * sizeof *ids);
-    int64_t count = t->k->group_ids(&t->run, n + m, ids, unique, start, order, at + n + m);
-    for (int64_t g = 0; g < count; g++)
-        for (int64_t i = start[g]; i < start[g + 1]; i++)
-            at[order[i]] = (int32_t)g;
-    *a_at = tape_constant(t, I32, n, at);
-    if (b)
-        *b_at = tape_constant(t, I32, m, at + n);
-    return tape_constant(t, I32, count, unique);
+        *b_at = places(t, b, at + n);
+    memcpy(unique, g->host.unique, (size_t)g->count * sizeof *unique);
+    return list_ascending(t, list_tensor(t, I32, g->count, unique));
+}
+
+static bool ascends(int64_t n, const int32_t *ids)
+{
+    for (int64_t i = 1; i < n; i++)
+        if (ids[i] <= ids[i - 1])
+            return false;
+    return true;
+}
+
+/* ids [n], a list of the tape, with its groups if they ascend */
+static Tensor *ids_tensor(Tape *t, int64_t n, int32_t *ids)
+{
+    Tensor *x = list_tensor(t, I32, n, ids);
+    return ascends(n, ids) ? list_ascending(t, x) : x;
 }
 
 Tensor *ids_join(Tape *t, Tensor *low, int64_t first, Tensor *high)
 {
     int64_t n = low->count, m = high->count;
-    int32_t *ids = check_lists(t, "ids_join", low, high) ? tape_scratch(t, n + m, sizeof *ids) : NULL;
+    bool ok = check_lists(t, "ids_join", low, high);
+    const int32_t *a = ok ? tape_host(t, low) : NULL, *b = ok ? tape_host(t, high) : NULL;
+    int32_t *ids = a && b ? list_alloc(t, n + m, sizeof *ids) : NULL;
     if (!ids)
         return tape_failed(t);
-    t->k->download(&t->run, ids, low->data, (size_t)n * sizeof *ids);
-    t->k->download(&t->run, ids + n, high->data, (size_t)m * sizeof *ids);
-    for (int64_t i = n; i < n + m; i++)
-        ids[i] += (int32_t)first;
-    return tape_constant(t, I32, n + m, ids);
+    memcpy(ids, a, (size_t)n * sizeof *ids);
+    for (int64_t i = 0; i < m; i++)
+        ids[n + i] = b[i] + (int32_t)first;
+    return ids_tensor(t, n + m, ids);
 }
 
 Tensor *ids_split(Tape *t, Tensor *ids, int64_t first, Tensor **high)
 {
     int64_t n = ids->count, low = 0;
-    int32_t *host = check_lists(t, "ids_split", ids, NULL) ? tape_scratch(t, n, sizeof *host) : NULL;
+    const int32_t *host = check_lists(t, "ids_split", ids, NULL) ? tape_host(t, ids) : NULL;
     *high = tape_failed(t);
-    if (!host)
-        return tape_failed(t);
-    t->k->download(&t->run, host, ids->data, (size_t)n * sizeof *host);
-    while (low < n && host[low] < first)
+    while (host && low < n && host[low] < first)
         low++;
+    int32_t *a = host ? list_alloc(t, low, sizeof *a) : NULL, *b = a ? list_alloc(t, n - low, sizeof *b) : NULL;
+    if (!b)
+        return tape_failed(t);
+    memcpy(a, host, (size_t)low * sizeof *a);
     for (int64_t i = low; i < n; i++)
-        host[i] -= (int32_t)first;
-    *high = tape_constant(t, I32, n - low, host + low);
-    return tape_constant(t, I32, low, host);
+        b[i - low] = host[i] - (int32_t)first;
+    *high = ids_tensor(t, n - low, b);
+    return ids_tensor(t, low, a);
 }
 
-/* x[ids] of a vector x */
+/* x[ids] of a vector x: by the host where it knows x, else by a kernel. */
 static Tensor *pick(Tape *t, Tensor *x, Tensor *ids)
 {
-    return reshape(t, gather(t, reshape(t, x, SHAPE(x->count, 1)), ids), SHAPE(ids->count));
+    bool stored = x->id < 0 && ((const Stored *)x)->host;
+    if (!stored || grad_needed(x))
+        return reshape(t, gather(t, reshape(t, x, SHAPE(x->count, 1)), ids), SHAPE(ids->count));
+    const float *from = tape_host(t, x);
+    const int32_t *at = tape_host(t, ids);
+    float *list = at ? list_alloc(t, ids->count, sizeof *list) : NULL;
+    if (!list)
+        return tape_failed(t);
+    for (int64_t i = 0; i < ids->count; i++)
+        list[i] = from[at[i]];
+    return list_tensor(t, F32, ids->count, list);
 }
 
 /* Numbers the marked columns in order and lists them. Returns how many there are. */
@@ -109,9 +162,9 @@ static void sift_transposed(Tape *t, const Csr *g, int64_t n, const int32_t *row
     const int64_t *start = tape_host(t, from);
     const int32_t *col = tape_host(t, rows_of_column);
     int32_t *nth = tape_scratch(t, g->rows, sizeof *nth); /* 1 + i for row[i], 0 for other rows */
-    int64_t *tstart = tape_stage(t, count + 1, sizeof *tstart), to = 0;
+    int64_t *tstart = list_alloc(t, count + 1, sizeof *tstart), to = 0;
     /* one more: an entry of a row that is not selected is written too, and then overwritten */
-    int32_t *tcol = tape_stage(t, sub->entries + 1, sizeof *tcol);
+    int32_t *tcol = list_alloc(t, sub->entries + 1, sizeof *tcol);
     if (!start || !col || !nth || !tstart || !tcol)
         return;
     for (int64_t i = 0; i < n; i++)
@@ -126,8 +179,8 @@ static void sift_transposed(Tape *t, const Csr *g, int64_t n, const int32_t *row
         }
     }
     tstart[count] = to;
-    sub->tstart = tape_adopt(t, I64, count + 1, tstart);
-    sub->tcol = tape_adopt(t, I32, sub->entries, tcol);
+    sub->tstart = list_tensor(t, I64, count + 1, tstart);
+    sub->tcol = list_tensor(t, I32, sub->entries, tcol);
 }
 
 const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **at)
@@ -148,9 +201,9 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
     const int64_t *start = tape_host(t, g->start);
     const int32_t *col = tape_host(t, g->col), *row = tape_host(t, ids);
     int64_t n = ids->count, entries = 0;
-    int64_t *sub_start = tape_stage(t, n + 1, sizeof *sub_start);
-    int32_t *mark = tape_scratch(t, g->cols, sizeof *mark), *list = tape_stage(t, g->cols, sizeof *list),
-            *where = tape_stage(t, n, sizeof *where);
+    int64_t *sub_start = list_alloc(t, n + 1, sizeof *sub_start);
+    int32_t *mark = tape_scratch(t, g->cols, sizeof *mark), *where = list_alloc(t, n, sizeof *where),
+            *list = list_alloc(t, g->cols, sizeof *list);
     if (!start || !col || !row || !sub_start || !mark || !list || !where)
         return NULL;
     sub_start[0] = 0;
@@ -163,8 +216,9 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
     }
     bool all = reads_most(g->cols, start, mark);
     int64_t count = all ? number_all(g->cols, mark) : number_marked(g->cols, mark, list);
-    int32_t *sub_col = tape_stage(t, entries, sizeof *sub_col),
-            *place = g->val ? tape_stage(t, entries, sizeof *place) : NULL;
+    list_trim(t, list, (size_t)g->cols * sizeof *list, all ? 0 : (size_t)count * sizeof *list);
+    int32_t *sub_col = list_alloc(t, entries, sizeof *sub_col),
+            *place = g->val ? list_alloc(t, entries, sizeof *place) : NULL;
     if (!sub_col || (g->val && !place))
         return NULL;
     for (int64_t i = 0, to = 0; i < n; i++) {
@@ -179,13 +233,20 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
     if (!sub)
         return NULL;
     sift_transposed(t, g, n, row, count, all ? NULL : list, sub);
-    tape_trace(t, begun, "graph rows", 0, 12.0 * (double)entries);
-    if (all)
-        tape_unstage(t, list, (size_t)g->cols * sizeof *list);
-    *from = all ? NULL : tape_adopt(t, I32, count, list);
-    *at = tape_adopt(t, I32, n, where);
-    sub->val = g->val ? pick(t, g->val, tape_adopt(t, I32, entries, place)) : NULL;
+    *from = all ? NULL : list_ascending(t, list_tensor(t, I32, count, list));
+    *at = list_ascending(t, list_tensor(t, I32, n, where));
     sub->row_scale = g->row_scale ? pick(t, g->row_scale, ids) : NULL;
     sub->col_scale = g->col_scale && *from ? pick(t, g->col_scale, *from) : g->col_scale;
+    Tensor *places = g->val ? list_tensor(t, I32, entries, place) : NULL;
+    if (places && !grad_needed(g->val)) { /* values stay where they are */
+        sub->val = g->val;
+        sub->at = places;
+    } else if (places) {
+        sub->val = pick(t, g->val, places);
+    }
+    Sparse unused;
+    if (t->training && g->val) /* among the lists of the step, not in the backward pass */
+        csr_transposed(t, sub, NULL, &unused);
+    tape_trace(t, begun, "graph rows", 0, 12.0 * (double)entries);
     return t->error.code == SP_OK ? sub : NULL;
 }

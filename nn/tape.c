@@ -15,8 +15,9 @@ Tape *tape_new(const Device *d, bool training, Error *e)
     *t = (Tape){.d = d,
                 .k = d->k,
                 .heap = d->heap,
-                .run = {.pool = d->pool, .trace = d->trace},
+                .run = device_run(d),
                 .training = training,
+                .host_memory = device_is_host(d),
                 .meta = meta};
     t->empty = arena_mark(meta);
     t->failed = (Tensor){.type = F32, .dims = 1, .id = -2};
@@ -29,6 +30,7 @@ void tape_free(Tape *t)
         return;
     const Heap *heap = t->heap;
     plan_forget(t);
+    lists_free(t);
     step_free(t);
     if (t->nodes)
         heap_free(heap, t->nodes, t->room * sizeof *t->nodes);
@@ -39,6 +41,7 @@ void tape_free(Tape *t)
 void tape_reset(Tape *t, Draw draw)
 {
     step_reset(t);
+    lists_reset(t);
     arena_rewind(t->meta, t->empty);
     t->count = t->buffer_count = 0;
     t->drawn = 0;
@@ -72,9 +75,9 @@ bool tape_training(const Tape *t)
     return t->training;
 }
 
-int tape_threads(const Tape *t)
+const Device *tape_device(const Tape *t)
 {
-    return pool_threads(t->run.pool);
+    return t->d;
 }
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
@@ -143,6 +146,8 @@ Node *node_new(Tape *t, const Op *op, int inputs, Tensor *const *in)
         return tape_fail(t, SP_UNSUPPORTED, "%s has no gradient: detach its input or freeze what it depends on",
                          op->name),
                NULL;
+    if (inputs > 0)
+        lists_send(t);
     n->begun = tape_live(t) ? trace_begin(t->run.trace) : 0;
     return n;
 }
@@ -215,8 +220,12 @@ bool node_view(Tape *t, Node *n, Tensor *base, int64_t first, int dims, const in
     n->view = true;
     n->base = base->id < 0 ? NULL : t->nodes[base->id];
     tape_range(base, &n->lo, &n->hi);
+    const void *host = base->id < 0 ? ((const Stored *)base)->host : t->nodes[base->id]->host;
+    size_t offset = (size_t)first * dtype_bytes(base->type);
+    if (host)
+        n->host = (const char *)host + offset;
     if (base->data)
-        n->out.data = (char *)base->data + (size_t)first * dtype_bytes(base->type);
+        n->out.data = (char *)base->data + offset;
     return true;
 }
 
@@ -245,52 +254,64 @@ static void note_range(Node *n, const int32_t *ids)
     }
 }
 
-static Tensor *input(Tape *t, const Op *op, DType type, const void *host, int dims, const int64_t *shape)
+static const Op INPUT = {.name = "input"};
+
+Tensor *list_tensor(Tape *t, DType type, int64_t count, void *host)
 {
-    Node *n = node_new(t, op, 0, NULL);
-    if (!n || !node_out(t, n, type, dims, shape))
+    Node *n = node_new(t, &INPUT, 0, NULL);
+    if (!n || !node_add(t, n, type, 1, &count) || !(n->out.data = list_device(t, host)))
         return tape_failed(t);
-    size_t bytes = (size_t)n->out.count * dtype_bytes(type);
-    if (tape_live(t) && host)
-        t->k->upload(&t->run, n->out.data, host, bytes);
-    if (type == I32 && tape_live(t) && host)
+    n->host = host;
+    if (type == I32)
         note_range(n, host);
+    return node_done(t, n, 0, 0);
+}
+
+enum { SMALL_INPUT = 4096 }; /* bytes */
+
+/* Integers are lists, and so are a few numbers: one upload for all. A planned run has its own place for numbers. */
+static Tensor *input(Tape *t, DType type, const void *host, int dims, const int64_t *shape)
+{
+    Node *n = node_new(t, &INPUT, 0, NULL);
+    int64_t count;
+    size_t bytes = n && shape_count(dims, shape, &count) ? (size_t)count * dtype_bytes(type) : SIZE_MAX;
+    bool list = type != F32 || (host && t->mode == MODE_EAGER && bytes <= SMALL_INPUT);
+    if (!n || !(list ? node_add(t, n, type, dims, shape) : node_out(t, n, type, dims, shape)))
+        return tape_failed(t);
+    void *copy = list && tape_live(t) ? list_alloc(t, count, dtype_bytes(type)) : NULL;
+    if (copy) {
+        if (bytes)
+            memcpy(copy, host, bytes);
+        n->host = copy;
+        n->out.data = list_device(t, copy);
+        if (type == I32)
+            note_range(n, copy);
+    } else if (tape_live(t) && host) {
+        t->k->upload(&t->run, n->out.data, host, bytes);
+    }
     return node_done(t, n, 0, (double)bytes);
 }
 
-static const Op INPUT = {.name = "input"};
-
 Tensor *input_f32(Tape *t, const float *host, int dims, const int64_t *shape)
 {
-    return input(t, &INPUT, F32, host, dims, shape);
+    return input(t, F32, host, dims, shape);
 }
 
 Tensor *input_i32(Tape *t, const int32_t *host, int64_t n)
 {
-    return input(t, &INPUT, I32, host, 1, &n);
+    return input(t, I32, host, 1, &n);
 }
 
 Tensor *tape_constant(Tape *t, DType type, int64_t n, const void *host)
 {
-    return input(t, &INPUT, type, host, 1, &n);
-}
-
-Tensor *tape_adopt(Tape *t, DType type, int64_t count, void *host)
-{
-    Node *n = node_new(t, &INPUT, 0, NULL);
-    if (!n || !node_add(t, n, type, 1, &count) ||
-        !(n->out.data = tape_upload(t, host, (size_t)count * dtype_bytes(type))))
-        return tape_failed(t);
-    if (type == I32)
-        note_range(n, host);
-    return node_done(t, n, 0, 0);
+    return input(t, type, host, 1, &n);
 }
 
 /* ---- what several ops need ------------------------------------------------------------------- */
 
 void tape_gemm(Tape *t, const Gemm *g)
 {
-    if (tape_work(t, t->k->gemm_work(g, tape_threads(t))))
+    if (tape_work(t, t->k->gemm_work(&t->run, g)))
         t->k->gemm(&t->run, g);
 }
 
@@ -311,24 +332,4 @@ void tape_product(Tape *t, int64_t M, int64_t N, int64_t K, const float *A, int6
                              .ldc = N,
                              .alpha = 1,
                              .beta = beta});
-}
-
-bool tape_group(Tape *t, int64_t n, const int32_t *ids, Groups *g)
-{
-    int32_t *host = tape_scratch(t, 7 * n, sizeof *host); /* ids, unique, order, scratch [4 n] */
-    int64_t *start = tape_scratch(t, n + 1, sizeof *start);
-    if (!host || !start)
-        return false;
-    t->k->download(&t->run, host, ids, (size_t)n * sizeof *host);
-    g->count = t->k->group_ids(&t->run, n, host, host + n, start, host + 2 * n, host + 3 * n);
-    g->distinct = g->count == n && (n == 0 || memcmp(host, host + n, (size_t)n * sizeof *host) == 0);
-    g->unique = step_alloc(t, (size_t)n * sizeof *host);
-    g->order = step_alloc(t, (size_t)n * sizeof *host);
-    g->start = step_alloc(t, (size_t)(n + 1) * sizeof *start);
-    if (!g->unique || !g->order || !g->start)
-        return false;
-    t->k->upload(&t->run, g->unique, host + n, (size_t)g->count * sizeof *host);
-    t->k->upload(&t->run, g->order, host + 2 * n, (size_t)n * sizeof *host);
-    t->k->upload(&t->run, g->start, start, (size_t)(g->count + 1) * sizeof *start);
-    return true;
 }

@@ -43,6 +43,8 @@ typedef struct Stored { /* a stored tensor; Tensor.id is -1 */
     const char *name;
     size_t bytes;   /* of x.data when the store owns it; 0: a view */
     int32_t lo, hi; /* of an I32: smallest and largest value */
+    void *host;     /* the numbers where the host knows them (integers, scales of graphs): x.data itself on the CPU */
+    size_t host_bytes; /* of host when it is the store's copy */
     /* of stacked parameters: the tensors whose memory is the rows of this one, parameters or constants. x.param is
      * NULL; a gradient of x is handed to the parts at the end of the backward pass */
     Tensor **part;
@@ -65,6 +67,9 @@ void store_release(Store *s, void *p);
 Arena *store_arena(Store *s);
 bool device_is_host(const Device *d);    /* kernels read host memory */
 const float *array_view(const Array *a); /* the array's numbers if they are aligned float32, else NULL */
+/* The host's copy of a list or of a graph's scales: data itself on the CPU. data NULL: zeros. */
+bool stored_host(Store *s, Stored *x, const void *data, Error *e);
+Tensor *store_scale(Store *s, int64_t n, const float *data, Error *e);
 /* Arrays stacked along their rows, `rows` each; NULL is zeros. Bit i of `train`: array i is a parameter. One parameter
  * alone has the dimensions of its array. */
 Tensor *store_stack(Store *s, int n, const Array *const *a, const int64_t *rows, uint32_t train, Error *e);
@@ -100,15 +105,18 @@ struct Node {
     const Op *op;
     int inputs;
     Tensor **in;
-    float *grad;     /* of out, while the backward pass needs it */
-    int32_t buffer;  /* number of the plan's buffer for out; -1: none */
-    bool view;       /* out is part of another tensor's memory */
-    Node *base;      /* of a view: the node of that tensor; NULL when the tensor is stored */
-    bool pinned;     /* the backward pass reads out otherwise than through in[] */
-    bool dropped;    /* the memory of out is given back */
-    uint32_t unread; /* what the backward pass does not read: bit i, input i's numbers; bit RESULT, out's */
-    int32_t lo, hi;  /* of an I32 input: smallest and largest value */
-    double begun;    /* for the trace */
+    float *grad;                 /* of out, while the backward pass needs it */
+    int32_t buffer;              /* number of the plan's buffer for out; -1: none */
+    bool view;                   /* out is part of another tensor's memory */
+    Node *base;                  /* of a view: the node of that tensor; NULL when the tensor is stored */
+    bool pinned;                 /* the backward pass reads out otherwise than through in[] */
+    bool dropped;                /* the memory of out is given back */
+    uint32_t unread;             /* what the backward pass does not read: bit i, input i's numbers; bit RESULT, out's */
+    int32_t lo, hi;              /* of an I32 input: smallest and largest value */
+    const void *host;            /* a list's own copy (lists.c); NULL for what kernels compute */
+    const struct Groups *groups; /* of a list of ids, or NULL: not sorted yet */
+    const struct IdSet *set;     /* the lists that were given together with this one, or NULL */
+    double begun;                /* for the trace */
     double flops, bytes;
     /* kept for the backward pass; each op has its own use */
     float f;
@@ -151,18 +159,35 @@ typedef struct StepMemory {
     size_t used, total; /* of the last block; of the blocks before it */
 } StepMemory;
 
-/* Ids, sorted: unique[s] is at the places order[start[s]] .. order[start[s+1] - 1] of the ids. Device arrays. */
+/* Lists on a device that does not read host memory (lists.c): blocks in host memory, each with its copy. */
+typedef struct ListBlock {
+    unsigned char *host, *device;
+    size_t bytes, used, sent;
+} ListBlock;
+typedef struct ListMemory {
+    ListBlock *blocks; /* heap */
+    size_t count, room;
+    size_t total; /* bytes of all blocks since the reset */
+} ListMemory;
+
+/* Ids, sorted: unique[s] is at the places order[start[s]] .. order[start[s+1] - 1] of the ids. */
+typedef struct GroupLists {
+    const int32_t *unique, *order;
+    const int64_t *start;
+} GroupLists;
 typedef struct Groups {
     int64_t count;
-    int32_t *unique, *order;
-    int64_t *start;
+    GroupLists host, device;
     bool distinct; /* the ids are distinct and ascending already: there is nothing to sum */
 } Groups;
-typedef struct RowPart { /* gradient g [n, D] of rows ids */
+typedef struct IdSet { /* lists of input_ids, and the groups of all of them, one behind the other */
+    int n;
+    Tensor **ids;
+    const Groups *groups;
+} IdSet;
+typedef struct RowPart { /* gradient g [n, D] of rows ids [n] */
     struct RowPart *next;
-    int64_t n;
-    const int32_t *ids;
-    const Groups *groups; /* or NULL: not sorted yet */
+    const Tensor *ids;
     float *g;
 } RowPart;
 typedef struct FactorPart { /* gradient dy [rows, K] w [K, D] */
@@ -184,7 +209,7 @@ typedef struct StackGrad { /* dense, of a tensor with parts */
 } StackGrad;
 typedef struct Transposed { /* of a graph on the tape, made at the first use */
     struct Transposed *next;
-    const Tensor *col;
+    const Tensor *col, *places;
     Tensor *start, *tcol, *at;
 } Transposed;
 
@@ -194,6 +219,7 @@ struct Tape {
     const Heap *heap;
     Run run;
     bool training;
+    bool host_memory; /* kernels read host memory */
     Mode mode;
     Error error;
     Tensor failed;
@@ -206,6 +232,9 @@ struct Tape {
     Node **nodes;
     size_t count, room;
     StepMemory step;
+    ListMemory lists;
+    int32_t *same_order; /* [same_count] 0, 1, 2, ... as lists of this step */
+    int64_t *same_start, same_count;
     ParamGrad *grads;
     StackGrad *stacks;
     Transposed *transposed;
@@ -269,7 +298,6 @@ Tensor *node_done(Tape *t, Node *n, double flops, double bytes);
 void node_release(Tape *t, Node *n);                              /* gives its memory back to the step */
 bool shape_count(int dims, const int64_t *shape, int64_t *count); /* false on a negative size or overflow */
 void tape_range(const Tensor *ids, int32_t *lo, int32_t *hi);
-int tape_threads(const Tape *t);
 
 static inline size_t aligned_bytes(size_t bytes) /* at least one ALIGN; a size that overflows stays as it is */
 {
@@ -287,16 +315,24 @@ void step_give_floats(Tape *t, float *p, int64_t n);
 bool tape_grow(Tape *t, void **list, size_t count, size_t *room, size_t size);
 bool tape_work(Tape *t, size_t bytes);                                   /* makes run.work at least this large */
 Tensor *tape_constant(Tape *t, DType type, int64_t n, const void *host); /* host NULL: not written */
-bool tape_group(Tape *t, int64_t n, const int32_t *ids, Groups *g);
-/* Memory that the host fills for kernels to read, not zeroed: memory of the step if kernels read host memory, else host
- * scratch. One of three functions must follow: tape_upload gives the kernels' copy, tape_adopt makes a constant of the
- * tape, tape_unstage gives the memory back unused. */
-void *tape_stage(Tape *t, int64_t count, size_t size);
-void *tape_upload(Tape *t, void *host, size_t bytes);
-void tape_unstage(Tape *t, void *host, size_t bytes);
-Tensor *tape_adopt(Tape *t, DType type, int64_t count, void *host);
-void tape_pin(Tape *t, const Tensor *x);         /* sets Node.pinned */
-const void *tape_host(Tape *t, const Tensor *x); /* its numbers in host memory */
+void tape_pin(Tape *t, const Tensor *x);                                 /* sets Node.pinned */
+
+/* Lists (lists.c): valid until the reset. */
+void lists_reset(Tape *t);
+void lists_free(Tape *t);
+/* Host memory for a list, not zeroed. Kernels may read list_device(host) once lists_send has been called after the list
+ * was filled; node_new calls it for every op that has inputs. */
+void *list_alloc(Tape *t, int64_t count, size_t size);
+void *list_device(Tape *t, const void *host);
+void lists_send(Tape *t);
+void list_trim(Tape *t, void *host, size_t bytes, size_t left);      /* of a list not sent yet, `left` bytes are kept */
+Tensor *list_tensor(Tape *t, DType type, int64_t count, void *host); /* a list as a constant of the tape */
+Tensor *list_ascending(Tape *t, Tensor *ids); /* ids ascend, each once: their groups are made without sorting */
+Tensor *list_renumbered(Tape *t, Tensor *ids, const Groups *of);  /* ids are in the same groups as those of `of` */
+const Groups *list_group(Tape *t, int64_t n, const int32_t *ids); /* ids: host */
+const Groups *ids_groups(Tape *t, const Tensor *ids);             /* sorted once a step */
+/* The host's copy of a list; the tape fails where there is none. */
+const void *tape_host(Tape *t, const Tensor *x);
 
 /* Gradients in backward functions (backward.c). All do nothing for an input that needs no gradient. */
 float *grad_into(Tape *t, Tensor *x, float *beta); /* where to add; *beta is 0 if it is not written yet, else 1 */
@@ -319,7 +355,7 @@ void tape_product(Tape *t, int64_t M, int64_t N, int64_t K, const float *A, int6
 Sparse csr_sparse(const Csr *g);
 /* The transpose of g; val [entries] replaces its values unless NULL. */
 bool csr_transposed(Tape *t, const Csr *g, const float *val, Sparse *out);
-/* A pattern without values, from arrays of tape_stage. */
+/* A pattern without values, from lists. */
 Csr *csr_on_tape(Tape *t, int64_t rows, int64_t cols, int64_t *start, int32_t *col);
 /* For graphs whose pattern the backward pass reads. */
 void csr_pin(Tape *t, const Csr *g);

@@ -351,6 +351,8 @@ typedef struct Batch {        /* tensors on the tape, and host copies for those 
     Tensor *user, *pos, *neg; /* I32 [B]; neg NULL where there are none */
     const int32_t *users, *positives, *negatives;
 } Batch;
+/* user, pos and neg from the host's lists: a step begins with this. */
+bool batch_inputs(Tape *t, Batch *b);
 
 typedef struct Model { /* one recommender at work */
     const Recommender *kind;

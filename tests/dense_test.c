@@ -4,7 +4,7 @@
 
 #include "tests/testing.h"
 
-#include "kernels/kernels.h"
+#include "kernels/cpu/forms.h"
 
 static float *numbers(int64_t n, uint32_t which)
 {
@@ -44,7 +44,7 @@ static void at_every_level(Check *check)
 
 static void gemm_run(const Kernels *k, const Gemm *g)
 {
-    Run r = run_with(k->gemm_work(g, 1));
+    Run r = run_with(k->gemm_work(&(Run){0}, g));
     k->gemm(&r, g);
     heap_free(NULL, r.work, r.work_bytes + 1);
 }
@@ -98,7 +98,7 @@ static void narrow_ends(const Kernels *k)
 {
     enum { M = 4, N = 40, K = 70 };
     static const float odd[] = {1e-38f, 1e-45f, INFINITY, NAN};
-    for (Pack pack = PACK_F32; pack < PACK_COUNT; pack++) {
+    for (Pack pack = PACK_F32; pack < (Pack)PACK_FORMS; pack++) {
         if (!k->gemm_packs(pack))
             continue;
         float *A = numbers(M * K, 1), *B = numbers(K * N, 2), *C = numbers(M * N, 3);
@@ -131,6 +131,42 @@ static void narrow_ends(const Kernels *k)
     }
 }
 
+/* A type is packed to one of its forms: it gives the bits of that form, and needs no more memory. */
+static void types_take_a_form(const Kernels *k)
+{
+    enum { M = 5, N = 40, K = 70 };
+    static const Pack FORMS[][4] = {{PACK_BF16, PACK_BF16_WIDE, PACK_BF16_DOTS, PACK_BF16_AMX},
+                                    {PACK_INT8, PACK_INT8_DOTS, PACK_INT8_AMX, PACK_INT8_AMX}};
+    for (size_t i = 0; i < COUNT(FORMS); i++) {
+        float *A = numbers(M * K, 1), *B = numbers(K * N, 2), C[4][M * N];
+        int same = 0;
+        for (int f = 0; f < 4; f++) {
+            const Pack pack = FORMS[i][f];
+            Run none = {0};
+            void *packed = k->gemm_packs(pack) ? heap_alloc(NULL, k->gemm_pack_bytes(pack, K, N)) : NULL;
+            if (!packed)
+                continue;
+            k->gemm_pack(&none, pack, K, N, B, N, 1, packed);
+            gemm_run(k, &(Gemm){.M = M,
+                                .N = N,
+                                .K = K,
+                                .A = A,
+                                .a_row = K,
+                                .a_col = 1,
+                                .packed = packed,
+                                .pack = pack,
+                                .C = C[f],
+                                .ldc = N,
+                                .alpha = 1});
+            same += f > 0 && memcmp(C[0], C[f], sizeof C[0]) == 0;
+            heap_free(NULL, packed, k->gemm_pack_bytes(pack, K, N));
+        }
+        assert_true(same > 0 || !k->gemm_packs(FORMS[i][0]));
+        free(A);
+        free(B);
+    }
+}
+
 /* ---- attention ------------------------------------------------------------------------------- */
 
 static void texts_apart(const Kernels *k)
@@ -142,7 +178,7 @@ static void texts_apart(const Kernels *k)
         float *qkv = numbers(rows * 3 * C, 1), *relative = numbers((2 * R + 1) * H, 2), *out = numbers(rows * C, 3),
               *apart = numbers(rows * C, 4);
         Attention t = {B, H, D, offsets, qkv, qkv + C, qkv + 2 * C, 3 * C, out, C, 0.2f, relative, R, causal, NULL};
-        Run r = run_with(k->attention_work(&t, 1));
+        Run r = run_with(k->attention_work(&(Run){0}, &t));
         k->attention(&r, &t);
         for (int b = 0; b < B; b++) {
             const int32_t alone[2] = {0, offsets[b + 1] - offsets[b]};
@@ -188,7 +224,7 @@ static void images_apart(const Kernels *k)
         float *x = numbers(B * in, 1), *w = numbers(s[3] * s[2] / s[6] * s[4] * s[4], 2), *y = numbers(B * outputs, 3),
               *apart = numbers(B * outputs, 4);
         void *packed = heap_alloc(NULL, k->conv_pack_bytes(&c));
-        Run r = run_with(k->conv_work(&c, 1));
+        Run r = run_with(k->conv_work(&(Run){0}, &c));
         k->conv_pack(&r, &c, w, packed);
         c.x = x;
         c.packed = packed;
@@ -218,6 +254,11 @@ static void narrow_ends_test(void **state)
     (void)state;
     at_every_level(narrow_ends);
 }
+static void types_take_a_form_test(void **state)
+{
+    (void)state;
+    at_every_level(types_take_a_form);
+}
 static void texts_apart_test(void **state)
 {
     (void)state;
@@ -232,9 +273,8 @@ static void images_apart_test(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rows_apart_test),
-        cmocka_unit_test(narrow_ends_test),
-        cmocka_unit_test(texts_apart_test),
+        cmocka_unit_test(rows_apart_test),        cmocka_unit_test(narrow_ends_test),
+        cmocka_unit_test(types_take_a_form_test), cmocka_unit_test(texts_apart_test),
         cmocka_unit_test(images_apart_test),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

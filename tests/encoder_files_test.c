@@ -17,14 +17,14 @@ static int set_up(void **state)
 {
     Bench *b = calloc(1, sizeof *b);
     b->a = arena_new(NULL, 0);
-    b->d = (Device){.k = kernels_cpu(NULL, &b->e)};
     *state = b;
-    return b->d.k ? 0 : -1;
+    return device_open(&b->d, NULL, 1, NULL, NULL, &b->e) ? 0 : -1;
 }
 
 static int tear_down(void **state)
 {
     Bench *b = *state;
+    device_close(&b->d);
     arena_free(b->a);
     free(b);
     return 0;
@@ -165,7 +165,7 @@ static void missing_tensors_are_named(void **state)
         assert_non_null(w);
         for (size_t i = 0; i < 2 * weights_count(w); i++) {
             const char *name = write_but(b, w, folder, i / 2, i % 2);
-            EncoderOptions o = {.layer = cases[c].layer};
+            EncoderOptions o = {.outputs = &cases[c].layer, .output_count = 1};
             Encoder *en = encoder_open(&b->d, folder, &o, &b->e);
             bool spare = (cases[c].spare && strstr(name, cases[c].spare)) ||
                          (i % 2 && strstr(name, "_embeddings.weight")); /* a table with another row is as good */
@@ -181,33 +181,62 @@ static void missing_tensors_are_named(void **state)
     }
 }
 
-/* Which architecture a model is does not depend on the order in which they are asked. */
+/* Whether a kind's list of model types has this one. */
+static bool lists_type(const EncoderKind *k, const char *type)
+{
+    Text rest = k->model_type ? text_of(k->model_type) : (Text){0}, part;
+    while (k->model_type && text_next(&rest, ' ', &part))
+        if (text_is(part, type))
+            return true;
+    return false;
+}
+
+/* A model has one kind, whatever the order in which kinds are asked: by config.json's model_type one kind alone lists
+ * it, by tensors one kind alone matches. */
 static void one_kind_claims_a_model(void **state)
 {
     Bench *b = *state;
     FolderEntry *entries;
-    size_t n;
+    size_t n, kinds = encoder_kind_count();
+    bool *seen = NEW(b->a, bool, kinds, &b->e);
     assert_ok(folder_list(&entries, &n, b->a, ENCODERS, &b->e), b->e);
-    for (size_t i = 0; i < n; i++)
-        for (int with_config = 0; with_config < 2; with_config++) {
-            const char *path = path_join(b->a, ENCODERS, entries[i].name, &b->e);
-            const char *config = path_join(b->a, path, "config.json", &b->e);
-            ModelSource s = {.path = path, .folder = entries[i].is_folder ? path : NULL};
-            Text text;
-            size_t claims = 0;
-            if (text_ends(path_base(path), ".txt"))
-                continue;
-            if (with_config && file_exists(config)) {
-                assert_ok(file_read(&text, b->a, config, 0, &b->e), b->e);
-                assert_ok((s.config = json_parse(b->a, text, config, &b->e)), b->e);
+    for (size_t i = 0; i < n; i++) {
+        const char *path = path_join(b->a, ENCODERS, entries[i].name, &b->e);
+        const char *config = path_join(b->a, path, "config.json", &b->e);
+        ModelSource s = {.path = path, .folder = entries[i].is_folder ? path : NULL};
+        const EncoderKind *by_tensors = NULL;
+        Text text;
+        size_t claims = 0;
+        if (text_ends(path_base(path), ".txt"))
+            continue;
+        assert_ok((s.weights = weights_open(path, b->a, &b->e)), b->e);
+        for (size_t k = 0; k < kinds; k++)
+            if (encoder_kind_at(k)->matches(&s)) {
+                by_tensors = encoder_kind_at(k);
+                seen[k] = true;
+                claims++;
             }
-            assert_ok((s.weights = weights_open(path, b->a, &b->e)), b->e);
-            for (size_t k = 0; k < encoder_kind_count(); k++)
-                claims += encoder_kind_at(k)->matches(&s);
-            if (claims != !strstr(path, "expected"))
-                fail_msg("%s: claimed by %zu kinds", path, claims);
-            weights_close((Weights *)s.weights);
+        if (claims != !strstr(path, "expected"))
+            fail_msg("%s: the tensors match %zu kinds", path, claims);
+        if (file_exists(config)) {
+            assert_ok(file_read(&text, b->a, config, 0, &b->e), b->e);
+            assert_ok((s.config = json_parse(b->a, text, config, &b->e)), b->e);
+            assert_ptr_equal(encoder_kind_of(&s, b->a, &b->e), by_tensors);
         }
+        weights_close((Weights *)s.weights);
+    }
+    for (size_t k = 0; k < kinds; k++) {
+        Text rest = text_of(encoder_kind_at(k)->model_type ? encoder_kind_at(k)->model_type : ""), type;
+        if (!seen[k])
+            fail_msg("%s: " ENCODERS " has no sample of this kind", encoder_kind_at(k)->name);
+        while (rest.n && text_next(&rest, ' ', &type)) {
+            const char *name = arena_strndup(b->a, type.p, type.n, &b->e);
+            for (size_t other = 0; other < kinds; other++)
+                if (other != k && lists_type(encoder_kind_at(other), name))
+                    fail_msg("%s: model_type of %s and of %s", name, encoder_kind_at(k)->name,
+                             encoder_kind_at(other)->name);
+        }
+    }
 }
 
 int main(void)

@@ -2,7 +2,7 @@
  * tests/golden/encoders (make_encoders.py); models that are wrong, missing or too large for memory end in one line. */
 #include <math.h>
 
-#include "extractors/extractors.h" /* before cmocka, which has a macro named fail */
+#include "tests/encoder_testing.h" /* before cmocka, which has a macro named fail */
 
 #include "tests/testing.h"
 
@@ -23,9 +23,9 @@ static int set_up(void **state)
     Bench *b = calloc(1, sizeof *b);
     Text rest, line;
     b->a = arena_new(NULL, 0);
-    b->d = (Device){.k = kernels_cpu(NULL, &b->e), .pool = pool_new(NULL, 2, &b->e)};
+    bool opened = device_open(&b->d, NULL, 2, NULL, NULL, &b->e);
     b->expected = weights_open(ENCODERS "expected.safetensors", b->a, &b->e);
-    if (!b->expected || !file_read(&rest, b->a, ENCODERS "texts.txt", 0, &b->e))
+    if (!opened || !b->expected || !file_read(&rest, b->a, ENCODERS "texts.txt", 0, &b->e))
         return -1;
     while (text_line(&rest, &line)) {
         b->texts = arena_grow(b->a, b->texts, b->count, &b->room, sizeof(Text), &b->e);
@@ -39,7 +39,7 @@ static int tear_down(void **state)
 {
     Bench *b = *state;
     weights_close(b->expected);
-    pool_free(b->d.pool);
+    device_close(&b->d);
     arena_free(b->a);
     free(b);
     return 0;
@@ -61,65 +61,73 @@ static void assert_near(Bench *b, const char *name, const float *x, int64_t coun
         fail_msg("%s: off by %g, the largest is %g", name, (double)worst, (double)largest);
 }
 
-static Encoder *open_model(Bench *b, const char *name, EncoderOptions o)
+static Opened open_model(Bench *b, const char *name, Wish w)
 {
     char path[256];
     snprintf(path, sizeof path, ENCODERS "%s", name);
-    Encoder *en = encoder_open(&b->d, path, &o, &b->e);
-    if (!en)
+    Opened o = open_wish(&b->d, path, &w, b->a, &b->e);
+    if (!o.en)
         fail_msg("%s", b->e.message);
-    return en;
+    return o;
 }
 
-static void check_texts(Bench *b, const char *model, EncoderOptions o, const char *expected)
+static void check_texts(Bench *b, const char *model, Wish w, const char *expected)
 {
-    Encoder *en = open_model(b, model, o);
+    Opened m = open_model(b, model, w);
     Tape *t = tape_new(&b->d, false, &b->e);
-    size_t D = (size_t)en->features;
+    size_t D = m.D;
     float *x = NEW(b->a, float, b->count *D, &b->e), *one = NEW(b->a, float, D, &b->e);
-    assert_ok(encode_texts(en, t, b->texts, b->count, x, &b->e), b->e);
+    assert_ok(encode_some_texts(&m, t, b->texts, b->count, x, &b->e), b->e);
     assert_near(b, expected, x, (int64_t)(b->count * D));
     for (size_t i = 0; i < b->count; i++) { /* the same bits alone as among others */
-        assert_ok(encode_texts(en, t, &b->texts[i], 1, one, &b->e), b->e);
+        assert_ok(encode_some_texts(&m, t, &b->texts[i], 1, one, &b->e), b->e);
         assert_memory_equal(one, x + i * D, D * sizeof *one);
     }
     tape_free(t);
-    encoder_close(en);
+    encoder_close(m.en);
 }
 
 static void texts_are_transformers(void **state)
 {
     Bench *b = *state;
-    check_texts(b, "bert", (EncoderOptions){.normalize = -1}, "bert.unit");
-    check_texts(b, "bert/model.safetensors", (EncoderOptions){.normalize = 0}, "bert.mean");
-    check_texts(b, "bert", (EncoderOptions){.pool = POOL_CLS}, "bert.cls");
-    check_texts(b, "bert", (EncoderOptions){.pool = POOL_MAX, .arch = "bert"}, "bert.max");
-    check_texts(b, "bert", (EncoderOptions){.layer = "pooler_output", .normalize = -1}, "bert.pooler");
-    check_texts(b, "bert_prefixed", (EncoderOptions){.max_tokens = 32, .normalize = -1}, "bert.mean");
-    check_texts(b, "distilbert", (EncoderOptions){.normalize = -1}, "distilbert.cls");
-    check_texts(b, "distilbert", (EncoderOptions){.pool = POOL_MEAN, .normalize = 1, .arch = "distilbert"},
-                "distilbert.unit");
-    check_texts(b, "distilbert_prefixed", (EncoderOptions){.normalize = -1}, "distilbert_relu.mean");
-    check_texts(b, "distilbert_prefixed", (EncoderOptions){.pool = POOL_MAX}, "distilbert_relu.max");
-    check_texts(b, "mpnet", (EncoderOptions){.normalize = -1}, "mpnet.max");
-    check_texts(b, "mpnet", (EncoderOptions){.pool = POOL_MEAN, .normalize = 1}, "mpnet.unit");
-    check_texts(b, "mpnet", (EncoderOptions){.layer = "pooler_output"}, "mpnet.pooler");
+    check_texts(b, "bert", (Wish){0}, "bert.unit");
+    check_texts(b, "bert/model.safetensors", (Wish){.normalize = -1}, "bert.mean");
+    check_texts(b, "bert", (Wish){.pool = POOL_CLS, .normalize = -1}, "bert.cls");
+    check_texts(b, "bert", (Wish){.pool = POOL_MAX, .arch = "bert", .normalize = -1}, "bert.max");
+    check_texts(b, "bert", (Wish){.layer = "pooler_output"}, "bert.pooler");
+    check_texts(b, "bert_prefixed", (Wish){.max_tokens = 32}, "bert.mean");
+    check_texts(b, "distilbert", (Wish){0}, "distilbert.cls");
+    check_texts(b, "distilbert", (Wish){.pool = POOL_MEAN, .normalize = 1, .arch = "distilbert"}, "distilbert.unit");
+    check_texts(b, "distilbert_prefixed", (Wish){0}, "distilbert_relu.mean");
+    check_texts(b, "distilbert_prefixed", (Wish){.pool = POOL_MAX, .normalize = -1}, "distilbert_relu.max");
+    check_texts(b, "mpnet", (Wish){0}, "mpnet.max");
+    check_texts(b, "mpnet", (Wish){.pool = POOL_MEAN, .normalize = 1}, "mpnet.unit");
+    check_texts(b, "mpnet", (Wish){.layer = "pooler_output", .normalize = -1}, "mpnet.pooler");
 }
 
 static void hidden_states_of_one_text(void **state)
 {
     Bench *b = *state;
-    Encoder *en = open_model(b, "bert", (EncoderOptions){.pool = POOL_NONE});
+    Opened m = open_model(b, "bert", (Wish){.pool = POOL_NONE});
     Tape *t = tape_new(&b->d, false, &b->e);
-    float *x;
-    int64_t tokens;
-    assert_ok(encode_hidden(en, t, b->texts[1], &x, &tokens, b->a, &b->e), b->e);
-    assert_near(b, "bert.hidden", x, tokens * en->features);
-    assert_ok(encode_texts(en, t, NULL, 0, NULL, &b->e), b->e);
-    assert_false(encode_images(en, t, NULL, 0, NULL, &b->e));
+    TokenLists lists;
+    Results r = {0};
+    assert_ok(call_tokenize(m.call, t, b->texts + 1, 1, &lists, &r, b->a, &b->e), b->e);
+    float *x = NEW(b->a, float, lists.start[1] * m.D, &b->e);
+    r.out = &x;
+    assert_ok(encode_tokens(m.call, t, &lists, &r, &b->e), b->e);
+    assert_near(b, "bert.hidden", x, (int64_t)(lists.start[1] * m.D));
+    assert_false(encode_some_texts(&m, t, b->texts, 1, x, &b->e));
+    assert_error(b->e, SP_USAGE, "rows per token");
+    encoder_close(m.en);
+    m = open_model(b, "bert", (Wish){0});
+    assert_ok(encode_some_texts(&m, t, NULL, 0, NULL, &b->e), b->e);
+    assert_null(call_new(m.en, MODALITY_IMAGE, &(CallOptions){0}, b->a, &b->e));
     assert_error(b->e, SP_USAGE, "texts, not images");
+    assert_false(encode_some_images(&m, t, NULL, 0, NULL, &b->e));
+    assert_error(b->e, SP_USAGE, "this call is for texts");
     tape_free(t);
-    encoder_close(en);
+    encoder_close(m.en);
 }
 
 static void check_image(Bench *b, const char *model, const char *layer, int64_t w, int64_t h, const char *expected)
@@ -129,19 +137,19 @@ static void check_image(Bench *b, const char *model, const char *layer, int64_t 
                 .how = {FILTER_BICUBIC, PASSES_PILLOW_13},
                 .mean = {0.485f, 0.456f, 0.406f},
                 .std = {0.229f, 0.224f, 0.225f}};
-    Encoder *en = open_model(b, model, (EncoderOptions){.layer = layer, .preset = w ? &p : NULL, .normalize = -1});
+    Opened m = open_model(b, model, (Wish){.layer = layer, .preset = w ? &p : NULL});
     Tape *t = tape_new(&b->d, false, &b->e);
     Image im;
     assert_ok(image_open(&im, GOLDEN "images/RGB.png", b->a, &b->e), b->e);
     Image five[5] = {im, im, im, im, im};
-    size_t D = (size_t)en->features;
+    size_t D = m.D;
     float *x = NEW(b->a, float, 5 * D, &b->e);
-    assert_ok(encode_images(en, t, five, 5, x, &b->e), b->e);
+    assert_ok(encode_some_images(&m, t, five, 5, x, &b->e), b->e);
     assert_near(b, expected, x, (int64_t)D);
     for (size_t i = 1; i < 5; i++) /* a batch of four and a batch of one: the same bits */
         assert_memory_equal(x, x + i * D, D * sizeof *x);
     tape_free(t);
-    encoder_close(en);
+    encoder_close(m.en);
 }
 
 static void images_are_torch(void **state)
@@ -180,21 +188,24 @@ static void images_are_torch(void **state)
 static void presets_of_bare_files(void **state)
 {
     Bench *b = *state;
-    Encoder *en = open_model(b, "resnet_bottleneck.safetensors", (EncoderOptions){0});
-    assert_true(en->preset.fit == FIT_SHORT_SIDE && en->preset.resize == 232 && en->preset.width == 224);
-    encoder_close(en);
-    en = open_model(b, "resnet_basic.safetensors", (EncoderOptions){0});
-    assert_true(en->preset.resize == 256 && en->preset.how.filter == FILTER_BILINEAR);
-    encoder_close(en);
-    en = open_model(b, "efficientnet_lite.safetensors", (EncoderOptions){0});
-    assert_true(en->preset.resize == 256 && en->preset.height == 224 && en->preset.how.filter == FILTER_BICUBIC);
-    encoder_close(en);
+    Opened m = open_model(b, "resnet_bottleneck.safetensors", (Wish){0});
+    const Preset *p = &m.en->image.preset;
+    assert_true(p->fit == FIT_SHORT_SIDE && p->resize == 232 && p->width == 224);
+    encoder_close(m.en);
+    m = open_model(b, "resnet_basic.safetensors", (Wish){0});
+    p = &m.en->image.preset;
+    assert_true(p->resize == 256 && p->how.filter == FILTER_BILINEAR);
+    encoder_close(m.en);
+    m = open_model(b, "efficientnet_lite.safetensors", (Wish){0});
+    p = &m.en->image.preset;
+    assert_true(p->resize == 256 && p->height == 224 && p->how.filter == FILTER_BICUBIC);
+    encoder_close(m.en);
 }
 
-static void refuses(Bench *b, const char *name, EncoderOptions o, sp_status code, const char *why)
+static void refuses(Bench *b, const char *name, Wish w, sp_status code, const char *why)
 {
-    Encoder *en = encoder_open(&b->d, name, &o, &b->e);
-    if (en)
+    Opened m = open_wish(&b->d, name, &w, b->a, &b->e);
+    if (m.en)
         fail_msg("%s opens", name);
     assert_null(strchr(b->e.message, '\n'));
     assert_error(b->e, code, why);
@@ -213,22 +224,22 @@ static double cosine(const float *a, const float *b, size_t D)
 
 enum { NARROW_INPUTS = 3 };
 /* Features of the first texts, or of one image again and again: in one call, then one by one: the same bits. */
-static void features_alone_and_together(Bench *b, const Encoder *en, const Device *d, float *out)
+static void features_alone_and_together(Bench *b, const Opened *m, const Device *d, float *out)
 {
-    bool texts = en->kind->modalities & MODALITY_TEXT;
+    bool texts = m->call->modality == MODALITY_TEXT;
     Tape *tape = tape_new(d, false, &b->e);
     Image im[NARROW_INPUTS];
-    float *one = NEW(b->a, float, en->features, &b->e);
+    float *one = NEW(b->a, float, m->D, &b->e);
     for (size_t i = 0; i < NARROW_INPUTS; i++)
         assert_ok(image_open(&im[i], GOLDEN "images/RGB.png", b->a, &b->e), b->e);
-    assert_ok(texts ? encode_texts(en, tape, b->texts, NARROW_INPUTS, out, &b->e)
-                    : encode_images(en, tape, im, NARROW_INPUTS, out, &b->e),
+    assert_ok(texts ? encode_some_texts(m, tape, b->texts, NARROW_INPUTS, out, &b->e)
+                    : encode_some_images(m, tape, im, NARROW_INPUTS, out, &b->e),
               b->e);
     for (size_t i = 0; i < NARROW_INPUTS; i++) {
-        assert_ok(texts ? encode_texts(en, tape, b->texts + i, 1, one, &b->e)
-                        : encode_images(en, tape, im, 1, one, &b->e),
+        assert_ok(texts ? encode_some_texts(m, tape, b->texts + i, 1, one, &b->e)
+                        : encode_some_images(m, tape, im, 1, one, &b->e),
                   b->e);
-        assert_memory_equal(one, out + i * (size_t)en->features, (size_t)en->features * sizeof *one);
+        assert_memory_equal(one, out + i * m->D, m->D * sizeof *one);
     }
     tape_free(tape);
 }
@@ -243,28 +254,27 @@ static void narrow_types_are_near(void **state)
     Bench *b = *state;
     const Device one_thread = {.k = b->d.k};
     for (size_t m = 0; m < COUNT(models); m++) {
-        Encoder *exact = open_model(b, models[m], (EncoderOptions){.normalize = -1});
-        size_t D = (size_t)exact->features, bytes = NARROW_INPUTS * D * sizeof(float);
+        Opened exact = open_model(b, models[m], (Wish){0});
+        size_t D = exact.D, bytes = NARROW_INPUTS * D * sizeof(float);
         float *want = malloc(bytes), *got = malloc(bytes), *again = malloc(bytes);
-        features_alone_and_together(b, exact, &b->d, want);
-        encoder_close(exact);
+        features_alone_and_together(b, &exact, &b->d, want);
+        encoder_close(exact.en);
         for (size_t t = 0; t < COUNT(types) && b->d.k->gemm_packs(types[t].dtype); t++) {
-            Encoder *en = open_model(b, models[m], (EncoderOptions){.normalize = -1, .dtype = types[t].dtype});
-            features_alone_and_together(b, en, &b->d, got);
-            features_alone_and_together(b, en, &one_thread, again);
+            Opened en = open_model(b, models[m], (Wish){.dtype = types[t].dtype});
+            features_alone_and_together(b, &en, &b->d, got);
+            features_alone_and_together(b, &en, &one_thread, again);
             assert_memory_equal(got, again, bytes);
             for (size_t i = 0; i < NARROW_INPUTS; i++)
                 if (!(cosine(got + i * D, want + i * D, D) >= types[t].least))
                     fail_msg("%s, type %zu: cosine %.6f", models[m], t, cosine(got + i * D, want + i * D, D));
-            encoder_close(en);
+            encoder_close(en.en);
         }
         free(want);
         free(got);
         free(again);
     }
-    refuses(b, ENCODERS "efficientnet_lite.safetensors", (EncoderOptions){.dtype = PACK_INT8}, SP_UNSUPPORTED,
-            "f32 only");
-    refuses(b, ENCODERS "efficientnet_lite.safetensors", (EncoderOptions){.winograd = 6}, SP_UNSUPPORTED, "--winograd");
+    refuses(b, ENCODERS "efficientnet_lite.safetensors", (Wish){.dtype = PACK_INT8}, SP_UNSUPPORTED, "f32 only");
+    refuses(b, ENCODERS "efficientnet_lite.safetensors", (Wish){.winograd = 6}, SP_UNSUPPORTED, "--winograd");
 }
 
 static void put(const char *folder, const char *name, const char *text)
@@ -283,56 +293,54 @@ static void wrong_models_fail_in_one_line(void **state)
 {
     Bench *b = *state;
     char folder[256];
-    refuses(b, "no-such-model", (EncoderOptions){0}, SP_IO, "tried no-such-model");
-    refuses(b, ENCODERS "bert", (EncoderOptions){.arch = "vgg"}, SP_USAGE, "unknown architecture vgg; known are bert");
-    refuses(b, ENCODERS "bert", (EncoderOptions){.arch = "mpnet"}, SP_FORMAT, "relative_attention_bias");
-    refuses(b, ENCODERS "bert", (EncoderOptions){.layer = "layer9"}, SP_USAGE, "no layer layer9");
-    refuses(b, ENCODERS "resnet_basic", (EncoderOptions){.layer = "layer9"}, SP_USAGE, "no layer layer9");
-    refuses(b, ENCODERS "resnet_basic.safetensors", (EncoderOptions){.layer = "layer2.7"}, SP_USAGE,
-            "no layer layer2.7");
-    refuses(b, ENCODERS "resnet_basic.safetensors", (EncoderOptions){.arch = "resnet50"}, SP_FORMAT,
-            "is not a resnet50");
-    refuses(b, ENCODERS "resnet_basic.safetensors", (EncoderOptions){.arch = "resnet51"}, SP_USAGE,
+    refuses(b, "no-such-model", (Wish){0}, SP_IO, "tried no-such-model");
+    refuses(b, ENCODERS "bert", (Wish){.arch = "vgg"}, SP_USAGE, "unknown architecture vgg; known are bert");
+    refuses(b, ENCODERS "bert", (Wish){.arch = "mpnet"}, SP_FORMAT, "relative_attention_bias");
+    refuses(b, ENCODERS "bert", (Wish){.layer = "layer9"}, SP_USAGE, "no layer layer9");
+    refuses(b, ENCODERS "resnet_basic", (Wish){.layer = "layer9"}, SP_USAGE, "no layer layer9");
+    refuses(b, ENCODERS "resnet_basic.safetensors", (Wish){.layer = "layer2.7"}, SP_USAGE, "no layer layer2.7");
+    refuses(b, ENCODERS "resnet_basic.safetensors", (Wish){.arch = "resnet50"}, SP_FORMAT, "is not a resnet50");
+    refuses(b, ENCODERS "resnet_basic.safetensors", (Wish){.arch = "resnet51"}, SP_USAGE,
             "unknown architecture resnet51");
-    refuses(b, ENCODERS "efficientnet_lite.safetensors", (EncoderOptions){.layer = "x"}, SP_USAGE, "no layer x");
-    refuses(b, ENCODERS "expected.safetensors", (EncoderOptions){0}, SP_UNSUPPORTED, "no known architecture");
-    refuses(b, GOLDEN "images", (EncoderOptions){0}, SP_IO, "images");
+    refuses(b, ENCODERS "efficientnet_lite.safetensors", (Wish){.layer = "x"}, SP_USAGE, "no layer x");
+    refuses(b, ENCODERS "expected.safetensors", (Wish){0}, SP_UNSUPPORTED, "no known architecture");
+    refuses(b, GOLDEN "images", (Wish){0}, SP_IO, "images");
 
-    refuses(b, ENCODERS "distilbert", (EncoderOptions){.layer = "pooler_output"}, SP_USAGE, "no pooler_output");
-    refuses(b, ENCODERS "distilbert", (EncoderOptions){.layer = "x"}, SP_USAGE, "it has last_hidden_state (1:");
-    refuses(b, ENCODERS "vit", (EncoderOptions){.layer = "pooler_output"}, SP_USAGE,
-            "it has last_hidden_state, logits");
-    refuses(b, ENCODERS "vit_pooler", (EncoderOptions){.layer = "logits"}, SP_USAGE,
-            "it has last_hidden_state, pooler_output");
-    refuses(b, ENCODERS "vit", (EncoderOptions){.preset = &(Preset){.width = 40, .height = 24}}, SP_USAGE,
+    refuses(b, ENCODERS "distilbert", (Wish){.layer = "pooler_output"}, SP_USAGE, "no layer pooler_output");
+    refuses(b, ENCODERS "distilbert", (Wish){.layer = "x"}, SP_USAGE,
+            "it has last_hidden_state, hidden_states.0 to hidden_states.2");
+    refuses(b, ENCODERS "vit", (Wish){.layer = "pooler_output"}, SP_USAGE,
+            "it has cls, last_hidden_state, logits, hidden");
+    refuses(b, ENCODERS "vit_pooler", (Wish){.layer = "logits"}, SP_USAGE,
+            "it has cls, last_hidden_state, pooler_output, hidden");
+    refuses(b, ENCODERS "vit", (Wish){.preset = &(Preset){.width = 40, .height = 24}}, SP_USAGE,
             "expected images of 32 x 32, not 40 x 24");
-    refuses(b, ENCODERS "vit/model.safetensors", (EncoderOptions){.arch = "distilbert"}, SP_FORMAT,
-            "is this a distilbert model");
+    refuses(b, ENCODERS "vit/model.safetensors", (Wish){.arch = "distilbert"}, SP_FORMAT, "is this a distilbert model");
 
     test_folder(folder);
     char weights[512];
     snprintf(weights, sizeof weights, "%s/bare.safetensors", folder);
     copy_file(b, ENCODERS "bert/model.safetensors", folder, "bare.safetensors");
-    refuses(b, weights, (EncoderOptions){0}, SP_FORMAT, "config.json");
+    refuses(b, weights, (Wish){0}, SP_FORMAT, "config.json");
     copy_file(b, ENCODERS "bert/model.safetensors", folder, "model.safetensors");
     put(folder, "config.json", "{\"num_attention_heads\": 2, \"num_hidden_layers\": 7}");
-    refuses(b, folder, (EncoderOptions){0}, SP_FORMAT, "7 layers");
+    refuses(b, folder, (Wish){0}, SP_FORMAT, "7 layers");
     put(folder, "config.json", "{\"num_attention_heads\": 3, \"num_hidden_layers\": 2}");
-    refuses(b, folder, (EncoderOptions){0}, SP_FORMAT, "3 heads");
+    refuses(b, folder, (Wish){0}, SP_FORMAT, "3 heads");
     put(folder, "config.json", "{\"num_attention_heads\": \"2\"}");
-    refuses(b, folder, (EncoderOptions){0}, SP_FORMAT, "num_attention_heads: expected a whole number");
+    refuses(b, folder, (Wish){0}, SP_FORMAT, "num_attention_heads: expected a whole number");
     put(folder, "config.json", "{\"num_attention_heads\": 2, \"num_hidden_layers\": 2, \"hidden_act\": \"mish\"}");
-    refuses(b, folder, (EncoderOptions){0}, SP_UNSUPPORTED, "hidden_act");
+    refuses(b, folder, (Wish){0}, SP_UNSUPPORTED, "hidden_act");
     put(folder, "config.json", "{\"num_attention_heads\": 2, \"num_hidden_layers\": 2}");
-    refuses(b, folder, (EncoderOptions){0}, SP_IO, "tokenizer");
+    refuses(b, folder, (Wish){0}, SP_IO, "tokenizer");
     put(folder, "modules.json", "[{\"path\": \"\", \"type\": \"sentence_transformers.models.Dense\"}]");
-    refuses(b, folder, (EncoderOptions){0}, SP_UNSUPPORTED, "models.Dense");
+    refuses(b, folder, (Wish){0}, SP_UNSUPPORTED, "models.Dense");
     put(folder, "modules.json", "[{\"path\": \"../x\", \"type\": \"Pooling\"}]");
-    refuses(b, folder, (EncoderOptions){0}, SP_FORMAT, "inside the folder");
+    refuses(b, folder, (Wish){0}, SP_FORMAT, "inside the folder");
     put(folder, "modules.json", "[{\"path\": \"1_Pooling\", \"type\": \"Pooling\"}]");
-    refuses(b, folder, (EncoderOptions){0}, SP_IO, "modules.json names it");
+    refuses(b, folder, (Wish){0}, SP_IO, "modules.json names it");
     put(folder, "modules.json", "[{");
-    refuses(b, folder, (EncoderOptions){0}, SP_FORMAT, "modules.json:1:");
+    refuses(b, folder, (Wish){0}, SP_FORMAT, "modules.json:1:");
     test_folder_remove(folder);
 }
 
@@ -402,7 +410,7 @@ static void changed_files_fail_in_one_line(void **state)
     deep[sizeof deep - 1] = 0;
     put(folder, "config.json", deep);
     copy_file(b, ENCODERS "bert/model.safetensors", folder, "model.safetensors");
-    refuses(b, folder, (EncoderOptions){0}, SP_FORMAT, "nested more than 64 deep");
+    refuses(b, folder, (Wish){0}, SP_FORMAT, "nested more than 64 deep");
     test_folder_remove(folder);
 }
 
@@ -421,11 +429,11 @@ static void wrong_numbers_fail_where_they_show(void **state)
         sprintf(vocabulary + strlen(vocabulary), "x%d\n", i);
     strcat(vocabulary, "cat\n");
     put(folder, "vocab.txt", vocabulary);
-    Encoder *en = encoder_open(&b->d, folder, &(EncoderOptions){0}, &b->e);
-    assert_non_null(en);
-    assert_false(encode_texts(en, t, (Text[]){TEXT("[SEP]"), TEXT("cat")}, 2, x, &b->e));
+    Opened m = open_wish(&b->d, folder, &(Wish){0}, b->a, &b->e);
+    assert_non_null(m.en);
+    assert_false(encode_some_texts(&m, t, (Text[]){TEXT("[SEP]"), TEXT("cat")}, 2, x, &b->e));
     assert_error(b->e, SP_FORMAT, "text 2: token 'cat' has id 304");
-    encoder_close(en);
+    encoder_close(m.en);
     copy_file(b, ENCODERS "bert/vocab.txt", folder, "vocab.txt");
     assert_ok(file_read(&weights, b->a, ENCODERS "bert/model.safetensors", 0, &b->e), b->e);
     char path[512];
@@ -437,11 +445,11 @@ static void wrong_numbers_fail_where_they_show(void **state)
     for (; keep < weights.n; keep++)
         fputc(0xff, f);
     fclose(f);
-    en = encoder_open(&b->d, folder, &(EncoderOptions){0}, &b->e);
-    assert_non_null(en);
-    assert_false(encode_texts(en, t, b->texts, 1, x, &b->e));
+    m = open_wish(&b->d, folder, &(Wish){0}, b->a, &b->e);
+    assert_non_null(m.en);
+    assert_false(encode_some_texts(&m, t, b->texts, 1, x, &b->e));
     assert_error(b->e, SP_FORMAT, "text 1: its features are NaN or infinite");
-    encoder_close(en);
+    encoder_close(m.en);
     tape_free(t);
     test_folder_remove(folder);
 }
@@ -495,7 +503,7 @@ static void processors_of_hugging_face(void **state)
         Encoder *en = encoder_open(&b->d, folder, &(EncoderOptions){0}, &b->e);
         if (!en)
             fail_msg("%s: %s", cases[i].json, b->e.message);
-        const Preset *p = &en->preset;
+        const Preset *p = &en->image.preset;
         if (p->fit != cases[i].fit || p->resize != (p->fit == FIT_SQUASH ? p->resize : cases[i].resize) ||
             p->width != cases[i].width || p->height != cases[i].height || p->crop != CROP_FLOOR)
             fail_msg("%s: read as %d, %d to %d x %d", cases[i].json, p->fit, (int)p->resize, (int)p->width,
@@ -519,16 +527,22 @@ static void refused_memory_is_an_error(void **state)
             TestHeap h;
             Error e = {0};
             test_heap(&h, at);
-            Device d = {.k = b->d.k, .heap = &h.heap};
+            Device d = b->d;
+            d.heap = &h.heap;
             Preset p = {.width = 32, .height = 32, .std = {1, 1, 1}};
-            Encoder *en = encoder_open(&d, models[m], &(EncoderOptions){.preset = image ? &p : NULL}, &e);
-            Tape *t = en ? tape_new(&d, false, &e) : NULL;
+            Arena *a = arena_new(&h.heap, 0);
+            Opened en = {0};
+            if (a)
+                en = open_wish(&d, models[m], &(Wish){.preset = image ? &p : NULL}, a, &e);
+            Tape *t = en.en ? tape_new(&d, false, &e) : NULL;
             float x[16];
-            done = t && (image ? encode_images(en, t, &im, 1, x, &e) : encode_texts(en, t, b->texts, 1, x, &e));
-            if (!done)
+            done = t &&
+                   (image ? encode_some_images(&en, t, &im, 1, x, &e) : encode_some_texts(&en, t, b->texts, 1, x, &e));
+            if (!done && a)
                 assert_true(e.message[0]);
             tape_free(t);
-            encoder_close(en);
+            encoder_close(en.en);
+            arena_free(a);
             assert_int_equal(h.live, 0);
         }
     }

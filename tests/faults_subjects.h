@@ -6,6 +6,8 @@
 #include "tools/ducho/extract.h"
 #include "tools/recommendations.h"
 
+#include "tests/encoder_testing.h"
+
 #include "tests/faults.h"
 
 static char root[256], out[300];
@@ -305,21 +307,21 @@ READER(webp)
 
 static bool encode(const char *model, const char *image, uint64_t *digest, Error *e)
 {
-    EncoderOptions o = {.normalize = -1};
-    Image im;
-    Encoder *en = encoder_open(&device, model, &o, e);
-    Tape *t = en ? tape_new(&device, false, e) : NULL;
     Arena *a = arena_new(NULL, 0);
-    float *row = t && a ? NEW(a, float, en->features, e) : NULL;
-    bool ok = row && (image ? image_open(&im, image, a, e) && encode_images(en, t, &im, 1, row, e)
-                            : encode_texts(en, t, &TEXT("a red leather bag"), 1, row, e));
+    Opened m = a ? open_wish(&device, model, &(Wish){0}, a, e) : (Opened){0};
+    Tape *t = m.en ? tape_new(&device, false, e) : NULL;
+    float *row = t ? NEW(a, float, m.D, e) : NULL;
+    ImageInput input = {.path = image};
+    Results to = {.out = &row};
+    bool ok = row && (image ? encode_images(m.call, t, &input, 1, &to, e)
+                            : encode_texts(m.call, t, &TEXT("a red leather bag"), 1, &to, e));
     if (ok)
-        mix(digest, row, (size_t)en->features * sizeof *row);
+        mix(digest, row, m.D * sizeof *row);
     if (!a)
         fail_memory(e, 1, "an arena");
-    arena_free(a);
     tape_free(t);
-    encoder_close(en);
+    encoder_close(m.en);
+    arena_free(a);
     return ok;
 }
 

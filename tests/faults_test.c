@@ -36,6 +36,7 @@ static void mix_folder(const char *path, uint64_t *digest)
 static void remove_out(void)
 {
     char line[400];
+    device_close(&device);
     snprintf(line, sizeof line, "rm -rf '%s'", out);
     assert_int_equal(system(line), 0);
 }
@@ -377,8 +378,7 @@ static int setup(void **state)
         setenv("TMPDIR", "/dev/shm", 0); /* where syncing costs nothing */
     test_folder(root);
     snprintf(out, sizeof out, "%s/out", root);
-    device = (Device){.k = kernels_cpu(NULL, &e)};
-    assert_non_null(device.k);
+    assert_ok(device_open(&device, NULL, 1, NULL, NULL, &e), e);
     for (int u = 0; u < USERS; u++)
         for (int j = 0; j < 4; j++)
             p += sprintf(p, "%d\t%d\t%d\t%d\n", u, (u + j * j) % ITEMS, 1 + j, u * j);

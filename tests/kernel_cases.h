@@ -39,7 +39,8 @@
     LINE(layer_norm_back_work) LINE(col_sum_work) LINE(sum_work) LINE(knn_work) LINE(topk_work) \
     LINE(adam_factored_work) LINE(gemm_packs) LINE(gemm_pack_bytes) LINE(gemm_pack) LINE(gemm_work) \
     LINE(conv_pack_bytes) LINE(conv_pack) LINE(conv_work) LINE(conv_back_work) \
-    LINE(batch_norm_work) LINE(batch_norm_back_work) LINE(attention_work) LINE(attention_back_work)
+    LINE(batch_norm_work) LINE(batch_norm_back_work) LINE(attention_work) LINE(attention_back_work) \
+    LINE(gemm_way) LINE(conv_way) LINE(attention_way) LINE(topk_way)
 /* Memory, tested in kernels_test.c */
 #define KERNEL_MEMORY(LINE) LINE(alloc) LINE(free) LINE(upload) LINE(download) LINE(copy) LINE(zero)
 /* clang-format on */

@@ -52,7 +52,7 @@ static void check_lazy_adam(void **state)
         float *w = dy + R * INNER; /* three copies of p, m, v: dense, by rows, factored */
         AdamStep history[STEPS + 1];
         int32_t ids[R], last[2][R] = {{0}};
-        size_t work = k->adam_factored_work(R, D, INNER, 1);
+        size_t work = k->adam_factored_work(&(Run){0}, R, D, INNER);
         Run run = {.work = k->alloc(NULL, work), .work_bytes = work};
         assert_non_null(x);
         for (int i = 0; i < TABLE; i++)
@@ -79,7 +79,7 @@ static void check_lazy_adam(void **state)
                                   .C = g,
                                   .ldc = D,
                                   .alpha = 1.0f};
-            size_t bytes = k->gemm_work(&product, 1);
+            size_t bytes = k->gemm_work(&(Run){0}, &product);
             Run gemm_run = {.work = k->alloc(NULL, bytes + 1), .work_bytes = bytes};
             k->gemm(&gemm_run, &product);
             k->free(NULL, gemm_run.work, bytes + 1);

@@ -14,14 +14,14 @@ static int set_up(void **state)
 {
     Bench *b = calloc(1, sizeof *b);
     b->a = arena_new(NULL, 0);
-    b->d = (Device){.k = kernels_cpu(NULL, &b->e)};
     *state = b;
-    return 0;
+    return device_open(&b->d, NULL, 1, NULL, NULL, &b->e) ? 0 : -1;
 }
 
 static int tear_down(void **state)
 {
     Bench *b = *state;
+    device_close(&b->d);
     arena_free(b->a);
     free(b);
     return 0;

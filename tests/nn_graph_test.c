@@ -12,7 +12,7 @@ static double *dense(const Csr *g)
     int32_t *col = malloc((size_t)MAX(g->entries, 1) * sizeof *col);
     float *val = malloc((size_t)MAX(g->entries, 1) * sizeof *val);
     double *a = calloc((size_t)(g->rows * g->cols), sizeof *a);
-    csr_read(&device, g, start, col, val);
+    assert_true(csr_read(&device, g, start, col, val, &error));
     for (int64_t r = 0; r < g->rows; r++)
         for (int64_t e = start[r]; e < start[r + 1]; e++) {
             assert_true(e == start[r] || col[e] > col[e - 1]);
@@ -402,7 +402,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    pool_free(device.pool);
+    device_close(&device);
     return 0;
 }
 

@@ -309,7 +309,7 @@ static void gradients(void **state)
         snprintf(name, sizeof name, "activate %d", act_now);
         check_case(&d, &(Case){name, b_activate, {{5, 7}}});
     }
-    pool_free(d.pool);
+    device_close(&d);
 }
 
 /* What carries no gradient: the rest of the expression still does. */
@@ -328,7 +328,7 @@ static void detached(void **state)
     free(v);
     tape_free(t);
     store_free(s);
-    pool_free(d.pool);
+    device_close(&d);
 }
 
 /* A zero tensor has norm 0 and no direction; a zero row stays zero. */
@@ -345,7 +345,7 @@ static void at_zero(void **state)
     assert_memory_equal(g, zero, sizeof g);
     tape_free(t);
     store_free(s);
-    pool_free(d.pool);
+    device_close(&d);
 }
 
 /* Each id once, and where the two lists' ids went. */
@@ -369,7 +369,7 @@ static void distinct_ids(void **state)
     ids = distinct(t, input_i32(t, NULL, 0), input_i32(t, NULL, 0), &a_at, &b_at);
     assert_true(tape_ok(t, &error) && ids->count == 0 && a_at->count == 0 && b_at->count == 0);
     tape_free(t);
-    pool_free(device.pool);
+    device_close(&device);
 }
 
 int main(void)

@@ -31,7 +31,7 @@ static void model_free(Model *m)
 {
     tape_free(m->t);
     store_free(m->s);
-    pool_free(m->d.pool);
+    device_close(&m->d);
 }
 
 typedef enum Kinds { ROWS = 1, FACTORS = 2, MIXED = 4 } Kinds;
@@ -190,7 +190,7 @@ static void against_the_formula(void **state)
         free(start);
         tape_free(t);
         store_free(s);
-        pool_free(d.pool);
+        device_close(&d);
     }
 }
 
@@ -290,8 +290,8 @@ static void out_of_memory(void **state)
     for (size_t at = 1;; at++) {
         TestHeap h = {.heap = {test_resize, &h}};
         Error e = {0};
-        Device d = {.k = kernels_cpu(NULL, &error), .heap = &h.heap};
-        h.refuse_at = at;
+        Device d = test_device(&h.heap, 1);
+        h.refuse_at = h.requests + at;
         Store *s = store_new(&d, &e);
         Tape *t = s ? tape_new(&d, true, &e) : NULL;
         Tensor *x = t ? param_new(s, "x", 9, 4, (Init){INIT_NORMAL, 1}, 3, &e) : NULL;
@@ -311,6 +311,7 @@ static void out_of_memory(void **state)
             assert_int_equal(e.code, SP_MEMORY);
         tape_free(t);
         store_free(s);
+        device_close(&d);
         assert_int_equal(h.live, 0);
         if (ok) {
             assert_true(at > 10);
@@ -347,8 +348,8 @@ static void initial_numbers(void **state)
     free(k);
     store_free(s);
     store_free(again);
-    pool_free(d.pool);
-    pool_free(one.pool);
+    device_close(&d);
+    device_close(&one);
 }
 
 int main(void)

@@ -168,7 +168,7 @@ static void planned_inference(void **state)
     tape_free(planned);
     tape_free(plain);
     store_free(m.s);
-    pool_free(d.pool);
+    device_close(&d);
     assert_int_equal(h.live, 0);
 }
 
@@ -456,7 +456,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    pool_free(device.pool);
+    device_close(&device);
     return 0;
 }
 

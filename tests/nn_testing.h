@@ -10,9 +10,8 @@ static Error error;
 
 static inline Device test_device(const Heap *heap, int threads)
 {
-    Device d = {.k = kernels_cpu(NULL, &error), .heap = heap, .pool = pool_new(heap, threads, &error)};
-    assert_non_null(d.k);
-    assert_non_null(d.pool);
+    Device d;
+    assert_ok(device_open(&d, NULL, threads, heap, NULL, &error), error);
     return d;
 }
 

@@ -159,9 +159,7 @@ static void ten_steps(Case *c)
                    .users = (const int32_t *)users->data + s * B,
                    .positives = (const int32_t *)positives->data + s * B,
                    .negatives = (const int32_t *)negatives->data + s * B};
-        b.user = input_i32(t, b.users, B);
-        b.pos = input_i32(t, b.positives, B);
-        b.neg = input_i32(t, b.negatives, B);
+        batch_inputs(t, &b);
         Tensor *loss = kind->loss(t, &c->model, &b);
         OK(c, tape_ok(t, &c->e));
         tensor_read(&c->device, loss, 0, 1, &ours[s]);
@@ -194,8 +192,7 @@ static void run_recipe(void **state)
     const char *path =
         arena_printf(c.arena, &c.e, "%s/recipe_%s.safetensors", folder ? folder : "tests/golden", (char *)*state);
     OK(&c, (c.golden = weights_open(path, c.arena, &c.e)) != NULL);
-    c.device = (Device){.k = kernels_cpu(NULL, &c.e), .pool = pool_new(NULL, 2, &c.e)};
-    OK(&c, c.device.k && c.device.pool);
+    OK(&c, device_open(&c.device, NULL, 2, NULL, NULL, &c.e));
     const Recommender *kind = recommender_find(meta(&c, "model"));
     assert_non_null(kind);
     c.model = (Model){.kind = kind, .data = &c.data, .arena = c.arena, .seed = 1};
@@ -207,7 +204,7 @@ static void run_recipe(void **state)
     printf("%s\n", (char *)*state);
     ten_steps(&c);
     store_free(c.model.store);
-    pool_free(c.device.pool);
+    device_close(&c.device);
     weights_close((Weights *)c.golden);
     arena_free(c.arena);
 }

@@ -24,7 +24,7 @@ static int setup(void **state)
     Arena *a = arena_new(NULL, 0);
     Bench *b = NEW(a, Bench, 1, &e);
     b->arena = a;
-    b->device = (Device){.k = kernels_cpu(NULL, &e), .pool = pool_new(NULL, 2, &e)};
+    bool opened = device_open(&b->device, NULL, 2, NULL, NULL, &e);
     test_folder(b->dir);
     b->train = arena_printf(a, &e, "%s/train.tsv", b->dir);
     FILE *f = fopen(b->train, "w");
@@ -37,7 +37,7 @@ static int setup(void **state)
     fclose(f);
     *state = b;
     DataConfig c = {.train = b->train};
-    if (!b->device.k || !dataset_load(&b->data, &c, a, &e) || b->data.I != ITEMS) {
+    if (!opened || !dataset_load(&b->data, &c, a, &e) || b->data.I != ITEMS) {
         fprintf(stderr, "%s\n", e.message);
         return -1;
     }
@@ -48,7 +48,7 @@ static int teardown(void **state)
 {
     Bench *b = *state;
     test_folder_remove(b->dir);
-    pool_free(b->device.pool);
+    device_close(&b->device);
     arena_free(b->arena);
     return 0;
 }

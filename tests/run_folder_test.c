@@ -49,7 +49,7 @@ static int setup(void **state)
     Bench *b = NEW(a, Bench, 1, &e);
     TrainResult r;
     b->arena = a;
-    b->device.k = kernels_cpu(NULL, &e);
+    assert_ok(device_open(&b->device, NULL, 1, NULL, NULL, &e), e);
     test_folder(b->folder);
     b->train = in(b, "train.tsv", NULL);
     b->test = in(b, "test.tsv", NULL);
@@ -65,6 +65,7 @@ static int teardown(void **state)
 {
     Bench *b = *state;
     test_folder_remove(b->folder);
+    device_close(&b->device);
     arena_free(b->arena);
     return 0;
 }

@@ -5,7 +5,7 @@
 
 #include <stdatomic.h>
 
-#include "extractors/extractors.h"
+#include "tests/encoder_testing.h"
 #include "recsys/recsys.h"
 
 /* The C library's own functions under their own names, so that its calls count too; sanitizers have theirs. */
@@ -75,9 +75,7 @@ static void train_step(Model *m, Sampler *s, Optim *o, Tape *t, int64_t b, Error
     float loss;
     batch.B = sampler_batch(s, b, &batch.users, &batch.positives, &batch.negatives);
     tape_reset(t, (Draw){1, DRAW_DROPOUT, (uint32_t)b});
-    batch.user = input_i32(t, batch.users, batch.B);
-    batch.pos = input_i32(t, batch.positives, batch.B);
-    batch.neg = batch.negatives ? input_i32(t, batch.negatives, batch.B) : NULL;
+    batch_inputs(t, &batch);
     Tensor *x = m->kind->loss(t, m, &batch);
     assert_ok(tape_ok(t, e), *e);
     tensor_read(store_device(m->store), x, 0, 1, &loss);
@@ -94,7 +92,8 @@ static void steps_allocate_nothing(void **state)
     Arena *a = arena_new(NULL, 0);
     DataSet data;
     make_data(&data, a);
-    Device d = {.k = kernels_cpu(NULL, &e), .heap = &heap.heap, .pool = pool_new(NULL, 2, &e)};
+    Device d;
+    assert_ok(device_open(&d, NULL, 2, &heap.heap, NULL, &e), e);
     Model m = {.kind = kind, .data = &data, .arena = a, .seed = 1};
     m.settings = settings_make(kind, PROTOCOL_ELLIOT, set, COUNT(set), a, &e);
     m.store = store_new(&d, &e);
@@ -124,7 +123,7 @@ static void steps_allocate_nothing(void **state)
         tape_free(t);
     }
     store_free(m.store);
-    pool_free(d.pool);
+    device_close(&d);
     arena_free(a);
     assert_int_equal(heap.live, 0);
 }
@@ -143,29 +142,32 @@ static void encoding_allocates_nothing(void **state)
         test_heap(&heap, 0);
         char path[256];
         snprintf(path, sizeof path, "tests/golden/encoders/%s", MODELS[i]);
-        Device d = {.k = kernels_cpu(NULL, &e), .heap = &heap.heap, .pool = pool_new(NULL, 2, &e)};
-        Encoder *en = encoder_open(&d, path, &(EncoderOptions){.normalize = -1}, &e);
-        assert_ok(en, e);
-        Tape *t = tape_new(&d, false, &e);
+        Device d;
+        assert_ok(device_open(&d, NULL, 2, &heap.heap, NULL, &e), e);
         Arena *a = arena_new(NULL, 0);
-        float *out = NEW(a, float, N * en->features, &e);
+        Opened m = open_wish(&d, path, &(Wish){0}, a, &e);
+        assert_ok(m.en, e);
+        Tape *t = tape_new(&d, false, &e);
+        float *out = NEW(a, float, N *m.D, &e);
         Text texts[N];
         unsigned char pixels[40 * 30 * 3];
-        Image images[N];
+        ImageInput images[N] = {0};
         for (size_t p = 0; p < sizeof pixels; p++)
             pixels[p] = (unsigned char)(p * 7);
         for (size_t k = 0; k < N; k++) {
             texts[k] = (Text){"a small red leather bag for the new light", 8 + k % 30};
-            images[k] = (Image){40, 30, pixels};
+            images[k].pixels = (Image){40, 30, pixels};
         }
-        bool reads = en->kind->modalities & MODALITY_TEXT;
+        bool reads = m.call->modality == MODALITY_TEXT;
+        Results to = {.out = &out};
         size_t before = 0, malloced = 0;
         for (int round = 0; round < 4; round++) {
             if (round == 2) {
                 before = heap.requests;
                 malloced = mallocs;
             }
-            assert_ok(reads ? encode_texts(en, t, texts, N, out, &e) : encode_images(en, t, images, 20, out, &e), e);
+            assert_ok(
+                reads ? encode_texts(m.call, t, texts, N, &to, &e) : encode_images(m.call, t, images, 20, &to, &e), e);
         }
         print_message("%s: %zu requests to the heap, %zu to malloc\n", MODELS[i], heap.requests - before,
                       mallocs - malloced);
@@ -173,8 +175,8 @@ static void encoding_allocates_nothing(void **state)
         assert_true(mallocs == malloced);
         arena_free(a);
         tape_free(t);
-        encoder_close(en);
-        pool_free(d.pool);
+        encoder_close(m.en);
+        device_close(&d);
         assert_int_equal(heap.live, 0);
     }
 }

@@ -85,9 +85,9 @@ static bool run(Bench *b, const char *model, const char *out, int threads, const
         .set_count = extra ? 6 : 5,
         .out = out,
         .seed = 3};
-    Device d = {.k = kernels_cpu(NULL, e), .pool = pool_new(NULL, threads, e)};
-    bool ok = d.k && d.pool && train_run(&d, &c, r, a, e);
-    pool_free(d.pool);
+    Device d;
+    bool ok = device_open(&d, NULL, threads, NULL, NULL, e) && train_run(&d, &c, r, a, e);
+    device_close(&d);
     return ok;
 }
 
@@ -187,9 +187,10 @@ static int64_t run_patiently(Bench *b, const char *out, const char *patience, Pr
                      .set_count = COUNT(set),
                      .out = out,
                      .seed = 3};
-    Device d = {.k = kernels_cpu(NULL, &e), .pool = pool_new(NULL, 1, &e)};
+    Device d;
+    assert_ok(device_open(&d, NULL, 1, NULL, NULL, &e), e);
     assert_ok(train_run(&d, &c, r, b->arena, &e), e);
-    pool_free(d.pool);
+    device_close(&d);
     Text history, line, cell;
     assert_true(file_read(&history, b->arena, path_join(b->arena, out, "history.tsv", &e), 0, &e));
     text_line(&history, &line);
@@ -312,10 +313,10 @@ static bool run_refused(Bench *b, const char *model, TestHeap *heap, double *rec
         .seed = 3};
     TrainResult r;
     Arena *a = arena_new(&heap->heap, 0);
-    Device d = {.k = kernels_cpu(NULL, e), .heap = &heap->heap, .pool = pool_new(NULL, 1, e)};
-    bool ok = a && d.k && d.pool && train_run(&d, &c, &r, a, e);
+    Device d;
+    bool ok = device_open(&d, NULL, 1, &heap->heap, NULL, e) && a && train_run(&d, &c, &r, a, e);
     *recall = ok ? score_of(&r.test, "Recall", 20) : 0;
-    pool_free(d.pool);
+    device_close(&d);
     arena_free(a);
     return ok;
 }
@@ -377,7 +378,8 @@ static void recommends_from_the_folder(void **state)
 {
     Bench *b = *state;
     Error e = {0};
-    Device d = {.k = kernels_cpu(NULL, &e), .pool = pool_new(NULL, 2, &e)};
+    Device d;
+    assert_ok(device_open(&d, NULL, 2, NULL, NULL, &e), e);
     const char *const folders[] = {"LATTICE-1", "ItemKNN-1"};
     for (size_t i = 0; i < COUNT(folders); i++) {
         Trained *t = trained_open(&d, in(b, folders[i]), false, &e);
@@ -394,7 +396,7 @@ static void recommends_from_the_folder(void **state)
         trained_close(t);
     }
     assert_null(trained_open(&d, in(b, "no such folder"), false, &e));
-    pool_free(d.pool);
+    device_close(&d);
 }
 
 /* Each file of a trained folder lost, emptied, cut and overwritten: one line that says what, or what a run that goes on
@@ -403,7 +405,8 @@ static void damaged_folders_are_refused(void **state)
 {
     Bench *b = *state;
     Error e = {0};
-    Device d = {.k = kernels_cpu(NULL, &e)};
+    Device d;
+    assert_ok(device_open(&d, NULL, 1, NULL, NULL, &e), e);
     static const char *const DAMAGE[] = {NULL, "", "{\"model\": \"NoSuch\"}", "0\n1\n\xff\n", "\x93NUMPY\1\0\1\0{"};
     const char *folder = in(b, "BPRMF-1");
     FolderEntry *entries;
@@ -441,6 +444,7 @@ static void damaged_folders_are_refused(void **state)
             fclose(f);
         }
     assert_true(refused >= 20);
+    device_close(&d);
 }
 
 int main(void)

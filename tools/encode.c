@@ -222,56 +222,98 @@ static const char *missing_path(const char *out, Arena *a, Error *e)
 }
 
 /* --pool none: one row per token, with the id ID:TOKEN. The rows stay in memory until their number is known. */
-static bool encode_tokens(Context *c, const FeatureSource *x, const Inputs *in, const char *out, int64_t *rows,
-                          UnreadableList *unreadable, Error *e)
+typedef struct TokenRows {
+    float **states; /* [inputs] */
+    int64_t *tokens;
+    const char **names; /* [total] */
+    size_t room;
+    int64_t total;
+} TokenRows;
+
+/* The rows of one text; `why` says why it has none. */
+static bool encode_text_tokens(const Call *call, Tape *t, Text text, float **states, int64_t *tokens, Arena *a,
+                               Error *why)
 {
-    const Device *d = context_device(c, e);
-    Tape *t = d && x->encoder ? tape_new(d, false, e) : NULL;
-    if (!x->encoder)
-        return fail(e, SP_USAGE, "--pool none: statistics have no tokens");
-    if (!t)
+    TokenLists lists;
+    Results r = {.out = states};
+    if (!call_tokenize(call, t, &text, 1, &lists, &r, a, why))
         return false;
-    float **states = NEW(c->arena, float *, in->count, e);
-    int64_t *tokens = NEW(c->arena, int64_t, in->count, e), total = 0;
-    const char **names = NULL;
-    size_t name_room = 0;
-    bool ok = states && tokens;
+    *tokens = (int64_t)lists.start[1];
+    *states = NEW(a, float, *tokens * call->outputs[0].floats, why);
+    return *states && encode_tokens(call, t, &lists, &r, why);
+}
+
+static bool name_tokens(TokenRows *rows, const Input *in, int64_t n, Arena *a, Error *e)
+{
+    for (int64_t k = 0; k < n; k++, rows->total++) {
+        if ((size_t)rows->total == rows->room &&
+            !(rows->names = arena_grow(a, rows->names, (size_t)rows->total, &rows->room, sizeof *rows->names, e)))
+            return false;
+        if (!(rows->names[rows->total] = arena_printf(a, e, "%s:%lld", in->name, (long long)k)))
+            return false;
+    }
+    return true;
+}
+
+static bool compute_tokens(Context *c, const FeatureSource *x, const Inputs *in, Tape *t, TokenRows *rows,
+                           UnreadableList *unreadable, Error *e)
+{
     Progress p;
     progress_start(&p, c->progress, "encode", "items", (double)in->count);
-    for (size_t i = 0; ok && i < in->count; i++) {
+    for (size_t i = 0; i < in->count; i++) {
         const Input *one = &in->list[i];
         Error why = {0};
         if (one->image)
-            ok = fail(e, SP_USAGE, "%s: --pool none supports texts only", one->image);
-        else if (input_problem(one))
+            return fail(e, SP_USAGE, "%s: --pool none supports texts only", one->image);
+        if (input_problem(one))
             fail(&why, SP_FORMAT, "%s", input_problem(one));
         else
-            encode_hidden(x->encoder, t, one->text, &states[i], &tokens[i], c->arena, &why);
+            encode_text_tokens(x->texts, t, one->text, &rows->states[i], &rows->tokens[i], c->arena, &why);
         if (why.code) {
             bool ends = one->by_position || why.code == SP_MEMORY || why.code == SP_USAGE;
-            ok = unreadable_add(ends ? NULL : unreadable, one, &why, c->arena, e);
-            tokens[i] = 0;
+            rows->tokens[i] = 0;
+            if (!unreadable_add(ends ? NULL : unreadable, one, &why, c->arena, e))
+                return false;
         }
-        for (int64_t k = 0; ok && k < tokens[i]; k++, total++) {
-            names = (size_t)total < name_room
-                        ? names
-                        : arena_grow(c->arena, names, (size_t)total, &name_room, sizeof *names, e);
-            ok = names && (names[total] = arena_printf(c->arena, e, "%s:%lld", one->name, (long long)k));
-        }
+        if (!name_tokens(rows, one, rows->tokens[i], c->arena, e))
+            return false;
         progress_step(&p, (double)(i + 1), NULL);
     }
+    if (rows->total == 0)
+        return unreadable_fail(unreadable, in->count, e);
+    progress_end(&p, NULL);
+    return true;
+}
+
+static bool encode_tokens_to(Context *c, const FeatureSource *x, const Inputs *in, const char *out, int64_t *total,
+                             UnreadableList *unreadable, Error *e)
+{
+    const Device *d = context_device(c, e);
+    if (!x->encoder)
+        return fail(e, SP_USAGE, "--pool none: statistics have no tokens");
+    if (!x->texts)
+        return fail(e, SP_USAGE, "--pool none: supports texts only; %s models encode images", x->encoder->kind->name);
+    Tape *t = d ? tape_new(d, false, e) : NULL;
+    TokenRows rows = {.states = NEW(c->arena, float *, in->count, e), .tokens = NEW(c->arena, int64_t, in->count, e)};
+    bool ok = t && rows.states && rows.tokens && compute_tokens(c, x, in, t, &rows, unreadable, e);
     tape_free(t);
-    ok = ok && (total > 0 || unreadable_fail(unreadable, in->count, e));
-    if (ok)
-        progress_end(&p, NULL);
-    NpyOut *npy = ok ? npy_create(out, F32, 2, (int64_t[]){total, x->features}, c->heap, e) : NULL;
+    NpyOut *npy = ok ? npy_create(out, F32, 2, (int64_t[]){rows.total, x->features}, c->heap, e) : NULL;
     for (size_t i = 0; npy && i < in->count; i++)
-        if (!npy_data(npy, states[i], (size_t)(tokens[i] * x->features) * sizeof **states, e)) {
+        if (!npy_data(npy, rows.states[i], (size_t)(rows.tokens[i] * x->features) * sizeof(float), e)) {
             npy_discard(npy);
             return false;
         }
-    *rows = total;
-    return npy && features_commit(c, npy, out, names, (size_t)total, e);
+    *total = rows.total;
+    return npy && features_commit(c, npy, out, rows.names, (size_t)rows.total, e);
+}
+
+/* The towers that the inputs need. */
+static unsigned towers_of(const Inputs *in)
+{
+    unsigned towers = 0;
+    for (size_t i = 0; i < in->count; i++)
+        towers |= in->list[i].image ? MODALITY_IMAGE : MODALITY_TEXT;
+    return towers;
 }
 
 bool encode_command(Context *c, Error *e)
@@ -295,12 +337,10 @@ bool encode_command(Context *c, Error *e)
     if (!option_choice(c, "pool", POOLS, COUNT(POOLS), &pool, e) || !option_dtype(c, &dtype, e) ||
         !option_winograd(c, &winograd, e) || !option_i64(c, "batch", 1, 1 << 16, &batch, e))
         return false;
-    EncoderOptions o = {.arch = option_text(c, "arch"),
-                        .pool = POOL_CODES[pool],
-                        .normalize = option_given(c, "normalize") ? 1 : -1,
-                        .layer = option_text(c, "layer"),
-                        .dtype = dtype,
-                        .winograd = winograd};
+    EncoderOptions o = {.arch = option_text(c, "arch"), .dtype = dtype, .winograd = winograd};
+    OutputOptions output = {
+        .name = option_text(c, "layer"), .pool = POOL_CODES[pool], .normalize = option_given(c, "normalize")};
+    CallOptions call = {.outputs = &output, .output_count = 1};
     FeatureSource x;
     Inputs in = {.named = !to_stdout};
     double begun = now_seconds();
@@ -310,14 +350,14 @@ bool encode_command(Context *c, Error *e)
             return fail(e, SP_USAGE, "--%s: %s does not support this option; remove it", CHOICES[i], c->args[0]);
     const char *ids = npy_ids_path(out, c->arena, e);
     if (!ids || !output_check(c, "out", ids, e) || (missing && !output_check(c, "out", missing, e)) ||
-        !collect(&in, c, e) || !feature_source_open(&x, c, c->args[0], &o, e))
+        !collect(&in, c, e) || !feature_source_open(&x, c, c->args[0], towers_of(&in), &o, &call, e))
         return false;
     int64_t rows = (int64_t)in.count, features = x.features;
     double loaded = now_seconds();
-    bool ok = o.pool == POOL_NONE
-                  ? encode_tokens(c, &x, &in, out, &rows, unreadable, e)
+    bool ok = output.pool == POOL_NONE
+                  ? encode_tokens_to(c, &x, &in, out, &rows, unreadable, e)
                   : features_write(c, &x, in.list, in.count, (size_t)batch, "encode", out, unreadable, e);
-    if (o.pool != POOL_NONE)
+    if (output.pool != POOL_NONE)
         rows -= (int64_t)list.count;
     feature_source_close(&x);
     double seconds = now_seconds() - loaded;

@@ -38,7 +38,29 @@ bool option_winograd(const Context *c, int *outputs, Error *e)
     return true;
 }
 
-bool feature_source_open(FeatureSource *x, Context *c, const char *name, const EncoderOptions *o, Error *e)
+/* The call of each tower that is open; both give rows of the same length. */
+static bool make_calls(FeatureSource *x, Context *c, const CallOptions *o, Error *e)
+{
+    const Encoder *en = x->encoder;
+    CallOptions texts = *o, images = *o;
+    images.max_tokens = 0; /* of the other modality */
+    texts.preset = NULL;
+    texts.keep_size = false;
+    texts.reshape_width = texts.reshape_height = 0;
+    if ((en->towers & MODALITY_IMAGE) && !(x->images = call_new(en, MODALITY_IMAGE, &images, c->arena, e)))
+        return false;
+    if ((en->towers & MODALITY_TEXT) && !(x->texts = call_new(en, MODALITY_TEXT, &texts, c->arena, e)))
+        return false;
+    const CallOutput *a = x->images ? &x->images->outputs[0] : NULL, *b = x->texts ? &x->texts->outputs[0] : a;
+    if (a && a->floats != b->floats)
+        return fail(e, SP_SHAPE, "%s: images have %lld features, texts %lld; encode them into two files", en->path,
+                    (long long)a->floats, (long long)b->floats);
+    x->features = b->floats;
+    return true;
+}
+
+bool feature_source_open(FeatureSource *x, Context *c, const char *name, unsigned towers, const EncoderOptions *o,
+                         const CallOptions *call, Error *e)
 {
     *x = (FeatureSource){.statistics = statistics_find(name)};
     if (x->statistics) {
@@ -47,8 +69,13 @@ bool feature_source_open(FeatureSource *x, Context *c, const char *name, const E
         return true;
     }
     const Device *d = context_device(c, e);
+    const char *output = call->output_count ? call->outputs[0].name : NULL;
+    EncoderOptions only = *o; /* what one output of the towers in use needs */
+    only.towers = towers;
+    only.outputs = &output;
+    only.output_count = 1;
     double begun = now_seconds();
-    if (!d || !(x->encoder = encoder_open(d, name, o, e))) {
+    if (!d || !(x->encoder = encoder_open(d, name, &only, e))) {
         const char *names[8] = {NULL}, *near = NULL;
         size_t n = MIN(statistics_count(), COUNT(names));
         for (size_t i = 0; i < n; i++)
@@ -58,9 +85,11 @@ bool feature_source_open(FeatureSource *x, Context *c, const char *name, const E
         return false;
     }
     trace_end(d->trace, begun, "open model", 0, (double)store_bytes(x->encoder->store));
-    x->features = x->encoder->features;
-    x->modalities = x->encoder->kind->modalities;
-    return true;
+    x->modalities = x->encoder->towers;
+    if (make_calls(x, c, call, e))
+        return true;
+    feature_source_close(x);
+    return false;
 }
 
 void feature_source_close(FeatureSource *x)
@@ -71,99 +100,60 @@ void feature_source_close(FeatureSource *x)
 
 /* ---- batches --------------------------------------------------------------------------------- */
 
-/* Bytes of scratch memory that a thread keeps from one image to the next, and of fitted images that wait for the
- * encoder. */
-enum { KEPT = 64 << 20, WAITING = 64 << 20 };
 /* An encoder that fails on so many inputs and has done none is itself at fault: the run ends. */
 enum { TRIES = 16 };
 
-/* One batch at work. A thread opens one image at a time and keeps only its fitted pixels, so that a batch of large
- * files takes no more memory than its threads do. */
+/* One batch at work. */
 typedef struct Work {
     Context *c;
     const FeatureSource *x;
-    const Device *device;
-    Tape *tape;
+    Tape *tape;                 /* NULL: statistics of texts */
     const Input *inputs;        /* of this batch */
-    Arena **scratch;            /* one per thread */
-    Image *fitted;              /* [batch] */
+    ImageInput *images;         /* [batch] */
     Text *texts;                /* [batch] */
     Error *errors;              /* [batch] */
-    size_t *good;               /* [batch]: which inputs the rows are of */
     float *rows;                /* [batch, features] */
     UnreadableList *unreadable; /* NULL: the first failure ends the run */
-    size_t done, refused;       /* inputs that the encoder did and did not take */
+    size_t done, refused;       /* inputs that the encoder did and did not take, in all batches */
 } Work;
 
-/* Opens an image and makes it small; statistics of images are taken here too. Images that keep their size stay in
- * their scratch, one per image then. */
-static void image_task(void *arg, size_t i, int worker)
+static bool count_image(void *arg, size_t i, const Image *image, Arena *scratch, Error *e)
 {
-    Work *w = arg;
+    const Work *w = arg;
+    return w->x->statistics->of_image(image, w->rows + (int64_t)i * w->x->features, scratch, e);
+}
+
+static bool compute_statistics(Work *w, size_t n, Error *e)
+{
+    Trace *trace = w->tape ? tape_device(w->tape)->trace : NULL;
+    double begun = trace_begin(trace);
+    if (w->inputs[0].image) {
+        bool ok = images_each(w->tape, w->images, n, count_image, w, w->errors, e);
+        trace_end(trace, begun, "decode, count", 0, 0);
+        return ok;
+    }
+    for (size_t i = 0; i < n; i++)
+        w->x->statistics->of_text(w->texts[i], w->rows + (int64_t)i * w->x->features);
+    return true;
+}
+
+/* The rows of the batch's n inputs, in their places; errors[i] says why input i has none. */
+static bool compute_rows(Work *w, size_t n, Error *e)
+{
     const FeatureSource *x = w->x;
-    Error *e = &w->errors[i];
-    Arena *a = w->scratch[x->keep_size ? (int)i : worker];
-    Image whole, first, fitted;
-    arena_trim(a, KEPT);
-    if (!image_open(&whole, w->inputs[i].image, a, e))
-        return;
+    bool images = w->inputs[0].image != NULL;
+    for (size_t i = 0; i < n; i++) {
+        w->images[i] = (ImageInput){.path = w->inputs[i].image};
+        w->texts[i] = input_problem(&w->inputs[i]) ? TEXT("") : w->inputs[i].text;
+        w->errors[i] = (Error){0};
+    }
     if (x->statistics)
-        x->statistics->of_image(&whole, w->rows + (int64_t)i * x->features, a, e);
-    else if (x->keep_size)
-        w->fitted[i] = whole;
-    else if ((x->reshape_width == 0 || image_resize(&first, &whole, x->reshape_width, x->reshape_height,
-                                                    (Resampling){.filter = FILTER_BICUBIC}, a, e)) &&
-             image_fit(&fitted, x->reshape_width ? &first : &whole, &x->encoder->preset, a, e))
-        memcpy(w->fitted[i].pixels, fitted.pixels, (size_t)(fitted.width * fitted.height * 3));
-}
-
-static void open_images(Work *w, size_t n)
-{
-    Trace *trace = w->device->trace;
-    double begun = trace_begin(trace), bytes = 0;
-    pool_run(w->device->pool, n, image_task, w);
-    for (size_t i = 0; i < n && !w->x->statistics; i++)
-        bytes += 3.0 * (double)w->fitted[i].width * (double)w->fitted[i].height;
-    trace_end(trace, begun, w->x->statistics ? "decode, count" : "decode", 0, bytes);
-}
-
-/* Computes the rows of the inputs which[0 .. n-1] of the batch, without gaps. */
-static bool encode_some(const Work *w, const size_t *which, size_t n, float *rows, Error *e)
-{
-    const FeatureSource *x = w->x;
-    bool images = w->inputs[which[0]].image != NULL;
-    if (x->statistics) {
-        for (size_t i = 0; i < n; i++) { /* rows of images are computed already, in w->rows */
-            float *to = rows + (int64_t)i * x->features, *from = w->rows + (int64_t)which[i] * x->features;
-            if (!images)
-                x->statistics->of_text(w->inputs[which[i]].text, to);
-            else if (to != from)
-                memmove(to, from, (size_t)x->features * sizeof *to);
-        }
-        return true;
-    }
-    if (!images) {
-        for (size_t i = 0; i < n; i++)
-            w->texts[i] = w->inputs[which[i]].text;
-        return encode_texts(x->encoder, w->tape, w->texts, n, rows, e);
-    }
-    for (size_t i = 0; x->keep_size && i < n; i++) { /* the same encoder, but made for this image's size */
-        const Image *im = &w->fitted[which[i]];
-        Encoder sized = *x->encoder;
-        sized.preset.fit = FIT_SQUASH;
-        sized.preset.width = im->width;
-        sized.preset.height = im->height;
-        if (!encode_images(&sized, w->tape, im, 1, rows + (int64_t)i * x->features, e))
-            return false;
-    }
-    if (x->keep_size)
-        return true;
-    if (n == 1)
-        return encode_fitted(x->encoder, w->tape, &w->fitted[which[0]], 1, rows, e);
-    Image *list = arena_alloc(w->c->arena, n, sizeof *list, e);
-    for (size_t i = 0; list && i < n; i++)
-        list[i] = w->fitted[which[i]];
-    return list && encode_fitted(x->encoder, w->tape, list, n, rows, e);
+        return compute_statistics(w, n, e);
+    Results r = {.out = &w->rows, .status = w->errors};
+    bool ok = images ? encode_images(x->images, w->tape, w->images, n, &r, e)
+                     : encode_texts(x->texts, w->tape, w->texts, n, &r, e);
+    w->refused += r.refused;
+    return ok;
 }
 
 /* Whether the run ends where input i of the batch cannot be read: its error is then in e. */
@@ -176,96 +166,60 @@ static bool ends_run(const Work *w, size_t i, Error *e)
     return ends;
 }
 
-/* The rows of the batch's n inputs: w->good[0 .. *done-1] are those that have one. Inputs that fail together are tried
- * one by one: a row does not depend on its neighbours. */
-static bool do_batch(Work *w, size_t n, size_t *done, Error *e)
+/* Of the batch's n inputs; errors[i] is set where input i has no row. */
+static bool do_batch(Work *w, size_t n, Error *e)
 {
-    size_t read = 0;
-    *done = 0;
-    for (size_t i = 0; i < n; i++)
-        w->errors[i] = (Error){0};
-    if (w->inputs[0].image)
-        open_images(w, n);
+    if (!compute_rows(w, n, e))
+        return false;
     for (size_t i = 0; i < n; i++) {
-        if (input_problem(&w->inputs[i]))
-            fail(&w->errors[i], SP_FORMAT, "%s", input_problem(&w->inputs[i]));
+        const char *problem = input_problem(&w->inputs[i]);
+        if (problem) {
+            error_clear(&w->errors[i]);
+            fail(&w->errors[i], SP_FORMAT, "%s", problem);
+        }
         if (w->errors[i].code == SP_OK)
-            w->good[read++] = i;
+            w->done++;
         else if (ends_run(w, i, e))
             return false;
-    }
-    Error all = {0};
-    if (read == 0 || encode_some(w, w->good, read, w->rows, &all))
-        *done = read;
-    if (all.code == SP_MEMORY) {
-        *e = all;
-        return false;
-    }
-    for (size_t i = 0; i < read && all.code != SP_OK; i++) {
-        size_t at = w->good[i];
-        if (encode_some(w, &at, 1, w->rows + (int64_t)*done * w->x->features, &w->errors[at]))
-            w->good[(*done)++] = at;
-        else if (ends_run(w, at, e))
+        else if (!unreadable_add(w->unreadable, &w->inputs[i], &w->errors[i], w->c->arena, e))
             return false;
-        else if (w->done + *done == 0 && ++w->refused >= TRIES)
-            return unreadable_add(NULL, &w->inputs[at], &w->errors[at], w->c->arena, e);
     }
-    for (size_t i = 0; i < n; i++)
-        if (w->errors[i].code != SP_OK && !unreadable_add(w->unreadable, &w->inputs[i], &w->errors[i], w->c->arena, e))
-            return false;
     return true;
 }
 
-static bool run_batches(Work *w, const Input *inputs, size_t n, size_t batch, size_t images, const char *label,
-                        FeatureSink *sink, void *arg, Error *e)
+/* Gives the sink the batch's rows: those whose inputs follow each other at once. */
+static bool sink_rows(const Work *w, size_t first, size_t n, FeatureSink *sink, void *arg, Error *e)
+{
+    for (size_t i = 0, run; i < n; i += run) {
+        for (run = 0; i + run < n && w->errors[i + run].code == SP_OK;)
+            run++;
+        if (run && !sink(arg, first + i, run, w->rows + (int64_t)i * w->x->features, e))
+            return false;
+        run += !run;
+    }
+    return true;
+}
+
+static bool run_batches(Work *w, const Input *inputs, size_t n, size_t batch, const char *label, FeatureSink *sink,
+                        void *arg, Error *e)
 {
     Progress p;
     progress_start(&p, w->c->progress, label, "items", (double)n);
-    for (size_t first = 0, now, done; first < n; first += now) {
+    for (size_t first = 0, now; first < n; first += now) {
         bool image = inputs[first].image != NULL;
-        for (now = 1;
-             now < (image ? images : batch) && first + now < n && (inputs[first + now].image != NULL) == image;)
+        size_t most = w->done ? batch : MIN(batch, (size_t)TRIES);
+        for (now = 1; now < most && first + now < n && (inputs[first + now].image != NULL) == image;)
             now++;
         w->inputs = inputs + first;
-        ArenaMark mark = arena_mark(w->c->arena);
-        size_t unreadable = w->unreadable ? w->unreadable->count : 0;
-        if (!do_batch(w, now, &done, e))
+        if (!do_batch(w, now, e) || !sink_rows(w, first, now, sink, arg, e))
             return false;
-        if (!w->unreadable || w->unreadable->count == unreadable) /* what was noted stays */
-            arena_rewind(w->c->arena, mark);
-        for (size_t i = 0, run; i < done; i += run) { /* rows whose inputs follow each other */
-            for (run = 1; i + run < done && w->good[i + run] == w->good[i] + run;)
-                run++;
-            if (!sink(arg, first + w->good[i], run, w->rows + (int64_t)i * w->x->features, e))
-                return false;
-        }
-        w->done += done;
+        if (w->done == 0 && w->refused >= TRIES)
+            return unreadable_add(NULL, &w->inputs[now - 1], &w->errors[now - 1], w->c->arena, e);
         progress_step(&p, (double)(first + now), NULL);
     }
     if (w->done > 0) /* else an error follows */
         progress_end(&p, NULL);
     return true;
-}
-
-/* Room for the images of a batch; *images: how many are opened before they are encoded. */
-static bool image_room(Work *w, size_t batch, size_t threads, size_t *images, Error *e)
-{
-    const FeatureSource *x = w->x;
-    Context *c = w->c;
-    const Preset *p = x->encoder && !x->keep_size ? &x->encoder->preset : &(Preset){.width = 0};
-    size_t each;
-    if (!size_mul((size_t)p->width * 3, (size_t)p->height, &each))
-        return fail_memory(e, SIZE_MAX, "an image");
-    *images = x->keep_size ? MIN(batch, threads) : MIN(batch, MAX((size_t)WAITING / MAX(each, 1), 1));
-    if (!(w->scratch = NEW(c->arena, Arena *, threads, e)) || !(w->fitted = NEW(c->arena, Image, *images, e)))
-        return false;
-    for (size_t i = 0; i < threads; i++)
-        if (!(w->scratch[i] = arena_new(c->heap, 0)))
-            return fail_memory(e, 1, "images");
-    unsigned char *pixels = arena_alloc(c->arena, *images, each, e);
-    for (size_t i = 0; pixels && i < *images; i++)
-        w->fitted[i] = (Image){p->width, p->height, pixels + i * each};
-    return pixels != NULL;
 }
 
 bool extract_features(Context *c, const FeatureSource *x, const Input *inputs, size_t n, size_t batch,
@@ -280,23 +234,18 @@ bool extract_features(Context *c, const FeatureSource *x, const Input *inputs, s
                               inputs[i].name);
     batch = MAX(MIN(batch, n), 1);
     const Device *d = x->encoder || (x->modalities & MODALITY_IMAGE) ? context_device(c, e) : NULL;
-    size_t numbers = 0, threads = d ? (size_t)pool_threads(d->pool) : 1, images = batch;
+    size_t numbers = 0;
     Work w = {.c = c,
               .x = x,
-              .device = d,
-              .tape = d && x->encoder ? tape_new(d, false, e) : NULL,
+              .tape = d ? tape_new(d, false, e) : NULL,
+              .images = NEW(c->arena, ImageInput, batch, e),
               .texts = NEW(c->arena, Text, batch, e),
               .errors = NEW(c->arena, Error, batch, e),
-              .good = NEW(c->arena, size_t, batch, e),
               .unreadable = unreadable};
     bool ok = e->code == SP_OK;
     if (ok && !size_mul(batch, (size_t)x->features, &numbers))
         ok = fail_memory(e, SIZE_MAX, "a batch of features");
-    ok = ok && (w.rows = NEW(c->arena, float, numbers, e)) &&
-         (!(x->modalities & MODALITY_IMAGE) || image_room(&w, batch, threads, &images, e)) &&
-         run_batches(&w, inputs, n, batch, images, label, sink, arg, e);
-    for (size_t i = 0; w.scratch && i < threads; i++)
-        arena_free(w.scratch[i]);
+    ok = ok && (w.rows = NEW(c->arena, float, numbers, e)) && run_batches(&w, inputs, n, batch, label, sink, arg, e);
     tape_free(w.tape);
     return ok;
 }

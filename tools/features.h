@@ -40,25 +40,25 @@ void unreadable_warn(const UnreadableList *u, size_t n, const char *path, FILE *
 /* Computes rows of features: an encoder, or one of the statistics below. */
 typedef struct FeatureSource {
     Encoder *encoder;                    /* NULL: statistics */
+    Call *images, *texts;                /* of one output each; NULL where the encoder has no such tower */
     const struct Statistics *statistics; /* NULL: an encoder */
     int64_t features;
     unsigned modalities;
-    bool keep_size;                        /* no resize and no crop; images are encoded one at a time */
-    int64_t reshape_width, reshape_height; /* > 0: bicubic resize before the encoder's own preparation */
 } FeatureSource;
 
-/* NAME is a model (model_find) or one of the statistics. */
-bool feature_source_open(FeatureSource *x, Context *c, const char *name, const EncoderOptions *o, Error *e);
+/* NAME is a model (model_find) or one of the statistics. `towers` are those that inputs will use (0: all); `call` says
+ * which output is asked for and how (its one OutputOptions, or none). */
+bool feature_source_open(FeatureSource *x, Context *c, const char *name, unsigned towers, const EncoderOptions *o,
+                         const CallOptions *call, Error *e);
 void feature_source_close(FeatureSource *x);
 bool option_dtype(const Context *c, Pack *dtype, Error *e);     /* --dtype */
 bool option_winograd(const Context *c, int *outputs, Error *e); /* --winograd 6; else 0 */
 
 /* Receives rows first .. first+n-1, [n, features]. */
 typedef bool FeatureSink(void *arg, size_t first, size_t n, const float *rows, Error *e);
-/* Computes the rows of all inputs in order, `batch` at a time. All threads decode the images of a batch; each thread
- * holds one decoded image at a time. An input that cannot be read is added to `unreadable` and has no row. The run
- * fails at the first such input if `unreadable` is NULL or the input is by_position. It also fails when out of memory,
- * and when an encoder fails on the first inputs. */
+/* Computes the rows of all inputs in order, `batch` at a time. An input that cannot be read has no row and is added to
+ * `unreadable`. The run fails at the first such input if `unreadable` is NULL or the input is by_position. It also
+ * fails when out of memory, and when an encoder fails on the first inputs. */
 bool extract_features(Context *c, const FeatureSource *x, const Input *inputs, size_t n, size_t batch,
                       const char *label, FeatureSink *sink, void *arg, UnreadableList *unreadable, Error *e);
 

@@ -6,7 +6,6 @@
 #include "kernels/cpu/list.h"
 #include "tools/bench/peak.h"
 #include "tools/tools.h"
-#include "tools/bench/variants.h"
 
 const Option info_options[] = {
     {"kernels", 0, NULL, "show the chosen kernel variants with the reasons, and the measured peak speeds"},
@@ -87,8 +86,8 @@ static const char *compiler(void)
 /* ---- which way the kernels go: asked of the table, for shapes that matter -------------------- */
 
 typedef struct Choice {
-    const char *kernel, *shape, *why;
-    char variant[VARIANT];
+    const char *kernel, *shape;
+    Way way;
 } Choice;
 
 static const struct {
@@ -114,8 +113,10 @@ static const struct {
 } NARROW[] = {{"f16 weights", PACK_F16}, {"bf16 weights", PACK_BF16}, {"int8 weights", PACK_INT8}};
 enum { CHOICES = COUNT(PRODUCTS) + COUNT(CONVOLUTIONS) + COUNT(NARROW) };
 
-static void choose(const Kernels *k, Choice list[CHOICES])
+static void choose(const Device *d, Choice list[CHOICES])
 {
+    const Kernels *k = d->k;
+    const Run run = {0}; /* of one thread */
     for (size_t i = 0; i < COUNT(NARROW); i++, list++) {
         Gemm g = {.M = 128,
                   .N = 768,
@@ -123,18 +124,14 @@ static void choose(const Kernels *k, Choice list[CHOICES])
                   .a_row = 768,
                   .a_col = 1,
                   .packed = (float *)64,
+                  .pack = NARROW[i].pack,
                   .C = (float *)64,
                   .ldc = 768,
                   .alpha = 1};
-        Error why = {0};
         list->kernel = "gemm";
         list->shape = NARROW[i].shape;
-        if (kernels_pack(k, NULL, NARROW[i].pack, &g.pack, &why)) {
-            list->why = variant_of_gemm(k, &g, list->variant);
-        } else {
-            snprintf(list->variant, sizeof list->variant, "not available");
-            list->why = "not supported by the processor or by this level";
-        }
+        list->way = k->gemm_packs(g.pack) ? k->gemm_way(&run, &g)
+                                          : (Way){"not available", "not supported by the processor or by this level"};
     }
     for (size_t i = 0; i < COUNT(PRODUCTS); i++, list++) {
         Gemm g = {
@@ -146,7 +143,7 @@ static void choose(const Kernels *k, Choice list[CHOICES])
         g.b_col = g.b_row == 1 ? g.K : 1;
         list->kernel = "gemm";
         list->shape = PRODUCTS[i].shape;
-        list->why = variant_of_gemm(k, &g, list->variant);
+        list->way = k->gemm_way(&run, &g);
     }
     for (size_t i = 0; i < COUNT(CONVOLUTIONS); i++, list++) {
         int64_t size = CONVOLUTIONS[i].k, pad = size / 2;
@@ -165,7 +162,7 @@ static void choose(const Kernels *k, Choice list[CHOICES])
                   .right = pad};
         list->kernel = "conv";
         list->shape = CONVOLUTIONS[i].shape;
-        list->why = variant_of_conv(k, &c, list->variant);
+        list->way = k->conv_way(&run, &c);
     }
 }
 
@@ -186,14 +183,11 @@ static double memory_gbs(Context *c, const Device *d)
 static void kernels_text(Context *c, const Device *d)
 {
     Choice list[CHOICES];
-    int64_t rows, cols;
-    choose(d->k, list);
-    variant_tile(d->k, &rows, &cols);
+    choose(d, list);
     printf("\nkernels    %s: %s\n", d->k->level,
            getenv("SAPOR_CPU") ? "chosen by SAPOR_CPU"
                                : "the best level of this processor and build (SAPOR_CPU= chooses another)");
-    printf("           vectors of %lld floats; a register tile is %lld rows by 2 vectors\n", (long long)cols / 2,
-           (long long)rows);
+    printf("           %s\n", d->k->about);
     printf("peaks      %d thread%s:", pool_threads(d->pool), pool_threads(d->pool) == 1 ? "" : "s");
     for (size_t i = 0; i < peak_count(); i++) {
         Peak p = peak_measure(i, d->pool, 0);
@@ -209,12 +203,12 @@ static void kernels_text(Context *c, const Device *d)
     printf(" GFLOP/s\n           memory %.1f GB/s\n\n%-7s %-23s %-14s %s\n", memory_gbs(c, d), "kernel", "shape",
            "variant", "why");
     for (size_t i = 0; i < CHOICES; i++)
-        printf("%-7s %-23s %-14s %s\n", list[i].kernel, list[i].shape, list[i].variant, list[i].why);
+        printf("%-7s %-23s %-14s %s\n", list[i].kernel, list[i].shape, list[i].way.name, list[i].way.why);
     printf("\nkernels with one variant for all shapes:\n");
     for (size_t i = 0, at = 0; i < COUNT(KERNELS); i++) {
         Text name = text_of(KERNELS[i]);
         if (text_is(name, "gemm") || text_is(name, "conv") || text_ends(name, "_work") || text_ends(name, "_bytes") ||
-            text_ends(name, "_packs"))
+            text_ends(name, "_packs") || text_ends(name, "_way"))
             continue;
         at += name.n + 2;
         printf("%s%s%s", at == name.n + 2 ? "  " : at > 98 ? ",\n  " : ", ", KERNELS[i], "");
@@ -223,15 +217,16 @@ static void kernels_text(Context *c, const Device *d)
     putchar('\n');
 }
 
-static void info_json(const Kernels *k, const char *cpu, const struct utsname *u, int threads, bool kernels)
+static void info_json(const Device *d, const char *cpu, const struct utsname *u, bool kernels)
 {
+    const Kernels *k = d->k;
     const char *names[8], *why[8];
     bool usable[8];
     size_t levels = kernels_levels(names, usable, why);
     JsonWriter w = json_record(stdout, "version", SAPOR_VERSION);
     json_members(&w, "cpu %s system %s machine %s threads %lld memory_bytes %lld compiler %s level %s", cpu ? cpu : "",
-                 u->sysname, u->machine, (long long)threads, (long long)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE),
-                 compiler(), k->level);
+                 u->sysname, u->machine, (long long)pool_threads(d->pool),
+                 (long long)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE), compiler(), k->level);
     json_array(&w, "levels");
     for (size_t i = 0; i < levels; i++) {
         json_object(&w, NULL);
@@ -251,12 +246,12 @@ static void info_json(const Kernels *k, const char *cpu, const struct utsname *u
             json_put_string(&w, KERNELS[i], k->level);
         json_end(&w);
         Choice list[CHOICES];
-        choose(k, list);
+        choose(d, list);
         json_array(&w, "variants");
         for (size_t i = 0; i < CHOICES; i++) {
             json_object(&w, NULL);
-            json_members(&w, "kernel %s shape %s variant %s why %s", list[i].kernel, list[i].shape, list[i].variant,
-                         list[i].why);
+            json_members(&w, "kernel %s shape %s variant %s why %s", list[i].kernel, list[i].shape, list[i].way.name,
+                         list[i].way.why);
             json_end(&w);
         }
     }
@@ -273,7 +268,7 @@ bool info_command(Context *c, Error *e)
     const char *cpu = cpu_name(c, &u), *names[8], *why[8];
     bool usable[8], kernels = option_given(c, "kernels");
     if (c->json) {
-        info_json(d->k, cpu, &u, pool_threads(d->pool), kernels);
+        info_json(d, cpu, &u, kernels);
         return true;
     }
     size_t levels = kernels_levels(names, usable, why);

@@ -41,11 +41,12 @@ static bool encode_query(Context *c, const char *query, int64_t D, float **row, 
     bool is_image = is_image_name(query);
     if (is_image && !file_exists(query))
         return fail(e, SP_IO, "--query: there is no image file %s", query);
-    EncoderOptions o = {
-        .arch = option_text(c, "arch"), .pool = CODES[pool], .normalize = -1, .layer = option_text(c, "layer")};
+    EncoderOptions o = {.arch = option_text(c, "arch")};
+    OutputOptions output = {.name = option_text(c, "layer"), .pool = CODES[pool]};
+    CallOptions call = {.outputs = &output, .output_count = 1};
     Input input = {.name = "--query", .image = is_image ? query : NULL, .text = text_of(query)};
     FeatureSource x;
-    if (!feature_source_open(&x, c, model, &o, e))
+    if (!feature_source_open(&x, c, model, is_image ? MODALITY_IMAGE : MODALITY_TEXT, &o, &call, e))
         return false;
     float *to[2] = {NULL};
     bool ok = x.features == D ||

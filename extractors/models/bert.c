@@ -19,10 +19,7 @@ static const PostNormNames NAMES = {.words = "embeddings.word_embeddings",
 
 static bool matches(const ModelSource *s)
 {
-    if (s->arch)
-        return strcmp(s->arch, "bert") == 0;
-    return model_has(s, "encoder.layer.0.attention.self.query.weight", NULL) &&
-           (!config_has(s, "model_type") || config_is(s, "model_type", "bert"));
+    return model_has(s, "encoder.layer.0.attention.self.query.weight", NULL);
 }
 
 static bool load(Encoder *en, const ModelSource *s, Error *e)
@@ -41,6 +38,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
 
 const EncoderKind encoder_bert = {.name = "bert",
                                   .about = "BERT: sentence-transformers/all-MiniLM-L6-v2, bert-base-uncased (folders)",
+                                  .model_type = "bert",
                                   .modalities = MODALITY_TEXT,
                                   .narrow = true,
                                   .matches = matches,

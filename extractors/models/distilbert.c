@@ -18,8 +18,7 @@ static const PostNormNames NAMES = {.words = "embeddings.word_embeddings",
 
 static bool matches(const ModelSource *s)
 {
-    return s->arch ? strcmp(s->arch, "distilbert") == 0
-                   : model_has(s, "transformer.layer.0.attention.q_lin.weight", NULL);
+    return model_has(s, "transformer.layer.0.attention.q_lin.weight", NULL);
 }
 
 static bool load(Encoder *en, const ModelSource *s, Error *e)
@@ -37,6 +36,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
 const EncoderKind encoder_distilbert = {.name = "distilbert",
                                         .about =
                                             "DistilBERT: distilbert-base-uncased, multi-qa-distilbert-cos-v1 (folders)",
+                                        .model_type = "distilbert",
                                         .modalities = MODALITY_TEXT,
                                         .narrow = true,
                                         .matches = matches,

@@ -23,7 +23,7 @@ static const PostNormNames NAMES = {.words = "embeddings.word_embeddings",
 
 static bool matches(const ModelSource *s)
 {
-    return s->arch ? strcmp(s->arch, "mpnet") == 0 : model_has(s, "encoder.layer.0.attention.attn.q.weight", NULL);
+    return model_has(s, "encoder.layer.0.attention.attn.q.weight", NULL);
 }
 
 /* The bucket of key - query = `distance`: half the buckets for each side; half of those exact, the rest logarithmic up
@@ -79,6 +79,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
 
 const EncoderKind encoder_mpnet = {.name = "mpnet",
                                    .about = "MPNet: sentence-transformers/all-mpnet-base-v2 (folders)",
+                                   .model_type = "mpnet",
                                    .modalities = MODALITY_TEXT,
                                    .narrow = true,
                                    .matches = matches,

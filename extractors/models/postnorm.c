@@ -36,23 +36,22 @@ bool postnorm_load(Loader *l, PostNormModel *m, const PostNormNames *n, double e
     for (int64_t i = 0; i < m->layers; i++)
         if (!load_block(l, &m->layer[i], C, eps, load_name(l, "%s.%lld", n->layer, (long long)i), n))
             return false;
-    const char *layer = en->options.layer ? en->options.layer : "1";
-    m->pooled = strcmp(layer, "pooler_output") == 0;
-    if (!m->pooled && strcmp(layer, "1") && strcmp(layer, "last_hidden_state"))
-        return fail(l->error, SP_USAGE, "%s: has no layer %s; it has last_hidden_state%s (1: the pooled sentence)",
-                    l->source->path, layer, n->pooler ? " and pooler_output" : "");
-    if (m->pooled && !n->pooler)
-        return fail(l->error, SP_USAGE, "%s: a %s model has no pooler_output; use last_hidden_state", l->source->path,
-                    en->kind->name);
-    if (m->pooled && !load_linear(l, &m->pooler, C, C, n->pooler))
+    m->last = output_add(
+        l,
+        (Output){.name = "last_hidden_state", .also = "1", .modality = MODALITY_TEXT, .rows = ROWS_TOKENS, .width = C});
+    m->pooled =
+        !n->pooler
+            ? -1
+            : output_add(l,
+                         (Output){.name = "pooler_output", .modality = MODALITY_TEXT, .rows = ROWS_VECTOR, .width = C});
+    m->hidden = output_add_hidden(l, MODALITY_TEXT, m->layers, C);
+    if (m->pooled >= 0 && !load_linear(l, &m->pooler, C, C, n->pooler))
         return false;
     en->model = m;
-    en->features = C;
-    en->vocabulary = words->shape[0];
-    en->pools = m->pooled;
-    en->first_position = first_position;
-    en->max_tokens = positions->shape[0] - first_position;
-    return true;
+    en->text.vocabulary = words->shape[0];
+    en->text.first_position = first_position;
+    en->text.max_tokens = positions->shape[0] - first_position;
+    return l->error->code == SP_OK;
 }
 
 /* Words, positions and the first kind of token; the last two are added first. */
@@ -75,15 +74,21 @@ static Tensor *block(Tape *t, Tensor *x, const PostNorm *w, const Ragged *r, int
     return layer_norm(t, linear_add(t, h, &w->fc2, x), &w->norm2);
 }
 
-Tensor *postnorm_forward(Tape *t, const void *model, const void *input)
+void postnorm_forward(Tape *t, const void *model, Pass *p)
 {
     const PostNormModel *m = model;
-    const TextBatch *b = input;
+    const TextBatch *b = p->texts;
+    int64_t layers = pass_blocks(p, m->hidden, m->layers);
     Tensor *x = embed(t, m, b);
     Relative bias = {0};
-    if (m->bias) /* once for all blocks */
+    if (m->bias && layers) /* once for all blocks */
         bias = (Relative){swap_axes(t, gather(t, m->bias, input_i32(t, m->bucket, 2 * m->R + 1))), m->R};
-    for (int64_t i = 0; i < m->layers; i++)
+    pass_put(p, m->hidden, x);
+    for (int64_t i = 0; i < layers; i++) {
         x = block(t, x, &m->layer[i], &b->ragged, m->H, m->act, bias);
-    return m->pooled ? linear_act(t, pool_ragged(t, x, &b->ragged, REDUCE_FIRST), &m->pooler, ACT_TANH, 0) : x;
+        pass_put(p, m->hidden + (int)i + 1, x);
+    }
+    pass_put(p, m->last, x);
+    if (pass_asks(p, m->pooled))
+        pass_put(p, m->pooled, linear_act(t, pool_ragged(t, x, &b->ragged, REDUCE_FIRST), &m->pooler, ACT_TANH, 0));
 }

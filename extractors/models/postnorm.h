@@ -20,16 +20,16 @@ typedef struct PostNormModel {
     Tensor *bias;
     const int32_t *bucket;
     int64_t R;
-    Linear pooler; /* where `pooled`: tanh(pooler(first token)) is the result */
-    bool pooled;
+    Linear pooler;            /* pooler_output: tanh(pooler(first token)) */
+    int last, pooled, hidden; /* numbers of outputs; `hidden`: of hidden_states.0 */
 } PostNormModel;
 typedef struct PostNormNames { /* a family's names of the parts; those of a block follow LAYER.i. */
     const char *words, *positions, *types, *norm, *layer, *q, *k, *v, *out, *norm1, *fc1, *fc2, *norm2;
     const char *pooler; /* types, pooler NULL: the family has none */
 } PostNormNames;
-/* Loads a model whose H, layers, act and bias are set. Sets the encoder's model, features,
- * pools, first_position and, from the positions, max_tokens. */
+/* Loads a model whose H, layers, act and bias are set. Adds the outputs; sets the encoder's model and its text tower's
+ * vocabulary, first_position and, from the positions, max_tokens. */
 bool postnorm_load(Loader *l, PostNormModel *m, const PostNormNames *names, double eps, int32_t first_position);
-Forward postnorm_forward; /* of a TextBatch */
+TowerForward postnorm_forward;
 
 #endif

@@ -14,9 +14,9 @@ typedef struct Block {
 typedef struct ResNet {
     Conv2d stem;
     Block *block;
-    int64_t blocks; /* that run: all, or up to the layer asked for */
+    int64_t blocks; /* that are loaded: all, or up to the last one that calls may ask for */
     Linear fc;
-    enum { OUT_POOL, OUT_LOGITS, OUT_MAP } output;
+    int pool, logits, maps; /* numbers of outputs; maps + i: the map of the first i blocks */
 } ResNet;
 
 static const char TORCHVISION[] = "layer1.0.conv1.weight",
@@ -38,8 +38,6 @@ static const char *part(Loader *l, bool hf, int stage, int block, int i, bool no
 
 static bool matches(const ModelSource *s)
 {
-    if (s->arch)
-        return strncmp(s->arch, "resnet", 6) == 0;
     return model_has(s, TORCHVISION, NULL) || model_has(s, HUGGING_FACE, NULL);
 }
 
@@ -66,33 +64,49 @@ static bool load_block(Loader *l, bool hf, bool early_stride, int stage, int at,
                 at, stage + 1);
 }
 
-/* How many blocks of all[] run for the layer asked for (NULL: pooled features), and what comes out. */
-static bool choose_output(Loader *l, ResNet *m, const int count[STAGES], const char *layer)
+/* The channels that a block gives: of its last convolution. */
+static int64_t block_width(Loader *l, bool hf, int stage, int at)
 {
-    static const char *const pooled[] = {"avgpool", "flatten", "pooler_output", "1"};
-    int stage = 0, block = -1, used = 0, before = 0;
-    m->output = OUT_POOL;
-    for (size_t i = 0; layer && i < COUNT(pooled); i++)
-        if (strcmp(layer, pooled[i]) == 0)
-            layer = NULL;
-    if (!layer)
-        return true;
-    m->output = strcmp(layer, "fc") == 0 || strcmp(layer, "logits") == 0 ? OUT_LOGITS : OUT_MAP;
-    if (m->output == OUT_LOGITS || strcmp(layer, "last_hidden_state") == 0)
-        return true;
-    int parts = sscanf(layer, "layer%d%n.%d%n", &stage, &used, &block, &used);
-    if (parts >= 1 && stage >= 1 && stage <= STAGES && !layer[used]) {
-        for (int s = 0; s < stage - 1; s++)
-            before += count[s];
-        block = parts == 1 ? count[stage - 1] - 1 : block;
-        if (block >= 0 && block < count[stage - 1]) {
-            m->blocks = before + block + 1;
-            return true;
+    int64_t third = loader_rows(l, part(l, hf, stage, at, 2, false));
+    return third ? third : loader_rows(l, part(l, hf, stage, at, 1, false));
+}
+
+/* avgpool, fc, the map before the blocks and that of each block; the last block of a stage has the stage's name too. */
+static bool add_outputs(Loader *l, ResNet *m, bool hf, const int count[STAGES])
+{
+    Output o = {.modality = MODALITY_IMAGE, .rows = ROWS_VECTOR};
+    Arena *a = l->encoder->arena;
+    const char *inner = l->prefix;
+    o.width = block_width(l, hf, STAGES - 1, count[STAGES - 1] - 1);
+    o.name = "avgpool";
+    o.also = "flatten pooler_output 1";
+    m->pool = output_add(l, o);
+    m->logits = -1;
+    o.name = "fc";
+    o.also = "logits";
+    l->prefix = hf ? "" : inner; /* the classifier has no prefix "resnet." */
+    if ((o.width = loader_rows(l, hf ? "classifier.1" : "fc")) > 0)
+        m->logits = output_add(l, o);
+    l->prefix = inner;
+    o.rows = ROWS_MAP;
+    o.width = m->stem.O;
+    o.name = "maxpool";
+    o.also = NULL;
+    m->maps = (int)l->encoder->output_count;
+    output_add(l, o);
+    for (int stage = 0; stage < STAGES; stage++)
+        for (int i = 0; i < count[stage]; i++) {
+            const char *name = arena_printf(a, l->error, "layer%d.%d", stage + 1, i);
+            bool last = i == count[stage] - 1;
+            o.width = block_width(l, hf, stage, i);
+            o.name = last ? arena_printf(a, l->error, "layer%d", stage + 1) : name;
+            o.also = !last                ? NULL
+                     : stage < STAGES - 1 ? name
+                                          : arena_printf(a, l->error, "%s last_hidden_state", name ? name : "");
+            if (o.name && (!last || o.also))
+                output_add(l, o);
         }
-    }
-    return fail(l->error, SP_USAGE,
-                "%s: has no layer %s; it has avgpool, fc, layer1 to layer4 and their blocks (layer4.%d)",
-                l->source->path, layer, count[STAGES - 1] - 1);
+    return l->error->code == SP_OK;
 }
 
 /* torchvision's preset of its default weights (V2 for 50, 101, 152), or of the V1 weights where the file has their
@@ -150,40 +164,29 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
     m->block = NEW(en->arena, Block, m->blocks, e);
     int64_t C = m->stem.O, at = 0;
     encoder_preset(en, preset_of(s, hf, loader_has(&l, "%s.weight", part(&l, hf, 0, 0, 2, false))));
-    int64_t h = conv_out(conv_out(en->preset.height, 7, 2, 6), 3, 2, 2),
-            w = conv_out(conv_out(en->preset.width, 7, 2, 6), 3, 2, 2);
-    if (!m->block || !choose_output(&l, m, count, en->options.layer))
+    if (!m->block || !add_outputs(&l, m, hf, count))
         return false;
-    for (int stage = 0; stage < STAGES && at < m->blocks; stage++) {
+    m->blocks = load_blocks(&l, m->maps, m->blocks);
+    for (int stage = 0; stage < STAGES && at < m->blocks; stage++)
         for (int i = 0; i < count[stage] && at < m->blocks; i++, at++)
             if (!load_block(&l, hf, early, stage, i, &m->block[at], &C))
                 return false;
-        h = stage ? (h + 1) / 2 : h;
-        w = stage ? (w + 1) / 2 : w;
-    }
-    if (!check_arch(s, count, m->block[0].convs == 3, e))
+    if (!check_arch(s, count, loader_has(&l, "%s.weight", part(&l, hf, 0, 0, 2, false)), e))
         return false;
     en->model = m;
-    en->features = C;
-    if (m->output == OUT_MAP) {
-        memcpy(en->map, (int64_t[]){C, h, w}, sizeof en->map);
-        en->features = C * h * w;
-    } else if (m->output == OUT_LOGITS) {
-        l.prefix = hf ? "" : l.prefix; /* the classifier has no prefix "resnet." */
-        if (!load_linear(&l, &m->fc, -1, C, hf ? "classifier.1" : "fc"))
-            return false;
-        en->features = m->fc.N;
-    }
-    return true;
+    l.prefix = hf ? "" : l.prefix;
+    return m->logits < 0 || load_linear(&l, &m->fc, -1, C, hf ? "classifier.1" : "fc");
 }
 
-static Tensor *forward(Tape *t, const void *model, const void *input)
+static void forward(Tape *t, const void *model, Pass *p)
 {
     const ResNet *m = model;
-    const ImageBatch *b = input;
+    const ImageBatch *b = p->images;
+    int64_t blocks = pass_blocks(p, m->maps, m->blocks);
     Tensor *x = input_f32(t, b->pixels, 4, (int64_t[]){b->B, b->height, b->width, 3});
     x = max_pool(t, conv(t, x, &m->stem, NULL, ACT_RELU), 3, 2, 1);
-    for (int64_t i = 0; i < m->blocks; i++) {
+    pass_put(p, m->maps, x);
+    for (int64_t i = 0; i < blocks; i++) {
         const Block *k = &m->block[i];
         Tensor *h = x;
         if (k->has_shortcut)
@@ -191,19 +194,24 @@ static Tensor *forward(Tape *t, const void *model, const void *input)
         for (int j = 0; j < k->convs; j++)
             h = conv(t, h, &k->conv[j], j == k->convs - 1 ? x : NULL, ACT_RELU);
         x = h;
+        pass_put(p, m->maps + (int)i + 1, x);
     }
-    if (m->output == OUT_MAP)
-        return x;
+    if (!pass_asks(p, m->pool) && !pass_asks(p, m->logits))
+        return;
     x = mean_pool(t, x);
-    return m->output == OUT_LOGITS ? linear(t, x, &m->fc) : x;
+    pass_put(p, m->pool, x);
+    if (pass_asks(p, m->logits))
+        pass_put(p, m->logits, linear(t, x, &m->fc));
 }
 
 const EncoderKind encoder_resnet = {
     .name = "resnet",
     .about = "ResNet-18, 34, 50, 101, 152: torchvision files (resnet50-11ad3fa6.pth), microsoft/resnet-50",
+    .model_type = "resnet",
     .modalities = MODALITY_IMAGE,
     .narrow = true,
     .winograd = true,
+    .sized = true,
     .matches = matches,
     .load = load,
     .forward_image = forward};

@@ -9,8 +9,8 @@ typedef struct ViT {
     PreNormModel blocks;
     Act pooler_act;
     Norm norm;
-    Linear head; /* pooler or classifier */
-    enum { OUT_CLS, OUT_HIDDEN, OUT_POOLER, OUT_LOGITS } output;
+    Linear pooler, classifier;
+    int cls, last, pooled, logits, hidden; /* numbers of outputs; `hidden`: of hidden_states.0 */
 } ViT;
 
 static const PatchNames TOKENS = {.patches = "embeddings.patch_embeddings.projection",
@@ -36,16 +36,12 @@ static const PreNormNames PUBLISHED = {.layer = "encoder.layer",
                                      .fc1 = "mlp.fc1",
                                      .fc2 = "mlp.fc2"};
 
-/* DeiT, YOLOS, BEiT and similar models have these names too; config.json or other tensors distinguish them. */
+/* DeiT, YOLOS, BEiT and similar models have these names too; config.json's model_type distinguishes them. */
 static bool matches(const ModelSource *s)
 {
-    if (s->arch)
-        return strcmp(s->arch, "vit") == 0;
     return model_has(s, "embeddings.patch_embeddings.projection.weight", NULL) &&
            (model_has(s, "encoder.layer.0.layernorm_before.weight", NULL) ||
-            model_has(s, "layers.0.layernorm_before.weight", NULL)) &&
-           !model_has(s, "embeddings.distillation_token", NULL) && !model_has(s, "encoder.layer.0.lambda_1", NULL) &&
-           (!config_has(s, "model_type") || config_is(s, "model_type", "vit"));
+            model_has(s, "layers.0.layernorm_before.weight", NULL));
 }
 
 /* The preset is set or, if it is set already, checked. */
@@ -57,34 +53,36 @@ static bool check_preset(Loader *l, const PatchTokens *p)
                                 .height = p->height,
                                 .mean = {0.5f, 0.5f, 0.5f},
                                 .std = {0.5f, 0.5f, 0.5f}});
-    return (en->preset.width == p->width && en->preset.height == p->height) ||
+    const Preset *set = &en->image.preset;
+    return (set->width == p->width && set->height == p->height) ||
            fail(l->error, SP_USAGE, "%s: expected images of %lld x %lld, not %lld x %lld", l->source->path,
-                (long long)p->width, (long long)p->height, (long long)en->preset.width, (long long)en->preset.height);
+                (long long)p->width, (long long)p->height, (long long)set->width, (long long)set->height);
 }
 
-static bool load_output(Loader *l, ViT *m, const char *layer)
+static bool load_outputs(Loader *l, ViT *m)
 {
-    Encoder *en = l->encoder;
     const char *inner = l->prefix;
-    bool pooler = loader_has(l, "pooler.dense.weight"), ok = true;
+    Output o = {.modality = MODALITY_IMAGE, .rows = ROWS_VECTOR, .width = m->tokens.C, .name = "cls"};
+    m->cls = output_add(l, o); /* the class token's row of last_hidden_state */
+    o.name = "last_hidden_state";
+    o.rows = ROWS_TOKENS;
+    m->last = output_add(l, o);
+    m->pooled = m->logits = -1;
+    o.rows = ROWS_VECTOR;
+    o.name = "pooler_output";
+    if ((o.width = loader_rows(l, "pooler.dense")) > 0)
+        m->pooled = output_add(l, o);
+    if (m->pooled >= 0 && !load_linear(l, &m->pooler, -1, m->tokens.C, "pooler.dense"))
+        return false;
     l->prefix = ""; /* the classifier has no prefix "vit." */
-    bool classifier = loader_has(l, "classifier.weight");
-    en->features = m->tokens.C;
-    if (layer && strcmp(layer, "last_hidden_state") == 0) {
-        m->output = OUT_HIDDEN;
-        en->features = m->tokens.T * m->tokens.C;
-    } else if (layer &&
-               ((classifier && strcmp(layer, "logits") == 0) || (pooler && strcmp(layer, "pooler_output") == 0))) {
-        m->output = strcmp(layer, "logits") ? OUT_POOLER : OUT_LOGITS;
-        l->prefix = m->output == OUT_POOLER ? inner : "";
-        ok = load_linear(l, &m->head, -1, m->tokens.C, m->output == OUT_POOLER ? "pooler.dense" : "classifier");
-        en->features = m->head.N;
-    } else if (layer) {
-        ok = fail(l->error, SP_USAGE, "%s: has no layer %s; it has last_hidden_state%s%s (none: its first token)",
-                  l->source->path, layer, pooler ? ", pooler_output" : "", classifier ? ", logits" : "");
-    }
+    o.name = "logits";
+    if ((o.width = loader_rows(l, "classifier")) > 0)
+        m->logits = output_add(l, o);
+    if (m->logits >= 0 && !load_linear(l, &m->classifier, -1, m->tokens.C, "classifier"))
+        return false;
     l->prefix = inner;
-    return ok;
+    m->hidden = output_add_hidden(l, MODALITY_IMAGE, m->blocks.layers, m->tokens.C);
+    return l->error->code == SP_OK;
 }
 
 static bool load(Encoder *en, const ModelSource *s, Error *e)
@@ -104,28 +102,37 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
         !load_norm(&l, &m->norm, m->tokens.C, eps, "layernorm"))
         return false;
     en->model = m;
-    return load_output(&l, m, en->options.layer);
+    return load_outputs(&l, m);
 }
 
-static Tensor *forward(Tape *t, const void *model, const void *input)
+static void forward(Tape *t, const void *model, Pass *p)
 {
     const ViT *m = model;
-    const ImageBatch *b = input;
-    bool all = m->output == OUT_HIDDEN;
+    int64_t blocks = pass_blocks(p, m->hidden, m->blocks.layers), last = m->blocks.layers - 1;
+    bool rows = pass_asks(p, m->last) || pass_asks(p, m->hidden + (int)last + 1); /* of all tokens, to the end */
     Ragged r;
-    Tensor *x = patch_tokens(t, &m->tokens, b, &r);
-    for (int64_t i = 0; i < m->blocks.layers - !all; i++)
-        x = prenorm_block(t, &m->blocks, i, x, &r);
-    x = layer_norm(t, all ? x : prenorm_last(t, &m->blocks, x, &r), &m->norm);
-    if (all)
-        return reshape(t, x, 2, (int64_t[]){b->B, m->tokens.T * m->tokens.C});
-    if (m->output == OUT_CLS)
-        return x;
-    return linear_act(t, x, &m->head, m->output == OUT_POOLER ? m->pooler_act : ACT_NONE, 0);
+    Tensor *x = patch_tokens(t, &m->tokens, p->images, &r);
+    pass_put(p, m->hidden, x);
+    for (int64_t i = 0; i < blocks; i++) {
+        x = i == last && !rows ? prenorm_last(t, &m->blocks, x, &r) : prenorm_block(t, &m->blocks, i, x, &r);
+        pass_put(p, m->hidden + (int)i + 1, x);
+    }
+    if (blocks <= last)
+        return;
+    x = layer_norm(t, x, &m->norm);
+    pass_put(p, m->last, x);
+    if (rows)
+        x = pool_ragged(t, x, &r, REDUCE_FIRST);
+    pass_put(p, m->cls, x);
+    if (pass_asks(p, m->pooled))
+        pass_put(p, m->pooled, linear_act(t, x, &m->pooler, m->pooler_act, 0));
+    if (pass_asks(p, m->logits))
+        pass_put(p, m->logits, linear_act(t, x, &m->classifier, ACT_NONE, 0));
 }
 
 const EncoderKind encoder_vit = {.name = "vit",
                                  .about = "ViT: google/vit-base-patch16-224, facebook/dino-vitb16 (folders)",
+                                 .model_type = "vit",
                                  .modalities = MODALITY_IMAGE,
                                  .narrow = true,
                                  .matches = matches,

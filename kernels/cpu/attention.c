@@ -28,9 +28,9 @@ static Sizes scratch(const Attention *t)
     return s;
 }
 
-size_t FN(attention_work)(const Attention *t, int threads)
+size_t FN(attention_work)(const Run *run, const Attention *t)
 {
-    return scratch(t).all * sizeof(float) * (size_t)threads;
+    return scratch(t).all * sizeof(float) * (size_t)threads_of(run);
 }
 
 /* C (+)= A B; B's panels lie `panel` rows of TILE_COLS numbers apart and give `len` of them. */
@@ -90,6 +90,13 @@ static float exponentials(float *s, int64_t n, float top)
         sum = sum + e;
     }
     return v_sum(sum);
+}
+
+Way FN(attention_way)(const Run *run, const Attention *t)
+{
+    (void)run;
+    (void)t;
+    return (Way){"online softmax", "scores of 256 keys at a time stay in the first-level cache"};
 }
 
 typedef struct Job {
@@ -162,10 +169,10 @@ void FN(attention)(const Run *run, const Attention *t)
 {
     if (t->B == 0 || t->H == 0)
         return;
-    const int threads = pool_threads(run->pool);
+    const int threads = threads_of(run);
     const int64_t pairs = t->B * t->H;
     Job job = {t, scratch(t), threads > 1 && pairs < 2 * threads ? div_up(2 * threads, pairs) : 1, run->work};
-    pool_run(run->pool, (size_t)(pairs * job.parts), task, &job);
+    pool_run(run->context, (size_t)(pairs * job.parts), task, &job);
 }
 
 /* ---- backward -------------------------------------------------------------------------------- */
@@ -194,9 +201,9 @@ static size_t tables(const AttentionBack *t)
     return t->drelative ? (size_t)round_up(f->B * f->H * (2 * f->R + 1), 16) : 0;
 }
 
-size_t FN(attention_back_work)(const AttentionBack *t, int threads)
+size_t FN(attention_back_work)(const Run *run, const AttentionBack *t)
 {
-    return (tables(t) + back_scratch(&t->forward).all * (size_t)threads) * sizeof(float);
+    return (tables(t) + back_scratch(&t->forward).all * (size_t)threads_of(run)) * sizeof(float);
 }
 
 typedef struct BackJob {
@@ -324,7 +331,7 @@ void FN(attention_back)(const Run *run, const AttentionBack *t)
     if (t->forward.B == 0 || t->forward.H == 0)
         return;
     BackJob job = {t, back_scratch(&t->forward), run->work, (float *)run->work + tables(t)};
-    pool_run(run->pool, (size_t)(t->forward.B * t->forward.H), back_task, &job);
+    pool_run(run->context, (size_t)(t->forward.B * t->forward.H), back_task, &job);
     const int64_t entries = t->forward.H * (2 * t->forward.R + 1);
     for (int64_t b = 0; t->drelative && b < t->forward.B; b++)
         add_row(t->drelative, entries, v_zero(), job.tables + b * entries);

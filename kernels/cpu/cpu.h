@@ -16,6 +16,12 @@ extern const Kernels FN(kernels);
 #define DECLARE_KERNEL(name) extern __typeof__(*((const Kernels *)0)->name) FN(name);
 KERNEL_LIST(DECLARE_KERNEL)
 
+/* The context of a Run is a pool here; NULL: one thread. */
+static inline int threads_of(const Run *run)
+{
+    return pool_threads(run->context);
+}
+
 /* y = act(x), n numbers by one thread; y may be x (elementwise.c) */
 void FN(act_span)(Act act, float param, int64_t n, const float *x, float *y);
 

@@ -355,9 +355,9 @@ static void sum_blocks(const void *arg, int64_t first, int64_t last)
     }
 }
 
-size_t FN(sum_work)(int64_t n, int threads)
+size_t FN(sum_work)(const Run *run, int64_t n)
 {
-    (void)threads;
+    (void)run;
     return (size_t)div_up(n, BLOCK) * sizeof(float);
 }
 

@@ -4,10 +4,11 @@
 
 /* clang-format off */
 #define KERNEL_LIST(LINE) \
-    /* gemm/narrow.c, gemm/gemm.c */ LINE(gemm_packs) LINE(gemm_pack_bytes) LINE(gemm_pack) LINE(gemm_work) LINE(gemm) \
-    /* image/ */ LINE(conv_pack_bytes) LINE(conv_pack) LINE(conv_work) LINE(conv) LINE(max_pool) \
-        LINE(mean_pool) \
-    /* attention.c */ LINE(attention_work) LINE(attention) \
+    /* gemm/narrow.c, gemm/gemm.c */ LINE(gemm_packs) LINE(gemm_pack_bytes) LINE(gemm_pack) LINE(gemm_work) \
+        LINE(gemm_way) LINE(gemm) \
+    /* image/ */ LINE(conv_pack_bytes) LINE(conv_pack) LINE(conv_work) LINE(conv_way) LINE(conv) \
+        LINE(max_pool) LINE(mean_pool) \
+    /* attention.c */ LINE(attention_work) LINE(attention_way) LINE(attention) \
     /* elementwise.c */ LINE(act) LINE(act_back) LINE(binary) LINE(broadcast) LINE(unary) LINE(noise) LINE(axpby) \
         LINE(add_bias) LINE(dropout) LINE(fill) LINE(sum_work) LINE(sum) LINE(sum_squares) \
     /* norm.c */ LINE(layer_norm) LINE(layer_norm_back_work) LINE(layer_norm_back) LINE(softmax) LINE(softmax_back) \
@@ -16,7 +17,7 @@
     /* gather.c */ LINE(gather) LINE(segment_sum) LINE(segment_pool) LINE(segment_pool_back) LINE(group_ids) \
     /* sparse.c */ LINE(spmm) LINE(sddmm) LINE(edge_softmax) LINE(edge_softmax_back) LINE(edge_row_sum) \
         LINE(edge_scale) \
-    /* topk.c */ LINE(knn_work) LINE(knn) LINE(topk_work) LINE(topk) LINE(topk_rows) \
+    /* topk.c */ LINE(knn_work) LINE(knn) LINE(topk_work) LINE(topk_way) LINE(topk) LINE(topk_rows) \
     /* loss.c */ LINE(bpr) LINE(bpr_back) \
     /* optim.c */ LINE(adam) LINE(adam_replay) LINE(adam_rows) LINE(adam_factored_work) LINE(adam_factored) LINE(sgd) \
     KERNEL_TRAINING_LIST(LINE)

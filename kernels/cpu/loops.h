@@ -27,12 +27,12 @@ INLINE void run_ranges(const Run *run, int64_t n, int64_t grain, RangeFn *fn, co
 {
     if (n <= 0)
         return;
-    if (n <= grain || pool_threads(run->pool) == 1) {
+    if (n <= grain || threads_of(run) == 1) {
         fn(arg, 0, n);
         return;
     }
     Ranges r = {fn, arg, n, grain};
-    pool_run(run->pool, (size_t)div_up(n, grain), ranges_task, &r);
+    pool_run(run->context, (size_t)div_up(n, grain), ranges_task, &r);
 }
 
 /* Rows of C numbers: pieces of about 64 KB. */

@@ -123,9 +123,9 @@ static void layer_norm_back_parts(const void *arg, int64_t first, int64_t last)
     }
 }
 
-size_t FN(layer_norm_back_work)(int64_t M, int64_t C, int threads)
+size_t FN(layer_norm_back_work)(const Run *run, int64_t M, int64_t C)
 {
-    (void)threads;
+    (void)run;
     return (size_t)(part_count(M) * 2 * C) * sizeof(float);
 }
 
@@ -311,9 +311,9 @@ static void col_sum_parts(const void *arg, int64_t first, int64_t last)
     }
 }
 
-size_t FN(col_sum_work)(int64_t M, int64_t C, int threads)
+size_t FN(col_sum_work)(const Run *run, int64_t M, int64_t C)
 {
-    (void)threads;
+    (void)run;
     return (size_t)(part_count(M) * C) * sizeof(float);
 }
 

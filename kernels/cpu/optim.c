@@ -163,7 +163,8 @@ static size_t scratch_each(int64_t D, int64_t K)
 {
     const char any = 0; /* stands for the packed weights: only whether there are some is asked */
     const Gemm g = tile_product(tile_rows(D), D, K, NULL, &any, NULL);
-    return size_round_up((size_t)(tile_rows(D) * D) * sizeof(float), 64) + size_round_up(FN(gemm_work)(&g, 1), 64);
+    return size_round_up((size_t)(tile_rows(D) * D) * sizeof(float), 64) +
+           size_round_up(FN(gemm_work)(&(Run){0}, &g), 64);
 }
 
 static void adam_factored_tile(void *arg, size_t task, int worker)
@@ -180,9 +181,11 @@ static void adam_factored_tile(void *arg, size_t task, int worker)
         catch_up(a, a->ids ? a->ids[first + r] : first + r, a->now - 1, g + r * a->D);
 }
 
-size_t FN(adam_factored_work)(int64_t n, int64_t D, int64_t K, int threads)
+size_t FN(adam_factored_work)(const Run *run, int64_t n, int64_t D, int64_t K)
 {
-    return n == 0 ? 0 : size_round_up(FN(gemm_pack_bytes)(PACK_F32, K, D), 64) + scratch_each(D, K) * (size_t)threads;
+    return n == 0
+               ? 0
+               : size_round_up(FN(gemm_pack_bytes)(PACK_F32, K, D), 64) + scratch_each(D, K) * (size_t)threads_of(run);
 }
 
 void FN(adam_factored)(const Run *run, int64_t n, int64_t D, int64_t K, const int32_t *ids, const AdamStep *history,
@@ -198,7 +201,7 @@ void FN(adam_factored)(const Run *run, int64_t n, int64_t D, int64_t K, const in
                   .packed = run->work,
                   .scratch = (char *)run->work + size_round_up(FN(gemm_pack_bytes)(PACK_F32, K, D), 64),
                   .each = scratch_each(D, K)};
-    pool_run(run->pool, (size_t)div_up(n, tile_rows(D)), adam_factored_tile, &f);
+    pool_run(run->context, (size_t)div_up(n, tile_rows(D)), adam_factored_tile, &f);
 }
 
 typedef struct Sgd {

@@ -60,14 +60,14 @@ INLINE void run_balanced(const Run *run, int64_t rows, const int64_t *start, int
 {
     if (rows <= 0)
         return;
-    const int64_t threads = pool_threads(run->pool), work = (start[rows] - start[0] + rows) * cost;
+    const int64_t threads = threads_of(run), work = (start[rows] - start[0] + rows) * cost;
     const int64_t pieces = MIN(threads * 8, work / 32768 + 1);
     if (threads == 1 || pieces == 1) {
         fn(arg, 0, rows);
         return;
     }
     Balanced b = {fn, arg, rows, pieces, start};
-    pool_run(run->pool, (size_t)pieces, balanced_task, &b);
+    pool_run(run->context, (size_t)pieces, balanced_task, &b);
 }
 
 #endif

@@ -1,5 +1,5 @@
 /* kernels/cpu/table.c: The table of one level: the kernels that list.h names. */
-#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/gemm/tile.h"
 
 #define TEXT_OF_(x) #x
 #define TEXT_OF(x)  TEXT_OF_(x)
@@ -28,17 +28,19 @@ static void cpu_zero(const Run *run, void *p, size_t bytes)
         memset(p, 0, bytes);
 }
 
-const Kernels FN(kernels) = {.bytes = sizeof(Kernels),
-                             .version = KERNELS_VERSION,
-                             .device = "cpu",
-                             .level = TEXT_OF(LEVEL),
+const Kernels FN(kernels) = {
+    .bytes = sizeof(Kernels),
+    .version = KERNELS_VERSION,
+    .device = "cpu",
+    .level = TEXT_OF(LEVEL),
+    .about = "vectors of " TEXT_OF(VW) " floats; a register tile is " TEXT_OF(TILE_ROWS) " rows by 2 vectors",
 
-                             .alloc = cpu_alloc,
-                             .free = cpu_free,
-                             .upload = cpu_copy,
-                             .download = cpu_copy,
-                             .copy = cpu_copy,
-                             .zero = cpu_zero,
+    .alloc = cpu_alloc,
+    .free = cpu_free,
+    .upload = cpu_copy,
+    .download = cpu_copy,
+    .copy = cpu_copy,
+    .zero = cpu_zero,
 
 #define LIST_KERNEL(name) .name = FN(name),
-                             KERNEL_LIST(LIST_KERNEL)};
+    KERNEL_LIST(LIST_KERNEL)};

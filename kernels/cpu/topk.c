@@ -294,7 +294,7 @@ static Space space_for(const Ranking *r)
         .transposed = r->symmetric ? size_round_up((size_t)(g.N * transposed_ld(r)) * sizeof(float), 64) : 0,
         .rows = r->row ? size_round_up((size_t)(M * r->D) * sizeof(float), 64) : 0,
         .scores = size_round_up((size_t)(M * g.N) * sizeof(float), 64),
-        .product = size_round_up(FN(gemm_work)(&g, 1), 64),
+        .product = size_round_up(FN(gemm_work)(&(Run){0}, &g), 64),
     };
 }
 
@@ -402,7 +402,7 @@ static void rank(const Run *run, Ranking r)
             fill_empty(&(Best){r.scores + b * r.k, r.ids + b * r.k, r.k, 0, LOWEST});
         return;
     }
-    r.threads = pool_threads(run->pool);
+    r.threads = threads_of(run);
     const Space space = space_for(&r);
     r.packed = run->work;
     r.count = (int32_t *)(void *)((char *)run->work + space.packed);
@@ -417,16 +417,16 @@ static void rank(const Run *run, Ranking r)
             /* something for all threads */
             const int64_t fair = (r.slab_rows / (2 * r.threads) / TILE_ROWS + 1) * TILE_ROWS;
             r.tile = r.threads == 1 ? max_rows(&r) : MIN(max_rows(&r), fair);
-            pool_run(run->pool, (size_t)div_up(r.slab_rows, r.tile), rank_tile, &r);
+            pool_run(run->context, (size_t)div_up(r.slab_rows, r.tile), rank_tile, &r);
             if (r.symmetric && r.block + r.block_items < r.slab + r.slab_rows)
                 run_rows(run, r.block_items, r.slab_rows, rank_transposed, &r);
         }
     }
 }
 
-size_t FN(knn_work)(int64_t Q, int64_t I, int64_t D, int threads)
+size_t FN(knn_work)(const Run *run, int64_t Q, int64_t I, int64_t D)
 {
-    Ranking r = {.B = Q, .I = I, .D = D, .threads = threads};
+    Ranking r = {.B = Q, .I = I, .D = D, .threads = threads_of(run)};
     const size_t any = work_for(&r);
     r.symmetric = Q == I; /* perhaps */
     return MAX(any, work_for(&r));
@@ -446,10 +446,21 @@ void FN(knn)(const Run *run, int64_t Q, int64_t I, int64_t D, int64_t k, const f
                         .symmetric = q == x && Q == I});
 }
 
-size_t FN(topk_work)(int64_t B, int64_t I, int64_t D, int threads)
+size_t FN(topk_work)(const Run *run, int64_t B, int64_t I, int64_t D)
 {
     const int32_t row = 0; /* stands for the batch: only whether there is one is asked */
-    return work_for(&(Ranking){.B = B, .I = I, .D = D, .row = &row, .threads = threads});
+    return work_for(&(Ranking){.B = B, .I = I, .D = D, .row = &row, .threads = threads_of(run)});
+}
+
+Way FN(topk_way)(const Run *run, int64_t B, int64_t I, int64_t D, int64_t k)
+{
+    (void)run;
+    (void)k;
+    const Ranking r = {.B = B, .I = I, .D = D};
+    Way way = {.why = D > 256 ? "wide rows: larger tiles, so that the product pays"
+                              : "a tile of scores is ranked while the second-level cache holds it"};
+    snprintf(way.name, sizeof way.name, "tiles %lldx%lld", (long long)max_rows(&r), (long long)max_items(&r));
+    return way;
 }
 
 void FN(topk)(const Run *run, int64_t B, int64_t I, int64_t D, int64_t k, const float *users, const int32_t *row,

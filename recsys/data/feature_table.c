@@ -158,7 +158,7 @@ bool feature_table_nearest(const FeatureTable *t, const Device *d, const float *
                   name.n ? ", " : "", (int)MIN(name.n, (size_t)60), name.p);
     }
     if (ok) {
-        const Run run = {.pool = d->pool, .trace = d->trace};
+        const Run run = device_run(d);
         if (except >= 0)
             l.score[except] = -INFINITY;
         d->k->topk_rows(&run, 1, N, k, l.score, NULL, ids, similarity);

@@ -31,7 +31,7 @@ typedef struct Lattice {
     Tensor **weights;           /* [M] likewise */
     Csr *adjacency;             /* [U + I, U + I] */
     Csr *items;                 /* the epoch's item graph, without gradient */
-    Hop *hop;                   /* [layers + 1]: room for plan_hops */
+    Hop *hop, *item_hop;        /* [layers + 1]: room for plan_hops */
     bool evaluated;             /* no step since the last evaluation: `nearest` holds for the next epoch */
 } Lattice;
 
@@ -109,7 +109,8 @@ static bool init(Model *m, Error *e)
         !(l->originals = NEW(m->arena, Csr *, M, e)) || !(l->weights = NEW(m->arena, Tensor *, M, e)))
         return false;
     l->modalities = M;
-    if (!(l->hop = NEW(m->arena, Hop, MAX(s->n_layers, s->n_ui_layers) + 1, e)))
+    if (!(l->hop = NEW(m->arena, Hop, s->n_ui_layers + 1, e)) ||
+        !(l->item_hop = NEW(m->arena, Hop, s->n_layers + 1, e)))
         return false;
     Init xavier = {INIT_XAVIER_UNIFORM, 0};
     int64_t D = s->factors, P = s->factors_multimod;
@@ -186,34 +187,30 @@ static void plan_hops(Tape *t, const Csr *graph, Tensor *ids, int64_t n, Hop *ho
         hop[n].graph = csr_rows(t, graph, hop[n].ids, &hop[n - 1].ids, &hop[n].at);
 }
 
-/* A^n item, at rows ids [I or |ids|, D] */
-static Tensor *smooth_items(Tape *t, const Lattice *l, const Csr *graph, Tensor *ids, int64_t n)
+/* A^n item, at the rows that hop[0 .. n] ends with */
+static Tensor *smooth_items(Tape *t, const Lattice *l, const Hop *hop, int64_t n)
 {
-    plan_hops(t, graph, ids, n, l->hop);
     int64_t mark = tape_mark(t);
-    Tensor *h = pick(t, l->item, l->hop[0].ids);
+    Tensor *h = pick(t, l->item, hop[0].ids);
     for (int64_t i = 1; i <= n; i++) {
-        h = spmm(t, l->hop[i].graph, h);
+        h = spmm(t, hop[i].graph, h);
         tape_drop(t, mark, 1, &h);
     }
     return h;
 }
 
-/* The mean of n + 1 layers on the graph of users and items, at rows ids [U + I or |ids|, D] */
-static Tensor *convolve(Tape *t, const Model *m, Tensor *ids, int64_t n)
+/* The mean of n + 1 layers on the graph of users and items, at the rows that hop[0 .. n] ends with. users and items:
+ * those of layer 0, NULL for all. */
+static Tensor *convolve(Tape *t, const Model *m, Tensor *users, Tensor *items, const Hop *hop, int64_t n)
 {
     const Lattice *l = m->own;
-    plan_hops(t, l->adjacency, ids, n, l->hop);
     int64_t mark = tape_mark(t);
-    Tensor *users = NULL, *items = NULL;
-    if (l->hop[0].ids)
-        users = ids_split(t, l->hop[0].ids, m->data->U, &items);
     Tensor *x = stack_rows(t, pick(t, l->user, users), pick(t, l->item, items)), *sum = x;
     for (int64_t i = 1; i <= n; i++) {
-        x = spmm(t, l->hop[i].graph, x);
+        x = spmm(t, hop[i].graph, x);
         if (!is_mmrec(m))
             x = row_normalize(t, x, 1e-12f);
-        sum = add(t, pick(t, sum, l->hop[i].at), x);
+        sum = add(t, pick(t, sum, hop[i].at), x);
         tape_drop(t, mark, 2, (Tensor *[]){x, sum});
     }
     return scale(t, sum, 1.0f / (float)(n + 1));
@@ -224,10 +221,16 @@ static void propagate(Tape *t, Model *m, const Csr *graph, Tensor **users, Tenso
 {
     const LatticeSettings *s = m->settings;
     const Lattice *l = m->own;
-    int64_t mark = tape_mark(t);
-    Tensor *h = smooth_items(t, l, graph, *items, s->n_layers);
-    int64_t U = *users ? rows_of(*users) : m->data->U, I = *items ? rows_of(*items) : m->data->I;
-    Tensor *x = convolve(t, m, *users ? ids_join(t, *users, m->data->U, *items) : NULL, s->n_ui_layers);
+    int64_t mark = tape_mark(t), U = *users ? rows_of(*users) : m->data->U, I = *items ? rows_of(*items) : m->data->I;
+    Tensor *low = NULL, *high = NULL;
+    plan_hops(t, graph, *items, s->n_layers, l->item_hop); /* lists first, of both graphs: one upload */
+    plan_hops(t, l->adjacency, *users ? ids_join(t, *users, m->data->U, *items) : NULL, s->n_ui_layers, l->hop);
+    if (l->hop[0].ids)
+        low = ids_split(t, l->hop[0].ids, m->data->U, &high);
+    if (high && l->item_hop[0].ids) /* both are rows of `item` */
+        ids_together(t, 2, (Tensor *[]){l->item_hop[0].ids, high});
+    Tensor *h = smooth_items(t, l, l->item_hop, s->n_layers);
+    Tensor *x = convolve(t, m, low, high, l->hop, s->n_ui_layers);
     *users = rows(t, x, 0, U);
     *items = add(t, rows(t, x, U, I), row_normalize(t, h, 1e-12f));
     tape_drop(t, mark, 2, (Tensor *[]){*users, *items});

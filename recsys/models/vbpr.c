@@ -84,8 +84,8 @@ static Tensor *loss_elliot(Tape *t, Model *m, const Batch *b)
 {
     const VbprSettings *s = m->settings;
     const Vbpr *v = m->own;
-    Tensor *gu = gather(t, v->user, b->user), *tu = gather(t, v->user_visual, b->user);
     Tensor *pos_at, *neg_at, *items = distinct(t, b->pos, b->neg, &pos_at, &neg_at);
+    Tensor *gu = gather(t, v->user, b->user), *tu = gather(t, v->user_visual, b->user);
     Tensor *p = project(t, v, items);
     const Triples triples[] = {{gu, gather(t, v->item, b->pos), gather(t, v->item, b->neg), 0},
                                {tu, gather(t, p, pos_at), gather(t, p, neg_at), 1e-12f}};
@@ -96,8 +96,8 @@ static Tensor *loss_mmrec(Tape *t, Model *m, const Batch *b)
 {
     const VbprSettings *s = m->settings;
     const Vbpr *v = m->own;
-    Tensor *u = gather(t, v->user, b->user);
     Tensor *pos_at, *neg_at, *items = distinct(t, b->pos, b->neg, &pos_at, &neg_at);
+    Tensor *u = gather(t, v->user, b->user);
     Tensor *p = project(t, v, items);
     Tensor *i = concat(t, gather(t, v->item, b->pos), gather(t, p, pos_at));
     Tensor *j = concat(t, gather(t, v->item, b->neg), gather(t, p, neg_at));

@@ -13,7 +13,7 @@ static bool rank_by_scores(Model *m, const int32_t *ids, int64_t n, int64_t k, i
                            Arena *scratch, Error *e)
 {
     const Device *d = store_device(m->store);
-    const Run run = {.pool = d->pool, .trace = d->trace};
+    const Run run = device_run(d);
     int64_t I = m->data->I, rows = MAX(MIN(MIN(n, (int64_t)BLOCK), BLOCK_SCORES / I), (int64_t)1);
     float *host = NEW(scratch, float, rows *I, e), *best = NEW(scratch, float, rows *k, e);
     if (!host || !best)

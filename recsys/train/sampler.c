@@ -186,3 +186,13 @@ int64_t sampler_batch(const Sampler *s, int64_t b, const int32_t **users, const 
     *negatives = s->how == SAMPLE_EVERY_EDGE_NO_NEGATIVE ? NULL : s->negative + first;
     return MIN(s->batch, s->events - first);
 }
+
+bool batch_inputs(Tape *t, Batch *b)
+{
+    Tensor *items[2] = {NULL};
+    input_ids(t, 1, &b->users, b->B, &b->user);
+    bool ok = input_ids(t, b->negatives ? 2 : 1, (const int32_t *const[]){b->positives, b->negatives}, b->B, items);
+    b->pos = items[0];
+    b->neg = items[1];
+    return ok;
+}

@@ -104,9 +104,7 @@ static bool step(Trainer *t, Tape *tape, int64_t b, double *loss_sum, Error *e)
     batch.B = sampler_batch(t->sampler, b, &batch.users, &batch.positives, &batch.negatives);
     uint32_t number = (uint32_t)(t->epoch * sampler_batches(t->sampler) + b);
     tape_reset(tape, (Draw){m->seed, DRAW_DROPOUT, number});
-    batch.user = input_i32(tape, batch.users, batch.B);
-    batch.pos = input_i32(tape, batch.positives, batch.B);
-    batch.neg = batch.negatives ? input_i32(tape, batch.negatives, batch.B) : NULL;
+    batch_inputs(tape, &batch);
     Tensor *loss = m->kind->loss(tape, m, &batch);
     if (!tape_ok(tape, e))
         return false;

@@ -113,7 +113,7 @@ static void attention_make(Job *j, const Case *s)
     case_f32(j, "out", ROLE_OUT, rows * s->attention.H * s->attention.D);
     case_f32(j, "lse", ROLE_OUT, rows * s->attention.H);
     const Attention t = attention_of(j, s);
-    case_work(j, j->k->attention_work(&t, j->threads));
+    case_work(j, j->k->attention_work(&j->run, &t));
 }
 static void attention_call(Job *j, const Case *s)
 {
@@ -170,7 +170,7 @@ static void attention_back_make(Job *j, const Case *s)
     if (!j->ok)
         return;
     const AttentionBack t = attention_back_of(j, s);
-    case_work(j, MAX(j->k->attention_work(&t.forward, j->threads), j->k->attention_back_work(&t, j->threads)));
+    case_work(j, MAX(j->k->attention_work(&j->run, &t.forward), j->k->attention_back_work(&j->run, &t)));
     if (j->ok) {
         j->k->attention(&j->run, &t.forward);
         case_set(j, AT_OUT);

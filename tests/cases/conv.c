@@ -115,7 +115,7 @@ static void conv_make(Job *j, const Case *s)
     case_f32(j, "residual", ROLE_IN, outputs);
     void *packed = case_bytes(j, "packed", ROLE_IN, j->k->conv_pack_bytes(&shape));
     const Conv c = conv_of(j, s);
-    case_work(j, j->k->conv_work(&c, j->threads));
+    case_work(j, j->k->conv_work(&j->run, &c));
     if (j->ok)
         j->k->conv_pack(&j->run, &shape, weights, packed);
     j->flops = 2.0 * (double)outputs * (double)taps;

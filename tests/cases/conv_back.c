@@ -105,7 +105,7 @@ static void conv_back_make(Job *j, const Case *s)
     case_f32(j, "dx", s->conv.extra & 1 ? ROLE_INOUT : ROLE_OUT, inputs);
     case_f32(j, "dweights", s->conv.extra & 2 ? ROLE_INOUT : ROLE_OUT, c.O * taps);
     const ConvBack b = conv_back_of(j, s);
-    case_work(j, j->k->conv_back_work(&b, j->threads));
+    case_work(j, j->k->conv_back_work(&j->run, &b));
     j->flops = 4.0 * (double)(pixels * c.O) * (double)taps;
     j->bytes = 8.0 * (double)(inputs + pixels * c.O + c.O * taps);
 }
@@ -318,7 +318,7 @@ static void batch_norm_make(Job *j, const Case *s)
     statistics_make(j, s, false);
     case_f32(j, "y", ROLE_OUT, s->n[0] * s->n[1]);
     const BatchNorm t = batch_norm_of(j, s);
-    case_work(j, j->k->batch_norm_work(&t, j->threads));
+    case_work(j, j->k->batch_norm_work(&j->run, &t));
     j->flops = 7.0 * (double)(s->n[0] * s->n[1]);
     j->bytes = 16.0 * (double)(s->n[0] * s->n[1]);
 }
@@ -397,7 +397,7 @@ static void batch_norm_back_make(Job *j, const Case *s)
     case_f32(j, "dgamma", ROLE_INOUT, s->n[1]);
     case_f32(j, "dbeta", ROLE_INOUT, s->n[1]);
     const BatchNormBack b = batch_norm_back_of(j, s);
-    case_work(j, j->k->batch_norm_back_work(&b, j->threads));
+    case_work(j, j->k->batch_norm_back_work(&j->run, &b));
     j->flops = 12.0 * (double)(s->n[0] * s->n[1]);
     j->bytes = 20.0 * (double)(s->n[0] * s->n[1]);
 }

@@ -406,7 +406,7 @@ static void sum_make(Job *j, const Case *s)
 {
     case_f32(j, "x", ROLE_IN, s->n[0]);
     case_f32(j, "out", ROLE_OUT, 1);
-    case_work(j, j->k->sum_work(s->n[0], j->threads));
+    case_work(j, j->k->sum_work(&j->run, s->n[0]));
     j->flops = (double)s->n[0];
     j->bytes = (double)s->n[0] * 4;
 }

@@ -106,7 +106,7 @@ void case_work(Job *j, size_t bytes)
 
 bool job_open(Job *j, const Family *f, const Case *c, const Kernels *k, Pool *pool, bool at_front)
 {
-    *j = (Job){.k = k, .run = {.pool = pool}, .threads = pool_threads(pool), .at_front = at_front, .ok = true};
+    *j = (Job){.k = k, .run = {.context = pool}, .threads = pool_threads(pool), .at_front = at_front, .ok = true};
     j->seed = hash_bytes(f->kernel, strlen(f->kernel), 1) ^ hash_bytes(c->n, sizeof c->n, 2);
     f->make(j, c);
     for (int i = 0; j->ok && i < j->n; i++)

@@ -1,11 +1,12 @@
 /* tests/cases/gemm.c: Cases of kernels/cpu/gemm/gemm.c. */
 #include <math.h>
 
+#include "kernels/cpu/forms.h"
 #include "tests/kernel_cases.h"
 
 /* ---- gemm ------------------------------------------------------------------------------------ */
 
-enum { BY_ROWS, BY_COLUMNS, STRIDED, PACKED }; /* how A and B lie; PACKED + p: packed to Pack p */
+enum { BY_ROWS, BY_COLUMNS, STRIDED, PACKED }; /* how A and B lie; PACKED + p: packed to form p */
 /* clang-format off */
 #define NARROW(pack) \
     {.gemm = {.M = 0, .N = 5, .K = 5, .B = PACKED + (pack), .alpha4 = 4}}, \
@@ -57,10 +58,10 @@ static const Case gemm_cases[] = {
     {.gemm = {.M = 40, .N = 40, .K = 1024, .alpha4 = 4}},
     {.gemm = {.M = 260, .N = 350, .K = 400, .alpha4 = 4, .beta4 = 1}},
     NARROW(PACK_F16),
-    NARROW(PACK_BF16),
+    NARROW(PACK_BF16_WIDE),
     NARROW(PACK_BF16_DOTS),
     NARROW(PACK_BF16_AMX),
-    NARROW(PACK_INT8),
+    NARROW(PACK_INT8_DOTS),
     NARROW(PACK_INT8_AMX),
     {.gemm = {.M = 197, .N = 768, .K = 768, .B = PACKED, .alpha4 = 4, .bias = 1}, .timed = true},
     {.gemm = {.M = 197, .N = 3072, .K = 768, .B = PACKED, .alpha4 = 4, .bias = 1, .act = ACT_GELU}, .timed = true},
@@ -126,7 +127,7 @@ static void gemm_make(Job *j, const Case *s)
     case_f32(j, "residual", ROLE_IN, span(M, shape.ldr, N, 1));
     void *packed = case_bytes(j, "packed", ROLE_IN, s->gemm.B >= PACKED ? j->k->gemm_pack_bytes(pack_of(s), K, N) : 0);
     const Gemm g = gemm_of(j, s);
-    case_work(j, j->k->gemm_work(&g, j->threads));
+    case_work(j, j->k->gemm_work(&j->run, &g));
     if (j->ok && s->gemm.B >= PACKED)
         j->k->gemm_pack(&j->run, pack_of(s), K, N, B, shape.b_row, shape.b_col, packed);
     j->flops = 2.0 * (double)M * (double)N * (double)K;
@@ -151,7 +152,7 @@ static void narrow_exact(Job *j, const Case *s, const Gemm *g)
 {
     double *A = exact_of(j, GEMM_A), *B = exact_of(j, GEMM_B);
     const Pack pack = pack_of(s);
-    const bool bytes = pack == PACK_INT8 || pack == PACK_INT8_AMX, bf16 = !bytes && pack != PACK_F16;
+    const bool bytes = pack == PACK_INT8_DOTS || pack == PACK_INT8_AMX, bf16 = !bytes && pack != PACK_F16;
     for (int64_t n = 0; n < g->N && pack != PACK_F32; n++) {
         float most = 0;
         for (int64_t k = 0; k < g->K; k++)

@@ -75,7 +75,7 @@ static void layer_norm_back_make(Job *j, const Case *s)
     case_f32(j, "dgamma", ROLE_INOUT, s->n[1]);
     case_f32(j, "dbeta", ROLE_INOUT, s->n[1]);
     case_f32(j, "row", ROLE_IN, s->n[1]); /* the reference's scratch */
-    case_work(j, j->k->layer_norm_back_work(s->n[0], s->n[1], j->threads));
+    case_work(j, j->k->layer_norm_back_work(&j->run, s->n[0], s->n[1]));
     for (int64_t m = 0; j->ok && m < s->n[0]; m++) {
         double mu, r;
         norm_of_row(j, m, s->n[1], s->n[2] != 0, EPS, exact_of(j, LB_ROW), &mu, &r);
@@ -429,7 +429,7 @@ static void col_sum_make(Job *j, const Case *s)
 {
     case_f32(j, "x", ROLE_IN, s->n[0] * s->n[1]);
     case_f32(j, "y", s->n[2] ? ROLE_INOUT : ROLE_OUT, s->n[1]);
-    case_work(j, j->k->col_sum_work(s->n[0], s->n[1], j->threads));
+    case_work(j, j->k->col_sum_work(&j->run, s->n[0], s->n[1]));
     j->flops = (double)(s->n[0] * s->n[1]);
     j->bytes = (double)(s->n[0] * s->n[1]) * 4;
 }

@@ -182,7 +182,7 @@ static void adam_factored_make(Job *j, const Case *s)
     case_f32(j, "g", ROLE_IN, s->lazy_adam.n * s->lazy_adam.D); /* what dy w comes to, for the reference */
     case_f32(j, "dy", ROLE_IN, s->lazy_adam.n * s->lazy_adam.K);
     case_f32(j, "w", ROLE_IN, s->lazy_adam.K * s->lazy_adam.D);
-    case_work(j, j->k->adam_factored_work(s->lazy_adam.n, s->lazy_adam.D, s->lazy_adam.K, j->threads));
+    case_work(j, j->k->adam_factored_work(&j->run, s->lazy_adam.n, s->lazy_adam.D, s->lazy_adam.K));
     for (int64_t i = 0; j->ok && i < s->lazy_adam.n * s->lazy_adam.D; i++) {
         exact_of(j, LZ_G)[i] = 0;
         for (int64_t k = 0; k < s->lazy_adam.K; k++)

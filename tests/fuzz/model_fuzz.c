@@ -50,13 +50,12 @@ static void make_folders(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const Kernels *kernels;
+    static Device device;
     Error e = {0};
     if (size == 0)
         return 0;
-    if (!kernels) {
-        kernels = kernels_cpu(NULL, &e);
-        REQUIRE(kernels);
+    if (!device.k) {
+        REQUIRE(device_open(&device, NULL, 1, NULL, NULL, &e));
         make_folders();
     }
     size_t which = data[0] % COUNT(FILES), model = data[0] & 64 ? 1 : 0;
@@ -64,8 +63,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     snprintf(path, sizeof path, "%s/%s", folder[model], FILES[which]);
     snprintf(original, sizeof original, "%s/%s", MODELS[model], FILES[which]);
     put_file(path, data + 1, size - 1);
-    Device d = {.k = kernels, .heap = fuzz_heap(size)};
-    EncoderOptions o = {.normalize = -1};
+    Device d = device;
+    d.heap = fuzz_heap(size);
+    EncoderOptions o = {0};
     Encoder *en = encoder_open(&d, folder[model], &o, &e);
     check_end(en != NULL, &e);
     encoder_close(en);

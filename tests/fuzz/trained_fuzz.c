@@ -33,7 +33,7 @@ static void train(void)
     atexit(remove_folder);
     snprintf(train, sizeof train, "%s/train.tsv", folder);
     put_file(train, (const uint8_t *)TRAIN, sizeof TRAIN - 1);
-    device.k = kernels_cpu(NULL, &e);
+    REQUIRE(device_open(&device, NULL, 1, NULL, NULL, &e));
     for (size_t m = 0; m < COUNT(MODELS); m++) {
         TrainResult r;
         FolderEntry *entries;
@@ -46,7 +46,7 @@ static void train(void)
                          .set_count = m ? 0 : COUNT(SET),
                          .out = out,
                          .seed = 1};
-        REQUIRE(device.k && train_run(&device, &c, &r, a, &e));
+        REQUIRE(train_run(&device, &c, &r, a, &e));
         REQUIRE(folder_list(&entries, &n, a, out, &e));
         for (size_t i = 0; i < n && files < MOST; i++) {
             snprintf(names[files], sizeof names[0], "%s/%s", MODELS[m], entries[i].name);

@@ -57,7 +57,9 @@ Text bench_text(Bench *b, int64_t words, size_t which, Error *e)
 
 bool bench_run(Bench *b, Run *r, size_t work_bytes, Error *e)
 {
-    *r = (Run){.pool = b->d->pool, .work_bytes = work_bytes, .work = arena_alloc(b->arena, MAX(work_bytes, 64), 1, e)};
+    *r = device_run(b->d);
+    r->work_bytes = work_bytes;
+    r->work = arena_alloc(b->arena, MAX(work_bytes, 64), 1, e);
     return r->work != NULL;
 }
 

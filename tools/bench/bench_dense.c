@@ -2,7 +2,6 @@
 #include <math.h>
 
 #include "tools/bench/bench.h"
-#include "tools/bench/variants.h"
 
 /* ---- gemm ------------------------------------------------------------------------------------ */
 
@@ -42,11 +41,11 @@ static void gemm_body(void *arg)
 static bool bench_gemm(Bench *b, const GemmCase *c, const char *shape, Error *e)
 {
     GemmRun r = {.k = b->d->k};
-    Run pack = {.pool = b->d->pool};
+    Run pack = device_run(b->d);
     bool b_transposed = c->how == WEIGHT || c->how == B_TRANSPOSED, a_transposed = c->how == A_TRANSPOSED;
     size_t mk, kn, mn, weights;
-    Pack wish, how = PACK_F32;
-    if (!option_dtype(b->c, &wish, e) || (wish != PACK_F32 && !kernels_pack(b->d->k, b->c->heap, wish, &how, e)))
+    Pack how;
+    if (!option_dtype(b->c, &how, e) || !kernels_packs(b->d->k, how, e))
         return false;
     if (!size_mul((size_t)c->M, (size_t)c->K, &mk) || !size_mul((size_t)c->K, (size_t)c->N, &kn) ||
         !size_mul((size_t)c->M, (size_t)c->N, &mn))
@@ -72,14 +71,13 @@ static bool bench_gemm(Bench *b, const GemmCase *c, const char *shape, Error *e)
                  .alpha = 1};
     if (packed)
         r.k->gemm_pack(&pack, how, c->K, c->N, B, 1, c->K, packed);
-    if (!bench_run(b, &r.run, r.k->gemm_work(&r.g, pool_threads(b->d->pool)), e))
+    if (!bench_run(b, &r.run, r.k->gemm_work(&pack, &r.g), e))
         return false;
-    char variant[VARIANT];
-    variant_of_gemm(b->d->k, &r.g, variant);
+    Way way = r.k->gemm_way(&r.run, &r.g);
     Figure f = {"gemm",
                 shape,
                 .dtype = option_text(b->c, "dtype"),
-                .variant = variant,
+                .variant = way.name,
                 .flops = 2.0 * (double)mk * (double)c->N,
                 .bytes = 4.0 * (double)(mk + mn) + (double)weights};
     return bench_measure(b, &f, gemm_body, &r, e);
@@ -138,7 +136,7 @@ static bool bench_conv(Bench *b, size_t i, const char *shape, Error *e)
     if (!option_winograd(b->c, &r.c.winograd, e))
         return false;
     int64_t out = conv_out(H, k, r.c.stride, 2 * pad), weights = O * (C / r.c.groups) * k * k;
-    Run pack = {.pool = b->d->pool};
+    Run pack = device_run(b->d);
     float *x = bench_floats(b, (size_t)(H * H * C), e), *w = bench_floats(b, (size_t)weights, e),
           *y = NEW(b->arena, float, out *out *O, e);
     void *packed = arena_alloc(b->arena, r.k->conv_pack_bytes(&r.c), 1, e);
@@ -148,13 +146,12 @@ static bool bench_conv(Bench *b, size_t i, const char *shape, Error *e)
     r.c.y = y;
     r.k->conv_pack(&pack, &r.c, w, packed);
     r.c.packed = packed;
-    if (!bench_run(b, &r.run, r.k->conv_work(&r.c, pool_threads(b->d->pool)), e))
+    if (!bench_run(b, &r.run, r.k->conv_work(&pack, &r.c), e))
         return false;
-    char variant[VARIANT];
-    variant_of_conv(b->d->k, &r.c, variant);
+    Way way = r.k->conv_way(&r.run, &r.c);
     char named[96]; /* --against must not take one for the other */
     snprintf(named, sizeof named, "%s%s", shape, r.c.winograd ? "-w6" : "");
-    Figure f = {"conv", named, .variant = variant, .flops = 2.0 * (double)(out * out) * (double)weights,
+    Figure f = {"conv", named, .variant = way.name, .flops = 2.0 * (double)(out * out) * (double)weights,
                 .bytes = 4.0 * (double)(H * H * C + weights + out * out * O)};
     return bench_measure(b, &f, conv_body, &r, e);
 }
@@ -199,7 +196,8 @@ static bool bench_attention(Bench *b, size_t i, const char *shape, Error *e)
                             .out = out,
                             .ldo = H * D,
                             .scale = (float)(1 / sqrt((double)D))}};
-    if (!bench_run(b, &r.run, r.k->attention_work(&r.a, pool_threads(b->d->pool)), e))
+    const Run run = device_run(b->d);
+    if (!bench_run(b, &r.run, r.k->attention_work(&run, &r.a), e))
         return false;
     Figure f = {"attention", shape, .flops = 4.0 * (double)(B * T * T) * (double)(H * D),
                 .bytes = 4.0 * (double)(rows * 4 * H * D)};

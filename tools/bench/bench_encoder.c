@@ -4,10 +4,10 @@
 #include "tools/bench/bench.h"
 
 typedef struct EncoderRun {
-    const Encoder *en;
+    const Call *call;
     Tape *tape;
     const Text *texts;
-    const Image *images;
+    const ImageInput *images;
     size_t n;
     float *out;
     Error error;
@@ -16,10 +16,11 @@ typedef struct EncoderRun {
 static void encoder_body(void *arg)
 {
     EncoderRun *r = arg;
+    Results to = {.out = &r->out};
     if (r->texts)
-        encode_texts(r->en, r->tape, r->texts, r->n, r->out, &r->error);
+        encode_texts(r->call, r->tape, r->texts, r->n, &to, &r->error);
     else
-        encode_images(r->en, r->tape, r->images, r->n, r->out, &r->error);
+        encode_images(r->call, r->tape, r->images, r->n, &to, &r->error);
 }
 
 /* Multiply-adds and bytes of one run: from a tape that keeps count. */
@@ -43,23 +44,23 @@ static bool count_work(Bench *b, EncoderRun *r, Figure *f, Error *e)
 }
 
 /* Times the encoder; or, where `features` is given, leaves what it makes of the inputs there, [batch, D]. */
-static bool measure_encoder(Bench *b, const Encoder *en, int64_t batch, int64_t tokens, float *features, Error *e)
+static bool measure_encoder(Bench *b, const Call *call, int64_t batch, int64_t tokens, float *features, Error *e)
 {
-    bool texts = en->kind->modalities & MODALITY_TEXT;
-    EncoderRun r = {.en = en,
-                    .n = (size_t)batch,
-                    .tape = tape_new(b->d, false, e),
-                    .out = NEW(b->arena, float, batch * en->features, e)};
+    const Encoder *en = call->encoder;
+    bool texts = call->modality == MODALITY_TEXT;
+    int64_t D = call->outputs[0].floats;
+    EncoderRun r = {
+        .call = call, .n = (size_t)batch, .tape = tape_new(b->d, false, e), .out = NEW(b->arena, float, batch *D, e)};
     Text *list = NEW(b->arena, Text, batch, e);
-    Image *images = NEW(b->arena, Image, batch, e);
+    ImageInput *images = NEW(b->arena, ImageInput, batch, e);
     bool ok = r.tape && r.out && list && images;
-    int64_t width = en->preset.width, height = en->preset.height, pixels = 3 * width * height;
+    int64_t width = call->preset.width, height = call->preset.height, pixels = 3 * width * height;
     unsigned char *noise = texts || !ok ? NULL : NEW(b->arena, unsigned char, pixels, e);
     for (int64_t i = 0; noise && i < pixels; i++)
         noise[i] = (unsigned char)draw_below((Draw){1, DRAW_TEST, 0}, (uint64_t)i, 256);
     for (int64_t i = 0; ok && i < batch; i++) {
         list[i] = texts ? bench_text(b, tokens, (size_t)i, e) : (Text){0};
-        images[i] = (Image){width, height, noise};
+        images[i].pixels = (Image){width, height, noise};
         ok = texts ? list[i].p != NULL : noise != NULL;
     }
     r.texts = texts ? list : NULL;
@@ -73,7 +74,7 @@ static bool measure_encoder(Bench *b, const Encoder *en, int64_t batch, int64_t 
     Figure f = {"encoder", shape, .dtype = pack_name(en->options.dtype), .items = (double)batch};
     if (ok && features) {
         encoder_body(&r);
-        memcpy(features, r.out, (size_t)(batch * en->features) * sizeof *features);
+        memcpy(features, r.out, (size_t)(batch * D) * sizeof *features);
     } else {
         ok = ok && count_work(b, &r, &f, e) && !r.error.code && bench_measure(b, &f, encoder_body, &r, e);
     }
@@ -84,19 +85,33 @@ static bool measure_encoder(Bench *b, const Encoder *en, int64_t batch, int64_t 
     return ok;
 }
 
+/* A model and the call that is timed: its usual output. */
+static Encoder *open_encoder(Bench *b, const char *model, const EncoderOptions *o, int64_t tokens, Call **call,
+                             Error *e)
+{
+    Encoder *en = encoder_open(b->d, model, o, e);
+    unsigned tower = !en || !(en->towers & MODALITY_TEXT) ? MODALITY_IMAGE : MODALITY_TEXT;
+    CallOptions wish = {.max_tokens = tower == MODALITY_TEXT ? tokens : 0};
+    if (en && (*call = call_new(en, tower, &wish, b->arena, e)))
+        return en;
+    encoder_close(en);
+    return NULL;
+}
+
 /* What the type and the squares of convolutions cost: features of the same inputs against the defaults'. */
-static bool check_cost(Bench *b, const char *model, EncoderOptions o, const Encoder *en, int64_t batch, int64_t tokens,
+static bool check_cost(Bench *b, const char *model, EncoderOptions o, const Call *call, int64_t batch, int64_t tokens,
                        Error *e)
 {
-    int64_t D = en->features;
+    int64_t D = call->outputs[0].floats;
+    Call *plain = NULL;
     const char *dtype = pack_name(o.dtype);
     float *got = NEW(b->arena, float, batch *D, e), *expected = NEW(b->arena, float, batch *D, e);
     int winograd = o.winograd ? o.winograd : 4;
     o.dtype = PACK_F32;
     o.winograd = 0;
-    Encoder *exact = got && expected ? encoder_open(b->d, model, &o, e) : NULL;
-    bool ok =
-        exact && measure_encoder(b, en, batch, tokens, got, e) && measure_encoder(b, exact, batch, tokens, expected, e);
+    Encoder *exact = got && expected ? open_encoder(b, model, &o, tokens, &plain, e) : NULL;
+    bool ok = exact && measure_encoder(b, call, batch, tokens, got, e) &&
+              measure_encoder(b, plain, batch, tokens, expected, e);
     encoder_close(exact);
     double worst = 2, mean = 0, most = 0;
     for (int64_t i = 0; ok && i < batch; i++) {
@@ -128,16 +143,16 @@ static bool check_cost(Bench *b, const char *model, EncoderOptions o, const Enco
 bool bench_encoder(Bench *b, const char *model, Error *e)
 {
     int64_t batch = 1, tokens = 128;
-    EncoderOptions o = {.arch = option_text(b->c, "arch"), .normalize = -1};
+    EncoderOptions o = {.arch = option_text(b->c, "arch"), .outputs = (const char *const[]){NULL}, .output_count = 1};
+    Call *call = NULL;
     if (!option_i64(b->c, "batch", 1, 4096, &batch, e) || !option_i64(b->c, "tokens", 2, 8192, &tokens, e) ||
         !option_dtype(b->c, &o.dtype, e) || !option_winograd(b->c, &o.winograd, e))
         return false;
-    o.max_tokens = tokens;
     arena_rewind(b->arena, (ArenaMark){0});
-    Encoder *en = encoder_open(b->d, model, &o, e);
-    bool ok = en && measure_encoder(b, en, batch, tokens, NULL, e);
+    Encoder *en = open_encoder(b, model, &o, tokens, &call, e);
+    bool ok = en && measure_encoder(b, call, batch, tokens, NULL, e);
     if (ok && option_given(b->c, "check"))
-        ok = check_cost(b, model, o, en, batch, tokens, e);
+        ok = check_cost(b, model, o, call, batch, tokens, e);
     encoder_close(en);
     return ok;
 }

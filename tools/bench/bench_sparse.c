@@ -138,13 +138,13 @@ static bool draw_known(Bench *b, RankRun *r, Error *e)
 static bool bench_rank(Bench *b, bool knn, int64_t Q, int64_t I, int64_t D, int64_t K, const char *shape, Error *e)
 {
     RankRun r = {.k = b->d->k, .Q = Q, .I = I, .D = D, .K = K, .knn = knn};
-    int threads = pool_threads(b->d->pool);
+    Run run = device_run(b->d);
     r.x = bench_floats(b, (size_t)(I * D), e);
     r.q = knn && Q == I ? r.x : bench_floats(b, (size_t)(Q * D), e);
     r.ids = NEW(b->arena, int32_t, Q * K, e);
     r.values = NEW(b->arena, float, Q *K, e);
     if (!r.q || !r.x || !r.ids || !r.values || (!knn && !draw_known(b, &r, e)) ||
-        !bench_run(b, &r.run, knn ? r.k->knn_work(Q, I, D, threads) : r.k->topk_work(Q, I, D, threads), e))
+        !bench_run(b, &r.run, knn ? r.k->knn_work(&run, Q, I, D) : r.k->topk_work(&run, Q, I, D), e))
         return false;
     double pairs =
         r.q == r.x ? 0.5 * (double)I * (double)(I + 1) : (double)Q * (double)I; /* of themselves: each once */

@@ -9,7 +9,7 @@
  * follows. */
 #include <math.h>
 
-#include "kernels/kernels.h"
+#include "kernels/cpu/forms.h"
 #include "tools/bench/peak.h"
 
 #if defined(__x86_64__)
@@ -201,7 +201,7 @@ static const Loop LOOPS[] = {
     {"f32", "avx512", "vfmadd, zmm", fma_avx512, read_avx512, PACK_F32, 0},
     {"bf16", "avx512", "vdpbf16ps, zmm", dot_bf16, NULL, PACK_BF16_DOTS, 0},
     {"f16", "avx512", "vfmadd231ph, zmm", fma_f16, NULL, PACK_F32, 23},
-    {"int8", "avx512", "vpdpbusd, zmm", dot_int8, NULL, PACK_INT8, 0},
+    {"int8", "avx512", "vpdpbusd, zmm", dot_int8, NULL, PACK_INT8_DOTS, 0},
     {"bf16", "avx512", "tdpbf16ps, tmm", amx_bf16, NULL, PACK_BF16_AMX, 0},
     {"int8", "avx512", "tdpbusd, tmm", amx_int8, NULL, PACK_INT8_AMX, 0},
 #elif defined(__aarch64__)

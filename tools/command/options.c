@@ -39,6 +39,7 @@ struct Parsed {
     Limit limit;
     Heap heap;
     Device device;
+    Trace *trace; /* the device's */
     bool has_device;
     int64_t threads;
     bool profile, totals;
@@ -395,15 +396,13 @@ const Device *context_device(Context *c, Error *e)
     struct Parsed *p = c->parsed;
     if (p->has_device)
         return &p->device;
-    p->device.heap = c->heap;
-    p->device.k = kernels_cpu(NULL, e);
     if (p->profile)
         counters_open(&p->counters); /* before there are threads: they inherit it */
-    if (!p->device.k || !(p->device.pool = pool_new(c->heap, (int)p->threads, e)))
+    if ((p->profile || p->trace_path || p->totals) && !p->trace &&
+        !(p->trace = trace_new(c->heap, p->trace_path != NULL, e)))
         return NULL;
-    if ((p->profile || p->trace_path || p->totals) && !(p->device.trace = trace_new(c->heap, p->trace_path != NULL, e)))
+    if (!device_open(&p->device, NULL, (int)p->threads, c->heap, p->trace, e))
         return NULL;
-    pool_trace(p->device.pool, p->device.trace);
     p->has_device = true;
     return &p->device;
 }
@@ -495,8 +494,8 @@ int command_run(const Command *command, int argc, char **argv)
         error_prefix(&e, "--max-memory %s: ", option_text(&c, "max-memory"));
     if (e.code)
         status = report_error(&e);
-    trace_free(p.device.trace);
-    pool_free(p.device.pool);
+    device_close(&p.device);
+    trace_free(p.trace);
     arena_free(c.arena);
     return status;
 }

@@ -121,7 +121,7 @@ static bool make_features(const Demo *d, Error *e)
     size_t n;
     FeatureSource x;
     if (!table || !images || !table_read(&rows, &n, table, "item", "description", c->arena, e) ||
-        !feature_source_open(&x, c, d->text, &(EncoderOptions){.normalize = -1}, e))
+        !feature_source_open(&x, c, d->text, MODALITY_TEXT, &(EncoderOptions){0}, &(CallOptions){0}, e))
         return false;
     bool ok = features_write(c, &x, rows, n, 64, "texts", d->textual, NULL, e);
     feature_source_close(&x);
@@ -130,7 +130,7 @@ static bool make_features(const Demo *d, Error *e)
     for (size_t i = 0; i < n; i++)
         if (!(rows[i].image = arena_printf(c->arena, e, "%s/%s.png", images, rows[i].name)))
             return false;
-    if (!feature_source_open(&x, c, d->vision, &(EncoderOptions){.normalize = -1}, e))
+    if (!feature_source_open(&x, c, d->vision, MODALITY_IMAGE, &(EncoderOptions){0}, &(CallOptions){0}, e))
         return false;
     ok = features_write(c, &x, rows, n, 64, "images", d->visual, NULL, e);
     feature_source_close(&x);

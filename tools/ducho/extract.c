@@ -275,44 +275,43 @@ static bool write_features(void *arg, size_t first, size_t n, const float *rows,
     return now_seconds() - w->noted < 5 || write_manifest(w, e);
 }
 
-static EncoderOptions encoder_options(const Extraction *x, Preset *p)
+/* What Ducho does to an image before a torch model: resized to `reshape`, or kept as it is. */
+static Preset torch_preset(const Extraction *x)
 {
-    EncoderOptions o = {.normalize = -1};
-    if (strcmp(x->backend, "sentence_transformers") != 0) /* whose output_layers is only a folder's name */
-        o.layer = x->layer;
-    if (strcmp(x->backend, "torch") == 0) {
-        *p = (Preset){
-            .fit = FIT_SQUASH, .width = x->reshape[0], .height = x->reshape[1], .how = {.filter = FILTER_BICUBIC}};
-        p->scale = x->scale == SCALE_ZSCORE ? SCALE_ZSCORE : x->scale == SCALE_MINMAX ? SCALE_MINMAX : SCALE_UNIT;
-        memcpy(p->mean, x->mean, sizeof p->mean);
-        memcpy(p->std, x->std, sizeof p->std);
-        if (p->width == 0) /* images keep their sizes; each gets its own */
-            p->width = p->height = 224;
-        o.preset = p;
-    }
-    return o;
+    Preset p = {.fit = FIT_SQUASH, .width = x->reshape[0], .height = x->reshape[1], .how = {.filter = FILTER_BICUBIC}};
+    p.scale = x->scale == SCALE_ZSCORE ? SCALE_ZSCORE : x->scale == SCALE_MINMAX ? SCALE_MINMAX : SCALE_UNIT;
+    memcpy(p.mean, x->mean, sizeof p.mean);
+    memcpy(p.std, x->std, sizeof p.std);
+    if (p.width == 0) /* images keep their sizes; each gets its own */
+        p.width = p.height = 224;
+    return p;
 }
 
 static bool open_model(Extracting *w, const char *model, Error *e)
 {
     const Extraction *x = w->x;
-    Preset preset;
-    EncoderOptions o = encoder_options(x, &preset);
-    if (!feature_source_open(&w->source, w->c, model, &o, e)) {
+    bool torch = strcmp(x->backend, "torch") == 0;
+    Preset preset = torch_preset(x);
+    OutputOptions output = {0};
+    CallOptions call = {.outputs = &output, .output_count = 1};
+    if (strcmp(x->backend, "sentence_transformers") != 0) /* whose output_layers is only a folder's name */
+        output.name = x->layer;
+    if (torch) {
+        call.preset = &preset;
+        call.keep_size = x->reshape[0] == 0;
+    } else {
+        call.reshape_width = x->reshape[0];
+        call.reshape_height = x->reshape[1];
+    }
+    if (!feature_source_open(&w->source, w->c, model, x->modality, &(EncoderOptions){0}, &call, e)) {
         error_prefix(e, "%s: ", x->where);
         return false;
     }
-    bool torch = strcmp(x->backend, "torch") == 0;
     w->opened = true;
     if (!(w->source.modalities & x->modality)) {
         feature_source_close(&w->source);
         return fail(e, SP_FORMAT, "%s: %s does not support %s", x->where, x->model,
                     x->modality == MODALITY_IMAGE ? "images" : "texts");
-    }
-    w->source.keep_size = torch && x->reshape[0] == 0;
-    if (!torch) {
-        w->source.reshape_width = x->reshape[0];
-        w->source.reshape_height = x->reshape[1];
     }
     w->features = w->source.features;
     return true;

@@ -54,7 +54,7 @@ static Case *make(int shape, Work *work)
         attend(c, i % H, i / H, row);
     const Gemm largest = {
         .M = T, .N = T, .K = MAX(T, D), .A = c->q, .a_row = T + 16, .a_col = 1, .packed = c->keys, .alpha = 1};
-    c->run.work_bytes = k->gemm_work(&largest, 1);
+    c->run.work_bytes = k->gemm_work(&(Run){0}, &largest);
     c->run.work = ladder_room(1, c->run.work_bytes);
     offsets[1] = (int32_t)T;
     c->attention =
@@ -62,7 +62,7 @@ static Case *make(int shape, Work *work)
     c->attention.out = c->out;
     c->attention.ldo = H * D;
     c->attention.scale = c->scale;
-    c->attention_run.work_bytes = k->attention_work(&c->attention, 1);
+    c->attention_run.work_bytes = k->attention_work(&(Run){0}, &c->attention);
     c->attention_run.work = ladder_room(1, c->attention_run.work_bytes);
     *work = (Work){.flops = 4.0 * (double)(T * T) * (double)(H * D), .limit = 1e-5};
     snprintf(work->name, sizeof work->name, "%lld tokens, %lld heads of %lld", (long long)T, (long long)H,

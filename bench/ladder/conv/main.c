@@ -41,16 +41,16 @@ static Case *make(int shape, Work *work)
     reference(c);
     const Gemm largest = {
         .M = H * H, .N = O, .K = 9 * C, .A = c->x, .a_row = 512, .a_col = 1, .packed = c->packed, .alpha = 1};
-    c->run.work_bytes = k->gemm_work(&largest, 1);
+    c->run.work_bytes = k->gemm_work(&(Run){0}, &largest);
     c->run.work = ladder_room(1, c->run.work_bytes);
     c->conv = (Conv){.B = 1, .H = H, .W = H, .C = C, .O = O, .kh = 3, .kw = 3, .stride = 1, .groups = 1};
     c->conv.top = c->conv.left = c->conv.bottom = c->conv.right = 1;
     c->conv.x = c->x;
     c->conv.packed = c->packed;
     c->conv.y = c->y;
-    c->conv_run.work_bytes = k->conv_work(&c->conv, 1);
+    c->conv_run.work_bytes = k->conv_work(&(Run){0}, &c->conv);
     c->conv.winograd = 6;
-    c->conv_run.work_bytes = MAX(c->conv_run.work_bytes, k->conv_work(&c->conv, 1));
+    c->conv_run.work_bytes = MAX(c->conv_run.work_bytes, k->conv_work(&(Run){0}, &c->conv));
     c->conv_run.work = ladder_room(1, c->conv_run.work_bytes);
     *work = (Work){.flops = 18.0 * (double)(H * H) * (double)(C * O), .limit = 1e-4};
     snprintf(work->name, sizeof work->name, "%lld x %lld pixels, %lld to %lld channels", (long long)H, (long long)H,

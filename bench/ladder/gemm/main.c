@@ -30,7 +30,7 @@ static Case *make(int shape, Work *work)
     c->gemm =
         (Gemm){.M = M, .N = N, .K = K, .A = c->A, .a_row = K, .a_col = 1, .packed = c->packed, .C = c->C, .ldc = N};
     c->gemm.alpha = 1;
-    c->run.work_bytes = k->gemm_work(&c->gemm, 1);
+    c->run.work_bytes = k->gemm_work(&(Run){0}, &c->gemm);
     c->run.work = ladder_room(1, c->run.work_bytes);
     *work = (Work){.flops = 2.0 * (double)(M * N) * (double)K, .limit = 1e-5};
     snprintf(work->name, sizeof work->name, "%lld x %lld x %lld", (long long)M, (long long)N, (long long)K);

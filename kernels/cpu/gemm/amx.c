@@ -11,6 +11,7 @@
 #if defined(LEVEL_avx512) && defined(__linux__)
 #include <cpuid.h>
 #include <immintrin.h>
+#include <pthread.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -23,13 +24,27 @@ enum { ROWS = AMX_ROWS / 2, COLS = TILE_COLS / 2 }; /* of one register */
 /* The system gives a process the registers when it asks, for good (Linux, Documentation/arch/x86/xstate.rst). Signal
  * stacks (sigaltstack) of less than 12 KB are refused from then on, and where a thread has one already, it is the
  * request that is refused. */
-bool FN(amx_available)(void)
+static bool ask_for_registers(void)
 {
     enum { ASK = 0x1023, TILE_DATA = 18, LEAF = 7, BF16_BIT = 22, TILE_BIT = 24, INT8_BIT = 25 };
     unsigned a, b, c, d;
     const unsigned all = 1u << BF16_BIT | 1u << TILE_BIT | 1u << INT8_BIT;
     return __get_cpuid_count(LEAF, 0, &a, &b, &c, &d) && (d & all) == all &&
            syscall(SYS_arch_prctl, ASK, TILE_DATA) == 0;
+}
+
+/* Asked once: what is packed for the unit must be multiplied by it. */
+static bool available;
+static void find_out(void)
+{
+    available = ask_for_registers();
+}
+
+bool FN(amx_available)(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, find_out);
+    return available;
 }
 
 /* Registers 0 .. 3 are C, two by two; 4 and 5 are A, 6 and 7 are B. */

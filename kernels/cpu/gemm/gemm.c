@@ -39,7 +39,7 @@ static bool accumulates(const Gemm *g) /* C += A B: the tiles add by themselves 
 
 static bool is_half(const Gemm *g)
 {
-    return pack_of(g) == PACK_F16 || pack_of(g) == PACK_BF16;
+    return pack_of(g) == PACK_F16 || pack_of(g) == PACK_BF16_WIDE;
 }
 
 static Plan make_plan(const Gemm *g, int threads)
@@ -91,16 +91,51 @@ static Gemm in_units(const Gemm *g, const NarrowA *a)
     return u;
 }
 
-size_t FN(gemm_work)(const Gemm *g, int threads)
+static Gemm with_form(const Gemm *product)
 {
-    if (g->M == 0 || g->N == 0)
+    Gemm g = *product;
+    g.pack = FN(pack_form)(g.pack);
+    return g;
+}
+
+size_t FN(gemm_work)(const Run *run, const Gemm *product)
+{
+    if (product->M == 0 || product->N == 0)
         return 0;
-    const bool narrow = narrows(g);
-    const NarrowA a = narrow ? FN(narrow_a)(g, NULL) : (NarrowA){0};
-    const Gemm u = in_units(g, &a);
-    const Plan p = make_plan(&u, threads);
-    return (p.a_floats + p.b_floats + p.c_floats) * sizeof(float) * (size_t)threads +
-           (narrow ? FN(narrow_a_bytes)(g) : 0);
+    const Gemm g = with_form(product);
+    const bool narrow = narrows(&g);
+    const NarrowA a = narrow ? FN(narrow_a)(&g, NULL) : (NarrowA){0};
+    const Gemm u = in_units(&g, &a);
+    const Plan p = make_plan(&u, threads_of(run));
+    return (p.a_floats + p.b_floats + p.c_floats) * sizeof(float) * (size_t)threads_of(run) +
+           (narrow ? FN(narrow_a_bytes)(&g) : 0);
+}
+
+Way FN(gemm_way)(const Run *run, const Gemm *product)
+{
+    static const struct {
+        const char *name, *why;
+    } PACKED[PACK_FORMS] = {
+        [PACK_F32] = {"packed", "B is a weight: packed once, at load"},
+        [PACK_F16] = {"widened", "half the bytes; converted to f32 once per block"},
+        [PACK_BF16_WIDE] = {"widened", "half the bytes; converted to f32 once per block"},
+        [PACK_BF16_DOTS] = {"dots", "pairs of bf16: twice the rate of f32 on this processor"},
+        [PACK_BF16_AMX] = {"amx", "pairs of bf16 on the matrix unit"},
+        [PACK_INT8_DOTS] = {"bytes", "groups of 4 bytes, exact sums, then scales"},
+        [PACK_INT8_AMX] = {"amx", "groups of 4 bytes on the matrix unit, then scales"},
+    };
+    const Gemm g = with_form(product);
+    const Plan p = make_plan(&g, threads_of(run));
+    Way way = {.why = g.packed         ? PACKED[g.pack].why
+                      : p.b_direct     ? "few rows: packing B would cost more than it saves"
+                      : g.M <= SMALL_M ? "B is not contiguous: packed even for few rows"
+                                       : "many rows: each thread packs the block of B it uses"};
+    snprintf(way.name, sizeof way.name, "%s %dx%d",
+             g.packed     ? PACKED[g.pack].name
+             : p.b_direct ? "in place"
+                          : "packs B",
+             (int)p.tile, TILE_COLS);
+    return way;
 }
 
 /* Row of tiles r of `tiles` begins at this row of M: even numbers of rows where there are no other tiles. */
@@ -286,20 +321,21 @@ static void block(void *arg, size_t task, int worker)
     }
 }
 
-void FN(gemm)(const Run *run, const Gemm *g)
+void FN(gemm)(const Run *run, const Gemm *product)
 {
-    if (g->M == 0 || g->N == 0)
+    if (product->M == 0 || product->N == 0)
         return;
-    const bool units = narrows(g);
-    Job job = {.numbers = g, .work = run->work};
+    const Gemm g = with_form(product);
+    const bool units = narrows(&g);
+    Job job = {.numbers = &g, .work = run->work};
     if (units)
-        job.a = FN(narrow_a)(g, run->work);
-    const Gemm u = in_units(g, &job.a);
+        job.a = FN(narrow_a)(&g, run->work);
+    const Gemm u = in_units(&g, &job.a);
     job.g = &u;
-    job.p = make_plan(&u, pool_threads(run->pool));
+    job.p = make_plan(&u, threads_of(run));
     if (units) {
-        pool_run(run->pool, (size_t)div_up(g->M, ROWS_EACH), narrow, &job);
-        job.work += FN(narrow_a_bytes)(g) / sizeof(float);
+        pool_run(run->context, (size_t)div_up(g.M, ROWS_EACH), narrow, &job);
+        job.work += FN(narrow_a_bytes)(&g) / sizeof(float);
     }
-    pool_run(run->pool, (size_t)(job.p.m_blocks * job.p.n_blocks), block, &job);
+    pool_run(run->context, (size_t)(job.p.m_blocks * job.p.n_blocks), block, &job);
 }

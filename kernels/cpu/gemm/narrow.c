@@ -3,7 +3,7 @@
 
 enum { CHUNK = 64 }; /* rows of a panel that wait as float32 */
 
-bool FN(gemm_packs)(Pack p)
+static bool has_form(Pack p)
 {
 #if defined(LEVEL_avx512)
     __builtin_cpu_init();
@@ -13,7 +13,29 @@ bool FN(gemm_packs)(Pack p)
 #endif
     return is_amx(p)             ? bytes && pairs && FN(amx_available)() /* dots.c makes A narrow for amx.c */
            : p == PACK_BF16_DOTS ? pairs
-                                 : p != PACK_INT8 || bytes;
+                                 : p != PACK_INT8_DOTS || bytes;
+}
+
+Pack FN(pack_form)(Pack type)
+{
+    if (type == PACK_INT8)
+        return has_form(PACK_INT8_AMX) ? PACK_INT8_AMX : PACK_INT8_DOTS;
+    if (type != PACK_BF16)
+        return type;
+    if (has_form(PACK_BF16_AMX)) /* eight times the rate of dots and more */
+        return PACK_BF16_AMX;
+#if defined(LEVEL_avx512)
+    /* vdpbf16ps has twice the rate of float32's multiply-add on AMD's processors (Zen 4), half of it on Intel's
+     * (Emerald Rapids): docs/kernels/narrow.md */
+    if (has_form(PACK_BF16_DOTS) && !__builtin_cpu_is("intel"))
+        return PACK_BF16_DOTS;
+#endif
+    return PACK_BF16_WIDE;
+}
+
+bool FN(gemm_packs)(Pack type)
+{
+    return has_form(FN(pack_form)(type));
 }
 
 static int64_t whole_columns(int64_t N) /* columns in whole panels */
@@ -21,10 +43,13 @@ static int64_t whole_columns(int64_t N) /* columns in whole panels */
     return round_up(N, TILE_COLS);
 }
 
-size_t FN(gemm_pack_bytes)(Pack pack, int64_t K, int64_t N)
+size_t FN(gemm_pack_bytes)(Pack type, int64_t K, int64_t N)
 {
+    const Pack pack = FN(pack_form)(type);
     const size_t n = (size_t)whole_columns(N), units = n * (size_t)narrow_count(pack, K) * sizeof(float);
-    return pack == PACK_F16 || pack == PACK_BF16 ? units / 2 : is_bytes(pack) ? units + 2 * n * sizeof(float) : units;
+    return pack == PACK_F16 || pack == PACK_BF16_WIDE ? units / 2
+           : is_bytes(pack)                           ? units + 2 * n * sizeof(float)
+                                                      : units;
 }
 
 typedef struct Packing {
@@ -116,29 +141,28 @@ static void pack_panel(void *arg, size_t number, int worker)
     Panel panel = {.n = (int64_t)number * TILE_COLS};
     panel.columns = MIN(p->N - panel.n, TILE_COLS);
     const int64_t at = panel.n * narrow_count(p->pack, p->K), units = whole_columns(p->N) * narrow_count(p->pack, p->K);
-    switch (p->pack) {
+    switch ((int)p->pack) {
     case PACK_F32:
         FN(tile_pack)
         (p->K, panel.columns, p->B + panel.n * p->b_col, p->b_row, p->b_col, (float *)p->packed + at);
         break;
     case PACK_F16:
-    case PACK_BF16: pack_16(p, &panel, (uint16_t *)p->packed + at); break;
+    case PACK_BF16_WIDE: pack_16(p, &panel, (uint16_t *)p->packed + at); break;
     case PACK_BF16_DOTS:
     case PACK_BF16_AMX: pack_pairs(p, &panel, (int32_t *)p->packed + at); break;
-    case PACK_INT8:
+    case PACK_INT8_DOTS:
     case PACK_INT8_AMX:
         pack_bytes(p, &panel, (int32_t *)p->packed + at, (float *)p->packed + units + panel.n,
                    (int32_t *)p->packed + units + whole_columns(p->N) + panel.n);
         break;
-    case PACK_COUNT: break;
     }
 }
 
-void FN(gemm_pack)(const Run *run, Pack pack, int64_t K, int64_t N, const float *B, int64_t b_row, int64_t b_col,
+void FN(gemm_pack)(const Run *run, Pack type, int64_t K, int64_t N, const float *B, int64_t b_row, int64_t b_col,
                    void *packed)
 {
-    Packing p = {pack, K, N, B, b_row, b_col, packed};
-    pool_run(run->pool, (size_t)(whole_columns(N) / TILE_COLS), pack_panel, &p);
+    Packing p = {FN(pack_form)(type), K, N, B, b_row, b_col, packed};
+    pool_run(run->context, (size_t)(whole_columns(N) / TILE_COLS), pack_panel, &p);
 }
 
 size_t FN(narrow_a_bytes)(const Gemm *g)

@@ -1,24 +1,29 @@
 /* kernels/cpu/gemm/narrow.h: packed weights of 16 and 8 bits. Panels of TILE_COLS columns as in float32, of
- *   F16, BF16      [K, TILE_COLS] 16-bit numbers
+ *   F16, BF16_WIDE [K, TILE_COLS] 16-bit numbers
  *   BF16_DOTS      [units, TILE_COLS] pairs: rows 2u (low half) and 2u + 1 of B
- *   INT8           [units, TILE_COLS] of four signed bytes; behind the panels scale [N'] and sum [N'], N'
+ *   INT8_DOTS      [units, TILE_COLS] of four signed bytes; behind the panels scale [N'] and sum [N'], N'
  *                  columns in whole panels: B[k,n] = scale[n] byte, |byte| <= 127; sum[n] is the sum of column n's
  *                  bytes
- *   BF16_AMX       as BF16_DOTS, INT8_AMX as INT8, with zeros up to a multiple of AMX_UNITS units
+ *   BF16_AMX       as BF16_DOTS, INT8_AMX as INT8_DOTS, with zeros up to a multiple of AMX_UNITS units
  * A meets all but the first in its own units, made once a product: bf16 pairs, or bytes: A[m,k] = scale[m] (byte -
  * zero[m]). */
 #ifndef SAPOR_NARROW_H
 #define SAPOR_NARROW_H
 
+#include "kernels/cpu/forms.h"
 #include "kernels/cpu/gemm/tile.h"
 
+/* The form in which this processor has weights of a type; of a form, itself. */
+Pack FN(pack_form)(Pack type);
+
+/* Of a product whose `pack` is a form */
 static inline Pack pack_of(const Gemm *g)
 {
     return g->packed ? g->pack : PACK_F32;
 }
 static inline bool is_bytes(Pack p)
 {
-    return p == PACK_INT8 || p == PACK_INT8_AMX;
+    return p == PACK_INT8_DOTS || p == PACK_INT8_AMX;
 }
 static inline bool is_amx(Pack p)
 {
@@ -27,10 +32,10 @@ static inline bool is_amx(Pack p)
 static inline Unit narrow_unit(Pack p)
 {
     return p == PACK_F16         ? UNIT_HALF_F16
-           : p == PACK_BF16      ? UNIT_HALF_BF16
+           : p == PACK_BF16_WIDE ? UNIT_HALF_BF16
            : p == PACK_BF16_DOTS ? UNIT_BF16
            : p == PACK_BF16_AMX  ? UNIT_BF16_AMX
-           : p == PACK_INT8      ? UNIT_INT8
+           : p == PACK_INT8_DOTS ? UNIT_INT8
            : p == PACK_INT8_AMX  ? UNIT_INT8_AMX
                                  : UNIT_F32;
 }

@@ -9,9 +9,9 @@ static int64_t part_count(int64_t M)
     return MIN(div_up(M, PART_ROWS), PARTS);
 }
 
-size_t FN(batch_norm_work)(const BatchNorm *t, int threads)
+size_t FN(batch_norm_work)(const Run *run, const BatchNorm *t)
 {
-    (void)threads;
+    (void)run;
     return t->batch ? (size_t)(part_count(t->M) * t->C) * sizeof(float) : 0;
 }
 
@@ -79,11 +79,11 @@ void FN(batch_norm)(const Run *run, const BatchNorm *t)
     Job j = {.t = t, .sums = run->work};
     if (t->batch) {
         const float by = 1.0f / (float)t->M, unbiased = (float)t->M / (float)MAX(t->M - 1, 1);
-        pool_run(run->pool, (size_t)parts, sum_rows, &j);
+        pool_run(run->context, (size_t)parts, sum_rows, &j);
         add_parts(j.sums, parts, C);
         FOR_VECTORS(0, C, store_part(t->mean + i, load_part(j.sums + i, n) * by, n))
         j.squares = true;
-        pool_run(run->pool, (size_t)parts, sum_rows, &j);
+        pool_run(run->context, (size_t)parts, sum_rows, &j);
         add_parts(j.sums, parts, C);
         FOR_VECTORS(0, C, {
             const vf mean = load_part(t->mean + i, n), var = load_part(j.sums + i, n) * by,
@@ -103,9 +103,9 @@ void FN(batch_norm)(const Run *run, const BatchNorm *t)
 
 /* ---- backward -------------------------------------------------------------------------------- */
 
-size_t FN(batch_norm_back_work)(const BatchNormBack *b, int threads)
+size_t FN(batch_norm_back_work)(const Run *run, const BatchNormBack *b)
 {
-    (void)threads;
+    (void)run;
     return (size_t)(MAX(part_count(b->forward.M), 1) * 2 * b->forward.C) * sizeof(float);
 }
 
@@ -154,7 +154,7 @@ void FN(batch_norm_back)(const Run *run, const BatchNormBack *b)
     if (t->M == 0 || C == 0)
         return;
     Job j = {.t = t, .back = b, .sums = run->work};
-    pool_run(run->pool, (size_t)parts, sum_slopes, &j);
+    pool_run(run->context, (size_t)parts, sum_slopes, &j);
     add_parts(j.sums, parts, 2 * C);
     if (b->dbeta)
         add_row(C, j.sums, b->dbeta);

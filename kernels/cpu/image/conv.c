@@ -1,7 +1,8 @@
-/* kernels/cpu/image/conv.c: Convolution, NHWC. 1x1 is gemm. k x k is a product whose A is never made: with channels last, the
- * pixels under one row of the kernel are contiguous, so that K = kh segments of kw C numbers, and the outputs of one
- * image row are rows of A at distance stride C. All that is copied is a band of the image with its zero border.
- * Depthwise runs over channels, four pixels at a time. Most 3 x 3 kernels of stride 1 go another way: winograd.c. */
+/* kernels/cpu/image/conv.c: Convolution, NHWC. 1x1 is gemm. k x k is a product whose A is never made: with channels
+ * last, the pixels under one row of the kernel are contiguous, so that K = kh segments of kw C numbers, and the
+ * outputs of one image row are rows of A at distance stride C. All that is copied is a band of the image with its zero
+ * border. Depthwise runs over channels, four pixels at a time. Most 3 x 3 kernels of stride 1 go another way:
+ * winograd.c. */
 // flags: -O3
 #include "kernels/cpu/image/winograd.h"
 
@@ -80,18 +81,34 @@ static bool is_empty(const Conv *c)
     return c->B == 0 || c->O == 0 || c->H + c->top + c->bottom < c->kh || c->W + c->left + c->right < c->kw;
 }
 
-size_t FN(conv_work)(const Conv *c, int threads)
+size_t FN(conv_work)(const Run *run, const Conv *c)
 {
     if (is_empty(c))
         return 0;
     if (FN(winograd_supports)(c))
-        return FN(winograd_work)(c, threads);
-    const Plan p = make_plan(c, threads);
+        return FN(winograd_work)(run, c);
+    const Plan p = make_plan(c, threads_of(run));
     if (p.plain) {
         const Gemm g = as_gemm(c);
-        return FN(gemm_work)(&g, threads);
+        return FN(gemm_work)(run, &g);
     }
-    return p.floats * sizeof(float) * (size_t)threads;
+    return p.floats * sizeof(float) * (size_t)threads_of(run);
+}
+
+Way FN(conv_way)(const Run *run, const Conv *c)
+{
+    if (FN(winograd_supports)(c)) {
+        Way way = {.why = "3x3, stride 1: fewer multiplications than direct"};
+        snprintf(way.name, sizeof way.name, "winograd %d,3", FN(winograd_outputs)(c));
+        return way;
+    }
+    const Plan p = make_plan(c, threads_of(run));
+    return p.depthwise ? (Way){"depthwise", "each channel separately; vectors of channels"}
+           : p.plain   ? (Way){"1x1: gemm", "all pixels are the rows of one product"}
+           : p.picks   ? (Way){"picked pixels", "stride: only the used pixels are rows of a product"}
+           : c->kh == 3 && c->kw == 3 && c->stride == 1
+               ? (Way){"implicit gemm", "too few or odd channels for Winograd; a product"}
+               : (Way){"implicit gemm", "a product whose A is read from a padded image"};
 }
 
 size_t FN(conv_pack_bytes)(const Conv *c)
@@ -140,7 +157,7 @@ void FN(conv_pack)(const Run *run, const Conv *c, const float *weights, void *pa
         return;
     }
     Packing p = {c, weights, packed};
-    pool_run(run->pool, (size_t)div_up(c->O, TILE_COLS), pack_panel, &p);
+    pool_run(run->context, (size_t)div_up(c->O, TILE_COLS), pack_panel, &p);
 }
 
 typedef struct Job {
@@ -330,13 +347,13 @@ void FN(conv)(const Run *run, const Conv *c)
         FN(winograd)(run, c);
         return;
     }
-    Job job = {c, make_plan(c, pool_threads(run->pool)), run->work};
+    Job job = {c, make_plan(c, threads_of(run)), run->work};
     if (job.p.plain) {
         const Gemm g = as_gemm(c);
         FN(gemm)(run, &g);
     } else if (job.p.depthwise) {
-        pool_run(run->pool, (size_t)(c->B * job.p.oh), depthwise_row, &job);
+        pool_run(run->context, (size_t)(c->B * job.p.oh), depthwise_row, &job);
     } else {
-        pool_run(run->pool, (size_t)(c->B * job.p.bands * job.p.n_blocks), band, &job);
+        pool_run(run->context, (size_t)(c->B * job.p.bands * job.p.n_blocks), band, &job);
     }
 }

@@ -1,12 +1,13 @@
-/* kernels/cpu/image/conv_back.c: the gradients of a convolution. No column matrix is made.
+/* kernels/cpu/image/conv_back.c: the gradients of a convolution. No matrix of columns is made.
  *
  * To the input: a tap (i, j) of the kernel adds dy [pixels, O] W[:, :, i, j] [O, C] to the pixels of dx that lie under
- * it, which are `stride` pixels apart: a product whose rows of C are spread. A task has some rows of an image of dx and
- * goes through the taps in their order.
- * To the weights: with channels last, the pixels under one row of the kernel are contiguous, so that for row i the
- * gradient [kw C, O] is a product over the output pixels of x, read by columns from a band with its zero border, and dy
- * packed in panels. The images are cut into parts, by the shape alone; each part has its own sum, and the sums are added
- * in order. 1 x 1 without stride and padding is a product over all pixels. Depthwise runs over channels. */
+ * it, `stride` pixels apart: a product whose rows of C are spread. A task has some rows of an image of dx and goes
+ * through the taps in their order.
+ * To the weights: with channels last, the pixels under one row of the kernel are contiguous. So the gradient
+ * [kw C, O] of row i is a product, over the output pixels, of x, read by columns from a band with its zero border, and
+ * of dy, packed in panels. The images are cut into parts, by the shape alone; each part has its own sum, and the sums
+ * are added in order. 1 x 1 without stride and padding is one product over all pixels. Depthwise runs over channels.
+ */
 // flags: -O3
 #include "kernels/cpu/gemm/tile.h"
 #include "kernels/cpu/loops.h"
@@ -104,18 +105,18 @@ static Gemm to_weights(const ConvBack *b)
                   .beta = b->w_beta};
 }
 
-size_t FN(conv_back_work)(const ConvBack *b, int threads)
+size_t FN(conv_back_work)(const Run *run, const ConvBack *b)
 {
     const Conv *c = &b->forward;
     if (is_empty(c))
         return 0;
-    const Plan p = make_plan(c, threads);
+    const Plan p = make_plan(c, threads_of(run));
     if (p.plain) {
         const Gemm x = to_input(b), w = to_weights(b);
-        return MAX(FN(gemm_work)(&x, threads), FN(gemm_work)(&w, threads));
+        return MAX(FN(gemm_work)(run, &x), FN(gemm_work)(run, &w));
     }
     const size_t floats = (size_t)round_up((int64_t)(p.sums * (size_t)p.parts), 16);
-    return MAX(p.weights, floats + (p.band + p.panel) * (size_t)threads) * sizeof(float);
+    return MAX(p.weights, floats + (p.band + p.panel) * (size_t)threads_of(run)) * sizeof(float);
 }
 
 typedef struct Job {
@@ -242,10 +243,10 @@ static void back_to_input(const Run *run, Job *job)
             for (int64_t ch = 0; ch < c->C; ch++)
                 job->work[tap * c->C + ch] = b->weights[ch * job->p.taps + tap];
         }
-        pool_run(run->pool, (size_t)(c->B * c->H), depthwise_row, job);
+        pool_run(run->context, (size_t)(c->B * c->H), depthwise_row, job);
     } else {
-        pool_run(run->pool, (size_t)(job->p.taps * div_up(c->C, TILE_COLS)), pack_panel, job);
-        pool_run(run->pool, (size_t)(c->B * job->p.bands * job->p.x_blocks), fill_band, job);
+        pool_run(run->context, (size_t)(job->p.taps * div_up(c->C, TILE_COLS)), pack_panel, job);
+        pool_run(run->context, (size_t)(c->B * job->p.bands * job->p.x_blocks), fill_band, job);
     }
 }
 
@@ -372,7 +373,7 @@ static void back_to_weights(const Run *run, Job *job)
         FN(gemm)(run, &g);
         return;
     }
-    pool_run(run->pool, (size_t)(job->p.parts * job->p.w_blocks), job->p.depthwise ? sum_depthwise : sum_part, job);
+    pool_run(run->context, (size_t)(job->p.parts * job->p.w_blocks), job->p.depthwise ? sum_depthwise : sum_part, job);
     run_ranges(run, c->C, 8, finish_channels, job);
 }
 
@@ -386,7 +387,7 @@ void FN(conv_back)(const Run *run, const ConvBack *b)
             start_row(b->dweights, c->O * (c->C / c->groups) * c->kh * c->kw, b->w_beta);
         return;
     }
-    Job job = {b, make_plan(c, pool_threads(run->pool)), run->work};
+    Job job = {b, make_plan(c, threads_of(run)), run->work};
     if (b->dx)
         back_to_input(run, &job);
     if (b->dweights)

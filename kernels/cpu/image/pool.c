@@ -59,7 +59,7 @@ void FN(max_pool)(const Run *run, int64_t B, int64_t H, int64_t W, int64_t C, in
              .ow = conv_out(W, k, stride, 2 * pad),
              .x = x,
              .y = y};
-    pool_run(run->pool, (size_t)(B * j.oh), max_row, &j);
+    pool_run(run->context, (size_t)(B * j.oh), max_row, &j);
 }
 
 enum { MEAN_BLOCK = 64 /* places whose sum is one chain; blocks are added in order */ };
@@ -84,7 +84,7 @@ static void mean_image(void *arg, size_t b, int worker)
 void FN(mean_pool)(const Run *run, int64_t B, int64_t HW, int64_t C, const float *x, float *y)
 {
     Job j = {.B = B, .H = HW, .C = C, .x = x, .y = y};
-    pool_run(run->pool, (size_t)B, mean_image, &j);
+    pool_run(run->context, (size_t)B, mean_image, &j);
 }
 
 /* ---- backward -------------------------------------------------------------------------------- */
@@ -138,7 +138,7 @@ void FN(max_pool_back)(const Run *run, int64_t B, int64_t H, int64_t W, int64_t 
         j.oh = conv_out(H, k, stride, 2 * pad);
         j.ow = conv_out(W, k, stride, 2 * pad);
     }
-    pool_run(run->pool, (size_t)(B * div_up(C, CHANNELS)), max_image_back, &j);
+    pool_run(run->context, (size_t)(B * div_up(C, CHANNELS)), max_image_back, &j);
 }
 
 static void mean_image_back(void *arg, size_t b, int worker)
@@ -156,5 +156,5 @@ static void mean_image_back(void *arg, size_t b, int worker)
 void FN(mean_pool_back)(const Run *run, int64_t B, int64_t HW, int64_t C, const float *dy, float *dx)
 {
     Job j = {.B = B, .H = HW, .C = C, .dy = dy, .dx = dx};
-    pool_run(run->pool, (size_t)B, mean_image_back, &j);
+    pool_run(run->context, (size_t)B, mean_image_back, &j);
 }

@@ -1,9 +1,9 @@
-/* kernels/cpu/image/winograd.c: 3 x 3 convolutions of stride 1 by Winograd's method (Lavin & Gray 2016), mostly F(4x4, 3x3):
- * each 4 x 4 square of outputs comes from its 6 x 6 square of inputs by 36 products where the direct way takes 144. The
- * input transform B' of a band's squares makes 36 matrices [squares, C]; each is multiplied with its [C, O] of the
- * filter transform (G, made at packing, in double); the output transform A' makes outputs of the products. (The paper
- * calls a square a tile; here a tile is gemm's.) F(6x6, 3x3) makes 6 x 6 outputs of 8 x 8 inputs by 64 products instead
- * of 324: a fifth less again, but it rounds four times as much. It is used where Conv.winograd is 6, up to 128
+/* kernels/cpu/image/winograd.c: 3 x 3 convolutions of stride 1 by Winograd's method (Lavin & Gray 2016), mostly F(4x4,
+ * 3x3): each 4 x 4 square of outputs comes from its 6 x 6 square of inputs by 36 products where the direct way takes
+ * 144. The input transform B' of a band's squares makes 36 matrices [squares, C]; each is multiplied with its [C, O]
+ * of the filter transform (G, made at packing, in double); the output transform A' makes outputs of the products. (The
+ * paper calls a square a tile; here a tile is gemm's.) F(6x6, 3x3) makes 6 x 6 outputs of 8 x 8 inputs by 64 products
+ * instead of 324: a fifth less again, but it rounds four times as much. It is used where Conv.winograd is 6, up to 128
  * channels. From 385 channels on F(2x2, 3x3) is used: 4 x 4 inputs, 16 products instead of 36, and less than half the
  * weights, which come from memory. Of a convolution's shape only C and O decide what is computed here, and a square's
  * bits depend on nothing but its own pixels. */
@@ -129,7 +129,7 @@ static __attribute__((cold)) void pack_panel(void *arg, size_t panel, int worker
 void FN(winograd_pack)(const Run *run, const Conv *c, const float *weights, void *packed)
 {
     Packing p = {c, weights, packed};
-    pool_run(run->pool, (size_t)div_up(c->O, TILE_COLS), pack_panel, &p);
+    pool_run(run->context, (size_t)div_up(c->O, TILE_COLS), pack_panel, &p);
 }
 
 /* ---- squares --------------------------------------------------------------------------------- */
@@ -176,8 +176,14 @@ static size_t part_floats(const Job *j)
     return (size_t)(places(j->c) * j->rows * j->wide * (j->c->C + j->c->O + 2 * SLACK));
 }
 
-size_t FN(winograd_work)(const Conv *c, int threads)
+int FN(winograd_outputs)(const Conv *c)
 {
+    return points_of(c)->out;
+}
+
+size_t FN(winograd_work)(const Run *run, const Conv *c)
+{
+    const int threads = threads_of(run);
     const Job j = plan(c, threads);
     return part_floats(&j) * sizeof(float) * (size_t)(j.shared ? 1 : threads);
 }
@@ -406,16 +412,16 @@ static void band(void *arg, size_t task, int worker)
 
 void FN(winograd)(const Run *run, const Conv *c)
 {
-    Job j = plan(c, pool_threads(run->pool));
+    Job j = plan(c, threads_of(run));
     j.work = run->work;
     if (!j.shared) {
-        pool_run(run->pool, (size_t)(c->B * j.bands), band, &j);
+        pool_run(run->context, (size_t)(c->B * j.bands), band, &j);
         return;
     }
     for (int64_t row = 0; row < c->B * j.high; row += j.rows) {
         Part p = part_of(&j, row, MIN(j.rows, c->B * j.high - row), 0);
-        pool_run(run->pool, (size_t)p.rows, input_row, &p);
-        pool_run(run->pool, (size_t)places(c), multiply_place, &p);
-        pool_run(run->pool, (size_t)p.rows, output_row, &p);
+        pool_run(run->context, (size_t)p.rows, input_row, &p);
+        pool_run(run->context, (size_t)places(c), multiply_place, &p);
+        pool_run(run->context, (size_t)p.rows, output_row, &p);
     }
 }

@@ -1,0 +1,336 @@
+/* extractors/call.c: the outputs of a model, and what a call asks of them. */
+#include "extractors/loading.h"
+
+#include <math.h>
+
+/* ---- the table of outputs -------------------------------------------------------------------- */
+
+static bool has_name(const Output *o, const char *name)
+{
+    Text rest = o->also ? text_of(o->also) : (Text){0}, part;
+    if (strcmp(o->name, name) == 0)
+        return true;
+    while (o->also && text_next(&rest, ' ', &part))
+        if (text_is(part, name))
+            return true;
+    return false;
+}
+
+int output_find(const Encoder *en, unsigned modality, const char *name)
+{
+    for (size_t i = 0; i < en->output_count; i++)
+        if ((en->outputs[i].modality & modality) && (!name || has_name(&en->outputs[i], name)))
+            return (int)i;
+    return -1;
+}
+
+/* The length of "layer3." in "layer3.17"; 0 if the name does not end in a number. */
+static size_t stem_length(const char *name)
+{
+    size_t n = strlen(name), end = n;
+    while (n > 0 && name[n - 1] >= '0' && name[n - 1] <= '9')
+        n--;
+    return n < end && n > 0 && name[n - 1] == '.' ? n : 0;
+}
+
+static bool same_stem(const char *a, const char *b)
+{
+    size_t n = stem_length(a);
+    return n > 0 && n == stem_length(b) && memcmp(a, b, n) == 0;
+}
+
+bool output_unknown(const Encoder *en, unsigned modality, const char *name, Arena *a, Error *e)
+{
+    const char *list = "", *before = NULL; /* in a run of names that differ in their number: the last one so far */
+    for (size_t i = 0; i < en->output_count && list; i++) {
+        const Output *o = &en->outputs[i], *next = i + 1 < en->output_count ? o + 1 : NULL;
+        if (!(o->modality & modality))
+            continue;
+        bool goes_on = next && (next->modality & modality) && same_stem(o->name, next->name);
+        if (!before || !same_stem(before, o->name))
+            list = arena_printf(a, e, "%s%s%s", list, *list ? ", " : "", o->name);
+        else if (!goes_on)
+            list = arena_printf(a, e, "%s to %s", list, o->name);
+        before = o->name;
+    }
+    return list && fail(e, SP_USAGE, "%s: has no layer %.100s; it has %s", en->path, name, list);
+}
+
+/* Whether the options let a call ask for it. */
+static bool is_asked(const Encoder *en, const Output *o, bool usual)
+{
+    if (!(o->modality & en->towers))
+        return false;
+    for (size_t i = 0; i < en->options.output_count; i++) {
+        const char *name = en->options.outputs[i];
+        if (name ? has_name(o, name) : usual)
+            return true;
+    }
+    return en->options.output_count == 0;
+}
+
+int output_add(Loader *l, Output o)
+{
+    Encoder *en = l->encoder;
+    size_t n = en->output_count;
+    if (l->error->code != SP_OK)
+        return -1;
+    o.loaded = is_asked(en, &o, output_find(en, o.modality, NULL) < 0);
+    o.pool = POOL_NONE; /* of texts: set when the folder's settings are known */
+    if (n == en->output_room) {
+        Output *more = arena_grow(en->arena, en->outputs, n, &en->output_room, sizeof *more, l->error);
+        if (!more)
+            return -1;
+        en->outputs = more;
+    }
+    en->outputs[en->output_count++] = o;
+    return o.loaded ? (int)n : -1;
+}
+
+int output_add_hidden(Loader *l, unsigned modality, int64_t blocks, int64_t width)
+{
+    int first = (int)l->encoder->output_count;
+    for (int64_t i = 0; i <= blocks; i++) {
+        const char *name = arena_printf(l->encoder->arena, l->error, "hidden_states.%lld", (long long)i);
+        if (name)
+            output_add(l, (Output){.name = name, .modality = modality, .rows = ROWS_TOKENS, .width = width});
+    }
+    return first;
+}
+
+/* What the output with this number means for the count of blocks. */
+static int64_t reach(int64_t number, int first, int64_t blocks)
+{
+    return number >= first && number <= first + blocks ? number - first : blocks;
+}
+
+int64_t pass_blocks(const Pass *p, int first, int64_t blocks)
+{
+    int64_t most = 0;
+    for (size_t i = 0; i < p->outputs; i++)
+        if (p->asked[i])
+            most = MAX(most, reach((int64_t)i, first, blocks));
+    return most;
+}
+
+int64_t load_blocks(const Loader *l, int first, int64_t blocks)
+{
+    int64_t most = 0;
+    for (size_t i = 0; i < l->encoder->output_count; i++)
+        if (l->encoder->outputs[i].loaded)
+            most = MAX(most, reach((int64_t)i, first, blocks));
+    return most;
+}
+
+/* ---- one pass -------------------------------------------------------------------------------- */
+
+typedef struct PassInput {
+    const Call *call;
+    const TextBatch *texts;
+    const ImageBatch *images;
+} PassInput;
+
+/* T rows of each image as a ragged batch; NULL on failure. */
+static const Ragged *image_rows(Tape *t, int64_t B, int64_t total)
+{
+    Ragged *r = tape_scratch(t, 1, sizeof *r);
+    int32_t *offsets = tape_scratch(t, B + 1, sizeof *offsets);
+    if (!r || !offsets)
+        return NULL;
+    if (total % B || total > INT32_MAX) {
+        tape_fail(t, SP_SHAPE, "%lld rows of %lld images", (long long)total, (long long)B);
+        return NULL;
+    }
+    for (int64_t i = 0; i <= B; i++)
+        offsets[i] = (int32_t)(i * (total / B));
+    *r = (Ragged){.B = B, .total = total, .longest = total / B, .offsets = offsets};
+    return r;
+}
+
+static Tensor *pool_rows(Tape *t, Tensor *x, Pooling pool, const PassInput *in)
+{
+    const Reduce how = pool == POOL_CLS ? REDUCE_FIRST : pool == POOL_MAX ? REDUCE_MAX : REDUCE_MEAN;
+    const Ragged *r = !x || !tape_ok(t, &(Error){0}) ? NULL
+                      : in->texts                    ? &in->texts->ragged
+                                                     : image_rows(t, in->images->B, x->shape[0]);
+    return r ? pool_ragged(t, x, r, how) : x;
+}
+
+static void forward_call(Tape *t, const void *model, const void *input, Tensor **out)
+{
+    const Encoder *en = model;
+    const PassInput *in = input;
+    const Call *c = in->call;
+    Pass p = {.texts = in->texts,
+              .images = in->images,
+              .outputs = en->output_count,
+              .asked = c->asked,
+              .out = tape_scratch(t, (int64_t)en->output_count, sizeof *p.out)};
+    if (!p.out)
+        return;
+    (in->texts ? en->kind->forward_text : en->kind->forward_image)(t, en->model, &p);
+    for (size_t i = 0; i < c->count; i++) {
+        const CallOutput *o = &c->outputs[i];
+        Tensor *x = p.out[o->number];
+        if (x && o->pool != POOL_NONE)
+            x = pool_rows(t, x, o->pool, in);
+        out[i] = x && o->normalize ? row_normalize(t, x, 1e-12f) : x;
+    }
+}
+
+bool call_infer(const Call *c, Tape *t, const TextBatch *texts, const ImageBatch *images, Inferred *results, Error *e)
+{
+    PassInput in = {.call = c, .texts = texts, .images = images};
+    return infer_all(t, forward_call, c->encoder, &in, c->count, results, e);
+}
+
+bool check_finite(const Encoder *en, const float *x, size_t n, Error *e)
+{
+    float sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += x[i] * 0.0f; /* 0 or NaN */
+    return sum == 0.0f || fail(e, SP_FORMAT, "its features are NaN or infinite: is %s damaged?",
+                               weights_count(en->weights) ? weights_at(en->weights, 0)->file : "the model");
+}
+
+bool input_failed(const Results *r, size_t i, const char *what, const Error *why, Error *e)
+{
+    if (r->status && why->code != SP_MEMORY) {
+        r->status[i] = *why;
+        return true;
+    }
+    return what ? fail(e, why->code, "%s %zu: %s", what, i + 1, why->message) : fail(e, why->code, "%s", why->message);
+}
+
+bool call_goes_on(const Call *c, size_t done, size_t n, Error *e)
+{
+    return !c->progress || c->progress(c->progress_arg, done, n) ||
+           fail(e, SP_CANCELLED, "cancelled after %zu of %zu inputs", done, n);
+}
+
+/* ---- options of a call ----------------------------------------------------------------------- */
+
+static const char *pool_name(Pooling p)
+{
+    static const char *const NAMES[] = {"model", "cls", "mean", "max", "none"};
+    return NAMES[p];
+}
+
+/* A tower of the model that is open. */
+static bool check_tower(const Encoder *en, unsigned modality, Error *e)
+{
+    bool text = modality == MODALITY_TEXT;
+    const char *missing = text ? en->text.missing : en->image.missing;
+    if (!(en->kind->modalities & modality))
+        return fail(e, SP_USAGE, "%s models encode %s", en->kind->name,
+                    text ? "images, not texts" : "texts, not images");
+    if (missing)
+        return fail(e, SP_USAGE, "%s: cannot encode %s: %s", en->path, text ? "texts" : "images", missing);
+    return (en->towers & modality) ||
+           fail(e, SP_USAGE, "%s: was opened without its tower for %s", en->path, text ? "texts" : "images");
+}
+
+static bool check_output(const Call *c, const OutputOptions *o, CallOutput *to, Arena *a, Error *e)
+{
+    const Encoder *en = c->encoder;
+    to->number = output_find(en, c->modality, o->name);
+    if (to->number < 0)
+        return output_unknown(en, c->modality, o->name ? o->name : "", a, e);
+    const Output *out = &en->outputs[to->number];
+    if (!out->loaded)
+        return fail(e, SP_USAGE, "%s: %s was not loaded; name it when the model is opened", en->path, out->name);
+    if (o->pool == POOL_NONE && out->rows == ROWS_VECTOR)
+        return fail(e, SP_USAGE, "%s: %s gives one row per input, not one per token; remove pool none", en->path,
+                    out->name);
+    if (o->pool != POOL_MODEL && o->pool != POOL_NONE && out->rows != ROWS_TOKENS)
+        return fail(e, SP_USAGE, "%s: %s has no tokens to pool; remove pool %s", en->path, out->name,
+                    pool_name(o->pool));
+    bool tokens = out->rows == ROWS_TOKENS;
+    if (tokens && o->pool == POOL_MODEL && c->modality == MODALITY_TEXT && en->text.no_pool)
+        return fail(e, SP_UNSUPPORTED, "%s", en->text.no_pool);
+    to->pool = !tokens ? POOL_NONE : o->pool == POOL_MODEL ? out->pool : o->pool;
+    bool vector = out->rows == ROWS_VECTOR || (tokens && to->pool != POOL_NONE);
+    if (o->normalize > 0 && !vector)
+        return fail(e, SP_USAGE, "%s: %s gives a %s, which is not normalized; remove normalize", en->path, out->name,
+                    tokens ? "row per token" : "feature map");
+    to->normalize = vector && (o->normalize > 0 || (o->normalize == 0 && out->normalized));
+    to->floats = out->width;
+    to->per_token = tokens && to->pool == POOL_NONE && c->modality == MODALITY_TEXT;
+    return true;
+}
+
+/* The sizes of maps and of unpooled patches follow from the size of the images: a pass without numbers gives them. */
+static bool find_sizes(const Call *c, Error *e)
+{
+    const Encoder *en = c->encoder;
+    Arena *a = arena_new(store_device(en->store)->heap, 0);
+    Tape *t = tape_new(store_device(en->store), false, e);
+    Inferred *results = a ? NEW(a, Inferred, c->count, e) : NULL;
+    ImageBatch one = {.B = 1, .height = c->preset.height, .width = c->preset.width};
+    bool ok = t && results && call_infer(c, t, NULL, &one, results, e);
+    if (!a)
+        fail_memory(e, 1, "a call");
+    for (size_t i = 0; ok && i < c->count; i++) {
+        CallOutput *o = &c->outputs[i];
+        const int64_t *shape = results[i].shape;
+        o->floats = shape[0] * shape[1] * shape[2] * shape[3];
+        if (en->outputs[o->number].rows == ROWS_MAP)
+            memcpy(o->map, (int64_t[]){shape[3], shape[1], shape[2]}, sizeof o->map);
+    }
+    tape_free(t);
+    arena_free(a);
+    return ok;
+}
+
+static bool check_images(Call *c, const CallOptions *o, Error *e)
+{
+    const Encoder *en = c->encoder;
+    bool fixed = !o->preset;
+    if (o->max_tokens)
+        return fail(e, SP_USAGE, "%s: max_tokens is for texts, not for images; remove it", en->path);
+    c->preset = o->preset ? *o->preset : en->image.preset;
+    c->keep_size = o->keep_size;
+    c->reshape_width = o->reshape_width;
+    c->reshape_height = o->reshape_height;
+    for (size_t i = 0; i < c->count; i++)
+        fixed = fixed && en->outputs[c->outputs[i].number].rows == ROWS_VECTOR;
+    size_t bytes;
+    if (!size_mul((size_t)c->preset.width, (size_t)c->preset.height, &bytes) ||
+        !size_mul(bytes, 3 * sizeof(float), &bytes))
+        return fail(e, SP_USAGE, "images of %lld x %lld are too large", (long long)c->preset.width,
+                    (long long)c->preset.height);
+    return fixed || find_sizes(c, e);
+}
+
+static bool check_texts(Call *c, const CallOptions *o, Error *e)
+{
+    const Encoder *en = c->encoder;
+    if (o->preset || o->keep_size || o->reshape_width || o->reshape_height)
+        return fail(e, SP_USAGE, "%s: sizes of images are not for texts; remove them", en->path);
+    if (o->max_tokens < 0)
+        return fail(e, SP_USAGE, "max_tokens: %lld is below 0", (long long)o->max_tokens);
+    c->max_tokens = o->max_tokens ? MIN(o->max_tokens, en->text.max_tokens) : en->text.max_tokens;
+    return true;
+}
+
+Call *call_new(const Encoder *en, unsigned modality, const CallOptions *o, Arena *a, Error *e)
+{
+    static const OutputOptions USUAL = {0};
+    if (!check_tower(en, modality, e))
+        return NULL;
+    Call *c = NEW(a, Call, 1, e);
+    size_t n = MAX(o->output_count, 1);
+    bool *asked = NEW(a, bool, en->output_count, e);
+    if (!c || !asked || !(c->outputs = NEW(a, CallOutput, n, e)))
+        return NULL;
+    c->encoder = en;
+    c->modality = modality;
+    c->asked = asked;
+    c->count = n;
+    for (size_t i = 0; i < n; i++) {
+        if (!check_output(c, o->output_count ? &o->outputs[i] : &USUAL, &c->outputs[i], a, e))
+            return NULL;
+        asked[c->outputs[i].number] = true;
+    }
+    return (modality == MODALITY_IMAGE ? check_images(c, o, e) : check_texts(c, o, e)) ? c : NULL;
+}

@@ -1,0 +1,58 @@
+/* tests/encoder_testing.h: a model opened with the call that a test makes. Included before cmocka (tests/testing.h). */
+#ifndef SAPOR_ENCODER_TESTING_H
+#define SAPOR_ENCODER_TESTING_H
+
+#include <stdlib.h>
+
+#include "extractors/extractors.h"
+
+typedef struct Wish { /* options of the model and of its one call, with one output */
+    const char *arch, *layer;
+    Pooling pool;
+    int normalize;
+    int64_t max_tokens;
+    const Preset *preset;
+    Pack dtype;
+    int winograd;
+} Wish;
+typedef struct Opened {
+    Encoder *en;
+    Call *call;
+    size_t D; /* floats of a row */
+} Opened;
+
+/* Opens what the wish needs, no more; the call is in the arena. en is NULL on failure. */
+static inline Opened open_wish(const Device *d, const char *path, const Wish *w, Arena *a, Error *e)
+{
+    Opened o = {0};
+    EncoderOptions options = {
+        .arch = w->arch, .outputs = &w->layer, .output_count = 1, .dtype = w->dtype, .winograd = w->winograd};
+    OutputOptions output = {.name = w->layer, .pool = w->pool, .normalize = w->normalize};
+    CallOptions call = {.outputs = &output, .output_count = 1, .max_tokens = w->max_tokens, .preset = w->preset};
+    if (!(o.en = encoder_open(d, path, &options, e)))
+        return o;
+    unsigned tower = o.en->towers & MODALITY_TEXT ? MODALITY_TEXT : MODALITY_IMAGE;
+    if ((o.call = call_new(o.en, tower, &call, a, e))) {
+        o.D = (size_t)o.call->outputs[0].floats;
+        return o;
+    }
+    encoder_close(o.en);
+    return (Opened){0};
+}
+
+static inline bool encode_some_texts(const Opened *o, Tape *t, const Text *texts, size_t n, float *out, Error *e)
+{
+    return encode_texts(o->call, t, texts, n, &(Results){.out = &out}, e);
+}
+
+static inline bool encode_some_images(const Opened *o, Tape *t, const Image *images, size_t n, float *out, Error *e)
+{
+    ImageInput *list = calloc(n + 1, sizeof *list);
+    for (size_t i = 0; list && i < n; i++)
+        list[i].pixels = images[i];
+    bool ok = list ? encode_images(o->call, t, list, n, &(Results){.out = &out}, e) : fail_memory(e, n, "a test");
+    free(list);
+    return ok;
+}
+
+#endif
