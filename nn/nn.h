@@ -138,7 +138,7 @@ bool norm_load(Norm *n, Store *s, const Array *gamma, const Array *beta, float e
 /* An array as a tensor: a parameter where how->train_w says so, else store_array. */
 Tensor *tensor_load(Store *s, const Array *a, const Hold *how, Error *e);
 /* Batch norm: y = (x - mean) / sqrt(var + eps) gamma + beta by channel [O]; gamma NULL: none. `batch`: a training tape
- * normalises by the batch, and moves mean and var by `momentum`. */
+ * normalises by the batch, and moves mean and var by `momentum`; they may not be views of a file then. */
 typedef struct Norm2d {
     Tensor *gamma, *beta, *mean, *var;
     double eps, momentum;
@@ -236,7 +236,7 @@ Tensor *stack_rows(Tape *t, Tensor *a, Tensor *b);              /* [M1,D], [M2,D
 Tensor *concat(Tape *t, Tensor *a, Tensor *b);                  /* [M,D1], [M,D2] -> [M,D1+D2] */
 Tensor *cols(Tape *t, Tensor *x, int64_t first, int64_t count); /* x[:, first : first+count] */
 Tensor *reshape(Tape *t, Tensor *x, int dims, const int64_t *shape);
-Tensor *swap_axes(Tape *t, Tensor *x);               /* [M,N] -> [N,M]; for small N, as it copies column by column */
+Tensor *swap_axes(Tape *t, Tensor *x);                /* [M,N] -> [N,M]; for small N, as it copies column by column */
 Tensor *row_dot(Tape *t, Tensor *a, Tensor *b);       /* [M,D], [M,D] -> [M] */
 Tensor *row_scale(Tape *t, Tensor *x, Tensor *s);     /* [M,D], [M] -> [M,D] */
 Tensor *row_normalize(Tape *t, Tensor *x, float eps); /* x / max(|x|, eps) */
@@ -284,8 +284,10 @@ typedef struct Relative { /* MPNet's position bias: relative[h][clamp(j-i)] (ker
 } Relative;
 /* [total, 3 C] -> [total, C] */
 Tensor *attention(Tape *t, Tensor *qkv, const Ragged *r, int64_t H, Relative bias, bool causal);
-Tensor *pool_ragged(Tape *t, Tensor *x, const Ragged *r, Reduce how);         /* [total, C] -> [B, C] */
-Tensor *conv(Tape *t, Tensor *x, const Conv2d *c, Tensor *residual, Act act); /* [B,H,W,C] -> [B,OH,OW,O] */
+Tensor *pool_ragged(Tape *t, Tensor *x, const Ragged *r, Reduce how); /* [total, C] -> [B, C] */
+/* act(norm(conv(x) + bias) + residual): [B,H,W,C] -> [B,OH,OW,O] */
+Tensor *conv(Tape *t, Tensor *x, const Conv2d *c, Tensor *residual, Act act);
+Tensor *batch_norm(Tape *t, Tensor *x, const Norm2d *n); /* over all dimensions but the last */
 Tensor *max_pool(Tape *t, Tensor *x, int64_t k, int64_t stride, int64_t pad);
 Tensor *mean_pool(Tape *t, Tensor *x); /* [B,H,W,C] -> [B,C] */
 

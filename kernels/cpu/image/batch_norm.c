@@ -128,7 +128,7 @@ static void sum_slopes(void *arg, size_t part, int worker)
     }
 }
 
-/* dx = gamma rstd dy; where the batch's own numbers normalise: gamma rstd (dy - mean of dy - normal mean of dy normal) */
+/* dx = gamma rstd dy; by the batch's own mean and variance gamma rstd (dy - mean(dy) - normal mean(dy normal)) */
 static void slope_rows(const void *arg, int64_t first, int64_t last)
 {
     const Job *j = arg;
