@@ -112,5 +112,13 @@ AdamStep adam_step(double lr, double beta1, double beta2, double eps, double wei
         .beta2 = (float)beta2,
         .eps = (float)eps,
         .weight_decay = (float)weight_decay,
+        .shrink = 1.0f,
     };
+}
+
+AdamStep adamw_step(double lr, double beta1, double beta2, double eps, double weight_decay, int64_t t)
+{
+    AdamStep s = adam_step(lr, beta1, beta2, eps, 0, t);
+    s.shrink = (float)(1.0 - lr * weight_decay);
+    return s;
 }

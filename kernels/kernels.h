@@ -175,14 +175,31 @@ typedef enum Unary { UN_EXP, UN_LOG, UN_SQRT, UN_SIGN, UN_CLAMP, UN_INSIDE } Una
 typedef enum Noise { NOISE_UNIFORM, NOISE_NORMAL, NOISE_GUMBEL } Noise;
 typedef enum Reduce { REDUCE_SUM, REDUCE_MEAN, REDUCE_MAX, REDUCE_FIRST } Reduce;
 
-/* One Adam, Kingma & Ba 2015, as torch.optim.Adam computes it: bias-corrected, eps after the root, weight decay added
- * to the gradient. Step t's numbers are made once by `adam_step` so that replayed steps use the very same floats. */
+/* One step of Adam, Kingma & Ba 2015, as torch.optim.Adam computes it: bias-corrected, eps after the root, weight decay
+ * added to the gradient; and of AdamW, Loshchilov & Hutter 2019, whose weight decay multiplies the parameter before the
+ * step. Step t's numbers are made once, so that replayed steps use the very same floats. */
 typedef struct AdamStep {
     float step_size;  /* lr / (1 - beta1^t) */
     float root_scale; /* 1 / sqrt(1 - beta2^t) */
     float beta1, beta2, eps, weight_decay;
+    float shrink; /* AdamW: 1 - lr weight_decay; Adam: 1 */
 } AdamStep;
 AdamStep adam_step(double lr, double beta1, double beta2, double eps, double weight_decay, int64_t t);
+AdamStep adamw_step(double lr, double beta1, double beta2, double eps, double weight_decay, int64_t t);
+
+/* The other optimisers, as torch.optim defines them; with weight decay d = g + weight_decay p takes the place of g. */
+typedef struct SgdStep {
+    float lr, weight_decay;
+    float momentum, damped; /* buffer = momentum buffer + damped d; damped is 1 - dampening, and 1 in the first step */
+    bool nesterov;
+} SgdStep;
+typedef struct AdagradStep { /* Duchi et al. 2011 */
+    float lr;                /* lr / (1 + (t - 1) lr_decay) in step t */
+    float eps, weight_decay;
+} AdagradStep;
+typedef struct RmspropStep { /* Tieleman & Hinton 2012; centred: Graves 2013 */
+    float lr, alpha, eps, weight_decay, momentum;
+} RmspropStep;
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
@@ -370,7 +387,19 @@ typedef struct Kernels {
     size_t (*adam_factored_work)(const Run *, int64_t n, int64_t D, int64_t K);
     void (*adam_factored)(const Run *, int64_t n, int64_t D, int64_t K, const int32_t *ids, const AdamStep *history,
                           int32_t now, const float *dy, const float *w, int32_t *last, float *p, float *m, float *v);
-    void (*sgd)(const Run *, int64_t n, float lr, float weight_decay, const float *g, float *p);
+    /* p -= lr d; with a buffer (NULL where momentum is 0), p -= lr buffer, or lr (d + momentum buffer) if nesterov */
+    void (*sgd)(const Run *, int64_t n, const SgdStep *s, const float *g, float *p, float *buffer);
+    /* Rows ids (distinct; NULL: 0..n-1) of p and sum, with gradient g [n, D]: sum += d^2, p -= lr d / (sqrt(sum) + eps).
+     * A row whose gradient is zero does not change without weight decay. */
+    void (*adagrad)(const Run *, int64_t n, int64_t D, const int32_t *ids, const AdagradStep *s, const float *g,
+                    float *p, float *sum);
+    /* v = alpha v + (1 - alpha) d^2; mean (NULL: not centred) = alpha mean + (1 - alpha) d; u = d / (sqrt(v - mean^2) +
+     * eps); p -= lr u, or with a buffer (NULL where momentum is 0) buffer = momentum buffer + u, p -= lr buffer */
+    void (*rmsprop)(const Run *, int64_t n, const RmspropStep *s, const float *g, float *p, float *v, float *mean,
+                    float *buffer);
+    /* out [1] = min(1, most / (sqrt(sum of squares [n]) + 1e-6)): what torch.nn.utils.clip_grad_norm_ multiplies
+     * gradients by; squares are their sum_squares */
+    void (*clip_factor)(const Run *, int64_t n, const float *squares, float most, float *out);
 } Kernels;
 
 /* The CPU's table at the best level that this machine and build have; force ("baseline", "avx2", "avx512"; NULL: the

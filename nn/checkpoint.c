@@ -1,26 +1,64 @@
-/* nn/checkpoint.c: parameters and their optimiser state, as safetensors.
+/* nn/checkpoint.c: parameters, their optimiser state and kept tensors, as safetensors.
  *
  * A parameter NAME is stored under its name; once it has been stepped, optim.step.NAME [1] I64 is stored too, and for
  * Adam optim.m.NAME and optim.v.NAME. Rows with pending steps are brought up to date first, so a file does not depend
- * on when rows were last read. */
+ * on when rows were last read. A tensor of kept_new is stored under its name. */
 #include "nn/tape.h"
 
 typedef enum Part { PART_VALUE, PART_M, PART_V, PART_STEP, PART_COUNT } Part;
 static const char *const prefix[PART_COUNT] = {"", "optim.m.", "optim.v.", "optim.step."};
 
-static const char *part_name(Store *s, const Param *p, Part part, Error *e)
+Tensor *kept_new(Store *s, const char *name, int64_t rows, int64_t cols, Error *e)
 {
-    return arena_printf(store_arena(s), e, "%s%s", prefix[part], store_name(s, p->x));
+    Tensor *x = store_f32(s, name, cols ? 2 : 1, (int64_t[]){rows, cols}, NULL, e);
+    if (x)
+        ((Stored *)x)->kept = true; /* a stored tensor is the first member of its Stored */
+    return x;
 }
 
-static const float *part_data(const Param *p, Part part)
+bool store_keeps(const Store *s)
 {
-    return part == PART_VALUE ? p->x->data : part == PART_M ? p->m : p->v;
+    bool some = false;
+    for (size_t i = 0; i < store_count(s); i++)
+        some = some || ((const Stored *)store_at(s, i))->kept;
+    return some;
 }
 
-static bool has_part(const Param *p, Part part)
+void tape_keep(Tape *t, const Tensor *x, Tensor *kept, int64_t first)
 {
-    return part == PART_STEP ? p->steps > 0 : part_data(p, part) != NULL;
+    if (t->error.code != SP_OK)
+        return;
+    if (kept->id >= 0 || kept->param || kept->type != x->type || first < 0 || x->count > kept->count - first) {
+        tape_fail(t, SP_USAGE, "tape_keep: %lld numbers do not go into a stored constant of %lld from number %lld",
+                  (long long)x->count, (long long)kept->count, (long long)first);
+        return;
+    }
+    if (x->param)
+        param_settle(x->param);
+    size_t size = dtype_bytes(x->type);
+    t->k->copy(&t->run, (char *)kept->data + (size_t)first * size, x->data, (size_t)x->count * size);
+}
+
+static const char *part_name(Store *s, const Tensor *x, Part part, Error *e)
+{
+    return arena_printf(store_arena(s), e, "%s%s", prefix[part], store_name(s, x));
+}
+
+static bool is_saved(const Tensor *x)
+{
+    return x->param || ((const Stored *)x)->kept;
+}
+
+static const float *part_data(const Tensor *x, Part part)
+{
+    return part == PART_VALUE ? x->data : part == PART_M ? x->param->m : x->param->v;
+}
+
+static bool has_part(const Tensor *x, Part part)
+{
+    if (!x->param)
+        return part == PART_VALUE;
+    return part == PART_STEP ? x->param->steps > 0 : part_data(x, part) != NULL;
 }
 
 bool store_declare(Store *s, SafetensorsOut *out, Error *e)
@@ -28,13 +66,13 @@ bool store_declare(Store *s, SafetensorsOut *out, Error *e)
     ArenaMark mark = arena_mark(store_arena(s));
     bool ok = true;
     for (size_t i = 0; ok && i < store_count(s); i++) {
-        const Param *p = store_at(s, i)->param;
-        for (Part part = 0; ok && p && part < PART_COUNT; part++) {
-            const char *name = has_part(p, part) ? part_name(s, p, part, e) : NULL;
+        const Tensor *x = store_at(s, i);
+        for (Part part = 0; ok && is_saved(x) && part < PART_COUNT; part++) {
+            const char *name = has_part(x, part) ? part_name(s, x, part, e) : NULL;
             if (name && part == PART_STEP)
                 ok = safetensors_declare(out, name, I64, 1, (int64_t[]){1}, e);
             else if (name)
-                ok = safetensors_declare(out, name, F32, p->x->dims, p->x->shape, e);
+                ok = safetensors_declare(out, name, F32, x->dims, x->shape, e);
         }
     }
     arena_rewind(store_arena(s), mark);
@@ -51,17 +89,17 @@ bool store_save(Store *s, SafetensorsOut *out, Error *e)
     bool ok = host || fail_memory(e, CHUNK * sizeof *host, "a checkpoint");
     store_settle(s);
     for (size_t i = 0; ok && i < store_count(s); i++) {
-        const Param *p = store_at(s, i)->param;
-        for (Part part = 0; ok && p && part < PART_COUNT; part++) {
-            if (!has_part(p, part))
+        const Tensor *x = store_at(s, i);
+        for (Part part = 0; ok && is_saved(x) && part < PART_COUNT; part++) {
+            if (!has_part(x, part))
                 continue;
             if (part == PART_STEP) {
-                ok = safetensors_data(out, &p->steps, sizeof p->steps, e);
+                ok = safetensors_data(out, &x->param->steps, sizeof x->param->steps, e);
                 continue;
             }
-            for (int64_t at = 0; ok && at < p->x->count; at += CHUNK) {
-                size_t bytes = (size_t)MIN((int64_t)CHUNK, p->x->count - at) * sizeof *host;
-                d->k->download(&run, host, part_data(p, part) + at, bytes);
+            for (int64_t at = 0; ok && at < x->count; at += CHUNK) {
+                size_t bytes = (size_t)MIN((int64_t)CHUNK, x->count - at) * sizeof *host;
+                d->k->download(&run, host, part_data(x, part) + at, bytes);
                 ok = safetensors_data(out, host, bytes, e);
             }
         }
@@ -71,24 +109,23 @@ bool store_save(Store *s, SafetensorsOut *out, Error *e)
     return ok;
 }
 
-/* The array of a part, or NULL: absent, or not of the parameter's shape. */
-static const Array *part_array(Store *s, const Weights *w, const Param *p, Part part, Error *e)
+/* The array of a part, or NULL: absent, or not of the tensor's shape. */
+static const Array *part_array(Store *s, const Weights *w, const Tensor *x, Part part, Error *e)
 {
-    const char *name = part_name(s, p, part, e);
+    const char *name = part_name(s, x, part, e);
     const Array *a = name ? weights_find(w, name) : NULL;
     if (!a) {
         if (name && part == PART_VALUE)
             fail(e, SP_FORMAT, "%s: tensor %s: missing: is this a checkpoint of another model?", weights_path(w), name);
         return NULL;
     }
-    bool same =
-        part == PART_STEP ? a->count == 1 && array_is_integer(a) : a->dims == p->x->dims && !array_is_integer(a);
+    bool same = part == PART_STEP ? a->count == 1 && array_is_integer(a) : a->dims == x->dims && !array_is_integer(a);
     for (int k = 0; same && part != PART_STEP && k < a->dims; k++)
-        same = a->shape[k] == p->x->shape[k];
+        same = a->shape[k] == x->shape[k];
     if (!same)
         fail(e, SP_SHAPE,
              "%s: tensor %s: the model's shape is [%lld, %lld]: was it trained with other settings or data?",
-             weights_path(w), name, (long long)rows_of(p->x), (long long)cols_of(p->x));
+             weights_path(w), name, (long long)rows_of(x), (long long)cols_of(x));
     return same ? a : NULL;
 }
 
@@ -108,7 +145,7 @@ static bool load_param(Store *s, const Weights *w, Param *p, float *host, bool r
     const Array *a[PART_COUNT];
     int64_t steps = 0;
     for (Part part = 0; part < PART_COUNT; part++)
-        a[part] = part_array(s, w, p, part, e);
+        a[part] = part_array(s, w, p->x, part, e);
     if (a[PART_STEP])
         array_i64(a[PART_STEP], 0, 1, &steps);
     if (e->code == SP_OK && (!a[PART_M] != !a[PART_V] || (a[PART_M] && steps < 1) || steps < 0))
@@ -133,6 +170,12 @@ static bool load_param(Store *s, const Weights *w, Param *p, float *host, bool r
     return true;
 }
 
+static bool load_kept(Store *s, const Weights *w, const Tensor *x, float *host, bool really, Error *e)
+{
+    const Array *a = part_array(s, w, x, PART_VALUE, e);
+    return a && (!really || load_part(store_device(s), a, x->data, host));
+}
+
 bool store_load(Store *s, const Weights *w, Error *e)
 {
     const Device *d = store_device(s);
@@ -141,8 +184,9 @@ bool store_load(Store *s, const Weights *w, Error *e)
     ArenaMark mark = arena_mark(store_arena(s));
     for (int really = 0; ok && really < 2; really++) /* all is checked before anything changes */
         for (size_t i = 0; ok && i < store_count(s); i++) {
-            Param *p = store_at(s, i)->param;
-            ok = !p || load_param(s, w, p, host, really, e);
+            const Tensor *x = store_at(s, i);
+            ok = !is_saved(x) ||
+                 (x->param ? load_param(s, w, x->param, host, really, e) : load_kept(s, w, x, host, really, e));
             if (!really)
                 arena_rewind(store_arena(s), mark);
         }

@@ -81,6 +81,8 @@ Tensor *store_i64(Store *s, const char *name, int dims, const int64_t *shape, co
 Tensor *store_array(Store *s, const Array *a, Error *e);
 /* A trainable tensor that starts with given numbers (feature tables). */
 Tensor *param_from(Store *s, const char *name, int64_t rows, int64_t cols, const float *data, Error *e);
+/* A constant of zeros that steps write (tape_keep) and checkpoints hold, as they hold parameters. */
+Tensor *kept_new(Store *s, const char *name, int64_t rows, int64_t cols, Error *e);
 Tensor *store_find(const Store *s, const char *name);
 size_t store_count(const Store *s);
 Tensor *store_at(const Store *s, size_t i);
@@ -178,7 +180,11 @@ Arena *tape_arena(Tape *t, int number, Error *e);
  * memory of the others, unless the backward pass needs it. */
 int64_t tape_mark(const Tape *t);
 void tape_drop(Tape *t, int64_t mark, int n_keep, Tensor *const *keep);
-/* Gradients of a scalar loss for every parameter it reaches; the optimiser takes them from the tape. */
+/* Copies x into a stored constant, from element `first` on. The copy is on the device and has no gradient. To
+ * be called before backward, which gives the memory of x back. */
+void tape_keep(Tape *t, const Tensor *x, Tensor *kept, int64_t first);
+/* Gradients of a scalar loss for every parameter it reaches; the optimiser takes them from the tape. A step may have
+ * several losses, each with its own ops, backward and optimiser's step, one behind the other. */
 bool backward(Tape *t, Tensor *loss, Error *e);
 /* For tests: the gradient of a parameter as a dense host array [count] (zeros if there is none), before the optimiser's
  * step. */
@@ -359,6 +365,10 @@ bool csr_read(const Device *d, const Csr *g, int64_t *start, int32_t *col, float
 
 /* ---- optimisers and checkpoints -------------------------------------------------------------- */
 
+typedef struct ParamGroup { /* parameters whose names begin with `prefix` ("": all) */
+    const char *prefix;
+    double rate; /* factor of lr */
+} ParamGroup;
 typedef enum OptimKind { OPTIM_ADAM, OPTIM_SGD } OptimKind;
 typedef struct Optim {
     OptimKind kind;
@@ -366,16 +376,23 @@ typedef struct Optim {
     /* A parameter with no gradient in a step: true, it is not stepped at all (torch 2's zero_grad to None); false, it
      * moves by its momentum once it has had a gradient (torch 1's zero_grad to zero). */
     bool skip_missing;
+    /* A parameter belongs to the first group that its name fits. One that fits none is left alone: its gradient goes
+     * with the step, unused. So several optimisers share a store, each with parameters of its own. group_count 0: all
+     * parameters, at lr. */
+    const ParamGroup *groups;
+    size_t group_count;
 } Optim;
 Optim optim_adam(double lr);
-/* One step for all parameters of the store with the gradients on the tape. Row-sparse and factored gradients touch only
+/* One step for the parameters of the store with the gradients on the tape. Row-sparse and factored gradients touch only
  * their rows; the other rows get the step when they are next read: the same bits as the dense step. */
 bool optim_step(const Optim *o, Store *s, Tape *t, Error *e);
-void store_settle(Store *s); /* brings every row up to date */
-/* All parameters, optimiser states and step counts (not constants); what follows the load goes on bit for bit. */
+void store_settle(Store *s);      /* brings every row up to date */
+bool store_keeps(const Store *s); /* whether it has tensors of kept_new */
+/* All parameters, optimiser states, step counts and tensors of kept_new (not other constants); what follows the load
+ * goes on bit for bit. */
 bool store_declare(Store *s, SafetensorsOut *out, Error *e);
 bool store_save(Store *s, SafetensorsOut *out, Error *e); /* after declare, same order */
-bool store_load(Store *s, const Weights *w, Error *e);    /* into parameters that exist already; shapes are checked */
+bool store_load(Store *s, const Weights *w, Error *e);    /* into tensors that exist already; shapes are checked */
 
 /* ---- ranking --------------------------------------------------------------------------------- */
 

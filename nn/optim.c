@@ -157,7 +157,8 @@ static void step_sgd(Tape *t, const Optim *o, ParamGrad *g)
     float lr = (float)o->lr;
     double begun = trace_begin(t->run.trace);
     if (kind == KIND_DENSE)
-        t->k->sgd(&t->run, p->x->count, lr, (float)o->weight_decay, g->dense, p->x->data);
+        t->k->sgd(&t->run, p->x->count, &(SgdStep){.lr = lr, .weight_decay = (float)o->weight_decay}, g->dense,
+                  p->x->data, NULL);
     else if (kind == KIND_FACTORS)
         tape_gemm(t, &(Gemm){.M = rows_of(p->x),
                              .N = param_width(p),
@@ -194,34 +195,56 @@ static void densify(Tape *t, const Optim *o, ParamGrad *g)
     g->factors = NULL;
 }
 
+/* The optimiser as it is for a parameter; false: the parameter is in none of its groups. */
+static bool optim_of(const Optim *o, const Param *p, Optim *own)
+{
+    *own = *o;
+    const char *name = o->group_count ? store_name(p->store, p->x) : "";
+    for (size_t i = 0; i < o->group_count; i++)
+        if (text_starts(text_of(name), o->groups[i].prefix)) {
+            own->lr *= o->groups[i].rate;
+            return true;
+        }
+    return o->group_count == 0;
+}
+
+/* Takes the store's gradients off the tape: all, or those of parameters that o does not step. */
+static void drop_grads(Tape *t, const Store *s, const Optim *o)
+{
+    Optim own;
+    for (ParamGrad **g = &t->grads; *g;)
+        if ((*g)->param->store == s && !(o && optim_of(o, (*g)->param, &own)))
+            *g = (*g)->next;
+        else
+            g = &(*g)->next;
+}
+
 bool optim_step(const Optim *o, Store *s, Tape *t, Error *e)
 {
+    Optim own;
     if (!tape_ok(t, e))
         return false;
+    drop_grads(t, s, o);
     for (ParamGrad *g = t->grads; g; g = g->next)
         if (g->param->store == s)
             densify(t, o, g);
     for (int late = 0; late < 2; late++) /* factors first: they read weights that are about to be stepped */
         for (ParamGrad *g = t->grads; g && t->error.code == SP_OK; g = g->next)
-            if (g->param->store == s && (kind_of(g) == KIND_FACTORS) == !late) {
+            if (g->param->store == s && (kind_of(g) == KIND_FACTORS) == !late && optim_of(o, g->param, &own)) {
                 if (o->kind == OPTIM_ADAM)
-                    step_adam(t, o, g);
+                    step_adam(t, &own, g);
                 else
-                    step_sgd(t, o, g);
+                    step_sgd(t, &own, g);
             }
     for (size_t i = 0; i < store_count(s) && !o->skip_missing; i++) {
         Param *p = store_at(s, i)->param;
-        if (!p || !p->steps || grad_of_param(t, p, false))
+        if (!p || !p->steps || grad_of_param(t, p, false) || !optim_of(o, p, &own))
             continue;
         if (o->kind == OPTIM_ADAM)
-            skip_adam(t, o, p);
+            skip_adam(t, &own, p);
         else if (o->weight_decay != 0)
-            t->k->axpby(&t->run, p->x->count, 0, p->x->data, (float)(1 - o->lr * o->weight_decay), p->x->data);
+            t->k->axpby(&t->run, p->x->count, 0, p->x->data, (float)(1 - own.lr * o->weight_decay), p->x->data);
     }
-    for (ParamGrad **g = &t->grads; *g;) /* consumed */
-        if ((*g)->param->store == s)
-            *g = (*g)->next;
-        else
-            g = &(*g)->next;
+    drop_grads(t, s, NULL);
     return tape_ok(t, e);
 }

@@ -41,6 +41,7 @@ struct Param {
 typedef struct Stored { /* a stored tensor; Tensor.id is -1 */
     Tensor x;
     const char *name;
+    bool kept;      /* kept_new's */
     size_t bytes;   /* of x.data when the store owns it; 0: a view */
     int32_t lo, hi; /* of an I32: smallest and largest value */
     void *host;     /* the numbers where the host knows them (integers, scales of graphs): x.data itself on the CPU */

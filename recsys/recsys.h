@@ -222,6 +222,7 @@ int64_t relevant_users(const Pairs *truth, Protocol p, int64_t U);
 /* ---- recommenders ---------------------------------------------------------------------------- */
 
 typedef struct Recommender Recommender;
+typedef struct StepContext StepContext;
 
 /* What MMRec, RecBole or Elliot call a setting. A name that means something else there, or nothing here, is refused
  * with what to set. */
@@ -364,6 +365,19 @@ typedef struct Model { /* one recommender at work */
     int64_t epoch;
     void *own; /* the recommender's struct, in `arena` */
 } Model;
+/* What a step has to work with (train/loop.c). */
+struct StepContext {
+    const Optim *optim; /* as the settings say, for all parameters, at the epoch's rate */
+    double decay;       /* the factor that lr_decay gives in this epoch, for the rates of a model's own optimisers */
+    int64_t batch;
+    struct Loop *loop;
+};
+/* Adds a scalar of the tape to the loss that the epoch reports; to be called before backward. It is read back within 16
+ * steps: a loss that is not finite ends the run then, with the epoch and the batch that it is from. */
+bool step_report(StepContext *c, Tape *t, const Tensor *loss, Error *e);
+/* step_report, backward and a step of `o`. The next loss of the same step is made by new ops after it. */
+bool step_learn(StepContext *c, Tape *t, Tensor *loss, const Optim *o, Error *e);
+
 struct Recommender {
     const char *name, *paper;
     const char *alias;       /* its name in other systems, or NULL */
@@ -372,13 +386,20 @@ struct Recommender {
     Sampling (*sampling)(const Model *m);
     bool needs_features;
     bool (*init)(Model *m, Error *e);
-    bool (*epoch)(Model *m, Error *e);                  /* before each epoch; may be NULL */
-    Tensor *(*loss)(Tape *t, Model *m, const Batch *b); /* scalar */
+    bool (*epoch)(Model *m, Error *e); /* before each epoch; may be NULL */
+    /* One of the two, NULL for a model that learns nothing. loss: a scalar, which the settings' optimiser follows.
+     * step: the model does the whole step itself, by step_learn: several losses, optimisers, phases. */
+    Tensor *(*loss)(Tape *t, Model *m, const Batch *b);
+    bool (*step)(Tape *t, Model *m, const Batch *b, StepContext *c, Error *e);
     /* Final vectors for scoring by dot product: users [U, D], items [I, D]; on an inference tape. NULL where `score` is
      * given. */
     bool (*represent)(Tape *t, Model *m, Tensor **users, Tensor **items);
     /* Dense scores [n, I] of users ids, for models without vectors (ItemKNN, MostPop, Random). */
     bool (*score)(Model *m, const int32_t *ids, int64_t n, float *scores, Error *e);
+    /* For a model with `score`. A run writes these arrays, in host memory, to model.safetensors; `restore` makes the
+     * model from them and the train pairs, without ratings. Both NULL: `init` makes it from the train pairs alone. */
+    const Array *(*arrays)(const Model *m, size_t *count, Error *e);
+    bool (*restore)(Model *m, const Weights *w, Error *e);
 };
 size_t recommender_count(void);
 const Recommender *recommender_at(size_t i);
@@ -396,29 +417,55 @@ bool evaluate_model(Model *m, const Tensor *users, const Tensor *items, const Ev
 bool rank_users(Model *m, const Tensor *users, const Tensor *items, const int32_t *ids, int64_t n, int64_t k,
                 int32_t *top, float *scores, Error *e);
 double score_of(const Scores *s, const char *metric, int64_t cutoff); /* the mean; NaN when absent */
+/* Members "valid" and "test": {"Recall@20":0.1,...}, empty where there is no such part. */
+void scores_json(JsonWriter *w, const Scores *valid, const Scores *test);
 /* The name of mean[i]: "Recall@20". */
 const char *score_name(const Scores *s, size_t i, char *buffer, size_t size);
 
-/* ---- training (train.c) ---------------------------------------------------------------------- */
+/* ---- training (train/train.c) ---------------------------------------------------------------- */
 
-typedef struct TrainConfig {
-    const char *model;
-    DataConfig data;
-    const DataSet *given;   /* the data where it is not in files, or NULL; stays the caller's */
-    const char *const *set; /* "key=value" */
-    size_t set_count;
-    const char *out; /* folder, or NULL: nothing is written */
-    uint64_t seed;   /* Elliot's benchmark takes 123, MMRec 999, RecBole 2020; none makes Sapor draw what they draw */
-    FILE *progress;  /* NULL: silent */
-    FILE *summary;   /* a line about the data that were read; NULL: none */
-    FILE *json;      /* one object a line: the data, epochs, then the result; NULL: none */
-} TrainConfig;
 typedef struct TrainResult {
     int64_t best_epoch, epochs; /* 0 for models that learn nothing */
     Scores valid, test;
     double epoch_seconds, eval_seconds; /* medians */
     double op_seconds;                  /* of all epochs together: in ops, where the device has a trace */
 } TrainResult;
+/* What happens in a run, as it happens. */
+typedef enum TrainEventKind {
+    TRAIN_DATA,  /* the data have been read; not where they were given */
+    TRAIN_BEGIN, /* training starts after `epoch` epochs: 0, or where a checkpoint left off */
+    TRAIN_BATCH, /* `batch` of epoch `epoch`, both from 0, is trained */
+    TRAIN_EPOCH, /* `epoch` epochs are trained: loss, seconds; valid, test where it was evaluated */
+    TRAIN_END    /* result, valid, test */
+} TrainEventKind;
+typedef struct TrainEvent {
+    TrainEventKind kind;
+    const Recommender *recommender;
+    const DataSet *data;
+    const CommonSettings *settings;
+    int64_t epoch, batch;
+    int64_t batches; /* in an epoch; 0: the model learns nothing */
+    double loss, seconds;
+    const Scores *valid, *test; /* mean NULL where there are none */
+    const char *metric;         /* the best epoch's is `best` at `cutoff`; 0 before the first */
+    int64_t cutoff;
+    double best;
+    const TrainResult *result;
+} TrainEvent;
+/* The event is valid during the call. false ends the run with e; its last checkpoint stays. */
+typedef bool TrainVisit(void *arg, const TrainEvent *event, Error *e);
+typedef struct TrainConfig {
+    const char *model;
+    const Recommender *kind; /* the model where the registry does not list it, or NULL */
+    DataConfig data;
+    const DataSet *given;   /* the data where it is not in files, or NULL; stays the caller's */
+    const char *const *set; /* "key=value" */
+    size_t set_count;
+    const char *out;   /* folder, or NULL: nothing is written */
+    uint64_t seed;     /* Elliot's benchmark takes 123, MMRec 999, RecBole 2020; none makes Sapor draw what they draw */
+    TrainVisit *visit; /* called for each event; NULL: none */
+    void *arg;
+} TrainConfig;
 bool train_run(const Device *d, const TrainConfig *c, TrainResult *r, Arena *a, Error *e);
 
 /* What a run's folder says about the run, checked like any input: errors name the file, the line and the key
@@ -427,6 +474,7 @@ typedef struct RunConfig {
     const char *path; /* of config.json */
     const Recommender *kind;
     TrainConfig train; /* model, data, settings and seed; train.data.train is NULL where the data were not in files */
+    const CommonSettings *settings;
     int64_t users, items, pairs; /* of the data, pairs of train */
 } RunConfig;
 bool run_config_read(RunConfig *c, const char *dir, Arena *a, Error *e);

@@ -31,7 +31,8 @@
     LINE(attention)
 /* Kernels that MINIMAL leaves out */
 #define KERNEL_TRAINING_FAMILIES(LINE) \
-    LINE(conv_back) LINE(max_pool_back) LINE(mean_pool_back) LINE(batch_norm) LINE(batch_norm_back) LINE(attention_back)
+    LINE(conv_back) LINE(max_pool_back) LINE(mean_pool_back) LINE(batch_norm) LINE(batch_norm_back) LINE(attention_back) \
+    LINE(adagrad) LINE(rmsprop) LINE(clip_factor)
 /* More of a kernel's cases, with another tolerance */
 #define KERNEL_VARIANTS(LINE) LINE(conv_wide)
 /* Called by a family's cases: how much scratch, and packing */
@@ -103,6 +104,15 @@ typedef struct Case {
         struct {
             int64_t n, D, rows, now, K, decay, named;
         } lazy_adam;
+        struct {
+            int64_t n, decay, momentum, nesterov;
+        } sgd;
+        struct {
+            int64_t n, D, rows, decay, named;
+        } adagrad;
+        struct {
+            int64_t n, decay, centred, momentum;
+        } rmsprop;
         struct {
             int64_t Q, I, D, k, itself; /* itself: q is x */
         } knn;

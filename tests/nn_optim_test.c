@@ -214,6 +214,51 @@ static void sgd(void **state)
     }
 }
 
+static void assert_same_numbers(const Model *m, const Tensor *x, const Model *other, const Tensor *y, bool same)
+{
+    float *p = test_read(&m->d, x), *q = test_read(&other->d, y);
+    assert_true((memcmp(p, q, (size_t)x->count * sizeof *p) == 0) == same);
+    free(p);
+    free(q);
+}
+
+/* A parameter is stepped by the first group that its name fits, at the group's rate; one that fits none stays as it
+ * is, with a gradient and without. */
+static void groups(void **state)
+{
+    (void)state;
+    for (int kind = OPTIM_ADAM; kind <= OPTIM_SGD; kind++) {
+        static const ParamGroup some[] = {{"users", 1}, {"item", 0.5}, {"items", 7}}, none[] = {{"project", 1}};
+        Model grouped = model_new(NULL, 1), all = model_new(NULL, 1), half = model_new(NULL, 1),
+              start = model_new(NULL, 1);
+        Optim o = {.kind = (OptimKind)kind, .lr = 0.05, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8}, slow = o, own = o;
+        slow.lr *= 0.5;
+        own.groups = some;
+        own.group_count = COUNT(some);
+        train(&grouped, own, 0, 1, ROWS | FACTORS | MIXED, false);
+        train(&all, o, 0, 1, ROWS | FACTORS | MIXED, false);
+        train(&half, slow, 0, 1, ROWS | FACTORS | MIXED, false);
+        assert_same_numbers(&grouped, grouped.users, &all, all.users, true);
+        assert_same_numbers(&grouped, grouped.items, &half, half.items, true);
+        assert_same_numbers(&grouped, grouped.items, &all, all.items, false);
+        assert_same_numbers(&grouped, grouped.project.w, &start, start.project.w, true);
+        assert_same_numbers(&all, all.project.w, &start, start.project.w, false);
+        float *before = test_read(&grouped.d, grouped.users); /* momentum does not move it either */
+        own.groups = none;
+        own.group_count = COUNT(none);
+        train(&grouped, own, 4, 9, ROWS | FACTORS, false);
+        float *after = test_read(&grouped.d, grouped.users);
+        assert_memory_equal(before, after, (size_t)grouped.users->count * sizeof *after);
+        assert_same_numbers(&grouped, grouped.project.w, &start, start.project.w, false);
+        free(before);
+        free(after);
+        model_free(&grouped);
+        model_free(&all);
+        model_free(&half);
+        model_free(&start);
+    }
+}
+
 static void save(Model *m, const char *path)
 {
     SafetensorsOut *out = safetensors_open(path, NULL, &error);
@@ -355,10 +400,15 @@ static void initial_numbers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lazy_is_dense),       cmocka_unit_test(threads),
-        cmocka_unit_test(against_the_formula), cmocka_unit_test(sgd),
-        cmocka_unit_test(checkpoints_go_on),   cmocka_unit_test(steady_step_allocates_nothing),
-        cmocka_unit_test(out_of_memory),       cmocka_unit_test(initial_numbers),
+        cmocka_unit_test(lazy_is_dense),
+        cmocka_unit_test(threads),
+        cmocka_unit_test(against_the_formula),
+        cmocka_unit_test(sgd),
+        cmocka_unit_test(checkpoints_go_on),
+        cmocka_unit_test(steady_step_allocates_nothing),
+        cmocka_unit_test(out_of_memory),
+        cmocka_unit_test(initial_numbers),
+        cmocka_unit_test(groups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

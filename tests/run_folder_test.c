@@ -20,14 +20,19 @@ static const char *in(Bench *b, const char *run, const char *name)
     return arena_printf(b->arena, &(Error){0}, "%s/%s%s%s", b->folder, run, name ? "/" : "", name ? name : "");
 }
 
-static void write_data(const char *path, int first, int n)
+static void write_rows(const char *path, const char *row, int first, int n)
 {
     FILE *f = fopen(path, "w");
     assert_non_null(f);
     for (int u = 0; u < USERS; u++)
         for (int j = first; j < first + n; j++)
-            fprintf(f, "u%d\ti%d\t5\n", u, (u + j * j) % ITEMS);
+            fprintf(f, row, u, (u + j * j) % ITEMS, 1 + (u + j) % 5);
     fclose(f);
+}
+
+static void write_data(const char *path, int first, int n)
+{
+    write_rows(path, "u%d\ti%d\t5\n", first, n);
 }
 
 static bool run(Bench *b, const char *model, const char *out, const char *extra, Protocol p, TrainResult *r, Error *e)
@@ -271,11 +276,94 @@ static void ids_and_train_pairs_are_checked(void **state)
         put(path, whole);
         opens(b, in(b, runs[k], NULL), false, NULL);
     }
-    Text train = read_all(b, b->train); /* what ItemKNN is made again from */
-    put(b->train, replaced(b, train, "u3\ti3\t5", "u3\ti6\t5"));
-    opens(b, in(b, "knn", NULL), false, "train.tsv: its data have changed since the run");
-    opens(b, in(b, "bprmf", NULL), false, NULL);
+}
+
+/* Users, items and scores of a whole folder, as text. */
+static bool list_user(void *arg, Text user, int64_t k, const Text *items, const float *scores, Error *e)
+{
+    (void)e;
+    for (int64_t i = 0; i < k; i++)
+        fprintf(arg, "%.*s %.*s %a\n", (int)user.n, user.p, (int)items[i].n, items[i].p, (double)scores[i]);
+    return true;
+}
+
+static const char *list_all(Bench *b, const char *folder)
+{
+    Error e = {0};
+    char *text;
+    size_t bytes;
+    FILE *f = open_memstream(&text, &bytes);
+    Trained *t = trained_open(&b->device, folder, false, &e);
+    assert_ok(f && t && trained_recommend(t, NULL, 0, ITEMS, list_user, f, &e), e);
+    trained_close(t);
+    fclose(f);
+    const char *copy = arena_strndup(b->arena, text, bytes, &e);
+    free(text);
+    return copy;
+}
+
+/* Nothing but the folder is read: the data may have changed, or be gone. */
+static void folders_answer_without_the_data(void **state)
+{
+    Bench *b = *state;
+    static const struct {
+        const char *model, *set;
+    } cases[] = {{"ItemKNN", NULL}, {"ItemKNN", "implicit=true"}, {"MostPop", NULL}, {"Random", NULL}, {"BPRMF", NULL}};
+    static const char numbers[] = "%d\t%d\t%d\n";
+    Text train = read_all(b, b->train), test = read_all(b, b->test);
+    for (int p = 0; p < 2; p++)
+        for (size_t i = 0; i < COUNT(cases); i++) {
+            Error e = {0};
+            TrainResult r;
+            const char *out = arena_printf(b->arena, &e, "%s/alone%d%zu", b->folder, p, i);
+            write_rows(b->train, numbers, 0, 3);
+            write_rows(b->test, numbers, 3, 1);
+            assert_ok(run(b, cases[i].model, out, cases[i].set, p ? PROTOCOL_MMREC : PROTOCOL_ELLIOT, &r, &e), e);
+            const char *before = list_all(b, out);
+            write_rows(b->train, numbers, 1, 3);
+            assert_string_equal(list_all(b, out), before);
+            assert_int_equal(unlink(b->train) + unlink(b->test), 0);
+            assert_string_equal(list_all(b, out), before);
+        }
     put(b->train, train);
+    put(b->test, test);
+}
+
+/* model.safetensors of ItemKNN: I + 1 starts, n items and weights, a rating for each train pair. */
+static void neighbours_are_checked(void **state)
+{
+    Bench *b = *state;
+    Error e = {0};
+    enum { PAIRS = USERS * 3, WRONG = 8 };
+    const char *path = in(b, "knn", "model.safetensors");
+    Text whole = read_all(b, path);
+    for (int wrong = 0; wrong <= WRONG; wrong++) {
+        int64_t start[ITEMS + 1], pairs = PAIRS - (wrong == 7), weights = 2 - (wrong == 8);
+        int32_t item[2] = {1, 2};
+        float weight[2] = {0.5f, 0.25f}, rating[PAIRS];
+        for (int i = 0; i < PAIRS; i++) {
+            rating[i] = 5;
+            start[i % (ITEMS + 1)] = i % (ITEMS + 1) < 3 ? 0 : 2;
+        }
+        start[2] = wrong == 1 ? 3 : start[2];
+        start[0] = wrong == 2 ? -1 : start[0];
+        item[1] = wrong == 3 ? ITEMS : wrong == 4 ? -1 : item[1];
+        weight[0] = wrong == 5 ? NAN : weight[0];
+        rating[7] = wrong == 6 ? INFINITY : rating[7];
+        SafetensorsOut *o = safetensors_open(path, NULL, &e);
+        assert_true(o && safetensors_declare(o, "start", I64, 1, (int64_t[]){ITEMS + 1}, &e) &&
+                    safetensors_declare(o, "item", I32, 1, (int64_t[]){2}, &e) &&
+                    safetensors_declare(o, "weight", F32, 1, &weights, &e) &&
+                    safetensors_declare(o, "rating", F32, 1, &pairs, &e) &&
+                    safetensors_data(o, start, sizeof start, &e) && safetensors_data(o, item, sizeof item, &e) &&
+                    safetensors_data(o, weight, sizeof *weight * (size_t)weights, &e) &&
+                    safetensors_data(o, rating, sizeof *rating * (size_t)pairs, &e) && safetensors_commit(o, &e));
+        opens(b, in(b, "knn", NULL), false, wrong ? "model.safetensors: its neighbours do not fit" : NULL);
+    }
+    unlink(path);
+    opens(b, in(b, "knn", NULL), false, "model.safetensors: is missing");
+    put(path, whole);
+    opens(b, in(b, "knn", NULL), false, NULL);
 }
 
 static void results_and_histories_are_checked(void **state)
@@ -499,6 +587,8 @@ int main(void)
                                        cmocka_unit_test(config_is_checked),
                                        cmocka_unit_test(vectors_are_checked),
                                        cmocka_unit_test(ids_and_train_pairs_are_checked),
+                                       cmocka_unit_test(folders_answer_without_the_data),
+                                       cmocka_unit_test(neighbours_are_checked),
                                        cmocka_unit_test(results_and_histories_are_checked),
                                        cmocka_unit_test(checkpoints_are_checked),
                                        cmocka_unit_test(unfinished_runs_are_refused),

@@ -1,8 +1,10 @@
-/* tests/tokenizers_test.c: WordPiece against ids made by Hugging Face (tests/golden/make_tokenizer.py), and malformed
- * files. With arguments it is a filter for tests/golden/check_tokenizer.py: `tokenizers_test MODEL MAX_LENGTH
- * ids|words` reads texts from standard input, each behind its length in 4 bytes, and writes a line of ids, or the
- * words, each behind its length. */
-#include "tokenizers/private.h" /* before cmocka, which has a macro named fail */
+/* tests/tokenizers_test.c: ids, places and decoded texts against those made by Hugging Face
+ * (tests/golden/make_tokenizer.py). With arguments it is a filter for tests/golden/check_tokenizer.py:
+ * `tokenizers_test MODEL MAX_LENGTH MODE` reads texts from standard input (a file), each behind its length in 4 bytes.
+ * Modes: `ids` writes a line of ids; `words` the words, each behind its length; `places` a line of tokens with their
+ * places, `places-pair` for every two texts (more words in the mode: first, second, left, bare); `decode` reads ids and
+ * writes texts (more: special, clean). */
+#include "tokenizers/pipeline.h" /* before cmocka, which has a macro named fail */
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +12,6 @@
 #include <setjmp.h>
 #include <cmocka.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 /* ---- the filter ------------------------------------------------------------------------------ */
 
@@ -25,44 +26,90 @@ static void write_words(const Tokenizer *t, Text text, Arena *a, Error *e)
 {
     char *out = NEW(a, char, NORMAL_ROOM(text.n), e);
     Text rest = {out, 0}, word;
-    if (!out || !normalize(t, text, out, &rest.n, a, e))
+    if (!out || !bert_normalize(t, text, out, &rest.n, a, e))
         return;
-    for (Text r = rest; next_word(t, &r, &word);)
+    for (Text r = rest; bert_next_word(t, &r, &word);)
         write_block(word);
     write_block(TEXT("")); /* ends the list */
 }
 
+/* Every token as ID:BEGIN:END:WORD:TYPE:TEXT:SPECIAL, in code points. */
+static char *places_line(const Tokenizer *t, const Text *texts, size_t n, const TokenOptions *o, TokenList *list,
+                         Arena *a, Error *e)
+{
+    enum { ROOM = 100 };
+    bool ok = tokenize_texts(t, texts, n, o, list, a, e);
+    for (size_t i = 0; i < n && ok; i++)
+        ok = token_code_points(list, (int)i, texts[i], a, e);
+    char *line = ok ? NEW(a, char, ROOM *(list->count + 1), e) : NULL, *end = line;
+    for (size_t i = 0; line && i < list->count; i++) {
+        TokenPlace p = list->places[i];
+        end += snprintf(end, ROOM, "%s%d:%zu:%zu:%d:%d:%d:%d", i ? " " : "", (int)list->ids[i], p.begin, p.end,
+                        (int)p.word, (int)p.type, (int)p.text, p.special);
+    }
+    return line;
+}
+
+static void write_decoded(const Tokenizer *t, Text ids, const DecodeOptions *o, Arena *a, Error *e)
+{
+    Text out;
+    int32_t *copy = NEW(a, int32_t, ids.n / 4 + 1, e);
+    if (copy && ids.n)
+        memcpy(copy, ids.p, ids.n);
+    if (copy && detokenize(t, copy, ids.n / 4, o, &out, a, e))
+        write_block(out);
+}
+
 static int filter(char **argv)
 {
+    const char *mode = argv[3];
     Error e = {0};
     Arena *a = arena_new(NULL, 0), *scratch = arena_new(NULL, 0);
-    Text in, text;
+    Text in, texts[2] = {{0}};
     double begun = now_seconds(), spent = 0;
     Tokenizer *t = tokenizer_load(argv[1], a, &e);
     fprintf(stderr, "loaded in %.2f ms\n", 1e3 * (now_seconds() - begun));
-    bool words = !strcmp(argv[3], "words");
-    size_t bytes = 0, texts = 0;
+    TokenOptions o = {.max_length = (size_t)atol(argv[2]),
+                      .cut = strstr(mode, "first")    ? CUT_FIRST
+                             : strstr(mode, "second") ? CUT_SECOND
+                                                      : CUT_LONGEST,
+                      .from_left = strstr(mode, "left"),
+                      .bare = strstr(mode, "bare")};
+    DecodeOptions d = {.keep_special = strstr(mode, "special"), .clean_up = strstr(mode, "clean")};
+    size_t bytes = 0, count = 0, each = strstr(mode, "pair") ? 2 : 1;
     ArenaMark mark = arena_mark(scratch);
     if (t && input_read(&in, a, stdin, "standard input", 0, &e))
-        for (uint32_t n; in.n >= 4 && !e.code; in.p += n, in.n -= n, bytes += n, texts++) {
+        for (uint32_t n; in.n >= 4 && !e.code; in.p += n, in.n -= n, bytes += n) {
             memcpy(&n, in.p, 4);
             in.p += 4;
             in.n -= 4;
-            text = (Text){in.p, n};
+            if (n > in.n) {
+                (fail)(&e, SP_FORMAT, "standard input ends inside a text; give it as a file");
+                break;
+            }
+            texts[count++ % each] = (Text){in.p, n};
+            if (count % each)
+                continue;
             TokenIds ids = {0};
             arena_rewind(scratch, mark);
-            if (words) {
-                write_words(t, text, scratch, &e);
-                continue;
+            if (strstr(mode, "words")) {
+                write_words(t, texts[0], scratch, &e);
+            } else if (strstr(mode, "places")) {
+                TokenList list;
+                char *line = places_line(t, texts, each, &o, &list, scratch, &e);
+                printf("%s\n", line ? line : "");
+            } else if (strstr(mode, "decode")) {
+                write_decoded(t, texts[0], &d, scratch, &e);
+            } else {
+                begun = now_seconds();
+                tokenize(t, texts[0], o.max_length, &ids, scratch, &e);
+                spent += now_seconds() - begun;
+                for (size_t i = 0; i < ids.count; i++)
+                    printf("%d ", (int)ids.ids[i]);
+                printf("\n");
             }
-            begun = now_seconds();
-            tokenize(t, text, (size_t)atol(argv[2]), &ids, scratch, &e);
-            spent += now_seconds() - begun;
-            for (size_t i = 0; i < ids.count; i++)
-                printf("%d ", (int)ids.ids[i]);
-            printf("\n");
         }
-    fprintf(stderr, "%zu texts, %.1f MB/s %s\n", texts, 1e-6 * (double)bytes / (spent > 0 ? spent : 1), e.message);
+    fprintf(stderr, "%zu texts, %.1f MB/s %s\n", count, 1e-6 * (double)bytes / (spent > 0 ? spent : 1), e.message);
     arena_free(scratch);
     arena_free(a);
     return e.code != SP_OK;
@@ -71,33 +118,6 @@ static int filter(char **argv)
 /* ---- tests ----------------------------------------------------------------------------------- */
 
 #define GOLDEN "tests/golden/tokenizer/"
-
-static char folder[] = "/tmp/sapor-tokenizers-XXXXXX";
-
-static const char *put(const char *name, const char *data, size_t n)
-{
-    static char path[600];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(data, 1, n, f), n);
-    fclose(f);
-    return path;
-}
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[600];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
-}
 
 static Tokenizer *load(const char *path, Arena *a)
 {
@@ -108,35 +128,201 @@ static Tokenizer *load(const char *path, Arena *a)
     return t;
 }
 
+/* A file of cases, and the tokenizer of the case that comes. */
+typedef struct Cases {
+    Arena *a;
+    const char *name, *loaded;
+    const Json *next;
+    Tokenizer *t;
+} Cases;
+
+static const Json *next_case(Cases *c)
+{
+    Error e = {0};
+    Text source;
+    if (!c->a) {
+        c->a = arena_new(NULL, 0);
+        c->loaded = "";
+        assert_true(file_read(&source, c->a, arena_printf(c->a, &e, GOLDEN "%s", c->name), 0, &e));
+        const Json *all = json_parse(c->a, source, c->name, &e);
+        assert_non_null(all);
+        c->next = all->first;
+    }
+    const Json *j = c->next;
+    if (!j) {
+        arena_free(c->a);
+        return NULL;
+    }
+    c->next = j->next;
+    const char *model = json_cstring(json_get(j, "model"));
+    if (strcmp(model, c->loaded))
+        c->t = load(arena_printf(c->a, &e, GOLDEN "%s", model), c->a);
+    c->loaded = model;
+    return j;
+}
+
+static size_t number_of(const Json *j, const char *key)
+{
+    int64_t value = -1;
+    assert_true(json_i64(json_get(j, key), &value));
+    return (size_t)value;
+}
+
+static void same_ids(const Cases *c, const Json *j, const TokenIds *ids)
+{
+    const Json *expect = json_get(j, "ids");
+    bool same = ids->count == expect->count;
+    size_t i = 0;
+    int64_t id;
+    for (const Json *x = expect->first; x && same; x = x->next, i++)
+        same = json_i64(x, &id) && ids->ids[i] == id;
+    if (!same)
+        fail_msg("%s:%u: %s gives other ids", c->name, (unsigned)j->line, c->loaded);
+}
+
 static void goldens(void **state)
 {
     (void)state;
     Error e = {0};
-    Arena *a = arena_new(NULL, 0);
-    Text source;
-    assert_true(file_read(&source, a, GOLDEN "cases.json", 0, &e));
-    const Json *cases = json_parse(a, source, "cases.json", &e);
-    assert_non_null(cases);
-    const char *loaded = "";
-    Tokenizer *t = NULL;
-    for (const Json *j = cases->first; j; j = j->next) {
-        const char *model = json_cstring(json_get(j, "model"));
-        if (strcmp(model, loaded))
-            t = load(arena_printf(a, &e, GOLDEN "%s", model), a);
-        loaded = model;
-        int64_t limit, id;
-        TokenIds ids = {0};
-        const Json *expect = json_get(j, "ids");
-        json_i64(json_get(j, "max"), &limit);
-        assert_true(tokenize(t, json_get(j, "text")->text, (size_t)limit, &ids, a, &e));
-        bool same = ids.count == expect->count;
-        size_t i = 0;
-        for (const Json *x = expect->first; x && same; x = x->next, i++)
-            same = json_i64(x, &id) && ids.ids[i] == id;
-        if (!same)
-            fail_msg("cases.json:%u: %s gives other ids", (unsigned)j->line, model);
+    Cases c = {.name = "cases.json"};
+    for (const Json *j; (j = next_case(&c));) {
+        Text text = json_get(j, "text")->text;
+        size_t limit = number_of(j, "max");
+        TokenIds ids = {0}, whole = {0}, slow = {0};
+        assert_true(tokenize(c.t, text, limit, &ids, c.a, &e));
+        same_ids(&c, j, &ids);
+        assert_true(tokenize(c.t, text, 0, &whole, c.a, &e));
+        assert_int_equal(ids.truncated, ids.count < whole.count);
+        assert_false(whole.truncated);
+        Tokenizer stages = *c.t;
+        assert_true(stages.fused);
+        stages.fused = false;
+        assert_true(tokenize(&stages, text, limit, &slow, c.a, &e));
+        same_ids(&c, j, &slow);
+        assert_int_equal(slow.truncated, ids.truncated);
     }
-    arena_free(a);
+}
+
+static void places(void **state)
+{
+    (void)state;
+    Error e = {0};
+    Cases c = {.name = "places.json"};
+    for (const Json *j; (j = next_case(&c));) {
+        const Json *input = json_get(j, "input");
+        size_t n = input->count;
+        Text texts[2] = {input->first->text, n > 1 ? input->first->next->text : TEXT("")};
+        TokenOptions o = {.max_length = number_of(j, "max"),
+                          .cut = (TokenCut)number_of(j, "cut"),
+                          .from_left = json_is_true(json_get(j, "left")),
+                          .bare = json_is_true(json_get(j, "bare"))};
+        TokenList list, ids;
+        char *line = places_line(c.t, texts, n, &o, &list, c.a, &e);
+        Text expect = json_get(j, "tokens")->text;
+        if (!line || !text_is(expect, line))
+            fail_msg("%s:%u: %s gives\n%s, not\n%.*s %s", c.name, (unsigned)j->line, c.loaded, line ? line : "",
+                     (int)expect.n, expect.p, e.message);
+        o.ids_only = true;
+        assert_true(tokenize_texts(c.t, texts, n, &o, &ids, c.a, &e));
+        assert_null(ids.places);
+        assert_int_equal(ids.count, list.count);
+        assert_int_equal(ids.total, list.total);
+        assert_int_equal(ids.truncated, list.truncated);
+        assert_memory_equal(ids.ids, list.ids, list.count * sizeof *ids.ids);
+    }
+}
+
+static void decoded(void **state)
+{
+    (void)state;
+    Error e = {0};
+    Cases c = {.name = "decoded.json"};
+    for (const Json *j; (j = next_case(&c));) {
+        const Json *list = json_get(j, "ids"), *cleaned = json_get(j, "cleaned");
+        int32_t *ids = NEW(c.a, int32_t, list->count + 1, &e);
+        size_t n = 0;
+        for (const Json *x = list->first; x; x = x->next)
+            ids[n++] = (int32_t)x->number;
+        DecodeOptions o = {.keep_special = !json_is_true(json_get(j, "skip"))};
+        Text out, part, expect = json_get(j, "text")->text;
+        assert_true(detokenize(c.t, ids, n, &o, &out, c.a, &e));
+        if (!text_equal(out, expect))
+            fail_msg("%s:%u: gives '%.*s', not '%.*s'", c.name, (unsigned)j->line, (int)out.n, out.p, (int)expect.n,
+                     expect.p);
+        TokenStream s = {.tokenizer = c.t, .keep_special = o.keep_special};
+        size_t at = 0;
+        for (size_t i = 0; i < n; i++, at += part.n) {
+            assert_true(token_stream_next(&s, ids[i], &part, c.a, &e));
+            assert_true(part.n <= out.n - at && !memcmp(part.p, out.p + at, part.n));
+        }
+        assert_int_equal(at, out.n);
+        o.clean_up = true;
+        assert_true(detokenize(c.t, ids, n, &o, &out, c.a, &e));
+        assert_true(text_equal(out, cleaned ? cleaned->text : expect));
+    }
+}
+
+/* A text of pieces, added tokens, code points of every treatment, and bytes that are not UTF-8. */
+static Text random_text(const Tokenizer *t, uint32_t number, Arena *a)
+{
+    enum { MOST = 30 };
+    static const uint32_t FIRST[] = {0x20, 0x41, 0x61, 0x300, 0x4e00, 0xac00, 0x1d158, 0x1f600, 0xf900, 0x590, 0x0};
+    Draw d = {.seed = 1, .purpose = DRAW_TEST, .epoch = number};
+    Error e = {0};
+    char *p = NEW(a, char, MOST *(MAX_ADDED_BYTES + 4), &e);
+    size_t n = 0, parts = draw_below(d, 0, MOST);
+    for (uint64_t i = 1; i < 4 * parts; i += 4) {
+        Text piece = token_text(t, (int32_t)draw_below(d, i, (uint32_t)t->ids));
+        uint32_t kind = draw_below(d, i + 1, 4), value = draw_below(d, i + 2, 128);
+        if (!kind) {
+            memcpy(p + n, piece.p, piece.n);
+            n += piece.n;
+        } else if (kind == 1) {
+            p[n++] = value % 5 ? ' ' : (char)(0x80 + value);
+        } else {
+            n += utf8_encode(FIRST[draw_below(d, i + 3, COUNT(FIRST))] + value % 40, p + n);
+        }
+    }
+    return (Text){p, n};
+}
+
+/* The fused pass and the stages give the same ids; places lie in the text, in order inside a word. */
+static void fused_and_stages(void **state)
+{
+    (void)state;
+    static const char *const FILES[] = {"bert.json", "odd.json", "mpnet.json", "plain.json", "cased"};
+    Error e = {0};
+    for (size_t f = 0; f < COUNT(FILES); f++) {
+        Arena *a = arena_new(NULL, 0), *scratch = arena_new(NULL, 0);
+        Tokenizer *t = load(arena_printf(a, &e, GOLDEN "%s", FILES[f]), a), stages = *t;
+        stages.fused = false;
+        ArenaMark mark = arena_mark(scratch);
+        for (uint32_t i = 0; i < 400; i++) {
+            arena_rewind(scratch, mark);
+            Text text = random_text(t, i, scratch);
+            size_t limit = i % 4 ? 0 : 2 + i % 32;
+            TokenIds fast = {0}, slow = {0};
+            TokenList list;
+            bool ok = tokenize(t, text, limit, &fast, scratch, &e) &&
+                      tokenize(&stages, text, limit, &slow, scratch, &e) &&
+                      tokenize_texts(t, &text, 1, &(TokenOptions){.max_length = limit}, &list, scratch, &e);
+            assert_true(ok);
+            assert_int_equal(fast.count, slow.count);
+            assert_int_equal(fast.count, list.count);
+            assert_int_equal(fast.truncated, slow.truncated);
+            assert_int_equal(fast.truncated, list.truncated);
+            assert_memory_equal(fast.ids, slow.ids, fast.count * sizeof *fast.ids);
+            assert_memory_equal(fast.ids, list.ids, fast.count * sizeof *fast.ids);
+            for (size_t k = 0; k < list.count; k++) {
+                TokenPlace p = list.places[k];
+                assert_true(p.begin <= p.end && p.end <= text.n && (p.special || p.word >= 0));
+                if (k && !p.special && !list.places[k - 1].special && list.places[k - 1].word == p.word)
+                    assert_true(list.places[k - 1].end <= p.end);
+            }
+        }
+        arena_free(scratch);
+        arena_free(a);
+    }
 }
 
 static void faces(void **state)
@@ -223,129 +409,43 @@ static void long_texts(void **state)
     arena_free(a);
 }
 
-/* A tokenizer.json with one part replaced. */
-static char *json_with(Arena *a, const char *normalizer, const char *split, const char *post, const char *added,
-                       const char *model)
-{
-    Error e = {0};
-    return arena_printf(
-        a, &e, "{\"normalizer\":%s,\"pre_tokenizer\":%s,\"post_processor\":%s,\"added_tokens\":%s,\"model\":%s}",
-        normalizer ? normalizer : "null", split ? split : "{\"type\":\"BertPreTokenizer\"}", post ? post : "null",
-        added ? added : "[]",
-        model ? model : "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"u\":0,\"a\":1}}");
-}
-
-static void malformed(void **state)
+/* Calls that are wrong, and limits that cannot be kept. */
+static void refused(void **state)
 {
     (void)state;
-    static const struct {
-        const char *normalizer, *split, *post, *added, *model, *why;
-    } table[] = {
-        {.normalizer = "{\"type\":\"NFKC\"}", .why = "normalizer NFKC is not supported (supported: BertNormalizer)"},
-        {.normalizer = "{\"type\":\"Sequence\",\"normalizers\":[]}", .why = "normalizer Sequence"},
-        {.normalizer = "[]", .why = "normalizer (no type)"},
-        {.split = "{\"type\":\"ByteLevel\"}", .why = "pre_tokenizer ByteLevel is not supported"},
-        {.split = "null", .why = "pre_tokenizer (no type)"},
-        {.post = "{\"type\":\"ByteLevel\"}", .why = "post_processor ByteLevel"},
-        {.post = "{\"type\":\"BertProcessing\",\"cls\":[\"a\"],\"sep\":[\"a\",1]}", .why = "has no id"},
-        {.post = "{\"type\":\"BertProcessing\",\"cls\":[\"a\",-1],\"sep\":[\"a\",1]}", .why = "has no id"},
-        {.post = "{\"type\":\"BertProcessing\",\"cls\":[\"a\",2],\"sep\":[\"a\",1]}",
-         .why = "id 2 is not in the vocabulary"},
-        {.post = "{\"type\":\"TemplateProcessing\"}", .why = "does not contain the text"},
-        {.post = "{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"B\"}}]}",
-         .why = "special tokens around A"},
-        {.post = "{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"A\"}},{\"Sequence\":{\"id\":"
-                 "\"A\"}}]}",
-         .why = "special tokens around A"},
-        {.post = "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"x\"}}]}", .why = "names x"},
-        {.post = "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"x\"}}],\"special_tokens\":{"
-                 "\"x\":"
-                 "{\"ids\":"
-                 "[\"1\"]}}}",
-         .why = "has no id"},
-        {.added = "[{\"id\":1}]", .why = "added token has no content"},
-        {.added = "[3]", .why = "added token has no content"},
-        {.model = "{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]}",
-         .why = "model BPE is not supported (supported: WordPiece)"},
-        {.model = "{\"vocab\":{\"a\":0}}", .why = "model (no type)"},
-        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{}}", .why = "expected vocab"},
-        {.model = "{\"type\":\"WordPiece\",\"vocab\":{\"a\":0}}", .why = "expected vocab, unk_token"},
-        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":[\"a\"]}", .why = "expected vocab"},
-        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":\"0\"}}", .why = "token 'a' has no id"},
-        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":0.5}}", .why = "token 'a' has no id"},
-        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":-1}}",
-         .why = "token id -1 is out of range"},
-        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":2147483647}}",
-         .why = "out of range for 1 tokens"},
-        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":0,\"b\":0}}",
-         .why = "'a' and 'b' have the same id"},
-        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":0,\"a\":1}}", .why = "t.json:1:"},
-        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"max_input_chars_per_word\":-1,\"vocab\":{\"a\":0}}",
-         .why = "is -1"},
-        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"max_input_chars_per_word\":1e9,\"vocab\":{\"a\":0}}",
-         .why = "max_input_chars_per_word is 1000000000"},
-        {.model = "null", .why = "no \"model\""},
-        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"u\":0,\"a\":2}}",
-         .added = "[{\"content\":\"b\"}]",
-         .why = "gets id 2, which the vocabulary already uses"},
-    };
-    for (size_t i = 0; i < COUNT(table); i++) {
-        Error e = {0};
-        Arena *a = arena_new(NULL, 0);
-        char *text = json_with(a, table[i].normalizer, table[i].split, table[i].post, table[i].added, table[i].model);
-        if (tokenizer_load(put("t.json", text, strlen(text)), a, &e) || !strstr(e.message, table[i].why))
-            fail_msg("%s: wanted \"%s\", got \"%s\"", text, table[i].why, e.message);
-        arena_free(a);
-    }
-    static const struct {
-        const char *name, *text, *why;
-    } files[] = {
-        {"t.json", "", "t.json:1:"},
-        {"t.json", "{\"a\":[1,", "t.json:1:"},
-        {"t.json", "[]", "no \"model\""},
-        {"vocab.txt", "", "is empty"},
-        {"vocab.txt", "a\nb\n", "the special token '[CLS]' is missing"},
-        {"vocab.txt", "a\n\xff\n", "byte 2 is not UTF-8"},
-    };
-    for (size_t i = 0; i < COUNT(files); i++) {
-        Error e = {0};
-        Arena *a = arena_new(NULL, 0);
-        if (tokenizer_load(put(files[i].name, files[i].text, strlen(files[i].text)), a, &e) ||
-            !strstr(e.message, files[i].why))
-            fail_msg("%s: wanted \"%s\", got \"%s\"", files[i].text, files[i].why, e.message);
-        arena_free(a);
-    }
     Error e = {0};
     Arena *a = arena_new(NULL, 0);
-    put("vocab.txt", "[CLS]\n[SEP]\n", 12);
-    put("tokenizer_config.json", "{\"tokenizer_class\":\"XLNetTokenizer\"}", 36);
-    assert_null(tokenizer_load(folder, a, &e));
-    assert_non_null(strstr(e.message, "tokenizer_class XLNetTokenizer is not supported"));
+    Tokenizer *cased = load(GOLDEN "cased", a), one = *cased;
+    Text texts[2] = {TEXT("the of"), TEXT("the running")};
+    one.two.count = 0;
+    static const struct {
+        size_t n;
+        TokenOptions options;
+        sp_status code;
+        const char *why;
+    } table[] = {
+        {0, {0}, SP_USAGE, "0 texts; one or two are expected"},
+        {3, {0}, SP_USAGE, "3 texts; one or two are expected"},
+        {1, {.max_length = 1}, SP_USAGE, "1 tokens is too short for the 2 special tokens"},
+        {2, {.max_length = 2}, SP_USAGE, "2 tokens is too short for the 3 special tokens"},
+        {2, {.max_length = 5, .cut = CUT_FIRST}, SP_USAGE, "cannot be taken from the first text, which has 2"},
+        {2, {.max_length = 4, .cut = CUT_SECOND}, SP_USAGE, "cannot be taken from the second text, which has 3"},
+        {1, {.max_length = 3, .cut = CUT_SECOND}, SP_USAGE, "cannot be taken from the second text, which has 0"},
+    };
+    TokenList list;
+    for (size_t i = 0; i < COUNT(table); i++) {
+        error_clear(&e);
+        if (tokenize_texts(cased, texts, table[i].n, &table[i].options, &list, a, &e) || e.code != table[i].code ||
+            !strstr(e.message, table[i].why))
+            fail_msg("row %zu: expected \"%s\", got \"%s\"", i, table[i].why, e.message);
+    }
     error_clear(&e);
-    put("tokenizer_config.json", "{", 1);
-    assert_null(tokenizer_load(folder, a, &e));
-    assert_non_null(strstr(e.message, "tokenizer_config.json:1:"));
+    assert_false(tokenize_texts(&one, texts, 2, &(TokenOptions){0}, &list, a, &e));
+    assert_non_null(strstr(e.message, "has no template for two texts"));
     error_clear(&e);
-    assert_null(tokenizer_load("tests/golden", a, &e));
-    assert_non_null(strstr(e.message, "contains neither tokenizer.json nor vocab.txt; fetch the whole folder"));
-    error_clear(&e);
-    assert_null(tokenizer_load("tests/golden/absent", a, &e));
-    assert_non_null(strstr(e.message, "No such file"));
-    error_clear(&e);
-    /* no [UNK] in the vocabulary: fails only where it is needed */
-    put("tokenizer_config.json", "{}", 2);
-    Tokenizer *t = load(folder, a);
-    TokenIds ids = {0};
-    assert_true(tokenize(t, TEXT("[SEP]"), 0, &ids, a, &e));
-    assert_int_equal(ids.count, 3);
-    arena_free(a);
-    a = arena_new(NULL, 0);
-    char *text =
-        json_with(a, NULL, NULL, NULL, NULL, "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":0}}");
-    t = load(put("t.json", text, strlen(text)), a);
-    ids = (TokenIds){0};
-    assert_false(tokenize(t, TEXT("b"), 0, &ids, a, &e));
-    assert_non_null(strstr(e.message, "no token for unknown words"));
+    assert_true(tokenize_texts(cased, texts, 2, &(TokenOptions){.max_length = 3, .cut = CUT_FIRST}, &list, a, &e));
+    assert_int_equal(list.count, 3); /* no room for any of the texts */
+    assert_int_equal(list.total, 8);
     arena_free(a);
 }
 
@@ -353,8 +453,9 @@ int main(int argc, char **argv)
 {
     if (argc == 4)
         return filter(argv);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(goldens),     cmocka_unit_test(faces),
-                                       cmocka_unit_test(broken_utf8), cmocka_unit_test(empty_and_nul),
-                                       cmocka_unit_test(long_texts),  cmocka_unit_test(malformed)};
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(goldens),          cmocka_unit_test(places),     cmocka_unit_test(decoded),
+        cmocka_unit_test(fused_and_stages), cmocka_unit_test(faces),      cmocka_unit_test(broken_utf8),
+        cmocka_unit_test(empty_and_nul),    cmocka_unit_test(long_texts), cmocka_unit_test(refused)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* tokenizers/added.c: added and special tokens, found in a text before it is split: leftmost, then longest. */
-#include "tokenizers/private.h"
+#include "tokenizers/pipeline.h"
 
 #include <stdlib.h>
 
@@ -97,13 +97,11 @@ static const Added *longest_token(const AddedSet *set, Text t)
     return node ? &set->tokens[node - 1] : NULL;
 }
 
+/* The character that ends p[0, n), n > 0; a byte that is not UTF-8 reads as U+FFFD. */
 static uint32_t code_before(const char *p, size_t n)
 {
-    size_t back = 1, length;
-    while (back < 4 && back < n && ((unsigned char)p[n - back] & 0xc0) == 0x80)
-        back++;
-    uint32_t c = next_code(p + n - back, back, &length);
-    return length == back ? c : 0xfffd;
+    size_t back = code_length_before(p, n), length;
+    return next_code(p + n - back, back, &length);
 }
 
 /* How many bytes of white space end p[0, n), not going below `least`. */
@@ -167,6 +165,8 @@ bool added_next(const AddedSet *set, AddedScan *scan, Text *gap, int32_t *id)
         }
         *gap = (Text){t.p + scan->at, begin > scan->at ? begin - scan->at : 0};
         *id = hit->id;
+        scan->begin = begin;
+        scan->end = end;
         scan->at = MAX(end, scan->at);
         return true;
     }

@@ -1,10 +1,9 @@
-/* tokenizers/tokenizers.c: a text through all stages. */
-#include "tokenizers/private.h"
+/* tokenizers/tokenizers.c: what a tokenizer says of itself, and texts to ids in the fastest way. */
+#include "tokenizers/pipeline.h"
 
 const char *tokenizer_kind(const Tokenizer *t)
 {
-    (void)t;
-    return "WordPiece";
+    return t->kind->name;
 }
 
 int64_t tokenizer_vocabulary(const Tokenizer *t)
@@ -27,15 +26,17 @@ int32_t token_id(const Tokenizer *t, Text piece)
     for (size_t i = 0; i < t->added_count; i++)
         if (text_equal(t->added[i].content, piece))
             return t->added[i].id;
-    return piece_find(t, piece, false);
+    return t->kind->find(t->model, piece);
 }
 
-/* Words of a normalised text until there are `limit` tokens. */
+/* ---- the fused pass -------------------------------------------------------------------------- */
+
+/* Words of a normalised text until there are more than `limit` tokens. */
 static bool split_words(const Tokenizer *t, Text text, size_t limit, TokenIds *out, Arena *a, Error *e)
 {
     Text word;
-    while (out->count < limit && next_word(t, &text, &word))
-        if (!wordpiece_word(t, word, out, a, e))
+    while (out->count <= limit && bert_next_word(t, &text, &word))
+        if (!wordpiece_word(t->model, word, out, a, e))
             return false;
     return true;
 }
@@ -47,33 +48,49 @@ static bool split_normal(const Tokenizer *t, Text text, size_t limit, TokenIds *
     if (NORMAL_ROOM(text.n) > sizeof small && !(normal = NEW(a, char, NORMAL_ROOM(text.n), e)))
         return false;
     AddedScan scan = {.text = {normal, 0}};
-    if (!normalize(t, text, normal, &scan.text.n, a, e))
+    if (!bert_normalize(t, text, normal, &scan.text.n, a, e))
         return false;
     Text gap;
     int32_t id;
-    while (out->count < limit && added_next(&t->normal, &scan, &gap, &id))
+    while (out->count <= limit && added_next(&t->normal, &scan, &gap, &id))
         if (!split_words(t, gap, limit, out, a, e) || (id >= 0 && !ids_push(out, id, a, e)))
             return false;
     return true;
 }
 
+bool pipeline_fused(const Tokenizer *t, Text text, size_t limit, TokenIds *out, Arena *a, Error *e)
+{
+    AddedScan scan = {.text = text};
+    Text gap;
+    int32_t id;
+    while (out->count <= limit && added_next(&t->raw, &scan, &gap, &id))
+        if (!split_normal(t, gap, limit, out, a, e) || (id >= 0 && !ids_push(out, id, a, e)))
+            return false;
+    return true;
+}
+
+/* ---- one text to ids ------------------------------------------------------------------------- */
+
+bool max_length_fits(const Tokenizer *t, size_t max_length, size_t special, Error *e)
+{
+    return !max_length || max_length >= special ||
+           fail(e, SP_USAGE, "%s: a maximum length of %zu tokens is too short for the %zu special tokens", t->path,
+                max_length, special);
+}
+
 bool tokenize(const Tokenizer *t, Text text, size_t max_length, TokenIds *out, Arena *a, Error *e)
 {
     size_t around = t->before_count + t->after_count, limit = SIZE_MAX;
-    if (max_length && max_length < around)
-        return fail(e, SP_USAGE, "%s: a maximum length of %zu tokens is too short for the %zu special tokens", t->path,
-                    max_length, around);
+    if (!max_length_fits(t, max_length, around, e))
+        return false;
     for (size_t i = 0; i < t->before_count; i++)
         if (!ids_push(out, t->before[i], a, e))
             return false;
     if (max_length)
         limit = out->count + max_length - around;
-    AddedScan scan = {.text = text};
-    Text gap;
-    int32_t id;
-    while (out->count < limit && added_next(&t->raw, &scan, &gap, &id))
-        if (!split_normal(t, gap, limit, out, a, e) || (id >= 0 && !ids_push(out, id, a, e)))
-            return false;
+    if (!(t->fused ? pipeline_fused : pipeline_stages)(t, text, limit, out, a, e))
+        return false;
+    out->truncated = out->count > limit;
     out->count = MIN(out->count, limit);
     for (size_t i = 0; i < t->after_count; i++)
         if (!ids_push(out, t->after[i], a, e))

@@ -1,4 +1,4 @@
-/* tokenizers/tokenizers.h: text to token ids exactly as Hugging Face's tokenizers give them. */
+/* tokenizers/tokenizers.h: text to token ids exactly as Hugging Face's tokenizers give them, and back. */
 #ifndef SAPOR_TOKENIZERS_H
 #define SAPOR_TOKENIZERS_H
 
@@ -13,18 +13,93 @@ Tokenizer *tokenizer_load(const char *path, Arena *a, Error *e);
 const char *tokenizer_kind(const Tokenizer *t); /* "WordPiece" */
 int64_t tokenizer_vocabulary(const Tokenizer *t);
 int64_t tokenizer_max_length(const Tokenizer *t); /* model_max_length of tokenizer_config.json; 0: none stated */
+Text token_text(const Tokenizer *t, int32_t id);  /* its piece, "" for an unknown id */
+int32_t token_id(const Tokenizer *t, Text piece); /* -1 when absent */
+
+/* ---- texts to ids ---------------------------------------------------------------------------- */
 
 typedef struct TokenIds {
     int32_t *ids;
     size_t count, capacity; /* grown by tokenize inside the arena */
+    bool truncated;         /* of the last text: it has more tokens than max_length allows */
 } TokenIds;
 /* Appends the ids of one text, special tokens included, at most max_length of them (0: no limit; truncation keeps the
  * closing special token, as Hugging Face). Invalid UTF-8 is read as U+FFFD, one for each bad byte.
  * Memory: up to 3 bytes per byte of text for its normal form, 4 bytes per id (16 while the list grows). Time: linear in
  * the text, with a factor that follows from the longest piece (256 characters at most) and the logarithm of the number
- * of added tokens. */
+ * of added tokens. Stages other than those of BERT: see tokenize_texts. */
 bool tokenize(const Tokenizer *t, Text text, size_t max_length, TokenIds *out, Arena *a, Error *e);
-Text token_text(const Tokenizer *t, int32_t id);  /* its piece, "" for an unknown id */
-int32_t token_id(const Tokenizer *t, Text piece); /* -1 when absent */
+
+/* Where a token comes from, as Hugging Face's offsets, word_ids, type_ids, sequence_ids and special_tokens_mask. */
+typedef struct TokenPlace {
+    /* Bytes [begin, end) of its text, as it was given. Hugging Face counts code points: token_code_points. What a
+     * normaliser adds has the place of its neighbour: two tokens may have the same place. */
+    size_t begin, end;
+    int64_t word; /* number of the word, or of the added token, in its text; -1: a special token of the template */
+    int32_t type; /* type id */
+    uint8_t text; /* 0 or 1; of a special token of the template 0 */
+    bool special; /* it is of the template, not of a text: begin and end are 0 */
+} TokenPlace;
+
+/* Which of two texts loses tokens when both are too long. */
+typedef enum TokenCut {
+    CUT_LONGEST, /* both end up equally long at most; of one text: that one */
+    CUT_FIRST,
+    CUT_SECOND
+} TokenCut;
+
+typedef struct TokenOptions {
+    size_t max_length; /* 0: no limit; special tokens included */
+    TokenCut cut;
+    bool from_left; /* a text that is too long loses its beginning */
+    bool bare;      /* no special tokens */
+    bool ids_only;  /* `places` stays NULL */
+} TokenOptions;
+
+typedef struct TokenList {
+    int32_t *ids;       /* [count] */
+    TokenPlace *places; /* [count] */
+    size_t count;
+    size_t total; /* how many there are without a limit */
+    bool truncated;
+} TokenList;
+/* One text, or two (a pair, n is 2) joined by the template of the tokenizer. *out is filled anew, in the arena. Fails
+ * with SP_USAGE where max_length is shorter than the special tokens, or where CUT_FIRST or CUT_SECOND would leave
+ * nothing of its text, and with SP_UNSUPPORTED where the tokenizer has no template for two texts, or for a text of
+ * 4 GB.
+ * Memory: 5 bytes for each byte of the normal form and 12 for each word, both up to four times while they grow, and 72
+ * bytes per token. With max_length, and unless from_left, no more than that many tokens of each text are kept. Time:
+ * linear in the text, times the number of stages (32 of a kind at most). */
+bool tokenize_texts(const Tokenizer *t, const Text *texts, size_t n, const TokenOptions *options, TokenList *out,
+                    Arena *a, Error *e);
+/* Makes begin and end of the places in text 0 or 1 numbers of code points, as Hugging Face's Python gives them; a byte
+ * that is not UTF-8 counts as one. Memory: 8 bytes for a byte of text. */
+bool token_code_points(TokenList *list, int number, Text text, Arena *a, Error *e);
+
+/* ---- ids to a text --------------------------------------------------------------------------- */
+
+typedef struct DecodeOptions {
+    bool keep_special; /* special tokens too (skip_special_tokens=False); unknown ids are always left out */
+    bool clean_up;     /* transformers' clean_up_tokenization_spaces, of the whole text: " ." to "." and the like */
+} DecodeOptions;
+/* The text of ids, in the arena, by the decoder of the tokenizer. Not the text that they came from: a normaliser loses
+ * some of it. SP_UNSUPPORTED: its decoder is not supported. Time and memory: linear in the pieces of the ids. */
+bool detokenize(const Tokenizer *t, const int32_t *ids, size_t count, const DecodeOptions *options, Text *out, Arena *a,
+                Error *e);
+
+/* The same id by id, for text that is generated: the parts together are what detokenize gives (without clean_up).
+ *
+ *     TokenStream s = {.tokenizer = t};
+ *     while (...)
+ *         if (token_stream_next(&s, id, &part, a, e)) ... */
+typedef struct TokenStream {
+    const Tokenizer *tokenizer;
+    bool keep_special;
+    bool begun; /* the rest: the stream's own */
+    char *p;
+    size_t room;
+} TokenStream;
+/* What this id adds to the text, maybe nothing; valid until the next call. All calls take the same arena. */
+bool token_stream_next(TokenStream *s, int32_t id, Text *part, Arena *a, Error *e);
 
 #endif

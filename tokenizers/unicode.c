@@ -1,5 +1,5 @@
 /* tokenizers/unicode.c: properties of code points as tokenizers need them. */
-#include "tokenizers/private.h"
+#include "tokenizers/unicode.h"
 
 #include <utf8proc.h>
 

@@ -1,5 +1,5 @@
 /* tokenizers/wordpiece.c: WordPiece, greedy longest match first (Wu et al. 2016; Devlin et al. 2018). */
-#include "tokenizers/private.h"
+#include "tokenizers/pipeline.h"
 
 static const uint64_t PRIME = 0x9E3779B97F4A7C15ULL;
 enum { LONGEST_MATCH = 4 * MAX_WORD }; /* bytes */
@@ -9,72 +9,93 @@ static inline uint64_t hash_step(uint64_t h, char byte)
     return (h ^ (unsigned char)byte) * PRIME;
 }
 
-static inline int32_t slot_find(const Tokenizer *t, uint64_t h, const char *p, size_t n, size_t cut)
+static inline int32_t slot_find(const WordPiece *m, uint64_t h, const char *p, size_t n, size_t cut)
 {
     uint32_t tag = (uint32_t)(h >> 32);
-    for (uint32_t i = ((uint32_t)h ^ tag) & t->slot_mask;; i = (i + 1) & t->slot_mask) {
-        const Slot *s = &t->slots[i];
+    for (uint32_t i = ((uint32_t)h ^ tag) & m->slot_mask;; i = (i + 1) & m->slot_mask) {
+        const Slot *s = &m->slots[i];
         if (s->id < 0)
             return -1;
         if (s->tag != tag)
             continue;
-        const Text *piece = &t->pieces[s->id];
-        if (piece->n == n + cut && !memcmp(piece->p + cut, p, n) && (!cut || !memcmp(piece->p, t->prefix.p, cut)))
+        const Text *piece = &m->pieces[s->id];
+        if (piece->n == n + cut && !memcmp(piece->p + cut, p, n) && (!cut || !memcmp(piece->p, m->prefix.p, cut)))
             return s->id;
     }
 }
 
-int32_t piece_find(const Tokenizer *t, Text piece, bool continues)
+static uint64_t hash_of(const WordPiece *m, Text piece, bool continues)
 {
-    uint64_t h = t->seed[continues];
+    uint64_t h = m->seed[continues];
     for (size_t i = 0; i < piece.n; i++)
         h = hash_step(h, piece.p[i]);
-    return t->slots ? slot_find(t, h, piece.p, piece.n, continues ? t->prefix.n : 0) : -1;
+    return h;
+}
+
+static int32_t piece_find(const void *model, Text piece)
+{
+    const WordPiece *m = model;
+    return slot_find(m, hash_of(m, piece, false), piece.p, piece.n, 0);
 }
 
 /* False where the piece is there already. */
-static bool slot_put(Tokenizer *t, int32_t id, bool continues)
+static bool slot_put(WordPiece *m, int32_t id, bool continues)
 {
-    Text piece = t->pieces[id];
-    size_t cut = continues ? t->prefix.n : 0;
-    uint64_t h = t->seed[continues];
-    for (size_t i = cut; i < piece.n; i++)
-        h = hash_step(h, piece.p[i]);
-    if (slot_find(t, h, piece.p + cut, piece.n - cut, cut) >= 0)
+    Text piece = m->pieces[id];
+    size_t cut = continues ? m->prefix.n : 0;
+    Text rest = {piece.p + cut, piece.n - cut};
+    uint64_t h = hash_of(m, rest, continues);
+    if (slot_find(m, h, rest.p, rest.n, cut) >= 0)
         return false;
-    uint32_t tag = (uint32_t)(h >> 32), i = ((uint32_t)h ^ tag) & t->slot_mask;
-    while (t->slots[i].id >= 0)
-        i = (i + 1) & t->slot_mask;
-    t->slots[i] = (Slot){.tag = tag, .id = id};
-    t->longest[continues] = MAX(t->longest[continues], piece.n - cut);
+    uint32_t tag = (uint32_t)(h >> 32), i = ((uint32_t)h ^ tag) & m->slot_mask;
+    while (m->slots[i].id >= 0)
+        i = (i + 1) & m->slot_mask;
+    m->slots[i] = (Slot){.tag = tag, .id = id};
+    m->longest[continues] = MAX(m->longest[continues], rest.n);
     return true;
 }
 
-bool wordpiece_build(Tokenizer *t, size_t *distinct, Arena *a, Error *e)
+static bool continues_word(const WordPiece *m, Text piece)
 {
+    return piece.n >= m->prefix.n && !memcmp(piece.p, m->prefix.p, m->prefix.n);
+}
+
+WordPiece *wordpiece_new(Load *l, Text prefix, size_t max_word)
+{
+    Tokenizer *t = l->t;
+    WordPiece *m = NEW(l->a, WordPiece, 1, l->e);
     size_t slots = 1024, entries = 0;
+    if (!m)
+        return NULL;
+    *m = (WordPiece){.path = t->path, .pieces = t->pieces, .prefix = prefix, .unknown = -1, .max_word = max_word};
     for (int64_t i = 0; i < t->ids; i++)
         if (t->pieces[i].p)
-            entries += t->pieces[i].n >= t->prefix.n && !memcmp(t->pieces[i].p, t->prefix.p, t->prefix.n) ? 2 : 1;
+            entries += continues_word(m, t->pieces[i]) ? 2 : 1;
     while (slots < entries + entries / 2)
         slots *= 2;
-    t->seed[0] = hash_bytes("begins", 6, (uint64_t)(uintptr_t)t);
-    t->seed[1] = hash_bytes("continues", 9, (uint64_t)(uintptr_t)t);
-    t->slot_mask = (uint32_t)(slots - 1);
-    t->slots = NEW(a, Slot, slots, e);
-    if (!t->slots)
-        return false;
-    memset(t->slots, 0xff, slots * sizeof *t->slots);
-    *distinct = 0;
+    m->seed[0] = hash_bytes("begins", 6, (uint64_t)(uintptr_t)m);
+    m->seed[1] = hash_bytes("continues", 9, (uint64_t)(uintptr_t)m);
+    m->slot_mask = (uint32_t)(slots - 1);
+    m->slots = NEW(l->a, Slot, slots, l->e);
+    if (!m->slots)
+        return NULL;
+    memset(m->slots, 0xff, slots * sizeof *m->slots);
+    l->distinct = 0;
     for (int64_t i = t->ids; i-- > 0;) { /* of equal lines in a vocab.txt the last one counts */
         Text piece = t->pieces[i];
-        if (!piece.p || !slot_put(t, (int32_t)i, false))
+        if (!piece.p)
             continue;
-        ++*distinct;
-        if (piece.n >= t->prefix.n && !memcmp(piece.p, t->prefix.p, t->prefix.n))
-            slot_put(t, (int32_t)i, true);
+        if (!slot_put(m, (int32_t)i, false)) {
+            t->pieces[i].p = NULL;
+            continue;
+        }
+        l->distinct++;
+        if (continues_word(m, piece))
+            slot_put(m, (int32_t)i, true);
     }
-    return true;
+    t->kind = &model_wordpiece;
+    t->model = m;
+    return m;
 }
 
 bool ids_push(TokenIds *out, int32_t id, Arena *a, Error *e)
@@ -90,17 +111,17 @@ bool ids_push(TokenIds *out, int32_t id, Arena *a, Error *e)
 }
 
 /* The id of the longest piece that p[0, n) begins with, its bytes in *used; -1: none. */
-static int32_t longest_match(const Tokenizer *t, const char *p, size_t n, bool continues, size_t *used)
+static int32_t longest_match(const WordPiece *m, const char *p, size_t n, bool continues, size_t *used)
 {
     uint64_t hashes[LONGEST_MATCH];
-    size_t window = MIN(MIN(n, t->longest[continues]), (size_t)LONGEST_MATCH), cut = continues ? t->prefix.n : 0;
-    uint64_t h = t->seed[continues];
+    size_t window = MIN(MIN(n, m->longest[continues]), (size_t)LONGEST_MATCH), cut = continues ? m->prefix.n : 0;
+    uint64_t h = m->seed[continues];
     for (size_t i = 0; i < window; i++)
         hashes[i] = h = hash_step(h, p[i]);
     for (size_t i = window; i > 0; i--) {
         if (i < n && ((unsigned char)p[i] & 0xc0) == 0x80)
             continue; /* inside a character */
-        int32_t id = slot_find(t, hashes[i - 1], p, i, cut);
+        int32_t id = slot_find(m, hashes[i - 1], p, i, cut);
         if (id >= 0) {
             *used = i;
             return id;
@@ -109,26 +130,80 @@ static int32_t longest_match(const Tokenizer *t, const char *p, size_t n, bool c
     return -1;
 }
 
-/* A word of more than max_word characters, or with a part that no piece covers, is one unknown token. */
-bool wordpiece_word(const Tokenizer *t, Text word, TokenIds *out, Arena *a, Error *e)
+static bool ends_push(TokenEnds *ends, size_t end, Arena *a, Error *e)
 {
-    size_t begin = out->count, characters = word.n;
-    if (characters > t->max_word) {
+    size_t *grown = arena_grow(a, ends->list, ends->count, &ends->room, sizeof *grown, e);
+    if (!grown)
+        return false;
+    ends->list = grown;
+    ends->list[ends->count++] = end;
+    return true;
+}
+
+/* A word of more than max_word characters, or with a part that no piece covers, is one unknown token. Inlined twice:
+ * the fused pass has no ends. */
+static inline __attribute__((always_inline)) bool split_word(const WordPiece *m, Text word, TokenIds *out,
+                                                             TokenEnds *ends, Arena *a, Error *e)
+{
+    size_t begin = out->count, first_end = ends ? ends->count : 0, characters = word.n;
+    if (characters > m->max_word) {
         characters = 0;
         for (size_t i = 0; i < word.n; i++)
             characters += ((unsigned char)word.p[i] & 0xc0) != 0x80;
     }
     for (size_t at = 0, used = 0; at < word.n; at += used) {
-        int32_t id = characters > t->max_word ? -1 : longest_match(t, word.p + at, word.n - at, at > 0, &used);
+        int32_t id = characters > m->max_word ? -1 : longest_match(m, word.p + at, word.n - at, at > 0, &used);
         if (id < 0) {
             out->count = begin;
-            if (t->unknown < 0)
+            if (m->unknown < 0)
                 return fail(e, SP_FORMAT,
-                            "%s: the vocabulary has no token for unknown words, and the text has such a word", t->path);
-            return ids_push(out, t->unknown, a, e);
+                            "%s: the vocabulary has no token for unknown words, and the text has such a word", m->path);
+            if (ends) {
+                ends->count = first_end;
+                if (!ends_push(ends, word.n, a, e))
+                    return false;
+            }
+            return ids_push(out, m->unknown, a, e);
         }
-        if (!ids_push(out, id, a, e))
+        if (!ids_push(out, id, a, e) || (ends && !ends_push(ends, at + used, a, e)))
             return false;
     }
     return true;
 }
+
+bool wordpiece_word(const WordPiece *m, Text word, TokenIds *out, Arena *a, Error *e)
+{
+    return split_word(m, word, out, NULL, a, e);
+}
+
+static bool run(const void *model, Text word, TokenIds *ids, TokenEnds *ends, Arena *a, Error *e)
+{
+    return ends ? split_word(model, word, ids, ends, a, e) : split_word(model, word, ids, NULL, a, e);
+}
+
+/* ---- tokenizer.json -------------------------------------------------------------------------- */
+
+static bool parse(Load *l, const Json *j, const void **model)
+{
+    const Json *vocab = json_get(j, "vocab"), *prefix = json_get(j, "continuing_subword_prefix");
+    const Json *unknown = json_get(j, "unk_token"), *longest = json_get(j, "max_input_chars_per_word");
+    int64_t characters = 100;
+    if (!vocab || vocab->type != JSON_OBJECT || !vocab->count || !unknown || unknown->type != JSON_STRING ||
+        (prefix && prefix->type != JSON_STRING) || (longest && !json_i64(longest, &characters)))
+        return fail(l->e, SP_FORMAT,
+                    "%s: expected vocab, unk_token and continuing_subword_prefix in the WordPiece model", l->path);
+    if (characters < 0 || characters > MAX_WORD)
+        return fail(l->e, SP_UNSUPPORTED, "%s: max_input_chars_per_word is %lld; at most %d is supported", l->path,
+                    (long long)characters, MAX_WORD);
+    if (!read_vocabulary(l, vocab))
+        return false;
+    WordPiece *m = wordpiece_new(l, prefix ? prefix->text : TEXT("##"), (size_t)characters);
+    if (!m)
+        return false;
+    m->unknown = piece_find(m, unknown->text);
+    *model = m;
+    return true;
+}
+
+const ModelKind model_wordpiece = {
+    .name = "WordPiece", .mark = "continuing_subword_prefix", .parse = parse, .run = run, .find = piece_find};

@@ -56,6 +56,16 @@ bool option_i64(const Context *c, const char *name, int64_t low, int64_t high, i
 bool option_f64(const Context *c, const char *name, double low, double high, double *value, Error *e);
 /* The index of the value in `count` words. */
 bool option_choice(const Context *c, const char *name, const char *const *words, size_t count, int *value, Error *e);
+/* Prints what train_run tells (train_events.c). */
+typedef struct TrainPrinter {
+    const char *model;    /* as it was named in the command */
+    FILE *text, *summary; /* progress, and a line about the data; NULL: none */
+    FILE *json;           /* one object a line: the data, epochs, then the result; NULL: none */
+    Progress progress;
+    bool started;
+} TrainPrinter;
+bool train_print(void *printer, const TrainEvent *event, Error *e); /* a TrainVisit */
+void train_print_end(TrainPrinter *p);                              /* after train_run, also where it failed */
 /* The error of `command` for an unknown recommender, with near names (models.c). */
 bool unknown_recommender(const Context *c, const char *command, const char *name, Error *e);
 

@@ -31,14 +31,15 @@ static bool check_pairs(const char *option, const char *const *list, size_t n, E
 
 bool train_command(Context *c, Error *e)
 {
+    TrainPrinter printer = {
+        .model = c->args[0], .text = c->progress, .summary = c->progress, .json = c->json ? stdout : NULL};
     TrainConfig t = {
         .model = c->args[0],
         .data = {.train = option_text(c, "train"), .valid = option_text(c, "valid"), .test = option_text(c, "test")},
         .out = option_text(c, "out"),
         .seed = c->seed,
-        .progress = c->progress,
-        .summary = c->progress,
-        .json = c->json ? stdout : NULL};
+        .visit = train_print,
+        .arg = &printer};
     if (!t.data.train)
         return fail(e, SP_USAGE, "train: --train F (training interactions) is missing");
     if (!read_format(c, &t.data.format, &t.data.layout, e) || !read_protocol(c, &t.data.protocol, e) ||
@@ -51,7 +52,9 @@ bool train_command(Context *c, Error *e)
         return unknown_recommender(c, "train", t.model, e);
     const Device *d = context_device(c, e);
     TrainResult r = {0};
-    if (!d || !train_run(d, &t, &r, c->arena, e))
+    bool ok = d && train_run(d, &t, &r, c->arena, e);
+    train_print_end(&printer);
+    if (!ok)
         return false;
     if (c->json)
         return true;

@@ -22,14 +22,16 @@
     /* optim.c */ LINE(adam) LINE(adam_replay) LINE(adam_rows) LINE(adam_factored_work) LINE(adam_factored) LINE(sgd) \
     KERNEL_TRAINING_LIST(LINE)
 
-/* What only the training of encoders needs: MINIMAL leaves it out, and the members of the table are NULL. */
+/* What only the training of encoders needs, and optimisers that no recommender uses yet: MINIMAL leaves it out, and the
+ * members of the table are NULL. */
 #ifdef SAPOR_MINIMAL
 #define KERNEL_TRAINING_LIST(LINE)
 #else
 #define KERNEL_TRAINING_LIST(LINE) \
     /* image/ */ LINE(conv_back_work) LINE(conv_back) LINE(max_pool_back) LINE(mean_pool_back) LINE(batch_norm_work) \
         LINE(batch_norm) LINE(batch_norm_back_work) LINE(batch_norm_back) \
-    /* attention.c */ LINE(attention_back_work) LINE(attention_back)
+    /* attention.c */ LINE(attention_back_work) LINE(attention_back) \
+    /* optim.c */ LINE(adagrad) LINE(rmsprop) LINE(clip_factor)
 #endif
 /* clang-format on */
 

@@ -2,6 +2,8 @@
  * rounded one by one (no fma) and lane by lane: a row gets the same bits from the dense form and from the lazy ones,
  * however its vectors fall. */
 // flags baseline: -Os
+#include <math.h>
+
 #include "kernels/cpu/loops.h"
 
 /* Numbers below the normal range count as zero: a momentum without new gradients would otherwise stay at the smallest
@@ -15,6 +17,8 @@ INLINE void adam_vector(const AdamStep *s, vf g, vf *p, vf *m, vf *v)
 {
     if (s->weight_decay != 0.0f)
         g = g + s->weight_decay * *p;
+    if (s->shrink != 1.0f)
+        *p = s->shrink * *p;
     *m = flush_to_zero(*m + (1.0f - s->beta1) * (g - *m));
     *v = flush_to_zero(s->beta2 * *v + (1.0f - s->beta2) * (g * g));
     *p = *p - s->step_size * *m / (v_sqrt(*v) * s->root_scale + s->eps);
@@ -58,7 +62,7 @@ INLINE void replay(const AdamStep *history, int32_t from, int32_t to, int V, vf 
     }
     bool p_changes = v_mask(m_nonzero) != 0;
     for (int32_t t = from + 1; t <= to && !p_changes; t++)
-        p_changes = history[t].weight_decay != 0.0f || history[t].eps == 0.0f;
+        p_changes = history[t].weight_decay != 0.0f || history[t].shrink != 1.0f || history[t].eps == 0.0f;
     for (int32_t t = from + 1; t <= to && p_changes; t++) {
         const AdamStep s = history[t];
         UNROLL
@@ -204,21 +208,116 @@ void FN(adam_factored)(const Run *run, int64_t n, int64_t D, int64_t K, const in
     pool_run(run->context, (size_t)div_up(n, tile_rows(D)), adam_factored_tile, &f);
 }
 
+/* ---- the other optimisers: without lazy forms ------------------------------------------------- */
+
 typedef struct Sgd {
-    float lr, weight_decay;
+    SgdStep s;
     const float *g;
-    float *p;
+    float *p, *buffer;
 } Sgd;
+
+INLINE void sgd_part(const Sgd *a, int64_t i, int n)
+{
+    const SgdStep s = a->s;
+    const vf p = load_part(a->p + i, n);
+    vf d = load_part(a->g + i, n) + s.weight_decay * p;
+    if (a->buffer) {
+        const vf buffer = s.momentum * load_part(a->buffer + i, n) + s.damped * d;
+        store_part(a->buffer + i, buffer, n);
+        d = s.nesterov ? d + s.momentum * buffer : buffer;
+    }
+    store_part(a->p + i, p - s.lr * d, n);
+}
 
 static void sgd_range(const void *arg, int64_t first, int64_t last)
 {
-    const Sgd *s = arg;
-    FOR_VECTORS(first, last, const vf p = load_part(s->p + i, n);
-                store_part(s->p + i, p - s->lr * (load_part(s->g + i, n) + s->weight_decay * p), n))
+    FOR_VECTORS(first, last, sgd_part(arg, i, n))
 }
 
-void FN(sgd)(const Run *run, int64_t n, float lr, float weight_decay, const float *g, float *p)
+void FN(sgd)(const Run *run, int64_t n, const SgdStep *s, const float *g, float *p, float *buffer)
 {
-    Sgd s = {lr, weight_decay, g, p};
-    run_ranges(run, n, 16384, sgd_range, &s);
+    Sgd a = {*s, g, p, buffer};
+    run_ranges(run, n, 16384, sgd_range, &a);
+}
+
+typedef struct Adagrad {
+    int64_t D;
+    const int32_t *ids;
+    AdagradStep s;
+    const float *g;
+    float *p, *sum;
+} Adagrad;
+
+INLINE void adagrad_part(const AdagradStep *s, const float *g, float *p_at, float *sum_at, int n)
+{
+    const vf p = load_part(p_at, n), d = load_part(g, n) + s->weight_decay * p;
+    const vf sum = load_part(sum_at, n) + d * d;
+    store_part(sum_at, sum, n);
+    store_part(p_at, p - s->lr * d / (v_sqrt(sum) + s->eps), n);
+}
+
+static void adagrad_rows(const void *arg, int64_t first, int64_t last)
+{
+    const Adagrad *a = arg;
+    const AdagradStep s = a->s;
+    for (int64_t r = first; r < last; r++) {
+        const int64_t at = (a->ids ? a->ids[r] : r) * a->D;
+        FOR_VECTORS(0, a->D, adagrad_part(&s, a->g + r * a->D + i, a->p + at + i, a->sum + at + i, n))
+    }
+}
+
+void FN(adagrad)(const Run *run, int64_t n, int64_t D, const int32_t *ids, const AdagradStep *s, const float *g,
+                 float *p, float *sum)
+{
+    Adagrad a = {D, ids, *s, g, p, sum};
+    run_rows(run, n, 4 * D, adagrad_rows, &a);
+}
+
+typedef struct Rmsprop {
+    RmspropStep s;
+    const float *g;
+    float *p, *v, *mean, *buffer;
+} Rmsprop;
+
+INLINE void rmsprop_part(const Rmsprop *a, int64_t i, int n)
+{
+    const RmspropStep s = a->s;
+    const float rest = 1.0f - s.alpha;
+    const vf p = load_part(a->p + i, n), d = load_part(a->g + i, n) + s.weight_decay * p;
+    const vf v = s.alpha * load_part(a->v + i, n) + rest * (d * d);
+    vf centred = v;
+    store_part(a->v + i, v, n);
+    if (a->mean) {
+        const vf mean = s.alpha * load_part(a->mean + i, n) + rest * d;
+        store_part(a->mean + i, mean, n);
+        centred = v_max(v_zero(), v - mean * mean); /* rounding may leave it below zero */
+    }
+    vf u = d / (v_sqrt(centred) + s.eps);
+    if (a->buffer) {
+        u = s.momentum * load_part(a->buffer + i, n) + u;
+        store_part(a->buffer + i, u, n);
+    }
+    store_part(a->p + i, p - s.lr * u, n);
+}
+
+static void rmsprop_range(const void *arg, int64_t first, int64_t last)
+{
+    FOR_VECTORS(first, last, rmsprop_part(arg, i, n))
+}
+
+void FN(rmsprop)(const Run *run, int64_t n, const RmspropStep *s, const float *g, float *p, float *v, float *mean,
+                 float *buffer)
+{
+    Rmsprop a = {*s, g, p, v, mean, buffer};
+    run_ranges(run, n, 16384, rmsprop_range, &a);
+}
+
+void FN(clip_factor)(const Run *run, int64_t n, const float *squares, float most, float *out)
+{
+    (void)run;
+    float sum = 0.0f;
+    for (int64_t i = 0; i < n; i++)
+        sum += squares[i];
+    const float factor = most / (sqrtf(sum) + 1e-6f);
+    *out = factor > 1.0f ? 1.0f : factor; /* not a number where the sum is none, as torch */
 }

@@ -257,6 +257,76 @@ static bool init(Model *m, Error *e)
     return ok;
 }
 
+/* ---- in a run's folder ----------------------------------------------------------------------- */
+
+static Array array_of(const char *name, DType type, int64_t n, const void *data)
+{
+    return (Array){.name = text_of(name), .type = type, .dims = 1, .shape = {n}, .count = n, .data = data};
+}
+
+static const Array *arrays(const Model *m, size_t *count, Error *e)
+{
+    const ItemKnn *w = m->own;
+    int64_t I = m->data->I, n = w->start[I];
+    Array *list = NEW(m->arena, Array, 4, e);
+    int32_t *item = NEW(m->arena, int32_t, n, e);
+    float *weight = NEW(m->arena, float, n, e);
+    if (!list || !item || !weight)
+        return NULL;
+    for (int64_t k = 0; k < n; k++) {
+        item[k] = w->target[k].item;
+        weight[k] = w->target[k].weight;
+    }
+    list[0] = array_of("start", I64, I + 1, w->start);
+    list[1] = array_of("item", I32, n, item);
+    list[2] = array_of("weight", F32, n, weight);
+    list[3] = array_of("rating", F32, m->data->train.count, w->rating);
+    *count = w->rating ? 4 : 3;
+    return list;
+}
+
+/* W and the ratings, as `arrays` wrote them. */
+static bool read_arrays(ItemKnn *w, const Model *m, const Weights *file, Error *e)
+{
+    int64_t I = m->data->I, pairs = m->data->train.count, before = 0;
+    const Array *start = weights_need(file, e, "start", 1, I + 1);
+    const Array *item = start ? weights_find(file, "item") : NULL, *weight = item ? weights_find(file, "weight") : NULL;
+    const Array *rating = weights_find(file, "rating");
+    float *ratings = rating ? NEW(m->arena, float, rating->count, e) : NULL;
+    if (!start || (rating && !ratings))
+        return false;
+    bool ok = item && weight && item->count == weight->count && start->type == I64 && item->type == I32 &&
+              weight->type == F32 && (!rating || (rating->type == F32 && rating->count == pairs));
+    w->start = NEW(m->arena, int64_t, I + 1, e);
+    w->target = NEW(m->arena, Neighbour, ok ? item->count : 0, e);
+    if (!w->start || !w->target)
+        return false;
+    array_i64(start, 0, I + 1, w->start);
+    for (int64_t i = 0; ok && i <= I; before = w->start[i++])
+        ok = w->start[i] >= before && (i > 0 || w->start[0] == 0);
+    ok = ok && before == item->count;
+    for (int64_t k = 0; ok && k < item->count; k++) {
+        int64_t number;
+        array_i64(item, k, 1, &number);
+        array_f32(weight, k, 1, &w->target[k].weight);
+        w->target[k].item = (int32_t)number;
+        ok = number >= 0 && number < I && isfinite(w->target[k].weight);
+    }
+    if (ok && rating)
+        array_f32(rating, 0, pairs, ratings);
+    for (int64_t k = 0; ok && rating && k < pairs; k++)
+        ok = isfinite(ratings[k]);
+    w->rating = ratings;
+    return ok || fail(e, SP_FORMAT, "%s: its neighbours do not fit the items and train pairs; train again",
+                      weights_path(file));
+}
+
+static bool restore(Model *m, const Weights *file, Error *e)
+{
+    ItemKnn *w = m->own = NEW(m->arena, ItemKnn, 1, e);
+    return w && read_arrays(w, m, file, e) && check_range(w, &m->data->train, m->data->I, m->data->U, e);
+}
+
 /* ---- scores ---------------------------------------------------------------------------------- */
 
 typedef struct Scoring {
@@ -303,4 +373,6 @@ const Recommender recommender_itemknn = {
     .sampling = sampling,
     .init = init,
     .score = score,
+    .arrays = arrays,
+    .restore = restore,
 };

@@ -1,5 +1,5 @@
-/* recsys/train/run_config.c: what a run's folder says about the run, read back. config.json, result.json and
- * history.tsv are checked like any other input: every value before it is used, and each error names the file, the line
+/* recsys/train/run_config.c: what a run's folder says about the run, read back. config.json and result.json
+ * are checked like any other input: every value before it is used, and each error names the file, the line
  * and the key. */
 #include "recsys/train/train.h"
 
@@ -115,8 +115,9 @@ static bool read_settings(RunConfig *c, const ConfigReader *r, Arena *a, Error *
             return false;
     }
     c->train.set = set;
-    Trainer t = {.config = &c->train, .arena = a, .model = {.kind = c->kind}};
-    if (trainer_settings(&t, e))
+    Measures measures;
+    c->settings = settings_make(c->kind, c->train.data.protocol, set, c->train.set_count, a, e);
+    if (c->settings && measures_read(&measures, c->settings, a, e))
         return true;
     error_prefix(e, "%s: ", r->path);
     return false;
@@ -206,42 +207,4 @@ bool run_result_read(RunResult *result, const RunConfig *c, const char *dir, Are
                     c->kind->name);
     return read_count(&r, "best_epoch", 0, &result->best_epoch, e) && read_count(&r, "epochs", 0, &result->epochs, e) &&
            read_figures(&r, "valid", &result->valid, e) && read_figures(&r, "test", &result->test, e);
-}
-
-/* ---- the history ----------------------------------------------------------------------------- */
-
-bool history_read(Text rest, const char *path, const char *column, HistoryVisit *visit, void *arg, Error *e)
-{
-    Text line, cell;
-    size_t columns = 0, wanted = 0, number = 1;
-    double before = -1;
-    if (!text_line(&rest, &line))
-        return true;
-    for (Text header = line; text_next(&header, '\t', &cell); columns++)
-        if (columns && !wanted && column && text_is(cell, column))
-            wanted = columns;
-    if (columns < 2 || !text_starts(line, "epoch\tloss"))
-        return fail(e, SP_FORMAT, "%s:1: does not begin with the columns epoch and loss; train again", path);
-    while (text_line(&rest, &line)) {
-        double epoch = 0, figure = NAN, value;
-        size_t at = 0;
-        number++;
-        for (Text left = line; text_next(&left, '\t', &cell); at++) {
-            if (!text_f64(cell, &value) || !isfinite(value))
-                return fail(e, SP_FORMAT, "%s:%zu: column %zu: \"%.*s\" is not a number; train again", path, number,
-                            at + 1, (int)MIN(cell.n, (size_t)40), cell.p);
-            epoch = at == 0 ? value : epoch;
-            figure = at == wanted ? value : figure;
-        }
-        if (at != columns)
-            return fail(e, SP_FORMAT, "%s:%zu: has %zu columns, the first line names %zu; train again", path, number,
-                        at, columns);
-        if (epoch <= before || epoch != floor(epoch))
-            return fail(e, SP_FORMAT, "%s:%zu: epoch %g does not follow epoch %g; train again", path, number, epoch,
-                        before);
-        before = epoch;
-        if (wanted && visit && !visit(arg, epoch, figure, e))
-            return false;
-    }
-    return true;
 }

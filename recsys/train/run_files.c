@@ -2,7 +2,6 @@
  * its last checkpoint and goes on to the same bytes. */
 #include "recsys/train/train.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 static const char *in_folder(const Trainer *t, const char *name, Error *e)
@@ -89,151 +88,6 @@ static Out *write_text(const char *path, const char *text, Error *e)
     return NULL;
 }
 
-/* ---- checkpoints ----------------------------------------------------------------------------- */
-
-static const char *numbers_text(const Trainer *t, const Scores *s, Error *e)
-{
-    enum { WIDEST = 32 };
-    size_t n = s->mean ? s->metrics * s->cutoffs : 0, used = 0;
-    char *text = arena_alloc(t->scratch, n + 1, WIDEST, e);
-    for (size_t i = 0; text && i < n; i++)
-        used += (size_t)snprintf(text + used, WIDEST, i ? " %.17g" : "%.17g", s->mean[i]);
-    return text;
-}
-
-static bool meta_number(SafetensorsOut *o, const Trainer *t, const char *key, double value, Error *e)
-{
-    const char *text = arena_printf(t->scratch, e, "%.17g", value);
-    return text && safetensors_meta(o, key, text, e);
-}
-
-bool history_add(Trainer *t, const char *text, Error *e)
-{
-    size_t n = strlen(text);
-    char *p = (char *)(uintptr_t)t->history.p;
-    while (t->history.n + n + 1 > t->history_room)
-        if (!(p = arena_grow(t->arena, p, t->history_room, &t->history_room, 1, e)))
-            return false;
-    memcpy(p + t->history.n, text, n + 1);
-    t->history = (Text){p, t->history.n + n};
-    return true;
-}
-
-bool run_checkpoint(Trainer *t, Error *e)
-{
-    ArenaMark mark = arena_mark(t->scratch);
-    const char *path = in_folder(t, "checkpoint.safetensors", e);
-    const char *valid = numbers_text(t, &t->best_valid, e), *test = numbers_text(t, &t->best_test, e);
-    SafetensorsOut *o = path && valid && test ? safetensors_open(path, t->device->heap, e) : NULL;
-    bool ok =
-        o && safetensors_meta(o, "model", t->model.kind->name, e) && meta_number(o, t, "epoch", (double)t->epoch, e) &&
-        meta_number(o, t, "best_epoch", (double)t->best_epoch, e) && meta_number(o, t, "best", t->best, e) &&
-        meta_number(o, t, "unimproved", (double)t->unimproved, e) && meta_number(o, t, "finished", t->finished, e) &&
-        safetensors_meta(o, "valid", valid, e) && safetensors_meta(o, "test", test, e) &&
-        safetensors_meta(o, "history", t->history.n ? t->history.p : "", e) && store_declare(t->model.store, o, e) &&
-        store_save(t->model.store, o, e);
-    if (ok)
-        ok = safetensors_commit(o, e);
-    else
-        safetensors_discard(o);
-    arena_rewind(t->scratch, mark);
-    t->checkpointed = now_seconds();
-    return ok;
-}
-
-static const char START_AGAIN[] = "remove the file to train from the start";
-
-static bool read_number(const Json *meta, const char *key, const char *path, double *value, Error *e)
-{
-    const Json *j = json_get(meta, key);
-    return (j && j->type == JSON_STRING && text_f64(j->text, value) && isfinite(*value)) ||
-           fail(e, SP_FORMAT, "%s: metadata %s is missing or is not a number; %s", path, key, START_AGAIN);
-}
-
-static bool read_whole(const Json *meta, const char *key, const char *path, int64_t most, int64_t *value, Error *e)
-{
-    double number = 0;
-    if (!read_number(meta, key, path, &number, e))
-        return false;
-    if (number < 0 || number > (double)most || number != floor(number))
-        return fail(e, SP_FORMAT, "%s: metadata %s: %g, a whole number from 0 to %lld is expected; %s", path, key,
-                    number, (long long)most, START_AGAIN);
-    *value = (int64_t)number;
-    return true;
-}
-
-static bool read_scores(Trainer *t, const Json *meta, const char *key, const char *path, Scores *s, Error *e)
-{
-    const Json *j = json_get(meta, key);
-    if (!j || j->type != JSON_STRING || j->text.n == 0)
-        return true;
-    size_t n = t->eval.metric_count * t->eval.cutoff_count, i = 0;
-    *s = (Scores){.metrics = t->eval.metric_count, .cutoffs = t->eval.cutoff_count};
-    s->names = NEW(t->arena, const char *, t->eval.metric_count, e);
-    s->at = NEW(t->arena, int64_t, t->eval.cutoff_count, e);
-    s->mean = NEW(t->arena, double, n, e);
-    if (!s->names || !s->at || !s->mean)
-        return false;
-    memcpy(s->names, t->eval.metrics, s->metrics * sizeof *s->names);
-    memcpy(s->at, t->eval.cutoffs, s->cutoffs * sizeof *s->at);
-    for (Text rest = j->text, part; text_next(&rest, ' ', &part); i++)
-        if (i >= n || !text_f64(part, &s->mean[i]) || !isfinite(s->mean[i]))
-            return fail(e, SP_FORMAT, "%s: metadata %s does not hold %zu numbers; %s", path, key, n, START_AGAIN);
-    return i == n ||
-           fail(e, SP_FORMAT, "%s: metadata %s holds %zu numbers, %zu are expected; %s", path, key, i, n, START_AGAIN);
-}
-
-static bool read_history(Trainer *t, const Json *meta, const char *path, Error *e)
-{
-    const char *text = json_cstring(json_get(meta, "history"));
-    if (!text)
-        return fail(e, SP_FORMAT, "%s: metadata history is missing; %s", path, START_AGAIN);
-    const char *name = arena_printf(t->scratch, e, "%s: metadata history", path);
-    return name && history_read(text_of(text), name, NULL, NULL, NULL, e) && history_add(t, text, e);
-}
-
-/* A step that was taken with numbers out of range is not gone on with. */
-static bool check_tensors(const Weights *w, const char *path, Error *e)
-{
-    enum { CHUNK = 4096 };
-    float x[CHUNK];
-    for (size_t i = 0; i < weights_count(w); i++) {
-        const Array *a = weights_at(w, i);
-        for (int64_t at = 0; !array_is_integer(a) && at < a->count; at += CHUNK) {
-            int64_t n = MIN((int64_t)CHUNK, a->count - at);
-            array_f32(a, at, n, x);
-            for (int64_t k = 0; k < n; k++)
-                if (!isfinite(x[k]))
-                    return fail(e, SP_FORMAT, "%s: tensor %.*s: contains %g at position %lld; %s", path, (int)a->name.n,
-                                a->name.p, (double)x[k], (long long)(at + k), START_AGAIN);
-        }
-    }
-    return true;
-}
-
-static bool load_checkpoint(Trainer *t, const char *path, Error *e)
-{
-    Weights *w = weights_open(path, t->arena, e);
-    if (!w)
-        return false;
-    const Json *meta = weights_metadata(w), *model = json_get(meta, "model");
-    int64_t last = MAX(t->settings->epochs, (int64_t)1), finished = 0;
-    bool ok =
-        (model && model->type == JSON_STRING && text_is(model->text, t->model.kind->name)) ||
-        fail(e, SP_FORMAT, "%s: metadata model is missing or is not %s; %s", path, t->model.kind->name, START_AGAIN);
-    ok = ok && read_whole(meta, "epoch", path, last, &t->epoch, e) &&
-         read_whole(meta, "best_epoch", path, t->epoch, &t->best_epoch, e) &&
-         read_number(meta, "best", path, &t->best, e) &&
-         read_whole(meta, "unimproved", path, t->epoch, &t->unimproved, e) &&
-         read_whole(meta, "finished", path, 1, &finished, e) &&
-         read_scores(t, meta, "valid", path, &t->best_valid, e) &&
-         read_scores(t, meta, "test", path, &t->best_test, e) && read_history(t, meta, path, e) &&
-         check_tensors(w, path, e) && store_load(t->model.store, w, e);
-    weights_close(w);
-    t->finished = finished != 0;
-    return ok;
-}
-
 /* `path` is an .npy with its row names, or a folder of .npy. */
 static bool add_feature(FileSet *s, const char *path, Arena *a, Error *e)
 {
@@ -261,9 +115,9 @@ static bool check_path(const char *path, Error *e)
 
 bool run_spares_inputs(const Trainer *t, Error *e)
 {
-    static const char *const WRITTEN[] = {"config.json", "checkpoint.safetensors", "user.npy",
-                                          "item.npy",    "user.ids.txt",           "item.ids.txt",
-                                          "result.json", "seen.safetensors",       "history.tsv"};
+    static const char *const WRITTEN[] = {"config.json",  "checkpoint.safetensors", "user.npy",    "item.npy",
+                                          "user.ids.txt", "item.ids.txt",           "result.json", "seen.safetensors",
+                                          "history.tsv",  "model.safetensors"};
     const DataConfig *c = &t->config->data;
     const char *const path[] = {c->train, c->valid, c->test};
     const char *out[COUNT(WRITTEN)];
@@ -290,6 +144,14 @@ bool run_spares_inputs(const Trainer *t, Error *e)
     return ok;
 }
 
+bool run_checkpoint(Trainer *t, Error *e)
+{
+    const char *path = in_folder(t, "checkpoint.safetensors", e);
+    bool ok = path && checkpoint_save(path, &t->model, &t->state, t->scratch, e);
+    t->checkpointed = now_seconds();
+    return ok;
+}
+
 bool run_open(Trainer *t, Error *e)
 {
     const char *description = run_describe(t, e);
@@ -308,10 +170,12 @@ bool run_open(Trainer *t, Error *e)
         return fail(e, SP_USAGE,
                     "%s: was made by a run with other settings or data; choose another folder or remove this one",
                     path);
-    if (file_exists(checkpoint) && !load_checkpoint(t, checkpoint, e))
+    int64_t last = MAX(t->settings->epochs, (int64_t)1);
+    if (file_exists(checkpoint) &&
+        !checkpoint_load(checkpoint, &t->model, &t->measures.eval, last, &t->state, t->arena, t->scratch, e))
         return false;
     /* What says that the run has finished goes before its vectors change again. */
-    return t->finished || file_remove(result, e);
+    return t->state.finished || file_remove(result, e);
 }
 
 /* ---- results --------------------------------------------------------------------------------- */
@@ -360,14 +224,35 @@ static Out *write_seen(const Trainer *t, Error *e)
     return NULL;
 }
 
+/* Of a model that scores by itself: what its scores need beside the train pairs. */
+static Out *write_arrays(const Trainer *t, Error *e)
+{
+    size_t n = 0;
+    const Array *x = t->model.kind->arrays(&t->model, &n, e);
+    const char *path = in_folder(t, "model.safetensors", e);
+    SafetensorsOut *o = x && path ? safetensors_open(path, t->device->heap, e) : NULL;
+    bool ok = o != NULL;
+    for (size_t i = 0; ok && i < n; i++)
+        ok = safetensors_declare(o, x[i].name.p, x[i].type, x[i].dims, x[i].shape, e);
+    for (size_t i = 0; ok && i < n; i++)
+        ok = safetensors_data(o, x[i].data, (size_t)x[i].count * dtype_bytes(x[i].type), e);
+    if (ok)
+        return safetensors_finish(o, e);
+    safetensors_discard(o);
+    return NULL;
+}
+
 bool run_write_vectors(Trainer *t, const Tensor *users, const Tensor *items, Error *e)
 {
     ArenaMark mark = arena_mark(t->scratch);
-    Out *set[5] = {NULL}; /* user.npy says that vectors are there: it goes first and comes last */
+    /* user.npy or model.safetensors says that the rest is there: it goes first and comes last */
+    Out *set[5] = {NULL};
     bool ok = (set[4] = write_seen(t, e)) && (set[3] = write_ids(t, "item.ids.txt", t->data.items, t->data.I, e)) &&
-              (set[2] = write_ids(t, "user.ids.txt", t->data.users, t->data.U, e)) &&
-              (!users ||
-               ((set[1] = write_tensor(t, "item.npy", items, e)) && (set[0] = write_tensor(t, "user.npy", users, e))));
+              (set[2] = write_ids(t, "user.ids.txt", t->data.users, t->data.U, e));
+    if (ok && users)
+        ok = (set[1] = write_tensor(t, "item.npy", items, e)) && (set[0] = write_tensor(t, "user.npy", users, e));
+    else if (ok && t->model.kind->arrays)
+        ok = (set[0] = write_arrays(t, e));
     if (ok)
         ok = out_commit_set(set, COUNT(set), e);
     else
@@ -400,13 +285,13 @@ bool run_write_result(const Trainer *t, Error *e)
     if (!f)
         return fail_memory(e, 4096, "a run's result");
     JsonWriter w = json_record(f, "model", t->model.kind->name);
-    json_members(&w, "best_epoch %lld epochs %lld", (long long)t->best_epoch, (long long)t->epoch);
-    scores_json(&w, &t->best_valid, &t->best_test);
+    json_members(&w, "best_epoch %lld epochs %lld", (long long)t->state.stopping.best_epoch, (long long)t->state.epoch);
+    scores_json(&w, &t->state.valid, &t->state.test);
     json_finish(&w);
     bool ok = fclose(f) == 0 || fail_memory(e, 4096, "a run's result");
     Out *set[2] = {NULL}; /* result.json says that the run is finished: it comes last */
     ok = ok && (set[0] = write_text(in_folder(t, "result.json", e), text, e)) &&
-         (set[1] = write_text(in_folder(t, "history.tsv", e), t->history.n ? t->history.p : "", e));
+         (set[1] = write_text(in_folder(t, "history.tsv", e), t->state.history.text ? t->state.history.text : "", e));
     free(text);
     if (ok)
         return out_commit_set(set, COUNT(set), e);

@@ -1,10 +1,88 @@
-/* recsys/train/train.h: what the files of a run share: train.c trains, run_files.c keeps its folder, trained.c reads it
- * again. */
+/* recsys/train/train.h: what the files of a run share. train.c is the run; its pieces:
+ *
+ *   measures.c   what is measured, from the settings
+ *   loop.c       an epoch of steps
+ *   vectors.c    an epoch's vectors and figures
+ *   stopping.c   the best epoch, and when to stop
+ *   history.c    history.tsv
+ *   checkpoint.c checkpoint.safetensors
+ *   run_files.c  the other files of the folder, written
+ *   run_config.c the same, read
+ *   trained.c    a folder opened to recommend from */
 #ifndef SAPOR_TRAIN_H
 #define SAPOR_TRAIN_H
 
 #include "recsys/recsys.h"
 
+/* The text that a common setting was given as, for messages. */
+#define TEXT_AS_GIVEN(settings, member) settings_text(settings, offsetof(CommonSettings, member))
+#define LR_AS_GIVEN(model)              TEXT_AS_GIVEN((const CommonSettings *)(model)->settings, lr)
+
+/* ---- measures.c ------------------------------------------------------------------------------ */
+
+typedef struct Measures {
+    EvalConfig eval;
+    const char *metric; /* what the best epoch is chosen by */
+    int64_t cutoff;
+} Measures;
+bool measures_read(Measures *m, const CommonSettings *s, Arena *a, Error *e);
+
+/* ---- loop.c ---------------------------------------------------------------------------------- */
+
+typedef struct Loop Loop;
+typedef bool AfterBatch(void *arg, int64_t batch, Error *e); /* false ends the epoch */
+/* The sampler and the optimiser as the settings say. */
+Loop *loop_new(Model *m, const CommonSettings *s, Arena *a, Error *e);
+int64_t loop_batches(const Loop *l); /* in an epoch; 0: nothing to train */
+/* *loss: the mean of the batches' losses. A loss that is not finite is an error. */
+bool loop_epoch(Loop *l, int64_t epoch, AfterBatch *after, void *arg, double *loss, Error *e);
+
+/* ---- vectors.c ------------------------------------------------------------------------------- */
+
+typedef struct Evaluation {
+    Tape *tape;            /* owns the vectors */
+    Tensor *users, *items; /* NULL for a model that scores by itself */
+    Scores valid, test;    /* mean NULL where there is no such part */
+} Evaluation;
+/* After `epoch` epochs. evaluation_free is to follow, also after a failure; the scores are in `scratch`. */
+bool evaluation_make(Evaluation *v, Model *m, int64_t epoch, const EvalConfig *c, Arena *scratch, Error *e);
+void evaluation_free(Evaluation *v);
+/* Refuses vectors of D numbers, at most `user` and `item` in magnitude, whose dot products may be beyond float32: for a
+ * run that would write them and for one that is read. */
+bool products_fit(double user, double item, int64_t D);
+
+/* ---- stopping.c ------------------------------------------------------------------------------ */
+
+typedef struct Stopping {
+    Protocol rules;
+    bool validates;     /* there is a validation part */
+    int64_t patience;   /* 0: no early stopping */
+    int64_t best_epoch; /* from 1; 0: none yet */
+    int64_t unimproved; /* evaluations in a row */
+    double best;        /* the best epoch's figure; -1 before the first */
+} Stopping;
+/* Takes note of an evaluation's figure; true where it is the best so far. */
+bool stopping_note(Stopping *s, int64_t epoch, double figure);
+bool stopping_due(const Stopping *s);
+
+/* ---- history.c ------------------------------------------------------------------------------- */
+
+typedef struct History { /* in an arena; NUL-terminated; NULL before the first line */
+    char *text;
+    size_t bytes, room;
+} History;
+bool history_add(History *h, const char *text, Arena *a, Error *e);
+bool history_note(History *h, int64_t epoch, double loss, const Evaluation *v, Arena *a, Error *e);
+
+/* ---- the run --------------------------------------------------------------------------------- */
+
+typedef struct RunState { /* what a checkpoint holds, beside the store's tensors */
+    int64_t epoch;        /* the next one to train */
+    Stopping stopping;
+    bool finished;
+    Scores valid, test; /* of the best epoch */
+    History history;
+} RunState;
 typedef struct Trainer {
     const Device *device;
     const TrainConfig *config;
@@ -12,28 +90,22 @@ typedef struct Trainer {
     Arena *scratch; /* an evaluation's */
     DataSet data;
     const CommonSettings *settings; /* the model's */
-    EvalConfig eval;
-    const char *metric; /* what the best epoch is chosen by */
-    int64_t metric_cutoff;
+    Measures measures;
     Model model;
-    Sampler *sampler;
-    Optim optim;
-
-    /* the state that a checkpoint keeps, beside the store's */
-    int64_t epoch;                  /* the next one to train */
-    int64_t best_epoch, unimproved; /* best_epoch counts from 1; 0: none yet; unimproved: evaluations in a row */
-    double best;                    /* its validation figure; -1 before the first */
-    bool finished;
-    Scores best_valid, best_test;
-    Text history; /* history.tsv: a line for each evaluation */
-    size_t history_room;
-
+    Loop *loop;
+    RunState state;
     double checkpointed; /* clock */
     double op_seconds;   /* TrainResult's */
 } Trainer;
 
-/* The text that a common setting was given as, for messages. */
-#define TEXT_AS_GIVEN(t, member) settings_text((t)->settings, offsetof(CommonSettings, member))
+/* ---- checkpoint.c ---------------------------------------------------------------------------- */
+
+bool checkpoint_save(const char *path, const Model *m, const RunState *s, Arena *scratch, Error *e);
+/* Checks the whole file before the model changes. `last`: the largest number of epochs there can be. */
+bool checkpoint_load(const char *path, Model *m, const EvalConfig *eval, int64_t last, RunState *s, Arena *a,
+                     Arena *scratch, Error *e);
+
+/* ---- run_files.c ----------------------------------------------------------------------------- */
 
 /* config.json's text: the whole run with every default filled in, and a hash of the data. */
 const char *run_describe(const Trainer *t, Error *e);
@@ -43,21 +115,11 @@ bool run_spares_inputs(const Trainer *t, Error *e);
 /* Creates the folder, refuses one that another run made, writes config.json, loads a checkpoint where there is one. */
 bool run_open(Trainer *t, Error *e);
 bool run_checkpoint(Trainer *t, Error *e);
-/* user.npy, item.npy and their ids; seen.safetensors, the train pairs that recommendations leave out. users NULL: no
- * vectors. */
+/* What recommends: user.npy, item.npy, or model.safetensors of a model with `arrays`; the ids; seen.safetensors, the
+ * train pairs that recommendations leave out. users NULL: no vectors. */
 bool run_write_vectors(Trainer *t, const Tensor *users, const Tensor *items, Error *e);
-bool history_add(Trainer *t, const char *text, Error *e); /* appends to t->history, NUL-terminated behind its end */
 /* result.json and history.tsv, without times: the same bytes for the same run. */
 bool run_write_result(const Trainer *t, Error *e);
-/* Members "valid" and "test": {"Recall@20":0.1,...}, empty where there is no such part. */
-void scores_json(JsonWriter *w, const Scores *valid, const Scores *test);
-/* The settings that t->config gives t->model.kind, and what is measured by them. */
-bool trainer_settings(Trainer *t, Error *e);
-/* Refuses vectors of D numbers, at most `user` and `item` in magnitude, whose dot products may be beyond float32: for a
- * run that would write them and for one that is read. */
-bool products_fit(double user, double item, int64_t D);
-/* Loads data and settings and makes the model, not yet trained. */
-bool trainer_load(Trainer *t, Error *e);
 
 /* Where an item is among a user's, which ascend: its place in p->item; -1 where the user does not have it. */
 static inline int64_t pairs_find(const Pairs *p, int64_t user, int32_t item)

@@ -1,58 +1,20 @@
-/* recsys/train/trained.c: a folder that train_run wrote, opened to recommend from. Models with vectors need only what
- * is in it; the others (ItemKNN, MostPop, Random) are made again from the data that config.json names. */
+/* recsys/train/trained.c: a folder that train_run wrote, opened to recommend from: by vectors, or by a model that
+ * scores by itself. Nothing outside the folder is read. */
 #include "recsys/train/train.h"
 
-#include <float.h>
 #include <math.h>
 
 struct Trained {
     const Device *device;
     Arena *arena;
     RunConfig config;
-    TextIndex *users, *items;
-    Trainer trainer; /* models without vectors: with its own store */
-    TrainConfig train;
-    Store *store; /* models with vectors */
+    Store *store;
     Npy files[2];
-    Weights *seen;
-    Tensor *user, *item;
-    int64_t *start; /* train pairs of the users */
-    int32_t *left_out;
+    Weights *seen, *arrays;
+    Tensor *user, *item; /* NULL: `model` scores by itself */
+    Model model;
+    DataSet data; /* what the folder says of it: users, items, train pairs without ratings */
 };
-
-/* The users, items and train pairs that the run wrote down, against those that its data files give now. */
-static bool check_data(Trained *t, const char *dir, Error *e)
-{
-    const DataSet *d = &t->trainer.data;
-    bool same = d->U == t->config.users && d->I == t->config.items && d->train.count == t->config.pairs;
-    same = same && text_index_count(t->users) == d->U && text_index_count(t->items) == d->I &&
-           t->start[d->U] == d->train.count;
-    for (int64_t u = 0; same && u < d->U; u++)
-        same = t->start[u] == d->train.start[u] && text_equal(text_index_at(t->users, u), text_index_at(d->users, u));
-    for (int64_t i = 0; same && i < d->I; i++)
-        same = text_equal(text_index_at(t->items, i), text_index_at(d->items, i));
-    for (int64_t k = 0; same && k < d->train.count; k++)
-        same = t->left_out[k] == d->train.item[k];
-    return same || fail(e, SP_FORMAT, "%s: its data have changed since the run %s was trained; train again",
-                        t->config.train.data.train, dir);
-}
-
-/* A model that scores by itself, made again as the run made it. Under MMRec all parts say which users and items there
- * are; otherwise train does, and the others may be gone. */
-static bool open_model(Trained *t, const char *dir, Error *e)
-{
-    if (!t->config.train.data.train)
-        return fail(
-            e, SP_USAGE,
-            "%s: %s needs the data files to recommend, and this run was trained without files; train again from files",
-            t->config.path, t->config.kind->name);
-    TrainConfig c = t->config.train;
-    if (c.data.protocol == PROTOCOL_ELLIOT)
-        c.data.valid = c.data.test = NULL;
-    t->train = c;
-    t->trainer = (Trainer){.device = t->device, .config = &t->train, .arena = t->arena, .scratch = t->arena};
-    return trainer_load(&t->trainer, e) && check_data(t, dir, e);
-}
 
 static TextIndex *read_ids(Trained *t, const char *dir, const char *name, int64_t expected, Error *e)
 {
@@ -130,31 +92,47 @@ static bool read_seen(Trained *t, const char *dir, Error *e)
         return false;
     if (start->type != I64 || item->type != I32)
         return fail(e, SP_FORMAT, "%s: start and item are not I64 and I32; train again", path);
-    t->start = NEW(t->arena, int64_t, start->count, e);
-    t->left_out = NEW(t->arena, int32_t, item->count, e);
-    if (!t->start || !t->left_out)
+    Pairs *p = &t->data.train;
+    p->count = item->count;
+    p->start = NEW(t->arena, int64_t, start->count, e);
+    p->item = NEW(t->arena, int32_t, item->count, e);
+    if (!p->start || !p->item)
         return false;
-    array_i64(start, 0, start->count, t->start);
-    memcpy(t->left_out, item->data, (size_t)item->count * sizeof *t->left_out);
-    bool ok = t->start[0] == 0 && t->start[U] == item->count;
+    array_i64(start, 0, start->count, p->start);
+    memcpy(p->item, item->data, (size_t)item->count * sizeof *p->item);
+    bool ok = p->start[0] == 0 && p->start[U] == item->count;
     for (int64_t u = 0; ok && u < U; u++)
-        ok = t->start[u + 1] >= t->start[u];
+        ok = p->start[u + 1] >= p->start[u];
     for (int64_t u = 0; ok && u < U; u++)
-        for (int64_t i = t->start[u]; ok && i < t->start[u + 1]; i++) /* ranking needs them in order */
-            ok = t->left_out[i] >= 0 && t->left_out[i] < I && (i == t->start[u] || t->left_out[i] > t->left_out[i - 1]);
+        for (int64_t i = p->start[u]; ok && i < p->start[u + 1]; i++) /* ranking needs them in order */
+            ok = p->item[i] >= 0 && p->item[i] < I && (i == p->start[u] || p->item[i] > p->item[i - 1]);
     return ok || fail(e, SP_FORMAT, "%s: its train pairs do not fit the users and items; train again", path);
 }
 
-bool products_fit(double user, double item, int64_t D)
+/* A model that scores by itself, made of the train pairs and what it wrote down. */
+static bool open_model(Trained *t, const char *dir, Error *e)
 {
-    return user * item * (double)D < (double)FLT_MAX;
+    const Recommender *kind = t->config.kind;
+    t->model = (Model){.kind = kind,
+                       .data = &t->data,
+                       .settings = t->config.settings,
+                       .store = t->store,
+                       .arena = t->arena,
+                       .seed = t->config.train.seed};
+    if (!kind->restore)
+        return kind->init(&t->model, e);
+    const char *path = path_join(t->arena, dir, "model.safetensors", e);
+    if (path && !file_exists(path))
+        return fail(e, SP_IO,
+                    "%s: is missing: the run was cut off, or an earlier version of sapor wrote it; train again", path);
+    t->arrays = path ? weights_read(path, t->arena, e) : NULL;
+    return t->arrays && kind->restore(&t->model, t->arrays, e);
 }
 
 static bool open_vectors(Trained *t, const char *dir, Error *e)
 {
     double user = 0, item = 0;
-    if (!(t->store = store_new(t->device, e)) ||
-        !(t->user = read_vectors(t, dir, "user.npy", t->config.users, &t->files[0], &user, e)) ||
+    if (!(t->user = read_vectors(t, dir, "user.npy", t->config.users, &t->files[0], &user, e)) ||
         !(t->item = read_vectors(t, dir, "item.npy", t->config.items, &t->files[1], &item, e)))
         return false;
     if (cols_of(t->user) != cols_of(t->item))
@@ -169,10 +147,15 @@ static bool open_vectors(Trained *t, const char *dir, Error *e)
 static bool open_folder(Trained *t, const char *dir, bool unfinished, Error *e)
 {
     RunResult result;
-    return run_config_read(&t->config, dir, t->arena, e) &&
-           (unfinished || run_result_read(&result, &t->config, dir, t->arena, e)) &&
-           (t->users = read_ids(t, dir, "user.ids.txt", t->config.users, e)) &&
-           (t->items = read_ids(t, dir, "item.ids.txt", t->config.items, e)) && read_seen(t, dir, e) &&
+    if (!run_config_read(&t->config, dir, t->arena, e))
+        return false;
+    t->data.U = t->config.users;
+    t->data.I = t->config.items;
+    t->data.protocol = t->config.train.data.protocol;
+    return (unfinished || run_result_read(&result, &t->config, dir, t->arena, e)) &&
+           (t->data.users = read_ids(t, dir, "user.ids.txt", t->config.users, e)) &&
+           (t->data.items = read_ids(t, dir, "item.ids.txt", t->config.items, e)) && read_seen(t, dir, e) &&
+           (t->store = store_new(t->device, e)) &&
            (t->config.kind->score ? open_model(t, dir, e) : open_vectors(t, dir, e));
 }
 
@@ -198,9 +181,8 @@ void trained_close(Trained *t)
     if (!t)
         return;
     store_free(t->store);
-    store_free(t->trainer.model.store);
-    dataset_close(&t->trainer.data);
     weights_close(t->seen);
+    weights_close(t->arrays);
     for (size_t i = 0; i < COUNT(t->files); i++)
         npy_close(&t->files[i]);
     arena_free(t->arena);
@@ -209,8 +191,9 @@ void trained_close(Trained *t)
 static bool rank(Trained *t, const int32_t *ids, int64_t n, int64_t k, int32_t *top, float *scores, Error *e)
 {
     if (t->user)
-        return rank_items(t->device, t->user, t->item, ids, n, k, t->start, t->left_out, top, scores, e);
-    return rank_users(&t->trainer.model, NULL, NULL, ids, n, k, top, scores, e);
+        return rank_items(t->device, t->user, t->item, ids, n, k, t->data.train.start, t->data.train.item, top, scores,
+                          e);
+    return rank_users(&t->model, NULL, NULL, ids, n, k, top, scores, e);
 }
 
 /* at most: users ranked at once, and the items in their lists */
@@ -231,7 +214,7 @@ bool trained_recommend(Trained *t, const Text *users, size_t n, int64_t k, Recom
     Text *items = NEW(scratch, Text, k, e);
     bool ok = ids && top && scores && items;
     for (int64_t i = 0; ok && i < count; i++) {
-        int64_t number = users ? text_index_find(t->users, users[i]) : i;
+        int64_t number = users ? text_index_find(t->data.users, users[i]) : i;
         ids[i] = (int32_t)number;
         ok = (number >= 0 && number < all) ||
              fail(e, SP_USAGE, "unknown user %.*s: it is not among the %lld users of the training data",
@@ -243,8 +226,8 @@ bool trained_recommend(Trained *t, const Text *users, size_t n, int64_t k, Recom
         for (int64_t b = 0; ok && b < now; b++) {
             int64_t got = 0;
             for (; got < k && top[b * k + got] >= 0; got++)
-                items[got] = text_index_at(t->items, top[b * k + got]);
-            ok = visit(arg, text_index_at(t->users, ids[first + b]), got, items, scores + b * k, e);
+                items[got] = text_index_at(t->data.items, top[b * k + got]);
+            ok = visit(arg, text_index_at(t->data.users, ids[first + b]), got, items, scores + b * k, e);
         }
     }
     arena_free(scratch);

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/tokenizer/: tiny WordPiece tokenizers in every form that is read, and cases.json with the ids that Hugging
-Face gives for them.
+"""Writes tests/golden/tokenizer/: tiny WordPiece tokenizers in every form that is read, and what Hugging Face gives for them: cases.json
+has ids, places.json all that an encoding has, of one text and of two, decoded.json texts of ids.
 
     pip install tokenizers==0.23.3 transformers==5.23.0
     tests/golden/make_tokenizer.py"""
@@ -9,7 +9,7 @@ import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 from tokenizers import Tokenizer  # noqa: E402
-from transformers import BertTokenizer, MPNetTokenizer  # noqa: E402
+from transformers import BertTokenizer, MPNetTokenizer, PreTrainedTokenizerBase  # noqa: E402
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tokenizer")
 letters = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -53,8 +53,63 @@ def cases(name, hf, out):
             out.append(dict(model=name, max=limit, text=text, ids=hf.encode(text).ids))
 
 
+def encoding(e):
+    """ID:BEGIN:END:WORD:TYPE:TEXT:SPECIAL of every token."""
+    rows = zip(e.ids, e.offsets, e.word_ids, e.type_ids, e.sequence_ids, e.special_tokens_mask)
+    return " ".join("%d:%d:%d:%d:%d:%d:%d" % (i, *o, -1 if w is None else w, t, n or 0, s) for i, o, w, t, n, s in rows)
+
+
+CUTS = ["longest_first", "only_first", "only_second"]
+
+
+def places(name, hf, out):
+    """Texts alone and in pairs, cut by every rule. Hugging Face has no number of a text for the tokens of one that was cut, where there
+    is no post-processor."""
+    hf.no_padding()
+    hf.no_truncation()
+    texts = TEXTS + ["the \u3000<mask> \t<mask>", "\u00a0\u2003the\u3000", "e\u0323\u0301\u1e69x \u0f73\u0f71 \uac01\u11a8", "naïve [X]  [X] x  the"]
+    for i, text in enumerate(texts):
+        out.append(dict(model=name, max=0, cut=0, left=False, bare=False, input=[text], tokens=encoding(hf.encode(text))))
+        pair = [text, texts[(i + 7) % len(texts)]]
+        if i % 3:
+            continue
+        out.append(dict(model=name, max=0, cut=0, left=False, bare=i % 2 == 0, input=pair,
+                        tokens=encoding(hf.encode(*pair, add_special_tokens=i % 2 != 0))))
+    long, short, none = TEXTS[20], TEXTS[2], ""
+    for limit in (3, 4, 9, 12) if name in ("pairs.json", "mpnet", "uncut.json") else ():
+        for cut in range(3):
+            for left in (False, True):
+                for pair in ([long], [long, short], [short, long], [long, long], [none, long]):
+                    if (cut and limit < 9) or (len(pair) == 1 and (cut or limit % 2)) or (limit == 3 and hf.post_processor is not None):
+                        continue
+                    hf.enable_truncation(limit, strategy=CUTS[cut], direction="left" if left else "right")
+                    try:
+                        e = hf.encode(*pair)
+                    except Exception:  # nothing would be left of that text
+                        continue
+                    out.append(dict(model=name, max=limit, cut=cut, left=left, bare=False, input=pair, tokens=encoding(e)))
+    hf.no_truncation()
+
+
+def decoded(name, hf, out):
+    vocabulary = hf.get_vocab_size()
+    lists = [[], [vocabulary, 5, 1 << 30, 6], list(range(vocabulary)), list(range(vocabulary))[::-1]]
+    for text in TEXTS[::3] + ["don't do not say 's , it . ' he 're the 've ' n't ! ? ' m"]:
+        lists.append(hf.encode(text).ids)
+    for ids in lists:
+        for skip in (True, False):
+            out.append(dict(model=name, ids=ids, skip=skip, text=hf.decode(ids, skip_special_tokens=skip)))
+            cleaned = PreTrainedTokenizerBase.clean_up_tokenization(None, out[-1]["text"])
+            if cleaned != out[-1]["text"]:
+                out[-1]["cleaned"] = cleaned
+
+
+def write_cases(name, cases):
+    write(name, "[\n" + ",\n".join(json.dumps(c) for c in cases) + "\n]\n")
+
+
 def main():
-    out = []
+    out, placed, texts = [], [], []
     template = dict(type="TemplateProcessing", single=[dict(SpecialToken=dict(id="[CLS]", type_id=0)), dict(Sequence=dict(id="A", type_id=0)),
                                                        dict(SpecialToken=dict(id="[SEP]", type_id=0))], pair=[],
                     special_tokens={t: dict(id=t, ids=[BERT.index(t)], tokens=[t]) for t in ("[CLS]", "[SEP]")})
@@ -67,17 +122,37 @@ def main():
     roberta = dict(type="RobertaProcessing", sep=["</s>", 2], cls=["<s>", 0], trim_offsets=True, add_prefix_space=False)
     mpnet = tokenizer_json(MPNET, ["<s>", "<pad>", "</s>", "<unk>", "[UNK]", "<mask>"], roberta)
     plain = dict(tokenizer_json(BERT, [], None), normalizer=None)
-    for name, value in [("bert.json", bert), ("odd.json", odd), ("mpnet.json", mpnet), ("plain.json", plain)]:
-        cases(name, Tokenizer.from_file(write(name, value)), out)
+    # types, order and number of special tokens as nobody has them; a decoder that cleans; words that begin with ##
+    pair = [dict(SpecialToken=dict(id="[SEP]", type_id=3)), dict(Sequence=dict(id="B", type_id=1)), dict(SpecialToken=dict(id="two", type_id=2)),
+            dict(Sequence=dict(id="A", type_id=0))]
+    special = dict(template["special_tokens"], two=dict(id="two", ids=[2, 3], tokens=["[CLS]", "[SEP]"]))
+    pairs = dict(odd, post_processor=dict(template, pair=pair, special_tokens=special), decoder=dict(type="WordPiece", prefix="##", cleanup=True))
+    uncut = dict(plain, pre_tokenizer=None, decoder=dict(type="WordPiece", prefix="t", cleanup=False))
+    uncut["added_tokens"] = [dict(odd["added_tokens"][0], content="the", special=s) for s in (True, False)]
+    for name, value in [("bert.json", bert), ("odd.json", odd), ("mpnet.json", mpnet), ("plain.json", plain), ("pairs.json", pairs),
+                        ("uncut.json", uncut)]:
+        hf = Tokenizer.from_file(write(name, value))
+        if name in ("bert.json", "odd.json", "mpnet.json", "plain.json"):
+            cases(name, hf, out)
+        places(name, hf, placed)
+        if name in ("pairs.json", "mpnet.json", "uncut.json"):
+            decoded(name, hf, texts)
     write("cased/vocab.txt", "\n".join(BERT) + "\n")
     write("cased/tokenizer_config.json", dict(tokenizer_class="BertTokenizer", do_lower_case=False, model_max_length=512))
-    cases("cased", BertTokenizer.from_pretrained(os.path.join(HERE, "cased")).backend_tokenizer, out)
+    hf = BertTokenizer.from_pretrained(os.path.join(HERE, "cased")).backend_tokenizer
+    cases("cased", hf, out)
+    places("cased", hf, placed)
+    decoded("cased", hf, texts)
     write("mpnet/vocab.txt", "\r\n".join(MPNET))
     write("mpnet/tokenizer_config.json", dict(tokenizer_class="MPNetTokenizer", do_lower_case=True, model_max_length=10**30))
     write("mpnet/special_tokens_map.json", dict(cls_token="<s>", sep_token="</s>", unk_token="[UNK]",
                                                 mask_token=dict(content="<mask>", lstrip=True, rstrip=False, normalized=False, single_word=False)))
-    cases("mpnet", MPNetTokenizer.from_pretrained(os.path.join(HERE, "mpnet")).backend_tokenizer, out)
-    write("cases.json", "[\n" + ",\n".join(json.dumps(c) for c in out) + "\n]\n")
+    hf = MPNetTokenizer.from_pretrained(os.path.join(HERE, "mpnet")).backend_tokenizer
+    cases("mpnet", hf, out)
+    places("mpnet", hf, placed)
+    write_cases("cases.json", out)
+    write_cases("places.json", placed)
+    write_cases("decoded.json", texts)
 
 
 main()

@@ -148,11 +148,13 @@ static bool train_model(const Demo *d, size_t i, const char **row, Error *e)
     const Device *device = context_device(c, e);
     const char *features[2] = {arena_printf(c->arena, e, "visual=%s", d->visual),
                                arena_printf(c->arena, e, "textual=%s", d->textual)};
+    TrainPrinter printer = {.model = CONTESTANTS[i].model, .text = c->progress};
     TrainConfig t = {.model = CONTESTANTS[i].model,
                      .data = {.train = d->train, .valid = d->valid, .test = d->test, .protocol = PROTOCOL_ELLIOT},
                      .out = inside(d, CONTESTANTS[i].model, e),
                      .seed = c->seed,
-                     .progress = c->progress};
+                     .visit = train_print,
+                     .arg = &printer};
     TrainResult r = {0};
     double begun = now_seconds();
     if (CONTESTANTS[i].features) {
@@ -163,7 +165,9 @@ static bool train_model(const Demo *d, size_t i, const char **row, Error *e)
         t.set = SETTINGS;
         t.set_count = COUNT(SETTINGS);
     }
-    if (!device || e->code || !train_run(device, &t, &r, c->arena, e))
+    bool ok = device && !e->code && train_run(device, &t, &r, c->arena, e);
+    train_print_end(&printer);
+    if (!ok)
         return false;
     row[0] = CONTESTANTS[i].model;
     row[1] = CONTESTANTS[i].features ? "images, texts" : "-";

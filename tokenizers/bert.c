@@ -1,19 +1,7 @@
-/* tokenizers/normalize.c: BertNormalizer and BertPreTokenizer of Hugging Face tokenizers: clean_text, spaces around
+/* tokenizers/bert.c: BertNormalizer and BertPreTokenizer of Hugging Face tokenizers: clean_text, spaces around
  * Chinese characters, NFD without marks, lower case, in this order, in one pass; then words at white space and
  * punctuation. */
-#include "tokenizers/private.h"
-
-void normalize_prepare(Tokenizer *t)
-{
-    unicode_plane(t->plane);
-    for (int c = 0; c < 128; c++) {
-        uint8_t f = t->plane[c];
-        t->ascii[c] = (int16_t)(t->clean && f & U_DROP    ? -1
-                                : t->clean && f & U_CLEAN ? ' '
-                                : t->lower && f & U_UPPER ? (int)unicode_lower((uint32_t)c)
-                                                          : c);
-    }
-}
+#include "tokenizers/pipeline.h"
 
 typedef struct Sink {
     const Tokenizer *t;
@@ -54,7 +42,7 @@ static bool sort_run(Sink *s, Arena *a, Error *e)
 
 static void put(Sink *s, uint32_t c, uint8_t flags)
 {
-    if (s->t->lower && flags & U_UPPER) {
+    if (s->t->bert.lower && flags & U_UPPER) {
         s->n += utf8_encode(unicode_lower(c), s->out + s->n);
         if (c == 0x130)
             s->n += utf8_encode(0x307, s->out + s->n);
@@ -89,9 +77,9 @@ static bool put_decomposed(Sink *s, uint32_t c, uint8_t flags, Arena *a, Error *
     return true;
 }
 
-bool normalize(const Tokenizer *t, Text text, char *out, size_t *n, Arena *a, Error *e)
+bool bert_normalize(const Tokenizer *t, Text text, char *out, size_t *n, Arena *a, Error *e)
 {
-    if (!t->normalizes) {
+    if (!t->bert.on) {
         for (size_t i = 0, length; i < text.n; i += length)
             *n += utf8_encode(next_code(text.p + i, text.n - i, &length), out + *n);
         return true;
@@ -111,14 +99,14 @@ bool normalize(const Tokenizer *t, Text text, char *out, size_t *n, Arena *a, Er
         }
         uint32_t c = next_code(text.p + i, text.n - i, &length);
         uint8_t flags = flags_of(t, c);
-        if (t->clean && flags & U_DROP)
+        if (t->bert.clean && flags & U_DROP)
             continue;
-        if (t->clean && flags & U_CLEAN) {
+        if (t->bert.clean && flags & U_CLEAN) {
             c = ' ';
             flags = 0;
         }
-        bool pad = t->chinese && flags & U_CHINESE;
-        if (!t->strip) {
+        bool pad = t->bert.chinese && flags & U_CHINESE;
+        if (!t->bert.strip) {
             if (pad)
                 s.out[s.n++] = ' ';
             put(&s, c, flags);
@@ -134,7 +122,7 @@ bool normalize(const Tokenizer *t, Text text, char *out, size_t *n, Arena *a, Er
     return true;
 }
 
-bool next_word(const Tokenizer *t, Text *rest, Text *word)
+bool bert_next_word(const Tokenizer *t, Text *rest, Text *word)
 {
     const char *p = rest->p;
     size_t n = rest->n, i = 0, begin = 0;
@@ -156,4 +144,84 @@ bool next_word(const Tokenizer *t, Text *rest, Text *word)
     *word = (Text){p + begin, i - begin};
     *rest = (Text){p + i, n - i};
     return i > begin;
+}
+
+/* ---- as stages ------------------------------------------------------------------------------- */
+
+static bool parse_normalizer(Load *l, const Json *j, const void **settings)
+{
+    BertSwitches *s = NEW(l->a, BertSwitches, 1, l->e);
+    const Json *strip = json_get(j, "strip_accents");
+    if (!s)
+        return false;
+    *s = (BertSwitches){.on = true,
+                        .clean = json_is_true(json_get(j, "clean_text")),
+                        .chinese = json_is_true(json_get(j, "handle_chinese_chars")),
+                        .lower = json_is_true(json_get(j, "lowercase"))};
+    s->strip = is_absent(strip) ? s->lower : json_is_true(strip);
+    *settings = s;
+    return true;
+}
+
+static bool clean(Work *w)
+{
+    for (WorkCode c = {0}; work_next(w, &c);) {
+        uint8_t flags = flags_of(w->t, c.code);
+        if (!(flags & U_DROP) && !work_put(w, flags & U_CLEAN ? ' ' : c.code, c.from))
+            return false;
+    }
+    work_swap(w);
+    return true;
+}
+
+static bool pad_chinese(Work *w)
+{
+    for (WorkCode c = {0}; work_next(w, &c);) {
+        bool pad = flags_of(w->t, c.code) & U_CHINESE;
+        if ((pad && !work_put(w, ' ', c.from)) || !work_put(w, c.code, c.from) || (pad && !work_put(w, ' ', c.from)))
+            return false;
+    }
+    work_swap(w);
+    return true;
+}
+
+static bool drop_marks(Work *w)
+{
+    for (WorkCode c = {0}; work_next(w, &c);)
+        if (!(flags_of(w->t, c.code) & U_MARK) && !work_put(w, c.code, c.from))
+            return false;
+    work_swap(w);
+    return true;
+}
+
+static bool normalize(const void *settings, Work *w)
+{
+    const BertSwitches *s = settings;
+    return (!s->clean || clean(w)) && (!s->chinese || pad_chinese(w)) &&
+           (!s->strip || (normal_form_d(w) && drop_marks(w))) && (!s->lower || normal_lower(w));
+}
+
+const StageKind normalizer_bert = {.name = "BertNormalizer", .parse = parse_normalizer, .normalize = normalize};
+
+static bool split(const void *settings, Work *w)
+{
+    (void)settings;
+    return split_where(w, is_space, SPLIT_REMOVED) && split_where(w, is_punctuation, SPLIT_ISOLATED);
+}
+
+const StageKind pre_tokenizer_bert = {.name = "BertPreTokenizer", .split = split};
+
+void bert_prepare(Tokenizer *t)
+{
+    const Stages *n = &t->normalizers, *p = &t->pre_tokenizers;
+    t->fused = n->count <= 1 && (!n->count || n->list[0].kind == &normalizer_bert) && p->count == 1 &&
+               p->list[0].kind == &pre_tokenizer_bert && t->kind == &model_wordpiece;
+    t->bert = t->fused && n->count ? *(const BertSwitches *)n->list[0].settings : (BertSwitches){0};
+    for (int c = 0; c < 128; c++) {
+        uint8_t f = t->plane[c];
+        t->ascii[c] = (int16_t)(t->bert.clean && f & U_DROP    ? -1
+                                : t->bert.clean && f & U_CLEAN ? ' '
+                                : t->bert.lower && f & U_UPPER ? (int)unicode_lower((uint32_t)c)
+                                                               : c);
+    }
 }

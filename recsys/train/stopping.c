@@ -1,0 +1,26 @@
+/* recsys/train/stopping.c: the best epoch so far, and when to stop. recipes.md 5.3. */
+#include "recsys/train/train.h"
+
+#include <math.h>
+
+/* Both systems keep the first of equal figures. MMRec compares figures rounded to four decimals.
+ *
+ * Without a validation part the last epoch is taken: Elliot then chooses by the test part, which makes the test figure
+ * too high. */
+bool stopping_note(Stopping *s, int64_t epoch, double figure)
+{
+    if (s->rules == PROTOCOL_MMREC)
+        figure = nearbyint(figure * 1e4) / 1e4;
+    bool better = !s->validates || figure > s->best, as_good = figure == s->best;
+    s->unimproved = better || (as_good && s->rules == PROTOCOL_ELLIOT) ? 0 : s->unimproved + 1;
+    s->best = better ? figure : s->best;
+    s->best_epoch = better ? epoch : s->best_epoch;
+    return better;
+}
+
+/* Elliot stops when the first of the last patience + 1 figures is above all others: at the patience-th evaluation in a
+ * row below the best one. MMRec stops at one more, and an equal figure counts as one of them. */
+bool stopping_due(const Stopping *s)
+{
+    return s->patience > 0 && s->unimproved >= s->patience + (s->rules == PROTOCOL_MMREC);
+}

@@ -1,0 +1,60 @@
+/* recsys/train/vectors.c: an epoch's vectors: made, checked, and ranked by. */
+#include "recsys/train/train.h"
+
+#include <float.h>
+#include <math.h>
+
+bool products_fit(double user, double item, int64_t D)
+{
+    return user * item * (double)D < (double)FLT_MAX;
+}
+
+/* *largest: the largest magnitude in x; every number must be finite. */
+static bool check_finite(const Model *m, const Tensor *x, const char *whose, int64_t epoch, double *largest, Error *e)
+{
+    enum { CHUNK = 4096 };
+    float host[CHUNK];
+    *largest = 0;
+    for (int64_t at = 0; at < x->count; at += CHUNK) {
+        int64_t n = MIN((int64_t)CHUNK, x->count - at);
+        tensor_read(store_device(m->store), x, at, n, host);
+        for (int64_t i = 0; i < n; i++) {
+            if (!isfinite(host[i]))
+                return fail(e, SP_FORMAT, "%s: the %s vectors contain %f after epoch %lld; try a smaller lr than %s",
+                            m->kind->name, whose, (double)host[i], (long long)epoch, LR_AS_GIVEN(m));
+            *largest = fmax(*largest, fabs((double)host[i]));
+        }
+    }
+    return true;
+}
+
+/* A step can end beyond float32 after its loss was computed: nothing is ranked by such vectors, and none that
+ * trained_open would refuse are written. */
+static bool check_vectors(const Model *m, const Evaluation *v, int64_t epoch, Error *e)
+{
+    double user, item;
+    return check_finite(m, v->users, "users'", epoch, &user, e) &&
+           check_finite(m, v->items, "items'", epoch, &item, e) &&
+           (products_fit(user, item, cols_of(v->users)) ||
+            fail(e, SP_FORMAT,
+                 "%s: the users' vectors contain %g and the items' %g after epoch %lld: their products are too large "
+                 "for float32; try a smaller lr than %s",
+                 m->kind->name, user, item, (long long)epoch, LR_AS_GIVEN(m)));
+}
+
+bool evaluation_make(Evaluation *v, Model *m, int64_t epoch, const EvalConfig *c, Arena *scratch, Error *e)
+{
+    *v = (Evaluation){.tape = tape_new(store_device(m->store), false, e)};
+    bool ok = v->tape != NULL;
+    if (ok && m->kind->represent) {
+        tape_reset(v->tape, (Draw){m->seed, DRAW_EVALUATION, (uint32_t)epoch});
+        ok = m->kind->represent(v->tape, m, &v->users, &v->items) && tape_ok(v->tape, e) &&
+             check_vectors(m, v, epoch, e);
+    }
+    return ok && evaluate_model(m, v->users, v->items, c, &v->valid, &v->test, scratch, e);
+}
+
+void evaluation_free(Evaluation *v)
+{
+    tape_free(v->tape);
+}

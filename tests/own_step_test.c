@@ -1,0 +1,425 @@
+/* tests/own_step_test.c: a recommender that drives its own step: two phases, two optimisers, vectors kept from the last
+ * step. Killed and stopped at many points and resumed, it ends with the bytes of an undisturbed run. What a run tells,
+ * in which order; when a loss that is not finite is found; checkpoints with kept tensors. */
+#include "tests/testing.h"
+
+#include <math.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "recsys/recsys.h"
+
+enum { USERS = 40, ITEMS = 50, OWN = 9, EPOCHS = 6, BATCH = 16 };
+
+/* ---- the recommender ------------------------------------------------------------------------- */
+
+typedef struct OwnSettings {
+    CommonSettings common;
+    int64_t factors;
+    double critic_lr;
+    int64_t nan_epoch, nan_batch; /* where the first loss is not a number; nan_epoch -1: nowhere */
+} OwnSettings;
+static const Setting settings[] = {
+    {"factors", "8", "8", "length of the vectors", I64_OF(OwnSettings, factors), 1, 64, NULL},
+    {"critic_lr", "0.05", "0.05", "learning rate of the critic", F64_OF(OwnSettings, critic_lr), 0, 10, NULL},
+    {"nan_epoch", "-1", "-1", "", I64_OF(OwnSettings, nan_epoch), -1, 100, NULL},
+    {"nan_batch", "0", "0", "", I64_OF(OwnSettings, nan_batch), 0, 100, NULL},
+    {0},
+};
+typedef struct Own {
+    Tensor *user, *item, *critic;  /* [U, D], [I, D]: Adam, the items at half the rate; [1, D]: SGD */
+    Tensor *last_user, *last_item; /* what the last step scored with */
+} Own;
+static const ParamGroup tables[] = {{"user", 1}, {"item", 0.5}}, critics[] = {{"critic", 1}};
+static int64_t steps; /* taken in this process */
+
+static Sampling sampling(const Model *m)
+{
+    (void)m;
+    return SAMPLE_EVERY_EDGE;
+}
+
+static bool init(Model *m, Error *e)
+{
+    const OwnSettings *s = m->settings;
+    Own *w = m->own = NEW(m->arena, Own, 1, e);
+    if (!w)
+        return false;
+    Init start = {INIT_NORMAL, 0.1};
+    w->user = param_new(m->store, "user", m->data->U, s->factors, start, m->seed, e);
+    w->item = param_new(m->store, "item", m->data->I, s->factors, start, m->seed, e);
+    w->critic = param_new(m->store, "critic.w", 1, s->factors, start, m->seed, e);
+    w->last_user = kept_new(m->store, "last.user", m->data->U, s->factors, e);
+    w->last_item = kept_new(m->store, "last.item", m->data->I, s->factors, e);
+    return e->code == SP_OK;
+}
+
+/* How well the critic tells positives from negatives. */
+static Tensor *told_apart(Tape *t, const Own *w, Tensor *pos, Tensor *neg)
+{
+    return mean(t, sub(t, matmul(t, pos, false, w->critic, true), matmul(t, neg, false, w->critic, true)));
+}
+
+/* First the critic learns to tell positives from negatives, by SGD; then users and items learn BPR against it, by
+ * Adam. */
+static bool step(Tape *t, Model *m, const Batch *b, StepContext *c, Error *e)
+{
+    const OwnSettings *s = m->settings;
+    Own *w = m->own;
+    steps++;
+    Optim slow = {.kind = OPTIM_SGD, .lr = s->critic_lr * c->decay, .groups = critics, .group_count = COUNT(critics)};
+    Optim fast = *c->optim;
+    fast.groups = tables;
+    fast.group_count = COUNT(tables);
+    Tensor *pos = detach(t, gather(t, w->item, b->pos)), *neg = detach(t, gather(t, w->item, b->neg));
+    Tensor *critic = add_scaled(t, sum_squares(t, w->critic), told_apart(t, w, pos, neg), -1);
+    if (m->epoch == s->nan_epoch && b->index == s->nan_batch)
+        critic = scale(t, critic, NAN);
+    if (!step_learn(c, t, critic, &slow, e))
+        return false;
+    Tensor *users = dropout(t, scale(t, w->user, 1.5f), 0.2f), *items = scale(t, w->item, 0.5f);
+    tape_keep(t, users, w->last_user, 0);
+    tape_keep(t, items, w->last_item, 0);
+    const Triples triples = {gather(t, users, b->user), gather(t, items, b->pos), gather(t, items, b->neg), 0};
+    Tensor *against = told_apart(t, w, gather(t, w->item, b->pos), gather(t, w->item, b->neg));
+    return step_learn(c, t, add_scaled(t, bpr_loss(t, 1, &triples, 1e-4f), against, 0.1f), &fast, e);
+}
+
+static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
+{
+    (void)t;
+    const Own *w = m->own;
+    *users = w->last_user;
+    *items = w->last_item;
+    return true;
+}
+
+static const Recommender own = {
+    .name = "OwnStep",
+    .paper = "none",
+    .settings = settings,
+    .settings_size = sizeof(OwnSettings),
+    .sampling = sampling,
+    .init = init,
+    .step = step,
+    .represent = represent,
+};
+
+/* ---- runs ------------------------------------------------------------------------------------ */
+
+typedef struct Bench {
+    Arena *arena;
+    char folder[256];
+    DataSet data;
+} Bench;
+
+static const char *in(Bench *b, const char *name)
+{
+    return arena_printf(b->arena, &(Error){0}, "%s/%s", b->folder, name);
+}
+
+static void make_part(Bench *b, Pairs *p, int first, int n)
+{
+    Error e = {0};
+    *p = (Pairs){.count = (int64_t)USERS * n,
+                 .start = NEW(b->arena, int64_t, USERS + 1, &e),
+                 .item = NEW(b->arena, int32_t, USERS * n, &e),
+                 .rating = NEW(b->arena, float, USERS *n, &e)};
+    for (int i = 0; i < USERS * n; i++)
+        p->rating[i] = 1;
+    for (int u = 0; u <= USERS; u++)
+        p->start[u] = (int64_t)u * n;
+    for (int u = 0; u < USERS; u++)
+        for (int j = 0; j < n; j++) { /* ascending */
+            int32_t x = (int32_t)((u + 5 * (first + j)) % ITEMS);
+            int at = u * n + j;
+            for (; at > u * n && p->item[at - 1] > x; at--)
+                p->item[at] = p->item[at - 1];
+            p->item[at] = x;
+        }
+}
+
+static int setup(void **state)
+{
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    Bench *b = NEW(a, Bench, 1, &e);
+    b->arena = a;
+    b->data = (DataSet){.U = USERS, .I = ITEMS, .arena = a};
+    make_part(b, &b->data.train, 0, OWN - 2);
+    make_part(b, &b->data.valid, OWN - 2, 1);
+    make_part(b, &b->data.test, OWN - 1, 1);
+    b->data.users = text_index_new(a, &e);
+    b->data.items = text_index_new(a, &e);
+    for (int i = 0; i < ITEMS; i++) {
+        const char *id = arena_printf(a, &e, "%d", i);
+        assert_true(text_index_add(b->data.items, text_of(id), &e) == i);
+        assert_true(i >= USERS || text_index_add(b->data.users, text_of(id), &e) == i);
+    }
+    test_folder(b->folder);
+    *state = b;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    Bench *b = *state;
+    test_folder_remove(b->folder);
+    arena_free(b->arena);
+    return 0;
+}
+
+static bool run(Bench *b, const char *out, const char *extra, TrainVisit *visit, void *arg, Error *e)
+{
+    const char *set[] = {
+        "epochs=6", "validation_rate=2", "batch_size=16", "checkpoint_seconds=0", "lr=0.02", "lr_decay=0.5", extra};
+    TrainConfig c = {.model = "OwnStep",
+                     .kind = &own,
+                     .given = &b->data,
+                     .set = set,
+                     .set_count = extra ? 7 : 6,
+                     .out = out,
+                     .seed = 3,
+                     .visit = visit,
+                     .arg = arg};
+    TrainResult r;
+    Arena *a = arena_new(NULL, 0);
+    Device d = {.k = kernels_cpu(NULL, e), .pool = pool_new(NULL, 2, e)};
+    bool ok = d.k && d.pool && train_run(&d, &c, &r, a, e);
+    pool_free(d.pool);
+    arena_free(a);
+    return ok;
+}
+
+static void assert_same_folders(Bench *b, const char *x, const char *y)
+{
+    Error e = {0};
+    FolderEntry *ex, *ey;
+    size_t nx = 0, ny = 0;
+    assert_true(folder_list(&ex, &nx, b->arena, x, &e) && folder_list(&ey, &ny, b->arena, y, &e));
+    assert_int_equal(nx, ny);
+    for (size_t i = 0; i < nx; i++) {
+        Text tx, ty;
+        assert_string_equal(ex[i].name, ey[i].name);
+        assert_true(file_read(&tx, b->arena, path_join(b->arena, x, ex[i].name, &e), 0, &e));
+        assert_true(file_read(&ty, b->arena, path_join(b->arena, y, ey[i].name, &e), 0, &e));
+        if (!text_equal(tx, ty))
+            fail_msg("%s differs between %s and %s", ex[i].name, x, y);
+    }
+}
+
+/* Ends a run at its n-th event: with an error, or as kill -9 does. */
+typedef struct Cut {
+    int at;
+    bool kill;
+} Cut;
+
+static bool cut(void *arg, const TrainEvent *event, Error *e)
+{
+    Cut *c = arg;
+    (void)event;
+    if (c->at-- > 0)
+        return true;
+    if (c->kill)
+        raise(SIGKILL);
+    return (fail)(e, SP_IO, "stopped");
+}
+
+static const char *whole_run(Bench *b)
+{
+    const char *whole = in(b, "whole");
+    Error e = {0};
+    if (!folder_exists(whole))
+        assert_ok(run(b, whole, NULL, NULL, NULL, &e), e);
+    return whole;
+}
+
+static void killed_and_resumed_it_is_the_same(void **state)
+{
+    Bench *b = *state;
+    const char *whole = whole_run(b);
+    static const int ats[] = {0, 1, 5, 19, 20, 21, 40, 58, 75, 97, 109, 113};
+    int kills = 0;
+    for (size_t i = 0; i < COUNT(ats); i++) {
+        const char *out = arena_printf(b->arena, &(Error){0}, "%s/killed%zu", b->folder, i);
+        for (int again = 0; again < 2; again++) { /* a second kill on the way, of the resumed run */
+            pid_t child = fork();
+            assert_true(child >= 0);
+            if (child == 0) {
+                Error e = {0};
+                _exit(run(b, out, NULL, cut, &(Cut){again ? 30 : ats[i], true}, &e) ? 0 : 1);
+            }
+            int status;
+            waitpid(child, &status, 0);
+            assert_true(WIFSIGNALED(status) || (WIFEXITED(status) && WEXITSTATUS(status) == 0));
+            kills += WIFSIGNALED(status);
+        }
+        Error e = {0};
+        assert_ok(run(b, out, NULL, NULL, NULL, &e), e);
+        assert_same_folders(b, whole, out);
+    }
+    printf("  %d kills\n", kills);
+    assert_true(kills >= (int)COUNT(ats));
+}
+
+static void stopped_and_resumed_it_is_the_same(void **state)
+{
+    Bench *b = *state;
+    const char *whole = whole_run(b), *out = in(b, "stopped");
+    for (int at = 0; at < 120; at += 23) {
+        Error e = {0};
+        if (!run(b, out, NULL, cut, &(Cut){at, false}, &e))
+            assert_error(e, SP_IO, "stopped");
+    }
+    Error e = {0};
+    assert_ok(run(b, out, NULL, NULL, NULL, &e), e);
+    assert_same_folders(b, whole, out);
+}
+
+/* Both phases learn: other rates give other vectors; and the last step's vectors are what was evaluated. */
+static void both_optimisers_step(void **state)
+{
+    Bench *b = *state;
+    Error e = {0};
+    const char *whole = whole_run(b), *still = in(b, "still");
+    assert_ok(run(b, still, "critic_lr=0", NULL, NULL, &e), e);
+    Weights *x = weights_open(path_join(b->arena, whole, "checkpoint.safetensors", &e), b->arena, &e);
+    Weights *y = weights_open(path_join(b->arena, still, "checkpoint.safetensors", &e), b->arena, &e);
+    assert_true(x && y);
+    static const char *const names[] = {"user", "item", "critic.w", "last.user", "last.item"};
+    for (size_t i = 0; i < COUNT(names); i++) {
+        const Array *p = weights_find(x, names[i]), *q = weights_find(y, names[i]);
+        assert_true(p && q && p->count == q->count);
+        assert_true(memcmp(p->data, q->data, (size_t)p->count * sizeof(float)) != 0);
+    }
+    assert_null(weights_find(x, "optim.m.critic.w")); /* SGD has no moments */
+    assert_non_null(weights_find(x, "optim.m.user"));
+    const Array *kept = weights_find(x, "last.item");
+    Npy file;
+    assert_ok(npy_open(&file, path_join(b->arena, whole, "item.npy", &e), b->arena, &e), e);
+    const Json *best = json_get(weights_metadata(x), "best_epoch");
+    if (text_is(best->text, "6")) /* the last epoch's */
+        assert_memory_equal(file.array.data, kept->data, (size_t)kept->count * sizeof(float));
+    npy_close(&file);
+    weights_close(x);
+    weights_close(y);
+}
+
+/* ---- what a run tells ------------------------------------------------------------------------ */
+
+typedef struct Told {
+    int count[TRAIN_END + 1];
+    int64_t batches;
+    TrainEventKind last;
+    double losses[EPOCHS];
+} Told;
+
+static bool note(void *arg, const TrainEvent *event, Error *e)
+{
+    Told *t = arg;
+    (void)e;
+    assert_ptr_equal(event->recommender, &own);
+    assert_int_equal(((const OwnSettings *)event->settings)->factors, 8);
+    if (event->kind == TRAIN_BATCH) {
+        assert_int_equal(event->batch, t->count[TRAIN_BATCH] % event->batches);
+        assert_int_equal(event->epoch, t->count[TRAIN_BATCH] / event->batches);
+    } else if (event->kind == TRAIN_EPOCH) {
+        assert_int_equal(event->epoch, t->count[TRAIN_EPOCH] + 1);
+        assert_int_equal(t->count[TRAIN_BATCH], event->epoch * event->batches);
+        assert_true((event->valid->mean != NULL) == (event->epoch % 2 == 0));
+        t->losses[event->epoch - 1] = event->loss;
+    } else if (event->kind == TRAIN_END) {
+        assert_int_equal(event->result->epochs, EPOCHS);
+        assert_true(event->best == score_of(event->valid, event->metric, event->cutoff));
+    }
+    assert_true(event->kind >= TRAIN_BEGIN && (event->kind != TRAIN_BEGIN || t->batches == 0));
+    t->batches = event->batches;
+    t->last = event->kind;
+    t->count[event->kind]++;
+    return true;
+}
+
+static void events_come_in_order(void **state)
+{
+    Bench *b = *state;
+    Error e = {0};
+    Told t = {0};
+    assert_ok(run(b, NULL, NULL, note, &t, &e), e);
+    assert_int_equal(t.batches, (USERS * (OWN - 2) + BATCH - 1) / BATCH);
+    assert_int_equal(t.count[TRAIN_DATA], 0); /* the data were given */
+    assert_int_equal(t.count[TRAIN_BEGIN], 1);
+    assert_int_equal(t.count[TRAIN_BATCH], EPOCHS * t.batches);
+    assert_int_equal(t.count[TRAIN_EPOCH], EPOCHS);
+    assert_int_equal(t.count[TRAIN_END], 1);
+    assert_int_equal(t.last, TRAIN_END);
+    assert_true(isfinite(t.losses[0]) && t.losses[EPOCHS - 1] < t.losses[0]);
+}
+
+/* A loss that is not finite is found within 16 steps, and at the end of an epoch; the message names its batch. */
+static void losses_that_are_not_finite(void **state)
+{
+    Bench *b = *state;
+    static const struct {
+        const char *set;
+        int64_t epoch, batch, found;
+    } cases[] = {{"nan_batch=0", 1, 1, 16}, {"nan_batch=15", 1, 16, 16}, {"nan_batch=16", 1, 17, 18}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        Error e = {0};
+        const char *set[] = {"batch_size=16", "nan_epoch=0", cases[i].set};
+        TrainConfig c = {.kind = &own, .given = &b->data, .set = set, .set_count = COUNT(set), .seed = 3};
+        TrainResult r;
+        Device d = {.k = kernels_cpu(NULL, &e), .pool = pool_new(NULL, 1, &e)};
+        steps = 0;
+        assert_false(train_run(&d, &c, &r, b->arena, &e));
+        pool_free(d.pool);
+        const char *says = arena_printf(b->arena, &(Error){0},
+                                        "OwnStep: the loss is nan in epoch 1, batch %d; try a smaller lr than 0.001",
+                                        (int)cases[i].batch);
+        char *sign = strstr(e.message, "-nan"); /* the machine's */
+        if (sign)
+            memmove(sign, sign + 1, strlen(sign));
+        assert_error(e, SP_FORMAT, says);
+        assert_int_equal(steps, cases[i].found);
+    }
+}
+
+/* ---- checkpoints with kept tensors ----------------------------------------------------------- */
+
+static void formats_of_checkpoints(void **state)
+{
+    Bench *b = *state;
+    static const struct {
+        const char *old, *new, *says;                            /* of the same length: the header's */
+    } cases[] = {{"\"format\":\"2\"", "\"format\":\"1\"", NULL}, /* a tensor's presence decides what can be loaded */
+                 {"\"format\":\"2\"", "\"format\":\"3\"", "metadata format: 1 or 2 is expected"},
+                 {"\"last.user\"", "\"lost.user\"", "tensor last.user: missing"},
+                 {"\"last.item\"", "\"lost.item\"", "tensor last.item: missing"}};
+    Error e = {0};
+    const char *whole = whole_run(b), *path = path_join(b->arena, whole, "checkpoint.safetensors", &e);
+    Text bytes;
+    assert_ok(file_read(&bytes, b->arena, path, 0, &e), e);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        Error refused = {0};
+        char *copy = arena_strndup(b->arena, bytes.p, bytes.n, &e);
+        char *at = memmem(copy, bytes.n, cases[i].old, strlen(cases[i].old));
+        assert_non_null(at);
+        memcpy(at, cases[i].new, strlen(cases[i].new));
+        test_write(whole, "checkpoint.safetensors", (Text){copy, bytes.n});
+        bool ok = run(b, whole, NULL, NULL, NULL, &refused);
+        assert_true(ok == !cases[i].says);
+        if (!ok)
+            assert_error(refused, SP_FORMAT, cases[i].says);
+    }
+    test_write(whole, "checkpoint.safetensors", bytes);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(killed_and_resumed_it_is_the_same),
+                                       cmocka_unit_test(stopped_and_resumed_it_is_the_same),
+                                       cmocka_unit_test(both_optimisers_step),
+                                       cmocka_unit_test(events_come_in_order),
+                                       cmocka_unit_test(losses_that_are_not_finite),
+                                       cmocka_unit_test(formats_of_checkpoints)};
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -1,0 +1,178 @@
+/* tests/tokenizer_files_test.c: malformed files of tokenizers, each with the words that its error must hold. */
+#include "tokenizers/tokenizers.h" /* before cmocka, which has a macro named fail */
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static char folder[] = "/tmp/sapor-tokenizers-XXXXXX";
+
+static const char *put(const char *name, const char *data, size_t n)
+{
+    static char path[600];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(data, 1, n, f), n);
+    fclose(f);
+    return path;
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    char command[600];
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    return system(command);
+}
+
+static Tokenizer *load(const char *path, Arena *a)
+{
+    Error e = {0};
+    Tokenizer *t = tokenizer_load(path, a, &e);
+    if (!t)
+        fail_msg("%s", e.message);
+    return t;
+}
+
+/* A tokenizer.json with one part replaced. */
+static char *json_with(Arena *a, const char *normalizer, const char *split, const char *post, const char *added,
+                       const char *model)
+{
+    Error e = {0};
+    return arena_printf(
+        a, &e, "{\"normalizer\":%s,\"pre_tokenizer\":%s,\"post_processor\":%s,\"added_tokens\":%s,\"model\":%s}",
+        normalizer ? normalizer : "null", split ? split : "{\"type\":\"BertPreTokenizer\"}", post ? post : "null",
+        added ? added : "[]",
+        model ? model : "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"u\":0,\"a\":1}}");
+}
+
+static void malformed(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *normalizer, *split, *post, *added, *model, *why;
+    } table[] = {
+        {.normalizer = "{\"type\":\"NFKC\"}", .why = "normalizer NFKC is not supported (supported: BertNormalizer)"},
+        {.normalizer = "{\"type\":\"Sequence\",\"normalizers\":[]}", .why = "normalizer Sequence"},
+        {.normalizer = "[]", .why = "normalizer (no type)"},
+        {.split = "{\"type\":\"ByteLevel\"}", .why = "pre_tokenizer ByteLevel is not supported"},
+        {.split = "[]", .why = "pre_tokenizer (no type)"},
+        {.post = "{\"type\":\"ByteLevel\"}", .why = "post_processor ByteLevel"},
+        {.post = "{\"type\":\"BertProcessing\",\"cls\":[\"a\"],\"sep\":[\"a\",1]}", .why = "has no id"},
+        {.post = "{\"type\":\"BertProcessing\",\"cls\":[\"a\",-1],\"sep\":[\"a\",1]}", .why = "has no id"},
+        {.post = "{\"type\":\"BertProcessing\",\"cls\":[\"a\",2],\"sep\":[\"a\",1]}",
+         .why = "id 2 is not in the vocabulary"},
+        {.post = "{\"type\":\"TemplateProcessing\"}", .why = "does not contain the text"},
+        {.post = "{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"B\"}}]}",
+         .why = "special tokens around A"},
+        {.post = "{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"A\"}},{\"Sequence\":{\"id\":"
+                 "\"A\"}}]}",
+         .why = "special tokens around A"},
+        {.post = "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"x\"}}]}", .why = "names x"},
+        {.post = "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"x\"}}],\"special_tokens\":{"
+                 "\"x\":"
+                 "{\"ids\":"
+                 "[\"1\"]}}}",
+         .why = "has no id"},
+        {.added = "[{\"id\":1}]", .why = "added token has no content"},
+        {.added = "[3]", .why = "added token has no content"},
+        {.model = "{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]}",
+         .why = "model BPE is not supported (supported: WordPiece)"},
+        {.model = "{\"vocab\":{\"a\":0}}", .why = "model (no type)"},
+        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{}}", .why = "expected vocab"},
+        {.model = "{\"type\":\"WordPiece\",\"vocab\":{\"a\":0}}", .why = "expected vocab, unk_token"},
+        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":[\"a\"]}", .why = "expected vocab"},
+        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":\"0\"}}", .why = "token 'a' has no id"},
+        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":0.5}}", .why = "token 'a' has no id"},
+        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":-1}}",
+         .why = "token id -1 is out of range"},
+        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":2147483647}}",
+         .why = "out of range for 1 tokens"},
+        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":0,\"b\":0}}",
+         .why = "'a' and 'b' have the same id"},
+        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":0,\"a\":1}}", .why = "t.json:1:"},
+        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"max_input_chars_per_word\":-1,\"vocab\":{\"a\":0}}",
+         .why = "is -1"},
+        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"max_input_chars_per_word\":1e9,\"vocab\":{\"a\":0}}",
+         .why = "max_input_chars_per_word is 1000000000"},
+        {.model = "null", .why = "no \"model\""},
+        {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"u\":0,\"a\":2}}",
+         .added = "[{\"content\":\"b\"}]",
+         .why = "gets id 2, which the vocabulary already uses"},
+    };
+    for (size_t i = 0; i < COUNT(table); i++) {
+        Error e = {0};
+        Arena *a = arena_new(NULL, 0);
+        char *text = json_with(a, table[i].normalizer, table[i].split, table[i].post, table[i].added, table[i].model);
+        if (tokenizer_load(put("t.json", text, strlen(text)), a, &e) || !strstr(e.message, table[i].why))
+            fail_msg("%s: wanted \"%s\", got \"%s\"", text, table[i].why, e.message);
+        arena_free(a);
+    }
+    static const struct {
+        const char *name, *text, *why;
+    } files[] = {
+        {"t.json", "", "t.json:1:"},
+        {"t.json", "{\"a\":[1,", "t.json:1:"},
+        {"t.json", "[]", "no \"model\""},
+        {"vocab.txt", "", "is empty"},
+        {"vocab.txt", "a\nb\n", "the special token '[CLS]' is missing"},
+        {"vocab.txt", "a\n\xff\n", "byte 2 is not UTF-8"},
+    };
+    for (size_t i = 0; i < COUNT(files); i++) {
+        Error e = {0};
+        Arena *a = arena_new(NULL, 0);
+        if (tokenizer_load(put(files[i].name, files[i].text, strlen(files[i].text)), a, &e) ||
+            !strstr(e.message, files[i].why))
+            fail_msg("%s: wanted \"%s\", got \"%s\"", files[i].text, files[i].why, e.message);
+        arena_free(a);
+    }
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    put("vocab.txt", "[CLS]\n[SEP]\n", 12);
+    put("tokenizer_config.json", "{\"tokenizer_class\":\"XLNetTokenizer\"}", 36);
+    assert_null(tokenizer_load(folder, a, &e));
+    assert_non_null(strstr(e.message, "tokenizer_class XLNetTokenizer is not supported"));
+    error_clear(&e);
+    put("tokenizer_config.json", "{", 1);
+    assert_null(tokenizer_load(folder, a, &e));
+    assert_non_null(strstr(e.message, "tokenizer_config.json:1:"));
+    error_clear(&e);
+    assert_null(tokenizer_load("tests/golden", a, &e));
+    assert_non_null(strstr(e.message, "contains neither tokenizer.json nor vocab.txt; fetch the whole folder"));
+    error_clear(&e);
+    assert_null(tokenizer_load("tests/golden/absent", a, &e));
+    assert_non_null(strstr(e.message, "No such file"));
+    error_clear(&e);
+    /* no [UNK] in the vocabulary: fails only where it is needed */
+    put("tokenizer_config.json", "{}", 2);
+    Tokenizer *t = load(folder, a);
+    TokenIds ids = {0};
+    assert_true(tokenize(t, TEXT("[SEP]"), 0, &ids, a, &e));
+    assert_int_equal(ids.count, 3);
+    arena_free(a);
+    a = arena_new(NULL, 0);
+    char *text =
+        json_with(a, NULL, NULL, NULL, NULL, "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":0}}");
+    t = load(put("t.json", text, strlen(text)), a);
+    ids = (TokenIds){0};
+    assert_false(tokenize(t, TEXT("b"), 0, &ids, a, &e));
+    assert_non_null(strstr(e.message, "no token for unknown words"));
+    arena_free(a);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(malformed)};
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}

@@ -1,0 +1,127 @@
+/* tokenizers/decoders.c: ids back to a text. */
+#include "tokenizers/pipeline.h"
+
+bool token_bytes_room(TokenBytes *b, size_t n, Arena *a, Error *e)
+{
+    if (n <= b->room)
+        return true;
+    size_t room = MAX(MAX(n, 2 * b->room), (size_t)64);
+    char *p = NEW(a, char, room, e);
+    if (!p)
+        return false;
+    if (b->n)
+        memcpy(p, b->p, b->n);
+    b->p = p;
+    b->room = room;
+    return true;
+}
+
+static size_t replace_all(char *p, size_t n, Text from, Text to)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < n;) {
+        bool found = n - i >= from.n && !memcmp(p + i, from.p, from.n);
+        memmove(p + kept, found ? to.p : p + i, found ? to.n : 1);
+        kept += found ? to.n : 1;
+        i += found ? from.n : 1;
+    }
+    return kept;
+}
+
+/* One after the other, in place: each makes the text shorter. transformers has no " do not" among them. */
+static size_t clean_up(char *p, size_t n, bool do_not)
+{
+    static const char *const PAIRS[][2] = {{" .", "."},   {" ?", "?"},     {" !", "!"},    {" ,", ","},
+                                           {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},  {" do not", " don't"},
+                                           {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+    for (size_t i = 0; i < COUNT(PAIRS); i++)
+        if (do_not || !text_is(TEXT(" do not"), PAIRS[i][0]))
+            n = replace_all(p, n, text_of(PAIRS[i][0]), text_of(PAIRS[i][1]));
+    return n;
+}
+
+/* ---- WordPiece ------------------------------------------------------------------------------- */
+
+const DecoderWordPiece decoder_wordpiece_default = {{"##", 2}, true};
+
+static bool parse_wordpiece(Load *l, const Json *j, const void **settings)
+{
+    const Json *prefix = json_get(j, "prefix"), *cleanup = json_get(j, "cleanup");
+    DecoderWordPiece *s = NEW(l->a, DecoderWordPiece, 1, l->e);
+    if (!s)
+        return false;
+    if (!prefix || prefix->type != JSON_STRING || !cleanup || cleanup->type != JSON_BOOL)
+        return fail(l->e, SP_FORMAT, "%s:%u: expected prefix and cleanup in the WordPiece decoder", l->path,
+                    (unsigned)j->line);
+    *s = (DecoderWordPiece){prefix->text, cleanup->boolean};
+    *settings = s;
+    return true;
+}
+
+static bool decode_wordpiece(const void *settings, bool first, TokenBytes *token, Arena *a, Error *e)
+{
+    const DecoderWordPiece *s = settings;
+    if (!first && token->n >= s->prefix.n && !memcmp(token->p, s->prefix.p, s->prefix.n)) {
+        token->n -= s->prefix.n;
+        memmove(token->p, token->p + s->prefix.n, token->n);
+    } else if (!first) {
+        if (!token_bytes_room(token, token->n + 1, a, e))
+            return false;
+        memmove(token->p + 1, token->p, token->n++);
+        token->p[0] = ' ';
+    }
+    if (s->cleanup)
+        token->n = clean_up(token->p, token->n, true);
+    return true;
+}
+
+const StageKind decoder_wordpiece = {.name = "WordPiece", .parse = parse_wordpiece, .decode = decode_wordpiece};
+
+/* ---- decoding -------------------------------------------------------------------------------- */
+
+bool token_stream_next(TokenStream *s, int32_t id, Text *part, Arena *a, Error *e)
+{
+    const Tokenizer *t = s->tokenizer;
+    *part = TEXT("");
+    if (t->no_decoder.code) {
+        *e = t->no_decoder;
+        return false;
+    }
+    if (id < 0 || id >= t->ids || !t->pieces[id].p)
+        return true;
+    AddedText shown = t->shown_of[id] ? t->shown[t->shown_of[id] - 1] : (AddedText){t->pieces[id], false};
+    if (shown.hidden && !s->keep_special)
+        return true;
+    Text piece = shown.text;
+    TokenBytes token = {.p = s->p, .room = s->room};
+    bool first = !s->begun, ok = token_bytes_room(&token, piece.n + 1, a, e);
+    if (ok) {
+        bool apart = !first && !t->decoders.count; /* without a decoder tokens are words */
+        token.p[0] = ' ';
+        memcpy(token.p + apart, piece.p, piece.n);
+        token.n = piece.n + apart;
+    }
+    for (size_t i = 0; i < t->decoders.count && ok; i++)
+        ok = t->decoders.list[i].kind->decode(t->decoders.list[i].settings, first, &token, a, e);
+    s->begun = true;
+    s->p = token.p;
+    s->room = token.room;
+    *part = (Text){token.p, ok ? token.n : 0};
+    return ok;
+}
+
+bool detokenize(const Tokenizer *t, const int32_t *ids, size_t count, const DecodeOptions *options, Text *out, Arena *a,
+                Error *e)
+{
+    TokenStream s = {.tokenizer = t, .keep_special = options->keep_special};
+    TokenBytes all = {0};
+    Text part;
+    for (size_t i = 0; i < count; i++) {
+        if (!token_stream_next(&s, ids[i], &part, a, e) || !token_bytes_room(&all, all.n + part.n, a, e))
+            return false;
+        memcpy(all.p + all.n, part.p, part.n);
+        all.n += part.n;
+    }
+    *out = (Text){all.p ? all.p : "", options->clean_up ? clean_up(all.p, all.n, false) : all.n};
+    return true;
+}

@@ -1,0 +1,306 @@
+/* tokenizers/pipeline.h: the stages of a tokenizer, as data. A text goes through
+ *
+ *     added tokens     cut out of the raw text, and later out of the normalised text        added.c
+ *     normalizer       bytes to bytes; each byte keeps the place that it comes from         normalizers.c
+ *     pre_tokenizer    the normalised text into words                                       pre_tokenizers.c
+ *     model            a word into tokens                                                   wordpiece.c
+ *     post_processor   special tokens around one text or two                                post_processors.c
+ *     decoder          ids back to a text                                                   decoders.c
+ *
+ * pipeline.c runs them. A kind of a stage is a StageKind (or ModelKind) and a line in the lists of stages.c, which
+ * reads the sections of tokenizer.json by these lists. BERT's normaliser and pre-tokeniser with WordPiece are also one
+ * pass (bert.c), which `tokenize` uses: it gives the same ids and no places. */
+#ifndef SAPOR_TOKENIZERS_PIPELINE_H
+#define SAPOR_TOKENIZERS_PIPELINE_H
+
+#include "tokenizers/tokenizers.h"
+#include "tokenizers/unicode.h"
+
+/* The time for a byte of a word grows with the longest word: by default words have 100 characters. */
+enum { MAX_WORD = 256 };
+enum { MAX_TOKENS = 1 << 21, MAX_ADDED = 200 * 1000, MAX_ADDED_BYTES = 256, MAX_AROUND = 64, MAX_STAGES = 32 };
+
+/* ---- added.c: tokens found in the text before anything splits it ----------------------------- */
+
+typedef struct Added {
+    Text content; /* what is looked for: normalised already where `normalized` */
+    int32_t id;
+    bool single_word, lstrip, rstrip, normalized, special;
+    bool was_special, was_normalized; /* in any of its entries in the file */
+} Added;
+
+typedef struct AddedText { /* of an added token in a decoded text */
+    Text text;
+    bool hidden; /* it is left out with the special tokens */
+} AddedText;
+
+typedef struct AddedNode { /* of token - 1; node 0 is the empty text */
+    /* the longest other token that this one begins with; one further up, to climb in few steps */
+    uint32_t parent, jump;
+    uint32_t depth;
+} AddedNode;
+
+typedef struct AddedSet {
+    Added *tokens; /* sorted as bytes, all different */
+    AddedNode *nodes;
+    size_t count;
+    uint32_t first[257]; /* tokens[first[b]] .. tokens[first[b + 1] - 1] begin with byte b */
+} AddedSet;
+/* Those of the tokens that are looked for in raw or in normalised text; where two are equal the first counts. */
+bool added_build(AddedSet *set, const Added *tokens, size_t count, bool normalized, Arena *a, Error *e);
+
+/* Cuts text: `gap` is what lies before the next token (maybe empty), *id the token, -1 at the end. *at begins as 0. */
+typedef struct AddedScan {
+    Text text;
+    size_t at, found;        /* where the next gap begins; where to look for the next match */
+    size_t begin, end;       /* of the token that was found, with the white space that it takes */
+    size_t white, white_end; /* white space that was met: each stretch is read once */
+    bool done;
+} AddedScan;
+bool added_next(const AddedSet *set, AddedScan *scan, Text *gap, int32_t *id);
+
+/* ---- a text on its way ----------------------------------------------------------------------- */
+
+typedef struct Normal {
+    char *p; /* UTF-8 */
+    /* [room], where the work is traced: the place in the text where the character begins that a byte comes from. Every
+     * byte comes from one character: what a stage puts in comes from its neighbour, as in Hugging Face's alignments. */
+    uint32_t *from;
+    size_t n, room;
+} Normal;
+
+typedef struct Word {
+    uint32_t begin, end; /* bytes of the normalised text; not empty */
+    int32_t id;          /* of an added token; -1: a part of the text that the model splits */
+} Word;
+
+typedef struct Words {
+    Word *list;
+    size_t count, room;
+} Words;
+
+typedef struct Waiting {
+    uint32_t code;
+    uint8_t class;
+    bool extra; /* not the first one that its source character gives */
+} Waiting;
+
+typedef struct TokenEnds { /* beside ids: where each token ends, in bytes of its word */
+    size_t *list;
+    size_t count, room;
+} TokenEnds;
+
+/* A stretch of text between added tokens and what the stages make of it. The memory is used again for the next one. */
+typedef struct Work {
+    const Tokenizer *t;
+    Arena *a;
+    Error *e;
+    bool traced;
+    Normal text;  /* what a stage reads; the next one reads what it wrote */
+    Normal other; /* what it writes */
+    Words words, next;
+    struct { /* of the normal forms: characters that wait for their order */
+        Waiting *list;
+        size_t count, room;
+    } waiting;
+    TokenEnds ends; /* of a word */
+} Work;
+
+typedef struct WorkCode { /* a character of `text` */
+    uint32_t code, from;
+    size_t at, end;
+} WorkCode;
+
+bool work_begin(Work *w, Text text, size_t begin, size_t end); /* `text` becomes these bytes of a whole text */
+bool work_next(const Work *w, WorkCode *c);                    /* the next character; false at the end */
+bool work_put(Work *w, uint32_t c, uint32_t from);             /* appends to `other` */
+void work_swap(Work *w);                                       /* what was written is what is read */
+bool work_word(Work *w, size_t begin, size_t end, int32_t id); /* appends to `next`, unless it is empty */
+void work_swap_words(Work *w);
+
+bool normal_form_d(Work *w); /* NFD of the Unicode version that Hugging Face has */
+bool normal_lower(Work *w);
+
+/* What becomes of the characters where words are split, as Hugging Face's SplitDelimiterBehavior. */
+typedef enum SplitRule { SPLIT_REMOVED, SPLIT_ISOLATED, SPLIT_WITH_LAST, SPLIT_WITH_NEXT, SPLIT_CONTIGUOUS } SplitRule;
+bool split_where(Work *w, bool (*is)(const Tokenizer *t, uint32_t c), SplitRule rule);
+bool is_space(const Tokenizer *t, uint32_t c);
+bool is_punctuation(const Tokenizer *t, uint32_t c);
+
+/* ---- stages.c: the kinds of stages, and the sections of tokenizer.json ----------------------- */
+
+typedef struct TokenBytes { /* text of a token on its way through the decoder */
+    char *p;
+    size_t n, room;
+} TokenBytes;
+bool token_bytes_room(TokenBytes *b, size_t n, Arena *a, Error *e); /* room for n bytes; what is in it stays */
+
+typedef struct Load {
+    Tokenizer *t;
+    const char *path;
+    Arena *a;
+    Error *e;
+    Added *added;
+    size_t added_count, added_capacity;
+    size_t distinct; /* pieces in the vocabulary */
+} Load;
+#define NAME(text) (int)MIN((text).n, (size_t)100), (text).p /* of a file, for messages */
+
+typedef struct StageKind {
+    const char *name; /* its "type" */
+    /* Reads and checks the settings, into the arena. NULL: it has none. A post-processor sets t->one and t->two. */
+    bool (*parse)(Load *l, const Json *j, const void **settings);
+    union {
+        bool (*normalize)(const void *settings, Work *w); /* `text` to `other`, then work_swap */
+        /* `words` to `next`, then work_swap_words; it may also write the text anew. Words with an id pass. */
+        bool (*split)(const void *settings, Work *w);
+        /* The bytes of one token to what it adds to the text; `first`: nothing is before it. */
+        bool (*decode)(const void *settings, bool first, TokenBytes *token, Arena *a, Error *e);
+    };
+} StageKind;
+
+typedef struct Stage {
+    const StageKind *kind;
+    const void *settings;
+} Stage;
+
+typedef struct Stages { /* in their order; those of a Sequence are put in its place */
+    Stage list[MAX_STAGES];
+    size_t count;
+} Stages;
+
+typedef struct ModelKind {
+    const char *name;
+    const char *mark; /* a key that only this kind has: it names the kind where a file has no "type" */
+    bool (*parse)(Load *l, const Json *j, const void **model); /* sets t->pieces, t->ids and l->distinct too */
+    /* Appends the tokens of a word that is not empty; their ends too unless `ends` is NULL. */
+    bool (*run)(const void *model, Text word, TokenIds *ids, TokenEnds *ends, Arena *a, Error *e);
+    int32_t (*find)(const void *model, Text piece); /* -1: no such piece */
+} ModelKind;
+
+/* One of the sections of tokenizer.json into stages; a Sequence is opened. Nothing for null. */
+bool read_normalizers(Load *l, const Json *j, Stages *out);
+bool read_pre_tokenizers(Load *l, const Json *j, Stages *out);
+bool read_post_processors(Load *l, const Json *j);
+bool read_decoders(Load *l, const Json *j, Stages *out);
+bool read_model(Load *l, const Json *j);
+bool read_vocabulary(Load *l, const Json *vocab); /* an object of pieces and their ids, to t->pieces and t->ids */
+bool pieces_new(Load *l, size_t ids);             /* room for the pieces of so many ids, and of the added tokens */
+extern const StageKind normalizer_bert, pre_tokenizer_bert, decoder_wordpiece; /* what a vocab.txt has */
+extern const struct DecoderWordPiece decoder_wordpiece_default;
+extern const ModelKind model_wordpiece;
+
+static inline bool is_absent(const Json *j)
+{
+    return !j || j->type == JSON_NULL;
+}
+
+/* ---- post_processors.c ----------------------------------------------------------------------- */
+
+typedef struct TemplatePart {
+    int text;           /* 0 or 1: the tokens of that text; -1: special tokens */
+    int32_t type;       /* type id of all of them */
+    const int32_t *ids; /* of special tokens */
+    size_t count;
+} TemplatePart;
+
+typedef struct Template {
+    const TemplatePart *parts;
+    size_t count;
+    size_t special; /* special tokens in all of it */
+} Template;
+/* first A last; for two texts first A, `last` once or twice, B last, with type ids 0 and second_type. */
+bool template_around(Load *l, int32_t first, int32_t last, size_t between, int32_t second_type);
+bool template_default(Load *l); /* A; A B */
+bool template_finish(Load *l);  /* checks the ids, and sets `before` and `after` */
+
+/* ---- wordpiece.c, bert.c --------------------------------------------------------------------- */
+
+typedef struct Slot { /* open addressing; id -1: empty */
+    uint32_t tag;
+    int32_t id;
+} Slot;
+
+typedef struct WordPiece {
+    const char *path;
+    const Text *pieces; /* t->pieces */
+    /* pieces by hash, those that continue a word a second time without their prefix */
+    Slot *slots;
+    uint32_t slot_mask;
+    /* of hashes, by an address: a file cannot be prepared to collide. A word's beginning, its continuation */
+    uint64_t seed[2];
+    size_t longest[2]; /* bytes of the longest piece that begins, that continues a word */
+    Text prefix;
+    int32_t unknown; /* -1: not in the vocabulary */
+    size_t max_word; /* characters; at most MAX_WORD */
+} WordPiece;
+/* From t->pieces and t->ids, as t->model; the caller sets `unknown`. */
+WordPiece *wordpiece_new(Load *l, Text prefix, size_t max_word);
+bool wordpiece_word(const WordPiece *m, Text word, TokenIds *out, Arena *a, Error *e);
+bool ids_push(TokenIds *out, int32_t id, Arena *a, Error *e);
+
+typedef struct BertSwitches {
+    bool on, clean, chinese, strip, lower; /* on: false where there is no normaliser */
+} BertSwitches;
+
+/* BertNormalizer in one pass. out has room for NORMAL_ROOM(text.n) bytes; a is used only for texts with misplaced
+ * combining marks. */
+#define NORMAL_ROOM(n) (3 * (n) + 16)
+bool bert_normalize(const Tokenizer *t, Text text, char *out, size_t *n, Arena *a, Error *e);
+/* BertPreTokenizer: the next word of a normalised text; false at the end. */
+bool bert_next_word(const Tokenizer *t, Text *rest, Text *word);
+/* Sets t->bert, where the stages are those of BERT alone. */
+void bert_prepare(Tokenizer *t);
+
+/* ---- the tokenizer --------------------------------------------------------------------------- */
+
+struct Tokenizer {
+    const char *path;
+    Text *pieces; /* [ids]; .p NULL where an id has none */
+    int64_t ids;
+    int64_t max_length;
+
+    AddedSet raw, normal; /* looked for in the raw text, in the normalised text */
+    const Added *added;   /* all of them, as given */
+    size_t added_count;
+    const AddedText *shown;   /* as they are decoded */
+    const uint32_t *shown_of; /* [ids]: number in `shown` and 1; 0: the piece is decoded */
+
+    Stages normalizers, pre_tokenizers, decoders;
+    Error no_decoder; /* why its decoder is not supported */
+    const ModelKind *kind;
+    const void *model;
+
+    Template one, two;        /* two.count 0: the file has none for two texts */
+    bool trims, prefix_space; /* white space at both ends of a token does not count as its place (RobertaProcessing) */
+    const int32_t *before, *after; /* special tokens around one text */
+    size_t before_count, after_count;
+
+    bool fused; /* bert.c does what the first stages and the model do */
+    BertSwitches bert;
+    int16_t ascii[128]; /* what normalising makes of it; -1: nothing */
+    uint8_t plane[UNICODE_PLANE];
+};
+
+static inline uint8_t flags_of(const Tokenizer *t, uint32_t c)
+{
+    return c < UNICODE_PLANE ? t->plane[c] : unicode_flags(c);
+}
+
+/* ---- decoders.c ------------------------------------------------------------------------------ */
+
+typedef struct DecoderWordPiece {
+    Text prefix;
+    bool cleanup;
+} DecoderWordPiece;
+
+/* ---- pipeline.c ------------------------------------------------------------------------------ */
+
+bool max_length_fits(const Tokenizer *t, size_t max_length, size_t special, Error *e);
+bool pipeline_normalize(Work *w, Text text, Text *out); /* its normal form, copied into the arena */
+/* Appends the ids of one text without special tokens until `out` has more than `limit`. By the fused pass, or by all
+ * stages. */
+bool pipeline_fused(const Tokenizer *t, Text text, size_t limit, TokenIds *out, Arena *a, Error *e);
+bool pipeline_stages(const Tokenizer *t, Text text, size_t limit, TokenIds *out, Arena *a, Error *e);
+
+#endif

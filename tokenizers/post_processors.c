@@ -1,0 +1,192 @@
+/* tokenizers/post_processors.c: templates: which special tokens stand before, between and behind one text or two, and
+ * the type ids. */
+#include "tokenizers/pipeline.h"
+
+static bool too_many(Load *l)
+{
+    return fail(l->e, SP_UNSUPPORTED, "%s: post_processor: more than %d special tokens around a text are not supported",
+                l->path, MAX_AROUND);
+}
+
+static bool special_id(Load *l, const Json *j, int32_t *id)
+{
+    int64_t value;
+    if (!j || !json_i64(j, &value) || value < 0 || value > INT32_MAX)
+        return fail(l->e, SP_FORMAT, "%s: post_processor: a special token has no id", l->path);
+    *id = (int32_t)value;
+    return true;
+}
+
+/* ---- TemplateProcessing ---------------------------------------------------------------------- */
+
+/* The ids of the special token that a part names. */
+static bool read_special(Load *l, const Json *part, const Json *tokens, Text name, TemplatePart *out)
+{
+    const Json *entry = tokens ? tokens->first : NULL;
+    while (entry && !text_equal(entry->key, name))
+        entry = entry->next;
+    const Json *ids = json_get(entry, "ids");
+    if (!ids || ids->type != JSON_ARRAY)
+        return fail(l->e, SP_FORMAT, "%s:%u: the template names %.*s, which is missing from special_tokens", l->path,
+                    (unsigned)part->line, NAME(name));
+    if (ids->count > MAX_AROUND)
+        return too_many(l);
+    int32_t *list = NEW(l->a, int32_t, ids->count + 1, l->e);
+    if (!list)
+        return false;
+    out->text = -1;
+    out->ids = list;
+    for (const Json *id = ids->first; id; id = id->next)
+        if (!special_id(l, id, &list[out->count++]))
+            return false;
+    return true;
+}
+
+static bool read_type(Load *l, const Json *part, int32_t *type)
+{
+    const Json *j = json_get(part, "type_id");
+    int64_t value = 0;
+    if (!is_absent(j) && (!json_i64(j, &value) || value < 0 || value > INT32_MAX))
+        return fail(l->e, SP_FORMAT, "%s:%u: the type_id of a template is no number of a type", l->path,
+                    (unsigned)j->line);
+    *type = (int32_t)value;
+    return true;
+}
+
+/* A list of parts: special tokens around A, or around A and B. */
+static bool read_template(Load *l, const Json *list, const Json *tokens, int texts, Template *out)
+{
+    enum { MOST = 2 * MAX_AROUND };
+    bool seen[2] = {false, texts < 2};
+    if (list && list->count > (size_t)(MOST + texts))
+        return fail(l->e, SP_UNSUPPORTED, "%s:%u: the template of %s has %zu parts; at most %d are supported", l->path,
+                    (unsigned)list->line, texts > 1 ? "two texts" : "a single text", list->count, MOST + texts);
+    TemplatePart *parts = NEW(l->a, TemplatePart, list ? list->count + 1 : 1, l->e);
+    if (!parts)
+        return false;
+    *out = (Template){.parts = parts};
+    for (const Json *part = list ? list->first : NULL; part; part = part->next) {
+        const Json *special = json_get(part, "SpecialToken"), *sequence = json_get(part, "Sequence"),
+                   *name = json_get(special ? special : sequence, "id");
+        TemplatePart *p = &parts[out->count++];
+        if (!read_type(l, special ? special : sequence, &p->type))
+            return false;
+        if (special && name && name->type == JSON_STRING) {
+            if (!read_special(l, part, tokens, name->text, p))
+                return false;
+            out->special += p->count;
+            continue;
+        }
+        p->text = name && name->type == JSON_STRING && text_is(name->text, "B");
+        if (!name || name->type != JSON_STRING || !(p->text || text_is(name->text, "A")) || p->text >= texts ||
+            seen[p->text])
+            return fail(l->e, SP_FORMAT, "%s:%u: expected special tokens around %s in the template of %s", l->path,
+                        (unsigned)part->line, texts > 1 ? "A and B" : "A", texts > 1 ? "two texts" : "a single text");
+        seen[p->text] = true;
+    }
+    if (!seen[0] || !seen[1])
+        return fail(l->e, SP_FORMAT, "%s: post_processor: the template does not contain the text (%s)", l->path,
+                    seen[0] ? "B" : "A");
+    return out->special <= MOST || too_many(l);
+}
+
+static bool parse_template(Load *l, const Json *j, const void **settings)
+{
+    (void)settings;
+    const Json *tokens = json_get(j, "special_tokens"), *pair = json_get(j, "pair");
+    l->t->two = (Template){0};
+    return read_template(l, json_get(j, "single"), tokens, 1, &l->t->one) &&
+           (is_absent(pair) || !pair->count || read_template(l, pair, tokens, 2, &l->t->two));
+}
+
+const StageKind post_processor_template = {.name = "TemplateProcessing", .parse = parse_template};
+
+/* ---- BertProcessing, RobertaProcessing ------------------------------------------------------- */
+
+bool template_around(Load *l, int32_t first, int32_t last, size_t between, int32_t second_type)
+{
+    TemplatePart *one = NEW(l->a, TemplatePart, 3, l->e), *two = NEW(l->a, TemplatePart, 5, l->e);
+    int32_t *ids = NEW(l->a, int32_t, 3, l->e);
+    if (!one || !two || !ids)
+        return false;
+    ids[0] = first;
+    ids[1] = ids[2] = last;
+    one[0] = two[0] = (TemplatePart){.text = -1, .ids = ids, .count = 1};
+    one[2] = (TemplatePart){.text = -1, .ids = ids + 1, .count = 1};
+    two[2] = (TemplatePart){.text = -1, .ids = ids + 1, .count = between};
+    two[3] = (TemplatePart){.text = 1, .type = second_type};
+    two[4] = (TemplatePart){.text = -1, .type = second_type, .ids = ids + 1, .count = 1};
+    l->t->one = (Template){.parts = one, .count = 3, .special = 2};
+    l->t->two = (Template){.parts = two, .count = 5, .special = 2 + between};
+    return true;
+}
+
+static bool read_ends(Load *l, const Json *j, int32_t *first, int32_t *last)
+{
+    return special_id(l, json_at(json_get(j, "cls"), 1), first) && special_id(l, json_at(json_get(j, "sep"), 1), last);
+}
+
+static bool parse_bert(Load *l, const Json *j, const void **settings)
+{
+    int32_t first, last;
+    (void)settings;
+    return read_ends(l, j, &first, &last) && template_around(l, first, last, 1, 1);
+}
+
+const StageKind post_processor_bert = {.name = "BertProcessing", .parse = parse_bert};
+
+static bool parse_roberta(Load *l, const Json *j, const void **settings)
+{
+    const Json *trims = json_get(j, "trim_offsets"), *prefix_space = json_get(j, "add_prefix_space");
+    int32_t first, last;
+    (void)settings;
+    l->t->trims = is_absent(trims) || json_is_true(trims);
+    l->t->prefix_space = is_absent(prefix_space) || json_is_true(prefix_space);
+    return read_ends(l, j, &first, &last) && template_around(l, first, last, 2, 0);
+}
+
+const StageKind post_processor_roberta = {.name = "RobertaProcessing", .parse = parse_roberta};
+
+/* ---- what all have in common ----------------------------------------------------------------- */
+
+bool template_default(Load *l)
+{
+    TemplatePart *parts = NEW(l->a, TemplatePart, 2, l->e);
+    if (!parts)
+        return false;
+    parts[1] = (TemplatePart){.text = 1, .type = 1};
+    l->t->one = (Template){.parts = parts, .count = 1};
+    l->t->two = (Template){.parts = parts, .count = 2};
+    return true;
+}
+
+static bool check_ids(Load *l, const Template *template)
+{
+    for (size_t i = 0; i < template->count; i++)
+        for (size_t k = 0; k < template->parts[i].count; k++)
+            if (template->parts[i].ids[k] >= l->t->ids)
+                return fail(l->e, SP_FORMAT, "%s: post_processor: special token id %d is not in the vocabulary",
+                            l->path, (int)template->parts[i].ids[k]);
+    return true;
+}
+
+bool template_finish(Load *l)
+{
+    Tokenizer *t = l->t;
+    if (!check_ids(l, &t->one) || !check_ids(l, &t->two))
+        return false;
+    int32_t *ids = NEW(l->a, int32_t, t->one.special + 1, l->e);
+    if (!ids)
+        return false;
+    bool behind = false;
+    for (size_t i = 0; i < t->one.count; i++) {
+        const TemplatePart *part = &t->one.parts[i];
+        behind |= part->text == 0;
+        for (size_t k = 0; k < part->count; k++)
+            ids[t->before_count + t->after_count + k] = part->ids[k];
+        *(behind ? &t->after_count : &t->before_count) += part->count;
+    }
+    t->before = ids;
+    t->after = ids + t->before_count;
+    return true;
+}

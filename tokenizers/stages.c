@@ -1,0 +1,156 @@
+/* tokenizers/stages.c: the kinds of stages, and the sections of tokenizer.json that name them. A new kind is a const
+ * struct in a file of tokenizers/ and a line here. */
+#include "tokenizers/pipeline.h"
+
+/* clang-format off */
+#define NORMALIZER_LIST(LINE)       \
+    LINE(normalizer_bert)           \
+    /* new lines above this one */
+#define PRE_TOKENIZER_LIST(LINE)    \
+    LINE(pre_tokenizer_bert)        \
+    /* new lines above this one */
+#define POST_PROCESSOR_LIST(LINE)   \
+    LINE(post_processor_template)   \
+    LINE(post_processor_bert)       \
+    LINE(post_processor_roberta)    \
+    /* new lines above this one */
+#define DECODER_LIST(LINE)          \
+    LINE(decoder_wordpiece)         \
+    /* new lines above this one */
+#define MODEL_LIST(LINE)            \
+    LINE(model_wordpiece)           \
+    /* new lines above this one */
+/* clang-format on */
+
+#define DECLARE(name)       extern const StageKind name;
+#define DECLARE_MODEL(name) extern const ModelKind name;
+#define ENTRY(name)         &name,
+NORMALIZER_LIST(DECLARE)
+PRE_TOKENIZER_LIST(DECLARE)
+POST_PROCESSOR_LIST(DECLARE)
+DECODER_LIST(DECLARE)
+MODEL_LIST(DECLARE_MODEL)
+static const StageKind *const normalizers[] = {NORMALIZER_LIST(ENTRY) NULL};
+static const StageKind *const pre_tokenizers[] = {PRE_TOKENIZER_LIST(ENTRY) NULL};
+static const StageKind *const post_processors[] = {POST_PROCESSOR_LIST(ENTRY) NULL};
+static const StageKind *const decoders[] = {DECODER_LIST(ENTRY) NULL};
+static const ModelKind *const models[] = {MODEL_LIST(ENTRY)};
+
+typedef struct Section {
+    const char *name;
+    const char *members; /* the list in a Sequence */
+    const StageKind *const *kinds;
+} Section;
+
+static bool has_type(const Json *j, const char *type)
+{
+    const Json *t = json_get(j, "type");
+    return t && t->type == JSON_STRING && text_is(t->text, type);
+}
+
+/* `known` is a list of names, as ", A, B". */
+static bool unsupported(Load *l, const char *section, const Json *j, const char *known)
+{
+    const Json *type = json_get(j, "type");
+    Text name = type && type->type == JSON_STRING ? type->text : TEXT("(no type)");
+    return fail(l->e, SP_UNSUPPORTED, "%s:%u: %s %.*s is not supported (supported: %s)", l->path,
+                j ? (unsigned)j->line : 0u, section, NAME(name), known + 2);
+}
+
+static bool read_stages(Load *l, const Json *j, const Section *section, Stages *out)
+{
+    if (has_type(j, "Sequence")) {
+        const Json *list = json_get(j, section->members);
+        if (!list || list->type != JSON_ARRAY || !list->count)
+            return fail(l->e, SP_FORMAT, "%s:%u: %s Sequence has no %s", l->path, (unsigned)j->line, section->name,
+                        section->members);
+        for (const Json *k = list->first; k; k = k->next)
+            if (!read_stages(l, k, section, out))
+                return false;
+        return true;
+    }
+    char *known = arena_printf(l->a, l->e, "%s", "");
+    for (const StageKind *const *k = section->kinds; *k && known; k++) {
+        if (has_type(j, (*k)->name)) {
+            Stage stage = {*k, NULL};
+            if (out->count == MAX_STAGES)
+                return fail(l->e, SP_UNSUPPORTED, "%s:%u: %s: more than %d in a Sequence are not supported", l->path,
+                            (unsigned)j->line, section->name, MAX_STAGES);
+            if ((*k)->parse && !(*k)->parse(l, j, &stage.settings))
+                return false;
+            out->list[out->count++] = stage;
+            return true;
+        }
+        known = arena_printf(l->a, l->e, "%s, %s", known, (*k)->name);
+    }
+    return known && unsupported(l, section->name, j, known);
+}
+
+bool read_normalizers(Load *l, const Json *j, Stages *out)
+{
+    return is_absent(j) || read_stages(l, j, &(Section){"normalizer", "normalizers", normalizers}, out);
+}
+
+bool read_pre_tokenizers(Load *l, const Json *j, Stages *out)
+{
+    return is_absent(j) || read_stages(l, j, &(Section){"pre_tokenizer", "pretokenizers", pre_tokenizers}, out);
+}
+
+bool read_post_processors(Load *l, const Json *j)
+{
+    Stages done = {.count = 0};
+    return is_absent(j) || read_stages(l, j, &(Section){"post_processor", "processors", post_processors}, &done);
+}
+
+bool read_decoders(Load *l, const Json *j, Stages *out)
+{
+    return is_absent(j) || read_stages(l, j, &(Section){"decoder", "decoders", decoders}, out);
+}
+
+bool read_model(Load *l, const Json *j)
+{
+    char *known = arena_printf(l->a, l->e, "%s", "");
+    for (size_t i = 0; i < COUNT(models) && known; i++) {
+        if (has_type(j, models[i]->name) || (!json_get(j, "type") && json_get(j, models[i]->mark))) {
+            l->t->kind = models[i];
+            return models[i]->parse(l, j, &l->t->model);
+        }
+        known = arena_printf(l->a, l->e, "%s, %s", known, models[i]->name);
+    }
+    return known && unsupported(l, "model", j, known);
+}
+
+/* ---- pieces ---------------------------------------------------------------------------------- */
+
+bool pieces_new(Load *l, size_t ids)
+{
+    enum { NAMED = 16 }; /* more than the special tokens that files next to a vocab.txt can name */
+    if (ids > MAX_TOKENS)
+        return fail(l->e, SP_UNSUPPORTED, "%s: more than %d tokens are not supported", l->path, MAX_TOKENS);
+    return (l->t->pieces = NEW(l->a, Text, ids + l->added_count + NAMED, l->e)) != NULL;
+}
+
+bool read_vocabulary(Load *l, const Json *vocab)
+{
+    Tokenizer *t = l->t;
+    int64_t most = MIN(2 * ((int64_t)vocab->count + 32768), (int64_t)MAX_TOKENS);
+    for (const Json *j = vocab->first; j; j = j->next) {
+        int64_t id;
+        if (!json_i64(j, &id))
+            return fail(l->e, SP_FORMAT, "%s:%u: token '%.*s' has no id", l->path, (unsigned)j->line, NAME(j->key));
+        if (id < 0 || id >= most)
+            return fail(l->e, SP_FORMAT, "%s: token id %lld is out of range for %zu tokens", l->path, (long long)id,
+                        vocab->count);
+        t->ids = MAX(t->ids, id + 1);
+    }
+    if (!pieces_new(l, (size_t)t->ids))
+        return false;
+    for (const Json *j = vocab->first; j; j = j->next) {
+        Text *piece = &t->pieces[(int64_t)j->number];
+        if (piece->p)
+            return fail(l->e, SP_FORMAT, "%s:%u: tokens '%.*s' and '%.*s' have the same id", l->path, (unsigned)j->line,
+                        NAME(*piece), NAME(j->key));
+        *piece = j->key;
+    }
+    return true;
+}

@@ -1,0 +1,38 @@
+/* tokenizers/unicode.h: what the pinned Hugging Face tokenizers think of a code point (unicode.c). */
+#ifndef SAPOR_TOKENIZERS_UNICODE_H
+#define SAPOR_TOKENIZERS_UNICODE_H
+
+#include "base/base.h"
+
+enum { U_DROP = 1, U_SPACE = 2, U_CLEAN = 4, U_PUNCT = 8, U_MARK = 16, U_KNOWN = 32, U_UPPER = 64, U_CHINESE = 128 };
+enum { UNICODE_PLANE = 0x10000 };
+void unicode_plane(uint8_t flags[UNICODE_PLANE]); /* the flags of the first plane, for look-up at once */
+uint8_t unicode_flags(uint32_t c);                /* the same by search, for any code point */
+uint32_t unicode_lower(uint32_t c);               /* of one with U_UPPER; U+0130 gives 'i', the caller adds U+0307 */
+bool unicode_is_word(uint32_t c);                 /* \w */
+/* NFD of one code point with U_KNOWN into out[4], and the combining class of one (0 for the others). */
+int unicode_decompose(uint32_t c, uint32_t out[4]);
+int unicode_class(uint32_t c);
+
+/* One code point; a byte that is not UTF-8 reads as U+FFFD. n > 0. */
+static inline uint32_t next_code(const char *p, size_t n, size_t *length)
+{
+    uint32_t c;
+    *length = utf8_decode(p, n, &c);
+    if (*length)
+        return c;
+    *length = 1;
+    return 0xfffd;
+}
+
+/* The bytes of the character that ends p[0, n), n > 0: 1 for a byte that is not UTF-8. */
+static inline size_t code_length_before(const char *p, size_t n)
+{
+    size_t back = 1, length;
+    while (back < 4 && back < n && ((unsigned char)p[n - back] & 0xc0) == 0x80)
+        back++;
+    next_code(p + n - back, back, &length);
+    return length == back ? back : 1;
+}
+
+#endif
