@@ -46,7 +46,7 @@ LIB_SRC := sapor.c $(wildcard $(addsuffix /*.c,$(FOLDERS)))
 CPU_SRC := $(wildcard kernels/cpu/*.c kernels/cpu/*/*.c)
 # MINIMAL does not train the encoders of the demo: tools/demo/demo.h
 TOOL_SRC := $(filter-out $(if $(call on,$(MINIMAL)),tools/demo/demo_encoder.c),$(wildcard tools/*.c tools/*/*.c))
-CASE_SRC := $(wildcard tests/cases/*.c)
+CASE_SRC := $(wildcard tests/cases/*.c tests/far/*.c)
 TEST_SRC := $(wildcard tests/*_test.c)
 LADDERS := $(patsubst bench/ladder/%/main.c,%,$(wildcard bench/ladder/*/main.c))
 LADDER_SRC := $(wildcard bench/ladder/*.c bench/ladder/*/*.c)

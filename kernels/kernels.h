@@ -325,10 +325,6 @@ typedef struct Kernels {
                          float *y, int32_t *arg);
     void (*segment_pool_back)(const Run *, int64_t B, int64_t D, const int32_t *offsets, Reduce how, const int32_t *arg,
                               const float *dy, float *dx);
-    /* Sorts ids [n] (>= 0): unique [n], start [n+1], order [n] such that segment s holds the places of unique[s],
-     * ascending. Returns how many are unique. Host arrays. scratch [4 n] int32 */
-    int64_t (*group_ids)(const Run *, int64_t n, const int32_t *ids, int32_t *unique, int64_t *start, int32_t *order,
-                         int32_t *scratch);
 
     /* sparse (sparse.c) */
     /* y = alpha A x + beta y */
@@ -344,6 +340,11 @@ typedef struct Kernels {
     void (*edge_row_sum)(const Run *, const Sparse *A, const float *val, float *out);
     /* out[e] = val[e] * rs[row] * cs[col] (NULL scales are 1): normalising values */
     void (*edge_scale)(const Run *, const Sparse *A, const float *val, const float *rs, const float *cs, float *out);
+
+    /* y = x > 0 ? x^-1/2 : 0, computed in float64: the scale of a node whose values sum to x */
+    void (*inverse_root)(const Run *, int64_t n, const float *x, float *y);
+    /* d = -1/2 y^3 d, in float64: from the gradient to y to that of x */
+    void (*inverse_root_back)(const Run *, int64_t n, const float *y, float *d);
 
     /* ranking (topk.c): tiles of a product are ranked while a cache holds them; the whole product is never stored */
     /* Of this very size: a smaller one may need more. So for topk and gemm. */
@@ -379,6 +380,8 @@ typedef struct Kernels {
      * rows 0..n-1 */
     void (*adam_replay)(const Run *, int64_t n, int64_t D, const int32_t *ids, const AdamStep *history, int32_t now,
                         int32_t *last, float *p, float *m, float *v);
+    /* history[now] = *s. s is an argument of the call, in host memory */
+    void (*adam_note)(const Run *, const AdamStep *s, int32_t now, AdamStep *history);
     /* Replay to step now-1, then step `now` with gradient g [n, D] for rows ids (distinct) */
     void (*adam_rows)(const Run *, int64_t n, int64_t D, const int32_t *ids, const AdamStep *history, int32_t now,
                       const float *g, int32_t *last, float *p, float *m, float *v);

@@ -59,7 +59,7 @@ sapor libsapor.a libsapor.so: %: $(BUILD)/% FORCE
 	@cmp -s $< $@ || { rm -f $@ && cp $< $@; }
 
 # ---- tests, ladders ------------------------------------------------------------------------------------------------------
-# The kernels' cases: tests/kernels_test.c and the benchmarks run them.
+# The kernels' cases: tests/kernels_test.c and far_test.c run them; and the far device.
 $(BUILD)/cases.a: $(CASE_SRC:%.c=$(BUILD)/%.o)
 	rm -f $@ && $(TOOLS)ar rcs $@ $^
 # The command without its main, for tests of what tools/ reads.

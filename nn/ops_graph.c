@@ -402,33 +402,6 @@ Csr *cosine_graph(Tape *t, Tensor *x, const Csr *pattern)
 
 /* ---- normalising by row sums at both ends: v'_ij = v_ij r_i r_j with r = (sum_j v_ij)^-1/2 ---- */
 
-/* [rows] numbers changed on the host by fn: a handful of operations once an epoch. */
-static bool root_of_sums(Tape *t, int64_t n, const float *sums, float *r)
-{
-    float *host = tape_scratch(t, n, sizeof *host);
-    if (!host || !r)
-        return false;
-    t->k->download(&t->run, host, sums, (size_t)n * sizeof *host);
-    for (int64_t i = 0; i < n; i++)
-        host[i] = host[i] > 0 ? (float)(1 / sqrt((double)host[i])) : 0;
-    t->k->upload(&t->run, r, host, (size_t)n * sizeof *host);
-    return true;
-}
-
-/* dr becomes the gradient to the sums: -1/2 r^3 dr. */
-static bool back_to_sums(Tape *t, int64_t n, const float *r, float *dr)
-{
-    float *host_r = tape_scratch(t, n, sizeof *host_r), *host = tape_scratch(t, n, sizeof *host);
-    if (!host_r || !host)
-        return false;
-    t->k->download(&t->run, host_r, r, (size_t)n * sizeof *host);
-    t->k->download(&t->run, host, dr, (size_t)n * sizeof *host);
-    for (int64_t i = 0; i < n; i++)
-        host[i] = (float)(-0.5 * (double)host_r[i] * host_r[i] * host_r[i] * host[i]);
-    t->k->upload(&t->run, dr, host, (size_t)n * sizeof *host);
-    return true;
-}
-
 static void graph_normalize_back(Tape *t, Node *n)
 {
     const Csr *g = n->spec;
@@ -442,8 +415,7 @@ static void graph_normalize_back(Tape *t, Node *n)
         return;
     t->k->spmm(&t->run, &s, 1, r, 1, 1, 0, dr, 1);
     t->k->spmm(&t->run, &back, 1, r, 1, 1, 1, dr, 1);
-    if (!back_to_sums(t, g->rows, r, dr))
-        return;
+    t->k->inverse_root_back(&t->run, g->rows, r, dr);
     s = pattern_of(g);
     t->k->edge_scale(&t->run, &s, n->grad, r, r, d);
     t->k->fill(&t->run, g->cols, 1, ones);
@@ -468,12 +440,12 @@ Csr *graph_normalize(Tape *t, Csr *g)
     n->unread = UNREAD(RESULT);
     if (n->out.needs_grad)
         csr_pin(t, g);
-    if (!out || !sums)
+    if (!out || !sums || !n->keep[0])
         return NULL;
     Sparse s = pattern_of(g);
     t->k->edge_row_sum(&t->run, &s, n->in[0]->data, sums);
-    if (root_of_sums(t, g->rows, sums, n->keep[0]))
-        t->k->edge_scale(&t->run, &s, n->in[0]->data, n->keep[0], n->keep[0], n->out.data);
+    t->k->inverse_root(&t->run, g->rows, sums, n->keep[0]);
+    t->k->edge_scale(&t->run, &s, n->in[0]->data, n->keep[0], n->keep[0], n->out.data);
     step_give_floats(t, sums, g->rows);
     *out = (Csr){.rows = g->rows,
                  .cols = g->cols,

@@ -96,7 +96,7 @@ static int32_t history_push(Tape *t, const Optim *o, Param *p)
     if (p->pending == HISTORY)
         param_settle(p);
     AdamStep s = adam_step(o->lr, o->beta1, o->beta2, o->eps, o->weight_decay, p->steps + 1);
-    t->k->upload(&t->run, p->history + ++p->pending, &s, sizeof s);
+    t->k->adam_note(&t->run, &s, ++p->pending, p->history);
     return p->pending;
 }
 

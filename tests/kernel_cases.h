@@ -24,9 +24,10 @@
     LINE(copy_cols) \
     LINE(act) LINE(act_back) LINE(binary) LINE(broadcast) LINE(unary) LINE(noise) LINE(axpby) LINE(add_bias) \
     LINE(dropout) LINE(fill) LINE(sum) \
-    LINE(sum_squares) LINE(gather) LINE(segment_sum) LINE(segment_pool) LINE(segment_pool_back) LINE(group_ids) \
+    LINE(sum_squares) LINE(gather) LINE(segment_sum) LINE(segment_pool) LINE(segment_pool_back) \
     LINE(spmm) LINE(sddmm) LINE(edge_softmax) LINE(edge_softmax_back) LINE(edge_row_sum) LINE(edge_scale) \
-    LINE(knn) LINE(topk) LINE(topk_rows) LINE(bpr) LINE(bpr_back) LINE(adam) LINE(adam_replay) \
+    LINE(inverse_root) LINE(inverse_root_back) \
+    LINE(knn) LINE(topk) LINE(topk_rows) LINE(bpr) LINE(bpr_back) LINE(adam) LINE(adam_replay) LINE(adam_note) \
     LINE(adam_rows) LINE(adam_factored) LINE(sgd) LINE(gemm) LINE(conv) LINE(max_pool) LINE(mean_pool) \
     LINE(attention)
 /* Kernels that MINIMAL leaves out */
@@ -53,12 +54,14 @@ typedef struct Buffer {
     Role role;
     char type;          /* 'f' float, 'i' int32_t, 'l' int64_t, 'b' bytes */
     size_t count, size; /* elements; bytes of one */
-    void *data;         /* what the kernel gets; a guard page lies right behind it (or before it) */
+    void *data;         /* the numbers in host memory: on the CPU what the kernel gets */
+    void *device;       /* what the kernel gets; on the CPU a guard page lies right behind it (or before it) */
     void *before;       /* its bytes before the call */
     double *exact;      /* 'f': the numbers of an input; the reference leaves here what it expects of an output */
     int32_t *expected;  /* 'i' and 'l': what the reference expects of an output */
-    void *pages;
-    size_t page_bytes;
+    /* whole pages round data and device */
+    unsigned char *block, *device_block;
+    size_t block_bytes;
 } Buffer;
 
 enum { CASE_BUFFERS = 16, CASE_SIZES = 12 };
@@ -168,31 +171,52 @@ extern const size_t kernel_family_count;
 
 /* ---- buffers, for a family's functions ------------------------------------------------------- */
 
-/* Each returns what the kernel will get. Inputs are filled at once with draws of the job's seed: floats in [-1.5,
+/* Each returns the numbers in host memory. Inputs are filled at once with draws of the job's seed: floats in [-1.5,
  * 1.5). */
 float *case_f32(Job *j, const char *name, Role role, int64_t count);
 int32_t *case_i32(Job *j, const char *name, Role role, int64_t count);
 int64_t *case_i64(Job *j, const char *name, Role role, int64_t count);
 void *case_bytes(Job *j, const char *name, Role role, size_t bytes);
 void case_work(Job *j, size_t bytes); /* becomes run.work */
+/* For a `make` that calls a kernel: its input to the device, its result back. */
+void case_send(Job *j, int buffer);
+void case_fetch(Job *j, int buffer);
 uint32_t case_draw(Job *j, uint64_t index, uint32_t below);
 double case_uniform(Job *j, uint64_t index); /* [0, 1) */
 /* After an input's numbers were set by hand: takes them over as exact. */
 void case_set(Job *j, int buffer);
 
-/* A buffer's memory, by its type; its exact numbers; what is expected of it */
+/* A buffer's memory, by its type: for the kernel, and in host memory, which `make` fills and references read. A job's
+ * inputs are sent to the device after `make`, what it holds is fetched after `call`. */
+static inline void *device_of(const Job *j, int buffer)
+{
+    return j->b[buffer].device;
+}
 static inline float *f32_of(const Job *j, int buffer)
 {
-    return j->b[buffer].data;
+    return j->b[buffer].device;
 }
 static inline int32_t *i32_of(const Job *j, int buffer)
 {
-    return j->b[buffer].data;
+    return j->b[buffer].device;
 }
 static inline int64_t *i64_of(const Job *j, int buffer)
 {
+    return j->b[buffer].device;
+}
+static inline float *host_f32(const Job *j, int buffer)
+{
     return j->b[buffer].data;
 }
+static inline int32_t *host_i32(const Job *j, int buffer)
+{
+    return j->b[buffer].data;
+}
+static inline int64_t *host_i64(const Job *j, int buffer)
+{
+    return j->b[buffer].data;
+}
+/* A buffer's exact numbers; what is expected of it */
 static inline double *exact_of(const Job *j, int buffer)
 {
     return j->b[buffer].exact;
@@ -212,5 +236,7 @@ void job_close(Job *j);
 void case_name(char text[160], const Family *f, const Case *c); /* "spmm rows=7 cols=9 D=64" */
 /* Everything a case promises, on one level. False: what went wrong, in one line. pools: of 2 and 3 threads. */
 bool case_check(const Family *f, const Case *c, const Kernels *k, Pool *const pools[2], char why[512]);
+/* The same bits by both tables. */
+bool case_same(const Family *f, const Case *c, const Kernels *a, const Kernels *b, Pool *pool, char why[512]);
 
 #endif

@@ -1,5 +1,4 @@
-/* kernels/cpu/gather.c: Rows by index: gathers, sums and pools of rows, and the sort that turns a scatter-add into
- * segment sums. */
+/* kernels/cpu/gather.c: Rows by index: gathers, sums and pools of rows. */
 // flags baseline: -Os
 #include "kernels/cpu/sparse.h"
 
@@ -152,51 +151,4 @@ void FN(segment_pool_back)(const Run *run, int64_t B, int64_t D, const int32_t *
     PoolRows p = {.B = B, .D = D, .offsets = offsets, .how = how, .arg_in = arg, .x = dy, .y = dx};
     if (D > 0)
         run_ranges(run, B, 1, segment_pool_back_rows, &p);
-}
-
-/* ---- grouping: least significant digit first, 11 bits a pass; stable, so places stay ascending inside a group ---- */
-
-enum { DIGIT = 11, DIGITS = 1 << DIGIT };
-
-int64_t FN(group_ids)(const Run *run, int64_t n, const int32_t *ids, int32_t *unique, int64_t *start, int32_t *order,
-                      int32_t *scratch)
-{
-    (void)run;
-    int32_t *key = scratch, *place = scratch + n, *next_key = scratch + 2 * n, *next_place = scratch + 3 * n, top = 0;
-    for (int64_t i = 0; i < n; i++) {
-        key[i] = ids[i];
-        place[i] = (int32_t)i;
-        top = MAX(top, ids[i]);
-    }
-    for (int shift = 0; shift < 31 && top >> shift > 0; shift += DIGIT) {
-        int32_t at[DIGITS] = {0}, sum = 0;
-        for (int64_t i = 0; i < n; i++)
-            at[key[i] >> shift & (DIGITS - 1)]++;
-        for (int d = 0; d < DIGITS; d++) {
-            const int32_t count = at[d];
-            at[d] = sum;
-            sum += count;
-        }
-        for (int64_t i = 0; i < n; i++) {
-            const int32_t to = at[key[i] >> shift & (DIGITS - 1)]++;
-            next_key[to] = key[i];
-            next_place[to] = place[i];
-        }
-        int32_t *swap = key;
-        key = next_key;
-        next_key = swap;
-        swap = place;
-        place = next_place;
-        next_place = swap;
-    }
-    int64_t groups = 0;
-    for (int64_t i = 0; i < n; i++) {
-        if (i == 0 || key[i] != key[i - 1]) {
-            unique[groups] = key[i];
-            start[groups++] = i;
-        }
-        order[i] = place[i];
-    }
-    start[groups] = n;
-    return groups;
 }

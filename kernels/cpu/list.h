@@ -14,12 +14,13 @@
     /* norm.c */ LINE(layer_norm) LINE(layer_norm_back_work) LINE(layer_norm_back) LINE(softmax) LINE(softmax_back) \
         LINE(row_normalize) LINE(row_normalize_back) LINE(row_dot) LINE(row_scale) LINE(row_sum) LINE(log_sum_exp) \
         LINE(col_sum_work) LINE(col_sum) LINE(copy_cols) \
-    /* gather.c */ LINE(gather) LINE(segment_sum) LINE(segment_pool) LINE(segment_pool_back) LINE(group_ids) \
+    /* gather.c */ LINE(gather) LINE(segment_sum) LINE(segment_pool) LINE(segment_pool_back) \
     /* sparse.c */ LINE(spmm) LINE(sddmm) LINE(edge_softmax) LINE(edge_softmax_back) LINE(edge_row_sum) \
-        LINE(edge_scale) \
+        LINE(edge_scale) LINE(inverse_root) LINE(inverse_root_back) \
     /* topk.c */ LINE(knn_work) LINE(knn) LINE(topk_work) LINE(topk_way) LINE(topk) LINE(topk_rows) \
     /* loss.c */ LINE(bpr) LINE(bpr_back) \
-    /* optim.c */ LINE(adam) LINE(adam_replay) LINE(adam_rows) LINE(adam_factored_work) LINE(adam_factored) LINE(sgd) \
+    /* optim.c */ LINE(adam) LINE(adam_replay) LINE(adam_note) LINE(adam_rows) LINE(adam_factored_work) \
+        LINE(adam_factored) LINE(sgd) \
     KERNEL_TRAINING_LIST(LINE)
 
 /* What only the training of encoders needs, and optimisers that no recommender uses yet: MINIMAL leaves it out, and the

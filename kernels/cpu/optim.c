@@ -49,6 +49,12 @@ void FN(adam)(const Run *run, int64_t n, const AdamStep *s, const float *g, floa
     run_ranges(run, n, 8192, adam_range, &a);
 }
 
+void FN(adam_note)(const Run *run, const AdamStep *s, int32_t now, AdamStep *history)
+{
+    (void)run;
+    history[now] = *s;
+}
+
 /* Steps from+1 .. to of V vectors with no gradient; each waits for its own step before, so several go side by side.
  * Where m is zero and there is no weight decay, p does not change and v is only multiplied by beta2: the same numbers
  * as adam_vector's, with less work. */

@@ -4,6 +4,8 @@
  * A row's result stays in registers during the loop over its entries. Each entry reads one row of x, which is
  * prefetched PREFETCH_DISTANCE entries early. */
 // flags baseline: -Os
+#include <math.h>
+
 #include "kernels/cpu/sparse.h"
 
 enum { PREFETCH_DISTANCE = 8 };
@@ -241,4 +243,37 @@ void FN(edge_scale)(const Run *run, const Sparse *A, const float *val, const flo
 {
     Edges g = {.A = A, .val = val, .row_scale = rs, .col_scale = cs, .out = out};
     run_balanced(run, A->rows, A->start, 2, edge_scale_rows, &g);
+}
+
+/* ---- scales of nodes ------------------------------------------------------------------------- */
+
+typedef struct Roots {
+    const float *x;
+    float *y;
+} Roots;
+
+static void inverse_root_range(const void *arg, int64_t first, int64_t last)
+{
+    const Roots *r = arg;
+    for (int64_t i = first; i < last; i++)
+        r->y[i] = r->x[i] > 0 ? (float)(1 / sqrt((double)r->x[i])) : 0;
+}
+
+void FN(inverse_root)(const Run *run, int64_t n, const float *x, float *y)
+{
+    Roots r = {x, y};
+    run_ranges(run, n, 4096, inverse_root_range, &r);
+}
+
+static void inverse_root_back_range(const void *arg, int64_t first, int64_t last)
+{
+    const Roots *r = arg;
+    for (int64_t i = first; i < last; i++)
+        r->y[i] = (float)(-0.5 * (double)r->x[i] * r->x[i] * r->x[i] * r->y[i]);
+}
+
+void FN(inverse_root_back)(const Run *run, int64_t n, const float *y, float *d)
+{
+    Roots r = {y, d};
+    run_ranges(run, n, 4096, inverse_root_back_range, &r);
 }

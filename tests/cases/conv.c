@@ -81,7 +81,7 @@ static Conv conv_of(const Job *j, const Case *s)
               .winograd = s->conv.extra & 4 ? 6 : 0};
     if (j->n > CONV_PACKED) {
         c.x = f32_of(j, CONV_X);
-        c.packed = j->b[CONV_PACKED].data;
+        c.packed = device_of(j, CONV_PACKED);
         c.y = f32_of(j, CONV_Y);
         c.bias = s->conv.extra & 1 ? f32_of(j, CONV_BIAS) : NULL;
         c.residual = s->conv.extra & 2 ? f32_of(j, CONV_RESIDUAL) : NULL;
@@ -113,11 +113,14 @@ static void conv_make(Job *j, const Case *s)
     case_f32(j, "y", ROLE_OUT, outputs);
     case_f32(j, "bias", ROLE_IN, shape.O);
     case_f32(j, "residual", ROLE_IN, outputs);
-    void *packed = case_bytes(j, "packed", ROLE_IN, j->k->conv_pack_bytes(&shape));
+    case_bytes(j, "packed", ROLE_IN, j->k->conv_pack_bytes(&shape));
     const Conv c = conv_of(j, s);
     case_work(j, j->k->conv_work(&j->run, &c));
-    if (j->ok)
-        j->k->conv_pack(&j->run, &shape, weights, packed);
+    if (j->ok) {
+        case_send(j, CONV_WEIGHTS);
+        j->k->conv_pack(&j->run, &shape, f32_of(j, CONV_WEIGHTS), device_of(j, CONV_PACKED));
+        case_fetch(j, CONV_PACKED);
+    }
     j->flops = 2.0 * (double)outputs * (double)taps;
     j->bytes = 4.0 * (double)(shape.B * shape.H * shape.W * shape.C + outputs + shape.O * taps);
 }

@@ -6,7 +6,7 @@
 /* Wide enough to reach both branches and both ends of every function; 0 and -0 too. */
 static void spread(Job *j, int buffer, double width)
 {
-    float *x = f32_of(j, buffer);
+    float *x = host_f32(j, buffer);
     for (size_t i = 0; j->ok && i < j->b[buffer].count; i++)
         x[i] = (float)(width * j->b[buffer].exact[i]);
     if (j->ok && j->b[buffer].count > 2) {
@@ -230,7 +230,7 @@ static void unary_make(Job *j, const Case *s)
     spread(j, 0, (double)s->n[2]);
     if (s->n[1] == UN_LOG || s->n[1] == UN_SQRT) {
         for (int64_t i = 0; j->ok && i < s->n[0]; i++)
-            f32_of(j, 0)[i] = fabsf(f32_of(j, 0)[i]) + (s->n[1] == UN_LOG ? 1e-3f : 0.0f);
+            host_f32(j, 0)[i] = fabsf(host_f32(j, 0)[i]) + (s->n[1] == UN_LOG ? 1e-3f : 0.0f);
         case_set(j, 0);
     }
     case_f32(j, "y", ROLE_OUT, s->n[0]);

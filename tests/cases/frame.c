@@ -24,6 +24,37 @@ enum { FILLER = 0xff }; /* NaN as a float: what was not written, or was read and
 
 /* ---- buffers --------------------------------------------------------------------------------- */
 
+/* A heap of whole pages, one closed behind each allocation and one before it, to be closed by the caller: heap_alloc
+ * keeps a byte there. The result of heap_alloc(., a multiple of a page) is the pages between the two. */
+static void *guard_resize(void *user, void *p, size_t old, size_t size)
+{
+    (void)user;
+    enum { HEAP_ALIGN = 64 };
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    if (p) {
+        munmap((char *)p + HEAP_ALIGN - page, old - HEAP_ALIGN + 2 * page);
+        return NULL;
+    }
+    const size_t inside = size - HEAP_ALIGN;
+    char *pages = mmap(NULL, inside + 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED)
+        return NULL;
+    mprotect(pages + page + inside, page, PROT_NONE);
+    return pages + page - HEAP_ALIGN;
+}
+static const Heap guards = {.resize = guard_resize};
+
+static bool on_host(const Job *j)
+{
+    return strcmp(j->k->device, "cpu") == 0;
+}
+
+static void guard_before(const Buffer *b, int protection)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    mprotect(b->device_block - page, page, protection);
+}
+
 static Buffer *new_buffer(Job *j, const char *name, Role role, char type, size_t size, size_t count)
 {
     static Buffer none;
@@ -31,27 +62,43 @@ static Buffer *new_buffer(Job *j, const char *name, Role role, char type, size_t
         j->ok = false;
         return &none;
     }
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = size * count, inside = size_round_up(bytes, page);
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = size * count,
+                 inside = size_round_up(MAX(bytes, (size_t)1), page);
     Buffer *b = &j->b[j->n];
-    *b = (Buffer){
-        .name = name, .role = role, .type = type, .count = count, .size = size, .page_bytes = inside + 2 * page};
-    b->pages = mmap(NULL, b->page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (b->pages == MAP_FAILED) {
+    *b = (Buffer){.name = name, .role = role, .type = type, .count = count, .size = size, .block_bytes = inside};
+    b->device_block = j->k->alloc(&guards, inside);
+    b->block = !b->device_block ? NULL : on_host(j) ? b->device_block : malloc(inside);
+    if (!b->block) {
         j->ok = false;
         return &none;
     }
     j->n++;
-    char *first = (char *)b->pages + page;
-    memset(first, FILLER, inside);
-    mprotect(b->pages, page, PROT_NONE);
-    mprotect(first + inside, page, PROT_NONE);
-    const size_t step = role == ROLE_WORK || type == 'b' ? 64 : size;
-    b->data = j->at_front ? first : first + inside - size_round_up(bytes, step);
+    memset(b->block, FILLER, inside);
+    if (on_host(j))
+        guard_before(b, PROT_NONE);
+    const size_t step = role == ROLE_WORK || type == 'b' ? 64 : size,
+                 at = j->at_front && bytes ? 0 : inside - size_round_up(bytes, step);
+    b->data = b->block + at;
+    b->device = b->device_block + at;
     b->before = malloc(bytes + 1);
     b->exact = type == 'f' ? malloc(count * sizeof(double) + 1) : NULL;
     b->expected = type == 'i' || type == 'l' ? malloc(count * sizeof(int32_t) + 1) : NULL;
     j->ok = b->before && (type != 'f' || b->exact) && (type == 'f' || type == 'b' || b->expected);
     return b;
+}
+
+void case_send(Job *j, int buffer)
+{
+    const Buffer *b = &j->b[buffer];
+    if (j->ok && b->block != b->device_block)
+        j->k->upload(&j->run, b->device_block, b->block, b->block_bytes);
+}
+
+void case_fetch(Job *j, int buffer)
+{
+    const Buffer *b = &j->b[buffer];
+    if (j->ok && b->block != b->device_block)
+        j->k->download(&j->run, b->block, b->device_block, b->block_bytes);
 }
 
 uint32_t case_draw(Job *j, uint64_t index, uint32_t below)
@@ -100,7 +147,7 @@ void *case_bytes(Job *j, const char *name, Role role, size_t bytes)
 
 void case_work(Job *j, size_t bytes)
 {
-    j->run.work = new_buffer(j, "work", ROLE_WORK, 'b', 1, bytes)->data;
+    j->run.work = new_buffer(j, "work", ROLE_WORK, 'b', 1, bytes)->device;
     j->run.work_bytes = bytes;
 }
 
@@ -111,6 +158,8 @@ bool job_open(Job *j, const Family *f, const Case *c, const Kernels *k, Pool *po
     f->make(j, c);
     for (int i = 0; j->ok && i < j->n; i++)
         memcpy(j->b[i].before, j->b[i].data, j->b[i].count * j->b[i].size);
+    for (int i = 0; i < j->n; i++)
+        case_send(j, i);
     if (!j->ok)
         job_close(j);
     return j->ok;
@@ -119,12 +168,24 @@ bool job_open(Job *j, const Family *f, const Case *c, const Kernels *k, Pool *po
 void job_close(Job *j)
 {
     for (int i = 0; i < j->n; i++) {
-        munmap(j->b[i].pages, j->b[i].page_bytes);
+        Buffer *b = &j->b[i];
+        if (on_host(j))
+            guard_before(b, PROT_READ | PROT_WRITE);
+        else
+            free(b->block);
+        j->k->free(&guards, b->device_block, b->block_bytes);
         free(j->b[i].before);
         free(j->b[i].exact);
         free(j->b[i].expected);
     }
     j->n = 0;
+}
+
+static void call(Job *j, const Family *f, const Case *c)
+{
+    f->call(j, c);
+    for (int i = 0; i < j->n; i++)
+        case_fetch(j, i);
 }
 
 void case_name(char text[160], const Family *f, const Case *c)
@@ -142,11 +203,9 @@ void case_name(char text[160], const Family *f, const Case *c)
  * of. */
 static bool untouched(const Job *j, int shared, char why[512])
 {
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
     for (int i = 0; i < j->n; i++) {
         const Buffer *b = &j->b[i];
-        const unsigned char *p = (const unsigned char *)b->pages + page,
-                            *end = (const unsigned char *)b->pages + b->page_bytes - page;
+        const unsigned char *p = b->block, *end = b->block + b->block_bytes;
         const unsigned char *data = b->data;
         const size_t bytes = b->count * b->size;
         for (; p < end; p++) {
@@ -237,7 +296,7 @@ bool case_check(const Family *f, const Case *c, const Kernels *k, Pool *const po
     snprintf(why, 512, "out of memory");
     if (!job_open(&one, f, c, k, NULL, false))
         return false;
-    f->call(&one, c);
+    call(&one, f, c);
     bool ok = untouched(&one, -1, why);
     for (int i = 0; ok && i < 2 + f->in_place_count; i++) {
         const int *pair = i >= 2 ? f->in_place[i - 2] : NULL;
@@ -245,18 +304,19 @@ bool case_check(const Family *f, const Case *c, const Kernels *k, Pool *const po
         ok = job_open(&other, f, c, k, i < 2 ? pools[i] : NULL, i == 0);
         if (!ok)
             break;
-        void *own = NULL;
+        Buffer own;
         if (pair) {
-            own = other.b[pair[0]].data;
+            own = other.b[pair[0]];
             other.b[pair[0]].data = other.b[pair[1]].data;
+            other.b[pair[0]].device = other.b[pair[1]].device;
             snprintf(how, sizeof how, "in place of %s", other.b[pair[1]].name);
         } else {
             snprintf(how, sizeof how, "with %d threads%s", other.threads, i == 0 ? " and another alignment" : "");
         }
-        f->call(&other, c);
+        call(&other, f, c);
         ok = same_bits(&one, &other, how, why);
         if (pair)
-            other.b[pair[0]].data = own;
+            other.b[pair[0]] = own;
         ok = ok && untouched(&other, pair ? pair[1] : -1, why);
         job_close(&other);
     }
@@ -266,6 +326,23 @@ bool case_check(const Family *f, const Case *c, const Kernels *k, Pool *const po
     }
     if (ok && f->loss)
         ok = as_differences(f, &one, c, why);
+    job_close(&one);
+    return ok;
+}
+
+bool case_same(const Family *f, const Case *c, const Kernels *a, const Kernels *b, Pool *pool, char why[512])
+{
+    Job one, other;
+    snprintf(why, 512, "out of memory");
+    if (!job_open(&one, f, c, a, pool, false))
+        return false;
+    bool ok = job_open(&other, f, c, b, pool, false);
+    if (ok) {
+        call(&one, f, c);
+        call(&other, f, c);
+        ok = same_bits(&one, &other, "on the other device", why) && untouched(&other, -1, why);
+        job_close(&other);
+    }
     job_close(&one);
     return ok;
 }

@@ -104,7 +104,7 @@ static Gemm gemm_of(const Job *j, const Case *s)
     if (j->n > GEMM_PACKED) {
         g.A = f32_of(j, GEMM_A);
         g.B = s->gemm.B >= PACKED ? NULL : f32_of(j, GEMM_B);
-        g.packed = s->gemm.B >= PACKED ? j->b[GEMM_PACKED].data : NULL;
+        g.packed = s->gemm.B >= PACKED ? device_of(j, GEMM_PACKED) : NULL;
         g.pack = pack_of(s);
         g.C = f32_of(j, GEMM_C);
         g.bias = s->gemm.bias ? f32_of(j, GEMM_BIAS) : NULL;
@@ -121,15 +121,19 @@ static void gemm_make(Job *j, const Case *s)
     const Gemm shape = gemm_of(j, s);
     const int64_t M = shape.M, N = s->gemm.N, K = s->gemm.K;
     case_f32(j, "A", ROLE_IN, span(M, shape.a_row, K, shape.a_col));
-    const float *B = case_f32(j, "B", ROLE_IN, span(K, shape.b_row, N, shape.b_col));
+    case_f32(j, "B", ROLE_IN, span(K, shape.b_row, N, shape.b_col));
     case_f32(j, "C", s->gemm.beta4 || s->gemm.residual == 2 ? ROLE_INOUT : ROLE_OUT, span(M, shape.ldc, N, 1));
     case_f32(j, "bias", ROLE_IN, N);
     case_f32(j, "residual", ROLE_IN, span(M, shape.ldr, N, 1));
-    void *packed = case_bytes(j, "packed", ROLE_IN, s->gemm.B >= PACKED ? j->k->gemm_pack_bytes(pack_of(s), K, N) : 0);
+    case_bytes(j, "packed", ROLE_IN, s->gemm.B >= PACKED ? j->k->gemm_pack_bytes(pack_of(s), K, N) : 0);
     const Gemm g = gemm_of(j, s);
     case_work(j, j->k->gemm_work(&j->run, &g));
-    if (j->ok && s->gemm.B >= PACKED)
-        j->k->gemm_pack(&j->run, pack_of(s), K, N, B, shape.b_row, shape.b_col, packed);
+    if (j->ok && s->gemm.B >= PACKED) {
+        case_send(j, GEMM_B);
+        j->k->gemm_pack(&j->run, pack_of(s), K, N, f32_of(j, GEMM_B), shape.b_row, shape.b_col,
+                        device_of(j, GEMM_PACKED));
+        case_fetch(j, GEMM_PACKED);
+    }
     j->flops = 2.0 * (double)M * (double)N * (double)K;
     j->bytes = 4.0 * (double)(M * K + K * N + M * N);
 }

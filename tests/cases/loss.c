@@ -36,7 +36,7 @@ static void inputs(Job *j, const Case *s)
         const int64_t n = s->bpr.B * (i < 3 ? s->bpr.D : s->bpr.E);
         case_f32(j, names[i], ROLE_IN, n);
         for (int64_t k = 0; k < n; k++) { /* a row of zeros now and then */
-            f32_of(j, i)[k] *= k / MAX(i < 3 ? s->bpr.D : s->bpr.E, 1) % 11 == 7 ? 0 : (float)s->bpr.width;
+            host_f32(j, i)[k] *= k / MAX(i < 3 ? s->bpr.D : s->bpr.E, 1) % 11 == 7 ? 0 : (float)s->bpr.width;
         }
         case_set(j, i);
     }
@@ -118,7 +118,7 @@ static void bpr_back_make(Job *j, const Case *s)
     for (int64_t b = 0; b < s->bpr.B; b++) {
         double slope;
         row_loss(j, s, b, &slope);
-        f32_of(j, SLOPES)[b] = (float)slope;
+        host_f32(j, SLOPES)[b] = (float)slope;
     }
     case_set(j, SLOPES);
     case_f32(j, "dloss", ROLE_IN, 1);

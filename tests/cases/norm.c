@@ -216,7 +216,7 @@ static double norm_of(const double *x, int64_t C)
 }
 static void small_rows(Job *j, const Case *s) /* every fourth row is short, the one before it zero */
 {
-    float *x = f32_of(j, 0);
+    float *x = host_f32(j, 0);
     for (int64_t i = 0; j->ok && i < s->n[0] * s->n[1]; i++)
         x[i] *= i / s->n[1] % 4 == 3 ? 0.01f : i / s->n[1] % 4 == 2 ? 0.0f : 1.0f;
     case_set(j, 0);
@@ -264,7 +264,7 @@ static void row_normalize_back_make(Job *j, const Case *s)
     for (int64_t i = 0; j->ok && i < s->n[0] * s->n[1]; i++) {
         const int64_t m = i / s->n[1];
         norm[m] = (float)norm_of(exact_of(j, 0) + m * s->n[1], s->n[1]);
-        y[i] = f32_of(j, 0)[i] / norm[m];
+        y[i] = host_f32(j, 0)[i] / norm[m];
     }
 }
 static void row_normalize_back_call(Job *j, const Case *s)
@@ -389,11 +389,11 @@ static void log_sum_exp_make(Job *j, const Case *s)
 {
     case_f32(j, "x", ROLE_IN, s->n[0] * s->n[1]);
     for (int64_t i = 0; j->ok && i < s->n[0] * s->n[1]; i++)
-        f32_of(j, 0)[i] *= (float)s->n[2];
+        host_f32(j, 0)[i] *= (float)s->n[2];
     case_set(j, 0);
     case_f32(j, "y", ROLE_INOUT, s->n[0]);
     for (int64_t m = 1; j->ok && s->n[1] && m < s->n[0]; m += 2)
-        f32_of(j, 1)[m] = -INFINITY;
+        host_f32(j, 1)[m] = -INFINITY;
     case_set(j, 1);
     j->flops = (double)(s->n[0] * s->n[1]) * 20;
     j->bytes = (double)(s->n[0] * s->n[1]) * 4;

@@ -26,7 +26,7 @@ static void adam_in_double(const AdamStep *s, double g, double *p, double *m, do
 static void positive(Job *j, int buffer)
 {
     for (size_t i = 0; j->ok && i < j->b[buffer].count; i++)
-        f32_of(j, buffer)[i] *= f32_of(j, buffer)[i];
+        host_f32(j, buffer)[i] *= host_f32(j, buffer)[i];
     case_set(j, buffer);
 }
 
@@ -99,7 +99,7 @@ static void lazy_make(Job *j, const Case *s)
     for (int64_t r = 0; j->ok && r < s->lazy_adam.rows; r++) { /* every fourth row has never had a gradient */
         last[r] = r % 4 == 0 ? 0 : (int32_t)case_draw(j, (uint64_t)r, (uint32_t)s->lazy_adam.now);
         for (int64_t d = 0; r % 4 == 0 && d < s->lazy_adam.D; d++)
-            f32_of(j, LZ_M)[r * s->lazy_adam.D + d] = f32_of(j, LZ_V)[r * s->lazy_adam.D + d] = 0.0f;
+            host_f32(j, LZ_M)[r * s->lazy_adam.D + d] = host_f32(j, LZ_V)[r * s->lazy_adam.D + d] = 0.0f;
     }
     case_set(j, LZ_M);
     case_set(j, LZ_V);
@@ -113,7 +113,7 @@ static void lazy_reference(Job *j, const Case *s, const double *g, int64_t now)
     for (int64_t r = 0; r < s->lazy_adam.rows; r++)
         expected_of(j, LZ_LAST)[r] = last[r];
     for (int64_t i = 0; i < s->lazy_adam.n * s->lazy_adam.D; i++) {
-        const int64_t id = i32_of(j, LZ_IDS)[i / s->lazy_adam.D], at = id * s->lazy_adam.D + i % s->lazy_adam.D;
+        const int64_t id = host_i32(j, LZ_IDS)[i / s->lazy_adam.D], at = id * s->lazy_adam.D + i % s->lazy_adam.D;
         double *p = exact_of(j, LZ_P) + at, *m = exact_of(j, LZ_M) + at, *v = exact_of(j, LZ_V) + at;
         for (int32_t t = last[id] + 1; t <= now; t++)
             adam_in_double(&history[t], 0, p, m, v);
@@ -121,7 +121,7 @@ static void lazy_reference(Job *j, const Case *s, const double *g, int64_t now)
             adam_in_double(&history[now + 1], g[i], p, m, v);
     }
     for (int64_t i = 0; i < s->lazy_adam.n; i++) {
-        const int32_t id = i32_of(j, LZ_IDS)[i];
+        const int32_t id = host_i32(j, LZ_IDS)[i];
         expected_of(j, LZ_LAST)[id] = (int32_t)MAX(g ? now + 1 : now, last[id]);
     }
 }
@@ -130,9 +130,38 @@ static const int32_t *named(const Job *j, const Case *s)
     return s->lazy_adam.named ? i32_of(j, LZ_IDS) : NULL;
 }
 
+/* ---- adam_note ------------------------------------------------------------------------------- */
+
+static const Case adam_note_cases[] = {CASE(1, 4), CASE(3, 4), CASE(512, 513)};
+static void adam_note_make(Job *j, const Case *s)
+{
+    case_f32(j, "history", ROLE_INOUT, s->n[1] * (int64_t)(sizeof(AdamStep) / sizeof(float)));
+}
+static void adam_note_call(Job *j, const Case *s)
+{
+    const AdamStep step = step_at(s->n[0], true);
+    j->k->adam_note(&j->run, &step, (int32_t)s->n[0], device_of(j, 0));
+}
+static void adam_note_reference(Job *j, const Case *s)
+{
+    enum { NUMBERS = sizeof(AdamStep) / sizeof(float) };
+    const AdamStep step = step_at(s->n[0], true);
+    float number[NUMBERS];
+    memcpy(number, &step, sizeof step);
+    for (int64_t i = 0; i < NUMBERS; i++)
+        exact_of(j, 0)[s->n[0] * NUMBERS + i] = (double)number[i];
+}
+const Family family_adam_note = {.kernel = "adam_note",
+                                 .letters = "now steps",
+                                 .cases = adam_note_cases,
+                                 .count = COUNT(adam_note_cases),
+                                 .make = adam_note_make,
+                                 .call = adam_note_call,
+                                 .reference = adam_note_reference};
+
 static void adam_replay_call(Job *j, const Case *s)
 {
-    j->k->adam_replay(&j->run, s->lazy_adam.n, s->lazy_adam.D, named(j, s), j->b[LZ_HISTORY].data,
+    j->k->adam_replay(&j->run, s->lazy_adam.n, s->lazy_adam.D, named(j, s), device_of(j, LZ_HISTORY),
                       (int32_t)s->lazy_adam.now, i32_of(j, LZ_LAST), f32_of(j, LZ_P), f32_of(j, LZ_M), f32_of(j, LZ_V));
 }
 static void adam_replay_reference(Job *j, const Case *s)
@@ -155,7 +184,7 @@ static void adam_rows_make(Job *j, const Case *s)
 }
 static void adam_rows_call(Job *j, const Case *s)
 {
-    j->k->adam_rows(&j->run, s->lazy_adam.n, s->lazy_adam.D, named(j, s), j->b[LZ_HISTORY].data,
+    j->k->adam_rows(&j->run, s->lazy_adam.n, s->lazy_adam.D, named(j, s), device_of(j, LZ_HISTORY),
                     (int32_t)s->lazy_adam.now, f32_of(j, LZ_G), i32_of(j, LZ_LAST), f32_of(j, LZ_P), f32_of(j, LZ_M),
                     f32_of(j, LZ_V));
 }
@@ -200,7 +229,7 @@ static void adam_factored_make(Job *j, const Case *s)
 }
 static void adam_factored_call(Job *j, const Case *s)
 {
-    j->k->adam_factored(&j->run, s->lazy_adam.n, s->lazy_adam.D, s->lazy_adam.K, named(j, s), j->b[LZ_HISTORY].data,
+    j->k->adam_factored(&j->run, s->lazy_adam.n, s->lazy_adam.D, s->lazy_adam.K, named(j, s), device_of(j, LZ_HISTORY),
                         (int32_t)s->lazy_adam.now, f32_of(j, LZ_DY), f32_of(j, LZ_W), i32_of(j, LZ_LAST),
                         f32_of(j, LZ_P), f32_of(j, LZ_M), f32_of(j, LZ_V));
 }
@@ -306,7 +335,7 @@ static void adagrad_reference(Job *j, const Case *s)
 {
     const AdagradStep step = adagrad_step(s);
     for (int64_t i = 0; i < s->adagrad.n * s->adagrad.D; i++) {
-        const int64_t at = i32_of(j, AG_IDS)[i / s->adagrad.D] * s->adagrad.D + i % s->adagrad.D;
+        const int64_t at = host_i32(j, AG_IDS)[i / s->adagrad.D] * s->adagrad.D + i % s->adagrad.D;
         double *p = &exact_of(j, AG_P)[at], *sum = &exact_of(j, AG_SUM)[at];
         const double d = exact_of(j, AG_G)[i] + (double)step.weight_decay * *p;
         *sum += d * d;
@@ -349,9 +378,9 @@ static void rmsprop_make(Job *j, const Case *s)
     case_f32(j, "mean", ROLE_INOUT, s->rmsprop.centred ? s->rmsprop.n : 0);
     case_f32(j, "buffer", ROLE_INOUT, s->rmsprop.momentum ? s->rmsprop.n : 0);
     for (int64_t i = 0; j->ok && i < s->rmsprop.n; i++) { /* v is above mean^2 */
-        f32_of(j, RM_V)[i] = 0.25f + f32_of(j, RM_V)[i] * f32_of(j, RM_V)[i];
+        host_f32(j, RM_V)[i] = 0.25f + host_f32(j, RM_V)[i] * host_f32(j, RM_V)[i];
         if (s->rmsprop.centred)
-            f32_of(j, RM_MEAN)[i] *= 0.25f;
+            host_f32(j, RM_MEAN)[i] *= 0.25f;
     }
     case_set(j, RM_V);
     case_set(j, RM_MEAN);

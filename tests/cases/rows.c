@@ -26,7 +26,7 @@ static void gather_reference(Job *j, const Case *s)
     for (int64_t i = 0; i < s->n[0]; i++) {
         for (int64_t d = 0; d < s->n[1]; d++) {
             double *y = &exact_of(j, 2)[i * s->n[1] + d];
-            *y = (i32_of(j, 1)[i] < 0 ? 0 : exact_of(j, 0)[i32_of(j, 1)[i] * s->n[1] + d]) +
+            *y = (host_i32(j, 1)[i] < 0 ? 0 : exact_of(j, 0)[host_i32(j, 1)[i] * s->n[1] + d]) +
                  (s->n[3] ? 0.5 * (double)s->n[3] * *y : 0);
         }
     }
@@ -82,10 +82,12 @@ static void segment_sum_reference(Job *j, const Case *s)
 {
     for (int64_t seg = 0; seg < s->segment_sum.S; seg++) {
         for (int64_t d = 0; d < s->segment_sum.D; d++) {
-            double sum = 0, *y = &exact_of(
-                                j, SEG_Y)[(s->segment_sum.order ? i32_of(j, SEG_TO)[seg] : seg) * s->segment_sum.D + d];
-            for (int64_t i = i64_of(j, SEG_START)[seg]; i < i64_of(j, SEG_START)[seg + 1]; i++)
-                sum += exact_of(j, SEG_X)[(s->segment_sum.order ? i32_of(j, SEG_ORDER)[i] : i) * s->segment_sum.D + d];
+            double sum = 0,
+                   *y = &exact_of(
+                       j, SEG_Y)[(s->segment_sum.order ? host_i32(j, SEG_TO)[seg] : seg) * s->segment_sum.D + d];
+            for (int64_t i = host_i64(j, SEG_START)[seg]; i < host_i64(j, SEG_START)[seg + 1]; i++)
+                sum +=
+                    exact_of(j, SEG_X)[(s->segment_sum.order ? host_i32(j, SEG_ORDER)[i] : i) * s->segment_sum.D + d];
             *y = 0.5 * sum + (s->segment_sum.beta ? (double)s->segment_sum.beta * *y : 0);
         }
     }
@@ -133,7 +135,7 @@ static void segment_pool_call(Job *j, const Case *s)
 }
 static double pool_of(const Job *j, const Case *s, int64_t b, int64_t d, int32_t *arg)
 {
-    const int32_t first = i32_of(j, POOL_OFFSETS)[b], last = i32_of(j, POOL_OFFSETS)[b + 1];
+    const int32_t first = host_i32(j, POOL_OFFSETS)[b], last = host_i32(j, POOL_OFFSETS)[b + 1];
     const double *x = exact_of(j, POOL_X);
     double y = 0;
     *arg = first < last ? first : -1;
@@ -197,64 +199,3 @@ const Family family_segment_pool_back = {.kernel = "segment_pool_back",
                                          .loss = segment_pool_back_loss,
                                          .by = {{POOL_X, PB_DX}},
                                          .by_count = 1};
-
-/* ---- group_ids ------------------------------------------------------------------------------- */
-
-static const Case group_ids_cases[] = {
-    CASE(0, 1),       CASE(1, 1), CASE(50, 1), CASE(7, 100), CASE(1000, 30), CASE(3000, 5000), CASE(5000, 2000000000),
-    TIMED(6144, 9300)};
-enum { GR_IDS, GR_UNIQUE, GR_START, GR_ORDER, GR_COUNT };
-static void group_ids_make(Job *j, const Case *s)
-{
-    int32_t *ids = case_i32(j, "ids", ROLE_IN, s->n[0]);
-    for (int64_t i = 0; j->ok && i < s->n[0]; i++)
-        ids[i] = (int32_t)case_draw(j, (uint64_t)i, (uint32_t)s->n[1]);
-    case_i32(j, "unique", ROLE_OUT, s->n[0]);
-    case_i64(j, "start", ROLE_OUT, s->n[0] + 1);
-    case_i32(j, "order", ROLE_OUT, s->n[0]);
-    case_i32(j, "count", ROLE_OUT, 1);
-    case_i32(j, "scratch", ROLE_WORK, 4 * s->n[0]);
-    j->bytes = (double)s->n[0] * 4;
-}
-static void group_ids_call(Job *j, const Case *s)
-{
-    int64_t groups = j->k->group_ids(&j->run, s->n[0], i32_of(j, GR_IDS), i32_of(j, GR_UNIQUE), i64_of(j, GR_START),
-                                     i32_of(j, GR_ORDER), i32_of(j, 5));
-    i32_of(j, GR_COUNT)[0] = (int32_t)groups;
-    for (int64_t i = groups; i < s->n[0]; i++) { /* what follows the groups means nothing */
-        i32_of(j, GR_UNIQUE)[i] = -1;
-        i64_of(j, GR_START)[i + 1] = -1;
-    }
-}
-static void group_ids_reference(Job *j, const Case *s)
-{
-    const int32_t *ids = i32_of(j, GR_IDS);
-    int64_t groups = 0, placed = 0;
-    for (int64_t smallest = -1;;) {
-        int64_t next = INT64_MAX;
-        for (int64_t i = 0; i < s->n[0]; i++)
-            next = ids[i] > smallest ? MIN(next, ids[i]) : next;
-        if (next == INT64_MAX)
-            break;
-        smallest = next;
-        expected_of(j, GR_UNIQUE)[groups] = (int32_t)next;
-        expected_of(j, GR_START)[groups++] = (int32_t)placed;
-        for (int64_t i = 0; i < s->n[0]; i++) {
-            if (ids[i] == next)
-                expected_of(j, GR_ORDER)[placed++] = (int32_t)i;
-        }
-    }
-    expected_of(j, GR_START)[groups] = (int32_t)s->n[0];
-    expected_of(j, GR_COUNT)[0] = (int32_t)groups;
-    for (int64_t i = groups; i < s->n[0]; i++) {
-        expected_of(j, GR_UNIQUE)[i] = -1;
-        expected_of(j, GR_START)[i + 1] = -1;
-    }
-}
-const Family family_group_ids = {.kernel = "group_ids",
-                                 .letters = "n below",
-                                 .cases = group_ids_cases,
-                                 .count = COUNT(group_ids_cases),
-                                 .make = group_ids_make,
-                                 .call = group_ids_call,
-                                 .reference = group_ids_reference};

@@ -50,9 +50,9 @@ static Sparse graph_of(const Job *j, int64_t rows, int64_t cols, int64_t has)
 
 static double value_of(const Job *j, int64_t has, int64_t r, int64_t e)
 {
-    return (has & HAS_VAL ? exact_of(j, A_VAL)[has & HAS_AT ? i32_of(j, A_AT)[e] : e] : 1) *
+    return (has & HAS_VAL ? exact_of(j, A_VAL)[has & HAS_AT ? host_i32(j, A_AT)[e] : e] : 1) *
            (has & HAS_ROW_SCALE ? exact_of(j, A_ROW_SCALE)[r] : 1) *
-           (has & HAS_COL_SCALE ? exact_of(j, A_COL_SCALE)[i32_of(j, A_COL)[e]] : 1);
+           (has & HAS_COL_SCALE ? exact_of(j, A_COL_SCALE)[host_i32(j, A_COL)[e]] : 1);
 }
 
 /* ---- spmm: movielens-1m's shape is 9,300 rows with 172 entries on average -------------------- */
@@ -100,8 +100,8 @@ static void spmm_reference(Job *j, const Case *s)
     for (int64_t r = 0; r < s->spmm.rows; r++) {
         for (int64_t d = 0; d < D; d++) {
             double sum = 0, *y = &exact_of(j, SP_Y)[r * ld + d];
-            for (int64_t e = i64_of(j, A_START)[r]; e < i64_of(j, A_START)[r + 1]; e++)
-                sum += value_of(j, s->spmm.has, r, e) * exact_of(j, SP_X)[i32_of(j, A_COL)[e] * ld + d];
+            for (int64_t e = host_i64(j, A_START)[r]; e < host_i64(j, A_START)[r + 1]; e++)
+                sum += value_of(j, s->spmm.has, r, e) * exact_of(j, SP_X)[host_i32(j, A_COL)[e] * ld + d];
             *y = 0.75 * sum + (s->spmm.beta2 ? 0.5 * (double)s->spmm.beta2 * *y : 0);
         }
     }
@@ -145,10 +145,11 @@ static void sddmm_call(Job *j, const Case *s)
 static void sddmm_reference(Job *j, const Case *s)
 {
     for (int64_t r = 0; r < s->sddmm.rows; r++) {
-        for (int64_t e = i64_of(j, A_START)[r]; e < i64_of(j, A_START)[r + 1]; e++) {
+        for (int64_t e = host_i64(j, A_START)[r]; e < host_i64(j, A_START)[r + 1]; e++) {
             double dot = 0, *out = &exact_of(j, SD_OUT)[e];
             for (int64_t d = 0; d < s->sddmm.D; d++) {
-                dot += exact_of(j, SD_X)[r * s->sddmm.D + d] * exact_of(j, SD_Y)[i32_of(j, A_COL)[e] * s->sddmm.D + d];
+                dot +=
+                    exact_of(j, SD_X)[r * s->sddmm.D + d] * exact_of(j, SD_Y)[host_i32(j, A_COL)[e] * s->sddmm.D + d];
             }
             *out = 0.75 * dot * value_of(j, s->sddmm.has & ~(int64_t)(HAS_VAL | HAS_AT), r, e) +
                    (s->sddmm.beta ? *out : 0);
@@ -159,10 +160,11 @@ static double sddmm_loss(const Job *j, const Case *s) /* 0.75 x . (A y), by A's 
 {
     double loss = 0;
     for (int64_t r = 0; r < s->sddmm.rows; r++) {
-        for (int64_t e = i64_of(j, A_START)[r]; e < i64_of(j, A_START)[r + 1]; e++) {
+        for (int64_t e = host_i64(j, A_START)[r]; e < host_i64(j, A_START)[r + 1]; e++) {
             double dot = 0;
             for (int64_t d = 0; d < s->sddmm.D; d++) {
-                dot += exact_of(j, SD_X)[r * s->sddmm.D + d] * exact_of(j, SD_Y)[i32_of(j, A_COL)[e] * s->sddmm.D + d];
+                dot +=
+                    exact_of(j, SD_X)[r * s->sddmm.D + d] * exact_of(j, SD_Y)[host_i32(j, A_COL)[e] * s->sddmm.D + d];
             }
             loss += 0.75 * value_of(j, (s->sddmm.has | HAS_VAL) & ~(int64_t)HAS_AT, r, e) * dot;
         }
@@ -189,9 +191,9 @@ static void softmax_entries(const Job *j, int64_t rows, const double *x, double 
 {
     for (int64_t r = 0; r < rows; r++) {
         double sum = 0;
-        for (int64_t e = i64_of(j, A_START)[r]; e < i64_of(j, A_START)[r + 1]; e++)
+        for (int64_t e = host_i64(j, A_START)[r]; e < host_i64(j, A_START)[r + 1]; e++)
             sum += y[e] = exp(x[e]);
-        for (int64_t e = i64_of(j, A_START)[r]; e < i64_of(j, A_START)[r + 1]; e++)
+        for (int64_t e = host_i64(j, A_START)[r]; e < host_i64(j, A_START)[r + 1]; e++)
             y[e] /= sum;
     }
 }
@@ -245,7 +247,7 @@ static double edge_softmax_back_loss(const Job *j, const Case *s)
 {
     double loss = 0;
     softmax_entries(j, s->n[0], exact_of(j, ED_X), exact_of(j, ED_Y));
-    for (int64_t e = 0; e < i64_of(j, A_START)[s->n[0]]; e++)
+    for (int64_t e = 0; e < host_i64(j, A_START)[s->n[0]]; e++)
         loss += exact_of(j, ED_Y)[e] * exact_of(j, ED_DY)[e];
     return loss;
 }
@@ -280,7 +282,7 @@ static void edge_row_sum_reference(Job *j, const Case *s)
 {
     for (int64_t r = 0; r < s->n[0]; r++) {
         exact_of(j, A_COUNT)[r] = 0;
-        for (int64_t e = i64_of(j, A_START)[r]; e < i64_of(j, A_START)[r + 1]; e++)
+        for (int64_t e = host_i64(j, A_START)[r]; e < host_i64(j, A_START)[r + 1]; e++)
             exact_of(j, A_COUNT)[r] += value_of(j, HAS_VAL | s->n[3], r, e);
     }
 }
@@ -307,7 +309,7 @@ static void edge_scale_call(Job *j, const Case *s)
 static void edge_scale_reference(Job *j, const Case *s)
 {
     for (int64_t r = 0; r < s->n[0]; r++) {
-        for (int64_t e = i64_of(j, A_START)[r]; e < i64_of(j, A_START)[r + 1]; e++)
+        for (int64_t e = host_i64(j, A_START)[r]; e < host_i64(j, A_START)[r + 1]; e++)
             exact_of(j, A_COUNT)[e] = value_of(j, HAS_VAL | s->n[3], r, e);
     }
 }
@@ -321,3 +323,63 @@ const Family family_edge_scale = {.kernel = "edge_scale",
                                   .tolerance = 1e-6,
                                   .in_place = {{A_COUNT, A_VAL}},
                                   .in_place_count = 1};
+
+/* ---- inverse_root, inverse_root_back --------------------------------------------------------- */
+
+static const Case inverse_root_cases[] = {CASE(0), CASE(1), CASE(77), CASE(9001), TIMED(1 << 20)};
+static void inverse_root_make(Job *j, const Case *s) /* sums of values: some are zero or below */
+{
+    case_f32(j, "x", ROLE_IN, s->n[0]);
+    for (int64_t i = 0; j->ok && i < s->n[0]; i += 5)
+        host_f32(j, 0)[i] = 0;
+    case_set(j, 0);
+    case_f32(j, "y", ROLE_OUT, s->n[0]);
+    j->flops = (double)s->n[0] * 2;
+    j->bytes = (double)s->n[0] * 8;
+}
+static void inverse_root_call(Job *j, const Case *s)
+{
+    j->k->inverse_root(&j->run, s->n[0], f32_of(j, 0), f32_of(j, 1));
+}
+static void inverse_root_reference(Job *j, const Case *s)
+{
+    for (int64_t i = 0; i < s->n[0]; i++)
+        exact_of(j, 1)[i] = exact_of(j, 0)[i] > 0 ? 1 / sqrt(exact_of(j, 0)[i]) : 0;
+}
+const Family family_inverse_root = {.kernel = "inverse_root",
+                                    .letters = "n",
+                                    .cases = inverse_root_cases,
+                                    .count = COUNT(inverse_root_cases),
+                                    .make = inverse_root_make,
+                                    .call = inverse_root_call,
+                                    .reference = inverse_root_reference,
+                                    .tolerance = 1e-7,
+                                    .in_place = {{1, 0}},
+                                    .in_place_count = 1};
+
+static void inverse_root_back_make(Job *j, const Case *s)
+{
+    case_f32(j, "y", ROLE_IN, s->n[0]);
+    case_f32(j, "d", ROLE_INOUT, s->n[0]);
+    j->flops = (double)s->n[0] * 4;
+    j->bytes = (double)s->n[0] * 12;
+}
+static void inverse_root_back_call(Job *j, const Case *s)
+{
+    j->k->inverse_root_back(&j->run, s->n[0], f32_of(j, 0), f32_of(j, 1));
+}
+static void inverse_root_back_reference(Job *j, const Case *s)
+{
+    for (int64_t i = 0; i < s->n[0]; i++) {
+        const double y = exact_of(j, 0)[i];
+        exact_of(j, 1)[i] *= -0.5 * y * y * y;
+    }
+}
+const Family family_inverse_root_back = {.kernel = "inverse_root_back",
+                                         .letters = "n",
+                                         .cases = inverse_root_cases,
+                                         .count = COUNT(inverse_root_cases),
+                                         .make = inverse_root_back_make,
+                                         .call = inverse_root_back_call,
+                                         .reference = inverse_root_back_reference,
+                                         .tolerance = 1e-7};

@@ -8,7 +8,7 @@
 static void coarse_values(Job *j, int buffer)
 {
     for (size_t i = 0; j->ok && i < j->b[buffer].count; i++)
-        f32_of(j, buffer)[i] = (float)floor(4 * exact_of(j, buffer)[i]) / 4;
+        host_f32(j, buffer)[i] = (float)floor(4 * exact_of(j, buffer)[i]) / 4;
     case_set(j, buffer);
 }
 
@@ -168,14 +168,14 @@ static void topk_call(Job *j, const Case *s)
 }
 static void leave_out(const Job *j, int64_t flags, int start, int64_t list, double *score)
 {
-    for (int64_t e = i64_of(j, start)[list]; flags & WITH_EXCLUDE && e < i64_of(j, start)[list + 1]; e++)
-        score[i32_of(j, start + 1)[e]] = -INFINITY;
+    for (int64_t e = host_i64(j, start)[list]; flags & WITH_EXCLUDE && e < host_i64(j, start)[list + 1]; e++)
+        score[host_i32(j, start + 1)[e]] = -INFINITY;
 }
 static void topk_reference(Job *j, const Case *s)
 {
     double *score = exact_of(j, TK_SCRATCH);
     for (int64_t b = 0; b < s->topk.B; b++) {
-        const int64_t u = s->topk.flags & BY_ROW ? i32_of(j, TK_ROW)[b] : b;
+        const int64_t u = s->topk.flags & BY_ROW ? host_i32(j, TK_ROW)[b] : b;
         for (int64_t i = 0; i < s->topk.I; i++) {
             score[i] = s->topk.flags & WITH_BIAS ? exact_of(j, TK_BIAS)[i] : 0;
             for (int64_t d = 0; d < s->topk.D; d++)
@@ -204,10 +204,10 @@ static void topk_rows_make(Job *j, const Case *s)
     case_f32(j, "scores", ROLE_IN, s->n[0] * s->n[1]);
     for (int64_t i = 0; j->ok && i < s->n[0] * s->n[1]; i++) { /* exact ties, and some that are never kept */
         const double x = exact_of(j, TR_SCORES)[i];
-        f32_of(j, TR_SCORES)[i] = i % 13 == 4    ? -INFINITY
-                                  : i % 101 == 7 ? NAN
-                                  : i % 2        ? (float)x
-                                                 : (float)floor(64 * x) / 64;
+        host_f32(j, TR_SCORES)[i] = i % 13 == 4    ? -INFINITY
+                                    : i % 101 == 7 ? NAN
+                                    : i % 2        ? (float)x
+                                                   : (float)floor(64 * x) / 64;
     }
     case_set(j, TR_SCORES);
     int32_t *row = case_i32(j, "row", ROLE_IN, s->n[0]);
@@ -231,7 +231,7 @@ static void topk_rows_reference(Job *j, const Case *s)
     double *score = exact_of(j, TR_SCRATCH);
     for (int64_t b = 0; b < s->n[0]; b++) {
         memcpy(score, exact_of(j, TR_SCORES) + b * s->n[1], (size_t)s->n[1] * sizeof(double));
-        leave_out(j, s->n[3], TR_START, s->n[3] & BY_ROW ? i32_of(j, TR_ROW)[b] : b, score);
+        leave_out(j, s->n[3], TR_START, s->n[3] & BY_ROW ? host_i32(j, TR_ROW)[b] : b, score);
         best_of(score, s->n[1], s->n[2], expected_of(j, TR_IDS) + b * s->n[2], exact_of(j, TR_VALUES) + b * s->n[2]);
     }
 }

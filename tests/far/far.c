@@ -1,0 +1,333 @@
+/* tests/far/far.c: the far device: memory, checks, counts, and a wrapper round every entry of the CPU's table. */
+#include "tests/far/far.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "tests/far/entries.h"
+
+/* Every member of the table has a line in entries.h. */
+#define MEMBER(name, ...) sizeof(((Kernels *)0)->name) +
+_Static_assert(FAR_ENTRIES(MEMBER) FAR_ASKED(MEMBER) FAR_MEMORY(MEMBER) 0 == sizeof(Kernels) - offsetof(Kernels, alloc),
+               "a member of Kernels is unknown to the far device: add its line to tests/far/entries.h");
+
+enum { FILLER = 0xff };
+#define RESERVED ((size_t)4 << 30) /* addresses, not memory */
+
+typedef struct FarBlock { /* in pages; the page behind it belongs to it and stays closed */
+    size_t first, pages, bytes;
+    struct FarBlock *next; /* ascending */
+} FarBlock;
+
+static struct {
+    const Kernels *cpu;
+    Kernels table;
+    int file;
+    size_t page;
+    unsigned char *device, *open; /* two addresses of one memory; `device` is closed for ever */
+    FarBlock *blocks;
+    uint64_t live;
+    pthread_mutex_t lock;
+    _Atomic uint64_t kernels, uploads, upload_bytes, downloads, download_bytes, copies, allocations, host_pointers;
+    char first[160];
+} far = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+static void must(bool ok, const char *what)
+{
+    if (ok)
+        return;
+    perror(what);
+    abort();
+}
+
+static void *far_alloc(const Heap *heap, size_t bytes)
+{
+    (void)heap;
+    size_t pages = (MAX(bytes, (size_t)1) + far.page - 1) / far.page + 1, first = 0;
+    FarBlock *b = malloc(sizeof *b);
+    if (!b || pages > RESERVED / far.page) {
+        free(b);
+        return NULL;
+    }
+    pthread_mutex_lock(&far.lock);
+    FarBlock **at = &far.blocks;
+    while (*at && (*at)->first - first < pages) {
+        first = (*at)->first + (*at)->pages;
+        at = &(*at)->next;
+    }
+    bool fits = first + pages <= RESERVED / far.page;
+    if (fits) {
+        *b = (FarBlock){first, pages, bytes, *at};
+        *at = b;
+        far.live += bytes;
+    }
+    pthread_mutex_unlock(&far.lock);
+    if (!fits) {
+        free(b);
+        return NULL;
+    }
+    unsigned char *open = far.open + first * far.page;
+    must(mprotect(open, (pages - 1) * far.page, PROT_READ | PROT_WRITE) == 0, "mprotect");
+    memset(open, FILLER, (pages - 1) * far.page);
+    far.allocations++;
+    return far.device + first * far.page;
+}
+
+static void far_free(const Heap *heap, void *p, size_t bytes)
+{
+    (void)heap;
+    if (!p)
+        return;
+    pthread_mutex_lock(&far.lock);
+    FarBlock **at = &far.blocks;
+    while (*at && far.device + (*at)->first * far.page != p)
+        at = &(*at)->next;
+    FarBlock *b = *at;
+    must(b && b->bytes == bytes, "free: not an allocation of the far device, or of another size");
+    unsigned char *open = far.open + b->first * far.page;
+    must(mprotect(open, (b->pages - 1) * far.page, PROT_NONE) == 0, "mprotect");
+    must(fallocate(far.file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(b->first * far.page),
+                   (off_t)(b->pages * far.page)) == 0,
+         "fallocate");
+    *at = b->next;
+    far.live -= b->bytes;
+    pthread_mutex_unlock(&far.lock);
+    free(b);
+}
+
+static bool is_device(const void *p)
+{
+    return (const unsigned char *)p >= far.device && (const unsigned char *)p < far.device + RESERVED;
+}
+
+/* The open address of a device pointer. What is no device pointer is counted, and used as it is. */
+static void *open_address(const char *entry, const char *argument, const void *p)
+{
+    if (!p)
+        return NULL;
+    if (is_device(p))
+        return far.open + ((const unsigned char *)p - far.device);
+    pthread_mutex_lock(&far.lock);
+    if (!far.host_pointers)
+        snprintf(far.first, sizeof far.first, "%s: %s", entry, argument);
+    pthread_mutex_unlock(&far.lock);
+    far.host_pointers++;
+    return (void *)p;
+}
+
+#define DEV(p)  ((__typeof__(p))open_address(entry, #p, p))
+#define MOVE(p) ((p) = open_address(entry, #p, p))
+
+static void far_upload(const Run *run, void *device, const void *host, size_t bytes)
+{
+    const char *entry = "upload";
+    if (!bytes)
+        return;
+    far.uploads++;
+    far.upload_bytes += bytes;
+    must(!is_device(host), "upload: both sides are the device's");
+    far.cpu->upload(run, DEV(device), host, bytes);
+}
+
+static void far_download(const Run *run, void *host, const void *device, size_t bytes)
+{
+    const char *entry = "download";
+    if (!bytes)
+        return;
+    far.downloads++;
+    far.download_bytes += bytes;
+    must(!is_device(host), "download: both sides are the device's");
+    far.cpu->download(run, host, DEV(device), bytes);
+}
+
+static void far_copy(const Run *run, void *to, const void *from, size_t bytes)
+{
+    const char *entry = "copy";
+    if (!bytes)
+        return;
+    far.copies++;
+    far.cpu->copy(run, DEV(to), DEV(from), bytes);
+}
+
+static void far_zero(const Run *run, void *p, size_t bytes)
+{
+    const char *entry = "zero";
+    if (bytes)
+        far.cpu->zero(run, DEV(p), bytes);
+}
+
+/* ---- descriptors ----------------------------------------------------------------------------- */
+
+static Run open_run(const char *entry, const Run *run)
+{
+    Run r = *run;
+    if (r.work_bytes)
+        MOVE(r.work);
+    return r;
+}
+
+static Gemm open_gemm(const char *entry, const Gemm *given)
+{
+    Gemm g = *given;
+    MOVE(g.A);
+    if (g.packed)
+        g.B = NULL;
+    MOVE(g.B);
+    MOVE(g.packed);
+    MOVE(g.C);
+    MOVE(g.bias);
+    MOVE(g.residual);
+    return g;
+}
+
+static Conv open_conv(const char *entry, const Conv *given)
+{
+    Conv c = *given;
+    MOVE(c.x);
+    MOVE(c.packed);
+    MOVE(c.y);
+    MOVE(c.bias);
+    MOVE(c.residual);
+    return c;
+}
+
+static Attention open_attention(const char *entry, const Attention *given)
+{
+    Attention a = *given;
+    MOVE(a.offsets);
+    MOVE(a.q);
+    MOVE(a.k);
+    MOVE(a.v);
+    MOVE(a.out);
+    MOVE(a.relative);
+    MOVE(a.lse);
+    return a;
+}
+
+static AttentionBack open_attention_back(const char *entry, const AttentionBack *given)
+{
+    AttentionBack a = *given;
+    a.forward = open_attention(entry, &given->forward);
+    MOVE(a.dout);
+    MOVE(a.dq);
+    MOVE(a.dk);
+    MOVE(a.dv);
+    return a;
+}
+
+static Sparse open_sparse(const char *entry, const Sparse *given)
+{
+    Sparse s = *given;
+    MOVE(s.start);
+    MOVE(s.col);
+    MOVE(s.val);
+    MOVE(s.at);
+    MOVE(s.row_scale);
+    MOVE(s.col_scale);
+    return s;
+}
+
+static Exclude open_exclude(const char *entry, const Exclude *given)
+{
+    Exclude x = *given;
+    MOVE(x.start);
+    MOVE(x.item);
+    MOVE(x.row);
+    return x;
+}
+
+static void open_bpr(const char *entry, int parts, const BprPart *given, BprPart *part)
+{
+    for (int i = 0; i < parts; i++) {
+        part[i] = given[i];
+        for (int j = 0; j < 3; j++) {
+            MOVE(part[i].x[j]);
+            MOVE(part[i].dx[j]);
+        }
+    }
+}
+
+#define RUN(run)          (&(Run[]){open_run(entry, run)}[0])
+#define GEMM(g)           (&(Gemm[]){open_gemm(entry, g)}[0])
+#define CONV(c)           (&(Conv[]){open_conv(entry, c)}[0])
+#define ATTENTION(a)      (&(Attention[]){open_attention(entry, a)}[0])
+#define ATTENTION_BACK(a) (&(AttentionBack[]){open_attention_back(entry, a)}[0])
+#define SPARSE(s)         (&(Sparse[]){open_sparse(entry, s)}[0])
+#define EXCLUDE(x)        ((x) ? &(Exclude[]){open_exclude(entry, x)}[0] : NULL)
+#define BPR(parts, part)                                                                                               \
+    ({                                                                                                                 \
+        BprPart *own = alloca((size_t)(parts) * sizeof *own);                                                          \
+        open_bpr(entry, parts, part, own);                                                                             \
+        own;                                                                                                           \
+    })
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+#define WRAPPER(name, parameters, arguments)                                                                           \
+    static void far_##name parameters                                                                                  \
+    {                                                                                                                  \
+        const char *entry = #name;                                                                                     \
+        far.kernels++;                                                                                                 \
+        far.cpu->name arguments;                                                                                       \
+    }
+FAR_ENTRIES(WRAPPER)
+
+#define WRAPPED(name, ...) far.table.name = far_##name;
+#define ASKED(name)        far.table.name = far.cpu->name;
+
+void far_device(Device *d)
+{
+    if (!far.open) {
+        far.page = (size_t)sysconf(_SC_PAGESIZE);
+        far.file = memfd_create("far", MFD_CLOEXEC);
+        must(far.file >= 0 && ftruncate(far.file, (off_t)RESERVED) == 0, "memfd_create");
+        far.device = mmap(NULL, RESERVED, PROT_NONE, MAP_SHARED | MAP_NORESERVE, far.file, 0);
+        far.open = mmap(NULL, RESERVED, PROT_NONE, MAP_SHARED | MAP_NORESERVE, far.file, 0);
+        must(far.device != MAP_FAILED && far.open != MAP_FAILED, "mmap");
+    }
+    far.cpu = d->k;
+    far.table = *d->k;
+    far.table.device = "far";
+    FAR_ENTRIES(WRAPPED)
+    FAR_ASKED(ASKED)
+    FAR_MEMORY(WRAPPED)
+    d->k = &far.table;
+}
+
+bool far_device_wanted(Device *d)
+{
+    const char *name = getenv("SAPOR_TEST_DEVICE");
+    bool wanted = name && !strcmp(name, "far");
+    if (wanted)
+        far_device(d);
+    return wanted;
+}
+
+/* ---- counts ---------------------------------------------------------------------------------- */
+
+void far_reset(void)
+{
+    far.kernels = far.uploads = far.upload_bytes = far.downloads = far.download_bytes = far.copies = 0;
+    far.allocations = far.host_pointers = 0;
+    far.first[0] = '\0';
+}
+
+FarCounts far_counts(void)
+{
+    FarCounts c = {far.kernels,     far.uploads,        far.upload_bytes,
+                   far.downloads,   far.download_bytes, far.copies,
+                   far.allocations, far.host_pointers,  {0}};
+    memcpy(c.first, far.first, sizeof c.first);
+    return c;
+}
+
+uint64_t far_live_bytes(void)
+{
+    return far.live;
+}
