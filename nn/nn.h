@@ -99,6 +99,7 @@ typedef struct Hold {
     Pack pack;    /* of frozen weights of products */
     int winograd; /* Conv.winograd */
     bool plain;   /* frozen weights are not packed: constants */
+    bool batch; /* Norm2d.batch of trained batch norms; mean and var are kept tensors with the names of their arrays */
     /* Bit i: array i is a parameter, which has the name of the array. Weights with a parameter among them are not
      * packed. */
     uint32_t train_w, train_b;
@@ -140,7 +141,7 @@ bool norm_load(Norm *n, Store *s, const Array *gamma, const Array *beta, float e
 /* An array as a tensor: a parameter where how->train_w says so, else store_array. */
 Tensor *tensor_load(Store *s, const Array *a, const Hold *how, Error *e);
 /* Batch norm: y = (x - mean) / sqrt(var + eps) gamma + beta by channel [O]; gamma NULL: none. `batch`: a training tape
- * normalises by the batch, and moves mean and var by `momentum`; they may not be views of a file then. */
+ * normalises by the batch, and moves mean and var, which are then kept tensors, by `momentum`. */
 typedef struct Norm2d {
     Tensor *gamma, *beta, *mean, *var;
     double eps, momentum;

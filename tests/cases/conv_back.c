@@ -86,7 +86,7 @@ static int64_t out_wide(const Conv *c)
 /* Numbers of a size that gives results of order 1: the tolerance means the same for all cases. */
 static void shrink(Job *j, int buffer, int64_t terms)
 {
-    float *x = f32_of(j, buffer);
+    float *x = host_f32(j, buffer);
     for (size_t i = 0; j->ok && i < j->b[buffer].count; i++)
         x[i] /= sqrtf((float)MAX(terms, 1));
     if (j->ok)
@@ -389,8 +389,8 @@ static void batch_norm_back_make(Job *j, const Case *s)
     for (int64_t c = 0; j->ok && c < (int64_t)j->b[BN_MEAN].count; c++) {
         double mean, rstd, var;
         statistics(j, s, c, &mean, &rstd, &var);
-        f32_of(j, BN_MEAN)[c] = (float)mean;
-        f32_of(j, BN_RSTD)[c] = (float)rstd;
+        host_f32(j, BN_MEAN)[c] = (float)mean;
+        host_f32(j, BN_RSTD)[c] = (float)rstd;
     }
     case_f32(j, "dy", ROLE_IN, s->n[0] * s->n[1]);
     case_f32(j, "dx", ROLE_OUT, s->n[0] * s->n[1]);
