@@ -198,7 +198,8 @@ typedef struct AdagradStep { /* Duchi et al. 2011 */
     float eps, weight_decay;
 } AdagradStep;
 typedef struct RmspropStep { /* Tieleman & Hinton 2012; centred: Graves 2013 */
-    float lr, alpha, eps, weight_decay, momentum;
+    float lr, eps, weight_decay, momentum;
+    float alpha, fresh; /* fresh is 1 - alpha */
 } RmspropStep;
 
 /* ---- the table ------------------------------------------------------------------------------- */
@@ -392,11 +393,11 @@ typedef struct Kernels {
                           int32_t now, const float *dy, const float *w, int32_t *last, float *p, float *m, float *v);
     /* p -= lr d; with a buffer (NULL where momentum is 0), p -= lr buffer, or lr (d + momentum buffer) if nesterov */
     void (*sgd)(const Run *, int64_t n, const SgdStep *s, const float *g, float *p, float *buffer);
-    /* Rows ids (distinct; NULL: 0..n-1) of p and sum, with gradient g [n, D]: sum += d^2, p -= lr d / (sqrt(sum) + eps).
-     * A row whose gradient is zero does not change without weight decay. */
+    /* Rows ids (distinct; NULL: 0..n-1) of p and sum, with gradient g [n, D]: sum += d^2,
+     * p -= lr d / (sqrt(sum) + eps). Without weight decay a row whose gradient is zero does not change. */
     void (*adagrad)(const Run *, int64_t n, int64_t D, const int32_t *ids, const AdagradStep *s, const float *g,
                     float *p, float *sum);
-    /* v = alpha v + (1 - alpha) d^2; mean (NULL: not centred) = alpha mean + (1 - alpha) d; u = d / (sqrt(v - mean^2) +
+    /* v = alpha v + fresh d^2; mean (NULL: not centred) = alpha mean + fresh d; u = d / (sqrt(v - mean^2) +
      * eps); p -= lr u, or with a buffer (NULL where momentum is 0) buffer = momentum buffer + u, p -= lr buffer */
     void (*rmsprop)(const Run *, int64_t n, const RmspropStep *s, const float *g, float *p, float *v, float *mean,
                     float *buffer);

@@ -69,6 +69,11 @@ TEST_LIBS = $(BUILD)/cases.a $(BUILD)/commands.a $(BUILD)/internal.a
 $(BUILD)/tests/%: tests/%.c $(TEST_LIBS)
 	@mkdir -p $(@D)
 	$(COMPILE) $(LDFLAGS) $< $(TEST_LIBS) -o $@ $(DEP_LIBS) $$($(PKG_CONFIG) --libs cmocka)
+# SAPOR_TEST_DEVICE=far: devices that a test, or tests/far_sapor, opens are the far one (tests/far/far.h).
+$(TESTS) $(BUILD)/tests/far_sapor: override LDFLAGS += -Wl,--wrap=device_open,--undefined=__wrap_device_open
+$(BUILD)/tests/far_sapor: $(BUILD)/tools/main.o $(TEST_LIBS)
+	@mkdir -p $(@D)
+	$(LINK) $(if $(findstring musl-gcc,$(CC)),$(STATIC)) -o $@ $^ $(DEP_LIBS)
 # tests/faults.h has a function of its own for each of these.
 FAULTS = open fdopendir mmap read write fsync flock rename unlink mkdir readdir malloc calloc realloc free pthread_create \
 	arena_new arena_alloc arena_strndup arena_grow heap_alloc
@@ -80,7 +85,7 @@ $(BUILD)/ladder/$(1): $(patsubst %.c,$(BUILD)/%.o,$(sort $(filter-out %/main.c,$
 	$$(LINK) -o $$@ $$^ $$(DEP_LIBS)
 endef
 $(foreach l,$(LADDERS),$(eval $(call ladder_rule,$(l))))
-tests: $(TESTS) $(if $(TESTS),$(LADDERS:%=$(BUILD)/ladder/%)) $(addprefix $(BUILD)/,sapor libsapor.a libsapor.so)
+tests: $(TESTS) $(if $(TESTS),$(BUILD)/tests/far_sapor $(LADDERS:%=$(BUILD)/ladder/%)) $(addprefix $(BUILD)/,sapor libsapor.a libsapor.so)
 $(BUILD)/fuzz/%: tests/fuzz/%_fuzz.c tests/fuzz/fuzz.h $(BUILD)/commands.a $(BUILD)/internal.a
 	@mkdir -p $(@D)
 	$(COMPILE) -fsanitize=fuzzer $< $(BUILD)/commands.a $(BUILD)/internal.a -o $@ $(DEP_LIBS)

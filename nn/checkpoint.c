@@ -1,12 +1,20 @@
 /* nn/checkpoint.c: parameters, their optimiser state and kept tensors, as safetensors.
  *
- * A parameter NAME is stored under its name; once it has been stepped, optim.step.NAME [1] I64 is stored too, and for
- * Adam optim.m.NAME and optim.v.NAME. Rows with pending steps are brought up to date first, so a file does not depend
+ * A parameter NAME is stored under its name; once it has been stepped, optim.step.NAME [1] I64 is stored too, and what
+ * its optimiser keeps: optim.m.NAME and optim.v.NAME for Adam; optim.momentum.NAME, optim.square.NAME and
+ * optim.mean.NAME for the others. Rows with pending steps are brought up to date first, so a file does not depend
  * on when rows were last read. A tensor of kept_new is stored under its name. */
 #include "nn/tape.h"
 
-typedef enum Part { PART_VALUE, PART_M, PART_V, PART_STEP, PART_COUNT } Part;
-static const char *const prefix[PART_COUNT] = {"", "optim.m.", "optim.v.", "optim.step."};
+/* The parts of a parameter, in the order of the file. */
+typedef enum Part { PART_VALUE, PART_STATE, PART_STEP = PART_STATE + STATE_COUNT, PART_COUNT } Part;
+static const char *const prefix[PART_COUNT] = {"",
+                                               [PART_STATE + STATE_M] = "optim.m.",
+                                               [PART_STATE + STATE_V] = "optim.v.",
+                                               [PART_STATE + STATE_MOMENTUM] = "optim.momentum.",
+                                               [PART_STATE + STATE_SQUARE] = "optim.square.",
+                                               [PART_STATE + STATE_MEAN] = "optim.mean.",
+                                               [PART_STEP] = "optim.step."};
 
 Tensor *kept_new(Store *s, const char *name, int64_t rows, int64_t cols, Error *e)
 {
@@ -51,7 +59,7 @@ static bool is_saved(const Tensor *x)
 
 static const float *part_data(const Tensor *x, Part part)
 {
-    return part == PART_VALUE ? x->data : part == PART_M ? x->param->m : x->param->v;
+    return part == PART_VALUE ? x->data : x->param->state[part - PART_STATE];
 }
 
 static bool has_part(const Tensor *x, Part part)
@@ -148,19 +156,24 @@ static bool load_param(Store *s, const Weights *w, Param *p, float *host, bool r
         a[part] = part_array(s, w, p->x, part, e);
     if (a[PART_STEP])
         array_i64(a[PART_STEP], 0, 1, &steps);
-    if (e->code == SP_OK && (!a[PART_M] != !a[PART_V] || (a[PART_M] && steps < 1) || steps < 0))
+    unsigned states = 0;
+    for (int i = 0; i < STATE_COUNT; i++)
+        states |= a[PART_STATE + i] ? 1u << i : 0;
+    unsigned adam = states & STATES_ADAM;
+    if (e->code == SP_OK && ((adam && adam != STATES_ADAM) || (states && steps < 1) || steps < 0))
         fail(e, SP_FORMAT, "%s: tensor %s: its optimiser state is incomplete", weights_path(w), store_name(s, p->x));
     if (e->code != SP_OK || !really)
         return e->code == SP_OK;
     Run run = store_run(s);
-    if (a[PART_M] && !param_state(p, false, e))
+    p->steps = 0; /* of the numbers that are replaced */
+    if (!param_state(p, states, false, e))
         return false;
     const Device *d = store_device(s);
     load_part(d, a[PART_VALUE], p->x->data, host);
-    for (Part part = PART_M; part <= PART_V; part++) {
-        float *to = part == PART_M ? p->m : p->v;
-        if (a[part])
-            load_part(d, a[part], to, host);
+    for (int i = 0; i < STATE_COUNT; i++) {
+        float *to = p->state[i];
+        if (a[PART_STATE + i])
+            load_part(d, a[PART_STATE + i], to, host);
         else if (to)
             d->k->zero(&run, to, (size_t)p->x->count * sizeof *to);
     }

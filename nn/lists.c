@@ -13,7 +13,7 @@ static bool add_block(Tape *t, size_t bytes)
     ListMemory *m = &t->lists;
     if (!tape_grow(t, (void **)&m->blocks, m->count, &m->room, sizeof *m->blocks))
         return false;
-    ListBlock b = {.bytes = MAX(bytes, MAX((size_t)1 << 16, m->total))};
+    ListBlock b = {.bytes = MAX(bytes, MAX((size_t)1 << 20, m->total))};
     b.host = heap_alloc(t->heap, b.bytes);
     b.device = b.host ? t->k->alloc(t->heap, b.bytes) : NULL;
     if (!b.device) {

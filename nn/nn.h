@@ -255,7 +255,7 @@ Tensor *mean(Tape *t, Tensor *x);
 Tensor *sum_squares(Tape *t, Tensor *x); /* -> [1] */
 Tensor *frobenius(Tape *t, Tensor *x);   /* sqrt(sum x^2) -> [1]; gradient 0 at 0 */
 
-/* numbers by numbers (ops_math.c) */
+/* numbers by numbers (ops/math.c) */
 Tensor *divide(Tape *t, Tensor *a, Tensor *b);  /* a / b, element by element */
 Tensor *maximum(Tape *t, Tensor *a, Tensor *b); /* where both are equal each gets half of the gradient, as in torch */
 /* x op v for x [M,C] and v a row [C], a column [M] or one number [1]: BIN_ADD, BIN_SUB, BIN_MUL, BIN_DIV, BIN_MAX */
@@ -370,10 +370,21 @@ typedef struct ParamGroup { /* parameters whose names begin with `prefix` ("": a
     const char *prefix;
     double rate; /* factor of lr */
 } ParamGroup;
-typedef enum OptimKind { OPTIM_ADAM, OPTIM_SGD } OptimKind;
+/* As torch.optim defines them: Adam, Kingma & Ba 2015; AdamW, Loshchilov & Hutter 2019; SGD with momentum; Adagrad,
+ * Duchi et al. 2011; RMSprop, Tieleman & Hinton 2012, centred: Graves 2013. */
+typedef enum OptimKind { OPTIM_ADAM, OPTIM_ADAMW, OPTIM_SGD, OPTIM_ADAGRAD, OPTIM_RMSPROP, OPTIM_COUNT } OptimKind;
 typedef struct Optim {
     OptimKind kind;
-    double lr, beta1, beta2, eps, weight_decay; /* optim_default: lr given, .9 .999 1e-8 0 */
+    double lr, eps, weight_decay;
+    double beta1, beta2;        /* Adam, AdamW */
+    double momentum, dampening; /* SGD; momentum: RMSprop too */
+    bool nesterov;              /* SGD */
+    double alpha;               /* RMSprop: of the mean of squares */
+    bool centred;               /* RMSprop: the mean is taken off */
+    double lr_decay;            /* Adagrad: lr / (1 + (step - 1) lr_decay) */
+    /* > 0: all gradients together have at most this norm (torch.nn.utils.clip_grad_norm_), and each number of them this
+     * magnitude; the norm comes first. Clipped gradients are dense. */
+    double clip_norm, clip_value;
     /* A parameter with no gradient in a step: true, it is not stepped at all (torch 2's zero_grad to None); false, it
      * moves by its momentum once it has had a gradient (torch 1's zero_grad to zero). */
     bool skip_missing;
@@ -383,7 +394,25 @@ typedef struct Optim {
     const ParamGroup *groups;
     size_t group_count;
 } Optim;
+Optim optim_default(OptimKind kind, double lr); /* torch's defaults */
 Optim optim_adam(double lr);
+const char *optim_name(OptimKind kind); /* "adamw" */
+int optim_find(const char *name);       /* -1 when unknown */
+/* The rate in a step, from 0 on, as a factor of the first one. A caller multiplies lr by it before each step, so that a
+ * resumed run needs the number of the step alone. Steps before `warm_up` have (step / warm_up). */
+typedef enum ScheduleKind {
+    RATE_CONSTANT,
+    RATE_STEP,        /* factor^(step / period), rounded down: torch's StepLR */
+    RATE_EXPONENTIAL, /* factor^step */
+    RATE_COSINE,      /* half a cosine from 1 to `factor` in step `period`: CosineAnnealingLR, transformers' cosine */
+    RATE_LINEAR       /* from 1 to `factor` in step `period`: transformers' linear */
+} ScheduleKind;
+typedef struct Schedule {
+    ScheduleKind kind;
+    int64_t warm_up, period;
+    double factor;
+} Schedule;
+double schedule_rate(const Schedule *s, int64_t step);
 /* One step for the parameters of the store with the gradients on the tape. Row-sparse and factored gradients touch only
  * their rows; the other rows get the step when they are next read: the same bits as the dense step. */
 bool optim_step(const Optim *o, Store *s, Tape *t, Error *e);
@@ -402,5 +431,8 @@ bool store_load(Store *s, const Weights *w, Error *e);    /* into tensors that e
  * users. */
 bool rank_items(const Device *d, const Tensor *users, const Tensor *items, const int32_t *ids, int64_t B, int64_t k,
                 const int64_t *start, const int32_t *item, int32_t *top, float *scores, Error *e);
+/* The same of dense scores [B, I], which are the host's; -inf is never kept. ids may be NULL: row b is user b. */
+bool rank_scores(const Device *d, int64_t I, const float *scores, const int32_t *ids, int64_t B, int64_t k, int64_t U,
+                 const int64_t *start, const int32_t *item, int32_t *top, float *best, Error *e);
 
 #endif

@@ -1,19 +1,16 @@
-/* nn/optim.c: one step of Adam or SGD over gradients of three kinds.
+/* nn/optim.c: one step of an optimiser over gradients of three kinds.
  *
  *   dense     g [rows, D]
  *   rows      ids [n] and g [n, D]: what gather leaves. Sorted and summed by segments; only these rows are touched
  *   factors   dy [rows, K] and w [K, D]: what linear leaves for a trainable table. Formed tile by tile inside
  *             the kernel
  *
- * One factor alone, or rows alone, are used as they are; everything else becomes dense. Adam moves rows without
- * gradient too (by their momentum): these steps are kept in a history and done when the row is next read. Every path
- * gives the bits of the dense step. */
-#include "nn/tape.h"
+ * One factor alone, or rows alone, are used as they are where the optimiser's entry in `methods` says so; everything
+ * else becomes dense. Adam moves rows without gradient too (by their momentum): these steps are kept in a history and
+ * done when the row is next read. Every path of Adam gives the bits of the dense step. */
+#include <math.h>
 
-Optim optim_adam(double lr)
-{
-    return (Optim){.kind = OPTIM_ADAM, .lr = lr, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8};
-}
+#include "nn/tape.h"
 
 /* All row parts as one, sorted: segment i of `groups` holds the places in g of row groups->device.unique[i]. */
 typedef struct Merged {
@@ -90,51 +87,75 @@ static Kind kind_of(const ParamGrad *g)
     return !g->dense && g->rows && !g->factors ? KIND_ROWS : KIND_DENSE;
 }
 
+/* ---- Adam ------------------------------------------------------------------------------------ */
+
+static AdamStep adam_numbers(const Optim *o, const Param *p)
+{
+    return (o->kind == OPTIM_ADAMW ? adamw_step : adam_step)(o->lr, o->beta1, o->beta2, o->eps, o->weight_decay,
+                                                             p->steps + 1);
+}
+
 /* Appends this step to the parameter's history; its number there. */
 static int32_t history_push(Tape *t, const Optim *o, Param *p)
 {
     if (p->pending == HISTORY)
         param_settle(p);
-    AdamStep s = adam_step(o->lr, o->beta1, o->beta2, o->eps, o->weight_decay, p->steps + 1);
+    AdamStep s = adam_numbers(o, p);
     t->k->adam_note(&t->run, &s, ++p->pending, p->history);
     return p->pending;
 }
 
-static void step_adam(Tape *t, const Optim *o, ParamGrad *g)
+/* The gradients of distinct rows, m->groups->device.unique: *sum [m->groups->count, D]. */
+static bool sum_rows(Tape *t, const ParamGrad *g, Merged *m, float **sum)
+{
+    int64_t D = param_width(g->param);
+    if (!merge_rows(t, g, m))
+        return false;
+    const Groups *r = m->groups;
+    if (r->distinct)
+        return (*sum = m->g);
+    if ((*sum = step_floats(t, r->count * D)))
+        t->k->segment_sum(&t->run, r->count, D, r->device.start, r->device.order, NULL, m->g, 1, 0, *sum);
+    return *sum;
+}
+
+static void give_rows(Tape *t, const ParamGrad *g, Merged *m, float *sum)
+{
+    int64_t D = param_width(g->param);
+    if (sum != m->g)
+        step_give_floats(t, sum, m->groups->count * D);
+    step_give_floats(t, m->own, m->n * D);
+}
+
+static void step_adam(Tape *t, const Optim *o, ParamGrad *g, Kind kind)
 {
     Param *p = g->param;
     int64_t rows = rows_of(p->x), D = param_width(p), n = p->x->count;
-    Kind kind = kind_of(g);
     double begun = trace_begin(t->run.trace);
-    if (!param_state(p, kind != KIND_DENSE, &t->error))
+    if (!param_state(p, STATES_ADAM, kind != KIND_DENSE, &t->error))
         return;
+    float *m = p->state[STATE_M], *v = p->state[STATE_V];
     if (kind == KIND_DENSE) {
-        AdamStep s = adam_step(o->lr, o->beta1, o->beta2, o->eps, o->weight_decay, p->steps + 1);
+        AdamStep s = adam_numbers(o, p);
         param_settle(p);
-        t->k->adam(&t->run, n, &s, g->dense, p->x->data, p->m, p->v);
+        t->k->adam(&t->run, n, &s, g->dense, p->x->data, m, v);
         tape_trace(t, begun, "adam", 12.0 * (double)n, 28.0 * (double)n);
     } else if (kind == KIND_ROWS) {
         Merged r;
-        if (!merge_rows(t, g, &r))
+        float *sum;
+        if (!sum_rows(t, g, &r, &sum))
             return;
         int64_t count = r.groups->count;
-        float *sum = r.groups->distinct ? r.g : step_floats(t, count * D);
-        if (!sum)
-            return;
-        if (sum != r.g)
-            t->k->segment_sum(&t->run, count, D, r.groups->device.start, r.groups->device.order, NULL, r.g, 1, 0, sum);
         t->k->adam_rows(&t->run, count, D, r.groups->device.unique, p->history, history_push(t, o, p), sum, p->last,
-                        p->x->data, p->m, p->v);
-        if (sum != r.g)
-            step_give_floats(t, sum, count * D);
-        step_give_floats(t, r.own, r.n * D);
+                        p->x->data, m, v);
+        give_rows(t, g, &r, sum);
         tape_trace(t, begun, "adam rows", 12.0 * (double)(count * D), 28.0 * (double)(count * D));
     } else {
         const FactorPart *f = g->factors;
         if (!tape_work(t, t->k->adam_factored_work(&t->run, rows, D, f->K)))
             return;
         t->k->adam_factored(&t->run, rows, D, f->K, NULL, p->history, history_push(t, o, p), f->dy, f->w, p->last,
-                            p->x->data, p->m, p->v);
+                            p->x->data, m, v);
         param_settled(&t->run, p); /* every row was stepped */
         tape_trace(t, begun, "adam factored", (12.0 + 2.0 * (double)f->K) * (double)n, 24.0 * (double)n);
     }
@@ -144,21 +165,28 @@ static void step_adam(Tape *t, const Optim *o, ParamGrad *g)
 /* No gradient in this step, but one before: the step is pending for every row. */
 static void skip_adam(Tape *t, const Optim *o, Param *p)
 {
-    if (param_state(p, true, &t->error)) {
+    if (param_state(p, STATES_ADAM, true, &t->error)) {
         history_push(t, o, p);
         p->steps++;
     }
 }
 
-static void step_sgd(Tape *t, const Optim *o, ParamGrad *g)
+/* ---- SGD, Adagrad, RMSprop ------------------------------------------------------------------- */
+
+static void step_sgd(Tape *t, const Optim *o, ParamGrad *g, Kind kind)
 {
     Param *p = g->param;
-    Kind kind = o->weight_decay == 0 ? kind_of(g) : KIND_DENSE;
     float lr = (float)o->lr;
+    SgdStep s = {.lr = lr,
+                 .weight_decay = (float)o->weight_decay,
+                 .momentum = (float)o->momentum,
+                 .damped = p->steps ? (float)(1 - o->dampening) : 1.0f,
+                 .nesterov = o->nesterov};
     double begun = trace_begin(t->run.trace);
+    if (!param_state(p, o->momentum != 0 ? 1u << STATE_MOMENTUM : 0, false, &t->error))
+        return;
     if (kind == KIND_DENSE)
-        t->k->sgd(&t->run, p->x->count, &(SgdStep){.lr = lr, .weight_decay = (float)o->weight_decay}, g->dense,
-                  p->x->data, NULL);
+        t->k->sgd(&t->run, p->x->count, &s, g->dense, p->x->data, o->momentum != 0 ? p->state[STATE_MOMENTUM] : NULL);
     else if (kind == KIND_FACTORS)
         tape_gemm(t, &(Gemm){.M = rows_of(p->x),
                              .N = param_width(p),
@@ -179,11 +207,151 @@ static void step_sgd(Tape *t, const Optim *o, ParamGrad *g)
     p->steps++;
 }
 
-/* Several kinds, or several factors: one dense sum. */
+static void step_adagrad(Tape *t, const Optim *o, ParamGrad *g, Kind kind)
+{
+    Param *p = g->param;
+    int64_t D = param_width(p), count = rows_of(p->x);
+    AdagradStep s = {.lr = (float)(o->lr / (1 + (double)p->steps * o->lr_decay)),
+                     .eps = (float)o->eps,
+                     .weight_decay = (float)o->weight_decay};
+    double begun = trace_begin(t->run.trace);
+    if (!param_state(p, 1u << STATE_SQUARE, false, &t->error))
+        return;
+    if (kind == KIND_ROWS) {
+        Merged r;
+        float *sum;
+        if (!sum_rows(t, g, &r, &sum))
+            return;
+        count = r.groups->count;
+        t->k->adagrad(&t->run, count, D, r.groups->device.unique, &s, sum, p->x->data, p->state[STATE_SQUARE]);
+        give_rows(t, g, &r, sum);
+    } else {
+        t->k->adagrad(&t->run, count, D, NULL, &s, g->dense, p->x->data, p->state[STATE_SQUARE]);
+    }
+    tape_trace(t, begun, "adagrad", 7.0 * (double)(count * D), 20.0 * (double)(count * D));
+    p->steps++;
+}
+
+static void step_rmsprop(Tape *t, const Optim *o, ParamGrad *g, Kind kind)
+{
+    (void)kind;
+    Param *p = g->param;
+    RmspropStep s = {.lr = (float)o->lr,
+                     .alpha = (float)o->alpha,
+                     .fresh = (float)(1 - o->alpha),
+                     .eps = (float)o->eps,
+                     .weight_decay = (float)o->weight_decay,
+                     .momentum = (float)o->momentum};
+    unsigned states =
+        1u << STATE_SQUARE | (o->momentum != 0 ? 1u << STATE_MOMENTUM : 0) | (o->centred ? 1u << STATE_MEAN : 0);
+    double begun = trace_begin(t->run.trace);
+    if (!param_state(p, states, false, &t->error))
+        return;
+    t->k->rmsprop(&t->run, p->x->count, &s, g->dense, p->x->data, p->state[STATE_SQUARE],
+                  o->centred ? p->state[STATE_MEAN] : NULL, o->momentum != 0 ? p->state[STATE_MOMENTUM] : NULL);
+    tape_trace(t, begun, "rmsprop", 10.0 * (double)p->x->count, 20.0 * (double)p->x->count);
+    p->steps++;
+}
+
+/* ---- the table of optimisers ----------------------------------------------------------------- */
+
+enum { TAKES_ROWS = 1 << KIND_ROWS, TAKES_FACTORS = 1 << KIND_FACTORS };
+static unsigned all_kinds(const Optim *o)
+{
+    (void)o;
+    return TAKES_ROWS | TAKES_FACTORS;
+}
+static unsigned sgd_kinds(const Optim *o)
+{
+    return o->weight_decay == 0 && o->momentum == 0 ? TAKES_ROWS | TAKES_FACTORS : 0;
+}
+static unsigned adagrad_kinds(const Optim *o)
+{
+    return o->weight_decay == 0 ? TAKES_ROWS : 0;
+}
+static unsigned dense_only(const Optim *o)
+{
+    (void)o;
+    return 0;
+}
+
+typedef struct Method {
+    const char *name;
+    unsigned (*takes)(const Optim *o); /* kinds of gradients that are not made dense */
+    /* One step; counts it. */
+    void (*step)(Tape *t, const Optim *o, ParamGrad *g, Kind kind);
+    /* A step without gradient; NULL: as one with zeros, of which an optimiser that takes rows moves nothing. */
+    void (*skip)(Tape *t, const Optim *o, Param *p);
+} Method;
+static const Method methods[OPTIM_COUNT] = {
+    [OPTIM_ADAM] = {"adam", all_kinds, step_adam, skip_adam},
+    [OPTIM_ADAMW] = {"adamw", all_kinds, step_adam, skip_adam},
+    [OPTIM_SGD] = {"sgd", sgd_kinds, step_sgd, NULL},
+    [OPTIM_ADAGRAD] = {"adagrad", adagrad_kinds, step_adagrad, NULL},
+    [OPTIM_RMSPROP] = {"rmsprop", dense_only, step_rmsprop, NULL},
+};
+
+const char *optim_name(OptimKind kind)
+{
+    return methods[kind].name;
+}
+
+int optim_find(const char *name)
+{
+    for (int i = 0; i < OPTIM_COUNT; i++)
+        if (!strcmp(methods[i].name, name))
+            return i;
+    return -1;
+}
+
+Optim optim_default(OptimKind kind, double lr)
+{
+    return (Optim){.kind = kind,
+                   .lr = lr,
+                   .eps = kind == OPTIM_ADAGRAD ? 1e-10 : 1e-8,
+                   .weight_decay = kind == OPTIM_ADAMW ? 1e-2 : 0,
+                   .beta1 = 0.9,
+                   .beta2 = 0.999,
+                   .alpha = 0.99};
+}
+
+Optim optim_adam(double lr)
+{
+    return optim_default(OPTIM_ADAM, lr);
+}
+
+double schedule_rate(const Schedule *s, int64_t step)
+{
+    static const double pi = 3.14159265358979323846;
+    if (step < s->warm_up)
+        return (double)step / (double)s->warm_up;
+    double period = (double)MAX(s->period, (int64_t)1);
+    double span = (double)MAX(s->period - s->warm_up, (int64_t)1);
+    double done = MIN((double)(step - s->warm_up) / span, 1.0); /* of the way to step `period` */
+    switch (s->kind) {
+    case RATE_STEP: return pow(s->factor, floor((double)(step - s->warm_up) / period));
+    case RATE_EXPONENTIAL: return pow(s->factor, (double)(step - s->warm_up));
+    case RATE_COSINE: return s->factor + (1 - s->factor) * (1 + cos(pi * done)) / 2;
+    case RATE_LINEAR: return 1 + (s->factor - 1) * done;
+    case RATE_CONSTANT: break;
+    }
+    return 1;
+}
+
+/* ---- a step ---------------------------------------------------------------------------------- */
+
+static bool clips(const Optim *o)
+{
+    return o->clip_norm > 0 || o->clip_value > 0;
+}
+
+/* A gradient that the optimiser does not take as it is becomes one dense sum. */
 static void densify(Tape *t, const Optim *o, ParamGrad *g)
 {
-    bool sgd_decay = o->kind == OPTIM_SGD && o->weight_decay != 0;
-    if ((kind_of(g) != KIND_DENSE && !sgd_decay) || (!g->rows && !g->factors))
+    const Kind kind = kind_of(g);
+    if (kind != KIND_DENSE && !clips(o) && methods[o->kind].takes(o) >> kind & 1)
+        return;
+    if (!g->rows && !g->factors)
         return;
     if (!g->dense) {
         if (!(g->dense = step_floats(t, g->param->x->count)))
@@ -193,6 +361,57 @@ static void densify(Tape *t, const Optim *o, ParamGrad *g)
     grad_dense(t, g, g->dense);
     g->rows = NULL;
     g->factors = NULL;
+}
+
+/* Clips the store's gradients, which are dense. The factor stays on the device. */
+static void clip(Tape *t, const Optim *o, const Store *s)
+{
+    int64_t count = 0, i = 0;
+    for (const ParamGrad *g = t->grads; g; g = g->next)
+        count += g->param->store == s;
+    float *squares = o->clip_norm > 0 ? step_floats(t, count + 1) : NULL, *factor = squares ? squares + count : NULL;
+    for (const ParamGrad *g = t->grads; squares && g; g = g->next)
+        if (g->param->store == s && tape_work(t, t->k->sum_work(&t->run, g->param->x->count)))
+            t->k->sum_squares(&t->run, g->param->x->count, g->dense, squares + i++);
+    if (squares && t->error.code == SP_OK)
+        t->k->clip_factor(&t->run, count, squares, (float)o->clip_norm, factor);
+    for (const ParamGrad *g = t->grads; g && t->error.code == SP_OK; g = g->next) {
+        int64_t n = g->param->x->count;
+        if (g->param->store != s)
+            continue;
+        if (factor)
+            t->k->broadcast(&t->run, n, 1, BIN_MUL, SPREAD_NUMBER, g->dense, factor, g->dense);
+        if (o->clip_value > 0)
+            t->k->unary(&t->run, n, UN_CLAMP, -(float)o->clip_value, (float)o->clip_value, g->dense, g->dense);
+    }
+    step_give_floats(t, squares, count + 1);
+}
+
+/* MINIMAL has kernels of the optimisers that recommenders use. */
+static bool has_kernels(Tape *t, const Optim *o)
+{
+    bool missing = (o->kind == OPTIM_ADAGRAD && !t->k->adagrad) || (o->kind == OPTIM_RMSPROP && !t->k->rmsprop) ||
+                   (o->clip_norm > 0 && !t->k->clip_factor);
+    return !missing || tape_fail(t, SP_UNSUPPORTED, "%s%s: not in this build (MINIMAL)", optim_name(o->kind),
+                                 o->clip_norm > 0 ? " with clip_norm" : "");
+}
+
+/* A step without gradient. */
+static void skip(Tape *t, const Optim *o, Param *p)
+{
+    const Method *m = &methods[o->kind];
+    if (m->skip) {
+        m->skip(t, o, p);
+    } else if (m->takes(o) & TAKES_ROWS) {
+        p->steps++;
+    } else {
+        ParamGrad zeros = {.param = p, .dense = step_floats(t, p->x->count)};
+        if (!zeros.dense)
+            return;
+        t->k->zero(&t->run, zeros.dense, (size_t)p->x->count * sizeof *zeros.dense);
+        m->step(t, o, &zeros, KIND_DENSE);
+        step_give_floats(t, zeros.dense, p->x->count);
+    }
 }
 
 /* The optimiser as it is for a parameter; false: the parameter is in none of its groups. */
@@ -222,28 +441,22 @@ static void drop_grads(Tape *t, const Store *s, const Optim *o)
 bool optim_step(const Optim *o, Store *s, Tape *t, Error *e)
 {
     Optim own;
-    if (!tape_ok(t, e))
-        return false;
+    if (!tape_ok(t, e) || !has_kernels(t, o))
+        return tape_ok(t, e);
     drop_grads(t, s, o);
     for (ParamGrad *g = t->grads; g; g = g->next)
         if (g->param->store == s)
             densify(t, o, g);
+    if (clips(o))
+        clip(t, o, s);
     for (int late = 0; late < 2; late++) /* factors first: they read weights that are about to be stepped */
         for (ParamGrad *g = t->grads; g && t->error.code == SP_OK; g = g->next)
-            if (g->param->store == s && (kind_of(g) == KIND_FACTORS) == !late && optim_of(o, g->param, &own)) {
-                if (o->kind == OPTIM_ADAM)
-                    step_adam(t, &own, g);
-                else
-                    step_sgd(t, &own, g);
-            }
-    for (size_t i = 0; i < store_count(s) && !o->skip_missing; i++) {
+            if (g->param->store == s && (kind_of(g) == KIND_FACTORS) == !late && optim_of(o, g->param, &own))
+                methods[o->kind].step(t, &own, g, kind_of(g));
+    for (size_t i = 0; i < store_count(s) && !o->skip_missing && t->error.code == SP_OK; i++) {
         Param *p = store_at(s, i)->param;
-        if (!p || !p->steps || grad_of_param(t, p, false) || !optim_of(o, p, &own))
-            continue;
-        if (o->kind == OPTIM_ADAM)
-            skip_adam(t, &own, p);
-        else if (o->weight_decay != 0)
-            t->k->axpby(&t->run, p->x->count, 0, p->x->data, (float)(1 - own.lr * o->weight_decay), p->x->data);
+        if (p && p->steps && !grad_of_param(t, p, false) && optim_of(o, p, &own))
+            skip(t, &own, p);
     }
     drop_grads(t, s, NULL);
     return tape_ok(t, e);

@@ -47,3 +47,32 @@ bool rank_items(const Device *d, const Tensor *users, const Tensor *items, const
         heap_free(d->heap, own, own_bytes);
     return e->code == SP_OK;
 }
+
+bool rank_scores(const Device *d, int64_t I, const float *scores, const int32_t *ids, int64_t B, int64_t k, int64_t U,
+                 const int64_t *start, const int32_t *item, int32_t *top, float *best, Error *e)
+{
+    size_t count = (size_t)(B * k), own_bytes = MAX(count, (size_t)1) * sizeof(float);
+    float *own = best ? NULL : heap_alloc(d->heap, own_bytes); /* the kernel always writes scores */
+    if (!best && !own)
+        return fail_memory(e, own_bytes, "ranking");
+    if (start && start[U] == 0)
+        start = NULL;
+    Mirror m = {.d = d};
+    Exclude exclude = {0};
+    const float *x = NULL;
+    int32_t *to = NULL;
+    float *values = NULL;
+    if ((!start || (exclude.start = mirror_in(&m, start, (size_t)(U + 1) * sizeof *start, e))) &&
+        (!start || (exclude.item = mirror_in(&m, item, (size_t)start[U] * sizeof *item, e))) &&
+        (!ids || (exclude.row = mirror_in(&m, ids, (size_t)B * sizeof *ids, e))) &&
+        (x = mirror_in(&m, scores, (size_t)(B * I) * sizeof *scores, e)) &&
+        (to = mirror_out(&m, top, count * sizeof *to, e)) &&
+        (values = mirror_out(&m, best ? best : own, count * sizeof *values, e))) {
+        Run run = device_run(d);
+        d->k->topk_rows(&run, B, I, k, x, &exclude, to, values);
+    }
+    mirror_close(&m);
+    if (own)
+        heap_free(d->heap, own, own_bytes);
+    return e->code == SP_OK;
+}

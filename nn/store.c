@@ -389,20 +389,20 @@ Tensor *param_new(Store *s, const char *name, int64_t rows, int64_t cols, Init i
     return x;
 }
 
-bool param_state(Param *p, bool lazy, Error *e)
+bool param_state(Param *p, unsigned states, bool lazy, Error *e)
 {
     const Kernels *k = p->store->d.k;
     Run run = store_run(p->store);
     size_t bytes = (size_t)p->x->count * sizeof(float), rows = (size_t)rows_of(p->x) * sizeof(int32_t);
-    if (!p->m) {
-        if (!(p->m = store_alloc(p->store, bytes, "an optimiser's state", e)))
+    for (OptimState i = 0; i < STATE_COUNT; i++) {
+        if (!(states >> i & 1) || p->state[i])
+            continue;
+        if (p->steps)
+            return fail(e, SP_USAGE, "%s: another optimiser has stepped it %lld times", store_name(p->store, p->x),
+                        (long long)p->steps);
+        if (!(p->state[i] = store_alloc(p->store, bytes, "an optimiser's state", e)))
             return false;
-        k->zero(&run, p->m, bytes);
-    }
-    if (!p->v) {
-        if (!(p->v = store_alloc(p->store, bytes, "an optimiser's state", e)))
-            return false;
-        k->zero(&run, p->v, bytes);
+        k->zero(&run, p->state[i], bytes);
     }
     if (lazy && !p->history &&
         !(p->history = store_alloc(p->store, (HISTORY + 1) * sizeof(AdamStep), "an optimiser's history", e)))
@@ -428,7 +428,7 @@ void param_settle(Param *p)
     Run run = store_run(p->store);
     double begun = trace_begin(run.trace);
     p->store->d.k->adam_replay(&run, rows_of(p->x), param_width(p), NULL, p->history, p->pending, p->last, p->x->data,
-                               p->m, p->v);
+                               p->state[STATE_M], p->state[STATE_V]);
     trace_end(run.trace, begun, "adam replay", 0, 24.0 * (double)p->x->count);
     param_settled(&run, p);
 }

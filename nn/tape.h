@@ -26,14 +26,19 @@ enum { ALIGN = 64 }; /* bytes; every buffer of a tape starts on this */
  * row is brought up to date. */
 enum { HISTORY = 512 };
 
+/* What optimisers keep: Adam's moments; the buffer of momentum; Adagrad's sum of squares or RMSprop's mean of them;
+ * centred RMSprop's mean. */
+typedef enum OptimState { STATE_M, STATE_V, STATE_MOMENTUM, STATE_SQUARE, STATE_MEAN, STATE_COUNT } OptimState;
+enum { STATES_ADAM = 1 << STATE_M | 1 << STATE_V };
+
 /* A parameter's optimiser state. The history starts again each time every row is up to date. Row r has had
  * history[1 .. last[r]]; history[last[r] + 1 .. pending] are still to come. */
 struct Param {
     Store *store;
     Tensor *x;
-    float *m, *v;      /* Adam's moments; NULL until the first step */
-    int32_t *last;     /* NULL until a step leaves rows behind */
-    AdamStep *history; /* device, [HISTORY + 1] */
+    float *state[STATE_COUNT]; /* like x; NULL until the first step of an optimiser that has it */
+    int32_t *last;             /* NULL until a step leaves rows behind */
+    AdamStep *history;         /* device, [HISTORY + 1] */
     int32_t pending;
     int64_t steps; /* of the optimiser, in all */
 };
@@ -55,10 +60,11 @@ static inline int64_t param_width(const Param *p)
 {
     return cols_of(p->x);
 }
-void param_settle(Param *p);                     /* brings every row up to date */
-void tensor_settle(const Tensor *x);             /* of x.param or of its parts */
-void param_settled(const Run *r, Param *p);      /* marks every row as up to date */
-bool param_state(Param *p, bool lazy, Error *e); /* allocates m, v; and last, history */
+void param_settle(Param *p);                /* brings every row up to date */
+void tensor_settle(const Tensor *x);        /* of x.param or of its parts */
+void param_settled(const Run *r, Param *p); /* marks every row as up to date */
+/* Allocates the states of a bit set, and with `lazy` last and history. Fails where another optimiser has stepped p. */
+bool param_state(Param *p, unsigned states, bool lazy, Error *e);
 Run store_run(const Store *s);
 /* Device memory that is freed with the store. */
 void *store_alloc(Store *s, size_t bytes, const char *what, Error *e);
@@ -351,10 +357,10 @@ void tape_trace(Tape *t, double begun, const char *name, double flops, double by
 void tape_product(Tape *t, int64_t M, int64_t N, int64_t K, const float *A, int64_t ar, int64_t ac, const float *B,
                   int64_t br, int64_t bc, float *C, float beta);
 
-/* ---- graphs (graph.c, ops_graph.c) ----------------------------------------------------------- */
+/* ---- graphs (graph.c, ops/graph.c) ----------------------------------------------------------- */
 
 Sparse csr_sparse(const Csr *g);
-/* The transpose of g; val [entries] replaces its values unless NULL. */
+/* The transpose of g; val [entries] replaces its values unless NULL. It may make lists: lists_send before a kernel. */
 bool csr_transposed(Tape *t, const Csr *g, const float *val, Sparse *out);
 /* A pattern without values, from lists. */
 Csr *csr_on_tape(Tape *t, int64_t rows, int64_t cols, int64_t *start, int32_t *col);

@@ -36,7 +36,6 @@ static void mix_folder(const char *path, uint64_t *digest)
 static void remove_out(void)
 {
     char line[400];
-    device_close(&device);
     snprintf(line, sizeof line, "rm -rf '%s'", out);
     assert_int_equal(system(line), 0);
 }
@@ -432,6 +431,7 @@ static int teardown(void **state)
 {
     (void)state;
     char line[400];
+    device_close(&device);
     snprintf(line, sizeof line, "rm -rf '%s'", root);
     return system(line);
 }

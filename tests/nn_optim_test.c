@@ -111,10 +111,10 @@ static void same_stores(Store *a, Store *b)
         if (memcmp(x->data, y->data, bytes) != 0)
             fail_msg("%s differs", store_name(a, x));
         assert_int_equal(x->param->steps, y->param->steps);
-        assert_true(!x->param->m == !y->param->m);
-        if (x->param->m) {
-            assert_memory_equal(x->param->m, y->param->m, bytes);
-            assert_memory_equal(x->param->v, y->param->v, bytes);
+        for (OptimState j = 0; j < STATE_COUNT; j++) {
+            assert_true(!x->param->state[j] == !y->param->state[j]);
+            if (x->param->state[j])
+                assert_memory_equal(x->param->state[j], y->param->state[j], bytes);
         }
     }
 }

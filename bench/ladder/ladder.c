@@ -17,6 +17,17 @@ static Arena *arena;
 static const Kernels *kernels;
 static uint32_t drawn; /* arrays so far */
 
+/* A step's memory is the table's: the same for the steps, which are code of the host, and for Sapor's kernel. */
+static void *from_table(void *user, void *p, size_t old, size_t size)
+{
+    (void)user;
+    if (!p)
+        return kernels->alloc(NULL, size);
+    kernels->free(NULL, p, old);
+    return NULL;
+}
+static const Heap table_heap = {.resize = from_table};
+
 void *ladder_room(size_t count, size_t size)
 {
     Error e = {0};
@@ -249,7 +260,7 @@ int main(int argc, char **argv)
     const bool many = argc > 2 && strcmp(argv[1], "--rounds") == 0;
     const int first = many ? 3 : 1 + checks, count = find_steps(rows, argc - first, argv + first);
     const int rounds = many ? MAX(1, MIN(ROUNDS_MAX, (int)strtol(argv[2], NULL, 10))) : 9;
-    if (!(kernels = kernels_cpu(NULL, &e)) || !(arena = arena_new(NULL, 0))) {
+    if (!(kernels = kernels_cpu(NULL, &e)) || !(arena = arena_new(&table_heap, 0))) {
         fprintf(stderr, "%s\n", e.code ? e.message : "out of memory");
         return 1;
     }

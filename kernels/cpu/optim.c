@@ -214,7 +214,7 @@ void FN(adam_factored)(const Run *run, int64_t n, int64_t D, int64_t K, const in
     pool_run(run->context, (size_t)div_up(n, tile_rows(D)), adam_factored_tile, &f);
 }
 
-/* ---- the other optimisers: without lazy forms ------------------------------------------------- */
+/* ---- the other optimisers: without lazy forms ------------------------------------------------ */
 
 typedef struct Sgd {
     SgdStep s;
@@ -288,13 +288,12 @@ typedef struct Rmsprop {
 INLINE void rmsprop_part(const Rmsprop *a, int64_t i, int n)
 {
     const RmspropStep s = a->s;
-    const float rest = 1.0f - s.alpha;
     const vf p = load_part(a->p + i, n), d = load_part(a->g + i, n) + s.weight_decay * p;
-    const vf v = s.alpha * load_part(a->v + i, n) + rest * (d * d);
+    const vf v = s.alpha * load_part(a->v + i, n) + s.fresh * (d * d);
     vf centred = v;
     store_part(a->v + i, v, n);
     if (a->mean) {
-        const vf mean = s.alpha * load_part(a->mean + i, n) + rest * d;
+        const vf mean = s.alpha * load_part(a->mean + i, n) + s.fresh * d;
         store_part(a->mean + i, mean, n);
         centred = v_max(v_zero(), v - mean * mean); /* rounding may leave it below zero */
     }

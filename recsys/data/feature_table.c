@@ -158,10 +158,9 @@ bool feature_table_nearest(const FeatureTable *t, const Device *d, const float *
                   name.n ? ", " : "", (int)MIN(name.n, (size_t)60), name.p);
     }
     if (ok) {
-        const Run run = device_run(d);
         if (except >= 0)
             l.score[except] = -INFINITY;
-        d->k->topk_rows(&run, 1, N, k, l.score, NULL, ids, similarity);
+        ok = rank_scores(d, N, l.score, NULL, 1, k, 0, NULL, NULL, ids, similarity, e);
     }
     arena_free(a);
     return ok;

@@ -13,17 +13,17 @@ static bool rank_by_scores(Model *m, const int32_t *ids, int64_t n, int64_t k, i
                            Arena *scratch, Error *e)
 {
     const Device *d = store_device(m->store);
-    const Run run = device_run(d);
     int64_t I = m->data->I, rows = MAX(MIN(MIN(n, (int64_t)BLOCK), BLOCK_SCORES / I), (int64_t)1);
-    float *host = NEW(scratch, float, rows *I, e), *best = NEW(scratch, float, rows *k, e);
-    if (!host || !best)
+    const Pairs *seen = &m->data->train;
+    float *host = NEW(scratch, float, rows *I, e);
+    if (!host)
         return false;
     for (int64_t first = 0; first < n; first += rows) {
         int64_t now = MIN(rows, n - first);
-        if (!m->kind->score(m, ids + first, now, host, e))
+        if (!m->kind->score(m, ids + first, now, host, e) ||
+            !rank_scores(d, I, host, ids + first, now, k, m->data->U, seen->start, seen->item, top + first * k,
+                         scores ? scores + first * k : NULL, e))
             return false;
-        Exclude seen = {m->data->train.start, m->data->train.item, ids + first};
-        d->k->topk_rows(&run, now, I, k, host, &seen, top + first * k, scores ? scores + first * k : best);
     }
     return true;
 }

@@ -67,7 +67,7 @@ const Family family_adam = {.kernel = "adam",
                             .reference = adam_reference,
                             .tolerance = 1e-6};
 
-/* ---- the lazy forms. rows of the table, n of them named (every third from 1), `now` steps of history ---- */
+/* ---- the lazy forms: rows of the table, n of them named (every third from 1), `now` steps ---- */
 
 static const Case lazy_cases[] = {
     {.lazy_adam = {.n = 0, .D = 8, .rows = 5, .now = 4, .K = 3, .named = 1}},
@@ -366,6 +366,7 @@ static RmspropStep rmsprop_step(const Case *s)
 {
     return (RmspropStep){.lr = 0.01f,
                          .alpha = 0.9f,
+                         .fresh = 0.1f,
                          .eps = 1e-3f,
                          .weight_decay = 0.25f * (float)s->rmsprop.decay,
                          .momentum = 0.875f * (float)s->rmsprop.momentum};
@@ -399,10 +400,9 @@ static void rmsprop_reference(Job *j, const Case *s)
     for (int64_t i = 0; i < s->rmsprop.n; i++) {
         double *p = &exact_of(j, RM_P)[i], *v = &exact_of(j, RM_V)[i], mean = 0;
         const double d = exact_of(j, RM_G)[i] + (double)step.weight_decay * *p;
-        *v = (double)step.alpha * *v + (1 - (double)step.alpha) * d * d;
+        *v = (double)step.alpha * *v + (double)step.fresh * d * d;
         if (s->rmsprop.centred)
-            mean = exact_of(j, RM_MEAN)[i] =
-                (double)step.alpha * exact_of(j, RM_MEAN)[i] + (1 - (double)step.alpha) * d;
+            mean = exact_of(j, RM_MEAN)[i] = (double)step.alpha * exact_of(j, RM_MEAN)[i] + (double)step.fresh * d;
         double u = d / (sqrt(*v - mean * mean) + (double)step.eps);
         if (s->rmsprop.momentum)
             u = exact_of(j, RM_BUFFER)[i] = (double)step.momentum * exact_of(j, RM_BUFFER)[i] + u;
@@ -418,7 +418,7 @@ const Family family_rmsprop = {.kernel = "rmsprop",
                                .reference = rmsprop_reference,
                                .tolerance = 3e-6};
 
-/* ---- clip_factor: of n sums of squares, the limit in tenths ----------------------------------- */
+/* ---- clip_factor: of n sums of squares, the limit in tenths ---------------------------------- */
 
 static const Case clip_factor_cases[] = {CASE(0, 10), CASE(1, 1), CASE(1, 100), CASE(5, 10), CASE(100, 3)};
 static void clip_factor_make(Job *j, const Case *s)

@@ -10,8 +10,8 @@
  * launch copies them), the numbers of an optimiser's step (AdamStep, SgdStep, ...), and the host's side of upload and
  * download.
  *
- * FAR_ASKED lists entries that compute nothing: they are the CPU's own. Their descriptors have the device's addresses, so
- * one that read memory would fault. */
+ * FAR_ASKED lists entries that compute nothing: they are the CPU's own. Their descriptors have the device's addresses:
+ * one that reads memory faults. */
 #ifndef SAPOR_TESTS_FAR_ENTRIES_H
 #define SAPOR_TESTS_FAR_ENTRIES_H
 

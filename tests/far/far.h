@@ -19,10 +19,12 @@ typedef struct FarCounts { /* since far_reset */
     char first[160];        /* the first of these: "axpby: x" */
 } FarCounts;
 
-/* Puts the far device in the place of an open CPU device. One at a time in a program. */
+/* Puts the far device in the place of an open CPU device. One at a time in a program.
+ *
+ * Where the environment's SAPOR_TEST_DEVICE is "far", device_open does so for every device that a test program opens
+ * (the linker puts __wrap_device_open in its place), and a program that gave a kernel a pointer of the host ends with
+ * status 1. */
 void far_device(Device *d);
-/* Does so where the environment's SAPOR_TEST_DEVICE is "far". */
-bool far_device_wanted(Device *d);
 void far_reset(void);
 FarCounts far_counts(void);
 uint64_t far_live_bytes(void); /* allocated and not freed */

@@ -29,7 +29,66 @@ bool bench_selects(Bench *b, const char *shape)
     return selected;
 }
 
+struct BenchMemory { /* of the device */
+    struct BenchMemory *next;
+    void *p;
+    size_t bytes;
+};
+
+void *bench_memory(Bench *b, size_t bytes, Error *e)
+{
+    struct BenchMemory *m = NEW(b->arena, struct BenchMemory, 1, e);
+    if (!m)
+        return NULL;
+    *m = (struct BenchMemory){b->memory, NULL, MAX(bytes, (size_t)1)};
+    if (!(m->p = b->d->k->alloc(b->d->heap, m->bytes))) {
+        fail_memory(e, bytes, "a benchmark");
+        return NULL;
+    }
+    b->memory = m;
+    const Run run = device_run(b->d);
+    b->d->k->zero(&run, m->p, m->bytes);
+    return m->p;
+}
+
+void *bench_copy(Bench *b, const void *host, size_t bytes, Error *e)
+{
+    void *p = host ? bench_memory(b, bytes, e) : NULL;
+    const Run run = device_run(b->d);
+    if (p)
+        b->d->k->upload(&run, p, host, bytes);
+    return p;
+}
+
+void bench_again(Bench *b)
+{
+    for (; b->memory; b->memory = b->memory->next)
+        b->d->k->free(b->d->heap, b->memory->p, b->memory->bytes);
+    if (b->arena)
+        arena_rewind(b->arena, (ArenaMark){0});
+}
+
 float *bench_floats(Bench *b, size_t n, Error *e)
+{
+    ArenaMark mark = arena_mark(b->arena);
+    float *host = bench_draws(b, n, e), *x = NULL;
+    if (host && (x = b->d->k->alloc(b->d->heap, MAX(n, (size_t)1) * sizeof *x))) {
+        const Run run = device_run(b->d);
+        b->d->k->upload(&run, x, host, n * sizeof *x);
+    }
+    arena_rewind(b->arena, mark);
+    struct BenchMemory *m = x ? NEW(b->arena, struct BenchMemory, 1, e) : NULL;
+    if (!m) {
+        fail_memory(e, n * sizeof *x, "a benchmark");
+        b->d->k->free(b->d->heap, x, MAX(n, (size_t)1) * sizeof *x);
+        return NULL;
+    }
+    *m = (struct BenchMemory){b->memory, x, MAX(n, (size_t)1) * sizeof *x};
+    b->memory = m;
+    return x;
+}
+
+float *bench_draws(Bench *b, size_t n, Error *e)
 {
     float *x = NEW(b->arena, float, n, e);
     for (size_t i = 0; x && i < n; i += 4) {
@@ -59,7 +118,7 @@ bool bench_run(Bench *b, Run *r, size_t work_bytes, Error *e)
 {
     *r = device_run(b->d);
     r->work_bytes = work_bytes;
-    r->work = arena_alloc(b->arena, MAX(work_bytes, 64), 1, e);
+    r->work = bench_memory(b, MAX(work_bytes, 64), e);
     return r->work != NULL;
 }
 
@@ -339,7 +398,7 @@ static bool run_jobs(Bench *b, const char *what, const char *arg, Error *e)
         b->arena = b->arena ? b->arena : arena_new(b->c->heap, 0);
         if (!b->arena)
             return fail_memory(e, 1, "a benchmark");
-        arena_rewind(b->arena, (ArenaMark){0});
+        bench_again(b);
         if (!j->with(b, j->takes ? arg : j->name, e))
             return false;
     }
@@ -364,6 +423,7 @@ bool bench_command(Context *c, Error *e)
               option_f64(c, "margin", 0, 1000, &margin, e) &&
               (!against || against_open(&b, against, margin / 100, e)) &&
               run_jobs(&b, c->arg_count ? c->args[0] : "all", c->arg_count > 1 ? c->args[1] : NULL, e);
+    bench_again(&b);
     arena_free(b.arena);
     return ok;
 }

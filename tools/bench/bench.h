@@ -8,6 +8,7 @@ typedef struct Bench {
     Context *c;
     const Device *d;
     Arena *arena;       /* rewound after each figure */
+    struct BenchMemory *memory;
     double seconds;     /* for each figure */
     double peak[4];     /* GFLOP/s of this level and these threads, by BENCH_TYPES; 0: not measured yet */
     double gbs[4 * 32]; /* reading 2^(i/4) bytes; 0: not measured yet */
@@ -37,8 +38,14 @@ bool bench_selects(Bench *b, const char *shape);
 bool bench_measure(Bench *b, const Figure *f, BenchBody *body, void *arg, Error *e);
 /* Prints a figure from times [n] in seconds, which it sorts. */
 bool bench_print(Bench *b, const Figure *f, double *times, size_t n, Error *e);
-/* Numbers that look like data: draws, the same every time. */
+/* Numbers that look like data: draws, the same every time. In host memory; on the device. */
+float *bench_draws(Bench *b, size_t n, Error *e);
 float *bench_floats(Bench *b, size_t n, Error *e);
+/* Memory of the device for one figure, zeroed; and a copy of the host's there. */
+void *bench_memory(Bench *b, size_t bytes, Error *e);
+void *bench_copy(Bench *b, const void *host, size_t bytes, Error *e);
+/* Gives back what the last figure took: the arena, and memory of the device. */
+void bench_again(Bench *b);
 bool bench_run(Bench *b, Run *r, size_t work_bytes, Error *e);
 /* A drawn text of `words` words, the same for the same `which`. */
 Text bench_text(Bench *b, int64_t words, size_t which, Error *e);

@@ -50,9 +50,9 @@ static bool bench_gemm(Bench *b, const GemmCase *c, const char *shape, Error *e)
     if (!size_mul((size_t)c->M, (size_t)c->K, &mk) || !size_mul((size_t)c->K, (size_t)c->N, &kn) ||
         !size_mul((size_t)c->M, (size_t)c->N, &mn))
         return fail(e, SP_USAGE, "--shape %s: does not fit in memory", shape);
-    float *A = bench_floats(b, mk, e), *B = bench_floats(b, kn, e), *C = NEW(b->arena, float, mn, e);
+    float *A = bench_floats(b, mk, e), *B = bench_floats(b, kn, e), *C = bench_memory(b, mn * sizeof *C, e);
     weights = c->how == WEIGHT ? r.k->gemm_pack_bytes(how, c->K, c->N) : 4 * kn;
-    void *packed = c->how == WEIGHT ? arena_alloc(b->arena, weights, 1, e) : NULL;
+    void *packed = c->how == WEIGHT ? bench_memory(b, weights, e) : NULL;
     if (!A || !B || !C || (c->how == WEIGHT && !packed))
         return false;
     r.g = (Gemm){.M = c->M,
@@ -138,8 +138,8 @@ static bool bench_conv(Bench *b, size_t i, const char *shape, Error *e)
     int64_t out = conv_out(H, k, r.c.stride, 2 * pad), weights = O * (C / r.c.groups) * k * k;
     Run pack = device_run(b->d);
     float *x = bench_floats(b, (size_t)(H * H * C), e), *w = bench_floats(b, (size_t)weights, e),
-          *y = NEW(b->arena, float, out *out *O, e);
-    void *packed = arena_alloc(b->arena, r.k->conv_pack_bytes(&r.c), 1, e);
+          *y = bench_memory(b, (size_t)(out * out * O) * sizeof *y, e);
+    void *packed = bench_memory(b, r.k->conv_pack_bytes(&r.c), e);
     if (!x || !w || !y || !packed)
         return false;
     r.c.x = x;
@@ -178,12 +178,14 @@ static bool bench_attention(Bench *b, size_t i, const char *shape, Error *e)
 {
     int64_t B = ATTENTIONS[i].B, T = ATTENTIONS[i].T, H = ATTENTIONS[i].H, D = ATTENTIONS[i].D, rows = B * T,
             ld = 3 * H * D;
-    float *qkv = bench_floats(b, (size_t)(rows * ld), e), *out = NEW(b->arena, float, rows *H *D, e);
-    int32_t *offsets = NEW(b->arena, int32_t, B + 1, e);
+    float *qkv = bench_floats(b, (size_t)(rows * ld), e),
+          *out = bench_memory(b, (size_t)(rows * H * D) * sizeof *out, e);
+    int32_t *host = NEW(b->arena, int32_t, B + 1, e);
+    for (int64_t t = 0; host && t <= B; t++)
+        host[t] = (int32_t)(t * T);
+    const int32_t *offsets = bench_copy(b, host, (size_t)(B + 1) * sizeof *host, e);
     if (!qkv || !out || !offsets)
         return false;
-    for (int64_t t = 0; t <= B; t++)
-        offsets[t] = (int32_t)(t * T);
     AttentionRun r = {.k = b->d->k,
                       .a = {.B = B,
                             .H = H,
@@ -239,7 +241,7 @@ static bool bench_norm(Bench *b, size_t i, const char *shape, Error *e)
     NormRun r = {.k = b->d->k, .which = NORMS[i].which, .M = NORMS[i].M, .C = NORMS[i].C};
     r.x = bench_floats(b, (size_t)(r.M * r.C), e);
     r.gamma = bench_floats(b, (size_t)r.C, e);
-    r.y = NEW(b->arena, float, r.M *r.C, e);
+    r.y = bench_memory(b, (size_t)(r.M * r.C) * sizeof *r.y, e);
     if (!r.x || !r.gamma || !r.y || !bench_run(b, &r.run, 0, e))
         return false;
     Figure f = {"norm", shape, .flops = NORMS[i].flops * (double)(r.M * r.C), .bytes = 8.0 * (double)(r.M * r.C)};
@@ -254,7 +256,7 @@ bool bench_dense(Bench *b, const char *what, Error *e)
     size_t count = gemm ? COUNT(GEMMS) : conv ? COUNT(CONVS) : attention ? COUNT(ATTENTIONS) : COUNT(NORMS);
     for (size_t i = 0; i < count; i++) {
         char shape[80];
-        arena_rewind(b->arena, (ArenaMark){0});
+        bench_again(b);
         if (gemm)
             snprintf(shape, sizeof shape, "%lldx%lldx%lld", (long long)GEMMS[i].M, (long long)GEMMS[i].N,
                      (long long)GEMMS[i].K);
@@ -281,6 +283,6 @@ bool bench_dense(Bench *b, const char *what, Error *e)
     if (!gemm || b->found || !is_product(b->filter, &own))
         return true;
     b->found = true;
-    arena_rewind(b->arena, (ArenaMark){0});
+    bench_again(b);
     return bench_gemm(b, &own, b->filter, e);
 }

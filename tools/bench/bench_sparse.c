@@ -131,8 +131,9 @@ static bool draw_known(Bench *b, RankRun *r, Error *e)
                 item[n++] = (int32_t)i;
         start[q + 1] = n;
     }
-    r->known = (Exclude){start, item, NULL};
-    return start && item;
+    r->known = (Exclude){bench_copy(b, start, (size_t)(r->Q + 1) * sizeof *start, e),
+                         bench_copy(b, item, (size_t)n * sizeof *item, e), NULL};
+    return r->known.start && r->known.item;
 }
 
 static bool bench_rank(Bench *b, bool knn, int64_t Q, int64_t I, int64_t D, int64_t K, const char *shape, Error *e)
@@ -141,8 +142,8 @@ static bool bench_rank(Bench *b, bool knn, int64_t Q, int64_t I, int64_t D, int6
     Run run = device_run(b->d);
     r.x = bench_floats(b, (size_t)(I * D), e);
     r.q = knn && Q == I ? r.x : bench_floats(b, (size_t)(Q * D), e);
-    r.ids = NEW(b->arena, int32_t, Q * K, e);
-    r.values = NEW(b->arena, float, Q *K, e);
+    r.ids = bench_memory(b, (size_t)(Q * K) * sizeof *r.ids, e);
+    r.values = bench_memory(b, (size_t)(Q * K) * sizeof *r.values, e);
     if (!r.q || !r.x || !r.ids || !r.values || (!knn && !draw_known(b, &r, e)) ||
         !bench_run(b, &r.run, knn ? r.k->knn_work(&run, Q, I, D) : r.k->topk_work(&run, Q, I, D), e))
         return false;
@@ -173,8 +174,8 @@ static bool bench_adam(Bench *b, int64_t n, const char *shape, Error *e)
     AdamRun r = {.k = b->d->k, .n = n, .step = adam_step(1e-3, 0.9, 0.999, 1e-8, 0, 1)};
     r.g = bench_floats(b, (size_t)n, e);
     r.p = bench_floats(b, (size_t)n, e);
-    r.m = NEW(b->arena, float, n, e);
-    r.v = NEW(b->arena, float, n, e);
+    r.m = bench_memory(b, (size_t)n * sizeof *r.m, e);
+    r.v = bench_memory(b, (size_t)n * sizeof *r.v, e);
     if (!r.g || !r.p || !r.m || !r.v || !bench_run(b, &r.run, 0, e))
         return false;
     Figure f = {"optimizer", shape, .flops = 12.0 * (double)n, .bytes = 7.0 * 4 * (double)n,
@@ -192,14 +193,14 @@ bool bench_sparse(Bench *b, const char *what, Error *e)
         {"topk", "knn-7050x64-k10", 7050, 7050, 64, 10},  {"topk", "knn-7050x4096-k10", 7050, 7050, 4096, 10},
         {"optimizer", "adam-595200", 595200, 0, 0, 0},    {"optimizer", "adam-16777216", 16777216, 0, 0, 0}};
     for (int64_t D = 64; D <= 128 && strcmp(what, "spmm") == 0; D *= 2) {
-        arena_rewind(b->arena, (ArenaMark){0});
+        bench_again(b);
         if (!bench_spmm(b, D, e))
             return false;
     }
     for (size_t i = 0; i < COUNT(CASES); i++) {
         if (strcmp(CASES[i].what, what) != 0 || !bench_selects(b, CASES[i].shape))
             continue;
-        arena_rewind(b->arena, (ArenaMark){0});
+        bench_again(b);
         bool ok = strcmp(what, "topk") == 0 ? bench_rank(b, strncmp(CASES[i].shape, "knn", 3) == 0, CASES[i].a,
                                                          CASES[i].i, CASES[i].d, CASES[i].k, CASES[i].shape, e)
                                             : bench_adam(b, CASES[i].a, CASES[i].shape, e);

@@ -10,7 +10,7 @@ static bool add_features(Bench *b, DataSet *d, Error *e)
     d->feature_count = d->features ? COUNT(KINDS) : 0;
     for (size_t i = 0; i < d->feature_count; i++) {
         d->features[i] = KINDS[i];
-        if (!(d->features[i].data = bench_floats(b, (size_t)(d->I * KINDS[i].D), e)))
+        if (!(d->features[i].data = bench_draws(b, (size_t)(d->I * KINDS[i].D), e)))
             return false;
     }
     return d->features != NULL;

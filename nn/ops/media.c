@@ -1,4 +1,4 @@
-/* nn/ops_media.c: texts (ragged rows) and images (NHWC). */
+/* nn/ops/media.c: texts (ragged rows) and images (NHWC). */
 #include <math.h>
 
 #include "nn/tape.h"

@@ -1,4 +1,4 @@
-/* nn/ops_rows.c: ops on the rows and columns of matrices. */
+/* nn/ops/rows.c: ops on the rows and columns of matrices. */
 #include "nn/tape.h"
 
 /* ---- gather ---------------------------------------------------------------------------------- */
@@ -36,7 +36,7 @@ static void replay_rows(Tape *t, Param *p, const Tensor *ids, int32_t lo)
     lists_send(t);
     if (g)
         t->k->adam_replay(&t->run, g->count, param_width(p), g->device.unique, p->history, p->pending, p->last,
-                          p->x->data, p->m, p->v);
+                          p->x->data, p->state[STATE_M], p->state[STATE_V]);
 }
 
 Tensor *gather(Tape *t, Tensor *table, Tensor *ids)

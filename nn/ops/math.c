@@ -1,4 +1,4 @@
-/* nn/ops_math.c: numbers by numbers: two tensors with broadcasting, functions of one, sums of rows and columns, noise,
+/* nn/ops/math.c: numbers by numbers: two tensors with broadcasting, functions of one, sums of rows and columns, noise,
  * and the log-sum-exp of a product that is never stored. */
 #include <math.h>
 

@@ -1,4 +1,4 @@
-/* nn/ops_dense.c: products and element-by-element ops. */
+/* nn/ops/dense.c: products and element-by-element ops. */
 #include "nn/tape.h"
 
 /* Out shape of an op that keeps all but the last dimension. */

@@ -1,4 +1,4 @@
-/* nn/ops_graph.c: products with sparse graphs, and graphs whose values carry gradients.
+/* nn/ops/graph.c: products with sparse graphs, and graphs whose values carry gradients.
  *
  * Patterns are made on the host, outside the gradient; values are tensors [entries] of the tape. */
 #include <math.h>
@@ -23,6 +23,7 @@ static void spmm_back(Tape *t, Node *n)
     Sparse s;
     if (grad_needed(x) && csr_transposed(t, a, NULL, &s)) {
         float *dx = grad_into(t, x, &beta);
+        lists_send(t);
         if (dx)
             t->k->spmm(&t->run, &s, D, n->grad, D, 1, beta, dx, D);
     }
@@ -66,7 +67,9 @@ static bool pattern_back(Tape *t, const Csr *g, const float *val, Sparse *s, Spa
     bare.val = bare.at = bare.row_scale = bare.col_scale = NULL;
     *s = pattern_of(g);
     s->val = val;
-    return csr_transposed(t, &bare, val, back);
+    bool ok = csr_transposed(t, &bare, val, back);
+    lists_send(t);
+    return ok;
 }
 
 static void sddmm_back(Tape *t, Node *n)

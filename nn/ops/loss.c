@@ -1,4 +1,4 @@
-/* nn/ops_loss.c: sums to one number. The number stays on the device, so the backward passes scale by it as a row of
+/* nn/ops/loss.c: sums to one number. The number stays on the device, so the backward passes scale by it as a row of
  * one. */
 #include "nn/tape.h"
 

@@ -1,0 +1,17 @@
+#!/bin/sh
+# tests/far_programs_test.sh: test programs on the far device, whose memory the host cannot touch (tests/far/far.h): what they check holds
+# there too, and no kernel is given a pointer of the host. FAR=all runs those that compute on a device of device_open, else the recipes
+# alone. Speaks TAP; $BUILD is the folder of the build.
+test=far-programs
+. "$(dirname "$0")/shell.sh"
+build=$(dirname "$binary")
+programs=recipes_test
+[ "${FAR:-}" = all ] &&
+    programs="recipes_test nn_test nn_graph_test nn_ops_test nn_optim_test recsys_models_test recsys_data_test train_test encoders_test"
+for program in $programs; do
+    (cd "$root" && SAPOR_TEST_DEVICE=far ${EMULATOR:-} "$build/tests/$program") >out 2>&1
+    status=$?
+    [ $status = 0 ] || tail -n 20 out | sed 's/^/# /'
+    ok $status "$program on the far device"
+done
+echo "1..$number"

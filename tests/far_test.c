@@ -1,0 +1,447 @@
+/* tests/far_test.c: the far device (tests/far/far.h): what it refuses; the case table, recommenders and encoders with
+ * the bits of the CPU; how often a step and an epoch copy between host and device.
+ *
+ * FAR=all runs every encoder, else a text and an image encoder. tests/far_programs_test.sh runs other programs. */
+#include <setjmp.h>
+#include <signal.h>
+
+#include "tests/encoder_testing.h" /* before cmocka, which has a macro named fail */
+
+#include "recsys/recsys.h"
+#include "tests/far/far.h"
+#include "tests/kernel_cases.h"
+#include "tests/testing.h"
+
+static bool all(void)
+{
+    const char *far = getenv("FAR");
+    return far && !strcmp(far, "all");
+}
+
+/* An open device, and the far one over the same kernels. */
+static void open_both(Device *cpu, Device *far, int threads)
+{
+    Error e = {0};
+    assert_ok(device_open(cpu, "cpu", threads, NULL, NULL, &e), e);
+    *far = *cpu;
+    far_device(far);
+    far_reset();
+}
+
+static void no_host_pointers(void)
+{
+    FarCounts c = far_counts();
+    if (c.host_pointers)
+        fail_msg("%llu pointers of the host; the first: %s", (unsigned long long)c.host_pointers, c.first);
+}
+
+/* ---- positive controls ----------------------------------------------------------------------- */
+
+static sigjmp_buf faulted;
+static void on_fault(int signal)
+{
+    (void)signal;
+    siglongjmp(faulted, 1);
+}
+
+/* Whether the host faults when it reads, or writes, p */
+static bool faults(volatile float *p, bool writes)
+{
+    struct sigaction old, own = {.sa_handler = on_fault};
+    sigaction(SIGSEGV, &own, &old);
+    bool fault = sigsetjmp(faulted, 1) != 0;
+    if (!fault) {
+        if (writes)
+            p[0] = 1;
+        else
+            (void)p[0];
+    }
+    sigaction(SIGSEGV, &old, NULL);
+    return fault;
+}
+
+static void the_host_cannot_touch_it(void **state)
+{
+    (void)state;
+    Device cpu, far;
+    open_both(&cpu, &far, 1);
+    Run run = device_run(&far);
+    float host[4] = {1, 2, 3, 4}, back[4] = {0};
+    float *x = far.k->alloc(NULL, sizeof host);
+    assert_non_null(x);
+    far.k->upload(&run, x, host, sizeof host);
+    assert_true(faults(x, false));
+    assert_true(faults(x, true));
+    far.k->axpby(&run, 4, 2, x, 0, x);
+    assert_true(faults(x + 3, false)); /* after a kernel too */
+    far.k->download(&run, back, x, sizeof back);
+    assert_int_equal(back[3], 8);
+    assert_true(far_live_bytes() == sizeof host);
+    far.k->free(NULL, x, sizeof host);
+    assert_true(faults(x, false));
+    FarCounts c = far_counts();
+    assert_true(c.uploads == 1 && c.upload_bytes == 16 && c.downloads == 1 && c.kernels == 1 && !c.host_pointers);
+    device_close(&cpu);
+}
+
+static void host_pointers_are_counted(void **state)
+{
+    (void)state;
+    Device cpu, far;
+    open_both(&cpu, &far, 1);
+    Run run = device_run(&far);
+    float host[4] = {1, 2, 3, 4}, *x = far.k->alloc(NULL, sizeof host);
+    far.k->axpby(&run, 4, 1, host, 0, x);
+    FarCounts c = far_counts();
+    assert_int_equal(c.host_pointers, 1);
+    assert_string_equal(c.first, "axpby: x");
+    const Gemm g = {.M = 2,
+                    .N = 2,
+                    .K = 1,
+                    .A = x,
+                    .a_row = 1,
+                    .a_col = 1,
+                    .B = host,
+                    .b_row = 2,
+                    .b_col = 1,
+                    .C = x,
+                    .ldc = 2,
+                    .alpha = 1};
+    float *work = far.k->alloc(NULL, far.k->gemm_work(&run, &g) + 64);
+    run.work = work;
+    run.work_bytes = far.k->gemm_work(&run, &g) + 64;
+    far.k->gemm(&run, &g);
+    assert_int_equal(far_counts().host_pointers, 2);
+    far.k->free(NULL, work, run.work_bytes);
+    far.k->free(NULL, x, sizeof host);
+    far_reset();
+    device_close(&cpu);
+}
+
+/* ---- kernels --------------------------------------------------------------------------------- */
+
+static void cases_have_the_bits_of_the_cpu(void **state)
+{
+    (void)state;
+    Device cpu, far;
+    open_both(&cpu, &far, 2);
+    size_t count = 0;
+    for (size_t f = 0; f < kernel_family_count; f++)
+        for (size_t i = 0; i < kernel_families[f]->count; i++) {
+            const Family *family = kernel_families[f];
+            char name[160], why[512];
+            if (family->cases[i].timed || !strncmp(family->kernel, "attention", 9))
+                continue;
+            if (!case_same(family, &family->cases[i], cpu.k, far.k, cpu.context, why)) {
+                case_name(name, family, &family->cases[i]);
+                fail_msg("%s: %s", name, why);
+            }
+            count++;
+        }
+    print_message("%zu cases\n", count);
+    no_host_pointers();
+    assert_int_equal(far_live_bytes(), 0);
+    device_close(&cpu);
+}
+
+/* ---- recommenders ---------------------------------------------------------------------------- */
+
+enum { USERS = 120, ITEMS = 90, OWN = 10, BATCH = 200, EPOCHS = 3 };
+
+/* User u has OWN items near a place of its own, one more to validate and one to test; two tables of features. */
+static void make_data(DataSet *d, Arena *a)
+{
+    Error e = {0};
+    static const char *const names[] = {"visual", "textual"};
+    static const int64_t widths[] = {24, 16};
+    *d = (DataSet){.U = USERS, .I = ITEMS, .feature_count = 2, .features = NEW(a, Feature, 2, &e), .arena = a};
+    Pairs *parts[] = {&d->train, &d->valid, &d->test};
+    for (int p = 0; p < 3; p++) {
+        int own = p ? 1 : OWN, at = 0;
+        *parts[p] = (Pairs){
+            .count = USERS * own, .start = NEW(a, int64_t, USERS + 1, &e), .item = NEW(a, int32_t, USERS * own, &e)};
+        for (int u = 0; u < USERS; u++) {
+            parts[p]->start[u] = at;
+            bool taken[ITEMS] = {false};
+            for (int i = 0; i < own; i++)
+                taken[(u * 3 / 4 + (p ? OWN + p : i) * (i + 5)) % ITEMS] = true;
+            for (int i = 0; i < ITEMS; i++)
+                if (taken[i])
+                    parts[p]->item[at++] = i;
+        }
+        parts[p]->start[USERS] = parts[p]->count = at;
+    }
+    for (int f = 0; f < 2; f++) {
+        float *x = NEW(a, float, ITEMS *widths[f], &e);
+        for (int64_t i = 0; i < ITEMS * widths[f]; i++)
+            x[i] = draw_uniform((Draw){1, DRAW_TEST, (uint32_t)f}, (uint64_t)i) - 0.5f;
+        d->features[f] = (Feature){.name = names[f], .D = widths[f], .data = x};
+    }
+}
+
+typedef struct Trial { /* what a run of a few epochs leaves */
+    float *losses, *users, *items, *scores;
+    int32_t *top;
+    size_t losses_count, users_count, items_count, top_count;
+    FarCounts step, first, begin, evaluation; /* of a step in the middle of the last epoch, of its first, of `epoch` */
+} Trial;
+
+static FarCounts between(FarCounts a, FarCounts b)
+{
+    b.kernels -= a.kernels;
+    b.uploads -= a.uploads;
+    b.upload_bytes -= a.upload_bytes;
+    b.downloads -= a.downloads;
+    b.download_bytes -= a.download_bytes;
+    b.copies -= a.copies;
+    b.allocations -= a.allocations;
+    return b;
+}
+
+static float *read_all(const Device *d, const Tensor *x, size_t *count, Arena *a)
+{
+    Error e = {0};
+    float *host = NEW(a, float, x->count, &e);
+    tensor_read(d, x, 0, x->count, host);
+    *count = (size_t)x->count;
+    return host;
+}
+
+static void try_evaluation(const Device *d, Model *m, Trial *r, Arena *a)
+{
+    Error e = {0};
+    Tape *t = tape_new(d, false, &e);
+    Tensor *users = NULL, *items = NULL;
+    FarCounts before = far_counts();
+    tape_reset(t, (Draw){m->seed, DRAW_EVALUATION, (uint32_t)m->epoch});
+    assert_ok(!m->kind->represent || (m->kind->represent(t, m, &users, &items) && tape_ok(t, &e)), e);
+    enum { K = 10 };
+    int32_t *ids = NEW(a, int32_t, USERS, &e);
+    for (int u = 0; u < USERS; u++)
+        ids[u] = u;
+    r->top_count = USERS * K;
+    r->top = NEW(a, int32_t, r->top_count, &e);
+    r->scores = NEW(a, float, r->top_count, &e);
+    assert_ok(rank_users(m, users, items, ids, USERS, K, r->top, r->scores, &e), e);
+    r->evaluation = between(before, far_counts());
+    if (users) {
+        r->users = read_all(d, users, &r->users_count, a);
+        r->items = read_all(d, items, &r->items_count, a);
+    }
+    tape_free(t);
+}
+
+/* Training as recsys/train does it, on one device; losses are read at the end of an epoch. */
+static void try_recommender(const Device *d, const Recommender *kind, const char *variant, const DataSet *data,
+                            Trial *r, Arena *a)
+{
+    Error e = {0};
+    const char *set[] = {"batch_size=200", variant};
+    Model m = {.kind = kind, .data = data, .arena = a, .seed = 1};
+    assert_ok((m.settings = settings_make(kind, PROTOCOL_ELLIOT, set, variant ? 2 : 1, a, &e)) != NULL, e);
+    assert_ok((m.store = store_new(d, &e)) != NULL && kind->init(&m, &e), e);
+    Sampler *s = sampler_new(data, kind->sampling(&m), BATCH, 1, a, &e);
+    assert_ok(s != NULL, e);
+    Optim o = optim_adam(0.01);
+    o.skip_missing = !variant;
+    int64_t batches = sampler_batches(s);
+    r->losses = NEW(a, float, EPOCHS *batches + 1, &e);
+    for (m.epoch = 0; m.epoch < (batches ? EPOCHS : 1); m.epoch++) {
+        FarCounts before = far_counts();
+        assert_ok(!kind->epoch || kind->epoch(&m, &e), e);
+        r->begin = between(before, far_counts());
+        sampler_epoch(s, d->pool, m.epoch);
+        Tape *t = tape_new(d, true, &e);
+        Tensor *losses = store_f32(m.store, "", 1, &batches, NULL, &e);
+        for (int64_t b = 0; b < batches; b++) {
+            Batch batch = {.index = b};
+            batch.B = sampler_batch(s, b, &batch.users, &batch.positives, &batch.negatives);
+            before = far_counts();
+            tape_reset(t, (Draw){1, DRAW_DROPOUT, (uint32_t)(m.epoch * batches + b)});
+            batch_inputs(t, &batch);
+            Tensor *loss = kind->loss(t, &m, &batch);
+            assert_ok(tape_ok(t, &e), e);
+            tape_keep(t, loss, losses, b);
+            assert_ok(backward(t, loss, &e) && optim_step(&o, m.store, t, &e), e);
+            *(b == 0 ? &r->first : &r->step) = between(before, far_counts());
+        }
+        tensor_read(d, losses, 0, batches, r->losses + m.epoch * batches);
+        tape_free(t);
+        try_evaluation(d, &m, r, a);
+    }
+    r->losses_count = (size_t)(EPOCHS * batches);
+    store_free(m.store);
+}
+
+/* Copies between host and device in the last epoch: uploads of a step, all of them small; uploads and downloads of the
+ * epoch's first step, of what a recommender does before an epoch, and of an evaluation. A step has no download. `why`
+ * names what is more than one upload a step, or than an evaluation's lists of users and of what they have, and their
+ * two results. */
+typedef struct Expected {
+    const char *name, *variant;
+    uint64_t step, first[2], begin[2], evaluation[2];
+    const char *why;
+} Expected;
+#define MMREC "variant=mmrec"
+static const Expected expected[] = {
+    {"Random", NULL, 0, {0, 0}, {0, 0}, {4, 2}, "scores are the host's"},
+    {"MostPop", NULL, 0, {0, 0}, {0, 0}, {4, 2}, "scores are the host's"},
+    {"ItemKNN", NULL, 0, {0, 0}, {0, 0}, {4, 2}, "scores are the host's"},
+    {"BPRMF", NULL, 1, {1, 0}, {0, 0}, {3, 2}, NULL},
+    {"BPRMF", MMREC, 1, {1, 0}, {0, 0}, {3, 2}, NULL},
+    {"LightGCN", NULL, 1, {1, 0}, {0, 0}, {3, 2}, NULL},
+    {"LightGCN", MMREC, 1, {1, 0}, {0, 0}, {3, 2}, NULL},
+    {"NGCF", NULL, 1, {1, 0}, {2, 0}, {3, 2}, "entries of the graph are drawn before each epoch"},
+    {"VBPR", NULL, 1, {1, 0}, {0, 0}, {3, 2}, NULL},
+    {"VBPR", MMREC, 1, {1, 0}, {0, 0}, {3, 2}, NULL},
+    {"LATTICE",
+     NULL,
+     1,
+     {12, 0},
+     {0, 0},
+     {10, 4},
+     "item graphs: neighbours are read in the evaluation, mixed in step 1"},
+    {"LATTICE",
+     MMREC,
+     1,
+     {11, 0},
+     {0, 0},
+     {9, 4},
+     "item graphs: neighbours are read in the evaluation, mixed in step 1"},
+};
+
+static void expect(const Expected *x, const char *what, const FarCounts *c, uint64_t up, uint64_t down)
+{
+    if (c->uploads != up || c->downloads != down)
+        fail_msg("%s %s: %s has %llu uploads and %llu downloads, expected %llu and %llu", x->name,
+                 x->variant ? x->variant : "", what, (unsigned long long)c->uploads, (unsigned long long)c->downloads,
+                 (unsigned long long)up, (unsigned long long)down);
+}
+
+static void print_counts(const Expected *x, const Trial *r)
+{
+    print_message(
+        "  %-8s %-13s step %llu up (%5llu bytes) %llu down, first %2llu up %llu down, epoch %llu up %llu down, "
+        "evaluation %llu up %llu down%s%s\n",
+        x->name, x->variant ? x->variant : "", (unsigned long long)r->step.uploads,
+        (unsigned long long)r->step.upload_bytes, (unsigned long long)r->step.downloads,
+        (unsigned long long)r->first.uploads, (unsigned long long)r->first.downloads,
+        (unsigned long long)r->begin.uploads, (unsigned long long)r->begin.downloads,
+        (unsigned long long)r->evaluation.uploads, (unsigned long long)r->evaluation.downloads, x->why ? ": " : "",
+        x->why ? x->why : "");
+}
+
+static void try_both(const Expected *x)
+{
+    const Recommender *kind = recommender_find(x->name);
+    assert_non_null(kind);
+    Device cpu, far;
+    Arena *a = arena_new(NULL, 0);
+    DataSet data;
+    Trial one = {0}, other = {0};
+    open_both(&cpu, &far, 2);
+    make_data(&data, a);
+    try_recommender(&cpu, kind, x->variant, &data, &one, a);
+    try_recommender(&far, kind, x->variant, &data, &other, a);
+    no_host_pointers();
+    assert_int_equal(far_live_bytes(), 0);
+    assert_int_equal(one.users_count, other.users_count);
+    assert_memory_equal(one.losses, other.losses, one.losses_count * sizeof(float));
+    assert_memory_equal(one.users, other.users, one.users_count * sizeof(float));
+    assert_memory_equal(one.items, other.items, one.items_count * sizeof(float));
+    assert_memory_equal(one.top, other.top, one.top_count * sizeof *one.top);
+    assert_memory_equal(one.scores, other.scores, one.top_count * sizeof(float));
+    print_counts(x, &other);
+    expect(x, "a step", &other.step, x->step, 0);
+    expect(x, "an epoch's first step", &other.first, x->first[0], x->first[1]);
+    expect(x, "the beginning of an epoch", &other.begin, x->begin[0], x->begin[1]);
+    expect(x, "an evaluation", &other.evaluation, x->evaluation[0], x->evaluation[1]);
+    arena_free(a);
+    device_close(&cpu);
+}
+
+static void recommenders_have_the_bits_of_the_cpu(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(expected); i++)
+        try_both(&expected[i]);
+    for (size_t i = 0; i < recommender_count(); i++) {
+        bool known = false;
+        for (size_t j = 0; j < COUNT(expected); j++)
+            known = known || !strcmp(expected[j].name, recommender_at(i)->name);
+        if (!known)
+            fail_msg("%s: its copies are not expected: add a row to tests/far_test.c", recommender_at(i)->name);
+    }
+}
+
+/* ---- encoders -------------------------------------------------------------------------------- */
+
+enum { TEXTS = 20, IMAGES = 3, SIDE = 40, WIDE = 30 };
+
+static float *encode(const Device *d, const char *name, size_t *count, Arena *a)
+{
+    Error e = {0};
+    Opened o = open_wish(d, arena_printf(a, &e, "tests/golden/encoders/%s", name), &(Wish){0}, a, &e);
+    assert_ok(o.en != NULL, e);
+    Tape *t = tape_new(d, false, &e);
+    bool reads = o.en->towers & MODALITY_TEXT;
+    *count = (reads ? TEXTS : IMAGES) * o.D;
+    float *out = NEW(a, float, *count, &e);
+    Text texts[TEXTS];
+    Image images[IMAGES];
+    unsigned char pixels[SIDE * WIDE * 3];
+    for (size_t p = 0; p < sizeof pixels; p++)
+        pixels[p] = (unsigned char)(p * 7);
+    for (size_t i = 0; i < TEXTS; i++)
+        texts[i] = (Text){"a small red leather bag for the new light", 8 + i % 30};
+    for (size_t i = 0; i < IMAGES; i++)
+        images[i] = (Image){SIDE, WIDE, pixels};
+    for (int round = 0; round < 2; round++) { /* the second has its plans */
+        far_reset();
+        assert_ok(reads ? encode_some_texts(&o, t, texts, TEXTS, out, &e)
+                        : encode_some_images(&o, t, images, IMAGES, out, &e),
+                  e);
+    }
+    tape_free(t);
+    encoder_close(o.en);
+    return out;
+}
+
+static void encoders_have_the_bits_of_the_cpu(void **state)
+{
+    static const char *const names[] = {"resnet_basic",
+                                        "bert",
+                                        "vit",
+                                        "distilbert",
+                                        "mpnet",
+                                        "resnet_bottleneck",
+                                        "efficientnet_lite.safetensors",
+                                        "vit_modules"};
+    (void)state;
+    for (size_t i = 0; i < (all() ? COUNT(names) : 1); i++) {
+        Device cpu, far;
+        Arena *a = arena_new(NULL, 0);
+        size_t n, m;
+        open_both(&cpu, &far, 2);
+        const float *x = encode(&cpu, names[i], &n, a), *y = encode(&far, names[i], &m, a);
+        FarCounts c = far_counts();
+        no_host_pointers();
+        assert_int_equal(far_live_bytes(), 0);
+        assert_int_equal(n, m);
+        assert_memory_equal(x, y, n * sizeof *x);
+        print_message("  %-30s %llu up, %llu down, %llu kernels\n", names[i], (unsigned long long)c.uploads,
+                      (unsigned long long)c.downloads, (unsigned long long)c.kernels);
+        arena_free(a);
+        device_close(&cpu);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_host_cannot_touch_it),          cmocka_unit_test(host_pointers_are_counted),
+        cmocka_unit_test(cases_have_the_bits_of_the_cpu),    cmocka_unit_test(recommenders_have_the_bits_of_the_cpu),
+        cmocka_unit_test(encoders_have_the_bits_of_the_cpu),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
