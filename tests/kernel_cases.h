@@ -32,8 +32,8 @@
     LINE(attention)
 /* Kernels that MINIMAL leaves out */
 #define KERNEL_TRAINING_FAMILIES(LINE) \
-    LINE(conv_back) LINE(max_pool_back) LINE(mean_pool_back) LINE(batch_norm) LINE(batch_norm_back) LINE(attention_back) \
-    LINE(adagrad) LINE(rmsprop) LINE(clip_factor)
+    LINE(conv_back) LINE(max_pool_back) LINE(mean_pool_back) LINE(batch_norm) LINE(batch_norm_back) \
+    LINE(attention_back) LINE(adagrad) LINE(rmsprop) LINE(clip_factor)
 /* More of a kernel's cases, with another tolerance */
 #define KERNEL_VARIANTS(LINE) LINE(conv_wide)
 /* Called by a family's cases: how much scratch, and packing */
