@@ -78,39 +78,149 @@ static void host_free(Host *h)
         heap_free(h->heap, h->p[h->count], h->bytes[h->count]);
 }
 
-static Csr *csr_stored(Store *s, int64_t rows, int64_t cols, const int64_t *start, const int32_t *col, Error *e)
+/* Memory of *x for n numbers: its own where they fit, else new memory, an eighth larger where the next graph should fit
+ * too. */
+static Stored *refit(Store *s, Tensor **x, DType type, int64_t n, bool more, Error *e)
 {
-    int64_t entries = start[rows], starts = rows + 1;
-    Csr *g = NEW(store_arena(s), Csr, 1, e);
-    if (!g || !(g->start = store_i64(s, "", 1, &starts, start, e)) || !(g->col = store_i32(s, "", 1, &entries, col, e)))
+    size_t bytes = (size_t)n * dtype_bytes(type);
+    Stored *own = *x ? (Stored *)*x : store_tensor(s, "", type, 1, &n, e);
+    if (!own)
         return NULL;
-    g->rows = rows;
-    g->cols = cols;
-    g->entries = entries;
-    return g;
+    *x = &own->x;
+    if (own->bytes < bytes || !own->x.data) {
+        store_release(s, own->x.data);
+        own->bytes = 0;
+        bytes += more ? bytes / 8 : 0;
+        if (!(own->x.data = store_alloc(s, bytes, "a graph", e)))
+            return NULL;
+        own->bytes = bytes;
+    }
+    own->x.shape[0] = own->x.count = n;
+    return own;
 }
 
-Csr *csr_new(Store *s, const char *name, int64_t rows, int64_t cols, const int64_t *start, const int32_t *col,
-             const float *val, bool symmetric, Error *e)
+/* *x gets n numbers of the host, or becomes NULL where there are none. */
+static bool fill_from(Store *s, Tensor **x, DType type, int64_t n, const void *host, Error *e)
 {
-    Csr *g = check_pattern(name, rows, cols, start, col, e) ? csr_stored(s, rows, cols, start, col, e) : NULL;
-    if (!g || (val && !(g->val = store_f32(s, "", 1, &g->entries, val, e))))
-        return NULL;
-    g->symmetric = symmetric && rows == cols;
-    if (g->symmetric)
-        return g;
+    if (!host) {
+        *x = NULL;
+        return true;
+    }
+    Stored *own = refit(s, x, type, n, *x && n > (*x)->count, e);
+    if (!own)
+        return false;
+    Run run = store_run(s);
+    store_device(s)->k->upload(&run, own->x.data, host, (size_t)n * dtype_bytes(type));
+    return stored_host(s, own, host, e);
+}
+
+/* Before a refill: what was one tensor in two places may be two now. */
+static void unshare(Csr *g)
+{
+    if (g->col_scale == g->row_scale)
+        g->col_scale = NULL;
+    if (g->tstart == g->start)
+        g->tstart = g->tcol = NULL;
+}
+
+/* The index of g's transpose from its pattern on the host; with places where `places`. `mirrored`: the pattern is its
+ * own transpose. */
+static bool add_transpose(Store *s, Csr *g, const int64_t *start, const int32_t *col, bool mirrored, bool places,
+                          Error *e)
+{
     Host h = {.heap = store_device(s)->heap};
-    int64_t *tstart = host_take(&h, cols + 1, sizeof *tstart, e), starts = cols + 1;
+    int64_t *tstart = host_take(&h, g->cols + 1, sizeof *tstart, e);
     int32_t *tcol = tstart ? host_take(&h, g->entries, sizeof *tcol, e) : NULL,
             *tat = tcol ? host_take(&h, g->entries, sizeof *tat, e) : NULL;
-    if (tat) {
-        transpose(rows, cols, start, col, tstart, tcol, tat);
-        g->tstart = store_i64(s, "", 1, &starts, tstart, e);
-        g->tcol = store_i32(s, "", 1, &g->entries, tcol, e);
-        g->tat = store_i32(s, "", 1, &g->entries, tat, e);
+    bool ok = tat != NULL;
+    if (ok) {
+        transpose(g->rows, g->cols, start, col, tstart, tcol, tat);
+        if (mirrored) {
+            g->tstart = g->start;
+            g->tcol = g->col;
+        } else {
+            ok = fill_from(s, &g->tstart, I64, g->cols + 1, tstart, e) &&
+                 fill_from(s, &g->tcol, I32, g->entries, tcol, e);
+        }
+        ok = ok && fill_from(s, &g->tat, I32, g->entries, places ? tat : NULL, e);
     }
     host_free(&h);
-    return g->tstart && g->tcol && g->tat ? g : NULL;
+    return ok;
+}
+
+Csr *csr_new(Store *s, const char *name, const HostGraph *h, Error *e)
+{
+    if (!check_pattern(name, h->rows, h->cols, h->start, h->col, e))
+        return NULL;
+    Csr *g = name[0] ? store_kept(s, name, e) : NEW(store_arena(s), Csr, 1, e);
+    if (!g)
+        return NULL;
+    bool indexed = g->row != NULL;
+    unshare(g);
+    g->rows = h->rows;
+    g->cols = h->cols;
+    g->entries = h->start[h->rows];
+    bool ok = fill_from(s, &g->start, I64, g->rows + 1, h->start, e) &&
+              fill_from(s, &g->col, I32, g->entries, h->col, e) && fill_from(s, &g->val, F32, g->entries, h->val, e) &&
+              fill_from(s, &g->row_scale, F32, g->rows, h->row_scale, e);
+    if (ok && h->col_scale == h->row_scale && g->rows == g->cols)
+        g->col_scale = g->row_scale;
+    else
+        ok = ok && fill_from(s, &g->col_scale, F32, g->cols, h->col_scale, e);
+    g->symmetric = h->symmetric && g->rows == g->cols;
+    if (ok && indexed) {
+        ok = csr_index(s, g, e);
+    } else if (ok && h->mirrored && !h->symmetric && !h->val) {
+        g->tstart = g->start;
+        g->tcol = g->col;
+    } else if (ok && !g->symmetric) {
+        ok = add_transpose(s, g, h->start, h->col, h->mirrored, h->val != NULL, e);
+    }
+    return ok ? g : NULL;
+}
+
+bool csr_index(Store *s, Csr *g, Error *e)
+{
+    Host h = {.heap = store_device(s)->heap};
+    int64_t *start = host_take(&h, g->rows + 1, sizeof *start, e);
+    int32_t *col = start ? host_take(&h, g->entries, sizeof *col, e) : NULL,
+            *row = col ? host_take(&h, g->entries, sizeof *row, e) : NULL;
+    bool ok = row && csr_read(store_device(s), g, start, col, NULL, e);
+    if (ok) {
+        for (int64_t r = 0; r < g->rows; r++)
+            for (int64_t i = start[r]; i < start[r + 1]; i++)
+                row[i] = (int32_t)r;
+        Stored *own = fill_from(s, &g->row, I32, g->entries, row, e) ? (Stored *)g->row : NULL;
+        if (own) {
+            own->lo = 0;
+            own->hi = (int32_t)g->rows - 1;
+        }
+        ok = own && add_transpose(s, g, start, col, g->symmetric || g->tstart == g->start, true, e);
+    }
+    host_free(&h);
+    return ok;
+}
+
+Csr *csr_turned(Store *s, const Csr *g, Error *e)
+{
+    Csr *turned = NEW(store_arena(s), Csr, 1, e);
+    if (!turned)
+        return NULL;
+    *turned = (Csr){.rows = g->cols,
+                    .cols = g->rows,
+                    .entries = g->entries,
+                    .start = g->symmetric ? g->start : g->tstart,
+                    .col = g->symmetric ? g->col : g->tcol,
+                    .row_scale = g->col_scale,
+                    .col_scale = g->row_scale,
+                    .tstart = g->symmetric ? NULL : g->start,
+                    .tcol = g->symmetric ? NULL : g->col,
+                    .symmetric = g->symmetric};
+    if (g->val || !turned->start) {
+        fail(e, SP_UNSUPPORTED, "a graph with values, or without the index of its transpose, cannot be turned");
+        return NULL;
+    }
+    return turned;
 }
 
 Csr *csr_bipartite(Store *s, const char *name, int64_t U, int64_t I, const int64_t *start, const int32_t *item,
@@ -161,19 +271,20 @@ Csr *csr_bipartite(Store *s, const char *name, int64_t U, int64_t I, const int64
         }
         for (int64_t i = U; self && i < N; i++)
             col[at[i]++] = (int32_t)i;
-        g = csr_stored(s, N, N, from, col, e);
-    }
-    if (g && (g->row_scale = store_scale(s, N, scale, e))) {
-        g->symmetric = how != ADJ_ROW_SELF;
-        if (g->symmetric) {
-            g->col_scale = g->row_scale;
-        } else { /* the pattern is its own transpose */
-            g->tstart = g->start;
-            g->tcol = g->col;
-        }
+        bool symmetric = how != ADJ_ROW_SELF;
+        g = csr_new(s, name,
+                    &(HostGraph){.rows = N,
+                                 .cols = N,
+                                 .start = from,
+                                 .col = col,
+                                 .row_scale = scale,
+                                 .col_scale = symmetric ? scale : NULL,
+                                 .symmetric = symmetric,
+                                 .mirrored = true},
+                    e);
     }
     host_free(&h);
-    return g && g->row_scale ? g : NULL;
+    return g;
 }
 
 /* ---- on a tape ------------------------------------------------------------------------------- */
@@ -259,33 +370,16 @@ bool csr_transposed(Tape *t, const Csr *g, const float *val, Sparse *out)
 
 /* ---- kept graphs ----------------------------------------------------------------------------- */
 
-/* Copies n numbers of `from` to x, into its memory if they fit. Else it gets an eighth more than it needs, so that the
- * next graph fits too. */
+/* Copies the numbers of `from` to x. */
 static bool refill(Tape *t, Store *s, Tensor **x, const Tensor *from, Error *e)
 {
-    DType type = from->type;
-    int64_t n = from->count;
-    size_t bytes = (size_t)n * dtype_bytes(type);
-    const Device *d = store_device(s);
+    Stored *own = refit(s, x, from->type, from->count, true, e);
+    if (!own)
+        return false;
     Run run = store_run(s);
-    if (!*x) {
-        Stored *made = store_tensor(s, "", type, 1, &n, e);
-        if (!made)
-            return false;
-        *x = &made->x;
-    }
-    Stored *own = (Stored *)*x;
-    if (own->bytes < bytes || !own->x.data) {
-        store_release(s, own->x.data);
-        own->bytes = 0;
-        if (!(own->x.data = store_alloc(s, bytes + bytes / 8, "a graph", e)))
-            return false;
-        own->bytes = bytes + bytes / 8;
-    }
-    own->x.shape[0] = own->x.count = n;
-    d->k->copy(&run, own->x.data, from->data, bytes);
-    const void *host = type == F32 ? NULL : tape_host(t, from);
-    return type == F32 || (host ? stored_host(s, own, host, e) : tape_ok(t, e));
+    store_device(s)->k->copy(&run, own->x.data, from->data, (size_t)from->count * dtype_bytes(from->type));
+    const void *host = from->type == F32 ? NULL : tape_host(t, from);
+    return from->type == F32 || (host ? stored_host(s, own, host, e) : tape_ok(t, e));
 }
 
 static Csr *keep(Tape *t, Store *s, const char *name, const Csr *g, bool transposes, Error *e)
@@ -304,6 +398,9 @@ static Csr *keep(Tape *t, Store *s, const char *name, const Csr *g, bool transpo
     k->rows = g->rows;
     k->cols = g->cols;
     k->entries = g->entries;
+    unshare(k);
+    k->row_scale = k->col_scale = k->row = NULL;
+    k->symmetric = false;
     lists_send(t);
     bool ok = refill(t, s, &k->start, g->start, e) && refill(t, s, &k->col, g->col, e) && refill(t, s, &k->val, val, e);
     if (back)

@@ -7,6 +7,8 @@
 Linear linear_new(Store *s, const char *name, int64_t N, int64_t K, bool bias, Init w, Init b, uint64_t seed, Error *e)
 {
     Linear l = {.N = N, .K = K};
+    if (b.kind == INIT_FAN_IN)
+        b = (Init){INIT_UNIFORM, 1 / sqrt((double)K)};
     char *of_w = arena_printf(store_arena(s), e, "%s.weight", name);
     char *of_b = arena_printf(store_arena(s), e, "%s.bias", name);
     if (!of_w || !of_b || !(l.w = param_new(s, of_w, N, K, w, seed, e)))

@@ -63,7 +63,8 @@ typedef enum InitKind {
     INIT_UNIFORM,        /* [-a, a] */
     INIT_NORMAL,         /* mean 0, standard deviation a */
     INIT_XAVIER_UNIFORM, /* fan_in = cols, fan_out = rows (recipes.md 5.5) */
-    INIT_XAVIER_NORMAL
+    INIT_XAVIER_NORMAL,
+    INIT_FAN_IN /* uniform in +-1 / sqrt(fan_in), torch's default for a Linear: for its bias too (linear_new) */
 } InitKind;
 typedef struct Init {
     InitKind kind;
@@ -72,6 +73,8 @@ typedef struct Init {
 /* A trainable [rows, cols] (cols 0: a vector [rows]); its numbers are draws of (seed, DRAW_INIT, hash of name). NULL on
  * failure. */
 Tensor *param_new(Store *s, const char *name, int64_t rows, int64_t cols, Init init, uint64_t seed, Error *e);
+/* A constant of the numbers that param_new would begin with: what a recipe draws and never trains. */
+Tensor *store_random(Store *s, const char *name, int64_t rows, int64_t cols, Init init, uint64_t seed, Error *e);
 /* A constant copied from host memory; NULL data: zeros. */
 Tensor *store_f32(Store *s, const char *name, int dims, const int64_t *shape, const float *data, Error *e);
 Tensor *store_i32(Store *s, const char *name, int dims, const int64_t *shape, const int32_t *data, Error *e);
@@ -312,10 +315,25 @@ typedef struct Csr {
      * is NULL if there are no values. */
     Tensor *tstart, *tcol, *tat;
     bool symmetric; /* equal to its transpose, values too */
+    Tensor *row;    /* I32 [entries]: the row of each entry; NULL without csr_index */
 } Csr;
-/* From host arrays (copied into the store); val may be NULL. Builds the transpose index unless symmetric. */
-Csr *csr_new(Store *s, const char *name, int64_t rows, int64_t cols, const int64_t *start, const int32_t *col,
-             const float *val, bool symmetric, Error *e);
+typedef struct HostGraph { /* a graph in host memory */
+    int64_t rows, cols;
+    const int64_t *start;                     /* [rows+1] */
+    const int32_t *col;                       /* [start[rows]] ascending in a row */
+    const float *val, *row_scale, *col_scale; /* as in Csr, or NULL; equal pointers become one tensor */
+    bool symmetric;                           /* equal to its transpose, values and scales too */
+    bool mirrored;                            /* its pattern is */
+} HostGraph;
+/* Copied into the store, scales as scales, with the index of the transpose unless symmetric. A name that the store has
+ * for a graph gives the same Csr, refilled in place (as csr_keep does): for graphs that are drawn anew each epoch. "":
+ * a graph without a name. */
+Csr *csr_new(Store *s, const char *name, const HostGraph *h, Error *e);
+/* Adds to a stored graph what graph_with and its gradient read: the row of each entry, and each entry's place in the
+ * transpose. A refill brings both up to date. */
+bool csr_index(Store *s, Csr *g, Error *e);
+/* The transpose of a stored graph without values: the same tensors, their parts exchanged. */
+Csr *csr_turned(Store *s, const Csr *g, Error *e);
 /* recipes.md 5.6 */
 typedef enum Adjacency {
     ADJ_SYM,
@@ -324,7 +342,7 @@ typedef enum Adjacency {
     ADJ_BOTH_SELF, /* D^-1 (A+I) D^-1 */
     ADJ_SYM_SELF
 } Adjacency;
-/* The graph of users and items, users first: [U+I, U+I] from the U x I train pairs. */
+/* The graph of users and items, users first: [U+I, U+I] from the U x I train pairs. Names as in csr_new. */
 Csr *csr_bipartite(Store *s, const char *name, int64_t U, int64_t I, const int64_t *start, const int32_t *item,
                    Adjacency how, Error *e);
 Tensor *spmm(Tape *t, const Csr *a, Tensor *x); /* [rows, cols] [cols, D] -> [rows, D]; gradient to x and to val */
@@ -333,6 +351,9 @@ Tensor *sddmm(Tape *t, const Csr *g, Tensor *x, Tensor *y);
 Tensor *edge_softmax(Tape *t, const Csr *g, Tensor *x); /* over each row's entries: [entries] -> [entries] */
 /* Graphs on the tape; NULL when it has failed (later ops accept NULL as they accept a failed tensor). */
 
+/* The pattern of g with values val [entries] (NULL: ones), without scales: for attention over edges (GAT, GRCN). A
+ * gradient flows to val. After csr_index a step reads the transpose's index; without it each step makes it. */
+Csr *graph_with(Tape *t, const Csr *g, Tensor *val);
 /* For each row of x, the k rows with the largest cosine (itself included). The choice has no gradient; the values, the
  * cosines, have one. A row of zeros has cosine 0 with every row. */
 Csr *knn_graph(Tape *t, Tensor *x, int64_t k);

@@ -348,7 +348,7 @@ static void fill_task(void *arg, size_t task, int worker)
         uint64_t at = (uint64_t)(f->first + i);
         if (f->init.kind == INIT_CONSTANT)
             f->host[i] = (float)f->a;
-        else if (f->init.kind == INIT_UNIFORM || f->init.kind == INIT_XAVIER_UNIFORM)
+        else if (f->init.kind == INIT_UNIFORM || f->init.kind == INIT_XAVIER_UNIFORM || f->init.kind == INIT_FAN_IN)
             f->host[i] = (float)(f->a * (2.0 * draw_uniform(f->draw, at) - 1.0));
         else
             f->host[i] = (float)(f->a * draw_normal(f->draw, at));
@@ -364,17 +364,19 @@ static uint32_t name_hash(const char *name)
     return h;
 }
 
-Tensor *param_new(Store *s, const char *name, int64_t rows, int64_t cols, Init init, uint64_t seed, Error *e)
+/* Draws of (seed, DRAW_INIT, hash of name) into x [rows, cols] */
+static Tensor *drawn(Store *s, Tensor *x, const char *name, Init init, uint64_t seed, Error *e)
 {
-    Tensor *x = param_from(s, name, rows, cols, NULL, e);
     if (!x || init.kind == INIT_ZERO)
         return x;
     Filler f = {.draw = {seed, DRAW_INIT, name_hash(name)}, .init = init, .a = init.a};
-    double fans = (double)rows + (double)MAX(cols, 1);
+    double cols = (double)cols_of(x), fans = (double)rows_of(x) + cols;
     if (init.kind == INIT_XAVIER_UNIFORM)
         f.a = sqrt(6.0 / fans);
     if (init.kind == INIT_XAVIER_NORMAL)
         f.a = sqrt(2.0 / fans);
+    if (init.kind == INIT_FAN_IN)
+        f.a = 1 / sqrt(cols);
     size_t bytes = (size_t)MIN(x->count, (int64_t)FILL_CHUNK) * sizeof(float);
     if (!(f.host = heap_alloc(s->d.heap, bytes))) {
         fail_memory(e, bytes, name);
@@ -387,6 +389,16 @@ Tensor *param_new(Store *s, const char *name, int64_t rows, int64_t cols, Init i
     }
     heap_free(s->d.heap, f.host, bytes);
     return x;
+}
+
+Tensor *param_new(Store *s, const char *name, int64_t rows, int64_t cols, Init init, uint64_t seed, Error *e)
+{
+    return drawn(s, param_from(s, name, rows, cols, NULL, e), name, init, seed, e);
+}
+
+Tensor *store_random(Store *s, const char *name, int64_t rows, int64_t cols, Init init, uint64_t seed, Error *e)
+{
+    return drawn(s, store_f32(s, name, 2, (int64_t[]){rows, cols}, NULL, e), name, init, seed, e);
 }
 
 bool param_state(Param *p, unsigned states, bool lazy, Error *e)

@@ -122,9 +122,6 @@ typedef struct DataConfig {
     size_t feature_count;
 } DataConfig;
 bool dataset_load(DataSet *d, const DataConfig *c, Arena *a, Error *e);
-/* What was read and what of it is left out and why: one line to `text`, one object {"event":"data",...} to `json`;
- * either may be NULL. */
-void dataset_describe(const DataSet *d, FILE *text, FILE *json);
 void dataset_close(DataSet *d); /* unmaps features; the rest goes with the arena */
 
 /* Features apart from a data set (feature_table.c): an .npy [rows, D] with its row names in .ids.txt beside it, or
@@ -146,6 +143,11 @@ bool feature_table_nearest(const FeatureTable *t, const Device *d, const float *
 
 /* ---- splits (split.c): recipes.md 3 ---------------------------------------------------------- */
 
+typedef struct SplitSource { /* what was read; rows, users and items that the core left */
+    const Ratings *ratings;
+    int64_t k_core, users, items, rows;
+    int64_t repeated; /* rows whose user and item occur before, kept */
+} SplitSource;
 typedef struct SplitConfig {
     enum {
         /* a share of each user's rows, shuffled by MT19937 as NumPy does; leave_n > 0: that many instead */
@@ -163,8 +165,8 @@ typedef struct SplitConfig {
     uint32_t seed;
     Format format;
     Layout layout;
-    FILE *progress;   /* a line about what was read; NULL: silent */
-    FILE *json;       /* the same as an object; NULL: none */
+    void (*visit)(void *arg, const SplitSource *s); /* called once, after the files are written; NULL: none */
+    void *arg;
     const Heap *heap; /* NULL: malloc */
 } SplitConfig;
 /* Writes DIR/train.tsv, val.tsv, test.tsv: the lines of the source file in their order, byte for byte (its header

@@ -311,7 +311,8 @@ const CommonSettings *settings_make(const Recommender *kind, Protocol p, const c
     for (const Setting *d = kind->settings; d && d->key; d++)
         most++;
     Written *s = NEW(a, Written, 1, e);
-    CommonSettings *values = arena_alloc(a, 1, MAX(kind->settings_size, sizeof *values), e);
+    size_t size = MAX(kind->settings_size, sizeof(CommonSettings));
+    CommonSettings *values = arena_alloc(a, 1, size, e);
     if (!s || !values || !(s->entries = NEW(a, Entry, most, e)))
         return NULL;
     values->written = s;
@@ -319,9 +320,16 @@ const CommonSettings *settings_make(const Recommender *kind, Protocol p, const c
     Protocol variant = variant_asked(p, set, set_count);
     add_defaults(s, common_settings, p);
     add_defaults(s, kind->settings, variant);
-    for (size_t i = 0; i < s->count; i++)
-        if (!parse_value(s->entries[i].declared, p, s->entries[i].value, values, a, e))
+    for (size_t i = 0; i < s->count; i++) {
+        const Setting *d = s->entries[i].declared;
+        if (d->member.at >= size) {
+            fail(e, SP_USAGE, "%s: setting %s is not in a struct of settings_size %zu", kind->name, d->key,
+                 kind->settings_size);
             return NULL;
+        }
+        if (!parse_value(d, p, s->entries[i].value, values, a, e))
+            return NULL;
+    }
     for (size_t i = 0; i < set_count; i++)
         if (!set_one(values, s, p, variant, set[i], a, e))
             return NULL;

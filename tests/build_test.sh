@@ -150,6 +150,7 @@ users() { # FOLDER: "object symbol" for each object elsewhere in the product tha
 }
 check encoders_are_used_by_the_registry_only "$(users extractors/models | grep -v "/extractors/registry.o ")"
 check recommenders_are_used_by_the_registry_only "$(users recsys/models | grep -v "/recsys/registry.o ")"
+check files_of_models_are_recommenders "$(grep -L '^const Recommender recommender_' recsys/models/*.c)$(grep -l '^const Recommender recommender_' recsys/models/shared/*)"
 
 # ---- the tree: sizes, and lines of flags -----------------------------------------------------------------------------------
 check folders_have_at_most_twenty_source_files "$(find $product bench examples tests -name '*.[ch]' -printf '%h\n' |

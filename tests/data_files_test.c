@@ -102,7 +102,7 @@ static void what_is_left_out_is_counted(void **state)
     char *text = NULL, *json = NULL;
     size_t n;
     FILE *t = open_memstream(&text, &n), *j = open_memstream(&json, &n);
-    dataset_describe(&d, t, j);
+    print_dataset(&d, t, j);
     fclose(t);
     fclose(j);
     assert_string_equal(

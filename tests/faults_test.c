@@ -430,6 +430,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
+    device_close(&device);
     char line[400];
     device_close(&device);
     snprintf(line, sizeof line, "rm -rf '%s'", root);

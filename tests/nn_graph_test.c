@@ -67,10 +67,10 @@ static void adjacencies(void **state)
     assert_null(csr_bipartite(s, "pairs", U, I, pairs_start, twice, ADJ_SYM, &e));
     assert_error(e, SP_SHAPE, "graph pairs: row 0: column 2");
     int32_t far[] = {0, 2, 7, 1, 2, 4, 0, 3, 6};
-    assert_null(csr_new(s, "far", U, I, pairs_start, far, NULL, false, &e));
+    assert_null(csr_new(s, "far", &(HostGraph){.rows = U, .cols = I, .start = pairs_start, .col = far}, &e));
     assert_error(e, SP_SHAPE, "graph far: row 0: column 7");
     int64_t back[] = {0, 3, 2, 5, 6, 9};
-    assert_null(csr_new(s, "back", U, I, back, pairs_item, NULL, false, &e));
+    assert_null(csr_new(s, "back", &(HostGraph){.rows = U, .cols = I, .start = back, .col = pairs_item}, &e));
     assert_error(e, SP_SHAPE, "graph back: row 1");
     store_free(s);
 }
@@ -325,6 +325,86 @@ static void thinned_graphs(void **state)
     store_free(s);
 }
 
+/* Dense, from host arrays; at(r, c): 0 where there is no entry */
+static double *dense_host(const HostGraph *h)
+{
+    double *a = calloc((size_t)(h->rows * h->cols), sizeof *a);
+    for (int64_t r = 0; r < h->rows; r++)
+        for (int64_t e = h->start[r]; e < h->start[r + 1]; e++)
+            a[r * h->cols + h->col[e]] = (h->val ? (double)h->val[e] : 1) *
+                                         (h->row_scale ? (double)h->row_scale[r] : 1) *
+                                         (h->col_scale ? (double)h->col_scale[h->col[e]] : 1);
+    return a;
+}
+
+static void same_as_host(Csr *g, const HostGraph *h)
+{
+    double *got = dense(g), *want = dense_host(h);
+    close_to(got, want, h->rows * h->cols, 1e-6);
+    free(got);
+    free(want);
+}
+
+/* One name is one graph, refilled: scales stay scales, what was shared is not shared any more, and no memory is added
+ * once the largest was there. */
+static void refilled_graphs(void **state)
+{
+    (void)state;
+    Store *s = store_new(&device, &error);
+    static const int64_t few_start[] = {0, 1, 1, 1, 2, 3}, square_start[] = {0, 2, 3, 5};
+    static const int32_t few_col[] = {6, 0, 3}, square_col[] = {0, 2, 1, 0, 2};
+    float *number = test_numbers(5, 64);
+    HostGraph graphs[] = {
+        {.rows = 3,
+         .cols = 3,
+         .start = square_start,
+         .col = square_col,
+         .row_scale = number,
+         .col_scale = number,
+         .symmetric = true,
+         .mirrored = true},
+        {.rows = U, .cols = I, .start = pairs_start, .col = pairs_item, .row_scale = number, .col_scale = number + 9},
+        {.rows = U, .cols = I, .start = pairs_start, .col = pairs_item, .val = number, .col_scale = number + 30},
+        {.rows = U, .cols = I, .start = few_start, .col = few_col, .val = number + 3, .row_scale = number + 7},
+        {.rows = 3, .cols = 3, .start = square_start, .col = square_col, .row_scale = number, .mirrored = true},
+        {.rows = 3, .cols = 3, .start = square_start, .col = square_col, .row_scale = number, .col_scale = number + 1},
+    };
+    Csr *first = csr_new(s, "epoch", &graphs[0], &error);
+    size_t bytes = 0;
+    for (int turn = 0; turn < 30; turn++) {
+        const HostGraph *h = &graphs[turn % (int)COUNT(graphs)];
+        Csr *g = csr_new(s, "epoch", h, &error);
+        assert_ptr_equal(g, first);
+        assert_int_equal(g->entries, h->start[h->rows]);
+        assert_true(g->symmetric == h->symmetric && (g->val != NULL) == (h->val != NULL));
+        same_as_host(g, h);
+        if (turn == 12)
+            bytes = store_bytes(s);
+        assert_true(turn < 12 || h->val || store_bytes(s) <= bytes + 4096);
+    }
+    /* the transpose, without a copy */
+    Csr *turned = csr_turned(s, csr_new(s, "block", &graphs[1], &error), &error);
+    double *a = dense(turned), *b = dense_host(&graphs[1]);
+    for (int64_t i = 0; i < U * I; i++)
+        assert_true(fabs(a[i % I * U + i / I] - b[i]) < 1e-6);
+    free(a);
+    free(b);
+    Error e = {0};
+    assert_null(csr_turned(s, csr_new(s, "values", &graphs[2], &error), &e));
+    assert_error(e, SP_UNSUPPORTED, "cannot be turned");
+    /* row numbers follow a refill */
+    Csr *g = csr_bipartite(s, "pairs", U, I, pairs_start, pairs_item, ADJ_SYM, &error);
+    assert_true(csr_index(s, g, &error));
+    g = csr_bipartite(s, "pairs", U, I, few_start, few_col, ADJ_SYM, &error);
+    int32_t row[6];
+    tensor_read(&device, g->row, 0, 6, row);
+    assert_memory_equal(row, ((int32_t[]){0, 3, 4, 5, 8, 11}), sizeof row);
+    tensor_read(&device, g->tat, 0, 6, row); /* entry 0 is user 0's item 6, whose own entry is the last */
+    assert_memory_equal(row, ((int32_t[]){5, 3, 4, 1, 2, 0}), sizeof row);
+    free(number);
+    store_free(s);
+}
+
 static void graphs_that_fail(void **state)
 {
     (void)state;
@@ -408,9 +488,9 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(adjacencies),    cmocka_unit_test(learned_graphs),
-                                       cmocka_unit_test(thinned_graphs), cmocka_unit_test(rows_of_graphs),
-                                       cmocka_unit_test(dropped),        cmocka_unit_test(graphs_that_fail),
-                                       cmocka_unit_test(ranking)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(adjacencies),      cmocka_unit_test(learned_graphs),
+                                       cmocka_unit_test(thinned_graphs),   cmocka_unit_test(refilled_graphs),
+                                       cmocka_unit_test(rows_of_graphs),   cmocka_unit_test(dropped),
+                                       cmocka_unit_test(graphs_that_fail), cmocka_unit_test(ranking)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -12,6 +12,7 @@ typedef struct Case {
 
 static Csr *graph_sym, *graph_row, *graph_values; /* [7, 7], [7, 7], [5, 7] of the case's store */
 static Tensor *running_mean, *running_var;        /* [3] */
+static Csr *graph_indexed;                        /* graph_sym with csr_index */
 static Act act_now;
 
 static Tensor *ids(Tape *t)
@@ -134,6 +135,12 @@ BUILD(b_spmm_to_values, Csr g = *graph_values; g.val = p[1]; Csr *on = tape_scra
       return spmm(t, on, p[0]);)
 BUILD(b_spmm_scaled, Csr g = *graph_row; g.val = p[1]; g.tat = NULL; Csr *on = tape_scratch(t, 1, sizeof g); *on = g;
       return spmm(t, on, p[0]);)
+BUILD(b_graph_with, return spmm(t, graph_with(t, graph_sym, p[1]), p[0]);)
+BUILD(b_graph_with_indexed, return spmm(t, graph_with(t, graph_indexed, p[1]), p[0]);)
+BUILD(b_edge_attention, Tensor *x = made(t, p[0]);
+      Tensor *alpha = edge_softmax(t, graph_indexed, sddmm(t, graph_indexed, x, x));
+      Tensor *trust = reshape(t, gather(t, p[1], graph_indexed->row), 1, &graph_indexed->entries);
+      return add(t, x, spmm(t, graph_with(t, graph_indexed, mul(t, alpha, trust)), x));)
 BUILD(b_sddmm, return sddmm(t, graph_values, p[0], p[1]);)
 BUILD(b_sddmm_self, return sddmm(t, graph_sym, p[0], p[0]);)
 BUILD(b_edge_softmax, return edge_softmax(t, graph_values, p[0]);)
@@ -254,6 +261,9 @@ static const Case cases[] = {
     {"spmm, values", b_spmm_values, {{7, 5}}},
     {"spmm to values", b_spmm_to_values, {{7, 5}, {9, 0}}},
     {"spmm to values, scaled", b_spmm_scaled, {{7, 5}, {19, 0}}},
+    {"graph_with", b_graph_with, {{7, 5}, {12, 0}}},
+    {"graph_with, indexed", b_graph_with_indexed, {{7, 5}, {12, 0}}},
+    {"attention over edges", b_edge_attention, {{7, 5}, {7, 1}}},
     {"sddmm", b_sddmm, {{5, 6}, {7, 6}}},
     {"sddmm with itself", b_sddmm_self, {{7, 6}}},
     {"edge_softmax", b_edge_softmax, {{9, 0}}},
@@ -270,8 +280,11 @@ static void make_graphs(Store *s)
     static const int32_t item[] = {0, 1, 3, 2, 0, 3}, values_col[] = {1, 6, 0, 3, 4, 2, 0, 5, 6};
     float *val = test_numbers(77, 9);
     graph_sym = csr_bipartite(s, "symmetric", 3, 4, start, item, ADJ_SYM, &error);
+    graph_indexed = csr_bipartite(s, "indexed", 3, 4, start, item, ADJ_SYM, &error);
+    assert_true(graph_indexed && csr_index(s, graph_indexed, &error));
     graph_row = csr_bipartite(s, "rows", 3, 4, start, item, ADJ_ROW_SELF, &error);
-    graph_values = csr_new(s, "values", 5, 7, values_start, values_col, val, false, &error);
+    graph_values = csr_new(
+        s, "values", &(HostGraph){.rows = 5, .cols = 7, .start = values_start, .col = values_col, .val = val}, &error);
     free(val);
     assert_true(graph_sym && graph_row && graph_values);
     static const float mean[] = {0.1f, -0.3f, 0.2f}, var[] = {0.5f, 1.5f, 0.8f};

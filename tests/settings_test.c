@@ -184,6 +184,10 @@ static void values_are_parsed_once(void **state)
         assert_null(settings_make(&kind, ELLIOT, &wrong[i].set, 1, a, &refused));
         assert_error(refused, SP_USAGE, wrong[i].says);
     }
+    static const Recommender forgotten = {.name = "Forgotten", .settings = kind_settings};
+    Error refused = {0};
+    assert_null(settings_make(&forgotten, ELLIOT, NULL, 0, a, &refused));
+    assert_error(refused, SP_USAGE, "Forgotten: setting count is not in a struct of settings_size 0");
     arena_free(a);
 }
 

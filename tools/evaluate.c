@@ -175,7 +175,7 @@ bool evaluate_command(Context *c, Error *e)
     if (!option_given(c, "train") && d.format != FORMAT_INTER) /* its rows are the test's, and are printed as those */
         d.counted[0] = (Counted){0};
     if (ok) /* now that nothing can fail: an error is one line */
-        dataset_describe(&d, c->progress, c->json ? stdout : NULL);
+        print_dataset(&d, c->progress, c->json ? stdout : NULL);
     dataset_close(&d);
     if (ok && without && c->progress)
         fprintf(c->progress, "warning: %lld of %lld users with %s: %s\n", (long long)without,

@@ -17,8 +17,8 @@ bool split_command(Context *c, Error *e)
     static const char *const STRATEGIES[] = {"random", "temporal", "leave-n-out"};
     static const int CODES[] = {SPLIT_RANDOM, SPLIT_TEMPORAL, SPLIT_LEAVE_N_OUT};
     SplitConfig s = {.strategy = SPLIT_RANDOM, .test_ratio = 0.2, .seed = (uint32_t)c->seed, .heap = c->heap};
-    s.progress = c->progress;
-    s.json = c->json ? stdout : NULL;
+    s.visit = print_split;
+    s.arg = c;
     const char *out = option_text(c, "out");
     int strategy = 0;
     size_t counts[3] = {0};

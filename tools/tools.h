@@ -56,7 +56,11 @@ bool option_i64(const Context *c, const char *name, int64_t low, int64_t high, i
 bool option_f64(const Context *c, const char *name, double low, double high, double *value, Error *e);
 /* The index of the value in `count` words. */
 bool option_choice(const Context *c, const char *name, const char *const *words, size_t count, int *value, Error *e);
-/* Prints what train_run tells (train_events.c). */
+/* What was read and what of it is left out and why: one line to `text`, one object {"event":"data",...} to `json`;
+ * either may be NULL (events.c). */
+void print_dataset(const DataSet *d, FILE *text, FILE *json);
+void print_split(void *context, const SplitSource *s); /* SplitConfig.visit */
+/* Prints what train_run tells (events.c). */
 typedef struct TrainPrinter {
     const char *model;    /* as it was named in the command */
     FILE *text, *summary; /* progress, and a line about the data; NULL: none */

@@ -175,6 +175,23 @@ Tensor *edge_values(Tape *t, const Csr *g)
     return node_done(t, n, 2.0 * (double)g->entries, 8.0 * (double)g->entries);
 }
 
+Csr *graph_with(Tape *t, const Csr *g, Tensor *val)
+{
+    Csr *out = has_graph(t, "graph_with", g) ? tape_scratch(t, 1, sizeof *out) : NULL;
+    if (!out)
+        return NULL;
+    if (val && val->count != g->entries) {
+        tape_fail(t, SP_SHAPE, "graph_with: the graph has %lld entries; %lld values are given", (long long)g->entries,
+                  (long long)val->count);
+        return NULL;
+    }
+    *out = *g;
+    out->val = val;
+    out->at = out->row_scale = out->col_scale = NULL;
+    out->symmetric = false;
+    return out;
+}
+
 /* ---- unions of patterns ---------------------------------------------------------------------- */
 
 typedef struct Pattern { /* host arrays */

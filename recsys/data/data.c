@@ -418,69 +418,6 @@ bool dataset_load(DataSet *d, const DataConfig *c, Arena *a, Error *e)
     return true;
 }
 
-/* ---- what was read --------------------------------------------------------------------------- */
-
-static const char *const PART_NAMES[PARTS] = {"train", "valid", "test"};
-
-static void describe_json(const DataSet *d, double density, FILE *to)
-{
-    JsonWriter w = describe_reading(d->format, d->cut, d->columns, to);
-    json_members(&w, "users %lld items %lld density %.6g", (long long)d->U, (long long)d->I, density);
-    for (int p = 0; p < PARTS; p++)
-        if (d->counted[p].rows) {
-            const Counted *n = &d->counted[p];
-            json_object(&w, PART_NAMES[p]);
-            json_put_i64(&w, "rows", n->rows);
-            json_object(&w, "left_out");
-            json_members(&w, "user_not_in_train %lld repeated %lld rating_below_0 %lld", (long long)n->cold,
-                         (long long)n->repeated, (long long)n->below);
-            json_end(&w);
-            json_put_i64(&w, "item_not_in_train", n->unknown);
-            json_end(&w);
-        }
-    json_finish(&w);
-}
-
-void dataset_describe(const DataSet *d, FILE *text, FILE *json)
-{
-    double density = (double)d->train.count / ((double)d->U * (double)d->I);
-    if (json)
-        describe_json(d, density, json);
-    if (!text)
-        return;
-    fprintf(text, "data: %s (%s), %lld users, %lld items, density %.3g%%", format_words(d->format, d->cut), d->columns,
-            (long long)d->U, (long long)d->I, 100 * density);
-    for (int p = 0; p < PARTS; p++)
-        if (d->counted[p].rows)
-            fprintf(text, ", %s %lld", PART_NAMES[p], (long long)d->counted[p].rows);
-    const char *before = "; left out: ";
-    for (int p = 0; p < PARTS; p++) {
-        const Counted *n = &d->counted[p];
-        if (n->cold) {
-            fprintf(text, "%s%lld %s rows whose user is not in train", before, (long long)n->cold, PART_NAMES[p]);
-            before = ", ";
-        }
-        if (n->repeated) {
-            fprintf(text, "%s%lld %s rows whose user and item occur again later", before, (long long)n->repeated,
-                    PART_NAMES[p]);
-            before = ", ";
-        }
-        if (n->below) {
-            fprintf(text, "%s%lld %s rows with a rating below 0, which are not relevant (elliot)", before,
-                    (long long)n->below, PART_NAMES[p]);
-            before = ", ";
-        }
-    }
-    before = "; counted as missed: ";
-    for (int p = VALID; p < PARTS; p++)
-        if (d->counted[p].unknown) {
-            fprintf(text, "%s%lld %s rows whose item is not in train", before, (long long)d->counted[p].unknown,
-                    PART_NAMES[p]);
-            before = ", ";
-        }
-    fputc('\n', text);
-}
-
 void dataset_close(DataSet *d)
 {
     for (size_t f = 0; f < d->feature_count; f++)

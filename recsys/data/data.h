@@ -27,9 +27,6 @@ bool time_parse(Text text, int64_t *seconds);
 
 /* ---- formats.c ------------------------------------------------------------------------------- */
 
-/* Begins the record {"event":"data",...: how a file was read. */
-JsonWriter describe_reading(Format f, char cut, const char *columns, FILE *json);
-
 /* ---- data.c, features.c, feature_table.c ----------------------------------------------------- */
 
 typedef struct Row {

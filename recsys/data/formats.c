@@ -49,13 +49,6 @@ const char *format_words(Format f, char cut)
     }
 }
 
-JsonWriter describe_reading(Format f, char cut, const char *columns, FILE *json)
-{
-    JsonWriter w = json_record(json, "event", "data");
-    json_members(&w, "format %s read_as %s columns %s", format_name(f), format_words(f, cut), columns);
-    return w;
-}
-
 bool layout_separator(const char *word, char *cut)
 {
     static const struct {

@@ -271,36 +271,6 @@ static bool count_kept(Kept *n, const Splitting *w, Arena *a, Error *e)
     return true;
 }
 
-/* What was read and what the core leaves out, to people and programs. */
-static void describe(const Splitting *w, const Kept *n)
-{
-    const SplitConfig *c = w->c;
-    const Ratings *r = w->r;
-    double density = (double)(n->rows - n->repeated) / ((double)n->users * (double)n->items);
-    long long dropped = (long long)r->count - (long long)n->rows;
-    if (c->json) {
-        JsonWriter j = describe_reading(r->format, r->cut, r->columns, c->json);
-        json_members(&j, "users %lld items %lld rows %lld density %.6g", (long long)n->users, (long long)n->items,
-                     (long long)n->rows, density);
-        json_object(&j, "left_out");
-        json_put_i64(&j, "core", dropped);
-        json_end(&j);
-        json_put_i64(&j, "repeated", n->repeated);
-        json_finish(&j);
-    }
-    if (c->progress) {
-        fprintf(c->progress, "%s: %s (%s), %lld users, %lld items, %lld interactions, density %.3g%%", r->path,
-                format_words(r->format, r->cut), r->columns, (long long)n->users, (long long)n->items,
-                (long long)n->rows, 100 * density);
-        if (dropped)
-            fprintf(c->progress, "; left out by the %lld-core: %lld of %zu rows", (long long)c->k_core, dropped,
-                    r->count);
-        if (n->repeated)
-            fprintf(c->progress, "; repeated pairs, kept: %lld", (long long)n->repeated);
-        fputc('\n', c->progress);
-    }
-}
-
 static bool check_config(const SplitConfig *c, Error *e)
 {
     const double ratios[] = {c->test_ratio, c->validation_ratio};
@@ -332,8 +302,8 @@ bool split_file(const char *ratings, const char *dir, const SplitConfig *c, size
     ok = ok && begin(&w, a, e) && keep_core(&w, a, e) && group_rows(&w, a, e) && take(&w, TEST, c->test_ratio, a, e) &&
          take(&w, VALID, c->validation_ratio, a, e) && count_kept(&kept, &w, a, e) &&
          write_parts(&w, dir, counts, a, e);
-    if (ok) /* now that nothing can fail: an error is one line */
-        describe(&w, &kept);
+    if (ok && c->visit) /* now that nothing can fail: an error is one line */
+        c->visit(c->arg, &(SplitSource){&r, c->k_core, kept.users, kept.items, kept.rows, kept.repeated});
     arena_free(a);
     return ok;
 }

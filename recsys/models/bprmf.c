@@ -2,10 +2,6 @@
  * g_i, no biases. */
 #include "recsys/models/models.h"
 
-typedef struct Bprmf {
-    Tensor *user, *item; /* [U, D], [I, D] */
-} Bprmf;
-
 typedef struct BprmfSettings {
     CommonSettings common;
     int64_t factors;
@@ -26,19 +22,14 @@ static Sampling sampling(const Model *m)
 static bool init(Model *m, Error *e)
 {
     const BprmfSettings *s = m->settings;
-    Bprmf *b = m->own = NEW(m->arena, Bprmf, 1, e);
-    if (!b)
-        return false;
-    Init xavier = {is_mmrec(m) ? INIT_XAVIER_NORMAL : INIT_XAVIER_UNIFORM, 0};
-    b->user = param_new(m->store, "user", m->data->U, s->factors, xavier, m->seed, e);
-    b->item = param_new(m->store, "item", m->data->I, s->factors, xavier, m->seed, e);
-    return b->user && b->item;
+    Tables *x = m->own = NEW(m->arena, Tables, 1, e);
+    return x && tables_new(m, x, s->factors, (Init){is_mmrec(m) ? INIT_XAVIER_NORMAL : INIT_XAVIER_UNIFORM, 0}, e);
 }
 
 static Tensor *loss(Tape *t, Model *m, const Batch *b)
 {
     const BprmfSettings *s = m->settings;
-    const Bprmf *w = m->own;
+    const Tables *w = m->own;
     Tensor *x[] = {gather(t, w->user, b->user), gather(t, w->item, b->pos), gather(t, w->item, b->neg)};
     const Triples triples = {x[0], x[1], x[2], 0};
     return is_mmrec(m) ? add_norms(t, bpr_loss(t, 1, &triples, 0), s->l_w, 3, x, b->B)
@@ -48,7 +39,7 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
 static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
 {
     (void)t;
-    const Bprmf *w = m->own;
+    const Tables *w = m->own;
     *users = w->user;
     *items = w->item;
     return true;

@@ -8,31 +8,21 @@
  * The mixture is made with gradient on an epoch's first batch and is a constant for its others. The reference code
  * holds dense item x item matrices; here every graph keeps k entries a row, and gradients flow through the kept cosines
  * alone, as they do there. */
-#include <math.h>
-
 #include "recsys/models/models.h"
 
-typedef struct Modality {
-    Tensor *features;  /* [I, D_m], trainable */
-    Linear projection; /* [P, D_m] */
+typedef struct Mined { /* graphs of one modality */
     Csr *original;     /* [I, I], from the raw features, normalised */
     Csr *nearest;      /* the last evaluation's neighbours by projected features */
     const char *key;   /* that one's name in the store */
-} Modality;
-typedef struct Hop { /* of one layer: the graph's rows `ids`, where these stand in the layer below */
-    const Csr *graph;
-    Tensor *ids, *at;
-} Hop;
+} Mined;
 typedef struct Lattice {
-    Tensor *user, *item, *modal_weight; /* [U, D], [I, D], [M] */
-    size_t modalities;
-    Modality *m;
-    Csr **learned, **originals; /* [M]: room for mine_items' lists */
-    Tensor **weights;           /* [M] likewise */
-    Csr *adjacency;             /* [U + I, U + I] */
-    Csr *items;                 /* the epoch's item graph, without gradient */
-    Hop *hop, *item_hop;        /* [layers + 1]: room for plan_hops */
-    bool evaluated;             /* no step since the last evaluation: `nearest` holds for the next epoch */
+    Tables x;
+    Tensor *modal_weight; /* [M] */
+    Modality *modality;   /* [M] trained features; projections are [P, D_m] */
+    Mined *mined;         /* [M] */
+    Csr *adjacency;       /* [U + I, U + I] */
+    Csr *items;           /* the epoch's item graph, without gradient */
+    bool evaluated;       /* no step since the last evaluation: `nearest` holds for the next epoch */
 } Lattice;
 
 typedef struct LatticeSettings {
@@ -89,59 +79,43 @@ static Csr *only(Tape *t, int64_t mark, Csr *g)
 }
 
 /* The graph of the raw features, kept in the store. */
-static bool mine_original(Model *m, Modality *x, const char *name, Error *e)
+static bool mine_original(Model *m, Mined *g, const Modality *x, Error *e)
 {
     Tape *t = tape_new(store_device(m->store), false, e);
-    const char *key = arena_printf(m->arena, e, "original.%s", name);
+    const char *key = arena_printf(m->arena, e, "original.%s", x->name);
     if (t && key)
-        x->original = csr_keep_rows(t, m->store, key, normalized(t, m, neighbours(t, m, x->features)), e);
+        g->original = csr_keep_rows(t, m->store, key, normalized(t, m, neighbours(t, m, x->features)), e);
     tape_free(t);
-    return x->original != NULL;
+    return g->original && (g->key = arena_printf(m->arena, e, "nearest.%s", x->name));
 }
 
 static bool init(Model *m, Error *e)
 {
     const LatticeSettings *s = m->settings;
-    const DataSet *d = m->data;
     Lattice *l = m->own = NEW(m->arena, Lattice, 1, e);
-    size_t M = d->feature_count;
-    if (!l || !(l->m = NEW(m->arena, Modality, M, e)) || !(l->learned = NEW(m->arena, Csr *, M, e)) ||
-        !(l->originals = NEW(m->arena, Csr *, M, e)) || !(l->weights = NEW(m->arena, Tensor *, M, e)))
+    size_t M = m->data->feature_count;
+    if (!l || !(l->mined = NEW(m->arena, Mined, M, e)) ||
+        !tables_new(m, &l->x, s->factors, (Init){INIT_XAVIER_UNIFORM, 0}, e))
         return false;
-    l->modalities = M;
-    if (!(l->hop = NEW(m->arena, Hop, s->n_ui_layers + 1, e)) ||
-        !(l->item_hop = NEW(m->arena, Hop, s->n_layers + 1, e)))
-        return false;
-    Init xavier = {INIT_XAVIER_UNIFORM, 0};
-    int64_t D = s->factors, P = s->factors_multimod;
-    l->user = param_new(m->store, "user", d->U, D, xavier, m->seed, e);
-    l->item = param_new(m->store, "item", d->I, D, xavier, m->seed, e);
     l->modal_weight =
         param_new(m->store, "modal_weight", (int64_t)M, 0, (Init){INIT_CONSTANT, 1.0 / (double)M}, m->seed, e);
-    for (size_t i = 0; i < M && e->code == SP_OK; i++) {
-        const Feature *f = &d->features[i];
-        Init bound = {INIT_UNIFORM, 1 / sqrt((double)f->D)}; /* torch's Linear default */
-        const char *table = arena_printf(m->arena, e, "features.%s", f->name);
-        const char *linear = arena_printf(m->arena, e, "projection.%s", f->name);
-        if (!table || !linear || !(l->m[i].key = arena_printf(m->arena, e, "nearest.%s", f->name)))
+    const ModalityPlan plan = {
+        .trained = true, .width = s->factors_multimod, .w = {INIT_FAN_IN, 0}, .b = {INIT_FAN_IN, 0}};
+    if (!l->modal_weight || !(l->modality = modalities_new(m, plan, e)))
+        return false;
+    for (size_t i = 0; i < M; i++)
+        if (!mine_original(m, &l->mined[i], &l->modality[i], e))
             return false;
-        l->m[i].features = param_from(m->store, table, d->I, f->D, f->data, e);
-        l->m[i].projection = linear_new(m->store, linear, P, f->D, true, bound, bound, m->seed, e);
-        if (e->code != SP_OK || !mine_original(m, &l->m[i], f->name, e))
-            return false;
-    }
-    l->adjacency = e->code == SP_OK ? csr_bipartite(m->store, "adjacency", d->U, d->I, d->train.start, d->train.item,
-                                                    is_mmrec(m) ? ADJ_ROW_SELF : ADJ_BOTH_SELF, e)
-                                    : NULL;
-    return l->adjacency != NULL;
+    return (l->adjacency = user_item_graph(m, "adjacency", is_mmrec(m) ? ADJ_ROW_SELF : ADJ_BOTH_SELF, e));
 }
 
 /* Neighbours by projected features. An epoch begins with the parameters that were evaluated last: what was found then
  * is kept. */
-static Csr *learned(Tape *t, const Model *m, Modality *x)
+static Csr *learn(Tape *t, const Model *m, int i)
 {
     const Lattice *l = m->own;
-    Tensor *projected = linear(t, x->features, &x->projection);
+    Mined *x = &l->mined[i];
+    Tensor *projected = project(t, &l->modality[i], NULL);
     if (tape_training(t) && l->evaluated)
         return cosine_graph(t, projected, x->nearest);
     Csr *g = neighbours(t, m, projected);
@@ -156,81 +130,42 @@ static Csr *mine_items(Tape *t, Model *m)
 {
     const LatticeSettings *s = m->settings;
     const Lattice *l = m->own;
-    int M = (int)l->modalities;
+    int M = (int)m->data->feature_count;
+    Csr **learned = tape_scratch(t, M, sizeof(Csr *)), **originals = tape_scratch(t, M, sizeof(Csr *));
+    Tensor **weights = tape_scratch(t, M, sizeof(Tensor *));
+    if (!learned || !originals || !weights)
+        return NULL;
     int64_t mark = tape_mark(t), part;
     Tensor *share = softmax(t, l->modal_weight);
     for (int i = 0; i < M; i++) {
-        l->weights[i] = rows(t, share, i, 1);
+        weights[i] = rows(t, share, i, 1);
         part = tape_mark(t);
-        l->learned[i] = only(t, part, learned(t, m, &l->m[i]));
-        l->originals[i] = l->m[i].original;
+        learned[i] = only(t, part, learn(t, m, i));
+        originals[i] = l->mined[i].original;
     }
     float l_m = (float)s->l_m, rest = 1 - l_m;
     part = tape_mark(t);
-    Csr *mixed = only(t, part, normalized(t, m, graph_mix(t, M, l->learned, l->weights)));
+    Csr *mixed = only(t, part, normalized(t, m, graph_mix(t, M, learned, weights)));
     part = tape_mark(t);
-    Csr *both[] = {mixed, only(t, part, graph_mix(t, M, l->originals, l->weights))};
+    Csr *both[] = {mixed, only(t, part, graph_mix(t, M, originals, weights))};
     Tensor *shares[] = {input_f32(t, &rest, 1, (int64_t[]){1}), input_f32(t, &l_m, 1, (int64_t[]){1})};
     return only(t, mark, graph_mix(t, 2, both, shares));
 }
 
-static Tensor *pick(Tape *t, Tensor *x, Tensor *ids)
-{
-    return ids ? gather(t, x, ids) : x;
-}
-
-/* hop[n] to hop[1]: what each layer of n reads of the one below, to end with rows ids (NULL: all). */
-static void plan_hops(Tape *t, const Csr *graph, Tensor *ids, int64_t n, Hop *hop)
-{
-    hop[n].ids = ids;
-    for (; n > 0; n--)
-        hop[n].graph = csr_rows(t, graph, hop[n].ids, &hop[n - 1].ids, &hop[n].at);
-}
-
-/* A^n item, at the rows that hop[0 .. n] ends with */
-static Tensor *smooth_items(Tape *t, const Lattice *l, const Hop *hop, int64_t n)
-{
-    int64_t mark = tape_mark(t);
-    Tensor *h = pick(t, l->item, hop[0].ids);
-    for (int64_t i = 1; i <= n; i++) {
-        h = spmm(t, hop[i].graph, h);
-        tape_drop(t, mark, 1, &h);
-    }
-    return h;
-}
-
-/* The mean of n + 1 layers on the graph of users and items, at the rows that hop[0 .. n] ends with. users and items:
- * those of layer 0, NULL for all. */
-static Tensor *convolve(Tape *t, const Model *m, Tensor *users, Tensor *items, const Hop *hop, int64_t n)
-{
-    const Lattice *l = m->own;
-    int64_t mark = tape_mark(t);
-    Tensor *x = stack_rows(t, pick(t, l->user, users), pick(t, l->item, items)), *sum = x;
-    for (int64_t i = 1; i <= n; i++) {
-        x = spmm(t, hop[i].graph, x);
-        if (!is_mmrec(m))
-            x = row_normalize(t, x, 1e-12f);
-        sum = add(t, pick(t, sum, hop[i].at), x);
-        tape_drop(t, mark, 2, (Tensor *[]){x, sum});
-    }
-    return scale(t, sum, 1.0f / (float)(n + 1));
-}
-
 /* Final vectors of users and items (NULL: of all). A batch reads few rows, and these read few of a large graph. */
-static void propagate(Tape *t, Model *m, const Csr *graph, Tensor **users, Tensor **items)
+static void compute(Tape *t, Model *m, const Csr *graph, Tensor **users, Tensor **items)
 {
     const LatticeSettings *s = m->settings;
     const Lattice *l = m->own;
+    const Propagation smooth = {.graph = graph, .layers = s->n_layers, .combine = COMBINE_LAST},
+                      convolve = {.graph = l->adjacency, .layers = s->n_ui_layers, .normalize = !is_mmrec(m)};
     int64_t mark = tape_mark(t), U = *users ? rows_of(*users) : m->data->U, I = *items ? rows_of(*items) : m->data->I;
-    Tensor *low = NULL, *high = NULL;
-    plan_hops(t, graph, *items, s->n_layers, l->item_hop); /* lists first, of both graphs: one upload */
-    plan_hops(t, l->adjacency, *users ? ids_join(t, *users, m->data->U, *items) : NULL, s->n_ui_layers, l->hop);
-    if (l->hop[0].ids)
-        low = ids_split(t, l->hop[0].ids, m->data->U, &high);
-    if (high && l->item_hop[0].ids) /* both are rows of `item` */
-        ids_together(t, 2, (Tensor *[]){l->item_hop[0].ids, high});
-    Tensor *h = smooth_items(t, l, l->item_hop, s->n_layers);
-    Tensor *x = convolve(t, m, low, high, l->hop, s->n_ui_layers);
+    Reach near = reach(t, &smooth, l->x.item, NULL, *items);
+    Reach far = reach(t, &convolve, l->x.user, l->x.item, *users ? ids_join(t, *users, m->data->U, *items) : NULL);
+    if (near.low && far.high)
+        ids_together(t, 2, (Tensor *[]){near.low, far.high});
+    Tensor *h = propagate(t, &smooth, l->x.item, NULL, &near);
+    Tensor *x = propagate(t, &convolve, l->x.user, l->x.item, &far);
     *users = rows(t, x, 0, U);
     *items = add(t, rows(t, x, U, I), row_normalize(t, h, 1e-12f));
     tape_drop(t, mark, 2, (Tensor *[]){*users, *items});
@@ -241,8 +176,7 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
     const LatticeSettings *s = m->settings;
     Lattice *l = m->own;
     const Csr *graph = l->items;
-    Tensor *user_at, *pos_at, *neg_at;
-    Tensor *users = distinct(t, b->user, NULL, &user_at, NULL), *items = distinct(t, b->pos, b->neg, &pos_at, &neg_at);
+    BatchRows r = batch_rows(t, b);
     int64_t mark = tape_mark(t);
     if (b->index == 0) {
         Csr *mined = mine_items(t, m);
@@ -253,9 +187,9 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
         if (!l->items)
             tape_fail(t, e.code, "%s", e.message);
     }
-    propagate(t, m, graph, &users, &items);
-    tape_drop(t, mark, 2, (Tensor *[]){users, items});
-    const Triples triples = {gather(t, users, user_at), gather(t, items, pos_at), gather(t, items, neg_at), 0};
+    compute(t, m, graph, &r.users, &r.items);
+    tape_drop(t, mark, 2, (Tensor *[]){r.users, r.items});
+    const Triples triples = {gather(t, r.users, r.user), gather(t, r.items, r.pos), gather(t, r.items, r.neg), 0};
     /* MMRec divides the squares by the configured batch size, of an epoch's short last batch too; Elliot by the batch's
      * rows. */
     double size = is_mmrec(m) ? (double)s->common.batch_size : (double)b->B;
@@ -266,7 +200,7 @@ static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
 {
     Lattice *l = m->own;
     *users = *items = NULL;
-    propagate(t, m, mine_items(t, m), users, items);
+    compute(t, m, mine_items(t, m), users, items);
     l->evaluated = true;
     return true;
 }

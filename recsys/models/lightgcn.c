@@ -7,8 +7,8 @@
 #include "recsys/models/models.h"
 
 typedef struct LightGcn {
-    Tensor *user, *item; /* [U, D], [I, D] */
-    Csr *adjacency;      /* [U + I, U + I] */
+    Tables x;
+    Csr *adjacency; /* [U + I, U + I] */
 } LightGcn;
 
 typedef struct LightGcnSettings {
@@ -32,31 +32,19 @@ static Sampling sampling(const Model *m)
 
 static bool init(Model *m, Error *e)
 {
-    const DataSet *d = m->data;
     const LightGcnSettings *s = m->settings;
     LightGcn *g = m->own = NEW(m->arena, LightGcn, 1, e);
-    if (!g)
-        return false;
     Init start = is_mmrec(m) ? (Init){INIT_XAVIER_UNIFORM, 0} : (Init){INIT_NORMAL, 0.1};
-    g->user = param_new(m->store, "user", d->U, s->factors, start, m->seed, e);
-    g->item = param_new(m->store, "item", d->I, s->factors, start, m->seed, e);
-    g->adjacency = csr_bipartite(m->store, "adjacency", d->U, d->I, d->train.start, d->train.item,
-                                 is_mmrec(m) ? ADJ_SYM_EPS : ADJ_SYM, e);
-    return g->user && g->item && g->adjacency;
+    return g && tables_new(m, &g->x, s->factors, start, e) &&
+           (g->adjacency = user_item_graph(m, "adjacency", is_mmrec(m) ? ADJ_SYM_EPS : ADJ_SYM, e));
 }
 
 static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
 {
     const LightGcnSettings *s = m->settings;
     const LightGcn *g = m->own;
-    Tensor *x = stack_rows(t, g->user, g->item), *sum = x;
-    for (int64_t l = 0; l < s->n_layers; l++) {
-        x = spmm(t, g->adjacency, x);
-        sum = add(t, sum, x);
-    }
-    x = scale(t, sum, 1.0f / (float)(s->n_layers + 1));
-    *users = rows(t, x, 0, m->data->U);
-    *items = rows(t, x, m->data->U, m->data->I);
+    const Propagation mean = {.graph = g->adjacency, .layers = s->n_layers};
+    split_nodes(t, m, propagate(t, &mean, g->x.user, g->x.item, NULL), users, items);
     return true;
 }
 
@@ -66,9 +54,8 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
     const LightGcn *g = m->own;
     Tensor *users, *items;
     represent(t, m, &users, &items);
-    const Triples triples = {gather(t, users, b->user), gather(t, items, b->pos), gather(t, items, b->neg), 0};
-    Tensor *bpr = bpr_loss(t, 1, &triples, 0);
-    Tensor *ego[] = {gather(t, g->user, b->user), gather(t, g->item, b->pos), gather(t, g->item, b->neg)};
+    Tensor *bpr = batch_bpr(t, users, items, b, 0);
+    Tensor *ego[] = {gather(t, g->x.user, b->user), gather(t, g->x.item, b->pos), gather(t, g->x.item, b->neg)};
     return is_mmrec(m) ? add_norms(t, bpr, s->l_w, 3, ego, b->B) : add_l2(t, bpr, s->l_w, 3, ego, b->B);
 }
 

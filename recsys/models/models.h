@@ -29,12 +29,142 @@ enum { MOST_LAYERS = 1000 };
 #define REG_WEIGHT_INSTEAD                                                                                             \
     "set variant=mmrec, whose recipe has this setting, or set l_w, the weight in the recipe of variant elliot"
 
+/* ---- tables (shared/tables.c) ---------------------------------------------------------------- */
+
+/* The embeddings of users [U, D] and items [I, D]: parameters "user" and "item". All recommenders that learn. Numbers
+ * that a recipe draws and never trains are store_random's (MMGCN). */
+typedef struct Tables {
+    Tensor *user, *item;
+} Tables;
+bool tables_new(Model *m, Tables *x, int64_t D, Init init, Error *e);
+
+/* One modality: its features, and their projection W f + b. */
+typedef struct Modality {
+    const char *name; /* of the data set's feature: "visual" */
+    Tensor *features; /* [I, D_m], "features.NAME" */
+    Linear linear;    /* [width, D_m], "projection.NAME.weight" and ".bias"; w NULL where width is 0 */
+} Modality;
+typedef struct ModalityPlan {
+    bool trained;  /* the features are parameters that start at the data's numbers: BM3, FREEDOM, LATTICE, MGCN */
+    bool joined;   /* one projection of all features side by side, in one piece a modality; the first has its bias */
+    int64_t width; /* of a projection; 0: none */
+    Init w, b;     /* (Init){INIT_FAN_IN, 0} is torch's default for both */
+} ModalityPlan;
+/* The data set's modalities, in its order: m->data->feature_count of them. NULL on failure. Without `trained` the
+ * features are a view of the file where it allows that. */
+Modality *modalities_new(Model *m, ModalityPlan plan, Error *e);
+/* W f + b of items ids [n], or of all where ids is NULL -> [n, width]. Give each item once (batch_rows): a projection
+ * costs D_m x width products an item. */
+Tensor *project(Tape *t, const Modality *x, Tensor *ids);
+/* sum over n modalities of W_m f_m, with one b: W [f_1 || f_2] + b of a joined plan. The table of all features side by
+ * side never exists. VBPR, NGCF-M. */
+Tensor *project_joined(Tape *t, const Modality *x, size_t n, Tensor *ids);
+/* A data set's features as a constant [I, D_m]: a view, not a copy, where the file allows. */
+Tensor *feature_tensor(Model *m, const Feature *f, Error *e);
+
+/* ---- batches (shared/propagate.c) ------------------------------------------------------------ */
+
+/* A batch's users and items, each once and ascending, and where the batch's rows are in these lists. What a step
+ * computes for `users` and `items` alone it computes once. LATTICE, VBPR, FREEDOM, BM3, MGCN. */
+typedef struct BatchRows {
+    Tensor *users, *items;    /* I32 [n] */
+    Tensor *user, *pos, *neg; /* I32 [B]: users[user[b]] is b's user; neg NULL where the batch has none */
+} BatchRows;
+BatchRows batch_rows(Tape *t, const Batch *b);
+
+/* ---- propagation (shared/propagate.c) -------------------------------------------------------- */
+
+typedef enum Combine { COMBINE_MEAN, COMBINE_SUM, COMBINE_LAST } Combine;
+/* E_l = A E_(l-1), l = 1 .. layers, and what becomes of the layers: their mean (LightGCN, BM3, FREEDOM, SGL, SLMRec,
+ * MGCN), sum (GRCN, DualGNN, LayerGCN) or the last (item graphs; LGMRec's modalities). */
+typedef struct Propagation {
+    const Csr *graph;
+    const Csr *const *graphs; /* one per layer in place of graph (SGL's random walks), or NULL */
+    int64_t layers;
+    Combine combine;
+    bool skip_input; /* layer 0 is not one of those that are combined: SimGCL, LayerGCN */
+    bool normalize;  /* each layer by row_normalize: GRCN, Elliot's LATTICE */
+    float noise;     /* > 0: E_l += noise sign(E_l) normalize(draws of [0, 1)): SimGCL, MENTOR */
+} Propagation;
+/* What some rows of the result read of each layer below, as lists of ids. */
+typedef struct Reach {
+    Tensor *low, *high;    /* layer 0: these rows of each table; NULL: all rows */
+    const struct Hop *hop; /* the layers above; NULL: all rows of all layers */
+} Reach;
+/* Of rows ids, ascending and each once; NULL: all. Make the lists of a step before its first op that computes: they
+ * travel to the device in one upload. Where two reaches read one table, say so by ids_together. */
+Reach reach(Tape *t, const Propagation *p, Tensor *low, Tensor *high, Tensor *ids);
+/* The rows of the result that `of` says (NULL: all). E_0 is `low` with the rows of `high` behind it, or `low` alone
+ * where high is NULL. With a reach only the nodes that its rows read are computed: cheaper than all where layers are
+ * few and the graph is sparse, and the gradients of low and high are those of rows. */
+Tensor *propagate(Tape *t, const Propagation *p, Tensor *low, Tensor *high, const Reach *of);
+/* A tensor [U + I, D] as users [U, D] and items [I, D]. */
+void split_nodes(Tape *t, const Model *m, Tensor *x, Tensor **users, Tensor **items);
+
+/* ---- graphs of users and items (shared/user_item.c) ------------------------------------------ */
+
+/* The train pairs as a graph [U + I, U + I], users first. Call csr_index for graph_with (GRCN, DGCF). */
+Csr *user_item_graph(Model *m, const char *name, Adjacency how, Error *e);
+
+/* g (without values) with each entry dropped with probability p and the others divided by 1 - p, drawn for m->epoch:
+ * NGCF's node dropout. Call it from `epoch`. */
+Csr *dropped_graph(Model *m, const char *name, const Csr *g, double p, Error *e);
+
+typedef enum Share {
+    SHARE_ONES, /* R */
+    SHARE_SYM,  /* D_u^-1/2 R D_i^-1/2: a block of ADJ_SYM. MGCN, SMORE */
+    SHARE_USER, /* D_u^-1 R: means of a user's items. LGMRec, MMSSL */
+    SHARE_ITEM  /* R D_i^-1: its transpose has means of an item's users */
+} Share;
+/* The train pairs as a block [U, I]; [I, U] is csr_turned's. A node without pairs gets no message. */
+Csr *interaction_graph(Model *m, const char *name, Share how, Error *e);
+
+typedef enum ThinKind {
+    THIN_EDGES,     /* keep int(E (1 - drop)) pairs, all as likely: SGL's ED (and RW, with a graph per layer) */
+    THIN_BY_DEGREE, /* the same with probabilities ~ 1 / sqrt(d_u d_i), without replacement: FREEDOM, MMGCF, LayerGCN */
+    THIN_NODES      /* drop int(U drop) users and int(I drop) items with all their pairs: SGL's ND */
+} ThinKind;
+typedef struct Thinning {
+    ThinKind kind;
+    double drop;     /* [0, 1) */
+    uint32_t stream; /* other numbers have other draws: the two views of SGL are 0 and 1 */
+    Adjacency adjacency;
+} Thinning;
+/* user_item_graph of a part of the train pairs, normalised by its own degrees. The part is a function of (m->seed,
+ * m->epoch, stream): call it from `epoch`, and a resumed run has the same graphs. One name is one graph, refilled. */
+Csr *thinned_graph(Model *m, const char *name, Thinning how, Error *e);
+
+/* ---- graphs of items, graphs of users (shared/neighbours.c) ---------------------------------- */
+
+typedef enum KnnKind {
+    KNN_BINARY, /* each of the k values is 1 / k. FREEDOM, DRAGON, PGL, MENTOR */
+    KNN_COSINE  /* s_i^-1/2 cos(f_i, f_j) s_j^-1/2, s = sums of rows. MGCN, SMORE, MICRO */
+} KnnKind;
+/* sum over n modalities of weight[i] (NULL: 1) times the graph [I, I] of each item's k nearest by cosine of features,
+ * itself included. Made once, in tiles, and kept in the store under `name`; it has no gradient. */
+Csr *item_graph(Model *m, const char *name, size_t n, const Modality *x, const double *weight, int64_t k, KnnKind kind,
+                Error *e);
+
+typedef enum Side { SIDE_USERS, SIDE_ITEMS } Side;
+/* For each user (item) the k others with the most items (users) in common, at least `least` of them; ties go to the
+ * lower number. The values are these counts: edge_softmax makes DualGNN's weights of them. [U, U] or [I, I]. DualGNN,
+ * DRAGON (users), DA-MRS (items). */
+Csr *cooccurrence_graph(Model *m, const char *name, Side side, int64_t k, int64_t least, Error *e);
+
+/* ---- losses (shared/losses.c) ---------------------------------------------------------------- */
+
+/* BPR of a batch from vectors of all users and items, with l2 as bpr_loss has it. */
+Tensor *batch_bpr(Tape *t, Tensor *users, Tensor *items, const Batch *b, double l2);
 /* l_w as each system means it, on the batch's rows x[0..n): elliot and LATTICE, l_w/2 sum of squares / B; MMRec's
  * EmbLoss, l_w sum of Frobenius norms / B. Returns loss + that. */
 Tensor *add_l2(Tape *t, Tensor *loss, double l_w, int n, Tensor *const *x, int64_t B);
 Tensor *add_norms(Tape *t, Tensor *loss, double l_w, int n, Tensor *const *x, int64_t B);
-
-/* A data set's features as a constant [I, D]: a view, not a copy, where the file allows. */
-Tensor *feature_tensor(Model *m, const Feature *f, Error *e);
+/* cos(a[b], b[b]) of each row -> [B], as F.cosine_similarity: BM3, SELFCF. */
+Tensor *cosines(Tape *t, Tensor *a, Tensor *b);
+/* InfoNCE, van den Oord et al. 2018: for each row log sum over n of exp(a_i . all_n / tau) - a_i . pos_i / tau -> [B].
+ * all NULL: pos, the batch's own rows. Rows are taken as they are: row_normalize makes cosines of products. The
+ * products [B, N] are never stored. Over the batch: SLMRec, SimGCL, MGCN, PGL, SMORE; over all nodes: SGL, LGMRec,
+ * DiffMM, MENTOR. mean() or sum() follows. */
+Tensor *info_nce(Tape *t, Tensor *a, Tensor *pos, Tensor *all, double tau);
 
 #endif

@@ -14,13 +14,12 @@
 #include "recsys/models/models.h"
 
 typedef struct Ngcf {
-    Tensor *user, *item;   /* [U, D], [I, D] */
+    Tables x;
     Linear *sum, *product; /* [n_layers]: W1, b1 and W2, b2 */
     int64_t layers;
     Tensor **layer;   /* [n_layers + 1]: of the last pass, [U + I, its width] */
     Csr *adjacency;   /* [U + I, U + I] */
     const Csr *epoch; /* the same after node dropout */
-    float *ones;      /* [its entries] */
 } Ngcf;
 
 typedef struct NgcfSettings {
@@ -58,7 +57,6 @@ static Sampling sampling(const Model *m)
 static bool init(Model *m, Error *e)
 {
     const NgcfSettings *s = m->settings;
-    const DataSet *d = m->data;
     Ngcf *g = m->own = NEW(m->arena, Ngcf, 1, e);
     if (!g)
         return false;
@@ -68,8 +66,8 @@ static bool init(Model *m, Error *e)
     if (!(g->sum = NEW(m->arena, Linear, L, e)) || !(g->product = NEW(m->arena, Linear, L, e)) ||
         !(g->layer = NEW(m->arena, Tensor *, L + 1, e)))
         return false;
-    g->user = param_new(m->store, "user", d->U, D, xavier, m->seed, e);
-    g->item = param_new(m->store, "item", d->I, D, xavier, m->seed, e);
+    if (!tables_new(m, &g->x, D, xavier, e))
+        return false;
     for (int64_t l = 0; l < L && e->code == SP_OK; l++) {
         const char *sum = arena_printf(m->arena, e, "sum.%lld", (long long)l);
         const char *product = arena_printf(m->arena, e, "product.%lld", (long long)l);
@@ -78,38 +76,26 @@ static bool init(Model *m, Error *e)
         g->sum[l] = linear_new(m->store, sum, out, l ? out : D, true, xavier, bias, m->seed, e);
         g->product[l] = linear_new(m->store, product, out, l ? out : D, true, xavier, bias, m->seed, e);
     }
-    if (e->code != SP_OK || !(g->adjacency = csr_bipartite(m->store, "adjacency", d->U, d->I, d->train.start,
-                                                           d->train.item, ADJ_ROW_SELF, e)))
-        return false;
-    g->epoch = g->adjacency;
-    g->ones = NEW(m->arena, float, g->adjacency->entries, e);
-    for (int64_t i = 0; g->ones && i < g->adjacency->entries; i++)
-        g->ones[i] = 1;
-    return g->ones != NULL;
+    if (e->code == SP_OK)
+        g->epoch = g->adjacency = user_item_graph(m, "adjacency", ADJ_ROW_SELF, e);
+    return g->adjacency != NULL;
 }
 
 static bool epoch(Model *m, Error *e)
 {
     const NgcfSettings *s = m->settings;
     Ngcf *g = m->own;
-    float p = (float)s->node_dropout;
-    Tape *t = p > 0 ? tape_new(store_device(m->store), true, e) : NULL;
-    if (t) {
-        tape_reset(t, (Draw){m->seed, DRAW_GRAPH, (uint32_t)m->epoch});
-        Csr thinned = *g->adjacency;
-        thinned.val = dropout(t, input_f32(t, g->ones, 1, &thinned.entries), p);
-        g->epoch = csr_keep(t, m->store, "epoch", &thinned, e);
-        tape_free(t);
-    }
+    if (s->node_dropout > 0)
+        g->epoch = dropped_graph(m, "epoch", g->adjacency, s->node_dropout, e);
     return e->code == SP_OK;
 }
 
-static void propagate(Tape *t, const Model *m, const Csr *graph)
+static void make_layers(Tape *t, const Model *m, const Csr *graph)
 {
     const NgcfSettings *s = m->settings;
     const Ngcf *g = m->own;
     float p = tape_training(t) || s->evaluation_dropout ? (float)s->message_dropout : 0;
-    g->layer[0] = stack_rows(t, g->user, g->item);
+    g->layer[0] = stack_rows(t, g->x.user, g->x.item);
     for (int64_t l = 0; l < g->layers; l++) {
         Tensor *x = g->layer[l], *message = spmm(t, graph, x);
         x = linear_add(t, mul(t, message, x), &g->product[l], linear(t, message, &g->sum[l]));
@@ -137,7 +123,7 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
     const NgcfSettings *s = m->settings;
     const Ngcf *g = m->own;
     int64_t U = m->data->U, I = m->data->I;
-    propagate(t, m, g->epoch);
+    make_layers(t, m, g->epoch);
     const Triples triples = {vectors(t, g, 0, U, b->user), vectors(t, g, U, I, b->pos), vectors(t, g, U, I, b->neg), 0};
     return bpr_loss(t, 1, &triples, (float)(s->l_w / 2));
 }
@@ -145,7 +131,7 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
 static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
 {
     const Ngcf *g = m->own;
-    propagate(t, m, g->adjacency);
+    make_layers(t, m, g->adjacency);
     *users = vectors(t, g, 0, m->data->U, NULL);
     *items = vectors(t, g, m->data->U, m->data->I, NULL);
     return true;

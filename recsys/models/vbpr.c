@@ -5,15 +5,11 @@
  *
  * f_i is the concatenation of all modalities, frozen. W is kept in one piece a modality: W f = sum over m of W_m f_m,
  * so that the concatenated table never exists. Only the items of a batch are projected, each once. */
-#include <math.h>
-
 #include "recsys/models/models.h"
 
 typedef struct Vbpr {
     Tensor *user, *item, *user_visual; /* [U, D] or [U, 2D], [I, D], [U, D] (elliot) */
-    size_t modalities;
-    Tensor **features;  /* [I, D_m] */
-    Linear *projection; /* [D, D_m]; the first carries the bias */
+    Modality *modality;                /* projections are [D, D_m] */
 } Vbpr;
 
 typedef struct VbprSettings {
@@ -40,42 +36,28 @@ static bool init(Model *m, Error *e)
     Vbpr *v = m->own = NEW(m->arena, Vbpr, 1, e);
     if (!v)
         return false;
-    v->modalities = d->feature_count;
-    v->features = NEW(m->arena, Tensor *, v->modalities, e);
-    v->projection = NEW(m->arena, Linear, v->modalities, e);
-    if (!v->features || !v->projection)
-        return false;
     bool mmrec = is_mmrec(m);
-    int64_t D = s->factors, width = 0;
-    for (size_t i = 0; i < v->modalities; i++)
-        width += d->features[i].D;
+    int64_t D = s->factors;
     Init xavier = {INIT_XAVIER_UNIFORM, 0};
-    /* elliot: torch's Linear default; mmrec: xavier_normal and no bias to begin with. Both of the whole width. */
-    Init w =
-        mmrec ? (Init){INIT_NORMAL, sqrt(2.0 / (double)(D + width))} : (Init){INIT_UNIFORM, 1 / sqrt((double)width)};
-    Init b = mmrec ? (Init){INIT_ZERO, 0} : w;
     v->user = param_new(m->store, "user", d->U, mmrec ? 2 * D : D, xavier, m->seed, e);
     v->item = param_new(m->store, "item", d->I, D, xavier, m->seed, e);
     if (!mmrec) /* the code initialises g_u twice and t_u never: it keeps torch's N(0, 1) */
         v->user_visual = param_new(m->store, "user_visual", d->U, D, (Init){INIT_NORMAL, 1}, m->seed, e);
-    for (size_t i = 0; i < v->modalities && e->code == SP_OK; i++) {
-        const char *name = arena_printf(m->arena, e, "projection.%s", d->features[i].name);
-        v->features[i] = feature_tensor(m, &d->features[i], e);
-        if (name && v->features[i])
-            v->projection[i] = linear_new(m->store, name, D, d->features[i].D, i == 0, w, b, m->seed, e);
+    if (e->code != SP_OK)
+        return false;
+    ModalityPlan plan = {.joined = true, .width = D, .w = {INIT_FAN_IN, 0}, .b = {INIT_FAN_IN, 0}};
+    if (mmrec) {
+        plan.w = (Init){INIT_XAVIER_NORMAL, 0};
+        plan.b = (Init){INIT_ZERO, 0};
     }
-    return e->code == SP_OK;
+    return (v->modality = modalities_new(m, plan, e));
 }
 
 /* W f + b of some items [n, D], or of all where ids is NULL */
-static Tensor *project(Tape *t, const Vbpr *v, Tensor *ids)
+static Tensor *visual(Tape *t, const Model *m, Tensor *ids)
 {
-    Tensor *sum = NULL;
-    for (size_t i = 0; i < v->modalities; i++) {
-        Tensor *f = ids ? gather(t, v->features[i], ids) : v->features[i];
-        sum = sum ? linear_add(t, f, &v->projection[i], sum) : linear(t, f, &v->projection[i]);
-    }
-    return sum;
+    const Vbpr *v = m->own;
+    return project_joined(t, v->modality, m->data->feature_count, ids);
 }
 
 /* Elliot clamps differences of scores to -80 and above: a triple that is wrong by more has no gradient there. Not done
@@ -86,7 +68,7 @@ static Tensor *loss_elliot(Tape *t, Model *m, const Batch *b)
     const Vbpr *v = m->own;
     Tensor *pos_at, *neg_at, *items = distinct(t, b->pos, b->neg, &pos_at, &neg_at);
     Tensor *gu = gather(t, v->user, b->user), *tu = gather(t, v->user_visual, b->user);
-    Tensor *p = project(t, v, items);
+    Tensor *p = visual(t, m, items);
     const Triples triples[] = {{gu, gather(t, v->item, b->pos), gather(t, v->item, b->neg), 0},
                                {tu, gather(t, p, pos_at), gather(t, p, neg_at), 1e-12f}};
     return bpr_loss(t, 2, triples, (float)(s->l_w / 2));
@@ -98,7 +80,7 @@ static Tensor *loss_mmrec(Tape *t, Model *m, const Batch *b)
     const Vbpr *v = m->own;
     Tensor *pos_at, *neg_at, *items = distinct(t, b->pos, b->neg, &pos_at, &neg_at);
     Tensor *u = gather(t, v->user, b->user);
-    Tensor *p = project(t, v, items);
+    Tensor *p = visual(t, m, items);
     Tensor *i = concat(t, gather(t, v->item, b->pos), gather(t, p, pos_at));
     Tensor *j = concat(t, gather(t, v->item, b->neg), gather(t, p, neg_at));
     return add_norms(t, bpr_loss(t, 1, &(Triples){u, i, j, 0}, 0), s->l_w, 3, (Tensor *[]){u, i, j}, b->B);
@@ -112,7 +94,7 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
 static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
 {
     const Vbpr *v = m->own;
-    Tensor *p = project(t, v, NULL);
+    Tensor *p = visual(t, m, NULL);
     *users = is_mmrec(m) ? v->user : concat(t, v->user, v->user_visual);
     *items = concat(t, v->item, is_mmrec(m) ? p : row_normalize(t, p, 1e-12f));
     return true;

@@ -10,12 +10,13 @@ bool products_fit(double user, double item, int64_t D)
 }
 
 /* *largest: the largest magnitude in x; every number must be finite. */
-static bool check_finite(const Model *m, const Tensor *x, const char *whose, int64_t epoch, double *largest, Error *e)
+static bool check_finite(const Model *m, const Tensor *x, const char *whose, int64_t epoch, double *largest, Arena *a,
+                         Error *e)
 {
-    enum { CHUNK = 4096 };
-    float host[CHUNK];
+    enum { CHUNK = 1 << 16 };
+    float *host = NEW(a, float, MIN(x->count, (int64_t)CHUNK), e);
     *largest = 0;
-    for (int64_t at = 0; at < x->count; at += CHUNK) {
+    for (int64_t at = 0; host && at < x->count; at += CHUNK) {
         int64_t n = MIN((int64_t)CHUNK, x->count - at);
         tensor_read(store_device(m->store), x, at, n, host);
         for (int64_t i = 0; i < n; i++) {
@@ -25,16 +26,16 @@ static bool check_finite(const Model *m, const Tensor *x, const char *whose, int
             *largest = fmax(*largest, fabs((double)host[i]));
         }
     }
-    return true;
+    return host != NULL;
 }
 
 /* A step can end beyond float32 after its loss was computed: nothing is ranked by such vectors, and none that
  * trained_open would refuse are written. */
-static bool check_vectors(const Model *m, const Evaluation *v, int64_t epoch, Error *e)
+static bool check_vectors(const Model *m, const Evaluation *v, int64_t epoch, Arena *a, Error *e)
 {
     double user, item;
-    return check_finite(m, v->users, "users'", epoch, &user, e) &&
-           check_finite(m, v->items, "items'", epoch, &item, e) &&
+    return check_finite(m, v->users, "users'", epoch, &user, a, e) &&
+           check_finite(m, v->items, "items'", epoch, &item, a, e) &&
            (products_fit(user, item, cols_of(v->users)) ||
             fail(e, SP_FORMAT,
                  "%s: the users' vectors contain %g and the items' %g after epoch %lld: their products are too large "
@@ -49,7 +50,7 @@ bool evaluation_make(Evaluation *v, Model *m, int64_t epoch, const EvalConfig *c
     if (ok && m->kind->represent) {
         tape_reset(v->tape, (Draw){m->seed, DRAW_EVALUATION, (uint32_t)epoch});
         ok = m->kind->represent(v->tape, m, &v->users, &v->items) && tape_ok(v->tape, e) &&
-             check_vectors(m, v, epoch, e);
+             check_vectors(m, v, epoch, scratch, e);
     }
     return ok && evaluate_model(m, v->users, v->items, c, &v->valid, &v->test, scratch, e);
 }

@@ -1,0 +1,184 @@
+/* recsys/models/shared/user_item.c: graphs of the train pairs, whole and thinned: see models.h. */
+#include <math.h>
+
+#include "recsys/models/models.h"
+
+Csr *user_item_graph(Model *m, const char *name, Adjacency how, Error *e)
+{
+    const DataSet *d = m->data;
+    return csr_bipartite(m->store, name, d->U, d->I, d->train.start, d->train.item, how, e);
+}
+
+Csr *dropped_graph(Model *m, const char *name, const Csr *g, double p, Error *e)
+{
+    Tape *t = tape_new(store_device(m->store), true, e);
+    Csr *kept = NULL;
+    if (t) {
+        tape_reset(t, (Draw){m->seed, DRAW_GRAPH, (uint32_t)m->epoch});
+        float *ones = tape_scratch(t, g->entries, sizeof *ones);
+        for (int64_t i = 0; ones && i < g->entries; i++)
+            ones[i] = 1;
+        Csr thinned = *g;
+        thinned.val = dropout(t, input_f32(t, ones, 1, &g->entries), (float)p);
+        kept = csr_keep(t, m->store, name, &thinned, e);
+    }
+    tape_free(t);
+    return kept;
+}
+
+/* Numbers of pairs of each user [U], then of each item [I] */
+static int32_t *degrees(const DataSet *d, Arena *a, Error *e)
+{
+    int32_t *degree = NEW(a, int32_t, d->U + d->I, e);
+    for (int64_t u = 0; degree && u < d->U; u++) {
+        degree[u] = (int32_t)(d->train.start[u + 1] - d->train.start[u]);
+        for (int64_t p = d->train.start[u]; p < d->train.start[u + 1]; p++)
+            degree[d->U + d->train.item[p]]++;
+    }
+    return degree;
+}
+
+Csr *interaction_graph(Model *m, const char *name, Share how, Error *e)
+{
+    const DataSet *d = m->data;
+    Arena *scratch = arena_new(store_device(m->store)->heap, 0);
+    int32_t *degree = scratch ? degrees(d, scratch, e) : NULL;
+    float *scale = degree ? NEW(scratch, float, d->U + d->I, e) : NULL;
+    Csr *g = NULL;
+    for (int64_t n = 0; scale && n < d->U + d->I; n++)
+        scale[n] = degree[n] ? (float)(how == SHARE_SYM ? 1 / sqrt(degree[n]) : 1.0 / degree[n]) : 0;
+    if (scale)
+        g = csr_new(m->store, name,
+                    &(HostGraph){.rows = d->U,
+                                 .cols = d->I,
+                                 .start = d->train.start,
+                                 .col = d->train.item,
+                                 .row_scale = how == SHARE_SYM || how == SHARE_USER ? scale : NULL,
+                                 .col_scale = how == SHARE_SYM || how == SHARE_ITEM ? scale + d->U : NULL},
+                    e);
+    else
+        fail_memory(e, 0, "a graph");
+    arena_free(scratch);
+    return g;
+}
+
+/* ---- thinned graphs -------------------------------------------------------------------------- */
+
+/* The things that are kept (or dropped) are those with the smallest keys. A key is a draw for the thing's number alone:
+ * uniform, or exponential with rate 1 / sqrt(d_u d_i), whose smallest are a sample without replacement. */
+typedef struct Keys {
+    Draw draw;
+    uint64_t base;       /* number of the first thing */
+    int64_t n;           /* uniform keys: of how many things */
+    const DataSet *data; /* weighted keys */
+    const int32_t *degree;
+    uint32_t *key;
+} Keys;
+enum { KEYS_TASK = 4096 };
+
+static void uniform_keys(void *arg, size_t task, int worker)
+{
+    (void)worker;
+    const Keys *k = arg;
+    int64_t first = (int64_t)task * KEYS_TASK;
+    for (int64_t i = first; i < MIN(first + KEYS_TASK, k->n); i++) {
+        uint32_t x[4];
+        draw4(k->draw, k->base + (uint64_t)i, 0, x);
+        k->key[i] = x[0];
+    }
+}
+
+static void weighted_keys(void *arg, size_t task, int worker)
+{
+    (void)worker;
+    const Keys *k = arg;
+    const Pairs *train = &k->data->train;
+    int64_t first = (int64_t)task * KEYS_TASK;
+    for (int64_t u = first; u < MIN(first + KEYS_TASK, k->data->U); u++)
+        for (int64_t p = train->start[u]; p < train->start[u + 1]; p++) {
+            uint32_t x[4];
+            draw4(k->draw, k->base + (uint64_t)p, 0, x);
+            double both = (double)k->degree[u] * (double)k->degree[k->data->U + train->item[p]];
+            float key = (float)(-own_log(((double)x[0] + 0.5) * 0x1p-32) * sqrt(both));
+            memcpy(&k->key[p], &key, sizeof key); /* positive floats are ordered as their bits are */
+        }
+}
+
+/* chosen[i]: whether key i is one of the `count` smallest; of equal keys the first ones are. */
+static bool *choose(const uint32_t *key, int64_t n, int64_t count, Arena *a, Error *e)
+{
+    enum { HALF = 1 << 16 };
+    int64_t *seen = NEW(a, int64_t, 2 * HALF, e), below = 0;
+    bool *chosen = seen ? NEW(a, bool, n, e) : NULL;
+    if (!chosen)
+        return NULL;
+    uint32_t limit = 0;
+    for (int part = 0; part < 2 && count > 0; part++) { /* the upper halves of keys, then the lower */
+        int64_t *bin = seen + part * HALF;
+        for (int64_t i = 0; i < n; i++)
+            if (part == 0 || key[i] >> 16 == limit >> 16)
+                bin[part ? key[i] & 0xffff : key[i] >> 16]++;
+        uint32_t b = 0;
+        while (below + bin[b] < count)
+            below += bin[b++];
+        limit |= part ? b : b << 16;
+    }
+    for (int64_t i = 0, equal = count - below; i < n && count > 0; i++)
+        chosen[i] = key[i] < limit || (key[i] == limit && equal-- > 0);
+    return chosen;
+}
+
+/* Which pairs stay */
+static bool *kept_pairs(const Model *m, const Thinning *how, Arena *a, Error *e)
+{
+    const DataSet *d = m->data;
+    int64_t E = d->train.count;
+    Keys k = {.draw = {m->seed, DRAW_GRAPH, (uint32_t)m->epoch}, .base = (uint64_t)how->stream << 33, .data = d};
+    Pool *pool = store_device(m->store)->pool;
+    if (how->kind != THIN_NODES) {
+        k.n = E;
+        k.key = NEW(a, uint32_t, E, e);
+        k.degree = how->kind == THIN_BY_DEGREE ? degrees(d, a, e) : NULL;
+        if (!k.key || (how->kind == THIN_BY_DEGREE && !k.degree))
+            return NULL;
+        int64_t things = k.degree ? d->U : E;
+        pool_run(pool, (size_t)((things + KEYS_TASK - 1) / KEYS_TASK), k.degree ? weighted_keys : uniform_keys, &k);
+        return choose(k.key, E, (int64_t)((double)E * (1 - how->drop)), a, e);
+    }
+    bool *gone[2], *kept = NEW(a, bool, E, e);
+    for (int side = 0; side < 2; side++) {
+        k.n = side ? d->I : d->U;
+        if (!(k.key = NEW(a, uint32_t, k.n, e)))
+            return NULL;
+        pool_run(pool, (size_t)((k.n + KEYS_TASK - 1) / KEYS_TASK), uniform_keys, &k);
+        if (!(gone[side] = choose(k.key, k.n, (int64_t)((double)k.n * how->drop), a, e)))
+            return NULL;
+        k.base += (uint64_t)k.n;
+    }
+    for (int64_t u = 0; kept && u < d->U; u++)
+        for (int64_t p = d->train.start[u]; p < d->train.start[u + 1]; p++)
+            kept[p] = !gone[0][u] && !gone[1][d->train.item[p]];
+    return kept;
+}
+
+Csr *thinned_graph(Model *m, const char *name, Thinning how, Error *e)
+{
+    const DataSet *d = m->data;
+    Arena *scratch = arena_new(store_device(m->store)->heap, 0);
+    if (!scratch) {
+        fail_memory(e, 0, "a graph");
+        return NULL;
+    }
+    bool *kept = kept_pairs(m, &how, scratch, e);
+    int64_t *start = kept ? NEW(scratch, int64_t, d->U + 1, e) : NULL, n = 0;
+    int32_t *item = start ? NEW(scratch, int32_t, d->train.count, e) : NULL;
+    for (int64_t u = 0; item && u < d->U; u++) {
+        for (int64_t p = d->train.start[u]; p < d->train.start[u + 1]; p++)
+            if (kept[p])
+                item[n++] = d->train.item[p];
+        start[u + 1] = n;
+    }
+    Csr *g = item ? csr_bipartite(m->store, name, d->U, d->I, start, item, how.adjacency, e) : NULL;
+    arena_free(scratch);
+    return g;
+}

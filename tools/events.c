@@ -1,0 +1,220 @@
+/* tools/events.c: what a data set, a split and a training run tell, for people and as JSON. */
+#include "tools/tools.h"
+
+#include <strings.h>
+
+/* ---- what was read --------------------------------------------------------------------------- */
+
+/* Begins the record {"event":"data",...: how a file was read. */
+static JsonWriter begin_data(Format f, char cut, const char *columns, FILE *json)
+{
+    JsonWriter w = json_record(json, "event", "data");
+    json_members(&w, "format %s read_as %s columns %s", format_name(f), format_words(f, cut), columns);
+    return w;
+}
+
+static const char *const PART_NAMES[] = {"train", "valid", "test"};
+
+static void json_dataset(const DataSet *d, double density, FILE *to)
+{
+    JsonWriter w = begin_data(d->format, d->cut, d->columns, to);
+    json_members(&w, "users %lld items %lld density %.6g", (long long)d->U, (long long)d->I, density);
+    for (size_t p = 0; p < COUNT(PART_NAMES); p++)
+        if (d->counted[p].rows) {
+            const Counted *n = &d->counted[p];
+            json_object(&w, PART_NAMES[p]);
+            json_put_i64(&w, "rows", n->rows);
+            json_object(&w, "left_out");
+            json_members(&w, "user_not_in_train %lld repeated %lld rating_below_0 %lld", (long long)n->cold,
+                         (long long)n->repeated, (long long)n->below);
+            json_end(&w);
+            json_put_i64(&w, "item_not_in_train", n->unknown);
+            json_end(&w);
+        }
+    json_finish(&w);
+}
+
+void print_dataset(const DataSet *d, FILE *text, FILE *json)
+{
+    double density = (double)d->train.count / ((double)d->U * (double)d->I);
+    if (json)
+        json_dataset(d, density, json);
+    if (!text)
+        return;
+    fprintf(text, "data: %s (%s), %lld users, %lld items, density %.3g%%", format_words(d->format, d->cut), d->columns,
+            (long long)d->U, (long long)d->I, 100 * density);
+    for (size_t p = 0; p < COUNT(PART_NAMES); p++)
+        if (d->counted[p].rows)
+            fprintf(text, ", %s %lld", PART_NAMES[p], (long long)d->counted[p].rows);
+    const char *before = "; left out: ";
+    for (size_t p = 0; p < COUNT(PART_NAMES); p++) {
+        const Counted *n = &d->counted[p];
+        if (n->cold) {
+            fprintf(text, "%s%lld %s rows whose user is not in train", before, (long long)n->cold, PART_NAMES[p]);
+            before = ", ";
+        }
+        if (n->repeated) {
+            fprintf(text, "%s%lld %s rows whose user and item occur again later", before, (long long)n->repeated,
+                    PART_NAMES[p]);
+            before = ", ";
+        }
+        if (n->below) {
+            fprintf(text, "%s%lld %s rows with a rating below 0, which are not relevant (elliot)", before,
+                    (long long)n->below, PART_NAMES[p]);
+            before = ", ";
+        }
+    }
+    before = "; counted as missed: ";
+    for (size_t p = 1; p < COUNT(PART_NAMES); p++)
+        if (d->counted[p].unknown) {
+            fprintf(text, "%s%lld %s rows whose item is not in train", before, (long long)d->counted[p].unknown,
+                    PART_NAMES[p]);
+            before = ", ";
+        }
+    fputc('\n', text);
+}
+
+void print_split(void *arg, const SplitSource *s)
+{
+    const Context *c = arg;
+    const Ratings *r = s->ratings;
+    double density = (double)(s->rows - s->repeated) / ((double)s->users * (double)s->items);
+    long long dropped = (long long)r->count - (long long)s->rows;
+    if (c->json) {
+        JsonWriter j = begin_data(r->format, r->cut, r->columns, stdout);
+        json_members(&j, "users %lld items %lld rows %lld density %.6g", (long long)s->users, (long long)s->items,
+                     (long long)s->rows, density);
+        json_object(&j, "left_out");
+        json_put_i64(&j, "core", dropped);
+        json_end(&j);
+        json_put_i64(&j, "repeated", s->repeated);
+        json_finish(&j);
+    }
+    if (c->progress) {
+        fprintf(c->progress, "%s: %s (%s), %lld users, %lld items, %lld interactions, density %.3g%%", r->path,
+                format_words(r->format, r->cut), r->columns, (long long)s->users, (long long)s->items,
+                (long long)s->rows, 100 * density);
+        if (dropped)
+            fprintf(c->progress, "; left out by the %lld-core: %lld of %zu rows", (long long)s->k_core, dropped,
+                    r->count);
+        if (s->repeated)
+            fprintf(c->progress, "; repeated pairs, kept: %lld", (long long)s->repeated);
+        fputc('\n', c->progress);
+    }
+}
+
+/* ---- training -------------------------------------------------------------------------------- */
+
+/* Which settings were given under another system's name, and the recommender too: one line, or one object. */
+static void print_names(const TrainPrinter *p, const TrainEvent *event)
+{
+    const char *name = event->recommender->name;
+    const CommonSettings *s = event->settings;
+    bool other = strcasecmp(p->model, name) != 0, some = other;
+    for (size_t i = 0; i < settings_count(s); i++)
+        some = some || settings_alias(s, i);
+    if (some && p->text) {
+        fprintf(p->text, other ? "%s (%s):" : "%s:", name, p->model);
+        for (size_t i = 0; i < settings_count(s); i++)
+            if (settings_alias(s, i))
+                fprintf(p->text, " %s=%s (%s)", settings_key(s, i), settings_value(s, i), settings_alias(s, i));
+        fputc('\n', p->text);
+    }
+    if (!some || !p->json)
+        return;
+    JsonWriter w = json_record(p->json, "event", "names");
+    json_members(&w, "model %s given_as %s", name, p->model);
+    json_object(&w, "settings");
+    for (size_t i = 0; i < settings_count(s); i++)
+        if (settings_alias(s, i))
+            json_put_string(&w, settings_key(s, i), settings_alias(s, i));
+    json_finish(&w);
+}
+
+static void begin(TrainPrinter *p, const TrainEvent *event)
+{
+    print_names(p, event);
+    const char *name = event->recommender->name;
+    progress_start(&p->progress, p->text, name, "batches", (double)(event->settings->epochs * event->batches));
+    p->progress.done = p->progress.before = (double)(event->epoch * event->batches); /* where a checkpoint left off */
+    p->started = true;
+    if (p->text && event->batches && !event->data->valid.start)
+        fprintf(p->text,
+                "%s: no validation part: the last epoch is used, without early stopping (Elliot would choose the epoch "
+                "by the test part)\n",
+                name);
+}
+
+static bool json_epoch(FILE *f, const TrainEvent *event, Error *e)
+{
+    JsonWriter w = json_record(f, "event", "epoch");
+    json_members(&w, "model %s epoch %lld loss %.9g seconds %.4f", event->recommender->name, (long long)event->epoch,
+                 event->loss, event->seconds);
+    if (event->valid->mean || event->test->mean)
+        scores_json(&w, event->valid, event->test);
+    json_finish(&w);
+    return stream_whole(f, "standard output", e);
+}
+
+static void epoch_note(TrainPrinter *p, const TrainEvent *event)
+{
+    char note[160] = "evaluated";
+    if (event->batches) {
+        int n = snprintf(note, sizeof note, "epoch %lld/%lld  loss %.4f", (long long)event->epoch,
+                         (long long)event->settings->epochs, event->loss);
+        if (event->data->valid.start)
+            snprintf(note + n, sizeof note - (size_t)n, "  best %s@%lld %.4f", event->metric, (long long)event->cutoff,
+                     event->best);
+    }
+    progress_step(&p->progress, (double)(event->epoch * event->batches), note);
+}
+
+static void json_result(FILE *f, const TrainEvent *event)
+{
+    const TrainResult *r = event->result;
+    JsonWriter w = json_record(f, "event", "result");
+    json_put_string(&w, "model", event->recommender->name);
+    if (r->epochs)
+        json_put_i64(&w, "best_epoch", r->best_epoch);
+    scores_json(&w, &r->valid, &r->test);
+    if (r->epochs)
+        json_put_number(&w, "epoch_seconds", "%.6g", r->epoch_seconds);
+    json_members(&w, "eval_seconds %.6g peak_rss_bytes %zu", r->eval_seconds, peak_rss_bytes());
+    char chosen_by[80] = "the last epoch";
+    if (event->data->valid.start)
+        snprintf(chosen_by, sizeof chosen_by, "%s@%lld of valid", event->metric, (long long)event->cutoff);
+    if (event->batches)
+        json_put_string(&w, "chosen_by", chosen_by);
+    json_finish(&w);
+    fflush(f);
+}
+
+bool train_print(void *arg, const TrainEvent *event, Error *e)
+{
+    TrainPrinter *p = arg;
+    switch (event->kind) {
+    case TRAIN_DATA: print_dataset(event->data, p->summary, p->json); break;
+    case TRAIN_BEGIN: begin(p, event); break;
+    case TRAIN_BATCH:
+        progress_step(&p->progress, (double)(event->epoch * event->batches + event->batch + 1), NULL);
+        break;
+    case TRAIN_EPOCH:
+        if (p->json && event->batches && !json_epoch(p->json, event, e))
+            return false;
+        epoch_note(p, event);
+        break;
+    case TRAIN_END:
+        train_print_end(p);
+        if (p->json)
+            json_result(p->json, event);
+        break;
+    }
+    return true;
+}
+
+void train_print_end(TrainPrinter *p)
+{
+    if (p->started)
+        progress_end(&p->progress, NULL);
+    p->started = false;
+}
