@@ -63,7 +63,8 @@
 extern "C" {
 #endif
 
-#define SAPOR_VERSION "0.1.0"
+#define SAPOR_VERSION        "0.1.0"
+#define SAPOR_VERSION_NUMBER 100 /* 10000 major + 100 minor + patch */
 
 #if defined(__GNUC__)
 #define SP_API __attribute__((visibility("default")))
@@ -81,8 +82,9 @@ typedef enum sp_status {
     SP_USAGE,       /* the arguments are wrong: unknown names, values out of range */
     SP_SHAPE,       /* two shapes or sizes that must match do not */
     SP_UNSUPPORTED, /* not available in this build or for this model */
-    SP_CANCELLED    /* for later versions; no function of this version returns it */
+    SP_CANCELLED    /* a call-back of the caller ended the call */
 } sp_status;
+SP_API const char *sp_status_name(sp_status code); /* "SP_IO"; "unknown" for any other number */
 
 typedef struct sp_error {
     sp_status code;
@@ -101,6 +103,7 @@ typedef struct sp_allocator {
 } sp_allocator;
 
 SP_API const char *sp_version(void); /* SAPOR_VERSION of the library that runs */
+SP_API int sp_version_number(void);  /* its SAPOR_VERSION_NUMBER */
 
 /* ---- sessions: threads and scratch memory ---------------------------------------------------- */
 
@@ -117,26 +120,141 @@ SP_API void sp_session_close(sp_session *s);
 /* `model` is a Hugging Face folder, a weights file of torchvision or timm, or a name that is looked up in
  * $SAPOR_MODELS, the Hugging Face cache and torch's. The features are those that sentence-transformers, transformers or
  * torchvision give for the same model: see `sapor models`. An open encoder may be used by several threads, each with a
- * session of its own; a row does not depend on the other inputs in the call. Texts for an image encoder, or images for
- * a text encoder, are SP_USAGE.
+ * session of its own, whose threads do the work; a row does not depend on the other inputs in the call. Texts for an
+ * image encoder, or images for a text encoder, are SP_USAGE. An option that does not apply is SP_USAGE too, never
+ * ignored.
  *
  *     const char *paths[] = {"bag.jpg", "lamp.png"};
  *     float *out = malloc(2 * sp_encoder_features(m) * sizeof *out);
  *     if (!out || !sp_encode_image_files(m, s, paths, 2, out, &e)) ...
  */
 typedef struct sp_encoder sp_encoder;
+enum { SP_IMAGES = 1, SP_TEXTS = 2 };     /* modalities */
+typedef enum sp_pool {                    /* how the rows of a text's tokens, or of an image's patches, become one */
+                       SP_POOL_MODEL = 0, /* as the model does it */
+                       SP_POOL_CLS,       /* the first row */
+                       SP_POOL_MEAN,
+                       SP_POOL_MAX,
+                       SP_POOL_NONE /* they stay: one row per token */
+} sp_pool;
+
+/* Structs with a member `size` may grow in later versions, at their end. Set it to sizeof; zeros are the defaults:
+ *
+ *     sp_encoder_options o = {.size = sizeof o, .dtype = "int8"};
+ */
+typedef struct sp_encoder_options {
+    size_t size;
+    /* "f32" (or NULL), "f16", "bf16" or "int8": fewer bits, for transformers and ResNet. Weights take a half or a
+     * quarter of the memory. Where the processor has the instructions, bf16 is about 1.9 times as fast (cosine with
+     * f32's features 0.9999), int8 about 3 times (0.99); four and five times on Intel's matrix unit (AMX; Linux then
+     * refuses the process signal stacks of less than 12 KB). Rows still do not depend on threads or on the other
+     * inputs in the call. */
+    const char *dtype;
+    const char *device;  /* NULL or "cpu", the only one of this version */
+    const char *arch;    /* NULL: found; else a name of `sapor models`, for a weights file without config.json */
+    unsigned modalities; /* SP_IMAGES, SP_TEXTS: what calls will encode; 0: all that the model has the files for */
+    /* [output_count]: names of the outputs that calls will ask for, NULL for the usual one; weights that only other
+     * outputs need are not loaded. output_count 0: all. */
+    const char *const *outputs;
+    size_t output_count;
+    /* Defaults of calls for the usual outputs; see sp_output_options and sp_call_options. */
+    sp_pool pool;
+    int normalize;
+    size_t max_length;
+} sp_encoder_options;
+SP_API sp_encoder *sp_encoder_open_with(const char *model, const sp_encoder_options *o, const sp_allocator *memory,
+                                        sp_error *e);
+/* With the defaults, and the weights of the usual outputs only. */
 SP_API sp_encoder *sp_encoder_open(const char *model, const sp_allocator *memory, sp_error *e);
-/* The same in fewer bits, for transformers and ResNet: dtype "f32" (or NULL), "f16", "bf16" or "int8". Weights take a
- * half or a quarter of the memory. Where the processor has the instructions, bf16 is about 1.9 times as fast (cosine
- * with f32's features 0.9999), int8 about 3 times (0.99); four and five times on Intel's matrix unit (AMX; Linux then
- * refuses the process signal stacks of less than 12 KB). Rows still do not depend on threads or on the other inputs in
- * the call. */
 SP_API sp_encoder *sp_encoder_open_as(const char *model, const char *dtype, const sp_allocator *memory, sp_error *e);
+
+typedef struct sp_file { /* a file in memory */
+    const char *name;    /* "config.json", "model.safetensors", "tokenizer.json", "1_Pooling/config.json", ... */
+    const void *data;
+    size_t bytes;
+} sp_file;
+/* A model whose folder is in memory; o may be NULL. The caller keeps the files' bytes, unchanged, until the close. */
+SP_API sp_encoder *sp_encoder_open_memory(const sp_file *files, size_t n, const sp_encoder_options *o,
+                                          const sp_allocator *memory, sp_error *e);
 SP_API void sp_encoder_close(sp_encoder *m);
-SP_API size_t sp_encoder_features(const sp_encoder *m); /* D: floats of one row; 0 for NULL */
+
+/* D: floats of one row of the usual output, of texts where the encoder reads both; 0 for NULL, and where rows are per
+ * token. */
+SP_API size_t sp_encoder_features(const sp_encoder *m);
 SP_API bool sp_encoder_reads_texts(const sp_encoder *m);
 SP_API bool sp_encoder_reads_images(const sp_encoder *m);
-/* texts [n], UTF-8, NUL-terminated; out [n, D] */
+
+/* What a model gives besides its usual features: named outputs, hidden states among them. */
+typedef enum sp_rows {
+    SP_ROWS_VECTOR = 0, /* one row per input */
+    SP_ROWS_TOKENS,     /* one row per token, or per patch of an image, unless a call pools them */
+    SP_ROWS_MAP         /* a feature map of an image: [channels, height, width] */
+} sp_rows;
+typedef struct sp_output {
+    size_t size;
+    const char *name;  /* valid until the close */
+    unsigned modality; /* SP_IMAGES or SP_TEXTS */
+    sp_rows rows;
+    size_t width;    /* floats of a vector, or of a token's row; channels of a map */
+    sp_pool pool;    /* of tokens: what SP_POOL_MODEL is */
+    bool normalized; /* rows have length 1, unless a call says otherwise */
+    bool usual;      /* what calls without options give */
+    bool loaded;     /* calls may ask for it: see sp_encoder_options.outputs */
+} sp_output;
+SP_API size_t sp_encoder_output_count(const sp_encoder *m); /* 0 for NULL */
+/* Output i; false (SP_USAGE) if there is none. Set out->size. */
+SP_API bool sp_encoder_output(const sp_encoder *m, size_t i, sp_output *out, sp_error *e);
+
+/* One output of a call. */
+typedef struct sp_output_options {
+    const char *name; /* NULL: the usual one of the modality */
+    sp_pool pool;     /* SP_POOL_NONE: rows per token */
+    int normalize;    /* 1: rows of length 1; -1: not; 0: as the model does */
+} sp_output_options;
+/* A call asks for any set of outputs and pays for one pass through the model. */
+typedef struct sp_call_options {
+    size_t size;
+    const sp_output_options *outputs;
+    size_t output_count; /* 0: the usual output, with the encoder's defaults */
+    size_t max_length;   /* texts are cut to so many tokens, special tokens included; 0: the model's limit */
+    /* Called now and then, on the thread of the call, with the number of inputs that are done; false ends the call, and
+     * its error is SP_CANCELLED. May be NULL. */
+    bool (*progress)(void *user, size_t done, size_t n);
+    void *user;
+} sp_call_options;
+/* How many floats one row has, of each output of such a call ([1] where o is NULL or names none): the sizes for the
+ * buffers below. Of texts' tokens that are not pooled: one token's row. modality: SP_IMAGES or SP_TEXTS. */
+SP_API bool sp_row_sizes(const sp_encoder *m, unsigned modality, const sp_call_options *o, size_t *floats, sp_error *e);
+
+typedef struct sp_text {
+    const char *text; /* UTF-8; need not end with NUL */
+    size_t bytes;
+} sp_text;
+typedef struct sp_text_info {
+    size_t tokens;  /* that the model reads, special tokens included; 0 for a text that failed */
+    bool truncated; /* the text is longer, its end was left out */
+} sp_text_info;
+/* How many tokens the texts [n] have, without encoding them. */
+SP_API bool sp_text_lengths(const sp_encoder *m, sp_session *s, const sp_text *texts, size_t n,
+                            const sp_call_options *o, sp_text_info *info, sp_error *status, sp_error *e);
+/* texts [n]; o may be NULL. out [outputs of the call]: out[k] receives n rows, or with SP_POOL_NONE as many rows as the
+ * texts have tokens together (sp_text_lengths), in their order. info [n] and status [n] may be NULL. With status, an
+ * input that fails leaves its reason there and zeros in its row, and the call goes on; without, it ends the call. */
+SP_API bool sp_encode_text_batch(const sp_encoder *m, sp_session *s, const sp_text *texts, size_t n,
+                                 const sp_call_options *o, float *const *out, sp_text_info *info, sp_error *status,
+                                 sp_error *e);
+
+typedef struct sp_image { /* a file, the bytes of a file, or pixels; set one of them */
+    const char *path;     /* of a JPEG, PNG or WebP file */
+    const void *data;     /* its contents, `bytes` of them; with a width: pixels */
+    size_t bytes;         /* of pixels 0, or 3 width height */
+    size_t width, height; /* of pixels, RGB with 8 bits, rows without padding; else 0 */
+} sp_image;
+/* The same for images [n]. The session's threads decode and resize them. */
+SP_API bool sp_encode_image_batch(const sp_encoder *m, sp_session *s, const sp_image *images, size_t n,
+                                  const sp_call_options *o, float *const *out, sp_error *status, sp_error *e);
+
+/* Short forms: the usual output, no status. texts [n] end with NUL; out [n, D] */
 SP_API bool sp_encode_texts(const sp_encoder *m, sp_session *s, const char *const *texts, size_t n, float *out,
                             sp_error *e);
 /* paths [n] of JPEG, PNG or WebP files; out [n, D] */

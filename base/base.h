@@ -157,6 +157,18 @@ bool stream_read(Text *out, Arena *a, const char *path, size_t max_bytes, Error 
 bool input_read(Text *out, Arena *a, FILE *in, const char *name, size_t max_bytes, Error *e);
 #define STREAM_MOST  ((size_t)1 << 29)
 #define PIPE_SECONDS 5
+/* The files of a folder, on disk or in memory, by names such as "1_Pooling/config.json". */
+typedef struct Files {
+    const char *folder;  /* its path; of files in memory, a name for messages */
+    const sp_file *list; /* [count] in memory; NULL: on disk */
+    size_t count;
+} Files;
+/* FOLDER/NAME where there is such a file, else NULL without an error. */
+const char *files_path(const Files *f, const char *name, Arena *a, Error *e);
+/* file_read and map_open of a file that is there; what is in memory is not copied, nor is a NUL put behind it. */
+bool files_read(Text *out, Arena *a, const Files *f, const char *name, size_t max_bytes, Error *e);
+bool files_map(Map *m, Arena *a, const Files *f, const char *name, Error *e);
+
 bool file_exists(const char *path);
 bool folder_exists(const char *path);
 bool file_remove(const char *path, Error *e); /* not an error where there is none */

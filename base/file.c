@@ -394,3 +394,54 @@ bool file_set_lacks(FileSet *s, const char *out, Error *e)
     return fail(e, SP_USAGE, "%s: is the same file as the input %s, which would be replaced; choose another output",
                 out, same->path);
 }
+
+/* ---- a folder on disk or in memory ----------------------------------------------------------- */
+
+static const sp_file *find_file(const Files *f, const char *name)
+{
+    for (size_t i = 0; i < f->count; i++)
+        if (strcmp(f->list[i].name, name) == 0)
+            return &f->list[i];
+    return NULL;
+}
+
+static bool absent(const Files *f, const char *name, Error *e)
+{
+    return fail(e, SP_IO, "%s/%s: there is no such file", f->folder, name);
+}
+
+const char *files_path(const Files *f, const char *name, Arena *a, Error *e)
+{
+    const char *path = path_join(a, f->folder, name, e);
+    return path && (f->list ? find_file(f, name) != NULL : file_exists(path)) ? path : NULL;
+}
+
+bool files_read(Text *out, Arena *a, const Files *f, const char *name, size_t max_bytes, Error *e)
+{
+    const sp_file *one = f->list ? find_file(f, name) : NULL;
+    const char *path = path_join(a, f->folder, name, e);
+    if (!path)
+        return false;
+    if (!f->list)
+        return file_read(out, a, path, max_bytes, e);
+    if (!one)
+        return absent(f, name, e);
+    if (max_bytes && one->bytes > max_bytes)
+        return fail(e, SP_FORMAT, "%s: %zu bytes are too many; at most %zu are supported", path, one->bytes, max_bytes);
+    *out = (Text){one->bytes ? one->data : "", one->bytes};
+    return true;
+}
+
+bool files_map(Map *m, Arena *a, const Files *f, const char *name, Error *e)
+{
+    const sp_file *one = f->list ? find_file(f, name) : NULL;
+    const char *path = path_join(a, f->folder, name, e);
+    if (!path)
+        return false;
+    if (!f->list)
+        return map_open(m, path, e);
+    if (!one)
+        return absent(f, name, e);
+    *m = (Map){.data = one->bytes ? one->data : (const void *)"", .bytes = one->bytes};
+    return true;
+}

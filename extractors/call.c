@@ -125,7 +125,6 @@ int64_t load_blocks(const Loader *l, int first, int64_t blocks)
 /* ---- one pass -------------------------------------------------------------------------------- */
 
 typedef struct PassInput {
-    const Call *call;
     const TextBatch *texts;
     const ImageBatch *images;
 } PassInput;
@@ -156,32 +155,39 @@ static Tensor *pool_rows(Tape *t, Tensor *x, Pooling pool, const PassInput *in)
     return r ? pool_ragged(t, x, r, how) : x;
 }
 
-static void forward_call(Tape *t, const void *model, const void *input, Tensor **out)
+void call_forward(Tape *t, const Call *c, const TextBatch *texts, const ImageBatch *images, Tensor **out)
 {
-    const Encoder *en = model;
-    const PassInput *in = input;
-    const Call *c = in->call;
-    Pass p = {.texts = in->texts,
-              .images = in->images,
+    const Encoder *en = c->encoder;
+    const PassInput in = {.texts = texts, .images = images};
+    Pass p = {.texts = texts,
+              .images = images,
               .outputs = en->output_count,
               .asked = c->asked,
               .out = tape_scratch(t, (int64_t)en->output_count, sizeof *p.out)};
+    for (size_t i = 0; i < c->count; i++)
+        out[i] = NULL;
     if (!p.out)
         return;
-    (in->texts ? en->kind->forward_text : en->kind->forward_image)(t, en->model, &p);
+    (texts ? en->kind->forward_text : en->kind->forward_image)(t, en->model, &p);
     for (size_t i = 0; i < c->count; i++) {
         const CallOutput *o = &c->outputs[i];
         Tensor *x = p.out[o->number];
         if (x && o->pool != POOL_NONE)
-            x = pool_rows(t, x, o->pool, in);
+            x = pool_rows(t, x, o->pool, &in);
         out[i] = x && o->normalize ? row_normalize(t, x, 1e-12f) : x;
     }
 }
 
+static void forward_input(Tape *t, const void *call, const void *input, Tensor **out)
+{
+    const PassInput *in = input;
+    call_forward(t, call, in->texts, in->images, out);
+}
+
 bool call_infer(const Call *c, Tape *t, const TextBatch *texts, const ImageBatch *images, Inferred *results, Error *e)
 {
-    PassInput in = {.call = c, .texts = texts, .images = images};
-    return infer_all(t, forward_call, c->encoder, &in, c->count, results, e);
+    PassInput in = {.texts = texts, .images = images};
+    return infer_all(t, forward_input, c, &in, c->count, results, e);
 }
 
 bool check_finite(const Encoder *en, const float *x, size_t n, Error *e)

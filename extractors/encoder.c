@@ -96,22 +96,32 @@ const EncoderKind *encoder_kind_of(const ModelSource *s, Arena *a, Error *e)
     return NULL;
 }
 
-static bool read_source(ModelSource *s, const char *name, const EncoderOptions *o, Arena *a, Error *e)
+static bool read_config(ModelSource *s, Arena *a, Error *e)
 {
-    *s = (ModelSource){.path = model_find(name, a, e), .arch = o->arch};
-    if (!s->path)
-        return false;
-    s->folder = folder_of(s->path, a, e);
-    const char *config = s->folder ? path_join(a, s->folder, "config.json", e) : NULL;
     Text text;
-    if (config && file_exists(config) &&
-        (!file_read(&text, a, config, 16 << 20, e) || !(s->config = json_parse(a, text, config, e))))
+    const char *config = s->files ? files_path(s->files, "config.json", a, e) : NULL;
+    if (!config)
+        return e->code == SP_OK;
+    if (!files_read(&text, a, s->files, "config.json", 16 << 20, e) || !(s->config = json_parse(a, text, config, e)))
         return false;
-    if (s->config && s->config->type != JSON_OBJECT)
-        return fail(e, SP_FORMAT, "%s:1:1: expected a JSON object with the model's settings", config);
-    if (e->code != SP_OK)
+    return s->config->type == JSON_OBJECT ||
+           fail(e, SP_FORMAT, "%s:1:1: expected a JSON object with the model's settings", config);
+}
+
+/* Of the files in memory, or of what `name` means. */
+static bool read_source(ModelSource *s, const char *name, const Files *memory, const EncoderOptions *o, Arena *a,
+                        Error *e)
+{
+    *s = (ModelSource){.path = memory ? memory->folder : model_find(name, a, e), .arch = o->arch};
+    Files *files = s->path ? NEW(a, Files, 1, e) : NULL;
+    if (!files)
         return false;
-    if ((s->weights = weights_open(s->path, a, e)))
+    s->folder = memory ? memory->folder : folder_of(s->path, a, e);
+    *files = memory ? *memory : (Files){.folder = s->folder};
+    s->files = s->folder ? files : NULL;
+    if (e->code != SP_OK || !read_config(s, a, e))
+        return false;
+    if ((s->weights = memory ? weights_open_files(files, a, e) : weights_open(s->path, a, e)))
         return true;
     const char *type = model_type_of(s), *timm = json_cstring(json_get(s->config, "architecture"));
     bool known = type ? kind_of_type(type) != NULL : !timm || !*timm || kind_of_arch(timm);
@@ -132,8 +142,8 @@ static bool read_settings(Encoder *en, const ModelSource *s, unsigned tower, int
 {
     if (!s->folder)
         return true;
-    return tower == MODALITY_IMAGE ? preset_from_folder(&en->image.preset, s->folder, en->arena, e)
-                                   : pipeline_from_folder(&en->text, s->folder, max_seq_length, en->arena, e);
+    return tower == MODALITY_IMAGE ? preset_from_folder(&en->image.preset, s->files, en->arena, e)
+                                   : pipeline_from_folder(&en->text, s->files, max_seq_length, en->arena, e);
 }
 
 /* What comes after load: the tokenizer. */
@@ -153,7 +163,7 @@ static bool finish_text(Encoder *en, const ModelSource *s, int64_t max_seq_lengt
         return fail(e, SP_FORMAT,
                     "%s: is only a weights file; give the folder of the text encoder (config.json, tokenizer.json)",
                     s->path);
-    if (!(t->tokenizer = tokenizer_load(s->folder, en->arena, e)))
+    if (!(t->tokenizer = tokenizer_load_files(s->files, en->arena, e)))
         return false;
     t->max_tokens = lower_of(t->max_tokens, max_seq_length ? max_seq_length : tokenizer_max_length(t->tokenizer));
     return true;
@@ -198,12 +208,12 @@ static bool check_outputs(const Encoder *en, Error *e)
     return true;
 }
 
-static bool open_into(Encoder *en, const Device *d, const char *name, Error *e)
+static bool open_into(Encoder *en, const Device *d, const char *name, const Files *memory, Error *e)
 {
     static const unsigned TOWERS[] = {MODALITY_IMAGE, MODALITY_TEXT};
     ModelSource s;
     int64_t max_seq_length = 0;
-    if (!read_source(&s, name, &en->options, en->arena, e))
+    if (!read_source(&s, name, memory, &en->options, en->arena, e))
         return false;
     en->weights = (Weights *)s.weights;
     en->path = s.path;
@@ -223,7 +233,7 @@ static bool open_into(Encoder *en, const Device *d, const char *name, Error *e)
     return !(en->towers & MODALITY_TEXT) || finish_text(en, &s, max_seq_length, e) || tower_fails(en, MODALITY_TEXT, e);
 }
 
-Encoder *encoder_open(const Device *d, const char *name, const EncoderOptions *o, Error *e)
+static Encoder *open_new(const Device *d, const char *name, const Files *memory, const EncoderOptions *o, Error *e)
 {
     Arena *a = arena_new(d->heap, 0);
     Encoder *en = a ? NEW(a, Encoder, 1, e) : NULL;
@@ -234,13 +244,23 @@ Encoder *encoder_open(const Device *d, const char *name, const EncoderOptions *o
     }
     en->arena = a;
     en->options = *o;
-    bool ok = open_into(en, d, name, e);
+    bool ok = open_into(en, d, name, memory, e);
     en->options.arch = NULL; /* the caller's */
     en->options.outputs = NULL;
     if (ok)
         return en;
     encoder_close(en);
     return NULL;
+}
+
+Encoder *encoder_open(const Device *d, const char *name, const EncoderOptions *o, Error *e)
+{
+    return open_new(d, name, NULL, o, e);
+}
+
+Encoder *encoder_open_files(const Device *d, const Files *f, const EncoderOptions *o, Error *e)
+{
+    return f->list ? open_new(d, NULL, f, o, e) : open_new(d, f->folder, NULL, o, e);
 }
 
 void encoder_close(Encoder *en)

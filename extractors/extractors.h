@@ -38,6 +38,7 @@ typedef struct Output {
 /* What an architecture file sees when it is asked whether this is its model, and when it loads. */
 typedef struct ModelSource {
     const char *path, *folder; /* folder NULL for a bare weights file */
+    const Files *files;        /* of the folder, on disk or in memory */
     const Json *config;        /* config.json, or NULL */
     const Weights *weights;
     const char *arch; /* --arch, or NULL */
@@ -164,10 +165,15 @@ const EncoderKind *encoder_kind_of(const ModelSource *s, Arena *a, Error *e);
  * paths that were tried, and says how to get the model. */
 const char *model_find(const char *name, Arena *a, Error *e);
 Encoder *encoder_open(const Device *d, const char *name, const EncoderOptions *o, Error *e);
+/* Of a folder on disk or in memory: what it points to is kept until the close. */
+Encoder *encoder_open_files(const Device *d, const Files *f, const EncoderOptions *o, Error *e);
 void encoder_close(Encoder *en);
 /* The weights as a safetensors file with the names and shapes of the file that was opened: parameters as they are now,
  * float32; adapters merged, W + alpha / rank B A; all others unchanged. PATH may be the file that was opened. */
 bool encoder_save(const Encoder *en, const char *path, Error *e);
+
+/* The number of an output of these modalities; name NULL: the first, the usual one. -1: there is no such output. */
+int output_find(const Encoder *en, unsigned modality, const char *name);
 
 /* ---- calls ----------------------------------------------------------------------------------- */
 
@@ -211,6 +217,10 @@ typedef struct Call { /* checked; immutable, shared by threads; valid until its 
 } Call;
 /* Checks the options and finds the sizes of the rows. */
 Call *call_new(const Encoder *en, unsigned modality, const CallOptions *o, Arena *a, Error *e);
+
+/* The call's outputs of a batch, `texts` or `images`, as tensors out [the call's outputs]: for training. On a training
+ * tape gradients flow to the weights and adapters of EncoderOptions.train. The tape says whether it failed. */
+void call_forward(Tape *t, const Call *c, const TextBatch *texts, const ImageBatch *images, Tensor **out);
 
 /* What a call gives. An input that fails leaves a row of zeros and its reason in `status`; with status NULL the first
  * one ends the call, with its number in the line ("text 3: ..."). */

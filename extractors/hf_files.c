@@ -11,12 +11,12 @@ static bool bad_value(Error *e, const char *path, const Json *j, const char *wha
     return fail(e, SP_FORMAT, "%s:%u:%u: %s", path, j->line, j->column, what);
 }
 
-/* FOLDER/NAME, an object or a list, of the given type; NULL without an error if there is no such file. */
-static const Json *read_json(const char *folder, const char *name, JsonType type, const char **path, Arena *a, Error *e)
+/* A file of the folder, an object or a list, of the given type; NULL without an error if there is no such file. */
+static const Json *read_json(const Files *f, const char *name, JsonType type, const char **path, Arena *a, Error *e)
 {
     Text text;
-    *path = path_join(a, folder, name, e);
-    if (!*path || !file_exists(*path) || !file_read(&text, a, *path, MAX_JSON, e))
+    *path = files_path(f, name, a, e);
+    if (!*path || !files_read(&text, a, f, name, MAX_JSON, e))
         return NULL;
     const Json *j = json_parse(a, text, *path, e);
     if (!j || j->type == type)
@@ -78,7 +78,7 @@ static bool read_number(const Json *config, const char *key, double least, doubl
 
 /* Memory and time: as json_parse states for a file of at most MAX_JSON bytes. Accepted values give finite means and
  * deviations in float32. */
-bool preset_from_folder(Preset *p, const char *folder, Arena *a, Error *e)
+bool preset_from_folder(Preset *p, const Files *folder, Arena *a, Error *e)
 {
     const char *path;
     const Json *config = read_json(folder, "preprocessor_config.json", JSON_OBJECT, &path, a, e), *j;
@@ -160,7 +160,14 @@ void encoder_preset(Encoder *en, Preset p)
 
 /* ---- modules.json ---------------------------------------------------------------------------- */
 
-static bool read_pooling(TextTower *t, const char *folder, Arena *a, Error *e)
+/* "1_Pooling/config.json" of a module's folder inside the model's, which may be "". */
+static const char *inside(const char *where, const char *name, Arena *a, Error *e)
+{
+    return *where ? path_join(a, where, name, e) : name;
+}
+
+/* where: the folder of the module inside the model's, "" or "1_Pooling". */
+static bool read_pooling(TextTower *t, const Files *folder, const char *where, Arena *a, Error *e)
 {
     static const struct {
         const char *key, *mode;
@@ -170,13 +177,13 @@ static bool read_pooling(TextTower *t, const char *folder, Arena *a, Error *e)
                  {"pooling_mode_max_tokens", "max", POOL_MAX}};
     static const char *const unknown[] = {"pooling_mode_mean_sqrt_len_tokens", "pooling_mode_weightedmean_tokens",
                                           "pooling_mode_lasttoken"};
-    const char *path;
-    const Json *config = read_json(folder, "config.json", JSON_OBJECT, &path, a, e),
+    const char *path, *name = inside(where, "config.json", a, e);
+    const Json *config = name ? read_json(folder, name, JSON_OBJECT, &path, a, e) : NULL,
                *mode = json_get(config, "pooling_mode");
     int found = 0;
     if (!config) /* or it is damaged: then its own error is kept */
-        return fail(e, SP_IO, "%s: is missing, but modules.json names it; fetch the whole folder of the model",
-                    path ? path : folder);
+        return fail(e, SP_IO, "%s/%s: is missing, but modules.json names it; fetch the whole folder of the model",
+                    folder->folder, name ? name : "config.json");
     for (size_t i = 0; i < COUNT(known); i++)
         if (mode ? mode->type == JSON_STRING && text_is(mode->text, known[i].mode)
                  : json_is_true(json_get(config, known[i].key))) {
@@ -192,9 +199,9 @@ static bool read_pooling(TextTower *t, const char *folder, Arena *a, Error *e)
     return t->no_pool != NULL;
 }
 
-bool pipeline_from_folder(TextTower *t, const char *folder, int64_t *max_seq_length, Arena *a, Error *e)
+bool pipeline_from_folder(TextTower *t, const Files *folder, int64_t *max_seq_length, Arena *a, Error *e)
 {
-    const char *path, *sub;
+    const char *path;
     const Json *modules = read_json(folder, "modules.json", JSON_ARRAY, &path, a, e);
     *max_seq_length = 0;
     if (!modules)
@@ -207,19 +214,16 @@ bool pipeline_from_folder(TextTower *t, const char *folder, int64_t *max_seq_len
         const char *where = json_cstring(place);
         if (!type || type->type != JSON_STRING || !where || where[0] == '/' || strstr(where, ".."))
             return bad_value(e, path, m, "expected a module with a type and a path inside the folder");
-        sub = where[0] ? path_join(a, folder, where, e) : folder;
-        if (!sub)
-            return false;
         if (text_ends(type->text, "Transformer")) {
-            const char *name;
-            const Json *config = read_json(sub, "sentence_bert_config.json", JSON_OBJECT, &name, a, e),
+            const char *name, *file = inside(where, "sentence_bert_config.json", a, e);
+            const Json *config = file ? read_json(folder, file, JSON_OBJECT, &name, a, e) : NULL,
                        *n = json_get(config, "max_seq_length");
             if (e->code != SP_OK)
                 return false;
             if (n && n->type != JSON_NULL && (!json_i64(n, max_seq_length) || *max_seq_length < 1))
                 return bad_value(e, name, n, "max_seq_length: expected a whole number above 0");
         } else if (text_ends(type->text, "Pooling")) {
-            if (t->pool == POOL_MODEL && !t->no_pool && !read_pooling(t, sub, a, e))
+            if (t->pool == POOL_MODEL && !t->no_pool && !read_pooling(t, folder, where, a, e))
                 return false;
         } else if (text_ends(type->text, "Normalize")) {
             t->normalize = true;

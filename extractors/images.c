@@ -13,6 +13,7 @@ enum { DECODED_LEAST = 16, DECODED_EACH = 4 };
 
 typedef struct Decoding {
     const ImageInput *images;
+    size_t first;    /* the number of images[0] in the call */
     Arena **scratch; /* one per worker; one per image where `own` */
     bool own;
     ImageUse *use;
@@ -27,11 +28,13 @@ static void decode_one(void *arg, size_t i, int worker)
     Arena *a = d->scratch[d->own ? (int)i : worker];
     Error *e = &d->errors[i];
     Image decoded;
+    char name[40];
     const Image *im = in->pixels.pixels ? &in->pixels : &decoded;
     arena_trim(a, KEPT);
     *e = (Error){0};
+    snprintf(name, sizeof name, "image %zu", d->first + i + 1);
     if (im == &in->pixels ||
-        (in->path ? image_open(&decoded, in->path, a, e) : image_decode(&decoded, in->bytes, "image", 0, a, e)))
+        (in->path ? image_open(&decoded, in->path, a, e) : image_decode(&decoded, in->bytes, name, 0, a, e)))
         d->use(d->arg, i, im, a, e);
 }
 
@@ -196,7 +199,8 @@ static bool note_errors(ImageRun *r, size_t n, size_t *good, Error *e)
         }
         if (r->errors[i].code == SP_OK)
             r->good[(*good)++] = i;
-        else if (!input_failed(r->to, r->first + i, r->images[r->first + i].path ? NULL : "image", &r->errors[i], e))
+        else if (!input_failed(r->to, r->first + i, r->images[r->first + i].pixels.pixels ? "image" : NULL,
+                               &r->errors[i], e))
             return false;
     }
     return true;

@@ -126,7 +126,7 @@ bool load_conv(Loader *l, Conv2d *to, int64_t C, const char *conv, const char *n
     if (l->error->code != SP_OK)
         return false;
     Hold how = tuning_hold(l->encoder, 2, (const Array *[]){w, n[0]}, (const Array *[]){bias, n[1]}, false);
-    how.plain = l->encoder->tuning != NULL; /* below it there may be parameters */
+    how.plain = l->encoder->options.train.weights != NULL; /* below it there may be parameters */
     return conv_load(to, l->encoder->store, w, bias, n[0], n[1], n[2], n[3], eps, stride, pad, groups, &how, l->error);
 }
 

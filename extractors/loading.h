@@ -73,10 +73,10 @@ bool config_act(Loader *l, const char *key, Act fallback, Act *act);
 
 /* Fills what Hugging Face's image processors state in preprocessor_config.json; false on failure, untouched without the
  * file. */
-bool preset_from_folder(Preset *p, const char *folder, Arena *a, Error *e);
+bool preset_from_folder(Preset *p, const Files *folder, Arena *a, Error *e);
 /* Reads modules.json and the files it names: pooling, normalise, max_seq_length (0: not stated). Untouched without the
  * file. */
-bool pipeline_from_folder(TextTower *t, const char *folder, int64_t *max_seq_length, Arena *a, Error *e);
+bool pipeline_from_folder(TextTower *t, const Files *folder, int64_t *max_seq_length, Arena *a, Error *e);
 /* ImageNet's mean and standard deviation with a given geometry: torchvision's presets. */
 Preset preset_imagenet(int64_t resize, int64_t crop, Filter filter);
 /* Sets e->image.preset unless it is set already. */
@@ -84,7 +84,6 @@ void encoder_preset(Encoder *en, Preset p);
 
 /* ---- the encoder's files share these --------------------------------------------------------- */
 
-int output_find(const Encoder *en, unsigned modality, const char *name); /* -1: there is no such output */
 /* "PATH: has no layer NAME; it has ..." */
 bool output_unknown(const Encoder *en, unsigned modality, const char *name, Arena *a, Error *e);
 /* One pass of a call over a batch; results [call's outputs]. */

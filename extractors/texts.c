@@ -9,17 +9,6 @@ enum { TOKENS_EACH = 128 };
 
 /* ---- tokens ---------------------------------------------------------------------------------- */
 
-/* Whether a text that has as many tokens as are allowed has more of them. */
-static bool is_cut(const Call *c, Text text, size_t count, bool *cut, Arena *a, Error *e)
-{
-    TokenIds all = {0};
-    ArenaMark mark = arena_mark(a);
-    bool ok = count < (size_t)c->max_tokens || tokenize(c->encoder->text.tokenizer, text, count + 1, &all, a, e);
-    *cut = ok && all.count > count;
-    arena_rewind(a, mark);
-    return ok;
-}
-
 static bool tokenize_one(const Call *c, Text text, TokenIds *ids, bool *cut, Arena *a, Error *e)
 {
     const Encoder *en = c->encoder;
@@ -35,7 +24,8 @@ static bool tokenize_one(const Call *c, Text text, TokenIds *ids, bool *cut, Are
                         "token '%.*s' has id %d, the model has %lld tokens: is the tokenizer of another model?",
                         (int)MIN(piece.n, (size_t)50), piece.p, (int)ids->ids[j], (long long)en->text.vocabulary);
         }
-    return is_cut(c, text, ids->count - start, cut, a, e);
+    *cut = ids->truncated;
+    return true;
 }
 
 bool call_tokenize(const Call *c, Tape *t, const Text *texts, size_t n, TokenLists *out, Results *r, Arena *a, Error *e)

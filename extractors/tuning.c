@@ -4,6 +4,35 @@
 
 #include "extractors/loading.h"
 
+#ifdef SAPOR_MINIMAL /* trains no encoders */
+
+bool tuning_open(Encoder *en, Error *e)
+{
+    const TrainOptions *o = &en->options.train;
+    return (!o->weights && !o->adapters) ||
+           fail(e, SP_UNSUPPORTED, "this build does not train encoders; build without MINIMAL=1");
+}
+
+Hold tuning_hold(const Encoder *en, int n, const Array *const *w, const Array *const *b, bool adapts)
+{
+    (void)n, (void)w, (void)b, (void)adapts;
+    return en->hold;
+}
+
+bool tuning_check(const Encoder *en, const ModelSource *s, Error *e)
+{
+    (void)en, (void)s, (void)e;
+    return true;
+}
+
+bool encoder_save(const Encoder *en, const char *path, Error *e)
+{
+    (void)en;
+    return fail(e, SP_UNSUPPORTED, "%s: this build does not train encoders; build without MINIMAL=1", path);
+}
+
+#else
+
 typedef struct Pattern {
     const char *text;
     bool excludes;
@@ -116,16 +145,25 @@ static const Tensor *param_of(const Encoder *en, const char *name)
     return x && (x->param || (en->hold.batch && strstr(name, ".running_"))) ? x : NULL;
 }
 
-typedef struct Change {  /* of an array */
-    const Tensor *param; /* what stands for it; or NULL */
-    float *a, *b;        /* of its adapter, on the host: [rank, K], [N, rank]; or NULL */
+/* What stands for an array: a parameter, or a constant that training may move (of a batch norm), which has memory of
+ * its own; or NULL. */
+static const Tensor *tensor_of(const Encoder *en, const Array *w)
+{
+    const Tensor *x = store_find(en->store, w->name.p);
+    return x && x->count == w->count && (x->param || (w->type == F32 && x->type == F32 && x->data != w->data)) ? x
+                                                                                                               : NULL;
+}
+
+typedef struct Change {   /* of an array */
+    const Tensor *tensor; /* tensor_of */
+    float *a, *b;         /* of its adapter, on the host: [rank, K], [N, rank]; or NULL */
     int64_t rank;
 } Change;
 
 static bool change_of(const Encoder *en, const Array *w, Change *c, Arena *a, Error *e)
 {
     const Device *d = store_device(en->store);
-    *c = (Change){.param = param_of(en, w->name.p)};
+    *c = (Change){.tensor = tensor_of(en, w)};
     const char *layer = en->hold.rank ? layer_of(en, w) : NULL;
     const Tensor *A = layer ? param_of(en, arena_printf(a, e, "%s.lora_A.weight", layer)) : NULL,
                  *B = layer ? param_of(en, arena_printf(a, e, "%s.lora_B.weight", layer)) : NULL;
@@ -158,12 +196,12 @@ static bool put_array(const Encoder *en, SafetensorsOut *out, const Array *w, fl
     Change c;
     if (!change_of(en, w, &c, a, e))
         return false;
-    if (!c.param && !c.a)
+    if (!c.tensor && !c.a)
         return safetensors_data(out, w->data, (size_t)w->count * dtype_bytes(w->type), e);
     for (int64_t first = 0; first < w->count; first += CHUNK) {
         int64_t n = MIN((int64_t)CHUNK, w->count - first);
-        if (c.param)
-            tensor_read(d, c.param, first, n, host);
+        if (c.tensor)
+            tensor_read(d, c.tensor, first, n, host);
         else
             array_f32(w, first, n, host);
         if (c.a)
@@ -183,7 +221,7 @@ static bool put_all(const Encoder *en, SafetensorsOut *out, Arena *a, Error *e)
         ArenaMark mark = arena_mark(a);
         Change c;
         ok = change_of(en, w, &c, a, e) &&
-             safetensors_declare(out, w->name.p, c.param || c.a ? F32 : w->type, w->dims, w->shape, e);
+             safetensors_declare(out, w->name.p, c.tensor || c.a ? F32 : w->type, w->dims, w->shape, e);
         arena_rewind(a, mark);
     }
     for (size_t i = 0; ok && i < weights_count(en->weights); i++) {
@@ -209,3 +247,5 @@ bool encoder_save(const Encoder *en, const char *path, Error *e)
         safetensors_discard(out);
     return false;
 }
+
+#endif

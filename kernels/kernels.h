@@ -226,6 +226,9 @@ typedef struct Kernels {
     size_t (*gemm_pack_bytes)(Pack, int64_t K, int64_t N);
     void (*gemm_pack)(const Run *, Pack, int64_t K, int64_t N, const float *B, int64_t b_row, int64_t b_col,
                       void *packed);
+    /* B[k, j] at k ldb + j = the packed B[k, first + j] as it is after packing, n columns */
+    void (*gemm_unpack)(const Run *, Pack, int64_t K, int64_t N, const void *packed, int64_t first, int64_t n, float *B,
+                        int64_t ldb);
     size_t (*gemm_work)(const Run *, const Gemm *);
     Way (*gemm_way)(const Run *, const Gemm *);
     void (*gemm)(const Run *, const Gemm *);

@@ -153,14 +153,9 @@ static bool conv_pack(Conv2d *c, Store *s, const float *host, Error *e)
 /* An array as a kept tensor: steps change it. */
 static Tensor *kept_load(Store *s, const Array *a, Error *e)
 {
-    const Device *d = store_device(s);
-    float *host;
-    Tensor *x = kept_new(s, a->name.p, a->count, 0, e);
-    if (!x || !host_scratch(&host, d->heap, a->count, e))
-        return NULL;
-    array_f32(a, 0, a->count, host);
-    tensor_write(d, x, 0, a->count, host);
-    host_give(host, d->heap, a->count);
+    Tensor *x = store_copy(s, a, e);
+    if (x)
+        ((Stored *)x)->kept = true;
     return x;
 }
 
@@ -168,19 +163,19 @@ static Tensor *kept_load(Store *s, const Array *a, Error *e)
 static bool conv_trained(Conv2d *c, Store *s, const Array *const *by_channel, const Array *w, double eps,
                          const Hold *how, Error *e)
 {
-    Tensor **const to[] = {&c->bias, &c->norm.gamma, &c->norm.beta, &c->norm.mean, &c->norm.var};
-    const uint32_t train[] = {how->train_b & 1, how->train_w >> 1 & 1, how->train_b >> 1 & 1, 0, 0};
+    Tensor **const to[] = {&c->bias, &c->norm.gamma, &c->norm.beta};
+    const uint32_t train[] = {how->train_b & 1, how->train_w >> 1 & 1, how->train_b >> 1 & 1};
     c->norm.eps = eps;
     c->norm.momentum = 0.1;
     c->norm.batch = how->batch;
     if (!(c->w = tensor_load(s, w, how, e)))
         return false;
-    for (size_t i = 0; i < COUNT(to); i++) {
-        const Array *a = by_channel[i];
-        bool moves = how->batch && (to[i] == &c->norm.mean || to[i] == &c->norm.var);
-        if (a && !(*to[i] = moves ? kept_load(s, a, e) : tensor_load(s, a, &(Hold){.train_w = train[i]}, e)))
+    for (size_t i = 0; i < COUNT(to); i++)
+        if (by_channel[i] && !(*to[i] = tensor_load(s, by_channel[i], &(Hold){.train_w = train[i]}, e)))
             return false;
-    }
+    Tensor *(*load)(Store *, const Array *, Error *) = how->batch ? kept_load : store_array;
+    if (by_channel[3] && (!(c->norm.mean = load(s, by_channel[3], e)) || !(c->norm.var = load(s, by_channel[4], e))))
+        return false;
     return true;
 }
 

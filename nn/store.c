@@ -255,6 +255,18 @@ static bool array_upload(Store *s, const Array *a, Tensor *x, int64_t at, Error 
     return true;
 }
 
+/* A name for a tensor of the array: its own, unless the store has a tensor of that name. */
+static const char *free_name(const Store *s, const Array *a)
+{
+    return a->name.n && !store_find(s, a->name.p) ? a->name.p : "";
+}
+
+Tensor *store_copy(Store *s, const Array *a, Error *e)
+{
+    Stored *x = store_filled(s, free_name(s, a), F32, a->dims, a->shape, NULL, e);
+    return x && array_upload(s, a, &x->x, 0, e) ? &x->x : NULL;
+}
+
 Tensor *store_array(Store *s, const Array *a, Error *e)
 {
     if (a->dims < 1 || a->dims > 4) {
@@ -262,17 +274,12 @@ Tensor *store_array(Store *s, const Array *a, Error *e)
              a->name.p, a->dims);
         return NULL;
     }
-    const char *name = a->name.n && !store_find(s, a->name.p) ? a->name.p : "";
-    Stored *x;
-    if (device_is_host(&s->d) && array_view(a)) {
-        x = store_tensor(s, name, F32, a->dims, a->shape, e);
-        if (x)
-            x->x.data = (void *)a->data;
-        return x ? &x->x : NULL;
-    }
-    if (!(x = store_filled(s, name, F32, a->dims, a->shape, NULL, e)))
-        return NULL;
-    return array_upload(s, a, &x->x, 0, e) ? &x->x : NULL;
+    if (!device_is_host(&s->d) || !array_view(a))
+        return store_copy(s, a, e);
+    Stored *x = store_tensor(s, free_name(s, a), F32, a->dims, a->shape, e);
+    if (x)
+        x->x.data = (void *)a->data;
+    return x ? &x->x : NULL;
 }
 
 /* ---- parameters ------------------------------------------------------------------------------ */

@@ -80,6 +80,8 @@ Tensor *store_scale(Store *s, int64_t n, const float *data, Error *e);
 /* Arrays stacked along their rows, `rows` each; NULL is zeros. Bit i of `train`: array i is a parameter. One parameter
  * alone has the dimensions of its array. */
 Tensor *store_stack(Store *s, int n, const Array *const *a, const int64_t *rows, uint32_t train, Error *e);
+/* store_array in memory of the store: a constant that may be written. At most 4 dimensions. */
+Tensor *store_copy(Store *s, const Array *a, Error *e);
 /* A tensor without memory; indexed by name unless name is "" */
 Stored *store_tensor(Store *s, const char *name, DType type, int dims, const int64_t *shape, Error *e);
 

@@ -133,6 +133,11 @@ check embed_sentence_itself test "$(grep -c '^1.0000  the red shirt$' embedded)"
 run ./embed_sentence nowhere "the red shirt" >out 2>err
 ok $((! ($? == 1 && $(grep -c . err) == 1))) embed_sentence_without_a_model
 
+run ./image_batch "$golden/encoders/resnet_basic" layer2 "$golden/images/RGB.png" "$golden/make_images.py" >batch 2>log
+ok $? image_batch
+check image_batch_says_why grep -q 'make_images.py: SP_FORMAT: .*is not a JPEG' batch
+check image_batch_has_outputs test "$(grep -c '^avgpool  *vector of 16, usual$' batch)" = 1 -a "$(grep -c 'RGB.png: 392 floats' batch)" = 1
+
 for u in 1 2 3 4 5 6 7 8; do
     for i in 1 2 3 4; do printf 'user%d\titem%d\n' $u $(((u * 3 + i * i) % 11)); done
 done >train.tsv

@@ -33,7 +33,7 @@
 /* Kernels that MINIMAL leaves out */
 #define KERNEL_TRAINING_FAMILIES(LINE) \
     LINE(conv_back) LINE(max_pool_back) LINE(mean_pool_back) LINE(batch_norm) LINE(batch_norm_back) \
-    LINE(attention_back) LINE(adagrad) LINE(rmsprop) LINE(clip_factor)
+    LINE(attention_back) LINE(gemm_unpack) LINE(adagrad) LINE(rmsprop) LINE(clip_factor)
 /* More of a kernel's cases, with another tolerance */
 #define KERNEL_VARIANTS(LINE) LINE(conv_wide)
 /* Called by a family's cases: how much scratch, and packing */
@@ -78,6 +78,9 @@ typedef struct Case {
             int64_t bias, residual; /* 1: there is one; residual 2: it is C itself */
             int64_t act, pad;
         } gemm;
+        struct {
+            int64_t pack, K, N, first, n, pad;
+        } unpack;
         struct {
             int64_t B, H, W, C, O; /* C 0: depthwise */
             int64_t kh, kw, stride;

@@ -50,6 +50,21 @@ BUILD(b_linear_twice, Linear l = layer(p[1], NULL); return add(t, linear(t, p[0]
 BUILD(b_linear_act, Linear l = layer(p[1], p[2]); return linear_act(t, p[0], &l, act_now, 0.1f);)
 BUILD(b_linear_add, Linear l = layer(p[1], p[2]); return linear_add(t, p[0], &l, p[3]);)
 BUILD(b_linear_add_made, Linear l = layer(p[1], p[2]); Tensor *x = made(t, p[0]); return linear_add(t, x, &l, x);)
+/* Two adapters of rank 2, over the first three rows of the layer and over its last two. */
+static Linear adapted(Tape *t, Tensor **p)
+{
+    Linear l = layer(p[1], NULL);
+    Adapter *a = tape_scratch(t, 2, sizeof *a);
+    a[0] = (Adapter){p[2], p[3], 0, 0.7f, 0};
+    a[1] = (Adapter){p[4], p[5], 4, -1.5f, 0};
+    l.adapter = a;
+    l.adapters = 2;
+    return l;
+}
+BUILD(b_adapters, Linear l = adapted(t, p); return linear(t, p[0], &l);)
+BUILD(b_adapters_act, Linear l = adapted(t, p); return linear_act(t, made(t, p[0]), &l, ACT_GELU, 0);)
+BUILD(b_adapters_add, Linear l = adapted(t, p); Tensor *y = linear(t, p[0], &l); return linear_add(t, p[0], &l, y);)
+BUILD(b_swap_axes, return mul(t, swap_axes(t, made(t, p[0])), swap_axes(t, p[0]));)
 BUILD(b_matmul_nn, return matmul(t, p[0], false, p[1], false);)
 BUILD(b_matmul_nt, return matmul(t, p[0], false, p[1], true);)
 BUILD(b_matmul_tn, return matmul(t, p[0], true, p[1], false);)
@@ -185,6 +200,10 @@ static const Case cases[] = {
     {"linear twice", b_linear_twice, {{5, 7}, {3, 7}}},
     {"linear_add", b_linear_add, {{5, 7}, {3, 7}, {3, 0}, {5, 3}}},
     {"linear_add of an op", b_linear_add_made, {{5, 6}, {6, 6}, {6, 0}}},
+    {"adapters", b_adapters, {{5, 7}, {6, 7}, {2, 7}, {3, 2}, {2, 7}, {2, 2}}},
+    {"adapters before an activation", b_adapters_act, {{5, 7}, {6, 7}, {2, 7}, {3, 2}, {2, 7}, {2, 2}}},
+    {"adapters and a residual", b_adapters_add, {{5, 7}, {6, 7}, {2, 7}, {3, 2}, {2, 7}, {2, 2}}},
+    {"swap_axes", b_swap_axes, {{5, 3}}},
     {"matmul", b_matmul_nn, {{5, 7}, {7, 3}}},
     {"matmul b'", b_matmul_nt, {{5, 7}, {3, 7}}},
     {"matmul a'", b_matmul_tn, {{7, 5}, {7, 3}}},

@@ -345,6 +345,100 @@ static void arrays_in_the_store(void **state)
     store_free(s);
 }
 
+/* The gradient to a packed layer's input is that to a plain layer's with the weights that packing leaves. */
+static void gradients_through_packed_weights(void **state)
+{
+    (void)state;
+    enum { M = 5, N = 600, K = 37 }; /* N: more than one part of the weights */
+    float *c = test_numbers(9, M * N);
+    for (Pack pack = PACK_F32; pack <= PACK_INT8; pack++) {
+        Store *s = store_new(&device, &error);
+        Tape *t = tape_new(&device, true, &error);
+        Array w = linear_array(3, N, K), b = array("b", 4, SHAPE(N));
+        Tensor *x = test_param(s, "x", M, K, 5), *factor = store_f32(s, "c", SHAPE(M, N), c, &error);
+        Linear l[2];
+        assert_true(
+            linear_load(&l[0], s, 1, (const Array *[]){&w}, (const Array *[]){&b}, &(Hold){.pack = pack}, &error));
+        float *left = malloc(sizeof *left * N * K), got[2][M * K], *bytes = malloc(sizeof *left * N * K), *y[2];
+        Run run = device_run(&device);
+        device.k->gemm_unpack(&run, pack, K, N, l[0].packed, 0, N, left, N); /* [K, N] */
+        for (int64_t i = 0; i < N * K; i++)
+            bytes[i] = left[i % K * N + i / K];
+        l[1] = (Linear){.w = store_f32(s, "left", SHAPE(N, K), bytes, &error), .b = l[0].b, .N = N, .K = K};
+        for (int i = 0; i < 2; i++) {
+            tape_reset(t, (Draw){0});
+            Tensor *z = linear_act(t, scale(t, x, 1), &l[i], ACT_GELU, 0);
+            Tensor *loss = sum(t, mul(t, z, factor));
+            assert_true(backward(t, loss, &error));
+            assert_true(tensor_grad(t, x, got[i], &error));
+            y[i] = test_read(&device, z);
+        }
+        near_all(y[0], y[1], M * N, 1e-5);
+        near_all(got[0], got[1], M * K, 1e-3);
+        free(y[0]);
+        free(y[1]);
+        free(left);
+        free(bytes);
+        free((void *)w.data);
+        free((void *)b.data);
+        tape_free(t);
+        store_free(s);
+    }
+    free(c);
+}
+
+/* Three arrays of a fused layer, two of them trained: each has its name, its gradient and its optimiser state. */
+static void stacked_parameters(void **state)
+{
+    (void)state;
+    enum { M = 4, N = 3, K = 5 };
+    Store *s = store_new(&device, &error);
+    Array w[3] = {array("q", 1, SHAPE(N, K)), array("k", 2, SHAPE(N, K)), array("v", 3, SHAPE(N, K))},
+          b[2] = {array("q.bias", 4, SHAPE(N)), array("v.bias", 5, SHAPE(N))};
+    const Array *ws[] = {&w[0], &w[1], &w[2]}, *bs[] = {&b[0], NULL, &b[1]};
+    Linear fused, alone;
+    assert_true(linear_load(&fused, s, 3, ws, bs, &(Hold){.train_w = 5, .train_b = 4}, &error));
+    Tensor *q = store_find(s, "q"), *v = store_find(s, "v"), *bias = store_find(s, "v.bias");
+    assert_true(q && q->param && v && v->param && bias && bias->param && !store_find(s, "k") &&
+                !store_find(s, "q.bias"));
+    assert_true(fused.w->needs_grad && !fused.w->param && fused.w->data == q->data);
+    Store *other = store_new(&device, &error); /* v alone, as a layer of its own */
+    assert_true(linear_load(&alone, other, 1, &ws[2], &bs[2], &(Hold){.train_w = 1, .train_b = 1}, &error));
+    Tape *t = tape_new(&device, true, &error);
+    float *x = test_numbers(6, M * K), got[N * K], expected[N * K], *before = test_read(&device, fused.w);
+    Tensor *in = input_f32(t, x, SHAPE(M, K));
+    Tensor *loss = sum_squares(t, linear(t, in, &fused));
+    loss = add(t, loss, sum_squares(t, q)); /* a part that is read by itself, too */
+    assert_true(backward(t, loss, &error));
+    assert_true(tensor_grad(t, v, got, &error));
+    Optim sgd = {.kind = OPTIM_SGD, .lr = 0.5};
+    float of_bias[N], expected_bias[N];
+    assert_true(tensor_grad(t, bias, of_bias, &error));
+    assert_true(optim_step(&sgd, s, t, &error));
+    float *after = test_read(&device, fused.w);
+    for (int64_t i = 0; i < N * K; i++) {
+        assert_true(after[i] != before[i]);                                         /* q */
+        assert_true(after[N * K + i] == before[N * K + i]);                         /* k, a constant */
+        assert_true(after[2 * N * K + i] == before[2 * N * K + i] - 0.5f * got[i]); /* v */
+    }
+    tape_reset(t, (Draw){0});
+    assert_true(backward(t, sum_squares(t, linear(t, input_f32(t, x, SHAPE(M, K)), &alone)), &error));
+    assert_true(tensor_grad(t, alone.w, expected, &error));
+    assert_true(tensor_grad(t, alone.b, expected_bias, &error));
+    near_all(got, expected, N * K, 1e-5);
+    near_all(of_bias, expected_bias, N, 1e-5);
+    free(before);
+    free(after);
+    free(x);
+    for (int i = 0; i < 3; i++)
+        free((void *)w[i].data);
+    free((void *)b[0].data);
+    free((void *)b[1].data);
+    tape_free(t);
+    store_free(other);
+    store_free(s);
+}
+
 /* ---- failures -------------------------------------------------------------------------------- */
 
 static void failures_stick(void **state)
@@ -397,13 +491,6 @@ static void failures_stick(void **state)
     assert_false(backward(t, x, &e));
     assert_error(e, SP_USAGE, "backward");
     tape_reset(t, (Draw){0});
-    Array w = linear_array(3, 2, 4);
-    Linear packed;
-    assert_true(linear_load(&packed, s, 1, (const Array *[]){&w}, NULL, &hold, &error));
-    linear(t, x, &packed);
-    assert_false(tape_ok(t, &e));
-    assert_error(e, SP_UNSUPPORTED, "packed weights have no gradient");
-    tape_reset(t, (Draw){0});
     static const Op forward_only = {.name = "forward_only"};
     assert_null(node_new(t, &forward_only, INPUTS(x)));
     assert_false(tape_ok(t, &e));
@@ -414,7 +501,6 @@ static void failures_stick(void **state)
     assert_error(e, SP_USAGE, "only parameters");
     free(before);
     free(after);
-    free((void *)w.data);
     tape_free(t);
     tape_free(other);
     store_free(s);
@@ -463,9 +549,15 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(planned_inference),  cmocka_unit_test(many_shapes),
-                                       cmocka_unit_test(folded_convolution), cmocka_unit_test(wider_squares),
-                                       cmocka_unit_test(stacked_linear),     cmocka_unit_test(arrays_in_the_store),
-                                       cmocka_unit_test(failures_stick),     cmocka_unit_test(traced)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(planned_inference),
+                                       cmocka_unit_test(many_shapes),
+                                       cmocka_unit_test(folded_convolution),
+                                       cmocka_unit_test(wider_squares),
+                                       cmocka_unit_test(gradients_through_packed_weights),
+                                       cmocka_unit_test(stacked_parameters),
+                                       cmocka_unit_test(stacked_linear),
+                                       cmocka_unit_test(arrays_in_the_store),
+                                       cmocka_unit_test(failures_stick),
+                                       cmocka_unit_test(traced)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -3,10 +3,16 @@
 
 enum { MAX_FILE = 256 << 20 };
 
+static bool read_source(Load *l, const char *path, Text *source)
+{
+    return l->memory ? files_read(source, l->a, l->memory, path_base(path).p, MAX_FILE, l->e)
+                     : file_read(source, l->a, path, MAX_FILE, l->e);
+}
+
 static const Json *read_json(Load *l, const char *path)
 {
     Text source;
-    return file_read(&source, l->a, path, MAX_FILE, l->e) ? json_parse(l->a, source, path, l->e) : NULL;
+    return read_source(l, path, &source) ? json_parse(l->a, source, path, l->e) : NULL;
 }
 
 /* ---- added tokens ---------------------------------------------------------------------------- */
@@ -165,7 +171,7 @@ static bool load_json(Load *l)
 static WordPiece *read_vocab(Load *l)
 {
     Text source, line;
-    if (!file_read(&source, l->a, l->path, MAX_FILE, l->e))
+    if (!read_source(l, l->path, &source))
         return NULL;
     size_t lines = 1, bad_at;
     if (!utf8_valid(source, &bad_at))
@@ -270,9 +276,8 @@ static bool load_vocab(Load *l, const Json *config, const Json *map)
 /* FOLDER/name if it exists, else NULL. */
 static bool in_folder(Load *l, const char *folder, const char *name, const char **path)
 {
-    const char *joined = path_join(l->a, folder, name, l->e);
-    *path = joined && file_exists(joined) ? joined : NULL;
-    return joined;
+    *path = files_path(l->memory ? l->memory : &(Files){.folder = folder}, name, l->a, l->e);
+    return *path || l->e->code == SP_OK;
 }
 
 /* The error for a folder without a supported tokenizer: it names the one that the folder has. */
@@ -303,7 +308,7 @@ static bool no_tokenizer(Load *l, const char *folder)
 static bool load(Load *l, const char *path)
 {
     const char *folder = path, *json = NULL, *vocab = NULL, *config_path, *map_path;
-    if (folder_exists(path)) {
+    if (l->memory || folder_exists(path)) {
         if (!in_folder(l, folder, "tokenizer.json", &json) || (!json && !in_folder(l, folder, "vocab.txt", &vocab)))
             return false;
         if (!json && !vocab)
@@ -334,8 +339,18 @@ static bool load(Load *l, const char *path)
 /* Memory: what json_parse takes of the files, or the bytes of a vocab.txt; 16 bytes an id (at most 2 ids a token and
  * 65,536, in all MAX_TOKENS), 12 to 48 bytes a token for its hashes, 250 bytes an added token (at most MAX_ADDED).
  * Time: n log n. */
+static Tokenizer *load_new(const char *path, const Files *memory, Arena *a, Error *e)
+{
+    Load l = {.t = NEW(a, Tokenizer, 1, e), .path = path, .memory = memory, .a = a, .e = e};
+    return l.t && load(&l, path) ? l.t : NULL;
+}
+
 Tokenizer *tokenizer_load(const char *path, Arena *a, Error *e)
 {
-    Load l = {.t = NEW(a, Tokenizer, 1, e), .path = path, .a = a, .e = e};
-    return l.t && load(&l, path) ? l.t : NULL;
+    return load_new(path, NULL, a, e);
+}
+
+Tokenizer *tokenizer_load_files(const Files *f, Arena *a, Error *e)
+{
+    return load_new(f->folder, f->list ? f : NULL, a, e);
 }

@@ -138,6 +138,7 @@ bool token_bytes_room(TokenBytes *b, size_t n, Arena *a, Error *e); /* room for 
 typedef struct Load {
     Tokenizer *t;
     const char *path;
+    const Files *memory; /* the folder in memory, or NULL */
     Arena *a;
     Error *e;
     Added *added;

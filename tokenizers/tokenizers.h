@@ -10,6 +10,8 @@ typedef struct Tokenizer Tokenizer;
 /* PATH is a model folder (tokenizer.json is preferred, then vocab.txt with tokenizer_config.json), or one of those
  * files. */
 Tokenizer *tokenizer_load(const char *path, Arena *a, Error *e);
+/* The same of a folder on disk or in memory; files in memory are kept as long as the tokenizer. */
+Tokenizer *tokenizer_load_files(const Files *f, Arena *a, Error *e);
 const char *tokenizer_kind(const Tokenizer *t); /* "WordPiece" */
 int64_t tokenizer_vocabulary(const Tokenizer *t);
 int64_t tokenizer_max_length(const Tokenizer *t); /* model_max_length of tokenizer_config.json; 0: none stated */

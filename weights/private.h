@@ -14,7 +14,8 @@ typedef struct MapNode { /* maps that the tensors point into, closed with the We
 
 struct Weights {
     Arena *arena;
-    bool reads; /* into the arena, instead of mapping */
+    bool reads;         /* into the arena, instead of mapping */
+    const Files *files; /* in memory, instead of files on disk; or NULL */
     const char *path;
     Array *arrays; /* in file order */
     size_t count, capacity;

@@ -106,7 +106,10 @@ static bool open_file(Weights *w, const char *path, bool index_allowed, Error *e
 {
     MapNode *node = NEW(w->arena, MapNode, 1, e);
     char *name = arena_strndup(w->arena, path, strlen(path), e);
-    if (!node || !name || !(w->reads ? map_read(&node->map, w->arena, path, e) : map_open(&node->map, path, e)))
+    if (!node || !name ||
+        !(w->files   ? files_map(&node->map, w->arena, w->files, path_base(path).p, e)
+          : w->reads ? map_read(&node->map, w->arena, path, e)
+                     : map_open(&node->map, path, e)))
         return false;
     node->next = w->maps;
     w->maps = node;
@@ -176,28 +179,31 @@ static void no_weights(const char *folder, Arena *a, Error *e)
          folder);
 }
 
-static const char *file_of(const char *path, Arena *a, Error *e)
+static const char *file_of(const Files *f, Arena *a, Error *e)
 {
     static const char *const NAMES[] = {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
                                         "pytorch_model.bin.index.json"};
-    if (!folder_exists(path))
-        return path;
     for (size_t i = 0; i < COUNT(NAMES); i++) {
-        const char *file = path_join(a, path, NAMES[i], e);
-        if (!file || file_exists(file))
+        const char *file = files_path(f, NAMES[i], a, e);
+        if (file || e->code != SP_OK)
             return file;
     }
-    no_weights(path, a, e);
+    if (f->list)
+        fail(e, SP_IO, "%s: contains no model.safetensors, pytorch_model.bin or index of them", f->folder);
+    else
+        no_weights(f->folder, a, e);
     return NULL;
 }
 
-static Weights *weights_from(const char *path, bool reads, Arena *a, Error *e)
+static Weights *weights_from(const char *path, const Files *memory, bool reads, Arena *a, Error *e)
 {
-    path = file_of(path, a, e);
+    if (memory || folder_exists(path))
+        path = file_of(memory ? memory : &(Files){.folder = path}, a, e);
     Weights *w = path ? NEW(a, Weights, 1, e) : NULL;
     if (!w)
         return NULL;
     w->arena = a;
+    w->files = memory;
     w->reads = reads;
     w->names = text_index_new(a, e);
     w->path = arena_strndup(a, path, strlen(path), e);
@@ -210,12 +216,17 @@ static Weights *weights_from(const char *path, bool reads, Arena *a, Error *e)
 
 Weights *weights_open(const char *path, Arena *a, Error *e)
 {
-    return weights_from(path, false, a, e);
+    return weights_from(path, NULL, false, a, e);
+}
+
+Weights *weights_open_files(const Files *f, Arena *a, Error *e)
+{
+    return weights_from(f->folder, f->list ? f : NULL, false, a, e);
 }
 
 Weights *weights_read(const char *path, Arena *a, Error *e)
 {
-    return weights_from(path, true, a, e);
+    return weights_from(path, NULL, true, a, e);
 }
 
 void weights_close(Weights *w)

@@ -32,6 +32,8 @@ typedef struct Weights Weights;
  * stream; a pickled module is searched for tensors, names joined by '.'), or a folder holding model.safetensors, its
  * index, or pytorch_model.bin. The kind follows from the content, not from the name. */
 Weights *weights_open(const char *path, Arena *a, Error *e); /* maps the files */
+/* The same of a folder on disk or in memory; `f` and what it points to are kept until weights_close. */
+Weights *weights_open_files(const Files *f, Arena *a, Error *e);
 /* reads them into the arena: for what is copied from them */
 Weights *weights_read(const char *path, Arena *a, Error *e);
 void weights_close(Weights *w);                                /* unmaps; arena memory goes with the arena */

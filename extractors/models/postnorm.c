@@ -60,9 +60,8 @@ static Tensor *embed(Tape *t, const PostNormModel *m, const TextBatch *b)
     int64_t n = b->ragged.total;
     Tensor *words = gather(t, m->words, input_i32(t, b->ids, n)),
            *others = gather(t, m->positions, input_i32(t, b->positions, n));
-    const int32_t *zeros = m->types ? tape_scratch(t, n, sizeof *zeros) : NULL;
     if (m->types)
-        others = add(t, others, gather(t, m->types, input_i32(t, zeros, n)));
+        others = broadcast(t, BIN_ADD, SPREAD_ROW, others, rows(t, m->types, 0, 1));
     return layer_norm_add(t, words, others, &m->norm);
 }
 

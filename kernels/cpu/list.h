@@ -32,6 +32,7 @@
     /* image/ */ LINE(conv_back_work) LINE(conv_back) LINE(max_pool_back) LINE(mean_pool_back) LINE(batch_norm_work) \
         LINE(batch_norm) LINE(batch_norm_back_work) LINE(batch_norm_back) \
     /* attention.c */ LINE(attention_back_work) LINE(attention_back) \
+    /* gemm/unpack.c */ LINE(gemm_unpack) \
     /* optim.c */ LINE(adagrad) LINE(rmsprop) LINE(clip_factor)
 #endif
 /* clang-format on */

@@ -12,11 +12,52 @@ static void with_last(const Tensor *x, int64_t last, int64_t shape[4])
 
 enum { LINEAR_X, LINEAR_W, LINEAR_B, LINEAR_RESIDUAL };
 
+enum { UNPACKED = 256 }; /* columns of packed weights that are float32 at a time */
+
+/* Columns first .. first + n - 1 of the weights of a layer as [K, n], in memory of the step. */
+static float *unpack(Tape *t, const Linear *l, int64_t first, int64_t n, float *to)
+{
+    t->k->gemm_unpack(&t->run, l->pack, l->K, l->N, l->packed, first, n, to, n);
+    return to;
+}
+
+/* g, the product by a packed layer, by its weights in float32. A training tape multiplies by them, so that gradients
+ * are those of what was computed: inference may make x narrow, too. */
+static void unpacked_gemm(Tape *t, const Linear *l, const Gemm *g)
+{
+    float *w = step_floats(t, l->K * MIN(l->N, (int64_t)UNPACKED));
+    for (int64_t at = 0; w && at < l->N; at += UNPACKED) {
+        Gemm part = *g;
+        part.N = MIN(l->N - at, (int64_t)UNPACKED);
+        part.packed = NULL;
+        part.B = unpack(t, l, at, part.N, w);
+        part.b_row = part.N;
+        part.b_col = 1;
+        part.C += at;
+        part.bias = g->bias ? g->bias + at : NULL;
+        part.residual = g->residual ? g->residual + at : NULL;
+        tape_gemm(t, &part);
+    }
+    step_give_floats(t, w, l->K * MIN(l->N, (int64_t)UNPACKED));
+}
+
+/* dx += dz W of packed weights, or dx = dz W */
+static void unpacked_back(Tape *t, const Linear *l, int64_t M, const float *dz, float *dx, float beta)
+{
+    float *w = step_floats(t, l->K * MIN(l->N, (int64_t)UNPACKED));
+    for (int64_t at = 0; w && dx && at < l->N; at += UNPACKED, beta = 1) {
+        int64_t n = MIN(l->N - at, (int64_t)UNPACKED);
+        tape_product(t, M, l->K, n, dz + at, l->N, 1, unpack(t, l, at, n, w), 1, n, dx, beta);
+    }
+    step_give_floats(t, w, l->K * MIN(l->N, (int64_t)UNPACKED));
+}
+
 static void linear_back(Tape *t, Node *n)
 {
     Tensor *x = n->in[LINEAR_X], *w = n->in[LINEAR_W];
     int64_t M = n->i[0], N = n->i[1], K = n->i[2];
-    Act act = (Act)n->i[3];
+    Act act = (Act)(n->i[3] & 0xff);
+    Linear l = {.packed = n->spec, .pack = (Pack)(n->i[3] >> 8), .N = N, .K = K};
     float *dz = grad_take(n), beta;
     if (act != ACT_NONE)
         t->k->act_back(&t->run, M * N, act, n->f, n->keep[0] ? n->keep[0] : n->out.data, dz, dz);
@@ -27,7 +68,7 @@ static void linear_back(Tape *t, Node *n)
     float *db = grad_needed(n->in[LINEAR_B]) ? grad_into(t, n->in[LINEAR_B], &beta) : NULL;
     if (db && tape_work(t, t->k->col_sum_work(&t->run, M, N)))
         t->k->col_sum(&t->run, M, N, dz, beta, db);
-    if (grad_needed(x) && x->param) { /* the gradient of a trainable table stays in two factors */
+    if (grad_needed(x) && x->param && w) { /* the gradient of a trainable table stays in two factors */
         ParamGrad *g = grad_of_param(t, x->param, true);
         FactorPart *f = g ? tape_scratch(t, 1, sizeof *f) : NULL;
         if (f) {
@@ -40,7 +81,10 @@ static void linear_back(Tape *t, Node *n)
     }
     if (grad_needed(x)) {
         float *dx = grad_into(t, x, &beta);
-        tape_product(t, M, K, N, dz, N, 1, w->data, K, 1, dx, beta);
+        if (w)
+            tape_product(t, M, K, N, dz, N, 1, w->data, K, 1, dx, beta);
+        else
+            unpacked_back(t, &l, M, dz, dx, beta);
     }
     if (n->in[LINEAR_RESIDUAL])
         grad_put(t, n->in[LINEAR_RESIDUAL], dz);
@@ -64,39 +108,39 @@ static Tensor *linear_op(Tape *t, Tensor *x, const Linear *l, Tensor *residual, 
     int64_t M = l->K ? x->count / l->K : 0;
     if (residual && !node_fits(t, n, residual->count == M * l->N))
         return tape_failed(t);
-    if (n->out.needs_grad && !l->w) {
-        tape_fail(t, SP_UNSUPPORTED,
-                  "linear: packed weights have no gradient: load them as parameters, or detach the input");
+    if (!node_trains(t, n, l->w || t->k->gemm_unpack) || !node_out(t, n, F32, x->dims, shape))
         return tape_failed(t);
-    }
-    if (!node_out(t, n, F32, x->dims, shape))
-        return tape_failed(t);
-    memcpy(n->i, (int64_t[]){M, l->N, l->K, act}, sizeof n->i);
+    memcpy(n->i, (int64_t[]){M, l->N, l->K, act | (int)l->pack << 8}, sizeof n->i);
+    n->spec = l->packed;
     n->unread = (act == ACT_NONE ? UNREAD(RESULT) : 0) | UNREAD(LINEAR_RESIDUAL);
     n->f = param;
     bool keep = n->out.needs_grad && !act_from_result(act, param);
     if (keep)
         n->keep[0] = step_floats(t, M * l->N);
     if (tape_live(t)) {
-        tape_gemm(t, &(Gemm){.M = M,
-                             .N = l->N,
-                             .K = l->K,
-                             .A = x->data,
-                             .a_row = l->K,
-                             .a_col = 1,
-                             .B = l->w ? l->w->data : NULL,
-                             .b_row = 1,
-                             .b_col = l->K,
-                             .packed = l->packed,
-                             .pack = l->pack,
-                             .C = keep ? n->keep[0] : n->out.data,
-                             .ldc = l->N,
-                             .alpha = 1,
-                             .bias = l->b ? l->b->data : NULL,
-                             .residual = residual ? residual->data : NULL,
-                             .ldr = l->N,
-                             .act = keep ? ACT_NONE : act,
-                             .act_param = param});
+        Gemm g = {.M = M,
+                  .N = l->N,
+                  .K = l->K,
+                  .A = x->data,
+                  .a_row = l->K,
+                  .a_col = 1,
+                  .B = l->w ? l->w->data : NULL,
+                  .b_row = 1,
+                  .b_col = l->K,
+                  .packed = l->packed,
+                  .pack = l->pack,
+                  .C = keep ? n->keep[0] : n->out.data,
+                  .ldc = l->N,
+                  .alpha = 1,
+                  .bias = l->b ? l->b->data : NULL,
+                  .residual = residual ? residual->data : NULL,
+                  .ldr = l->N,
+                  .act = keep ? ACT_NONE : act,
+                  .act_param = param};
+        if (t->training && l->packed && l->pack != PACK_F32 && t->k->gemm_unpack)
+            unpacked_gemm(t, l, &g);
+        else
+            tape_gemm(t, &g);
         if (keep)
             t->k->act(&t->run, M * l->N, act, param, n->keep[0], n->out.data);
     }
@@ -107,13 +151,12 @@ static Tensor *linear_op(Tape *t, Tensor *x, const Linear *l, Tensor *residual, 
 
 /* ---- low-rank adapters: residual + scale B A x ----------------------------------------------- */
 
-/* spec: the layer; inputs: the residual, then A x and B of each adapter */
+/* spec: the adapters; inputs: the residual, then A x and B of each adapter */
 static void adapters_back(Tape *t, Node *n)
 {
-    const Linear *l = n->spec;
-    int64_t M = n->i[0], N = l->N;
-    for (int i = 0; i < l->adapters; i++) {
-        const Adapter *a = &l->adapter[i];
+    const Adapter *a = n->spec;
+    int64_t M = n->i[0], N = n->i[1];
+    for (int i = 0; 1 + 2 * i < n->inputs; i++, a++) {
         Tensor *u = n->in[1 + 2 * i], *b = n->in[2 + 2 * i];
         int64_t r = cols_of(b), rows = rows_of(b);
         Gemm g = {.M = M,
@@ -167,8 +210,9 @@ static Tensor *adapters_add(Tape *t, Tensor *x, const Linear *l, Tensor *residua
     Node *n = node_new(t, &op, count, in);
     if (!n || !node_fits(t, n, !residual || residual->count == M * l->N) || !node_out(t, n, F32, SHAPE(M, l->N)))
         return tape_failed(t);
-    n->spec = l;
+    n->spec = l->adapter;
     n->i[0] = M;
+    n->i[1] = l->N;
     n->unread = UNREAD(RESULT) | UNREAD(0);
     double flops = 0;
     if (tape_live(t) && residual)

@@ -150,23 +150,33 @@ static double round_bits(double x, int bits, int low)
     const double step = ldexp(1, MAX(exponent - bits, low));
     return nearbyint(x / step) * step;
 }
+static bool is_bytes(Pack p)
+{
+    return p == PACK_INT8 || p == PACK_INT8_DOTS || p == PACK_INT8_AMX;
+}
+/* What packing leaves of B [K,N]; the bytes by the same float32 steps. */
+static void packed_exact(double *B, Pack pack, int64_t K, int64_t N, int64_t b_row, int64_t b_col)
+{
+    const bool bytes = is_bytes(pack), bf16 = !bytes && pack != PACK_F16;
+    for (int64_t n = 0; n < N && pack != PACK_F32; n++) {
+        float most = 0;
+        for (int64_t k = 0; k < K; k++)
+            most = fmaxf(most, fabsf((float)B[k * b_row + n * b_col]));
+        for (int64_t k = 0; k < K; k++) {
+            double *b = &B[k * b_row + n * b_col];
+            *b = !bytes ? round_bits(*b, bf16 ? 8 : 11, bf16 ? -133 : -24)
+                        : (double)(most / 127.0f) * (double)nearbyintf((float)*b / most * 127.0f);
+        }
+    }
+}
 /* What narrow weights leave of B, and of A where it meets them narrow: kernels.h, Pack. The bytes by the same float32
  * steps. */
 static void narrow_exact(Job *j, const Case *s, const Gemm *g)
 {
     double *A = exact_of(j, GEMM_A), *B = exact_of(j, GEMM_B);
     const Pack pack = pack_of(s);
-    const bool bytes = pack == PACK_INT8_DOTS || pack == PACK_INT8_AMX, bf16 = !bytes && pack != PACK_F16;
-    for (int64_t n = 0; n < g->N && pack != PACK_F32; n++) {
-        float most = 0;
-        for (int64_t k = 0; k < g->K; k++)
-            most = fmaxf(most, fabsf((float)B[k * g->b_row + n * g->b_col]));
-        for (int64_t k = 0; k < g->K; k++) {
-            double *b = &B[k * g->b_row + n * g->b_col];
-            *b = !bytes ? round_bits(*b, bf16 ? 8 : 11, bf16 ? -133 : -24)
-                        : (double)(most / 127.0f) * (double)nearbyintf((float)*b / most * 127.0f);
-        }
-    }
+    const bool bytes = is_bytes(pack), bf16 = !bytes && pack != PACK_F16;
+    packed_exact(B, pack, g->K, g->N, g->b_row, g->b_col);
     const float top = strcmp(j->k->level, "avx2") == 0 ? 127 : 255;
     for (int64_t m = 0; m < g->M && (pack == PACK_BF16_DOTS || pack == PACK_BF16_AMX || bytes); m++) {
         float low = 0, high = 0;
@@ -210,3 +220,56 @@ const Family family_gemm = {.kernel = "gemm",
                             .call = gemm_call,
                             .reference = gemm_reference,
                             .tolerance = 2e-5};
+
+/* ---- gemm_unpack ----------------------------------------------------------------------------- */
+
+/* clang-format off */
+#define UNPACK(of) \
+    {.unpack = {.pack = (of), .K = 1, .N = 1, .n = 1}}, \
+    {.unpack = {.pack = (of), .K = 7, .N = 31, .n = 31, .pad = 2}}, \
+    {.unpack = {.pack = (of), .K = 65, .N = 70, .first = 5, .n = 60}}, \
+    {.unpack = {.pack = (of), .K = 130, .N = 97, .first = 64, .n = 33, .pad = 1}}, \
+    {.unpack = {.pack = (of), .K = 5, .N = 40, .first = 33}}, \
+    {.unpack = {.pack = (of), .K = 0, .N = 40, .first = 3, .n = 9}}
+static const Case gemm_unpack_cases[] = {UNPACK(PACK_F32), UNPACK(PACK_F16), UNPACK(PACK_BF16),
+    UNPACK(PACK_INT8), UNPACK(PACK_BF16_WIDE), UNPACK(PACK_BF16_DOTS), UNPACK(PACK_BF16_AMX),
+    UNPACK(PACK_INT8_DOTS), UNPACK(PACK_INT8_AMX)};
+/* clang-format on */
+enum { UNPACK_B, UNPACK_OUT, UNPACK_PACKED };
+
+static void gemm_unpack_make(Job *j, const Case *s)
+{
+    const Pack pack = (Pack)s->unpack.pack;
+    const int64_t K = s->unpack.K, N = s->unpack.N, n = s->unpack.n;
+    case_f32(j, "B", ROLE_IN, K * N);
+    case_f32(j, "out", s->unpack.pad ? ROLE_INOUT : ROLE_OUT, span(K, n + s->unpack.pad, n, 1));
+    case_bytes(j, "packed", ROLE_IN, j->k->gemm_pack_bytes(pack, K, N));
+    if (j->ok) {
+        case_send(j, UNPACK_B);
+        j->k->gemm_pack(&j->run, pack, K, N, f32_of(j, UNPACK_B), N, 1, device_of(j, UNPACK_PACKED));
+        case_fetch(j, UNPACK_PACKED);
+    }
+    j->bytes = 6.0 * (double)(K * n);
+}
+static void gemm_unpack_call(Job *j, const Case *s)
+{
+    j->k->gemm_unpack(&j->run, (Pack)s->unpack.pack, s->unpack.K, s->unpack.N, j->b[UNPACK_PACKED].data,
+                      s->unpack.first, s->unpack.n, f32_of(j, UNPACK_OUT), s->unpack.n + s->unpack.pad);
+}
+static void gemm_unpack_reference(Job *j, const Case *s)
+{
+    const int64_t K = s->unpack.K, N = s->unpack.N, n = s->unpack.n;
+    double *B = exact_of(j, UNPACK_B);
+    packed_exact(B, (Pack)s->unpack.pack, K, N, N, 1);
+    for (int64_t k = 0; k < K; k++)
+        for (int64_t i = 0; i < n; i++)
+            exact_of(j, UNPACK_OUT)[k * (n + s->unpack.pad) + i] = B[k * N + s->unpack.first + i];
+}
+const Family family_gemm_unpack = {.kernel = "gemm_unpack",
+                                   .letters = "pack K N first n pad",
+                                   .cases = gemm_unpack_cases,
+                                   .count = COUNT(gemm_unpack_cases),
+                                   .make = gemm_unpack_make,
+                                   .call = gemm_unpack_call,
+                                   .reference = gemm_unpack_reference,
+                                   .tolerance = 1e-6};

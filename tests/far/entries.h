@@ -29,6 +29,9 @@
 #define FAR_ENTRIES(LINE) \
     LINE(gemm_pack, (const Run *run, Pack pack, int64_t K, int64_t N, const float *B, int64_t b_row, int64_t b_col, \
                       void *packed), (RUN(run), pack, K, N, DEV(B), b_row, b_col, DEV(packed))) \
+    LINE(gemm_unpack, (const Run *run, Pack pack, int64_t K, int64_t N, const void *packed, int64_t first, \
+                        int64_t n, float *B, int64_t ldb), \
+          (RUN(run), pack, K, N, DEV(packed), first, n, DEV(B), ldb)) \
     LINE(gemm, (const Run *run, const Gemm *g), (RUN(run), GEMM(g))) \
     LINE(conv_pack, (const Run *run, const Conv *c, const float *weights, void *packed), \
           (RUN(run), CONV(c), DEV(weights), DEV(packed))) \
