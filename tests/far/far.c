@@ -236,7 +236,8 @@ static BatchNormBack open_batch_norm_back(const char *entry, const BatchNormBack
 static Attention open_attention(const char *entry, const Attention *given)
 {
     Attention a = *given;
-    MOVE(a.offsets);
+    MOVE(a.q_offsets);
+    MOVE(a.k_offsets);
     MOVE(a.q);
     MOVE(a.k);
     MOVE(a.v);
