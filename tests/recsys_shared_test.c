@@ -487,6 +487,39 @@ static void joined_projection(void **state)
     store_free(s);
 }
 
+/* Every request for memory refused, one after another: a clean error, and nothing is left behind. */
+static void refused_memory(void **state)
+{
+    Bench *b = *state;
+    bool done = false;
+    for (size_t n = 1; !done; n++) {
+        TestHeap heap;
+        test_heap(&heap, n);
+        Error e = {0};
+        Device d = b->device;
+        d.heap = &heap.heap;
+        Store *s = store_new(&d, &e);
+        Arena *a = s ? arena_new(&heap.heap, 0) : NULL;
+        Model m = b->model;
+        m.store = s;
+        m.arena = a;
+        const Thinning edges = {.kind = THIN_BY_DEGREE, .drop = 0.3}, nodes = {.kind = THIN_NODES, .drop = 0.3};
+        Csr *g = a ? user_item_graph(&m, "whole", ADJ_SYM, &e) : NULL, *row;
+        Modality *x = g && csr_index(s, g, &e) ? modalities_new(&m, (ModalityPlan){.width = 4}, &e) : NULL;
+        done = x && thinned_graph(&m, "thin", edges, &e) && thinned_graph(&m, "thin", nodes, &e) &&
+               (row = user_item_graph(&m, "row", ADJ_ROW_SELF, &e)) && dropped_graph(&m, "drop", row, 0.2, &e) &&
+               interaction_graph(&m, "block", SHARE_SYM, &e) &&
+               item_graph(&m, "items", 2, x, NULL, 3, KNN_BINARY, &e) &&
+               cooccurrence_graph(&m, "common", SIDE_USERS, 3, 1, &e);
+        if (a && !done)
+            assert_int_equal(e.code, SP_MEMORY);
+        assert_true(n < 1000);
+        arena_free(a);
+        store_free(s);
+        assert_int_equal(heap.live, 0);
+    }
+}
+
 /* ---- losses ---------------------------------------------------------------------------------- */
 
 static const Array *golden(Bench *b, const Weights *w, const char *name, const char *part)
@@ -548,11 +581,17 @@ static void info_nce_is_torchs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(propagation),       cmocka_unit_test(noisy_layers),
-        cmocka_unit_test(rows_of_a_batch),   cmocka_unit_test(blocks),
-        cmocka_unit_test(thinned),           cmocka_unit_test(thinned_by_degree),
-        cmocka_unit_test(item_graphs),       cmocka_unit_test(cooccurrence),
-        cmocka_unit_test(joined_projection), cmocka_unit_test(info_nce_is_torchs),
+        cmocka_unit_test(propagation),
+        cmocka_unit_test(noisy_layers),
+        cmocka_unit_test(rows_of_a_batch),
+        cmocka_unit_test(blocks),
+        cmocka_unit_test(thinned),
+        cmocka_unit_test(thinned_by_degree),
+        cmocka_unit_test(item_graphs),
+        cmocka_unit_test(cooccurrence),
+        cmocka_unit_test(joined_projection),
+        cmocka_unit_test(refused_memory),
+        cmocka_unit_test(info_nce_is_torchs),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
