@@ -11,6 +11,7 @@ typedef struct Case {
 } Case;
 
 static Csr *graph_sym, *graph_row, *graph_values; /* [7, 7], [7, 7], [5, 7] of the case's store */
+static Tensor *running_mean, *running_var;        /* [3] */
 static Csr *graph_indexed;                        /* graph_sym with csr_index */
 static Act act_now;
 
@@ -107,6 +108,36 @@ BUILD(b_bpr_shared, Tensor *x = made(t, p[0]);
 #ifndef SAPOR_MINIMAL
 BUILD(b_attention, return attention(t, p[0], texts(), 2, (Relative){0}, false);)
 BUILD(b_attention_causal, return attention(t, made(t, p[0]), texts(), 3, (Relative){0}, true);)
+BUILD(b_attention_relative, return attention(t, p[0], texts(), 2, (Relative){p[1], 2}, false);)
+BUILD(b_attention_bias, Relative r = {scale(t, p[1], 0.5f), 6}; Tensor *x = attention(t, p[0], texts(), 3, r, true);
+      return add(t, x, attention(t, p[0], texts(), 3, r, false));)
+
+/* p[0] as images of C channels, p[1] the weights of O x kernel x kernel, then the bias and the residual */
+static Tensor *images(Tape *t, Tensor *x, int64_t H, int64_t W, int64_t C)
+{
+    return reshape(t, x, 4, (int64_t[]){x->count / (H * W * C), H, W, C});
+}
+#define CONV(...) Conv2d c = {.w = p[1], __VA_ARGS__}
+BUILD(b_conv, CONV(.bias = p[2], .O = 3, .C = 2, .kh = 3, .kw = 3, .stride = 1, .groups = 1, .top = 1, .left = 1);
+      return conv(t, images(t, p[0], 4, 5, 2), &c, p[3], ACT_NONE);)
+BUILD(b_conv_relu, CONV(.bias = p[2], .O = 3, .C = 2, .kh = 2, .kw = 3, .stride = 2, .groups = 1, .right = 1);
+      return conv(t, images(t, p[0], 4, 5, 2), &c, p[3], ACT_RELU);)
+BUILD(b_conv_gelu, CONV(.O = 5, .C = 4, .kh = 1, .kw = 1, .stride = 1, .groups = 1);
+      return conv(t, images(t, p[0], 3, 3, 4), &c, p[2], ACT_GELU);)
+BUILD(b_conv_depthwise, CONV(.bias = p[2], .O = 5, .C = 5, .kh = 3, .kw = 3, .stride = 2, .groups = 5, .top = 1);
+      return conv(t, images(t, p[0], 3, 4, 5), &c, NULL, ACT_SWISH);)
+BUILD(b_conv_constant, static const int64_t shape[] = {3, 2, 2, 2}; float *w = test_numbers(7, 24);
+      Conv2d c = {.w = input_f32(t, w, 4, shape), .O = 3, .C = 2, .kh = 2, .kw = 2, .stride = 1, .groups = 1}; free(w);
+      return conv(t, images(t, p[0], 3, 4, 2), &c, NULL, ACT_NONE);)
+BUILD(b_batch_norm, Norm2d n = {p[1], p[2], running_mean, running_var, 1e-3, 0.1, true};
+      return batch_norm(t, p[0], &n);)
+BUILD(b_batch_norm_frozen, Norm2d n = {p[1], p[2], running_mean, running_var, 1e-3, 0.1, false};
+      return batch_norm(t, made(t, p[0]), &n);)
+BUILD(b_conv_norm, CONV(.O = 3, .C = 2, .kh = 2, .kw = 2, .stride = 1, .groups = 1);
+      c.norm = (Norm2d){p[2], p[3], running_mean, running_var, 1e-3, 0.1, true};
+      return conv(t, images(t, p[0], 3, 4, 2), &c, p[4], ACT_TANH);)
+BUILD(b_max_pool, return max_pool(t, images(t, p[0], 4, 3, 2), 2, 1, 1);)
+BUILD(b_mean_pool, return mean_pool(t, images(t, p[0], 2, 3, 4));)
 #endif
 BUILD(b_pool_sum, return pool_ragged(t, p[0], texts(), REDUCE_SUM);)
 BUILD(b_pool_mean, return pool_ragged(t, p[0], texts(), REDUCE_MEAN);)
@@ -227,6 +258,18 @@ static const Case cases[] = {
 #ifndef SAPOR_MINIMAL /* has no kernels that only the training of encoders needs */
     {"attention", b_attention, {{7, 24}}},
     {"attention, causal", b_attention_causal, {{7, 27}}},
+    {"attention, relative", b_attention_relative, {{7, 24}, {2, 5}}},
+    {"attention, relative, twice", b_attention_bias, {{7, 27}, {3, 13}}},
+    {"conv", b_conv, {{2, 40}, {3, 18}, {3, 0}, {2, 36}}},
+    {"conv, relu", b_conv_relu, {{2, 40}, {3, 12}, {3, 0}, {2, 12}}},
+    {"conv, gelu", b_conv_gelu, {{2, 36}, {5, 4}, {2, 45}}},
+    {"conv, depthwise", b_conv_depthwise, {{2, 60}, {5, 9}, {5, 0}}},
+    {"conv, constant weights", b_conv_constant, {{2, 24}}},
+    {"batch_norm", b_batch_norm, {{9, 3}, {3, 0}, {3, 0}}},
+    {"batch_norm, frozen", b_batch_norm_frozen, {{9, 3}, {3, 0}, {3, 0}}},
+    {"conv and its norm", b_conv_norm, {{2, 24}, {3, 8}, {3, 0}, {3, 0}, {2, 18}}},
+    {"max_pool", b_max_pool, {{2, 24}}},
+    {"mean_pool", b_mean_pool, {{3, 24}}},
 #endif
     {"pool_ragged sum", b_pool_sum, {{7, 5}}},
     {"pool_ragged mean", b_pool_mean, {{7, 5}}},
@@ -263,6 +306,10 @@ static void make_graphs(Store *s)
         s, "values", &(HostGraph){.rows = 5, .cols = 7, .start = values_start, .col = values_col, .val = val}, &error);
     free(val);
     assert_true(graph_sym && graph_row && graph_values);
+    static const float mean[] = {0.1f, -0.3f, 0.2f}, var[] = {0.5f, 1.5f, 0.8f};
+    running_mean = store_f32(s, "mean", 1, (int64_t[]){3}, mean, &error);
+    running_var = store_f32(s, "var", 1, (int64_t[]){3}, var, &error);
+    assert_true(running_mean && running_var);
 }
 
 static double weighted(Tape *t, const Case *c, Tensor **p, const float *weight)
