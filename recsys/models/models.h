@@ -43,8 +43,8 @@ enum { MOST_LAYERS = 1000 };
 #define REG_WEIGHT_INSTEAD                                                                                             \
     "set variant=mmrec, whose recipe has this setting, or set l_w, the weight in the recipe of variant elliot"
 
-/* Recommender.sampling of a model that always draws in one way, and of one that draws as Elliot's recipe (uniform users)
- * or as MMRec's (every pair once) by its `variant`. */
+/* Recommender.sampling of a model that always draws in one way; sampling_by_variant: uniform users as in Elliot's
+ * recipe, or every pair once as in MMRec's. */
 Sampling sampling_none(const Model *m);
 Sampling sampling_uniform_user(const Model *m);
 Sampling sampling_every_edge(const Model *m);
