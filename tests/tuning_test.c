@@ -136,10 +136,14 @@ static const float *inferred(Bench *b, const Encoder *en, const Batch *batch, in
     return out;
 }
 
+/* Within a part of the largest magnitude. */
 static void assert_close(const float *x, const float *y, int64_t n, double tolerance, const char *what)
 {
+    double largest = 0;
     for (int64_t i = 0; i < n; i++)
-        if (!(fabs((double)x[i] - (double)y[i]) <= tolerance * (1 + fabs((double)y[i]))))
+        largest = fmax(largest, fabs((double)y[i]));
+    for (int64_t i = 0; i < n; i++)
+        if (!(fabs((double)x[i] - (double)y[i]) <= tolerance * largest))
             fail_msg("%s: number %lld is %g, not %g", what, (long long)i, (double)x[i], (double)y[i]);
 }
 
@@ -354,7 +358,9 @@ static void adapted(Bench *b, const char *folder, const Example *w, Pack dtype)
     encoder_close(plain);
 }
 
-/* All weights, or some, as parameters. */
+/* All weights, or some, as parameters. SUMS: float32 sums in another order, as encoders_test has it: a batch norm that
+ * is trained is not folded. */
+#define SUMS 5e-5
 static void trained(Bench *b, const char *folder, const Example *w, const char *weights)
 {
     Encoder *plain = open_model(b, w->model, PACK_F32, (TrainOptions){0}),
@@ -363,15 +369,16 @@ static void trained(Bench *b, const char *folder, const Example *w, const char *
     int64_t n;
     batch_of(&batch, plain, NULL);
     const float *x = inferred(b, plain, &batch, &n), *c = factors(b, n);
-    assert_close(inferred(b, en, &batch, &n), x, n, 1e-5, w->model);
-    float first = train(b, en, &batch, c, 1, 1e-3), last = train(b, en, &batch, c, 10, 1e-3);
+    assert_close(inferred(b, en, &batch, &n), x, n, SUMS, w->model);
+    double lr = w->adapters ? 1e-3 : 1e-6; /* convolutions with drawn weights give large features */
+    float first = train(b, en, &batch, c, 1, lr), last = train(b, en, &batch, c, 10, lr);
     assert_true(last < first);
     const char *saved = copy_model(b, folder, w->model, en);
     check_saved(b, w->model, saved, any);
     for (Pack dtype = PACK_F32; dtype < PACK_COUNT; dtype++) /* and packed again */
         encoder_close(open_at(b, saved, dtype, (TrainOptions){0}));
     Encoder *again = open_at(b, saved, PACK_F32, (TrainOptions){0});
-    assert_close(inferred(b, again, &batch, &n), inferred(b, en, &batch, &n), n, 1e-5, w->model);
+    assert_close(inferred(b, again, &batch, &n), inferred(b, en, &batch, &n), n, SUMS, w->model);
     encoder_close(again);
     encoder_close(en);
     encoder_close(plain);
