@@ -428,6 +428,74 @@ static void at_zero(void **state)
 }
 
 /* Each id once, and where the two lists' ids went. */
+/* Sorted ids against the definition: every id once, ascending, with its places in order. */
+static void groups_of_ids(void **state)
+{
+    (void)state;
+    Device device = test_device(NULL, 2);
+    static const struct {
+        int64_t n;
+        uint32_t below;
+    } sizes[] = {{0, 1}, {1, 1}, {50, 1}, {7, 100}, {1000, 30}, {3000, 5000}, {5000, 2000000000}};
+    Tape *t = tape_new(&device, true, &error);
+    for (size_t k = 0; k < COUNT(sizes); k++) {
+        int64_t n = sizes[k].n, seen = 0;
+        int32_t *ids = malloc((size_t)(n + 1) * sizeof *ids);
+        for (int64_t i = 0; i < n; i++)
+            ids[i] = (int32_t)draw_below((Draw){k, DRAW_TEST, 1}, (uint64_t)i, sizes[k].below);
+        tape_reset(t, (Draw){0});
+        Tensor *list;
+        assert_true(input_ids(t, 1, (const int32_t *const[]){ids}, n, &list));
+        const Groups *g = ids_groups(t, list);
+        tape_must(t);
+        for (int64_t s = 0; s < g->count; s++) {
+            assert_true(s == 0 || g->host.unique[s] > g->host.unique[s - 1]);
+            assert_true(g->host.start[s + 1] > g->host.start[s] && g->host.start[s] == seen);
+            for (; seen < g->host.start[s + 1]; seen++) {
+                assert_int_equal(ids[g->host.order[seen]], g->host.unique[s]);
+                assert_true(seen == g->host.start[s] || g->host.order[seen] > g->host.order[seen - 1]);
+            }
+        }
+        assert_int_equal(seen, n);
+        free(ids);
+    }
+    tape_free(t);
+    device_close(&device);
+}
+
+/* Lists that are declared to belong together give the bits of lists that are not. */
+static void ids_of_one_table(void **state)
+{
+    (void)state;
+    Device device = test_device(NULL, 2);
+    static const int32_t pos[] = {3, 1, 3, 0}, neg[] = {1, 4, 4, 3};
+    enum { R = 5, D = 3 };
+    float after[2][R * D];
+    for (int together = 0; together < 2; together++) {
+        Store *s = store_new(&device, &error);
+        Tensor *x = test_param(s, "x", R, D, 3), *ids[2];
+        Tape *t = tape_new(&device, true, &error);
+        Optim o = optim_adam(0.1);
+        for (int step = 0; step < 3; step++) {
+            tape_reset(t, (Draw){0});
+            if (together) {
+                assert_true(input_ids(t, 2, (const int32_t *const[]){pos, neg}, 4, ids));
+            } else {
+                ids[0] = input_i32(t, pos, 4);
+                ids[1] = input_i32(t, neg, 4);
+            }
+            Tensor *a = gather(t, x, ids[0]), *b = gather(t, x, ids[1]);
+            assert_true(backward(t, sum_squares(t, sub(t, scale(t, a, 2), mul(t, b, b))), &error));
+            assert_true(optim_step(&o, s, t, &error));
+        }
+        tensor_read(&device, x, 0, R * D, after[together]);
+        tape_free(t);
+        store_free(s);
+    }
+    assert_memory_equal(after[0], after[1], sizeof after[0]);
+    device_close(&device);
+}
+
 static void distinct_ids(void **state)
 {
     (void)state;
@@ -453,7 +521,8 @@ static void distinct_ids(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(gradients), cmocka_unit_test(detached),
-                                       cmocka_unit_test(at_zero), cmocka_unit_test(distinct_ids)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(gradients),        cmocka_unit_test(detached),
+                                       cmocka_unit_test(at_zero),          cmocka_unit_test(groups_of_ids),
+                                       cmocka_unit_test(ids_of_one_table), cmocka_unit_test(distinct_ids)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

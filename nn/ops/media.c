@@ -236,7 +236,7 @@ static Tensor *conv_op(Tape *t, Tensor *x, const Conv2d *c, Tensor *residual, Ac
     if (tape_live(t)) {
         conv_run(t, k, c->packed ? NULL : c->w);
         if (keep && t->error.code == SP_OK)
-            t->k->act(&t->run, n->out.count, act, 0, n->keep[0], n->out.data);
+            t->k->act(&t->run, n->out.count, act, 0, F32, n->keep[0], n->out.data);
     }
     double each = (double)(c->kh * c->kw) * (double)c->C / (double)c->groups;
     return node_done(t, n, 2.0 * (double)n->out.count * each,

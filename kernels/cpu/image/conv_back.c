@@ -264,7 +264,7 @@ static void copy_band(const Conv *c, const Plan *p, int64_t b, int64_t oh0, int6
             continue;
         }
         memset(to, 0, left * sizeof(float));
-        memcpy(to + left, c->x + (b * c->H + h) * c->W * c->C, inner * sizeof(float));
+        memcpy(to + left, (const float *)c->x + (b * c->H + h) * c->W * c->C, inner * sizeof(float));
         memset(to + left + inner, 0, right * sizeof(float));
     }
 }
@@ -332,7 +332,8 @@ static void sum_depthwise(void *arg, size_t task, int worker)
             const int64_t w1 = outputs_over(c->W, across, c->stride, p->ow, &w0);
             if (h < 0 || h >= c->H)
                 continue;
-            const float *dy = back->dy + (b * p->oh + oh) * p->ow * C, *x = c->x + ((b * c->H + h) * c->W + across) * C;
+            const float *dy = back->dy + (b * p->oh + oh) * p->ow * C,
+                        *x = (const float *)c->x + ((b * c->H + h) * c->W + across) * C;
             float *sum = sums + tap * C;
             FOR_VECTORS(first, last, {
                 vf row = v_zero();
