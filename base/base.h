@@ -57,7 +57,12 @@ bool fail_system(Error *e, const char *path, const char *doing, int number); /* 
 void error_prefix(Error *e, const char *format, ...) PRINTF_LIKE(2, 3);      /* puts "where: " before the message */
 void error_clear(Error *e);
 
-/* ---- sizes and arenas (memory.c) ------------------------------------------------------------- */
+/* ---- types, sizes and arenas (memory.c) ------------------------------------------------------ */
+
+/* Types of numbers; F32 is 0, so that what names no type is float32 */
+typedef enum DType { F32, F64, F16, BF16, I64, I32, I16, I8, U8, BOOL8 } DType;
+size_t dtype_bytes(DType t);
+const char *dtype_name(DType t); /* "F32", as safetensors spells it */
 
 bool size_mul(size_t a, size_t b, size_t *product); /* false on overflow */
 bool size_add(size_t a, size_t b, size_t *sum);

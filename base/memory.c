@@ -22,6 +22,22 @@ enum { GAP = 16, TEXT_ALIGN = 16 };
 enum { GAP = 0, TEXT_ALIGN = 1 };
 #endif
 
+static const struct {
+    const char *name;
+    size_t bytes;
+} TYPES[] = {[F32] = {"F32", 4}, [F64] = {"F64", 8}, [F16] = {"F16", 2}, [BF16] = {"BF16", 2}, [I64] = {"I64", 8},
+             [I32] = {"I32", 4}, [I16] = {"I16", 2}, [I8] = {"I8", 1},   [U8] = {"U8", 1},     [BOOL8] = {"BOOL", 1}};
+
+size_t dtype_bytes(DType t)
+{
+    return TYPES[t].bytes;
+}
+
+const char *dtype_name(DType t)
+{
+    return TYPES[t].name;
+}
+
 enum { ALIGN = 64, FIRST_BLOCK = 4096, LARGEST_STEP = 1 << 20 };
 
 bool size_mul(size_t a, size_t b, size_t *product)

@@ -85,28 +85,37 @@ static inline int64_t conv_out(int64_t in, int64_t kernel, int64_t stride, int64
 
 /* ---- attention ------------------------------------------------------------------------------- */
 
-/* softmax(scale Q K' + bias) V for each text b and head h; text b owns rows offsets[b] .. offsets[b+1]-1. Scores are
- * never stored. */
+/* softmax(scale Q K' + bias) V for each text b and head h. Scores are never stored.
+ *
+ * Text b owns rows q_offsets[b] .. q_offsets[b+1]-1 of queries, and of keys and values those of k_offsets. The last
+ * query is at the place of the last key: query i of Tq is at place i + Tk - Tq. A query sees key j where
+ *   causal: j <= place; window > 0: |j - place| < window.
+ * Where it sees none, its row of `out` is 0. Each head of keys serves H / Hk heads of queries, one after the other
+ * (grouped-query attention, Ainslie et al. 2023). */
 typedef struct Attention {
-    int64_t B, H, D;        /* D: size of one head */
-    const int32_t *offsets; /* [B+1] */
-    /* row r, head h, feature d at r ld + h D + d: a fused [rows, 3 H D] projection has ld 3 H D */
-    const float *q, *k, *v;
-    int64_t ld;
-    float *out; /* [rows, H D] */
-    int64_t ldo;
+    int64_t B, H, Hk, D;                  /* Hk: heads of keys and values, H is a multiple; 0: H. D: size of one head */
+    const int32_t *q_offsets, *k_offsets; /* [B+1]; k_offsets NULL: keys have the rows of the queries */
+    int64_t q_longest, k_longest;         /* rows of the longest text */
+    const void *q, *k, *v;                /* row r, head h, feature d at r ld + h D + d */
+    DType type;                           /* of q, k and v */
+    int64_t q_ld, k_ld, v_ld;             /* of a fused [rows, 3 H D] projection 3 H D, and k = q + H D */
+    void *out;                            /* [rows, H D] */
+    DType out_type;
+    int64_t out_ld;
     float scale;
-    /* [H, 2 R + 1]: relative[h][clamp(j - i, -R, R) + R] is added to the score of query i, key j; or NULL */
+    /* [H, 2 R + 1]: relative[h][clamp(j - place, -R, R) + R] is added to the score of key j; or NULL */
     const float *relative;
     int64_t R;
     bool causal;
-    float *lse; /* [H, rows] log-sum-exp for the backward pass, or NULL */
+    int64_t window; /* 0: none */
+    float *lse;     /* [H, rows of queries] log-sum-exp for the backward pass, or NULL; -inf where no key is seen */
 } Attention;
 typedef struct AttentionBack {
-    Attention forward;   /* with out and lse as the forward pass left them */
-    const float *dout;   /* like out */
-    float *dq, *dk, *dv; /* written, with row stride ldd */
-    int64_t ldd;
+    Attention forward;  /* with out and lse as the forward pass left them */
+    const void *dout;   /* like out */
+    void *dq, *dk, *dv; /* written; as q, k and v, with their own strides */
+    int64_t dq_ld, dk_ld, dv_ld;
+    float *drelative; /* like relative, added to; NULL: not computed */
 } AttentionBack;
 
 /* ---- sparse ---------------------------------------------------------------------------------- */

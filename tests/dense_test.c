@@ -174,17 +174,40 @@ static void texts_apart(const Kernels *k)
     static const int32_t offsets[] = {0, 1, 1, 14, 31, 48, 348, 353};
     enum { H = 3, D = 40, R = 9, B = COUNT(offsets) - 1, C = H * D };
     int64_t rows = offsets[B];
-    for (int causal = 0; causal < 2; causal++) {
+    for (int causal = 0; causal < 4; causal++) { /* with a window from 2 on */
         float *qkv = numbers(rows * 3 * C, 1), *relative = numbers((2 * R + 1) * H, 2), *out = numbers(rows * C, 3),
               *apart = numbers(rows * C, 4);
-        Attention t = {B, H, D, offsets, qkv, qkv + C, qkv + 2 * C, 3 * C, out, C, 0.2f, relative, R, causal, NULL};
+        Attention t = {.B = B,
+                       .H = H,
+                       .D = D,
+                       .q_offsets = offsets,
+                       .q_longest = 300,
+                       .q = qkv,
+                       .k = qkv + C,
+                       .v = qkv + 2 * C,
+                       .q_ld = 3 * C,
+                       .k_ld = 3 * C,
+                       .v_ld = 3 * C,
+                       .out = out,
+                       .out_ld = C,
+                       .scale = 0.2f,
+                       .relative = relative,
+                       .R = R,
+                       .causal = causal % 2,
+                       .window = causal / 2 * 40};
         Run r = run_with(k->attention_work(&(Run){0}, &t));
         k->attention(&r, &t);
         for (int b = 0; b < B; b++) {
             const int32_t alone[2] = {0, offsets[b + 1] - offsets[b]};
             int64_t at = (int64_t)offsets[b] * 3 * C;
-            Attention one = {1, H,    D,        alone, qkv + at, qkv + C + at, qkv + 2 * C + at, 3 * C, apart + at / 3,
-                             C, 0.2f, relative, R,     causal,   NULL};
+            Attention one = t;
+            one.B = 1;
+            one.q_offsets = alone;
+            one.q_longest = alone[1];
+            one.q = qkv + at;
+            one.k = qkv + C + at;
+            one.v = qkv + 2 * C + at;
+            one.out = apart + at / 3;
             k->attention(&r, &one);
         }
         assert_memory_equal(apart, out, (size_t)(rows * C) * sizeof *out);

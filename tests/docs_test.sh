@@ -23,7 +23,7 @@ commands_of() { # PAGE
     awk '/^```/ { inside = !inside && $0 == "```sh"; next } inside' "$1"
 }
 
-echo "1..$((2 * ${#pages[@]} + 5))"
+echo "1..$((2 * ${#pages[@]} + 6))"
 for page in "${pages[@]}"; do
     name=$(basename "$page" .md)
     mkdir -p "$scratch/$name/bin"
@@ -76,6 +76,17 @@ for model in $(${EMULATOR:-} "$build/sapor" models --json | sed -n 's/^{"recomme
 done
 [ -s "$scratch/known" ] && [ ! -s "$scratch/names" ]
 result $? "names of columns in docs/formats.md, names of settings in docs/recipes.md" "$scratch/names"
+
+# The complete recommender of CONTRIBUTING compiles without a warning, and what is named beside it is there.
+sed -n '/^## Add a recommender/,/^## Add an encoder/p' CONTRIBUTING.md >"$scratch/recommender"
+awk '/^```/ { inside = !inside && $0 == "```c"; next } inside' "$scratch/recommender" >"$scratch/example.c"
+grep -q '^const Recommender recommender_example' "$scratch/example.c" || echo 'CONTRIBUTING has no example' >"$scratch/compiled"
+${CC:-cc} -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -I. -fsyntax-only "$scratch/example.c" >>"$scratch/compiled" 2>&1
+for name in $(grep -v '^[ /]' "$scratch/recommender" | grep -oE '`[a-z0-9]+(_[a-z0-9]+)+`' | tr -d '`' | sort -u); do
+    grep -rqw "$name" --include='*.[ch]' recsys nn base tests || echo "nothing is called $name" >>"$scratch/compiled"
+done
+[ ! -s "$scratch/compiled" ]
+result $? "the recommender in CONTRIBUTING compiles" "$scratch/compiled"
 
 # What comments cite is in the repository: sections of docs/recipes.md, as "recipes.md 4.1" or "recipes.md 6.2, 6.3".
 everywhere() { # GREP-OPTIONS...: in all sources and pages

@@ -91,6 +91,7 @@ typedef struct Case {
         } max_pool;
         struct {
             int64_t B, T, H, D, R, causal;
+            int64_t Tk, Hk, window; /* 0: as T, as H, none */
         } attention;
         struct {
             int64_t rows, cols, mean, D, has, pad;

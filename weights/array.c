@@ -5,22 +5,6 @@
 #error "weights are used in place: this machine must be little-endian"
 #endif
 
-static const struct {
-    const char *name;
-    size_t bytes;
-} TYPES[] = {[F32] = {"F32", 4}, [F64] = {"F64", 8}, [F16] = {"F16", 2}, [BF16] = {"BF16", 2}, [I64] = {"I64", 8},
-             [I32] = {"I32", 4}, [I16] = {"I16", 2}, [I8] = {"I8", 1},   [U8] = {"U8", 1},     [BOOL8] = {"BOOL", 1}};
-
-size_t dtype_bytes(DType t)
-{
-    return TYPES[t].bytes;
-}
-
-const char *dtype_name(DType t)
-{
-    return TYPES[t].name;
-}
-
 bool array_is_integer(const Array *a)
 {
     return a->type >= I64;

@@ -7,10 +7,6 @@
 
 #include "base/base.h"
 
-typedef enum DType { F32, F64, F16, BF16, I64, I32, I16, I8, U8, BOOL8 } DType;
-size_t dtype_bytes(DType t);
-const char *dtype_name(DType t); /* "F32", as safetensors spells it */
-
 enum { MAX_DIMS = 8 };
 typedef struct Array { /* a named block of numbers, C order, somewhere in a mapped file or an arena */
     Text name;         /* "" in an .npy; NUL-terminated behind its end */

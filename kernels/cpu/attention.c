@@ -1,7 +1,8 @@
 /* kernels/cpu/attention.c: Attention over ragged batches: for TILE_ROWS queries at a time, scores against KEYS keys
  * stand in the first level of cache, are turned into weights, and multiply V at once. Long texts go on block after
  * block with a running maximum (Milakov & Gimelshein 2018; Dao et al. 2022). Blocks begin at multiples of KEYS: a row's
- * bits depend on its own text alone. */
+ * bits depend on its own text alone. A block in which a row has no key leaves the row as it was. */
+#include <float.h>
 #include <math.h>
 
 #include "kernels/cpu/loops.h"
@@ -9,15 +10,57 @@
 
 enum { KEYS = 256, SCORE_LD = KEYS + 16 /* rows a power of two apart would share cache sets */ };
 
+static int64_t key_heads(const Attention *t)
+{
+    return t->Hk ? t->Hk : t->H;
+}
+
+/* One text: its rows of queries and of keys. The last query is at the place of the last key. */
+typedef struct Rows {
+    int64_t q, queries, k, keys;
+} Rows;
+
+static Rows rows_of(const Attention *t, int64_t b)
+{
+    const int32_t *k = t->k_offsets ? t->k_offsets : t->q_offsets;
+    return (Rows){t->q_offsets[b], t->q_offsets[b + 1] - t->q_offsets[b], k[b], k[b + 1] - k[b]};
+}
+
+/* Keys begin .. end-1 are visible to a query: the place of query i of the text is i + keys - queries. */
+typedef struct Visible {
+    int64_t place, begin, end;
+} Visible;
+
+static Visible visible(const Attention *t, const Rows *r, int64_t i)
+{
+    Visible v = {.place = i + r->keys - r->queries, .end = r->keys};
+    if (t->window) {
+        v.begin = MIN(MAX(v.place - t->window + 1, 0), r->keys);
+        v.end = MIN(v.place + t->window, v.end);
+    }
+    if (t->causal)
+        v.end = MIN(v.place + 1, v.end);
+    v.end = MAX(v.end, v.begin);
+    return v;
+}
+
+/* The blocks of keys that queries first .. last (the last one included) of a text need; none: end <= begin */
+typedef struct Span {
+    int64_t begin, end;
+} Span;
+
+static Span span_of(const Attention *t, const Rows *r, int64_t first, int64_t last)
+{
+    return (Span){visible(t, r, first).begin / KEYS * KEYS, visible(t, r, last).end};
+}
+
 typedef struct Sizes { /* of a worker's scratch, in floats */
     size_t keys, values, query, out, all;
 } Sizes;
 
 static Sizes scratch(const Attention *t)
 {
-    int64_t T = 0;
-    for (int64_t b = 0; b < t->B; b++)
-        T = MAX(T, (int64_t)t->offsets[b + 1] - t->offsets[b]);
+    const int64_t T = t->k_offsets ? t->k_longest : t->q_longest;
     Sizes s = {
         .keys = (size_t)(round_up(T, TILE_COLS) * t->D),
         .values = (size_t)(T * round_up(t->D, TILE_COLS)),
@@ -31,6 +74,22 @@ static Sizes scratch(const Attention *t)
 size_t FN(attention_work)(const Run *run, const Attention *t)
 {
     return scratch(t).all * sizeof(float) * (size_t)threads_of(run);
+}
+
+/* Tasks that the queries of a text and a head of keys are cut into */
+static int64_t parts_of(const Run *run, const Attention *t)
+{
+    const int64_t threads = threads_of(run), pairs = t->B * key_heads(t);
+    return threads > 1 && pairs > 0 && pairs < 2 * threads ? div_up(2 * threads, pairs) : 1;
+}
+
+Way FN(attention_way)(const Run *run, const Attention *t)
+{
+    const int64_t T = t->k_offsets ? t->k_longest : t->q_longest, parts = parts_of(run, t);
+    Way way = {.why = parts > 1 ? "fewer texts and heads than the threads need: queries are cut into tasks, too"
+                                : "a text and a head are a task; scores stay in the first-level cache"};
+    snprintf(way.name, sizeof way.name, T > KEYS ? "blocks of %d" : "one block", KEYS);
+    return way;
 }
 
 /* C (+)= A B; B's panels lie `panel` rows of TILE_COLS numbers apart and give `len` of them. */
@@ -92,17 +151,19 @@ static float exponentials(float *s, int64_t n, float top)
     return v_sum(sum);
 }
 
-Way FN(attention_way)(const Run *run, const Attention *t)
+/* Outside of the keys that a query sees, scores [n, in whole vectors] of keys j0 .. are -inf. */
+static void hide(float *s, const Visible *v, int64_t j0, int64_t n, int64_t whole)
 {
-    (void)run;
-    (void)t;
-    return (Way){"online softmax", "scores of 256 keys at a time stay in the first-level cache"};
+    for (int64_t j = 0; j < MIN(v->begin - j0, n); j++)
+        s[j] = -INFINITY;
+    for (int64_t j = MIN(MAX(v->end - j0, 0), n); j < whole; j++)
+        s[j] = -INFINITY;
 }
 
 typedef struct Job {
     const Attention *t;
     Sizes sizes;
-    int64_t parts; /* queries of a text and head are cut into so many tasks */
+    int64_t parts;
     float *work;
 } Job;
 
@@ -110,57 +171,71 @@ static void task(void *arg, size_t number, int worker)
 {
     const Job *job = arg;
     const Attention *t = job->t;
-    const int64_t part = (int64_t)number % job->parts, h = (int64_t)number / job->parts % t->H,
-                  b = (int64_t)number / job->parts / t->H;
-    const int64_t row0 = t->offsets[b], T = t->offsets[b + 1] - row0, D = t->D, out_ld = round_up(D, TILE_COLS);
-    const int64_t q_end = T * (part + 1) / job->parts;
+    const int64_t part = (int64_t)number % job->parts, shared = t->H / key_heads(t),
+                  kh = (int64_t)number / job->parts % key_heads(t), b = (int64_t)number / job->parts / key_heads(t);
+    const Rows r = rows_of(t, b);
+    const int64_t D = t->D, T = r.keys, out_ld = round_up(D, TILE_COLS);
+    const int64_t q_begin = r.queries * part / job->parts, q_end = r.queries * (part + 1) / job->parts;
     float *keys = job->work + job->sizes.all * (size_t)worker, *values = keys + job->sizes.keys,
           *query = values + job->sizes.values;
     float *out = query + job->sizes.query, *scores = out + job->sizes.out;
-    const float *Q = t->q + row0 * t->ld + h * D, *k = t->k + row0 * t->ld + h * D, *v = t->v + row0 * t->ld + h * D;
-    const int64_t last_key = t->causal ? q_end : T;
-    for (int64_t j = 0; j < last_key; j += TILE_COLS)
-        FN(tile_pack)(D, MIN(T - j, TILE_COLS), k + j * t->ld, 1, t->ld, keys + j * D);
-    for (int64_t d = 0; d < D; d += TILE_COLS)
-        FN(tile_pack)(last_key, MIN(D - d, TILE_COLS), v + d, t->ld, 1, values + d * T);
-    for (int64_t i0 = T * part / job->parts, rows; i0 < q_end; i0 += rows) {
-        rows = MIN(q_end - i0, TILE_ROWS);
-        for (int64_t i = 0; i < rows; i++)
-            scale_row(query + i * D, Q + (i0 + i) * t->ld, D, t->scale);
-        float top[TILE_ROWS], before[TILE_ROWS], sum[TILE_ROWS] = {0};
-        const int64_t end = t->causal ? i0 + rows : T;
-        for (int64_t j0 = 0; j0 < end; j0 += KEYS) {
-            const int64_t n = MIN(end - j0, KEYS), whole = round_up(n, VW);
-            const Tile score = product(query, D, D, keys + j0 * D, D, scores, SCORE_LD, true);
-            FN(tile_row)(score, (int)rows, whole);
-            /* all maxima before all exponentials: else each row waits for its own */
-            for (int64_t i = 0; i < rows; i++) {
-                float *s = scores + i * SCORE_LD;
-                if (t->relative)
-                    add_relative(s, t->relative + h * (2 * t->R + 1), t->R, i0 + i, j0, n);
-                for (int64_t j = t->causal ? MIN(MAX(i0 + i + 1 - j0, 0), n) : n; j < whole; j++)
-                    s[j] = -INFINITY;
-                before[i] = j0 ? top[i] : -INFINITY;
-                top[i] = largest(s, whole, before[i]);
-            }
-            for (int64_t i = 0; i < rows; i++) {
-                const float e = exponentials(scores + i * SCORE_LD, whole, top[i]);
-                if (j0 == 0) {
-                    sum[i] = e;
-                } else {
-                    const float shrink = v_exp(v_set(before[i] - top[i]))[0];
-                    sum[i] = sum[i] * shrink + e;
-                    scale_row(out + i * out_ld, out + i * out_ld, D, shrink);
+    const float *k = (const float *)t->k + r.k * t->k_ld + kh * D, *v = (const float *)t->v + r.k * t->v_ld + kh * D;
+    if (q_begin == q_end)
+        return;
+    const Span packed = span_of(t, &r, q_begin, q_end - 1);
+    for (int64_t j = packed.begin; j < packed.end; j += TILE_COLS)
+        FN(tile_pack)(D, MIN(T - j, TILE_COLS), k + j * t->k_ld, 1, t->k_ld, keys + j * D);
+    for (int64_t d = 0; d < D && packed.begin < packed.end; d += TILE_COLS)
+        FN(tile_pack)
+    (packed.end - packed.begin, MIN(D - d, TILE_COLS), v + packed.begin * t->v_ld + d, t->v_ld, 1,
+     values + d * T + packed.begin * TILE_COLS);
+    for (int64_t h = kh * shared; h < (kh + 1) * shared; h++) {
+        const float *Q = (const float *)t->q + r.q * t->q_ld + h * D;
+        for (int64_t i0 = q_begin, rows; i0 < q_end; i0 += rows) {
+            rows = MIN(q_end - i0, TILE_ROWS);
+            for (int64_t i = 0; i < rows; i++)
+                scale_row(query + i * D, Q + (i0 + i) * t->q_ld, D, t->scale);
+            float top[TILE_ROWS], before[TILE_ROWS], sum[TILE_ROWS] = {0};
+            const Span span = span_of(t, &r, i0, i0 + rows - 1);
+            for (int64_t j0 = span.begin; j0 < span.end; j0 += KEYS) {
+                const int64_t n = MIN(span.end - j0, KEYS), whole = round_up(n, VW);
+                const bool first = j0 == span.begin;
+                const Tile score = product(query, D, D, keys + j0 * D, D, scores, SCORE_LD, true);
+                FN(tile_row)(score, (int)rows, whole);
+                /* all maxima before all exponentials: else each row waits for its own */
+                for (int64_t i = 0; i < rows; i++) {
+                    float *s = scores + i * SCORE_LD;
+                    const Visible sees = visible(t, &r, i0 + i);
+                    if (t->relative)
+                        add_relative(s, t->relative + h * (2 * t->R + 1), t->R, sees.place, j0, n);
+                    hide(s, &sees, j0, n, whole);
+                    before[i] = first ? -FLT_MAX : top[i]; /* finite: a row may see no key of the block */
+                    top[i] = largest(s, whole, before[i]);
                 }
+                for (int64_t i = 0; i < rows; i++) {
+                    const float e = exponentials(scores + i * SCORE_LD, whole, top[i]);
+                    if (first) {
+                        sum[i] = e;
+                    } else {
+                        const float shrink = v_exp(v_set(before[i] - top[i]))[0];
+                        sum[i] = sum[i] * shrink + e;
+                        scale_row(out + i * out_ld, out + i * out_ld, D, shrink);
+                    }
+                }
+                const Tile value = product(scores, SCORE_LD, n, values + j0 * TILE_COLS, T, out, out_ld, first);
+                FN(tile_row)(value, (int)rows, out_ld);
             }
-            const Tile value = product(scores, SCORE_LD, n, values + j0 * TILE_COLS, T, out, out_ld, j0 == 0);
-            FN(tile_row)(value, (int)rows, out_ld);
-        }
-        for (int64_t i = 0; i < rows; i++) {
-            float *to = t->out + (row0 + i0 + i) * t->ldo + h * D;
-            scale_row(to, out + i * out_ld, D, 1.0f / sum[i]);
-            if (t->lse)
-                t->lse[h * t->offsets[t->B] + row0 + i0 + i] = top[i] + v_log(v_set(sum[i]))[0];
+            for (int64_t i = 0; i < rows; i++) {
+                const int64_t row = r.q + i0 + i;
+                float *to = (float *)t->out + row * t->out_ld + h * D;
+                if (sum[i] == 0.0f)
+                    memset(to, 0, (size_t)D * sizeof *to);
+                else
+                    scale_row(to, out + i * out_ld, D, 1.0f / sum[i]);
+                if (t->lse)
+                    t->lse[h * t->q_offsets[t->B] + row] =
+                        sum[i] == 0.0f ? -INFINITY : top[i] + v_log(v_set(sum[i]))[0];
+            }
         }
     }
 }
@@ -169,16 +244,16 @@ void FN(attention)(const Run *run, const Attention *t)
 {
     if (t->B == 0 || t->H == 0)
         return;
-    const int threads = threads_of(run);
-    const int64_t pairs = t->B * t->H;
-    Job job = {t, scratch(t), threads > 1 && pairs < 2 * threads ? div_up(2 * threads, pairs) : 1, run->work};
-    pool_run(run->context, (size_t)(pairs * job.parts), task, &job);
+    Job job = {t, scratch(t), parts_of(run, t), run->work};
+    pool_run(run->context, (size_t)(t->B * key_heads(t) * job.parts), task, &job);
 }
 
 /* ---- backward -------------------------------------------------------------------------------- */
 
 /* P = e^(S - lse) is made again tile by tile. dV = P' dO, dP = dO V', dS = P (dP - dO.O), dQ = scale dS K,
- * dK = scale dS' Q. Text and head are one task: dK and dV add up over the queries in order, TILE_ROWS at a time. */
+ * dK = scale dS' Q. A text and a head of keys are one task: dK and dV add up over its heads of queries and over the
+ * queries in order, TILE_ROWS at a time. The relative bias' gradient is dS by distance: each text and head has its own
+ * sums, and those of the texts are added in order. */
 
 typedef struct BackSizes {
     /* floats; keys, k_rows and dk are each there for K (or dK) and V (or dV) */
@@ -193,16 +268,40 @@ static BackSizes back_scratch(const Attention *t)
     return s;
 }
 
+/* Floats of the relative bias' gradient: one table per text. */
+static size_t tables(const AttentionBack *t)
+{
+    const Attention *f = &t->forward;
+    return t->drelative ? (size_t)round_up(f->B * f->H * (2 * f->R + 1), 16) : 0;
+}
+
 size_t FN(attention_back_work)(const Run *run, const AttentionBack *t)
 {
-    return back_scratch(&t->forward).all * sizeof(float) * (size_t)threads_of(run);
+    return (tables(t) + back_scratch(&t->forward).all * (size_t)threads_of(run)) * sizeof(float);
 }
 
 typedef struct BackJob {
     const AttentionBack *t;
     BackSizes sizes;
-    float *work;
+    float *tables, *work;
 } BackJob;
+
+/* Adds up s [n]. */
+static float row_sum(const float *s, int64_t n)
+{
+    vf sum = v_zero();
+    FOR_VECTORS(0, n, sum = sum + load_part(s + i, n))
+    return v_sum(sum);
+}
+
+/* The slopes of a query against keys j0 .. j0+n-1, added to the table by distance */
+static void sum_relative(float *table, const float *s, int64_t R, int64_t query, int64_t j0, int64_t n)
+{
+    const int64_t near = MIN(MAX(query - R - j0, 0), n), far = MIN(MAX(query + R + 1 - j0, 0), n);
+    table[0] += row_sum(s, near);
+    add_row(table + (j0 + near - query + R), far - near, v_zero(), s + near);
+    table[2 * R] += row_sum(s + far, n - far);
+}
 
 /* rows x D numbers times `scale`, as B's panels [rows, TILE_COLS] at distance TILE_ROWS TILE_COLS; zeros behind D */
 static void pack_rows(int64_t rows, int64_t D, const float *x, int64_t ld, float scale, float *to)
@@ -225,74 +324,114 @@ static void add_transposed(const float *weights, int64_t rows, int64_t keys, con
     }
 }
 
+/* A worker's scratch, and what all heads of a task share: K and V packed by columns, K by rows, the sums dK and dV */
+typedef struct BackTask {
+    const AttentionBack *back;
+    Rows r;
+    int64_t h;
+    float *keys, *values, *k_rows, *dk, *dv, *query, *dout, *dq, *scaled, *scores, *slopes, *table;
+} BackTask;
+
+/* A tile of queries i0 .. i0+rows-1 of one head: writes dQ, adds to dK and dV. */
+static void back_tile(const BackTask *w, int64_t i0, int64_t rows)
+{
+    const AttentionBack *back = w->back;
+    const Attention *t = &back->forward;
+    const Rows *r = &w->r;
+    const int64_t D = t->D, T = r->keys, h = w->h, wide = round_up(D, TILE_COLS), row0 = r->q + i0;
+    const float *dO = (const float *)back->dout + row0 * t->out_ld + h * D,
+                *O = (const float *)t->out + row0 * t->out_ld + h * D, *lse = t->lse + h * t->q_offsets[t->B] + row0,
+                *Q = (const float *)t->q + row0 * t->q_ld + h * D;
+    float *dQ = (float *)back->dq + row0 * back->dq_ld + h * D;
+    pack_rows(rows, D, Q, t->q_ld, t->scale, w->query);
+    pack_rows(rows, D, dO, t->out_ld, 1.0f, w->dout);
+    float delta[TILE_ROWS];
+    for (int64_t i = 0; i < rows; i++) {
+        vf sum = v_zero();
+        for (int64_t d = 0; d < D; d += VW) {
+            const int n = (int)MIN(D - d, VW);
+            sum = v_fma(v_load_n(dO + i * t->out_ld + d, n), v_load_n(O + i * t->out_ld + d, n), sum);
+        }
+        delta[i] = v_sum(sum);
+        scale_row(w->scaled + i * D, Q + i * t->q_ld, D, t->scale);
+    }
+    const Span span = span_of(t, r, i0, i0 + rows - 1);
+    for (int64_t j0 = span.begin; j0 < span.end; j0 += KEYS) {
+        const int64_t n = MIN(span.end - j0, KEYS), whole = round_up(n, VW);
+        const Tile score = product(w->scaled, D, D, w->keys + j0 * D, D, w->scores, SCORE_LD, true);
+        FN(tile_row)(score, (int)rows, whole);
+        const Tile slope = product(dO, t->out_ld, D, w->values + j0 * D, D, w->slopes, SCORE_LD, true);
+        FN(tile_row)(slope, (int)rows, whole);
+        for (int64_t i = 0; i < rows; i++) {
+            float *s = w->scores + i * SCORE_LD, *ds = w->slopes + i * SCORE_LD;
+            const Visible sees = visible(t, r, i0 + i);
+            const float log_sum = lse[i] == -INFINITY ? 0.0f : lse[i]; /* sees nothing: its weights are 0 */
+            if (t->relative)
+                add_relative(s, t->relative + h * (2 * t->R + 1), t->R, sees.place, j0, n);
+            hide(s, &sees, j0, n, whole);
+            for (int64_t j = 0; j < n; j += VW) {
+                const vf p = v_exp(v_load(s + j) - log_sum);
+                v_store(s + j, p);
+                v_store(ds + j, p * (v_load(ds + j) - delta[i]));
+            }
+            if (w->table)
+                sum_relative(w->table, ds, t->R, sees.place, j0, n);
+        }
+        const Tile to_query =
+            product(w->slopes, SCORE_LD, n, w->k_rows + j0 * TILE_COLS, T, w->dq, wide, j0 == span.begin);
+        FN(tile_row)(to_query, (int)rows, wide);
+        add_transposed(w->scores, rows, n, w->dout, w->dv + j0 * wide, wide);
+        add_transposed(w->slopes, rows, n, w->query, w->dk + j0 * wide, wide);
+    }
+    for (int64_t i = 0; i < rows; i++, dQ += back->dq_ld) {
+        if (span.begin < span.end)
+            scale_row(dQ, w->dq + i * wide, D, t->scale);
+        else
+            memset(dQ, 0, (size_t)D * sizeof *dQ);
+    }
+}
+
 static void back_task(void *arg, size_t number, int worker)
 {
     const BackJob *job = arg;
     const AttentionBack *back = job->t;
     const Attention *t = &back->forward;
     const BackSizes *z = &job->sizes;
-    const int64_t h = (int64_t)number % t->H, b = (int64_t)number / t->H, row0 = t->offsets[b],
-                  T = t->offsets[b + 1] - row0, D = t->D;
-    const int64_t wide = round_up(D, TILE_COLS), from = row0 * t->ld + h * D;
-    float *keys = job->work + z->all * (size_t)worker, *values = keys + z->keys, *k_rows = values + z->keys,
-          *dk = k_rows + z->k_rows;
-    float *dv = dk + z->dk, *query = dv + z->dk, *dout = query + z->tile, *dq = dout + z->tile, *scaled = dq + z->tile;
-    float *scores = scaled + z->tile, *slopes = scores + z->scores;
+    const int64_t shared = t->H / key_heads(t), kh = (int64_t)number % key_heads(t), b = (int64_t)number / key_heads(t);
+    BackTask w = {.back = back, .r = rows_of(t, b)};
+    const int64_t T = w.r.keys, D = t->D, wide = round_up(D, TILE_COLS);
+    const float *k = (const float *)t->k + w.r.k * t->k_ld + kh * D,
+                *v = (const float *)t->v + w.r.k * t->v_ld + kh * D;
+    w.keys = job->work + z->all * (size_t)worker;
+    w.values = w.keys + z->keys;
+    w.k_rows = w.values + z->keys;
+    w.dk = w.k_rows + z->k_rows;
+    w.dv = w.dk + z->dk;
+    w.query = w.dv + z->dk;
+    w.dout = w.query + z->tile;
+    w.dq = w.dout + z->tile;
+    w.scaled = w.dq + z->tile;
+    w.scores = w.scaled + z->tile;
+    w.slopes = w.scores + z->scores;
     for (int64_t j = 0; j < T; j += TILE_COLS) {
-        FN(tile_pack)(D, MIN(T - j, TILE_COLS), t->k + from + j * t->ld, 1, t->ld, keys + j * D);
-        FN(tile_pack)(D, MIN(T - j, TILE_COLS), t->v + from + j * t->ld, 1, t->ld, values + j * D);
+        FN(tile_pack)(D, MIN(T - j, TILE_COLS), k + j * t->k_ld, 1, t->k_ld, w.keys + j * D);
+        FN(tile_pack)(D, MIN(T - j, TILE_COLS), v + j * t->v_ld, 1, t->v_ld, w.values + j * D);
     }
-    for (int64_t d = 0; d < D; d += TILE_COLS)
-        FN(tile_pack)(T, MIN(D - d, TILE_COLS), t->k + from + d, t->ld, 1, k_rows + d * T);
-    memset(dk, 0, (size_t)(T * wide) * sizeof(float));
-    memset(dv, 0, (size_t)(T * wide) * sizeof(float));
-    for (int64_t i0 = 0, rows; i0 < T; i0 += rows) {
-        rows = MIN(T - i0, TILE_ROWS);
-        const float *dO = back->dout + (row0 + i0) * t->ldo + h * D, *O = t->out + (row0 + i0) * t->ldo + h * D;
-        const float *lse = t->lse + h * t->offsets[t->B] + row0 + i0, *Q = t->q + from + i0 * t->ld;
-        pack_rows(rows, D, Q, t->ld, t->scale, query);
-        pack_rows(rows, D, dO, t->ldo, 1.0f, dout);
-        float delta[TILE_ROWS];
-        for (int64_t i = 0; i < rows; i++) {
-            vf sum = v_zero();
-            for (int64_t d = 0; d < D; d += VW) {
-                const int n = (int)MIN(D - d, VW);
-                sum = v_fma(v_load_n(dO + i * t->ldo + d, n), v_load_n(O + i * t->ldo + d, n), sum);
-            }
-            delta[i] = v_sum(sum);
-            scale_row(scaled + i * D, Q + i * t->ld, D, t->scale);
-        }
-        const int64_t end = t->causal ? i0 + rows : T;
-        for (int64_t j0 = 0; j0 < end; j0 += KEYS) {
-            const int64_t n = MIN(end - j0, KEYS), whole = round_up(n, VW);
-            const Tile score = product(scaled, D, D, keys + j0 * D, D, scores, SCORE_LD, true);
-            FN(tile_row)(score, (int)rows, whole);
-            const Tile slope = product(dO, t->ldo, D, values + j0 * D, D, slopes, SCORE_LD, true);
-            FN(tile_row)(slope, (int)rows, whole);
-            for (int64_t i = 0; i < rows; i++) {
-                float *s = scores + i * SCORE_LD, *ds = slopes + i * SCORE_LD;
-                if (t->relative)
-                    add_relative(s, t->relative + h * (2 * t->R + 1), t->R, i0 + i, j0, n);
-                for (int64_t j = t->causal ? MIN(MAX(i0 + i + 1 - j0, 0), n) : n; j < whole; j++)
-                    s[j] = -INFINITY;
-                for (int64_t j = 0; j < n; j += VW) {
-                    const vf p = v_exp(v_load(s + j) - lse[i]);
-                    v_store(s + j, p);
-                    v_store(ds + j, p * (v_load(ds + j) - delta[i]));
-                }
-            }
-            const Tile to_query = product(slopes, SCORE_LD, n, k_rows + j0 * TILE_COLS, T, dq, wide, j0 == 0);
-            FN(tile_row)(to_query, (int)rows, wide);
-            add_transposed(scores, rows, n, dout, dv + j0 * wide, wide);
-            add_transposed(slopes, rows, n, query, dk + j0 * wide, wide);
-        }
-        for (int64_t i = 0; i < rows; i++)
-            scale_row(back->dq + (row0 + i0 + i) * back->ldd + h * D, dq + i * wide, D, t->scale);
+    for (int64_t d = 0; d < D && T > 0; d += TILE_COLS)
+        FN(tile_pack)(T, MIN(D - d, TILE_COLS), k + d, t->k_ld, 1, w.k_rows + d * T);
+    memset(w.dk, 0, (size_t)(T * wide) * sizeof(float));
+    memset(w.dv, 0, (size_t)(T * wide) * sizeof(float));
+    for (w.h = kh * shared; w.h < (kh + 1) * shared; w.h++) {
+        const size_t table = (size_t)(2 * t->R + 1);
+        w.table = back->drelative ? job->tables + (size_t)(b * t->H + w.h) * table : NULL;
+        if (w.table)
+            memset(w.table, 0, table * sizeof(float));
+        for (int64_t i0 = 0; i0 < w.r.queries; i0 += TILE_ROWS)
+            back_tile(&w, i0, MIN(w.r.queries - i0, TILE_ROWS));
     }
     for (int64_t j = 0; j < T; j++) {
-        const int64_t at = (row0 + j) * back->ldd + h * D;
-        memcpy(back->dk + at, dk + j * wide, (size_t)D * sizeof(float));
-        memcpy(back->dv + at, dv + j * wide, (size_t)D * sizeof(float));
+        memcpy((float *)back->dk + (w.r.k + j) * back->dk_ld + kh * D, w.dk + j * wide, (size_t)D * sizeof(float));
+        memcpy((float *)back->dv + (w.r.k + j) * back->dv_ld + kh * D, w.dv + j * wide, (size_t)D * sizeof(float));
     }
 }
 
@@ -300,6 +439,9 @@ void FN(attention_back)(const Run *run, const AttentionBack *t)
 {
     if (t->forward.B == 0 || t->forward.H == 0)
         return;
-    BackJob job = {t, back_scratch(&t->forward), run->work};
-    pool_run(run->context, (size_t)(t->forward.B * t->forward.H), back_task, &job);
+    BackJob job = {t, back_scratch(&t->forward), run->work, (float *)run->work + tables(t)};
+    pool_run(run->context, (size_t)(t->forward.B * key_heads(&t->forward)), back_task, &job);
+    const int64_t entries = t->forward.H * (2 * t->forward.R + 1);
+    for (int64_t b = 0; t->drelative && b < t->forward.B; b++)
+        add_row(t->drelative, entries, v_zero(), job.tables + b * entries);
 }

@@ -143,15 +143,17 @@ void FN(broadcast)(const Run *run, int64_t M, int64_t C, Binary op, Spread how, 
         run_rows(run, M, C, broadcast_rows, &e);
 }
 
+/* One body for whole vectors and the last, as act_span's: these loops are long. */
 static void unary_range(const void *arg, int64_t first, int64_t last)
 {
     const Elements *e = arg;
     const vf lo = v_set(e->alpha), hi = v_set(e->beta), one = v_set(1.0f), zero = v_zero();
 #define LOOP(expression)                                                                                               \
-    FOR_VECTORS(first, last, {                                                                                         \
-        const vf x = load_part(e->a + i, n);                                                                           \
-        store_part(e->y + i, expression, n);                                                                           \
-    })                                                                                                                 \
+    for (int64_t i = first; i < last; i += VW) {                                                                       \
+        const int lanes = (int)MIN(last - i, VW);                                                                      \
+        const vf x = load_part(e->a + i, lanes);                                                                       \
+        store_part(e->y + i, expression, lanes);                                                                       \
+    }                                                                                                                  \
     break
     switch (e->unary) {
     case UN_EXP: LOOP(v_exp(x));
@@ -283,7 +285,8 @@ static void noise_range(const void *arg, int64_t first, int64_t last)
     const Elements *e = arg;
     const vl even = even_indices(e->begin);
     if (e->noise == NOISE_UNIFORM) {
-        FOR_VECTORS(first, last, store_part(e->y + i, uniform_lanes(e->draw, even, i), n))
+        for (int64_t i = first; i < last; i += VW)
+            store_part(e->y + i, uniform_lanes(e->draw, even, i), (int)MIN(last - i, VW));
         return;
     }
     for (int64_t i = first; i < last; i++) {

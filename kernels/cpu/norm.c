@@ -281,13 +281,19 @@ static void log_sum_exp_rows(const void *arg, int64_t first, int64_t last)
     for (int64_t m = first; m < last; m++) {
         const float *x = r->x + m * r->C;
         const vf before = v_set(r->y[m]);
-        vf top = before;
-        FOR_VECTORS(0, r->C, top = v_max(top, n == VW ? LOAD(x) : v_select(v_lanes() < n, LOAD(x), before)))
+        vf top = before, sum = v_zero();
+        for (int64_t i = 0; i < r->C; i += VW) {
+            const int n = (int)MIN(r->C - i, VW);
+            top = v_max(top, n == VW ? LOAD(x) : v_select(v_lanes() < n, LOAD(x), before));
+        }
         const float max = v_max_lane(top);
         if (max == -__builtin_inff())
             continue;
-        ROW_SUM(sum, r->C, keep_part(v_exp(LOAD(x) - max), n))
-        r->y[m] = max + v_log(v_set(sum + v_exp(before - max)[0]))[0];
+        for (int64_t i = 0; i < r->C; i += VW) {
+            const int n = (int)MIN(r->C - i, VW);
+            sum += keep_part(v_exp(LOAD(x) - max), n);
+        }
+        r->y[m] = max + v_log(v_set(v_sum(sum) + v_exp(before - max)[0]))[0];
     }
 }
 

@@ -28,13 +28,16 @@ static Attention attention_of(const Node *n)
     return (Attention){.B = n->in[ATTENTION_OFFSETS]->count - 1,
                        .H = H,
                        .D = D,
-                       .offsets = n->in[ATTENTION_OFFSETS]->data,
+                       .q_offsets = n->in[ATTENTION_OFFSETS]->data,
+                       .q_longest = n->i[3],
                        .q = q,
                        .k = q + C,
                        .v = q + 2 * C,
-                       .ld = 3 * C,
+                       .q_ld = 3 * C,
+                       .k_ld = 3 * C,
+                       .v_ld = 3 * C,
                        .out = n->out.data,
-                       .ldo = C,
+                       .out_ld = C,
                        .scale = n->f,
                        .relative = table ? table->data : NULL,
                        .R = n->i[1],
@@ -49,8 +52,14 @@ static void attention_op_back(Tape *t, Node *n)
     float *d = step_floats(t, qkv->count);
     if (!d)
         return;
-    AttentionBack a = {
-        .forward = attention_of(n), .dout = n->grad, .dq = d, .dk = d + C, .dv = d + 2 * C, .ldd = 3 * C};
+    AttentionBack a = {.forward = attention_of(n),
+                       .dout = n->grad,
+                       .dq = d,
+                       .dk = d + C,
+                       .dv = d + 2 * C,
+                       .dq_ld = 3 * C,
+                       .dk_ld = 3 * C,
+                       .dv_ld = 3 * C};
     if (tape_work(t, t->k->attention_back_work(&t->run, &a))) {
         t->k->attention_back(&t->run, &a);
         grad_put(t, qkv, d);
@@ -80,8 +89,11 @@ Tensor *attention(Tape *t, Tensor *qkv, const Ragged *r, int64_t H, Relative bia
     if (n->out.needs_grad)
         n->keep[0] = step_floats(t, H * r->total);
     double pairs = 0;
-    for (int64_t b = 0; b < r->B; b++)
-        pairs += (double)(r->offsets[b + 1] - r->offsets[b]) * (double)(r->offsets[b + 1] - r->offsets[b]);
+    for (int64_t b = 0; b < r->B; b++) {
+        int64_t rows = r->offsets[b + 1] - r->offsets[b];
+        pairs += (double)rows * (double)rows;
+        n->i[3] = MAX(n->i[3], rows);
+    }
     if (tape_live(t)) {
         Attention a = attention_of(n);
         if (tape_work(t, t->k->attention_work(&t->run, &a)))

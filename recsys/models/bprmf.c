@@ -14,11 +14,6 @@ static const Setting settings[] = {
     {0},
 };
 
-static Sampling sampling(const Model *m)
-{
-    return is_mmrec(m) ? SAMPLE_EVERY_EDGE : SAMPLE_UNIFORM_USER;
-}
-
 static bool init(Model *m, Error *e)
 {
     const BprmfSettings *s = m->settings;
@@ -51,7 +46,7 @@ const Recommender recommender_bprmf = {
     .paper = "BPR: Bayesian Personalized Ranking from Implicit Feedback (Rendle et al., UAI 2009)",
     .settings = settings,
     .settings_size = sizeof(BprmfSettings),
-    .sampling = sampling,
+    .sampling = sampling_by_variant,
     .init = init,
     .loss = loss,
     .represent = represent,

@@ -50,12 +50,6 @@ static const Setting settings[] = {
     {0},
 };
 
-static Sampling sampling(const Model *m)
-{
-    (void)m;
-    return SAMPLE_NONE;
-}
-
 /* ---- similarities ---------------------------------------------------------------------------- */
 
 typedef struct Similar {
@@ -370,7 +364,7 @@ const Recommender recommender_itemknn = {
     .paper = "Item-based Collaborative Filtering Recommendation Algorithms (Sarwar et al., WWW 2001)",
     .settings = settings,
     .settings_size = sizeof(ItemKnnSettings),
-    .sampling = sampling,
+    .sampling = sampling_none,
     .init = init,
     .score = score,
     .arrays = arrays,

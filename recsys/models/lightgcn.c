@@ -19,16 +19,10 @@ typedef struct LightGcnSettings {
 static const Setting settings[] = {
     VARIANT_SETTING,
     FACTORS_SETTING(LightGcnSettings),
-    {"n_layers", "3", "3", "propagation steps on the graph of users and items", I64_OF(LightGcnSettings, n_layers), 0,
-     MOST_LAYERS, NULL},
+    LAYERS_SETTING(LightGcnSettings, "3", "3"),
     L_W_SETTING(LightGcnSettings, "1e-5", "1e-4"),
     {0},
 };
-
-static Sampling sampling(const Model *m)
-{
-    return is_mmrec(m) ? SAMPLE_EVERY_EDGE : SAMPLE_UNIFORM_USER;
-}
 
 static bool init(Model *m, Error *e)
 {
@@ -43,8 +37,7 @@ static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
 {
     const LightGcnSettings *s = m->settings;
     const LightGcn *g = m->own;
-    const Propagation mean = {.graph = g->adjacency, .layers = s->n_layers};
-    split_nodes(t, m, propagate(t, &mean, g->x.user, g->x.item, NULL), users, items);
+    light_gcn(t, m, g->adjacency, s->n_layers, &g->x, users, items);
     return true;
 }
 
@@ -64,7 +57,7 @@ const Recommender recommender_lightgcn = {
     .paper = "LightGCN: Simplifying and Powering Graph Convolution Network for Recommendation (He et al., SIGIR 2020)",
     .settings = settings,
     .settings_size = sizeof(LightGcnSettings),
-    .sampling = sampling,
+    .sampling = sampling_by_variant,
     .init = init,
     .loss = loss,
     .represent = represent,

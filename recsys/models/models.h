@@ -20,6 +20,20 @@ enum { MOST_LAYERS = 1000 };
         "factors", "64", "64", "length D of the embeddings", I64_OF(S, factors), 1, INT32_MAX,                         \
             ALIASES({"embedding_size", NULL, ALIAS_SAME, 0})                                                           \
     }
+#define LAYERS_SETTING(S, elliot, mmrec)                                                                               \
+    {                                                                                                                  \
+        "n_layers", elliot, mmrec, "propagation steps on the graph of users and items", I64_OF(S, n_layers), 0,        \
+            MOST_LAYERS, NULL                                                                                          \
+    }
+/* A number whose key is the member's name and that other systems call the same. */
+#define I64_SETTING(S, member, elliot, mmrec, about, least, most)                                                      \
+    {                                                                                                                  \
+#member, elliot, mmrec, about, I64_OF(S, member), least, most, NULL                                            \
+    }
+#define F64_SETTING(S, member, elliot, mmrec, about, least, most)                                                      \
+    {                                                                                                                  \
+#member, elliot, mmrec, about, F64_OF(S, member), least, most, NULL                                            \
+    }
 /* reg_weight is MMRec's; Elliot's l_w weighs halves of squares. */
 #define L_W_SETTING(S, elliot, mmrec)                                                                                  \
     {                                                                                                                  \
@@ -28,6 +42,14 @@ enum { MOST_LAYERS = 1000 };
     }
 #define REG_WEIGHT_INSTEAD                                                                                             \
     "set variant=mmrec, whose recipe has this setting, or set l_w, the weight in the recipe of variant elliot"
+
+/* Recommender.sampling of a model that always draws in one way; sampling_by_variant: uniform users as in Elliot's
+ * recipe, or every pair once as in MMRec's. */
+Sampling sampling_none(const Model *m);
+Sampling sampling_uniform_user(const Model *m);
+Sampling sampling_every_edge(const Model *m);
+Sampling sampling_no_negative(const Model *m);
+Sampling sampling_by_variant(const Model *m);
 
 /* ---- tables (shared/tables.c) ---------------------------------------------------------------- */
 
@@ -100,6 +122,9 @@ Reach reach(Tape *t, const Propagation *p, Tensor *low, Tensor *high, Tensor *id
 Tensor *propagate(Tape *t, const Propagation *p, Tensor *low, Tensor *high, const Reach *of);
 /* A tensor [U + I, D] as users [U, D] and items [I, D]. */
 void split_nodes(Tape *t, const Model *m, Tensor *x, Tensor **users, Tensor **items);
+/* The mean of layers 0 to `layers` of all users and items: LightGCN, BM3, FREEDOM, SGL, SLMRec, MGCN, LGMRec, PGL. */
+void light_gcn(Tape *t, const Model *m, const Csr *graph, int64_t layers, const Tables *x, Tensor **users,
+               Tensor **items);
 
 /* ---- graphs of users and items (shared/user_item.c) ------------------------------------------ */
 
@@ -155,8 +180,10 @@ Csr *cooccurrence_graph(Model *m, const char *name, Side side, int64_t k, int64_
 
 /* BPR of a batch from vectors of all users and items, with l2 as bpr_loss has it. */
 Tensor *batch_bpr(Tape *t, Tensor *users, Tensor *items, const Batch *b, double l2);
+/* loss + weight term, both of one number; loss NULL: 0. */
+Tensor *add_term(Tape *t, Tensor *loss, Tensor *term, double weight);
 /* l_w as each system means it, on the batch's rows x[0..n): elliot and LATTICE, l_w/2 sum of squares / B; MMRec's
- * EmbLoss, l_w sum of Frobenius norms / B. Returns loss + that. */
+ * EmbLoss, l_w sum of Frobenius norms / B. Returns loss + that; loss NULL: 0. */
 Tensor *add_l2(Tape *t, Tensor *loss, double l_w, int n, Tensor *const *x, int64_t B);
 Tensor *add_norms(Tape *t, Tensor *loss, double l_w, int n, Tensor *const *x, int64_t B);
 /* cos(a[b], b[b]) of each row -> [B], as F.cosine_similarity: BM3, SELFCF. */
@@ -166,5 +193,7 @@ Tensor *cosines(Tape *t, Tensor *a, Tensor *b);
  * products [B, N] are never stored. Over the batch: SLMRec, SimGCL, MGCN, PGL, SMORE; over all nodes: SGL, LGMRec,
  * DiffMM, MENTOR. mean() or sum() follows. */
 Tensor *info_nce(Tape *t, Tensor *a, Tensor *pos, Tensor *all, double tau);
+/* info_nce of rows ids of two views [N, D] of the same nodes, as cosines, against all rows of b -> [B]: SGL, MENTOR. */
+Tensor *contrast_views(Tape *t, Tensor *a, Tensor *b, Tensor *ids, double tau);
 
 #endif

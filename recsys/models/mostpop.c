@@ -3,12 +3,6 @@
  * one. */
 #include "recsys/models/models.h"
 
-static Sampling sampling(const Model *m)
-{
-    (void)m;
-    return SAMPLE_NONE;
-}
-
 static bool init(Model *m, Error *e)
 {
     const Pairs *train = &m->data->train;
@@ -31,7 +25,7 @@ const Recommender recommender_mostpop = {
     .name = "MostPop",
     .alias = "Pop",
     .paper = "popularity in the train part",
-    .sampling = sampling,
+    .sampling = sampling_none,
     .init = init,
     .score = score,
 };

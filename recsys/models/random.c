@@ -2,12 +2,6 @@
  * draws the items of a list with replacement; here a list has each item once. */
 #include "recsys/models/models.h"
 
-static Sampling sampling(const Model *m)
-{
-    (void)m;
-    return SAMPLE_NONE;
-}
-
 static bool init(Model *m, Error *e)
 {
     (void)m;
@@ -29,7 +23,7 @@ static bool score(Model *m, const int32_t *ids, int64_t n, float *scores, Error 
 const Recommender recommender_random = {
     .name = "Random",
     .paper = "random scores",
-    .sampling = sampling,
+    .sampling = sampling_none,
     .init = init,
     .score = score,
 };

@@ -24,11 +24,6 @@ static const Setting settings[] = {
     {0},
 };
 
-static Sampling sampling(const Model *m)
-{
-    return is_mmrec(m) ? SAMPLE_EVERY_EDGE : SAMPLE_UNIFORM_USER;
-}
-
 static bool init(Model *m, Error *e)
 {
     const VbprSettings *s = m->settings;
@@ -105,7 +100,7 @@ const Recommender recommender_vbpr = {
     .paper = "VBPR: Visual Bayesian Personalized Ranking from Implicit Feedback (He and McAuley, AAAI 2016)",
     .settings = settings,
     .settings_size = sizeof(VbprSettings),
-    .sampling = sampling,
+    .sampling = sampling_by_variant,
     .needs_features = true,
     .init = init,
     .loss = loss,

@@ -1,88 +1,145 @@
-/* tests/cases/attention.c: Cases of kernels/cpu/attention.c. The projections lie as layers make them: q, k and v side
- * by side in a row. */
+/* tests/cases/attention.c: Cases of kernels/cpu/attention.c. Where a case has neither Tk nor Hk, the projections lie as
+ * layers make them: q, k and v side by side in a row. Else each has memory and a row stride of its own. */
 #include <math.h>
 #include <stdlib.h>
 
 #include "tests/kernel_cases.h"
 
-/* A case has B texts of up to T tokens, the last of T, the second empty; R 0: no relative bias. */
-enum { AT_OFFSETS, AT_QKV, AT_RELATIVE, AT_OUT, AT_LSE, AT_DOUT, AT_DQKV };
+/* A case has B texts of up to T tokens, the last of T, the second empty; R 0: no relative bias. Tk: a text has up to so
+ * many keys, the last text has all, the third none; 0: as many as queries. Hk: heads of keys; 0: H. */
+enum {
+    AT_OFFSETS,
+    AT_KEY_OFFSETS,
+    AT_Q,
+    AT_K,
+    AT_V,
+    AT_RELATIVE,
+    AT_OUT,
+    AT_LSE,
+    AT_DOUT,
+    AT_DQ,
+    AT_DK,
+    AT_DV,
+    AT_DRELATIVE
+};
 
+typedef struct Shape {
+    bool apart; /* q, k and v are */
+    int64_t C, Ck, q_ld, k_ld, v_ld, longest_keys;
+} Shape;
+static Shape shape_of(const Case *s)
+{
+    const int64_t D = s->attention.D, C = s->attention.H * D,
+                  Ck = (s->attention.Hk ? s->attention.Hk : s->attention.H) * D;
+    const bool apart = s->attention.Tk || s->attention.Hk;
+    return (Shape){.apart = apart,
+                   .C = C,
+                   .Ck = Ck,
+                   .q_ld = apart ? C + 3 : 3 * C,
+                   .k_ld = apart ? Ck + 1 : 3 * C,
+                   .v_ld = apart ? Ck + 5 : 3 * C,
+                   .longest_keys = s->attention.Tk ? s->attention.Tk : s->attention.T};
+}
+
+/* The offsets of rows of queries or keys, up to T per text */
+static int64_t offsets_make(Job *j, const Case *s, const char *name, int64_t T, bool keys)
+{
+    int32_t *offsets = case_i32(j, name, ROLE_IN, T ? s->attention.B + 1 : 0);
+    int64_t rows = 0;
+    for (int64_t b = 0; j->ok && T && b <= s->attention.B; b++) {
+        const uint32_t drawn = 1 + case_draw(j, (uint64_t)(b + (keys ? 100 : 0)), (uint32_t)T);
+        offsets[b] = (int32_t)rows;
+        rows += b + 1 == s->attention.B ? T : b == s->attention.B || b == (keys ? 2 : 1) ? 0 : drawn;
+    }
+    return rows;
+}
 static int64_t texts_make(Job *j, const Case *s)
 {
-    int32_t *offsets = case_i32(j, "offsets", ROLE_IN, s->attention.B + 1);
-    int64_t rows = 0;
-    for (int64_t b = 0; j->ok && b <= s->attention.B; b++) {
-        offsets[b] = (int32_t)rows;
-        rows += b + 1 == s->attention.B         ? s->attention.T
-                : b == 1 || b == s->attention.B ? 0
-                                                : 1 + case_draw(j, (uint64_t)b, (uint32_t)s->attention.T);
-    }
-    case_f32(j, "qkv", ROLE_IN, rows * 3 * s->attention.H * s->attention.D);
-    case_f32(j, "relative", ROLE_IN, s->attention.H * (2 * s->attention.R + 1));
+    const Shape z = shape_of(s);
+    const int64_t rows = offsets_make(j, s, "q_offsets", s->attention.T, false),
+                  keys = offsets_make(j, s, "k_offsets", s->attention.Tk, true), k_rows = s->attention.Tk ? keys : rows;
+    case_f32(j, "q", ROLE_IN, rows * z.q_ld);
+    case_f32(j, "k", ROLE_IN, z.apart ? k_rows * z.k_ld : 0);
+    case_f32(j, "v", ROLE_IN, z.apart ? k_rows * z.v_ld : 0);
+    case_f32(j, "relative", ROLE_IN, s->attention.R ? s->attention.H * (2 * s->attention.R + 1) : 0);
     for (int64_t b = 0; j->ok && b < s->attention.B; b++) {
-        const double n = offsets[b + 1] - offsets[b];
-        j->flops += 4 * n * n * (double)(s->attention.H * s->attention.D) * (s->attention.causal ? 0.5 : 1);
+        const int32_t *o = host_i32(j, AT_OFFSETS), *ko = s->attention.Tk ? host_i32(j, AT_KEY_OFFSETS) : o;
+        j->flops +=
+            4 * (double)(o[b + 1] - o[b]) * (double)(ko[b + 1] - ko[b]) * (double)z.C * (s->attention.causal ? 0.5 : 1);
     }
-    j->bytes = 16.0 * (double)(rows * s->attention.H * s->attention.D);
+    j->bytes = 8.0 * (double)(rows * z.C + k_rows * z.Ck);
     return rows;
 }
 static Attention attention_of(const Job *j, const Case *s)
 {
-    const int64_t C = s->attention.H * s->attention.D;
-    const float *qkv = f32_of(j, AT_QKV);
+    const Shape z = shape_of(s);
+    const float *q = f32_of(j, AT_Q);
     const bool whole = j->n > AT_LSE;
-    return (Attention){s->attention.B,
-                       s->attention.H,
-                       s->attention.D,
-                       i32_of(j, AT_OFFSETS),
-                       qkv,
-                       qkv + C,
-                       qkv + 2 * C,
-                       3 * C,
-                       whole ? f32_of(j, AT_OUT) : NULL,
-                       C,
-                       (float)(1 / sqrt((double)s->attention.D)),
-                       s->attention.R ? f32_of(j, AT_RELATIVE) : NULL,
-                       s->attention.R,
-                       s->attention.causal != 0,
-                       whole ? f32_of(j, AT_LSE) : NULL};
+    return (Attention){.B = s->attention.B,
+                       .H = s->attention.H,
+                       .Hk = s->attention.Hk,
+                       .D = s->attention.D,
+                       .q_offsets = i32_of(j, AT_OFFSETS),
+                       .k_offsets = s->attention.Tk ? i32_of(j, AT_KEY_OFFSETS) : NULL,
+                       .q_longest = s->attention.T,
+                       .k_longest = s->attention.Tk,
+                       .q = q,
+                       .k = z.apart ? f32_of(j, AT_K) : q + z.C,
+                       .v = z.apart ? f32_of(j, AT_V) : q + 2 * z.C,
+                       .q_ld = z.q_ld,
+                       .k_ld = z.k_ld,
+                       .v_ld = z.v_ld,
+                       .out = whole ? f32_of(j, AT_OUT) : NULL,
+                       .out_ld = z.C,
+                       .scale = (float)(1 / sqrt((double)s->attention.D)),
+                       .relative = s->attention.R ? f32_of(j, AT_RELATIVE) : NULL,
+                       .R = s->attention.R,
+                       .causal = s->attention.causal != 0,
+                       .window = s->attention.window,
+                       .lse = whole ? f32_of(j, AT_LSE) : NULL};
 }
 
 /* out and lse (NULL: not computed) in double; false when out of memory. */
 static bool attend(const Job *j, const Case *s, double *out, double *lse)
 {
     const Attention t = attention_of(j, s);
-    const int64_t C = s->attention.H * s->attention.D, D = s->attention.D, rows = t.offsets[t.B];
-    const double *q = exact_of(j, AT_QKV), *k = q + C, *v = q + 2 * C, scale = (double)t.scale;
-    double *p = malloc((size_t)(s->attention.T + 1) * sizeof *p);
+    const Shape z = shape_of(s);
+    const int32_t *offsets = host_i32(j, AT_OFFSETS),
+                  *key_offsets = s->attention.Tk ? host_i32(j, AT_KEY_OFFSETS) : offsets;
+    const int64_t C = z.C, D = t.D, rows = offsets[t.B], shared = z.C / z.Ck;
+    const double *q = exact_of(j, AT_Q), *k = z.apart ? exact_of(j, AT_K) : q + C,
+                 *v = z.apart ? exact_of(j, AT_V) : q + 2 * C, scale = (double)t.scale;
+    double *p = malloc((size_t)(z.longest_keys + 1) * sizeof *p);
     for (int64_t at = 0; p && at < rows * t.H; at++) {
-        const int64_t i = at / t.H, h = at % t.H;
+        const int64_t i = at / t.H, h = at % t.H, kd = h / shared * D;
         int64_t b = 0;
-        while (t.offsets[b + 1] <= i)
+        while (offsets[b + 1] <= i)
             b++;
-        const int64_t first = t.offsets[b], n = (s->attention.causal ? i + 1 : t.offsets[b + 1]) - first;
+        const int64_t first = key_offsets[b], n = key_offsets[b + 1] - first, place = i - offsets[b + 1] + n;
         double most = -INFINITY, sum = 0;
         for (int64_t key = 0; key < n; key++) {
             double score = 0;
-            for (int64_t d = h * D; d < h * D + D; d++)
-                score += q[i * t.ld + d] * k[(first + key) * t.ld + d];
-            const int64_t away = MIN(MAX(first + key - i, -t.R), t.R) + t.R;
+            for (int64_t d = 0; d < D; d++)
+                score += q[i * t.q_ld + h * D + d] * k[(first + key) * t.k_ld + kd + d];
+            const int64_t away = MIN(MAX(key - place, -t.R), t.R) + t.R,
+                          distance = key < place ? place - key : key - place;
             p[key] = score * scale + (t.relative ? exact_of(j, AT_RELATIVE)[h * (2 * t.R + 1) + away] : 0);
+            if ((t.causal && key > place) || (t.window && distance >= t.window))
+                p[key] = -INFINITY;
             most = fmax(most, p[key]);
         }
         for (int64_t key = 0; key < n; key++) {
-            p[key] = exp(p[key] - most);
+            p[key] = p[key] == -INFINITY ? 0 : exp(p[key] - most);
             sum += p[key];
         }
-        for (int64_t d = h * D; d < h * D + D; d++) {
+        for (int64_t d = 0; d < D; d++) {
             double o = 0;
             for (int64_t key = 0; key < n; key++)
-                o += p[key] * v[(first + key) * t.ld + d];
-            out[i * C + d] = o / sum;
+                o += p[key] * v[(first + key) * t.v_ld + kd + d];
+            out[i * C + h * D + d] = sum > 0 ? o / sum : 0;
         }
         if (lse)
-            lse[h * rows + i] = most + log(sum);
+            lse[h * rows + i] = sum > 0 ? most + log(sum) : -INFINITY;
     }
     free(p);
     return p != NULL;
@@ -101,6 +158,15 @@ static const Case attention_cases[] = {
     {.attention = {.B = 3, .T = 300, .H = 1, .D = 32, .R = 20}},
     {.attention = {.B = 2, .T = 530, .H = 1, .D = 16, .causal = 1}},
     {.attention = {.B = 3, .T = 520, .H = 1, .D = 64, .R = 300}},
+    {.attention = {.B = 4, .T = 17, .H = 2, .D = 12, .Tk = 40}},
+    {.attention = {.B = 4, .T = 30, .H = 2, .D = 32, .causal = 1, .Tk = 20}},
+    {.attention = {.B = 3, .T = 1, .H = 4, .D = 16, .R = 5, .causal = 1, .Tk = 300, .Hk = 2}},
+    {.attention = {.B = 4, .T = 25, .H = 6, .D = 20, .Hk = 2}},
+    {.attention = {.B = 3, .T = 33, .H = 4, .D = 8, .R = 3, .causal = 1, .Hk = 1}},
+    {.attention = {.B = 4, .T = 40, .H = 2, .D = 24, .window = 9}},
+    {.attention = {.B = 2, .T = 600, .H = 1, .D = 16, .R = 30, .causal = 1, .window = 70}},
+    {.attention = {.B = 1, .T = 560, .H = 2, .D = 8, .window = 257, .Hk = 1}},
+    {.attention = {.B = 4, .T = 50, .H = 2, .D = 12, .causal = 1, .Tk = 30, .Hk = 1, .window = 4}},
     {.attention = {.B = 1, .T = 128, .H = 12, .D = 32}, .timed = true},
     {.attention = {.B = 1, .T = 197, .H = 12, .D = 64}, .timed = true},
     {.attention = {.B = 1, .T = 512, .H = 12, .D = 64, .R = 128}, .timed = true},
@@ -126,7 +192,7 @@ static void attention_reference(Job *j, const Case *s)
         exact_of(j, AT_OUT)[0] = NAN;
 }
 const Family family_attention = {.kernel = "attention",
-                                 .letters = "B T H D R causal",
+                                 .letters = "B T H D R causal Tk Hk window",
                                  .cases = attention_cases,
                                  .count = COUNT(attention_cases),
                                  .make = attention_make,
@@ -142,14 +208,28 @@ static const Case attention_back_cases[] = {
     {.attention = {.B = 3, .T = 33, .H = 1, .D = 40, .R = 9, .causal = 1}},
     {.attention = {.B = 1, .T = 270, .H = 1, .D = 16}},
     {.attention = {.B = 1, .T = 262, .H = 1, .D = 8, .R = 30, .causal = 1}},
+    {.attention = {.B = 4, .T = 12, .H = 2, .D = 8, .Tk = 21}},
+    {.attention = {.B = 4, .T = 18, .H = 4, .D = 12, .R = 3, .causal = 1, .Tk = 11, .Hk = 2}},
+    {.attention = {.B = 3, .T = 20, .H = 3, .D = 20, .Hk = 1}},
+    {.attention = {.B = 3, .T = 24, .H = 2, .D = 16, .R = 4, .window = 5}},
+    {.attention = {.B = 1, .T = 290, .H = 2, .D = 4, .causal = 1, .Hk = 1, .window = 7}},
+    {.attention = {.B = 4, .T = 30, .H = 1, .D = 8, .causal = 1, .Tk = 18, .window = 3}},
     {.attention = {.B = 1, .T = 128, .H = 12, .D = 32}, .timed = true},
     {.attention = {.B = 1, .T = 512, .H = 12, .D = 64}, .timed = true},
 };
 static AttentionBack attention_back_of(const Job *j, const Case *s)
 {
-    const int64_t C = s->attention.H * s->attention.D;
-    float *d = f32_of(j, AT_DQKV);
-    return (AttentionBack){attention_of(j, s), f32_of(j, AT_DOUT), d, d + C, d + 2 * C, 3 * C};
+    const Shape z = shape_of(s);
+    float *dq = f32_of(j, AT_DQ);
+    return (AttentionBack){.forward = attention_of(j, s),
+                           .dout = f32_of(j, AT_DOUT),
+                           .dq = dq,
+                           .dk = z.apart ? f32_of(j, AT_DK) : dq + z.C,
+                           .dv = z.apart ? f32_of(j, AT_DV) : dq + 2 * z.C,
+                           .dq_ld = z.q_ld,
+                           .dk_ld = z.k_ld,
+                           .dv_ld = z.v_ld,
+                           .drelative = s->attention.R ? f32_of(j, AT_DRELATIVE) : NULL};
 }
 static void attention_back_make(Job *j, const Case *s)
 {
@@ -159,13 +239,22 @@ static void attention_back_make(Job *j, const Case *s)
     case_f32(j, "out", ROLE_IN, rows * s->attention.H * s->attention.D);
     case_f32(j, "lse", ROLE_IN, rows * s->attention.H);
     case_f32(j, "dout", ROLE_IN, rows * s->attention.H * s->attention.D);
-    case_f32(j, "dqkv", ROLE_OUT, rows * 3 * s->attention.H * s->attention.D);
+    for (int i = 0; j->ok && i < 3; i++) { /* between rows that are apart nothing is written */
+        float *d = case_f32(j, (const char *[]){"dq", "dk", "dv"}[i], ROLE_OUT, (int64_t)j->b[AT_Q + i].count);
+        if (j->ok && shape_of(s).apart)
+            memset(d, 0, j->b[AT_Q + i].count * sizeof *d);
+    }
+    case_f32(j, "drelative", ROLE_INOUT, s->attention.R ? s->attention.H * (2 * s->attention.R + 1) : 0);
     if (!j->ok)
         return;
     const AttentionBack t = attention_back_of(j, s);
     case_work(j, MAX(j->k->attention_work(&j->run, &t.forward), j->k->attention_back_work(&j->run, &t)));
     if (j->ok) {
+        for (int i = AT_OFFSETS; i <= AT_RELATIVE; i++)
+            case_send(j, i);
         j->k->attention(&j->run, &t.forward);
+        case_fetch(j, AT_OUT);
+        case_fetch(j, AT_LSE);
         case_set(j, AT_OUT);
         case_set(j, AT_LSE);
     }
@@ -188,12 +277,12 @@ static double attention_loss(const Job *j, const Case *s)
     return sum;
 }
 const Family family_attention_back = {.kernel = "attention_back",
-                                      .letters = "B T H D R causal",
+                                      .letters = "B T H D R causal Tk Hk window",
                                       .cases = attention_back_cases,
                                       .count = COUNT(attention_back_cases),
                                       .make = attention_back_make,
                                       .call = attention_back_call,
                                       .loss = attention_loss,
-                                      .by = {{AT_QKV, AT_DQKV}},
-                                      .by_count = 1,
+                                      .by = {{AT_Q, AT_DQ}, {AT_K, AT_DK}, {AT_V, AT_DV}, {AT_RELATIVE, AT_DRELATIVE}},
+                                      .by_count = 4,
                                       .tolerance = 3e-5};

@@ -200,7 +200,8 @@ static Conv open_conv(const char *entry, const Conv *given)
 static Attention open_attention(const char *entry, const Attention *given)
 {
     Attention a = *given;
-    MOVE(a.offsets);
+    MOVE(a.q_offsets);
+    MOVE(a.k_offsets);
     MOVE(a.q);
     MOVE(a.k);
     MOVE(a.v);
@@ -218,6 +219,7 @@ static AttentionBack open_attention_back(const char *entry, const AttentionBack 
     MOVE(a.dq);
     MOVE(a.dk);
     MOVE(a.dv);
+    MOVE(a.drelative);
     return a;
 }
 

@@ -190,13 +190,16 @@ static bool bench_attention(Bench *b, size_t i, const char *shape, Error *e)
                       .a = {.B = B,
                             .H = H,
                             .D = D,
-                            .offsets = offsets,
+                            .q_offsets = offsets,
+                            .q_longest = T,
                             .q = qkv,
                             .k = qkv + H * D,
                             .v = qkv + 2 * H * D,
-                            .ld = ld,
+                            .q_ld = ld,
+                            .k_ld = ld,
+                            .v_ld = ld,
                             .out = out,
-                            .ldo = H * D,
+                            .out_ld = H * D,
                             .scale = (float)(1 / sqrt((double)D))}};
     const Run run = device_run(b->d);
     if (!bench_run(b, &r.run, r.k->attention_work(&run, &r.a), e))

@@ -58,9 +58,10 @@ static Case *make(int shape, Work *work)
     c->run.work = ladder_room(1, c->run.work_bytes);
     offsets[1] = (int32_t)T;
     c->attention =
-        (Attention){.B = 1, .H = H, .D = D, .offsets = offsets, .q = c->q, .k = c->k, .v = c->v, .ld = c->ld};
+        (Attention){.B = 1, .H = H, .D = D, .q_offsets = offsets, .q_longest = T, .q = c->q, .k = c->k, .v = c->v};
+    c->attention.q_ld = c->attention.k_ld = c->attention.v_ld = c->ld;
     c->attention.out = c->out;
-    c->attention.ldo = H * D;
+    c->attention.out_ld = H * D;
     c->attention.scale = c->scale;
     c->attention_run.work_bytes = k->attention_work(&(Run){0}, &c->attention);
     c->attention_run.work = ladder_room(1, c->attention_run.work_bytes);

@@ -70,3 +70,10 @@ void split_nodes(Tape *t, const Model *m, Tensor *x, Tensor **users, Tensor **it
     *users = rows(t, x, 0, m->data->U);
     *items = rows(t, x, m->data->U, m->data->I);
 }
+
+void light_gcn(Tape *t, const Model *m, const Csr *graph, int64_t layers, const Tables *x, Tensor **users,
+               Tensor **items)
+{
+    const Propagation mean = {.graph = graph, .layers = layers};
+    split_nodes(t, m, propagate(t, &mean, x->user, x->item, NULL), users, items);
+}

@@ -1,0 +1,37 @@
+/* recsys/models/shared/sampling.c: the recipe that a model follows, and how it draws: see models.h. */
+#include "recsys/models/models.h"
+
+bool is_mmrec(const Model *m)
+{
+    const CommonSettings *s = m->settings;
+    return s->variant == PROTOCOL_MMREC;
+}
+
+Sampling sampling_none(const Model *m)
+{
+    (void)m;
+    return SAMPLE_NONE;
+}
+
+Sampling sampling_uniform_user(const Model *m)
+{
+    (void)m;
+    return SAMPLE_UNIFORM_USER;
+}
+
+Sampling sampling_every_edge(const Model *m)
+{
+    (void)m;
+    return SAMPLE_EVERY_EDGE;
+}
+
+Sampling sampling_no_negative(const Model *m)
+{
+    (void)m;
+    return SAMPLE_EVERY_EDGE_NO_NEGATIVE;
+}
+
+Sampling sampling_by_variant(const Model *m)
+{
+    return is_mmrec(m) ? SAMPLE_EVERY_EDGE : SAMPLE_UNIFORM_USER;
+}
