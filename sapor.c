@@ -287,8 +287,11 @@ static bool make_call(const sp_encoder *m, unsigned modality, const sp_call_opti
     sp_call_options o;
     if (modality != SP_TEXTS && modality != SP_IMAGES)
         return fail(e, SP_USAGE, "modality: %u; expected SP_IMAGES or SP_TEXTS", modality);
-    if (!(text ? sp_encoder_reads_texts(m) : sp_encoder_reads_images(m)))
-        return fail(e, SP_USAGE, "this encoder does not read %s", text ? "texts" : "images");
+    if (!(text ? sp_encoder_reads_texts(m) : sp_encoder_reads_images(m))) {
+        const char *why = text ? m->encoder->text.missing : m->encoder->image.missing;
+        return fail(e, SP_USAGE, "this encoder does not read %s%s%s", text ? "texts" : "images", why ? ": " : "",
+                    why ? why : "");
+    }
     if (!read_options(&o, sizeof o, given, "sp_call_options", e))
         return false;
     if (o.max_length > INT64_MAX)

@@ -29,7 +29,7 @@
     LINE(inverse_root) LINE(inverse_root_back) \
     LINE(knn) LINE(topk) LINE(topk_rows) LINE(bpr) LINE(bpr_back) LINE(adam) LINE(adam_replay) LINE(adam_note) \
     LINE(adam_rows) LINE(adam_factored) LINE(sgd) LINE(gemm) LINE(conv) LINE(max_pool) LINE(mean_pool) \
-    LINE(attention)
+    LINE(attention) LINE(convert)
 /* Kernels that MINIMAL leaves out */
 #define KERNEL_TRAINING_FAMILIES(LINE) \
     LINE(attention_back) LINE(gemm_unpack) LINE(adagrad) LINE(rmsprop) LINE(clip_factor)
@@ -40,7 +40,8 @@
     LINE(layer_norm_back_work) LINE(col_sum_work) LINE(sum_work) LINE(knn_work) LINE(topk_work) \
     LINE(adam_factored_work) LINE(gemm_packs) LINE(gemm_pack_bytes) LINE(gemm_pack) LINE(gemm_work) \
     LINE(conv_pack_bytes) LINE(conv_pack) LINE(conv_work) LINE(attention_work) LINE(attention_back_work) \
-    LINE(gemm_way) LINE(conv_way) LINE(attention_way) LINE(topk_way)
+    LINE(gemm_way) LINE(conv_way) LINE(attention_way) LINE(topk_way) \
+    LINE(supports)
 /* Memory, tested in kernels_test.c */
 #define KERNEL_MEMORY(LINE) LINE(alloc) LINE(free) LINE(upload) LINE(download) LINE(copy) LINE(zero)
 /* clang-format on */
@@ -218,6 +219,8 @@ static inline int64_t *host_i64(const Job *j, int buffer)
 {
     return j->b[buffer].data;
 }
+/* The number of type F16 or BF16 that is nearest to x, ties to even (F16 at most 65504), and its bits */
+float case_narrow(DType type, float x, uint16_t *bits);
 /* A buffer's exact numbers; what is expected of it */
 static inline double *exact_of(const Job *j, int buffer)
 {

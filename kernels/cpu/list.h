@@ -4,6 +4,7 @@
 
 /* clang-format off */
 #define KERNEL_LIST(LINE) \
+    /* types.c */ LINE(supports) LINE(convert) \
     /* gemm/narrow.c, gemm/gemm.c */ LINE(gemm_packs) LINE(gemm_pack_bytes) LINE(gemm_pack) LINE(gemm_work) \
         LINE(gemm_way) LINE(gemm) \
     /* conv.c, pool.c */ LINE(conv_pack_bytes) LINE(conv_pack) LINE(conv_work) LINE(conv_way) LINE(conv) \

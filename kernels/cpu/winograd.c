@@ -340,7 +340,7 @@ static void input_row(void *arg, size_t task, int worker)
     const Conv *c = j->c;
     const int64_t row = p->first + (int64_t)task, b = row / j->high, h = row % j->high * j->points->out,
                   ld = c->C + SLACK;
-    const float *x = c->x + b * c->H * c->W * c->C;
+    const float *x = (const float *)c->x + b * c->H * c->W * c->C;
     float *to = p->in + (int64_t)task * j->wide * ld;
     for (int64_t w = 0; w < j->ow; w += j->points->out, to += ld)
         transform_of(j->points)->input_transform_2d(c, x, h, w, to, p->rows * j->wide * ld);
@@ -382,10 +382,10 @@ static void output_row(void *arg, size_t task, int worker)
     const float *from = p->out + (int64_t)task * j->wide * ld;
     for (int64_t w = 0; w < j->ow; w += side, from += ld)
         transform_of(j->points)->output_transform_2d(from, p->rows * j->wide * ld, c->O, rows, MIN(side, j->ow - w),
-                                                     c->y + at + w * c->O, y_row);
+                                                     (float *)c->y + at + w * c->O, y_row);
     if (c->bias || c->residual || c->act != ACT_NONE) {
-        const Finish f = {1, 0, c->bias, c->residual ? c->residual + at : NULL, c->O, c->act, 0};
-        FN(tile_finish)(&f, rows * j->ow, c->O, c->y + at, c->O, c->y + at, c->O);
+        const Finish f = {1, 0, c->bias, c->residual ? (const float *)c->residual + at : NULL, c->O, c->act, 0};
+        FN(tile_finish)(&f, rows * j->ow, c->O, (float *)c->y + at, c->O, (float *)c->y + at, c->O);
     }
 }
 

@@ -99,21 +99,17 @@ bool bench_tokenizer(Bench *b, const char *path, Error *e)
 /* ---- images ---------------------------------------------------------------------------------- */
 
 typedef struct ImageRun {
-    const Bench *b;
+    Tape *tape; /* of the threads that decode */
     enum { DECODE, RESIZE, WHOLE } stage;
     size_t n;
-    const Text *files;
-    const char *const *names;
-    Image *images; /* decoded */
-    Arena **kept;  /* of the images, one each */
-    Arena **arenas;
-    Error *errors;
+    const ImageInput *files, *decoded; /* the same images */
+    Error *errors; /* [n]; every image is known to be good */
     float *pixels; /* [n, SIDE, SIDE, 3] */
 } ImageRun;
 
 enum { SIDE = 224 };
 
-static void image_one(void *arg, size_t i, int worker)
+static bool use_image(void *arg, size_t i, const Image *image, Arena *scratch, Error *e)
 {
     /* as ResNet-50 and ViT read images */
     static const Preset PRESET = {.fit = FIT_SHORT_SIDE,
@@ -123,37 +119,33 @@ static void image_one(void *arg, size_t i, int worker)
                                   .how = {.filter = FILTER_BILINEAR},
                                   .mean = {0.485f, 0.456f, 0.406f},
                                   .std = {0.229f, 0.224f, 0.225f}};
-    ImageRun *r = arg;
-    Arena *a = r->arenas[i];
+    const ImageRun *r = arg;
     Image out;
-    (void)worker;
-    arena_rewind(a, (ArenaMark){0});
     if (r->stage == RESIZE)
-        image_resize(&out, &r->images[i], SIDE, SIDE, (Resampling){.filter = FILTER_BICUBIC}, a, &r->errors[i]);
-    else if (image_decode(&out, r->files[i], r->names[i], 0, a, &r->errors[i]) && r->stage == WHOLE)
-        image_prepare(&out, &PRESET, r->pixels + i * (size_t)SIDE * SIDE * 3, a, &r->errors[i]);
+        return image_resize(&out, image, SIDE, SIDE, (Resampling){.filter = FILTER_BICUBIC}, scratch, e);
+    return r->stage == DECODE || image_prepare(image, &PRESET, r->pixels + i * (size_t)SIDE * SIDE * 3, scratch, e);
 }
 
 static void images_body(void *arg)
 {
     ImageRun *r = arg;
-    pool_run(r->b->d->pool, r->n, image_one, r);
+    Error none = {0};
+    images_each(r->tape, r->stage == RESIZE ? r->decoded : r->files, r->n, use_image, r, r->errors, &none);
 }
 
 static bool measure_images(Bench *b, ImageRun *r, const char *kind, Error *e)
 {
     static const char *const STAGES[] = {"decode", "resize-224", "whole"};
+    const Image *first = &r->decoded[0].pixels;
     double bytes = 0, pixels = 0;
-    for (size_t i = 0; i < r->n; i++) { /* decoded once, for the resizing, and to tell which image is bad */
-        if (!image_decode(&r->images[i], r->files[i], r->names[i], 0, r->kept[i], e))
-            return false;
-        bytes += (double)r->files[i].n;
-        pixels += 3.0 * (double)r->images[i].width * (double)r->images[i].height;
+    for (size_t i = 0; i < r->n; i++) {
+        bytes += (double)r->files[i].bytes.n;
+        pixels += 3.0 * (double)r->decoded[i].pixels.width * (double)r->decoded[i].pixels.height;
     }
     for (int s = DECODE; s <= WHOLE; s++) {
         char shape[96];
-        snprintf(shape, sizeof shape, "%s-%s-%lldx%lld", STAGES[s], kind, (long long)r->images[0].width,
-                 (long long)r->images[0].height);
+        snprintf(shape, sizeof shape, "%s-%s-%lldx%lld", STAGES[s], kind, (long long)first->width,
+                 (long long)first->height);
         Figure f = {"image", shape, .items = (double)r->n, .megabytes = (s == RESIZE ? pixels : bytes) / 1e6};
         r->stage = s;
         if (bench_selects(b, shape) && !bench_measure(b, &f, images_body, r, e))
@@ -164,18 +156,22 @@ static bool measure_images(Bench *b, ImageRun *r, const char *kind, Error *e)
 
 static bool bench_images(Bench *b, const Text *files, const char *const *names, size_t n, const char *kind, Error *e)
 {
-    ImageRun r = {.b = b,
+    ImageInput *inputs = NEW(b->arena, ImageInput, n, e), *decoded = NEW(b->arena, ImageInput, n, e);
+    Arena **kept = open_arenas(b, n, e);
+    ImageRun r = {.tape = tape_new(b->d, false, e),
                   .n = n,
-                  .files = files,
-                  .names = names,
-                  .images = NEW(b->arena, Image, n, e),
-                  .kept = open_arenas(b, n, e),
-                  .arenas = open_arenas(b, n, e),
+                  .files = inputs,
+                  .decoded = decoded,
                   .errors = NEW(b->arena, Error, n, e),
                   .pixels = NEW(b->arena, float, n *SIDE *SIDE * 3, e)};
-    bool ok = r.images && r.kept && r.arenas && r.errors && r.pixels && !e->code && measure_images(b, &r, kind, e);
-    close_arenas(r.kept, n);
-    close_arenas(r.arenas, n);
+    bool ok = inputs && decoded && kept && r.tape && r.errors && r.pixels && !e->code;
+    for (size_t i = 0; ok && i < n; i++) { /* decoded once, for the resizing, and to tell which image is bad */
+        inputs[i].bytes = files[i];
+        ok = image_decode(&decoded[i].pixels, files[i], names[i], 0, kept[i], e);
+    }
+    ok = ok && measure_images(b, &r, kind, e);
+    tape_free(r.tape);
+    close_arenas(kept, n);
     return ok;
 }
 
