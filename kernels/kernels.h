@@ -88,10 +88,37 @@ typedef struct Conv {
      * kernel thinks best */
     int winograd;
 } Conv;
+/* The gradients of a convolution without its bias, residual and act: `forward` gives the shape and x. */
+typedef struct ConvBack {
+    Conv forward;
+    const float *weights; /* [O, C/groups, kh, kw] */
+    const float *dy;      /* [B,OH,OW,O] */
+    float *dx, *dweights; /* like x, like weights; NULL: not computed */
+    float x_beta, w_beta; /* 0: written; 1: added to */
+} ConvBack;
 static inline int64_t conv_out(int64_t in, int64_t kernel, int64_t stride, int64_t pad)
 {
     return (in + pad - kernel) / stride + 1;
 }
+
+/* y = (x - mean) rstd gamma + beta by column of x [M, C], M pixels of all images */
+typedef struct BatchNorm {
+    int64_t M, C;
+    const float *x, *gamma, *beta;
+    /* true: by x's own mean and variance (divided by M), and running += momentum (x's - running), the variance divided
+     * by M - 1; false: by the running ones */
+    bool batch;
+    float eps, momentum;
+    float *running_mean, *running_var; /* [C] */
+    float *y;                          /* may be x */
+    float *mean, *rstd;                /* [C]: what x was normalised by */
+} BatchNorm;
+typedef struct BatchNormBack {
+    BatchNorm forward; /* with mean and rstd as the forward pass left them; y is not read */
+    const float *dy;
+    float *dx;             /* written; NULL: not computed; may be dy */
+    float *dgamma, *dbeta; /* [C], added to; NULL: not computed */
+} BatchNormBack;
 
 /* ---- attention ------------------------------------------------------------------------------- */
 
@@ -231,17 +258,27 @@ typedef struct Kernels {
     Way (*gemm_way)(const Run *, const Gemm *);
     void (*gemm)(const Run *, const Gemm *);
 
-    /* convolution and pooling (conv.c, pool.c). Weights come as [O, C/groups, kh, kw]. */
+    /* convolution, pooling, batch norm (image/). Weights come as [O, C/groups, kh, kw]. */
     size_t (*conv_pack_bytes)(const Conv *);
     void (*conv_pack)(const Run *, const Conv *, const float *weights, void *packed);
     size_t (*conv_work)(const Run *, const Conv *);
     Way (*conv_way)(const Run *, const Conv *);
     void (*conv)(const Run *, const Conv *);
+    size_t (*conv_back_work)(const Run *, const ConvBack *);
+    void (*conv_back)(const Run *, const ConvBack *);
     /* max over kh x kw windows, padding is -inf; x [B,H,W,C] */
     void (*max_pool)(const Run *, int64_t B, int64_t H, int64_t W, int64_t C, int64_t k, int64_t stride, int64_t pad,
                      const float *x, float *y);
     /* mean over all H W places; y [B,C] */
     void (*mean_pool)(const Run *, int64_t B, int64_t HW, int64_t C, const float *x, float *y);
+    /* dx is written: each window's dy goes to the first of its largest numbers; y is max_pool's */
+    void (*max_pool_back)(const Run *, int64_t B, int64_t H, int64_t W, int64_t C, int64_t k, int64_t stride,
+                          int64_t pad, const float *x, const float *y, const float *dy, float *dx);
+    void (*mean_pool_back)(const Run *, int64_t B, int64_t HW, int64_t C, const float *dy, float *dx);
+    size_t (*batch_norm_work)(const Run *, const BatchNorm *);
+    void (*batch_norm)(const Run *, const BatchNorm *);
+    size_t (*batch_norm_back_work)(const Run *, const BatchNormBack *);
+    void (*batch_norm_back)(const Run *, const BatchNormBack *);
 
     /* rows (norm.c). x [M,C] */
     /* y = (s - mean) rstd gamma + beta with s = x + residual (or NULL); mean and rstd [M] are kept where not NULL. y

@@ -32,6 +32,7 @@
     LINE(attention) LINE(convert)
 /* Kernels that MINIMAL leaves out */
 #define KERNEL_TRAINING_FAMILIES(LINE) \
+    LINE(conv_back) LINE(max_pool_back) LINE(mean_pool_back) LINE(batch_norm) LINE(batch_norm_back) \
     LINE(attention_back) LINE(gemm_unpack) LINE(adagrad) LINE(rmsprop) LINE(clip_factor)
 /* More of a kernel's cases, with another tolerance */
 #define KERNEL_VARIANTS(LINE) LINE(conv_wide)
@@ -39,7 +40,8 @@
 #define KERNEL_COMPANIONS(LINE) \
     LINE(layer_norm_back_work) LINE(col_sum_work) LINE(sum_work) LINE(knn_work) LINE(topk_work) \
     LINE(adam_factored_work) LINE(gemm_packs) LINE(gemm_pack_bytes) LINE(gemm_pack) LINE(gemm_work) \
-    LINE(conv_pack_bytes) LINE(conv_pack) LINE(conv_work) LINE(attention_work) LINE(attention_back_work) \
+    LINE(conv_pack_bytes) LINE(conv_pack) LINE(conv_work) LINE(conv_back_work) \
+    LINE(batch_norm_work) LINE(batch_norm_back_work) LINE(attention_work) LINE(attention_back_work) \
     LINE(gemm_way) LINE(conv_way) LINE(attention_way) LINE(topk_way) \
     LINE(supports)
 /* Memory, tested in kernels_test.c */
@@ -84,7 +86,7 @@ typedef struct Case {
             int64_t B, H, W, C, O; /* C 0: depthwise */
             int64_t kh, kw, stride;
             int64_t top_left, bottom_right; /* padding: 23 is 2 and 3 */
-            int64_t extra;                  /* bits: 1 bias, 2 residual, 4 Winograd's F(6,3) */
+            int64_t extra; /* bits: 1 bias, 2 residual, 4 Winograd's F(6,3); conv_back: 1, 2 add to dx, dw */
             int64_t act;
         } conv;
         struct {

@@ -19,7 +19,8 @@
 #define FAR_ASKED(LINE) \
     LINE(supports) \
     LINE(gemm_packs) LINE(gemm_pack_bytes) LINE(gemm_work) LINE(gemm_way) \
-    LINE(conv_pack_bytes) LINE(conv_work) LINE(conv_way) \
+    LINE(conv_pack_bytes) LINE(conv_work) LINE(conv_way) LINE(conv_back_work) \
+    LINE(batch_norm_work) LINE(batch_norm_back_work) \
     LINE(layer_norm_back_work) LINE(col_sum_work) LINE(sum_work) \
     LINE(attention_work) LINE(attention_way) LINE(attention_back_work) \
     LINE(knn_work) LINE(topk_work) LINE(topk_way) LINE(adam_factored_work)
@@ -42,6 +43,14 @@
                      int64_t pad, const float *x, float *y), (RUN(run), B, H, W, C, k, stride, pad, DEV(x), DEV(y))) \
     LINE(mean_pool, (const Run *run, int64_t B, int64_t HW, int64_t C, const float *x, float *y), \
           (RUN(run), B, HW, C, DEV(x), DEV(y))) \
+    LINE(conv_back, (const Run *run, const ConvBack *c), (RUN(run), CONV_BACK(c))) \
+    LINE(max_pool_back, (const Run *run, int64_t B, int64_t H, int64_t W, int64_t C, int64_t k, int64_t stride, \
+                          int64_t pad, const float *x, const float *y, const float *dy, float *dx), \
+          (RUN(run), B, H, W, C, k, stride, pad, DEV(x), DEV(y), DEV(dy), DEV(dx))) \
+    LINE(mean_pool_back, (const Run *run, int64_t B, int64_t HW, int64_t C, const float *dy, float *dx), \
+          (RUN(run), B, HW, C, DEV(dy), DEV(dx))) \
+    LINE(batch_norm, (const Run *run, const BatchNorm *b), (RUN(run), BATCH_NORM(b))) \
+    LINE(batch_norm_back, (const Run *run, const BatchNormBack *b), (RUN(run), BATCH_NORM_BACK(b))) \
     LINE(layer_norm, (const Run *run, int64_t M, int64_t C, DType type, const void *x, const void *residual, \
           const float *gamma, const float *beta, float eps, void *y, float *mean, float *rstd), (RUN(run), \
           M, C, type, DEV(x), DEV(residual), DEV(gamma), DEV(beta), eps, DEV(y), DEV(mean), DEV(rstd))) \

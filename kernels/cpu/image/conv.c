@@ -1,9 +1,10 @@
-/* kernels/cpu/conv.c: Convolution, NHWC. 1x1 is gemm. k x k is a product whose A is never made: with channels last, the
- * pixels under one row of the kernel are contiguous, so that K = kh segments of kw C numbers, and the outputs of one
- * image row are rows of A at distance stride C. All that is copied is a band of the image with its zero border.
- * Depthwise runs over channels, four pixels at a time. Most 3 x 3 kernels of stride 1 go another way: winograd.c. */
+/* kernels/cpu/image/conv.c: Convolution, NHWC. 1x1 is gemm. k x k is a product whose A is never made: with channels
+ * last, the pixels under one row of the kernel are contiguous, so that K = kh segments of kw C numbers, and the
+ * outputs of one image row are rows of A at distance stride C. All that is copied is a band of the image with its zero
+ * border. Depthwise runs over channels, four pixels at a time. Most 3 x 3 kernels of stride 1 go another way:
+ * winograd.c. */
 // flags: -O3
-#include "kernels/cpu/winograd.h"
+#include "kernels/cpu/image/winograd.h"
 
 enum {
     BAND = 1 << 16, /* floats of padded input that a task copies: half a second-level cache */

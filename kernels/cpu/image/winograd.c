@@ -1,13 +1,13 @@
-/* kernels/cpu/winograd.c: 3 x 3 convolutions of stride 1 by Winograd's method (Lavin & Gray 2016), mostly F(4x4, 3x3):
- * each 4 x 4 square of outputs comes from its 6 x 6 square of inputs by 36 products where the direct way takes 144. The
- * input transform B' of a band's squares makes 36 matrices [squares, C]; each is multiplied with its [C, O] of the
- * filter transform (G, made at packing, in double); the output transform A' makes outputs of the products. (The paper
- * calls a square a tile; here a tile is gemm's.) F(6x6, 3x3) makes 6 x 6 outputs of 8 x 8 inputs by 64 products instead
- * of 324: a fifth less again, but it rounds four times as much. It is used where Conv.winograd is 6, up to 128
+/* kernels/cpu/image/winograd.c: 3 x 3 convolutions of stride 1 by Winograd's method (Lavin & Gray 2016), mostly F(4x4,
+ * 3x3): each 4 x 4 square of outputs comes from its 6 x 6 square of inputs by 36 products where the direct way takes
+ * 144. The input transform B' of a band's squares makes 36 matrices [squares, C]; each is multiplied with its [C, O]
+ * of the filter transform (G, made at packing, in double); the output transform A' makes outputs of the products. (The
+ * paper calls a square a tile; here a tile is gemm's.) F(6x6, 3x3) makes 6 x 6 outputs of 8 x 8 inputs by 64 products
+ * instead of 324: a fifth less again, but it rounds four times as much. It is used where Conv.winograd is 6, up to 128
  * channels. From 385 channels on F(2x2, 3x3) is used: 4 x 4 inputs, 16 products instead of 36, and less than half the
  * weights, which come from memory. Of a convolution's shape only C and O decide what is computed here, and a square's
  * bits depend on nothing but its own pixels. */
-#include "kernels/cpu/winograd.h"
+#include "kernels/cpu/image/winograd.h"
 
 enum {
     MAX_OUT = 6,
