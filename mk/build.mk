@@ -23,7 +23,7 @@ quoted = '$(subst ','\'',$(1))'
 stamp = @mkdir -p $(@D); printf '%s\n' $(call quoted,$(1)) | cmp -s - $@ || printf '%s\n' $(call quoted,$(1)) > $@
 $(BUILD)/flags: FORCE
 	@$(if $(strip $(REQUIRED)),echo 'make: nothing was compiled: a package is missing: $(strip $(REQUIRED)) (its name in Debian and Ubuntu)' >&2; \
-	    echo 'make: $(if $(CROSS),as root: dpkg --add-architecture $(FOREIGN); apt-get update; apt-get install $(strip $(REQUIRED)),`make deps$(if $(call on,$(MINIMAL)), MINIMAL=1)` gets it)' >&2; false)
+	    echo 'make: `make deps MINIMAL=1` gets it' >&2; false)
 	$(call stamp,$(CC) $(FILE_FLAGS) $(foreach l,$(LEVELS),$(FLAGS_$(l))) $(CFLAGS))
 $(BUILD)/objects: FORCE
 	$(call stamp,$(LIB_OBJ) $(TOOL_OBJ) $(LINK) $(DEP_LIBS))
@@ -54,7 +54,7 @@ $(BUILD)/libsapor.a: $(BUILD)/internal.a
 	rm -f $@ && $(TOOLS)ar rcs $@ $(BUILD)/libsapor.o
 SONAME = libsapor.so.0
 $(BUILD)/libsapor.so: $(BUILD)/internal.a
-	$(LINK) -shared -Wl,-soname,$(SONAME) -o $@ -Wl,--whole-archive $< -Wl,--no-whole-archive -Wl,--exclude-libs,libutf8proc.a $(DEP_LIBS)
+	$(LINK) -shared -Wl,-soname,$(SONAME) -o $@ -Wl,--whole-archive $< -Wl,--no-whole-archive $(DEP_LIBS)
 sapor libsapor.a libsapor.so: %: $(BUILD)/% FORCE
 	@cmp -s $< $@ || { rm -f $@ && cp $< $@; }
 

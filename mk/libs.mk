@@ -1,4 +1,4 @@
-# mk/libs.mk: libraries. Each is found by pkg-config; utf8proc is needed, the others are optional. MINIMAL takes utf8proc and stb_image only.
+# mk/libs.mk: libraries. Each is found by pkg-config and optional. MINIMAL takes stb_image only.
 # `make deps` may unpack packages here:
 DEPS_ROOT = $(CURDIR)/build/deps/root
 MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null || $(CC) -dumpmachine)
@@ -7,7 +7,7 @@ UNPACKED := $(wildcard $(DEPS_ROOT)/usr/include)
 export PKG_CONFIG_PATH := $(DEPS_LIB)/pkgconfig:$(DEPS_ROOT)/usr/share/pkgconfig:$(PKG_CONFIG_PATH)
 # The path is given again: before make 4.4 $(shell) has the environment that make was called with.
 PKG_CONFIG := PKG_CONFIG_PATH=$(PKG_CONFIG_PATH) $(if $(CROSS),PKG_CONFIG_LIBDIR=$(or $(PKG_CONFIG_LIBDIR),/usr/lib/$(MULTIARCH)/pkgconfig)) $(or $(shell command -v pkg-config),LD_LIBRARY_PATH=$(DEPS_LIB) $(DEPS_ROOT)/usr/bin/pkgconf)
-PKGS = libutf8proc $(if $(call on,$(MINIMAL)),,libjpeg libpng libwebp yaml-0.1 libxxhash zlib)
+PKGS = $(if $(call on,$(MINIMAL)),,libjpeg libpng libwebp yaml-0.1 libxxhash zlib)
 LIBS_FOUND := $(foreach p,$(PKGS) cmocka,$(shell $(PKG_CONFIG) --exists $(p) 2>/dev/null && echo $(p)))
 MISSING := $(filter-out $(LIBS_FOUND),$(PKGS) cmocka)
 MINIMAL_DEPS = libstb-dev musl-tools
@@ -16,21 +16,13 @@ STB_ROOTS = /usr /usr/local $(DEPS_ROOT)/usr
 ifeq ($(call on,$(MINIMAL))$(foreach r,$(STB_ROOTS),$(wildcard $r/include/stb/stb_image.h $r/include/stb_image.h)),1)
 MISSING += stb_image
 endif
-# REQUIRED: needed packages that are missing, by their names in Debian; for another machine with its architecture.
-ARCHITECTURE_aarch64 = arm64
-ARCHITECTURE_arm = armhf
-ARCHITECTURE_x86_64 = amd64
-ARCHITECTURE_i686 = i386
-ARCHITECTURE_powerpc64le = ppc64el
-FOREIGN := $(if $(CROSS),$(or $(ARCHITECTURE_$(MACHINE)),$(MACHINE)))
-REQUIRED := $(if $(filter libutf8proc,$(MISSING)),libutf8proc-dev$(FOREIGN:%=:%)) $(if $(filter stb_image,$(MISSING)),libstb-dev)
+# REQUIRED: needed packages that are missing, by their names in Debian.
+REQUIRED := $(if $(filter stb_image,$(MISSING)),libstb-dev)
 PRODUCT_LIBS := $(filter-out cmocka,$(LIBS_FOUND))
 DEP_CFLAGS := $(if $(PRODUCT_LIBS),$(shell $(PKG_CONFIG) --cflags $(PRODUCT_LIBS))) $(if $(UNPACKED),-isystem $(DEPS_ROOT)/usr/include)
 DEP_LIBS := -Wl,--as-needed $(if $(UNPACKED),-L$(DEPS_LIB) -Wl$(comma)-rpath$(comma)$(DEPS_LIB)) $(if $(PRODUCT_LIBS),$(shell $(PKG_CONFIG) --libs $(PRODUCT_LIBS))) -lm
-ifeq ($(call on,$(MINIMAL)),1) # utf8proc by its path: a cross compiler and musl-gcc do not search this system's library folders
-UTF8PROC := $(firstword $(wildcard $(DEPS_LIB)/libutf8proc.a $(shell $(PKG_CONFIG) --variable=libdir libutf8proc 2>/dev/null)/libutf8proc.a))
+ifeq ($(call on,$(MINIMAL)),1) # stb_image.h: a cross compiler and musl-gcc do not search this system's folders
 DEP_CFLAGS += -idirafter /usr/include
-DEP_LIBS := $(or $(UTF8PROC),$(DEP_LIBS)) -lm
 # noseparate-code: no padding between the segments of a static file
 STATIC = -static $(if $(call on,$(DEBUG)),,-s) -Wl,-z,noseparate-code
 endif
@@ -44,7 +36,7 @@ check-deps:
 	@[ "$$(id -u)" = 0 ] && command -v dpkg >/dev/null || { echo "check-deps: installs packages: needs root, and Debian or Ubuntu"; exit 1; }
 	@scripts/deps.sh "$(DEPS_ROOT)" $(MINIMAL_DEPS) clang libclang-rt-dev clang-format clang-tidy cppcheck gcovr qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 	dpkg --add-architecture arm64
-	@scripts/deps.sh "$(DEPS_ROOT)" libutf8proc-dev:arm64 libcmocka-dev:arm64 || { dpkg --remove-architecture arm64; echo "check-deps: no packages for arm64 here (Ubuntu: ports.ubuntu.com): aarch64 will be skipped"; }
+	@scripts/deps.sh "$(DEPS_ROOT)" libcmocka-dev:arm64 || { dpkg --remove-architecture arm64; echo "check-deps: no packages for arm64 here (Ubuntu: ports.ubuntu.com): aarch64 will be skipped"; }
 have-deps:
 	@$(if $(MISSING),echo "missing: $(MISSING)"; scripts/deps.sh "$(DEPS_ROOT)" $(MORE_DEPS) || echo "going on without them")
 .PHONY: deps check-deps have-deps

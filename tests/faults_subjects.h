@@ -115,12 +115,27 @@ static bool tokens(const char *path, Arena *a, uint64_t *digest, Error *e)
     if (!t || !tokenize(t, TEXT("The caf\xc3\xa9, [MASK] \xe4\xbd\xa0 lamps"), 0, &ids, a, e))
         return false;
     mix(digest, ids.ids, ids.count * sizeof *ids.ids);
+    Text texts[2] = {TEXT("The caf\xc3\xa9 [MASK]"), TEXT("running e\xcc\x81\xcc\xa3 lamps")}, back;
+    TokenList list;
+    if (!tokenize_texts(t, texts, 2, &(TokenOptions){.max_length = 9}, &list, a, e) ||
+        !token_code_points(&list, 1, texts[1], a, e) ||
+        !detokenize(t, list.ids, list.count, &(DecodeOptions){.clean_up = true}, &back, a, e))
+        return false;
+    mix(digest, list.ids, list.count * sizeof *list.ids);
+    for (size_t i = 0; i < list.count; i++)
+        mix(digest, &list.places[i].begin, 2 * sizeof(size_t)); /* and end */
+    mix(digest, back.p, back.n);
     return true;
 }
 
 READER(tokenizer_json)
 {
     return tokens(GOLDEN "tokenizer/bert.json", a, digest, e);
+}
+
+READER(tokenizer_pairs)
+{
+    return tokens(GOLDEN "tokenizer/pairs.json", a, digest, e);
 }
 
 READER(tokenizer_folder)
@@ -533,6 +548,7 @@ static const Subject SUBJECTS[] = {
     {"npy", npy, false},
     {"JSON", json, false},
     {"tokenizer.json", tokenizer_json, false},
+    {"tokenizer of pairs", tokenizer_pairs, false},
     {"tokenizer folder", tokenizer_folder, false},
     {"TSV", tsv, false},
     {"CSV", csv, false},

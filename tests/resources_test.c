@@ -252,11 +252,35 @@ static size_t tokenizer(const char *what, const char *path, size_t bytes, const 
     return ids.count;
 }
 
+/* A text with all places, in a memory that is linear in it. */
+static void with_places(const char *what, const char *path, const Bytes *text, size_t count)
+{
+    Error e = {0};
+    TestHeap h;
+    TokenList list = {0};
+    Text back, whole = {text->p, text->n};
+    Arena *a = arena_new(NULL, 0);
+    Tokenizer *t = tokenizer_load(path, a, &e);
+    test_heap_bounded(&h, 15 * text->n); /* 300 bytes for each */
+    Arena *scratch = arena_new(&h.heap, 0);
+    bool ok = t && tokenize_texts(t, &whole, 1, &(TokenOptions){0}, &list, scratch, &e) &&
+              token_code_points(&list, 0, whole, scratch, &e) &&
+              detokenize(t, list.ids, list.count, &(DecodeOptions){0}, &back, scratch, &e);
+    check(what, ok, NULL, &e, &h);
+    assert_int_equal(list.count, count);
+    arena_free(scratch);
+    arena_free(a);
+    assert_int_equal(h.live, 0);
+}
+
 static size_t with_added(const char *what, Bytes *added, const Bytes *text, const char *why)
 {
     Bytes b = {0};
     tokenizer_json(&b, added, NULL, VOCABULARY);
-    size_t n = tokenizer(what, put("tokenizer.json", &b), b.n, text, why);
+    const char *path = put("tokenizer.json", &b);
+    size_t n = tokenizer(what, path, b.n, text, why);
+    if (text)
+        with_places(what, path, text, n);
     free(b.p);
     *added = (Bytes){.p = added->p, .room = added->room};
     return n;
@@ -358,10 +382,13 @@ static void vocabularies(void **state)
     print(&text, " ");
     for (size_t i = 0, n = text.n; i < 5000; i++)
         print(&text, "%.*s", (int)n, text.p);
-    assert_int_equal(tokenizer("long words", put("tokenizer.json", &b), b.n, &text, NULL), 99 * 5001);
+    const char *path = put("tokenizer.json", &b);
+    assert_int_equal(tokenizer("long words", path, b.n, &text, NULL), 99 * 5001);
+    with_places("long words", path, &text, 99 * 5001);
     text.n = 0;
     repeat(&text, TEXT("."), 3000000);
-    assert_int_equal(tokenizer("one line", put("tokenizer.json", &b), b.n, &text, NULL), 3000000);
+    assert_int_equal(tokenizer("one line", path, b.n, &text, NULL), 3000000);
+    with_places("one line", path, &text, 3000000);
     b.n = v.n = 0;
     free(v.p);
     free(b.p);

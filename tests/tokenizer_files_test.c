@@ -57,13 +57,20 @@ static char *json_with(Arena *a, const char *normalizer, const char *split, cons
         model ? model : "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"u\":0,\"a\":1}}");
 }
 
+#define TEMPLATE(pair)                                                                                                 \
+    "{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"A\"}}],\"pair\":[" pair "]}"
+
 static void malformed(void **state)
 {
     (void)state;
     static const struct {
         const char *normalizer, *split, *post, *added, *model, *why;
     } table[] = {
-        {.normalizer = "{\"type\":\"NFKC\"}", .why = "normalizer NFKC is not supported (supported: BertNormalizer)"},
+        {.normalizer = "{\"type\":\"Nothing\"}", .why = "normalizer Nothing is not supported (supported: BertN"},
+        {.split = "{\"type\":\"Punctuation\",\"behavior\":\"Kept\"}", .why = "Punctuation: expected Removed, Isolated"},
+        {.split = "{\"type\":\"Punctuation\",\"behavior\":null}", .why = "Punctuation: expected Removed, Isolated"},
+        {.split = "{\"type\":\"Digits\"}", .why = "Digits: expected true or false as its individual_digits"},
+        {.split = "{\"type\":\"Digits\",\"individual_digits\":1}", .why = "Digits: expected true or false"},
         {.normalizer = "{\"type\":\"Sequence\",\"normalizers\":[]}", .why = "normalizer Sequence"},
         {.normalizer = "[]", .why = "normalizer (no type)"},
         {.split = "{\"type\":\"ByteLevel\"}", .why = "pre_tokenizer ByteLevel is not supported"},
@@ -85,6 +92,23 @@ static void malformed(void **state)
                  "{\"ids\":"
                  "[\"1\"]}}}",
          .why = "has no id"},
+        {.normalizer = "{\"type\":\"Sequence\"}", .why = "normalizer Sequence has no normalizers"},
+        {.normalizer = "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"BertNormalizer\"},{\"type\":\"Sequence\","
+                       "\"normalizers\":[null]}]}",
+         .why = "normalizer (no type)"},
+        {.split = "{\"type\":\"Sequence\",\"pretokenizers\":{\"a\":1}}",
+         .why = "pre_tokenizer Sequence has no pretokenizers"},
+        {.post = "{\"type\":\"Sequence\",\"processors\":[{\"type\":\"Nothing\"}]}", .why = "post_processor Nothing"},
+        {.post = TEMPLATE("{\"Sequence\":{\"id\":\"A\"}}"), .why = "does not contain the text (B)"},
+        {.post = TEMPLATE("{\"Sequence\":{\"id\":\"A\"}},{\"Sequence\":{\"id\":\"A\"}}"),
+         .why = "special tokens around A and B in the template of two texts"},
+        {.post = TEMPLATE("{\"Sequence\":{\"id\":\"A\"}},{\"Sequence\":{\"id\":\"C\"}}"), .why = "around A and B"},
+        {.post = TEMPLATE("{\"Sequence\":{\"id\":\"A\"}},3"), .why = "around A and B"},
+        {.post = TEMPLATE("{\"Sequence\":{\"id\":\"A\",\"type_id\":-1}},{\"Sequence\":{\"id\":\"B\"}}"),
+         .why = "the type_id of a template is not a number from 0 on"},
+        {.post =
+             TEMPLATE("{\"Sequence\":{\"id\":\"A\"}},{\"Sequence\":{\"id\":\"B\"}},{\"SpecialToken\":{\"id\":\"y\"}}"),
+         .why = "names y"},
         {.added = "[{\"id\":1}]", .why = "added token has no content"},
         {.added = "[3]", .why = "added token has no content"},
         {.model = "{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]}",
@@ -171,8 +195,61 @@ static void malformed(void **state)
     arena_free(a);
 }
 
+/* Where only the decoder is not supported, texts are tokenized all the same. */
+static void decoders(void **state)
+{
+    (void)state;
+    static const char *const table[][2] = {
+        {"{\"type\":\"Nothing\"}", "decoder Nothing is not supported (supported: WordPiece"},
+        {"{\"type\":\"WordPiece\"}", "expected prefix and cleanup in the WordPiece decoder"},
+        {"{\"type\":\"WordPiece\",\"prefix\":\"\",\"cleanup\":1}", "expected prefix and cleanup"},
+        {"{\"type\":\"Sequence\",\"decoders\":[]}", "decoder Sequence has no decoders"},
+        {"[]", "decoder (no type)"},
+    };
+    for (size_t i = 0; i < COUNT(table); i++) {
+        Error e = {0};
+        Arena *a = arena_new(NULL, 0);
+        char *text = json_with(a, NULL, NULL, "null,\"decoder\":", NULL, NULL), *mark = strstr(text, "\"decoder\":,");
+        text = arena_printf(a, &e, "%.*s\"decoder\":%s%s", (int)(mark - text), text, table[i][0], mark + 10);
+        Tokenizer *t = load(put("t.json", text, strlen(text)), a);
+        TokenIds ids = {0};
+        Text out;
+        assert_true(tokenize(t, TEXT("a"), 0, &ids, a, &e));
+        if (detokenize(t, ids.ids, ids.count, &(DecodeOptions){0}, &out, a, &e) || !strstr(e.message, table[i][1]))
+            fail_msg("%s: expected \"%s\", got \"%s\"", text, table[i][1], e.message);
+        arena_free(a);
+    }
+}
+
+/* A Sequence may have 32 normalisers. */
+static void many_stages(void **state)
+{
+    (void)state;
+    for (size_t n = 32; n <= 33; n++) {
+        Error e = {0};
+        Arena *a = arena_new(NULL, 0);
+        char *list = arena_printf(a, &e, "{\"type\":\"BertNormalizer\",\"handle_chinese_chars\":true}");
+        char *one = list;
+        for (size_t i = 1; i < n; i++)
+            list = arena_printf(a, &e, "%s,%s", list, one);
+        char *text = json_with(a, arena_printf(a, &e, "{\"type\":\"Sequence\",\"normalizers\":[%s]}", list), NULL, NULL,
+                               NULL, NULL);
+        Tokenizer *t = tokenizer_load(put("t.json", text, strlen(text)), a, &e);
+        if (n > 32) {
+            assert_null(t);
+            assert_non_null(strstr(e.message, "more than 32 in a Sequence are not supported"));
+        } else { /* 32 times a blank on both sides of a Chinese character */
+            TokenIds ids = {0};
+            assert_true(tokenize(t, TEXT("\xe4\xb8\x80"), 0, &ids, a, &e));
+            assert_int_equal(ids.count, 1);
+        }
+        arena_free(a);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(malformed)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(malformed), cmocka_unit_test(decoders),
+                                       cmocka_unit_test(many_stages)};
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

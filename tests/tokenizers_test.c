@@ -1,9 +1,9 @@
 /* tests/tokenizers_test.c: ids, places and decoded texts against those made by Hugging Face
  * (tests/golden/make_tokenizer.py). With arguments it is a filter for tests/golden/check_tokenizer.py:
  * `tokenizers_test MODEL MAX_LENGTH MODE` reads texts from standard input (a file), each behind its length in 4 bytes.
- * Modes: `ids` writes a line of ids; `words` the words, each behind its length; `places` a line of tokens with their
- * places, `places-pair` for every two texts (more words in the mode: first, second, left, bare); `decode` reads ids and
- * writes texts (more: special, clean). */
+ * Modes: `ids` writes a line of ids; `words` the words, each behind its length; `normal` the normal form; `places` a
+ * line of tokens with their places, `places-pair` for every two texts (more words in the mode: first, second, left,
+ * bare); `decode` reads ids and writes texts (more: special, clean). */
 #include "tokenizers/pipeline.h" /* before cmocka, which has a macro named fail */
 
 #include <stdarg.h>
@@ -98,6 +98,11 @@ static int filter(char **argv)
                 TokenList list;
                 char *line = places_line(t, texts, each, &o, &list, scratch, &e);
                 printf("%s\n", line ? line : "");
+            } else if (strstr(mode, "normal")) {
+                Work w = {.t = t, .a = scratch, .e = &e};
+                Text normal;
+                if (pipeline_normalize(&w, texts[0], &normal))
+                    write_block(normal);
             } else if (strstr(mode, "decode")) {
                 write_decoded(t, texts[0], &d, scratch, &e);
             } else {

@@ -153,8 +153,8 @@ bool added_next(const AddedSet *set, AddedScan *scan, Text *gap, int32_t *id)
         scan->found = end; /* a match that does not count is skipped as a whole */
         if (hit->single_word && !stands_alone(t, begin, end))
             continue;
-        if (hit->lstrip)
-            begin -= begin > scan->at ? spaces_before(t.p, begin, scan->at) : 0;
+        if (hit->lstrip) /* white space in front, unless the last token has taken it */
+            begin = begin > scan->at ? begin - spaces_before(t.p, begin, scan->at) : MIN(scan->at, end);
         /* the white space behind the token may be tokens itself, each with the same white space behind it */
         if (hit->rstrip) {
             if (end < scan->white || end > scan->white_end) {

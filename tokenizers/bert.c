@@ -54,8 +54,8 @@ static void put(Sink *s, uint32_t c, uint8_t flags)
 /* One code point through NFD, dropping marks. */
 static bool put_decomposed(Sink *s, uint32_t c, uint8_t flags, Arena *a, Error *e)
 {
-    uint32_t parts[4] = {c};
-    int n = flags & U_KNOWN ? unicode_decompose(c, parts) : 1;
+    uint32_t parts[UNICODE_PARTS] = {c};
+    int n = flags & U_KNOWN ? unicode_decompose(c, false, parts) : 1;
     for (int i = 0; i < n; i++) {
         uint8_t f = flags_of(s->t, parts[i]);
         int class = f & U_KNOWN ? unicode_class(parts[i]) : 0;
@@ -198,7 +198,7 @@ static bool normalize(const void *settings, Work *w)
 {
     const BertSwitches *s = settings;
     return (!s->clean || clean(w)) && (!s->chinese || pad_chinese(w)) &&
-           (!s->strip || (normal_form_d(w) && drop_marks(w))) && (!s->lower || normal_lower(w));
+           (!s->strip || (normal_form(w, false, false) && drop_marks(w))) && (!s->lower || normal_lower(w));
 }
 
 const StageKind normalizer_bert = {.name = "BertNormalizer", .parse = parse_normalizer, .normalize = normalize};

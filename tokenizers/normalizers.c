@@ -68,65 +68,116 @@ bool work_begin(Work *w, Text text, size_t begin, size_t end)
 
 /* ---- normal forms ---------------------------------------------------------------------------- */
 
-/* Hugging Face's rule for places: the characters of the result take those of the source in their order. One that stands
- * for a source character has its place; an extra one has the place of the one before it. Canonical order moves
- * characters, but not the places. */
-typedef struct Cursor {
+/* Hugging Face's rule for places: a character of the result replaces some characters of the source, in their order, and
+ * has the place of the first of them; one that replaces none has the place of the last one that was replaced. Canonical
+ * order moves characters, but not the numbers of characters that they replace: `replaces` says how many. */
+typedef struct Former {
+    Work *w;
+    bool compose;
     WorkCode source;
-    uint32_t from;
-} Cursor;
+    uint32_t last;  /* place of the last character that was replaced */
+    bool has_first; /* a starter that may still be composed with what follows */
+    Formed first;
+    int last_class; /* of those that wait behind it; 0: none waits */
+} Former;
 
-static bool put_formed(Work *w, Cursor *at, uint32_t c, bool extra)
+static bool put_formed(Former *f, Formed c)
 {
-    if (!extra) {
-        work_next(w, &at->source);
-        at->from = at->source.from;
+    uint32_t from = f->last;
+    for (int i = 0; i < c.replaces; i++) {
+        work_next(f->w, &f->source);
+        f->last = f->source.from;
+        from = i ? from : f->last;
     }
-    return work_put(w, c, at->from);
+    return work_put(f->w, c.code, from);
 }
 
-/* Characters with a class that wait: sorted by class, stably, one pass per class (Unicode 3.11, D109). */
-static bool put_waiting(Work *w, Cursor *at)
+static bool push_formed(Work *w, FormedList *list, Formed c)
 {
-    if (!w->waiting.count)
-        return true;
-    bool present[256] = {false};
-    for (size_t i = 0; i < w->waiting.count; i++)
-        present[w->waiting.list[i].class] = true;
-    for (int class = 0; class < 256; class ++)
-        for (size_t i = 0; present[class] && i < w->waiting.count; i++)
-            if (w->waiting.list[i].class == class &&
-                !put_formed(w, at, w->waiting.list[i].code, w->waiting.list[i].extra))
-                return false;
-    w->waiting.count = 0;
+    Formed *grown = arena_grow(w->a, list->items, list->count, &list->room, sizeof *grown, w->e);
+    if (!grown)
+        return false;
+    list->items = grown;
+    list->items[list->count++] = c;
     return true;
 }
 
-bool normal_form_d(Work *w)
+/* The starter, and what could not be composed with it. */
+static bool put_composed(Former *f)
 {
-    Cursor at = {0};
-    for (WorkCode c = {0}; work_next(w, &c);) {
-        uint32_t parts[4] = {c.code};
-        int n = flags_of(w->t, c.code) & U_KNOWN ? unicode_decompose(c.code, parts) : 1;
-        for (int i = 0; i < n; i++) {
-            int class = flags_of(w->t, parts[i]) & U_KNOWN ? unicode_class(parts[i]) & 255 : 0;
-            if (!class) {
-                if (!put_waiting(w, &at) || !put_formed(w, &at, parts[i], i > 0))
-                    return false;
-                continue;
-            }
-            Waiting *grown = arena_grow(w->a, w->waiting.list, w->waiting.count, &w->waiting.room, sizeof *grown, w->e);
-            if (!grown)
-                return false;
-            w->waiting.list = grown;
-            w->waiting.list[w->waiting.count++] = (Waiting){parts[i], (uint8_t) class, i > 0};
+    FormedList *held = &f->w->held;
+    bool ok = !f->has_first || put_formed(f, f->first);
+    for (size_t i = 0; i < held->count && ok; i++)
+        ok = put_formed(f, held->items[i]);
+    held->count = 0;
+    f->has_first = false;
+    f->last_class = 0;
+    return ok;
+}
+
+/* The next character in canonical order (Unicode 3.11, D117). */
+static bool form(Former *f, Formed c)
+{
+    if (!f->compose || (!f->has_first && c.class))
+        return put_formed(f, c);
+    if (f->has_first && (!f->last_class || f->last_class < c.class)) {
+        uint32_t both = unicode_compose(f->first.code, c.code);
+        if (both) {
+            f->first.code = both;
+            f->first.replaces += c.replaces;
+            return true;
         }
     }
-    if (!put_waiting(w, &at))
+    if (f->has_first && c.class) {
+        f->last_class = c.class;
+        return push_formed(f->w, &f->w->held, c);
+    }
+    if (!put_composed(f))
+        return false;
+    f->has_first = true;
+    f->first = c;
+    return true;
+}
+
+/* Characters with a class that wait: sorted by class, stably, one pass per class (Unicode 3.11, D109). */
+static bool form_waiting(Former *f)
+{
+    FormedList *waiting = &f->w->waiting;
+    bool present[256] = {false};
+    if (!waiting->count)
+        return true;
+    for (size_t i = 0; i < waiting->count; i++)
+        present[waiting->items[i].class] = true;
+    for (int class = 0; class < 256; class ++)
+        for (size_t i = 0; present[class] && i < waiting->count; i++)
+            if (waiting->items[i].class == class && !form(f, waiting->items[i]))
+                return false;
+    waiting->count = 0;
+    return true;
+}
+
+bool normal_form(Work *w, bool compatible, bool compose)
+{
+    Former f = {.w = w, .compose = compose};
+    for (WorkCode c = {0}; work_next(w, &c);) {
+        uint32_t parts[UNICODE_PARTS] = {c.code};
+        bool plain = compatible ? c.code < 0xa0 : !(flags_of(w->t, c.code) & U_KNOWN);
+        int n = plain ? 1 : unicode_decompose(c.code, compatible, parts);
+        for (int i = 0; i < n; i++) {
+            Formed part = {.code = parts[i], .replaces = !i};
+            if (flags_of(w->t, parts[i]) & U_KNOWN)
+                part.class = (uint8_t)unicode_class(parts[i]);
+            if (part.class ? !push_formed(w, &w->waiting, part) : !form_waiting(&f) || !form(&f, part))
+                return false;
+        }
+    }
+    if (!form_waiting(&f) || !put_composed(&f))
         return false;
     work_swap(w);
     return true;
 }
+
+/* ---- kinds ----------------------------------------------------------------------------------- */
 
 bool normal_lower(Work *w)
 {
@@ -139,3 +190,50 @@ bool normal_lower(Work *w)
     work_swap(w);
     return true;
 }
+
+static bool nfd(const void *settings, Work *w)
+{
+    (void)settings;
+    return normal_form(w, false, false);
+}
+
+static bool nfc(const void *settings, Work *w)
+{
+    (void)settings;
+    return normal_form(w, false, true);
+}
+
+static bool nfkd(const void *settings, Work *w)
+{
+    (void)settings;
+    return normal_form(w, true, false);
+}
+
+static bool nfkc(const void *settings, Work *w)
+{
+    (void)settings;
+    return normal_form(w, true, true);
+}
+
+static bool lowercase(const void *settings, Work *w)
+{
+    (void)settings;
+    return normal_lower(w);
+}
+
+static bool strip_accents(const void *settings, Work *w)
+{
+    (void)settings;
+    for (WorkCode c = {0}; work_next(w, &c);)
+        if (!unicode_is_mark(c.code) && !work_put(w, c.code, c.from))
+            return false;
+    work_swap(w);
+    return true;
+}
+
+const StageKind normalizer_nfd = {.name = "NFD", .normalize = nfd};
+const StageKind normalizer_nfc = {.name = "NFC", .normalize = nfc};
+const StageKind normalizer_nfkd = {.name = "NFKD", .normalize = nfkd};
+const StageKind normalizer_nfkc = {.name = "NFKC", .normalize = nfkc};
+const StageKind normalizer_lowercase = {.name = "Lowercase", .normalize = lowercase};
+const StageKind normalizer_strip_accents = {.name = "StripAccents", .normalize = strip_accents};

@@ -79,11 +79,16 @@ typedef struct Words {
     size_t count, room;
 } Words;
 
-typedef struct Waiting {
+typedef struct Formed { /* a character of a normal form */
     uint32_t code;
+    int32_t replaces; /* characters of the source */
     uint8_t class;
-    bool extra; /* not the first one that its source character gives */
-} Waiting;
+} Formed;
+
+typedef struct FormedList {
+    Formed *items;
+    size_t count, room;
+} FormedList;
 
 typedef struct TokenEnds { /* beside ids: where each token ends, in bytes of its word */
     size_t *list;
@@ -99,11 +104,8 @@ typedef struct Work {
     Normal text;  /* what a stage reads; the next one reads what it wrote */
     Normal other; /* what it writes */
     Words words, next;
-    struct { /* of the normal forms: characters that wait for their order */
-        Waiting *list;
-        size_t count, room;
-    } waiting;
-    TokenEnds ends; /* of a word */
+    FormedList waiting, held; /* of a normal form: what waits for its order, and what cannot be composed */
+    TokenEnds ends;           /* of a word */
 } Work;
 
 typedef struct WorkCode { /* a character of `text` */
@@ -118,7 +120,7 @@ void work_swap(Work *w);                                       /* what was writt
 bool work_word(Work *w, size_t begin, size_t end, int32_t id); /* appends to `next`, unless it is empty */
 void work_swap_words(Work *w);
 
-bool normal_form_d(Work *w); /* NFD of the Unicode version that Hugging Face has */
+bool normal_form(Work *w, bool compatible, bool compose); /* NFD, NFC, NFKD, NFKC as the fast tokenizers */
 bool normal_lower(Work *w);
 
 /* What becomes of the characters where words are split, as Hugging Face's SplitDelimiterBehavior. */

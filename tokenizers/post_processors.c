@@ -47,7 +47,7 @@ static bool read_type(Load *l, const Json *part, int32_t *type)
     const Json *j = json_get(part, "type_id");
     int64_t value = 0;
     if (!is_absent(j) && (!json_i64(j, &value) || value < 0 || value > INT32_MAX))
-        return fail(l->e, SP_FORMAT, "%s:%u: the type_id of a template is no number of a type", l->path,
+        return fail(l->e, SP_FORMAT, "%s:%u: the type_id of a template is not a number from 0 on", l->path,
                     (unsigned)j->line);
     *type = (int32_t)value;
     return true;

@@ -65,3 +65,106 @@ bool split_where(Work *w, bool (*is)(const Tokenizer *t, uint32_t c), SplitRule 
     work_swap_words(w);
     return true;
 }
+
+/* ---- kinds ----------------------------------------------------------------------------------- */
+
+static bool whitespace_split(const void *settings, Work *w)
+{
+    (void)settings;
+    return split_where(w, is_space, SPLIT_REMOVED);
+}
+
+const StageKind pre_tokenizer_whitespace_split = {.name = "WhitespaceSplit", .split = whitespace_split};
+
+/* 0: white space, 1: \w, 2: the rest */
+static int class_of(const Tokenizer *t, uint32_t c)
+{
+    return unicode_is_word(c) ? 1 : is_space(t, c) ? 0 : 2;
+}
+
+/* The regular expression \w+|[^\w\s]+ */
+static bool whitespace(const void *settings, Work *w)
+{
+    (void)settings;
+    for (size_t i = 0; i < w->words.count; i++) {
+        Word word = w->words.list[i];
+        if (word.id >= 0 && !work_word(w, word.begin, word.end, word.id))
+            return false;
+        int last = 0;
+        size_t begin = word.begin;
+        for (size_t at = word.begin, length; word.id < 0 && at <= word.end; at += length) {
+            bool ends = at == word.end;
+            length = 1;
+            int class = ends ? 0 : class_of(w->t, next_code(w->text.p + at, word.end - at, &length));
+            if (class == last && !ends)
+                continue;
+            if (last && !work_word(w, begin, at, -1))
+                return false;
+            begin = at;
+            last = class;
+        }
+    }
+    work_swap_words(w);
+    return true;
+}
+
+const StageKind pre_tokenizer_whitespace = {.name = "Whitespace", .split = whitespace};
+
+typedef struct RuleSetting {
+    SplitRule rule;
+} RuleSetting;
+
+static bool parse_punctuation(Load *l, const Json *j, const void **settings)
+{
+    static const char *const NAMES[] = {"Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"};
+    const Json *behavior = json_get(j, "behavior");
+    RuleSetting *s = NEW(l->a, RuleSetting, 1, l->e);
+    if (!s)
+        return false;
+    *settings = s;
+    s->rule = SPLIT_ISOLATED;
+    if (!behavior)
+        return true;
+    for (size_t i = 0; i < COUNT(NAMES); i++)
+        if (behavior->type == JSON_STRING && text_is(behavior->text, NAMES[i])) {
+            s->rule = (SplitRule)i;
+            return true;
+        }
+    return fail(l->e, SP_FORMAT,
+                "%s:%u: pre_tokenizer Punctuation: expected Removed, Isolated, MergedWithPrevious, MergedWithNext or "
+                "Contiguous as its behavior",
+                l->path, (unsigned)j->line);
+}
+
+static bool punctuation(const void *settings, Work *w)
+{
+    return split_where(w, is_punctuation, ((const RuleSetting *)settings)->rule);
+}
+
+const StageKind pre_tokenizer_punctuation = {.name = "Punctuation", .parse = parse_punctuation, .split = punctuation};
+
+static bool parse_digits(Load *l, const Json *j, const void **settings)
+{
+    const Json *individual = json_get(j, "individual_digits");
+    RuleSetting *s = NEW(l->a, RuleSetting, 1, l->e);
+    if (!s)
+        return false;
+    *settings = s;
+    s->rule = json_is_true(individual) ? SPLIT_ISOLATED : SPLIT_CONTIGUOUS;
+    return (individual && individual->type == JSON_BOOL) ||
+           fail(l->e, SP_FORMAT, "%s:%u: pre_tokenizer Digits: expected true or false as its individual_digits",
+                l->path, (unsigned)j->line);
+}
+
+static bool is_number(const Tokenizer *t, uint32_t c)
+{
+    (void)t;
+    return unicode_is_number(c);
+}
+
+static bool digits(const void *settings, Work *w)
+{
+    return split_where(w, is_number, ((const RuleSetting *)settings)->rule);
+}
+
+const StageKind pre_tokenizer_digits = {.name = "Digits", .parse = parse_digits, .split = digits};

@@ -5,9 +5,19 @@
 /* clang-format off */
 #define NORMALIZER_LIST(LINE)       \
     LINE(normalizer_bert)           \
+    LINE(normalizer_nfd)            \
+    LINE(normalizer_nfc)            \
+    LINE(normalizer_nfkd)           \
+    LINE(normalizer_nfkc)           \
+    LINE(normalizer_lowercase)      \
+    LINE(normalizer_strip_accents)  \
     /* new lines above this one */
 #define PRE_TOKENIZER_LIST(LINE)    \
     LINE(pre_tokenizer_bert)        \
+    LINE(pre_tokenizer_whitespace)  \
+    LINE(pre_tokenizer_whitespace_split) \
+    LINE(pre_tokenizer_punctuation) \
+    LINE(pre_tokenizer_digits)      \
     /* new lines above this one */
 #define POST_PROCESSOR_LIST(LINE)   \
     LINE(post_processor_template)   \

@@ -1,8 +1,6 @@
 /* tokenizers/unicode.c: properties of code points as tokenizers need them. */
 #include "tokenizers/unicode.h"
 
-#include <utf8proc.h>
-
 #include "tokenizers/unicode_tables.h"
 
 /* The last entry whose `from` is not above c; entries begin at or below c. */
@@ -16,6 +14,34 @@
             above_##at = middle;                                                                                       \
     }
 
+/* The same of a table of code point << 8 | value. */
+static uint8_t step_at(const uint32_t *table, size_t count, uint32_t c)
+{
+    size_t at = 0, above = count;
+    while (above - at > 1) {
+        size_t middle = (at + above) / 2;
+        if (table[middle] >> 8 <= c)
+            at = middle;
+        else
+            above = middle;
+    }
+    return (uint8_t)table[at];
+}
+
+/* Whether a property holds, of a table of the places where it begins and ends to hold. */
+static bool holds(const uint32_t *table, size_t count, uint32_t c)
+{
+    size_t low = 0, high = count; /* how many bounds are at or below c */
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (table[middle] <= c)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low % 2;
+}
+
 static bool is_upper(uint32_t c, size_t i)
 {
     return c >= LOWER[i].from && c <= LOWER[i].to && (c - LOWER[i].from) % (uint32_t)LOWER[i].step == 0;
@@ -23,10 +49,9 @@ static bool is_upper(uint32_t c, size_t i)
 
 uint8_t unicode_flags(uint32_t c)
 {
-    FIND(FLAGS, c, f);
     FIND(LOWER, c, l);
     FIND(CHINESE, c, h);
-    uint8_t flags = FLAGS[f].flags;
+    uint8_t flags = step_at(FLAGS, COUNT(FLAGS), c);
     if (is_upper(c, l) || c == 0x130)
         flags |= U_UPPER;
     if (c >= CHINESE[h].from && c <= CHINESE[h].to)
@@ -36,9 +61,10 @@ uint8_t unicode_flags(uint32_t c)
 
 void unicode_plane(uint8_t flags[UNICODE_PLANE])
 {
-    for (size_t i = 0; i < COUNT(FLAGS) && FLAGS[i].from < UNICODE_PLANE; i++) {
-        uint32_t end = i + 1 < COUNT(FLAGS) ? MIN(FLAGS[i + 1].from, (uint32_t)UNICODE_PLANE) : UNICODE_PLANE;
-        memset(flags + FLAGS[i].from, FLAGS[i].flags, end - FLAGS[i].from);
+    for (size_t i = 0; i < COUNT(FLAGS) && FLAGS[i] >> 8 < UNICODE_PLANE; i++) {
+        uint32_t from = FLAGS[i] >> 8,
+                 end = i + 1 < COUNT(FLAGS) ? MIN(FLAGS[i + 1] >> 8, (uint32_t)UNICODE_PLANE) : UNICODE_PLANE;
+        memset(flags + from, (uint8_t)FLAGS[i], end - from);
     }
     for (size_t i = 0; i < COUNT(LOWER) && LOWER[i].to < UNICODE_PLANE; i++)
         for (uint32_t c = LOWER[i].from; c <= LOWER[i].to; c += (uint32_t)LOWER[i].step)
@@ -59,33 +85,91 @@ uint32_t unicode_lower(uint32_t c)
 
 bool unicode_is_word(uint32_t c)
 {
-    size_t low = 0, high = COUNT(WORD); /* how many bounds are at or below c */
+    return holds(WORD, COUNT(WORD), c);
+}
+
+bool unicode_is_mark(uint32_t c)
+{
+    return holds(MARK, COUNT(MARK), c);
+}
+
+bool unicode_is_number(uint32_t c)
+{
+    return holds(NUMBER, COUNT(NUMBER), c);
+}
+
+/* ---- normal forms ---------------------------------------------------------------------------- */
+
+/* Hangul syllables by arithmetic (Unicode 3.12): 19 leads, 21 vowels, 27 tails and none. */
+enum { SYLLABLE = 0xac00, LEAD = 0x1100, VOWEL = 0x1161, TAIL = 0x11a7, LEADS = 19, VOWELS = 21, TAILS = 28 };
+enum { SYLLABLES = LEADS * VOWELS * TAILS };
+
+static int decompose_once(uint32_t c, bool compatible, uint32_t *out)
+{
+    *out = c;
+    if (c - SYLLABLE < SYLLABLES) {
+        uint32_t i = c - SYLLABLE;
+        out[0] = LEAD + i / TAILS / VOWELS;
+        out[1] = VOWEL + i / TAILS % VOWELS;
+        out[2] = TAIL + i % TAILS;
+        return i % TAILS ? 3 : 2;
+    }
+    if (c >> 16 >= COUNT(FORM_PLANE) - 1)
+        return 1;
+    size_t low = FORM_PLANE[c >> 16], end = FORM_PLANE[(c >> 16) + 1], high = end;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        if (WORD[middle] <= c)
+        if (FORM[middle] < (uint16_t)c)
             low = middle + 1;
         else
             high = middle;
     }
-    return low % 2;
+    if (low == end || FORM[low] != (uint16_t)c || (FORM_LENGTH[low] & 0x80 && !compatible))
+        return 1;
+    const uint16_t *unit = &FORM_UNITS[FORM_AT[low]], *stop = unit + (FORM_LENGTH[low] & 0x7f);
+    int n = 0;
+    while (unit < stop) {
+        uint32_t u = *unit++;
+        out[n++] = u - 0xd800 < 0x400 ? 0x10000 + ((u - 0xd800) << 10) + (*unit++ - 0xdc00u) : u;
+    }
+    return n;
 }
 
-int unicode_decompose(uint32_t c, uint32_t out[4])
+int unicode_decompose(uint32_t c, bool compatible, uint32_t out[UNICODE_PARTS])
 {
-    utf8proc_int32_t parts[8];
-    int boundary = 0;
-    utf8proc_ssize_t n =
-        utf8proc_decompose_char((utf8proc_int32_t)c, parts, 8, UTF8PROC_STABLE | UTF8PROC_DECOMPOSE, &boundary);
-    if (n < 1 || n > 4) {
-        out[0] = c;
-        return 1;
-    }
-    for (int i = 0; i < n; i++)
-        out[i] = (uint32_t)parts[i];
-    return (int)n;
+    uint32_t parts[UNICODE_PARTS];
+    if (!compatible)
+        return decompose_once(c, false, out);
+    int n = decompose_once(c, true, parts), count = 0;
+    for (int i = 0; i < n; i++) /* parts of canonical forms may have compatibility forms */
+        count += decompose_once(parts[i], compatible, out + count);
+    return count;
 }
 
 int unicode_class(uint32_t c)
 {
-    return utf8proc_get_property((utf8proc_int32_t)c)->combining_class;
+    return step_at(CLASS, COUNT(CLASS), c);
+}
+
+uint32_t unicode_compose(uint32_t a, uint32_t b)
+{
+    if (a - LEAD < LEADS && b - VOWEL < VOWELS)
+        return SYLLABLE + ((a - LEAD) * VOWELS + b - VOWEL) * TAILS;
+    if (a - SYLLABLE < SYLLABLES && (a - SYLLABLE) % TAILS == 0 && b - TAIL - 1 < TAILS - 1)
+        return a + b - TAIL;
+    for (size_t i = 0; i < COUNT(PAIR_FAR); i++)
+        if (PAIR_FAR[i][0] == a && PAIR_FAR[i][1] == b)
+            return PAIR_FAR[i][2];
+    if (a >= UNICODE_PLANE || b >= UNICODE_PLANE)
+        return 0;
+    size_t low = 0, high = COUNT(PAIR);
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        uint32_t first = PAIR[middle][0], second = PAIR[middle][1];
+        if (first < a || (first == a && second < b))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < COUNT(PAIR) && PAIR[low][0] == a && PAIR[low][1] == b ? PAIR[low][2] : 0;
 }

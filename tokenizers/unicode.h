@@ -10,9 +10,14 @@ void unicode_plane(uint8_t flags[UNICODE_PLANE]); /* the flags of the first plan
 uint8_t unicode_flags(uint32_t c);                /* the same by search, for any code point */
 uint32_t unicode_lower(uint32_t c);               /* of one with U_UPPER; U+0130 gives 'i', the caller adds U+0307 */
 bool unicode_is_word(uint32_t c);                 /* \w */
-/* NFD of one code point with U_KNOWN into out[4], and the combining class of one (0 for the others). */
-int unicode_decompose(uint32_t c, uint32_t out[4]);
-int unicode_class(uint32_t c);
+bool unicode_is_mark(uint32_t c);                 /* combining marks of any kind; U_MARK are those without width */
+bool unicode_is_number(uint32_t c);               /* of any kind: also Roman numerals and fractions */
+
+/* Normal forms of the Unicode version that the fast tokenizers have. */
+enum { UNICODE_PARTS = 18 };
+int unicode_decompose(uint32_t c, bool compatible, uint32_t out[UNICODE_PARTS]); /* how many parts; 1: itself, or one */
+int unicode_class(uint32_t c);                                                   /* combining class */
+uint32_t unicode_compose(uint32_t a, uint32_t b); /* the character that two make; 0: none */
 
 /* One code point; a byte that is not UTF-8 reads as U+FFFD. n > 0. */
 static inline uint32_t next_code(const char *p, size_t n, size_t *length)

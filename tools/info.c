@@ -18,11 +18,6 @@ typedef struct Library {
 } Library;
 
 static const Library LIBRARIES[] = {
-#ifdef HAVE_UTF8PROC
-    {"utf8proc", "Unicode in tokenizers", true},
-#else
-    {"utf8proc", "Unicode in tokenizers", false},
-#endif
 #ifdef HAVE_JPEG
     {"libjpeg", "JPEG images", true},
 #else

@@ -5,6 +5,29 @@
 #include "tokenizers/tokenizers.h"
 #include "tools/ducho/extract.h"
 
+/* All stages give the ids of the fused pass, and places inside the text; the text in two parts is a pair. */
+static void check_places(const Tokenizer *t, Text text, const TokenIds *ids, Arena *a, Error *e)
+{
+    TokenList list = {0};
+    Text halves[2] = {{text.p, text.n / 2}, {text.p + text.n / 2, text.n - text.n / 2}}, back;
+    TokenOptions o = {.max_length = 0};
+    bool ok = tokenize_texts(t, &text, 1, &o, &list, a, e);
+    check_end(ok, e);
+    if (!ok)
+        return;
+    REQUIRE(list.count == ids->count && !memcmp(list.ids, ids->ids, ids->count * sizeof *ids->ids));
+    for (size_t i = 0; i < list.count; i++)
+        REQUIRE(list.places[i].begin <= list.places[i].end && list.places[i].end <= text.n);
+    ok = detokenize(t, list.ids, list.count, &(DecodeOptions){.clean_up = true}, &back, a, e) &&
+         token_code_points(&list, 0, text, a, e);
+    check_end(ok, e);
+    error_clear(e);
+    o = (TokenOptions){.max_length = 3 + text.n % 8, .from_left = text.n % 3 == 0};
+    ok = tokenize_texts(t, halves, 2, &o, &list, a, e);
+    check_end(ok, e);
+    REQUIRE(!ok || list.count <= o.max_length);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char *const FILES[] = {"tests/golden/tokenizer/cased", "tests/golden/tokenizer/bert.json",
@@ -26,6 +49,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_end(ok, &e);
         for (size_t k = 0; k < ids.count; k++)
             REQUIRE(token_text(loaded[i], ids.ids[k]).n > 0);
+        error_clear(&e);
+        check_places(loaded[i], text, &ids, a, &e);
         error_clear(&e);
     }
     bool ok = clear_text(&text, a, &e);

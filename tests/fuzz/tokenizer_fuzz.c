@@ -16,6 +16,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         bool ok = tokenize(t, (Text){text, sizeof text - 1}, 16, &ids, a, &e);
         check_end(ok, &e);
         REQUIRE(ids.count <= 16);
+        error_clear(&e);
+        Text texts[2] = {{text, sizeof text - 1}, {text + 9, 12}}, back;
+        TokenList list = {0};
+        TokenOptions o = {.max_length = 200, .cut = (TokenCut)(size % 3), .from_left = size % 2};
+        ok = tokenize_texts(t, texts, 1 + size % 2, &o, &list, a, &e) &&
+             detokenize(t, list.ids, list.count, &(DecodeOptions){.keep_special = size % 4}, &back, a, &e);
+        check_end(ok, &e);
+        REQUIRE(list.count <= 200);
     }
     arena_free(a);
     return 0;

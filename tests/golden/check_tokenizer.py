@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compares token ids and words with Hugging Face tokenizers on real texts, on every code point and on hostile ones.
+"""Compares token ids, words, places and decoded texts with Hugging Face tokenizers on real texts, on every code point and on hostile ones.
 
     pip install tokenizers==0.23.3 transformers==5.23.0
     make build/tests/tokenizers_test
@@ -16,6 +16,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import unicodedata
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 from tokenizers import Tokenizer  # noqa: E402
@@ -26,8 +27,11 @@ failures = 0
 
 
 def run(model, texts, limit, mode):
-    data = b"".join(struct.pack("<I", len(b)) + b for b in (t.encode() for t in texts))
-    p = subprocess.run([BINARY, model, str(limit), mode], input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with tempfile.TemporaryFile() as f:  # a pipe is read as text, which has no NUL bytes
+        for b in (t if isinstance(t, bytes) else t.encode() for t in texts):
+            f.write(struct.pack("<I", len(b)) + b)
+        f.seek(0)
+        p = subprocess.run([BINARY, model, str(limit), mode], stdin=f, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     if p.returncode:
         sys.exit(p.stderr.decode())
     return p.stdout, p.stderr.decode().split("\n")[1]
@@ -52,17 +56,46 @@ def check_ids(name, model, hf, texts, limit=0):
     report(name, texts, ours, theirs, note)
 
 
-def check_words(name, model, hf, texts):
-    out, note = run(model, texts, 0, "words")
-    ours, at, words = [], 0, []
+def encoding(e):
+    rows = zip(e.ids, e.offsets, e.word_ids, e.type_ids, e.sequence_ids, e.special_tokens_mask)
+    return " ".join("%d:%d:%d:%d:%d:%d:%d" % (i, *o, -1 if w is None else w, t, n or 0, s) for i, o, w, t, n, s in rows)
+
+
+def check_places(name, model, hf, texts, limit=0):
+    """One text and pairs of two, whole and cut; and their ids back to texts."""
+    hf.no_padding()
+    for mode, direction in (("places", "right"), ("places-left", "left"), ("places-pair", "right"), ("places-pair-left-bare", "left")):
+        inputs = list(zip(texts[::2], texts[1::2])) if "pair" in mode else texts
+        flat = [t for pair in inputs for t in pair] if "pair" in mode else texts
+        hf.enable_truncation(limit, direction=direction) if limit else hf.no_truncation()
+        theirs = [encoding(e) for e in hf.encode_batch(inputs, add_special_tokens="bare" not in mode)]
+        out, _ = run(model, flat, limit, mode)
+        report("%s, %s" % (name, mode), inputs, out.decode().split("\n")[:-1], theirs)
+    hf.no_truncation()
+    ids = [e.ids for e in hf.encode_batch(texts)]
+    for mode in ("decode", "decode-special"):
+        out, _ = run(model, [struct.pack("<%di" % len(i), *i) for i in ids], 0, mode)
+        report("%s, %s" % (name, mode), ids, blocks(out), [hf.decode(i, skip_special_tokens=mode == "decode") for i in ids])
+
+
+def blocks(out):
+    at, texts = 0, []
     while at < len(out):
         (n,) = struct.unpack_from("<I", out, at)
-        if n:
-            words.append(out[at + 4 : at + 4 + n].decode())
+        texts.append(out[at + 4 : at + 4 + n].decode())
+        at += 4 + n
+    return texts
+
+
+def check_words(name, model, hf, texts):
+    out, note = run(model, texts, 0, "words")
+    ours, words = [], []
+    for word in blocks(out):
+        if word:
+            words.append(word)
         else:
             ours.append(words)
             words = []
-        at += 4 + n
     theirs = [[w for w, _ in hf.pre_tokenizer.pre_tokenize_str(hf.normalizer.normalize_str(t))] for t in texts]
     report(name, texts, ours, theirs)
 
@@ -100,6 +133,44 @@ def hostile(rng, count, tokens):
             if rng.random() < 0.6:
                 parts.append(rng.choice([" ", "  ", "\t", "\n", "\u3000"]))
         yield "".join(parts)
+
+
+NORMALIZERS = ["NFD", "NFC", "NFKD", "NFKC", "Lowercase", "StripAccents"]
+PRE_TOKENIZERS = [dict(type=t) for t in ("Whitespace", "WhitespaceSplit", "BertPreTokenizer")]
+PRE_TOKENIZERS += [dict(type="Punctuation", behavior=b) for b in ("Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous")]
+PRE_TOKENIZERS += [dict(type="Digits", individual_digits=b) for b in (False, True)]
+
+
+def check_stages(model, folder, rng):
+    """Every normaliser alone and some in a row on every code point, on all marks in random order and on hostile texts; every
+    pre-tokeniser behind them."""
+    source = json.load(open(model))
+    points = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
+    moving = [c for c in points if unicodedata.combining(c)] + list("\u1100\u1161\u11a8\uac00\u1112\u1175\u11c2\ud7a3")
+    moving += [c for c in points if unicodedata.normalize("NFD", c) != c and not "\uac00" <= c <= "\ud7a3"] + list("aeiouAEIOU") * 30
+    runs = ["".join(rng.choice(moving) for _ in range(rng.randint(2, 6))) for _ in range(100000)]
+    runs += [rng.choice("aeiouy") + "".join(rng.choice(moving[:900]) for _ in range(rng.randint(1, 4))) for _ in range(100000)]
+    path = os.path.join(folder, "tokenizer.json")
+    for names in [[n] for n in NORMALIZERS] + [rng.sample(NORMALIZERS + ["BertNormalizer"], 3) for _ in range(4)]:
+        kinds = [dict(source["normalizer"], lowercase=False, strip_accents=False) if n == "BertNormalizer" else dict(type=n) for n in names]
+        source["normalizer"] = dict(type="Sequence", normalizers=kinds)
+        source["pre_tokenizer"] = dict(type="WhitespaceSplit")
+        json.dump(source, open(path, "w"))
+        hf, name = Tokenizer.from_file(path), " ".join(names)
+        for what, texts in (("code points", ["a" + c + "B" for c in points]), ("with marks", ["a\u0345" + c + "\u0334\u0301" for c in points]), ("runs", runs)):
+            out, _ = run(path, texts, 0, "normal")
+            report("%s, %s" % (name, what), texts, blocks(out), [hf.normalizer.normalize_str(t) for t in texts])
+        check_places(name, path, hf, list(hostile(rng, 3000, ["\ufb01", "\u1e9b\u0323"])) + runs[:3000])
+        for kind in rng.sample(PRE_TOKENIZERS, 3):
+            source["pre_tokenizer"] = dict(type="Sequence", pretokenizers=[rng.choice(PRE_TOKENIZERS), kind])
+            json.dump(source, open(path, "w"))
+            name = "%s, %s" % (" ".join(names), [v for k in source["pre_tokenizer"]["pretokenizers"] for v in k.values()])
+            check_places(name, path, Tokenizer.from_file(path), list(hostile(rng, 3000, ["1", "12", "!?", "\u2167x"])))
+        source = json.load(open(model))
+    for kind in PRE_TOKENIZERS:
+        source.update(pre_tokenizer=kind, normalizer=None)
+        json.dump(source, open(path, "w"))
+        check_places("code points, %s" % list(kind.values()), path, Tokenizer.from_file(path), [c + "a" + c + c + "b" for c in points])
 
 
 def odd_added_tokens(model, folder, rng):
@@ -150,6 +221,7 @@ def check_data(folder, data, scratch):
             check_ids("%s, %s" % (form, name), model, hf, some)
             texts |= set(some)
         texts = sorted(texts)
+        check_places("%s, all of them" % form, model, hf, texts)
         for limit in (384, 256, 16):
             check_ids("%s, all of them, at most %d" % (form, limit), model, hf, texts, limit)
 
@@ -163,6 +235,7 @@ def main():
             check_data(folder, arguments[1], tmp)
         if "--data-only" not in sys.argv:
             check_hostile(folder, tmp, rng)
+            check_stages(os.path.join(folder, "tokenizer.json"), tmp, rng)
     sys.exit(failures > 0)
 
 
@@ -179,9 +252,12 @@ def check_hostile(folder, tmp, rng):
         check_words("hostile words, " + name, path, changed, list(hostile(rng, 5000, tokens)))
     check_ids("hostile", folder, hf, list(hostile(rng, 30000, tokens)))
     check_ids("hostile, at most 12", folder, hf, list(hostile(rng, 10000, tokens)), 12)
+    check_places("hostile", folder, hf, list(hostile(rng, 10000, tokens)))
+    check_places("hostile, at most 12", folder, hf, list(hostile(rng, 5000, tokens)), 12)
     for name, path, contents in odd_added_tokens(model, tmp, rng):
         changed = Tokenizer.from_file(path)
         check_ids(name, path, changed, list(hostile(rng, 3000, contents + tokens)))
+        check_places(name, path, changed, list(hostile(rng, 1000, contents + tokens)))
 
 
 main()

@@ -53,12 +53,25 @@ def cases(name, hf, out):
             out.append(dict(model=name, max=limit, text=text, ids=hf.encode(text).ids))
 
 
+def settings_of(tokenizer):
+    return dict(tokenizer["normalizer"], lowercase=False)
+
+
+def sequence(members, kinds):
+    kinds = [dict(type=k) if isinstance(k, str) else k for k in kinds]
+    return dict(type="Sequence", **{members: kinds}) if len(kinds) > 1 else kinds[0]
+
+
 def encoding(e):
     """ID:BEGIN:END:WORD:TYPE:TEXT:SPECIAL of every token."""
     rows = zip(e.ids, e.offsets, e.word_ids, e.type_ids, e.sequence_ids, e.special_tokens_mask)
     return " ".join("%d:%d:%d:%d:%d:%d:%d" % (i, *o, -1 if w is None else w, t, n or 0, s) for i, o, w, t, n, s in rows)
 
 
+STAGED = ["nfd.json", "nfc.json", "nfkc.json", "nfkd.json", "twice.json"]
+FORMS = ["\ufb01ne \u2460\u00bd\u2167 \uff21\uff42\uff43 \u3392\ufdfa", "e\u0301\u0323\u0302 \u1ec7\u0301 a\u0328\u0301\u0316 \u01b0\u0323\u031b",
+         "\u1112\u1161\u11ab\u1100\u116e\u11a8 \ud55c\uad6d \uac00\u11a8\u11a8", "\u212b\u2126\u0958\u0f43\u0f73\u0f71 \u0344\u0301 \u09c7\u09be\u09d7",
+         "don't 12,5 $3.14!?? x\u00b2 \u0661\u0662 a1b22", "\u0301\u0323e \u0345\u0334 x\u1e9b\u0323", "\U0001109a\U000110ba \U0001d15f\U0001d400 \u4e00\u2f00\uf900"]
 CUTS = ["longest_first", "only_first", "only_second"]
 
 
@@ -68,6 +81,8 @@ def places(name, hf, out):
     hf.no_padding()
     hf.no_truncation()
     texts = TEXTS + ["the \u3000<mask> \t<mask>", "\u00a0\u2003the\u3000", "e\u0323\u0301\u1e69x \u0f73\u0f71 \uac01\u11a8", "naïve [X]  [X] x  the"]
+    if name in STAGED:
+        texts = texts[3:12] + texts[18:20] + texts[22:] + FORMS
     for i, text in enumerate(texts):
         out.append(dict(model=name, max=0, cut=0, left=False, bare=False, input=[text], tokens=encoding(hf.encode(text))))
         pair = [text, texts[(i + 7) % len(texts)]]
@@ -129,8 +144,18 @@ def main():
     pairs = dict(odd, post_processor=dict(template, pair=pair, special_tokens=special), decoder=dict(type="WordPiece", prefix="##", cleanup=True))
     uncut = dict(plain, pre_tokenizer=None, decoder=dict(type="WordPiece", prefix="t", cleanup=False))
     uncut["added_tokens"] = [dict(odd["added_tokens"][0], content="the", special=s) for s in (True, False)]
+    one, many = dict(type="Digits", individual_digits=True), dict(type="Digits", individual_digits=False)
+    forms = {
+        "nfd": (["NFD", "StripAccents", "Lowercase"], ["Whitespace", many], roberta),
+        "nfc": (["NFC"], ["WhitespaceSplit", dict(type="Punctuation", behavior="Contiguous")], None),
+        "nfkc": (["NFKC", "Lowercase"], [dict(type="Punctuation", behavior="MergedWithNext"), "WhitespaceSplit", one], template),
+        "nfkd": (["NFKD"], [dict(type="Punctuation", behavior="MergedWithPrevious")], None),
+        "twice": (["Lowercase", settings_of(odd), "NFC"], [dict(type="Punctuation", behavior="Removed"), dict(type="Punctuation"), "BertPreTokenizer"], template),
+    }
+    staged = {k + ".json": dict(odd, normalizer=sequence("normalizers", a), pre_tokenizer=sequence("pretokenizers", b), post_processor=c)
+              for k, (a, b, c) in forms.items()}
     for name, value in [("bert.json", bert), ("odd.json", odd), ("mpnet.json", mpnet), ("plain.json", plain), ("pairs.json", pairs),
-                        ("uncut.json", uncut)]:
+                        ("uncut.json", uncut), *staged.items()]:
         hf = Tokenizer.from_file(write(name, value))
         if name in ("bert.json", "odd.json", "mpnet.json", "plain.json"):
             cases(name, hf, out)

@@ -5,10 +5,10 @@
     tests/golden/unicode_probe.py > tokenizers/unicode_tables.h
 
 The fast tokenizers mix Unicode versions: unicode_categories for punctuation, marks and "other", an old unicode-normalization
-for NFD, Rust's own for lower case and white space, regex-syntax for \\w. So every property is what they do, not what a
-standard says. Decompositions and combining classes never change once assigned, so they come from utf8proc; the table only
-says for which code points (KNOWN), and the answer does not depend on utf8proc's version.
-tests/golden/check_tokenizer.py proves all of it on every code point."""
+for the normal forms, Rust's own for lower case, white space and numbers, regex-syntax for \\w. So every property is what they
+do, not what a standard says. Combining classes and the first step of a decomposition never change once assigned: they come
+from Python, for those code points that the fast tokenizers know. tests/golden/check_tokenizer.py proves all of it on every
+code point."""
 import unicodedata
 
 import tokenizers
@@ -21,7 +21,8 @@ ALL = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 bert = normalizers.BertNormalizer
 clean, chinese = bert(True, False, False, False), bert(False, True, False, False)
 accents, lower = bert(False, False, True, False), bert(False, False, False, True)
-nfd, split = normalizers.NFD(), pre_tokenizers.BertPreTokenizer()
+nfd, nfc, nfkd, split = normalizers.NFD(), normalizers.NFC(), normalizers.NFKD(), pre_tokenizers.BertPreTokenizer()
+marks, numbers = normalizers.StripAccents(), pre_tokenizers.Digits(True)
 word = Tokenizer(models.WordPiece({"[UNK]": 0}, unk_token="[UNK]"))
 word.add_tokens([AddedToken("|", single_word=True, normalized=False)])
 strip = Tokenizer(models.WordPiece({"[UNK]": 0}, unk_token="[UNK]"))
@@ -59,14 +60,98 @@ def flag_ranges():
     return out
 
 
-def word_bounds():
+def bounds(holds):
+    """Where a property begins and ends to hold."""
     out, inside = [], False
     for c in ALL:
-        now = c != ord("|") and len([t for t in word.encode(chr(c) + "|").tokens if t == "|"]) == 0
+        now = holds(chr(c))
         if now != inside:
             out.append(c)
             inside = now
     return out + ([0x110000] if inside else [])
+
+
+def is_word(ch):
+    return ch != "|" and "|" not in word.encode(ch + "|").tokens
+
+
+def is_mark(ch):
+    return marks.normalize_str("a" + ch) == "a"
+
+
+def is_number(ch):
+    return len(numbers.pre_tokenize_str("a" + ch + "b")) == 3
+
+
+def utf16(text):
+    data = text.encode("utf-16-le")
+    return tuple(data[i] | data[i + 1] << 8 for i in range(0, len(data), 2))
+
+
+def decompositions():
+    """(code point, units of its parts, whether for compatibility), Hangul syllables apart. A part that has a compatibility form
+    itself is not replaced in a canonical form."""
+    out = []
+    for c in ALL:
+        ch = chr(c)
+        canonical, compatible = nfd.normalize_str(ch), nfkd.normalize_str(ch)
+        if 0xAC00 <= c <= 0xD7A3:
+            assert canonical == compatible == unicodedata.normalize("NFD", ch)
+            continue
+        if canonical != ch:
+            out.append((c, utf16(canonical), False))
+            assert "".join(nfkd.normalize_str(p) for p in canonical) == compatible, hex(c)
+        elif compatible != ch:
+            out.append((c, utf16(compatible), True))
+        if canonical != ch or compatible != ch:
+            assert nfkd.normalize_str(compatible) == compatible and nfd.normalize_str(compatible) == compatible, hex(c)
+    return out
+
+
+def pool_of(parts):
+    """All lists of units in one, each once, inside another where that is possible; and where each begins."""
+    pool, text, at = [], "", {}
+    for p in sorted(set(parts), key=lambda p: (-len(p), p)):
+        key = "".join("%04x" % u for u in p)
+        i = text.find(key)
+        while i >= 0 and i % 4:
+            i = text.find(key, i + 1)
+        if i < 0:
+            i = len(text)
+            text += key
+        at[p] = i // 4
+    pool = [int(text[i : i + 4], 16) for i in range(0, len(text), 4)]
+    assert len(pool) < 65536
+    return pool, at
+
+
+def class_steps():
+    """(code point, combining class from there on). A class is known where a mark moves."""
+    known = [ch for ch in map(chr, ALL) if unicodedata.combining(ch) and nfd.normalize_str(ch) == ch and
+             (nfd.normalize_str("x\u0345" + ch) != "x\u0345" + ch or nfd.normalize_str("x" + ch + "\u0334") != "x" + ch + "\u0334")]
+    known = dict.fromkeys(known)
+    mark_of = {unicodedata.combining(ch): ch for ch in reversed(known)}
+    out = [(0, 0)]
+    for c in ALL:
+        ch = chr(c)
+        k = unicodedata.combining(ch) if ch in known else 0
+        if k:
+            for other, m in mark_of.items():
+                assert nfd.normalize_str("x" + m + ch) == ("x" + ch + m if k < other else "x" + m + ch), hex(c)
+        if k != out[-1][1]:
+            out.append((c, k))
+    return out
+
+
+def compositions():
+    out = []
+    for c in ALL:
+        parts = unicodedata.decomposition(chr(c)).split()
+        if len(parts) == 2 and not parts[0].startswith("<"):
+            a, b = (int(p, 16) for p in parts)
+            if nfc.normalize_str(chr(a) + chr(b)) == chr(c):
+                out.append((a, b, c))
+    return sorted(out)
 
 
 def lower_ranges():
@@ -89,7 +174,7 @@ def print_list(head, items):
     print(head)
     line = "   "
     for item in items:
-        if len(line) + len(item) > 122:
+        if len(line) + len(item) > 500:
             print(line)
             line = "   "
         line += " " + item
@@ -106,16 +191,35 @@ for c in pads:
     else:
         chinese_ranges.append((c, c))
 
+table = decompositions()
+pool, place = pool_of([p for _, p, _ in table])
+pairs = compositions()
 print("/* tokenizers/unicode_tables.h: how Hugging Face tokenizers %s treat every code point. Made by\n"
       " * tests/golden/unicode_probe.py; do not edit. */" % tokenizers.__version__)
 print("/* clang-format off */")
-print("/* Flags hold from their code point to the next. DROP 1: removed by clean_text. SPACE 2: white space. CLEAN 4: made a\n"
-      " * space by clean_text. PUNCT 8: a word of its own. MARK 16: removed with accents. KNOWN 32: NFD may change or move\n"
-      " * it. */")
-print_list("static const struct { uint32_t from; uint8_t flags; } FLAGS[] = {", ["{0x%x,%d}," % r for r in flag_ranges()])
+print("/* Code point << 8 | flags, which hold up to the next. DROP 1: removed by clean_text. SPACE 2: white space. CLEAN 4: made a\n"
+      " * space by clean_text. PUNCT 8: a word of its own. MARK 16: removed with accents. KNOWN 32: NFD may\n"
+      " * change or move it. */")
+print_list("static const uint32_t FLAGS[] = {", ["0x%x," % (c << 8 | f) for c, f in flag_ranges()])
 print("/* Lower case: from, from + step, ..., to become themselves + delta. U+0130 alone becomes two, i and U+0307. */")
 print_list("static const struct { uint32_t from, to; int32_t step, delta; } LOWER[] = {", ["{0x%x,0x%x,%d,%d}," % r for r in lower_ranges()])
 print("/* Characters that get a space on either side (handle_chinese_chars), both ends included. */")
 print_list("static const struct { uint32_t from, to; } CHINESE[] = {", ["{0x%x,0x%x}," % r for r in chinese_ranges])
 print("/* \\w: from an even entry up to the odd one behind it. */")
-print_list("static const uint32_t WORD[] = {", ["0x%x," % c for c in word_bounds()])
+print_list("static const uint32_t WORD[] = {", ["0x%x," % c for c in bounds(is_word)])
+print("/* Combining marks of any kind, numbers: the same. */")
+print_list("static const uint32_t MARK[] = {", ["0x%x," % c for c in bounds(is_mark)])
+print_list("static const uint32_t NUMBER[] = {", ["0x%x," % c for c in bounds(is_number)])
+print("/* Code point << 8 | combining class, which holds up to the next. */")
+print_list("static const uint32_t CLASS[] = {", ["0x%x," % (c << 8 | k) for c, k in class_steps()])
+print("/* What decomposes, without Hangul syllables: the low 16 bits of the code points, those of plane p from FORM_PLANE[p]\n"
+      " * on; where the parts begin in FORM_UNITS (UTF-16); how many units they are, with 0x80 if for compatibility only. */")
+planes = [sum(c >> 16 < p for c, _, _ in table) for p in range(18)]
+print_list("static const uint16_t FORM_PLANE[] = {", ["%d," % n for n in planes])
+print_list("static const uint16_t FORM[] = {", ["0x%x," % (c & 0xFFFF) for c, _, _ in table])
+print_list("static const uint16_t FORM_AT[] = {", ["%d," % place[p] for _, p, _ in table])
+print_list("static const uint8_t FORM_LENGTH[] = {", ["%d," % (len(p) | 128 * k) for _, p, k in table])
+print_list("static const uint16_t FORM_UNITS[] = {", ["0x%x," % u for u in pool])
+print("/* Two characters that make one, in order: of the first plane, of the others. */")
+print_list("static const uint16_t PAIR[][3] = {", ["{0x%x,0x%x,0x%x}," % p for p in pairs if max(p) < 65536])
+print_list("static const uint32_t PAIR_FAR[][3] = {", ["{0x%x,0x%x,0x%x}," % p for p in pairs if max(p) >= 65536])
