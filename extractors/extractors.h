@@ -102,6 +102,7 @@ typedef struct TrainOptions {
     int64_t rank;         /* of adapters; 0: 8 */
     double alpha;         /* 0: the rank; the adapter's part of the result is scaled by alpha / rank */
     float dropout;        /* of the adapter's input */
+    bool batch_norm; /* trained batch norms: by the batch, moving their running numbers; false: by the running ones */
     uint64_t seed;
 } TrainOptions;
 typedef struct EncoderOptions { /* how a model is opened; zeros are the defaults */

@@ -76,6 +76,7 @@ bool tuning_open(Encoder *en, Error *e)
     en->hold.rank = o->rank ? o->rank : 8;
     en->hold.alpha = o->alpha > 0 ? o->alpha : (double)en->hold.rank;
     en->hold.dropout = o->dropout;
+    en->hold.batch = o->batch_norm;
     en->hold.seed = o->seed;
     return (en->tuning = NEW(en->arena, struct Tuning, 1, e)) &&
            read_patterns(&en->tuning->weights, o->weights, en->arena, e) &&
@@ -137,11 +138,11 @@ bool tuning_check(const Encoder *en, const ModelSource *s, Error *e)
 
 enum { CHUNK = 1 << 16 }; /* numbers */
 
-/* A parameter of the store; NULL where the name is unknown or a constant's. */
+/* A tensor of the store that training changes: a parameter, or a running number of a batch norm; else NULL. */
 static const Tensor *param_of(const Encoder *en, const char *name)
 {
     const Tensor *x = name ? store_find(en->store, name) : NULL;
-    return x && x->param ? x : NULL;
+    return x && (x->param || (en->hold.batch && strstr(name, ".running_"))) ? x : NULL;
 }
 
 /* What stands for an array: a parameter, or a constant that training may move (of a batch norm), which has memory of

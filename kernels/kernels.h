@@ -5,6 +5,10 @@
  * stated where allowed. Dimension letters: M N K gemm; B batch, T tokens, C channels, H heads, D features, E edges
  * (stored entries).
  *
+ * Types: an operand that may have others than float32 is a `void *` with a DType beside it. In a descriptor that is the
+ * member of its name (Gemm.A_type; 0 is F32), of an entry without one the argument `type`, for all its `void *`.
+ * `supports` says which types a table takes. Sums are float32 whatever the operands are.
+ *
  * The same bits every time (DESIGN 6): the order of a sum depends on its length alone, never on threads, batch or cache
  * sizes; ties go to the lower index. Kernels that need scratch say how much through their `_work` companion; Run.work
  * has at least that. A `_work` or `_way` companion gets the same Run, or one without work; it reads sizes and whether
@@ -44,17 +48,21 @@ const char *pack_name(Pack p); /* "f32", "f16", "bf16" or "int8" */
  * transposed. */
 typedef struct Gemm {
     int64_t M, N, K;
-    const float *A;
+    const void *A;
+    DType A_type;
     int64_t a_row, a_col; /* A[m,k] at m a_row + k a_col */
-    const float *B;
+    const void *B;
+    DType B_type;
     int64_t b_row, b_col; /* B[k,n] at k b_row + n b_col; ignored when packed is given */
     const void *packed;   /* gemm_pack's, or NULL */
     Pack pack;            /* of packed; where it is not F32, a_col is 1 */
-    float *C;
+    void *C;
+    DType C_type;
     int64_t ldc;
-    float alpha, beta;     /* beta 0: C is not read */
-    const float *bias;     /* or NULL */
-    const float *residual; /* or NULL; may be C itself */
+    float alpha, beta;    /* beta 0: C is not read */
+    const float *bias;    /* or NULL */
+    const void *residual; /* or NULL; may be C itself */
+    DType residual_type;
     int64_t ldr;
     Act act;
     float act_param;
@@ -67,21 +75,50 @@ typedef struct Conv {
     int64_t O;                        /* output channels */
     int64_t kh, kw, stride, groups;   /* groups is 1 or C (depthwise, O == C) */
     int64_t top, left, bottom, right; /* zero padding */
-    const float *x;
-    const void *packed;    /* conv_pack's */
-    Pack pack;             /* what 1 x 1 kernels without stride and padding are packed to; all others stay float32 */
-    float *y;              /* [B,OH,OW,O] */
-    const float *bias;     /* [O] or NULL */
-    const float *residual; /* like y, or NULL: y = act(conv + bias + residual) */
+    const void *x;
+    DType x_type;
+    const void *packed; /* conv_pack's */
+    Pack pack;          /* what 1 x 1 kernels without stride and padding are packed to; all others stay float32 */
+    void *y;            /* [B,OH,OW,O] */
+    DType y_type;
+    const float *bias;    /* [O] or NULL */
+    const void *residual; /* like y, or NULL: y = act(conv + bias + residual) */
     Act act;
     /* 6: 3 x 3 kernels may go by F(6,3), which is quicker on large images and rounds four times as much; else as the
      * kernel thinks best */
     int winograd;
 } Conv;
+/* The gradients of a convolution without its bias, residual and act: `forward` gives the shape and x. */
+typedef struct ConvBack {
+    Conv forward;
+    const float *weights; /* [O, C/groups, kh, kw] */
+    const float *dy;      /* [B,OH,OW,O] */
+    float *dx, *dweights; /* like x, like weights; NULL: not computed */
+    float x_beta, w_beta; /* 0: written; 1: added to */
+} ConvBack;
 static inline int64_t conv_out(int64_t in, int64_t kernel, int64_t stride, int64_t pad)
 {
     return (in + pad - kernel) / stride + 1;
 }
+
+/* y = (x - mean) rstd gamma + beta by column of x [M, C], M pixels of all images */
+typedef struct BatchNorm {
+    int64_t M, C;
+    const float *x, *gamma, *beta;
+    /* true: by x's own mean and variance (divided by M), and running += momentum (x's - running), the variance divided
+     * by M - 1; false: by the running ones */
+    bool batch;
+    float eps, momentum;
+    float *running_mean, *running_var; /* [C] */
+    float *y;                          /* may be x */
+    float *mean, *rstd;                /* [C]: what x was normalised by */
+} BatchNorm;
+typedef struct BatchNormBack {
+    BatchNorm forward; /* with mean and rstd as the forward pass left them; y is not read */
+    const float *dy;
+    float *dx;             /* written; NULL: not computed; may be dy */
+    float *dgamma, *dbeta; /* [C], added to; NULL: not computed */
+} BatchNormBack;
 
 /* ---- attention ------------------------------------------------------------------------------- */
 
@@ -202,6 +239,13 @@ typedef struct Kernels {
     void (*copy)(const Run *, void *to, const void *from, size_t bytes);
     void (*zero)(const Run *, void *p, size_t bytes);
 
+    /* types (types.c) */
+    /* Whether an entry takes a type for an operand: supports("gather", "table", F16). Operands have the names of this
+     * header. F32 is supported by all that take types; a caller asks for the others and converts, or refuses. */
+    bool (*supports)(const char *entry, const char *operand, DType type);
+    /* y[i] = x[i], rounded to the nearest number of y's type, ties to even; beyond F16's largest that is the result */
+    void (*convert)(const Run *, int64_t n, DType x_type, const void *x, DType y_type, void *y);
+
     /* dense (gemm/gemm.c) */
     bool (*gemm_packs)(Pack); /* whether this level, on this processor, does */
     size_t (*gemm_pack_bytes)(Pack, int64_t K, int64_t N);
@@ -214,23 +258,33 @@ typedef struct Kernels {
     Way (*gemm_way)(const Run *, const Gemm *);
     void (*gemm)(const Run *, const Gemm *);
 
-    /* convolution and pooling (conv.c, pool.c). Weights come as [O, C/groups, kh, kw]. */
+    /* convolution, pooling, batch norm (image/). Weights come as [O, C/groups, kh, kw]. */
     size_t (*conv_pack_bytes)(const Conv *);
     void (*conv_pack)(const Run *, const Conv *, const float *weights, void *packed);
     size_t (*conv_work)(const Run *, const Conv *);
     Way (*conv_way)(const Run *, const Conv *);
     void (*conv)(const Run *, const Conv *);
+    size_t (*conv_back_work)(const Run *, const ConvBack *);
+    void (*conv_back)(const Run *, const ConvBack *);
     /* max over kh x kw windows, padding is -inf; x [B,H,W,C] */
     void (*max_pool)(const Run *, int64_t B, int64_t H, int64_t W, int64_t C, int64_t k, int64_t stride, int64_t pad,
                      const float *x, float *y);
     /* mean over all H W places; y [B,C] */
     void (*mean_pool)(const Run *, int64_t B, int64_t HW, int64_t C, const float *x, float *y);
+    /* dx is written: each window's dy goes to the first of its largest numbers; y is max_pool's */
+    void (*max_pool_back)(const Run *, int64_t B, int64_t H, int64_t W, int64_t C, int64_t k, int64_t stride,
+                          int64_t pad, const float *x, const float *y, const float *dy, float *dx);
+    void (*mean_pool_back)(const Run *, int64_t B, int64_t HW, int64_t C, const float *dy, float *dx);
+    size_t (*batch_norm_work)(const Run *, const BatchNorm *);
+    void (*batch_norm)(const Run *, const BatchNorm *);
+    size_t (*batch_norm_back_work)(const Run *, const BatchNormBack *);
+    void (*batch_norm_back)(const Run *, const BatchNormBack *);
 
     /* rows (norm.c). x [M,C] */
     /* y = (s - mean) rstd gamma + beta with s = x + residual (or NULL); mean and rstd [M] are kept where not NULL. y
      * may be x. */
-    void (*layer_norm)(const Run *, int64_t M, int64_t C, const float *x, const float *residual, const float *gamma,
-                       const float *beta, float eps, float *y, float *mean, float *rstd);
+    void (*layer_norm)(const Run *, int64_t M, int64_t C, DType type, const void *x, const void *residual,
+                       const float *gamma, const float *beta, float eps, void *y, float *mean, float *rstd);
     /* dx = gradient to s; dgamma, dbeta [C] are added to (NULL: not computed) */
     size_t (*layer_norm_back_work)(const Run *, int64_t M, int64_t C);
     void (*layer_norm_back)(const Run *, int64_t M, int64_t C, const float *x, const float *residual,
@@ -264,7 +318,7 @@ typedef struct Kernels {
     void (*attention_back)(const Run *, const AttentionBack *);
 
     /* element by element (elementwise.c); y may be x */
-    void (*act)(const Run *, int64_t n, Act act, float param, const float *x, float *y);
+    void (*act)(const Run *, int64_t n, Act act, float param, DType type, const void *x, void *y);
     /* dx = dy act'(x), written; x is act's input */
     void (*act_back)(const Run *, int64_t n, Act act, float param, const float *x, const float *dy, float *dx);
     void (*binary)(const Run *, int64_t n, Binary op, const float *a, const float *b, float *y);
@@ -276,8 +330,8 @@ typedef struct Kernels {
     void (*noise)(const Run *, int64_t n, Noise kind, Draw d, uint64_t first, float *y);
     /* y = a x + b y; b 0: y is not read */
     void (*axpby)(const Run *, int64_t n, float a, const float *x, float b, float *y);
-    void (*add_bias)(const Run *, int64_t M, int64_t C, const float *x, const float *bias, Act act, float param,
-                     float *y);
+    void (*add_bias)(const Run *, int64_t M, int64_t C, DType type, const void *x, const float *bias, Act act,
+                     float param, void *y);
     /* y = mask x / (1 - p), mask element i kept where draw_uniform(d, first + i) >= p: the same call undoes the forward
      * pass */
     void (*dropout)(const Run *, int64_t n, float p, Draw d, uint64_t first, const float *x, float *y);
@@ -289,11 +343,12 @@ typedef struct Kernels {
 
     /* rows by index (gather.c) */
     /* y[i,:] = beta y[i,:] + table[ids[i],:]; id < 0 counts as a row of zeros */
-    void (*gather)(const Run *, int64_t n, int64_t D, const float *table, const int32_t *ids, float beta, float *y);
+    void (*gather)(const Run *, int64_t n, int64_t D, DType type, const void *table, const int32_t *ids, float beta,
+                   float *y);
     /* y[to ? to[s] : s, :] = beta y + scale sum over j in [start[s], start[s+1]) of x[order ? order[j] : j, :]; each
      * sum in order of j */
     void (*segment_sum)(const Run *, int64_t S, int64_t D, const int64_t *start, const int32_t *order,
-                        const int32_t *to, const float *x, float scale, float beta, float *y);
+                        const int32_t *to, DType type, const void *x, float scale, float beta, float *y);
     /* Pooling of ragged rows: y [B,D] from rows offsets[b] .. offsets[b+1]-1 of x; arg [B,D] keeps REDUCE_MAX's row or
      * is NULL */
     void (*segment_pool)(const Run *, int64_t B, int64_t D, const int32_t *offsets, Reduce how, const float *x,
@@ -303,8 +358,8 @@ typedef struct Kernels {
 
     /* sparse (sparse.c) */
     /* y = alpha A x + beta y */
-    void (*spmm)(const Run *, const Sparse *A, int64_t D, const float *x, int64_t ldx, float alpha, float beta,
-                 float *y, int64_t ldy);
+    void (*spmm)(const Run *, const Sparse *A, int64_t D, DType type, const void *x, int64_t ldx, float alpha,
+                 float beta, void *y, int64_t ldy);
     /* out[e] = beta out[e] + alpha x[row of e] . y[col of e] for every stored entry (values of A are ignored, scales
      * applied): the gradient to values */
     void (*sddmm)(const Run *, const Sparse *A, int64_t D, const float *x, const float *y, float alpha, float beta,
@@ -327,14 +382,15 @@ typedef struct Kernels {
     /* For each row of q [Q,D] the k rows of x [I,D] of largest dot product, best first, ties to the lower id; ids [Q,k]
      * (-1 where I < k), values [Q,k]. With normalised rows this is the cosine graph. Where q is x half of the product
      * is made. */
-    void (*knn)(const Run *, int64_t Q, int64_t I, int64_t D, int64_t k, const float *q, const float *x, int32_t *ids,
-                float *values);
+    void (*knn)(const Run *, int64_t Q, int64_t I, int64_t D, int64_t k, DType type, const void *q, const void *x,
+                int32_t *ids, float *values);
     size_t (*topk_work)(const Run *, int64_t B, int64_t I, int64_t D);
     Way (*topk_way)(const Run *, int64_t B, int64_t I, int64_t D, int64_t k);
     /* Scores users[row ? row[b] : b,:] . items[i,:] + (bias ? bias[i] : 0), leaves out what exclude names, keeps the k
      * best: ids, scores [B,k] */
-    void (*topk)(const Run *, int64_t B, int64_t I, int64_t D, int64_t k, const float *users, const int32_t *row,
-                 const float *items, const float *bias, const Exclude *exclude, int32_t *ids, float *scores);
+    void (*topk)(const Run *, int64_t B, int64_t I, int64_t D, int64_t k, DType type, const void *users,
+                 const int32_t *row, const void *items, const float *bias, const Exclude *exclude, int32_t *ids,
+                 float *scores);
     /* The same from dense scores [B,I]; entries of -inf are never kept */
     void (*topk_rows)(const Run *, int64_t B, int64_t I, int64_t k, const float *scores, const Exclude *exclude,
                       int32_t *ids, float *values);

@@ -150,6 +150,15 @@ static bool conv_pack(Conv2d *c, Store *s, const float *host, Error *e)
     return packed != NULL;
 }
 
+/* An array as a kept tensor: steps change it. */
+static Tensor *kept_load(Store *s, const Array *a, Error *e)
+{
+    Tensor *x = store_copy(s, a, e);
+    if (x)
+        ((Stored *)x)->kept = true;
+    return x;
+}
+
 /* The convolution with tensors as in the file; by_channel: bias, gamma, beta, mean, var, NULL where there is none. */
 static bool conv_trained(Conv2d *c, Store *s, const Array *const *by_channel, const Array *w, double eps,
                          const Hold *how, Error *e)
@@ -158,13 +167,14 @@ static bool conv_trained(Conv2d *c, Store *s, const Array *const *by_channel, co
     const uint32_t train[] = {how->train_b & 1, how->train_w >> 1 & 1, how->train_b >> 1 & 1};
     c->norm.eps = eps;
     c->norm.momentum = 0.1;
+    c->norm.batch = how->batch;
     if (!(c->w = tensor_load(s, w, how, e)))
         return false;
     for (size_t i = 0; i < COUNT(to); i++)
         if (by_channel[i] && !(*to[i] = tensor_load(s, by_channel[i], &(Hold){.train_w = train[i]}, e)))
             return false;
-    if (by_channel[3] && (!(c->norm.mean = store_copy(s, by_channel[3], e)) || /* a batch norm may move them */
-                          !(c->norm.var = store_copy(s, by_channel[4], e))))
+    Tensor *(*load)(Store *, const Array *, Error *) = how->batch ? kept_load : store_array;
+    if (by_channel[3] && (!(c->norm.mean = load(s, by_channel[3], e)) || !(c->norm.var = load(s, by_channel[4], e))))
         return false;
     return true;
 }

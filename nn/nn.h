@@ -102,6 +102,7 @@ typedef struct Hold {
     Pack pack;    /* of frozen weights of products */
     int winograd; /* Conv.winograd */
     bool plain;   /* frozen weights are not packed: constants */
+    bool batch; /* Norm2d.batch of trained batch norms; mean and var are kept tensors with the names of their arrays */
     /* Bit i: array i is a parameter, which has the name of the array. Weights with a parameter among them are not
      * packed. */
     uint32_t train_w, train_b;
@@ -143,7 +144,7 @@ bool norm_load(Norm *n, Store *s, const Array *gamma, const Array *beta, float e
 /* An array as a tensor: a parameter where how->train_w says so, else store_array. */
 Tensor *tensor_load(Store *s, const Array *a, const Hold *how, Error *e);
 /* Batch norm: y = (x - mean) / sqrt(var + eps) gamma + beta by channel [O]; gamma NULL: none. `batch`: a training tape
- * normalises by the batch, and moves mean and var by `momentum`. */
+ * normalises by the batch, and moves mean and var, which are then kept tensors, by `momentum`. */
 typedef struct Norm2d {
     Tensor *gamma, *beta, *mean, *var;
     double eps, momentum;
@@ -293,8 +294,10 @@ typedef struct Relative { /* MPNet's position bias: relative[h][clamp(j-i)] (ker
 } Relative;
 /* [total, 3 C] -> [total, C] */
 Tensor *attention(Tape *t, Tensor *qkv, const Ragged *r, int64_t H, Relative bias, bool causal);
-Tensor *pool_ragged(Tape *t, Tensor *x, const Ragged *r, Reduce how);         /* [total, C] -> [B, C] */
-Tensor *conv(Tape *t, Tensor *x, const Conv2d *c, Tensor *residual, Act act); /* [B,H,W,C] -> [B,OH,OW,O] */
+Tensor *pool_ragged(Tape *t, Tensor *x, const Ragged *r, Reduce how); /* [total, C] -> [B, C] */
+/* act(norm(conv(x) + bias) + residual): [B,H,W,C] -> [B,OH,OW,O] */
+Tensor *conv(Tape *t, Tensor *x, const Conv2d *c, Tensor *residual, Act act);
+Tensor *batch_norm(Tape *t, Tensor *x, const Norm2d *n); /* over all dimensions but the last */
 Tensor *max_pool(Tape *t, Tensor *x, int64_t k, int64_t stride, int64_t pad);
 Tensor *mean_pool(Tape *t, Tensor *x); /* [B,H,W,C] -> [B,C] */
 

@@ -63,7 +63,7 @@ static bool add_rows(Tape *t, const ParamGrad *grad, float a, float *table)
     if (!merge_rows(t, grad, &m))
         return false;
     t->k->segment_sum(&t->run, m.groups->count, D, m.groups->device.start, m.groups->device.order,
-                      m.groups->device.unique, m.g, a, 1, table);
+                      m.groups->device.unique, F32, m.g, a, 1, table);
     step_give_floats(t, m.own, m.n * D);
     return true;
 }
@@ -115,7 +115,7 @@ static bool sum_rows(Tape *t, const ParamGrad *g, Merged *m, float **sum)
     if (r->distinct)
         return (*sum = m->g);
     if ((*sum = step_floats(t, r->count * D)))
-        t->k->segment_sum(&t->run, r->count, D, r->device.start, r->device.order, NULL, m->g, 1, 0, *sum);
+        t->k->segment_sum(&t->run, r->count, D, r->device.start, r->device.order, NULL, F32, m->g, 1, 0, *sum);
     return *sum;
 }
 

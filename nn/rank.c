@@ -37,7 +37,7 @@ bool rank_items(const Device *d, const Tensor *users, const Tensor *items, const
         (score = mirror_out(&m, scores ? scores : own, count * sizeof *score, e))) {
         exclude.row = row;
         double begun = trace_begin(d->trace);
-        d->k->topk(&run, B, I, D, k, users->data, row, items->data, NULL, &exclude, best, score);
+        d->k->topk(&run, B, I, D, k, F32, users->data, row, items->data, NULL, &exclude, best, score);
         trace_end(d->trace, begun, "topk", 2.0 * (double)B * (double)I * (double)D, 4.0 * (double)((B + I) * D));
     }
     mirror_close(&m);

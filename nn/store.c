@@ -506,6 +506,11 @@ void tensor_read(const Device *d, const Tensor *x, int64_t first, int64_t n, voi
     tensor_settle(x);
     Run run = device_run(d);
     size_t size = dtype_bytes(x->type);
+    const char *own = x->id < 0 ? ((const Stored *)x)->host : ((const Node *)x)->host;
+    if (own) { /* a list: the host knows it */
+        memcpy(host, own + (size_t)first * size, (size_t)n * size);
+        return;
+    }
     d->k->download(&run, host, (const char *)x->data + (size_t)first * size, (size_t)n * size);
 }
 

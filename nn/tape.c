@@ -131,7 +131,8 @@ Node *node_new(Tape *t, const Op *op, int inputs, Tensor *const *in)
                    NULL;
         if (x->id >= 0 && t->nodes[x->id]->dropped)
             return tape_fail(t, SP_USAGE, "%s: input %d was dropped", op->name, i), NULL;
-        if ((x->type != F32) != has_bit(op->integer, i))
+        if ((x->type != F32) != has_bit(op->integer, i) &&
+            !((x->type == F16 || x->type == BF16) && has_bit(op->narrow, i)))
             return tape_fail(t, SP_SHAPE, "%s: input %d has type %s, expected %s", op->name, i, dtype_name(x->type),
                              x->type == F32 ? "integers" : "F32"),
                    NULL;

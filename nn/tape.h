@@ -107,6 +107,7 @@ typedef struct Op {
     void (*back)(Tape *t, Node *n); /* NULL: the op has no gradient */
     uint32_t optional;              /* bit i: input i may be NULL */
     uint32_t integer;               /* bit i: input i is not float32 */
+    uint32_t narrow;                /* bit i: input i may be F16 or BF16; the op asks Kernels.supports */
     uint32_t by_row;                /* bit i: the op itself brings the rows of parameter i that it reads up to date */
 } Op;
 struct Node {

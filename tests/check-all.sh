@@ -55,6 +55,7 @@ coverage() {
     return "${PIPESTATUS[0]}"
 }
 
+export FAR=all # everything that computes runs on the device that the host cannot touch, too
 step "tests, normal and sanitized" tests/run.sh normal sanitized
 case $(uname -m) in
 x86_64)
@@ -90,6 +91,7 @@ if command -v clang >/dev/null; then step "fuzz, 60 s a target" "$make" -s fuzz 
 if command -v clang >/dev/null; then step "fuzz of stb_image" "$make" -s MINIMAL=1 fuzz TARGETS=image SECONDS=60; fi
 SAPOR=build/sapor step "hostile files, environments, limits and tables" tests/hostile.sh
 step "200 kills" "$make" -s kills KILLS=200
+step "leaks of host memory" tests/far/leaks.sh
 step lint "$make" -s lint
 echo "----"
 printf '%s\n' "${results[@]}"

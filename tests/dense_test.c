@@ -82,9 +82,9 @@ static void rows_apart(const Kernels *k)
         for (int64_t m = 0, step = 1; m < M; m += step, step = step % 9 + 1) {
             Gemm h = g;
             h.M = MIN(step, M - m);
-            h.A += m * g.a_row;
+            h.A = A + m * g.a_row;
             h.C = apart + m * N;
-            h.residual += m * N;
+            h.residual = residual + m * N;
             gemm_run(k, &h);
         }
         assert_memory_equal(apart, C, (size_t)(M * N) * sizeof *C);

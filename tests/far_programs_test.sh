@@ -14,4 +14,8 @@ for program in $programs; do
     [ $status = 0 ] || tail -n 20 out | sed 's/^/# /'
     ok $status "$program on the far device"
 done
+for patch in "$root"/tests/far/leaks/*.patch; do # what leaks.sh applies still fits
+    patch -d "$root" -p1 --dry-run -s <"$patch" >out 2>&1
+    ok $? "$(basename "$patch") applies"
+done
 echo "1..$number"

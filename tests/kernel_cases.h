@@ -29,9 +29,10 @@
     LINE(inverse_root) LINE(inverse_root_back) \
     LINE(knn) LINE(topk) LINE(topk_rows) LINE(bpr) LINE(bpr_back) LINE(adam) LINE(adam_replay) LINE(adam_note) \
     LINE(adam_rows) LINE(adam_factored) LINE(sgd) LINE(gemm) LINE(conv) LINE(max_pool) LINE(mean_pool) \
-    LINE(attention)
+    LINE(attention) LINE(convert)
 /* Kernels that MINIMAL leaves out */
 #define KERNEL_TRAINING_FAMILIES(LINE) \
+    LINE(conv_back) LINE(max_pool_back) LINE(mean_pool_back) LINE(batch_norm) LINE(batch_norm_back) \
     LINE(attention_back) LINE(gemm_unpack) LINE(adagrad) LINE(rmsprop) LINE(clip_factor)
 /* More of a kernel's cases, with another tolerance */
 #define KERNEL_VARIANTS(LINE) LINE(conv_wide)
@@ -39,8 +40,10 @@
 #define KERNEL_COMPANIONS(LINE) \
     LINE(layer_norm_back_work) LINE(col_sum_work) LINE(sum_work) LINE(knn_work) LINE(topk_work) \
     LINE(adam_factored_work) LINE(gemm_packs) LINE(gemm_pack_bytes) LINE(gemm_pack) LINE(gemm_work) \
-    LINE(conv_pack_bytes) LINE(conv_pack) LINE(conv_work) LINE(attention_work) LINE(attention_back_work) \
-    LINE(gemm_way) LINE(conv_way) LINE(attention_way) LINE(topk_way)
+    LINE(conv_pack_bytes) LINE(conv_pack) LINE(conv_work) LINE(conv_back_work) \
+    LINE(batch_norm_work) LINE(batch_norm_back_work) LINE(attention_work) LINE(attention_back_work) \
+    LINE(gemm_way) LINE(conv_way) LINE(attention_way) LINE(topk_way) \
+    LINE(supports)
 /* Memory, tested in kernels_test.c */
 #define KERNEL_MEMORY(LINE) LINE(alloc) LINE(free) LINE(upload) LINE(download) LINE(copy) LINE(zero)
 /* clang-format on */
@@ -83,7 +86,7 @@ typedef struct Case {
             int64_t B, H, W, C, O; /* C 0: depthwise */
             int64_t kh, kw, stride;
             int64_t top_left, bottom_right; /* padding: 23 is 2 and 3 */
-            int64_t extra;                  /* bits: 1 bias, 2 residual, 4 Winograd's F(6,3) */
+            int64_t extra; /* bits: 1 bias, 2 residual, 4 Winograd's F(6,3); conv_back: 1, 2 add to dx, dw */
             int64_t act;
         } conv;
         struct {
@@ -218,6 +221,8 @@ static inline int64_t *host_i64(const Job *j, int buffer)
 {
     return j->b[buffer].data;
 }
+/* The number of type F16 or BF16 that is nearest to x, ties to even (F16 at most 65504), and its bits */
+float case_narrow(DType type, float x, uint16_t *bits);
 /* A buffer's exact numbers; what is expected of it */
 static inline double *exact_of(const Job *j, int buffer)
 {

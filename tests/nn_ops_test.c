@@ -11,6 +11,7 @@ typedef struct Case {
 } Case;
 
 static Csr *graph_sym, *graph_row, *graph_values; /* [7, 7], [7, 7], [5, 7] of the case's store */
+static Tensor *running_mean, *running_var;        /* [3] */
 static Csr *graph_indexed;                        /* graph_sym with csr_index */
 static Act act_now;
 
@@ -107,6 +108,36 @@ BUILD(b_bpr_shared, Tensor *x = made(t, p[0]);
 #ifndef SAPOR_MINIMAL
 BUILD(b_attention, return attention(t, p[0], texts(), 2, (Relative){0}, false);)
 BUILD(b_attention_causal, return attention(t, made(t, p[0]), texts(), 3, (Relative){0}, true);)
+BUILD(b_attention_relative, return attention(t, p[0], texts(), 2, (Relative){p[1], 2}, false);)
+BUILD(b_attention_bias, Relative r = {scale(t, p[1], 0.5f), 6}; Tensor *x = attention(t, p[0], texts(), 3, r, true);
+      return add(t, x, attention(t, p[0], texts(), 3, r, false));)
+
+/* p[0] as images of C channels, p[1] the weights of O x kernel x kernel, then the bias and the residual */
+static Tensor *images(Tape *t, Tensor *x, int64_t H, int64_t W, int64_t C)
+{
+    return reshape(t, x, 4, (int64_t[]){x->count / (H * W * C), H, W, C});
+}
+#define CONV(...) Conv2d c = {.w = p[1], __VA_ARGS__}
+BUILD(b_conv, CONV(.bias = p[2], .O = 3, .C = 2, .kh = 3, .kw = 3, .stride = 1, .groups = 1, .top = 1, .left = 1);
+      return conv(t, images(t, p[0], 4, 5, 2), &c, p[3], ACT_NONE);)
+BUILD(b_conv_relu, CONV(.bias = p[2], .O = 3, .C = 2, .kh = 2, .kw = 3, .stride = 2, .groups = 1, .right = 1);
+      return conv(t, images(t, p[0], 4, 5, 2), &c, p[3], ACT_RELU);)
+BUILD(b_conv_gelu, CONV(.O = 5, .C = 4, .kh = 1, .kw = 1, .stride = 1, .groups = 1);
+      return conv(t, images(t, p[0], 3, 3, 4), &c, p[2], ACT_GELU);)
+BUILD(b_conv_depthwise, CONV(.bias = p[2], .O = 5, .C = 5, .kh = 3, .kw = 3, .stride = 2, .groups = 5, .top = 1);
+      return conv(t, images(t, p[0], 3, 4, 5), &c, NULL, ACT_SWISH);)
+BUILD(b_conv_constant, static const int64_t shape[] = {3, 2, 2, 2}; float *w = test_numbers(7, 24);
+      Conv2d c = {.w = input_f32(t, w, 4, shape), .O = 3, .C = 2, .kh = 2, .kw = 2, .stride = 1, .groups = 1}; free(w);
+      return conv(t, images(t, p[0], 3, 4, 2), &c, NULL, ACT_NONE);)
+BUILD(b_batch_norm, Norm2d n = {p[1], p[2], running_mean, running_var, 1e-3, 0.1, true};
+      return batch_norm(t, p[0], &n);)
+BUILD(b_batch_norm_frozen, Norm2d n = {p[1], p[2], running_mean, running_var, 1e-3, 0.1, false};
+      return batch_norm(t, made(t, p[0]), &n);)
+BUILD(b_conv_norm, CONV(.O = 3, .C = 2, .kh = 2, .kw = 2, .stride = 1, .groups = 1);
+      c.norm = (Norm2d){p[2], p[3], running_mean, running_var, 1e-3, 0.1, true};
+      return conv(t, images(t, p[0], 3, 4, 2), &c, p[4], ACT_TANH);)
+BUILD(b_max_pool, return max_pool(t, images(t, p[0], 4, 3, 2), 2, 1, 1);)
+BUILD(b_mean_pool, return mean_pool(t, images(t, p[0], 2, 3, 4));)
 #endif
 BUILD(b_pool_sum, return pool_ragged(t, p[0], texts(), REDUCE_SUM);)
 BUILD(b_pool_mean, return pool_ragged(t, p[0], texts(), REDUCE_MEAN);)
@@ -227,6 +258,18 @@ static const Case cases[] = {
 #ifndef SAPOR_MINIMAL /* has no kernels that only the training of encoders needs */
     {"attention", b_attention, {{7, 24}}},
     {"attention, causal", b_attention_causal, {{7, 27}}},
+    {"attention, relative", b_attention_relative, {{7, 24}, {2, 5}}},
+    {"attention, relative, twice", b_attention_bias, {{7, 27}, {3, 13}}},
+    {"conv", b_conv, {{2, 40}, {3, 18}, {3, 0}, {2, 36}}},
+    {"conv, relu", b_conv_relu, {{2, 40}, {3, 12}, {3, 0}, {2, 12}}},
+    {"conv, gelu", b_conv_gelu, {{2, 36}, {5, 4}, {2, 45}}},
+    {"conv, depthwise", b_conv_depthwise, {{2, 60}, {5, 9}, {5, 0}}},
+    {"conv, constant weights", b_conv_constant, {{2, 24}}},
+    {"batch_norm", b_batch_norm, {{9, 3}, {3, 0}, {3, 0}}},
+    {"batch_norm, frozen", b_batch_norm_frozen, {{9, 3}, {3, 0}, {3, 0}}},
+    {"conv and its norm", b_conv_norm, {{2, 24}, {3, 8}, {3, 0}, {3, 0}, {2, 18}}},
+    {"max_pool", b_max_pool, {{2, 24}}},
+    {"mean_pool", b_mean_pool, {{3, 24}}},
 #endif
     {"pool_ragged sum", b_pool_sum, {{7, 5}}},
     {"pool_ragged mean", b_pool_mean, {{7, 5}}},
@@ -263,6 +306,10 @@ static void make_graphs(Store *s)
         s, "values", &(HostGraph){.rows = 5, .cols = 7, .start = values_start, .col = values_col, .val = val}, &error);
     free(val);
     assert_true(graph_sym && graph_row && graph_values);
+    static const float mean[] = {0.1f, -0.3f, 0.2f}, var[] = {0.5f, 1.5f, 0.8f};
+    running_mean = store_f32(s, "mean", 1, (int64_t[]){3}, mean, &error);
+    running_var = store_f32(s, "var", 1, (int64_t[]){3}, var, &error);
+    assert_true(running_mean && running_var);
 }
 
 static double weighted(Tape *t, const Case *c, Tensor **p, const float *weight)
@@ -381,6 +428,74 @@ static void at_zero(void **state)
 }
 
 /* Each id once, and where the two lists' ids went. */
+/* Sorted ids against the definition: every id once, ascending, with its places in order. */
+static void groups_of_ids(void **state)
+{
+    (void)state;
+    Device device = test_device(NULL, 2);
+    static const struct {
+        int64_t n;
+        uint32_t below;
+    } sizes[] = {{0, 1}, {1, 1}, {50, 1}, {7, 100}, {1000, 30}, {3000, 5000}, {5000, 2000000000}};
+    Tape *t = tape_new(&device, true, &error);
+    for (size_t k = 0; k < COUNT(sizes); k++) {
+        int64_t n = sizes[k].n, seen = 0;
+        int32_t *ids = malloc((size_t)(n + 1) * sizeof *ids);
+        for (int64_t i = 0; i < n; i++)
+            ids[i] = (int32_t)draw_below((Draw){k, DRAW_TEST, 1}, (uint64_t)i, sizes[k].below);
+        tape_reset(t, (Draw){0});
+        Tensor *list;
+        assert_true(input_ids(t, 1, (const int32_t *const[]){ids}, n, &list));
+        const Groups *g = ids_groups(t, list);
+        tape_must(t);
+        for (int64_t s = 0; s < g->count; s++) {
+            assert_true(s == 0 || g->host.unique[s] > g->host.unique[s - 1]);
+            assert_true(g->host.start[s + 1] > g->host.start[s] && g->host.start[s] == seen);
+            for (; seen < g->host.start[s + 1]; seen++) {
+                assert_int_equal(ids[g->host.order[seen]], g->host.unique[s]);
+                assert_true(seen == g->host.start[s] || g->host.order[seen] > g->host.order[seen - 1]);
+            }
+        }
+        assert_int_equal(seen, n);
+        free(ids);
+    }
+    tape_free(t);
+    device_close(&device);
+}
+
+/* Lists that are declared to belong together give the bits of lists that are not. */
+static void ids_of_one_table(void **state)
+{
+    (void)state;
+    Device device = test_device(NULL, 2);
+    static const int32_t pos[] = {3, 1, 3, 0}, neg[] = {1, 4, 4, 3};
+    enum { R = 5, D = 3 };
+    float after[2][R * D];
+    for (int together = 0; together < 2; together++) {
+        Store *s = store_new(&device, &error);
+        Tensor *x = test_param(s, "x", R, D, 3), *ids[2];
+        Tape *t = tape_new(&device, true, &error);
+        Optim o = optim_adam(0.1);
+        for (int step = 0; step < 3; step++) {
+            tape_reset(t, (Draw){0});
+            if (together) {
+                assert_true(input_ids(t, 2, (const int32_t *const[]){pos, neg}, 4, ids));
+            } else {
+                ids[0] = input_i32(t, pos, 4);
+                ids[1] = input_i32(t, neg, 4);
+            }
+            Tensor *a = gather(t, x, ids[0]), *b = gather(t, x, ids[1]);
+            assert_true(backward(t, sum_squares(t, sub(t, scale(t, a, 2), mul(t, b, b))), &error));
+            assert_true(optim_step(&o, s, t, &error));
+        }
+        tensor_read(&device, x, 0, R * D, after[together]);
+        tape_free(t);
+        store_free(s);
+    }
+    assert_memory_equal(after[0], after[1], sizeof after[0]);
+    device_close(&device);
+}
+
 static void distinct_ids(void **state)
 {
     (void)state;
@@ -406,7 +521,8 @@ static void distinct_ids(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(gradients), cmocka_unit_test(detached),
-                                       cmocka_unit_test(at_zero), cmocka_unit_test(distinct_ids)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(gradients),        cmocka_unit_test(detached),
+                                       cmocka_unit_test(at_zero),          cmocka_unit_test(groups_of_ids),
+                                       cmocka_unit_test(ids_of_one_table), cmocka_unit_test(distinct_ids)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

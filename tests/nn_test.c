@@ -317,7 +317,8 @@ static void arrays_in_the_store(void **state)
     Array a = array("a", 1, SHAPE(3, 4));
     Tensor *view = store_array(s, &a, &error);
     assert_non_null(view);
-    assert_ptr_equal(view->data, a.data);
+    if (device_is_host(&device))
+        assert_ptr_equal(view->data, a.data);
     assert_ptr_equal(store_find(s, "a"), view);
     unsigned char bytes[49];
     memcpy(bytes + 1, a.data, 48);
@@ -361,7 +362,10 @@ static void gradients_through_packed_weights(void **state)
             linear_load(&l[0], s, 1, (const Array *[]){&w}, (const Array *[]){&b}, &(Hold){.pack = pack}, &error));
         float *left = malloc(sizeof *left * N * K), got[2][M * K], *bytes = malloc(sizeof *left * N * K), *y[2];
         Run run = device_run(&device);
-        device.k->gemm_unpack(&run, pack, K, N, l[0].packed, 0, N, left, N); /* [K, N] */
+        void *unpacked = device.k->alloc(NULL, sizeof *left * N * K);
+        device.k->gemm_unpack(&run, pack, K, N, l[0].packed, 0, N, unpacked, N); /* [K, N] */
+        device.k->download(&run, left, unpacked, sizeof *left * N * K);
+        device.k->free(NULL, unpacked, sizeof *left * N * K);
         for (int64_t i = 0; i < N * K; i++)
             bytes[i] = left[i % K * N + i / K];
         l[1] = (Linear){.w = store_f32(s, "left", SHAPE(N, K), bytes, &error), .b = l[0].b, .N = N, .K = K};
@@ -491,9 +495,10 @@ static void failures_stick(void **state)
     assert_false(backward(t, x, &e));
     assert_error(e, SP_USAGE, "backward");
     tape_reset(t, (Draw){0});
-    mean_pool(t, reshape(t, x, SHAPE(1, 1, 3, 4)));
+    static const Op forward_only = {.name = "forward_only"};
+    assert_null(node_new(t, &forward_only, INPUTS(x)));
     assert_false(tape_ok(t, &e));
-    assert_error(e, SP_UNSUPPORTED, "mean_pool has no gradient");
+    assert_error(e, SP_UNSUPPORTED, "forward_only has no gradient");
     tape_reset(t, (Draw){0});
     float g[12];
     assert_false(tensor_grad(t, scale(t, x, 1), g, &e));

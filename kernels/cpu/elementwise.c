@@ -43,8 +43,10 @@ static void act_range(const void *arg, int64_t first, int64_t last)
     FN(act_span)(e->act, e->alpha, last - first, e->a + first, e->y + first);
 }
 
-void FN(act)(const Run *run, int64_t n, Act act, float param, const float *x, float *y)
+void FN(act)(const Run *run, int64_t n, Act act, float param, DType type, const void *x, void *y)
 {
+    (void)type;
+
     Elements e = {.a = x, .y = y, .act = act, .alpha = param};
     run_ranges(run, n, GRAIN, act_range, &e);
 }
@@ -218,9 +220,11 @@ static void add_scalar_range(const void *arg, int64_t first, int64_t last)
     }
 }
 
-void FN(add_bias)(const Run *run, int64_t M, int64_t C, const float *x, const float *bias, Act act, float param,
-                  float *y)
+void FN(add_bias)(const Run *run, int64_t M, int64_t C, DType type, const void *x, const float *bias, Act act,
+                  float param, void *y)
 {
+    (void)type;
+
     Elements e = {.a = x, .bias = bias, .y = y, .act = act, .alpha = param, .C = C};
     if (C == 1)
         run_ranges(run, M, GRAIN, add_scalar_range, &e);

@@ -6,48 +6,69 @@ enum { PREFETCH_DISTANCE = 8 }; /* in rows */
 
 typedef struct Gather {
     int64_t n, D;
-    const float *table;
+    const void *table;
     const int32_t *ids;
     float beta;
     float *y;
 } Gather;
 
-static void gather_rows(const void *arg, int64_t first, int64_t last)
+INLINE void gather_rows(const Gather *g, const DType type, int64_t first, int64_t last)
 {
-    const Gather *g = arg;
+    const size_t size = type == F32 ? sizeof(float) : sizeof(uint16_t);
     const int64_t D = g->D;
     const vf beta = v_set(g->beta);
     for (int64_t r = first; r < last; r++) {
         const int32_t prefetch_id = g->ids[MIN(r + PREFETCH_DISTANCE, g->n - 1)], id = g->ids[r];
-        const float *next = g->table + MAX(prefetch_id, 0) * D;
+        const char *table = g->table, *next = table + (size_t)(MAX(prefetch_id, 0) * D) * size;
         for (int64_t d = 0; d < MIN(D, 256); d += 16)
-            __builtin_prefetch(next + d);
-        const float *row = g->table + MAX(id, 0) * D;
+            __builtin_prefetch(next + (size_t)d * size);
+        const void *row = table + (size_t)(MAX(id, 0) * D) * size;
         float *y = g->y + r * D;
         if (g->beta == 0.0f) {
             if (id < 0) {
                 memset(y, 0, (size_t)D * sizeof(float));
             } else {
-                FOR_VECTORS(0, D, store_part(y + i, LOAD(row), n))
+                FOR_VECTORS(0, D, store_part(y + i, load_as(type, row, i, n), n))
             }
         } else if (id < 0) {
             FOR_VECTORS(0, D, store_part(y + i, beta * LOAD(y), n))
         } else {
-            FOR_VECTORS(0, D, store_part(y + i, v_fma(beta, LOAD(y), LOAD(row)), n))
+            FOR_VECTORS(0, D, store_part(y + i, v_fma(beta, LOAD(y), load_as(type, row, i, n)), n))
         }
     }
 }
 
-void FN(gather)(const Run *run, int64_t n, int64_t D, const float *table, const int32_t *ids, float beta, float *y)
+static void gather_f32(const void *g, int64_t first, int64_t last)
+{
+    gather_rows(g, F32, first, last);
+}
+#ifndef SAPOR_MINIMAL
+static void gather_f16(const void *g, int64_t first, int64_t last)
+{
+    gather_rows(g, F16, first, last);
+}
+static void gather_bf16(const void *g, int64_t first, int64_t last)
+{
+    gather_rows(g, BF16, first, last);
+}
+#else
+#define gather_f16  gather_f32 /* `supports` says no */
+#define gather_bf16 gather_f32
+#endif
+
+void FN(gather)(const Run *run, int64_t n, int64_t D, DType type, const void *table, const int32_t *ids, float beta,
+                float *y)
 {
     Gather g = {n, D, table, ids, beta, y};
     if (D > 0)
-        run_rows(run, n, D, gather_rows, &g);
+        run_rows(run, n, D, type == F16 ? gather_f16 : type == BF16 ? gather_bf16 : gather_f32, &g);
 }
 
 void FN(segment_sum)(const Run *run, int64_t S, int64_t D, const int64_t *start, const int32_t *order,
-                     const int32_t *to, const float *x, float scale, float beta, float *y)
+                     const int32_t *to, DType type, const void *x, float scale, float beta, float *y)
 {
+    (void)type;
+
     GatherSum g = {.rows = S,
                    .D = D,
                    .start = start,

@@ -4,9 +4,10 @@
 
 /* clang-format off */
 #define KERNEL_LIST(LINE) \
+    /* types.c */ LINE(supports) LINE(convert) \
     /* gemm/narrow.c, gemm/gemm.c */ LINE(gemm_packs) LINE(gemm_pack_bytes) LINE(gemm_pack) LINE(gemm_work) \
         LINE(gemm_way) LINE(gemm) \
-    /* conv.c, pool.c */ LINE(conv_pack_bytes) LINE(conv_pack) LINE(conv_work) LINE(conv_way) LINE(conv) \
+    /* image/ */ LINE(conv_pack_bytes) LINE(conv_pack) LINE(conv_work) LINE(conv_way) LINE(conv) \
         LINE(max_pool) LINE(mean_pool) \
     /* attention.c */ LINE(attention_work) LINE(attention_way) LINE(attention) \
     /* elementwise.c */ LINE(act) LINE(act_back) LINE(binary) LINE(broadcast) LINE(unary) LINE(noise) LINE(axpby) \
@@ -29,6 +30,8 @@
 #define KERNEL_TRAINING_LIST(LINE)
 #else
 #define KERNEL_TRAINING_LIST(LINE) \
+    /* image/ */ LINE(conv_back_work) LINE(conv_back) LINE(max_pool_back) LINE(mean_pool_back) LINE(batch_norm_work) \
+        LINE(batch_norm) LINE(batch_norm_back_work) LINE(batch_norm_back) \
     /* attention.c */ LINE(attention_back_work) LINE(attention_back) \
     /* gemm/unpack.c */ LINE(gemm_unpack) \
     /* optim.c */ LINE(adagrad) LINE(rmsprop) LINE(clip_factor)

@@ -61,6 +61,17 @@ INLINE vf load_part(const float *p, int n)
 {
     return n == VW ? v_load(p) : v_load_n(p, n);
 }
+/* n numbers of type F32, F16 or BF16 (a constant at each call), from number i on */
+INLINE vf load_as(const DType type, const void *x, int64_t i, int n)
+{
+    if (type == F32)
+        return load_part((const float *)x + i, n);
+    uint16_t part[VW] = {0};
+    const uint16_t *from = (const uint16_t *)x + i;
+    if (n < VW)
+        from = memcpy(part, from, (size_t)n * sizeof *from);
+    return type == F16 ? v_from_f16(vh_load(from)) : v_from_bf16(vh_load(from));
+}
 INLINE void store_part(float *p, vf x, int n)
 {
     if (n == VW)

@@ -48,9 +48,11 @@ static void layer_norm_rows(const void *arg, int64_t first, int64_t last)
     }
 }
 
-void FN(layer_norm)(const Run *run, int64_t M, int64_t C, const float *x, const float *residual, const float *gamma,
-                    const float *beta, float eps, float *y, float *mean, float *rstd)
+void FN(layer_norm)(const Run *run, int64_t M, int64_t C, DType type, const void *x, const void *residual,
+                    const float *gamma, const float *beta, float eps, void *y, float *mean, float *rstd)
 {
+    (void)type;
+
     Rows r = {.M = M,
               .C = C,
               .x = x,

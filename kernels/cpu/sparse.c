@@ -108,9 +108,11 @@ void FN(gather_sum)(const Run *run, const GatherSum *g)
         run_balanced(run, g->rows, g->start, g->D, fn, g);
 }
 
-void FN(spmm)(const Run *run, const Sparse *A, int64_t D, const float *x, int64_t ldx, float alpha, float beta,
-              float *y, int64_t ldy)
+void FN(spmm)(const Run *run, const Sparse *A, int64_t D, DType type, const void *x, int64_t ldx, float alpha,
+              float beta, void *y, int64_t ldy)
 {
+    (void)type;
+
     GatherSum g = {.rows = A->rows,
                    .D = D,
                    .start = A->start,

@@ -432,9 +432,11 @@ size_t FN(knn_work)(const Run *run, int64_t Q, int64_t I, int64_t D)
     return MAX(any, work_for(&r));
 }
 
-void FN(knn)(const Run *run, int64_t Q, int64_t I, int64_t D, int64_t k, const float *q, const float *x, int32_t *ids,
-             float *values)
+void FN(knn)(const Run *run, int64_t Q, int64_t I, int64_t D, int64_t k, DType type, const void *q, const void *x,
+             int32_t *ids, float *values)
 {
+    (void)type;
+
     rank(run, (Ranking){.B = Q,
                         .I = I,
                         .D = D,
@@ -463,9 +465,12 @@ Way FN(topk_way)(const Run *run, int64_t B, int64_t I, int64_t D, int64_t k)
     return way;
 }
 
-void FN(topk)(const Run *run, int64_t B, int64_t I, int64_t D, int64_t k, const float *users, const int32_t *row,
-              const float *items, const float *bias, const Exclude *exclude, int32_t *ids, float *scores)
+void FN(topk)(const Run *run, int64_t B, int64_t I, int64_t D, int64_t k, DType type, const void *users,
+              const int32_t *row, const void *items, const float *bias, const Exclude *exclude, int32_t *ids,
+              float *scores)
 {
+    (void)type;
+
     rank(run, (Ranking){.B = B,
                         .I = I,
                         .D = D,

@@ -33,9 +33,9 @@ static void unpacked_gemm(Tape *t, const Linear *l, const Gemm *g)
         part.B = unpack(t, l, at, part.N, w);
         part.b_row = part.N;
         part.b_col = 1;
-        part.C += at;
+        part.C = (float *)g->C + at;
         part.bias = g->bias ? g->bias + at : NULL;
-        part.residual = g->residual ? g->residual + at : NULL;
+        part.residual = g->residual ? (const float *)g->residual + at : NULL;
         tape_gemm(t, &part);
     }
     step_give_floats(t, w, l->K * MIN(l->N, (int64_t)UNPACKED));
@@ -142,7 +142,7 @@ static Tensor *linear_op(Tape *t, Tensor *x, const Linear *l, Tensor *residual, 
         else
             tape_gemm(t, &g);
         if (keep)
-            t->k->act(&t->run, M * l->N, act, param, n->keep[0], n->out.data);
+            t->k->act(&t->run, M * l->N, act, param, F32, n->keep[0], n->out.data);
     }
     size_t weights = l->packed ? t->k->gemm_pack_bytes(l->pack, l->K, l->N) : (size_t)(l->N * l->K) * sizeof(float);
     return node_done(t, n, 2.0 * (double)M * (double)l->N * (double)l->K,
@@ -417,7 +417,7 @@ Tensor *activate(Tape *t, Tensor *x, Act act, float param)
     n->i[0] = act;
     n->f = param;
     if (tape_live(t))
-        t->k->act(&t->run, x->count, act, param, x->data, n->out.data);
+        t->k->act(&t->run, x->count, act, param, F32, x->data, n->out.data);
     return node_done(t, n, (double)x->count, 8.0 * (double)x->count);
 }
 

@@ -25,7 +25,7 @@ static void spmm_back(Tape *t, Node *n)
         float *dx = grad_into(t, x, &beta);
         lists_send(t);
         if (dx)
-            t->k->spmm(&t->run, &s, D, n->grad, D, 1, beta, dx, D);
+            t->k->spmm(&t->run, &s, D, F32, n->grad, D, 1, beta, dx, D);
     }
     if (grad_needed(val)) {
         float *dval = grad_into(t, val, &beta);
@@ -48,7 +48,7 @@ Tensor *spmm(Tape *t, const Csr *a, Tensor *x)
     if (n->out.needs_grad)
         csr_pin(t, a);
     if (tape_live(t))
-        t->k->spmm(&t->run, &s, D, x->data, D, 1, 0, n->out.data, D);
+        t->k->spmm(&t->run, &s, D, F32, x->data, D, 1, 0, n->out.data, D);
     return node_done(t, n, 2.0 * (double)a->entries * (double)D,
                      (double)a->entries * (8.0 + 4.0 * (double)D) + 4.0 * (double)n->out.count);
 }
@@ -83,10 +83,10 @@ static void sddmm_back(Tape *t, Node *n)
         return;
     float *dx = grad_into(t, x, &beta);
     if (dx)
-        t->k->spmm(&t->run, &s, D, y->data, D, 1, beta, dx, D);
+        t->k->spmm(&t->run, &s, D, F32, y->data, D, 1, beta, dx, D);
     float *dy = grad_into(t, y, &beta);
     if (dy)
-        t->k->spmm(&t->run, &back, D, x->data, D, 1, beta, dy, D);
+        t->k->spmm(&t->run, &back, D, F32, x->data, D, 1, beta, dy, D);
 }
 
 Tensor *sddmm(Tape *t, const Csr *g, Tensor *x, Tensor *y)
@@ -245,7 +245,7 @@ static void place_values_back(Tape *t, Node *n)
     for (int g = 0; g < n->inputs; g++) {
         float beta, *d = grad_into(t, n->in[g], &beta);
         if (d)
-            t->k->gather(&t->run, n->in[g]->count, 1, n->grad, p->back[g], beta, d);
+            t->k->gather(&t->run, n->in[g]->count, 1, F32, n->grad, p->back[g], beta, d);
     }
 }
 
@@ -264,7 +264,7 @@ static Tensor *place_values(Tape *t, int n_in, Tensor *const *in, int64_t entrie
     for (int g = 0; g < n_in && t->error.code == SP_OK; g++) {
         p->map[g] = list_device(t, host->map[g]);
         p->back[g] = list_device(t, host->back[g]);
-        t->k->gather(&t->run, entries, 1, in[g]->data, p->map[g], g ? 1 : 0, n->out.data);
+        t->k->gather(&t->run, entries, 1, F32, in[g]->data, p->map[g], g ? 1 : 0, n->out.data);
         if (!grad_needed(in[g]))
             list_trim(t, host->back[g], (size_t)in[g]->count * sizeof(int32_t), 0);
         list_trim(t, host->map[g], (size_t)entries * sizeof(int32_t), 0);
@@ -379,7 +379,7 @@ Csr *knn_graph(Tape *t, Tensor *x, int64_t k)
     if (!ids || !cosines || !host || !start || !tape_work(t, t->k->knn_work(&t->run, I, I, D)))
         return NULL;
     double begun = trace_begin(t->run.trace);
-    t->k->knn(&t->run, I, I, D, k, z->data, z->data, ids, cosines);
+    t->k->knn(&t->run, I, I, D, k, F32, z->data, z->data, ids, cosines);
     tape_trace(t, begun, "knn", (double)I * (double)(I + 1) * (double)D, 4.0 * (double)z->count); /* each pair once */
     if (!t->host_memory)
         t->k->download(&t->run, host, ids, (size_t)(I * k) * sizeof *ids);
@@ -433,8 +433,8 @@ static void graph_normalize_back(Tape *t, Node *n)
     t->k->binary(&t->run, g->entries, BIN_MUL, n->grad, n->in[0]->data, d);
     if (!pattern_back(t, g, d, &s, &back)) /* dr_i = sum_j q_ij r_j + sum_j q_ji r_j with q = d' v */
         return;
-    t->k->spmm(&t->run, &s, 1, r, 1, 1, 0, dr, 1);
-    t->k->spmm(&t->run, &back, 1, r, 1, 1, 1, dr, 1);
+    t->k->spmm(&t->run, &s, 1, F32, r, 1, 1, 0, dr, 1);
+    t->k->spmm(&t->run, &back, 1, F32, r, 1, 1, 1, dr, 1);
     t->k->inverse_root_back(&t->run, g->rows, r, dr);
     s = pattern_of(g);
     t->k->edge_scale(&t->run, &s, n->grad, r, r, d);

@@ -26,7 +26,7 @@ static void sum_back(Tape *t, Node *n)
     t->k->axpby(&t->run, 1, n->f, n->grad, 0, n->grad);
     float *g = grad_zeroed(t, n->in[0]); /* every element gets the same number: a bias of one column */
     if (g)
-        t->k->add_bias(&t->run, n->in[0]->count, 1, g, n->grad, ACT_NONE, 0, g);
+        t->k->add_bias(&t->run, n->in[0]->count, 1, F32, g, n->grad, ACT_NONE, 0, g);
 }
 
 /* factor times the sum of x */

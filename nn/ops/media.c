@@ -60,6 +60,8 @@ static void attention_op_back(Tape *t, Node *n)
                        .dq_ld = 3 * C,
                        .dk_ld = 3 * C,
                        .dv_ld = 3 * C};
+    if (grad_needed(n->in[ATTENTION_TABLE]))
+        a.drelative = grad_zeroed(t, n->in[ATTENTION_TABLE]);
     if (tape_work(t, t->k->attention_back_work(&t->run, &a))) {
         t->k->attention_back(&t->run, &a);
         grad_put(t, qkv, d);
@@ -79,8 +81,6 @@ Tensor *attention(Tape *t, Tensor *qkv, const Ragged *r, int64_t H, Relative bia
                              (!bias.table || bias.table->count == H * (2 * bias.R + 1))))
         return tape_failed(t);
     int64_t C = qkv->shape[1] / 3;
-    if (grad_needed(bias.table))
-        tape_fail(t, SP_UNSUPPORTED, "attention: the relative position table has no gradient");
     if (!node_trains(t, n, t->k->attention_back != NULL) || !node_out(t, n, F32, SHAPE(r->total, C)))
         return tape_failed(t);
     memcpy(n->i, (int64_t[]){H, bias.R, causal}, 3 * sizeof n->i[0]);
@@ -131,21 +131,78 @@ Tensor *pool_ragged(Tape *t, Tensor *x, const Ragged *r, Reduce how)
     return node_done(t, n, (double)x->count, 4.0 * (double)x->count);
 }
 
-/* ---- images: inference only ------------------------------------------------------------------ */
+/* ---- images ---------------------------------------------------------------------------------- */
 
-Tensor *conv(Tape *t, Tensor *x, const Conv2d *c, Tensor *residual, Act act)
+enum { CONV_X, CONV_W, CONV_BIAS, CONV_RESIDUAL };
+
+static void conv_op_back(Tape *t, Node *n)
 {
-    static const Op op = {.name = "conv", .optional = 2 | 4};
-    Node *n = node_new(t, &op, INPUTS(x, c->bias, residual));
+    Tensor *x = n->in[CONV_X], *w = n->in[CONV_W], *bias = n->in[CONV_BIAS];
+    ConvBack b = {.forward = *(const Conv *)n->spec, .weights = w->data};
+    Act act = (Act)n->i[0];
+    int64_t count = n->out.count, O = b.forward.O;
+    float *dz = grad_take(n), beta;
+    if (act != ACT_NONE)
+        t->k->act_back(&t->run, count, act, 0, n->keep[0] ? n->keep[0] : n->out.data, dz, dz);
+    float *db = grad_needed(bias) ? grad_into(t, bias, &beta) : NULL;
+    if (db && tape_work(t, t->k->col_sum_work(&t->run, count / O, O)))
+        t->k->col_sum(&t->run, count / O, O, dz, beta, db);
+    b.forward.x = x->data;
+    b.dy = dz;
+    if (grad_needed(x))
+        b.dx = grad_into(t, x, &b.x_beta);
+    if (grad_needed(w))
+        b.dweights = grad_into(t, w, &b.w_beta);
+    if ((b.dx || b.dweights) && tape_work(t, t->k->conv_back_work(&t->run, &b)))
+        t->k->conv_back(&t->run, &b);
+    if (grad_needed(n->in[CONV_RESIDUAL]))
+        grad_put(t, n->in[CONV_RESIDUAL], dz);
+    else
+        step_give_floats(t, dz, count);
+}
+
+/* Runs k; weights that are not packed are packed into the workspace, for this call. */
+static void conv_run(Tape *t, Conv k, const Tensor *w)
+{
+    size_t packed = w ? aligned_bytes(t->k->conv_pack_bytes(&k)) : 0;
+    if (w)
+        k.packed = w->data; /* conv_work asks only whether there are packed weights */
+    if (!tape_work(t, packed + t->k->conv_work(&t->run, &k)))
+        return;
+    Run run = t->run;
+    if (w) {
+        run.work = (unsigned char *)run.work + packed;
+        run.work_bytes -= packed;
+        k.packed = t->run.work;
+        t->k->conv_pack(&run, &k, w->data, t->run.work);
+    }
+    t->k->conv(&run, &k);
+}
+
+/* act(conv(x) + bias + residual), without the batch norm */
+static Tensor *conv_op(Tape *t, Tensor *x, const Conv2d *c, Tensor *residual, Act act)
+{
+    static const Op op = {.name = "conv",
+                          .back_name = "conv back",
+                          .back = conv_op_back,
+                          .optional = 1 << CONV_W | 1 << CONV_BIAS | 1 << CONV_RESIDUAL};
+    Node *n = node_new(t, &op, INPUTS(x, c->packed ? NULL : c->w, c->bias, residual));
+    int64_t weights = c->O * (c->C / MAX(c->groups, 1)) * c->kh * c->kw;
     if (!n || !node_fits(t, n,
-                         x->dims == 4 && x->shape[3] == c->C && c->packed &&
-                             x->shape[1] + c->top + c->bottom >= c->kh && x->shape[2] + c->left + c->right >= c->kw))
+                         x->dims == 4 && x->shape[3] == c->C && (c->packed || (c->w && c->w->count == weights)) &&
+                             (!c->bias || c->bias->count == c->O) && x->shape[1] + c->top + c->bottom >= c->kh &&
+                             x->shape[2] + c->left + c->right >= c->kw))
         return tape_failed(t);
     int64_t B = x->shape[0], OH = conv_out(x->shape[1], c->kh, c->stride, c->top + c->bottom),
             OW = conv_out(x->shape[2], c->kw, c->stride, c->left + c->right);
+    if (n->out.needs_grad && c->packed)
+        tape_fail(t, SP_UNSUPPORTED, "conv: packed weights have no gradient: load them plain or as parameters");
     if ((residual && !node_fits(t, n, residual->count == B * OH * OW * c->O)) ||
-        !node_out(t, n, F32, SHAPE(B, OH, OW, c->O)))
+        !node_trains(t, n, t->k->conv_back != NULL) || !node_out(t, n, F32, SHAPE(B, OH, OW, c->O)))
         return tape_failed(t);
+    bool keep = n->out.needs_grad && !act_from_result(act, 0);
+    if (keep)
+        n->keep[0] = step_floats(t, n->out.count);
     Conv k = {.B = B,
               .H = x->shape[1],
               .W = x->shape[2],
@@ -161,41 +218,159 @@ Tensor *conv(Tape *t, Tensor *x, const Conv2d *c, Tensor *residual, Act act)
               .right = c->right,
               .x = x->data,
               .packed = c->packed,
-              .pack = c->pack,
+              .pack = c->packed ? c->pack : PACK_F32,
               .winograd = c->winograd,
-              .y = n->out.data,
+              .y = keep ? n->keep[0] : n->out.data,
               .bias = c->bias ? c->bias->data : NULL,
               .residual = residual ? residual->data : NULL,
-              .act = act};
-    if (tape_live(t) && tape_work(t, t->k->conv_work(&t->run, &k)))
-        t->k->conv(&t->run, &k);
+              .act = keep ? ACT_NONE : act};
+    if (n->out.needs_grad) {
+        Conv *shape = tape_scratch(t, 1, sizeof *shape);
+        if (shape)
+            *shape = k;
+        n->spec = shape;
+    }
+    n->i[0] = act;
+    n->unread = (keep || act == ACT_NONE ? UNREAD(RESULT) : 0) | UNREAD(CONV_BIAS) | UNREAD(CONV_RESIDUAL) |
+                (grad_needed(c->w) ? 0 : UNREAD(CONV_X));
+    if (tape_live(t)) {
+        conv_run(t, k, c->packed ? NULL : c->w);
+        if (keep && t->error.code == SP_OK)
+            t->k->act(&t->run, n->out.count, act, 0, F32, n->keep[0], n->out.data);
+    }
     double each = (double)(c->kh * c->kw) * (double)c->C / (double)c->groups;
     return node_done(t, n, 2.0 * (double)n->out.count * each,
                      4.0 * ((double)x->count + (double)n->out.count + (double)c->O * each));
 }
 
+Tensor *conv(Tape *t, Tensor *x, const Conv2d *c, Tensor *residual, Act act)
+{
+    if (!c->norm.gamma)
+        return conv_op(t, x, c, residual, act);
+    x = batch_norm(t, conv_op(t, x, c, NULL, ACT_NONE), &c->norm);
+    if (residual)
+        x = add(t, x, reshape(t, residual, x->dims, x->shape));
+    return activate(t, x, act, 0);
+}
+
+enum { NORM_X, NORM_GAMMA, NORM_BETA, NORM_MEAN, NORM_VAR };
+
+static BatchNorm batch_norm_of(const Node *n, float *mean)
+{
+    int64_t C = tensor_last_dim(&n->out);
+    return (BatchNorm){.M = C ? n->out.count / C : 0,
+                       .C = C,
+                       .x = n->in[NORM_X]->data,
+                       .gamma = n->in[NORM_GAMMA]->data,
+                       .beta = n->in[NORM_BETA]->data,
+                       .batch = n->i[0] != 0,
+                       .eps = n->f,
+                       .running_mean = n->in[NORM_MEAN]->data,
+                       .running_var = n->in[NORM_VAR]->data,
+                       .y = n->out.data,
+                       .mean = mean,
+                       .rstd = mean ? mean + C : NULL};
+}
+
+static void batch_norm_op_back(Tape *t, Node *n)
+{
+    Tensor *x = n->in[NORM_X];
+    float *d = grad_take(n);
+    BatchNormBack b = {.forward = batch_norm_of(n, n->keep[0]), .dy = d, .dx = grad_needed(x) ? d : NULL};
+    b.dgamma = grad_zeroed(t, n->in[NORM_GAMMA]);
+    b.dbeta = grad_zeroed(t, n->in[NORM_BETA]);
+    if (tape_work(t, t->k->batch_norm_back_work(&t->run, &b)))
+        t->k->batch_norm_back(&t->run, &b);
+    if (b.dx)
+        grad_put(t, x, d);
+    else
+        step_give_floats(t, d, n->out.count);
+}
+
+Tensor *batch_norm(Tape *t, Tensor *x, const Norm2d *c)
+{
+    static const Op op = {.name = "batch_norm", .back_name = "batch_norm back", .back = batch_norm_op_back};
+    Node *n = node_new(t, &op, INPUTS(x, c->gamma, c->beta, c->mean, c->var));
+    int64_t C = n ? tensor_last_dim(x) : 0;
+    if (!n || !node_fits(t, n,
+                         x->dims >= 1 && c->gamma->count == C && c->beta->count == C && c->mean->count == C &&
+                             c->var->count == C))
+        return tape_failed(t);
+    bool batch = c->batch && t->training;
+    if (batch && x->count == C)
+        tape_fail(t, SP_USAGE, "batch_norm: one value per channel has no variance: train with larger batches");
+    if (!t->k->batch_norm)
+        tape_fail(t, SP_UNSUPPORTED, "batch_norm: this build has no kernel for it (MINIMAL trains no encoders)");
+    if (t->error.code != SP_OK || !node_out(t, n, F32, x->dims, x->shape))
+        return tape_failed(t);
+    n->i[0] = batch;
+    n->f = (float)c->eps;
+    n->unread = UNREAD(RESULT);
+    if (n->out.needs_grad)
+        n->keep[0] = step_floats(t, 2 * C);
+    if (tape_live(t)) {
+        BatchNorm b = batch_norm_of(n, n->keep[0]);
+        b.momentum = (float)c->momentum;
+        size_t work = aligned_bytes(t->k->batch_norm_work(&t->run, &b));
+        if (tape_work(t, work + 2 * (size_t)C * sizeof(float))) {
+            if (!b.mean)
+                b.mean = (float *)(void *)((unsigned char *)t->run.work + work);
+            b.rstd = b.mean + C;
+            t->k->batch_norm(&t->run, &b);
+        }
+    }
+    return node_done(t, n, 7.0 * (double)x->count, 12.0 * (double)x->count);
+}
+
+enum { POOL_K, POOL_STRIDE, POOL_PAD };
+
+static void max_pool_op_back(Tape *t, Node *n)
+{
+    Tensor *x = n->in[0];
+    float *dx = step_floats(t, x->count);
+    if (!dx)
+        return;
+    t->k->max_pool_back(&t->run, x->shape[0], x->shape[1], x->shape[2], x->shape[3], n->i[POOL_K], n->i[POOL_STRIDE],
+                        n->i[POOL_PAD], x->data, n->out.data, n->grad, dx);
+    grad_put(t, x, dx);
+}
+
 Tensor *max_pool(Tape *t, Tensor *x, int64_t k, int64_t stride, int64_t pad)
 {
-    static const Op op = {.name = "max_pool"};
+    static const Op op = {.name = "max_pool", .back_name = "max_pool back", .back = max_pool_op_back};
     Node *n = node_new(t, &op, INPUTS(x));
     if (!n ||
         !node_fits(t, n,
                    x->dims == 4 && k > 0 && stride > 0 && x->shape[1] + 2 * pad >= k && x->shape[2] + 2 * pad >= k))
         return tape_failed(t);
     int64_t B = x->shape[0], H = x->shape[1], W = x->shape[2], C = x->shape[3];
-    if (!node_out(t, n, F32, SHAPE(B, conv_out(H, k, stride, 2 * pad), conv_out(W, k, stride, 2 * pad), C)))
+    if (!node_trains(t, n, t->k->max_pool_back != NULL) ||
+        !node_out(t, n, F32, SHAPE(B, conv_out(H, k, stride, 2 * pad), conv_out(W, k, stride, 2 * pad), C)))
         return tape_failed(t);
+    memcpy(n->i, (int64_t[]){k, stride, pad}, 3 * sizeof n->i[0]);
     if (tape_live(t))
         t->k->max_pool(&t->run, B, H, W, C, k, stride, pad, x->data, n->out.data);
     return node_done(t, n, (double)(k * k) * (double)n->out.count, 4.0 * (double)(x->count + n->out.count));
 }
 
+static void mean_pool_op_back(Tape *t, Node *n)
+{
+    Tensor *x = n->in[0];
+    float *dx = step_floats(t, x->count);
+    if (!dx)
+        return;
+    t->k->mean_pool_back(&t->run, x->shape[0], x->shape[1] * x->shape[2], x->shape[3], n->grad, dx);
+    grad_put(t, x, dx);
+}
+
 Tensor *mean_pool(Tape *t, Tensor *x)
 {
-    static const Op op = {.name = "mean_pool"};
+    static const Op op = {.name = "mean_pool", .back_name = "mean_pool back", .back = mean_pool_op_back};
     Node *n = node_new(t, &op, INPUTS(x));
-    if (!n || !node_fits(t, n, x->dims == 4) || !node_out(t, n, F32, SHAPE(x->shape[0], x->shape[3])))
+    if (!n || !node_fits(t, n, x->dims == 4) || !node_trains(t, n, t->k->mean_pool_back != NULL) ||
+        !node_out(t, n, F32, SHAPE(x->shape[0], x->shape[3])))
         return tape_failed(t);
+    n->unread = UNREAD_ALL;
     if (tape_live(t))
         t->k->mean_pool(&t->run, x->shape[0], x->shape[1] * x->shape[2], x->shape[3], x->data, n->out.data);
     return node_done(t, n, (double)x->count, 4.0 * (double)x->count);

@@ -19,7 +19,7 @@ static void gather_back(Tape *t, Node *n)
     float *d = g ? grad_zeroed(t, table) : NULL;
     lists_send(t);
     if (d)
-        t->k->segment_sum(&t->run, g->count, cols_of(table), g->device.start, g->device.order, g->device.unique,
+        t->k->segment_sum(&t->run, g->count, cols_of(table), g->device.start, g->device.order, g->device.unique, F32,
                           n->grad, 1, 1, d);
 }
 
@@ -41,11 +41,15 @@ static void replay_rows(Tape *t, Param *p, const Tensor *ids, int32_t lo)
 
 Tensor *gather(Tape *t, Tensor *table, Tensor *ids)
 {
-    static const Op op = {.name = "gather", .back_name = "gather back", .back = gather_back, .integer = 2, .by_row = 1};
+    static const Op op = {
+        .name = "gather", .back_name = "gather back", .back = gather_back, .integer = 2, .narrow = 1, .by_row = 1};
     Node *n = node_new(t, &op, INPUTS(table, ids));
     if (!n || !node_fits(t, n, ids->dims == 1 && ids->type == I32) ||
         !node_out(t, n, F32, SHAPE(ids->count, cols_of(table))))
         return tape_failed(t);
+    if (table->type != F32 && (table->needs_grad || !t->k->supports("gather", "table", table->type)))
+        tape_fail(t, SP_UNSUPPORTED, "gather: a table of %s %s; convert it to F32", dtype_name(table->type),
+                  table->needs_grad ? "has no gradient" : "is not supported by this device");
     n->unread = UNREAD(RESULT) | UNREAD(0);
     int32_t lo, hi;
     tape_range(ids, &lo, &hi);
@@ -55,7 +59,7 @@ Tensor *gather(Tape *t, Tensor *table, Tensor *ids)
     if (tape_live(t) && table->param && table->param->pending)
         replay_rows(t, table->param, ids, lo);
     if (tape_live(t))
-        t->k->gather(&t->run, ids->count, cols_of(table), table->data, ids->data, 0, n->out.data);
+        t->k->gather(&t->run, ids->count, cols_of(table), table->type, table->data, ids->data, 0, n->out.data);
     return node_done(t, n, 0, 8.0 * (double)n->out.count);
 }
 
@@ -302,8 +306,8 @@ static Tensor *layer_norm_op(Tape *t, Tensor *x, Tensor *residual, const Norm *n
         n->keep[1] = step_floats(t, M);
     }
     if (tape_live(t))
-        t->k->layer_norm(&t->run, M, C, x->data, residual ? residual->data : NULL, norm->gamma->data, norm->beta->data,
-                         norm->eps, n->out.data, n->keep[0], n->keep[1]);
+        t->k->layer_norm(&t->run, M, C, F32, x->data, residual ? residual->data : NULL, norm->gamma->data,
+                         norm->beta->data, norm->eps, n->out.data, n->keep[0], n->keep[1]);
     return node_done(t, n, 8.0 * (double)x->count, (residual ? 12.0 : 8.0) * (double)x->count);
 }
 

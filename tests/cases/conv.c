@@ -1,4 +1,4 @@
-/* tests/cases/conv.c: Cases of kernels/cpu/conv.c and pool.c. */
+/* tests/cases/conv.c: Cases of kernels/cpu/image/conv.c and pool.c. */
 #include <math.h>
 
 #include "tests/kernel_cases.h"

@@ -49,7 +49,7 @@ static void act_make(Job *j, const Case *s)
 }
 static void act_call(Job *j, const Case *s)
 {
-    j->k->act(&j->run, s->n[0], (Act)s->n[1], 0.2f, f32_of(j, 0), f32_of(j, 1));
+    j->k->act(&j->run, s->n[0], (Act)s->n[1], 0.2f, F32, f32_of(j, 0), f32_of(j, 1));
 }
 static void act_reference(Job *j, const Case *s)
 {
@@ -320,7 +320,7 @@ static void add_bias_make(Job *j, const Case *s)
 }
 static void add_bias_call(Job *j, const Case *s)
 {
-    j->k->add_bias(&j->run, s->n[0], s->n[1], f32_of(j, 0), f32_of(j, 1), (Act)s->n[2], 0.0f, f32_of(j, 2));
+    j->k->add_bias(&j->run, s->n[0], s->n[1], F32, f32_of(j, 0), f32_of(j, 1), (Act)s->n[2], 0.0f, f32_of(j, 2));
 }
 static void add_bias_reference(Job *j, const Case *s)
 {

@@ -253,7 +253,7 @@ static void gemm_unpack_make(Job *j, const Case *s)
 }
 static void gemm_unpack_call(Job *j, const Case *s)
 {
-    j->k->gemm_unpack(&j->run, (Pack)s->unpack.pack, s->unpack.K, s->unpack.N, j->b[UNPACK_PACKED].data,
+    j->k->gemm_unpack(&j->run, (Pack)s->unpack.pack, s->unpack.K, s->unpack.N, device_of(j, UNPACK_PACKED),
                       s->unpack.first, s->unpack.n, f32_of(j, UNPACK_OUT), s->unpack.n + s->unpack.pad);
 }
 static void gemm_unpack_reference(Job *j, const Case *s)

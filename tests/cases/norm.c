@@ -37,7 +37,7 @@ static void layer_norm_make(Job *j, const Case *s)
 }
 static void layer_norm_call(Job *j, const Case *s)
 {
-    j->k->layer_norm(&j->run, s->n[0], s->n[1], f32_of(j, LN_X), s->n[2] ? f32_of(j, LN_RESIDUAL) : NULL,
+    j->k->layer_norm(&j->run, s->n[0], s->n[1], F32, f32_of(j, LN_X), s->n[2] ? f32_of(j, LN_RESIDUAL) : NULL,
                      f32_of(j, LN_GAMMA), f32_of(j, LN_BETA), 1e-5f, f32_of(j, LN_Y), f32_of(j, LN_MEAN),
                      f32_of(j, LN_RSTD));
 }

@@ -5,21 +5,41 @@
 
 /* ---- gather ---------------------------------------------------------------------------------- */
 
-static const Case gather_cases[] = {CASE(0, 8, 5, 0),        CASE(5, 0, 5, 0),      CASE(7, 3, 4, 0),
-                                    CASE(7, 3, 4, 1),        CASE(1000, 67, 50, 0), CASE(900, 33, 50, 3),
+static const Case gather_cases[] = {CASE(0, 8, 5, 0),
+                                    CASE(5, 0, 5, 0),
+                                    CASE(7, 3, 4, 0),
+                                    CASE(7, 3, 4, 1),
+                                    CASE(1000, 67, 50, 0),
+                                    CASE(900, 33, 50, 3),
+                                    CASE(7, 3, 4, 0, F16),
+                                    CASE(1000, 67, 50, 0, F16),
+                                    CASE(900, 32, 50, 3, F16),
+                                    CASE(7, 3, 4, 1, BF16),
+                                    CASE(1000, 67, 50, 0, BF16),
+                                    CASE(900, 32, 50, 3, BF16),
                                     TIMED(6144, 64, 9300, 0)};
+enum { GATHER_TABLE, GATHER_IDS, GATHER_Y, GATHER_NARROW };
 static void gather_make(Job *j, const Case *s)
 {
-    case_f32(j, "table", ROLE_IN, s->n[2] * s->n[1]);
+    float *table = case_f32(j, "table", ROLE_IN, s->n[2] * s->n[1]);
     int32_t *ids = case_i32(j, "ids", ROLE_IN, s->n[0]);
     for (int64_t i = 0; j->ok && i < s->n[0]; i++)
         ids[i] = i % 7 == 5 ? -1 : (int32_t)case_draw(j, (uint64_t)i, (uint32_t)s->n[2]);
     case_f32(j, "y", s->n[3] ? ROLE_INOUT : ROLE_OUT, s->n[0] * s->n[1]);
+    const DType type = (DType)s->n[4];
+    const int64_t count = type == F32 ? 0 : s->n[2] * s->n[1];
+    uint16_t *narrow = case_bytes(j, "narrow", ROLE_IN, (size_t)count * sizeof *narrow);
+    for (int64_t i = 0; j->ok && i < count; i++)
+        table[i] = case_narrow(type, table[i], &narrow[i]);
+    if (j->ok && count)
+        case_set(j, GATHER_TABLE);
     j->bytes = (double)(s->n[0] * s->n[1]) * 8;
 }
 static void gather_call(Job *j, const Case *s)
 {
-    j->k->gather(&j->run, s->n[0], s->n[1], f32_of(j, 0), i32_of(j, 1), 0.5f * (float)s->n[3], f32_of(j, 2));
+    const DType type = j->k->supports("gather", "table", (DType)s->n[4]) ? (DType)s->n[4] : F32; /* MINIMAL has F32 */
+    j->k->gather(&j->run, s->n[0], s->n[1], type, device_of(j, type == F32 ? GATHER_TABLE : GATHER_NARROW),
+                 i32_of(j, GATHER_IDS), 0.5f * (float)s->n[3], f32_of(j, GATHER_Y));
 }
 static void gather_reference(Job *j, const Case *s)
 {
@@ -32,7 +52,7 @@ static void gather_reference(Job *j, const Case *s)
     }
 }
 const Family family_gather = {.kernel = "gather",
-                              .letters = "n D rows 2beta",
+                              .letters = "n D rows 2beta type",
                               .cases = gather_cases,
                               .count = COUNT(gather_cases),
                               .make = gather_make,
@@ -75,7 +95,7 @@ static void segment_sum_call(Job *j, const Case *s)
 {
     j->k->segment_sum(&j->run, s->segment_sum.S, s->segment_sum.D, i64_of(j, SEG_START),
                       s->segment_sum.order ? i32_of(j, SEG_ORDER) : NULL,
-                      s->segment_sum.order ? i32_of(j, SEG_TO) : NULL, f32_of(j, SEG_X), 0.5f,
+                      s->segment_sum.order ? i32_of(j, SEG_TO) : NULL, F32, f32_of(j, SEG_X), 0.5f,
                       (float)s->segment_sum.beta, f32_of(j, SEG_Y));
 }
 static void segment_sum_reference(Job *j, const Case *s)

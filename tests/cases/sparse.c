@@ -91,8 +91,8 @@ static void spmm_make(Job *j, const Case *s)
 static void spmm_call(Job *j, const Case *s)
 {
     const Sparse A = graph_of(j, s->spmm.rows, s->spmm.cols, s->spmm.has);
-    j->k->spmm(&j->run, &A, s->spmm.D, f32_of(j, SP_X), s->spmm.D + s->spmm.pad, 0.75f, 0.5f * (float)s->spmm.beta2,
-               f32_of(j, SP_Y), s->spmm.D + s->spmm.pad);
+    j->k->spmm(&j->run, &A, s->spmm.D, F32, f32_of(j, SP_X), s->spmm.D + s->spmm.pad, 0.75f,
+               0.5f * (float)s->spmm.beta2, f32_of(j, SP_Y), s->spmm.D + s->spmm.pad);
 }
 static void spmm_reference(Job *j, const Case *s)
 {

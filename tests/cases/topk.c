@@ -69,7 +69,7 @@ static int knn_rows(const Case *s)
 }
 static void knn_call(Job *j, const Case *s)
 {
-    j->k->knn(&j->run, s->knn.Q, s->knn.I, s->knn.D, s->knn.k, f32_of(j, knn_rows(s)), f32_of(j, KNN_X),
+    j->k->knn(&j->run, s->knn.Q, s->knn.I, s->knn.D, s->knn.k, F32, f32_of(j, knn_rows(s)), f32_of(j, KNN_X),
               i32_of(j, KNN_IDS), f32_of(j, KNN_VALUES));
 }
 static void knn_reference(Job *j, const Case *s)
@@ -161,7 +161,7 @@ static Exclude exclude_of(const Job *j, int64_t flags, int start, const int32_t 
 static void topk_call(Job *j, const Case *s)
 {
     const Exclude x = exclude_of(j, s->topk.flags, TK_START, i32_of(j, TK_ROW));
-    j->k->topk(&j->run, s->topk.B, s->topk.I, s->topk.D, s->topk.k, f32_of(j, TK_USERS),
+    j->k->topk(&j->run, s->topk.B, s->topk.I, s->topk.D, s->topk.k, F32, f32_of(j, TK_USERS),
                s->topk.flags & BY_ROW ? i32_of(j, TK_ROW) : NULL, f32_of(j, TK_ITEMS),
                s->topk.flags & WITH_BIAS ? f32_of(j, TK_BIAS) : NULL, s->topk.flags & WITH_EXCLUDE ? &x : NULL,
                i32_of(j, TK_IDS), f32_of(j, TK_SCORES));

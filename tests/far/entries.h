@@ -17,8 +17,10 @@
 
 /* clang-format off */
 #define FAR_ASKED(LINE) \
+    LINE(supports) \
     LINE(gemm_packs) LINE(gemm_pack_bytes) LINE(gemm_work) LINE(gemm_way) \
-    LINE(conv_pack_bytes) LINE(conv_work) LINE(conv_way) \
+    LINE(conv_pack_bytes) LINE(conv_work) LINE(conv_way) LINE(conv_back_work) \
+    LINE(batch_norm_work) LINE(batch_norm_back_work) \
     LINE(layer_norm_back_work) LINE(col_sum_work) LINE(sum_work) \
     LINE(attention_work) LINE(attention_way) LINE(attention_back_work) \
     LINE(knn_work) LINE(topk_work) LINE(topk_way) LINE(adam_factored_work)
@@ -26,6 +28,8 @@
 #define FAR_MEMORY(LINE) LINE(alloc) LINE(free) LINE(upload) LINE(download) LINE(copy) LINE(zero)
 
 #define FAR_ENTRIES(LINE) \
+    LINE(convert, (const Run *run, int64_t n, DType x_type, const void *x, DType y_type, void *y), \
+          (RUN(run), n, x_type, DEV(x), y_type, DEV(y))) \
     LINE(gemm_pack, (const Run *run, Pack pack, int64_t K, int64_t N, const float *B, int64_t b_row, int64_t b_col, \
                       void *packed), (RUN(run), pack, K, N, DEV(B), b_row, b_col, DEV(packed))) \
     LINE(gemm_unpack, (const Run *run, Pack pack, int64_t K, int64_t N, const void *packed, int64_t first, \
@@ -39,9 +43,17 @@
                      int64_t pad, const float *x, float *y), (RUN(run), B, H, W, C, k, stride, pad, DEV(x), DEV(y))) \
     LINE(mean_pool, (const Run *run, int64_t B, int64_t HW, int64_t C, const float *x, float *y), \
           (RUN(run), B, HW, C, DEV(x), DEV(y))) \
-    LINE(layer_norm, (const Run *run, int64_t M, int64_t C, const float *x, const float *residual, \
-                       const float *gamma, const float *beta, float eps, float *y, float *mean, float *rstd), \
-          (RUN(run), M, C, DEV(x), DEV(residual), DEV(gamma), DEV(beta), eps, DEV(y), DEV(mean), DEV(rstd))) \
+    LINE(conv_back, (const Run *run, const ConvBack *c), (RUN(run), CONV_BACK(c))) \
+    LINE(max_pool_back, (const Run *run, int64_t B, int64_t H, int64_t W, int64_t C, int64_t k, int64_t stride, \
+                          int64_t pad, const float *x, const float *y, const float *dy, float *dx), \
+          (RUN(run), B, H, W, C, k, stride, pad, DEV(x), DEV(y), DEV(dy), DEV(dx))) \
+    LINE(mean_pool_back, (const Run *run, int64_t B, int64_t HW, int64_t C, const float *dy, float *dx), \
+          (RUN(run), B, HW, C, DEV(dy), DEV(dx))) \
+    LINE(batch_norm, (const Run *run, const BatchNorm *b), (RUN(run), BATCH_NORM(b))) \
+    LINE(batch_norm_back, (const Run *run, const BatchNormBack *b), (RUN(run), BATCH_NORM_BACK(b))) \
+    LINE(layer_norm, (const Run *run, int64_t M, int64_t C, DType type, const void *x, const void *residual, \
+          const float *gamma, const float *beta, float eps, void *y, float *mean, float *rstd), (RUN(run), \
+          M, C, type, DEV(x), DEV(residual), DEV(gamma), DEV(beta), eps, DEV(y), DEV(mean), DEV(rstd))) \
     LINE(layer_norm_back, (const Run *run, int64_t M, int64_t C, const float *x, const float *residual, \
                             const float *gamma, const float *mean, const float *rstd, const float *dy, float *dx, \
                             float *dgamma, float *dbeta), \
@@ -68,8 +80,8 @@
                       int64_t ldy), (RUN(run), M, C, DEV(x), ldx, beta, DEV(y), ldy)) \
     LINE(attention, (const Run *run, const Attention *a), (RUN(run), ATTENTION(a))) \
     LINE(attention_back, (const Run *run, const AttentionBack *a), (RUN(run), ATTENTION_BACK(a))) \
-    LINE(act, (const Run *run, int64_t n, Act act, float param, const float *x, float *y), \
-          (RUN(run), n, act, param, DEV(x), DEV(y))) \
+    LINE(act, (const Run *run, int64_t n, Act act, float param, DType type, const void *x, void *y), (RUN(run), \
+          n, act, param, type, DEV(x), DEV(y))) \
     LINE(act_back, (const Run *run, int64_t n, Act act, float param, const float *x, const float *dy, float *dx), \
           (RUN(run), n, act, param, DEV(x), DEV(dy), DEV(dx))) \
     LINE(binary, (const Run *run, int64_t n, Binary op, const float *a, const float *b, float *y), \
@@ -82,25 +94,26 @@
           (RUN(run), n, kind, d, first, DEV(y))) \
     LINE(axpby, (const Run *run, int64_t n, float a, const float *x, float b, float *y), \
           (RUN(run), n, a, DEV(x), b, DEV(y))) \
-    LINE(add_bias, (const Run *run, int64_t M, int64_t C, const float *x, const float *bias, Act act, float param, \
-                     float *y), (RUN(run), M, C, DEV(x), DEV(bias), act, param, DEV(y))) \
+    LINE(add_bias, (const Run *run, int64_t M, int64_t C, DType type, const void *x, const float *bias, Act act, \
+          float param, void *y), (RUN(run), M, C, type, DEV(x), DEV(bias), act, param, DEV(y))) \
     LINE(dropout, (const Run *run, int64_t n, float p, Draw d, uint64_t first, const float *x, float *y), \
           (RUN(run), n, p, d, first, DEV(x), DEV(y))) \
     LINE(fill, (const Run *run, int64_t n, float value, float *y), (RUN(run), n, value, DEV(y))) \
     LINE(sum, (const Run *run, int64_t n, const float *x, float *out), (RUN(run), n, DEV(x), DEV(out))) \
     LINE(sum_squares, (const Run *run, int64_t n, const float *x, float *out), (RUN(run), n, DEV(x), DEV(out))) \
-    LINE(gather, (const Run *run, int64_t n, int64_t D, const float *table, const int32_t *ids, float beta, \
-                   float *y), (RUN(run), n, D, DEV(table), DEV(ids), beta, DEV(y))) \
-    LINE(segment_sum, (const Run *run, int64_t S, int64_t D, const int64_t *start, const int32_t *order, \
-                        const int32_t *to, const float *x, float scale, float beta, float *y), \
-          (RUN(run), S, D, DEV(start), DEV(order), DEV(to), DEV(x), scale, beta, DEV(y))) \
+    LINE(gather, (const Run *run, int64_t n, int64_t D, DType type, const void *table, const int32_t *ids, float \
+          beta, float *y), (RUN(run), n, D, type, DEV(table), DEV(ids), beta, DEV(y))) \
+    LINE(segment_sum, (const Run *run, int64_t S, int64_t D, const int64_t *start, const int32_t *order, const \
+          int32_t *to, DType type, const void *x, float scale, float beta, float *y), (RUN(run), S, D, \
+          DEV(start), DEV(order), DEV(to), type, DEV(x), scale, beta, DEV(y))) \
     LINE(segment_pool, (const Run *run, int64_t B, int64_t D, const int32_t *offsets, Reduce how, const float *x, \
                          float *y, int32_t *arg), (RUN(run), B, D, DEV(offsets), how, DEV(x), DEV(y), DEV(arg))) \
     LINE(segment_pool_back, (const Run *run, int64_t B, int64_t D, const int32_t *offsets, Reduce how, \
                               const int32_t *arg, const float *dy, float *dx), \
           (RUN(run), B, D, DEV(offsets), how, DEV(arg), DEV(dy), DEV(dx))) \
-    LINE(spmm, (const Run *run, const Sparse *A, int64_t D, const float *x, int64_t ldx, float alpha, float beta, \
-                 float *y, int64_t ldy), (RUN(run), SPARSE(A), D, DEV(x), ldx, alpha, beta, DEV(y), ldy)) \
+    LINE(spmm, (const Run *run, const Sparse *A, int64_t D, DType type, const void *x, int64_t ldx, float alpha, \
+          float beta, void *y, int64_t ldy), (RUN(run), SPARSE(A), D, type, DEV(x), ldx, alpha, beta, \
+          DEV(y), ldy)) \
     LINE(sddmm, (const Run *run, const Sparse *A, int64_t D, const float *x, const float *y, float alpha, float beta, \
                   float *out), (RUN(run), SPARSE(A), D, DEV(x), DEV(y), alpha, beta, DEV(out))) \
     LINE(edge_softmax, (const Run *run, const Sparse *A, const float *x, float *y), \
@@ -114,12 +127,13 @@
           (RUN(run), SPARSE(A), DEV(val), DEV(rs), DEV(cs), DEV(out))) \
     LINE(inverse_root, (const Run *run, int64_t n, const float *x, float *y), (RUN(run), n, DEV(x), DEV(y))) \
     LINE(inverse_root_back, (const Run *run, int64_t n, const float *y, float *d), (RUN(run), n, DEV(y), DEV(d))) \
-    LINE(knn, (const Run *run, int64_t Q, int64_t I, int64_t D, int64_t k, const float *q, const float *x, \
-                int32_t *ids, float *values), (RUN(run), Q, I, D, k, DEV(q), DEV(x), DEV(ids), DEV(values))) \
-    LINE(topk, (const Run *run, int64_t B, int64_t I, int64_t D, int64_t k, const float *users, const int32_t *row, \
-                 const float *items, const float *bias, const Exclude *exclude, int32_t *ids, float *scores), \
-          (RUN(run), B, I, D, k, DEV(users), DEV(row), DEV(items), DEV(bias), EXCLUDE(exclude), DEV(ids), \
-           DEV(scores))) \
+    LINE(knn, (const Run *run, int64_t Q, int64_t I, int64_t D, int64_t k, DType type, const void *q, const void \
+          *x, int32_t *ids, float *values), (RUN(run), Q, I, D, k, type, DEV(q), DEV(x), DEV(ids), \
+          DEV(values))) \
+    LINE(topk, (const Run *run, int64_t B, int64_t I, int64_t D, int64_t k, DType type, const void *users, const \
+          int32_t *row, const void *items, const float *bias, const Exclude *exclude, int32_t *ids, float \
+          *scores), (RUN(run), B, I, D, k, type, DEV(users), DEV(row), DEV(items), DEV(bias), \
+          EXCLUDE(exclude), DEV(ids), DEV(scores))) \
     LINE(topk_rows, (const Run *run, int64_t B, int64_t I, int64_t k, const float *scores, const Exclude *exclude, \
                       int32_t *ids, float *values), \
           (RUN(run), B, I, k, DEV(scores), EXCLUDE(exclude), DEV(ids), DEV(values))) \

@@ -197,6 +197,42 @@ static Conv open_conv(const char *entry, const Conv *given)
     return c;
 }
 
+static ConvBack open_conv_back(const char *entry, const ConvBack *given)
+{
+    ConvBack c = *given;
+    c.forward = open_conv(entry, &given->forward);
+    MOVE(c.weights);
+    MOVE(c.dy);
+    MOVE(c.dx);
+    MOVE(c.dweights);
+    return c;
+}
+
+static BatchNorm open_batch_norm(const char *entry, const BatchNorm *given)
+{
+    BatchNorm b = *given;
+    MOVE(b.x);
+    MOVE(b.gamma);
+    MOVE(b.beta);
+    MOVE(b.running_mean);
+    MOVE(b.running_var);
+    MOVE(b.y);
+    MOVE(b.mean);
+    MOVE(b.rstd);
+    return b;
+}
+
+static BatchNormBack open_batch_norm_back(const char *entry, const BatchNormBack *given)
+{
+    BatchNormBack b = *given;
+    b.forward = open_batch_norm(entry, &given->forward);
+    MOVE(b.dy);
+    MOVE(b.dx);
+    MOVE(b.dgamma);
+    MOVE(b.dbeta);
+    return b;
+}
+
 static Attention open_attention(const char *entry, const Attention *given)
 {
     Attention a = *given;
@@ -255,13 +291,16 @@ static void open_bpr(const char *entry, int parts, const BprPart *given, BprPart
     }
 }
 
-#define RUN(run)          (&(Run[]){open_run(entry, run)}[0])
-#define GEMM(g)           (&(Gemm[]){open_gemm(entry, g)}[0])
-#define CONV(c)           (&(Conv[]){open_conv(entry, c)}[0])
-#define ATTENTION(a)      (&(Attention[]){open_attention(entry, a)}[0])
-#define ATTENTION_BACK(a) (&(AttentionBack[]){open_attention_back(entry, a)}[0])
-#define SPARSE(s)         (&(Sparse[]){open_sparse(entry, s)}[0])
-#define EXCLUDE(x)        ((x) ? &(Exclude[]){open_exclude(entry, x)}[0] : NULL)
+#define RUN(run)           (&(Run[]){open_run(entry, run)}[0])
+#define GEMM(g)            (&(Gemm[]){open_gemm(entry, g)}[0])
+#define CONV(c)            (&(Conv[]){open_conv(entry, c)}[0])
+#define CONV_BACK(c)       (&(ConvBack[]){open_conv_back(entry, c)}[0])
+#define BATCH_NORM(b)      (&(BatchNorm[]){open_batch_norm(entry, b)}[0])
+#define BATCH_NORM_BACK(b) (&(BatchNormBack[]){open_batch_norm_back(entry, b)}[0])
+#define ATTENTION(a)       (&(Attention[]){open_attention(entry, a)}[0])
+#define ATTENTION_BACK(a)  (&(AttentionBack[]){open_attention_back(entry, a)}[0])
+#define SPARSE(s)          (&(Sparse[]){open_sparse(entry, s)}[0])
+#define EXCLUDE(x)         ((x) ? &(Exclude[]){open_exclude(entry, x)}[0] : NULL)
 #define BPR(parts, part)                                                                                               \
     ({                                                                                                                 \
         BprPart *own = alloca((size_t)(parts) * sizeof *own);                                                          \

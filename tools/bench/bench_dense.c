@@ -224,7 +224,7 @@ static void norm_body(void *arg)
 {
     NormRun *r = arg;
     if (r->which == 0)
-        r->k->layer_norm(&r->run, r->M, r->C, r->x, NULL, r->gamma, r->gamma, 1e-12f, r->y, NULL, NULL);
+        r->k->layer_norm(&r->run, r->M, r->C, F32, r->x, NULL, r->gamma, r->gamma, 1e-12f, r->y, NULL, NULL);
     else if (r->which == 1)
         r->k->softmax(&r->run, r->M, r->C, r->x, r->y);
     else

@@ -115,9 +115,9 @@ static void rank_body(void *arg)
 {
     RankRun *r = arg;
     if (r->knn)
-        r->k->knn(&r->run, r->Q, r->I, r->D, r->K, r->q, r->x, r->ids, r->values);
+        r->k->knn(&r->run, r->Q, r->I, r->D, r->K, F32, r->q, r->x, r->ids, r->values);
     else
-        r->k->topk(&r->run, r->Q, r->I, r->D, r->K, r->q, NULL, r->x, NULL, &r->known, r->ids, r->values);
+        r->k->topk(&r->run, r->Q, r->I, r->D, r->K, F32, r->q, NULL, r->x, NULL, &r->known, r->ids, r->values);
 }
 
 static bool draw_known(Bench *b, RankRun *r, Error *e)

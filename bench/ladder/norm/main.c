@@ -54,6 +54,6 @@ const Ladder ladder = {COUNT(SHAPES), make, reset, error_of};
 static void sapor(Case *c)
 {
     const Run run = {0};
-    ladder_kernels()->layer_norm(&run, c->M, c->C, c->x, c->residual, c->gamma, c->beta, c->eps, c->y, NULL, NULL);
+    ladder_kernels()->layer_norm(&run, c->M, c->C, F32, c->x, c->residual, c->gamma, c->beta, c->eps, c->y, NULL, NULL);
 }
 STEP("Sapor", NULL, sapor)

@@ -89,6 +89,6 @@ const Ladder ladder = {COUNT(SIZES), make, reset, error_of};
 static void sapor(Case *c)
 {
     const Run run = {0};
-    ladder_kernels()->spmm(&run, &c->sparse, D, c->x, D, 1.0f, 0.0f, c->y, D);
+    ladder_kernels()->spmm(&run, &c->sparse, D, F32, c->x, D, 1.0f, 0.0f, c->y, D);
 }
 STEP("Sapor", NULL, sapor)

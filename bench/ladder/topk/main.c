@@ -109,7 +109,7 @@ const Ladder ladder = {COUNT(SIZES), make, reset, error_of};
 
 static void sapor(Case *c)
 {
-    ladder_kernels()->topk(&c->topk_run, c->U, c->I, c->D, c->K, c->users, NULL, c->items, NULL, &c->exclude, c->ids,
-                           c->scores);
+    ladder_kernels()->topk(&c->topk_run, c->U, c->I, c->D, c->K, F32, c->users, NULL, c->items, NULL, &c->exclude,
+                           c->ids, c->scores);
 }
 STEP("Sapor", NULL, sapor)

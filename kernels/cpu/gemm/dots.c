@@ -71,8 +71,8 @@ void FN(narrow_rows)(const Gemm *g, const NarrowA *to, int64_t m0, int64_t m1)
             memset(row + (units - AMX_UNITS), 0, AMX_UNITS * sizeof *row);
         }
         if (is_bytes(g->pack))
-            bytes_row(g->K, g->A + m * g->a_row, (uint8_t *)row, to->scale + m, to->zero + m);
+            bytes_row(g->K, (const float *)g->A + m * g->a_row, (uint8_t *)row, to->scale + m, to->zero + m);
         else
-            pairs_row(g->K, g->A + m * g->a_row, (uint16_t *)(void *)row);
+            pairs_row(g->K, (const float *)g->A + m * g->a_row, (uint16_t *)(void *)row);
     }
 }

@@ -244,7 +244,7 @@ static void block(void *arg, size_t task, int worker)
                   .b_panel = len * TILE_COLS,
                   .b = b_work,
                   .prefetch_ld = g->ldr};
-        const float *B = g->packed ? NULL : g->B + k0 * g->b_row + n0 * g->b_col;
+        const float *A = g->A, *B = g->packed ? NULL : (const float *)g->B + k0 * g->b_row + n0 * g->b_col;
         if (g->packed) {
             t.b_row = b_row;
             t.b_panel = g->K * b_row;
@@ -264,31 +264,31 @@ static void block(void *arg, size_t task, int worker)
                 t.a_row = len + 16;
                 t.a_step = 1;
                 for (int64_t i = 0; i < rows; i++)
-                    memcpy(a_work + i * t.a_row, g->A + (m0 + m + i) * g->a_row + k0, (size_t)len * sizeof(float));
+                    memcpy(a_work + i * t.a_row, A + (m0 + m + i) * g->a_row + k0, (size_t)len * sizeof(float));
             } else if (!p->a_packs) {
-                t.a = g->A + (m0 + m) * g->a_row + k0;
+                t.a = A + (m0 + m) * g->a_row + k0;
                 t.a_row = g->a_row;
                 t.a_step = 1;
             } else {
                 if (r % A_CHUNK == 0) {
-                    pack_a(M, tile_rows, r, MIN(r + A_CHUNK, tile_rows), len,
-                           g->A + (m0 + m) * g->a_row + k0 * g->a_col, g->a_row, g->a_col, a_work);
+                    pack_a(M, tile_rows, r, MIN(r + A_CHUNK, tile_rows), len, A + (m0 + m) * g->a_row + k0 * g->a_col,
+                           g->a_row, g->a_col, a_work);
                     a_next = a_work;
                 }
                 /* The lines of the next chunk are asked for, one a tile. */
                 const int64_t next = (r / A_CHUNK + 1) * A_CHUNK, line = r % A_CHUNK * LINE;
                 const bool asks = g->a_row == 1 && next < tile_rows && line < A_CHUNK * TILE_ROWS + LINE;
-                t.a_prefetch = asks ? g->A + m0 + tile_begin(M, tile_rows, next, true) + line + k0 * g->a_col : NULL;
+                t.a_prefetch = asks ? A + m0 + tile_begin(M, tile_rows, next, true) + line + k0 * g->a_col : NULL;
                 t.a_prefetch_step = g->a_col;
                 t.a = a_next;
                 a_next += rows * len + VW;
                 t.a_row = 1;
                 t.a_step = rows;
             }
-            float *C = g->C + (m0 + m) * g->ldc + n0;
+            float *C = (float *)g->C + (m0 + m) * g->ldc + n0;
             t.c = p->partial ? c_work + (p->k_blocks > 1 ? m * p->cols : 0) : C;
             t.ldc = p->partial ? p->cols : g->ldc;
-            const float *residual = last && g->residual ? g->residual + (m0 + m) * g->ldr + n0 : NULL;
+            const float *residual = last && g->residual ? (const float *)g->residual + (m0 + m) * g->ldr + n0 : NULL;
             t.prefetch = residual;
             if (p->b_direct) {
                 Tile d = t;

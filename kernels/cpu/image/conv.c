@@ -1,9 +1,10 @@
-/* kernels/cpu/conv.c: Convolution, NHWC. 1x1 is gemm. k x k is a product whose A is never made: with channels last, the
- * pixels under one row of the kernel are contiguous, so that K = kh segments of kw C numbers, and the outputs of one
- * image row are rows of A at distance stride C. All that is copied is a band of the image with its zero border.
- * Depthwise runs over channels, four pixels at a time. Most 3 x 3 kernels of stride 1 go another way: winograd.c. */
+/* kernels/cpu/image/conv.c: Convolution, NHWC. 1x1 is gemm. k x k is a product whose A is never made: with channels
+ * last, the pixels under one row of the kernel are contiguous, so that K = kh segments of kw C numbers, and the
+ * outputs of one image row are rows of A at distance stride C. All that is copied is a band of the image with its zero
+ * border. Depthwise runs over channels, four pixels at a time. Most 3 x 3 kernels of stride 1 go another way:
+ * winograd.c. */
 // flags: -O3
-#include "kernels/cpu/winograd.h"
+#include "kernels/cpu/image/winograd.h"
 
 enum {
     BAND = 1 << 16, /* floats of padded input that a task copies: half a second-level cache */
@@ -169,7 +170,7 @@ typedef struct Job {
  * border is. */
 static void copy_band(const Conv *c, const Plan *p, int64_t b, int64_t oh0, int64_t rows, float *to)
 {
-    const float *x = c->x + b * c->H * c->W * c->C;
+    const float *x = (const float *)c->x + b * c->H * c->W * c->C;
     const size_t bytes = (size_t)c->C * sizeof(float);
     if (p->picks) {
         for (int64_t h = oh0; h < oh0 + rows; h++) {
@@ -241,8 +242,8 @@ static void band(void *arg, size_t task, int worker)
     float *image = job->work + p->floats * (size_t)worker;
     copy_band(c, p, b, oh0, rows, image);
     const int64_t K = c->kh * c->kw * c->C, at = (b * p->oh + oh0) * p->ow * c->O + n0;
-    float *y = c->y + at;
-    const float *residual = c->residual ? c->residual + at : NULL;
+    float *y = (float *)c->y + at;
+    const float *residual = c->residual ? (const float *)c->residual + at : NULL;
     Tile t = {.b = (const float *)c->packed + n0 * K,
               .b_row = TILE_COLS,
               .b_panel = K * TILE_COLS,
@@ -314,8 +315,8 @@ static void depthwise_row(void *arg, size_t task, int worker)
     const int64_t ow = job->p.ow, b = (int64_t)task / job->p.oh, oh = (int64_t)task % job->p.oh,
                   h = oh * c->stride - c->top;
     const int64_t i0 = MAX(-h, 0), i1 = MIN(c->kh, c->H - h);
-    const float *x = c->x + b * c->H * c->W * c->C + (h * c->W - c->left) * c->C;
-    float *y = c->y + (int64_t)task * ow * c->C;
+    const float *x = (const float *)c->x + b * c->H * c->W * c->C + (h * c->W - c->left) * c->C;
+    float *y = (float *)c->y + (int64_t)task * ow * c->C;
     const int64_t inner_end =
         c->W + c->left - c->kw >= 0 ? (c->W + c->left - c->kw) / c->stride + 1 : 0; /* kernels wholly inside end here */
     for (int64_t w = 0, count; w < ow; w += count) {
@@ -333,7 +334,8 @@ static void depthwise_row(void *arg, size_t task, int worker)
         }
     }
     if (c->bias || c->residual || c->act != ACT_NONE) {
-        const Finish f = {1, 0, c->bias, c->residual ? c->residual + (y - c->y) : NULL, c->O, c->act, 0};
+        const Finish f = {1,    0,      c->bias, c->residual ? (const float *)c->residual + (y - (float *)c->y) : NULL,
+                          c->O, c->act, 0};
         FN(tile_finish)(&f, ow, c->O, y, c->O, y, c->O);
     }
 }

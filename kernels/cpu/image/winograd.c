@@ -1,13 +1,13 @@
-/* kernels/cpu/winograd.c: 3 x 3 convolutions of stride 1 by Winograd's method (Lavin & Gray 2016), mostly F(4x4, 3x3):
- * each 4 x 4 square of outputs comes from its 6 x 6 square of inputs by 36 products where the direct way takes 144. The
- * input transform B' of a band's squares makes 36 matrices [squares, C]; each is multiplied with its [C, O] of the
- * filter transform (G, made at packing, in double); the output transform A' makes outputs of the products. (The paper
- * calls a square a tile; here a tile is gemm's.) F(6x6, 3x3) makes 6 x 6 outputs of 8 x 8 inputs by 64 products instead
- * of 324: a fifth less again, but it rounds four times as much. It is used where Conv.winograd is 6, up to 128
+/* kernels/cpu/image/winograd.c: 3 x 3 convolutions of stride 1 by Winograd's method (Lavin & Gray 2016), mostly F(4x4,
+ * 3x3): each 4 x 4 square of outputs comes from its 6 x 6 square of inputs by 36 products where the direct way takes
+ * 144. The input transform B' of a band's squares makes 36 matrices [squares, C]; each is multiplied with its [C, O]
+ * of the filter transform (G, made at packing, in double); the output transform A' makes outputs of the products. (The
+ * paper calls a square a tile; here a tile is gemm's.) F(6x6, 3x3) makes 6 x 6 outputs of 8 x 8 inputs by 64 products
+ * instead of 324: a fifth less again, but it rounds four times as much. It is used where Conv.winograd is 6, up to 128
  * channels. From 385 channels on F(2x2, 3x3) is used: 4 x 4 inputs, 16 products instead of 36, and less than half the
  * weights, which come from memory. Of a convolution's shape only C and O decide what is computed here, and a square's
  * bits depend on nothing but its own pixels. */
-#include "kernels/cpu/winograd.h"
+#include "kernels/cpu/image/winograd.h"
 
 enum {
     MAX_OUT = 6,
@@ -340,7 +340,7 @@ static void input_row(void *arg, size_t task, int worker)
     const Conv *c = j->c;
     const int64_t row = p->first + (int64_t)task, b = row / j->high, h = row % j->high * j->points->out,
                   ld = c->C + SLACK;
-    const float *x = c->x + b * c->H * c->W * c->C;
+    const float *x = (const float *)c->x + b * c->H * c->W * c->C;
     float *to = p->in + (int64_t)task * j->wide * ld;
     for (int64_t w = 0; w < j->ow; w += j->points->out, to += ld)
         transform_of(j->points)->input_transform_2d(c, x, h, w, to, p->rows * j->wide * ld);
@@ -382,10 +382,10 @@ static void output_row(void *arg, size_t task, int worker)
     const float *from = p->out + (int64_t)task * j->wide * ld;
     for (int64_t w = 0; w < j->ow; w += side, from += ld)
         transform_of(j->points)->output_transform_2d(from, p->rows * j->wide * ld, c->O, rows, MIN(side, j->ow - w),
-                                                     c->y + at + w * c->O, y_row);
+                                                     (float *)c->y + at + w * c->O, y_row);
     if (c->bias || c->residual || c->act != ACT_NONE) {
-        const Finish f = {1, 0, c->bias, c->residual ? c->residual + at : NULL, c->O, c->act, 0};
-        FN(tile_finish)(&f, rows * j->ow, c->O, c->y + at, c->O, c->y + at, c->O);
+        const Finish f = {1, 0, c->bias, c->residual ? (const float *)c->residual + at : NULL, c->O, c->act, 0};
+        FN(tile_finish)(&f, rows * j->ow, c->O, (float *)c->y + at, c->O, (float *)c->y + at, c->O);
     }
 }
 

@@ -1,5 +1,5 @@
-/* kernels/cpu/winograd.h: how conv.c hands on the 3 x 3 convolutions that Winograd's transform serves. All as the
- * members of Kernels. */
+/* kernels/cpu/image/winograd.h: how conv.c hands on the 3 x 3 convolutions that Winograd's transform serves. All as
+ * the members of Kernels. */
 #ifndef SAPOR_WINOGRAD_H
 #define SAPOR_WINOGRAD_H
 
