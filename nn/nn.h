@@ -261,10 +261,11 @@ Tensor *frobenius(Tape *t, Tensor *x);   /* sqrt(sum x^2) -> [1]; gradient 0 at 
 /* numbers by numbers (ops/math.c) */
 Tensor *divide(Tape *t, Tensor *a, Tensor *b);  /* a / b, element by element */
 Tensor *maximum(Tape *t, Tensor *a, Tensor *b); /* where both are equal each gets half of the gradient, as in torch */
-/* x op v for x [M,C] and v a row [C], a column [M] or one number [1]: BIN_ADD, BIN_SUB, BIN_MUL, BIN_DIV, BIN_MAX */
-Tensor *broadcast(Tape *t, Binary op, Spread how, Tensor *x, Tensor *v);
+/* x + v, x - v, ... for x [M,C] and v a row [C], a column [M] or one number [1]: BIN_ADD, BIN_SUB, BIN_MUL, BIN_DIV,
+ * BIN_MAX */
+Tensor *broadcast(Tape *t, Binary which, Spread how, Tensor *x, Tensor *v);
 /* UN_EXP, UN_LOG, UN_SQRT; UN_SIGN has no gradient. The gradient of UN_LOG and UN_SQRT at 0 is infinite. */
-Tensor *unary(Tape *t, Tensor *x, Unary op);
+Tensor *unary(Tape *t, Tensor *x, Unary which);
 Tensor *clamp(Tape *t, Tensor *x, float lo, float hi); /* no gradient beyond the limits */
 Tensor *row_sum(Tape *t, Tensor *x);                   /* [M,C] -> [M] */
 Tensor *col_sum(Tape *t, Tensor *x);                   /* [M,C] -> [C] */

@@ -110,10 +110,10 @@ Tensor *maximum(Tape *t, Tensor *a, Tensor *b)
     return two_op(t, &op, BIN_MAX, SPREAD_NOT, a, b);
 }
 
-Tensor *broadcast(Tape *t, Binary how, Spread spreads, Tensor *x, Tensor *v)
+Tensor *broadcast(Tape *t, Binary which, Spread how, Tensor *x, Tensor *v)
 {
     static const Op op = {.name = "broadcast", .back_name = "broadcast back", .back = broadcast_back};
-    return two_op(t, &op, how, spreads, x, v);
+    return two_op(t, &op, which, how, x, v);
 }
 
 /* ---- functions of one number ----------------------------------------------------------------- */
