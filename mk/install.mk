@@ -1,7 +1,7 @@
 # mk/install.mk: make install, make uninstall.
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
-VERSION := $(shell sed -n 's/.*define SAPOR_VERSION "\(.*\)"/\1/p' sapor.h)
+VERSION := $(shell sed -n 's/.*define SAPOR_VERSION *"\(.*\)"/\1/p' sapor.h)
 # The command writes its man page and its completions: there are none where it does not run.
 PAGES = $(if $(CROSS),,$(addprefix $(BUILD)/share/,$(PAGE_man) $(PAGE_bash) $(PAGE_zsh)))
 PAGE_man = man/man1/sapor.1

@@ -371,7 +371,8 @@ typedef struct Model { /* one recommender at work */
 struct StepContext {
     const Optim *optim; /* as the settings say, for all parameters, at the epoch's rate */
     double decay;       /* the factor that lr_decay gives in this epoch, for the rates of a model's own optimisers */
-    int64_t batch;
+    int64_t step;       /* number of the step in the whole run, from 0: for schedule_rate */
+    int64_t batch;      /* the same in the epoch */
     struct Loop *loop;
 };
 /* Adds a scalar of the tape to the loss that the epoch reports; to be called before backward. It is read back within 16

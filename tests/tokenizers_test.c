@@ -103,6 +103,7 @@ static int filter(char **argv)
                 Text normal;
                 if (pipeline_normalize(&w, texts[0], &normal))
                     write_block(normal);
+                work_end(&w);
             } else if (strstr(mode, "decode")) {
                 write_decoded(t, texts[0], &d, scratch, &e);
             } else {

@@ -65,7 +65,7 @@ static Encoder *open_model(Bench *b, const char *name, Pack dtype, TrainOptions 
 
 /* ---- a batch of a text or an image model ----------------------------------------------------- */
 
-enum { TEXTS = 3, TOKENS = 15, SIDE = 32, IMAGES = 2 };
+enum { TEXTS = 3, TOKENS = 15, SIDE = 56, IMAGES = 2 };
 typedef struct Batch {
     TextBatch texts;
     ImageBatch images;
@@ -100,7 +100,7 @@ static void batch_of(Batch *b, const Encoder *en, const Weights *golden)
     if (ids)
         memcpy(b->ids, ids->data, sizeof b->ids);
     if (pixels)
-        memcpy(b->pixels, pixels->data, sizeof b->pixels);
+        memcpy(b->pixels, pixels->data, (size_t)pixels->count * sizeof b->pixels[0]);
     batch_positions(b, en);
 }
 
@@ -136,10 +136,14 @@ static const float *inferred(Bench *b, const Encoder *en, const Batch *batch, in
     return out;
 }
 
+/* Within a part of the largest magnitude. */
 static void assert_close(const float *x, const float *y, int64_t n, double tolerance, const char *what)
 {
+    double largest = 0;
     for (int64_t i = 0; i < n; i++)
-        if (!(fabs((double)x[i] - (double)y[i]) <= tolerance * (1 + fabs((double)y[i]))))
+        largest = fmax(largest, fabs((double)y[i]));
+    for (int64_t i = 0; i < n; i++)
+        if (!(fabs((double)x[i] - (double)y[i]) <= tolerance * largest))
             fail_msg("%s: number %lld is %g, not %g", what, (long long)i, (double)x[i], (double)y[i]);
 }
 
@@ -241,15 +245,18 @@ static void adapters_over_packed_weights(void **state)
 
 typedef struct Example {
     const char *model;
-    const char *adapters;
-    const char *weights; /* of some of them */
+    const char *adapters; /* or NULL */
+    const char *weights;  /* of some of them */
 } Example;
-static const Example EXAMPLES[] = {{"bert", "query, output.dense", "encoder.layer.1.*, !*.key.*"},
-                                   {"bert_prefixed", "dense", "*.LayerNorm.*, *.bias"},
-                                   {"distilbert", "q_lin, v_lin, lin1", "transformer.layer.0.*"},
-                                   {"mpnet", "attn.q, attn.o", "word_embeddings.weight, *.attn.v.*"},
-                                   {"vit", "query, value, intermediate.dense", NULL},
-                                   {"vit_modules", "q_proj, fc1", NULL}};
+static const Example EXAMPLES[] = {
+    {"bert", "query, output.dense", "encoder.layer.1.*, !*.key.*"},
+    {"bert_prefixed", "dense", "*.LayerNorm.*, *.bias"},
+    {"distilbert", "q_lin, v_lin, lin1", "transformer.layer.0.*"},
+    {"mpnet", "attn.q, attn.o", "word_embeddings.weight, relative_attention_bias.weight, *.attn.v.*"},
+    {"vit", "query, value, intermediate.dense", "cls_token, layernorm_*, encoder.layer.1.*"},
+    {"vit_modules", "q_proj, fc1", "position_embeddings, layers.?.attention.*"},
+    {"resnet_basic", NULL, "*.convolution.weight"},
+    {"resnet_bottleneck", NULL, "*.normalization.*"}};
 
 static float *factors(Bench *b, int64_t n)
 {
@@ -351,7 +358,9 @@ static void adapted(Bench *b, const char *folder, const Example *w, Pack dtype)
     encoder_close(plain);
 }
 
-/* All weights, or some, as parameters. */
+/* All weights, or some, as parameters. SUMS: float32 sums in another order, as encoders_test has it: a batch norm that
+ * is trained is not folded. */
+#define SUMS 5e-5
 static void trained(Bench *b, const char *folder, const Example *w, const char *weights)
 {
     Encoder *plain = open_model(b, w->model, PACK_F32, (TrainOptions){0}),
@@ -360,15 +369,16 @@ static void trained(Bench *b, const char *folder, const Example *w, const char *
     int64_t n;
     batch_of(&batch, plain, NULL);
     const float *x = inferred(b, plain, &batch, &n), *c = factors(b, n);
-    assert_close(inferred(b, en, &batch, &n), x, n, 1e-5, w->model);
-    float first = train(b, en, &batch, c, 1, 1e-3), last = train(b, en, &batch, c, 10, 1e-3);
+    assert_close(inferred(b, en, &batch, &n), x, n, SUMS, w->model);
+    double lr = w->adapters ? 1e-3 : 1e-6; /* convolutions with drawn weights give large features */
+    float first = train(b, en, &batch, c, 1, lr), last = train(b, en, &batch, c, 10, lr);
     assert_true(last < first);
     const char *saved = copy_model(b, folder, w->model, en);
     check_saved(b, w->model, saved, any);
     for (Pack dtype = PACK_F32; dtype < PACK_COUNT; dtype++) /* and packed again */
         encoder_close(open_at(b, saved, dtype, (TrainOptions){0}));
     Encoder *again = open_at(b, saved, PACK_F32, (TrainOptions){0});
-    assert_close(inferred(b, again, &batch, &n), inferred(b, en, &batch, &n), n, 1e-5, w->model);
+    assert_close(inferred(b, again, &batch, &n), inferred(b, en, &batch, &n), n, SUMS, w->model);
     encoder_close(again);
     encoder_close(en);
     encoder_close(plain);
@@ -382,12 +392,12 @@ static void one_forward_function(void **state)
     char path[256];
     const char *folder = test_folder(path);
     for (size_t i = 0; i < COUNT(EXAMPLES); i++) {
-        adapted(b, folder, &EXAMPLES[i], PACK_F32);
-        adapted(b, folder, &EXAMPLES[i], PACK_INT8);
-        if (EXAMPLES[i].weights)
-            trained(b, folder, &EXAMPLES[i], EXAMPLES[i].weights);
-        if (EXAMPLES[i].weights && strcmp(EXAMPLES[i].model, "mpnet"))
-            trained(b, folder, &EXAMPLES[i], "*");
+        if (EXAMPLES[i].adapters) {
+            adapted(b, folder, &EXAMPLES[i], PACK_F32);
+            adapted(b, folder, &EXAMPLES[i], PACK_INT8);
+        }
+        trained(b, folder, &EXAMPLES[i], EXAMPLES[i].weights);
+        trained(b, folder, &EXAMPLES[i], "*");
     }
     test_folder_remove(folder);
 }

@@ -119,7 +119,8 @@ bool detokenize(const Tokenizer *t, const int32_t *ids, size_t count, const Deco
     for (size_t i = 0; i < count; i++) {
         if (!token_stream_next(&s, ids[i], &part, a, e) || !token_bytes_room(&all, all.n + part.n, a, e))
             return false;
-        memcpy(all.p + all.n, part.p, part.n);
+        if (part.n)
+            memcpy(all.p + all.n, part.p, part.n);
         all.n += part.n;
     }
     *out = (Text){all.p ? all.p : "", options->clean_up ? clean_up(all.p, all.n, false) : all.n};

@@ -109,15 +109,19 @@ static bool finish_added(Load *l, const TextIndex *seen)
     Work w = {.t = t, .a = l->a, .e = l->e};
     if (!sought || !shown || !shown_of)
         return false;
-    for (size_t i = 0; i < n; i++) {
+    bool ok = true;
+    for (size_t i = 0; i < n && ok; i++) {
         const Added *token = &t->added[i];
         shown[i].text = token->content;
-        if (token->was_normalized && !pipeline_normalize(&w, token->content, &shown[i].text))
-            return false;
+        if (token->was_normalized)
+            ok = pipeline_normalize(&w, token->content, &shown[i].text);
         int64_t same = text_index_find(seen, shown[i].text);
         shown[i].hidden = same >= 0 && t->added[same].was_special;
         shown_of[token->id] = (uint32_t)i + 1;
     }
+    work_end(&w);
+    if (!ok)
+        return false;
     for (size_t i = 0, k = 0; i < 2 * n; i++) { /* special ones first: they win where two look for the same */
         const Added *token = &t->added[i % n];
         if (token->special != (i < n))

@@ -3,24 +3,47 @@
 
 /* ---- the text -------------------------------------------------------------------------------- */
 
+static void release(const Work *w, Normal *text)
+{
+    if (text->room)
+        heap_free(arena_heap(w->a), text->from ? (void *)text->from : text->p, text->bytes);
+    *text = (Normal){0};
+}
+
+enum { MOST_GROWTH = 12, MOST_MORE = 4096 }; /* bytes of a normal form for each byte of text, and besides */
+
+/* From the heap, not from the arena: what was outgrown is given back. */
 static bool make_room(Work *w, Normal *text, size_t more)
 {
     if (text->room - text->n >= more)
         return true;
-    size_t room = MAX(2 * text->room, text->n + more);
-    char *p = NEW(w->a, char, room, w->e);
-    uint32_t *from = w->traced ? NEW(w->a, uint32_t, room, w->e) : NULL;
-    if (!p || (w->traced && !from))
-        return false;
-    if (text->n) {
-        memcpy(p, text->p, text->n);
-        if (from)
-            memcpy(from, text->from, text->n * sizeof *from);
+    if (text->n > MIN((uint64_t)MOST_GROWTH * w->given + MOST_MORE, (uint64_t)UINT32_MAX - MOST_MORE))
+        return fail(w->e, SP_UNSUPPORTED, "%s: its normalizers make a text more than %d times as long", w->t->path,
+                    MOST_GROWTH);
+    size_t room = MAX(text->room + text->room / 2, text->n + more), each = w->traced ? 1 + sizeof *text->from : 1,
+           bytes;
+    char *block = size_mul(room, each, &bytes) ? heap_alloc(arena_heap(w->a), bytes) : NULL;
+    if (!block)
+        return fail_memory(w->e, room, "the normal form of a text");
+    Normal grown = {block, NULL, text->n, room, bytes};
+    if (w->traced) { /* first, where it is aligned */
+        grown.from = (uint32_t *)(void *)block;
+        grown.p = block + room * sizeof *grown.from;
     }
-    text->p = p;
-    text->from = from;
-    text->room = room;
+    if (text->n) {
+        memcpy(grown.p, text->p, text->n);
+        if (w->traced)
+            memcpy(grown.from, text->from, text->n * sizeof *text->from);
+    }
+    release(w, text);
+    *text = grown;
     return true;
+}
+
+void work_end(Work *w)
+{
+    release(w, &w->text);
+    release(w, &w->other);
 }
 
 bool work_put(Work *w, uint32_t c, uint32_t from)
@@ -58,6 +81,7 @@ void work_swap(Work *w)
 bool work_begin(Work *w, Text text, size_t begin, size_t end)
 {
     w->words.count = w->next.count = w->other.n = 0;
+    w->given = end - begin;
     w->text.n = end - begin; /* the room that the first character asks for */
     for (size_t i = begin, length; i < end; i += length)
         if (!work_put(w, next_code(text.p + i, end - i, &length), (uint32_t)i))

@@ -127,33 +127,41 @@ static bool run_stages(Work *w, size_t begin, size_t end, Tokens *out, TokenIds 
     return true;
 }
 
-static bool run_text(const Tokenizer *t, Tokens *out, Arena *a, Error *e)
+static bool run_text(Work *w, Tokens *out)
 {
-    Work w = {.t = t, .a = a, .e = e, .traced = !out->plain};
+    const Tokenizer *t = w->t;
     TokenIds ids = {0};
     AddedScan scan = {.text = out->text};
     Text gap;
     int32_t id;
     if (out->text.n >= UINT32_MAX)
-        return fail(e, SP_UNSUPPORTED, "%s: a text of %zu bytes; less than 4 GB is supported", t->path, out->text.n);
+        return fail(w->e, SP_UNSUPPORTED, "%s: a text of %zu bytes; less than 4 GB is supported", t->path, out->text.n);
     while (!enough(out) && added_next(&t->raw, &scan, &gap, &id)) {
         size_t begin = (size_t)(gap.p - out->text.p);
-        if (!run_stages(&w, begin, begin + gap.n, out, &ids))
+        if (!run_stages(w, begin, begin + gap.n, out, &ids))
             return false;
         if (id < 0)
             continue;
         Text value = {out->text.p + scan.begin, scan.end - scan.begin};
-        if (out->plain ? !ids_push(out->plain, id, a, e) : !found_push(&w, out, id, scan.begin, scan.end, value))
+        if (out->plain ? !ids_push(out->plain, id, w->a, w->e) : !found_push(w, out, id, scan.begin, scan.end, value))
             return false;
         out->word++;
     }
     return true;
 }
 
+static bool run_whole(const Tokenizer *t, Tokens *out, Arena *a, Error *e)
+{
+    Work w = {.t = t, .a = a, .e = e, .traced = !out->plain};
+    bool ok = run_text(&w, out);
+    work_end(&w);
+    return ok;
+}
+
 bool pipeline_stages(const Tokenizer *t, Text text, size_t limit, TokenIds *out, Arena *a, Error *e)
 {
     Tokens tokens = {.text = text, .plain = out, .limit = limit};
-    return run_text(t, &tokens, a, e);
+    return run_whole(t, &tokens, a, e);
 }
 
 bool pipeline_normalize(Work *w, Text text, Text *out)
@@ -266,7 +274,7 @@ bool tokenize_texts(const Tokenizer *t, const Text *texts, size_t n, const Token
                              .limit = SIZE_MAX,
                              .keep = options->max_length && !options->from_left ? options->max_length : SIZE_MAX};
         if (options->ids_only && t->fused ? !pipeline_fused(t, texts[i], SIZE_MAX, &plain[i], a, e)
-                                          : !run_text(t, &tokens[i], a, e))
+                                          : !run_whole(t, &tokens[i], a, e))
             return false;
         total[i] = options->ids_only ? plain[i].count : tokens[i].total;
     }

@@ -67,6 +67,7 @@ typedef struct Normal {
      * byte comes from one character: what a stage puts in comes from its neighbour, as in Hugging Face's alignments. */
     uint32_t *from;
     size_t n, room;
+    size_t bytes; /* of both, from the heap */
 } Normal;
 
 typedef struct Word {
@@ -101,6 +102,7 @@ typedef struct Work {
     Arena *a;
     Error *e;
     bool traced;
+    size_t given; /* bytes of the stretch */
     Normal text;  /* what a stage reads; the next one reads what it wrote */
     Normal other; /* what it writes */
     Words words, next;
@@ -114,6 +116,7 @@ typedef struct WorkCode { /* a character of `text` */
 } WorkCode;
 
 bool work_begin(Work *w, Text text, size_t begin, size_t end); /* `text` becomes these bytes of a whole text */
+void work_end(Work *w);                                        /* gives the memory of the texts back */
 bool work_next(const Work *w, WorkCode *c);                    /* the next character; false at the end */
 bool work_put(Work *w, uint32_t c, uint32_t from);             /* appends to `other` */
 void work_swap(Work *w);                                       /* what was written is what is read */

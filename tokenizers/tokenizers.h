@@ -69,7 +69,8 @@ typedef struct TokenList {
  * with SP_USAGE where max_length is shorter than the special tokens, or where CUT_FIRST or CUT_SECOND would leave
  * nothing of its text, and with SP_UNSUPPORTED where the tokenizer has no template for two texts, or for a text of
  * 4 GB.
- * Memory: 5 bytes for each byte of the normal form and 12 for each word, both up to four times while they grow, and 72
+ * Memory: the normal form twice, each with 5 bytes per byte, and it may be 12 times as long as the text (the error
+ * SP_UNSUPPORTED says so where stages make more of it); 12 bytes for each word, up to four times while they grow; 72
  * bytes per token. With max_length, and unless from_left, no more than that many tokens of each text are kept. Time:
  * linear in the text, times the number of stages (32 of a kind at most). */
 bool tokenize_texts(const Tokenizer *t, const Text *texts, size_t n, const TokenOptions *options, TokenList *out,

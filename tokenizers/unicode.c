@@ -157,7 +157,9 @@ uint32_t unicode_compose(uint32_t a, uint32_t b)
         return SYLLABLE + ((a - LEAD) * VOWELS + b - VOWEL) * TAILS;
     if (a - SYLLABLE < SYLLABLES && (a - SYLLABLE) % TAILS == 0 && b - TAIL - 1 < TAILS - 1)
         return a + b - TAIL;
-    for (size_t i = 0; i < COUNT(PAIR_FAR); i++)
+    if (b < 0x300) /* no combining mark is below */
+        return 0;
+    for (size_t i = 0; a >= UNICODE_PLANE && i < COUNT(PAIR_FAR); i++)
         if (PAIR_FAR[i][0] == a && PAIR_FAR[i][1] == b)
             return PAIR_FAR[i][2];
     if (a >= UNICODE_PLANE || b >= UNICODE_PLANE)

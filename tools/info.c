@@ -106,7 +106,15 @@ static const struct {
     const char *shape;
     Pack pack;
 } NARROW[] = {{"f16 weights", PACK_F16}, {"bf16 weights", PACK_BF16}, {"int8 weights", PACK_INT8}};
-enum { CHOICES = COUNT(PRODUCTS) + COUNT(CONVOLUTIONS) + COUNT(NARROW) };
+static const struct {
+    const char *shape;
+    int64_t B, T, H, D;
+} ATTENTIONS[] = {{"1 text of 128, 12x32", 1, 128, 12, 32}, {"16 texts of 512, 12x64", 16, 512, 12, 64}};
+static const struct {
+    const char *shape;
+    int64_t B, I, D, k;
+} RANKINGS[] = {{"2048x7050x64, best 50", 2048, 7050, 64, 50}, {"256x7050x768, best 10", 256, 7050, 768, 10}};
+enum { CHOICES = COUNT(PRODUCTS) + COUNT(CONVOLUTIONS) + COUNT(NARROW) + COUNT(ATTENTIONS) + COUNT(RANKINGS) };
 
 static void choose(const Device *d, Choice list[CHOICES])
 {
@@ -159,6 +167,14 @@ static void choose(const Device *d, Choice list[CHOICES])
         list->shape = CONVOLUTIONS[i].shape;
         list->way = k->conv_way(&run, &c);
     }
+    for (size_t i = 0; i < COUNT(ATTENTIONS); i++, list++) {
+        const Attention a = {
+            .B = ATTENTIONS[i].B, .H = ATTENTIONS[i].H, .D = ATTENTIONS[i].D, .q_longest = ATTENTIONS[i].T};
+        *list = (Choice){"attention", ATTENTIONS[i].shape, k->attention_way(&run, &a)};
+    }
+    for (size_t i = 0; i < COUNT(RANKINGS); i++, list++)
+        *list = (Choice){"topk", RANKINGS[i].shape,
+                         k->topk_way(&run, RANKINGS[i].B, RANKINGS[i].I, RANKINGS[i].D, RANKINGS[i].k)};
 }
 
 /* GB/s of memory; 0 where 128 MB are too many. */
@@ -195,14 +211,15 @@ static void kernels_text(Context *c, const Device *d)
         else
             printf(" not available");
     }
-    printf(" GFLOP/s\n           memory %.1f GB/s\n\n%-7s %-23s %-14s %s\n", memory_gbs(c, d), "kernel", "shape",
+    printf(" GFLOP/s\n           memory %.1f GB/s\n\n%-9s %-23s %-14s %s\n", memory_gbs(c, d), "kernel", "shape",
            "variant", "why");
     for (size_t i = 0; i < CHOICES; i++)
-        printf("%-7s %-23s %-14s %s\n", list[i].kernel, list[i].shape, list[i].way.name, list[i].way.why);
+        printf("%-9s %-23s %-14s %s\n", list[i].kernel, list[i].shape, list[i].way.name, list[i].way.why);
     printf("\nkernels with one variant for all shapes:\n");
     for (size_t i = 0, at = 0; i < COUNT(KERNELS); i++) {
         Text name = text_of(KERNELS[i]);
-        if (text_is(name, "gemm") || text_is(name, "conv") || text_ends(name, "_work") || text_ends(name, "_bytes") ||
+        if (text_is(name, "gemm") || text_is(name, "conv") || text_is(name, "attention") || text_is(name, "topk") ||
+            text_is(name, "supports") || text_ends(name, "_work") || text_ends(name, "_bytes") ||
             text_ends(name, "_packs") || text_ends(name, "_way"))
             continue;
         at += name.n + 2;

@@ -86,8 +86,8 @@ static int64_t parts_of(const Run *run, const Attention *t)
 Way FN(attention_way)(const Run *run, const Attention *t)
 {
     const int64_t T = t->k_offsets ? t->k_longest : t->q_longest, parts = parts_of(run, t);
-    Way way = {.why = parts > 1 ? "fewer texts and heads than the threads need: queries are cut into tasks, too"
-                                : "a text and a head are a task; scores stay in the first-level cache"};
+    Way way = {.why = parts > 1 ? "few texts and heads: queries are tasks, too"
+                                : "a text and a head per task; scores stay in L1"};
     snprintf(way.name, sizeof way.name, T > KEYS ? "blocks of %d" : "one block", KEYS);
     return way;
 }

@@ -87,8 +87,7 @@ static bool step(Loop *l, StepContext *c, Tape *tape, Error *e)
     Model *m = l->model;
     Batch batch = {.index = c->batch};
     batch.B = sampler_batch(l->sampler, c->batch, &batch.users, &batch.positives, &batch.negatives);
-    uint32_t number = (uint32_t)(m->epoch * sampler_batches(l->sampler) + c->batch);
-    tape_reset(tape, (Draw){m->seed, DRAW_DROPOUT, number});
+    tape_reset(tape, (Draw){m->seed, DRAW_DROPOUT, (uint32_t)c->step});
     batch_inputs(tape, &batch);
     if (m->kind->step)
         return m->kind->step(tape, m, &batch, c, e) && tape_ok(tape, e);
@@ -113,6 +112,7 @@ bool loop_epoch(Loop *l, int64_t epoch, AfterBatch *after, void *arg, double *lo
     bool ok = tape != NULL;
     for (c.batch = 0; ok && c.batch < batches; c.batch++) {
         bool read = (c.batch + 1) % LOSSES_READ == 0 || c.batch + 1 == batches;
+        c.step = epoch * batches + c.batch;
         ok = step(l, &c, tape, e) && (!read || read_losses(l, e)) && after(arg, c.batch, e);
     }
     tape_free(tape);

@@ -25,6 +25,9 @@ added_tokens() { # N STRIP,...: <x0> <x1> ...
         for (i = 0; i < n; i++) printf ",\"<x%d>\":%d", i, i + 3
         printf "}}}" }' >tokenizer.json
 }
+stages() { # NORMALIZER PRE_TOKENIZER
+    printf '{"normalizer":%s,"pre_tokenizer":%s,"model":{"type":"WordPiece","unk_token":"u","vocab":{"u":0,"a":1}}}' "$1" "$2" >tokenizer.json
+}
 many_normalizers() { # N
     {
         printf '{"version":"1.0","truncation":null,"padding":null,"added_tokens":[],"normalizer":{"type":"Sequence","normalizers":['

@@ -1,11 +1,13 @@
-/* tools/demo/demo_encoder.c: trains the pair of encoders of `sapor demo`: an image tower (ViT, Dosovitskiy et al.
- * 2021) and a text tower (BERT, Devlin et al. 2019) whose outputs meet on the unit sphere, on things that the catalogue
- * draws with a seed of its own. The loss is that of SigLIP (Zhai et al. 2023): for each image x_i and text y_j of a
- * batch, -log sigmoid(+-(a x_i . y_j + b)), plus where they belong together.
+/* tools/demo/demo_encoder.c: trains the pair of encoders of `sapor demo`: extractors' ViT (Dosovitskiy et al. 2021)
+ * and BERT (Devlin et al. 2019), whose outputs meet on the unit sphere, on things that the catalogue draws with a seed
+ * of its own. The loss is that of SigLIP (Zhai et al. 2023): for each image x_i and text y_j of a batch,
+ * -log sigmoid(+-(a x_i . y_j + b)), plus where they belong together.
  *
- * `sapor demo --train-encoder DIR` writes DIR/vision and DIR/text as Hugging Face folders, which `sapor encode`,
- * transformers and sentence-transformers read. The numbers are those of this seed at this level of instructions, for
- * any number of threads. */
+ * A model begins as a folder in memory, with drawn weights. It is opened as any other, with all of its weights as
+ * parameters, and saved as any other. `sapor demo --train-encoder DIR` writes DIR/vision and DIR/text as Hugging Face
+ * folders, which `sapor encode`, transformers and sentence-transformers read. The numbers are those of this seed at
+ * this level of instructions, for any number of threads. */
+#include "extractors/extractors.h"
 #include "tools/demo/catalogue.h"
 #include "tools/demo/demo.h"
 
@@ -20,150 +22,182 @@ enum {
     SIDE = CATALOGUE_SIDE,
     PATCH = 16,
     PATCHES = (SIDE / PATCH) * (SIDE / PATCH),
-    PIXELS = 3 * PATCH * PATCH, /* of a patch */
-    POSITIONS = 64,             /* of a text */
+    POSITIONS = 64, /* of a text */
     LOOKS = CATALOGUE_KINDS * CATALOGUE_HUES * CATALOGUE_PATTERNS,
     SEED = 7,   /* of the things learnt from; the demo's catalogue has another */
     EACH = 32,  /* images of a look */
     BATCH = 96, /* things of different looks */
     STEPS = 1500,
-    WARM_UP = 100,
-    WORDS = 4096 /* room for the vocabulary: words and single characters */
+    WARM_UP = 100
 };
 #define TEMPERATURE 10.0f /* a, and b = -5: a pair that belongs together starts near 0 */
 #define BIAS        (-5.0f)
 #define RATE        2e-3
 
-typedef struct Block {
-    Norm norm1, norm2;
-    Linear qkv, out, fc1, fc2;
-} Block;
+typedef struct Tower { /* one of the pair: its folder, in memory until it is written, and the encoder */
+    const char *folder;
+    sp_file *files;
+    size_t count, room;
+    Encoder *encoder;
+    Call *call;
+} Tower;
 
 typedef struct Pair {
     Context *c;
     const Device *d;
-    Store *vision, *text;
-    Linear patches;
-    Tensor *cls, *place; /* [1, C], [PATCHES + 1, C] */
-    Block image_block[IMAGE_LAYERS], text_block[TEXT_LAYERS];
-    Norm image_norm, text_norm;
-    Tensor *words, *positions, *kind; /* [V, C], [POSITIONS, C]; kind of token [2, C]: the first is every token's */
-    Tokenizer *tokenizer;
+    Tower vision, text;
+    const char *vocabulary; /* vocab.txt */
+    int64_t words;
     unsigned char *pixels; /* [LOOKS EACH, SIDE, SIDE, 3] */
 } Pair;
 
-/* ---- the towers ------------------------------------------------------------------------------ */
+/* ---- drawn weights --------------------------------------------------------------------------- */
 
 static const Init SMALL = {INIT_NORMAL, 0.02}, ZERO = {INIT_ZERO, 0}, ONE = {INIT_CONSTANT, 1};
 
-typedef struct Names { /* of a block's parts, as published checkpoints have them; NAME.i. stands before them */
-    const char *layer, *norm1, *qkv, *out, *norm2, *fc1, *fc2;
-} Names;
-static const Names VIT = {"encoder.layer",
-                          "layernorm_before",
-                          "attention.attention.qkv",
-                          "attention.output.dense",
-                          "layernorm_after",
-                          "intermediate.dense",
-                          "output.dense"},
-                   BERT = {
-                       "encoder.layer",    "attention.output.LayerNorm", "attention.self.qkv", "attention.output.dense",
-                       "output.LayerNorm", "intermediate.dense",         "output.dense"};
+typedef struct Start { /* the tensors that a model begins with: a safetensors file in two parts */
+    Store *s;
+    Arena *a;
+    const char *header;
+    float *data;
+    size_t count; /* of data */
+    Error *e;
+} Start;
 
-static Norm norm_new(Pair *p, Store *s, const char *name, Error *e)
+static void put(Start *to, Init init, int dims, const int64_t *shape, const char *name)
 {
-    Arena *a = p->c->arena;
-    const char *gamma = arena_printf(a, e, "%s.weight", name), *beta = arena_printf(a, e, "%s.bias", name);
-    Norm n = {.eps = 1e-12f};
-    if (gamma && beta) {
-        n.gamma = param_new(s, gamma, WIDTH, 0, ONE, SEED, e);
-        n.beta = param_new(s, beta, WIDTH, 0, ZERO, SEED, e);
+    enum { MOST = 1 << 20 }; /* numbers of a model: far fewer */
+    int64_t n = 1;
+    const char *sizes = "";
+    if (to->e->code != SP_OK)
+        return;
+    for (int i = 0; i < dims && sizes; n *= shape[i++])
+        sizes = arena_printf(to->a, to->e, "%s%s%lld", sizes, i ? "," : "", (long long)shape[i]);
+    Tensor *x = param_new(to->s, name, shape[0], dims > 1 ? n / shape[0] : 0, init, SEED, to->e);
+    if (!to->data)
+        to->data = NEW(to->a, float, MOST, to->e);
+    if (!x || !to->data || !sizes)
+        return;
+    if (to->count + (size_t)n > MOST) {
+        fail(to->e, SP_USAGE, "the weights of the demo's encoders have more than %d numbers", MOST);
+        return;
     }
-    return n;
+    to->header = arena_printf(to->a, to->e, "%s%s\"%s\":{\"dtype\":\"F32\",\"shape\":[%s],\"data_offsets\":[%zu,%zu]}",
+                              to->header, *to->header ? "," : "{", name, sizes, to->count * sizeof(float),
+                              (to->count + (size_t)n) * sizeof(float));
+    if (!to->header)
+        to->header = "";
+    tensor_read(store_device(to->s), x, 0, n, to->data + to->count);
+    to->count += (size_t)n;
 }
 
-static void block_new(Pair *p, Store *s, const Names *n, int i, Block *b, Error *e)
+static void put_layer(Start *to, Init weights, int dims, const int64_t *shape, const char *before, const char *name)
 {
-    const char *parts[] = {n->norm1, n->qkv, n->out, n->norm2, n->fc1, n->fc2}, *name[COUNT(parts)];
-    for (size_t k = 0; k < COUNT(parts); k++)
-        if (!(name[k] = arena_printf(p->c->arena, e, "%s.%d.%s", n->layer, i, parts[k])))
-            return;
-    b->norm1 = norm_new(p, s, name[0], e);
-    b->qkv = linear_new(s, name[1], 3 * WIDTH, WIDTH, true, SMALL, ZERO, SEED, e);
-    b->out = linear_new(s, name[2], WIDTH, WIDTH, true, SMALL, ZERO, SEED, e);
-    b->norm2 = norm_new(p, s, name[3], e);
-    b->fc1 = linear_new(s, name[4], INNER, WIDTH, true, SMALL, ZERO, SEED, e);
-    b->fc2 = linear_new(s, name[5], WIDTH, INNER, true, SMALL, ZERO, SEED, e);
+    const char *w = arena_printf(to->a, to->e, "%s%s.weight", before, name),
+               *b = arena_printf(to->a, to->e, "%s%s.bias", before, name);
+    if (w && b) {
+        put(to, weights, dims, shape, w);
+        put(to, ZERO, 1, shape, b);
+    }
 }
 
-static bool towers_new(Pair *p, Error *e)
+static void put_norm(Start *to, const char *before, const char *name)
 {
-    if (!(p->vision = store_new(p->d, e)) || !(p->text = store_new(p->d, e)))
-        return false;
-    p->cls = param_new(p->vision, "embeddings.cls_token", 1, WIDTH, SMALL, SEED, e);
-    p->place = param_new(p->vision, "embeddings.position_embeddings", PATCHES + 1, WIDTH, SMALL, SEED, e);
-    p->patches =
-        linear_new(p->vision, "embeddings.patch_embeddings.projection", WIDTH, PIXELS, true, SMALL, ZERO, SEED, e);
+    put_layer(to, ONE, 1, (int64_t[]){WIDTH}, before, name);
+}
+
+/* The linear layers of a block and its norms, as published checkpoints have them. */
+static void put_block(Start *to, int i, const char *const linear[6], const char *const norm[2])
+{
+    static const int64_t sizes[6][2] = {{WIDTH, WIDTH}, {WIDTH, WIDTH}, {WIDTH, WIDTH},
+                                        {WIDTH, WIDTH}, {INNER, WIDTH}, {WIDTH, INNER}};
+    const char *before = arena_printf(to->a, to->e, "encoder.layer.%d.", i);
+    for (int k = 0; before && k < 6; k++)
+        put_layer(to, SMALL, 2, sizes[k], before, linear[k]);
+    for (int k = 0; before && k < 2; k++)
+        put_norm(to, before, norm[k]);
+}
+
+static void put_vision(Start *to)
+{
+    static const char *const LINEAR[] = {"attention.attention.query", "attention.attention.key",
+                                         "attention.attention.value", "attention.output.dense",
+                                         "intermediate.dense",        "output.dense"},
+                             *const NORM[] = {"layernorm_before", "layernorm_after"};
+    put(to, SMALL, 3, (int64_t[]){1, 1, WIDTH}, "embeddings.cls_token");
+    put(to, SMALL, 3, (int64_t[]){1, PATCHES + 1, WIDTH}, "embeddings.position_embeddings");
+    put_layer(to, SMALL, 4, (int64_t[]){WIDTH, 3, PATCH, PATCH}, "embeddings.", "patch_embeddings.projection");
     for (int i = 0; i < IMAGE_LAYERS; i++)
-        block_new(p, p->vision, &VIT, i, &p->image_block[i], e);
-    p->image_norm = norm_new(p, p->vision, "layernorm", e);
-    p->words = param_new(p->text, "embeddings.word_embeddings.weight", tokenizer_vocabulary(p->tokenizer), WIDTH, SMALL,
-                         SEED, e);
-    p->positions = param_new(p->text, "embeddings.position_embeddings.weight", POSITIONS, WIDTH, SMALL, SEED, e);
-    p->kind = param_new(p->text, "embeddings.token_type_embeddings.weight", 2, WIDTH, SMALL, SEED, e);
-    p->text_norm = norm_new(p, p->text, "embeddings.LayerNorm", e);
-    for (int i = 0; i < TEXT_LAYERS; i++)
-        block_new(p, p->text, &BERT, i, &p->text_block[i], e);
-    return e->code == SP_OK;
+        put_block(to, i, LINEAR, NORM);
+    put_norm(to, "", "layernorm");
 }
+
+static void put_text(Start *to, int64_t words)
+{
+    static const char *const LINEAR[] = {"attention.self.query",   "attention.self.key", "attention.self.value",
+                                         "attention.output.dense", "intermediate.dense", "output.dense"},
+                             *const NORM[] = {"attention.output.LayerNorm", "output.LayerNorm"};
+    put(to, SMALL, 2, (int64_t[]){words, WIDTH}, "embeddings.word_embeddings.weight");
+    put(to, SMALL, 2, (int64_t[]){POSITIONS, WIDTH}, "embeddings.position_embeddings.weight");
+    put(to, SMALL, 2, (int64_t[]){2, WIDTH}, "embeddings.token_type_embeddings.weight");
+    put_norm(to, "embeddings.", "LayerNorm");
+    for (int i = 0; i < TEXT_LAYERS; i++)
+        put_block(to, i, LINEAR, NORM);
+}
+
+static bool add_file(Pair *p, Tower *m, const char *name, const void *data, size_t bytes, Error *e)
+{
+    sp_file *files = data ? arena_grow(p->c->arena, m->files, m->count, &m->room, sizeof *files, e) : NULL;
+    if (!files)
+        return false;
+    m->files = files;
+    m->files[m->count++] = (sp_file){name, data, bytes};
+    return true;
+}
+
+/* model.safetensors of one of the pair: the length of the header, the header, the numbers. */
+static bool add_weights(Pair *p, Tower *m, Error *e)
+{
+    Start to = {.a = p->c->arena, .header = "", .e = e, .s = store_new(p->d, e)};
+    if (to.s && m == &p->vision)
+        put_vision(&to);
+    else if (to.s)
+        put_text(&to, p->words);
+    size_t n = strlen(to.header) + 1, data = to.count * sizeof(float);
+    n = (n + 7) / 8 * 8; /* padded with spaces, so that the numbers are aligned */
+    unsigned char *bytes = e->code == SP_OK ? arena_alloc(to.a, 1, 8 + n + data, e) : NULL;
+    if (bytes) {
+        for (int i = 0; i < 8; i++)
+            bytes[i] = (unsigned char)((uint64_t)n >> 8 * i);
+        memset(bytes + 8, ' ', n);
+        memcpy(bytes + 8, to.header, strlen(to.header));
+        bytes[8 + strlen(to.header)] = '}';
+        memcpy(bytes + 8 + n, to.data, data);
+    }
+    store_free(to.s);
+    return bytes && add_file(p, m, "model.safetensors", bytes, 8 + n + data, e);
+}
+
+/* ---- training -------------------------------------------------------------------------------- */
 
 typedef struct PairBatch { /* a batch, on the host */
-    float pixels[BATCH * PATCHES * PIXELS];
-    int32_t token[BATCH * (PATCHES + 1)], place[BATCH * (PATCHES + 1)], offsets[BATCH + 1];
-    int32_t ids[BATCH * POSITIONS], positions[BATCH * POSITIONS], kinds[BATCH * POSITIONS], text_offsets[BATCH + 1];
+    float pixels[BATCH * SIDE * SIDE * 3];
+    int32_t ids[BATCH * POSITIONS], positions[BATCH * POSITIONS], offsets[BATCH + 1];
     float bias[BATCH * BATCH];
     int64_t longest;
 } PairBatch;
-
-/* Images to unit vectors [B, C]: class token and patches, pre-norm blocks, the class token behind the last norm. */
-static Tensor *image_tower(Tape *t, const Pair *p, const PairBatch *b)
-{
-    Ragged r = {.B = BATCH, .total = BATCH * (PATCHES + 1), .longest = PATCHES + 1, .offsets = b->offsets};
-    Tensor *x = linear(t, input_f32(t, b->pixels, 2, (int64_t[]){BATCH * PATCHES, PIXELS}), &p->patches);
-    x = gather(t, stack_rows(t, p->cls, x), input_i32(t, b->token, r.total)); /* row 0 is the class token */
-    x = add(t, x, gather(t, p->place, input_i32(t, b->place, r.total)));
-    for (int i = 0; i < IMAGE_LAYERS; i++) {
-        const Block *k = &p->image_block[i];
-        Tensor *h = attention(t, linear(t, layer_norm(t, x, &k->norm1), &k->qkv), &r, HEADS, (Relative){0}, false);
-        x = linear_add(t, h, &k->out, x);
-        h = linear_act(t, layer_norm(t, x, &k->norm2), &k->fc1, ACT_GELU, 0);
-        x = linear_add(t, h, &k->fc2, x);
-    }
-    return row_normalize(t, layer_norm(t, pool_ragged(t, x, &r, REDUCE_FIRST), &p->image_norm), 1e-12f);
-}
-
-/* Texts to unit vectors [B, C]: post-norm blocks, the mean over tokens. */
-static Tensor *text_tower(Tape *t, const Pair *p, const PairBatch *b)
-{
-    Ragged r = {.B = BATCH, .total = b->text_offsets[BATCH], .longest = b->longest, .offsets = b->text_offsets};
-    Tensor *x = gather(t, p->words, input_i32(t, b->ids, r.total));
-    x = add(t, x, gather(t, p->kind, input_i32(t, b->kinds, r.total)));
-    x = layer_norm_add(t, x, gather(t, p->positions, input_i32(t, b->positions, r.total)), &p->text_norm);
-    for (int i = 0; i < TEXT_LAYERS; i++) {
-        const Block *k = &p->text_block[i];
-        Tensor *h = attention(t, linear(t, x, &k->qkv), &r, HEADS, (Relative){0}, false);
-        x = layer_norm(t, linear_add(t, h, &k->out, x), &k->norm1);
-        h = linear_act(t, x, &k->fc1, ACT_GELU, 0);
-        x = layer_norm(t, linear_add(t, h, &k->fc2, x), &k->norm2);
-    }
-    return row_normalize(t, pool_ragged(t, x, &r, REDUCE_MEAN), 1e-12f);
-}
 
 /* sum over i, j of softplus(l_ij) - sum over i of l_ii, by image; l = a X Y' + b. -log sigmoid(l) = softplus(l) -
  * l. */
 static Tensor *pair_loss(Tape *t, const Pair *p, const PairBatch *b)
 {
-    Tensor *x = image_tower(t, p, b), *y = text_tower(t, p, b);
+    ImageBatch images = {.B = BATCH, .height = SIDE, .width = SIDE, .pixels = b->pixels};
+    TextBatch texts = {.ragged = {.B = BATCH, .total = b->offsets[BATCH], .longest = b->longest, .offsets = b->offsets},
+                       .ids = b->ids,
+                       .positions = b->positions};
+    Tensor *x, *y;
+    call_forward(t, p->vision.call, NULL, &images, &x);
+    call_forward(t, p->text.call, &texts, NULL, &y);
     Tensor *l = scale(t, matmul(t, x, false, y, true), TEMPERATURE);
     Tensor *all = sum(t, activate(t, add(t, l, input_f32(t, b->bias, 2, (int64_t[]){BATCH, BATCH})), ACT_SOFTPLUS, 0));
     return scale(t, add_scaled(t, all, sum(t, row_dot(t, x, y)), -TEMPERATURE), 1.0f / BATCH);
@@ -190,17 +224,6 @@ static void draw_one(void *arg, size_t i, int worker)
     thing_image(&t, SEED, i, p->pixels + i * SIDE * SIDE * 3);
 }
 
-/* An image as rows of its patches, each [3, PATCH, PATCH] as torch's convolution has them; bytes to [-1, 1]. */
-static void cut_patches(const unsigned char *rgb, float *out)
-{
-    for (int at = 0; at < PATCHES; at++)
-        for (int k = 0; k < PIXELS; k++) {
-            int c = k / (PATCH * PATCH), y = at / (SIDE / PATCH) * PATCH + k / PATCH % PATCH,
-                x = at % (SIDE / PATCH) * PATCH + k % PATCH;
-            out[at * PIXELS + k] = ((float)rgb[(y * SIDE + x) * 3 + c] / 255.0f - 0.5f) / 0.5f;
-        }
-}
-
 static bool make_batch(const Pair *p, int step, PairBatch *b, Arena *a, Error *e)
 {
     uint32_t look[LOOKS];
@@ -215,24 +238,26 @@ static bool make_batch(const Pair *p, int step, PairBatch *b, Arena *a, Error *e
         Thing t = thing_of((int)look[i], at);
         char text[THING_TEXT];
         TokenIds ids = {0};
-        cut_patches(p->pixels + at * SIDE * SIDE * 3, b->pixels + i * PATCHES * PIXELS);
+        Image image = {SIDE, SIDE, p->pixels + at * SIDE * SIDE * 3};
+        image_values(&image, &p->vision.encoder->image.preset, b->pixels + (int64_t)i * SIDE * SIDE * 3);
         thing_describe(&t, draw_below(pick, 2 * (uint64_t)i + 1, 4) ? THING_DESCRIPTION : THING_TITLE, text);
-        if (!tokenize(p->tokenizer, text_of(text), POSITIONS, &ids, a, e))
+        if (!tokenize(p->text.encoder->text.tokenizer, text_of(text), POSITIONS, &ids, a, e))
             return false;
-        int32_t first = b->text_offsets[i];
+        int32_t first = b->offsets[i];
         for (size_t k = 0; k < ids.count; k++) {
             b->ids[first + (int32_t)k] = ids.ids[k];
             b->positions[first + (int32_t)k] = (int32_t)k;
         }
-        b->text_offsets[i + 1] = first + (int32_t)ids.count;
+        b->offsets[i + 1] = first + (int32_t)ids.count;
         b->longest = MAX(b->longest, (int64_t)ids.count);
     }
     return true;
 }
 
 /* Words of all descriptions and titles, then characters, so that no word is unknown. */
-static bool write_vocabulary(const char *path, Arena *a, const Heap *heap, Error *e)
+static bool make_vocabulary(Pair *p, Error *e)
 {
+    Arena *a = p->c->arena;
     static const char *const SPECIAL[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
     TextIndex *words = text_index_new(a, e);
     bool ok = words != NULL;
@@ -259,132 +284,116 @@ static bool write_vocabulary(const char *path, Arena *a, const Heap *heap, Error
             c += n ? n : 1;
         }
     }
-    Out *o = ok ? out_open(path, heap, e) : NULL;
-    ok = o != NULL;
-    for (int64_t i = 0; ok && i < text_index_count(words); i++)
-        ok = out_printf(o, e, "%s\n", text_index_at(words, i).p);
-    if (ok)
-        return out_commit(o, e);
-    out_discard(o);
-    return false;
+    size_t bytes = 0, at = 0;
+    p->words = ok ? text_index_count(words) : 0;
+    for (int64_t i = 0; i < p->words; i++)
+        bytes += text_index_at(words, i).n + 1;
+    char *text = ok ? NEW(a, char, bytes + 1, e) : NULL;
+    for (int64_t i = 0; text && i < p->words; i++) {
+        Text word = text_index_at(words, i);
+        memcpy(text + at, word.p, word.n);
+        at += word.n;
+        text[at++] = '\n';
+    }
+    return (p->vocabulary = text) != NULL;
 }
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-static bool write_text(const Pair *p, const char *folder, const char *name, const char *text, Error *e)
+static bool add_text(Pair *p, Tower *m, const char *name, const char *text, Error *e)
 {
-    const char *path = path_join(p->c->arena, folder, name, e);
-    Out *o = path ? out_open(path, p->c->heap, e) : NULL;
-    if (o && out_printf(o, e, "%s\n", text))
-        return out_commit(o, e);
-    out_discard(o);
-    return false;
+    return text && add_file(p, m, name, text, strlen(text), e);
 }
 
-/* The files next to the weights. */
-static bool write_settings(const Pair *p, const char *vision, const char *text, Error *e)
+/* The files of a folder but the weights. */
+static bool add_settings(Pair *p, Error *e)
 {
     Arena *a = p->c->arena;
-    const char *pooling = path_join(a, text, "1_Pooling", e);
+    Tower *v = &p->vision, *t = &p->text;
     const char *numbers = "\"hidden_size\": %d, \"num_hidden_layers\": %d, \"num_attention_heads\": %d, "
                           "\"intermediate_size\": %d, \"hidden_act\": \"gelu\", "
                           "\"layer_norm_eps\": 1e-12, ";
     const char *of_vision = arena_printf(a, e, numbers, WIDTH, IMAGE_LAYERS, HEADS, INNER),
                *of_text = arena_printf(a, e, numbers, WIDTH, TEXT_LAYERS, HEADS, INNER);
-    if (!pooling || !of_vision || !of_text || !folder_make(pooling, e))
+    if (!of_vision || !of_text)
         return false;
     const char
-        *vision_config = arena_printf(
+        *vision = arena_printf(
             a, e,
             "{\"model_type\": \"vit\", \"architectures\": [\"ViTModel\"], %s\"image_size\": %d, \"patch_size\": %d, "
-            "\"num_channels\": 3, \"qkv_bias\": true}",
+            "\"num_channels\": 3, \"qkv_bias\": true}\n",
             of_vision, SIDE, PATCH),
         *preprocessor = arena_printf(
             a, e,
             "{\"image_processor_type\": \"ViTImageProcessor\", \"do_resize\": true, \"size\": {\"height\": %d, "
             "\"width\": %d}, "
             "\"resample\": 2, \"do_rescale\": true, \"do_normalize\": true, \"image_mean\": [0.5, 0.5, 0.5], "
-            "\"image_std\": [0.5, 0.5, 0.5]}",
+            "\"image_std\": [0.5, 0.5, 0.5]}\n",
             SIDE, SIDE),
-        *text_config = arena_printf(a, e,
-                                    "{\"model_type\": \"bert\", \"architectures\": [\"BertModel\"], %s\"vocab_size\": "
-                                    "%lld, \"type_vocab_size\": 2, "
-                                    "\"max_position_embeddings\": %d, \"pad_token_id\": 0}",
-                                    of_text, (long long)tokenizer_vocabulary(p->tokenizer), POSITIONS),
-        *mean = arena_printf(
-            a, e,
-            "{\"word_embedding_dimension\": %d, \"pooling_mode_cls_token\": false, \"pooling_mode_mean_tokens\": true}",
-            WIDTH);
-    return vision_config && preprocessor && text_config && mean &&
-           write_text(p, vision, "config.json", vision_config, e) &&
-           write_text(p, vision, "preprocessor_config.json", preprocessor, e) &&
-           write_text(p, text, "config.json", text_config, e) && write_text(p, pooling, "config.json", mean, e) &&
-           write_text(p, text, "modules.json",
-                      "[{\"idx\": 0, \"name\": \"0\", \"path\": \"\", \"type\": "
-                      "\"sentence_transformers.models.Transformer\"},\n"
-                      " {\"idx\": 1, \"name\": \"1\", \"path\": \"1_Pooling\", \"type\": "
-                      "\"sentence_transformers.models.Pooling\"},\n"
-                      " {\"idx\": 2, \"name\": \"2\", \"path\": \"2_Normalize\", \"type\": "
-                      "\"sentence_transformers.models.Normalize\"}]",
-                      e);
+        *text = arena_printf(a, e,
+                             "{\"model_type\": \"bert\", \"architectures\": [\"BertModel\"], %s\"vocab_size\": "
+                             "%lld, \"type_vocab_size\": 2, "
+                             "\"max_position_embeddings\": %d, \"pad_token_id\": 0}\n",
+                             of_text, (long long)p->words, POSITIONS),
+        *mean = arena_printf(a, e,
+                             "{\"word_embedding_dimension\": %d, \"pooling_mode_cls_token\": false, "
+                             "\"pooling_mode_mean_tokens\": true}\n",
+                             WIDTH);
+    return add_text(p, v, "config.json", vision, e) && add_text(p, v, "preprocessor_config.json", preprocessor, e) &&
+           add_text(p, t, "vocab.txt", p->vocabulary, e) && add_text(p, t, "config.json", text, e) &&
+           add_text(p, t, "1_Pooling/config.json", mean, e) &&
+           add_text(p, t, "modules.json",
+                    "[{\"idx\": 0, \"name\": \"0\", \"path\": \"\", \"type\": "
+                    "\"sentence_transformers.models.Transformer\"},\n"
+                    " {\"idx\": 1, \"name\": \"1\", \"path\": \"1_Pooling\", \"type\": "
+                    "\"sentence_transformers.models.Pooling\"},\n"
+                    " {\"idx\": 2, \"name\": \"2\", \"path\": \"2_Normalize\", \"type\": "
+                    "\"sentence_transformers.models.Normalize\"}]\n",
+                    e) &&
+           add_text(p, t, "tokenizer_config.json",
+                    "{\"tokenizer_class\": \"BertTokenizer\", \"do_lower_case\": true, \"model_max_length\": 64}\n", e);
 }
 
-/* A parameter of the store as the file's tensors: a fused projection in its three parts, the image's tokens with the
- * shapes of torch's modules. `write`: their numbers, else their declarations. */
-static bool put_param(SafetensorsOut *out, const Pair *p, const Store *s, const Tensor *x, bool write, Error *e)
+/* Weights of an earlier run go before anything of this one is there, and are written last: a folder holds files of one
+ * run. */
+static bool write_settings(const Pair *p, const Tower *m, Error *e)
 {
-    static const char *const PARTS[] = {"query", "key", "value"};
-    const char *name = store_name(s, x), *fused = strstr(name, ".qkv.");
-    int64_t shape[4] = {x->shape[0], x->dims > 1 ? x->shape[1] : 1, PATCH, PATCH};
-    int dims = x->dims, parts = fused ? 3 : 1;
-    float *host = write ? NEW(p->c->arena, float, x->count, e) : NULL;
-    if (write && !host)
+    Arena *a = p->c->arena;
+    const char *weights = path_join(a, m->folder, "model.safetensors", e),
+               *pooling = path_join(a, m->folder, "1_Pooling", e);
+    if (!weights || !pooling || !folder_make(m == &p->text ? pooling : m->folder, e) || !file_remove(weights, e))
         return false;
-    if (write) {
-        tensor_read(p->d, x, 0, x->count, host);
-        return safetensors_data(out, host, (size_t)x->count * sizeof *host, e);
-    }
-    if (x == p->cls || x == p->place) {
-        memcpy(shape, (int64_t[]){1, x->shape[0], WIDTH}, 3 * sizeof *shape);
-        dims = 3;
-    } else if (x == p->patches.w) {
-        shape[1] = 3;
-        dims = 4;
-    }
-    shape[0] /= parts;
-    for (int i = 0; i < parts; i++) {
-        const char *own = !fused ? name
-                                 : arena_printf(p->c->arena, e, "%.*s.%s.%s", (int)(fused - name), name, PARTS[i],
-                                                fused + strlen(".qkv."));
-        if (!own || !safetensors_declare(out, own, F32, dims, shape, e))
+    for (size_t i = 0; i < m->count; i++) {
+        const sp_file *f = &m->files[i];
+        const char *path = path_join(a, m->folder, f->name, e);
+        Out *o = path ? out_open(path, p->c->heap, e) : NULL;
+        if (!o || !out_write(o, f->data, f->bytes, e)) {
+            out_discard(o);
+            return false;
+        }
+        if (!out_commit(o, e))
             return false;
     }
     return true;
 }
 
-static bool write_weights(const Pair *p, const Store *s, const char *folder, Error *e)
+/* Opens a model of the pair, all of its weights as parameters, and what is asked of it: one vector of length 1 per
+ * input. */
+static bool open_model(Pair *p, Tower *m, Error *e)
 {
-    const char *path = path_join(p->c->arena, folder, "model.safetensors", e);
-    SafetensorsOut *out = path ? safetensors_open(path, p->c->heap, e) : NULL;
-    bool ok = out && safetensors_meta(out, "format", "pt", e);
-    for (int write = 0; write < 2; write++)
-        for (size_t i = 0; ok && i < store_count(s); i++)
-            ok = put_param(out, p, s, store_at(s, i), write, e);
-    if (ok)
-        return safetensors_commit(out, e);
-    safetensors_discard(out);
-    return false;
+    static const char *const USUAL[] = {NULL};
+    EncoderOptions o = {.outputs = USUAL, .output_count = 1, .train = {.weights = "*"}};
+    CallOptions call = {.outputs = &(OutputOptions){.normalize = 1}, .output_count = 1};
+    unsigned modality = m == &p->vision ? MODALITY_IMAGE : MODALITY_TEXT;
+    Files *files = NEW(p->c->arena, Files, 1, e);
+    if (!files || !add_weights(p, m, e))
+        return false;
+    *files = (Files){m->folder, m->files, m->count};
+    return (m->encoder = encoder_open_files(p->d, files, &o, e)) &&
+           (m->call = call_new(m->encoder, modality, &call, p->c->arena, e));
 }
 
-/* Weights of an earlier run go before anything of this one is there, and are written last: a folder holds files of one
- * run. */
-static bool remove_weights(const Pair *p, const char *folder, Error *e)
-{
-    const char *path = path_join(p->c->arena, folder, "model.safetensors", e);
-    return path && file_remove(path, e);
-}
-
-/* ---- training -------------------------------------------------------------------------------- */
+/* ---- the run --------------------------------------------------------------------------------- */
 
 static bool train(Pair *p, Error *e)
 {
@@ -397,12 +406,6 @@ static bool train(Pair *p, Error *e)
     float loss = 0;
     if (!scratch)
         fail_memory(e, sizeof *b, "a batch");
-    for (int i = 0; b && i < BATCH * (PATCHES + 1); i++) {
-        b->place[i] = i % (PATCHES + 1);
-        b->token[i] = b->place[i] ? 1 + i / (PATCHES + 1) * PATCHES + b->place[i] - 1 : 0;
-    }
-    for (int i = 0; b && i <= BATCH; i++)
-        b->offsets[i] = i * (PATCHES + 1);
     for (int i = 0; b && i < BATCH * BATCH; i++)
         b->bias[i] = BIAS;
     progress_start(&bar, c->progress, "train the encoder", "steps", STEPS);
@@ -417,7 +420,8 @@ static bool train(Pair *p, Error *e)
         if (!tape_ok(t, e))
             break;
         tensor_read(p->d, l, 0, 1, &loss);
-        if (backward(t, l, e) && optim_step(&o, p->vision, t, e) && optim_step(&o, p->text, t, e)) {
+        if (backward(t, l, e) && optim_step(&o, p->vision.encoder->store, t, e) &&
+            optim_step(&o, p->text.encoder->store, t, e)) {
             snprintf(note, sizeof note, "loss %.3f", (double)(loss - BIAS));
             progress_step(&bar, step + 1, note);
         }
@@ -433,21 +437,18 @@ bool demo_encoder_train(Context *c, const char *folder, Error *e)
 {
     Pair *p = NEW(c->arena, Pair, 1, e);
     const char *vision = path_join(c->arena, folder, "vision", e), *text = path_join(c->arena, folder, "text", e);
-    const char *vocabulary = text ? path_join(c->arena, text, "vocab.txt", e) : NULL;
-    if (!p || !vision || !vocabulary)
+    if (!p || !vision || !text)
         return false;
-    *p = (Pair){.c = c, .d = context_device(c, e)};
-    if (!p->d || !folder_make(vision, e) || !folder_make(text, e) || !remove_weights(p, vision, e) ||
-        !remove_weights(p, text, e) || !write_vocabulary(vocabulary, c->arena, c->heap, e) ||
-        !write_text(p, text, "tokenizer_config.json",
-                    "{\"tokenizer_class\": \"BertTokenizer\", \"do_lower_case\": true, \"model_max_length\": 64}", e) ||
-        !(p->tokenizer = tokenizer_load(text, c->arena, e)) ||
-        !(p->pixels = NEW(c->arena, unsigned char, LOOKS *EACH *SIDE *SIDE * 3, e)))
+    *p = (Pair){.c = c, .d = context_device(c, e), .vision = {.folder = vision}, .text = {.folder = text}};
+    if (!p->d || !make_vocabulary(p, e) || !add_settings(p, e) || !write_settings(p, &p->vision, e) ||
+        !write_settings(p, &p->text, e) || !(p->pixels = NEW(c->arena, unsigned char, LOOKS *EACH *SIDE *SIDE * 3, e)))
         return false;
     pool_run(p->d->pool, LOOKS * EACH, draw_one, p);
-    bool ok = towers_new(p, e) && train(p, e) && write_settings(p, vision, text, e) &&
-              write_weights(p, p->vision, vision, e) && write_weights(p, p->text, text, e);
-    store_free(p->vision);
-    store_free(p->text);
+    const char *of_vision = path_join(c->arena, vision, "model.safetensors", e),
+               *of_text = path_join(c->arena, text, "model.safetensors", e);
+    bool ok = of_vision && of_text && open_model(p, &p->vision, e) && open_model(p, &p->text, e) && train(p, e) &&
+              encoder_save(p->vision.encoder, of_vision, e) && encoder_save(p->text.encoder, of_text, e);
+    encoder_close(p->vision.encoder);
+    encoder_close(p->text.encoder);
     return ok;
 }

@@ -119,7 +119,7 @@ Way FN(gemm_way)(const Run *run, const Gemm *product)
         [PACK_F32] = {"packed", "B is a weight: packed once, at load"},
         [PACK_F16] = {"widened", "half the bytes; converted to f32 once per block"},
         [PACK_BF16_WIDE] = {"widened", "half the bytes; converted to f32 once per block"},
-        [PACK_BF16_DOTS] = {"dots", "pairs of bf16: twice the rate of f32 on this processor"},
+        [PACK_BF16_DOTS] = {"dots", "pairs of bf16: twice f32's rate on this processor"},
         [PACK_BF16_AMX] = {"amx", "pairs of bf16 on the matrix unit"},
         [PACK_INT8_DOTS] = {"bytes", "groups of 4 bytes, exact sums, then scales"},
         [PACK_INT8_AMX] = {"amx", "groups of 4 bytes on the matrix unit, then scales"},
