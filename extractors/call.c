@@ -1,4 +1,5 @@
 /* extractors/call.c: the outputs of a model, and what a call asks of them. */
+// flags: -Os
 #include "extractors/loading.h"
 
 #include <math.h>

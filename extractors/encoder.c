@@ -1,4 +1,5 @@
 /* extractors/encoder.c: opening a model: its kind, its weights, what its towers need of the folder. */
+// flags: -Os
 #include "extractors/loading.h"
 
 /* ---- which kind ------------------------------------------------------------------------------ */

@@ -1,5 +1,6 @@
 /* extractors/hf_files.c: settings of a Hugging Face folder: preprocessor_config.json, and
  * sentence-transformers' modules.json with the files that it names. */
+// flags: -Os
 #include "extractors/loading.h"
 
 /* Limits of an image that a model reads, in pixels (published models read up to 1536 x 1536); and of a pipeline, which

@@ -1,4 +1,5 @@
 /* extractors/loading.c: reading an architecture's tensors by name, and its config.json. */
+// flags: -Os
 #include "extractors/loading.h"
 
 bool model_has(const ModelSource *s, const char *suffix, Text *prefix)

@@ -1,4 +1,5 @@
 /* extractors/model_find.c: from a model's name to its folder or file. */
+// flags: -Os
 #include "extractors/extractors.h"
 
 #include <stdlib.h>

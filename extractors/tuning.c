@@ -1,5 +1,6 @@
 /* extractors/tuning.c: which weights of an encoder are packed, trained or adapted, by patterns of their names; and the
  * file of a trained encoder. */
+// flags: -Os
 #include <fnmatch.h>
 
 #include "extractors/loading.h"

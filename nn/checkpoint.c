@@ -4,6 +4,7 @@
  * its optimiser keeps: optim.m.NAME and optim.v.NAME for Adam; optim.momentum.NAME, optim.square.NAME and
  * optim.mean.NAME for the others. Rows with pending steps are brought up to date first, so a file does not depend
  * on when rows were last read. A tensor of kept_new is stored under its name. */
+// flags: -Os
 #include "nn/tape.h"
 
 /* The parts of a parameter, in the order of the file. */

@@ -1,5 +1,6 @@
 /* nn/layers.c: layers with their weights: made new for training, or loaded as Hold says: packed, plain, as parameters,
  * with low-rank adapters. */
+// flags: -Os
 #include <math.h>
 
 #include "nn/tape.h"

@@ -1,5 +1,6 @@
 /* recsys/settings.c: hyper-parameters as key=value, checked against the tables that declare them and parsed once into
  * the recommender's struct. */
+// flags: -Os
 #include "recsys/recsys.h"
 
 #include <float.h>

@@ -200,7 +200,7 @@ static void must_refuse(const char *bytes, size_t n, int64_t max_pixels, const c
     Arena *a = arena_new(NULL, 0);
     Image im;
     bool ok = image_decode(&im, (Text){bytes, n}, "image", max_pixels, a, &e);
-    if (by_stb(bytes, n) ? !ok && strncmp(e.message, "image: ", 9) != 0 : ok || !strstr(e.message, why))
+    if (by_stb(bytes, n) ? !ok && strncmp(e.message, "image: ", 7) != 0 : ok || !strstr(e.message, why))
         fail_msg("wanted \"%s\", got \"%s\"", why, ok ? "success" : e.message);
     arena_free(a);
 }

@@ -1,4 +1,5 @@
 /* tools/events.c: what a data set, a split and a training run tell, for people and as JSON. */
+// flags: -Os
 #include "tools/tools.h"
 
 #include <strings.h>

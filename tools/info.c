@@ -1,4 +1,5 @@
 /* tools/info.c: sapor info [--kernels]. */
+// flags: -Os
 #include <stdlib.h>
 #include <sys/utsname.h>
 #include <unistd.h>

@@ -1,4 +1,5 @@
 /* tools/train.c: sapor train MODEL --train F ... */
+// flags: -Os
 #include "tools/tools.h"
 
 const Option train_options[] = {

@@ -83,21 +83,22 @@ bool decode_stb(Image *im, Text bytes, const char *name, int64_t max_pixels, Are
     if (bytes.n > INT32_MAX)
         return fail(e, SP_FORMAT, "%s: is larger than 2 GiB, the limit", name);
     const stbi_uc *data = (const stbi_uc *)bytes.p;
+    const char *kind = data[0] == 0xff ? "JPEG" : data[0] == 0x89 ? "PNG" : "image";
     const char *problem = data[0] == 0xff ? jpeg_problem(data, bytes.n) : NULL;
     if (problem)
-        return fail(e, SP_FORMAT, "%s: damaged image: %s", name, problem);
+        return fail(e, SP_FORMAT, "%s: damaged %s: %s", name, kind, problem);
     if (max_pixels <= 0 || max_pixels > PIXELS)
         max_pixels = PIXELS;
     most = 2 * bytes.n + (1 << 20);
     if (!stbi_info_from_memory(data, (int)bytes.n, &width, &height, &channels))
-        return fail(e, SP_FORMAT, "%s: damaged image: %s", name, stbi_failure_reason());
+        return fail(e, SP_FORMAT, "%s: damaged %s: %s", name, kind, stbi_failure_reason());
     if (!image_room(im, width, height, name, max_pixels, a, e))
         return false;
     /* 16-bit RGBA, doubled as it grows; padded to blocks */
     most += 20 * (size_t)(im->width + 64) * (size_t)(im->height + 64);
     stbi_uc *pixels = stbi_load_from_memory(data, (int)bytes.n, &width, &height, &channels, 3);
     if (!pixels)
-        return fail(e, SP_FORMAT, "%s: damaged image: %s", name, stbi_failure_reason());
+        return fail(e, SP_FORMAT, "%s: damaged %s: %s", name, kind, stbi_failure_reason());
     memcpy(im->pixels, pixels, (size_t)(im->width * im->height * 3));
     stbi_image_free(pixels);
     return true;

@@ -1,5 +1,6 @@
 /* extractors/models/bert.c: BERT (Devlin et al. 2019) as Hugging Face's BertModel computes it: all-MiniLM-L6-v2,
  * bert-base-uncased and similar models. */
+// flags: -Os
 #include "extractors/models/postnorm.h"
 
 static const PostNormNames NAMES = {.words = "embeddings.word_embeddings",

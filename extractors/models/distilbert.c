@@ -1,6 +1,7 @@
 /* extractors/models/distilbert.c: DistilBERT (Sanh et al. 2019) as Hugging Face's DistilBertModel computes it:
  * distilbert-base-uncased and sentence-transformers made of it. BERT without token types and pooler, under other
  * names. */
+// flags: -Os
 #include "extractors/models/postnorm.h"
 
 static const PostNormNames NAMES = {.words = "embeddings.word_embeddings",

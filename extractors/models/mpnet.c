@@ -1,6 +1,7 @@
 /* extractors/models/mpnet.c: MPNet (Song et al. 2020) as Hugging Face's MPNetModel computes it: all-mpnet-base-v2. BERT
  * without token types, its positions counted from the padding token's number + 1, and a bias by relative position, in
  * buckets, shared by all layers. */
+// flags: -Os
 #include "extractors/models/postnorm.h"
 
 #include <math.h>

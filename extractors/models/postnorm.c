@@ -1,5 +1,6 @@
 /* extractors/models/postnorm.c: the post-norm transformer that BERT, MPNet and DistilBERT share: what differs is names,
  * positions and a bias. */
+// flags: -Os
 #include "extractors/models/postnorm.h"
 
 static bool load_block(Loader *l, PostNorm *to, int64_t C, double eps, const char *block, const PostNormNames *n)

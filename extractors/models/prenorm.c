@@ -1,5 +1,6 @@
 /* extractors/models/prenorm.c: the pre-norm transformer that ViT, CLIP's two towers and similar models share: what
  * differs is names, the tokens at the beginning, and what is taken at the end. */
+// flags: -Os
 #include "extractors/models/prenorm.h"
 
 enum { MAX_TOKENS = 1 << 20 };

@@ -1,6 +1,7 @@
 /* extractors/models/resnet.c: ResNet-18, 34, 50, 101, 152 (He et al. 2016; the stride sits in the 3x3, as
  * torchvision's) with the tensor names of torchvision or of Hugging Face's ResNetModel. Depth and widths are read from
  * the tensors. */
+// flags: -Os
 #include "extractors/loading.h"
 
 enum { STAGES = 4 };

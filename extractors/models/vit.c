@@ -2,6 +2,7 @@
  * compute it: google/vit-base-patch16-224, facebook/dino-vitb16. Pre-norm blocks over a class token and one token a
  * patch; the feature is the class token after the last norm. Tensors have the names of published checkpoints, or those
  * that transformers 5 gives its modules. */
+// flags: -Os
 #include "extractors/models/prenorm.h"
 
 typedef struct ViT {

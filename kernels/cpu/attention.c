@@ -2,6 +2,7 @@
  * stand in the first level of cache, are turned into weights, and multiply V at once. Long texts go on block after
  * block with a running maximum (Milakov & Gimelshein 2018; Dao et al. 2022). Blocks begin at multiples of KEYS: a row's
  * bits depend on its own text alone. A block in which a row has no key leaves the row as it was. */
+// flags baseline: -Os
 #include <float.h>
 #include <math.h>
 

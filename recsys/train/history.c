@@ -1,4 +1,5 @@
 /* recsys/train/history.c: history.tsv: a line for each evaluation, written and read. */
+// flags: -Os
 #include "recsys/train/train.h"
 
 #include <math.h>

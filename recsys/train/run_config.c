@@ -1,6 +1,7 @@
 /* recsys/train/run_config.c: what a run's folder says about the run, read back. config.json and result.json
  * are checked like any other input: every value before it is used, and each error names the file, the line
  * and the key. */
+// flags: -Os
 #include "recsys/train/train.h"
 
 #include <math.h>

@@ -1,5 +1,6 @@
 /* recsys/train/run_files.c: the folder of a run. Every file appears whole or not at all; a run that was cut off finds
  * its last checkpoint and goes on to the same bytes. */
+// flags: -Os
 #include "recsys/train/train.h"
 
 #include <stdlib.h>

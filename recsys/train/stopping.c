@@ -1,4 +1,5 @@
 /* recsys/train/stopping.c: the best epoch so far, and when to stop. recipes.md 5.3. */
+// flags: -Os
 #include "recsys/train/train.h"
 
 #include <math.h>

@@ -1,5 +1,6 @@
 /* tools/command/completion.c: completions for bash and zsh, made from the rows of main.c: commands, options, and the
  * values that a row names. */
+// flags: -Os
 #include "tools/tools.h"
 
 enum { WORDS = 16 };

@@ -1,4 +1,5 @@
 /* tools/command/help.c: the --help page of a command; functions on rows for help, manual page and completions. */
+// flags: -Os
 #include "tools/tools.h"
 
 void print_wrapped(FILE *to, const char *text, int at)

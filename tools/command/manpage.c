@@ -1,4 +1,5 @@
 /* tools/command/manpage.c: the rows of main.c as a page for man(1), in roff. `make` writes build/sapor.1 with it. */
+// flags: -Os
 #include "tools/tools.h"
 
 /* Escapes the special characters of roff; no line begins with a dot or a quote. */

@@ -1,5 +1,6 @@
 /* tools/command/options.c: options read, help printed, contexts made. Everything comes from the command's row in
  * main.c. */
+// flags: -Os
 #include <getopt.h>
 #include <stdatomic.h>
 #include <stdlib.h>

@@ -2,6 +2,7 @@
  * a list of the files that are mapped or half-written, so that a handler can name the one and remove the other. The
  * list is of fixed size: handlers may not allocate. What finds no room in it is not named; a temporary file that is
  * left is removed by the next run that writes there. */
+// flags: -Os
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>

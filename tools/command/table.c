@@ -1,4 +1,5 @@
 /* tools/command/table.c: tables for people. */
+// flags: -Os
 #include "tools/tools.h"
 
 #include <limits.h>

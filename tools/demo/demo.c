@@ -1,4 +1,5 @@
 /* tools/demo/demo.c: sapor demo: the whole path on a catalogue that it draws itself, offline. */
+// flags: -Os
 #include "tools/demo/catalogue.h"
 #include "tools/demo/demo.h"
 #include "tools/ducho/extract.h"

@@ -7,6 +7,7 @@
  * parameters, and saved as any other. `sapor demo --train-encoder DIR` writes DIR/vision and DIR/text as Hugging Face
  * folders, which `sapor encode`, transformers and sentence-transformers read. The numbers are those of this seed at
  * this level of instructions, for any number of threads. */
+// flags: -Os
 #include "extractors/extractors.h"
 #include "tools/demo/catalogue.h"
 #include "tools/demo/demo.h"

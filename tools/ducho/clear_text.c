@@ -3,6 +3,7 @@
  *
  * After the first pass only ASCII letters, digits and ',.!;?() and spaces are left, so bytes are characters from there
  * on. Ducho's last call, strip().lower(), throws its result away: there is no lower-casing and no trimming. */
+// flags: -Os
 #include <ctype.h>
 
 #include "tools/ducho/extract.h"

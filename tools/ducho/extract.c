@@ -8,6 +8,7 @@
  *
  * An item that cannot be read does not stop the others. It is listed with its reason in
  * OUTPUT/backend/model/missing_<layer>.tsv, and the next run tries it again. */
+// flags: -Os
 #include "tools/ducho/extract.h"
 
 #include <stdlib.h>

@@ -1,4 +1,5 @@
 /* tools/ducho/extract_items.c: what an extraction runs over: images of a folder, rows of a table. */
+// flags: -Os
 #include "tools/ducho/extract.h"
 
 static bool find_columns(Table *t, const char *const names[2], size_t at[2], Error *e)

@@ -1,4 +1,5 @@
 /* tools/ducho/extract_plan.c: from the YAML tree to a list of extractions. */
+// flags: -Os
 #include <float.h>
 
 #include "tools/ducho/extract.h"

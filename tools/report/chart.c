@@ -1,4 +1,5 @@
 /* tools/report/chart.c: lines, dots and bars as inline SVG, coloured by the page's style sheet. */
+// flags: -Os
 #include "tools/report/page.h"
 
 #include <math.h>

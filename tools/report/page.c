@@ -1,4 +1,5 @@
 /* tools/report/page.c: the frame of an HTML page. */
+// flags: -Os
 #include "tools/report/page.h"
 
 #include <stdarg.h>

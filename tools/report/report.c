@@ -1,4 +1,5 @@
 /* tools/report/report.c: sapor report RUN... -o FILE.html: finished runs and their data read, the page put together. */
+// flags: -Os
 #include "tools/report/report_parts.h"
 
 #include "tools/ducho/extract.h"

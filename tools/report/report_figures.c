@@ -1,4 +1,5 @@
 /* tools/report/report_figures.c: figures, rare and popular items, learning curves, time and memory, roofline. */
+// flags: -Os
 #include "tools/report/report_parts.h"
 
 #include <math.h>

@@ -1,5 +1,6 @@
 /* tools/report/report_items.c: what users liked and models recommend, and which items the features say are alike, as
  * images or titles. */
+// flags: -Os
 #include "tools/report/report_parts.h"
 
 #include <math.h>

@@ -1,4 +1,5 @@
 /* tools/report/thumbnail.c: an image made small, as PNG inside the page itself. */
+// flags: -Os
 #include "extractors/extractors.h"
 #include "tools/report/page.h"
 

@@ -9,6 +9,7 @@
  * are added in order. 1 x 1 without stride and padding is one product over all pixels. Depthwise runs over channels.
  */
 // flags: -O3
+// flags baseline: -Os
 #include "kernels/cpu/gemm/tile.h"
 #include "kernels/cpu/loops.h"
 
