@@ -129,13 +129,14 @@ SP_API void sp_session_close(sp_session *s);
  *     if (!out || !sp_encode_image_files(m, s, paths, 2, out, &e)) ...
  */
 typedef struct sp_encoder sp_encoder;
-enum { SP_IMAGES = 1, SP_TEXTS = 2 };     /* modalities */
-typedef enum sp_pool {                    /* how the rows of a text's tokens, or of an image's patches, become one */
-                       SP_POOL_MODEL = 0, /* as the model does it */
-                       SP_POOL_CLS,       /* the first row */
-                       SP_POOL_MEAN,
-                       SP_POOL_MAX,
-                       SP_POOL_NONE /* they stay: one row per token */
+enum { SP_IMAGES = 1, SP_TEXTS = 2 }; /* modalities */
+/* How the rows of a text's tokens, or of an image's patches, become one. */
+typedef enum sp_pool {
+    SP_POOL_MODEL = 0, /* as the model does it */
+    SP_POOL_CLS,       /* the first row */
+    SP_POOL_MEAN,
+    SP_POOL_MAX,
+    SP_POOL_NONE /* they stay: one row per token */
 } sp_pool;
 
 /* Structs with a member `size` may grow in later versions, at their end. Set it to sizeof; zeros are the defaults:
