@@ -143,7 +143,9 @@ static void encoding_allocates_nothing(void **state)
         char path[256];
         snprintf(path, sizeof path, "tests/golden/encoders/%s", MODELS[i]);
         Device d;
-        assert_ok(device_open(&d, NULL, 2, &heap.heap, NULL, &e), e);
+        /* Images by one thread: which thread decodes an image is chance, and each keeps scratch memory from its first one
+         * on. */
+        assert_ok(device_open(&d, NULL, i < 3 ? 2 : 1, &heap.heap, NULL, &e), e);
         Arena *a = arena_new(NULL, 0);
         Opened m = open_wish(&d, path, &(Wish){0}, a, &e);
         assert_ok(m.en, e);
