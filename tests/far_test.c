@@ -39,8 +39,8 @@ static void no_host_pointers(void)
 
 /* ---- positive controls ----------------------------------------------------------------------- */
 
-/* Whether the host faults when it reads, or writes, p: in a process of its own, so that it works under sanitizers, which
- * handle the signal themselves and end the process with a report. */
+/* Whether the host faults when it reads, or writes, p. A process of its own does it: sanitizers handle the signal
+ * themselves and end the process with a report. */
 static bool faults(volatile float *p, bool writes)
 {
     int status = 0;

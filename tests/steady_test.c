@@ -143,8 +143,8 @@ static void encoding_allocates_nothing(void **state)
         char path[256];
         snprintf(path, sizeof path, "tests/golden/encoders/%s", MODELS[i]);
         Device d;
-        /* Images by one thread: which thread decodes an image is chance, and each keeps scratch memory from its first one
-         * on. */
+        /* Images by one thread: which thread decodes an image is chance, and each keeps scratch memory from its first
+         * one on. */
         assert_ok(device_open(&d, NULL, i < 3 ? 2 : 1, &heap.heap, NULL, &e), e);
         Arena *a = arena_new(NULL, 0);
         Opened m = open_wish(&d, path, &(Wish){0}, a, &e);

@@ -287,11 +287,11 @@ typedef struct BackJob {
     float *tables, *work;
 } BackJob;
 
-/* Adds up s [n]. */
-static float row_sum(const float *s, int64_t n)
+/* Adds up s [count]. */
+static float row_sum(const float *s, int64_t count)
 {
     vf sum = v_zero();
-    FOR_VECTORS(0, n, sum = sum + load_part(s + i, n))
+    FOR_VECTORS(0, count, sum = sum + load_part(s + i, n))
     return v_sum(sum);
 }
 

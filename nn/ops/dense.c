@@ -110,7 +110,7 @@ static Tensor *linear_op(Tape *t, Tensor *x, const Linear *l, Tensor *residual, 
         return tape_failed(t);
     if (!node_trains(t, n, l->w || t->k->gemm_unpack) || !node_out(t, n, F32, x->dims, shape))
         return tape_failed(t);
-    memcpy(n->i, (int64_t[]){M, l->N, l->K, act | (int)l->pack << 8}, sizeof n->i);
+    memcpy(n->i, (int64_t[]){M, l->N, l->K, (int)act | (int)l->pack << 8}, sizeof n->i);
     n->spec = l->packed;
     n->unread = (act == ACT_NONE ? UNREAD(RESULT) : 0) | UNREAD(LINEAR_RESIDUAL);
     n->f = param;

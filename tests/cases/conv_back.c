@@ -64,8 +64,8 @@ static ConvBack conv_back_of(const Job *j, const Case *s)
                               .left = s->conv.top_left % 10,
                               .bottom = s->conv.bottom_right / 10,
                               .right = s->conv.bottom_right % 10},
-                  .x_beta = s->conv.extra & 1 ? 1 : 0,
-                  .w_beta = s->conv.extra & 2 ? 1 : 0};
+                  .x_beta = s->conv.extra & 1 ? 1.0f : 0.0f,
+                  .w_beta = s->conv.extra & 2 ? 1.0f : 0.0f};
     if (j->n > CONV_DWEIGHTS) {
         b.forward.x = f32_of(j, CONV_X);
         b.weights = f32_of(j, CONV_WEIGHTS);

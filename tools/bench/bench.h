@@ -7,7 +7,7 @@
 typedef struct Bench {
     Context *c;
     const Device *d;
-    Arena *arena;       /* rewound after each figure */
+    Arena *arena; /* rewound after each figure */
     struct BenchMemory *memory;
     double seconds;     /* for each figure */
     double peak[4];     /* GFLOP/s of this level and these threads, by BENCH_TYPES; 0: not measured yet */

@@ -103,8 +103,8 @@ typedef struct ImageRun {
     enum { DECODE, RESIZE, WHOLE } stage;
     size_t n;
     const ImageInput *files, *decoded; /* the same images */
-    Error *errors; /* [n]; every image is known to be good */
-    float *pixels; /* [n, SIDE, SIDE, 3] */
+    Error *errors;                     /* [n]; every image is known to be good */
+    float *pixels;                     /* [n, SIDE, SIDE, 3] */
 } ImageRun;
 
 enum { SIDE = 224 };

@@ -126,13 +126,13 @@ typedef struct Job {
     float *work;
 } Job;
 
-/* y [n] = beta y */
-static void start_row(float *y, int64_t n, float beta)
+/* y [count] = beta y */
+static void start_row(float *y, int64_t count, float beta)
 {
     if (beta == 0.0f)
-        memset(y, 0, (size_t)n * sizeof(float));
+        memset(y, 0, (size_t)count * sizeof(float));
     else if (beta != 1.0f)
-        FOR_VECTORS(0, n, store_part(y + i, load_part(y + i, n) * beta, n))
+        FOR_VECTORS(0, count, store_part(y + i, load_part(y + i, n) * beta, n))
 }
 
 /* Of one tap, at distance `at` from the padded border: outputs *first .. end - 1 lie over the n pixels of the image. */
