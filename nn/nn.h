@@ -298,7 +298,7 @@ Tensor *attention(Tape *t, Tensor *qkv, const Ragged *r, int64_t H, Relative bia
 Tensor *pool_ragged(Tape *t, Tensor *x, const Ragged *r, Reduce how); /* [total, C] -> [B, C] */
 /* act(norm(conv(x) + bias) + residual): [B,H,W,C] -> [B,OH,OW,O] */
 Tensor *conv(Tape *t, Tensor *x, const Conv2d *c, Tensor *residual, Act act);
-Tensor *batch_norm(Tape *t, Tensor *x, const Norm2d *n); /* over all dimensions but the last */
+Tensor *batch_norm(Tape *t, Tensor *x, const Norm2d *c); /* over all dimensions but the last */
 Tensor *max_pool(Tape *t, Tensor *x, int64_t k, int64_t stride, int64_t pad);
 Tensor *mean_pool(Tape *t, Tensor *x); /* [B,H,W,C] -> [B,C] */
 

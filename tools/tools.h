@@ -59,7 +59,7 @@ bool option_choice(const Context *c, const char *name, const char *const *words,
 /* What was read and what of it is left out and why: one line to `text`, one object {"event":"data",...} to `json`;
  * either may be NULL (events.c). */
 void print_dataset(const DataSet *d, FILE *text, FILE *json);
-void print_split(void *context, const SplitSource *s); /* SplitConfig.visit */
+void print_split(void *arg, const SplitSource *s); /* SplitConfig.visit */
 /* Prints what train_run tells (events.c). */
 typedef struct TrainPrinter {
     const char *model;    /* as it was named in the command */
