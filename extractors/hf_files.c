@@ -216,7 +216,7 @@ bool pipeline_from_folder(TextTower *t, const Files *folder, int64_t *max_seq_le
         if (!type || type->type != JSON_STRING || !where || where[0] == '/' || strstr(where, ".."))
             return bad_value(e, path, m, "expected a module with a type and a path inside the folder");
         if (text_ends(type->text, "Transformer")) {
-            const char *name, *file = inside(where, "sentence_bert_config.json", a, e);
+            const char *name = where, *file = inside(where, "sentence_bert_config.json", a, e);
             const Json *config = file ? read_json(folder, file, JSON_OBJECT, &name, a, e) : NULL,
                        *n = json_get(config, "max_seq_length");
             if (e->code != SP_OK)

@@ -274,7 +274,7 @@ enum { SMALL_INPUT = 4096 }; /* bytes */
 static Tensor *input(Tape *t, DType type, const void *host, int dims, const int64_t *shape)
 {
     Node *n = node_new(t, &INPUT, 0, NULL);
-    int64_t count;
+    int64_t count = 0;
     size_t bytes = n && shape_count(dims, shape, &count) ? (size_t)count * dtype_bytes(type) : SIZE_MAX;
     bool list = type != F32 || (host && t->mode == MODE_EAGER && bytes <= SMALL_INPUT);
     if (!n || !(list ? node_add(t, n, type, dims, shape) : node_out(t, n, type, dims, shape)))

@@ -128,7 +128,7 @@ static bool read_ends(Load *l, const Json *j, int32_t *first, int32_t *last)
 
 static bool parse_bert(Load *l, const Json *j, const void **settings)
 {
-    int32_t first, last;
+    int32_t first = 0, last = 0;
     (void)settings;
     return read_ends(l, j, &first, &last) && template_around(l, first, last, 1, 1);
 }
@@ -138,7 +138,7 @@ const StageKind post_processor_bert = {.name = "BertProcessing", .parse = parse_
 static bool parse_roberta(Load *l, const Json *j, const void **settings)
 {
     const Json *trims = json_get(j, "trim_offsets"), *prefix_space = json_get(j, "add_prefix_space");
-    int32_t first, last;
+    int32_t first = 0, last = 0;
     (void)settings;
     l->t->trims = is_absent(trims) || json_is_true(trims);
     l->t->prefix_space = is_absent(prefix_space) || json_is_true(prefix_space);
