@@ -3,31 +3,13 @@
  * that says which. */
 #include "extractors/extractors.h" /* before cmocka, which has a macro named fail */
 
-#include "tests/testing.h"
+#include "tests/device_testing.h"
 
 #define ENCODERS "tests/golden/encoders/"
 
-typedef struct Bench {
-    Error e;
-    Arena *a;
-    Device d;
-} Bench;
-
 static int set_up(void **state)
 {
-    Bench *b = calloc(1, sizeof *b);
-    b->a = arena_new(NULL, 0);
-    *state = b;
-    return device_open(&b->d, NULL, 1, NULL, NULL, &b->e) ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    Bench *b = *state;
-    device_close(&b->d);
-    arena_free(b->a);
-    free(b);
-    return 0;
+    return bench_open(state, 1);
 }
 
 /* A tiny model's folder, its config.json and tensors included; sentence-transformers' files are not. */

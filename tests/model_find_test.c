@@ -2,29 +2,11 @@
  * search or refuses what was found. */
 #include "extractors/extractors.h" /* before cmocka, which has a macro named fail */
 
-#include "tests/testing.h"
-
-typedef struct Bench {
-    Error e;
-    Arena *a;
-    Device d;
-} Bench;
+#include "tests/device_testing.h"
 
 static int set_up(void **state)
 {
-    Bench *b = calloc(1, sizeof *b);
-    b->a = arena_new(NULL, 0);
-    *state = b;
-    return device_open(&b->d, NULL, 1, NULL, NULL, &b->e) ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    Bench *b = *state;
-    device_close(&b->d);
-    arena_free(b->a);
-    free(b);
-    return 0;
+    return bench_open(state, 1);
 }
 
 static void write_file(const char *folder, const char *name, const char *text)

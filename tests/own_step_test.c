@@ -1,7 +1,7 @@
 /* tests/own_step_test.c: a recommender that drives its own step: two phases, two optimisers, vectors kept from the last
  * step. Killed and stopped at many points and resumed, it ends with the bytes of an undisturbed run. What a run tells,
  * in which order; when a loss that is not finite is found; checkpoints with kept tensors. */
-#include "tests/testing.h"
+#include "tests/folder_testing.h"
 
 #include <math.h>
 #include <signal.h>
@@ -191,28 +191,11 @@ static bool run(Bench *b, const char *out, const char *extra, TrainVisit *visit,
                      .arg = arg};
     TrainResult r;
     Arena *a = arena_new(NULL, 0);
-    Device d = {.k = kernels_cpu(NULL, e), .pool = pool_new(NULL, 2, e)};
-    bool ok = d.k && d.pool && train_run(&d, &c, &r, a, e);
-    pool_free(d.pool);
+    Device d;
+    bool ok = device_open(&d, NULL, 2, NULL, NULL, e) && train_run(&d, &c, &r, a, e);
+    device_close(&d);
     arena_free(a);
     return ok;
-}
-
-static void assert_same_folders(Bench *b, const char *x, const char *y)
-{
-    Error e = {0};
-    FolderEntry *ex, *ey;
-    size_t nx = 0, ny = 0;
-    assert_true(folder_list(&ex, &nx, b->arena, x, &e) && folder_list(&ey, &ny, b->arena, y, &e));
-    assert_int_equal(nx, ny);
-    for (size_t i = 0; i < nx; i++) {
-        Text tx, ty;
-        assert_string_equal(ex[i].name, ey[i].name);
-        assert_true(file_read(&tx, b->arena, path_join(b->arena, x, ex[i].name, &e), 0, &e));
-        assert_true(file_read(&ty, b->arena, path_join(b->arena, y, ey[i].name, &e), 0, &e));
-        if (!text_equal(tx, ty))
-            fail_msg("%s differs between %s and %s", ex[i].name, x, y);
-    }
 }
 
 /* Ends a run at its n-th event: with an error, or as kill -9 does. */
@@ -262,7 +245,7 @@ static void kill_and_resume(Bench *b, const char *critic)
         }
         Error e = {0};
         assert_ok(run(b, out, critic, NULL, NULL, &e), e);
-        assert_same_folders(b, whole, out);
+        assert_same_folders(b->arena, whole, out);
     }
     printf("  %s: %d kills\n", critic ? critic : "critic=sgd", kills);
     assert_true(kills >= (int)COUNT(ats));
@@ -289,7 +272,7 @@ static void stopped_and_resumed_it_is_the_same(void **state)
     }
     Error e = {0};
     assert_ok(run(b, out, NULL, NULL, NULL, &e), e);
-    assert_same_folders(b, whole, out);
+    assert_same_folders(b->arena, whole, out);
 }
 
 /* Both phases learn: other rates give other vectors; and the last step's vectors are what was evaluated. */
@@ -384,10 +367,11 @@ static void losses_that_are_not_finite(void **state)
         const char *set[] = {"batch_size=16", "nan_epoch=0", cases[i].set};
         TrainConfig c = {.kind = &own, .given = &b->data, .set = set, .set_count = COUNT(set), .seed = 3};
         TrainResult r;
-        Device d = {.k = kernels_cpu(NULL, &e), .pool = pool_new(NULL, 1, &e)};
+        Device d;
+        assert_ok(device_open(&d, NULL, 1, NULL, NULL, &e), e);
         steps = 0;
         assert_false(train_run(&d, &c, &r, b->arena, &e));
-        pool_free(d.pool);
+        device_close(&d);
         const char *says = arena_printf(b->arena, &(Error){0},
                                         "OwnStep: the loss is nan in epoch 1, batch %d; try a smaller lr than 0.001",
                                         (int)cases[i].batch);

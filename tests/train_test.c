@@ -1,6 +1,6 @@
 /* tests/train_test.c: A run's folder: the same bytes for 1 and 2 threads, and after any number of kills; other settings
  * are refused; what cannot start leaves nothing behind; recommendations come from the folder alone. */
-#include "tests/testing.h"
+#include "tests/folder_testing.h"
 
 #include <math.h>
 #include <signal.h>
@@ -98,23 +98,6 @@ static void run_well(Bench *b, const char *model, const char *out, int threads, 
         fail_msg("%s: %s", model, e.message);
 }
 
-static void assert_same_folders(Bench *b, const char *x, const char *y)
-{
-    Error e = {0};
-    FolderEntry *ex, *ey;
-    size_t nx = 0, ny = 0;
-    assert_true(folder_list(&ex, &nx, b->arena, x, &e) && folder_list(&ey, &ny, b->arena, y, &e));
-    assert_int_equal(nx, ny);
-    for (size_t i = 0; i < nx; i++) {
-        Text tx, ty;
-        assert_string_equal(ex[i].name, ey[i].name);
-        assert_true(file_read(&tx, b->arena, path_join(b->arena, x, ex[i].name, &e), 0, &e));
-        assert_true(file_read(&ty, b->arena, path_join(b->arena, y, ey[i].name, &e), 0, &e));
-        if (!text_equal(tx, ty))
-            fail_msg("%s differs between %s and %s", ex[i].name, x, y);
-    }
-}
-
 static void same_bytes_for_any_threads(void **state)
 {
     Bench *b = *state;
@@ -124,7 +107,7 @@ static void same_bytes_for_any_threads(void **state)
         const char *y = arena_printf(b->arena, &(Error){0}, "%s/%s-2", b->folder, recommender_at(i)->name);
         run_well(b, recommender_at(i)->name, x, 1, &one);
         run_well(b, recommender_at(i)->name, y, 2, &two);
-        assert_same_folders(b, x, y);
+        assert_same_folders(b->arena, x, y);
         assert_int_equal(one.best_epoch, two.best_epoch);
         printf("  %-8s Recall@20 %.4f, epoch %d\n", recommender_at(i)->name, score_of(&one.test, "Recall", 20),
                (int)one.best_epoch);
@@ -167,7 +150,7 @@ static void same_bytes_after_kills(void **state)
             kills += !run_and_kill(b, recommender_at(i)->name, cut,
                                    1 + draw_below((Draw){9, DRAW_TEST, (uint32_t)i}, k, 40));
         run_well(b, recommender_at(i)->name, cut, 1, &r);
-        assert_same_folders(b, whole, cut);
+        assert_same_folders(b->arena, whole, cut);
         printf("  %-8s %d kills\n", recommender_at(i)->name, kills);
     }
 }

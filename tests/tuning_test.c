@@ -4,32 +4,14 @@
 
 #include "extractors/extractors.h" /* before cmocka, which has a macro named fail */
 
-#include "tests/testing.h"
+#include "tests/device_testing.h"
 
 #define GOLDEN   "tests/golden/"
 #define ENCODERS GOLDEN "encoders/"
 
-typedef struct Bench {
-    Error e;
-    Arena *a;
-    Device d;
-} Bench;
-
 static int set_up(void **state)
 {
-    Bench *b = calloc(1, sizeof *b);
-    b->a = arena_new(NULL, 0);
-    *state = b;
-    return device_open(&b->d, NULL, 2, NULL, NULL, &b->e) ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    Bench *b = *state;
-    device_close(&b->d);
-    arena_free(b->a);
-    free(b);
-    return 0;
+    return bench_open(state, 2);
 }
 
 static void must(const Error *e)
