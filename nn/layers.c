@@ -122,11 +122,9 @@ bool norm_load(Norm *n, Store *s, const Array *gamma, const Array *beta, float e
            (n->beta = tensor_load(s, beta, &(Hold){.train_w = how->train_b}, e));
 }
 
-/* Packs weights [O, C/groups, kh, kw] from host memory. */
-static bool conv_pack(Conv2d *c, Store *s, const float *host, Error *e)
+Conv conv_shape(const Conv2d *c)
 {
-    const Device *d = store_device(s);
-    Conv shape = {.C = c->C,
+    return (Conv){.C = c->C,
                   .O = c->O,
                   .kh = c->kh,
                   .kw = c->kw,
@@ -138,6 +136,13 @@ static bool conv_pack(Conv2d *c, Store *s, const float *host, Error *e)
                   .right = c->right,
                   .pack = c->pack,
                   .winograd = c->winograd};
+}
+
+/* Packs weights [O, C/groups, kh, kw] from host memory. */
+static bool conv_pack(Conv2d *c, Store *s, const float *host, Error *e)
+{
+    const Device *d = store_device(s);
+    Conv shape = conv_shape(c);
     Mirror m = {.d = d};
     size_t bytes = (size_t)(c->O * c->C / c->groups * c->kh * c->kw) * sizeof(float);
     const float *source = mirror_in(&m, host, bytes, e);

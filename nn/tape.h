@@ -353,6 +353,8 @@ float *grad_take(Node *n);                                   /* n's gradient; th
 ParamGrad *grad_of_param(Tape *t, Param *p, bool make);
 bool grad_dense(Tape *t, const ParamGrad *g, float *into); /* adds rows and factors to a dense [rows, D] */
 
+/* What a call adds is left out: its images, pointers and activation (layers.c). */
+Conv conv_shape(const Conv2d *c);
 void tape_gemm(Tape *t, const Gemm *g); /* with its workspace */
 void tape_trace(Tape *t, double begun, const char *name, double flops, double bytes);
 

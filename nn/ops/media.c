@@ -203,27 +203,17 @@ static Tensor *conv_op(Tape *t, Tensor *x, const Conv2d *c, Tensor *residual, Ac
     bool keep = n->out.needs_grad && !act_from_result(act, 0);
     if (keep)
         n->keep[0] = step_floats(t, n->out.count);
-    Conv k = {.B = B,
-              .H = x->shape[1],
-              .W = x->shape[2],
-              .C = c->C,
-              .O = c->O,
-              .kh = c->kh,
-              .kw = c->kw,
-              .stride = c->stride,
-              .groups = c->groups,
-              .top = c->top,
-              .left = c->left,
-              .bottom = c->bottom,
-              .right = c->right,
-              .x = x->data,
-              .packed = c->packed,
-              .pack = c->packed ? c->pack : PACK_F32,
-              .winograd = c->winograd,
-              .y = keep ? n->keep[0] : n->out.data,
-              .bias = c->bias ? c->bias->data : NULL,
-              .residual = residual ? residual->data : NULL,
-              .act = keep ? ACT_NONE : act};
+    Conv k = conv_shape(c);
+    k.B = B;
+    k.H = x->shape[1];
+    k.W = x->shape[2];
+    k.x = x->data;
+    k.packed = c->packed;
+    k.pack = c->packed ? c->pack : PACK_F32;
+    k.y = keep ? n->keep[0] : n->out.data;
+    k.bias = c->bias ? c->bias->data : NULL;
+    k.residual = residual ? residual->data : NULL;
+    k.act = keep ? ACT_NONE : act;
     if (n->out.needs_grad) {
         Conv *shape = tape_scratch(t, 1, sizeof *shape);
         if (shape)
