@@ -70,14 +70,14 @@ $(BUILD)/tests/%: tests/%.c $(TEST_LIBS)
 	@mkdir -p $(@D)
 	$(COMPILE) $(LDFLAGS) $< $(TEST_LIBS) -o $@ $(DEP_LIBS) $$($(PKG_CONFIG) --libs cmocka)
 # SAPOR_TEST_DEVICE=far: devices that a test, or tests/far_sapor, opens are the far one (tests/far/far.h).
-$(TESTS) $(BUILD)/tests/far_sapor: override LDFLAGS += -Wl,--wrap=device_open,--undefined=__wrap_device_open
+$(TESTS) $(BUILD)/tests/far_sapor: private override LDFLAGS += -Wl,--wrap=device_open,--undefined=__wrap_device_open
 $(BUILD)/tests/far_sapor: $(BUILD)/tools/main.o $(TEST_LIBS)
 	@mkdir -p $(@D)
 	$(LINK) $(if $(findstring musl-gcc,$(CC)),$(STATIC)) -o $@ $^ $(DEP_LIBS)
 # tests/faults.h has a function of its own for each of these.
 FAULTS = open fdopendir mmap read write fsync flock rename unlink mkdir readdir malloc calloc realloc free pthread_create \
 	arena_new arena_alloc arena_strndup arena_grow heap_alloc
-$(BUILD)/tests/faults_test: override LDFLAGS += $(addprefix -Wl$(comma)--wrap=,$(FAULTS))
+$(BUILD)/tests/faults_test: private override LDFLAGS += $(addprefix -Wl$(comma)--wrap=,$(FAULTS))
 $(BUILD)/tests/faults_test: tests/faults.h tests/faults_subjects.h
 define ladder_rule
 $(BUILD)/ladder/$(1): $(patsubst %.c,$(BUILD)/%.o,$(sort $(filter-out %/main.c,$(wildcard bench/ladder/$(1)/*.c))) bench/ladder/$(1)/main.c bench/ladder/ladder.c) $(BUILD)/commands.a $(BUILD)/internal.a

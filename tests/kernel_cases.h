@@ -59,6 +59,7 @@ typedef struct Buffer {
     void *device;       /* what the kernel gets; on the CPU a guard page lies right behind it (or before it) */
     void *before;       /* its bytes before the call */
     double *exact;      /* 'f': the numbers of an input; the reference leaves here what it expects of an output */
+    double *rounding;   /* 'f': NULL, or what is added to the tolerance of each number: case_rounding */
     int32_t *expected;  /* 'i' and 'l': what the reference expects of an output */
     /* whole pages round data and device */
     unsigned char *block, *device_block;
@@ -164,7 +165,7 @@ typedef struct Family {
      * buffer by[i][1] (added to what a ROLE_INOUT buffer held) */
     double (*loss)(const Job *j, const Case *s);
     int by[6][2], by_count;
-    double tolerance;   /* |got - expected| <= tolerance (1 + |expected|); 0: 1e-5 */
+    double tolerance;   /* |got - expected| <= tolerance (1 + |expected|) + rounding; 0: 1e-5 */
     int in_place[2][2]; /* pairs: output, input that may share its memory */
     int in_place_count;
 } Family;
@@ -224,6 +225,10 @@ static inline int64_t *host_i64(const Job *j, int buffer)
 /* The number of type F16 or BF16 that is nearest to x, ties to even (F16 at most 65504), and its bits */
 float case_narrow(DType type, float x, uint16_t *bits);
 /* A buffer's exact numbers; what is expected of it */
+/* For a reference of long sums in float32: memory for the rounding error of each number of an output, 0 at first. An
+ * error of 2^-24 in each addition of K terms t grows to about 2^-24 sqrt(K sum t^2) (Higham and Mary, A New Approach to
+ * Probabilistic Rounding Error Analysis, 2019). */
+double *case_rounding(Job *j, int buffer);
 static inline double *exact_of(const Job *j, int buffer)
 {
     return j->b[buffer].exact;

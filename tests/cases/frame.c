@@ -87,6 +87,15 @@ static Buffer *new_buffer(Job *j, const char *name, Role role, char type, size_t
     return b;
 }
 
+double *case_rounding(Job *j, int buffer)
+{
+    Buffer *b = &j->b[buffer];
+    b->rounding = b->rounding ? b->rounding : calloc(b->count + 1, sizeof *b->rounding);
+    if (!b->rounding)
+        abort();
+    return b->rounding;
+}
+
 void case_send(Job *j, int buffer)
 {
     const Buffer *b = &j->b[buffer];
@@ -176,6 +185,7 @@ void job_close(Job *j)
         j->k->free(&guards, b->device_block, b->block_bytes);
         free(j->b[i].before);
         free(j->b[i].exact);
+        free(j->b[i].rounding);
         free(j->b[i].expected);
     }
     j->n = 0;
@@ -239,13 +249,13 @@ static bool same_bits(const Job *a, const Job *b, const char *how, char why[512]
     return true;
 }
 
-static bool near(const Family *f, const char *name, size_t i, double got, double expected, char why[512])
+static bool near(const Family *f, const Buffer *b, size_t i, double got, double expected, char why[512])
 {
-    const double tolerance = f->tolerance > 0 ? f->tolerance : 1e-5;
+    const double tolerance = f->tolerance > 0 ? f->tolerance : 1e-5, rounding = b->rounding ? b->rounding[i] : 0;
     if (got == expected || (isnan(got) && isnan(expected)) ||
-        fabs(got - expected) <= tolerance * (1.0 + fabs(expected)))
+        fabs(got - expected) <= tolerance * (1.0 + fabs(expected)) + rounding)
         return true;
-    snprintf(why, 512, "%s[%zu] is %.9g, expected %.9g", name, i, got, expected);
+    snprintf(why, 512, "%s[%zu] is %.9g, expected %.9g", b->name, i, got, expected);
     return false;
 }
 
@@ -255,7 +265,7 @@ static bool as_expected(const Family *f, const Job *j, char why[512])
         const Buffer *b = &j->b[i];
         for (size_t at = 0; (b->role == ROLE_OUT || b->role == ROLE_INOUT) && at < b->count; at++) {
             if (b->type == 'f') {
-                if (!near(f, b->name, at, (double)((float *)b->data)[at], b->exact[at], why))
+                if (!near(f, b, at, (double)((float *)b->data)[at], b->exact[at], why))
                     return false;
             } else if (b->type != 'b') {
                 const int64_t got = b->type == 'i' ? ((int32_t *)b->data)[at] : ((int64_t *)b->data)[at];
@@ -283,7 +293,7 @@ static bool as_differences(const Family *f, const Job *j, const Case *s, char wh
             const double below = f->loss(j, s);
             x->exact[i] = kept;
             const double base = d->role == ROLE_INOUT ? (double)((float *)d->before)[i] : 0.0;
-            if (!near(f, d->name, i, (double)((float *)d->data)[i], base + (above - below) / (2 * h), why))
+            if (!near(f, d, i, (double)((float *)d->data)[i], base + (above - below) / (2 * h), why))
                 return false;
         }
     }
