@@ -300,7 +300,9 @@ static void recommenders_are_complete(void **state)
             for (size_t v = 0; v <= COUNT(variants); v++) {
                 Error e = {0};
                 size_t given = v < COUNT(variants) && has_variant;
-                assert_ok(settings_make(kind, p, &variants[v], given, a, &e), e);
+                const Model m = {.kind = kind, .settings = settings_make(kind, p, &variants[v], given, a, &e)};
+                assert_ok(m.settings, e);
+                assert_true(kind->loss || kind->step || kind->sampling(&m) == SAMPLE_NONE);
             }
     }
     arena_free(a);
