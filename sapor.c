@@ -167,6 +167,13 @@ static bool usual_calls(sp_encoder *m, const sp_encoder_options *o, Error *e)
            fail(e, SP_USAGE, "%s: pool and normalize are for the usual output, which is not among `outputs`", en->path);
 }
 
+static bool has_towers(const Encoder *en, unsigned towers, Error *e)
+{
+    unsigned missing = towers & ~en->towers;
+    return !missing || fail(e, SP_USAGE, "%s: %s models do not read %s; change modalities", en->path, en->kind->name,
+                            missing & MODALITY_TEXT ? "texts" : "images");
+}
+
 static sp_encoder *open_encoder(const char *model, const Files *files, const sp_encoder_options *options,
                                 const sp_allocator *memory, Error *e)
 {
@@ -191,7 +198,7 @@ static sp_encoder *open_encoder(const char *model, const Files *files, const sp_
     if (open_device(&m->device, o.device, 1, m->device.heap, e) &&
         (m->encoder = files ? encoder_open_files(&m->device, files, &wish, e)
                             : encoder_open(&m->device, model ? model : "", &wish, e)) &&
-        usual_calls(m, &o, e))
+        has_towers(m->encoder, wish.towers, e) && usual_calls(m, &o, e))
         return m;
     sp_encoder_close(m);
     return NULL;

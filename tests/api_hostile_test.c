@@ -158,6 +158,12 @@ static void options_of_calls(void **state)
     assert_error(e, SP_USAGE, "pool and normalize are for the usual output");
     o.normalize = 0;
     sp_encoder_close(open_model("bert", &o));
+    o = (sp_encoder_options){.size = sizeof o, .modalities = SP_TEXTS};
+    assert_null(sp_encoder_open_with(ENCODERS "vit", &o, NULL, &e));
+    assert_error(e, SP_USAGE, "vit models do not read texts");
+    o.modalities = SP_TEXTS | SP_IMAGES;
+    assert_null(sp_encoder_open_with(ENCODERS "bert", &o, NULL, &e));
+    assert_error(e, SP_USAGE, "bert models do not read images");
     sp_session_close(s);
 }
 
