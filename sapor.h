@@ -178,8 +178,8 @@ typedef struct sp_file { /* a file in memory */
     const void *data;
     size_t bytes;
 } sp_file;
-/* A model whose folder is in memory; o may be NULL. The caller keeps the files' bytes, unchanged, until the close; their
- * names and the list only during the call. */
+/* A model whose folder is in memory; o may be NULL. The caller keeps the files' bytes, unchanged, until the close; the
+ * list and the names only during the call. */
 SP_API sp_encoder *sp_encoder_open_memory(const sp_file *files, size_t n, const sp_encoder_options *o,
                                           const sp_allocator *memory, sp_error *e);
 SP_API void sp_encoder_close(sp_encoder *m);

@@ -27,7 +27,7 @@ struct sp_encoder {
 
 /* Fails where an argument is NULL: an object is, where the error of its opening was not looked at. */
 bool given(const void *p, const char *what, Error *e);
-/* Whether a struct of the caller's can have this size: whole size_t's, as one between two of them would cut a pointer. */
+/* Whether a struct of the caller's can have this size: whole size_t's, as another would cut a pointer. */
 bool size_fits(size_t size, const char *what, Error *e);
 /* A struct of the caller's with its size in front. One of an earlier version is shorter: the rest are zeros; one of a
  * later version is longer: what this version does not know must be zeros. NULL is all zeros. */

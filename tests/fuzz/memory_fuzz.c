@@ -1,5 +1,5 @@
-/* tests/fuzz/memory_fuzz.c: models in memory, through sapor.h: the first byte says which model, how it is opened and what
- * is asked of it; then files that replace its own: a number, a length in 3 bytes, the bytes. What opens also encodes. */
+/* tests/fuzz/memory_fuzz.c: models in memory, through sapor.h: the first byte says which model, its number type and its
+ * pooling; then files that replace the model's: a number, a length in 3 bytes, the bytes. What opens also encodes. */
 #include "tests/fuzz/fuzz.h"
 
 static const char *const FILES[] = {"config.json",
