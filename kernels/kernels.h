@@ -365,8 +365,8 @@ typedef struct Kernels {
      * sum in order of j. `to` is distinct. order, to: or NULL */
     void (*segment_sum)(const Run *, int64_t S, int64_t D, const int64_t *start, const int32_t *order,
                         const int32_t *to, DType type, const void *x, float scale, float beta, float *y);
-    /* Pooling of ragged rows: y [B,D] from rows offsets[b] .. offsets[b+1]-1 of x; arg [B,D] keeps REDUCE_MAX's row (the
-     * first of equals, -1 where there is none) or is NULL. Backward: the rows offsets[0] .. offsets[B]-1 of dx are
+    /* Pooling of ragged rows: y [B,D] from rows offsets[b] .. offsets[b+1]-1 of x; arg [B,D] keeps REDUCE_MAX's row
+     * (the first of equals, -1 where there is none) or is NULL. Backward: the rows offsets[0] .. offsets[B]-1 of dx are
      * written; arg is read for REDUCE_MAX. */
     void (*segment_pool)(const Run *, int64_t B, int64_t D, const int32_t *offsets, Reduce how, const float *x,
                          float *y, int32_t *arg);
@@ -394,12 +394,12 @@ typedef struct Kernels {
     /* d = -1/2 y^3 d, in float64: from the gradient to y to that of x */
     void (*inverse_root_back)(const Run *, int64_t n, const float *y, float *d);
 
-    /* ranking (topk.c): tiles of a product are ranked while a cache holds them; the whole product is never stored. Best
-     * first, ties to the lower id. Scores of -inf and NaN are never kept; where fewer than k are, the places behind them
+    /* ranking (topk.c): tiles of a product are ranked while a cache holds them; the whole product is never stored.
+     * Best first, ties to the lower id. Scores of -inf and NaN are never kept; where fewer than k are, the places behind them
      * have id -1 and score -inf. */
     size_t (*knn_work)(const Run *, int64_t Q, int64_t I, int64_t D, int64_t k);
-    /* For each row of q [Q,D] the k rows of x [I,D] of largest dot product: ids, values [Q,k]. With normalised rows this
-     * is the cosine graph. Where q is x half of the product is made. */
+    /* For each row of q [Q,D] the k rows of x [I,D] of largest dot product: ids, values [Q,k]. With normalised rows
+     * this is the cosine graph. Where q is x half of the product is made. */
     void (*knn)(const Run *, int64_t Q, int64_t I, int64_t D, int64_t k, DType type, const void *q, const void *x,
                 int32_t *ids, float *values);
     size_t (*topk_work)(const Run *, int64_t B, int64_t I, int64_t D, int64_t k);
