@@ -91,7 +91,8 @@ bool store_declare(Store *s, SafetensorsOut *out, Error *e)
     return ok && e->code == SP_OK;
 }
 
-enum { CHUNK = 1 << 16 }; /* numbers copied at a time */
+enum { CHUNK = 1 << 16 };             /* numbers copied at a time */
+#define MOST_STEPS ((int64_t)1 << 53) /* a double counts them */
 
 bool store_save(Store *s, SafetensorsOut *out, Error *e)
 {
@@ -164,8 +165,9 @@ static bool load_param(Store *s, const Weights *w, Param *p, float *host, bool r
     for (int i = 0; i < STATE_COUNT; i++)
         states |= a[PART_STATE + i] ? 1u << i : 0;
     unsigned adam = states & STATES_ADAM;
-    if (e->code == SP_OK && ((adam && adam != STATES_ADAM) || (states && steps < 1) || steps < 0))
-        fail(e, SP_FORMAT, "%s: tensor %s: its optimiser state is incomplete", weights_path(w), store_name(s, p->x));
+    if (e->code == SP_OK && ((adam && adam != STATES_ADAM) || (states && steps < 1) || steps < 0 || steps > MOST_STEPS))
+        fail(e, SP_FORMAT, "%s: tensor %s: its optimiser state is incomplete or out of range", weights_path(w),
+             store_name(s, p->x));
     if (e->code != SP_OK || !really)
         return e->code == SP_OK;
     Run run = store_run(s);
