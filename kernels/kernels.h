@@ -395,8 +395,8 @@ typedef struct Kernels {
     void (*inverse_root_back)(const Run *, int64_t n, const float *y, float *d);
 
     /* ranking (topk.c): tiles of a product are ranked while a cache holds them; the whole product is never stored.
-     * Best first, ties to the lower id. Scores of -inf and NaN are never kept; where fewer than k are, the places behind them
-     * have id -1 and score -inf. */
+     * Best first, ties to the lower id. Scores of -inf and NaN are never kept; where fewer than k are, the places
+     * behind them have id -1 and score -inf. */
     size_t (*knn_work)(const Run *, int64_t Q, int64_t I, int64_t D, int64_t k);
     /* For each row of q [Q,D] the k rows of x [I,D] of largest dot product: ids, values [Q,k]. With normalised rows
      * this is the cosine graph. Where q is x half of the product is made. */
