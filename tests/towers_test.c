@@ -501,6 +501,24 @@ static void rows_of_texts(void **state)
     }
 }
 
+static void refused_memory_is_an_error(void **state)
+{
+    Bench *b = *state;
+    bool opens = false;
+    for (size_t at = 1; !opens; at++) {
+        TestHeap h;
+        Device d = b->d;
+        test_heap(&h, at);
+        d.heap = &h.heap;
+        Encoder *en = encoder_open(&d, TOWERS, &(EncoderOptions){0}, &b->e);
+        if ((opens = en != NULL))
+            encoder_close(en);
+        else
+            assert_error(b->e, SP_MEMORY, "memory");
+        assert_int_equal(h.live, 0);
+    }
+}
+
 /* ---- gradients ------------------------------------------------------------------------------- */
 
 static Tensor *embeds(Bench *b, Tape *t, const Encoder *en, unsigned modality, const TextBatch *texts,
@@ -573,6 +591,7 @@ int main(void)
         cmocka_unit_test(options_name_the_tower),
         cmocka_unit_test(hostile_settings_name_the_section),
         cmocka_unit_test(rows_of_texts),
+        cmocka_unit_test(refused_memory_is_an_error),
         cmocka_unit_test(gradients_are_torch),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
