@@ -215,7 +215,7 @@ size_t plan_bytes(const Tape *t); /* of the last plan */
 /* ---- ops: [shapes] in comments --------------------------------------------------------------- */
 
 Tensor *input_f32(Tape *t, const float *host, int dims, const int64_t *shape); /* copied; not read on a dry run */
-Tensor *input_i32(Tape *t, const int32_t *host, int64_t n);
+Tensor *input_i32(Tape *t, const int32_t *host, int64_t n); /* copied; ops and shapes must not depend on the values */
 /* Lists of ids [n] by which a step reads rows, `lists` of them into out: those of one call number the same rows, as
  * positive and negative items do (ids_together). Made before the first op that computes, they travel to the device in
  * one upload, with what the gradients of gathers and the optimiser need of them. */
@@ -223,8 +223,8 @@ bool input_ids(Tape *t, int lists, const int32_t *const *host, int64_t n, Tensor
 /* The step gathers rows of one parameter by all of these lists, in this order: what the optimiser needs of them is made
  * now and not after the backward pass. Results do not depend on it. */
 void ids_together(Tape *t, int lists, Tensor *const *ids);
-/* Host scratch of this step, zeroed: for ids and offsets that a forward function computes from shapes. NULL when the
- * tape has failed. */
+/* Host scratch of this step, zeroed: for ids and offsets that a forward function computes, from shapes or from the ids
+ * of its input. NULL when the tape has failed. */
 void *tape_scratch(Tape *t, int64_t count, size_t size);
 
 Tensor *linear(Tape *t, Tensor *x, const Linear *w);                           /* [M,K] -> [M,N] */
@@ -287,7 +287,7 @@ Tensor *bpr_loss(Tape *t, int parts, const Triples *x, float l2);
 /* texts and images */
 typedef struct Ragged { /* B texts (or images) as [total, C] rows; text b has rows offsets[b] .. offsets[b+1]-1 */
     int64_t B, total, longest;
-    const int32_t *offsets; /* host, [B+1] */
+    const int32_t *offsets; /* host, [B+1]; unchanged until the tape is reset */
 } Ragged;
 typedef struct Relative { /* MPNet's position bias: relative[h][clamp(j-i)] (kernels.h); NULL table: none */
     Tensor *table;        /* [H, 2 R + 1] */
