@@ -151,6 +151,8 @@ static void missing_tensors_are_named(void **state)
         Weights *w = weights_open(from, b->a, &b->e);
         assert_non_null(w);
         for (size_t i = 0; i < 2 * weights_count(w); i++) {
+            if (i % 2 && weights_at(w, i / 2)->dims == 0) /* one number has no rows */
+                continue;
             const char *name = write_but(b, w, folder, i / 2, i % 2);
             EncoderOptions o = {.outputs = &cases[c].layer, .output_count = 1};
             Encoder *en = encoder_open(&b->d, folder, &o, &b->e);
