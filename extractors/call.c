@@ -223,30 +223,6 @@ bool call_infer(const Call *c, Tape *t, const TextBatch *texts, const ImageBatch
     return infer_all(t, forward_input, c, &in, c->count, results, e);
 }
 
-bool check_finite(const Encoder *en, const float *x, size_t n, Error *e)
-{
-    float sum = 0;
-    for (size_t i = 0; i < n; i++)
-        sum += x[i] * 0.0f; /* 0 or NaN */
-    return sum == 0.0f || fail(e, SP_FORMAT, "its features are NaN or infinite: is %s damaged?",
-                               weights_count(en->weights) ? weights_at(en->weights, 0)->file : "the model");
-}
-
-bool input_failed(const Results *r, size_t i, const char *what, const Error *why, Error *e)
-{
-    if (r->status && why->code != SP_MEMORY) {
-        r->status[i] = *why;
-        return true;
-    }
-    return what ? fail(e, why->code, "%s %zu: %s", what, i + 1, why->message) : fail(e, why->code, "%s", why->message);
-}
-
-bool call_goes_on(const Call *c, size_t done, size_t n, Error *e)
-{
-    return !c->progress || c->progress(c->progress_arg, done, n) ||
-           fail(e, SP_CANCELLED, "cancelled after %zu of %zu inputs", done, n);
-}
-
 /* ---- options of a call ----------------------------------------------------------------------- */
 
 static const char *pool_name(Pooling p)
@@ -333,8 +309,11 @@ static bool check_images(Call *c, const CallOptions *o, Error *e)
     c->keep_size = o->keep_size;
     c->reshape_width = o->reshape_width;
     c->reshape_height = o->reshape_height;
-    for (size_t i = 0; i < c->count; i++)
-        fixed = fixed && en->outputs[c->outputs[i].number].rows == ROWS_VECTOR;
+    for (size_t i = 0; i < c->count; i++) {
+        RowKind rows = en->outputs[c->outputs[i].number].rows;
+        fixed = fixed && rows == ROWS_VECTOR;
+        c->one_size |= rows == ROWS_MAP || (rows == ROWS_TOKENS && c->outputs[i].pool == POOL_NONE);
+    }
     size_t bytes;
     if (!size_mul((size_t)c->preset.width, (size_t)c->preset.height, &bytes) ||
         !size_mul(bytes, 3 * sizeof(float), &bytes))

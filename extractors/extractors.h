@@ -215,9 +215,10 @@ typedef struct Call { /* checked; immutable, shared by threads; valid until its 
     int64_t max_tokens;
     Preset preset;
     bool keep_size;
+    bool one_size; /* an output has rows of places of an image: all images have the preset's size */
     int64_t reshape_width, reshape_height;
-    /* Called between batches with the number of inputs that are done; false ends the call (SP_CANCELLED). May be
-     * NULL. */
+    /* Called between batches, and with 0 while texts are tokenised, with the number of inputs that are done and of all;
+     * false ends the call (SP_CANCELLED). May be NULL. */
     bool (*progress)(void *arg, size_t done, size_t n);
     void *progress_arg;
 } Call;
@@ -228,8 +229,8 @@ Call *call_new(const Encoder *en, unsigned modality, const CallOptions *o, Arena
  * tape gradients flow to the weights and adapters of EncoderOptions.train. The tape says whether it failed. */
 void call_forward(Tape *t, const Call *c, const TextBatch *texts, const ImageBatch *images, Tensor **out);
 
-/* What a call gives. An input that fails leaves a row of zeros and its reason in `status`; with status NULL the first
- * one ends the call, with its number in the line ("text 3: ..."). */
+/* What a call gives. An input that fails leaves zeros in its rows and its reason in `status`; with status NULL the
+ * first one ends the call, with its number in the line ("text 3: ..."). */
 typedef struct Results {
     float *const *out; /* [the call's outputs]: each receives [n, its floats] */
     Error *status;     /* [n], or NULL */

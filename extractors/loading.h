@@ -95,7 +95,7 @@ bool config_act(Loader *l, const char *key, Act fallback, Act *act);
 bool preset_from_folder(Preset *p, const Files *folder, Arena *a, Error *e);
 /* Reads modules.json and the files it names: pooling, normalise, max_seq_length (0: not stated). Untouched without the
  * file. */
-bool pipeline_from_folder(TextTower *t, const Files *folder, int64_t *max_seq_length, Arena *a, Error *e);
+bool modules_from_folder(TextTower *t, const Files *folder, int64_t *max_seq_length, Arena *a, Error *e);
 /* ImageNet's mean and standard deviation with a given geometry: torchvision's presets. */
 Preset preset_imagenet(int64_t resize, int64_t crop, Filter filter);
 /* Sets e->image.preset unless it is set already. */
@@ -107,11 +107,36 @@ void encoder_preset(Encoder *en, Preset p);
 bool output_unknown(const Encoder *en, unsigned modality, const char *name, Arena *a, Error *e);
 /* One pass of a call over a batch; results [call's outputs]. */
 bool call_infer(const Call *c, Tape *t, const TextBatch *texts, const ImageBatch *images, Inferred *results, Error *e);
-/* Damaged weights give NaN or infinity. They are an error, so that they do not reach a recommender unnoticed. */
-bool check_finite(const Encoder *en, const float *x, size_t n, Error *e);
+
+/* ---- batches.c ------------------------------------------------------------------------------- */
+
 /* The reason why input i failed: kept in its status, or without one in e, behind "text 3: " (`what` NULL: behind
  * nothing). False where the call ends. */
 bool input_failed(const Results *r, size_t i, const char *what, const Error *why, Error *e);
 bool call_goes_on(const Call *c, size_t done, size_t n, Error *e); /* false: cancelled */
+
+/* The rows of an input of a batch, in one output of the call: in the results of the batch, in the caller's memory. */
+typedef struct InputRows {
+    const float *from;
+    float *to;
+    size_t count; /* floats */
+} InputRows;
+/* The batches of a call: first member of a struct that has what is particular to texts or images. */
+typedef struct Batches Batches;
+struct Batches {
+    const Call *call;
+    Tape *tape;
+    Results *to;
+    Inferred *results; /* [call's outputs]: with memory for a batch */
+    const char *what;  /* "text" or "image", for messages */
+    size_t first;      /* the number in the call of input 0 */
+    /* Computes inputs[0 : B] as one batch, into `results`. */
+    bool (*infer)(Batches *b, const uint32_t *inputs, size_t B, Error *e);
+    /* The rows of input number `input`, which is number i of the batch that was computed last. */
+    InputRows (*rows)(const Batches *b, size_t output, size_t i, uint32_t input);
+};
+/* Computes a batch and keeps its rows. Inputs that fail together are tried one by one, as a row does not depend on its
+ * neighbours; an input that fails has zeros. */
+bool batch_run(Batches *b, const uint32_t *inputs, size_t B, Error *e);
 
 #endif
