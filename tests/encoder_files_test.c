@@ -115,7 +115,7 @@ static const char *write_but(Bench *b, const Weights *w, const char *folder, siz
  * by that tensor. */
 static bool one_line_about(const char *tensor, const char *message)
 {
-    static const char *const otherwise[] = {"no known architecture", "are not those of a", "2 layers and 2 heads",
+    static const char *const otherwise[] = {"no known architecture", "are not those of a", "2 layers and ",
                                             "has no layer"};
     const char *end = strrchr(tensor, '.'), *begin = end;
     char layer[128];
