@@ -392,7 +392,7 @@ void csr_back_lists(Tape *t, const Csr *g)
 {
     Csr bare = *g;
     bare.val = bare.at = NULL;
-    if (t->training)
+    if (t->training && !t->host_memory)
         transposed(t, &bare);
 }
 

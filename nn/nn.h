@@ -356,8 +356,8 @@ Tensor *spmm(Tape *t, const Csr *a, Tensor *x); /* [rows, cols] [cols, D] -> [ro
 Tensor *sddmm(Tape *t, const Csr *g, Tensor *x, Tensor *y);
 Tensor *edge_softmax(Tape *t, const Csr *g, Tensor *x); /* over each row's entries: [entries] -> [entries] */
 /* Graphs on the tape; NULL when it has failed (later ops accept NULL as they accept a failed tensor). An op makes the
- * pattern at once, and the values when an op first reads them: so all patterns of a step, and the rows that csr_rows
- * takes of them, travel to the device in one upload. */
+ * pattern at once. On a device that does not read host memory it makes the values when an op first reads them: so all
+ * patterns of a step, and the rows that csr_rows takes of them, travel to the device in one upload. */
 
 /* The values of g, NULL for ones; made now if they are not yet. Before a tape_drop of what they are made of. */
 Tensor *csr_values(Tape *t, const Csr *g);

@@ -245,7 +245,9 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
     sub->row_scale = g->row_scale ? pick(t, g->row_scale, ids) : NULL;
     sub->col_scale = g->col_scale && *from ? pick(t, g->col_scale, *from) : g->col_scale;
     bool gathered = valued && (g->later || grad_needed(g->val));
-    Tensor *places = gathered ? ids_tensor(t, entries, place) : valued ? list_tensor(t, I32, entries, place) : NULL;
+    Tensor *places = valued ? list_tensor(t, I32, entries, place) : NULL;
+    if (gathered && !t->host_memory && ascends(entries, place)) /* the groups of their gradient are lists too */
+        list_ascending(t, places);
     if (g->later) {
         sub = graph_later(t, sub, (Values){.make = picked_values, .n = 1, .from = &g, .x = places});
     } else if (places && !gathered) { /* values stay where they are */

@@ -384,7 +384,7 @@ typedef struct Values {
     float number;                /* of a diagonal */
     const struct Places *places; /* of a union of patterns */
 } Values;
-/* Gives g the values v, to be made later. */
+/* Gives g the values v: to be made later, or now where kernels read host memory. */
 Csr *graph_later(Tape *t, Csr *g, Values v);
 /* The lists that a backward pass through values of this pattern reads, on a training tape: among those of the step. */
 void csr_back_lists(Tape *t, const Csr *g);

@@ -1,7 +1,8 @@
 /* nn/ops/graph.c: products with sparse graphs, and graphs whose values carry gradients.
  *
- * Patterns are made on the host, outside the gradient; values are tensors [entries] of the tape. An op makes its pattern
- * at once and its values when they are first read, so that all patterns of a step travel to the device together. */
+ * Patterns are made on the host, outside the gradient; values are tensors [entries] of the tape. On a device that does
+ * not read host memory, an op makes its pattern at once and its values when they are first read, so that all patterns of
+ * a step travel together. */
 #include <math.h>
 
 #include "nn/tape.h"
@@ -38,7 +39,9 @@ Csr *graph_later(Tape *t, Csr *g, Values v)
             weights[i] = v.weights[i];
     }
     g->later = own;
-    return g;
+    if (t->host_memory) /* no upload to wait for: what they are made of can be given back early */
+        csr_values(t, g);
+    return t->error.code == SP_OK ? g : NULL;
 }
 
 Tensor *csr_values(Tape *t, const Csr *g)

@@ -67,6 +67,14 @@ static Csr *neighbours(Tape *t, const Model *m, Tensor *x)
     return knn_graph(t, x, s->top_k);
 }
 
+/* g alone stays of what was made since `mark`, once it has its values. */
+static Csr *only(Tape *t, int64_t mark, Csr *g)
+{
+    if (g && !g->later)
+        tape_drop(t, mark, 3, (Tensor *[]){g->start, g->col, g->val});
+    return g;
+}
+
 /* The graph of the raw features, kept in the store. */
 static bool mine_original(Model *m, Mined *g, const Modality *x, Error *e)
 {
@@ -106,15 +114,13 @@ static Csr *learn(Tape *t, const Model *m, int i)
     Mined *x = &l->mined[i];
     int64_t mark = tape_mark(t);
     Tensor *projected = project(t, &l->modality[i], NULL);
-    if (tape_training(t))
-        return l->evaluated ? cosine_graph(t, projected, x->nearest) : neighbours(t, m, projected);
+    if (tape_training(t) && l->evaluated)
+        return only(t, mark, cosine_graph(t, projected, x->nearest));
     Csr *g = neighbours(t, m, projected);
     Error e = {0};
-    if (g && !(x->nearest = csr_keep_rows(t, m->store, x->key, g, &e)))
+    if (g && !tape_training(t) && !(x->nearest = csr_keep_rows(t, m->store, x->key, g, &e)))
         tape_fail(t, e.code, "%s", e.message);
-    if (g)
-        tape_drop(t, mark, 3, (Tensor *[]){g->start, g->col, csr_values(t, g)});
-    return g;
+    return only(t, mark, g);
 }
 
 /* (1 - l_m) normalise(sum w_m knn(W_m f + b)) + l_m sum w_m original_m, w = softmax(modal_weight) */
@@ -127,6 +133,7 @@ static Csr *mine_items(Tape *t, Model *m)
     Tensor **weights = tape_scratch(t, M, sizeof(Tensor *));
     if (!learned || !originals || !weights)
         return NULL;
+    int64_t mark = tape_mark(t), part;
     Tensor *share = softmax(t, l->modal_weight);
     for (int i = 0; i < M; i++) {
         weights[i] = rows(t, share, i, 1);
@@ -134,9 +141,12 @@ static Csr *mine_items(Tape *t, Model *m)
         originals[i] = l->mined[i].original;
     }
     float l_m = (float)s->l_m;
-    Csr *both[] = {normalized(t, m, graph_mix(t, M, learned, weights)), graph_mix(t, M, originals, weights)};
+    part = tape_mark(t);
+    Csr *mixed = only(t, part, normalized(t, m, graph_mix(t, M, learned, weights)));
+    part = tape_mark(t);
+    Csr *both[] = {mixed, only(t, part, graph_mix(t, M, originals, weights))};
     Tensor *shares[] = {filled(t, 1 - l_m, 1, (int64_t[]){1}), filled(t, l_m, 1, (int64_t[]){1})};
-    return graph_mix(t, 2, both, shares);
+    return only(t, mark, graph_mix(t, 2, both, shares));
 }
 
 /* What the vectors of users and items are made of (NULL: of all). A batch reads few rows, and these read few of a large
@@ -162,14 +172,6 @@ static void compute(Tape *t, const Model *m, const TwoGraphs *g, Tensor **users,
     tape_drop(t, mark, 2, (Tensor *[]){*users, *items});
 }
 
-/* Makes the values of g: g alone stays of what was made since `mark`, and what the backward pass needs. */
-static void make_values(Tape *t, int64_t mark, const Csr *g)
-{
-    Tensor *val = csr_values(t, g);
-    if (g)
-        tape_drop(t, mark, 3, (Tensor *[]){g->start, g->col, val});
-}
-
 static Tensor *loss(Tape *t, Model *m, const Batch *b)
 {
     const LatticeSettings *s = m->settings;
@@ -180,7 +182,6 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
     TwoGraphs g = graphs(t, m, mined, r.users, r.items); /* all patterns come first: they are one upload */
     if (b->index == 0) {
         Error e = {0};
-        make_values(t, tape_mark(t), mined);
         l->evaluated = false;
         l->items = csr_keep_rows(t, m->store, "items", mined, &e);
         if (!l->items)
@@ -199,8 +200,8 @@ static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
     Lattice *l = m->own;
     int64_t mark = tape_mark(t);
     Csr *mined = mine_items(t, m);
-    make_values(t, mark, mined);
-    TwoGraphs g = graphs(t, m, mined, NULL, NULL);
+    csr_values(t, mined);
+    TwoGraphs g = graphs(t, m, only(t, mark, mined), NULL, NULL);
     compute(t, m, &g, users, items);
     l->evaluated = true;
     return true;
