@@ -118,6 +118,12 @@ bool backward(Tape *t, Tensor *loss, Error *e)
             Node *n = t->nodes[i];
             if (!n->grad)
                 continue;
+            if (n->passed) { /* it has given back what its own backward pass reads */
+                tape_fail(t, SP_USAGE, "backward: %s belongs to an earlier loss, too: each loss needs ops of its own",
+                          n->op->name);
+                break;
+            }
+            n->passed = true;
             int needed = 0;
             for (int j = 0; j < n->inputs; j++)
                 needed += grad_needed(n->in[j]);

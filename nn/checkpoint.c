@@ -35,15 +35,18 @@ bool store_keeps(const Store *s)
 
 void tape_keep(Tape *t, const Tensor *x, Tensor *kept, int64_t first)
 {
-    if (t->error.code != SP_OK)
+    if (!tape_live(t))
         return;
+    if (x->id >= 0 && t->nodes[x->id]->dropped) {
+        tape_fail(t, SP_USAGE, "tape_keep: the memory of the tensor is given back already: call it before backward");
+        return;
+    }
     if (kept->id >= 0 || kept->param || kept->type != x->type || first < 0 || x->count > kept->count - first) {
         tape_fail(t, SP_USAGE, "tape_keep: %lld numbers do not go into a stored constant of %lld from number %lld",
                   (long long)x->count, (long long)kept->count, (long long)first);
         return;
     }
-    if (x->param)
-        param_settle(x->param);
+    tensor_settle(x);
     size_t size = dtype_bytes(x->type);
     t->k->copy(&t->run, (char *)kept->data + (size_t)first * size, x->data, (size_t)x->count * size);
 }
@@ -88,7 +91,8 @@ bool store_declare(Store *s, SafetensorsOut *out, Error *e)
     return ok && e->code == SP_OK;
 }
 
-enum { CHUNK = 1 << 16 }; /* numbers copied at a time */
+enum { CHUNK = 1 << 16 };             /* numbers copied at a time */
+#define MOST_STEPS ((int64_t)1 << 53) /* a double counts them */
 
 bool store_save(Store *s, SafetensorsOut *out, Error *e)
 {
@@ -161,8 +165,9 @@ static bool load_param(Store *s, const Weights *w, Param *p, float *host, bool r
     for (int i = 0; i < STATE_COUNT; i++)
         states |= a[PART_STATE + i] ? 1u << i : 0;
     unsigned adam = states & STATES_ADAM;
-    if (e->code == SP_OK && ((adam && adam != STATES_ADAM) || (states && steps < 1) || steps < 0))
-        fail(e, SP_FORMAT, "%s: tensor %s: its optimiser state is incomplete", weights_path(w), store_name(s, p->x));
+    if (e->code == SP_OK && ((adam && adam != STATES_ADAM) || (states && steps < 1) || steps < 0 || steps > MOST_STEPS))
+        fail(e, SP_FORMAT, "%s: tensor %s: its optimiser state is incomplete or out of range", weights_path(w),
+             store_name(s, p->x));
     if (e->code != SP_OK || !really)
         return e->code == SP_OK;
     Run run = store_run(s);

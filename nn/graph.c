@@ -7,6 +7,7 @@ Sparse csr_sparse(const Csr *g)
 {
     return (Sparse){.rows = g->rows,
                     .cols = g->cols,
+                    .entries = g->entries,
                     .start = g->start->data,
                     .col = g->col->data,
                     .val = g->val ? g->val->data : NULL,

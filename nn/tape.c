@@ -84,11 +84,15 @@ const Device *tape_device(const Tape *t)
 
 bool shape_count(int dims, const int64_t *shape, int64_t *count)
 {
-    size_t n = 1, bytes;
-    for (int i = 0; i < dims; i++)
-        if (shape[i] < 0 || !size_mul(n, (size_t)shape[i], &n) || !size_mul(n, 8, &bytes) || bytes > PTRDIFF_MAX)
+    size_t n = 1, bytes; /* n counts 0 as 1: the product of any of the dimensions fits, too */
+    bool empty = false;
+    for (int i = 0; i < dims; i++) {
+        empty = empty || shape[i] == 0;
+        if (shape[i] < 0 || !size_mul(n, (size_t)MAX(shape[i], (int64_t)1), &n) || !size_mul(n, 8, &bytes) ||
+            bytes > PTRDIFF_MAX)
             return false;
-    *count = (int64_t)n;
+    }
+    *count = empty ? 0 : (int64_t)n;
     return true;
 }
 

@@ -121,6 +121,7 @@ struct Node {
     Node *base;                  /* of a view: the node of that tensor; NULL when the tensor is stored */
     bool pinned;                 /* the backward pass reads out otherwise than through in[] */
     bool dropped;                /* the memory of out is given back */
+    bool passed;                 /* a backward pass has gone through it */
     uint32_t unread;             /* what the backward pass does not read: bit i, input i's numbers; bit RESULT, out's */
     int32_t lo, hi;              /* of an I32 input: smallest and largest value */
     const void *host;            /* a list's own copy (lists.c); NULL for what kernels compute */

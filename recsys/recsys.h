@@ -73,7 +73,7 @@ typedef struct Pairs {
     int64_t count;
     int64_t *start; /* [U+1]; NULL: there is no such part */
     int32_t *item;
-    float *rating;
+    float *rating; /* NULL: each is 1 */
 } Pairs;
 typedef struct Feature { /* one modality; row i belongs to item i of the data set */
     const char *name;    /* "visual", "textual" */
@@ -202,6 +202,9 @@ enum { MANY_CUTOFFS = 1000, LONGEST_CUTOFF = 1 << 20 };
 /* "metrics: ..." or "cutoffs: ...": unknown, out of range, given twice, more than MANY_CUTOFFS. Callers put "--" or
  * "setting " before it. */
 bool measures_check(const EvalConfig *c, Arena *scratch, Error *e);
+/* Refuses ratings whose gains are too large for Elliot's nDCG, where it is among the metrics. name: of the truth, for
+ * the message. */
+bool ratings_check(const EvalConfig *c, Protocol p, const Pairs *truth, const char *name, Error *e);
 /* Lists of item numbers (-1: none), the best first, of users [n]. */
 typedef struct Lists {
     const int32_t *users;
@@ -312,9 +315,9 @@ typedef struct CommonSettings {
 extern const Setting common_settings[];
 extern const Alias lr_decay_aliases[]; /* for a recommender with a default of its own */
 /* The protocol's defaults, those of the recommender's table, then "key=value" texts; a key may be an alias, a list may
- * be written as in YAML, "[5, 10]". Unknown keys, values of the wrong kind or outside the bounds and a setting that is
- * given under two names are errors that name what there is. The result is the recommender's own struct, valid until the
- * arena is freed. */
+ * be written as in YAML, "[5, 10]". Of a key that is given twice the last value counts. Unknown keys, values of the
+ * wrong kind or outside the bounds and a setting that is given under two names are errors that name what there is. The
+ * result is the recommender's own struct, valid until the arena is freed. */
 const CommonSettings *settings_make(const Recommender *kind, Protocol p, const char *const *set, size_t set_count,
                                     Arena *a, Error *e);
 /* The settings as texts, in the order of the tables. */
@@ -448,6 +451,7 @@ typedef struct TrainEvent {
     const CommonSettings *settings;
     int64_t epoch, batch;
     int64_t batches; /* in an epoch; 0: the model learns nothing */
+    bool finished;   /* no epoch follows */
     double loss, seconds;
     const Scores *valid, *test; /* mean NULL where there are none */
     const char *metric;         /* the best epoch's is `best` at `cutoff`; 0 before the first */
@@ -461,7 +465,7 @@ typedef struct TrainConfig {
     const char *model;
     const Recommender *kind; /* the model where the registry does not list it, or NULL */
     DataConfig data;
-    const DataSet *given;   /* the data where it is not in files, or NULL; stays the caller's */
+    const DataSet *given;   /* the data where it is not in files, with its protocol, or NULL; stays the caller's */
     const char *const *set; /* "key=value" */
     size_t set_count;
     const char *out;   /* folder, or NULL: nothing is written */

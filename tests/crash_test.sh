@@ -2,30 +2,13 @@
 # tests/crash_test.sh: kill -9 at random moments of extract and train, then the same command: the bytes of a run that nothing disturbed.
 # A full disk leaves the old file; two runs into one folder: the second says so and stops. Speaks TAP; $BUILD is the folder of the build,
 # KILLS how many kills (default 8; `make kills`: 100), SEED where they begin. tests/faults_test.c kills before every change to a file.
-set -u
-LC_ALL=C
-export LC_ALL
-cd "$(dirname "$0")/.." || exit 1
-golden=$PWD/tests/golden
-sapor=$PWD/${BUILD:-build}/sapor
-case ${BUILD:-} in /*) sapor=$BUILD/sapor ;; esac
-root=${TMPDIR:-/tmp}
-[ -z "${TMPDIR:-}" ] && [ -w /dev/shm ] && root=/dev/shm
-work=$(mktemp -d "$root/sapor-crash-XXXXXX") || exit 1
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+[ -z "${TMPDIR:-}" ] && [ -w /dev/shm ] && TMPDIR=/dev/shm # runs are shorter than a disk's sync
+test=crash
+. "$(dirname "$0")/shell.sh"
+golden=$root/tests/golden
 export GCOV_PREFIX=$work/counts # a coverage build that is killed would spoil the counts of the other runs
 RANDOM=${SEED:-1}
-number=0
 
-ok() { # STATUS NAME
-    number=$((number + 1))
-    if [ "$1" = 0 ]; then echo "ok $number - $2"; else echo "not ok $number - $2"; fi
-}
-skip() { # NAME REASON
-    number=$((number + 1))
-    echo "ok $number - $1 # SKIP skipped: $2"
-}
 refused() { # PATTERN NAME COMMAND...: exit status 1, one line that matches
     local pattern=$1 name=$2 status bad=0
     shift 2

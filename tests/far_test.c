@@ -68,7 +68,7 @@ static void the_host_cannot_touch_it(void **state)
     open_both(&cpu, &far, 1);
     Run run = device_run(&far);
     float host[4] = {1, 2, 3, 4}, back[4] = {0};
-    float *x = far.k->alloc(NULL, sizeof host);
+    float *x = far.k->alloc(&run, NULL, sizeof host);
     assert_non_null(x);
     far.k->upload(&run, x, host, sizeof host);
     assert_true(faults(x, false));
@@ -78,7 +78,7 @@ static void the_host_cannot_touch_it(void **state)
     far.k->download(&run, back, x, sizeof back);
     assert_int_equal(back[3], 8);
     assert_true(far_live_bytes() == sizeof host);
-    far.k->free(NULL, x, sizeof host);
+    far.k->free(&run, NULL, x, sizeof host);
     assert_true(faults(x, false));
     FarCounts c = far_counts();
     assert_true(c.uploads == 1 && c.upload_bytes == 16 && c.downloads == 1 && c.kernels == 1 && !c.host_pointers);
@@ -91,7 +91,7 @@ static void host_pointers_are_counted(void **state)
     Device cpu, far;
     open_both(&cpu, &far, 1);
     Run run = device_run(&far);
-    float host[4] = {1, 2, 3, 4}, *x = far.k->alloc(NULL, sizeof host);
+    float host[4] = {1, 2, 3, 4}, *x = far.k->alloc(&run, NULL, sizeof host);
     far.k->axpby(&run, 4, 1, host, 0, x);
     FarCounts c = far_counts();
     assert_int_equal(c.host_pointers, 1);
@@ -108,13 +108,13 @@ static void host_pointers_are_counted(void **state)
                     .C = x,
                     .ldc = 2,
                     .alpha = 1};
-    float *work = far.k->alloc(NULL, far.k->gemm_work(&run, &g) + 64);
+    float *work = far.k->alloc(&run, NULL, far.k->gemm_work(&run, &g) + 64);
     run.work = work;
     run.work_bytes = far.k->gemm_work(&run, &g) + 64;
     far.k->gemm(&run, &g);
     assert_int_equal(far_counts().host_pointers, 2);
-    far.k->free(NULL, work, run.work_bytes);
-    far.k->free(NULL, x, sizeof host);
+    far.k->free(&run, NULL, work, run.work_bytes);
+    far.k->free(&run, NULL, x, sizeof host);
     far_reset();
     device_close(&cpu);
 }

@@ -57,14 +57,14 @@ static bool init(Model *m, Error *e)
     return e->code == SP_OK;
 }
 
-/* How well the critic tells positives from negatives. */
-static Tensor *told_apart(Tape *t, const Own *w, Tensor *pos, Tensor *neg)
+/* How much higher the critic scores positives than negatives. */
+static Tensor *margin(Tape *t, const Own *w, Tensor *pos, Tensor *neg)
 {
     return mean(t, sub(t, matmul(t, pos, false, w->critic, true), matmul(t, neg, false, w->critic, true)));
 }
 
-/* First the critic learns to tell positives from negatives, by an optimiser and a schedule of its own; then users and
- * items learn BPR against it, by Adam. */
+/* First the critic learns to score positives higher than negatives, by an optimiser and a schedule of its own; then
+ * users and items learn BPR against it, by Adam. */
 static bool step(Tape *t, Model *m, const Batch *b, StepContext *c, Error *e)
 {
     const OwnSettings *s = m->settings;
@@ -79,7 +79,7 @@ static bool step(Tape *t, Model *m, const Batch *b, StepContext *c, Error *e)
     fast.groups = tables;
     fast.group_count = COUNT(tables);
     Tensor *pos = detach(t, gather(t, w->item, b->pos)), *neg = detach(t, gather(t, w->item, b->neg));
-    Tensor *critic = add_scaled(t, sum_squares(t, w->critic), told_apart(t, w, pos, neg), -1);
+    Tensor *critic = add_scaled(t, sum_squares(t, w->critic), margin(t, w, pos, neg), -1);
     if (m->epoch == s->nan_epoch && b->index == s->nan_batch)
         critic = scale(t, critic, NAN);
     if (!step_learn(c, t, critic, &slow, e))
@@ -88,7 +88,7 @@ static bool step(Tape *t, Model *m, const Batch *b, StepContext *c, Error *e)
     tape_keep(t, users, w->last_user, 0);
     tape_keep(t, items, w->last_item, 0);
     const Triples triples = {gather(t, users, b->user), gather(t, items, b->pos), gather(t, items, b->neg), 0};
-    Tensor *against = told_apart(t, w, gather(t, w->item, b->pos), gather(t, w->item, b->neg));
+    Tensor *against = margin(t, w, gather(t, w->item, b->pos), gather(t, w->item, b->neg));
     return step_learn(c, t, add_scaled(t, bpr_loss(t, 1, &triples, 1e-4f), against, 0.1f), &fast, e);
 }
 
@@ -413,6 +413,35 @@ static void formats_of_checkpoints(void **state)
     test_write(whole, "checkpoint.safetensors", bytes);
 }
 
+/* ---- data that are given --------------------------------------------------------------------- */
+
+/* Their protocol is the run's; ratings may be missing. */
+static void given_data(void **state)
+{
+    Bench *b = *state;
+    Bench other = *b;
+    Text config, one, two;
+    Error e = {0};
+    other.data.protocol = PROTOCOL_MMREC;
+    assert_ok(run(&other, in(b, "mmrec"), NULL, NULL, NULL, &e), e);
+    assert_ok(file_read(&config, b->arena, in(b, "mmrec/config.json"), 0, &e), e);
+    assert_non_null(strstr(config.p, "\"protocol\": \"mmrec\""));
+    assert_non_null(strstr(config.p, "\"cutoffs\": \"5,10,20,50\"")); /* the default of that protocol */
+    other.data = b->data;
+    other.data.train.rating = other.data.valid.rating = other.data.test.rating = NULL;
+    assert_ok(run(&other, in(b, "unrated"), NULL, NULL, NULL, &e), e);
+    assert_ok(file_read(&one, b->arena, path_join(b->arena, whole_run(b, NULL), "result.json", &e), 0, &e), e);
+    assert_ok(file_read(&two, b->arena, in(b, "unrated/result.json"), 0, &e), e);
+    assert_true(text_equal(one, two));
+    TrainConfig c = {.model = "VBPR", .given = &b->data, .seed = 3};
+    TrainResult r;
+    Device d;
+    assert_ok(device_open(&d, NULL, 1, NULL, NULL, &e), e);
+    assert_false(train_run(&d, &c, &r, b->arena, &e));
+    device_close(&d);
+    assert_error(e, SP_USAGE, "VBPR needs features");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(killed_and_resumed_it_is_the_same),
@@ -420,6 +449,7 @@ int main(void)
                                        cmocka_unit_test(both_optimisers_step),
                                        cmocka_unit_test(events_come_in_order),
                                        cmocka_unit_test(losses_that_are_not_finite),
-                                       cmocka_unit_test(formats_of_checkpoints)};
+                                       cmocka_unit_test(formats_of_checkpoints),
+                                       cmocka_unit_test(given_data)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -119,6 +119,65 @@ static void ratings_below_zero(void **state)
 }
 
 /* Cutoffs in any order, all at once, above the lists' length too, are the figures of one cutoff at a time. */
+/* Without ratings each is 1. */
+static void ratings_that_are_missing(void **state)
+{
+    (void)state;
+    Error e = {0};
+    float ones[] = {1, 1, 1, 1};
+    Pairs rated = truth, unrated = truth;
+    Arena *a = arena_new(NULL, 0);
+    rated.rating = ones;
+    unrated.rating = NULL;
+    for (Protocol p = PROTOCOL_ELLIOT; p <= PROTOCOL_MMREC; p++)
+        for (size_t m = 0; m < metric_count(); m++) {
+            Scores x = {0}, y = {0};
+            const char *name = metric_at(m)->name;
+            assert_ok(score_lists(&x, p, users, 3, 5, top, &rated, &name, 1, (int64_t[]){4}, 1, a, &e), e);
+            assert_ok(score_lists(&y, p, users, 3, 5, top, &unrated, &name, 1, (int64_t[]){4}, 1, a, &e), e);
+            assert_true(x.users == 2 && y.users == 2 && x.mean[0] == y.mean[0]);
+        }
+    assert_int_equal(relevant_users(&unrated, PROTOCOL_ELLIOT, 3), 2);
+    const EvalConfig config = {(const char *[]){"nDCG"}, 1, NULL, 0};
+    assert_ok(ratings_check(&config, PROTOCOL_ELLIOT, &unrated, "test.tsv", &e), e);
+    arena_free(a);
+}
+
+/* Gains beyond double: refused where Elliot's nDCG is asked for; up to that, figures are finite. */
+static void ratings_that_are_large(void **state)
+{
+    (void)state;
+    static const struct {
+        float rating;
+        const char *metric;
+        Protocol p;
+        bool ok;
+    } cases[] = {{1001, "nDCG", PROTOCOL_ELLIOT, false},
+                 {3e38f, "nDCG", PROTOCOL_ELLIOT, false},
+                 {3e38f, "nDCG", PROTOCOL_MMREC, true},
+                 {3e38f, "Recall", PROTOCOL_ELLIOT, true},
+                 {3e38f, "nDCGRendle2020", PROTOCOL_ELLIOT, true},
+                 {1000, "nDCG", PROTOCOL_ELLIOT, true}};
+    Arena *a = arena_new(NULL, 0);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        Error e = {0};
+        float large[] = {cases[i].rating, cases[i].rating, cases[i].rating, 1};
+        Pairs rated = truth;
+        rated.rating = large;
+        const EvalConfig config = {&cases[i].metric, 1, (int64_t[]){4}, 1};
+        Scores s = {0};
+        assert_true(ratings_check(&config, cases[i].p, &rated, "test.tsv", &e) == cases[i].ok);
+        if (!cases[i].ok) {
+            assert_error(e, SP_FORMAT, "test.tsv: a rating is ");
+            continue;
+        }
+        assert_ok(score_lists(&s, cases[i].p, users, 3, 5, top, &rated, config.metrics, 1, config.cutoffs, 1, a, &e),
+                  e);
+        assert_true(isfinite(s.mean[0]) && s.mean[0] > 0 && s.mean[0] <= 1);
+    }
+    arena_free(a);
+}
+
 static void many_cutoffs_at_once(void **state)
 {
     (void)state;
@@ -212,6 +271,8 @@ int main(void)
         cmocka_unit_test(elliot_as_by_hand),
         cmocka_unit_test(mmrec_as_by_hand),
         cmocka_unit_test(who_counts),
+        cmocka_unit_test(ratings_that_are_missing),
+        cmocka_unit_test(ratings_that_are_large),
         cmocka_unit_test(ratings_below_zero),
         cmocka_unit_test(many_cutoffs_at_once),
         cmocka_unit_test(lists_of_any_length),

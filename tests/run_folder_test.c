@@ -402,9 +402,19 @@ static void checkpoints_are_checked(void **state)
                  {"\"finished\":\"1\"", "\"finished\":\"7\"", "metadata finished: 7"},
                  {"\"unimproved\":\"", "\"unimproved\":\"-", "unimproved"},
                  {"\"model\":\"BPRMF\"", "\"model\":\"BPRMG\"", "metadata model is missing or is not BPRMF"},
+                 {"\"valid\":\"", "\"volid\":\"", "metadata valid is missing"},
+                 {"\"test\":\"", "\"tost\":\"", "metadata test is missing"},
                  {"\\u0009loss", "\\u0009lass", "metadata history:1"}};
     const char *path = in(b, "bprmf", "checkpoint.safetensors"), *out = in(b, "bprmf", NULL);
     Text whole = read_all(b, path);
+    for (size_t n = 0; n < whole.n; n += 97) { /* truncated */
+        TrainResult r;
+        Error e = {0};
+        put(path, (Text){whole.p, n});
+        assert_false(run(b, "BPRMF", out, "factors=4", PROTOCOL_ELLIOT, &r, &e));
+        assert_non_null(strstr(e.message, "checkpoint.safetensors: cannot be loaded ("));
+        assert_non_null(strstr(e.message, "); remove the file to train from the start"));
+    }
     for (size_t i = 0; i <= COUNT(cases); i++) {
         char *copy = arena_strndup(b->arena, whole.p, whole.n, &(Error){0});
         size_t old = i < COUNT(cases) ? strlen(cases[i].old) : 0;
@@ -427,6 +437,80 @@ static void checkpoints_are_checked(void **state)
         assert_error(e, SP_FORMAT, i < COUNT(cases) ? cases[i].says : "contains nan");
     }
     put(path, whole);
+}
+
+/* A number of steps that no run takes. */
+static void counts_of_steps_are_checked(void **state)
+{
+    Bench *b = *state;
+    Error e = {0};
+    TrainResult r;
+    const char *path = in(b, "bprmf", "checkpoint.safetensors"), *from = "\"data_offsets\":[";
+    Text whole = read_all(b, path);
+    char *copy = arena_strndup(b->arena, whole.p, whole.n, &e);
+    uint64_t header;
+    memcpy(&header, copy, sizeof header);
+    const char *at = memmem(copy, whole.n, "\"optim.step.", 12);
+    assert_non_null(at);
+    assert_non_null(at = strstr(at, from));
+    memcpy(copy + 8 + header + strtoull(at + strlen(from), NULL, 10), &(int64_t){INT64_MAX}, sizeof(int64_t));
+    put(path, (Text){copy, whole.n});
+    assert_false(run(b, "BPRMF", in(b, "bprmf", NULL), "factors=4", PROTOCOL_ELLIOT, &r, &e));
+    assert_error(e, SP_FORMAT, "its optimiser state is incomplete or out of range");
+    put(path, whole);
+}
+
+static bool stop(void *arg, const TrainEvent *event, Error *e)
+{
+    (void)arg;
+    return event->kind != TRAIN_BATCH || (fail)(e, SP_IO, "stopped");
+}
+
+/* Files of a run without its config.json; ids that changed; files that were removed. */
+static void runs_do_not_mix(void **state)
+{
+    Bench *b = *state;
+    TrainResult r;
+    static const char *const runs[] = {"bprmf", "knn"}, *const models[] = {"BPRMF", "ItemKNN"};
+    for (size_t k = 0; k < COUNT(runs); k++) {
+        const char *out = in(b, runs[k], NULL), *set = k ? NULL : "factors=4";
+        static const char *const files[] = {"config.json",  "user.npy",         "item.npy",         "user.ids.txt",
+                                            "item.ids.txt", "seen.safetensors", "model.safetensors"};
+        Error e = {0};
+        assert_ok(run(b, models[k], out, set, PROTOCOL_ELLIOT, &r, &e), e); /* finished already */
+        for (size_t i = 0; i < COUNT(files); i++) {
+            const char *path = in(b, runs[k], files[i]);
+            if (!file_exists(path))
+                continue;
+            Error refused = {0};
+            Text whole = read_all(b, path);
+            unlink(path);
+            assert_false(run(b, models[k], out, set, PROTOCOL_ELLIOT, &r, &refused));
+            assert_int_equal(refused.code, i ? SP_IO : SP_USAGE);
+            if (!strstr(refused.message, i ? files[i] : "the folder has no config.json"))
+                fail_msg("%s: %s", files[i], refused.message);
+            assert_false(file_exists(path));
+            if (i)
+                opens(b, out, false, arena_printf(b->arena, &e, "%s: is missing", files[i]));
+            put(path, whole);
+        }
+        Text train = read_all(b, b->train), test = read_all(b, b->test);
+        write_rows(b->train, "v%d\ti%d\t5\n", 0, 3);
+        write_rows(b->test, "v%d\ti%d\t5\n", 3, 1);
+        Error refused = {0};
+        assert_false(run(b, models[k], out, set, PROTOCOL_ELLIOT, &r, &refused));
+        assert_error(refused, SP_USAGE, "user.ids.txt:1: the data have another id here");
+        put(b->train, train);
+        put(b->test, test);
+        assert_ok(run(b, models[k], out, set, PROTOCOL_ELLIOT, &r, &e), e);
+        opens(b, out, false, NULL);
+    }
+    Error e = {0};
+    TrainConfig c = {
+        .model = "BPRMF", .data = {.train = b->train}, .out = in(b, "early", NULL), .seed = 3, .visit = stop};
+    assert_false(train_run(&b->device, &c, &r, b->arena, &e));
+    assert_error(e, SP_IO, "stopped");
+    opens(b, in(b, "early", NULL), true, "user.npy: is missing: the run has not been evaluated yet");
 }
 
 /* A run that was killed has no result.json; one that goes on from an earlier state takes the old one away first. */
@@ -551,6 +635,32 @@ static void mmrec_items_come_back(void **state)
     write_data(b->test, 3, 1);
 }
 
+/* Nothing would be measured, or nothing that is finite: refused before an epoch is trained. Under MMRec every item of a
+ * part is relevant, whatever its rating. */
+static void parts_that_measure_nothing_are_refused(void **state)
+{
+    Bench *b = *state;
+    static const struct {
+        const char *row, *numbers, *says;
+    } cases[] = {{"u%d\ti%d\t-1\n", "%d\t%d\t-1\n", "test.tsv: has no relevant item for any user"},
+                 {"u%d\ti%d\t5000\n", "%d\t%d\t5000\n", "test.tsv: a rating is 5000, too large for nDCG"}};
+    Text test = read_all(b, b->test);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        TrainResult r;
+        Error e = {0};
+        write_rows(b->test, cases[i].row, 3, 1);
+        assert_false(run(b, "BPRMF", in(b, "unmeasured", NULL), "factors=4", PROTOCOL_ELLIOT, &r, &e));
+        assert_error(e, SP_FORMAT, cases[i].says);
+        assert_false(folder_exists(in(b, "unmeasured", NULL)));
+        error_clear(&e);
+        write_rows(b->train, "%d\t%d\t5\n", 0, 3);
+        write_rows(b->test, cases[i].numbers, 3, 1);
+        assert_ok(run(b, "MostPop", NULL, NULL, PROTOCOL_MMREC, &r, &e), e);
+        write_data(b->train, 0, 3);
+    }
+    put(b->test, test);
+}
+
 static void settings_are_refused_by_train_too(void **state)
 {
     Bench *b = *state;
@@ -588,11 +698,14 @@ int main(void)
                                        cmocka_unit_test(neighbours_are_checked),
                                        cmocka_unit_test(results_and_histories_are_checked),
                                        cmocka_unit_test(checkpoints_are_checked),
+                                       cmocka_unit_test(counts_of_steps_are_checked),
+                                       cmocka_unit_test(runs_do_not_mix),
                                        cmocka_unit_test(unfinished_runs_are_refused),
                                        cmocka_unit_test(vectors_that_are_not_finite_are_not_written),
                                        cmocka_unit_test(vectors_whose_products_are_too_large_are_not_written),
                                        cmocka_unit_test(layouts_come_back),
                                        cmocka_unit_test(mmrec_items_come_back),
+                                       cmocka_unit_test(parts_that_measure_nothing_are_refused),
                                        cmocka_unit_test(settings_are_refused_by_train_too)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

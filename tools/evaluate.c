@@ -149,7 +149,8 @@ bool evaluate_command(Context *c, Error *e)
         metrics = METRICS;
         metric_count = COUNT(METRICS);
     }
-    if (!measures_check(&(EvalConfig){metrics, metric_count, at, cutoff_count}, c->arena, e)) {
+    const EvalConfig config = {metrics, metric_count, at, cutoff_count};
+    if (!measures_check(&config, c->arena, e)) {
         error_prefix(e, "--");
         return false;
     }
@@ -160,12 +161,12 @@ bool evaluate_command(Context *c, Error *e)
     Recs recs = {0};
     Lists lists = {0};
     Scores s = {0};
-    bool ok = dataset_load(&d, &data, c->arena, e) &&
-              (d.test.start || fail(e, SP_FORMAT, "%s: holds no test rows (x_label 2)", data.test)) &&
-              recommendations_read(&recs, c->args[0], &d, c->arena, e) &&
-              (!few || keep_few(&recs, &d, few, c->arena, e)) && make_lists(&lists, &recs, K, c->arena, e) &&
-              score_lists_of(&s, data.protocol, &lists, &d.test, &(EvalConfig){metrics, metric_count, at, cutoff_count},
-                             c->arena, e);
+    bool ok =
+        dataset_load(&d, &data, c->arena, e) &&
+        (d.test.start || fail(e, SP_FORMAT, "%s: holds no test rows (x_label 2)", data.test)) &&
+        recommendations_read(&recs, c->args[0], &d, c->arena, e) && (!few || keep_few(&recs, &d, few, c->arena, e)) &&
+        ratings_check(&config, data.protocol, &d.test, data.test, e) && make_lists(&lists, &recs, K, c->arena, e) &&
+        score_lists_of(&s, data.protocol, &lists, &d.test, &config, c->arena, e);
     /* Under Elliot users without a list do not count. MMRec's lists have every user. */
     bool all_count = few || data.protocol == PROTOCOL_MMREC;
     int64_t without = ok ? count_users_without_list(&s, &d, all_count) : 0;

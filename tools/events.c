@@ -139,7 +139,12 @@ static void begin(TrainPrinter *p, const TrainEvent *event)
     progress_start(&p->progress, p->text, name, "batches", (double)(event->settings->epochs * event->batches));
     p->progress.done = p->progress.before = (double)(event->epoch * event->batches); /* where a checkpoint left off */
     p->started = true;
-    if (p->text && event->batches && !event->data->valid.start)
+    if (p->text && event->finished)
+        fprintf(p->text, "%s: this run has finished already; nothing is trained\n", name);
+    else if (p->text && event->epoch)
+        fprintf(p->text, "%s: continues after epoch %lld of %lld\n", name, (long long)event->epoch,
+                (long long)event->settings->epochs);
+    if (p->text && event->batches && !event->finished && !event->data->valid.start)
         fprintf(p->text,
                 "%s: no validation part: the last epoch is used, without early stopping (Elliot would choose the epoch "
                 "by the test part)\n",
@@ -178,9 +183,11 @@ static void json_result(FILE *f, const TrainEvent *event)
     if (r->epochs)
         json_put_i64(&w, "best_epoch", r->best_epoch);
     scores_json(&w, &r->valid, &r->test);
-    if (r->epochs)
+    if (r->epochs && r->epoch_seconds > 0) /* 0 of a run that had finished already */
         json_put_number(&w, "epoch_seconds", "%.6g", r->epoch_seconds);
-    json_members(&w, "eval_seconds %.6g peak_rss_bytes %zu", r->eval_seconds, peak_rss_bytes());
+    if (r->eval_seconds > 0)
+        json_put_number(&w, "eval_seconds", "%.6g", r->eval_seconds);
+    json_members(&w, "peak_rss_bytes %zu", peak_rss_bytes());
     char chosen_by[80] = "the last epoch";
     if (event->data->valid.start)
         snprintf(chosen_by, sizeof chosen_by, "%s@%lld of valid", event->metric, (long long)event->cutoff);

@@ -11,7 +11,8 @@ const Option train_options[] = {
      "such as visual=A,textual=B; A is a folder of <item id>.npy, an .npy with .ids.txt, or an .npy whose row numbers "
      "are the item ids"},
     {"protocol", 0, "P", "elliot or mmrec: rules for data, batches and metrics (default elliot)"},
-    {"set", 0, "KEY=VALUE", "a hyperparameter (`sapor models MODEL` lists them); may be repeated"},
+    {"set", 0, "KEY=VALUE",
+     "a hyperparameter (`sapor models MODEL` lists them); may be repeated: of one key, the last counts"},
     {"out", 'o', "DIR",
      "run folder: checkpoints, user and item vectors, configuration; the same command resumes a stopped run"},
     {NULL, 0, NULL, NULL},
@@ -76,15 +77,16 @@ bool train_command(Context *c, Error *e)
         return true;
     const char *name = recommender_find(t.model)->name;
     if (r.epochs)
-        printf("%s: %s epoch %lld of %lld%s, %.3f s per epoch, ", name, r.valid.metrics ? "best" : "last",
-               (long long)r.best_epoch, (long long)r.epochs, r.valid.metrics ? "" : " (no validation part)",
-               r.epoch_seconds);
+        printf("%s: %s epoch %lld of %lld%s, ", name, r.valid.metrics ? "best" : "last", (long long)r.best_epoch,
+               (long long)r.epochs, r.valid.metrics ? "" : " (no validation part)");
     else
         printf("%s: has no epochs, ", name);
-    if (n)
-        printf("%.3f s per evaluation, peak memory %.0f MB\n", r.eval_seconds, (double)peak_rss_bytes() / 1e6);
-    else
-        printf("not evaluated (no --valid and no --test), peak memory %.0f MB\n", (double)peak_rss_bytes() / 1e6);
+    if (r.epochs && r.epoch_seconds > 0) /* 0 of a run that had finished already */
+        printf("%.3f s per epoch, ", r.epoch_seconds);
+    if (n && r.eval_seconds > 0)
+        printf("%.3f s per evaluation, ", r.eval_seconds);
+    printf("%speak memory %.0f MB\n", n ? "" : "not evaluated (no --valid and no --test), ",
+           (double)peak_rss_bytes() / 1e6);
     if (t.out)
         printf("The result is in %s; `sapor recommend %s` uses it\n", t.out, t.out);
     else

@@ -103,7 +103,8 @@ Tensor *spmm(Tape *t, const Csr *a, Tensor *x)
 
 static Sparse pattern_of(const Csr *g)
 {
-    return (Sparse){.rows = g->rows, .cols = g->cols, .start = g->start->data, .col = g->col->data};
+    return (Sparse){
+        .rows = g->rows, .cols = g->cols, .entries = g->entries, .start = g->start->data, .col = g->col->data};
 }
 
 /* The pattern with other values, and its transpose. */
@@ -446,7 +447,7 @@ Csr *knn_graph(Tape *t, Tensor *x, int64_t k)
     int32_t *ids = list_device(t, host);
     int64_t *start = list_alloc(t, I + 1, sizeof *start);
     float *cosines = step_floats(t, I * k);
-    if (!ids || !cosines || !host || !start || !tape_work(t, t->k->knn_work(&t->run, I, I, D)))
+    if (!ids || !cosines || !host || !start || !tape_work(t, t->k->knn_work(&t->run, I, I, D, k)))
         return NULL;
     double begun = trace_begin(t->run.trace);
     t->k->knn(&t->run, I, I, D, k, F32, z->data, z->data, ids, cosines);

@@ -66,12 +66,15 @@ static bool read_whole(const Json *meta, const char *key, const char *path, int6
     return true;
 }
 
-static bool read_scores(const EvalConfig *eval, const Json *meta, const char *key, const char *path, Scores *s,
-                        Arena *a, Error *e)
+/* The best epoch's figures of one part of the data; `expected`: there are an epoch and a part. */
+static bool read_scores(const EvalConfig *eval, const Json *meta, const char *key, const char *path, bool expected,
+                        Scores *s, Arena *a, Error *e)
 {
     const Json *j = json_get(meta, key);
-    if (!j || j->type != JSON_STRING || j->text.n == 0)
+    if (!expected)
         return true;
+    if (!j || j->type != JSON_STRING)
+        return fail(e, SP_FORMAT, "%s: metadata %s is missing; %s", path, key, START_AGAIN);
     size_t n = eval->metric_count * eval->cutoff_count, i = 0;
     *s = (Scores){.metrics = eval->metric_count, .cutoffs = eval->cutoff_count};
     s->names = NEW(a, const char *, eval->metric_count, e);
@@ -124,12 +127,24 @@ static bool check_tensors(const Weights *w, const char *path, Error *e)
     return true;
 }
 
+/* What a reader of any file says does not say what to do with this one. */
+static bool cannot_load(const char *path, Error *e)
+{
+    Error why = *e;
+    size_t n = strlen(path);
+    if (why.code != SP_FORMAT && why.code != SP_SHAPE)
+        return false;
+    error_clear(e);
+    return fail(e, why.code, "%s: cannot be loaded (%s); %s", path,
+                why.message + (strncmp(why.message, path, n) == 0 ? n + 2 : 0), START_AGAIN);
+}
+
 bool checkpoint_load(const char *path, Model *m, const EvalConfig *eval, int64_t last, RunState *s, Arena *a,
                      Arena *scratch, Error *e)
 {
     Weights *w = weights_open(path, a, e);
     if (!w)
-        return false;
+        return cannot_load(path, e);
     const Json *meta = weights_metadata(w), *model = json_get(meta, "model");
     int64_t finished = 0;
     bool ok = check_format(meta, path, e) &&
@@ -140,10 +155,10 @@ bool checkpoint_load(const char *path, Model *m, const EvalConfig *eval, int64_t
          read_number(meta, "best", path, &s->stopping.best, e) &&
          read_whole(meta, "unimproved", path, s->epoch, &s->stopping.unimproved, e) &&
          read_whole(meta, "finished", path, 1, &finished, e) &&
-         read_scores(eval, meta, "valid", path, &s->valid, a, e) &&
-         read_scores(eval, meta, "test", path, &s->test, a, e) &&
+         read_scores(eval, meta, "valid", path, s->stopping.best_epoch && m->data->valid.start, &s->valid, a, e) &&
+         read_scores(eval, meta, "test", path, s->stopping.best_epoch && m->data->test.start, &s->test, a, e) &&
          read_history(meta, path, &s->history, a, scratch, e) && check_tensors(w, path, e) &&
-         store_load(m->store, w, e);
+         (store_load(m->store, w, e) || cannot_load(path, e));
     weights_close(w);
     s->finished = finished != 0;
     return ok;

@@ -1,4 +1,5 @@
 /* recsys/train/measures.c: what the settings metrics, cutoffs and validation_metric say. */
+// flags: -Os
 #include "recsys/train/train.h"
 
 static bool read_metrics(Measures *m, const CommonSettings *s, Arena *a, Error *e)

@@ -183,16 +183,22 @@ static int compare_down(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
+enum { LARGEST_RATING = 1000 }; /* sums of a million gains are finite */
 static double gain_of(float rating)
 {
     return exp2((double)rating + 1) - 1; /* Elliot's threshold is 0 */
+}
+
+static float rating_of(const Pairs *truth, int64_t at)
+{
+    return truth->rating ? truth->rating[at] : 1;
 }
 
 /* Elliot: a rating below its threshold of 0 says that the item is not relevant. MMRec reads no ratings: every item of
  * the truth is. */
 static bool is_relevant(const Pairs *truth, Protocol p, int64_t at)
 {
-    return p == PROTOCOL_MMREC || truth->rating[at] >= 0;
+    return p == PROTOCOL_MMREC || rating_of(truth, at) >= 0;
 }
 
 static int64_t count_relevant(const Pairs *truth, Protocol p, int64_t user)
@@ -211,6 +217,23 @@ int64_t relevant_users(const Pairs *truth, Protocol p, int64_t U)
     return n;
 }
 
+bool ratings_check(const EvalConfig *c, Protocol p, const Pairs *truth, const char *name, Error *e)
+{
+    bool graded = false;
+    float largest = 0;
+    for (size_t m = 0; m < c->metric_count; m++) {
+        int found = metric_find(c->metrics[m]);
+        graded = graded || (found >= 0 && METRICS[found].of[p] == ndcg_graded);
+    }
+    for (int64_t i = 0; graded && i < truth->count; i++)
+        largest = fmaxf(largest, rating_of(truth, i));
+    return largest <= LARGEST_RATING ||
+           fail(e, SP_FORMAT,
+                "%s: a rating is %g, too large for nDCG, whose gains are 2^(rating + 1) - 1 (elliot): at most %d is "
+                "expected; use the metric nDCGRendle2020, or smaller ratings",
+                name, (double)largest, LARGEST_RATING);
+}
+
 typedef struct Scratch {
     int64_t *hits;
     bool *hit;
@@ -225,11 +248,11 @@ static Judged judge(const Scratch *s, const Pairs *truth, Protocol p, int64_t us
         int64_t at = top[r] < 0 ? -1 : pairs_find(truth, user, top[r]);
         s->hit[r] = at >= 0 && is_relevant(truth, p, at);
         s->hits[r + 1] = s->hits[r] + s->hit[r];
-        s->gain[r] = s->hit[r] ? gain_of(truth->rating[at]) : 0;
+        s->gain[r] = s->hit[r] ? gain_of(rating_of(truth, at)) : 0;
     }
     for (int64_t i = truth->start[user]; i < truth->start[user + 1]; i++)
         if (is_relevant(truth, p, i))
-            s->ideal[relevant++] = gain_of(truth->rating[i]);
+            s->ideal[relevant++] = gain_of(rating_of(truth, i));
     qsort(s->ideal, (size_t)relevant, sizeof(double), compare_down);
     return (Judged){relevant, n, s->hits, s->hit, s->gain, s->ideal, s->discount, s->harmonic};
 }

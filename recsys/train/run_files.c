@@ -5,6 +5,10 @@
 
 #include <stdlib.h>
 
+static const char *const WRITTEN[] = {"config.json",  "checkpoint.safetensors", "user.npy",    "item.npy",
+                                      "user.ids.txt", "item.ids.txt",           "result.json", "seen.safetensors",
+                                      "history.tsv",  "model.safetensors"};
+
 static const char *in_folder(const Trainer *t, const char *name, Error *e)
 {
     return path_join(t->scratch, t->config->out, name, e);
@@ -36,7 +40,8 @@ static void print_description(FILE *f, const Trainer *t)
     JsonWriter w = {.to = f, .spaced = true};
     json_object(&w, NULL);
     json_lines(&w, 2);
-    json_members(&w, "sapor %s model %s protocol %s", SAPOR_VERSION, t->model.kind->name, protocol_names[c->protocol]);
+    json_members(&w, "sapor %s model %s protocol %s", SAPOR_VERSION, t->model.kind->name,
+                 protocol_names[t->data.protocol]);
     json_put_number(&w, "seed", "%llu", (unsigned long long)t->config->seed);
     json_members(&w, "train %s valid %s test %s format %s", c->train, c->valid, c->test, format_name(c->format));
     if (c->layout.columns) /* absent where not given, as in runs of versions without it */
@@ -116,9 +121,6 @@ static bool check_path(const char *path, Error *e)
 
 bool run_spares_inputs(const Trainer *t, Error *e)
 {
-    static const char *const WRITTEN[] = {"config.json",  "checkpoint.safetensors", "user.npy",    "item.npy",
-                                          "user.ids.txt", "item.ids.txt",           "result.json", "seen.safetensors",
-                                          "history.tsv",  "model.safetensors"};
     const DataConfig *c = &t->config->data;
     const char *const path[] = {c->train, c->valid, c->test};
     const char *out[COUNT(WRITTEN)];
@@ -153,6 +155,84 @@ bool run_checkpoint(Trainer *t, Error *e)
     return ok;
 }
 
+/* A folder without config.json, which is the first file of a run, has none of the others: a checkpoint of another run
+ * would be loaded by the next start of this one. */
+static bool check_leftovers(const Trainer *t, Error *e)
+{
+    for (size_t i = 0; i < COUNT(WRITTEN); i++) {
+        const char *path = in_folder(t, WRITTEN[i], e);
+        if (!path)
+            return false;
+        if (file_exists(path))
+            return fail(e, SP_USAGE,
+                        "%s: has the name of a run's file, but the folder has no config.json; choose another folder or "
+                        "remove this file",
+                        path);
+    }
+    return true;
+}
+
+/* config.json's hash is of numbers; the ids that they stand for are in a file of their own from the first evaluation
+ * on. */
+static bool check_ids(const Trainer *t, const char *name, const TextIndex *ids, int64_t n, Error *e)
+{
+    ArenaMark mark = arena_mark(t->scratch);
+    const char *path = in_folder(t, name, e);
+    Text rest = {NULL, 0}, line = {NULL, 0};
+    bool ok = path && (!file_exists(path) || file_read(&rest, t->scratch, path, 0, e));
+    for (int64_t i = 0; ok && rest.p && i < n; i++)
+        if (!text_line(&rest, &line) || !text_equal(line, text_index_at(ids, i)))
+            ok = fail(e, SP_USAGE,
+                      "%s:%lld: the data have another id here: this folder was made by a run with other data; choose "
+                      "another folder or remove this one",
+                      path, (long long)i + 1);
+    arena_rewind(t->scratch, mark);
+    return ok;
+}
+
+/* What recommendations need; run_write_vectors writes it. */
+bool run_find_missing(const char *dir, const Recommender *kind, const char **missing, Arena *a, Error *e)
+{
+    const char *const needed[] = {kind->represent ? "user.npy"
+                                  : kind->arrays  ? "model.safetensors"
+                                                  : NULL,
+                                  kind->represent ? "item.npy" : NULL, "user.ids.txt", "item.ids.txt",
+                                  "seen.safetensors"};
+    *missing = NULL;
+    for (size_t i = 0; i < COUNT(needed) && !*missing; i++) {
+        const char *path = needed[i] ? path_join(a, dir, needed[i], e) : NULL;
+        if (needed[i] && !path)
+            return false;
+        *missing = path && !file_exists(path) ? path : NULL;
+    }
+    return true;
+}
+
+static Text value_of_line(Text line)
+{
+    enum { SHOWN = 100 };
+    line = text_trim(line);
+    line.n -= line.n && line.p[line.n - 1] == ',';
+    return (Text){line.p, MIN(line.n, (size_t)SHOWN)};
+}
+
+/* config.json is not what this run would write: names the first line that differs. */
+static bool other_run(const char *path, Text there, Text now, Error *e)
+{
+    Text was = TEXT(""), is = TEXT("");
+    size_t number = 0;
+    do {
+        number++;
+        was = is = TEXT("");
+    } while (text_line(&there, &was) + text_line(&now, &is) > 0 && text_equal(was, is));
+    was = value_of_line(was);
+    is = value_of_line(is);
+    return fail(e, SP_USAGE,
+                "%s:%zu: a run with other settings or data made this folder (there %.*s, here %.*s); choose another "
+                "folder or remove this one",
+                path, number, (int)was.n, was.p, (int)is.n, is.p);
+}
+
 bool run_open(Trainer *t, Error *e)
 {
     const char *description = run_describe(t, e);
@@ -161,16 +241,17 @@ bool run_open(Trainer *t, Error *e)
     if (!description || !path || !checkpoint || !result)
         return false;
     if (!file_exists(path)) {
-        Out *o = write_text(path, description, e);
+        Out *o = check_leftovers(t, e) ? write_text(path, description, e) : NULL;
         return o && out_commit(o, e);
     }
     Text there;
     if (!file_read(&there, t->scratch, path, 1 << 20, e))
         return false;
     if (!text_equal(there, text_of(description)))
-        return fail(e, SP_USAGE,
-                    "%s: was made by a run with other settings or data; choose another folder or remove this one",
-                    path);
+        return other_run(path, there, text_of(description), e);
+    if (!check_ids(t, "user.ids.txt", t->data.users, t->data.U, e) ||
+        !check_ids(t, "item.ids.txt", t->data.items, t->data.I, e))
+        return false;
     int64_t last = MAX(t->settings->epochs, (int64_t)1);
     if (file_exists(checkpoint) &&
         !checkpoint_load(checkpoint, &t->model, &t->measures.eval, last, &t->state, t->arena, t->scratch, e))
@@ -282,6 +363,15 @@ bool run_write_result(const Trainer *t, Error *e)
 {
     char *text = NULL;
     size_t bytes = 0;
+    const char *missing;
+    if (!run_find_missing(t->config->out, t->model.kind, &missing, t->scratch, e))
+        return false;
+    if (missing)
+        return fail(
+            e, SP_IO,
+            "%s: is missing, and the run is past the epoch that wrote it; remove checkpoint.safetensors to train "
+            "from the start",
+            missing);
     FILE *f = open_memstream(&text, &bytes);
     if (!f)
         return fail_memory(e, 4096, "a run's result");

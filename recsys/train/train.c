@@ -2,6 +2,7 @@
  *
  * A checkpoint holds everything that the rest of the run depends on, and every random number is a function of (seed,
  * epoch, event): a run that was killed anywhere and started again ends with the bytes of one that was not. */
+// flags: -Os
 #include "recsys/train/train.h"
 
 #include <stdlib.h>
@@ -18,6 +19,7 @@ static bool tell(const Trainer *t, TrainEvent event, Error *e)
     event.settings = t->settings;
     event.batches = t->loop ? loop_batches(t->loop) : 0;
     event.epoch = t->state.epoch;
+    event.finished = t->state.finished;
     event.metric = t->measures.metric;
     event.cutoff = t->measures.cutoff;
     event.best = MAX(t->state.stopping.best, 0.0);
@@ -39,11 +41,24 @@ static const Recommender *find_kind(const TrainConfig *c, Arena *a, Error *e)
         known = arena_printf(a, e, "%s%s%s", known, i ? ", " : "", recommender_at(i)->name);
     if (!kind && known)
         fail(e, SP_USAGE, "unknown recommender %s; choose one of %s", c->model, known);
-    if (kind && kind->needs_features && c->data.feature_count == 0 && !c->given) {
+    if (kind && kind->needs_features && (c->given ? c->given->feature_count : c->data.feature_count) == 0) {
         fail(e, SP_USAGE, "%s needs features: add --features visual=PATH,textual=PATH", kind->name);
         return NULL;
     }
     return kind;
+}
+
+/* What a part is evaluated with is checked before any epoch is trained. */
+static bool check_part(const Trainer *t, const Pairs *truth, const char *path, const char *name, Error *e)
+{
+    Protocol p = t->data.protocol;
+    name = path ? path : name;
+    if (!truth->start)
+        return true;
+    if (!relevant_users(truth, p, t->data.U))
+        return fail(e, SP_FORMAT,
+                    "%s: has no relevant item for any user (elliot: relevant items have a rating of at least 0)", name);
+    return ratings_check(&t->measures.eval, p, truth, name, e);
 }
 
 /* Loads data and settings and makes the model, not yet trained. */
@@ -51,8 +66,9 @@ static bool load(Trainer *t, Error *e)
 {
     const TrainConfig *c = t->config;
     const Recommender *kind = find_kind(c, t->arena, e);
+    Protocol protocol = c->given ? c->given->protocol : c->data.protocol;
     t->model = (Model){.kind = kind, .data = &t->data, .arena = t->arena, .seed = c->seed};
-    if (!kind || !(t->settings = settings_make(kind, c->data.protocol, c->set, c->set_count, t->arena, e)) ||
+    if (!kind || !(t->settings = settings_make(kind, protocol, c->set, c->set_count, t->arena, e)) ||
         !measures_read(&t->measures, t->settings, t->arena, e))
         return false;
     double begun = trace_begin(t->device->trace);
@@ -61,6 +77,9 @@ static bool load(Trainer *t, Error *e)
     else if (!dataset_load(&t->data, &c->data, t->arena, e))
         return false;
     trace_end(t->device->trace, begun, "load data", 0, 8.0 * (double)t->data.train.count);
+    if (!check_part(t, &t->data.valid, c->data.valid, "the validation part", e) ||
+        !check_part(t, &t->data.test, c->data.test, "the test part", e))
+        return false;
     t->model.settings = t->settings;
     t->state.stopping = (Stopping){.rules = t->data.protocol,
                                    .validates = t->data.valid.start != NULL,

@@ -112,12 +112,15 @@ const char *run_describe(const Trainer *t, Error *e);
 /* Refuses a folder whose files, as this run would write them, are inputs of the run; and paths that config.json cannot
  * hold. */
 bool run_spares_inputs(const Trainer *t, Error *e);
-/* Creates the folder, refuses one that another run made, writes config.json, loads a checkpoint where there is one. */
+/* In the locked folder: refuses one that another run made, writes config.json, loads a checkpoint where there is one.
+ */
 bool run_open(Trainer *t, Error *e);
 bool run_checkpoint(Trainer *t, Error *e);
 /* What recommends: user.npy, item.npy, or model.safetensors of a model with `arrays`; the ids; seen.safetensors, the
  * train pairs that recommendations leave out. users NULL: no vectors. */
 bool run_write_vectors(Trainer *t, const Tensor *users, const Tensor *items, Error *e);
+/* *missing: the first file that recommendations need and the folder does not have, or NULL. False: no memory. */
+bool run_find_missing(const char *dir, const Recommender *kind, const char **missing, Arena *a, Error *e);
 /* result.json and history.tsv, without times: the same bytes for the same run. */
 bool run_write_result(const Trainer *t, Error *e);
 

@@ -1,5 +1,6 @@
 /* recsys/train/trained.c: a folder that train_run wrote, opened to recommend from: by vectors, or by a model that
  * scores by itself. Nothing outside the folder is read. */
+// flags: -Os
 #include "recsys/train/train.h"
 
 #include <math.h>
@@ -60,10 +61,6 @@ static Tensor *read_vectors(Trained *t, const char *dir, const char *name, int64
     const char *path = path_join(t->arena, dir, name, e);
     if (!path)
         return NULL;
-    if (!file_exists(path)) {
-        fail(e, SP_IO, "%s: is missing: the run has no vectors yet; the same `sapor train` command resumes it", path);
-        return NULL;
-    }
     if (!npy_open(file, path, t->arena, e))
         return NULL;
     const Array *x = &file->array;
@@ -122,9 +119,6 @@ static bool open_model(Trained *t, const char *dir, Error *e)
     if (!kind->restore)
         return kind->init(&t->model, e);
     const char *path = path_join(t->arena, dir, "model.safetensors", e);
-    if (path && !file_exists(path))
-        return fail(e, SP_IO,
-                    "%s: is missing: the run was cut off, or an earlier version of sapor wrote it; train again", path);
     t->arrays = path ? weights_read(path, t->arena, e) : NULL;
     return t->arrays && kind->restore(&t->model, t->arrays, e);
 }
@@ -147,13 +141,20 @@ static bool open_vectors(Trained *t, const char *dir, Error *e)
 static bool open_folder(Trained *t, const char *dir, bool unfinished, Error *e)
 {
     RunResult result;
-    if (!run_config_read(&t->config, dir, t->arena, e))
+    const char *missing;
+    if (!run_config_read(&t->config, dir, t->arena, e) ||
+        (!unfinished && !run_result_read(&result, &t->config, dir, t->arena, e)) ||
+        !run_find_missing(dir, t->config.kind, &missing, t->arena, e))
         return false;
+    if (missing)
+        return fail(e, SP_IO,
+                    "%s: is missing: the run has not been evaluated yet, or the file was removed; the same `sapor "
+                    "train` command resumes the run",
+                    missing);
     t->data.U = t->config.users;
     t->data.I = t->config.items;
     t->data.protocol = t->config.train.data.protocol;
-    return (unfinished || run_result_read(&result, &t->config, dir, t->arena, e)) &&
-           (t->data.users = read_ids(t, dir, "user.ids.txt", t->config.users, e)) &&
+    return (t->data.users = read_ids(t, dir, "user.ids.txt", t->config.users, e)) &&
            (t->data.items = read_ids(t, dir, "item.ids.txt", t->config.items, e)) && read_seen(t, dir, e) &&
            (t->store = store_new(t->device, e)) &&
            (t->config.kind->score ? open_model(t, dir, e) : open_vectors(t, dir, e));
