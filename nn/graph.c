@@ -134,7 +134,7 @@ static bool fill_parts(Store *s, Fill *f, Error *e)
         bytes += aligned_bytes(f->part[i].bytes);
     bool whole = !device_is_host(d) && f->count > 1;
     unsigned char *host = whole ? heap_alloc(d->heap, bytes) : NULL,
-                  *device = host ? d->k->alloc(d->heap, bytes) : NULL;
+                  *device = host ? d->k->alloc(&run, d->heap, bytes) : NULL;
     for (int i = 0; i < f->count && !whole; i++)
         d->k->upload(&run, f->part[i].to, f->part[i].host, f->part[i].bytes);
     if (device) {
@@ -147,7 +147,7 @@ static bool fill_parts(Store *s, Fill *f, Error *e)
         at = 0;
         for (int i = 0; i < f->count; at += aligned_bytes(f->part[i++].bytes))
             d->k->copy(&run, f->part[i].to, device + at, f->part[i].bytes);
-        d->k->free(d->heap, device, bytes);
+        d->k->free(&run, d->heap, device, bytes);
     }
     if (host)
         heap_free(d->heap, host, bytes);
