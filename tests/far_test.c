@@ -184,7 +184,8 @@ typedef struct Trial { /* what a run of a few epochs leaves */
     float *losses, *users, *items, *scores;
     int32_t *top;
     size_t losses_count, users_count, items_count, top_count;
-    /* of a step in the middle of the last epoch, of its first, of `epoch`; of a first step that no evaluation precedes */
+    /* of a step in the middle of the last epoch, of its first, of `epoch`; of a first step without an evaluation before
+     * it */
     FarCounts step, first, begin, evaluation, opening;
 } Trial;
 
@@ -373,8 +374,8 @@ static bool has_variants(const Recommender *kind)
     return false;
 }
 
-/* Every recommender of the registry, in each of its recipes. One with a step of its own is trained by the trainer alone:
- * tests/own_step_test.c. */
+/* Every recommender of the registry, in each of its recipes. One with a step of its own is trained by the trainer
+ * alone: tests/own_step_test.c. */
 static void recommenders_have_the_bits_of_the_cpu(void **state)
 {
     (void)state;

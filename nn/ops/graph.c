@@ -1,8 +1,8 @@
 /* nn/ops/graph.c: products with sparse graphs, and graphs whose values carry gradients.
  *
  * Patterns are made on the host, outside the gradient; values are tensors [entries] of the tape. On a device that does
- * not read host memory, an op makes its pattern at once and its values when they are first read, so that all patterns of
- * a step travel together. */
+ * not read host memory, an op makes its pattern at once and its values when they are first read: all patterns of a step
+ * travel together. */
 #include <math.h>
 
 #include "nn/tape.h"

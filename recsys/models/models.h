@@ -6,8 +6,8 @@
 
 #include "recsys/recsys.h"
 
-/* Whether the setting `variant` says mmrec, not elliot (recipes.md 7). The default follows the protocol, also in a model
- * without VARIANT_SETTING. */
+/* Whether the setting `variant` says mmrec, not elliot (recipes.md 7). The default follows the protocol, in a model
+ * without VARIANT_SETTING too. */
 bool is_mmrec(const Model *m);
 enum { MOST_LAYERS = 1000 };
 /* Rows that several tables of settings have; S is the recommender's struct, with the member that the row names. */
@@ -53,8 +53,8 @@ enum { MOST_LAYERS = 1000 };
         name, instead, ALIAS_REFUSED, 0                                                                                \
     }
 /* reg_weight is MMRec's weight of norms; Elliot's l_w weighs halves of squares: for models with VARIANT_SETTING whose
- * recipes differ so (add_l2, add_norms). Where reg_weight means the same in both, or l_w is another weight: F64_ALSO with
- * SAME_AS("reg_weight") or NOT_HERE. */
+ * recipes differ so (add_l2, add_norms). Where reg_weight means the same in both, or l_w is another weight: F64_ALSO
+ * with SAME_AS("reg_weight") or NOT_HERE. */
 #define L_W_SETTING(S, elliot, mmrec)                                                                                  \
     {                                                                                                                  \
         "l_w", elliot, mmrec, "weight of the regularisation", F64_OF(S, l_w), 0, FLT_MAX,                              \
@@ -149,8 +149,8 @@ typedef struct TwoGraphs {
     Reach item_reach, node_reach; /* set by two_graphs_reach, with the numbers of rows */
     int64_t user_count, item_count;
 } TwoGraphs;
-/* The lists of a step, for users and items as batch_rows has them (both NULL: all). A graph whose values are not made yet
- * (nn.h) may be given: its values come later. */
+/* The lists of a step, for users and items as batch_rows has them (both NULL: all). A graph whose values are not made
+ * yet (nn.h) may be given: its values come later. */
 void two_graphs_reach(Tape *t, const Model *m, TwoGraphs *g, const Tables *x, Tensor *users, Tensor *items);
 /* The vectors [n, D] of these users and items by `nodes`, and of the items by `items` as the result. */
 Tensor *two_graphs(Tape *t, const TwoGraphs *g, const Tables *x, Tensor **users, Tensor **items);
@@ -220,8 +220,8 @@ Csr *cooccurrence_graph(Model *m, const char *name, Side side, int64_t k, int64_
 
 /* BPR of a batch from vectors of all users and items, with l2 as bpr_loss has it. */
 Tensor *batch_bpr(Tape *t, Tensor *users, Tensor *items, const Batch *b, double l2);
-/* loss + weight term, both of one number; loss NULL: 0. A number alone is add_number's (nn.h). Losses here are means over
- * the batch: times B they are the sums of papers that add up, as SGL. */
+/* loss + weight term, both of one number; loss NULL: 0. A number alone is add_number's (nn.h). Losses here are means
+ * over the batch: times B they are the sums of papers that add up, as SGL. */
 Tensor *add_term(Tape *t, Tensor *loss, Tensor *term, double weight);
 /* l_w as each system means it, on the batch's rows x[0..n): elliot and LATTICE, l_w/2 sum of squares / B; MMRec's
  * EmbLoss, l_w sum of Frobenius norms / B. Returns loss + that; loss NULL: 0. */
