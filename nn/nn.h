@@ -215,7 +215,7 @@ size_t plan_bytes(const Tape *t); /* of the last plan */
 /* ---- ops: [shapes] in comments --------------------------------------------------------------- */
 
 Tensor *input_f32(Tape *t, const float *host, int dims, const int64_t *shape); /* copied; not read on a dry run */
-Tensor *input_i32(Tape *t, const int32_t *host, int64_t n);
+Tensor *input_i32(Tape *t, const int32_t *host, int64_t n); /* copied; ops and shapes must not depend on the values */
 /* Lists of ids [n] by which a step reads rows, `lists` of them into out: those of one call number the same rows, as
  * positive and negative items do (ids_together). Made before the first op that computes, they travel to the device in
  * one upload, with what the gradients of gathers and the optimiser need of them. */
@@ -224,8 +224,8 @@ bool input_ids(Tape *t, int lists, const int32_t *const *host, int64_t n, Tensor
  * now and not after the backward pass. Results do not depend on it. Where one of them is NULL, for all rows, there is
  * nothing to do. */
 void ids_together(Tape *t, int lists, Tensor *const *ids);
-/* Host scratch of this step, zeroed: for ids and offsets that a forward function computes from shapes. NULL when the
- * tape has failed. */
+/* Host scratch of this step, zeroed: for ids and offsets that a forward function computes, from shapes or from the ids
+ * of its input. NULL when the tape has failed. */
 void *tape_scratch(Tape *t, int64_t count, size_t size);
 
 Tensor *linear(Tape *t, Tensor *x, const Linear *w);                           /* [M,K] -> [M,N] */

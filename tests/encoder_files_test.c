@@ -210,7 +210,8 @@ static void one_kind_claims_a_model(void **state)
     for (size_t k = 0; k < kinds; k++) {
         Text rest = text_of(encoder_kind_at(k)->model_type ? encoder_kind_at(k)->model_type : ""), type;
         if (!seen[k])
-            fail_msg("%s: " ENCODERS " has no sample of this kind", encoder_kind_at(k)->name);
+            fail_msg("%s: " ENCODERS " has no sample of this kind; tests/golden/make_encoders.py makes them",
+                     encoder_kind_at(k)->name);
         while (rest.n && text_next(&rest, ' ', &type)) {
             const char *name = arena_strndup(b->a, type.p, type.n, &b->e);
             for (size_t other = 0; other < kinds; other++)

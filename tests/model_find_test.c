@@ -118,14 +118,14 @@ static void unsupported_folders(void **state)
     static const struct {
         const char *file, *text, *more, *why; /* `more`: an empty file beside */
     } cases[] = {
-        {"config.json", "{\"model_type\": \"clip\"}", NULL,
-         "config.json states clip, which is not supported (supported: bert, "},
-        {"config.json", "{\"model_type\": \"clip\"}", "flax_model.msgpack",
-         "config.json states clip, which is not supported (supported: bert, "},
+        {"config.json", "{\"model_type\": \"yolos\"}", NULL,
+         "config.json states yolos, which is not supported (supported: bert, "},
+        {"config.json", "{\"model_type\": \"yolos\"}", "flax_model.msgpack",
+         "config.json states yolos, which is not supported (supported: bert, "},
         {"config.json", "{\"architecture\": \"convnext_base\"}", "pytorch_model.bin",
          "states convnext_base, which is not supported (supported: bert, "},
-        {"config.json", "{\"model_type\": \"clip\\n\"}", NULL,
-         "config.json states clip?, which is not supported (supported: bert, "},
+        {"config.json", "{\"model_type\": \"yolos\\n\"}", NULL,
+         "config.json states yolos?, which is not supported (supported: bert, "},
         {"config.json", "{\"model_type\": \"bert\"}", "tf_model.h5",
          "the format of tf_model.h5 (Keras) is not supported; fetch or save"},
         {"config.json", "{}", "model.onnx", "the format of model.onnx (ONNX) is not supported; fetch or save"},
