@@ -42,7 +42,7 @@ endif
 
 # ---- sources: a new .c file in one of these folders is found automatically -----------------------------------------------
 FOLDERS = base weights tokenizers nn nn/ops extractors extractors/media extractors/models recsys recsys/data recsys/models recsys/models/shared recsys/train kernels
-LIB_SRC := sapor.c $(wildcard $(addsuffix /*.c,$(FOLDERS)))
+LIB_SRC := $(wildcard sapor*.c $(addsuffix /*.c,$(FOLDERS)))
 CPU_SRC := $(wildcard kernels/cpu/*.c kernels/cpu/*/*.c)
 # MINIMAL does not train the encoders of the demo: tools/demo/demo.h
 TOOL_SRC := $(filter-out $(if $(call on,$(MINIMAL)),tools/demo/demo_encoder.c),$(wildcard tools/*.c tools/*/*.c))

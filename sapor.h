@@ -6,14 +6,16 @@
  * Rules that hold everywhere
  *   - Errors are values. A function that can fail takes an `sp_error *` last; it returns false or NULL and fills it
  *     with one line: what is wrong, where (file, line, key, tensor), what to do. The library never prints, exits or
- *     aborts. `e` is never NULL. It need not be initialised: each call that takes one clears it first.
+ *     aborts. `e` is never NULL. It need not be initialised: each call that takes one clears it first. An object or a
+ *     list that is NULL is SP_USAGE.
  *   - Sizes are size_t or int64_t; products of sizes are checked.
  *   - An object of an `_open` function is valid until its `_close`; objects may be closed in any order, and NULL may be
  *     closed. The caller owns the buffers for results: the library keeps no pointer to one, nor to a text, path or
  *     image, after the call.
  *   - After an error in a call the object can be used as before. The contents of `out` are then undefined; *count is 0.
  *   - An encoder and a tokenizer are immutable and may be used by several threads at once; a session and a recommender
- *     belong to one thread at a time. No call needs another thread to make progress, and there is no global state.
+ *     belong to one thread at a time: a session that is in a call refuses another (SP_USAGE). No call needs another
+ *     thread to make progress, and there is no global state.
  *   - Files are read into memory, with two exceptions that stay mapped until the object's `_close`: a model's weight
  *     files, and the user.npy and item.npy (or features) of a recommender. These may be replaced by rename or removed
  *     meanwhile. They must not be truncated or written in place: the system then ends the process by SIGBUS. The
@@ -139,7 +141,8 @@ typedef enum sp_pool {
     SP_POOL_NONE /* they stay: one row per token */
 } sp_pool;
 
-/* Structs with a member `size` may grow in later versions, at their end. Set it to sizeof; zeros are the defaults:
+/* Structs with a member `size` may grow in later versions, at their end. Set it to sizeof; zeros are the defaults.
+ * Members that a library does not know must be zero where it reads them (else SP_UNSUPPORTED); it writes zeros there.
  *
  *     sp_encoder_options o = {.size = sizeof o, .dtype = "int8"};
  */
@@ -158,7 +161,8 @@ typedef struct sp_encoder_options {
      * outputs need are not loaded. output_count 0: all. */
     const char *const *outputs;
     size_t output_count;
-    /* Defaults of calls for the usual outputs; see sp_output_options and sp_call_options. */
+    /* Defaults of calls: pool and normalize of those that name no output, max_length of those that state none. See
+     * sp_output_options and sp_call_options. */
     sp_pool pool;
     int normalize;
     size_t max_length;
@@ -174,7 +178,8 @@ typedef struct sp_file { /* a file in memory */
     const void *data;
     size_t bytes;
 } sp_file;
-/* A model whose folder is in memory; o may be NULL. The caller keeps the files' bytes, unchanged, until the close. */
+/* A model whose folder is in memory; o may be NULL. The caller keeps the files' bytes, unchanged, until the close; the
+ * list and the names only during the call. */
 SP_API sp_encoder *sp_encoder_open_memory(const sp_file *files, size_t n, const sp_encoder_options *o,
                                           const sp_allocator *memory, sp_error *e);
 SP_API void sp_encoder_close(sp_encoder *m);
@@ -217,9 +222,10 @@ typedef struct sp_call_options {
     size_t size;
     const sp_output_options *outputs;
     size_t output_count; /* 0: the usual output, with the encoder's defaults */
-    size_t max_length;   /* texts are cut to so many tokens, special tokens included; 0: the model's limit */
-    /* Called now and then, on the thread of the call, with the number of inputs that are done; false ends the call, and
-     * its error is SP_CANCELLED. May be NULL. */
+    /* Of texts: they are cut to so many tokens, special tokens included, and to the model's limit; 0: to that only. */
+    size_t max_length;
+    /* Called now and then, on the thread of the call, with the number of inputs that are done, of the n of the call;
+     * false ends the call, and its error is SP_CANCELLED. The session refuses calls meanwhile. May be NULL. */
     bool (*progress)(void *user, size_t done, size_t n);
     void *user;
 } sp_call_options;
@@ -232,15 +238,15 @@ typedef struct sp_text {
     size_t bytes;
 } sp_text;
 typedef struct sp_text_info {
-    size_t tokens;  /* that the model reads, special tokens included; 0 for a text that failed */
+    size_t tokens;  /* that the model reads, special tokens included; 0 for a text that has none (see its status) */
     bool truncated; /* the text is longer, its end was left out */
 } sp_text_info;
-/* How many tokens the texts [n] have, without encoding them. */
+/* How many tokens the texts [n] have, without encoding them; o, info and status as below. */
 SP_API bool sp_text_lengths(const sp_encoder *m, sp_session *s, const sp_text *texts, size_t n,
                             const sp_call_options *o, sp_text_info *info, sp_error *status, sp_error *e);
 /* texts [n]; o may be NULL. out [outputs of the call]: out[k] receives n rows, or with SP_POOL_NONE as many rows as the
  * texts have tokens together (sp_text_lengths), in their order. info [n] and status [n] may be NULL. With status, an
- * input that fails leaves its reason there and zeros in its row, and the call goes on; without, it ends the call. */
+ * input that fails leaves its reason there and zeros in its rows, and the call goes on; without, it ends the call. */
 SP_API bool sp_encode_text_batch(const sp_encoder *m, sp_session *s, const sp_text *texts, size_t n,
                                  const sp_call_options *o, float *const *out, sp_text_info *info, sp_error *status,
                                  sp_error *e);
@@ -248,10 +254,11 @@ SP_API bool sp_encode_text_batch(const sp_encoder *m, sp_session *s, const sp_te
 typedef struct sp_image { /* a file, the bytes of a file, or pixels; set one of them */
     const char *path;     /* of a JPEG, PNG or WebP file */
     const void *data;     /* its contents, `bytes` of them; with a width: pixels */
-    size_t bytes;         /* of pixels 0, or 3 width height */
+    size_t bytes;         /* of pixels 0, or 3 width height; of a path 0 */
     size_t width, height; /* of pixels, RGB with 8 bits, rows without padding; else 0 */
 } sp_image;
-/* The same for images [n]. The session's threads decode and resize them. */
+/* The same for images [n]. The session's threads decode and resize them. An sp_image that describes none (no path and
+ * no data, pixels without a height) is a mistake of the caller's: it ends the call. */
 SP_API bool sp_encode_image_batch(const sp_encoder *m, sp_session *s, const sp_image *images, size_t n,
                                   const sp_call_options *o, float *const *out, sp_error *status, sp_error *e);
 

@@ -40,6 +40,13 @@ static bool same_stem(const char *a, const char *b)
     return n > 0 && n == stem_length(b) && memcmp(a, b, n) == 0;
 }
 
+/* What follows an output's name in messages: which tower's it is, where the model has two. */
+static const char *of_tower(const Encoder *en, unsigned modality)
+{
+    bool two = en->kind->modalities == (MODALITY_IMAGE | MODALITY_TEXT);
+    return !two || modality == en->kind->modalities ? "" : modality == MODALITY_TEXT ? " for texts" : " for images";
+}
+
 bool output_unknown(const Encoder *en, unsigned modality, const char *name, Arena *a, Error *e)
 {
     const char *list = "", *before = NULL; /* in a run of names that differ in their number: the last one so far */
@@ -54,7 +61,8 @@ bool output_unknown(const Encoder *en, unsigned modality, const char *name, Aren
             list = arena_printf(a, e, "%s to %s", list, o->name);
         before = o->name;
     }
-    return list && fail(e, SP_USAGE, "%s: has no layer %.100s; it has %s", en->path, name, list);
+    return list &&
+           fail(e, SP_USAGE, "%s: has no layer %.100s%s; it has %s", en->path, name, of_tower(en, modality), list);
 }
 
 /* Whether the options let a call ask for it. */
@@ -88,13 +96,23 @@ int output_add(Loader *l, Output o)
     return o.loaded ? (int)n : -1;
 }
 
+int output_vector(Loader *l, unsigned modality, const char *name, int64_t width)
+{
+    return output_add(l, (Output){.name = name, .modality = modality, .rows = ROWS_VECTOR, .width = width});
+}
+
+int output_tokens(Loader *l, unsigned modality, const char *name, int64_t width)
+{
+    return output_add(l, (Output){.name = name, .modality = modality, .rows = ROWS_TOKENS, .width = width});
+}
+
 int output_add_hidden(Loader *l, unsigned modality, int64_t blocks, int64_t width)
 {
     int first = (int)l->encoder->output_count;
     for (int64_t i = 0; i <= blocks; i++) {
         const char *name = arena_printf(l->encoder->arena, l->error, "hidden_states.%lld", (long long)i);
         if (name)
-            output_add(l, (Output){.name = name, .modality = modality, .rows = ROWS_TOKENS, .width = width});
+            output_tokens(l, modality, name, width);
     }
     return first;
 }
@@ -116,14 +134,28 @@ int64_t pass_blocks(const Pass *p, int first, int64_t blocks)
 
 int64_t load_blocks(const Loader *l, int first, int64_t blocks)
 {
+    const Output *o = l->encoder->outputs;
     int64_t most = 0;
-    for (size_t i = 0; i < l->encoder->output_count; i++)
-        if (l->encoder->outputs[i].loaded)
+    for (size_t i = 0; l->error->code == SP_OK && i < l->encoder->output_count; i++)
+        if (o[i].loaded && o[i].modality == o[first].modality)
             most = MAX(most, reach((int64_t)i, first, blocks));
     return most;
 }
 
 /* ---- one pass -------------------------------------------------------------------------------- */
+
+Tensor *text_rows(Tape *t, const TextBatch *b, int64_t id)
+{
+    const Ragged *r = &b->ragged;
+    int32_t *at = tape_scratch(t, r->B, sizeof *at);
+    for (int64_t i = 0; at && i < r->B; i++) {
+        at[i] = r->offsets[i];
+        for (int32_t j = r->offsets[i]; j < r->offsets[i + 1]; j++)
+            if (id == LARGEST_ID ? b->ids[j] > b->ids[at[i]] : b->ids[j] == id && b->ids[at[i]] != id)
+                at[i] = j;
+    }
+    return input_i32(t, at, r->B);
+}
 
 typedef struct PassInput {
     const TextBatch *texts;
@@ -191,30 +223,6 @@ bool call_infer(const Call *c, Tape *t, const TextBatch *texts, const ImageBatch
     return infer_all(t, forward_input, c, &in, c->count, results, e);
 }
 
-bool check_finite(const Encoder *en, const float *x, size_t n, Error *e)
-{
-    float sum = 0;
-    for (size_t i = 0; i < n; i++)
-        sum += x[i] * 0.0f; /* 0 or NaN */
-    return sum == 0.0f || fail(e, SP_FORMAT, "its features are NaN or infinite: is %s damaged?",
-                               weights_count(en->weights) ? weights_at(en->weights, 0)->file : "the model");
-}
-
-bool input_failed(const Results *r, size_t i, const char *what, const Error *why, Error *e)
-{
-    if (r->status && why->code != SP_MEMORY) {
-        r->status[i] = *why;
-        return true;
-    }
-    return what ? fail(e, why->code, "%s %zu: %s", what, i + 1, why->message) : fail(e, why->code, "%s", why->message);
-}
-
-bool call_goes_on(const Call *c, size_t done, size_t n, Error *e)
-{
-    return !c->progress || c->progress(c->progress_arg, done, n) ||
-           fail(e, SP_CANCELLED, "cancelled after %zu of %zu inputs", done, n);
-}
-
 /* ---- options of a call ----------------------------------------------------------------------- */
 
 static const char *pool_name(Pooling p)
@@ -244,13 +252,15 @@ static bool check_output(const Call *c, const OutputOptions *o, CallOutput *to, 
     if (to->number < 0)
         return output_unknown(en, c->modality, o->name ? o->name : "", a, e);
     const Output *out = &en->outputs[to->number];
+    const char *tower = of_tower(en, c->modality);
     if (!out->loaded)
-        return fail(e, SP_USAGE, "%s: %s was not loaded; name it when the model is opened", en->path, out->name);
+        return fail(e, SP_USAGE, "%s: %s%s was not loaded; name it when the model is opened", en->path, out->name,
+                    tower);
     if (o->pool == POOL_NONE && out->rows == ROWS_VECTOR)
-        return fail(e, SP_USAGE, "%s: %s gives one row per input, not one per token; remove pool none", en->path,
-                    out->name);
+        return fail(e, SP_USAGE, "%s: %s%s gives one row per input, not one per token; remove pool none", en->path,
+                    out->name, tower);
     if (o->pool != POOL_MODEL && o->pool != POOL_NONE && out->rows != ROWS_TOKENS)
-        return fail(e, SP_USAGE, "%s: %s has no tokens to pool; remove pool %s", en->path, out->name,
+        return fail(e, SP_USAGE, "%s: %s%s has no tokens to pool; remove pool %s", en->path, out->name, tower,
                     pool_name(o->pool));
     bool tokens = out->rows == ROWS_TOKENS;
     if (tokens && o->pool == POOL_MODEL && c->modality == MODALITY_TEXT && en->text.no_pool)
@@ -258,8 +268,8 @@ static bool check_output(const Call *c, const OutputOptions *o, CallOutput *to, 
     to->pool = !tokens ? POOL_NONE : o->pool == POOL_MODEL ? out->pool : o->pool;
     bool vector = out->rows == ROWS_VECTOR || (tokens && to->pool != POOL_NONE);
     if (o->normalize > 0 && !vector)
-        return fail(e, SP_USAGE, "%s: %s gives a %s, which is not normalized; remove normalize", en->path, out->name,
-                    tokens ? "row per token" : "feature map");
+        return fail(e, SP_USAGE, "%s: %s%s gives a %s, which is not normalized; remove normalize", en->path, out->name,
+                    tower, tokens ? "row per token" : "feature map");
     to->normalize = vector && (o->normalize > 0 || (o->normalize == 0 && out->normalized));
     to->floats = out->width;
     to->per_token = tokens && to->pool == POOL_NONE && c->modality == MODALITY_TEXT;
@@ -299,8 +309,11 @@ static bool check_images(Call *c, const CallOptions *o, Error *e)
     c->keep_size = o->keep_size;
     c->reshape_width = o->reshape_width;
     c->reshape_height = o->reshape_height;
-    for (size_t i = 0; i < c->count; i++)
-        fixed = fixed && en->outputs[c->outputs[i].number].rows == ROWS_VECTOR;
+    for (size_t i = 0; i < c->count; i++) {
+        RowKind rows = en->outputs[c->outputs[i].number].rows;
+        fixed = fixed && rows == ROWS_VECTOR;
+        c->one_size |= rows == ROWS_MAP || (rows == ROWS_TOKENS && c->outputs[i].pool == POOL_NONE);
+    }
     size_t bytes;
     if (!size_mul((size_t)c->preset.width, (size_t)c->preset.height, &bytes) ||
         !size_mul(bytes, 3 * sizeof(float), &bytes))

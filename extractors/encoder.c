@@ -144,7 +144,7 @@ static bool read_settings(Encoder *en, const ModelSource *s, unsigned tower, int
     if (!s->folder)
         return true;
     return tower == MODALITY_IMAGE ? preset_from_folder(&en->image.preset, s->files, en->arena, e)
-                                   : pipeline_from_folder(&en->text, s->files, max_seq_length, en->arena, e);
+                                   : modules_from_folder(&en->text, s->files, max_seq_length, en->arena, e);
 }
 
 /* What comes after load: the tokenizer. */

@@ -61,7 +61,9 @@ typedef struct Pass {
     Tensor **out;      /* [outputs]: the results of those asked for, by pass_put */
 } Pass;
 /* Puts the outputs asked for: vectors [B, width]; tokens [total, width] of texts, [B T, width] of images; maps
- * [B, h, w, width]. It runs twice, first without numbers, and follows from shapes and `asked` alone. */
+ * [B, h, w, width]. It runs twice, first without numbers, and its ops and their shapes follow from shapes and `asked`
+ * alone. It may read the ids of texts, to find a token (text_rows); what it computes of them is in tape_scratch and
+ * reaches ops by input_i32. */
 typedef void TowerForward(Tape *t, const void *model, Pass *p);
 static inline bool pass_asks(const Pass *p, int output) /* output -1: none */
 {
@@ -75,6 +77,10 @@ static inline void pass_put(Pass *p, int output, Tensor *x)
 /* How many of `blocks` blocks must run, where output first + i is what the first i blocks give and every other output
  * needs all of them. */
 int64_t pass_blocks(const Pass *p, int first, int64_t blocks);
+/* Rows [B] of a batch [total, C], for gather: of each text the first token with this id, or its first token where it
+ * has none. id LARGEST_ID: the first token whose id is the largest. */
+enum { LARGEST_ID = -1 };
+Tensor *text_rows(Tape *t, const TextBatch *b, int64_t id);
 
 typedef struct Encoder Encoder;
 typedef struct EncoderKind {
@@ -209,9 +215,10 @@ typedef struct Call { /* checked; immutable, shared by threads; valid until its 
     int64_t max_tokens;
     Preset preset;
     bool keep_size;
+    bool one_size; /* an output has rows of places of an image: all images have the preset's size */
     int64_t reshape_width, reshape_height;
-    /* Called between batches with the number of inputs that are done; false ends the call (SP_CANCELLED). May be
-     * NULL. */
+    /* Called between batches, and with 0 while texts are tokenised, with the number of inputs that are done and of all;
+     * false ends the call (SP_CANCELLED). May be NULL. */
     bool (*progress)(void *arg, size_t done, size_t n);
     void *progress_arg;
 } Call;
@@ -222,8 +229,8 @@ Call *call_new(const Encoder *en, unsigned modality, const CallOptions *o, Arena
  * tape gradients flow to the weights and adapters of EncoderOptions.train. The tape says whether it failed. */
 void call_forward(Tape *t, const Call *c, const TextBatch *texts, const ImageBatch *images, Tensor **out);
 
-/* What a call gives. An input that fails leaves a row of zeros and its reason in `status`; with status NULL the first
- * one ends the call, with its number in the line ("text 3: ..."). */
+/* What a call gives. An input that fails leaves zeros in its rows and its reason in `status`; with status NULL the
+ * first one ends the call, with its number in the line ("text 3: ..."). */
 typedef struct Results {
     float *const *out; /* [the call's outputs]: each receives [n, its floats] */
     Error *status;     /* [n], or NULL */

@@ -200,7 +200,7 @@ static bool read_pooling(TextTower *t, const Files *folder, const char *where, A
     return t->no_pool != NULL;
 }
 
-bool pipeline_from_folder(TextTower *t, const Files *folder, int64_t *max_seq_length, Arena *a, Error *e)
+bool modules_from_folder(TextTower *t, const Files *folder, int64_t *max_seq_length, Arena *a, Error *e)
 {
     const char *path;
     const Json *modules = read_json(folder, "modules.json", JSON_ARRAY, &path, a, e);

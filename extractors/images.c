@@ -72,20 +72,16 @@ bool images_each(Tape *t, const ImageInput *images, size_t n, ImageUse *use, voi
 /* ---- batches --------------------------------------------------------------------------------- */
 
 typedef struct ImageRun {
-    const Call *call;
-    Tape *tape;
-    const ImageInput *images; /* of the whole call; those at work begin with `first` */
-    size_t first;
-    Results *to;
+    Batches batches;          /* those at work begin with batches.first */
+    const ImageInput *images; /* of the whole call */
     Arena **scratch;
-    Image *fitted; /* of the images at work: in the preset's size, or with keep_size in their own */
-    Error *errors; /* of the images at work */
-    size_t *good;  /* which of them are to be encoded */
-    float *pixels; /* of a batch */
-    Inferred *results;
+    Image *fitted;  /* of the images at work: in the preset's size, or with keep_size in their own */
+    Error *errors;  /* of the images at work */
+    uint32_t *good; /* which of them are to be encoded */
+    float *pixels;  /* of a batch */
 } ImageRun;
 
-/* The numbers that the preset gives, [height, width, 3]; a kept size counts as the preset's. */
+/* What makes numbers of an image; with keep_size the size is the image's own. */
 static Preset preset_of(const Call *c, const Image *im)
 {
     Preset p = c->preset;
@@ -100,7 +96,7 @@ static Preset preset_of(const Call *c, const Image *im)
 static bool fit_one(void *arg, size_t i, const Image *whole, Arena *scratch, Error *e)
 {
     const ImageRun *r = arg;
-    const Call *c = r->call;
+    const Call *c = r->batches.call;
     Image first, fitted;
     if (c->reshape_width > 0) {
         if (!image_resize(&first, whole, c->reshape_width, c->reshape_height, (Resampling){.filter = FILTER_BICUBIC},
@@ -116,90 +112,50 @@ static bool fit_one(void *arg, size_t i, const Image *whole, Arena *scratch, Err
 
 typedef struct Values {
     const ImageRun *run;
-    const size_t *which;
+    const uint32_t *which;
 } Values;
 
 static void values_one(void *arg, size_t i, int worker)
 {
     const Values *v = arg;
     const Image *im = &v->run->fitted[v->which[i]];
-    Preset p = preset_of(v->run->call, im);
+    Preset p = preset_of(v->run->batches.call, im);
     (void)worker;
     image_values(im, &p, v->run->pixels + (int64_t)i * p.width * p.height * 3);
 }
 
-/* [h, w, c] -> [c, h, w] */
-static void to_torch_order(const int64_t map[3], const float *in, float *out)
+static bool infer_images(Batches *b, const uint32_t *which, size_t B, Error *e)
 {
-    int64_t C = map[0], HW = map[1] * map[2];
-    for (int64_t c = 0; c < C; c++)
-        for (int64_t i = 0; i < HW; i++)
-            out[c * HW + i] = in[i * C + c];
-}
-
-static bool failed(const ImageRun *r, size_t i, const Error *why, Error *e)
-{
-    r->to->refused++;
-    return input_failed(r->to, r->first + i, "image", why, e);
-}
-
-static bool keep_rows(const ImageRun *r, size_t j, size_t i, Error *e)
-{
-    Error why = {0};
-    for (size_t k = 0; k < r->call->count; k++) {
-        size_t D = (size_t)r->call->outputs[k].floats;
-        if (!check_finite(r->call->encoder, r->results[k].to + j * D, D, &why))
-            return failed(r, i, &why, e);
-    }
-    for (size_t k = 0; k < r->call->count; k++) {
-        const CallOutput *o = &r->call->outputs[k];
-        const float *from = r->results[k].to + (int64_t)j * o->floats;
-        float *to = r->to->out[k] + (int64_t)(r->first + i) * o->floats;
-        if (o->map[0])
-            to_torch_order(o->map, from, to);
-        else
-            memcpy(to, from, (size_t)o->floats * sizeof *to);
-    }
-    return true;
-}
-
-/* Images that fail together are tried one by one, as a row does not depend on its neighbours. */
-static bool run_batch(const ImageRun *r, const size_t *which, size_t B, Error *e)
-{
-    const Device *d = tape_device(r->tape);
+    const ImageRun *r = (const ImageRun *)b;
+    const Device *d = tape_device(b->tape);
     Values v = {.run = r, .which = which};
-    Preset p = preset_of(r->call, &r->fitted[which[0]]);
+    Preset p = preset_of(b->call, &r->fitted[which[0]]);
     ImageBatch batch = {.B = (int64_t)B, .height = p.height, .width = p.width, .pixels = r->pixels};
-    Error why = {0};
     double begun = trace_begin(d->trace);
     pool_run(d->pool, B, values_one, &v);
     trace_end(d->trace, begun, "prepare", 0, 12.0 * (double)B * (double)p.width * (double)p.height);
-    if (!call_infer(r->call, r->tape, NULL, &batch, r->results, &why)) {
-        if (!r->to->status || why.code == SP_MEMORY)
-            return fail(e, why.code, "%s", why.message);
-        for (size_t i = 0; B > 1 && i < B; i++)
-            if (!run_batch(r, which + i, 1, e))
-                return false;
-        return B > 1 || failed(r, which[0], &why, e);
-    }
-    for (size_t j = 0; j < B; j++)
-        if (!keep_rows(r, j, which[j], e))
-            return false;
-    return true;
+    return call_infer(b->call, b->tape, NULL, &batch, b->results, e);
+}
+
+static InputRows rows_of_image(const Batches *b, size_t output, size_t i, uint32_t image)
+{
+    size_t D = (size_t)b->call->outputs[output].floats;
+    return (InputRows){b->results[output].to + i * D, b->to->out[output] + (b->first + image) * D, D};
 }
 
 /* The images that could be opened, in r->good; the rows of all become zeros. */
 static bool note_errors(ImageRun *r, size_t n, size_t *good, Error *e)
 {
+    const Batches *b = &r->batches;
     *good = 0;
     for (size_t i = 0; i < n; i++) {
-        for (size_t k = 0; k < r->call->count; k++) {
-            size_t D = (size_t)r->call->outputs[k].floats;
-            memset(r->to->out[k] + (r->first + i) * D, 0, D * sizeof(float));
+        for (size_t k = 0; k < b->call->count; k++) {
+            size_t D = (size_t)b->call->outputs[k].floats;
+            memset(b->to->out[k] + (b->first + i) * D, 0, D * sizeof(float));
         }
         if (r->errors[i].code == SP_OK)
-            r->good[(*good)++] = i;
-        else if (!input_failed(r->to, r->first + i, r->images[r->first + i].pixels.pixels ? "image" : NULL,
+            r->good[(*good)++] = (uint32_t)i;
+        else if (!input_failed(b->to, b->first + i, r->images[b->first + i].pixels.pixels ? "image" : NULL,
                                &r->errors[i], e))
             return false;
     }
@@ -209,32 +165,38 @@ static bool note_errors(ImageRun *r, size_t n, size_t *good, Error *e)
 /* Memory for `most` images at work in batches of `chunk`. */
 static bool batch_room(ImageRun *r, size_t most, size_t chunk, Arena *a, Error *e)
 {
-    const Call *c = r->call;
+    const Call *c = r->batches.call;
     size_t pixels = (size_t)c->preset.width * (size_t)c->preset.height * 3; /* checked by call_new */
     unsigned char *bytes = arena_alloc(a, most, pixels, e);
     r->fitted = NEW(a, Image, most, e);
     r->errors = NEW(a, Error, most, e);
-    r->good = NEW(a, size_t, most, e);
+    r->good = NEW(a, uint32_t, most, e);
     r->pixels = arena_alloc(a, chunk, pixels * sizeof(float), e);
-    r->results = NEW(a, Inferred, c->count, e);
-    if (!bytes || !r->fitted || !r->errors || !r->good || !r->pixels || !r->results)
+    Inferred *results = r->batches.results = NEW(a, Inferred, c->count, e);
+    if (!bytes || !r->fitted || !r->errors || !r->good || !r->pixels || !results)
         return false;
     for (size_t i = 0; i < most; i++)
         r->fitted[i] = (Image){c->preset.width, c->preset.height, bytes + i * pixels};
     for (size_t k = 0; k < c->count; k++) {
         size_t D = (size_t)c->outputs[k].floats;
-        if (!(r->results[k].to = arena_alloc(a, chunk, D * sizeof(float), e)))
+        if (!(results[k].to = arena_alloc(a, chunk, D * sizeof(float), e)))
             return false;
-        r->results[k].room = chunk * D;
+        results[k].room = chunk * D;
     }
     return true;
 }
 
 static void decode(ImageRun *r, size_t n, bool own, ImageUse *use)
 {
-    const Device *d = tape_device(r->tape);
-    Decoding work = {
-        .images = r->images + r->first, .scratch = r->scratch, .own = own, .use = use, .arg = r, .errors = r->errors};
+    const Device *d = tape_device(r->batches.tape);
+    size_t first = r->batches.first;
+    Decoding work = {.images = r->images + first,
+                     .first = first,
+                     .scratch = r->scratch,
+                     .own = own,
+                     .use = use,
+                     .arg = r,
+                     .errors = r->errors};
     double begun = trace_begin(d->trace), bytes = 0;
     pool_run(d->pool, n, decode_one, &work);
     for (size_t i = 0; i < n && d->trace; i++)
@@ -244,8 +206,8 @@ static void decode(ImageRun *r, size_t n, bool own, ImageUse *use)
 
 static bool run_fitted(ImageRun *r, size_t n, Arena *a, Error *e)
 {
-    const Call *c = r->call;
-    size_t threads = (size_t)pool_threads(tape_device(r->tape)->pool);
+    const Call *c = r->batches.call;
+    size_t threads = (size_t)pool_threads(tape_device(r->batches.tape)->pool), *first = &r->batches.first;
     size_t pixels = (size_t)c->preset.width * (size_t)c->preset.height;
     size_t chunk = threads * MIN(MAX(PIXELS_EACH / MAX(pixels, 1), (size_t)1), (size_t)IMAGES_MOST);
     size_t most = size_round_up(MAX((size_t)DECODED_LEAST, DECODED_EACH * threads), chunk);
@@ -253,15 +215,15 @@ static bool run_fitted(ImageRun *r, size_t n, Arena *a, Error *e)
     chunk = MIN(chunk, most);
     if (!batch_room(r, most, chunk, a, e))
         return false;
-    for (size_t now, good; r->first < n; r->first += now) {
-        now = MIN(most, n - r->first);
+    for (size_t now, good; *first < n; *first += now) {
+        now = MIN(most, n - *first);
         decode(r, now, false, fit_one);
         if (!note_errors(r, now, &good, e))
             return false;
         for (size_t i = 0; i < good; i += chunk)
-            if (!run_batch(r, r->good + i, MIN(chunk, good - i), e))
+            if (!batch_run(&r->batches, r->good + i, MIN(chunk, good - i), e))
                 return false;
-        if (!call_goes_on(c, r->first + now, n, e))
+        if (!call_goes_on(c, *first + now, n, e))
             return false;
     }
     return true;
@@ -272,8 +234,15 @@ static bool run_fitted(ImageRun *r, size_t n, Arena *a, Error *e)
 static bool keep_one(void *arg, size_t i, const Image *whole, Arena *scratch, Error *e)
 {
     ImageRun *r = arg;
+    const Preset *p = &r->batches.call->preset;
     size_t floats;
     (void)scratch;
+    if (r->batches.call->one_size && (whole->width != p->width || whole->height != p->height)) {
+        const char *path = r->images[r->batches.first + i].path;
+        return fail(e, SP_USAGE, "%s: has %lld x %lld pixels; this output needs images of one size, %lld x %lld",
+                    path ? path : "an image", (long long)whole->width, (long long)whole->height, (long long)p->width,
+                    (long long)p->height);
+    }
     if (!size_mul((size_t)whole->width * 3, (size_t)whole->height, &floats))
         return fail_memory(e, SIZE_MAX, "an image");
     r->fitted[i] = *whole; /* in its own scratch until the next group */
@@ -283,22 +252,23 @@ static bool keep_one(void *arg, size_t i, const Image *whole, Arena *scratch, Er
 /* As many images are decoded as there are threads; each is then a batch of its own size. */
 static bool run_kept(ImageRun *r, size_t n, Arena *a, Error *e)
 {
-    size_t most = MIN(n, (size_t)pool_threads(tape_device(r->tape)->pool));
+    size_t most = MIN(n, (size_t)pool_threads(tape_device(r->batches.tape)->pool)), *first = &r->batches.first;
     if (!batch_room(r, most, 1, a, e))
         return false;
-    for (size_t now, good; r->first < n; r->first += now) {
-        now = MIN(most, n - r->first);
+    for (size_t now, good; *first < n; *first += now) {
+        now = MIN(most, n - *first);
         decode(r, now, true, keep_one);
         if (!note_errors(r, now, &good, e))
             return false;
         for (size_t i = 0; i < good; i++) {
             const Image *im = &r->fitted[r->good[i]];
             ArenaMark mark = arena_mark(a);
-            if (!(r->pixels = NEW(a, float, im->width * im->height * 3, e)) || !run_batch(r, r->good + i, 1, e))
+            if (!(r->pixels = NEW(a, float, im->width * im->height * 3, e)) ||
+                !batch_run(&r->batches, r->good + i, 1, e))
                 return false;
             arena_rewind(a, mark);
         }
-        if (!call_goes_on(r->call, r->first + now, n, e))
+        if (!call_goes_on(r->batches.call, *first + now, n, e))
             return false;
     }
     return true;
@@ -306,7 +276,9 @@ static bool run_kept(ImageRun *r, size_t n, Arena *a, Error *e)
 
 bool encode_images(const Call *c, Tape *t, const ImageInput *images, size_t n, Results *results, Error *e)
 {
-    ImageRun r = {.call = c, .tape = t, .images = images, .to = results};
+    Batches batches = {
+        .call = c, .tape = t, .to = results, .what = "image", .infer = infer_images, .rows = rows_of_image};
+    ImageRun r = {.batches = batches, .images = images};
     if (c->modality != MODALITY_IMAGE)
         return fail(e, SP_USAGE, "this call is for texts, not for images");
     if (n == 0)

@@ -19,10 +19,23 @@ bool model_has(const ModelSource *s, const char *suffix, Text *prefix)
 bool loader_start(Loader *l, Encoder *en, const ModelSource *s, const char *suffix, Error *e)
 {
     Text prefix;
-    *l = (Loader){.encoder = en, .source = s, .prefix = "", .error = e};
+    *l = (Loader){.encoder = en, .source = s, .prefix = "", .config = s->config, .error = e};
     if (!model_has(s, suffix, &prefix))
         return fail(e, SP_FORMAT, "%s: has no tensor %s: is this a %s model?", s->path, suffix, en->kind->name);
     return (l->prefix = arena_strndup(en->arena, prefix.p, prefix.n, e)) != NULL;
+}
+
+Loader loader_part(Loader *l, const char *section, const char *prefix)
+{
+    Loader part = *l;
+    part.prefix = load_name(l, "%s%s", l->prefix, prefix);
+    if (!section)
+        return part;
+    part.section = section;
+    part.config = config_get(l, section);
+    if (part.config && part.config->type != JSON_OBJECT)
+        config_bad(l, part.config, section, "an object with the settings of a tower");
+    return part;
 }
 
 static const char *name_of(const Loader *l, const char *format, va_list args)
@@ -83,6 +96,29 @@ Tensor *load_tensor(Loader *l, int dims, const int64_t *shape, const char *forma
     return a ? tensor_load(l->encoder->store, a, &how, l->error) : NULL;
 }
 
+Tensor *load_words(Loader *l, const char *name)
+{
+    Tensor *x = load_tensor(l, 2, (int64_t[]){-1, -1}, "%s.weight", name);
+    if (x)
+        l->encoder->text.vocabulary = x->shape[0];
+    return x;
+}
+
+Tensor *load_positions(Loader *l, int64_t C, int32_t first, const char *name)
+{
+    TextTower *to = &l->encoder->text;
+    const Array *a = load_array(l, 2, (int64_t[]){-1, C}, "%s.weight", name);
+    if (a && a->shape[0] <= first)
+        fail(l->error, SP_FORMAT, "%s: tensor %s: %lld positions are too few", a->file, a->name.p,
+             (long long)a->shape[0]);
+    Tensor *x = a ? load_tensor(l, 2, a->shape, "%s.weight", name) : NULL;
+    if (x) {
+        to->first_position = first;
+        to->max_tokens = x->shape[0] - first;
+    }
+    return x;
+}
+
 bool load_stacked(Loader *l, Linear *to, int n, int64_t N, int64_t K, bool bias, const char *const *names)
 {
     const Array *w[4], *b[4] = {NULL};
@@ -95,17 +131,17 @@ bool load_stacked(Loader *l, Linear *to, int n, int64_t N, int64_t K, bool bias,
     return linear_load(to, l->encoder->store, n, w, bias ? b : NULL, &how, l->error);
 }
 
-bool load_linear(Loader *l, Linear *to, int64_t N, int64_t K, const char *name)
+bool load_linear(Loader *l, Linear *to, int64_t N, int64_t K, bool bias, const char *name)
 {
-    return load_stacked(l, to, 1, N, K, true, &name);
+    return load_stacked(l, to, 1, N, K, bias, &name);
 }
 
 bool load_norm(Loader *l, Norm *to, int64_t C, double eps, const char *name)
 {
     bool old = loader_has(l, "%s.gamma", name);
     if (!(eps >= 0 && eps <= 1))
-        return fail(l->error, SP_FORMAT, "%s: %s: expected a norm's epsilon from 0 to 1, found %g", l->source->path,
-                    name, eps);
+        return fail(l->error, SP_FORMAT, "%s: %s%s: expected a norm's epsilon from 0 to 1, found %g", l->source->path,
+                    l->prefix, name, eps);
     const Array *gamma = load_array(l, 1, &C, "%s.%s", name, old ? "gamma" : "weight");
     const Array *beta = load_array(l, 1, &C, "%s.%s", name, old ? "beta" : "bias");
     if (!gamma || !beta)
@@ -133,71 +169,73 @@ bool load_conv(Loader *l, Conv2d *to, int64_t C, const char *conv, const char *n
 
 /* ---- config.json ----------------------------------------------------------------------------- */
 
-/* NULL where the key is absent or null: transformers takes both for "as usual". */
-static const Json *config_get(const ModelSource *s, const char *key)
+/* transformers takes an absent key and null for "as usual". */
+const Json *config_get(const Loader *l, const char *key)
 {
-    const Json *j = json_get(s->config, key);
+    const Json *j = json_get(l->config, key);
     return j && j->type != JSON_NULL ? j : NULL;
 }
 
-static bool bad_config(Loader *l, const Json *j, const char *key, const char *expected)
+/* "vision_config." before a key of that section; in the encoder's arena. */
+static const char *section_of(Loader *l)
 {
-    return fail(l->error, SP_FORMAT, "%s/config.json:%u:%u: %s: expected %s", l->source->folder, j->line, j->column,
-                key, expected);
+    return l->section ? load_name(l, "%s.", l->section) : "";
+}
+
+bool config_bad(Loader *l, const Json *value, const char *key, const char *expected)
+{
+    return fail(l->error, SP_FORMAT, "%s/config.json:%u:%u: %s%s: expected %s", l->source->folder, value->line,
+                value->column, section_of(l), key, expected);
 }
 
 int64_t config_i64(Loader *l, const char *key, int64_t fallback)
 {
-    const Json *j = config_get(l->source, key);
+    const Json *j = config_get(l, key);
     int64_t n = fallback;
     if (j && !json_i64(j, &n))
-        bad_config(l, j, key, "a whole number");
+        config_bad(l, j, key, "a whole number");
     return n;
 }
 
 int64_t config_heads(Loader *l, const char *key, int64_t fallback)
 {
     if (!l->source->config)
-        fail(l->error, SP_FORMAT, "%s: config.json is missing: the tensors do not state the number of heads",
-             l->source->path);
+        fail(l->error, SP_FORMAT, "%s: config.json is missing: the tensors do not state the number of heads (%s%s)",
+             l->source->path, section_of(l), key);
     return config_i64(l, key, fallback);
 }
 
 double config_f64(Loader *l, const char *key, double fallback)
 {
-    const Json *j = config_get(l->source, key);
+    const Json *j = config_get(l, key);
     if (j && j->type != JSON_NUMBER)
-        bad_config(l, j, key, "a number");
+        config_bad(l, j, key, "a number");
     return j && j->type == JSON_NUMBER ? j->number : fallback;
 }
 
-bool config_has(const ModelSource *s, const char *key)
+bool config_is(const Loader *l, const char *key, const char *value)
 {
-    return config_get(s, key) != NULL;
-}
-
-bool config_is(const ModelSource *s, const char *key, const char *value)
-{
-    const Json *j = config_get(s, key);
+    const Json *j = config_get(l, key);
     return j && j->type == JSON_STRING && text_is(j->text, value);
 }
 
 bool config_fits(Loader *l, int64_t layers, int64_t found, int64_t heads, int64_t width)
 {
+    const char *of = l->section ? load_name(l, "%s of ", l->section) : "";
     return (layers >= 1 && layers <= found && width >= 1 && heads >= 1 && width % heads == 0) ||
            fail(l->error, SP_FORMAT,
-                "%s: %lld layers and %lld heads (config.json, or the family's default) do not fit the "
+                "%s: %lld layers and %lld heads (%sconfig.json, or the family's default) do not fit the "
                 "tensors, which have %lld layers of width %lld",
-                l->source->path, (long long)layers, (long long)heads, (long long)found, (long long)width);
+                l->source->path, (long long)layers, (long long)heads, of, (long long)found, (long long)width);
 }
 
 bool config_act(Loader *l, const char *key, Act fallback, Act *act)
 {
-    const Json *j = config_get(l->source, key);
+    const Json *j = config_get(l, key);
     *act = fallback;
     if (!j || (j->type == JSON_STRING && act_find(j->text, act)))
         return true;
     Text names = act_names();
-    return fail(l->error, SP_UNSUPPORTED, "%s/config.json:%u:%u: %s: expected %.*s", l->source->folder, j->line,
-                j->column, key, (int)names.n, names.p);
+    return fail(l->error, SP_UNSUPPORTED, "%s/config.json:%u:%u: %s%s: expected %.*s", l->source->folder, j->line,
+                j->column, section_of(l), key, (int)names.n, names.p);
 }

@@ -10,7 +10,10 @@
 typedef struct Loader {
     Encoder *encoder;
     const ModelSource *source;
-    const char *prefix; /* "bert.", "module.", or "" */
+    /* "bert.", "module.", or "": found by loader_start. An encoder may set it, where some tensors have another one. */
+    const char *prefix;
+    const Json *config;  /* config.json, or a section of it (loader_part); NULL: there is none */
+    const char *section; /* the section's name, or NULL */
     Error *error;
 } Loader;
 
@@ -19,14 +22,22 @@ bool model_has(const ModelSource *s, const char *suffix, Text *prefix);
 /* The prefix is the part before `suffix` in the name of the tensor that ends in it; fails if there is none. */
 bool loader_start(Loader *l, Encoder *en, const ModelSource *s, const char *suffix, Error *e);
 bool loader_has(const Loader *l, const char *format, ...) PRINTF_LIKE(2, 3);
+/* The loader of one tower: its tensors have PREFIX behind l's own, its settings are the object SECTION of config.json
+ * ("vision_config"). Where config.json has no such object, every setting is the family's default, as in transformers;
+ * a section of another kind is a failure. SECTION NULL: the settings are l's. */
+Loader loader_part(Loader *l, const char *section, const char *prefix);
 
 /* Adds an output to the encoder's table; its number, or -1 where no call will ask for it (EncoderOptions.outputs): then
  * what only this output needs is not loaded. It is in the table either way, with the number that output_count had. */
 int output_add(Loader *l, Output o);
+/* The two usual forms: one row per input; one row per token, or per patch of an image. */
+int output_vector(Loader *l, unsigned modality, const char *name, int64_t width);
+int output_tokens(Loader *l, unsigned modality, const char *name, int64_t width);
 /* Hidden states of a transformer: "hidden_states.0" (what the first block reads) to "hidden_states.BLOCKS"; the number
  * of the first. */
 int output_add_hidden(Loader *l, unsigned modality, int64_t blocks, int64_t width);
-/* How many of `blocks` blocks are to be loaded: pass_blocks of all the outputs that calls may ask for. */
+/* How many of `blocks` blocks of a tower are to be loaded: pass_blocks of all the outputs that calls may ask for. For
+ * encoders that load their blocks after their outputs (resnet.c); prenorm_load and postnorm_load load all blocks. */
 int64_t load_blocks(const Loader *l, int first, int64_t blocks);
 /* The first length of a tensor: N of NAME.weight [N, K]; 0 if there is no such tensor. */
 int64_t loader_rows(const Loader *l, const char *name);
@@ -35,9 +46,14 @@ int64_t loader_rows(const Loader *l, const char *name);
 const Array *load_array(Loader *l, int dims, const int64_t *shape, const char *format, ...) PRINTF_LIKE(4, 5);
 /* The same as a tensor: a table of embeddings, a class token. */
 Tensor *load_tensor(Loader *l, int dims, const int64_t *shape, const char *format, ...) PRINTF_LIKE(4, 5);
+/* The tables of a text tower, NAME.weight: words [V, C], positions [P, C] of which a text's first token has number
+ * `first`. They set the tower's vocabulary; first_position and max_tokens. No position for the first token is a
+ * failure. */
+Tensor *load_words(Loader *l, const char *name);
+Tensor *load_positions(Loader *l, int64_t C, int32_t first, const char *name);
 /* NAME.weight [N, K] and NAME.bias [N]; N -1: any. n of them (at most 4) stacked along N: a fused QKV.
  * bias false: without biases. */
-bool load_linear(Loader *l, Linear *to, int64_t N, int64_t K, const char *name);
+bool load_linear(Loader *l, Linear *to, int64_t N, int64_t K, bool bias, const char *name);
 bool load_stacked(Loader *l, Linear *to, int n, int64_t N, int64_t K, bool bias, const char *const *names);
 /* NAME.weight and NAME.bias [C], or .gamma and .beta as old checkpoints have them. An eps outside [0, 1] is a
  * failure. */
@@ -59,13 +75,16 @@ bool tuning_check(const Encoder *en, const ModelSource *s, Error *e);
  * adapter. */
 Hold tuning_hold(const Encoder *en, int n, const Array *const *w, const Array *const *b, bool adapts);
 
-/* config.json: the value of a key, or `fallback` where it is absent; a failure where it is of another kind. */
+/* config.json, or the loader's section of it: the value of a key, or `fallback` where it is absent; a failure where it
+ * is of another kind. */
 int64_t config_i64(Loader *l, const char *key, int64_t fallback);
 /* The number of heads, which is not in the tensors: no config.json is a failure. */
 int64_t config_heads(Loader *l, const char *key, int64_t fallback);
 double config_f64(Loader *l, const char *key, double fallback);
-bool config_has(const ModelSource *s, const char *key);                   /* false where absent or null */
-bool config_is(const ModelSource *s, const char *key, const char *value); /* likewise */
+const Json *config_get(const Loader *l, const char *key);            /* NULL where absent or null */
+bool config_is(const Loader *l, const char *key, const char *value); /* false where absent or null */
+/* A failure at a value: "FOLDER/config.json:3:7: vision_config.image_size: expected WHAT". */
+bool config_bad(Loader *l, const Json *value, const char *key, const char *expected);
 /* A transformer's layers and heads against the tensors: how many layers they have, and how wide. */
 bool config_fits(Loader *l, int64_t layers, int64_t found, int64_t heads, int64_t width);
 /* An activation by name ("hidden_act"; what the key is differs between families). */
@@ -76,7 +95,7 @@ bool config_act(Loader *l, const char *key, Act fallback, Act *act);
 bool preset_from_folder(Preset *p, const Files *folder, Arena *a, Error *e);
 /* Reads modules.json and the files it names: pooling, normalise, max_seq_length (0: not stated). Untouched without the
  * file. */
-bool pipeline_from_folder(TextTower *t, const Files *folder, int64_t *max_seq_length, Arena *a, Error *e);
+bool modules_from_folder(TextTower *t, const Files *folder, int64_t *max_seq_length, Arena *a, Error *e);
 /* ImageNet's mean and standard deviation with a given geometry: torchvision's presets. */
 Preset preset_imagenet(int64_t resize, int64_t crop, Filter filter);
 /* Sets e->image.preset unless it is set already. */
@@ -88,11 +107,36 @@ void encoder_preset(Encoder *en, Preset p);
 bool output_unknown(const Encoder *en, unsigned modality, const char *name, Arena *a, Error *e);
 /* One pass of a call over a batch; results [call's outputs]. */
 bool call_infer(const Call *c, Tape *t, const TextBatch *texts, const ImageBatch *images, Inferred *results, Error *e);
-/* Damaged weights give NaN or infinity. They are an error, so that they do not reach a recommender unnoticed. */
-bool check_finite(const Encoder *en, const float *x, size_t n, Error *e);
+
+/* ---- batches.c ------------------------------------------------------------------------------- */
+
 /* The reason why input i failed: kept in its status, or without one in e, behind "text 3: " (`what` NULL: behind
  * nothing). False where the call ends. */
 bool input_failed(const Results *r, size_t i, const char *what, const Error *why, Error *e);
 bool call_goes_on(const Call *c, size_t done, size_t n, Error *e); /* false: cancelled */
+
+/* The rows of an input of a batch, in one output of the call: in the results of the batch, in the caller's memory. */
+typedef struct InputRows {
+    const float *from;
+    float *to;
+    size_t count; /* floats */
+} InputRows;
+/* The batches of a call: first member of a struct that has what is particular to texts or images. */
+typedef struct Batches Batches;
+struct Batches {
+    const Call *call;
+    Tape *tape;
+    Results *to;
+    Inferred *results; /* [call's outputs]: with memory for a batch */
+    const char *what;  /* "text" or "image", for messages */
+    size_t first;      /* the number in the call of input 0 */
+    /* Computes inputs[0 : B] as one batch, into `results`. */
+    bool (*infer)(Batches *b, const uint32_t *inputs, size_t B, Error *e);
+    /* The rows of input number `input`, which is number i of the batch that was computed last. */
+    InputRows (*rows)(const Batches *b, size_t output, size_t i, uint32_t input);
+};
+/* Computes a batch and keeps its rows. Inputs that fail together are tried one by one, as a row does not depend on its
+ * neighbours; an input that fails has zeros. */
+bool batch_run(Batches *b, const uint32_t *inputs, size_t B, Error *e);
 
 #endif

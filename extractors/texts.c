@@ -7,6 +7,9 @@
  * activations of MiniLM for 128 tokens still fit the second level, and a fetched weight is used for all of them. */
 enum { TOKENS_EACH = 128 };
 
+/* Texts that are tokenised between two call-backs. */
+enum { TEXTS_EACH = 256 };
+
 /* ---- tokens ---------------------------------------------------------------------------------- */
 
 static bool tokenize_one(const Call *c, Text text, TokenIds *ids, bool *cut, Arena *a, Error *e)
@@ -41,6 +44,8 @@ bool call_tokenize(const Call *c, Tape *t, const Text *texts, size_t n, TokenLis
         return false;
     for (size_t i = 0; i < n; i++) {
         Error why = {0};
+        if (i % TEXTS_EACH == TEXTS_EACH - 1 && !call_goes_on(c, 0, n, e))
+            return false;
         if (!tokenize_one(c, texts[i], &out->ids, &out->cut[i], a, &why)) {
             out->ids.count = out->start[i];
             r->refused++;
@@ -56,20 +61,17 @@ bool call_tokenize(const Call *c, Tape *t, const Text *texts, size_t n, TokenLis
 /* ---- batches --------------------------------------------------------------------------------- */
 
 typedef struct TextRun {
-    const Call *call;
-    Tape *tape;
+    Batches batches;
     const TokenLists *tokens;
-    Results *to;
     uint32_t *order; /* texts by length, the longest first */
     int32_t *offsets, *ids, *positions;
-    Inferred *results; /* [call's outputs]: with memory for a batch */
 } TextRun;
 
 /* Texts which[0 : B] as one batch; the run's arrays have room for them. */
 static TextBatch make_batch(const TextRun *r, const uint32_t *which, size_t B)
 {
     const TokenLists *tokens = r->tokens;
-    int32_t first = r->call->encoder->text.first_position, padding = first - 1;
+    int32_t first = r->batches.call->encoder->text.first_position, padding = first - 1;
     int32_t at = 0;
     int64_t longest = 0;
     for (size_t i = 0; i < B; i++) {
@@ -88,60 +90,21 @@ static TextBatch make_batch(const TextRun *r, const uint32_t *which, size_t B)
                        .positions = r->positions};
 }
 
-/* The rows of text i of the batch, from a batch's results or in the caller's memory, and how many floats they have. */
-typedef struct TextRows {
-    float *from, *to;
-    size_t count;
-} TextRows;
-
-static TextRows rows_of_text(const TextRun *r, size_t output, size_t i, uint32_t text)
+static bool infer_texts(Batches *b, const uint32_t *which, size_t B, Error *e)
 {
-    const CallOutput *o = &r->call->outputs[output];
+    TextBatch batch = make_batch((TextRun *)b, which, B);
+    return call_infer(b->call, b->tape, &batch, NULL, b->results, e);
+}
+
+static InputRows rows_of_text(const Batches *b, size_t output, size_t i, uint32_t text)
+{
+    const TextRun *r = (const TextRun *)b;
+    const CallOutput *o = &b->call->outputs[output];
     size_t D = (size_t)o->floats, start = r->tokens->start[text], T = r->tokens->start[text + 1] - start;
-    float *from = r->results[output].to;
+    float *from = b->results[output].to, *to = b->to->out[output];
     if (o->per_token)
-        return (TextRows){from + (size_t)r->offsets[i] * D, r->to->out[output] + start * D, T * D};
-    return (TextRows){from + i * D, r->to->out[output] + text * D, D};
-}
-
-static bool failed(const TextRun *r, uint32_t text, const Error *why, Error *e)
-{
-    r->to->refused++;
-    return input_failed(r->to, text, "text", why, e);
-}
-
-static bool keep_rows(const TextRun *r, size_t i, uint32_t text, Error *e)
-{
-    Error why = {0};
-    for (size_t k = 0; k < r->call->count; k++) {
-        TextRows rows = rows_of_text(r, k, i, text);
-        if (!check_finite(r->call->encoder, rows.from, rows.count, &why))
-            return failed(r, text, &why, e);
-    }
-    for (size_t k = 0; k < r->call->count; k++) {
-        TextRows rows = rows_of_text(r, k, i, text);
-        memcpy(rows.to, rows.from, rows.count * sizeof *rows.to);
-    }
-    return true;
-}
-
-/* Texts that fail together are tried one by one, as a row does not depend on its neighbours. */
-static bool run_batch(const TextRun *r, const uint32_t *which, size_t B, Error *e)
-{
-    Error why = {0};
-    TextBatch batch = make_batch(r, which, B);
-    if (!call_infer(r->call, r->tape, &batch, NULL, r->results, &why)) {
-        if (!r->to->status || why.code == SP_MEMORY)
-            return fail(e, why.code, "%s", why.message);
-        for (size_t i = 0; B > 1 && i < B; i++)
-            if (!run_batch(r, which + i, 1, e))
-                return false;
-        return B > 1 || failed(r, which[0], &why, e);
-    }
-    for (size_t i = 0; i < B; i++)
-        if (!keep_rows(r, i, which[i], e))
-            return false;
-    return true;
+        return (InputRows){from + (size_t)r->offsets[i] * D, to + start * D, T * D};
+    return (InputRows){from + i * D, to + text * D, D};
 }
 
 typedef struct Length {
@@ -167,10 +130,10 @@ static bool sort_texts(TextRun *r, size_t *sorted, Arena *a, Error *e)
         size_t T = tokens->start[i + 1] - tokens->start[i];
         if (T)
             length[n++] = (Length){T, (uint32_t)i};
-        for (size_t k = 0; k < r->call->count; k++) {
-            const CallOutput *o = &r->call->outputs[k];
+        for (size_t k = 0; !T && k < r->batches.call->count; k++) {
+            const CallOutput *o = &r->batches.call->outputs[k];
             if (!o->per_token)
-                memset(r->to->out[k] + i * (size_t)o->floats, 0, (size_t)o->floats * sizeof(float));
+                memset(r->batches.to->out[k] + i * (size_t)o->floats, 0, (size_t)o->floats * sizeof(float));
         }
     }
     if (n)
@@ -184,25 +147,26 @@ static bool sort_texts(TextRun *r, size_t *sorted, Arena *a, Error *e)
 /* Memory for batches of at most `tokens` tokens of at most n texts. */
 static bool batch_room(TextRun *r, size_t tokens, size_t n, Arena *a, Error *e)
 {
-    const Call *c = r->call;
+    const Call *c = r->batches.call;
     r->offsets = NEW(a, int32_t, MIN(tokens, n) + 1, e);
     r->ids = NEW(a, int32_t, tokens, e);
     r->positions = NEW(a, int32_t, tokens, e);
-    r->results = NEW(a, Inferred, c->count, e);
-    if (!r->offsets || !r->ids || !r->positions || !r->results)
+    Inferred *results = r->batches.results = NEW(a, Inferred, c->count, e);
+    if (!r->offsets || !r->ids || !r->positions || !results)
         return false;
     for (size_t k = 0; k < c->count; k++) {
         size_t D = (size_t)c->outputs[k].floats, rows = c->outputs[k].per_token ? tokens : MIN(tokens, n);
-        if (!(r->results[k].to = arena_alloc(a, rows, D * sizeof(float), e)))
+        if (!(results[k].to = arena_alloc(a, rows, D * sizeof(float), e)))
             return false;
-        r->results[k].room = rows * D;
+        results[k].room = rows * D;
     }
     return true;
 }
 
 bool encode_tokens(const Call *c, Tape *t, const TokenLists *tokens, Results *results, Error *e)
 {
-    TextRun r = {.call = c, .tape = t, .tokens = tokens, .to = results};
+    Batches batches = {.call = c, .tape = t, .to = results, .what = "text", .infer = infer_texts, .rows = rows_of_text};
+    TextRun r = {.batches = batches, .tokens = tokens};
     Arena *a = tokens->n ? tape_arena(t, 1, e) : NULL;
     size_t n = 0, longest = 0, most = TOKENS_EACH * (size_t)pool_threads(tape_device(t)->pool);
     if (!a)
@@ -221,7 +185,7 @@ bool encode_tokens(const Call *c, Tape *t, const TokenLists *tokens, Results *re
                 break;
             total += T;
         }
-        if (!run_batch(&r, r.order + i, B, e) || !call_goes_on(c, i + B, n, e))
+        if (!batch_run(&r.batches, r.order + i, B, e) || !call_goes_on(c, tokens->n - n + i + B, tokens->n, e))
             return false;
     }
     return true;

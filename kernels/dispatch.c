@@ -1,15 +1,16 @@
-/* kernels/dispatch.c: Which table this machine gets, and what belongs to no level. */
+/* kernels/dispatch.c: Which table this machine gets, and what belongs to no level. HAS_avx2, HAS_avx512: the build has
+ * the level (LEVELS of the Makefile). */
 #include <math.h>
 #include <stdlib.h>
 
 #include "kernels/kernels.h"
 
 extern const Kernels kernels_baseline;
-#if defined(__x86_64__)
+#ifdef HAS_avx2
 extern const Kernels kernels_avx2;
-#ifndef SAPOR_MINIMAL /* 0.2 MB */
-extern const Kernels kernels_avx512;
 #endif
+#ifdef HAS_avx512
+extern const Kernels kernels_avx512;
 #endif
 
 typedef struct Level {
@@ -25,13 +26,15 @@ static size_t find_levels(Level list[MAX_LEVELS])
 {
     size_t n = 0;
     list[n++] = (Level){"baseline", &kernels_baseline, NULL};
-#if defined(__x86_64__)
+#if defined(HAS_avx2) || defined(HAS_avx512)
     __builtin_cpu_init();
     const char *missing = !__builtin_cpu_supports("avx2")  ? "no AVX2 (or the system does not save its registers)"
                           : !__builtin_cpu_supports("fma") ? "no FMA"
                                                            : NULL;
+#ifdef HAS_avx2
     list[n++] = (Level){"avx2", &kernels_avx2, missing};
-#ifndef SAPOR_MINIMAL
+#endif
+#ifdef HAS_avx512
     if (missing == NULL)
         missing = !__builtin_cpu_supports("avx512f")    ? "no AVX-512 (or the system does not save its registers)"
                   : !__builtin_cpu_supports("avx512bw") ? "no AVX-512 BW"

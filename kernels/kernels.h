@@ -1,21 +1,32 @@
 /* kernels/kernels.h: every kernel once, with its shapes. One table of function pointers; a device fills it.
  *
  * Rules of a kernel: it takes a Run and raw pointers, computes, and returns. It does not allocate, print, fail or keep
- * state. Sizes may be zero (nothing happens). Unless said, matrices are float32, row-major, contiguous; in-place use is
- * stated where allowed. Dimension letters: M N K gemm; B batch, T tokens, C channels, H heads, D features, E edges
- * (stored entries).
+ * state. Sizes may be zero: an empty result is not written, an empty sum is 0. Unless said, matrices are float32,
+ * row-major, contiguous; operands that are written overlap no others, and no pointer is NULL. Dimension letters: M N K
+ * gemm; B batch, T tokens, C channels, H heads, D features, E edges (stored entries).
+ *
+ * Memory: descriptors (Gemm, Sparse, Exclude, BprPart, AdamStep, ...) are in host memory and are read during the call.
+ * The pointers in them, and all others but the host's side of upload and download, are memory of the device. Ids and
+ * offsets are in range: the caller has checked them.
+ *
+ * Order: a device may compute after the call has returned. The calls with one context are computed in their order. What
+ * was called with one context is seen by another one after a download by the first. An upload has read the host's
+ * memory when it returns, a download has written it.
+ *
+ * NaN: a sum or a product with a NaN is NaN. Which number a maximum takes beside a NaN is not defined; rankings leave
+ * NaN out.
  *
  * Types: an operand that may have others than float32 is a `void *` with a DType beside it. In a descriptor that is the
  * member of its name (Gemm.A_type; 0 is F32), of an entry without one the argument `type`, for all its `void *`.
  * `supports` says which types a table takes. Sums are float32 whatever the operands are.
  *
  * The same bits every time (DESIGN 6): the order of a sum depends on its length alone, never on threads, batch or cache
- * sizes; ties go to the lower index. Kernels that need scratch say how much through their `_work` companion; Run.work
- * has at least that. A `_work` or `_way` companion gets the same Run, or one without work; it reads sizes and whether
- * a pointer is NULL, never device memory.
+ * sizes; ties go to the lower index. Kernels that need scratch say how much through their `_work` companion, for
+ * exactly these sizes: smaller ones may need more. Run.work has at least that. A `_work` or `_way` companion gets the
+ * same Run, or one without work; it reads sizes and whether a pointer is NULL, never device memory.
  *
- * A new kernel is: its member here, its function in kernels/cpu/, its name in cpu/list.h, its cases (CONTRIBUTING.md; a
- * kernel without cases does not pass). */
+ * A new kernel is: its member here, its function in kernels/cpu/, its name in cpu/list.h, its cases, its line in
+ * tests/far/entries.h (CONTRIBUTING.md: Add a kernel). */
 #ifndef SAPOR_KERNELS_H
 #define SAPOR_KERNELS_H
 
@@ -23,7 +34,7 @@
 
 typedef struct Run {
     void *context; /* where the device computes: a Pool of the CPU (NULL: one thread) */
-    void *work;    /* 64-byte aligned scratch */
+    void *work;    /* 64-byte aligned scratch of the device; another call may use it right after this one */
     size_t work_bytes;
     Trace *trace; /* NULL: off. The caller of a kernel records it, not the kernel */
 } Run;
@@ -83,9 +94,8 @@ typedef struct Conv {
     DType y_type;
     const float *bias;    /* [O] or NULL */
     const void *residual; /* like y, or NULL: y = act(conv + bias + residual) */
-    Act act;
-    /* 6: 3 x 3 kernels may go by F(6,3), which is quicker on large images and rounds four times as much; else as the
-     * kernel thinks best */
+    Act act;              /* with parameter 0 */
+    /* 6: 3 x 3 kernels may go by Winograd's F(6,3), which is quicker on large images and rounds four times as much */
     int winograd;
 } Conv;
 /* The gradients of a convolution without its bias, residual and act: `forward` gives the shape and x. */
@@ -124,7 +134,7 @@ typedef struct BatchNormBack {
 
 /* softmax(scale Q K' + bias) V for each text b and head h. Scores are never stored.
  *
- * Text b owns rows q_offsets[b] .. q_offsets[b+1]-1 of queries, and of keys and values those of k_offsets. The last
+ * Text b has rows q_offsets[b] .. q_offsets[b+1]-1 of queries, and of keys and values those of k_offsets. The last
  * query is at the place of the last key: query i of Tq is at place i + Tk - Tq. A query sees key j where
  *   causal: j <= place; window > 0: |j - place| < window.
  * Where it sees none, its row of `out` is 0. Each head of keys serves H / Hk heads of queries, one after the other
@@ -160,11 +170,11 @@ typedef struct AttentionBack {
 /* Entry e of row r, start[r] <= e < start[r+1], is in column col[e] (ascending in a row) and has the value
  *   (val ? val[at ? at[e] : e] : 1) * (row_scale ? row_scale[r] : 1) * (col_scale ? col_scale[col[e]] : 1). */
 typedef struct Sparse {
-    int64_t rows, cols;
-    const int64_t *start; /* [rows+1] */
-    const int32_t *col;   /* [E] */
-    const float *val;
-    const int32_t *at;
+    int64_t rows, cols, entries; /* E */
+    const int64_t *start;        /* [rows+1], from 0 to E */
+    const int32_t *col;          /* [E] */
+    const float *val;            /* [E], or what `at` numbers */
+    const int32_t *at;           /* [E] */
     const float *row_scale, *col_scale;
 } Sparse;
 
@@ -191,7 +201,7 @@ typedef enum Spread { SPREAD_ROW, SPREAD_COLUMN, SPREAD_NUMBER } Spread;
 typedef enum Unary { UN_EXP, UN_LOG, UN_SQRT, UN_SIGN, UN_CLAMP, UN_INSIDE } Unary;
 /* NOISE_UNIFORM: draw_uniform, [0, 1); NOISE_NORMAL: draw_normal; NOISE_GUMBEL: -log(-log u), u uniform in (0, 1) */
 typedef enum Noise { NOISE_UNIFORM, NOISE_NORMAL, NOISE_GUMBEL } Noise;
-typedef enum Reduce { REDUCE_SUM, REDUCE_MEAN, REDUCE_MAX, REDUCE_FIRST } Reduce;
+typedef enum Reduce { REDUCE_SUM, REDUCE_MEAN, REDUCE_MAX, REDUCE_FIRST } Reduce; /* of no rows: 0 */
 
 /* One step of Adam, Kingma & Ba 2015, as torch.optim.Adam computes it: bias-corrected, eps after the root, weight decay
  * added to the gradient; and of AdamW, Loshchilov & Hutter 2019, whose weight decay multiplies the parameter before the
@@ -231,9 +241,11 @@ typedef struct Kernels {
     const char *level;  /* "avx512" */
     const char *about;  /* one line on the level: its vectors, its register tile */
 
-    /* memory of the device; the CPU's is the heap's. Copies take bytes. */
-    void *(*alloc)(const Heap *heap, size_t bytes);
-    void (*free)(const Heap *heap, void *p, size_t bytes);
+    /* Memory of the device, 64-byte aligned; the CPU's is the heap's, other devices may have their own. NULL: there is
+     * not so much. What was called before with the same context may still use what is given to `free`. */
+    void *(*alloc)(const Run *, const Heap *heap, size_t bytes);
+    void (*free)(const Run *, const Heap *heap, void *p, size_t bytes);
+    /* Copies take bytes. The two sides of `copy` may overlap. */
     void (*upload)(const Run *, void *device, const void *host, size_t bytes);
     void (*download)(const Run *, void *host, const void *device, size_t bytes);
     void (*copy)(const Run *, void *to, const void *from, size_t bytes);
@@ -247,7 +259,7 @@ typedef struct Kernels {
     void (*convert)(const Run *, int64_t n, DType x_type, const void *x, DType y_type, void *y);
 
     /* dense (gemm/gemm.c) */
-    bool (*gemm_packs)(Pack); /* whether this level, on this processor, does */
+    bool (*gemm_packs)(Pack); /* whether this table, on this processor or device, does */
     size_t (*gemm_pack_bytes)(Pack, int64_t K, int64_t N);
     void (*gemm_pack)(const Run *, Pack, int64_t K, int64_t N, const float *B, int64_t b_row, int64_t b_col,
                       void *packed);
@@ -258,7 +270,8 @@ typedef struct Kernels {
     Way (*gemm_way)(const Run *, const Gemm *);
     void (*gemm)(const Run *, const Gemm *);
 
-    /* convolution, pooling, batch norm (image/). Weights come as [O, C/groups, kh, kw]. */
+    /* convolution, pooling, batch norm (image/). Weights come as [O, C/groups, kh, kw]. An image with its padding that
+     * is smaller than the kernel has no output, and its gradient is zero. */
     size_t (*conv_pack_bytes)(const Conv *);
     void (*conv_pack)(const Run *, const Conv *, const float *weights, void *packed);
     size_t (*conv_work)(const Run *, const Conv *);
@@ -269,7 +282,7 @@ typedef struct Kernels {
     /* max over kh x kw windows, padding is -inf; x [B,H,W,C] */
     void (*max_pool)(const Run *, int64_t B, int64_t H, int64_t W, int64_t C, int64_t k, int64_t stride, int64_t pad,
                      const float *x, float *y);
-    /* mean over all H W places; y [B,C] */
+    /* mean over all HW = H W > 0 places; y [B,C] */
     void (*mean_pool)(const Run *, int64_t B, int64_t HW, int64_t C, const float *x, float *y);
     /* dx is written: each window's dy goes to the first of its largest numbers; y is max_pool's */
     void (*max_pool_back)(const Run *, int64_t B, int64_t H, int64_t W, int64_t C, int64_t k, int64_t stride,
@@ -285,16 +298,17 @@ typedef struct Kernels {
      * may be x. */
     void (*layer_norm)(const Run *, int64_t M, int64_t C, DType type, const void *x, const void *residual,
                        const float *gamma, const float *beta, float eps, void *y, float *mean, float *rstd);
-    /* dx = gradient to s; dgamma, dbeta [C] are added to (NULL: not computed) */
+    /* dx = gradient to s, may be dy; dgamma, dbeta [C] are added to (NULL: not computed) */
     size_t (*layer_norm_back_work)(const Run *, int64_t M, int64_t C);
     void (*layer_norm_back)(const Run *, int64_t M, int64_t C, const float *x, const float *residual,
                             const float *gamma, const float *mean, const float *rstd, const float *dy, float *dx,
                             float *dgamma, float *dbeta);
     void (*softmax)(const Run *, int64_t M, int64_t C, const float *x, float *y); /* y may be x */
-    /* dx = y (dy - y.dy) */
+    /* dx = y (dy - y.dy), may be dy */
     void (*softmax_back)(const Run *, int64_t M, int64_t C, const float *y, const float *dy, float *dx);
     /* y = x / max(|x|, eps) by row; norm [M] = max(|x|, eps), or NULL. Zero rows stay zero. y may be x. */
     void (*row_normalize)(const Run *, int64_t M, int64_t C, float eps, const float *x, float *y, float *norm);
+    /* dx = (dy - y (y . dy)) / norm; of rows whose norm is eps dy / eps. dx may be dy */
     void (*row_normalize_back)(const Run *, int64_t M, int64_t C, float eps, const float *y, const float *norm,
                                const float *dy, float *dx);
     void (*row_dot)(const Run *, int64_t M, int64_t C, const float *a, const float *b, float *y); /* y [M] */
@@ -317,19 +331,21 @@ typedef struct Kernels {
     size_t (*attention_back_work)(const Run *, const AttentionBack *);
     void (*attention_back)(const Run *, const AttentionBack *);
 
-    /* element by element (elementwise.c); y may be x */
+    /* element by element (elementwise.c); y may be x, or a, or b */
     void (*act)(const Run *, int64_t n, Act act, float param, DType type, const void *x, void *y);
-    /* dx = dy act'(x), written; x is act's input */
+    /* dx = dy act'(x), written; may be dy or x. x is act's input, or its result where act_from_result(act, param) */
     void (*act_back)(const Run *, int64_t n, Act act, float param, const float *x, const float *dy, float *dx);
     void (*binary)(const Run *, int64_t n, Binary op, const float *a, const float *b, float *y);
     /* y[m,c] = x[m,c] op v, v as `how` says */
     void (*broadcast)(const Run *, int64_t M, int64_t C, Binary op, Spread how, const float *x, const float *v,
                       float *y);
+    /* lo, hi: limits of UN_CLAMP and UN_INSIDE */
     void (*unary)(const Run *, int64_t n, Unary op, float lo, float hi, const float *x, float *y);
     /* y[i] = number first + i of the stream */
     void (*noise)(const Run *, int64_t n, Noise kind, Draw d, uint64_t first, float *y);
     /* y = a x + b y; b 0: y is not read */
     void (*axpby)(const Run *, int64_t n, float a, const float *x, float b, float *y);
+    /* y[m,c] = act(x[m,c] + bias[c]) */
     void (*add_bias)(const Run *, int64_t M, int64_t C, DType type, const void *x, const float *bias, Act act,
                      float param, void *y);
     /* y = mask x / (1 - p), mask element i kept where draw_uniform(d, first + i) >= p: the same call undoes the forward
@@ -346,52 +362,54 @@ typedef struct Kernels {
     void (*gather)(const Run *, int64_t n, int64_t D, DType type, const void *table, const int32_t *ids, float beta,
                    float *y);
     /* y[to ? to[s] : s, :] = beta y + scale sum over j in [start[s], start[s+1]) of x[order ? order[j] : j, :]; each
-     * sum in order of j */
+     * sum in order of j. `to` is distinct. order, to: or NULL */
     void (*segment_sum)(const Run *, int64_t S, int64_t D, const int64_t *start, const int32_t *order,
                         const int32_t *to, DType type, const void *x, float scale, float beta, float *y);
-    /* Pooling of ragged rows: y [B,D] from rows offsets[b] .. offsets[b+1]-1 of x; arg [B,D] keeps REDUCE_MAX's row or
-     * is NULL */
+    /* Pooling of ragged rows: y [B,D] from rows offsets[b] .. offsets[b+1]-1 of x; arg [B,D] keeps REDUCE_MAX's row
+     * (the first of equals, -1 where there is none) or is NULL. Backward: the rows offsets[0] .. offsets[B]-1 of dx are
+     * written; arg is read for REDUCE_MAX. */
     void (*segment_pool)(const Run *, int64_t B, int64_t D, const int32_t *offsets, Reduce how, const float *x,
                          float *y, int32_t *arg);
     void (*segment_pool_back)(const Run *, int64_t B, int64_t D, const int32_t *offsets, Reduce how, const int32_t *arg,
                               const float *dy, float *dx);
 
     /* sparse (sparse.c) */
-    /* y = alpha A x + beta y */
+    /* y = alpha A x + beta y; x [cols, D] has rows ldx apart, y [rows, D] rows ldy apart */
     void (*spmm)(const Run *, const Sparse *A, int64_t D, DType type, const void *x, int64_t ldx, float alpha,
                  float beta, void *y, int64_t ldy);
     /* out[e] = beta out[e] + alpha x[row of e] . y[col of e] for every stored entry (values of A are ignored, scales
      * applied): the gradient to values */
     void (*sddmm)(const Run *, const Sparse *A, int64_t D, const float *x, const float *y, float alpha, float beta,
                   float *out);
-    void (*edge_softmax)(const Run *, const Sparse *A, const float *x, float *y); /* over each row's entries */
+    /* over each row's entries; x, y, dy, dx [E]; A's values and scales are ignored. y may be x, dx may be dy */
+    void (*edge_softmax)(const Run *, const Sparse *A, const float *x, float *y);
     void (*edge_softmax_back)(const Run *, const Sparse *A, const float *y, const float *dy, float *dx);
-    /* out [rows] = sum of val[at ? at[e] : e] over a row */
+    /* out [rows] = sum of val[at ? at[e] : e] over a row, `at` that of A */
     void (*edge_row_sum)(const Run *, const Sparse *A, const float *val, float *out);
-    /* out[e] = val[e] * rs[row] * cs[col] (NULL scales are 1): normalising values */
+    /* out[e] = val[e] * rs[row] * cs[col] (NULL scales are 1): normalising values. out may be val. */
     void (*edge_scale)(const Run *, const Sparse *A, const float *val, const float *rs, const float *cs, float *out);
 
-    /* y = x > 0 ? x^-1/2 : 0, computed in float64: the scale of a node whose values sum to x */
+    /* y = x > 0 ? x^-1/2 : 0, computed in float64: the scale of a node whose values sum to x. y may be x */
     void (*inverse_root)(const Run *, int64_t n, const float *x, float *y);
     /* d = -1/2 y^3 d, in float64: from the gradient to y to that of x */
     void (*inverse_root_back)(const Run *, int64_t n, const float *y, float *d);
 
-    /* ranking (topk.c): tiles of a product are ranked while a cache holds them; the whole product is never stored */
-    /* Of this very size: a smaller one may need more. So for topk and gemm. */
-    size_t (*knn_work)(const Run *, int64_t Q, int64_t I, int64_t D);
-    /* For each row of q [Q,D] the k rows of x [I,D] of largest dot product, best first, ties to the lower id; ids [Q,k]
-     * (-1 where I < k), values [Q,k]. With normalised rows this is the cosine graph. Where q is x half of the product
-     * is made. */
+    /* ranking (topk.c): tiles of a product are ranked while a cache holds them; the whole product is never stored.
+     * Best first, ties to the lower id. Scores of -inf and NaN are never kept; where fewer than k are, the places
+     * behind them have id -1 and score -inf. */
+    size_t (*knn_work)(const Run *, int64_t Q, int64_t I, int64_t D, int64_t k);
+    /* For each row of q [Q,D] the k rows of x [I,D] of largest dot product: ids, values [Q,k]. With normalised rows
+     * this is the cosine graph. Where q is x half of the product is made. */
     void (*knn)(const Run *, int64_t Q, int64_t I, int64_t D, int64_t k, DType type, const void *q, const void *x,
                 int32_t *ids, float *values);
-    size_t (*topk_work)(const Run *, int64_t B, int64_t I, int64_t D);
+    size_t (*topk_work)(const Run *, int64_t B, int64_t I, int64_t D, int64_t k);
     Way (*topk_way)(const Run *, int64_t B, int64_t I, int64_t D, int64_t k);
-    /* Scores users[row ? row[b] : b,:] . items[i,:] + (bias ? bias[i] : 0), leaves out what exclude names, keeps the k
-     * best: ids, scores [B,k] */
+    /* Scores users[row ? row[b] : b,:] . items[i,:] + (bias ? bias[i] : 0), leaves out what exclude (or NULL) names,
+     * keeps the k best: ids, scores [B,k] */
     void (*topk)(const Run *, int64_t B, int64_t I, int64_t D, int64_t k, DType type, const void *users,
                  const int32_t *row, const void *items, const float *bias, const Exclude *exclude, int32_t *ids,
                  float *scores);
-    /* The same from dense scores [B,I]; entries of -inf are never kept */
+    /* The same from dense scores [B,I] */
     void (*topk_rows)(const Run *, int64_t B, int64_t I, int64_t k, const float *scores, const Exclude *exclude,
                       int32_t *ids, float *values);
 
@@ -399,12 +417,14 @@ typedef struct Kernels {
      * loss[b] = softplus(neg - pos) + l2 (squares of all rows compared) = -log sigmoid(pos - neg) + ..., stable;
      * slope[b] = -sigmoid(neg - pos) = d loss / d pos, or NULL */
     void (*bpr)(const Run *, int64_t B, int parts, const BprPart *part, float l2, float *loss, float *slope);
-    /* dx = beta dx + the gradients, each row's loss weighted by scale dloss[0]. One dx may be given several times, its
+    /* dx = beta dx + the gradients, each row's loss weighted by scale dloss[0]; slope is bpr's. dx NULL: not computed.
+     * One dx may be given several times, its
      * later betas 1: it is filled in the order of parts and, in each, of x[] */
     void (*bpr_back)(const Run *, int64_t B, int parts, const BprPart *part, float l2, const float *slope, float scale,
                      const float *dloss);
 
-    /* optimisers (optim.c). p, m, v [rows, D]. Every one gives the bits of the dense one. */
+    /* optimisers (optim.c). p, m, v [rows, D]. Every form of Adam gives the bits of the dense one. Numbers of m and v
+     * below the normal range become 0. */
     void (*adam)(const Run *, int64_t n, const AdamStep *s, const float *g, float *p, float *m, float *v);
     /* Rows that had no gradient for a while: row r of the list has seen steps up to last[row]; replay steps last[row]+1
      * .. now with a zero gradient, then set last[row] = now. history[t] is step t's AdamStep (index 1..now). ids NULL:

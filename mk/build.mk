@@ -34,6 +34,7 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 	$(CC) $(FILE_FLAGS) $(call own_flags,$<) $(CFLAGS) -c $< -o $@
 # stb_image adds 0 to NULL, and shifts by 32 in damaged JPEGs; it discards those bits.
 $(BUILD)/extractors/media/image_stb.o: private SAN += $(if $(SANITIZE),-fno-sanitize=pointer-overflow$(comma)nonnull-attribute$(comma)shift)
+$(BUILD)/kernels/dispatch.o: private SAN += $(LEVELS:%=-DHAS_%)
 define level_rule
 $(BUILD)/kernels/$(1)/%.o: kernels/cpu/%.c $(BUILD)/flags
 	@mkdir -p $$(@D)

@@ -44,7 +44,7 @@ ladder:
 .PHONY: demo demo-encoder demo-movielens bench-peers ladder
 
 # ---- sources: lint, format, what an editor reads -----------------------------------------------------------------------------
-SOURCES = $(wildcard *.h $(foreach d,$(FOLDERS) kernels/cpu kernels/cpu/gemm tools $(patsubst %/,%,$(wildcard tools/*/)) tests tests/cases tests/fuzz tests/hostile bench bench/ladder $(LADDERS:%=bench/ladder/%) examples,$(d)/*.[ch]))
+SOURCES = $(wildcard *.[ch] $(foreach d,$(FOLDERS) kernels/cpu kernels/cpu/gemm kernels/cpu/image tools $(patsubst %/,%,$(wildcard tools/*/)) tests tests/cases tests/far tests/fuzz tests/hostile bench bench/ladder $(LADDERS:%=bench/ladder/%) examples,$(d)/*.[ch]))
 #: make lint         clang-format (nothing is changed), the compiler's warnings of shadowed names and conversions, clang-tidy, cppcheck
 lint:
 	@tests/lint.sh $(COMPILE) -- $(SOURCES)

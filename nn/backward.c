@@ -109,6 +109,7 @@ bool backward(Tape *t, Tensor *loss, Error *e)
     if (t->error.code == SP_OK && (!t->training || loss->id < 0 || loss->count != 1 || !loss->needs_grad))
         tape_fail(t, SP_USAGE,
                   "backward: expected a training tape and a loss of one number that depends on a parameter");
+    lists_send(t);
     if (t->error.code == SP_OK) {
         Node *last = t->nodes[loss->id];
         if (!last->grad && (last->grad = step_floats(t, 1)))
@@ -117,6 +118,12 @@ bool backward(Tape *t, Tensor *loss, Error *e)
             Node *n = t->nodes[i];
             if (!n->grad)
                 continue;
+            if (n->passed) { /* it has given back what its own backward pass reads */
+                tape_fail(t, SP_USAGE, "backward: %s belongs to an earlier loss, too: each loss needs ops of its own",
+                          n->op->name);
+                break;
+            }
+            n->passed = true;
             int needed = 0;
             for (int j = 0; j < n->inputs; j++)
                 needed += grad_needed(n->in[j]);

@@ -35,15 +35,18 @@ bool store_keeps(const Store *s)
 
 void tape_keep(Tape *t, const Tensor *x, Tensor *kept, int64_t first)
 {
-    if (t->error.code != SP_OK)
+    if (!tape_live(t))
         return;
+    if (x->id >= 0 && t->nodes[x->id]->dropped) {
+        tape_fail(t, SP_USAGE, "tape_keep: the memory of the tensor is given back already: call it before backward");
+        return;
+    }
     if (kept->id >= 0 || kept->param || kept->type != x->type || first < 0 || x->count > kept->count - first) {
         tape_fail(t, SP_USAGE, "tape_keep: %lld numbers do not go into a stored constant of %lld from number %lld",
                   (long long)x->count, (long long)kept->count, (long long)first);
         return;
     }
-    if (x->param)
-        param_settle(x->param);
+    tensor_settle(x);
     size_t size = dtype_bytes(x->type);
     t->k->copy(&t->run, (char *)kept->data + (size_t)first * size, x->data, (size_t)x->count * size);
 }

@@ -92,7 +92,9 @@ bool linear_load(Linear *l, Store *s, int n, const Array *const *w, const Array 
         return fail(e, SP_USAGE, "a layer: expected 1 to %zu arrays, found %d", COUNT(rows), n);
     for (int i = 0; i < n; i++) {
         const Array *a = w[i];
-        if (a->dims < 1 || a->shape[0] <= 0 || a->count / a->shape[0] != K)
+        if (a->dims < 1 || a->count < 1)
+            return fail(e, SP_SHAPE, "%s: tensor %s: has no numbers", a->file, a->name.p);
+        if (a->count / a->shape[0] != K)
             return fail(e, SP_SHAPE, "%s: tensor %s: expected %lld numbers per row", a->file, a->name.p, (long long)K);
         if (b && b[i] && b[i]->count != a->shape[0])
             return fail(e, SP_SHAPE, "%s: tensor %s: expected a bias of %lld numbers, found %lld", b[i]->file,
@@ -229,6 +231,9 @@ bool conv_load(Conv2d *c, Store *s, const Array *w, const Array *bias, const Arr
         if (by_channel[i] && by_channel[i]->count != O)
             return fail(e, SP_SHAPE, "%s: tensor %s: expected %lld numbers, one per channel of %s", by_channel[i]->file,
                         by_channel[i]->name.p, (long long)O, w->name.p);
+    if (stride < 1 || pad < 0)
+        return fail(e, SP_USAGE, "%s: tensor %s: expected a stride of at least 1 and no negative padding", w->file,
+                    w->name.p);
     if (groups != 1 && (groups != O || w->shape[1] != 1))
         return fail(e, SP_UNSUPPORTED, "%s: tensor %s: expected 1 group or one group per channel", w->file, w->name.p);
     *c = (Conv2d){.O = O,
@@ -243,7 +248,11 @@ bool conv_load(Conv2d *c, Store *s, const Array *w, const Array *bias, const Arr
                   .right = pad};
     c->pack = c->C <= PACK_INT8_K ? how->pack : PACK_F32;
     c->winograd = how->winograd;
-    if (how->train_w & 3 || how->train_b & 3)
+    bool trained = how->train_w & 3 || how->train_b & 3, norm = gamma && beta && mean && var;
+    if (trained && !norm && (gamma || beta || mean || var))
+        return fail(e, SP_UNSUPPORTED, "%s: tensor %s: a batch norm is trained with weight, bias, mean and variance",
+                    w->file, w->name.p);
+    if (trained)
         return conv_trained(c, s, by_channel, w, eps, how, e);
     return conv_folded(c, s, by_channel, w, eps, how->plain, e);
 }

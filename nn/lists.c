@@ -15,7 +15,7 @@ static bool add_block(Tape *t, size_t bytes)
         return false;
     ListBlock b = {.bytes = MAX(bytes, MAX((size_t)1 << 20, m->total))};
     b.host = heap_alloc(t->heap, b.bytes);
-    b.device = b.host ? t->k->alloc(t->heap, b.bytes) : NULL;
+    b.device = b.host ? t->k->alloc(&t->run, t->heap, b.bytes) : NULL;
     if (!b.device) {
         if (b.host)
             heap_free(t->heap, b.host, b.bytes);
@@ -31,7 +31,7 @@ static void free_blocks(Tape *t)
     ListMemory *m = &t->lists;
     while (m->count > 0) {
         ListBlock *b = &m->blocks[--m->count];
-        t->k->free(t->heap, b->device, b->bytes);
+        t->k->free(&t->run, t->heap, b->device, b->bytes);
         heap_free(t->heap, b->host, b->bytes);
     }
 }
@@ -253,6 +253,8 @@ void ids_together(Tape *t, int lists, Tensor *const *ids)
     int64_t n = 0;
     for (int i = 0; i < lists && member; i++) {
         int32_t lo, hi;
+        if (!ids[i])
+            return;
         tape_range(member[i] = ids[i], &lo, &hi);
         n += ids[i]->count;
         if (ids[i]->id < 0 || lo < 0)

@@ -5,12 +5,12 @@ static void *mirror(Mirror *m, void *host, size_t bytes, bool in, Error *e)
 {
     if (device_is_host(m->d))
         return host;
-    void *device = m->d->k->alloc(m->d->heap, MAX(bytes, (size_t)1));
+    Run run = device_run(m->d);
+    void *device = m->d->k->alloc(&run, m->d->heap, MAX(bytes, (size_t)1));
     if (!device) {
         fail_memory(e, bytes, "a copy on the device");
         return NULL;
     }
-    Run run = device_run(m->d);
     if (in)
         m->d->k->upload(&run, device, host, bytes);
     m->part[m->count++] = (MirrorPart){device, in ? NULL : host, bytes};
@@ -34,6 +34,6 @@ void mirror_close(Mirror *m)
         MirrorPart *p = &m->part[--m->count];
         if (p->back)
             m->d->k->download(&run, p->back, p->device, p->bytes);
-        m->d->k->free(m->d->heap, p->device, MAX(p->bytes, (size_t)1));
+        m->d->k->free(&run, m->d->heap, p->device, MAX(p->bytes, (size_t)1));
     }
 }

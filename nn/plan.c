@@ -21,7 +21,7 @@ void plan_forget(Tape *t)
     for (size_t i = 0; i < PLANS; i++)
         drop(t->heap, &t->plans[i]);
     if (t->block)
-        t->k->free(t->heap, t->block, t->block_bytes);
+        t->k->free(&t->run, t->heap, t->block, t->block_bytes);
     if (t->buffers)
         heap_free(t->heap, t->buffers, t->buffer_room * sizeof *t->buffers);
     t->block = NULL;
@@ -124,9 +124,9 @@ static bool run_dry(Tape *t, ForwardAll *forward, const void *model, const void 
     t->plan = t->error.code == SP_OK ? find_plan(t) : NULL;
     if (t->plan && t->plan->bytes > t->block_bytes) {
         if (t->block)
-            t->k->free(t->heap, t->block, t->block_bytes);
+            t->k->free(&t->run, t->heap, t->block, t->block_bytes);
         t->block_bytes = t->plan->bytes;
-        if (!(t->block = t->k->alloc(t->heap, t->block_bytes))) {
+        if (!(t->block = t->k->alloc(&t->run, t->heap, t->block_bytes))) {
             fail_memory(&t->error, t->block_bytes, "the tensors of a model");
             t->block_bytes = 0;
         }

@@ -19,8 +19,8 @@ bool rank_items(const Device *d, const Tensor *users, const Tensor *items, const
         start = NULL;
     size_t count = (size_t)(B * k), own_bytes = MAX(count, (size_t)1) * sizeof(float);
     Run run = device_run(d);
-    size_t work_bytes = run.work_bytes = d->k->topk_work(&run, B, I, D);
-    run.work = d->k->alloc(d->heap, MAX(work_bytes, (size_t)1));
+    size_t work_bytes = run.work_bytes = d->k->topk_work(&run, B, I, D, k);
+    run.work = d->k->alloc(&run, d->heap, MAX(work_bytes, (size_t)1));
     float *own = scores ? NULL : heap_alloc(d->heap, own_bytes); /* the kernel always writes scores */
     if (!run.work || !(scores || own))
         fail_memory(e, work_bytes + own_bytes, "ranking");
@@ -42,7 +42,7 @@ bool rank_items(const Device *d, const Tensor *users, const Tensor *items, const
     }
     mirror_close(&m);
     if (run.work)
-        d->k->free(d->heap, run.work, MAX(work_bytes, (size_t)1));
+        d->k->free(&run, d->heap, run.work, MAX(work_bytes, (size_t)1));
     if (own)
         heap_free(d->heap, own, own_bytes);
     return e->code == SP_OK;

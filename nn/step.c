@@ -41,7 +41,7 @@ static void free_list(const Heap *heap, void *p, size_t room, size_t size)
 static void free_blocks(Tape *t)
 {
     for (size_t i = 0; i < t->step.block_count; i++)
-        t->k->free(t->heap, t->step.blocks[i].p, t->step.blocks[i].bytes);
+        t->k->free(&t->run, t->heap, t->step.blocks[i].p, t->step.blocks[i].bytes);
     t->step.block_count = 0;
 }
 
@@ -51,7 +51,7 @@ void step_reset(Tape *t)
     if (m->block_count > 1) { /* one block as large as they were together, and some: graphs grow and shrink a little */
         size_t bytes = aligned_bytes((m->total + m->used) / 32 * 33);
         free_blocks(t);
-        unsigned char *p = t->k->alloc(t->heap, bytes);
+        unsigned char *p = t->k->alloc(&t->run, t->heap, bytes);
         if (p)
             m->blocks[m->block_count++] = (Piece){p, bytes};
     }
@@ -62,7 +62,7 @@ void step_free(Tape *t)
 {
     free_blocks(t);
     if (t->run.work)
-        t->k->free(t->heap, t->run.work, t->run.work_bytes);
+        t->k->free(&t->run, t->heap, t->run.work, t->run.work_bytes);
     free_list(t->heap, t->step.blocks, t->step.block_room, sizeof *t->step.blocks);
     free_list(t->heap, t->step.spare, t->step.spare_room, sizeof *t->step.spare);
     while (t->arena_count)
@@ -93,7 +93,7 @@ void *step_alloc(Tape *t, size_t bytes)
         if (!tape_grow(t, (void **)&m->blocks, m->block_count, &m->block_room, sizeof *m->blocks))
             return NULL;
         size_t size = MAX(bytes, MAX((size_t)1 << 18, m->total / 2));
-        unsigned char *p = t->k->alloc(t->heap, size);
+        unsigned char *p = t->k->alloc(&t->run, t->heap, size);
         if (!p) {
             fail_memory(&t->error, size, "a step's tensors");
             return NULL;
@@ -140,9 +140,9 @@ bool tape_work(Tape *t, size_t bytes)
     if (bytes <= t->run.work_bytes)
         return true;
     if (t->run.work)
-        t->k->free(t->heap, t->run.work, t->run.work_bytes);
+        t->k->free(&t->run, t->heap, t->run.work, t->run.work_bytes);
     t->run.work_bytes = 0;
-    if (!(t->run.work = t->k->alloc(t->heap, bytes)))
+    if (!(t->run.work = t->k->alloc(&t->run, t->heap, bytes)))
         return fail_memory(&t->error, bytes, "workspace");
     t->run.work_bytes = bytes;
     return true;

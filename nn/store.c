@@ -45,8 +45,9 @@ void store_free(Store *s)
 {
     if (!s)
         return;
+    Run run = store_run(s);
     for (size_t i = 0; i < s->blob_count; i++)
-        s->d.k->free(s->d.heap, s->blobs[i].p, s->blobs[i].bytes);
+        s->d.k->free(&run, s->d.heap, s->blobs[i].p, s->blobs[i].bytes);
     for (size_t i = 0; i < s->count; i++)
         if (s->items[i]->host_bytes)
             heap_free(s->d.heap, s->items[i]->host, s->items[i]->host_bytes);
@@ -75,7 +76,8 @@ void *store_alloc(Store *s, size_t bytes, const char *what, Error *e)
         return NULL;
     s->blobs = blobs;
     bytes = MAX(bytes, (size_t)ALIGN);
-    void *p = s->d.k->alloc(s->d.heap, bytes);
+    Run run = store_run(s);
+    void *p = s->d.k->alloc(&run, s->d.heap, bytes);
     if (!p) {
         fail_memory(e, bytes, what);
         return NULL;
@@ -111,9 +113,10 @@ void *store_packed(Store *s, size_t bytes, Error *e)
 
 void store_release(Store *s, void *p)
 {
+    Run run = store_run(s);
     for (size_t i = s->blob_count; p && i-- > 0;)
         if (s->blobs[i].p == p) {
-            s->d.k->free(s->d.heap, p, s->blobs[i].bytes);
+            s->d.k->free(&run, s->d.heap, p, s->blobs[i].bytes);
             s->blobs[i] = s->blobs[--s->blob_count];
             return;
         }

@@ -84,11 +84,15 @@ const Device *tape_device(const Tape *t)
 
 bool shape_count(int dims, const int64_t *shape, int64_t *count)
 {
-    size_t n = 1, bytes;
-    for (int i = 0; i < dims; i++)
-        if (shape[i] < 0 || !size_mul(n, (size_t)shape[i], &n) || !size_mul(n, 8, &bytes) || bytes > PTRDIFF_MAX)
+    size_t n = 1, bytes; /* n counts 0 as 1: the product of any of the dimensions fits, too */
+    bool empty = false;
+    for (int i = 0; i < dims; i++) {
+        empty = empty || shape[i] == 0;
+        if (shape[i] < 0 || !size_mul(n, (size_t)MAX(shape[i], (int64_t)1), &n) || !size_mul(n, 8, &bytes) ||
+            bytes > PTRDIFF_MAX)
             return false;
-    *count = (int64_t)n;
+    }
+    *count = empty ? 0 : (int64_t)n;
     return true;
 }
 
@@ -120,6 +124,7 @@ Node *node_new(Tape *t, const Op *op, int inputs, Tensor *const *in)
     if (!copy)
         return NULL;
     *n = (Node){.op = op, .inputs = inputs, .in = copy, .buffer = -1};
+    bool lists = false;
     for (int i = 0; i < inputs; i++) {
         Tensor *x = copy[i] = in[i];
         if (!x && has_bit(op->optional, i))
@@ -137,6 +142,7 @@ Node *node_new(Tape *t, const Op *op, int inputs, Tensor *const *in)
                              x->type == F32 ? "integers" : "F32"),
                    NULL;
         n->out.needs_grad |= t->training && x->needs_grad;
+        lists = lists || (x->id >= 0 && t->nodes[x->id]->host);
         int32_t b = x->id < 0 ? -1 : t->nodes[x->id]->buffer;
         if (t->mode == MODE_DRY && b >= 0)
             t->buffers[b].last = (int64_t)t->count;
@@ -147,7 +153,7 @@ Node *node_new(Tape *t, const Op *op, int inputs, Tensor *const *in)
         return tape_fail(t, SP_UNSUPPORTED, "%s has no gradient: detach its input or freeze what it depends on",
                          op->name),
                NULL;
-    if (inputs > 0)
+    if (lists)
         lists_send(t);
     n->begun = tape_live(t) ? trace_begin(t->run.trace) : 0;
     return n;

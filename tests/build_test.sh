@@ -109,7 +109,7 @@ check uses_go_downwards_only "$(
 includes() { # FOLDER ...: "file includes header" for each header of ours
     grep -rE '^ *# *include "' "$@" --include=*.c --include=*.h | sed -E 's/^([^:]*):.*include "([^"]*)".*/\1 includes \2/'
 }
-product='sapor.c sapor.h base kernels weights tokenizers nn extractors recsys tools'
+product='sapor.c sapor_calls.c sapor_objects.h sapor.h base kernels weights tokenizers nn extractors recsys tools'
 private() { # FOLDER: who includes a header of it from elsewhere in the product
     includes $product | grep " includes $1/" | grep -v "^$1/"
 }

@@ -271,6 +271,35 @@ static void failures_among_others(void **state)
     test_folder_remove(folder);
 }
 
+/* Images that keep their sizes: a vector has one width whatever they are; a map is of one size. */
+static void kept_sizes(void **state)
+{
+    static const char *const layers[] = {NULL, "layer1"};
+    Bench *b = *state;
+    Encoder *en = open_all(b, "resnet_basic");
+    unsigned char pixels[3 * 40 * 40];
+    memset(pixels, 100, sizeof pixels);
+    const ImageInput images[] = {
+        {.pixels = {32, 32, pixels}}, {.pixels = {24, 32, pixels}}, {.pixels = {40, 40, pixels}}};
+    const Preset preset = {.width = 32, .height = 32, .std = {1, 1, 1}};
+    for (size_t i = 0; i < COUNT(layers); i++) {
+        OutputOptions o = {.name = layers[i]};
+        CallOptions options = {.outputs = &o, .output_count = 1, .preset = &preset, .keep_size = true};
+        Call *c = call_new(en, MODALITY_IMAGE, &options, b->a, &b->e);
+        assert_ok(c != NULL, b->e);
+        Error status[COUNT(images)] = {{0}};
+        float *x = NEW(b->a, float, COUNT(images) * (size_t)c->outputs[0].floats, &b->e);
+        Results r = {.out = &x, .status = status};
+        assert_ok(encode_images(c, b->t, images, COUNT(images), &r, &b->e), b->e);
+        for (size_t k = 0; k < COUNT(images); k++)
+            if (i && k)
+                assert_error(status[k], SP_USAGE, "this output needs images of one size, 32 x 32");
+            else
+                assert_ok(status[k].code == SP_OK, status[k]);
+    }
+    encoder_close(en);
+}
+
 /* ---- threads --------------------------------------------------------------------------------- */
 
 typedef struct Seen {
@@ -358,8 +387,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(outputs_of_one_pass),       cmocka_unit_test(outputs_fit_together),
         cmocka_unit_test(options_that_do_not_apply), cmocka_unit_test(named_outputs_are_loaded),
-        cmocka_unit_test(failures_among_others),     cmocka_unit_test(the_tapes_threads_work),
-        cmocka_unit_test(a_call_is_cancelled),
+        cmocka_unit_test(failures_among_others),     cmocka_unit_test(kept_sizes),
+        cmocka_unit_test(the_tapes_threads_work),    cmocka_unit_test(a_call_is_cancelled),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

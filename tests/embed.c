@@ -36,6 +36,11 @@ static void *metered(void *user, void *p, size_t old_bytes, size_t new_bytes)
 
 static const char *const TEXTS[] = {"a red leather bag", "a brass lamp"};
 
+static float *new_rows(size_t n, size_t D)
+{
+    return (float *)malloc((n * D + 1) * sizeof(float));
+}
+
 /* One of two threads: the same encoder, a session of its own. */
 typedef struct Task {
     const sp_encoder *encoder;
@@ -63,8 +68,7 @@ static void check_texts(const char *model, const sp_allocator *memory)
     size_t D = sp_encoder_features(m);
     CHECK(D > 0);
     if (s && m && D) {
-        float *both = (float *)malloc(2 * D * sizeof *both), *one = (float *)malloc(D * sizeof *one);
-        float *shared = (float *)malloc(4 * D * sizeof *shared);
+        float *both = new_rows(2, D), *one = new_rows(1, D), *shared = new_rows(4, D);
         Task tasks[2] = {{m, shared, false}, {m, shared + 2 * D, false}};
         pthread_t threads[2];
         CHECK(sp_encode_texts(m, s, TEXTS, 2, both, &e));
@@ -103,7 +107,7 @@ static void check_images(const char *model, const char *path, const sp_allocator
     CHECK(bytes > 0);
     if (s && m && D) {
         const char *absent = "absent.png";
-        float *a = (float *)malloc(D * sizeof *a), *b = (float *)malloc(D * sizeof *b);
+        float *a = new_rows(1, D), *b = new_rows(1, D);
         static const unsigned char grey[3 * 8 * 8] = {0};
         CHECK(sp_encode_image_files(m, s, &path, 1, a, &e));
         CHECK(sp_encode_image(m, s, data, bytes, b, &e));
@@ -132,23 +136,15 @@ static bool says(const sp_error *e, sp_status code, const char *what)
 
 static sp_encoder_options no_options(void)
 {
-    sp_encoder_options o;
-    memset(&o, 0, sizeof o);
-    o.size = sizeof o;
+    sp_encoder_options o = {sizeof o, NULL, NULL, NULL, 0, NULL, 0, SP_POOL_MODEL, 0, 0};
     return o;
 }
 
 static sp_call_options one_output(sp_output_options *output, const char *name, sp_pool pool, int normalize)
 {
-    sp_call_options o;
-    memset(&o, 0, sizeof o);
-    o.size = sizeof o;
-    memset(output, 0, sizeof *output);
-    output->name = name;
-    output->pool = pool;
-    output->normalize = normalize;
-    o.outputs = output;
-    o.output_count = 1;
+    sp_call_options o = {sizeof o, output, 1, 0, NULL, NULL};
+    sp_output_options asked = {name, pool, normalize};
+    *output = asked;
     return o;
 }
 
@@ -277,86 +273,95 @@ static double length_of(const float *x, size_t n)
     return sum;
 }
 
-static void check_text_batch(const char *model, const sp_allocator *memory)
-{
-    static const sp_text LIST[] = {{"a red leather bag, and no more", 17}, {"a brass lamp", 12}, {"", 0}};
-    enum { N = 3 };
-    sp_error e, status[N];
-    sp_text_info info[N];
-    sp_encoder_options options = no_options();
-    sp_session *s = sp_session_open(2, memory, &e);
-    sp_encoder *m = sp_encoder_open_with(model, &options, memory, &e);
-    size_t D = sp_encoder_features(m), total = 0;
-    CHECK(s && m && D > 0);
-    if (!s || !m || !D)
-        return;
-    float *usual = (float *)malloc(N * D * sizeof(float)), *again = (float *)malloc(N * D * sizeof(float)),
-          *pooler = (float *)malloc(N * D * sizeof(float)), *cls = (float *)malloc(N * D * sizeof(float));
-    CHECK(sp_encode_texts(m, s, TEXTS, 2, again, &e));
-    CHECK(sp_encode_text_batch(m, s, LIST, N, NULL, &usual, info, status, &e));
-    CHECK(memcmp(usual, again, 2 * D * sizeof(float)) == 0); /* the length counts, not what follows */
-    for (int i = 0; i < N; i++) {
-        CHECK(status[i].code == SP_OK && info[i].tokens >= 2 && !info[i].truncated);
-        total += info[i].tokens;
-    }
-    CHECK(sp_text_lengths(m, s, LIST, N, NULL, info, NULL, &e) && info[0].tokens > info[1].tokens);
+enum { LISTED = 3 };
+static const sp_text LIST[LISTED] = {{"a red leather bag, and no more", 17}, {"a brass lamp", 12}, {"", 0}};
 
-    /* Several outputs of one pass; the rows of tokens are those of all texts, one after the other. */
+/* Several outputs of one pass; the rows of tokens are those of all texts, one after the other. usual [LISTED, D]: what
+ * a call without options gives; total: tokens of all texts. */
+static void check_text_outputs(const sp_encoder *m, sp_session *s, const float *usual, const sp_text_info *info,
+                               size_t total)
+{
+    sp_error e;
+    size_t floats[3], D = sp_encoder_features(m);
     sp_output_options three[3];
     sp_call_options call = one_output(&three[0], NULL, SP_POOL_MODEL, -1);
     one_output(&three[1], "last_hidden_state", SP_POOL_NONE, 0);
     one_output(&three[2], "pooler_output", SP_POOL_MODEL, 1);
     call.outputs = three;
     call.output_count = 3;
-    size_t floats[3];
     CHECK(sp_row_sizes(m, SP_TEXTS, &call, floats, &e) && floats[0] == D && floats[1] == D && floats[2] == D);
-    float *tokens = (float *)malloc(total * D * sizeof(float)), *out[3] = {again, tokens, pooler};
-    CHECK(sp_encode_text_batch(m, s, LIST, N, &call, out, NULL, NULL, &e));
-    double longest = length_of(again, D) - 1, unit = length_of(pooler, D) - 1, both = length_of(usual, D) - 1;
+    float *mean = new_rows(LISTED, D), *tokens = new_rows(total, D), *pooler = new_rows(LISTED, D),
+          *cls = new_rows(LISTED, D), *out[3] = {mean, tokens, pooler};
+    CHECK(sp_encode_text_batch(m, s, LIST, LISTED, &call, out, NULL, NULL, &e));
+    double longest = length_of(mean, D) - 1, unit = length_of(pooler, D) - 1, both = length_of(usual, D) - 1;
     CHECK((longest > 1e-3 || longest < -1e-3) && unit < 1e-4 && unit > -1e-4 && both < 1e-4 && both > -1e-4);
     call = one_output(&three[0], "hidden_states.1", SP_POOL_CLS, 0);
-    CHECK(sp_encode_text_batch(m, s, LIST, N, &call, &cls, NULL, NULL, &e));
+    CHECK(sp_encode_text_batch(m, s, LIST, LISTED, &call, &cls, NULL, NULL, &e));
     call = one_output(&three[0], "last_hidden_state", SP_POOL_CLS, -1);
-    CHECK(sp_encode_text_batch(m, s, LIST, N, &call, &cls, NULL, NULL, &e));
+    CHECK(sp_encode_text_batch(m, s, LIST, LISTED, &call, &cls, NULL, NULL, &e));
     CHECK(memcmp(cls, tokens, D * sizeof(float)) == 0); /* the first text's first token */
     CHECK(memcmp(cls + D, tokens + info[0].tokens * D, D * sizeof(float)) == 0);
+    free(mean);
+    free(tokens);
+    free(pooler);
+    free(cls);
+}
 
-    /* What is too long is cut, and the call says so. */
-    call = one_output(&three[0], NULL, SP_POOL_MODEL, 0);
+/* What is too long is cut, and the call says so. rows [LISTED, D] */
+static void check_cut_texts(const sp_encoder *m, sp_session *s, float *rows)
+{
+    sp_error e, status[LISTED];
+    sp_text_info info[LISTED];
+    sp_output_options usual;
+    sp_call_options call = one_output(&usual, NULL, SP_POOL_MODEL, 0);
     call.max_length = 4;
-    CHECK(sp_text_lengths(m, s, LIST, N, &call, info, status, &e) && info[0].tokens == 4 && info[0].truncated);
+    CHECK(sp_text_lengths(m, s, LIST, LISTED, &call, info, status, &e) && info[0].tokens == 4 && info[0].truncated);
     CHECK(info[2].tokens == 2 && !info[2].truncated);
     call.max_length = 1;
-    CHECK(!sp_text_lengths(m, s, LIST, N, &call, info, NULL, &e) && says(&e, SP_USAGE, "too short"));
-    CHECK(sp_text_lengths(m, s, LIST, N, &call, info, status, &e) && status[1].code == SP_USAGE && info[1].tokens == 0);
-    CHECK(sp_encode_text_batch(m, s, LIST, N, &call, &usual, info, status, &e) && length_of(usual, N * D) == 0);
+    CHECK(!sp_text_lengths(m, s, LIST, LISTED, &call, info, NULL, &e) && says(&e, SP_USAGE, "too short"));
+    CHECK(sp_text_lengths(m, s, LIST, LISTED, &call, info, status, &e));
+    CHECK(status[1].code == SP_USAGE && info[1].tokens == 0);
+    CHECK(sp_encode_text_batch(m, s, LIST, LISTED, &call, &rows, info, status, &e));
+    CHECK(length_of(rows, LISTED * sp_encoder_features(m)) == 0);
+}
 
-    /* What does not apply, and what is not there. */
-    call = one_output(&three[0], "pooler_output", SP_POOL_NONE, 0);
-    CHECK(!sp_encode_text_batch(m, s, LIST, N, &call, &usual, NULL, NULL, &e) &&
-          says(&e, SP_USAGE, "one row per input"));
-    call = one_output(&three[0], "pooler_output", SP_POOL_MAX, 0);
-    CHECK(!sp_encode_text_batch(m, s, LIST, N, &call, &usual, NULL, NULL, &e) &&
-          says(&e, SP_USAGE, "no tokens to pool"));
-    call = one_output(&three[0], NULL, SP_POOL_NONE, 1);
-    CHECK(!sp_encode_text_batch(m, s, LIST, N, &call, &usual, NULL, NULL, &e) && says(&e, SP_USAGE, "normalize"));
-    call = one_output(&three[0], "nothing", SP_POOL_MODEL, 0);
-    CHECK(!sp_encode_text_batch(m, s, LIST, N, &call, &usual, NULL, NULL, &e) &&
-          says(&e, SP_USAGE, "no layer nothing"));
+/* What does not apply, and what is not there. */
+static void check_wrong_texts(const sp_encoder *m, sp_session *s, float *rows)
+{
+    static const struct {
+        const char *output;
+        sp_pool pool;
+        int normalize;
+        const char *why;
+    } wrong[] = {{"pooler_output", SP_POOL_NONE, 0, "one row per input"},
+                 {"pooler_output", SP_POOL_MAX, 0, "no tokens to pool"},
+                 {NULL, SP_POOL_NONE, 1, "normalize"},
+                 {"nothing", SP_POOL_MODEL, 0, "no layer nothing"}};
+    sp_error e;
+    sp_output_options one;
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        sp_call_options call = one_output(&one, wrong[i].output, wrong[i].pool, wrong[i].normalize);
+        CHECK(!sp_encode_text_batch(m, s, LIST, LISTED, &call, &rows, NULL, NULL, &e) &&
+              says(&e, SP_USAGE, wrong[i].why));
+    }
     CHECK(sp_encode_text_batch(m, s, NULL, 0, NULL, NULL, NULL, NULL, &e));
     sp_image image;
     memset(&image, 0, sizeof image);
-    CHECK(!sp_encode_image_batch(m, s, &image, 1, NULL, &usual, NULL, &e) &&
-          says(&e, SP_USAGE, "does not read images"));
+    CHECK(!sp_encode_image_batch(m, s, &image, 1, NULL, &rows, NULL, &e) && says(&e, SP_USAGE, "does not read images"));
+}
 
-    /* Progress, and its end. */
+/* Progress, and its end. */
+static void check_progress(const sp_encoder *m, sp_session *s)
+{
     enum { MANY = 300 };
     static sp_text many[MANY];
-    float *rows = (float *)malloc(MANY * D * sizeof(float));
-    for (int i = 0; i < MANY; i++)
-        many[i] = LIST[i % N];
+    sp_error e;
+    float *rows = new_rows(MANY, sp_encoder_features(m));
+    sp_output_options usual;
+    sp_call_options call = one_output(&usual, NULL, SP_POOL_MODEL, 0);
     Watch w = {0, 0};
-    call = one_output(&three[0], NULL, SP_POOL_MODEL, 0);
+    for (int i = 0; i < MANY; i++)
+        many[i] = LIST[i % LISTED];
     call.progress = watch;
     call.user = &w;
     CHECK(sp_encode_text_batch(m, s, many, MANY, &call, &rows, NULL, NULL, &e) && w.calls > 1);
@@ -364,13 +369,36 @@ static void check_text_batch(const char *model, const sp_allocator *memory)
     w.stop_at = 1;
     CHECK(!sp_encode_text_batch(m, s, many, MANY, &call, &rows, NULL, NULL, &e) && says(&e, SP_CANCELLED, "cancelled"));
     CHECK(w.calls == 1);
-    CHECK(sp_encode_texts(m, s, TEXTS, 2, again, &e)); /* the session goes on */
+    CHECK(sp_encode_texts(m, s, TEXTS, 2, rows, &e)); /* the session goes on */
     free(rows);
-    free(tokens);
+}
+
+static void check_text_batch(const char *model, const sp_allocator *memory)
+{
+    sp_error e, status[LISTED];
+    sp_text_info info[LISTED];
+    sp_encoder_options options = no_options();
+    sp_session *s = sp_session_open(2, memory, &e);
+    sp_encoder *m = sp_encoder_open_with(model, &options, memory, &e);
+    size_t D = sp_encoder_features(m), total = 0;
+    CHECK(s && m && D > 0);
+    if (!s || !m || !D)
+        return;
+    float *usual = new_rows(LISTED, D), *again = new_rows(LISTED, D);
+    CHECK(sp_encode_texts(m, s, TEXTS, 2, again, &e));
+    CHECK(sp_encode_text_batch(m, s, LIST, LISTED, NULL, &usual, info, status, &e));
+    CHECK(memcmp(usual, again, 2 * D * sizeof(float)) == 0); /* the length counts, not what follows */
+    for (int i = 0; i < LISTED; i++) {
+        CHECK(status[i].code == SP_OK && info[i].tokens >= 2 && !info[i].truncated);
+        total += info[i].tokens;
+    }
+    CHECK(sp_text_lengths(m, s, LIST, LISTED, NULL, info, NULL, &e) && info[0].tokens > info[1].tokens);
+    check_text_outputs(m, s, usual, info, total);
+    check_cut_texts(m, s, again);
+    check_wrong_texts(m, s, again);
+    check_progress(m, s);
     free(usual);
     free(again);
-    free(pooler);
-    free(cls);
     sp_encoder_close(m);
     sp_session_close(s);
 }
@@ -387,6 +415,37 @@ static size_t read_file(const char *folder, const char *name, char *to, size_t r
     return n;
 }
 
+/* Outputs of one pass, and options that do not apply; list [1]. */
+static void check_image_outputs(const sp_encoder *m, sp_session *s, const sp_image *list)
+{
+    sp_error e;
+    size_t floats[2] = {0, 0}, D = sp_encoder_features(m);
+    sp_output_options two[2];
+    sp_call_options call = one_output(&two[0], "avgpool", SP_POOL_MODEL, 0);
+    one_output(&two[1], "layer2", SP_POOL_MODEL, 0);
+    call.outputs = two;
+    call.output_count = 2;
+    CHECK(sp_row_sizes(m, SP_IMAGES, &call, floats, &e) && floats[0] == D && floats[1] > D);
+    float *rows = new_rows(1, D), *one = new_rows(1, D), *map = new_rows(1, floats[1]), *out[2] = {one, map};
+    CHECK(sp_encode_image_files(m, s, &list->path, 1, rows, &e));
+    CHECK(sp_encode_image_batch(m, s, list, 1, &call, out, NULL, &e) && memcmp(rows, one, D * sizeof(float)) == 0);
+    call = one_output(&two[0], "layer2", SP_POOL_MODEL, 1);
+    CHECK(!sp_encode_image_batch(m, s, list, 1, &call, &map, NULL, &e) && says(&e, SP_USAGE, "feature map"));
+    call = one_output(&two[0], NULL, SP_POOL_MEAN, 0);
+    CHECK(!sp_encode_image_batch(m, s, list, 1, &call, &rows, NULL, &e) && says(&e, SP_USAGE, "no tokens to pool"));
+    call = one_output(&two[0], NULL, SP_POOL_MODEL, 0);
+    call.max_length = 7;
+    CHECK(!sp_encode_image_batch(m, s, list, 1, &call, &rows, NULL, &e) && says(&e, SP_USAGE, "max_length"));
+    Watch w = {0, 1};
+    call = one_output(&two[0], NULL, SP_POOL_MODEL, 0);
+    call.progress = watch;
+    call.user = &w;
+    CHECK(!sp_encode_image_batch(m, s, list, 1, &call, &rows, NULL, &e) && e.code == SP_CANCELLED);
+    free(map);
+    free(rows);
+    free(one);
+}
+
 static void check_image_batch(const char *model, const char *path, const sp_allocator *memory)
 {
     enum { N = 5 };
@@ -396,7 +455,7 @@ static void check_image_batch(const char *model, const char *path, const sp_allo
     sp_encoder_options options = no_options();
     sp_session *s = sp_session_open(3, memory, &e);
     sp_encoder *m = sp_encoder_open_with(model, &options, memory, &e);
-    size_t D = sp_encoder_features(m), bytes = read_file("", path, data, sizeof data), floats[2] = {0, 0};
+    size_t D = sp_encoder_features(m), bytes = read_file("", path, data, sizeof data);
     CHECK(s && m && D > 0);
     if (!s || !m || !D)
         return;
@@ -410,7 +469,7 @@ static void check_image_batch(const char *model, const char *path, const sp_allo
     list[3].bytes = bytes / 2;
     list[4].data = grey;
     list[4].width = list[4].height = 8;
-    float *rows = (float *)malloc(N * D * sizeof(float)), *one = (float *)malloc(D * sizeof(float));
+    float *rows = new_rows(N, D), *one = new_rows(1, D);
     CHECK(sp_encode_image_batch(m, s, list, N, NULL, &rows, status, &e));
     CHECK(status[0].code == SP_OK && status[2].code == SP_OK && status[4].code == SP_OK);
     CHECK(says(&status[1], SP_IO, "absent.png") && status[3].code == SP_FORMAT);
@@ -419,28 +478,7 @@ static void check_image_batch(const char *model, const char *path, const sp_allo
     CHECK(sp_encode_pixels(m, s, grey, 8, 8, one, &e) && memcmp(rows + 4 * D, one, D * sizeof(float)) == 0);
     CHECK(!sp_encode_image_batch(m, s, list, N, NULL, &rows, NULL, &e) && says(&e, SP_IO, "absent.png"));
 
-    sp_output_options two[2];
-    sp_call_options call = one_output(&two[0], "avgpool", SP_POOL_MODEL, 0);
-    one_output(&two[1], "layer2", SP_POOL_MODEL, 0);
-    call.outputs = two;
-    call.output_count = 2;
-    CHECK(sp_row_sizes(m, SP_IMAGES, &call, floats, &e) && floats[0] == D && floats[1] > D);
-    float *map = (float *)malloc(floats[1] * sizeof(float)), *out[2] = {one, map};
-    CHECK(sp_encode_image_files(m, s, &path, 1, rows, &e));
-    CHECK(sp_encode_image_batch(m, s, list, 1, &call, out, NULL, &e) && memcmp(rows, one, D * sizeof(float)) == 0);
-    call = one_output(&two[0], "layer2", SP_POOL_MODEL, 1);
-    CHECK(!sp_encode_image_batch(m, s, list, 1, &call, &map, NULL, &e) && says(&e, SP_USAGE, "feature map"));
-    call = one_output(&two[0], NULL, SP_POOL_MEAN, 0);
-    CHECK(!sp_encode_image_batch(m, s, list, 1, &call, &rows, NULL, &e) && says(&e, SP_USAGE, "no tokens to pool"));
-    call = one_output(&two[0], NULL, SP_POOL_MODEL, 0);
-    call.max_length = 7;
-    CHECK(!sp_encode_image_batch(m, s, list, 1, &call, &rows, NULL, &e) && says(&e, SP_USAGE, "max_tokens"));
-    Watch w = {0, 1};
-    call = one_output(&two[0], NULL, SP_POOL_MODEL, 0);
-    call.progress = watch;
-    call.user = &w;
-    CHECK(!sp_encode_image_batch(m, s, list, 1, &call, &rows, NULL, &e) && e.code == SP_CANCELLED);
-
+    check_image_outputs(m, s, list);
     memset(list, 0, sizeof list); /* neither a path nor data */
     CHECK(!sp_encode_image_batch(m, s, list, 1, NULL, &rows, status, &e) && says(&e, SP_USAGE, "set path or data"));
     list[0].data = grey;
@@ -449,7 +487,6 @@ static void check_image_batch(const char *model, const char *path, const sp_allo
     list[0].height = 8;
     list[0].bytes = 5;
     CHECK(!sp_encode_image_batch(m, s, list, 1, NULL, &rows, status, &e) && says(&e, SP_USAGE, "5 bytes"));
-    free(map);
     free(rows);
     free(one);
     sp_encoder_close(m);
@@ -476,7 +513,7 @@ static void check_model_in_memory(const char *folder, const sp_allocator *memory
     size_t D = sp_encoder_features(there);
     CHECK(D > 0 && sp_encoder_features(here) == D);
     if (D && here) {
-        float *a = (float *)malloc(2 * D * sizeof *a), *b = (float *)malloc(2 * D * sizeof *b);
+        float *a = new_rows(2, D), *b = new_rows(2, D);
         CHECK(sp_encode_texts(there, s, TEXTS, 2, a, &e) && sp_encode_texts(here, s, TEXTS, 2, b, &e));
         CHECK(memcmp(a, b, 2 * D * sizeof *a) == 0);
         free(a);

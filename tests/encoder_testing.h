@@ -6,7 +6,8 @@
 
 #include "extractors/extractors.h"
 
-typedef struct Wish { /* options of the model and of its one call, with one output */
+typedef struct Wish {  /* options of the model and of its one call, with one output */
+    unsigned modality; /* of the call, whose tower alone is opened; 0: the model's only one */
     const char *arch, *layer;
     Pooling pool;
     int normalize;
@@ -25,13 +26,17 @@ typedef struct Opened {
 static inline Opened open_wish(const Device *d, const char *path, const Wish *w, Arena *a, Error *e)
 {
     Opened o = {0};
-    EncoderOptions options = {
-        .arch = w->arch, .outputs = &w->layer, .output_count = 1, .dtype = w->dtype, .winograd = w->winograd};
+    EncoderOptions options = {.arch = w->arch,
+                              .towers = w->modality,
+                              .outputs = &w->layer,
+                              .output_count = 1,
+                              .dtype = w->dtype,
+                              .winograd = w->winograd};
     OutputOptions output = {.name = w->layer, .pool = w->pool, .normalize = w->normalize};
     CallOptions call = {.outputs = &output, .output_count = 1, .max_tokens = w->max_tokens, .preset = w->preset};
     if (!(o.en = encoder_open(d, path, &options, e)))
         return o;
-    unsigned tower = o.en->towers & MODALITY_TEXT ? MODALITY_TEXT : MODALITY_IMAGE;
+    unsigned tower = w->modality ? w->modality : o.en->towers & MODALITY_TEXT ? MODALITY_TEXT : MODALITY_IMAGE;
     if ((o.call = call_new(o.en, tower, &call, a, e))) {
         o.D = (size_t)o.call->outputs[0].floats;
         return o;

@@ -71,7 +71,7 @@ fi
 "$sapor" help --man >page || exit 1
 sed 's/\\f[BIR]//g; s/\\-/-/g' page | sed -n '/^\.SH ENVIRONMENT/,/^\.SH FILES/p' >environment
 check 'manual: its sections' "$(for s in NAME SYNOPSIS COMMANDS 'COMMON OPTIONS' 'EXIT STATUS' ENVIRONMENT FILES; do grep -qx "\.SH $s" page || echo "no $s"; done)"
-check 'manual: every variable that is read' "$(cd "$root" && grep -ohE '(getenv|variable)\("[A-Z_]+"\)' base weights tokenizers kernels nn extractors recsys tools sapor.c -r --include=*.c |
+check 'manual: every variable that is read' "$(cd "$root" && grep -ohE '(getenv|variable)\("[A-Z_]+"\)' base weights tokenizers kernels nn extractors recsys tools sapor*.c -r --include=*.c |
     grep -oE '[A-Z_]+' | sort -u | while read -r name; do grep -qw "$name" "$work/environment" || echo "$name"; done)"
 check 'manual: each exit status' "$(for s in 0 1 2; do sed -n '/^\.SH EXIT STATUS/,/^\.SH ENV/p' page | grep -qx "\\\\fB$s\\\\fR" || echo "$s"; done)"
 

@@ -168,6 +168,8 @@ typedef struct Family {
     double tolerance;   /* |got - expected| <= tolerance (1 + |expected|) + rounding; 0: 1e-5 */
     int in_place[2][2]; /* pairs: output, input that may share its memory */
     int in_place_count;
+    int optional[4]; /* outputs that may be NULL: the others keep their bits */
+    int optional_count;
 } Family;
 
 #define DECLARE_FAMILY(name) extern const Family family_##name;

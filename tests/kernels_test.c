@@ -53,7 +53,7 @@ static void check_lazy_adam(void **state)
         AdamStep history[STEPS + 1];
         int32_t ids[R], last[2][R] = {{0}};
         size_t work = k->adam_factored_work(&(Run){0}, R, D, INNER);
-        Run run = {.work = k->alloc(NULL, work), .work_bytes = work};
+        Run run = {.work = k->alloc(&(Run){0}, NULL, work), .work_bytes = work};
         assert_non_null(x);
         for (int i = 0; i < TABLE; i++)
             x[i] = x[3 * TABLE + i] = x[6 * TABLE + i] = draw_normal((Draw){1, DRAW_TEST, 0}, (uint64_t)i);
@@ -80,9 +80,9 @@ static void check_lazy_adam(void **state)
                                   .ldc = D,
                                   .alpha = 1.0f};
             size_t bytes = k->gemm_work(&(Run){0}, &product);
-            Run gemm_run = {.work = k->alloc(NULL, bytes + 1), .work_bytes = bytes};
+            Run gemm_run = {.work = k->alloc(&(Run){0}, NULL, bytes + 1), .work_bytes = bytes};
             k->gemm(&gemm_run, &product);
-            k->free(NULL, gemm_run.work, bytes + 1);
+            k->free(&(Run){0}, NULL, gemm_run.work, bytes + 1);
             memset(all, 0, TABLE * sizeof *all);
             for (int i = 0; i < n; i++)
                 memcpy(all + ids[i] * D, g + i * D, D * sizeof *g);
@@ -98,7 +98,7 @@ static void check_lazy_adam(void **state)
                 assert_int_equal(last[form][r], STEPS);
             assert_memory_equal(x, y, 3 * TABLE * sizeof *x);
         }
-        k->free(NULL, run.work, work);
+        k->free(&(Run){0}, NULL, run.work, work);
         free(x);
     }
 }
@@ -118,7 +118,7 @@ static void check_memory(void **state)
     assert_string_equal(k->level, t->level);
     TestHeap heap;
     test_heap(&heap, 0);
-    char *a = k->alloc(&heap.heap, 100), *b = k->alloc(&heap.heap, 100), host[100];
+    char *a = k->alloc(&run, &heap.heap, 100), *b = k->alloc(&run, &heap.heap, 100), host[100];
     assert_int_equal((uintptr_t)a % 64, 0);
     memset(host, 7, sizeof host);
     k->upload(&run, a, host, 100);
@@ -128,8 +128,8 @@ static void check_memory(void **state)
     assert_int_equal(host[49], 7);
     assert_int_equal(host[50], 0);
     k->zero(&run, b, 0);
-    k->free(&heap.heap, a, 100);
-    k->free(&heap.heap, b, 100);
+    k->free(&run, &heap.heap, a, 100);
+    k->free(&run, &heap.heap, b, 100);
     assert_int_equal(heap.live, 0);
 }
 

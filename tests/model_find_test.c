@@ -118,14 +118,14 @@ static void unsupported_folders(void **state)
     static const struct {
         const char *file, *text, *more, *why; /* `more`: an empty file beside */
     } cases[] = {
-        {"config.json", "{\"model_type\": \"clip\"}", NULL,
-         "config.json states clip, which is not supported (supported: bert, "},
-        {"config.json", "{\"model_type\": \"clip\"}", "flax_model.msgpack",
-         "config.json states clip, which is not supported (supported: bert, "},
+        {"config.json", "{\"model_type\": \"yolos\"}", NULL,
+         "config.json states yolos, which is not supported (supported: bert, "},
+        {"config.json", "{\"model_type\": \"yolos\"}", "flax_model.msgpack",
+         "config.json states yolos, which is not supported (supported: bert, "},
         {"config.json", "{\"architecture\": \"convnext_base\"}", "pytorch_model.bin",
          "states convnext_base, which is not supported (supported: bert, "},
-        {"config.json", "{\"model_type\": \"clip\\n\"}", NULL,
-         "config.json states clip?, which is not supported (supported: bert, "},
+        {"config.json", "{\"model_type\": \"yolos\\n\"}", NULL,
+         "config.json states yolos?, which is not supported (supported: bert, "},
         {"config.json", "{\"model_type\": \"bert\"}", "tf_model.h5",
          "the format of tf_model.h5 (Keras) is not supported; fetch or save"},
         {"config.json", "{}", "model.onnx", "the format of model.onnx (ONNX) is not supported; fetch or save"},
@@ -167,9 +167,9 @@ static void arch_is_for_bare_files(void **state)
                   safetensors_data(out, (float[]){1}, 4, &b->e) && safetensors_commit(out, &b->e),
               b->e);
     assert_null(encoder_open(&b->d, path, &(EncoderOptions){0}, &b->e));
-    assert_error(
-        b->e, SP_UNSUPPORTED,
-        "no known architecture (bert, distilbert, mpnet, vit, resnet, efficientnet-lite); choose one with --arch");
+    if (!strstr(b->e.message, "no known architecture (bert, "))
+        fail_msg("%s", b->e.message);
+    assert_error(b->e, SP_UNSUPPORTED, "); choose one with --arch");
     assert_null(encoder_open(&b->d, folder, &(EncoderOptions){0}, &b->e));
     assert_null(strstr(b->e.message, "--arch"));
     assert_error(b->e, SP_UNSUPPORTED, "no known architecture");

@@ -364,10 +364,10 @@ static void gradients_through_packed_weights(void **state)
             linear_load(&l[0], s, 1, (const Array *[]){&w}, (const Array *[]){&b}, &(Hold){.pack = pack}, &error));
         float *left = malloc(sizeof *left * N * K), got[2][M * K], *bytes = malloc(sizeof *left * N * K), *y[2];
         Run run = device_run(&device);
-        void *unpacked = device.k->alloc(NULL, sizeof *left * N * K);
+        void *unpacked = device.k->alloc(&run, NULL, sizeof *left * N * K);
         device.k->gemm_unpack(&run, pack, K, N, l[0].packed, 0, N, unpacked, N); /* [K, N] */
         device.k->download(&run, left, unpacked, sizeof *left * N * K);
-        device.k->free(NULL, unpacked, sizeof *left * N * K);
+        device.k->free(&run, NULL, unpacked, sizeof *left * N * K);
         for (int64_t i = 0; i < N * K; i++)
             bytes[i] = left[i % K * N + i / K];
         l[1] = (Linear){.w = store_f32(s, "left", SHAPE(N, K), bytes, &error), .b = l[0].b, .N = N, .K = K};

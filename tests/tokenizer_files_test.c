@@ -99,6 +99,9 @@ static void malformed(void **state)
         {.split = "{\"type\":\"Sequence\",\"pretokenizers\":{\"a\":1}}",
          .why = "pre_tokenizer Sequence has no pretokenizers"},
         {.post = "{\"type\":\"Sequence\",\"processors\":[{\"type\":\"Nothing\"}]}", .why = "post_processor Nothing"},
+        {.post = "{\"type\":\"Sequence\",\"processors\":[{\"type\":\"BertProcessing\",\"cls\":[\"u\",0],\"sep\":"
+                 "[\"a\",1]},{\"type\":\"BertProcessing\",\"cls\":[\"u\",0],\"sep\":[\"a\",1]}]}",
+         .why = "post_processor: 2 in a Sequence; one is supported"},
         {.post = TEMPLATE("{\"Sequence\":{\"id\":\"A\"}}"), .why = "does not contain the text (B)"},
         {.post = TEMPLATE("{\"Sequence\":{\"id\":\"A\"}},{\"Sequence\":{\"id\":\"A\"}}"),
          .why = "special tokens around A and B in the template of two texts"},

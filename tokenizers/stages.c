@@ -106,10 +106,16 @@ bool read_pre_tokenizers(Load *l, const Json *j, Stages *out)
     return is_absent(j) || read_stages(l, j, &(Section){"pre_tokenizer", "pretokenizers", pre_tokenizers}, out);
 }
 
+/* Each of them sets the whole template: a second one would have to add its tokens around those of the first. */
 bool read_post_processors(Load *l, const Json *j)
 {
     Stages done = {.count = 0};
-    return is_absent(j) || read_stages(l, j, &(Section){"post_processor", "processors", post_processors}, &done);
+    if (is_absent(j))
+        return true;
+    return read_stages(l, j, &(Section){"post_processor", "processors", post_processors}, &done) &&
+           (done.count == 1 ||
+            fail(l->e, SP_UNSUPPORTED, "%s:%u: post_processor: %zu in a Sequence; one is supported", l->path,
+                 (unsigned)j->line, done.count));
 }
 
 bool read_decoders(Load *l, const Json *j, Stages *out)

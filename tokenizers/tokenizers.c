@@ -45,6 +45,8 @@ static bool split_words(const Tokenizer *t, Text text, size_t limit, TokenIds *o
 static bool split_normal(const Tokenizer *t, Text text, size_t limit, TokenIds *out, Arena *a, Error *e)
 {
     char small[4096], *normal = small;
+    if (text.n > (SIZE_MAX - NORMAL_ROOM(0)) / 4) /* of 32 bits */
+        return fail_memory(e, SIZE_MAX, "the normal form of a text");
     if (NORMAL_ROOM(text.n) > sizeof small && !(normal = NEW(a, char, NORMAL_ROOM(text.n), e)))
         return false;
     AddedScan scan = {.text = {normal, 0}};

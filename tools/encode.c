@@ -292,7 +292,10 @@ static bool encode_tokens_to(Context *c, const FeatureSource *x, const Inputs *i
     if (!x->encoder)
         return fail(e, SP_USAGE, "--pool none: statistics have no tokens");
     if (!x->texts)
-        return fail(e, SP_USAGE, "--pool none: supports texts only; %s models encode images", x->encoder->kind->name);
+        return x->encoder->kind->modalities & MODALITY_TEXT
+                   ? fail(e, SP_USAGE, "--pool none: supports texts only; these inputs are images")
+                   : fail(e, SP_USAGE, "--pool none: supports texts only; %s models encode images",
+                          x->encoder->kind->name);
     Tape *t = d ? tape_new(d, false, e) : NULL;
     TokenRows rows = {.states = NEW(c->arena, float *, in->count, e), .tokens = NEW(c->arena, int64_t, in->count, e)};
     bool ok = t && rows.states && rows.tokens && compute_tokens(c, x, in, t, &rows, unreadable, e);

@@ -22,8 +22,8 @@ static void *from_table(void *user, void *p, size_t old, size_t size)
 {
     (void)user;
     if (!p)
-        return kernels->alloc(NULL, size);
-    kernels->free(NULL, p, old);
+        return kernels->alloc(&(Run){0}, NULL, size);
+    kernels->free(&(Run){0}, NULL, p, old);
     return NULL;
 }
 static const Heap table_heap = {.resize = from_table};

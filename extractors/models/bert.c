@@ -27,9 +27,10 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
 {
     Loader l;
     PostNormModel *m = NEW(en->arena, PostNormModel, 1, e);
+    en->model = m;
     if (!m || !loader_start(&l, en, s, "embeddings.word_embeddings.weight", e))
         return false;
-    if (config_has(s, "position_embedding_type") && !config_is(s, "position_embedding_type", "absolute"))
+    if (config_get(&l, "position_embedding_type") && !config_is(&l, "position_embedding_type", "absolute"))
         return fail(e, SP_UNSUPPORTED, "%s/config.json: only absolute position embeddings are supported", s->folder);
     double eps = config_f64(&l, "layer_norm_eps", 1e-12);
     m->H = config_heads(&l, "num_attention_heads", 12);

@@ -26,6 +26,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
 {
     Loader l;
     PostNormModel *m = NEW(en->arena, PostNormModel, 1, e);
+    en->model = m;
     if (!m || !loader_start(&l, en, s, "embeddings.word_embeddings.weight", e))
         return false;
     m->H = config_heads(&l, "n_heads", 12);

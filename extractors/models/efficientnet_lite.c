@@ -118,7 +118,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
     o.rows = ROWS_MAP;
     o.width = m->head.O;
     m->map = output_add(&l, o);
-    return e->code == SP_OK && (m->logits < 0 || load_linear(&l, &m->fc, -1, m->head.O, "_fc"));
+    return e->code == SP_OK && (m->logits < 0 || load_linear(&l, &m->fc, -1, m->head.O, true, "_fc"));
 }
 
 static void forward(Tape *t, const void *model, Pass *p)

@@ -65,6 +65,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
 {
     Loader l;
     PostNormModel *m = NEW(en->arena, PostNormModel, 1, e);
+    en->model = m;
     if (!m || !loader_start(&l, en, s, "embeddings.word_embeddings.weight", e))
         return false;
     double eps = config_f64(&l, "layer_norm_eps", 1e-5);

@@ -8,31 +8,25 @@ static bool load_block(Loader *l, PostNorm *to, int64_t C, double eps, const cha
     const char *qkv[3] = {load_name(l, "%s.%s", block, n->q), load_name(l, "%s.%s", block, n->k),
                           load_name(l, "%s.%s", block, n->v)};
     return load_stacked(l, &to->qkv, 3, C, C, true, qkv) &&
-           load_linear(l, &to->out, C, C, load_name(l, "%s.%s", block, n->out)) &&
+           load_linear(l, &to->out, C, C, true, load_name(l, "%s.%s", block, n->out)) &&
            load_norm(l, &to->norm1, C, eps, load_name(l, "%s.%s", block, n->norm1)) &&
-           load_linear(l, &to->fc1, -1, C, load_name(l, "%s.%s", block, n->fc1)) &&
-           load_linear(l, &to->fc2, C, to->fc1.N, load_name(l, "%s.%s", block, n->fc2)) &&
+           load_linear(l, &to->fc1, -1, C, true, load_name(l, "%s.%s", block, n->fc1)) &&
+           load_linear(l, &to->fc2, C, to->fc1.N, true, load_name(l, "%s.%s", block, n->fc2)) &&
            load_norm(l, &to->norm2, C, eps, load_name(l, "%s.%s", block, n->norm2));
 }
 
 bool postnorm_load(Loader *l, PostNormModel *m, const PostNormNames *n, double eps, int32_t first_position)
 {
-    Encoder *en = l->encoder;
-    const Array *words = load_array(l, 2, (int64_t[]){-1, -1}, "%s.weight", n->words), *positions;
-    if (!words || !(positions = load_array(l, 2, (int64_t[]){-1, words->shape[1]}, "%s.weight", n->positions)))
+    if (!(m->words = load_words(l, n->words)) ||
+        !(m->positions = load_positions(l, m->words->shape[1], first_position, n->positions)))
         return false;
-    int64_t C = words->shape[1], found = 0;
+    int64_t C = m->words->shape[1], found = 0;
     while (loader_has(l, "%s.%lld.%s.weight", n->layer, (long long)found, n->q))
         found++;
     if (!config_fits(l, m->layers, found, m->H, C))
         return false;
-    if (positions->shape[0] <= first_position)
-        return fail(l->error, SP_FORMAT, "%s: tensor %s: %lld positions are too few", positions->file,
-                    positions->name.p, (long long)positions->shape[0]);
-    if (!(m->words = load_tensor(l, 2, words->shape, "%s.weight", n->words)) ||
-        !(m->positions = load_tensor(l, 2, positions->shape, "%s.weight", n->positions)) ||
-        (n->types && !(m->types = load_tensor(l, 2, (int64_t[]){-1, C}, "%s.weight", n->types))) ||
-        !load_norm(l, &m->norm, C, eps, n->norm) || !(m->layer = NEW(en->arena, PostNorm, m->layers, l->error)))
+    if ((n->types && !(m->types = load_tensor(l, 2, (int64_t[]){-1, C}, "%s.weight", n->types))) ||
+        !load_norm(l, &m->norm, C, eps, n->norm) || !(m->layer = NEW(l->encoder->arena, PostNorm, m->layers, l->error)))
         return false;
     for (int64_t i = 0; i < m->layers; i++)
         if (!load_block(l, &m->layer[i], C, eps, load_name(l, "%s.%lld", n->layer, (long long)i), n))
@@ -40,18 +34,10 @@ bool postnorm_load(Loader *l, PostNormModel *m, const PostNormNames *n, double e
     m->last = output_add(
         l,
         (Output){.name = "last_hidden_state", .also = "1", .modality = MODALITY_TEXT, .rows = ROWS_TOKENS, .width = C});
-    m->pooled =
-        !n->pooler
-            ? -1
-            : output_add(l,
-                         (Output){.name = "pooler_output", .modality = MODALITY_TEXT, .rows = ROWS_VECTOR, .width = C});
+    m->pooled = n->pooler ? output_vector(l, MODALITY_TEXT, "pooler_output", C) : -1;
     m->hidden = output_add_hidden(l, MODALITY_TEXT, m->layers, C);
-    if (m->pooled >= 0 && !load_linear(l, &m->pooler, C, C, n->pooler))
+    if (m->pooled >= 0 && !load_linear(l, &m->pooler, C, C, true, n->pooler))
         return false;
-    en->model = m;
-    en->text.vocabulary = words->shape[0];
-    en->text.first_position = first_position;
-    en->text.max_tokens = positions->shape[0] - first_position;
     return l->error->code == SP_OK;
 }
 
@@ -74,9 +60,8 @@ static Tensor *block(Tape *t, Tensor *x, const PostNorm *w, const Ragged *r, int
     return layer_norm(t, linear_add(t, h, &w->fc2, x), &w->norm2);
 }
 
-void postnorm_forward(Tape *t, const void *model, Pass *p)
+Tensor *postnorm_run(Tape *t, const PostNormModel *m, Pass *p)
 {
-    const PostNormModel *m = model;
     const TextBatch *b = p->texts;
     int64_t layers = pass_blocks(p, m->hidden, m->layers);
     Tensor *x = embed(t, m, b);
@@ -88,7 +73,18 @@ void postnorm_forward(Tape *t, const void *model, Pass *p)
         x = block(t, x, &m->layer[i], &b->ragged, m->H, m->act, bias);
         pass_put(p, m->hidden + (int)i + 1, x);
     }
+    if (layers < m->layers)
+        return NULL;
     pass_put(p, m->last, x);
-    if (pass_asks(p, m->pooled))
-        pass_put(p, m->pooled, linear_act(t, pool_ragged(t, x, &b->ragged, REDUCE_FIRST), &m->pooler, ACT_TANH, 0));
+    return x;
+}
+
+void postnorm_forward(Tape *t, const void *model, Pass *p)
+{
+    const PostNormModel *m = model;
+    Tensor *x = postnorm_run(t, m, p);
+    if (pass_asks(p, m->pooled)) {
+        x = pool_ragged(t, x, &p->texts->ragged, REDUCE_FIRST);
+        pass_put(p, m->pooled, linear_act(t, x, &m->pooler, ACT_TANH, 0));
+    }
 }

@@ -27,9 +27,11 @@ typedef struct PostNormNames { /* a family's names of the parts; those of a bloc
     const char *words, *positions, *types, *norm, *layer, *q, *k, *v, *out, *norm1, *fc1, *fc2, *norm2;
     const char *pooler; /* types, pooler NULL: the family has none */
 } PostNormNames;
-/* Loads a model whose H, layers, act and bias are set. Adds the outputs; sets the encoder's model and its text tower's
- * vocabulary, first_position and, from the positions, max_tokens. */
+/* Loads a model whose H, layers, act and bias are set, and adds its outputs. */
 bool postnorm_load(Loader *l, PostNormModel *m, const PostNormNames *names, double eps, int32_t first_position);
-TowerForward postnorm_forward;
+/* The blocks that the pass needs, with their outputs put. The result is last_hidden_state [total, C], or NULL where the
+ * pass ends at an earlier block: then no other output is asked for. */
+Tensor *postnorm_run(Tape *t, const PostNormModel *m, Pass *p);
+TowerForward postnorm_forward; /* postnorm_run, then the pooler */
 
 #endif

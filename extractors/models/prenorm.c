@@ -14,10 +14,10 @@ static bool load_block(Loader *l, PreNorm *b, const PreNormNames *n, int64_t C, 
                           load_name(l, "%s.%s", block, n->v)};
     return load_norm(l, &b->norm1, C, eps, load_name(l, "%s.%s", block, n->norm1)) &&
            load_stacked(l, &b->qkv, 3, C, C, qkv_bias, qkv) &&
-           load_linear(l, &b->out, C, C, load_name(l, "%s.%s", block, n->out)) &&
+           load_linear(l, &b->out, C, C, true, load_name(l, "%s.%s", block, n->out)) &&
            load_norm(l, &b->norm2, C, eps, load_name(l, "%s.%s", block, n->norm2)) &&
-           load_linear(l, &b->fc1, -1, C, load_name(l, "%s.%s", block, n->fc1)) &&
-           load_linear(l, &b->fc2, C, b->fc1.N, load_name(l, "%s.%s", block, n->fc2));
+           load_linear(l, &b->fc1, -1, C, true, load_name(l, "%s.%s", block, n->fc1)) &&
+           load_linear(l, &b->fc2, C, b->fc1.N, true, load_name(l, "%s.%s", block, n->fc2));
 }
 
 bool prenorm_load(Loader *l, PreNormModel *m, const PreNormNames *n, int64_t C, double eps, bool qkv_bias)
@@ -48,18 +48,36 @@ static Tensor *finish(Tape *t, const PreNormModel *m, const PreNorm *b, Tensor *
     return linear_add(t, h, &b->fc2, x);
 }
 
-Tensor *prenorm_block(Tape *t, const PreNormModel *m, int64_t i, Tensor *x, const Ragged *r)
+static Tensor *pick(Tape *t, Tensor *x, const Ragged *r, Tensor *at)
 {
-    const PreNorm *b = &m->layer[i];
-    return finish(t, m, b, x, attend(t, m, b, x, r));
+    return at ? gather(t, x, at) : pool_ragged(t, x, r, REDUCE_FIRST);
 }
 
-Tensor *prenorm_last(Tape *t, const PreNormModel *m, Tensor *x, const Ragged *r)
+Tensor *prenorm_run(Tape *t, const PreNormModel *m, Pass *p, Tensor *x, const Ragged *r, Tensor *at)
 {
-    const PreNorm *b = &m->layer[m->layers - 1];
-    Tensor *h = attend(t, m, b, x, r);
-    x = pool_ragged(t, x, r, REDUCE_FIRST);
-    return finish(t, m, b, x, pool_ragged(t, h, r, REDUCE_FIRST));
+    int64_t blocks = pass_blocks(p, m->hidden, m->layers), last = m->layers - 1;
+    bool whole = pass_asks(p, m->last) || pass_asks(p, m->hidden + (int)m->layers); /* rows of all tokens, to the end */
+    pass_put(p, m->hidden, x);
+    for (int64_t i = 0; i < blocks; i++) {
+        const PreNorm *b = &m->layer[i];
+        Tensor *h = attend(t, m, b, x, r);
+        if (i == last && !whole) {
+            x = pick(t, x, r, at);
+            h = pick(t, h, r, at);
+        }
+        x = finish(t, m, b, x, h);
+        pass_put(p, m->hidden + (int)i + 1, x);
+    }
+    if (blocks <= last)
+        return NULL;
+    if (m->last_before)
+        pass_put(p, m->last, x);
+    if (whole && m->last_before)
+        return layer_norm(t, pick(t, x, r, at), &m->norm);
+    x = layer_norm(t, x, &m->norm);
+    if (!m->last_before)
+        pass_put(p, m->last, x);
+    return whole ? pick(t, x, r, at) : x;
 }
 
 /* ---- tokens of images ------------------------------------------------------------------------ */
@@ -67,19 +85,17 @@ Tensor *prenorm_last(Tape *t, const PreNormModel *m, Tensor *x, const Ragged *r)
 /* image_size: a number or [height, width]; where absent, the square that the positions make. */
 static bool image_size(Loader *l, PatchTokens *p, int64_t patch, int64_t N)
 {
-    const Json *j = config_has(l->source, "image_size") ? json_get(l->source->config, "image_size") : NULL, *w = j;
-    if (j && j->type == JSON_ARRAY) {
-        w = json_at(j, 1);
-        j = json_at(j, 0);
+    const Json *size = config_get(l, "image_size"), *h = size, *w = size;
+    if (size && size->type == JSON_ARRAY) {
+        h = json_at(size, 0);
+        w = json_at(size, 1);
     }
     int64_t side = 1;
     while (side * side < N)
         side++;
     p->height = p->width = side * patch;
-    if (j && (!w || !json_i64(j, &p->height) || !json_i64(w, &p->width)))
-        return fail(l->error, SP_FORMAT,
-                    "%s/config.json:%u:%u: image_size: expected a whole number, or height and width", l->source->folder,
-                    j->line, j->column);
+    if (size && (!json_i64(h, &p->height) || !json_i64(w, &p->width)))
+        return config_bad(l, size, "image_size", "a whole number, or height and width");
     int64_t down = p->height / patch, across = p->width / patch;
     return (down > 0 && across > 0 && N % down == 0 && N / down == across) ||
            fail(l->error, SP_FORMAT,
@@ -104,6 +120,19 @@ bool patch_tokens_load(Loader *l, PatchTokens *p, const PatchNames *n)
         return fail(l->error, SP_UNSUPPORTED, "%s: %lld positions of width %lld, patches of %lld x %lld: not supported",
                     l->source->path, (long long)p->T, (long long)C, (long long)w->shape[3], (long long)patch);
     return image_size(l, p, patch, N) && load_conv(l, &p->patches, 3, n->patches, NULL, 0, patch, 0, 1);
+}
+
+bool patch_tokens_preset(Loader *l, const PatchTokens *p, Preset usual)
+{
+    usual.width = p->width;
+    usual.height = p->height;
+    if (usual.fit == FIT_SHORT_SIDE && usual.resize == 0)
+        usual.resize = MIN(p->width, p->height);
+    encoder_preset(l->encoder, usual);
+    const Preset *set = &l->encoder->image.preset;
+    return (set->width == p->width && set->height == p->height) ||
+           fail(l->error, SP_USAGE, "%s: expected images of %lld x %lld, not %lld x %lld", l->source->path,
+                (long long)p->width, (long long)p->height, (long long)set->width, (long long)set->height);
 }
 
 /* Patches and their positions by one convolution, the class token's row before them. */

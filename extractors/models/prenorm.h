@@ -18,14 +18,18 @@ typedef struct PreNormModel {
     Act act;
     bool causal; /* a token attends to those before it only */
     PreNorm *layer;
+    Norm norm;        /* of the last block's result */
+    bool last_before; /* last_hidden_state is what comes before this norm, as of CLIP's images */
+    int last, hidden; /* numbers of outputs: last_hidden_state and hidden_states.0 */
 } PreNormModel;
-/* Loads the blocks of a model whose H, layers, act and causal are set, of width C; `layers` is checked against the
- * tensors. qkv_bias: queries, keys and values have biases. */
+/* Loads all blocks of a model whose H, layers, act and causal are set, of width C; `layers` is checked against the
+ * tensors. qkv_bias: queries, keys and values have biases. The rest is loaded by the encoder. */
 bool prenorm_load(Loader *l, PreNormModel *m, const PreNormNames *names, int64_t C, double eps, bool qkv_bias);
-/* Block i of [total, C]. */
-Tensor *prenorm_block(Tape *t, const PreNormModel *m, int64_t i, Tensor *x, const Ragged *r);
-/* The last block where only the first token of each text or image is asked for: [B, C]. */
-Tensor *prenorm_last(Tape *t, const PreNormModel *m, Tensor *x, const Ragged *r);
+/* The blocks that the pass needs, from x [total, C] on, with last_hidden_state and the hidden states put. The result is
+ * one row of each text or image behind the last norm, [B, C]: rows at [B] (text_rows), or with `at` NULL those of the
+ * first tokens. Where no other row is asked for, the last block computes these alone. NULL where the pass ends at an
+ * earlier block: then no other output is asked for. */
+Tensor *prenorm_run(Tape *t, const PreNormModel *m, Pass *p, Tensor *x, const Ragged *r, Tensor *at);
 
 /* The tokens of images: a class token, or none, then the patches, row by row, with a position each. */
 typedef struct PatchTokens {
@@ -41,6 +45,10 @@ typedef struct PatchNames {
 } PatchNames;
 /* Image sizes come from config.json's image_size; where it is absent, they are the square that the positions make. */
 bool patch_tokens_load(Loader *l, PatchTokens *p, const PatchNames *names);
+/* Where the folder has no preprocessor_config.json: the preset of the published models, at the size that this one reads
+ * (width and height of `usual` are filled in, and for FIT_SHORT_SIDE a resize of 0). A folder's preset of another size
+ * is a failure. */
+bool patch_tokens_preset(Loader *l, const PatchTokens *p, Preset usual);
 /* [B T, C] of a batch, and *r: T tokens per image. */
 Tensor *patch_tokens(Tape *t, const PatchTokens *p, const ImageBatch *b, Ragged *r);
 

@@ -176,7 +176,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
         return false;
     en->model = m;
     l.prefix = hf ? "" : l.prefix;
-    return m->logits < 0 || load_linear(&l, &m->fc, -1, C, hf ? "classifier.1" : "fc");
+    return m->logits < 0 || load_linear(&l, &m->fc, -1, C, true, hf ? "classifier.1" : "fc");
 }
 
 static void forward(Tape *t, const void *model, Pass *p)

@@ -9,9 +9,8 @@ typedef struct ViT {
     PatchTokens tokens;
     PreNormModel blocks;
     Act pooler_act;
-    Norm norm;
     Linear pooler, classifier;
-    int cls, last, pooled, logits, hidden; /* numbers of outputs; `hidden`: of hidden_states.0 */
+    int cls, pooled, logits; /* numbers of outputs, besides those of the blocks */
 } ViT;
 
 static const PatchNames TOKENS = {.patches = "embeddings.patch_embeddings.projection",
@@ -45,44 +44,24 @@ static bool matches(const ModelSource *s)
             model_has(s, "layers.0.layernorm_before.weight", NULL));
 }
 
-/* The preset is set or, if it is set already, checked. */
-static bool check_preset(Loader *l, const PatchTokens *p)
-{
-    Encoder *en = l->encoder;
-    encoder_preset(en, (Preset){.fit = FIT_SQUASH, /* ViTImageProcessor's defaults, at the model's size */
-                                .width = p->width,
-                                .height = p->height,
-                                .mean = {0.5f, 0.5f, 0.5f},
-                                .std = {0.5f, 0.5f, 0.5f}});
-    const Preset *set = &en->image.preset;
-    return (set->width == p->width && set->height == p->height) ||
-           fail(l->error, SP_USAGE, "%s: expected images of %lld x %lld, not %lld x %lld", l->source->path,
-                (long long)p->width, (long long)p->height, (long long)set->width, (long long)set->height);
-}
+/* ViTImageProcessor's defaults. */
+static const Preset PRESET = {.fit = FIT_SQUASH, .mean = {0.5f, 0.5f, 0.5f}, .std = {0.5f, 0.5f, 0.5f}};
 
 static bool load_outputs(Loader *l, ViT *m)
 {
-    const char *inner = l->prefix;
-    Output o = {.modality = MODALITY_IMAGE, .rows = ROWS_VECTOR, .width = m->tokens.C, .name = "cls"};
-    m->cls = output_add(l, o); /* the class token's row of last_hidden_state */
-    o.name = "last_hidden_state";
-    o.rows = ROWS_TOKENS;
-    m->last = output_add(l, o);
-    m->pooled = m->logits = -1;
-    o.rows = ROWS_VECTOR;
-    o.name = "pooler_output";
-    if ((o.width = loader_rows(l, "pooler.dense")) > 0)
-        m->pooled = output_add(l, o);
-    if (m->pooled >= 0 && !load_linear(l, &m->pooler, -1, m->tokens.C, "pooler.dense"))
+    int64_t C = m->tokens.C, pooled = loader_rows(l, "pooler.dense");
+    m->cls = output_vector(l, MODALITY_IMAGE, "cls", C); /* the class token's row of last_hidden_state */
+    m->blocks.last = output_tokens(l, MODALITY_IMAGE, "last_hidden_state", C);
+    m->pooled = pooled > 0 ? output_vector(l, MODALITY_IMAGE, "pooler_output", pooled) : -1;
+    if (m->pooled >= 0 && !load_linear(l, &m->pooler, -1, C, true, "pooler.dense"))
         return false;
-    l->prefix = ""; /* the classifier has no prefix "vit." */
-    o.name = "logits";
-    if ((o.width = loader_rows(l, "classifier")) > 0)
-        m->logits = output_add(l, o);
-    if (m->logits >= 0 && !load_linear(l, &m->classifier, -1, m->tokens.C, "classifier"))
+    Loader bare = *l; /* the classifier has no prefix "vit." */
+    bare.prefix = "";
+    int64_t classes = loader_rows(&bare, "classifier");
+    m->logits = classes > 0 ? output_vector(l, MODALITY_IMAGE, "logits", classes) : -1;
+    if (m->logits >= 0 && !load_linear(&bare, &m->classifier, -1, C, true, "classifier"))
         return false;
-    l->prefix = inner;
-    m->hidden = output_add_hidden(l, MODALITY_IMAGE, m->blocks.layers, m->tokens.C);
+    m->blocks.hidden = output_add_hidden(l, MODALITY_IMAGE, m->blocks.layers, C);
     return l->error->code == SP_OK;
 }
 
@@ -93,14 +72,15 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
     if (!m || !loader_start(&l, en, s, "embeddings.patch_embeddings.projection.weight", e))
         return false;
     const PreNormNames *names = loader_has(&l, "layers.0.layernorm_before.weight") ? &MODULES : &PUBLISHED;
-    bool qkv_bias = !config_has(s, "qkv_bias") || json_is_true(json_get(s->config, "qkv_bias"));
+    const Json *bias = config_get(&l, "qkv_bias");
     double eps = config_f64(&l, "layer_norm_eps", 1e-12);
     m->blocks.H = config_heads(&l, "num_attention_heads", 12);
     m->blocks.layers = config_i64(&l, "num_hidden_layers", 12);
     if (!config_act(&l, "hidden_act", ACT_GELU, &m->blocks.act) ||
         !config_act(&l, "pooler_act", ACT_TANH, &m->pooler_act) || !patch_tokens_load(&l, &m->tokens, &TOKENS) ||
-        !check_preset(&l, &m->tokens) || !prenorm_load(&l, &m->blocks, names, m->tokens.C, eps, qkv_bias) ||
-        !load_norm(&l, &m->norm, m->tokens.C, eps, "layernorm"))
+        !patch_tokens_preset(&l, &m->tokens, PRESET) ||
+        !prenorm_load(&l, &m->blocks, names, m->tokens.C, eps, !bias || json_is_true(bias)) ||
+        !load_norm(&l, &m->blocks.norm, m->tokens.C, eps, "layernorm"))
         return false;
     en->model = m;
     return load_outputs(&l, m);
@@ -109,26 +89,14 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
 static void forward(Tape *t, const void *model, Pass *p)
 {
     const ViT *m = model;
-    int64_t blocks = pass_blocks(p, m->hidden, m->blocks.layers), last = m->blocks.layers - 1;
-    bool rows = pass_asks(p, m->last) || pass_asks(p, m->hidden + (int)last + 1); /* of all tokens, to the end */
     Ragged r;
     Tensor *x = patch_tokens(t, &m->tokens, p->images, &r);
-    pass_put(p, m->hidden, x);
-    for (int64_t i = 0; i < blocks; i++) {
-        x = i == last && !rows ? prenorm_last(t, &m->blocks, x, &r) : prenorm_block(t, &m->blocks, i, x, &r);
-        pass_put(p, m->hidden + (int)i + 1, x);
-    }
-    if (blocks <= last)
-        return;
-    x = layer_norm(t, x, &m->norm);
-    pass_put(p, m->last, x);
-    if (rows)
-        x = pool_ragged(t, x, &r, REDUCE_FIRST);
+    x = prenorm_run(t, &m->blocks, p, x, &r, NULL);
     pass_put(p, m->cls, x);
     if (pass_asks(p, m->pooled))
         pass_put(p, m->pooled, linear_act(t, x, &m->pooler, m->pooler_act, 0));
     if (pass_asks(p, m->logits))
-        pass_put(p, m->logits, linear_act(t, x, &m->classifier, ACT_NONE, 0));
+        pass_put(p, m->logits, linear(t, x, &m->classifier));
 }
 
 const EncoderKind encoder_vit = {.name = "vit",

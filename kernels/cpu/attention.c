@@ -21,7 +21,7 @@ typedef struct Rows {
     int64_t q, queries, k, keys;
 } Rows;
 
-static Rows rows_of(const Attention *t, int64_t b)
+static Rows text_rows(const Attention *t, int64_t b)
 {
     const int32_t *k = t->k_offsets ? t->k_offsets : t->q_offsets;
     return (Rows){t->q_offsets[b], t->q_offsets[b + 1] - t->q_offsets[b], k[b], k[b + 1] - k[b]};
@@ -174,7 +174,7 @@ static void task(void *arg, size_t number, int worker)
     const Attention *t = job->t;
     const int64_t part = (int64_t)number % job->parts, shared = t->H / key_heads(t),
                   kh = (int64_t)number / job->parts % key_heads(t), b = (int64_t)number / job->parts / key_heads(t);
-    const Rows r = rows_of(t, b);
+    const Rows r = text_rows(t, b);
     const int64_t D = t->D, T = r.keys, out_ld = round_up(D, TILE_COLS);
     const int64_t q_begin = r.queries * part / job->parts, q_end = r.queries * (part + 1) / job->parts;
     float *keys = job->work + job->sizes.all * (size_t)worker, *values = keys + job->sizes.keys,
@@ -399,7 +399,7 @@ static void back_task(void *arg, size_t number, int worker)
     const Attention *t = &back->forward;
     const BackSizes *z = &job->sizes;
     const int64_t shared = t->H / key_heads(t), kh = (int64_t)number % key_heads(t), b = (int64_t)number / key_heads(t);
-    BackTask w = {.back = back, .r = rows_of(t, b)};
+    BackTask w = {.back = back, .r = text_rows(t, b)};
     const int64_t T = w.r.keys, D = t->D, wide = round_up(D, TILE_COLS);
     const float *k = (const float *)t->k + w.r.k * t->k_ld + kh * D,
                 *v = (const float *)t->v + w.r.k * t->v_ld + kh * D;

@@ -4,13 +4,15 @@
 #define TEXT_OF_(x) #x
 #define TEXT_OF(x)  TEXT_OF_(x)
 
-static void *cpu_alloc(const Heap *heap, size_t bytes)
+static void *cpu_alloc(const Run *run, const Heap *heap, size_t bytes)
 {
+    (void)run;
     return heap_alloc(heap, bytes);
 }
 
-static void cpu_free(const Heap *heap, void *p, size_t bytes)
+static void cpu_free(const Run *run, const Heap *heap, void *p, size_t bytes)
 {
+    (void)run;
     heap_free(heap, p, bytes);
 }
 

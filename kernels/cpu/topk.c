@@ -424,8 +424,9 @@ static void rank(const Run *run, Ranking r)
     }
 }
 
-size_t FN(knn_work)(const Run *run, int64_t Q, int64_t I, int64_t D)
+size_t FN(knn_work)(const Run *run, int64_t Q, int64_t I, int64_t D, int64_t k)
 {
+    (void)k;
     Ranking r = {.B = Q, .I = I, .D = D, .threads = threads_of(run)};
     const size_t any = work_for(&r);
     r.symmetric = Q == I; /* perhaps */
@@ -448,8 +449,9 @@ void FN(knn)(const Run *run, int64_t Q, int64_t I, int64_t D, int64_t k, DType t
                         .symmetric = q == x && Q == I});
 }
 
-size_t FN(topk_work)(const Run *run, int64_t B, int64_t I, int64_t D)
+size_t FN(topk_work)(const Run *run, int64_t B, int64_t I, int64_t D, int64_t k)
 {
+    (void)k;
     const int32_t row = 0; /* stands for the batch: only whether there is one is asked */
     return work_for(&(Ranking){.B = B, .I = I, .D = D, .row = &row, .threads = threads_of(run)});
 }

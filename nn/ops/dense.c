@@ -8,6 +8,15 @@ static void with_last(const Tensor *x, int64_t last, int64_t shape[4])
     shape[x->dims - 1] = last;
 }
 
+/* The product of all dimensions but the last. */
+static int64_t leading(const Tensor *x)
+{
+    int64_t n = 1;
+    for (int i = 0; i + 1 < x->dims; i++)
+        n *= x->shape[i];
+    return n;
+}
+
 /* ---- linear: y = act(x W' + b + residual) ---------------------------------------------------- */
 
 enum { LINEAR_X, LINEAR_W, LINEAR_B, LINEAR_RESIDUAL };
@@ -68,7 +77,8 @@ static void linear_back(Tape *t, Node *n)
     float *db = grad_needed(n->in[LINEAR_B]) ? grad_into(t, n->in[LINEAR_B], &beta) : NULL;
     if (db && tape_work(t, t->k->col_sum_work(&t->run, M, N)))
         t->k->col_sum(&t->run, M, N, dz, beta, db);
-    if (grad_needed(x) && x->param && w) { /* the gradient of a trainable table stays in two factors */
+    /* The gradient of a trainable table stays in two factors. Weights of the tape are given back before the step. */
+    if (grad_needed(x) && x->param && w && w->id < 0) {
         ParamGrad *g = grad_of_param(t, x->param, true);
         FactorPart *f = g ? tape_scratch(t, 1, sizeof *f) : NULL;
         if (f) {
@@ -105,7 +115,7 @@ static Tensor *linear_op(Tape *t, Tensor *x, const Linear *l, Tensor *residual, 
                    x->dims >= 1 && tensor_last_dim(x) == l->K && (!l->b || l->b->count == l->N) && (l->w || l->packed)))
         return tape_failed(t);
     with_last(x, l->N, shape);
-    int64_t M = l->K ? x->count / l->K : 0;
+    int64_t M = leading(x);
     if (residual && !node_fits(t, n, residual->count == M * l->N))
         return tape_failed(t);
     if (!node_trains(t, n, l->w || t->k->gemm_unpack) || !node_out(t, n, F32, x->dims, shape))
@@ -196,7 +206,7 @@ static Tensor *adapters_add(Tape *t, Tensor *x, const Linear *l, Tensor *residua
     static const Op op = {.name = "adapter", .back_name = "adapter back", .back = adapters_back, .optional = 1};
     int count = 1 + 2 * l->adapters;
     Tensor **in = tape_scratch(t, count, sizeof(Tensor *));
-    int64_t M = l->K ? x->count / l->K : 0;
+    int64_t M = leading(x);
     if (!in)
         return tape_failed(t);
     in[0] = residual;

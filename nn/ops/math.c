@@ -217,7 +217,7 @@ Tensor *col_sum(Tape *t, Tensor *x)
     return node_done(t, n, (double)x->count, 4.0 * (double)x->count);
 }
 
-/* ---- noise ----------------------------------------------------------------------------------- */
+/* ---- noise, constants ------------------------------------------------------------------------ */
 
 Tensor *noise(Tape *t, Noise kind, int dims, const int64_t *shape)
 {
@@ -231,11 +231,27 @@ Tensor *noise(Tape *t, Noise kind, int dims, const int64_t *shape)
     return node_done(t, n, 10.0 * (double)n->out.count, 4.0 * (double)n->out.count);
 }
 
+Tensor *filled(Tape *t, float value, int dims, const int64_t *shape)
+{
+    static const Op op = {.name = "filled"};
+    Node *n = node_new(t, &op, 0, NULL);
+    if (!n || !node_out(t, n, F32, dims, shape))
+        return tape_failed(t);
+    if (tape_live(t))
+        t->k->fill(&t->run, n->out.count, value, n->out.data);
+    return node_done(t, n, 0, 4.0 * (double)n->out.count);
+}
+
+Tensor *add_number(Tape *t, Tensor *x, float value)
+{
+    return broadcast(t, BIN_ADD, SPREAD_NUMBER, x, filled(t, value, SHAPE(1)));
+}
+
 /* ---- y[m] = log sum over n of exp(scale a[m] . b[n]) ----------------------------------------- */
 
 /* The product is made tile by tile, forward and again backward: a tile is in the second level of cache, and the order
  * of sums depends on the sizes alone. */
-enum { TILE_ROWS = 256, TILE_COLS = 1024 };
+enum { PRODUCT_ROWS = 256, PRODUCT_COLS = 1024 };
 
 typedef struct ProductTile {
     int64_t m, n, M, N; /* first row and column, how many */
@@ -248,8 +264,8 @@ static bool next_tile(ProductTile *p, int64_t rows, int64_t columns)
         p->m += p->M;
         p->n = 0;
     }
-    p->M = MIN(TILE_ROWS, rows - p->m);
-    p->N = MIN(TILE_COLS, columns - p->n);
+    p->M = MIN(PRODUCT_ROWS, rows - p->m);
+    p->N = MIN(PRODUCT_COLS, columns - p->n);
     return p->M > 0 && p->N > 0;
 }
 
@@ -276,7 +292,7 @@ static void log_sum_exp_back(Tape *t, Node *n)
 {
     Tensor *a = n->in[0], *b = n->in[1];
     int64_t D = cols_of(a);
-    float *tile = step_floats(t, TILE_ROWS * TILE_COLS);
+    float *tile = step_floats(t, PRODUCT_ROWS * PRODUCT_COLS);
     float *da = grad_zeroed(t, a), *db = grad_zeroed(t, b);
     if (!tile)
         return;
@@ -291,7 +307,7 @@ static void log_sum_exp_back(Tape *t, Node *n)
         if (db)
             tape_product(t, p.N, D, p.M, tile, 1, p.N, (float *)a->data + p.m * D, D, 1, db + p.n * D, 1);
     }
-    step_give_floats(t, tile, TILE_ROWS * TILE_COLS);
+    step_give_floats(t, tile, PRODUCT_ROWS * PRODUCT_COLS);
 }
 
 Tensor *log_sum_exp(Tape *t, Tensor *a, Tensor *b, float scale)
@@ -302,7 +318,7 @@ Tensor *log_sum_exp(Tape *t, Tensor *a, Tensor *b, float scale)
         !node_out(t, n, F32, SHAPE(rows_of(a))))
         return tape_failed(t);
     n->f = scale;
-    float *tile = tape_live(t) ? step_floats(t, TILE_ROWS * TILE_COLS) : NULL;
+    float *tile = tape_live(t) ? step_floats(t, PRODUCT_ROWS * PRODUCT_COLS) : NULL;
     if (tile)
         t->k->fill(&t->run, n->out.count, -INFINITY, n->out.data);
     for (ProductTile p = {0}; tile && next_tile(&p, rows_of(a), rows_of(b)) && t->error.code == SP_OK;) {
@@ -310,7 +326,7 @@ Tensor *log_sum_exp(Tape *t, Tensor *a, Tensor *b, float scale)
         t->k->log_sum_exp(&t->run, p.M, p.N, tile, (float *)n->out.data + p.m);
     }
     if (tile)
-        step_give_floats(t, tile, TILE_ROWS * TILE_COLS);
+        step_give_floats(t, tile, PRODUCT_ROWS * PRODUCT_COLS);
     double products = (double)rows_of(a) * (double)rows_of(b);
     return node_done(t, n, products * (2.0 * (double)cols_of(a) + 10.0), 4.0 * (double)(a->count + b->count));
 }

@@ -3,11 +3,19 @@
 
 #include "nn/tape.h"
 
+static bool are_offsets(const Ragged *r)
+{
+    bool ascends = r->B >= 1 && r->offsets && r->offsets[0] == 0 && r->offsets[r->B] == r->total;
+    for (int64_t b = 0; ascends && b < r->B; b++)
+        ascends = r->offsets[b] <= r->offsets[b + 1];
+    return ascends;
+}
+
 /* The offsets as a tensor, uploaded once a run and for all layers. */
 static Tensor *offsets_of(Tape *t, const Ragged *r)
 {
-    if (t->error.code == SP_OK && (r->B < 1 || !r->offsets || r->offsets[0] != 0 || r->offsets[r->B] != r->total))
-        tape_fail(t, SP_USAGE, "ragged rows: expected %lld offsets, from 0 to %lld", (long long)r->B + 1,
+    if (t->error.code == SP_OK && !are_offsets(r))
+        tape_fail(t, SP_USAGE, "ragged rows: expected %lld offsets that ascend from 0 to %lld", (long long)r->B + 1,
                   (long long)r->total);
     if (t->error.code == SP_OK && (!t->ragged || t->ragged_host != r->offsets || t->ragged->count != r->B + 1)) {
         t->ragged = tape_constant(t, I32, r->B + 1, r->offsets);

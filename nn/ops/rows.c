@@ -33,6 +33,8 @@ static void replay_rows(Tape *t, Param *p, const Tensor *ids, int32_t lo)
         return;
     }
     const Groups *g = set ? set->groups : ids_groups(t, ids);
+    if (set && g->count && g->host.unique[g->count - 1] >= rows_of(p->x)) /* the others number rows of another table */
+        g = ids_groups(t, ids);
     lists_send(t);
     if (g)
         t->k->adam_replay(&t->run, g->count, param_width(p), g->device.unique, p->history, p->pending, p->last,
@@ -58,6 +60,8 @@ Tensor *gather(Tape *t, Tensor *table, Tensor *ids)
                   hi >= rows_of(table) ? hi : lo, (long long)rows_of(table));
     if (tape_live(t) && table->param && table->param->pending)
         replay_rows(t, table->param, ids, lo);
+    else if (tape_live(t) && !table->param) /* parameters below one another */
+        tensor_settle(table);
     if (tape_live(t))
         t->k->gather(&t->run, ids->count, cols_of(table), table->type, table->data, ids->data, 0, n->out.data);
     return node_done(t, n, 0, 8.0 * (double)n->out.count);
@@ -96,7 +100,8 @@ Tensor *rows(Tape *t, Tensor *x, int64_t first, int64_t count)
 static void stack_rows_back(Tape *t, Node *n)
 {
     Tensor *a = n->in[0], *b = n->in[1];
-    if ((size_t)a->count * sizeof(float) % ALIGN == 0) { /* the gradient is cut in two, each part handed on */
+    /* The gradient is cut in two, each part handed on: each is whole pieces of the step's memory. */
+    if (a->count > 0 && b->count > 0 && (size_t)a->count * sizeof(float) % ALIGN == 0) {
         float *d = grad_take(n);
         grad_put(t, a, d);
         grad_put(t, b, d + a->count);

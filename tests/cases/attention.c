@@ -197,7 +197,9 @@ const Family family_attention = {.kernel = "attention",
                                  .count = COUNT(attention_cases),
                                  .make = attention_make,
                                  .call = attention_call,
-                                 .reference = attention_reference};
+                                 .reference = attention_reference,
+                                 .optional = {AT_LSE},
+                                 .optional_count = 1};
 
 /* ---- attention_back -------------------------------------------------------------------------- */
 
@@ -285,4 +287,6 @@ const Family family_attention_back = {.kernel = "attention_back",
                                       .loss = attention_loss,
                                       .by = {{AT_Q, AT_DQ}, {AT_K, AT_DK}, {AT_V, AT_DV}, {AT_RELATIVE, AT_DRELATIVE}},
                                       .by_count = 4,
-                                      .tolerance = 3e-5};
+                                      .tolerance = 3e-5,
+                                      .optional = {AT_DRELATIVE},
+                                      .optional_count = 1};

@@ -164,7 +164,9 @@ const Family family_conv_back = {.kernel = "conv_back",
                                  .loss = conv_back_loss,
                                  .by = {{CONV_X, CONV_DX}, {CONV_WEIGHTS, CONV_DWEIGHTS}},
                                  .by_count = 2,
-                                 .tolerance = 1.5e-5};
+                                 .tolerance = 1.5e-5,
+                                 .optional = {CONV_DX, CONV_DWEIGHTS},
+                                 .optional_count = 2};
 
 /* ---- max_pool_back, mean_pool_back ----------------------------------------------------------- */
 
@@ -430,4 +432,6 @@ const Family family_batch_norm_back = {.kernel = "batch_norm_back",
                                        .by_count = 3,
                                        .tolerance = 3e-5,
                                        .in_place = {{BN_DX, BN_BACK_DY}},
-                                       .in_place_count = 1};
+                                       .in_place_count = 1,
+                                       .optional = {BN_DX, BN_DGAMMA, BN_DBETA},
+                                       .optional_count = 3};

@@ -66,7 +66,7 @@ static Buffer *new_buffer(Job *j, const char *name, Role role, char type, size_t
                  inside = size_round_up(MAX(bytes, (size_t)1), page);
     Buffer *b = &j->b[j->n];
     *b = (Buffer){.name = name, .role = role, .type = type, .count = count, .size = size, .block_bytes = inside};
-    b->device_block = j->k->alloc(&guards, inside);
+    b->device_block = j->k->alloc(&j->run, &guards, inside);
     b->block = !b->device_block ? NULL : on_host(j) ? b->device_block : malloc(inside);
     if (!b->block) {
         j->ok = false;
@@ -182,7 +182,7 @@ void job_close(Job *j)
             guard_before(b, PROT_READ | PROT_WRITE);
         else
             free(b->block);
-        j->k->free(&guards, b->device_block, b->block_bytes);
+        j->k->free(&j->run, &guards, b->device_block, b->block_bytes);
         free(j->b[i].before);
         free(j->b[i].exact);
         free(j->b[i].rounding);
@@ -237,7 +237,7 @@ static bool same_bits(const Job *a, const Job *b, const char *how, char why[512]
 {
     for (int i = 0; i < a->n; i++) {
         const Buffer *x = &a->b[i], *y = &b->b[i];
-        if ((x->role == ROLE_OUT || x->role == ROLE_INOUT) && x->count > 0 &&
+        if (y->device && (x->role == ROLE_OUT || x->role == ROLE_INOUT) && x->count > 0 &&
             memcmp(x->data, y->data, x->count * x->size) != 0) {
             size_t at = 0;
             while (memcmp((char *)x->data + at * x->size, (char *)y->data + at * x->size, x->size) == 0)
@@ -308,8 +308,8 @@ bool case_check(const Family *f, const Case *c, const Kernels *k, Pool *const po
         return false;
     call(&one, f, c);
     bool ok = untouched(&one, -1, why);
-    for (int i = 0; ok && i < 2 + f->in_place_count; i++) {
-        const int *pair = i >= 2 ? f->in_place[i - 2] : NULL;
+    for (int i = 0; ok && i < 2 + f->in_place_count + f->optional_count; i++) {
+        const int pairs = 2 + f->in_place_count, *pair = i >= 2 && i < pairs ? f->in_place[i - 2] : NULL;
         char how[64];
         ok = job_open(&other, f, c, k, i < 2 ? pools[i] : NULL, i == 0);
         if (!ok)
@@ -320,6 +320,10 @@ bool case_check(const Family *f, const Case *c, const Kernels *k, Pool *const po
             other.b[pair[0]].data = other.b[pair[1]].data;
             other.b[pair[0]].device = other.b[pair[1]].device;
             snprintf(how, sizeof how, "in place of %s", other.b[pair[1]].name);
+        } else if (i >= pairs) {
+            Buffer *left_out = &other.b[f->optional[i - pairs]];
+            left_out->device = NULL;
+            snprintf(how, sizeof how, "without %s", left_out->name);
         } else {
             snprintf(how, sizeof how, "with %d threads%s", other.threads, i == 0 ? " and another alignment" : "");
         }

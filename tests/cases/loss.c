@@ -102,7 +102,9 @@ const Family family_bpr = {.kernel = "bpr",
                            .make = bpr_make,
                            .call = bpr_call,
                            .reference = bpr_reference,
-                           .tolerance = 1e-5};
+                           .tolerance = 1e-5,
+                           .optional = {SLOPE},
+                           .optional_count = 1};
 
 /* ---- bpr_back: the first part's gradients are added, the second's written -------------------- */
 
@@ -151,4 +153,6 @@ const Family family_bpr_back = {.kernel = "bpr_back",
                                 .loss = bpr_back_loss,
                                 .by = {{0, DX}, {1, DX + 1}, {2, DX + 2}, {3, DX + 3}, {4, DX + 4}, {5, DX + 5}},
                                 .by_count = 6,
-                                .tolerance = 1e-5};
+                                .tolerance = 1e-5,
+                                .optional = {DX, DX + 1, DX + 2},
+                                .optional_count = 3};

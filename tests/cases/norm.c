@@ -58,7 +58,9 @@ const Family family_layer_norm = {.kernel = "layer_norm",
                                   .call = layer_norm_call,
                                   .reference = layer_norm_reference,
                                   .in_place = {{LN_Y, LN_X}},
-                                  .in_place_count = 1};
+                                  .in_place_count = 1,
+                                  .optional = {LN_MEAN, LN_RSTD},
+                                  .optional_count = 2};
 
 static const Case layer_norm_back_cases[] = {CASE(0, 8, 0),   CASE(1, 5, 0),    CASE(5, 7, 1),  CASE(33, 16, 0),
                                              CASE(70, 19, 1), CASE(2500, 3, 0), CASE(3, 100, 1)};
@@ -112,7 +114,9 @@ const Family family_layer_norm_back = {.kernel = "layer_norm_back",
                                        .by = {{LN_X, LB_DX}, {LN_GAMMA, LB_DGAMMA}, {LN_BETA, LB_DBETA}},
                                        .by_count = 3,
                                        .in_place = {{LB_DX, LB_DY}},
-                                       .in_place_count = 1};
+                                       .in_place_count = 1,
+                                       .optional = {LB_DGAMMA, LB_DBETA},
+                                       .optional_count = 2};
 
 /* ---- softmax, softmax_back ------------------------------------------------------------------- */
 
@@ -251,7 +255,9 @@ const Family family_row_normalize = {.kernel = "row_normalize",
                                      .reference = row_normalize_reference,
                                      .tolerance = 1e-6,
                                      .in_place = {{1, 0}},
-                                     .in_place_count = 1};
+                                     .in_place_count = 1,
+                                     .optional = {2},
+                                     .optional_count = 1};
 
 static const Case normalize_back_cases[] = {CASE(0, 5), CASE(5, 1), CASE(6, 7), CASE(9, 64), CASE(300, 33)};
 static void row_normalize_back_make(Job *j, const Case *s)

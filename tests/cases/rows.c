@@ -180,7 +180,9 @@ const Family family_segment_pool = {.kernel = "segment_pool",
                                     .count = COUNT(segment_pool_cases),
                                     .make = segment_pool_make,
                                     .call = segment_pool_call,
-                                    .reference = segment_pool_reference};
+                                    .reference = segment_pool_reference,
+                                    .optional = {3},
+                                    .optional_count = 1};
 
 static const Case segment_pool_back_cases[] = {CASE(0, 8, REDUCE_SUM),   CASE(5, 7, REDUCE_SUM),
                                                CASE(5, 7, REDUCE_MEAN),  CASE(5, 7, REDUCE_MAX),

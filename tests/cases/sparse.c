@@ -40,6 +40,7 @@ static Sparse graph_of(const Job *j, int64_t rows, int64_t cols, int64_t has)
 {
     return (Sparse){rows,
                     cols,
+                    (int64_t)j->b[A_COL].count,
                     i64_of(j, A_START),
                     i32_of(j, A_COL),
                     has & HAS_VAL ? f32_of(j, A_VAL) : NULL,

@@ -58,7 +58,7 @@ static void knn_make(Job *j, const Case *s)
     case_i32(j, "ids", ROLE_OUT, s->knn.Q * s->knn.k);
     case_f32(j, "values", ROLE_OUT, s->knn.Q * s->knn.k);
     case_f32(j, "score", ROLE_IN, s->knn.I); /* the reference's scratch */
-    case_work(j, j->k->knn_work(&j->run, s->knn.Q, s->knn.I, s->knn.D));
+    case_work(j, j->k->knn_work(&j->run, s->knn.Q, s->knn.I, s->knn.D, s->knn.k));
     j->flops =
         (s->knn.itself ? 1.0 : 2.0) * (double)s->knn.Q * (double)s->knn.I * (double)s->knn.D; /* each pair once */
     j->bytes = (double)(s->knn.Q + s->knn.I) * (double)s->knn.D * 4;
@@ -150,7 +150,7 @@ static void topk_make(Job *j, const Case *s)
     case_i32(j, "ids", ROLE_OUT, s->topk.B * s->topk.k);
     case_f32(j, "scores", ROLE_OUT, s->topk.B * s->topk.k);
     case_f32(j, "scratch", ROLE_IN, s->topk.I);
-    case_work(j, j->k->topk_work(&j->run, s->topk.B, s->topk.I, s->topk.D));
+    case_work(j, j->k->topk_work(&j->run, s->topk.B, s->topk.I, s->topk.D, s->topk.k));
     j->flops = 2.0 * (double)s->topk.B * (double)s->topk.I * (double)s->topk.D;
     j->bytes = (double)(s->topk.B + s->topk.I) * (double)s->topk.D * 4;
 }

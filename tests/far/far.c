@@ -46,9 +46,9 @@ static void must(bool ok, const char *what)
     abort();
 }
 
-static void *far_alloc(const Heap *heap, size_t bytes)
+static void *far_alloc(const Run *run, const Heap *heap, size_t bytes)
 {
-    (void)heap;
+    (void)run, (void)heap;
     size_t pages = (MAX(bytes, (size_t)1) + far.page - 1) / far.page + 1, first = 0;
     FarBlock *b = malloc(sizeof *b);
     if (!b || pages > RESERVED / far.page) {
@@ -79,9 +79,9 @@ static void *far_alloc(const Heap *heap, size_t bytes)
     return far.device + first * far.page;
 }
 
-static void far_free(const Heap *heap, void *p, size_t bytes)
+static void far_free(const Run *run, const Heap *heap, void *p, size_t bytes)
 {
-    (void)heap;
+    (void)run, (void)heap;
     if (!p)
         return;
     pthread_mutex_lock(&far.lock);
@@ -268,6 +268,7 @@ static Sparse open_sparse(const char *entry, const Sparse *given)
     MOVE(s.at);
     MOVE(s.row_scale);
     MOVE(s.col_scale);
+    must(s.entries == s.start[s.rows], "Sparse: entries is not what start ends with");
     return s;
 }
 
@@ -291,16 +292,17 @@ static void open_bpr(const char *entry, int parts, const BprPart *given, BprPart
     }
 }
 
-#define RUN(run)           (&(Run[]){open_run(entry, run)}[0])
-#define GEMM(g)            (&(Gemm[]){open_gemm(entry, g)}[0])
-#define CONV(c)            (&(Conv[]){open_conv(entry, c)}[0])
-#define CONV_BACK(c)       (&(ConvBack[]){open_conv_back(entry, c)}[0])
-#define BATCH_NORM(b)      (&(BatchNorm[]){open_batch_norm(entry, b)}[0])
-#define BATCH_NORM_BACK(b) (&(BatchNormBack[]){open_batch_norm_back(entry, b)}[0])
-#define ATTENTION(a)       (&(Attention[]){open_attention(entry, a)}[0])
-#define ATTENTION_BACK(a)  (&(AttentionBack[]){open_attention_back(entry, a)}[0])
-#define SPARSE(s)          (&(Sparse[]){open_sparse(entry, s)}[0])
-#define EXCLUDE(x)         ((x) ? &(Exclude[]){open_exclude(entry, x)}[0] : NULL)
+#define OPENED(Type, open, given) (&(Type[]){open(entry, given)}[0])
+#define RUN(run)                  OPENED(Run, open_run, run)
+#define GEMM(g)                   OPENED(Gemm, open_gemm, g)
+#define CONV(c)                   OPENED(Conv, open_conv, c)
+#define CONV_BACK(c)              OPENED(ConvBack, open_conv_back, c)
+#define BATCH_NORM(b)             OPENED(BatchNorm, open_batch_norm, b)
+#define BATCH_NORM_BACK(b)        OPENED(BatchNormBack, open_batch_norm_back, b)
+#define ATTENTION(a)              OPENED(Attention, open_attention, a)
+#define ATTENTION_BACK(a)         OPENED(AttentionBack, open_attention_back, a)
+#define SPARSE(s)                 OPENED(Sparse, open_sparse, s)
+#define EXCLUDE(x)                ((x) ? OPENED(Exclude, open_exclude, x) : NULL)
 #define BPR(parts, part)                                                                                               \
     ({                                                                                                                 \
         BprPart *own = alloca((size_t)(parts) * sizeof *own);                                                          \

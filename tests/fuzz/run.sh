@@ -44,6 +44,12 @@ with_byte() { # OCTAL FILE: the byte, then the file
     printf '%b' "\\0$1"
     cat "$2"
 }
+record() { # NUMBER FILE: a file of a model in memory: its number, its length in 3 bytes, its bytes
+    local n
+    n=$(stat -c %s "$2")
+    printf '%b' "$(printf '\\0%o' "$1" $((n % 256)) $((n / 256 % 256)) $((n / 65536)))"
+    cat "$2"
+}
 seeds() { # TARGET: its corpus
     case $1 in
     json)
@@ -117,6 +123,16 @@ seeds() { # TARGET: its corpus
         with_byte 100 $golden/encoders/resnet_basic/config.json | seed resnet-0
         with_byte 106 $golden/encoders/resnet_basic/preprocessor_config.json | seed resnet-6
         with_byte 7 $golden/tokenizer/bert.json | seed bert-7
+        ;;
+    memory)
+        local i names=(config.json model.safetensors preprocessor_config.json tokenizer.json tokenizer_config.json vocab.txt modules.json 1_Pooling/config.json sentence_bert_config.json)
+        for i in "${!names[@]}"; do
+            [ ! -e "$golden/encoders/bert/${names[i]}" ] || (printf '\60' && record "$i" "$golden/encoders/bert/${names[i]}") | seed "bert-$i"
+        done
+        (printf '\15' && record 1 $golden/encoders/vit/model.safetensors && record 0 $golden/encoders/vit/config.json) | seed vit
+        (printf '\2' && record 2 $golden/encoders/resnet_basic/preprocessor_config.json) | seed resnet
+        (printf '\63' && record 3 $golden/tokenizer/mpnet.json) | seed mpnet
+        (printf '\0\201\0\0\0\012\047\0\0{"weight_map":{"a":"model.safetensors"}}') | seed index # no weights: number 1 with 128
         ;;
     trained)
         local i

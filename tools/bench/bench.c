@@ -41,12 +41,12 @@ void *bench_memory(Bench *b, size_t bytes, Error *e)
     if (!m)
         return NULL;
     *m = (struct BenchMemory){b->memory, NULL, MAX(bytes, (size_t)1)};
-    if (!(m->p = b->d->k->alloc(b->d->heap, m->bytes))) {
+    const Run run = device_run(b->d);
+    if (!(m->p = b->d->k->alloc(&run, b->d->heap, m->bytes))) {
         fail_memory(e, bytes, "a benchmark");
         return NULL;
     }
     b->memory = m;
-    const Run run = device_run(b->d);
     b->d->k->zero(&run, m->p, m->bytes);
     return m->p;
 }
@@ -62,8 +62,9 @@ void *bench_copy(Bench *b, const void *host, size_t bytes, Error *e)
 
 void bench_again(Bench *b)
 {
+    const Run run = device_run(b->d);
     for (; b->memory; b->memory = b->memory->next)
-        b->d->k->free(b->d->heap, b->memory->p, b->memory->bytes);
+        b->d->k->free(&run, b->d->heap, b->memory->p, b->memory->bytes);
     if (b->arena)
         arena_rewind(b->arena, (ArenaMark){0});
 }
@@ -71,16 +72,15 @@ void bench_again(Bench *b)
 float *bench_floats(Bench *b, size_t n, Error *e)
 {
     ArenaMark mark = arena_mark(b->arena);
+    const Run run = device_run(b->d);
     float *host = bench_draws(b, n, e), *x = NULL;
-    if (host && (x = b->d->k->alloc(b->d->heap, MAX(n, (size_t)1) * sizeof *x))) {
-        const Run run = device_run(b->d);
+    if (host && (x = b->d->k->alloc(&run, b->d->heap, MAX(n, (size_t)1) * sizeof *x)))
         b->d->k->upload(&run, x, host, n * sizeof *x);
-    }
     arena_rewind(b->arena, mark);
     struct BenchMemory *m = x ? NEW(b->arena, struct BenchMemory, 1, e) : NULL;
     if (!m) {
         fail_memory(e, n * sizeof *x, "a benchmark");
-        b->d->k->free(b->d->heap, x, MAX(n, (size_t)1) * sizeof *x);
+        b->d->k->free(&run, b->d->heap, x, MAX(n, (size_t)1) * sizeof *x);
         return NULL;
     }
     *m = (struct BenchMemory){b->memory, x, MAX(n, (size_t)1) * sizeof *x};

@@ -145,7 +145,7 @@ static bool bench_rank(Bench *b, bool knn, int64_t Q, int64_t I, int64_t D, int6
     r.ids = bench_memory(b, (size_t)(Q * K) * sizeof *r.ids, e);
     r.values = bench_memory(b, (size_t)(Q * K) * sizeof *r.values, e);
     if (!r.q || !r.x || !r.ids || !r.values || (!knn && !draw_known(b, &r, e)) ||
-        !bench_run(b, &r.run, knn ? r.k->knn_work(&run, Q, I, D) : r.k->topk_work(&run, Q, I, D), e))
+        !bench_run(b, &r.run, knn ? r.k->knn_work(&run, Q, I, D, K) : r.k->topk_work(&run, Q, I, D, K), e))
         return false;
     double pairs =
         r.q == r.x ? 0.5 * (double)I * (double)(I + 1) : (double)Q * (double)I; /* of themselves: each once */

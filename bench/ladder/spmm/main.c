@@ -56,8 +56,13 @@ static Case *make(int shape, Work *work)
                     (double)c->scale[r] * (double)c->scale[col] * (double)c->x[(int64_t)col * D + d];
         }
     }
-    c->sparse =
-        (Sparse){.rows = n, .cols = n, .start = c->start, .col = c->col, .row_scale = c->scale, .col_scale = c->scale};
+    c->sparse = (Sparse){.rows = n,
+                         .cols = n,
+                         .entries = entries,
+                         .start = c->start,
+                         .col = c->col,
+                         .row_scale = c->scale,
+                         .col_scale = c->scale};
     *work = (Work){.flops = 2.0 * (double)entries * D,
                    .bytes = (double)entries * (4 + 4 * D) + 4.0 * (double)n * D, /* col, a row of x an entry; y */
                    .working_set = 4.0 * (double)n * D,

@@ -72,7 +72,7 @@ static Case *make(int shape, Work *work)
         .M = U, .N = I, .K = D, .A = c->users, .a_row = D, .a_col = 1, .packed = c->packed, .alpha = 1};
     c->run.work_bytes = k->gemm_work(&(Run){0}, &largest);
     c->run.work = ladder_room(1, c->run.work_bytes);
-    c->topk_run.work_bytes = k->topk_work(&(Run){0}, U, I, D);
+    c->topk_run.work_bytes = k->topk_work(&(Run){0}, U, I, D, c->K);
     c->topk_run.work = ladder_room(1, c->topk_run.work_bytes);
     *work = (Work){.flops = 2.0 * (double)(U * I) * (double)D, .limit = 1e-5};
     snprintf(work->name, sizeof work->name, "%lld users x %lld items, D = %lld, K = %lld", (long long)U, (long long)I,

@@ -43,22 +43,23 @@ static void max_row(void *arg, size_t task, int worker)
     }
 }
 
+/* The windows of images; none where they are smaller than a window. */
+static Job windows(int64_t B, int64_t H, int64_t W, int64_t C, int64_t k, int64_t stride, int64_t pad)
+{
+    Job j = {.B = B, .H = H, .W = W, .C = C, .k = k, .stride = stride, .pad = pad};
+    if (H + 2 * pad >= k && W + 2 * pad >= k) {
+        j.oh = conv_out(H, k, stride, 2 * pad);
+        j.ow = conv_out(W, k, stride, 2 * pad);
+    }
+    return j;
+}
+
 void FN(max_pool)(const Run *run, int64_t B, int64_t H, int64_t W, int64_t C, int64_t k, int64_t stride, int64_t pad,
                   const float *x, float *y)
 {
-    if (H + 2 * pad < k || W + 2 * pad < k)
-        return;
-    Job j = {.B = B,
-             .H = H,
-             .W = W,
-             .C = C,
-             .k = k,
-             .stride = stride,
-             .pad = pad,
-             .oh = conv_out(H, k, stride, 2 * pad),
-             .ow = conv_out(W, k, stride, 2 * pad),
-             .x = x,
-             .y = y};
+    Job j = windows(B, H, W, C, k, stride, pad);
+    j.x = x;
+    j.y = y;
     pool_run(run->context, (size_t)(B * j.oh), max_row, &j);
 }
 
@@ -123,21 +124,11 @@ static void max_image_back(void *arg, size_t task, int worker)
 void FN(max_pool_back)(const Run *run, int64_t B, int64_t H, int64_t W, int64_t C, int64_t k, int64_t stride,
                        int64_t pad, const float *x, const float *y, const float *dy, float *dx)
 {
-    Job j = {.B = B,
-             .H = H,
-             .W = W,
-             .C = C,
-             .k = k,
-             .stride = stride,
-             .pad = pad,
-             .x = x,
-             .y = (float *)y,
-             .dy = dy,
-             .dx = dx};
-    if (H + 2 * pad >= k && W + 2 * pad >= k) {
-        j.oh = conv_out(H, k, stride, 2 * pad);
-        j.ow = conv_out(W, k, stride, 2 * pad);
-    }
+    Job j = windows(B, H, W, C, k, stride, pad);
+    j.x = x;
+    j.y = (float *)y;
+    j.dy = dy;
+    j.dx = dx;
     pool_run(run->context, (size_t)(B * div_up(C, CHANNELS)), max_image_back, &j);
 }
 
