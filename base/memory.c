@@ -4,13 +4,21 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "base/hide.h"
-
-/* Under the address sanitizer what an arena has not handed out is hidden, with a gap behind every piece, so that an
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+/* Under the address sanitizer what an arena has not handed out is poisoned, with a gap behind every piece, so that an
  * overrun inside a block is found like one on the heap. */
 #ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#define HIDE(p, n) __asan_poison_memory_region((p), (n))
+#define SHOW(p, n) __asan_unpoison_memory_region((p), (n))
 enum { GAP = 16, TEXT_ALIGN = 16 };
 #else
+#define HIDE(p, n) ((void)(p), (void)(n))
+#define SHOW(p, n) ((void)(p), (void)(n))
 enum { GAP = 0, TEXT_ALIGN = 1 };
 #endif
 
@@ -81,6 +89,16 @@ void heap_free(const Heap *heap, void *p, size_t bytes)
         heap->resize(heap->user, raw, bytes + ALIGN, 0);
     else
         free(raw);
+}
+
+void memory_hide(const void *p, size_t bytes)
+{
+    HIDE(p, bytes);
+}
+
+void memory_show(const void *p, size_t bytes)
+{
+    SHOW(p, bytes);
 }
 
 /* A block's memory follows its header, which fills one cache line. */

@@ -2,8 +2,6 @@
  * who reads it after that. */
 #include "nn/tape.h"
 
-#include "base/hide.h"
-
 bool tape_grow(Tape *t, void **list, size_t count, size_t *room, size_t size)
 {
     if (count < *room)
@@ -45,13 +43,13 @@ static void free_list(const Heap *heap, void *p, size_t room, size_t size)
 static void hide(const Tape *t, void *p, size_t bytes)
 {
     if (t->host_memory)
-        HIDE(p, bytes);
+        memory_hide(p, bytes);
 }
 
 static void *show(const Tape *t, void *p, size_t bytes)
 {
     if (t->host_memory)
-        SHOW(p, bytes);
+        memory_show(p, bytes);
     return p;
 }
 
