@@ -221,13 +221,12 @@ bool config_is(const Loader *l, const char *key, const char *value)
 
 bool config_fits(Loader *l, int64_t layers, int64_t found, int64_t heads, int64_t width)
 {
+    const char *of = l->section ? load_name(l, "%s of ", l->section) : "";
     return (layers >= 1 && layers <= found && width >= 1 && heads >= 1 && width % heads == 0) ||
            fail(l->error, SP_FORMAT,
-                "%s: %lld layers and %lld heads (%s%sconfig.json, or the family's default) do not fit the "
-                "tensors%s%s, which have %lld layers of width %lld",
-                l->source->path, (long long)layers, (long long)heads, l->section ? l->section : "",
-                l->section ? " of " : "", l->section ? " " : "", l->section ? l->prefix : "", (long long)found,
-                (long long)width);
+                "%s: %lld layers and %lld heads (%sconfig.json, or the family's default) do not fit the "
+                "tensors, which have %lld layers of width %lld",
+                l->source->path, (long long)layers, (long long)heads, of, (long long)found, (long long)width);
 }
 
 bool config_act(Loader *l, const char *key, Act fallback, Act *act)

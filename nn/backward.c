@@ -109,6 +109,7 @@ bool backward(Tape *t, Tensor *loss, Error *e)
     if (t->error.code == SP_OK && (!t->training || loss->id < 0 || loss->count != 1 || !loss->needs_grad))
         tape_fail(t, SP_USAGE,
                   "backward: expected a training tape and a loss of one number that depends on a parameter");
+    lists_send(t);
     if (t->error.code == SP_OK) {
         Node *last = t->nodes[loss->id];
         if (!last->grad && (last->grad = step_floats(t, 1)))

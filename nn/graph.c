@@ -79,6 +79,16 @@ static void host_free(Host *h)
         heap_free(h->heap, h->p[h->count], h->bytes[h->count]);
 }
 
+typedef struct FillPart {
+    void *to;
+    const void *host;
+    size_t bytes;
+} FillPart;
+typedef struct Fill { /* what a graph gets from the host */
+    FillPart part[10];
+    int count;
+} Fill;
+
 /* Memory of *x for n numbers: its own where they fit, else new memory, an eighth larger where the next graph should fit
  * too. */
 static Stored *refit(Store *s, Tensor **x, DType type, int64_t n, bool more, Error *e)
@@ -100,8 +110,8 @@ static Stored *refit(Store *s, Tensor **x, DType type, int64_t n, bool more, Err
     return own;
 }
 
-/* *x gets n numbers of the host, or becomes NULL where there are none. */
-static bool fill_from(Store *s, Tensor **x, DType type, int64_t n, const void *host, Error *e)
+/* *x gets room for n numbers of the host, which fill_parts uploads, or becomes NULL where there are none. */
+static bool fill_from(Store *s, Fill *f, Tensor **x, DType type, int64_t n, const void *host, Error *e)
 {
     if (!host) {
         *x = NULL;
@@ -110,9 +120,38 @@ static bool fill_from(Store *s, Tensor **x, DType type, int64_t n, const void *h
     Stored *own = refit(s, x, type, n, *x && n > (*x)->count, e);
     if (!own)
         return false;
-    Run run = store_run(s);
-    store_device(s)->k->upload(&run, own->x.data, host, (size_t)n * dtype_bytes(type));
+    f->part[f->count++] = (FillPart){own->x.data, host, (size_t)n * dtype_bytes(type)};
     return stored_host(s, own, host, e);
+}
+
+/* Uploads the parts of f: in one piece where the device does not read host memory. */
+static bool fill_parts(Store *s, Fill *f, Error *e)
+{
+    const Device *d = store_device(s);
+    Run run = store_run(s);
+    size_t bytes = 0;
+    for (int i = 0; i < f->count; i++)
+        bytes += aligned_bytes(f->part[i].bytes);
+    bool whole = !device_is_host(d) && f->count > 1;
+    unsigned char *host = whole ? heap_alloc(d->heap, bytes) : NULL,
+                  *device = host ? d->k->alloc(&run, d->heap, bytes) : NULL;
+    for (int i = 0; i < f->count && !whole; i++)
+        d->k->upload(&run, f->part[i].to, f->part[i].host, f->part[i].bytes);
+    if (device) {
+        size_t at = 0;
+        for (int i = 0; i < f->count; at += aligned_bytes(f->part[i++].bytes)) {
+            memset(host + at, 0, aligned_bytes(f->part[i].bytes));
+            memcpy(host + at, f->part[i].host, f->part[i].bytes);
+        }
+        d->k->upload(&run, device, host, bytes);
+        at = 0;
+        for (int i = 0; i < f->count; at += aligned_bytes(f->part[i++].bytes))
+            d->k->copy(&run, f->part[i].to, device + at, f->part[i].bytes);
+        d->k->free(&run, d->heap, device, bytes);
+    }
+    if (host)
+        heap_free(d->heap, host, bytes);
+    return !whole || device || fail_memory(e, bytes, "a graph");
 }
 
 /* Before a refill: what was one tensor in two places may be two now. */
@@ -124,29 +163,40 @@ static void unshare(Csr *g)
         g->tstart = g->tcol = NULL;
 }
 
-/* The index of g's transpose from its pattern on the host; with places where `places`. `mirrored`: the pattern is its
- * own transpose. */
-static bool add_transpose(Store *s, Csr *g, const int64_t *start, const int32_t *col, bool mirrored, bool places,
-                          Error *e)
+/* The index of g's transpose from its pattern on the host, in memory of h; with places where `places`. `mirrored`: the
+ * pattern is its own transpose. */
+static bool add_transpose(Store *s, Csr *g, Fill *f, Host *h, const int64_t *start, const int32_t *col, bool mirrored,
+                          bool places, Error *e)
 {
-    Host h = {.heap = store_device(s)->heap};
-    int64_t *tstart = host_take(&h, g->cols + 1, sizeof *tstart, e);
-    int32_t *tcol = tstart ? host_take(&h, g->entries, sizeof *tcol, e) : NULL,
-            *tat = tcol ? host_take(&h, g->entries, sizeof *tat, e) : NULL;
-    bool ok = tat != NULL;
-    if (ok) {
-        transpose(g->rows, g->cols, start, col, tstart, tcol, tat);
-        if (mirrored) {
-            g->tstart = g->start;
-            g->tcol = g->col;
-        } else {
-            ok = fill_from(s, &g->tstart, I64, g->cols + 1, tstart, e) &&
-                 fill_from(s, &g->tcol, I32, g->entries, tcol, e);
-        }
-        ok = ok && fill_from(s, &g->tat, I32, g->entries, places ? tat : NULL, e);
+    int64_t *tstart = host_take(h, g->cols + 1, sizeof *tstart, e);
+    int32_t *tcol = tstart ? host_take(h, g->entries, sizeof *tcol, e) : NULL,
+            *tat = tcol ? host_take(h, g->entries, sizeof *tat, e) : NULL;
+    if (!tat)
+        return false;
+    transpose(g->rows, g->cols, start, col, tstart, tcol, tat);
+    if (mirrored) {
+        g->tstart = g->start;
+        g->tcol = g->col;
+    } else if (!fill_from(s, f, &g->tstart, I64, g->cols + 1, tstart, e) ||
+               !fill_from(s, f, &g->tcol, I32, g->entries, tcol, e)) {
+        return false;
     }
-    host_free(&h);
-    return ok;
+    return fill_from(s, f, &g->tat, I32, g->entries, places ? tat : NULL, e);
+}
+
+/* The row of each entry, and the index of the transpose with places. */
+static bool add_index(Store *s, Csr *g, Fill *f, Host *h, const int64_t *start, const int32_t *col, Error *e)
+{
+    int32_t *row = host_take(h, g->entries, sizeof *row, e);
+    for (int64_t r = 0; row && r < g->rows; r++)
+        for (int64_t i = start[r]; i < start[r + 1]; i++)
+            row[i] = (int32_t)r;
+    if (!row || !fill_from(s, f, &g->row, I32, g->entries, row, e))
+        return false;
+    Stored *own = (Stored *)g->row;
+    own->lo = 0;
+    own->hi = (int32_t)g->rows - 1;
+    return add_transpose(s, g, f, h, start, col, g->symmetric || g->tstart == g->start, true, e);
 }
 
 Csr *csr_new(Store *s, const char *name, const HostGraph *h, Error *e)
@@ -161,43 +211,38 @@ Csr *csr_new(Store *s, const char *name, const HostGraph *h, Error *e)
     g->rows = h->rows;
     g->cols = h->cols;
     g->entries = h->start[h->rows];
-    bool ok = fill_from(s, &g->start, I64, g->rows + 1, h->start, e) &&
-              fill_from(s, &g->col, I32, g->entries, h->col, e) && fill_from(s, &g->val, F32, g->entries, h->val, e) &&
-              fill_from(s, &g->row_scale, F32, g->rows, h->row_scale, e);
+    Fill f = {.count = 0};
+    Host scratch = {.heap = store_device(s)->heap};
+    bool ok = fill_from(s, &f, &g->start, I64, g->rows + 1, h->start, e) &&
+              fill_from(s, &f, &g->col, I32, g->entries, h->col, e) &&
+              fill_from(s, &f, &g->val, F32, g->entries, h->val, e) &&
+              fill_from(s, &f, &g->row_scale, F32, g->rows, h->row_scale, e);
     if (ok && h->col_scale == h->row_scale && g->rows == g->cols)
         g->col_scale = g->row_scale;
     else
-        ok = ok && fill_from(s, &g->col_scale, F32, g->cols, h->col_scale, e);
+        ok = ok && fill_from(s, &f, &g->col_scale, F32, g->cols, h->col_scale, e);
     g->symmetric = h->symmetric && g->rows == g->cols;
     if (ok && indexed) {
-        ok = csr_index(s, g, e);
+        ok = add_index(s, g, &f, &scratch, h->start, h->col, e);
     } else if (ok && h->mirrored && !h->symmetric && !h->val) {
         g->tstart = g->start;
         g->tcol = g->col;
     } else if (ok && !g->symmetric) {
-        ok = add_transpose(s, g, h->start, h->col, h->mirrored, h->val != NULL, e);
+        ok = add_transpose(s, g, &f, &scratch, h->start, h->col, h->mirrored, h->val != NULL, e);
     }
+    ok = ok && fill_parts(s, &f, e);
+    host_free(&scratch);
     return ok ? g : NULL;
 }
 
 bool csr_index(Store *s, Csr *g, Error *e)
 {
     Host h = {.heap = store_device(s)->heap};
+    Fill f = {.count = 0};
     int64_t *start = host_take(&h, g->rows + 1, sizeof *start, e);
-    int32_t *col = start ? host_take(&h, g->entries, sizeof *col, e) : NULL,
-            *row = col ? host_take(&h, g->entries, sizeof *row, e) : NULL;
-    bool ok = row && csr_read(store_device(s), g, start, col, NULL, e);
-    if (ok) {
-        for (int64_t r = 0; r < g->rows; r++)
-            for (int64_t i = start[r]; i < start[r + 1]; i++)
-                row[i] = (int32_t)r;
-        Stored *own = fill_from(s, &g->row, I32, g->entries, row, e) ? (Stored *)g->row : NULL;
-        if (own) {
-            own->lo = 0;
-            own->hi = (int32_t)g->rows - 1;
-        }
-        ok = own && add_transpose(s, g, start, col, g->symmetric || g->tstart == g->start, true, e);
-    }
+    int32_t *col = start ? host_take(&h, g->entries, sizeof *col, e) : NULL;
+    bool ok = col && csr_read(store_device(s), g, start, col, NULL, e) && add_index(s, g, &f, &h, start, col, e) &&
+              fill_parts(s, &f, e);
     host_free(&h);
     return ok;
 }
@@ -344,6 +389,14 @@ static const Transposed *transposed(Tape *t, const Csr *g)
     return t->error.code == SP_OK ? k : NULL;
 }
 
+void csr_back_lists(Tape *t, const Csr *g)
+{
+    Csr bare = *g;
+    bare.val = bare.at = NULL;
+    if (t->training && !t->host_memory)
+        transposed(t, &bare);
+}
+
 bool csr_transposed(Tape *t, const Csr *g, const float *val, Sparse *out)
 {
     *out = csr_sparse(g);
@@ -435,6 +488,9 @@ static const void *numbers(Host *h, const Device *d, const Tensor *x, Error *e)
 bool csr_read(const Device *d, const Csr *g, int64_t *start, int32_t *col, float *val, Error *e)
 {
     Host h = {.heap = d->heap};
+    Tape *t = val && g->later ? g->later->tape : NULL;
+    if (t && csr_values(t, g) && !tape_ok(t, e))
+        return false;
     const int64_t *from = numbers(&h, d, g->start, e);
     const int32_t *to = numbers(&h, d, g->col, e), *at = val ? numbers(&h, d, g->at, e) : NULL;
     const float *x = val ? numbers(&h, d, g->val, e) : NULL, *by = val ? numbers(&h, d, g->row_scale, e) : NULL,

@@ -253,6 +253,8 @@ void ids_together(Tape *t, int lists, Tensor *const *ids)
     int64_t n = 0;
     for (int i = 0; i < lists && member; i++) {
         int32_t lo, hi;
+        if (!ids[i])
+            return;
         tape_range(member[i] = ids[i], &lo, &hi);
         n += ids[i]->count;
         if (ids[i]->id < 0 || lo < 0)

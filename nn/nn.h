@@ -221,7 +221,8 @@ Tensor *input_i32(Tape *t, const int32_t *host, int64_t n); /* copied; ops and s
  * one upload, with what the gradients of gathers and the optimiser need of them. */
 bool input_ids(Tape *t, int lists, const int32_t *const *host, int64_t n, Tensor **out);
 /* The step gathers rows of one parameter by all of these lists, in this order: what the optimiser needs of them is made
- * now and not after the backward pass. Results do not depend on it. */
+ * now and not after the backward pass. Results do not depend on it. Where one of them is NULL, for all rows, there is
+ * nothing to do. */
 void ids_together(Tape *t, int lists, Tensor *const *ids);
 /* Host scratch of this step, zeroed: for ids and offsets that a forward function computes, from shapes or from the ids
  * of its input. NULL when the tape has failed. */
@@ -271,6 +272,9 @@ Tensor *row_sum(Tape *t, Tensor *x);                   /* [M,C] -> [M] */
 Tensor *col_sum(Tape *t, Tensor *x);                   /* [M,C] -> [C] */
 /* A constant of draws of the step (tape_reset), other ones at each call, and other ones than dropout's. */
 Tensor *noise(Tape *t, Noise kind, int dims, const int64_t *shape);
+/* A constant whose numbers are all `value`, and x + value: made on the device, where input_f32 is an upload. */
+Tensor *filled(Tape *t, float value, int dims, const int64_t *shape);
+Tensor *add_number(Tape *t, Tensor *x, float value);
 /* log sum over n of exp(scale a[m] . b[n]) without overflow: [M,D], [N,D] -> [M], N > 0. The product [M,N] is made in
  * tiles of 1 MB, and made again in the backward pass. */
 Tensor *log_sum_exp(Tape *t, Tensor *a, Tensor *b, float scale);
@@ -315,8 +319,9 @@ typedef struct Csr {
     /* The transpose: I64 [cols+1], I32, I32 [entries] (numbers of this graph's entries); NULL if symmetric. tat alone
      * is NULL if there are no values. */
     Tensor *tstart, *tcol, *tat;
-    bool symmetric; /* equal to its transpose, values too */
-    Tensor *row;    /* I32 [entries]: the row of each entry; NULL without csr_index */
+    bool symmetric;             /* equal to its transpose, values too */
+    Tensor *row;                /* I32 [entries]: the row of each entry; NULL without csr_index */
+    const struct Values *later; /* of a graph on a tape: what val is made by (csr_values); NULL: val is there */
 } Csr;
 typedef struct HostGraph { /* a graph in host memory */
     int64_t rows, cols;
@@ -338,7 +343,7 @@ Csr *csr_turned(Store *s, const Csr *g, Error *e);
 /* recipes.md 5.6 */
 typedef enum Adjacency {
     ADJ_SYM,
-    ADJ_SYM_EPS,   /* degree + 1e-7 */
+    ADJ_SYM_EPS,   /* degree + 1e-7: MMRec's ADJ_SYM, and that of Elliot's models which come from MMRec */
     ADJ_ROW_SELF,  /* D^-1 (A+I) */
     ADJ_BOTH_SELF, /* D^-1 (A+I) D^-1 */
     ADJ_SYM_SELF
@@ -350,7 +355,12 @@ Tensor *spmm(Tape *t, const Csr *a, Tensor *x); /* [rows, cols] [cols, D] -> [ro
 /* x[row] . y[col] for each entry of the pattern -> [entries] */
 Tensor *sddmm(Tape *t, const Csr *g, Tensor *x, Tensor *y);
 Tensor *edge_softmax(Tape *t, const Csr *g, Tensor *x); /* over each row's entries: [entries] -> [entries] */
-/* Graphs on the tape; NULL when it has failed (later ops accept NULL as they accept a failed tensor). */
+/* Graphs on the tape; NULL when it has failed (later ops accept NULL as they accept a failed tensor). An op makes the
+ * pattern at once. On a device that does not read host memory it makes the values when an op first reads them: so all
+ * patterns of a step, and the rows that csr_rows takes of them, travel to the device in one upload. */
+
+/* The values of g, NULL for ones; made now if they are not yet. Before a tape_drop of what they are made of. */
+Tensor *csr_values(Tape *t, const Csr *g);
 
 /* The pattern of g with values val [entries] (NULL: ones), without scales: for attention over edges (GAT, GRCN). A
  * gradient flows to val. After csr_index a step reads the transpose's index; without it each step makes it. */
@@ -418,16 +428,18 @@ typedef struct Optim {
 } Optim;
 Optim optim_default(OptimKind kind, double lr); /* torch's defaults */
 Optim optim_adam(double lr);
-const char *optim_name(OptimKind kind); /* "adamw" */
-int optim_find(const char *name);       /* -1 when unknown */
+extern const char *const optim_names[OPTIM_COUNT]; /* "adam", "adamw", ...: by kind, and the words of a setting */
+int optim_find(const char *name);                  /* -1 when unknown */
 /* The rate in a step, from 0 on, as a factor of the first one. A caller multiplies lr by it before each step, so that a
- * resumed run needs the number of the step alone. Steps before `warm_up` have (step / warm_up). */
+ * resumed run needs the number of the step alone. Steps before `warm_up` have (step / warm_up); `after` is
+ * the number of a step from there on. */
 typedef enum ScheduleKind {
     RATE_CONSTANT,
-    RATE_STEP,        /* factor^(step / period), rounded down: torch's StepLR */
-    RATE_EXPONENTIAL, /* factor^step */
-    RATE_COSINE,      /* half a cosine from 1 to `factor` in step `period`: CosineAnnealingLR, transformers' cosine */
-    RATE_LINEAR       /* from 1 to `factor` in step `period`: transformers' linear */
+    RATE_STEP,        /* factor^(after / period), the exponent rounded down: torch's StepLR */
+    RATE_EXPONENTIAL, /* factor^after */
+    /* the next two reach `factor` in step `period`, which includes the warm-up, and stay there: */
+    RATE_COSINE, /* half a cosine from 1: torch's CosineAnnealingLR up to its T_max, transformers' cosine */
+    RATE_LINEAR  /* from 1: transformers' linear */
 } ScheduleKind;
 typedef struct Schedule {
     ScheduleKind kind;

@@ -157,7 +157,7 @@ static void sift_transposed(Tape *t, const Csr *g, int64_t n, const int32_t *row
                             Csr *sub)
 {
     const Tensor *from = g->symmetric ? g->start : g->tstart, *rows_of_column = g->symmetric ? g->col : g->tcol;
-    if (g->val || !from || !rows_of_column || !tape_training(t))
+    if (g->val || g->later || !from || !rows_of_column || !tape_training(t))
         return;
     const int64_t *start = tape_host(t, from);
     const int32_t *col = tape_host(t, rows_of_column);
@@ -183,6 +183,12 @@ static void sift_transposed(Tape *t, const Csr *g, int64_t n, const int32_t *row
     sub->tcol = list_tensor(t, I32, sub->entries, tcol);
 }
 
+static Tensor *picked_values(Tape *t, const Csr *g, const Values *v)
+{
+    (void)g;
+    return pick(t, csr_values(t, v->from[0]), v->x);
+}
+
 const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **at)
 {
     *from = *at = ids ? tape_failed(t) : NULL;
@@ -198,6 +204,7 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
         return NULL;
     }
     double begun = trace_begin(t->run.trace);
+    bool valued = g->val || g->later;
     const int64_t *start = tape_host(t, g->start);
     const int32_t *col = tape_host(t, g->col), *row = tape_host(t, ids);
     int64_t n = ids->count, entries = 0;
@@ -218,8 +225,8 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
     int64_t count = all ? number_all(g->cols, mark) : number_marked(g->cols, mark, list);
     list_trim(t, list, (size_t)g->cols * sizeof *list, all ? 0 : (size_t)count * sizeof *list);
     int32_t *sub_col = list_alloc(t, entries, sizeof *sub_col),
-            *place = g->val ? list_alloc(t, entries, sizeof *place) : NULL;
-    if (!sub_col || (g->val && !place))
+            *place = valued ? list_alloc(t, entries, sizeof *place) : NULL;
+    if (!sub_col || (valued && !place))
         return NULL;
     for (int64_t i = 0, to = 0; i < n; i++) {
         where[i] = mark[row[i]];
@@ -237,15 +244,20 @@ const Csr *csr_rows(Tape *t, const Csr *g, Tensor *ids, Tensor **from, Tensor **
     *at = list_ascending(t, list_tensor(t, I32, n, where));
     sub->row_scale = g->row_scale ? pick(t, g->row_scale, ids) : NULL;
     sub->col_scale = g->col_scale && *from ? pick(t, g->col_scale, *from) : g->col_scale;
-    Tensor *places = g->val ? list_tensor(t, I32, entries, place) : NULL;
-    if (places && !grad_needed(g->val)) { /* values stay where they are */
+    bool gathered = valued && (g->later || grad_needed(g->val));
+    Tensor *places = valued ? list_tensor(t, I32, entries, place) : NULL;
+    if (gathered && !t->host_memory && ascends(entries, place)) /* the groups of their gradient are lists too */
+        list_ascending(t, places);
+    if (g->later) {
+        sub = graph_later(t, sub, (Values){.make = picked_values, .n = 1, .from = &g, .x = places});
+    } else if (places && !gathered) { /* values stay where they are */
         sub->val = g->val;
         sub->at = places;
     } else if (places) {
         sub->val = pick(t, g->val, places);
     }
     Sparse unused;
-    if (t->training && g->val) /* among the lists of the step, not in the backward pass */
+    if (t->training && valued && sub) /* among the lists of the step, not in the backward pass */
         csr_transposed(t, sub, NULL, &unused);
     tape_trace(t, begun, "graph rows", 0, 12.0 * (double)entries);
     return t->error.code == SP_OK ? sub : NULL;

@@ -124,6 +124,7 @@ Node *node_new(Tape *t, const Op *op, int inputs, Tensor *const *in)
     if (!copy)
         return NULL;
     *n = (Node){.op = op, .inputs = inputs, .in = copy, .buffer = -1};
+    bool lists = false;
     for (int i = 0; i < inputs; i++) {
         Tensor *x = copy[i] = in[i];
         if (!x && has_bit(op->optional, i))
@@ -141,6 +142,7 @@ Node *node_new(Tape *t, const Op *op, int inputs, Tensor *const *in)
                              x->type == F32 ? "integers" : "F32"),
                    NULL;
         n->out.needs_grad |= t->training && x->needs_grad;
+        lists = lists || (x->id >= 0 && t->nodes[x->id]->host);
         int32_t b = x->id < 0 ? -1 : t->nodes[x->id]->buffer;
         if (t->mode == MODE_DRY && b >= 0)
             t->buffers[b].last = (int64_t)t->count;
@@ -151,7 +153,7 @@ Node *node_new(Tape *t, const Op *op, int inputs, Tensor *const *in)
         return tape_fail(t, SP_UNSUPPORTED, "%s has no gradient: detach its input or freeze what it depends on",
                          op->name),
                NULL;
-    if (inputs > 0)
+    if (lists)
         lists_send(t);
     n->begun = tape_live(t) ? trace_begin(t->run.trace) : 0;
     return n;

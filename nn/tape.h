@@ -332,7 +332,7 @@ void tape_pin(Tape *t, const Tensor *x);                                 /* sets
 void lists_reset(Tape *t);
 void lists_free(Tape *t);
 /* Host memory for a list, not zeroed. Kernels may read list_device(host) once lists_send has been called after the list
- * was filled; node_new calls it for every op that has inputs. */
+ * was filled. node_new calls it where an input is a list; an op that reads a graph, or lists of its own, calls it. */
 void *list_alloc(Tape *t, int64_t count, size_t size);
 void *list_device(Tape *t, const void *host);
 void lists_send(Tape *t);
@@ -373,6 +373,22 @@ Csr *csr_on_tape(Tape *t, int64_t rows, int64_t cols, int64_t *start, int32_t *c
 /* For graphs whose pattern the backward pass reads. */
 void csr_pin(Tape *t, const Csr *g);
 Tensor *edge_values(Tape *t, const Csr *g); /* [entries], scales applied */
+/* How the values of a graph are made when they are first read. Patterns are lists, and lists that are made before an op
+ * reads one travel together. */
+typedef struct Values {
+    Tape *tape;
+    Tensor *(*make)(Tape *t, const Csr *g, const struct Values *v);
+    int n;
+    const Csr *const *from;      /* [n] graphs */
+    Tensor *const *weights;      /* [n] of graph_mix, or NULL */
+    Tensor *x;                   /* vectors of cosines; places of csr_rows */
+    float number;                /* of a diagonal */
+    const struct Places *places; /* of a union of patterns */
+} Values;
+/* Gives g the values v: to be made later, or now where kernels read host memory. */
+Csr *graph_later(Tape *t, Csr *g, Values v);
+/* The lists that a backward pass through values of this pattern reads, on a training tape: among those of the step. */
+void csr_back_lists(Tape *t, const Csr *g);
 /* The graph that csr_keep fills: one per name. */
 Csr *store_kept(Store *s, const char *name, Error *e);
 

@@ -430,7 +430,7 @@ const char *score_name(const Scores *s, size_t i, char *buffer, size_t size);
 
 /* ---- training (train/train.c) ---------------------------------------------------------------- */
 
-typedef struct TrainResult {
+typedef struct TrainResult {    /* in the arena of train_run */
     int64_t best_epoch, epochs; /* 0 for models that learn nothing */
     Scores valid, test;
     double epoch_seconds, eval_seconds; /* medians */
@@ -502,7 +502,8 @@ bool history_read(Text history, const char *path, const char *column, HistoryVis
 typedef struct Trained Trained;
 Trained *trained_open(const Device *d, const char *dir, bool unfinished, Error *e);
 void trained_close(Trained *t);
-/* Top k for users (NULL: all); `visit` is called once a user in order with k item ids and scores. */
+/* Top k for users (NULL: all), fewer where the items end; an unknown user is SP_USAGE. `visit` is called once per user
+ * in order, with k item ids and scores. */
 typedef bool RecommendVisit(void *arg, Text user, int64_t k, const Text *items, const float *scores, Error *e);
 bool trained_recommend(Trained *t, const Text *users, size_t n, int64_t k, RecommendVisit *visit, void *arg, Error *e);
 

@@ -115,7 +115,7 @@ static const char *write_but(Bench *b, const Weights *w, const char *folder, siz
  * by that tensor. */
 static bool one_line_about(const char *tensor, const char *message)
 {
-    static const char *const otherwise[] = {"no known architecture", "are not those of a", "2 layers and 2 heads",
+    static const char *const otherwise[] = {"no known architecture", "are not those of a", "2 layers and ",
                                             "has no layer"};
     const char *end = strrchr(tensor, '.'), *begin = end;
     char layer[128];
@@ -133,10 +133,15 @@ static bool one_line_about(const char *tensor, const char *message)
 static void missing_tensors_are_named(void **state)
 {
     static const struct {
-        const char *model, *layer, *spare; /* spare: what tensors that are not needed have in their names */
-    } cases[] = {{"distilbert", NULL, NULL},     {"distilbert_prefixed", NULL, "vocab_transform"},
-                 {"vit", NULL, "classifier"},    {"vit", "logits", NULL},
-                 {"vit_pooler", NULL, "pooler"}, {"vit_modules", "pooler_output", NULL}};
+        const char *model, *layer;
+        const char *spare;  /* what tensors that are not needed have in their names */
+        const char *tables; /* and what those have of which another row is as good */
+    } cases[] = {{"distilbert", NULL, NULL, "_embeddings.weight"},
+                 {"distilbert_prefixed", NULL, "vocab_transform", "_embeddings.weight"},
+                 {"vit", NULL, "classifier", NULL},
+                 {"vit", "logits", NULL, NULL},
+                 {"vit_pooler", NULL, "pooler", NULL},
+                 {"vit_modules", "pooler_output", NULL, NULL}};
     Bench *b = *state;
     char folder[256], from[512];
     for (size_t c = 0; c < COUNT(cases); c++) {
@@ -146,11 +151,13 @@ static void missing_tensors_are_named(void **state)
         Weights *w = weights_open(from, b->a, &b->e);
         assert_non_null(w);
         for (size_t i = 0; i < 2 * weights_count(w); i++) {
+            if (i % 2 && weights_at(w, i / 2)->dims == 0) /* one number has no rows */
+                continue;
             const char *name = write_but(b, w, folder, i / 2, i % 2);
             EncoderOptions o = {.outputs = &cases[c].layer, .output_count = 1};
             Encoder *en = encoder_open(&b->d, folder, &o, &b->e);
             bool spare = (cases[c].spare && strstr(name, cases[c].spare)) ||
-                         (i % 2 && strstr(name, "_embeddings.weight")); /* a table with another row is as good */
+                         (i % 2 && cases[c].tables && strstr(name, cases[c].tables));
             if (!en == spare)
                 fail_msg("%s with%s %s: %s", from, i % 2 ? " a longer" : "out", name, en ? "opens" : b->e.message);
             if (!en && !one_line_about(name, b->e.message))

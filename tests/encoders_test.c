@@ -73,6 +73,7 @@ static Opened open_model(Bench *b, const char *name, Wish w)
 
 static void check_texts(Bench *b, const char *model, Wish w, const char *expected)
 {
+    w.modality = MODALITY_TEXT;
     Opened m = open_model(b, model, w);
     Tape *t = tape_new(&b->d, false, &b->e);
     size_t D = m.D;
@@ -137,7 +138,7 @@ static void check_image(Bench *b, const char *model, const char *layer, int64_t 
                 .how = {FILTER_BICUBIC, PASSES_PILLOW_13},
                 .mean = {0.485f, 0.456f, 0.406f},
                 .std = {0.229f, 0.224f, 0.225f}};
-    Opened m = open_model(b, model, (Wish){.layer = layer, .preset = w ? &p : NULL});
+    Opened m = open_model(b, model, (Wish){.modality = MODALITY_IMAGE, .layer = layer, .preset = w ? &p : NULL});
     Tape *t = tape_new(&b->d, false, &b->e);
     Image im;
     assert_ok(image_open(&im, GOLDEN "images/RGB.png", b->a, &b->e), b->e);

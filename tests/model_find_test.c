@@ -167,9 +167,9 @@ static void arch_is_for_bare_files(void **state)
                   safetensors_data(out, (float[]){1}, 4, &b->e) && safetensors_commit(out, &b->e),
               b->e);
     assert_null(encoder_open(&b->d, path, &(EncoderOptions){0}, &b->e));
-    assert_error(
-        b->e, SP_UNSUPPORTED,
-        "no known architecture (bert, distilbert, mpnet, vit, resnet, efficientnet-lite); choose one with --arch");
+    if (!strstr(b->e.message, "no known architecture (bert, "))
+        fail_msg("%s", b->e.message);
+    assert_error(b->e, SP_UNSUPPORTED, "); choose one with --arch");
     assert_null(encoder_open(&b->d, folder, &(EncoderOptions){0}, &b->e));
     assert_null(strstr(b->e.message, "--arch"));
     assert_error(b->e, SP_UNSUPPORTED, "no known architecture");

@@ -177,6 +177,7 @@ BUILD(b_sign, return mul(t, unary(t, p[0], UN_SIGN), p[0]);)
 BUILD(b_clamp, return clamp(t, made(t, p[0]), -0.61f, 0.73f);)
 BUILD(b_row_sum, return row_sum(t, made(t, p[0]));)
 BUILD(b_col_sum, return col_sum(t, made(t, p[0]));)
+BUILD(b_filled, return add_number(t, mul(t, made(t, p[0]), filled(t, 1.5f, 2, p[0]->shape)), -2);)
 BUILD(b_noise, return mul(t, noise(t, NOISE_NORMAL, 2, p[0]->shape), p[0]);)
 BUILD(b_log_sum_exp, return log_sum_exp(t, p[0], p[1], 3.0f);)
 BUILD(b_log_sum_exp_self, Tensor *x = row_normalize(t, p[0], 1e-12f); return log_sum_exp(t, x, x, 5.0f);)
@@ -248,6 +249,7 @@ static const Case cases[] = {
     {"clamp", b_clamp, {{5, 7}}},
     {"row_sum", b_row_sum, {{5, 7}}},
     {"col_sum", b_col_sum, {{5, 7}}},
+    {"filled, add_number", b_filled, {{5, 7}}},
     {"noise", b_noise, {{5, 7}}},
     {"log_sum_exp", b_log_sum_exp, {{4, 5}, {6, 5}}},
     {"log_sum_exp with itself", b_log_sum_exp_self, {{5, 4}}},

@@ -246,6 +246,44 @@ static void rows_of_a_batch(void **state)
     tape_free(t);
 }
 
+/* Vectors of some rows by two graphs: those of the two propagations one by one. */
+static void two_graphs_at_once(void **state)
+{
+    Bench *b = *state;
+    static const int32_t some_users[] = {0, 7, 19}, some_items[] = {1, 4, 9, 20};
+    Modality *x = modalities_new(&b->model, (ModalityPlan){0}, &b->e);
+    TwoGraphs g = {
+        .items = {.graph = item_graph(&b->model, "near", 2, x, NULL, 3, KNN_BINARY, &b->e),
+                  .layers = 1,
+                  .combine = COMBINE_LAST},
+        .nodes = {.graph = user_item_graph(&b->model, "nodes", ADJ_SYM, &b->e), .layers = 2},
+    };
+    OK(b, g.items.graph && g.nodes.graph);
+    for (int training = 0; training < 2; training++) {
+        Tape *t = fresh_tape(b, training);
+        Tensor *all_items = propagate(t, &g.items, b->x.item, NULL, NULL),
+               *all = propagate(t, &g.nodes, b->x.user, b->x.item, NULL), *users, *items;
+        two_graphs_reach(t, &b->model, &g, &b->x, NULL, NULL);
+        Tensor *near = two_graphs(t, &g, &b->x, &users, &items);
+        OK(b, tape_ok(t, &b->e));
+        assert_memory_equal(numbers(b, near), numbers(b, all_items), I * D * sizeof(float));
+        assert_memory_equal(numbers(b, users), numbers(b, all), U * D * sizeof(float));
+        assert_memory_equal(numbers(b, items), numbers(b, all) + U * D, I * D * sizeof(float));
+        Tensor *user_ids = input_i32(t, some_users, 3), *item_ids = input_i32(t, some_items, 4);
+        two_graphs_reach(t, &b->model, &g, &b->x, user_ids, item_ids);
+        near = two_graphs(t, &g, &b->x, &users, &items);
+        OK(b, tape_ok(t, &b->e));
+        for (int i = 0; i < 4; i++) {
+            assert_memory_equal(numbers(b, near) + i * D, numbers(b, all_items) + some_items[i] * D, D * sizeof(float));
+            assert_memory_equal(numbers(b, items) + i * D, numbers(b, all) + (U + some_items[i]) * D,
+                                D * sizeof(float));
+        }
+        for (int u = 0; u < 3; u++)
+            assert_memory_equal(numbers(b, users) + u * D, numbers(b, all) + some_users[u] * D, D * sizeof(float));
+        tape_free(t);
+    }
+}
+
 /* ---- graphs ---------------------------------------------------------------------------------- */
 
 static void blocks(void **state)
@@ -487,6 +525,26 @@ static void joined_projection(void **state)
     store_free(s);
 }
 
+static void weights_by_modality(void **state)
+{
+    Bench *b = *state;
+    static const Recommender kind = {.name = "NAME"};
+    Error e = {0};
+    DataSet data = b->data;
+    Model m = b->model;
+    m.kind = &kind;
+    m.data = &data;
+    const double *w = modality_weights(&m, "textual", 0.1, &e);
+    assert_true(w && w[0] == 0.9 && w[1] == 0.1);
+    assert_null(modality_weights(&m, "audio", 0.1, &e));
+    assert_error(e, SP_USAGE,
+                 "NAME: one of several modalities must be named audio; the features are named visual, textual");
+    e = (Error){0};
+    data.feature_count = 1;
+    w = modality_weights(&m, "audio", 0.1, &e);
+    assert_true(w && w[0] == 1);
+}
+
 /* Every request for memory refused, one after another: a clean error, and nothing is left behind. */
 static void refused_memory(void **state)
 {
@@ -541,6 +599,18 @@ static void check_golden(Bench *b, const Weights *w, const char *name, const cha
     assert_near(arena_printf(b->arena, &b->e, "%s.%s", name, part), got, expected, a->count, tolerance);
 }
 
+static void distances(void **state)
+{
+    Bench *b = *state;
+    static const float a[] = {3, 0, 0, 2, 1, 1}, c[] = {1, 1, 0, -1, -2, -2};
+    Tape *t = fresh_tape(b, false);
+    Tensor *x = input_f32(t, a, 2, (int64_t[]){3, 2}), *y = input_f32(t, c, 2, (int64_t[]){3, 2});
+    const float *got = numbers(b, cosine_distance(t, x, y));
+    OK(b, tape_ok(t, &b->e));
+    assert_true(fabs((double)got[0] - (1 - (sqrt(0.5) - 1 - 1) / 3)) < 1e-6);
+    tape_free(t);
+}
+
 /* InfoNCE over all nodes and over a batch, with gradients. */
 static void info_nce_is_torchs(void **state)
 {
@@ -584,13 +654,16 @@ int main(void)
         cmocka_unit_test(propagation),
         cmocka_unit_test(noisy_layers),
         cmocka_unit_test(rows_of_a_batch),
+        cmocka_unit_test(two_graphs_at_once),
         cmocka_unit_test(blocks),
         cmocka_unit_test(thinned),
         cmocka_unit_test(thinned_by_degree),
         cmocka_unit_test(item_graphs),
         cmocka_unit_test(cooccurrence),
         cmocka_unit_test(joined_projection),
+        cmocka_unit_test(weights_by_modality),
         cmocka_unit_test(refused_memory),
+        cmocka_unit_test(distances),
         cmocka_unit_test(info_nce_is_torchs),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

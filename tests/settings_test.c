@@ -264,6 +264,50 @@ static void no_name_stands_for_two(void **state)
     }
 }
 
+static const Setting *common_of(const char *key)
+{
+    const Setting *s = common_settings;
+    while (s->key && strcmp(s->key, key) != 0)
+        s++;
+    return s->key ? s : NULL;
+}
+
+/* What a new recommender may forget: a function that a run calls, a member of its struct for each setting, one that two
+ * settings share, defaults within the bounds under each protocol and variant. */
+static void recommenders_are_complete(void **state)
+{
+    (void)state;
+    Arena *a = arena_new(NULL, 0);
+    for (size_t r = 0; r < recommender_count(); r++) {
+        const Recommender *kind = recommender_at(r);
+        bool has_variant = false;
+        assert_true(kind->name && kind->paper && kind->sampling && kind->init);
+        assert_true((kind->represent != NULL) != (kind->score != NULL));
+        assert_true(!kind->loss || !kind->step);
+        assert_true((kind->arrays != NULL) == (kind->restore != NULL) && (kind->score || !kind->arrays));
+        for (const Setting *s = kind->settings; s && s->key; s++) {
+            const Setting *common = common_of(s->key);
+            has_variant = has_variant || !strcmp(s->key, "variant");
+            assert_true(s->elliot && s->mmrec && s->about && s->about[0]);
+            if (common && s->member.at != common->member.at)
+                fail_msg("%s: setting %s is not the member that trains with it", kind->name, s->key);
+            for (const Setting *o = kind->settings; o < s; o++)
+                if (!strcmp(o->key, s->key) || o->member.at == s->member.at)
+                    fail_msg("%s: settings %s and %s have one key or one member", kind->name, o->key, s->key);
+        }
+        static const char *const variants[] = {"variant=elliot", "variant=mmrec"};
+        for (Protocol p = ELLIOT; p <= MMREC; p++)
+            for (size_t v = 0; v <= COUNT(variants); v++) {
+                Error e = {0};
+                size_t given = v < COUNT(variants) && has_variant;
+                const Model m = {.kind = kind, .settings = settings_make(kind, p, &variants[v], given, a, &e)};
+                assert_ok(m.settings, e);
+                assert_true(kind->loss || kind->step || kind->sampling(&m) == SAMPLE_NONE);
+            }
+    }
+    arena_free(a);
+}
+
 static void recommenders_under_other_names(void **state)
 {
     (void)state;
@@ -278,8 +322,9 @@ static void recommenders_under_other_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names_that_mean_the_same), cmocka_unit_test(names_that_do_not),
-        cmocka_unit_test(values_are_parsed_once),   cmocka_unit_test(no_name_is_unknown),
-        cmocka_unit_test(no_name_stands_for_two),   cmocka_unit_test(recommenders_under_other_names)};
+        cmocka_unit_test(names_that_mean_the_same),      cmocka_unit_test(names_that_do_not),
+        cmocka_unit_test(values_are_parsed_once),        cmocka_unit_test(no_name_is_unknown),
+        cmocka_unit_test(no_name_stands_for_two),        cmocka_unit_test(recommenders_are_complete),
+        cmocka_unit_test(recommenders_under_other_names)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -444,8 +444,8 @@ static void hostile_settings_name_the_section(void **state)
          "config.json:1:2: vision_config: expected an object with the settings of a tower"},
         {"{" IMAGE_HEADS "}, \"text_config\": \"bert\"}", "text_config: expected an object"},
         {"{\"vision_config\": null, " TEXT_HEADS "}}",
-         "12 layers and 12 heads (vision_config of config.json, or the family's default) do not fit the tensors "
-         "vision_model., which have 2 layers of width 8"},
+         "12 layers and 12 heads (vision_config of config.json, or the family's default) do not fit the tensors, "
+         "which have 2 layers of width 8"},
         {"{" IMAGE_HEADS "}}", "12 layers and 12 heads (text_config of config.json, or the family's default)"},
         {"{\"vision_config\": {\"num_attention_heads\": \"2\"}}",
          "vision_config.num_attention_heads: expected a whole"},

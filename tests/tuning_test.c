@@ -53,7 +53,7 @@ typedef struct Batch {
     ImageBatch images;
     int32_t ids[TOKENS], positions[TOKENS], offsets[TEXTS + 1];
     float pixels[IMAGES * SIDE * SIDE * 3];
-    bool is_text;
+    bool is_text; /* else the images are the input */
 } Batch;
 
 static void batch_positions(Batch *b, const Encoder *en)
@@ -61,18 +61,18 @@ static void batch_positions(Batch *b, const Encoder *en)
     for (int i = 0; i < TEXTS; i++)
         for (int32_t j = b->offsets[i]; j < b->offsets[i + 1]; j++)
             b->positions[j] = en->text.first_position + j - b->offsets[i];
-    b->is_text = en->towers & MODALITY_TEXT;
     b->texts = (TextBatch){{TEXTS, TOKENS, TOKENS, b->offsets}, b->ids, b->positions};
     b->images = (ImageBatch){IMAGES, en->image.preset.height, en->image.preset.width, b->pixels};
     assert_true(b->is_text || b->images.height * b->images.width <= SIDE * SIDE);
 }
 
-/* One of the golden file, or drawn where it is NULL. */
-static void batch_of(Batch *b, const Encoder *en, const Weights *golden)
+/* For the tower of a modality, 0: the model's only one. Of the golden file, or drawn where it is NULL. */
+static void batch_of(Batch *b, const Encoder *en, unsigned modality, const Weights *golden)
 {
     static const int32_t offsets[] = {0, 5, 6, TOKENS};
     Draw d = {5, DRAW_TEST, 0};
     memcpy(b->offsets, offsets, sizeof offsets);
+    b->is_text = (modality ? modality : en->towers) & MODALITY_TEXT;
     for (int i = 0; i < TOKENS; i++)
         b->ids[i] = (int32_t)draw_below(d, (uint64_t)i, 20) + 2;
     for (size_t i = 0; i < COUNT(b->pixels); i++)
@@ -89,9 +89,11 @@ static void batch_of(Batch *b, const Encoder *en, const Weights *golden)
 /* The model's usual output of a batch, unpooled. */
 static Tensor *features(Tape *t, const Encoder *en, const Batch *b, Arena *a, Error *e)
 {
-    OutputOptions o = {.pool = b->is_text ? POOL_NONE : POOL_MODEL, .normalize = -1};
+    unsigned modality = b->is_text ? MODALITY_TEXT : MODALITY_IMAGE;
+    bool tokens = en->outputs[output_find(en, modality, NULL)].rows == ROWS_TOKENS;
+    OutputOptions o = {.pool = tokens ? POOL_NONE : POOL_MODEL, .normalize = -1};
     CallOptions options = {.outputs = &o, .output_count = 1};
-    Call *c = call_new(en, b->is_text ? MODALITY_TEXT : MODALITY_IMAGE, &options, a, e);
+    Call *c = call_new(en, modality, &options, a, e);
     Tensor *x = NULL;
     must(e);
     call_forward(t, c, b->is_text ? &b->texts : NULL, b->is_text ? NULL : &b->images, &x);
@@ -166,7 +168,7 @@ static void check_adapters(Bench *b, const char *name, Pack dtype, const char *t
     TrainOptions train = {.adapters = "query, key, value, layer.*.dense", .rank = 3, .alpha = 2};
     Encoder *en = open_model(b, name, dtype, train);
     Batch batch;
-    batch_of(&batch, en, golden);
+    batch_of(&batch, en, 0, golden);
     set_adapters(b, en, golden, 0);
     int64_t n;
     const float *before = inferred(b, en, &batch, &n), *after;
@@ -229,16 +231,17 @@ typedef struct Example {
     const char *model;
     const char *adapters; /* or NULL */
     const char *weights;  /* of some of them */
+    unsigned modality;    /* of the tower that is trained; 0: the model's only one */
 } Example;
 static const Example EXAMPLES[] = {
-    {"bert", "query, output.dense", "encoder.layer.1.*, !*.key.*"},
-    {"bert_prefixed", "dense", "*.LayerNorm.*, *.bias"},
-    {"distilbert", "q_lin, v_lin, lin1", "transformer.layer.0.*"},
-    {"mpnet", "attn.q, attn.o", "word_embeddings.weight, relative_attention_bias.weight, *.attn.v.*"},
-    {"vit", "query, value, intermediate.dense", "cls_token, layernorm_*, encoder.layer.1.*"},
-    {"vit_modules", "q_proj, fc1", "position_embeddings, layers.?.attention.*"},
-    {"resnet_basic", NULL, "*.convolution.weight"},
-    {"resnet_bottleneck", NULL, "*.normalization.*"}};
+    {"bert", "query, output.dense", "encoder.layer.1.*, !*.key.*", 0},
+    {"bert_prefixed", "dense", "*.LayerNorm.*, *.bias", 0},
+    {"distilbert", "q_lin, v_lin, lin1", "transformer.layer.0.*", 0},
+    {"mpnet", "attn.q, attn.o", "word_embeddings.weight, relative_attention_bias.weight, *.attn.v.*", 0},
+    {"vit", "query, value, intermediate.dense", "cls_token, layernorm_*, encoder.layer.1.*", 0},
+    {"vit_modules", "q_proj, fc1", "position_embeddings, layers.?.attention.*", 0},
+    {"resnet_basic", NULL, "*.convolution.weight", 0},
+    {"resnet_bottleneck", NULL, "*.normalization.*", 0}};
 
 static float *factors(Bench *b, int64_t n)
 {
@@ -325,7 +328,7 @@ static void adapted(Bench *b, const char *folder, const Example *w, Pack dtype)
             *en = open_model(b, w->model, dtype, (TrainOptions){.adapters = w->adapters, .rank = 2, .dropout = 0.1f});
     Batch batch;
     int64_t n;
-    batch_of(&batch, plain, NULL);
+    batch_of(&batch, plain, w->modality, NULL);
     const float *x = inferred(b, plain, &batch, &n), *y = inferred(b, en, &batch, &n), *c = factors(b, n);
     assert_memory_equal(x, y, (size_t)n * sizeof *x);
     float first = train(b, en, &batch, c, 1, 0.01), last = train(b, en, &batch, c, 10, 0.01);
@@ -349,7 +352,7 @@ static void trained(Bench *b, const char *folder, const Example *w, const char *
             *en = open_model(b, w->model, PACK_F32, (TrainOptions){.weights = weights});
     Batch batch;
     int64_t n;
-    batch_of(&batch, plain, NULL);
+    batch_of(&batch, plain, w->modality, NULL);
     const float *x = inferred(b, plain, &batch, &n), *c = factors(b, n);
     assert_close(inferred(b, en, &batch, &n), x, n, SUMS, w->model);
     double lr = w->adapters ? 1e-3 : 1e-6; /* convolutions with drawn weights give large features */
@@ -400,7 +403,7 @@ static void parts_of_a_fused_projection(void **state)
     Encoder *en = open_model(b, "bert", PACK_F32, (TrainOptions){.weights = "query.*"});
     Batch batch;
     int64_t n;
-    batch_of(&batch, en, NULL);
+    batch_of(&batch, en, 0, NULL);
     inferred(b, en, &batch, &n);
     train(b, en, &batch, factors(b, n), 2, 0.01);
     check_saved(b, "bert", copy_model(b, folder, "bert", en), is_query);

@@ -1,6 +1,8 @@
 /* nn/ops/graph.c: products with sparse graphs, and graphs whose values carry gradients.
  *
- * Patterns are made on the host, outside the gradient; values are tensors [entries] of the tape. */
+ * Patterns are made on the host, outside the gradient; values are tensors [entries] of the tape. On a device that does
+ * not read host memory, an op makes its pattern at once and its values when they are first read: all patterns of a step
+ * travel together. */
 #include <math.h>
 
 #include "nn/tape.h"
@@ -10,6 +12,49 @@ static bool has_graph(Tape *t, const char *op, const Csr *g)
     if (!g && t->error.code == SP_OK)
         tape_fail(t, SP_USAGE, "%s: the graph is missing", op);
     return g && t->error.code == SP_OK;
+}
+
+/* The same, and kernels may read the pattern. */
+static bool reads_graph(Tape *t, const char *op, const Csr *g)
+{
+    if (has_graph(t, op, g))
+        lists_send(t);
+    return g && t->error.code == SP_OK;
+}
+
+Csr *graph_later(Tape *t, Csr *g, Values v)
+{
+    Values *own = g ? tape_scratch(t, 1, sizeof *own) : NULL;
+    const Csr **from = own ? tape_scratch(t, v.n, sizeof *from) : NULL;
+    Tensor **weights = from && v.weights ? tape_scratch(t, v.n, sizeof *weights) : NULL;
+    if (!from || (v.weights && !weights))
+        return NULL;
+    *own = v;
+    own->tape = t;
+    own->from = from;
+    own->weights = weights;
+    for (int i = 0; i < v.n; i++) {
+        from[i] = v.from[i];
+        if (weights)
+            weights[i] = v.weights[i];
+    }
+    g->later = own;
+    if (t->host_memory) /* no upload to wait for: what they are made of can be given back early */
+        csr_values(t, g);
+    return t->error.code == SP_OK ? g : NULL;
+}
+
+Tensor *csr_values(Tape *t, const Csr *g)
+{
+    if (!has_graph(t, "csr_values", g))
+        return tape_failed(t);
+    if (g->later) {
+        Csr *own = (Csr *)(uintptr_t)g; /* graphs of a store have no `later` */
+        const Values *v = g->later;
+        own->later = NULL;
+        own->val = v->make(t, g, v);
+    }
+    return g->val;
 }
 
 /* ---- spmm: y = A x --------------------------------------------------------------------------- */
@@ -38,13 +83,14 @@ static void spmm_back(Tape *t, Node *n)
 Tensor *spmm(Tape *t, const Csr *a, Tensor *x)
 {
     static const Op op = {.name = "spmm", .back_name = "spmm back", .back = spmm_back, .optional = 2};
-    Node *n = has_graph(t, op.name, a) ? node_new(t, &op, INPUTS(x, a->val)) : NULL;
+    Tensor *val = has_graph(t, op.name, a) ? csr_values(t, a) : NULL;
+    Node *n = reads_graph(t, op.name, a) ? node_new(t, &op, INPUTS(x, val)) : NULL;
     if (!n || !node_fits(t, n, rows_of(x) == a->cols) || !node_out(t, n, F32, SHAPE(a->rows, cols_of(x))))
         return tape_failed(t);
     int64_t D = cols_of(x);
     Sparse s = csr_sparse(a);
     n->spec = a;
-    n->unread = UNREAD(RESULT) | (grad_needed(a->val) ? 0 : UNREAD(0));
+    n->unread = UNREAD(RESULT) | (grad_needed(val) ? 0 : UNREAD(0));
     if (n->out.needs_grad)
         csr_pin(t, a);
     if (tape_live(t))
@@ -93,7 +139,7 @@ static void sddmm_back(Tape *t, Node *n)
 Tensor *sddmm(Tape *t, const Csr *g, Tensor *x, Tensor *y)
 {
     static const Op op = {.name = "sddmm", .back_name = "sddmm back", .back = sddmm_back};
-    Node *n = has_graph(t, op.name, g) ? node_new(t, &op, INPUTS(x, y)) : NULL;
+    Node *n = reads_graph(t, op.name, g) ? node_new(t, &op, INPUTS(x, y)) : NULL;
     if (!n || !node_fits(t, n, rows_of(x) == g->rows && rows_of(y) == g->cols && cols_of(x) == cols_of(y)) ||
         !node_out(t, n, F32, SHAPE(g->entries)))
         return tape_failed(t);
@@ -121,7 +167,7 @@ static void edge_softmax_op_back(Tape *t, Node *n)
 Tensor *edge_softmax(Tape *t, const Csr *g, Tensor *x)
 {
     static const Op op = {.name = "edge_softmax", .back_name = "edge_softmax back", .back = edge_softmax_op_back};
-    Node *n = has_graph(t, op.name, g) ? node_new(t, &op, INPUTS(x)) : NULL;
+    Node *n = reads_graph(t, op.name, g) ? node_new(t, &op, INPUTS(x)) : NULL;
     if (!n || !node_fits(t, n, x->count == g->entries) || !node_out(t, n, F32, x->dims, x->shape))
         return tape_failed(t);
     n->spec = g;
@@ -157,12 +203,12 @@ Tensor *edge_values(Tape *t, const Csr *g)
         .name = "edge_values", .back_name = "edge_values back", .back = edge_values_back, .optional = 1};
     if (!has_graph(t, op.name, g))
         return tape_failed(t);
-    Tensor *val = g->val;
+    Tensor *val = csr_values(t, g);
     if (val && g->at)
         val = reshape(t, gather(t, reshape(t, val, SHAPE(val->count, 1)), g->at), SHAPE(g->entries));
     if (val && !g->row_scale && !g->col_scale)
         return val;
-    Node *n = node_new(t, &op, INPUTS(val));
+    Node *n = reads_graph(t, op.name, g) ? node_new(t, &op, INPUTS(val)) : NULL;
     if (!n || !node_out(t, n, F32, SHAPE(g->entries)))
         return tape_failed(t);
     n->spec = g;
@@ -188,6 +234,7 @@ Csr *graph_with(Tape *t, const Csr *g, Tensor *val)
     }
     *out = *g;
     out->val = val;
+    out->later = NULL;
     out->at = out->row_scale = out->col_scale = NULL;
     out->symmetric = false;
     return out;
@@ -306,11 +353,23 @@ static Pattern host_pattern(Tape *t, const Csr *g)
     return (Pattern){tape_host(t, g->start), tape_host(t, g->col)};
 }
 
+static Tensor *mixed_values(Tape *t, const Csr *g, const Values *v)
+{
+    Tensor **val = tape_scratch(t, v->n, sizeof *val);
+    for (int i = 0; val && i < v->n; i++) {
+        int64_t entries = v->from[i]->entries;
+        val[i] = edge_values(t, v->from[i]);
+        if (v->weights && v->weights[i] && t->error.code == SP_OK)
+            val[i] = reshape(t, row_scale(t, reshape(t, val[i], SHAPE(1, entries)), v->weights[i]), SHAPE(entries));
+    }
+    return val ? place_values(t, v->n, val, g->entries, v->places) : tape_failed(t);
+}
+
 Csr *graph_mix(Tape *t, int n, Csr *const *graphs, Tensor *const *weights)
 {
     Pattern *p = check_eager(t, "graph_mix") ? tape_scratch(t, n, sizeof *p) : NULL;
-    Tensor **val = p ? tape_scratch(t, n, sizeof *val) : NULL;
-    for (int i = 0; val && i < n; i++) {
+    Places *places = p ? tape_scratch(t, 1, sizeof *places) : NULL;
+    for (int i = 0; places && i < n; i++) {
         const Csr *g = graphs[i];
         if (!has_graph(t, "graph_mix", g))
             return NULL;
@@ -318,17 +377,18 @@ Csr *graph_mix(Tape *t, int n, Csr *const *graphs, Tensor *const *weights)
             tape_fail(t, SP_SHAPE, "graph_mix: the sizes differ: %lld x %lld and %lld x %lld", (long long)g->rows,
                       (long long)g->cols, (long long)graphs[0]->rows, (long long)graphs[0]->cols);
         p[i] = host_pattern(t, g);
-        val[i] = edge_values(t, g);
-        if (weights && weights[i] && t->error.code == SP_OK)
-            val[i] = reshape(t, row_scale(t, reshape(t, val[i], SHAPE(1, g->entries)), weights[i]), SHAPE(g->entries));
     }
     if (t->error.code != SP_OK || n < 1)
         return NULL;
-    Places places;
-    Csr *g = unite(t, n, p, graphs[0]->rows, graphs[0]->cols, &places);
-    if (g)
-        g->val = place_values(t, n, val, g->entries, &places);
-    return t->error.code == SP_OK ? g : NULL;
+    const Csr *const *from = (const Csr *const *)graphs;
+    return graph_later(t, unite(t, n, p, from[0]->rows, from[0]->cols, places),
+                       (Values){.make = mixed_values, .n = n, .from = from, .weights = weights, .places = places});
+}
+
+static Tensor *diagonal_values(Tape *t, const Csr *g, const Values *v)
+{
+    Tensor *own = edge_values(t, v->from[0]), *diagonal = filled(t, v->number, SHAPE(MIN(g->rows, g->cols)));
+    return place_values(t, 2, (Tensor *[]){own, diagonal}, g->entries, v->places);
 }
 
 Csr *graph_set_diagonal(Tape *t, Csr *g, float value)
@@ -336,32 +396,42 @@ Csr *graph_set_diagonal(Tape *t, Csr *g, float value)
     if (!check_eager(t, "graph_set_diagonal") || !has_graph(t, "graph_set_diagonal", g))
         return NULL;
     int64_t n = MIN(g->rows, g->cols);
+    Places *places = tape_scratch(t, 1, sizeof *places);
     int64_t *start = tape_scratch(t, g->rows + 1, sizeof *start);
     int32_t *col = tape_scratch(t, n, sizeof *col);
-    if (!start || !col)
+    if (!places || !start || !col)
         return NULL;
     for (int64_t r = 0; r < g->rows; r++)
         start[r + 1] = MIN(r + 1, n);
     for (int64_t r = 0; r < n; r++)
         col[r] = (int32_t)r;
     Pattern p[2] = {host_pattern(t, g), {start, col}};
-    Tensor *diagonal = tape_constant(t, F32, n, NULL);
-    Places places;
-    Csr *out = unite(t, 2, p, g->rows, g->cols, &places);
+    Csr *out = unite(t, 2, p, g->rows, g->cols, places);
     if (!out)
         return NULL;
     for (int64_t e = 0; e < out->entries; e++) /* g's own diagonal is not read and gets no gradient */
-        if (places.map[1][e] >= 0 && places.map[0][e] >= 0) {
-            places.back[0][places.map[0][e]] = -1;
-            places.map[0][e] = -1;
+        if (places->map[1][e] >= 0 && places->map[0][e] >= 0) {
+            places->back[0][places->map[0][e]] = -1;
+            places->map[0][e] = -1;
         }
-    t->k->fill(&t->run, n, value, diagonal->data);
-    Tensor *in[2] = {edge_values(t, g), diagonal};
-    out->val = place_values(t, 2, in, out->entries, &places);
-    return t->error.code == SP_OK ? out : NULL;
+    const Csr *from = g;
+    return graph_later(t, out,
+                       (Values){.make = diagonal_values, .n = 1, .from = &from, .number = value, .places = places});
 }
 
 /* ---- the graph of nearest neighbours --------------------------------------------------------- */
+
+static Tensor *cosine_values(Tape *t, const Csr *g, const Values *v)
+{
+    return sddmm(t, g, v->x, v->x);
+}
+
+static Csr *cosines_later(Tape *t, Csr *g, Tensor *z)
+{
+    if (g && grad_needed(z))
+        csr_back_lists(t, g);
+    return graph_later(t, g, (Values){.make = cosine_values, .x = z});
+}
 
 Csr *knn_graph(Tape *t, Tensor *x, int64_t k)
 {
@@ -400,10 +470,7 @@ Csr *knn_graph(Tape *t, Tensor *x, int64_t k)
         }
         start[r + 1] = e;
     }
-    Csr *g = csr_on_tape(t, I, I, start, host);
-    if (g)
-        g->val = sddmm(t, g, z, z);
-    return t->error.code == SP_OK ? g : NULL;
+    return cosines_later(t, csr_on_tape(t, I, I, start, host), z);
 }
 
 Csr *cosine_graph(Tape *t, Tensor *x, const Csr *pattern)
@@ -416,9 +483,7 @@ Csr *cosine_graph(Tape *t, Tensor *x, const Csr *pattern)
                .entries = pattern->entries,
                .start = pattern->start,
                .col = pattern->col};
-    Tensor *z = row_normalize(t, x, 1e-12f);
-    g->val = sddmm(t, g, z, z);
-    return t->error.code == SP_OK ? g : NULL;
+    return cosines_later(t, g, row_normalize(t, x, 1e-12f));
 }
 
 /* ---- normalising by row sums at both ends: v'_ij = v_ij r_i r_j with r = (sum_j v_ij)^-1/2 ---- */
@@ -446,28 +511,40 @@ static void graph_normalize_back(Tape *t, Node *n)
     step_give_floats(t, ones, g->cols);
 }
 
-Csr *graph_normalize(Tape *t, Csr *g)
+static Tensor *normalized_values(Tape *t, const Csr *out, const Values *v)
 {
     static const Op op = {.name = "graph_normalize", .back_name = "graph_normalize back", .back = graph_normalize_back};
-    if (!has_graph(t, op.name, g) || !check_eager(t, op.name))
-        return NULL;
-    Node *n = node_new(t, &op, INPUTS(edge_values(t, g)));
-    if (!n || !node_fits(t, n, g->rows == g->cols) || !node_out(t, n, F32, SHAPE(g->entries)))
-        return NULL;
-    Csr *out = tape_scratch(t, 1, sizeof *out);
+    const Csr *g = v->from[0];
+    Tensor *val = edge_values(t, g);
+    Node *n = reads_graph(t, op.name, g) ? node_new(t, &op, INPUTS(val)) : NULL;
+    if (!n || !node_out(t, n, F32, SHAPE(out->entries)))
+        return tape_failed(t);
     float *sums = step_floats(t, g->rows);
     n->keep[0] = step_floats(t, g->rows);
     n->spec = g;
     n->unread = UNREAD(RESULT);
     if (n->out.needs_grad)
         csr_pin(t, g);
-    if (!out || !sums || !n->keep[0])
-        return NULL;
+    if (!sums || !n->keep[0])
+        return tape_failed(t);
     Sparse s = pattern_of(g);
     t->k->edge_row_sum(&t->run, &s, n->in[0]->data, sums);
     t->k->inverse_root(&t->run, g->rows, sums, n->keep[0]);
     t->k->edge_scale(&t->run, &s, n->in[0]->data, n->keep[0], n->keep[0], n->out.data);
     step_give_floats(t, sums, g->rows);
+    return node_done(t, n, 4.0 * (double)g->entries, 16.0 * (double)g->entries);
+}
+
+Csr *graph_normalize(Tape *t, Csr *g)
+{
+    if (!has_graph(t, "graph_normalize", g) || !check_eager(t, "graph_normalize"))
+        return NULL;
+    if (g->rows != g->cols)
+        tape_fail(t, SP_SHAPE, "graph_normalize: a square graph is expected; the graph is %lld x %lld",
+                  (long long)g->rows, (long long)g->cols);
+    Csr *out = tape_scratch(t, 1, sizeof *out);
+    if (!out)
+        return NULL;
     *out = (Csr){.rows = g->rows,
                  .cols = g->cols,
                  .entries = g->entries,
@@ -476,6 +553,8 @@ Csr *graph_normalize(Tape *t, Csr *g)
                  .tstart = g->tstart,
                  .tcol = g->tcol,
                  .tat = g->tat};
-    out->val = node_done(t, n, 4.0 * (double)g->entries, 16.0 * (double)g->entries);
-    return t->error.code == SP_OK ? out : NULL;
+    if (g->later || grad_needed(g->val))
+        csr_back_lists(t, g);
+    const Csr *from = g;
+    return graph_later(t, out, (Values){.make = normalized_values, .n = 1, .from = &from});
 }

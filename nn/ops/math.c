@@ -217,7 +217,7 @@ Tensor *col_sum(Tape *t, Tensor *x)
     return node_done(t, n, (double)x->count, 4.0 * (double)x->count);
 }
 
-/* ---- noise ----------------------------------------------------------------------------------- */
+/* ---- noise, constants ------------------------------------------------------------------------ */
 
 Tensor *noise(Tape *t, Noise kind, int dims, const int64_t *shape)
 {
@@ -229,6 +229,22 @@ Tensor *noise(Tape *t, Noise kind, int dims, const int64_t *shape)
         t->k->noise(&t->run, n->out.count, kind, t->draw, t->drawn, n->out.data);
     t->drawn += (uint64_t)n->out.count; /* no two draws of a step are the same */
     return node_done(t, n, 10.0 * (double)n->out.count, 4.0 * (double)n->out.count);
+}
+
+Tensor *filled(Tape *t, float value, int dims, const int64_t *shape)
+{
+    static const Op op = {.name = "filled"};
+    Node *n = node_new(t, &op, 0, NULL);
+    if (!n || !node_out(t, n, F32, dims, shape))
+        return tape_failed(t);
+    if (tape_live(t))
+        t->k->fill(&t->run, n->out.count, value, n->out.data);
+    return node_done(t, n, 0, 4.0 * (double)n->out.count);
+}
+
+Tensor *add_number(Tape *t, Tensor *x, float value)
+{
+    return broadcast(t, BIN_ADD, SPREAD_NUMBER, x, filled(t, value, SHAPE(1)));
 }
 
 /* ---- y[m] = log sum over n of exp(scale a[m] . b[n]) ----------------------------------------- */

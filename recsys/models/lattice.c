@@ -33,20 +33,17 @@ typedef struct LatticeSettings {
 static const Setting settings[] = {
     VARIANT_SETTING,
     FACTORS_SETTING(LatticeSettings),
-    {"factors_multimod", "64", "64", "length of the projected features", I64_OF(LatticeSettings, factors_multimod), 1,
-     INT32_MAX, ALIASES({"feat_embed_dim", NULL, ALIAS_SAME, 0})},
-    {"n_layers", "1", "1", "propagation steps on the item graph", I64_OF(LatticeSettings, n_layers), 0, MOST_LAYERS,
-     NULL},
-    {"n_ui_layers", "2", "2", "propagation steps on the graph of users and items", I64_OF(LatticeSettings, n_ui_layers),
-     0, MOST_LAYERS,
-     ALIASES(
-         {"weight_size", "set n_ui_layers, the length of that list", ALIAS_REFUSED, 0},
-         {"cf_model", "the convolution is always that of LightGCN: leave it out", ALIAS_REFUSED, 0},
-         {"mess_dropout", "it is a setting of cf_model=ngcf, which is not supported: leave it out", ALIAS_REFUSED, 0})},
-    {"top_k", "20", "10", "neighbours kept per item", I64_OF(LatticeSettings, top_k), 1, INT32_MAX,
-     ALIASES({"knn_k", NULL, ALIAS_SAME, 0})},
-    {"l_m", "0.7", "0.9", "weight of the graph of the input features; the learned graph has weight 1 - l_m",
-     F64_OF(LatticeSettings, l_m), 0, FLT_MAX, ALIASES({"lambda_coeff", NULL, ALIAS_SAME, 0})},
+    I64_ALSO(LatticeSettings, factors_multimod, "64", "64", "length of the projected features", 1, INT32_MAX,
+             SAME_AS("feat_embed_dim")),
+    I64_SETTING(LatticeSettings, n_layers, "1", "1", "propagation steps on the item graph", 0, MOST_LAYERS),
+    I64_ALSO(LatticeSettings, n_ui_layers, "2", "2", "propagation steps on the graph of users and items", 0,
+             MOST_LAYERS, NOT_HERE("weight_size", "set n_ui_layers, the length of that list"),
+             NOT_HERE("cf_model", "the convolution is always that of LightGCN: leave it out"),
+             NOT_HERE("mess_dropout", "it is a setting of cf_model=ngcf, which is not supported: leave it out")),
+    I64_ALSO(LatticeSettings, top_k, "20", "10", "neighbours kept per item", 1, INT32_MAX, SAME_AS("knn_k")),
+    F64_ALSO(LatticeSettings, l_m, "0.7", "0.9",
+             "weight of the graph of the input features; the learned graph has weight 1 - l_m", 0, FLT_MAX,
+             SAME_AS("lambda_coeff")),
     L_W_SETTING(LatticeSettings, "1e-5", "1e-3"),
     {"lr_decay", "0.96", "0.96", "the learning rate is multiplied by this over 50 epochs",
      F64_OF(LatticeSettings, common.lr_decay), 0, FLT_MAX, lr_decay_aliases},
@@ -70,10 +67,10 @@ static Csr *neighbours(Tape *t, const Model *m, Tensor *x)
     return knn_graph(t, x, s->top_k);
 }
 
-/* g alone stays of what was made since `mark`. */
+/* g alone stays of what was made since `mark`, once it has its values. */
 static Csr *only(Tape *t, int64_t mark, Csr *g)
 {
-    if (g)
+    if (g && !g->later)
         tape_drop(t, mark, 3, (Tensor *[]){g->start, g->col, g->val});
     return g;
 }
@@ -115,14 +112,15 @@ static Csr *learn(Tape *t, const Model *m, int i)
 {
     const Lattice *l = m->own;
     Mined *x = &l->mined[i];
+    int64_t mark = tape_mark(t);
     Tensor *projected = project(t, &l->modality[i], NULL);
     if (tape_training(t) && l->evaluated)
-        return cosine_graph(t, projected, x->nearest);
+        return only(t, mark, cosine_graph(t, projected, x->nearest));
     Csr *g = neighbours(t, m, projected);
     Error e = {0};
     if (g && !tape_training(t) && !(x->nearest = csr_keep_rows(t, m->store, x->key, g, &e)))
         tape_fail(t, e.code, "%s", e.message);
-    return g;
+    return only(t, mark, g);
 }
 
 /* (1 - l_m) normalise(sum w_m knn(W_m f + b)) + l_m sum w_m original_m, w = softmax(modal_weight) */
@@ -139,35 +137,38 @@ static Csr *mine_items(Tape *t, Model *m)
     Tensor *share = softmax(t, l->modal_weight);
     for (int i = 0; i < M; i++) {
         weights[i] = rows(t, share, i, 1);
-        part = tape_mark(t);
-        learned[i] = only(t, part, learn(t, m, i));
+        learned[i] = learn(t, m, i);
         originals[i] = l->mined[i].original;
     }
-    float l_m = (float)s->l_m, rest = 1 - l_m;
+    float l_m = (float)s->l_m;
     part = tape_mark(t);
     Csr *mixed = only(t, part, normalized(t, m, graph_mix(t, M, learned, weights)));
     part = tape_mark(t);
     Csr *both[] = {mixed, only(t, part, graph_mix(t, M, originals, weights))};
-    Tensor *shares[] = {input_f32(t, &rest, 1, (int64_t[]){1}), input_f32(t, &l_m, 1, (int64_t[]){1})};
+    Tensor *shares[] = {filled(t, 1 - l_m, 1, (int64_t[]){1}), filled(t, l_m, 1, (int64_t[]){1})};
     return only(t, mark, graph_mix(t, 2, both, shares));
 }
 
-/* Final vectors of users and items (NULL: of all). A batch reads few rows, and these read few of a large graph. */
-static void compute(Tape *t, Model *m, const Csr *graph, Tensor **users, Tensor **items)
+/* What the vectors of users and items are made of (NULL: of all). A batch reads few rows, and these read few of a large
+ * graph. */
+static TwoGraphs graphs(Tape *t, const Model *m, const Csr *items_graph, Tensor *users, Tensor *items)
 {
     const LatticeSettings *s = m->settings;
     const Lattice *l = m->own;
-    const Propagation smooth = {.graph = graph, .layers = s->n_layers, .combine = COMBINE_LAST},
-                      convolve = {.graph = l->adjacency, .layers = s->n_ui_layers, .normalize = !is_mmrec(m)};
-    int64_t mark = tape_mark(t), U = *users ? rows_of(*users) : m->data->U, I = *items ? rows_of(*items) : m->data->I;
-    Reach near = reach(t, &smooth, l->x.item, NULL, *items);
-    Reach far = reach(t, &convolve, l->x.user, l->x.item, *users ? ids_join(t, *users, m->data->U, *items) : NULL);
-    if (near.low && far.high)
-        ids_together(t, 2, (Tensor *[]){near.low, far.high});
-    Tensor *h = propagate(t, &smooth, l->x.item, NULL, &near);
-    Tensor *x = propagate(t, &convolve, l->x.user, l->x.item, &far);
-    *users = rows(t, x, 0, U);
-    *items = add(t, rows(t, x, U, I), row_normalize(t, h, 1e-12f));
+    TwoGraphs g = {
+        .items = {.graph = items_graph, .layers = s->n_layers, .combine = COMBINE_LAST},
+        .nodes = {.graph = l->adjacency, .layers = s->n_ui_layers, .normalize = !is_mmrec(m)},
+    };
+    two_graphs_reach(t, m, &g, &l->x, users, items);
+    return g;
+}
+
+static void compute(Tape *t, const Model *m, const TwoGraphs *g, Tensor **users, Tensor **items)
+{
+    const Lattice *l = m->own;
+    int64_t mark = tape_mark(t);
+    Tensor *near = two_graphs(t, g, &l->x, users, items);
+    *items = add(t, *items, row_normalize(t, near, 1e-12f));
     tape_drop(t, mark, 2, (Tensor *[]){*users, *items});
 }
 
@@ -175,32 +176,33 @@ static Tensor *loss(Tape *t, Model *m, const Batch *b)
 {
     const LatticeSettings *s = m->settings;
     Lattice *l = m->own;
-    const Csr *graph = l->items;
     BatchRows r = batch_rows(t, b);
     int64_t mark = tape_mark(t);
+    Csr *mined = b->index == 0 ? mine_items(t, m) : l->items;
+    TwoGraphs g = graphs(t, m, mined, r.users, r.items); /* all patterns come first: they are one upload */
     if (b->index == 0) {
-        Csr *mined = mine_items(t, m);
-        l->evaluated = false;
         Error e = {0};
-        graph = mined;
+        l->evaluated = false;
         l->items = csr_keep_rows(t, m->store, "items", mined, &e);
         if (!l->items)
             tape_fail(t, e.code, "%s", e.message);
     }
-    compute(t, m, graph, &r.users, &r.items);
+    compute(t, m, &g, &r.users, &r.items);
     tape_drop(t, mark, 2, (Tensor *[]){r.users, r.items});
-    const Triples triples = {gather(t, r.users, r.user), gather(t, r.items, r.pos), gather(t, r.items, r.neg), 0};
     /* MMRec divides the squares by the configured batch size, of an epoch's short last batch too; Elliot by the batch's
      * rows. */
     double size = is_mmrec(m) ? (double)s->common.batch_size : (double)b->B;
-    return bpr_loss(t, 1, &triples, (float)(s->l_w / 2 * ((double)b->B / size)));
+    return rows_bpr(t, r.users, r.items, &r, s->l_w / 2 * ((double)b->B / size));
 }
 
 static bool represent(Tape *t, Model *m, Tensor **users, Tensor **items)
 {
     Lattice *l = m->own;
-    *users = *items = NULL;
-    compute(t, m, mine_items(t, m), users, items);
+    int64_t mark = tape_mark(t);
+    Csr *mined = mine_items(t, m);
+    csr_values(t, mined);
+    TwoGraphs g = graphs(t, m, only(t, mark, mined), NULL, NULL);
+    compute(t, m, &g, users, items);
     l->evaluated = true;
     return true;
 }

@@ -6,7 +6,8 @@
 
 #include "recsys/recsys.h"
 
-/* Whether the setting `variant` says mmrec, not elliot (recipes.md 7). The default follows the protocol. */
+/* Whether the setting `variant` says mmrec, not elliot (recipes.md 7). The default follows the protocol, in a model
+ * without VARIANT_SETTING too. */
 bool is_mmrec(const Model *m);
 enum { MOST_LAYERS = 1000 };
 /* Rows that several tables of settings have; S is the recommender's struct, with the member that the row names. */
@@ -25,7 +26,8 @@ enum { MOST_LAYERS = 1000 };
         "n_layers", elliot, mmrec, "propagation steps on the graph of users and items", I64_OF(S, n_layers), 0,        \
             MOST_LAYERS, NULL                                                                                          \
     }
-/* A number whose key is the member's name and that other systems call the same. */
+/* A number whose key is the member's name. I64_SETTING, F64_SETTING: other systems call it the same. I64_ALSO, F64_ALSO
+ * end with other names of it: SAME_AS("knn_k") is accepted, NOT_HERE("reg_weight", "set l_w") is refused. */
 #define I64_SETTING(S, member, elliot, mmrec, about, least, most)                                                      \
     {                                                                                                                  \
 #member, elliot, mmrec, about, I64_OF(S, member), least, most, NULL                                            \
@@ -34,7 +36,25 @@ enum { MOST_LAYERS = 1000 };
     {                                                                                                                  \
 #member, elliot, mmrec, about, F64_OF(S, member), least, most, NULL                                            \
     }
-/* reg_weight is MMRec's; Elliot's l_w weighs halves of squares. */
+#define I64_ALSO(S, member, elliot, mmrec, about, least, most, ...)                                                    \
+    {                                                                                                                  \
+#member, elliot, mmrec, about, I64_OF(S, member), least, most, ALIASES(__VA_ARGS__)                            \
+    }
+#define F64_ALSO(S, member, elliot, mmrec, about, least, most, ...)                                                    \
+    {                                                                                                                  \
+#member, elliot, mmrec, about, F64_OF(S, member), least, most, ALIASES(__VA_ARGS__)                            \
+    }
+#define SAME_AS(name)                                                                                                  \
+    {                                                                                                                  \
+        name, NULL, ALIAS_SAME, 0                                                                                      \
+    }
+#define NOT_HERE(name, instead)                                                                                        \
+    {                                                                                                                  \
+        name, instead, ALIAS_REFUSED, 0                                                                                \
+    }
+/* reg_weight is MMRec's weight of norms; Elliot's l_w weighs halves of squares: for models with VARIANT_SETTING whose
+ * recipes differ so (add_l2, add_norms). Where reg_weight means the same in both, or l_w is another weight: F64_ALSO
+ * with SAME_AS("reg_weight") or NOT_HERE. */
 #define L_W_SETTING(S, elliot, mmrec)                                                                                  \
     {                                                                                                                  \
         "l_w", elliot, mmrec, "weight of the regularisation", F64_OF(S, l_w), 0, FLT_MAX,                              \
@@ -93,6 +113,8 @@ typedef struct BatchRows {
     Tensor *user, *pos, *neg; /* I32 [B]: users[user[b]] is b's user; neg NULL where the batch has none */
 } BatchRows;
 BatchRows batch_rows(Tape *t, const Batch *b);
+/* batch_bpr from vectors of r->users and r->items. LATTICE, FREEDOM, MGCN. */
+Tensor *rows_bpr(Tape *t, Tensor *users, Tensor *items, const BatchRows *r, double l2);
 
 /* ---- propagation (shared/propagate.c) -------------------------------------------------------- */
 
@@ -114,12 +136,24 @@ typedef struct Reach {
     const struct Hop *hop; /* the layers above; NULL: all rows of all layers */
 } Reach;
 /* Of rows ids, ascending and each once; NULL: all. Make the lists of a step before its first op that computes: they
- * travel to the device in one upload. Where two reaches read one table, say so by ids_together. */
+ * travel to the device in one upload. Where two reaches read one table, say so by ids_together, as in two_graphs. */
 Reach reach(Tape *t, const Propagation *p, Tensor *low, Tensor *high, Tensor *ids);
 /* The rows of the result that `of` says (NULL: all). E_0 is `low` with the rows of `high` behind it, or `low` alone
  * where high is NULL. With a reach only the nodes that its rows read are computed: cheaper than all where layers are
  * few and the graph is sparse, and the gradients of low and high are those of rows. */
 Tensor *propagate(Tape *t, const Propagation *p, Tensor *low, Tensor *high, const Reach *of);
+/* Two propagations over the same tables: items' embeddings on a graph of items, and all nodes on that of users and
+ * items. LATTICE, FREEDOM, DRAGON, MENTOR, PGL. */
+typedef struct TwoGraphs {
+    Propagation items, nodes;
+    Reach item_reach, node_reach; /* set by two_graphs_reach, with the numbers of rows */
+    int64_t user_count, item_count;
+} TwoGraphs;
+/* The lists of a step, for users and items as batch_rows has them (both NULL: all). A graph whose values are not made
+ * yet (nn.h) may be given: its values come later. */
+void two_graphs_reach(Tape *t, const Model *m, TwoGraphs *g, const Tables *x, Tensor *users, Tensor *items);
+/* The vectors [n, D] of these users and items by `nodes`, and of the items by `items` as the result. */
+Tensor *two_graphs(Tape *t, const TwoGraphs *g, const Tables *x, Tensor **users, Tensor **items);
 /* A tensor [U + I, D] as users [U, D] and items [I, D]. */
 void split_nodes(Tape *t, const Model *m, Tensor *x, Tensor **users, Tensor **items);
 /* The mean of layers 0 to `layers` of all users and items: LightGCN, BM3, FREEDOM, SGL, SLMRec, MGCN, LGMRec, PGL. */
@@ -170,6 +204,12 @@ typedef enum KnnKind {
 Csr *item_graph(Model *m, const char *name, size_t n, const Modality *x, const double *weight, int64_t k, KnnKind kind,
                 Error *e);
 
+/* Weights of item graphs [M], m->data->feature_count of them, for item_graph: modality `name` has `weight`, the others
+ * share 1 - weight; the only one has 1, whatever its name. It is an error (NULL) if there are several and none has this
+ * name. Data sets name features as --features does; "visual", "textual", "audio" are usual. FREEDOM (mm_image_weight),
+ * DRAGON, MENTOR, PGL. */
+const double *modality_weights(Model *m, const char *name, double weight, Error *e);
+
 typedef enum Side { SIDE_USERS, SIDE_ITEMS } Side;
 /* For each user (item) the k others with the most items (users) in common, at least `least` of them; ties go to the
  * lower number. The values are these counts: edge_softmax makes DualGNN's weights of them. [U, U] or [I, I]. DualGNN,
@@ -180,7 +220,8 @@ Csr *cooccurrence_graph(Model *m, const char *name, Side side, int64_t k, int64_
 
 /* BPR of a batch from vectors of all users and items, with l2 as bpr_loss has it. */
 Tensor *batch_bpr(Tape *t, Tensor *users, Tensor *items, const Batch *b, double l2);
-/* loss + weight term, both of one number; loss NULL: 0. */
+/* loss + weight term, both of one number; loss NULL: 0. A number alone is add_number's (nn.h). Losses here are means
+ * over the batch: times B they are the sums of papers that add up, as SGL. */
 Tensor *add_term(Tape *t, Tensor *loss, Tensor *term, double weight);
 /* l_w as each system means it, on the batch's rows x[0..n): elliot and LATTICE, l_w/2 sum of squares / B; MMRec's
  * EmbLoss, l_w sum of Frobenius norms / B. Returns loss + that; loss NULL: 0. */
@@ -188,6 +229,8 @@ Tensor *add_l2(Tape *t, Tensor *loss, double l_w, int n, Tensor *const *x, int64
 Tensor *add_norms(Tape *t, Tensor *loss, double l_w, int n, Tensor *const *x, int64_t B);
 /* cos(a[b], b[b]) of each row -> [B], as F.cosine_similarity: BM3, SELFCF. */
 Tensor *cosines(Tape *t, Tensor *a, Tensor *b);
+/* mean over rows of 1 - cos(a[b], b[b]) -> [1]: BM3, SELFCF. */
+Tensor *cosine_distance(Tape *t, Tensor *a, Tensor *b);
 /* InfoNCE, van den Oord et al. 2018: for each row log sum over n of exp(a_i . all_n / tau) - a_i . pos_i / tau -> [B].
  * all NULL: pos, the batch's own rows. Rows are taken as they are: row_normalize makes cosines of products. The
  * products [B, N] are never stored. Over the batch: SLMRec, SimGCL, MGCN, PGL, SMORE; over all nodes: SGL, LGMRec,

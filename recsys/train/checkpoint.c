@@ -131,12 +131,15 @@ static bool check_tensors(const Weights *w, const char *path, Error *e)
 static bool cannot_load(const char *path, Error *e)
 {
     Error why = *e;
-    size_t n = strlen(path);
-    if (why.code != SP_FORMAT && why.code != SP_SHAPE)
+    Text words = text_of(why.message);
+    if (why.code == SP_IO || why.code == SP_MEMORY)
         return false;
+    if (text_starts(words, path)) { /* "path: words" or "path:line:column: words" */
+        size_t n = strlen(path) + 1;
+        words = text_trim((Text){words.p + MIN(n, words.n), words.n - MIN(n, words.n)});
+    }
     error_clear(e);
-    return fail(e, why.code, "%s: cannot be loaded (%s); %s", path,
-                why.message + (strncmp(why.message, path, n) == 0 ? n + 2 : 0), START_AGAIN);
+    return fail(e, why.code, "%s: cannot be loaded (%.*s); %s", path, (int)words.n, words.p, START_AGAIN);
 }
 
 bool checkpoint_load(const char *path, Model *m, const EvalConfig *eval, int64_t last, RunState *s, Arena *a,

@@ -7,6 +7,11 @@ Tensor *batch_bpr(Tape *t, Tensor *users, Tensor *items, const Batch *b, double 
     return bpr_loss(t, 1, &triples, (float)l2);
 }
 
+Tensor *rows_bpr(Tape *t, Tensor *users, Tensor *items, const BatchRows *r, double l2)
+{
+    return batch_bpr(t, users, items, &(Batch){.user = r->user, .pos = r->pos, .neg = r->neg}, l2);
+}
+
 Tensor *add_term(Tape *t, Tensor *loss, Tensor *term, double weight)
 {
     return loss ? add_scaled(t, loss, term, (float)weight) : scale(t, term, (float)weight);
@@ -29,6 +34,11 @@ Tensor *add_norms(Tape *t, Tensor *loss, double l_w, int n, Tensor *const *x, in
 Tensor *cosines(Tape *t, Tensor *a, Tensor *b)
 {
     return row_dot(t, row_normalize(t, a, 1e-8f), row_normalize(t, b, 1e-8f));
+}
+
+Tensor *cosine_distance(Tape *t, Tensor *a, Tensor *b)
+{
+    return add_number(t, scale(t, mean(t, cosines(t, a, b)), -1), 1);
 }
 
 Tensor *info_nce(Tape *t, Tensor *a, Tensor *pos, Tensor *all, double tau)

@@ -19,17 +19,36 @@ Csr *item_graph(Model *m, const char *name, size_t n, const Modality *x, const d
     Tensor **weights = graphs ? NEW(m->arena, Tensor *, n, e) : NULL;
     Csr *kept = NULL;
     for (size_t i = 0; weights && i < n; i++) {
-        float w = weight ? (float)weight[i] : 1;
-        weights[i] = weight ? input_f32(t, &w, 1, (int64_t[]){1}) : NULL;
+        weights[i] = weight ? filled(t, (float)weight[i], 1, (int64_t[]){1}) : NULL;
         int64_t mark = tape_mark(t);
         graphs[i] = nearest(t, &x[i], k, kind);
+        Tensor *val = csr_values(t, graphs[i]);
         if (graphs[i])
-            tape_drop(t, mark, 3, (Tensor *[]){graphs[i]->start, graphs[i]->col, graphs[i]->val});
+            tape_drop(t, mark, 3, (Tensor *[]){graphs[i]->start, graphs[i]->col, val});
     }
     if (weights)
         kept = csr_keep(t, m->store, name, n == 1 && !weight ? graphs[0] : graph_mix(t, (int)n, graphs, weights), e);
     tape_free(t);
     return kept;
+}
+
+const double *modality_weights(Model *m, const char *name, double weight, Error *e)
+{
+    size_t M = m->data->feature_count;
+    double *w = NEW(m->arena, double, M, e);
+    const char *names = "";
+    bool found = M == 1;
+    for (size_t i = 0; w && names && i < M; i++) {
+        const char *own = m->data->features[i].name;
+        bool same = M == 1 || !strcmp(own, name);
+        found = found || same;
+        w[i] = M == 1 ? 1 : same ? weight : (1 - weight) / (double)(M - 1);
+        names = arena_printf(m->arena, e, "%s%s%s", names, i ? ", " : "", own);
+    }
+    if (w && names && !found)
+        fail(e, SP_USAGE, "%s: one of several modalities must be named %s; the features are named %s", m->kind->name,
+             name, names);
+    return found && names ? w : NULL;
 }
 
 /* ---- nearest by pairs in common -------------------------------------------------------------- */

@@ -43,6 +43,8 @@ static Tensor *disturbed(Tape *t, Tensor *x, float by)
 Tensor *propagate(Tape *t, const Propagation *p, Tensor *low, Tensor *high, const Reach *of)
 {
     const Hop *hop = of ? of->hop : NULL;
+    for (int64_t l = 1; l <= p->layers; l++) /* before the mark: other ops read them too */
+        csr_values(t, hop ? hop[l].graph : p->graphs ? p->graphs[l - 1] : p->graph);
     int64_t mark = tape_mark(t), combined = p->layers + !p->skip_input;
     if (combined == 0)
         tape_fail(t, SP_USAGE, "propagate: no layer is left to combine");
@@ -76,4 +78,23 @@ void light_gcn(Tape *t, const Model *m, const Csr *graph, int64_t layers, const 
 {
     const Propagation mean = {.graph = graph, .layers = layers};
     split_nodes(t, m, propagate(t, &mean, x->user, x->item, NULL), users, items);
+}
+
+void two_graphs_reach(Tape *t, const Model *m, TwoGraphs *g, const Tables *x, Tensor *users, Tensor *items)
+{
+    Tensor *nodes = users ? ids_join(t, users, m->data->U, items) : NULL;
+    g->item_reach = reach(t, &g->items, x->item, NULL, items);
+    g->node_reach = reach(t, &g->nodes, x->user, x->item, nodes);
+    ids_together(t, 2, (Tensor *[]){g->item_reach.low, g->node_reach.high});
+    g->user_count = users ? rows_of(users) : m->data->U;
+    g->item_count = users ? rows_of(items) : m->data->I;
+}
+
+Tensor *two_graphs(Tape *t, const TwoGraphs *g, const Tables *x, Tensor **users, Tensor **items)
+{
+    Tensor *near = propagate(t, &g->items, x->item, NULL, &g->item_reach);
+    Tensor *nodes = propagate(t, &g->nodes, x->user, x->item, &g->node_reach);
+    *users = rows(t, nodes, 0, g->user_count);
+    *items = rows(t, nodes, g->user_count, g->item_count);
+    return near;
 }

@@ -15,11 +15,8 @@ Csr *dropped_graph(Model *m, const char *name, const Csr *g, double p, Error *e)
     Csr *kept = NULL;
     if (t) {
         tape_reset(t, (Draw){m->seed, DRAW_GRAPH, (uint32_t)m->epoch});
-        float *ones = tape_scratch(t, g->entries, sizeof *ones);
-        for (int64_t i = 0; ones && i < g->entries; i++)
-            ones[i] = 1;
         Csr thinned = *g;
-        thinned.val = dropout(t, input_f32(t, ones, 1, &g->entries), (float)p);
+        thinned.val = dropout(t, filled(t, 1, 1, &g->entries), (float)p);
         kept = csr_keep(t, m->store, name, &thinned, e);
     }
     tape_free(t);
