@@ -34,6 +34,7 @@ static inline Opened open_wish(const Device *d, const char *path, const Wish *w,
 {
     Opened o = {0};
     EncoderOptions options = {.arch = w->arch,
+                              .towers = w->modality,
                               .outputs = &w->layer,
                               .output_count = 1,
                               .dtype = w->dtype,
