@@ -428,16 +428,18 @@ typedef struct Optim {
 } Optim;
 Optim optim_default(OptimKind kind, double lr); /* torch's defaults */
 Optim optim_adam(double lr);
-const char *optim_name(OptimKind kind); /* "adamw" */
-int optim_find(const char *name);       /* -1 when unknown */
+extern const char *const optim_names[OPTIM_COUNT]; /* "adam", "adamw", ...: by kind, and the words of a setting */
+int optim_find(const char *name);                  /* -1 when unknown */
 /* The rate in a step, from 0 on, as a factor of the first one. A caller multiplies lr by it before each step, so that a
- * resumed run needs the number of the step alone. Steps before `warm_up` have (step / warm_up). */
+ * resumed run needs the number of the step alone. Steps before `warm_up` have (step / warm_up); `after` is
+ * the number of a step from there on. */
 typedef enum ScheduleKind {
     RATE_CONSTANT,
-    RATE_STEP,        /* factor^(step / period), rounded down: torch's StepLR */
-    RATE_EXPONENTIAL, /* factor^step */
-    RATE_COSINE,      /* half a cosine from 1 to `factor` in step `period`: CosineAnnealingLR, transformers' cosine */
-    RATE_LINEAR       /* from 1 to `factor` in step `period`: transformers' linear */
+    RATE_STEP,        /* factor^(after / period), the exponent rounded down: torch's StepLR */
+    RATE_EXPONENTIAL, /* factor^after */
+    /* the next two reach `factor` in step `period`, which includes the warm-up, and stay there: */
+    RATE_COSINE, /* half a cosine from 1: torch's CosineAnnealingLR up to its T_max, transformers' cosine */
+    RATE_LINEAR  /* from 1: transformers' linear */
 } ScheduleKind;
 typedef struct Schedule {
     ScheduleKind kind;

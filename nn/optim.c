@@ -276,7 +276,6 @@ static unsigned dense_only(const Optim *o)
 }
 
 typedef struct Method {
-    const char *name;
     unsigned (*takes)(const Optim *o); /* kinds of gradients that are not made dense */
     /* One step; counts it. */
     void (*step)(Tape *t, const Optim *o, ParamGrad *g, Kind kind);
@@ -284,22 +283,20 @@ typedef struct Method {
     void (*skip)(Tape *t, const Optim *o, Param *p);
 } Method;
 static const Method methods[OPTIM_COUNT] = {
-    [OPTIM_ADAM] = {"adam", all_kinds, step_adam, skip_adam},
-    [OPTIM_ADAMW] = {"adamw", all_kinds, step_adam, skip_adam},
-    [OPTIM_SGD] = {"sgd", sgd_kinds, step_sgd, NULL},
-    [OPTIM_ADAGRAD] = {"adagrad", adagrad_kinds, step_adagrad, NULL},
-    [OPTIM_RMSPROP] = {"rmsprop", dense_only, step_rmsprop, NULL},
+    [OPTIM_ADAM] = {all_kinds, step_adam, skip_adam},   [OPTIM_ADAMW] = {all_kinds, step_adam, skip_adam},
+    [OPTIM_SGD] = {sgd_kinds, step_sgd, NULL},          [OPTIM_ADAGRAD] = {adagrad_kinds, step_adagrad, NULL},
+    [OPTIM_RMSPROP] = {dense_only, step_rmsprop, NULL},
 };
-
-const char *optim_name(OptimKind kind)
-{
-    return methods[kind].name;
-}
+const char *const optim_names[OPTIM_COUNT] = {[OPTIM_ADAM] = "adam",
+                                              [OPTIM_ADAMW] = "adamw",
+                                              [OPTIM_SGD] = "sgd",
+                                              [OPTIM_ADAGRAD] = "adagrad",
+                                              [OPTIM_RMSPROP] = "rmsprop"};
 
 int optim_find(const char *name)
 {
     for (int i = 0; i < OPTIM_COUNT; i++)
-        if (!strcmp(methods[i].name, name))
+        if (!strcmp(optim_names[i], name))
             return i;
     return -1;
 }
@@ -392,7 +389,7 @@ static bool has_kernels(Tape *t, const Optim *o)
 {
     bool missing = (o->kind == OPTIM_ADAGRAD && !t->k->adagrad) || (o->kind == OPTIM_RMSPROP && !t->k->rmsprop) ||
                    (o->clip_norm > 0 && !t->k->clip_factor);
-    return !missing || tape_fail(t, SP_UNSUPPORTED, "%s%s: not in this build (MINIMAL)", optim_name(o->kind),
+    return !missing || tape_fail(t, SP_UNSUPPORTED, "%s%s: not in this build (MINIMAL)", optim_names[o->kind],
                                  o->clip_norm > 0 ? " with clip_norm" : "");
 }
 

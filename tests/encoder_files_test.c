@@ -111,12 +111,12 @@ static const char *write_but(Bench *b, const Weights *w, const char *folder, siz
     return weights_at(w, but)->name.p;
 }
 
-/* One line that names the layer of a tensor, or says what follows where layers are counted or the architecture is told
- * by that tensor. */
+/* One line that names the layer of a tensor, or says what follows where layers are counted by that tensor, the
+ * architecture is recognised by it, or the width is its length (then the next tensor does not fit). */
 static bool one_line_about(const char *tensor, const char *message)
 {
     static const char *const otherwise[] = {"no known architecture", "are not those of a", "2 layers and ",
-                                            "has no layer"};
+                                            "has no layer", "has shape [8], expected [9]"};
     const char *end = strrchr(tensor, '.'), *begin = end;
     char layer[128];
     while (begin > tensor && begin[-1] != '.')

@@ -200,6 +200,10 @@ static void schedules(void **state)
                          (double)expected[step]);
     }
     assert_true(schedule_rate(&(Schedule){0}, 1000) == 1);
+    const Schedule late = {RATE_STEP, 5, 7, 0.3}, cosine = {RATE_COSINE, 5, 30, 0.05};
+    assert_true(schedule_rate(&late, 5) == 1 && schedule_rate(&late, 11) == 1 && schedule_rate(&late, 12) == 0.3);
+    assert_true(fabs(schedule_rate(&cosine, 30) - 0.05) < 1e-12 &&
+                schedule_rate(&cosine, 90) == schedule_rate(&cosine, 30));
 }
 
 /* Each number of a gradient is clipped. */
@@ -240,7 +244,7 @@ static void found_by_name(void **state)
 {
     (void)state;
     for (int i = 0; i < OPTIM_COUNT; i++)
-        assert_int_equal(optim_find(optim_name((OptimKind)i)), i);
+        assert_int_equal(optim_find(optim_names[i]), i);
     assert_int_equal(optim_find("lion"), -1);
 }
 

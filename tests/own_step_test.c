@@ -20,11 +20,10 @@ typedef struct OwnSettings {
     int critic;                   /* an OptimKind */
     int64_t nan_epoch, nan_batch; /* where the first loss is not a number; nan_epoch -1: nowhere */
 } OwnSettings;
-static const char *const optimisers[] = {"adam", "adamw", "sgd", "adagrad", "rmsprop"};
 static const Setting settings[] = {
     {"factors", "8", "8", "length of the vectors", I64_OF(OwnSettings, factors), 1, 64, NULL},
     {"critic_lr", "0.05", "0.05", "learning rate of the critic", F64_OF(OwnSettings, critic_lr), 0, 10, NULL},
-    {"critic", "sgd", "sgd", "optimiser of the critic", WORD_OF(OwnSettings, critic, optimisers), 0, 0, NULL},
+    {"critic", "sgd", "sgd", "optimiser of the critic", WORD_OF(OwnSettings, critic, optim_names), 0, 0, NULL},
     {"nan_epoch", "-1", "-1", "", I64_OF(OwnSettings, nan_epoch), -1, 100, NULL},
     {"nan_batch", "0", "0", "", I64_OF(OwnSettings, nan_batch), 0, 100, NULL},
     {0},

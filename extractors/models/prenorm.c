@@ -83,7 +83,7 @@ Tensor *prenorm_run(Tape *t, const PreNormModel *m, Pass *p, Tensor *x, const Ra
 /* ---- tokens of images ------------------------------------------------------------------------ */
 
 /* image_size: a number or [height, width]; where absent, the square that the positions make. */
-static bool image_size(Loader *l, PatchTokens *p, int64_t patch, int64_t N)
+static bool image_size(Loader *l, PatchTokens *p, int64_t patch, int64_t N, const char *positions)
 {
     const Json *size = config_get(l, "image_size"), *h = size, *w = size;
     if (size && size->type == JSON_ARRAY) {
@@ -99,8 +99,9 @@ static bool image_size(Loader *l, PatchTokens *p, int64_t patch, int64_t N)
     int64_t down = p->height / patch, across = p->width / patch;
     return (down > 0 && across > 0 && N % down == 0 && N / down == across) ||
            fail(l->error, SP_FORMAT,
-                "%s: images of %lld x %lld in patches of %lld x %lld do not fit its %lld positions", l->source->path,
-                (long long)p->width, (long long)p->height, (long long)patch, (long long)patch, (long long)N);
+                "%s: images of %lld x %lld in patches of %lld x %lld do not fit its %lld positions (%s%s)",
+                l->source->path, (long long)p->width, (long long)p->height, (long long)patch, (long long)patch,
+                (long long)N, l->prefix, positions);
 }
 
 bool patch_tokens_load(Loader *l, PatchTokens *p, const PatchNames *n)
@@ -119,7 +120,7 @@ bool patch_tokens_load(Loader *l, PatchTokens *p, const PatchNames *n)
     if (C < 1 || patch < 1 || patch != w->shape[3] || N < 1 || p->T > MAX_TOKENS)
         return fail(l->error, SP_UNSUPPORTED, "%s: %lld positions of width %lld, patches of %lld x %lld: not supported",
                     l->source->path, (long long)p->T, (long long)C, (long long)w->shape[3], (long long)patch);
-    return image_size(l, p, patch, N) && load_conv(l, &p->patches, 3, n->patches, NULL, 0, patch, 0, 1);
+    return image_size(l, p, patch, N, n->positions) && load_conv(l, &p->patches, 3, n->patches, NULL, 0, patch, 0, 1);
 }
 
 bool patch_tokens_preset(Loader *l, const PatchTokens *p, Preset usual)
