@@ -217,7 +217,7 @@ size_t plan_bytes(const Tape *t); /* of the last plan */
 Tensor *input_f32(Tape *t, const float *host, int dims, const int64_t *shape); /* copied; not read on a dry run */
 Tensor *input_i32(Tape *t, const int32_t *host, int64_t n); /* copied; ops and shapes must not depend on the values */
 /* Lists of ids [n] by which a step reads rows, `lists` of them into out: those of one call number the same rows, as
- * positive and negative items do (ids_together). Made before the first op that reads a list, they travel to the device in
+ * positive and negative items do (ids_together). Made before the first op that computes, they travel to the device in
  * one upload, with what the gradients of gathers and the optimiser need of them. */
 bool input_ids(Tape *t, int lists, const int32_t *const *host, int64_t n, Tensor **out);
 /* The step gathers rows of one parameter by all of these lists, in this order: what the optimiser needs of them is made
