@@ -188,7 +188,7 @@ static bool use_precision(Encoder *en, const Device *d, Error *e)
 {
     const EncoderOptions *o = &en->options;
     if (o->dtype != PACK_F32 && !en->kind->narrow)
-        return fail(e, SP_UNSUPPORTED, "%s: a %s runs in f32 only; remove --dtype", en->path, en->kind->name);
+        return fail(e, SP_UNSUPPORTED, "%s: %s models run in f32 only; choose dtype f32", en->path, en->kind->name);
     if (!kernels_packs(d->k, o->dtype, e))
         return false;
     en->hold.pack = o->dtype;

@@ -45,6 +45,7 @@ typedef struct Patterns {
 } Patterns;
 struct Tuning {
     Patterns weights, adapters;
+    Error failed; /* out of memory for a name */
 };
 
 static bool read_patterns(Patterns *to, const char *list, Arena *a, Error *e)
@@ -104,12 +105,11 @@ static bool chosen(Patterns *p, const char *name)
     return is;
 }
 
-/* The layer of a weight: its name without .weight, in the arena; NULL when out of memory. */
-static const char *layer_of(const Encoder *en, const Array *a)
+/* The layer of a weight: its name without .weight. */
+static const char *layer_of(const Array *w, Arena *a, Error *e)
 {
     static const char SUFFIX[] = ".weight";
-    size_t n = a->name.n - (text_ends(a->name, SUFFIX) ? strlen(SUFFIX) : 0);
-    return arena_strndup(en->arena, a->name.p, n, &(Error){0});
+    return arena_strndup(a, w->name.p, w->name.n - (text_ends(w->name, SUFFIX) ? strlen(SUFFIX) : 0), e);
 }
 
 Hold tuning_hold(const Encoder *en, int n, const Array *const *w, const Array *const *b, bool adapts)
@@ -118,7 +118,7 @@ Hold tuning_hold(const Encoder *en, int n, const Array *const *w, const Array *c
     for (int i = 0; en->tuning && i < n; i++) {
         how.train_w |= w[i] && chosen(&en->tuning->weights, w[i]->name.p) ? 1u << i : 0;
         how.train_b |= b && b[i] && chosen(&en->tuning->weights, b[i]->name.p) ? 1u << i : 0;
-        const char *layer = adapts && w[i] ? layer_of(en, w[i]) : NULL;
+        const char *layer = adapts && w[i] ? layer_of(w[i], en->arena, &en->tuning->failed) : NULL;
         how.adapt |= layer && chosen(&en->tuning->adapters, layer) ? 1u << i : 0;
     }
     return how;
@@ -127,6 +127,8 @@ Hold tuning_hold(const Encoder *en, int n, const Array *const *w, const Array *c
 bool tuning_check(const Encoder *en, const ModelSource *s, Error *e)
 {
     const Patterns *all[] = {en->tuning ? &en->tuning->weights : NULL, en->tuning ? &en->tuning->adapters : NULL};
+    if (en->tuning && en->tuning->failed.code)
+        return fail(e, en->tuning->failed.code, "%s", en->tuning->failed.message);
     for (size_t k = 0; en->tuning && k < COUNT(all); k++)
         for (size_t i = 0; i < all[k]->count; i++)
             if (!all[k]->list[i].used)
@@ -165,7 +167,7 @@ static bool change_of(const Encoder *en, const Array *w, Change *c, Arena *a, Er
 {
     const Device *d = store_device(en->store);
     *c = (Change){.tensor = tensor_of(en, w)};
-    const char *layer = en->hold.rank ? layer_of(en, w) : NULL;
+    const char *layer = en->hold.rank ? layer_of(w, a, e) : NULL;
     const Tensor *A = layer ? param_of(en, arena_printf(a, e, "%s.lora_A.weight", layer)) : NULL,
                  *B = layer ? param_of(en, arena_printf(a, e, "%s.lora_B.weight", layer)) : NULL;
     if (!A || !B || !text_ends(w->name, ".weight"))

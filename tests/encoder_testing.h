@@ -6,6 +6,12 @@
 
 #include "extractors/extractors.h"
 
+#ifdef SAPOR_MINIMAL /* trains no encoders */
+#define QUERY_ADAPTERS NULL
+#else
+#define QUERY_ADAPTERS "query"
+#endif
+
 typedef struct Wish {  /* options of the model and of its one call, with one output */
     unsigned modality; /* of the call, whose tower alone is opened; 0: the model's only one */
     const char *arch, *layer;
@@ -15,6 +21,7 @@ typedef struct Wish {  /* options of the model and of its one call, with one out
     const Preset *preset;
     Pack dtype;
     int winograd;
+    const char *adapters;
 } Wish;
 typedef struct Opened {
     Encoder *en;
@@ -31,7 +38,8 @@ static inline Opened open_wish(const Device *d, const char *path, const Wish *w,
                               .outputs = &w->layer,
                               .output_count = 1,
                               .dtype = w->dtype,
-                              .winograd = w->winograd};
+                              .winograd = w->winograd,
+                              .train = {.adapters = w->adapters}};
     OutputOptions output = {.name = w->layer, .pool = w->pool, .normalize = w->normalize};
     CallOptions call = {.outputs = &output, .output_count = 1, .max_tokens = w->max_tokens, .preset = w->preset};
     if (!(o.en = encoder_open(d, path, &options, e)))

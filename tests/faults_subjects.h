@@ -323,7 +323,9 @@ READER(webp)
 static bool encode(const char *model, const char *image, uint64_t *digest, Error *e)
 {
     Arena *a = arena_new(NULL, 0);
-    Opened m = a ? open_wish(&device, model, &(Wish){0}, a, e) : (Opened){0};
+    const Wish wish = {.adapters = image ? NULL : QUERY_ADAPTERS};
+    Opened m = a ? open_wish(&device, model, &wish, a, e) : (Opened){0};
+    size_t weights = m.en ? store_bytes(m.en->store) : 0;
     Tape *t = m.en ? tape_new(&device, false, e) : NULL;
     float *row = t ? NEW(a, float, m.D, e) : NULL;
     ImageInput input = {.path = image};
@@ -332,6 +334,7 @@ static bool encode(const char *model, const char *image, uint64_t *digest, Error
                             : encode_texts(m.call, t, &TEXT("a red leather bag"), 1, &to, e));
     if (ok)
         mix(digest, row, m.D * sizeof *row);
+    mix(digest, &weights, sizeof weights);
     if (!a)
         fail_memory(e, 1, "an arena");
     tape_free(t);
