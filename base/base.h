@@ -70,6 +70,9 @@ bool size_add(size_t a, size_t b, size_t *sum);
 /* resize through the heap, or through malloc where heap is NULL; 64-byte aligned */
 void *heap_alloc(const Heap *heap, size_t bytes);
 void heap_free(const Heap *heap, void *p, size_t bytes);
+/* For the address sanitizer, else nothing: memory that is allocated and not in use. Who reads or writes it is found. */
+void memory_hide(const void *p, size_t bytes);
+void memory_show(const void *p, size_t bytes);
 
 /* A chain of blocks that grows and is freed at once. Not for two threads at a time. Memory comes back zeroed, aligned
  * to 16 bytes, to 64 from 64 bytes on; texts are not aligned. */

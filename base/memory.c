@@ -91,6 +91,16 @@ void heap_free(const Heap *heap, void *p, size_t bytes)
         free(raw);
 }
 
+void memory_hide(const void *p, size_t bytes)
+{
+    HIDE(p, bytes);
+}
+
+void memory_show(const void *p, size_t bytes)
+{
+    SHOW(p, bytes);
+}
+
 /* A block's memory follows its header, which fills one cache line. */
 typedef struct Block {
     struct Block *next;

@@ -1,4 +1,5 @@
-/* nn/step.c: the memory of a step: taken, given back, and tensors that no later op reads. */
+/* nn/step.c: the memory of a step: taken, given back, and tensors that no later op reads. The address sanitizer finds
+ * who reads it after that. */
 #include "nn/tape.h"
 
 bool tape_grow(Tape *t, void **list, size_t count, size_t *room, size_t size)
@@ -38,8 +39,24 @@ static void free_list(const Heap *heap, void *p, size_t room, size_t size)
         heap_free(heap, p, room * size);
 }
 
+/* For the address sanitizer: memory of a step that is not in use. It knows memory of the host only. */
+static void hide(const Tape *t, void *p, size_t bytes)
+{
+    if (t->host_memory)
+        memory_hide(p, bytes);
+}
+
+static void *show(const Tape *t, void *p, size_t bytes)
+{
+    if (t->host_memory)
+        memory_show(p, bytes);
+    return p;
+}
+
 static void free_blocks(Tape *t)
 {
+    for (size_t i = 0; i < t->step.block_count; i++)
+        show(t, t->step.blocks[i].p, t->step.blocks[i].bytes);
     for (size_t i = 0; i < t->step.block_count; i++)
         t->k->free(&t->run, t->heap, t->step.blocks[i].p, t->step.blocks[i].bytes);
     t->step.block_count = 0;
@@ -55,6 +72,8 @@ void step_reset(Tape *t)
         if (p)
             m->blocks[m->block_count++] = (Piece){p, bytes};
     }
+    if (m->block_count)
+        hide(t, m->blocks[0].p, m->blocks[0].bytes);
     m->used = m->total = m->spare_count = 0;
 }
 
@@ -87,7 +106,7 @@ void *step_alloc(Tape *t, size_t bytes)
         s->bytes -= bytes;
         if (!s->bytes)
             *s = m->spare[--m->spare_count];
-        return p;
+        return show(t, p, bytes);
     }
     if (!m->block_count || m->blocks[m->block_count - 1].bytes - m->used < bytes) {
         if (!tape_grow(t, (void **)&m->blocks, m->block_count, &m->block_room, sizeof *m->blocks))
@@ -101,16 +120,19 @@ void *step_alloc(Tape *t, size_t bytes)
         m->total += m->used;
         m->used = 0;
         m->blocks[m->block_count++] = (Piece){p, size};
+        hide(t, p, size);
     }
     void *p = m->blocks[m->block_count - 1].p + m->used;
     m->used += bytes;
-    return p;
+    return show(t, p, bytes);
 }
 
 void step_give(Tape *t, void *p, size_t bytes)
 {
     StepMemory *m = &t->step;
     Piece own = {p, aligned_bytes(bytes)};
+    if (p)
+        hide(t, p, own.bytes);
     for (size_t i = 0; p && i < m->spare_count;) { /* with its neighbours it is one piece */
         Piece s = m->spare[i];
         if (s.p + s.bytes != own.p && own.p + own.bytes != s.p) {
