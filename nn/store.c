@@ -523,4 +523,11 @@ void tensor_write(const Device *d, Tensor *x, int64_t first, int64_t n, const vo
     Run run = device_run(d);
     size_t size = dtype_bytes(x->type);
     d->k->upload(&run, (char *)x->data + (size_t)first * size, host, (size_t)n * size);
+    Stored *list = x->id == -1 && ((Stored *)x)->host ? (Stored *)x : NULL;
+    if (list && list->host != x->data)
+        memcpy((char *)list->host + (size_t)first * size, host, (size_t)n * size);
+    for (int64_t i = 0; list && x->type == I32 && i < n; i++) { /* what gather checks */
+        list->lo = MIN(list->lo, ((const int32_t *)host)[i]);
+        list->hi = MAX(list->hi, ((const int32_t *)host)[i]);
+    }
 }

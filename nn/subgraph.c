@@ -44,7 +44,15 @@ static const Groups *groups_of_both(Tape *t, const Tensor *a, const Tensor *b)
 Tensor *distinct(Tape *t, Tensor *a, Tensor *b, Tensor **a_at, Tensor **b_at)
 {
     int64_t n = a->count, m = b ? b->count : 0;
-    const Groups *g = check_lists(t, "distinct", a, b) ? groups_of_both(t, a, b) : NULL;
+    int32_t lo = 0, lo_b = 0, hi;
+    bool ok = check_lists(t, "distinct", a, b);
+    if (ok)
+        tape_range(a, &lo, &hi);
+    if (ok && b)
+        tape_range(b, &lo_b, &hi);
+    if (MIN(lo, lo_b) < 0)
+        tape_fail(t, SP_USAGE, "distinct: id %d is below 0", MIN(lo, lo_b));
+    const Groups *g = ok && t->error.code == SP_OK ? groups_of_both(t, a, b) : NULL;
     int32_t *at = tape_scratch(t, n + m, sizeof *at), *unique = g ? list_alloc(t, g->count, sizeof *unique) : NULL;
     *a_at = tape_failed(t);
     if (b)

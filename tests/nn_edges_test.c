@@ -179,6 +179,14 @@ static void wrong_use(void **state)
     static const int32_t falls[] = {0, 3, 2, 3};
     pool_ragged(t, p, &(Ragged){.B = 3, .total = 3, .offsets = falls}, REDUCE_SUM);
     failed_with(x, SP_USAGE, "ascend");
+    Tensor *at;
+    distinct(t, input_i32(t, (int32_t[]){3, -1}, 2), NULL, &at, NULL);
+    failed_with(x, SP_USAGE, "distinct: id -1");
+    static const int32_t inside[] = {0, 2}, outside[] = {3};
+    Tensor *list = store_i32(x->s, "list", SHAPE(2), inside, &error);
+    tensor_write(&x->d, list, 1, 1, outside);
+    gather(t, p, list);
+    failed_with(x, SP_USAGE, "gather: row 3");
     error_clear(&e);
     assert_null(store_f32(x->s, "large", SHAPE(0, INT64_MAX / 2, 4), NULL, &e));
     assert_error(e, SP_SHAPE, "fit in memory");

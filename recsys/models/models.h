@@ -135,7 +135,7 @@ typedef struct Reach {
     Tensor *low, *high;    /* layer 0: these rows of each table; NULL: all rows */
     const struct Hop *hop; /* the layers above; NULL: all rows of all layers */
 } Reach;
-/* Of rows ids, ascending and each once; NULL: all. Make the lists of a step before its first op that computes: they
+/* Of rows ids, ascending and each once; NULL: all. Make the lists of a step before its first op that reads one: they
  * travel to the device in one upload. Where two reaches read one table, say so by ids_together, as in two_graphs. */
 Reach reach(Tape *t, const Propagation *p, Tensor *low, Tensor *high, Tensor *ids);
 /* The rows of the result that `of` says (NULL: all). E_0 is `low` with the rows of `high` behind it, or `low` alone
