@@ -1,0 +1,246 @@
+/* tests/run_training_test.c: Training into a run's folder: runs do not mix, a run that was killed is not answered from,
+ * vectors that are not finite are not written, layouts of data come back. */
+#include "tests/run_testing.h"
+
+#include <sys/stat.h>
+
+static bool stop(void *arg, const TrainEvent *event, Error *e)
+{
+    (void)arg;
+    return event->kind != TRAIN_BATCH || (fail)(e, SP_IO, "stopped");
+}
+
+/* Files of a run without its config.json; ids that changed; files that were removed. */
+static void runs_do_not_mix(void **state)
+{
+    Bench *b = *state;
+    TrainResult r;
+    static const char *const runs[] = {"bprmf", "knn"}, *const models[] = {"BPRMF", "ItemKNN"};
+    for (size_t k = 0; k < COUNT(runs); k++) {
+        const char *out = in(b, runs[k], NULL), *set = k ? NULL : "factors=4";
+        static const char *const files[] = {"config.json",  "user.npy",         "item.npy",         "user.ids.txt",
+                                            "item.ids.txt", "seen.safetensors", "model.safetensors"};
+        Error e = {0};
+        assert_ok(run(b, models[k], out, set, PROTOCOL_ELLIOT, &r, &e), e); /* finished already */
+        for (size_t i = 0; i < COUNT(files); i++) {
+            const char *path = in(b, runs[k], files[i]);
+            if (!file_exists(path))
+                continue;
+            Error refused = {0};
+            Text whole = read_all(b, path);
+            unlink(path);
+            assert_false(run(b, models[k], out, set, PROTOCOL_ELLIOT, &r, &refused));
+            assert_int_equal(refused.code, i ? SP_IO : SP_USAGE);
+            if (!strstr(refused.message, i ? files[i] : "the folder has no config.json"))
+                fail_msg("%s: %s", files[i], refused.message);
+            assert_false(file_exists(path));
+            if (i)
+                opens(b, out, false, arena_printf(b->arena, &e, "%s: is missing", files[i]));
+            put(path, whole);
+        }
+        Text train = read_all(b, b->train), test = read_all(b, b->test);
+        write_rows(b->train, "v%d\ti%d\t5\n", 0, 3);
+        write_rows(b->test, "v%d\ti%d\t5\n", 3, 1);
+        Error refused = {0};
+        assert_false(run(b, models[k], out, set, PROTOCOL_ELLIOT, &r, &refused));
+        assert_error(refused, SP_USAGE, "user.ids.txt:1: the data have another id here");
+        put(b->train, train);
+        put(b->test, test);
+        assert_ok(run(b, models[k], out, set, PROTOCOL_ELLIOT, &r, &e), e);
+        opens(b, out, false, NULL);
+    }
+    Error e = {0};
+    TrainConfig c = {
+        .model = "BPRMF", .data = {.train = b->train}, .out = in(b, "early", NULL), .seed = 3, .visit = stop};
+    assert_false(train_run(&b->device, &c, &r, b->arena, &e));
+    assert_error(e, SP_IO, "stopped");
+    opens(b, in(b, "early", NULL), true, "user.npy: is missing: the run has not been evaluated yet");
+}
+
+/* A run that was killed has no result.json; one that goes on from an earlier state takes the old one away first. */
+static void unfinished_runs_are_refused(void **state)
+{
+    Bench *b = *state;
+    const char *result = in(b, "bprmf", "result.json"), *checkpoint = in(b, "bprmf", "checkpoint.safetensors");
+    Text whole = read_all(b, result), state_of = read_all(b, checkpoint);
+    unlink(result);
+    opens(b, in(b, "bprmf", NULL), false, "is not finished");
+    opens(b, in(b, "bprmf", NULL), true, NULL);
+    put(result, whole);
+    unlink(checkpoint); /* trained again from the start, into a file that cannot be written: user.npy is a folder */
+    const char *user = in(b, "bprmf", "user.npy");
+    Text vectors = read_all(b, user);
+    unlink(user);
+    assert_int_equal(mkdir(user, 0777), 0);
+    TrainResult r;
+    Error e = {0};
+    assert_false(run(b, "BPRMF", in(b, "bprmf", NULL), "factors=4", PROTOCOL_ELLIOT, &r, &e));
+    assert_int_equal(rmdir(user), 0);
+    opens(b, in(b, "bprmf", NULL), false, "is not finished");
+    opens(b, in(b, "bprmf", NULL), true, "user.npy: is missing");
+    put(user, vectors);
+    put(checkpoint, state_of);
+    put(result, whole);
+    opens(b, in(b, "bprmf", NULL), false, NULL);
+    unlink(in(b, "knn", "result.json"));
+    opens(b, in(b, "knn", NULL), false, "is not finished");
+}
+
+/* What the folder would be refused for is not written either: a step beyond float32 after the last loss. */
+static void vectors_that_are_not_finite_are_not_written(void **state)
+{
+    Bench *b = *state;
+    TrainResult r;
+    Error e = {0};
+    const char *out = in(b, "diverged", NULL);
+    const char *set[] = {"epochs=1", "batch_size=1000000", "lr=3.4e38"};
+    TrainConfig c = {
+        .model = "BPRMF", .data = {.train = b->train}, .set = set, .set_count = COUNT(set), .out = out, .seed = 3};
+    assert_false(train_run(&b->device, &c, &r, b->arena, &e));
+    assert_error(e, SP_FORMAT, "try a smaller lr than 3.4e38");
+    assert_false(file_exists(in(b, "diverged", "user.npy")));
+}
+
+/* Finite vectors whose products are not: trained_open refuses them by the same rule. */
+static void vectors_whose_products_are_too_large_are_not_written(void **state)
+{
+    Bench *b = *state;
+    TrainResult r;
+    Error e = {0};
+    const char *set[] = {"epochs=1", "batch_size=1000000", "lr=1e25"};
+    TrainConfig c = {.model = "BPRMF",
+                     .data = {.train = b->train},
+                     .set = set,
+                     .set_count = COUNT(set),
+                     .out = in(b, "large", NULL),
+                     .seed = 3};
+    assert_false(train_run(&b->device, &c, &r, b->arena, &e));
+    assert_error(e, SP_FORMAT, "products are too large for float32; try a smaller lr than 1e25");
+    assert_false(file_exists(in(b, "large", "user.npy")));
+}
+
+/* --columns and --separator are in config.json, and a run is read with them. */
+static void layouts_come_back(void **state)
+{
+    Bench *b = *state;
+    static const struct {
+        const char *row, *columns; /* row: of a user and an item */
+        char cut;
+    } cases[] = {{"u%d\ti%d\n", "who,a \"b\"", '\t'},
+                 {"u%d,i%d,note\n", "user,item,-", ','},
+                 {"u%d;i%d\n", NULL, ';'},
+                 {"u%d::i%d\n", "user,item", ':'},
+                 {"u%d i%d 5\n", "user,item,rating", ' '}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        Error e = {0};
+        TrainResult r;
+        const char *path = in(b, "layout.txt", NULL), *out = arena_printf(b->arena, &e, "%s/layout%zu", b->folder, i);
+        FILE *f = fopen(path, "w");
+        assert_non_null(f);
+        fputs(i == 0 ? "who\t\"a \"\"b\"\"\"\n" : "", f);
+        for (int u = 0; u < USERS; u++)
+            for (int k = 0; k < 4; k++)
+                fprintf(f, cases[i].row, u, (u + k) % ITEMS);
+        fclose(f);
+        TrainConfig c = {.model = "ItemKNN",
+                         .data = {.train = path, .layout = {cases[i].columns, cases[i].cut}},
+                         .out = out,
+                         .seed = 3};
+        assert_ok(train_run(&b->device, &c, &r, b->arena, &e), e);
+        RunConfig config;
+        assert_ok(run_config_read(&config, out, b->arena, &e), e);
+        const Layout *read = &config.train.data.layout;
+        assert_int_equal(read->cut, cases[i].cut);
+        assert_true(cases[i].columns ? read->columns && !strcmp(read->columns, cases[i].columns) : !read->columns);
+        opens(b, out, false, NULL);
+    }
+}
+
+/* Under MMRec validation and test say which items there are, too; a model without vectors has all of them again. */
+static void mmrec_items_come_back(void **state)
+{
+    Bench *b = *state;
+    TrainResult r;
+    Error e = {0};
+    int users = 0;
+    FILE *f = fopen(b->train, "w"), *g = fopen(b->test, "w");
+    assert_true(f && g);
+    for (int u = 0; u < 4; u++) {
+        fprintf(f, "%d\t%d\t5\n%d\t%d\t5\n", u, u, u, (u + 1) % 4);
+        fprintf(g, "%d\t%d\t5\n", u, 5 + u);
+    }
+    fclose(f);
+    fclose(g);
+    assert_ok(run(b, "MostPop", in(b, "pop", NULL), NULL, PROTOCOL_MMREC, &r, &e), e);
+    Trained *t = trained_open(&b->device, in(b, "pop", NULL), false, &e);
+    assert_ok(t && trained_recommend(t, NULL, 0, 3, look, &users, &e), e);
+    trained_close(t);
+    write_data(b->train, 0, 3);
+    write_data(b->test, 3, 1);
+}
+
+/* Nothing would be measured, or nothing that is finite: refused before an epoch is trained. Under MMRec every item of a
+ * part is relevant, whatever its rating. */
+static void parts_that_measure_nothing_are_refused(void **state)
+{
+    Bench *b = *state;
+    static const struct {
+        const char *row, *numbers, *says;
+    } cases[] = {{"u%d\ti%d\t-1\n", "%d\t%d\t-1\n", "test.tsv: has no relevant item for any user"},
+                 {"u%d\ti%d\t5000\n", "%d\t%d\t5000\n", "test.tsv: a rating is 5000, too large for nDCG"}};
+    Text test = read_all(b, b->test);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        TrainResult r;
+        Error e = {0};
+        write_rows(b->test, cases[i].row, 3, 1);
+        assert_false(run(b, "BPRMF", in(b, "unmeasured", NULL), "factors=4", PROTOCOL_ELLIOT, &r, &e));
+        assert_error(e, SP_FORMAT, cases[i].says);
+        assert_false(folder_exists(in(b, "unmeasured", NULL)));
+        error_clear(&e);
+        write_rows(b->train, "%d\t%d\t5\n", 0, 3);
+        write_rows(b->test, cases[i].numbers, 3, 1);
+        assert_ok(run(b, "MostPop", NULL, NULL, PROTOCOL_MMREC, &r, &e), e);
+        write_data(b->train, 0, 3);
+    }
+    put(b->test, test);
+}
+
+static void settings_are_refused_by_train_too(void **state)
+{
+    Bench *b = *state;
+    static const struct {
+        const char *set, *says;
+    } cases[] = {{"epochs=0", "setting epochs=0: must be at least 1"},
+                 {"metrics=Recall,recall", "setting metrics: Recall is given twice"},
+                 {"cutoffs=20,5,20", "setting cutoffs: 20 is given twice"},
+                 {"cutoffs=20,2000000", "setting cutoffs: 2000000 is not a whole number from 1 to 1048576"}};
+    TrainResult r;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        Error e = {0};
+        assert_false(run(b, "MostPop", NULL, cases[i].set, PROTOCOL_ELLIOT, &r, &e));
+        assert_error(e, SP_USAGE, cases[i].says);
+    }
+    Error e = {0};
+    char *many = NEW(b->arena, char, 200000, &e);
+    size_t used = (size_t)sprintf(many, "cutoffs=1");
+    for (int k = 2; k <= 20000; k++)
+        used += (size_t)sprintf(many + used, ",%d", k);
+    assert_false(run(b, "MostPop", NULL, many, PROTOCOL_ELLIOT, &r, &e));
+    assert_error(e, SP_USAGE, "setting cutoffs: 20000 are given, at most 1000");
+    *strstr(many, ",1001") = 0;
+    assert_ok(run(b, "MostPop", in(b, "curve", NULL), many, PROTOCOL_ELLIOT, &r, &e), e);
+    assert_int_equal(r.test.cutoffs, 1000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(runs_do_not_mix),
+                                       cmocka_unit_test(unfinished_runs_are_refused),
+                                       cmocka_unit_test(vectors_that_are_not_finite_are_not_written),
+                                       cmocka_unit_test(vectors_whose_products_are_too_large_are_not_written),
+                                       cmocka_unit_test(layouts_come_back),
+                                       cmocka_unit_test(mmrec_items_come_back),
+                                       cmocka_unit_test(parts_that_measure_nothing_are_refused),
+                                       cmocka_unit_test(settings_are_refused_by_train_too)};
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
