@@ -1,4 +1,4 @@
-/* tests/run_testing.h: what tests of run folders share: small data, two finished runs, and a folder opened and asked. */
+/* tests/run_testing.h: what tests of run folders share: small data, two finished runs, a folder opened and asked. */
 #ifndef SAPOR_RUN_TESTING_H
 #define SAPOR_RUN_TESTING_H
 
