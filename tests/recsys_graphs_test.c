@@ -1,0 +1,242 @@
+/* tests/recsys_graphs_test.c: the graphs of recommenders (recsys/models/models.h), against plain dense code and against
+ * what must hold of draws. */
+#include "tests/shared_testing.h"
+
+static void blocks(void **state)
+{
+    Bench *b = *state;
+    static const Share shares[] = {SHARE_ONES, SHARE_SYM, SHARE_USER, SHARE_ITEM};
+    for (size_t s = 0; s < COUNT(shares); s++) {
+        Csr *g = interaction_graph(&b->model, arena_printf(b->arena, &b->e, "block.%zu", s), shares[s], &b->e);
+        double *a = dense(b, g), *turned = dense(b, csr_turned(b->store, g, &b->e));
+        for (int u = 0; u < U; u++)
+            for (int i = 0; i < I; i++) {
+                double du = b->degree[u], di = b->degree[U + i];
+                double by = shares[s] == SHARE_SYM    ? 1 / sqrt(du * di)
+                            : shares[s] == SHARE_USER ? 1 / du
+                            : shares[s] == SHARE_ITEM ? 1 / di
+                                                      : 1;
+                assert_true(fabs(a[u * I + i] - (b->R[u][i] > 0 ? by : 0)) < 1e-6);
+                assert_true(a[u * I + i] == turned[i * U + u]);
+            }
+    }
+}
+
+/* Pairs of the thinned graph */
+static int64_t pairs_of(Bench *b, const double *a, bool kept[U][I])
+{
+    int64_t n = 0;
+    for (int u = 0; u < U; u++)
+        for (int i = 0; i < I; i++) {
+            bool here = a[u * N + U + i] > 0;
+            assert_true(here == (a[(U + i) * N + u] > 0) && (!here || b->R[u][i] > 0));
+            if (kept)
+                kept[u][i] = here;
+            n += here;
+        }
+    return n;
+}
+
+/* A thinned graph is a function of seed, epoch and stream; it has as many pairs as asked for, and its own degrees. */
+static void thinned(void **state)
+{
+    Bench *b = *state;
+    Model *m = &b->model;
+    int64_t E = b->data.train.count;
+    static const ThinKind kinds[] = {THIN_EDGES, THIN_BY_DEGREE, THIN_NODES};
+    for (size_t k = 0; k < COUNT(kinds); k++) {
+        Thinning how = {.kind = kinds[k], .drop = 0.4, .adjacency = ADJ_SYM};
+        m->epoch = 6;
+        Csr *g = thinned_graph(m, "thin", how, &b->e);
+        double *first = dense(b, g);
+        bool kept[U][I];
+        int64_t n = pairs_of(b, first, kept);
+        if (kinds[k] == THIN_NODES) { /* a node is there with its pairs with all others that are there, or not at all */
+            int users = 0, items = 0;
+            bool user[U] = {0}, item[I] = {0};
+            for (int u = 0; u < U; u++)
+                for (int i = 0; i < I; i++)
+                    user[u] |= kept[u][i], item[i] |= kept[u][i];
+            for (int u = 0; u < U; u++)
+                users += user[u];
+            for (int i = 0; i < I; i++)
+                items += item[i];
+            assert_true(users <= U - 12 && items <= I - 8);
+            for (int u = 0; u < U; u++)
+                for (int i = 0; i < I; i++)
+                    assert_true(!user[u] || !item[i] || kept[u][i] == (b->R[u][i] > 0));
+        } else {
+            assert_int_equal(n, (int64_t)((double)E * (1 - 0.4)));
+        }
+        double degree[N] = {0};
+        for (int r = 0; r < N; r++)
+            for (int c = 0; c < N; c++)
+                degree[r] += first[r * N + c] > 0;
+        for (int r = 0; r < N; r++)
+            for (int c = 0; c < N; c++)
+                assert_true(first[r * N + c] == 0 || fabs(first[r * N + c] - 1 / sqrt(degree[r] * degree[c])) < 1e-6);
+        m->epoch = 7;
+        Csr *again = thinned_graph(m, "thin", how, &b->e);
+        assert_ptr_equal(again, g); /* refilled */
+        assert_memory_not_equal(dense(b, g), first, N * N * sizeof *first);
+        how.stream = 1;
+        m->epoch = 6;
+        assert_memory_not_equal(dense(b, thinned_graph(m, "other", how, &b->e)), first, N * N * sizeof *first);
+        how.stream = 0;
+        assert_memory_equal(dense(b, thinned_graph(m, "thin", how, &b->e)), first, N * N * sizeof *first);
+        how.drop = 0;
+        assert_int_equal(thinned_graph(m, "thin", how, &b->e)->entries, 2 * E);
+    }
+}
+
+/* Over many epochs every pair is kept as often as its weight says. For one draw without replacement the chance that
+ * pair e is first is w_e / sum w. */
+static void thinned_by_degree(void **state)
+{
+    Bench *b = *state;
+    Model *m = &b->model;
+    enum { EPOCHS = 3000 };
+    int64_t E = b->data.train.count;
+    double kept[U * I] = {0}, total = 0;
+    const Thinning how = {
+        .kind = THIN_BY_DEGREE, .drop = 1 - 1.5 / (double)E, .adjacency = ADJ_SYM}; /* one pair is left */
+    for (m->epoch = 0; m->epoch < EPOCHS; m->epoch++) {
+        Csr *g = thinned_graph(m, "thin", how, &b->e);
+        OK(b, g && g->entries == 2);
+        int32_t col[2];
+        int64_t start[N + 1];
+        OK(b, csr_read(&b->device, g, start, col, NULL, &b->e));
+        for (int u = 0; u < U; u++)
+            if (start[u + 1] > start[u])
+                kept[u * I + col[0] - U]++;
+    }
+    for (int i = 0; i < U * I; i++)
+        if (b->R[i / I][i % I] > 0)
+            total += 1 / sqrt((double)b->degree[i / I] * b->degree[U + i % I]);
+    for (int i = 0; i < U * I; i++) {
+        double p = b->R[i / I][i % I] > 0 ? 1 / sqrt((double)b->degree[i / I] * b->degree[U + i % I]) / total : 0;
+        if (!(fabs(kept[i] - EPOCHS * p) <= 5 * sqrt(EPOCHS * p * (1 - p))))
+            fail_msg("pair %d is kept %g times, expected %g", i, kept[i], EPOCHS * p);
+    }
+    m->epoch = 1;
+}
+
+static double cosine(const float *x, int width, int i, int j)
+{
+    double dot = 0, a = 0, c = 0;
+    for (int d = 0; d < width; d++) {
+        dot += (double)x[i * width + d] * (double)x[j * width + d];
+        a += (double)x[i * width + d] * (double)x[i * width + d];
+        c += (double)x[j * width + d] * (double)x[j * width + d];
+    }
+    return dot / sqrt(a * c);
+}
+
+/* The k nearest of each item, binary or by cosine, normalised by sums of rows at both ends */
+static void naive_knn(const float *x, int width, int k, KnnKind kind, double weight, double out[I * I])
+{
+    double a[I * I] = {0}, sum[I] = {0};
+    for (int i = 0; i < I; i++)
+        for (int n = 0; n < k; n++) {
+            int best = -1;
+            for (int j = 0; j < I; j++)
+                if (a[i * I + j] == 0 && (best < 0 || cosine(x, width, i, j) > cosine(x, width, i, best)))
+                    best = j;
+            a[i * I + best] = kind == KNN_BINARY ? 1 : cosine(x, width, i, best);
+            sum[i] += a[i * I + best];
+        }
+    for (int i = 0; i < I * I; i++)
+        out[i] += weight * a[i] / sqrt(sum[i / I] * sum[i % I]);
+}
+
+static void item_graphs(void **state)
+{
+    Bench *b = *state;
+    Modality *x = modalities_new(&b->model, (ModalityPlan){0}, &b->e);
+    OK(b, x != NULL);
+    const double weight[] = {0.1, 0.9};
+    for (KnnKind kind = KNN_BINARY; kind <= KNN_COSINE; kind++) {
+        double expected[I * I] = {0}, one[I * I] = {0};
+        naive_knn(b->visual, WIDE, 4, kind, 0.1, expected);
+        naive_knn(b->textual, D, 4, kind, 0.9, expected);
+        naive_knn(b->textual, D, 4, kind, 1, one);
+        Csr *both = item_graph(&b->model, "items", 2, x, weight, 4, kind, &b->e);
+        double *got = dense(b, both);
+        for (int i = 0; i < I * I; i++)
+            assert_true(fabs(got[i] - expected[i]) < 1e-6);
+        got = dense(b, item_graph(&b->model, "texts", 1, &x[1], NULL, 4, kind, &b->e));
+        for (int i = 0; i < I * I; i++)
+            assert_true(fabs(got[i] - one[i]) < 1e-6);
+        Tape *t = fresh_tape(b, true); /* it has what a backward pass needs */
+        OK(b, backward(t, sum(t, spmm(t, both, b->x.item)), &b->e));
+        tape_free(t);
+    }
+}
+
+static void cooccurrence(void **state)
+{
+    Bench *b = *state;
+    for (Side side = SIDE_USERS; side <= SIDE_ITEMS; side++)
+        for (int least = 1; least < 4; least += 2) {
+            int n = side == SIDE_USERS ? U : I, k = 3;
+            double *got = dense(b, cooccurrence_graph(&b->model, "common", side, k, least, &b->e));
+            for (int r = 0; r < n; r++) {
+                double count[N] = {0}, expected[N] = {0};
+                for (int o = 0; o < n; o++)
+                    for (int c = 0; c < (side == SIDE_USERS ? I : U) && o != r; c++)
+                        count[o] += side == SIDE_USERS ? b->R[r][c] * b->R[o][c] : b->R[c][r] * b->R[c][o];
+                for (int i = 0; i < k; i++) {
+                    int best = 0;
+                    for (int o = 1; o < n; o++)
+                        best = count[o] > count[best] ? o : best;
+                    if (count[best] >= least)
+                        expected[best] = count[best];
+                    count[best] = 0;
+                }
+                for (int o = 0; o < n; o++)
+                    assert_true(got[r * n + o] == expected[o]);
+            }
+        }
+}
+
+/* Every request for memory refused, one after another: a clean error, and nothing is left behind. */
+static void refused_memory(void **state)
+{
+    Bench *b = *state;
+    bool done = false;
+    for (size_t n = 1; !done; n++) {
+        TestHeap heap;
+        test_heap(&heap, n);
+        Error e = {0};
+        Device d = b->device;
+        d.heap = &heap.heap;
+        Store *s = store_new(&d, &e);
+        Arena *a = s ? arena_new(&heap.heap, 0) : NULL;
+        Model m = b->model;
+        m.store = s;
+        m.arena = a;
+        const Thinning edges = {.kind = THIN_BY_DEGREE, .drop = 0.3}, nodes = {.kind = THIN_NODES, .drop = 0.3};
+        Csr *g = a ? user_item_graph(&m, "whole", ADJ_SYM, &e) : NULL, *row;
+        Modality *x = g && csr_index(s, g, &e) ? modalities_new(&m, (ModalityPlan){.width = 4}, &e) : NULL;
+        done = x && thinned_graph(&m, "thin", edges, &e) && thinned_graph(&m, "thin", nodes, &e) &&
+               (row = user_item_graph(&m, "row", ADJ_ROW_SELF, &e)) && dropped_graph(&m, "drop", row, 0.2, &e) &&
+               interaction_graph(&m, "block", SHARE_SYM, &e) &&
+               item_graph(&m, "items", 2, x, NULL, 3, KNN_BINARY, &e) &&
+               cooccurrence_graph(&m, "common", SIDE_USERS, 3, 1, &e);
+        if (a && !done)
+            assert_int_equal(e.code, SP_MEMORY);
+        assert_true(n < 1000);
+        arena_free(a);
+        store_free(s);
+        assert_int_equal(heap.live, 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(blocks),      cmocka_unit_test(thinned),      cmocka_unit_test(thinned_by_degree),
+        cmocka_unit_test(item_graphs), cmocka_unit_test(cooccurrence), cmocka_unit_test(refused_memory),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
