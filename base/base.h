@@ -153,6 +153,9 @@ typedef struct Map { /* the bytes of a file, read-only */
 bool map_open(Map *m, const char *path, Error *e); /* maps a regular file; an empty one gives data "" and 0 bytes */
 /* Read into the arena instead: for what is copied from it anyway. */
 bool map_read(Map *m, Arena *a, const char *path, Error *e);
+/* Bytes of a mapped file that are not needed now: the whole pages among them go back to the system, and are read from
+ * the file again when they are used. */
+void map_forget(const void *p, size_t bytes);
 void map_close(Map *m);
 /* Whole file, NUL behind the end; one that is larger than max_bytes (0: no limit) fails. Regular files only: pipes,
  * sockets, devices and folders are refused without waiting for them. */

@@ -200,6 +200,14 @@ bool map_open(Map *m, const char *path, Error *e)
     return ok;
 }
 
+void map_forget(const void *p, size_t bytes)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), begin = size_round_up((size_t)(uintptr_t)p, page),
+                 end = ((size_t)(uintptr_t)p + bytes) / page * page;
+    if (begin < end)
+        madvise((void *)(uintptr_t)begin, end - begin, MADV_DONTNEED);
+}
+
 void map_close(Map *m)
 {
     if (m->mapped) {

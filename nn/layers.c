@@ -51,6 +51,8 @@ static bool linear_pack(Linear *l, Store *s, int n, const Array *const *w, Error
     }
     mirror_close(&m);
     host_give(host, d->heap, N * K);
+    for (int i = 0; i < n; i++)
+        array_done(w[i]);
     return packed != NULL;
 }
 
@@ -215,6 +217,7 @@ static bool conv_folded(Conv2d *c, Store *s, const Array *const *by_channel, con
     }
     host_give(host, d->heap, w->count);
     host_give(numbers, d->heap, 6 * O);
+    array_done(w);
     return ok;
 }
 

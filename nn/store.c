@@ -255,6 +255,7 @@ static bool array_upload(Store *s, const Array *a, Tensor *x, int64_t at, Error 
         tensor_write(&s->d, x, at + i, n, chunk);
     }
     heap_free(s->d.heap, chunk, CHUNK * sizeof(float));
+    array_done(a);
     return true;
 }
 

@@ -192,12 +192,46 @@ static void safetensors_index(void **state)
     arena_free(a);
 }
 
+/* Numbers whose memory was given back are the same when they are read again, of a file and in memory. */
+static void arrays_done(void **state)
+{
+    (void)state;
+    enum { N = 40000 }; /* several pages */
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    float *x = NEW(a, float, N, &e), *y = NEW(a, float, N, &e);
+    for (int i = 0; i < N; i++)
+        x[i] = (float)(i + 1);
+    SafetensorsOut *s = safetensors_open(at("many.safetensors"), NULL, &e);
+    assert_true(safetensors_declare(s, "x", F32, 1, (const int64_t[]){N}, &e));
+    assert_true(safetensors_data(s, x, N * sizeof *x, &e) && safetensors_commit(s, &e));
+    Text bytes;
+    assert_true(file_read(&bytes, a, at("many.safetensors"), 0, &e));
+    const sp_file file = {"model.safetensors", bytes.p, bytes.n};
+    const Files memory = {.folder = "memory", .list = &file, .count = 1};
+    for (int in_memory = 0; in_memory < 2; in_memory++) {
+        Weights *w = in_memory ? weights_open_files(&memory, a, &e) : weights_open(at("many.safetensors"), a, &e);
+        if (!w)
+            fail_msg("%s", e.message);
+        const Array *t = weights_find(w, "x");
+        assert_int_equal(t->mapped, !in_memory);
+        for (int times = 0; times < 2; times++) {
+            array_f32(t, 0, N, y);
+            assert_memory_equal(x, y, N * sizeof *x);
+            array_done(t);
+        }
+        weights_close(w);
+    }
+    arena_free(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(safetensors_malformed),
         cmocka_unit_test(safetensors_round),
         cmocka_unit_test(safetensors_index),
+        cmocka_unit_test(arrays_done),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

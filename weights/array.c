@@ -85,6 +85,12 @@ void array_f32(const Array *a, int64_t first, int64_t n, float *out)
     }
 }
 
+void array_done(const Array *a)
+{
+    if (a->mapped)
+        map_forget(a->data, (size_t)a->count * dtype_bytes(a->type));
+}
+
 /* Towards zero; values outside int64 become its smallest or largest value, NaN becomes 0. */
 static int64_t whole(double v)
 {

@@ -18,6 +18,11 @@ bool weights_add(Weights *w, const Array *a, Error *e)
     if (number < 0)
         return false;
     w->arrays[w->count] = *a;
+    if (w->maps && w->maps->map.mapped) { /* of the file that is being read */
+        const unsigned char *from = w->maps->map.data;
+        const uintptr_t at = (uintptr_t)a->data;
+        w->arrays[w->count].mapped = at >= (uintptr_t)from && at < (uintptr_t)from + w->maps->map.bytes;
+    }
     w->arrays[w->count++].name = text_index_at(w->names, number);
     return true;
 }

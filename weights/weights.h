@@ -16,11 +16,15 @@ typedef struct Array { /* a named block of numbers, C order, somewhere in a mapp
     int64_t count;    /* product of the shape */
     const void *data; /* any alignment; little endian */
     const char *file; /* for messages */
+    bool mapped;      /* data is in a mapped file */
 } Array;
 /* Elements [first, first + n) as float32, whatever the type. */
 void array_f32(const Array *a, int64_t first, int64_t n, float *out);
 void array_i64(const Array *a, int64_t first, int64_t n, int64_t *out);
 bool array_is_integer(const Array *a);
+/* The numbers were copied or packed: the memory that holds them of a mapped file goes back to the system, so that a
+ * model is not in memory twice. What reads them later reads the file again. */
+void array_done(const Array *a);
 
 /* The tensors of a model: one file or several. Opening maps; reading converts. */
 typedef struct Weights Weights;
