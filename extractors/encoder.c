@@ -143,7 +143,7 @@ static bool read_settings(Encoder *en, const ModelSource *s, unsigned tower, int
 {
     if (!s->folder)
         return true;
-    return tower == MODALITY_IMAGE ? preset_from_folder(&en->image.preset, s->files, en->arena, e)
+    return tower == MODALITY_IMAGE ? preset_from_folder(&en->image.preset, en->kind->usual, s->files, en->arena, e)
                                    : modules_from_folder(&en->text, s->files, max_seq_length, en->arena, e);
 }
 

@@ -91,6 +91,9 @@ typedef struct EncoderKind {
     bool narrow;            /* supports other types than float32 */
     bool winograd;          /* supports wider squares of 3 x 3 convolutions */
     bool sized;             /* --arch may add a size to the name: resnet50 */
+    /* Of images, else NULL: the defaults of transformers' image processor, which hold where preprocessor_config.json
+     * has no value. A single number as its "size" is the short side for FIT_SHORT_SIDE, else width and height. */
+    const Preset *usual;
     /* Whether weights whose config.json states no model_type are of this kind, by their tensors. */
     bool (*matches)(const ModelSource *s);
     /* Loads into e->store and e->model, adds the outputs (output_add), sets the members of the towers that struct

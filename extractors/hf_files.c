@@ -28,17 +28,27 @@ static const Json *read_json(const Files *f, const char *name, JsonType type, co
 
 /* ---- preprocessor_config.json ---------------------------------------------------------------- */
 
-/* size or crop_size: a number, {"height", "width"} or {"shortest_edge"}; *shorter is set for the last. */
-static bool read_size(const Json *j, const char *path, int64_t *w, int64_t *h, int64_t *shorter, Error *e)
+/* The value of a key; NULL where it is absent or null: then the family's holds. */
+static const Json *value_of(const Json *config, const char *key)
+{
+    const Json *j = json_get(config, key);
+    return j && j->type != JSON_NULL ? j : NULL;
+}
+
+/* size or crop_size: a number, {"height", "width"} or {"shortest_edge"}; *shorter is set for the last, and for a number
+ * where `fit` is FIT_SHORT_SIDE. */
+static bool read_size(const Json *j, const char *path, Fit fit, int64_t *w, int64_t *h, int64_t *shorter, Error *e)
 {
     int64_t n;
     *shorter = 0;
-    if (json_i64(j, &n))
+    if (json_i64(j, &n)) {
         *w = *h = n;
-    else if (json_i64(json_get(j, "shortest_edge"), &n))
+        *shorter = fit == FIT_SHORT_SIDE ? n : 0;
+    } else if (json_i64(json_get(j, "shortest_edge"), &n)) {
         *w = *h = *shorter = n;
-    else if (!json_i64(json_get(j, "height"), h) || !json_i64(json_get(j, "width"), w))
+    } else if (!json_i64(json_get(j, "height"), h) || !json_i64(json_get(j, "width"), w)) {
         return bad_value(e, path, j, "expected a size: a number, height and width, or shortest_edge");
+    }
     if (!(*h > 0 && *h <= MAX_SIDE && *w > 0 && *w <= MAX_SIDE))
         return bad_value(e, path, j, "expected a size from 1 to 16384 pixels");
     return *h * *w <= MAX_PIXELS ||
@@ -49,7 +59,7 @@ static bool read_size(const Json *j, const char *path, int64_t *w, int64_t *h, i
 static bool read_three(const Json *config, const char *key, double least, double largest, float out[3],
                        const char *path, Error *e)
 {
-    const Json *j = json_get(config, key);
+    const Json *j = value_of(config, key);
     for (size_t c = 0; j && c < 3; c++) {
         const Json *v = j->type == JSON_ARRAY ? json_at(j, c) : NULL;
         if (!v || v->type != JSON_NUMBER)
@@ -66,9 +76,9 @@ static bool read_three(const Json *config, const char *key, double least, double
 static bool read_number(const Json *config, const char *key, double least, double largest, double fallback, double *out,
                         const char *path, Error *e)
 {
-    const Json *j = json_get(config, key);
+    const Json *j = value_of(config, key);
     *out = fallback;
-    if (!j || j->type == JSON_NULL)
+    if (!j)
         return true;
     if (j->type != JSON_NUMBER || !(j->number >= least && j->number <= largest))
         return fail(e, SP_FORMAT, "%s:%u:%u: %s: expected a number above 0, from %g to %g", path, j->line, j->column,
@@ -77,66 +87,76 @@ static bool read_number(const Json *config, const char *key, double least, doubl
     return true;
 }
 
-/* Memory and time: as json_parse states for a file of at most MAX_JSON bytes. Accepted values give finite means and
- * deviations in float32. */
-bool preset_from_folder(Preset *p, const Files *folder, Arena *a, Error *e)
+/* Width, height and fit: what size, crop_pct, do_center_crop and crop_size say. */
+static bool read_geometry(Preset *r, const Json *config, const char *path, const Preset *usual, Error *e)
 {
-    const char *path;
-    const Json *config = read_json(folder, "preprocessor_config.json", JSON_OBJECT, &path, a, e), *j;
-    if (!config)
-        return e->code == SP_OK;
-    Preset r = preset_imagenet(256, 224, FILTER_BICUBIC);
-    r.crop = CROP_FLOOR;
-    int64_t shorter = 0, w = 224, h = 224, n, ignored;
-    if ((j = json_get(config, "size")) && !read_size(j, path, &w, &h, &shorter, e))
+    const Json *j;
+    int64_t shorter = usual->fit == FIT_SHORT_SIDE ? usual->resize : 0, w = usual->width, h = usual->height, ignored;
+    if (shorter)
+        w = h = shorter;
+    if ((j = value_of(config, "size")) && !read_size(j, path, usual->fit, &w, &h, &shorter, e))
         return false;
-    if ((j = json_get(config, "resample"))) {
-        if (!json_i64(j, &n) || (n != 2 && n != 3))
-            return fail(e, SP_UNSUPPORTED, "%s:%u:%u: resample: expected 2 (bilinear) or 3 (bicubic)", path, j->line,
-                        j->column);
-        r.how.filter = n == 2 ? FILTER_BILINEAR : FILTER_BICUBIC;
-    }
-    bool crop = (j = json_get(config, "do_center_crop")) ? json_is_true(j) : json_get(config, "crop_size") != NULL;
     if (json_get(config, "crop_pct")) {
         /* ConvNextImageProcessor, which ResNets use: below 384 the short side goes to size / crop_pct, then the centre;
          * else squash */
         double part;
         if (!read_number(config, "crop_pct", 0.05, 1, 0.875, &part, path, e))
             return false;
-        r.fit = w < 384 ? FIT_SHORT_SIDE : FIT_SQUASH;
-        r.resize = (int64_t)((double)w / part);
-        r.width = r.height = w;
-    } else if (shorter) {
-        r = (Preset){
-            .fit = FIT_SHORT_SIDE, .crop = CROP_FLOOR, .resize = shorter, .width = w, .height = h, .how = r.how};
-        if (!crop)
-            return fail(e, SP_UNSUPPORTED,
-                        "%s: images of different sizes (shortest_edge without a crop) are not supported", path);
-        if ((j = json_get(config, "crop_size")) && !read_size(j, path, &r.width, &r.height, &ignored, e))
-            return false;
-    } else {
-        r.fit = FIT_SQUASH;
-        r.width = w;
-        r.height = h;
-        if (crop && json_get(config, "do_center_crop"))
-            return fail(e, SP_UNSUPPORTED, "%s: a centre crop after a resize to height and width is not supported",
-                        path);
+        r->fit = w < 384 ? FIT_SHORT_SIDE : FIT_SQUASH;
+        r->resize = (int64_t)((double)w / part);
+        r->width = r->height = w;
+        return true;
     }
-    float mean[3] = {0.485f, 0.456f, 0.406f}, std[3] = {0.229f, 0.224f, 0.225f};
+    const Json *centre = value_of(config, "do_center_crop"), *size = value_of(config, "crop_size");
+    bool usually = usual->fit == FIT_SHORT_SIDE, crop = centre ? json_is_true(centre) : usually || (shorter && size);
+    int64_t across = usually ? usual->width : w, down = usually ? usual->height : h;
+    if (crop && size && !read_size(size, path, FIT_SQUASH, &across, &down, &ignored, e))
+        return false;
+    if (shorter && !crop)
+        return fail(e, SP_UNSUPPORTED, "%s: images of different sizes (shortest_edge without a crop) are not supported",
+                    path);
+    if (!shorter && crop && (across != w || down != h))
+        return fail(e, SP_UNSUPPORTED, "%s: a centre crop after a resize to height and width is not supported", path);
+    r->fit = shorter ? FIT_SHORT_SIDE : FIT_SQUASH;
+    r->resize = shorter;
+    r->width = across;
+    r->height = down;
+    return true;
+}
+
+/* Memory and time: as json_parse states for a file of at most MAX_JSON bytes. Accepted values give finite means and
+ * deviations in float32. */
+bool preset_from_folder(Preset *p, const Preset *usual, const Files *folder, Arena *a, Error *e)
+{
+    const char *path;
+    const Json *config = read_json(folder, "preprocessor_config.json", JSON_OBJECT, &path, a, e), *j;
+    if (!config)
+        return e->code == SP_OK;
+    Preset r = *usual;
+    int64_t n;
     double factor;
-    if (!read_three(config, "image_mean", -1e6, 1e6, mean, path, e) ||
-        !read_three(config, "image_std", 1e-6, 1e6, std, path, e) ||
+    r.crop = CROP_FLOOR;
+    if (!read_geometry(&r, config, path, usual, e))
+        return false;
+    if ((j = value_of(config, "resample"))) {
+        if (!json_i64(j, &n) || (n != 2 && n != 3))
+            return fail(e, SP_UNSUPPORTED, "%s:%u:%u: resample: expected 2 (bilinear) or 3 (bicubic)", path, j->line,
+                        j->column);
+        r.how.filter = n == 2 ? FILTER_BILINEAR : FILTER_BICUBIC;
+    }
+    if (!read_three(config, "image_mean", -1e6, 1e6, r.mean, path, e) ||
+        !read_three(config, "image_std", 1e-6, 1e6, r.std, path, e) ||
         !read_number(config, "rescale_factor", 1e-6, 1e6, 1.0 / 255.0, &factor, path, e))
         return false;
-    if ((j = json_get(config, "do_rescale")) && !json_is_true(j))
+    if ((j = value_of(config, "do_rescale")) && !json_is_true(j))
         factor = 1.0;
-    if ((j = json_get(config, "do_resize")) && !json_is_true(j))
+    if ((j = value_of(config, "do_resize")) && !json_is_true(j))
         return fail(e, SP_UNSUPPORTED, "%s:%u:%u: do_resize: false is not supported; images are always resized", path,
                     j->line, j->column);
-    bool normalize = !(j = json_get(config, "do_normalize")) || json_is_true(j);
+    bool normalize = !(j = value_of(config, "do_normalize")) || json_is_true(j);
     for (int c = 0; c < 3; c++) { /* (v factor - mean) / std, of v / 255 */
-        r.mean[c] = normalize ? (float)(mean[c] / (255.0 * factor)) : 0.0f;
-        r.std[c] = (float)((normalize ? std[c] : 1.0) / (255.0 * factor));
+        r.mean[c] = normalize ? (float)(r.mean[c] / (255.0 * factor)) : 0.0f;
+        r.std[c] = (float)((normalize ? r.std[c] : 1.0) / (255.0 * factor));
     }
     *p = r;
     return true;

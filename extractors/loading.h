@@ -33,6 +33,12 @@ int output_add(Loader *l, Output o);
 /* The two usual forms: one row per input; one row per token, or per patch of an image. */
 int output_vector(Loader *l, unsigned modality, const char *name, int64_t width);
 int output_tokens(Loader *l, unsigned modality, const char *name, int64_t width);
+/* A vector that the model itself scales to length 1 (Output.normalized), as CLIP's image_embeds. */
+static inline int output_unit(Loader *l, unsigned modality, const char *name, int64_t width)
+{
+    Output o = {.name = name, .modality = modality, .rows = ROWS_VECTOR, .width = width, .normalized = true};
+    return output_add(l, o);
+}
 /* Hidden states of a transformer: "hidden_states.0" (what the first block reads) to "hidden_states.BLOCKS"; the number
  * of the first. */
 int output_add_hidden(Loader *l, unsigned modality, int64_t blocks, int64_t width);
@@ -90,9 +96,9 @@ bool config_fits(Loader *l, int64_t layers, int64_t found, int64_t heads, int64_
 /* An activation by name ("hidden_act"; what the key is differs between families). */
 bool config_act(Loader *l, const char *key, Act fallback, Act *act);
 
-/* Fills what Hugging Face's image processors state in preprocessor_config.json; false on failure, untouched without the
- * file. */
-bool preset_from_folder(Preset *p, const Files *folder, Arena *a, Error *e);
+/* What preprocessor_config.json says to Hugging Face's image processors, and `usual` (EncoderKind) where it has no
+ * value; false on failure, untouched without the file. */
+bool preset_from_folder(Preset *p, const Preset *usual, const Files *folder, Arena *a, Error *e);
 /* Reads modules.json and the files it names: pooling, normalise, max_seq_length (0: not stated). Untouched without the
  * file. */
 bool modules_from_folder(TextTower *t, const Files *folder, int64_t *max_seq_length, Arena *a, Error *e);

@@ -28,6 +28,24 @@ static void copy_model(Bench *b, const char *model, const char *folder)
     }
 }
 
+/* A kind has what others read of it. */
+static void kinds_are_complete(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < encoder_kind_count(); i++) {
+        const EncoderKind *k = encoder_kind_at(i);
+        bool image = k->modalities & MODALITY_IMAGE, text = k->modalities & MODALITY_TEXT;
+        if (!k->name || !k->about || !k->matches || !k->load || !(image || text))
+            fail_msg("kind %zu of the registry: name, about, matches, load or modalities is missing", i);
+        if (image != (k->forward_image != NULL) || text != (k->forward_text != NULL))
+            fail_msg("%s: forward_image and forward_text do not fit the modalities", k->name);
+        if (image && !(k->usual && k->usual->width > 0 && k->usual->height > 0))
+            fail_msg("%s: usual, the preset of its images, is missing or has no width and height", k->name);
+        if (image && k->usual->fit == FIT_SHORT_SIDE && k->usual->resize < 1)
+            fail_msg("%s: usual has no resize", k->name);
+    }
+}
+
 /* A model's tensors beside other settings: each ends in one line, whatever it asks for. */
 static void hostile_settings_fail_in_one_line(void **state)
 {
@@ -232,6 +250,7 @@ static void one_kind_claims_a_model(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(kinds_are_complete),
         cmocka_unit_test(hostile_settings_fail_in_one_line),
         cmocka_unit_test(missing_tensors_are_named),
         cmocka_unit_test(one_kind_claims_a_model),

@@ -455,65 +455,6 @@ static void wrong_numbers_fail_where_they_show(void **state)
     test_folder_remove(folder);
 }
 
-static void processors_of_hugging_face(void **state)
-{
-    static const struct {
-        const char *json, *why; /* why NULL: opens */
-        Fit fit;
-        int64_t resize, width, height;
-    } cases[] = {
-        {"{\"size\": 224, \"crop_pct\": 0.875}", NULL, FIT_SHORT_SIDE, 256, 224, 224},
-        {"{\"size\": {\"shortest_edge\": 384}, \"crop_pct\": null, \"resample\": 2}", NULL, FIT_SQUASH, 438, 384, 384},
-        {"{\"size\": {\"height\": 40, \"width\": 60}, \"do_normalize\": false}", NULL, FIT_SQUASH, 256, 60, 40},
-        {"{\"size\": {\"shortest_edge\": 70}, \"crop_size\": {\"height\": 64, \"width\": 66}, \"do_center_crop\": "
-         "true}",
-         NULL, FIT_SHORT_SIDE, 70, 66, 64},
-        {"{\"size\": {\"shortest_edge\": 70}}", "different sizes", 0, 0, 0, 0},
-        {"{\"size\": {\"longest\": 70}}", "expected a size", 0, 0, 0, 0},
-        {"{\"size\": 0}", "from 1 to 16384", 0, 0, 0, 0},
-        {"{\"size\": 4611686018427387904, \"crop_pct\": 0.5}", "from 1 to 16384", 0, 0, 0, 0},
-        {"{\"size\": {\"height\": -3, \"width\": 5}}", "from 1 to 16384", 0, 0, 0, 0},
-        {"{\"image_std\": [1, 0, 1]}", "above 0", 0, 0, 0, 0},
-        {"{\"rescale_factor\": 0}", "above 0", 0, 0, 0, 0},
-        {"{\"image_std\": [1, 1e300, 1]}", "image_std: expected numbers above 0, from 1e-06 to 1e+06", 0, 0, 0, 0},
-        {"{\"image_std\": [1, 1, 1e-300]}", "image_std: expected numbers above 0, from 1e-06 to 1e+06", 0, 0, 0, 0},
-        {"{\"image_mean\": [-1e39, 0, 0]}", "image_mean: expected numbers from -1e+06 to 1e+06", 0, 0, 0, 0},
-        {"{\"rescale_factor\": 1e-300}", "rescale_factor: expected a number above 0, from 1e-06 to 1e+06", 0, 0, 0, 0},
-        {"{\"rescale_factor\": \"1\"}", "rescale_factor: expected a number", 0, 0, 0, 0},
-        {"{\"size\": 224, \"crop_pct\": 1e-9}", "crop_pct: expected a number above 0, from 0.05 to 1", 0, 0, 0, 0},
-        {"{\"size\": 16384}", "more than 16,777,216 pixels", 0, 0, 0, 0},
-        {"{\"do_resize\": false}", "do_resize: false is not supported", 0, 0, 0, 0},
-        {"[]", "expected an object", 0, 0, 0, 0},
-        {"{\"resample\": 1}", "resample: expected 2", 0, 0, 0, 0},
-        {"{\"image_mean\": [1, 2]}", "expected three numbers", 0, 0, 0, 0},
-        {"{\"size\": 64, \"crop_size\": 32, \"do_center_crop\": true}", "a centre crop after", 0, 0, 0, 0},
-    };
-    Bench *b = *state;
-    char folder[256];
-    test_folder(folder);
-    copy_file(b, ENCODERS "resnet_basic/model.safetensors", folder, "model.safetensors");
-    copy_file(b, ENCODERS "resnet_basic/config.json", folder, "config.json");
-    for (size_t i = 0; i < COUNT(cases); i++) {
-        put(folder, "preprocessor_config.json", cases[i].json);
-        if (cases[i].why) {
-            Encoder *en = encoder_open(&b->d, folder, &(EncoderOptions){0}, &b->e);
-            assert_null(en);
-            assert_error(b->e, b->e.code, cases[i].why);
-            continue;
-        }
-        Encoder *en = encoder_open(&b->d, folder, &(EncoderOptions){0}, &b->e);
-        if (!en)
-            fail_msg("%s: %s", cases[i].json, b->e.message);
-        const Preset *p = &en->image.preset;
-        if (p->fit != cases[i].fit || p->resize != (p->fit == FIT_SQUASH ? p->resize : cases[i].resize) ||
-            p->width != cases[i].width || p->height != cases[i].height || p->crop != CROP_FLOOR)
-            fail_msg("%s: read as %d, %d to %d x %d", cases[i].json, p->fit, (int)p->resize, (int)p->width,
-                     (int)p->height);
-        encoder_close(en);
-    }
-    test_folder_remove(folder);
-}
-
 /* Every allocation refused once: a clean error, nothing left. */
 static void refused_memory_is_an_error(void **state)
 {
@@ -560,7 +501,6 @@ int main(void)
         cmocka_unit_test(wrong_models_fail_in_one_line),
         cmocka_unit_test(changed_files_fail_in_one_line),
         cmocka_unit_test(wrong_numbers_fail_where_they_show),
-        cmocka_unit_test(processors_of_hugging_face),
         cmocka_unit_test(refused_memory_is_an_error),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -1,6 +1,8 @@
 /* tests/towers_test.c: a model with two towers. Its encoder, CLIP in few lines, is a kind of this program alone: the
  * program has a registry of its own. Features and gradients equal transformers' (tests/golden/make_towers.py); a folder
- * without the files of one tower serves the other; options that do not apply and hostile settings name the tower. */
+ * without the files of one tower serves the other; options that do not apply and hostile settings name the tower.
+ * The encoder's defaults are the sample's, not the published models': compare each with transformers (eos_token_id 2 in
+ * old files means the largest id; the text tower has 8 heads; old files have a text_config_dict). */
 #include <math.h>
 
 #include "extractors/models/prenorm.h" /* before cmocka, which has a macro named fail */
@@ -41,6 +43,9 @@ static const PatchNames PATCHES = {.patches = "embeddings.patch_embedding",
                                    .flat = true};
 static const Preset PRESET = {.fit = FIT_SHORT_SIDE,
                               .crop = CROP_FLOOR,
+                              .resize = 224,
+                              .width = 224,
+                              .height = 224,
                               .how = {.filter = FILTER_BICUBIC},
                               .mean = {0.48145466f, 0.4578275f, 0.40821073f},
                               .std = {0.26862954f, 0.26130258f, 0.27577711f}};
@@ -59,11 +64,8 @@ static bool load_tower(Loader *l, Loader *whole, Tower *w, int64_t C, const char
     if (!config_act(l, "hidden_act", ACT_QUICK_GELU, &w->blocks.act) ||
         !prenorm_load(l, &w->blocks, &NAMES, C, eps, true) || !load_norm(l, &w->blocks.norm, C, eps, norm))
         return false;
-    w->embeds = output_add(l, (Output){.name = modality == MODALITY_TEXT ? "text_embeds" : "image_embeds",
-                                       .modality = modality,
-                                       .rows = ROWS_VECTOR,
-                                       .width = loader_rows(whole, projection),
-                                       .normalized = true});
+    w->embeds = output_unit(l, modality, modality == MODALITY_TEXT ? "text_embeds" : "image_embeds",
+                            loader_rows(whole, projection));
     w->pooled = output_vector(l, modality, "pooler_output", C);
     w->blocks.last = output_tokens(l, modality, "last_hidden_state", C);
     w->blocks.hidden = output_add_hidden(l, modality, w->blocks.layers, C);
@@ -74,7 +76,7 @@ static bool load_image(Loader *whole, Clip *m)
 {
     Loader l = loader_part(whole, "vision_config", "vision_model.");
     m->image.blocks.last_before = true;
-    return patch_tokens_load(&l, &m->patches, &PATCHES) && patch_tokens_preset(&l, &m->patches, PRESET) &&
+    return patch_tokens_load(&l, &m->patches, &PATCHES) && patch_tokens_preset(&l, &m->patches) &&
            load_norm(&l, &m->before, m->patches.C, config_f64(&l, "layer_norm_eps", 1e-5), "pre_layrnorm") &&
            load_tower(&l, whole, &m->image, m->patches.C, "post_layernorm", "visual_projection");
 }
@@ -128,6 +130,7 @@ static const EncoderKind TWO = {.name = "two",
                                 .model_type = "clip",
                                 .modalities = MODALITY_IMAGE | MODALITY_TEXT,
                                 .narrow = true,
+                                .usual = &PRESET,
                                 .matches = matches,
                                 .load = load,
                                 .forward_text = forward_text,
@@ -309,22 +312,29 @@ static void both_towers_are_open(void **state)
     weights_close(g.expected);
 }
 
+static void check_embeds(Bench *b, const Encoder *en, unsigned modality, const Golden *g)
+{
+    bool text = modality == MODALITY_TEXT;
+    const char *name = text ? "text_embeds" : "image_embeds";
+    size_t n;
+    Call *c = call_new(en, modality, &(CallOptions){0}, b->a, &b->e);
+    assert_ok(c != NULL, b->e);
+    float *x = encode(b, c, g, 0, text ? g->count : IMAGES, &n);
+    assert_near(name, x, weights_find(g->expected, name), n, 1e-5);
+}
+
 /* A tower whose files are missing or damaged is left out, unless it is named. */
 static void one_tower_serves(void **state)
 {
     Bench *b = *state;
     Golden g = golden_open(b);
     char folder[256];
-    size_t n;
     make_folder(b, folder, "vocab.txt", NULL);
     Encoder *en = open_towers(b, folder, 0);
     assert_ok(en != NULL, b->e);
     assert_int_equal(en->towers, MODALITY_IMAGE);
     assert_non_null(strstr(en->text.missing, "tokenizer"));
-    Call *c = call_new(en, MODALITY_IMAGE, &(CallOptions){0}, b->a, &b->e);
-    assert_ok(c != NULL, b->e);
-    float *x = encode(b, c, &g, 0, IMAGES, &n);
-    assert_near("image_embeds", x, weights_find(g.expected, "image_embeds"), n, 1e-5);
+    check_embeds(b, en, MODALITY_IMAGE, &g);
     assert_null(call_new(en, MODALITY_TEXT, &(CallOptions){0}, b->a, &b->e));
     assert_error(b->e, SP_USAGE, "cannot encode texts: ");
     encoder_close(en);
@@ -337,16 +347,19 @@ static void one_tower_serves(void **state)
     en = open_towers(b, folder, 0);
     assert_ok(en != NULL, b->e);
     assert_int_equal(en->towers, MODALITY_TEXT);
-    c = call_new(en, MODALITY_TEXT, &(CallOptions){0}, b->a, &b->e);
-    assert_ok(c != NULL, b->e);
-    x = encode(b, c, &g, 0, g.count, &n);
-    assert_near("text_embeds", x, weights_find(g.expected, "text_embeds"), n, 1e-5);
+    check_embeds(b, en, MODALITY_TEXT, &g);
     assert_null(call_new(en, MODALITY_IMAGE, &(CallOptions){0}, b->a, &b->e));
     assert_error(b->e, SP_USAGE, "cannot encode images: ");
     encoder_close(en);
     assert_null(open_towers(b, folder, MODALITY_IMAGE));
     assert_error(b->e, SP_FORMAT, "preprocessor_config.json:1:2");
-    test_write(folder, "preprocessor_config.json", TEXT("{\"size\": 32}"));
+    test_write(folder, "preprocessor_config.json", TEXT("{\"size\": 24, \"crop_size\": 24, \"do_center_crop\": true}"));
+    en = open_towers(b, folder, MODALITY_IMAGE); /* OpenAI's layout; the rest is the family's */
+    assert_ok(en != NULL, b->e);
+    assert_true(en->image.preset.fit == FIT_SHORT_SIDE && en->image.preset.resize == SIDE);
+    check_embeds(b, en, MODALITY_IMAGE, &g);
+    encoder_close(en);
+    test_write(folder, "preprocessor_config.json", TEXT("{\"size\": 32, \"crop_size\": 32}"));
     assert_null(open_towers(b, folder, MODALITY_IMAGE));
     assert_error(b->e, SP_USAGE, "expected images of 24 x 24, not 32 x 32");
     test_folder_remove(folder);

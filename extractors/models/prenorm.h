@@ -45,10 +45,9 @@ typedef struct PatchNames {
 } PatchNames;
 /* Image sizes come from config.json's image_size; where it is absent, they are the square that the positions make. */
 bool patch_tokens_load(Loader *l, PatchTokens *p, const PatchNames *names);
-/* Where the folder has no preprocessor_config.json: the preset of the published models, at the size that this one reads
- * (width and height of `usual` are filled in, and for FIT_SHORT_SIDE a resize of 0). A folder's preset of another size
- * is a failure. */
-bool patch_tokens_preset(Loader *l, const PatchTokens *p, Preset usual);
+/* Where the folder has no preprocessor_config.json: the family's preset (EncoderKind.usual), at the size that this
+ * model reads; `resize` changes in proportion. A folder's preset of another size is a failure. */
+bool patch_tokens_preset(Loader *l, const PatchTokens *p);
 /* [B T, C] of a batch, and *r: T tokens per image. */
 Tensor *patch_tokens(Tape *t, const PatchTokens *p, const ImageBatch *b, Ragged *r);
 

@@ -122,6 +122,14 @@ static Preset preset_of(const ModelSource *s, bool hf, bool bottleneck)
     return hf ? preset_imagenet(256, 224, FILTER_BICUBIC) : preset_imagenet(resize, 224, FILTER_BILINEAR);
 }
 
+/* ConvNextImageProcessor's defaults, for a preprocessor_config.json without these keys. */
+static const Preset PROCESSOR = {.fit = FIT_SQUASH,
+                                 .width = 384,
+                                 .height = 384,
+                                 .how = {.filter = FILTER_BICUBIC},
+                                 .mean = {0.5f, 0.5f, 0.5f},
+                                 .std = {0.5f, 0.5f, 0.5f}};
+
 static bool check_arch(const ModelSource *s, const int count[STAGES], bool bottleneck, Error *e)
 {
     static const struct {
@@ -213,6 +221,7 @@ const EncoderKind encoder_resnet = {
     .narrow = true,
     .winograd = true,
     .sized = true,
+    .usual = &PROCESSOR,
     .matches = matches,
     .load = load,
     .forward_image = forward};

@@ -45,7 +45,12 @@ static bool matches(const ModelSource *s)
 }
 
 /* ViTImageProcessor's defaults. */
-static const Preset PRESET = {.fit = FIT_SQUASH, .mean = {0.5f, 0.5f, 0.5f}, .std = {0.5f, 0.5f, 0.5f}};
+static const Preset PRESET = {.fit = FIT_SQUASH,
+                              .width = 224,
+                              .height = 224,
+                              .how = {.filter = FILTER_BILINEAR},
+                              .mean = {0.5f, 0.5f, 0.5f},
+                              .std = {0.5f, 0.5f, 0.5f}};
 
 static bool load_outputs(Loader *l, ViT *m)
 {
@@ -78,7 +83,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
     m->blocks.layers = config_i64(&l, "num_hidden_layers", 12);
     if (!config_act(&l, "hidden_act", ACT_GELU, &m->blocks.act) ||
         !config_act(&l, "pooler_act", ACT_TANH, &m->pooler_act) || !patch_tokens_load(&l, &m->tokens, &TOKENS) ||
-        !patch_tokens_preset(&l, &m->tokens, PRESET) ||
+        !patch_tokens_preset(&l, &m->tokens) ||
         !prenorm_load(&l, &m->blocks, names, m->tokens.C, eps, !bias || json_is_true(bias)) ||
         !load_norm(&l, &m->blocks.norm, m->tokens.C, eps, "layernorm"))
         return false;
@@ -104,6 +109,7 @@ const EncoderKind encoder_vit = {.name = "vit",
                                  .model_type = "vit",
                                  .modalities = MODALITY_IMAGE,
                                  .narrow = true,
+                                 .usual = &PRESET,
                                  .matches = matches,
                                  .load = load,
                                  .forward_image = forward};

@@ -201,6 +201,8 @@ save_published(model, path)
 x = ViTImageProcessorPil.from_pretrained(path)(picture, return_tensors="pt").pixel_values
 hidden = model.vit(x).last_hidden_state
 expected.update({"vit.cls": hidden[:, 0], "vit.hidden": hidden.flatten(1), "vit.logits": model(x).logits})
+x = ViTImageProcessorPil.from_dict({"size": 32})(picture, return_tensors="pt").pixel_values  # all else are the class's defaults
+expected["vit.size_only"] = model.vit(x).last_hidden_state[:, 0]
 path = folder("vit_pooler")
 dump(path, "config.json", bare)
 model = randomise(ViTModel(ViTConfig(**bare)), 8)

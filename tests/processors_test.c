@@ -1,0 +1,202 @@
+/* tests/processors_test.c: preprocessor_config.json, as transformers reads it: all layouts of size and crop_size, the
+ * defaults of each family for keys without a value, malformed files. */
+#include <math.h>
+
+#include "extractors/loading.h" /* before cmocka, which has a macro named fail */
+#include "tests/encoder_testing.h"
+
+#include "tests/device_testing.h"
+
+#define GOLDEN   "tests/golden/"
+#define ENCODERS GOLDEN "encoders/"
+#define NAME     "preprocessor_config.json"
+
+static int set_up(void **state)
+{
+    return bench_open(state, 1);
+}
+
+static void copy_model(Bench *b, const char *model, const char *folder)
+{
+    static const char *const FILES[] = {"config.json", "model.safetensors"};
+    for (size_t i = 0; i < COUNT(FILES); i++) {
+        Text bytes;
+        const char *from = arena_printf(b->a, &b->e, ENCODERS "%s/%s", model, FILES[i]);
+        assert_ok(from && file_read(&bytes, b->a, from, 0, &b->e), b->e);
+        test_write(folder, FILES[i], bytes);
+    }
+}
+
+/* What preprocessor_config.json does not state is the default of the family's class. */
+static void processors_without_all_keys(void **state)
+{
+    Bench *b = *state;
+    char folder[256];
+    test_folder(folder);
+    copy_model(b, "vit", folder);
+    test_write(folder, NAME, text_of("{\"size\": 32}"));
+    Opened m = open_wish(&b->d, folder, &(Wish){0}, b->a, &b->e);
+    assert_ok(m.en != NULL, b->e);
+    Image im;
+    assert_ok(image_open(&im, GOLDEN "images/RGB.png", b->a, &b->e), b->e);
+    Tape *t = tape_new(&b->d, false, &b->e);
+    float *x = NEW(b->a, float, m.D, &b->e);
+    assert_ok(encode_some_images(&m, t, &im, 1, x, &b->e), b->e);
+    Weights *w = weights_open(ENCODERS "expected.safetensors", b->a, &b->e);
+    const Array *expected = w ? weights_find(w, "vit.size_only") : NULL;
+    float *y = NEW(b->a, float, m.D, &b->e);
+    assert_true(expected && expected->count == (int64_t)m.D);
+    array_f32(expected, 0, (int64_t)m.D, y);
+    for (size_t i = 0; i < m.D; i++)
+        assert_float_equal(x[i], y[i], 1e-4);
+    weights_close(w);
+    tape_free(t);
+    encoder_close(m.en);
+    test_write(folder, NAME, text_of("{\"size\": null}"));
+    assert_null(encoder_open(&b->d, folder, &(EncoderOptions){0}, &b->e));
+    assert_error(b->e, SP_USAGE, "expected images of 32 x 32, not 224 x 224");
+    copy_model(b, "resnet_basic", folder);
+    Encoder *en = encoder_open(&b->d, folder, &(EncoderOptions){0}, &b->e);
+    assert_ok(en != NULL, b->e);
+    const Preset *p = &en->image.preset; /* ConvNextImageProcessor's */
+    assert_true(p->fit == FIT_SQUASH && p->width == 384 && p->how.filter == FILTER_BICUBIC);
+    assert_true(p->mean[0] == 0.5f && p->std[2] == 0.5f);
+    encoder_close(en);
+    test_folder_remove(folder);
+}
+
+static void processors_of_hugging_face(void **state)
+{
+    static const struct {
+        const char *json, *why; /* why NULL: opens */
+        Fit fit;
+        int64_t resize, width, height;
+    } cases[] = {
+        {"{\"size\": 224, \"crop_pct\": 0.875}", NULL, FIT_SHORT_SIDE, 256, 224, 224},
+        {"{\"size\": {\"shortest_edge\": 384}, \"crop_pct\": null, \"resample\": 2}", NULL, FIT_SQUASH, 438, 384, 384},
+        {"{\"size\": {\"height\": 40, \"width\": 60}, \"do_normalize\": false}", NULL, FIT_SQUASH, 256, 60, 40},
+        {"{\"size\": {\"shortest_edge\": 70}, \"crop_size\": {\"height\": 64, \"width\": 66}, \"do_center_crop\": "
+         "true}",
+         NULL, FIT_SHORT_SIDE, 70, 66, 64},
+        {"{\"size\": {\"shortest_edge\": 70}}", "different sizes", 0, 0, 0, 0},
+        {"{\"size\": {\"longest\": 70}}", "expected a size", 0, 0, 0, 0},
+        {"{\"size\": 0}", "from 1 to 16384", 0, 0, 0, 0},
+        {"{\"size\": 4611686018427387904, \"crop_pct\": 0.5}", "from 1 to 16384", 0, 0, 0, 0},
+        {"{\"size\": {\"height\": -3, \"width\": 5}}", "from 1 to 16384", 0, 0, 0, 0},
+        {"{\"image_std\": [1, 0, 1]}", "above 0", 0, 0, 0, 0},
+        {"{\"rescale_factor\": 0}", "above 0", 0, 0, 0, 0},
+        {"{\"image_std\": [1, 1e300, 1]}", "image_std: expected numbers above 0, from 1e-06 to 1e+06", 0, 0, 0, 0},
+        {"{\"image_std\": [1, 1, 1e-300]}", "image_std: expected numbers above 0, from 1e-06 to 1e+06", 0, 0, 0, 0},
+        {"{\"image_mean\": [-1e39, 0, 0]}", "image_mean: expected numbers from -1e+06 to 1e+06", 0, 0, 0, 0},
+        {"{\"rescale_factor\": 1e-300}", "rescale_factor: expected a number above 0, from 1e-06 to 1e+06", 0, 0, 0, 0},
+        {"{\"rescale_factor\": \"1\"}", "rescale_factor: expected a number", 0, 0, 0, 0},
+        {"{\"size\": 224, \"crop_pct\": 1e-9}", "crop_pct: expected a number above 0, from 0.05 to 1", 0, 0, 0, 0},
+        {"{\"size\": 16384}", "more than 16,777,216 pixels", 0, 0, 0, 0},
+        {"{\"do_resize\": false}", "do_resize: false is not supported", 0, 0, 0, 0},
+        {"[]", "expected an object", 0, 0, 0, 0},
+        {"{\"resample\": 1}", "resample: expected 2", 0, 0, 0, 0},
+        {"{\"image_mean\": [1, 2]}", "expected three numbers", 0, 0, 0, 0},
+        {"{\"size\": 64, \"crop_size\": 32, \"do_center_crop\": true}", "a centre crop after", 0, 0, 0, 0},
+    };
+    Bench *b = *state;
+    char folder[256];
+    test_folder(folder);
+    copy_model(b, "resnet_basic", folder);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        test_write(folder, NAME, text_of(cases[i].json));
+        if (cases[i].why) {
+            Encoder *en = encoder_open(&b->d, folder, &(EncoderOptions){0}, &b->e);
+            assert_null(en);
+            assert_error(b->e, b->e.code, cases[i].why);
+            continue;
+        }
+        Encoder *en = encoder_open(&b->d, folder, &(EncoderOptions){0}, &b->e);
+        if (!en)
+            fail_msg("%s: %s", cases[i].json, b->e.message);
+        const Preset *p = &en->image.preset;
+        if (p->fit != cases[i].fit || p->resize != (p->fit == FIT_SQUASH ? p->resize : cases[i].resize) ||
+            p->width != cases[i].width || p->height != cases[i].height || p->crop != CROP_FLOOR)
+            fail_msg("%s: read as %d, %d to %d x %d", cases[i].json, p->fit, (int)p->resize, (int)p->width,
+                     (int)p->height);
+        encoder_close(en);
+    }
+    test_folder_remove(folder);
+}
+
+/* CLIPImageProcessor's defaults. */
+static const Preset CLIP = {.fit = FIT_SHORT_SIDE,
+                            .crop = CROP_FLOOR,
+                            .resize = 224,
+                            .width = 224,
+                            .height = 224,
+                            .how = {.filter = FILTER_BICUBIC},
+                            .mean = {0.48145466f, 0.4578275f, 0.40821073f},
+                            .std = {0.26862954f, 0.26130258f, 0.27577711f}};
+
+#define OPENAI                                                                                                         \
+    "{\"crop_size\": 24, \"do_center_crop\": true, \"do_normalize\": true, \"do_resize\": true, "                      \
+    "\"feature_extractor_type\": \"CLIPFeatureExtractor\", \"image_mean\": [0.48145466, 0.4578275, "                   \
+    "0.40821073], \"image_std\": [0.26862954, 0.26130258, 0.27577711], \"resample\": 3, \"size\": 24}"
+
+/* A preprocessor_config.json of the layouts that CLIP's files have; what it does not state is the family's. */
+static void processors_of_clip(void **state)
+{
+    static const struct {
+        const char *json, *why; /* why NULL: opens */
+        Fit fit;
+        int64_t resize, side;
+    } cases[] = {
+        {OPENAI, NULL, FIT_SHORT_SIDE, 24, 24},
+        {"{\"size\": 24, \"crop_size\": 24}", NULL, FIT_SHORT_SIDE, 24, 24},
+        {"{\"size\": 24, \"crop_size\": 24, \"do_center_crop\": null, \"image_mean\": null, \"resample\": null}", NULL,
+         FIT_SHORT_SIDE, 24, 24},
+        {"{\"size\": {\"shortest_edge\": 24}, \"crop_size\": {\"height\": 24, \"width\": 24}}", NULL, FIT_SHORT_SIDE,
+         24, 24},
+        {"{\"size\": {\"height\": 24, \"width\": 24}, \"crop_size\": 24, \"do_center_crop\": true}", NULL, FIT_SQUASH,
+         0, 24},
+        {"{\"size\": 30, \"crop_size\": 24}", NULL, FIT_SHORT_SIDE, 30, 24},
+        {"{\"crop_size\": 24}", NULL, FIT_SHORT_SIDE, 224, 24},
+        {"{\"size\": 24}", NULL, FIT_SHORT_SIDE, 24, 224},
+        {"{}", NULL, FIT_SHORT_SIDE, 224, 224},
+        {"{\"size\": 24, \"do_center_crop\": false}", "shortest_edge without a crop", 0, 0, 0},
+        {"{\"size\": {\"height\": 24, \"width\": 24}}", "a centre crop after a resize", 0, 0, 0},
+        {"{\"size\": 24, \"crop_size\": -1}", "from 1 to 16384", 0, 0, 0},
+        {"{\"size\": 24, \"crop_size\": []}", "expected a size", 0, 0, 0},
+    };
+    Bench *b = *state;
+    char folder[256];
+    const Files files = {.folder = folder};
+    test_folder(folder);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        Preset p = {0};
+        test_write(folder, NAME, text_of(cases[i].json));
+        if (!preset_from_folder(&p, &CLIP, &files, b->a, &b->e)) {
+            if (!cases[i].why)
+                fail_msg("%s: %s", cases[i].json, b->e.message);
+            assert_error(b->e, b->e.code, cases[i].why);
+            continue;
+        }
+        if (cases[i].why)
+            fail_msg("%s is accepted", cases[i].json);
+        if (p.fit != cases[i].fit || p.resize != cases[i].resize || p.width != cases[i].side ||
+            p.height != cases[i].side || p.crop != CROP_FLOOR || p.how.filter != FILTER_BICUBIC)
+            fail_msg("%s: read as %d, %d to %d x %d", cases[i].json, p.fit, (int)p.resize, (int)p.width, (int)p.height);
+        for (size_t c = 0; c < 3; c++)
+            assert_true(fabsf(p.mean[c] - CLIP.mean[c]) < 1e-7f && fabsf(p.std[c] - CLIP.std[c]) < 1e-7f);
+    }
+    Preset none = {0};
+    test_folder_remove(folder);
+    test_folder(folder);
+    assert_true(preset_from_folder(&none, &CLIP, &files, b->a, &b->e) && none.width == 0); /* no such file */
+    test_folder_remove(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(processors_without_all_keys),
+        cmocka_unit_test(processors_of_hugging_face),
+        cmocka_unit_test(processors_of_clip),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
