@@ -1,4 +1,5 @@
 /* base/out.c: files that appear whole or not at all, alone or several together, and locks on folders. */
+// flags: -Os
 #include "base/base.h"
 
 #include <errno.h>

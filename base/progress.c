@@ -1,4 +1,5 @@
 /* base/progress.c: the clock, memory used so far, and how far a job has come. */
+// flags: -Os
 #include "base/base.h"
 
 #include <sys/resource.h>

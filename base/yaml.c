@@ -1,4 +1,5 @@
 /* base/yaml.c: libyaml's events made into a tree. */
+// flags: -Os
 #include "base/yaml.h"
 
 #ifdef HAVE_YAML

@@ -1,5 +1,6 @@
 /* tokenizers/stages.c: the kinds of stages, and the sections of tokenizer.json that name them. A new kind is a const
  * struct in a file of tokenizers/ and a line here. */
+// flags: -Os
 #include "tokenizers/pipeline.h"
 
 /* clang-format off */

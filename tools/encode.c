@@ -3,6 +3,7 @@
  * A row has an id if the input is an image (its file name) or a row of a table (--id-column), or if --ids names it. Ids
  * go to OUT.ids.txt. An input with an id that cannot be read has no row; it is listed in missing_OUT.tsv. Lines of a
  * text file and rows on standard output have no id: the first of them that cannot be read ends the command. */
+// flags: -Os
 #include "tools/ducho/extract.h"
 
 const Option encode_options[] = {

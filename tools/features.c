@@ -1,4 +1,5 @@
 /* tools/features.c: features of images and texts in batches. */
+// flags: -Os
 #include <strings.h>
 
 #include "tools/features.h"

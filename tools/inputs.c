@@ -1,5 +1,6 @@
 /* tools/inputs.c: an output may not replace an input: a file of the command line, or a file that is read from a folder
  * of the command line. Such a folder may also hold outputs of earlier runs, so only known input names count. */
+// flags: -Os
 #include "tools/features.h"
 
 /* File names of models and finished runs. */

@@ -1,4 +1,5 @@
 /* tools/models.c: sapor models [NAME]. */
+// flags: -Os
 #include "tools/features.h"
 
 const Option models_options[] = {

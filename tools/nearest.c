@@ -1,4 +1,5 @@
 /* tools/nearest.c: sapor nearest FEATURES (--id ID | --query TEXT|IMAGE --model MODEL). */
+// flags: -Os
 #include <unistd.h>
 
 #include "tools/features.h"

@@ -1,4 +1,5 @@
 /* weights/pickle.c: the pickle machine (Python's Lib/pickletools.py documents every opcode), which calls nothing. */
+// flags: -Os
 #include "weights/pickle.h"
 
 enum { MAX_STEPS = 8 * 1000 * 1000 }; /* bounds the time; whole pickled modules take thousands */

@@ -1,5 +1,6 @@
 /* weights/safetensors.c: 8 bytes header length, a JSON header {name: {dtype, shape, data_offsets}}, the tensors'
  * bytes. */
+// flags: -Os
 #include "weights/private.h"
 
 #include <stdlib.h>

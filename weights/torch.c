@@ -5,6 +5,7 @@
  * give: its _parameters, its persistent _buffers, then its _modules; any other object is searched by attribute. A
  * dictionary without a tensor of its own that has a key state_dict, model_state_dict or model is replaced by the
  * value of that key, repeatedly. When every name begins with "module." (DataParallel), that is cut off. */
+// flags: -Os
 #include "weights/pickle.h"
 #include "weights/zip.h"
 

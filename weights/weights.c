@@ -1,4 +1,5 @@
 /* weights/weights.c: opening a model's tensors, whatever the file. */
+// flags: -Os
 #include "weights/private.h"
 
 enum { MAX_INDEX_BYTES = 100 * 1000 * 1000 };

@@ -1,4 +1,5 @@
 /* tools/bench/bench.c: sapor bench [WHAT]: how fast, against what the machine can do at most. */
+// flags: -Os
 #include <math.h>
 #include <stdlib.h>
 

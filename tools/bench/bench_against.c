@@ -1,5 +1,6 @@
 /* tools/bench/bench_against.c: `sapor bench --against FILE`: this run's figures beside those of an earlier one, which
  * --json wrote. */
+// flags: -Os
 #include <math.h>
 
 #include "tools/bench/bench.h"

@@ -1,4 +1,5 @@
 /* tools/bench/bench_dense.c: gemm, conv, attention, norm. */
+// flags: -Os
 #include <math.h>
 
 #include "tools/bench/bench.h"

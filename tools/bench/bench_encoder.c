@@ -1,4 +1,5 @@
 /* tools/bench/bench_encoder.c: a whole encoder, texts or images in, features out. */
+// flags: -Os
 #include <math.h>
 
 #include "tools/bench/bench.h"

@@ -1,5 +1,6 @@
 /* tools/bench/bench_input.c: what comes before an encoder: texts to tokens, files to pixels to numbers. Shared out
  * among all threads. */
+// flags: -Os
 #include <stdlib.h>
 
 #include "tools/bench/bench.h"

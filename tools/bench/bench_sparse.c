@@ -1,4 +1,5 @@
 /* tools/bench/bench_sparse.c: spmm and its training, topk, optimizer. */
+// flags: -Os
 #include <stdlib.h>
 
 #include "tools/bench/bench.h"

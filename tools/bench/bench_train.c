@@ -1,5 +1,6 @@
 /* tools/bench/bench_train.c: whole epochs of a recommender, with random features where it needs some, and the share of
  * time outside of kernels. */
+// flags: -Os
 #include "tools/bench/bench.h"
 
 /* An image's and a text's features, as ResNet-50's and MiniLM's are wide. */

@@ -1,5 +1,6 @@
 /* tools/demo/catalogue.c: draws the catalogue. An item is a kind of thing, a colour, a pattern and a material; a user
  * likes some of each, and chooses by taste, by popularity and by chance. Every number is a Philox draw. */
+// flags: -Os
 #include "tools/demo/catalogue.h"
 
 enum { KINDS = CATALOGUE_KINDS, HUES = CATALOGUE_HUES, PATTERNS = CATALOGUE_PATTERNS, MATERIALS = 5, ADJECTIVES = 6 };
