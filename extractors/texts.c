@@ -190,7 +190,7 @@ bool encode_tokens(const Call *c, Tape *t, const TokenLists *tokens, Results *re
 
 bool encode_texts(const Call *c, Tape *t, const Text *texts, size_t n, Results *r, Error *e)
 {
-    TokenLists tokens;
+    TokenLists tokens = {0};
     for (size_t k = 0; k < c->count; k++)
         if (c->outputs[k].per_token)
             return fail(e, SP_USAGE, "rows per token: their number is known after call_tokenize; use encode_tokens");
