@@ -6,7 +6,8 @@
 #include "extractors/extractors.h"
 
 /* Loads tensors PREFIX + NAME of a model into an encoder. A failure leaves its line in `error`, and every later call
- * fails too: ask once. */
+ * that reads tensors (load_*, output_*) fails too: ask once, at the end. Calls that only look (loader_has, loader_rows,
+ * config_*) go on, so check what they return before it is used as a size. */
 typedef struct Loader {
     Encoder *encoder;
     const ModelSource *source;
@@ -57,7 +58,8 @@ Tensor *load_tensor(Loader *l, int dims, const int64_t *shape, const char *forma
  * failure. */
 Tensor *load_words(Loader *l, const char *name);
 Tensor *load_positions(Loader *l, int64_t C, int32_t first, const char *name);
-/* NAME.weight [N, K] and NAME.bias [N]; N -1: any. n of them (at most 4) stacked along N: a fused QKV.
+/* NAME.weight [N, K] and NAME.bias [N]; N -1: any; a width that config.json states is checked to be above 0 and passed
+ * as N. n of them (at most 4) stacked along N: a fused QKV.
  * bias false: without biases. */
 bool load_linear(Loader *l, Linear *to, int64_t N, int64_t K, bool bias, const char *name);
 bool load_stacked(Loader *l, Linear *to, int n, int64_t N, int64_t K, bool bias, const char *const *names);
@@ -82,7 +84,7 @@ bool tuning_check(const Encoder *en, const ModelSource *s, Error *e);
 Hold tuning_hold(const Encoder *en, int n, const Array *const *w, const Array *const *b, bool adapts);
 
 /* config.json, or the loader's section of it: the value of a key, or `fallback` where it is absent; a failure where it
- * is of another kind. */
+ * is of another kind, and then `fallback`. The number may have any sign. */
 int64_t config_i64(Loader *l, const char *key, int64_t fallback);
 /* The number of heads, which is not in the tensors: no config.json is a failure. */
 int64_t config_heads(Loader *l, const char *key, int64_t fallback);

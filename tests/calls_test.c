@@ -382,13 +382,40 @@ static void a_call_is_cancelled(void **state)
     }
 }
 
+/* A text's row is its first token with the id, or with the largest id. */
+static void rows_of_texts(void **state)
+{
+    static const int32_t ids[] = {5, 9, 3, 9, 3, 7, 8, 3}, offsets[] = {0, 5, 7, 8};
+    static const struct {
+        int64_t id;
+        int32_t rows[3];
+    } cases[] = {{3, {2, 5, 7}}, {9, {1, 5, 7}}, {5, {0, 5, 7}}, {8, {0, 6, 7}}, {LARGEST_ID, {1, 6, 7}}};
+    const TextBatch texts = {.ragged = {.B = 3, .total = 8, .offsets = offsets}, .ids = ids};
+    Bench *b = *state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        int32_t got[3];
+        Tape *t = tape_new(&b->d, false, &b->e);
+        Tensor *at = text_rows(t, &texts, cases[i].id);
+        assert_ok(tape_ok(t, &b->e), b->e);
+        assert_int_equal(at->count, 3);
+        tensor_read(&b->d, at, 0, 3, got);
+        assert_memory_equal(got, cases[i].rows, sizeof got);
+        tape_free(t);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(outputs_of_one_pass),       cmocka_unit_test(outputs_fit_together),
-        cmocka_unit_test(options_that_do_not_apply), cmocka_unit_test(named_outputs_are_loaded),
-        cmocka_unit_test(failures_among_others),     cmocka_unit_test(kept_sizes),
-        cmocka_unit_test(the_tapes_threads_work),    cmocka_unit_test(a_call_is_cancelled),
+        cmocka_unit_test(outputs_of_one_pass),
+        cmocka_unit_test(outputs_fit_together),
+        cmocka_unit_test(options_that_do_not_apply),
+        cmocka_unit_test(named_outputs_are_loaded),
+        cmocka_unit_test(failures_among_others),
+        cmocka_unit_test(kept_sizes),
+        cmocka_unit_test(rows_of_texts),
+        cmocka_unit_test(the_tapes_threads_work),
+        cmocka_unit_test(a_call_is_cancelled),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -39,8 +39,9 @@ typedef struct PatchTokens {
     int64_t height, width; /* of images */
 } PatchTokens;
 typedef struct PatchNames {
-    const char *patches, *cls, *positions; /* cls NULL: the family has none */
-    bool bias;                             /* the convolution has one */
+    const char *patches;         /* a layer: .weight and .bias follow */
+    const char *cls, *positions; /* whole names of tensors; cls NULL: the family has none */
+    bool bias;                   /* the convolution has one */
     bool flat; /* a class token of [C] and positions [T, C], as CLIP's; else [1, 1, C] and [1, T, C] */
 } PatchNames;
 /* Image sizes come from config.json's image_size; where it is absent, they are the square that the positions make. */
