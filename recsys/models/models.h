@@ -27,8 +27,8 @@ enum { MOST_LAYERS = 1000 };
             MOST_LAYERS, NULL                                                                                          \
     }
 /* A number whose key is the member's name. I64_SETTING, F64_SETTING: other systems call it the same. I64_ALSO, F64_ALSO
- * end with other names of it: SAME_AS("knn_k") is accepted, NOT_HERE("reg_weight", "set l_w") is refused. A refused name
- * may be in any row: it need not be a name of that setting. */
+ * end with other names of it: SAME_AS("knn_k") is accepted, NOT_HERE("reg_weight", "set l_w") is refused. Any row
+ * may have a refused name: it need not be a name of that setting. */
 #define I64_SETTING(S, member, elliot, mmrec, about, least, most)                                                      \
     {                                                                                                                  \
 #member, elliot, mmrec, about, I64_OF(S, member), least, most, NULL                                            \
