@@ -78,7 +78,7 @@ static bool check_out(const Call *call, float *const *out, size_t n, size_t toke
 
 bool sp_row_sizes(const sp_encoder *m, unsigned modality, const sp_call_options *o, size_t *floats, sp_error *e)
 {
-    Call call;
+    Call call = {0};
     error_clear(e);
     if (!given(m, "the encoder", e))
         return false;
@@ -114,8 +114,8 @@ static bool tokenize_list(const Call *call, sp_session *s, const sp_text *texts,
 bool sp_text_lengths(const sp_encoder *m, sp_session *s, const sp_text *texts, size_t n, const sp_call_options *o,
                      sp_text_info *info, sp_error *status, sp_error *e)
 {
-    Call call;
-    TokenLists tokens;
+    Call call = {0};
+    TokenLists tokens = {0};
     Results r = {.status = status};
     return begin_call(m, s, SP_TEXTS, o, n, status, &call, e) &&
            end_call(s, tokenize_list(&call, s, texts, n, &tokens, info, &r, e));
@@ -124,8 +124,8 @@ bool sp_text_lengths(const sp_encoder *m, sp_session *s, const sp_text *texts, s
 bool sp_encode_text_batch(const sp_encoder *m, sp_session *s, const sp_text *texts, size_t n, const sp_call_options *o,
                           float *const *out, sp_text_info *info, sp_error *status, sp_error *e)
 {
-    Call call;
-    TokenLists tokens;
+    Call call = {0};
+    TokenLists tokens = {0};
     Results r = {.out = out, .status = status};
     return begin_call(m, s, SP_TEXTS, o, n, status, &call, e) &&
            end_call(s, tokenize_list(&call, s, texts, n, &tokens, info, &r, e) &&
@@ -150,7 +150,7 @@ static bool encode_strings(const Call *call, sp_session *s, const char *const *t
 
 bool sp_encode_texts(const sp_encoder *m, sp_session *s, const char *const *texts, size_t n, float *out, sp_error *e)
 {
-    Call call;
+    Call call = {0};
     return begin_call(m, s, SP_TEXTS, NULL, n, NULL, &call, e) &&
            end_call(s, encode_strings(&call, s, texts, n, out, e));
 }
@@ -193,7 +193,7 @@ static bool encode_list(const Call *call, sp_session *s, const sp_image *images,
 bool sp_encode_image_batch(const sp_encoder *m, sp_session *s, const sp_image *images, size_t n,
                            const sp_call_options *o, float *const *out, sp_error *status, sp_error *e)
 {
-    Call call;
+    Call call = {0};
     return begin_call(m, s, SP_IMAGES, o, n, status, &call, e) &&
            end_call(s, encode_list(&call, s, images, n, &(Results){.out = out, .status = status}, e));
 }
@@ -211,7 +211,7 @@ static bool encode_paths(const Call *call, sp_session *s, const char *const *pat
 bool sp_encode_image_files(const sp_encoder *m, sp_session *s, const char *const *paths, size_t n, float *out,
                            sp_error *e)
 {
-    Call call;
+    Call call = {0};
     return begin_call(m, s, SP_IMAGES, NULL, n, NULL, &call, e) &&
            end_call(s, encode_paths(&call, s, paths, n, out, e));
 }
@@ -219,7 +219,7 @@ bool sp_encode_image_files(const sp_encoder *m, sp_session *s, const char *const
 /* One image, in memory. */
 static bool encode_one(const sp_encoder *m, sp_session *s, const sp_image *image, float *out, Error *e)
 {
-    Call call;
+    Call call = {0};
     return begin_call(m, s, SP_IMAGES, NULL, 1, NULL, &call, e) &&
            end_call(s, encode_list(&call, s, image, 1, &(Results){.out = &out}, e));
 }

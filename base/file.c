@@ -202,8 +202,8 @@ bool map_open(Map *m, const char *path, Error *e)
 
 void map_forget(const void *p, size_t bytes)
 {
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE), begin = size_round_up((size_t)(uintptr_t)p, page),
-                 end = ((size_t)(uintptr_t)p + bytes) / page * page;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), begin = size_round_up((size_t)(uintptr_t)p, page),
+           end = ((size_t)(uintptr_t)p + bytes) / page * page;
     if (begin < end)
         madvise((void *)(uintptr_t)begin, end - begin, MADV_DONTNEED);
 }

@@ -175,7 +175,7 @@ static const Ragged *image_rows(Tape *t, int64_t B, int64_t total)
     }
     for (int64_t i = 0; i <= B; i++)
         offsets[i] = (int32_t)(i * (total / B));
-    *r = (Ragged){.B = B, .total = total, .longest = total / B, .offsets = offsets};
+    *r = (Ragged){.B = B, .total = total, .offsets = offsets};
     return r;
 }
 

@@ -27,7 +27,7 @@ static void decode_one(void *arg, size_t i, int worker)
     const ImageInput *in = &d->images[i];
     Arena *a = d->scratch[d->own ? (int)i : worker];
     Error *e = &d->errors[i];
-    Image decoded;
+    Image decoded = {0};
     char name[40];
     const Image *im = in->pixels.pixels ? &in->pixels : &decoded;
     arena_trim(a, KEPT);

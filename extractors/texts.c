@@ -73,21 +73,18 @@ static TextBatch make_batch(const TextRun *r, const uint32_t *which, size_t B)
     const TokenLists *tokens = r->tokens;
     int32_t first = r->batches.call->encoder->text.first_position, padding = first - 1;
     int32_t at = 0;
-    int64_t longest = 0;
     for (size_t i = 0; i < B; i++) {
         size_t from = tokens->start[which[i]], to = tokens->start[which[i] + 1];
         int32_t position = first;
         r->offsets[i] = at;
-        longest = MAX(longest, (int64_t)(to - from));
         for (size_t j = from; j < to; j++, at++) {
             r->ids[at] = tokens->ids.ids[j];
             r->positions[at] = padding >= 0 && r->ids[at] == padding ? padding : position++;
         }
     }
     r->offsets[B] = at;
-    return (TextBatch){.ragged = {.B = (int64_t)B, .total = at, .longest = longest, .offsets = r->offsets},
-                       .ids = r->ids,
-                       .positions = r->positions};
+    return (TextBatch){
+        .ragged = {.B = (int64_t)B, .total = at, .offsets = r->offsets}, .ids = r->ids, .positions = r->positions};
 }
 
 static bool infer_texts(Batches *b, const uint32_t *which, size_t B, Error *e)
@@ -193,7 +190,7 @@ bool encode_tokens(const Call *c, Tape *t, const TokenLists *tokens, Results *re
 
 bool encode_texts(const Call *c, Tape *t, const Text *texts, size_t n, Results *r, Error *e)
 {
-    TokenLists tokens;
+    TokenLists tokens = {0};
     for (size_t k = 0; k < c->count; k++)
         if (c->outputs[k].per_token)
             return fail(e, SP_USAGE, "rows per token: their number is known after call_tokenize; use encode_tokens");

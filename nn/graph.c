@@ -120,6 +120,8 @@ static bool fill_from(Store *s, Fill *f, Tensor **x, DType type, int64_t n, cons
     Stored *own = refit(s, x, type, n, *x && n > (*x)->count, e);
     if (!own)
         return false;
+    if (type == I32)
+        stored_range(own, host);
     f->part[f->count++] = (FillPart){own->x.data, host, (size_t)n * dtype_bytes(type)};
     return stored_host(s, own, host, e);
 }
@@ -191,12 +193,8 @@ static bool add_index(Store *s, Csr *g, Fill *f, Host *h, const int64_t *start, 
     for (int64_t r = 0; row && r < g->rows; r++)
         for (int64_t i = start[r]; i < start[r + 1]; i++)
             row[i] = (int32_t)r;
-    if (!row || !fill_from(s, f, &g->row, I32, g->entries, row, e))
-        return false;
-    Stored *own = (Stored *)g->row;
-    own->lo = 0;
-    own->hi = (int32_t)g->rows - 1;
-    return add_transpose(s, g, f, h, start, col, g->symmetric || g->tstart == g->start, true, e);
+    return row && fill_from(s, f, &g->row, I32, g->entries, row, e) &&
+           add_transpose(s, g, f, h, start, col, g->symmetric || g->tstart == g->start, true, e);
 }
 
 Csr *csr_new(Store *s, const char *name, const HostGraph *h, Error *e)
@@ -433,6 +431,8 @@ static bool refill(Tape *t, Store *s, Tensor **x, const Tensor *from, Error *e)
     Run run = store_run(s);
     store_device(s)->k->copy(&run, own->x.data, from->data, (size_t)from->count * dtype_bytes(from->type));
     const void *host = from->type == F32 ? NULL : tape_host(t, from);
+    if (host && from->type == I32)
+        stored_range(own, host);
     return from->type == F32 || (host ? stored_host(s, own, host, e) : tape_ok(t, e));
 }
 

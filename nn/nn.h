@@ -290,7 +290,7 @@ Tensor *bpr_loss(Tape *t, int parts, const Triples *x, float l2);
 
 /* texts and images */
 typedef struct Ragged { /* B texts (or images) as [total, C] rows; text b has rows offsets[b] .. offsets[b+1]-1 */
-    int64_t B, total, longest;
+    int64_t B, total;
     const int32_t *offsets; /* host, [B+1]; unchanged until the tape is reset */
 } Ragged;
 typedef struct Relative { /* MPNet's position bias: relative[h][clamp(j-i)] (kernels.h); NULL table: none */

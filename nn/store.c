@@ -219,15 +219,22 @@ Tensor *store_scale(Store *s, int64_t n, const float *data, Error *e)
     return x && stored_host(s, x, data, e) ? &x->x : NULL;
 }
 
+void stored_range(Stored *x, const int32_t *ids)
+{
+    x->lo = x->hi = 0;
+    for (int64_t i = 0; i < x->x.count; i++) {
+        x->lo = i ? MIN(x->lo, ids[i]) : ids[i];
+        x->hi = i ? MAX(x->hi, ids[i]) : ids[i];
+    }
+}
+
 Tensor *store_i32(Store *s, const char *name, int dims, const int64_t *shape, const int32_t *data, Error *e)
 {
     Stored *x = store_filled(s, name, I32, dims, shape, data, e);
     if (!x || !stored_host(s, x, data, e))
         return NULL;
-    for (int64_t i = 0; data && i < x->x.count; i++) {
-        x->lo = i ? MIN(x->lo, data[i]) : data[i];
-        x->hi = i ? MAX(x->hi, data[i]) : data[i];
-    }
+    if (data)
+        stored_range(x, data);
     return &x->x;
 }
 

@@ -76,6 +76,7 @@ bool device_is_host(const Device *d);    /* kernels read host memory */
 const float *array_view(const Array *a); /* the array's numbers if they are aligned float32, else NULL */
 /* The host's copy of a list or of a graph's scales: data itself on the CPU. data NULL: zeros. */
 bool stored_host(Store *s, Stored *x, const void *data, Error *e);
+void stored_range(Stored *x, const int32_t *ids); /* sets lo and hi */
 Tensor *store_scale(Store *s, int64_t n, const float *data, Error *e);
 /* Arrays stacked along their rows, `rows` each; NULL is zeros. Bit i of `train`: array i is a parameter. One parameter
  * alone has the dimensions of its array. */

@@ -158,7 +158,7 @@ static void types_take_a_form(const Kernels *k)
                                 .C = C[f],
                                 .ldc = N,
                                 .alpha = 1});
-            same += f > 0 && memcmp(C[0], C[f], sizeof C[0]) == 0;
+            same += f > 0 && memcmp((void *)C[0], (void *)C[f], sizeof C[0]) == 0;
             heap_free(NULL, packed, k->gemm_pack_bytes(pack, K, N));
         }
         assert_true(same > 0 || !k->gemm_packs(FORMS[i][0]));

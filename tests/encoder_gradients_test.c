@@ -72,11 +72,9 @@ static Tensor *loss_of(Bench *b, Encoder *en, const Weights *w, Tape *t)
         int32_t *positions = NEW(b->a, int32_t, ids->count, &b->e);
         assert_non_null(positions);
         texts = (TextBatch){.ragged = {.B = B, .total = ids->count, .offsets = start}, ids_of(b, ids), positions};
-        for (int64_t i = 0; i < B; i++) {
-            texts.ragged.longest = MAX(texts.ragged.longest, start[i + 1] - start[i]);
+        for (int64_t i = 0; i < B; i++)
             for (int32_t at = start[i]; at < start[i + 1]; at++)
                 positions[at] = en->text.first_position + at - start[i];
-        }
     }
     bool *asked = NEW(b->a, bool, en->output_count, &b->e);
     Tensor **out = NEW(b->a, Tensor *, en->output_count, &b->e), *loss = NULL;

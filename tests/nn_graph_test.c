@@ -407,6 +407,47 @@ static void refilled_graphs(void **state)
     store_free(s);
 }
 
+/* gather by a list of a graph: the table needs as many rows as the list's largest id says. */
+static void lists_are_checked(void **state)
+{
+    (void)state;
+    Store *s = store_new(&device, &error);
+    Csr *g = csr_new(s, "lists", &(HostGraph){.rows = U, .cols = I, .start = pairs_start, .col = pairs_item}, &error);
+    assert_true(g && csr_index(s, g, &error));
+    Tape *t = tape_new(&device, true, &error);
+    Tensor *x = test_param(s, "x", I, 3, 3);
+    Csr *near = knn_graph(t, x, 2), *kept = csr_keep(t, s, "near", near, &error);
+    assert_non_null(kept);
+    const struct {
+        Tensor *ids;
+        int64_t rows;
+    } cases[] = {{g->col, I},
+                 {g->row, U},
+                 {g->tcol, U},
+                 {g->tat, g->entries},
+                 {kept->col, I},
+                 {kept->tcol, I},
+                 {kept->tat, kept->entries}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        Error e = {0};
+        int32_t most = 0;
+        for (int64_t k = 0; k < cases[i].ids->count; k++) {
+            int32_t id;
+            tensor_read(&device, cases[i].ids, k, 1, &id);
+            most = MAX(most, id);
+        }
+        assert_true(most < cases[i].rows);
+        tape_reset(t, (Draw){0});
+        gather(t, filled(t, 1, 2, (int64_t[]){most + 1, 3}), cases[i].ids);
+        tape_must(t);
+        gather(t, filled(t, 1, 2, (int64_t[]){most, 3}), cases[i].ids);
+        assert_false(tape_ok(t, &e));
+        assert_error(e, SP_USAGE, "out of range");
+    }
+    tape_free(t);
+    store_free(s);
+}
+
 static void graphs_that_fail(void **state)
 {
     (void)state;
@@ -490,9 +531,9 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(adjacencies),      cmocka_unit_test(learned_graphs),
-                                       cmocka_unit_test(thinned_graphs),   cmocka_unit_test(refilled_graphs),
-                                       cmocka_unit_test(rows_of_graphs),   cmocka_unit_test(dropped),
-                                       cmocka_unit_test(graphs_that_fail), cmocka_unit_test(ranking)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(adjacencies),       cmocka_unit_test(learned_graphs),   cmocka_unit_test(thinned_graphs),
+        cmocka_unit_test(refilled_graphs),   cmocka_unit_test(rows_of_graphs),   cmocka_unit_test(dropped),
+        cmocka_unit_test(lists_are_checked), cmocka_unit_test(graphs_that_fail), cmocka_unit_test(ranking)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -186,11 +186,11 @@ static void folders_answer_without_the_data(void **state)
             Error e = {0};
             TrainResult r;
             const char *out = arena_printf(b->arena, &e, "%s/alone%d%zu", b->folder, p, i);
-            write_rows(b->train, numbers, 0, 3);
-            write_rows(b->test, numbers, 3, 1);
+            write_rows(b->train, numbers, 0, 0, 3);
+            write_rows(b->test, numbers, 0, 3, 1);
             assert_ok(run(b, cases[i].model, out, cases[i].set, p ? PROTOCOL_MMREC : PROTOCOL_ELLIOT, &r, &e), e);
             uint64_t lists = hash_lists(b, out);
-            write_rows(b->train, numbers, 1, 3);
+            write_rows(b->train, numbers, 0, 1, 3);
             assert_true(hash_lists(b, out) == lists);
             assert_int_equal(unlink(b->train) + unlink(b->test), 0);
             assert_true(hash_lists(b, out) == lists);

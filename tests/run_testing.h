@@ -21,19 +21,20 @@ static inline const char *in(Bench *b, const char *run, const char *name)
     return arena_printf(b->arena, &(Error){0}, "%s/%s%s%s", b->folder, run, name ? "/" : "", name ? name : "");
 }
 
-static inline void write_rows(const char *path, const char *row, int first, int n)
+/* A row per pair: the format `row` gets the user, the item and the rating; 0: ratings from 1 to 5 in turn. */
+static inline void write_rows(const char *path, const char *row, int rating, int first, int n)
 {
     FILE *f = fopen(path, "w");
     assert_non_null(f);
     for (int u = 0; u < USERS; u++)
         for (int j = first; j < first + n; j++)
-            fprintf(f, row, u, (u + j * j) % ITEMS, 1 + (u + j) % 5);
+            fprintf(f, row, u, (u + j * j) % ITEMS, rating ? rating : 1 + (u + j) % 5);
     fclose(f);
 }
 
 static inline void write_data(const char *path, int first, int n)
 {
-    write_rows(path, "u%d\ti%d\t5\n", first, n);
+    write_rows(path, "u%d\ti%d\t%d\n", 5, first, n);
 }
 
 static inline bool run(Bench *b, const char *model, const char *out, const char *extra, Protocol p, TrainResult *r,

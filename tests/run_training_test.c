@@ -39,8 +39,8 @@ static void runs_do_not_mix(void **state)
             put(path, whole);
         }
         Text train = read_all(b, b->train), test = read_all(b, b->test);
-        write_rows(b->train, "v%d\ti%d\t5\n", 0, 3);
-        write_rows(b->test, "v%d\ti%d\t5\n", 3, 1);
+        write_rows(b->train, "v%d\ti%d\t%d\n", 5, 0, 3);
+        write_rows(b->test, "v%d\ti%d\t%d\n", 5, 3, 1);
         Error refused = {0};
         assert_false(run(b, models[k], out, set, PROTOCOL_ELLIOT, &r, &refused));
         assert_error(refused, SP_USAGE, "user.ids.txt:1: the data have another id here");
@@ -185,20 +185,21 @@ static void parts_that_measure_nothing_are_refused(void **state)
 {
     Bench *b = *state;
     static const struct {
-        const char *row, *numbers, *says;
-    } cases[] = {{"u%d\ti%d\t-1\n", "%d\t%d\t-1\n", "test.tsv: has no relevant item for any user"},
-                 {"u%d\ti%d\t5000\n", "%d\t%d\t5000\n", "test.tsv: a rating is 5000, too large for nDCG"}};
+        int rating;
+        const char *says;
+    } cases[] = {{-1, "test.tsv: has no relevant item for any user"},
+                 {5000, "test.tsv: a rating is 5000, too large for nDCG"}};
     Text test = read_all(b, b->test);
     for (size_t i = 0; i < COUNT(cases); i++) {
         TrainResult r;
         Error e = {0};
-        write_rows(b->test, cases[i].row, 3, 1);
+        write_rows(b->test, "u%d\ti%d\t%d\n", cases[i].rating, 3, 1);
         assert_false(run(b, "BPRMF", in(b, "unmeasured", NULL), "factors=4", PROTOCOL_ELLIOT, &r, &e));
         assert_error(e, SP_FORMAT, cases[i].says);
         assert_false(folder_exists(in(b, "unmeasured", NULL)));
         error_clear(&e);
-        write_rows(b->train, "%d\t%d\t5\n", 0, 3);
-        write_rows(b->test, cases[i].numbers, 3, 1);
+        write_rows(b->train, "%d\t%d\t%d\n", 5, 0, 3);
+        write_rows(b->test, "%d\t%d\t%d\n", cases[i].rating, 3, 1);
         assert_ok(run(b, "MostPop", NULL, NULL, PROTOCOL_MMREC, &r, &e), e);
         write_data(b->train, 0, 3);
     }

@@ -487,7 +487,7 @@ static void rows_of_texts(void **state)
         int64_t id;
         int32_t rows[3];
     } cases[] = {{3, {2, 5, 7}}, {9, {1, 5, 7}}, {5, {0, 5, 7}}, {8, {0, 6, 7}}, {LARGEST_ID, {1, 6, 7}}};
-    const TextBatch texts = {.ragged = {.B = 3, .total = 8, .longest = 5, .offsets = offsets}, .ids = ids};
+    const TextBatch texts = {.ragged = {.B = 3, .total = 8, .offsets = offsets}, .ids = ids};
     Bench *b = *state;
     for (size_t i = 0; i < COUNT(cases); i++) {
         int32_t got[3];
@@ -549,9 +549,8 @@ static void gradients_are_torch(void **state)
     int32_t offsets[] = {0, (int32_t)lists.start[1], (int32_t)lists.start[2]}, positions[2 * 16];
     for (int32_t i = 0; i < offsets[2]; i++)
         positions[i] = i < offsets[1] ? i : i - offsets[1];
-    TextBatch texts = {.ragged = {.B = 2, .total = offsets[2], .longest = 16, .offsets = offsets},
-                       .ids = lists.ids.ids,
-                       .positions = positions};
+    TextBatch texts = {
+        .ragged = {.B = 2, .total = offsets[2], .offsets = offsets}, .ids = lists.ids.ids, .positions = positions};
     float pixels[IMAGES * SIDE * SIDE * 3], weights[6], rows[IMAGES][6];
     for (size_t i = 0; i < IMAGES; i++)
         image_values(&g.images[i], &en->image.preset, pixels + i * SIDE * SIDE * 3);

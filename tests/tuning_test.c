@@ -61,7 +61,7 @@ static void batch_positions(Batch *b, const Encoder *en)
     for (int i = 0; i < TEXTS; i++)
         for (int32_t j = b->offsets[i]; j < b->offsets[i + 1]; j++)
             b->positions[j] = en->text.first_position + j - b->offsets[i];
-    b->texts = (TextBatch){{TEXTS, TOKENS, TOKENS, b->offsets}, b->ids, b->positions};
+    b->texts = (TextBatch){{TEXTS, TOKENS, b->offsets}, b->ids, b->positions};
     b->images = (ImageBatch){IMAGES, en->image.preset.height, en->image.preset.width, b->pixels};
     assert_true(b->is_text || b->images.height * b->images.width <= SIDE * SIDE);
 }

@@ -95,7 +95,7 @@ bool token_stream_next(TokenStream *s, int32_t id, Text *part, Arena *a, Error *
     Text piece = shown.text;
     TokenBytes token = {.p = s->p, .room = s->room};
     bool first = !s->begun, ok = token_bytes_room(&token, piece.n + 1, a, e);
-    if (ok) {
+    if (ok && token.p) {
         bool apart = !first && !t->decoders.count; /* without a decoder tokens are words */
         token.p[0] = ' ';
         memcpy(token.p + apart, piece.p, piece.n);

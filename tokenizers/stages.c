@@ -114,9 +114,8 @@ bool read_post_processors(Load *l, const Json *j)
     if (is_absent(j))
         return true;
     return read_stages(l, j, &(Section){"post_processor", "processors", post_processors}, &done) &&
-           (done.count == 1 ||
-            fail(l->e, SP_UNSUPPORTED, "%s:%u: post_processor: %zu in a Sequence; one is supported", l->path,
-                 (unsigned)j->line, done.count));
+           (done.count == 1 || fail(l->e, SP_UNSUPPORTED, "%s:%u: post_processor: %zu in a Sequence; one is supported",
+                                    l->path, (unsigned)j->line, done.count));
 }
 
 bool read_decoders(Load *l, const Json *j, Stages *out)

@@ -61,8 +61,8 @@ uint8_t unicode_flags(uint32_t c)
 
 void unicode_plane(uint8_t flags[UNICODE_PLANE])
 {
-    for (size_t i = 0; i < COUNT(FLAGS) && FLAGS[i] >> 8 < UNICODE_PLANE; i++) {
-        uint32_t from = FLAGS[i] >> 8,
+    for (size_t i = 0; i < COUNT(FLAGS); i++) {
+        uint32_t from = MIN(FLAGS[i] >> 8, (uint32_t)UNICODE_PLANE),
                  end = i + 1 < COUNT(FLAGS) ? MIN(FLAGS[i + 1] >> 8, (uint32_t)UNICODE_PLANE) : UNICODE_PLANE;
         memset(flags + from, (uint8_t)FLAGS[i], end - from);
     }

@@ -141,7 +141,7 @@ Tensor *patch_tokens(Tape *t, const PatchTokens *p, const ImageBatch *b, Ragged 
 {
     int32_t *offsets = tape_scratch(t, b->B + 1, sizeof *offsets);
     const int32_t *zeros = tape_scratch(t, b->B, sizeof *zeros); /* the same row for every image */
-    *r = (Ragged){.B = b->B, .total = b->B * p->T, .longest = p->T, .offsets = offsets};
+    *r = (Ragged){.B = b->B, .total = b->B * p->T, .offsets = offsets};
     if (b->height != p->height || b->width != p->width)
         tape_fail(t, SP_USAGE, "expected images of %lld x %lld, not %lld x %lld", (long long)p->width,
                   (long long)p->height, (long long)b->width, (long long)b->height);

@@ -109,6 +109,7 @@ static Tensor *linear_op(Tape *t, Tensor *x, const Linear *l, Tensor *residual, 
                           .back = linear_back,
                           .optional = 1 << LINEAR_W | 1 << LINEAR_B | 1 << LINEAR_RESIDUAL};
     Node *n = node_new(t, &op, INPUTS(x, l->w, l->b, residual));
+    bool trains = l->w || t->k->gemm_unpack;
     int64_t shape[4];
     if (!n ||
         !node_fits(t, n,
@@ -118,7 +119,7 @@ static Tensor *linear_op(Tape *t, Tensor *x, const Linear *l, Tensor *residual, 
     int64_t M = leading(x);
     if (residual && !node_fits(t, n, residual->count == M * l->N))
         return tape_failed(t);
-    if (!node_trains(t, n, l->w || t->k->gemm_unpack) || !node_out(t, n, F32, x->dims, shape))
+    if (!node_trains(t, n, trains) || !node_out(t, n, F32, x->dims, shape))
         return tape_failed(t);
     memcpy(n->i, (int64_t[]){M, l->N, l->K, (int)act | (int)l->pack << 8}, sizeof n->i);
     n->spec = l->packed;

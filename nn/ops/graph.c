@@ -139,7 +139,7 @@ static void sddmm_back(Tape *t, Node *n)
 Tensor *sddmm(Tape *t, const Csr *g, Tensor *x, Tensor *y)
 {
     static const Op op = {.name = "sddmm", .back_name = "sddmm back", .back = sddmm_back};
-    Node *n = reads_graph(t, op.name, g) ? node_new(t, &op, INPUTS(x, y)) : NULL;
+    Node *n = x && y && reads_graph(t, op.name, g) ? node_new(t, &op, INPUTS(x, y)) : NULL;
     if (!n || !node_fits(t, n, rows_of(x) == g->rows && rows_of(y) == g->cols && cols_of(x) == cols_of(y)) ||
         !node_out(t, n, F32, SHAPE(g->entries)))
         return tape_failed(t);
@@ -381,7 +381,7 @@ Csr *graph_mix(Tape *t, int n, Csr *const *graphs, Tensor *const *weights)
     if (t->error.code != SP_OK || n < 1)
         return NULL;
     const Csr *const *from = (const Csr *const *)graphs;
-    return graph_later(t, unite(t, n, p, from[0]->rows, from[0]->cols, places),
+    return graph_later(t, places ? unite(t, n, p, from[0]->rows, from[0]->cols, places) : NULL,
                        (Values){.make = mixed_values, .n = n, .from = from, .weights = weights, .places = places});
 }
 

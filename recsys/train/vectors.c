@@ -14,6 +14,7 @@ static bool check_finite(const Model *m, const Tensor *x, const char *whose, int
                          Error *e)
 {
     enum { CHUNK = 1 << 16 };
+    ArenaMark mark = arena_mark(a);
     float *host = NEW(a, float, MIN(x->count, (int64_t)CHUNK), e);
     *largest = 0;
     for (int64_t at = 0; host && at < x->count; at += CHUNK) {
@@ -26,6 +27,7 @@ static bool check_finite(const Model *m, const Tensor *x, const char *whose, int
             *largest = fmax(*largest, fabs((double)host[i]));
         }
     }
+    arena_rewind(a, mark);
     return host != NULL;
 }
 

@@ -38,12 +38,16 @@ static struct {
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-static void must(bool ok, const char *what)
+static _Noreturn void die(const char *what)
 {
-    if (ok)
-        return;
     perror(what);
     abort();
+}
+
+static void must(bool ok, const char *what)
+{
+    if (!ok)
+        die(what);
 }
 
 static void *far_alloc(const Run *run, const Heap *heap, size_t bytes)
@@ -89,7 +93,8 @@ static void far_free(const Run *run, const Heap *heap, void *p, size_t bytes)
     while (*at && far.device + (*at)->first * far.page != p)
         at = &(*at)->next;
     FarBlock *b = *at;
-    must(b && b->bytes == bytes, "free: not an allocation of the far device, or of another size");
+    if (!b || b->bytes != bytes)
+        die("free: not an allocation of the far device, or of another size");
     unsigned char *open = far.open + b->first * far.page;
     must(mprotect(open, (b->pages - 1) * far.page, PROT_NONE) == 0, "mprotect");
     must(fallocate(far.file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(b->first * far.page),
@@ -281,8 +286,10 @@ static Exclude open_exclude(const char *entry, const Exclude *given)
     return x;
 }
 
-static void open_bpr(const char *entry, int parts, const BprPart *given, BprPart *part)
+enum { BPR_PARTS = 16 };
+static const BprPart *open_bpr(const char *entry, int parts, const BprPart *given, BprPart *part)
 {
+    must(parts <= BPR_PARTS, "bpr: more parts than the far device copies");
     for (int i = 0; i < parts; i++) {
         part[i] = given[i];
         for (int j = 0; j < 3; j++) {
@@ -290,6 +297,7 @@ static void open_bpr(const char *entry, int parts, const BprPart *given, BprPart
             MOVE(part[i].dx[j]);
         }
     }
+    return part;
 }
 
 #define OPENED(Type, open, given) (&(Type[]){open(entry, given)}[0])
@@ -303,12 +311,7 @@ static void open_bpr(const char *entry, int parts, const BprPart *given, BprPart
 #define ATTENTION_BACK(a)         OPENED(AttentionBack, open_attention_back, a)
 #define SPARSE(s)                 OPENED(Sparse, open_sparse, s)
 #define EXCLUDE(x)                ((x) ? OPENED(Exclude, open_exclude, x) : NULL)
-#define BPR(parts, part)                                                                                               \
-    ({                                                                                                                 \
-        BprPart *own = alloca((size_t)(parts) * sizeof *own);                                                          \
-        open_bpr(entry, parts, part, own);                                                                             \
-        own;                                                                                                           \
-    })
+#define BPR(parts, part)          open_bpr(entry, parts, part, (BprPart[BPR_PARTS]){{0}})
 
 /* ---- the table ------------------------------------------------------------------------------- */
 

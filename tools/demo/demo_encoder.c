@@ -185,7 +185,6 @@ typedef struct PairBatch { /* a batch, on the host */
     float pixels[BATCH * SIDE * SIDE * 3];
     int32_t ids[BATCH * POSITIONS], positions[BATCH * POSITIONS], offsets[BATCH + 1];
     float bias[BATCH * BATCH];
-    int64_t longest;
 } PairBatch;
 
 /* sum over i, j of softplus(l_ij) - sum over i of l_ii, by image; l = a X Y' + b. -log sigmoid(l) = softplus(l) -
@@ -193,7 +192,7 @@ typedef struct PairBatch { /* a batch, on the host */
 static Tensor *pair_loss(Tape *t, const Pair *p, const PairBatch *b)
 {
     ImageBatch images = {.B = BATCH, .height = SIDE, .width = SIDE, .pixels = b->pixels};
-    TextBatch texts = {.ragged = {.B = BATCH, .total = b->offsets[BATCH], .longest = b->longest, .offsets = b->offsets},
+    TextBatch texts = {.ragged = {.B = BATCH, .total = b->offsets[BATCH], .offsets = b->offsets},
                        .ids = b->ids,
                        .positions = b->positions};
     Tensor *x, *y;
@@ -233,7 +232,6 @@ static bool make_batch(const Pair *p, int step, PairBatch *b, Arena *a, Error *e
     for (uint32_t i = 0; i < LOOKS; i++)
         look[i] = i;
     draw_shuffle(order, look, LOOKS, scratch);
-    b->longest = 0;
     for (int i = 0; i < BATCH; i++) {
         uint64_t at = look[i] * EACH + draw_below(pick, 2 * (uint64_t)i, EACH);
         Thing t = thing_of((int)look[i], at);
@@ -250,7 +248,6 @@ static bool make_batch(const Pair *p, int step, PairBatch *b, Arena *a, Error *e
             b->positions[first + (int32_t)k] = (int32_t)k;
         }
         b->offsets[i + 1] = first + (int32_t)ids.count;
-        b->longest = MAX(b->longest, (int64_t)ids.count);
     }
     return true;
 }

@@ -101,8 +101,9 @@ void two_graphs_reach(Tape *t, const Model *m, TwoGraphs *g, const Tables *x, Te
 
 Tensor *two_graphs(Tape *t, const TwoGraphs *g, const Tables *x, Tensor **users, Tensor **items)
 {
-    Tensor *near = propagate(t, &g->items, x->item, NULL, &g->item_reach);
-    Tensor *nodes = propagate(t, &g->nodes, x->user, x->item, &g->node_reach);
+    Reach of_items = g->item_reach, of_nodes = g->node_reach;
+    Tensor *near = propagate(t, &g->items, x->item, NULL, &of_items);
+    Tensor *nodes = propagate(t, &g->nodes, x->user, x->item, &of_nodes);
     *users = rows(t, nodes, 0, g->user_count);
     *items = rows(t, nodes, g->user_count, g->item_count);
     return near;
