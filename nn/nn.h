@@ -70,8 +70,8 @@ typedef struct Init {
     InitKind kind;
     double a;
 } Init;
-/* A trainable [rows, cols] (cols 0: a vector [rows]); its numbers are draws of (seed, DRAW_INIT, hash of name). The name
- * is copied, as all names that a store gets. NULL on failure. */
+/* A trainable [rows, cols] (cols 0: a vector [rows]); its numbers are draws of (seed, DRAW_INIT, hash of name). The
+ * name is copied, as all names that a store gets. NULL on failure. */
 Tensor *param_new(Store *s, const char *name, int64_t rows, int64_t cols, Init init, uint64_t seed, Error *e);
 /* A constant of the numbers that param_new would begin with: what a recipe draws and never trains. */
 Tensor *store_random(Store *s, const char *name, int64_t rows, int64_t cols, Init init, uint64_t seed, Error *e);
