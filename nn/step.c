@@ -111,15 +111,12 @@ void *step_alloc(Tape *t, size_t bytes)
     if (!m->block_count || m->blocks[m->block_count - 1].bytes - m->used < bytes) {
         if (!tape_grow(t, (void **)&m->blocks, m->block_count, &m->block_room, sizeof *m->blocks))
             return NULL;
-        size_t size = MAX(bytes, MAX((size_t)1 << 18, aligned_bytes(m->total / 4)));
+        size_t size = MAX(bytes, MAX((size_t)1 << 18, m->total / 2));
         unsigned char *p = t->k->alloc(&t->run, t->heap, size);
         if (!p) {
             fail_memory(&t->error, size, "a step's tensors");
             return NULL;
         }
-        Piece *last = m->block_count ? &m->blocks[m->block_count - 1] : NULL;
-        if (last && m->used < last->bytes) /* smaller requests get the rest of it */
-            step_give(t, last->p + m->used, last->bytes - m->used);
         m->total += m->used;
         m->used = 0;
         m->blocks[m->block_count++] = (Piece){p, size};

@@ -162,32 +162,6 @@ static void lists_of_two_tables(void **state)
     assert_memory_equal(got[0], got[1], sizeof got[0]);
 }
 
-/* What is left of a block when a large tensor gets one of its own: smaller tensors get it. */
-static void rest_of_a_block(void **state)
-{
-    (void)state;
-    TestHeap heap;
-    test_heap(&heap, 0);
-    Device d = test_device(&heap.heap, 1);
-    Tape *t = tape_new(&d, false, &error);
-    tape_reset(t, (Draw){0});
-    Tensor *first = filled(t, 1, 1, (int64_t[]){25000});
-    filled(t, 2, 1, (int64_t[]){250000});
-    tape_must(t);
-    size_t live = heap.live;
-    Tensor *second = filled(t, 3, 1, (int64_t[]){25000});
-    tape_must(t);
-    assert_true(heap.live < live + second->count * sizeof(float));
-    float *x = test_read(&d, first), *y = test_read(&d, second);
-    for (int i = 0; i < 25000; i++)
-        assert_true(x[i] == 1 && y[i] == 3);
-    free(x);
-    free(y);
-    tape_free(t);
-    device_close(&d);
-    assert_int_equal(heap.live, 0);
-}
-
 static void wrong_use(void **state)
 {
     Edges *x = *state;
@@ -225,7 +199,6 @@ int main(void)
 {
 #define EDGE(name) cmocka_unit_test_setup_teardown(name, edges_open, edges_close)
     const struct CMUnitTest tests[] = {EDGE(empty_parts), EDGE(weights_of_the_tape), EDGE(no_features),
-                                       EDGE(empty_batch), EDGE(lists_of_two_tables), cmocka_unit_test(rest_of_a_block),
-                                       EDGE(wrong_use)};
+                                       EDGE(empty_batch), EDGE(lists_of_two_tables), EDGE(wrong_use)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
