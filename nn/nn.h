@@ -70,8 +70,8 @@ typedef struct Init {
     InitKind kind;
     double a;
 } Init;
-/* A trainable [rows, cols] (cols 0: a vector [rows]); its numbers are draws of (seed, DRAW_INIT, hash of name). NULL on
- * failure. */
+/* A trainable [rows, cols] (cols 0: a vector [rows]); its numbers are draws of (seed, DRAW_INIT, hash of name). The
+ * name is copied, as all names that a store gets. NULL on failure. */
 Tensor *param_new(Store *s, const char *name, int64_t rows, int64_t cols, Init init, uint64_t seed, Error *e);
 /* A constant of the numbers that param_new would begin with: what a recipe draws and never trains. */
 Tensor *store_random(Store *s, const char *name, int64_t rows, int64_t cols, Init init, uint64_t seed, Error *e);
@@ -333,7 +333,7 @@ typedef struct HostGraph { /* a graph in host memory */
 } HostGraph;
 /* Copied into the store, scales as scales, with the index of the transpose unless symmetric. A name that the store has
  * for a graph gives the same Csr, refilled in place (as csr_keep does): for graphs that are drawn anew each epoch. "":
- * a graph without a name. */
+ * a graph without a name. The name is copied. */
 Csr *csr_new(Store *s, const char *name, const HostGraph *h, Error *e);
 /* Adds to a stored graph what graph_with and its gradient read: the row of each entry, and each entry's place in the
  * transpose. A refill brings both up to date. */

@@ -121,6 +121,66 @@ static void thinned_by_degree(void **state)
     m->epoch = 1;
 }
 
+/* The two views of an epoch are different thinned graphs; only walks have another graph in each layer. */
+static void views(void **state)
+{
+    Bench *b = *state;
+    Model *m = &b->model;
+    enum { LAYERS = 3 };
+    for (ViewKind kind = VIEW_EDGES; kind <= VIEW_WALKS; kind++) {
+        Views x = {0};
+        double *first[2][LAYERS];
+        const Thinning how = {
+            .kind = kind == VIEW_NODES ? THIN_NODES : THIN_EDGES, .drop = 0.4, .stream = 1, .adjacency = ADJ_SYM};
+        m->epoch = 6;
+        OK(b, two_views(m, &x, kind, 0.4, LAYERS, ADJ_SYM, &b->e));
+        for (int v = 0; v < 2; v++)
+            for (int l = 0; l < LAYERS; l++) {
+                first[v][l] = dense(b, x.view[v][l]);
+                pairs_of(b, first[v][l], NULL);
+                for (int n = 0; n < v * LAYERS + l; n++) /* as the draws of the graphs before? */
+                    assert_int_equal(memcmp(first[n / LAYERS][n % LAYERS], first[v][l], N * N * sizeof(double)) == 0,
+                                     kind != VIEW_WALKS && n / LAYERS == v);
+            }
+        assert_memory_equal(first[1][0], dense(b, thinned_graph(m, "thin", how, &b->e)), N * N * sizeof(double));
+        const Csr *graph = x.view[1][LAYERS - 1];
+        m->epoch = 7;
+        OK(b, two_views(m, &x, kind, 0.4, LAYERS, ADJ_SYM, &b->e));
+        assert_ptr_equal(x.view[1][LAYERS - 1], graph); /* refilled */
+        assert_memory_not_equal(dense(b, graph), first[1][LAYERS - 1], N * N * sizeof(double));
+        m->epoch = 6;
+        Views again = {0};
+        OK(b, two_views(m, &again, kind, 0.4, LAYERS, ADJ_SYM, &b->e));
+        assert_memory_equal(dense(b, again.view[1][LAYERS - 1]), first[1][LAYERS - 1], N * N * sizeof(double));
+
+        /* each layer of each view is that of its graph */
+        Tape *t = fresh_tape(b, false);
+        Tensor *users[2], *items[2];
+        light_gcn_views(t, m, &again, LAYERS, &b->x, users, items);
+        OK(b, tape_ok(t, &b->e));
+        float *start[2] = {numbers(b, b->x.user), numbers(b, b->x.item)};
+        for (int at = 0; at < 2 * D; at++) {
+            int v = at / D, d = at % D;
+            float *got[2] = {numbers(b, users[v]), numbers(b, items[v])};
+            double layer[N], mean[N];
+            for (int n = 0; n < N; n++)
+                mean[n] = layer[n] = (double)(n < U ? start[0][n * D + d] : start[1][(n - U) * D + d]);
+            for (int l = 0; l < LAYERS; l++) {
+                double next[N] = {0};
+                for (int n = 0; n < N * N; n++)
+                    next[n / N] += first[v][l][n] * layer[n % N];
+                for (int n = 0; n < N; n++)
+                    mean[n] += layer[n] = next[n];
+            }
+            for (int n = 0; n < N; n++)
+                assert_true(fabs(mean[n] / (LAYERS + 1) -
+                                 (double)(n < U ? got[0][n * D + d] : got[1][(n - U) * D + d])) < 1e-5);
+        }
+        tape_free(t);
+    }
+    m->epoch = 1;
+}
+
 static double cosine(const float *x, int width, int i, int j)
 {
     double dot = 0, a = 0, c = 0;
@@ -218,9 +278,10 @@ static void refused_memory(void **state)
         const Thinning edges = {.kind = THIN_BY_DEGREE, .drop = 0.3}, nodes = {.kind = THIN_NODES, .drop = 0.3};
         Csr *g = a ? user_item_graph(&m, "whole", ADJ_SYM, &e) : NULL, *row;
         Modality *x = g && csr_index(s, g, &e) ? modalities_new(&m, (ModalityPlan){.width = 4}, &e) : NULL;
-        done = x && thinned_graph(&m, "thin", edges, &e) && thinned_graph(&m, "thin", nodes, &e) &&
-               (row = user_item_graph(&m, "row", ADJ_ROW_SELF, &e)) && dropped_graph(&m, "drop", row, 0.2, &e) &&
-               interaction_graph(&m, "block", SHARE_SYM, &e) &&
+        Views views = {0};
+        done = x && two_views(&m, &views, VIEW_WALKS, 0.3, 2, ADJ_SYM, &e) && thinned_graph(&m, "thin", edges, &e) &&
+               thinned_graph(&m, "thin", nodes, &e) && (row = user_item_graph(&m, "row", ADJ_ROW_SELF, &e)) &&
+               dropped_graph(&m, "drop", row, 0.2, &e) && interaction_graph(&m, "block", SHARE_SYM, &e) &&
                item_graph(&m, "items", 2, x, NULL, 3, KNN_BINARY, &e) &&
                cooccurrence_graph(&m, "common", SIDE_USERS, 3, 1, &e);
         if (a && !done)
@@ -235,8 +296,9 @@ static void refused_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(blocks),      cmocka_unit_test(thinned),      cmocka_unit_test(thinned_by_degree),
-        cmocka_unit_test(item_graphs), cmocka_unit_test(cooccurrence), cmocka_unit_test(refused_memory),
+        cmocka_unit_test(blocks),         cmocka_unit_test(thinned),     cmocka_unit_test(thinned_by_degree),
+        cmocka_unit_test(views),          cmocka_unit_test(item_graphs), cmocka_unit_test(cooccurrence),
+        cmocka_unit_test(refused_memory),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

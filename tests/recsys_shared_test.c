@@ -298,8 +298,9 @@ static void info_nce_is_torchs(void **state)
                *y = param_from(s, "b", c->shape[0], c->shape[1], c->data, &b->e), *loss;
         if (n == 0) {
             const Array *ids = golden(b, w, "all", "ids");
-            Tensor *at = input_i32(t, ids->data, ids->count), *all = row_normalize(t, y, 1e-12f);
-            loss = sum(t, info_nce(t, gather(t, row_normalize(t, x, 1e-12f), at), gather(t, all, at), all, tau));
+            Tensor *at = input_i32(t, ids->data, ids->count), *views[] = {x, y};
+            const Batch batch = {.user = at, .pos = at}; /* users and items are the same: half their means' sum */
+            loss = scale(t, contrast_batch(t, views, views, &batch, tau), (float)ids->count / 2);
         } else {
             loss = mean(t, info_nce(t, x, y, NULL, tau));
         }

@@ -95,6 +95,7 @@ wrong 1 'broken.tsv:2' 'a malformed line of training data' train BPRMF --train b
 wrong 2 'unknown setting epoks' 'an unknown setting' train BPRMF --train parts/train.tsv --set epoks=3 --out other
 wrong 2 '"epochs" is not KEY=VALUE, such as' 'a setting without a value' train BPRMF --train parts/train.tsv --set epochs --out other
 wrong 2 'needs features' 'features missing' train VBPR --train parts/train.tsv --out other
+wrong 2 'unknown setting typo' 'settings are checked before features' train VBPR --train parts/train.tsv --set typo=1 --out other
 wrong 1 'nowhere' 'features that are not there' train VBPR --train parts/train.tsv --features visual=nowhere --out other
 wrong 1 'absent' 'a run folder that is not there' recommend absent
 wrong 1 'parts' 'a folder that holds nothing trained' recommend parts -o other.tsv

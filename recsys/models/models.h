@@ -27,7 +27,8 @@ enum { MOST_LAYERS = 1000 };
             MOST_LAYERS, NULL                                                                                          \
     }
 /* A number whose key is the member's name. I64_SETTING, F64_SETTING: other systems call it the same. I64_ALSO, F64_ALSO
- * end with other names of it: SAME_AS("knn_k") is accepted, NOT_HERE("reg_weight", "set l_w") is refused. */
+ * end with other names of it: SAME_AS("knn_k") is accepted, NOT_HERE("reg_weight", "set l_w") is refused. Any row
+ * may have a refused name: it need not be a name of that setting. */
 #define I64_SETTING(S, member, elliot, mmrec, about, least, most)                                                      \
     {                                                                                                                  \
 #member, elliot, mmrec, about, I64_OF(S, member), least, most, NULL                                            \
@@ -43,6 +44,13 @@ enum { MOST_LAYERS = 1000 };
 #define F64_ALSO(S, member, elliot, mmrec, about, least, most, ...)                                                    \
     {                                                                                                                  \
 #member, elliot, mmrec, about, F64_OF(S, member), least, most, ALIASES(__VA_ARGS__)                            \
+    }
+/* A setting that is one of words, an array such as view_names: its member is an int, or an enum's number in an int.
+ * WORD_OF(S, member, words) is the same member in a row that is written out; it counts the array, so a pointer to one
+ * does not do. */
+#define WORD_SETTING(S, member, words, elliot, mmrec, about)                                                           \
+    {                                                                                                                  \
+#member, elliot, mmrec, about, WORD_OF(S, member, words), 0, 0, NULL                                           \
     }
 #define SAME_AS(name)                                                                                                  \
     {                                                                                                                  \
@@ -152,14 +160,17 @@ typedef struct TwoGraphs {
 /* The lists of a step, for users and items as batch_rows has them (both NULL: all). A graph whose values are not made
  * yet (nn.h) may be given: its values come later. */
 void two_graphs_reach(Tape *t, const Model *m, TwoGraphs *g, const Tables *x, Tensor *users, Tensor *items);
-/* The vectors [n, D] of these users and items by `nodes`, and of the items by `items` as the result. */
+/* Outputs *users and *items: the vectors [n, D] by `nodes` of two_graphs_reach's users and items. The result: those of
+ * the items by `items`. FREEDOM's step, r = batch_rows(t, b):
+ *     two_graphs_reach(t, m, &g, &x, r.users, r.items);
+ *     Tensor *users, *items, *near = two_graphs(t, &g, &x, &users, &items);
+ *     loss = rows_bpr(t, users, add(t, items, near), &r, 0); */
 Tensor *two_graphs(Tape *t, const TwoGraphs *g, const Tables *x, Tensor **users, Tensor **items);
 /* A tensor [U + I, D] as users [U, D] and items [I, D]. */
 void split_nodes(Tape *t, const Model *m, Tensor *x, Tensor **users, Tensor **items);
 /* The mean of layers 0 to `layers` of all users and items: LightGCN, BM3, FREEDOM, SGL, SLMRec, MGCN, LGMRec, PGL. */
 void light_gcn(Tape *t, const Model *m, const Csr *graph, int64_t layers, const Tables *x, Tensor **users,
                Tensor **items);
-
 /* ---- graphs of users and items (shared/user_item.c) ------------------------------------------ */
 
 /* The train pairs as a graph [U + I, U + I], users first. Call csr_index for graph_with (GRCN, DGCF). */
@@ -179,19 +190,38 @@ typedef enum Share {
 Csr *interaction_graph(Model *m, const char *name, Share how, Error *e);
 
 typedef enum ThinKind {
-    THIN_EDGES,     /* keep int(E (1 - drop)) pairs, all as likely: SGL's ED (and RW, with a graph per layer) */
+    THIN_EDGES,     /* keep int(E (1 - drop)) pairs, all as likely. SGL's views are two_views */
     THIN_BY_DEGREE, /* the same with probabilities ~ 1 / sqrt(d_u d_i), without replacement: FREEDOM, MMGCF, LayerGCN */
-    THIN_NODES      /* drop int(U drop) users and int(I drop) items with all their pairs: SGL's ND */
+    THIN_NODES      /* drop int(U drop) users and int(I drop) items with all their pairs */
 } ThinKind;
 typedef struct Thinning {
     ThinKind kind;
     double drop;     /* [0, 1) */
-    uint32_t stream; /* other numbers have other draws: the two views of SGL are 0 and 1 */
+    uint32_t stream; /* below 2^31; other numbers have other draws */
     Adjacency adjacency;
 } Thinning;
 /* user_item_graph of a part of the train pairs, normalised by its own degrees. The part is a function of (m->seed,
- * m->epoch, stream): call it from `epoch`, and a resumed run has the same graphs. One name is one graph, refilled. */
+ * m->epoch, stream): call it from `epoch`, and a resumed run has the same graphs. One name is one graph, refilled; the
+ * name is copied. */
 Csr *thinned_graph(Model *m, const char *name, Thinning how, Error *e);
+
+typedef enum ViewKind {
+    VIEW_EDGES, /* THIN_EDGES: SGL's ED */
+    VIEW_NODES, /* THIN_NODES: SGL's ND */
+    VIEW_WALKS  /* THIN_EDGES, drawn anew for each layer: SGL's RW */
+} ViewKind;
+extern const char *const view_names[3]; /* the words of a setting with a ViewKind: ed, nd, rw */
+typedef struct Views {
+    const Csr **view[2]; /* view[v][l] is the graph of layer l + 1: Propagation.graphs is view[v] */
+} Views;
+/* Two views of the train pairs, drawn for m->epoch: call it from `epoch`, always with the same x, {0} at first. A view
+ * has one graph for all layers, but for VIEW_WALKS. `drop` is Thinning's. The graphs have names of their own in the
+ * store, "view.V.LAYER": one Views per model. */
+bool two_views(Model *m, Views *x, ViewKind kind, double drop, int64_t layers, Adjacency adjacency, Error *e);
+/* light_gcn of both views, each layer with its graph: users[v] and items[v] are those of view v. `layers` as given to
+ * two_views. */
+void light_gcn_views(Tape *t, const Model *m, const Views *v, int64_t layers, const Tables *x, Tensor *users[2],
+                     Tensor *items[2]);
 
 /* ---- graphs of items, graphs of users (shared/neighbours.c) ---------------------------------- */
 
@@ -221,10 +251,11 @@ Csr *cooccurrence_graph(Model *m, const char *name, Side side, int64_t k, int64_
 /* BPR of a batch from vectors of all users and items, with l2 as bpr_loss has it. */
 Tensor *batch_bpr(Tape *t, Tensor *users, Tensor *items, const Batch *b, double l2);
 /* loss + weight term, both of one number; loss NULL: 0. A number alone is add_number's (nn.h). Losses here are means
- * over the batch: times B they are the sums of papers that add up, as SGL. */
+ * over the batch. A paper that adds up (SGL): add all terms as means, then scale the total by B once. */
 Tensor *add_term(Tape *t, Tensor *loss, Tensor *term, double weight);
-/* l_w as each system means it, on the batch's rows x[0..n): elliot and LATTICE, l_w/2 sum of squares / B; MMRec's
- * EmbLoss, l_w sum of Frobenius norms / B. Returns loss + that; loss NULL: 0. */
+/* l_w as each system means it, of tensors x[0..n): elliot and LATTICE, l_w/2 sum of squares / B; MMRec's EmbLoss, l_w
+ * sum of Frobenius norms / B. Usually x are the batch's rows and B is their number, but any tensors and any B will do:
+ * BM3 has all users and items and their number. Returns loss + that; loss NULL: 0. */
 Tensor *add_l2(Tape *t, Tensor *loss, double l_w, int n, Tensor *const *x, int64_t B);
 Tensor *add_norms(Tape *t, Tensor *loss, double l_w, int n, Tensor *const *x, int64_t B);
 /* cos(a[b], b[b]) of each row -> [B], as F.cosine_similarity: BM3, SELFCF. */
@@ -238,5 +269,7 @@ Tensor *cosine_distance(Tape *t, Tensor *a, Tensor *b);
 Tensor *info_nce(Tape *t, Tensor *a, Tensor *pos, Tensor *all, double tau);
 /* info_nce of rows ids of two views [N, D] of the same nodes, as cosines, against all rows of b -> [B]: SGL, MENTOR. */
 Tensor *contrast_views(Tape *t, Tensor *a, Tensor *b, Tensor *ids, double tau);
+/* The mean over the batch of contrast_views of its users, plus that of its positive items -> [1]: SGL. */
+Tensor *contrast_batch(Tape *t, Tensor *const users[2], Tensor *const items[2], const Batch *b, double tau);
 
 #endif

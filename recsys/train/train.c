@@ -41,11 +41,14 @@ static const Recommender *find_kind(const TrainConfig *c, Arena *a, Error *e)
         known = arena_printf(a, e, "%s%s%s", known, i ? ", " : "", recommender_at(i)->name);
     if (!kind && known)
         fail(e, SP_USAGE, "unknown recommender %s; choose one of %s", c->model, known);
-    if (kind && kind->needs_features && (c->given ? c->given->feature_count : c->data.feature_count) == 0) {
-        fail(e, SP_USAGE, "%s needs features: add --features visual=PATH,textual=PATH", kind->name);
-        return NULL;
-    }
     return kind;
+}
+
+static bool check_features(const Recommender *kind, const TrainConfig *c, Error *e)
+{
+    if (!kind->needs_features || (c->given ? c->given->feature_count : c->data.feature_count) > 0)
+        return true;
+    return fail(e, SP_USAGE, "%s needs features: add --features visual=PATH,textual=PATH", kind->name);
 }
 
 /* What a part is evaluated with is checked before any epoch is trained. */
@@ -69,7 +72,7 @@ static bool load(Trainer *t, Error *e)
     Protocol protocol = c->given ? c->given->protocol : c->data.protocol;
     t->model = (Model){.kind = kind, .data = &t->data, .arena = t->arena, .seed = c->seed};
     if (!kind || !(t->settings = settings_make(kind, protocol, c->set, c->set_count, t->arena, e)) ||
-        !measures_read(&t->measures, t->settings, t->arena, e))
+        !measures_read(&t->measures, t->settings, t->arena, e) || !check_features(kind, c, e))
         return false;
     double begun = trace_begin(t->device->trace);
     if (c->given)

@@ -52,3 +52,9 @@ Tensor *contrast_views(Tape *t, Tensor *a, Tensor *b, Tensor *ids, double tau)
     Tensor *all = row_normalize(t, b, 1e-12f);
     return info_nce(t, row_normalize(t, gather(t, a, ids), 1e-12f), gather(t, all, ids), all, tau);
 }
+
+Tensor *contrast_batch(Tape *t, Tensor *const users[2], Tensor *const items[2], const Batch *b, double tau)
+{
+    return add(t, mean(t, contrast_views(t, users[0], users[1], b->user, tau)),
+               mean(t, contrast_views(t, items[0], items[1], b->pos, tau)));
+}

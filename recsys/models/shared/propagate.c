@@ -80,6 +80,15 @@ void light_gcn(Tape *t, const Model *m, const Csr *graph, int64_t layers, const 
     split_nodes(t, m, propagate(t, &mean, x->user, x->item, NULL), users, items);
 }
 
+void light_gcn_views(Tape *t, const Model *m, const Views *v, int64_t layers, const Tables *x, Tensor *users[2],
+                     Tensor *items[2])
+{
+    for (int i = 0; i < 2; i++) {
+        const Propagation mean = {.graphs = v->view[i], .layers = layers};
+        split_nodes(t, m, propagate(t, &mean, x->user, x->item, NULL), &users[i], &items[i]);
+    }
+}
+
 void two_graphs_reach(Tape *t, const Model *m, TwoGraphs *g, const Tables *x, Tensor *users, Tensor *items)
 {
     Tensor *nodes = users ? ids_join(t, users, m->data->U, items) : NULL;

@@ -179,3 +179,24 @@ Csr *thinned_graph(Model *m, const char *name, Thinning how, Error *e)
     arena_free(scratch);
     return g;
 }
+
+/* ---- views ----------------------------------------------------------------------------------- */
+
+const char *const view_names[] = {"ed", "nd", "rw"};
+
+bool two_views(Model *m, Views *x, ViewKind kind, double drop, int64_t layers, Adjacency adjacency, Error *e)
+{
+    for (int v = 0; v < 2; v++) {
+        if (!x->view[v] && !(x->view[v] = NEW(m->arena, const Csr *, layers + 1, e)))
+            return false;
+        for (int64_t l = 0; l < layers; l++) {
+            Thinning how = {kind == VIEW_NODES ? THIN_NODES : THIN_EDGES, drop, (uint32_t)(2 * l + v), adjacency};
+            char name[40];
+            snprintf(name, sizeof name, "view.%d.%lld", v, (long long)l);
+            bool own = l == 0 || kind == VIEW_WALKS;
+            if (!(x->view[v][l] = own ? thinned_graph(m, name, how, e) : x->view[v][0]))
+                return false;
+        }
+    }
+    return true;
+}
