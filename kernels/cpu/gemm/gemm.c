@@ -327,7 +327,8 @@ void FN(gemm)(const Run *run, const Gemm *product)
         return;
     const Gemm g = with_form(product);
     const bool units = narrows(&g);
-    Job job = {.numbers = &g, .work = run->work};
+    float none; /* without scratch memory: an address that offsets of 0 may be added to */
+    Job job = {.numbers = &g, .work = run->work ? run->work : &none};
     if (units)
         job.a = FN(narrow_a)(&g, run->work);
     const Gemm u = in_units(&g, &job.a);
