@@ -139,8 +139,9 @@ static void views(void **state)
                 first[v][l] = dense(b, x.view[v][l]);
                 pairs_of(b, first[v][l], NULL);
                 for (int n = 0; n < v * LAYERS + l; n++) /* as the draws of the graphs before? */
-                    assert_int_equal(memcmp(first[n / LAYERS][n % LAYERS], first[v][l], N * N * sizeof(double)) == 0,
-                                     kind != VIEW_WALKS && n / LAYERS == v);
+                    assert_int_equal(
+                        memcmp((void *)first[n / LAYERS][n % LAYERS], (void *)first[v][l], N * N * sizeof(double)) == 0,
+                        kind != VIEW_WALKS && n / LAYERS == v);
             }
         assert_memory_equal(first[1][0], dense(b, thinned_graph(m, "thin", how, &b->e)), N * N * sizeof(double));
         const Csr *graph = x.view[1][LAYERS - 1];

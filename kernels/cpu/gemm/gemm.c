@@ -327,7 +327,7 @@ void FN(gemm)(const Run *run, const Gemm *product)
         return;
     const Gemm g = with_form(product);
     const bool units = narrows(&g);
-    float none; /* without scratch memory: an address that offsets of 0 may be added to */
+    float none = 0; /* without scratch memory: an address that offsets of 0 may be added to */
     Job job = {.numbers = &g, .work = run->work ? run->work : &none};
     if (units)
         job.a = FN(narrow_a)(&g, run->work);
