@@ -27,8 +27,8 @@ enum { MOST_LAYERS = 1000 };
             MOST_LAYERS, NULL                                                                                          \
     }
 /* A number whose key is the member's name. I64_SETTING, F64_SETTING: other systems call it the same. I64_ALSO, F64_ALSO
- * end with other names of it: SAME_AS("knn_k") is accepted, NOT_HERE("reg_weight", "set l_w") is refused. Any row
- * may have a refused name: it need not be a name of that setting. */
+ * and WORD_ALSO end with other names of it: SAME_AS("knn_k") is accepted, NOT_HERE("reg_weight", "set l_w") is refused.
+ * Any row may have a refused name: it need not be a name of that setting. */
 #define I64_SETTING(S, member, elliot, mmrec, about, least, most)                                                      \
     {                                                                                                                  \
 #member, elliot, mmrec, about, I64_OF(S, member), least, most, NULL                                            \
@@ -46,11 +46,16 @@ enum { MOST_LAYERS = 1000 };
 #member, elliot, mmrec, about, F64_OF(S, member), least, most, ALIASES(__VA_ARGS__)                            \
     }
 /* A setting that is one of words, an array such as view_names: its member is an int, or an enum's number in an int.
- * WORD_OF(S, member, words) is the same member in a row that is written out; it counts the array, so a pointer to one
- * does not do. */
+ * Words are compared exactly, and aliases do not map them: refuse another system's name with other words (RecBole's
+ * type: ED) by NOT_HERE. WORD_OF(S, member, words) is the same member in a row that is written out; it counts the
+ * array, so a pointer to one does not do. */
 #define WORD_SETTING(S, member, words, elliot, mmrec, about)                                                           \
     {                                                                                                                  \
 #member, elliot, mmrec, about, WORD_OF(S, member, words), 0, 0, NULL                                           \
+    }
+#define WORD_ALSO(S, member, words, elliot, mmrec, about, ...)                                                         \
+    {                                                                                                                  \
+#member, elliot, mmrec, about, WORD_OF(S, member, words), 0, 0, ALIASES(__VA_ARGS__)                           \
     }
 #define SAME_AS(name)                                                                                                  \
     {                                                                                                                  \
@@ -190,7 +195,7 @@ typedef enum Share {
 Csr *interaction_graph(Model *m, const char *name, Share how, Error *e);
 
 typedef enum ThinKind {
-    THIN_EDGES,     /* keep int(E (1 - drop)) pairs, all as likely. SGL's views are two_views */
+    THIN_EDGES,     /* keep int(E (1 - drop)) pairs, all as likely (Elliot drops round(E drop)). SGL: two_views */
     THIN_BY_DEGREE, /* the same with probabilities ~ 1 / sqrt(d_u d_i), without replacement: FREEDOM, MMGCF, LayerGCN */
     THIN_NODES      /* drop int(U drop) users and int(I drop) items with all their pairs */
 } ThinKind;
@@ -214,9 +219,9 @@ extern const char *const view_names[3]; /* the words of a setting with a ViewKin
 typedef struct Views {
     const Csr **view[2]; /* view[v][l] is the graph of layer l + 1: Propagation.graphs is view[v] */
 } Views;
-/* Two views of the train pairs, drawn for m->epoch: call it from `epoch`, always with the same x, {0} at first. A view
- * has one graph for all layers, but for VIEW_WALKS. `drop` is Thinning's. The graphs have names of their own in the
- * store, "view.V.LAYER": one Views per model. */
+/* Two views of the train pairs, drawn for m->epoch: call it from `epoch`, always with the same x, {0} at first (NEW
+ * gives zeros). A view has one graph for all layers, but for VIEW_WALKS. `drop` is Thinning's. The graphs have names
+ * of their own in the store, "view.V.LAYER": one Views per model. */
 bool two_views(Model *m, Views *x, ViewKind kind, double drop, int64_t layers, Adjacency adjacency, Error *e);
 /* light_gcn of both views, each layer with its graph: users[v] and items[v] are those of view v. `layers` as given to
  * two_views. */
@@ -263,8 +268,8 @@ Tensor *cosines(Tape *t, Tensor *a, Tensor *b);
 /* mean over rows of 1 - cos(a[b], b[b]) -> [1]: BM3, SELFCF. */
 Tensor *cosine_distance(Tape *t, Tensor *a, Tensor *b);
 /* InfoNCE, van den Oord et al. 2018: for each row log sum over n of exp(a_i . all_n / tau) - a_i . pos_i / tau -> [B].
- * all NULL: pos, the batch's own rows. Rows are taken as they are: row_normalize makes cosines of products. The
- * products [B, N] are never stored. Over the batch: SLMRec, SimGCL, MGCN, PGL, SMORE; over all nodes: SGL, LGMRec,
+ * tau > 0. all NULL: pos, the batch's own rows. Rows are taken as they are; row_normalize makes cosines of products.
+ * The products [B, N] are never stored. Over the batch: SLMRec, SimGCL, MGCN, PGL, SMORE; over all nodes: SGL, LGMRec,
  * DiffMM, MENTOR. mean() or sum() follows. */
 Tensor *info_nce(Tape *t, Tensor *a, Tensor *pos, Tensor *all, double tau);
 /* info_nce of rows ids of two views [N, D] of the same nodes, as cosines, against all rows of b -> [B]: SGL, MENTOR. */
