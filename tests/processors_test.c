@@ -20,7 +20,7 @@ static void copy_model(Bench *b, const char *model, const char *folder)
 {
     static const char *const FILES[] = {"config.json", "model.safetensors"};
     for (size_t i = 0; i < COUNT(FILES); i++) {
-        Text bytes;
+        Text bytes = {0};
         const char *from = arena_printf(b->a, &b->e, ENCODERS "%s/%s", model, FILES[i]);
         assert_ok(from && file_read(&bytes, b->a, from, 0, &b->e), b->e);
         test_write(folder, FILES[i], bytes);
