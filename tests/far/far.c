@@ -324,7 +324,7 @@ static const BprPart *open_bpr(const char *entry, int parts, const BprPart *give
     }
 FAR_ENTRIES(WRAPPER)
 
-#define WRAPPED(name, ...) far.table.name = far_##name;
+#define WRAPPED(name, ...) far.table.name = far.cpu->name ? far_##name : NULL; /* MINIMAL leaves some out */
 #define ASKED(name)        far.table.name = far.cpu->name;
 
 void far_device(Device *d)
