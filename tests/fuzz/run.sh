@@ -144,9 +144,8 @@ seeds() { # TARGET: its corpus
     esac
 }
 
-mkdir -p $build/found
-status=0
-for target in "$@"; do
+fuzz() { # TARGET: its line, and what it found, on standard output
+    local target=$1 result runs rate
     corpus=$build/corpus/$target
     mkdir -p "$corpus"
     seeds "$target"
@@ -160,9 +159,18 @@ for target in "$@"; do
     rate=$(sed -nE 's/^stat::average_exec_per_sec: *//p' $build/"$target".log)
     printf 'fuzz: %-10s %9s executions, %6s a second, coverage %s: %s\n' "$target" "${runs:-?}" "${rate:-?}" \
         "$(sed -nE 's/.* cov: ([0-9]+).*/\1/p' $build/"$target".log | tail -n 1)" "$([ $result = 0 ] && echo clean || echo FOUND SOMETHING)"
-    if [ $result != 0 ]; then
-        status=1
-        grep -vE '^#[0-9]+' $build/"$target".log | tail -n 40 | sed 's/^/    /'
-    fi
+    [ $result = 0 ] || grep -vE '^#[0-9]+' $build/"$target".log | tail -n 40 | sed 's/^/    /'
+}
+
+mkdir -p $build/found
+for target in "$@"; do # as many at once as there are processors
+    fuzz "$target" >$build/"$target".result &
+    while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n; done
+done
+wait
+status=0
+for target in "$@"; do
+    cat $build/"$target".result
+    head -n 1 $build/"$target".result | grep -q ': clean$' || status=1
 done
 exit $status
