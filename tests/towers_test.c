@@ -41,14 +41,6 @@ static const PatchNames PATCHES = {.patches = "embeddings.patch_embedding",
                                    .cls = "embeddings.class_embedding",
                                    .positions = "embeddings.position_embedding.weight",
                                    .flat = true};
-static const Preset PRESET = {.fit = FIT_SHORT_SIDE,
-                              .crop = CROP_FLOOR,
-                              .resize = 224,
-                              .width = 224,
-                              .height = 224,
-                              .how = {.filter = FILTER_BICUBIC},
-                              .mean = {0.48145466f, 0.4578275f, 0.40821073f},
-                              .std = {0.26862954f, 0.26130258f, 0.27577711f}};
 
 static bool matches(const ModelSource *s)
 {
@@ -130,7 +122,7 @@ static const EncoderKind TWO = {.name = "two",
                                 .model_type = "clip",
                                 .modalities = MODALITY_IMAGE | MODALITY_TEXT,
                                 .narrow = true,
-                                .usual = &PRESET,
+                                .usual = &clip_preset,
                                 .matches = matches,
                                 .load = load,
                                 .forward_text = forward_text,
