@@ -10,6 +10,8 @@
     LINE(vit)                       \
     LINE(resnet)                    \
     LINE(efficientnet_lite)         \
+    LINE(clip)                      \
+    LINE(roberta)                   \
     /* new lines above this one */
 /* clang-format on */
 

@@ -104,6 +104,15 @@ static void texts_are_transformers(void **state)
     check_texts(b, "mpnet", (Wish){0}, "mpnet.max");
     check_texts(b, "mpnet", (Wish){.pool = POOL_MEAN, .normalize = 1}, "mpnet.unit");
     check_texts(b, "mpnet", (Wish){.layer = "pooler_output", .normalize = -1}, "mpnet.pooler");
+    check_texts(b, "roberta", (Wish){.pool = POOL_MEAN, .normalize = 1}, "roberta.unit");
+    check_texts(b, "roberta", (Wish){.pool = POOL_MAX}, "roberta.max");
+    check_texts(b, "xlm_roberta", (Wish){.pool = POOL_CLS, .arch = "roberta"}, "xlm_roberta.cls");
+    check_texts(b, "xlm_roberta", (Wish){0}, "xlm_roberta.mean");
+    check_texts(b, "xlm_roberta", (Wish){.layer = "pooler_output"}, "xlm_roberta.pooler");
+    check_texts(b, "clip", (Wish){0}, "clip.text_embeds");
+    check_texts(b, "clip", (Wish){.layer = "pooler_output"}, "clip.text_pooled");
+    check_texts(b, "clip", (Wish){.layer = "last_hidden_state", .pool = POOL_MEAN}, "clip.text_mean");
+    check_texts(b, "clip_old", (Wish){0}, "clip_old.text_embeds");
 }
 
 static void hidden_states_of_one_text(void **state)
@@ -181,6 +190,8 @@ static void images_are_torch(void **state)
         check_image(b, modules ? "vit_modules" : "vit_pooler", "last_hidden_state", 0, 0, "vit_pooler.hidden");
         check_image(b, modules ? "vit_modules" : "vit_pooler", "pooler_output", 0, 0, "vit_pooler.pooler");
     }
+    check_image(b, "clip", NULL, 0, 0, "clip.image_embeds");
+    check_image(b, "clip", "last_hidden_state", 0, 0, "clip.image_hidden");
     check_image(b, "efficientnet_lite.safetensors", NULL, 37, 50, "lite.pooled");
     check_image(b, "efficientnet_lite.safetensors", "features", 37, 50, "lite.features");
     check_image(b, "efficientnet_lite.safetensors", "fc", 37, 50, "lite.fc");
@@ -247,7 +258,12 @@ static void features_alone_and_together(Bench *b, const Opened *m, const Device 
 
 static void narrow_types_are_near(void **state)
 {
-    static const char *const models[] = {"bert", "distilbert", "mpnet", "vit", "resnet_bottleneck"};
+    static const struct {
+        const char *name;
+        unsigned modality;
+    } models[] = {{"bert", 0},    {"distilbert", 0},        {"mpnet", 0},
+                  {"vit", 0},     {"resnet_bottleneck", 0}, {"clip", MODALITY_IMAGE},
+                  {"roberta", 0}, {"clip", MODALITY_TEXT}};
     static const struct {
         Pack dtype;
         double least;
@@ -255,19 +271,19 @@ static void narrow_types_are_near(void **state)
     Bench *b = *state;
     const Device one_thread = {.k = b->d.k};
     for (size_t m = 0; m < COUNT(models); m++) {
-        Opened exact = open_model(b, models[m], (Wish){0});
+        Opened exact = open_model(b, models[m].name, (Wish){.modality = models[m].modality});
         size_t D = exact.D, bytes = NARROW_INPUTS * D * sizeof(float);
         float *want = malloc(bytes), *got = malloc(bytes), *again = malloc(bytes);
         features_alone_and_together(b, &exact, &b->d, want);
         encoder_close(exact.en);
         for (size_t t = 0; t < COUNT(types) && b->d.k->gemm_packs(types[t].dtype); t++) {
-            Opened en = open_model(b, models[m], (Wish){.dtype = types[t].dtype});
+            Opened en = open_model(b, models[m].name, (Wish){.modality = models[m].modality, .dtype = types[t].dtype});
             features_alone_and_together(b, &en, &b->d, got);
             features_alone_and_together(b, &en, &one_thread, again);
             assert_memory_equal(got, again, bytes);
             for (size_t i = 0; i < NARROW_INPUTS; i++)
                 if (!(cosine(got + i * D, want + i * D, D) >= types[t].least))
-                    fail_msg("%s, type %zu: cosine %.6f", models[m], t, cosine(got + i * D, want + i * D, D));
+                    fail_msg("%s, type %zu: cosine %.6f", models[m].name, t, cosine(got + i * D, want + i * D, D));
             encoder_close(en.en);
         }
         free(want);
@@ -462,10 +478,9 @@ static void refused_memory_is_an_error(void **state)
     static const struct {
         const char *path;
         bool image;
-    } models[] = {{ENCODERS "bert", false},
-                  {ENCODERS "efficientnet_lite.safetensors", true},
-                  {ENCODERS "distilbert", false},
-                  {ENCODERS "vit", true}};
+    } models[] = {{ENCODERS "bert", false},        {ENCODERS "efficientnet_lite.safetensors", true},
+                  {ENCODERS "distilbert", false},  {ENCODERS "vit", true},
+                  {ENCODERS "xlm_roberta", false}, {ENCODERS "clip", false}};
     Image im;
     assert_ok(image_open(&im, GOLDEN "images/RGB.png", b->a, &b->e), b->e);
     for (size_t m = 0; m < COUNT(models); m++) {

@@ -241,7 +241,12 @@ static const Example EXAMPLES[] = {
     {"vit", "query, value, intermediate.dense", "cls_token, layernorm_*, encoder.layer.1.*", 0},
     {"vit_modules", "q_proj, fc1", "position_embeddings, layers.?.attention.*", 0},
     {"resnet_basic", NULL, "*.convolution.weight", 0},
-    {"resnet_bottleneck", NULL, "*.normalization.*", 0}};
+    {"resnet_bottleneck", NULL, "*.normalization.*", 0},
+    {"xlm_roberta", "query, output.dense", "token_type_embeddings.weight, *.value.*, encoder.layer.0.*", 0},
+    {"clip", "q_proj, fc1, visual_projection", "vision_model.encoder.layers.1.*, class_embedding, pre_layrnorm.*",
+     MODALITY_IMAGE},
+    {"clip", "k_proj, out_proj, text_projection", "text_model.encoder.layers.?.mlp.*, token_embedding.weight",
+     MODALITY_TEXT}};
 
 static float *factors(Bench *b, int64_t n)
 {
