@@ -12,6 +12,7 @@
     LINE(efficientnet_lite)         \
     LINE(clip)                      \
     LINE(roberta)                   \
+    LINE(efficientnet)              \
     /* new lines above this one */
 /* clang-format on */
 

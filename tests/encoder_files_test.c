@@ -156,8 +156,9 @@ static const char *write_but(Bench *b, const Weights *w, const char *folder, siz
  * architecture is recognised by it, or the width is its length (then the next tensor does not fit). */
 static bool one_line_about(const char *tensor, const char *message)
 {
-    static const char *const otherwise[] = {"no known architecture", "are not those of a", "2 layers and ",
-                                            "has no layer", "has shape [8], expected [9]"};
+    static const char *const otherwise[] = {
+        "no known architecture", "are not those of a",          "2 layers and ",
+        "has no layer",          "has shape [8], expected [9]", "has shape [4], expected [5]"};
     const char *end = strrchr(tensor, '.'), *begin = end;
     char layer[128];
     while (begin > tensor && begin[-1] != '.')
@@ -185,16 +186,19 @@ static void missing_tensors_are_named(void **state)
                  {"vit_modules", "pooler_output", NULL, NULL},
                  {"clip", NULL, NULL, "text_model.embeddings"},
                  {"roberta", NULL, "lm_head", "_embeddings.weight"},
-                 {"xlm_roberta", NULL, "pooler", "_embeddings.weight"}};
+                 {"xlm_roberta", NULL, "pooler", "_embeddings.weight"},
+                 {"efficientnet", "classifier.1", NULL, NULL}};
     Bench *b = *state;
     char folder[256], from[512];
     for (size_t c = 0; c < COUNT(cases); c++) {
         test_folder(folder);
         copy_model(b, cases[c].model, folder);
-        snprintf(from, sizeof from, ENCODERS "%s/model.safetensors", cases[c].model);
+        snprintf(from, sizeof from, ENCODERS "%s", cases[c].model);
         Weights *w = weights_open(from, b->a, &b->e);
         assert_non_null(w);
         for (size_t i = 0; i < 2 * weights_count(w); i++) {
+            if (weights_count(w) > 200 && i / 2 % 17) /* many blocks are alike */
+                continue;
             if (i % 2 && weights_at(w, i / 2)->dims == 0) /* one number has no rows */
                 continue;
             const char *name = write_but(b, w, folder, i / 2, i % 2);

@@ -197,6 +197,21 @@ static void images_are_torch(void **state)
     check_image(b, "efficientnet_lite.safetensors", "fc", 37, 50, "lite.fc");
 }
 
+static void efficientnets_are_torchvision(void **state)
+{
+
+    static const char *const LAYERS[] = {"features.0", "features.1", "features.3", "features.4.0", "features.8"};
+    Bench *b = *state;
+    char expected[64];
+    check_image(b, "efficientnet", NULL, 37, 50, "efficientnet.pooled");
+    check_image(b, "efficientnet", "classifier.1", 37, 50, "efficientnet.logits");
+    check_image(b, "efficientnet", "features.3.1", 37, 50, "efficientnet.features.3");
+    for (size_t i = 0; i < COUNT(LAYERS); i++) {
+        snprintf(expected, sizeof expected, "efficientnet.%s", LAYERS[i]);
+        check_image(b, "efficientnet", LAYERS[i], 37, 50, expected);
+    }
+}
+
 static void presets_of_bare_files(void **state)
 {
     Bench *b = *state;
@@ -209,6 +224,10 @@ static void presets_of_bare_files(void **state)
     assert_true(p->resize == 256 && p->how.filter == FILTER_BILINEAR);
     encoder_close(m.en);
     m = open_model(b, "efficientnet_lite.safetensors", (Wish){0});
+    p = &m.en->image.preset;
+    assert_true(p->resize == 256 && p->height == 224 && p->how.filter == FILTER_BICUBIC);
+    encoder_close(m.en);
+    m = open_model(b, "efficientnet/model.safetensors", (Wish){.arch = "efficientnet_b0"});
     p = &m.en->image.preset;
     assert_true(p->resize == 256 && p->height == 224 && p->how.filter == FILTER_BICUBIC);
     encoder_close(m.en);
@@ -319,6 +338,11 @@ static void wrong_models_fail_in_one_line(void **state)
     refuses(b, ENCODERS "resnet_basic.safetensors", (Wish){.arch = "resnet50"}, SP_FORMAT, "is not a resnet50");
     refuses(b, ENCODERS "resnet_basic.safetensors", (Wish){.arch = "resnet51"}, SP_USAGE,
             "unknown architecture resnet51");
+    refuses(b, ENCODERS "efficientnet", (Wish){.arch = "efficientnet_b4"}, SP_FORMAT,
+            "is not an efficientnet_b4: it has the 16 blocks of an efficientnet_b0");
+    refuses(b, ENCODERS "efficientnet", (Wish){.arch = "efficientnet_b9"}, SP_USAGE,
+            "unknown architecture efficientnet_b9");
+    refuses(b, ENCODERS "efficientnet", (Wish){.layer = "features.9"}, SP_USAGE, "no layer features.9");
     refuses(b, ENCODERS "efficientnet_lite.safetensors", (Wish){.layer = "x"}, SP_USAGE, "no layer x");
     refuses(b, ENCODERS "expected.safetensors", (Wish){0}, SP_UNSUPPORTED, "no known architecture");
     refuses(b, GOLDEN "images", (Wish){0}, SP_IO, "images");
@@ -517,6 +541,7 @@ int main(void)
         cmocka_unit_test(texts_are_transformers),
         cmocka_unit_test(hidden_states_of_one_text),
         cmocka_unit_test(images_are_torch),
+        cmocka_unit_test(efficientnets_are_torchvision),
         cmocka_unit_test(narrow_types_are_near),
         cmocka_unit_test(presets_of_bare_files),
         cmocka_unit_test(wrong_models_fail_in_one_line),

@@ -13,6 +13,7 @@ from transformers import (BertConfig, BertModel, CLIPConfig, CLIPImageProcessorP
                           MPNetModel, ResNetConfig, ResNetModel,
                           RobertaConfig, RobertaForMaskedLM, ViTConfig, ViTForImageClassification, ViTImageProcessorPil, ViTModel, XLMRobertaConfig,
                           XLMRobertaModel)
+from tiny_efficientnet import tiny_efficientnet
 
 here = os.path.dirname(os.path.abspath(__file__))
 root = os.path.join(here, "encoders")
@@ -256,6 +257,27 @@ for name, sections in (("clip", {"text_config": text}),
     expected[name + ".text_mean"] = torch.stack([t.last_hidden_state[0].mean(0) for t in texts])
     expected[name + ".image_embeds"] = rows[0].image_embeds
     expected[name + ".image_hidden"] = rows[0].vision_model_output.last_hidden_state.flatten(1)
+
+# EfficientNet: torchvision's
+model = tiny_efficientnet()
+g = torch.Generator().manual_seed(13)
+for n, p in model.named_parameters():
+    if p.dim() > 1:
+        p.copy_(torch.randn(p.shape, generator=g) * (2 / p[0].numel()) ** 0.5)
+    else:
+        p.copy_(torch.rand(p.shape, generator=g) + 0.5 if n.endswith("weight") else torch.randn(p.shape, generator=g) * 0.3)
+for n, b in model.named_buffers():
+    if b.dim():
+        b.copy_(torch.randn(b.shape, generator=g) * 0.1 if n.endswith("mean") else torch.rand(b.shape, generator=g) + 0.5)
+path = folder("efficientnet")
+save_file({k: v for k, v in model.state_dict().items() if v.dim()}, os.path.join(path, "model.safetensors"))
+dump(path, "preprocessor_config.json", {"size": {"height": 32, "width": 32}})
+x = prepared(37, 50)
+expected["efficientnet.pooled"] = model.avgpool(model.features(x)).flatten(1)
+expected["efficientnet.logits"] = model(x)
+for name, part in (("0", model.features[:1]), ("1", model.features[:2]), ("3", model.features[:4]), ("8", model.features)):
+    expected["efficientnet.features." + name] = part(x).flatten(1)
+expected["efficientnet.features.4.0"] = model.features[4][0](model.features[:4](x)).flatten(1)
 
 # EfficientNet-Lite: the published layout at a fortieth of the width, computed here
 g = torch.Generator().manual_seed(5)

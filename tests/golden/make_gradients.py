@@ -1,15 +1,16 @@
 """Writes tests/golden/gradients: the gradients of tiny encoders in float64, the reference of tests/encoder_gradients_test.c.
 
 The loss is the sum of some outputs, each times fixed weights. MODEL.expected.safetensors has the input (ids and offsets of texts, pixels of
-images [B, H, W, 3]), `by.OUTPUT` (the fixed weights), `loss` and `grad.NAME` of every tensor. BERT, MPNet, XLM-R and ViT are those of
+images [B, H, W, 3]), `by.OUTPUT` (the fixed weights), `loss` and `grad.NAME` of every tensor. BERT, MPNet, XLM-R, ViT and EfficientNet are those of
 tests/golden/encoders; resnet18.safetensors, with torchvision's names, is made here. resnet18_batch is the same with batch norm in training
-mode: it has running.NAME, too, as they are after the pass. Versions: torch 2.15.0, transformers 5.23.0, safetensors 0.8.0.
+mode: it has running.NAME, too, as they are after the pass. Versions: torch 2.15.0, torchvision 0.29.2, transformers 5.23.0, safetensors 0.8.0.
     python tests/golden/make_gradients.py
 """
 import json, os
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertModel, MPNetConfig, MPNetModel, ResNetConfig, ResNetModel, ViTConfig, ViTModel, XLMRobertaConfig, XLMRobertaModel
+from tiny_efficientnet import tiny_efficientnet
 
 here = os.path.dirname(os.path.abspath(__file__))
 root = os.path.join(here, "gradients")
@@ -67,6 +68,13 @@ model = published(ViTModel, ViTConfig, "vit_modules")
 pixels = numbers(g, 3, 24, 40, 3)
 y = model(pixels.permute(0, 3, 1, 2))
 write("vit", {"pixels": pixels.float()}, {"last_hidden_state": y.last_hidden_state.flatten(0, 1), "pooler_output": y.pooler_output}, model)
+
+model = tiny_efficientnet()
+model.load_state_dict(load_file(os.path.join(here, "encoders", "efficientnet", "model.safetensors")), strict=False)
+model.double()
+pixels = numbers(torch.Generator().manual_seed(7), 2, 29, 34, 3)
+y = model.avgpool(model.features(pixels.permute(0, 3, 1, 2))).flatten(1)
+write("efficientnet", {"pixels": pixels.float()}, {"avgpool": y, "classifier.1": model.classifier(y)}, model)
 
 
 def torchvision_name(k):
