@@ -2,18 +2,35 @@
 // flags: -Os
 #include "extractors/loading.h"
 
-bool model_has(const ModelSource *s, const char *suffix, Text *prefix)
+static const Array *find_suffix(const ModelSource *s, const char *suffix)
 {
     size_t n = strlen(suffix);
     for (size_t i = 0; i < weights_count(s->weights); i++) {
-        Text name = weights_at(s->weights, i)->name;
-        if (!text_ends(name, suffix) || (name.n > n && name.p[name.n - n - 1] != '.'))
-            continue;
-        if (prefix)
-            *prefix = (Text){name.p, name.n - n};
-        return true;
+        const Array *x = weights_at(s->weights, i);
+        if (text_ends(x->name, suffix) && (x->name.n == n || x->name.p[x->name.n - n - 1] == '.'))
+            return x;
     }
-    return false;
+    return NULL;
+}
+
+bool model_has(const ModelSource *s, const char *suffix, Text *prefix)
+{
+    const Array *x = find_suffix(s, suffix);
+    if (x && prefix)
+        *prefix = (Text){x->name.p, x->name.n - strlen(suffix)};
+    return x != NULL;
+}
+
+int64_t model_rows(const ModelSource *s, const char *suffix)
+{
+    const Array *x = find_suffix(s, suffix);
+    return x && x->dims > 0 ? x->shape[0] : 0;
+}
+
+bool model_stated(const ModelSource *s)
+{
+    const Json *type = json_get(s->config, "model_type");
+    return type && type->type == JSON_STRING && type->text.n;
 }
 
 bool loader_start(Loader *l, Encoder *en, const ModelSource *s, const char *suffix, Error *e)

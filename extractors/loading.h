@@ -20,6 +20,10 @@ typedef struct Loader {
 
 /* Whether a tensor is named SUFFIX, or ends in ".SUFFIX"; *prefix (may be NULL) becomes the part before it. */
 bool model_has(const ModelSource *s, const char *suffix, Text *prefix);
+/* The first length of that tensor, for `matches`; 0 if there is none. */
+int64_t model_rows(const ModelSource *s, const char *suffix);
+/* Whether config.json states a model_type. Then `matches` is asked only whether the tensors can be of this kind. */
+bool model_stated(const ModelSource *s);
 /* The prefix is the part before `suffix` in the name of the tensor that ends in it; fails if there is none. */
 bool loader_start(Loader *l, Encoder *en, const ModelSource *s, const char *suffix, Error *e);
 bool loader_has(const Loader *l, const char *format, ...) PRINTF_LIKE(2, 3);

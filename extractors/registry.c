@@ -10,6 +10,9 @@
     LINE(vit)                       \
     LINE(resnet)                    \
     LINE(efficientnet_lite)         \
+    LINE(clip)                      \
+    LINE(roberta)                   \
+    LINE(efficientnet)              \
     /* new lines above this one */
 /* clang-format on */
 

@@ -284,6 +284,10 @@ typedef struct Kernels {
                      const float *x, float *y);
     /* mean over all HW = H W > 0 places; y [B,C] */
     void (*mean_pool)(const Run *, int64_t B, int64_t HW, int64_t C, const float *x, float *y);
+    /* y[b, p, c] = s[b, c] x[b, p, c] at all HW places p; y may be x */
+    void (*channel_scale)(const Run *, int64_t B, int64_t HW, int64_t C, const float *x, const float *s, float *y);
+    /* y[b, c] = the sum over p of a[b, p, c] b[b, p, c]: the gradient of channel_scale to s */
+    void (*channel_dot)(const Run *, int64_t B, int64_t HW, int64_t C, const float *a, const float *b, float *y);
     /* dx is written: each window's dy goes to the first of its largest numbers; y is max_pool's */
     void (*max_pool_back)(const Run *, int64_t B, int64_t H, int64_t W, int64_t C, int64_t k, int64_t stride,
                           int64_t pad, const float *x, const float *y, const float *dy, float *dx);

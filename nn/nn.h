@@ -304,7 +304,8 @@ Tensor *pool_ragged(Tape *t, Tensor *x, const Ragged *r, Reduce how); /* [total,
 Tensor *conv(Tape *t, Tensor *x, const Conv2d *c, Tensor *residual, Act act);
 Tensor *batch_norm(Tape *t, Tensor *x, const Norm2d *c); /* over all dimensions but the last */
 Tensor *max_pool(Tape *t, Tensor *x, int64_t k, int64_t stride, int64_t pad);
-Tensor *mean_pool(Tape *t, Tensor *x); /* [B,H,W,C] -> [B,C] */
+Tensor *mean_pool(Tape *t, Tensor *x);                /* [B,H,W,C] -> [B,C] */
+Tensor *channel_scale(Tape *t, Tensor *x, Tensor *s); /* [B,H,W,C] times [B,C], at every place */
 
 /* ---- sparse graphs --------------------------------------------------------------------------- */
 

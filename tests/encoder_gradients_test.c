@@ -160,9 +160,17 @@ static void mpnet(void **state)
 {
     check_model(*state, GOLDEN "encoders/mpnet", "mpnet", false);
 }
+static void xlm_roberta(void **state)
+{
+    check_model(*state, GOLDEN "encoders/xlm_roberta", "xlm_roberta", false);
+}
 static void vit(void **state)
 {
     check_model(*state, GOLDEN "encoders/vit_modules", "vit", false);
+}
+static void efficientnet(void **state)
+{
+    check_model(*state, GOLDEN "encoders/efficientnet", "efficientnet", false);
 }
 static void resnet18(void **state)
 {
@@ -179,7 +187,12 @@ int main(void)
     printf("skipped: MINIMAL trains no encoders\n");
     return 0;
 #endif
-    const struct CMUnitTest tests[] = {cmocka_unit_test(bert), cmocka_unit_test(mpnet), cmocka_unit_test(vit),
-                                       cmocka_unit_test(resnet18), cmocka_unit_test(resnet18_normalised_by_the_batch)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(bert),
+                                       cmocka_unit_test(mpnet),
+                                       cmocka_unit_test(xlm_roberta),
+                                       cmocka_unit_test(vit),
+                                       cmocka_unit_test(efficientnet),
+                                       cmocka_unit_test(resnet18),
+                                       cmocka_unit_test(resnet18_normalised_by_the_batch)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

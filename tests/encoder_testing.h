@@ -12,16 +12,6 @@
 #define QUERY_ADAPTERS "query"
 #endif
 
-/* CLIPImageProcessor's defaults. */
-static const Preset clip_preset = {.fit = FIT_SHORT_SIDE,
-                                   .crop = CROP_FLOOR,
-                                   .resize = 224,
-                                   .width = 224,
-                                   .height = 224,
-                                   .how = {.filter = FILTER_BICUBIC},
-                                   .mean = {0.48145466f, 0.4578275f, 0.40821073f},
-                                   .std = {0.26862954f, 0.26130258f, 0.27577711f}};
-
 typedef struct Wish {  /* options of the model and of its one call, with one output */
     unsigned modality; /* of the call, whose tower alone is opened; 0: the model's only one */
     const char *arch, *layer;

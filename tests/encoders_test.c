@@ -104,6 +104,15 @@ static void texts_are_transformers(void **state)
     check_texts(b, "mpnet", (Wish){0}, "mpnet.max");
     check_texts(b, "mpnet", (Wish){.pool = POOL_MEAN, .normalize = 1}, "mpnet.unit");
     check_texts(b, "mpnet", (Wish){.layer = "pooler_output", .normalize = -1}, "mpnet.pooler");
+    check_texts(b, "roberta", (Wish){.pool = POOL_MEAN, .normalize = 1}, "roberta.unit");
+    check_texts(b, "roberta", (Wish){.pool = POOL_MAX}, "roberta.max");
+    check_texts(b, "xlm_roberta", (Wish){.pool = POOL_CLS, .arch = "roberta"}, "xlm_roberta.cls");
+    check_texts(b, "xlm_roberta", (Wish){0}, "xlm_roberta.mean");
+    check_texts(b, "xlm_roberta", (Wish){.layer = "pooler_output"}, "xlm_roberta.pooler");
+    check_texts(b, "clip", (Wish){0}, "clip.text_embeds");
+    check_texts(b, "clip", (Wish){.layer = "pooler_output"}, "clip.text_pooled");
+    check_texts(b, "clip", (Wish){.layer = "last_hidden_state", .pool = POOL_MEAN}, "clip.text_mean");
+    check_texts(b, "clip_old", (Wish){0}, "clip_old.text_embeds");
 }
 
 static void hidden_states_of_one_text(void **state)
@@ -181,9 +190,26 @@ static void images_are_torch(void **state)
         check_image(b, modules ? "vit_modules" : "vit_pooler", "last_hidden_state", 0, 0, "vit_pooler.hidden");
         check_image(b, modules ? "vit_modules" : "vit_pooler", "pooler_output", 0, 0, "vit_pooler.pooler");
     }
+    check_image(b, "clip", NULL, 0, 0, "clip.image_embeds");
+    check_image(b, "clip", "last_hidden_state", 0, 0, "clip.image_hidden");
     check_image(b, "efficientnet_lite.safetensors", NULL, 37, 50, "lite.pooled");
     check_image(b, "efficientnet_lite.safetensors", "features", 37, 50, "lite.features");
     check_image(b, "efficientnet_lite.safetensors", "fc", 37, 50, "lite.fc");
+}
+
+static void efficientnets_are_torchvision(void **state)
+{
+
+    static const char *const LAYERS[] = {"features.0", "features.1", "features.3", "features.4.0", "features.8"};
+    Bench *b = *state;
+    char expected[64];
+    check_image(b, "efficientnet", NULL, 37, 50, "efficientnet.pooled");
+    check_image(b, "efficientnet", "classifier.1", 37, 50, "efficientnet.logits");
+    check_image(b, "efficientnet", "features.3.1", 37, 50, "efficientnet.features.3");
+    for (size_t i = 0; i < COUNT(LAYERS); i++) {
+        snprintf(expected, sizeof expected, "efficientnet.%s", LAYERS[i]);
+        check_image(b, "efficientnet", LAYERS[i], 37, 50, expected);
+    }
 }
 
 static void presets_of_bare_files(void **state)
@@ -198,6 +224,10 @@ static void presets_of_bare_files(void **state)
     assert_true(p->resize == 256 && p->how.filter == FILTER_BILINEAR);
     encoder_close(m.en);
     m = open_model(b, "efficientnet_lite.safetensors", (Wish){0});
+    p = &m.en->image.preset;
+    assert_true(p->resize == 256 && p->height == 224 && p->how.filter == FILTER_BICUBIC);
+    encoder_close(m.en);
+    m = open_model(b, "efficientnet/model.safetensors", (Wish){.arch = "efficientnet_b0"});
     p = &m.en->image.preset;
     assert_true(p->resize == 256 && p->height == 224 && p->how.filter == FILTER_BICUBIC);
     encoder_close(m.en);
@@ -247,7 +277,12 @@ static void features_alone_and_together(Bench *b, const Opened *m, const Device 
 
 static void narrow_types_are_near(void **state)
 {
-    static const char *const models[] = {"bert", "distilbert", "mpnet", "vit", "resnet_bottleneck"};
+    static const struct {
+        const char *name;
+        unsigned modality;
+    } models[] = {{"bert", 0},    {"distilbert", 0},        {"mpnet", 0},
+                  {"vit", 0},     {"resnet_bottleneck", 0}, {"clip", MODALITY_IMAGE},
+                  {"roberta", 0}, {"clip", MODALITY_TEXT}};
     static const struct {
         Pack dtype;
         double least;
@@ -255,19 +290,19 @@ static void narrow_types_are_near(void **state)
     Bench *b = *state;
     const Device one_thread = {.k = b->d.k};
     for (size_t m = 0; m < COUNT(models); m++) {
-        Opened exact = open_model(b, models[m], (Wish){0});
+        Opened exact = open_model(b, models[m].name, (Wish){.modality = models[m].modality});
         size_t D = exact.D, bytes = NARROW_INPUTS * D * sizeof(float);
         float *want = malloc(bytes), *got = malloc(bytes), *again = malloc(bytes);
         features_alone_and_together(b, &exact, &b->d, want);
         encoder_close(exact.en);
         for (size_t t = 0; t < COUNT(types) && b->d.k->gemm_packs(types[t].dtype); t++) {
-            Opened en = open_model(b, models[m], (Wish){.dtype = types[t].dtype});
+            Opened en = open_model(b, models[m].name, (Wish){.modality = models[m].modality, .dtype = types[t].dtype});
             features_alone_and_together(b, &en, &b->d, got);
             features_alone_and_together(b, &en, &one_thread, again);
             assert_memory_equal(got, again, bytes);
             for (size_t i = 0; i < NARROW_INPUTS; i++)
                 if (!(cosine(got + i * D, want + i * D, D) >= types[t].least))
-                    fail_msg("%s, type %zu: cosine %.6f", models[m], t, cosine(got + i * D, want + i * D, D));
+                    fail_msg("%s, type %zu: cosine %.6f", models[m].name, t, cosine(got + i * D, want + i * D, D));
             encoder_close(en.en);
         }
         free(want);
@@ -303,6 +338,11 @@ static void wrong_models_fail_in_one_line(void **state)
     refuses(b, ENCODERS "resnet_basic.safetensors", (Wish){.arch = "resnet50"}, SP_FORMAT, "is not a resnet50");
     refuses(b, ENCODERS "resnet_basic.safetensors", (Wish){.arch = "resnet51"}, SP_USAGE,
             "unknown architecture resnet51");
+    refuses(b, ENCODERS "efficientnet", (Wish){.arch = "efficientnet_b4"}, SP_FORMAT,
+            "is not an efficientnet_b4: it has the 16 blocks of an efficientnet_b0");
+    refuses(b, ENCODERS "efficientnet", (Wish){.arch = "efficientnet_b9"}, SP_USAGE,
+            "unknown architecture efficientnet_b9");
+    refuses(b, ENCODERS "efficientnet", (Wish){.layer = "features.9"}, SP_USAGE, "no layer features.9");
     refuses(b, ENCODERS "efficientnet_lite.safetensors", (Wish){.layer = "x"}, SP_USAGE, "no layer x");
     refuses(b, ENCODERS "expected.safetensors", (Wish){0}, SP_UNSUPPORTED, "no known architecture");
     refuses(b, GOLDEN "images", (Wish){0}, SP_IO, "images");
@@ -462,10 +502,9 @@ static void refused_memory_is_an_error(void **state)
     static const struct {
         const char *path;
         bool image;
-    } models[] = {{ENCODERS "bert", false},
-                  {ENCODERS "efficientnet_lite.safetensors", true},
-                  {ENCODERS "distilbert", false},
-                  {ENCODERS "vit", true}};
+    } models[] = {{ENCODERS "bert", false},        {ENCODERS "efficientnet_lite.safetensors", true},
+                  {ENCODERS "distilbert", false},  {ENCODERS "vit", true},
+                  {ENCODERS "xlm_roberta", false}, {ENCODERS "clip", false}};
     Image im;
     assert_ok(image_open(&im, GOLDEN "images/RGB.png", b->a, &b->e), b->e);
     for (size_t m = 0; m < COUNT(models); m++) {
@@ -502,6 +541,7 @@ int main(void)
         cmocka_unit_test(texts_are_transformers),
         cmocka_unit_test(hidden_states_of_one_text),
         cmocka_unit_test(images_are_torch),
+        cmocka_unit_test(efficientnets_are_torchvision),
         cmocka_unit_test(narrow_types_are_near),
         cmocka_unit_test(presets_of_bare_files),
         cmocka_unit_test(wrong_models_fail_in_one_line),

@@ -432,7 +432,10 @@ static void encoders_have_the_bits_of_the_cpu(void **state)
                                         "mpnet",
                                         "resnet_bottleneck",
                                         "efficientnet_lite.safetensors",
-                                        "vit_modules"};
+                                        "vit_modules",
+                                        "xlm_roberta",
+                                        "efficientnet",
+                                        "clip"};
     (void)state;
     for (size_t i = 0; i < (all() ? COUNT(names) : 2); i++) {
         Device cpu, far;

@@ -29,11 +29,11 @@
     LINE(inverse_root) LINE(inverse_root_back) \
     LINE(knn) LINE(topk) LINE(topk_rows) LINE(bpr) LINE(bpr_back) LINE(adam) LINE(adam_replay) LINE(adam_note) \
     LINE(adam_rows) LINE(adam_factored) LINE(sgd) LINE(gemm) LINE(conv) LINE(max_pool) LINE(mean_pool) \
-    LINE(attention) LINE(convert)
+    LINE(channel_scale) LINE(attention) LINE(convert)
 /* Kernels that MINIMAL leaves out */
 #define KERNEL_TRAINING_FAMILIES(LINE) \
-    LINE(conv_back) LINE(max_pool_back) LINE(mean_pool_back) LINE(batch_norm) LINE(batch_norm_back) \
-    LINE(attention_back) LINE(gemm_unpack) LINE(adagrad) LINE(rmsprop) LINE(clip_factor)
+    LINE(conv_back) LINE(max_pool_back) LINE(mean_pool_back) LINE(channel_dot) LINE(batch_norm) \
+    LINE(batch_norm_back) LINE(attention_back) LINE(gemm_unpack) LINE(adagrad) LINE(rmsprop) LINE(clip_factor)
 /* More of a kernel's cases, with another tolerance */
 #define KERNEL_VARIANTS(LINE) LINE(conv_wide)
 /* Called by a family's cases: how much scratch, and packing */

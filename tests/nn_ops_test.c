@@ -137,6 +137,7 @@ BUILD(b_conv_norm, CONV(.O = 3, .C = 2, .kh = 2, .kw = 2, .stride = 1, .groups =
       c.norm = (Norm2d){p[2], p[3], running_mean, running_var, 1e-3, 0.1, true};
       return conv(t, images(t, p[0], 3, 4, 2), &c, p[4], ACT_TANH);)
 BUILD(b_max_pool, return max_pool(t, images(t, p[0], 4, 3, 2), 2, 1, 1);)
+BUILD(b_channel_scale, return channel_scale(t, images(t, p[0], 3, 3, 4), p[1]);)
 BUILD(b_mean_pool, return mean_pool(t, images(t, p[0], 2, 3, 4));)
 #endif
 BUILD(b_pool_sum, return pool_ragged(t, p[0], texts(), REDUCE_SUM);)
@@ -272,6 +273,7 @@ static const Case cases[] = {
     {"conv and its norm", b_conv_norm, {{2, 24}, {3, 8}, {3, 0}, {3, 0}, {2, 18}}},
     {"max_pool", b_max_pool, {{2, 24}}},
     {"mean_pool", b_mean_pool, {{3, 24}}},
+    {"channel_scale", b_channel_scale, {{2, 36}, {2, 4}}},
 #endif
     {"pool_ragged sum", b_pool_sum, {{7, 5}}},
     {"pool_ragged mean", b_pool_mean, {{7, 5}}},

@@ -123,6 +123,16 @@ static void processors_of_hugging_face(void **state)
     test_folder_remove(folder);
 }
 
+/* CLIPImageProcessor's defaults. */
+static const Preset CLIP = {.fit = FIT_SHORT_SIDE,
+                            .crop = CROP_FLOOR,
+                            .resize = 224,
+                            .width = 224,
+                            .height = 224,
+                            .how = {.filter = FILTER_BICUBIC},
+                            .mean = {0.48145466f, 0.4578275f, 0.40821073f},
+                            .std = {0.26862954f, 0.26130258f, 0.27577711f}};
+
 #define OPENAI                                                                                                         \
     "{\"crop_size\": 24, \"do_center_crop\": true, \"do_normalize\": true, \"do_resize\": true, "                      \
     "\"feature_extractor_type\": \"CLIPFeatureExtractor\", \"image_mean\": [0.48145466, 0.4578275, "                   \
@@ -160,7 +170,7 @@ static void processors_of_clip(void **state)
     for (size_t i = 0; i < COUNT(cases); i++) {
         Preset p = {0};
         test_write(folder, NAME, text_of(cases[i].json));
-        if (!preset_from_folder(&p, &clip_preset, &files, b->a, &b->e)) {
+        if (!preset_from_folder(&p, &CLIP, &files, b->a, &b->e)) {
             if (!cases[i].why)
                 fail_msg("%s: %s", cases[i].json, b->e.message);
             assert_error(b->e, b->e.code, cases[i].why);
@@ -172,12 +182,12 @@ static void processors_of_clip(void **state)
             p.height != cases[i].side || p.crop != CROP_FLOOR || p.how.filter != FILTER_BICUBIC)
             fail_msg("%s: read as %d, %d to %d x %d", cases[i].json, p.fit, (int)p.resize, (int)p.width, (int)p.height);
         for (size_t c = 0; c < 3; c++)
-            assert_true(fabsf(p.mean[c] - clip_preset.mean[c]) < 1e-7f && fabsf(p.std[c] - clip_preset.std[c]) < 1e-7f);
+            assert_true(fabsf(p.mean[c] - CLIP.mean[c]) < 1e-7f && fabsf(p.std[c] - CLIP.std[c]) < 1e-7f);
     }
     Preset none = {0};
     test_folder_remove(folder);
     test_folder(folder);
-    assert_true(preset_from_folder(&none, &clip_preset, &files, b->a, &b->e) && none.width == 0); /* no such file */
+    assert_true(preset_from_folder(&none, &CLIP, &files, b->a, &b->e) && none.width == 0); /* no such file */
     test_folder_remove(folder);
 }
 

@@ -137,8 +137,9 @@ static void encoding_allocates_nothing(void **state)
     static const struct {
         const char *name;
         int threads;
-    } MODELS[] = {{"bert", 2}, {"distilbert", 2},   {"mpnet", 2},
-                  {"vit", 1},  {"resnet_basic", 1}, {"efficientnet_lite.safetensors", 1}};
+    } MODELS[] = {{"bert", 2},    {"distilbert", 2},   {"mpnet", 2},
+                  {"vit", 1},     {"resnet_basic", 1}, {"efficientnet_lite.safetensors", 1},
+                  {"roberta", 2}, {"clip", 2}};
     enum { N = 100 };
     (void)state;
     for (size_t i = 0; i < COUNT(MODELS); i++) {

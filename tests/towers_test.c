@@ -1,134 +1,19 @@
-/* tests/towers_test.c: a model with two towers. Its encoder, CLIP in few lines, is a kind of this program alone: the
- * program has a registry of its own. Features and gradients equal transformers' (tests/golden/make_towers.py); a folder
- * without the files of one tower serves the other; options that do not apply and hostile settings name the tower.
- * The encoder's defaults are the sample's, not the published models': compare each with transformers (eos_token_id 2 in
- * old files means the largest id; the text tower has 8 heads; old files have a text_config_dict). */
+/* tests/towers_test.c: a model with two towers, CLIP; the program has a registry of its own. Features and gradients
+ * equal transformers' (tests/golden/make_towers.py); a folder without the files of one tower serves the other; options
+ * that do not apply and hostile settings name the tower. */
 #include <math.h>
 
-#include "extractors/models/prenorm.h" /* before cmocka, which has a macro named fail */
-#include "tests/encoder_testing.h"
+#include "tests/encoder_testing.h" /* before cmocka, which has a macro named fail */
 
 #include "tests/device_testing.h"
 
 #define TOWERS   "tests/golden/towers/"
 #define ENCODERS "tests/golden/encoders/"
 
-/* ---- the encoder ----------------------------------------------------------------------------- */
+/* ---- the registry ---------------------------------------------------------------------------- */
 
-typedef struct Tower {
-    PreNormModel blocks;
-    Linear projection;
-    int embeds, pooled;
-} Tower;
-typedef struct Clip {
-    Tower image, text;
-    PatchTokens patches;
-    Norm before; /* of the first block's input, for images */
-    Tensor *words, *positions;
-    int64_t end;
-} Clip;
-
-static const PreNormNames NAMES = {.layer = "encoder.layers",
-                                   .norm1 = "layer_norm1",
-                                   .q = "self_attn.q_proj",
-                                   .k = "self_attn.k_proj",
-                                   .v = "self_attn.v_proj",
-                                   .out = "self_attn.out_proj",
-                                   .norm2 = "layer_norm2",
-                                   .fc1 = "mlp.fc1",
-                                   .fc2 = "mlp.fc2"};
-static const PatchNames PATCHES = {.patches = "embeddings.patch_embedding",
-                                   .cls = "embeddings.class_embedding",
-                                   .positions = "embeddings.position_embedding.weight",
-                                   .flat = true};
-
-static bool matches(const ModelSource *s)
-{
-    return model_has(s, "logit_scale", NULL);
-}
-
-static bool load_tower(Loader *l, Loader *whole, Tower *w, int64_t C, const char *norm, const char *projection)
-{
-    unsigned modality = w->blocks.causal ? MODALITY_TEXT : MODALITY_IMAGE;
-    double eps = config_f64(l, "layer_norm_eps", 1e-5);
-    w->blocks.H = config_heads(l, "num_attention_heads", 12);
-    w->blocks.layers = config_i64(l, "num_hidden_layers", 12);
-    if (!config_act(l, "hidden_act", ACT_QUICK_GELU, &w->blocks.act) ||
-        !prenorm_load(l, &w->blocks, &NAMES, C, eps, true) || !load_norm(l, &w->blocks.norm, C, eps, norm))
-        return false;
-    w->embeds = output_unit(l, modality, modality == MODALITY_TEXT ? "text_embeds" : "image_embeds",
-                            loader_rows(whole, projection));
-    w->pooled = output_vector(l, modality, "pooler_output", C);
-    w->blocks.last = output_tokens(l, modality, "last_hidden_state", C);
-    w->blocks.hidden = output_add_hidden(l, modality, w->blocks.layers, C);
-    return w->embeds < 0 || load_linear(whole, &w->projection, -1, C, false, projection);
-}
-
-static bool load_image(Loader *whole, Clip *m)
-{
-    Loader l = loader_part(whole, "vision_config", "vision_model.");
-    m->image.blocks.last_before = true;
-    return patch_tokens_load(&l, &m->patches, &PATCHES) && patch_tokens_preset(&l, &m->patches) &&
-           load_norm(&l, &m->before, m->patches.C, config_f64(&l, "layer_norm_eps", 1e-5), "pre_layrnorm") &&
-           load_tower(&l, whole, &m->image, m->patches.C, "post_layernorm", "visual_projection");
-}
-
-static bool load_text(Loader *whole, Clip *m)
-{
-    Loader l = loader_part(whole, "text_config", "text_model.");
-    m->end = config_i64(&l, "eos_token_id", 49407);
-    m->text.blocks.causal = true;
-    return (m->words = load_words(&l, "embeddings.token_embedding")) &&
-           (m->positions = load_positions(&l, m->words->shape[1], 0, "embeddings.position_embedding")) &&
-           load_tower(&l, whole, &m->text, m->words->shape[1], "final_layer_norm", "text_projection");
-}
-
-static bool load(Encoder *en, const ModelSource *s, Error *e)
-{
-    Loader l;
-    Clip *m = NEW(en->arena, Clip, 1, e);
-    en->model = m;
-    return m && loader_start(&l, en, s, "logit_scale", e) && (!(en->towers & MODALITY_IMAGE) || load_image(&l, m)) &&
-           (!(en->towers & MODALITY_TEXT) || load_text(&l, m));
-}
-
-static void put_vectors(Tape *t, const Tower *w, Pass *p, Tensor *x)
-{
-    pass_put(p, w->pooled, x);
-    if (pass_asks(p, w->embeds))
-        pass_put(p, w->embeds, linear(t, x, &w->projection));
-}
-
-static void forward_image(Tape *t, const void *model, Pass *p)
-{
-    const Clip *m = model;
-    Ragged r;
-    Tensor *x = layer_norm(t, patch_tokens(t, &m->patches, p->images, &r), &m->before);
-    put_vectors(t, &m->image, p, prenorm_run(t, &m->image.blocks, p, x, &r, NULL));
-}
-
-static void forward_text(Tape *t, const void *model, Pass *p)
-{
-    const Clip *m = model;
-    const TextBatch *b = p->texts;
-    Tensor *words = gather(t, m->words, input_i32(t, b->ids, b->ragged.total));
-    Tensor *positions = gather(t, m->positions, input_i32(t, b->positions, b->ragged.total));
-    Tensor *x = add(t, words, positions), *at = text_rows(t, b, m->end);
-    put_vectors(t, &m->text, p, prenorm_run(t, &m->text.blocks, p, x, &b->ragged, at));
-}
-
-static const EncoderKind TWO = {.name = "two",
-                                .about = "CLIP",
-                                .model_type = "clip",
-                                .modalities = MODALITY_IMAGE | MODALITY_TEXT,
-                                .narrow = true,
-                                .usual = &clip_preset,
-                                .matches = matches,
-                                .load = load,
-                                .forward_text = forward_text,
-                                .forward_image = forward_image};
-extern const EncoderKind encoder_vit, encoder_bert;
-static const EncoderKind *const KINDS[] = {&encoder_vit, &encoder_bert, &TWO};
+extern const EncoderKind encoder_vit, encoder_bert, encoder_clip;
+static const EncoderKind *const KINDS[] = {&encoder_vit, &encoder_bert, &encoder_clip};
 
 /* Instead of extractors/registry.c, which the linker leaves out where a program has these two. */
 size_t encoder_kind_count(void)
@@ -365,11 +250,11 @@ static void the_model_type_decides(void **state)
     static const struct {
         const char *config, *why; /* why NULL: opens */
     } cases[] = {
-        {"{\"vision_config\": {\"num_attention_heads\": 2, \"num_hidden_layers\": 2},"
+        {"{\"projection_dim\": 6, \"vision_config\": {\"num_attention_heads\": 2, \"num_hidden_layers\": 2},"
          " \"text_config\": {\"num_attention_heads\": 3, \"num_hidden_layers\": 2}}",
          NULL},
         {"{\"model_type\": \"vit\"}", "states vit, but these tensors (logit_scale, ...) are not those of a vit"},
-        {"{\"model_type\": \"align\"}", "states align, which is not supported (supported: vit, bert, two)"},
+        {"{\"model_type\": \"align\"}", "states align, which is not supported (supported: vit, bert, clip)"},
     };
     char folder[256];
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -378,7 +263,7 @@ static void the_model_type_decides(void **state)
         if (cases[i].why)
             assert_error(b->e, b->e.code, cases[i].why);
         else
-            assert_ok(en && en->kind == &TWO, b->e);
+            assert_ok(en && en->kind == &encoder_clip, b->e);
         encoder_close(en);
         test_folder_remove(folder);
     }
@@ -436,7 +321,7 @@ static void options_name_the_tower(void **state)
     assert_error(b->e, SP_USAGE, "has no layer text_embeds for images");
 }
 
-#define IMAGE_HEADS "\"vision_config\": {\"num_attention_heads\": 2, \"num_hidden_layers\": 2"
+#define IMAGE_HEADS "\"projection_dim\": 6, \"vision_config\": {\"num_attention_heads\": 2, \"num_hidden_layers\": 2"
 #define TEXT_HEADS  "\"text_config\": {\"num_attention_heads\": 3, \"num_hidden_layers\": 2"
 
 static void hostile_settings_name_the_section(void **state)
@@ -451,7 +336,7 @@ static void hostile_settings_name_the_section(void **state)
         {"{\"vision_config\": null, " TEXT_HEADS "}}",
          "12 layers and 12 heads (vision_config of config.json, or the family's default) do not fit the tensors, "
          "which have 2 layers of width 8"},
-        {"{" IMAGE_HEADS "}}", "12 layers and 12 heads (text_config of config.json, or the family's default)"},
+        {"{" IMAGE_HEADS "}}", "12 layers and 8 heads (text_config of config.json, or the family's default)"},
         {"{\"vision_config\": {\"num_attention_heads\": \"2\"}}",
          "vision_config.num_attention_heads: expected a whole"},
         {"{" IMAGE_HEADS ", \"hidden_act\": \"mish\"}}", "vision_config.hidden_act: expected gelu"},

@@ -18,9 +18,11 @@ static const PostNormNames NAMES = {.words = "embeddings.word_embeddings",
                                     .norm2 = "output.LayerNorm",
                                     .pooler = "pooler.dense"};
 
+/* RoBERTa has these names too, with one kind of token. */
 static bool matches(const ModelSource *s)
 {
-    return model_has(s, "encoder.layer.0.attention.self.query.weight", NULL);
+    return model_has(s, "encoder.layer.0.attention.self.query.weight", NULL) &&
+           (model_stated(s) || model_rows(s, "embeddings.token_type_embeddings.weight") != 1);
 }
 
 static bool load(Encoder *en, const ModelSource *s, Error *e)

@@ -8,7 +8,7 @@
     /* gemm/narrow.c, gemm/gemm.c */ LINE(gemm_packs) LINE(gemm_pack_bytes) LINE(gemm_pack) LINE(gemm_work) \
         LINE(gemm_way) LINE(gemm) \
     /* image/ */ LINE(conv_pack_bytes) LINE(conv_pack) LINE(conv_work) LINE(conv_way) LINE(conv) \
-        LINE(max_pool) LINE(mean_pool) \
+        LINE(max_pool) LINE(mean_pool) LINE(channel_scale) \
     /* attention.c */ LINE(attention_work) LINE(attention_way) LINE(attention) \
     /* elementwise.c */ LINE(act) LINE(act_back) LINE(binary) LINE(broadcast) LINE(unary) LINE(noise) LINE(axpby) \
         LINE(add_bias) LINE(dropout) LINE(fill) LINE(sum_work) LINE(sum) LINE(sum_squares) \
@@ -30,8 +30,8 @@
 #define KERNEL_TRAINING_LIST(LINE)
 #else
 #define KERNEL_TRAINING_LIST(LINE) \
-    /* image/ */ LINE(conv_back_work) LINE(conv_back) LINE(max_pool_back) LINE(mean_pool_back) LINE(batch_norm_work) \
-        LINE(batch_norm) LINE(batch_norm_back_work) LINE(batch_norm_back) \
+    /* image/ */ LINE(conv_back_work) LINE(conv_back) LINE(max_pool_back) LINE(mean_pool_back) LINE(channel_dot) \
+        LINE(batch_norm_work) LINE(batch_norm) LINE(batch_norm_back_work) LINE(batch_norm_back) \
     /* attention.c */ LINE(attention_back_work) LINE(attention_back) \
     /* gemm/unpack.c */ LINE(gemm_unpack) \
     /* optim.c */ LINE(adagrad) LINE(rmsprop) LINE(clip_factor)

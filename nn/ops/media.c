@@ -373,3 +373,34 @@ Tensor *mean_pool(Tape *t, Tensor *x)
         t->k->mean_pool(&t->run, x->shape[0], x->shape[1] * x->shape[2], x->shape[3], x->data, n->out.data);
     return node_done(t, n, (double)x->count, 4.0 * (double)x->count);
 }
+
+static void channel_scale_back(Tape *t, Node *n)
+{
+    Tensor *x = n->in[0], *s = n->in[1];
+    int64_t B = x->shape[0], HW = x->shape[1] * x->shape[2], C = x->shape[3];
+    float *ds = grad_needed(s) ? step_floats(t, s->count) : NULL,
+          *dx = grad_needed(x) ? step_floats(t, x->count) : NULL;
+    if (ds) {
+        t->k->channel_dot(&t->run, B, HW, C, x->data, n->grad, ds);
+        grad_put(t, s, ds);
+    }
+    if (dx) {
+        t->k->channel_scale(&t->run, B, HW, C, n->grad, s->data, dx);
+        grad_put(t, x, dx);
+    }
+}
+
+Tensor *channel_scale(Tape *t, Tensor *x, Tensor *s)
+{
+    static const Op op = {.name = "channel_scale", .back_name = "channel_scale back", .back = channel_scale_back};
+    Node *n = node_new(t, &op, INPUTS(x, s));
+    if (!n ||
+        !node_fits(t, n, x->dims == 4 && s->dims == 2 && s->shape[0] == x->shape[0] && s->shape[1] == x->shape[3]) ||
+        !node_trains(t, n, t->k->channel_dot != NULL) || !node_out(t, n, F32, x->dims, x->shape))
+        return tape_failed(t);
+    n->unread = UNREAD(RESULT);
+    if (tape_live(t))
+        t->k->channel_scale(&t->run, x->shape[0], x->shape[1] * x->shape[2], x->shape[3], x->data, s->data,
+                            n->out.data);
+    return node_done(t, n, (double)x->count, 8.0 * (double)x->count);
+}

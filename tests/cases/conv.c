@@ -258,3 +258,36 @@ const Family family_mean_pool = {.kernel = "mean_pool",
                                  .make = mean_pool_make,
                                  .call = mean_pool_call,
                                  .reference = mean_pool_reference};
+
+/* ---- channel_scale --------------------------------------------------------------------------- */
+
+static const Case channel_scale_cases[] = {CASE(0, 4, 3),   CASE(2, 1, 19), CASE(3, 49, 64),
+                                           CASE(1, 200, 5), CASE(2, 65, 1), TIMED(1, 3136, 144)};
+enum { SCALE_X, SCALE_S, SCALE_Y };
+static void channel_scale_make(Job *j, const Case *s)
+{
+    case_f32(j, "x", ROLE_IN, s->n[0] * s->n[1] * s->n[2]);
+    case_f32(j, "s", ROLE_IN, s->n[0] * s->n[2]);
+    case_f32(j, "y", ROLE_OUT, s->n[0] * s->n[1] * s->n[2]);
+    j->flops = (double)(s->n[0] * s->n[1] * s->n[2]);
+    j->bytes = 8.0 * (double)(s->n[0] * s->n[1] * s->n[2]);
+}
+static void channel_scale_call(Job *j, const Case *s)
+{
+    j->k->channel_scale(&j->run, s->n[0], s->n[1], s->n[2], f32_of(j, SCALE_X), f32_of(j, SCALE_S), f32_of(j, SCALE_Y));
+}
+static void channel_scale_reference(Job *j, const Case *s)
+{
+    for (int64_t at = 0; at < s->n[0] * s->n[1] * s->n[2]; at++)
+        exact_of(j, SCALE_Y)[at] =
+            exact_of(j, SCALE_X)[at] * exact_of(j, SCALE_S)[at / s->n[2] / s->n[1] * s->n[2] + at % s->n[2]];
+}
+const Family family_channel_scale = {.kernel = "channel_scale",
+                                     .letters = "B HW C",
+                                     .cases = channel_scale_cases,
+                                     .count = COUNT(channel_scale_cases),
+                                     .make = channel_scale_make,
+                                     .call = channel_scale_call,
+                                     .reference = channel_scale_reference,
+                                     .in_place = {{SCALE_Y, SCALE_X}},
+                                     .in_place_count = 1};

@@ -265,6 +265,37 @@ const Family family_mean_pool_back = {.kernel = "mean_pool_back",
                                       .reference = mean_pool_back_reference,
                                       .tolerance = 1e-6};
 
+static const Case channel_dot_cases[] = {CASE(0, 4, 3), CASE(2, 1, 19), CASE(3, 49, 64), CASE(1, 200, 5),
+                                         CASE(2, 0, 7)};
+static void channel_dot_make(Job *j, const Case *s)
+{
+    case_f32(j, "a", ROLE_IN, s->n[0] * s->n[1] * s->n[2]);
+    case_f32(j, "b", ROLE_IN, s->n[0] * s->n[1] * s->n[2]);
+    case_f32(j, "y", ROLE_OUT, s->n[0] * s->n[2]);
+    j->bytes = 8.0 * (double)(s->n[0] * s->n[1] * s->n[2]);
+}
+static void channel_dot_call(Job *j, const Case *s)
+{
+    j->k->channel_dot(&j->run, s->n[0], s->n[1], s->n[2], f32_of(j, 0), f32_of(j, 1), f32_of(j, 2));
+}
+static void channel_dot_reference(Job *j, const Case *s)
+{
+    for (int64_t at = 0; at < s->n[0] * s->n[2]; at++) {
+        exact_of(j, 2)[at] = 0;
+        for (int64_t p = 0; p < s->n[1]; p++) {
+            int64_t i = (at / s->n[2] * s->n[1] + p) * s->n[2] + at % s->n[2];
+            exact_of(j, 2)[at] += exact_of(j, 0)[i] * exact_of(j, 1)[i];
+        }
+    }
+}
+const Family family_channel_dot = {.kernel = "channel_dot",
+                                   .letters = "B HW C",
+                                   .cases = channel_dot_cases,
+                                   .count = COUNT(channel_dot_cases),
+                                   .make = channel_dot_make,
+                                   .call = channel_dot_call,
+                                   .reference = channel_dot_reference};
+
 /* ---- batch_norm, batch_norm_back ------------------------------------------------------------- */
 
 static const Case batch_norm_cases[] = {CASE(0, 5, 1),   CASE(1, 5, 0),    CASE(2, 7, 1),     CASE(33, 19, 1),

@@ -43,6 +43,10 @@
                      int64_t pad, const float *x, float *y), (RUN(run), B, H, W, C, k, stride, pad, DEV(x), DEV(y))) \
     LINE(mean_pool, (const Run *run, int64_t B, int64_t HW, int64_t C, const float *x, float *y), \
           (RUN(run), B, HW, C, DEV(x), DEV(y))) \
+    LINE(channel_scale, (const Run *run, int64_t B, int64_t HW, int64_t C, const float *x, const float *s, float *y), \
+          (RUN(run), B, HW, C, DEV(x), DEV(s), DEV(y))) \
+    LINE(channel_dot, (const Run *run, int64_t B, int64_t HW, int64_t C, const float *a, const float *b, float *y), \
+          (RUN(run), B, HW, C, DEV(a), DEV(b), DEV(y))) \
     LINE(conv_back, (const Run *run, const ConvBack *c), (RUN(run), CONV_BACK(c))) \
     LINE(max_pool_back, (const Run *run, int64_t B, int64_t H, int64_t W, int64_t C, int64_t k, int64_t stride, \
                           int64_t pad, const float *x, const float *y, const float *dy, float *dx), \

@@ -1,5 +1,5 @@
 """Writes tests/golden/encoders: tiny models with seeded random weights in the published layouts, and what transformers, sentence-transformers
-and torch give for them. Versions: torch 2.15.0, transformers 5.23.0, sentence-transformers 6.2.0, pillow 13.0.0.
+and torch give for them. Versions: torch 2.15.0, torchvision 0.29.2, transformers 5.23.0, sentence-transformers 6.2.0, pillow 13.0.0.
     python tests/golden/make_encoders.py
 """
 import json, os, shutil, tempfile
@@ -9,8 +9,11 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tokenizers import BertWordPieceTokenizer
 from torch.nn import functional as F
-from transformers import (BertConfig, BertModel, DistilBertConfig, DistilBertModel, MPNetConfig, MPNetModel, ResNetConfig, ResNetModel, ViTConfig,
-                          ViTForImageClassification, ViTImageProcessorPil, ViTModel)
+from transformers import (BertConfig, BertModel, CLIPConfig, CLIPImageProcessorPil, CLIPModel, DistilBertConfig, DistilBertModel, MPNetConfig,
+                          MPNetModel, ResNetConfig, ResNetModel,
+                          RobertaConfig, RobertaForMaskedLM, ViTConfig, ViTForImageClassification, ViTImageProcessorPil, ViTModel, XLMRobertaConfig,
+                          XLMRobertaModel)
+from tiny_efficientnet import tiny_efficientnet
 
 here = os.path.dirname(os.path.abspath(__file__))
 root = os.path.join(here, "encoders")
@@ -132,6 +135,23 @@ piece = BertWordPieceTokenizer(os.path.join(path, "vocab.txt"), lowercase=True, 
                                mask_token="<mask>")
 text_outputs("mpnet", mpnet, [piece.encode(t).ids for t in TEXTS], 160)
 
+# RoBERTa as published for masked words: under "roberta.", with its head and without a pooler, the padding token elsewhere; XLM-R bare
+ROBERTA = dict(vocab_size=len(vocab), hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=12, type_vocab_size=1,
+               bos_token_id=0, eos_token_id=2)
+SPECIAL = {"do_lower_case": True, "tokenizer_class": "BertTokenizer", "cls_token": "<s>", "sep_token": "</s>", "unk_token": "[UNK]",
+           "pad_token": "<pad>", "mask_token": "<mask>"}
+for name, kind, config, seed, settings in (
+        ("roberta", RobertaForMaskedLM, RobertaConfig, 11, dict(max_position_embeddings=36, pad_token_id=3, hidden_act="relu", layer_norm_eps=1e-5)),
+        ("xlm_roberta", XLMRobertaModel, XLMRobertaConfig, 12, dict(max_position_embeddings=34))):
+    path = folder(name)
+    shutil.copy(os.path.join(root, "mpnet", "vocab.txt"), path)
+    model = randomise(kind(config(**ROBERTA, **settings)), seed)
+    state = {k: v for k, v in model.state_dict().items() if not k.startswith("lm_head.decoder")}
+    save_file(state, os.path.join(path, "model.safetensors"))
+    dump(path, "config.json", {"model_type": config.model_type, **ROBERTA, **settings})
+    dump(path, "tokenizer_config.json", {**SPECIAL, "model_max_length": 32})
+    text_outputs(name, getattr(model, "roberta", model), [piece.encode(t).ids for t in TEXTS], 32)
+
 # ResNets: Hugging Face's names, and the same tensors under torchvision's
 picture = Image.open(os.path.join(here, "images", "RGB.png")).convert("RGB")
 IMAGENET = (torch.tensor([0.485, 0.456, 0.406])[:, None, None], torch.tensor([0.229, 0.224, 0.225])[:, None, None])
@@ -213,6 +233,51 @@ save_file(model.state_dict(), os.path.join(other, "model.safetensors"))
 out = model(ViTImageProcessorPil(size={"height": 24, "width": 40})(picture, return_tensors="pt").pixel_values)
 hidden = out.last_hidden_state
 expected.update({"vit_pooler.cls": hidden[:, 0], "vit_pooler.hidden": hidden.flatten(1), "vit_pooler.pooler": out.pooler_output})
+
+# CLIP: two towers of different widths and activations, with a WordPiece vocabulary and without preprocessor_config.json (the usual preset is used);
+# and an old file: eos_token_id 2 stands for the largest id, and text_config_dict is read instead of text_config
+vision = dict(hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=12, image_size=24, patch_size=8)
+text = dict(hidden_size=12, num_hidden_layers=2, num_attention_heads=3, intermediate_size=16, max_position_embeddings=48, vocab_size=len(vocab),
+            bos_token_id=2, eos_token_id=3, pad_token_id=0, hidden_act="gelu", layer_norm_eps=1e-6)
+for name, sections in (("clip", {"text_config": text}),
+                       ("clip_old", {"text_config": {**text, "num_attention_heads": 2}, "text_config_dict": {**text, "eos_token_id": 2}})):
+    path = folder(name)
+    dump(path, "config.json", {"model_type": "clip", "projection_dim": 6, "vision_config": vision, **sections})
+    for f in ("vocab.txt", "tokenizer_config.json"):
+        shutil.copy(os.path.join(root, "bert", f), path)
+    model = randomise(CLIPModel(CLIPConfig.from_pretrained(path)), 9)
+    save_published(model, path)
+    x = CLIPImageProcessorPil(size={"shortest_edge": 24}, crop_size=24)(picture, return_tensors="pt").pixel_values
+    ids = [wordpiece.encode(t).ids for t in TEXTS]
+    ids = [torch.tensor([i[:47] + i[-1:] if len(i) > 48 else i]) for i in ids]
+    rows = [model(input_ids=i, pixel_values=x) for i in ids]
+    texts = [model.text_model(i) for i in ids]  # CLIPModel's own pooler_output is projected
+    expected[name + ".text_embeds"] = torch.cat([r.text_embeds for r in rows])
+    expected[name + ".text_pooled"] = torch.cat([t.pooler_output for t in texts])
+    expected[name + ".text_mean"] = torch.stack([t.last_hidden_state[0].mean(0) for t in texts])
+    expected[name + ".image_embeds"] = rows[0].image_embeds
+    expected[name + ".image_hidden"] = rows[0].vision_model_output.last_hidden_state.flatten(1)
+
+# EfficientNet: torchvision's
+model = tiny_efficientnet()
+g = torch.Generator().manual_seed(13)
+for n, p in model.named_parameters():
+    if p.dim() > 1:
+        p.copy_(torch.randn(p.shape, generator=g) * (2 / p[0].numel()) ** 0.5)
+    else:
+        p.copy_(torch.rand(p.shape, generator=g) + 0.5 if n.endswith("weight") else torch.randn(p.shape, generator=g) * 0.3)
+for n, b in model.named_buffers():
+    if b.dim():
+        b.copy_(torch.randn(b.shape, generator=g) * 0.1 if n.endswith("mean") else torch.rand(b.shape, generator=g) + 0.5)
+path = folder("efficientnet")
+save_file({k: v for k, v in model.state_dict().items() if v.dim()}, os.path.join(path, "model.safetensors"))
+dump(path, "preprocessor_config.json", {"size": {"height": 32, "width": 32}})
+x = prepared(37, 50)
+expected["efficientnet.pooled"] = model.avgpool(model.features(x)).flatten(1)
+expected["efficientnet.logits"] = model(x)
+for name, part in (("0", model.features[:1]), ("1", model.features[:2]), ("3", model.features[:4]), ("8", model.features)):
+    expected["efficientnet.features." + name] = part(x).flatten(1)
+expected["efficientnet.features.4.0"] = model.features[4][0](model.features[:4](x)).flatten(1)
 
 # EfficientNet-Lite: the published layout at a fortieth of the width, computed here
 g = torch.Generator().manual_seed(5)

@@ -1,15 +1,16 @@
 """Writes tests/golden/gradients: the gradients of tiny encoders in float64, the reference of tests/encoder_gradients_test.c.
 
 The loss is the sum of some outputs, each times fixed weights. MODEL.expected.safetensors has the input (ids and offsets of texts, pixels of
-images [B, H, W, 3]), `by.OUTPUT` (the fixed weights), `loss` and `grad.NAME` of every tensor. BERT, MPNet and ViT are those of
+images [B, H, W, 3]), `by.OUTPUT` (the fixed weights), `loss` and `grad.NAME` of every tensor. BERT, MPNet, XLM-R, ViT and EfficientNet are those of
 tests/golden/encoders; resnet18.safetensors, with torchvision's names, is made here. resnet18_batch is the same with batch norm in training
-mode: it has running.NAME, too, as they are after the pass. Versions: torch 2.15.0, transformers 5.23.0, safetensors 0.8.0.
+mode: it has running.NAME, too, as they are after the pass. Versions: torch 2.15.0, torchvision 0.29.2, transformers 5.23.0, safetensors 0.8.0.
     python tests/golden/make_gradients.py
 """
 import json, os
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import BertConfig, BertModel, MPNetConfig, MPNetModel, ResNetConfig, ResNetModel, ViTConfig, ViTModel
+from transformers import BertConfig, BertModel, MPNetConfig, MPNetModel, ResNetConfig, ResNetModel, ViTConfig, ViTModel, XLMRobertaConfig, XLMRobertaModel
+from tiny_efficientnet import tiny_efficientnet
 
 here = os.path.dirname(os.path.abspath(__file__))
 root = os.path.join(here, "gradients")
@@ -25,7 +26,7 @@ def published(kind, config, folder):
     path = os.path.join(here, "encoders", folder)
     settings = json.load(open(os.path.join(path, "config.json")))
     state = load_file(os.path.join(path, "model.safetensors"))
-    model = kind(config(**settings, attn_implementation="eager", vocab_size=state[WORDS].shape[0] if WORDS in state else 0))
+    model = kind(config(**{"vocab_size": state[WORDS].shape[0] if WORDS in state else 0, **settings}, attn_implementation="eager"))
     model.load_state_dict(state, strict=False)
     return model.double().eval()
 
@@ -52,7 +53,8 @@ def write(name, inputs, outputs, model, rename=lambda k: k):
 
 
 # texts: each alone, as nothing is padded
-for name, kind, config, lengths in (("bert", BertModel, BertConfig, (5, 9, 1)), ("mpnet", MPNetModel, MPNetConfig, (6, 150))):
+for name, kind, config, lengths in (("bert", BertModel, BertConfig, (5, 9, 1)), ("mpnet", MPNetModel, MPNetConfig, (6, 150)),
+                                    ("xlm_roberta", XLMRobertaModel, XLMRobertaConfig, (4, 32))):
     model = published(kind, config, name)
     g = torch.Generator().manual_seed(5)
     ids = [torch.randint(5, model.config.vocab_size, (n,), generator=g) for n in lengths]
@@ -66,6 +68,13 @@ model = published(ViTModel, ViTConfig, "vit_modules")
 pixels = numbers(g, 3, 24, 40, 3)
 y = model(pixels.permute(0, 3, 1, 2))
 write("vit", {"pixels": pixels.float()}, {"last_hidden_state": y.last_hidden_state.flatten(0, 1), "pooler_output": y.pooler_output}, model)
+
+model = tiny_efficientnet()
+model.load_state_dict(load_file(os.path.join(here, "encoders", "efficientnet", "model.safetensors")), strict=False)
+model.double()
+pixels = numbers(torch.Generator().manual_seed(7), 2, 29, 34, 3)
+y = model.avgpool(model.features(pixels.permute(0, 3, 1, 2))).flatten(1)
+write("efficientnet", {"pixels": pixels.float()}, {"avgpool": y, "classifier.1": model.classifier(y)}, model)
 
 
 def torchvision_name(k):

@@ -6,7 +6,8 @@
 typedef struct Job {
     int64_t B, H, W, C, k, stride, pad, oh, ow;
     const float *x;
-    float *y; /* max_pool_back only reads it */
+    const float *s; /* the second operand of channel_scale and channel_dot */
+    float *y;       /* max_pool_back only reads it */
     const float *dy;
     float *dx;
 } Job;
@@ -88,6 +89,27 @@ void FN(mean_pool)(const Run *run, int64_t B, int64_t HW, int64_t C, const float
     pool_run(run->context, (size_t)B, mean_image, &j);
 }
 
+static void scale_places(void *arg, size_t task, int worker)
+{
+    (void)worker;
+    const Job *j = arg;
+    const int64_t blocks = div_up(j->H, MEAN_BLOCK), b = (int64_t)task / blocks,
+                  first = (int64_t)task % blocks * MEAN_BLOCK, end = MIN(first + MEAN_BLOCK, j->H);
+    const float *s = j->s + b * j->C;
+    for (int64_t p = b * j->H + first; p < b * j->H + end; p++) {
+        const float *x = j->x + p * j->C;
+        float *y = j->y + p * j->C;
+        for (int64_t c = 0; c < j->C; c += VW)
+            store_some(y + c, load_some(x + c, j->C - c) * load_some(s + c, j->C - c), j->C - c);
+    }
+}
+
+void FN(channel_scale)(const Run *run, int64_t B, int64_t HW, int64_t C, const float *x, const float *s, float *y)
+{
+    Job j = {.B = B, .H = HW, .C = C, .x = x, .s = s, .y = y};
+    pool_run(run->context, (size_t)(B * div_up(HW, MEAN_BLOCK)), scale_places, &j);
+}
+
 /* ---- backward -------------------------------------------------------------------------------- */
 
 enum { CHANNELS = 64 /* of a task */ };
@@ -148,4 +170,27 @@ void FN(mean_pool_back)(const Run *run, int64_t B, int64_t HW, int64_t C, const 
 {
     Job j = {.B = B, .H = HW, .C = C, .dy = dy, .dx = dx};
     pool_run(run->context, (size_t)B, mean_image_back, &j);
+}
+
+static void dot_image(void *arg, size_t b, int worker)
+{
+    (void)worker;
+    const Job *j = arg;
+    const float *x = j->x + (int64_t)b * j->H * j->C, *s = j->s + (int64_t)b * j->H * j->C;
+    for (int64_t c = 0; c < j->C; c += VW) {
+        vf sum = v_zero();
+        for (int64_t p0 = 0; p0 < j->H; p0 += MEAN_BLOCK) {
+            vf part = v_zero();
+            for (int64_t p = p0; p < MIN(p0 + MEAN_BLOCK, j->H); p++)
+                part = v_fma(load_some(x + p * j->C + c, j->C - c), load_some(s + p * j->C + c, j->C - c), part);
+            sum = sum + part;
+        }
+        store_some(j->y + (int64_t)b * j->C + c, sum, j->C - c);
+    }
+}
+
+void FN(channel_dot)(const Run *run, int64_t B, int64_t HW, int64_t C, const float *a, const float *b, float *y)
+{
+    Job j = {.B = B, .H = HW, .C = C, .x = a, .s = b, .y = y};
+    pool_run(run->context, (size_t)B, dot_image, &j);
 }
