@@ -15,6 +15,7 @@ struct Bpe {
     const Text *pieces; /* t->pieces */
     int32_t *slots;     /* pieces by hash; -1: empty */
     Merge *merges;
+    int32_t *made; /* [merges]: the piece that a merge makes */
     uint32_t slot_mask, merge_mask;
     uint64_t seed; /* an address: a file cannot be prepared to collide */
     BpeSettings set;
@@ -164,40 +165,30 @@ static void merge_short(const Bpe *m, Symbols *s)
     s->count = n;
 }
 
-typedef struct Candidate { /* of a pair that may be merged */
-    uint32_t rank, at;
-    int32_t id;
-} Candidate;
-
-typedef struct Candidates { /* a heap */
-    Candidate *list;
+typedef struct Candidates { /* a heap of pairs that may be merged: rank << 32 | place */
+    uint64_t *list;
     size_t count;
 } Candidates;
-
-static bool before(const Candidate *x, const Candidate *y)
-{
-    return x->rank != y->rank ? x->rank < y->rank : x->at < y->at;
-}
 
 static void push(Candidates *h, const Bpe *m, const Symbol *list, uint32_t a, uint32_t b)
 {
     const Merge *merge = merge_at(m, (uint32_t)list[a].id, (uint32_t)list[b].id);
     if (merge->id < 0)
         return;
-    Candidate c = {merge->rank, a, merge->id};
+    uint64_t c = (uint64_t)merge->rank << 32 | a;
     size_t i = h->count++;
-    for (; i && before(&c, &h->list[(i - 1) / 2]); i = (i - 1) / 2)
+    for (; i && c < h->list[(i - 1) / 2]; i = (i - 1) / 2)
         h->list[i] = h->list[(i - 1) / 2];
     h->list[i] = c;
 }
 
-static Candidate pop(Candidates *h)
+static uint64_t pop(Candidates *h)
 {
-    Candidate top = h->list[0], last = h->list[--h->count];
+    uint64_t top = h->list[0], last = h->list[--h->count];
     size_t i = 0;
     for (size_t child = 1; child < h->count; child = 2 * i + 1) {
-        child += child + 1 < h->count && before(&h->list[child + 1], &h->list[child]);
-        if (!before(&h->list[child], &last))
+        child += child + 1 < h->count && h->list[child + 1] < h->list[child];
+        if (h->list[child] >= last)
             break;
         h->list[i] = h->list[child];
         i = child;
@@ -210,28 +201,29 @@ static Candidate pop(Candidates *h)
 static bool merge_long(const Bpe *m, Symbols *s, Arena *a, Error *e)
 {
     uint32_t n = s->count;
-    Candidates h = {NEW(a, Candidate, 2 * (size_t)n, e), 0}; /* a merge takes one away and adds two at most */
+    Candidates h = {NEW(a, uint64_t, 2 * (size_t)n, e), 0}; /* a merge takes one away and adds two at most */
     Symbol *list = s->list;
     if (!h.list)
         return false;
     for (uint32_t i = 0; i + 1 < n; i++)
         push(&h, m, list, i, i + 1);
     while (h.count) {
-        Candidate c = pop(&h);
-        Symbol *left = &list[c.at];
-        uint32_t next = left->next;
-        if (!left->length || next >= n || merge_at(m, (uint32_t)left->id, (uint32_t)list[next].id)->id != c.id)
+        uint64_t c = pop(&h);
+        uint32_t at = (uint32_t)c, next = list[at].next;
+        int32_t id = m->made[c >> 32];
+        Symbol *left = &list[at];
+        if (!left->length || next >= n || merge_at(m, (uint32_t)left->id, (uint32_t)list[next].id)->id != id)
             continue;
-        left->id = c.id;
+        left->id = id;
         left->length += list[next].length;
         left->next = list[next].next;
         list[next].length = 0;
         if (left->next < n)
-            list[left->next].previous = c.at;
+            list[left->next].previous = at;
         if (left->previous < n)
-            push(&h, m, list, left->previous, c.at);
+            push(&h, m, list, left->previous, at);
         if (left->next < n)
-            push(&h, m, list, c.at, left->next);
+            push(&h, m, list, at, left->next);
     }
     s->count = 0;
     for (uint32_t i = 0; i < n; i++)
@@ -266,11 +258,12 @@ static bool reserve(TokenIds *ids, TokenEnds *ends, size_t n, Arena *a, Error *e
     return true;
 }
 
-static bool split_word(const Bpe *m, Text word, TokenIds *ids, TokenEnds *ends, Arena *a, Error *e)
+/* Into `room` tokens at most. */
+static bool split_word(const Bpe *m, Text word, size_t room, TokenIds *ids, TokenEnds *ends, Arena *a, Error *e)
 {
     Symbol few[SHORT];
     Symbols s = {few, 0};
-    if (word.n > SHORT && !(s.list = NEW(a, Symbol, word.n, e)))
+    if (room > SHORT && !(s.list = NEW(a, Symbol, room, e)))
         return false;
     if (!begin_word(m, word, &s, e))
         return false;
@@ -287,11 +280,17 @@ static bool split_word(const Bpe *m, Text word, TokenIds *ids, TokenEnds *ends, 
     return true;
 }
 
-/* Memory besides the ids: 40 bytes for a byte of a word that is long, until its end. */
+/* Memory besides the ids: 32 bytes for a character of a long word, until its end. */
 static bool run(const void *model, Text word, TokenIds *ids, TokenEnds *ends, Arena *a, Error *e)
 {
     const Bpe *m = model;
-    if (!reserve(ids, ends, word.n, a, e))
+    size_t room = word.n; /* bytes of a fallback, or characters */
+    if (room > SHORT && !m->set.fallback) {
+        room = 0;
+        for (size_t at = 0, n; at < word.n; at += n, room++)
+            next_code(word.p + at, word.n - at, &n);
+    }
+    if (!reserve(ids, ends, room, a, e))
         return false;
     int32_t id = m->set.whole ? piece_find(m, word) : -1;
     if (id >= 0) {
@@ -301,7 +300,7 @@ static bool run(const void *model, Text word, TokenIds *ids, TokenEnds *ends, Ar
         return true;
     }
     ArenaMark mark = arena_mark(a);
-    bool ok = split_word(m, word, ids, ends, a, e);
+    bool ok = split_word(m, word, room, ids, ends, a, e);
     arena_rewind(a, mark);
     return ok;
 }
@@ -360,7 +359,8 @@ Bpe *bpe_new(Load *l, const Json *vocab, const BpeSettings *settings, size_t mer
     while (slots < merges + merges / 2)
         slots *= 2;
     m->merges = NEW(l->a, Merge, slots, l->e);
-    if (!m->merges)
+    m->made = NEW(l->a, int32_t, merges + 1, l->e);
+    if (!m->merges || !m->made)
         return NULL;
     memset(m->merges, 0xff, slots * sizeof *m->merges);
     m->merge_mask = (uint32_t)(slots - 1);
@@ -386,7 +386,8 @@ bool bpe_merge(Load *l, Bpe *m, Text left, Text right, const char *path, unsigne
         return fail(l->e, SP_FORMAT, "%s:%u: the merge '%.*s' '%.*s' has or makes a token that the vocabulary lacks",
                     path, line, NAME(left), NAME(right));
     m->grows &= left.n && right.n > m->set.prefix.n;
-    *merge_at(m, (uint32_t)a, (uint32_t)b) = (Merge){(uint32_t)a, (uint32_t)b, m->count++, id};
+    *merge_at(m, (uint32_t)a, (uint32_t)b) = (Merge){(uint32_t)a, (uint32_t)b, m->count, id};
+    m->made[m->count++] = id;
     return true;
 }
 

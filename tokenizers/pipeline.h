@@ -258,7 +258,8 @@ typedef struct BpeSettings {
     bool whole;    /* a word that is a piece is not split (ignore_merges) */
 } BpeSettings;
 /* A model of a vocabulary (an object of pieces and their ids), with room for so many merges; sets t->kind. Then the
- * merges in their order, each with the line that it is in; a line of a file begins with "#version" or has two tokens. */
+ * merges in their order, each with the line that it is in. A line of a file has two tokens, or begins with
+ * "#version". */
 Bpe *bpe_new(Load *l, const Json *vocab, const BpeSettings *settings, size_t merges);
 bool bpe_merge(Load *l, Bpe *m, Text left, Text right, const char *path, unsigned line);
 bool bpe_merge_line(Load *l, Bpe *m, Text row, const char *path, unsigned line);

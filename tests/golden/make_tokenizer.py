@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/tokenizer/: tiny WordPiece tokenizers in every form that is read, and what Hugging Face gives for them: cases.json
+"""Writes tests/golden/tokenizer/: tiny WordPiece and BPE tokenizers in every form that is read, and what Hugging Face gives for them: cases.json
 has ids, places.json all that an encoding has, of one text and of two, decoded.json texts of ids.
 
     pip install tokenizers==0.23.3 transformers==5.23.0
@@ -8,8 +8,8 @@ import json
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-from tokenizers import Tokenizer  # noqa: E402
-from transformers import BertTokenizer, MPNetTokenizer, PreTrainedTokenizerBase  # noqa: E402
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers  # noqa: E402
+from transformers import AutoTokenizer, BertTokenizer, MPNetTokenizer, PreTrainedTokenizerBase  # noqa: E402
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tokenizer")
 letters = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -123,6 +123,88 @@ def write_cases(name, cases):
     write(name, "[\n" + ",\n".join(json.dumps(c) for c in cases) + "\n]\n")
 
 
+# ---- BPE ---------------------------------------------------------------------------------------
+
+GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+CLIP = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+QWEN2 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+LEARNED = ["the running of the tokenization and the Runner, it's we've don't I'll he'd I'm you're", "café naïve 日本語 日本 हिन्दी  한국", "un able 12 345"] * 3
+BPE_TEXTS = ["", " ", "  the  running\n\n of\t\tit ", "it's WE'VE don'T I'LL 'S'\u017fx '", "caf\u00e9 cafe\u0301 12,345.67 \u00bd\u2167 \U00016ff4 x\u00b2", "日本語\u3000한국어 हिन्दी",
+             "\U0001f44d\U0001f3fd!! ...\r\n \r\n  <|endoftext|> the<|endoftext|>", "\u00a0the\u2003\u2028 \u0085x", "<mask>  the <s>x</s>", "a_b-c \u0301 _ \u200d\ufeff",
+             "running" * 9, "the" + "ing" * 30, "\ufb01 \u1e9b\u0323 \u0130\u1e9e", "e 10e ee1", "<|startoftext|>The!<|endoftext|>'s"]
+
+
+def trained(pre_tokenizer, specials, count, **model):
+    hf = Tokenizer(models.BPE(**model))
+    hf.pre_tokenizer = pre_tokenizer
+    trainer = dict(vocab_size=count, special_tokens=specials, show_progress=False)
+    if "ByteLevel" in str(pre_tokenizer):
+        trainer["initial_alphabet"] = sorted(pre_tokenizers.ByteLevel.alphabet())
+    if "end_of_word_suffix" in model:
+        trainer["end_of_word_suffix"] = model["end_of_word_suffix"]
+    if "continuing_subword_prefix" in model:
+        trainer["continuing_subword_prefix"] = model["continuing_subword_prefix"]
+    hf.train_from_iterator(LEARNED, trainers.BpeTrainer(**trainer))
+    return json.loads(hf.to_str())
+
+
+def bpe():
+    """name, what tokenizer.json holds: GPT-2, CLIP and Qwen2 as published; models of characters with unknown ones; every behaviour of Split."""
+    byte = pre_tokenizers.ByteLevel
+    gpt2 = trained(byte(add_prefix_space=False), ["<|endoftext|>"], 310)
+    gpt2.update(decoder=dict(type="ByteLevel", add_prefix_space=True, trim_offsets=True, use_regex=True),
+                post_processor=dict(type="ByteLevel", add_prefix_space=True, trim_offsets=True, use_regex=True))
+    gpt2["model"]["merges"] = [" ".join(m) for m in gpt2["model"]["merges"]]
+    yield "gpt2.json", gpt2
+    clip = trained(pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(CLIP), "removed", invert=True), byte(add_prefix_space=False)]),
+                   ["<|startoftext|>", "<|endoftext|>"], 560, end_of_word_suffix="</w>", unk_token="<|endoftext|>")
+    clip.update(normalizer=sequence("normalizers", ["NFC", "Lowercase"]), decoder=gpt2["decoder"],
+                post_processor=dict(type="RobertaProcessing", sep=["<|endoftext|>", 1], cls=["<|startoftext|>", 0], trim_offsets=False, add_prefix_space=False))
+    yield "clip.json", clip
+    qwen = trained(pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(QWEN2), "isolated"), byte(add_prefix_space=False, use_regex=False)]), ["<|endoftext|>"], 310)
+    qwen.update(normalizer=dict(type="NFC"), decoder=gpt2["decoder"])
+    qwen["model"].update(ignore_merges=True)
+    for piece in ("Ġrunning", "æĹ¥æľ¬", "running"):  # words that no merge makes
+        qwen["model"]["vocab"].setdefault(piece, len(qwen["model"]["vocab"]))
+    yield "qwen.json", qwen
+    template = dict(type="TemplateProcessing", single=[dict(SpecialToken=dict(id="<|endoftext|>", type_id=0)), dict(Sequence=dict(id="A", type_id=0))], pair=[],
+                    special_tokens={"<|endoftext|>": dict(id="<|endoftext|>", ids=[0], tokens=["<|endoftext|>"])})
+    splits = [pre_tokenizers.Split(Regex(GPT2), "contiguous"), pre_tokenizers.Split("e", "merged_with_next"),
+              pre_tokenizers.Split(" t", "merged_with_previous", invert=True), byte(add_prefix_space=True)]
+    mixed = dict(gpt2, pre_tokenizer=json.loads(pre_tokenizers.Sequence(splits).__getstate__()),
+                 post_processor=dict(type="Sequence", processors=[gpt2["post_processor"], template]))
+    yield "mixed.json", mixed
+    words = pre_tokenizers.WhitespaceSplit()
+    yield "fused.json", trained(words, ["[UNK]"], 110, unk_token="[UNK]", fuse_unk=True, continuing_subword_prefix="##")
+    fallback = trained(words, ["<unk>"], 80, unk_token="<unk>")
+    fallback["model"].update(byte_fallback=True)
+    for b in range(256):  # all but two: those characters are unknown
+        if b not in (0xCC, 0xE6):
+            fallback["model"]["vocab"]["<0x%02X>" % b] = len(fallback["model"]["vocab"])
+    yield "bytes.json", fallback
+
+
+def bpe_cases(name, hf, placed, texts):
+    hf.no_padding()
+    hf.no_truncation()
+    few = name in ("fused.json", "bytes.json", "mixed.json") or "." not in name
+    for i, text in enumerate(BPE_TEXTS[2 if few else 0:]):
+        placed.append(dict(model=name, max=0, cut=0, left=False, bare=False, input=[text], tokens=encoding(hf.encode(text))))
+        if i % 6 == 1 and name != "mixed.json":
+            pair = [text, BPE_TEXTS[(i + 3) % len(BPE_TEXTS)]]
+            placed.append(dict(model=name, max=0, cut=0, left=False, bare=i % 4 == 1, input=pair, tokens=encoding(hf.encode(*pair, add_special_tokens=i % 4 != 1))))
+    if hf.decoder is None or name == "mixed.json" or "." not in name:
+        return
+    every = list(range(hf.get_vocab_size()))
+    lists = [[], every[250:] + every[:8], every[100:200], [1 << 30]] + [hf.encode(t).ids for t in BPE_TEXTS[3:7]]
+    lists += [ids[1:-2] for ids in lists[4:]] + [ids[::-1] for ids in lists[4:6]]  # characters that end early, and begin late
+    for ids in lists:
+        texts.append(dict(model=name, ids=ids, skip=len(ids) % 2 == 0, text=hf.decode(ids, skip_special_tokens=len(ids) % 2 == 0)))
+        cleaned = PreTrainedTokenizerBase.clean_up_tokenization(None, texts[-1]["text"])
+        if cleaned != texts[-1]["text"]:
+            texts[-1]["cleaned"] = cleaned
+
+
 def main():
     out, placed, texts = [], [], []
     template = dict(type="TemplateProcessing", single=[dict(SpecialToken=dict(id="[CLS]", type_id=0)), dict(Sequence=dict(id="A", type_id=0)),
@@ -175,6 +257,8 @@ def main():
     hf = MPNetTokenizer.from_pretrained(os.path.join(HERE, "mpnet")).backend_tokenizer
     cases("mpnet", hf, out)
     places("mpnet", hf, placed)
+    for name, value in bpe():
+        bpe_cases(name, Tokenizer.from_file(write(name, value)), placed, texts)
     write_cases("cases.json", out)
     write_cases("places.json", placed)
     write_cases("decoded.json", texts)
