@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char folder[] = "/tmp/sapor-tokenizers-XXXXXX";
@@ -298,6 +299,55 @@ static void many_stages(void **state)
     }
 }
 
+/* vocab.json and merges.txt without tokenizer.json. */
+static void merges(void **state)
+{
+    (void)state;
+    static const char *const table[][4] = {
+        /* vocab.json, merges.txt, tokenizer_config.json, the error */
+        {"{\"a\":0,\"b\":1,\"ab\":2}", "#version: 0.2\na b\n", "{\"tokenizer_class\":\"GPT2Tokenizer\"}", NULL},
+        {"[]", "", "{\"tokenizer_class\":\"GPT2Tokenizer\"}", "vocab.json: expected an object of tokens"},
+        {"{}", "", "{\"tokenizer_class\":\"GPT2Tokenizer\"}", "vocab.json: expected an object of tokens"},
+        {"{\"a\":\"0\"}", "", "{\"tokenizer_class\":\"GPT2Tokenizer\"}", "token 'a' has no id"},
+        {"{\"a\":0}", "a\n", "{\"tokenizer_class\":\"GPT2Tokenizer\"}", "merges.txt:1: expected a merge of two tokens"},
+        {"{\"a\":0}", "#version\n\n", "{\"tokenizer_class\":\"GPT2Tokenizer\"}", "merges.txt:2: expected a merge"},
+        {"{\"a\":0}", "a a\n", "{\"tokenizer_class\":\"GPT2Tokenizer\"}",
+         "merges.txt:1: the merge 'a' 'a' has or makes"},
+        {"{\"a\":0}", "\xff\n", "{\"tokenizer_class\":\"GPT2Tokenizer\"}", "merges.txt: byte 0 is not UTF-8"},
+        {"{\"a\":0}", "", "{\"tokenizer_class\":\"BartTokenizer\"}", "tokenizer_config.json, found BartTokenizer"},
+        {"{\"a\":0}", "", "{}", "expected GPT2Tokenizer, RobertaTokenizer, CLIPTokenizer or Qwen2Tokenizer as"},
+        {"{\"a\":0}", "", "{\"tokenizer_class\":\"GPT2Tokenizer\",\"add_bos_token\":true}",
+         "add_bos_token and add_eos"},
+        {"{\"a\":0}", "", "{\"tokenizer_class\":\"RobertaTokenizer\"}", "the special token '<s>' is missing"},
+    };
+    char path[600];
+    snprintf(path, sizeof path, "%s/merges", folder);
+    assert_int_equal(mkdir(path, 0700), 0);
+    for (size_t i = 0; i < COUNT(table); i++) {
+        Error e = {0};
+        Arena *a = arena_new(NULL, 0);
+        put("merges/vocab.json", table[i][0], strlen(table[i][0]));
+        put("merges/merges.txt", table[i][1], strlen(table[i][1]));
+        put("merges/tokenizer_config.json", table[i][2], strlen(table[i][2]));
+        Tokenizer *t = tokenizer_load(path, a, &e);
+        if (!t != !!table[i][3] || (!t && !strstr(e.message, table[i][3])))
+            fail_msg("%zu: expected \"%s\", got \"%s\"", i, table[i][3], e.message);
+        TokenIds ids = {0};
+        if (t) {
+            assert_true(tokenize(t, TEXT("ab"), 0, &ids, a, &e));
+            assert_int_equal(ids.count, 1);
+            assert_int_equal(ids.ids[0], 2);
+        }
+        arena_free(a);
+    }
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    assert_int_equal(remove(put("merges/merges.txt", "", 0)), 0);
+    assert_null(tokenizer_load(path, a, &e));
+    assert_non_null(strstr(e.message, "vocab.json (byte-level BPE without merges.txt) is not supported"));
+    arena_free(a);
+}
+
 /* A word of a million characters in less than a second, by a heap; what it used is given back. An unknown character
  * is an error only where the text has one. */
 static void long_words(void **state)
@@ -328,6 +378,7 @@ static void long_words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(malformed), cmocka_unit_test(decoders),
-                                       cmocka_unit_test(many_stages), cmocka_unit_test(long_words)};
+                                       cmocka_unit_test(many_stages), cmocka_unit_test(merges),
+                                       cmocka_unit_test(long_words)};
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

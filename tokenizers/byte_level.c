@@ -86,7 +86,7 @@ static bool read_switches(Load *l, const Json *j, const char *section, bool *pre
 const void *byte_level_new(Load *l, bool prefix_space, bool pattern)
 {
     ByteLevel *s = NEW(l->a, ByteLevel, 1, l->e);
-    if (!s || (pattern && !(s->pattern = pattern_gpt2(l))))
+    if (!s || (pattern && !(s->pattern = pattern_new(l, TEXT(PATTERN_GPT2)))))
         return NULL;
     s->prefix_space = prefix_space;
     for (uint32_t b = 0, moved = MOVED; b < 256; b++)

@@ -241,10 +241,33 @@ struct Pattern {
     SplitRule rule;
     uint8_t low[LOW_KINDS]; /* unicode_kind of the first characters */
 };
-Pattern *pattern_gpt2(Load *l); /* that of byte-level pre-tokenisers: all of a text is matches */
+#define CONTRACTIONS         "'s|'t|'re|'ve|'m|'ll|'d"
+#define PATTERN_GPT2         CONTRACTIONS "| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
+#define PATTERN_CLIP         CONTRACTIONS "|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+"
+#define PATTERN_CLIP_SPECIAL "<\\|startoftext\\|>|<\\|endoftext\\|>|" /* in front of CLIP's, in some files */
+#define PATTERN_QWEN2                                                                                                  \
+    "(?i:" CONTRACTIONS ")|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|"         \
+    "\\s+(?!\\S)|\\s+"
+Pattern *pattern_new(Load *l, Text text); /* one of these; the caller sets `invert` and `rule` */
 bool pattern_split(const Pattern *p, Work *w);
-extern const StageKind pre_tokenizer_byte_level, decoder_byte_level;
+extern const StageKind pre_tokenizer_split, pre_tokenizer_byte_level, decoder_byte_level;
+extern const StageKind normalizer_nfc, normalizer_lowercase;
 const void *byte_level_new(Load *l, bool prefix_space, bool pattern); /* settings of the pre-tokeniser */
+
+/* ---- load.c, load_bpe.c: files of a folder, on disk or in memory ----------------------------- */
+
+bool load_path(Load *l, const char *folder, const char *name, const char **path); /* FOLDER/name; NULL: it is missing */
+bool load_source(Load *l, const char *path, Text *source);
+const Json *load_file_json(Load *l, const char *path);
+bool load_added(Load *l, const Json *list); /* a list of added tokens; nothing for null */
+/* The named special token from special_tokens_map.json or tokenizer_config.json, as a string or an object, else
+ * fallback; it becomes an added token. Empty where fallback is NULL and no file names one. */
+bool load_special(Load *l, const Json *map, const Json *config, const char *name, const char *fallback, bool lstrip,
+                  Text *text);
+bool load_special_id(Load *l, Text token, int32_t *id); /* of an added token that the vocabulary has */
+bool load_finish(Load *l);                              /* numbers the added tokens, checks the templates */
+/* l->path is vocab.json; by tokenizer_class, or model_type of config.json. */
+bool load_vocab_json(Load *l, const char *folder, const char *merges, const Json *config, const Json *map);
 
 /* ---- bpe.c ----------------------------------------------------------------------------------- */
 

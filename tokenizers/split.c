@@ -148,7 +148,17 @@ bool pattern_split(const Pattern *p, Work *w)
 
 /* ---- settings -------------------------------------------------------------------------------- */
 
-static Pattern *pattern_new(Load *l, PatternMatch *match)
+static const struct {
+    const char *text;
+    PatternMatch *match;
+} PATTERNS[] = {
+    {PATTERN_GPT2, match_gpt2},
+    {PATTERN_CLIP, match_clip},
+    {PATTERN_CLIP_SPECIAL PATTERN_CLIP, match_clip_special},
+    {PATTERN_QWEN2, match_qwen2},
+};
+
+static Pattern *new_pattern(Load *l, PatternMatch *match)
 {
     Pattern *p = NEW(l->a, Pattern, 1, l->e);
     if (!p)
@@ -160,37 +170,27 @@ static Pattern *pattern_new(Load *l, PatternMatch *match)
     return p;
 }
 
-Pattern *pattern_gpt2(Load *l)
+static PatternMatch *find_pattern(Text text)
 {
-    return pattern_new(l, match_gpt2);
+    for (size_t i = 0; i < COUNT(PATTERNS); i++)
+        if (text_is(text, PATTERNS[i].text))
+            return PATTERNS[i].match;
+    return NULL;
 }
 
-#define CONTRACTIONS "'s|'t|'re|'ve|'m|'ll|'d"
-static const struct {
-    const char *text;
-    PatternMatch *match;
-} PATTERNS[] = {
-    {CONTRACTIONS "| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+", match_gpt2},
-    {CONTRACTIONS "|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+", match_clip},
-    {"<\\|startoftext\\|>|<\\|endoftext\\|>|" CONTRACTIONS "|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+",
-     match_clip_special},
-    {"(?i:" CONTRACTIONS
-     ")|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|"
-     "\\s+",
-     match_qwen2},
-};
+Pattern *pattern_new(Load *l, Text text)
+{
+    return new_pattern(l, find_pattern(text));
+}
 
 static bool parse(Load *l, const Json *j, const void **settings)
 {
     const Json *pattern = json_get(j, "pattern"), *regex = json_get(pattern, "Regex"),
                *literal = json_get(pattern, "String"), *text = regex ? regex : literal, *invert = json_get(j, "invert");
-    PatternMatch *match = regex ? NULL : match_literal;
     if (!text || text->type != JSON_STRING || !text->text.n || !invert || invert->type != JSON_BOOL)
         return fail(l->e, SP_FORMAT, "%s:%u: expected a pattern (Regex or String), behavior and invert in Split",
                     l->path, (unsigned)j->line);
-    for (size_t i = 0; regex && i < COUNT(PATTERNS); i++)
-        if (text_is(regex->text, PATTERNS[i].text))
-            match = PATTERNS[i].match;
+    PatternMatch *match = regex ? find_pattern(text->text) : match_literal;
     if (!match)
         return fail(
             l->e, SP_UNSUPPORTED,
@@ -200,7 +200,7 @@ static bool parse(Load *l, const Json *j, const void **settings)
         return fail(l->e, SP_UNSUPPORTED,
                     "%s:%u: pre_tokenizer Split: a pattern of %zu bytes; at most %d are supported", l->path,
                     (unsigned)j->line, text->text.n, MAX_ADDED_BYTES);
-    Pattern *p = pattern_new(l, match);
+    Pattern *p = new_pattern(l, match);
     if (!p)
         return false;
     p->literal = text->text;
