@@ -1,5 +1,6 @@
 /* tokenizers/load.c: a tokenizer from tokenizer.json; else from vocab.txt, or vocab.json and merges.txt, with
  * tokenizer_config.json. */
+// flags: -Os
 #include "tokenizers/pipeline.h"
 
 enum { MAX_FILE = 256 << 20 };
