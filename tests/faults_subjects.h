@@ -138,6 +138,11 @@ READER(tokenizer_pairs)
     return tokens(GOLDEN "tokenizer/pairs.json", a, digest, e);
 }
 
+READER(tokenizer_bpe)
+{
+    return tokens(GOLDEN "tokenizer/clip.json", a, digest, e);
+}
+
 READER(tokenizer_folder)
 {
     return tokens(GOLDEN "tokenizer/cased", a, digest, e);
@@ -552,6 +557,7 @@ static const Subject SUBJECTS[] = {
     {"JSON", json, false},
     {"tokenizer.json", tokenizer_json, false},
     {"tokenizer of pairs", tokenizer_pairs, false},
+    {"tokenizer of byte pairs", tokenizer_bpe, false},
     {"tokenizer folder", tokenizer_folder, false},
     {"TSV", tsv, false},
     {"CSV", csv, false},

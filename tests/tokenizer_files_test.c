@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char folder[] = "/tmp/sapor-tokenizers-XXXXXX";
@@ -60,6 +61,12 @@ static char *json_with(Arena *a, const char *normalizer, const char *split, cons
 #define TEMPLATE(pair)                                                                                                 \
     "{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"A\"}}],\"pair\":[" pair "]}"
 
+#define LEVEL_POST "{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":true}"
+#define BERT_POST  "{\"type\":\"BertProcessing\",\"cls\":[\"u\",0],\"sep\":[\"a\",1]}"
+#define SPLIT(pattern, behavior, invert)                                                                               \
+    "{\"type\":\"Split\",\"pattern\":" pattern ",\"behavior\":\"" behavior "\",\"invert\":" invert "}"
+#define BPE(merges, more) "{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2},\"merges\":[" merges "]" more "}"
+
 static void malformed(void **state)
 {
     (void)state;
@@ -73,9 +80,23 @@ static void malformed(void **state)
         {.split = "{\"type\":\"Digits\",\"individual_digits\":1}", .why = "Digits: expected true or false"},
         {.normalizer = "{\"type\":\"Sequence\",\"normalizers\":[]}", .why = "normalizer Sequence"},
         {.normalizer = "[]", .why = "normalizer (no type)"},
-        {.split = "{\"type\":\"ByteLevel\"}", .why = "pre_tokenizer ByteLevel is not supported"},
+        {.split = "{\"type\":\"ByteLevel\"}",
+         .why = "pre_tokenizer ByteLevel: expected true or false as add_prefix_sp"},
+        {.split = "{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":true,\"use_regex\":0}",
+         .why = "pre_tokenizer ByteLevel: expected true or false"},
+        {.split = SPLIT("{}", "Isolated", "false"), .why = "expected a pattern (Regex or String)"},
+        {.split = SPLIT("{\"Regex\":1}", "Isolated", "false"), .why = "expected a pattern (Regex or String)"},
+        {.split = SPLIT("{\"String\":\"\"}", "Isolated", "false"), .why = "expected a pattern (Regex or String)"},
+        {.split = SPLIT("{\"String\":\"a\"}", "Isolated", "null"), .why = "expected a pattern (Regex or String)"},
+        {.split = SPLIT("{\"String\":\"a\"}", "isolated", "false"), .why = "Split: expected Removed, Isolated"},
+        {.split = SPLIT("{\"Regex\":\"a+\"}", "Isolated", "false"),
+         .why = "the pattern 'a+' is not supported (those of"},
         {.split = "[]", .why = "pre_tokenizer (no type)"},
-        {.post = "{\"type\":\"ByteLevel\"}", .why = "post_processor ByteLevel"},
+        {.post = "{\"type\":\"ByteLevel\"}", .why = "post_processor ByteLevel: expected true or false"},
+        {.post = "{\"type\":\"Sequence\",\"processors\":[" BERT_POST "," LEVEL_POST "]}",
+         .why = "one is supported, or ByteLevel and one"},
+        {.post = "{\"type\":\"Sequence\",\"processors\":[" LEVEL_POST "," LEVEL_POST "]}",
+         .why = "one is supported, or ByteLevel and one"},
         {.post = "{\"type\":\"BertProcessing\",\"cls\":[\"a\"],\"sep\":[\"a\",1]}", .why = "has no id"},
         {.post = "{\"type\":\"BertProcessing\",\"cls\":[\"a\",-1],\"sep\":[\"a\",1]}", .why = "has no id"},
         {.post = "{\"type\":\"BertProcessing\",\"cls\":[\"a\",2],\"sep\":[\"a\",1]}",
@@ -114,8 +135,33 @@ static void malformed(void **state)
          .why = "names y"},
         {.added = "[{\"id\":1}]", .why = "added token has no content"},
         {.added = "[3]", .why = "added token has no content"},
-        {.model = "{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]}",
-         .why = "model BPE is not supported (supported: WordPiece)"},
+        {.model = "{\"type\":\"Nothing\"}", .why = "model Nothing is not supported (supported: BPE, WordPiece"},
+        {.model = "{\"type\":\"BPE\",\"vocab\":{}}", .why = "expected vocab and merges"},
+        {.model = "{\"type\":\"BPE\",\"vocab\":[],\"merges\":[]}", .why = "expected vocab and merges"},
+        {.model = "{\"vocab\":{},\"merges\":{}}", .why = "expected vocab and merges in the BPE model"},
+        {.model = "{\"type\":\"BPE\",\"vocab\":{\"a\":-1},\"merges\":[]}", .why = "token id -1 is out of range"},
+        {.model = BPE("\"a\"", ""), .why = "expected a merge of two tokens, found 'a'"},
+        {.model = BPE("\"a b c\"", ""), .why = "expected a merge of two tokens, found 'a b c'"},
+        {.model = BPE("\"\"", ""), .why = "expected a merge of two tokens, found ''"},
+        {.model = BPE("\"a b\",\"b a\"", ""), .why = "t.json:1: the merge 'b' 'a' has or makes a token"},
+        {.model = BPE("\"a c\"", ""), .why = "the merge 'a' 'c' has or makes a token"},
+        {.model = BPE("[\"a\"]", ""), .why = "expected a merge as"},
+        {.model = BPE("[\"a\",1]", ""), .why = "expected a merge as"},
+        {.model = BPE("[\"a\",\"b\",\"b\"]", ""), .why = "expected a merge as"},
+        {.model = BPE("1", ""), .why = "expected a merge as"},
+        {.model = BPE("\"a b\"", ",\"continuing_subword_prefix\":\"##\""), .why = "the merge 'a' 'b' has or makes"},
+        {.model = BPE("", ",\"dropout\":0.1"), .why = "dropout of the BPE model is not supported"},
+        {.model = BPE("", ",\"dropout\":\"0\""), .why = "dropout of the BPE model is not supported"},
+        {.model = BPE("", ",\"unk_token\":1"), .why = "unk_token of the BPE model: expected a string"},
+        {.model = BPE("", ",\"end_of_word_suffix\":[]"), .why = "end_of_word_suffix of the BPE model: expected a str"},
+        {.model =
+             BPE("", ",\"end_of_word_suffix\":\"12345678901234567890123456789012345678901234567890123456789012345\""),
+         .why = "end_of_word_suffix of 65 bytes; at most 64 are supported"},
+        {.model = BPE("", ",\"fuse_unk\":1"), .why = "fuse_unk of the BPE model: expected true or false"},
+        {.model = BPE("", ",\"byte_fallback\":\"\""), .why = "byte_fallback of the BPE model: expected true or false"},
+        {.model = BPE("", ",\"ignore_merges\":{}"), .why = "ignore_merges of the BPE model: expected true or false"},
+        {.model = BPE("", ",\"byte_fallback\":true,\"end_of_word_suffix\":\"x\""),
+         .why = "byte_fallback with continuing_subword_prefix or end_of_word_suffix is not supported"},
         {.model = "{\"vocab\":{\"a\":0}}", .why = "model (no type)"},
         {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{}}", .why = "expected vocab"},
         {.model = "{\"type\":\"WordPiece\",\"vocab\":{\"a\":0}}", .why = "expected vocab, unk_token"},
@@ -206,6 +252,9 @@ static void decoders(void **state)
         {"{\"type\":\"Nothing\"}", "decoder Nothing is not supported (supported: WordPiece"},
         {"{\"type\":\"WordPiece\"}", "expected prefix and cleanup in the WordPiece decoder"},
         {"{\"type\":\"WordPiece\",\"prefix\":\"\",\"cleanup\":1}", "expected prefix and cleanup"},
+        {"{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"ByteLevel\"},{\"type\":\"WordPiece\",\"prefix\":\"\","
+         "\"cleanup\":true}]}",
+         "decoder ByteLevel is supported as the last one only"},
         {"{\"type\":\"Sequence\",\"decoders\":[]}", "decoder Sequence has no decoders"},
         {"[]", "decoder (no type)"},
     };
@@ -250,9 +299,86 @@ static void many_stages(void **state)
     }
 }
 
+/* vocab.json and merges.txt without tokenizer.json. */
+static void merges(void **state)
+{
+    (void)state;
+    static const char *const table[][4] = {
+        /* vocab.json, merges.txt, tokenizer_config.json, the error */
+        {"{\"a\":0,\"b\":1,\"ab\":2}", "#version: 0.2\na b\n", "{\"tokenizer_class\":\"GPT2Tokenizer\"}", NULL},
+        {"[]", "", "{\"tokenizer_class\":\"GPT2Tokenizer\"}", "vocab.json: expected an object of tokens"},
+        {"{}", "", "{\"tokenizer_class\":\"GPT2Tokenizer\"}", "vocab.json: expected an object of tokens"},
+        {"{\"a\":\"0\"}", "", "{\"tokenizer_class\":\"GPT2Tokenizer\"}", "token 'a' has no id"},
+        {"{\"a\":0}", "a\n", "{\"tokenizer_class\":\"GPT2Tokenizer\"}", "merges.txt:1: expected a merge of two tokens"},
+        {"{\"a\":0}", "#version\n\n", "{\"tokenizer_class\":\"GPT2Tokenizer\"}", "merges.txt:2: expected a merge"},
+        {"{\"a\":0}", "a a\n", "{\"tokenizer_class\":\"GPT2Tokenizer\"}",
+         "merges.txt:1: the merge 'a' 'a' has or makes"},
+        {"{\"a\":0}", "\xff\n", "{\"tokenizer_class\":\"GPT2Tokenizer\"}", "merges.txt: byte 0 is not UTF-8"},
+        {"{\"a\":0}", "", "{\"tokenizer_class\":\"BartTokenizer\"}", "tokenizer_config.json, found BartTokenizer"},
+        {"{\"a\":0}", "", "{}", "expected GPT2Tokenizer, RobertaTokenizer, CLIPTokenizer or Qwen2Tokenizer as"},
+        {"{\"a\":0}", "", "{\"tokenizer_class\":\"GPT2Tokenizer\",\"add_bos_token\":true}",
+         "add_bos_token and add_eos"},
+        {"{\"a\":0}", "", "{\"tokenizer_class\":\"RobertaTokenizer\"}", "the special token '<s>' is missing"},
+    };
+    char path[600];
+    snprintf(path, sizeof path, "%s/merges", folder);
+    assert_int_equal(mkdir(path, 0700), 0);
+    for (size_t i = 0; i < COUNT(table); i++) {
+        Error e = {0};
+        Arena *a = arena_new(NULL, 0);
+        put("merges/vocab.json", table[i][0], strlen(table[i][0]));
+        put("merges/merges.txt", table[i][1], strlen(table[i][1]));
+        put("merges/tokenizer_config.json", table[i][2], strlen(table[i][2]));
+        Tokenizer *t = tokenizer_load(path, a, &e);
+        if (!t != !!table[i][3] || (!t && !strstr(e.message, table[i][3])))
+            fail_msg("%zu: expected \"%s\", got \"%s\"", i, table[i][3], e.message);
+        TokenIds ids = {0};
+        if (t) {
+            assert_true(tokenize(t, TEXT("ab"), 0, &ids, a, &e));
+            assert_int_equal(ids.count, 1);
+            assert_int_equal(ids.ids[0], 2);
+        }
+        arena_free(a);
+    }
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    assert_int_equal(remove(put("merges/merges.txt", "", 0)), 0);
+    assert_null(tokenizer_load(path, a, &e));
+    assert_non_null(strstr(e.message, "vocab.json (byte-level BPE without merges.txt) is not supported"));
+    arena_free(a);
+}
+
+/* A word of a million characters in less than a second, by a heap; what it used is given back. An unknown character
+ * is an error only where the text has one. */
+static void long_words(void **state)
+{
+    (void)state;
+    enum { N = 1 << 20 };
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    char *text = json_with(a, NULL, "null", NULL, NULL,
+                           "{\"type\":\"BPE\",\"unk_token\":\"u\",\"vocab\":{\"a\":0,\"aa\":1,\"aaaa\":2,\"b\":3},"
+                           "\"merges\":[\"a a\",[\"aa\",\"aa\"]]}");
+    Tokenizer *t = load(put("t.json", text, strlen(text)), a);
+    char *word = NEW(a, char, N, &e);
+    memset(word, 'a', N);
+    TokenIds ids = {0};
+    double begun = now_seconds();
+    assert_true(tokenize(t, (Text){word, N}, 0, &ids, a, &e));
+    assert_true(now_seconds() - begun < 5);
+    assert_int_equal(ids.count, N / 4);
+    assert_int_equal(ids.ids[0], 2);
+    assert_int_equal(ids.ids[N / 4 - 1], 2);
+    assert_true(arena_bytes(a) < 100 * (size_t)N);
+    assert_false(tokenize(t, TEXT("ac"), 0, &ids, a, &e));
+    assert_non_null(strstr(e.message, "unk_token 'u' is missing from the vocabulary, and the text needs it"));
+    arena_free(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(malformed), cmocka_unit_test(decoders),
-                                       cmocka_unit_test(many_stages)};
+                                       cmocka_unit_test(many_stages), cmocka_unit_test(merges),
+                                       cmocka_unit_test(long_words)};
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

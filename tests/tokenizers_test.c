@@ -261,7 +261,9 @@ static void decoded(void **state)
             assert_true(token_stream_next(&s, ids[i], &part, c.a, &e));
             assert_true(part.n <= out.n - at && !memcmp(part.p, out.p + at, part.n));
         }
-        assert_int_equal(at, out.n);
+        assert_true(token_stream_end(&s, &part, c.a, &e));
+        assert_true(part.n <= out.n - at && !memcmp(part.p, out.p + at, part.n));
+        assert_int_equal(at + part.n, out.n);
         o.clean_up = true;
         assert_true(detokenize(c.t, ids, n, &o, &out, c.a, &e));
         assert_true(text_equal(out, cleaned ? cleaned->text : expect));

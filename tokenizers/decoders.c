@@ -77,7 +77,61 @@ static bool decode_wordpiece(const void *settings, bool first, TokenBytes *token
 
 const StageKind decoder_wordpiece = {.name = "WordPiece", .parse = parse_wordpiece, .decode = decode_wordpiece};
 
+/* ---- parts of characters --------------------------------------------------------------------- */
+
+/* How many bytes of p[0, n) begin a character, at least 1; *open: it may go on behind them. */
+static size_t character_begin(const char *p, size_t n, bool *open)
+{
+    unsigned char b = (unsigned char)p[0];
+    size_t need = b >= 0xc2 && b < 0xe0 ? 2 : b >= 0xe0 && b < 0xf0 ? 3 : b >= 0xf0 && b < 0xf5 ? 4 : 1, i = 1;
+    unsigned char low = b == 0xe0 ? 0xa0 : b == 0xf0 ? 0x90 : 0x80, high = b == 0xed ? 0x9f : b == 0xf4 ? 0x8f : 0xbf;
+    for (; i < need && i < n && (unsigned char)p[i] >= low && (unsigned char)p[i] <= high; i++) {
+        low = 0x80;
+        high = 0xbf;
+    }
+    *open = i == n && i < need;
+    return i;
+}
+
+/* What is held back and the token as UTF-8: a part of a character is U+FFFD, as in Rust's from_utf8_lossy. At the end
+ * of the token it is held back, unless the text ends here. */
+static bool complete(TokenStream *s, TokenBytes *token, bool ends, Arena *a, Error *e)
+{
+    size_t held = s->held_count, n = held + token->n, written = 0;
+    if (!token_bytes_room(token, 3 * n, a, e)) /* the bytes at the end, and what they become in front of them */
+        return false;
+    char *in = token->p + 2 * n;
+    if (token->n)
+        memmove(in + held, token->p, token->n);
+    memcpy(in, s->held, held);
+    s->held_count = 0;
+    for (size_t i = 0, length; i < n; i += length) {
+        uint32_t c;
+        bool open = false;
+        length = utf8_decode(in + i, n - i, &c);
+        if (length) {
+            memmove(token->p + written, in + i, length);
+            written += length;
+            continue;
+        }
+        length = character_begin(in + i, n - i, &open);
+        if (open && !ends) {
+            memcpy(s->held, in + i, length);
+            s->held_count = length;
+        } else {
+            written += utf8_encode(0xfffd, token->p + written);
+        }
+    }
+    token->n = written;
+    return true;
+}
+
 /* ---- decoding -------------------------------------------------------------------------------- */
+
+static bool is_partial(const Tokenizer *t)
+{
+    return t->decoders.count && t->decoders.list[t->decoders.count - 1].kind->partial;
+}
 
 bool token_stream_next(TokenStream *s, int32_t id, Text *part, Arena *a, Error *e)
 {
@@ -103,7 +157,22 @@ bool token_stream_next(TokenStream *s, int32_t id, Text *part, Arena *a, Error *
     }
     for (size_t i = 0; i < t->decoders.count && ok; i++)
         ok = t->decoders.list[i].kind->decode(t->decoders.list[i].settings, first, &token, a, e);
+    if (ok && is_partial(t))
+        ok = complete(s, &token, false, a, e);
     s->begun = true;
+    s->p = token.p;
+    s->room = token.room;
+    *part = (Text){token.p, ok ? token.n : 0};
+    return ok;
+}
+
+bool token_stream_end(TokenStream *s, Text *part, Arena *a, Error *e)
+{
+    TokenBytes token = {.p = s->p, .room = s->room};
+    *part = TEXT("");
+    if (!s->held_count)
+        return true;
+    bool ok = complete(s, &token, true, a, e);
     s->p = token.p;
     s->room = token.room;
     *part = (Text){token.p, ok ? token.n : 0};
@@ -116,8 +185,9 @@ bool detokenize(const Tokenizer *t, const int32_t *ids, size_t count, const Deco
     TokenStream s = {.tokenizer = t, .keep_special = options->keep_special};
     TokenBytes all = {0};
     Text part;
-    for (size_t i = 0; i < count; i++) {
-        if (!token_stream_next(&s, ids[i], &part, a, e) || !token_bytes_room(&all, all.n + part.n, a, e))
+    for (size_t i = 0; i <= count; i++) {
+        if (!(i < count ? token_stream_next(&s, ids[i], &part, a, e) : token_stream_end(&s, &part, a, e)) ||
+            !token_bytes_room(&all, all.n + part.n, a, e))
             return false;
         if (part.n)
             memcpy(all.p + all.n, part.p, part.n);

@@ -1,18 +1,26 @@
-/* tokenizers/load.c: a tokenizer from tokenizer.json, or from vocab.txt with tokenizer_config.json. */
+/* tokenizers/load.c: a tokenizer from tokenizer.json; else from vocab.txt, or vocab.json and merges.txt, with
+ * tokenizer_config.json. */
+// flags: -Os
 #include "tokenizers/pipeline.h"
 
 enum { MAX_FILE = 256 << 20 };
 
-static bool read_source(Load *l, const char *path, Text *source)
+bool load_source(Load *l, const char *path, Text *source)
 {
     return l->memory ? files_read(source, l->a, l->memory, path_base(path).p, MAX_FILE, l->e)
                      : file_read(source, l->a, path, MAX_FILE, l->e);
 }
 
-static const Json *read_json(Load *l, const char *path)
+const Json *load_file_json(Load *l, const char *path)
 {
     Text source;
-    return read_source(l, path, &source) ? json_parse(l->a, source, path, l->e) : NULL;
+    return load_source(l, path, &source) ? json_parse(l->a, source, path, l->e) : NULL;
+}
+
+bool load_path(Load *l, const char *folder, const char *name, const char **path)
+{
+    *path = files_path(l->memory ? l->memory : &(Files){.folder = folder}, name, l->a, l->e);
+    return *path || l->e->code == SP_OK;
 }
 
 /* ---- added tokens ---------------------------------------------------------------------------- */
@@ -30,7 +38,7 @@ static bool add_token(Load *l, Added token, const char *path, uint32_t line)
     return true;
 }
 
-static bool read_added(Load *l, const Json *list)
+bool load_added(Load *l, const Json *list)
 {
     if (is_absent(list))
         return true;
@@ -136,7 +144,7 @@ static bool finish_added(Load *l, const TextIndex *seen)
     return added_build(&t->raw, sought, n, false, l->a, l->e) && added_build(&t->normal, sought, n, true, l->a, l->e);
 }
 
-static bool finish(Load *l)
+bool load_finish(Load *l)
 {
     TextIndex *seen = text_index_new(l->a, l->e);
     return seen && number_added(l, seen) && finish_added(l, seen) && template_finish(l);
@@ -155,19 +163,19 @@ static bool read_decoder(Load *l, const Json *j)
 static bool load_json(Load *l)
 {
     Tokenizer *t = l->t;
-    const Json *root = read_json(l, l->path);
+    const Json *root = load_file_json(l, l->path);
     if (!root)
         return false;
     const Json *model = json_get(root, "model");
     if (is_absent(model))
         return fail(l->e, SP_FORMAT, "%s: no \"model\": this JSON file is not a tokenizer.json", l->path);
-    if (!read_added(l, json_get(root, "added_tokens")) || !read_model(l, model) ||
+    if (!load_added(l, json_get(root, "added_tokens")) || !read_model(l, model) ||
         !read_normalizers(l, json_get(root, "normalizer"), &t->normalizers) ||
         !read_pre_tokenizers(l, json_get(root, "pre_tokenizer"), &t->pre_tokenizers))
         return false;
     bert_prepare(t);
     return read_post_processors(l, json_get(root, "post_processor")) && read_decoder(l, json_get(root, "decoder")) &&
-           finish(l);
+           load_finish(l);
 }
 
 /* ---- vocab.txt ------------------------------------------------------------------------------- */
@@ -175,7 +183,7 @@ static bool load_json(Load *l)
 static WordPiece *read_vocab(Load *l)
 {
     Text source, line;
-    if (!read_source(l, l->path, &source))
+    if (!load_source(l, l->path, &source))
         return NULL;
     size_t lines = 1, bad_at;
     if (!utf8_valid(source, &bad_at))
@@ -191,10 +199,8 @@ static WordPiece *read_vocab(Load *l)
     return l->t->ids ? wordpiece_new(l, TEXT("##"), 100) : NULL;
 }
 
-/* The named special token from special_tokens_map.json or tokenizer_config.json, as a string or an object, else
- * fallback. It becomes an added token; *id is -1 where fallback is NULL and no file names one. */
-static bool special_token(Load *l, const Json *map, const Json *config, const char *name, const char *fallback,
-                          bool lstrip, Text *text)
+bool load_special(Load *l, const Json *map, const Json *config, const char *name, const char *fallback, bool lstrip,
+                  Text *text)
 {
     const Json *j = json_get(map, name);
     if (is_absent(j))
@@ -218,7 +224,7 @@ static bool special_token(Load *l, const Json *map, const Json *config, const ch
     return add_token(l, token, l->path, j ? j->line : 0);
 }
 
-static bool special_id(Load *l, Text token, int32_t *id)
+bool load_special_id(Load *l, Text token, int32_t *id)
 {
     *id = -1;
     for (size_t i = 0; i < l->added_count && *id < 0; i++)
@@ -245,7 +251,7 @@ static bool load_vocab(Load *l, const Json *config, const Json *map)
         return fail(l->e, SP_UNSUPPORTED,
                     "%s: tokenizer_class %.*s is not supported with vocab.txt (BertTokenizer and MPNetTokenizer are)",
                     l->path, NAME(name));
-    WordPiece *model = read_added(l, json_get(config, "added_tokens_decoder")) ? read_vocab(l) : NULL;
+    WordPiece *model = load_added(l, json_get(config, "added_tokens_decoder")) ? read_vocab(l) : NULL;
     BertSwitches *bert = NEW(l->a, BertSwitches, 1, l->e);
     if (!model || !bert)
         return false;
@@ -260,29 +266,22 @@ static bool load_vocab(Load *l, const Json *config, const Json *map)
     t->decoders = (Stages){.list = {{&decoder_wordpiece, &decoder_wordpiece_default}}, .count = 1};
     bert_prepare(t);
     Text cls, sep, unknown, other;
-    if (!special_token(l, map, config, "bos_token", mpnet ? "<s>" : NULL, false, &other) ||
-        !special_token(l, map, config, "eos_token", mpnet ? "</s>" : NULL, false, &other) ||
-        !special_token(l, map, config, "unk_token", "[UNK]", false, &unknown) ||
-        !special_token(l, map, config, "sep_token", mpnet ? "</s>" : "[SEP]", false, &sep) ||
-        !special_token(l, map, config, "pad_token", mpnet ? "<pad>" : "[PAD]", false, &other) ||
-        !special_token(l, map, config, "cls_token", mpnet ? "<s>" : "[CLS]", false, &cls) ||
-        !special_token(l, map, config, "mask_token", mpnet ? "<mask>" : "[MASK]", mpnet, &other))
+    if (!load_special(l, map, config, "bos_token", mpnet ? "<s>" : NULL, false, &other) ||
+        !load_special(l, map, config, "eos_token", mpnet ? "</s>" : NULL, false, &other) ||
+        !load_special(l, map, config, "unk_token", "[UNK]", false, &unknown) ||
+        !load_special(l, map, config, "sep_token", mpnet ? "</s>" : "[SEP]", false, &sep) ||
+        !load_special(l, map, config, "pad_token", mpnet ? "<pad>" : "[PAD]", false, &other) ||
+        !load_special(l, map, config, "cls_token", mpnet ? "<s>" : "[CLS]", false, &cls) ||
+        !load_special(l, map, config, "mask_token", mpnet ? "<mask>" : "[MASK]", mpnet, &other))
         return false;
     model->unknown = t->kind->find(model, unknown);
     t->trims = mpnet;
     int32_t first, last;
-    return special_id(l, cls, &first) && special_id(l, sep, &last) &&
-           template_around(l, first, last, mpnet ? 2 : 1, mpnet ? 0 : 1) && finish(l);
+    return load_special_id(l, cls, &first) && load_special_id(l, sep, &last) &&
+           template_around(l, first, last, mpnet ? 2 : 1, mpnet ? 0 : 1) && load_finish(l);
 }
 
 /* ---- loading --------------------------------------------------------------------------------- */
-
-/* FOLDER/name if it exists, else NULL. */
-static bool in_folder(Load *l, const char *folder, const char *name, const char **path)
-{
-    *path = files_path(l->memory ? l->memory : &(Files){.folder = folder}, name, l->a, l->e);
-    return *path || l->e->code == SP_OK;
-}
 
 /* The error for a folder without a supported tokenizer: it names the one that the folder has. */
 static bool no_tokenizer(Load *l, const char *folder)
@@ -290,13 +289,13 @@ static bool no_tokenizer(Load *l, const char *folder)
     static const char *const UNREAD[][2] = {{"spiece.model", "SentencePiece"},
                                             {"sentencepiece.bpe.model", "SentencePiece"},
                                             {"tokenizer.model", "SentencePiece"},
-                                            {"vocab.json", "byte-level BPE"},
-                                            {"merges.txt", "byte-level BPE"},
+                                            {"vocab.json", "byte-level BPE without merges.txt"},
+                                            {"merges.txt", "byte-level BPE without vocab.json"},
                                             {"qwen.tiktoken", "byte-level BPE"},
                                             {"bpe_simple_vocab_16e6.txt.gz", "CLIP's BPE"}};
     const char *path;
     for (size_t i = 0; i < COUNT(UNREAD); i++) {
-        if (!in_folder(l, folder, UNREAD[i][0], &path))
+        if (!load_path(l, folder, UNREAD[i][0], &path))
             return false;
         if (path)
             return fail(l->e, SP_UNSUPPORTED,
@@ -311,11 +310,14 @@ static bool no_tokenizer(Load *l, const char *folder)
 
 static bool load(Load *l, const char *path)
 {
-    const char *folder = path, *json = NULL, *vocab = NULL, *config_path, *map_path;
+    const char *folder = path, *json = NULL, *vocab = NULL, *pieces = NULL, *merges = NULL, *config_path, *map_path;
     if (l->memory || folder_exists(path)) {
-        if (!in_folder(l, folder, "tokenizer.json", &json) || (!json && !in_folder(l, folder, "vocab.txt", &vocab)))
+        if (!load_path(l, folder, "tokenizer.json", &json) || (!json && !load_path(l, folder, "vocab.txt", &vocab)))
             return false;
-        if (!json && !vocab)
+        if (!json && !vocab &&
+            (!load_path(l, folder, "vocab.json", &pieces) || !load_path(l, folder, "merges.txt", &merges)))
+            return false;
+        if (!json && !vocab && (!pieces || !merges))
             return no_tokenizer(l, path);
     } else {
         Text name = path_base(path);
@@ -324,20 +326,23 @@ static bool load(Load *l, const char *path)
         if (!folder)
             return false;
     }
-    if (!in_folder(l, folder, "tokenizer_config.json", &config_path) ||
-        !in_folder(l, folder, "special_tokens_map.json", &map_path))
+    if (!load_path(l, folder, "tokenizer_config.json", &config_path) ||
+        !load_path(l, folder, "special_tokens_map.json", &map_path))
         return false;
     const Json *config = NULL, *map = NULL;
-    if ((config_path && !(config = read_json(l, config_path))) ||
-        (vocab && map_path && !(map = read_json(l, map_path))))
+    if ((config_path && !(config = load_file_json(l, config_path))) ||
+        (!json && map_path && !(map = load_file_json(l, map_path))))
         return false;
     const Json *longest = json_get(config, "model_max_length");
     if (!longest || !json_i64(longest, &l->t->max_length) || l->t->max_length < 0 || l->t->max_length > 1 << 30)
         l->t->max_length = 0; /* transformers writes 1e30 for "none" */
-    l->path = json ? json : vocab;
+    l->path = json ? json : vocab ? vocab : pieces;
     l->t->path = arena_printf(l->a, l->e, "%s", l->path);
     unicode_plane(l->t->plane);
-    return l->t->path && template_default(l) && (json ? load_json(l) : load_vocab(l, config, map));
+    return l->t->path && template_default(l) &&
+           (json    ? load_json(l)
+            : vocab ? load_vocab(l, config, map)
+                    : load_vocab_json(l, folder, merges, config, map));
 }
 
 /* Memory: what json_parse takes of the files, or the bytes of a vocab.txt; 16 bytes an id (at most 2 ids a token and

@@ -2,8 +2,8 @@
  *
  *     added tokens     cut out of the raw text, and later out of the normalised text        added.c
  *     normalizer       bytes to bytes; each byte keeps the place that it comes from         normalizers.c
- *     pre_tokenizer    the normalised text into words                                       pre_tokenizers.c
- *     model            a word into tokens                                                   wordpiece.c
+ *     pre_tokenizer    the normalised text into words                     pre_tokenizers.c, split.c, byte_level.c
+ *     model            a word into tokens                                           wordpiece.c, bpe.c
  *     post_processor   special tokens around one text or two                                post_processors.c
  *     decoder          ids back to a text                                                   decoders.c
  *
@@ -128,6 +128,9 @@ bool normal_lower(Work *w);
 
 /* What becomes of the characters where words are split, as Hugging Face's SplitDelimiterBehavior. */
 typedef enum SplitRule { SPLIT_REMOVED, SPLIT_ISOLATED, SPLIT_WITH_LAST, SPLIT_WITH_NEXT, SPLIT_CONTIGUOUS } SplitRule;
+/* Where the part of the text ends that begins at `at`, and whether it is a match. */
+typedef size_t SplitPart(const void *how, const Tokenizer *t, Text text, size_t at, bool *match);
+bool split_parts(Work *w, const void *how, SplitPart *part, SplitRule rule);
 bool split_where(Work *w, bool (*is)(const Tokenizer *t, uint32_t c), SplitRule rule);
 bool is_space(const Tokenizer *t, uint32_t c);
 bool is_punctuation(const Tokenizer *t, uint32_t c);
@@ -163,6 +166,8 @@ typedef struct StageKind {
         /* The bytes of one token to what it adds to the text; `first`: nothing is before it. */
         bool (*decode)(const void *settings, bool first, TokenBytes *token, Arena *a, Error *e);
     };
+    bool partial; /* of a decoder: it gives bytes, and characters may be parted between tokens. It is the last one */
+    bool no_template, trims; /* of a post-processor: it sets neither t->one nor t->two; it may set t->trims */
 } StageKind;
 
 typedef struct Stage {
@@ -196,6 +201,9 @@ extern const StageKind normalizer_bert, pre_tokenizer_bert, decoder_wordpiece; /
 extern const struct DecoderWordPiece decoder_wordpiece_default;
 extern const ModelKind model_wordpiece;
 
+/* The "behavior" of a pre-tokeniser. */
+bool read_split_rule(Load *l, const Json *j, const char *name, SplitRule *rule);
+
 static inline bool is_absent(const Json *j)
 {
     return !j || j->type == JSON_NULL;
@@ -219,6 +227,66 @@ typedef struct Template {
 bool template_around(Load *l, int32_t first, int32_t last, size_t between, int32_t second_type);
 bool template_default(Load *l); /* A; A B */
 bool template_finish(Load *l);  /* checks the ids, and sets `before` and `after` */
+
+/* ---- split.c, byte_level.c ------------------------------------------------------------------- */
+
+/* Where a match ends that begins at `at`; 0: none does. */
+typedef struct Pattern Pattern;
+typedef size_t PatternMatch(const Pattern *p, Text text, size_t at);
+enum { LOW_KINDS = 0x800 };
+struct Pattern {
+    PatternMatch *match;
+    Text literal;
+    bool invert; /* what is between matches counts as a match */
+    SplitRule rule;
+    uint8_t low[LOW_KINDS]; /* unicode_kind of the first characters */
+};
+#define CONTRACTIONS         "'s|'t|'re|'ve|'m|'ll|'d"
+#define PATTERN_GPT2         CONTRACTIONS "| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
+#define PATTERN_CLIP         CONTRACTIONS "|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+"
+#define PATTERN_CLIP_SPECIAL "<\\|startoftext\\|>|<\\|endoftext\\|>|" /* in front of CLIP's, in some files */
+#define PATTERN_QWEN2                                                                                                  \
+    "(?i:" CONTRACTIONS ")|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|"         \
+    "\\s+(?!\\S)|\\s+"
+Pattern *pattern_new(Load *l, Text text); /* one of these; the caller sets `invert` and `rule` */
+bool pattern_split(const Pattern *p, Work *w);
+extern const StageKind pre_tokenizer_split, pre_tokenizer_byte_level, decoder_byte_level;
+extern const StageKind normalizer_nfc, normalizer_lowercase;
+const void *byte_level_new(Load *l, bool prefix_space, bool pattern); /* settings of the pre-tokeniser */
+
+/* ---- load.c, load_bpe.c: files of a folder, on disk or in memory ----------------------------- */
+
+bool load_path(Load *l, const char *folder, const char *name, const char **path); /* FOLDER/name; NULL: it is missing */
+bool load_source(Load *l, const char *path, Text *source);
+const Json *load_file_json(Load *l, const char *path);
+bool load_added(Load *l, const Json *list); /* a list of added tokens; nothing for null */
+/* The named special token from special_tokens_map.json or tokenizer_config.json, as a string or an object, else
+ * fallback; it becomes an added token. Empty where fallback is NULL and no file names one. */
+bool load_special(Load *l, const Json *map, const Json *config, const char *name, const char *fallback, bool lstrip,
+                  Text *text);
+bool load_special_id(Load *l, Text token, int32_t *id); /* of an added token that the vocabulary has */
+bool load_finish(Load *l);                              /* numbers the added tokens, checks the templates */
+/* l->path is vocab.json; by tokenizer_class, or model_type of config.json. */
+bool load_vocab_json(Load *l, const char *folder, const char *merges, const Json *config, const Json *map);
+
+/* ---- bpe.c ----------------------------------------------------------------------------------- */
+
+enum { MAX_AFFIX = 64 }; /* bytes of a prefix, of a suffix */
+typedef struct Bpe Bpe;
+typedef struct BpeSettings {
+    /* unk_token, continuing_subword_prefix, end_of_word_suffix. Without an unknown token what is unknown is left out */
+    Text unknown, prefix, suffix;
+    bool fuse;     /* unknown characters in a row are one token */
+    bool fallback; /* an unknown character is its bytes, where the vocabulary has <0x00> to <0xFF> */
+    bool whole;    /* a word that is a piece is not split (ignore_merges) */
+} BpeSettings;
+/* A model of a vocabulary (an object of pieces and their ids), with room for so many merges; sets t->kind. Then the
+ * merges in their order, each with the line that it is in. A line of a file has two tokens, or begins with
+ * "#version". */
+Bpe *bpe_new(Load *l, const Json *vocab, const BpeSettings *settings, size_t merges);
+bool bpe_merge(Load *l, Bpe *m, Text left, Text right, const char *path, unsigned line);
+bool bpe_merge_line(Load *l, Bpe *m, Text row, const char *path, unsigned line);
+extern const ModelKind model_bpe;
 
 /* ---- wordpiece.c, bert.c --------------------------------------------------------------------- */
 

@@ -145,7 +145,7 @@ static bool parse_roberta(Load *l, const Json *j, const void **settings)
     return read_ends(l, j, &first, &last) && template_around(l, first, last, 2, 0);
 }
 
-const StageKind post_processor_roberta = {.name = "RobertaProcessing", .parse = parse_roberta};
+const StageKind post_processor_roberta = {.name = "RobertaProcessing", .parse = parse_roberta, .trims = true};
 
 /* ---- what all have in common ----------------------------------------------------------------- */
 

@@ -31,39 +31,57 @@ bool is_punctuation(const Tokenizer *t, uint32_t c)
     return flags_of(t, c) & U_PUNCT;
 }
 
-/* Every character that `is` accepts is a part, and so is every stretch between two of them. */
-static bool split_one(Work *w, Word word, bool (*is)(const Tokenizer *t, uint32_t c), SplitRule rule)
+static bool split_one(Work *w, Word word, const void *how, SplitPart *part, SplitRule rule)
 {
-    const char *p = w->text.p;
     size_t first = w->next.count;
     bool matched = false; /* the part before this one is a match */
-    for (size_t at = word.begin, end, length; at < word.end; at = end) {
-        bool match = is(w->t, next_code(p + at, word.end - at, &length));
-        end = at + length;
-        while (!match && end < word.end && !is(w->t, next_code(p + end, word.end - end, &length)))
-            end += length;
+    Text text = {w->text.p + word.begin, word.end - word.begin};
+    for (size_t at = 0, end; at < text.n; at = end) {
+        bool match;
+        end = part(how, w->t, text, at, &match);
         bool joins = rule == SPLIT_CONTIGUOUS  ? match == matched
                      : rule == SPLIT_WITH_LAST ? match && !matched
                      : rule == SPLIT_WITH_NEXT ? !match && matched
                                                : false;
         if (joins && w->next.count > first)
-            w->next.list[w->next.count - 1].end = (uint32_t)end;
-        else if ((!match || rule != SPLIT_REMOVED) && !work_word(w, at, end, -1))
+            w->next.list[w->next.count - 1].end = (uint32_t)(word.begin + end);
+        else if ((!match || rule != SPLIT_REMOVED) && !work_word(w, word.begin + at, word.begin + end, -1))
             return false;
         matched = match;
     }
     return true;
 }
 
-bool split_where(Work *w, bool (*is)(const Tokenizer *t, uint32_t c), SplitRule rule)
+bool split_parts(Work *w, const void *how, SplitPart *part, SplitRule rule)
 {
     for (size_t i = 0; i < w->words.count; i++) {
         Word word = w->words.list[i];
-        if (word.id >= 0 ? !work_word(w, word.begin, word.end, word.id) : !split_one(w, word, is, rule))
+        if (word.id >= 0 ? !work_word(w, word.begin, word.end, word.id) : !split_one(w, word, how, part, rule))
             return false;
     }
     work_swap_words(w);
     return true;
+}
+
+typedef struct Accepts {
+    bool (*is)(const Tokenizer *t, uint32_t c);
+} Accepts;
+
+/* Every character that `is` accepts is a match, and a stretch between two of them is a part. */
+static size_t part_of_characters(const void *how, const Tokenizer *t, Text text, size_t at, bool *match)
+{
+    const Accepts *a = how;
+    size_t length;
+    *match = a->is(t, next_code(text.p + at, text.n - at, &length));
+    for (at += length; !*match && at < text.n; at += length)
+        if (a->is(t, next_code(text.p + at, text.n - at, &length)))
+            break;
+    return at;
+}
+
+bool split_where(Work *w, bool (*is)(const Tokenizer *t, uint32_t c), SplitRule rule)
+{
+    return split_parts(w, &(Accepts){is}, part_of_characters, rule);
 }
 
 /* ---- kinds ----------------------------------------------------------------------------------- */
@@ -114,26 +132,29 @@ typedef struct RuleSetting {
     SplitRule rule;
 } RuleSetting;
 
-static bool parse_punctuation(Load *l, const Json *j, const void **settings)
+bool read_split_rule(Load *l, const Json *j, const char *name, SplitRule *rule)
 {
     static const char *const NAMES[] = {"Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"};
     const Json *behavior = json_get(j, "behavior");
+    for (size_t i = 0; i < COUNT(NAMES); i++)
+        if (behavior && behavior->type == JSON_STRING && text_is(behavior->text, NAMES[i])) {
+            *rule = (SplitRule)i;
+            return true;
+        }
+    return fail(l->e, SP_FORMAT,
+                "%s:%u: pre_tokenizer %s: expected Removed, Isolated, MergedWithPrevious, MergedWithNext or "
+                "Contiguous as its behavior",
+                l->path, (unsigned)j->line, name);
+}
+
+static bool parse_punctuation(Load *l, const Json *j, const void **settings)
+{
     RuleSetting *s = NEW(l->a, RuleSetting, 1, l->e);
     if (!s)
         return false;
     *settings = s;
     s->rule = SPLIT_ISOLATED;
-    if (!behavior)
-        return true;
-    for (size_t i = 0; i < COUNT(NAMES); i++)
-        if (behavior->type == JSON_STRING && text_is(behavior->text, NAMES[i])) {
-            s->rule = (SplitRule)i;
-            return true;
-        }
-    return fail(l->e, SP_FORMAT,
-                "%s:%u: pre_tokenizer Punctuation: expected Removed, Isolated, MergedWithPrevious, MergedWithNext or "
-                "Contiguous as its behavior",
-                l->path, (unsigned)j->line);
+    return !json_get(j, "behavior") || read_split_rule(l, j, "Punctuation", &s->rule);
 }
 
 static bool punctuation(const void *settings, Work *w)

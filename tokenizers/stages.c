@@ -19,16 +19,21 @@
     LINE(pre_tokenizer_whitespace_split) \
     LINE(pre_tokenizer_punctuation) \
     LINE(pre_tokenizer_digits)      \
+    LINE(pre_tokenizer_split)       \
+    LINE(pre_tokenizer_byte_level)  \
     /* new lines above this one */
 #define POST_PROCESSOR_LIST(LINE)   \
     LINE(post_processor_template)   \
     LINE(post_processor_bert)       \
     LINE(post_processor_roberta)    \
+    LINE(post_processor_byte_level) \
     /* new lines above this one */
 #define DECODER_LIST(LINE)          \
     LINE(decoder_wordpiece)         \
+    LINE(decoder_byte_level)        \
     /* new lines above this one */
 #define MODEL_LIST(LINE)            \
+    LINE(model_bpe)                 \
     LINE(model_wordpiece)           \
     /* new lines above this one */
 /* clang-format on */
@@ -107,20 +112,31 @@ bool read_pre_tokenizers(Load *l, const Json *j, Stages *out)
     return is_absent(j) || read_stages(l, j, &(Section){"pre_tokenizer", "pretokenizers", pre_tokenizers}, out);
 }
 
-/* Each of them sets the whole template: a second one would have to add its tokens around those of the first. */
+/* One of them sets the whole template: a second one would have to add its tokens around those of the first. ByteLevel
+ * sets how places are trimmed, which Hugging Face does before special tokens are there. */
 bool read_post_processors(Load *l, const Json *j)
 {
     Stages done = {.count = 0};
     if (is_absent(j))
         return true;
-    return read_stages(l, j, &(Section){"post_processor", "processors", post_processors}, &done) &&
-           (done.count == 1 || fail(l->e, SP_UNSUPPORTED, "%s:%u: post_processor: %zu in a Sequence; one is supported",
-                                    l->path, (unsigned)j->line, done.count));
+    if (!read_stages(l, j, &(Section){"post_processor", "processors", post_processors}, &done))
+        return false;
+    bool trims_first = done.count == 2 && done.list[0].kind->no_template && !done.list[1].kind->trims;
+    return done.count == 1 || trims_first ||
+           fail(l->e, SP_UNSUPPORTED,
+                "%s:%u: post_processor: %zu in a Sequence; one is supported, or ByteLevel and one that does not trim",
+                l->path, (unsigned)j->line, done.count);
 }
 
 bool read_decoders(Load *l, const Json *j, Stages *out)
 {
-    return is_absent(j) || read_stages(l, j, &(Section){"decoder", "decoders", decoders}, out);
+    if (!is_absent(j) && !read_stages(l, j, &(Section){"decoder", "decoders", decoders}, out))
+        return false;
+    for (size_t i = 1; i < out->count; i++)
+        if (out->list[i - 1].kind->partial)
+            return fail(l->e, SP_UNSUPPORTED, "%s:%u: decoder %s is supported as the last one only", l->path,
+                        (unsigned)j->line, out->list[i - 1].kind->name);
+    return true;
 }
 
 bool read_model(Load *l, const Json *j)

@@ -94,15 +94,20 @@ bool detokenize(const Tokenizer *t, const int32_t *ids, size_t count, const Deco
  *
  *     TokenStream s = {.tokenizer = t};
  *     while (...)
- *         if (token_stream_next(&s, id, &part, a, e)) ... */
+ *         if (token_stream_next(&s, id, &part, a, e)) ...
+ *     if (token_stream_end(&s, &part, a, e)) ... */
 typedef struct TokenStream {
     const Tokenizer *tokenizer;
     bool keep_special;
     bool begun; /* the rest: the stream's own */
     char *p;
     size_t room;
+    char held[4]; /* the beginning of a character that the next token may go on with */
+    size_t held_count;
 } TokenStream;
 /* What this id adds to the text, maybe nothing; valid until the next call. All calls take the same arena. */
 bool token_stream_next(TokenStream *s, int32_t id, Text *part, Arena *a, Error *e);
+/* What the text ends with: U+FFFD where the tokens end inside a character. */
+bool token_stream_end(TokenStream *s, Text *part, Arena *a, Error *e);
 
 #endif

@@ -98,6 +98,16 @@ bool unicode_is_number(uint32_t c)
     return holds(NUMBER, COUNT(NUMBER), c);
 }
 
+CodeKind unicode_kind(uint32_t c)
+{
+    bool number = unicode_is_number(c), letter = !number && unicode_is_word(c) && !unicode_is_mark(c);
+    if (letter != holds(LETTER_NOT, COUNT(LETTER_NOT), c))
+        return CODE_LETTER;
+    if (number != holds(NUMBER_NOT, COUNT(NUMBER_NOT), c))
+        return CODE_NUMBER;
+    return step_at(FLAGS, COUNT(FLAGS), c) & U_SPACE ? CODE_SPACE : CODE_OTHER;
+}
+
 /* ---- normal forms ---------------------------------------------------------------------------- */
 
 /* Hangul syllables by arithmetic (Unicode 3.12): 19 leads, 21 vowels, 27 tails and none. */

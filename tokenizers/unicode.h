@@ -13,6 +13,10 @@ bool unicode_is_word(uint32_t c);                 /* \w */
 bool unicode_is_mark(uint32_t c);                 /* combining marks of any kind; U_MARK are those without width */
 bool unicode_is_number(uint32_t c);               /* of any kind: also Roman numerals and fractions */
 
+/* What the regular expressions of tokenizers distinguish: \p{L}, \p{N}, \s and the rest. */
+typedef enum CodeKind { CODE_OTHER, CODE_LETTER, CODE_NUMBER, CODE_SPACE } CodeKind;
+CodeKind unicode_kind(uint32_t c);
+
 /* Normal forms of the Unicode version that the fast tokenizers have. */
 enum { UNICODE_PARTS = 18 };
 int unicode_decompose(uint32_t c, bool compatible, uint32_t out[UNICODE_PARTS]); /* how many parts; 1: itself, or one */

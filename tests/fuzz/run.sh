@@ -75,7 +75,7 @@ seeds() { # TARGET: its corpus
         printf "\x93NUMPY\1\0\x46\0{'descr': '<f4', 'fortran_order': True, 'shape': (2, 1), }           \n01234567" | seed fortran
         printf "\x93NUMPY\2\0\x46\0\0\0{'descr': '|i1', 'fortran_order': False, 'shape': (8,), }            \n01234567" | seed v2
         ;;
-    tokenizer) cp $golden/tokenizer/{bert,odd,plain,mpnet,pairs,uncut}.json "$corpus" && printf '[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n##b\n' | seed vocab
+    tokenizer) cp $golden/tokenizer/{bert,odd,plain,mpnet,pairs,uncut,gpt2,clip,qwen,mixed,fused,bytes}.json "$corpus" && printf '[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n##b\n' | seed vocab
         tokenizer_with '' "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"x\"}},{\"Sequence\":{\"id\":\"A\"}}],\"special_tokens\":{\"x\":{\"ids\":[$(times 15000 '1,')1]}}}" | seed template
         tokenizer_with "$(for ((j = 1; j < 200; j++)); do printf '{"content":"' && times $j a && printf 'b"},'; done){\"content\":\" \",\"lstrip\":true,\"rstrip\":true}" null | seed added
         ;;

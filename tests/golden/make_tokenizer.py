@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/tokenizer/: tiny WordPiece tokenizers in every form that is read, and what Hugging Face gives for them: cases.json
+"""Writes tests/golden/tokenizer/: tiny WordPiece and BPE tokenizers in every form that is read, and what Hugging Face gives for them: cases.json
 has ids, places.json all that an encoding has, of one text and of two, decoded.json texts of ids.
 
     pip install tokenizers==0.23.3 transformers==5.23.0
@@ -8,8 +8,8 @@ import json
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-from tokenizers import Tokenizer  # noqa: E402
-from transformers import BertTokenizer, MPNetTokenizer, PreTrainedTokenizerBase  # noqa: E402
+from tokenizers import Regex, Tokenizer, pre_tokenizers  # noqa: E402
+from transformers import AutoTokenizer, BertTokenizer, MPNetTokenizer, PreTrainedTokenizerBase  # noqa: E402
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tokenizer")
 letters = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -123,6 +123,96 @@ def write_cases(name, cases):
     write(name, "[\n" + ",\n".join(json.dumps(c) for c in cases) + "\n]\n")
 
 
+# ---- BPE ---------------------------------------------------------------------------------------
+
+GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+CLIP = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+QWEN2 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+LEARNED = ["the running of the tokenization and the Runner, it's we've don't I'll he'd I'm you're", "café naïve 日本語 日本 हिन्दी  한국", "un able 12 345"]
+BPE_TEXTS = ["", " ", "  the  running\n\n of\t\tit ", "it's WE'VE don'T I'LL 'S'\u017fx '", "caf\u00e9 cafe\u0301 12,345.67 \u00bd\u2167 \U00016ff4 x\u00b2", "日本語\u3000한국어 हिन्दी",
+             "\U0001f44d\U0001f3fd!! ...\r\n \r\n  <|endoftext|> the<|endoftext|>", "\u00a0the\u2003\u2028 \u0085x", "<mask>  the <s>x</s>", "a_b-c \u0301 _ \u200d\ufeff",
+             "running" * 9, "the" + "ing" * 30, "\ufb01 \u1e9b\u0323 \u0130\u1e9e", "e 10e ee1", "<|startoftext|>The!<|endoftext|>'s"]
+
+
+def made(pre_tokenizer, specials, **model):
+    """A model whose merges build the words of LEARNED, from the left and from the right in turn. A trainer's would differ from run to run."""
+    prefix, suffix = model.get("continuing_subword_prefix") or "", model.get("end_of_word_suffix") or ""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet()) if "ByteLevel" in str(pre_tokenizer) else sorted(set("".join(LEARNED)) - {" "})
+    vocab, merges = specials + alphabet + [c + suffix for c in alphabet if suffix] + [prefix + c for c in alphabet if prefix], []
+    words = dict.fromkeys(w for line in LEARNED for w, _ in pre_tokenizer.pre_tokenize_str(line))
+    for i, word in enumerate(words):
+        parts = [(prefix if k else "") + c + (suffix if k == len(word) - 1 else "") for k, c in enumerate(word)]
+        while len(parts) > 1:
+            k = 0 if i % 2 else len(parts) - 2
+            pair = parts[k:k + 2]
+            parts[k:k + 2] = [pair[0] + pair[1][len(prefix):]]
+            if pair not in merges:
+                merges.append(pair)
+            vocab.append(parts[k])
+    added = [dict(id=i, content=t, single_word=False, lstrip=False, rstrip=False, normalized=False, special=True) for i, t in enumerate(specials)]
+    return dict(version="1.0", truncation=None, padding=None, added_tokens=added, normalizer=None, pre_tokenizer=json.loads(pre_tokenizer.__getstate__()),
+                post_processor=None, decoder=None,
+                model=dict(dict(type="BPE", dropout=None, unk_token=None, continuing_subword_prefix=None, end_of_word_suffix=None, fuse_unk=False,
+                                byte_fallback=False, ignore_merges=False), **model, vocab={t: i for i, t in enumerate(dict.fromkeys(vocab))}, merges=merges))
+
+
+def bpe():
+    """name, what tokenizer.json holds: GPT-2, CLIP and Qwen2 as published; models of characters with unknown ones; every behaviour of Split."""
+    byte = pre_tokenizers.ByteLevel
+    gpt2 = made(byte(add_prefix_space=False), ["<|endoftext|>"])
+    gpt2.update(decoder=dict(type="ByteLevel", add_prefix_space=True, trim_offsets=True, use_regex=True),
+                post_processor=dict(type="ByteLevel", add_prefix_space=True, trim_offsets=True, use_regex=True))
+    gpt2["model"]["merges"] = [" ".join(m) for m in gpt2["model"]["merges"]]
+    yield "gpt2.json", gpt2
+    clip = made(pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(CLIP), "removed", invert=True), byte(add_prefix_space=False)]),
+                   ["<|startoftext|>", "<|endoftext|>"], end_of_word_suffix="</w>", unk_token="<|endoftext|>")
+    clip.update(normalizer=sequence("normalizers", ["NFC", "Lowercase"]), decoder=gpt2["decoder"],
+                post_processor=dict(type="RobertaProcessing", sep=["<|endoftext|>", 1], cls=["<|startoftext|>", 0], trim_offsets=False, add_prefix_space=False))
+    yield "clip.json", clip
+    qwen = made(pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(QWEN2), "isolated"), byte(add_prefix_space=False, use_regex=False)]), ["<|endoftext|>"])
+    qwen.update(normalizer=dict(type="NFC"), decoder=gpt2["decoder"])
+    qwen["model"].update(ignore_merges=True)
+    for piece in ("Ġee", "Ġx"):  # words that no merge makes
+        qwen["model"]["vocab"].setdefault(piece, len(qwen["model"]["vocab"]))
+    yield "qwen.json", qwen
+    template = dict(type="TemplateProcessing", single=[dict(SpecialToken=dict(id="<|endoftext|>", type_id=0)), dict(Sequence=dict(id="A", type_id=0))], pair=[],
+                    special_tokens={"<|endoftext|>": dict(id="<|endoftext|>", ids=[0], tokens=["<|endoftext|>"])})
+    splits = [pre_tokenizers.Split(Regex(GPT2), "contiguous"), pre_tokenizers.Split("e", "merged_with_next"),
+              pre_tokenizers.Split(" t", "merged_with_previous", invert=True), byte(add_prefix_space=True)]
+    mixed = dict(gpt2, pre_tokenizer=json.loads(pre_tokenizers.Sequence(splits).__getstate__()),
+                 post_processor=dict(type="Sequence", processors=[gpt2["post_processor"], template]))
+    yield "mixed.json", mixed
+    words = pre_tokenizers.WhitespaceSplit()
+    yield "fused.json", made(words, ["[UNK]"], unk_token="[UNK]", fuse_unk=True, continuing_subword_prefix="##")
+    fallback = made(words, ["<unk>"], unk_token="<unk>")
+    fallback["model"].update(byte_fallback=True)
+    for b in range(256):  # all but two: those characters are unknown
+        if b not in (0xCC, 0xE6):
+            fallback["model"]["vocab"]["<0x%02X>" % b] = len(fallback["model"]["vocab"])
+    yield "bytes.json", fallback
+
+
+def bpe_cases(name, hf, placed, texts):
+    hf.no_padding()
+    hf.no_truncation()
+    few = name in ("fused.json", "bytes.json", "mixed.json") or "." not in name
+    for i, text in enumerate(BPE_TEXTS[2 if few else 0:]):
+        placed.append(dict(model=name, max=0, cut=0, left=False, bare=False, input=[text], tokens=encoding(hf.encode(text))))
+        if i % 6 == 1 and name != "mixed.json":
+            pair = [text, BPE_TEXTS[(i + 3) % len(BPE_TEXTS)]]
+            placed.append(dict(model=name, max=0, cut=0, left=False, bare=i % 4 == 1, input=pair, tokens=encoding(hf.encode(*pair, add_special_tokens=i % 4 != 1))))
+    if hf.decoder is None or name == "mixed.json" or "." not in name:
+        return
+    every = list(range(hf.get_vocab_size()))
+    lists = [[], every[-60:] + every[:8], every[100:200], [1 << 30]] + [hf.encode(t).ids for t in BPE_TEXTS[3:7]]
+    lists += [ids[1:-2] for ids in lists[4:]] + [ids[::-1] for ids in lists[4:6]]  # characters that end early, and begin late
+    for ids in lists:
+        texts.append(dict(model=name, ids=ids, skip=len(ids) % 2 == 0, text=hf.decode(ids, skip_special_tokens=len(ids) % 2 == 0)))
+        cleaned = PreTrainedTokenizerBase.clean_up_tokenization(None, texts[-1]["text"])
+        if cleaned != texts[-1]["text"]:
+            texts[-1]["cleaned"] = cleaned
+
+
 def main():
     out, placed, texts = [], [], []
     template = dict(type="TemplateProcessing", single=[dict(SpecialToken=dict(id="[CLS]", type_id=0)), dict(Sequence=dict(id="A", type_id=0)),
@@ -175,6 +265,18 @@ def main():
     hf = MPNetTokenizer.from_pretrained(os.path.join(HERE, "mpnet")).backend_tokenizer
     cases("mpnet", hf, out)
     places("mpnet", hf, placed)
+    for name, value in bpe():
+        bpe_cases(name, Tokenizer.from_file(write(name, value)), placed, texts)
+        if name in ("gpt2.json", "clip.json"):  # the same without tokenizer.json
+            folder, model = ("roberta", "clip")[name == "clip.json"], value["model"]
+            specials = [] if name == "clip.json" else ["<s>", "</s>", "<unk>", "<pad>", "<mask>"]
+            write(folder + "/vocab.json", {t: i for i, t in enumerate([*model["vocab"], *specials])})
+            write(folder + "/merges.txt", "#version: 0.2\n" + "".join((m if isinstance(m, str) else " ".join(m)) + "\n" for m in model["merges"]))
+            settings = dict(tokenizer_class="CLIPTokenizer") if name == "clip.json" else dict(add_prefix_space=True)
+            write(folder + "/tokenizer_config.json", settings)
+            if name != "clip.json":
+                write(folder + "/config.json", dict(model_type="roberta"))
+            bpe_cases(folder, AutoTokenizer.from_pretrained(os.path.join(HERE, folder)).backend_tokenizer, placed, texts)
     write_cases("cases.json", out)
     write_cases("places.json", placed)
     write_cases("decoded.json", texts)

@@ -5,14 +5,14 @@
     tests/golden/unicode_probe.py > tokenizers/unicode_tables.h
 
 The fast tokenizers mix Unicode versions: unicode_categories for punctuation, marks and "other", an old unicode-normalization
-for the normal forms, Rust's own for lower case, white space and numbers, regex-syntax for \\w. So every property is what they
+for the normal forms, Rust's own for lower case, white space and numbers, regex-syntax for \\w, Oniguruma for \\p{L} and \\p{N}. So every property is what they
 do, not what a standard says. Combining classes and the first step of a decomposition never change once assigned: they come
 from Python, for those code points that the fast tokenizers know. tests/golden/check_tokenizer.py proves all of it on every
 code point."""
 import unicodedata
 
 import tokenizers
-from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 assert tokenizers.__version__ == "0.23.3", tokenizers.__version__
 DROP, SPACE, CLEAN, PUNCT, MARK, KNOWN = 1, 2, 4, 8, 16, 32
@@ -170,6 +170,22 @@ def lower_ranges():
     return [(a, b, s or 1, d) for a, b, s, d in out]
 
 
+def matches(expression):
+    one = pre_tokenizers.Split(Regex(expression), "removed")
+    return lambda ch: one.pre_tokenize_str("#" + ch)[-1][1] == (0, 1)
+
+
+is_letter, is_digit = matches(r"\p{L}"), matches(r"\p{N}")
+
+
+def letter_differs(ch):
+    return is_letter(ch) != (is_word(ch) and not is_mark(ch) and not is_number(ch))
+
+
+def number_differs(ch):
+    return is_digit(ch) != is_number(ch)
+
+
 def print_list(head, items):
     print(head)
     line = "   "
@@ -210,6 +226,9 @@ print_list("static const uint32_t WORD[] = {", ["0x%x," % c for c in bounds(is_w
 print("/* Combining marks of any kind, numbers: the same. */")
 print_list("static const uint32_t MARK[] = {", ["0x%x," % c for c in bounds(is_mark)])
 print_list("static const uint32_t NUMBER[] = {", ["0x%x," % c for c in bounds(is_number)])
+print("/* Exceptions, both ways, the same: \\p{L} of a regular expression is \\w that is neither a mark nor a number; \\p{N} is a number. */")
+print_list("static const uint32_t LETTER_NOT[] = {", ["0x%x," % c for c in bounds(letter_differs)])
+print_list("static const uint32_t NUMBER_NOT[] = {", ["0x%x," % c for c in bounds(number_differs)])
 print("/* Code point << 8 | combining class, which holds up to the next. */")
 print_list("static const uint32_t CLASS[] = {", ["0x%x," % (c << 8 | k) for c, k in class_steps()])
 print("/* What decomposes, without Hangul syllables: the low 16 bits of the code points, those of plane p from FORM_PLANE[p]\n"
