@@ -209,11 +209,10 @@ static void goldens(void **state)
     }
 }
 
-static void places(void **state)
+static void same_places(const char *name)
 {
-    (void)state;
     Error e = {0};
-    Cases c = {.name = "places.json"};
+    Cases c = {.name = name};
     for (const Json *j; (j = next_case(&c));) {
         const Json *input = json_get(j, "input");
         size_t n = input->count;
@@ -238,11 +237,17 @@ static void places(void **state)
     }
 }
 
-static void decoded(void **state)
+static void places(void **state)
 {
     (void)state;
+    same_places("places.json");
+    same_places("sentencepiece/places.json");
+}
+
+static void same_decoded(const char *name)
+{
     Error e = {0};
-    Cases c = {.name = "decoded.json"};
+    Cases c = {.name = name};
     for (const Json *j; (j = next_case(&c));) {
         const Json *list = json_get(j, "ids"), *cleaned = json_get(j, "cleaned");
         int32_t *ids = NEW(c.a, int32_t, list->count + 1, &e);
@@ -257,8 +262,8 @@ static void decoded(void **state)
                      expect.p);
         TokenStream s = {.tokenizer = c.t, .keep_special = o.keep_special};
         size_t at = 0;
-        for (size_t i = 0; i < n; i++, at += part.n) {
-            assert_true(token_stream_next(&s, ids[i], &part, c.a, &e));
+        for (size_t i = 0; i <= n; i++, at += part.n) {
+            assert_true(i < n ? token_stream_next(&s, ids[i], &part, c.a, &e) : token_stream_end(&s, &part, c.a, &e));
             assert_true(part.n <= out.n - at && !memcmp(part.p, out.p + at, part.n));
         }
         assert_int_equal(at, out.n);
@@ -266,6 +271,13 @@ static void decoded(void **state)
         assert_true(detokenize(c.t, ids, n, &o, &out, c.a, &e));
         assert_true(text_equal(out, cleaned ? cleaned->text : expect));
     }
+}
+
+static void decoded(void **state)
+{
+    (void)state;
+    same_decoded("decoded.json");
+    same_decoded("sentencepiece/decoded.json");
 }
 
 /* A text of pieces, added tokens, code points of every treatment, and bytes that are not UTF-8. */

@@ -3,7 +3,7 @@
  *     added tokens     cut out of the raw text, and later out of the normalised text        added.c
  *     normalizer       bytes to bytes; each byte keeps the place that it comes from         normalizers.c
  *     pre_tokenizer    the normalised text into words                                       pre_tokenizers.c
- *     model            a word into tokens                                                   wordpiece.c
+ *     model            a word into tokens                                                   wordpiece.c, unigram.c
  *     post_processor   special tokens around one text or two                                post_processors.c
  *     decoder          ids back to a text                                                   decoders.c
  *
@@ -152,6 +152,7 @@ typedef struct Load {
 } Load;
 #define NAME(text) (int)MIN((text).n, (size_t)100), (text).p /* of a file, for messages */
 
+typedef enum Joins { JOIN_NONE, JOIN_BYTES, JOIN_ALL } Joins;
 typedef struct StageKind {
     const char *name; /* its "type" */
     /* Reads and checks the settings, into the arena. NULL: it has none. A post-processor sets t->one and t->two. */
@@ -163,6 +164,7 @@ typedef struct StageKind {
         /* The bytes of one token to what it adds to the text; `first`: nothing is before it. */
         bool (*decode)(const void *settings, bool first, TokenBytes *token, Arena *a, Error *e);
     };
+    Joins joins; /* of a decoder without `decode`: byte tokens ("<0x41>") that follow each other, or all, become one */
 } StageKind;
 
 typedef struct Stage {
@@ -179,7 +181,8 @@ typedef struct ModelKind {
     const char *name;
     const char *mark; /* a key that only this kind has: it names the kind where a file has no "type" */
     bool (*parse)(Load *l, const Json *j, const void **model); /* sets t->pieces, t->ids and l->distinct too */
-    /* Appends the tokens of a word that is not empty; their ends too unless `ends` is NULL. */
+    /* Appends the tokens of a word that is not empty; their ends too unless `ends` is NULL. A token with the end of the
+     * one before it has all of its place. */
     bool (*run)(const void *model, Text word, TokenIds *ids, TokenEnds *ends, Arena *a, Error *e);
     int32_t (*find)(const void *model, Text piece); /* -1: no such piece */
 } ModelKind;
@@ -244,6 +247,7 @@ typedef struct WordPiece {
 WordPiece *wordpiece_new(Load *l, Text prefix, size_t max_word);
 bool wordpiece_word(const WordPiece *m, Text word, TokenIds *out, Arena *a, Error *e);
 bool ids_push(TokenIds *out, int32_t id, Arena *a, Error *e);
+bool ends_push(TokenEnds *ends, size_t end, Arena *a, Error *e);
 
 typedef struct BertSwitches {
     bool on, clean, chinese, strip, lower; /* on: false where there is no normaliser */
@@ -278,6 +282,7 @@ struct Tokenizer {
     const void *model;
 
     Template one, two;        /* two.count 0: the file has none for two texts */
+    bool traced;              /* a stage needs the places, also where only ids are asked for */
     bool trims, prefix_space; /* white space at both ends of a token does not count as its place (RobertaProcessing) */
     const int32_t *before, *after; /* special tokens around one text */
     size_t before_count, after_count;
@@ -299,6 +304,10 @@ typedef struct DecoderWordPiece {
     Text prefix;
     bool cleanup;
 } DecoderWordPiece;
+
+/* ---- replace.c ------------------------------------------------------------------------------- */
+
+bool strip_decoder_leads(const Stage *stage); /* a decoder Strip that takes one character of the beginning at most */
 
 /* ---- pipeline.c ------------------------------------------------------------------------------ */
 

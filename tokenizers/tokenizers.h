@@ -94,15 +94,19 @@ bool detokenize(const Tokenizer *t, const int32_t *ids, size_t count, const Deco
  *
  *     TokenStream s = {.tokenizer = t};
  *     while (...)
- *         if (token_stream_next(&s, id, &part, a, e)) ... */
+ *         if (token_stream_next(&s, id, &part, a, e)) ...
+ *     if (token_stream_end(&s, &part, a, e)) ... */
 typedef struct TokenStream {
     const Tokenizer *tokenizer;
     bool keep_special;
-    bool begun; /* the rest: the stream's own */
-    char *p;
-    size_t room;
+    uint32_t begun; /* the rest: the stream's own. A bit for each decoder that had a token */
+    bool any;       /* there was a token */
+    char *p, *token, *held;
+    size_t room, token_room, held_room;
+    size_t held_count; /* bytes of byte tokens that wait for the next ones */
 } TokenStream;
 /* What this id adds to the text, maybe nothing; valid until the next call. All calls take the same arena. */
 bool token_stream_next(TokenStream *s, int32_t id, Text *part, Arena *a, Error *e);
+bool token_stream_end(TokenStream *s, Text *part, Arena *a, Error *e); /* what waited for more tokens */
 
 #endif
