@@ -195,6 +195,69 @@ static void malformed(void **state)
         {"vocab.txt", "a\nb\n", "the special token '[CLS]' is missing"},
         {"vocab.txt", "a\n\xff\n", "byte 2 is not UTF-8"},
     };
+    static const struct {
+        const char *bytes;
+        size_t n;
+        const char *why;
+    } models[] = {
+#define MODEL(bytes) bytes, sizeof bytes - 1
+        {MODEL(""), "no pieces: not the file of a SentencePiece model"},
+        {MODEL("\x0a"), "a field: not the file"},
+        {MODEL("\x0a\x05"
+               "a"),
+         "a field: not the file"},
+        {MODEL("\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"
+               "a"),
+         "a field: not the file"},
+        {MODEL("\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"), "a field: not the file"},
+        {MODEL("\x0b\x00"), "a field: not the file"},
+        {MODEL("\x12\x00"), "no pieces: not the file"},
+        {MODEL("\x0a\x02\x0a\x05"), "a piece: not the file"},
+        {MODEL("\x0a\x00"), "piece 0: expected 1 to 1024 bytes of UTF-8"},
+        {MODEL("\x0a\x03\x0a\x01\xff"), "piece 0: expected 1 to 1024 bytes of UTF-8"},
+        {MODEL("\x0a\x08\x0a\x01"
+               "a\x15\x00\x00\x80\x7f"),
+         "piece 0: expected 1 to 1024 bytes of UTF-8, a finite"},
+        {MODEL("\x0a\x05\x0a\x01"
+               "a\x18\x07"),
+         "a finite score and a known type"},
+        {MODEL("\x0a\x03\x0a\x01"
+               "a"),
+         "no unknown piece"},
+        {MODEL("\x0a\x05\x0a\x01"
+               "a\x18\x02\x0a\x05\x0a\x01"
+               "b\x18\x02"),
+         "piece 1: a second unknown piece"},
+        {MODEL("\x0a\x05\x0a\x01"
+               "a\x18\x06"),
+         "piece 0: expected one of <0x00> to <0xFF>, once"},
+        {MODEL("\x0a\x05\x0a\x01"
+               "a\x18\x02\x12\x03\x98\x02\x01"),
+         "byte_fallback with 0 of 256 bytes as pieces"},
+        {MODEL("\x0a\x05\x0a\x01"
+               "a\x18\x02\x12\x02\x18\x03"),
+         "model_type 3 is not supported"},
+        {MODEL("\x0a\x05\x0a\x01"
+               "a\x18\x05\x12\x02\x18\x02"),
+         "a BPE model with unused pieces is not supported"},
+        {MODEL("\x0a\x05\x0a\x01"
+               "a\x18\x02\x12\x01\x18"),
+         "trainer_spec: not the file"},
+        {MODEL("\x0a\x05\x0a\x01"
+               "a\x18\x02\x1a\x01\x12"),
+         "normalizer_spec: not the file"},
+        {MODEL("\x0a\x05\x0a\x01"
+               "a\x18\x02\x1a\x03\x12\x01"
+               "a"),
+         "its 1 bytes do not hold the trie"},
+    };
+    for (size_t i = 0; i < COUNT(models); i++) {
+        Error e = {0};
+        Arena *a = arena_new(NULL, 0);
+        if (tokenizer_load(put("t.model", models[i].bytes, models[i].n), a, &e) || !strstr(e.message, models[i].why))
+            fail_msg("model %zu: expected \"%s\", got \"%s\"", i, models[i].why, e.message);
+        arena_free(a);
+    }
     for (size_t i = 0; i < COUNT(files); i++) {
         Error e = {0};
         Arena *a = arena_new(NULL, 0);

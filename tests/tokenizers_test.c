@@ -280,6 +280,22 @@ static void decoded(void **state)
     same_decoded("sentencepiece/decoded.json");
 }
 
+/* A .model file alone: ids and texts as sentencepiece gives them. */
+static void plain(void **state)
+{
+    (void)state;
+    Error e = {0};
+    Cases c = {.name = "sentencepiece/plain.json"};
+    for (const Json *j; (j = next_case(&c));) {
+        TokenIds ids = {0};
+        Text out;
+        assert_true(tokenize(c.t, json_get(j, "text")->text, 0, &ids, c.a, &e));
+        same_ids(&c, j, &ids);
+        assert_true(detokenize(c.t, ids.ids, ids.count, &(DecodeOptions){0}, &out, c.a, &e));
+        assert_true(text_equal(out, json_get(j, "decoded")->text));
+    }
+}
+
 /* A text of pieces, added tokens, code points of every treatment, and bytes that are not UTF-8. */
 static Text random_text(const Tokenizer *t, uint32_t number, Arena *a)
 {
@@ -471,9 +487,10 @@ int main(int argc, char **argv)
 {
     if (argc == 4)
         return filter(argv);
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(goldens),          cmocka_unit_test(places),     cmocka_unit_test(decoded),
-        cmocka_unit_test(fused_and_stages), cmocka_unit_test(faces),      cmocka_unit_test(broken_utf8),
-        cmocka_unit_test(empty_and_nul),    cmocka_unit_test(long_texts), cmocka_unit_test(refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(goldens),          cmocka_unit_test(places),
+                                       cmocka_unit_test(decoded),          cmocka_unit_test(plain),
+                                       cmocka_unit_test(fused_and_stages), cmocka_unit_test(faces),
+                                       cmocka_unit_test(broken_utf8),      cmocka_unit_test(empty_and_nul),
+                                       cmocka_unit_test(long_texts),       cmocka_unit_test(refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -106,6 +106,11 @@ static bool append(TokenBytes *to, Text text, Arena *a, Error *e)
     return true;
 }
 
+static bool joins_bytes(const StageKind *kind)
+{
+    return kind->joins == JOIN_BYTES || kind->joins == JOIN_CHARACTERS;
+}
+
 static bool decode_held(TokenStream *s, size_t stage, TokenBytes *out, Arena *a, Error *e);
 
 /* A token through the decoders from `stage` on, to the end of `out`. */
@@ -115,7 +120,7 @@ static bool decode_from(TokenStream *s, size_t stage, TokenBytes *token, TokenBy
     bool fused = false;
     for (size_t i = 0; i < d->count; i++) {
         const Stage *k = &d->list[i];
-        int byte = k->kind->joins == JOIN_BYTES && i >= stage ? byte_of(token) : -1;
+        int byte = joins_bytes(k->kind) && i >= stage ? byte_of(token) : -1;
         bool first = !(s->begun >> i & 1);
         fused |= k->kind->joins == JOIN_ALL;
         if (byte >= 0) {
@@ -127,31 +132,40 @@ static bool decode_from(TokenStream *s, size_t stage, TokenBytes *token, TokenBy
             s->held_room = held.room;
             return ok;
         }
-        if (i >= stage && k->kind->joins == JOIN_BYTES && s->held_count && !decode_held(s, i + 1, out, a, e))
+        if (i >= stage && joins_bytes(k->kind) && s->held_count && !decode_held(s, i + 1, out, a, e))
             return false;
         if (i < stage || k->kind->joins || (fused && !first))
             continue;
-        if (!fused || token->n)
-            s->begun |= 1u << i;
+        bool some = token->n > 0;
         if (!k->kind->decode(k->settings, first, token, a, e))
             return false;
+        if (k->kind->leads ? token->n > 0 : !fused || some)
+            s->begun |= 1u << i;
     }
     return append(out, (Text){token->p, token->n}, a, e);
 }
 
-/* The bytes that were held back: one token, or U+FFFD for each where they are not UTF-8. */
+/* The bytes that were held back. */
 static bool decode_held(TokenStream *s, size_t stage, TokenBytes *out, Arena *a, Error *e)
 {
     Text held = {s->held, s->held_count};
-    size_t bad_at;
-    bool valid = utf8_valid(held, &bad_at), ok = true;
     TokenBytes token = {0};
+    size_t bad_at, length;
+    bool apart = !utf8_valid(held, &bad_at) && s->tokenizer->decoders.list[stage - 1].kind->joins == JOIN_BYTES;
     s->held_count = 0;
-    for (size_t i = 0; i < (valid ? 1 : held.n) && ok; i++) {
+    for (size_t i = 0; i < held.n; i += length) {
+        uint32_t code = apart ? 0xfffd : next_code(held.p + i, held.n - i, &length);
+        char c[4];
+        length = apart ? 1 : length;
+        if (!append(&token, (Text){c, utf8_encode(code, c)}, a, e))
+            return false;
+        if (!apart && i + length < held.n)
+            continue;
+        if (!decode_from(s, stage, &token, out, a, e))
+            return false;
         token.n = 0;
-        ok = append(&token, valid ? held : TEXT("\xef\xbf\xbd"), a, e) && decode_from(s, stage, &token, out, a, e);
     }
-    return ok;
+    return true;
 }
 
 bool token_stream_next(TokenStream *s, int32_t id, Text *part, Arena *a, Error *e)
@@ -185,7 +199,7 @@ bool token_stream_end(TokenStream *s, Text *part, Arena *a, Error *e)
     const Stages *d = &s->tokenizer->decoders;
     TokenBytes out = {.p = s->p, .room = s->room};
     size_t stage = 0;
-    while (stage < d->count && d->list[stage].kind->joins != JOIN_BYTES)
+    while (stage < d->count && !joins_bytes(d->list[stage].kind))
         stage++;
     bool ok = !s->held_count || decode_held(s, stage + 1, &out, a, e);
     s->p = out.p;

@@ -1,5 +1,6 @@
-/* tokenizers/load.c: a tokenizer from tokenizer.json, or from vocab.txt with tokenizer_config.json. */
-#include "tokenizers/pipeline.h"
+/* tokenizers/load.c: a tokenizer from tokenizer.json, or from vocab.txt with tokenizer_config.json, or from a
+ * SentencePiece .model. */
+#include "tokenizers/sentencepiece/sentencepiece.h"
 
 enum { MAX_FILE = 256 << 20 };
 
@@ -275,6 +276,15 @@ static bool load_vocab(Load *l, const Json *config, const Json *map)
            template_around(l, first, last, mpnet ? 2 : 1, mpnet ? 0 : 1) && finish(l);
 }
 
+/* ---- .model ---------------------------------------------------------------------------------- */
+
+static bool load_model(Load *l)
+{
+    Text source;
+    const ModelFile *m = read_source(l, l->path, &source) ? model_file_read(l, source) : NULL;
+    return m && finish(l) && model_file_finish(l, m);
+}
+
 /* ---- loading --------------------------------------------------------------------------------- */
 
 /* FOLDER/name if it exists, else NULL. */
@@ -287,10 +297,7 @@ static bool in_folder(Load *l, const char *folder, const char *name, const char 
 /* The error for a folder without a supported tokenizer: it names the one that the folder has. */
 static bool no_tokenizer(Load *l, const char *folder)
 {
-    static const char *const UNREAD[][2] = {{"spiece.model", "SentencePiece"},
-                                            {"sentencepiece.bpe.model", "SentencePiece"},
-                                            {"tokenizer.model", "SentencePiece"},
-                                            {"vocab.json", "byte-level BPE"},
+    static const char *const UNREAD[][2] = {{"vocab.json", "byte-level BPE"},
                                             {"merges.txt", "byte-level BPE"},
                                             {"qwen.tiktoken", "byte-level BPE"},
                                             {"bpe_simple_vocab_16e6.txt.gz", "CLIP's BPE"}};
@@ -311,16 +318,20 @@ static bool no_tokenizer(Load *l, const char *folder)
 
 static bool load(Load *l, const char *path)
 {
-    const char *folder = path, *json = NULL, *vocab = NULL, *config_path, *map_path;
+    static const char *const MODELS[] = {"spiece.model", "sentencepiece.bpe.model", "tokenizer.model"};
+    const char *folder = path, *json = NULL, *vocab = NULL, *model = NULL, *config_path, *map_path;
     if (l->memory || folder_exists(path)) {
         if (!in_folder(l, folder, "tokenizer.json", &json) || (!json && !in_folder(l, folder, "vocab.txt", &vocab)))
             return false;
-        if (!json && !vocab)
+        for (size_t i = 0; i < COUNT(MODELS) && !json && !vocab && !model; i++)
+            if (!in_folder(l, folder, MODELS[i], &model))
+                return false;
+        if (!json && !vocab && !model)
             return no_tokenizer(l, path);
     } else {
         Text name = path_base(path);
         folder = name.p == path ? "." : arena_strndup(l->a, path, (size_t)(name.p - path), l->e);
-        *(text_ends(name, ".txt") ? &vocab : &json) = path;
+        *(text_ends(name, ".txt") ? &vocab : text_ends(name, ".model") ? &model : &json) = path;
         if (!folder)
             return false;
     }
@@ -334,10 +345,13 @@ static bool load(Load *l, const char *path)
     const Json *longest = json_get(config, "model_max_length");
     if (!longest || !json_i64(longest, &l->t->max_length) || l->t->max_length < 0 || l->t->max_length > 1 << 30)
         l->t->max_length = 0; /* transformers writes 1e30 for "none" */
-    l->path = json ? json : vocab;
+    l->path = json ? json : vocab ? vocab : model;
     l->t->path = arena_printf(l->a, l->e, "%s", l->path);
     unicode_plane(l->t->plane);
-    return l->t->path && template_default(l) && (json ? load_json(l) : load_vocab(l, config, map));
+    return l->t->path && template_default(l) &&
+           (json    ? load_json(l)
+            : vocab ? load_vocab(l, config, map)
+                    : load_model(l));
 }
 
 /* Memory: what json_parse takes of the files, or the bytes of a vocab.txt; 16 bytes an id (at most 2 ids a token and

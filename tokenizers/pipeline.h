@@ -152,7 +152,13 @@ typedef struct Load {
 } Load;
 #define NAME(text) (int)MIN((text).n, (size_t)100), (text).p /* of a file, for messages */
 
-typedef enum Joins { JOIN_NONE, JOIN_BYTES, JOIN_ALL } Joins;
+typedef enum Joins { /* what a decoder makes one token of */
+                     JOIN_NONE,
+                     JOIN_BYTES, /* byte tokens ("<0x41>") in a row; where they are not UTF-8, U+FFFD for each of them */
+                     JOIN_CHARACTERS, /* the same, with U+FFFD only for those bytes that are not UTF-8 */
+                     JOIN_ALL
+} Joins;
+
 typedef struct StageKind {
     const char *name; /* its "type" */
     /* Reads and checks the settings, into the arena. NULL: it has none. A post-processor sets t->one and t->two. */
@@ -164,7 +170,8 @@ typedef struct StageKind {
         /* The bytes of one token to what it adds to the text; `first`: nothing is before it. */
         bool (*decode)(const void *settings, bool first, TokenBytes *token, Arena *a, Error *e);
     };
-    Joins joins; /* of a decoder without `decode`: byte tokens ("<0x41>") that follow each other, or all, become one */
+    Joins joins; /* of a decoder without `decode` */
+    bool leads;  /* of a decoder: tokens are the first until one adds to the text */
 } StageKind;
 
 typedef struct Stage {

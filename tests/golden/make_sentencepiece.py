@@ -128,6 +128,8 @@ def main():
                 texts.append(dict(model=name, ids=ids, skip=skip, text=out))
                 if cleaned(out) != out:
                     texts[-1]["cleaned"] = cleaned(out)
+    protos["bpe.model"] = train("bpe.model", model_type="bpe", vocab_size=330, byte_fallback=True, user_defined_symbols=["red", "  "], add_dummy_prefix=False)
+    protos["suffix.model"] = train("suffix.model", model_type="bpe", vocab_size=90, treat_whitespace_as_suffix=True)
     for name, proto in protos.items():
         sp = sentencepiece.SentencePieceProcessor(model_proto=proto.SerializeToString())
         for text in TEXTS:

@@ -1,10 +1,10 @@
-/* tokenizers/charsmap.c: the normaliser Precompiled: the rules that a SentencePiece model has in its
+/* tokenizers/sentencepiece/charsmap.c: the normaliser Precompiled: the rules that a SentencePiece model has in its
  * precompiled_charsmap. The bytes are the length of a trie (u32, little endian), the trie (Darts' double array of u32),
  * and the replacements, each with a NUL behind it. Its use follows Hugging Face's crate spm_precompiled: grapheme
  * cluster by grapheme cluster, and the shortest rule that a cluster begins with replaces all of it.
  * A cluster counts as one up to five bytes. Three joins of longer ones are left out, as they matter only where a mark
  * of two bytes follows: Hangul (GB6-8), consonants after a linker (GB9c), pictographs after a joiner (GB11). */
-#include "tokenizers/charsmap.h"
+#include "tokenizers/sentencepiece/sentencepiece.h"
 
 /* ---- the trie -------------------------------------------------------------------------------- */
 
@@ -58,9 +58,9 @@ bool charsmap_read(Charsmap *m, Text bytes, Load *l, unsigned line)
 /* ---- the normaliser -------------------------------------------------------------------------- */
 
 /* What is written, with Hugging Face's counts of characters: a character with `change` 0 replaces one of the source,
- * with -n n more, with 1 none: then it has the place of the last one that was replaced. The last character waits, as the
- * count of what is removed behind it is added to it. What is removed at the beginning is not counted: all places are
- * too early then, as Hugging Face's are. */
+ * with -n n more, with 1 none: then it has the place of the last one that was replaced. The last character waits, as
+ * the count of what is removed behind it is added to it. What is removed at the beginning is not counted: all places
+ * are too early then, as Hugging Face's are. */
 typedef struct Mapper {
     Work *w;
     WorkCode source;

@@ -1,4 +1,4 @@
-/* tokenizers/metaspace.c: Metaspace, a visible mark in place of blanks: the pre-tokeniser and the decoder. */
+/* tokenizers/sentencepiece/metaspace.c: Metaspace, a visible mark for each blank: the pre-tokeniser and the decoder. */
 #include "tokenizers/pipeline.h"
 
 typedef enum Prepend { PREPEND_ALWAYS, PREPEND_FIRST, PREPEND_NEVER } Prepend;

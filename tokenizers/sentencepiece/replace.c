@@ -1,5 +1,5 @@
-/* tokenizers/replace.c: normalisers and decoders that replace, add or take away characters: Replace, Strip, Nmt,
- * Prepend, and the decoders ByteFallback and Fuse. */
+/* tokenizers/sentencepiece/replace.c: normalisers and decoders that replace, add or take away characters: Replace,
+ * Strip, Nmt, Prepend, and the decoders ByteFallback and Fuse. */
 #include "tokenizers/pipeline.h"
 
 enum { MAX_PATTERN = 256 }; /* bytes: the time for a byte of text grows with the pattern */
