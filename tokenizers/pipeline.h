@@ -152,12 +152,9 @@ typedef struct Load {
 } Load;
 #define NAME(text) (int)MIN((text).n, (size_t)100), (text).p /* of a file, for messages */
 
-typedef enum Joins { /* what a decoder makes one token of */
-                     JOIN_NONE,
-                     JOIN_BYTES, /* byte tokens ("<0x41>") in a row; where they are not UTF-8, U+FFFD for each of them */
-                     JOIN_CHARACTERS, /* the same, with U+FFFD only for those bytes that are not UTF-8 */
-                     JOIN_ALL
-} Joins;
+/* What a decoder makes one token of: byte tokens ("<0x41>") in a row, with U+FFFD for each of them where they are not
+ * UTF-8; the same, with U+FFFD only for those bytes that are not UTF-8; all tokens. */
+typedef enum Joins { JOIN_NONE, JOIN_BYTES, JOIN_CHARACTERS, JOIN_ALL } Joins;
 
 typedef struct StageKind {
     const char *name; /* its "type" */
