@@ -116,7 +116,7 @@ static bool finish_added(Load *l, const TextIndex *seen)
         shown[i].text = token->content;
         if (token->was_normalized)
             ok = pipeline_normalize(&w, token->content, &shown[i].text);
-        int64_t same = text_index_find(seen, shown[i].text);
+        int64_t same = ok ? text_index_find(seen, shown[i].text) : -1;
         shown[i].hidden = same >= 0 && t->added[same].was_special;
         shown_of[token->id] = (uint32_t)i + 1;
     }
