@@ -148,6 +148,21 @@ READER(tokenizer_folder)
     return tokens(GOLDEN "tokenizer/cased", a, digest, e);
 }
 
+READER(tokenizer_unigram)
+{
+    return tokens(GOLDEN "tokenizer/sentencepiece/t5.json", a, digest, e);
+}
+
+READER(tokenizer_unigram_model)
+{
+    return tokens(GOLDEN "tokenizer/sentencepiece/bytes.model", a, digest, e);
+}
+
+READER(tokenizer_bpe_model)
+{
+    return tokens(GOLDEN "tokenizer/sentencepiece/bpe.model", a, digest, e);
+}
+
 static bool data(const char *train, Protocol p, const char *features, Arena *a, uint64_t *digest, Error *e)
 {
     DataSet d;
@@ -559,6 +574,9 @@ static const Subject SUBJECTS[] = {
     {"tokenizer of pairs", tokenizer_pairs, false},
     {"tokenizer of byte pairs", tokenizer_bpe, false},
     {"tokenizer folder", tokenizer_folder, false},
+    {"tokenizer Unigram", tokenizer_unigram, false},
+    {"tokenizer Unigram .model", tokenizer_unigram_model, false},
+    {"tokenizer BPE .model", tokenizer_bpe_model, false},
     {"TSV", tsv, false},
     {"CSV", csv, false},
     {"CSV, quoted", quoted_csv, false},

@@ -186,10 +186,10 @@ static void unread_tokenizers_are_named(void **state)
     Bench *b = *state;
     char folder[256];
     test_folder(folder);
-    write_file(folder, "spiece.model", "");
+    write_file(folder, "qwen.tiktoken", "");
     assert_null(tokenizer_load(folder, b->a, &b->e));
     assert_error(b->e, SP_UNSUPPORTED,
-                 "contains neither tokenizer.json nor vocab.txt; spiece.model (SentencePiece) is not supported");
+                 "contains no tokenizer.json; qwen.tiktoken is not supported");
     test_folder_remove(folder);
 }
 

@@ -65,7 +65,10 @@ static char *json_with(Arena *a, const char *normalizer, const char *split, cons
 #define BERT_POST  "{\"type\":\"BertProcessing\",\"cls\":[\"u\",0],\"sep\":[\"a\",1]}"
 #define SPLIT(pattern, behavior, invert)                                                                               \
     "{\"type\":\"Split\",\"pattern\":" pattern ",\"behavior\":\"" behavior "\",\"invert\":" invert "}"
-#define BPE(merges, more) "{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2},\"merges\":[" merges "]" more "}"
+#define BPE(merges, more)        "{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2},\"merges\":[" merges "]" more "}"
+#define CHARSMAP(base64)         "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"" base64 "\"}"
+#define METASPACE(more)          "{\"type\":\"Metaspace\",\"replacement\":\"_\"" more "}"
+#define UNIGRAM(unknown, pieces) "{\"type\":\"Unigram\",\"unk_id\":" unknown ",\"vocab\":[" pieces "]}"
 
 static void malformed(void **state)
 {
@@ -179,6 +182,41 @@ static void malformed(void **state)
          .why = "is -1"},
         {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"max_input_chars_per_word\":1e9,\"vocab\":{\"a\":0}}",
          .why = "max_input_chars_per_word is 1000000000"},
+        {.normalizer = "{\"type\":\"Precompiled\"}", .why = "expected precompiled_charsmap, in base64"},
+        {.normalizer = CHARSMAP("AAA"), .why = "expected precompiled_charsmap, in base64"},
+        {.normalizer = CHARSMAP("BAAA*AAA"), .why = "expected precompiled_charsmap, in base64"},
+        {.normalizer = CHARSMAP(""), .why = "its 0 bytes do not hold the trie"},
+        {.normalizer = CHARSMAP("AAAA"), .why = "its 3 bytes do not hold the trie"},
+        {.normalizer = CHARSMAP("AAAAAAAAAAA="), .why = "its 8 bytes do not hold the trie"},
+        {.normalizer = CHARSMAP("CAAAAAAAAAA="), .why = "its 8 bytes do not hold the trie"},
+        {.normalizer = CHARSMAP("/////wAAAAA="), .why = "its 8 bytes do not hold the trie"},
+        {.normalizer = CHARSMAP("BAAAAAAAAAD/"), .why = "byte 0 of its replacements is not UTF-8"},
+        {.normalizer = "{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"}}", .why = "Replace: expected a pattern"},
+        {.normalizer = "{\"type\":\"Replace\",\"pattern\":\"a\",\"content\":\"b\"}",
+         .why = "Replace: expected a pattern, String or Regex"},
+        {.normalizer = "{\"type\":\"Replace\",\"pattern\":{\"String\":\"\"},\"content\":\"b\"}",
+         .why = "Replace: a pattern of 0 bytes; 1 to 256 are supported"},
+        {.normalizer = "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"a+\"},\"content\":\"b\"}",
+         .why = "the regular expression 'a+' is not supported"},
+        {.normalizer = "{\"type\":\"Strip\",\"strip_left\":true}", .why = "expected strip_left and strip_right"},
+        {.normalizer = "{\"type\":\"Prepend\",\"prepend\":\"\"}", .why = "Prepend: expected 1 to 256 bytes"},
+        {.split = "{\"type\":\"Metaspace\"}", .why = "Metaspace: expected one character as its replacement"},
+        {.split = "{\"type\":\"Metaspace\",\"replacement\":\"ab\"}",
+         .why = "expected one character as its replacement"},
+        {.split = METASPACE(",\"prepend_scheme\":\"last\""), .why = "expected always, first or never"},
+        {.split = METASPACE(",\"prepend_scheme\":1"), .why = "expected always, first or never"},
+        {.split = METASPACE(",\"split\":1"), .why = "expected true or false as its split"},
+        {.split = METASPACE(",\"add_prefix_space\":false"), .why = "add_prefix_space is false, and prepend_scheme is"},
+        {.model = "{\"type\":\"Unigram\"}", .why = "expected vocab, unk_id and byte_fallback"},
+        {.model = UNIGRAM("null", ""), .why = "expected vocab, unk_id and byte_fallback"},
+        {.model = UNIGRAM("1", "[\"a\",0]"), .why = "the unk_id of the Unigram model is not a number below 1"},
+        {.model = UNIGRAM("-1", "[\"a\",0]"), .why = "the unk_id of the Unigram model is not a number below 1"},
+        {.model = UNIGRAM("\"a\"", "[\"a\",0]"), .why = "the unk_id of the Unigram model is not a number below 1"},
+        {.model = UNIGRAM("0", "[\"a\"]"), .why = "expected a piece and its score"},
+        {.model = UNIGRAM("0", "[\"a\",\"b\"]"), .why = "expected a piece and its score"},
+        {.model = UNIGRAM("0", "[0,\"a\"]"), .why = "expected a piece and its score"},
+        {.model = UNIGRAM("0", "[\"a\",0,0]"), .why = "expected a piece and its score"},
+        {.model = UNIGRAM("0", "\"a\""), .why = "expected a piece and its score"},
         {.model = "null", .why = "no \"model\""},
         {.model = "{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"u\":0,\"a\":2}}",
          .added = "[{\"content\":\"b\"}]",
@@ -202,6 +240,69 @@ static void malformed(void **state)
         {"vocab.txt", "a\nb\n", "the special token '[CLS]' is missing"},
         {"vocab.txt", "a\n\xff\n", "byte 2 is not UTF-8"},
     };
+    static const struct {
+        const char *bytes;
+        size_t n;
+        const char *why;
+    } models[] = {
+#define MODEL(bytes) bytes, sizeof bytes - 1
+        {MODEL(""), "no pieces: not the file of a SentencePiece model"},
+        {MODEL("\x0a"), "a field: not the file"},
+        {MODEL("\x0a\x05"
+               "a"),
+         "a field: not the file"},
+        {MODEL("\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"
+               "a"),
+         "a field: not the file"},
+        {MODEL("\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"), "a field: not the file"},
+        {MODEL("\x0b\x00"), "a field: not the file"},
+        {MODEL("\x12\x00"), "no pieces: not the file"},
+        {MODEL("\x0a\x02\x0a\x05"), "a piece: not the file"},
+        {MODEL("\x0a\x00"), "piece 0: expected 1 to 1024 bytes of UTF-8"},
+        {MODEL("\x0a\x03\x0a\x01\xff"), "piece 0: expected 1 to 1024 bytes of UTF-8"},
+        {MODEL("\x0a\x08\x0a\x01"
+               "a\x15\x00\x00\x80\x7f"),
+         "piece 0: expected 1 to 1024 bytes of UTF-8, a finite"},
+        {MODEL("\x0a\x05\x0a\x01"
+               "a\x18\x07"),
+         "a finite score and a known type"},
+        {MODEL("\x0a\x03\x0a\x01"
+               "a"),
+         "no unknown piece"},
+        {MODEL("\x0a\x05\x0a\x01"
+               "a\x18\x02\x0a\x05\x0a\x01"
+               "b\x18\x02"),
+         "piece 1: a second unknown piece"},
+        {MODEL("\x0a\x05\x0a\x01"
+               "a\x18\x06"),
+         "piece 0: expected one of <0x00> to <0xFF>, once"},
+        {MODEL("\x0a\x05\x0a\x01"
+               "a\x18\x02\x12\x03\x98\x02\x01"),
+         "byte_fallback with 0 of 256 bytes as pieces"},
+        {MODEL("\x0a\x05\x0a\x01"
+               "a\x18\x02\x12\x02\x18\x03"),
+         "model_type 3 is not supported"},
+        {MODEL("\x0a\x05\x0a\x01"
+               "a\x18\x05\x12\x02\x18\x02"),
+         "a BPE model with unused pieces is not supported"},
+        {MODEL("\x0a\x05\x0a\x01"
+               "a\x18\x02\x12\x01\x18"),
+         "trainer_spec: not the file"},
+        {MODEL("\x0a\x05\x0a\x01"
+               "a\x18\x02\x1a\x01\x12"),
+         "normalizer_spec: not the file"},
+        {MODEL("\x0a\x05\x0a\x01"
+               "a\x18\x02\x1a\x03\x12\x01"
+               "a"),
+         "its 1 bytes do not hold the trie"},
+    };
+    for (size_t i = 0; i < COUNT(models); i++) {
+        Error e = {0};
+        Arena *a = arena_new(NULL, 0);
+        if (tokenizer_load(put("t.model", models[i].bytes, models[i].n), a, &e) || !strstr(e.message, models[i].why))
+            fail_msg("model %zu: expected \"%s\", got \"%s\"", i, models[i].why, e.message);
+        arena_free(a);
+    }
     for (size_t i = 0; i < COUNT(files); i++) {
         Error e = {0};
         Arena *a = arena_new(NULL, 0);
@@ -222,7 +323,7 @@ static void malformed(void **state)
     assert_non_null(strstr(e.message, "tokenizer_config.json:1:"));
     error_clear(&e);
     assert_null(tokenizer_load("tests/golden", a, &e));
-    assert_non_null(strstr(e.message, "contains neither tokenizer.json nor vocab.txt; fetch the whole folder"));
+    assert_non_null(strstr(e.message, "contains no tokenizer (tokenizer.json, vocab.txt"));
     error_clear(&e);
     assert_null(tokenizer_load("tests/golden/absent", a, &e));
     assert_non_null(strstr(e.message, "No such file"));
@@ -254,9 +355,15 @@ static void decoders(void **state)
         {"{\"type\":\"WordPiece\",\"prefix\":\"\",\"cleanup\":1}", "expected prefix and cleanup"},
         {"{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"ByteLevel\"},{\"type\":\"WordPiece\",\"prefix\":\"\","
          "\"cleanup\":true}]}",
-         "decoder ByteLevel is supported as the last one only"},
+         "decoder: WordPiece is not supported behind those before it"},
         {"{\"type\":\"Sequence\",\"decoders\":[]}", "decoder Sequence has no decoders"},
         {"[]", "decoder (no type)"},
+        {"{\"type\":\"Strip\",\"content\":\"ab\",\"start\":1,\"stop\":0}", "Strip: expected a character as content"},
+        {"{\"type\":\"Strip\",\"content\":\"a\",\"start\":-1,\"stop\":0}", "Strip: expected a character as content"},
+        {"{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Fuse\"}," METASPACE("") "]}",
+         "decoder: Metaspace is not supported behind those before it"},
+        {"{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"ByteFallback\"},{\"type\":\"ByteFallback\"}]}",
+         "decoder: ByteFallback is not supported behind"},
     };
     for (size_t i = 0; i < COUNT(table); i++) {
         Error e = {0};
@@ -269,6 +376,71 @@ static void decoders(void **state)
         assert_true(tokenize(t, TEXT("a"), 0, &ids, a, &e));
         if (detokenize(t, ids.ids, ids.count, &(DecodeOptions){0}, &out, a, &e) || !strstr(e.message, table[i][1]))
             fail_msg("%s: expected \"%s\", got \"%s\"", text, table[i][1], e.message);
+        arena_free(a);
+    }
+}
+
+/* A charsmap whose trie leads out of itself, or into the middle of a character, has no rule there. */
+static void charsmaps(void **state)
+{
+    (void)state;
+    for (uint32_t seed = 0; seed < 300; seed++) {
+        Error e = {0};
+        Arena *a = arena_new(NULL, 0);
+        enum { UNITS = 256, BYTES = 4 + 4 * UNITS + 8 };
+        static const char DIGITS[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        unsigned char bytes[BYTES + 2] = {0, 4};
+        Draw d = {.seed = seed, .purpose = DRAW_TEST};
+        for (uint32_t i = 0; i < UNITS; i++) { /* half of them are units of that byte, with any place behind it */
+            uint32_t unit = draw_below(d, i, 2) ? draw_below(d, UNITS + i, UINT32_MAX)
+                                                : i | 0x100 | draw_below(d, UNITS + i, 700) << 10;
+            memcpy(bytes + 4 + 4 * i, &unit, 4);
+        }
+        memset(bytes + 4, 0, 4);
+        memcpy(bytes + 4 + 4 * UNITS, "\xc3\xa9\0ab\0\0", 8);
+        char base64[4 * (BYTES + 2) / 3 + 4] = "";
+        size_t n = 0;
+        for (size_t i = 0; i < BYTES; i += 3) {
+            uint32_t three = (uint32_t)bytes[i] << 16 | (uint32_t)bytes[i + 1] << 8 | bytes[i + 2];
+            for (int shift = 18; shift >= 0; shift -= 6)
+                base64[n++] = DIGITS[three >> shift & 63];
+        }
+        for (size_t i = 0; i < (3 - BYTES % 3) % 3; i++)
+            base64[n - 1 - i] = '=';
+        char *map = arena_printf(a, &e, "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"%s\"}", base64);
+        char *text = json_with(a, map, METASPACE(""), NULL, NULL, UNIGRAM("0", "[\"u\",0],[\"a\",-1],[\"b\",-2.5]"));
+        Tokenizer *t = load(put("t.json", text, strlen(text)), a);
+        TokenList list;
+        Text in = TEXT("abc \xc3\xa9 e\xcc\x81 \r\n\xe6\x97\xa5 xyz");
+        assert_true(tokenize_texts(t, &in, 1, &(TokenOptions){0}, &list, a, &e));
+        for (size_t i = 0; i < list.count; i++)
+            assert_true(list.places[i].begin <= list.places[i].end && list.places[i].end <= in.n);
+        arena_free(a);
+    }
+}
+
+/* A piece of 1024 bytes is read, a longer one is not; a text without an unknown piece in the model. */
+static void unigram(void **state)
+{
+    (void)state;
+    for (size_t n = 1024; n <= 1025; n++) {
+        Error e = {0};
+        Arena *a = arena_new(NULL, 0);
+        char piece[1026] = "";
+        memset(piece, 'a', n);
+        char *model = arena_printf(a, &e, UNIGRAM("null", "[\"a\",-1],[\"%s\",-1]"), piece);
+        char *text = json_with(a, NULL, METASPACE(",\"prepend_scheme\":\"never\""), NULL, NULL, model);
+        Tokenizer *t = tokenizer_load(put("t.json", text, strlen(text)), a, &e);
+        TokenIds ids = {0};
+        if (n > 1024) {
+            assert_null(t);
+            assert_non_null(strstr(e.message, "a piece of 1025 bytes; at most 1024 are supported"));
+        } else {
+            assert_true(tokenize(t, text_of(piece), 0, &ids, a, &e));
+            assert_int_equal(ids.count, 1);
+            assert_false(tokenize(t, TEXT("b"), 0, &ids, a, &e));
+            assert_non_null(strstr(e.message, "the model has no unk_id, and the text has a character that is in no"));
+        }
         arena_free(a);
     }
 }
@@ -344,7 +516,7 @@ static void merges(void **state)
     Arena *a = arena_new(NULL, 0);
     assert_int_equal(remove(put("merges/merges.txt", "", 0)), 0);
     assert_null(tokenizer_load(path, a, &e));
-    assert_non_null(strstr(e.message, "vocab.json (byte-level BPE without merges.txt) is not supported"));
+    assert_non_null(strstr(e.message, "contains one of vocab.json and merges.txt; expected both"));
     arena_free(a);
 }
 
@@ -377,8 +549,9 @@ static void long_words(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(malformed), cmocka_unit_test(decoders),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(malformed),   cmocka_unit_test(decoders),
                                        cmocka_unit_test(many_stages), cmocka_unit_test(merges),
-                                       cmocka_unit_test(long_words)};
+                                       cmocka_unit_test(long_words),  cmocka_unit_test(charsmaps),
+                                       cmocka_unit_test(unigram)};
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

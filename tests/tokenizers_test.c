@@ -209,11 +209,10 @@ static void goldens(void **state)
     }
 }
 
-static void places(void **state)
+static void same_places(const char *name)
 {
-    (void)state;
     Error e = {0};
-    Cases c = {.name = "places.json"};
+    Cases c = {.name = name};
     for (const Json *j; (j = next_case(&c));) {
         const Json *input = json_get(j, "input");
         size_t n = input->count;
@@ -238,11 +237,17 @@ static void places(void **state)
     }
 }
 
-static void decoded(void **state)
+static void places(void **state)
 {
     (void)state;
+    same_places("places.json");
+    same_places("sentencepiece/places.json");
+}
+
+static void same_decoded(const char *name)
+{
     Error e = {0};
-    Cases c = {.name = "decoded.json"};
+    Cases c = {.name = name};
     for (const Json *j; (j = next_case(&c));) {
         const Json *list = json_get(j, "ids"), *cleaned = json_get(j, "cleaned");
         int32_t *ids = NEW(c.a, int32_t, list->count + 1, &e);
@@ -257,8 +262,8 @@ static void decoded(void **state)
                      expect.p);
         TokenStream s = {.tokenizer = c.t, .keep_special = o.keep_special};
         size_t at = 0;
-        for (size_t i = 0; i < n; i++, at += part.n) {
-            assert_true(token_stream_next(&s, ids[i], &part, c.a, &e));
+        for (size_t i = 0; i <= n; i++, at += part.n) {
+            assert_true(i < n ? token_stream_next(&s, ids[i], &part, c.a, &e) : token_stream_end(&s, &part, c.a, &e));
             assert_true(part.n <= out.n - at && !memcmp(part.p, out.p + at, part.n));
         }
         assert_true(token_stream_end(&s, &part, c.a, &e));
@@ -267,6 +272,29 @@ static void decoded(void **state)
         o.clean_up = true;
         assert_true(detokenize(c.t, ids, n, &o, &out, c.a, &e));
         assert_true(text_equal(out, cleaned ? cleaned->text : expect));
+    }
+}
+
+static void decoded(void **state)
+{
+    (void)state;
+    same_decoded("decoded.json");
+    same_decoded("sentencepiece/decoded.json");
+}
+
+/* A .model file alone: ids and texts as sentencepiece gives them. */
+static void plain(void **state)
+{
+    (void)state;
+    Error e = {0};
+    Cases c = {.name = "sentencepiece/plain.json"};
+    for (const Json *j; (j = next_case(&c));) {
+        TokenIds ids = {0};
+        Text out;
+        assert_true(tokenize(c.t, json_get(j, "text")->text, 0, &ids, c.a, &e));
+        same_ids(&c, j, &ids);
+        assert_true(detokenize(c.t, ids.ids, ids.count, &(DecodeOptions){0}, &out, c.a, &e));
+        assert_true(text_equal(out, json_get(j, "decoded")->text));
     }
 }
 
@@ -461,9 +489,10 @@ int main(int argc, char **argv)
 {
     if (argc == 4)
         return filter(argv);
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(goldens),          cmocka_unit_test(places),     cmocka_unit_test(decoded),
-        cmocka_unit_test(fused_and_stages), cmocka_unit_test(faces),      cmocka_unit_test(broken_utf8),
-        cmocka_unit_test(empty_and_nul),    cmocka_unit_test(long_texts), cmocka_unit_test(refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(goldens),          cmocka_unit_test(places),
+                                       cmocka_unit_test(decoded),          cmocka_unit_test(plain),
+                                       cmocka_unit_test(fused_and_stages), cmocka_unit_test(faces),
+                                       cmocka_unit_test(broken_utf8),      cmocka_unit_test(empty_and_nul),
+                                       cmocka_unit_test(long_texts),       cmocka_unit_test(refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

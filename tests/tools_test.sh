@@ -288,7 +288,7 @@ table <<'END'
 2|int8|a type that there is not|encode word-statistics texts.txt -o other.npy --dtype f64
 1|folder.npy: is a folder|features into a folder|encode word-statistics texts.txt -o bad/folder.npy
 1|nowhere/x.npy: cannot create|features into a missing folder|encode word-statistics texts.txt -o nowhere/x.npy
-1|contains neither tokenizer.json|a folder without a tokenizer|tokenize bad/folder texts.txt
+1|contains no tokenizer (tokenizer.json|a folder without a tokenizer|tokenize bad/folder texts.txt
 1|binary.json:1|a tokenizer.json that is none|tokenize bad/binary.json texts.txt
 1|empty.txt: is empty|an empty vocabulary|tokenize bad/empty.txt texts.txt
 1|holds no .yml|a folder without a configuration|extract bad/folder

@@ -98,8 +98,12 @@ static size_t character_begin(const char *p, size_t n, bool *open)
 static bool complete(TokenStream *s, TokenBytes *token, bool ends, Arena *a, Error *e)
 {
     size_t held = s->held_count, n = held + token->n, written = 0;
-    if (!token_bytes_room(token, 3 * n, a, e)) /* the bytes at the end, and what they become in front of them */
+    TokenBytes waiting = {s->held, held, s->held_room};
+    if (!token_bytes_room(token, 3 * n, a, e) || /* the bytes at the end, and what they become in front of them */
+        !token_bytes_room(&waiting, 4, a, e))
         return false;
+    s->held = waiting.p;
+    s->held_room = waiting.room;
     char *in = token->p + 2 * n;
     if (token->n)
         memmove(in + held, token->p, token->n);
@@ -128,9 +132,99 @@ static bool complete(TokenStream *s, TokenBytes *token, bool ends, Arena *a, Err
 
 /* ---- decoding -------------------------------------------------------------------------------- */
 
-static bool is_partial(const Tokenizer *t)
+static int hex_value(char c)
 {
-    return t->decoders.count && t->decoders.list[t->decoders.count - 1].kind->partial;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+/* The byte of "<0x41>", or of "<0x+1>" as Rust reads a number; -1: another token. */
+static int byte_of(const TokenBytes *t)
+{
+    if (t->n != 6 || memcmp(t->p, "<0x", 3) != 0 || t->p[5] != '>')
+        return -1;
+    int high = t->p[3] == '+' ? 0 : hex_value(t->p[3]), low = hex_value(t->p[4]);
+    return high < 0 || low < 0 ? -1 : 16 * high + low;
+}
+
+static bool append(TokenBytes *to, Text text, Arena *a, Error *e)
+{
+    if (!token_bytes_room(to, to->n + text.n, a, e))
+        return false;
+    if (text.n)
+        memcpy(to->p + to->n, text.p, text.n);
+    to->n += text.n;
+    return true;
+}
+
+static bool joins_bytes(const StageKind *kind)
+{
+    return kind->joins == JOIN_BYTES || kind->joins == JOIN_CHARACTERS;
+}
+
+static bool is_partial(const TokenStream *s)
+{
+    const Stages *d = &s->tokenizer->decoders;
+    return d->count && d->list[d->count - 1].kind->partial;
+}
+
+static bool decode_held(TokenStream *s, size_t stage, TokenBytes *out, Arena *a, Error *e);
+
+/* A token through the decoders from `stage` on, to the end of `out`. */
+static bool decode_from(TokenStream *s, size_t stage, TokenBytes *token, TokenBytes *out, Arena *a, Error *e)
+{
+    const Stages *d = &s->tokenizer->decoders;
+    bool fused = false;
+    for (size_t i = 0; i < d->count; i++) {
+        const Stage *k = &d->list[i];
+        int byte = joins_bytes(k->kind) && i >= stage ? byte_of(token) : -1;
+        bool first = !(s->begun >> i & 1);
+        fused |= k->kind->joins == JOIN_ALL;
+        if (byte >= 0) {
+            TokenBytes held = {s->held, s->held_count, s->held_room};
+            char c = (char)(uint8_t)byte;
+            bool ok = append(&held, (Text){&c, 1}, a, e);
+            s->held = held.p;
+            s->held_count = held.n;
+            s->held_room = held.room;
+            return ok;
+        }
+        if (i >= stage && joins_bytes(k->kind) && s->held_count && !decode_held(s, i + 1, out, a, e))
+            return false;
+        if (i < stage || k->kind->joins || (fused && !first))
+            continue;
+        bool some = token->n > 0;
+        if (!k->kind->decode(k->settings, first, token, a, e))
+            return false;
+        if (k->kind->leads ? token->n > 0 : !fused || some)
+            s->begun |= 1u << i;
+    }
+    return (!is_partial(s) || complete(s, token, false, a, e)) && append(out, (Text){token->p, token->n}, a, e);
+}
+
+/* The bytes that were held back. */
+static bool decode_held(TokenStream *s, size_t stage, TokenBytes *out, Arena *a, Error *e)
+{
+    Text held = {s->held, s->held_count};
+    TokenBytes token = {0};
+    size_t bad_at, length;
+    bool apart = !utf8_valid(held, &bad_at) && s->tokenizer->decoders.list[stage - 1].kind->joins == JOIN_BYTES;
+    s->held_count = 0;
+    for (size_t i = 0; i < held.n; i += length) {
+        uint32_t code = apart ? 0xfffd : next_code(held.p + i, held.n - i, &length);
+        char c[4];
+        length = apart ? 1 : length;
+        if (!append(&token, (Text){c, utf8_encode(code, c)}, a, e))
+            return false;
+        if (!apart && i + length < held.n)
+            continue;
+        if (!decode_from(s, stage, &token, out, a, e))
+            return false;
+        token.n = 0;
+    }
+    return true;
 }
 
 bool token_stream_next(TokenStream *s, int32_t id, Text *part, Arena *a, Error *e)
@@ -146,23 +240,16 @@ bool token_stream_next(TokenStream *s, int32_t id, Text *part, Arena *a, Error *
     AddedText shown = t->shown_of[id] ? t->shown[t->shown_of[id] - 1] : (AddedText){t->pieces[id], false};
     if (shown.hidden && !s->keep_special)
         return true;
-    Text piece = shown.text;
-    TokenBytes token = {.p = s->p, .room = s->room};
-    bool first = !s->begun, ok = token_bytes_room(&token, piece.n + 1, a, e);
-    if (ok && token.p) {
-        bool apart = !first && !t->decoders.count; /* without a decoder tokens are words */
-        token.p[0] = ' ';
-        memcpy(token.p + apart, piece.p, piece.n);
-        token.n = piece.n + apart;
-    }
-    for (size_t i = 0; i < t->decoders.count && ok; i++)
-        ok = t->decoders.list[i].kind->decode(t->decoders.list[i].settings, first, &token, a, e);
-    if (ok && is_partial(t))
-        ok = complete(s, &token, false, a, e);
-    s->begun = true;
-    s->p = token.p;
-    s->room = token.room;
-    *part = (Text){token.p, ok ? token.n : 0};
+    TokenBytes token = {.p = s->token, .room = s->token_room}, out = {.p = s->p, .room = s->room};
+    bool apart = s->any && !t->decoders.count; /* without a decoder tokens are words */
+    bool ok = append(&token, apart ? TEXT(" ") : TEXT(""), a, e) && append(&token, shown.text, a, e) &&
+              decode_from(s, 0, &token, &out, a, e);
+    s->any = true;
+    s->token = token.p;
+    s->token_room = token.room;
+    s->p = out.p;
+    s->room = out.room;
+    *part = (Text){out.p ? out.p : "", ok ? out.n : 0};
     return ok;
 }
 
@@ -185,14 +272,10 @@ bool detokenize(const Tokenizer *t, const int32_t *ids, size_t count, const Deco
     TokenStream s = {.tokenizer = t, .keep_special = options->keep_special};
     TokenBytes all = {0};
     Text part;
-    for (size_t i = 0; i <= count; i++) {
+    for (size_t i = 0; i <= count; i++)
         if (!(i < count ? token_stream_next(&s, ids[i], &part, a, e) : token_stream_end(&s, &part, a, e)) ||
-            !token_bytes_room(&all, all.n + part.n, a, e))
+            !append(&all, part, a, e))
             return false;
-        if (part.n)
-            memcpy(all.p + all.n, part.p, part.n);
-        all.n += part.n;
-    }
     *out = (Text){all.p ? all.p : "", options->clean_up ? clean_up(all.p, all.n, false) : all.n};
     return true;
 }

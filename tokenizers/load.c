@@ -1,7 +1,7 @@
-/* tokenizers/load.c: a tokenizer from tokenizer.json; else from vocab.txt, or vocab.json and merges.txt, with
- * tokenizer_config.json. */
+/* tokenizers/load.c: a tokenizer from the files of a folder: tokenizer.json, or those that a class of transformers or
+ * SentencePiece reads. */
 // flags: -Os
-#include "tokenizers/pipeline.h"
+#include "tokenizers/sentencepiece/sentencepiece.h"
 
 enum { MAX_FILE = 256 << 20 };
 
@@ -235,8 +235,9 @@ bool load_special_id(Load *l, Text token, int32_t *id)
 }
 
 /* The defaults of BertTokenizer and MPNetTokenizer of transformers. */
-static bool load_vocab(Load *l, const Json *config, const Json *map)
+static bool load_vocab(Load *l)
 {
+    const Json *config = l->config, *map = l->map;
     Tokenizer *t = l->t;
     const Json *class = json_get(config, "tokenizer_class");
     Text name = class && class->type == JSON_STRING ? class->text : TEXT("BertTokenizer");
@@ -283,66 +284,90 @@ static bool load_vocab(Load *l, const Json *config, const Json *map)
 
 /* ---- loading --------------------------------------------------------------------------------- */
 
-/* The error for a folder without a supported tokenizer: it names the one that the folder has. */
-static bool no_tokenizer(Load *l, const char *folder)
+static bool load_model(Load *l)
 {
-    static const char *const UNREAD[][2] = {{"spiece.model", "SentencePiece"},
-                                            {"sentencepiece.bpe.model", "SentencePiece"},
-                                            {"tokenizer.model", "SentencePiece"},
-                                            {"vocab.json", "byte-level BPE without merges.txt"},
-                                            {"merges.txt", "byte-level BPE without vocab.json"},
-                                            {"qwen.tiktoken", "byte-level BPE"},
-                                            {"bpe_simple_vocab_16e6.txt.gz", "CLIP's BPE"}};
-    const char *path;
-    for (size_t i = 0; i < COUNT(UNREAD); i++) {
-        if (!load_path(l, folder, UNREAD[i][0], &path))
-            return false;
-        if (path)
-            return fail(l->e, SP_UNSUPPORTED,
-                        "%s: contains neither tokenizer.json nor vocab.txt; %s (%s) is not supported", folder,
-                        UNREAD[i][0], UNREAD[i][1]);
+    Text source;
+    const ModelFile *m = load_source(l, l->path, &source) ? model_file_read(l, source) : NULL;
+    return m && load_finish(l) && model_file_finish(l, m);
+}
+
+/* What a folder may have; the first that it has is read. */
+typedef struct TokenizerFile {
+    const char *name, *second; /* second: a file that goes with it */
+    bool (*load)(Load *l);     /* NULL: not supported */
+    bool has_map;              /* special_tokens_map.json is read too */
+} TokenizerFile;
+static const TokenizerFile FILES[] = {
+    {"tokenizer.json", NULL, load_json, false},
+    {"vocab.txt", NULL, load_vocab, true},
+    {"vocab.json", "merges.txt", load_vocab_json, true},
+    {"spiece.model", NULL, load_model, false},
+    {"sentencepiece.bpe.model", NULL, load_model, false},
+    {"tokenizer.model", NULL, load_model, false},
+    {"qwen.tiktoken", NULL, NULL, false},
+    {"bpe_simple_vocab_16e6.txt.gz", NULL, NULL, false},
+};
+
+/* Sets l->path and l->second. NULL: the folder has none of them, or half of a pair, or it cannot be read. */
+static const TokenizerFile *find_file(Load *l)
+{
+    const TokenizerFile *half = NULL;
+    for (size_t i = 0; i < COUNT(FILES); i++) {
+        const TokenizerFile *f = &FILES[i];
+        if (!load_path(l, l->folder, f->name, &l->path) ||
+            (f->second && !load_path(l, l->folder, f->second, &l->second)))
+            return NULL;
+        if (l->path && f->load && (l->second || !f->second))
+            return f;
+        half = !half && (l->path || (f->second && l->second)) ? f : half;
     }
-    return fail(
-        l->e, SP_IO,
-        "%s: contains neither tokenizer.json nor vocab.txt; fetch the whole folder of the model, with its tokenizer",
-        folder);
+    if (half && half->load)
+        fail(l->e, SP_IO, "%s: contains one of %s and %s; expected both: fetch the whole folder of the model",
+             l->folder, half->name, half->second);
+    else if (half)
+        fail(l->e, SP_UNSUPPORTED, "%s: contains no tokenizer.json; %s is not supported", l->folder, half->name);
+    else
+        fail(l->e, SP_IO,
+             "%s: contains no tokenizer (tokenizer.json, vocab.txt, vocab.json with merges.txt, or a SentencePiece "
+             ".model); fetch the whole folder of the model",
+             l->folder);
+    return NULL;
+}
+
+/* The kind of a file that is named by itself: by its name, or its ending, else a tokenizer.json. */
+static const TokenizerFile *named_file(Load *l, const char *path)
+{
+    Text name = path_base(path), ending = name;
+    while (ending.n && ending.p[0] != '.') {
+        ending.p++;
+        ending.n--;
+    }
+    l->path = path;
+    l->folder = name.p == path ? "." : arena_strndup(l->a, path, (size_t)(name.p - path), l->e);
+    if (!l->folder)
+        return NULL;
+    for (size_t i = 0; i < COUNT(FILES); i++)
+        if (FILES[i].load && !FILES[i].second && ending.n && text_ends(text_of(FILES[i].name), ending.p))
+            return &FILES[i];
+    return &FILES[0];
 }
 
 static bool load(Load *l, const char *path)
 {
-    const char *folder = path, *json = NULL, *vocab = NULL, *pieces = NULL, *merges = NULL, *config_path, *map_path;
-    if (l->memory || folder_exists(path)) {
-        if (!load_path(l, folder, "tokenizer.json", &json) || (!json && !load_path(l, folder, "vocab.txt", &vocab)))
-            return false;
-        if (!json && !vocab &&
-            (!load_path(l, folder, "vocab.json", &pieces) || !load_path(l, folder, "merges.txt", &merges)))
-            return false;
-        if (!json && !vocab && (!pieces || !merges))
-            return no_tokenizer(l, path);
-    } else {
-        Text name = path_base(path);
-        folder = name.p == path ? "." : arena_strndup(l->a, path, (size_t)(name.p - path), l->e);
-        *(text_ends(name, ".txt") ? &vocab : &json) = path;
-        if (!folder)
-            return false;
-    }
-    if (!load_path(l, folder, "tokenizer_config.json", &config_path) ||
-        !load_path(l, folder, "special_tokens_map.json", &map_path))
+    l->folder = path;
+    const TokenizerFile *f = l->memory || folder_exists(path) ? find_file(l) : named_file(l, path);
+    const char *config, *map;
+    if (!f || !load_path(l, l->folder, "tokenizer_config.json", &config) ||
+        !load_path(l, l->folder, "special_tokens_map.json", &map) ||
+        (config && !(l->config = load_file_json(l, config))) ||
+        (f->has_map && map && !(l->map = load_file_json(l, map))))
         return false;
-    const Json *config = NULL, *map = NULL;
-    if ((config_path && !(config = load_file_json(l, config_path))) ||
-        (!json && map_path && !(map = load_file_json(l, map_path))))
-        return false;
-    const Json *longest = json_get(config, "model_max_length");
+    const Json *longest = json_get(l->config, "model_max_length");
     if (!longest || !json_i64(longest, &l->t->max_length) || l->t->max_length < 0 || l->t->max_length > 1 << 30)
         l->t->max_length = 0; /* transformers writes 1e30 for "none" */
-    l->path = json ? json : vocab ? vocab : pieces;
     l->t->path = arena_printf(l->a, l->e, "%s", l->path);
     unicode_plane(l->t->plane);
-    return l->t->path && template_default(l) &&
-           (json    ? load_json(l)
-            : vocab ? load_vocab(l, config, map)
-                    : load_vocab_json(l, folder, merges, config, map));
+    return l->t->path && template_default(l) && f->load(l);
 }
 
 /* Memory: what json_parse takes of the files, or the bytes of a vocab.txt; 16 bytes an id (at most 2 ids a token and

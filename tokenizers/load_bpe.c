@@ -56,16 +56,16 @@ static const ByteClass BYTE_CLASSES[] = {
 };
 
 /* By tokenizer_class of tokenizer_config.json, or model_type of config.json. */
-static const ByteClass *byte_class(Load *l, const char *folder, const Json *config)
+static const ByteClass *byte_class(Load *l)
 {
-    const Json *name = json_get(config, "tokenizer_class"), *type = NULL;
+    const Json *name = json_get(l->config, "tokenizer_class"), *type = NULL;
     Text class = name && name->type == JSON_STRING ? name->text : TEXT(""), model = TEXT("");
     const char *path;
     if (text_ends(class, "Fast"))
         class.n -= 4;
     if (!class.n) {
         const Json *root = NULL;
-        if (!load_path(l, folder, "config.json", &path) || (path && !(root = load_file_json(l, path))))
+        if (!load_path(l, l->folder, "config.json", &path) || (path && !(root = load_file_json(l, path))))
             return NULL;
         type = json_get(root, "model_type");
         if (type && type->type == JSON_STRING)
@@ -77,7 +77,7 @@ static const ByteClass *byte_class(Load *l, const char *folder, const Json *conf
     fail(l->e, SP_UNSUPPORTED,
          "%s: vocab.json and merges.txt: expected GPT2Tokenizer, RobertaTokenizer, CLIPTokenizer or Qwen2Tokenizer as "
          "tokenizer_class of tokenizer_config.json%s%.*s",
-         folder, class.n ? ", found " : "", NAME(class));
+         l->folder, class.n ? ", found " : "", NAME(class));
     return NULL;
 }
 
@@ -107,8 +107,10 @@ static bool read_merges(Load *l, const char *path, Bpe *m, Text source)
     return true;
 }
 
-static bool load_merges(Load *l, const char *merges, const ByteClass *class, const Json *config)
+static bool load_merges(Load *l, const ByteClass *class)
 {
+    const Json *config = l->config;
+    const char *merges = l->second;
     Tokenizer *t = l->t;
     Text source;
     const Json *vocab = load_file_json(l, l->path);
@@ -152,15 +154,16 @@ static bool load_merges(Load *l, const char *merges, const ByteClass *class, con
     return true;
 }
 
-bool load_vocab_json(Load *l, const char *folder, const char *merges, const Json *config, const Json *map)
+bool load_vocab_json(Load *l)
 {
-    const ByteClass *c = byte_class(l, folder, config);
+    const Json *config = l->config, *map = l->map;
+    const ByteClass *c = byte_class(l);
     if (!c)
         return false;
     if (json_is_true(json_get(config, "add_bos_token")) || json_is_true(json_get(config, "add_eos_token")))
         return fail(l->e, SP_UNSUPPORTED, "%s: add_bos_token and add_eos_token are supported in tokenizer.json only",
-                    folder);
-    if (!load_added(l, json_get(config, "added_tokens_decoder")) || !load_merges(l, merges, c, config))
+                    l->folder);
+    if (!load_added(l, json_get(config, "added_tokens_decoder")) || !load_merges(l, c))
         return false;
     const struct {
         const char *name, *fallback;

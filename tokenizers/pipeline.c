@@ -72,10 +72,13 @@ static bool word_tokens(Work *w, Word word, Tokens *out, TokenIds *ids)
     ids->count = w->ends.count = 0;
     if (!t->kind->run(t->model, text, ids, &w->ends, w->a, w->e))
         return false;
-    for (size_t i = 0, begin = 0; i < ids->count; begin = w->ends.list[i++])
+    for (size_t i = 0, begin = 0; i < ids->count; i++) {
+        if (i && w->ends.list[i] > w->ends.list[i - 1])
+            begin = w->ends.list[i - 1];
         if (!found_push(w, out, ids->ids[i], from[begin], end_of(out->text, from[w->ends.list[i] - 1]),
                         token_text(t, ids->ids[i])))
             return false;
+    }
     return true;
 }
 
@@ -152,7 +155,7 @@ static bool run_text(Work *w, Tokens *out)
 
 static bool run_whole(const Tokenizer *t, Tokens *out, Arena *a, Error *e)
 {
-    Work w = {.t = t, .a = a, .e = e, .traced = !out->plain};
+    Work w = {.t = t, .a = a, .e = e, .traced = !out->plain || t->traced};
     bool ok = run_text(&w, out);
     work_end(&w);
     return ok;

@@ -3,7 +3,7 @@
  *     added tokens     cut out of the raw text, and later out of the normalised text        added.c
  *     normalizer       bytes to bytes; each byte keeps the place that it comes from         normalizers.c
  *     pre_tokenizer    the normalised text into words                     pre_tokenizers.c, split.c, byte_level.c
- *     model            a word into tokens                                           wordpiece.c, bpe.c
+ *     model            a word into tokens                                           wordpiece.c, bpe.c, unigram.c
  *     post_processor   special tokens around one text or two                                post_processors.c
  *     decoder          ids back to a text                                                   decoders.c
  *
@@ -145,8 +145,9 @@ bool token_bytes_room(TokenBytes *b, size_t n, Arena *a, Error *e); /* room for 
 
 typedef struct Load {
     Tokenizer *t;
-    const char *path;
-    const Files *memory; /* the folder in memory, or NULL */
+    const char *folder, *path, *second; /* the file, and one that goes with it or NULL */
+    const Files *memory;                /* the folder in memory, or NULL */
+    const Json *config, *map;           /* tokenizer_config.json, special_tokens_map.json, or NULL */
     Arena *a;
     Error *e;
     Added *added;
@@ -154,6 +155,10 @@ typedef struct Load {
     size_t distinct; /* pieces in the vocabulary */
 } Load;
 #define NAME(text) (int)MIN((text).n, (size_t)100), (text).p /* of a file, for messages */
+
+/* What a decoder makes one token of: byte tokens ("<0x41>") in a row, with U+FFFD for each of them where they are not
+ * UTF-8; the same, with U+FFFD only for those bytes that are not UTF-8; all tokens. */
+typedef enum Joins { JOIN_NONE, JOIN_BYTES, JOIN_CHARACTERS, JOIN_ALL } Joins;
 
 typedef struct StageKind {
     const char *name; /* its "type" */
@@ -166,8 +171,10 @@ typedef struct StageKind {
         /* The bytes of one token to what it adds to the text; `first`: nothing is before it. */
         bool (*decode)(const void *settings, bool first, TokenBytes *token, Arena *a, Error *e);
     };
-    bool partial; /* of a decoder: it gives bytes, and characters may be parted between tokens. It is the last one */
     bool no_template, trims; /* of a post-processor: it sets neither t->one nor t->two; it may set t->trims */
+    Joins joins;             /* of a decoder without `decode` */
+    bool leads;              /* of a decoder: tokens are the first until one adds to the text */
+    bool partial; /* of a decoder: it gives bytes, and characters may be parted between tokens. It is the last one */
 } StageKind;
 
 typedef struct Stage {
@@ -184,7 +191,8 @@ typedef struct ModelKind {
     const char *name;
     const char *mark; /* a key that only this kind has: it names the kind where a file has no "type" */
     bool (*parse)(Load *l, const Json *j, const void **model); /* sets t->pieces, t->ids and l->distinct too */
-    /* Appends the tokens of a word that is not empty; their ends too unless `ends` is NULL. */
+    /* Appends the tokens of a word that is not empty; their ends too unless `ends` is NULL. A token with the end of the
+     * one before it has all of its place. */
     bool (*run)(const void *model, Text word, TokenIds *ids, TokenEnds *ends, Arena *a, Error *e);
     int32_t (*find)(const void *model, Text piece); /* -1: no such piece */
 } ModelKind;
@@ -266,8 +274,8 @@ bool load_special(Load *l, const Json *map, const Json *config, const char *name
                   Text *text);
 bool load_special_id(Load *l, Text token, int32_t *id); /* of an added token that the vocabulary has */
 bool load_finish(Load *l);                              /* numbers the added tokens, checks the templates */
-/* l->path is vocab.json; by tokenizer_class, or model_type of config.json. */
-bool load_vocab_json(Load *l, const char *folder, const char *merges, const Json *config, const Json *map);
+/* l->path is vocab.json, l->second merges.txt; by tokenizer_class, or model_type of config.json. */
+bool load_vocab_json(Load *l);
 
 /* ---- bpe.c ----------------------------------------------------------------------------------- */
 
@@ -312,6 +320,7 @@ typedef struct WordPiece {
 WordPiece *wordpiece_new(Load *l, Text prefix, size_t max_word);
 bool wordpiece_word(const WordPiece *m, Text word, TokenIds *out, Arena *a, Error *e);
 bool ids_push(TokenIds *out, int32_t id, Arena *a, Error *e);
+bool ends_push(TokenEnds *ends, size_t end, Arena *a, Error *e);
 
 typedef struct BertSwitches {
     bool on, clean, chinese, strip, lower; /* on: false where there is no normaliser */
@@ -346,6 +355,7 @@ struct Tokenizer {
     const void *model;
 
     Template one, two;        /* two.count 0: the file has none for two texts */
+    bool traced;              /* a stage needs the places, also where only ids are asked for */
     bool trims, prefix_space; /* white space at both ends of a token does not count as its place (RobertaProcessing) */
     const int32_t *before, *after; /* special tokens around one text */
     size_t before_count, after_count;
@@ -367,6 +377,10 @@ typedef struct DecoderWordPiece {
     Text prefix;
     bool cleanup;
 } DecoderWordPiece;
+
+/* ---- replace.c ------------------------------------------------------------------------------- */
+
+bool strip_decoder_leads(const Stage *stage); /* a decoder Strip that takes one character of the beginning at most */
 
 /* ---- pipeline.c ------------------------------------------------------------------------------ */
 

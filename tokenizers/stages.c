@@ -12,6 +12,11 @@
     LINE(normalizer_nfkc)           \
     LINE(normalizer_lowercase)      \
     LINE(normalizer_strip_accents)  \
+    LINE(normalizer_precompiled)    \
+    LINE(normalizer_nmt)            \
+    LINE(normalizer_replace)        \
+    LINE(normalizer_prepend)        \
+    LINE(normalizer_strip)          \
     /* new lines above this one */
 #define PRE_TOKENIZER_LIST(LINE)    \
     LINE(pre_tokenizer_bert)        \
@@ -21,6 +26,7 @@
     LINE(pre_tokenizer_digits)      \
     LINE(pre_tokenizer_split)       \
     LINE(pre_tokenizer_byte_level)  \
+    LINE(pre_tokenizer_metaspace)   \
     /* new lines above this one */
 #define POST_PROCESSOR_LIST(LINE)   \
     LINE(post_processor_template)   \
@@ -31,10 +37,16 @@
 #define DECODER_LIST(LINE)          \
     LINE(decoder_wordpiece)         \
     LINE(decoder_byte_level)        \
+    LINE(decoder_metaspace)         \
+    LINE(decoder_replace)           \
+    LINE(decoder_strip)             \
+    LINE(decoder_fuse)              \
+    LINE(decoder_byte_fallback)     \
     /* new lines above this one */
 #define MODEL_LIST(LINE)            \
     LINE(model_bpe)                 \
     LINE(model_wordpiece)           \
+    LINE(model_unigram)             \
     /* new lines above this one */
 /* clang-format on */
 
@@ -132,10 +144,17 @@ bool read_decoders(Load *l, const Json *j, Stages *out)
 {
     if (!is_absent(j) && !read_stages(l, j, &(Section){"decoder", "decoders", decoders}, out))
         return false;
-    for (size_t i = 1; i < out->count; i++)
-        if (out->list[i - 1].kind->partial)
-            return fail(l->e, SP_UNSUPPORTED, "%s:%u: decoder %s is supported as the last one only", l->path,
-                        (unsigned)j->line, out->list[i - 1].kind->name);
+    bool bytes = false, fused = false, partial = false;
+    for (size_t i = 0; i < out->count; i++) {
+        const StageKind *kind = out->list[i].kind;
+        if (partial || (bytes && (kind->joins == JOIN_BYTES || kind->partial)) ||
+            (fused && !kind->joins && !strip_decoder_leads(&out->list[i])))
+            return fail(l->e, SP_UNSUPPORTED, "%s:%u: decoder: %s is not supported behind those before it", l->path,
+                        (unsigned)j->line, kind->name);
+        bytes |= kind->joins == JOIN_BYTES;
+        fused |= kind->joins == JOIN_ALL;
+        partial |= kind->partial;
+    }
     return true;
 }
 

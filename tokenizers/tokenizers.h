@@ -7,12 +7,13 @@
 /* Immutable after loading; shared by threads. Valid until its arena is freed. */
 typedef struct Tokenizer Tokenizer;
 
-/* PATH is a model folder (tokenizer.json is preferred, then vocab.txt with tokenizer_config.json), or one of those
- * files. */
+/* PATH is a model folder (tokenizer.json is preferred, then vocab.txt with tokenizer_config.json, then a SentencePiece
+ * .model: spiece.model, sentencepiece.bpe.model or tokenizer.model, with the ids and without special tokens that
+ * sentencepiece itself gives), or one of those files. */
 Tokenizer *tokenizer_load(const char *path, Arena *a, Error *e);
 /* The same of a folder on disk or in memory; files in memory are kept as long as the tokenizer. */
 Tokenizer *tokenizer_load_files(const Files *f, Arena *a, Error *e);
-const char *tokenizer_kind(const Tokenizer *t); /* "WordPiece" */
+const char *tokenizer_kind(const Tokenizer *t); /* "WordPiece", "Unigram", "BPE" */
 int64_t tokenizer_vocabulary(const Tokenizer *t);
 int64_t tokenizer_max_length(const Tokenizer *t); /* model_max_length of tokenizer_config.json; 0: none stated */
 Text token_text(const Tokenizer *t, int32_t id);  /* its piece, "" for an unknown id */
@@ -72,7 +73,9 @@ typedef struct TokenList {
  * Memory: the normal form twice, each with 5 bytes per byte, and it may be 12 times as long as the text (the error
  * SP_UNSUPPORTED says so where stages make more of it); 12 bytes for each word, up to four times while they grow; 72
  * bytes per token. With max_length, and unless from_left, no more than that many tokens of each text are kept. Time:
- * linear in the text, times the number of stages (32 of a kind at most). */
+ * linear in the text, times the number of stages (32 of a kind at most). Unigram: 16 bytes more for a byte of the
+ * longest word, and time for a byte of it with the longest piece (1024 bytes at most). BPE of a .model: 68 bytes more,
+ * and time n log n. */
 bool tokenize_texts(const Tokenizer *t, const Text *texts, size_t n, const TokenOptions *options, TokenList *out,
                     Arena *a, Error *e);
 /* Makes begin and end of the places in text 0 or 1 numbers of code points, as Hugging Face's Python gives them; a byte
@@ -99,15 +102,15 @@ bool detokenize(const Tokenizer *t, const int32_t *ids, size_t count, const Deco
 typedef struct TokenStream {
     const Tokenizer *tokenizer;
     bool keep_special;
-    bool begun; /* the rest: the stream's own */
-    char *p;
-    size_t room;
-    char held[4]; /* the beginning of a character that the next token may go on with */
-    size_t held_count;
+    uint32_t begun; /* the rest: the stream's own. A bit for each decoder that had a token */
+    bool any;       /* there was a token */
+    char *p, *token, *held;
+    size_t room, token_room, held_room;
+    size_t held_count; /* bytes of byte tokens, or of a character, that wait for the next tokens */
 } TokenStream;
 /* What this id adds to the text, maybe nothing; valid until the next call. All calls take the same arena. */
 bool token_stream_next(TokenStream *s, int32_t id, Text *part, Arena *a, Error *e);
-/* What the text ends with: U+FFFD where the tokens end inside a character. */
+/* What the text ends with: what waited for more tokens. U+FFFD where the tokens end inside a character. */
 bool token_stream_end(TokenStream *s, Text *part, Arena *a, Error *e);
 
 #endif

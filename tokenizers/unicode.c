@@ -93,6 +93,11 @@ bool unicode_is_mark(uint32_t c)
     return holds(MARK, COUNT(MARK), c);
 }
 
+int unicode_cluster(uint32_t c)
+{
+    return step_at(CLUSTER, COUNT(CLUSTER), c) ^ (unicode_is_mark(c) ? CLUSTER_JOINS : 0);
+}
+
 bool unicode_is_number(uint32_t c)
 {
     return holds(NUMBER, COUNT(NUMBER), c);

@@ -11,7 +11,10 @@ uint8_t unicode_flags(uint32_t c);                /* the same by search, for any
 uint32_t unicode_lower(uint32_t c);               /* of one with U_UPPER; U+0130 gives 'i', the caller adds U+0307 */
 bool unicode_is_word(uint32_t c);                 /* \w */
 bool unicode_is_mark(uint32_t c);                 /* combining marks of any kind; U_MARK are those without width */
-bool unicode_is_number(uint32_t c);               /* of any kind: also Roman numerals and fractions */
+/* Grapheme clusters: it belongs to the one before it; the next one belongs to its own; it is one alone. */
+enum { CLUSTER_JOINS = 1, CLUSTER_PREPENDS = 2, CLUSTER_CONTROL = 4 };
+int unicode_cluster(uint32_t c);
+bool unicode_is_number(uint32_t c); /* of any kind: also Roman numerals and fractions */
 
 /* What the regular expressions of tokenizers distinguish: \p{L}, \p{N}, \s and the rest. */
 typedef enum CodeKind { CODE_OTHER, CODE_LETTER, CODE_NUMBER, CODE_SPACE } CodeKind;

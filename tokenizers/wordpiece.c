@@ -130,7 +130,7 @@ static int32_t longest_match(const WordPiece *m, const char *p, size_t n, bool c
     return -1;
 }
 
-static bool ends_push(TokenEnds *ends, size_t end, Arena *a, Error *e)
+bool ends_push(TokenEnds *ends, size_t end, Arena *a, Error *e)
 {
     size_t *grown = arena_grow(a, ends->list, ends->count, &ends->room, sizeof *grown, e);
     if (!grown)

@@ -22,7 +22,7 @@ static bool is_input_name(const char *name)
                                         "result.json",
                                         "user.ids.txt",
                                         "user.npy"};
-    static const char *const ENDS[] = {".safetensors", ".bin", ".pth", ".pt"};
+    static const char *const ENDS[] = {".safetensors", ".bin", ".pth", ".pt", ".model"};
     for (size_t i = 0; i < COUNT(NAMES); i++)
         if (strcmp(name, NAMES[i]) == 0)
             return true;

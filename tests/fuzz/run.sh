@@ -79,6 +79,11 @@ seeds() { # TARGET: its corpus
         tokenizer_with '' "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"x\"}},{\"Sequence\":{\"id\":\"A\"}}],\"special_tokens\":{\"x\":{\"ids\":[$(times 15000 '1,')1]}}}" | seed template
         tokenizer_with "$(for ((j = 1; j < 200; j++)); do printf '{"content":"' && times $j a && printf 'b"},'; done){\"content\":\" \",\"lstrip\":true,\"rstrip\":true}" null | seed added
         ;;
+    sentencepiece)
+        local file
+        for file in $golden/tokenizer/sentencepiece/*.model; do with_byte 0 "$file" | seed "$(basename "$file")"; done
+        printf '\1\10\0\0\0\0\0\0\0\0\1\0\0Z\0' | seed charsmap
+        ;;
     text)
         printf 'The caf\xc3\xa9, [MASK] e\xcc\x81 \xe4\xbd\xa0\xe5\xa5\xbd \xf0\x9f\x98\x80 12.5' | seed words
         printf 'a\0b\xff\xc3\xed\xa0\x80\xef\xbb\xbf' | seed broken

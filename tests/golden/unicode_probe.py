@@ -9,6 +9,7 @@ for the normal forms, Rust's own for lower case, white space and numbers, regex-
 do, not what a standard says. Combining classes and the first step of a decomposition never change once assigned: they come
 from Python, for those code points that the fast tokenizers know. tests/golden/check_tokenizer.py proves all of it on every
 code point."""
+import struct
 import unicodedata
 
 import tokenizers
@@ -81,6 +82,24 @@ def is_mark(ch):
 
 def is_number(ch):
     return len(numbers.pre_tokenize_str("a" + ch + "b")) == 3
+
+
+# A charsmap with a rule for every first byte: "Z" replaces a grapheme cluster of up to five bytes, and each character of a longer one.
+clusters = normalizers.Precompiled(struct.pack("<I512I", 2048, *(c and (256 << 10 | 1 << 8 | c) for c in range(256)), *[0] * 256) + b"Z\0")
+
+
+def cluster_steps():
+    """JOINS 1 (unlike MARK), PREPENDS 2, CONTROL 4 of grapheme clusters."""
+    out = [(0, 4)]
+    for c in ALL[1:]:
+        ch, rest = chr(c), "\u0301" if c < 0x10000 else "\u0301\u0323"
+        joins = len(clusters.normalize_str("a" + ch)) == 1
+        prepends = len(clusters.normalize_str(ch + "a")) == 1
+        control = len(clusters.normalize_str(ch + rest)) == 2
+        flags = (joins != is_mark(ch)) | 2 * prepends | 4 * control
+        if flags != out[-1][1]:
+            out.append((c, flags))
+    return out
 
 
 def utf16(text):
@@ -229,6 +248,9 @@ print_list("static const uint32_t NUMBER[] = {", ["0x%x," % c for c in bounds(is
 print("/* Exceptions, both ways, the same: \\p{L} of a regular expression is \\w that is neither a mark nor a number; \\p{N} is a number. */")
 print_list("static const uint32_t LETTER_NOT[] = {", ["0x%x," % c for c in bounds(letter_differs)])
 print_list("static const uint32_t NUMBER_NOT[] = {", ["0x%x," % c for c in bounds(number_differs)])
+print("/* Code point << 8 | flags of grapheme clusters, which hold up to the next. JOINS 1: it belongs to the cluster before it, or a\n"
+      " * combining mark does not. PREPENDS 2: the next one belongs to its cluster. CONTROL 4: it is a cluster. */")
+print_list("static const uint32_t CLUSTER[] = {", ["0x%x," % (c << 8 | f) for c, f in cluster_steps()])
 print("/* Code point << 8 | combining class, which holds up to the next. */")
 print_list("static const uint32_t CLASS[] = {", ["0x%x," % (c << 8 | k) for c, k in class_steps()])
 print("/* What decomposes, without Hangul syllables: the low 16 bits of the code points, those of plane p from FORM_PLANE[p]\n"

@@ -1,0 +1,206 @@
+/* tokenizers/sentencepiece/charsmap.c: the normaliser Precompiled: the rules that a SentencePiece model has in its
+ * precompiled_charsmap. The bytes are the length of a trie (u32, little endian), the trie (Darts' double array of u32),
+ * and the replacements, each with a NUL behind it. Its use follows Hugging Face's crate spm_precompiled: grapheme
+ * cluster by grapheme cluster, and the shortest rule that a cluster begins with replaces all of it.
+ * A cluster counts as one up to five bytes. Three joins of longer ones are left out, as they matter only where a mark
+ * of two bytes follows: Hangul (GB6-8), consonants after a linker (GB9c), pictographs after a joiner (GB11). */
+#include "tokenizers/sentencepiece/sentencepiece.h"
+
+/* ---- the trie -------------------------------------------------------------------------------- */
+
+static uint32_t unit_at(const Charsmap *m, size_t i)
+{
+    const unsigned char *p = m->trie + 4 * i;
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+/* Every place is checked against the array, so that no trie leads out of it. */
+size_t charsmap_find(const Charsmap *m, const char *p, size_t n, bool longest, Text *to)
+{
+    size_t used = 0, at = 0;
+    for (size_t i = 0; m->units; i++) {
+        uint32_t unit = unit_at(m, at);
+        at ^= (size_t)(unit >> 10) << ((unit & 0x200) >> 6);
+        if (i && unit & 0x100 && at < m->units) {
+            uint32_t value = unit_at(m, at) & 0x7fffffff;
+            if (value <= m->text.n && (value == m->text.n || ((unsigned char)m->text.p[value] & 0xc0) != 0x80)) {
+                const char *begin = m->text.p + value, *end = memchr(begin, 0, m->text.n - value);
+                *to = (Text){begin, end ? (size_t)(end - begin) : m->text.n - value};
+                used = i;
+                if (!longest)
+                    break;
+            }
+        }
+        if (i == n || !p[i])
+            break;
+        at ^= (unsigned char)p[i];
+        if (at >= m->units || (unit_at(m, at) & 0x800000ff) != (unsigned char)p[i])
+            break;
+    }
+    return used;
+}
+
+bool charsmap_read(Charsmap *m, Text bytes, Load *l, unsigned line)
+{
+    const unsigned char *p = (const unsigned char *)bytes.p;
+    size_t bad_at, trie = bytes.n < 4 ? SIZE_MAX : p[0] | (size_t)p[1] << 8 | (size_t)p[2] << 16 | (size_t)p[3] << 24;
+    trie -= trie % 4;
+    if (trie > bytes.n - MIN(bytes.n, (size_t)4) || trie < 4)
+        return fail(l->e, SP_FORMAT,
+                    "%s:%u: precompiled_charsmap: its %zu bytes do not hold the trie that they announce", l->path, line,
+                    bytes.n);
+    *m = (Charsmap){.trie = p + 4, .units = trie / 4, .text = {bytes.p + 4 + trie, bytes.n - 4 - trie}};
+    return utf8_valid(m->text, &bad_at) ||
+           fail(l->e, SP_FORMAT, "%s:%u: precompiled_charsmap: byte %zu of its replacements is not UTF-8", l->path,
+                line, bad_at);
+}
+
+/* ---- the normaliser -------------------------------------------------------------------------- */
+
+/* What is written, with Hugging Face's counts of characters: a character with `change` 0 replaces one of the source,
+ * with -n n more, with 1 none: then it has the place of the last one that was replaced. The last character waits, as
+ * the count of what is removed behind it is added to it. What is removed at the beginning is not counted: all places
+ * are too early then, as Hugging Face's are. */
+typedef struct Mapper {
+    Work *w;
+    WorkCode source;
+    uint32_t last;
+    bool waits;
+    uint32_t code;
+    int64_t change;
+} Mapper;
+
+static bool map_waiting(Mapper *m)
+{
+    uint32_t from = m->last;
+    if (!m->waits)
+        return true;
+    for (int64_t i = m->change; i <= 0 && work_next(m->w, &m->source); i++) {
+        m->last = m->source.from;
+        from = i == m->change ? m->last : from;
+    }
+    m->waits = false;
+    return work_put(m->w, m->code, from);
+}
+
+static bool map_put(Mapper *m, uint32_t code, int64_t change)
+{
+    if (!map_waiting(m))
+        return false;
+    m->waits = true;
+    m->code = code;
+    m->change = change;
+    return true;
+}
+
+static bool map_replace(Mapper *m, int64_t characters, Text to)
+{
+    int64_t written = 0;
+    for (size_t i = 0, length; i < to.n; i += length, written++)
+        if (!map_put(m, next_code(to.p + i, to.n - i, &length), written >= characters))
+            return false;
+    if (written < characters && m->waits)
+        m->change += written - characters;
+    return true;
+}
+
+/* The bytes of the cluster that begins at p, and its characters. */
+static size_t cluster_at(const char *p, size_t n, int64_t *characters)
+{
+    size_t length, end;
+    uint32_t code = next_code(p, n, &end);
+    *characters = 1;
+    if (code == '\r' && end < n && p[end] == '\n') {
+        *characters = 2;
+        return 2;
+    }
+    if (code < 0x80 && end < n && (unsigned char)p[end] < 0x80)
+        return end;
+    for (int before = unicode_cluster(code), flags; end < n && !(before & CLUSTER_CONTROL); before = flags) {
+        code = next_code(p + end, n - end, &length);
+        flags = unicode_cluster(code);
+        if (flags & CLUSTER_CONTROL || !(flags & CLUSTER_JOINS || before & CLUSTER_PREPENDS))
+            break;
+        end += length;
+        ++*characters;
+    }
+    return end;
+}
+
+static bool normalize(const void *settings, Work *w)
+{
+    const Charsmap *m = settings;
+    Mapper map = {.w = w};
+    Text text = {w->text.p, w->text.n}, to;
+    int64_t characters;
+    for (size_t at = 0, end; at < text.n; at = end) {
+        end = at + cluster_at(text.p + at, text.n - at, &characters);
+        if (end - at < 6 && charsmap_find(m, text.p + at, end - at, false, &to)) {
+            if (!map_replace(&map, characters, to))
+                return false;
+            continue;
+        }
+        for (size_t i = at, length; i < end; i += length) {
+            uint32_t code = next_code(text.p + i, end - i, &length);
+            if (charsmap_find(m, text.p + i, length, false, &to) ? !map_replace(&map, 1, to) : !map_put(&map, code, 0))
+                return false;
+        }
+    }
+    if (!map_waiting(&map))
+        return false;
+    work_swap(w);
+    return true;
+}
+
+/* ---- tokenizer.json -------------------------------------------------------------------------- */
+
+static int base64_value(char c)
+{
+    return c >= 'A' && c <= 'Z'   ? c - 'A'
+           : c >= 'a' && c <= 'z' ? c - 'a' + 26
+           : c >= '0' && c <= '9' ? c - '0' + 52
+           : c == '+'             ? 62
+           : c == '/'             ? 63
+                                  : -1;
+}
+
+/* RFC 4648, with its padding. */
+static bool base64_decode(Text from, Arena *a, Text *to, Error *e)
+{
+    size_t padding = 0, count = 0;
+    uint32_t bits = 0;
+    while (padding < 2 && padding < from.n && from.p[from.n - 1 - padding] == '=')
+        padding++;
+    char *out = NEW(a, char, from.n / 4 * 3 + 1, e);
+    if (!out || from.n % 4)
+        return false;
+    for (size_t i = 0; i < from.n; i++) {
+        int value = i < from.n - padding ? base64_value(from.p[i]) : 0;
+        if (value < 0)
+            return false;
+        bits = bits << 6 | (uint32_t)value;
+        if (i % 4 < 3)
+            continue;
+        for (int shift = 16; shift >= 0; shift -= 8)
+            out[count++] = (char)(uint8_t)(bits >> shift);
+    }
+    *to = (Text){out, count - padding};
+    return true;
+}
+
+static bool parse(Load *l, const Json *j, const void **settings)
+{
+    const Json *map = json_get(j, "precompiled_charsmap");
+    Charsmap *m = NEW(l->a, Charsmap, 1, l->e);
+    Text bytes;
+    if (!m)
+        return false;
+    *settings = m;
+    if (!map || map->type != JSON_STRING || !base64_decode(map->text, l->a, &bytes, l->e))
+        return l->e->code ? false
+                          : fail(l->e, SP_FORMAT, "%s:%u: expected precompiled_charsmap, in base64, in Precompiled",
+                                 l->path, (unsigned)j->line);
+    return charsmap_read(m, bytes, l, (unsigned)j->line);
+}
+
+const StageKind normalizer_precompiled = {.name = "Precompiled", .parse = parse, .normalize = normalize};

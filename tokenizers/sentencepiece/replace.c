@@ -1,0 +1,226 @@
+/* tokenizers/sentencepiece/replace.c: normalisers and decoders that replace, add or take away characters: Replace,
+ * Strip, Nmt, Prepend, and the decoders ByteFallback and Fuse. */
+#include "tokenizers/pipeline.h"
+
+enum { MAX_PATTERN = 256 }; /* bytes: the time for a byte of text grows with the pattern */
+
+/* ---- Replace --------------------------------------------------------------------------------- */
+
+typedef struct Replace {
+    Text pattern, content;
+    bool blanks; /* the regular expression " {2,}" */
+} Replace;
+
+static bool parse_replace(Load *l, const Json *j, const void **settings)
+{
+    const Json *pattern = json_get(j, "pattern"), *content = json_get(j, "content"),
+               *text = json_get(pattern, "String"), *expression = json_get(pattern, "Regex");
+    Replace *s = NEW(l->a, Replace, 1, l->e);
+    if (!s)
+        return false;
+    *settings = s;
+    if (!content || content->type != JSON_STRING || !(text || expression) ||
+        (text ? text : expression)->type != JSON_STRING)
+        return fail(l->e, SP_FORMAT, "%s:%u: Replace: expected a pattern, String or Regex, and content", l->path,
+                    (unsigned)j->line);
+    if (!text && !text_is(expression->text, " {2,}"))
+        return fail(l->e, SP_UNSUPPORTED, "%s:%u: Replace: the regular expression '%.*s' is not supported (' {2,}' is)",
+                    l->path, (unsigned)j->line, NAME(expression->text));
+    *s = (Replace){.pattern = text ? text->text : TEXT(" "), .content = content->text, .blanks = !text};
+    return (s->pattern.n && s->pattern.n <= MAX_PATTERN) ||
+           fail(l->e, SP_UNSUPPORTED, "%s:%u: Replace: a pattern of %zu bytes; 1 to %d are supported", l->path,
+                (unsigned)j->line, s->pattern.n, MAX_PATTERN);
+}
+
+/* The bytes of a match at the beginning of p[0, n); 0: none. */
+static size_t match(const Replace *s, const char *p, size_t n)
+{
+    size_t length = 0;
+    if (!s->blanks)
+        return n >= s->pattern.n && !memcmp(p, s->pattern.p, s->pattern.n) ? s->pattern.n : 0;
+    while (length < n && p[length] == ' ')
+        length++;
+    return length > 1 ? length : 0;
+}
+
+/* All of the content has the place of the last character that it replaces. */
+static bool normalize_replace(const void *settings, Work *w)
+{
+    const Replace *s = settings;
+    for (WorkCode c = {0}; work_next(w, &c);) {
+        size_t end = c.at + match(s, w->text.p + c.at, w->text.n - c.at);
+        if (end == c.at) {
+            if (!work_put(w, c.code, c.from))
+                return false;
+            continue;
+        }
+        while (c.end < end)
+            work_next(w, &c);
+        for (size_t i = 0, length; i < s->content.n; i += length)
+            if (!work_put(w, next_code(s->content.p + i, s->content.n - i, &length), c.from))
+                return false;
+    }
+    work_swap(w);
+    return true;
+}
+
+static bool decode_replace(const void *settings, bool first, TokenBytes *token, Arena *a, Error *e)
+{
+    const Replace *s = settings;
+    (void)first;
+    size_t n = 0, written = 0, length;
+    for (size_t i = 0; i < token->n; i += length ? length : 1) {
+        length = match(s, token->p + i, token->n - i);
+        n += length ? s->content.n : 1;
+    }
+    if (!token_bytes_room(token, token->n + n, a, e))
+        return false;
+    char *to = token->p + token->n; /* behind what it reads */
+    for (size_t i = 0; i < token->n; i += length ? length : 1) {
+        length = match(s, token->p + i, token->n - i);
+        Text put = length ? s->content : (Text){token->p + i, 1};
+        memcpy(to + written, put.p, put.n);
+        written += put.n;
+    }
+    memmove(token->p, to, written);
+    token->n = written;
+    return true;
+}
+
+const StageKind normalizer_replace = {.name = "Replace", .parse = parse_replace, .normalize = normalize_replace};
+const StageKind decoder_replace = {.name = "Replace", .parse = parse_replace, .decode = decode_replace};
+
+/* ---- Strip ----------------------------------------------------------------------------------- */
+
+typedef struct Strip {
+    bool left, right;
+} Strip;
+
+static bool parse_strip(Load *l, const Json *j, const void **settings)
+{
+    const Json *left = json_get(j, "strip_left"), *right = json_get(j, "strip_right");
+    Strip *s = NEW(l->a, Strip, 1, l->e);
+    if (!s)
+        return false;
+    *settings = s;
+    if (!left || left->type != JSON_BOOL || !right || right->type != JSON_BOOL)
+        return fail(l->e, SP_FORMAT, "%s:%u: normalizer Strip: expected strip_left and strip_right", l->path,
+                    (unsigned)j->line);
+    *s = (Strip){left->boolean, right->boolean};
+    return true;
+}
+
+static bool normalize_strip(const void *settings, Work *w)
+{
+    const Strip *s = settings;
+    size_t begin = SIZE_MAX, end = 0;
+    for (WorkCode c = {0}; work_next(w, &c);) {
+        if (is_space(w->t, c.code))
+            continue;
+        begin = MIN(begin, c.at);
+        end = c.end;
+    }
+    for (WorkCode c = {0}; work_next(w, &c);)
+        if ((!s->left || c.at >= begin) && (!s->right || c.at < end) && !work_put(w, c.code, c.from))
+            return false;
+    work_swap(w);
+    return true;
+}
+
+const StageKind normalizer_strip = {.name = "Strip", .parse = parse_strip, .normalize = normalize_strip};
+
+typedef struct StripDecoder {
+    uint32_t content;
+    int64_t start, stop; /* at most so many at the beginning, at the end */
+} StripDecoder;
+
+static bool parse_strip_decoder(Load *l, const Json *j, const void **settings)
+{
+    const Json *content = json_get(j, "content"), *start = json_get(j, "start"), *stop = json_get(j, "stop");
+    StripDecoder *s = NEW(l->a, StripDecoder, 1, l->e);
+    size_t length = 0;
+    if (!s)
+        return false;
+    *settings = s;
+    if (content && content->type == JSON_STRING)
+        length = utf8_decode(content->text.p, content->text.n, &s->content);
+    return (length && length == content->text.n && start && json_i64(start, &s->start) && s->start >= 0 && stop &&
+            json_i64(stop, &s->stop) && s->stop >= 0) ||
+           fail(l->e, SP_FORMAT, "%s:%u: decoder Strip: expected a character as content, start and stop", l->path,
+                (unsigned)j->line);
+}
+
+static bool decode_strip(const void *settings, bool first, TokenBytes *token, Arena *a, Error *e)
+{
+    const StripDecoder *s = settings;
+    char mark[4];
+    size_t n = utf8_encode(s->content, mark), begin = 0, end = token->n;
+    (void)first, (void)a, (void)e;
+    for (int64_t i = 0; i < s->start && end - begin >= n && !memcmp(token->p + begin, mark, n); i++)
+        begin += n;
+    for (int64_t i = 0; i < s->stop && end - begin >= n && !memcmp(token->p + end - n, mark, n); i++)
+        end -= n;
+    token->n = end - begin;
+    memmove(token->p, token->p + begin, token->n);
+    return true;
+}
+
+const StageKind decoder_strip = {.name = "Strip", .parse = parse_strip_decoder, .decode = decode_strip};
+
+bool strip_decoder_leads(const Stage *stage)
+{
+    const StripDecoder *s = stage->settings;
+    return stage->kind == &decoder_strip && s->start <= 1 && !s->stop;
+}
+
+/* ---- Nmt, Prepend ---------------------------------------------------------------------------- */
+
+static bool normalize_nmt(const void *settings, Work *w)
+{
+    (void)settings;
+    for (WorkCode c = {0}; work_next(w, &c);) {
+        uint32_t k = c.code;
+        bool gone = (k >= 1 && k <= 8) || k == 0xb || (k >= 0xe && k <= 0x1f) || k == 0x7f || k == 0x8f || k == 0x9f;
+        bool blank = k == 9 || k == 0xa || k == 0xc || k == 0xd || k == 0x1680 || (k >= 0x200b && k <= 0x200f) ||
+                     k == 0x2028 || k == 0x2029 || k == 0x2581 || k == 0xfeff || k == 0xfffd;
+        if (!gone && !work_put(w, blank ? ' ' : k, c.from))
+            return false;
+    }
+    work_swap(w);
+    return true;
+}
+
+const StageKind normalizer_nmt = {.name = "Nmt", .normalize = normalize_nmt};
+
+static bool parse_prepend(Load *l, const Json *j, const void **settings)
+{
+    const Json *prepend = json_get(j, "prepend");
+    if (!prepend || prepend->type != JSON_STRING || !prepend->text.n || prepend->text.n > MAX_PATTERN)
+        return fail(l->e, SP_FORMAT, "%s:%u: normalizer Prepend: expected 1 to %d bytes as prepend", l->path,
+                    (unsigned)j->line, MAX_PATTERN);
+    *settings = &prepend->text;
+    return true;
+}
+
+/* It has the place of the first character. */
+static bool normalize_prepend(const void *settings, Work *w)
+{
+    Text prepend = *(const Text *)settings;
+    for (WorkCode c = {0}; work_next(w, &c);) {
+        for (size_t i = 0, length; !c.at && i < prepend.n; i += length)
+            if (!work_put(w, next_code(prepend.p + i, prepend.n - i, &length), c.from))
+                return false;
+        if (!work_put(w, c.code, c.from))
+            return false;
+    }
+    work_swap(w);
+    return true;
+}
+
+const StageKind normalizer_prepend = {.name = "Prepend", .parse = parse_prepend, .normalize = normalize_prepend};
+
+/* ---- ByteFallback, Fuse ---------------------------------------------------------------------- */
+
+/* They join tokens: decoders.c does it. */
+const StageKind decoder_byte_fallback = {.name = "ByteFallback", .joins = JOIN_BYTES};
+const StageKind decoder_fuse = {.name = "Fuse", .joins = JOIN_ALL};

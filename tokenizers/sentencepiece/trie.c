@@ -1,0 +1,93 @@
+/* tokenizers/sentencepiece/trie.c: a trie of pieces. */
+#include <stdlib.h>
+
+#include "tokenizers/sentencepiece/sentencepiece.h"
+
+typedef struct TrieText {
+    Text text;
+    int32_t id;
+} TrieText;
+
+typedef struct TrieRange { /* of the sorted texts that begin with the bytes of a node */
+    uint32_t begin, end, depth;
+} TrieRange;
+
+static int by_text(const void *a, const void *b)
+{
+    const TrieText *x = a, *y = b;
+    int order = memcmp(x->text.p, y->text.p, MIN(x->text.n, y->text.n));
+    if (!order)
+        order = (x->text.n > y->text.n) - (x->text.n < y->text.n);
+    return order ? order : (x->id > y->id) - (x->id < y->id);
+}
+
+static size_t shared_bytes(Text a, Text b)
+{
+    size_t n = 0;
+    while (n < a.n && n < b.n && a.p[n] == b.p[n])
+        n++;
+    return n;
+}
+
+/* Level by level: the nodes after `made` are those whose children are not there yet. */
+static void grow(TrieNode *nodes, const TrieText *sorted, TrieRange *ranges)
+{
+    uint32_t made = 1;
+    for (uint32_t i = 0; i < made; i++) {
+        TrieRange r = ranges[i];
+        nodes[i].id = -1;
+        nodes[i].first = made;
+        nodes[i].count = 0;
+        for (; r.begin < r.end && sorted[r.begin].text.n == r.depth; r.begin++)
+            nodes[i].id = r.depth ? sorted[r.begin].id : -1;
+        while (r.begin < r.end) {
+            char byte = sorted[r.begin].text.p[r.depth];
+            uint32_t end = r.begin + 1;
+            while (end < r.end && sorted[end].text.p[r.depth] == byte)
+                end++;
+            nodes[made].byte = (uint8_t)byte;
+            ranges[made++] = (TrieRange){r.begin, end, r.depth + 1};
+            nodes[i].count++;
+            r.begin = end;
+        }
+    }
+}
+
+bool trie_build(Trie *t, const Text *pieces, size_t n, const bool *in, Arena *a, Error *e)
+{
+    const Heap *heap = arena_heap(a);
+    size_t kept = 0, count = 1, sorted_bytes, range_bytes;
+    TrieText *sorted = size_mul(n + 1, sizeof *sorted, &sorted_bytes) ? heap_alloc(heap, sorted_bytes) : NULL;
+    if (!sorted)
+        return fail_memory(e, n, "the pieces of a tokenizer");
+    for (size_t i = 0; i < n; i++)
+        if (!in || in[i])
+            sorted[kept++] = (TrieText){pieces[i], (int32_t)i};
+    qsort(sorted, kept, sizeof *sorted, by_text);
+    for (size_t i = 0; i < kept; i++)
+        count += sorted[i].text.n - (i ? shared_bytes(sorted[i - 1].text, sorted[i].text) : 0);
+    TrieRange *ranges = NULL;
+    if (count >= UINT32_MAX || !size_mul(count, sizeof *ranges, &range_bytes) ||
+        !(ranges = heap_alloc(heap, range_bytes)))
+        fail_memory(e, count, "the trie of a tokenizer");
+    t->nodes = ranges ? NEW(a, TrieNode, count, e) : NULL;
+    if (t->nodes) {
+        ranges[0] = (TrieRange){0, (uint32_t)kept, 0};
+        grow(t->nodes, sorted, ranges);
+        for (uint32_t i = 0; i < t->nodes[0].count; i++)
+            t->at_root[t->nodes[t->nodes[0].first + i].byte] = t->nodes[0].first + i;
+    }
+    if (ranges)
+        heap_free(heap, ranges, range_bytes);
+    heap_free(heap, sorted, sorted_bytes);
+    return t->nodes != NULL;
+}
+
+int32_t trie_find(const Trie *t, Text piece)
+{
+    uint32_t node = 0;
+    for (size_t i = 0; i < piece.n; i++)
+        if (!(node = trie_step(t, node, (uint8_t)piece.p[i])))
+            return -1;
+    return t->nodes[node].id;
+}

@@ -1,0 +1,190 @@
+/* tokenizers/sentencepiece/unigram.c: Unigram (Kudo 2018): of all ways to cut a word into pieces, the one with the
+ * highest sum of scores, found by Viterbi over a trie of the pieces. Scores, ties and unknown characters as in Hugging
+ * Face's tokenizers (models/unigram/model.rs); of a model file as in sentencepiece (unigram_model.cc). */
+#include <math.h>
+
+#include "tokenizers/sentencepiece/sentencepiece.h"
+
+enum { FEW = 128 }; /* bytes of a word whose table is on the stack */
+static const double UNKNOWN_PENALTY = 10;
+
+/* ---- the best pieces of a word --------------------------------------------------------------- */
+
+typedef struct Best { /* of all ways to cut the bytes up to here */
+    double score;
+    uint32_t begin; /* of its last piece */
+    int32_t id;     /* of that; -1: no way was found */
+} Best;
+
+static inline void better(const Pieces *m, Best *to, double score, size_t begin, int32_t id)
+{
+    score = m->plain ? (double)(float)score : score;
+    if (to->id < 0 || score > to->score)
+        *to = (Best){score, (uint32_t)begin, id};
+}
+
+/* best[0 .. n]. False where a character has no piece and the model no unknown one. */
+static bool find_best(const Pieces *m, Text word, Best *best)
+{
+    for (size_t i = 0; i <= word.n; i++)
+        best[i].id = -1;
+    best[0].score = 0;
+    for (size_t at = 0, length; at < word.n; at += length) {
+        double till_here = best[at].score;
+        bool single = false;
+        next_code(word.p + at, word.n - at, &length);
+        uint32_t node = 0;
+        for (size_t i = at; i < word.n; i++) {
+            if (!(node = trie_step(&m->trie, node, (uint8_t)word.p[i])))
+                break;
+            int32_t id = m->trie.nodes[node].id;
+            if (id < 0)
+                continue;
+            better(m, &best[i + 1], m->scores[id] + till_here, at, id);
+            single |= i + 1 == at + length;
+        }
+        if (single)
+            continue;
+        if (m->unknown < 0)
+            return false;
+        better(m, &best[at + length], m->unknown_score + till_here, at, m->unknown);
+    }
+    return true;
+}
+
+bool put_token(int32_t id, size_t end, TokenIds *ids, TokenEnds *ends, Arena *a, Error *e)
+{
+    return ids_push(ids, id, a, e) && (!ends || ends_push(ends, end, a, e));
+}
+
+static bool put_bytes(const Pieces *m, Text word, size_t begin, size_t end, TokenIds *ids, TokenEnds *ends, Arena *a,
+                      Error *e)
+{
+    for (size_t i = begin; i < end; i++) /* each has the place of all of them */
+        if (!put_token(m->bytes[(uint8_t)word.p[i]], end, ids, ends, a, e))
+            return false;
+    return true;
+}
+
+/* Hugging Face: fused they may be a piece, then they are that; or all of their bytes are pieces. */
+bool put_unknown(const Pieces *m, Text word, size_t begin, size_t end, TokenIds *ids, TokenEnds *ends, Arena *a,
+                 Error *e)
+{
+    int32_t id = m->plain ? -1 : trie_find(&m->trie, (Text){word.p + begin, end - begin});
+    bool fall_back = id < 0 && m->byte_fallback;
+    for (size_t i = begin; i < end && fall_back; i++)
+        fall_back = m->bytes[(uint8_t)word.p[i]] >= 0;
+    if (!fall_back)
+        return put_token(id < 0 ? m->unknown : id, end, ids, ends, a, e);
+    for (size_t at = begin, length; m->plain && at < end; at += length) {
+        next_code(word.p + at, end - at, &length);
+        if (!put_bytes(m, word, at, at + length, ids, ends, a, e))
+            return false;
+    }
+    return m->plain || put_bytes(m, word, begin, end, ids, ends, a, e);
+}
+
+/* Follows the best way back, and turns it round in place: best[begin].begin becomes the end of the piece there. */
+static bool put_best(const Pieces *m, Text word, Best *best, TokenIds *ids, TokenEnds *ends, Arena *a, Error *e)
+{
+    size_t next = word.n;
+    Best last = best[word.n];
+    for (size_t end = word.n; end > 0;) {
+        size_t begin = last.begin;
+        Best before = best[begin];
+        best[begin] = (Best){0, (uint32_t)end, last.id};
+        last = before;
+        end = begin;
+    }
+    for (size_t at = 0; at < word.n; at = next) {
+        int32_t id = best[at].id;
+        next = best[at].begin;
+        while (id == m->unknown && next < word.n && best[next].id == id)
+            next = best[next].begin;
+        if (id == m->unknown ? !put_unknown(m, word, at, next, ids, ends, a, e) : !put_token(id, next, ids, ends, a, e))
+            return false;
+    }
+    return true;
+}
+
+static bool run(const void *model, Text word, TokenIds *ids, TokenEnds *ends, Arena *a, Error *e)
+{
+    const Pieces *m = model;
+    Best few[FEW + 1], *best = few;
+    size_t bytes = 0;
+    if (word.n > FEW && (!size_mul(word.n + 1, sizeof *best, &bytes) || !(best = heap_alloc(arena_heap(a), bytes))))
+        return fail_memory(e, word.n, "the cuts of a word");
+    bool ok =
+        find_best(m, word, best) ||
+        fail(e, SP_FORMAT, "%s: the model has no unk_id, and the text has a character that is in no piece", m->path);
+    ok = ok && put_best(m, word, best, ids, ends, a, e);
+    if (best != few)
+        heap_free(arena_heap(a), best, bytes);
+    return ok;
+}
+
+static int32_t find_piece(const void *model, Text piece)
+{
+    return trie_find(&((const Pieces *)model)->trie, piece);
+}
+
+/* ---- tokenizer.json -------------------------------------------------------------------------- */
+
+/* Hugging Face looks byte pieces up by their names: "<0x41>". */
+static void find_bytes(Pieces *m)
+{
+    for (unsigned i = 0; i < 256; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "<0x%02X>", i);
+        m->bytes[i] = trie_find(&m->trie, text_of(name));
+    }
+}
+
+static bool read_pieces(Load *l, const Json *vocab, double *scores, double *lowest)
+{
+    Tokenizer *t = l->t;
+    *lowest = INFINITY;
+    for (const Json *j = vocab->first; j; j = j->next) {
+        const Json *score = j->type == JSON_ARRAY && j->count == 2 ? j->first->next : NULL;
+        if (!score || j->first->type != JSON_STRING || score->type != JSON_NUMBER || !isfinite(score->number))
+            return fail(l->e, SP_FORMAT, "%s:%u: expected a piece and its score in the vocab of the Unigram model",
+                        l->path, (unsigned)j->line);
+        if (j->first->text.n > MAX_PIECE)
+            return fail(l->e, SP_UNSUPPORTED, "%s:%u: a piece of %zu bytes; at most %d are supported", l->path,
+                        (unsigned)j->line, j->first->text.n, MAX_PIECE);
+        t->pieces[t->ids] = j->first->text;
+        scores[t->ids++] = score->number;
+        *lowest = MIN(*lowest, score->number);
+    }
+    return true;
+}
+
+static bool parse(Load *l, const Json *j, const void **model)
+{
+    const Json *vocab = json_get(j, "vocab"), *unknown = json_get(j, "unk_id"), *bytes = json_get(j, "byte_fallback");
+    int64_t id = -1;
+    if (!vocab || vocab->type != JSON_ARRAY || !vocab->count || (bytes && bytes->type != JSON_BOOL))
+        return fail(l->e, SP_FORMAT, "%s: expected vocab, unk_id and byte_fallback in the Unigram model", l->path);
+    if (!is_absent(unknown) && (!json_i64(unknown, &id) || id < 0 || (uint64_t)id >= vocab->count))
+        return fail(l->e, SP_FORMAT, "%s:%u: the unk_id of the Unigram model is not a number below %zu", l->path,
+                    (unsigned)unknown->line, vocab->count);
+    if (!pieces_new(l, vocab->count))
+        return false;
+    Pieces *m = NEW(l->a, Pieces, 1, l->e);
+    double *scores = NEW(l->a, double, vocab->count, l->e), lowest;
+    if (!m || !scores || !read_pieces(l, vocab, scores, &lowest))
+        return false;
+    *m = (Pieces){.path = l->t->path,
+                  .scores = scores,
+                  .unknown_score = lowest - UNKNOWN_PENALTY,
+                  .unknown = (int32_t)id,
+                  .byte_fallback = json_is_true(bytes)};
+    l->distinct = vocab->count;
+    if (!trie_build(&m->trie, l->t->pieces, vocab->count, NULL, l->a, l->e))
+        return false;
+    find_bytes(m);
+    *model = m;
+    return true;
+}
+
+const ModelKind model_unigram = {.name = "Unigram", .mark = "unk_id", .parse = parse, .run = run, .find = find_piece};
