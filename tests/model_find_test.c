@@ -188,8 +188,7 @@ static void unread_tokenizers_are_named(void **state)
     test_folder(folder);
     write_file(folder, "qwen.tiktoken", "");
     assert_null(tokenizer_load(folder, b->a, &b->e));
-    assert_error(b->e, SP_UNSUPPORTED,
-                 "contains no tokenizer.json; qwen.tiktoken is not supported");
+    assert_error(b->e, SP_UNSUPPORTED, "contains no tokenizer.json; qwen.tiktoken is not supported");
     test_folder_remove(folder);
 }
 
