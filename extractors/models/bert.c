@@ -3,26 +3,14 @@
 // flags: -Os
 #include "extractors/models/postnorm.h"
 
-static const PostNormNames NAMES = {.words = "embeddings.word_embeddings",
-                                    .positions = "embeddings.position_embeddings",
-                                    .types = "embeddings.token_type_embeddings",
-                                    .norm = "embeddings.LayerNorm",
-                                    .layer = "encoder.layer",
-                                    .q = "attention.self.query",
-                                    .k = "attention.self.key",
-                                    .v = "attention.self.value",
-                                    .out = "attention.output.dense",
-                                    .norm1 = "attention.output.LayerNorm",
-                                    .fc1 = "intermediate.dense",
-                                    .fc2 = "output.dense",
-                                    .norm2 = "output.LayerNorm",
-                                    .pooler = "pooler.dense"};
-
-/* RoBERTa has these names too, with one kind of token. */
+/* RoBERTa has these names too, with one kind of token. A BERT inside a model of texts and images is behind
+ * "text_model.". */
 static bool matches(const ModelSource *s)
 {
-    return model_has(s, "encoder.layer.0.attention.self.query.weight", NULL) &&
-           (model_stated(s) || model_rows(s, "embeddings.token_type_embeddings.weight") != 1);
+    Text prefix;
+    return model_has(s, "encoder.layer.0.attention.self.query.weight", &prefix) &&
+           (model_stated(s) ||
+            (!text_ends(prefix, "text_model.") && model_rows(s, "embeddings.token_type_embeddings.weight") != 1));
 }
 
 static bool load(Encoder *en, const ModelSource *s, Error *e)
@@ -35,9 +23,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
     if (config_get(&l, "position_embedding_type") && !config_is(&l, "position_embedding_type", "absolute"))
         return fail(e, SP_UNSUPPORTED, "%s/config.json: only absolute position embeddings are supported", s->folder);
     double eps = config_f64(&l, "layer_norm_eps", 1e-12);
-    m->H = config_heads(&l, "num_attention_heads", 12);
-    m->layers = config_i64(&l, "num_hidden_layers", 12);
-    return config_act(&l, "hidden_act", ACT_GELU, &m->act) && e->code == SP_OK && postnorm_load(&l, m, &NAMES, eps, 0);
+    return postnorm_config(&l, m, 12, 12) && postnorm_load(&l, m, &bert_names, eps, 0);
 }
 
 const EncoderKind encoder_bert = {.name = "bert",

@@ -2,17 +2,13 @@
  * (efficientnet_b0_rwightman-7f5810bc.pth). Widths, kernels and depth are read from the tensors; strides, and what
  * differs between the sizes, are torchvision's. */
 // flags: -Os
-#include "extractors/loading.h"
+#include "extractors/models/efficientnet.h"
 
 enum { STAGES = 7 };
 
-typedef struct Block {
-    Conv2d expand, depthwise, squeeze, excite, project;
-    bool has_expand, residual;
-} Block;
 typedef struct EfficientNet {
     Conv2d stem, head;
-    Block *block;
+    MbConv *block;
     int64_t blocks; /* that are loaded: all, or up to the last one that calls may ask for */
     Linear classifier;
     int pool, logits, last, maps; /* numbers of outputs; maps + i: the map of the first i blocks */
@@ -76,17 +72,14 @@ static int64_t block_width(Loader *l, int stage, int at)
     return fourth ? fourth : loader_rows(l, part(l, stage, at, 2, ".0"));
 }
 
-/* A convolution to O channels (-1: any) with its batch norm, "NAME.0" and "NAME.1", padded so that stride 1 keeps the
- * size. */
-static bool load_layer(Loader *l, Conv2d *to, int64_t O, int64_t C, const char *name, double eps, int64_t stride,
-                       int64_t groups)
+bool efficientnet_layer(Loader *l, Conv2d *to, int64_t O, int64_t C, const char *name, const char *norm, double eps,
+                        int64_t stride, int64_t groups)
 {
-    const Array *w = load_array(l, 4, (int64_t[]){O, C / groups, -1, -1}, "%s.0.weight", name);
+    const Array *w = load_array(l, 4, (int64_t[]){O, C / groups, -1, -1}, "%s.weight", name);
     if (w && (w->shape[2] != w->shape[3] || w->shape[2] % 2 == 0))
         return fail(l->error, SP_FORMAT, "%s: tensor %s: expected a square kernel of odd size, found %lld x %lld",
                     w->file, w->name.p, (long long)w->shape[2], (long long)w->shape[3]);
-    return w && load_conv(l, to, C, load_name(l, "%s.0", name), load_name(l, "%s.1", name), eps, stride,
-                          w->shape[2] / 2, groups);
+    return w && load_conv(l, to, C, name, norm, eps, stride, w->shape[2] / 2, groups);
 }
 
 /* A 1 x 1 convolution with a bias. */
@@ -96,22 +89,37 @@ static bool load_pointwise(Loader *l, Conv2d *to, int64_t O, int64_t C, const ch
     return w && load_array(l, 1, w->shape, "%s.bias", name) && load_conv(l, to, C, name, NULL, 0, 1, 0, 1);
 }
 
-/* *C: channels in, then out */
-static bool load_block(Loader *l, Block *b, int stage, int at, double eps, int64_t *C)
+bool mbconv_load(Loader *l, MbConv *b, const MbConvNames *n, int64_t C, double eps, int64_t stride)
 {
-    static const int STRIDES[STAGES] = {1, 2, 2, 2, 1, 2, 1};
-    int64_t in = *C, wide = in, stride = at == 0 ? STRIDES[stage] : 1;
-    int i = 0;
-    b->has_expand = loader_has(l, "%s", part(l, stage, at, 3, ".0.weight"));
+    int64_t wide = C;
+    b->has_expand = n->expand != NULL;
     if (b->has_expand) {
-        if (!load_layer(l, &b->expand, -1, in, part(l, stage, at, i++, ""), eps, 1, 1))
+        if (!efficientnet_layer(l, &b->expand, -1, C, n->expand, n->expand_norm, eps, 1, 1))
             return false;
         wide = b->expand.O;
     }
-    if (!load_layer(l, &b->depthwise, wide, wide, part(l, stage, at, i, ""), eps, stride, wide) ||
-        !load_pointwise(l, &b->squeeze, -1, wide, part(l, stage, at, i + 1, ".fc1")) ||
-        !load_pointwise(l, &b->excite, wide, b->squeeze.O, part(l, stage, at, i + 1, ".fc2")) ||
-        !load_layer(l, &b->project, -1, wide, part(l, stage, at, i + 2, ""), eps, 1, 1))
+    return efficientnet_layer(l, &b->depthwise, wide, wide, n->depthwise, n->depthwise_norm, eps, stride, wide) &&
+           load_pointwise(l, &b->squeeze, -1, wide, n->squeeze) &&
+           load_pointwise(l, &b->excite, wide, b->squeeze.O, n->excite) &&
+           efficientnet_layer(l, &b->project, -1, wide, n->project, n->project_norm, eps, 1, 1);
+}
+
+/* *C: channels in, then out */
+static bool load_block(Loader *l, MbConv *b, int stage, int at, double eps, int64_t *C)
+{
+    static const int STRIDES[STAGES] = {1, 2, 2, 2, 1, 2, 1};
+    int64_t in = *C, stride = at == 0 ? STRIDES[stage] : 1;
+    bool expands = loader_has(l, "%s", part(l, stage, at, 3, ".0.weight"));
+    int i = expands ? 1 : 0;
+    MbConvNames n = {.expand = expands ? part(l, stage, at, 0, ".0") : NULL,
+                     .expand_norm = part(l, stage, at, 0, ".1"),
+                     .depthwise = part(l, stage, at, i, ".0"),
+                     .depthwise_norm = part(l, stage, at, i, ".1"),
+                     .squeeze = part(l, stage, at, i + 1, ".fc1"),
+                     .excite = part(l, stage, at, i + 1, ".fc2"),
+                     .project = part(l, stage, at, i + 2, ".0"),
+                     .project_norm = part(l, stage, at, i + 2, ".1")};
+    if (!mbconv_load(l, b, &n, in, eps, stride))
         return false;
     *C = b->project.O;
     b->residual = stride == 1 && in == *C;
@@ -181,8 +189,8 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
     }
     const Size *size = size_of(&l, m->blocks, loader_rows(&l, "features.8.0"));
     int64_t all = m->blocks, at = 0;
-    if (!size || !load_layer(&l, &m->stem, -1, 3, "features.0", size->eps, 2, 1) || !add_outputs(&l, m, count) ||
-        !(m->block = NEW(en->arena, Block, all, e)))
+    if (!size || !efficientnet_layer(&l, &m->stem, -1, 3, "features.0.0", "features.0.1", size->eps, 2, 1) ||
+        !add_outputs(&l, m, count) || !(m->block = NEW(en->arena, MbConv, all, e)))
         return false;
     encoder_preset(en, preset_of(s, size));
     m->blocks = load_blocks(&l, m->maps, all);
@@ -193,17 +201,24 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
                 return false;
     if (m->blocks < all)
         return true;
-    return load_layer(&l, &m->head, -1, C, "features.8", size->eps, 1, 1) &&
+    return efficientnet_layer(&l, &m->head, -1, C, "features.8.0", "features.8.1", size->eps, 1, 1) &&
            (m->logits < 0 || load_linear(&l, &m->classifier, -1, m->head.O, true, "classifier.1"));
 }
 
-/* Hu et al. 2018: each channel is scaled by a function of the means of all channels. */
-static Tensor *squeeze_excite(Tape *t, const Block *b, Tensor *x, int64_t B)
+/* Each channel is scaled by a function of the means of all channels. */
+static Tensor *squeeze_excite(Tape *t, const MbConv *b, Tensor *x, int64_t B, Act act)
 {
     Tensor *s = mean_pool(t, x);
     s = reshape(t, s, 4, (int64_t[]){B, 1, 1, b->squeeze.C});
-    s = conv(t, conv(t, s, &b->squeeze, NULL, ACT_SWISH), &b->excite, NULL, ACT_SIGMOID);
+    s = conv(t, conv(t, s, &b->squeeze, NULL, act), &b->excite, NULL, ACT_SIGMOID);
     return channel_scale(t, x, reshape(t, s, 2, (int64_t[]){B, b->excite.O}));
+}
+
+Tensor *mbconv(Tape *t, const MbConv *b, Tensor *x, int64_t B, Act act)
+{
+    Tensor *y = b->has_expand ? conv(t, x, &b->expand, NULL, act) : x;
+    y = squeeze_excite(t, b, conv(t, y, &b->depthwise, NULL, act), B, act);
+    return conv(t, y, &b->project, b->residual ? x : NULL, ACT_NONE);
 }
 
 static void forward(Tape *t, const void *model, Pass *p)
@@ -215,10 +230,7 @@ static void forward(Tape *t, const void *model, Pass *p)
     x = conv(t, x, &m->stem, NULL, ACT_SWISH);
     pass_put(p, m->maps, x);
     for (int64_t i = 0; i < blocks; i++) {
-        const Block *k = &m->block[i];
-        Tensor *y = k->has_expand ? conv(t, x, &k->expand, NULL, ACT_SWISH) : x;
-        y = squeeze_excite(t, k, conv(t, y, &k->depthwise, NULL, ACT_SWISH), b->B);
-        x = conv(t, y, &k->project, k->residual ? x : NULL, ACT_NONE);
+        x = mbconv(t, &m->block[i], x, b->B, ACT_SWISH);
         pass_put(p, m->maps + (int)i + 1, x);
     }
     if (!pass_asks(p, m->last) && !pass_asks(p, m->pool) && !pass_asks(p, m->logits))

@@ -3,6 +3,37 @@
 // flags: -Os
 #include "extractors/models/postnorm.h"
 
+const PostNormNames bert_names = {.words = "embeddings.word_embeddings",
+                                  .positions = "embeddings.position_embeddings",
+                                  .types = "embeddings.token_type_embeddings",
+                                  .norm = "embeddings.LayerNorm",
+                                  .layer = "encoder.layer",
+                                  .q = "attention.self.query",
+                                  .k = "attention.self.key",
+                                  .v = "attention.self.value",
+                                  .out = "attention.output.dense",
+                                  .norm1 = "attention.output.LayerNorm",
+                                  .fc1 = "intermediate.dense",
+                                  .fc2 = "output.dense",
+                                  .norm2 = "output.LayerNorm",
+                                  .pooler = "pooler.dense"};
+
+bool postnorm_config(Loader *l, PostNormModel *m, int64_t H, int64_t layers)
+{
+    m->H = config_heads(l, "num_attention_heads", H);
+    m->layers = config_i64(l, "num_hidden_layers", layers);
+    return config_act(l, "hidden_act", ACT_GELU, &m->act) && l->error->code == SP_OK;
+}
+
+bool postnorm_after_padding(Loader *l, int32_t *first_position)
+{
+    int64_t padding = config_i64(l, "pad_token_id", 1);
+    if (padding < 0 || padding >= INT32_MAX)
+        return config_bad(l, config_get(l, "pad_token_id"), "pad_token_id", "the id of a token");
+    *first_position = (int32_t)padding + 1;
+    return true;
+}
+
 static bool load_block(Loader *l, PostNorm *to, int64_t C, double eps, const char *block, const PostNormNames *n)
 {
     const char *qkv[3] = {load_name(l, "%s.%s", block, n->q), load_name(l, "%s.%s", block, n->k),
@@ -15,7 +46,7 @@ static bool load_block(Loader *l, PostNorm *to, int64_t C, double eps, const cha
            load_norm(l, &to->norm2, C, eps, load_name(l, "%s.%s", block, n->norm2));
 }
 
-bool postnorm_load(Loader *l, PostNormModel *m, const PostNormNames *n, double eps, int32_t first_position)
+bool postnorm_weights(Loader *l, PostNormModel *m, const PostNormNames *n, double eps, int32_t first_position)
 {
     if (!(m->words = load_words(l, n->words)) ||
         !(m->positions = load_positions(l, m->words->shape[1], first_position, n->positions)))
@@ -31,6 +62,12 @@ bool postnorm_load(Loader *l, PostNormModel *m, const PostNormNames *n, double e
     for (int64_t i = 0; i < m->layers; i++)
         if (!load_block(l, &m->layer[i], C, eps, load_name(l, "%s.%lld", n->layer, (long long)i), n))
             return false;
+    return true;
+}
+
+bool postnorm_outputs(Loader *l, PostNormModel *m, const PostNormNames *n)
+{
+    int64_t C = m->words->shape[1];
     m->last = output_add(
         l,
         (Output){.name = "last_hidden_state", .also = "1", .modality = MODALITY_TEXT, .rows = ROWS_TOKENS, .width = C});
@@ -39,6 +76,11 @@ bool postnorm_load(Loader *l, PostNormModel *m, const PostNormNames *n, double e
     if (m->pooled >= 0 && !load_linear(l, &m->pooler, C, C, true, n->pooler))
         return false;
     return l->error->code == SP_OK;
+}
+
+bool postnorm_load(Loader *l, PostNormModel *m, const PostNormNames *n, double eps, int32_t first_position)
+{
+    return postnorm_weights(l, m, n, eps, first_position) && postnorm_outputs(l, m, n);
 }
 
 /* Words, positions and the first kind of token; the last two are added first. */
