@@ -102,6 +102,8 @@ bool config_fits(Loader *l, int64_t layers, int64_t found, int64_t heads, int64_
 /* An activation by name ("hidden_act"; what the key is differs between families). */
 bool config_act(Loader *l, const char *key, Act fallback, Act *act);
 
+/* A JSON file of the folder, an object or a list, of the given type; NULL without an error if there is no such file. */
+const Json *folder_json(const Files *f, const char *name, JsonType type, const char **path, Arena *a, Error *e);
 /* What preprocessor_config.json says to Hugging Face's image processors, and `usual` (EncoderKind) where it has no
  * value; false on failure, untouched without the file. */
 bool preset_from_folder(Preset *p, const Preset *usual, const Files *folder, Arena *a, Error *e);

@@ -144,7 +144,7 @@ static void check_image(Bench *b, const char *model, const char *layer, int64_t 
 {
     Preset p = {.width = w,
                 .height = h,
-                .how = {FILTER_BICUBIC, PASSES_PILLOW_13},
+                .how = {FILTER_BICUBIC, RESIZE_PILLOW},
                 .mean = {0.485f, 0.456f, 0.406f},
                 .std = {0.229f, 0.224f, 0.225f}};
     Opened m = open_model(b, model, (Wish){.modality = MODALITY_IMAGE, .layer = layer, .preset = w ? &p : NULL});

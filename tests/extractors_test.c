@@ -1,142 +1,12 @@
-/* tests/extractors_test.c: extractors_test: images equal Pillow's (tests/golden/make_images.py), broken ones end in
- * one line. Encoders are in encoders_test.c.
- *
- * extractors_test --pixels MODE LIST OUT writes, for tests/golden/check_pixels.py, the RGB bytes of every image named
- * in LIST (a path a line): each as int32 width, int32 height, pixels; -1 -1 where decoding fails. MODE is "decode" or
- * "FILTER W H" (squash) or "FILTER W H SHORT" (short side, then centre crop); FILTER is bilinear or bicubic, with
- * 12 behind it for the passes of Pillow 12. */
+/* tests/extractors_test.c: broken images end in one line; values of pixels. That pixels equal Pillow's is tested in
+ * pixels_test.c; encoders are in encoders_test.c. */
 #include "extractors/extractors.h" /* before cmocka, which has a macro named fail */
 
 #include "tests/testing.h"
 
-static bool write_pixels(Out *out, const char *path, const char *mode, Arena *a, Error *e)
-{
-    char filter[16];
-    int w, h, shorter, n = sscanf(mode, "%15s %d %d %d", filter, &w, &h, &shorter);
-    Image im;
-    Error local = {0};
-    bool ok = image_open(&im, path, a, &local);
-    if (ok && n >= 3) {
-        Preset p = {.fit = n == 4 ? FIT_SHORT_SIDE : FIT_SQUASH,
-                    .resize = n == 4 ? shorter : 0,
-                    .width = w,
-                    .height = h,
-                    .how = {.filter = strncmp(filter, "bicubic", 7) ? FILTER_BILINEAR : FILTER_BICUBIC,
-                            .passes = strstr(filter, "12") ? PASSES_PILLOW_12 : PASSES_PILLOW_13},
-                    .scale = SCALE_UNIT};
-        float *x = NEW(a, float, 3 * w * h, e);
-        ok = x && image_prepare(&im, &p, x, a, &local);
-        im = (Image){.width = w, .height = h, .pixels = NEW(a, unsigned char, 3 * w * h, e)};
-        for (int i = 0; ok && i < 3 * w * h; i++)
-            im.pixels[i] = (unsigned char)(x[i] * 255.0f + 0.5f);
-    }
-    if (!ok)
-        fprintf(stderr, "%s\n", local.message);
-    int32_t size[2] = {ok ? (int32_t)im.width : -1, ok ? (int32_t)im.height : -1};
-    return out_write(out, size, sizeof size, e) &&
-           (!ok || out_write(out, im.pixels, (size_t)(im.width * im.height * 3), e));
-}
-
-static int pixels_main(const char *mode, const char *list, const char *path)
-{
-    Error e = {0};
-    Arena *keep = arena_new(NULL, 0), *each = arena_new(NULL, 0);
-    Text paths, line;
-    Out *out = out_open(path, NULL, &e);
-    bool ok = out && file_read(&paths, keep, list, 0, &e);
-    while (ok && text_line(&paths, &line)) {
-        ArenaMark mark = arena_mark(each);
-        ok = write_pixels(out, arena_strndup(each, line.p, line.n, &e), mode, each, &e);
-        arena_rewind(each, mark);
-    }
-    ok = ok ? out_commit(out, &e) : (out_discard(out), false);
-    if (!ok)
-        fprintf(stderr, "%s\n", e.message);
-    arena_free(keep);
-    arena_free(each);
-    return !ok;
-}
-
 /* ---- images ---------------------------------------------------------------------------------- */
 
 #define GOLDEN "tests/golden/"
-
-static uint64_t fnv(const void *data, size_t n)
-{
-    const unsigned char *p = data;
-    uint64_t h = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < n; i++)
-        h = (h ^ p[i]) * 0x100000001b3u;
-    return h;
-}
-
-static bool readable(const char *name) /* whether this build decodes such a file to Pillow's pixels */
-{
-#ifndef HAVE_JPEG
-    if (strstr(name, ".jpg"))
-        return false;
-#endif
-#ifndef HAVE_WEBP
-    if (strstr(name, ".webp"))
-        return false;
-#endif
-#ifndef HAVE_PNG
-    if (strstr(name, "I16") || strstr(name, "palette_short"))
-        return false;
-#endif
-    (void)name;
-    return true;
-}
-
-static void pixels_are_pillows(void **state)
-{
-    (void)state;
-    Error e = {0};
-    Arena *a = arena_new(NULL, 0);
-    Text rest, line;
-    assert_true(file_read(&rest, a, GOLDEN "images/pixels.tsv", 0, &e));
-    assert_true(text_line(&rest, &line));
-    int cases = 0;
-    while (text_line(&rest, &line)) {
-        char name[64], filter[16], path[128];
-        int w, h, shorter;
-        unsigned long long expected;
-        assert_int_equal(sscanf(line.p, "%63s %15s %d %d %d %llx", name, filter, &w, &h, &shorter, &expected), 6);
-        if (!readable(name)) {
-            printf("# skipped: %s: this build does not read it to Pillow's pixels\n", name);
-            continue;
-        }
-        ArenaMark mark = arena_mark(a);
-        snprintf(path, sizeof path, GOLDEN "images/%s", name);
-        Image im, out;
-        if (!image_open(&im, path, a, &e))
-            fail_msg("%s", e.message);
-        if (strcmp(filter, "none")) {
-            Resampling how = {.filter = strncmp(filter, "bicubic", 7) ? FILTER_BILINEAR : FILTER_BICUBIC,
-                              .passes = strstr(filter, "12") ? PASSES_PILLOW_12 : PASSES_PILLOW_13};
-            if (shorter) {
-                Preset p = {
-                    .fit = FIT_SHORT_SIDE, .resize = shorter, .width = w, .height = h, .how = how, .scale = SCALE_UNIT};
-                float *x = NEW(a, float, 3 * w * h, &e);
-                assert_true(image_prepare(&im, &p, x, a, &e));
-                out = (Image){w, h, NEW(a, unsigned char, 3 * w * h, &e)};
-                for (int i = 0; i < 3 * w * h; i++)
-                    out.pixels[i] = (unsigned char)(x[i] * 255.0f + 0.5f);
-            } else {
-                assert_true(image_resize(&out, &im, w, h, how, a, &e));
-            }
-            im = out;
-        }
-        assert_int_equal(im.width, w);
-        assert_int_equal(im.height, h);
-        if (fnv(im.pixels, (size_t)(3 * w * h)) != expected)
-            fail_msg("%s %s %d x %d (%d): pixels differ from Pillow's", name, filter, w, h, shorter);
-        arena_rewind(a, mark);
-        cases++;
-    }
-    assert_true(cases > 20);
-    arena_free(a);
-}
 
 /* Each image cut anywhere either decodes or fails with one line that names it; nothing leaks (sanitizers watch). */
 static void cut_images_fail_in_one_line(void **state)
@@ -473,12 +343,9 @@ static void values_are_scaled(void **state)
     arena_free(a);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
-    if (argc == 5 && strcmp(argv[1], "--pixels") == 0)
-        return pixels_main(argv[2], argv[3], argv[4]);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pixels_are_pillows),
         cmocka_unit_test(cut_images_fail_in_one_line),
         cmocka_unit_test(hostile_images_are_refused),
         cmocka_unit_test(hostile_pngs),

@@ -67,20 +67,31 @@ bool image_crop(Image *out, const Image *in, int64_t left, int64_t top, int64_t 
     return true;
 }
 
-/* Where a centre crop of `crop` begins in `size`; negative where the image is smaller and black is put around it.
- * torchvision rounds the half to even, Hugging Face's processors round down. */
+/* Where a centre crop of `crop` begins in `size`; negative where the image is smaller. */
 static int64_t crop_start(int64_t size, int64_t crop, CropRounding rounding)
 {
     int64_t room = size - crop;
-    if (rounding == CROP_FLOOR)
-        return room >= 0 ? room / 2 : -((1 - room) / 2);
-    return room >= 0 ? room / 2 + (room % 4 == 3) : -(-room / 2);
+    if (rounding == CROP_FLOOR && room < 0)
+        return -((1 - room) / 2);
+    return room >= 0 && rounding == CROP_HALF_EVEN ? room / 2 + (room % 4 == 3) : room / 2;
+}
+
+bool preset_resizer(Preset *p, Resizer resizer, Error *e)
+{
+    if (resizer == RESIZE_TORCHVISION && (p->how.filter == FILTER_BOX || p->how.filter == FILTER_HAMMING))
+        return fail(e, SP_UNSUPPORTED, "torchvision has no %s filter; resize by pil",
+                    p->how.filter == FILTER_BOX ? "box" : "hamming");
+    p->how.resizer = resizer;
+    if (p->crop != CROP_HALF_EVEN)
+        p->crop = resizer == RESIZE_TORCHVISION ? CROP_FLOOR_BEHIND : CROP_FLOOR;
+    return true;
 }
 
 bool image_fit(Image *out, const Image *im, const Preset *p, Arena *a, Error *e)
 {
-    int64_t W = p->width, H = p->height, left = 0, top = 0, full_w = W, full_h = H;
-    if (W <= 0 || H <= 0 || (p->fit == FIT_SHORT_SIDE && (p->resize <= 0 || p->resize > INT32_MAX)))
+    int64_t W = p->width, H = p->height, full_w = p->across ? p->across : W, full_h = p->across ? p->down : H;
+    if (W <= 0 || H <= 0 || full_w <= 0 || full_h <= 0 ||
+        (p->fit == FIT_SHORT_SIDE && (p->resize <= 0 || p->resize > INT32_MAX)))
         return fail(e, SP_USAGE, "an image cannot be resized to %lld x %lld (short side %lld)", (long long)W,
                     (long long)H, (long long)p->resize);
     if (p->fit == FIT_SHORT_SIDE) { /* int(size * long / short) as torchvision and Hugging Face */
@@ -88,9 +99,13 @@ bool image_fit(Image *out, const Image *im, const Preset *p, Arena *a, Error *e)
         int64_t longer = (int64_t)((double)(p->resize * long_side) / (double)short_side);
         full_w = im->width <= im->height ? p->resize : longer;
         full_h = im->width <= im->height ? longer : p->resize;
-        left = crop_start(full_w, W, p->crop);
-        top = crop_start(full_h, H, p->crop);
+    } else if (p->fit == FIT_OWN) {
+        full_w = im->width;
+        full_h = im->height;
     }
+    int64_t left = crop_start(full_w, W, p->crop), top = crop_start(full_h, H, p->crop);
+    if (full_w == im->width && full_h == im->height) /* no filter changes an image that keeps its size */
+        return image_crop(out, im, left, top, W, H, a, e);
     Image part;
     int64_t x0 = MAX(left, 0), y0 = MAX(top, 0), x1 = MIN(left + W, full_w), y1 = MIN(top + H, full_h);
     if (!image_resize_part(&part, im, full_w, full_h, x0, y0, x1 - x0, y1 - y0, p->how, a, e))
@@ -99,6 +114,25 @@ bool image_fit(Image *out, const Image *im, const Preset *p, Arena *a, Error *e)
         return image_crop(out, &part, left - x0, top - y0, W, H, a, e);
     *out = part;
     return true;
+}
+
+/* One value of a channel as transformers computes it: by NumPy, which rounds v factor from float64, or by torch, which
+ * takes the factor into mean and deviation where it can. */
+static float processed(const Preset *p, int c, int v)
+{
+    double factor = p->factor > 0 ? p->factor : 1.0 / 255.0;
+    bool torch = p->how.resizer == RESIZE_TORCHVISION;
+    float x = torch ? (float)v * (float)factor : (float)((double)v * factor), mean = p->mean[c], std = p->std[c];
+    if (torch && p->normalize && !p->offset) {
+        x = (float)v;
+        mean *= (float)(1.0 / factor);
+        std *= (float)(1.0 / factor);
+    }
+    if (p->offset)
+        x -= 1.0f;
+    if (p->normalize)
+        x = (x - mean) / std;
+    return p->again ? x / p->std[c] : x;
 }
 
 void image_values(const Image *fitted, const Preset *p, float *out)
@@ -114,7 +148,9 @@ void image_values(const Image *fitted, const Preset *p, float *out)
     for (int c = 0; c < 3; c++)
         for (int v = 0; v < 256; v++) {
             float x = (float)v / 255.0f;
-            if (p->scale == SCALE_ZSCORE)
+            if (p->scale == SCALE_PROCESSOR)
+                x = processed(p, c, v);
+            else if (p->scale == SCALE_ZSCORE)
                 x = (x - p->mean[c]) / p->std[c];
             else if (p->scale == SCALE_MINMAX) /* one colour has no range: all zero, where Ducho divides by zero */
                 x = high > low ? (x - (float)low / 255.0f) / ((float)high / 255.0f - (float)low / 255.0f) : 0.0f;

@@ -15,16 +15,26 @@ typedef struct Image { /* RGB, 8 bits, rows without padding */
  * states its bounds. */
 bool image_decode(Image *im, Text bytes, const char *name, int64_t max_pixels, Arena *a, Error *e);
 bool image_open(Image *im, const char *path, Arena *a, Error *e);
-typedef enum Filter { FILTER_BILINEAR, FILTER_BICUBIC } Filter;
-/* The two passes round to 8 bits between them, so their order shows in the last bit. Pillow to 12 always goes across
- * first; Pillow 13 goes down first where the height loses more than twice the pixels that the width loses (a poster
- * squashed to a square). */
-typedef enum Passes { PASSES_PILLOW_13, PASSES_PILLOW_12 } Passes;
+typedef enum Filter {
+    FILTER_BILINEAR,
+    FILTER_BICUBIC,
+    FILTER_NEAREST,
+    FILTER_BOX,
+    FILTER_HAMMING,
+    FILTER_LANCZOS
+} Filter;
+/* Whose pixels a resize gives, to the last bit. Pillow and torchvision round to 8 bits between two passes, so the order
+ * of the passes shows. Pillow to 12 always goes across first; Pillow 13 goes down first where the height loses more
+ * than twice the pixels that the width loses (a poster squashed to a square). torchvision is its path for tensors of
+ * uint8 with antialias, which transformers 5 uses by default: across first, weights of 15 bits. A processor without
+ * AVX2 (x86) makes torchvision compute bilinear in float32 instead; these pixels are not matched. It has no box and no
+ * hamming. */
+typedef enum Resizer { RESIZE_PILLOW, RESIZE_PILLOW_12, RESIZE_TORCHVISION } Resizer;
 typedef struct Resampling {
     Filter filter;
-    Passes passes;
+    Resizer resizer;
 } Resampling;
-/* Pillow's antialiased fixed-point resampling to the last bit. */
+/* Antialiased, but for FILTER_NEAREST. */
 bool image_resize(Image *out, const Image *in, int64_t width, int64_t height, Resampling r, Arena *a, Error *e);
 /* The part [left, left+width) x [top, top+height) of the image resized to full_w x full_h, without making the
  * rest. */
@@ -33,17 +43,34 @@ bool image_resize_part(Image *out, const Image *in, int64_t full_w, int64_t full
 /* The part [left, left+width) x [top, top+height); what lies outside is black. */
 bool image_crop(Image *out, const Image *in, int64_t left, int64_t top, int64_t width, int64_t height, Arena *a,
                 Error *e);
-/* To exactly width x height; or the short side to `resize`, then a centre crop. */
-typedef enum Fit { FIT_SQUASH, FIT_SHORT_SIDE } Fit;
-typedef enum CropRounding { CROP_HALF_EVEN /* torchvision */, CROP_FLOOR /* Hugging Face */ } CropRounding;
+/* What comes before the centre crop to width x height: a resize to across x down (0: to width x height, no crop), a
+ * resize of the short side to `resize`, or nothing. Where the image is smaller than the crop, black is put around. */
+typedef enum Fit { FIT_SQUASH, FIT_SHORT_SIDE, FIT_OWN } Fit;
+/* Where half a pixel is left: torchvision rounds to even, transformers down. Where black is put around, transformers
+ * puts more of it before (PIL) or behind (its processors on torchvision). */
+typedef enum CropRounding { CROP_HALF_EVEN, CROP_FLOOR, CROP_FLOOR_BEHIND } CropRounding;
+typedef enum Scale {
+    SCALE_ZSCORE,   /* (v / 255 - mean) / std, as torchvision's presets and Ducho */
+    SCALE_MINMAX,   /* to 0 .. 1 over the whole image, as Ducho */
+    SCALE_UNIT,     /* v / 255 */
+    SCALE_PROCESSOR /* as transformers' image processors: v factor, then what the members of Preset say */
+} Scale;
 typedef struct Preset { /* how pixels become a tensor */
     Fit fit;
     CropRounding crop;
-    int64_t resize, width, height; /* SHORT_SIDE: resize; then crop to width x height */
+    int64_t resize, across, down, width, height;
     Resampling how;
-    float mean[3], std[3];                                 /* of values / 255 */
-    enum { SCALE_ZSCORE, SCALE_MINMAX, SCALE_UNIT } scale; /* minmax over the whole image, as Ducho */
+    float mean[3], std[3];
+    Scale scale;
+    /* SCALE_PROCESSOR, in this order; of EfficientNetImageProcessor the offset and the second division */
+    double factor;  /* 0: 1 / 255 */
+    bool offset;    /* - 1 */
+    bool normalize; /* (x - mean) / std */
+    bool again;     /* / std */
 } Preset;
+/* The preset with another resizer, as the image processor on that library. Fails where the library has not the
+ * filter. */
+bool preset_resizer(Preset *p, Resizer resizer, Error *e);
 /* From an image to what an encoder reads, in two steps: resized and cropped to the preset's width x height, still in
  * bytes; then its values [height, width, 3]. Between the two steps an image is small, even if its file is large.
  * image_prepare does both. */

@@ -1,7 +1,7 @@
-/* extractors/media/resize.c: Pillow's antialiased resampling for 8-bit RGB, to the last bit (libImaging/Resample.c):
- * weights of a filter stretched by the scale, computed in double, normalised, rounded to fixed point; two passes, each
- * rounded to 8 bits. */
-#include "extractors/media/decode.h"
+/* extractors/media/resize.c: antialiased resampling of 8-bit RGB to the bytes of Pillow (libImaging/Resample.c) or of
+ * torchvision (ATen/native/cpu/UpSampleKernelAVXAntialias.h): two passes with the weights of axis.c, each rounded to 8
+ * bits; and the nearest pixel. */
+#include "extractors/media/axis.h"
 
 #include <math.h>
 
@@ -9,128 +9,18 @@
 #include <emmintrin.h>
 #endif
 
-enum { PRECISION_BITS = 32 - 8 - 2, HALF_BITS = 12 };
+/* The most pixels of a whole image that torchvision resizes to: all its weights are computed before the first, and it
+ * makes the image whole, even where a crop takes a part. */
+enum { MAX_TORCHVISION = 178956970 };
 
-/* One axis: positions first .. first+n-1 of `out` that `in` is resampled to. */
-typedef struct Stretch {
-    int64_t in, out, first, n;
-    Filter filter;
-} Stretch;
-
-/* Output position i of one axis = sum over j < count[i] of weight[i size + j] * input[start[i] + j]. */
-typedef struct Axis {
-    int64_t n, size;
-    int64_t *start, *count;
-    int32_t *weight;
-    /* [n, size + 1]: of weights 2 j and 2 j + 1 the upper parts (>> HALF_BITS), 16 bits each, then the lower parts */
-    int32_t *pairs;
-} Axis;
-
-static double triangle(double x)
-{
-    x = fabs(x);
-    return x < 1.0 ? 1.0 - x : 0.0;
-}
-
-static double cubic(double x) /* Keys's kernel with a = -0.5 */
-{
-    double a = -0.5;
-    x = fabs(x);
-    if (x < 1.0)
-        return ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0;
-    return x < 2.0 ? (((x - 5.0) * x + 8.0) * x - 4.0) * a : 0.0;
-}
-
-/* The most weights in a table, 8 bytes each. For a longer axis, a million pixels for example, the table would be larger
- * than the image; it is then made for a block of positions at a time. */
-enum { TABLE_MOST = 1 << 20 };
-
-static double stretch_of(const Stretch *s)
-{
-    return MAX((double)s->in / (double)s->out, 1.0);
-}
-
-static double support_of(const Stretch *s)
-{
-    return (s->filter == FILTER_BICUBIC ? 2.0 : 1.0) * stretch_of(s);
-}
-
-/* The most inputs that a position has. */
-static int64_t size_of(const Stretch *s)
-{
-    return MIN((int64_t)ceil(support_of(s)) * 2 + 1, s->in);
-}
-
-/* Inputs [*start, *end) of position i, and where its centre is among them. */
-static double span_of(const Stretch *s, int64_t i, int64_t *start, int64_t *end)
-{
-    double centre = ((double)i + 0.5) * ((double)s->in / (double)s->out), support = support_of(s);
-    *start = MAX((int64_t)(centre - support + 0.5), 0);
-    *end = MIN((int64_t)(centre + support + 0.5), s->in);
-    return centre;
-}
-
-/* The inputs of all its positions: starts and ends never fall. */
-static void range_of(const Stretch *s, int64_t *start, int64_t *end)
-{
-    int64_t none;
-    span_of(s, s->first, start, &none);
-    span_of(s, s->first + s->n - 1, &none, end);
-}
-
-/* The next positions behind the first `done` whose table is small enough. */
-static Stretch block_of(const Stretch *s, int64_t done)
-{
-    Stretch b = *s;
-    b.first += done;
-    b.n = MIN(s->n - done, MAX(TABLE_MOST / MAX(size_of(s), 1), 1));
-    return b;
-}
-
-static bool axis_make(Axis *ax, const Stretch *s, Arena *a, Error *e)
-{
-    int64_t n = s->n;
-    *ax = (Axis){.n = n, .size = size_of(s)};
-    ax->start = NEW(a, int64_t, n, e);
-    ax->count = NEW(a, int64_t, n, e);
-    ax->weight = arena_alloc(a, (size_t)n, (size_t)ax->size * sizeof(int32_t), e);
-    ax->pairs = arena_alloc(a, (size_t)n, (size_t)(ax->size + 1) * sizeof(int32_t), e);
-    double *w = NEW(a, double, ax->size, e), inverse = 1.0 / stretch_of(s);
-    if (!ax->start || !ax->count || !ax->weight || !ax->pairs || !w)
-        return false;
-    for (int64_t i = 0; i < n; i++) {
-        int64_t start, end;
-        double centre = span_of(s, s->first + i, &start, &end), sum = 0.0;
-        int64_t count = end - start;
-        for (int64_t j = 0; j < count; j++) {
-            double at = ((double)(j + start) - centre + 0.5) * inverse;
-            w[j] = s->filter == FILTER_BICUBIC ? cubic(at) : triangle(at);
-            sum += w[j];
-        }
-        for (int64_t j = 0; j < count; j++) {
-            double fixed = (sum != 0.0 ? w[j] / sum : w[j]) * (1 << PRECISION_BITS);
-            ax->weight[i * ax->size + j] = (int32_t)(fixed < 0 ? fixed - 0.5 : fixed + 0.5);
-        }
-        for (int64_t j = 0; j < count; j += 2) {
-            const int32_t *x = ax->weight + i * ax->size + j, y = j + 1 < count ? x[1] : 0, low = (1 << HALF_BITS) - 1;
-            ax->pairs[i * (ax->size + 1) + j] =
-                (int32_t)((uint32_t)(y >> HALF_BITS) << 16 | (uint16_t)(x[0] >> HALF_BITS));
-            ax->pairs[i * (ax->size + 1) + j + 1] = (y & low) << 16 | (x[0] & low);
-        }
-        ax->start[i] = start;
-        ax->count[i] = count;
-    }
-    return true;
-}
-
-enum { ROUND = 1 << (PRECISION_BITS - 1), SIDE = 16 };
+enum { SIDE = 16 };
 
 typedef unsigned char Bytes __attribute__((vector_size(SIDE)));
 typedef unsigned char BytesAny __attribute__((vector_size(SIDE), aligned(1), may_alias));
 
-static inline unsigned char clip(int32_t sum)
+static inline unsigned char clip(int32_t sum, int bits)
 {
-    int32_t v = sum >> PRECISION_BITS;
+    int32_t v = sum >> bits;
     return (unsigned char)(v < 0 ? 0 : v > 255 ? 255 : v);
 }
 
@@ -144,7 +34,7 @@ static inline void weigh(const Axis *ax, int64_t i, const unsigned char *p, int6
     __m128i high[4] = {none, none, none, none}, low[4];
     UNROLL
     for (int v = 0; v < 4; v++)
-        low[v] = _mm_set1_epi32(ROUND);
+        low[v] = _mm_set1_epi32(1 << (ax->bits - 1));
     for (int64_t k = ax->count[i]; k > 0; k -= 2, p += 2 * step, w += 2) {
         const __m128i a = _mm_loadu_si128((const __m128i *)p),
                       b = k > 1 ? _mm_loadu_si128((const __m128i *)(p + step)) : none;
@@ -160,17 +50,17 @@ static inline void weigh(const Axis *ax, int64_t i, const unsigned char *p, int6
     }
     UNROLL
     for (int v = 0; v < 4; v++)
-        low[v] = _mm_srai_epi32(_mm_add_epi32(low[v], _mm_slli_epi32(high[v], HALF_BITS)), PRECISION_BITS);
+        low[v] = _mm_srai_epi32(_mm_add_epi32(low[v], _mm_slli_epi32(high[v], HALF_BITS)), ax->bits);
     _mm_storeu_si128((__m128i *)to, _mm_packus_epi16(_mm_packs_epi32(low[0], low[1]), _mm_packs_epi32(low[2], low[3])));
 #else
     int32_t sum[SIDE];
     for (int v = 0; v < SIDE; v++)
-        sum[v] = ROUND;
+        sum[v] = 1 << (ax->bits - 1);
     for (int64_t k = 0; k < ax->count[i]; k++, p += step)
         for (int v = 0; v < SIDE; v++)
             sum[v] += p[v] * ax->weight[i * ax->size + k];
     for (int v = 0; v < SIDE; v++)
-        to[v] = clip(sum[v]);
+        to[v] = clip(sum[v], ax->bits);
 #endif
 }
 
@@ -178,10 +68,10 @@ static inline void weigh(const Axis *ax, int64_t i, const unsigned char *p, int6
 static void weigh_few(const Axis *ax, int64_t i, const unsigned char *p, int64_t step, int64_t n, unsigned char *to)
 {
     for (int64_t v = 0; v < n; v++) {
-        int32_t sum = ROUND;
+        int32_t sum = 1 << (ax->bits - 1);
         for (int64_t k = 0; k < ax->count[i]; k++)
             sum += p[k * step + v] * ax->weight[i * ax->size + k];
-        to[v] = clip(sum);
+        to[v] = clip(sum, ax->bits);
     }
 }
 
@@ -270,7 +160,7 @@ static bool all_across(Image *out, const Image *in, const Stretch *s, int64_t fi
     Axis axis;
     for (int64_t done = 0; done < s->n; done += axis.n) {
         ArenaMark mark = arena_mark(a);
-        Stretch block = block_of(s, done);
+        Stretch block = stretch_block(s, done);
         if (!axis_make(&axis, &block, a, e) || !pass_across(out, in, &axis, done, first, shift, a, e))
             return false;
         arena_rewind(a, mark);
@@ -283,7 +173,7 @@ static bool all_down(Image *out, const Image *in, const Stretch *s, int64_t firs
     Axis axis;
     for (int64_t done = 0; done < s->n; done += axis.n) {
         ArenaMark mark = arena_mark(a);
-        Stretch block = block_of(s, done);
+        Stretch block = stretch_block(s, done);
         if (!axis_make(&axis, &block, a, e))
             return false;
         pass_down(out, in, &axis, done, first, left);
@@ -292,25 +182,62 @@ static bool all_down(Image *out, const Image *in, const Stretch *s, int64_t firs
     return true;
 }
 
+/* ---- nearest --------------------------------------------------------------------------------- */
+
+/* The inputs of the stretch's positions. Pillow adds up steps in double precision (libImaging/Geometry.c,
+ * ImagingScaleAffine); where that leads behind the last input there is none (-1). torch multiplies, in float32. */
+static int64_t *nearest_inputs(const Stretch *s, Resizer resizer, Arena *a, Error *e)
+{
+    int64_t *in = NEW(a, int64_t, s->n, e);
+    double step = (double)s->in / (double)s->out, at = step * 0.5;
+    float scale = (float)s->in / (float)s->out;
+    for (int64_t i = 0; in && resizer == RESIZE_TORCHVISION && i < s->n; i++)
+        in[i] = MIN((int64_t)floorf((float)((double)(s->first + i) + 0.5) * scale), s->in - 1);
+    for (int64_t i = 0; in && resizer != RESIZE_TORCHVISION && i < s->first + s->n; i++, at += step)
+        if (i >= s->first)
+            in[i - s->first] = (int64_t)at < s->in ? (int64_t)at : -1;
+    return in;
+}
+
+static bool resize_nearest(Image *out, const Image *in, const Stretch *across, const Stretch *down, Resizer r, Arena *a,
+                           Error *e)
+{
+    int64_t *columns = nearest_inputs(across, r, a, e), *rows = nearest_inputs(down, r, a, e);
+    if (!columns || !rows)
+        return false;
+    for (int64_t y = 0; y < out->height; y++)
+        for (int64_t x = 0; rows[y] >= 0 && x < out->width; x++)
+            if (columns[x] >= 0)
+                memcpy(out->pixels + (y * out->width + x) * 3, in->pixels + (rows[y] * in->width + columns[x]) * 3, 3);
+    return true;
+}
+
+/* ---- images ---------------------------------------------------------------------------------- */
+
 /* Takes, in addition to the result, the image between the passes and 8 MB for a table, or 16 bytes for each pixel of
  * the longer side where that is more; 48 bytes for each pixel of a row that is read. */
 bool image_resize_part(Image *out, const Image *in, int64_t full_w, int64_t full_h, int64_t left, int64_t top,
                        int64_t width, int64_t height, Resampling r, Arena *a, Error *e)
 {
-    if (full_w > INT32_MAX || full_h > INT32_MAX)
+    if (full_w <= 0 || full_h <= 0 || full_w > INT32_MAX || full_h > INT32_MAX ||
+        (r.resizer == RESIZE_TORCHVISION && full_w > MAX_TORCHVISION / full_h))
         return fail(e, SP_USAGE, "an image of %lld x %lld cannot be resized to %lld x %lld", (long long)in->width,
                     (long long)in->height, (long long)full_w, (long long)full_h);
-    Stretch across = {in->width, full_w, left, width, r.filter}, down = {in->height, full_h, top, height, r.filter};
+    Stretch across, down;
     Image middle;
     int64_t lost_w = in->width - full_w, lost_h = in->height - full_h, first, last;
-    if (!image_room(out, width, height, "resize", 0, a, e))
+    if (!image_room(out, width, height, "resize", 0, a, e) ||
+        !stretch_make(&across, in->width, full_w, left, width, r, a, e) ||
+        !stretch_make(&down, in->height, full_h, top, height, r, a, e))
         return false;
-    if (r.passes == PASSES_PILLOW_13 && lost_h > 0 && lost_h > 2 * lost_w) {
-        range_of(&across, &first, &last); /* the columns that the second pass reads */
+    if (r.filter == FILTER_NEAREST)
+        return resize_nearest(out, in, &across, &down, r.resizer, a, e);
+    if (r.resizer == RESIZE_PILLOW && lost_h > 0 && lost_h > 2 * lost_w) {
+        stretch_range(&across, &first, &last); /* the columns that the second pass reads */
         return image_room(&middle, last - first, height, "resize", 0, a, e) &&
                all_down(&middle, in, &down, 0, first, a, e) && all_across(out, &middle, &across, 0, first, a, e);
     }
-    range_of(&down, &first, &last); /* the rows that the second pass reads */
+    stretch_range(&down, &first, &last); /* the rows that the second pass reads */
     return image_room(&middle, width, last - first, "resize", 0, a, e) &&
            all_across(&middle, in, &across, first, 0, a, e) && all_down(out, &middle, &down, first, 0, a, e);
 }

@@ -1,9 +1,12 @@
-"""Writes tests/golden/images: small pictures in many modes, and pixels.tsv with the FNV-1a hash of the RGB bytes that Pillow gives for each,
-decoded and resized. Made with pillow 13.0.0, numpy 2.4.6:  python tests/golden/make_images.py
+"""Writes tests/golden/images: small pictures in many modes; pixels.tsv with the FNV-1a hash of the RGB bytes that Pillow gives for each, decoded
+and resized, and torchvision ("tv") resized; values.tsv with the hash of the floats that transformers' image processors give. Made with
+pillow 13.0.0, numpy 2.4.6, torch 2.15.0, torchvision 0.29.2, transformers 5.23.0, on x86-64 with AVX2:  python tests/golden/make_images.py
 """
-import os, struct, zlib
-import numpy as np
+import json, os, struct, zlib
+import numpy as np, torch, transformers
 from PIL import Image
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional as F
 
 folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "images")
 os.makedirs(folder, exist_ok=True)
@@ -21,6 +24,15 @@ def fnv(data):
     for b in data:
         h = ((h ^ b) * 0x100000001B3) & (2 ** 64 - 1)
     return h
+
+
+def hwc(tensor):
+    return tensor.permute(1, 2, 0).contiguous().numpy().tobytes()
+
+
+FILTERS = [(n, getattr(Image, n.upper())) for n in ("bilinear", "bicubic", "nearest", "box", "hamming", "lanczos")]
+TORCHVISION = {"bilinear": InterpolationMode.BILINEAR, "bicubic": InterpolationMode.BICUBIC, "lanczos": InterpolationMode.LANCZOS,
+               "nearest": InterpolationMode.NEAREST_EXACT}
 
 
 def chunk(t, d):
@@ -85,22 +97,63 @@ put("animation.webp", b"RIFF" + struct.pack("<I", len(body)) + body)
 
 lines = ["file\tfilter\twidth\theight\tshort\tfnv1a"]
 for name in sorted(os.listdir(folder)):
-    if name == "pixels.tsv":
+    if name.endswith(".tsv"):
         continue
     im = Image.open(os.path.join(folder, name)).convert("RGB")
     lines.append(f"{name}\tnone\t{W}\t{H}\t0\t{fnv(im.tobytes()):016x}")
     if name not in ("RGB.png", "progressive.jpg"):
         continue
-    for how, filter in (("bilinear", Image.BILINEAR), ("bicubic", Image.BICUBIC)):
+    tensor = torch.from_numpy(np.asarray(im).copy()).permute(2, 0, 1).contiguous()
+    for how, filter in FILTERS:
         for w, h in ((16, 16), (64, 20), (29, 10), (50, 80)):
             lines.append(f"{name}\t{how}\t{w}\t{h}\t0\t{fnv(im.resize((w, h), filter).tobytes()):016x}")
-            across = im.resize((w, H), filter).resize((w, h), filter)  # Pillow to 12: this order always
-            lines.append(f"{name}\t{how}12\t{w}\t{h}\t0\t{fnv(across.tobytes()):016x}")
+            if how in ("bilinear", "bicubic"):  # Pillow to 12: this order always
+                across = im.resize((w, H), filter).resize((w, h), filter)
+                lines.append(f"{name}\t{how}12\t{w}\t{h}\t0\t{fnv(across.tobytes()):016x}")
+            if how in TORCHVISION:
+                lines.append(f"{name}\t{how}tv\t{w}\t{h}\t0\t{fnv(hwc(F.resize(tensor, [h, w], TORCHVISION[how], antialias=True))):016x}")
         for s, w, h in ((20, 15, 16), (35, 32, 32), (12, 17, 40)):
             whole = im.resize((s, int(s * H / W)), filter)
             wide = Image.new("RGB", (max(w, whole.width), max(h, whole.height)))
             wide.paste(whole, (max(w - whole.width, 0) // 2, max(h - whole.height, 0) // 2))
             left, top = int(round((wide.width - w) / 2.0)), int(round((wide.height - h) / 2.0))
             lines.append(f"{name}\t{how}\t{w}\t{h}\t{s}\t{fnv(wide.crop((left, top, left + w, top + h)).tobytes()):016x}")
+            if how in TORCHVISION:
+                part = F.center_crop(F.resize(tensor, [s], TORCHVISION[how], antialias=True), [h, w])
+                lines.append(f"{name}\t{how}tv\t{w}\t{h}\t{s}\t{fnv(hwc(part)):016x}")
 open(os.path.join(folder, "pixels.tsv"), "w").write("\n".join(lines) + "\n")
-print(len(lines) - 1, "cases", sum(os.path.getsize(os.path.join(folder, f)) for f in os.listdir(folder)), "bytes")
+
+# The floats of transformers' image processors, on PIL and on torchvision. The first column is the kind of encoders whose
+# defaults hold; the configurations state what their class's defaults would be otherwise.
+IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+ALIGN = {"image_processor_type": "EfficientNetImageProcessor", "crop_size": {"height": 15, "width": 15}, "do_center_crop": True,
+         "do_normalize": False, "do_rescale": True, "do_resize": True, "include_top": False, "resample": 2,
+         "rescale_factor": 0.00784313725490196, "rescale_offset": True, "size": {"height": 18, "width": 18}}
+CONFIGURATIONS = [
+    ("clip", transformers.CLIPImageProcessor, {"size": {"shortest_edge": 20}, "crop_size": {"height": 20, "width": 20}}),
+    ("clip", transformers.CLIPImageProcessor, {"size": 12, "crop_size": 17, "resample": 2}),
+    ("clip", transformers.CLIPImageProcessor, {"size": {"height": 33, "width": 20}, "crop_size": [16, 25], "image_mean": 0.5}),
+    ("clip", transformers.CLIPImageProcessor, {"do_resize": False, "crop_size": [20, 40]}),
+    ("clip", transformers.CLIPImageProcessor, {"size": 20, "crop_size": 19, "do_normalize": False, "rescale_factor": 0.0123}),
+    ("clip", transformers.CLIPImageProcessor, {"size": 20, "crop_size": 19, "do_rescale": False}),
+    ("clip", transformers.CLIPImageProcessor, {"size": 20, "crop_size": 19, "do_rescale": False, "do_normalize": False}),
+    ("vit", transformers.ViTImageProcessor, {"size": {"height": 18, "width": 22}}),
+    ("vit", transformers.ViTImageProcessor, {"size": 18, "resample": 1, **IMAGENET}),
+    ("vit", transformers.ViTImageProcessor, {"size": [18, 22], "resample": 0, "rescale_factor": 0.007}),
+    ("vit", transformers.ViTImageProcessor, {"size": 24, "crop_size": 15, "do_center_crop": True}),
+    ("vit", transformers.EfficientNetImageProcessor, ALIGN),
+    ("vit", transformers.EfficientNetImageProcessor, {**ALIGN, "do_normalize": True, "include_top": True, **IMAGENET}),
+    ("vit", transformers.EfficientNetImageProcessor, {"image_processor_type": "EfficientNetImageProcessor", "size": 24, "resample": 0, **IMAGENET}),
+    ("resnet", transformers.ConvNextImageProcessor, {"size": {"shortest_edge": 21}, "crop_pct": 0.875, "resample": 3, **IMAGENET}),
+    ("resnet", transformers.ConvNextImageProcessor, {"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 30}, "resample": 2}),
+]
+lines = ["kind\tresizer\timage\tsize\tfnv1a\tpreprocessor_config.json"]
+for kind, torchvision_class, config in CONFIGURATIONS:
+    for resizer, cls in (("pil", getattr(transformers, torchvision_class.__name__ + "Pil")), ("torchvision", torchvision_class)):
+        for name in ("RGB.png", "trns.png"):
+            im = Image.open(os.path.join(folder, name)).convert("RGB")
+            values = np.asarray(cls(**config)(im, return_tensors="np")["pixel_values"][0], dtype=np.float32)
+            data = np.ascontiguousarray(np.moveaxis(values, 0, -1))
+            lines.append(f"{kind}\t{resizer}\t{name}\t{data.shape[1]}x{data.shape[0]}\t{fnv(data.tobytes()):016x}\t{json.dumps(config)}")
+open(os.path.join(folder, "values.tsv"), "w").write("\n".join(lines) + "\n")
+print(len(lines) - 1, "of processors", sum(os.path.getsize(os.path.join(folder, f)) for f in os.listdir(folder)), "bytes")

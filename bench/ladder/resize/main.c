@@ -97,7 +97,7 @@ static void sapor(Case *c)
     const ArenaMark mark = arena_mark(c->arena);
     Error e = {0};
     Image out;
-    if (image_resize(&out, &c->picture, c->across.out, c->down.out, (Resampling){FILTER_BILINEAR, PASSES_PILLOW_12},
+    if (image_resize(&out, &c->picture, c->across.out, c->down.out, (Resampling){FILTER_BILINEAR, RESIZE_PILLOW_12},
                      c->arena, &e)) {
         memcpy(c->out, out.pixels, (size_t)(c->across.out * c->down.out * 3));
     }

@@ -1,0 +1,172 @@
+/* extractors/media/axis.c: the weights of one axis: a filter stretched by the scale, computed in double, normalised,
+ * rounded to fixed point: with 22 bits behind the point as in Pillow (libImaging/Resample.c), or as many as let the
+ * largest weight of the axis fit 16 bits, as in torch (ATen/native/cpu/UpSampleKernel.cpp). */
+#include "extractors/media/axis.h"
+
+#include <math.h>
+
+enum { PILLOW_BITS = 32 - 8 - 2 };
+
+static double box(double x)
+{
+    return x > -0.5 && x <= 0.5 ? 1.0 : 0.0;
+}
+
+static double triangle(double x)
+{
+    x = fabs(x);
+    return x < 1.0 ? 1.0 - x : 0.0;
+}
+
+static double hamming(double x)
+{
+    x = fabs(x);
+    if (x == 0.0)
+        return 1.0;
+    if (x >= 1.0)
+        return 0.0;
+    x *= M_PI;
+    return sin(x) / x * (0.54 + 0.46 * cos(x));
+}
+
+static double cubic(double x) /* Keys's kernel with a = -0.5 */
+{
+    double a = -0.5;
+    x = fabs(x);
+    if (x < 1.0)
+        return ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0;
+    return x < 2.0 ? (((x - 5.0) * x + 8.0) * x - 4.0) * a : 0.0;
+}
+
+static double sinc(double x)
+{
+    if (x == 0.0)
+        return 1.0;
+    x *= M_PI;
+    return sin(x) / x;
+}
+
+static double lanczos(double x)
+{
+    return x >= -3.0 && x < 3.0 ? sinc(x) * sinc(x / 3.0) : 0.0;
+}
+
+/* support: where a filter ends, in inputs where it is not stretched */
+static const struct {
+    double support, (*weight)(double x);
+} FILTERS[] = {
+    [FILTER_BILINEAR] = {1.0, triangle}, [FILTER_BICUBIC] = {2.0, cubic},   [FILTER_NEAREST] = {0.5, box},
+    [FILTER_BOX] = {0.5, box},           [FILTER_HAMMING] = {1.0, hamming}, [FILTER_LANCZOS] = {3.0, lanczos}};
+
+/* The most weights in a table, 8 bytes each. For a longer axis, a million pixels for example, the table would be larger
+ * than the image; it is then made for a block of positions at a time. */
+enum { TABLE_MOST = 1 << 20 };
+
+static double scale_of(const Stretch *s)
+{
+    return MAX((double)s->in / (double)s->out, 1.0);
+}
+
+static double support_of(const Stretch *s)
+{
+    return FILTERS[s->filter].support * scale_of(s);
+}
+
+/* The most inputs that a position has. */
+static int64_t size_of(const Stretch *s)
+{
+    return MIN((int64_t)ceil(support_of(s)) * 2 + 1, s->in);
+}
+
+/* Inputs [*start, *end) of position i, and where its centre is among them. */
+static double span_of(const Stretch *s, int64_t i, int64_t *start, int64_t *end)
+{
+    double centre = ((double)i + 0.5) * ((double)s->in / (double)s->out), support = support_of(s);
+    *start = MAX((int64_t)(centre - support + 0.5), 0);
+    *end = MIN((int64_t)(centre + support + 0.5), s->in);
+    return centre;
+}
+
+/* The weights of position i into w; the number of its inputs. */
+static int64_t weights_of(const Stretch *s, int64_t i, double *w, int64_t *start)
+{
+    int64_t end;
+    double centre = span_of(s, i, start, &end), sum = 0.0, inverse = 1.0 / scale_of(s);
+    int64_t count = end - *start;
+    for (int64_t j = 0; j < count; j++) {
+        w[j] = FILTERS[s->filter].weight(((double)(j + *start) - centre + 0.5) * inverse);
+        sum += w[j];
+    }
+    for (int64_t j = 0; j < count && sum != 0.0; j++)
+        w[j] /= sum;
+    return count;
+}
+
+/* How many bits torch's weights have: those of the whole axis decide, whatever part is made. */
+static bool torch_bits(Stretch *s, Arena *a, Error *e)
+{
+    ArenaMark mark = arena_mark(a);
+    int64_t start;
+    double *w = NEW(a, double, size_of(s), e), most = 0.0;
+    if (!w)
+        return false;
+    for (int64_t i = 0; i < s->out; i++) {
+        int64_t count = weights_of(s, i, w, &start);
+        for (int64_t j = 0; j < count; j++)
+            most = MAX(most, w[j]);
+    }
+    arena_rewind(a, mark);
+    s->bits = 0;
+    while (s->bits < PILLOW_BITS && (int)(0.5 + most * (1 << (s->bits + 1))) < 1 << 15)
+        s->bits++;
+    return true;
+}
+
+bool stretch_make(Stretch *s, int64_t in, int64_t out, int64_t first, int64_t n, Resampling r, Arena *a, Error *e)
+{
+    *s = (Stretch){in, out, first, n, r.filter, PILLOW_BITS};
+    return r.resizer != RESIZE_TORCHVISION || torch_bits(s, a, e);
+}
+
+void stretch_range(const Stretch *s, int64_t *start, int64_t *end)
+{
+    int64_t none; /* starts and ends never fall */
+    span_of(s, s->first, start, &none);
+    span_of(s, s->first + s->n - 1, &none, end);
+}
+
+Stretch stretch_block(const Stretch *s, int64_t done)
+{
+    Stretch b = *s;
+    b.first += done;
+    b.n = MIN(s->n - done, MAX(TABLE_MOST / MAX(size_of(s), 1), 1));
+    return b;
+}
+
+bool axis_make(Axis *ax, const Stretch *s, Arena *a, Error *e)
+{
+    int64_t n = s->n;
+    *ax = (Axis){.n = n, .size = size_of(s), .bits = s->bits};
+    ax->start = NEW(a, int64_t, n, e);
+    ax->count = NEW(a, int64_t, n, e);
+    ax->weight = arena_alloc(a, (size_t)n, (size_t)ax->size * sizeof(int32_t), e);
+    ax->pairs = arena_alloc(a, (size_t)n, (size_t)(ax->size + 1) * sizeof(int32_t), e);
+    double *w = NEW(a, double, ax->size, e);
+    if (!ax->start || !ax->count || !ax->weight || !ax->pairs || !w)
+        return false;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t count = weights_of(s, s->first + i, w, &ax->start[i]);
+        for (int64_t j = 0; j < count; j++) {
+            double fixed = w[j] * (1 << s->bits);
+            ax->weight[i * ax->size + j] = (int32_t)(fixed < 0 ? fixed - 0.5 : fixed + 0.5);
+        }
+        for (int64_t j = 0; j < count; j += 2) {
+            const int32_t *x = ax->weight + i * ax->size + j, y = j + 1 < count ? x[1] : 0, low = (1 << HALF_BITS) - 1;
+            ax->pairs[i * (ax->size + 1) + j] =
+                (int32_t)((uint32_t)(y >> HALF_BITS) << 16 | (uint16_t)(x[0] >> HALF_BITS));
+            ax->pairs[i * (ax->size + 1) + j + 1] = (y & low) << 16 | (x[0] & low);
+        }
+        ax->count[i] = count;
+    }
+    return true;
+}
