@@ -87,7 +87,7 @@ bool work_begin(Work *w, Text text, size_t begin, size_t end)
         if (!work_put(w, next_code(text.p + i, end - i, &length), (uint32_t)i))
             return false;
     work_swap(w);
-    return true;
+    return w->other.p || make_room(w, &w->other, end - begin); /* stages that write nothing leave no null pointer */
 }
 
 /* ---- normal forms ---------------------------------------------------------------------------- */
