@@ -6,9 +6,11 @@ enum { MAX_PATTERN = 256 }; /* bytes: the time for a byte of text grows with the
 
 /* ---- Replace --------------------------------------------------------------------------------- */
 
+typedef enum Run { RUN_NONE, RUN_BLANKS, RUN_SPACES } Run; /* the regular expressions " {2,}" and "\\s+" */
+
 typedef struct Replace {
     Text pattern, content;
-    bool blanks; /* the regular expression " {2,}" */
+    Run run;
 } Replace;
 
 static bool parse_replace(Load *l, const Json *j, const void **settings)
@@ -23,10 +25,15 @@ static bool parse_replace(Load *l, const Json *j, const void **settings)
         (text ? text : expression)->type != JSON_STRING)
         return fail(l->e, SP_FORMAT, "%s:%u: Replace: expected a pattern, String or Regex, and content", l->path,
                     (unsigned)j->line);
-    if (!text && !text_is(expression->text, " {2,}"))
-        return fail(l->e, SP_UNSUPPORTED, "%s:%u: Replace: the regular expression '%.*s' is not supported (' {2,}' is)",
-                    l->path, (unsigned)j->line, NAME(expression->text));
-    *s = (Replace){.pattern = text ? text->text : TEXT(" "), .content = content->text, .blanks = !text};
+    Run run = text                                 ? RUN_NONE
+              : text_is(expression->text, " {2,}") ? RUN_BLANKS
+              : text_is(expression->text, "\\s+")  ? RUN_SPACES
+                                                   : RUN_NONE;
+    if (!text && !run)
+        return fail(l->e, SP_UNSUPPORTED,
+                    "%s:%u: Replace: the regular expression '%.*s' is not supported (' {2,}' and '\\s+' are)", l->path,
+                    (unsigned)j->line, NAME(expression->text));
+    *s = (Replace){.pattern = text ? text->text : TEXT(" "), .content = content->text, .run = run};
     return (s->pattern.n && s->pattern.n <= MAX_PATTERN) ||
            fail(l->e, SP_UNSUPPORTED, "%s:%u: Replace: a pattern of %zu bytes; 1 to %d are supported", l->path,
                 (unsigned)j->line, s->pattern.n, MAX_PATTERN);
@@ -35,12 +42,18 @@ static bool parse_replace(Load *l, const Json *j, const void **settings)
 /* The bytes of a match at the beginning of p[0, n); 0: none. */
 static size_t match(const Replace *s, const char *p, size_t n)
 {
-    size_t length = 0;
-    if (!s->blanks)
+    size_t end = 0;
+    if (s->run == RUN_NONE)
         return n >= s->pattern.n && !memcmp(p, s->pattern.p, s->pattern.n) ? s->pattern.n : 0;
-    while (length < n && p[length] == ' ')
-        length++;
-    return length > 1 ? length : 0;
+    if (s->run == RUN_BLANKS) {
+        while (end < n && p[end] == ' ')
+            end++;
+        return end > 1 ? end : 0;
+    }
+    for (size_t length; end < n; end += length)
+        if (unicode_kind(next_code(p + end, n - end, &length)) != CODE_SPACE)
+            break;
+    return end;
 }
 
 /* All of the content has the place of the last character that it replaces. */

@@ -140,21 +140,67 @@ static void find_bytes(Pieces *m)
     }
 }
 
+/* The nearest double, 0 <= n. */
+static double power_of_ten(int64_t n)
+{
+    double power = 1;
+    if (n <= 22) { /* exact */
+        while (n--)
+            power *= 10;
+    } else {
+        char text[24];
+        text_f64((Text){text, (size_t)snprintf(text, sizeof text, "1e%lld", (long long)n)}, &power);
+    }
+    return power;
+}
+
+/* A score as Hugging Face reads it: its JSON reader (serde_json, without float_roundtrip) takes the digits that fit in 64
+ * bits and divides by a power of ten, which is off by a unit in the last place now and then. Equal sums depend on it. */
+static double score_of(Text number)
+{
+    uint64_t digits = 0;
+    int64_t exponent = 0, power = 0;
+    bool point = false, full = false;
+    size_t i = 0;
+    for (; i < number.n && (number.p[i] | 0x20) != 'e'; i++) {
+        char c = number.p[i];
+        point |= c == '.';
+        if (c < '0' || c > '9')
+            continue;
+        full |= digits > (UINT64_MAX - (uint64_t)(c - '0')) / 10;
+        if (!full)
+            digits = digits * 10 + (uint64_t)(c - '0');
+        exponent += full && !point ? 1 : !full && point ? -1 : 0;
+    }
+    if (i < number.n)
+        text_i64((Text){number.p + i + 1, number.n - i - 1}, &power);
+    exponent += MAX(MIN(power, (int64_t)9999), (int64_t)-9999);
+    double value = (double)digits;
+    for (; exponent < -308; exponent += 308)
+        value /= 1e308;
+    value = exponent < 0 ? value / power_of_ten(-exponent) : value * power_of_ten(exponent);
+    return number.p[0] == '-' ? -value : value;
+}
+
 static bool read_pieces(Load *l, const Json *vocab, double *scores, double *lowest)
 {
     Tokenizer *t = l->t;
     *lowest = INFINITY;
     for (const Json *j = vocab->first; j; j = j->next) {
         const Json *score = j->type == JSON_ARRAY && j->count == 2 ? j->first->next : NULL;
-        if (!score || j->first->type != JSON_STRING || score->type != JSON_NUMBER || !isfinite(score->number))
+        if (!score || j->first->type != JSON_STRING || score->type != JSON_NUMBER)
             return fail(l->e, SP_FORMAT, "%s:%u: expected a piece and its score in the vocab of the Unigram model",
                         l->path, (unsigned)j->line);
         if (j->first->text.n > MAX_PIECE)
             return fail(l->e, SP_UNSUPPORTED, "%s:%u: a piece of %zu bytes; at most %d are supported", l->path,
                         (unsigned)j->line, j->first->text.n, MAX_PIECE);
         t->pieces[t->ids] = j->first->text;
-        scores[t->ids++] = score->number;
-        *lowest = MIN(*lowest, score->number);
+        scores[t->ids] = score_of(score->text);
+        if (!isfinite(scores[t->ids]))
+            return fail(l->e, SP_FORMAT, "%s:%u: the score of '%.*s' is too large", l->path, (unsigned)j->line,
+                        NAME(j->first->text));
+        *lowest = MIN(*lowest, scores[t->ids]);
+        t->ids++;
     }
     return true;
 }
