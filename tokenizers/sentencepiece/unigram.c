@@ -154,8 +154,9 @@ static double power_of_ten(int64_t n)
     return power;
 }
 
-/* A score as Hugging Face reads it: its JSON reader (serde_json, without float_roundtrip) takes the digits that fit in 64
- * bits and divides by a power of ten, which is off by a unit in the last place now and then. Equal sums depend on it. */
+/* A score as Hugging Face reads it: its JSON reader (serde_json, without float_roundtrip) takes the digits that fit in
+ * 64 bits and divides by a power of ten, which is sometimes off by a unit in the last place. Equal sums depend on it.
+ */
 static double score_of(Text number)
 {
     uint64_t digits = 0;
