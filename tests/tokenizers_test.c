@@ -242,6 +242,7 @@ static void places(void **state)
     (void)state;
     same_places("places.json");
     same_places("sentencepiece/places.json");
+    same_places("classes/places.json");
 }
 
 static void same_decoded(const char *name)
@@ -280,6 +281,7 @@ static void decoded(void **state)
     (void)state;
     same_decoded("decoded.json");
     same_decoded("sentencepiece/decoded.json");
+    same_decoded("classes/decoded.json");
 }
 
 /* A .model file alone: ids and texts as sentencepiece gives them. */

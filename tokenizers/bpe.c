@@ -323,7 +323,7 @@ static bool build_pieces(Load *l, Bpe *m)
         if (!piece.p)
             continue;
         uint32_t i = (uint32_t)hash_bytes(piece.p, piece.n, m->seed) & m->slot_mask;
-        while (m->slots[i] >= 0)
+        while (m->slots[i] >= 0 && !text_equal(t->pieces[m->slots[i]], piece)) /* of equal ones the last one counts */
             i = (i + 1) & m->slot_mask;
         m->slots[i] = (int32_t)id;
     }
@@ -341,30 +341,73 @@ static bool build_pieces(Load *l, Bpe *m)
     return true;
 }
 
-Bpe *bpe_new(Load *l, const Json *vocab, const BpeSettings *settings, size_t merges)
+static Bpe *new_pieces(Load *l, const BpeSettings *settings)
 {
     Bpe *m = NEW(l->a, Bpe, 1, l->e);
-    size_t slots = 64;
-    if (!m || !read_vocabulary(l, vocab))
+    if (!m)
         return NULL;
-    l->distinct = vocab->count;
-    if (merges > 2 * (size_t)MAX_TOKENS) {
-        fail(l->e, SP_UNSUPPORTED, "%s: %zu merges; at most %d are supported", l->path, merges, 2 * MAX_TOKENS);
-        return NULL;
-    }
     *m = (Bpe){.path = l->t->path, .pieces = l->t->pieces, .set = *settings, .grows = true};
     m->seed = hash_bytes("pieces", 6, (uint64_t)(uintptr_t)m);
-    if (!build_pieces(l, m))
-        return NULL;
+    l->t->kind = &model_bpe;
+    return build_pieces(l, m) ? m : NULL;
+}
+
+/* Room for so many merges of so many ranks. */
+static bool new_merges(Load *l, Bpe *m, size_t merges, size_t ranks)
+{
+    size_t slots = 64;
+    if (merges > 2 * (size_t)MAX_TOKENS)
+        return fail(l->e, SP_UNSUPPORTED, "%s: %zu merges; at most %d are supported", l->path, merges, 2 * MAX_TOKENS);
     while (slots < merges + merges / 2)
         slots *= 2;
     m->merges = NEW(l->a, Merge, slots, l->e);
-    m->made = NEW(l->a, int32_t, merges + 1, l->e);
+    m->made = NEW(l->a, int32_t, ranks + 1, l->e);
     if (!m->merges || !m->made)
-        return NULL;
+        return false;
     memset(m->merges, 0xff, slots * sizeof *m->merges);
     m->merge_mask = (uint32_t)(slots - 1);
-    l->t->kind = &model_bpe;
+    return true;
+}
+
+Bpe *bpe_new(Load *l, const BpeSettings *settings, size_t merges)
+{
+    Bpe *m = new_pieces(l, settings);
+    return m && new_merges(l, m, merges, merges) ? m : NULL;
+}
+
+/* The cuts of a piece into two others, the shortest left part first; returns how many. `apart`: each has a rank of its
+ * own, else all have that of the piece. Only counted while there is no room for merges. */
+static size_t cut_piece(Bpe *m, int32_t id, bool apart)
+{
+    Text piece = m->pieces[id];
+    size_t count = 0;
+    for (size_t at = 0, length; at < piece.n; at += length) {
+        next_code(piece.p + at, piece.n - at, &length);
+        int32_t left = at ? piece_find(m, (Text){piece.p, at}) : -1,
+                right = left < 0 ? -1 : piece_find(m, (Text){piece.p + at, piece.n - at});
+        if (right < 0)
+            continue;
+        count++;
+        if (!m->merges)
+            continue;
+        uint32_t rank = apart ? m->count++ : (uint32_t)id;
+        *merge_at(m, (uint32_t)left, (uint32_t)right) = (Merge){(uint32_t)left, (uint32_t)right, rank, id};
+        m->made[rank] = id;
+    }
+    return count;
+}
+
+Bpe *bpe_from_pieces(Load *l, const BpeSettings *settings, bool apart)
+{
+    Bpe *m = new_pieces(l, settings);
+    size_t merges = 0;
+    for (int pass = 0; pass < 2 && m; pass++) {
+        if (pass && !new_merges(l, m, merges, MAX(merges, (size_t)l->t->ids)))
+            return NULL;
+        for (int32_t id = 0; id < l->t->ids; id++)
+            if (m->pieces[id].p && piece_find(m, m->pieces[id]) == id)
+                merges += cut_piece(m, id, apart);
+    }
     return m;
 }
 
@@ -450,9 +493,9 @@ static bool parse(Load *l, const Json *j, const void **model)
     BpeSettings settings;
     if (!vocab || vocab->type != JSON_OBJECT || !merges || merges->type != JSON_ARRAY)
         return fail(l->e, SP_FORMAT, "%s: expected vocab and merges in the BPE model", l->path);
-    if (!read_settings(l, j, &settings))
+    if (!read_settings(l, j, &settings) || !read_vocabulary(l, vocab))
         return false;
-    Bpe *m = bpe_new(l, vocab, &settings, merges->count);
+    Bpe *m = bpe_new(l, &settings, merges->count);
     if (!m)
         return false;
     for (const Json *x = merges->first; x; x = x->next) {

@@ -77,6 +77,33 @@ static bool decode_wordpiece(const void *settings, bool first, TokenBytes *token
 
 const StageKind decoder_wordpiece = {.name = "WordPiece", .parse = parse_wordpiece, .decode = decode_wordpiece};
 
+/* ---- BPEDecoder ------------------------------------------------------------------------------ */
+
+static bool parse_bpe(Load *l, const Json *j, const void **settings)
+{
+    const Json *suffix = json_get(j, "suffix");
+    if (!suffix || suffix->type != JSON_STRING || !suffix->text.n || suffix->text.n > MAX_AFFIX)
+        return fail(l->e, SP_FORMAT, "%s:%u: decoder BPEDecoder: expected 1 to %d bytes as suffix", l->path,
+                    (unsigned)j->line, MAX_AFFIX);
+    *settings = &suffix->text;
+    return true;
+}
+
+static bool decode_bpe(const void *settings, bool first, TokenBytes *token, Arena *a, Error *e)
+{
+    (void)first, (void)a, (void)e;
+    token->n = replace_all(token->p, token->n, *(const Text *)settings, TEXT(" "));
+    return true;
+}
+
+static void decode_bpe_last(const void *settings, TokenBytes *token)
+{
+    token->n = replace_all(token->p, token->n, *(const Text *)settings, TEXT(""));
+}
+
+const StageKind decoder_bpe = {
+    .name = "BPEDecoder", .parse = parse_bpe, .decode = decode_bpe, .decode_last = decode_bpe_last};
+
 /* ---- parts of characters --------------------------------------------------------------------- */
 
 /* How many bytes of p[0, n) begin a character, at least 1; *open: it may go on behind them. */
@@ -170,6 +197,27 @@ static bool is_partial(const TokenStream *s)
     return d->count && d->list[d->count - 1].kind->partial;
 }
 
+/* The decoder whose last token differs from the others, or NULL. */
+static const Stage *waiting_stage(const TokenStream *s)
+{
+    const Stages *d = &s->tokenizer->decoders;
+    const Stage *last = d->count ? &d->list[d->count - 1] : NULL;
+    return last && last->kind->decode_last ? last : NULL;
+}
+
+/* The token waits for the next one; *token becomes the one that waited. */
+static bool wait_for_next(TokenStream *s, TokenBytes *token, Arena *a, Error *e)
+{
+    TokenBytes held = {s->held, s->held_count, s->held_room}, next = *token;
+    if (!token_bytes_room(&held, 1, a, e))
+        return false;
+    *token = held;
+    s->held = next.p;
+    s->held_count = next.n;
+    s->held_room = next.room;
+    return true;
+}
+
 static bool decode_held(TokenStream *s, size_t stage, TokenBytes *out, Arena *a, Error *e);
 
 /* A token through the decoders from `stage` on, to the end of `out`. */
@@ -196,6 +244,8 @@ static bool decode_from(TokenStream *s, size_t stage, TokenBytes *token, TokenBy
         if (i < stage || k->kind->joins || (fused && !first))
             continue;
         bool some = token->n > 0;
+        if (k->kind->decode_last && !wait_for_next(s, token, a, e))
+            return false;
         if (!k->kind->decode(k->settings, first, token, a, e))
             return false;
         if (k->kind->leads ? token->n > 0 : !fused || some)
@@ -256,10 +306,14 @@ bool token_stream_next(TokenStream *s, int32_t id, Text *part, Arena *a, Error *
 bool token_stream_end(TokenStream *s, Text *part, Arena *a, Error *e)
 {
     TokenBytes token = {.p = s->p, .room = s->room};
+    const Stage *waiting = waiting_stage(s);
     *part = TEXT("");
     if (!s->held_count)
         return true;
-    bool ok = complete(s, &token, true, a, e);
+    bool ok = waiting ? append(&token, (Text){s->held, s->held_count}, a, e) : complete(s, &token, true, a, e);
+    if (ok && waiting)
+        waiting->kind->decode_last(waiting->settings, &token);
+    s->held_count = 0;
     s->p = token.p;
     s->room = token.room;
     *part = (Text){token.p, ok ? token.n : 0};

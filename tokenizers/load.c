@@ -1,7 +1,7 @@
 /* tokenizers/load.c: a tokenizer from the files of a folder: tokenizer.json, or those that a class of transformers or
  * SentencePiece reads. */
 // flags: -Os
-#include "tokenizers/sentencepiece/sentencepiece.h"
+#include "tokenizers/pipeline.h"
 
 enum { MAX_FILE = 256 << 20 };
 
@@ -25,7 +25,7 @@ bool load_path(Load *l, const char *folder, const char *name, const char **path)
 
 /* ---- added tokens ---------------------------------------------------------------------------- */
 
-static bool add_token(Load *l, Added token, const char *path, uint32_t line)
+bool add_token(Load *l, Added token, const char *path, uint32_t line)
 {
     if (token.content.n > MAX_ADDED_BYTES)
         return fail(l->e, SP_UNSUPPORTED, "%s:%u: an added token of %zu bytes; at most %d are supported", path,
@@ -224,6 +224,20 @@ bool load_special(Load *l, const Json *map, const Json *config, const char *name
     return add_token(l, token, l->path, j ? j->line : 0);
 }
 
+bool load_named(Load *l, const char *name, const char *fallback, bool again, Text *text)
+{
+    size_t before = l->added_count;
+    const Json *stated = json_get(l->map, name) ? json_get(l->map, name) : json_get(l->config, name);
+    if (!load_special(l, l->map, l->config, name, stated ? NULL : fallback, false, text))
+        return false;
+    if (l->added_count > before && again)
+        l->added[before] = (Added){.content = *text, .special = true};
+    for (size_t i = 0; i < before && l->added_count > before && !again; i++)
+        if (text_equal(l->added[i].content, *text))
+            l->added_count = before;
+    return true;
+}
+
 bool load_special_id(Load *l, Text token, int32_t *id)
 {
     *id = -1;
@@ -284,11 +298,22 @@ static bool load_vocab(Load *l)
 
 /* ---- loading --------------------------------------------------------------------------------- */
 
-static bool load_model(Load *l)
+bool load_class(Load *l, Text *class, Text *model_type)
 {
-    Text source;
-    const ModelFile *m = load_source(l, l->path, &source) ? model_file_read(l, source) : NULL;
-    return m && load_finish(l) && model_file_finish(l, m);
+    const Json *name = json_get(l->config, "tokenizer_class"), *root = NULL;
+    const char *path;
+    *class = name && name->type == JSON_STRING ? name->text : TEXT("");
+    *model_type = TEXT("");
+    if (text_ends(*class, "Fast"))
+        class->n -= 4;
+    if (class->n)
+        return true;
+    if (!load_path(l, l->folder, "config.json", &path) || (path && !(root = load_file_json(l, path))))
+        return false;
+    const Json *type = json_get(root, "model_type");
+    if (type && type->type == JSON_STRING)
+        *model_type = type->text;
+    return true;
 }
 
 /* What a folder may have; the first that it has is read. */
@@ -301,9 +326,9 @@ static const TokenizerFile FILES[] = {
     {"tokenizer.json", NULL, load_json, false},
     {"vocab.txt", NULL, load_vocab, true},
     {"vocab.json", "merges.txt", load_vocab_json, true},
-    {"spiece.model", NULL, load_model, false},
-    {"sentencepiece.bpe.model", NULL, load_model, false},
-    {"tokenizer.model", NULL, load_model, false},
+    {"spiece.model", NULL, load_model, true},
+    {"sentencepiece.bpe.model", NULL, load_model, true},
+    {"tokenizer.model", NULL, load_model, true},
     {"qwen.tiktoken", NULL, NULL, false},
     {"bpe_simple_vocab_16e6.txt.gz", NULL, NULL, false},
 };

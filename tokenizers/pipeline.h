@@ -175,6 +175,8 @@ typedef struct StageKind {
     Joins joins;             /* of a decoder without `decode` */
     bool leads;              /* of a decoder: tokens are the first until one adds to the text */
     bool partial; /* of a decoder: it gives bytes, and characters may be parted between tokens. It is the last one */
+    /* Of a decoder that is the last one: instead of `decode`, of the last token of all, which only gets shorter. */
+    void (*decode_last)(const void *settings, TokenBytes *token);
 } StageKind;
 
 typedef struct Stage {
@@ -203,8 +205,9 @@ bool read_pre_tokenizers(Load *l, const Json *j, Stages *out);
 bool read_post_processors(Load *l, const Json *j);
 bool read_decoders(Load *l, const Json *j, Stages *out);
 bool read_model(Load *l, const Json *j);
-bool read_vocabulary(Load *l, const Json *vocab); /* an object of pieces and their ids, to t->pieces and t->ids */
-bool pieces_new(Load *l, size_t ids);             /* room for the pieces of so many ids, and of the added tokens */
+/* An object of pieces and their ids, to t->pieces, t->ids and l->distinct. */
+bool read_vocabulary(Load *l, const Json *vocab);
+bool pieces_new(Load *l, size_t ids); /* room for the pieces of so many ids, and of the added tokens */
 extern const StageKind normalizer_bert, pre_tokenizer_bert, decoder_wordpiece; /* what a vocab.txt has */
 extern const struct DecoderWordPiece decoder_wordpiece_default;
 extern const ModelKind model_wordpiece;
@@ -231,10 +234,12 @@ typedef struct Template {
     size_t count;
     size_t special; /* special tokens in all of it */
 } Template;
-/* first A last; for two texts first A, `last` once or twice, B last, with type ids 0 and second_type. */
+/* first A last; for two texts first A, `last` once or twice, B last, with type ids 0 and second_type. first -1: no
+ * such token. */
 bool template_around(Load *l, int32_t first, int32_t last, size_t between, int32_t second_type);
-bool template_default(Load *l); /* A; A B */
-bool template_finish(Load *l);  /* checks the ids, and sets `before` and `after` */
+bool template_ends(Load *l, int32_t first, int32_t last); /* the same around each of two texts; -1: none */
+bool template_default(Load *l);                           /* A; A B */
+bool template_finish(Load *l);                            /* checks the ids, and sets `before` and `after` */
 
 /* ---- split.c, byte_level.c ------------------------------------------------------------------- */
 
@@ -262,7 +267,7 @@ extern const StageKind pre_tokenizer_split, pre_tokenizer_byte_level, decoder_by
 extern const StageKind normalizer_nfc, normalizer_lowercase;
 const void *byte_level_new(Load *l, bool prefix_space, bool pattern); /* settings of the pre-tokeniser */
 
-/* ---- load.c, load_bpe.c: files of a folder, on disk or in memory ----------------------------- */
+/* ---- load.c, classes/: files of a folder, on disk or in memory ------------------------------- */
 
 bool load_path(Load *l, const char *folder, const char *name, const char **path); /* FOLDER/name; NULL: it is missing */
 bool load_source(Load *l, const char *path, Text *source);
@@ -272,10 +277,18 @@ bool load_added(Load *l, const Json *list); /* a list of added tokens; nothing f
  * fallback; it becomes an added token. Empty where fallback is NULL and no file names one. */
 bool load_special(Load *l, const Json *map, const Json *config, const char *name, const char *fallback, bool lstrip,
                   Text *text);
+/* The same from l->map and l->config, without fallback where they say null. Flags that the file has for it as an added
+ * token stay, or (`again`) are lost. */
+bool load_named(Load *l, const char *name, const char *fallback, bool again, Text *text);
 bool load_special_id(Load *l, Text token, int32_t *id); /* of an added token that the vocabulary has */
-bool load_finish(Load *l);                              /* numbers the added tokens, checks the templates */
-/* l->path is vocab.json, l->second merges.txt; by tokenizer_class, or model_type of config.json. */
+bool add_token(Load *l, Added token, const char *path, uint32_t line);
+/* tokenizer_class of tokenizer_config.json without "Fast", else "" and model_type of config.json, else "". */
+bool load_class(Load *l, Text *class, Text *model_type);
+bool load_finish(Load *l); /* numbers the added tokens, checks the templates */
+/* Tokenizers as a class of transformers builds them, which tokenizer_class or model_type names. l->path is vocab.json,
+ * l->second merges.txt; l->path is a SentencePiece .model (without a class: as sentencepiece reads it). */
 bool load_vocab_json(Load *l);
+bool load_model(Load *l);
 
 /* ---- bpe.c ----------------------------------------------------------------------------------- */
 
@@ -288,12 +301,15 @@ typedef struct BpeSettings {
     bool fallback; /* an unknown character is its bytes, where the vocabulary has <0x00> to <0xFF> */
     bool whole;    /* a word that is a piece is not split (ignore_merges) */
 } BpeSettings;
-/* A model of a vocabulary (an object of pieces and their ids), with room for so many merges; sets t->kind. Then the
- * merges in their order, each with the line that it is in. A line of a file has two tokens, or begins with
- * "#version". */
-Bpe *bpe_new(Load *l, const Json *vocab, const BpeSettings *settings, size_t merges);
+/* A model of t->pieces with room for so many merges; sets t->kind. Then the merges in their order, each with the line
+ * that it is in. A line of a file has two tokens, or begins with "#version". */
+Bpe *bpe_new(Load *l, const BpeSettings *settings, size_t merges);
 bool bpe_merge(Load *l, Bpe *m, Text left, Text right, const char *path, unsigned line);
 bool bpe_merge_line(Load *l, Bpe *m, Text row, const char *path, unsigned line);
+/* The same where no list of merges is there: every way to cut a piece into two pieces is one, the lowest id first.
+ * `apart`: the ways of one piece follow each other, the shortest left part first (generate_merges of transformers);
+ * else they have the same rank (tiktoken). Time: for a byte of a piece its length. */
+Bpe *bpe_from_pieces(Load *l, const BpeSettings *settings, bool apart);
 extern const ModelKind model_bpe;
 
 /* ---- wordpiece.c, bert.c --------------------------------------------------------------------- */

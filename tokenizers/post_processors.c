@@ -111,13 +111,32 @@ bool template_around(Load *l, int32_t first, int32_t last, size_t between, int32
         return false;
     ids[0] = first;
     ids[1] = ids[2] = last;
-    one[0] = two[0] = (TemplatePart){.text = -1, .ids = ids, .count = 1};
+    one[0] = two[0] = (TemplatePart){.text = -1, .ids = ids, .count = first >= 0};
     one[2] = (TemplatePart){.text = -1, .ids = ids + 1, .count = 1};
     two[2] = (TemplatePart){.text = -1, .ids = ids + 1, .count = between};
     two[3] = (TemplatePart){.text = 1, .type = second_type};
     two[4] = (TemplatePart){.text = -1, .type = second_type, .ids = ids + 1, .count = 1};
-    l->t->one = (Template){.parts = one, .count = 3, .special = 2};
-    l->t->two = (Template){.parts = two, .count = 5, .special = 2 + between};
+    l->t->one = (Template){.parts = one, .count = 3, .special = 1 + (first >= 0)};
+    l->t->two = (Template){.parts = two, .count = 5, .special = 1 + (first >= 0) + between};
+    return true;
+}
+
+bool template_ends(Load *l, int32_t first, int32_t last)
+{
+    TemplatePart *parts = NEW(l->a, TemplatePart, 6, l->e);
+    int32_t *ids = NEW(l->a, int32_t, 2, l->e);
+    size_t around = (first >= 0) + (last >= 0);
+    if (!parts || !ids)
+        return false;
+    ids[0] = first;
+    ids[1] = last;
+    for (int i = 0; i < 2; i++) {
+        parts[3 * i] = (TemplatePart){.text = -1, .type = i, .ids = ids, .count = first >= 0};
+        parts[3 * i + 1] = (TemplatePart){.text = i, .type = i};
+        parts[3 * i + 2] = (TemplatePart){.text = -1, .type = i, .ids = ids + 1, .count = last >= 0};
+    }
+    l->t->one = (Template){.parts = parts, .count = 3, .special = around};
+    l->t->two = (Template){.parts = parts, .count = 6, .special = 2 * around};
     return true;
 }
 

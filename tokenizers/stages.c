@@ -36,6 +36,7 @@
     /* new lines above this one */
 #define DECODER_LIST(LINE)          \
     LINE(decoder_wordpiece)         \
+    LINE(decoder_bpe)               \
     LINE(decoder_byte_level)        \
     LINE(decoder_metaspace)         \
     LINE(decoder_replace)           \
@@ -144,16 +145,17 @@ bool read_decoders(Load *l, const Json *j, Stages *out)
 {
     if (!is_absent(j) && !read_stages(l, j, &(Section){"decoder", "decoders", decoders}, out))
         return false;
-    bool bytes = false, fused = false, partial = false;
+    bool bytes = false, fused = false, ended = false;
     for (size_t i = 0; i < out->count; i++) {
         const StageKind *kind = out->list[i].kind;
-        if (partial || (bytes && (kind->joins == JOIN_BYTES || kind->partial)) ||
+        bool last = kind->partial || kind->decode_last;
+        if (ended || (bytes && (kind->joins == JOIN_BYTES || last)) ||
             (fused && !kind->joins && !strip_decoder_leads(&out->list[i])))
             return fail(l->e, SP_UNSUPPORTED, "%s:%u: decoder: %s is not supported behind those before it", l->path,
                         (unsigned)j->line, kind->name);
         bytes |= kind->joins == JOIN_BYTES;
         fused |= kind->joins == JOIN_ALL;
-        partial |= kind->partial;
+        ended |= last;
     }
     return true;
 }
@@ -196,6 +198,7 @@ bool read_vocabulary(Load *l, const Json *vocab)
     }
     if (!pieces_new(l, (size_t)t->ids))
         return false;
+    l->distinct = vocab->count;
     for (const Json *j = vocab->first; j; j = j->next) {
         Text *piece = &t->pieces[(int64_t)j->number];
         if (piece->p)

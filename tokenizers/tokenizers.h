@@ -7,9 +7,10 @@
 /* Immutable after loading; shared by threads. Valid until its arena is freed. */
 typedef struct Tokenizer Tokenizer;
 
-/* PATH is a model folder (tokenizer.json is preferred, then vocab.txt with tokenizer_config.json, then a SentencePiece
- * .model: spiece.model, sentencepiece.bpe.model or tokenizer.model, with the ids and without special tokens that
- * sentencepiece itself gives), or one of those files. */
+/* PATH is a model folder (tokenizer.json is preferred, then vocab.txt with tokenizer_config.json, vocab.json with
+ * merges.txt, then a SentencePiece .model: spiece.model, sentencepiece.bpe.model or tokenizer.model), or one of those
+ * files. tokenizer_class of tokenizer_config.json, or else model_type of config.json, says which class of transformers
+ * builds the tokenizer. A .model without either has the ids that sentencepiece itself gives, and no special tokens. */
 Tokenizer *tokenizer_load(const char *path, Arena *a, Error *e);
 /* The same of a folder on disk or in memory; files in memory are kept as long as the tokenizer. */
 Tokenizer *tokenizer_load_files(const Files *f, Arena *a, Error *e);

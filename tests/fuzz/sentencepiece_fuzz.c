@@ -4,8 +4,6 @@
 
 #include "tokenizers/sentencepiece/sentencepiece.h"
 
-extern const StageKind normalizer_precompiled;
-
 static const char TEXTS[] =
     "The caf\xc3\xa9 <s>  red\r\n12,5\xe4\xbd\xa0\xe5\xa5\xbd e\xcc\x81\xff\0 a\xe2\x96\x81\tb \xef\xac\x81";
 

@@ -147,4 +147,5 @@ def main():
     write_cases("plain.json", plain)
 
 
-main()
+if __name__ == "__main__":
+    main()

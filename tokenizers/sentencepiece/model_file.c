@@ -1,6 +1,5 @@
 /* tokenizers/sentencepiece/model_file.c: a SentencePiece .model: a protocol buffer (sentencepiece_model.proto), read
- * field by field with bounds. Its ids are those of sentencepiece; what a family of models adds to them is not known
- * here. */
+ * field by field with bounds; and the tokenizer that sentencepiece itself makes of it. */
 // flags: -Os
 #include <float.h>
 #include <math.h>
@@ -90,10 +89,6 @@ typedef struct Reading {
     Pieces *m;
     PlainText *text;
     ModelFile *file;
-    double *scores;
-    bool *found, *whole, *hidden; /* [ids]: found in texts; not cut; control tokens */
-    size_t wholes, byte_pieces;
-    uint64_t kind;
 } Reading;
 
 static bool read_piece(Reading *r, Text message)
@@ -120,14 +115,13 @@ static bool read_piece(Reading *r, Text message)
         return fail(l->e, SP_FORMAT, "%s: piece %lld: expected 1 to %d bytes of UTF-8, a finite score and a known type",
                     l->path, (long long)id, MAX_PIECE);
     l->t->pieces[id] = piece;
-    r->scores[id] = (double)score;
-    r->found[id] = type == PIECE_NORMAL || type == PIECE_USER;
-    r->whole[id] = type == PIECE_USER;
-    r->wholes += type == PIECE_USER;
-    r->hidden[id] = type == PIECE_CONTROL;
-    if (type == PIECE_UNUSED && r->kind == 2)
-        return fail(l->e, SP_UNSUPPORTED, "%s: piece %lld: a BPE model with unused pieces is not supported", l->path,
-                    (long long)id);
+    r->file->scores[id] = (double)score;
+    r->file->found[id] = type == PIECE_NORMAL || type == PIECE_USER;
+    r->file->whole[id] = type == PIECE_USER;
+    r->file->wholes += type == PIECE_USER;
+    r->file->hidden[id] = type == PIECE_CONTROL;
+    if (type == PIECE_UNUSED)
+        r->file->unused = id;
     if (type == PIECE_UNKNOWN) {
         if (r->m->unknown >= 0)
             return fail(l->e, SP_FORMAT, "%s: piece %lld: a second unknown piece", l->path, (long long)id);
@@ -145,39 +139,43 @@ static bool read_piece(Reading *r, Text message)
             return fail(l->e, SP_FORMAT, "%s: piece %lld: expected one of <0x00> to <0xFF>, once", l->path,
                         (long long)id);
         r->m->bytes[byte] = (int32_t)id;
-        r->byte_pieces++;
+        r->file->byte_pieces++;
     }
     return true;
 }
 
 /* The scores that sentencepiece computes with: an unknown character has the lowest one less 10, a piece that is not cut
  * one for each byte that is above all others. */
-static bool finish_pieces(Reading *r)
+static bool finish_pieces(Load *l, ModelFile *file)
 {
-    Load *l = r->l;
+    Pieces *m = file->pieces;
+    PlainText *text = file->text;
     double lowest = (double)FLT_MAX, highest = (double)FLT_MIN;
-    if (r->m->unknown < 0)
+    if (file->unused >= 0 && file->kind == 2)
+        return fail(l->e, SP_UNSUPPORTED, "%s: piece %lld: a BPE model with unused pieces is not supported", l->path,
+                    (long long)file->unused);
+    if (m->unknown < 0)
         return fail(l->e, SP_FORMAT, "%s: no unknown piece", l->path);
-    if (r->m->byte_fallback && r->byte_pieces != 256)
-        return fail(l->e, SP_FORMAT, "%s: byte_fallback with %zu of 256 bytes as pieces", l->path, r->byte_pieces);
+    if (m->byte_fallback && file->byte_pieces != 256)
+        return fail(l->e, SP_FORMAT, "%s: byte_fallback with %zu of 256 bytes as pieces", l->path, file->byte_pieces);
     for (int64_t i = 0; i < l->t->ids; i++) {
-        if (!r->found[i] || r->whole[i])
+        if (!file->found[i] || file->whole[i])
             continue;
-        lowest = MIN(lowest, r->scores[i]);
-        highest = MAX(highest, r->scores[i]);
+        lowest = MIN(lowest, file->scores[i]);
+        highest = MAX(highest, file->scores[i]);
     }
-    r->m->unknown_score = (double)(float)(lowest - 10);
+    m->unknown_score = (double)(float)(lowest - 10);
     for (int64_t i = 0; i < l->t->ids; i++)
-        if (r->whole[i] && r->kind == 1)
-            r->scores[i] = (double)((float)l->t->pieces[i].n * (float)highest) - 0.1;
+        if (file->whole[i] && file->kind == 1)
+            file->scores[i] = (double)((float)l->t->pieces[i].n * (float)highest) - 0.1;
     size_t n = (size_t)l->t->ids;
     l->distinct = n;
-    if (!trie_build(&r->m->trie, l->t->pieces, n, r->found, l->a, l->e))
+    if (!trie_build(&m->trie, l->t->pieces, n, file->found, l->a, l->e))
         return false;
-    r->text->has_whole = r->wholes > 0;
-    if (r->wholes && !trie_build(&r->text->whole, l->t->pieces, n, r->whole, l->a, l->e))
+    text->has_whole = file->wholes > 0;
+    if (file->wholes && !trie_build(&text->whole, l->t->pieces, n, file->whole, l->a, l->e))
         return false;
-    r->m->whole = r->text->whole;
+    m->whole = text->whole;
     return true;
 }
 
@@ -187,7 +185,7 @@ static bool read_trainer(Reading *r, Text message)
 {
     for (Field f; next_field(&message, &f);) {
         if (is_number(&f, 3))
-            r->kind = f.value;
+            r->file->kind = f.value;
         else if (is_number(&f, 24))
             r->text->suffix = f.value;
         else if (is_number(&f, 35))
@@ -198,9 +196,9 @@ static bool read_trainer(Reading *r, Text message)
     size_t bad_at;
     if (!message.p || !utf8_valid(r->file->unknown_text, &bad_at))
         return broken(r->l, "trainer_spec");
-    return r->kind == 1 || r->kind == 2 ||
+    return r->file->kind == 1 || r->file->kind == 2 ||
            fail(r->l->e, SP_UNSUPPORTED, "%s: model_type %llu is not supported (1 Unigram and 2 BPE are)", r->l->path,
-                (unsigned long long)r->kind);
+                (unsigned long long)r->file->kind);
 }
 
 static bool read_normalizer(Reading *r, Text message)
@@ -232,52 +230,50 @@ static bool read_settings(Reading *r, Text bytes, size_t *pieces)
     return bytes.p ? *pieces > 0 || broken(r->l, "no pieces") : broken(r->l, "a field");
 }
 
-const ModelFile *model_file_read(Load *l, Text bytes)
+ModelFile *model_file_read(Load *l, Text bytes)
 {
-    Tokenizer *t = l->t;
     Reading r = {.l = l,
                  .m = NEW(l->a, Pieces, 1, l->e),
                  .text = NEW(l->a, PlainText, 1, l->e),
-                 .file = NEW(l->a, ModelFile, 1, l->e),
-                 .kind = 1};
+                 .file = NEW(l->a, ModelFile, 1, l->e)};
     size_t n = 0;
     if (!r.m || !r.text || !r.file)
         return NULL;
-    *r.m = (Pieces){.path = t->path, .unknown = -1, .plain = true};
+    *r.m = (Pieces){.path = l->t->path, .unknown = -1, .plain = true};
     *r.text = (PlainText){.prefix = true, .trims = true, .escapes = true};
-    *r.file = (ModelFile){.unknown_text = TEXT(" \xe2\x81\x87 ")};
+    *r.file =
+        (ModelFile){.pieces = r.m, .text = r.text, .kind = 1, .unused = -1, .unknown_text = TEXT(" \xe2\x81\x87 ")};
     memset(r.m->bytes, 0xff, sizeof r.m->bytes);
     if (!read_settings(&r, bytes, &n) || !pieces_new(l, n))
         return NULL;
-    r.scores = NEW(l->a, double, n, l->e);
-    r.found = NEW(l->a, bool, n, l->e);
-    r.whole = NEW(l->a, bool, n, l->e);
-    r.hidden = NEW(l->a, bool, n, l->e);
-    if (!r.scores || !r.found || !r.whole || !r.hidden)
+    r.file->scores = NEW(l->a, double, n, l->e);
+    r.file->found = NEW(l->a, bool, n, l->e);
+    r.file->whole = NEW(l->a, bool, n, l->e);
+    r.file->hidden = NEW(l->a, bool, n, l->e);
+    if (!r.file->scores || !r.file->found || !r.file->whole || !r.file->hidden)
         return NULL;
+    r.m->scores = r.file->scores;
     for (Field f; next_field(&bytes, &f);)
         if (is_bytes(&f, 1) && !read_piece(&r, f.bytes))
             return NULL;
-    if (!finish_pieces(&r))
-        return NULL;
-    r.m->scores = r.scores;
-    r.file->hidden = r.hidden;
-    r.file->unknown = r.m->unknown;
-    t->kind = r.kind == 1 ? &model_unigram : &model_scored_bpe;
-    t->model = r.m;
-    t->normalizers = (Stages){.list = {{&normalizer_plain, r.text}}, .count = 1};
-    bool strips = r.text->prefix || r.text->trims;
-    const StageKind *decoder = r.text->trims ? &decoder_plain_trims : &decoder_plain;
-    Stages *d = &t->decoders;
-    if (r.m->byte_fallback)
-        d->list[d->count++] = (Stage){&decoder_plain_bytes, NULL};
-    d->list[d->count++] = (Stage){decoder, strips ? r.text : NULL};
     return r.file;
 }
 
-bool model_file_finish(Load *l, const ModelFile *m)
+bool model_file_plain(Load *l, ModelFile *m)
 {
     Tokenizer *t = l->t;
+    const PlainText *text = m->text;
+    t->kind = m->kind == 1 ? &model_unigram : &model_scored_bpe;
+    t->model = m->pieces;
+    t->normalizers = (Stages){.list = {{&normalizer_plain, text}}, .count = 1};
+    bool strips = text->prefix || text->trims;
+    const StageKind *decoder = text->trims ? &decoder_plain_trims : &decoder_plain;
+    Stages *d = &t->decoders;
+    if (m->pieces->byte_fallback)
+        d->list[d->count++] = (Stage){&decoder_plain_bytes, NULL};
+    d->list[d->count++] = (Stage){decoder, strips ? text : NULL};
+    if (!finish_pieces(l, m) || !load_finish(l))
+        return false;
     AddedText *shown = NEW(l->a, AddedText, 2, l->e);
     uint32_t *shown_of = NEW(l->a, uint32_t, t->ids, l->e);
     if (!shown || !shown_of)
@@ -285,7 +281,7 @@ bool model_file_finish(Load *l, const ModelFile *m)
     shown[0] = (AddedText){TEXT(""), true};
     shown[1] = (AddedText){m->unknown_text, false};
     for (int64_t i = 0; i < t->ids; i++)
-        shown_of[i] = m->hidden[i] ? 1 : i == m->unknown ? 2 : 0;
+        shown_of[i] = m->hidden[i] ? 1 : i == m->pieces->unknown ? 2 : 0;
     t->shown = shown;
     t->shown_of = shown_of;
     return true;

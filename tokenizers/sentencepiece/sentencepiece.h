@@ -54,6 +54,8 @@ bool charsmap_read(Charsmap *m, Text bytes, Load *l, unsigned line); /* the byte
 /* The shortest or the longest rule that p[0, n) begins with: how many bytes it replaces, 0: no rule, and by what. */
 size_t charsmap_find(const Charsmap *m, const char *p, size_t n, bool longest, Text *to);
 
+extern const StageKind normalizer_precompiled;
+
 /* ---- unigram.c, bpe.c ------------------------------------------------------------------------ */
 
 typedef struct Pieces { /* of both models */
@@ -72,6 +74,8 @@ typedef struct Pieces { /* of both models */
 bool put_unknown(const Pieces *m, Text word, size_t begin, size_t end, TokenIds *ids, TokenEnds *ends, Arena *a,
                  Error *e);
 bool put_token(int32_t id, size_t end, TokenIds *ids, TokenEnds *ends, Arena *a, Error *e);
+/* Unigram as Hugging Face computes it, of t->pieces and their scores [ids]; sets t->kind, t->model and l->distinct. */
+bool unigram_new(Load *l, const double *scores, int32_t unknown, bool byte_fallback);
 extern const ModelKind model_unigram, model_scored_bpe;
 
 /* ---- model_file.c, plain.c ------------------------------------------------------------------- */
@@ -84,12 +88,17 @@ typedef struct PlainText { /* normalizer_spec of a model file */
 extern const StageKind normalizer_plain, decoder_plain, decoder_plain_trims, decoder_plain_bytes;
 
 typedef struct ModelFile {
-    Text unknown_text;  /* what an unknown token is in a decoded text */
-    const bool *hidden; /* [ids]: control tokens */
-    int32_t unknown;
+    Pieces *pieces; /* its scores, the unknown piece, byte_fallback */
+    PlainText *text;
+    Text unknown_text;            /* what an unknown token is in a decoded text */
+    double *scores;               /* [ids] */
+    bool *found, *whole, *hidden; /* [ids]: found in texts; user-defined, not cut; control tokens */
+    size_t wholes, byte_pieces;
+    int64_t unused; /* a piece that is not used; -1: none */
+    uint64_t kind;  /* 1 Unigram, 2 BPE */
 } ModelFile;
-/* The bytes of a .model file, into the stages and the model of l->t; what is read from them is kept. */
-const ModelFile *model_file_read(Load *l, Text bytes);
-bool model_file_finish(Load *l, const ModelFile *m); /* how its tokens are decoded; after the added tokens */
+/* The bytes of a .model file; its pieces are t->pieces then. What is read from them is kept. */
+ModelFile *model_file_read(Load *l, Text bytes);
+bool model_file_plain(Load *l, ModelFile *m); /* the tokenizer with the ids that sentencepiece gives */
 
 #endif

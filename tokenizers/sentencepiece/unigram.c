@@ -183,10 +183,9 @@ static double score_of(Text number)
     return number.p[0] == '-' ? -value : value;
 }
 
-static bool read_pieces(Load *l, const Json *vocab, double *scores, double *lowest)
+static bool read_pieces(Load *l, const Json *vocab, double *scores)
 {
     Tokenizer *t = l->t;
-    *lowest = INFINITY;
     for (const Json *j = vocab->first; j; j = j->next) {
         const Json *score = j->type == JSON_ARRAY && j->count == 2 ? j->first->next : NULL;
         if (!score || j->first->type != JSON_STRING || score->type != JSON_NUMBER)
@@ -200,9 +199,31 @@ static bool read_pieces(Load *l, const Json *vocab, double *scores, double *lowe
         if (!isfinite(scores[t->ids]))
             return fail(l->e, SP_FORMAT, "%s:%u: the score of '%.*s' is too large", l->path, (unsigned)j->line,
                         NAME(j->first->text));
-        *lowest = MIN(*lowest, scores[t->ids]);
         t->ids++;
     }
+    return true;
+}
+
+bool unigram_new(Load *l, const double *scores, int32_t unknown, bool byte_fallback)
+{
+    Tokenizer *t = l->t;
+    Pieces *m = NEW(l->a, Pieces, 1, l->e);
+    double lowest = INFINITY;
+    if (!m)
+        return false;
+    for (int64_t id = 0; id < t->ids; id++)
+        lowest = MIN(lowest, scores[id]);
+    *m = (Pieces){.path = t->path,
+                  .scores = scores,
+                  .unknown_score = lowest - UNKNOWN_PENALTY,
+                  .unknown = unknown,
+                  .byte_fallback = byte_fallback};
+    l->distinct = (size_t)t->ids;
+    if (!trie_build(&m->trie, t->pieces, l->distinct, NULL, l->a, l->e))
+        return false;
+    find_bytes(m);
+    t->kind = &model_unigram;
+    t->model = m;
     return true;
 }
 
@@ -215,22 +236,10 @@ static bool parse(Load *l, const Json *j, const void **model)
     if (!is_absent(unknown) && (!json_i64(unknown, &id) || id < 0 || (uint64_t)id >= vocab->count))
         return fail(l->e, SP_FORMAT, "%s:%u: the unk_id of the Unigram model is not a number below %zu", l->path,
                     (unsigned)unknown->line, vocab->count);
-    if (!pieces_new(l, vocab->count))
+    double *scores = pieces_new(l, vocab->count) ? NEW(l->a, double, vocab->count, l->e) : NULL;
+    if (!scores || !read_pieces(l, vocab, scores) || !unigram_new(l, scores, (int32_t)id, json_is_true(bytes)))
         return false;
-    Pieces *m = NEW(l->a, Pieces, 1, l->e);
-    double *scores = NEW(l->a, double, vocab->count, l->e), lowest;
-    if (!m || !scores || !read_pieces(l, vocab, scores, &lowest))
-        return false;
-    *m = (Pieces){.path = l->t->path,
-                  .scores = scores,
-                  .unknown_score = lowest - UNKNOWN_PENALTY,
-                  .unknown = (int32_t)id,
-                  .byte_fallback = json_is_true(bytes)};
-    l->distinct = vocab->count;
-    if (!trie_build(&m->trie, l->t->pieces, vocab->count, NULL, l->a, l->e))
-        return false;
-    find_bytes(m);
-    *model = m;
+    *model = l->t->model;
     return true;
 }
 

@@ -1,4 +1,4 @@
-/* tokenizers/load_bpe.c: a tokenizer from vocab.json and merges.txt, as the classes of transformers build it. */
+/* tokenizers/classes/byte_level.c: a tokenizer from vocab.json and merges.txt, as transformers builds it. */
 // flags: -Os
 #include "tokenizers/pipeline.h"
 
@@ -58,19 +58,9 @@ static const ByteClass BYTE_CLASSES[] = {
 /* By tokenizer_class of tokenizer_config.json, or model_type of config.json. */
 static const ByteClass *byte_class(Load *l)
 {
-    const Json *name = json_get(l->config, "tokenizer_class"), *type = NULL;
-    Text class = name && name->type == JSON_STRING ? name->text : TEXT(""), model = TEXT("");
-    const char *path;
-    if (text_ends(class, "Fast"))
-        class.n -= 4;
-    if (!class.n) {
-        const Json *root = NULL;
-        if (!load_path(l, l->folder, "config.json", &path) || (path && !(root = load_file_json(l, path))))
-            return NULL;
-        type = json_get(root, "model_type");
-        if (type && type->type == JSON_STRING)
-            model = type->text;
-    }
+    Text class, model;
+    if (!load_class(l, &class, &model))
+        return NULL;
     for (size_t i = 0; i < COUNT(BYTE_CLASSES); i++)
         if (text_is(class, BYTE_CLASSES[i].name) || text_is(model, BYTE_CLASSES[i].model_type))
             return &BYTE_CLASSES[i];
@@ -79,23 +69,6 @@ static const ByteClass *byte_class(Load *l)
          "tokenizer_class of tokenizer_config.json%s%.*s",
          l->folder, class.n ? ", found " : "", NAME(class));
     return NULL;
-}
-
-/* A special token of such a class; flags that the file has for it as an added token stay. */
-static bool byte_special(Load *l, const ByteClass *class, const Json *map, const Json *config, const char *name,
-                         const char *fallback, Text *text)
-{
-    size_t before = l->added_count;
-    const Json *stated = json_get(map, name) ? json_get(map, name) : json_get(config, name);
-    if (!load_special(l, map, config, name, stated ? NULL : fallback, false, text))
-        return false;
-    bool again = l->added_count > before && class->again;
-    for (size_t i = 0; l->added_count > before && i < before && !class->again; i++)
-        if (text_equal(l->added[i].content, *text))
-            l->added_count = before;
-    if (again)
-        l->added[before] = (Added){.content = *text, .special = true};
-    return true;
 }
 
 static bool read_merges(Load *l, const char *path, Bpe *m, Text source)
@@ -131,7 +104,7 @@ static bool load_merges(Load *l, const ByteClass *class)
     const Json *unk = json_get(config, "unk_token"), *content = json_get(unk, "content");
     if (class->unknown && unk && (unk->type == JSON_STRING || (content && content->type == JSON_STRING)))
         settings.unknown = content ? content->text : unk->text;
-    Bpe *m = bpe_new(l, vocab, &settings, lines);
+    Bpe *m = read_vocabulary(l, vocab) ? bpe_new(l, &settings, lines) : NULL;
     if (!m || !read_merges(l, merges, m, source))
         return false;
     t->model = m;
@@ -156,7 +129,7 @@ static bool load_merges(Load *l, const ByteClass *class)
 
 bool load_vocab_json(Load *l)
 {
-    const Json *config = l->config, *map = l->map;
+    const Json *config = l->config;
     const ByteClass *c = byte_class(l);
     if (!c)
         return false;
@@ -172,7 +145,7 @@ bool load_vocab_json(Load *l)
     Text ends[2] = {{0}};
     for (size_t i = 0; i < COUNT(specials); i++) {
         Text text;
-        if (!byte_special(l, c, map, config, specials[i].name, specials[i].fallback, &text))
+        if (!load_named(l, specials[i].name, specials[i].fallback, c->again, &text))
             return false;
         if (c->first && !strcmp(specials[i].name, c->first))
             ends[0] = text;
