@@ -238,6 +238,7 @@ typedef struct Results {
     float *const *out; /* [the call's outputs]: each receives [n, its floats] */
     Error *status;     /* [n], or NULL */
     size_t refused;    /* adds up: inputs that could be read, but that the encoder failed on */
+    double seconds;    /* adds up, of images: the time after decoding and resizing */
 } Results;
 /* Each calling thread uses a tape of its own (inference); the threads of the tape's device do the work. */
 
@@ -260,6 +261,10 @@ typedef struct ImageInput { /* a file, the bytes of a file, or pixels */
     Image pixels;
 } ImageInput;
 bool encode_images(const Call *c, Tape *t, const ImageInput *images, size_t n, Results *r, Error *e);
+/* The same for several calls [count], of one encoder or of several, each with its results [count]: an image is decoded
+ * once for all of them, except for those with keep_size. */
+bool encode_images_all(const Call *const *calls, Results *results, size_t count, Tape *t, const ImageInput *images,
+                       size_t n, Error *e);
 /* Decodes images by the threads of the tape's device: each holds one image at a time, in its scratch arena, and gives
  * it to `use`. A failure of either leaves its reason in errors [n]. False only when out of memory. */
 typedef bool ImageUse(void *arg, size_t i, const Image *image, Arena *scratch, Error *e);

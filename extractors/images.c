@@ -71,7 +71,7 @@ bool images_each(Tape *t, const ImageInput *images, size_t n, ImageUse *use, voi
 
 /* ---- batches --------------------------------------------------------------------------------- */
 
-typedef struct ImageRun {
+typedef struct ImageRun {     /* of one call */
     Batches batches;          /* those at work begin with batches.first */
     const ImageInput *images; /* of the whole call */
     Arena **scratch;
@@ -79,7 +79,13 @@ typedef struct ImageRun {
     Error *errors;  /* of the images at work */
     uint32_t *good; /* which of them are to be encoded */
     float *pixels;  /* of a batch */
+    size_t chunk;   /* images in a batch */
 } ImageRun;
+
+typedef struct ImageRuns { /* calls that read each image together */
+    ImageRun *run;
+    size_t count;
+} ImageRuns;
 
 /* What makes numbers of an image; with keep_size the size is the image's own. */
 static Preset preset_of(const Call *c, const Image *im)
@@ -93,9 +99,8 @@ static Preset preset_of(const Call *c, const Image *im)
     return p;
 }
 
-static bool fit_one(void *arg, size_t i, const Image *whole, Arena *scratch, Error *e)
+static bool fit_for(const ImageRun *r, size_t i, const Image *whole, Arena *scratch, Error *e)
 {
-    const ImageRun *r = arg;
     const Call *c = r->batches.call;
     Image first, fitted;
     if (c->reshape_width > 0) {
@@ -107,6 +112,19 @@ static bool fit_one(void *arg, size_t i, const Image *whole, Arena *scratch, Err
     if (!image_fit(&fitted, whole, &c->preset, scratch, e))
         return false;
     memcpy(r->fitted[i].pixels, fitted.pixels, (size_t)(fitted.width * fitted.height * 3));
+    return true;
+}
+
+/* For each call; one that cannot use the image does not stop the others. */
+static bool fit_one(void *arg, size_t i, const Image *whole, Arena *scratch, Error *e)
+{
+    const ImageRuns *all = arg;
+    (void)e;
+    for (size_t k = 0; k < all->count; k++) {
+        ArenaMark mark = arena_mark(scratch);
+        fit_for(&all->run[k], i, whole, scratch, &all->run[k].errors[i]);
+        arena_rewind(scratch, mark);
+    }
     return true;
 }
 
@@ -162,8 +180,8 @@ static bool note_errors(ImageRun *r, size_t n, size_t *good, Error *e)
     return true;
 }
 
-/* Memory for `most` images at work in batches of `chunk`. */
-static bool batch_room(ImageRun *r, size_t most, size_t chunk, Arena *a, Error *e)
+/* Memory for `most` images at work in batches of r->chunk. */
+static bool batch_room(ImageRun *r, size_t most, Arena *a, Error *e)
 {
     const Call *c = r->batches.call;
     size_t pixels = (size_t)c->preset.width * (size_t)c->preset.height * 3; /* checked by call_new */
@@ -171,7 +189,7 @@ static bool batch_room(ImageRun *r, size_t most, size_t chunk, Arena *a, Error *
     r->fitted = NEW(a, Image, most, e);
     r->errors = NEW(a, Error, most, e);
     r->good = NEW(a, uint32_t, most, e);
-    r->pixels = arena_alloc(a, chunk, pixels * sizeof(float), e);
+    r->pixels = arena_alloc(a, r->chunk, pixels * sizeof(float), e);
     Inferred *results = r->batches.results = NEW(a, Inferred, c->count, e);
     if (!bytes || !r->fitted || !r->errors || !r->good || !r->pixels || !results)
         return false;
@@ -179,14 +197,15 @@ static bool batch_room(ImageRun *r, size_t most, size_t chunk, Arena *a, Error *
         r->fitted[i] = (Image){c->preset.width, c->preset.height, bytes + i * pixels};
     for (size_t k = 0; k < c->count; k++) {
         size_t D = (size_t)c->outputs[k].floats;
-        if (!(results[k].to = arena_alloc(a, chunk, D * sizeof(float), e)))
+        if (!(results[k].to = arena_alloc(a, r->chunk, D * sizeof(float), e)))
             return false;
-        results[k].room = chunk * D;
+        results[k].room = r->chunk * D;
     }
     return true;
 }
 
-static void decode(ImageRun *r, size_t n, bool own, ImageUse *use)
+/* Decodes the next n images; errors [n] receives why one cannot be decoded. */
+static void decode(const ImageRun *r, size_t n, bool own, ImageUse *use, void *arg, Error *errors)
 {
     const Device *d = tape_device(r->batches.tape);
     size_t first = r->batches.first;
@@ -195,8 +214,8 @@ static void decode(ImageRun *r, size_t n, bool own, ImageUse *use)
                      .scratch = r->scratch,
                      .own = own,
                      .use = use,
-                     .arg = r,
-                     .errors = r->errors};
+                     .arg = arg,
+                     .errors = errors};
     double begun = trace_begin(d->trace), bytes = 0;
     pool_run(d->pool, n, decode_one, &work);
     for (size_t i = 0; i < n && d->trace; i++)
@@ -204,29 +223,54 @@ static void decode(ImageRun *r, size_t n, bool own, ImageUse *use)
     trace_end(d->trace, begun, "decode", 0, bytes);
 }
 
-static bool run_fitted(ImageRun *r, size_t n, Arena *a, Error *e)
+/* The images at work that this call can use, batch by batch. */
+static bool encode_fitted(ImageRun *r, size_t n, size_t total, Error *e)
 {
-    const Call *c = r->batches.call;
-    size_t threads = (size_t)pool_threads(tape_device(r->batches.tape)->pool), *first = &r->batches.first;
-    size_t pixels = (size_t)c->preset.width * (size_t)c->preset.height;
-    size_t chunk = threads * MIN(MAX(PIXELS_EACH / MAX(pixels, 1), (size_t)1), (size_t)IMAGES_MOST);
-    size_t most = size_round_up(MAX((size_t)DECODED_LEAST, DECODED_EACH * threads), chunk);
-    most = MIN(n, MIN(most, MAX((size_t)WAITING / MAX(3 * pixels, 1), chunk)));
-    chunk = MIN(chunk, most);
-    if (!batch_room(r, most, chunk, a, e))
+    size_t good, first = r->batches.first;
+    double begun = now_seconds();
+    if (!note_errors(r, n, &good, e))
         return false;
-    for (size_t now, good; *first < n; *first += now) {
-        now = MIN(most, n - *first);
-        decode(r, now, false, fit_one);
-        if (!note_errors(r, now, &good, e))
+    for (size_t i = 0; i < good; i += r->chunk)
+        if (!batch_run(&r->batches, r->good + i, MIN(r->chunk, good - i), e))
             return false;
-        for (size_t i = 0; i < good; i += chunk)
-            if (!batch_run(&r->batches, r->good + i, MIN(chunk, good - i), e))
-                return false;
-        if (!call_goes_on(c, *first + now, n, e))
+    r->batches.to->seconds += now_seconds() - begun;
+    return call_goes_on(r->batches.call, first + n, total, e);
+}
+
+static bool run_fitted(const ImageRuns *all, size_t n, Arena *a, Error *e)
+{
+    size_t threads = (size_t)pool_threads(tape_device(all->run->batches.tape)->pool), largest = 1, bytes = 1;
+    for (size_t k = 0; k < all->count; k++) {
+        const Call *c = all->run[k].batches.call;
+        size_t pixels = (size_t)c->preset.width * (size_t)c->preset.height;
+        all->run[k].chunk = threads * MIN(MAX(PIXELS_EACH / MAX(pixels, 1), (size_t)1), (size_t)IMAGES_MOST);
+        largest = MAX(largest, all->run[k].chunk);
+        bytes += MIN(3 * pixels, (size_t)WAITING);
+    }
+    size_t most = size_round_up(MAX((size_t)DECODED_LEAST, DECODED_EACH * threads), largest);
+    most = MIN(n, MIN(most, MAX((size_t)WAITING / bytes, largest)));
+    Error *errors = NEW(a, Error, most, e);
+    for (size_t k = 0; errors && k < all->count; k++) {
+        all->run[k].chunk = MIN(all->run[k].chunk, most);
+        if (!batch_room(&all->run[k], most, a, e))
             return false;
     }
-    return true;
+    for (size_t first = 0, now; errors && first < n; first += now) {
+        now = MIN(most, n - first);
+        for (size_t k = 0; k < all->count; k++) {
+            all->run[k].batches.first = first;
+            memset(all->run[k].errors, 0, now * sizeof *errors);
+        }
+        decode(all->run, now, false, fit_one, (void *)all, errors);
+        for (size_t k = 0; k < all->count; k++) {
+            for (size_t i = 0; i < now; i++)
+                if (errors[i].code != SP_OK)
+                    all->run[k].errors[i] = errors[i];
+            if (!encode_fitted(&all->run[k], now, n, e))
+                return false;
+        }
+    }
+    return errors != NULL;
 }
 
 /* ---- images that keep their size ------------------------------------------------------------- */
@@ -253,11 +297,13 @@ static bool keep_one(void *arg, size_t i, const Image *whole, Arena *scratch, Er
 static bool run_kept(ImageRun *r, size_t n, Arena *a, Error *e)
 {
     size_t most = MIN(n, (size_t)pool_threads(tape_device(r->batches.tape)->pool)), *first = &r->batches.first;
-    if (!batch_room(r, most, 1, a, e))
+    double begun = now_seconds();
+    r->chunk = 1;
+    if (!batch_room(r, most, a, e))
         return false;
     for (size_t now, good; *first < n; *first += now) {
         now = MIN(most, n - *first);
-        decode(r, now, true, keep_one);
+        decode(r, now, true, keep_one, r, r->errors);
         if (!note_errors(r, now, &good, e))
             return false;
         for (size_t i = 0; i < good; i++) {
@@ -271,22 +317,40 @@ static bool run_kept(ImageRun *r, size_t n, Arena *a, Error *e)
         if (!call_goes_on(r->batches.call, *first + now, n, e))
             return false;
     }
+    r->batches.to->seconds += now_seconds() - begun;
     return true;
+}
+
+bool encode_images_all(const Call *const *calls, Results *results, size_t count, Tape *t, const ImageInput *images,
+                       size_t n, Error *e)
+{
+    Arena *a = n ? tape_arena(t, CALL_ARENA, e) : NULL;
+    Arena **scratch = a ? worker_arenas(t, a, e) : NULL;
+    ImageRuns fitted = {.run = scratch ? NEW(a, ImageRun, count, e) : NULL};
+    bool ok = n == 0 || fitted.run;
+    for (size_t k = 0; ok && n && k < count; k++) {
+        ImageRun r = {.batches = {.call = calls[k],
+                                  .tape = t,
+                                  .to = &results[k],
+                                  .what = "image",
+                                  .infer = infer_images,
+                                  .rows = rows_of_image},
+                      .images = images,
+                      .scratch = scratch};
+        if (calls[k]->modality != MODALITY_IMAGE)
+            ok = fail(e, SP_USAGE, "this call is for texts, not for images");
+        else if (calls[k]->keep_size)
+            ok = run_kept(&r, n, a, e);
+        else
+            fitted.run[fitted.count++] = r;
+    }
+    ok = ok && (fitted.count == 0 || run_fitted(&fitted, n, a, e));
+    if (scratch)
+        trim(t, scratch);
+    return ok;
 }
 
 bool encode_images(const Call *c, Tape *t, const ImageInput *images, size_t n, Results *results, Error *e)
 {
-    Batches batches = {
-        .call = c, .tape = t, .to = results, .what = "image", .infer = infer_images, .rows = rows_of_image};
-    ImageRun r = {.batches = batches, .images = images};
-    if (c->modality != MODALITY_IMAGE)
-        return fail(e, SP_USAGE, "this call is for texts, not for images");
-    if (n == 0)
-        return true;
-    Arena *a = tape_arena(t, CALL_ARENA, e);
-    if (!a || !(r.scratch = worker_arenas(t, a, e)))
-        return false;
-    bool ok = c->keep_size ? run_kept(&r, n, a, e) : run_fitted(&r, n, a, e);
-    trim(t, r.scratch);
-    return ok;
+    return encode_images_all(&c, results, 1, t, images, n, e);
 }

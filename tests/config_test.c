@@ -8,6 +8,12 @@
 #define MODEL(rest) HEAD "      - {model_name: color, backend: torch, output_layers: avgpool" rest "}\n"
 #define TEXTS(columns, rest)                                                                                           \
     "dataset_path: d\ntextual: {items: {input_path: t.tsv, output_path: o" columns ", model: [" rest "]}}\n"
+#define REVIEWS(columns, rest)                                                                                         \
+    "dataset_path: d\ntextual: {interactions: {input_path: t.tsv, output_path: o, text_column: c" columns              \
+    ", model: [" rest "]}}\n"
+#define PAIRS(in, out, rest)                                                                                           \
+    "dataset_path: d\nvisual_textual: {items: {input_path: " in ", output_path: " out                                  \
+    ", item_column: a, text_column: b, model: [{model_name: m, backend: transformers" rest "}]}}\n"
 
 static Yaml *read_yaml(const char *text, size_t n, Arena *a, Error *e)
 {
@@ -158,7 +164,10 @@ static void plans_that_cannot_be(void **state)
         {"dataset_path: d\nxyzzy: 1\n", "unknown key \"xyzzy\""},
         {"dataset_path: d\nvisual: 3\n", "c.yml:2:9: a map of keys and values is expected"},
         {"dataset_path: d\naudio: {}\n", "the modality audio is not supported yet"},
-        {"dataset_path: d\nvisual: {interactions: {}}\n", "interactions are not supported yet"},
+        {"dataset_path: d\ncompat: elliot\n", "compat: ducho or null is expected"},
+        {"dataset_path: d\nvisual: {interactions: {}}\n", "\"input_path\" is missing"},
+        {"dataset_path: d\nvisual: {items: {input_path: i, output_path: o, item_column: a}}\n",
+         "unknown key \"item_column\""},
         {"dataset_path: d\nvisual: {items: {output_path: o, model: []}}\n", "\"input_path\" is missing"},
         {"dataset_path: d\nvisual: {items: {input_path: i, model: []}}\n", "\"output_path\" is missing"},
         {"dataset_path: d\nvisual: {items: {input_path: i, output_path: o}}\n", "the key \"model\" is missing"},
@@ -169,7 +178,8 @@ static void plans_that_cannot_be(void **state)
         {HEAD "      - color\n", "c.yml:7:9: a map of keys and values is expected"},
         {HEAD "      - {backend: torch}\n", "\"model_name\" is missing"},
         {HEAD "      - {model_name: color}\n", "\"backend\" is missing: torch or transformers"},
-        {HEAD "      - {model_name: color, backend: tensorflow}\n", "backend \"tensorflow\" is not supported"},
+        {HEAD "      - {model_name: color, backend: tensorflow}\n",
+         "backend \"tensorflow\" is not supported: weights of Keras are not read; write \"backend: torch\""},
         {HEAD "      - {model_name: color, backend: [torch, transformers]}\n", "backend: one name is expected"},
         {HEAD "      - {model_name: color, backend: torch}\n", "output_layers: a layer name"},
         {HEAD "      - {model_name: color, backend: torch, output_layers: []}\n", "the list is empty"},
@@ -202,7 +212,27 @@ static void plans_that_cannot_be(void **state)
         {TEXTS(", item_column: a, text_column: b", "{model_name: words, backend: transformers, clear_text: maybe}"),
          "True or False is expected"},
         {TEXTS(", item_column: a, text_column: b", "{model_name: w, backend: transformers, tokenizer_name: x}"),
-         "other than the model's own"},
+         "tokenizer_name: other than the model's own is not supported; copy its files"},
+        {MODEL(", image_processor: x"), "image_processor: other than the model's own"},
+        {REVIEWS("", "{model_name: w, backend: transformers}"), "\"interaction_columns\" is missing"},
+        {REVIEWS(", interaction_columns: [a]", "{model_name: w, backend: transformers}"),
+         "[user column, item column] is expected"},
+        {REVIEWS(", interaction_columns: [a, [b]]", "{model_name: w, backend: transformers}"),
+         "the name of a column is expected"},
+        {REVIEWS(", item_column: a", "{model_name: w, backend: transformers}"), "unknown key \"item_column\""},
+        {PAIRS("i", "{visual: v, textual: t}", ""), "input_path: {visual: PATH, textual: PATH} is expected"},
+        {PAIRS("{visual: v}", "{visual: v, textual: t}", ""), "\"textual\" is missing"},
+        {PAIRS("{visual: v, text: t}", "{visual: v, textual: t}", ""), "unknown key \"text\""},
+        {PAIRS("{visual: v, textual: t}", "o", ""), "output_path: {visual: PATH, textual: PATH} is expected"},
+        {PAIRS("{visual: v, textual: t}", "{visual: o, textual: p}", ", fusion: [sum, mul]"),
+         "sum, concat, mul or mean is expected"},
+        {PAIRS("{visual: v, textual: t}", "{visual: o, textual: p}", ", fusion: add"),
+         "sum, concat, mul or mean is expected"},
+        {PAIRS("{visual: v, textual: t}", "{visual: o, textual: p}", ", output_layers: [1, a]"),
+         "a number, one name, or the names of images and of texts are expected"},
+        {PAIRS("{visual: v, textual: t}", "{visual: o, textual: p}", ", output_layers: [a, b, c]"),
+         "a number, one name, or the names of images and of texts are expected"},
+        {PAIRS("{visual: v, textual: t}", "{visual: o, textual: o}", ""), "writes to d/o/transformers/m/1, the same"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         Error e = {0};
@@ -214,6 +244,49 @@ static void plans_that_cannot_be(void **state)
         if (extraction_plan(&list, &n, root, a, &e))
             fail_msg("%s: was taken", cases[i].text);
         check_error(cases[i].text, &e, cases[i].why);
+        arena_free(a);
+    }
+}
+
+/* The folders of a plan, as Ducho names them. */
+static void folders_are_ducho_s(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *folders; /* between spaces */
+    } cases[] = {
+        {HEAD "      - {model_name: ResNet50, backend: torch, output_layers: [avgpool, layer4]}\n"
+              "      - {model_name: ./demos/demo_office/MMFashion.pt, backend: torch, output_layers: avgpool}\n"
+              "      - {model_name: google/vit-base, backend: transformers, output_layers: pooler_output}\n",
+         "d/o/torch/ResNet50/avgpool d/o/torch/ResNet50/layer4 d/o/torch/MMFashion/avgpool "
+         "d/o/transformers/vit-base/pooler_output"},
+        {TEXTS(", item_column: a, text_column: b",
+               "{model_name: sentence-transformers/mpnet, output_layers: 1, backend: [sentence-transformers]}"),
+         "d/o/sentence_transformers/sentence-transformers/mpnet/1"},
+        {TEXTS(", item_column: a, text_column: b", "{model_name: ./models/bert, backend: transformers}"),
+         "d/o/transformers/models/bert/pooler_output"},
+        {TEXTS(", item_column: a, text_column: b", "{model_name: ../models/bert, backend: transformers}"),
+         "d/o/transformers/bert/pooler_output"},
+        {PAIRS("{visual: v, textual: t}", "{visual: o, textual: p}", ", output_layers: 1"),
+         "d/o/transformers/m/1 d/p/transformers/m/1"},
+        {PAIRS("{visual: v, textual: t}", "{visual: o, textual: p}", ", output_layers: [a.x, b.y]"),
+         "d/o/transformers/m/a.x d/p/transformers/m/a.x d/o/transformers/m/b.y d/p/transformers/m/b.y"},
+        {PAIRS("{visual: v, textual: t}", "{visual: e/o/, textual: f/p/}", ", output_layers: [1], fusion: mean"),
+         "d/e/o_p_mean/transformers/m/1"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        Error e = {0};
+        Extraction *list;
+        size_t n;
+        char folders[1000] = "";
+        Arena *a = arena_new(NULL, 0);
+        Yaml *root = read_yaml(cases[i].text, strlen(cases[i].text), a, &e);
+        assert_ok(root && extraction_plan(&list, &n, root, a, &e), e);
+        for (size_t k = 0; k < n; k++)
+            for (size_t m = 0; m < list[k].count; m++)
+                snprintf(folders + strlen(folders), sizeof folders - strlen(folders), "%s%s", *folders ? " " : "",
+                         list[k].folders[m].path);
+        assert_string_equal(folders, cases[i].folders);
         arena_free(a);
     }
 }
@@ -321,6 +394,7 @@ int main(void)
         cmocka_unit_test(malformed_yaml_names_its_place),
         cmocka_unit_test(bombs_do_not_explode),
         cmocka_unit_test(plans_that_cannot_be),
+        cmocka_unit_test(folders_are_ducho_s),
         cmocka_unit_test(overrides_that_lead_nowhere),
         cmocka_unit_test(tables),
     };

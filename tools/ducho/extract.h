@@ -5,29 +5,60 @@
 #include "tools/features.h"
 #include "base/yaml.h"
 
-/* One extraction: one model, one output layer, one folder of .npy files. */
+typedef enum Fusion { FUSION_NONE, FUSION_SUM, FUSION_CONCAT, FUSION_MUL, FUSION_MEAN } Fusion;
+
+/* One folder of .npy files: one output layer of a model, or the fusion of two. */
+typedef struct FeatureFolder {
+    const char *layer;        /* as the configuration names it: the last part of `path` */
+    unsigned modality;        /* of its features; both: fused */
+    const char *image, *text; /* the outputs of the model that it needs; NULL: the usual one */
+    const char *root;         /* dataset_path/output_path */
+    const char *path;         /* root/backend/model/layer */
+} FeatureFolder;
+
+/* One model of the configuration. All its folders come from one pass over the items. */
 typedef struct Extraction {
-    const char *where; /* "file:line:column" of the model's entry, for messages */
-    unsigned modality;
+    const char *where;   /* "file:line:column" of the model's entry, for messages */
+    const char *name;    /* "visual", "textual" or "visual_textual" */
+    const char *source;  /* "items" or "interactions" */
+    unsigned modality;   /* what it reads: images, texts, or both */
     const char *backend; /* "torch", "transformers" or "sentence_transformers" */
-    const char *model, *layer;
-    const char *input;  /* folder of images, or a table of texts */
-    const char *output; /* dataset_path/output_path */
-    const char *folder; /* output/backend/model/layer */
-    const char *item_column, *text_column;
+    const char *model;
+    const char *images;        /* a folder of images, or NULL */
+    const char *texts;         /* a table of texts, or NULL */
+    const char *id_columns[2]; /* of the table; items have one, interactions two */
+    const char *text_column;
     bool clear_text;
+    bool as_ducho; /* compat: ducho */
+    Fusion fusion;
     int64_t reshape[2]; /* width, height; 0: none */
     int scale;          /* Preset's */
     float mean[3], std[3];
     int64_t batch;
+    FeatureFolder *folders;
+    size_t count;
 } Extraction;
 
 /* Reads and checks everything before anything runs: unknown keys, wrong types and missing ones are errors with their
  * line. */
 bool extraction_plan(Extraction **list, size_t *count, const Yaml *root, Arena *a, Error *e);
-/* The items of one extraction in order: images by file name, texts by row. Of rows with the same id the first
- * counts. */
-bool extraction_items(Input **items, size_t *count, const Extraction *x, FILE *notes, Arena *a, Error *e);
+/* The same from a file, with the overrides of the command line. */
+bool extract_config(Extraction **list, size_t *count, Context *c, const char *path, Error *e);
+
+/* The images of x, by file name. The id is the file's name without its last ending; with as_ducho, up to its first
+ * dot. */
+bool extraction_images(Input **items, size_t *count, const Extraction *x, FILE *notes, Arena *a, Error *e);
+/* The texts of x in the order of the table. Of rows with the same id the first counts. */
+bool extraction_texts(Input **items, size_t *count, const Extraction *x, FILE *notes, Arena *a, Error *e);
+/* The text of each image: the row with its id; with as_ducho, the row at its position. texts [n] have the names of the
+ * images; source is NULL where an image has none. `alone`: rows without an image. */
+typedef struct PairedTexts {
+    Input *texts, *alone;
+    size_t alone_count;
+} PairedTexts;
+bool extraction_pairs(PairedTexts *p, const Input *images, size_t n, const Extraction *x, FILE *notes, Arena *a,
+                      Error *e);
+
 /* The columns `item` and `text` of a table with a header, between tabs, commas or semicolons; fields in double quotes
  * as pandas reads them. path "-": standard input. Ids keep the rule of id_check; one may come twice. A text that is not
  * UTF-8 is the row's `problem`. */

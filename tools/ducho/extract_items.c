@@ -106,7 +106,9 @@ bool table_read(Input **rows, size_t *count, const char *path, const char *item,
     return true;
 }
 
-/* Removes rows with a duplicate id: Ducho looks rows up by id and uses the first. */
+/* ---- texts ----------------------------------------------------------------------------------- */
+
+/* Rows with the same id: Ducho looks rows up by id and uses the first. */
 static bool drop_repeats(Input *list, size_t *count, const Extraction *x, FILE *notes, Arena *a, Error *e)
 {
     TextIndex *seen = text_index_new(a, e);
@@ -119,17 +121,129 @@ static bool drop_repeats(Input *list, size_t *count, const Extraction *x, FILE *
             list[kept++] = list[i];
     }
     if (notes && kept < *count)
-        fprintf(notes, "%s: skipped rows with a duplicate item: %zu; the first row of an item is used\n", x->input,
+        fprintf(notes, "%s: skipped rows with a duplicate item: %zu; the first row of an item is used\n", x->texts,
                 *count - kept);
     *count = kept;
     return seen != NULL;
 }
 
-static bool list_images(Input **items, size_t *count, const Extraction *x, FILE *notes, Arena *a, Error *e)
+/* Whether pandas reads the ids as whole numbers and prints them as they stand. */
+static bool are_numbers(const Input *rows, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const char *id = rows[i].name, *digits = id + (id[0] == '-');
+        int64_t value;
+        if (!text_i64(text_of(id), &value) || id[0] == '+' || (digits[0] == '0' && (digits[1] || digits > id)))
+            return false;
+    }
+    return true;
+}
+
+/* A text as Python's repr shows it: 'a', or "a'b" where it holds a single quote and no double one. */
+static const char *python_text(const char *id, Arena *a, Error *e)
+{
+    size_t n = strlen(id), m = 0;
+    char quote = strchr(id, '\'') && !strchr(id, '"') ? '"' : '\'', *out = arena_alloc(a, 2 * n + 3, 1, e);
+    if (!out)
+        return NULL;
+    out[m++] = quote;
+    for (size_t i = 0; i < n; i++) {
+        if (id[i] == '\\' || id[i] == quote)
+            out[m++] = '\\';
+        out[m++] = id[i];
+    }
+    out[m++] = quote;
+    out[m] = 0;
+    return out;
+}
+
+/* The name of an interaction, as Ducho writes it: Python's str((user, item)), such as ('U1', 'I7') or (1, 7). */
+static bool name_interactions(Input *rows, size_t n, const Extraction *x, Arena *a, Error *e)
+{
+    Input *items;
+    size_t again;
+    if (!table_rows(&items, &again, x->texts, x->id_columns[1], x->text_column, a, e))
+        return false;
+    if (again != n)
+        return fail(e, SP_IO, "%s: changed while it was read", x->texts);
+    bool plain[2] = {are_numbers(rows, n), are_numbers(items, n)};
+    for (size_t i = 0; i < n; i++) {
+        const char *user = plain[0] ? rows[i].name : python_text(rows[i].name, a, e);
+        const char *item = plain[1] ? items[i].name : python_text(items[i].name, a, e);
+        if (!user || !item || !(rows[i].name = arena_printf(a, e, "(%s, %s)", user, item)))
+            return false;
+    }
+    return true;
+}
+
+static bool clear_texts(Input *rows, size_t n, const Extraction *x, Arena *a, Error *e)
+{
+    for (size_t i = 0; x->clear_text && i < n; i++)
+        if (rows[i].source && !input_problem(&rows[i]) && !clear_text(&rows[i].text, a, e))
+            return false;
+    return true;
+}
+
+static bool list_texts(Input **rows, size_t *count, const Extraction *x, Arena *a, Error *e)
+{
+    return table_rows(rows, count, x->texts, x->id_columns[0], x->text_column, a, e) &&
+           (!x->id_columns[1] || name_interactions(*rows, *count, x, a, e)) && check_file_names(*rows, *count, e);
+}
+
+bool extraction_texts(Input **items, size_t *count, const Extraction *x, FILE *notes, Arena *a, Error *e)
+{
+    return list_texts(items, count, x, a, e) && drop_repeats(*items, count, x, notes, a, e) &&
+           clear_texts(*items, *count, x, a, e);
+}
+
+bool extraction_pairs(PairedTexts *p, const Input *images, size_t n, const Extraction *x, FILE *notes, Arena *a,
+                      Error *e)
+{
+    Input *rows;
+    size_t count, alone = 0;
+    TextIndex *ids = text_index_new(a, e);
+    if (!ids || !list_texts(&rows, &count, x, a, e) || (!x->as_ducho && !drop_repeats(rows, &count, x, notes, a, e)))
+        return false;
+    Input *texts = NEW(a, Input, n, e), *first = NEW(a, Input, count, e);
+    bool *used = NEW(a, bool, count, e);
+    if (!texts || !first || !used)
+        return false;
+    for (size_t i = 0; i < count; i++) { /* Ducho reads the row at a position by its id, so the first with that id */
+        int64_t number = text_index_add(ids, text_of(rows[i].name), e);
+        if (number < 0)
+            return false;
+        if (number + 1 == text_index_count(ids) && !first[number].name)
+            first[number] = rows[i];
+    }
+    for (size_t i = 0; i < n; i++) {
+        const char *id = x->as_ducho ? i < count ? rows[i].name : NULL : images[i].name;
+        int64_t number = id ? text_index_find(ids, text_of(id)) : -1;
+        texts[i] = number < 0 ? (Input){0} : first[number];
+        texts[i].name = images[i].name;
+        if (number >= 0)
+            used[x->as_ducho ? i : (size_t)number] = true;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (!used[i])
+            rows[alone++] = rows[i];
+    *p = (PairedTexts){texts, rows, alone};
+    return clear_texts(texts, n, x, a, e);
+}
+
+/* ---- images ---------------------------------------------------------------------------------- */
+
+/* The length of an image's id in its file's name. */
+static size_t id_length(const char *name, bool as_ducho)
+{
+    const char *last = strrchr(name, '.');
+    return as_ducho ? strcspn(name, ".") : last ? (size_t)(last - name) : strlen(name);
+}
+
+bool extraction_images(Input **items, size_t *count, const Extraction *x, FILE *notes, Arena *a, Error *e)
 {
     FolderEntry *entries;
     size_t n, kept = 0;
-    if (!folder_list(&entries, &n, a, x->input, e))
+    if (!folder_list(&entries, &n, a, x->images, e))
         return false;
     Input *list = NEW(a, Input, n, e);
     TextIndex *ids = text_index_new(a, e);
@@ -139,41 +253,28 @@ static bool list_images(Input **items, size_t *count, const Extraction *x, FILE 
         const char *name = entries[i].name;
         if (entries[i].is_folder || !is_image_name(name))
             continue;
-        size_t length = strcspn(name, "."); /* Ducho's id: up to the first dot */
+        size_t length = id_length(name, x->as_ducho);
         Input *in = &list[kept];
-        if (length == 0)
+        if (name[0] == '.')
             continue; /* a hidden file */
-        if (!(in->image = path_join(a, x->input, name, e)) || !id_check((Text){name, length}, in->image, 0, e))
+        if (!(in->image = path_join(a, x->images, name, e)) || !id_check((Text){name, length}, in->image, 0, e))
             return false;
         int64_t number = text_index_add(ids, (Text){name, length}, e);
         if (number < 0)
             return false;
         if (number < (int64_t)kept)
-            return fail(
-                e, SP_FORMAT,
-                "%s: %s and %s have the same item id \"%.*s\" (the file name up to the first dot); rename one of them",
-                x->input, path_base(list[number].image).p, name, (int)length, name);
+            return fail(e, SP_FORMAT,
+                        "%s: %s and %s have the same item id \"%.*s\" (the file name %s); rename one of them",
+                        x->images, path_base(list[number].image).p, name, (int)length, name,
+                        x->as_ducho ? "up to the first dot" : "without its ending");
         in->name = text_index_at(ids, number).p;
         kept++;
     }
     if (kept == 0)
-        return fail(e, SP_IO, "%s: holds no image (.jpg, .jpeg, .png, .webp)", x->input);
+        return fail(e, SP_IO, "%s: holds no image (.jpg, .jpeg, .png, .webp)", x->images);
     if (notes && kept < n)
-        fprintf(notes, "%s: skipped files that are not images: %zu\n", x->input, n - kept);
+        fprintf(notes, "%s: skipped files that are not images: %zu\n", x->images, n - kept);
     *items = list;
     *count = kept;
-    return true;
-}
-
-bool extraction_items(Input **items, size_t *count, const Extraction *x, FILE *notes, Arena *a, Error *e)
-{
-    if (x->modality == MODALITY_IMAGE)
-        return list_images(items, count, x, notes, a, e);
-    if (!table_rows(items, count, x->input, x->item_column, x->text_column, a, e) ||
-        !check_file_names(*items, *count, e) || !drop_repeats(*items, count, x, notes, a, e))
-        return false;
-    for (size_t i = 0; x->clear_text && i < *count; i++)
-        if (!input_problem(&(*items)[i]) && !clear_text(&(*items)[i].text, a, e))
-            return false;
     return true;
 }

@@ -11,10 +11,13 @@ enum { MAX_EXTRACTIONS = 4096, MAX_PATH = 4096 };
 /* of pixels from 0 to 1; also of the distance of a mean from 0 */
 static const double LEAST_STD = 1e-6, LARGEST_STD = 1e6;
 
-static const char *const TOP_KEYS[] = {"dataset_path", "gpu list", "gpu_list",       "model map",
+static const char *const TOP_KEYS[] = {"dataset_path", "gpu list", "gpu_list",       "model map", "compat",
                                        "visual",       "textual",  "visual_textual", "audio"},
-                         *const MODALITY_KEYS[] = {"items", "interactions"},
-                         *const SOURCE_KEYS[] = {"input_path", "output_path", "item_column", "text_column", "model"},
+                         *const MODALITY_KEYS[] = {"items", "interactions"}, *const SIDES[] = {"visual", "textual"},
+                         *const IMAGE_KEYS[] = {"input_path", "output_path", "model"},
+                         *const ITEM_KEYS[] = {"input_path", "output_path", "model", "text_column", "item_column"},
+                         *const PAIR_KEYS[] = {"input_path", "output_path", "model", "text_column",
+                                               "interaction_columns"},
                          *const MODEL_KEYS[] = {
                              "model_name",     "backend",       "output_layers",  "reshape",
                              "clear_text",     "preprocessing", "mean",           "std",
@@ -73,36 +76,78 @@ static const char *model_folder(const Extraction *x, Arena *a, Error *e)
 {
     if (x->modality == MODALITY_IMAGE)
         return file_stem(x->model, a, e);
-    Text rest = text_of(x->model), part;
-    bool leads_out = x->model[0] == '/';
+    const char *name = x->model;
+    while (strncmp(name, "./", 2) == 0)
+        name += 2;
+    Text rest = text_of(name), part;
+    bool leads_out = name[0] == '/';
     while (text_next(&rest, '/', &part))
         leads_out = leads_out || text_is(part, "..") || text_is(part, ".");
     Text base = path_base(x->model);
-    return leads_out ? arena_strndup(a, base.p, base.n, e) : x->model;
+    return leads_out ? arena_strndup(a, base.p, base.n, e) : name;
 }
 
 static bool read_backend(Extraction *x, const Yaml *model, Error *e)
 {
+    static const struct {
+        const char *name, *backend;
+        unsigned modality; /* of one that it serves alone; a model of both is of transformers */
+    } BACKENDS[] = {{"torch", "torch", MODALITY_IMAGE},
+                    {"transformers", "transformers", MODALITY_IMAGE},
+                    {"transformers", "transformers", MODALITY_TEXT},
+                    {"transformers", "transformers", MODALITY_IMAGE | MODALITY_TEXT},
+                    {"sentence_transformers", "sentence_transformers", MODALITY_TEXT},
+                    {"sentence-transformers", "sentence_transformers", MODALITY_TEXT}};
     const Yaml *y = yaml_get(model, "backend");
-    bool visual = x->modality == MODALITY_IMAGE;
-    x->backend = "";
+    const char *choice = x->modality == MODALITY_IMAGE  ? "torch or transformers"
+                         : x->modality == MODALITY_TEXT ? "sentence_transformers or transformers"
+                                                        : "transformers";
+    x->backend = NULL;
     if (!y)
-        return fail(e, SP_FORMAT, "%s: the key \"backend\" is missing: %s", model->where,
-                    visual ? "torch or transformers" : "sentence_transformers or transformers");
+        return fail(e, SP_FORMAT, "%s: the key \"backend\" is missing: %s", model->where, choice);
     if (y->type == YAML_LIST && y->count == 1)
         y = y->first;
     if (y->type != YAML_TEXT)
         return fail(e, SP_FORMAT, "%s: backend: one name is expected", y->where);
-    if (visual && (text_is(y->text, "torch") || text_is(y->text, "transformers")))
-        x->backend = y->text.p;
-    else if (!visual && text_is(y->text, "transformers"))
-        x->backend = "transformers";
-    else if (!visual && (text_is(y->text, "sentence_transformers") || text_is(y->text, "sentence-transformers")))
-        x->backend = "sentence_transformers";
-    else
-        return fail(e, SP_UNSUPPORTED, "%s: backend \"%s\" is not supported for this modality; choose %s", y->where,
-                    y->text.p, visual ? "torch or transformers" : "sentence_transformers or transformers");
+    for (size_t i = 0; i < COUNT(BACKENDS); i++)
+        if (BACKENDS[i].modality == x->modality && text_is(y->text, BACKENDS[i].name))
+            x->backend = BACKENDS[i].backend;
+    if (!x->backend && x->modality == MODALITY_IMAGE && text_is(y->text, "tensorflow"))
+        return fail(e, SP_UNSUPPORTED,
+                    "%s: backend \"tensorflow\" is not supported: weights of Keras are not read; write \"backend: "
+                    "torch\" with the torchvision model and layer (ResNet50, output_layers: avgpool)",
+                    y->where);
+    return x->backend || fail(e, SP_UNSUPPORTED, "%s: backend \"%s\" is not supported for this modality; choose %s",
+                              y->where, y->text.p, choice);
+}
+
+/* A tokenizer or an image processor other than the model's own. */
+static bool check_own(const Extraction *x, const Yaml *model, Error *e)
+{
+    static const char *const KEYS[] = {"tokenizer_name", "image_processor_name", "image_processor"};
+    for (size_t i = 0; i < COUNT(KEYS); i++) {
+        const Yaml *y = yaml_get(model, KEYS[i]);
+        if (y && !yaml_is_null(y) && (y->type != YAML_TEXT || !text_is(y->text, x->model)))
+            return fail(e, SP_UNSUPPORTED,
+                        "%s: %s: other than the model's own is not supported; copy its files into the model's folder",
+                        y->where, KEYS[i]);
+    }
     return true;
+}
+
+static bool read_fusion(Extraction *x, const Yaml *model, Error *e)
+{
+    static const char *const NAMES[] = {
+        [FUSION_SUM] = "sum", [FUSION_CONCAT] = "concat", [FUSION_MUL] = "mul", [FUSION_MEAN] = "mean"};
+    const Yaml *y = yaml_get(model, "fusion");
+    if (!y || yaml_is_null(y))
+        return true;
+    if (x->modality != (MODALITY_IMAGE | MODALITY_TEXT))
+        return fail(e, SP_FORMAT, "%s: fusion is only valid in visual_textual", y->where);
+    for (int i = FUSION_SUM; y->type == YAML_TEXT && i <= FUSION_MEAN; i++)
+        if (text_is(y->text, NAMES[i]))
+            x->fusion = (Fusion)i;
+    return x->fusion != FUSION_NONE || fail(e, SP_FORMAT, "%s: fusion: sum, concat, mul or mean is expected", y->where);
 }
 
 static bool read_preparation(Extraction *x, const Yaml *model, Error *e)
@@ -163,82 +208,207 @@ static bool read_preparation(Extraction *x, const Yaml *model, Error *e)
 
 typedef struct Plan {
     Extraction *list;
-    size_t count, room;
+    size_t count, room, folders;
     Arena *arena;
+    const char *dataset;
+    bool as_ducho;
 } Plan;
 
-static bool add_layer(Plan *p, Extraction x, const Yaml *layer, Error *e)
+/* Where the features of a source go: of images, of texts, or fused. */
+typedef struct Roots {
+    const char *image, *text, *fused;
+} Roots;
+
+static bool add_folder(Plan *p, Extraction *x, FeatureFolder f, const Yaml *layer, Error *e)
 {
+    const char *where = layer ? layer->where : x->where;
+    if (!*f.layer || strchr(f.layer, '/') || strcmp(f.layer, "..") == 0 || strcmp(f.layer, ".") == 0)
+        return fail(e, SP_FORMAT, "%s: output_layers: \"%s\" cannot be a folder name", where, f.layer);
+    const char *model = strlen(x->model) <= MAX_PATH ? model_folder(x, p->arena, e) : x->model;
+    if (++p->folders > MAX_EXTRACTIONS)
+        return fail(e, SP_FORMAT, "%s: more than %d extractions are not supported", x->where, MAX_EXTRACTIONS);
+    if (model && strlen(f.root) + strlen(model) + strlen(f.layer) > MAX_PATH)
+        return fail(e, SP_FORMAT, "%s: the output path is longer than %d bytes", x->where, MAX_PATH);
+    if (!model || !(f.path = arena_printf(p->arena, e, "%s/%s/%s/%s", f.root, x->backend, model, f.layer)))
+        return false;
+    for (size_t i = 0; i <= p->count; i++) {
+        const Extraction *other = i < p->count ? &p->list[i] : x;
+        for (size_t k = 0; k < other->count; k++)
+            if (strcmp(other->folders[k].path, f.path) == 0)
+                return fail(e, SP_FORMAT, "%s: writes to %s, the same folder as the extraction at %s", x->where, f.path,
+                            other->where);
+    }
+    x->folders[x->count++] = f;
+    return true;
+}
+
+/* The outputs of the two towers: numbers mean the usual ones; one name is of both; of two the first is of images. */
+static bool name_outputs(const Yaml *layers, size_t n, const char *names[2], Error *e)
+{
+    size_t numbers = 0;
+    int64_t number;
+    const Yaml *l = layers;
+    for (size_t i = 0; l && i < n; i++, l = l->next)
+        numbers += l->type == YAML_TEXT && !l->quoted && yaml_i64(l, &number);
+    names[0] = "image_embeds";
+    names[1] = "text_embeds";
+    if (!layers || numbers == n)
+        return true;
+    if (numbers || n > 2)
+        return fail(e, SP_FORMAT,
+                    "%s: output_layers: a number, one name, or the names of images and of texts are expected",
+                    layers->where);
+    names[0] = layers->text.p;
+    names[1] = (n == 2 ? layers->next : layers)->text.p;
+    return true;
+}
+
+/* The folders of a layer: one, or of a model with two towers one of each. */
+static bool add_layer(Plan *p, Extraction *x, const Roots *roots, const Yaml *layer, const char *const names[2],
+                      Error *e)
+{
+    bool both = x->modality == (MODALITY_IMAGE | MODALITY_TEXT), torch = strcmp(x->backend, "torch") == 0;
     int64_t number;
     if (layer && layer->type != YAML_TEXT)
         return fail(e, SP_FORMAT, "%s: output_layers: names are expected", layer->where);
-    if (strcmp(x.backend, "torch") == 0 && (!layer || yaml_i64(layer, &number)))
+    if (torch && (!layer || yaml_i64(layer, &number)))
         return fail(e, SP_FORMAT, "%s: output_layers: a layer name, such as avgpool, is expected instead of an index",
-                    layer ? layer->where : x.where);
-    x.layer = layer ? layer->text.p : strcmp(x.backend, "transformers") == 0 ? "pooler_output" : "1";
-    if (!x.layer || strchr(x.layer, '/') || strcmp(x.layer, "..") == 0 || strcmp(x.layer, ".") == 0 || !*x.layer)
-        return fail(e, SP_FORMAT, "%s: output_layers: \"%s\" cannot be a folder name", layer ? layer->where : x.where,
-                    x.layer ? x.layer : "");
-    const char *model = strlen(x.model) <= MAX_PATH ? model_folder(&x, p->arena, e) : x.model;
-    if (p->count == MAX_EXTRACTIONS)
-        return fail(e, SP_FORMAT, "%s: more than %d extractions are not supported", x.where, MAX_EXTRACTIONS);
-    if (model && strlen(x.output) + strlen(model) + strlen(x.layer) > MAX_PATH)
-        return fail(e, SP_FORMAT, "%s: the output path is longer than %d bytes", x.where, MAX_PATH);
-    x.folder = model ? arena_printf(p->arena, e, "%s/%s/%s/%s", x.output, x.backend, model, x.layer) : NULL;
-    if (!x.folder ||
-        (p->count == p->room && !(p->list = arena_grow(p->arena, p->list, p->count, &p->room, sizeof *p->list, e))))
+                    layer ? layer->where : x->where);
+    FeatureFolder f = {.layer = layer                                              ? layer->text.p
+                                : !both && strcmp(x->backend, "transformers") == 0 ? "pooler_output"
+                                                                                   : "1"};
+    if (both) {
+        f.image = names[0];
+        f.text = names[1];
+    } else if (strcmp(x->backend, "sentence_transformers") != 0) { /* whose output_layers is only a folder's name */
+        *(x->modality == MODALITY_IMAGE ? &f.image : &f.text) = f.layer;
+    }
+    if (x->fusion != FUSION_NONE) {
+        f.modality = x->modality;
+        f.root = roots->fused;
+        return add_folder(p, x, f, layer, e);
+    }
+    for (unsigned m = MODALITY_IMAGE; m <= MODALITY_TEXT; m <<= 1) {
+        f.modality = m;
+        f.root = m == MODALITY_IMAGE ? roots->image : roots->text;
+        if ((x->modality & m) && !add_folder(p, x, f, layer, e))
+            return false;
+    }
+    return true;
+}
+
+/* "visual_textual_concat" beside "visual", of outputs "visual" and "textual". */
+static const char *fused_root(const Roots *roots, Fusion fusion, Arena *a, Error *e)
+{
+    static const char *const NAMES[] = {"", "sum", "concat", "mul", "mean"};
+    Text parts[2] = {text_of(roots->image), text_of(roots->text)};
+    for (int i = 0; i < 2; i++)
+        while (parts[i].n > 1 && parts[i].p[parts[i].n - 1] == '/')
+            parts[i].n--;
+    size_t text = parts[1].n;
+    while (text > 0 && parts[1].p[text - 1] != '/')
+        text--;
+    return arena_printf(a, e, "%.*s_%.*s_%s", (int)parts[0].n, parts[0].p, (int)(parts[1].n - text), parts[1].p + text,
+                        NAMES[fusion]);
+}
+
+static bool add_model(Plan *p, Extraction x, Roots roots, const Yaml *model, Error *e)
+{
+    const char *names[2] = {NULL, NULL};
+    x.where = model->where;
+    if (!check_map(model, MODEL_KEYS, COUNT(MODEL_KEYS), p->arena, e) || !need_text(model, "model_name", &x.model, e) ||
+        !read_backend(&x, model, e) || !read_preparation(&x, model, e) || !check_own(&x, model, e) ||
+        !read_fusion(&x, model, e))
         return false;
-    for (size_t i = 0; i < p->count; i++)
-        if (strcmp(p->list[i].folder, x.folder) == 0)
-            return fail(e, SP_FORMAT, "%s: writes to %s, the same folder as the extraction at %s", x.where, x.folder,
-                        p->list[i].where);
+    const Yaml *layers = yaml_get(model, "output_layers");
+    layers = layers && yaml_is_null(layers) ? NULL : layers;
+    bool list = layers && layers->type == YAML_LIST;
+    if (list && layers->count == 0)
+        return fail(e, SP_FORMAT, "%s: output_layers: the list is empty", layers->where);
+    const Yaml *layer = list ? layers->first : layers;
+    size_t n = list ? layers->count : 1;
+    if (x.modality == (MODALITY_IMAGE | MODALITY_TEXT)) {
+        x.reshape[0] = x.reshape[1] = 0; /* as Ducho: the image processor sees the image itself */
+        if (!name_outputs(layer, n, names, e))
+            return false;
+        if (x.fusion != FUSION_NONE && !(roots.fused = fused_root(&roots, x.fusion, p->arena, e)))
+            return false;
+    }
+    if (n > MAX_EXTRACTIONS)
+        return fail(e, SP_FORMAT, "%s: more than %d extractions are not supported", x.where, MAX_EXTRACTIONS);
+    if (!(x.folders = NEW(p->arena, FeatureFolder, 2 * n, e)))
+        return false;
+    for (size_t i = 0; i < n; i++, layer = list ? layer->next : NULL)
+        if (!add_layer(p, &x, &roots, layer, names, e))
+            return false;
+    if (p->count == p->room && !(p->list = arena_grow(p->arena, p->list, p->count, &p->room, sizeof *p->list, e)))
+        return false;
     p->list[p->count++] = x;
     return true;
 }
 
-static bool add_model(Plan *p, Extraction x, const Yaml *model, Error *e)
+/* The paths of a key: one, or of visual_textual one of each side. */
+static bool read_paths(const Plan *p, const Extraction *x, const Yaml *source, const char *key, const char *paths[2],
+                       Error *e)
 {
-    x.where = model->where;
-    if (!check_map(model, MODEL_KEYS, COUNT(MODEL_KEYS), p->arena, e) || !need_text(model, "model_name", &x.model, e) ||
-        !read_backend(&x, model, e) || !read_preparation(&x, model, e))
+    const Yaml *y = yaml_get(source, key);
+    const char *path = NULL;
+    if (x->modality != (MODALITY_IMAGE | MODALITY_TEXT)) {
+        const char **to = &paths[x->modality == MODALITY_TEXT];
+        return need_text(source, key, &path, e) && (*to = path_join(p->arena, p->dataset, path, e));
+    }
+    if (!y)
+        return fail(e, SP_FORMAT, "%s: the key \"%s\" is missing", source->where, key);
+    if (y->type != YAML_MAP)
+        return fail(e, SP_FORMAT, "%s: %s: {visual: PATH, textual: PATH} is expected", y->where, key);
+    if (!check_map(y, SIDES, COUNT(SIDES), p->arena, e))
         return false;
-    const Yaml *other = yaml_get(model, "tokenizer_name"), *fusion = yaml_get(model, "fusion"),
-               *layers = yaml_get(model, "output_layers");
-    if (other && !yaml_is_null(other) && !text_is(other->text, x.model))
-        return fail(e, SP_UNSUPPORTED, "%s: a tokenizer_name other than the model's own is not supported",
-                    other->where);
-    if (fusion && !yaml_is_null(fusion))
-        return fail(e, SP_FORMAT, "%s: fusion is only valid in visual_textual", fusion->where);
-    layers = layers && yaml_is_null(layers) ? NULL : layers;
-    if (!layers || layers->type != YAML_LIST)
-        return add_layer(p, x, layers, e);
-    if (layers->count == 0)
-        return fail(e, SP_FORMAT, "%s: output_layers: the list is empty", layers->where);
-    for (const Yaml *l = layers->first; l; l = l->next)
-        if (!add_layer(p, x, l, e))
+    for (size_t i = 0; i < COUNT(SIDES); i++)
+        if (!need_text(y, SIDES[i], &path, e) || !(paths[i] = path_join(p->arena, p->dataset, path, e)))
             return false;
     return true;
 }
 
-static bool add_source(Plan *p, Extraction x, const Yaml *source, const char *root, Error *e)
+static bool read_columns(Extraction *x, const Yaml *source, bool pairs, Error *e)
 {
-    const char *input = NULL, *output = NULL;
-    if (!check_map(source, SOURCE_KEYS, COUNT(SOURCE_KEYS), p->arena, e) ||
-        !need_text(source, "input_path", &input, e) || !need_text(source, "output_path", &output, e) ||
-        !(x.input = path_join(p->arena, root, input, e)) || !(x.output = path_join(p->arena, root, output, e)))
+    const Yaml *y = yaml_get(source, "interaction_columns"), *k = y && y->type == YAML_LIST ? y->first : NULL;
+    if (!pairs)
+        return need_text(source, "item_column", &x->id_columns[0], e) &&
+               need_text(source, "text_column", &x->text_column, e);
+    if (!y)
+        return fail(e, SP_FORMAT, "%s: the key \"interaction_columns\" is missing", source->where);
+    if (!k || y->count != 2)
+        return fail(e, SP_FORMAT, "%s: interaction_columns: [user column, item column] is expected", y->where);
+    for (int i = 0; i < 2; i++, k = k->next) {
+        if (k->type != YAML_TEXT || k->text.n == 0)
+            return fail(e, SP_FORMAT, "%s: the name of a column is expected", k->where);
+        x->id_columns[i] = k->text.p;
+    }
+    return need_text(source, "text_column", &x->text_column, e);
+}
+
+static bool add_source(Plan *p, Extraction x, const Yaml *source, Error *e)
+{
+    const char *in[2] = {NULL, NULL}, *out[2] = {NULL, NULL};
+    bool pairs = strcmp(x.source, "interactions") == 0, texts = x.modality & MODALITY_TEXT;
+    const char *const *keys = !texts ? IMAGE_KEYS : pairs ? PAIR_KEYS : ITEM_KEYS;
+    if (!check_map(source, keys, texts ? COUNT(ITEM_KEYS) : COUNT(IMAGE_KEYS), p->arena, e) ||
+        !read_paths(p, &x, source, "input_path", in, e) || !read_paths(p, &x, source, "output_path", out, e) ||
+        (texts && !read_columns(&x, source, pairs, e)))
         return false;
-    if (x.modality == MODALITY_TEXT &&
-        (!need_text(source, "item_column", &x.item_column, e) || !need_text(source, "text_column", &x.text_column, e)))
-        return false;
+    x.images = in[0];
+    x.texts = in[1];
+    x.as_ducho = p->as_ducho;
+    Roots roots = {.image = out[0], .text = out[1]};
     const Yaml *models = yaml_get(source, "model");
     if (!models || (models->type == YAML_LIST && models->count == 0))
         return fail(e, SP_FORMAT, "%s: the key \"model\" is missing: the list of models to run", source->where);
     if (models->type == YAML_MAP)
-        return add_model(p, x, models, e);
+        return add_model(p, x, roots, models, e);
     if (models->type != YAML_LIST)
         return fail(e, SP_FORMAT, "%s: model: a list is expected", models->where);
     for (const Yaml *m = models->first; m; m = m->next)
-        if (!add_model(p, x, m, e))
+        if (!add_model(p, x, roots, m, e))
             return false;
     return true;
 }
@@ -249,28 +419,28 @@ bool extraction_plan(Extraction **list, size_t *count, const Yaml *root, Arena *
         const char *key;
         unsigned modality;
         /* in Ducho's order, whatever the file's */
-    } MODALITIES[] = {{"visual", MODALITY_IMAGE}, {"textual", MODALITY_TEXT}};
-    static const char *const LATER[] = {"visual_textual", "audio"};
+    } MODALITIES[] = {
+        {"visual", MODALITY_IMAGE}, {"textual", MODALITY_TEXT}, {"visual_textual", MODALITY_IMAGE | MODALITY_TEXT}};
     Plan p = {.arena = a};
-    const char *dataset = NULL;
-    if (!check_map(root, TOP_KEYS, COUNT(TOP_KEYS), a, e) || !need_text(root, "dataset_path", &dataset, e))
+    if (!check_map(root, TOP_KEYS, COUNT(TOP_KEYS), a, e) || !need_text(root, "dataset_path", &p.dataset, e))
         return false;
-    for (size_t i = 0; i < COUNT(LATER); i++)
-        if (yaml_get(root, LATER[i]))
-            return fail(e, SP_UNSUPPORTED, "%s: the modality %s is not supported yet; use visual or textual",
-                        yaml_get(root, LATER[i])->where, LATER[i]);
+    const Yaml *audio = yaml_get(root, "audio"), *compat = yaml_get(root, "compat");
+    if (audio)
+        return fail(e, SP_UNSUPPORTED, "%s: the modality audio is not supported yet; use visual or textual",
+                    audio->where);
+    if (compat && !yaml_is_null(compat) && !(p.as_ducho = compat->type == YAML_TEXT && text_is(compat->text, "ducho")))
+        return fail(e, SP_FORMAT, "%s: compat: ducho or null is expected", compat->where);
     for (size_t i = 0; i < COUNT(MODALITIES); i++) {
         const Yaml *y = yaml_get(root, MODALITIES[i].key);
         if (!y || yaml_is_null(y))
             continue;
         if (!check_map(y, MODALITY_KEYS, COUNT(MODALITY_KEYS), a, e))
             return false;
-        if (yaml_get(y, "interactions"))
-            return fail(e, SP_UNSUPPORTED, "%s: interactions are not supported yet; use items",
-                        yaml_get(y, "interactions")->where);
-        if (yaml_get(y, "items") &&
-            !add_source(&p, (Extraction){.modality = MODALITIES[i].modality}, yaml_get(y, "items"), dataset, e))
-            return false;
+        for (const Yaml *source = y->first; source; source = source->next) {
+            Extraction x = {.modality = MODALITIES[i].modality, .name = MODALITIES[i].key, .source = source->key.p};
+            if (!add_source(&p, x, source, e))
+                return false;
+        }
     }
     if (p.count == 0)
         return fail(e, SP_FORMAT, "%s: nothing to extract; visual: items: or textual: items: is expected", root->where);
