@@ -90,6 +90,7 @@ fi
 if command -v clang >/dev/null; then step "fuzz, 60 s a target" "$make" -s fuzz SECONDS=60; else skip fuzz "no clang here"; fi
 if command -v clang >/dev/null; then step "fuzz of stb_image" "$make" -s MINIMAL=1 fuzz TARGETS=image SECONDS=60; fi
 SAPOR=build/sapor step "hostile files, environments, limits and tables" tests/hostile.sh
+ITEMS=10000 step "10,000 items, some damaged" tests/ducho_test.sh
 step "200 kills" "$make" -s kills KILLS=200
 step "leaks of host memory" tests/far/leaks.sh
 step lint "$make" -s lint

@@ -63,13 +63,19 @@ for i in 1 2 3 4 5 6 7 8 9; do
     cp "$golden/images/RGB.png" pictures/a$i.png
     cp "$golden/images/grey.jpg" pictures/b$i.jpg
 done
+for i in 9 8 7 6 5 4 3 2 1; do printf 'b%s\ta bag %s\na%s\ta lamp %s\n' $i $i $i $i; done | { printf 'id\ttext\n'; cat; } >titles.tsv
 cat >c.yml <<EOF
 dataset_path: $work
 visual:
-  items: {input_path: pictures, output_path: features, model: [{model_name: colour-statistics, backend: torch, output_layers: avgpool}]}
+  items: {input_path: pictures, output_path: features, model: [{model_name: colour-statistics, backend: torch, output_layers: avgpool},
+    {model_name: $golden/encoders/resnet_basic.safetensors, backend: torch, output_layers: [avgpool, layer4], reshape: [32, 32], batch_size: 3}]}
 textual:
   items: {input_path: texts.tsv, output_path: features, item_column: id, text_column: text, model: [{model_name: $golden/encoders/bert,
     backend: sentence_transformers}, {model_name: word-statistics, backend: transformers}]}
+visual_textual:
+  items: {input_path: {visual: pictures, textual: titles.tsv}, output_path: {visual: features/v, textual: features/t}, item_column: id, text_column: text,
+    model: [{model_name: $golden/encoders/clip, backend: transformers, output_layers: 1, batch_size: 2},
+    {model_name: $golden/encoders/clip, backend: transformers, output_layers: 1, fusion: concat}]}
 EOF
 many=${KILLS:-8}
 train=(train BPRMF --train train.tsv --valid valid.tsv --set epochs=150 --set validation_rate=5 --set checkpoint_seconds=0 --out run --threads 2)
