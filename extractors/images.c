@@ -324,11 +324,16 @@ static bool run_kept(ImageRun *r, size_t n, Arena *a, Error *e)
 bool encode_images_all(const Call *const *calls, Results *results, size_t count, Tape *t, const ImageInput *images,
                        size_t n, Error *e)
 {
-    Arena *a = n ? tape_arena(t, CALL_ARENA, e) : NULL;
+    for (size_t k = 0; k < count; k++)
+        if (calls[k]->modality != MODALITY_IMAGE)
+            return fail(e, SP_USAGE, "this call is for texts, not for images");
+    if (n == 0 || count == 0)
+        return true;
+    Arena *a = tape_arena(t, CALL_ARENA, e);
     Arena **scratch = a ? worker_arenas(t, a, e) : NULL;
     ImageRuns fitted = {.run = scratch ? NEW(a, ImageRun, count, e) : NULL};
-    bool ok = n == 0 || fitted.run;
-    for (size_t k = 0; ok && n && k < count; k++) {
+    bool ok = fitted.run != NULL;
+    for (size_t k = 0; ok && k < count; k++) {
         ImageRun r = {.batches = {.call = calls[k],
                                   .tape = t,
                                   .to = &results[k],
@@ -337,9 +342,7 @@ bool encode_images_all(const Call *const *calls, Results *results, size_t count,
                                   .rows = rows_of_image},
                       .images = images,
                       .scratch = scratch};
-        if (calls[k]->modality != MODALITY_IMAGE)
-            ok = fail(e, SP_USAGE, "this call is for texts, not for images");
-        else if (calls[k]->keep_size)
+        if (calls[k]->keep_size)
             ok = run_kept(&r, n, a, e);
         else
             fitted.run[fitted.count++] = r;
