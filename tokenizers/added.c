@@ -144,6 +144,11 @@ bool added_next(const AddedSet *set, AddedScan *scan, Text *gap, int32_t *id)
         return false;
     Text t = scan->text;
     while (set->count && scan->found < t.n) {
+        unsigned char b = (unsigned char)t.p[scan->found];
+        if (set->first[b] == set->first[b + 1]) {
+            scan->found++;
+            continue;
+        }
         const Added *hit = longest_token(set, (Text){t.p + scan->found, t.n - scan->found});
         if (!hit) {
             scan->found++;

@@ -23,6 +23,9 @@ struct Bpe {
     int32_t unknown_id;           /* -1: not in the vocabulary */
     int32_t low[2][2][LOW_CODES]; /* [first][last]; -1: not in the vocabulary */
     int32_t bytes[256];           /* of byte fallback */
+    int32_t letters[2][256];      /* of ByteLevel: [last]; -1: not in the vocabulary */
+    char letter_text[256][2];     /* the second byte 0: it has one */
+    WholeFlag *known;             /* [pieces]: a word that is this piece is not split */
     bool grows;                   /* every merge makes a piece that is longer than both */
 };
 
@@ -258,6 +261,15 @@ static bool reserve(TokenIds *ids, TokenEnds *ends, size_t n, Arena *a, Error *e
     return true;
 }
 
+static bool merge_word(const Bpe *m, Symbols *s, Arena *a, Error *e)
+{
+    if (m->grows && s->count <= SHORT)
+        merge_short(m, s);
+    else if (s->count > 1)
+        return merge_long(m, s, a, e);
+    return true;
+}
+
 /* Into `room` tokens at most. */
 static bool split_word(const Bpe *m, Text word, size_t room, TokenIds *ids, TokenEnds *ends, Arena *a, Error *e)
 {
@@ -267,9 +279,7 @@ static bool split_word(const Bpe *m, Text word, size_t room, TokenIds *ids, Toke
         return false;
     if (!begin_word(m, word, &s, e))
         return false;
-    if (m->grows && s.count <= SHORT)
-        merge_short(m, &s);
-    else if (s.count > 1 && !merge_long(m, &s, a, e))
+    if (!merge_word(m, &s, a, e))
         return false;
     for (size_t i = 0, end = 0; i < s.count; i++) {
         end += s.list[i].length;
@@ -305,6 +315,70 @@ static bool run(const void *model, Text word, TokenIds *ids, TokenEnds *ends, Ar
     return ok;
 }
 
+/* ---- a word of bytes ------------------------------------------------------------------------- */
+
+enum { MOST_WHOLE = 64 }; /* bytes of a word that is looked up as a piece */
+
+/* The piece that all of a word is, in the letters of ByteLevel: -1: none. */
+static bool find_whole(const Bpe *m, Text word, int32_t *piece, Arena *a, Error *e)
+{
+    char few[2 * MOST_WHOLE + MAX_AFFIX], *text = few;
+    size_t n = 0;
+    if (word.n > MOST_WHOLE && !(text = NEW(a, char, 2 * word.n + MAX_AFFIX, e)))
+        return false;
+    for (size_t i = 0; i < word.n; i++) {
+        const char *letter = m->letter_text[(unsigned char)word.p[i]];
+        text[n] = letter[0];
+        text[n + 1] = letter[1];
+        n += 1 + (letter[1] != 0);
+    }
+    if (m->set.suffix.n)
+        memcpy(text + n, m->set.suffix.p, m->set.suffix.n);
+    *piece = piece_find(m, (Text){text, n + m->set.suffix.n});
+    return true;
+}
+
+static bool split_bytes(const Bpe *m, Text word, int32_t piece, TokenIds *ids, Arena *a, Error *e)
+{
+    Symbol few[SHORT];
+    Symbols s = {few, 0};
+    if (word.n > SHORT && !(s.list = NEW(a, Symbol, word.n, e)))
+        return false;
+    for (size_t i = 0; i < word.n; i++)
+        add(&s, m->letters[i + 1 == word.n][(unsigned char)word.p[i]], 1);
+    if (!merge_word(m, &s, a, e))
+        return false;
+    if (piece >= 0 && s.count == 1 && s.list[0].id == piece)
+        whole_set(&m->known[piece]);
+    for (size_t i = 0; i < s.count; i++)
+        ids->ids[ids->count++] = s.list[i].id;
+    return true;
+}
+
+static bool run_bytes(const void *model, Text word, TokenIds *ids, Arena *a, Error *e)
+{
+    const Bpe *m = model;
+    if (!reserve(ids, NULL, word.n, a, e))
+        return false;
+    ArenaMark mark = arena_mark(a);
+    int32_t piece = -1;
+    bool ok = (word.n > MOST_WHOLE && !m->set.whole) || find_whole(m, word, &piece, a, e);
+    if (piece >= 0 && (m->set.whole || whole_get(&m->known[piece])))
+        ids->ids[ids->count++] = piece;
+    else
+        ok = ok && split_bytes(m, word, piece, ids, a, e);
+    arena_rewind(a, mark);
+    return ok;
+}
+
+bool bpe_has_bytes(const Bpe *m)
+{
+    bool all = !m->set.prefix.n && !(m->set.whole && m->set.suffix.n);
+    for (int i = 0; i < 512; i++)
+        all &= m->letters[i / 256][i % 256] >= 0;
+    return all;
+}
+
 /* ---- the model ------------------------------------------------------------------------------- */
 
 static bool build_pieces(Load *l, Bpe *m)
@@ -314,7 +388,8 @@ static bool build_pieces(Load *l, Bpe *m)
     while (slots < 2 * l->distinct)
         slots *= 2;
     m->slots = NEW(l->a, int32_t, slots, l->e);
-    if (!m->slots)
+    m->known = NEW(l->a, WholeFlag, t->ids, l->e);
+    if (!m->slots || !m->known)
         return false;
     memset(m->slots, 0xff, slots * sizeof *m->slots);
     m->slot_mask = (uint32_t)(slots - 1);
@@ -336,6 +411,11 @@ static bool build_pieces(Load *l, Bpe *m)
     for (unsigned b = 0; b < 256; b++) {
         char name[8];
         m->bytes[b] = piece_find(m, (Text){name, (size_t)snprintf(name, sizeof name, "<0x%02X>", b)});
+        size_t n = utf8_encode(byte_level_code((unsigned char)b), name);
+        m->letter_text[b][0] = name[0];
+        m->letter_text[b][1] = (char)(n > 1 ? name[1] : 0);
+        for (int last = 0; last < 2; last++)
+            m->letters[last][b] = character_id(m, name, n, true, last);
     }
     m->unknown_id = m->set.unknown.p ? piece_find(m, m->set.unknown) : -1;
     return true;
@@ -512,4 +592,5 @@ static bool parse(Load *l, const Json *j, const void **model)
     return true;
 }
 
-const ModelKind model_bpe = {.name = "BPE", .mark = "merges", .parse = parse, .run = run, .find = piece_find};
+const ModelKind model_bpe = {
+    .name = "BPE", .mark = "merges", .parse = parse, .run = run, .find = piece_find, .run_bytes = run_bytes};

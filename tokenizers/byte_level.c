@@ -10,6 +10,13 @@ static bool is_printed(uint32_t b)
 
 enum { MOVED = 0x100, MOVED_END = MOVED + 68 };
 
+/* 0x00 to 0x20, 0x7f to 0xa0 and 0xad are moved, in their order. */
+uint32_t byte_level_code(unsigned char b)
+{
+    uint32_t moved = b <= 0x20 ? b : b <= 0xa0 ? b - 0x7fu + 0x21 : MOVED_END - MOVED - 1;
+    return is_printed(b) ? b : MOVED + moved;
+}
+
 /* ---- pre-tokeniser --------------------------------------------------------------------------- */
 
 typedef struct ByteLevel {
@@ -67,7 +74,8 @@ static bool put_bytes(const ByteLevel *s, Work *w)
 static bool split(const void *settings, Work *w)
 {
     const ByteLevel *s = settings;
-    return (!s->prefix_space || put_blanks(w)) && (!s->pattern || pattern_split(s->pattern, w)) && put_bytes(s, w);
+    return (!s->prefix_space || put_blanks(w)) && (!s->pattern || pattern_split(s->pattern, w)) &&
+           ((w->t->bytes && !w->traced) || put_bytes(s, w));
 }
 
 static bool read_switches(Load *l, const Json *j, const char *section, bool *prefix_space, bool *trims)
@@ -89,9 +97,19 @@ const void *byte_level_new(Load *l, bool prefix_space, bool pattern)
     if (!s || (pattern && !(s->pattern = pattern_new(l, TEXT(PATTERN_GPT2)))))
         return NULL;
     s->prefix_space = prefix_space;
-    for (uint32_t b = 0, moved = MOVED; b < 256; b++)
-        s->codes[b] = (uint16_t)(is_printed(b) ? b : moved++);
+    for (int b = 0; b < 256; b++)
+        s->codes[b] = (uint16_t)byte_level_code((unsigned char)b);
     return s;
+}
+
+void byte_level_prepare(Tokenizer *t)
+{
+    const Stages *p = &t->pre_tokenizers;
+    size_t count = 0;
+    for (size_t i = 0; i < p->count; i++)
+        count += p->list[i].kind == &pre_tokenizer_byte_level;
+    t->bytes = count == 1 && p->list[p->count - 1].kind == &pre_tokenizer_byte_level && t->kind == &model_bpe &&
+               bpe_has_bytes(t->model);
 }
 
 static bool parse(Load *l, const Json *j, const void **settings)

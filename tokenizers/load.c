@@ -147,6 +147,7 @@ static bool finish_added(Load *l, const TextIndex *seen)
 bool load_finish(Load *l)
 {
     TextIndex *seen = text_index_new(l->a, l->e);
+    byte_level_prepare(l->t);
     return seen && number_added(l, seen) && finish_added(l, seen) && template_finish(l);
 }
 

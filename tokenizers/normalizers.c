@@ -58,6 +58,19 @@ bool work_put(Work *w, uint32_t c, uint32_t from)
     return true;
 }
 
+bool work_copy(Work *w, size_t begin, size_t end)
+{
+    Normal *to = &w->other;
+    size_t n = end - begin;
+    if (!make_room(w, to, to->n ? n : MAX(n, w->text.n + 4)))
+        return false;
+    memcpy(to->p + to->n, w->text.p + begin, n);
+    if (w->traced)
+        memcpy(to->from + to->n, w->text.from + begin, n * sizeof *to->from);
+    to->n += n;
+    return true;
+}
+
 bool work_next(const Work *w, WorkCode *c)
 {
     c->at = c->end;
@@ -83,12 +96,30 @@ bool work_begin(Work *w, Text text, size_t begin, size_t end)
     w->words.count = w->next.count = w->other.n = 0;
     w->given = end - begin;
     w->text.n = end - begin; /* the room that the first character asks for */
+    if (!w->traced && utf8_valid((Text){text.p + begin, end - begin}, NULL)) {
+        if (!make_room(w, &w->other, w->text.n))
+            return false;
+        memcpy(w->other.p, text.p + begin, w->text.n);
+        w->other.n = w->text.n;
+        work_swap(w);
+        return true;
+    }
     for (size_t i = begin, length; i < end; i += length)
         if (!work_put(w, next_code(text.p + i, end - i, &length), (uint32_t)i))
             return false;
     work_swap(w);
     return w->other.p || make_room(w, &w->other, end - begin); /* stages that write nothing leave no null pointer */
 }
+
+/* Where the run of bytes below `limit` ends that begins at `at`. */
+static size_t run_below(const Work *w, size_t at, unsigned char limit)
+{
+    while (at < w->text.n && (unsigned char)w->text.p[at] < limit)
+        at++;
+    return at;
+}
+
+enum { ASCII = 0x80, MARKS = 0xcc }; /* the first bytes of U+0080 and U+0300 */
 
 /* ---- normal forms ---------------------------------------------------------------------------- */
 
@@ -180,10 +211,31 @@ static bool form_waiting(Former *f)
     return true;
 }
 
+/* A run of characters that stay as they are and are not composed with those before them: all but the last are copied,
+ * which may be composed with what follows. *at: where it begins; where that last one begins. */
+static bool copy_plain(Former *f, size_t *at, unsigned char limit)
+{
+    Work *w = f->w;
+    size_t end = run_below(w, *at, limit);
+    end -= end > *at ? code_length_before(w->text.p + *at, end - *at) : 0;
+    if (end == *at)
+        return true;
+    if (!form_waiting(f) || !put_composed(f) || !work_copy(w, *at, end))
+        return false;
+    f->source.end = *at = end;
+    f->last = w->traced ? w->text.from[end - 1] : 0;
+    return true;
+}
+
 bool normal_form(Work *w, bool compatible, bool compose)
 {
     Former f = {.w = w, .compose = compose};
-    for (WorkCode c = {0}; work_next(w, &c);) {
+    unsigned char limit = compatible || !compose ? ASCII : MARKS;
+    for (WorkCode c = {0};;) {
+        if (!copy_plain(&f, &c.end, limit))
+            return false;
+        if (!work_next(w, &c))
+            break;
         uint32_t parts[UNICODE_PARTS] = {c.code};
         bool plain = compatible ? c.code < 0xa0 : !(flags_of(w->t, c.code) & U_KNOWN);
         int n = plain ? 1 : unicode_decompose(c.code, compatible, parts);
@@ -205,7 +257,14 @@ bool normal_form(Work *w, bool compatible, bool compose)
 
 bool normal_lower(Work *w)
 {
-    for (WorkCode c = {0}; work_next(w, &c);) {
+    for (WorkCode c = {0};;) {
+        size_t end = run_below(w, c.end, ASCII);
+        if (end > c.end && !work_copy(w, c.end, end))
+            return false;
+        for (char *p = w->other.p + w->other.n - (end - c.end); c.end < end; c.end++, p++)
+            *p = (char)(*p >= 'A' && *p <= 'Z' ? *p + 32 : *p);
+        if (!work_next(w, &c))
+            break;
         bool upper = flags_of(w->t, c.code) & U_UPPER;
         if (!work_put(w, upper ? unicode_lower(c.code) : c.code, c.from) ||
             (c.code == 0x130 && !work_put(w, 0x307, c.from)))
@@ -248,9 +307,16 @@ static bool lowercase(const void *settings, Work *w)
 static bool strip_accents(const void *settings, Work *w)
 {
     (void)settings;
-    for (WorkCode c = {0}; work_next(w, &c);)
+    for (WorkCode c = {0};;) {
+        size_t end = run_below(w, c.end, MARKS);
+        if (end > c.end && !work_copy(w, c.end, end))
+            return false;
+        c.end = end;
+        if (!work_next(w, &c))
+            break;
         if (!unicode_is_mark(c.code) && !work_put(w, c.code, c.from))
             return false;
+    }
     work_swap(w);
     return true;
 }

@@ -64,8 +64,9 @@ static bool word_tokens(Work *w, Word word, Tokens *out, TokenIds *ids)
     const Tokenizer *t = w->t;
     Text text = {w->text.p + word.begin, word.end - word.begin};
     if (out->plain)
-        return word.id >= 0 ? ids_push(out->plain, word.id, w->a, w->e)
-                            : t->kind->run(t->model, text, out->plain, NULL, w->a, w->e);
+        return word.id >= 0             ? ids_push(out->plain, word.id, w->a, w->e)
+               : t->bytes && !w->traced ? t->kind->run_bytes(t->model, text, out->plain, w->a, w->e)
+                                        : t->kind->run(t->model, text, out->plain, NULL, w->a, w->e);
     const uint32_t *from = w->text.from + word.begin;
     if (word.id >= 0)
         return found_push(w, out, word.id, from[0], end_of(out->text, from[text.n - 1]), text);

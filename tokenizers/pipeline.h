@@ -13,6 +13,8 @@
 #ifndef SAPOR_TOKENIZERS_PIPELINE_H
 #define SAPOR_TOKENIZERS_PIPELINE_H
 
+#include <stdatomic.h>
+
 #include "tokenizers/tokenizers.h"
 #include "tokenizers/unicode.h"
 
@@ -119,6 +121,7 @@ bool work_begin(Work *w, Text text, size_t begin, size_t end); /* `text` becomes
 void work_end(Work *w);                                        /* gives the memory of the texts back */
 bool work_next(const Work *w, WorkCode *c);                    /* the next character; false at the end */
 bool work_put(Work *w, uint32_t c, uint32_t from);             /* appends to `other` */
+bool work_copy(Work *w, size_t begin, size_t end);             /* these bytes of `text` as they are */
 void work_swap(Work *w);                                       /* what was written is what is read */
 bool work_word(Work *w, size_t begin, size_t end, int32_t id); /* appends to `next`, unless it is empty */
 void work_swap_words(Work *w);
@@ -197,6 +200,8 @@ typedef struct ModelKind {
      * one before it has all of its place. */
     bool (*run)(const void *model, Text word, TokenIds *ids, TokenEnds *ends, Arena *a, Error *e);
     int32_t (*find)(const void *model, Text piece); /* -1: no such piece */
+    /* The ids of a word whose bytes are not letters of ByteLevel yet. Its stages leave them so where t->bytes is true */
+    bool (*run_bytes)(const void *model, Text word, TokenIds *ids, Arena *a, Error *e);
 } ModelKind;
 
 /* One of the sections of tokenizer.json into stages; a Sequence is opened. Nothing for null. */
@@ -266,6 +271,20 @@ bool pattern_split(const Pattern *p, Work *w);
 extern const StageKind pre_tokenizer_split, pre_tokenizer_byte_level, decoder_byte_level;
 extern const StageKind normalizer_nfc, normalizer_lowercase;
 const void *byte_level_new(Load *l, bool prefix_space, bool pattern); /* settings of the pre-tokeniser */
+uint32_t byte_level_code(unsigned char byte);                         /* the letter of a byte */
+/* Sets t->bytes, where ByteLevel is the last stage before byte pair encoding. */
+void byte_level_prepare(Tokenizer *t);
+
+/* Of a piece: a word that is this piece is known to be this one token. Any thread may find that out. */
+typedef atomic_bool WholeFlag;
+static inline bool whole_get(const WholeFlag *f)
+{
+    return atomic_load_explicit(f, memory_order_relaxed);
+}
+static inline void whole_set(WholeFlag *f)
+{
+    atomic_store_explicit(f, true, memory_order_relaxed);
+}
 
 /* ---- load.c, classes/: files of a folder, on disk or in memory ------------------------------- */
 
@@ -311,6 +330,7 @@ bool bpe_merge_line(Load *l, Bpe *m, Text row, const char *path, unsigned line);
  * else they have the same rank (tiktoken). Time: for a byte of a piece its length. */
 Bpe *bpe_from_pieces(Load *l, const BpeSettings *settings, bool apart);
 extern const ModelKind model_bpe;
+bool bpe_has_bytes(const Bpe *m); /* its pieces have every letter of ByteLevel */
 
 /* ---- wordpiece.c, bert.c --------------------------------------------------------------------- */
 
@@ -372,6 +392,7 @@ struct Tokenizer {
 
     Template one, two;        /* two.count 0: the file has none for two texts */
     bool traced;              /* a stage needs the places, also where only ids are asked for */
+    bool bytes;               /* where only ids are asked for, the model takes the words before ByteLevel */
     bool trims, prefix_space; /* white space at both ends of a token does not count as its place (RobertaProcessing) */
     const int32_t *before, *after; /* special tokens around one text */
     size_t before_count, after_count;

@@ -50,6 +50,10 @@ bool charsmap_read(Charsmap *m, Text bytes, Load *l, unsigned line)
                     "%s:%u: precompiled_charsmap: its %zu bytes do not hold the trie that they announce", l->path, line,
                     bytes.n);
     *m = (Charsmap){.trie = p + 4, .units = trie / 4, .text = {bytes.p + 4 + trie, bytes.n - 4 - trie}};
+    for (int c = 0; c < 128; c++) {
+        Text to;
+        m->plain[c] = c != '\r' && !charsmap_find(m, &(char){(char)c}, 1, false, &to);
+    }
     return utf8_valid(m->text, &bad_at) ||
            fail(l->e, SP_FORMAT, "%s:%u: precompiled_charsmap: byte %zu of its replacements is not UTF-8", l->path,
                 line, bad_at);
@@ -127,6 +131,15 @@ static size_t cluster_at(const char *p, size_t n, int64_t *characters)
     return end;
 }
 
+/* Where the characters end that are clusters of their own, and have no rule, from `at` on. */
+static size_t plain_end(const Charsmap *m, Text text, size_t at)
+{
+    size_t begin = at;
+    while (at < text.n && (unsigned char)text.p[at] < 0x80 && m->plain[(unsigned char)text.p[at]])
+        at++;
+    return at - (at > begin && at < text.n); /* what follows may belong to the last one */
+}
+
 static bool normalize(const void *settings, Work *w)
 {
     const Charsmap *m = settings;
@@ -134,6 +147,12 @@ static bool normalize(const void *settings, Work *w)
     Text text = {w->text.p, w->text.n}, to;
     int64_t characters;
     for (size_t at = 0, end; at < text.n; at = end) {
+        end = w->traced ? at : plain_end(m, text, at);
+        if (end > at) {
+            if (!map_waiting(&map) || !work_copy(w, at, end))
+                return false;
+            continue;
+        }
         end = at + cluster_at(text.p + at, text.n - at, &characters);
         if (end - at < 6 && charsmap_find(m, text.p + at, end - at, false, &to)) {
             if (!map_replace(&map, characters, to))

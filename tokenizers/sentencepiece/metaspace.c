@@ -5,6 +5,7 @@ typedef enum Prepend { PREPEND_ALWAYS, PREPEND_FIRST, PREPEND_NEVER } Prepend;
 
 typedef struct Metaspace {
     uint32_t mark;
+    char lead;       /* its first byte */
     Prepend prepend; /* a mark before a word without one: always; where it begins the text; never */
     bool split;      /* each mark begins a word */
 } Metaspace;
@@ -32,6 +33,7 @@ static bool parse(Load *l, const Json *j, const void **settings)
     if ((!is_absent(split) && split->type != JSON_BOOL) || (!is_absent(prefix) && prefix->type != JSON_BOOL))
         return fail(l->e, SP_FORMAT, "%s:%u: Metaspace: expected true or false as its split and add_prefix_space",
                     l->path, (unsigned)j->line);
+    s->lead = mark->text.p[0];
     s->prepend = (Prepend)scheme;
     s->split = is_absent(split) || split->boolean;
     if (!is_absent(prefix) && !prefix->boolean && s->prepend != PREPEND_NEVER)
@@ -53,21 +55,26 @@ static bool copy_word(const Metaspace *s, Work *w, Word word)
 {
     WorkCode c = {.end = word.begin};
     size_t begin = w->other.n;
+    if (word.id >= 0)
+        return work_copy(w, word.begin, word.end) && work_word(w, begin, w->other.n, word.id);
     while (c.end < word.end && work_next(w, &c)) {
-        uint32_t code = c.code == ' ' && word.id < 0 ? s->mark : c.code;
-        bool first = c.at == word.begin;
-        if (first && word.id < 0 && code != s->mark &&
+        uint32_t code = c.code == ' ' ? s->mark : c.code;
+        if (c.at == word.begin && code != s->mark &&
             (s->prepend == PREPEND_ALWAYS || (s->prepend == PREPEND_FIRST && !c.from)) && !work_put(w, s->mark, c.from))
             return false;
-        if (code == s->mark && s->split && word.id < 0) {
+        if (code == s->mark && s->split) {
             if (!work_word(w, begin, w->other.n, -1))
                 return false;
             begin = w->other.n;
         }
-        if (!work_put(w, code, c.from))
+        size_t at = c.end; /* what follows, up to what may be a mark */
+        while (at < word.end && w->text.p[at] != ' ' && w->text.p[at] != s->lead)
+            at++;
+        if (!work_put(w, code, c.from) || !work_copy(w, c.end, at))
             return false;
+        c.end = at;
     }
-    return work_word(w, begin, w->other.n, word.id);
+    return work_word(w, begin, w->other.n, -1);
 }
 
 static bool split(const void *settings, Work *w)

@@ -2,6 +2,7 @@
  * Strip, Nmt, Prepend, and the decoders ByteFallback and Fuse. */
 #include "tokenizers/pipeline.h"
 
+enum { ASCII = 0x80 };
 enum { MAX_PATTERN = 256 }; /* bytes: the time for a byte of text grows with the pattern */
 
 /* ---- Replace --------------------------------------------------------------------------------- */
@@ -56,11 +57,33 @@ static size_t match(const Replace *s, const char *p, size_t n)
     return end;
 }
 
+/* Where a match may begin, from `at` on. One blank that becomes one is none. */
+static size_t next_match(const Replace *s, Text t, size_t at)
+{
+    if (s->run == RUN_NONE) {
+        const char *p = at < t.n ? memchr(t.p + at, s->pattern.p[0], t.n - at) : NULL;
+        return p ? (size_t)(p - t.p) : t.n;
+    }
+    bool blank = s->run == RUN_BLANKS || text_is(s->content, " ");
+    for (; at < t.n; at++) {
+        unsigned char c = (unsigned char)t.p[at], next = at + 1 < t.n ? (unsigned char)t.p[at + 1] : ASCII;
+        if (c == ' ' ? !blank || next <= ' ' || next >= ASCII : s->run == RUN_SPACES && (c < ' ' || c >= ASCII))
+            break;
+    }
+    return at;
+}
+
 /* All of the content has the place of the last character that it replaces. */
 static bool normalize_replace(const void *settings, Work *w)
 {
     const Replace *s = settings;
-    for (WorkCode c = {0}; work_next(w, &c);) {
+    for (WorkCode c = {0};;) {
+        size_t begin = next_match(s, (Text){w->text.p, w->text.n}, c.end);
+        if (begin > c.end && !work_copy(w, c.end, begin))
+            return false;
+        c.end = begin;
+        if (!work_next(w, &c))
+            break;
         size_t end = c.at + match(s, w->text.p + c.at, w->text.n - c.at);
         if (end == c.at) {
             if (!work_put(w, c.code, c.from))

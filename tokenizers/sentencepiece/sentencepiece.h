@@ -11,27 +11,31 @@ enum { MAX_PIECE = 1024 }; /* bytes: the time for a byte of text grows with the 
 
 /* The children of a node are one stretch of nodes, in the order of their bytes. */
 typedef struct TrieNode {
-    uint32_t first; /* child */
+    uint32_t first; /* child; of TRIE_TABLE children: number of the table */
     int32_t id;     /* of the piece that ends here; -1: none */
-    uint16_t count; /* of children */
+    uint16_t count; /* of children, or TRIE_TABLE */
     uint8_t byte;   /* of the edge to this node */
 } TrieNode;
 
+enum { TRIE_TABLE = 0xffff };
+typedef uint32_t TrieTable[256]; /* child by byte; 0: none */
+
 typedef struct Trie {
     TrieNode *nodes;
-    uint32_t at_root[256]; /* node of each first byte; 0: none */
+    TrieTable *tables; /* of the nodes with most children that are nearest to the root, the first one the root's */
 } Trie;
-/* Of those pieces whose `in` is true (NULL: of all); of equal ones the last one counts. Time: n log n. Memory: 12 bytes
- * for each byte of the pieces at most, and 12 more while it is made. */
+/* Of those pieces whose `in` is true (NULL: of all); of equal ones the last one counts. Time: n log n. Memory: 16 bytes
+ * for each byte of the pieces at most and 64 KB, and 12 more while it is made. */
 bool trie_build(Trie *t, const Text *pieces, size_t n, const bool *in, Arena *a, Error *e);
 int32_t trie_find(const Trie *t, Text piece); /* -1: no such piece */
 
 /* The child of a node (0: the root) by a byte; 0: none. */
 static inline uint32_t trie_step(const Trie *t, uint32_t node, uint8_t byte)
 {
-    if (!node)
-        return t->at_root[byte];
-    uint32_t low = t->nodes[node].first, end = low + t->nodes[node].count, high = end;
+    const TrieNode *n = &t->nodes[node];
+    if (n->count == TRIE_TABLE)
+        return t->tables[n->first][byte];
+    uint32_t low = n->first, end = low + n->count, high = end;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         if (t->nodes[middle].byte < byte)
@@ -47,7 +51,8 @@ static inline uint32_t trie_step(const Trie *t, uint32_t node, uint8_t byte)
 typedef struct Charsmap {
     const unsigned char *trie;
     size_t units;
-    Text text; /* the replacements, with a NUL behind each */
+    Text text;       /* the replacements, with a NUL behind each */
+    bool plain[128]; /* characters without a rule, and not CR */
 } Charsmap;
 
 bool charsmap_read(Charsmap *m, Text bytes, Load *l, unsigned line); /* the bytes are kept */
@@ -68,7 +73,8 @@ typedef struct Pieces { /* of both models */
     bool byte_fallback;
     /* As sentencepiece computes: sums in float, and an unknown character has its own bytes. Else as Hugging Face. */
     bool plain;
-    Trie whole; /* bpe.c: pieces that are not cut, and not merged with others */
+    WholeFlag *known; /* [ids]: a word that is this piece has it as its best cut. NULL: not asked */
+    Trie whole;       /* bpe.c: pieces that are not cut, and not merged with others */
 } Pieces;
 /* The token of unknown characters in a row, or those of their bytes. */
 bool put_unknown(const Pieces *m, Text word, size_t begin, size_t end, TokenIds *ids, TokenEnds *ends, Arena *a,

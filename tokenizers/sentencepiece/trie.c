@@ -53,6 +53,29 @@ static void grow(TrieNode *nodes, const TrieText *sorted, TrieRange *ranges)
     }
 }
 
+enum { MANY = 4, MOST_BYTES = 4 }; /* children of a node that gets a table; bytes of tables for each node, and 64 KB */
+
+/* Breadth first, as the nodes are: from the root on, until the memory for tables is used up. */
+static bool make_tables(Trie *t, size_t nodes, Arena *a, Error *e)
+{
+    size_t most = 64 + nodes * MOST_BYTES / sizeof(TrieTable), count = 0;
+    for (size_t i = 0; i < nodes && count < most; i++)
+        count += !i || t->nodes[i].count > MANY;
+    if (!(t->tables = NEW(a, TrieTable, count, e)))
+        return false;
+    uint32_t made = 0;
+    for (size_t i = 0; made < count; i++) {
+        TrieNode *node = &t->nodes[i];
+        if (i && node->count <= MANY)
+            continue;
+        for (uint32_t k = node->first; k < node->first + node->count; k++)
+            t->tables[made][t->nodes[k].byte] = k;
+        node->first = made++;
+        node->count = TRIE_TABLE;
+    }
+    return true;
+}
+
 bool trie_build(Trie *t, const Text *pieces, size_t n, const bool *in, Arena *a, Error *e)
 {
     const Heap *heap = arena_heap(a);
@@ -74,13 +97,11 @@ bool trie_build(Trie *t, const Text *pieces, size_t n, const bool *in, Arena *a,
     if (t->nodes) {
         ranges[0] = (TrieRange){0, (uint32_t)kept, 0};
         grow(t->nodes, sorted, ranges);
-        for (uint32_t i = 0; i < t->nodes[0].count; i++)
-            t->at_root[t->nodes[t->nodes[0].first + i].byte] = t->nodes[0].first + i;
     }
     if (ranges)
         heap_free(heap, ranges, range_bytes);
     heap_free(heap, sorted, sorted_bytes);
-    return t->nodes != NULL;
+    return t->nodes && make_tables(t, count, a, e);
 }
 
 int32_t trie_find(const Trie *t, Text piece)

@@ -23,7 +23,8 @@ static inline void better(const Pieces *m, Best *to, double score, size_t begin,
         *to = (Best){score, (uint32_t)begin, id};
 }
 
-/* best[0 .. n]. False where a character has no piece and the model no unknown one. */
+/* best[0 .. n], or of a word that is known to be one piece best[n] alone. False where a character has no piece and the
+ * model no unknown one. */
 static bool find_best(const Pieces *m, Text word, Best *best)
 {
     for (size_t i = 0; i <= word.n; i++)
@@ -43,12 +44,18 @@ static bool find_best(const Pieces *m, Text word, Best *best)
             better(m, &best[i + 1], m->scores[id] + till_here, at, id);
             single |= i + 1 == at + length;
         }
+        int32_t piece = at ? -1 : best[word.n].id;
+        if (piece >= 0 && m->known && whole_get(&m->known[piece]))
+            return true;
         if (single)
             continue;
         if (m->unknown < 0)
             return false;
         better(m, &best[at + length], m->unknown_score + till_here, at, m->unknown);
     }
+    Best last = best[word.n];
+    if (m->known && !last.begin && last.id != m->unknown)
+        whole_set(&m->known[last.id]);
     return true;
 }
 
@@ -222,6 +229,8 @@ bool unigram_new(Load *l, const double *scores, int32_t unknown, bool byte_fallb
     if (!trie_build(&m->trie, t->pieces, l->distinct, NULL, l->a, l->e))
         return false;
     find_bytes(m);
+    if (!(m->known = NEW(l->a, WholeFlag, t->ids, l->e)))
+        return false;
     t->kind = &model_unigram;
     t->model = m;
     return true;
