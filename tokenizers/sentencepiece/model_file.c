@@ -170,7 +170,7 @@ static bool finish_pieces(Load *l, ModelFile *file)
             file->scores[i] = (double)((float)l->t->pieces[i].n * (float)highest) - 0.1;
     size_t n = (size_t)l->t->ids;
     l->distinct = n;
-    if (!trie_build(&m->trie, l->t->pieces, n, file->found, l->a, l->e))
+    if (!(m->known = NEW(l->a, WholeFlag, n, l->e)) || !trie_build(&m->trie, l->t->pieces, n, file->found, l->a, l->e))
         return false;
     text->has_whole = file->wholes > 0;
     if (file->wholes && !trie_build(&text->whole, l->t->pieces, n, file->whole, l->a, l->e))
