@@ -312,7 +312,7 @@ typedef enum JsonType { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARR
 typedef struct Json Json;
 struct Json {
     JsonType type;
-    bool boolean;
+    bool boolean, folded; /* folded: a container whose children are read by json_items only */
     union {
         double number;     /* JSON_NUMBER */
         const void *index; /* of a container, json.c's own: finds children of big ones at once */
@@ -330,6 +330,15 @@ struct Json {
  * bytes each is refused.
  * Time: linear. */
 const Json *json_parse(Arena *a, Text source, const char *name, Error *e);
+/* The same, but values of the members `keys` (ends with NULL), in objects of any depth, are folded where they are arrays
+ * or objects: they take no memory, `count` holds if they are well-formed, and their errors are found when they are read.
+ * A duplicate key in them is no error. The tree points into `source` there. */
+const Json *json_parse_folded(Arena *a, Text source, const char *name, const char *const *keys, Error *e);
+/* The children of any container, one after the other. A child of a folded one is valid until the next one is read. */
+typedef struct JsonItems JsonItems;
+JsonItems *json_items(const Json *container, Arena *a, Error *e); /* NULL: out of memory */
+const Json *json_next(JsonItems *items);                          /* NULL at the end, and where *e has an error */
+void json_items_free(JsonItems *items);                           /* NULL is allowed */
 const Json *json_get(const Json *object, const char *key); /* NULL when absent or not an object; fast on big objects */
 const Json *json_at(const Json *array, size_t index);
 bool json_i64(const Json *j, int64_t *value); /* false unless a number without fraction that fits */

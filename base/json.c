@@ -27,8 +27,16 @@ typedef struct Parser {
     uint32_t line;
     char *text; /* where the next unescaped string goes: no string grows, so the source's length is enough for all */
     Json *slab;
-    size_t slab_left, taken; /* taken: bytes of the tree */
+    size_t slab_left, taken;   /* taken: bytes of the tree */
+    const char *const *folded; /* NULL: nothing is */
+    size_t text_left;          /* where something is folded: bytes at `text` */
 } Parser;
+
+typedef struct JsonFold { /* of a folded container: what is between its brackets */
+    const char *name, *begin, *end, *line_start;
+    uint32_t line;
+    size_t longest; /* bytes of its longest child */
+} JsonFold;
 
 static bool wrong(Parser *s, const char *at, const char *what)
 {
@@ -109,9 +117,34 @@ static bool read_code(Parser *s, const char *begin)
     return true;
 }
 
+/* Behind the string that begins at p, or the end. */
+static const char *skip_string(const char *p, const char *end)
+{
+    for (p++; p < end && *p != '"'; p++)
+        p += *p == '\\' && p + 1 < end;
+    return p < end ? p + 1 : end;
+}
+
+/* Room for n bytes at `text`. Where nothing is folded there is enough. */
+static bool text_room(Parser *s, size_t n)
+{
+    enum { PIECE = 1 << 16 };
+    if (!s->folded)
+        return true;
+    if (s->text_left < n) {
+        s->text_left = MAX(n, (size_t)PIECE);
+        if (!(s->text = arena_alloc(s->arena, s->text_left, 1, s->e)))
+            return false;
+    }
+    s->text_left -= n;
+    return true;
+}
+
 static bool read_string(Parser *s, Text *out)
 {
     static const char escapes[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
+    if (!text_room(s, s->folded ? (size_t)(skip_string(s->p, s->end) - s->p) : 0))
+        return false;
     const char *begin = s->p++;
     char *start = s->text;
     for (;;) {
@@ -172,6 +205,8 @@ static bool read_number(Parser *s, Json *j)
     }
     if (!ok)
         return wrong(s, begin, "not a valid JSON number");
+    if (!text_room(s, (size_t)(p - begin)))
+        return false;
     j->text = (Text){s->text, (size_t)(p - begin)};
     memcpy(s->text, begin, j->text.n);
     s->text += j->text.n;
@@ -286,16 +321,72 @@ static Json *read_child(Parser *s, const Json *parent)
     return read_value(s, j) ? j : NULL;
 }
 
-static const Json *read_tree(Parser *s)
+static bool is_folded(const Parser *s, const Json *j)
+{
+    if (j->type < JSON_ARRAY || !j->key.p || !s->folded)
+        return false;
+    size_t i = 0;
+    while (s->folded[i] && !text_is(j->key, s->folded[i]))
+        i++;
+    return s->folded[i];
+}
+
+/* From behind the opening bracket of j to behind the closing one: brackets, strings and commas alone are looked at. */
+static bool fold(Parser *s, Json *j)
+{
+    JsonFold *f = NEW(s->arena, JsonFold, 1, s->e);
+    const char *child = s->p, *p = s->p, *open = s->p - 1;
+    if (!f)
+        return false;
+    *f = (JsonFold){.name = s->name, .begin = s->p, .line_start = s->line_start, .line = s->line};
+    j->index = f;
+    j->folded = true;
+    for (size_t depth = 1; depth;) {
+        if (p == s->end)
+            return wrong(s, open, "this bracket is not closed");
+        char c = *p;
+        if (c == '"') {
+            p = skip_string(p, s->end);
+            continue;
+        }
+        depth += c == '[' || c == '{';
+        depth -= c == ']' || c == '}';
+        p++;
+        if (depth == 0 || (depth == 1 && c == ',')) {
+            f->longest = MAX(f->longest, (size_t)(p - child));
+            j->count++;
+            child = p;
+        }
+    }
+    f->end = p - 1;
+    for (const char *q = f->begin; q < p; q++) {
+        bool blank = *q == ' ' || *q == '\t' || *q == '\r' || *q == '\n';
+        if (q == f->end && j->count == 1)
+            j->count = 0; /* no child but blanks */
+        if (!blank)
+            break;
+    }
+    for (const char *q = f->begin; (q = memchr(q, '\n', (size_t)(p - q))); q++) {
+        s->line++;
+        s->line_start = q + 1;
+    }
+    s->p = p;
+    return true;
+}
+
+/* One value with all that is in it, as a child of `parent`, or of none. */
+static const Json *read_tree(Parser *s, const Json *parent)
 {
     struct {
         Json *box, *last;
     } open[MAX_DEPTH];
     int depth = 0;
-    skip_space(s);
-    Json *root = read_child(s, NULL), *j = root;
+    Json *root = read_child(s, parent), *j = root;
     while (j) {
-        if (j->type >= JSON_ARRAY) {
+        if (is_folded(s, j)) {
+            if (!fold(s, j))
+                return NULL;
+        } else if (j->type >= JSON_ARRAY) {
             if (depth == MAX_DEPTH) {
                 wrong(s, s->p - 1, "nested more than 64 deep");
                 return NULL;
@@ -304,13 +395,9 @@ static const Json *read_tree(Parser *s)
             open[depth++].last = NULL;
         }
         for (bool more = true; more;) { /* close what ends here, until a next child follows */
+            if (depth == 0)
+                return root;
             skip_space(s);
-            if (depth == 0) {
-                if (s->p == s->end)
-                    return root;
-                wrong(s, s->p, "unexpected text after the value");
-                return NULL;
-            }
             Json *box = open[depth - 1].box;
             char c = s->p < s->end ? *s->p : '\0';
             if (c == (box->type == JSON_OBJECT ? '}' : ']')) {
@@ -346,7 +433,19 @@ static const Json *read_tree(Parser *s)
 
 const Json *json_parse(Arena *a, Text source, const char *name, Error *e)
 {
-    Parser s = {.arena = a, .e = e, .name = name, .begin = source.p, .p = source.p, .line_start = source.p, .line = 1};
+    return json_parse_folded(a, source, name, NULL, e);
+}
+
+const Json *json_parse_folded(Arena *a, Text source, const char *name, const char *const *keys, Error *e)
+{
+    Parser s = {.arena = a,
+                .e = e,
+                .name = name,
+                .begin = source.p,
+                .p = source.p,
+                .line_start = source.p,
+                .line = 1,
+                .folded = keys};
     s.end = source.p + source.n;
     size_t bad;
     if (!utf8_valid(source, &bad)) {
@@ -358,13 +457,97 @@ const Json *json_parse(Arena *a, Text source, const char *name, Error *e)
         wrong(&s, s.p, "not UTF-8");
         return NULL;
     }
-    s.text = arena_alloc(a, source.n, 1, e);
-    return s.text ? read_tree(&s) : NULL;
+    if (!keys && !(s.text = arena_alloc(a, source.n, 1, e)))
+        return NULL;
+    skip_space(&s);
+    const Json *root = read_tree(&s, NULL);
+    skip_space(&s);
+    if (root && s.p != s.end && !wrong(&s, s.p, "unexpected text after the value"))
+        return NULL;
+    return root;
+}
+
+/* ---- children of any container --------------------------------------------------------------- */
+
+struct JsonItems {
+    const Json *box, *next; /* next: of a container that is not folded */
+    Parser s;
+    Json *slab; /* the first SLAB nodes of each child */
+    char *text;
+    size_t used;    /* of them by the last child */
+    Arena *scratch; /* further nodes */
+    bool begun;
+};
+
+JsonItems *json_items(const Json *container, Arena *a, Error *e)
+{
+    JsonItems *items = NEW(a, JsonItems, 1, e);
+    if (!items)
+        return NULL;
+    items->box = container;
+    items->next = container->first;
+    if (!container->folded)
+        return items;
+    const JsonFold *f = container->index;
+    items->slab = NEW(a, Json, SLAB, e);
+    items->text = NEW(a, char, f->longest + 1, e);
+    items->scratch = arena_new(arena_heap(a), 0);
+    if (!items->slab || !items->text || !items->scratch) {
+        fail_memory(e, f->longest, "a list of a JSON file");
+        json_items_free(items);
+        return NULL;
+    }
+    items->s = (Parser){.arena = items->scratch,
+                        .e = e,
+                        .name = f->name,
+                        .begin = f->begin,
+                        .p = f->begin,
+                        .end = f->end + 1,
+                        .line_start = f->line_start,
+                        .line = f->line,
+                        .slab = items->slab};
+    return items;
+}
+
+const Json *json_next(JsonItems *items)
+{
+    if (!items->box->folded) {
+        const Json *child = items->next;
+        items->next = child ? child->next : NULL;
+        return child;
+    }
+    Parser *s = &items->s;
+    char close = items->box->type == JSON_OBJECT ? '}' : ']';
+    memset(items->slab, 0, items->used * sizeof *items->slab);
+    arena_rewind(items->scratch, (ArenaMark){0});
+    s->slab = items->slab;
+    s->slab_left = SLAB;
+    s->taken = 0;
+    s->text = items->text;
+    skip_space(s);
+    if (s->p == s->end - 1 && *s->p == close)
+        return NULL;
+    if (items->begun && *s->p != ',') {
+        wrong(s, s->p, close == '}' ? "a comma or } is expected here" : "a comma or ] is expected here");
+        return NULL;
+    }
+    s->p += items->begun;
+    skip_space(s);
+    items->begun = true;
+    const Json *child = read_tree(s, items->box);
+    items->used = s->taken ? SLAB : SLAB - s->slab_left;
+    return child;
+}
+
+void json_items_free(JsonItems *items)
+{
+    if (items)
+        arena_free(items->scratch);
 }
 
 const Json *json_get(const Json *object, const char *key)
 {
-    if (!object || object->type != JSON_OBJECT)
+    if (!object || object->type != JSON_OBJECT || object->folded)
         return NULL;
     Text wanted = text_of(key);
     if (object->index)
@@ -377,7 +560,7 @@ const Json *json_get(const Json *object, const char *key)
 
 const Json *json_at(const Json *array, size_t index)
 {
-    if (!array || array->type != JSON_ARRAY || index >= array->count)
+    if (!array || array->type != JSON_ARRAY || array->folded || index >= array->count)
         return NULL;
     if (array->index)
         return ((const JsonIndex *)array->index)->at[index];

@@ -129,6 +129,88 @@ static void malformed_texts_are_refused(void **state)
     arena_free(a);
 }
 
+/* Every child of a folded container as in the tree that is not folded. */
+static void same_children(const Json *folded, const Json *tree, Arena *a)
+{
+    Error e = {0};
+    JsonItems *items = json_items(folded, a, &e);
+    assert_ok(items, e);
+    assert_int_equal(folded->count, tree->count);
+    assert_int_equal(folded->type, tree->type);
+    const Json *child = tree->first, *own;
+    for (; (own = json_next(items)); child = child->next) {
+        assert_non_null(child);
+        assert_int_equal(own->type, child->type);
+        assert_int_equal(own->line, child->line);
+        assert_int_equal(own->column, child->column);
+        assert_true(!own->key.n == !child->key.n && (!own->key.n || text_equal(own->key, child->key)));
+        if (own->type >= JSON_ARRAY)
+            same_children(own, child, a);
+        else
+            assert_true(own->text.n == child->text.n && !memcmp(own->text.p, child->text.p, own->text.n));
+    }
+    assert_true(!child && !e.code);
+    json_items_free(items);
+}
+
+static const char *const FOLDED[] = {"vocab", "merges", NULL};
+
+static void folded_containers_are_read(void **state)
+{
+    (void)state;
+    static const char *const WHOLE[] = {
+        "{\"a\":1,\"vocab\":{\"x\":1,\"y\\u00e9\":[1,{\"z\":2},\"]}\\\"\"],\"e\":{}},\n \"merges\":[\"a "
+        "b\",\n[\"c\",\"d\"]],\"b\":[]}",
+        "{\"vocab\":[],\"merges\":{}}",
+        "{\"vocab\":[ \n ],\"merges\":{ \n }, \"c\":\"vocab\"}",
+        "{\"vocab\": [ 1 ] ,\"merges\":7}",
+        "[{\"vocab\":{\"merges\":[[[]],{\"a\":[1,2]}]}}]",
+    };
+    Arena *a = arena_new(NULL, 0);
+    for (size_t i = 0; i < COUNT(WHOLE); i++) {
+        Error e = {0};
+        const Json *folded = json_parse_folded(a, text_of(WHOLE[i]), "j", FOLDED, &e);
+        const Json *tree = json_parse(a, text_of(WHOLE[i]), "j", &e);
+        assert_ok(folded && tree, e);
+        same_children(folded, tree, a);
+    }
+    Error e = {0};
+    const Json *j = json_get(json_parse_folded(a, text_of(WHOLE[0]), "j", FOLDED, &e), "vocab");
+    assert_true(j->folded && !j->first && !json_get(j, "x") && !json_at(j, 0));
+    arena_free(a);
+}
+
+static void malformed_folds_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *why;
+    } bad[] = {
+        {"{\"vocab\":[", "j:1:10: this bracket is not closed"},
+        {"{\"vocab\":[\"]", "j:1:10: this bracket is not closed"},
+        {"{\"vocab\":[1 2]}", "j:1:13: a comma or ]"},
+        {"{\"vocab\":[1,]}", "j:1:13: a value is expected"},
+        {"{\"vocab\":[,1]}", "j:1:11: a value is expected"},
+        {"{\"vocab\":[1}}", "j:1:12: a comma or ]"},
+        {"{\"vocab\":[}}", "j:1:11: a value is expected"},
+        {"{\"vocab\":{\n\"a\"}}", "j:2:4: a colon"},
+        {"{\"vocab\":{\n\"a\":1,\n \"b\":[1}}}", "j:3:8: a comma or ]"},
+        {"{\"vocab\":[\"a\tb\"]}", "j:1:13: a control character"},
+        {"{\"vocab\":[1]] ", "j:1:13: a comma or }"},
+    };
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        Error e = {0};
+        Arena *a = arena_new(NULL, 0);
+        const Json *j = json_parse_folded(a, text_of(bad[i].text), "j", FOLDED, &e);
+        JsonItems *items = j ? json_items(json_get(j, "vocab"), a, &e) : NULL;
+        while (items && json_next(items))
+            continue;
+        json_items_free(items);
+        assert_error(e, SP_FORMAT, bad[i].why);
+        arena_free(a);
+    }
+}
+
 /* Whatever is cut off or changed, the reader ends with a value or one line. */
 static void damaged_texts_do_not_crash(void **state)
 {
@@ -383,6 +465,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_are_read),
         cmocka_unit_test(malformed_texts_are_refused),
+        cmocka_unit_test(folded_containers_are_read),
+        cmocka_unit_test(malformed_folds_are_refused),
         cmocka_unit_test(damaged_texts_do_not_crash),
         cmocka_unit_test(depth_is_limited),
         cmocka_unit_test(big_containers_are_fast),

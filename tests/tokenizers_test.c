@@ -324,16 +324,18 @@ static Text random_text(const Tokenizer *t, uint32_t number, Arena *a)
     return (Text){p, n};
 }
 
-/* The fused pass and the stages give the same ids; places lie in the text, in order inside a word. */
+/* The fused pass, or words of bytes, and the stages give the same ids; places are in the text, in order in a word. */
 static void fused_and_stages(void **state)
 {
     (void)state;
-    static const char *const FILES[] = {"bert.json", "odd.json", "mpnet.json", "plain.json", "cased"};
+    static const char *const FILES[] = {"bert.json", "odd.json",  "mpnet.json", "plain.json", "cased",
+                                        "gpt2.json", "clip.json", "qwen.json",  "mixed.json", "roberta"};
     Error e = {0};
     for (size_t f = 0; f < COUNT(FILES); f++) {
         Arena *a = arena_new(NULL, 0), *scratch = arena_new(NULL, 0);
         Tokenizer *t = load(arena_printf(a, &e, GOLDEN "%s", FILES[f]), a), stages = *t;
-        stages.fused = false;
+        assert_true(t->fused || t->bytes);
+        stages.fused = stages.bytes = false;
         ArenaMark mark = arena_mark(scratch);
         for (uint32_t i = 0; i < 400; i++) {
             arena_rewind(scratch, mark);

@@ -235,30 +235,26 @@ static bool merge_long(const Bpe *m, Symbols *s, Arena *a, Error *e)
     return true;
 }
 
-/* Room for n more of both lists: what is allocated behind it can be given back. */
+/* `list` with room for n more: what is allocated behind it can be given back. */
+static void *more(void *list, size_t count, size_t *room, size_t n, size_t size, Arena *a, Error *e)
+{
+    if (*room - count >= n)
+        return list;
+    size_t wanted = MAX(count + n, 2 * *room);
+    void *grown = arena_alloc(a, wanted, size, e);
+    *room = grown ? wanted : *room;
+    return grown && count ? memcpy(grown, list, count * size) : grown;
+}
+
 static bool reserve(TokenIds *ids, TokenEnds *ends, size_t n, Arena *a, Error *e)
 {
-    if (ids->capacity - ids->count < n) {
-        size_t room = MAX(ids->count + n, 2 * ids->capacity);
-        int32_t *grown = NEW(a, int32_t, room, e);
-        if (!grown)
-            return false;
-        if (ids->count)
-            memcpy(grown, ids->ids, ids->count * sizeof *grown);
-        ids->ids = grown;
-        ids->capacity = room;
-    }
-    if (ends && ends->room - ends->count < n) {
-        size_t room = MAX(ends->count + n, 2 * ends->room);
-        size_t *grown = NEW(a, size_t, room, e);
-        if (!grown)
-            return false;
-        if (ends->count)
-            memcpy(grown, ends->list, ends->count * sizeof *grown);
-        ends->list = grown;
-        ends->room = room;
-    }
-    return true;
+    int32_t *more_ids = more(ids->ids, ids->count, &ids->capacity, n, sizeof *more_ids, a, e);
+    ids->ids = more_ids ? more_ids : ids->ids;
+    if (!more_ids || !ends)
+        return more_ids;
+    size_t *more_ends = more(ends->list, ends->count, &ends->room, n, sizeof *more_ends, a, e);
+    ends->list = more_ends ? more_ends : ends->list;
+    return more_ends;
 }
 
 static bool merge_word(const Bpe *m, Symbols *s, Arena *a, Error *e)
@@ -385,7 +381,7 @@ static bool build_pieces(Load *l, Bpe *m)
 {
     Tokenizer *t = l->t;
     size_t slots = 64;
-    while (slots < 2 * l->distinct)
+    while (slots < l->distinct + l->distinct / 2)
         slots *= 2;
     m->slots = NEW(l->a, int32_t, slots, l->e);
     m->known = NEW(l->a, WholeFlag, t->ids, l->e);
@@ -400,6 +396,8 @@ static bool build_pieces(Load *l, Bpe *m)
         uint32_t i = (uint32_t)hash_bytes(piece.p, piece.n, m->seed) & m->slot_mask;
         while (m->slots[i] >= 0 && !text_equal(t->pieces[m->slots[i]], piece)) /* of equal ones the last one counts */
             i = (i + 1) & m->slot_mask;
+        if (m->slots[i] >= 0 && l->keys)
+            return duplicate_piece(l, piece);
         m->slots[i] = (int32_t)id;
     }
     for (uint32_t c = 0; c < LOW_CODES; c++) {
@@ -567,6 +565,17 @@ static bool read_settings(Load *l, const Json *j, BpeSettings *s)
                 (unsigned)j->line);
 }
 
+static bool read_merge(Load *l, Bpe *m, const Json *j)
+{
+    const Json *left = j->type == JSON_ARRAY && j->count == 2 ? j->first : NULL, *right = left ? left->next : NULL;
+    unsigned line = j->line;
+    if (j->type == JSON_STRING)
+        return bpe_merge_line(l, m, j->text, l->path, line);
+    if (!left || left->type != JSON_STRING || right->type != JSON_STRING)
+        return fail(l->e, SP_FORMAT, "%s:%u: expected a merge as \"a b\" or [\"a\", \"b\"]", l->path, line);
+    return bpe_merge(l, m, left->text, right->text, l->path, line);
+}
+
 static bool parse(Load *l, const Json *j, const void **model)
 {
     const Json *vocab = json_get(j, "vocab"), *merges = json_get(j, "merges");
@@ -576,20 +585,13 @@ static bool parse(Load *l, const Json *j, const void **model)
     if (!read_settings(l, j, &settings) || !read_vocabulary(l, vocab))
         return false;
     Bpe *m = bpe_new(l, &settings, merges->count);
-    if (!m)
-        return false;
-    for (const Json *x = merges->first; x; x = x->next) {
-        const Json *left = x->type == JSON_ARRAY && x->count == 2 ? x->first : NULL, *right = left ? left->next : NULL;
-        bool pair = left && left->type == JSON_STRING && right->type == JSON_STRING;
-        if (!pair && x->type != JSON_STRING)
-            return fail(l->e, SP_FORMAT, "%s:%u: expected a merge as \"a b\" or [\"a\", \"b\"]", l->path,
-                        (unsigned)x->line);
-        if (pair ? !bpe_merge(l, m, left->text, right->text, l->path, (unsigned)x->line)
-                 : !bpe_merge_line(l, m, x->text, l->path, (unsigned)x->line))
-            return false;
-    }
+    JsonItems *items = m ? json_items(merges, l->a, l->e) : NULL;
+    bool ok = items != NULL;
+    for (const Json *x; ok && (x = json_next(items));)
+        ok = read_merge(l, m, x);
+    json_items_free(items);
     *model = m;
-    return true;
+    return ok && !l->e->code;
 }
 
 const ModelKind model_bpe = {

@@ -164,7 +164,9 @@ static bool read_decoder(Load *l, const Json *j)
 static bool load_json(Load *l)
 {
     Tokenizer *t = l->t;
-    const Json *root = load_file_json(l, l->path);
+    static const char *const LONG[] = {"vocab", "merges", NULL};
+    Text source;
+    const Json *root = load_source(l, l->path, &source) ? json_parse_folded(l->a, source, l->path, LONG, l->e) : NULL;
     if (!root)
         return false;
     const Json *model = json_get(root, "model");
@@ -396,8 +398,9 @@ static bool load(Load *l, const char *path)
     return l->t->path && template_default(l) && f->load(l);
 }
 
-/* Memory: what json_parse takes of the files, or the bytes of a vocab.txt; 16 bytes an id (at most 2 ids a token and
- * 65,536, in all MAX_TOKENS), 12 to 48 bytes a token for its hashes, 250 bytes an added token (at most MAX_ADDED).
+/* Memory: the bytes of a tokenizer.json or vocab.txt, what json_parse takes of the other files and of a tokenizer.json
+ * besides its vocabulary and merges; 16 bytes an id (at most 2 ids a token and 65,536, in all MAX_TOKENS) and its text,
+ * 6 to 48 bytes a token for its hashes, 24 to 48 bytes a merge, 250 bytes an added token (at most MAX_ADDED).
  * Time: n log n. */
 static Tokenizer *load_new(const char *path, const Files *memory, Arena *a, Error *e)
 {

@@ -156,6 +156,9 @@ typedef struct Load {
     Added *added;
     size_t added_count, added_capacity;
     size_t distinct; /* pieces in the vocabulary */
+    uint32_t keys;   /* the line of a vocabulary whose pieces are keys, so that two equal ones are an error; else 0 */
+    char *kept;      /* where the next text goes that is kept */
+    size_t kept_left;
 } Load;
 #define NAME(text) (int)MIN((text).n, (size_t)100), (text).p /* of a file, for messages */
 
@@ -212,7 +215,9 @@ bool read_decoders(Load *l, const Json *j, Stages *out);
 bool read_model(Load *l, const Json *j);
 /* An object of pieces and their ids, to t->pieces, t->ids and l->distinct. */
 bool read_vocabulary(Load *l, const Json *vocab);
-bool pieces_new(Load *l, size_t ids); /* room for the pieces of so many ids, and of the added tokens */
+bool keep_text(Load *l, const Json *list, Text *text); /* of a child of a list, which may be folded: into the arena */
+bool duplicate_piece(Load *l, Text piece);             /* fails */
+bool pieces_new(Load *l, size_t ids);                  /* room for the pieces of so many ids, and of the added tokens */
 extern const StageKind normalizer_bert, pre_tokenizer_bert, decoder_wordpiece; /* what a vocab.txt has */
 extern const struct DecoderWordPiece decoder_wordpiece_default;
 extern const ModelKind model_wordpiece;

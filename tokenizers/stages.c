@@ -183,28 +183,64 @@ bool pieces_new(Load *l, size_t ids)
     return (l->t->pieces = NEW(l->a, Text, ids + l->added_count + NAMED, l->e)) != NULL;
 }
 
-bool read_vocabulary(Load *l, const Json *vocab)
+bool keep_text(Load *l, const Json *list, Text *text)
+{
+    enum { BLOCK = 1 << 16 };
+    if (!list->folded)
+        return true;
+    if (l->kept_left < text->n) {
+        l->kept_left = MAX(text->n, (size_t)BLOCK);
+        if (!(l->kept = NEW(l->a, char, l->kept_left, l->e)))
+            return false;
+    }
+    memcpy(l->kept, text->p, text->n);
+    text->p = l->kept;
+    l->kept += text->n;
+    l->kept_left -= text->n;
+    return true;
+}
+
+bool duplicate_piece(Load *l, Text piece)
+{
+    return fail(l->e, SP_FORMAT, "%s:%u: duplicate token '%.*s' in the vocabulary", l->path, (unsigned)l->keys,
+                NAME(piece));
+}
+
+/* `room`: of t->pieces. */
+static bool read_piece(Load *l, const Json *vocab, const Json *j, size_t *room)
 {
     Tokenizer *t = l->t;
-    int64_t most = MIN(2 * ((int64_t)vocab->count + 32768), (int64_t)MAX_TOKENS);
-    for (const Json *j = vocab->first; j; j = j->next) {
-        int64_t id;
-        if (!json_i64(j, &id))
-            return fail(l->e, SP_FORMAT, "%s:%u: token '%.*s' has no id", l->path, (unsigned)j->line, NAME(j->key));
-        if (id < 0 || id >= most)
-            return fail(l->e, SP_FORMAT, "%s: token id %lld is out of range for %zu tokens", l->path, (long long)id,
-                        vocab->count);
-        t->ids = MAX(t->ids, id + 1);
+    int64_t id, most = MIN(2 * ((int64_t)vocab->count + 32768), (int64_t)MAX_TOKENS);
+    if (!json_i64(j, &id))
+        return fail(l->e, SP_FORMAT, "%s:%u: token '%.*s' has no id", l->path, (unsigned)j->line, NAME(j->key));
+    if (id < 0 || id >= most)
+        return fail(l->e, SP_FORMAT, "%s: token id %lld is out of range for %zu tokens", l->path, (long long)id,
+                    vocab->count);
+    if ((size_t)id >= *room) {
+        const Text *old = t->pieces;
+        *room = (size_t)MIN(MAX(id + 1, 2 * (int64_t)*room), most);
+        if (!pieces_new(l, *room))
+            return false;
+        memcpy(t->pieces, old, (size_t)t->ids * sizeof *old);
     }
-    if (!pieces_new(l, (size_t)t->ids))
-        return false;
+    Text *piece = &t->pieces[id];
+    if (piece->p)
+        return fail(l->e, SP_FORMAT, "%s:%u: tokens '%.*s' and '%.*s' have the same id", l->path, (unsigned)j->line,
+                    NAME(*piece), NAME(j->key));
+    *piece = j->key;
+    t->ids = MAX(t->ids, id + 1);
+    return keep_text(l, vocab, piece);
+}
+
+bool read_vocabulary(Load *l, const Json *vocab)
+{
+    size_t room = vocab->count;
     l->distinct = vocab->count;
-    for (const Json *j = vocab->first; j; j = j->next) {
-        Text *piece = &t->pieces[(int64_t)j->number];
-        if (piece->p)
-            return fail(l->e, SP_FORMAT, "%s:%u: tokens '%.*s' and '%.*s' have the same id", l->path, (unsigned)j->line,
-                        NAME(*piece), NAME(j->key));
-        *piece = j->key;
-    }
-    return true;
+    l->keys = vocab->line;
+    JsonItems *items = pieces_new(l, room) ? json_items(vocab, l->a, l->e) : NULL;
+    bool ok = items != NULL;
+    for (const Json *j; ok && (j = json_next(items));)
+        ok = read_piece(l, vocab, j, &room);
+    json_items_free(items);
+    return ok && !l->e->code;
 }

@@ -190,25 +190,34 @@ static double score_of(Text number)
     return number.p[0] == '-' ? -value : value;
 }
 
-static bool read_pieces(Load *l, const Json *vocab, double *scores)
+static bool read_piece(Load *l, const Json *vocab, const Json *j, double *scores)
 {
     Tokenizer *t = l->t;
-    for (const Json *j = vocab->first; j; j = j->next) {
-        const Json *score = j->type == JSON_ARRAY && j->count == 2 ? j->first->next : NULL;
-        if (!score || j->first->type != JSON_STRING || score->type != JSON_NUMBER)
-            return fail(l->e, SP_FORMAT, "%s:%u: expected a piece and its score in the vocab of the Unigram model",
-                        l->path, (unsigned)j->line);
-        if (j->first->text.n > MAX_PIECE)
-            return fail(l->e, SP_UNSUPPORTED, "%s:%u: a piece of %zu bytes; at most %d are supported", l->path,
-                        (unsigned)j->line, j->first->text.n, MAX_PIECE);
-        t->pieces[t->ids] = j->first->text;
-        scores[t->ids] = score_of(score->text);
-        if (!isfinite(scores[t->ids]))
-            return fail(l->e, SP_FORMAT, "%s:%u: the score of '%.*s' is too large", l->path, (unsigned)j->line,
-                        NAME(j->first->text));
-        t->ids++;
-    }
-    return true;
+    const Json *score = j->type == JSON_ARRAY && j->count == 2 ? j->first->next : NULL;
+    unsigned line = j->line;
+    if (!score || j->first->type != JSON_STRING || score->type != JSON_NUMBER)
+        return fail(l->e, SP_FORMAT, "%s:%u: expected a piece and its score in the vocab of the Unigram model", l->path,
+                    line);
+    Text piece = j->first->text;
+    if (piece.n > MAX_PIECE)
+        return fail(l->e, SP_UNSUPPORTED, "%s:%u: a piece of %zu bytes; at most %d are supported", l->path, line,
+                    piece.n, MAX_PIECE);
+    double value = score_of(score->text);
+    if (!isfinite(value))
+        return fail(l->e, SP_FORMAT, "%s:%u: the score of '%.*s' is too large", l->path, line, NAME(piece));
+    scores[t->ids] = value;
+    t->pieces[t->ids] = piece;
+    return keep_text(l, vocab, &t->pieces[t->ids++]);
+}
+
+static bool read_pieces(Load *l, const Json *vocab, double *scores)
+{
+    JsonItems *items = json_items(vocab, l->a, l->e);
+    bool ok = items != NULL;
+    for (const Json *j; ok && (j = json_next(items));)
+        ok = read_piece(l, vocab, j, scores);
+    json_items_free(items);
+    return ok && !l->e->code;
 }
 
 bool unigram_new(Load *l, const double *scores, int32_t unknown, bool byte_fallback)
