@@ -330,9 +330,9 @@ struct Json {
  * bytes each is refused.
  * Time: linear. */
 const Json *json_parse(Arena *a, Text source, const char *name, Error *e);
-/* The same, but values of the members `keys` (ends with NULL), in objects of any depth, are folded where they are arrays
- * or objects: they take no memory, `count` holds if they are well-formed, and their errors are found when they are read.
- * A duplicate key in them is no error. The tree points into `source` there. */
+/* The same, but values of the members `keys` (ends with NULL), in objects of any depth, are folded where they are
+ * arrays or objects: they take no memory, `count` holds if they are well-formed, and their errors are found when they
+ * are read. A duplicate key in them is no error. The tree points into `source` there. */
 const Json *json_parse_folded(Arena *a, Text source, const char *name, const char *const *keys, Error *e);
 /* The children of any container, one after the other. A child of a folded one is valid until the next one is read. */
 typedef struct JsonItems JsonItems;

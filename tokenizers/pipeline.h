@@ -203,7 +203,7 @@ typedef struct ModelKind {
      * one before it has all of its place. */
     bool (*run)(const void *model, Text word, TokenIds *ids, TokenEnds *ends, Arena *a, Error *e);
     int32_t (*find)(const void *model, Text piece); /* -1: no such piece */
-    /* The ids of a word whose bytes are not letters of ByteLevel yet. Its stages leave them so where t->bytes is true */
+    /* The ids of a word whose bytes are not letters of ByteLevel yet: the stage leaves them so where t->bytes is true */
     bool (*run_bytes)(const void *model, Text word, TokenIds *ids, Arena *a, Error *e);
 } ModelKind;
 
