@@ -158,6 +158,9 @@ struct Encoder { /* immutable after encoder_open; shared by threads */
     Output *outputs;       /* those of one tower are in the order of `sapor models`; its usual one is the first */
     size_t output_count, output_room;
     const void *model; /* the architecture's own struct, in `arena`; set by load */
+    /* Of a model whose towers have a common space: what the products of its usual outputs, images' and texts', are
+     * multiplied by for logits. 0: it has none. Set by load. */
+    double logit_scale;
     ImageTower image;
     TextTower text;
 };

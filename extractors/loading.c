@@ -113,6 +113,19 @@ Tensor *load_tensor(Loader *l, int dims, const int64_t *shape, const char *forma
     return a ? tensor_load(l->encoder->store, a, &how, l->error) : NULL;
 }
 
+float load_number(Loader *l, const char *name)
+{
+    const char *whole = arena_printf(l->encoder->arena, l->error, "%s%s", l->prefix, name);
+    const Array *a = whole ? weights_find(l->source->weights, whole) : NULL;
+    float x = 0;
+    if (a && a->count == 1)
+        array_f32(a, 0, 1, &x);
+    else if (whole)
+        fail(l->error, SP_FORMAT, "%s: expected a tensor %s of one number, found %lld", l->source->path, whole,
+             a ? (long long)a->count : 0);
+    return x;
+}
+
 Tensor *load_words(Loader *l, const char *name)
 {
     Tensor *x = load_tensor(l, 2, (int64_t[]){-1, -1}, "%s.weight", name);

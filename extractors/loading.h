@@ -62,6 +62,8 @@ Tensor *load_tensor(Loader *l, int dims, const int64_t *shape, const char *forma
  * failure. */
 Tensor *load_words(Loader *l, const char *name);
 Tensor *load_positions(Loader *l, int64_t C, int32_t first, const char *name);
+/* The only number of a tensor, as a logit scale; 0 on failure. */
+float load_number(Loader *l, const char *name);
 /* NAME.weight [N, K] and NAME.bias [N]; N -1: any; a width that config.json states is checked to be above 0 and passed
  * as N. n of them (at most 4) stacked along N: a fused QKV.
  * bias false: without biases. */

@@ -13,6 +13,8 @@
     LINE(clip)                      \
     LINE(roberta)                   \
     LINE(efficientnet)              \
+    LINE(altclip)                   \
+    LINE(align)                     \
     /* new lines above this one */
 /* clang-format on */
 

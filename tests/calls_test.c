@@ -21,7 +21,9 @@ static const char *const MODELS[] = {"bert",
                                      "efficientnet_lite.safetensors",
                                      "xlm_roberta",
                                      "efficientnet",
-                                     "clip"};
+                                     "clip",
+                                     "altclip",
+                                     "align"};
 static const Text TEXTS[] = {{"a small red leather bag", 23}, {"lamp", 4}, {"", 0}, {"the new light of the lamp", 25}};
 static const char *const FILES[] = {IMAGES "RGB.png", IMAGES "interlaced.png", IMAGES "progressive.jpg"};
 

@@ -212,6 +212,35 @@ static void efficientnets_are_torchvision(void **state)
     }
 }
 
+static void altclip_and_align_are_transformers(void **state)
+{
+    static const char *const KINDS[] = {"altclip", "align"};
+    Bench *b = *state;
+    for (size_t i = 0; i < COUNT(KINDS); i++) {
+        const struct {
+            const char *layer, *expected;
+            bool text;
+            Pooling pool;
+        } cases[] = {{NULL, "text_embeds", true, POOL_MODEL},
+                     {"pooler_output", "text_pooled", true, POOL_MODEL},
+                     {"last_hidden_state", "text_mean", true, POOL_MEAN},
+                     {"hidden_states.1", "text_hidden", true, POOL_MEAN},
+                     {"image_embeds", "image_embeds", false, POOL_MODEL},
+                     {"pooler_output", "image_pooled", false, POOL_MODEL},
+                     {"last_hidden_state", "image_hidden", false, POOL_MODEL},
+                     {"hidden_states.1", "image_first", false, POOL_MODEL}};
+        for (size_t c = 0; c < COUNT(cases); c++) {
+            char expected[64];
+            snprintf(expected, sizeof expected, "%s.%s", KINDS[i], cases[c].expected);
+            Wish w = {.layer = cases[c].layer, .pool = cases[c].pool, .max_tokens = 32};
+            if (cases[c].text)
+                check_texts(b, KINDS[i], w, expected);
+            else
+                check_image(b, KINDS[i], w.layer, i ? 45 : 0, i ? 37 : 0, expected);
+        }
+    }
+}
+
 static void presets_of_bare_files(void **state)
 {
     Bench *b = *state;
@@ -282,7 +311,7 @@ static void narrow_types_are_near(void **state)
         unsigned modality;
     } models[] = {{"bert", 0},    {"distilbert", 0},        {"mpnet", 0},
                   {"vit", 0},     {"resnet_bottleneck", 0}, {"clip", MODALITY_IMAGE},
-                  {"roberta", 0}, {"clip", MODALITY_TEXT}};
+                  {"roberta", 0}, {"clip", MODALITY_TEXT},  {"altclip", MODALITY_TEXT}};
     static const struct {
         Pack dtype;
         double least;
@@ -504,7 +533,8 @@ static void refused_memory_is_an_error(void **state)
         bool image;
     } models[] = {{ENCODERS "bert", false},        {ENCODERS "efficientnet_lite.safetensors", true},
                   {ENCODERS "distilbert", false},  {ENCODERS "vit", true},
-                  {ENCODERS "xlm_roberta", false}, {ENCODERS "clip", false}};
+                  {ENCODERS "xlm_roberta", false}, {ENCODERS "clip", false},
+                  {ENCODERS "altclip", false},     {ENCODERS "align", true}};
     Image im;
     assert_ok(image_open(&im, GOLDEN "images/RGB.png", b->a, &b->e), b->e);
     for (size_t m = 0; m < COUNT(models); m++) {
@@ -519,7 +549,8 @@ static void refused_memory_is_an_error(void **state)
             Arena *a = arena_new(&h.heap, 0);
             Opened en = {0};
             if (a)
-                en = open_wish(&d, models[m].path, &(Wish){.preset = image ? &p : NULL}, a, &e);
+                en = open_wish(&d, models[m].path,
+                               &(Wish){.modality = image ? MODALITY_IMAGE : 0, .preset = image ? &p : NULL}, a, &e);
             Tape *t = en.en ? tape_new(&d, false, &e) : NULL;
             float x[64];
             assert_true(en.D <= COUNT(x));
@@ -542,6 +573,7 @@ int main(void)
         cmocka_unit_test(hidden_states_of_one_text),
         cmocka_unit_test(images_are_torch),
         cmocka_unit_test(efficientnets_are_torchvision),
+        cmocka_unit_test(altclip_and_align_are_transformers),
         cmocka_unit_test(narrow_types_are_near),
         cmocka_unit_test(presets_of_bare_files),
         cmocka_unit_test(wrong_models_fail_in_one_line),

@@ -435,7 +435,9 @@ static void encoders_have_the_bits_of_the_cpu(void **state)
                                         "vit_modules",
                                         "xlm_roberta",
                                         "efficientnet",
-                                        "clip"};
+                                        "clip",
+                                        "altclip",
+                                        "align"};
     (void)state;
     for (size_t i = 0; i < (all() ? COUNT(names) : 2); i++) {
         Device cpu, far;

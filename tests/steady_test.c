@@ -139,7 +139,8 @@ static void encoding_allocates_nothing(void **state)
         int threads;
     } MODELS[] = {{"bert", 2},    {"distilbert", 2},   {"mpnet", 2},
                   {"vit", 1},     {"resnet_basic", 1}, {"efficientnet_lite.safetensors", 1},
-                  {"roberta", 2}, {"clip", 2}};
+                  {"roberta", 2}, {"clip", 2},         {"altclip", 2},
+                  {"align", 2}};
     enum { N = 100 };
     (void)state;
     for (size_t i = 0; i < COUNT(MODELS); i++) {

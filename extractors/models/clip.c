@@ -4,6 +4,8 @@
 // flags: -Os
 #include "extractors/models/clip.h"
 
+#include <math.h>
+
 typedef struct Clip {
     ClipImages image;
     PreNormModel text;
@@ -73,15 +75,24 @@ static bool load_tower(Loader *l, Loader *whole, PreNormModel *m, ClipHead *head
                        int64_t heads, int64_t width)
 {
     double eps = config_f64(l, "layer_norm_eps", 1e-5);
+    PreNormNames names = BLOCKS;
+    if (loader_has(l, "encoder.layer.0.%s.weight", names.norm1)) /* as transformers 5 saves AltCLIP */
+        names.layer = "encoder.layer";
     m->H = config_heads(l, "num_attention_heads", heads);
     m->layers = config_i64(l, "num_hidden_layers", 12);
-    if (!config_act(l, "hidden_act", ACT_QUICK_GELU, &m->act) || !prenorm_load(l, m, &BLOCKS, C, eps, true) ||
+    if (!config_act(l, "hidden_act", ACT_QUICK_GELU, &m->act) || !prenorm_load(l, m, &names, C, eps, true) ||
         !load_norm(l, &m->norm, C, eps, modality == MODALITY_IMAGE ? "post_layernorm" : "final_layer_norm") ||
         !clip_head_load(whole, head, modality, C, width))
         return false;
     m->last = output_tokens(l, modality, "last_hidden_state", C);
     m->hidden = output_add_hidden(l, modality, m->layers, C);
     return l->error->code == SP_OK;
+}
+
+bool clip_scale(Loader *whole)
+{
+    whole->encoder->logit_scale = exp((double)load_number(whole, "logit_scale"));
+    return whole->error->code == SP_OK;
 }
 
 bool clip_images_load(Loader *whole, ClipImages *m, int64_t width)
@@ -121,7 +132,7 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
     Loader l;
     Clip *m = NEW(en->arena, Clip, 1, e);
     en->model = m;
-    return m && loader_start(&l, en, s, "logit_scale", e) &&
+    return m && loader_start(&l, en, s, "logit_scale", e) && clip_scale(&l) &&
            (!(en->towers & MODALITY_IMAGE) || clip_images_load(&l, &m->image, 512)) &&
            (!(en->towers & MODALITY_TEXT) || load_text(&l, m));
 }

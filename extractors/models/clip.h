@@ -1,5 +1,5 @@
-/* extractors/models/clip.h: the parts of CLIP that similar models have too (clip.c defines them): the tower of images and
- * the projections into the common space. */
+/* extractors/models/clip.h: the parts of CLIP that similar models have too (clip.c defines them): the tower of images
+ * and the projections into the common space. */
 #ifndef SAPOR_CLIP_H
 #define SAPOR_CLIP_H
 
@@ -24,6 +24,7 @@ typedef struct ClipImages { /* a pre-norm transformer whose first block's input 
 extern const Preset clip_preset; /* CLIPImageProcessor's defaults */
 /* The loader of a tower. Old files have a second section, as "text_config_dict"; transformers then reads this alone. */
 Loader clip_part(Loader *whole, const char *section, const char *old, const char *prefix);
+bool clip_scale(Loader *whole); /* the encoder's logit_scale, from the tensor with its logarithm */
 bool clip_images_load(Loader *whole, ClipImages *m, int64_t width);
 void clip_images_forward(Tape *t, const ClipImages *m, Pass *p);
 

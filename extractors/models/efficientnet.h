@@ -5,8 +5,8 @@
 
 #include "extractors/loading.h"
 
-/* A mobile inverted bottleneck (Sandler et al. 2018): a 1 x 1 convolution to more channels, a depthwise one, squeeze and
- * excitation (Hu et al. 2018), a 1 x 1 convolution to fewer channels. */
+/* A mobile inverted bottleneck (Sandler et al. 2018): a 1 x 1 convolution to more channels, a depthwise one, squeeze
+ * and excitation (Hu et al. 2018), a 1 x 1 convolution to fewer channels. */
 typedef struct MbConv {
     Conv2d expand, depthwise, squeeze, excite, project;
     bool has_expand, residual;

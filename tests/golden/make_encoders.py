@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tokenizers import BertWordPieceTokenizer
 from torch.nn import functional as F
-from transformers import (BertConfig, BertModel, CLIPConfig, CLIPImageProcessorPil, CLIPModel, DistilBertConfig, DistilBertModel, MPNetConfig,
+from transformers import (AlignConfig, AlignModel, AltCLIPConfig, AltCLIPModel, BertConfig, BertModel, CLIPConfig, CLIPImageProcessorPil, CLIPModel, DistilBertConfig, DistilBertModel, MPNetConfig,
                           MPNetModel, ResNetConfig, ResNetModel,
                           RobertaConfig, RobertaForMaskedLM, ViTConfig, ViTForImageClassification, ViTImageProcessorPil, ViTModel, XLMRobertaConfig,
                           XLMRobertaModel)
@@ -209,7 +209,8 @@ bare = {**vit, "image_size": [24, 40], "hidden_act": "gelu_new", "qkv_bias": Fal
 def save_published(model, path):  # save_pretrained writes the published names, state_dict has others
     with tempfile.TemporaryDirectory() as scratch:
         model.save_pretrained(scratch)
-        save_file(load_file(os.path.join(scratch, "model.safetensors")), os.path.join(path, "model.safetensors"))
+        state = load_file(os.path.join(scratch, "model.safetensors"))
+        save_file({k: v for k, v in state.items() if "batches" not in k}, os.path.join(path, "model.safetensors"))
 
 
 path = folder("vit")
@@ -257,6 +258,41 @@ for name, sections in (("clip", {"text_config": text}),
     expected[name + ".text_mean"] = torch.stack([t.last_hidden_state[0].mean(0) for t in texts])
     expected[name + ".image_embeds"] = rows[0].image_embeds
     expected[name + ".image_hidden"] = rows[0].vision_model_output.last_hidden_state.flatten(1)
+
+# AltCLIP: CLIP's images, an XLM-R with a mapping for texts, as transformers 5 saves it: blocks of images are "layer", "layers" in the published file. ALIGN: an EfficientNet of three stages, the first without an expansion, block 2 with even
+# padding, and a BERT; neither has a preprocessor_config.json
+settings = dict(vocab_size=len(vocab), num_hidden_layers=2, num_attention_heads=2, intermediate_size=12)
+altclip = {"model_type": "altclip", "projection_dim": 6, "logit_scale_init_value": 1.5,
+           "text_config": dict(**settings, hidden_size=8, max_position_embeddings=34, pad_token_id=1, project_dim=10),
+           "vision_config": {**vision, "num_hidden_layers": 1}}
+align = {"model_type": "align", "projection_dim": 6, "text_config": dict(**settings, hidden_size=8, max_position_embeddings=34),
+         "vision_config": dict(width_coefficient=0.125, depth_coefficient=1.1, depth_divisor=2, kernel_sizes=[3, 5, 3], in_channels=[32, 32, 48],
+                               out_channels=[32, 48, 48], depthwise_padding=[2], strides=[1, 2, 2], num_block_repeats=[1, 1, 1],
+                               expand_ratios=[1, 4, 3], hidden_dim=128)}
+for name, config, kind, seed, tokens, source in (("altclip", altclip, AltCLIPConfig, 14, piece, "xlm_roberta"), ("align", align, AlignConfig, 15, wordpiece, "bert")):
+    path = folder(name)
+    dump(path, "config.json", config)
+    for f in ("vocab.txt", "tokenizer_config.json"):
+        shutil.copy(os.path.join(root, source, f), path)
+    model = randomise({"altclip": AltCLIPModel, "align": AlignModel}[name](kind.from_pretrained(path)), seed)
+    scale = model.logit_scale if name == "altclip" else model.temperature
+    scale.copy_(torch.tensor(1.5 if name == "altclip" else 0.3))
+    save_published(model, path)
+    x = CLIPImageProcessorPil(size={"shortest_edge": 24}, crop_size=24)(picture, return_tensors="pt").pixel_values if name == "altclip" else prepared(45, 37)
+    ids = [tokens.encode(t).ids for t in TEXTS]
+    ids = [torch.tensor([i[:31] + i[-1:] if len(i) > 32 else i]) for i in ids]
+    rows = [model(input_ids=i, pixel_values=x, output_hidden_states=True) for i in ids]
+    texts, image = [r.text_model_output for r in rows], rows[0].vision_model_output
+    expected[name + ".logits"] = torch.cat([r.logits_per_image for r in rows], 1)
+    expected[name + ".text_embeds"] = torch.cat([r.text_embeds for r in rows])
+    expected[name + ".text_pooled"] = torch.cat([t.pooler_output for t in texts])
+    expected[name + ".text_mean"] = torch.stack([t.last_hidden_state[0].mean(0) for t in texts])
+    hidden = [model.text_model(i, output_hidden_states=True).hidden_states for i in ids]
+    expected[name + ".text_hidden"] = torch.stack([h[1][0].mean(0) for h in hidden])
+    expected[name + ".image_embeds"] = rows[0].image_embeds
+    expected[name + ".image_pooled"] = image.pooler_output
+    expected[name + ".image_hidden"] = image.last_hidden_state.flatten(1)
+    expected[name + ".image_first"] = model.vision_model(x, output_hidden_states=True).hidden_states[1].flatten(1)
 
 # EfficientNet: torchvision's
 model = tiny_efficientnet()
