@@ -236,7 +236,7 @@ static void altclip_and_align_are_transformers(void **state)
             if (cases[c].text)
                 check_texts(b, KINDS[i], w, expected);
             else
-                check_image(b, KINDS[i], w.layer, i ? 45 : 0, i ? 37 : 0, expected);
+                check_image(b, KINDS[i], w.layer, 0, 0, expected);
         }
     }
 }

@@ -31,14 +31,17 @@ static bool matches(const ModelSource *s)
            model_has(s, "text_model.embeddings.word_embeddings.weight", NULL) && model_has(s, "temperature", NULL);
 }
 
-/* EfficientNetImageProcessor's defaults: values are normalised twice (include_top), (v / 255 - 0.5) / 0.5 / 0.5. */
+/* EfficientNetImageProcessor's defaults; the published preprocessor_config.json has other values. */
 static const Preset PROCESSOR = {.fit = FIT_SQUASH,
                                  .crop = CROP_FLOOR,
                                  .width = 346,
                                  .height = 346,
                                  .how = {.filter = FILTER_BICUBIC},
                                  .mean = {0.5f, 0.5f, 0.5f},
-                                 .std = {0.25f, 0.25f, 0.25f}};
+                                 .std = {0.5f, 0.5f, 0.5f},
+                                 .scale = SCALE_PROCESSOR,
+                                 .normalize = true,
+                                 .again = true};
 
 /* ---- images ---------------------------------------------------------------------------------- */
 

@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tokenizers import BertWordPieceTokenizer
 from torch.nn import functional as F
-from transformers import (AlignConfig, AlignModel, AltCLIPConfig, AltCLIPModel, BertConfig, BertModel, CLIPConfig, CLIPImageProcessorPil, CLIPModel, DistilBertConfig, DistilBertModel, MPNetConfig,
+from transformers import (AlignConfig, AlignModel, AltCLIPConfig, AltCLIPModel, BertConfig, BertModel, CLIPConfig, CLIPImageProcessorPil, CLIPModel, DistilBertConfig, DistilBertModel, EfficientNetImageProcessorPil, MPNetConfig,
                           MPNetModel, ResNetConfig, ResNetModel,
                           RobertaConfig, RobertaForMaskedLM, ViTConfig, ViTForImageClassification, ViTImageProcessorPil, ViTModel, XLMRobertaConfig,
                           XLMRobertaModel)
@@ -260,7 +260,7 @@ for name, sections in (("clip", {"text_config": text}),
     expected[name + ".image_hidden"] = rows[0].vision_model_output.last_hidden_state.flatten(1)
 
 # AltCLIP: CLIP's images, an XLM-R with a mapping for texts, as transformers 5 saves it: blocks of images are "layer", "layers" in the published file. ALIGN: an EfficientNet of three stages, the first without an expansion, block 2 with even
-# padding, and a BERT; neither has a preprocessor_config.json
+# padding, a BERT, and the published image processor with other sizes
 settings = dict(vocab_size=len(vocab), num_hidden_layers=2, num_attention_heads=2, intermediate_size=12)
 altclip = {"model_type": "altclip", "projection_dim": 6, "logit_scale_init_value": 1.5,
            "text_config": dict(**settings, hidden_size=8, max_position_embeddings=34, pad_token_id=1, project_dim=10),
@@ -269,6 +269,9 @@ align = {"model_type": "align", "projection_dim": 6, "text_config": dict(**setti
          "vision_config": dict(width_coefficient=0.125, depth_coefficient=1.1, depth_divisor=2, kernel_sizes=[3, 5, 3], in_channels=[32, 32, 48],
                                out_channels=[32, 48, 48], depthwise_padding=[2], strides=[1, 2, 2], num_block_repeats=[1, 1, 1],
                                expand_ratios=[1, 4, 3], hidden_dim=128)}
+processor = {"crop_size": {"height": 33, "width": 33}, "do_center_crop": True, "do_normalize": False, "do_rescale": True, "do_resize": True,
+             "image_mean": [0.5, 0.5, 0.5], "image_processor_type": "EfficientNetImageProcessor", "image_std": [0.5, 0.5, 0.5], "include_top": False,
+             "resample": 2, "rescale_factor": 0.00784313725490196, "rescale_offset": True, "size": {"height": 40, "width": 40}}
 for name, config, kind, seed, tokens, source in (("altclip", altclip, AltCLIPConfig, 14, piece, "xlm_roberta"), ("align", align, AlignConfig, 15, wordpiece, "bert")):
     path = folder(name)
     dump(path, "config.json", config)
@@ -278,7 +281,11 @@ for name, config, kind, seed, tokens, source in (("altclip", altclip, AltCLIPCon
     scale = model.logit_scale if name == "altclip" else model.temperature
     scale.copy_(torch.tensor(1.5 if name == "altclip" else 0.3))
     save_published(model, path)
-    x = CLIPImageProcessorPil(size={"shortest_edge": 24}, crop_size=24)(picture, return_tensors="pt").pixel_values if name == "altclip" else prepared(45, 37)
+    reader = CLIPImageProcessorPil(size={"shortest_edge": 24}, crop_size=24)
+    if name == "align":
+        dump(path, "preprocessor_config.json", processor)
+        reader = EfficientNetImageProcessorPil.from_pretrained(path)
+    x = reader(picture, return_tensors="pt").pixel_values
     ids = [tokens.encode(t).ids for t in TEXTS]
     ids = [torch.tensor([i[:31] + i[-1:] if len(i) > 32 else i]) for i in ids]
     rows = [model(input_ids=i, pixel_values=x, output_hidden_states=True) for i in ids]
