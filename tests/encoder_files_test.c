@@ -48,6 +48,10 @@ static void kinds_are_complete(void **state)
 
 #define CLIP_HEADS  "\"vision_config\": {\"num_attention_heads\": 2, \"num_hidden_layers\": 2}"
 #define CLIP_IMAGES "\"projection_dim\": 6, " CLIP_HEADS
+#define TWO         "\"num_attention_heads\": 2, \"num_hidden_layers\": 2"
+#define ALTCLIP_IMAGES                                                                                                 \
+    "\"projection_dim\": 6, \"vision_config\": {\"num_attention_heads\": 2, \"num_hidden_layers\": 1}"
+#define STAGES "\"num_block_repeats\": [1, 1, 1], \"depth_coefficient\": 1.1"
 
 /* A model's tensors beside other settings: each ends in one line, whatever it asks for. */
 static void hostile_settings_fail_in_one_line(void **state)
@@ -101,6 +105,33 @@ static void hostile_settings_fail_in_one_line(void **state)
         {"clip", "{\"projection_dim\": [6], " CLIP_HEADS "}", "projection_dim: expected a whole number"},
         {"clip", "{\"projection_dim\": 6, \"vision_config_dict\": {}, " CLIP_HEADS "}",
          "12 layers and 12 heads (vision_config_dict of config.json, or"},
+        {"altclip", "{" ALTCLIP_IMAGES ", \"text_config\": {}}", "24 layers and 16 heads (text_config of config.json"},
+        {"altclip", "{" ALTCLIP_IMAGES ", \"text_config\": {\"project_dim\": 0}}",
+         "text_config.project_dim: expected a number above 0"},
+        {"altclip", "{" ALTCLIP_IMAGES ", \"text_config\": {" TWO ", \"pad_token_id\": -1}}",
+         "text_config.pad_token_id: expected the id"},
+        {"altclip", "{" ALTCLIP_IMAGES ", \"text_config\": {" TWO ", \"project_dim\": 11}}",
+         "text_projection.weight: has shape [6, 10], expected [6, 11]"},
+        {"altclip", "{\"vision_config\": 1}", "vision_config: expected an object"},
+        {"align", "{}", "the tensors have 6 blocks of images; vision_config of config.json"},
+        {"align", "{\"vision_config\": {\"num_block_repeats\": [1, 1]}}", "the tensors have 6 blocks"},
+        {"align", "{\"vision_config\": {\"num_block_repeats\": [1, 1, 1, 1]}}", "the tensors have 6 blocks"},
+        {"align", "{\"vision_config\": {\"num_block_repeats\": [6, 0], \"depth_coefficient\": 1}}", "have 6 blocks"},
+        {"align", "{\"vision_config\": {\"depth_coefficient\": 1e300}}", "the tensors have 6 blocks"},
+        {"align", "{\"vision_config\": {\"depth_coefficient\": -1}}", "the tensors have 6 blocks"},
+        {"align", "{\"vision_config\": {\"num_block_repeats\": 6}}", "num_block_repeats: expected a list"},
+        {"align", "{\"vision_config\": {" STAGES ", \"strides\": [1, 2]}}", "strides: expected a list"},
+        {"align", "{\"vision_config\": {" STAGES ", \"strides\": [1, 2, 3]}}", "strides: expected a list of 1 and 2"},
+        {"align", "{\"vision_config\": {" STAGES ", \"strides\": [1, 2, 2e18]}}", "strides: expected a list"},
+        {"align", "{\"vision_config\": {" STAGES ", \"pooling_type\": \"max\"}}", "pooling_type: expected mean"},
+        {"align", "{\"vision_config\": {" STAGES ", \"hidden_act\": \"mish\"}}", "vision_config.hidden_act: expected"},
+        {"align", "{\"vision_config\": {" STAGES ", \"batch_norm_eps\": \"x\"}}", "batch_norm_eps: expected a number"},
+        {"align", "{\"vision_config\": {\"num_block_repeats\": [3, 1, 2], \"depth_coefficient\": 1}}",
+         "has 6 channels, the block before it 4"},
+        {"align", "{\"projection_dim\": 7, \"vision_config\": {" STAGES "}, \"text_config\": {" TWO "}}",
+         "text_projection.weight: has shape [6, 8], expected [7, 8]"},
+        {"align", "{\"projection_dim\": 0, \"vision_config\": {" STAGES "}, \"text_config\": {" TWO "}}",
+         "projection_dim: expected a number above 0"},
         {"roberta", "{\"num_attention_heads\": 3, \"num_hidden_layers\": 2}", "2 layers and 3 heads"},
         {"roberta", "{\"pad_token_id\": -1}", "pad_token_id: expected the id of a token"},
         {"roberta", "{\"pad_token_id\": 2147483647}", "pad_token_id: expected the id of a token"},
@@ -156,9 +187,17 @@ static const char *write_but(Bench *b, const Weights *w, const char *folder, siz
  * architecture is recognised by it, or the width is its length (then the next tensor does not fit). */
 static bool one_line_about(const char *tensor, const char *message)
 {
-    static const char *const otherwise[] = {
-        "no known architecture", "are not those of a",          "2 layers and ",
-        "has no layer",          "has shape [8], expected [9]", "has shape [4], expected [5]"};
+    static const char *const otherwise[] = {"no known architecture",
+                                            "are not those of a",
+                                            "2 layers and ",
+                                            "1 layers and ",
+                                            "has no layer",
+                                            "has shape [8], expected [9]",
+                                            "has shape [4], expected [5]",
+                                            "has shape [6], expected [7]",
+                                            "has shape [16], expected [17]",
+                                            "has shape [18], expected [19]",
+                                            "has shape [24], expected [25]"};
     const char *end = strrchr(tensor, '.'), *begin = end;
     char layer[128];
     while (begin > tensor && begin[-1] != '.')
@@ -187,7 +226,9 @@ static void missing_tensors_are_named(void **state)
                  {"clip", NULL, NULL, "text_model.embeddings"},
                  {"roberta", NULL, "lm_head", "_embeddings.weight"},
                  {"xlm_roberta", NULL, "pooler", "_embeddings.weight"},
-                 {"efficientnet", "classifier.1", NULL, NULL}};
+                 {"efficientnet", "classifier.1", NULL, NULL},
+                 {"altclip", NULL, NULL, "_embeddings.weight"},
+                 {"align", NULL, "pooler", "_embeddings.weight"}};
     Bench *b = *state;
     char folder[256], from[512];
     for (size_t c = 0; c < COUNT(cases); c++) {

@@ -247,7 +247,9 @@ static const Example EXAMPLES[] = {
     {"clip", "q_proj, fc1, visual_projection", "vision_model.encoder.layers.1.*, class_embedding, pre_layrnorm.*",
      MODALITY_IMAGE},
     {"clip", "k_proj, out_proj, text_projection", "text_model.encoder.layers.?.mlp.*, token_embedding.weight",
-     MODALITY_TEXT}};
+     MODALITY_TEXT},
+    {"altclip", "query, transformation, text_projection", "pre_LN.*, roberta.encoder.layer.1.*", MODALITY_TEXT},
+    {"align", NULL, "*.squeeze_excite.*, encoder.blocks.3.*", MODALITY_IMAGE}};
 
 static float *factors(Bench *b, int64_t n)
 {

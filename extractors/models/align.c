@@ -1,5 +1,5 @@
-/* extractors/models/align.c: ALIGN (Jia et al. 2021) as Hugging Face's AlignModel computes it: kakaobrain/align-base. An
- * EfficientNet-B7 whose pooled map is the image's feature, and a BERT whose first token has a projection. */
+/* extractors/models/align.c: ALIGN (Jia et al. 2021) as Hugging Face's AlignModel computes it: kakaobrain/align-base.
+ * An EfficientNet-B7 whose pooled map is the image's feature, and a BERT whose first token has a projection. */
 // flags: -Os
 #include "extractors/models/efficientnet.h"
 #include "extractors/models/postnorm.h"
@@ -62,7 +62,7 @@ static bool pads_evenly(Loader *l, int64_t block)
 {
     const Json *list = config_get(l, "depthwise_padding");
     int64_t n;
-    for (const Json *j = list && list->type == JSON_ARRAY ? list->first : NULL; j; j = j->next)
+    for (const Json *j = list ? list->first : NULL; j; j = j->next)
         if (json_i64(j, &n) && n == block)
             return true;
     return false;
@@ -83,13 +83,13 @@ static int64_t stage_blocks(Loader *l, int64_t i)
     return n >= 1 && n <= 1 << 20 ? (int64_t)n : 0;
 }
 
-/* stride[i] of each of `all` blocks: the stage's for its first block; 0 for the others, which have stride 1 and give the
- * sum with their input. */
+/* stride[i] of each of `all` blocks: the stage's for its first block; 0 for the others, which have stride 1 and give
+ * the sum with their input. */
 static bool plan_stages(Loader *l, int64_t *stride, int64_t all)
 {
     static const int64_t STRIDES[STAGES] = {1, 2, 2, 2, 1, 2, 1};
     const Json *list = config_get(l, "num_block_repeats");
-    int64_t stages = list ? (int64_t)list->count : STAGES, at = 0, blocks = 1;
+    int64_t stages = list && list->type == JSON_ARRAY ? (int64_t)list->count : STAGES, at = 0, blocks = 1;
     for (int64_t i = 0; i < stages && blocks > 0; i++, at += blocks) {
         int64_t first = list_at(l, "strides", STRIDES, i);
         blocks = stage_blocks(l, i);
@@ -98,7 +98,7 @@ static bool plan_stages(Loader *l, int64_t *stride, int64_t all)
         if (first != 1 && first != 2)
             return config_bad(l, config_get(l, "strides"), "strides", "a list of 1 and 2");
         if (blocks > all - at)
-            break;
+            blocks = 0;
         if (blocks > 0)
             stride[at] = first;
     }
@@ -112,7 +112,8 @@ static bool plan_stages(Loader *l, int64_t *stride, int64_t all)
 static bool load_block(Loader *l, MbConv *b, int64_t at, int64_t C, int64_t stride, double eps)
 {
     const char *block = load_name(l, "encoder.blocks.%lld", (long long)at);
-    bool expands = loader_has(l, "%s.expansion.expand_conv.weight", block);
+    bool expands = loader_has(l, "%s.expansion.expand_conv.weight", block) ||
+                   loader_has(l, "%s.expansion.expand_bn.weight", block);
     MbConvNames n = {.expand = expands ? load_name(l, "%s.expansion.expand_conv", block) : NULL,
                      .expand_norm = load_name(l, "%s.expansion.expand_bn", block),
                      .depthwise = load_name(l, "%s.depthwise_conv.depthwise_conv", block),
@@ -157,10 +158,14 @@ static bool load_image(Loader *whole, AlignImages *m)
     Arena *a = l.encoder->arena;
     double eps = config_f64(&l, "batch_norm_eps", 1e-3);
     int64_t all = 0;
-    while (loader_has(&l, "encoder.blocks.%lld.projection.project_conv.weight", (long long)all))
+    while (loader_has(&l, "encoder.blocks.%lld.projection.project_conv.weight", (long long)all) ||
+           loader_has(&l, "encoder.blocks.%lld.projection.project_bn.weight", (long long)all))
         all++;
     if (config_get(&l, "pooling_type") && !config_is(&l, "pooling_type", "mean"))
         return config_bad(&l, config_get(&l, "pooling_type"), "pooling_type", "mean");
+    const Json *even = config_get(&l, "depthwise_padding");
+    if (even && (even->type != JSON_ARRAY || even->count > (size_t)all))
+        return config_bad(&l, even, "depthwise_padding", "a list of blocks");
     int64_t *stride = NEW(a, int64_t, all, l.error);
     if (!stride || !config_act(&l, "hidden_act", ACT_SWISH, &m->act) || !plan_stages(&l, stride, all) ||
         !efficientnet_layer(&l, &m->stem, -1, 3, "embeddings.convolution", "embeddings.batchnorm", eps, 2, 1) ||
