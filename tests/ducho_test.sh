@@ -146,6 +146,10 @@ right 'one file for all items' extract few.yml --single --quiet
 ok $? 'its rows are the items'"'"
 wrong 2 'single: run all shards first' 'one file of a shard' extract few.yml --single --shard 1/2
 
+right 'bench extract' bench extract few.yml --items 2
+[ "$(grep -cE '^[^ ]+ +(visual|textual|visual_textual) +2( +[0-9.]+){7}$' out)" = 6 ] && grep -qE '^model +modality +items +1 +2 +4 +8 +16 +32 +64$' out
+ok $? 'seconds by batch size, a row for each model'
+
 # ---- overrides, compat, items that have no partner -----------------------------------------------------------------------------------
 sed '/^visual:/,/^visual_textual/ { /^visual_textual/!d }' c.yml >pairs.yml
 rm -rf o

@@ -63,10 +63,11 @@ static const Command COMMANDS[] = {
      0, false, info_command},
     {"bench", "measures speed and compares it with the peak of the machine", "[WHAT [MODEL]]",
      "WHAT is peak, gemm, conv, attention, norm, spmm, topk, optimizer, tokenizer [MODEL],\n"
-     "image [FILE or FOLDER], encoder MODEL or train MODEL (a recommender). Without WHAT, everything that\n"
-     "needs no MODEL is measured. The column `of peak` is the share of the highest possible speed; that\n"
-     "speed is limited by arithmetic, or by memory where it is marked m. With --against, the exit status is\n"
-     "1 if a measurement is slower.",
+     "image [FILE or FOLDER], encoder MODEL, train MODEL (a recommender) or extract CONFIG.yml (seconds of\n"
+     "each model of a Ducho configuration by batch size, 1 to 64; images are decoded, nothing is written).\n"
+     "Without WHAT, everything that needs no MODEL is measured. The column `of peak` is the share of the\n"
+     "highest possible speed; that speed is limited by arithmetic, or by memory where it is marked m. With\n"
+     "--against, the exit status is 1 if a measurement is slower.",
      "sapor bench gemm --threads 1 --json", bench_options, 0, 2, false, bench_command},
     {"report", "writes an HTML page about finished runs", "RUN...",
      "RUN is a run folder of `sapor train --out`. All runs must use the same data and have a test part.",

@@ -19,6 +19,7 @@ const Option bench_options[] = {
     {"dtype", 0, "T", "f32 (default), f16, bf16 or int8: number type of the weights; for encoder and gemm"},
     {"winograd", 0, "N", "4 (default) or 6: tile of Winograd 3x3 convolutions; for conv and encoder"},
     {"check", 0, NULL, "encoder: show how much --dtype and --winograd change the features"},
+    {"items", 0, "N", "extract: the first N items of the configuration (default 50)"},
     {"set", 0, "KEY=VALUE", "train: a setting of the model, as in `sapor train`"},
     {NULL, 0, NULL, NULL},
 };
@@ -350,7 +351,8 @@ static bool bench_peak(Bench *b, Error *e)
 typedef struct Job {
     const char *name;
     bool (*with)(Bench *b, const char *arg, Error *e); /* arg: the name, or where it takes one the second argument */
-    bool takes, needs;                                 /* a second argument; those that need one are not in "all" */
+    bool takes;                                        /* a second argument */
+    const char *needs;                                 /* what it is, if it must be given; such a job is not in "all" */
 } Job;
 
 static bool peak_job(Bench *b, const char *arg, Error *e)
@@ -360,18 +362,19 @@ static bool peak_job(Bench *b, const char *arg, Error *e)
 }
 
 static const Job JOBS[] = {
-    {"peak", peak_job, false, false},
-    {"gemm", bench_dense, false, false},
-    {"conv", bench_dense, false, false},
-    {"attention", bench_dense, false, false},
-    {"norm", bench_dense, false, false},
-    {"spmm", bench_sparse, false, false},
-    {"topk", bench_sparse, false, false},
-    {"optimizer", bench_sparse, false, false},
-    {"tokenizer", bench_tokenizer, true, false},
-    {"image", bench_image, true, false},
-    {"encoder", bench_encoder, true, true},
-    {"train", bench_train, true, true},
+    {"peak", peak_job, false, NULL},
+    {"gemm", bench_dense, false, NULL},
+    {"conv", bench_dense, false, NULL},
+    {"attention", bench_dense, false, NULL},
+    {"norm", bench_dense, false, NULL},
+    {"spmm", bench_sparse, false, NULL},
+    {"topk", bench_sparse, false, NULL},
+    {"optimizer", bench_sparse, false, NULL},
+    {"tokenizer", bench_tokenizer, true, NULL},
+    {"image", bench_image, true, NULL},
+    {"encoder", bench_encoder, true, "model"},
+    {"train", bench_train, true, "model"},
+    {"extract", bench_extract, true, "configuration"},
 };
 
 size_t bench_job_count(void)
@@ -395,7 +398,7 @@ static bool run_jobs(Bench *b, const char *what, const char *arg, Error *e)
         if (arg && (all || !j->takes))
             return fail(e, SP_USAGE, "bench %s: \"%s\" is one argument too many", what, arg);
         if (j->needs && !arg)
-            return fail(e, SP_USAGE, "bench %s: name the model", what);
+            return fail(e, SP_USAGE, "bench %s: name the %s", what, j->needs);
         b->arena = b->arena ? b->arena : arena_new(b->c->heap, 0);
         if (!b->arena)
             return fail_memory(e, 1, "a benchmark");
@@ -407,7 +410,7 @@ static bool run_jobs(Bench *b, const char *what, const char *arg, Error *e)
         return fail(
             e, SP_USAGE,
             "bench: unknown benchmark \"%s\"; choose one of peak, gemm, conv, attention, norm, spmm, topk, optimizer, "
-            "tokenizer, image, encoder, train",
+            "tokenizer, image, encoder, train, extract",
             what);
     if (b->filter && !b->found)
         return fail(e, SP_USAGE, "--shape: no shape of bench %s contains \"%s\"; without --shape all are listed", what,

@@ -64,6 +64,7 @@ bool bench_encoder(Bench *b, const char *model, Error *e);  /* bench_encoder.c *
 bool bench_tokenizer(Bench *b, const char *path, Error *e); /* NULL: the demo's (bench_input.c) */
 /* an image or a folder of images; NULL: drawn ones (bench_input.c) */
 bool bench_image(Bench *b, const char *path, Error *e);
-bool bench_train(Bench *b, const char *model, Error *e); /* bench_train.c */
+bool bench_train(Bench *b, const char *model, Error *e);    /* bench_train.c */
+bool bench_extract(Bench *b, const char *config, Error *e); /* bench_extract.c */
 
 #endif

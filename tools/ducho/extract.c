@@ -288,6 +288,7 @@ static bool read_shard(const Context *c, Shard *s, Error *e)
            fail(e, SP_USAGE, "--single: run all shards first, then once without --shard: nothing is computed again");
 }
 
+#ifdef HAVE_YAML
 /* As in Ducho: for a folder, the first .yml or .yaml file in it. */
 static const char *find_config(const char *path, Arena *a, Error *e)
 {
@@ -326,6 +327,43 @@ bool extract_config(Extraction **list, size_t *count, Context *c, const char *gi
     if (c->progress && gpu && !text_is(gpu->text, "-1"))
         fprintf(c->progress, "%s: \"%s\" has no effect: this build computes on the CPU\n", gpu->where, gpu->key.p);
     return true;
+}
+
+#endif
+
+bool extraction_times(Context *c, const Extraction *x, size_t *items, const int64_t *batches, size_t count,
+                      double *seconds, Error *e)
+{
+    enum { WARM = 4 }; /* items before the first measurement: pages and plans */
+    Arena *a = arena_new(c->heap, 0);
+    Job j = {.x = x, .count = x->count};
+    Round r = {.c = c, .arena = a, .dry = true, .jobs = &j, .count = 1, .shard = {0, 1}};
+    if (!a)
+        return fail_memory(e, 1, "a benchmark");
+    bool ok = (j.model = statistics_find(x->model) ? x->model : model_find(x->model, a, e)) &&
+              (!x->images || extraction_images(&r.inputs, &r.n, x, NULL, a, e)) && find_inputs(&j, &r, e) &&
+              (j.targets = NEW(a, Target, x->count, e));
+    for (size_t i = 0; ok && i < x->count; i++) {
+        j.targets[i] = (Target){.x = &x->folders[i], .job = &j, .todo = NEW(a, bool, r.n, e)};
+        ok = j.targets[i].todo != NULL;
+    }
+    size_t all = MIN(*items, r.n);
+    ok = ok && job_open(&j, c, a, e);
+    for (size_t k = 0; ok && k <= count; k++) {
+        size_t now = k ? all : MIN(all, (size_t)WARM);
+        for (size_t i = 0; i < x->count; i++)
+            for (size_t m = 0; m < r.n; m++)
+                j.targets[i].todo[m] = m < now;
+        r.batch = k ? (size_t)batches[k - 1] : WARM;
+        double begun = now_seconds();
+        ok = round_run(&r, "", e);
+        if (k)
+            seconds[k - 1] = now_seconds() - begun;
+    }
+    *items = all;
+    job_close(&j);
+    arena_free(a);
+    return ok;
 }
 
 bool extract_command(Context *c, Error *e)

@@ -42,8 +42,22 @@ typedef struct Extraction {
 /* Reads and checks everything before anything runs: unknown keys, wrong types and missing ones are errors with their
  * line. */
 bool extraction_plan(Extraction **list, size_t *count, const Yaml *root, Arena *a, Error *e);
-/* The same from a file, with the overrides of the command line. */
+/* The same from a file, or of a folder from its first .yml file, with the overrides of the command line. */
+#ifdef HAVE_YAML
 bool extract_config(Extraction **list, size_t *count, Context *c, const char *path, Error *e);
+#else /* always false: the compiler then leaves out the code that uses a configuration */
+static inline bool extract_config(Extraction **list, size_t *count, Context *c, const char *path, Error *e)
+{
+    *list = NULL;
+    *count = 0;
+    yaml_parse(c->arena, TEXT(""), path, e);
+    return false;
+}
+#endif
+/* The seconds that x takes for its first *items items with each of the batch sizes [count]: decoded and encoded, but not
+ * written. *items becomes the number that there is. */
+bool extraction_times(Context *c, const Extraction *x, size_t *items, const int64_t *batches, size_t count,
+                      double *seconds, Error *e);
 
 /* The images of x, by file name. The id is the file's name without its last ending; with as_ducho, up to its first
  * dot. */
