@@ -297,7 +297,7 @@ READER(yaml)
     if (!y || !yaml_override(y, TEXT("visual.items.output_path"), TEXT("elsewhere"), a, e) ||
         !extraction_plan(&list, &n, y, a, e))
         return false;
-    mix(digest, list[0].folder, strlen(list[0].folder));
+    mix(digest, list[0].folders[0].path, strlen(list[0].folders[0].path));
     return true;
 }
 #endif
