@@ -284,12 +284,10 @@ static void decoded(void **state)
     same_decoded("classes/decoded.json");
 }
 
-/* A .model file alone: ids and texts as sentencepiece gives them. */
-static void plain(void **state)
+static void same_plain(const char *name)
 {
-    (void)state;
     Error e = {0};
-    Cases c = {.name = "sentencepiece/plain.json"};
+    Cases c = {.name = name};
     for (const Json *j; (j = next_case(&c));) {
         TokenIds ids = {0};
         Text out;
@@ -298,6 +296,37 @@ static void plain(void **state)
         assert_true(detokenize(c.t, ids.ids, ids.count, &(DecodeOptions){0}, &out, c.a, &e));
         assert_true(text_equal(out, json_get(j, "decoded")->text));
     }
+}
+
+/* A .model file alone: ids and texts as sentencepiece gives them; ranks: as tiktoken. */
+static void plain(void **state)
+{
+    (void)state;
+    same_plain("sentencepiece/plain.json");
+    same_plain("classes/plain.json");
+}
+
+/* CLIP's list of merges packed by gzip is what it is unpacked. */
+static void packed(void **state)
+{
+    (void)state;
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    TokenIds packed_ids = {0}, ids = {0};
+    Text text = TEXT("The caf\xc3\xa9 of the tokens, 12 red bags <|endoftext|>");
+    Tokenizer *t = tokenizer_load(GOLDEN "classes/clip_gz", a, &e);
+#ifdef HAVE_ZLIB
+    assert_non_null(t);
+    assert_true(tokenize(t, text, 0, &packed_ids, a, &e));
+    assert_true(tokenize(load(GOLDEN "classes/clip_list", a), text, 0, &ids, a, &e));
+    assert_int_equal(packed_ids.count, ids.count);
+    assert_memory_equal(packed_ids.ids, ids.ids, ids.count * sizeof *ids.ids);
+#else
+    (void)packed_ids, (void)ids, (void)text;
+    assert_null(t);
+    assert_non_null(strstr(e.message, "this build has no zlib"));
+#endif
+    arena_free(a);
 }
 
 /* A text of pieces, added tokens, code points of every treatment, and bytes that are not UTF-8. */
@@ -493,10 +522,16 @@ int main(int argc, char **argv)
 {
     if (argc == 4)
         return filter(argv);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(goldens),          cmocka_unit_test(places),
-                                       cmocka_unit_test(decoded),          cmocka_unit_test(plain),
-                                       cmocka_unit_test(fused_and_stages), cmocka_unit_test(faces),
-                                       cmocka_unit_test(broken_utf8),      cmocka_unit_test(empty_and_nul),
-                                       cmocka_unit_test(long_texts),       cmocka_unit_test(refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(goldens),
+                                       cmocka_unit_test(places),
+                                       cmocka_unit_test(decoded),
+                                       cmocka_unit_test(plain),
+                                       cmocka_unit_test(fused_and_stages),
+                                       cmocka_unit_test(faces),
+                                       cmocka_unit_test(broken_utf8),
+                                       cmocka_unit_test(empty_and_nul),
+                                       cmocka_unit_test(long_texts),
+                                       cmocka_unit_test(refused),
+                                       cmocka_unit_test(packed)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -322,8 +322,8 @@ bool load_class(Load *l, Text *class, Text *model_type)
 /* What a folder may have; the first that it has is read. */
 typedef struct TokenizerFile {
     const char *name, *second; /* second: a file that goes with it */
-    bool (*load)(Load *l);     /* NULL: not supported */
-    bool has_map;              /* special_tokens_map.json is read too */
+    bool (*load)(Load *l);
+    bool has_map; /* special_tokens_map.json is read too */
 } TokenizerFile;
 static const TokenizerFile FILES[] = {
     {"tokenizer.json", NULL, load_json, false},
@@ -332,8 +332,9 @@ static const TokenizerFile FILES[] = {
     {"spiece.model", NULL, load_model, true},
     {"sentencepiece.bpe.model", NULL, load_model, true},
     {"tokenizer.model", NULL, load_model, true},
-    {"qwen.tiktoken", NULL, NULL, false},
-    {"bpe_simple_vocab_16e6.txt.gz", NULL, NULL, false},
+    {"qwen.tiktoken", NULL, load_tiktoken, false},
+    {"bpe_simple_vocab_16e6.txt.gz", NULL, load_clip_merges, true},
+    {"bpe_simple_vocab_16e6.txt", NULL, load_clip_merges, true},
 };
 
 /* Sets l->path and l->second. NULL: the folder has none of them, or half of a pair, or it cannot be read. */
@@ -345,38 +346,36 @@ static const TokenizerFile *find_file(Load *l)
         if (!load_path(l, l->folder, f->name, &l->path) ||
             (f->second && !load_path(l, l->folder, f->second, &l->second)))
             return NULL;
-        if (l->path && f->load && (l->second || !f->second))
+        if (l->path && (l->second || !f->second))
             return f;
         half = !half && (l->path || (f->second && l->second)) ? f : half;
     }
-    if (half && half->load)
+    if (half)
         fail(l->e, SP_IO, "%s: contains one of %s and %s; expected both: fetch the whole folder of the model",
              l->folder, half->name, half->second);
-    else if (half)
-        fail(l->e, SP_UNSUPPORTED, "%s: contains no tokenizer.json; %s is not supported", l->folder, half->name);
     else
-        fail(l->e, SP_IO,
-             "%s: contains no tokenizer (tokenizer.json, vocab.txt, vocab.json with merges.txt, or a SentencePiece "
-             ".model); fetch the whole folder of the model",
-             l->folder);
+        fail(
+            l->e, SP_IO,
+            "%s: contains no tokenizer (tokenizer.json, vocab.txt, vocab.json with merges.txt, a SentencePiece .model, "
+            "qwen.tiktoken or bpe_simple_vocab_16e6.txt.gz); fetch the whole folder of the model",
+            l->folder);
     return NULL;
 }
 
-/* The kind of a file that is named by itself: by its name, or its ending, else a tokenizer.json. */
+/* The kind of a file that is named by itself: by its name, else its ending, else a tokenizer.json. */
 static const TokenizerFile *named_file(Load *l, const char *path)
 {
-    Text name = path_base(path), ending = name;
-    while (ending.n && ending.p[0] != '.') {
-        ending.p++;
-        ending.n--;
-    }
+    Text name = path_base(path);
+    const char *dot = strrchr(name.p, '.');
     l->path = path;
     l->folder = name.p == path ? "." : arena_strndup(l->a, path, (size_t)(name.p - path), l->e);
     if (!l->folder)
         return NULL;
-    for (size_t i = 0; i < COUNT(FILES); i++)
-        if (FILES[i].load && !FILES[i].second && ending.n && text_ends(text_of(FILES[i].name), ending.p))
-            return &FILES[i];
+    for (int exact = 1; exact >= 0; exact--)
+        for (size_t i = 0; i < COUNT(FILES); i++)
+            if (!FILES[i].second &&
+                (exact ? text_is(name, FILES[i].name) : dot && text_ends(text_of(FILES[i].name), dot)))
+                return &FILES[i];
     return &FILES[0];
 }
 

@@ -203,7 +203,7 @@ typedef struct ModelKind {
      * one before it has all of its place. */
     bool (*run)(const void *model, Text word, TokenIds *ids, TokenEnds *ends, Arena *a, Error *e);
     int32_t (*find)(const void *model, Text piece); /* -1: no such piece */
-    /* The ids of a word whose bytes are not letters of ByteLevel yet: the stage leaves them so where t->bytes is true */
+    /* The ids of a word whose bytes are not letters of ByteLevel yet: the stage leaves them so if t->bytes */
     bool (*run_bytes)(const void *model, Text word, TokenIds *ids, Arena *a, Error *e);
 } ModelKind;
 
@@ -313,6 +313,10 @@ bool load_finish(Load *l); /* numbers the added tokens, checks the templates */
  * l->second merges.txt; l->path is a SentencePiece .model (without a class: as sentencepiece reads it). */
 bool load_vocab_json(Load *l);
 bool load_model(Load *l);
+bool load_clip_merges(Load *l); /* bpe_simple_vocab_16e6.txt, also packed by gzip, as CLIPTokenizer */
+bool load_tiktoken(Load *l);    /* ranks of Qwen's first models */
+/* RFC 4648, with its padding. out has room for from.n / 4 * 3 bytes. False: it is something else. */
+bool base64_decode(Text from, char *out, size_t *n);
 
 /* ---- bpe.c ----------------------------------------------------------------------------------- */
 

@@ -8,8 +8,8 @@
 typedef struct Tokenizer Tokenizer;
 
 /* PATH is a model folder (tokenizer.json is preferred, then vocab.txt with tokenizer_config.json, vocab.json with
- * merges.txt, then a SentencePiece .model: spiece.model, sentencepiece.bpe.model or tokenizer.model), or one of those
- * files. tokenizer_class of tokenizer_config.json, or else model_type of config.json, says which class of transformers
+ * merges.txt, a SentencePiece .model: spiece.model, sentencepiece.bpe.model or tokenizer.model, qwen.tiktoken, CLIP's
+ * bpe_simple_vocab_16e6.txt.gz), or one of those files. tokenizer_class of tokenizer_config.json, or else model_type of config.json, says which class of transformers
  * builds the tokenizer. A .model without either has the ids that sentencepiece itself gives, and no special tokens. */
 Tokenizer *tokenizer_load(const char *path, Arena *a, Error *e);
 /* The same of a folder on disk or in memory; files in memory are kept as long as the tokenizer. */

@@ -1,18 +1,23 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/tokenizer/classes/: tiny folders of models without tokenizer.json, and what transformers gives for them: places.json has all
-that an encoding has, decoded.json texts of ids.
+"""Writes tests/golden/tokenizer/classes/: tiny folders of models without tokenizer.json, and what transformers gives for them (tiktoken for ranks):
+places.json has all that an encoding has, decoded.json texts of ids, plain.json ids and their text.
 
-    pip install tokenizers==0.23.3 transformers==5.23.0 sentencepiece==0.2.3 protobuf==7.36.2
+    pip install tokenizers==0.23.3 transformers==5.23.0 sentencepiece==0.2.3 protobuf==7.36.2 tiktoken==0.14.0
     tests/golden/make_classes.py"""
+import base64
+import gzip
 import io
 import json
 import os
+import unicodedata
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 import sentencepiece  # noqa: E402
+import tiktoken  # noqa: E402
 from sentencepiece import sentencepiece_model_pb2  # noqa: E402,F401
 from make_sentencepiece import CORPUS, cleaned, encoding  # noqa: E402
-from transformers import AutoTokenizer  # noqa: E402
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers  # noqa: E402
+from transformers import AutoTokenizer, CLIPTokenizer  # noqa: E402
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tokenizer", "classes")
 TEXTS = ["", "  the  red   bag ", "naïve cafe\u0301 STRASSE ``x''", "日本語 のtext日", "a\r\nb\t c\n", "☃☃ the ☃", "<s> the </s> <unk> <0x41> ▁bag<mask>",
@@ -81,9 +86,52 @@ def cases(name, hf, placed, texts):
             texts[-1]["cleaned"] = cleaned(out)
 
 
+QWEN = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+QWEN_TEXTS = TEXTS + ["<|im_start|>the\n\n<|im_end|>", "<|im_end|>\u0338 the", "<|extra_204|><|extra_205|>", "aaaaaaaa aaaa aaa aaaaaaa", "It's I'LL", "\u0958 e\u0301"]
+BYTES = {b: chr(b) if 33 <= b < 127 or 161 <= b < 173 or 174 <= b else None for b in range(256)}
+BYTES.update({b: chr(256 + i) for i, b in enumerate(b for b in range(256) if not BYTES[b])})
+
+
+def byte_pairs(size, **more):
+    """Merges as "left right", trained."""
+    hf = Tokenizer(models.BPE(**more))
+    hf.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(QWEN), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    hf.train_from_iterator(CORPUS * 3 + ["aa aaa aaaaaa"] * 9, trainers.BpeTrainer(vocab_size=size, initial_alphabet=sorted(BYTES.values()), show_progress=False, **more))
+    return [" ".join(m) if isinstance(m, list) else m for m in json.loads(hf.to_str())["model"]["merges"]]
+
+
+def qwen(plain):
+    """Ranks, and what tiktoken gives with the settings of tokenization_qwen.py."""
+    back = {c: b for b, c in BYTES.items()}
+    tokens = [bytes([b]) for b in BYTES] + [bytes(back[c] for c in m.replace(" ", "")) for m in byte_pairs(340)]
+    ranks = {t: i for i, t in enumerate(dict.fromkeys(tokens))}
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"] + ["<|extra_%d|>" % i for i in range(205)]
+    t = tiktoken.Encoding("qwen", pat_str=QWEN, mergeable_ranks=ranks, special_tokens={s: i for i, s in enumerate(special, len(ranks))})
+    write("qwen/qwen.tiktoken", b"".join(base64.b64encode(t) + b" %d\n" % i for t, i in ranks.items()))
+    for text in QWEN_TEXTS:
+        ids = t.encode(unicodedata.normalize("NFC", text), allowed_special="all")
+        plain.append(dict(model="classes/qwen", text=text, ids=ids, decoded=t.decode([i for i in ids if i < len(ranks)], errors="replace")))
+
+
+def clip(placed, texts):
+    """A list of merges, and CLIPTokenizer with the vocabulary that simple_tokenizer.py makes of it."""
+    merges = byte_pairs(600, end_of_word_suffix="</w>")
+    merges = list(dict((m.replace(" ", ""), m) for m in merges).values())
+    text = "\n".join(["\"bpe_simple_vocab_16e6.txt#version: 0.2"] + merges) + "\n"
+    write("clip_gz/bpe_simple_vocab_16e6.txt.gz", gzip.compress(text.encode(), mtime=0))
+    write("clip_list/bpe_simple_vocab_16e6.txt", text.encode())
+    alphabet = [BYTES[b] for b in sorted(BYTES, key=lambda b: (BYTES[b] != chr(b), b))]
+    vocab = alphabet + [c + "</w>" for c in alphabet] + [m.replace(" ", "") for m in merges] + ["<|startoftext|>", "<|endoftext|>"]
+    hf = CLIPTokenizer(vocab={t: i for i, t in enumerate(vocab)}, merges=[tuple(m.split()) for m in merges]).backend_tokenizer
+    hf = Tokenizer.from_str(hf.to_str())  # without what CLIPTokenizer does with "</w>" behind its decoder
+    cases("clip_list", hf, placed, texts)
+
+
 def main():
     os.makedirs(HERE, exist_ok=True)
-    placed, texts = [], []
+    placed, texts, plain = [], [], []
+    qwen(plain)
+    clip(placed, texts)
     for name, (file, options, more) in MODELS.items():
         write(name + "/" + file, train(options))
         for path, value in more.items():
@@ -91,6 +139,7 @@ def main():
         cases(name, AutoTokenizer.from_pretrained(os.path.join(HERE, name)).backend_tokenizer, placed, texts)
     write_cases("places.json", placed)
     write_cases("decoded.json", texts)
+    write_cases("plain.json", plain)
 
 
 main()

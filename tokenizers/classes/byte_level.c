@@ -1,4 +1,5 @@
-/* tokenizers/classes/byte_level.c: a tokenizer from vocab.json and merges.txt, as transformers builds it. */
+/* tokenizers/classes/byte_level.c: a tokenizer from vocab.json and merges.txt, or CLIP's list of merges, as
+ * transformers builds it. */
 // flags: -Os
 #include "tokenizers/pipeline.h"
 
@@ -16,6 +17,7 @@ typedef struct ByteClass {
 } ByteClass;
 
 #define END "<|endoftext|>"
+enum { CLIP_CLASS = 2 };
 static const ByteClass BYTE_CLASSES[] = {
     {.name = "GPT2Tokenizer", .model_type = "gpt2", .bos = END, .eos = END, .unk = END},
     {.name = "RobertaTokenizer",
@@ -29,20 +31,20 @@ static const ByteClass BYTE_CLASSES[] = {
      .mask = "<mask>",
      .first = "cls_token",
      .last = "sep_token"},
-    {.name = "CLIPTokenizer",
-     .model_type = "clip",
-     .unknown = END,
-     .bos = "<|startoftext|>",
-     .eos = END,
-     .unk = END,
-     .pad = END,
-     .first = "bos_token",
-     .last = "eos_token",
-     .nfc = true,
-     .lower = true,
-     .pattern = PATTERN_CLIP_SPECIAL PATTERN_CLIP,
-     .suffix = "</w>",
-     .rule = SPLIT_REMOVED},
+    [CLIP_CLASS] = {.name = "CLIPTokenizer",
+                    .model_type = "clip",
+                    .unknown = END,
+                    .bos = "<|startoftext|>",
+                    .eos = END,
+                    .unk = END,
+                    .pad = END,
+                    .first = "bos_token",
+                    .last = "eos_token",
+                    .nfc = true,
+                    .lower = true,
+                    .pattern = PATTERN_CLIP_SPECIAL PATTERN_CLIP,
+                    .suffix = "</w>",
+                    .rule = SPLIT_REMOVED},
     {.name = "Qwen2Tokenizer",
      .model_type = "qwen2",
      .eos = END,
@@ -71,44 +73,121 @@ static const ByteClass *byte_class(Load *l)
     return NULL;
 }
 
-static bool read_merges(Load *l, const char *path, Bpe *m, Text source)
+/* ---- vocabulary and merges ------------------------------------------------------------------- */
+
+static BpeSettings settings_of(const Load *l, const ByteClass *class)
 {
-    Text row;
-    for (unsigned line = 1; text_line(&source, &row); line++)
-        if (!bpe_merge_line(l, m, row, path, line))
-            return false;
-    return true;
+    const Json *unk = json_get(l->config, "unk_token"), *content = json_get(unk, "content");
+    BpeSettings s = {0};
+    if (class->unknown)
+        s.unknown = text_of(class->unknown);
+    if (class->suffix)
+        s.suffix = text_of(class->suffix);
+    if (class->unknown && unk && (unk->type == JSON_STRING || (content && content->type == JSON_STRING)))
+        s.unknown = content ? content->text : unk->text;
+    return s;
 }
 
-static bool load_merges(Load *l, const ByteClass *class)
+static size_t lines_of(Text source)
 {
-    const Json *config = l->config;
-    const char *merges = l->second;
-    Tokenizer *t = l->t;
-    Text source;
-    const Json *vocab = load_file_json(l, l->path);
-    if (!vocab || !load_source(l, merges, &source))
-        return false;
-    if (vocab->type != JSON_OBJECT || !vocab->count)
-        return fail(l->e, SP_FORMAT, "%s: expected an object of tokens and their ids", l->path);
-    size_t lines = 1, bad_at;
+    size_t lines = 1;
     for (size_t i = 0; i < source.n; i++)
         lines += source.p[i] == '\n';
-    if (!utf8_valid(source, &bad_at))
-        return fail(l->e, SP_FORMAT, "%s: byte %zu is not UTF-8: not a list of merges", merges, bad_at);
-    BpeSettings settings = {0};
-    if (class->unknown)
-        settings.unknown = text_of(class->unknown);
-    if (class->suffix)
-        settings.suffix = text_of(class->suffix);
-    const Json *unk = json_get(config, "unk_token"), *content = json_get(unk, "content");
-    if (class->unknown && unk && (unk->type == JSON_STRING || (content && content->type == JSON_STRING)))
-        settings.unknown = content ? content->text : unk->text;
-    Bpe *m = read_vocabulary(l, vocab) ? bpe_new(l, &settings, lines) : NULL;
-    if (!m || !read_merges(l, merges, m, source))
-        return false;
-    t->model = m;
-    t->prefix_space = !class->lower && json_is_true(json_get(config, "add_prefix_space"));
+    return lines;
+}
+
+/* vocab.json and merges.txt. */
+static Bpe *read_pair(Load *l, const ByteClass *class)
+{
+    Text source, row;
+    size_t bad_at;
+    const Json *vocab = load_file_json(l, l->path);
+    if (!vocab || !load_source(l, l->second, &source))
+        return NULL;
+    if (vocab->type != JSON_OBJECT || !vocab->count)
+        fail(l->e, SP_FORMAT, "%s: expected an object of tokens and their ids", l->path);
+    else if (!utf8_valid(source, &bad_at))
+        fail(l->e, SP_FORMAT, "%s: byte %zu is not UTF-8: not a list of merges", l->second, bad_at);
+    BpeSettings settings = settings_of(l, class);
+    Bpe *m = !l->e->code && read_vocabulary(l, vocab) ? bpe_new(l, &settings, lines_of(source)) : NULL;
+    for (unsigned line = 1; m && text_line(&source, &row); line++)
+        if (!bpe_merge_line(l, m, row, l->second, line))
+            return NULL;
+    return m;
+}
+
+/* OpenAI's simple_tokenizer.py: 256 bytes, those at the end of a word, what the merges make in their order, the special
+ * tokens. The first line is a title; merges behind the last one that CLIP has are not used. */
+enum { CLIP_MERGES = 49152 - 256 - 2 };
+
+static char *put_code(char *to, uint32_t code, const char *suffix)
+{
+    to += utf8_encode(code, to);
+    memcpy(to, suffix, strlen(suffix));
+    return to + strlen(suffix);
+}
+
+static void clip_bytes(Load *l, const ByteClass *class, char *to)
+{
+    Tokenizer *t = l->t;
+    for (int last = 0; last < 2; last++)
+        for (int moved = 0; moved < 2; moved++) /* bytes that are printed as themselves come first */
+            for (int b = 0; b < 256; b++) {
+                uint32_t code = byte_level_code((unsigned char)b);
+                if ((code != (uint32_t)b) != moved)
+                    continue;
+                char *begin = to;
+                to = put_code(to, code, last ? class->suffix : "");
+                t->pieces[t->ids++] = (Text){begin, (size_t)(to - begin)};
+            }
+}
+
+static Bpe *read_list(Load *l, const ByteClass *class)
+{
+    enum { BYTES = 512 * 8, MOST = CLIP_MERGES };
+    Tokenizer *t = l->t;
+    Text source, row, left, right;
+    if (!load_source(l, l->path, &source) || !text_decode(&source, l->path, l->a, l->e))
+        return NULL;
+    size_t lines = MIN(lines_of(source), (size_t)MOST + 1), room = 0;
+    char *bytes = NEW(l->a, char, BYTES, l->e);
+    if (!bytes || !pieces_new(l, 512 + lines + 2))
+        return NULL;
+    clip_bytes(l, class, bytes);
+    Text rest = source;
+    for (size_t i = 0; i < lines && text_line(&rest, &row); i++)
+        room += row.n;
+    char *to = NEW(l->a, char, room + 1, l->e);
+    rest = source;
+    text_line(&rest, &row);
+    for (unsigned line = 2; to && line <= lines && text_line(&rest, &row); line++) {
+        if (!text_next(&row, ' ', &left) || !text_next(&row, ' ', &right) || !left.n || !right.n || row.n) {
+            fail(l->e, SP_FORMAT, "%s:%u: expected a merge of two tokens", l->path, line);
+            return NULL;
+        }
+        t->pieces[t->ids++] = (Text){to, left.n + right.n};
+        memcpy(to, left.p, left.n);
+        memcpy(to + left.n, right.p, right.n);
+        to += left.n + right.n;
+    }
+    t->pieces[t->ids++] = text_of(class->bos);
+    t->pieces[t->ids++] = text_of(class->eos);
+    l->distinct = (size_t)t->ids;
+    BpeSettings settings = settings_of(l, class);
+    Bpe *m = to ? bpe_new(l, &settings, lines) : NULL;
+    text_line(&source, &row);
+    for (unsigned line = 2; m && line <= lines && text_line(&source, &row); line++)
+        if (!bpe_merge_line(l, m, row, l->path, line))
+            return NULL;
+    return m;
+}
+
+/* ---- stages ---------------------------------------------------------------------------------- */
+
+static bool set_stages(Load *l, const ByteClass *class)
+{
+    Tokenizer *t = l->t;
+    t->prefix_space = !class->lower && json_is_true(json_get(l->config, "add_prefix_space"));
     const void *level = byte_level_new(l, t->prefix_space, !class->no_regex);
     Pattern *pattern = class->pattern ? pattern_new(l, text_of(class->pattern)) : NULL;
     if (!level || (class->pattern && !pattern))
@@ -127,16 +206,13 @@ static bool load_merges(Load *l, const ByteClass *class)
     return true;
 }
 
-bool load_vocab_json(Load *l)
+static bool load_as(Load *l, const ByteClass *c, Bpe *(*read)(Load *l, const ByteClass *class))
 {
     const Json *config = l->config;
-    const ByteClass *c = byte_class(l);
-    if (!c)
-        return false;
     if (json_is_true(json_get(config, "add_bos_token")) || json_is_true(json_get(config, "add_eos_token")))
         return fail(l->e, SP_UNSUPPORTED, "%s: add_bos_token and add_eos_token are supported in tokenizer.json only",
                     l->folder);
-    if (!load_added(l, json_get(config, "added_tokens_decoder")) || !load_merges(l, c))
+    if (!load_added(l, json_get(config, "added_tokens_decoder")) || !(l->t->model = read(l, c)) || !set_stages(l, c))
         return false;
     const struct {
         const char *name, *fallback;
@@ -159,4 +235,15 @@ bool load_vocab_json(Load *l)
     l->t->trims = !c->lower && (is_absent(trims) || json_is_true(trims));
     return load_special_id(l, ends[0], &first) && load_special_id(l, ends[1], &last) &&
            template_around(l, first, last, 2, 0) && load_finish(l);
+}
+
+bool load_vocab_json(Load *l)
+{
+    const ByteClass *c = byte_class(l);
+    return c && load_as(l, c, read_pair);
+}
+
+bool load_clip_merges(Load *l)
+{
+    return load_as(l, &BYTE_CLASSES[CLIP_CLASS], read_list);
 }

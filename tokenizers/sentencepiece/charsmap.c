@@ -183,16 +183,12 @@ static int base64_value(char c)
                                   : -1;
 }
 
-/* RFC 4648, with its padding. */
-static bool base64_decode(Text from, Arena *a, Text *to, Error *e)
+bool base64_decode(Text from, char *out, size_t *n)
 {
     size_t padding = 0, count = 0;
     uint32_t bits = 0;
     while (padding < 2 && padding < from.n && from.p[from.n - 1 - padding] == '=')
         padding++;
-    char *out = NEW(a, char, from.n / 4 * 3 + 1, e);
-    if (!out || from.n % 4)
-        return false;
     for (size_t i = 0; i < from.n; i++) {
         int value = i < from.n - padding ? base64_value(from.p[i]) : 0;
         if (value < 0)
@@ -203,23 +199,23 @@ static bool base64_decode(Text from, Arena *a, Text *to, Error *e)
         for (int shift = 16; shift >= 0; shift -= 8)
             out[count++] = (char)(uint8_t)(bits >> shift);
     }
-    *to = (Text){out, count - padding};
-    return true;
+    *n = count - padding;
+    return from.n % 4 == 0;
 }
 
 static bool parse(Load *l, const Json *j, const void **settings)
 {
     const Json *map = json_get(j, "precompiled_charsmap");
     Charsmap *m = NEW(l->a, Charsmap, 1, l->e);
-    Text bytes;
-    if (!m)
+    char *bytes = map && map->type == JSON_STRING ? NEW(l->a, char, map->text.n / 4 * 3 + 1, l->e) : NULL;
+    size_t n;
+    if (!m || l->e->code)
         return false;
     *settings = m;
-    if (!map || map->type != JSON_STRING || !base64_decode(map->text, l->a, &bytes, l->e))
-        return l->e->code ? false
-                          : fail(l->e, SP_FORMAT, "%s:%u: expected precompiled_charsmap, in base64, in Precompiled",
-                                 l->path, (unsigned)j->line);
-    return charsmap_read(m, bytes, l, (unsigned)j->line);
+    if (!bytes || !base64_decode(map->text, bytes, &n))
+        return fail(l->e, SP_FORMAT, "%s:%u: expected precompiled_charsmap, in base64, in Precompiled", l->path,
+                    (unsigned)j->line);
+    return charsmap_read(m, (Text){bytes, n}, l, (unsigned)j->line);
 }
 
 const StageKind normalizer_precompiled = {.name = "Precompiled", .parse = parse, .normalize = normalize};
