@@ -263,6 +263,11 @@ bool sp_encoder_reads_images(const sp_encoder *m)
     return m && (m->encoder->towers & MODALITY_IMAGE);
 }
 
+double sp_encoder_logit_scale(const sp_encoder *m)
+{
+    return m ? m->encoder->logit_scale : 0;
+}
+
 size_t sp_encoder_output_count(const sp_encoder *m)
 {
     return m ? m->encoder->output_count : 0;

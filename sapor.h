@@ -189,6 +189,10 @@ SP_API void sp_encoder_close(sp_encoder *m);
 SP_API size_t sp_encoder_features(const sp_encoder *m);
 SP_API bool sp_encoder_reads_texts(const sp_encoder *m);
 SP_API bool sp_encoder_reads_images(const sp_encoder *m);
+/* Of CLIP, AltCLIP and ALIGN: the logit of an image and a text is the dot product of their rows (of the usual outputs,
+ * which have length 1) times this number. An image's logits of all texts, by a softmax, are the probabilities of the
+ * texts. 0 for NULL and for other models. */
+SP_API double sp_encoder_logit_scale(const sp_encoder *m);
 
 /* What a model gives besides its usual features: named outputs, hidden states among them. */
 typedef enum sp_rows {

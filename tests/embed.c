@@ -65,6 +65,7 @@ static void check_texts(const char *model, const sp_allocator *memory)
     sp_encoder *m = sp_encoder_open(model, memory, &e);
     CHECK(s && m && e.code == SP_OK && e.message[0] == '\0');
     CHECK(sp_encoder_reads_texts(m) && !sp_encoder_reads_images(m));
+    CHECK(sp_encoder_logit_scale(m) == 0 && sp_encoder_logit_scale(NULL) == 0);
     size_t D = sp_encoder_features(m);
     CHECK(D > 0);
     if (s && m && D) {

@@ -241,6 +241,36 @@ static void altclip_and_align_are_transformers(void **state)
     }
 }
 
+/* logits_per_image of transformers: the model's number times the products of the usual outputs. */
+static void logits_are_transformers(void **state)
+{
+    static const char *const KINDS[] = {"altclip", "align"};
+    Bench *b = *state;
+    Image im;
+    assert_ok(image_open(&im, GOLDEN "images/RGB.png", b->a, &b->e), b->e);
+    for (size_t k = 0; k < COUNT(KINDS); k++) {
+        Opened texts = open_model(b, KINDS[k], (Wish){.modality = MODALITY_TEXT, .max_tokens = 32}),
+               image = open_model(b, KINDS[k], (Wish){.modality = MODALITY_IMAGE});
+        Tape *t = tape_new(&b->d, false, &b->e);
+        size_t D = image.D;
+        float *x = NEW(b->a, float, b->count *D, &b->e), *y = NEW(b->a, float, D, &b->e),
+              *logits = NEW(b->a, float, b->count, &b->e);
+        assert_int_equal(texts.D, D);
+        assert_ok(encode_some_texts(&texts, t, b->texts, b->count, x, &b->e), b->e);
+        assert_ok(encode_some_images(&image, t, &im, 1, y, &b->e), b->e);
+        for (size_t i = 0; i < b->count; i++) {
+            double dot = 0;
+            for (size_t d = 0; d < D; d++)
+                dot += (double)x[i * D + d] * y[d];
+            logits[i] = (float)(image.en->logit_scale * dot);
+        }
+        assert_near(b, k ? "align.logits" : "altclip.logits", logits, (int64_t)b->count);
+        tape_free(t);
+        encoder_close(texts.en);
+        encoder_close(image.en);
+    }
+}
+
 static void presets_of_bare_files(void **state)
 {
     Bench *b = *state;
@@ -574,6 +604,7 @@ int main(void)
         cmocka_unit_test(images_are_torch),
         cmocka_unit_test(efficientnets_are_torchvision),
         cmocka_unit_test(altclip_and_align_are_transformers),
+        cmocka_unit_test(logits_are_transformers),
         cmocka_unit_test(narrow_types_are_near),
         cmocka_unit_test(presets_of_bare_files),
         cmocka_unit_test(wrong_models_fail_in_one_line),

@@ -4,6 +4,8 @@
  * go to OUT.ids.txt. An input with an id that cannot be read has no row; it is listed in missing_OUT.tsv. Lines of a
  * text file and rows on standard output have no id: the first of them that cannot be read ends the command. */
 // flags: -Os
+#include <math.h>
+
 #include "tools/ducho/extract.h"
 
 const Option encode_options[] = {
@@ -19,6 +21,8 @@ const Option encode_options[] = {
     {"arch", 0, "NAME", "architecture of a weights file without config.json (`sapor models` lists them)"},
     {"batch", 0, "N", "inputs per batch (default 16)"},
     {"dtype", 0, "T", "f32 (default), f16, bf16 or int8: number type of the weights; for transformers and ResNet"},
+    {"score", 0, NULL,
+     "print the probability of each text (of all texts) for each image, with its logit; for CLIP, ALIGN, AltCLIP"},
     {"winograd", 0, "N",
      "tile of Winograd 3x3 convolutions: 4 (default) or 6; 6 is faster on large images, less accurate"},
     {NULL, 0, NULL, NULL},
@@ -320,6 +324,116 @@ static unsigned towers_of(const Inputs *in)
     return towers;
 }
 
+/* ---- --score --------------------------------------------------------------------------------- */
+
+/* Rows of inputs, in their order. */
+typedef struct Rows {
+    Input *list;
+    size_t count, features;
+    float *out; /* [count, features] */
+} Rows;
+
+static bool keep_scored(void *arg, size_t first, size_t n, const float *rows, Error *e)
+{
+    Rows *r = arg;
+    (void)e;
+    memcpy(r->out + first * r->features, rows, n * r->features * sizeof *rows);
+    return true;
+}
+
+static bool encode_rows(Context *c, const FeatureSource *x, Rows *r, size_t batch, const char *label, Error *e)
+{
+    size_t floats;
+    r->features = (size_t)x->features;
+    if (!size_mul(r->count, r->features, &floats))
+        return fail_memory(e, SIZE_MAX, label);
+    return (r->out = NEW(c->arena, float, floats, e)) &&
+           extract_features(c, x, r->list, r->count, batch, label, keep_scored, r, NULL, e);
+}
+
+/* A text in one field: control characters are printed as spaces. */
+static void print_text(Text text)
+{
+    for (size_t i = 0; i < text.n; i++)
+        putchar((unsigned char)text.p[i] < ' ' || text.p[i] == 127 ? ' ' : text.p[i]);
+}
+
+static void print_score(const Context *c, const Input *image, const Input *text, double probability, double logit)
+{
+    if (c->json) {
+        JsonWriter w = {.to = stdout};
+        json_object(&w, NULL);
+        json_put_string(&w, "image", image->image);
+        json_put_text(&w, "text", text->text);
+        json_put_number(&w, "probability", "%.9g", probability);
+        json_put_number(&w, "logit", "%.9g", logit);
+        json_finish(&w);
+        return;
+    }
+    print_text(text_of(image->image));
+    putchar('\t');
+    print_text(text->text);
+    printf("\t%.6f\t%.6g\n", probability, logit);
+}
+
+/* The logits of one image, and their softmax over all texts. */
+static bool score_image(const Context *c, const Rows *images, size_t i, const Rows *texts, double scale, double *logits,
+                        Error *e)
+{
+    const float *a = images->out + i * images->features;
+    double largest = -INFINITY, sum = 0;
+    for (size_t j = 0; j < texts->count; j++) {
+        const float *b = texts->out + j * texts->features;
+        double dot = 0;
+        for (size_t d = 0; d < texts->features; d++)
+            dot += (double)a[d] * b[d];
+        logits[j] = scale * dot;
+        largest = MAX(largest, logits[j]);
+    }
+    for (size_t j = 0; j < texts->count; j++)
+        sum += exp(logits[j] - largest);
+    for (size_t j = 0; j < texts->count; j++)
+        print_score(c, &images->list[i], &texts->list[j], exp(logits[j] - largest) / sum, logits[j]);
+    return !ferror(stdout) || output_whole(e);
+}
+
+static bool encode_scores(Context *c, const EncoderOptions *o, size_t batch, Error *e)
+{
+    static const char *const OTHERS[] = {"out", "layer", "pool", "normalize", "ids", "id-column", "text-column"};
+    FeatureSource x;
+    Inputs in = {0};
+    for (size_t i = 0; i < COUNT(OTHERS); i++)
+        if (option_given(c, OTHERS[i]))
+            return fail(e, SP_USAGE, "--%s: --score does not support this option; remove it", OTHERS[i]);
+    if (!collect(&in, c, e))
+        return false;
+    Rows images = {.list = NEW(c->arena, Input, in.count, e)}, texts = {.list = NEW(c->arena, Input, in.count, e)};
+    if (!images.list || !texts.list)
+        return false;
+    for (size_t i = 0; i < in.count; i++) {
+        Rows *to = in.list[i].image ? &images : &texts;
+        to->list[to->count++] = in.list[i];
+    }
+    if (!images.count || !texts.count)
+        return fail(e, SP_USAGE, "--score: no %s among the inputs; give images and a .txt file with a text per line",
+                    images.count ? "text" : "image");
+    if (!feature_source_open(&x, c, c->args[0], MODALITY_IMAGE | MODALITY_TEXT, o, &(CallOptions){0}, e))
+        return false;
+    double scale = x.encoder ? x.encoder->logit_scale : 0, *logits = NEW(c->arena, double, texts.count, e);
+    bool ok = logits != NULL;
+    if (ok && !(fabs(scale) > 0 && isfinite(scale)))
+        ok =
+            fail(e, SP_USAGE, "%s: does not compare images with texts; --score needs a model as CLIP, ALIGN or AltCLIP",
+                 c->args[0]);
+    ok = ok && encode_rows(c, &x, &images, batch, "images", e) && encode_rows(c, &x, &texts, batch, "texts", e);
+    if (ok && !c->json)
+        printf("image\ttext\tprobability\tlogit\n");
+    for (size_t i = 0; ok && i < images.count; i++)
+        ok = score_image(c, &images, i, &texts, scale, logits, e);
+    feature_source_close(&x);
+    return ok;
+}
+
 bool encode_command(Context *c, Error *e)
 {
     static const char *const POOLS[] = {"model", "cls", "mean", "max", "none"};
@@ -330,10 +444,11 @@ bool encode_command(Context *c, Error *e)
     int64_t batch = 16;
     UnreadableList list = {0}, *unreadable = option_given(c, "strict") ? NULL : &list;
     const char *out = option_text(c, "out");
-    if (!out)
+    bool score = option_given(c, "score");
+    if (!out && !score)
         return fail(e, SP_USAGE, "encode: -o OUT.npy (output file) is missing");
-    bool to_stdout = strcmp(out, "-") == 0;
-    if (to_stdout && c->json)
+    bool to_stdout = !out || strcmp(out, "-") == 0;
+    if (out && to_stdout && c->json)
         return fail(e, SP_USAGE, "-o -: --json writes to standard output too; remove one of them");
     const char *missing = to_stdout ? NULL : missing_path(out, c->arena, e);
     if (!to_stdout && (!missing || !output_check(c, "out", missing, e)))
@@ -342,6 +457,8 @@ bool encode_command(Context *c, Error *e)
         !option_winograd(c, &winograd, e) || !option_i64(c, "batch", 1, 1 << 16, &batch, e))
         return false;
     EncoderOptions o = {.arch = option_text(c, "arch"), .dtype = dtype, .winograd = winograd};
+    if (score)
+        return encode_scores(c, &o, (size_t)batch, e);
     OutputOptions output = {
         .name = option_text(c, "layer"), .pool = POOL_CODES[pool], .normalize = option_given(c, "normalize")};
     CallOptions call = {.outputs = &output, .output_count = 1};

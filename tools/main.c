@@ -17,13 +17,14 @@ static const Command COMMANDS[] = {
      "texts by item id; with the key compat: ducho, by position.",
      "sapor extract config.yml --dataset_path=data --visual.items.model.0.batch_size=32", extract_options, 1, 1, true,
      extract_command},
-    {"encode", "computes features of images and texts with one encoder", "MODEL INPUT... -o OUT.npy",
+    {"encode", "computes features of images and texts with one encoder", "MODEL INPUT... (-o OUT.npy | --score)",
      "MODEL is a folder, a weights file, a model name, or an encoder without weights (see `sapor models`).\n"
      "A name is looked up in $SAPOR_MODELS and in the caches of Hugging Face and torch. INPUT is an\n"
      "image, a folder of images (sorted by name), or a .txt file with one text per line. INPUT - is\n"
      "standard input: one text per line, or a table. A table needs --id-column and --text-column. An input\n"
      "that cannot be read gets no row and is listed in missing_OUT.tsv if it has an id; if not, the command\n"
-     "fails. Ids are unique UTF-8 without control characters.",
+     "fails. Ids are unique UTF-8 without control characters. --score takes images and texts and prints a\n"
+     "table: image, text, probability, logit.",
      "sapor encode models/all-MiniLM-L6-v2 titles.txt -o titles.npy", encode_options, 2, -1, false, encode_command},
     {"nearest", "finds the most similar rows of features", "FEATURES (--id ID | --query TEXT|IMAGE --model MODEL)",
      "FEATURES is an .npy or a folder of <id>.npy, as encode and extract write them. The ids of the rows\n"
