@@ -1,71 +1,143 @@
-"""Decoding and resizing against Pillow, byte for byte: posters, product photos and variants that Pillow writes.
+"""Decoding, resizing and cropping against Pillow and torchvision, byte for byte, and what an encoder reads against transformers' image processors,
+float for float: posters, product photos, variants that Pillow writes, and images of awkward sizes.
 
-Not part of `make test` (needs Python). Made with pillow 13.0.0, numpy 2.4.6:
-    python tests/golden/check_pixels.py build/tests/extractors_test [SAPOR_DATA folder] [--all]
+Not part of `make test` (needs Python). Made with pillow 13.0.0, numpy 2.4.6, torch 2.15.0, torchvision 0.29.2, transformers 5.23.0:
+    python tests/golden/check_pixels.py build/tests/pixels_test [SAPOR_DATA folder] [--all] [--differences]
+--all: all images of the folder, not 200 of each kind. --differences: a build that decodes by stb_image; prints how far its pixels are.
 """
-import io, os, random, struct, subprocess, sys, tempfile, zlib
+import io, json, os, random, struct, subprocess, sys, tempfile, zlib
 import numpy as np
-from PIL import Image
+import PIL
+from PIL import Image, features
 
-program, data = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else os.environ.get("SAPOR_DATA", "../shared/data")
+words = [w for w in sys.argv[1:] if not w.startswith("--")]
+program, data = words[0], words[1] if len(words) > 1 else os.environ.get("SAPOR_DATA", "../shared/data")
 rng = random.Random(7)
+FILTERS = {n: getattr(Image, n.upper()) for n in ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")}
 
 
-def reference(path, mode):
+def opened(path):
     try:
-        im = Image.open(path)
-        im = im.convert("RGB")
+        return Image.open(path).convert("RGB")
     except Exception:
         return None
-    parts = mode.split()
-    if mode != "decode":
-        how = Image.BICUBIC if parts[0].startswith("bicubic") else Image.BILINEAR
-        w, h = int(parts[1]), int(parts[2])
-        if parts[0].endswith("12"):  # Pillow 12 and before: the horizontal pass first, always
-            im = im.resize((w, im.height), how).resize((w, h), how)
-        elif len(parts) == 3:
-            im = im.resize((w, h), how)
-        else:  # torchvision.transforms.functional.resize and center_crop on PIL images
-            s = int(parts[3])
-            a, b = im.size
-            size = (s, int(s * b / a)) if a <= b else (int(s * a / b), s)
-            im = im.resize(size, how)
-            if im.width < w or im.height < h:
-                left, top = max((w - im.width) // 2, 0), max((h - im.height) // 2, 0)
-                wide = Image.new("RGB", (max(w, im.width), max(h, im.height)))
-                wide.paste(im, (left, top))
-                im = wide
-            left, top = int(round((im.width - w) / 2.0)), int(round((im.height - h) / 2.0))
-            im = im.crop((left, top, left + w, top + h))
-    return np.asarray(im)
+
+
+def split(name):  # "bicubic12" -> "bicubic", "12"
+    for how in FILTERS:
+        if name.startswith(how):
+            return how, name[len(how):]
+
+
+def torchvision(im, name, size, crop):
+    import torch
+    from torchvision.transforms import InterpolationMode as M
+    from torchvision.transforms.v2 import functional as F
+    mode = {"nearest": M.NEAREST_EXACT, "bilinear": M.BILINEAR, "bicubic": M.BICUBIC, "lanczos": M.LANCZOS}[name]
+    x = F.resize(torch.from_numpy(np.array(im)).permute(2, 0, 1).contiguous(), size, interpolation=mode, antialias=True)
+    return (F.center_crop(x, crop) if crop else x).permute(1, 2, 0).contiguous().numpy()
+
+
+def reference(im, mode):
+    if mode == "decode":
+        return np.asarray(im)
+    name, *numbers = mode.split()
+    (name, kind), (w, h) = split(name), (int(numbers[0]), int(numbers[1]))
+    s = int(numbers[2]) if len(numbers) > 2 else 0
+    if kind == "tv":
+        return torchvision(im, name, [s] if s else [h, w], [h, w] if s else None)
+    how = FILTERS[name]
+    if kind == "12":  # Pillow 12 and before: the horizontal pass first, always
+        return np.asarray(im.resize((w, im.height), how).resize((w, h), how))
+    if not s:
+        return np.asarray(im.resize((w, h), how))
+    a, b = im.size  # torchvision.transforms.functional.resize and center_crop on PIL images
+    im = im.resize((s, int(s * b / a)) if a <= b else (int(s * a / b), s), how)
+    if im.width < w or im.height < h:
+        left, top = max((w - im.width) // 2, 0), max((h - im.height) // 2, 0)
+        wide = Image.new("RGB", (max(w, im.width), max(h, im.height)))
+        wide.paste(im, (left, top))
+        im = wide
+    left, top = int(round((im.width - w) / 2.0)), int(round((im.height - h) / 2.0))
+    return np.asarray(im.crop((left, top, left + w, top + h)))
+
+
+IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+PROCESSORS = {  # the published files of the benchmark's models, and others
+    "clip": ("clip", "CLIPImageProcessor", {"crop_size": 224, "do_center_crop": True, "do_normalize": True, "do_resize": True,
+             "feature_extractor_type": "CLIPFeatureExtractor", "image_mean": [0.48145466, 0.4578275, 0.40821073],
+             "image_std": [0.26862954, 0.26130258, 0.27577711], "resample": 3, "size": 224}),
+    "align": ("vit", "EfficientNetImageProcessor", {"crop_size": {"height": 289, "width": 289}, "do_center_crop": True, "do_normalize": False,
+              "do_rescale": True, "do_resize": True, "image_mean": [0.485, 0.456, 0.406], "image_processor_type": "EfficientNetImageProcessor",
+              "image_std": [0.47853944, 0.4732864, 0.47434163], "include_top": False, "resample": 2, "rescale_factor": 0.00784313725490196,
+              "rescale_offset": True, "size": {"height": 346, "width": 346}}),
+    "efficientnet": ("vit", "EfficientNetImageProcessor", {"crop_size": {"height": 289, "width": 289}, "do_center_crop": False, "do_normalize": True,
+                     "do_rescale": True, "do_resize": True, "image_mean": [0.485, 0.456, 0.406], "image_processor_type": "EfficientNetImageProcessor",
+                     "image_std": [0.47853944, 0.4732864, 0.47434163], "include_top": True, "resample": 0, "rescale_factor": 0.00392156862745098,
+                     "rescale_offset": False, "size": {"height": 224, "width": 224}}),
+    "vit": ("vit", "ViTImageProcessor", {"size": 224, "resample": 2}),
+    "resnet": ("resnet", "ConvNextImageProcessor", {"crop_pct": 0.875, "feature_extractor_type": "ConvNextFeatureExtractor", "resample": 3,
+               "size": 224, **IMAGENET}),
+}
+
+
+def processors(mode):  # "values NAME RESIZER" -> what it takes
+    _, name, resizer = mode.split()
+    import transformers
+    kind, cls, config = PROCESSORS[name]
+    sizes = {"size": {"shortest_edge": config["size"]}} if name in ("clip", "resnet") else {}
+    cls = getattr(transformers, cls + ("Pil" if resizer == "pil" else ""))(**{**config, **sizes})
+    return kind, config, lambda im: np.ascontiguousarray(np.moveaxis(np.asarray(cls(im, return_tensors="np")["pixel_values"][0], np.float32), 0, -1))
 
 
 def check(title, paths, modes):
+    """Prints a line a mode: images, how many both refuse, how many differ, bytes (or floats) that differ, the largest difference."""
+    failures = 0
     with tempfile.TemporaryDirectory() as folder:
-        listing = os.path.join(folder, "list")
-        open(listing, "w").write("\n".join(paths) + "\n")
         for mode in modes:
-            out = os.path.join(folder, "out")
-            subprocess.run([program, "--pixels", mode, listing, out], check=True, stderr=subprocess.DEVNULL)
-            blob, at, bad, refused = open(out, "rb").read(), 0, [], 0
-            for path in paths:
-                w, h = struct.unpack_from("<ii", blob, at)
-                at += 8
-                expected = reference(path, mode)
-                if w < 0 or expected is None:
-                    refused += 1
-                    if (w < 0) != (expected is None):
-                        bad.append((path, "refused by one only: ours" if w < 0 else "refused by one only: Pillow"))
-                    at += max(w, 0) * max(h, 0) * 3
-                    continue
-                got = np.frombuffer(blob, np.uint8, w * h * 3, at).reshape(h, w, 3)
-                at += w * h * 3
-                if got.shape != expected.shape or (got != expected).any():
-                    bad.append((path, "%d of %d bytes" % ((got != expected).sum(), got.size) if got.shape == expected.shape else "shape"))
-            print(f"{title:32} {mode:24} {len(paths)} pictures ({refused} refused by both), {len(bad)} differ")
-            for b in bad[:10]:
-                print("   ", *b)
-    return len(bad)
+            values, total, different, largest, refused, bad = mode.startswith("values"), 0, 0, 0, 0, []
+            kind, config, expect = processors(mode) if values else (None, None, lambda im: reference(im, mode))
+            if values:
+                json.dump(config, open(os.path.join(folder, "preprocessor_config.json"), "w"))
+            for begin in range(0, len(paths), 100):
+                part = paths[begin:begin + 100]
+                listing, out = os.path.join(folder, "list"), os.path.join(folder, "out")
+                open(listing, "w").write("\n".join(part) + "\n")
+                how = ["--values", kind, folder, mode.split()[2]] if values else ["--pixels", mode]
+                subprocess.run([program, *how, listing, out], check=True, stderr=subprocess.DEVNULL)
+                blob, at = open(out, "rb").read(), 0
+                for path in part:
+                    w, h = struct.unpack_from("<ii", blob, at)
+                    at += 8
+                    im = opened(path)
+                    got = np.frombuffer(blob, np.float32 if values else np.uint8, max(w, 0) * max(h, 0) * 3, at).reshape(max(h, 0), max(w, 0), 3)
+                    at += got.nbytes
+                    if w < 0 or im is None:
+                        refused += 1
+                        if (w < 0) != (im is None):
+                            bad.append((path, "refused by one only: ours" if w < 0 else "refused by one only: Pillow"))
+                        continue
+                    try:
+                        expected = expect(im)
+                    except Exception as e:  # torchvision has limits of its own on sizes
+                        bad.append((path, repr(e)[:90]))
+                        continue
+                    if got.shape != expected.shape:
+                        bad.append((path, f"{got.shape} and {expected.shape}"))
+                        continue
+                    total += got.size
+                    apart = np.abs(got.astype(np.float64) - expected)
+                    if got.tobytes() != expected.tobytes():
+                        different += int((apart != 0).sum())
+                        largest = max(largest, apart.max())
+                        bad.append((path, f"{(apart != 0).sum()} of {got.size}"))
+            print(f"{title:16} {mode:28} {len(paths):5} images ({refused} refused by both), {len(bad)} differ; {different} of {total} "
+                  f"{'floats' if values else 'bytes'}, largest difference {largest:g}", flush=True)
+            if "--differences" not in sys.argv:
+                for b in bad[:10]:
+                    print("   ", *b)
+                failures += len(bad)
+    return failures
 
 
 def png(w, h, depth, kind, rows, extra=b""):
@@ -157,6 +229,25 @@ def variants(folder):
     return paths
 
 
+def awkward(folder):
+    """200 images of sizes that are hard: one pixel, one row, one column, primes, just off a square, as PNG, JPEG and WebP."""
+    n, r, paths = np.random.RandomState(5), random.Random(11), []
+    sizes = [(1, 1), (1, 4000), (4000, 1), (7, 3), (3, 7), (2, 2), (1, 2), (2, 1), (15, 17), (16, 16), (17, 15), (223, 225), (224, 223), (256, 257),
+             (2, 3000), (3000, 2), (5, 1999), (1021, 13), (225, 224), (448, 447)]
+    while len(sizes) < 200:
+        sizes.append((r.choice((r.randint(1, 20), r.randint(1, 400), r.randint(300, 1500))), r.choice((r.randint(1, 20), r.randint(1, 400), r.randint(300, 1500)))))
+    for i, (w, h) in enumerate(sizes):
+        y, x = np.mgrid[0:h, 0:w]
+        pixels = np.stack([(x * 7 + i) % 256, (y * 5) % 256, (x * y + i) % 256], -1) if i % 3 == 0 else n.randint(0, 256, (h, w, 3))
+        if i % 3 == 2:  # black and white: the largest overshoot of a filter
+            pixels = np.where(pixels > 127, 255, 0)
+        im, kind = Image.fromarray(pixels.astype(np.uint8)), ("png", "jpg", "webp", "png")[i % 4]
+        how = {"png": {}, "jpg": {"quality": 60 + i % 40, "progressive": i % 8 == 1, "subsampling": i % 3}, "webp": {"lossless": i % 8 == 2}}[kind]
+        paths.append(os.path.join(folder, f"{i}_{w}x{h}.{kind}"))
+        im.save(paths[-1], **how)
+    return paths
+
+
 def sample(folder, count):
     names = sorted(f for f in os.listdir(folder))
     if "--all" not in sys.argv:
@@ -164,15 +255,20 @@ def sample(folder, count):
     return [os.path.join(folder, f) for f in names]
 
 
-MODES = ["decode", "bicubic 224 224", "bilinear 224 224", "bilinear 224 224 256", "bilinear 224 224 232", "bicubic 280 280",
-         "bicubic 224 224 256", "bicubic 346 289", "bilinear 64 96", "bicubic12 224 224"]
+ALL = ["decode"] + [f"{f} {g}" for f in FILTERS for g in ("224 224", "224 224 256")]
+ALL += ["bilinear 224 224 232", "bicubic 280 280", "bicubic 346 289", "bilinear 64 96", "lanczos 300 500", "bicubic12 224 224"]
+ALL += [f"{f}tv {g}" for f in ("nearest", "bilinear", "bicubic", "lanczos") for g in ("224 224", "224 224 256")]
+VALUES = [f"values {p} {r}" for p in PROCESSORS for r in ("pil", "torchvision")]
+print("pillow", PIL.__version__, "with libjpeg-turbo", features.version("libjpeg_turbo"), "libwebp", features.version("webp"), "zlib", features.version("zlib"))
 bad = 0
 for title, folder in (("movielens-100k", "movielens-100k/posters"), ("movielens-1m", "movielens-1m/posters"), ("fashion", "fashion/images")):
     folder = os.path.join(data, folder)
     if os.path.isdir(folder):
-        bad += check(title, sample(folder, 200), MODES)
+        bad += check(title, sample(folder, 200), ALL + VALUES)
     else:
         print(f"{title}: skipped, {folder} is missing")
 with tempfile.TemporaryDirectory() as folder:
-    bad += check("variants", variants(folder), MODES + ["bicubic 33 47", "bilinear 16 16 12", "bilinear 17 40 12"])
+    bad += check("variants", variants(folder), ALL + VALUES + ["bicubic 33 47", "bilinear 16 16 12", "bilinear 17 40 12"])
+with tempfile.TemporaryDirectory() as folder:
+    bad += check("awkward sizes", awkward(folder), ALL + VALUES + ["box 5 3", "hamming 1 1", "lanczos 2 700", "nearest 13 11 17", "bicubictv 5 3"])
 sys.exit(bad != 0)
