@@ -130,6 +130,14 @@ static bool read_dtype(const char *name, Pack *to, Error *e)
     return *to < PACK_COUNT || fail(e, SP_USAGE, "unknown number type %s; choose one of f32, f16, bf16, int8", name);
 }
 
+static bool read_resize(const char *name, Resizer *to, Error *e)
+{
+    bool torchvision = name && strcmp(name, "torchvision") == 0;
+    *to = torchvision ? RESIZE_TORCHVISION : RESIZE_PILLOW;
+    return !name || torchvision || strcmp(name, "pil") == 0 ||
+           fail(e, SP_USAGE, "resize: unknown library %s; choose pil or torchvision", name);
+}
+
 static bool usual_call(sp_encoder *m, unsigned tower, const OutputOptions *usual, Call **call, Error *e)
 {
     int number = output_find(m->encoder, tower, NULL);
@@ -181,6 +189,7 @@ static sp_encoder *open_encoder(const char *model, const Files *files, const sp_
     EncoderOptions wish = {0};
     error_clear(e);
     if (!read_options(&o, sizeof o, options, "sp_encoder_options", e) || !read_dtype(o.dtype, &wish.dtype, e) ||
+        !read_resize(o.resize, &wish.resizer, e) ||
         !outputs_given(o.outputs, o.output_count, e))
         return NULL;
     if (o.modalities & ~(unsigned)(SP_IMAGES | SP_TEXTS)) {

@@ -166,6 +166,8 @@ typedef struct sp_encoder_options {
     sp_pool pool;
     int normalize;
     size_t max_length;
+    /* Images: NULL or "pil", or "torchvision", whose pixels the image processors of transformers 5 give by default. */
+    const char *resize;
 } sp_encoder_options;
 SP_API sp_encoder *sp_encoder_open_with(const char *model, const sp_encoder_options *o, const sp_allocator *memory,
                                         sp_error *e);

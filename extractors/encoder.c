@@ -198,6 +198,18 @@ static bool use_precision(Encoder *en, const Device *d, Error *e)
     return tuning_open(en, e);
 }
 
+static bool use_resizer(Encoder *en, Error *e)
+{
+    if (en->options.resizer == RESIZE_PILLOW)
+        return true;
+    if (!(en->towers & MODALITY_IMAGE))
+        return fail(e, SP_USAGE, "%s: resize torchvision is for images, and this model encodes none here; remove it",
+                    en->path);
+    if (preset_resizer(&en->image.preset, en->options.resizer, e))
+        return true;
+    return error_prefix(e, "%s: ", en->path), false;
+}
+
 /* The outputs that calls will ask for must be among the model's. */
 static bool check_outputs(const Encoder *en, Error *e)
 {
@@ -229,7 +241,7 @@ static bool open_into(Encoder *en, const Device *d, const char *name, const File
             return false;
     if (!en->kind->load(en, &s, e))
         return fail(e, SP_FORMAT, "%s: cannot be loaded as %s", s.path, en->kind->name);
-    if (!tuning_check(en, &s, e) || !check_outputs(en, e))
+    if (!tuning_check(en, &s, e) || !check_outputs(en, e) || !use_resizer(en, e))
         return false;
     return !(en->towers & MODALITY_TEXT) || finish_text(en, &s, max_seq_length, e) || tower_fails(en, MODALITY_TEXT, e);
 }

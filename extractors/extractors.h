@@ -125,6 +125,9 @@ typedef struct EncoderOptions { /* how a model is opened; zeros are the defaults
     size_t output_count;
     Pack dtype;   /* of weights and products: PACK_F32, _F16, _BF16 or _INT8 */
     int winograd; /* 6: wider squares for 3 x 3 convolutions, coarser (Conv.winograd) */
+    /* RESIZE_TORCHVISION: images as the model's image processor on torchvision, the default of transformers 5, or
+     * torchvision's preset of a tensor; needs the tower of images. A call's own preset is not changed. */
+    Resizer resizer;
     TrainOptions train;
 } EncoderOptions;
 

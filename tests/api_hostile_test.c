@@ -89,6 +89,10 @@ static void null_is_told(void **state)
     WRONG(sp_encoder_open("", NULL, &e), "name or path is missing");
     WRONG(sp_encoder_open(ENCODERS "bert", &empty, &e), "resize of the sp_allocator is NULL");
     WRONG(sp_encoder_open_with(ENCODERS "bert", &o, NULL, &e), "output_count: 2, but outputs is NULL");
+    o = (sp_encoder_options){.size = sizeof o, .resize = "opencv"};
+    WRONG(sp_encoder_open_with(ENCODERS "vit", &o, NULL, &e), "unknown library opencv; choose pil or torchvision");
+    o.resize = "torchvision";
+    WRONG(sp_encoder_open_with(ENCODERS "bert", &o, NULL, &e), "resize torchvision is for images");
     WRONG(sp_encoder_open_memory(NULL, 1, NULL, NULL, &e), "list of files is NULL");
     WRONG(sp_tokenizer_open(NULL, NULL, &e), "path of the tokenizer is NULL");
     WRONG(sp_recommender_open(NULL, 1, NULL, &e), "folder of the recommender is NULL");

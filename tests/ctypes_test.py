@@ -14,7 +14,7 @@ class Error(c.Structure):
 class EncoderOptions(c.Structure):
     _fields_ = [("size", c.c_size_t), ("dtype", c.c_char_p), ("device", c.c_char_p), ("arch", c.c_char_p),
                 ("modalities", c.c_uint), ("outputs", c.POINTER(c.c_char_p)), ("output_count", c.c_size_t),
-                ("pool", c.c_int), ("normalize", c.c_int), ("max_length", c.c_size_t)]
+                ("pool", c.c_int), ("normalize", c.c_int), ("max_length", c.c_size_t), ("resize", c.c_char_p)]
 
 
 class Output(c.Structure):

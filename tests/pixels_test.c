@@ -2,10 +2,11 @@
  * image processors give (tests/golden/make_images.py).
  *
  * For tests/golden/check_pixels.py: LIST names an image a line, and OUT receives of each int32 width, int32 height
- * (-1 -1 where decoding fails), then its numbers.
+ * (-1 -1 where it fails), then its numbers.
  *
- * pixels_test --pixels MODE LIST OUT writes RGB bytes. MODE is "decode", "FILTER W H" (squash), or "FILTER W H SHORT"
- * (short side, then centre crop); FILTER is a name of FILTERS, with 12 behind it for Pillow 12, tv for torchvision.
+ * pixels_test --pixels MODES LIST OUT writes RGB bytes, of each image all MODES, which are between commas: "decode",
+ * "FILTER W H" (squash), or "FILTER W H SHORT" (short side, then centre crop); FILTER is a name of FILTERS, with 12
+ * behind it for Pillow 12, tv for torchvision.
  *
  * pixels_test --values KIND FOLDER RESIZER LIST OUT writes floats, of FOLDER's preprocessor_config.json and the
  * defaults of that kind of encoders. RESIZER is pil or torchvision. */
@@ -43,20 +44,36 @@ static bool fitted(Image *out, const Image *im, const char *filter, int w, int h
 
 /* ---- for check_pixels.py --------------------------------------------------------------------- */
 
-static bool write_pixels(Out *out, const char *path, const void *mode, Arena *a, Error *e)
+static bool write_mode(Out *out, const Image *whole, const char *mode, Arena *a, Error *e)
 {
     char filter[16];
     int w, h, shorter = 0, n = sscanf(mode, "%15s %d %d %d", filter, &w, &h, &shorter);
-    Image whole, im;
+    Image im = *whole;
     Error local = {0};
-    bool ok = image_open(&whole, path, a, &local) && (n < 3 || fitted(&im, &whole, filter, w, h, shorter, a, &local));
-    if (n < 3)
-        im = whole;
+    bool ok = whole->pixels && (n < 3 || fitted(&im, whole, filter, w, h, shorter, a, &local));
     int32_t size[2] = {ok ? (int32_t)im.width : -1, ok ? (int32_t)im.height : -1};
     if (!ok)
-        fprintf(stderr, "%s\n", local.message);
+        fprintf(stderr, "%s: %s\n", mode, local.message);
     return out_write(out, size, sizeof size, e) &&
            (!ok || out_write(out, im.pixels, (size_t)(im.width * im.height * 3), e));
+}
+
+static bool write_pixels(Out *out, const char *path, const void *modes, Arena *a, Error *e)
+{
+    Image whole;
+    Error local = {0};
+    Text rest = text_of(modes), mode;
+    bool ok = true;
+    if (!image_open(&whole, path, a, &local)) {
+        fprintf(stderr, "%s\n", local.message);
+        whole = (Image){0};
+    }
+    while (ok && text_next(&rest, ',', &mode)) {
+        ArenaMark mark = arena_mark(a);
+        ok = write_mode(out, &whole, arena_strndup(a, mode.p, mode.n, e), a, e);
+        arena_rewind(a, mark);
+    }
+    return ok;
 }
 
 static bool write_values(Out *out, const char *path, const void *preset, Arena *a, Error *e)

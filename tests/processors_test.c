@@ -204,12 +204,42 @@ static void processors_of_clip(void **state)
     test_folder_remove(folder);
 }
 
+/* EncoderOptions.resizer: the image processor on torchvision. */
+static void the_resizer_is_an_option(void **state)
+{
+    static const EncoderOptions TORCHVISION = {.resizer = RESIZE_TORCHVISION};
+    Bench *b = *state;
+    char folder[256];
+    test_folder(folder);
+    copy_model(b, "vit", folder);
+    test_write(folder, NAME, text_of("{\"size\": 40, \"crop_size\": 32, \"do_center_crop\": true}"));
+    Encoder *en = encoder_open(&b->d, folder, &TORCHVISION, &b->e);
+    assert_ok(en != NULL, b->e);
+    const Preset *p = &en->image.preset;
+    assert_true(p->how.resizer == RESIZE_TORCHVISION && p->crop == CROP_FLOOR_BEHIND);
+    encoder_close(en);
+    test_write(folder, NAME, text_of("{\"size\": 32, \"resample\": 4}"));
+    assert_null(encoder_open(&b->d, folder, &TORCHVISION, &b->e));
+    assert_error(b->e, SP_UNSUPPORTED, "torchvision has no box filter");
+    test_write(folder, NAME, text_of("{\"size\": 32, \"resample\": 5}"));
+    assert_null(encoder_open(&b->d, folder, &TORCHVISION, &b->e));
+    assert_error(b->e, SP_UNSUPPORTED, "torchvision has no hamming filter");
+    assert_null(encoder_open(&b->d, ENCODERS "bert", &TORCHVISION, &b->e));
+    assert_error(b->e, SP_USAGE, "resize torchvision is for images");
+    en = encoder_open(&b->d, ENCODERS "efficientnet_lite.safetensors", &TORCHVISION, &b->e); /* torchvision's preset */
+    assert_ok(en != NULL, b->e);
+    assert_true(en->image.preset.how.resizer == RESIZE_TORCHVISION && en->image.preset.crop == CROP_HALF_EVEN);
+    encoder_close(en);
+    test_folder_remove(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(processors_without_all_keys),
         cmocka_unit_test(processors_of_hugging_face),
         cmocka_unit_test(processors_of_clip),
+        cmocka_unit_test(the_resizer_is_an_option),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

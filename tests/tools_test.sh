@@ -284,6 +284,8 @@ table <<'END'
 2|from 1 to 65536|a batch of nothing|encode word-statistics texts.txt -o other.npy --batch 0
 2|does not support this option|a type that statistics do not have|encode word-statistics texts.txt -o other.npy --dtype bf16
 2|does not support this option|convolutions that statistics do not have|encode colour-statistics bad/folder -o other.npy --winograd 6
+2|does not support this option|pixels that statistics do not have|encode colour-statistics bad/folder -o other.npy --resize torchvision
+2|pil, torchvision|a library that there is not|encode word-statistics texts.txt -o other.npy --resize opencv
 2|4, 6|squares that there are not|encode word-statistics texts.txt -o other.npy --winograd 5
 2|int8|a type that there is not|encode word-statistics texts.txt -o other.npy --dtype f64
 1|folder.npy: is a folder|features into a folder|encode word-statistics texts.txt -o bad/folder.npy
@@ -340,6 +342,7 @@ ok $? 'a full disk behind standard output'
 # ---- profile and trace ---------------------------------------------------------------------------------------------------
 mkdir some
 for name in L P RGB RGBA LA; do cp "$root/tests/golden/images/$name.png" some; done
+wrong 1 'resize torchvision is for images' 'pixels for a model of texts' encode "$root/share/encoders/demo/text" texts.txt -o other.npy --resize torchvision
 wrong 1 'does not support --winograd' 'squares for a model of texts' encode "$root/share/encoders/demo/text" texts.txt -o other.npy --winograd 6
 wrong 1 'does not support --winograd' 'squares for a model without them' encode "$root/share/encoders/demo/vision" some -o other.npy --winograd 6
 right 'encode with a profile' encode "$root/share/encoders/demo/vision" some -o seen.npy --profile --quiet

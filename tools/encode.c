@@ -25,6 +25,7 @@ const Option encode_options[] = {
      "print the probability of each text (of all texts) for each image, with its logit; for CLIP, ALIGN, AltCLIP"},
     {"winograd", 0, "N",
      "tile of Winograd 3x3 convolutions: 4 (default) or 6; 6 is faster on large images, less accurate"},
+    OPTION_RESIZE,
     {NULL, 0, NULL, NULL},
 };
 
@@ -441,6 +442,7 @@ bool encode_command(Context *c, Error *e)
     int pool = 0;
     Pack dtype = PACK_F32;
     int winograd = 0;
+    Resizer resizer = RESIZE_PILLOW;
     int64_t batch = 16;
     UnreadableList list = {0}, *unreadable = option_given(c, "strict") ? NULL : &list;
     const char *out = option_text(c, "out");
@@ -454,9 +456,10 @@ bool encode_command(Context *c, Error *e)
     if (!to_stdout && (!missing || !output_check(c, "out", missing, e)))
         return false;
     if (!option_choice(c, "pool", POOLS, COUNT(POOLS), &pool, e) || !option_dtype(c, &dtype, e) ||
-        !option_winograd(c, &winograd, e) || !option_i64(c, "batch", 1, 1 << 16, &batch, e))
+        !option_winograd(c, &winograd, e) || !option_resize(c, &resizer, e) || !option_i64(c, "batch", 1, 1 << 16, &batch, e))
         return false;
-    EncoderOptions o = {.arch = option_text(c, "arch"), .dtype = dtype, .winograd = winograd};
+    EncoderOptions o = {
+        .arch = option_text(c, "arch"), .dtype = dtype, .winograd = winograd, .resizer = resizer};
     if (score)
         return encode_scores(c, &o, (size_t)batch, e);
     OutputOptions output = {
@@ -465,7 +468,7 @@ bool encode_command(Context *c, Error *e)
     FeatureSource x;
     Inputs in = {.named = !to_stdout};
     double begun = now_seconds();
-    static const char *const CHOICES[] = {"pool", "normalize", "layer", "arch", "dtype", "winograd"};
+    static const char *const CHOICES[] = {"pool", "normalize", "layer", "arch", "dtype", "winograd", "resize"};
     for (size_t i = 0; i < COUNT(CHOICES) && statistics_find(c->args[0]); i++)
         if (option_given(c, CHOICES[i]))
             return fail(e, SP_USAGE, "--%s: %s does not support this option; remove it", CHOICES[i], c->args[0]);

@@ -29,6 +29,16 @@ bool option_dtype(const Context *c, Pack *dtype, Error *e)
     return true;
 }
 
+bool option_resize(const Context *c, Resizer *resizer, Error *e)
+{
+    static const char *const LIBRARIES[] = {"pil", "torchvision"};
+    int which = 0;
+    if (!option_choice(c, "resize", LIBRARIES, COUNT(LIBRARIES), &which, e))
+        return false;
+    *resizer = which ? RESIZE_TORCHVISION : RESIZE_PILLOW;
+    return true;
+}
+
 bool option_winograd(const Context *c, int *outputs, Error *e)
 {
     static const char *const SIZES[] = {"4", "6"};
