@@ -88,6 +88,8 @@ static bool torch_legacy(uint64_t *digest, Error *e)
     }                                                                                                                  \
     static bool name##_in(Arena *a, uint64_t *digest, Error *e)
 
+#include "tests/faults_images.h"
+
 READER(npy)
 {
     Npy n;
@@ -311,34 +313,6 @@ READER(table)
     mix(digest, rows[n - 1].text.p, rows[n - 1].text.n);
     return true;
 }
-
-static bool picture(const char *path, Arena *a, uint64_t *digest, Error *e)
-{
-    static const Preset PRESET = {.fit = FIT_SHORT_SIDE, .resize = 10, .width = 8, .height = 8, .scale = SCALE_UNIT};
-    Image im;
-    float x[3 * 8 * 8];
-    if (!image_open(&im, path, a, e) || !image_prepare(&im, &PRESET, x, a, e))
-        return false;
-    mix(digest, x, sizeof x);
-    return true;
-}
-
-READER(jpeg)
-{
-    return picture(GOLDEN "images/progressive.jpg", a, digest, e);
-}
-
-READER(png)
-{
-    return picture(GOLDEN "images/interlaced.png", a, digest, e);
-}
-
-#ifdef HAVE_WEBP
-READER(webp)
-{
-    return picture(GOLDEN "images/alpha.webp", a, digest, e);
-}
-#endif
 
 static bool encode(const char *model, const char *image, uint64_t *digest, Error *e)
 {
@@ -604,6 +578,7 @@ static const Subject SUBJECTS[] = {
 #ifdef HAVE_WEBP
     {"WebP", webp, false},
 #endif
+    {"image processor", image_processor, false},
     {"encode a text", encode_text, false},
     {"encode a picture", encode_image, false},
     {"recommend", recommend, false},

@@ -234,10 +234,13 @@ static void long_images_are_resized_in_blocks(void **state)
     unsigned char *pixels = NEW(a, unsigned char, LONG *SHORT * 3, &e);
     for (size_t i = 0; i < (size_t)LONG * SHORT * 3; i++)
         pixels[i] = (unsigned char)(i * 2654435761u >> 13);
-    for (int turned = 0; turned < 2; turned++) {
+    static const Resampling HOWS[] = {
+        {FILTER_BICUBIC, RESIZE_PILLOW}, {FILTER_BICUBIC, RESIZE_TORCHVISION}, {FILTER_NEAREST, RESIZE_PILLOW}};
+    for (size_t each = 0; each < 2 * COUNT(HOWS); each++) {
+        bool turned = each % 2;
         const Image im = {turned ? SHORT : LONG, turned ? LONG : SHORT, pixels};
         int64_t w = turned ? 20 : 230, h = turned ? 230 : 20;
-        Resampling how = {.filter = FILTER_BICUBIC};
+        Resampling how = HOWS[each / 2];
         Image whole, part;
         ArenaMark mark = arena_mark(a);
         /* the result and one block; a table of all weights would be 10 MB twice */
@@ -255,6 +258,11 @@ static void long_images_are_resized_in_blocks(void **state)
         }
         arena_free(few);
     }
+    const Image line = {LONG, 1, pixels}; /* torchvision would make it whole */
+    const Preset p = {.fit = FIT_SHORT_SIDE, .resize = 224, .width = 8, .height = 8, .how = HOWS[1]};
+    Image part;
+    assert_false(image_fit(&part, &line, &p, a, &e));
+    assert_error(e, SP_USAGE, "an image of 300000 x 1 cannot be resized to 67200000 x 224");
     arena_free(a);
 }
 

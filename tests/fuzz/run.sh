@@ -118,6 +118,12 @@ seeds() { # TARGET: its corpus
         (for ((j = 0; j < 1100; j++)); do printf 'k%d: x\n' $j; done) | seed keys
         (for ((j = 0; j < 200; j++)); do printf '%%TAG !a%d! x\n' $j; done && printf -- '---\na: b\n') | seed tags
         ;;
+    processor)
+        printf '\1\105{"crop_size": 24, "do_center_crop": true, "image_mean": [0.5, 0.4, 0.4], "image_std": 0.3, "resample": 3, "size": 24}' | seed clip
+        printf '\2\067{"image_processor_type": "EfficientNetImageProcessor", "size": {"height": 40, "width": 30}, "crop_size": [20, 50], "do_center_crop": true, "rescale_factor": 0.0078, "rescale_offset": true, "include_top": false, "resample": 2}' | seed align
+        printf '\0\377{"size": {"shortest_edge": 20}, "crop_pct": 0.875, "resample": 1, "do_rescale": false}' | seed convnext
+        printf '\3\021{"do_resize": false, "do_center_crop": true, "crop_size": 30, "do_normalize": false}' | seed own
+        ;;
     image) cp $golden/images/*.{png,jpg,webp} "$corpus" ;;
     model)
         local i=0 file
