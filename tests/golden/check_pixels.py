@@ -9,11 +9,12 @@ Not part of `make test` (needs Python). Made with pillow 13.0.0, numpy 2.4.6, to
 import io, json, os, random, struct, subprocess, sys, tempfile, zlib
 import numpy as np
 import PIL
-from PIL import Image, features
+from PIL import Image, ImageFile, features
 
 words = [w for w in sys.argv[1:] if not w.startswith("--")]
 program, data = words[0], words[1] if len(words) > 1 else os.environ.get("SAPOR_DATA", "../shared/data")
 rng = random.Random(7)
+ImageFile.MAXBLOCK = 1 << 24  # Pillow's room for a progressive JPEG of noise
 FILTERS = {n: getattr(Image, n.upper()) for n in ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")}
 
 
