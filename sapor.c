@@ -189,8 +189,7 @@ static sp_encoder *open_encoder(const char *model, const Files *files, const sp_
     EncoderOptions wish = {0};
     error_clear(e);
     if (!read_options(&o, sizeof o, options, "sp_encoder_options", e) || !read_dtype(o.dtype, &wish.dtype, e) ||
-        !read_resize(o.resize, &wish.resizer, e) ||
-        !outputs_given(o.outputs, o.output_count, e))
+        !read_resize(o.resize, &wish.resizer, e) || !outputs_given(o.outputs, o.output_count, e))
         return NULL;
     if (o.modalities & ~(unsigned)(SP_IMAGES | SP_TEXTS)) {
         fail(e, SP_USAGE, "modalities: %u; expected SP_IMAGES, SP_TEXTS, both or 0", o.modalities);

@@ -342,7 +342,7 @@ ok $? 'a full disk behind standard output'
 # ---- profile and trace ---------------------------------------------------------------------------------------------------
 mkdir some
 for name in L P RGB RGBA LA; do cp "$root/tests/golden/images/$name.png" some; done
-wrong 1 'resize torchvision is for images' 'pixels for a model of texts' encode "$root/share/encoders/demo/text" texts.txt -o other.npy --resize torchvision
+wrong 2 'resize torchvision is for images' 'pixels for a model of texts' encode "$root/share/encoders/demo/text" texts.txt -o other.npy --resize torchvision
 wrong 1 'does not support --winograd' 'squares for a model of texts' encode "$root/share/encoders/demo/text" texts.txt -o other.npy --winograd 6
 wrong 1 'does not support --winograd' 'squares for a model without them' encode "$root/share/encoders/demo/vision" some -o other.npy --winograd 6
 right 'encode with a profile' encode "$root/share/encoders/demo/vision" some -o seen.npy --profile --quiet

@@ -456,7 +456,8 @@ bool encode_command(Context *c, Error *e)
     if (!to_stdout && (!missing || !output_check(c, "out", missing, e)))
         return false;
     if (!option_choice(c, "pool", POOLS, COUNT(POOLS), &pool, e) || !option_dtype(c, &dtype, e) ||
-        !option_winograd(c, &winograd, e) || !option_resize(c, &resizer, e) || !option_i64(c, "batch", 1, 1 << 16, &batch, e))
+        !option_winograd(c, &winograd, e) || !option_resize(c, &resizer, e) ||
+        !option_i64(c, "batch", 1, 1 << 16, &batch, e))
         return false;
     EncoderOptions o = {
         .arch = option_text(c, "arch"), .dtype = dtype, .winograd = winograd, .resizer = resizer};

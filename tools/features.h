@@ -51,12 +51,15 @@ typedef struct FeatureSource {
 bool feature_source_open(FeatureSource *x, Context *c, const char *name, unsigned towers, const EncoderOptions *o,
                          const CallOptions *call, Error *e);
 void feature_source_close(FeatureSource *x);
-bool option_dtype(const Context *c, Pack *dtype, Error *e);     /* --dtype */
-bool option_winograd(const Context *c, int *outputs, Error *e); /* --winograd 6; else 0 */
+bool option_dtype(const Context *c, Pack *dtype, Error *e);       /* --dtype */
+bool option_winograd(const Context *c, int *outputs, Error *e);   /* --winograd 6; else 0 */
 bool option_resize(const Context *c, Resizer *resizer, Error *e); /* --resize */
 #define OPTION_RESIZE                                                                                                  \
-    {"resize", 0, "LIBRARY",                                                                                           \
-     "pil (default) or torchvision: whose pixels image processors give; torchvision is the default of transformers 5"}
+    {                                                                                                                  \
+        "resize", 0, "LIBRARY",                                                                                        \
+            "pil (default) or torchvision: whose pixels image processors give; torchvision is the default of "         \
+            "transformers 5"                                                                                           \
+    }
 
 /* Receives rows first .. first+n-1, [n, features]. */
 typedef bool FeatureSink(void *arg, size_t first, size_t n, const float *rows, Error *e);

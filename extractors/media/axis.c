@@ -26,7 +26,7 @@ static double hamming(double x)
     if (x >= 1.0)
         return 0.0;
     x *= M_PI;
-    return sin(x) / x * (0.54 + 0.46 * cos(x));
+    return sin(x) / x * ((double)0.54f + (double)0.46f * cos(x)); /* as Pillow has them, in float32 */
 }
 
 static double cubic(double x) /* Keys's kernel with a = -0.5 */

@@ -121,6 +121,9 @@ for name in sorted(os.listdir(folder)):
             if how in TORCHVISION:
                 part = F.center_crop(F.resize(tensor, [s], TORCHVISION[how], antialias=True), [h, w])
                 lines.append(f"{name}\t{how}tv\t{w}\t{h}\t{s}\t{fnv(hwc(part)):016x}")
+im = Image.open(os.path.join(folder, "sixteen2.png")).convert("RGB")
+for w, h in ((36, 11), (18, 33), (42, 11)):  # bytes that show that Pillow's hamming has its numbers in float32
+    lines.append(f"sixteen2.png\thamming\t{w}\t{h}\t0\t{fnv(im.resize((w, h), Image.HAMMING).tobytes()):016x}")
 open(os.path.join(folder, "pixels.tsv"), "w").write("\n".join(lines) + "\n")
 
 # The floats of transformers' image processors, on PIL and on torchvision. The first column is the kind of encoders whose
