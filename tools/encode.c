@@ -459,8 +459,7 @@ bool encode_command(Context *c, Error *e)
         !option_winograd(c, &winograd, e) || !option_resize(c, &resizer, e) ||
         !option_i64(c, "batch", 1, 1 << 16, &batch, e))
         return false;
-    EncoderOptions o = {
-        .arch = option_text(c, "arch"), .dtype = dtype, .winograd = winograd, .resizer = resizer};
+    EncoderOptions o = {.arch = option_text(c, "arch"), .dtype = dtype, .winograd = winograd, .resizer = resizer};
     if (score)
         return encode_scores(c, &o, (size_t)batch, e);
     OutputOptions output = {
