@@ -91,6 +91,8 @@ ArenaMark arena_mark(const Arena *a);
 void arena_rewind(Arena *a, ArenaMark mark); /* keeps the blocks: going round again allocates nothing */
 /* Back to the beginning; blocks go back to the heap where they are more than `keep` bytes. */
 void arena_trim(Arena *a, size_t keep);
+/* Calls end(p) when the arena is freed or rewound to a mark before this call: for what another library allocates. */
+bool arena_at_end(Arena *a, void (*end)(void *p), void *p, Error *e);
 size_t arena_bytes(const Arena *a); /* taken from the heap */
 bool arena_full(const Arena *a);    /* a request did not fit under max_bytes */
 const Heap *arena_heap(const Arena *a);

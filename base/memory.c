@@ -108,8 +108,18 @@ typedef struct Block {
     char pad[ALIGN - sizeof(void *) - sizeof(size_t)];
 } Block;
 
+typedef struct AtEnd AtEnd;
+struct AtEnd {
+    void (*end)(void *p);
+    void *p;
+    const Block *block; /* the arena behind it: it is gone where a rewind goes before that */
+    size_t used;
+    AtEnd *next;
+};
+
 struct Arena {
     const Heap *heap;
+    AtEnd *ends; /* the newest first */
     Heap copy;
     size_t max_bytes, bytes;
     Block *first, *current; /* current NULL: nothing is in use; blocks behind it are empty and wait */
@@ -248,8 +258,33 @@ ArenaMark arena_mark(const Arena *a)
     return (ArenaMark){a->current, a->used};
 }
 
+bool arena_at_end(Arena *a, void (*end)(void *p), void *p, Error *e)
+{
+    AtEnd *x = NEW(a, AtEnd, 1, e);
+    if (!x)
+        return false;
+    *x = (AtEnd){end, p, a->current, a->used, a->ends};
+    a->ends = x;
+    return true;
+}
+
+/* Ends what is behind the mark. */
+static void end_behind(Arena *a, ArenaMark mark)
+{
+    for (AtEnd *x = a->ends; x; x = a->ends) {
+        const Block *b = x->block == mark.block ? NULL : x->block;
+        while (b && b != mark.block)
+            b = b->next;
+        if (b || (x->block == mark.block && mark.used >= x->used))
+            return;
+        a->ends = x->next;
+        x->end(x->p);
+    }
+}
+
 void arena_rewind(Arena *a, ArenaMark mark)
 {
+    end_behind(a, mark);
 #ifdef __SANITIZE_ADDRESS__ /* what follows the mark is handed out no more */
     size_t from = mark.block ? mark.used : 0;
     for (Block *b = mark.block ? mark.block : a->first; b; b = b->next, from = 0)
@@ -296,6 +331,7 @@ void arena_free(Arena *a)
 {
     if (!a)
         return;
+    end_behind(a, (ArenaMark){0});
     free_blocks(a);
     Heap copy = a->copy;
     heap_free(a->heap ? &copy : NULL, a, sizeof *a);

@@ -199,6 +199,39 @@ static void arenas_give_back_what_is_much(void **state)
     assert_int_equal(h.live, 0);
 }
 
+static void count_up(void *p)
+{
+    ++*(int *)p;
+}
+
+/* What was registered behind a mark ends with the rewind, the rest with the arena; each once. */
+static void arenas_end_what_they_hold(void **state)
+{
+    (void)state;
+    Error e = {0};
+    Arena *a = arena_new(NULL, 0);
+    int ended[3] = {0};
+    assert_true(arena_at_end(a, count_up, &ended[0], &e));
+    ArenaMark mark = arena_mark(a);
+    for (int round = 1; round <= 2; round++) {
+        assert_non_null(NEW(a, char, round * 100000, &e)); /* another block */
+        assert_true(arena_at_end(a, count_up, &ended[1], &e));
+        assert_non_null(NEW(a, char, 100000, &e));
+        arena_rewind(a, arena_mark(a));
+        assert_int_equal(ended[1], round - 1);
+        arena_rewind(a, mark);
+        assert_int_equal(ended[1], round);
+        assert_int_equal(ended[0], 0);
+    }
+    arena_trim(a, 0);
+    assert_int_equal(ended[0], 1);
+    assert_true(arena_at_end(a, count_up, &ended[2], &e));
+    arena_free(a);
+    assert_int_equal(ended[0], 1);
+    assert_int_equal(ended[1], 2);
+    assert_int_equal(ended[2], 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +239,6 @@ int main(void)
         cmocka_unit_test(sizes_are_checked),           cmocka_unit_test(arenas_align_zero_and_reuse),
         cmocka_unit_test(arenas_obey_their_limit),     cmocka_unit_test(arenas_grow_lists_and_print),
         cmocka_unit_test(refused_memory_is_an_error),  cmocka_unit_test(arenas_give_back_what_is_much),
-    };
+        cmocka_unit_test(arenas_end_what_they_hold)};
     return cmocka_run_group_tests_name("base_memory", tests, NULL, NULL);
 }

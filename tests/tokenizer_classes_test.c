@@ -78,8 +78,57 @@ static void classes(void **state)
     test_folder_remove(folder);
 }
 
+/* Regular expressions that go back again and again end with an error, soon; a build without Oniguruma names them. */
+static void expressions(void **state)
+{
+    (void)state;
+    enum { LONG = 100000 };
+    static const struct {
+        const char *pattern, *text, *why; /* text: many times, then an exclamation mark; why NULL: it is no error */
+    } table[] = {
+        {"(a+)+$", "a", "the regular expression '(a+)+$' takes too many steps on a text of 100001 bytes"},
+        {"(a|a)*b", "a", ""},
+        {"(?:a?){50}a{50}$", "a", ""},
+        {"(?>a+)x", "a", ""},
+        {"[a-z]+(?=,)", "ab ", NULL},
+        {"\\\\p{L}+|\\\\s+(?!\\\\S)|\\\\s+", "ab  ", NULL},
+        {"a\\\\Gb", "a", "a regular expression with \\G is not supported"},
+        {"[", "a", "the regular expression '[': "},
+        {"(?<n>\\\\g<n>)", "a", "never ending recursion"},
+    };
+    for (size_t i = 0; i < COUNT(table); i++) {
+        Error e = {0};
+        Arena *a = arena_new(NULL, 0);
+        char folder[256], *text = NEW(a, char, LONG + 1, &e);
+        for (size_t n = strlen(table[i].text), k = 0; k < LONG; k++)
+            text[k] = table[i].text[k % n];
+        text[LONG] = '!';
+        test_folder(folder);
+        char *json =
+            arena_printf(a, &e,
+                         "{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"%s\"},\"behavior\":"
+                         "\"Isolated\",\"invert\":false},\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"u\","
+                         "\"vocab\":{\"u\":0,\"a\":1}}}",
+                         table[i].pattern);
+        test_write(folder, "tokenizer.json", text_of(json));
+        double begun = now_seconds();
+        TokenIds ids = {0};
+        const Tokenizer *t = tokenizer_load(folder, a, &e);
+        bool ok = t && tokenize(t, (Text){text, LONG + 1}, 0, &ids, a, &e);
+        test_folder_remove(folder);
+        const char *why = table[i].why;
+#ifndef HAVE_ONIGURUMA
+        why = "this build has no Oniguruma";
+#endif
+        if (why && !*why ? !ok && !strstr(e.message, "too many steps") : why ? ok || !strstr(e.message, why) : !ok)
+            fail_msg("%s: expected \"%s\", got \"%s\"", table[i].pattern, why ? why : "", e.message);
+        assert_true(now_seconds() - begun < 60);
+        arena_free(a);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(classes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(classes), cmocka_unit_test(expressions)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -243,6 +243,9 @@ static void places(void **state)
     same_places("places.json");
     same_places("sentencepiece/places.json");
     same_places("classes/places.json");
+#ifdef HAVE_ONIGURUMA
+    same_places("classes/regex.json");
+#endif
 }
 
 static void same_decoded(const char *name)

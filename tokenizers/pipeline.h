@@ -134,6 +134,14 @@ typedef enum SplitRule { SPLIT_REMOVED, SPLIT_ISOLATED, SPLIT_WITH_LAST, SPLIT_W
 /* Where the part of the text ends that begins at `at`, and whether it is a match. */
 typedef size_t SplitPart(const void *how, const Tokenizer *t, Text text, size_t at, bool *match);
 bool split_parts(Work *w, const void *how, SplitPart *part, SplitRule rule);
+/* Whether a part joins the one before it. */
+static inline bool split_joins(SplitRule rule, bool match, bool matched)
+{
+    return rule == SPLIT_CONTIGUOUS  ? match == matched
+           : rule == SPLIT_WITH_LAST ? match && !matched
+           : rule == SPLIT_WITH_NEXT ? !match && matched
+                                     : false;
+}
 bool split_where(Work *w, bool (*is)(const Tokenizer *t, uint32_t c), SplitRule rule);
 bool is_space(const Tokenizer *t, uint32_t c);
 bool is_punctuation(const Tokenizer *t, uint32_t c);
@@ -253,12 +261,23 @@ bool template_finish(Load *l);                            /* checks the ids, and
 
 /* ---- split.c, byte_level.c ------------------------------------------------------------------- */
 
+/* A regular expression by Oniguruma (regex.c), freed with the arena. Fails where it is malformed, and in a build
+ * without Oniguruma. Time: linear in the expression, save for what Oniguruma expands. */
+typedef struct Regex Regex;
+const Regex *regex_new(Load *l, Text text, unsigned line);
+/* Each match in its order, some of them empty; false of `match` ends it. SP_UNSUPPORTED: it takes too many steps. Time:
+ * 2 s and 2 us for a byte of text at most. Memory: 50 MB at most. */
+typedef bool RegexMatch(void *to, size_t begin, size_t end);
+bool regex_each(const Regex *r, Text text, RegexMatch *match, void *to, Error *e);
+bool regex_split(const Regex *r, bool invert, SplitRule rule, Work *w);
+
 /* Where a match ends that begins at `at`; 0: none does. */
 typedef struct Pattern Pattern;
 typedef size_t PatternMatch(const Pattern *p, Text text, size_t at);
 enum { LOW_KINDS = 0x800 };
 struct Pattern {
     PatternMatch *match;
+    const Regex *regex; /* instead of `match` */
     Text literal;
     bool invert; /* what is between matches counts as a match */
     SplitRule rule;

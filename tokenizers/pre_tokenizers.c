@@ -39,11 +39,7 @@ static bool split_one(Work *w, Word word, const void *how, SplitPart *part, Spli
     for (size_t at = 0, end; at < text.n; at = end) {
         bool match;
         end = part(how, w->t, text, at, &match);
-        bool joins = rule == SPLIT_CONTIGUOUS  ? match == matched
-                     : rule == SPLIT_WITH_LAST ? match && !matched
-                     : rule == SPLIT_WITH_NEXT ? !match && matched
-                                               : false;
-        if (joins && w->next.count > first)
+        if (split_joins(rule, match, matched) && w->next.count > first)
             w->next.list[w->next.count - 1].end = (uint32_t)(word.begin + end);
         else if ((!match || rule != SPLIT_REMOVED) && !work_word(w, word.begin + at, word.begin + end, -1))
             return false;

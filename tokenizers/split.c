@@ -143,7 +143,7 @@ static size_t part(const void *how, const Tokenizer *t, Text text, size_t at, bo
 
 bool pattern_split(const Pattern *p, Work *w)
 {
-    return split_parts(w, p, part, p->rule);
+    return p->regex ? regex_split(p->regex, p->invert, p->rule, w) : split_parts(w, p, part, p->rule);
 }
 
 /* ---- settings -------------------------------------------------------------------------------- */
@@ -191,12 +191,10 @@ static bool parse(Load *l, const Json *j, const void **settings)
         return fail(l->e, SP_FORMAT, "%s:%u: expected a pattern (Regex or String), behavior and invert in Split",
                     l->path, (unsigned)j->line);
     PatternMatch *match = regex ? find_pattern(text->text) : match_literal;
-    if (!match)
-        return fail(
-            l->e, SP_UNSUPPORTED,
-            "%s:%u: pre_tokenizer Split: the pattern '%.*s' is not supported (those of GPT-2, CLIP and Qwen2 are)",
-            l->path, (unsigned)j->line, NAME(text->text));
-    if (text->text.n > MAX_ADDED_BYTES)
+    const Regex *other = match ? NULL : regex_new(l, text->text, (unsigned)j->line);
+    if (!match && !other)
+        return false;
+    if (match && text->text.n > MAX_ADDED_BYTES)
         return fail(l->e, SP_UNSUPPORTED,
                     "%s:%u: pre_tokenizer Split: a pattern of %zu bytes; at most %d are supported", l->path,
                     (unsigned)j->line, text->text.n, MAX_ADDED_BYTES);
@@ -204,6 +202,7 @@ static bool parse(Load *l, const Json *j, const void **settings)
     if (!p)
         return false;
     p->literal = text->text;
+    p->regex = other;
     p->invert = invert->boolean;
     *settings = p;
     return read_split_rule(l, j, "Split", &p->rule);

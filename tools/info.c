@@ -52,6 +52,11 @@ static const Library LIBRARIES[] = {
 #else
     {"zlib", "compressed torch archives, gzip", false},
 #endif
+#ifdef HAVE_ONIGURUMA
+    {"oniguruma", "other regular expressions of tokenizers", true},
+#else
+    {"oniguruma", "other regular expressions of tokenizers", false},
+#endif
 };
 
 /* Kernels by name and place in the table; the table has no names of its own. */

@@ -127,6 +127,29 @@ def clip(placed, texts):
     cases("clip_list", hf, placed, texts)
 
 
+REGEX = {
+    "llama3": (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+", "Isolated", False, None),
+    "possessive": (r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s", "Removed", True, None),
+    "empty": ("x*", "MergedWithNext", False, ("[aeiou]+", "yy")),
+    "behind": ("(?<=t)h|\\b", "Contiguous", False, ("(?i)E\u0301?", "")),
+}
+REGEX_TEXTS = TEXTS + ["12345 It's I'LL x2x", "thth \t\n\n  b ", "xxaxx", "Привет, мир! 日本語 12"]
+
+
+def regex(placed):
+    """Expressions that Sapor has no matcher for, in Split and in Replace."""
+    level = dict(type="ByteLevel", add_prefix_space=False, trim_offsets=False, use_regex=False)
+    for name, (pattern, behavior, invert, replaced) in REGEX.items():
+        split = dict(type="Split", pattern=dict(Regex=pattern), behavior=behavior, invert=invert)
+        replace = replaced and dict(type="Replace", pattern=dict(Regex=replaced[0]), content=replaced[1])
+        model = dict(type="BPE", vocab={c: b for b, c in BYTES.items()}, merges=[])
+        path = "regex/%s.json" % name
+        write(path, dict(version="1.0", added_tokens=[], normalizer=replace, pre_tokenizer=dict(type="Sequence", pretokenizers=[split, level]),
+                         post_processor=None, decoder=level, model=model))
+        hf = Tokenizer.from_file(os.path.join(HERE, path))
+        placed += [dict(model="classes/" + path, max=0, cut=0, left=False, bare=False, input=[t], tokens=encoding(hf.encode(t))) for t in REGEX_TEXTS]
+
+
 def main():
     os.makedirs(HERE, exist_ok=True)
     placed, texts, plain = [], [], []
@@ -140,6 +163,9 @@ def main():
     write_cases("places.json", placed)
     write_cases("decoded.json", texts)
     write_cases("plain.json", plain)
+    placed = []
+    regex(placed)
+    write_cases("regex.json", placed)
 
 
 main()

@@ -12,6 +12,7 @@ typedef enum Run { RUN_NONE, RUN_BLANKS, RUN_SPACES } Run; /* the regular expres
 typedef struct Replace {
     Text pattern, content;
     Run run;
+    const Regex *regex; /* another regular expression */
 } Replace;
 
 static bool parse_replace(Load *l, const Json *j, const void **settings)
@@ -30,11 +31,9 @@ static bool parse_replace(Load *l, const Json *j, const void **settings)
               : text_is(expression->text, " {2,}") ? RUN_BLANKS
               : text_is(expression->text, "\\s+")  ? RUN_SPACES
                                                    : RUN_NONE;
-    if (!text && !run)
-        return fail(l->e, SP_UNSUPPORTED,
-                    "%s:%u: Replace: the regular expression '%.*s' is not supported (' {2,}' and '\\s+' are)", l->path,
-                    (unsigned)j->line, NAME(expression->text));
     *s = (Replace){.pattern = text ? text->text : TEXT(" "), .content = content->text, .run = run};
+    if (!text && !run && !(s->regex = regex_new(l, expression->text, (unsigned)j->line)))
+        return false;
     return (s->pattern.n && s->pattern.n <= MAX_PATTERN) ||
            fail(l->e, SP_UNSUPPORTED, "%s:%u: Replace: a pattern of %zu bytes; 1 to %d are supported", l->path,
                 (unsigned)j->line, s->pattern.n, MAX_PATTERN);
@@ -74,9 +73,47 @@ static size_t next_match(const Replace *s, Text t, size_t at)
 }
 
 /* All of the content has the place of the last character that it replaces. */
+typedef struct Replacing {
+    const Replace *s;
+    Work *w;
+    size_t done; /* bytes of the text */
+} Replacing;
+
+static bool put_content(const Replace *s, Work *w, uint32_t from)
+{
+    for (size_t i = 0, length; i < s->content.n; i += length)
+        if (!work_put(w, next_code(s->content.p + i, s->content.n - i, &length), from))
+            return false;
+    return true;
+}
+
+/* What replaces nothing has the place of the character in front of it. */
+static bool replace_match(void *to, size_t begin, size_t end)
+{
+    Replacing *r = to;
+    Work *w = r->w;
+    uint32_t from = !w->traced || !w->text.n ? 0 : w->text.from[end ? end - 1 : 0];
+    if (begin > r->done && !work_copy(w, r->done, begin))
+        return false;
+    r->done = end;
+    return put_content(r->s, w, from);
+}
+
+static bool replace_matches(const Replace *s, Work *w)
+{
+    Replacing r = {s, w, 0};
+    if (!regex_each(s->regex, (Text){w->text.p, w->text.n}, replace_match, &r, w->e) ||
+        (r.done < w->text.n && !work_copy(w, r.done, w->text.n)))
+        return false;
+    work_swap(w);
+    return true;
+}
+
 static bool normalize_replace(const void *settings, Work *w)
 {
     const Replace *s = settings;
+    if (s->regex)
+        return replace_matches(s, w);
     for (WorkCode c = {0};;) {
         size_t begin = next_match(s, (Text){w->text.p, w->text.n}, c.end);
         if (begin > c.end && !work_copy(w, c.end, begin))
@@ -92,11 +129,46 @@ static bool normalize_replace(const void *settings, Work *w)
         }
         while (c.end < end)
             work_next(w, &c);
-        for (size_t i = 0, length; i < s->content.n; i += length)
-            if (!work_put(w, next_code(s->content.p + i, s->content.n - i, &length), c.from))
-                return false;
+        if (!put_content(s, w, c.from))
+            return false;
     }
     work_swap(w);
+    return true;
+}
+
+typedef struct Decoding {
+    const Replace *s;
+    Text token;
+    size_t done;
+    TokenBytes out;
+    Arena *a;
+    Error *e;
+} Decoding;
+
+static bool decode_part(Decoding *d, Text part)
+{
+    if (!token_bytes_room(&d->out, d->out.n + part.n + 1, d->a, d->e))
+        return false;
+    memcpy(d->out.p + d->out.n, part.p, part.n);
+    d->out.n += part.n;
+    return true;
+}
+
+static bool decode_match(void *to, size_t begin, size_t end)
+{
+    Decoding *d = to;
+    Text before = {d->token.p + d->done, begin - d->done};
+    d->done = end;
+    return decode_part(d, before) && decode_part(d, d->s->content);
+}
+
+static bool decode_matches(const Replace *s, TokenBytes *token, Arena *a, Error *e)
+{
+    Decoding d = {.s = s, .token = {token->p, token->n}, .a = a, .e = e};
+    if (!regex_each(s->regex, d.token, decode_match, &d, e) ||
+        !decode_part(&d, (Text){d.token.p + d.done, d.token.n - d.done}))
+        return false;
+    *token = d.out;
     return true;
 }
 
@@ -104,6 +176,8 @@ static bool decode_replace(const void *settings, bool first, TokenBytes *token, 
 {
     const Replace *s = settings;
     (void)first;
+    if (s->regex)
+        return decode_matches(s, token, a, e);
     size_t n = 0, written = 0, length;
     for (size_t i = 0; i < token->n; i += length ? length : 1) {
         length = match(s, token->p + i, token->n - i);
