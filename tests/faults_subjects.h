@@ -160,6 +160,26 @@ READER(tokenizer_unigram_model)
     return tokens(GOLDEN "tokenizer/sentencepiece/bytes.model", a, digest, e);
 }
 
+READER(tokenizer_class_t5)
+{
+    return tokens(GOLDEN "tokenizer/classes/t5", a, digest, e);
+}
+
+READER(tokenizer_class_llama)
+{
+    return tokens(GOLDEN "tokenizer/classes/llama", a, digest, e);
+}
+
+READER(tokenizer_ranks)
+{
+    return tokens(GOLDEN "tokenizer/classes/qwen", a, digest, e);
+}
+
+READER(tokenizer_clip_list)
+{
+    return tokens(GOLDEN "tokenizer/classes/clip_list", a, digest, e);
+}
+
 READER(tokenizer_bpe_model)
 {
     return tokens(GOLDEN "tokenizer/sentencepiece/bpe.model", a, digest, e);
@@ -551,6 +571,10 @@ static const Subject SUBJECTS[] = {
     {"tokenizer Unigram", tokenizer_unigram, false},
     {"tokenizer Unigram .model", tokenizer_unigram_model, false},
     {"tokenizer BPE .model", tokenizer_bpe_model, false},
+    {"tokenizer T5 folder", tokenizer_class_t5, false},
+    {"tokenizer Llama folder", tokenizer_class_llama, false},
+    {"tokenizer ranks", tokenizer_ranks, false},
+    {"tokenizer CLIP list", tokenizer_clip_list, false},
     {"TSV", tsv, false},
     {"CSV", csv, false},
     {"CSV, quoted", quoted_csv, false},

@@ -352,6 +352,15 @@ ok $? 'a profile has every column, in 100, and says what counters there are'
 right 'bench with a trace' bench gemm --shape 197x768x3072 --seconds 0.2 --threads 2 --trace trace.json
 grep -q '"thread_name".*"worker 1"' trace.json && grep -q '"cat":"tasks"' trace.json && grep -q '"cat":"wait"' trace.json
 ok $? 'a trace shows threads, their tasks and waits'
+printf 'a red  bag\n\ncaf\303\251\n' >words.txt
+right 'tokenize with offsets' tokenize "$root/tests/golden/tokenizer/classes/t5" words.txt --offsets --json
+says '"offsets":\[\[0,1\],' 'the characters of a token'
+right 'tokenize' tokenize "$root/tests/golden/tokenizer/classes/t5" words.txt
+cp out ids.txt
+right 'tokenize --decode' tokenize "$root/tests/golden/tokenizer/classes/t5" ids.txt --decode
+says '^a red bag$' 'ids become the text'
+wrong 2 'decode reads ids' 'tokenize --decode --tokens' tokenize "$root/tests/golden/tokenizer/classes/t5" ids.txt --decode --tokens
+wrong 1 'words.txt:1: expected ids from 0 to' 'tokenize --decode of a text' tokenize "$root/tests/golden/tokenizer/classes/t5" words.txt --decode
 right 'tokenize with a profile' tokenize "$root/share/encoders/demo/text" "$root/README.md" --profile --json
 says '{"event":"profile","op":"tokenize","calls":1,' 'a command without ops is one itself'
 says '{"event":"counters",' 'counters in JSON'

@@ -34,7 +34,9 @@ static const Command COMMANDS[] = {
      "sapor nearest titles.npy --query 'a red leather bag' --model models/all-MiniLM-L6-v2 -k 5", nearest_options, 1, 1,
      false, nearest_command},
     {"tokenize", "converts texts to token ids with the tokenizer of a model", "MODEL [FILE]",
-     "Reads one text per line from FILE or standard input; prints one line of ids per text.",
+     "Reads one text per line from FILE or standard input; prints one line of ids per text. MODEL is a folder\n"
+     "or one of its files: tokenizer.json, vocab.txt, vocab.json with merges.txt, a SentencePiece .model (Unigram\n"
+     "or BPE), qwen.tiktoken or CLIP's bpe_simple_vocab_16e6.txt.gz.",
      "echo 'a red leather bag' | sapor tokenize models/all-MiniLM-L6-v2 --tokens", tokenize_options, 1, 2, false,
      tokenize_command},
     {"split", "splits interactions into train.tsv, val.tsv and test.tsv", "RATINGS.tsv --out DIR",

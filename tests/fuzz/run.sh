@@ -75,7 +75,7 @@ seeds() { # TARGET: its corpus
         printf "\x93NUMPY\1\0\x46\0{'descr': '<f4', 'fortran_order': True, 'shape': (2, 1), }           \n01234567" | seed fortran
         printf "\x93NUMPY\2\0\x46\0\0\0{'descr': '|i1', 'fortran_order': False, 'shape': (8,), }            \n01234567" | seed v2
         ;;
-    tokenizer) cp $golden/tokenizer/{bert,odd,plain,mpnet,pairs,uncut,gpt2,clip,qwen,mixed,fused,bytes}.json "$corpus" && printf '[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n##b\n' | seed vocab
+    tokenizer) cp $golden/tokenizer/{bert,odd,plain,mpnet,pairs,uncut,gpt2,clip,qwen,mixed,fused,bytes,classes/regex/empty,classes/regex/behind}.json "$corpus" && printf '[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n##b\n' | seed vocab
         tokenizer_with '' "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"x\"}},{\"Sequence\":{\"id\":\"A\"}}],\"special_tokens\":{\"x\":{\"ids\":[$(times 15000 '1,')1]}}}" | seed template
         tokenizer_with "$(for ((j = 1; j < 200; j++)); do printf '{"content":"' && times $j a && printf 'b"},'; done){\"content\":\" \",\"lstrip\":true,\"rstrip\":true}" null | seed added
         ;;
@@ -83,6 +83,14 @@ seeds() { # TARGET: its corpus
         local file
         for file in $golden/tokenizer/sentencepiece/*.model; do with_byte 0 "$file" | seed "$(basename "$file")"; done
         printf '\1\10\0\0\0\0\0\0\0\0\1\0\0Z\0' | seed charsmap
+        ;;
+    classes)
+        local i=0 file folder=$golden/tokenizer/classes
+        for file in xlmr/sentencepiece.bpe.model t5/spiece.model albert/spiece.model llama/tokenizer.model llama/tokenizer.model qwen/qwen.tiktoken \
+            clip_gz/bpe_simple_vocab_16e6.txt.gz clip_list/bpe_simple_vocab_16e6.txt; do
+            with_byte $i $folder/$file | seed "class-$i"
+            [ $i = 6 ] || i=$((i + 1))
+        done
         ;;
     text)
         printf 'The caf\xc3\xa9, [MASK] e\xcc\x81 \xe4\xbd\xa0\xe5\xa5\xbd \xf0\x9f\x98\x80 12.5' | seed words
