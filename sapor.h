@@ -158,7 +158,8 @@ typedef struct sp_encoder_options {
     const char *arch;    /* NULL: found; else a name of `sapor models`, for a weights file without config.json */
     unsigned modalities; /* SP_IMAGES, SP_TEXTS: what calls will encode; 0: all that the model has the files for */
     /* [output_count]: names of the outputs that calls will ask for, NULL for the usual one; weights that only other
-     * outputs need are not loaded. output_count 0: all. */
+     * outputs need are not loaded. output_count 0: all but the nodes inside a block, as "layer4.2.conv3" of a ResNet,
+     * which are loaded only where they are named. */
     const char *const *outputs;
     size_t output_count;
     /* Defaults of calls: pool and normalize of those that name no output, max_length of those that state none. See

@@ -6,9 +6,18 @@
 
 /* ---- the table of outputs -------------------------------------------------------------------- */
 
-static bool has_name(const Output *o, const char *name)
+/* transformers' name of a tower's results, in front of an output's name: "vision_model_output.pooler_output". */
+static const char *without_tower(const char *name, unsigned modality)
+{
+    const char *tower = modality == MODALITY_TEXT ? "text_model_output." : "vision_model_output.";
+    return strncmp(name, tower, strlen(tower)) == 0 ? name + strlen(tower) : name;
+}
+
+static bool has_name(const Encoder *en, const Output *o, const char *name)
 {
     Text rest = o->also ? text_of(o->also) : (Text){0}, part;
+    if (en->kind->modalities == (MODALITY_IMAGE | MODALITY_TEXT))
+        name = without_tower(name, o->modality);
     if (strcmp(o->name, name) == 0)
         return true;
     while (o->also && text_next(&rest, ' ', &part))
@@ -20,7 +29,7 @@ static bool has_name(const Output *o, const char *name)
 int output_find(const Encoder *en, unsigned modality, const char *name)
 {
     for (size_t i = 0; i < en->output_count; i++)
-        if ((en->outputs[i].modality & modality) && (!name || has_name(&en->outputs[i], name)))
+        if ((en->outputs[i].modality & modality) && (!name || has_name(en, &en->outputs[i], name)))
             return (int)i;
     return -1;
 }
@@ -47,22 +56,38 @@ static const char *of_tower(const Encoder *en, unsigned modality)
     return !two || modality == en->kind->modalities ? "" : modality == MODALITY_TEXT ? " for texts" : " for images";
 }
 
+/* " (near: "layer4.2.conv3")" or "" */
+static const char *near_outputs(const Encoder *en, unsigned modality, const char *name, Arena *a)
+{
+    size_t n = 0;
+    const char **names = NEW(a, const char *, en->output_count, &(Error){0}), *list = NULL;
+    for (size_t i = 0; names && i < en->output_count; i++)
+        if (en->outputs[i].modality & modality)
+            names[n++] = en->outputs[i].name;
+    if (names)
+        list = near_words(name, names, n, a);
+    if (list)
+        list = arena_printf(a, &(Error){0}, " (near: %.200s)", list);
+    return list ? list : "";
+}
+
 bool output_unknown(const Encoder *en, unsigned modality, const char *name, Arena *a, Error *e)
 {
+    const char *near = near_outputs(en, modality, name, a);
     const char *list = "", *before = NULL; /* in a run of names that differ in their number: the last one so far */
     for (size_t i = 0; i < en->output_count && list; i++) {
         const Output *o = &en->outputs[i], *next = i + 1 < en->output_count ? o + 1 : NULL;
-        if (!(o->modality & modality))
+        if (!(o->modality & modality) || o->inner)
             continue;
-        bool goes_on = next && (next->modality & modality) && same_stem(o->name, next->name);
+        bool goes_on = next && (next->modality & modality) && !next->inner && same_stem(o->name, next->name);
         if (!before || !same_stem(before, o->name))
             list = arena_printf(a, e, "%s%s%s", list, *list ? ", " : "", o->name);
         else if (!goes_on)
             list = arena_printf(a, e, "%s to %s", list, o->name);
         before = o->name;
     }
-    return list &&
-           fail(e, SP_USAGE, "%s: has no layer %.100s%s; it has %s", en->path, name, of_tower(en, modality), list);
+    return list && fail(e, SP_USAGE, "%s: has no layer %.100s%s%s; it has %s", en->path, name, of_tower(en, modality),
+                        near, list);
 }
 
 /* Whether the options let a call ask for it. */
@@ -72,10 +97,10 @@ static bool is_asked(const Encoder *en, const Output *o, bool usual)
         return false;
     for (size_t i = 0; i < en->options.output_count; i++) {
         const char *name = en->options.outputs[i];
-        if (name ? has_name(o, name) : usual)
+        if (name ? has_name(en, o, name) : usual)
             return true;
     }
-    return en->options.output_count == 0;
+    return en->options.output_count == 0 && !o->inner;
 }
 
 int output_add(Loader *l, Output o)
@@ -110,16 +135,32 @@ int output_add_hidden(Loader *l, unsigned modality, int64_t blocks, int64_t widt
 {
     int first = (int)l->encoder->output_count;
     for (int64_t i = 0; i <= blocks; i++) {
-        const char *name = arena_printf(l->encoder->arena, l->error, "hidden_states.%lld", (long long)i);
-        if (name)
-            output_tokens(l, modality, name, width);
+        Output o = {.modality = modality, .rows = ROWS_TOKENS, .width = width};
+        o.name = arena_printf(l->encoder->arena, l->error, "hidden_states.%lld", (long long)i);
+        o.also = arena_printf(l->encoder->arena, l->error, "hidden_states.-%lld", (long long)(blocks + 1 - i));
+        if (o.name && o.also)
+            output_add(l, o);
     }
     return first;
 }
 
-/* What the output with this number means for the count of blocks. */
-static int64_t reach(int64_t number, int first, int64_t blocks)
+int output_inner(Loader *l, Output o, const char *format, ...)
 {
+    char text[128];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    o.inner = true;
+    o.name = load_name(l, "%s", text);
+    return output_add(l, o);
+}
+
+/* What the output with this number means for the count of blocks. */
+static int64_t reach(const Output *o, int64_t number, int first, int64_t blocks)
+{
+    if (o->inner)
+        return MIN(o->depth, blocks);
     return number >= first && number <= first + blocks ? number - first : blocks;
 }
 
@@ -128,7 +169,7 @@ int64_t pass_blocks(const Pass *p, int first, int64_t blocks)
     int64_t most = 0;
     for (size_t i = 0; i < p->outputs; i++)
         if (p->asked[i])
-            most = MAX(most, reach((int64_t)i, first, blocks));
+            most = MAX(most, reach(&p->table[i], (int64_t)i, first, blocks));
     return most;
 }
 
@@ -138,7 +179,7 @@ int64_t load_blocks(const Loader *l, int first, int64_t blocks)
     int64_t most = 0;
     for (size_t i = 0; l->error->code == SP_OK && i < l->encoder->output_count; i++)
         if (o[i].loaded && o[i].modality == o[first].modality)
-            most = MAX(most, reach((int64_t)i, first, blocks));
+            most = MAX(most, reach(&o[i], (int64_t)i, first, blocks));
     return most;
 }
 
@@ -195,6 +236,7 @@ void call_forward(Tape *t, const Call *c, const TextBatch *texts, const ImageBat
     Pass p = {.texts = texts,
               .images = images,
               .outputs = en->output_count,
+              .table = en->outputs,
               .asked = c->asked,
               .out = tape_scratch(t, (int64_t)en->output_count, sizeof *p.out)};
     for (size_t i = 0; i < c->count; i++)

@@ -53,14 +53,31 @@ static const EncoderKind *kind_of_type(const char *type)
     return NULL;
 }
 
+/* Whether the name begins with one of the kind's words: the longest such word decides between kinds. */
+static size_t sized_length(const EncoderKind *k, const char *arch)
+{
+    Text rest = k->sized ? text_of(k->sized) : (Text){0}, part;
+    size_t longest = 0;
+    while (k->sized && text_next(&rest, ' ', &part))
+        if (strncmp(arch, part.p, part.n) == 0)
+            longest = MAX(longest, part.n);
+    return longest;
+}
+
 static const EncoderKind *kind_of_arch(const char *arch)
 {
+    const EncoderKind *found = NULL;
+    size_t longest = 0;
     for (size_t i = 0; i < encoder_kind_count(); i++) {
         const EncoderKind *k = encoder_kind_at(i);
-        if (strcmp(arch, k->name) == 0 || (k->sized && text_starts(text_of(arch), k->name)))
+        if (strcmp(arch, k->name) == 0)
             return k;
+        if (sized_length(k, arch) > longest) {
+            longest = sized_length(k, arch);
+            found = k;
+        }
     }
-    return NULL;
+    return found;
 }
 
 static const EncoderKind *unsupported_kind(const ModelSource *s, const char *stated, Arena *a, Error *e)

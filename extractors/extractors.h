@@ -27,6 +27,8 @@ typedef struct Output {
     const char *also; /* other names for it, between spaces; or NULL */
     unsigned modality;
     RowKind rows;
+    bool inner;      /* a node inside a block: loaded and computed only where EncoderOptions.outputs names it */
+    int64_t depth;   /* of an inner one: how many blocks must run for it */
     int64_t width;   /* of a vector; of a token's row; channels of a map */
     Pooling pool;    /* what POOL_MODEL is for tokens: POOL_NONE unless the model states one */
     bool normalized; /* where POOL_MODEL and no other wish hold, rows have length 1 */
@@ -57,8 +59,9 @@ typedef struct Pass {
     const TextBatch *texts;
     const ImageBatch *images;
     size_t outputs;
-    const bool *asked; /* [outputs], by their numbers in the encoder's table */
-    Tensor **out;      /* [outputs]: the results of those asked for, by pass_put */
+    const Output *table; /* [outputs]: the encoder's */
+    const bool *asked;   /* [outputs] */
+    Tensor **out;        /* [outputs]: the results of those asked for, by pass_put */
 } Pass;
 /* Puts the outputs asked for: vectors [B, width]; tokens [total, width] of texts, [B T, width] of images; maps
  * [B, h, w, width]. It runs twice, first without numbers, and its ops and their shapes follow from shapes and `asked`
@@ -74,8 +77,8 @@ static inline void pass_put(Pass *p, int output, Tensor *x)
     if (output >= 0)
         p->out[output] = x;
 }
-/* How many of `blocks` blocks must run, where output first + i is what the first i blocks give and every other output
- * needs all of them. */
+/* How many of `blocks` blocks must run, where output first + i is what the first i blocks give, an inner output states
+ * its depth, and every other output needs all of them. */
 int64_t pass_blocks(const Pass *p, int first, int64_t blocks);
 /* Rows [B] of a batch [total, C], for gather: of each text the first token with this id, or its first token where it
  * has none. id LARGEST_ID: the first token whose id is the largest. */
@@ -90,7 +93,7 @@ typedef struct EncoderKind {
     unsigned modalities;    /* of its towers */
     bool narrow;            /* supports other types than float32 */
     bool winograd;          /* supports wider squares of 3 x 3 convolutions */
-    bool sized;             /* --arch may add a size to the name: resnet50 */
+    const char *sized; /* --arch may begin with one of these words: "resnet wide_resnet", as wide_resnet50_2; or NULL */
     /* Of images, else NULL: the defaults of transformers' image processor, which hold where preprocessor_config.json
      * has no value. A single number as its "size" is the short side for FIT_SHORT_SIDE, else width and height. */
     const Preset *usual;
@@ -120,7 +123,7 @@ typedef struct EncoderOptions { /* how a model is opened; zeros are the defaults
      * Of a model that has none of these towers, all are opened. */
     unsigned towers;
     /* [output_count]: names of the outputs that calls will ask for, NULL for the usual one; weights that only other
-     * outputs need are not loaded. output_count 0: all. */
+     * outputs need are not loaded. output_count 0: all but the inner ones. */
     const char *const *outputs;
     size_t output_count;
     Pack dtype;   /* of weights and products: PACK_F32, _F16, _BF16 or _INT8 */
@@ -187,7 +190,9 @@ void encoder_close(Encoder *en);
  * float32; adapters merged, W + alpha / rank B A; all others unchanged. PATH may be the file that was opened. */
 bool encoder_save(const Encoder *en, const char *path, Error *e);
 
-/* The number of an output of these modalities; name NULL: the first, the usual one. -1: there is no such output. */
+/* The number of an output of these modalities; name NULL: the first, the usual one. -1: there is no such output. Names
+ * are those of torchvision's nodes ("layer4.2.conv3") and of transformers' results: "pooler_output", "hidden_states.2",
+ * "hidden_states.-1" (the last), of a model with two towers also "vision_model_output.pooler_output". */
 int output_find(const Encoder *en, unsigned modality, const char *name);
 
 /* ---- calls ----------------------------------------------------------------------------------- */

@@ -197,6 +197,32 @@ bool load_conv(Loader *l, Conv2d *to, int64_t C, const char *conv, const char *n
     return conv_load(to, l->encoder->store, w, bias, n[0], n[1], n[2], n[3], eps, stride, pad, groups, &how, l->error);
 }
 
+int64_t load_groups(const Loader *l, int64_t C, const char *name)
+{
+    const char *whole = arena_printf(l->encoder->arena, l->error, "%s%s.weight", l->prefix, name);
+    const Array *w = whole ? weights_find(l->source->weights, whole) : NULL;
+    return w && w->dims == 4 && w->shape[1] > 0 && C % w->shape[1] == 0 ? C / w->shape[1] : 1;
+}
+
+bool load_only(Loader *l, const char *begin, const char *const *parts)
+{
+    const Weights *w = l->source->weights;
+    const char *start = arena_printf(l->encoder->arena, l->error, "%s%s", l->prefix, begin);
+    for (size_t i = 0; start && i < weights_count(w); i++) {
+        Text name = weights_at(w, i)->name, rest = {name.p + strlen(start), name.n - strlen(start)}, part;
+        if (!text_starts(name, start) || !text_next(&rest, '.', &part))
+            continue;
+        bool known = false;
+        for (size_t k = 0; parts[k]; k++)
+            known |= text_is(part, parts[k]);
+        if (!known)
+            return fail(l->error, SP_UNSUPPORTED,
+                        "%s: tensor %.200s: a %s has no such layer, and the result would be wrong", l->source->path,
+                        name.p, l->encoder->kind->name);
+    }
+    return l->error->code == SP_OK;
+}
+
 /* ---- config.json ----------------------------------------------------------------------------- */
 
 /* transformers takes an absent key and null for "as usual". */

@@ -44,8 +44,11 @@ static inline int output_unit(Loader *l, unsigned modality, const char *name, in
     Output o = {.name = name, .modality = modality, .rows = ROWS_VECTOR, .width = width, .normalized = true};
     return output_add(l, o);
 }
-/* Hidden states of a transformer: "hidden_states.0" (what the first block reads) to "hidden_states.BLOCKS"; the number
- * of the first. */
+/* A node inside a block, by its name: Output.inner. What o.depth says must be set; -1 where no call names it, which is
+ * the usual case. */
+int output_inner(Loader *l, Output o, const char *format, ...) PRINTF_LIKE(3, 4);
+/* Hidden states of a transformer: "hidden_states.0" (what the first block reads) to "hidden_states.BLOCKS", and from the
+ * end as "hidden_states.-1"; the number of the first. */
 int output_add_hidden(Loader *l, unsigned modality, int64_t blocks, int64_t width);
 /* How many of `blocks` blocks of a tower are to be loaded: pass_blocks of all the outputs that calls may ask for. For
  * encoders that load their blocks after their outputs (resnet.c); prenorm_load and postnorm_load load all blocks. */
@@ -76,6 +79,11 @@ bool load_norm(Loader *l, Norm *to, int64_t C, double eps, const char *name);
  * with CONV.bias, where there is one. */
 bool load_conv(Loader *l, Conv2d *to, int64_t C, const char *conv, const char *norm, double eps, int64_t stride,
                int64_t pad, int64_t groups);
+/* The groups of a convolution of C channels: C / the second length of NAME.weight; 1 where that does not divide C. */
+int64_t load_groups(const Loader *l, int64_t C, const char *name);
+/* A failure where a tensor with this beginning (behind the prefix) goes on with another word than PARTS has, which ends
+ * in NULL: a layer that this architecture does not have would be left out of the results. */
+bool load_only(Loader *l, const char *begin, const char *const *parts);
 /* All of these hold the weights as the encoder's options say: packed, as parameters, with adapters (tuning.c). */
 
 /* PREFIX formatted into the encoder's arena; "" on failure. */

@@ -1,19 +1,20 @@
 /* extractors/models/resnet.c: ResNet-18, 34, 50, 101, 152 (He et al. 2016; the stride sits in the 3x3, as
- * torchvision's) with the tensor names of torchvision or of Hugging Face's ResNetModel. Depth and widths are read from
- * the tensors. */
+ * torchvision's), ResNeXt (Xie et al. 2017) and Wide ResNet (Zagoruyko & Komodakis 2016), with the tensor names of
+ * torchvision, which timm and MMFashion's backbone have too, or of Hugging Face's ResNetModel. Depth, widths and groups
+ * are read from the tensors. Nodes inside a block have torchvision's names, whatever those of the tensors. */
 // flags: -Os
-#include "extractors/loading.h"
+#include "extractors/models/convnorm.h"
 
 enum { STAGES = 4 };
 
 typedef struct Block {
-    Conv2d conv[3], shortcut;
+    ConvNorm conv[3], shortcut;
     int convs; /* 2: basic, 3: bottleneck */
     bool has_shortcut;
 } Block;
 
 typedef struct ResNet {
-    Conv2d stem;
+    ConvNorm stem;
     Block *block;
     int64_t blocks; /* that are loaded: all, or up to the last one that calls may ask for */
     Linear fc;
@@ -46,19 +47,18 @@ static bool matches(const ModelSource *s)
 static bool load_block(Loader *l, bool hf, bool early_stride, int stage, int at, Block *b, int64_t *C)
 {
     int64_t stride = stage > 0 && at == 0 ? 2 : 1, in = *C;
-    b->convs = loader_has(l, "%s.weight", part(l, hf, stage, at, 2, false)) ? 3 : 2;
     for (int i = 0; i < b->convs; i++) {
         bool strided = i == (b->convs == 2 || early_stride ? 0 : 1), wide = b->convs == 2 || i == 1; /* 3x3 */
-        if (!load_conv(l, &b->conv[i], *C, part(l, hf, stage, at, i, false), part(l, hf, stage, at, i, true), 1e-5,
-                       strided ? stride : 1, wide, 1))
+        const char *conv = part(l, hf, stage, at, i, false);
+        if (!convnorm_load(l, &b->conv[i], *C, conv, part(l, hf, stage, at, i, true), 1e-5, strided ? stride : 1, wide,
+                           b->convs == 3 && i == 1 ? load_groups(l, *C, conv) : 1))
             return false;
-        *C = b->conv[i].O;
+        *C = b->conv[i].whole.O;
     }
-    b->has_shortcut = loader_has(l, "%s.weight", part(l, hf, stage, at, -1, false));
-    if (b->has_shortcut && !load_conv(l, &b->shortcut, in, part(l, hf, stage, at, -1, false),
-                                      part(l, hf, stage, at, -1, true), 1e-5, stride, 0, 1))
+    if (b->has_shortcut && !convnorm_load(l, &b->shortcut, in, part(l, hf, stage, at, -1, false),
+                                          part(l, hf, stage, at, -1, true), 1e-5, stride, 0, 1))
         return false;
-    return (b->has_shortcut ? b->shortcut.O
+    return (b->has_shortcut ? b->shortcut.whole.O
             : stride == 1   ? in
                             : -1) == *C ||
            fail(l->error, SP_FORMAT, "%s: block %d of stage %d has no shortcut of the expected shape", l->source->path,
@@ -72,40 +72,85 @@ static int64_t block_width(Loader *l, bool hf, int stage, int at)
     return third ? third : loader_rows(l, part(l, hf, stage, at, 1, false));
 }
 
-/* avgpool, fc, the map before the blocks and that of each block; the last block of a stage has the stage's name too. */
+/* The nodes inside a block, but for its result: conv, bn and relu of each convolution, downsample.0 and .1, add. timm
+ * calls an activation act1. */
+static void add_nodes(Loader *l, bool hf, int stage, int at, int64_t depth, Block *b)
+{
+    static const char *const RELU[] = {"relu", "relu_1"};
+    Output o = {.modality = MODALITY_IMAGE, .rows = ROWS_MAP, .depth = depth};
+    const char *block = load_name(l, "layer%d.%d", stage + 1, at);
+    for (int i = 0; i < b->convs; i++) {
+        bool last = i == b->convs - 1;
+        o.width = loader_rows(l, part(l, hf, stage, at, i, false));
+        b->conv[i].conv = output_inner(l, o, "%s.conv%d", block, i + 1);
+        b->conv[i].norm = output_inner(l, o, "%s.bn%d", block, i + 1);
+        b->conv[i].sum = last ? output_inner(l, o, "%s.add", block) : -1;
+        o.also = load_name(l, "%s.act%d", block, i + 1);
+        b->conv[i].act = last ? -1 : output_inner(l, o, "%s.%s", block, RELU[i]);
+        o.also = NULL;
+    }
+    convnorm_none(&b->shortcut);
+    if (!b->has_shortcut)
+        return;
+    b->shortcut.conv = output_inner(l, o, "%s.downsample.0", block);
+    o.also = load_name(l, "%s.downsample", block);
+    b->shortcut.act = output_inner(l, o, "%s.downsample.1", block);
+}
+
+/* Other names of a block's result: its last node; the last block of a stage has the stage's name. */
+static const char *block_names(Loader *l, int stage, int at, int convs, bool last)
+{
+    const char *own =
+        load_name(l, "layer%d.%d.relu_%d layer%d.%d.act%d", stage + 1, at, convs - 1, stage + 1, at, convs);
+    return !last ? own
+                 : load_name(l, "%s layer%d.%d hidden_states.%d hidden_states.-%d%s", own, stage + 1, at, stage + 1,
+                             STAGES - stage, stage == STAGES - 1 ? " last_hidden_state" : "");
+}
+
+/* avgpool, fc, the map before the blocks and that of each block, the nodes inside of them. */
 static bool add_outputs(Loader *l, ResNet *m, bool hf, const int count[STAGES])
 {
     Output o = {.modality = MODALITY_IMAGE, .rows = ROWS_VECTOR};
-    Arena *a = l->encoder->arena;
-    const char *inner = l->prefix;
+    Loader head = *l;
     o.width = block_width(l, hf, STAGES - 1, count[STAGES - 1] - 1);
     o.name = "avgpool";
-    o.also = "flatten pooler_output 1";
+    o.also = "flatten pooler_output global_pool 1";
     m->pool = output_add(l, o);
     m->logits = -1;
     o.name = "fc";
     o.also = "logits";
-    l->prefix = hf ? "" : inner; /* the classifier has no prefix "resnet." */
-    if ((o.width = loader_rows(l, hf ? "classifier.1" : "fc")) > 0)
+    head.prefix = hf ? "" : l->prefix; /* the classifier has no prefix "resnet." */
+    if ((o.width = loader_rows(&head, hf ? "classifier.1" : "fc")) > 0)
         m->logits = output_add(l, o);
-    l->prefix = inner;
     o.rows = ROWS_MAP;
-    o.width = m->stem.O;
+    o.width = loader_rows(l, hf ? "embedder.embedder.convolution" : "conv1");
     o.name = "maxpool";
-    o.also = NULL;
+    o.also = "hidden_states.0 hidden_states.-5";
     m->maps = (int)l->encoder->output_count;
     output_add(l, o);
     for (int stage = 0; stage < STAGES; stage++)
         for (int i = 0; i < count[stage]; i++) {
-            const char *name = arena_printf(a, l->error, "layer%d.%d", stage + 1, i);
             bool last = i == count[stage] - 1;
+            const char *third = part(l, hf, stage, i, 2, false);
             o.width = block_width(l, hf, stage, i);
-            o.name = last ? arena_printf(a, l->error, "layer%d", stage + 1) : name;
-            o.also = !last                ? NULL
-                     : stage < STAGES - 1 ? name
-                                          : arena_printf(a, l->error, "%s last_hidden_state", name ? name : "");
-            if (o.name && (!last || o.also))
-                output_add(l, o);
+            o.name = last ? load_name(l, "layer%d", stage + 1) : load_name(l, "layer%d.%d", stage + 1, i);
+            o.also = block_names(l, stage, i, loader_has(l, "%s.weight", third) ? 3 : 2, last);
+            output_add(l, o);
+        }
+    o = (Output){.modality = MODALITY_IMAGE, .rows = ROWS_MAP, .width = m->stem.whole.O};
+    o.width = loader_rows(l, hf ? "embedder.embedder.convolution" : "conv1");
+    m->stem.conv = output_inner(l, o, "conv1");
+    m->stem.norm = output_inner(l, o, "bn1");
+    m->stem.sum = -1;
+    o.also = "act1";
+    m->stem.act = output_inner(l, o, "relu");
+    int64_t at = 0;
+    for (int stage = 0; stage < STAGES; stage++)
+        for (int i = 0; i < count[stage]; i++, at++) {
+            Block *b = &m->block[at];
+            b->convs = loader_has(l, "%s.weight", part(l, hf, stage, i, 2, false)) ? 3 : 2;
+            b->has_shortcut = loader_has(l, "%s.weight", part(l, hf, stage, i, -1, false));
+            add_nodes(l, hf, stage, i, at + 1, b);
         }
     return l->error->code == SP_OK;
 }
@@ -114,7 +159,8 @@ static bool add_outputs(Loader *l, ResNet *m, bool hf, const int count[STAGES])
  * name; Hugging Face's models were trained on 224 of 256, bicubic. */
 static Preset preset_of(const ModelSource *s, bool hf, bool bottleneck)
 {
-    static const char *const v1[] = {"-0676ba61", "-19c8e357", "-63fe2227", "-5d3b4d8f", "-394f9c45", "-b121ed2d"};
+    static const char *const v1[] = {"-0676ba61", "-19c8e357", "-63fe2227", "-5d3b4d8f", "-394f9c45",
+                                     "-b121ed2d", "-7cdf4587", "-8ba56ff5", "-95faca4d", "-32ee1156"};
     int64_t resize = bottleneck ? 232 : 256;
     for (size_t i = 0; i < COUNT(v1); i++)
         if (strstr(s->path, v1[i]))
@@ -130,57 +176,76 @@ static const Preset PROCESSOR = {.fit = FIT_SQUASH,
                                  .mean = {0.5f, 0.5f, 0.5f},
                                  .std = {0.5f, 0.5f, 0.5f}};
 
-static bool check_arch(const ModelSource *s, const int count[STAGES], bool bottleneck, Error *e)
+typedef struct Size { /* groups and mid: of the first block's 3x3 */
+    const char *name;
+    int convs, count[STAGES];
+    int64_t groups, mid;
+} Size;
+static const Size SIZES[] = {{"resnet18", 2, {2, 2, 2, 2}, 1, 64},
+                             {"resnet34", 2, {3, 4, 6, 3}, 1, 64},
+                             {"resnet50", 3, {3, 4, 6, 3}, 1, 64},
+                             {"resnet101", 3, {3, 4, 23, 3}, 1, 64},
+                             {"resnet152", 3, {3, 8, 36, 3}, 1, 64},
+                             {"resnext50_32x4d", 3, {3, 4, 6, 3}, 32, 128},
+                             {"resnext101_32x8d", 3, {3, 4, 23, 3}, 32, 256},
+                             {"resnext101_64x4d", 3, {3, 4, 23, 3}, 64, 256},
+                             {"wide_resnet50_2", 3, {3, 4, 6, 3}, 1, 128},
+                             {"wide_resnet101_2", 3, {3, 4, 23, 3}, 1, 128}};
+
+/* --arch with a size: the tensors must be of that size. */
+static bool check_arch(const ModelSource *s, const Block *first, const int count[STAGES], Error *e)
 {
-    static const struct {
-        const char *name;
-        bool bottleneck;
-        int count[STAGES];
-    } known[] = {{"resnet18", false, {2, 2, 2, 2}},
-                 {"resnet34", false, {3, 4, 6, 3}},
-                 {"resnet50", true, {3, 4, 6, 3}},
-                 {"resnet101", true, {3, 4, 23, 3}},
-                 {"resnet152", true, {3, 8, 36, 3}}};
+    const Conv2d *square = &first->conv[first->convs == 3].whole;
     if (!s->arch || strcmp(s->arch, "resnet") == 0)
         return true;
-    for (size_t i = 0; i < COUNT(known); i++)
-        if (strcmp(s->arch, known[i].name) == 0)
-            return (known[i].bottleneck == bottleneck && memcmp(known[i].count, count, sizeof known[i].count) == 0) ||
-                   fail(e, SP_FORMAT, "%s: is not a %s: it has %d, %d, %d, %d %s blocks", s->path, s->arch, count[0],
-                        count[1], count[2], count[3], bottleneck ? "bottleneck" : "basic");
-    return fail(e, SP_USAGE, "unknown architecture %s; known are resnet18, 34, 50, 101 and 152", s->arch);
+    for (size_t i = 0; i < COUNT(SIZES); i++)
+        if (strcmp(s->arch, SIZES[i].name) == 0)
+            return (SIZES[i].convs == first->convs && memcmp(SIZES[i].count, count, sizeof SIZES[i].count) == 0 &&
+                    SIZES[i].groups == square->groups && SIZES[i].mid == square->O) ||
+                   fail(e, SP_FORMAT,
+                        "%s: is not a %s: it has %d, %d, %d, %d %s blocks of %lld channels in %lld groups", s->path,
+                        s->arch, count[0], count[1], count[2], count[3], first->convs == 3 ? "bottleneck" : "basic",
+                        (long long)square->O, (long long)square->groups);
+    return fail(e, SP_USAGE,
+                "unknown architecture %s; known are resnet18, 34, 50, 101, 152, resnext50_32x4d, resnext101_32x8d, "
+                "resnext101_64x4d, wide_resnet50_2 and wide_resnet101_2",
+                s->arch);
 }
 
 static bool load(Encoder *en, const ModelSource *s, Error *e)
 {
+    static const char *const PARTS[] = {"conv1", "conv2", "conv3", "bn1", "bn2", "bn3", "downsample", NULL};
     Loader l;
     bool hf = model_has(s, HUGGING_FACE, NULL),
          early = s->config && json_is_true(json_get(s->config, "downsample_in_bottleneck"));
     ResNet *m = NEW(en->arena, ResNet, 1, e);
     int count[STAGES] = {0};
-    if (!m || !loader_start(&l, en, s, hf ? "embedder.embedder.convolution.weight" : "conv1.weight", e) ||
-        !load_conv(&l, &m->stem, 3, hf ? "embedder.embedder.convolution" : "conv1",
-                   hf ? "embedder.embedder.normalization" : "bn1", 1e-5, 2, 3, 1))
+    if (!m || !loader_start(&l, en, s, hf ? HUGGING_FACE : TORCHVISION, e))
         return false;
     for (int stage = 0; stage < STAGES; stage++) {
         while (loader_has(&l, "%s.weight", part(&l, hf, stage, count[stage], 0, false)))
-            count[stage]++;
+            if (!hf && !load_only(&l, load_name(&l, "layer%d.%d.", stage + 1, count[stage]), PARTS))
+                return false;
+            else
+                count[stage]++;
         if (count[stage] == 0)
             return fail(e, SP_FORMAT, "%s: has no tensor %s%s.weight", s->path, l.prefix,
                         part(&l, hf, stage, 0, 0, false));
         m->blocks += count[stage];
     }
     m->block = NEW(en->arena, Block, m->blocks, e);
-    int64_t C = m->stem.O, at = 0;
-    encoder_preset(en, preset_of(s, hf, loader_has(&l, "%s.weight", part(&l, hf, 0, 0, 2, false))));
-    if (!m->block || !add_outputs(&l, m, hf, count))
+    if (!m->block || !add_outputs(&l, m, hf, count) ||
+        !convnorm_load(&l, &m->stem, 3, hf ? "embedder.embedder.convolution" : "conv1",
+                       hf ? "embedder.embedder.normalization" : "bn1", 1e-5, 2, 3, 1))
         return false;
+    encoder_preset(en, preset_of(s, hf, m->block->convs == 3));
     m->blocks = load_blocks(&l, m->maps, m->blocks);
+    int64_t C = m->stem.whole.O, at = 0;
     for (int stage = 0; stage < STAGES && at < m->blocks; stage++)
         for (int i = 0; i < count[stage] && at < m->blocks; i++, at++)
             if (!load_block(&l, hf, early, stage, i, &m->block[at], &C))
                 return false;
-    if (!check_arch(s, count, loader_has(&l, "%s.weight", part(&l, hf, 0, 0, 2, false)), e))
+    if (m->blocks && !check_arch(s, m->block, count, e))
         return false;
     en->model = m;
     l.prefix = hf ? "" : l.prefix;
@@ -193,15 +258,15 @@ static void forward(Tape *t, const void *model, Pass *p)
     const ImageBatch *b = p->images;
     int64_t blocks = pass_blocks(p, m->maps, m->blocks);
     Tensor *x = input_f32(t, b->pixels, 4, (int64_t[]){b->B, b->height, b->width, 3});
-    x = max_pool(t, conv(t, x, &m->stem, NULL, ACT_RELU), 3, 2, 1);
+    x = max_pool(t, convnorm(t, p, x, &m->stem, NULL, ACT_RELU), 3, 2, 1);
     pass_put(p, m->maps, x);
     for (int64_t i = 0; i < blocks; i++) {
         const Block *k = &m->block[i];
         Tensor *h = x;
         if (k->has_shortcut)
-            x = conv(t, x, &k->shortcut, NULL, ACT_NONE);
+            x = convnorm(t, p, x, &k->shortcut, NULL, ACT_NONE);
         for (int j = 0; j < k->convs; j++)
-            h = conv(t, h, &k->conv[j], j == k->convs - 1 ? x : NULL, ACT_RELU);
+            h = convnorm(t, p, h, &k->conv[j], j == k->convs - 1 ? x : NULL, ACT_RELU);
         x = h;
         pass_put(p, m->maps + (int)i + 1, x);
     }
@@ -215,12 +280,12 @@ static void forward(Tape *t, const void *model, Pass *p)
 
 const EncoderKind encoder_resnet = {
     .name = "resnet",
-    .about = "ResNet-18, 34, 50, 101, 152: torchvision files (resnet50-11ad3fa6.pth), microsoft/resnet-50",
+    .about = "ResNet, ResNeXt, Wide ResNet: torchvision and timm files (resnet50-11ad3fa6.pth), microsoft/resnet-50",
     .model_type = "resnet",
     .modalities = MODALITY_IMAGE,
     .narrow = true,
     .winograd = true,
-    .sized = true,
+    .sized = "resnet resnext wide_resnet",
     .usual = &PROCESSOR,
     .matches = matches,
     .load = load,

@@ -1,0 +1,34 @@
+/* extractors/models/convnorm.c: a convolution with its batch norm and activation, and the nodes inside of it. */
+// flags: -Os
+#include "extractors/models/convnorm.h"
+
+void convnorm_none(ConvNorm *c)
+{
+    c->conv = c->norm = c->sum = c->act = -1;
+}
+
+bool convnorm_load(Loader *l, ConvNorm *to, int64_t C, const char *conv, const char *norm, double eps, int64_t stride,
+                   int64_t pad, int64_t groups)
+{
+    if (!load_conv(l, &to->whole, C, conv, norm, eps, stride, pad, groups))
+        return false;
+    if (to->whole.norm.gamma) { /* not folded: the same weights, which may be parameters */
+        to->bare = to->whole;
+        to->bare.norm = (Norm2d){0};
+        return true;
+    }
+    return to->conv < 0 || load_conv(l, &to->bare, C, conv, NULL, 0, stride, pad, groups);
+}
+
+Tensor *convnorm(Tape *t, Pass *p, Tensor *x, const ConvNorm *c, Tensor *residual, Act act)
+{
+    if (pass_asks(p, c->conv))
+        pass_put(p, c->conv, conv(t, x, &c->bare, NULL, ACT_NONE));
+    if (pass_asks(p, c->norm))
+        pass_put(p, c->norm, conv(t, x, &c->whole, NULL, ACT_NONE));
+    if (pass_asks(p, c->sum))
+        pass_put(p, c->sum, conv(t, x, &c->whole, residual, ACT_NONE));
+    x = conv(t, x, &c->whole, residual, act);
+    pass_put(p, c->act, x);
+    return x;
+}
