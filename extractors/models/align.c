@@ -190,7 +190,7 @@ static void forward_image(Tape *t, const void *model, Pass *p)
     x = conv(t, x, &m->stem, NULL, m->act);
     pass_put(p, m->hidden, x);
     for (int64_t i = 0; i < blocks; i++) {
-        x = mbconv(t, &m->block[i], x, b->B, m->act);
+        x = mbconv(t, &m->block[i], x, p, m->act);
         pass_put(p, m->hidden + (int)i + 1, x);
     }
     pass_put(p, m->last, x);

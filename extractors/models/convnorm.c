@@ -32,3 +32,22 @@ Tensor *convnorm(Tape *t, Pass *p, Tensor *x, const ConvNorm *c, Tensor *residua
     pass_put(p, c->act, x);
     return x;
 }
+
+/* The padding of one side length, divided into *before and *after. */
+static void same_padding(int64_t in, int64_t kernel, int64_t stride, int64_t *before, int64_t *after)
+{
+    int64_t all = MAX(((in + stride - 1) / stride - 1) * stride + kernel - in, 0);
+    *before = all / 2;
+    *after = all - *before;
+}
+
+const Conv2d *conv_same(Tape *t, const Tensor *x, const Conv2d *c)
+{
+    Conv2d *same = tape_scratch(t, 1, sizeof *same);
+    if (!same)
+        return c;
+    *same = *c;
+    same_padding(x->shape[1], c->kh, c->stride, &same->top, &same->bottom);
+    same_padding(x->shape[2], c->kw, c->stride, &same->left, &same->right);
+    return same;
+}

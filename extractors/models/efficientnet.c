@@ -1,7 +1,9 @@
 /* extractors/models/efficientnet.c: EfficientNet-B0 to B7 (Tan & Le 2019) with the tensor names of torchvision
- * (efficientnet_b0_rwightman-7f5810bc.pth). Widths, kernels and depth are read from the tensors; strides, and what
- * differs between the sizes, are torchvision's. */
+ * (efficientnet_b0_rwightman-7f5810bc.pth) or timm (efficientnet_b0_ra-3dd342df.pth). Widths, kernels and depth are read
+ * from the tensors; strides, and what differs between the sizes, are torchvision's. timm's models with weights from
+ * TensorFlow (tf_efficientnet_b0) pad as TensorFlow does, and have its epsilon. */
 // flags: -Os
+#include "extractors/models/convnorm.h"
 #include "extractors/models/efficientnet.h"
 
 enum { STAGES = 7 };
@@ -11,8 +13,14 @@ typedef struct EfficientNet {
     MbConv *block;
     int64_t blocks; /* that are loaded: all, or up to the last one that calls may ask for */
     Linear classifier;
+    bool timm, tensorflow;
     int pool, logits, last, maps; /* numbers of outputs; maps + i: the map of the first i blocks */
 } EfficientNet;
+typedef struct Names { /* of the layers that are not in a block */
+    const char *stem, *stem_norm, *head, *head_norm, *classifier;
+} Names;
+static const Names TORCHVISION = {"features.0.0", "features.0.1", "features.8.0", "features.8.1", "classifier.1"},
+                   TIMM = {"conv_stem", "bn1", "conv_head", "bn2", "classifier"};
 
 /* torchvision's sizes: the number of blocks in all, and how its default weights were evaluated. B1 and B2 are equally
  * deep: B2's last convolution is wider. */
@@ -21,7 +29,7 @@ typedef struct Size {
     int64_t blocks, width; /* width: of the last convolution of B1; 0: any */
     int64_t resize, crop;
     Filter filter;
-    double eps; /* of batch norms */
+    double eps; /* of torchvision's batch norms */
 } Size;
 static const Size SIZES[] = {{"efficientnet_b0", 16, 0, 256, 224, FILTER_BICUBIC, 1e-5},
                              {"efficientnet_b1", 23, 1280, 255, 240, FILTER_BILINEAR, 1e-5},
@@ -32,15 +40,29 @@ static const Size SIZES[] = {{"efficientnet_b0", 16, 0, 256, 224, FILTER_BICUBIC
                              {"efficientnet_b6", 45, 0, 528, 528, FILTER_BICUBIC, 1e-3},
                              {"efficientnet_b7", 55, 0, 600, 600, FILTER_BICUBIC, 1e-3}};
 
-/* EfficientNetV2 begins with blocks of another kind, which have no squeeze and excitation. */
+static const char FIRST[] = "features.1.0.block.1.fc1.weight", FIRST_TIMM[] = "blocks.0.0.se.conv_reduce.weight";
+
+/* EfficientNetV2 begins with blocks of another kind, which have no squeeze and excitation; MobileNetV3's has no norm
+ * behind its last convolution. */
 static bool matches(const ModelSource *s)
 {
-    return model_has(s, "features.1.0.block.1.fc1.weight", NULL);
+    return model_has(s, FIRST, NULL) || (model_has(s, FIRST_TIMM, NULL) && model_has(s, "bn2.running_mean", NULL) &&
+                                         model_has(s, "conv_head.weight", NULL));
+}
+
+/* The name of timm's model: --arch, the architecture that config.json states, or else the file's. */
+static bool from_tensorflow(const ModelSource *s)
+{
+    const char *stated = json_cstring(json_get(s->config, "architecture"));
+    return s->arch && strcmp(s->arch, "efficientnet") != 0 ? strncmp(s->arch, "tf_", 3) == 0
+           : stated                                        ? strncmp(stated, "tf_", 3) == 0
+                                                           : strstr(path_base(s->path).p, "tf_efficientnet") != NULL;
 }
 
 static const Size *size_of(Loader *l, int64_t blocks, int64_t width)
 {
-    const char *arch = l->source->arch;
+    const char *arch =
+        l->source->arch && strncmp(l->source->arch, "tf_", 3) == 0 ? l->source->arch + 3 : l->source->arch;
     const Size *size = NULL, *asked = NULL;
     for (size_t i = 0; i < COUNT(SIZES); i++) {
         if (!size && SIZES[i].blocks == blocks && (!SIZES[i].width || SIZES[i].width == width))
@@ -59,17 +81,32 @@ static const Size *size_of(Loader *l, int64_t blocks, int64_t width)
     return l->error->code == SP_OK ? size : NULL;
 }
 
-/* Part i of a block; without an expansion (of the first stage) the parts are numbered from 0 all the same. */
-static const char *part(Loader *l, int stage, int at, int i, const char *name)
+/* The names of a block's layers. */
+static MbConvNames block_names(Loader *l, const EfficientNet *m, int stage, int at)
 {
-    return load_name(l, "features.%d.%d.block.%d%s", stage + 1, at, i, name);
-}
-
-/* The width of what a block gives. */
-static int64_t block_width(Loader *l, int stage, int at)
-{
-    int64_t fourth = loader_rows(l, part(l, stage, at, 3, ".0"));
-    return fourth ? fourth : loader_rows(l, part(l, stage, at, 2, ".0"));
+    if (m->timm) {
+        const char *b = load_name(l, "blocks.%d.%d", stage, at);
+        bool expands = loader_has(l, "%s.conv_pwl.weight", b);
+        return (MbConvNames){.expand = expands ? load_name(l, "%s.conv_pw", b) : NULL,
+                             .expand_norm = load_name(l, "%s.bn1", b),
+                             .depthwise = load_name(l, "%s.conv_dw", b),
+                             .depthwise_norm = load_name(l, expands ? "%s.bn2" : "%s.bn1", b),
+                             .squeeze = load_name(l, "%s.se.conv_reduce", b),
+                             .excite = load_name(l, "%s.se.conv_expand", b),
+                             .project = load_name(l, expands ? "%s.conv_pwl" : "%s.conv_pw", b),
+                             .project_norm = load_name(l, expands ? "%s.bn3" : "%s.bn2", b)};
+    }
+    const char *b = load_name(l, "features.%d.%d.block", stage + 1, at);
+    int i =
+        loader_has(l, "%s.3.0.weight", b) ? 1 : 0; /* of the first stage, without an expansion, numbers begin with 0 */
+    return (MbConvNames){.expand = i ? load_name(l, "%s.0.0", b) : NULL,
+                         .expand_norm = load_name(l, "%s.0.1", b),
+                         .depthwise = load_name(l, "%s.%d.0", b, i),
+                         .depthwise_norm = load_name(l, "%s.%d.1", b, i),
+                         .squeeze = load_name(l, "%s.%d.fc1", b, i + 1),
+                         .excite = load_name(l, "%s.%d.fc2", b, i + 1),
+                         .project = load_name(l, "%s.%d.0", b, i + 2),
+                         .project_norm = load_name(l, "%s.%d.1", b, i + 2)};
 }
 
 bool efficientnet_layer(Loader *l, Conv2d *to, int64_t O, int64_t C, const char *name, const char *norm, double eps,
@@ -105,63 +142,88 @@ bool mbconv_load(Loader *l, MbConv *b, const MbConvNames *n, int64_t C, double e
 }
 
 /* *C: channels in, then out */
-static bool load_block(Loader *l, MbConv *b, int stage, int at, double eps, int64_t *C)
+static bool load_block(Loader *l, const EfficientNet *m, MbConv *b, int stage, int at, double eps, int64_t *C)
 {
     static const int STRIDES[STAGES] = {1, 2, 2, 2, 1, 2, 1};
     int64_t in = *C, stride = at == 0 ? STRIDES[stage] : 1;
-    bool expands = loader_has(l, "%s", part(l, stage, at, 3, ".0.weight"));
-    int i = expands ? 1 : 0;
-    MbConvNames n = {.expand = expands ? part(l, stage, at, 0, ".0") : NULL,
-                     .expand_norm = part(l, stage, at, 0, ".1"),
-                     .depthwise = part(l, stage, at, i, ".0"),
-                     .depthwise_norm = part(l, stage, at, i, ".1"),
-                     .squeeze = part(l, stage, at, i + 1, ".fc1"),
-                     .excite = part(l, stage, at, i + 1, ".fc2"),
-                     .project = part(l, stage, at, i + 2, ".0"),
-                     .project_norm = part(l, stage, at, i + 2, ".1")};
+    MbConvNames n = block_names(l, m, stage, at);
     if (!mbconv_load(l, b, &n, in, eps, stride))
         return false;
     *C = b->project.O;
     b->residual = stride == 1 && in == *C;
+    b->same = m->tensorflow;
     return true;
+}
+
+/* The nodes inside a block: its parts, numbered in their order; the last one is the block's result where nothing is
+ * added to it (`residual` is known only when the block is loaded: then the width stays the same). timm numbers norms. */
+static const MbNodes *add_nodes(Loader *l, const MbConvNames *n, int stage, int at, int64_t depth)
+{
+    MbNodes *nodes = NEW(l->encoder->arena, MbNodes, 1, l->error);
+    Output o = {.modality = MODALITY_IMAGE, .rows = ROWS_MAP, .depth = depth};
+    const char *block = load_name(l, "features.%d.%d.block", stage + 1, at),
+               *timm = load_name(l, "blocks.%d.%d", stage, at);
+    int i = 0;
+    if (!nodes)
+        return NULL;
+    *nodes = (MbNodes){.expand = -1};
+    o.width = loader_rows(l, n->depthwise);
+    if (n->expand) {
+        o.also = load_name(l, "%s.bn1", timm);
+        nodes->expand = output_inner(l, o, "%s.%d", block, i++);
+    }
+    o.also = load_name(l, "%s.bn%d", timm, i + 1);
+    nodes->depthwise = output_inner(l, o, "%s.%d", block, i++);
+    o.also = load_name(l, "%s.se", timm);
+    nodes->excite = output_inner(l, o, "%s.%d", block, i++);
+    o.width = loader_rows(l, n->project);
+    o.also = load_name(l, "%s features.%d.%d.stochastic_depth %s.bn%d", block, stage + 1, at, timm, i);
+    nodes->project = output_inner(l, o, "%s.%d", block, i);
+    return nodes;
 }
 
 /* avgpool, classifier, the map before the blocks, that of each block and that of the last convolution; the last block
  * of a stage has the stage's name too. */
-static bool add_outputs(Loader *l, EfficientNet *m, const int count[STAGES])
+static bool add_outputs(Loader *l, EfficientNet *m, const Names *names, const int count[STAGES])
 {
-    Arena *a = l->encoder->arena;
-    Output o = {.name = "avgpool", .also = "flatten 1", .modality = MODALITY_IMAGE, .rows = ROWS_VECTOR};
-    o.width = loader_rows(l, "features.8.0");
+    Output o = {
+        .name = "avgpool", .also = "flatten classifier.0 global_pool pooler_output 1", .modality = MODALITY_IMAGE};
+    o.width = loader_rows(l, names->head);
     m->pool = output_add(l, o);
     m->logits = -1;
-    int64_t classes = loader_rows(l, "classifier.1");
+    int64_t classes = loader_rows(l, names->classifier);
     if (classes > 0) {
         o.width = classes;
         o.name = "classifier.1";
-        o.also = "classifier";
+        o.also = "classifier logits";
         m->logits = output_add(l, o);
     }
     o.rows = ROWS_MAP;
     m->maps = (int)l->encoder->output_count;
-    o.width = m->stem.O;
+    o.width = loader_rows(l, names->stem);
     o.name = "features.0";
-    o.also = NULL;
+    o.also = "bn1";
     output_add(l, o);
     for (int stage = 0; stage < STAGES; stage++)
         for (int i = 0; i < count[stage]; i++) {
-            const char *name = arena_printf(a, l->error, "features.%d.%d", stage + 1, i);
+            MbConvNames n = block_names(l, m, stage, i);
             bool last = i == count[stage] - 1;
-            o.width = block_width(l, stage, i);
-            o.name = last ? arena_printf(a, l->error, "features.%d", stage + 1) : name;
-            o.also = last ? name : NULL;
-            if (o.name && name)
-                output_add(l, o);
+            const char *own = load_name(l, "features.%d.%d.add blocks.%d.%d", stage + 1, i, stage, i);
+            o.width = loader_rows(l, n.project);
+            o.name = last ? load_name(l, "features.%d", stage + 1) : load_name(l, "features.%d.%d", stage + 1, i);
+            o.also = last ? load_name(l, "features.%d.%d blocks.%d %s", stage + 1, i, stage, own) : own;
+            output_add(l, o);
         }
-    o.width = loader_rows(l, "features.8.0");
+    o.width = loader_rows(l, names->head);
     o.name = "features.8";
-    o.also = "features";
+    o.also = "features bn2";
     m->last = output_add(l, o);
+    int64_t at = 0;
+    for (int stage = 0; stage < STAGES; stage++)
+        for (int i = 0; i < count[stage]; i++, at++) {
+            MbConvNames n = block_names(l, m, stage, i);
+            m->block[at].nodes = add_nodes(l, &n, stage, i, at + 1);
+        }
     return l->error->code == SP_OK;
 }
 
@@ -178,31 +240,37 @@ static bool load(Encoder *en, const ModelSource *s, Error *e)
     EfficientNet *m = NEW(en->arena, EfficientNet, 1, e);
     int count[STAGES] = {0};
     en->model = m;
-    if (!m || !loader_start(&l, en, s, "features.0.0.weight", e))
+    if (!m || !loader_start(&l, en, s, model_has(s, FIRST, NULL) ? FIRST : FIRST_TIMM, e))
         return false;
+    m->timm = !loader_has(&l, "%s", FIRST);
+    m->tensorflow = m->timm && from_tensorflow(s);
+    const Names *names = m->timm ? &TIMM : &TORCHVISION;
     for (int stage = 0; stage < STAGES; stage++) {
-        while (loader_has(&l, "%s", part(&l, stage, count[stage], 0, ".0.weight")))
+        while (loader_has(&l, "%s.weight", block_names(&l, m, stage, count[stage]).depthwise))
             count[stage]++;
         if (count[stage] == 0)
-            return fail(e, SP_FORMAT, "%s: has no tensor %s%s", s->path, l.prefix, part(&l, stage, 0, 0, ".0.weight"));
+            return fail(e, SP_FORMAT, "%s: has no tensor %s%s.weight", s->path, l.prefix,
+                        block_names(&l, m, stage, 0).depthwise);
         m->blocks += count[stage];
     }
-    const Size *size = size_of(&l, m->blocks, loader_rows(&l, "features.8.0"));
+    const Size *size = size_of(&l, m->blocks, loader_rows(&l, names->head));
+    double eps = m->tensorflow ? 1e-3 : m->timm || !size ? 1e-5 : size->eps;
     int64_t all = m->blocks, at = 0;
-    if (!size || !efficientnet_layer(&l, &m->stem, -1, 3, "features.0.0", "features.0.1", size->eps, 2, 1) ||
-        !add_outputs(&l, m, count) || !(m->block = NEW(en->arena, MbConv, all, e)))
+    if (!size || !(m->block = NEW(en->arena, MbConv, all, e)) ||
+        !efficientnet_layer(&l, &m->stem, -1, 3, names->stem, names->stem_norm, eps, 2, 1) ||
+        !add_outputs(&l, m, names, count))
         return false;
     encoder_preset(en, preset_of(s, size));
     m->blocks = load_blocks(&l, m->maps, all);
     int64_t C = m->stem.O;
     for (int stage = 0; stage < STAGES && at < m->blocks; stage++)
         for (int i = 0; i < count[stage] && at < m->blocks; i++, at++)
-            if (!load_block(&l, &m->block[at], stage, i, size->eps, &C))
+            if (!load_block(&l, m, &m->block[at], stage, i, eps, &C))
                 return false;
     if (m->blocks < all)
         return true;
-    return efficientnet_layer(&l, &m->head, -1, C, "features.8.0", "features.8.1", size->eps, 1, 1) &&
-           (m->logits < 0 || load_linear(&l, &m->classifier, -1, m->head.O, true, "classifier.1"));
+    return efficientnet_layer(&l, &m->head, -1, C, names->head, names->head_norm, eps, 1, 1) &&
+           (m->logits < 0 || load_linear(&l, &m->classifier, -1, m->head.O, true, names->classifier));
 }
 
 /* Each channel is scaled by a function of the means of all channels. */
@@ -214,10 +282,17 @@ static Tensor *squeeze_excite(Tape *t, const MbConv *b, Tensor *x, int64_t B, Ac
     return channel_scale(t, x, reshape(t, s, 2, (int64_t[]){B, b->excite.O}));
 }
 
-Tensor *mbconv(Tape *t, const MbConv *b, Tensor *x, int64_t B, Act act)
+Tensor *mbconv(Tape *t, const MbConv *b, Tensor *x, Pass *p, Act act)
 {
+    const MbNodes none = {-1, -1, -1, -1}, *n = b->nodes ? b->nodes : &none;
     Tensor *y = b->has_expand ? conv(t, x, &b->expand, NULL, act) : x;
-    y = squeeze_excite(t, b, conv(t, y, &b->depthwise, NULL, act), B, act);
+    pass_put(p, n->expand, y);
+    y = conv(t, y, b->same ? conv_same(t, y, &b->depthwise) : &b->depthwise, NULL, act);
+    pass_put(p, n->depthwise, y);
+    y = squeeze_excite(t, b, y, p->images->B, act);
+    pass_put(p, n->excite, y);
+    if (pass_asks(p, n->project))
+        pass_put(p, n->project, conv(t, y, &b->project, NULL, ACT_NONE));
     return conv(t, y, &b->project, b->residual ? x : NULL, ACT_NONE);
 }
 
@@ -227,10 +302,10 @@ static void forward(Tape *t, const void *model, Pass *p)
     const ImageBatch *b = p->images;
     int64_t blocks = pass_blocks(p, m->maps, m->blocks);
     Tensor *x = input_f32(t, b->pixels, 4, (int64_t[]){b->B, b->height, b->width, 3});
-    x = conv(t, x, &m->stem, NULL, ACT_SWISH);
+    x = conv(t, x, m->tensorflow ? conv_same(t, x, &m->stem) : &m->stem, NULL, ACT_SWISH);
     pass_put(p, m->maps, x);
     for (int64_t i = 0; i < blocks; i++) {
-        x = mbconv(t, &m->block[i], x, b->B, ACT_SWISH);
+        x = mbconv(t, &m->block[i], x, p, ACT_SWISH);
         pass_put(p, m->maps + (int)i + 1, x);
     }
     if (!pass_asks(p, m->last) && !pass_asks(p, m->pool) && !pass_asks(p, m->logits))
@@ -256,7 +331,7 @@ static const Preset PROCESSOR = {.fit = FIT_SQUASH,
 
 const EncoderKind encoder_efficientnet = {
     .name = "efficientnet",
-    .about = "EfficientNet-B0 to B7: torchvision files (efficientnet_b0_rwightman-7f5810bc.pth)",
+    .about = "EfficientNet-B0 to B7: torchvision and timm files (efficientnet_b0_rwightman-7f5810bc.pth)",
     .modalities = MODALITY_IMAGE,
     .sized = "efficientnet_b tf_efficientnet_b",
     .usual = &PROCESSOR,

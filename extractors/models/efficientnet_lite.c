@@ -3,7 +3,7 @@
  * (efficientnet-lite0-57934424.pth). Convolutions pad as TensorFlow's "SAME"; widths, kernels and depth are read from
  * the tensors. */
 // flags: -Os
-#include "extractors/loading.h"
+#include "extractors/models/convnorm.h"
 
 typedef struct Block {
     Conv2d expand, depthwise, project;
@@ -23,25 +23,6 @@ static const double EPS = 1e-3;
 static bool matches(const ModelSource *s)
 {
     return model_has(s, "_blocks.0._depthwise_conv.weight", NULL) && !model_has(s, "_blocks.0._se_reduce.weight", NULL);
-}
-
-/* A convolution that pads as TensorFlow's SAME does for an input of *h x *w, the odd pixel at the end; then *h, *w are
- * the output's. */
-static Tensor *conv_same(Tape *t, Tensor *x, const Conv2d *from, int64_t *h, int64_t *w)
-{
-    Conv2d *c = tape_scratch(t, 1, sizeof *c);
-    if (!c)
-        return x;
-    *c = *from;
-    int64_t out_h = (*h + c->stride - 1) / c->stride, out_w = (*w + c->stride - 1) / c->stride;
-    int64_t down = MAX((out_h - 1) * c->stride + c->kh - *h, 0), across = MAX((out_w - 1) * c->stride + c->kw - *w, 0);
-    c->top = down / 2;
-    c->bottom = down - c->top;
-    c->left = across / 2;
-    c->right = across - c->left;
-    *h = out_h;
-    *w = out_w;
-    return conv(t, x, c, NULL, ACT_RELU6);
 }
 
 static bool load_block(Loader *l, Block *b, int at, int64_t stride, int64_t *C)
@@ -125,13 +106,12 @@ static void forward(Tape *t, const void *model, Pass *p)
 {
     const EffNet *m = model;
     const ImageBatch *b = p->images;
-    int64_t h = b->height, w = b->width;
-    Tensor *x = input_f32(t, b->pixels, 4, (int64_t[]){b->B, h, w, 3});
-    x = conv_same(t, x, &m->stem, &h, &w);
+    Tensor *x = input_f32(t, b->pixels, 4, (int64_t[]){b->B, b->height, b->width, 3});
+    x = conv(t, x, conv_same(t, x, &m->stem), NULL, ACT_RELU6);
     for (int64_t i = 0; i < m->blocks; i++) {
         const Block *k = &m->block[i];
         Tensor *y = k->has_expand ? conv(t, x, &k->expand, NULL, ACT_RELU6) : x;
-        y = conv_same(t, y, &k->depthwise, &h, &w);
+        y = conv(t, y, conv_same(t, y, &k->depthwise), NULL, ACT_RELU6);
         x = conv(t, y, &k->project, k->residual ? x : NULL, ACT_NONE);
     }
     x = conv(t, x, &m->head, NULL, ACT_RELU6);
