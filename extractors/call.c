@@ -156,6 +156,15 @@ int output_inner(Loader *l, Output o, const char *format, ...)
     return output_add(l, o);
 }
 
+void output_also(Loader *l, int number, const char *names)
+{
+    if (l->error->code != SP_OK || !names)
+        return;
+    Output *o = &l->encoder->outputs[number];
+    o->also = o->also ? load_name(l, "%s %s", o->also, names) : names;
+    o->loaded |= is_asked(l->encoder, o, false);
+}
+
 /* What the output with this number means for the count of blocks. */
 static int64_t reach(const Output *o, int64_t number, int first, int64_t blocks)
 {

@@ -161,6 +161,15 @@ bool load_stacked(Loader *l, Linear *to, int n, int64_t N, int64_t K, bool bias,
     return linear_load(to, l->encoder->store, n, w, bias ? b : NULL, &how, l->error);
 }
 
+bool load_fused(Loader *l, Linear *to, int64_t N, int64_t K, const char *weight, const char *bias)
+{
+    const Array *w = load_array(l, 2, (int64_t[]){N, K}, "%s", weight), *b = NULL;
+    if (!w || (bias && !(b = load_array(l, 1, w->shape, "%s", bias))))
+        return false;
+    Hold how = tuning_hold(l->encoder, 1, &w, &b, true);
+    return linear_load(to, l->encoder->store, 1, &w, bias ? &b : NULL, &how, l->error);
+}
+
 bool load_linear(Loader *l, Linear *to, int64_t N, int64_t K, bool bias, const char *name)
 {
     return load_stacked(l, to, 1, N, K, bias, &name);

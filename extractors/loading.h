@@ -47,6 +47,8 @@ static inline int output_unit(Loader *l, unsigned modality, const char *name, in
 /* A node inside a block, by its name: Output.inner. What o.depth says must be set; -1 where no call names it, which is
  * the usual case. */
 int output_inner(Loader *l, Output o, const char *format, ...) PRINTF_LIKE(3, 4);
+/* Adds names to an output that has been added: several between spaces, or NULL. */
+void output_also(Loader *l, int number, const char *names);
 /* Hidden states of a transformer: "hidden_states.0" (what the first block reads) to "hidden_states.BLOCKS", and from the
  * end as "hidden_states.-1"; the number of the first. */
 int output_add_hidden(Loader *l, unsigned modality, int64_t blocks, int64_t width);
@@ -72,6 +74,8 @@ float load_number(Loader *l, const char *name);
  * bias false: without biases. */
 bool load_linear(Loader *l, Linear *to, int64_t N, int64_t K, bool bias, const char *name);
 bool load_stacked(Loader *l, Linear *to, int n, int64_t N, int64_t K, bool bias, const char *const *names);
+/* The same of one array of its own name: WEIGHT [N, K], BIAS [N] or NULL. */
+bool load_fused(Loader *l, Linear *to, int64_t N, int64_t K, const char *weight, const char *bias);
 /* NAME.weight and NAME.bias [C], or .gamma and .beta as old checkpoints have them. An eps outside [0, 1] is a
  * failure. */
 bool load_norm(Loader *l, Norm *to, int64_t C, double eps, const char *name);

@@ -7,13 +7,27 @@ enum { MAX_TOKENS = 1 << 20 };
 
 /* ---- blocks ---------------------------------------------------------------------------------- */
 
-static bool load_block(Loader *l, PreNorm *b, const PreNormNames *n, int64_t C, double eps, bool qkv_bias, int64_t at)
+/* "encoder.layer.3" */
+static const char *block_name(Loader *l, const PreNormNames *n, int64_t at)
 {
-    const char *block = load_name(l, "%s.%lld", n->layer, (long long)at);
+    return load_name(l, "%s%s%lld", n->layer, n->between ? n->between : ".", (long long)at);
+}
+
+static bool load_qkv(Loader *l, Linear *to, const PreNormNames *n, int64_t C, bool bias, const char *block)
+{
+    if (!n->q)
+        return load_fused(l, to, 3 * C, C, load_name(l, "%s.%s", block, n->qkv_weight),
+                          bias ? load_name(l, "%s.%s", block, n->qkv_bias) : NULL);
     const char *qkv[3] = {load_name(l, "%s.%s", block, n->q), load_name(l, "%s.%s", block, n->k),
                           load_name(l, "%s.%s", block, n->v)};
+    return load_stacked(l, to, 3, C, C, bias, qkv);
+}
+
+static bool load_block(Loader *l, PreNorm *b, const PreNormNames *n, int64_t C, double eps, bool qkv_bias, int64_t at)
+{
+    const char *block = block_name(l, n, at);
     return load_norm(l, &b->norm1, C, eps, load_name(l, "%s.%s", block, n->norm1)) &&
-           load_stacked(l, &b->qkv, 3, C, C, qkv_bias, qkv) &&
+           load_qkv(l, &b->qkv, n, C, qkv_bias, block) &&
            load_linear(l, &b->out, C, C, true, load_name(l, "%s.%s", block, n->out)) &&
            load_norm(l, &b->norm2, C, eps, load_name(l, "%s.%s", block, n->norm2)) &&
            load_linear(l, &b->fc1, -1, C, true, load_name(l, "%s.%s", block, n->fc1)) &&
@@ -24,7 +38,7 @@ bool prenorm_load(Loader *l, PreNormModel *m, const PreNormNames *n, int64_t C, 
 {
     int64_t found = 0;
     m->C = C;
-    while (loader_has(l, "%s.%lld.%s.weight", n->layer, (long long)found, n->norm1))
+    while (loader_has(l, "%s.%s.weight", block_name(l, n, found), n->norm1))
         found++;
     if (!config_fits(l, m->layers, found, m->H, C) ||
         !(m->layer = NEW(l->encoder->arena, PreNorm, m->layers, l->error)))
@@ -35,17 +49,75 @@ bool prenorm_load(Loader *l, PreNormModel *m, const PreNormNames *n, int64_t C, 
     return true;
 }
 
-static Tensor *attend(Tape *t, const PreNormModel *m, const PreNorm *b, Tensor *x, const Ragged *r)
+/* One node: the first name is its own, the others are `also`. */
+static int add_node(Loader *l, Output o, const char *block, const char *names)
 {
-    return attention(t, linear(t, layer_norm(t, x, &b->norm1), &b->qkv), r, m->H, (Relative){0}, m->causal);
+    Text rest = text_of(names ? names : ""), part;
+    const char *first = NULL, *also = NULL;
+    while (names && text_next(&rest, ' ', &part)) {
+        const char *name = load_name(l, "%s.%.*s", block, (int)part.n, part.p);
+        if (!first)
+            first = name;
+        else
+            also = also ? load_name(l, "%s %s", also, name) : name;
+    }
+    o.also = also;
+    return first ? output_inner(l, o, "%s", first) : -1;
 }
 
-/* The rest of the block, from the result of the attention on. */
-static Tensor *finish(Tape *t, const PreNormModel *m, const PreNorm *b, Tensor *x, Tensor *attended)
+bool prenorm_nodes(Loader *l, PreNormModel *m, unsigned modality, const PreNormNames *names,
+                   const PreNormNodeNames *nodes)
 {
+    PreNormNodes *list = NEW(l->encoder->arena, PreNormNodes, m->layers, l->error);
+    m->nodes = list;
+    for (int64_t i = 0; list && i < m->layers; i++) {
+        const char *block = block_name(l, names, i);
+        Output o = {.modality = modality, .rows = ROWS_TOKENS, .depth = i + 1, .width = m->C}, wide = o;
+        wide.width = m->layer[i].fc1.N;
+        list[i] = (PreNormNodes){.norm1 = add_node(l, o, block, nodes->norm1),
+                                 .attended = add_node(l, o, block, nodes->attended),
+                                 .sum = add_node(l, o, block, nodes->sum),
+                                 .norm2 = add_node(l, o, block, nodes->norm2),
+                                 .fc1 = add_node(l, wide, block, nodes->fc1),
+                                 .act = add_node(l, wide, block, nodes->act),
+                                 .mlp = add_node(l, o, block, nodes->mlp)};
+    }
+    return l->error->code == SP_OK;
+}
+
+static Tensor *attend(Tape *t, const PreNormModel *m, const PreNorm *b, Pass *p, const PreNormNodes *n, Tensor *x,
+                      const Ragged *r)
+{
+    Tensor *h = layer_norm(t, x, &b->norm1);
+    pass_put(p, n->norm1, h);
+    return attention(t, linear(t, h, &b->qkv), r, m->H, (Relative){0}, m->causal);
+}
+
+/* The rest of the block, from the result of the attention on. A node that is not a result of these ops is computed by
+ * one of its own. */
+static Tensor *finish(Tape *t, const PreNormModel *m, const PreNorm *b, Pass *p, const PreNormNodes *n, Tensor *x,
+                      Tensor *attended)
+{
+    if (pass_asks(p, n->attended))
+        pass_put(p, n->attended, linear(t, attended, &b->out));
     x = linear_add(t, attended, &b->out, x);
-    Tensor *h = linear_act(t, layer_norm(t, x, &b->norm2), &b->fc1, m->act, 0);
+    pass_put(p, n->sum, x);
+    Tensor *h = layer_norm(t, x, &b->norm2);
+    pass_put(p, n->norm2, h);
+    if (pass_asks(p, n->fc1))
+        pass_put(p, n->fc1, linear(t, h, &b->fc1));
+    h = linear_act(t, h, &b->fc1, m->act, 0);
+    pass_put(p, n->act, h);
+    if (pass_asks(p, n->mlp))
+        pass_put(p, n->mlp, linear(t, h, &b->fc2));
     return linear_add(t, h, &b->fc2, x);
+}
+
+/* Whether a call asks for rows of all tokens inside of a block. */
+static bool asks_inside(const Pass *p, const PreNormNodes *n)
+{
+    return pass_asks(p, n->attended) || pass_asks(p, n->sum) || pass_asks(p, n->norm2) || pass_asks(p, n->fc1) ||
+           pass_asks(p, n->act) || pass_asks(p, n->mlp);
 }
 
 static Tensor *pick(Tape *t, Tensor *x, const Ragged *r, Tensor *at)
@@ -55,17 +127,21 @@ static Tensor *pick(Tape *t, Tensor *x, const Ragged *r, Tensor *at)
 
 Tensor *prenorm_run(Tape *t, const PreNormModel *m, Pass *p, Tensor *x, const Ragged *r, Tensor *at)
 {
+    static const PreNormNodes NONE = {-1, -1, -1, -1, -1, -1, -1};
     int64_t blocks = pass_blocks(p, m->hidden, m->layers), last = m->layers - 1;
     bool whole = pass_asks(p, m->last) || pass_asks(p, m->hidden + (int)m->layers); /* rows of all tokens, to the end */
     pass_put(p, m->hidden, x);
     for (int64_t i = 0; i < blocks; i++) {
         const PreNorm *b = &m->layer[i];
-        Tensor *h = attend(t, m, b, x, r);
+        const PreNormNodes *n = m->nodes ? &m->nodes[i] : &NONE;
+        Tensor *h = attend(t, m, b, p, n, x, r);
+        if (i == last && asks_inside(p, n))
+            whole = true;
         if (i == last && !whole) {
             x = pick(t, x, r, at);
             h = pick(t, h, r, at);
         }
-        x = finish(t, m, b, x, h);
+        x = finish(t, m, b, p, n, x, h);
         pass_put(p, m->hidden + (int)i + 1, x);
     }
     if (blocks <= last)
