@@ -1,0 +1,159 @@
+"""Writes tests/golden/layers: nodes inside of models by torchvision's names, models in the layouts of torchvision and timm, and what
+create_feature_extractor and timm give. ResNets and EfficientNet have the tensors of tests/golden/encoders.
+Versions: torch 2.15.0, torchvision 0.29.2, timm 1.0.31, pillow 13.0.0.
+    python tests/golden/make_layers.py
+"""
+import json, os, sys, warnings
+from functools import partial
+import numpy as np
+import timm
+import torch
+import torchvision
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from timm.models._efficientnet_builder import decode_arch_def
+from timm.models.efficientnet import EfficientNet
+from timm.models.vision_transformer import VisionTransformer as TimmViT
+from torch import nn
+from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+from torchvision.models.vision_transformer import VisionTransformer
+from tiny_efficientnet import tiny_efficientnet
+
+here = os.path.dirname(os.path.abspath(__file__))
+root, encoders = os.path.join(here, "layers"), os.path.join(here, "encoders")
+os.makedirs(root, exist_ok=True)
+torch.set_grad_enabled(False)
+warnings.simplefilter("ignore")
+
+
+def round_channels_as_is(channels, *args, **others):
+    return round(channels)
+
+
+expected = {}
+picture = Image.open(os.path.join(here, "images", "RGB.png")).convert("RGB")
+pixels = torch.from_numpy(np.asarray(picture.resize((32, 32), Image.BICUBIC)).copy()).permute(2, 0, 1).float() / 255
+pixels = ((pixels - torch.tensor([0.485, 0.456, 0.406])[:, None, None]) / torch.tensor([0.229, 0.224, 0.225])[:, None, None])[None]
+
+
+def randomise(model, seed):
+    g = torch.Generator().manual_seed(seed)
+    for n, p in model.named_parameters():
+        p.copy_(torch.randn(p.shape, generator=g) * 0.4 + (1.0 if p.dim() == 1 and n.endswith("weight") else 0.0))
+    for n, b in model.named_buffers():
+        if n.endswith("running_mean"):
+            b.copy_(torch.randn(b.shape, generator=g) * 0.1)
+        elif n.endswith("running_var"):
+            b.copy_(torch.rand(b.shape, generator=g) + 0.5)
+    return model.eval()
+
+
+def tiny_resnet(block, depths, planes, groups=1, width=64):
+    """torchvision's ResNet with other widths: the stem has planes[0] * block.expansion // 2 channels."""
+    m = ResNet(block, [1, 1, 1, 1], num_classes=5, groups=groups, width_per_group=width)
+    m.inplanes = 4
+    m.conv1, m.bn1 = nn.Conv2d(3, 4, 7, 2, 3, bias=False), nn.BatchNorm2d(4)
+    for i, (n, p) in enumerate(zip(depths, planes)):
+        setattr(m, f"layer{i + 1}", m._make_layer(block, p, n, stride=1 if i == 0 else 2))
+    m.fc = nn.Linear(planes[-1] * block.expansion, 5)
+    return m.eval()
+
+
+def nodes(name, model, names):
+    known = get_graph_node_names(model)[1]
+    for n in names:
+        assert n in known or any(k.startswith(n + ".") for k in known), n
+    out = create_feature_extractor(model, list(names))(pixels)
+    for n in names:
+        expected[f"{name}.{n}"] = out[n].flatten()
+
+
+def save(model, name, rename=lambda k: k):
+    save_file({rename(k): v.contiguous() for k, v in model.state_dict().items() if v.dim()}, os.path.join(root, name))
+
+
+def load(model, name):
+    state = load_file(os.path.join(encoders, name))
+    missing = model.load_state_dict(state, strict=False)
+    assert not missing.unexpected_keys and all(k.endswith("num_batches_tracked") for k in missing.missing_keys), missing
+    return model.eval()
+
+
+basic = load(tiny_resnet(BasicBlock, [1, 2, 1, 1], [4, 8, 12, 16]), "resnet_basic.safetensors")
+nodes("basic", basic, ("layer2.1.conv1", "layer2.1.relu", "layer2.0.add", "layer2.1.relu_1", "layer3.0.downsample.0", "avgpool"))
+bottleneck = load(tiny_resnet(Bottleneck, [1, 1, 2, 1], [1, 2, 3, 4]), "resnet_bottleneck.safetensors")
+nodes("bottleneck", bottleneck, ("conv1", "bn1", "relu", "maxpool", "layer2.0.conv2", "layer2.0.bn2", "layer2.0.relu_1", "layer2.0.conv3", "layer2.0.bn3",
+                                 "layer2.0.downsample.0", "layer2.0.downsample.1", "layer3.1.add", "layer3.1.relu_2", "layer3.0", "layer4", "flatten", "fc"))
+resnext = randomise(tiny_resnet(Bottleneck, [1, 1, 1, 1], [2, 3, 4, 4], groups=2), 21)
+save(resnext, "resnext.safetensors")
+nodes("resnext", resnext, ("layer1.0.conv2", "layer3", "avgpool", "fc"))
+for name in ("resnet18", "resnet50") if "--timm" in sys.argv else ():  # timm's have the same tensors and results: the samples above stand for both
+    ours, theirs = getattr(torchvision.models, name)().eval(), timm.create_model(name).eval()
+    theirs.load_state_dict(ours.state_dict())
+    assert torch.allclose(ours(pixels), theirs(pixels), rtol=1e-4, atol=1e-5), name
+
+# EfficientNet: torchvision's nodes; the same tensors under timm's names, without and with TensorFlow's padding and epsilon
+model = load(tiny_efficientnet(), "efficientnet/model.safetensors")
+nodes("efficientnet", model, ("features.0", "features.1.0.block.0", "features.1.0.block.1", "features.1.0.block.2", "features.3.1.block.0",
+                              "features.3.1.block.1", "features.3.1.block.2", "features.3.1.block.3", "features.3.1.stochastic_depth",
+                              "features.3.1.add", "features.4.0", "features.5", "classifier.0", "classifier.1"))
+
+
+def timm_name(k):
+    p = k.split(".")
+    if p[0] == "classifier":
+        return "classifier." + p[-1]
+    if p[1] in "08":
+        return (("conv_stem", "bn1"), ("conv_head", "bn2"))[p[1] == "8"][int(p[2])] + "." + p[-1]
+    stage, at, part = int(p[1]) - 1, p[2], int(p[4])
+    part += stage == 0
+    if part == 2:
+        name = "se." + {"fc1": "conv_reduce", "fc2": "conv_expand"}[p[5]]
+    elif p[5] == "1":
+        name = f"bn{min(part, 2) + 1 - (stage == 0)}"
+    else:
+        name = "conv_dw" if part == 1 else "conv_pw" if part == 0 or stage == 0 else "conv_pwl"
+    return f"blocks.{stage}.{at}.{name}.{p[-1]}"
+
+
+stages = [["ds_r1_k3_s1_e1_c3_se0.25"]] + [[f"ir_r{r}_k{k}_s{s}_e{e}_c{c}_se0.25"] for r, k, s, e, c in
+                                           ((2, 3, 2, 2, 4), (2, 5, 2, 6, 4), (3, 3, 2, 2, 3), (3, 5, 1, 2, 4), (4, 5, 2, 2, 5), (1, 3, 1, 2, 6))]
+state = {timm_name(k): v for k, v in model.state_dict().items()}
+for name, options in (("efficientnet_timm", {}), ("efficientnet_tensorflow", {"pad_type": "same", "norm_layer": partial(nn.BatchNorm2d, eps=1e-3)})):
+    theirs = EfficientNet(decode_arch_def(stages), num_classes=3, num_features=10, stem_size=8, fix_stem=True, round_chs_fn=round_channels_as_is,
+                          act_layer=nn.SiLU, **options).eval()
+    for k, module in list(theirs.named_modules()):
+        if k.endswith(("conv_reduce", "conv_expand")):  # timm rounds their widths from the wide channels, which are rounded here
+            o, c = state[k + ".weight"].shape[:2]
+            setattr(theirs.get_submodule(k.rpartition(".")[0]), k.rpartition(".")[2], nn.Conv2d(c, o, 1))
+    theirs.load_state_dict(state)
+    theirs.blocks[2][1].register_forward_hook(lambda _, x, y, name=name: expected.update({name + ".features.3": y.flatten()}))
+    expected[name + ".classifier"] = theirs(pixels).flatten()
+
+# ViT: torchvision's under its first names, timm's as a folder; both with all nodes of a block
+vit = randomise(VisionTransformer(image_size=32, patch_size=8, num_layers=2, num_heads=1, hidden_dim=8, mlp_dim=12, num_classes=3), 23)
+save(vit, "vit_torchvision.safetensors", lambda k: k.replace("mlp.0.", "mlp.linear_1.").replace("mlp.3.", "mlp.linear_2."))
+block = "encoder.layers.encoder_layer_1."
+nodes("vit_torchvision", vit, ("encoder.dropout", "encoder.layers.encoder_layer_0", block + "ln", block + "getitem", block + "add", block + "ln_1",
+                               block + "mlp", block + "add_1", "encoder.ln", "getitem_5", "heads.head"))
+vit = randomise(TimmViT(img_size=32, patch_size=8, embed_dim=8, depth=2, num_heads=2, mlp_ratio=1.5, num_classes=3), 24)
+folder = os.path.join(root, "vit_timm")
+os.makedirs(folder, exist_ok=True)
+save(vit, "vit_timm/model.safetensors")
+json.dump({"architecture": "vit_tiny", "num_classes": 3, "num_features": 8, "model_args": {"img_size": 32, "num_heads": 2}, "pretrained_cfg": {
+    "input_size": [3, 32, 32], "interpolation": "bicubic", "crop_pct": 0.9, "crop_mode": "center", "mean": [0.4, 0.5, 0.6], "std": [0.5, 0.6, 0.5],
+    "num_classes": 3}}, open(os.path.join(folder, "config.json"), "w"), indent=1)
+out = create_feature_extractor(vit, {"blocks.0": "blocks.0", "blocks.1.norm1": "blocks.1.norm1", "blocks.1.attn.proj": "blocks.1.attn.proj",
+                                     "blocks.1.add": "blocks.1.add", "blocks.1.norm2": "blocks.1.norm2", "blocks.1.mlp.fc1": "blocks.1.mlp.fc1",
+                                     "blocks.1.mlp.act": "blocks.1.mlp.act", "blocks.1.mlp.fc2": "blocks.1.mlp.fc2", "norm": "norm",
+                                     "head": "head"})(pixels)
+expected.update({"vit_timm." + k: v.flatten() for k, v in out.items()})
+config = timm.data.resolve_data_config(dict(input_size=(3, 32, 32), interpolation="bicubic", crop_pct=0.9, mean=(0.4, 0.5, 0.6), std=(0.5, 0.6, 0.5)))
+expected["vit_timm.preset"] = vit(timm.data.create_transform(**config, is_training=False)(picture)[None]).flatten()
+
+# A module as Ducho's scripts save MMFashion: torchvision's ResNet, the whole object
+torch.save(bottleneck, os.path.join(root, "module.pt"))
+
+save_file({k: v.clone().contiguous() for k, v in expected.items()}, os.path.join(root, "expected.safetensors"))
+print(sum(os.path.getsize(os.path.join(d, f)) for d, _, fs in os.walk(root) for f in fs), "bytes")
